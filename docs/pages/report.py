@@ -6,12 +6,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from bntt.studies.report.page import html_of, page_of
-from bntt.studies.run_studies import Places, write_results
+from bntt.studies.run_studies import Folders, write_results
 from pages.results import recomputed
 
 
 def page() -> str:
     """The whole of report.html."""
     with TemporaryDirectory() as folder:
-        written = write_results(recomputed(), Places(out=Path(folder)))
+        written = write_results(recomputed(), Folders(out=Path(folder)))
         return html_of(page_of([path.parent for path in written]))

@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 
 from bntt.charts.records import Figure
 from bntt.studies.figures import figures_of
-from bntt.studies.run_studies import Places, plan, results_of
+from bntt.studies.run_studies import Folders, plan, results_of
 from bntt.studies.study_file import load_study
 from bntt.studies.study_result import StudyResult
 from pages.kept import ROOT, Facts, introduction, read_json, table
@@ -139,7 +139,7 @@ def page() -> str:
 def recomputed() -> list[StudyResult]:
     """Read every study once more, from the kept runs alone."""
     with TemporaryDirectory() as folder:
-        places = Places(Path(folder), (ROOT / "results",))
+        places = Folders(Path(folder), (ROOT / "results",))
         return results_of(plan([load_study(name) for name in ORDER], "small", places), places, [])
 
 

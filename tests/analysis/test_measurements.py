@@ -13,7 +13,7 @@ from bntt.studies.measures import metric_of
 from bntt.studies.report.run import sections_of
 from bntt.studies.start_plan import plan_study
 from bntt.studies.study_file import parse_study
-from bntt.studies.study_result import StartFound
+from bntt.studies.study_result import StartResult
 from tests.analysis.drill.measurement import DRILL
 from tests.runs.tiny import opened_run
 
@@ -69,7 +69,7 @@ def test_a_study_may_ask_for_it_and_a_report_shows_it(drill, run):
     (only,) = plan_study(parse_study(ASKING, "mine"), "small")
     measure("drill", run, power=2)
     kept = json.loads((run.path / "drill.json").read_text())
-    found = StartFound(only.starts[0], "done", numbers={"mine": kept})
+    found = StartResult(only.starts[0], "done", numbers={"mine": kept})
     assert found.record("mine").largest == kept["largest"]
     assert metric_of("drill").metric.read(found.record("mine"), None) == kept["largest"]["conv1"]
     assert "Drill" in [section.title for section in sections_of(run.path)]

@@ -66,7 +66,7 @@ def kills(folder: Path, count: int) -> int:
 
 def _goes_on(directory: Path) -> bool:
     """Whether something was kept; a run that was killed before makes room for another of its name."""
-    if directory.exists() and RunDirectory(directory).kept.paths():
+    if directory.exists() and RunDirectory(directory).checkpoints.paths():
         return True
     shutil.rmtree(directory, ignore_errors=True)
     return False
@@ -88,7 +88,7 @@ def _noting(done: Path) -> None:
 def _kept(directory: Path) -> int:
     """Updates that are kept; 0 where nothing can be read."""
     try:
-        return int(RunDirectory(directory).kept.latest().checkpoint.facts["session"]["position"]["updates"])
+        return int(RunDirectory(directory).checkpoints.latest().checkpoint.facts["session"]["position"]["updates"])
     except CheckpointError:
         return 0
 
@@ -97,8 +97,8 @@ def _judged(directory: Path, done: Path, killed: float, number: int, highest: in
     """Whether what is there is readable, and holds all that was kept before, and all but the last interval."""
     lines = [line.split() for line in done.read_text().splitlines()] if done.exists() else []
     due = max([highest, *(int(update) for update, when in lines if float(when) < killed - INTERVAL - SLACK)])
-    found, kept = RunDirectory(directory).kept, _kept(directory)
-    if kept and (wrong := found.latest().passed_over):
+    found, kept = RunDirectory(directory).checkpoints, _kept(directory)
+    if kept and (wrong := found.latest().skipped):
         return _complain(f"kill {number}: {wrong[0]}")
     return 0 if kept >= due else _complain(f"kill {number}: {kept} of {due} updates kept")
 

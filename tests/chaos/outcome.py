@@ -21,7 +21,7 @@ def outcome(run: Path) -> dict[str, str]:
     directory = RunDirectory(run)
     metrics = [json.loads(line) for line in directory.metrics.read_text(encoding="utf-8").splitlines()]
     return {
-        "last": _of(directory.kept.latest().checkpoint),
+        "last": _of(directory.checkpoints.latest().checkpoint),
         "best": _of(read_checkpoint(directory.best)),
         "metrics": _digest(_timeless(metrics)),
         "evaluation": _digest(_timeless(json.loads((run / "evaluation.json").read_text(encoding="utf-8")))),

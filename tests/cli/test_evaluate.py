@@ -23,10 +23,10 @@ def test_some_images_of_another_split_are_kept_beside(run, capsys):
 
 REFUSED = [
     (["--num-steps", "4"], "--longer hold"),
-    (["--num-steps", "3"], "another number than the 3 of its training"),
+    (["--num-steps", "3"], "give a number other than the 3 it was trained with"),
     (["--num-steps", "1", "--exit"], "--exit and --num-steps both say when to stop"),
     (["--longer", "hold"], "--longer hold needs a number of steps: --num-steps"),
-    (["--images", "2000"], "evaluate.images: 2,000 of the"),
+    (["--images", "2000"], "evaluate.images: 2,000 were asked for"),
     (["--draws", "0"], "--draws must be 1 or more"),
 ]
 

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from bntt.analysis.result import Result
-from bntt.cli.job import do
+from bntt.cli.job import run_job
 from bntt.runs import measure as measures
 from bntt.runs.recipe.file import dump_recipe, load_recipe
 from tests.runs.tiny import opened_run
@@ -37,6 +37,6 @@ def test_an_error_is_one_line_and_its_code(tmp_path):
 def test_numbers_that_are_worth_nothing_are_kept_as_such(tmp_path, monkeypatch):
     run = opened_run(tmp_path)
     monkeypatch.setattr(Result, "invalid", "gradients are zero")
-    do({"measure": "drift", "run": str(run.path), "folder": str(tmp_path / "n"), "arguments": {}, "device": "cpu"})
+    run_job({"measure": "drift", "run": str(run.path), "folder": str(tmp_path / "n"), "arguments": {}, "device": "cpu"})
     assert (tmp_path / "n" / "drift.json").is_file()
     assert measures.MEASUREMENTS["drift"].record_in("drift").invalid == "gradients are zero"

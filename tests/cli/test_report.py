@@ -69,7 +69,7 @@ def test_a_broken_study_is_an_error_in_one_line(content, tmp_path, capsys):
 
 def test_what_is_no_run_and_where_nothing_can_be_written(tmp_path, capsys):
     assert cli.main(["report", str(tmp_path / "none")]) == 4
-    assert "is no run and no study" in capsys.readouterr().err
+    assert "is neither a run nor a study" in capsys.readouterr().err
     run = write_run(tmp_path / "run")
     assert cli.main(["report", str(run), "--out", str(tmp_path)]) == 2
     assert "name the file to write" in capsys.readouterr().err

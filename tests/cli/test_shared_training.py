@@ -146,7 +146,7 @@ def test_other_verbs_are_for_one_process(verb, monkeypatch, capsys):
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setenv("RANK", "1")
     assert main([verb]) == 2
-    expected = f"bntt: process 1: {verb} is for one process: only train is shared by many; leave out torchrun\n"
+    expected = f"bntt: process 1: {verb} runs in one process: only train runs in several; leave out torchrun\n"
     assert capsys.readouterr().err == expected
 
 

@@ -32,10 +32,10 @@ def test_the_first_signal_is_the_wish_and_gives_the_code(monkeypatch, capsys):
     ):
 
         def work(sent=sent, wished=wished):
-            with signals.deferred() as wishes:
+            with signals.deferred() as requests:
                 for number in sent:
                     signal.raise_signal(number)
-                assert (wishes.stop, wishes.save) == (wished, False)
+                assert (requests.stop, requests.save) == (wished, False)
                 if wished:
                     raise Interrupted(wished, "it is saved")
 
@@ -60,11 +60,11 @@ def test_the_second_ctrl_c_ends_at_once(monkeypatch, capsys):
 
 def test_to_save_is_wished_again_after_it_was_done(monkeypatch):
     def work():
-        with signals.deferred() as wishes:
+        with signals.deferred() as requests:
             for _ in range(2):
                 signal.raise_signal(USR1)
-                assert (wishes.stop, wishes.save) == (None, True)
-                wishes.save = False
+                assert (requests.stop, requests.save) == (None, True)
+                requests.save = False
 
     assert run(work, monkeypatch) == 0
 
@@ -95,10 +95,10 @@ def test_an_end_is_not_disturbed_by_another_signal(trained, monkeypatch, capsys)
 
     def work():
         try:
-            with signals.deferred() as wishes:
+            with signals.deferred() as requests:
                 if trained:
                     signal.raise_signal(TERM)
-                    raise Interrupted(wishes.stop, "it is saved")
+                    raise Interrupted(requests.stop, "it is saved")
             signal.raise_signal(TERM)
         finally:
             signal.raise_signal(HUP)
@@ -133,9 +133,9 @@ def test_an_end_that_went_astray_begins_again(number, code, monkeypatch):
 def test_an_end_that_went_astray_is_a_wish_once_training_has_begun(monkeypatch, capsys):
     def work():
         astray(TERM)
-        with signals.deferred() as wishes:
+        with signals.deferred() as requests:
             signal.raise_signal(signal.SIGALRM)
-            raise Interrupted(wishes.stop, "it is saved")
+            raise Interrupted(requests.stop, "it is saved")
 
     assert run(work, monkeypatch) == 143
     assert capsys.readouterr().err == STOPPED.format("SIGTERM")
@@ -193,9 +193,9 @@ def test_handlers_are_given_back(error, mine, monkeypatch):
 
 
 def test_without_main_nothing_is_handled(mine):
-    with signals.deferred() as wishes:
+    with signals.deferred() as requests:
         assert signal.getsignal(TERM) is mine
-    assert (wishes.stop, wishes.save) == (None, False)
+    assert (requests.stop, requests.save) == (None, False)
 
 
 def test_outside_the_main_thread_nothing_is_handled(mine, monkeypatch):

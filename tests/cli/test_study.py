@@ -121,7 +121,7 @@ def test_mistakes_are_told_before_anything_is_made(home, capsys):
         ("all", "table-1"): "all is every study",
         ("table-5", "--jobs", "0"): "--jobs must be 1 or more",
         ("table-5", "--data", "images"): "expected NAME=FOLDER",
-        ("table-5", "--results", "nowhere"): "is no folder",
+        ("table-5", "--results", "nowhere"): "is not a folder",
         ("mine/two-norms.toml",): "has no setting 'paper', only small",
     }.items():
         assert study(*args) == 2
@@ -157,13 +157,13 @@ def test_the_time_left_goes_by_the_work_that_was_done():
     one.action = other.action = "train"
     last.action = "measure"
     assert one.work == other.work > 0
-    watch = verb._Watch([one, other, last], jobs=1)
-    assert watch.text() == "3 left, how long the first run will tell"
-    watch.note(Outcome(one, 0, "", 60.0, True))
+    watch = verb._Pace([one, other, last], jobs=1)
+    assert watch.text() == "3 left, the first run will tell how long"
+    watch.record(Outcome(one, 0, "", 60.0, True))
     assert watch.text() == "2 left, about 1:00"
-    watch.note(Outcome(other, 6, "failed", 1.0, True))
+    watch.record(Outcome(other, 6, "failed", 1.0, True))
     assert watch.text() == "1 left"
-    watch.note(Outcome(last, 0, "", 1.0, False))
+    watch.record(Outcome(last, 0, "", 1.0, False))
     assert watch.text() == "nothing left"
     assert again.action == "cannot", "nobody has decided"
 

@@ -27,7 +27,7 @@ def run(tmp_path):
 def test_a_run_is_no_recipe_and_both_ways_on_are_named(run, capsys):
     assert main(["train", str(run)]) == 2
     said = capsys.readouterr().err
-    assert f"{run} is a run: bntt train {run} --resume goes on with it" in said
+    assert f"{run} is a run: bntt train {run} --resume resumes it" in said
     assert f"bntt train {run}/recipe.toml --name NAME" in said
 
 
@@ -54,7 +54,7 @@ def test_an_evaluation_of_fewer_draws_says_what_it_replaces(run, capsys):
     assert "replaces" not in capsys.readouterr().err
     assert main(["evaluate", str(run), "--draws", "1", "--images", "50", "--format", "svg", "--csv"]) == 0
     assert re.search(
-        r"note: replaces .*evaluation-50-images.json, which was asked for with draws 2\n", capsys.readouterr().err
+        r"note: replaces .*evaluation-50-images.json \(it was measured with --draws 2\)\n", capsys.readouterr().err
     )
     assert (run / "evaluation-50-images.svg").read_text(encoding="utf-8").startswith("<?xml")
 

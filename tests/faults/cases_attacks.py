@@ -75,7 +75,7 @@ def as_bytes(_: Path) -> str:
 
 @case(95, "an attack stopped half way, and begun again", r"exit 130: .* then the rows of one that was not stopped$")
 def half_way(tmp: Path) -> str:
-    run, real, done = trained(tmp), measure.carry_out, []
+    run, real, done = trained(tmp), measure.run_job, []
 
     def stopping(*args):
         if len(done) == 3:
@@ -84,7 +84,7 @@ def half_way(tmp: Path) -> str:
         return real(*args)
 
     with mock.patch.object(measure, "BATCH", 10), mock.patch.object(measure, "SWEEP", (1,)):
-        with mock.patch.object(measure, "carry_out", stopping):
+        with mock.patch.object(measure, "run_job", stopping):
             stopped = bntt("attack", str(run), *FEW, *EOT)
         kept = [json.loads(path.read_text()) for path in (run / "attack").glob("*.json")]
         assert sorted(one["complete"] for one in kept) == [False, True], "the third batch was of the second attack"

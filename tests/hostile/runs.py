@@ -20,7 +20,7 @@ from bntt.deploy import BundleError, bundle, describe
 from bntt.io.checkpoint import CheckpointError, read_checkpoint, read_facts, write_checkpoint
 from bntt.io.pickled import read_pickled
 from bntt.models import resnet20
-from bntt.runs.imported import Wanted, import_network
+from bntt.runs.imported import ImportSettings, import_network
 from bntt.runs.open_run import load_run
 from bntt.runs.recipe.file import RecipeError, dump_recipe, load_recipe
 from bntt.studies.report.page import html_of, page_of
@@ -107,7 +107,7 @@ def run_of(folder: Path) -> Path:
     if not place.exists():
         loop = Loop(VGG6, 2, width=0.125).randomize()
         (folder / "w.pt").write_bytes(saved(released(loop)))
-        wanted = Wanted("vgg6", data="fashion-mnist-bundled", overrides=("network.width=0.125",))
+        wanted = ImportSettings("vgg6", data="fashion-mnist-bundled", overrides=("network.width=0.125",))
         import_network(folder / "w.pt", wanted, "run", folder / "kept")
         file = place / "environment.json"
         same = {"started": "", "commit": "", "command": [], "processor": ""}  # the same file whenever it is made

@@ -21,7 +21,7 @@ from bntt.data.events.formats import read_event_archive
 from bntt.io.checkpoint import CheckpointError, read_checkpoint, write_checkpoint
 from bntt.io.pickled import read_pickled
 from bntt.models import mlp
-from bntt.runs.directory import Kept
+from bntt.runs.directory import Checkpoints
 from tests.architecture.source import ROOT
 from tests.hostile.runs import signed
 from tests.io.test_pickled import BOMBS, Code, dangerous
@@ -86,12 +86,12 @@ def _refused(path: Path, content: bytes) -> bool:
 
 def _fallback(folder: Path) -> bool:
     """Whether a damaged last checkpoint gives way to the one before, in a line that names it."""
-    kept = Kept(folder)
+    kept = Checkpoints(folder)
     for updates in (1, 2):
         last = kept.write(updates, {"x": torch.ones(9)}, {}, last=2)
     last.write_bytes(_flipped(last.read_bytes(), 8 * last.stat().st_size - 1))
     found = kept.latest()
-    (line,) = found.passed_over
+    (line,) = found.skipped
     return found.path.name == "step-000000001.safetensors" and last.name in line and "\n" not in line
 
 

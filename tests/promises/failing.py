@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from bntt.runs.directory import Kept
+from bntt.runs.directory import Checkpoints
 
 ERRORS = (errno.ENOSPC, errno.EIO, errno.EACCES, errno.EINTR)
 
@@ -104,7 +104,7 @@ def _written(number: int, error: int) -> tuple[bool, bool]:
     """Whether all was well, and whether the call was made."""
     came: list[int] = []
     with tempfile.TemporaryDirectory() as folder:
-        kept = Kept(Path(folder))
+        kept = Checkpoints(Path(folder))
         for updates in (1, 2):
             kept.write(updates, {"x": torch.full((3,), updates)}, {}, last=2)
         before = [(owner, name, getattr(owner, name)) for owner, name, _ in places(Calls(0, error, list))]
@@ -121,4 +121,4 @@ def _written(number: int, error: int) -> tuple[bool, bool]:
         found = kept.latest()
         known = int(found.checkpoint.tensors["x"][0]) == int(found.path.stem.removeprefix("step-"))
         new = found.path.stem.endswith("3")
-    return known and not found.passed_over and (new or raised == error), bool(came)
+    return known and not found.skipped and (new or raised == error), bool(came)

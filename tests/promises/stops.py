@@ -150,8 +150,8 @@ def _wrong_after(code: int, log: Path, directory: Path) -> str:
     """What is wrong with a run in which a call failed; "" if nothing is."""
     if code not in (0, 5) or "Traceback" in log.read_text():
         return f"exit {code}: {log.read_text()[-300:]}"
-    kept = RunDirectory(directory).kept
-    if kept.folder.exists() and kept.paths() and (found := kept.latest().passed_over):
+    kept = RunDirectory(directory).checkpoints
+    if kept.folder.exists() and kept.paths() and (found := kept.latest().skipped):
         return found[0]
     return ""
 

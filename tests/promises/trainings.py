@@ -21,9 +21,9 @@ from bntt.data.image_set import ImageSet
 from bntt.io.checkpoint import read_checkpoint
 from bntt.models import vgg9
 from bntt.nn import PoissonEncoder, SpikingClassifier
-from bntt.runs.directory import Kept
+from bntt.runs.directory import Checkpoints
 from bntt.runs.recipe.build import build_model, training_loader
-from bntt.runs.recipe.datasets import Parts
+from bntt.runs.recipe.datasets import RecipeData
 from bntt.runs.recipe.file import Recipe, load_recipe
 from bntt.training import Method, NonFiniteError, Session
 from tests.faults.user import SMALL, bntt
@@ -43,7 +43,7 @@ def digest(tensors: dict[str, Tensor]) -> str:
     return whole.hexdigest()
 
 
-def session_of(recipe: Recipe, parts: Parts) -> Session:
+def session_of(recipe: Recipe, parts: RecipeData) -> Session:
     """The training of a run, without its validations and files."""
     model, loader = build_model(recipe, parts), training_loader(recipe, parts)
     return Session(model, loader, epochs=recipe.train.epochs, method=recipe.train, seed=recipe.seed)
@@ -59,7 +59,7 @@ def evaluated() -> Measured:
     with tempfile.TemporaryDirectory() as folder:
         for every in (1, 5):
             run, _ = tiny.trained(tiny.edited(recipe, evaluate={"every": every}), parts, Path(folder))
-            found.add(digest(dict(run.kept.latest().checkpoint.tensors)))
+            found.add(digest(dict(run.checkpoints.latest().checkpoint.tensors)))
     never = session_of(recipe, parts)
     list(never.records())
     found.add(digest(never.state()[0]))
@@ -175,7 +175,7 @@ def _of_a_command() -> tuple[int, bool]:
     with tempfile.TemporaryDirectory() as folder:
         options = ["-s", "train.lr=1e30", "-s", "checkpoint.every_steps=1", "--root", folder]
         said = bntt("train", "demo", *SMALL, *options)
-        paths = Kept(Path(folder) / "demo" / "checkpoints").paths()
+        paths = Checkpoints(Path(folder) / "demo" / "checkpoints").paths()
         finite = all(value.isfinite().all() for path in paths for value in read_checkpoint(path).tensors.values())
     return int(said.split()[1].rstrip(":")), bool(finite)
 
@@ -206,7 +206,7 @@ def costs() -> Measured:
     with tempfile.TemporaryDirectory() as folder:
         for updates in range(SAVES):
             began = time.perf_counter()
-            path = Kept(Path(folder)).write(updates, tensors, facts, last=2)
+            path = Checkpoints(Path(folder)).write(updates, tensors, facts, last=2)
             seconds.append(time.perf_counter() - began)
         size = path.stat().st_size / 1e6
     save = statistics.median(seconds)
@@ -240,7 +240,7 @@ def leaks() -> Measured:
     return Measured(said, len(seen) >= UPDATES and slope <= 1 and len(files) == 1)
 
 
-def _watched(recipe: Recipe, parts: Parts, folder: Path) -> Iterator[tuple[int, int, int]]:
+def _watched(recipe: Recipe, parts: RecipeData, folder: Path) -> Iterator[tuple[int, int, int]]:
     """Updates done, bytes of resident memory, open files: after every update."""
     from bntt.runs.directory import new_run_directory
     from bntt.runs.training.train import train_run
@@ -276,7 +276,7 @@ def same_seed() -> Measured:
     return Measured(f"{said}GPU not run", equal == len(found))
 
 
-def _fifty(recipe: Recipe, parts: Parts) -> str:
+def _fifty(recipe: Recipe, parts: RecipeData) -> str:
     one = session_of(recipe, parts)
     losses = [record.loss for record, _ in zip(one.records(), range(STEPS), strict=False)]
     return digest({**one.state()[0], "losses": torch.tensor(losses, dtype=torch.float64)})

@@ -1,11 +1,9 @@
 """Where a run's files are, and that no run is overwritten."""
 
-import json
-
 import pytest
 
 from bntt.io.checkpoint import CheckpointError
-from bntt.runs.directory import RunDirectory, begun_directory, find_run, new_run_directory
+from bntt.runs.directory import RunDirectory, find_run, new_run_directory, open_or_create_run
 
 
 def test_no_run_is_overwritten(tmp_path):
@@ -33,25 +31,15 @@ def test_what_is_no_run(tmp_path):
 
 def test_what_was_spent_is_in_the_last_row(tmp_path):
     run = RunDirectory(tmp_path)
-    assert run.spent() == {"updates": None, "seconds": None}
+    assert run.training_cost() == {"updates": None, "seconds": None}
     run.metrics.write_text('{"updates": 3, "seconds": 1.5}\n{"updates": 6, "seconds": 4.0}\n')
-    assert run.spent() == {"updates": 6, "seconds": 4.0}
+    assert run.training_cost() == {"updates": 6, "seconds": 4.0}
     run.metrics.write_text('{"seconds": 4.0}\n')
-    assert run.spent() == {"updates": None, "seconds": 4.0}
-
-
-def test_numbers_are_kept_whole(tmp_path):
-    run = RunDirectory(tmp_path)
-    path = run.keep("exit", {"steps": 3})
-    assert path == tmp_path / "exit.json"
-    assert json.loads(path.read_text()) == {"steps": 3}
-    with pytest.raises(TypeError):
-        run.keep("exit", {"steps": object()})
-    assert json.loads(path.read_text()) == {"steps": 3}
+    assert run.training_cost() == {"updates": None, "seconds": 4.0}
 
 
 def test_a_directory_is_begun_where_it_is_said_or_taken_as_it_is(tmp_path):
-    run = begun_directory("a", tmp_path)
+    run = open_or_create_run("a", tmp_path)
     (run.path / "checkpoints" / "x").write_text("kept")
-    assert begun_directory("a", tmp_path).path == run.path == tmp_path / "a"
+    assert open_or_create_run("a", tmp_path).path == run.path == tmp_path / "a"
     assert (run.path / "checkpoints" / "x").read_text() == "kept"

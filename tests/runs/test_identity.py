@@ -7,8 +7,17 @@ import pytest
 
 from bntt.data.prepared import Manifest
 from bntt.io.checkpoint import CheckpointError
+from bntt.io.files import write_json
 from bntt.runs.directory import RunDirectory
-from bntt.runs.identity import MEASURING, RESUMING, changes, check_same_data, check_same_recipe, kept_exit, weights_hash
+from bntt.runs.identity import (
+    MEASURING,
+    RESUMING,
+    check_same_data,
+    check_same_recipe,
+    recipe_changes,
+    saved_exit,
+    weights_hash,
+)
 from bntt.runs.recipe.file import dump_recipe, parse_recipe
 from tests.rows import each_row
 from tests.runs.recipe.test_schema import MINIMAL, changed
@@ -42,7 +51,7 @@ CHECKPOINT = Path("run/checkpoints/best.safetensors")
 )
 def test_which_keys_may_differ(change, resumable, measurable):
     facts, recipe = {"recipe": dump_recipe(parse_recipe(MINIMAL))}, parse_recipe(change)
-    differ = changes(recipe, parse_recipe(MINIMAL))
+    differ = recipe_changes(recipe, parse_recipe(MINIMAL))
     for free, allowed in ((RESUMING, resumable), (MEASURING, measurable)):
         if allowed:
             assert check_same_recipe(recipe, facts, CHECKPOINT, free) == differ
@@ -97,12 +106,14 @@ def run(tmp_path):
     run.best.parent.mkdir()
     run.best.write_bytes(b"weights")
     (tmp_path / "environment.json").write_text(json.dumps({"data": vars(MANIFEST)}))
-    run.keep("exit", {"steps": 2, "weights_sha256": weights_hash(run), "data_sha256": MANIFEST.sha256})
+    write_json(
+        tmp_path / "exit.json", {"steps": 2, "weights_sha256": weights_hash(run), "data_sha256": MANIFEST.sha256}
+    )
     return run
 
 
 def test_what_is_kept_says_where_to_stop(run):
-    assert kept_exit(run, 3) == 2
+    assert saved_exit(run, 3) == 2
 
 
 @each_row(("key", "what"), [("weights_sha256", "weights"), ("data_sha256", "data")])
@@ -110,7 +121,7 @@ def test_an_exit_of_other_weights_or_other_data(run, key, what):
     path = run.path / "exit.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), key: "0"}))
     with pytest.raises(CheckpointError, match=f"was chosen for other {what}"):
-        kept_exit(run, 3)
+        saved_exit(run, 3)
 
 
 @each_row(
@@ -120,13 +131,13 @@ def test_an_exit_of_other_weights_or_other_data(run, key, what):
 def test_a_damaged_exit(run, text):
     (run.path / "exit.json").write_text(text, encoding="latin-1")
     with pytest.raises(CheckpointError, match="cannot be used"):
-        kept_exit(run, 3)
+        saved_exit(run, 3)
 
 
 def test_no_exit_and_no_weights(run):
     (run.path / "exit.json").unlink()
     run.best.unlink()
     with pytest.raises(CheckpointError, match="keeps no exit"):
-        kept_exit(run, 3)
+        saved_exit(run, 3)
     with pytest.raises(CheckpointError, match=r"best\.safetensors cannot be read"):
         weights_hash(run)

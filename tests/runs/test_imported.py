@@ -8,13 +8,13 @@ import torch
 from bntt.data.errors import DataError
 from bntt.io.checkpoint import CheckpointError, load_checkpoint, read_facts
 from bntt.models import vgg6
-from bntt.runs.imported import MEAN, Wanted, import_network
+from bntt.runs.imported import MEAN, ImportSettings, import_network
 from bntt.runs.open_run import load_run
 from bntt.runs.recipe.file import RecipeError, load_recipe
 from tests.foreign import VGG6, Loop, released, saved, snntorch
 
 SMALL = ("network.width=0.25",)
-BUNDLED = Wanted("vgg6", data="fashion-mnist-bundled", overrides=SMALL)
+BUNDLED = ImportSettings("vgg6", data="fashion-mnist-bundled", overrides=SMALL)
 
 
 @pytest.fixture
@@ -65,44 +65,60 @@ def test_pixels_are_normalised_as_is_said(file, tmp_path):
 
 
 def _with(**more):
-    return Wanted("vgg6", data="fashion-mnist-bundled", overrides=SMALL, **more)
+    return ImportSettings("vgg6", data="fashion-mnist-bundled", overrides=SMALL, **more)
 
 
 def test_without_data_it_is_a_checkpoint_of_the_network(loop, file, tmp_path):
-    made = import_network(file, Wanted("vgg6", overrides=SMALL), "net", tmp_path / "out")
+    made = import_network(file, ImportSettings("vgg6", overrides=SMALL), "net", tmp_path / "out")
     assert made.path == tmp_path / "out" / "net.safetensors"
     net = vgg6(width=0.25, num_steps=3)
     facts = load_checkpoint(made.path, net)
     assert facts == read_facts(made.path)
     assert facts["imported"]["file"] == "best.pth.tar"
     assert torch.equal(net.blocks["conv2"].norm.gamma[1], loop.bntt2[1].weight)
-    with pytest.raises(RecipeError, match="is there already"):
-        import_network(file, Wanted("vgg6", overrides=SMALL), "net", tmp_path / "out")
+    with pytest.raises(RecipeError, match="already exists"):
+        import_network(file, ImportSettings("vgg6", overrides=SMALL), "net", tmp_path / "out")
     with pytest.raises(RecipeError, match="name the data too"):
-        import_network(file, Wanted("vgg6", overrides=SMALL, mean=(0.5,)), "other", tmp_path)
+        import_network(file, ImportSettings("vgg6", overrides=SMALL, mean=(0.5,)), "other", tmp_path)
 
 
 @pytest.mark.parametrize(
     ("wanted", "error", "message"),
     [
-        (Wanted("vgg5", data="synthetic"), RecipeError, "network.name: must be .*did you mean 'vgg"),
-        (Wanted("vgg6", "jelly"), RecipeError, "--layout 'jelly': choose one of released, spikingjelly, snntorch"),
-        (Wanted("vgg6", data="fashion-mnist-bundled"), CheckpointError, "best.pth.tar does not fit this network"),
-        (Wanted("vgg9", data="fashion-mnist-bundled", overrides=SMALL), RecipeError, "network: image_size=28 cannot"),
+        (ImportSettings("vgg5", data="synthetic"), RecipeError, "network.name: must be .*did you mean 'vgg"),
         (
-            Wanted("vgg9", overrides=SMALL),
+            ImportSettings("vgg6", "jelly"),
+            RecipeError,
+            "--layout 'jelly': choose one of released, spikingjelly, snntorch",
+        ),
+        (
+            ImportSettings("vgg6", data="fashion-mnist-bundled"),
+            CheckpointError,
+            "best.pth.tar does not fit this network",
+        ),
+        (
+            ImportSettings("vgg9", data="fashion-mnist-bundled", overrides=SMALL),
+            RecipeError,
+            "network: image_size=28 cannot",
+        ),
+        (
+            ImportSettings("vgg9", overrides=SMALL),
             CheckpointError,
             r"best.pth.tar has other layers \(.*conv5.weight is missing",
         ),
-        (Wanted("vgg6", data="mnist", overrides=SMALL), DataError, "bntt data prepare mnist"),
-        (Wanted("vgg6", overrides=(*SMALL, "train.epochs=3")), RecipeError, "imported.file: an imported network is"),
+        (ImportSettings("vgg6", data="mnist", overrides=SMALL), DataError, "bntt data prepare mnist"),
         (
-            Wanted("vgg6", overrides=(*SMALL, "network.num_steps=2")),
+            ImportSettings("vgg6", overrides=(*SMALL, "train.epochs=3")),
+            RecipeError,
+            "imported.file: an imported network is",
+        ),
+        (
+            ImportSettings("vgg6", overrides=(*SMALL, "network.num_steps=2")),
             CheckpointError,
             r"bntt1 is torch.float32 \[3, 4\]",
         ),
         (
-            Wanted("vgg6", "spikingjelly", overrides=(*SMALL, "network.name=resnet20")),
+            ImportSettings("vgg6", "spikingjelly", overrides=(*SMALL, "network.name=resnet20")),
             CheckpointError,
             "one layer behind",
         ),

@@ -8,8 +8,10 @@ from bntt.analysis.activity.measurement import ACTIVITY, ActivityArguments
 from bntt.analysis.activity.result import ActivityResult
 from bntt.analysis.drift.measurement import DRIFT, DriftArguments
 from bntt.analysis.measurement import ArgumentError, Progress
+from bntt.analysis.measurements import MEASUREMENTS
 from bntt.analysis.result import result_from
-from bntt.runs.measure import find, keep, kept, measure, measurement_of
+from bntt.io.files import write_json
+from bntt.runs.measure import describe_replaced, get_measurement, measure, run_measurement, save_result
 from tests.analysis.activity.test_result import VALUES
 from tests.rows import each_row
 from tests.runs.tiny import opened_run
@@ -20,29 +22,27 @@ def run(tmp_path_factory):
     return opened_run(tmp_path_factory.mktemp("runs"))
 
 
-def test_what_is_kept_is_found_again_only_as_it_was_asked_for(run):
-    found = measure("drift", run, images=20, split="test")
-    asked = DriftArguments(images=20, split="test")
-    assert kept(DRIFT, asked, run.path).to_json() == found.to_json()
-    assert kept(DRIFT, dataclasses.replace(asked, images=21), run.path) is None
-    assert kept(DRIFT, DriftArguments(), run.path) is None  # never asked for
-
-
-def test_a_damaged_file_is_none(run):
-    (run.path / "drift.json").write_text('{"dataset": 3}')
-    assert kept(DRIFT, DriftArguments(), run.path) is None
+def test_the_note_on_what_is_replaced_names_the_flags_that_differ(run):
+    """The same arguments are no news, tuples among them, which JSON reads as lists."""
+    robust = MEASUREMENTS["robust"]
+    write_json(run.path / "robust.json", {"arguments": {"sigmas": [0.1, 0.2], "draws": None, "unclipped": True}})
+    same, other = robust.arguments((0.1, 0.2), unclipped=True), robust.arguments((0.3,), draws=2)
+    assert describe_replaced(robust, same, run.path) == ""
+    assert describe_replaced(robust, other, run.path).partition("robust.json")[2] == (
+        " (it was measured with --sigmas 0.1 0.2, without --draws, with --unclipped)"
+    )
 
 
 @each_row("runs", [0, 2])
 def test_one_run_is_measured_at_a_time(runs, run):
     with pytest.raises(ArgumentError, match="name one run, got"):
-        find(DRIFT, [run] * runs, DriftArguments(), Progress())
+        run_measurement(DRIFT, [run] * runs, DriftArguments(), Progress())
 
 
 def test_several_are_asked_for_where_several_are_compared():
     several = dataclasses.replace(DRIFT, several=True)
     with pytest.raises(ArgumentError, match="or several to be compared"):
-        find(several, [], DriftArguments(), Progress())
+        run_measurement(several, [], DriftArguments(), Progress())
 
 
 def test_a_run_without_such_numbers_is_refused(tmp_path):
@@ -60,12 +60,12 @@ def test_flags_are_checked_by_their_declaration(run):
         with pytest.raises(ArgumentError, match=message):
             measure("drift", run, **arguments)
     with pytest.raises(ArgumentError, match="no measurement 'drifts'"):
-        measurement_of("drifts")
+        get_measurement("drifts")
 
 
 def test_pictures_and_attachments_lie_beside_the_file(tmp_path):
     found = result_from(ActivityResult, VALUES | {"places_npz": b"spikes"})
-    written = keep(ACTIVITY, found, ActivityArguments(split="validation"), tmp_path / "new")
+    written = save_result(ACTIVITY, found, ActivityArguments(split="validation"), tmp_path / "new")
     assert [path.name.removeprefix("activity-validation") for path in written] == [
         ".json", ".png", "-gamma.png", "-places.npz",
     ]  # fmt: skip

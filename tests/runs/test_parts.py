@@ -19,7 +19,7 @@ from bntt.models.spiking import FIRE_RULES, RESETS, SURROGATES
 from bntt.nn import NORMS
 from bntt.ops.lif import fire_before
 from bntt.runs.open_run import load_run
-from bntt.runs.parts import LOADED, PartsError, check_parts, load_parts, parts_of, parts_told
+from bntt.runs.parts import LOADED, PartsError, check_parts, load_parts, parts_facts, parts_of
 from bntt.runs.recipe.build import build_model
 from bntt.runs.recipe.file import RecipeError, load_recipe
 from bntt.studies.pool import identity
@@ -77,8 +77,8 @@ def test_a_file_is_loaded_once_and_kept_where_a_recipe_names_its_parts(given):
     assert [part.names for part in LOADED] == [("network.norm=own_a",), ("network.norm=own_b",)]
     of = recipe(network={"norm": "own_b"})
     assert parts_of(of) == [LOADED[1]]
-    assert parts_told(of)["parts"][0]["source"].endswith("own_b.py")
-    assert parts_told(recipe()) == {}
+    assert parts_facts(of)["parts"][0]["source"].endswith("own_b.py")
+    assert parts_facts(recipe()) == {}
     given("own_a", "# changed")
     with pytest.raises(PartsError, match=r"own_a.py: was changed since it was loaded: start anew"):
         load_parts(str(LOADED[0].source))
@@ -201,7 +201,7 @@ def test_other_code_is_another_start_of_a_study(given):
     mine = identity(of)
     LOADED[0] = dataclasses.replace(LOADED[0], version="0" * 64)
     assert identity(of) != mine
-    assert identity(of, kept=parts_told(of)) == identity(of)
+    assert identity(of, kept=parts_facts(of)) == identity(of)
     assert identity(recipe()) == identity(recipe(), kept={})
 
 

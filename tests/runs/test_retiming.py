@@ -94,7 +94,7 @@ def test_a_last_gamma_near_zero_is_told(trained):
 @each_row(
     ("steps", "longer", "message"),
     [
-        (3, None, "--num-steps 3: another number than the 3 of its training"),
+        (3, None, "--num-steps 3: give a number other than the 3 it was trained with"),
         (0, None, "--num-steps 0: .* 1 or more"),
         (2, "hold", "--longer hold adds steps, --num-steps 2 is fewer than 3: leave out --longer"),
         (5, None, "more than the 3 .* --longer hold, or --longer interpolate, or --longer re-estimate"),

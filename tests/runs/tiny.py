@@ -13,7 +13,7 @@ from bntt.runs.open_run import load_run
 from bntt.runs.recipe.datasets import build_data
 from bntt.runs.recipe.file import parse_recipe
 from bntt.runs.training.epoch_log import EpochResult, Notice
-from bntt.runs.training.requests import Interrupted, Wishes
+from bntt.runs.training.requests import Interrupted, Requests
 from bntt.runs.training.train import train_run
 from tests.runs.recipe.test_schema import changed
 from tests.trained import copied_run
@@ -67,7 +67,7 @@ def lines(run):
 
 def final(run):
     """Everything that the last checkpoint and the best hold, but for the seconds."""
-    last, best = run.kept.latest().checkpoint, read_checkpoint(run.best)
+    last, best = run.checkpoints.latest().checkpoint, read_checkpoint(run.best)
     facts = {**last.facts, "seconds": 0, "lines": untimed(last.facts["lines"])}
     return last.tensors, facts, best.tensors, best.facts
 
@@ -89,14 +89,14 @@ def stopped(recipe, data, tmp_path, records=5):
 
 def until(recipe, data, folder, *, records, **options):
     """Go on until so many updates and epochs were told, then wish to stop."""
-    wishes = Wishes()
+    requests = Requests()
 
     def wishing():
         number = 0
-        for told in train_run(recipe, data, folder, wishes=wishes, **options):
+        for told in train_run(recipe, data, folder, requests=requests, **options):
             number += not isinstance(told, Notice)
             if number == records:
-                wishes.stop = signal.SIGTERM
+                requests.stop = signal.SIGTERM
             yield told
 
     with pytest.raises(Interrupted):

@@ -7,7 +7,7 @@ from pathlib import Path
 from bntt.studies.pool import KeptRun
 from bntt.studies.start_plan import plan_study
 from bntt.studies.study_file import load_study, parse_study
-from bntt.studies.study_result import StartFound, StudyResult
+from bntt.studies.study_result import StartResult, StudyResult
 from tests.evidence import RESULTS
 from tests.studies.kept import evaluation, small, study
 
@@ -55,7 +55,7 @@ def small_result(accuracy=None, state="done"):
             made_on = {"commit": "c", "processor": "P"}
             kept = KeptRun(Path("runs/pool/x"), small(), "id", {"train": "t"}, made_on, values)
             numbers = {"evaluate": values}
-            starts[run.name, start.seed] = StartFound(start, state, "", kept, "id", numbers)
+            starts[run.name, start.seed] = StartResult(start, state, "", kept, "id", numbers)
     return StudyResult(found, "small", runs, starts)
 
 
@@ -72,7 +72,7 @@ def full_result(name, setting="small"):
             for each in names:
                 cache.setdefault(kinds[each], written(kinds[each]))
             numbers = {each: cache[kinds[each]] for each in names}
-            starts[run.name, start.seed] = StartFound(start, "done", "", None, "id", numbers)
+            starts[run.name, start.seed] = StartResult(start, "done", "", None, "id", numbers)
     return StudyResult(found, setting, runs, starts)
 
 

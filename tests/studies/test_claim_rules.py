@@ -3,7 +3,7 @@
 import pytest
 
 from bntt.runs.recipe.schema import RecipeError
-from bntt.runs.recipe.toml_part import by_kind
+from bntt.runs.recipe.toml_table import validate_by_kind
 from bntt.studies.claim_rules import RULES, AtLeast, AtMost, PeaksLater, RisesAndFalls, SavesSteps, judged
 
 
@@ -55,7 +55,7 @@ def test_every_rule_goes_by_its_name():
 
 
 def test_judged_says_claim_source_verdict_reason_and_rule():
-    claim = by_kind(
+    claim = validate_by_kind(
         RULES, "rule", {"rule": "at-least", "says": "s", "source": "p", "run": "a", "of": "n", "value": 1.0}, "c"
     )
     (row,) = judged([claim], {("a", "n"): {0: 2.0, 1: 3.0}}, {"n": ""})
@@ -67,4 +67,4 @@ def test_judged_says_claim_source_verdict_reason_and_rule():
 
 def test_an_unknown_rule_is_an_error():
     with pytest.raises(RecipeError, match="did you mean 'better'"):
-        by_kind(RULES, "rule", {"rule": "beter"}, "claims 1")
+        validate_by_kind(RULES, "rule", {"rule": "beter"}, "claims 1")

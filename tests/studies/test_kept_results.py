@@ -8,7 +8,7 @@ import pytest
 
 from bntt.io.archive import SUMS
 from bntt.io.checkpoint import CheckpointError
-from bntt.studies.run_studies import Places, pack_results, plan, results_of
+from bntt.studies.run_studies import Folders, pack_results, plan, results_of
 from bntt.studies.study_file import load_study, study_names
 from bntt.studies.study_result import summary_of
 
@@ -21,7 +21,7 @@ def recomputed(tmp_path_factory):
     nowhere = tmp_path_factory.mktemp("nowhere")
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("BNTT_DATA", str(nowhere))
-        places = Places(nowhere / "pool", (KEPT,))
+        places = Folders(nowhere / "pool", (KEPT,))
         return results_of(plan([load_study(name) for name in study_names()], "small", places), places, [])
 
 
@@ -53,4 +53,4 @@ def test_a_damaged_archive_stops_a_study_in_a_sentence(tmp_path):
     content[1000] ^= 1
     (tmp_path / "beta.tar.xz").write_bytes(content)
     with pytest.raises(CheckpointError, match=r"beta\.tar\.xz is damaged or was replaced: its SHA-256"):
-        plan([load_study("beta")], "small", Places(tmp_path / "pool", (tmp_path,)))
+        plan([load_study("beta")], "small", Folders(tmp_path / "pool", (tmp_path,)))

@@ -81,7 +81,7 @@ def test_a_run_is_asked_for_what_it_can_be():
     ],
 )
 def test_what_was_kept_is_compared_by_how_it_was_asked_for(kind, arguments, facts, same):
-    assert made(kind).was_asked(arguments, facts) == same
+    assert made(kind).matches(arguments, facts) == same
 
 
 @each_row("file", sorted(RESULTS.glob("*/measures/*.json")))
@@ -89,7 +89,7 @@ def test_every_kept_measure_is_what_it_says_and_can_be_read(file):
     kept = json.loads(file.read_text(encoding="utf-8"))
     words = {key: value for key, value in kept["arguments"].items() if key != "kind"}
     measure = made(kept["kind"], **words)
-    assert measure.was_asked(kept["arguments"], FACTS)
+    assert measure.matches(kept["arguments"], FACTS)
     assert measure.read(kept["values"]).dataset
 
 

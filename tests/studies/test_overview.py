@@ -4,8 +4,8 @@ import pytest
 
 from bntt.data.errors import DataError
 from bntt.studies.overview import EACH, check_possible, overview
-from bntt.studies.run_studies import Planned
-from bntt.studies.work_items import decide
+from bntt.studies.run_studies import StudyPlan
+from bntt.studies.work_items import decide_actions
 from tests.studies.kept import study
 from tests.studies.test_work_items import items
 
@@ -23,13 +23,13 @@ def at(recipe, seeds):
 
 def planned(pool, *studies):
     found = items(*studies)
-    decide(found, [pool])
-    return Planned("small", (), tuple(found))
+    decide_actions(found, [pool])
+    return StudyPlan("small", (), tuple(found))
 
 
 def test_few_runs_are_told_one_by_one_with_the_hours_of_all(pool):
     lines = list(overview(planned(pool, study()), 1))
-    assert lines[0] == "made            s0: bntt, seed 0: nothing kept is the same"
+    assert lines[0] == "made            s0: bntt, seed 0: no kept run matches"
     assert lines[4] == "made, by dataset:"
     assert lines[5].startswith("  fashion-mnist-bundled: 4 runs of s0 (4), about ")
     assert lines[6] == "4 runs: 0 are used again, 0 are measured further, 4 are made, 0 cannot be made"

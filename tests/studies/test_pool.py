@@ -10,13 +10,13 @@ import pytest
 from bntt.runs.recipe.file import dump_recipe, load_recipe
 from bntt.studies.measures import measure_from
 from bntt.studies.pool import (
+    data_checksums,
+    directory_name,
     identity,
     kept_run,
     kept_runs,
-    numbers_of,
+    measured_values,
     numerics_agree,
-    place_of,
-    sums_of,
     why_data_is_missing,
 )
 from tests.rows import each_row
@@ -212,7 +212,7 @@ def test_numbers_are_those_of_studies_before_those_of_verbs(tmp_path):
     (place / "activity.json").write_text(json.dumps({"n": 1, "arguments": ASKED}))
     (place / "measures").mkdir()
     (place / measure.file).write_text(json.dumps({"arguments": asdict(measure.arguments), "values": {"n": 2}}))
-    numbers = numbers_of(kept_run(place), {"mine": measure, "noise": measure_from("robust", {})})
+    numbers = measured_values(kept_run(place), {"mine": measure, "noise": measure_from("robust", {})})
     assert numbers.keys() == {"evaluate", "mine"}
     assert numbers["mine"] == {"n": 2}
 
@@ -223,12 +223,12 @@ def test_runs_of_before_there_was_a_number_are_the_first(tmp_path):
 
 
 def test_checksums_of_data(tmp_path, monkeypatch):
-    assert sums_of(small()) == bundled_sums()
+    assert data_checksums(small()) == bundled_sums()
     monkeypatch.setenv("BNTT_DATA", str(tmp_path))
-    assert sums_of(load_recipe("cifar10")) is None
-    assert sums_of(load_recipe("fashion-mnist-events")) is None
-    assert sums_of(small("data.name=images")) is None
-    ordered = sums_of(load_recipe("sequential-mnist", ["data.name=fashion-mnist-bundled"]))
+    assert data_checksums(load_recipe("cifar10")) is None
+    assert data_checksums(load_recipe("fashion-mnist-events")) is None
+    assert data_checksums(small("data.name=images")) is None
+    ordered = data_checksums(load_recipe("sequential-mnist", ["data.name=fashion-mnist-bundled"]))
     assert ordered.keys() == {"train", "test", "order"}
 
 
@@ -239,6 +239,6 @@ def test_what_brings_data():
 
 
 def test_a_place_has_a_word_and_a_digest():
-    one = place_of("demo", "x", {"train": "1"})
+    one = directory_name("demo", "x", {"train": "1"})
     assert one.startswith("demo-")
-    assert one != place_of("demo", "x", {"train": "2"})
+    assert one != directory_name("demo", "x", {"train": "2"})

@@ -5,21 +5,21 @@ import json
 import pytest
 
 from bntt.runs.recipe.schema import RecipeError
-from bntt.studies.run_studies import Places, plan, results_of, write_results
+from bntt.studies.run_studies import Folders, plan, results_of, write_results
 from bntt.studies.study_file import parse_study
-from bntt.studies.workers import Workshop, work
+from bntt.studies.workers import WorkSettings, work
 from tests.studies.kept import fake_program, keep, small, study
 
 
 @pytest.fixture
 def places(tmp_path):
-    return Places(tmp_path / "pool", (), tmp_path / "out")
+    return Folders(tmp_path / "pool", (), tmp_path / "out")
 
 
 def done(places, *studies):
     places.pool.mkdir(exist_ok=True)
     planned = plan([parse_study(one, f"s{n}") for n, one in enumerate(studies)], "small", places)
-    shop = Workshop(places.pool, program=fake_program(places.pool.parent))
+    shop = WorkSettings(places.pool, program=fake_program(places.pool.parent))
     outcomes = list(work(planned.items, shop))
     return planned, results_of(planned, places, outcomes)
 
@@ -62,11 +62,11 @@ def test_what_cannot_be_made_is_not_run(places, monkeypatch, tmp_path):
 def test_what_was_kept_elsewhere_is_read_and_not_written(tmp_path):
     results = tmp_path / "results"
     keep(results / "a", small("network.norm=none"))
-    places = Places(tmp_path / "pool", (results,), tmp_path / "out")
+    places = Folders(tmp_path / "pool", (results,), tmp_path / "out")
     before = sorted(results.rglob("*"))
     planned, (result,) = done(places, study())
     assert result.found["none", 0].kept.path == results / "a"
     assert sorted(results.rglob("*")) == before
-    with pytest.raises(RecipeError, match="is no folder"):
-        plan([], "small", Places(tmp_path, (tmp_path / "nowhere",)))
+    with pytest.raises(RecipeError, match="is not a folder"):
+        plan([], "small", Folders(tmp_path, (tmp_path / "nowhere",)))
     assert len(planned.items) == 4

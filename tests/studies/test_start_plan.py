@@ -11,7 +11,7 @@ from bntt.data import synthetic
 from bntt.data.prepared import manifest_of
 from bntt.data.registry import DATASETS
 from bntt.runs.recipe.build import build_model
-from bntt.runs.recipe.datasets import Parts, as_shown
+from bntt.runs.recipe.datasets import RecipeData, in_order
 from bntt.runs.recipe.file import load_recipe
 from bntt.runs.recipe.schema import RecipeError
 from bntt.studies.start_plan import definition, plan_study, same_runs
@@ -87,8 +87,8 @@ def parts_like(recipe):
         return frames(recipe.data.frames.size, recipe.network.num_steps)
     channels, size, classes = SHAPES.get(recipe.data.name, (3, 32, 10))
     made = synthetic(channels=channels, image_size=size, num_classes=classes, train=4, test=2)
-    train, test = (as_shown(images, recipe.data.order) for images in made)
-    return Parts(train, test, test, *made.train.pixel_statistics(), "made", manifest_of(made._asdict(), "made"))
+    train, test = (in_order(images, recipe.data.order) for images in made)
+    return RecipeData(train, test, test, *made.train.pixel_statistics(), "made", manifest_of(made._asdict(), "made"))
 
 
 @pytest.mark.slow

@@ -4,7 +4,7 @@ import pytest
 
 from bntt.runs.recipe.schema import RecipeError
 from bntt.studies.study_file import load_study, parse_study, study_names
-from bntt.studies.study_schema import SETTINGS, Place, RunPart, Setting
+from bntt.studies.study_schema import SETTINGS, AtSetting, RunSpec, Setting
 from tests.rows import each_row
 from tests.studies.kept import study
 
@@ -112,8 +112,8 @@ def test_a_study_of_a_file_is_called_like_it_and_knows_its_folder(tmp_path):
 
 
 def test_a_run_has_a_place_at_every_setting():
-    run = RunPart.model_validate({"name": "a", "small": {"recipe": "demo"}})
-    assert [run.at(setting) for setting in SETTINGS] == [Place(), Place(recipe="demo")]
+    run = RunSpec.model_validate({"name": "a", "small": {"recipe": "demo"}})
+    assert [run.at(setting) for setting in SETTINGS] == [AtSetting(), AtSetting(recipe="demo")]
 
 
 def test_three_starts_by_default():

@@ -10,17 +10,17 @@ from bntt.runs.recipe.file import load_recipe
 from bntt.studies.measures import measure_from
 from bntt.studies.start_plan import plan_study
 from bntt.studies.study_file import parse_study
-from bntt.studies.work_items import decide, items_of, jobs_of
+from bntt.studies.work_items import decide_actions, jobs_of, work_items
 from tests.studies.kept import epochs, keep, small, study
 
 
 def items(*studies):
     planned = [(f"s{n}", plan_study(parse_study(one, f"s{n}"), "small")) for n, one in enumerate(studies or (study(),))]
-    return items_of(planned)
+    return work_items(planned)
 
 
 def decided(found, *folders):
-    decide(found, folders)
+    decide_actions(found, folders)
     return [(item.action, item.start.run, item.start.seed) for item in found]
 
 
@@ -32,7 +32,7 @@ def with_activity(run):
 def test_with_nothing_there_all_is_made(pool):
     found = items()
     assert [action for action, *_ in decided(found, pool)] == ["train"] * 4
-    assert found[0].why == "nothing kept is the same"
+    assert found[0].why == "no kept run matches"
     assert found[0].work > 0
 
 
@@ -130,7 +130,7 @@ def test_studies_share_their_starts_and_add_their_measures():
     more = study(runs=[{"name": "same", "measures": ["energy"]}], claims=None, figures=None)
     found = items(study(), more)
     assert len(found) == 4
-    assert found[0].wanted_by == ["s0: bntt, seed 0", "s1: same, seed 0"]
+    assert found[0].needed_by == ["s0: bntt, seed 0", "s1: same, seed 0"]
     assert {measure.kind for measure in found[0].measures.values()} == {"activity", "energy"}
 
 
@@ -156,8 +156,8 @@ def pool(tmp_path):
 def item_of(pool, *folders, run, **measures):
     changed = {"table": None, "figures": None, "claims": None, "measures": measures}
     one = parse_study(study(runs=[ONE | run], **changed), "s")
-    (item,) = items_of([("s", plan_study(one, "small"))])
-    decide([item], [pool, *folders])
+    (item,) = work_items([("s", plan_study(one, "small"))])
+    decide_actions([item], [pool, *folders])
     return item
 
 
@@ -197,7 +197,7 @@ def test_arguments_reach_the_measurement(pool, run, measure, asked, file):
     place = pool / item.place
     if item.start.trained:
         keep(place, item.recipe, weights=True)
-        decide([item], [pool])
+        decide_actions([item], [pool])
     _, job = next(jobs_of(item, pool, "cuda"))
     assert asked.items() <= job["arguments"].items()
     (one,) = item.measures.values()
@@ -222,5 +222,5 @@ def test_a_run_from_elsewhere_is_copied_whole_with_its_best_weights(pool, tmp_pa
 def test_what_is_there_needs_no_job(pool):
     item = item_of(pool, run={})
     keep(pool / item.place, item.recipe)
-    decide([item], [pool])
+    decide_actions([item], [pool])
     assert list(jobs_of(item, pool, "cpu")) == []

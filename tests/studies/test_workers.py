@@ -11,21 +11,21 @@ from bntt.studies import work_items as jobs
 from bntt.studies import workers as study_work
 from bntt.studies.start_plan import plan_study
 from bntt.studies.study_file import parse_study
-from bntt.studies.work_items import decide, items_of
-from bntt.studies.workers import Workshop, work
+from bntt.studies.work_items import decide_actions, work_items
+from bntt.studies.workers import WorkSettings, work
 from tests.studies.kept import epochs, fake_program, keep, small, study
 
 
 @pytest.fixture
 def shop(tmp_path):
     (tmp_path / "pool").mkdir()
-    return Workshop(tmp_path / "pool", jobs=2, program=fake_program(tmp_path))
+    return WorkSettings(tmp_path / "pool", jobs=2, program=fake_program(tmp_path))
 
 
 def items(shop, *folders, **changed):
     one = parse_study(study(**changed), "s")
-    found = items_of([("s", plan_study(one, "small"))])
-    decide(found, [shop.pool, *folders])
+    found = work_items([("s", plan_study(one, "small"))])
+    decide_actions(found, [shop.pool, *folders])
     return found
 
 
@@ -70,7 +70,7 @@ def test_what_begins_with_a_failed_ann_is_not_begun(shop):
     assert [(outcome.item.start.run, outcome.code) for outcome in made] == [("ann", 0), ("converted", 0)]
     recipe = (shop.pool / made[1].item.place / "recipe.toml").read_text()
     assert f'ann = "{(shop.pool / made[0].item.place).resolve()}"' in recipe
-    broken = Workshop(shop.pool.parent / "other", program=(sys.executable, "-c", "import sys; sys.exit(3)"))
+    broken = WorkSettings(shop.pool.parent / "other", program=(sys.executable, "-c", "import sys; sys.exit(3)"))
     broken.pool.mkdir()
     outcomes = list(work(items(broken, runs=runs, claims=None, figures=None), broken))
     assert [outcome.code for outcome in outcomes] == [3, 3]
@@ -120,12 +120,12 @@ def test_what_another_process_does_is_waited_for_and_then_used(shop, monkeypatch
             next(going)
     assert diary(shop) == []
     monkeypatch.undo()
-    decide(found, [shop.pool])
+    decide_actions(found, [shop.pool])
     assert found[0].action == "reuse"
 
 
 def test_an_interruption_ends_the_processes(shop, monkeypatch):
-    slow = Workshop(shop.pool, program=(sys.executable, "-c", "import time; time.sleep(60)"))
+    slow = WorkSettings(shop.pool, program=(sys.executable, "-c", "import time; time.sleep(60)"))
     started = []
     real = study_work.subprocess.Popen
 
@@ -169,6 +169,6 @@ def test_what_is_not_trained_gets_a_directory_with_its_recipe(shop):
 def test_threads_are_shared_out(monkeypatch):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr(study_work.os, "cpu_count", lambda: 8)
-    assert Workshop(Path("p"), jobs=4).threads == "2"
+    assert WorkSettings(Path("p"), jobs=4).threads == "2"
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
-    assert Workshop(Path("p"), jobs=4).threads == "3"
+    assert WorkSettings(Path("p"), jobs=4).threads == "3"

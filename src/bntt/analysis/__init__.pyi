@@ -31,7 +31,7 @@ from bntt.analysis.exit.early_exit import NoGammaError as NoGammaError
 from bntt.analysis.exit.early_exit import choose_exit as choose_exit
 from bntt.analysis.exit.early_exit import choose_truncation as choose_truncation
 from bntt.analysis.exit.early_exit import exit_step as exit_step
-from bntt.analysis.exit.early_exit import stretches as stretches
+from bntt.analysis.exit.early_exit import threshold_ranges as threshold_ranges
 from bntt.analysis.exit.gamma import GammaProfile as GammaProfile
 from bntt.analysis.exit.gamma import gamma_profile as gamma_profile
 from bntt.analysis.exit.gamma import gamma_spread as gamma_spread

@@ -85,7 +85,7 @@ class Opened(Protocol):
     def weights_sha256(self) -> str:
         """The checksum of its weights."""
 
-    def fair_places(self, split: Split, count: int) -> tuple[Any, str]:
+    def balanced_places(self, split: Split, count: int) -> tuple[Any, str]:
         """Choose ``count`` places of a split, with every prefix fair to all classes; and describe the choice."""
 
     def loader(self, split: Split, at_most: int = 0) -> Any:

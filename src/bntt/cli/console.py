@@ -19,7 +19,7 @@ from rich.text import Text
 from bntt.charts.records import STEPS, Axis, HeatMap, Lines
 from bntt.charts.section import Section
 from bntt.cli import streams
-from bntt.runs.training.epoch_log import EpochResult, Notice, Told
+from bntt.runs.training.epoch_log import EpochResult, Notice, TrainingRecord
 
 
 class _Screen(Console):
@@ -41,7 +41,7 @@ QUIET = 60.0
 
 
 @contextmanager
-def only_if(speaks: bool) -> Iterator[None]:
+def quiet_unless(speaks: bool) -> Iterator[None]:
     """Silence all output in the block unless this process is the one that speaks."""
     before, console.quiet = console.quiet, not speaks
     try:
@@ -60,16 +60,16 @@ def progress(what: str) -> Iterator[Callable[[int, int], None]]:
     """Show progress: a bar on a terminal, a line a minute elsewhere. Yields a function of ``(done, total)``."""
     with _bar() as bar:
         task = bar.add_task(what, total=None, visible=False)
-        watch = _Watch()
+        lines = _ProgressLines()
 
         def report(done: int, total: int) -> None:
             bar.update(task, completed=done, total=total, visible=True)
-            watch.say(what, done, total)
+            lines.say(what, done, total)
 
         yield report
 
 
-class _Watch:
+class _ProgressLines:
     """Reporter of progress and time left, once a minute where there is no bar."""
 
     def __init__(self, done: int = 0) -> None:
@@ -85,9 +85,9 @@ class _Watch:
         self.spoke = now
 
 
-def training(records: Iterable[Told], epochs: int, images: int) -> None:
+def training(records: Iterable[TrainingRecord], epochs: int, images: int) -> None:
     """Show a run as it trains: a line for each epoch, with a bar on a terminal, and a line a minute elsewhere."""
-    watch = None
+    lines = None
     with _bar() as bar:
         task = bar.add_task("training", total=epochs * images)
         for record in records:
@@ -96,12 +96,12 @@ def training(records: Iterable[Told], epochs: int, images: int) -> None:
                 continue
             if isinstance(record, EpochResult):
                 line(_epoch_line(record, epochs))
-                watch = None
+                lines = None
                 continue
             done, what = record.epoch * images + record.seen, f"epoch {record.epoch + 1}/{epochs}"
             bar.update(task, completed=done, description=what)
-            watch = watch or _Watch(done)
-            watch.say(f"{what}, loss {record.loss:.3f}", done, epochs * images)
+            lines = lines or _ProgressLines(done)
+            lines.say(f"{what}, loss {record.loss:.3f}", done, epochs * images)
 
 
 def as_json(values: Mapping[str, object]) -> None:
@@ -156,24 +156,24 @@ def columns(title: str, heads: Sequence[str], rows: Iterable[Sequence[str]]) -> 
     console.print(grid)
 
 
-def section(title: str, of: Section) -> None:
+def section(title: str, content: Section) -> None:
     """Print a section of results: its text, its tables, and the numbers of its charts over time."""
     line("")
     line(title)
-    for words in of.words:
+    for words in content.words:
         line(words)
-    for one in (*of.tables, *of.folded):
+    for one in (*content.tables, *content.folded):
         columns(one.caption, one.columns, ([cell.text for cell in row] for row in one.rows))
         if one.note:
             line(one.note)
-    for chart in of.charts:
+    for chart in content.charts:
         if isinstance(chart, Lines) and chart.x == STEPS:
             _over_time(chart)
         elif isinstance(chart, HeatMap) and chart.x == STEPS:
             rows = zip(chart.rows, chart.values, strict=True)
             cells = {name: [_value(value, chart.value) for value in row] for name, row in rows}
             table(f"{chart.title}: {chart.value.label}, at step", len(chart.columns), cells)
-    for gap in of.gaps:
+    for gap in content.gaps:
         line(gap)
 
 

@@ -139,7 +139,7 @@ def prepare(
         )
     console.line(_describe(name, folder, manifest))
     if manifest.details:
-        console.line(_counted(manifest.details))
+        console.line(_describe_frames(manifest.details))
 
 
 def simulate(
@@ -269,7 +269,7 @@ def show(
     console.line(f"written: {path}")
 
 
-def _counted(found: Mapping[str, Any]) -> str:
+def _describe_frames(found: Mapping[str, Any]) -> str:
     """Describe the content of recordings' frames, and the events that are missing."""
     bits = "16 bits" if 16 in found["bits"].values() else "8 bits"
     whole = "all counted" if found["binning"]["cells"] == "counts" else "cells say where there are any"

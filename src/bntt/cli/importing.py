@@ -41,13 +41,13 @@ def import_file(
         root: where new run directories are made.
     """
     from bntt.cli import console
-    from bntt.runs.imported import Wanted, import_network
+    from bntt.runs.imported import ImportSettings, import_network
     from bntt.runs.training.start import check_name
 
     folder = name or file.name.partition(".")[0]
     check_name(folder)
-    wanted = Wanted(model, "" if layout == "auto" else layout, data, overrides, mean, std)
-    made = import_network(file, wanted, folder, root)
+    settings = ImportSettings(model, "" if layout == "auto" else layout, data, overrides, mean, std)
+    made = import_network(file, settings, folder, root)
     network, encoder = made.recipe.network, made.recipe.encoder
     for note in made.notes:
         console.line(note)

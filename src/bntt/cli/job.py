@@ -15,7 +15,7 @@ from typing import Any
 from bntt.cli import main, signals
 
 
-def do(job: dict[str, Any]) -> None:
+def run_job(job: dict[str, Any]) -> None:
     """Do one job; worthless numbers are marked in their file."""
     if "train" in job:
         from bntt.cli.train import train
@@ -29,4 +29,4 @@ def do(job: dict[str, Any]) -> None:
 
 if __name__ == "__main__":
     signals.install()
-    sys.exit(main.explained(lambda: do(json.loads(*main.with_parts(sys.argv[1:])))))
+    sys.exit(main.run_safely(lambda: run_job(json.loads(*main.take_parts(sys.argv[1:])))))

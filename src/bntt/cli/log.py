@@ -19,6 +19,7 @@ def log(run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
     """
     from bntt.cli import console
     from bntt.io.checkpoint import CheckpointError
+    from bntt.io.files import flatten
     from bntt.runs.directory import find_run
 
     found = find_run(run)
@@ -26,7 +27,7 @@ def log(run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
         raise CheckpointError(f"{found.metrics} is missing, damaged or empty: no epoch is done yet")
     rows = [{**row, "epoch": row["epoch"] + 1} for row in found.rows()]
     if csv:
-        flat = [_flat(row) for row in rows]
+        flat = [flatten(row, "/") for row in rows]
         heads = dict.fromkeys(name for row in flat for name in row)
         console.as_csv([{name: row.get(name) for name in heads} for row in flat])
         return
@@ -44,11 +45,3 @@ def log(run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
 
 def _cell(value: float | None, how: str) -> str:
     return "-" if value is None else format(value, how)
-
-
-def _flat(row: dict[str, object]) -> dict[str, object]:
-    """Flatten a row: ``{"gamma": {"conv1": 1.0}}`` → ``{"gamma/conv1": 1.0}``."""
-    found: dict[str, object] = {}
-    for key, value in row.items():
-        found |= {f"{key}/{name}": one for name, one in value.items()} if isinstance(value, dict) else {key: value}
-    return found

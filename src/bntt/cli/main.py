@@ -69,7 +69,7 @@ def main(argv: list[str] | None = None) -> int:
     streams.prepare()
     args = list(sys.argv[1:] if argv is None else argv)
     with signals.installed():
-        return explained(lambda: _run(with_parts([arg for arg in args if arg != "--debug"])), debug="--debug" in args)
+        return run_safely(lambda: _run(take_parts([arg for arg in args if arg != "--debug"])), debug="--debug" in args)
 
 
 def entry() -> NoReturn:
@@ -81,7 +81,7 @@ def entry() -> NoReturn:
     sys.exit(code)
 
 
-def explained(work: Callable[[], int | None], *, debug: bool = False) -> int:
+def run_safely(work: Callable[[], int | None], *, debug: bool = False) -> int:
     """Do some work; an error becomes one line and its exit code."""
     try:
         try:
@@ -120,7 +120,7 @@ def _stopped(stop: BaseException) -> int:
     return 130 if told is None else signals.code_of(told.number)
 
 
-def with_parts(args: list[str]) -> list[str]:
+def take_parts(args: list[str]) -> list[str]:
     """Load the parts that ``--with`` names before the verb, and return the rest."""
     sources: list[str] = []
     while args[:1] == ["--with"] or (args[:1] and args[0].startswith("--with=")):
@@ -155,7 +155,7 @@ def _run(args: list[str]) -> int:
         streams.complain(f"unknown verb {args[0]!r}; {hint}")
         return 2
     if streams.rank() is not None and args[:1] != ["train"] and not HELP & set(args):
-        streams.complain(f"{' '.join(args[:1])} is for one process: only train is shared by many; leave out torchrun")
+        streams.complain(f"{' '.join(args[:1])} runs in one process: only train runs in several; leave out torchrun")
         return 2
     with streams.writing() if HELP & set(args) else contextlib.nullcontext():  # nothing but help is printed then
         _call(args)

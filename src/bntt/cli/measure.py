@@ -26,15 +26,14 @@ From = Annotated[Path | None, tyro.conf.arg(name="from", metavar="RUN")]
 
 def verb(measurement: Measurement) -> Callable[..., None]:
     """Make the verb of a measurement: its flags are the fields of its arguments, and those for opening and output."""
-    return _with_flags(lambda **given: _measure(measurement, given), measurement)
 
+    def call(**given: Any) -> None:
+        _measure(measurement, given)
 
-def _with_flags(call: Callable[..., None], measurement: Measurement) -> Callable[..., None]:
-    """Set the name, help and signature that tyro reads."""
     flags = _flags(measurement)
-    told = "\n".join(f"        {flag.name}: {words}" for flag, words in flags if words)
+    words = "\n".join(f"        {flag.name}: {words}" for flag, words in flags if words)
     call.__name__ = measurement.name
-    call.__doc__ = f"{measurement.help}\n\n    Args:\n{told}\n    "
+    call.__doc__ = f"{measurement.help}\n\n    Args:\n{words}\n    "
     call.__signature__ = Signature([flag for flag, _ in flags])  # type: ignore[attr-defined]
     call.__annotations__ = {flag.name: flag.annotation for flag, _ in flags}
     return call
@@ -75,58 +74,58 @@ def _measure(measurement: Measurement, given: Mapping[str, Any]) -> None:
     from bntt.analysis.measurement import Progress
     from bntt.analysis.result import checked_arguments
     from bntt.cli import console, streams
-    from bntt.runs.measure import estimated, find, keep, replaced, settled
+    from bntt.runs.measure import describe_replaced, estimate_measurement, run_measurement, save_result, settled
 
     json, csv, out = given["json"], given["csv"], given["out"]
     if json and csv:
         raise ArgumentError("--json and --csv: choose one")
-    asked = checked_arguments(measurement.arguments, vars(given["arguments"]))
-    with warnings.catch_warnings(record=True) as found_odd:
+    arguments = checked_arguments(measurement.arguments, vars(given["arguments"]))
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("default", UserWarning)
-        opened = _opened(measurement, given, asked)
-        asked = settled(measurement, opened, asked)
+        opened = _opened(measurement, given, arguments)
+        arguments = settled(measurement, opened, arguments)
         if given["estimate"]:
-            console.line(f"bntt {measurement.name}: {estimated(measurement, opened, asked)}")
+            console.line(f"bntt {measurement.name}: {estimate_measurement(measurement, opened, arguments)}")
             return
         with console.progress("measuring") as report:
-            found = find(measurement, opened, asked, Progress(report))
-    for warning in found_odd:
+            result = run_measurement(measurement, opened, arguments, Progress(report))
+    for warning in caught:
         streams.complain(f"warning: {warning.message}")
     if json:
-        console.as_json(found.to_json())
+        console.as_json(result.to_json())
     elif csv:
-        console.as_csv(found.rows())
+        console.as_csv(result.rows())
     else:
-        console.section(found.title, found.section())
+        console.section(result.title, result.section())
     folder = out or opened[0].path
-    if told := replaced(measurement, asked, folder):
-        streams.complain(f"note: {told}")
-    written = keep(measurement, found, asked, folder, given["format"])
+    if note := describe_replaced(measurement, arguments, folder):
+        streams.complain(f"note: {note}")
+    written = save_result(measurement, result, arguments, folder, given["format"])
     if not (json or csv):
         console.line(f"written: {', '.join(str(path) for path in written)}")
-    if found.invalid:
-        raise InvalidResultError(found.invalid)
+    if result.invalid:
+        raise InvalidResultError(result.invalid)
 
 
-def _opened(measurement: Measurement, given: Mapping[str, Any], asked: Any) -> Sequence[LoadedRun | OpenedRecipe]:
+def _opened(measurement: Measurement, given: Mapping[str, Any], arguments: Any) -> Sequence[LoadedRun | OpenedRecipe]:
     from bntt.runs.open_run import open_recipe
 
     if measurement.opens == "recipe":
         return [open_recipe(given["opened"], given["overrides"], folder=given["out"], device=given["device"])]
     runs = list(given["opened"]) if measurement.several else [given["opened"]]
     runs += [second] if (second := given.get("second")) else []
-    return [_opened_run(measurement, run, asked, given["device"]) for run in runs]
+    return [_opened_run(measurement, run, arguments, given["device"]) for run in runs]
 
 
-def _opened_run(measurement: Measurement, run: Path, asked: Any, device: str) -> LoadedRun:
+def _opened_run(measurement: Measurement, run: Path, arguments: Any, device: str) -> LoadedRun:
     """Open a run with its data; warn if its network looks untrained."""
     from bntt.analysis import looks_untrained
     from bntt.cli import console, streams
-    from bntt.runs.measure import check
+    from bntt.runs.measure import check_measurable
     from bntt.runs.open_run import load_run
 
     loaded = load_run(run, device=device)
-    check(measurement, loaded.facts, asked, run)
+    check_measurable(measurement, loaded.facts, arguments, run)
     with console.status("opening the data"):
         _ = loaded.data
     if looks_untrained(loaded.model.network):

@@ -78,17 +78,17 @@ def predict(
     else:
         of = _of_run(run, draws) if run else _of_package(pretrained or DEFAULT, draws)
     pictures = [read_picture(path, of.shape, fit=of.fit, invert=invert) for path in images]
-    said = []
+    pairs = []
     with console.progress("predicting") as report:
         for one in pictures:
             pixels = one.pixels.unsqueeze(0).float() / 255
             shown = arrange(pixels, of.order) if of.order else pixels
-            said.append((one, of.predict(shown, seed, draws)))
-            report(len(said), len(pictures))
-    asked = {"network": of.name, "classes": of.classes, "seed": seed, "draws": draws}
-    _print(said, asked, of.title, as_json=json, as_csv=csv)
+            pairs.append((one, of.predict(shown, seed, draws)))
+            report(len(pairs), len(pictures))
+    header = {"network": of.name, "classes": of.classes, "seed": seed, "draws": draws}
+    _print(pairs, header, of.title, as_json=json, as_csv=csv)
     if picture is not None:
-        save_figure(prediction_figure([(one.path.name, one.pixels, found) for one, found in said], LEADING), picture)
+        save_figure(prediction_figure([(one.path.name, one.pixels, found) for one, found in pairs], LEADING), picture)
         if not (json or csv):
             console.line(f"written: {picture}")
 
@@ -130,8 +130,8 @@ def _of_package(name: str, draws: int) -> _Network:
     )
     draws_of(about, draws)
     title = f"{name}, which comes with the package; test accuracy {facts.test['accuracy']:.1%}"
-    said = _of_model(pretrained(name), facts.classes)
-    return _Network(name, title, said, facts.classes, facts.image_shape, facts.order)
+    pairs = _of_model(pretrained(name), facts.classes)
+    return _Network(name, title, pairs, facts.classes, facts.image_shape, facts.order)
 
 
 def _of_run(run: Path, draws: int) -> _Network:
@@ -154,8 +154,8 @@ def _of_run(run: Path, draws: int) -> _Network:
     untrained = "imported" if recipe.imported.file else "converted"
     title = f"{run}, {f'epoch {loaded.epoch + 1}' if recipe.train.epochs else untrained}"
     fit: Fit = data.fit if data.size else "stretch"
-    said = _of_model(loaded.model, loaded.classes)
-    return _Network(str(run), title, said, loaded.classes, loaded.image_shape, data.order, fit)
+    pairs = _of_model(loaded.model, loaded.classes)
+    return _Network(str(run), title, pairs, loaded.classes, loaded.image_shape, data.order, fit)
 
 
 def _of_model(model: SpikingClassifier, classes: Sequence[str]) -> Callable[[Tensor, int, int], Prediction]:
@@ -198,17 +198,17 @@ def _of_bundle(path: Path, draws: int) -> _Network:
 
 
 def _print(
-    said: Sequence[tuple[Picture, Prediction]], asked: dict[str, Any], answers: str, *, as_json: bool, as_csv: bool
+    pairs: Sequence[tuple[Picture, Prediction]], header: dict[str, Any], answers: str, *, as_json: bool, as_csv: bool
 ) -> None:
     from bntt.cli import console
 
     if as_json:
-        console.as_json(asked | {"images": [_entry(*pair) for pair in said]})
+        console.as_json(header | {"images": [_entry(*pair) for pair in pairs]})
     elif as_csv:
-        console.as_csv([row for pair in said for row in _rows(*pair)])
+        console.as_csv([row for pair in pairs for row in _rows(*pair)])
     else:
         console.line(f"network: {answers}")
-        for pair in said:
+        for pair in pairs:
             _show(*pair)
 
 

@@ -23,15 +23,15 @@ def report(paths: tyro.conf.Positional[tuple[Path, ...]] = (), out: Path = Path(
     from bntt.charts.section import plural
     from bntt.cli import console
     from bntt.runs.recipe.file import RecipeError
-    from bntt.studies.report.page import chosen, counted, page_of, save_page
+    from bntt.studies.report.page import describe_counts, find_subjects, page_of, save_page
 
     if out.is_dir():
         raise RecipeError(f"--out {out} is a directory: name the file to write, such as {out / 'report.html'}")
-    folders = chosen(paths)
+    folders = find_subjects(paths)
     page = page_of(folders)
     save_page(page, out)
     gaps = sum(len(subject.gaps) + sum(len(one.gaps) for one in subject.sections) for subject in page.subjects)
     if gaps:
         console.line(f"{plural(gaps, 'gap')}: what files do not say is stated where it would stand")
-    console.line(f"{counted(page)}, {out.stat().st_size / 1024:,.0f} KiB")
+    console.line(f"{describe_counts(page)}, {out.stat().st_size / 1024:,.0f} KiB")
     console.line(f"written: {out}")

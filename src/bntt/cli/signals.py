@@ -3,10 +3,10 @@
 ============================== ============================================ ==================================
 signal                         anywhere                                     within :func:`deferred`
 ============================== ============================================ ==================================
-SIGTERM, SIGHUP, SIGBREAK      :class:`Terminated`, exit code 143           the wish to stop; again: nothing
-SIGINT (Ctrl-C)                ``KeyboardInterrupt``, exit code 130         a line, and the wish to stop; again:
+SIGTERM, SIGHUP, SIGBREAK      :class:`Terminated`, exit code 143           a request to stop; again: nothing
+SIGINT (Ctrl-C)                ``KeyboardInterrupt``, exit code 130         a line and a request to stop; again:
                                                                             at once, as anywhere
-SIGUSR1                        a line on standard error                     the wish to save
+SIGUSR1                        a line on standard error                     a request to save
 ============================== ============================================ ==================================
 
 The first signal that asks for a stop gives the exit code; Ctrl-C twice ends at once whatever else has come. Signals
@@ -28,7 +28,7 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from bntt.cli import streams
-from bntt.runs.training.requests import Wishes
+from bntt.runs.training.requests import Requests
 
 Handler = Callable[[int, FrameType | None], Any]
 PATIENCE = 3.0
@@ -50,7 +50,7 @@ def code_of(number: int) -> int:
 
 
 @dataclass
-class _Deferred(Wishes):
+class _Deferred(Requests):
     interrupts: int = 0
 
 
@@ -103,24 +103,24 @@ def ignore() -> None:
 
 
 @contextmanager
-def deferred() -> Iterator[Wishes]:
-    """Turn signals into wishes within the block, which checks them at its safe points.
+def deferred() -> Iterator[Requests]:
+    """Turn signals into requests within the block, which checks them at its safe points.
 
-    A wish to stop that comes after the last of them ends the process where the block ends.
+    A request to stop that comes after the last of them ends the process where the block ends.
     """
-    wishes, outer = _Deferred(), _process.deferred
-    _process.deferred = wishes
+    requests, outer = _Deferred(), _process.deferred
+    _process.deferred = requests
     try:
-        yield wishes
+        yield requests
     finally:
-        if wishes.stop is not None:
+        if requests.stop is not None:
             _process.ended = time.monotonic()
         _process.deferred = outer
-    if wishes.stop is not None:
-        _begin_the_end(wishes.stop)
+    if requests.stop is not None:
+        _raise_stop(requests.stop)
 
 
-def _begin_the_end(number: int) -> NoReturn:
+def _raise_stop(number: int) -> NoReturn:
     """Raise it, and once more after a while: C code drops exceptions raised in it, as torch does on importing NumPy."""
     _process.ended, _process.by = time.monotonic(), number
     if hasattr(signal, "setitimer"):  # not on Windows
@@ -128,30 +128,30 @@ def _begin_the_end(number: int) -> NoReturn:
     raise KeyboardInterrupt if number == signal.SIGINT else Terminated(number)
 
 
-def _again(number: int, frame: FrameType | None) -> None:
+def _raise_again(number: int, frame: FrameType | None) -> None:
     if _process.deferred is not None:
         _process.deferred.stop = _process.deferred.stop or _process.by
     elif _process.by:
-        _begin_the_end(_process.by)
+        _raise_stop(_process.by)
 
 
-def _end(number: int, frame: FrameType | None) -> None:
+def _on_terminate(number: int, frame: FrameType | None) -> None:
     if _process.deferred is not None:
         _process.deferred.stop = _process.deferred.stop or number
     elif time.monotonic() - _process.ended > PATIENCE:
-        _begin_the_end(number)
+        _raise_stop(number)
 
 
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    wishes = _process.deferred
-    if wishes is None or wishes.interrupts:
-        _begin_the_end(number)
-    wishes.interrupts += 1
-    wishes.stop = wishes.stop or number
+def _on_interrupt(number: int, frame: FrameType | None) -> None:
+    requests = _process.deferred
+    if requests is None or requests.interrupts:
+        _raise_stop(number)
+    requests.interrupts += 1
+    requests.stop = requests.stop or number
     _say("stopping as soon as everything is saved; Ctrl-C again stops at once")
 
 
-def _save(number: int, frame: FrameType | None) -> None:
+def _on_save_request(number: int, frame: FrameType | None) -> None:
     if _process.deferred is not None:
         _process.deferred.save = True
     else:
@@ -168,6 +168,6 @@ def _say(text: str) -> None:
 
 def _handlers() -> list[tuple[int, Handler]]:
     """List the signals of this platform: Windows has SIGBREAK, sent when a console is closed, and no SIGHUP."""
-    ending = dict.fromkeys(("SIGTERM", "SIGHUP", "SIGBREAK"), _end)
-    wanted = {**ending, "SIGINT": _interrupt, "SIGALRM": _again, "SIGUSR1": _save}
+    ending = dict.fromkeys(("SIGTERM", "SIGHUP", "SIGBREAK"), _on_terminate)
+    wanted = {**ending, "SIGINT": _on_interrupt, "SIGALRM": _raise_again, "SIGUSR1": _on_save_request}
     return [(getattr(signal, name), handler) for name, handler in wanted.items() if hasattr(signal, name)]

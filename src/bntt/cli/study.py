@@ -13,10 +13,10 @@ import tyro
 from bntt.io.files import read_json
 
 if TYPE_CHECKING:
-    from bntt.studies.run_studies import Planned
+    from bntt.studies.run_studies import StudyPlan
     from bntt.studies.study_file import Study
     from bntt.studies.study_schema import SettingName
-    from bntt.studies.work_items import Item
+    from bntt.studies.work_items import WorkItem
     from bntt.studies.workers import Outcome
 
 
@@ -78,8 +78,8 @@ def study(
     from bntt.runs.recipe.build import require_device
     from bntt.runs.recipe.file import RecipeError
     from bntt.studies.overview import check_possible, overview
-    from bntt.studies.run_studies import Places, plan
-    from bntt.studies.workers import Workshop
+    from bntt.studies.run_studies import Folders, plan
+    from bntt.studies.workers import WorkSettings
 
     if not names:
         raise RecipeError("name a study, several, or all: bntt study NAME [NAME ...]")
@@ -88,10 +88,10 @@ def study(
     require_device(device)
     require_precision(precision, torch.device(device))
     setting: SettingName = "small" if small else "paper"
-    places = Places(pool, results, out, dict(_place(one) for one in data), precision)
+    folders = Folders(pool, results, out, dict(_data_folder(one) for one in data), precision)
     with console.status("looking at what is there"):
-        planned = plan(_studies(names, setting), setting, places)
-    cores = int(Workshop(pool, jobs).threads) * jobs
+        planned = plan(_studies(names, setting), setting, folders)
+    cores = int(WorkSettings(pool, jobs).threads) * jobs
     if dry_run:
         for line in overview(planned, cores):
             console.line(line)
@@ -101,10 +101,10 @@ def study(
         return
     from bntt.studies.run_studies import pack_results, results_of, write_results
 
-    outcomes = [] if only_kept else _work(planned, places.pool, jobs, device)
-    found = results_of(planned, places, outcomes, device)
-    for path in write_results(found, places):
-        _tell_result(path)
+    outcomes = [] if only_kept else _work(planned, folders.pool, jobs, device)
+    found = results_of(planned, folders, outcomes, device)
+    for path in write_results(found, folders):
+        _print_result(path)
     for path in pack_results(found, pack) if pack else ():
         console.line(f"packed: {path}")
     failed = [outcome for outcome in outcomes if outcome.code]
@@ -116,7 +116,7 @@ def study(
         )
 
 
-def _place(text: str) -> tuple[str, str]:
+def _data_folder(text: str) -> tuple[str, str]:
     from bntt.runs.recipe.file import RecipeError
 
     name, equals, folder = text.partition("=")
@@ -136,14 +136,14 @@ def _studies(names: Sequence[str], setting: SettingName) -> list[Study]:
     return [load_study(name) for name in dict.fromkeys(names)]
 
 
-def _work(planned: Planned, pool: Path, jobs: int, device: str) -> list[Outcome]:
+def _work(planned: StudyPlan, pool: Path, jobs: int, device: str) -> list[Outcome]:
     from bntt.cli import console, signals, streams
     from bntt.runs.parts import LOADED
     from bntt.studies.overview import counts
-    from bntt.studies.workers import Workshop, work
+    from bntt.studies.workers import WorkSettings, work
 
     console.line(counts(planned.items))
-    left, outcomes, watch = planned.left(), list[Any](), _Watch(planned.left(), jobs)
+    left, outcomes, pace = planned.left(), list[Any](), _Pace(planned.left(), jobs)
     if not left:
         return outcomes
     pool.mkdir(parents=True, exist_ok=True)
@@ -151,31 +151,31 @@ def _work(planned: Planned, pool: Path, jobs: int, device: str) -> list[Outcome]
         with console.status("") as say:
 
             def tell(text: str) -> None:
-                say(f"{text} ({watch.text()})")
+                say(f"{text} ({pace.text()})")
                 if not console.console.is_terminal:
                     console.line(text)
 
             program = (sys.executable, "-m", "bntt.cli.job", *(f"--with={part.source}" for part in LOADED))
-            for outcome in work(planned.items, Workshop(pool, jobs, device, tell, program)):
+            for outcome in work(planned.items, WorkSettings(pool, jobs, device, tell, program)):
                 outcomes.append(outcome)
-                watch.note(outcome)
+                pace.record(outcome)
                 said = f"failed ({outcome.why})" if outcome.code else f"done in {console.duration(outcome.seconds)}"
-                console.line(f"[{len(outcomes)}/{len(left)}] {outcome.item.called}: {said}; {watch.text()}")
+                console.line(f"[{len(outcomes)}/{len(left)}] {outcome.item.called}: {said}; {pace.text()}")
     except (KeyboardInterrupt, signals.Terminated):
-        streams.complain("everything that is done is kept; the same command goes on")
+        streams.complain("finished work is kept; the same command continues")
         raise
     return outcomes
 
 
-class _Watch:
+class _Pace:
     """Estimator of the remaining work, and of its time from the pace so far."""
 
-    def __init__(self, left: Sequence[Item], jobs: int) -> None:
+    def __init__(self, left: Sequence[WorkItem], jobs: int) -> None:
         self.left = {item.identity: item.work for item in left if item.action == "train"}
         self.count, self.jobs, self.began = len(left), min(jobs, len(left)) or 1, time.monotonic()
         self.done = self.seconds = 0.0
 
-    def note(self, outcome: Outcome) -> None:
+    def record(self, outcome: Outcome) -> None:
         self.count -= 1
         work = self.left.pop(outcome.item.identity, 0.0)
         if outcome.trained and not outcome.code:
@@ -189,12 +189,12 @@ class _Watch:
         if not self.left:
             return f"{self.count} left"
         if not self.done:
-            return f"{self.count} left, how long the first run will tell"
+            return f"{self.count} left, the first run will tell how long"
         seconds = self.seconds / self.done * sum(self.left.values()) / self.jobs
         return f"{self.count} left, about {console.duration(seconds)}"
 
 
-def _tell_result(path: Path) -> None:
+def _print_result(path: Path) -> None:
     from bntt.cli import console
 
     values = read_json(path)

@@ -11,7 +11,7 @@ import tyro
 
 if TYPE_CHECKING:
     from bntt.runs.directory import RunDirectory
-    from bntt.runs.recipe.datasets import Parts
+    from bntt.runs.recipe.datasets import RecipeData
     from bntt.runs.recipe.file import Recipe
     from bntt.training.processes import Processes
 
@@ -62,7 +62,7 @@ def train(
     from bntt.cli import console
     from bntt.runs.recipe.build import require_device
     from bntt.runs.recipe.file import RecipeError, load_recipe
-    from bntt.runs.training.start import Asked, begin_together
+    from bntt.runs.training.start import TrainCommand, resume_or_start_in_all
     from bntt.training.processes import joined_processes, own_device
 
     require_device(own_device(device))
@@ -74,10 +74,10 @@ def train(
     if estimate or fit_batch is not None:
         _foretell(load_recipe(recipe, overrides), device, fit_batch)
         return
-    asked = Asked(recipe, overrides, name, str(root), resume, forget_best, or_resume)
-    with joined_processes(device) as processes, console.only_if(processes.first):
-        begun = begin_together(asked, processes)
-        run_recipe(begun.recipe, begun.place, resume=begun.goes_on, forget_best=forget_best, processes=processes)
+    command = TrainCommand(recipe, overrides, name, str(root), resume, forget_best, or_resume)
+    with joined_processes(device) as processes, console.quiet_unless(processes.first):
+        run = resume_or_start_in_all(command, processes)
+        run_recipe(run.recipe, run.open_directory, resume=run.resumes, forget_best=forget_best, processes=processes)
 
 
 def _foretell(recipe: Recipe, device: str, fit_batch: tuple[str, ...] | None) -> None:
@@ -96,11 +96,11 @@ def _foretell(recipe: Recipe, device: str, fit_batch: tuple[str, ...] | None) ->
         data = build_data(recipe, progress)
     if fit_batch is None:
         keep_freed_memory()
-        console.line(f"{_called(recipe)}: {estimate_training(recipe, data, device).text()}")
+        console.line(f"{_describe(recipe)}: {estimate_training(recipe, data, device).text()}")
         return
     with console.status("measuring batches"):
         found = propose_batch(recipe, data, limit, device)
-    console.line(f"{_called(recipe)}: {found.text()}")
+    console.line(f"{_describe(recipe)}: {found.text()}")
 
 
 def demo(root: Path = Path("runs")) -> None:
@@ -119,7 +119,7 @@ def demo(root: Path = Path("runs")) -> None:
 
 def run_recipe(
     recipe: Recipe,
-    place: Callable[[], RunDirectory],
+    open_directory: Callable[[], RunDirectory],
     *,
     resume: bool = False,
     forget_best: bool = False,
@@ -128,12 +128,12 @@ def run_recipe(
     """Load the data and build the network first, so that a mistake leaves no empty directory; then train and test."""
     from bntt.cli import console, signals
     from bntt.runs.directory import RunDirectory
-    from bntt.runs.recipe.build import build_model, describe_backend, with_whole_root
+    from bntt.runs.recipe.build import build_model, describe_backend, with_absolute_paths
     from bntt.runs.recipe.datasets import build_data
     from bntt.runs.recipe.file import RecipeError
     from bntt.runs.training.estimate import modelled, with_estimate
     from bntt.runs.training.from_ann import open_ann
-    from bntt.runs.training.initial import take_weights
+    from bntt.runs.training.initial import load_initial_weights
     from bntt.runs.training.shared import check_shareable
     from bntt.runs.training.start import keep_freed_memory
     from bntt.runs.training.train import train_run
@@ -142,77 +142,80 @@ def run_recipe(
     if recipe.imported.file:
         raise RecipeError(f"imported.file: {recipe.imported.file} was imported, and cannot be trained here")
     keep_freed_memory()
-    recipe, processes = with_whole_root(recipe), processes or Processes()
+    recipe, processes = with_absolute_paths(recipe), processes or Processes()
     device, many = processes.device, processes.count
     with console.progress("preparing data") as progress:
         data = build_data(recipe, progress)
-    check_shareable(recipe, data, processes, begun=resume)
+    check_shareable(recipe, data, processes, resuming=resume)
     model = build_model(recipe, data, device)
     if recipe.init.source and not resume:
-        processes.decided(lambda: take_weights(recipe, model, data.train.classes))
+        processes.decided(lambda: load_initial_weights(recipe, model, data.train.classes))
     if recipe.convert.ann and not resume:
         open_ann(recipe, device)
-    run = RunDirectory(Path(processes.decided(lambda: str(place().path))))
+    run = RunDirectory(Path(processes.decided(lambda: str(open_directory().path))))
     settings = recipe.train
     if settings.epochs:
         console.line(f"estimate, before any update: {modelled(recipe, data, model, many).text()}")
     console.line(
         f"{data.label}: {len(data.train)} training, {len(data.validation)} validation and {len(data.test)} test "
-        f"images; {_called(recipe)}{f', by {many} processes' if many > 1 else ''}"
+        f"images; {_describe(recipe)}{f', by {many} processes' if many > 1 else ''}"
     )
     console.line(describe_backend(recipe, device))
     if settings.lr == 0 and settings.epochs:
         console.line("warning: train.lr is 0: the weights will stay as they are")
     if settings.average:
         console.line("validated, kept as the best and tested: the moving average of the weights")
-    with signals.deferred() as wishes:
-        told = train_run(
+    with signals.deferred() as requests:
+        records = train_run(
             recipe,
             data,
             run,
             resume=resume,
             device=device,
-            wishes=wishes,
+            requests=requests,
             forget_best=forget_best,
             processes=processes,
         )
-        console.training(with_estimate(told, recipe, data, device), settings.epochs, len(data.train))
+        console.training(with_estimate(records, recipe, data, device), settings.epochs, len(data.train))
     _measure(recipe, data, run, processes)
     if settings.epochs and processes.first:
         _draw_curves(recipe, data, run)
     console.line(f"run directory: {run.path}")
 
 
-def _draw_curves(recipe: Recipe, data: Parts, run: RunDirectory) -> None:
+def _draw_curves(recipe: Recipe, data: RecipeData, run: RunDirectory) -> None:
+    from bntt.runs.recipe.build import facts_of
     from bntt.runs.training.curves import save_curves
 
-    what = "an ANN" if recipe.network.neuron == "relu" else recipe.network.norm
+    what = "an ANN" if facts_of(recipe).is_ann else recipe.network.norm
     title = f"{run.path.name}: {data.label}, {recipe.network.name}, {what}"
     save_curves(run.rows(), title, run.path)
 
 
-def _called(recipe: Recipe) -> str:
+def _describe(recipe: Recipe) -> str:
     """Describe a recipe's network and training briefly."""
+    from bntt.runs.recipe.build import facts_of
+
     network, settings = recipe.network, recipe.train
-    kind = "as an ANN" if network.neuron == "relu" else f"with {network.norm}, T={network.num_steps}"
+    kind = "as an ANN" if facts_of(recipe).is_ann else f"with {network.norm}, T={network.num_steps}"
     trained = f"{settings.epochs} epochs of batches of {settings.batch_size}" if settings.epochs else "not trained"
     begun = f", from the ANN {recipe.convert.ann}" if recipe.convert.ann else ""
     return f"{network.name} x{network.width:g} {kind}{begun}, {trained}"
 
 
-def _measure(recipe: Recipe, data: Parts, run: RunDirectory, processes: Processes) -> None:
+def _measure(recipe: Recipe, data: RecipeData, run: RunDirectory, processes: Processes) -> None:
     """Measure a run, show the results, and only then write them: a full disk does not lose them."""
     from bntt.analysis.accuracy.measurement import EVALUATE, EvaluateArguments
     from bntt.analysis.measurement import Progress
     from bntt.cli import console
     from bntt.runs.evaluation import evaluate_run
-    from bntt.runs.measure import keep
+    from bntt.runs.measure import save_result
 
     with console.progress("measuring") as report:
-        found = evaluate_run(recipe, data, run, processes=processes, progress=Progress(report))
+        result = evaluate_run(recipe, data, run, processes=processes, progress=Progress(report))
     if not processes.first:
         return
-    asked = EvaluateArguments()
-    console.section(found.title, found.section())
-    written = keep(EVALUATE, found.model_copy(update={"arguments": asked}), asked, run.path)
+    arguments = EvaluateArguments()
+    console.section(result.title, result.section())
+    written = save_result(EVALUATE, result.model_copy(update={"arguments": arguments}), arguments, run.path)
     console.line(f"written: {', '.join(map(str, written))}")

@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -147,3 +148,16 @@ def write_json_lines(path: Path, rows: list[Any]) -> None:
         OSError: if it cannot be written; what was there before is then still there.
     """
     write_whole(path, "".join(json.dumps(row) + "\n" for row in rows).encode())
+
+
+def flatten(values: Mapping[str, Any], separator: str = ".") -> dict[str, Any]:
+    """Flatten nested objects into one, with their keys joined.
+
+    >>> flatten({"a": {"b": 1}, "c": [2]})
+    {'a.b': 1, 'c': [2]}
+    """
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        inner = flatten(value, separator) if isinstance(value, dict) else None
+        found |= {key: value} if inner is None else {f"{key}{separator}{name}": one for name, one in inner.items()}
+    return found

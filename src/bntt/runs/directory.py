@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from bntt.io.checkpoint import Checkpoint, CheckpointError, load_checkpoint, read_checkpoint, write_checkpoint
-from bntt.io.files import parse_json, write_json
+from bntt.io.files import parse_json
 from bntt.nn import SpikingClassifier
 from bntt.runs.recipe.file import Recipe
 from bntt.training import set_thresholds
@@ -25,24 +25,24 @@ from bntt.training import set_thresholds
 _NAME = re.compile(r"step-(\d+)\.safetensors")
 
 
-class Found(NamedTuple):
+class LatestCheckpoint(NamedTuple):
     """The latest readable checkpoint."""
 
     path: Path
     checkpoint: Checkpoint
-    passed_over: tuple[str, ...]
+    skipped: tuple[str, ...]
     """Errors of later checkpoints, which were skipped."""
 
 
 @dataclass(frozen=True)
-class Kept:
+class Checkpoints:
     """Checkpoints ``step-000000123.safetensors``, named and ordered by the number of updates, not by clock.
 
     >>> import tempfile, torch
-    >>> kept = Kept(Path(tempfile.mkdtemp()))
+    >>> checkpoints = Checkpoints(Path(tempfile.mkdtemp()))
     >>> for updates in (9, 10, 11):
-    ...     _ = kept.write(updates, {"x": torch.zeros(1)}, {}, last=2)
-    >>> [path.name for path in kept.paths()]
+    ...     _ = checkpoints.write(updates, {"x": torch.zeros(1)}, {}, last=2)
+    >>> [path.name for path in checkpoints.paths()]
     ['step-000000011.safetensors', 'step-000000010.safetensors']
     """
 
@@ -78,20 +78,20 @@ class Kept:
             with suppress(OSError):
                 stump.unlink()
 
-    def latest(self) -> Found:
+    def latest(self) -> LatestCheckpoint:
         """Return the latest sound checkpoint.
 
         Raises:
             CheckpointError: if there is none, naming the fault of each.
         """
-        passed_over: list[str] = []
+        skipped: list[str] = []
         for path in self.paths():
             try:
-                return Found(path, read_checkpoint(path), tuple(passed_over))
+                return LatestCheckpoint(path, read_checkpoint(path), tuple(skipped))
             except CheckpointError as error:
-                passed_over.append(str(error))
-        if passed_over:
-            raise CheckpointError(f"no checkpoint can be used: {'; '.join(passed_over[:5])}")
+                skipped.append(str(error))
+        if skipped:
+            raise CheckpointError(f"no checkpoint can be used: {'; '.join(skipped[:5])}")
         raise CheckpointError(f"{self.folder} holds no checkpoint: there is nothing to resume, start anew")
 
 
@@ -120,21 +120,11 @@ class RunDirectory:
         except (OSError, ValueError):
             return False
 
-    def spent(self) -> dict[str, Any]:
+    def training_cost(self) -> dict[str, Any]:
         """Return the cost of training so far: optimiser ``updates``, and ``seconds`` including validation; None where
         ``metrics.jsonl`` does not say."""
         last = self.rows()[-1] if self.has_rows() else {}
         return {"updates": last.get("updates"), "seconds": last.get("seconds")}
-
-    def keep(self, stem: str, values: Mapping[str, object]) -> Path:
-        """Write numbers to ``<stem>.json`` atomically.
-
-        Raises:
-            OSError: if they cannot be written; the previous file is then unchanged.
-        """
-        path = self.path / f"{stem}.json"
-        write_json(path, values)
-        return path
 
     @property
     def best(self) -> Path:
@@ -142,18 +132,9 @@ class RunDirectory:
         return self.path / "checkpoints" / "best.safetensors"
 
     @property
-    def kept(self) -> Kept:
+    def checkpoints(self) -> Checkpoints:
         """Checkpoints of the training state."""
-        return Kept(self.path / "checkpoints")
-
-
-def stem_of(what: str, split: str, usual: str = "test") -> str:
-    """Return the file stem of a measurement; splits other than the usual one get a suffix.
-
-    >>> stem_of("activity", "test"), stem_of("activity", "validation")
-    ('activity', 'activity-validation')
-    """
-    return what if split == usual else f"{what}-{split}"
+        return Checkpoints(self.path / "checkpoints")
 
 
 def new_run_directory(name: str, root: Path) -> RunDirectory:
@@ -170,7 +151,7 @@ def new_run_directory(name: str, root: Path) -> RunDirectory:
     raise AssertionError("there is always a next number")
 
 
-def begun_directory(name: str, root: Path) -> RunDirectory:
+def open_or_create_run(name: str, root: Path) -> RunDirectory:
     """Return ``root/name`` itself, created if missing; its lock guards against concurrent use."""
     run = RunDirectory(root / name)
     (run.path / "checkpoints").mkdir(parents=True, exist_ok=True)
@@ -196,11 +177,11 @@ def load_best(run: RunDirectory, recipe: Recipe, model: SpikingClassifier, needs
         CheckpointError: if it is damaged, of another model, or lacks a fact that is needed.
     """
     facts = load_checkpoint(run.best, model, needs=needs)
-    put_thresholds(model, recipe, facts, run.best)
+    restore_thresholds(model, recipe, facts, run.best)
     return facts
 
 
-def put_thresholds(model: SpikingClassifier, recipe: Recipe, facts: Mapping[str, Any], checkpoint: Path) -> None:
+def restore_thresholds(model: SpikingClassifier, recipe: Recipe, facts: Mapping[str, Any], checkpoint: Path) -> None:
     """Set the thresholds stored in a checkpoint, if the recipe is of a converted network.
 
     Raises:

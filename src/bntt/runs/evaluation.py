@@ -14,13 +14,13 @@ from bntt.analysis.measurement import ArgumentError, Progress, draws_of
 from bntt.io.checkpoint import read_facts
 from bntt.nn import SpikingClassifier, norm_facts, retime
 from bntt.nn.kinds import encoder_facts_by_name
-from bntt.runs.directory import RunDirectory, load_best, put_thresholds
+from bntt.runs.directory import RunDirectory, load_best, restore_thresholds
 from bntt.runs.identity import MEASURING, check_same_data, check_same_recipe
 from bntt.runs.recipe.build import build_encoder, build_model, facts_of, for_measuring, training_loader
-from bntt.runs.recipe.datasets import Parts, Split, measured
+from bntt.runs.recipe.datasets import RecipeData, Split, evaluation_loader
 from bntt.runs.recipe.file import Recipe
-from bntt.runs.training.epoch_log import never_varied
-from bntt.runs.training.shared import for_all, whole_evaluation
+from bntt.runs.training.epoch_log import unvarying_input
+from bntt.runs.training.shared import combine_evaluations, progress_of_all
 from bntt.training import recalibrate
 from bntt.training.processes import Processes
 
@@ -34,7 +34,9 @@ def retiming_of(recipe: Recipe, steps: int, longer: Longer | None) -> Retiming:
     """
     trained = recipe.network.num_steps
     if steps < 1 or steps == trained:
-        raise ArgumentError(f"--num-steps {steps}: another number than the {trained} of its training, 1 or more")
+        raise ArgumentError(
+            f"--num-steps {steps}: give a number other than the {trained} it was trained with, 1 or more"
+        )
     if steps < trained:
         if longer is not None:
             raise ArgumentError(
@@ -49,14 +51,14 @@ def retiming_of(recipe: Recipe, steps: int, longer: Longer | None) -> Retiming:
         )
     if longer is None:
         raise ArgumentError(
-            f"--num-steps {steps} is more than the {trained} that it was trained with: say what the added steps have, "
-            f"--longer {', or --longer '.join(get_args(Longer))}"
+            f"--num-steps {steps} is more than the {trained} that it was trained with: choose how the added steps "
+            f"begin, --longer {', or --longer '.join(get_args(Longer))}"
         )
     return Retiming(trained_steps=trained, steps=steps, how=longer)
 
 
 def retimed(
-    model: SpikingClassifier, recipe: Recipe, data: Parts, asked: Retiming, device: str
+    model: SpikingClassifier, recipe: Recipe, data: RecipeData, retiming: Retiming, device: str
 ) -> tuple[SpikingClassifier, Retiming]:
     """Give the model more steps, and describe the change.
 
@@ -64,27 +66,29 @@ def retimed(
         ArgumentError: if statistics are to be recalibrated in a network that has none.
     """
     has_statistics = any(norm_facts(part).running_statistics for part in model.modules())
-    if asked.how == "re-estimate" and not recipe.data.name:
-        raise ArgumentError("--longer re-estimate takes training samples, which a run of bntt.fit does not keep: hold")
-    if asked.how == "re-estimate" and not has_statistics:
+    if retiming.how == "re-estimate" and not recipe.data.name:
         raise ArgumentError(
-            f"--longer re-estimate: network.norm = {recipe.network.norm!r} has no statistics: hold says all"
+            "--longer re-estimate takes training samples, which a run of bntt.fit does not keep: use --longer hold"
+        )
+    if retiming.how == "re-estimate" and not has_statistics:
+        raise ArgumentError(
+            f"--longer re-estimate: network.norm = {recipe.network.norm!r} has no statistics: use --longer hold"
         )
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
-        network = retime(model.network, asked.steps, "interpolate" if asked.how == "interpolate" else "hold")
-    longer = SpikingClassifier(build_encoder(recipe, data, asked.steps), network).to(device).eval()
+        network = retime(model.network, retiming.steps, "interpolate" if retiming.how == "interpolate" else "hold")
+    longer = SpikingClassifier(build_encoder(recipe, data, retiming.steps), network).to(device).eval()
     seen = 0
-    if asked.how == "re-estimate":
+    if retiming.how == "re-estimate":
         loader = training_loader(recipe, data, device)
         seen = recalibrate(longer, loader, seed=recipe.seed, draw=recipe.train.epochs)
     done = {"samples": seen, "warning": "; ".join(str(one.message) for one in told)}
-    return longer, asked.model_copy(update=done)
+    return longer, retiming.model_copy(update=done)
 
 
 def evaluate_run(
     recipe: Recipe,
-    data: Parts,
+    data: RecipeData,
     run: RunDirectory,
     *,
     split: Split = "test",
@@ -107,26 +111,26 @@ def evaluate_run(
     processes = processes or Processes()
     draws = draws_of(facts_of(recipe), draws)
     model = build_model(for_measuring(recipe), data, processes.device)
-    weights = Weights(model, *_load(recipe, data, run, model, processes))
+    weights = LoadedWeights(model, *_load(recipe, data, run, model, processes))
     return evaluate_loaded(
         weights, recipe, data, split=split, draws=draws, processes=processes, steps=steps, progress=progress
     )
 
 
-class Weights(NamedTuple):
+class LoadedWeights(NamedTuple):
     """A model with the weights of a run's best epoch."""
 
     model: SpikingClassifier
     facts: Mapping[str, Any]
     """Facts stored with the weights."""
     cost: Mapping[str, Any]
-    """Cost of the training, :meth:`~bntt.runs.directory.RunDirectory.spent`."""
+    """Cost of the training, :meth:`~bntt.runs.directory.RunDirectory.training_cost`."""
 
 
 def evaluate_loaded(
-    weights: Weights,
+    weights: LoadedWeights,
     recipe: Recipe,
-    data: Parts,
+    data: RecipeData,
     *,
     split: Split,
     draws: int | None,
@@ -142,17 +146,17 @@ def evaluate_loaded(
     (model, facts, cost), known, progress = weights, facts_of(recipe), progress or Progress()
     draws = draws_of(known, draws)
     device, share = processes.device, (processes.rank, processes.count)
-    loader = measured(recipe, data, split, device, share=share)
-    asked, stop = (steps, steps.steps) if isinstance(steps, Retiming) else (None, steps)
-    if asked is not None and asked.how != "truncate":
-        model, asked = retimed(model, recipe, data, asked, device)
+    loader = evaluation_loader(recipe, data, split, device, share=share)
+    retiming, stop = (steps, steps.steps) if isinstance(steps, Retiming) else (None, steps)
+    if retiming is not None and retiming.how != "truncate":
+        model, retiming = retimed(model, recipe, data, retiming, device)
     progress.expect(len(loader.places) * draws)
-    advance = for_all(progress, len(loader.places) * draws, processes)
+    advance = progress_of_all(progress, len(loader.places) * draws, processes)
     own = evaluate(model, loader, seed=recipe.seed, draws=draws, steps=stop, progress=advance)
     unvarying = (
-        never_varied(data, model, replace(loader, share=(0, 1))) if processes.first and recipe.data.name else None
+        unvarying_input(data, model, replace(loader, share=(0, 1))) if processes.first and recipe.data.name else None
     )
-    rare: dict[str, Any] = {key: v for key, v in {"retimed": asked, "unvarying_input": unvarying}.items() if v}
+    rare: dict[str, Any] = {key: v for key, v in {"retimed": retiming, "unvarying_input": unvarying}.items() if v}
     return EvaluationResult(
         arguments=None,
         dataset=data.label,
@@ -167,7 +171,7 @@ def evaluate_loaded(
         conversion=None if (made := facts.get("conversion")) is None else Conversion.model_validate(made),
         is_random=known.is_random,
         is_trained=recipe.train.epochs > 0,
-        **_numbers(whole_evaluation(own, len(loader), processes), model),
+        **_numbers(combine_evaluations(own, len(loader), processes), model),
         **rare,
     )
 
@@ -191,18 +195,18 @@ def _numbers(found: Evaluation, model: SpikingClassifier) -> dict[str, Any]:
 
 
 def _load(
-    recipe: Recipe, data: Parts, run: RunDirectory, model: SpikingClassifier, processes: Processes
+    recipe: Recipe, data: RecipeData, run: RunDirectory, model: SpikingClassifier, processes: Processes
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Load the best epoch's weights into the model; return the facts stored with them, and the training cost."""
 
     def look() -> tuple[dict[str, Any], dict[str, Any]]:
         check_same_recipe(recipe, read_facts(run.best), run.best, MEASURING)
         check_same_data(run.path, data.manifest)
-        return load_best(run, recipe, model, needs=("epoch", "averaged")), run.spent()
+        return load_best(run, recipe, model, needs=("epoch", "averaged")), run.training_cost()
 
     facts, cost = processes.decided(look)
     weights = processes.given(model.state_dict())
     if not processes.first:
         model.load_state_dict(dict(weights))
-        put_thresholds(model, recipe, facts, run.best)
+        restore_thresholds(model, recipe, facts, run.best)
     return facts, cost

@@ -10,7 +10,7 @@ from typing import Any
 
 from bntt.data.prepared import Manifest
 from bntt.io.checkpoint import CheckpointError
-from bntt.io.files import digest, read_json
+from bntt.io.files import digest, flatten, read_json
 from bntt.io.toml_file import tables_of
 from bntt.runs.directory import RunDirectory
 from bntt.runs.recipe.file import Recipe, parse_recipe, values_of
@@ -41,9 +41,9 @@ def trained_recipe(facts: Mapping[str, Any], checkpoint: Path) -> Recipe:
         ) from None
 
 
-def changes(recipe: Recipe, trained: Recipe) -> dict[str, tuple[Any, Any]]:
+def recipe_changes(recipe: Recipe, trained: Recipe) -> dict[str, tuple[Any, Any]]:
     """Return the keys that differ, each with its old and new value."""
-    now, then = _flat(values_of(recipe)), _flat(values_of(trained))
+    now, then = flatten(values_of(recipe)), flatten(values_of(trained))
     return {key: (then[key], now[key]) for key in then if now[key] != then[key]}
 
 
@@ -60,13 +60,13 @@ def check_same_recipe(
             trained network then; or if the checkpoint holds no recipe.
     """
     run = checkpoint.parent.parent
-    found = changes(recipe, trained_recipe(facts, checkpoint))
+    found = recipe_changes(recipe, trained_recipe(facts, checkpoint))
     changed = {key: pair for key, pair in found.items() if not {key, key.partition(".")[0]} & set(free)}
     if changed:
         listed = "; ".join(f"{key} is {now!r}, it was trained with {then!r}" for key, (then, now) in changed.items())
         raise CheckpointError(
-            f"{run} was trained with another recipe ({listed}): put the old values back, or train what it says now as "
-            f"a run of its own: bntt train {run}/recipe.toml --name NAME{_overrides(found)}"
+            f"{run} was trained with another recipe ({listed}): put the old values back, or train the new values "
+            f"as a run of their own: bntt train {run}/recipe.toml --name NAME{_overrides(found)}"
         )
     check_same_rules(recipe, facts, checkpoint, resuming=False)
     return found
@@ -86,8 +86,8 @@ def check_same_data(run: Path, manifest: Manifest) -> None:
     first = trained_on(run)
     if first["sha256"] != manifest.sha256:
         raise CheckpointError(
-            f"{run} was trained on other data than this: {_called(first)}; now it is {_called(vars(manifest))}. "
-            f"Bring the first back, or train a new run on what there is"
+            f"{run} was trained on other data than this: {_describe(first)}; now it is {_describe(vars(manifest))}. "
+            f"Bring the first back, or train a new run on the data here"
         )
 
 
@@ -123,7 +123,7 @@ def weights_hash(run: RunDirectory) -> str:
         raise CheckpointError(f"{run.best} cannot be read: {error.strerror or error}") from None
 
 
-def kept_exit(run: RunDirectory, num_steps: int) -> int:
+def saved_exit(run: RunDirectory, num_steps: int) -> int:
     """Return the number of steps after which the exit stored with a run stops.
 
     Raises:
@@ -147,15 +147,7 @@ def kept_exit(run: RunDirectory, num_steps: int) -> int:
     return steps
 
 
-def _called(data: Mapping[str, Any]) -> str:
+def _describe(data: Mapping[str, Any]) -> str:
     """Format a dataset's name, location and the first digits of its checksums."""
     sums = ", ".join(f"{part} {str(digits)[:12]}" for part, digits in data["sha256"].items())
     return " ".join(str(word) for word in (data.get("name"), data.get("source"), f"(SHA-256 of {sums})") if word)
-
-
-def _flat(values: Mapping[str, Any], table: str = "") -> dict[str, Any]:
-    """Flatten ``{"a": {"b": 1}}`` to ``{"a.b": 1}``."""
-    found: dict[str, Any] = {}
-    for key, value in values.items():
-        found |= _flat(value, f"{table}{key}.") if isinstance(value, dict) else {table + key: value}
-    return found

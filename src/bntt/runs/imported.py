@@ -21,9 +21,9 @@ from bntt.nn import SpikingNetwork
 from bntt.runs.directory import RunDirectory, new_run_directory
 from bntt.runs.environment import write_environment
 from bntt.runs.recipe.build import build_model, builder_options
-from bntt.runs.recipe.datasets import Parts, build_data
+from bntt.runs.recipe.datasets import RecipeData, build_data
 from bntt.runs.recipe.file import Recipe, RecipeError, dump_recipe, parse_recipe, values_of
-from bntt.runs.recipe.option_versions import rules_told
+from bntt.runs.recipe.option_versions import rules_facts
 from bntt.training.foreign import LAYOUTS, Foreign, as_ours, read_foreign
 
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)
@@ -33,7 +33,7 @@ Imported from {file} ({layout} names), not trained here. The file says its weigh
 the encoder, the pixels' mean and deviation, ε{unsaid} and the order of firing and integration are what was said when it
 was imported. It is not known which images it was trained on: the validation part here may be among them.
 """
-NOT_KNOWN = "imported"
+UNKNOWN_DATA = "imported"
 """Dataset name in the facts of a network that is only a checkpoint."""
 
 
@@ -52,7 +52,7 @@ class Imported:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class ImportSettings:
     """Import settings given by the caller."""
 
     model: str
@@ -67,7 +67,7 @@ class Wanted:
     std: Sequence[float] = ()
 
 
-def import_network(file: Path, wanted: Wanted, name: str, root: Path) -> Imported:
+def import_network(file: Path, settings: ImportSettings, name: str, root: Path) -> Imported:
     """Import a ``torch.save`` file: write a run in ``root/name`` if a dataset is named, else the
     checkpoint ``root/name.safetensors``.
 
@@ -77,29 +77,29 @@ def import_network(file: Path, wanted: Wanted, name: str, root: Path) -> Importe
         DataError: if the dataset is missing.
         OSError: if it cannot be written.
     """
-    if wanted.layout and wanted.layout not in LAYOUTS:
-        raise RecipeError(f"--layout {wanted.layout!r}: choose one of {', '.join(LAYOUTS)}")
+    if settings.layout and settings.layout not in LAYOUTS:
+        raise RecipeError(f"--layout {settings.layout!r}: choose one of {', '.join(LAYOUTS)}")
     state = read_pickled(file)
     try:
-        foreign = read_foreign(state, wanted.layout)
+        foreign = read_foreign(state, settings.layout)
     except CheckpointError as error:
         raise CheckpointError(f"{file}: {error}") from None
-    recipe = _recipe_of(file, foreign, wanted)
-    place, tensors = (_as_run if wanted.data else _as_checkpoint)(file, foreign, recipe, wanted, (name, root))
+    recipe = _recipe_of(file, foreign, settings)
+    place, tensors = (_as_run if settings.data else _as_checkpoint)(file, foreign, recipe, settings, (name, root))
     return Imported(place, foreign.layout, foreign.num_steps, tensors, recipe, tuple(foreign.notes))
 
 
-def _recipe_of(file: Path, foreign: Foreign, wanted: Wanted) -> Recipe:
+def _recipe_of(file: Path, foreign: Foreign, settings: ImportSettings) -> Recipe:
     """Build the recipe from the file and the settings; the rest are the defaults of the network's builder."""
     leak = foreign.leak
     said = {"leak": "" if leak is None else ", and the leak", "unsaid": ", the leak" if leak is None else ""}
-    if wanted.model in MODELS and leak is None:
-        leak = signature(MODELS[wanted.model]).parameters["leak"].default
+    if settings.model in MODELS and leak is None:
+        leak = signature(MODELS[settings.model]).parameters["leak"].default
     values: dict[str, Any] = {
         "notes": NOTES.format(file=file.name, layout=foreign.layout, **said),
-        "data": {"name": wanted.data or "synthetic"},
+        "data": {"name": settings.data or "synthetic"},
         "network": {
-            "name": wanted.model,
+            "name": settings.model,
             "num_steps": foreign.num_steps,
             **({} if leak is None else {"leak": leak}),
             "norm": "bntt",
@@ -108,11 +108,13 @@ def _recipe_of(file: Path, foreign: Foreign, wanted: Wanted) -> Recipe:
         "imported": {"file": file.name, "sha256": digest(file), "layout": foreign.layout},
         "train": {"epochs": 0, "batch_size": 100},
     }
-    return parse_recipe(values, wanted.overrides)
+    return parse_recipe(values, settings.overrides)
 
 
-def _as_run(file: Path, foreign: Foreign, recipe: Recipe, wanted: Wanted, place: tuple[str, Path]) -> tuple[Path, int]:
-    data = _with_pixels(build_data(recipe), foreign, wanted)
+def _as_run(
+    file: Path, foreign: Foreign, recipe: Recipe, settings: ImportSettings, place: tuple[str, Path]
+) -> tuple[Path, int]:
+    data = _with_pixels(build_data(recipe), foreign, settings)
     model = build_model(recipe, data)
     state = _fitting(file, foreign, model.network)
     model.network.load_state_dict(state)
@@ -124,16 +126,16 @@ def _as_run(file: Path, foreign: Foreign, recipe: Recipe, wanted: Wanted, place:
 
 def _write(run: RunDirectory, recipe: Recipe, tensors: Mapping[str, Any], data: Mapping[str, Any]) -> None:
     written = dump_recipe(recipe)
-    facts = {"epoch": 0, "validation_accuracy": None, "averaged": False, "recipe": written, **rules_told(recipe)}
-    write_environment(run.path, 0, {"device": "cpu", **rules_told(recipe), **data})
+    facts = {"epoch": 0, "validation_accuracy": None, "averaged": False, "recipe": written, **rules_facts(recipe)}
+    write_environment(run.path, 0, {"device": "cpu", **rules_facts(recipe), **data})
     write_checkpoint(run.best, tensors, facts)
     write_whole(run.recipe, written.encode())  # last: a directory without it is not a run
 
 
 def _as_checkpoint(
-    file: Path, foreign: Foreign, recipe: Recipe, wanted: Wanted, place: tuple[str, Path]
+    file: Path, foreign: Foreign, recipe: Recipe, settings: ImportSettings, place: tuple[str, Path]
 ) -> tuple[Path, int]:
-    if wanted.mean or wanted.std:
+    if settings.mean or settings.std:
         raise RecipeError("--mean and --std are for an encoder, which a run has: name the data too (--data)")
     options = builder_options(recipe)
     weights = list(foreign.synapses.values())
@@ -145,9 +147,9 @@ def _as_checkpoint(
     state = _fitting(file, foreign, network)
     path = place[1] / f"{place[0]}.safetensors"
     if path.exists():
-        raise RecipeError(f"{path} is there already: take another --name")
+        raise RecipeError(f"{path} already exists: choose another --name")
     path.parent.mkdir(parents=True, exist_ok=True)
-    facts = {"network": values_of(recipe.network), "imported": values_of(recipe.imported), "data": NOT_KNOWN}
+    facts = {"network": values_of(recipe.network), "imported": values_of(recipe.imported), "data": UNKNOWN_DATA}
     write_checkpoint(path, {f"model.{key}": value for key, value in state.items()}, facts)
     return path, len(state)
 
@@ -159,12 +161,12 @@ def _fitting(file: Path, foreign: Foreign, network: SpikingNetwork) -> dict[str,
         raise CheckpointError(f"{file} {error}") from None
 
 
-def _with_pixels(data: Parts, foreign: Foreign, wanted: Wanted) -> Parts:
+def _with_pixels(data: RecipeData, foreign: Foreign, settings: ImportSettings) -> RecipeData:
     """Return the data with the mean and deviation the network was trained with, as far as known."""
     channels = len(data.mean)
     released = foreign.layout == "released" and channels == len(MEAN)
-    mean = list(wanted.mean) or (list(MEAN) if released else data.mean)
-    std = list(wanted.std) or (list(STD) if released else data.std)
+    mean = list(settings.mean) or (list(MEAN) if released else data.mean)
+    std = list(settings.std) or (list(STD) if released else data.std)
     if len(mean) != channels or len(std) != channels or not all(value > 0 for value in std):
         raise RecipeError(
             f"--mean and --std: {channels} numbers each for {data.label}, deviations above 0, got {mean} and {std}"

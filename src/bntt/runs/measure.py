@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 from bntt.analysis.measurement import ArgumentError, Facts, Measurement, Progress
 from bntt.analysis.measurements import MEASUREMENTS
-from bntt.analysis.result import Result, checked_arguments, result_from
+from bntt.analysis.result import Result, checked_arguments
 from bntt.charts.files import save_figure
 from bntt.io.files import find_object, write_json, write_whole
 from bntt.runs.open_run import LoadedRun, OpenedRecipe, load_run, open_recipe
@@ -60,14 +61,14 @@ def measure(
     >>> measure("drift", place.path, images=50).images
     500
     """
-    measurement = measurement_of(name)
+    measurement = get_measurement(name)
     opened = [
         one if isinstance(one, LoadedRun | OpenedRecipe) else _open(measurement, one, folder, device) for one in runs
     ]
-    asked = settled(measurement, opened, checked_arguments(measurement.arguments, arguments))
-    found = find(measurement, opened, asked, progress or Progress())
-    keep(measurement, found, asked, folder or opened[0].path)
-    return found
+    checked = settled(measurement, opened, checked_arguments(measurement.arguments, arguments))
+    result = run_measurement(measurement, opened, checked, progress or Progress())
+    save_result(measurement, result, checked, folder or opened[0].path)
+    return result
 
 
 def _open(measurement: Measurement, source: str | Path, folder: Path | None, device: str) -> LoadedRun | OpenedRecipe:
@@ -76,7 +77,7 @@ def _open(measurement: Measurement, source: str | Path, folder: Path | None, dev
     return load_run(source, device=device)
 
 
-def measurement_of(name: str) -> Measurement:
+def get_measurement(name: str) -> Measurement:
     """Return the measurement with this name.
 
     Raises:
@@ -87,37 +88,37 @@ def measurement_of(name: str) -> Measurement:
     return MEASUREMENTS[name]
 
 
-def check(measurement: Measurement, facts: Facts, asked: Any, run: Path) -> None:
+def check_measurable(measurement: Measurement, facts: Facts, arguments: Any, run: Path) -> None:
     """Refuse a run that lacks the numbers this measurement needs.
 
     Raises:
         ArgumentError: with the reason.
     """
-    if why := measurement.refusal(facts, asked):
+    if why := measurement.refusal(facts, arguments):
         raise ArgumentError(f"{run}: {why}: bntt {measurement.name} has nothing to measure there")
 
 
-def settled(measurement: Measurement, opened: Sequence[LoadedRun | OpenedRecipe], asked: Any) -> Any:
+def settled(measurement: Measurement, opened: Sequence[LoadedRun | OpenedRecipe], arguments: Any) -> Any:
     """Return the arguments with the split that is measured: where a run has no test samples validation, with a warning.
 
     Raises:
         ArgumentError: if what the measurement chooses on validation would be measured there.
     """
-    split = getattr(asked, "split", "")
+    split = getattr(arguments, "split", "")
     runs = [one for one in opened if split and isinstance(one, LoadedRun)]
     lacking = next((one.path for one in runs if not (one.recipe.data.name or len(one.data.test))), None)
     if split == "test" and lacking:
-        asked = replace(asked, split="validation")
-    if split and asked.split == "validation" and measurement.chooses(asked):
+        arguments = replace(arguments, split="validation")
+    if split and arguments.split == "validation" and measurement.chooses(arguments):
         more = f"; {lacking} has no test samples: call bntt.fit again with test=" if lacking else ": --split test"
         raise ArgumentError(f"bntt {measurement.name} chooses on validation, and is not measured there{more}")
     if split == "test" and lacking:
         warnings.warn(f"{lacking} has no test samples: measured on validation", stacklevel=2)
-    return asked
+    return arguments
 
 
-def find(
-    measurement: Measurement, opened: Sequence[LoadedRun | OpenedRecipe], asked: Any, progress: Progress
+def run_measurement(
+    measurement: Measurement, opened: Sequence[LoadedRun | OpenedRecipe], arguments: Any, progress: Progress
 ) -> Result:
     """Measure without writing anything.
 
@@ -129,8 +130,8 @@ def find(
         wanted = f"one {measurement.opens}, got {len(opened)}" if most == 1 else "a run, or several to be compared"
         raise ArgumentError(f"bntt {measurement.name}: name {wanted}")
     for one in opened:
-        check(measurement, one.facts, asked, one.path)
-    return measurement.run(opened, asked, progress)
+        check_measurable(measurement, one.facts, arguments, one.path)
+    return measurement.run(opened, arguments, progress)
 
 
 class _EnoughError(Exception):
@@ -163,8 +164,8 @@ class _Stopwatch(Progress):
         return f"{spoken(fastest * left)}, by the fastest of {len(self.each):,} batches in {took:.1f} s"
 
 
-def estimated(
-    measurement: Measurement, opened: Sequence[LoadedRun | OpenedRecipe], asked: Any, seconds: float = 10.0
+def estimate_measurement(
+    measurement: Measurement, opened: Sequence[LoadedRun | OpenedRecipe], arguments: Any, seconds: float = 10.0
 ) -> str:
     """Start a measurement and estimate its time from that of its batches; no result is written.
 
@@ -175,15 +176,17 @@ def estimated(
         seconds: time after which it stops, at the next batch, but not before the second.
 
     Raises:
-        ArgumentError: as :func:`find`.
+        ArgumentError: as :func:`run_measurement`.
     """
     watch = _Stopwatch(seconds)
     with suppress(_EnoughError):
-        find(measurement, opened, asked, watch)
+        run_measurement(measurement, opened, arguments, watch)
     return watch.text()
 
 
-def keep(measurement: Measurement, found: Result, asked: Any, folder: Path, form: Format = "png") -> list[Path]:
+def save_result(
+    measurement: Measurement, result: Result, arguments: Any, folder: Path, form: Format = "png"
+) -> list[Path]:
     """Write a result, its figures and attachments, each atomically.
 
     Args:
@@ -196,40 +199,37 @@ def keep(measurement: Measurement, found: Result, asked: Any, folder: Path, form
         OSError: if they cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    stem = measurement.stem(asked)
+    stem = measurement.stem(arguments)
     written = [folder / f"{stem}.json"]
-    write_json(written[0], found.to_json())
-    for figure in found.figures():
+    write_json(written[0], result.to_json())
+    for figure in result.figures():
         written.append(folder / f"{'-'.join(part for part in (stem, figure.stem) if part)}.{form}")
         save_figure(figure, written[-1])
-    for name, content in found.attachments().items():
+    for name, content in result.attachments().items():
         written.append(folder / f"{stem}-{name}")
         write_whole(written[-1], content)
     return written
 
 
-def replaced(measurement: Measurement, asked: Any, folder: Path) -> str:
-    """Describe the results that :func:`keep` will overwrite; "" if none, or if they have the same arguments.
+def describe_replaced(measurement: Measurement, arguments: Any, folder: Path) -> str:
+    """Describe the results that :func:`save_result` will overwrite; "" if none, or if they have the same arguments.
 
     >>> from tempfile import mkdtemp
     >>> folder, drift = Path(mkdtemp()), MEASUREMENTS["drift"]
     >>> write_json(folder / "drift.json", {"arguments": {"images": 900}})
-    >>> replaced(drift, drift.arguments(), folder).partition("drift.json")[2]
-    ', which was asked for with images 900'
+    >>> describe_replaced(drift, drift.arguments(), folder).partition("drift.json")[2]
+    ' (it was measured with --images 900)'
     """
-    file = folder / f"{measurement.stem(asked)}.json"
-    before = (find_object(file) or {}).get("arguments")
-    now = {one.name: getattr(asked, one.name) for one in fields(asked)}
-    said = before.items() if isinstance(before, dict) else ()
-    changed = [f"{key} {value}" for key, value in said if value != now.get(key)]
-    return f"replaces {file}, which was asked for with {', '.join(changed)}" if changed else ""
+    file = folder / f"{measurement.stem(arguments)}.json"
+    before, now = (find_object(file) or {}).get("arguments"), json.loads(json.dumps(vars(arguments)))
+    values = before.items() if isinstance(before, dict) else ()
+    changed = [_as_flag(name, value) for name, value in values if value != now.get(name)]
+    return f"replaces {file} (it was measured {', '.join(changed)})" if changed else ""
 
 
-def kept(measurement: Measurement, asked: Any, folder: Path) -> Result | None:
-    """Return the saved result if it was measured with the same arguments, else None."""
-    stem = measurement.stem(asked)
-    values: Mapping[str, Any] | None = find_object(folder / f"{stem}.json")
-    with suppress(ValueError):
-        found = result_from(measurement.record_in(stem), values)
-        return found if getattr(found, "arguments", None) == asked else None
-    return None
+def _as_flag(name: str, value: Any) -> str:
+    """Describe an argument as its flag: "with --draws 2", or "without --draws" where it was left out."""
+    flag, values = f"--{name.replace('_', '-')}", value if isinstance(value, list) else [value]
+    if value in (None, False, []):
+        return f"without {flag}"
+    return f"with {flag}" if value is True else f"with {flag} {' '.join(map(str, values))}"

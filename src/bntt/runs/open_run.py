@@ -21,12 +21,12 @@ from bntt.data.samples import fair_order, how_chosen
 from bntt.io.checkpoint import CheckpointError, read_facts
 from bntt.nn import SpikingClassifier
 from bntt.runs.directory import RunDirectory, find_run, load_best
-from bntt.runs.evaluation import Weights, evaluate_loaded, retiming_of
-from bntt.runs.given import kept_samples, rebuilt
-from bntt.runs.identity import EXIT, MEASURING, check_same_data, check_same_recipe, kept_exit, trained_on, weights_hash
+from bntt.runs.evaluation import LoadedWeights, evaluate_loaded, retiming_of
+from bntt.runs.from_python import load_samples, rebuild_model
+from bntt.runs.identity import EXIT, MEASURING, check_same_data, check_same_recipe, saved_exit, trained_on, weights_hash
 from bntt.runs.parts import check_parts, load_parts
-from bntt.runs.recipe.build import build_model, facts_of, for_measuring, require_device, with_whole_root
-from bntt.runs.recipe.datasets import Parts, Shown, Split, as_shown, build_data, measured
+from bntt.runs.recipe.build import build_model, facts_of, for_measuring, require_device, with_absolute_paths
+from bntt.runs.recipe.datasets import RecipeData, SampleSet, Split, build_data, evaluation_loader, in_order
 from bntt.runs.recipe.file import Recipe, RecipeError, load_recipe
 from bntt.training.processes import Processes
 
@@ -44,7 +44,7 @@ class LoadedRun:
     classes: tuple[str, ...]
     image_shape: tuple[int, ...]
     """``[C, H, W]``, also for frames."""
-    kept: Mapping[str, Any]
+    checkpoint_facts: Mapping[str, Any]
     """Facts stored with the weights."""
 
     @property
@@ -79,7 +79,7 @@ class LoadedRun:
         return weights_hash(RunDirectory(self.path))
 
     @cached_property
-    def data(self) -> Parts:
+    def data(self) -> RecipeData:
         """Data of the run, opened on first use and checked against the training data.
 
         Raises:
@@ -87,8 +87,8 @@ class LoadedRun:
             CheckpointError: if it is not what the run was trained on.
         """
         if not self.recipe.data.name:
-            like = _images_like(self.path, self.recipe)
-            return kept_samples(self.path, like, self.recipe.data.order, self.model.encoder)
+            like = _placeholder_data(self.path, self.recipe)
+            return load_samples(self.path, like, self.recipe.data.order, self.model.encoder)
         data = build_data(self.recipe)
         check_same_data(self.path, data.manifest)
         return data
@@ -115,7 +115,7 @@ class LoadedRun:
         """Return True if another run's split has the same size, and the same images and labels at these places."""
         return same_images(self.pictures(split), other.pictures(split), places)
 
-    def fair_places(self, split: Split, count: int) -> tuple[Tensor, str]:
+    def balanced_places(self, split: Split, count: int) -> tuple[Tensor, str]:
         """Choose ``count`` places of a split, class-balanced in every prefix, and describe the choice.
 
         Raises:
@@ -126,11 +126,11 @@ class LoadedRun:
             raise ArgumentError(f"--images {count}: the {split} split of {self.path} has {len(every)}")
         return fair_order(every, self.seed)[:count], how_chosen(every, count, self.seed)
 
-    def samples(self, split: Split) -> Shown:
+    def samples(self, split: Split) -> SampleSet:
         """Return the whole split as a set of labelled samples."""
         return self.data.of(split)
 
-    def evaluate(self, asked: EvaluateArguments, progress: Progress) -> EvaluationResult:
+    def evaluate(self, arguments: EvaluateArguments, progress: Progress) -> EvaluationResult:
         """Evaluate it over all steps, fewer, or another number of steps than it was trained with.
 
         Raises:
@@ -140,27 +140,27 @@ class LoadedRun:
         """
         recipe, run = self.recipe, RunDirectory(self.path)
         steps: int | Retiming | None = None
-        if self.facts.is_ann and (asked.exit or asked.num_steps is not None):
+        if self.facts.is_ann and (arguments.exit or arguments.num_steps is not None):
             raise ArgumentError(
                 f"{self.path} is an ANN: its one step is all there is, leave out --exit and --num-steps"
             )
-        if asked.images is not None:
-            recipe = replace(recipe, evaluate=replace(recipe.evaluate, images=asked.images))
-        if asked.exit:
-            steps = kept_exit(run, recipe.network.num_steps)
-        elif asked.num_steps is not None:
-            steps = retiming_of(recipe, asked.num_steps, asked.longer)
+        if arguments.images is not None:
+            recipe = replace(recipe, evaluate=replace(recipe.evaluate, images=arguments.images))
+        if arguments.exit:
+            steps = saved_exit(run, recipe.network.num_steps)
+        elif arguments.num_steps is not None:
+            steps = retiming_of(recipe, arguments.num_steps, arguments.longer)
         found = evaluate_loaded(
-            Weights(self.model, self.kept, run.spent()),
+            LoadedWeights(self.model, self.checkpoint_facts, run.training_cost()),
             recipe,
             self.data,
-            split=asked.split,
-            draws=asked.draws,
+            split=arguments.split,
+            draws=arguments.draws,
             processes=Processes(str(next(self.model.parameters()).device)),
             steps=steps,
             progress=progress,
         )
-        return found.model_copy(update={"arguments": asked})
+        return found.model_copy(update={"arguments": arguments})
 
     def exit_steps(self) -> int | None:
         """Return the number of steps after which the exit in ``exit.json`` stops; None without that file.
@@ -169,7 +169,7 @@ class LoadedRun:
             CheckpointError: if it is damaged, or was chosen for other weights or data.
         """
         there = (self.path / EXIT).exists()
-        return kept_exit(RunDirectory(self.path), self.recipe.network.num_steps) if there else None
+        return saved_exit(RunDirectory(self.path), self.recipe.network.num_steps) if there else None
 
     def loader(self, split: Split, at_most: int = 0) -> PartLoader:
         """Load what the recipe measures of a split, on the model's device: all images, or ``evaluate.images`` of them.
@@ -181,7 +181,7 @@ class LoadedRun:
             RecipeError: if the test images are fewer than the recipe says.
         """
         device = str(next(self.model.parameters()).device)
-        return measured(self.recipe, self.data, split, device, at_most=at_most)
+        return evaluation_loader(self.recipe, self.data, split, device, at_most=at_most)
 
 
 def load_run(
@@ -225,13 +225,14 @@ def load_run(
     check_parts(run.path)
     recipe, best = load_recipe(run.recipe), run.best
     check_same_recipe(recipe, read_facts(best), best, MEASURING)
-    like = _images_like(run.path, recipe)
+    like = _placeholder_data(run.path, recipe)
     if model is None and recipe.data.name:
         model = build_model(for_measuring(recipe), like, device)
-    elif model is None and (model := rebuilt(for_measuring(recipe), read_facts(best), device)) is None:
+    elif model is None and (model := rebuild_model(for_measuring(recipe), read_facts(best), device)) is None:
         raise CheckpointError(
-            f"{run.path} was trained by bntt.fit, and no registered builder made its network: put the same together in "
-            f"Python, load_run({str(run.path)!r}, model=...), and measure that, bntt.runs.measure.measure(NAME, run)"
+            f"{run.path} was trained by bntt.fit, and no registered builder made its network: build the same "
+            f"model in Python, open the run by load_run({str(run.path)!r}, model=...), and measure it by "
+            f"bntt.runs.measure.measure(NAME, run)"
         )
     model = model.to(device)
     facts = load_best(run, recipe, model, needs=("epoch",))
@@ -239,7 +240,7 @@ def load_run(
     return LoadedRun(run.path, model.eval(), recipe, facts["epoch"], like.test.classes, shape, facts)
 
 
-def _images_like(run: Path, recipe: Recipe) -> Parts:
+def _placeholder_data(run: Path, recipe: Recipe) -> RecipeData:
     """Return black images with the run's number, sizes and classes, one of them in memory: enough to build a model.
 
     Raises:
@@ -261,8 +262,8 @@ def _images_like(run: Path, recipe: Recipe) -> Parts:
         raise CheckpointError(
             f"{run}/environment.json does not say what the images are like ({error}): put the file back, or train again"
         ) from None
-    black = as_shown(samples, recipe.data.order)
-    return Parts(black, black, black, [0.0] * channels, [1.0] * channels, manifest.name, manifest)
+    black = in_order(samples, recipe.data.order)
+    return RecipeData(black, black, black, [0.0] * channels, [1.0] * channels, manifest.name, manifest)
 
 
 @dataclass(frozen=True)
@@ -294,4 +295,4 @@ def open_recipe(name: str, overrides: Sequence[str] = (), *, folder: Path, devic
     2
     """
     require_device(device)
-    return OpenedRecipe(with_whole_root(load_recipe(name, overrides)), folder, device)
+    return OpenedRecipe(with_absolute_paths(load_recipe(name, overrides)), folder, device)

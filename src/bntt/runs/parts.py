@@ -42,7 +42,7 @@ class Part:
     """Registered names in recipe form: "network.norm=mine"."""
 
 
-_KEPT = TypeAdapter(tuple[Part, ...])
+_RECORDED = TypeAdapter(tuple[Part, ...])
 LOADED: list[Part] = []
 """Parts that the user named in this process."""
 
@@ -139,20 +139,20 @@ def _is_named(name: str, recipe: Recipe) -> bool:
     return value == found or (isinstance(found, tuple) and value in found)
 
 
-def parts_told(recipe: Recipe) -> dict[str, Any]:
+def parts_facts(recipe: Recipe) -> dict[str, Any]:
     """Return the parts as a fact of a run, ``{"parts": [...]}``; empty if the recipe names none."""
     found = parts_of(recipe)
     return {"parts": [asdict(part) for part in found]} if found else {}
 
 
-def kept_parts(environment: Mapping[str, Any]) -> Sequence[Part]:
+def recorded_parts(environment: Mapping[str, Any]) -> Sequence[Part]:
     """Read the parts from the facts of a run (``environment.json``).
 
     Raises:
         CheckpointError: if they cannot be read.
     """
     try:
-        return _KEPT.validate_python(environment.get("parts", []))
+        return _RECORDED.validate_python(environment.get("parts", []))
     except ValueError:
         raise CheckpointError("the parts of environment.json cannot be read: put the file back") from None
 
@@ -171,7 +171,7 @@ def check_parts(run: Path, *, resuming: bool = False) -> None:
     Raises:
         CheckpointError: naming what ``--with`` must load, or, of a training, what was changed.
     """
-    kept = kept_parts(find_object(run / "environment.json") or {})
+    kept = recorded_parts(find_object(run / "environment.json") or {})
     missing = [part for part in kept if not REGISTERED.keys() >= {*part.names}]
     if missing:
         names = ", ".join(name for part in missing for name in part.names)

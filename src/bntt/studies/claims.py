@@ -16,7 +16,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from bntt.analysis.accuracy.accuracy import FEW, Difference, paired_difference
-from bntt.runs.recipe.toml_part import Part
+from bntt.runs.recipe.toml_table import TomlTable
 
 Answer = Literal["holds", "does not hold", "not decided", "not run"]
 Numbers = Mapping[tuple[str, str], Mapping[int, float]]
@@ -34,7 +34,7 @@ class Verdict:
     because: str
 
 
-class Claim(Part):
+class Claim(TomlTable):
     """``[[claims]]``: a statement, and the rule that decides it."""
 
     says: Annotated[str, Field(min_length=1)]
@@ -90,13 +90,13 @@ class _Pairs(Claim):
     def uses(self) -> tuple[list[str], list[str]]:
         return list(dict.fromkeys(run for pair in self.pairs() for run in pair)), [self.of]
 
-    def one(self, found: Difference) -> Answer:
+    def judge_pair(self, found: Difference) -> Answer:
         """Judge one pair from at least two starts."""
         raise NotImplementedError  # each rule says its own
 
     def judge(self, numbers: Numbers, units: Mapping[str, str], same: Same = NONE_SAME) -> Verdict:
         answers, said, starts = list[Answer](), list[str](), list[int]()
-        pairs, once = _once(self.pairs(), same)
+        pairs, once = _distinct(self.pairs(), same)
         for run, other in pairs:
             shared = _shared(numbers, self.of, run, other)
             if shared is None:
@@ -104,9 +104,9 @@ class _Pairs(Claim):
                 said.append(f"{run} and {other} share no start that was run")
                 continue
             starts.append(shared.n)
-            answers.append("not decided" if shared.n < 2 or _too_alike(shared) else self.one(shared))
+            answers.append("not decided" if shared.n < 2 or _too_alike(shared) else self.judge_pair(shared))
             said.append(f"{run} - {other}: {_difference(shared, units.get(self.of, ''), self.side)}")
-        answer = _all(answers) if answers else "not decided"
+        answer = _combined(answers) if answers else "not decided"
         return Verdict(answer, with_starts("; ".join([*said, *once]), min(starts, default=0)))
 
 
@@ -133,8 +133,8 @@ class Better(_Against):
     def side(self) -> Literal["above", "below"]:
         return "below" if self.lower else "above"
 
-    def one(self, found: Difference) -> Answer:
-        return _ahead(_turned(found) if self.lower else found, self.by)
+    def judge_pair(self, found: Difference) -> Answer:
+        return _ahead(_swapped(found) if self.lower else found, self.by)
 
     def in_words(self) -> str:
         by = f" and a mean of at least {self.by:g}" if self.by else ""
@@ -152,7 +152,7 @@ class NoWorse(_Against):
     rule: Literal["no-worse"]
     margin: Annotated[float, Field(gt=0)]
 
-    def one(self, found: Difference) -> Answer:
+    def judge_pair(self, found: Difference) -> Answer:
         low, high = found.interval or (0.0, 0.0)
         return "holds" if low > -self.margin else "does not hold" if high < -self.margin else "not decided"
 
@@ -172,7 +172,7 @@ class Order(_Pairs):
     def pairs(self) -> list[tuple[str, str]]:
         return list(zip(self.runs, self.runs[1:], strict=False))
 
-    def one(self, found: Difference) -> Answer:
+    def judge_pair(self, found: Difference) -> Answer:
         return _ahead(found)
 
     def in_words(self) -> str:
@@ -187,7 +187,7 @@ def _ahead(found: Difference, by: float = 0.0) -> Answer:
     return "does not hold" if high < by else "not decided"
 
 
-def _once(pairs: Sequence[tuple[str, str]], same: Same) -> tuple[list[tuple[str, str]], list[str]]:
+def _distinct(pairs: Sequence[tuple[str, str]], same: Same) -> tuple[list[tuple[str, str]], list[str]]:
     """Drop pairs of one run under two names and repeated pairs; also return the remarks on them."""
     counted, said = dict[tuple[str, str], tuple[str, str]](), list[str]()
     for pair in pairs:
@@ -199,7 +199,7 @@ def _once(pairs: Sequence[tuple[str, str]], same: Same) -> tuple[list[tuple[str,
     return [*counted.values()], said
 
 
-def _all(answers: Sequence[Answer]) -> Answer:
+def _combined(answers: Sequence[Answer]) -> Answer:
     """Combine the answers of several pairs: one that does not hold decides; the claim holds if all hold."""
     order: tuple[Answer, ...] = ("does not hold", "not run", "not decided")
     return next((answer for answer in order if answer in answers), "holds")
@@ -216,7 +216,7 @@ def _too_alike(found: Difference) -> bool:
     return found.n < FEW and high != 0 and isclose(low, high, rel_tol=1e-9)
 
 
-def _turned(found: Difference) -> Difference:
+def _swapped(found: Difference) -> Difference:
     """Return the difference with its two runs swapped."""
     return Difference(tuple(-value for value in found.values))
 
@@ -225,5 +225,5 @@ def _difference(found: Difference, unit: str, side: Literal["above", "below"]) -
     text = f"{found.mean:+.3g}{f' {unit}' if unit else ''}"
     if found.interval is not None:
         text += " ({:+.3g} to {:+.3g})".format(*found.interval)
-    share = (_turned(found) if side == "below" else found).superiority
+    share = (_swapped(found) if side == "below" else found).superiority
     return f"{text}, {side} in {share:.0%} of {found.n}"

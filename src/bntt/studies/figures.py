@@ -14,8 +14,8 @@ from bntt.charts.records import STEPS, Axis, Bar, Bars, Chart, Entry, Figure, Fo
 from bntt.studies.measures import metric_of
 from bntt.studies.numbers import Starts, column_of, layers_of, line_over_starts, mean_rows, measured_runs, styles_of
 from bntt.studies.study_result import StudyResult
-from bntt.studies.study_schema import Bars as BarsPart
-from bntt.studies.study_schema import Bounds, Drifts, FigurePart, Layers, Membrane, OverTime, Scatter
+from bntt.studies.study_schema import Bars as BarsSpec
+from bntt.studies.study_schema import Bounds, Drifts, FigureSpec, Layers, Membrane, OverTime, Scatter
 
 ACCURACY = Axis("test accuracy", percent=True, low=0, high=1)
 BANDS = "bands: from the lowest start to the highest"
@@ -37,7 +37,7 @@ def over_time(result: StudyResult, part: OverTime) -> list[Chart]:
     return [Lines("", x, y, lines, note=BANDS)] if lines else []
 
 
-def noise(result: StudyResult, part: FigurePart) -> list[Chart]:
+def noise(result: StudyResult, part: FigureSpec) -> list[Chart]:
     """Chart accuracy against σ."""
     styles, lines = styles_of(result), []
     for label, starts in measured_runs(result, part).items():
@@ -67,7 +67,7 @@ def _lowest(values: Mapping[str, Any], attack: str) -> dict[float, float]:
     return found
 
 
-def thresholds(result: StudyResult, part: FigurePart) -> list[Chart]:
+def thresholds(result: StudyResult, part: FigureSpec) -> list[Chart]:
     """Chart accuracy and steps of the starts of the first run as staircases over the threshold."""
     runs = measured_runs(result, part)
     accuracy, steps = list[Line](), list[Line]()
@@ -122,7 +122,7 @@ def membrane(result: StudyResult, part: Membrane) -> list[Chart]:
 SHARE = Axis("validation accuracy", percent=True, low=0, high=1)
 
 
-def means(result: StudyResult, part: BarsPart) -> list[Chart]:
+def means(result: StudyResult, part: BarsSpec) -> list[Chart]:
     """Chart the mean of a column for every run, and every start as a point."""
     rows, styles = column_of(result, part, part.column), styles_of(result)
     entries = [
@@ -145,7 +145,7 @@ def scatter(result: StudyResult, part: Scatter) -> list[Chart]:
     return [Lines("", *axes, lines, note="a mark a start")] if lines else []
 
 
-def layer_spikes(result: StudyResult, part: FigurePart) -> list[Chart]:
+def layer_spikes(result: StudyResult, part: FigureSpec) -> list[Chart]:
     """Chart the spikes of every layer in all steps, on a logarithmic axis."""
     runs, styles, lines, names = measured_runs(result, part), styles_of(result), [], list[str]()
     for label, starts in runs.items():
@@ -160,7 +160,7 @@ def layer_spikes(result: StudyResult, part: FigurePart) -> list[Chart]:
     return [Lines("", Axis("layer", whole=True), y, lines, note=note)] if lines else []
 
 
-def folds(result: StudyResult, part: FigurePart) -> list[Chart]:
+def folds(result: StudyResult, part: FigureSpec) -> list[Chart]:
     """Chart the accuracy of the network and of each network it folds to: the mean, and every start as a point."""
     runs = measured_runs(result, part)
     if not runs:
@@ -175,7 +175,7 @@ def folds(result: StudyResult, part: FigurePart) -> list[Chart]:
     return [Bars("", SHARE, list(runs), bars, note="circles: single starts")]
 
 
-def failures(result: StudyResult, part: FigurePart) -> list[Chart]:
+def failures(result: StudyResult, part: FigureSpec) -> list[Chart]:
     """Chart the share of starts that failed, by learning rate, one chart per network."""
     runs, styles = measured_runs(result, part), styles_of(result)
     shares = [(label, row) for label, starts in runs.items() for values in starts for row in values["shares"]]
@@ -221,7 +221,7 @@ CHARTS: dict[str, Callable[[StudyResult, Any], list[Chart]]] = {
 SIZES = {"paper": "at the paper's setting", "small": "at the small setting"}
 
 
-def figures_of(result: StudyResult) -> Iterator[tuple[str, FigurePart, Figure]]:
+def figures_of(result: StudyResult) -> Iterator[tuple[str, FigureSpec, Figure]]:
     """Yield every picture that there are numbers for: its file name, the request, and the picture."""
     for number, part in enumerate(result.study.figures, start=1):
         if charts := CHARTS[part.kind](result, part):

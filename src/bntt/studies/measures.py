@@ -16,7 +16,7 @@ from bntt.analysis.measurement import ArgumentError, Facts, Measurement
 from bntt.analysis.measurements import MEASUREMENTS
 from bntt.analysis.result import Metric, Result, at_path, checked_arguments, result_from
 from bntt.io.files import digest_of_values
-from bntt.runs.measure import measurement_of
+from bntt.runs.measure import get_measurement
 
 Values = Mapping[str, Any]
 EVALUATE = "evaluate"
@@ -24,30 +24,30 @@ EVALUATE = "evaluate"
 
 
 @dataclass(frozen=True)
-class Kind:
+class StudyKind:
     """Measurement under a study's name, where its terms or usual arguments differ from the command line's."""
 
     measurement: str
-    usual: Values = field(default_factory=dict)
+    defaults: Values = field(default_factory=dict)
     translate: Callable[[dict[str, Any]], dict[str, Any]] = lambda row: row
 
 
-def _bounds(row: dict[str, Any]) -> dict[str, Any]:
+def _translate_attack(row: dict[str, Any]) -> dict[str, Any]:
     """Translate a study's attack: whole bounds are in units of 1/255."""
     row = {"attack" if key == "attacks" else key: value for key, value in row.items()}
     return row | {"eps": [f"{eps}/255" if isinstance(eps, int) else eps for eps in row["eps"]]}
 
 
-def _steps(row: dict[str, Any]) -> dict[str, Any]:
+def _translate_retiming(row: dict[str, Any]) -> dict[str, Any]:
     row = {"num_steps" if key == "steps" else key: value for key, value in row.items()}
     return row | {"longer": row.get("longer") or None}
 
 
-KINDS: dict[str, Kind] = {
-    "retiming": Kind("evaluate", {}, _steps),
-    "robust": Kind("robust", {"sigmas": [0.1, 0.2, 0.3, 0.4, 0.6, 0.8, 1.0], "images": 1000, "draws": 3}),
-    "attack": Kind("attack", {"eps": [2, 4, 8], "attacks": ["fgsm"], "images": 500, "eot": 16}, _bounds),
-    "stability": Kind("stability", {"rates": [0.03, 0.3, 3.0], "starts": 1}),
+KINDS: dict[str, StudyKind] = {
+    "retiming": StudyKind("evaluate", {}, _translate_retiming),
+    "robust": StudyKind("robust", {"sigmas": [0.1, 0.2, 0.3, 0.4, 0.6, 0.8, 1.0], "images": 1000, "draws": 3}),
+    "attack": StudyKind("attack", {"eps": [2, 4, 8], "attacks": ["fgsm"], "images": 500, "eot": 16}, _translate_attack),
+    "stability": StudyKind("stability", {"rates": [0.03, 0.3, 3.0], "starts": 1}),
 }
 """Kinds with their own terms; others are called as on the command line, with their default arguments."""
 
@@ -95,7 +95,7 @@ class Measure:
             else replace(self.arguments, eot=None)
         )
 
-    def was_asked(self, arguments: Values, facts: Facts) -> bool:
+    def matches(self, arguments: Values, facts: Facts) -> bool:
         """Return True if kept arguments equal these: those of a record or, with their kind, those of a study."""
         try:
             if "kind" in arguments:
@@ -119,9 +119,9 @@ def measure_from(kind: str, row: Values) -> Measure:
     Raises:
         ArgumentError: if there is no such measurement, or it does not accept the arguments.
     """
-    known = KINDS.get(kind, Kind(kind))
-    measurement = measurement_of(known.measurement)
-    asked = checked_arguments(measurement.arguments, known.translate(dict(known.usual) | dict(row)))
+    known = KINDS.get(kind, StudyKind(kind))
+    measurement = get_measurement(known.measurement)
+    asked = checked_arguments(measurement.arguments, known.translate(dict(known.defaults) | dict(row)))
     return Measure(kind, measurement, asked)
 
 
@@ -134,11 +134,11 @@ def agree(values: Values, evaluation: Values, **keys: str) -> bool:
     >>> agree({"images": 10}, {"images": 10000}), agree({"images": 10}, {}), agree({"n": 8}, {"steps": 8}, n="steps")
     (False, True, True)
     """
-    pairs = [(values.get(one), evaluation.get(other)) for one, other in (keys or SAME).items()]
+    pairs = [(values.get(one), evaluation.get(other)) for one, other in (keys or COMPARED_KEYS).items()]
     return all(one == other for one, other in pairs if None not in (one, other))
 
 
-SAME = {"images": "images", "epoch": "epoch"}
+COMPARED_KEYS = {"images": "images", "epoch": "epoch"}
 
 
 RETIMED = {"retimed-accuracy"}

@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 
 from bntt.charts.axes import finite
 from bntt.charts.records import Line, Number
+from bntt.runs.recipe.build import facts_of
 from bntt.studies.start_plan import Start
 from bntt.studies.study_result import StudyResult
-from bntt.studies.study_schema import FigurePart
+from bntt.studies.study_schema import FigureSpec
 
 Starts = Sequence[Mapping[str, Any]]
 
@@ -22,7 +23,7 @@ class Style(NamedTuple):
     dashed: bool
 
 
-def measured_runs(result: StudyResult, part: FigurePart) -> dict[str, Starts]:
+def measured_runs(result: StudyResult, part: FigureSpec) -> dict[str, Starts]:
     """Collect the results of a picture's measure for each start of its runs; runs without any are left out."""
     found: dict[str, Starts] = {}
     for run in result.runs:
@@ -34,7 +35,7 @@ def measured_runs(result: StudyResult, part: FigurePart) -> dict[str, Starts]:
     return found
 
 
-def column_of(result: StudyResult, part: FigurePart, key: str) -> dict[str, dict[int, float]]:
+def column_of(result: StudyResult, part: FigureSpec, key: str) -> dict[str, dict[int, float]]:
     """Collect a column's number of each start, for every run in a picture."""
     numbers = result.numbers()
     rows = {run.label: numbers[run.name, key] for run in result.runs if not part.runs or run.name in part.runs}
@@ -85,7 +86,7 @@ def styles_of(result: StudyResult) -> dict[str, Style]:
 
 
 def _method(start: Start) -> str:
-    if start.recipe.network.neuron == "relu":
+    if facts_of(start.recipe).is_ann:
         return "ann"
     if start.begins_with:
         return "hybrid" if start.recipe.train.epochs else "conversion"

@@ -8,15 +8,15 @@ from collections.abc import Iterator, Sequence
 from bntt.data.errors import DataError
 from bntt.runs.training.estimate import spoken
 from bntt.studies.pool import why_data_is_missing
-from bntt.studies.run_studies import Planned
-from bntt.studies.work_items import Action, Item
+from bntt.studies.run_studies import StudyPlan
+from bntt.studies.work_items import Action, WorkItem
 
 EACH = 20
 """Most runs that are told one by one."""
 GROUPS: dict[str, tuple[Action, ...]] = {"made": ("train",), "measured further": ("measure", "adopt")}
 
 
-def counts(items: Sequence[Item]) -> str:
+def counts(items: Sequence[WorkItem]) -> str:
     """Count the runs by what is done with them.
 
     >>> counts([])
@@ -29,7 +29,7 @@ def counts(items: Sequence[Item]) -> str:
     )
 
 
-def check_possible(items: Sequence[Item]) -> None:
+def check_possible(items: Sequence[WorkItem]) -> None:
     """Refuse studies for which nothing is here, and nothing can be made.
 
     Raises:
@@ -39,7 +39,7 @@ def check_possible(items: Sequence[Item]) -> None:
         raise DataError("nothing can be made: " + "; ".join(dict.fromkeys(map(_why, items))))
 
 
-def overview(planned: Planned, cores: int) -> Iterator[str]:
+def overview(planned: StudyPlan, cores: int) -> Iterator[str]:
     """Yield the lines of a dry run.
 
     Args:
@@ -62,22 +62,22 @@ def overview(planned: Planned, cores: int) -> Iterator[str]:
         yield f"{_hours(made, cores)}; what is measured comes beside it"
 
 
-def _one_by_one(items: Sequence[Item]) -> Iterator[str]:
+def _one_by_one(items: Sequence[WorkItem]) -> Iterator[str]:
     words = {"reuse": "used again", "adopt": "measured more", "measure": "measured more", "train": "made"}
     for item in items:
         yield f"{words.get(item.action, 'cannot be made'):15} {item.called}: {item.why}"
 
 
-def _by_dataset(items: Sequence[Item]) -> Iterator[tuple[str, list[Item]]]:
+def _by_dataset(items: Sequence[WorkItem]) -> Iterator[tuple[str, list[WorkItem]]]:
     for name in dict.fromkeys(item.recipe.data.name for item in items):
         yield name, [item for item in items if item.recipe.data.name == name]
 
 
-def _why(item: Item) -> str:
+def _why(item: WorkItem) -> str:
     return item.damaged or why_data_is_missing(item.recipe)
 
 
-def _needs(items: Sequence[Item], cores: int) -> str:
+def _needs(items: Sequence[WorkItem], cores: int) -> str:
     """Count runs by the study that needs them first."""
     studies = Counter(item.called.partition(":")[0] for item in items)
     named = ", ".join(f"{study} ({count})" for study, count in studies.items())
@@ -85,7 +85,7 @@ def _needs(items: Sequence[Item], cores: int) -> str:
     return f"{len(items)} runs of {named}{trained}"
 
 
-def _hours(items: Sequence[Item], cores: int) -> str:
+def _hours(items: Sequence[WorkItem], cores: int) -> str:
     known = [item.seconds for item in items if item.seconds is not None]
     if not known:
         return "for a time that no model tells"

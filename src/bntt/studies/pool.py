@@ -22,7 +22,7 @@ from bntt.io.files import digest_of_text, digest_of_values, find_object
 from bntt.runs.directory import RunDirectory
 from bntt.runs.environment import NUMERICS, numerics_of
 from bntt.runs.identity import weights_hash
-from bntt.runs.parts import kept_parts, parts_of, versions_of
+from bntt.runs.parts import parts_of, recorded_parts, versions_of
 from bntt.runs.recipe.build import facts_of, for_measuring
 from bntt.runs.recipe.datasets import checksums, framing_of
 from bntt.runs.recipe.file import RecipeError, load_recipe, values_of
@@ -38,7 +38,7 @@ SAME_NUMBERS: dict[str, tuple[str, ...]] = {
 """Keys of a recipe that change rounding at most."""
 UNTRAINED = "-untrained"
 """Suffix of the identity of a run without training, for measures that train by themselves."""
-OF = {"epoch": "epoch", "updates": "updates"}
+NAMED_KEYS = {"epoch": "epoch", "updates": "updates"}
 """Properties of the evaluation that a kept measure names, by their keys there."""
 DEPTH = 2
 """Depth to which folders of results are searched for runs."""
@@ -83,15 +83,15 @@ class KeptRun:
         for file in sorted((self.path / "measures").glob(f"{measure.kind}-*.json")):
             kept = find_object(file) or {}
             values = kept.get("values") or {}
-            if self._was_asked(measure, kept, values) and agree(kept.get("of", {}), self.evaluation, **OF):
+            if self._matches(measure, kept, values) and agree(kept.get("of", {}), self.evaluation, **NAMED_KEYS):
                 return values
         own = find_object(self.path / measure.written) or {}
-        return own if self._was_asked(measure, own, own) and self._is_of_weights(own) else None
+        return own if self._matches(measure, own, own) and self._is_of_weights(own) else None
 
-    def _was_asked(self, measure: Measure, said: Mapping[str, Any], values: Mapping[str, Any]) -> bool:
+    def _matches(self, measure: Measure, said: Mapping[str, Any], values: Mapping[str, Any]) -> bool:
         """Return True if numbers belong to a measure, by the arguments beside them, and to the evaluation's epoch."""
         arguments, same_epoch = said.get("arguments"), agree(values, self.evaluation, epoch="epoch")
-        return same_epoch and isinstance(arguments, dict) and measure.was_asked(arguments, facts_of(self.recipe))
+        return same_epoch and isinstance(arguments, dict) and measure.matches(arguments, facts_of(self.recipe))
 
     def _is_of_weights(self, values: Mapping[str, Any]) -> bool:
         """Return True unless numbers name other weights than the ones here; either may be missing."""
@@ -121,12 +121,12 @@ def identity(recipe: Recipe, ann: str = "", kept: Mapping[str, Any] | None = Non
     else:
         values.pop("convert", None)
     values["rules"] = dict(rules_of(recipe) if kept is None else rules_in(kept))
-    values["parts"] = versions_of(parts_of(recipe) if kept is None else kept_parts(kept))
+    values["parts"] = versions_of(parts_of(recipe) if kept is None else recorded_parts(kept))
     full = {key: value for key, value in values.items() if value != {}}
     return digest_of_values(full)
 
 
-def place_of(name: str, of: str, data: Mapping[str, str]) -> str:
+def directory_name(name: str, of: str, data: Mapping[str, str]) -> str:
     """Name the directory of a start: a readable word, and a digest of its whole definition."""
     everything = json.dumps([of, dict(data), NUMERICS], sort_keys=True)
     return f"{name}-{digest_of_text(everything)[:12]}"
@@ -227,13 +227,13 @@ def _is_ann(place: Path, told: Mapping[str, Any]) -> bool:
     """Return True if the run in this place is the one that a conversion names: the same training length, and the same
     weights where they are here."""
     run, ann = RunDirectory(place), load_recipe(place / "recipe.toml", same_data=True)
-    found = {**run.spent(), **({"weights_sha256": weights_hash(run)} if run.best.is_file() else {})}
+    found = {**run.training_cost(), **({"weights_sha256": weights_hash(run)} if run.best.is_file() else {})}
     if _unfinished(ann, place, {}):
         return False
     return agree(told, found, updates="updates", weights_sha256="weights_sha256")
 
 
-def sums_of(recipe: Recipe) -> Mapping[str, str] | None:
+def data_checksums(recipe: Recipe) -> Mapping[str, str] | None:
     """Return the checksums of a recipe's data if it is here and prepared; None otherwise.
 
     Raises:
@@ -263,7 +263,7 @@ def numerics_agree(run: KeptRun) -> bool:
     return numerics_of(run.environment) == NUMERICS
 
 
-def numbers_of(run: KeptRun, measures: Mapping[str, Measure]) -> dict[str, Mapping[str, Any]]:
+def measured_values(run: KeptRun, measures: Mapping[str, Measure]) -> dict[str, Mapping[str, Any]]:
     """Collect all measurements of a run, by their names in a study."""
     found = {EVALUATE: run.evaluation} if run.evaluation else {}
     return found | {name: values for name, one in measures.items() if (values := run.found(one)) is not None}

@@ -10,12 +10,12 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from bntt.runs.recipe.toml_part import Part, checked
+from bntt.runs.recipe.toml_table import TomlTable, validate_table
 
 NOT_AVAILABLE: Mapping[str, Any] = {"missing": "not available"}
 
 
-class Number(Part):
+class Number(TomlTable):
     """``[STUDY.RUN.COLUMN]`` of ``published.toml``."""
 
     value: float
@@ -33,7 +33,7 @@ def published() -> Mapping[tuple[str, str, str], Number]:
     """
     text = files("bntt.studies").joinpath("published.toml").read_text(encoding="utf-8")
     return {
-        (study, run, column): checked(Number, number, f"{study}.{run}.{column}")
+        (study, run, column): validate_table(Number, number, f"{study}.{run}.{column}")
         for study, runs in tomllib.loads(text).items()
         for run, columns in runs.items()
         for column, number in columns.items()

@@ -10,20 +10,21 @@ from pathlib import Path
 from bntt.data.errors import DataError
 from bntt.io.archive import SUFFIX, pack
 from bntt.io.files import write_json
+from bntt.nn.kinds import encoder_facts_by_name
 from bntt.runs.recipe.datasets import build_data
-from bntt.runs.recipe.schema import RecipeError
+from bntt.runs.recipe.schema import Recipe, RecipeError
 from bntt.studies.figures import save_figures
-from bntt.studies.pool import evidence_of, numbers_of
+from bntt.studies.pool import evidence_of, measured_values
 from bntt.studies.start_plan import PlannedRun, Start, plan_study
 from bntt.studies.study_file import Study
-from bntt.studies.study_result import StartFound, StudyResult, directory_of, summary_of, write_result
+from bntt.studies.study_result import StartResult, StudyResult, directory_of, summary_of, write_result
 from bntt.studies.study_schema import SettingName
-from bntt.studies.work_items import Item, decide, items_of
+from bntt.studies.work_items import WorkItem, decide_actions, work_items
 from bntt.studies.workers import Outcome
 
 
 @dataclass(frozen=True)
-class Places:
+class Folders:
     """Folders from which studies read and to which they write."""
 
     pool: Path = Path("runs/pool")
@@ -42,67 +43,64 @@ class Places:
 
 
 @dataclass(frozen=True)
-class Planned:
+class StudyPlan:
     """Studies at one setting, and everything that they need."""
 
     setting: SettingName
     studies: tuple[tuple[Study, tuple[PlannedRun, ...]], ...]
-    items: tuple[Item, ...]
+    items: tuple[WorkItem, ...]
 
-    def left(self) -> list[Item]:
+    def left(self) -> list[WorkItem]:
         """List the items that still need work."""
         return [item for item in self.items if item.action not in ("reuse", "cannot")]
 
 
-def plan(studies: Sequence[Study], setting: SettingName, places: Places) -> Planned:
+def plan(studies: Sequence[Study], setting: SettingName, folders: Folders) -> StudyPlan:
     """Plan some studies: their needs, and the parts that exist. Data found in its usual places is prepared.
 
     Raises:
         RecipeError: if a study or a recipe of it cannot be used, or a folder of results is not there.
     """
-    for folder in places.results:
+    for folder in folders.results:
         if not folder.is_dir():
-            raise RecipeError(f"--results {folder}: is no folder")
-    planned = tuple((study, tuple(plan_study(study, setting, places.data, places.precision))) for study in studies)
+            raise RecipeError(f"--results {folder}: is not a folder")
+    planned = tuple((study, tuple(plan_study(study, setting, folders.data, folders.precision))) for study in studies)
     _prepare(planned)
-    items = items_of((study.name, runs) for study, runs in planned)
-    decide(items, places.folders)
-    return Planned(setting, planned, tuple(items))
+    items = work_items((study.name, runs) for study, runs in planned)
+    decide_actions(items, folders.folders)
+    return StudyPlan(setting, planned, tuple(items))
 
 
 def _prepare(planned: Sequence[tuple[Study, tuple[PlannedRun, ...]]]) -> None:
     """Prepare every dataset once, where its files are known; items report a missing one."""
-    seen = set()
-    for _, runs in planned:
-        for run in runs:
-            data, steps = run.starts[0].recipe.data, run.starts[0].recipe.network.num_steps
-            if data.name in ("images", "events") and not data.root:
-                continue
-            key = (
-                data.name,
-                data.root,
-                repr(data.frames),
-                steps if "frames" in run.starts[0].recipe.encoder.name else 0,
-            )
-            if key not in seen:
-                seen.add(key)
-                with suppress(DataError, RecipeError):
-                    build_data(run.starts[0].recipe)
+    recipes = [run.starts[0].recipe for _, runs in planned for run in runs]
+    for recipe in {_data_key(recipe): recipe for recipe in recipes}.values():
+        with suppress(DataError, RecipeError):
+            build_data(recipe)
 
 
-def results_of(planned: Planned, places: Places, outcomes: Sequence[Outcome], device: str = "cpu") -> list[StudyResult]:
+def _data_key(recipe: Recipe) -> str:
+    """Name everything that prepared data depends on."""
+    data, takes = recipe.data, encoder_facts_by_name(recipe.encoder.name).takes
+    steps = recipe.network.num_steps if takes == "frames" else 0
+    return repr((data.name, data.root, data.size, data.mode, data.fit, data.frames, steps))
+
+
+def results_of(
+    planned: StudyPlan, folders: Folders, outcomes: Sequence[Outcome], device: str = "cpu"
+) -> list[StudyResult]:
     """Collect the result of every study, from everything that exists now.
 
     Args:
         outcomes: of the work, to explain missing starts.
     """
-    decide(planned.items, places.folders)
-    told = {outcome.item.identity: outcome for outcome in outcomes}
-    named = {called: item for item in planned.items for called in item.wanted_by}
+    decide_actions(planned.items, folders.folders)
+    ended = {outcome.item.identity: outcome for outcome in outcomes}
+    items = {called: item for item in planned.items for called in item.needed_by}
     results = []
     for study, runs in planned.studies:
         found = {
-            (run.name, start.seed): _found(named[f"{study.name}: {run.name}, seed {start.seed}"], start, told)
+            (run.name, start.seed): _result_of(items[f"{study.name}: {run.name}, seed {start.seed}"], start, ended)
             for run in runs
             for start in run.starts
         }
@@ -110,16 +108,16 @@ def results_of(planned: Planned, places: Places, outcomes: Sequence[Outcome], de
     return results
 
 
-def _found(item: Item, start: Start, told: Mapping[str, Outcome]) -> StartFound:
-    outcome = told.get(item.identity)
-    numbers = {} if item.kept is None else numbers_of(item.kept, start.measures)
+def _result_of(item: WorkItem, start: Start, ended: Mapping[str, Outcome]) -> StartResult:
+    outcome = ended.get(item.identity)
+    numbers = {} if item.kept is None else measured_values(item.kept, start.measures)
     lacking = [name for name in start.measures if name not in numbers]
     if outcome is not None and outcome.code and (item.kept is None or lacking):
-        return StartFound(start, "failed", outcome.why, item.kept, item.identity, numbers)
+        return StartResult(start, "failed", outcome.why, item.kept, item.identity, numbers)
     if item.kept is None:
-        return StartFound(start, "not run", item.why, None, item.identity)
+        return StartResult(start, "not run", item.why, None, item.identity)
     why = f"without {', '.join(lacking)}: {item.why}" if lacking else ""
-    return StartFound(start, "done", why, item.kept, item.identity, numbers)
+    return StartResult(start, "done", why, item.kept, item.identity, numbers)
 
 
 def pack_results(results: Sequence[StudyResult], folder: Path) -> list[Path]:
@@ -140,7 +138,7 @@ def pack_results(results: Sequence[StudyResult], folder: Path) -> list[Path]:
     return written
 
 
-def write_results(results: Sequence[StudyResult], places: Places) -> list[Path]:
+def write_results(results: Sequence[StudyResult], folders: Folders) -> list[Path]:
     """Draw and write every result; return the files.
 
     Raises:
@@ -148,7 +146,7 @@ def write_results(results: Sequence[StudyResult], places: Places) -> list[Path]:
     """
     written = []
     for result in results:
-        folder = directory_of(result.study.name, result.setting, places.out)
+        folder = directory_of(result.study.name, result.setting, folders.out)
         folder.mkdir(parents=True, exist_ok=True)
         written.append(write_result(result, folder, save_figures(result, folder)))
     return written

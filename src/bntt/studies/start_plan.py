@@ -12,13 +12,13 @@ from bntt.io.toml_file import names_in
 from bntt.models import MODELS
 from bntt.nn import TemporalNorm
 from bntt.nn.norms.methods import FAMILY
-from bntt.runs.recipe.build import builder_options, facts_of, with_whole_root
+from bntt.runs.recipe.build import builder_options, facts_of, with_absolute_paths
 from bntt.runs.recipe.file import load_recipe
 from bntt.runs.recipe.schema import Recipe, RecipeError
 from bntt.studies.measures import Measure
 from bntt.studies.pool import identity
 from bntt.studies.study_file import Study
-from bntt.studies.study_schema import RunPart, SettingName
+from bntt.studies.study_schema import RunSpec, SettingName
 
 
 @dataclass(frozen=True)
@@ -49,12 +49,12 @@ class PlannedRun:
 
 
 def plan_study(
-    study: Study, setting: SettingName, places: Mapping[str, str] | None = None, precision: str = "fp32"
+    study: Study, setting: SettingName, data_roots: Mapping[str, str] | None = None, precision: str = "fp32"
 ) -> list[PlannedRun]:
     """Plan every run of a study at a setting.
 
     Args:
-        places: of datasets, ``data.root`` by ``data.name``.
+        data_roots: ``data.root`` by ``data.name``.
         precision: of gradients, "bf16-grad" where the machine has it; not part of a run's identity.
 
     Raises:
@@ -62,38 +62,38 @@ def plan_study(
     """
     if setting not in study.settings:
         raise RecipeError(f"study {study.name} has no setting {setting!r}, only {', '.join(study.settings)}")
-    return [_run(study, run, setting, places or {}, precision) for run in study.runs_at(setting)]
+    return [_run(study, run, setting, data_roots or {}, precision) for run in study.runs_at(setting)]
 
 
-def _run(study: Study, run: RunPart, setting: SettingName, places: Mapping[str, str], precision: str) -> PlannedRun:
+def _run(study: Study, run: RunSpec, setting: SettingName, data_roots: Mapping[str, str], precision: str) -> PlannedRun:
     at, whole = run.at(setting), study.settings[setting]
     recipe = at.recipe or whole.recipe
     overrides = (*(() if at.recipe else whole.set), *run.set, *at.set)
     seeds = at.seeds or whole.seeds
     chosen = (*overrides, f"compute.precision={precision}") if precision != "fp32" else overrides
-    starts = tuple(_starts(study, run, recipe, chosen, seeds, places))
+    starts = tuple(_starts(study, run, recipe, chosen, seeds, data_roots))
     return PlannedRun(run.name, at.label or run.label or run.name, recipe, overrides, starts)
 
 
 def _starts(
-    study: Study, run: RunPart, recipe: str, overrides: tuple[str, ...], seeds: list[int], places: Mapping[str, str]
+    study: Study, run: RunSpec, recipe: str, overrides: tuple[str, ...], seeds: list[int], data_roots: Mapping[str, str]
 ) -> Iterator[Start]:
     for seed in dict.fromkeys(seeds):
         ann = [f"convert.ann={run.begins_with}"] if run.begins_with else []
         try:
-            base = load_recipe(_place(study, recipe), [*overrides, *ann, f"seed={seed}"])
+            base = load_recipe(_locate_recipe(study, recipe), [*overrides, *ann, f"seed={seed}"])
         except RecipeError as error:
             raise RecipeError(f"study {study.name}, runs {run.name}: {error}") from None
-        if root := places.get(base.data.name):
+        if root := data_roots.get(base.data.name):
             base = replace(base, data=replace(base.data, root=root))
         if base.convert.ann and not run.begins_with:
             raise RecipeError(f"study {study.name}, runs {run.name}: begins with an ANN: name its run in begins_with")
         facts = facts_of(base)
         measures = {name: study.measures[name] for name in study.measures_of(run) if study.measures[name].takes(facts)}
-        yield Start(run.name, seed, with_whole_root(base), recipe, measures, run.begins_with, run.trained)
+        yield Start(run.name, seed, with_absolute_paths(base), recipe, measures, run.begins_with, run.trained)
 
 
-def _place(study: Study, recipe: str) -> str | Path:
+def _locate_recipe(study: Study, recipe: str) -> str | Path:
     """Locate a recipe: one of the package by its name, one of the user's beside the study."""
     if recipe in names_in("runs/recipes") or study.folder is None:
         return recipe
@@ -128,10 +128,10 @@ def definition(recipe: Recipe, begins_with: str = "") -> str:
     True
     """
     nameless = replace(recipe, network=replace(recipe.network, norm="none"), seed=0)
-    return "; ".join([identity(nameless, begins_with), *_norms(recipe)])
+    return "; ".join([identity(nameless, begins_with), *_describe_norms(recipe)])
 
 
-def _norms(recipe: Recipe) -> list[str]:
+def _describe_norms(recipe: Recipe) -> list[str]:
     """Describe the norm of every layer; by its name alone if the network cannot be built."""
     options = {**builder_options(recipe), "width": NARROWEST, "num_classes": 1}
     try:
@@ -139,10 +139,10 @@ def _norms(recipe: Recipe) -> list[str]:
     except (ValueError, TypeError):  # one of your own may need the sizes of samples
         return [recipe.network.norm]
     layers = network.layers.values()
-    return [_does(layer.norm, recipe.network.norm) for layer in layers if layer.norm is not None]
+    return [_describe_norm(layer.norm, recipe.network.norm) for layer in layers if layer.norm is not None]
 
 
-def _does(norm: nn.Module, name: str) -> str:
+def _describe_norm(norm: nn.Module, name: str) -> str:
     """Describe the function of one norm."""
     if not isinstance(norm, TemporalNorm) or type(norm) not in FAMILY:
         return name

@@ -11,11 +11,11 @@ from bntt.analysis.measurement import ArgumentError
 from bntt.analysis.measurements import MEASUREMENTS
 from bntt.io.toml_file import TomlError, names_in, read_named, unknown_key
 from bntt.runs.recipe.schema import RecipeError
-from bntt.runs.recipe.toml_part import by_kind, checked, unknown_name
+from bntt.runs.recipe.toml_table import unknown_name, validate_by_kind, validate_table
 from bntt.studies.claim_rules import RULES
 from bntt.studies.claims import Claim
 from bntt.studies.measures import EVALUATE, KINDS, Measure, is_metric, measure_from, metric_of, named_metrics
-from bntt.studies.study_schema import FIGURES, SETTINGS, Column, FigurePart, Head, Place, RunPart, Setting, SettingName
+from bntt.studies.study_schema import FIGURES, SETTINGS, Column, FigureSpec, Header, RunSpec, Setting, SettingName
 
 LARGEST = 1 << 18
 """Largest size of a study's file, in bytes."""
@@ -34,16 +34,16 @@ class Study:
     settings: Mapping[SettingName, Setting]
     measures: Mapping[str, Measure]
     """Measures by the names that runs and columns use."""
-    runs: tuple[RunPart, ...]
+    runs: tuple[RunSpec, ...]
     table: tuple[Column, ...]
-    figures: tuple[FigurePart, ...]
+    figures: tuple[FigureSpec, ...]
     claims: tuple[Claim, ...]
 
-    def runs_at(self, setting: SettingName) -> list[RunPart]:
+    def runs_at(self, setting: SettingName) -> list[RunSpec]:
         """Return the runs that are made at a setting."""
         return [run for run in self.runs if not run.only or setting in run.only]
 
-    def measures_of(self, run: RunPart) -> list[str]:
+    def measures_of(self, run: RunSpec) -> list[str]:
         """Return the names of a run's measures, those of all runs first."""
         return list(dict.fromkeys([*(self.of_all if run.trained else ()), *run.measures]))
 
@@ -82,11 +82,11 @@ def parse_study(values: Mapping[str, Any], name: str, folder: Path | None = None
     Raises:
         RecipeError: naming the first key that is wrong.
     """
-    known = [*Head.model_fields, *TABLES]
+    known = [*Header.model_fields, *TABLES]
     for key in values:
         if key not in known:
             raise RecipeError(f"{key}: {unknown_key(key, known)}")
-    head = checked(Head, {key: values[key] for key in values if key in Head.model_fields}, "")
+    head = validate_table(Header, {key: values[key] for key in values if key in Header.model_fields}, "")
     measures = dict(_measures(_table(values, "measures")))
     study = Study(
         name,
@@ -95,10 +95,10 @@ def parse_study(values: Mapping[str, Any], name: str, folder: Path | None = None
         folder,
         dict(_settings(_table(values, "settings"))),
         measures,
-        tuple(_rows(values, "runs", lambda row, where: checked(RunPart, row, where))),
-        tuple(_rows(values, "table", lambda row, where: checked(Column, row, where))),
-        tuple(_rows(values, "figures", lambda row, where: by_kind(FIGURES, "kind", row, where))),
-        tuple(_rows(values, "claims", lambda row, where: by_kind(RULES, "rule", row, where))),
+        tuple(_rows(values, "runs", lambda row, where: validate_table(RunSpec, row, where))),
+        tuple(_rows(values, "table", lambda row, where: validate_table(Column, row, where))),
+        tuple(_rows(values, "figures", lambda row, where: validate_by_kind(FIGURES, "kind", row, where))),
+        tuple(_rows(values, "claims", lambda row, where: validate_by_kind(RULES, "rule", row, where))),
         tuple(head.measures_of_all),
     )
     _check_runs(study)
@@ -142,7 +142,7 @@ def _settings(values: Mapping[str, Any]) -> Iterator[tuple[SettingName, Setting]
         raise RecipeError("settings: is missing; [settings.paper], [settings.small] or both")
     for setting in SETTINGS:
         if setting in values:
-            yield setting, checked(Setting, values[setting], f"settings.{setting}")
+            yield setting, validate_table(Setting, values[setting], f"settings.{setting}")
 
 
 def _measures(values: Mapping[str, Any]) -> Iterator[tuple[str, Measure]]:
@@ -185,7 +185,7 @@ def _check_runs(study: Study) -> None:
         for setting in study.settings:
             if run in study.runs_at(setting) and not (run.at(setting).recipe or study.settings[setting].recipe):
                 raise RecipeError(f"{where}.{setting}.recipe: is missing, and settings.{setting} has none")
-            if run not in study.runs_at(setting) and run.at(setting) != Place():
+            if run not in study.runs_at(setting) and run.at(setting).model_fields_set:
                 raise RecipeError(f"{where}.{setting}: is not made at this setting (only = {run.only})")
 
 

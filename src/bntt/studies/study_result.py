@@ -27,7 +27,7 @@ EVALUATION = measure_from(EVALUATE, {})
 
 
 @dataclass(frozen=True)
-class StartFound:
+class StartResult:
     """One start after all work: its state and its measurements."""
 
     start: Start
@@ -58,7 +58,7 @@ class StudyResult:
     study: Study
     setting: SettingName
     runs: tuple[PlannedRun, ...]
-    found: Mapping[tuple[str, int], StartFound]
+    found: Mapping[tuple[str, int], StartResult]
     """Starts by run and seed."""
     device: str = "cpu"
 
@@ -169,7 +169,7 @@ def _run(result: StudyResult, run: PlannedRun) -> dict[str, Any]:
     }
 
 
-def _start(found: StartFound) -> dict[str, Any]:
+def _start(found: StartResult) -> dict[str, Any]:
     kept = found.kept
     facts: Mapping[str, Any] = kept.environment if kept else {}
     return {

@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from bntt.runs.recipe.toml_part import Part
+from bntt.runs.recipe.toml_table import TomlTable
 
 SettingName = Literal["paper", "small"]
 SETTINGS: tuple[SettingName, ...] = ("paper", "small")
@@ -18,7 +18,7 @@ Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{0,60}$")]
 Seeds = list[Annotated[int, Field(ge=0, lt=1 << 63)]]
 
 
-class Setting(Part):
+class Setting(TomlTable):
     """``[settings.paper]`` and ``[settings.small]``: the size at which all runs of a study are made."""
 
     recipe: str = ""
@@ -32,7 +32,7 @@ class Setting(Part):
     """Note for the reader about this size."""
 
 
-class Place(Part):
+class AtSetting(TomlTable):
     """``[runs.paper]`` and ``[runs.small]``: a run's own values at one setting."""
 
     recipe: str = ""
@@ -45,7 +45,7 @@ class Place(Part):
     """Label in place of the run's."""
 
 
-class RunPart(Part):
+class RunSpec(TomlTable):
     """``[[runs]]``: one training, from several starts."""
 
     name: Name
@@ -61,15 +61,15 @@ class RunPart(Part):
     """Measures of this run, in addition to those of all."""
     only: list[SettingName] = Field(default=[])
     """Settings that include this run; [] for all."""
-    paper: Place = Place()
-    small: Place = Place()
+    paper: AtSetting = AtSetting()
+    small: AtSetting = AtSetting()
 
-    def at(self, setting: SettingName) -> Place:
+    def at(self, setting: SettingName) -> AtSetting:
         """Return its own values at a setting."""
         return self.paper if setting == "paper" else self.small
 
 
-class Column(Part):
+class Column(TomlTable):
     """``[[table]]``: a number of every run."""
 
     key: Name
@@ -86,7 +86,7 @@ class Column(Part):
     """False if it serves claims and figures alone."""
 
 
-class Head(Part):
+class Header(TomlTable):
     """Rest of a study's file: its subject, and the measures of all its runs."""
 
     title: Annotated[str, Field(min_length=1)]
@@ -96,7 +96,7 @@ class Head(Part):
     """Names of measures that every trained run has; a kind with default arguments needs no table."""
 
 
-class FigurePart(Part):
+class FigureSpec(TomlTable):
     """``[[figures]]``: one picture."""
 
     kind: str
@@ -124,7 +124,7 @@ class FigurePart(Part):
         return self.measure or self.reads
 
 
-class Bars(FigurePart):
+class Bars(FigureSpec):
     """Column of every run: the mean over the starts, and each start as a point."""
 
     kind: Literal["bars"]
@@ -135,7 +135,7 @@ class Bars(FigurePart):
         return [self.column]
 
 
-class Scatter(FigurePart):
+class Scatter(FigureSpec):
     """Two columns against each other, one point per start."""
 
     kind: Literal["scatter"]
@@ -148,7 +148,7 @@ class Scatter(FigurePart):
         return [self.x, self.y]
 
 
-class OverTime(FigurePart):
+class OverTime(FigureSpec):
     """Accuracy when stopped after each step, mean over the starts."""
 
     kind: Literal["over-time"]
@@ -157,7 +157,7 @@ class OverTime(FigurePart):
     """True for a logarithmic axis of steps."""
 
 
-class Layers(FigurePart):
+class Layers(FigureSpec):
     """Quantity of every layer over time, one panel per run, mean over the starts."""
 
     kind: Literal["layers"]
@@ -165,28 +165,28 @@ class Layers(FigurePart):
     of: Literal["firing_rate", "gamma_magnitude", "spikes_per_image"] = "firing_rate"
 
 
-class LayerSpikes(FigurePart):
+class LayerSpikes(FigureSpec):
     """Spikes of every layer in all steps, on a logarithmic axis, mean over the starts."""
 
     kind: Literal["layer-spikes"]
     reads: ClassVar[str] = "activity"
 
 
-class Thresholds(FigurePart):
+class Thresholds(FigureSpec):
     """Accuracy and steps against the threshold of an early exit."""
 
     kind: Literal["thresholds"]
     reads: ClassVar[str] = "exit"
 
 
-class Noise(FigurePart):
+class Noise(FigureSpec):
     """Accuracy against σ of the noise, mean over the starts."""
 
     kind: Literal["noise"]
     reads: ClassVar[str] = "robust"
 
 
-class Bounds(FigurePart):
+class Bounds(FigureSpec):
     """Accuracy against ε of an attack, the lowest of all estimators, mean over the starts."""
 
     kind: Literal["bounds"]
@@ -194,35 +194,35 @@ class Bounds(FigurePart):
     attack: Literal["fgsm", "pgd"] = "fgsm"
 
 
-class Drifts(FigurePart):
+class Drifts(FigureSpec):
     """Distance of each layer's input from the mean that is held for it, by step, one panel per run."""
 
     kind: Literal["drift"]
     reads: ClassVar[str] = "drift"
 
 
-class Folds(FigurePart):
+class Folds(FigureSpec):
     """Accuracy of the network, and of the four that it folds to."""
 
     kind: Literal["folds"]
     reads: ClassVar[str] = "equivalence"
 
 
-class Membrane(FigurePart):
+class Membrane(FigureSpec):
     """One neuron's potential and spikes over time, of the first start."""
 
     kind: Literal["membrane"]
     reads: ClassVar[str] = "neuron"
 
 
-class Failures(FigurePart):
+class Failures(FigureSpec):
     """Share of starts that failed against the learning rate, one panel per network."""
 
     kind: Literal["failures"]
     reads: ClassVar[str] = "stability"
 
 
-FIGURES: dict[str, type[FigurePart]] = {
+FIGURES: dict[str, type[FigureSpec]] = {
     "bars": Bars,
     "scatter": Scatter,
     "over-time": OverTime,

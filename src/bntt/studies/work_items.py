@@ -10,25 +10,26 @@ from pathlib import Path
 from typing import Any, Literal
 
 from bntt.data.errors import DataError
+from bntt.data.registry import DATASETS
 from bntt.io.files import find_object, read_json, write_json, write_whole
 from bntt.runs.environment import environment
-from bntt.runs.parts import parts_told
+from bntt.runs.parts import parts_facts
 from bntt.runs.recipe.build import facts_of
 from bntt.runs.recipe.datasets import build_data
 from bntt.runs.recipe.file import dump_recipe
-from bntt.runs.recipe.option_versions import rules_told
+from bntt.runs.recipe.option_versions import rules_facts
 from bntt.runs.recipe.schema import Recipe
 from bntt.studies.cost import training_seconds
 from bntt.studies.measures import Measure
 from bntt.studies.pool import (
-    OF,
+    NAMED_KEYS,
     UNTRAINED,
     KeptRun,
+    data_checksums,
+    directory_name,
     identity,
     kept_runs,
     numerics_agree,
-    place_of,
-    sums_of,
     why_data_is_missing,
 )
 from bntt.studies.start_plan import PlannedRun, Start
@@ -37,18 +38,18 @@ Action = Literal["reuse", "adopt", "measure", "train", "cannot"]
 
 
 @dataclass
-class Item:
+class WorkItem:
     """Required start, with all measures that any study needs of it."""
 
     identity: str
     start: Start
-    ann: Item | None
+    ann: WorkItem | None
     """Item whose ANN it begins with."""
     sums: Mapping[str, str] | None
     """Checksums of its data; None if the data is not here."""
     measures: dict[str, Measure] = field(default_factory=dict)
     """Measures by their digests."""
-    wanted_by: list[str] = field(default_factory=list)
+    needed_by: list[str] = field(default_factory=list)
     action: Action = "cannot"
     why: str = ""
     kept: KeptRun | None = None
@@ -65,7 +66,7 @@ class Item:
     @property
     def place(self) -> str:
         """Return the name of its directory in the pool."""
-        return place_of(Path(self.start.recipe_name).stem, self.identity, self.sums or {})
+        return directory_name(Path(self.start.recipe_name).stem, self.identity, self.sums or {})
 
     @property
     def work(self) -> float:
@@ -80,46 +81,46 @@ class Item:
     @property
     def called(self) -> str:
         """Return its name for messages: that of the first study that needs it."""
-        return self.wanted_by[0] if self.wanted_by else self.place
+        return self.needed_by[0] if self.needed_by else self.place
 
 
-def items_of(plans: Iterable[tuple[str, Sequence[PlannedRun]]]) -> list[Item]:
+def work_items(plans: Iterable[tuple[str, Sequence[PlannedRun]]]) -> list[WorkItem]:
     """List every start of some studies once, each after the one that it begins with.
 
     Args:
         plans: the name and the planned runs of each study.
     """
-    found: dict[str, Item] = {}
+    found: dict[str, WorkItem] = {}
     sums: dict[str, tuple[Mapping[str, str] | None, str]] = {}
     for study, runs in plans:
-        mine: dict[tuple[str, int], Item] = {}
+        mine: dict[tuple[str, int], WorkItem] = {}
         for run in runs:
             for start in run.starts:
                 ann = mine.get((start.begins_with, start.seed)) if start.begins_with else None
                 of = identity(start.recipe, ann.identity if ann else "") + UNTRAINED * (not start.trained)
                 if of not in found:
-                    checksums, damaged = _data(start.recipe, sums)
-                    found[of] = Item(of, start, ann, checksums, damaged=damaged)
+                    checksums, damaged = _checksums(start.recipe, sums)
+                    found[of] = WorkItem(of, start, ann, checksums, damaged=damaged)
                 item = mine[run.name, start.seed] = found[of]
                 item.measures |= {one.digest: one for one in start.measures.values()}
-                item.wanted_by.append(f"{study}: {run.name}, seed {start.seed}")
+                item.needed_by.append(f"{study}: {run.name}, seed {start.seed}")
     return list(found.values())
 
 
-def _data(
+def _checksums(
     recipe: Recipe, known: dict[str, tuple[Mapping[str, str] | None, str]]
 ) -> tuple[Mapping[str, str] | None, str]:
     """Return the checksums of a recipe's data, and the fault in it; looked up once."""
     key = repr((recipe.data.name, recipe.data.root, recipe.data.order, recipe.data.frames, recipe.network.num_steps))
     if key not in known:
         try:
-            known[key] = sums_of(recipe), ""
+            known[key] = data_checksums(recipe), ""
         except DataError as error:
             known[key] = None, str(error)
     return known[key]
 
 
-def decide(items: Sequence[Item], folders: Sequence[Path]) -> None:
+def decide_actions(items: Sequence[WorkItem], folders: Sequence[Path]) -> None:
     """Set on every item which parts of it exist in some folders, the pool first, and which work is left.
 
     An item that begins with an ANN comes before the ANN: the ANN's weights are needed only if the item must be made.
@@ -130,12 +131,12 @@ def decide(items: Sequence[Item], folders: Sequence[Path]) -> None:
     for item in items:
         item.weights = False
     for item in sorted(items, key=lambda one: one.ann is None):
-        choose(item, index.get(item.identity, []), folders[0])
+        choose_kept_run(item, index.get(item.identity, []), folders[0])
         if item.ann is not None and item.action == "train":
             item.ann.weights = True
 
 
-def choose(item: Item, kept: Sequence[KeptRun], pool: Path) -> None:
+def choose_kept_run(item: WorkItem, kept: Sequence[KeptRun], pool: Path) -> None:
     """Choose the best kept run for an item, or record why none will do."""
     fitting, reasons = list[KeptRun](), list[str]()
     for run in kept:
@@ -145,8 +146,8 @@ def choose(item: Item, kept: Sequence[KeptRun], pool: Path) -> None:
             reasons.append(f"{run.place} was made by code that gives other numbers")
         elif item.sums is not None and run.data != item.sums:
             reasons.append(f"{run.place} was made with other data")
-        elif item.sums is None and item.recipe.data.name in ("images", "events") and not run.is_packed:
-            reasons.append(f"{run.place} may be of other data, which is not here to be compared")
+        elif item.sums is None and "root" in DATASETS[item.recipe.data.name].needs and not run.is_packed:
+            reasons.append(f"{run.place} may be of other data, and the data to compare with is not here")
         else:
             fitting.append(run)
     best = min(fitting, key=lambda run: _rank(item, run, pool), default=None)
@@ -157,39 +158,39 @@ def choose(item: Item, kept: Sequence[KeptRun], pool: Path) -> None:
     elif best is not None and (best.has_weights or not item.start.trained) and item.sums is not None:
         inside = best.path.parent.resolve() == pool.resolve()
         item.action = "measure" if inside else "adopt"
-        item.why = f"{best.place} lacks {_named(item.missing)}"
+        item.why = f"{best.place} lacks {_kinds(item.missing)}"
     elif item.sums is not None:
-        gone = "" if best is None else f"{best.place} has no weights, and {_lacking(item)}; "
-        item.action, item.why = "train", gone + ("; ".join(reasons) or ("" if gone else "nothing kept is the same"))
+        gone = "" if best is None else f"{best.place} has no weights, and {_why_train(item)}; "
+        item.action, item.why = "train", gone + ("; ".join(reasons) or ("" if gone else "no kept run matches"))
     else:
-        part = "" if best is None else f"; {best.place} lacks {_named(item.missing) or 'its weights'}"
+        part = "" if best is None else f"; {best.place} lacks {_kinds(item.missing) or 'its weights'}"
         item.action, item.why = "cannot", (item.damaged or why_data_is_missing(item.recipe)) + part
 
 
-def _missing(item: Item, run: KeptRun) -> list[Measure]:
+def _missing(item: WorkItem, run: KeptRun) -> list[Measure]:
     return [one for one in item.measures.values() if run.found(one) is None]
 
 
-def _rank(item: Item, run: KeptRun, pool: Path) -> tuple[bool, bool, bool, int]:
+def _rank(item: WorkItem, run: KeptRun, pool: Path) -> tuple[bool, bool, bool, int]:
     """Rank complete before incomplete, with weights where needed first, in the pool before elsewhere."""
     missing = _missing(item, run)
     short = bool(missing) or (item.weights and not run.has_weights)
     return short, short and not run.has_weights, run.path.parent.resolve() != pool.resolve(), len(missing)
 
 
-def _named(measures: Sequence[Measure]) -> str:
+def _kinds(measures: Sequence[Measure]) -> str:
     return ", ".join(dict.fromkeys(one.kind for one in measures))
 
 
-def _lacking(item: Item) -> str:
-    return f"{_named(item.missing)} is missing" if item.missing else "another run begins with them"
+def _why_train(item: WorkItem) -> str:
+    return f"{_kinds(item.missing)} is missing" if item.missing else "another run begins with them"
 
 
 Job = dict[str, Any]
 """Work of one process, as a JSON object."""
 
 
-def jobs_of(item: Item, pool: Path, device: str) -> Iterator[tuple[str, Job]]:
+def jobs_of(item: WorkItem, pool: Path, device: str) -> Iterator[tuple[str, Job]]:
     """Yield each job of an item with a word for messages; ask for the next one when the last has succeeded.
 
     Raises:
@@ -213,12 +214,12 @@ def jobs_of(item: Item, pool: Path, device: str) -> Iterator[tuple[str, Job]]:
             _write_untrained(run, item.recipe, device)
     for measure in item.missing:
         began = time.time()
-        job, written = _measuring(measure, run, item.recipe)
+        job, written = _measurement_job(measure, run, item.recipe)
         yield f"measuring ({measure.kind})", job | {"device": device}
-        _keep(run, measure, written, began)
+        _save_measurement(run, measure, written, began)
 
 
-def _measuring(measure: Measure, run: Path, recipe: Recipe) -> tuple[Job, Path]:
+def _measurement_job(measure: Measure, run: Path, recipe: Recipe) -> tuple[Job, Path]:
     """Make a job of a measurement, and name the file that it will write."""
     folder, source = run, run
     if measure.needs == "recipe":  # a folder of its own for every way to ask: cells of other settings would be refused
@@ -228,7 +229,7 @@ def _measuring(measure: Measure, run: Path, recipe: Recipe) -> tuple[Job, Path]:
     return job, folder / measure.written
 
 
-def _with_ann(item: Item, pool: Path) -> Recipe:
+def _with_ann(item: WorkItem, pool: Path) -> Recipe:
     """Return the recipe of an item, with the place of the ANN that it begins with."""
     if item.ann is None:
         return item.recipe
@@ -252,14 +253,14 @@ def _write_untrained(run: Path, recipe: Recipe, device: str) -> None:
     facts = {
         "device": device,
         "trained": False,
-        **rules_told(recipe),
-        **parts_told(recipe),
+        **rules_facts(recipe),
+        **parts_facts(recipe),
         "data": asdict(build_data(recipe).manifest),
     }
     write_json(run / "environment.json", {**environment(), **facts})
 
 
-def _keep(run: Path, measure: Measure, written: Path, began: float) -> None:
+def _save_measurement(run: Path, measure: Measure, written: Path, began: float) -> None:
     """Keep a measurement together with its arguments."""
     values = read_json(written)
     facts, evaluation = environment(), find_object(run / "evaluation.json") or {}
@@ -267,7 +268,7 @@ def _keep(run: Path, measure: Measure, written: Path, began: float) -> None:
         "kind": measure.kind,
         "arguments": asdict(measure.arguments),
         **{key: facts[key] for key in ("bntt", "numerics", "commit")},
-        "of": {key: evaluation.get(key) for key in OF},
+        "of": {key: evaluation.get(key) for key in NAMED_KEYS},
         "seconds": time.time() - began,
         "values": values,
     }

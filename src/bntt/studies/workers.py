@@ -19,7 +19,7 @@ from typing import IO
 
 from bntt.io.lock import RunLockedError, hold_run
 from bntt.studies.pool import kept_run, numerics_agree
-from bntt.studies.work_items import Item, Job, choose, jobs_of
+from bntt.studies.work_items import Job, WorkItem, choose_kept_run, jobs_of
 
 LOCKED = 75
 """Exit code: another process works there."""
@@ -34,7 +34,7 @@ PATIENCE = 300.0
 class Outcome:
     """Outcome of an item."""
 
-    item: Item
+    item: WorkItem
     code: int
     """0, or the exit code of the failed process."""
     why: str
@@ -43,7 +43,7 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Workshop:
+class WorkSettings:
     """Environment and tools of the work."""
 
     pool: Path
@@ -63,7 +63,7 @@ class Workshop:
 class _Running:
     """Item in progress."""
 
-    item: Item
+    item: WorkItem
     jobs: Iterator[tuple[str, Job]]
     lock: ExitStack
     log: Path
@@ -73,7 +73,7 @@ class _Running:
     trained: bool = False
 
 
-def work(items: Sequence[Item], shop: Workshop) -> Iterator[Outcome]:
+def work(items: Sequence[WorkItem], settings: WorkSettings) -> Iterator[Outcome]:
     """Do the remaining work of every item, and yield each as it ends; a failure stops only the items that begin
     with the failed one.
 
@@ -81,62 +81,63 @@ def work(items: Sequence[Item], shop: Workshop) -> Iterator[Outcome]:
         KeyboardInterrupt, SystemExit: when asked to stop; the processes have saved and ended by then.
     """
     waiting = [item for item in items if item.action not in ("reuse", "cannot")]
-    ended: dict[str, int] = {item.identity: 0 if item.action == "reuse" else 2 for item in items if item not in waiting}
-    later: dict[str, float] = {}
+    codes: dict[str, int] = {item.identity: 0 if item.action == "reuse" else 2 for item in items if item not in waiting}
+    retry_at: dict[str, float] = {}
     running: list[_Running] = []
     for name in ("locks", "logs", "recipes"):
-        (shop.pool / name).mkdir(parents=True, exist_ok=True)
+        (settings.pool / name).mkdir(parents=True, exist_ok=True)
     try:
         while waiting or running:
             for item in list(waiting):
                 ann = item.ann if item.action == "train" else None
-                if ann is not None and ended.get(ann.identity, 0) != 0:
+                if ann is not None and codes.get(ann.identity, 0) != 0:
                     waiting.remove(item)
-                    ended[item.identity] = ended[ann.identity]
-                    yield Outcome(item, ended[ann.identity], f"what it begins with failed ({ann.called})", 0.0, False)
+                    codes[item.identity] = codes[ann.identity]
+                    yield Outcome(item, codes[ann.identity], f"what it begins with failed ({ann.called})", 0.0, False)
                 elif (
-                    len(running) < shop.jobs
-                    and (ann is None or ann.identity in ended)
-                    and time.monotonic() >= later.get(item.identity, 0.0)
+                    len(running) < settings.jobs
+                    and (ann is None or ann.identity in codes)
+                    and time.monotonic() >= retry_at.get(item.identity, 0.0)
                 ):
-                    one = _taken(item, shop)
+                    one = _claim(item, settings)
                     if one is None:
-                        later[item.identity] = time.monotonic() + RETRY
+                        retry_at[item.identity] = time.monotonic() + RETRY
                     else:
                         waiting.remove(item)
                         running.append(one)
             for one in list(running):
-                outcome = _advance(one, shop)
+                outcome = _poll(one, settings)
                 if outcome is None:
                     continue
                 running.remove(one)
                 if outcome.code == LOCKED:
-                    later[one.item.identity] = time.monotonic() + RETRY
+                    retry_at[one.item.identity] = time.monotonic() + RETRY
                     waiting.append(one.item)
                     continue
-                ended[one.item.identity] = outcome.code
+                codes[one.item.identity] = outcome.code
                 yield outcome
             time.sleep(POLL)
     finally:
         _stop(running)
 
 
-def _taken(item: Item, shop: Workshop) -> _Running | None:
+def _claim(item: WorkItem, settings: WorkSettings) -> _Running | None:
     """Start on an item; return None while another process has it."""
     lock = ExitStack()
-    folder = shop.pool / "locks" / item.place
+    folder = settings.pool / "locks" / item.place
     folder.mkdir(exist_ok=True)
     try:
         lock.enter_context(hold_run(folder))
     except RunLockedError:
         return None
-    there = kept_run(shop.pool / item.place)
+    there = kept_run(settings.pool / item.place)
     if there is not None and not there.unfinished and numerics_agree(there):
-        choose(item, [there], shop.pool)  # another process may have done it meanwhile
-    return _Running(item, jobs_of(item, shop.pool, shop.device), lock, shop.pool / "logs" / f"{item.place}.log")
+        choose_kept_run(item, [there], settings.pool)  # another process may have done it meanwhile
+    log = settings.pool / "logs" / f"{item.place}.log"
+    return _Running(item, jobs_of(item, settings.pool, settings.device), lock, log)
 
 
-def _advance(one: _Running, shop: Workshop) -> Outcome | None:
+def _poll(one: _Running, settings: WorkSettings) -> Outcome | None:
     """Poll an item's process; begin the next when it has ended. Return None while there is more to do."""
     if one.process is not None:
         code = one.process.poll()
@@ -156,16 +157,16 @@ def _advance(one: _Running, shop: Workshop) -> Outcome | None:
         return _outcome(one, 0, "")
     doing, job = following
     one.trained |= "train" in job
-    shop.tell(f"{one.item.called}: {doing}")
+    settings.tell(f"{one.item.called}: {doing}")
     one.output, text = one.log.open("ab"), json.dumps(job)
     one.output.write(f"{text}\n".encode())
     one.output.flush()
     one.process = subprocess.Popen(
-        [*shop.program, text],
+        [*settings.program, text],
         stdin=subprocess.DEVNULL,
         stdout=one.output,
         stderr=subprocess.STDOUT,
-        env={**os.environ, "OMP_NUM_THREADS": shop.threads},
+        env={**os.environ, "OMP_NUM_THREADS": settings.threads},
         start_new_session=os.name == "posix",  # Ctrl-C reaches them through us, once
     )
     return None

@@ -7,10 +7,9 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from bntt.nn.kinds import neuron_facts
 from bntt.nn.network.classifier import SpikingClassifier
 from bntt.nn.network.labelled_batch import not_shares
-from bntt.nn.neurons import LIF
-from bntt.ops.lif import fire_before
 from bntt.training.method import Method
 
 
@@ -122,8 +121,8 @@ class BatchLoss(nn.Module):
         """Return True if every parameter gets a gradient in every epoch: with one step a learned leak gets none, nor do
         the weights of layers whose spikes come too late with ``fire_before``."""
         fewest = min([self.model.encoder.num_steps, *(steps for steps, _ in self.method.grow)])
-        neurons = [layer.lif.neuron for layer in self.model.network.layers.values() if isinstance(layer.lif, LIF)]
-        return fewest > 1 and not any(neuron.rule is fire_before for neuron in neurons)
+        neurons = [layer.lif for layer in self.model.network.layers.values() if layer.lif is not None]
+        return fewest > 1 and not any(neuron_facts(neuron).waits for neuron in neurons)
 
     def forward(self, inputs: Tensor, labels: Tensor, index: Tensor, *, draw: int, steps: int) -> tuple[Tensor, Tensor]:
         model, method = self.model, self.method

@@ -10,7 +10,7 @@ from bntt.analysis import evaluate
 from bntt.analysis.attack import jobs, measure
 from bntt.analysis.attack.descent import descend
 from bntt.analysis.attack.jobs import Job, right_under
-from bntt.analysis.attack.measure import cell_path, enough_draws, measure_attack, outcomes, set_up
+from bntt.analysis.attack.measure import cell_path, enough_draws, measure_attack, outcomes, prepare
 from bntt.analysis.attack.measurement import ATTACK, AttackArguments, parse_eps
 from bntt.analysis.measurement import ArgumentError, Progress
 from bntt.analysis.result import checked_arguments
@@ -63,8 +63,8 @@ def attacked(tmp_path_factory):
 
     with pytest.MonkeyPatch.context() as patch:
         small_batches(patch)
-        patch.setattr(measure, "carry_out", watched)
-        setup = set_up([run], ASKED)
+        patch.setattr(measure, "run_job", watched)
+        setup = prepare([run], ASKED)
         with pytest.raises(KeyboardInterrupt):
             outcomes(setup, Progress())
         stopped = {path.name: json.loads(path.read_text()) for path in (run.path / "attack").glob("*.json")}
@@ -92,7 +92,7 @@ def test_what_was_interrupted_goes_on_where_it_stopped(attacked):
     partial = [values for values in stopped.values() if not values["complete"]]
     assert len(stopped) == 4
     assert [len(values["batches"]) for values in partial] == [1]
-    assert outcomes(set_up([run], ASKED), Progress()) == found
+    assert outcomes(prepare([run], ASKED), Progress()) == found
     assert len(made) == 13
 
 
@@ -120,7 +120,7 @@ def test_an_attack_is_the_librarys(attacked):
 
 
 def test_draws_are_compared_with_as_many_others(run):
-    sweep = enough_draws(set_up([run], ASKED), Progress())
+    sweep = enough_draws(prepare([run], ASKED), Progress())
     assert [(row.draws, row.estimator) for row in sweep] == [
         (n, name) for name in ("straight_through", "expected") for n in (1, 2)
     ]
@@ -131,12 +131,12 @@ def test_other_settings_are_other_attacks(run, tmp_path):
     def files():
         return len(list((run.path / "attack").glob("*.json")))
 
-    outcomes(set_up([run], SQUARE), Progress())
+    outcomes(prepare([run], SQUARE), Progress())
     assert files() == 3
     wider = dataclasses.replace(SQUARE, eps=("0.1", "0.2"))
-    outcomes(set_up([run], wider), Progress())
+    outcomes(prepare([run], wider), Progress())
     assert files() == 5  # signs and square of the new bound
-    outcomes(set_up([run], dataclasses.replace(wider, draws=1)), Progress())
+    outcomes(prepare([run], dataclasses.replace(wider, draws=1)), Progress())
     assert files() == 10
     job, settings = Job(0, "pgd", 8 / 255, "expected"), {"attack": "pgd", "eps": 0.1}
     assert cell_path(tmp_path, job, settings).name == "pgd-expected-8-796ee6b6f622.json"
@@ -144,19 +144,19 @@ def test_other_settings_are_other_attacks(run, tmp_path):
     for path in (run.path / "attack").glob("square*.json"):
         path.write_text("{")
     with pytest.raises(CheckpointError, match="it is computed again"):
-        outcomes(set_up([run], wider), Progress())
+        outcomes(prepare([run], wider), Progress())
 
 
 def test_direct_coding_draws_nothing():
     direct = opened_run(encoder={"name": "direct"})
-    setup = set_up([direct], AttackArguments(("0.1",), ("fgsm",), steps=2, images=8))
+    setup = prepare([direct], AttackArguments(("0.1",), ("fgsm",), steps=2, images=8))
     assert setup.draws == 1
     assert [job.estimator for job in setup.jobs] == ["", "exact", "", "exact"]
     assert {job.threat.draws for job in setup.jobs if job.threat} == {1}
     assert enough_draws(setup, Progress()) == []
     for name in ("eot", "draws"):
         with pytest.raises(ArgumentError, match=rf"--{name} 5: this model draws nothing"):
-            set_up([direct], AttackArguments(("0.1",), **{name: 5}))
+            prepare([direct], AttackArguments(("0.1",), **{name: 5}))
 
 
 @pytest.mark.slow
@@ -165,7 +165,7 @@ def test_an_ann_has_one_exact_gradient_and_gives_images_to_a_spiking_network(tmp
     tables = {"encoder": {"name": "expected"}, "network": {"neuron": "relu", "num_steps": 1, "norm": "none"}}
     ann, run = load_run(copied_run(tmp_path, **tables).path), opened_run()
     asked = AttackArguments(("0.1",), ("fgsm",), steps=1, images=3, eot=1, draws=2)
-    setup = set_up([ann, run], asked)
+    setup = prepare([ann, run], asked)
     found = {job: one for job, one in outcomes(setup, Progress()).items() if job.attack == "fgsm"}
     assert [(job.source, job.estimator) for job in found] == [
         (0, "exact"),
@@ -191,18 +191,18 @@ def test_an_ann_has_one_exact_gradient_and_gives_images_to_a_spiking_network(tmp
 def test_what_cannot_be_attacked_is_refused_before_any_work(run, monkeypatch):
     count = len(run.data.test)
     with pytest.raises(ArgumentError, match=rf"--images {count + 1}: the test split of .* has {count}"):
-        set_up([run], dataclasses.replace(ASKED, images=count + 1))
-    assert len(set_up([run], dataclasses.replace(ASKED, images=None)).places) == min(500, count)
+        prepare([run], dataclasses.replace(ASKED, images=count + 1))
+    assert len(prepare([run], dataclasses.replace(ASKED, images=None)).places) == min(500, count)
     other = opened_run(data={"validation": 0.02})
-    assert set_up([run, other], ASKED).models[1].name
+    assert prepare([run, other], ASKED).models[1].name
     with pytest.raises(ArgumentError, match="its validation images are not those of"):
-        set_up([run, other], dataclasses.replace(ASKED, split="validation"))
+        prepare([run, other], dataclasses.replace(ASKED, split="validation"))
     with pytest.raises(ArgumentError, match="is given twice: name each run once"):
-        set_up([run, run], ASKED)
+        prepare([run, run], ASKED)
     monkeypatch.setattr("bntt.analysis.attack.descent.find_spec", lambda name: None)
     with pytest.raises(ImportError, match=r"bntt\[robust\]"):
-        set_up([run], ASKED)
-    assert set_up([run], SQUARE).jobs
+        prepare([run], ASKED)
+    assert prepare([run], SQUARE).jobs
     assert not (run.path / "attack").exists()
 
 

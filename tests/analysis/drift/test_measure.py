@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from bntt.analysis.accuracy.evaluation import FIRST_DRAW
-from bntt.analysis.drift.measure import compared, held_norms, input_drift, input_moments, layer_inputs, measure_drift
+from bntt.analysis.drift.measure import held_norms, input_drift, input_moments, layer_drift, layer_inputs, measure_drift
 from bntt.analysis.drift.measurement import DriftArguments
 from bntt.analysis.drift.result import MEASURES
 from bntt.analysis.measurement import ArgumentError, Progress
@@ -131,14 +131,14 @@ def test_by_hand():
     norm.running_mean.copy_(torch.tensor([[0.0], [1.0]]))
     norm.running_var.copy_(torch.tensor([[1.0], [4.0]]))
     came = Moments(torch.tensor([[2.0], [0.0]]).double(), torch.tensor([[4.0], [1.0]]).double(), (8, 8))
-    found = compared(came, norm, range(2))
+    found = layer_drift(came, norm, range(2))
     assert found.distance == pytest.approx([2, 0.5])
     assert found.deviation_ratio == pytest.approx([2, 0.5])
     kl = [(4 - 1 - np.log(4) + 4) / 2, (0.25 - 1 - np.log(0.25) + 0.25) / 2]
     assert found.divergence_nats == pytest.approx(kl)
     usual = np.sqrt((1 + 4) / 2 + 0.25)  # of the mixture: mean 1/2
     assert found.distance_if_shared == pytest.approx([1.5 / usual, 0.5 / usual])
-    assert compared(came, norm, range(1)).distance_if_shared == pytest.approx([2, 0])
+    assert layer_drift(came, norm, range(1)).distance_if_shared == pytest.approx([2, 0])
 
 
 def test_where_one_pair_serves_all_steps_only_the_input_moves(rng):

@@ -13,7 +13,7 @@ from bntt.analysis import (
     choose_truncation,
     exit_step,
     looks_untrained,
-    stretches,
+    threshold_ranges,
 )
 from bntt.analysis.exit.early_exit import envelope
 from bntt.analysis.exit.gamma import GammaProfile, gamma_profile, gamma_spread
@@ -93,7 +93,7 @@ def test_the_grid_is_every_threshold(rng):
     for _ in range(50):
         rows = {name: torch.rand(7, generator=rng).tolist() for name in ("a", "b")}
         found = profile(**rows)
-        grid = stretches(found)
+        grid = threshold_ranges(found)
         assert grid[0].above == 0
         assert grid[-1].to == math.inf
         for this, following in itertools.pairwise(grid):
@@ -148,7 +148,12 @@ def test_a_threshold_that_nothing_reaches_is_not_chosen():
 def test_no_gamma_that_reaches_the_readout():
     rows, no = {"fc1": torch.tensor([0.5, 0.9])}, {}
     profile = GammaProfile(rows, no, {"fc1": range(1, 1)}, no, no)
-    for ask in (envelope, stretches, lambda of: exit_step(of, 0.1), lambda of: choose_exit(of, (0.5, 0.6), 0.01)):
+    for ask in (
+        envelope,
+        threshold_ranges,
+        lambda of: exit_step(of, 0.1),
+        lambda of: choose_exit(of, (0.5, 0.6), 0.01),
+    ):
         with pytest.raises(NoGammaError, match=r"network\.fire='after'"):
             ask(profile)
 

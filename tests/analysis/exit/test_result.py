@@ -2,7 +2,7 @@
 
 import pytest
 
-from bntt.analysis.exit.result import ExitResult, near_the_top, threshold_text
+from bntt.analysis.exit.result import ExitResult, threshold_text, zoomed_axis
 from bntt.analysis.exit.sample_result import SampleExitResult
 from bntt.analysis.result import result_from
 from bntt.charts.records import Line
@@ -97,8 +97,8 @@ def test_charts_of_gamma_thresholds_and_steps():
 
 def test_what_is_marked_is_within_the_picture():
     line, point = Line("test", [1, 2], [0.1, 0.9]), Line("exit", [1], [0.1], joined=False)
-    assert near_the_top("", [line]).low == pytest.approx(0.78)
-    assert near_the_top("", [line, point]).low == pytest.approx(0.088)
+    assert zoomed_axis("", [line]).low == pytest.approx(0.78)
+    assert zoomed_axis("", [line, point]).low == pytest.approx(0.088)
 
 
 def test_a_file_whose_parts_do_not_fit_is_refused():

@@ -65,7 +65,7 @@ def test_what_differs_names_the_key_that_helps(photographs):
 
 @pytest.mark.parametrize("key", ["data.size=16", "data.mode=gray"])
 def test_other_datasets_refuse(key):
-    with pytest.raises(RecipeError, match=r'for a folder of images .* "fashion-mnist-bundled" is none'):
+    with pytest.raises(RecipeError, match=r'for a folder of images .* "fashion-mnist-bundled" is not one'):
         build_data(load_recipe("demo", [key]))
 
 

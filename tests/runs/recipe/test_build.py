@@ -70,10 +70,10 @@ def test_batches_of_one_are_refused_before_training():
 def test_a_root_means_the_same_from_every_folder(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     recipe = parse_recipe(changed(data={"name": "images", "root": "mine"}))
-    assert build.with_whole_root(recipe).data.root == str(tmp_path / "mine")
-    assert build.with_whole_root(parse_recipe(MINIMAL)) == parse_recipe(MINIMAL)
+    assert build.with_absolute_paths(recipe).data.root == str(tmp_path / "mine")
+    assert build.with_absolute_paths(parse_recipe(MINIMAL)) == parse_recipe(MINIMAL)
     hybrid = parse_recipe(changed(convert={"ann": "mine"}, network={"norm": "none"}))
-    assert build.with_whole_root(hybrid).convert.ann == str(tmp_path / "mine")
+    assert build.with_absolute_paths(hybrid).convert.ann == str(tmp_path / "mine")
 
 
 @each_row("name", ["poisson", "poisson-unsigned", "direct", "expected", "expected-unsigned"])

@@ -66,7 +66,9 @@ def test_all_of_them_are_all_of_them():
 
 
 def test_more_images_than_validation_leaves_are_refused():
-    with pytest.raises(RecipeError, match=r"data\.images: 4,501 of the 4,500 training images that validation leaves"):
+    with pytest.raises(
+        RecipeError, match=r"data\.images: 4,501 were asked for, and validation leaves 4,500 training images"
+    ):
         build_data(parse_recipe(changed(data={"images": 4501})))
 
 

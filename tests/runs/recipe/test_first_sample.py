@@ -38,7 +38,7 @@ def test_a_number_that_there_is_not():
     recipe = load_recipe("demo")
     data = build_data(recipe)
     for index in (-1, 1000):
-        with pytest.raises(RecipeError, match=f"--index {index}: the test samples have the numbers 0 to 999"):
+        with pytest.raises(RecipeError, match=f"--index {index}: the test samples are numbered 0 to 999"):
             sample_of(recipe, data, "test", index)
 
 

@@ -8,7 +8,7 @@ import pytest
 from bntt.io.checkpoint import CheckpointError, read_checkpoint, write_checkpoint
 from bntt.runs.open_run import load_run
 from bntt.runs.recipe.file import load_recipe, values_of
-from bntt.runs.recipe.option_versions import RULES, check_same_rules, rules_of, rules_told
+from bntt.runs.recipe.option_versions import RULES, check_same_rules, rules_facts, rules_of
 from bntt.runs.training.train import train_run
 from bntt.studies.pool import identity, kept_run
 from tests.rows import each_row
@@ -36,7 +36,7 @@ WARM = ("train.warmup=1", "train.schedule=cosine")
 @each_row(("name", "digits"), IDENTITIES.items())
 def test_recipes_that_use_nothing_that_changed_keep_their_identity_to_the_bit(name, digits):
     recipe = load_recipe(name)
-    assert rules_told(recipe) == {}
+    assert rules_facts(recipe) == {}
     assert identity(recipe).startswith(digits)
 
 
@@ -66,7 +66,7 @@ def test_kept_results_of_the_old_rule_are_not_taken_for_the_new(tmp_path):
     run = keep(tmp_path / "run", wanted)
     assert kept_run(run).identity != identity(wanted), "it does not say that it was made under the new rule"
     environment = json.loads((run / "environment.json").read_text())
-    (run / "environment.json").write_text(json.dumps(environment | rules_told(wanted)))
+    (run / "environment.json").write_text(json.dumps(environment | rules_facts(wanted)))
     assert kept_run(run).identity == identity(wanted)
 
 
@@ -90,7 +90,7 @@ def test_a_run_says_its_rules(run):
     *_, folder = run
     for facts in (
         json.loads((folder.path / "environment.json").read_text()),
-        folder.kept.latest().checkpoint.facts,
+        folder.checkpoints.latest().checkpoint.facts,
         read_checkpoint(folder.best).facts,
     ):
         assert facts["rules"] == {"train.warmup": 2}
@@ -98,7 +98,7 @@ def test_a_run_says_its_rules(run):
 
 def without_rules(folder):
     """The run as a version before this wrote it."""
-    for path in (*folder.kept.paths(), folder.best):
+    for path in (*folder.checkpoints.paths(), folder.best):
         tensors, facts = read_checkpoint(path)
         write_checkpoint(path, tensors, {key: value for key, value in facts.items() if key != "rules"})
 
@@ -107,7 +107,7 @@ def test_a_run_of_the_old_rule_is_measured_and_not_resumed(run):
     recipe, data, folder = run
     load_run(folder.path)
     without_rules(folder)
-    with pytest.raises(CheckpointError, match=r"rules were others \(train.warmup: with train.lr_every = .epoch.*"):
+    with pytest.raises(CheckpointError, match=r"rules differ \(train.warmup: with train.lr_every = .epoch.*"):
         list(train_run(recipe, data, folder, resume=True))
     load_run(folder.path)  # its weights mean what they meant
 
@@ -116,7 +116,7 @@ def test_a_run_without_a_warm_up_says_none_and_goes_on(tmp_path):
     recipe = tiny.recipe(train={"epochs": 2})
     data = tiny.parts(recipe)
     folder = tiny.stopped(recipe, data, tmp_path, records=2)
-    assert "rules" not in folder.kept.latest().checkpoint.facts
+    assert "rules" not in folder.checkpoints.latest().checkpoint.facts
     assert "rules" not in json.loads((folder.path / "environment.json").read_text())
     list(train_run(recipe, data, folder, resume=True))
 

@@ -9,7 +9,7 @@ from bntt.data.registry import DATASETS
 from bntt.runs.directory import new_run_directory
 from bntt.runs.recipe import recipe_names
 from bntt.runs.recipe.build import build_model
-from bntt.runs.recipe.datasets import Parts, as_shown
+from bntt.runs.recipe.datasets import RecipeData, in_order
 from bntt.runs.recipe.file import load_recipe
 from bntt.runs.training.epoch_log import EpochResult
 from bntt.runs.training.train import train_run
@@ -32,7 +32,7 @@ def frames(size, num_steps):
     counts = torch.poisson(torch.full((4, num_steps, 2, size, size), 0.2), generator=generator).to(torch.uint8)
     made = FrameSet(counts, labels, tuple(map(str, range(10))))
     manifest = Manifest("made", "", "simulated", {"train": 4, "test": 4}, list(counts.shape[1:]), list(made.classes))
-    return Parts(made, made, made, [], [], "made", manifest)
+    return RecipeData(made, made, made, [], [], "made", manifest)
 
 
 QUICK = ("demo", "fashion-mnist", "fashion-mnist-growing", "sequential-fashion-mnist-rows")
@@ -61,8 +61,8 @@ def trains_two_steps(name, tmp_path):
         channels, size, classes = SHAPES[recipe.data.name]
         made = synthetic(channels=channels, image_size=size, num_classes=classes, train=4, test=2)
         mean, std = made.train.pixel_statistics()
-        train, test = (as_shown(images, recipe.data.order) for images in made)
-        data = Parts(train, test, test, mean, std, "made", manifest_of(made._asdict(), "made"))
+        train, test = (in_order(images, recipe.data.order) for images in made)
+        data = RecipeData(train, test, test, mean, std, "made", manifest_of(made._asdict(), "made"))
     if recipe.convert.ann:
         ann = new_run_directory("ann", tmp_path)
         list(train_run(load_recipe("fashion-mnist-ann", smallest), data, ann))

@@ -7,7 +7,7 @@ import pytest
 from bntt.io.checkpoint import CheckpointError
 from bntt.models import mlp
 from bntt.nn import DirectEncoder, SpikingClassifier
-from bntt.runs.directory import put_thresholds
+from bntt.runs.directory import restore_thresholds
 from bntt.training import thresholds_of
 from tests.rows import each_row
 from tests.runs import tiny
@@ -23,14 +23,14 @@ def converted():
 
 def test_they_are_put_where_the_recipe_converts():
     made, facts = model(), {"conversion": {"thresholds": {"fc1": 2.0, "fc2": 3.0}}}
-    put_thresholds(made, converted(), facts, Path("best"))
+    restore_thresholds(made, converted(), facts, Path("best"))
     assert thresholds_of(made.network) == {"fc1": 2.0, "fc2": 3.0}
     untouched = model()
-    put_thresholds(untouched, tiny.recipe(), facts, Path("best"))
+    restore_thresholds(untouched, tiny.recipe(), facts, Path("best"))
     assert thresholds_of(untouched.network) == {"fc1": 1.0, "fc2": 1.0}
 
 
 @each_row("facts", [{}, {"conversion": {}}, {"conversion": {"thresholds": {"fc1": 2.0}}}, {"conversion": None}])
 def test_a_checkpoint_without_them_is_refused(facts):
     with pytest.raises(CheckpointError, match="best does not say the thresholds"):
-        put_thresholds(model(), converted(), facts, Path("best"))
+        restore_thresholds(model(), converted(), facts, Path("best"))

@@ -4,11 +4,11 @@ import pytest
 import torch
 
 from bntt.io.checkpoint import CheckpointError
-from bntt.runs.directory import Kept
+from bntt.runs.directory import Checkpoints
 
 
 def kept(folder, updates, last=2):
-    store = Kept(folder)
+    store = Checkpoints(folder)
     for number in updates:
         store.write(number, {"x": torch.full((3,), float(number))}, {"updates": number}, last)
     return store
@@ -18,7 +18,7 @@ def test_the_latest_few_are_kept(tmp_path):
     store = kept(tmp_path, [9, 10, 100, 1000], last=2)
     assert [path.name for path in store.paths()] == ["step-000001000.safetensors", "step-000000100.safetensors"]
     found = store.latest()
-    assert (found.checkpoint.facts, found.passed_over) == ({"updates": 1000}, ())
+    assert (found.checkpoint.facts, found.skipped) == ({"updates": 1000}, ())
     assert torch.equal(found.checkpoint.tensors["x"], torch.full((3,), 1000.0))
 
 
@@ -36,13 +36,13 @@ def test_a_damaged_one_gives_way_to_the_one_before_by_name(tmp_path):
     latest.write_bytes(latest.read_bytes()[:-1])
     found = store.latest()
     assert found.checkpoint.facts == {"updates": 2}
-    assert len(found.passed_over) == 1
-    assert "step-000000003.safetensors is damaged" in found.passed_over[0]
+    assert len(found.skipped) == 1
+    assert "step-000000003.safetensors is damaged" in found.skipped[0]
 
 
 def test_none_can_be_used(tmp_path):
     with pytest.raises(CheckpointError, match="holds no checkpoint: there is nothing to resume"):
-        Kept(tmp_path).latest()
+        Checkpoints(tmp_path).latest()
     store = kept(tmp_path, [1, 2])
     for path in store.paths():
         path.write_bytes(b"")

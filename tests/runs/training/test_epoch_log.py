@@ -7,11 +7,11 @@ from bntt.data import SampleLoader
 from bntt.runs.training.epoch_log import (
     EpochResult,
     Notice,
-    differences,
-    jump_of,
-    machine,
-    memory_told,
+    describe_jump,
+    explain_out_of_memory,
+    machine_facts,
     no_better_than_chance,
+    resume_notices,
 )
 from bntt.training import Session, StepRecord
 from tests.rows import each_row
@@ -23,14 +23,14 @@ def said(changed, *, done=1, then={}, **train):  # noqa: B006
     recipe = tiny.recipe(train=train)
     session = Session(build(), SampleLoader(data(), 10), epochs=recipe.train.epochs, method=recipe.train)
     session.position.updates = 7
-    facts = {"epochs_done": done, "machine": {**machine(session), **then}}
-    found = list(differences(changed, recipe, facts, session))
+    facts = {"epochs_done": done, "machine": {**machine_facts(session), **then}}
+    found = list(resume_notices(changed, recipe, facts, session))
     assert all(isinstance(notice, Notice) for notice in found)
     return [notice.text for notice in found]
 
 
 def test_where_it_goes_on():
-    assert said({}) == ["going on in epoch 2 of 3, after update 7"]
+    assert said({}) == ["resuming in epoch 2 of 3, after update 7"]
     assert said({}, done=3) == ["all 3 epochs are done: there is nothing to train"]
 
 
@@ -50,7 +50,7 @@ def test_another_machine_is_said():
 def test_a_jump_names_the_samples():
     record = StepRecord(2, 4, 17.25, 3, 12, 0.1, 60, tuple(range(12)))
     text = "warning: the loss jumped to 17.2 in epoch 3, step 5, with the training samples 0, 1, 2, 3, 4, 5, 6, 7, ..."
-    assert jump_of(record) == text
+    assert describe_jump(record) == text
 
 
 def epoch(accuracy):
@@ -82,13 +82,13 @@ def test_few_images_say_nothing_about_chance():
     ],
 )
 def test_an_error_of_no_memory_says_what_was_asked_for(error):
-    with pytest.raises(type(error)) as caught, memory_told(tiny.recipe()):
+    with pytest.raises(type(error)) as caught, explain_out_of_memory(tiny.recipe()):
         raise error
     (note,) = caught.value.__notes__
     assert note.startswith("a batch of train.batch_size=20 samples with network.num_steps=3 does not fit")
 
 
 def test_other_errors_are_left_alone():
-    with pytest.raises(RuntimeError) as caught, memory_told(tiny.recipe()):
+    with pytest.raises(RuntimeError) as caught, explain_out_of_memory(tiny.recipe()):
         raise RuntimeError("shapes differ")
     assert not hasattr(caught.value, "__notes__")

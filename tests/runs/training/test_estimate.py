@@ -9,7 +9,7 @@ import pytest
 from bntt.analysis.accuracy.measurement import EVALUATE, EvaluateArguments
 from bntt.cli import main as cli
 from bntt.runs.directory import RunDirectory, new_run_directory
-from bntt.runs.measure import _Stopwatch, estimated
+from bntt.runs.measure import _Stopwatch, estimate_measurement
 from bntt.runs.open_run import load_run
 from bntt.runs.recipe.build import build_model
 from bntt.runs.training.cost import time_left
@@ -23,9 +23,9 @@ from tests.trained import trained_run
 def test_updates_and_the_size_of_a_checkpoint_are_those_of_the_run():
     run = RunDirectory(trained_run().path)
     of = recipe(train={"epochs": 2, "lr": 0.3})
-    file = max(path.stat().st_size for path in run.kept.paths())
+    file = max(path.stat().st_size for path in run.checkpoints.paths())
     for found in (estimate_training(of, parts(of)), modelled(of, parts(of), build_model(of, parts(of)))):
-        assert found.updates == run.spent()["updates"]
+        assert found.updates == run.training_cost()["updates"]
         assert 0.5 * file < found.checkpoint_bytes <= file
         assert found.seconds > 0
         assert 50 << 20 < found.peak_bytes < 4 << 30
@@ -70,7 +70,7 @@ def test_the_flag_writes_nothing(tmp_path, capsys):
 def test_a_measurement_is_left_at_the_second_batch():
     opened = load_run(trained_run().path)
     before = sorted(opened.path.rglob("*"))
-    said = estimated(EVALUATE, [opened], EvaluateArguments(draws=3), seconds=0)
+    said = estimate_measurement(EVALUATE, [opened], EvaluateArguments(draws=3), seconds=0)
     assert re.fullmatch(r"about \S+ (seconds|minutes), by the fastest of 2 batches in .* s", said), said
     assert sorted(opened.path.rglob("*")) == before
 

@@ -13,7 +13,7 @@ from bntt.data import ImageSet, SampleLoader, SequenceSet
 from bntt.io.checkpoint import CheckpointError
 from bntt.models import MODELS
 from bntt.nn import BNTT, LIF, Readout, SpikingBlock, SpikingNetwork
-from bntt.runs.given import builder_of
+from bntt.runs.from_python import builder_of
 from bntt.runs.measure import measure
 from bntt.training import Method
 from tests.training.test_fit import build, data

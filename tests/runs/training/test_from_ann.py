@@ -18,7 +18,7 @@ from bntt.runs.open_run import load_run
 from bntt.runs.recipe.file import RecipeError
 from bntt.runs.training.epoch_log import EpochResult, Notice
 from bntt.runs.training.from_ann import open_ann
-from bntt.runs.training.requests import Interrupted, Wishes
+from bntt.runs.training.requests import Interrupted, Requests
 from bntt.runs.training.train import train_run
 from bntt.training import StepRecord, balance, convert, thresholds_of
 from tests.rows import each_row
@@ -114,7 +114,7 @@ def test_some_images_are_measured_as_many_of_each_class(converted):
     some = tiny.edited(recipe, evaluate={"images": 20})
     told = evaluate_run(some, data, run).to_json()
     assert (told["images"], told["images_of"]) == (20, 60)
-    with pytest.raises(RecipeError, match=r"evaluate.images: 61 of the 60 test images"):
+    with pytest.raises(RecipeError, match=r"evaluate.images: 61 were asked for, and there are 60 test images"):
         evaluate_run(tiny.edited(recipe, evaluate={"images": 61}), data, run)
 
 
@@ -137,7 +137,7 @@ def test_a_hybrid_is_trained_from_there_and_goes_on_after_a_stop(ann, tmp_path):
     assert 0 < moved < 0.05
     halted = tiny.stopped(recipe, data, tmp_path)
     list(train_run(recipe, data, halted, resume=True))
-    one, other = (run.kept.latest().checkpoint for run in (whole, halted))
+    one, other = (run.checkpoints.latest().checkpoint for run in (whole, halted))
     assert all(torch.equal(value, other.tensors[name]) for name, value in one.tensors.items())
     assert other.facts["conversion"]["thresholds"] == kept["thresholds"]
     assert evaluate_run(recipe, data, halted).conversion.scale == 0.7
@@ -156,7 +156,7 @@ def test_its_first_validation_is_that_of_the_converted_network(ann, tmp_path):
 def test_a_wish_to_stop_ends_it_between_two_batches(ann, tmp_path):
     recipe, run = becoming(ann), new_run_directory("stopped", tmp_path)
     with pytest.raises(Interrupted, match="kept nothing yet"):
-        list(train_run(recipe, tiny.parts(recipe), run, wishes=Wishes(stop=signal.SIGTERM)))
+        list(train_run(recipe, tiny.parts(recipe), run, requests=Requests(stop=signal.SIGTERM)))
     assert not run.best.exists()
 
 
@@ -194,7 +194,7 @@ def test_a_dead_layer_is_told_as_the_recipes_fault(ann, tmp_path):
 def test_an_ann_trains_as_any_network(ann):
     (first, *_) = ann.rows()
     assert first["firing_rate"] == first["gamma"] == {}
-    assert RunDirectory(ann.path).spent()["updates"] == 6
+    assert RunDirectory(ann.path).training_cost()["updates"] == 6
 
 
 def test_steps_and_epochs_are_told_of_the_hybrid(ann, tmp_path):

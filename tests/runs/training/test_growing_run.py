@@ -26,8 +26,8 @@ def test_epochs_say_their_steps_and_only_whole_ones_are_the_best(tmp_path):
     assert load_run(run.path).epoch >= 2
     assert [one.text for one in told if isinstance(one, Notice) and " takes " in one.text] == [
         "epoch 1 takes 1 of 3 steps",
-        "epoch 2 takes 2 of 3 steps: steps 2 to 3 begin as step 1 is",
-        "epoch 3 takes 3 of 3 steps: steps 3 to 3 begin as step 2 is",
+        "epoch 2 takes 2 of 3 steps: steps 2 to 3 start as copies of step 1",
+        "epoch 3 takes 3 of 3 steps: steps 3 to 3 start as copies of step 2",
     ]
     assert build_model(of, data).network.num_steps == 3
 

@@ -13,7 +13,7 @@ from bntt.runs.open_run import load_run
 from bntt.runs.recipe.build import build_model
 from bntt.runs.recipe.datasets import build_data
 from bntt.runs.recipe.file import RecipeError, load_recipe
-from bntt.runs.training.initial import take_weights
+from bntt.runs.training.initial import load_initial_weights
 from bntt.training.optimizer import freeze
 from tests.rows import each_row
 from tests.runs.tiny import parts, recipe, trained
@@ -31,7 +31,7 @@ def taken(source, classes=None, **tables):
     data = parts(of)
     model = build_model(of, data)
     fresh = {name: value.clone() for name, value in model.network.state_dict().items()}
-    said = take_weights(of, model, data.train.classes if classes is None else classes)
+    said = load_initial_weights(of, model, data.train.classes if classes is None else classes)
     return model.network.state_dict(), fresh, load_run(source), said
 
 
@@ -64,7 +64,7 @@ def test_every_pretrained_network_of_images(name):
     """Each begins a training of its own recipe, on the images that the package has."""
     of = load_recipe(name, ["data.name=fashion-mnist-bundled", f"init.pretrained={name}"])
     model = build_model(of, data := build_data(of))
-    assert take_weights(of, model, data.train.classes)["changed"] == ""
+    assert load_initial_weights(of, model, data.train.classes)["changed"] == ""
     torch.testing.assert_close(model.network.state_dict(), pretrained(name).network.state_dict(), rtol=0, atol=0)
 
 

@@ -11,8 +11,8 @@ from bntt.runs.directory import new_run_directory
 from bntt.runs.recipe.file import RecipeError, load_recipe
 from bntt.runs.training import train as runs
 from bntt.runs.training.epoch_log import EpochResult, Notice
-from bntt.runs.training.requests import Interrupted, Wishes
-from bntt.runs.training.start import check_resumable
+from bntt.runs.training.requests import Interrupted, Requests
+from bntt.runs.training.start import check_resume
 from bntt.runs.training.train import train_run
 from tests.rows import each_row
 from tests.runs import tiny
@@ -49,20 +49,20 @@ def test_a_run_that_stops_anywhere_goes_on_with_the_same_bits(way, tmp_path):
 @pytest.mark.slow
 def test_a_stop_in_the_midst_of_a_validation_validates_again(run, tmp_path, monkeypatch):
     recipe, data, whole, _ = run
-    folder, wishes, seen = new_run_directory("stopped", tmp_path), Wishes(), []
+    folder, requests, seen = new_run_directory("stopped", tmp_path), Requests(), []
     real = runs.evaluate
 
     def evaluate(*arguments, progress, **options):
         def asked(images):
-            wishes.stop = signal.SIGINT
+            requests.stop = signal.SIGINT
             progress(images)
 
         return real(*arguments, progress=asked, **options)
 
     monkeypatch.setattr(runs, "evaluate", evaluate)
     with pytest.raises(Interrupted, match=r"stopped by SIGINT; everything is saved, go on with: .* --resume"):
-        seen.extend(train_run(recipe, data, folder, wishes=wishes))
-    assert folder.kept.latest().checkpoint.facts["epochs_done"] == 0
+        seen.extend(train_run(recipe, data, folder, requests=requests))
+    assert folder.checkpoints.latest().checkpoint.facts["epochs_done"] == 0
     assert not folder.metrics.exists()
     monkeypatch.undo()
     rest = [told for told in train_run(recipe, data, folder, resume=True) if isinstance(told, EpochResult)]
@@ -103,7 +103,7 @@ def test_what_may_change_changes_and_is_said(run, tmp_path):
         "evaluate.draws is 9 from here on, it was 2",
         "compute.events is 'never' from here on, it was 'fixed'",
         "rates from epoch 2 on: 0.3, 0.003, 0.0003",
-        "going on in epoch 2 of 4, after update 4",
+        "resuming in epoch 2 of 4, after update 4",
     ]
     assert [one.epoch for one in told if isinstance(one, EpochResult)] == [1, 2, 3]
     assert load_recipe(folder.recipe) == other
@@ -114,24 +114,24 @@ def test_epochs_that_cannot_change(run, tmp_path):
     recipe, data, *_ = run
     folder = tiny.stopped(recipe, data, tmp_path)
     with pytest.raises(RecipeError, match=r"train.epochs: 1 is fewer than the 3 that it began with \(1 are done\)"):
-        check_resumable(tiny.edited(recipe, train={"epochs": 1}), folder)
+        check_resume(tiny.edited(recipe, train={"epochs": 1}), folder)
     cycle = tiny.edited(recipe, train={"schedule": "one-cycle"})
     folder = tiny.stopped(cycle, data, tmp_path)
-    with pytest.raises(RecipeError, match="one-cycle schedule of 3 epochs cannot be drawn out to 9"):
-        check_resumable(tiny.edited(cycle, train={"epochs": 9}), folder)
+    with pytest.raises(RecipeError, match="one-cycle schedule of 3 epochs cannot be extended to 9"):
+        check_resume(tiny.edited(cycle, train={"epochs": 9}), folder)
 
 
 def test_a_damaged_checkpoint_gives_way_to_the_one_before(run, tmp_path):
     recipe, data, whole, _ = run
     often = tiny.edited(recipe, checkpoint={"every_steps": 1})
     folder = tiny.stopped(often, data, tmp_path)
-    latest = folder.kept.paths()[0]
+    latest = folder.checkpoints.paths()[0]
     latest.write_bytes(latest.read_bytes()[:-10])
     told = list(train_run(often, data, folder, resume=True))
     assert isinstance(told[0], Notice)
     assert f"{latest.name} is damaged" in told[0].text
     assert "going on from step-000000003.safetensors, the one before" in told[0].text
-    one, other = (which.kept.latest().checkpoint.tensors for which in (whole, folder))
+    one, other = (which.checkpoints.latest().checkpoint.tensors for which in (whole, folder))
     assert all(torch.equal(value, other[name]) for name, value in one.items())
 
 
@@ -141,7 +141,7 @@ def test_a_best_epoch_that_is_lost_is_noticed_at_the_start(run, tmp_path, harm):
     recipe, data, *_ = run
     folder = tiny.stopped(recipe, data, tmp_path)
     folder.best.unlink() if harm == "missing" else folder.best.write_bytes(folder.best.read_bytes()[:99])
-    with pytest.raises(CheckpointError, match="the best epoch's weights are lost; --forget-best goes on"):
+    with pytest.raises(CheckpointError, match="the best epoch's weights are lost; --forget-best resumes"):
         list(train_run(recipe, data, folder, resume=True))
     epochs = [one for one in train_run(recipe, data, folder, resume=True, forget_best=True) if hasattr(one, "best")]
     assert epochs[0].best
@@ -185,11 +185,11 @@ def test_the_choice_of_what_to_keep_is_made_once(run, tmp_path, monkeypatch):
     monkeypatch.setattr("bntt.engine.graph.spans.available_memory", lambda device: 0.0)
     folder = tiny.stopped(recipe, data, tmp_path)
     monkeypatch.undo()
-    assert folder.kept.latest().checkpoint.facts["compute"]["recompute"] == 2
+    assert folder.checkpoints.latest().checkpoint.facts["compute"]["recompute"] == 2
     list(train_run(recipe, data, folder, resume=True))
-    assert folder.kept.latest().checkpoint.facts["compute"]["recompute"] == 2
+    assert folder.checkpoints.latest().checkpoint.facts["compute"]["recompute"] == 2
     other = tiny.stopped(recipe, data, tmp_path)
-    assert other.kept.latest().checkpoint.facts["compute"]["recompute"] == "never"
+    assert other.checkpoints.latest().checkpoint.facts["compute"]["recompute"] == "never"
 
 
 def test_a_run_that_made_currents_again_goes_on_in_plain_pytorch(run, tmp_path, monkeypatch):
@@ -200,4 +200,4 @@ def test_a_run_that_made_currents_again_goes_on_in_plain_pytorch(run, tmp_path, 
     monkeypatch.undo()
     plain = tiny.edited(recipe, compute={"backend": "reference"})
     assert any(isinstance(one, EpochResult) for one in train_run(plain, data, folder, resume=True))
-    assert folder.kept.latest().checkpoint.facts["compute"]["recompute"] == "never"
+    assert folder.checkpoints.latest().checkpoint.facts["compute"]["recompute"] == "never"

@@ -10,7 +10,7 @@ from bntt.analysis import evaluate
 from bntt.data import PartLoader, SampleLoader
 from bntt.data.errors import DataError
 from bntt.runs.recipe.file import RecipeError
-from bntt.runs.training.shared import check_shareable, whole_activity, whole_evaluation
+from bntt.runs.training.shared import check_shareable, combine_activities, combine_evaluations
 from bntt.training.processes import Processes
 from tests.rows import each_row
 from tests.runs import tiny
@@ -69,7 +69,7 @@ def test_every_sample_is_counted_once(kind, count):
     def measure(one):
         loader, seen = loader_of(kind, (one.rank, one.count)), []
         own = evaluate(build(), loader, draws=2, seed=3, progress=seen.append)
-        return whole_evaluation(own, len(loader), one), seen
+        return combine_evaluations(own, len(loader), one), seen
 
     for found, seen in Threads(count).run(measure):
         assert found.accuracy == expected.accuracy
@@ -82,8 +82,8 @@ def test_every_sample_is_counted_once(kind, count):
 
 def test_one_alone_has_the_whole():
     own = evaluate(build(), loader_of("whole", (0, 1)), draws=1)
-    assert whole_evaluation(own, 8, Processes()) is own
-    assert whole_activity(own.activity, Processes()) is own.activity
+    assert combine_evaluations(own, 8, Processes()) is own
+    assert combine_activities(own.activity, Processes()) is own.activity
 
 
 class Four(Processes):
@@ -108,8 +108,8 @@ def small():
 
 def test_what_can_be_shared_is(small):
     recipe, parts = small
-    check_shareable(recipe, parts, Four(), begun=False)
-    check_shareable(tiny.edited(recipe, train={"batch_size": 1}), parts, Processes(), begun=False)
+    check_shareable(recipe, parts, Four(), resuming=False)
+    check_shareable(tiny.edited(recipe, train={"batch_size": 1}), parts, Processes(), resuming=False)
 
 
 CONVERTED = {"network": {"norm": "none"}, "convert": {"ann": "runs/ann"}}
@@ -130,18 +130,18 @@ CONVERTED = {"network": {"norm": "none"}, "convert": {"ann": "runs/ann"}}
 def test_what_cannot_is_refused(tables, text, small):
     recipe, parts = small
     with pytest.raises(RecipeError, match=text):
-        check_shareable(tiny.edited(recipe, **tables), parts, Four(), begun=False)
+        check_shareable(tiny.edited(recipe, **tables), parts, Four(), resuming=False)
 
 
 def test_a_conversion_goes_on_by_many_once_it_is_made(small):
     recipe, parts = small
     hybrid = tiny.edited(recipe, **CONVERTED)
-    check_shareable(hybrid, parts, Four(), begun=True)
+    check_shareable(hybrid, parts, Four(), resuming=True)
     with pytest.raises(RecipeError, match=r"convert\.ann"):
-        check_shareable(tiny.edited(hybrid, train={"epochs": 0}, network={"leak": 1.0}), parts, Four(), begun=True)
+        check_shareable(tiny.edited(hybrid, train={"epochs": 0}, network={"leak": 1.0}), parts, Four(), resuming=True)
 
 
 def test_other_data_are_refused(small):
     recipe, parts = small
     with pytest.raises(DataError, match=r"process 2 found other data than process 0: .*; bring the same files to both"):
-        check_shareable(recipe, dataclasses.replace(parts), Elsewhere(), begun=False)
+        check_shareable(recipe, dataclasses.replace(parts), Elsewhere(), resuming=False)

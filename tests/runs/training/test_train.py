@@ -14,7 +14,7 @@ from bntt.io.lock import RunLockedError, hold_run
 from bntt.runs.directory import new_run_directory
 from bntt.runs.recipe.file import load_recipe
 from bntt.runs.training.epoch_log import EpochResult
-from bntt.runs.training.requests import Wishes
+from bntt.runs.training.requests import Requests
 from bntt.runs.training.train import train_run
 from bntt.training import StepRecord
 from tests.runs import tiny
@@ -50,24 +50,27 @@ def test_the_best_epoch_on_validation_is_kept(run):
 def test_the_latest_checkpoints_are_kept_and_no_more(tmp_path):
     recipe = tiny.recipe(train={"epochs": 1}, checkpoint={"every_steps": 1, "last": 2})
     folder, _ = tiny.trained(recipe, tiny.parts(recipe), tmp_path)
-    assert [path.name for path in folder.kept.paths()] == ["step-000000003.safetensors", "step-000000002.safetensors"]
+    assert [path.name for path in folder.checkpoints.paths()] == [
+        "step-000000003.safetensors",
+        "step-000000002.safetensors",
+    ]
 
 
 def test_checkpoints_come_by_the_clock_too(tmp_path):
     recipe = tiny.recipe(train={"epochs": 1}, checkpoint={"every_minutes": 0.0, "last": 9})
     folder, _ = tiny.trained(recipe, tiny.parts(recipe), tmp_path)
-    assert len(folder.kept.paths()) == 3
+    assert len(folder.checkpoints.paths()) == 3
 
 
 def test_a_wish_to_save_saves_and_goes_on(tmp_path):
-    recipe, wishes = tiny.recipe(train={"epochs": 1}), Wishes()
+    recipe, requests = tiny.recipe(train={"epochs": 1}), Requests()
     data, folder, counts = tiny.parts(recipe), new_run_directory("saved", tmp_path), []
-    for told in train_run(recipe, data, folder, wishes=wishes):
-        counts.append(len(folder.kept.paths()))
+    for told in train_run(recipe, data, folder, requests=requests):
+        counts.append(len(folder.checkpoints.paths()))
         if isinstance(told, StepRecord) and told.step == 0:
-            wishes.save = True
+            requests.save = True
     assert counts[:3] == [0, 1, 1]
-    assert wishes.save is False
+    assert requests.save is False
 
 
 def test_how_often_it_is_validated_changes_no_weight(run, tmp_path):
@@ -76,7 +79,7 @@ def test_how_often_it_is_validated_changes_no_weight(run, tmp_path):
     seldom = tiny.edited(recipe, evaluate={"every": 2})
     folder, epochs = tiny.trained(seldom, data, tmp_path)
     assert [epoch.validation_accuracy is None for epoch in epochs] == [True, False, False]
-    one, other = (which.kept.latest().checkpoint.tensors for which in (whole, folder))
+    one, other = (which.checkpoints.latest().checkpoint.tensors for which in (whole, folder))
     assert all(torch.equal(value, other[name]) for name, value in one.items())
 
 
@@ -113,7 +116,7 @@ def test_numbers_that_are_not_finite_are_not_kept(run, tmp_path):
     folder = new_run_directory("wild", tmp_path)
     with pytest.raises(ArithmeticError):
         list(train_run(wild, data, folder))
-    for path in folder.kept.paths():
+    for path in folder.checkpoints.paths():
         assert all(value.isfinite().all() for value in read_checkpoint(path).tensors.values())
 
 

@@ -9,8 +9,8 @@ from bntt.data import ImageSet, SequenceSet
 from bntt.runs.directory import new_run_directory
 from bntt.runs.evaluation import evaluate_run
 from bntt.runs.recipe.build import build_model, training_loader
-from bntt.runs.recipe.datasets import build_data, measured
-from bntt.runs.training.epoch_log import Notice, before_training, never_varied
+from bntt.runs.recipe.datasets import build_data, evaluation_loader
+from bntt.runs.training.epoch_log import Notice, startup_warnings, unvarying_input
 from bntt.runs.training.train import train_run
 from bntt.training import Session
 from tests.runs import tiny
@@ -38,7 +38,7 @@ def bordered(of, inked=None):
 
 def said(of, data, model):
     loader = training_loader(of, data)
-    return list(before_training(data, Session(model, loader, epochs=1, seed=of.seed), loader))
+    return list(startup_warnings(data, Session(model, loader, epochs=1, seed=of.seed), loader))
 
 
 def test_a_run_says_it_before_and_after(tmp_path):
@@ -62,11 +62,11 @@ def test_where_nothing_differs_and_where_everything_varies():
     of = recipe()
     data = bordered(of)
     model = build_model(of, data)
-    assert never_varied(data, model, measured(of, data, "test")).text == (
+    assert unvarying_input(data, model, evaluation_loader(of, data, "test")).text == (
         "the input of 2 steps (1, 2) never varies in the 60 training samples, nor in the 60 that were measured"
     )
     whole = build_data(of)
-    assert never_varied(whole, model, measured(of, whole, "test")) is None
+    assert unvarying_input(whole, model, evaluation_loader(of, whole, "test")) is None
     assert not any("never varies" in one.text for one in said(of, whole, model))
 
 
@@ -75,4 +75,4 @@ def test_images_have_no_such_steps():
     data = tiny.parts(of)
     model = build_model(of, data)
     assert not any("never varies" in one.text for one in said(of, data, model))
-    assert never_varied(data, model, measured(of, data, "test")) is None
+    assert unvarying_input(data, model, evaluation_loader(of, data, "test")) is None

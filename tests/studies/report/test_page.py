@@ -10,7 +10,17 @@ import pytest
 from bntt.charts.section import Cell, Table, count, duration, interval, number, plural, share
 from bntt.io.checkpoint import CheckpointError
 from bntt.runs.recipe.file import RecipeError
-from bntt.studies.report.page import anchor, chosen, html_of, is_run, is_study, numeric, page_of, save_page, within
+from bntt.studies.report.page import (
+    anchor,
+    find_subjects,
+    html_of,
+    is_run,
+    is_study,
+    numeric,
+    page_of,
+    save_page,
+    subjects_in,
+)
 from tests.evidence import RESULTS
 from tests.studies.report.results import study, write_run, write_study
 
@@ -188,18 +198,18 @@ def names(found):
 
 
 def test_of_nothing_named_it_is_all_there_is(home):
-    assert names(chosen([])) == ["table-1", "b", "a"]
-    assert names(within(home / "runs")) == ["b", "a", "table-1"]
+    assert names(find_subjects([])) == ["table-1", "b", "a"]
+    assert names(subjects_in(home / "runs")) == ["b", "a", "table-1"]
 
 
 def test_a_folder_stands_for_what_it_holds_and_studies_come_first(home):
-    assert names(chosen([home / "runs"])) == ["table-1", "b", "a"]
+    assert names(find_subjects([home / "runs"])) == ["table-1", "b", "a"]
 
 
 def test_names_keep_their_order_and_count_once(home):
     runs = home / "runs"
     asked = [runs / "b", runs / "studies" / "table-1" / "result.json", runs / "pool", runs / "b" / "."]
-    assert names(chosen(asked)) == ["b", "table-1", "a"]
+    assert names(find_subjects(asked)) == ["b", "table-1", "a"]
     assert is_study(runs / "studies" / "table-1")
     assert is_run(runs / "b")
     assert not is_run(runs)
@@ -207,21 +217,21 @@ def test_names_keep_their_order_and_count_once(home):
 
 def test_links_are_not_followed(home):
     (home / "runs" / "pool" / "loop").symlink_to(home / "runs")
-    assert names(within(home / "runs")) == ["b", "a", "table-1"]
+    assert names(subjects_in(home / "runs")) == ["b", "a", "table-1"]
 
 
 def test_what_is_neither_is_an_error(home):
     (home / "empty").mkdir()
     with pytest.raises(CheckpointError, match=r"holds neither recipe\.toml nor result\.json"):
-        chosen([home / "empty"])
+        find_subjects([home / "empty"])
     with pytest.raises(CheckpointError, match="is no directory"):
-        chosen([home / "none"])
+        find_subjects([home / "none"])
 
 
 def test_nothing_says_where_it_looked(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(RecipeError, match=f"{tmp_path}/runs and {tmp_path}/studies"):
-        chosen([])
+        find_subjects([])
 
 
 def test_what_is_not_there_is_a_dash():

@@ -46,7 +46,7 @@ def test_one_broken_evaluation_is_a_gap_beside_the_others(tmp_path):
     (tmp_path / "evaluation.json").write_text("{")
     (tmp_path / "evaluation-4-steps.json").write_bytes((RESULTS / "rival-ann-0" / "evaluation.json").read_bytes())
     (section,) = sections_of(tmp_path)
-    assert "evaluation.json: no JSON" in section.gaps[0]
+    assert "evaluation.json: not JSON" in section.gaps[0]
     assert len(section.tables[0].rows) == 1
 
 
@@ -172,7 +172,7 @@ def test_what_is_missing_or_broken_is_stated(tmp_path):
     assert subject.kind == "run"
     assert [gap.split(":")[0] for gap in subject.gaps] == ["recipe.toml", "environment.json"]
     gaps = {section.title: section.gaps for section in subject.sections}
-    assert gaps["Training"][0].startswith("metrics.jsonl, line 1: no JSON")
+    assert gaps["Training"][0].startswith("metrics.jsonl, line 1: not JSON")
     assert gaps["Evaluate"] == ("evaluation.json: dataset: Field required",)
     assert subject.compared[6].text == "not evaluated"
 

@@ -9,9 +9,9 @@ from torch import nn
 
 from bntt.analysis.accuracy.evaluation import Activity
 from bntt.analysis.activity.result import Finding
+from bntt.nn.kinds import norm_facts
 from bntt.nn.network.delays import Delay, delays, rule_of
 from bntt.nn.network.spiking_network import SpikingNetwork
-from bntt.nn.norms.methods import NoNorm
 from bntt.nn.norms.temporal import TemporalNorm
 from bntt.ops.lif import fire_before
 
@@ -82,7 +82,7 @@ def _of_spikes(name: str, activity: Activity, late: Delay, norm: nn.Module | Non
         what = f"layer {name} is silent at {spans(silent)}, where it could fire: {way}"
         yield Finding(layer=name, kind="silent", steps=silent, share=len(silent) / steps, text=what)
     if full := tuple(t for t in range(steps) if rate[t] > SATURATED):
-        way = "give it a norm, or raise its threshold" if isinstance(norm, NoNorm) else "raise its threshold"
+        way = "give it a norm, or raise its threshold" if norm_facts(norm).identity else "raise its threshold"
         what = (
             f"{max(rate[list(full)]):.1%} of the neurons of layer {name} fire at {spans(full)}, which says little of "
             f"the input: {way}"
@@ -96,7 +96,7 @@ def _of_spikes(name: str, activity: Activity, late: Delay, norm: nn.Module | Non
 
 
 def _more_spikes(norm: nn.Module | None) -> str:
-    if isinstance(norm, NoNorm):
+    if norm_facts(norm).identity:
         return "give it a norm, or lower its threshold"
     return "lower its threshold, the weight decay of γ, or the learning rate"
 

@@ -83,7 +83,7 @@ class NoFoolboxError(ImportError):
 
 
 @dataclass(frozen=True)
-class Attacked:
+class AttackedImages:
     """Changed images with details of the attack, one entry for each image."""
 
     images: Float[Tensor, "B *shape"]
@@ -104,7 +104,7 @@ def descend(
     estimator: str,
     index: Integer[Tensor, " B"] | None = None,
     seed: int = 0,
-) -> Attacked:
+) -> AttackedImages:
     """Run FGSM or PGD: ``x ← clip(x + α sign(dL/dx))``, within ε of the image and [0, 1], for all steps of the threat.
 
     Goodfellow et al. 2015; Madry et al. 2018. Gradient k, counted over steps and starts, takes the draws
@@ -147,7 +147,7 @@ def descend(
         draw = ATTACK_DRAW + threat.restarts * threat.steps * threat.draws
         losses = [mean_loss(model, x, labels, draws=threat.draws, draw=draw, **noise) for x in tried]
         found = torch.stack(tried)[torch.stack(losses).argmax(0), torch.arange(len(images), device=images.device)]
-    return Attacked(found, seen[0].zero, seen[0].agreement)
+    return AttackedImages(found, seen[0].zero, seen[0].agreement)
 
 
 def random_signs(

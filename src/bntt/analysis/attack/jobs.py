@@ -17,7 +17,7 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from bntt.analysis.accuracy.evaluation import FIRST_DRAW, check_labels
-from bntt.analysis.attack.descent import Attacked, Threat, descend, random_signs
+from bntt.analysis.attack.descent import AttackedImages, Threat, descend, random_signs
 from bntt.analysis.attack.measurement import AttackArguments
 from bntt.analysis.attack.square import search
 from bntt.analysis.measurement import Opened
@@ -56,7 +56,7 @@ class Job:
         return self.queries + (GRADIENT * self.threat.passes if self.threat else 0)
 
 
-def jobs(asked: AttackArguments, estimators: Sequence[Sequence[str]], eot: Sequence[int]) -> Iterator[Job]:
+def jobs(arguments: AttackArguments, estimators: Sequence[Sequence[str]], eot: Sequence[int]) -> Iterator[Job]:
     """List all jobs, in order: clean images, the control, then each ε.
 
     Args:
@@ -67,22 +67,22 @@ def jobs(asked: AttackArguments, estimators: Sequence[Sequence[str]], eot: Seque
     ['clean', 'pgd', 'signs', 'fgsm']
     """
     yield Job(0, "clean")
-    attacks = dict.fromkeys(asked.attack)
+    attacks = dict.fromkeys(arguments.attack)
     along = [attack for attack in attacks if attack in ALONG]
     models = list(enumerate(zip(estimators, eot, strict=True)))
     for source, (names, draws) in models if along else ():
         for name in names:
-            threat = Threat(1.0, steps=asked.steps, draws=draws, random_start=True)
+            threat = Threat(1.0, steps=arguments.steps, draws=draws, random_start=True)
             yield Job(source, "pgd", 1.0, name, threat, control=True)
-    for eps in asked.bounds:
+    for eps in arguments.bounds:
         yield Job(0, "signs", eps)
-        several = (asked.steps, asked.length, asked.restarts)
+        several = (arguments.steps, arguments.length, arguments.restarts)
         for source, (names, draws) in models:
             threats = {"fgsm": Threat(eps, draws=draws), "pgd": Threat(eps, *several, draws, random_start=True)}
             for attack, name in itertools.product(along, names):
                 yield Job(source, attack, eps, name, threats[attack])
             if "square" in attacks:
-                yield Job(source, "square", eps, queries=asked.queries)
+                yield Job(source, "square", eps, queries=arguments.queries)
 
 
 class Batch(Record):
@@ -157,7 +157,7 @@ def from_bits(text: str) -> Bool[Tensor, " N"]:
     return torch.tensor([one == "1" for one in text], dtype=torch.bool)
 
 
-def carry_out(job: Job, runs: Sequence[Opened], images: Tensor, labels: Tensor, places: Tensor, draws: int) -> Batch:
+def run_job(job: Job, runs: Sequence[Opened], images: Tensor, labels: Tensor, places: Tensor, draws: int) -> Batch:
     """Change some images as a job specifies, on its source, and measure every run with fresh noise.
 
     Args:
@@ -167,7 +167,7 @@ def carry_out(job: Job, runs: Sequence[Opened], images: Tensor, labels: Tensor, 
     start, source = time.monotonic(), runs[job.source]
     device = next(source.model.parameters()).device
     images, labels = images.to(device), labels.to(device)
-    found = _changed(source, job, images, labels, places.to(device))
+    found = _attack(source, job, images, labels, places.to(device))
     noise: dict[str, Any] = {"draws": draws, "index": places}
     right = [right_under(one.model, found.images, labels, seed=one.seed, **noise) for one in runs]
     return Batch(
@@ -180,13 +180,13 @@ def carry_out(job: Job, runs: Sequence[Opened], images: Tensor, labels: Tensor, 
     )
 
 
-def _changed(source: Opened, job: Job, images: Tensor, labels: Tensor, index: Tensor) -> Attacked:
+def _attack(source: Opened, job: Job, images: Tensor, labels: Tensor, index: Tensor) -> AttackedImages:
     noise: dict[str, Any] = {"index": index, "seed": source.seed}
     if job.threat is not None:
         return descend(source.model, images, labels, job.threat, estimator=job.estimator, **noise)
     if job.attack == "square":
         return search(source.model, images, labels, job.eps, queries=job.queries, **noise)
-    return Attacked(images if job.attack == "clean" else random_signs(images, job.eps, **noise))
+    return AttackedImages(images if job.attack == "clean" else random_signs(images, job.eps, **noise))
 
 
 def right_under(

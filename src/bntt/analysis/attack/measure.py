@@ -18,7 +18,7 @@ from torch import Tensor
 
 from bntt.analysis.attack.descent import require_foolbox
 from bntt.analysis.attack.gradient import estimators_of, input_gradient
-from bntt.analysis.attack.jobs import ALONG, GRADIENT, Job, Outcome, carry_out, jobs
+from bntt.analysis.attack.jobs import ALONG, GRADIENT, Job, Outcome, jobs, run_job
 from bntt.analysis.attack.measurement import AttackArguments
 from bntt.analysis.attack.result import AttackedModel, AttackResult, SignAgreement
 from bntt.analysis.attack.rows import attack_rows
@@ -45,7 +45,7 @@ SWEEP_IMAGES = 20
 class Setup:
     """Everything that the attacks are carried out on."""
 
-    asked: AttackArguments
+    arguments: AttackArguments
     runs: Sequence[Opened]
     """The run itself, then the one on which images are also made."""
     models: Sequence[AttackedModel]
@@ -62,8 +62,8 @@ class Setup:
     @property
     def jobs(self) -> list[Job]:
         """List all jobs."""
-        eot = [(self.asked.eot or EOT) if run.facts.is_random else 1 for run in self.runs]
-        return list(jobs(self.asked, [estimators_of(run.model) for run in self.runs], eot))
+        eot = [(self.arguments.eot or EOT) if run.facts.is_random else 1 for run in self.runs]
+        return list(jobs(self.arguments, [estimators_of(run.model) for run in self.runs], eot))
 
     def images_of(self, job: Job) -> int:
         """Return the number of images that a job takes; a control takes few."""
@@ -76,7 +76,7 @@ class Setup:
     @property
     def sweeps(self) -> list[tuple[int, str, int]]:
         """List model, estimator and number of draws of the gradients that are compared with one another."""
-        along = any(attack in ALONG for attack in self.asked.attack)
+        along = any(attack in ALONG for attack in self.arguments.attack)
         return [
             (i, estimator, count)
             for i, run in enumerate(self.runs)
@@ -93,7 +93,7 @@ class Setup:
         return swept + sum(self.images_of(job) * self.passes(job) for job in self.jobs)
 
 
-def measure_attack(opened: Sequence[Opened], asked: AttackArguments, progress: Progress) -> AttackResult:
+def measure_attack(opened: Sequence[Opened], arguments: AttackArguments, progress: Progress) -> AttackResult:
     """Attack a run; with a second one, also attack it with the images made on the other.
 
     Raises:
@@ -104,11 +104,11 @@ def measure_attack(opened: Sequence[Opened], asked: AttackArguments, progress: P
         CheckpointError: if a file that was kept is damaged.
         RunLockedError: if another process attacks this run.
     """
-    setup = set_up(opened, asked)
+    setup = prepare(opened, arguments)
     progress.expect(setup.total)
     sweep = enough_draws(setup, progress)
     return AttackResult(
-        **origin(opened[0], asked),
+        **origin(opened[0], arguments),
         chosen=setup.chosen,
         classes=len(setup.images.classes),
         models=setup.models,
@@ -117,30 +117,30 @@ def measure_attack(opened: Sequence[Opened], asked: AttackArguments, progress: P
     )
 
 
-def set_up(opened: Sequence[Opened], asked: AttackArguments) -> Setup:
+def prepare(opened: Sequence[Opened], arguments: AttackArguments) -> Setup:
     """Choose the targets of the attacks, after all checks; nothing is computed yet."""
     run, *others = opened
-    if any(attack in ALONG for attack in asked.attack):
+    if any(attack in ALONG for attack in arguments.attack):
         require_foolbox()
-    every = run.pictures(asked.split)
-    places, chosen = run.fair_places(asked.split, asked.images or len(run.loader(asked.split, IMAGES).places))
+    every, count = run.pictures(arguments.split), arguments.images or len(run.loader(arguments.split, IMAGES).places)
+    places, chosen = run.balanced_places(arguments.split, count)
     for other in others:
-        if not run.has_same_images(other, asked.split, places):
+        if not run.has_same_images(other, arguments.split, places):
             raise ArgumentError(
-                f"--from {other.path}: its {asked.split} images are not those of {run.path}, so nothing carries over"
+                f"--from {other.path}: its {arguments.split} images are not those of {run.path}: nothing carries over"
             )
     random = [one for one in opened if one.facts.is_random]
-    for flag, wanted in (("eot", asked.eot), ("draws", asked.draws)):
+    for flag, wanted in (("eot", arguments.eot), ("draws", arguments.draws)):
         if not random and (wanted or 1) > 1:
             raise ArgumentError(f"--{flag} {wanted}: this model draws nothing, every pass is the same; leave it out")
-    draws = asked.draws or random[0].facts.draws if random else 1
+    draws = arguments.draws or random[0].facts.draws if random else 1
     models = [
         AttackedModel(
             name=name, weights_sha256=one.weights_sha256, randomness="redrawn" if one.facts.is_random else "none"
         )
         for name, one in zip(run_names(opened), opened, strict=True)
     ]
-    return Setup(asked, opened, models, every.select(places), places, chosen, draws)
+    return Setup(arguments, opened, models, every.select(places), places, chosen, draws)
 
 
 def outcomes(setup: Setup, progress: Progress) -> dict[Job, Outcome]:
@@ -175,7 +175,7 @@ def _outcome(setup: Setup, job: Job, folder: Path, settings: Mapping[str, Any], 
     progress.skip(setup.passes(job) * sum(map(len, wanted[: len(done.batches)])))
     for number, rows in list(enumerate(wanted))[len(done.batches) :]:
         images, labels = setup.images.batch(rows), setup.images.labels[rows]
-        batch = carry_out(job, setup.runs, images, labels, setup.places[rows], setup.draws)
+        batch = run_job(job, setup.runs, images, labels, setup.places[rows], setup.draws)
         done = Outcome(complete=number + 1 == len(wanted), batches=(*done.batches, batch))
         write_cell(path, settings, done.model_dump(mode="json"))
         progress(setup.passes(job) * len(rows))

@@ -40,7 +40,7 @@ def attack_rows(setup: Setup, outcomes: Outcomes) -> list[AttackRow]:
         if target == job.source or not job.control
     ]
     for target in models:
-        for eps in setup.asked.bounds:
+        for eps in setup.arguments.bounds:
             some = {job: one for job, one in attacked.items() if job.eps == eps and not job.control}
             invalid = sorted({job.attack for job in some if (job, target) in faults})
             rows.append(_worst(setup, some, clean, target, invalid))
@@ -120,18 +120,18 @@ def reasons(setup: Setup, outcomes: Outcomes) -> dict[tuple[Job, int], list[str]
             same = [other for other in along if (other.source, other.estimator) == (job.source, job.estimator)]
             blame(same, still_right(right(job), len(setup.images.classes)))
         elif job.attack == "pgd":
-            for other in _of_the_same(along, job):
+            for other in _same_attack(along, job):
                 if other.attack == "fgsm" and other.estimator == job.estimator:
                     blame([job], weaker_than_one_step(right(job), right(other)), [job.source])
     for job in outcomes:
-        gradients = [other for other in _of_the_same(along, job) if not other.control]
+        gradients = [other for other in _same_attack(along, job) if not other.control]
         if job.attack == "square" and gradients:
             best = min(gradients, key=lambda other: float(right(other).double().mean()))
             blame(gradients, search_does_better(right(best), right(job)), [job.source])
     return found
 
 
-def _of_the_same(some: Sequence[Job], job: Job) -> list[Job]:
+def _same_attack(some: Sequence[Job], job: Job) -> list[Job]:
     """Select the jobs made on the same model with the same ε."""
     return [other for other in some if (other.source, other.eps) == (job.source, job.eps)]
 

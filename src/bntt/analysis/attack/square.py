@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float, Int, Integer
 from torch import Tensor
 
-from bntt.analysis.attack.descent import Attacked, fair_signs
+from bntt.analysis.attack.descent import AttackedImages, fair_signs
 from bntt.analysis.attack.gradient import ATTACK_DRAW
 from bntt.analysis.attack.measurement import check_eps
 from bntt.nn.encoders.encoder import index_of
@@ -39,7 +39,7 @@ def search(
     queries: int,
     index: Integer[Tensor, " B"] | None = None,
     seed: int = 0,
-) -> Attacked:
+) -> AttackedImages:
     """Try squares of ±ε at random places, and keep each that reduces the margin ``z_y - max_{k≠y} z_k``.
 
     It begins with vertical stripes of ±ε. The model is random, so the current image and the one with a square are
@@ -82,7 +82,7 @@ def search(
             alive = alive[wrong[alive] < SURE]
             if len(alive) == 0:
                 break
-    return Attacked(best, queries=asked)
+    return AttackedImages(best, queries=asked)
 
 
 def _margin(logits: Tensor, labels: Tensor) -> Tensor:

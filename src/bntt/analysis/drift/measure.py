@@ -80,7 +80,7 @@ def input_drift(
     """
     found = input_moments(model, batches, seed=seed, draw=draw, progress=progress)
     norms, late = held_norms(model.network), delays(model.network)
-    return {name: compared(found[name], norm, late[name].driven(norm.num_steps)) for name, norm in norms.items()}
+    return {name: layer_drift(found[name], norm, late[name].driven(norm.num_steps)) for name, norm in norms.items()}
 
 
 def input_moments(
@@ -112,12 +112,12 @@ def input_moments(
     return {name: moments_of_sums(rows) for name, rows in sums.items()}
 
 
-def compared(found: Moments, norm: TemporalNorm, driven: range) -> LayerDrift:
+def layer_drift(found: Moments, norm: TemporalNorm, driven: range) -> LayerDrift:
     """Compare the moments of a layer's input, a row for each step, with those that its norm holds.
 
     >>> from bntt.nn import BNTT
     >>> came = Moments(torch.tensor([[2.0], [0.0]]).double(), torch.ones(2, 1).double(), (8, 8))
-    >>> [round(value, 3) for value in compared(came, BNTT(1, num_steps=2, eps=1e-9), range(2)).distance]
+    >>> [round(value, 3) for value in layer_drift(came, BNTT(1, num_steps=2, eps=1e-9), range(2)).distance]
     [2.0, 0.0]
     """
     mean, var = norm.running_mean.detach().double().cpu(), norm.running_var.detach().double().cpu()

@@ -24,7 +24,7 @@ from bntt.analysis.measurement import ArgumentError, Opened, Progress, draws_of,
 PRICES: tuple[Price, ...] = ("spikes", "values")
 
 
-def measure_energy(opened: Opened, asked: EnergyArguments, progress: Progress) -> EnergyResult:
+def measure_energy(opened: Opened, arguments: EnergyArguments, progress: Progress) -> EnergyResult:
     """Count the operations of every image of a split, and price them.
 
     Raises:
@@ -32,16 +32,16 @@ def measure_energy(opened: Opened, asked: EnergyArguments, progress: Progress) -
             nothing is random.
     """
     facts = opened.facts
-    tables = _tables(asked.costs, is_ann=facts.is_ann)
-    stop = _stop(opened, asked.steps)
-    draws, loader = draws_of(facts, asked.draws), opened.loader(asked.split)
+    tables = _tables(arguments.costs, is_ann=facts.is_ann)
+    stop = _stop(opened, arguments.steps)
+    draws, loader = draws_of(facts, arguments.draws), opened.loader(arguments.split)
     progress.expect(len(loader.places) * draws)
     found = count_operations(opened.model, loader, seed=opened.seed, draws=draws, progress=progress)
     stops = list(dict.fromkeys([found.num_steps, stop or found.num_steps]))
     footprint, sparsity = _size(opened.model.network)
     once = {steps: found.synaptic(steps, "values", input_once=True) for steps in stops}
     return EnergyResult(
-        **origin(opened, asked),
+        **origin(opened, arguments),
         images=found.accuracy.samples,
         draws=draws,
         steps=stops,

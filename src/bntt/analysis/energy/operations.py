@@ -31,7 +31,7 @@ from bntt.nn.network.classifier import SpikingClassifier, check_classifier
 from bntt.nn.network.labelled_batch import Loader, samples
 from bntt.nn.network.measured import Arrivals, LayerMeasures, Measure, Measured, evaluating, joined
 
-Arriving = Literal["spikes", "counts", "analog", "nothing"]
+InputKind = Literal["spikes", "counts", "analog", "nothing"]
 """Single spikes, of either sign; several as one value, after an average or a sum; real numbers; or no weights."""
 Price = Literal["spikes", "values"]
 """Pricing of counts: every spike in them as an addition, or every value as a multiply-accumulate."""
@@ -41,7 +41,7 @@ Price = Literal["spikes", "values"]
 class LayerOperations:
     """The operations of one layer for one image, on average; by step if ``[T]``."""
 
-    arrives: Arriving
+    arrives: InputKind
     events: Float64[Tensor, " T"]
     """Σ spikes × the weights that they meet; 0 for real numbers."""
     active: Float64[Tensor, " T"]
@@ -155,7 +155,7 @@ def count_operations(
             hits: Tensor | None = None
             for inputs, labels, index in samples(batches, 0):
                 noise: dict[str, Any] = {"seed": seed, "index": index, "draw": FIRST_DRAW + draw}
-                logits, shape, measured = _passed(model, inputs, leaves, noise)
+                logits, shape, measured = _run_batch(model, inputs, leaves, noise)
                 right = (logits.argmax(2).cpu() == labels.cpu()).sum(1)
                 hits = right if hits is None else hits + right
                 total.add(measured, shape, len(labels))
@@ -188,7 +188,7 @@ class _Total:
                 self.arrived[name] = now if so_far is None else so_far + now
 
 
-def _passed(
+def _run_batch(
     model: SpikingClassifier, inputs: Tensor, leaves: Leaves | None, noise: Mapping[str, Any]
 ) -> tuple[Tensor, torch.Size, Mapping[str, LayerMeasures]]:
     """Return the logits of every step, the shape of the network's input in one, and the measurements."""
@@ -205,11 +205,11 @@ def _passed(
         parts.append(part.measured)
     missing = total - sum(map(len, logits))
     logits += [logits[-1][-1:]] * missing
-    parts += [_nothing(parts[-1])] * missing
+    parts += [_empty_step(parts[-1])] * missing
     return torch.cat(logits), shape, joined(parts)
 
 
-def _nothing(part: Measured) -> Measured:
+def _empty_step(part: Measured) -> Measured:
     """Return the measurements of a step in which no sample remains."""
     return {
         name: replace(
@@ -245,7 +245,7 @@ def _layers(model: SpikingClassifier, total: _Total) -> Iterator[tuple[str, Laye
         yield name, LayerOperations(arrives, events, active, dense, *mine)
 
 
-def _events(name: str, layer: PlannedLayer, arrived: Arrivals) -> tuple[Arriving, Tensor]:
+def _events(name: str, layer: PlannedLayer, arrived: Arrivals) -> tuple[InputKind, Tensor]:
     """Return the kind of input of a layer, and the spikes in it by step and place."""
     worth, amount, active = layer.into.worth, arrived.amount.cpu(), arrived.active.cpu()
     if worth is None:

@@ -70,54 +70,54 @@ def plan_layers(network: SpikingNetwork, image: Sequence[int], worth: Fraction |
     found: dict[str, PlannedLayer] = {}
     if READOUT in network.layers:
         raise ValueError(f"a layer is called {READOUT!r}, as the last weights are: give its block another name")
-    at = _through("", dict(network.blocks.items()), Value(tuple(image), worth), found)
+    at = _plan_blocks("", dict(network.blocks.items()), Value(tuple(image), worth), found)
     if not isinstance(network.readout, Readout):
         raise TypeError(f"operations are counted of a Readout, this one is a {type(network.readout).__name__}")
-    _weighted(READOUT, network.readout, at, found)
+    _plan_weights(READOUT, network.readout, at, found)
     return found
 
 
-def _through(under: str, parts: Mapping[str, Any], at: Value, found: dict[str, PlannedLayer]) -> Value:
+def _plan_blocks(under: str, parts: Mapping[str, Any], at: Value, found: dict[str, PlannedLayer]) -> Value:
     """Pass a value through consecutive blocks."""
     for name, part in parts.items():
-        at = _block(f"{under}.{name}".lstrip("."), part, at, found)
+        at = _plan_block(f"{under}.{name}".lstrip("."), part, at, found)
     return at
 
 
-def _block(name: str, block: nn.Module, at: Value, found: dict[str, PlannedLayer]) -> Value:
+def _plan_block(name: str, block: nn.Module, at: Value, found: dict[str, PlannedLayer]) -> Value:
     if isinstance(block, Residual):
-        body, beside = (_through(name, dict(side.items()), at, found) for side in (block.body, block.shortcut))
+        body, beside = (_plan_blocks(name, dict(side.items()), at, found) for side in (block.body, block.shortcut))
         at = Value(body.shape, body.worth if body.worth == beside.worth else None)
-        return at if block.after is None else _block(f"{name}.after", block.after, at, found)
+        return at if block.after is None else _plan_block(f"{name}.after", block.after, at, found)
     if isinstance(block, SpikingBlock | CurrentBlock):
-        at = _weighted(name, block, at, found)
+        at = _plan_weights(name, block, at, found)
     elif isinstance(block, NeuronBlock):
         found[name] = PlannedLayer(at, at.shape, None, lif=block.lif)
     else:
-        raise TypeError(f"block {name!r} is a {type(block).__name__}, whose operations cannot be counted: {WAY}")
+        raise TypeError(f"block {name!r} is a {type(block).__name__}, whose operations cannot be counted: {REMEDY}")
     if isinstance(block, CurrentBlock):
         return at
     worth = None if not neuron_facts(block.lif).spikes else Fraction(1)
-    return _fired(name, block, Value(at.shape, worth))
+    return _after_neurons(name, block, Value(at.shape, worth))
 
 
-WAY = "build it of SpikingBlock, CurrentBlock, NeuronBlock and Residual"
+REMEDY = "build it of SpikingBlock, CurrentBlock, NeuronBlock and Residual"
 
 
-def _fired(name: str, block: SpikingBlock | NeuronBlock, at: Value) -> Value:
+def _after_neurons(name: str, block: SpikingBlock | NeuronBlock, at: Value) -> Value:
     """Pass a value through the modules after the neurons of a block that fires."""
     if block.dropout is not None and not isinstance(block.dropout, SpikeDropout):
         raise TypeError(f"block {name!r} has a {type(block.dropout).__name__}, whose operations cannot be counted")
     for module in _parts(block.pool):
-        at = _pooled(name, module, at)
+        at = _plan_pool(name, module, at)
     return at
 
 
-def _weighted(name: str, block: Any, at: Value, found: dict[str, PlannedLayer]) -> Value:
+def _plan_weights(name: str, block: Any, at: Value, found: dict[str, PlannedLayer]) -> Value:
     """Pass a value through the weights of a block, and the modules before them."""
     *before, weights = _parts(block.synapse)
     for module in before:
-        at = _pooled(name, module, at)
+        at = _plan_pool(name, module, at)
     if isinstance(weights, nn.Linear):
         out: tuple[int, ...] = (weights.out_features,)
     elif isinstance(weights, nn.Conv2d):
@@ -136,7 +136,7 @@ def _parts(module: nn.Module) -> Iterator[nn.Module]:
         yield module
 
 
-def _pooled(name: str, pool: nn.Module, at: Value) -> Value:
+def _plan_pool(name: str, pool: nn.Module, at: Value) -> Value:
     """Pass a value through a module without weights: in an average, every spike counts in part."""
     if isinstance(pool, nn.Identity):
         return at
@@ -185,7 +185,7 @@ def fan_out(weights: nn.Conv2d | nn.Linear, size: tuple[int, int]) -> Int64[Tens
     """
     if isinstance(weights, nn.Linear):
         return torch.full(size, weights.out_features)
-    down, across = (_meetings(weights, axis, n) for axis, n in enumerate(size))
+    down, across = (_weights_met(weights, axis, n) for axis, n in enumerate(size))
     return weights.out_channels // weights.groups * down[:, None] * across[None, :]
 
 
@@ -198,7 +198,7 @@ def out_size(weights: nn.Conv2d, size: tuple[int, int]) -> tuple[int, int]:
     return len(_places(weights, 0, size[0])), len(_places(weights, 1, size[1]))
 
 
-def _meetings(weights: nn.Conv2d, axis: int, size: int) -> Tensor:
+def _weights_met(weights: nn.Conv2d, axis: int, size: int) -> Tensor:
     """Count the pairs of output and kernel that lie over every place along an axis."""
     places = _places(weights, axis, size)
     return torch.bincount(places[(places >= 0) & (places < size)], minlength=size)

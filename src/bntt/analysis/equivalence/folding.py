@@ -41,7 +41,7 @@ BATCH = 50
 """Number of images at a time; nine networks hold membranes for them."""
 
 
-def measure_equivalence(opened: Opened, asked: EquivalenceArguments, progress: Progress) -> EquivalenceResult:
+def measure_equivalence(opened: Opened, arguments: EquivalenceArguments, progress: Progress) -> EquivalenceResult:
     """Compare the best epoch's network with its four folded forms, on some images of a split.
 
     Raises:
@@ -53,10 +53,10 @@ def measure_equivalence(opened: Opened, asked: EquivalenceArguments, progress: P
         fold(model.network)
     except ValueError as error:
         raise ArgumentError(f"{opened.path}: {error}") from None
-    loader = dataclasses.replace(opened.loader(asked.split, asked.images), batch_size=BATCH)
+    loader = dataclasses.replace(opened.loader(arguments.split, arguments.images), batch_size=BATCH)
     progress.expect(len(loader.places))
     found = fold_equivalence(model, loader, seed=opened.seed, progress=progress)
-    return EquivalenceResult(**origin(opened, asked), **dict(found))
+    return EquivalenceResult(**origin(opened, arguments), **dict(found))
 
 
 @torch.no_grad()
@@ -190,14 +190,14 @@ class _Comparison:
             spikes = self._fired("", "own", layer, drawn, call)
             self.neurons[layer] = spikes[0, 0].numel()
             self._add(("", "", layer), spikes, call.first)
-            after = _followed(block, spikes, call)
+            after = _block_output(block, spikes, call)
             for name in list(inputs)[1:]:
                 alone = own = self._fired(name, "true", layer, drawn, call)
                 if inputs[name] is not drawn:  # in the first layer the two are one
                     own = self._fired(name, "own", layer, inputs[name], call)
                 self._add((name, "true", layer), alone != spikes, call.first)
                 self._add((name, "own", layer), own != spikes, call.first)
-                inputs[name] = _followed(block, own, call)
+                inputs[name] = _block_output(block, own, call)
             inputs[""] = drawn = after
         for name, network in self.networks.items():
             x, key = real(inputs[name], network.readout), (name, "readout")
@@ -220,7 +220,7 @@ class _Comparison:
         return went.out
 
 
-def _followed(block: SpikingBlock, spikes: Tensor, call: Call) -> Tensor:
+def _block_output(block: SpikingBlock, spikes: Tensor, call: Call) -> Tensor:
     """Return the output of a block for given spikes of its neurons."""
     pool: nn.Module = block.pool
     pooled = fold_time(pool, spikes)

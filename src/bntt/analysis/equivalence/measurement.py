@@ -32,7 +32,7 @@ EQUIVALENCE = Measurement(
     EquivalenceArguments,
     "result:EquivalenceResult",
     "folding:measure_equivalence",
-    refuses=lambda facts, asked: (
+    refuses=lambda facts, arguments: (
         "there is nothing to fold, its norm holds no statistics" if not facts.norm_facts.running_statistics else ""
     ),
 )

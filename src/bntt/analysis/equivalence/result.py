@@ -17,13 +17,13 @@ MEANINGS = {
     "no ratio": "without the ratio in the leak (Eq. 13)",
     "Eq. 15": "without both (Eq. 15)",
 }
-FED = {"true": "each layer alone, on true spikes", "own": "each network on its own spikes"}
+INPUTS = {"true": "each layer alone, on true spikes", "own": "each network on its own spikes"}
 """Descriptions of the inputs of the layers of a folded network."""
 WORDS = (
     "Section 3.3 of the paper takes BNTT for a threshold that varies with time: the network beside networks without "
     "norms, in whose leak, threshold and bias the normalisation is folded."
 )
-OTHERWISE = Axis("neurons that fire otherwise", percent=True, low=0)
+DIFFERING = Axis("neurons that fire otherwise", percent=True, low=0)
 RATE = Axis("neurons that fire", percent=True, low=0)
 Layers = Mapping[str, OverSteps]
 
@@ -113,14 +113,14 @@ class EquivalenceResult(Equivalence, Result):
             words=(WORDS,),
             tables=(
                 Table(f"Folded networks: {said}", columns, (itself, *folds)),
-                *(self._by_layer(fed) for fed in FED),
+                *(self._by_layer(fed) for fed in INPUTS),
             ),
-            charts=(*(self._over_steps(fed) for fed in FED), rate),
+            charts=(*(self._over_steps(fed) for fed in INPUTS), rate),
         )
 
     def figures(self) -> list[Figure]:
         """Draw the section's charts in one picture, and every layer and step of each folded network in another."""
-        maps = [self._layers_and_steps(name, fed) for fed in FED for name in self.folds]
+        maps = [self._layers_and_steps(name, fed) for fed in INPUTS for name in self.folds]
         return [
             Figure(self.title, self.section().charts),
             Figure(self.title, maps, columns=len(self.folds), stem="layers"),
@@ -139,7 +139,7 @@ class EquivalenceResult(Equivalence, Result):
             (Cell(layer), *(_small(_mean(rows[layer])) for rows in each), share(_mean(rate)))
             for layer, rate in self._heard(self.firing_rate).items()
         ]
-        caption = f"Neurons that fire otherwise, mean over steps: {FED[fed]}"
+        caption = f"Neurons that fire otherwise, mean over steps: {INPUTS[fed]}"
         return Table(caption, ("layer", *self.folds, "fire at all"), tuple(rows))
 
     def _over_steps(self, fed: str) -> Lines:
@@ -147,15 +147,15 @@ class EquivalenceResult(Equivalence, Result):
             name: [_mean(step) for step in zip(*self._heard(fold.differing(fed)).values(), strict=True)]
             for name, fold in self.folds.items()
         }
-        title, note = f"Spikes that differ, on {fed} spikes", f"{FED[fed]}; mean over layers"
-        return Lines(title, STEPS, OTHERWISE, over_steps(rows, methods=True), note=note)
+        title, note = f"Spikes that differ, on {fed} spikes", f"{INPUTS[fed]}; mean over layers"
+        return Lines(title, STEPS, DIFFERING, over_steps(rows, methods=True), note=note)
 
     def _layers_and_steps(self, name: str, fed: str) -> HeatMap:
         rows, fold = self._heard(self.folds[name].differing(fed)), self.folds[name]
         steps = [str(t) for t in range(1, 1 + max(map(len, rows.values())))]
         answers = f"on its own spikes; accuracy {fold.accuracy:.1%}, {fold.agreement:.1%} same answers"
-        note = answers if fed == "own" else FED[fed]
-        return HeatMap(MEANINGS.get(name, name), STEPS, [*rows], steps, [*rows.values()], OTHERWISE, note)
+        note = answers if fed == "own" else INPUTS[fed]
+        return HeatMap(MEANINGS.get(name, name), STEPS, [*rows], steps, [*rows.values()], DIFFERING, note)
 
     METRICS: ClassVar[Mapping[str, Metric]] = {
         "exact-agreement": Metric("same answers, exact fold", "%", lambda r, at: r.percent("exact", "agreement")),

@@ -87,7 +87,7 @@ def exit_step(profile: GammaProfile, threshold: float, reading: Reading = "magni
 
 
 @dataclass(frozen=True)
-class Stretch:
+class ThresholdRange:
     """The thresholds that stop after one number of steps."""
 
     steps: int
@@ -97,25 +97,25 @@ class Stretch:
     """... up to this one, which is included; ∞ for those that nothing reaches."""
 
 
-def stretches(profile: GammaProfile, reading: Reading = "magnitude") -> tuple[Stretch, ...]:
+def threshold_ranges(profile: GammaProfile, reading: Reading = "magnitude") -> tuple[ThresholdRange, ...]:
     """List every number of steps that some threshold gives, from most to fewest: the full grid of the paper's Figure 7.
 
     Raises:
         NoGammaError: if no layer has a γ for each step.
 
     >>> rows, no = {"fc1": torch.tensor([0.25, 1.0, 0.5])}, {}
-    >>> [(s.steps, s.above, s.to) for s in stretches(GammaProfile(rows, no, {"fc1": range(3)}, no, no))]
+    >>> [(s.steps, s.above, s.to) for s in threshold_ranges(GammaProfile(rows, no, {"fc1": range(3)}, no, no))]
     [(3, 0.0, 0.5), (2, 0.5, 1.0), (1, 1.0, inf)]
     """
-    found, above = list[Stretch](), 0.0
+    found, above = list[ThresholdRange](), 0.0
     largest = envelope(profile, reading).tolist()
     for t in range(len(largest) - 1, -1, -1):
         if largest[t] > above or (not found and largest[t] == above):
-            found.append(Stretch(t + 1, above, largest[t]))
+            found.append(ThresholdRange(t + 1, above, largest[t]))
             above = largest[t]
     if found and found[-1].steps == 1:
-        return (*found[:-1], Stretch(1, found[-1].above, math.inf))
-    return (*found, Stretch(1, above, math.inf))
+        return (*found[:-1], ThresholdRange(1, found[-1].above, math.inf))
+    return (*found, ThresholdRange(1, above, math.inf))
 
 
 @dataclass(frozen=True)
@@ -159,7 +159,7 @@ def choose_exit(
     if len(lines) != len(over_time):
         raise ValueError(f"γ has {len(lines)} steps, the accuracies have {len(over_time)}")
     highest = float(lines.max())
-    reachable = {s.steps: min(s.to, highest) for s in stretches(profile, reading) if s.above < highest}
+    reachable = {s.steps: min(s.to, highest) for s in threshold_ranges(profile, reading) if s.above < highest}
     steps = _earliest(over_time, loss, reachable)
     if steps is None:
         gentle = max(reachable or {1: 0.0}, key=lambda count: over_time[count - 1])

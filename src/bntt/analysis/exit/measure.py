@@ -24,7 +24,7 @@ from bntt.analysis.exit.early_exit import (
     choose_truncation,
     envelope,
     exit_step,
-    stretches,
+    threshold_ranges,
 )
 from bntt.analysis.exit.gamma import GammaProfile, gamma_profile
 from bntt.analysis.exit.measurement import ExitArguments
@@ -34,7 +34,7 @@ from bntt.analysis.exit.sample_exit import (
     SampleChoice,
     choose_sample_exit,
     exit_each,
-    leaving,
+    leave_when,
     record_running,
 )
 from bntt.analysis.exit.sample_result import Criterion, SampleExitResult
@@ -43,7 +43,7 @@ from bntt.analysis.measurement import ArgumentError, Opened, Progress, Split, dr
 Found = TypeVar("Found")
 
 
-def measure_exit(opened: Opened, asked: ExitArguments, progress: Progress) -> ExitResult:
+def measure_exit(opened: Opened, arguments: ExitArguments, progress: Progress) -> ExitResult:
     """Choose the exit on validation, by every reading of γ and by truncation, and measure it on the split.
 
     Raises:
@@ -52,19 +52,20 @@ def measure_exit(opened: Opened, asked: ExitArguments, progress: Progress) -> Ex
     """
     profile = gamma_profile(opened.model.network)
     try:
-        stated = None if asked.threshold is None else exit_step(profile, asked.threshold)
+        stated = None if arguments.threshold is None else exit_step(profile, arguments.threshold)
         lines = envelope(profile).tolist()
     except NoGammaError as error:
         raise ArgumentError(f"{opened.path}: {error}; --per-sample needs no γ either") from None
-    draws, splits = draws_of(opened.facts, asked.draws), tuple[Split, ...](dict.fromkeys(("validation", asked.split)))
+    draws = draws_of(opened.facts, arguments.draws)
+    splits = tuple[Split, ...](dict.fromkeys(("validation", arguments.split)))
     progress.expect(draws * sum(len(opened.loader(split).places) for split in splits))
     measured = {split: accuracy_of(opened, split, draws, progress) for split in splits}
-    over_time, loss = measured["validation"].over_time, asked.loss / 100
+    over_time, loss = measured["validation"].over_time, arguments.loss / 100
     readings = {reading: _chosen(profile, over_time, loss, reading) for reading in READINGS}
     if stated is None:
         chosen = readings["magnitude"] or choose_exit(profile, over_time, loss)  # its error says the least loss
     else:
-        chosen = choice_at(over_time, stated, asked.threshold)
+        chosen = choice_at(over_time, stated, arguments.threshold)
     with warnings.catch_warnings(action="ignore"):
         paper = choice_at(over_time, exit_step(profile, PAPER_THRESHOLD), PAPER_THRESHOLD)
 
@@ -74,7 +75,7 @@ def measure_exit(opened: Opened, asked: ExitArguments, progress: Progress) -> Ex
 
     tested: dict[str, Any] = {"test_images": measured["test"].samples} if "test" in measured else {}
     return ExitResult(
-        **origin(opened, asked),
+        **origin(opened, arguments),
         steps=chosen.steps,
         threshold=chosen.threshold,
         chosen_on="validation" if stated is None else "stated",
@@ -122,7 +123,7 @@ def _accuracies(measured: dict[Split, Accuracy], steps: int, *, lost: bool = Fal
 
 def _grid(profile: GammaProfile, lines: list[float], measured: dict[Split, Accuracy]) -> list[GridRow]:
     """Build a row for every number of steps: accuracy when stopped there, and the thresholds that stop there."""
-    reachable = {stretch.steps: (stretch.above, stretch.to) for stretch in stretches(profile)}
+    reachable = {stretch.steps: (stretch.above, stretch.to) for stretch in threshold_ranges(profile)}
     rows = []
     for steps, line in enumerate(lines, 1):
         above, to = reachable.get(steps, (None, None))
@@ -131,18 +132,18 @@ def _grid(profile: GammaProfile, lines: list[float], measured: dict[Split, Accur
     return rows
 
 
-def measure_sample_exit(opened: Opened, asked: ExitArguments, progress: Progress) -> SampleExitResult:
+def measure_sample_exit(opened: Opened, arguments: ExitArguments, progress: Progress) -> SampleExitResult:
     """Choose a threshold for every criterion on validation; measure accuracy, steps, operations and time on the split.
 
     Each criterion stands beside the fewest steps for all alike that are as accurate on validation, or match the best.
     """
-    model, split, draws = opened.model, asked.split, draws_of(opened.facts, asked.draws)
+    model, split, draws = opened.model, arguments.split, draws_of(opened.facts, arguments.draws)
     images = draws * len(opened.loader(split).places)
     progress.expect(draws * len(opened.loader("validation").places) + (2 + 2 * len(CRITERIA)) * images)
     options: dict[str, Any] = {"seed": opened.seed, "draws": draws, "progress": progress}
     running = record_running(model, opened.loader("validation"), **options)
-    choices = [choose_sample_exit(running, criterion, asked.loss / 100) for criterion in CRITERIA]
-    alike = [_as_right(running.right.double().mean(0).tolist(), choice) for choice in choices]
+    choices = [choose_sample_exit(running, criterion, arguments.loss / 100) for criterion in CRITERIA]
+    alike = [_steps_as_accurate(running.right.double().mean(0).tolist(), choice) for choice in choices]
     progress.expect(len(set(alike)) * images)
     accuracy, whole_seconds = _timed(partial(accuracy_of, opened, split, draws, progress))
     exits = [
@@ -156,7 +157,7 @@ def measure_sample_exit(opened: Opened, asked: ExitArguments, progress: Progress
     whole = count_operations(model, opened.loader(split), **options)
     criteria = []
     for choice, (left, took), steps in zip(choices, exits, alike, strict=True):
-        leaves = leaving(choice.criterion, choice.threshold)
+        leaves = leave_when(choice.criterion, choice.threshold)
         found = {
             "criterion": choice.criterion,
             "threshold": choice.threshold,
@@ -173,8 +174,8 @@ def measure_sample_exit(opened: Opened, asked: ExitArguments, progress: Progress
         own = _operations("", count_operations(model, opened.loader(split), leaves=leaves, **options))
         criteria.append(Criterion.model_validate(found | own | _operations("alike_", whole, steps)))
     return SampleExitResult(
-        **origin(opened, asked),
-        loss_allowed=asked.loss / 100,
+        **origin(opened, arguments),
+        loss_allowed=arguments.loss / 100,
         images=accuracy.samples,
         draws=draws,
         whole_accuracy=accuracy.mean,
@@ -193,7 +194,7 @@ def _timed(work: Callable[[], Found]) -> tuple[Found, float]:
     return work(), time.perf_counter() - began
 
 
-def _as_right(over_time: Sequence[float], choice: SampleChoice) -> int:
+def _steps_as_accurate(over_time: Sequence[float], choice: SampleChoice) -> int:
     """Find the fewest steps for all alike that are as accurate as individual exits, or match the best accuracy."""
     wanted = min(choice.accuracy, max(over_time)) - ROUNDING
     return 1 + next(t for t, share in enumerate(over_time) if share >= wanted)

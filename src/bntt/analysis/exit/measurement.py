@@ -37,9 +37,9 @@ class ExitArguments:
             raise ArgumentError("--threshold is of γ, and --per-sample reads no γ: pass only one of them")
 
 
-def refuses(facts: Facts, asked: ExitArguments) -> str:
+def refuses(facts: Facts, arguments: ExitArguments) -> str:
     """Return the reason why a run has no such exit; "" if it has one."""
-    if asked.per_sample or facts.norm_facts.step_gamma:
+    if arguments.per_sample or facts.norm_facts.step_gamma:
         return ""
     return "its norm has no γ for each step (bntt has one); --per-sample needs no γ either"
 
@@ -57,8 +57,8 @@ EXIT = Measurement(
     "result:ExitResult",
     "measure:measure_exit",
     refuses=refuses,
-    chooses=lambda asked: asked.threshold is None,
-    variant=lambda asked: PER_SAMPLE if asked.per_sample else "",
+    chooses=lambda arguments: arguments.threshold is None,
+    variant=lambda arguments: PER_SAMPLE if arguments.per_sample else "",
     variants={PER_SAMPLE: ("sample_result:SampleExitResult", "measure:measure_sample_exit")},
     files_by_split=False,
 )

@@ -216,7 +216,7 @@ class ExitResult(EarlyExit):
         levels = [Level(PAPER_THRESHOLD, f"paper's {PAPER_THRESHOLD}", at="x")]
         return (
             Lines(
-                "Accuracy by threshold", THRESHOLD, near_the_top(STOPPED, accuracy), accuracy, levels, self.what_was_run
+                "Accuracy by threshold", THRESHOLD, zoomed_axis(STOPPED, accuracy), accuracy, levels, self.what_was_run
             ),
             Lines("Exit by threshold", THRESHOLD, UNTIL, [stairs("steps", [row.steps for row in rows])], levels),
         )
@@ -239,13 +239,13 @@ class ExitResult(EarlyExit):
         for t, names in marks.items():
             height = getattr(self.grid[t - 1], f"{self.split}_accuracy")
             lines.append(Line(", ".join(names), [t], [height], ", ".join(names), joined=False))
-        return Lines("Accuracy by exit step", STEPS, near_the_top(STOPPED, lines), lines, note=self.what_was_run)
+        return Lines("Accuracy by exit step", STEPS, zoomed_axis(STOPPED, lines), lines, note=self.what_was_run)
 
     def _splits(self) -> list[str]:
         return list(dict.fromkeys((self.split, "validation")))
 
 
-def near_the_top(label: str, lines: Sequence[Line]) -> Axis:
+def zoomed_axis(label: str, lines: Sequence[Line]) -> Axis:
     """Scale an axis of accuracy to the choices: from a little below the highest, or below a marked point."""
     joined, marked = ([v for line in lines if line.joined == j for v in line.y if v is not None] for j in (True, False))
     low = min([max(joined, default=1.0) - SHOWN, *(value - 0.1 * SHOWN for value in marked)])

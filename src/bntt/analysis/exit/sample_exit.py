@@ -40,10 +40,10 @@ def certainty(logits: Float[Tensor, "... K"], criterion: Criterion) -> Float[Ten
     return best[..., 0] if criterion == "confidence" or best.shape[-1] < 2 else best[..., 0] - best[..., 1]
 
 
-def leaving(criterion: Criterion, threshold: float) -> Leaves:
+def leave_when(criterion: Criterion, threshold: float) -> Leaves:
     """Return the rule by which samples leave: all that are this certain.
 
-    >>> leaving("confidence", 0.9)(torch.tensor([[0.0, 0.0], [0.0, 40.0]]))
+    >>> leave_when("confidence", 0.9)(torch.tensor([[0.0, 0.0], [0.0, 40.0]]))
     tensor([False,  True])
     """
     return lambda logits: certainty(logits, criterion) >= threshold
@@ -202,7 +202,7 @@ def exit_each(
     if draws < 1:
         raise ValueError(f"draws must be 1 or more, got {draws}")
     device, total = next(model.parameters()).device, model.encoder.num_steps
-    leaves, measure = leaving(criterion, threshold), Measure(spikes=True)
+    leaves, measure = leave_when(criterion, threshold), Measure(spikes=True)
     classes, right, steps = list[Tensor](), list[Tensor](), list[Tensor]()
     spikes, seen = torch.zeros(total, dtype=torch.float64), 0
     with evaluating(model):

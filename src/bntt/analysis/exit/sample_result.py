@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from bntt.analysis.exit.result import EarlyExit, near_the_top
+from bntt.analysis.exit.result import EarlyExit, zoomed_axis
 from bntt.analysis.result import Number, Record, Share
 from bntt.charts.records import STEPS, Axis, Chart, Line, Lines
 from bntt.charts.section import Cell, Section, Table, gap, number, share
@@ -105,7 +105,7 @@ class SampleExitResult(EarlyExit):
         found = {row.criterion: (row.mean_steps, getattr(row, f"{self.split}_accuracy")) for row in self.criteria}
         points = [Line(name, [mean], [accuracy], name, joined=False) for name, (mean, accuracy) in found.items()]
         alike = Line("all alike", range(1, len(self.accuracy_over_time) + 1), self.accuracy_over_time, "all alike")
-        axis = near_the_top(f"{self.split} accuracy", [*points, alike])
+        axis = zoomed_axis(f"{self.split} accuracy", [*points, alike])
         return (
             Lines("When images leave", STEPS, LEAVE, leave, note=self.spoken(self.images)),
             Lines("Accuracy by mean steps", MEAN_STEPS, axis, [*points, alike], note=self.spoken(self.images)),

@@ -87,7 +87,7 @@ def measure_neuron(opened: Opened, arguments: NeuronArguments, progress: Progres
     images, model = opened.samples(arguments.split), opened.model
     if arguments.image >= len(images):
         raise ArgumentError(
-            f"--image {arguments.image}: the {arguments.split} images have the numbers 0 to {len(images) - 1}"
+            f"--image {arguments.image}: the {arguments.split} images are numbered 0 to {len(images) - 1}"
         )
     pixels = images.batch(torch.tensor([arguments.image])).to(next(model.parameters()).device)
     layer = arguments.layer or next(name for name, part in model.network.layers.items() if part.lif is not None)

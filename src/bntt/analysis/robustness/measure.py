@@ -13,13 +13,14 @@ from bntt.analysis.accuracy.evaluation import evaluate, paired
 from bntt.analysis.measurement import ArgumentError, Opened, Progress, run_names
 from bntt.analysis.robustness.measurement import RobustArguments
 from bntt.analysis.robustness.result import NoisyRow, NoisyRun, RobustResult
-from bntt.nn import NoisyEncoder, PoissonEncoder, SpikingClassifier
+from bntt.nn import NoisyEncoder, SpikingClassifier
+from bntt.nn.kinds import encoder_facts
 
 SEED = 0
 """Seed of the noise and of the choice of images, regardless of the seeds of the runs: it is the same for all."""
 
 
-def measure_robustness(opened: Sequence[Opened], asked: RobustArguments, progress: Progress) -> RobustResult:
+def measure_robustness(opened: Sequence[Opened], arguments: RobustArguments, progress: Progress) -> RobustResult:
     """Measure every run at every σ: the same images, and the same noise on them.
 
     Draw d of an image has one noise, regardless of the run, its encoder or σ; a Poisson code also draws its spikes.
@@ -31,22 +32,22 @@ def measure_robustness(opened: Sequence[Opened], asked: RobustArguments, progres
             run's encoder cannot take the noise; or several draws are asked for where nothing is random.
     """
     names = run_names(opened)
-    loaders, chosen = _loaders(opened, asked)
-    _check(opened, asked)
+    loaders, chosen = _loaders(opened, arguments)
+    _check(opened, arguments)
     images = len(loaders[0].places)
-    progress.expect(images * sum(_draws(opened, one, asked, sigma) for one in opened for sigma in asked.grid))
+    progress.expect(images * sum(_draws(opened, one, arguments, sigma) for one in opened for sigma in arguments.grid))
     runs, right = list[NoisyRun](), dict[float, Tensor]()
     for name, one, loader in zip(names, opened, loaders, strict=True):
         rows = list[NoisyRow]()
-        for sigma in asked.grid:
-            began, draws = time.perf_counter(), _draws(opened, one, asked, sigma)
-            model = SpikingClassifier(_noisy(one, asked, sigma), one.model.network)
-            found = evaluate(model, loader, seed=one.seed, draws=draws, steps=asked.steps, progress=progress)
+        for sigma in arguments.grid:
+            began, draws = time.perf_counter(), _draws(opened, one, arguments, sigma)
+            model = SpikingClassifier(_noisy(one, arguments, sigma), one.model.network)
+            found = evaluate(model, loader, seed=one.seed, draws=draws, steps=arguments.steps, progress=progress)
             accuracy, first = found.accuracy, right.setdefault(sigma, found.right)
             row = NoisyRow.model_validate({
-                "run": name, "sigma": sigma, "sigma_in": asked.where, "clipped": not asked.unclipped,
+                "run": name, "sigma": sigma, "sigma_in": arguments.where, "clipped": not arguments.unclipped,
                 **accuracy.columns, "clean_accuracy": rows[0].accuracy if rows else accuracy.mean,
-                **_difference(found.right, first if runs else None), "draws": draws, "redrawn": _redrawn(one, sigma),
+                **_difference(found.right, first if runs else None), "draws": draws, "redrawn": _randomness(one, sigma),
                 "steps": len(accuracy.over_time), "images": images, "images_chosen": chosen,
                 "seconds": time.perf_counter() - began, "accuracy_per_draw": accuracy.per_draw,
                 "accuracy_over_time": accuracy.over_time,
@@ -56,55 +57,57 @@ def measure_robustness(opened: Sequence[Opened], asked: RobustArguments, progres
         facts = {key: getattr(one.facts, key) for key in ("network", "norm", "encoder", "num_steps")}
         runs.append(NoisyRun(run=name, epoch=one.epoch, rows=rows, **facts))
     return RobustResult(
-        arguments=asked, dataset=opened[0].dataset, split=asked.split, classes=len(opened[0].classes), images=images,
-        images_chosen=chosen, sigma_in=asked.where, clipped=not asked.unclipped, noise_seed=SEED, runs=runs,
+        arguments=arguments, dataset=opened[0].dataset, split=arguments.split, classes=len(opened[0].classes),
+        images=images, images_chosen=chosen, sigma_in=arguments.where, clipped=not arguments.unclipped,
+        noise_seed=SEED, runs=runs,
     )  # fmt: skip
 
 
-def _loaders(opened: Sequence[Opened], asked: RobustArguments) -> tuple[list[Any], str]:
+def _loaders(opened: Sequence[Opened], arguments: RobustArguments) -> tuple[list[Any], str]:
     """Load the same images of every run in batches, and describe the choice."""
     first, *others = opened
-    there = len(first.pictures(asked.split))
-    count = asked.images or min(len(one.loader(asked.split).places) for one in opened)
+    there = len(first.pictures(arguments.split))
+    count = arguments.images or min(len(one.loader(arguments.split).places) for one in opened)
     if count > there:
-        raise ArgumentError(f"--images {count}: the {asked.split} split of {first.path} has {there}")
-    loader, chosen = first.part(asked.split, count, SEED)
+        raise ArgumentError(f"--images {count}: the {arguments.split} split of {first.path} has {there}")
+    loader, chosen = first.part(arguments.split, count, SEED)
     for other in others:
-        if not first.has_same_images(other, asked.split, loader.places):
+        if not first.has_same_images(other, arguments.split, loader.places):
             raise ArgumentError(
-                f"{other.path} has other {asked.split} images than {first.path}: compare runs of one dataset; "
+                f"{other.path} has other {arguments.split} images than {first.path}: compare runs of one dataset; "
                 f"validation images also differ with the recipe's seed, those of --split test do not"
             )
-    return [loader, *(other.part(asked.split, count, SEED)[0] for other in others)], chosen
+    return [loader, *(other.part(arguments.split, count, SEED)[0] for other in others)], chosen
 
 
-def _check(opened: Sequence[Opened], asked: RobustArguments) -> None:
+def _check(opened: Sequence[Opened], arguments: RobustArguments) -> None:
     for one in opened:
         there = one.model.encoder.num_steps
-        if asked.steps is not None and asked.steps > there:
-            raise ArgumentError(f"--steps {asked.steps}: {one.path} has {there} steps")
-        _noisy(one, asked, asked.grid[-1])
-    if asked.grid == (0.0,) and (asked.draws or 1) > 1 and all(_redrawn(one, 0.0) == "nothing" for one in opened):
+        if arguments.steps is not None and arguments.steps > there:
+            raise ArgumentError(f"--steps {arguments.steps}: {one.path} has {there} steps")
+        _noisy(one, arguments, arguments.grid[-1])
+    fixed = arguments.grid == (0.0,) and all(_randomness(one, 0.0) == "nothing" for one in opened)
+    if fixed and (arguments.draws or 1) > 1:
         raise ArgumentError(
-            f"--draws {asked.draws}: nothing is drawn for clean images here, every pass would be the same; "
+            f"--draws {arguments.draws}: nothing is drawn for clean images here, every pass would be the same; "
             f"leave out --draws, or name a sigma above 0"
         )
 
 
-def _noisy(one: Opened, asked: RobustArguments, sigma: float) -> NoisyEncoder:
+def _noisy(one: Opened, arguments: RobustArguments, sigma: float) -> NoisyEncoder:
     try:
-        return NoisyEncoder(one.model.encoder, sigma, where=asked.where, clip=not asked.unclipped, seed=SEED)
+        return NoisyEncoder(one.model.encoder, sigma, where=arguments.where, clip=not arguments.unclipped, seed=SEED)
     except (TypeError, ValueError) as error:
         raise ArgumentError(f"{one.path}: {error}") from None
 
 
-def _redrawn(one: Opened, sigma: float) -> str:
-    drawn = ["spikes"] * isinstance(one.model.encoder, PoissonEncoder) + ["noise"] * (sigma > 0)
+def _randomness(one: Opened, sigma: float) -> str:
+    drawn = ["spikes"] * encoder_facts(one.model.encoder).random + ["noise"] * (sigma > 0)
     return ", ".join(drawn) or "nothing"
 
 
-def _draws(opened: Sequence[Opened], one: Opened, asked: RobustArguments, sigma: float) -> int:
-    return 1 if _redrawn(one, sigma) == "nothing" else asked.draws or opened[0].draws
+def _draws(opened: Sequence[Opened], one: Opened, arguments: RobustArguments, sigma: float) -> int:
+    return 1 if _randomness(one, sigma) == "nothing" else arguments.draws or opened[0].draws
 
 
 def _difference(right: Tensor, first: Tensor | None) -> dict[str, float | None]:

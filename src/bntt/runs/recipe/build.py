@@ -22,7 +22,7 @@ from bntt.engine.kernels import find_backend, require
 from bntt.models import MODELS
 from bntt.nn import Encoder, SpikingClassifier
 from bntt.nn.kinds import ENCODERS, encoder_facts_by_name, neuron_facts_by_name, norm_facts_by_name
-from bntt.runs.recipe.datasets import Parts, Shown
+from bntt.runs.recipe.datasets import RecipeData, SampleSet
 from bntt.runs.recipe.file import Recipe, RecipeError
 from bntt.training.optimizer import freeze
 
@@ -48,18 +48,18 @@ def require_device(name: str) -> None:
         ) from None
 
 
-def with_whole_root(recipe: Recipe) -> Recipe:
+def with_absolute_paths(recipe: Recipe) -> Recipe:
     """Return the recipe with absolute paths (data, ANN, ``init.run``), independent of the working folder."""
 
-    def whole(path: str) -> str:
+    def absolute(path: str) -> str:
         return str(Path(path).expanduser().resolve()) if path else ""
 
     data, convert, init = recipe.data, recipe.convert, recipe.init
     return replace(
         recipe,
-        data=replace(data, root=whole(data.root)),
-        convert=replace(convert, ann=whole(convert.ann)),
-        init=replace(init, run=whole(init.run)),
+        data=replace(data, root=absolute(data.root)),
+        convert=replace(convert, ann=absolute(convert.ann)),
+        init=replace(init, run=absolute(init.run)),
     )
 
 
@@ -76,7 +76,9 @@ def describe_backend(recipe: Recipe, device: str) -> str:
     return kernels.detail if kernels.available else f"plain PyTorch, slower: {kernels.detail}"
 
 
-def training_loader(recipe: Recipe, data: Parts, device: str = "cpu", share: tuple[int, int] = (0, 1)) -> SampleLoader:
+def training_loader(
+    recipe: Recipe, data: RecipeData, device: str = "cpu", share: tuple[int, int] = (0, 1)
+) -> SampleLoader:
     """Return the training loader, shuffled, augmented and mixed from the recipe's seed; for a process its share.
 
     Raises:
@@ -124,7 +126,7 @@ def facts_of(recipe: Recipe) -> Facts:
     )
 
 
-def build_model(recipe: Recipe, data: Parts, device: str = "cpu") -> SpikingClassifier:
+def build_model(recipe: Recipe, data: RecipeData, device: str = "cpu") -> SpikingClassifier:
     """Build the recipe's network and encoder for this data, with initial weights from its seed, on a device.
 
     Raises:
@@ -132,7 +134,7 @@ def build_model(recipe: Recipe, data: Parts, device: str = "cpu") -> SpikingClas
         BackendError: if a block cannot be trained or evaluated as ``compute`` asks.
     """
     if not (recipe.network.name and recipe.encoder.name):
-        raise RecipeError('network.name, encoder.name: "" was put together in Python, and no recipe builds it')
+        raise RecipeError('network.name, encoder.name: "" stands for a part given in Python, which no recipe builds')
     options = builder_options(recipe) | _sizes(recipe, data.train)
     options |= {"num_classes": len(data.train.classes), "seed": recipe.seed}
     try:
@@ -158,13 +160,13 @@ def build_model(recipe: Recipe, data: Parts, device: str = "cpu") -> SpikingClas
     return model
 
 
-def input_shape(recipe: Recipe, data: Parts) -> tuple[int, ...]:
+def input_shape(recipe: Recipe, data: RecipeData) -> tuple[int, ...]:
     """Return the shape of the network's input in training, ``[T, B, ...]``."""
     drive = build_encoder(recipe, data)(data.train.batch(torch.tensor([0])), steps=range(1))
     return (recipe.network.num_steps, recipe.train.batch_size, *drive.shape[2:])
 
 
-def _sizes(recipe: Recipe, samples: Shown) -> dict[str, Any]:
+def _sizes(recipe: Recipe, samples: SampleSet) -> dict[str, Any]:
     """Return the builder arguments that depend on the samples.
 
     Raises:
@@ -198,7 +200,7 @@ def builder_options(recipe: Recipe) -> dict[str, Any]:
     return {key: value for key, value in asdict(recipe.network).items() if key != "name"}
 
 
-def build_encoder(recipe: Recipe, data: Parts, steps: int | None = None) -> Encoder:
+def build_encoder(recipe: Recipe, data: RecipeData, steps: int | None = None) -> Encoder:
     """Build the recipe's encoder for this data, with the network's number of steps or another.
 
     Raises:

@@ -31,17 +31,17 @@ from bntt.runs.recipe.file import Recipe, RecipeError
 
 Split = Literal["test", "validation"]
 """Split to measure on: the published test images, or those held out of the training images."""
-Shown = ImageSet | FrameSet | SequenceSet
+SampleSet = ImageSet | FrameSet | SequenceSet
 """Sample sets that a recipe trains on and measures."""
 
 
 @dataclass(frozen=True)
-class Parts:
+class RecipeData:
     """Samples of a recipe: training and validation are two parts of the published training split."""
 
-    train: Shown
-    validation: Shown
-    test: Shown
+    train: SampleSet
+    validation: SampleSet
+    test: SampleSet
     mean: list[float]
     """Mean of the training part's pixels, per channel; empty for frames."""
     std: list[float]
@@ -61,7 +61,7 @@ class Parts:
         }
         return {"data": asdict(self.manifest), "samples": counts}  # the manifest counts the lazy test split
 
-    def of(self, split: Split) -> Shown:
+    def of(self, split: Split) -> SampleSet:
         """Return the samples of a split.
 
         Raises:
@@ -73,7 +73,7 @@ class Parts:
         return found
 
 
-def build_data(recipe: Recipe, progress: Callable[[int, int], None] = lambda done, total: None) -> Parts:
+def build_data(recipe: Recipe, progress: Callable[[int, int], None] = lambda done, total: None) -> RecipeData:
     """Load the recipe's dataset and split off its validation part.
 
     Raises:
@@ -82,8 +82,8 @@ def build_data(recipe: Recipe, progress: Callable[[int, int], None] = lambda don
     """
     if not recipe.data.name:
         raise RecipeError(
-            'data.name: "" are samples given in Python, and a run keeps those that measure alone: go on with '
-            "the same call of bntt.fit"
+            'data.name: "" stands for samples given in Python, of which a run keeps only those that measure it: resume '
+            "with the same call of bntt.fit"
         )
     wanted, own = recipe.data, "root" in DATASETS[recipe.data.name].needs
     if own and not wanted.root:
@@ -99,7 +99,7 @@ def build_data(recipe: Recipe, progress: Callable[[int, int], None] = lambda don
         every, validation, _ = split_validation(published.train, count, recipe.seed)
     except ValueError as error:
         raise RecipeError(f"data.validation: {wanted.validation} of {len(published.train)} images: {error}") from None
-    train = _some(every, wanted.images, recipe.seed)
+    train = _choose_samples(every, wanted.images, recipe.seed)
     mean, std = train.pixel_statistics() if isinstance(train, ImageSet) else ([], [])
     if min(std, default=1) == 0:
         warnings.warn("a channel is the same in all training images: it gives no spikes", stacklevel=2)
@@ -110,13 +110,13 @@ def build_data(recipe: Recipe, progress: Callable[[int, int], None] = lambda don
     if manifest.check == "simulated" and "simulated" not in label:
         label += " (simulated)"
     if len(train) < len(every):
-        label += f", trained on {how_many(train, len(every))}"
-    parts = [as_shown(samples, wanted.order) for samples in (train, validation, published.test)]
+        label += f", trained on {describe_subset(train, len(every))}"
+    parts = [in_order(samples, wanted.order) for samples in (train, validation, published.test)]
     manifest = replace(manifest, sha256=checksums(manifest, wanted.order))
-    return Parts(parts[0], parts[1], parts[2], mean, std, label, manifest, len(every))
+    return RecipeData(parts[0], parts[1], parts[2], mean, std, label, manifest, len(every))
 
 
-def stand_in(recipe: Recipe, manifest: Manifest) -> Parts:
+def stand_in(recipe: Recipe, manifest: Manifest) -> RecipeData:
     """Return zeros of the sizes of a recipe's data, in no memory and without opening it: to build and count, not train.
 
     >>> from bntt.runs.recipe.file import load_recipe
@@ -128,15 +128,15 @@ def stand_in(recipe: Recipe, manifest: Manifest) -> Parts:
     data, published = recipe.data, manifest.images["train"]
     held_out, channels = round(data.validation * published), manifest.shape[-3]
 
-    def blank(count: int) -> Shown:
+    def blank(count: int) -> SampleSet:
         values = torch.zeros(1, dtype=torch.uint8).expand(count, *manifest.shape)
         kind, labels = ImageSet if len(manifest.shape) == 3 else FrameSet, torch.arange(count) % len(manifest.classes)
-        return as_shown(kind(values, labels, tuple(manifest.classes)), data.order)
+        return in_order(kind(values, labels, tuple(manifest.classes)), data.order)
 
     sizes = (data.images or published - held_out, held_out, manifest.images["test"])
     mean, std = ([0.5] * channels, [1.0] * channels) if len(manifest.shape) == 3 else ([], [])
     train, validation, test = map(blank, sizes)
-    return Parts(train, validation, test, mean, std, data.label or data.name, manifest)
+    return RecipeData(train, validation, test, mean, std, data.label or data.name, manifest)
 
 
 def checksums(manifest: Manifest, order: str) -> dict[str, str]:
@@ -146,30 +146,30 @@ def checksums(manifest: Manifest, order: str) -> dict[str, str]:
     return {**manifest.sha256, "order": digest_of(order, manifest.shape[1] * manifest.shape[2])}
 
 
-def _some(part: Samples, count: int, seed: int) -> Samples:
+def _choose_samples(part: Samples, count: int, seed: int) -> Samples:
     """Choose ``count`` training samples, stratified by class; 0: all.
 
     Raises:
         RecipeError: if there are fewer.
     """
     if count > len(part):
-        raise RecipeError(f"data.images: {count:,} of the {len(part):,} training images that validation leaves")
+        raise RecipeError(f"data.images: {count:,} were asked for, and validation leaves {len(part):,} training images")
     return some_of(part, count or len(part), seed)
 
 
-def how_many(some: ImageSet | FrameSet, of: int) -> str:
+def describe_subset(some: ImageSet | FrameSet, of: int) -> str:
     """Describe how many samples were chosen, and from how many classes if some have none.
 
     >>> import torch
     >>> data = ImageSet(torch.zeros(2, 1, 2, 2, dtype=torch.uint8), torch.tensor([0, 2]), ("cat", "dog", "cow"))
-    >>> how_many(data, 4000)
+    >>> describe_subset(data, 4000)
     '2 of 4,000, with 2 of the 3 classes'
     """
     seen, classes = sum(count > 0 for count in some.labels.bincount().tolist()), len(some.classes)
     return f"{len(some):,} of {of:,}" + ("" if seen == classes else f", with {seen} of the {classes} classes")
 
 
-def as_shown(samples: ImageSet | FrameSet, order: str) -> Shown:
+def in_order(samples: ImageSet | FrameSet, order: str) -> SampleSet:
     """Convert images to sequences in an order; without one return them unchanged.
 
     Raises:
@@ -192,7 +192,7 @@ def framing_of(recipe: Recipe) -> Way | None:
     if data.size or data.mode:
         if not dataset.fits:
             key = "size" if data.size else "mode"
-            raise RecipeError(f'data.{key}: is for a folder of images ("images"), and "{data.name}" is none')
+            raise RecipeError(f'data.{key}: is for a folder of images ("images"), and "{data.name}" is not one')
         return Fitting(data.size, data.mode, data.fit)
     if not dataset.formats:
         return None
@@ -204,9 +204,9 @@ def framing_of(recipe: Recipe) -> Way | None:
     return Framing(binning, wanted.format, sensor)
 
 
-def measured(
+def evaluation_loader(
     recipe: Recipe,
-    data: Parts,
+    data: RecipeData,
     split: Split,
     device: str = "cpu",
     *,
@@ -226,6 +226,6 @@ def measured(
     images = data.of(split)
     count = recipe.evaluate.images or len(images)
     if count > len(images) and split == "test":
-        raise RecipeError(f"evaluate.images: {count:,} of the {len(images):,} {split} images that there are")
+        raise RecipeError(f"evaluate.images: {count:,} were asked for, and there are {len(images):,} {split} images")
     count = min(count, at_most or count, len(images))
     return PartLoader(images, stratified(images, count, recipe.seed), recipe.evaluate.batch_size, device, share)

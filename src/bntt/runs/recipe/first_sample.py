@@ -14,7 +14,7 @@ from bntt.charts.records import STEPS, Axis, Chart, Figure, HeatMap, Image, Line
 from bntt.nn.kinds import encoder_facts_by_name
 from bntt.runs.recipe import recipe_names
 from bntt.runs.recipe.build import build_encoder
-from bntt.runs.recipe.datasets import Parts, Split
+from bntt.runs.recipe.datasets import RecipeData, Split
 from bntt.runs.recipe.file import Recipe, RecipeError, load_recipe, parse_recipe
 
 
@@ -38,7 +38,7 @@ class Sample:
         return self.given.ndim == 3 and self.drive.ndim == 4
 
 
-def sample_of(recipe: Recipe, data: Parts, split: Split, index: int) -> Sample:
+def sample_of(recipe: Recipe, data: RecipeData, split: Split, index: int) -> Sample:
     """Encode a sample of a split as in the first draw of an evaluation.
 
     Args:
@@ -55,7 +55,7 @@ def sample_of(recipe: Recipe, data: Parts, split: Split, index: int) -> Sample:
     """
     samples = data.of(split)
     if not 0 <= index < len(samples):
-        raise RecipeError(f"--index {index}: the {split} samples have the numbers 0 to {len(samples) - 1}")
+        raise RecipeError(f"--index {index}: the {split} samples are numbered 0 to {len(samples) - 1}")
     place = torch.tensor([index])
     given, label = samples.batch(place), samples.classes[int(samples.labels[index])]
     drive = build_encoder(recipe, data)(given, seed=recipe.seed, index=place, draw=FIRST_DRAW)[:, 0]

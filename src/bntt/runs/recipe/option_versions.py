@@ -53,7 +53,7 @@ def rules_of(recipe: Recipe) -> dict[str, int]:
     return {rule.option: rule.version for rule in RULES if rule.applies(recipe)}
 
 
-def rules_told(recipe: Recipe) -> dict[str, Any]:
+def rules_facts(recipe: Recipe) -> dict[str, Any]:
     """Return the versions as a fact of a run, ``{"rules": ...}``; empty if there are none."""
     found = rules_of(recipe)
     return {"rules": found} if found else {}
@@ -83,14 +83,14 @@ def check_same_rules(recipe: Recipe, facts: Mapping[str, Any], checkpoint: Path,
     free = set() if resuming else {rule.option for rule in RULES if not rule.measured}
     changed = [option for option in now | then if now.get(option) != then.get(option) and option not in free]
     if changed:
-        told = "; ".join(_told(option, then.get(option, 1), now.get(option, 1)) for option in changed)
+        told = "; ".join(_describe_change(option, then.get(option, 1), now.get(option, 1)) for option in changed)
         raise CheckpointError(
-            f"{run} was trained by a version of bntt whose rules were others ({told}): use that version, or train it "
+            f"{run} was trained by a version of bntt whose rules differ ({told}): use that version, or train it "
             f"anew as a run of its own: bntt train {run}/recipe.toml --name NAME"
         )
 
 
-def _told(option: str, then: object, now: int) -> str:
+def _describe_change(option: str, then: object, now: int) -> str:
     """Describe a change of an option, as far as known."""
     words = {rule.option: rule.change for rule in RULES if (then, now) == (rule.version - 1, rule.version)}
     return f"{option}: {words.get(option, f'it was rule {then}, here it is rule {now}')}"

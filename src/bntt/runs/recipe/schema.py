@@ -38,9 +38,9 @@ class Frames(Counting, FrameSize):
     """How recordings of events become frames, ``network.num_steps`` of them; nothing else looks at it."""
 
     format: str = ""
-    """Format of the files, which "events" needs and "dvs-cifar10" may have another; `bntt data prepare` lists them."""
+    """Format of the files: "events" needs it, "dvs-cifar10" may have another; `bntt data prepare` lists them."""
     sensor: Annotated[Sequence[Positive], Size(0, 2)] = ()
-    """Rows and columns of the sensor, for "npz" alone, which does not say them."""
+    """Rows and columns of the sensor, for "npz" alone, whose files do not state them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +75,7 @@ class Data(Table):
     validation: Annotated[float, Limits(above=0, below=1)] = 0.1
     """Share of the training split that is held out; everything that is chosen is chosen on it."""
     images: Number = 0
-    """Of the rest, so many are trained on, as many of each class as its share, the same for a seed; 0: all of them."""
+    """Number of samples of the rest to train on, stratified by class and fixed by the seed; 0: all of them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,8 +84,8 @@ class Encoder(Table):
 
     name: Annotated[str, OneOf(choices.encoders, or_none=True)] = "poisson"
     """Code: "poisson" is signed and as released; "expected" are the expected spikes of a code, for an ANN; "frames" are
-    what has time in it already, as it is; "sequence" gives each step its values of a sequence, normalised; "": one of
-    Python's."""
+    what has time in it already, as it is; "sequence" gives each step its values of a sequence, normalised; "":
+    given in Python."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +99,7 @@ class Plan(Table):
     leak: Annotated[float, Limits(at_least=0, at_most=1)] = 0.95
     """Leak λ of the neurons; 1 is an integrator without leak."""
     norm: Annotated[str, OneOf(choices.norms, or_none=True)] = "bntt"
-    """Normalisation; `bntt list norms` names them; "": not one of them."""
+    """Normalisation; `bntt list norms` names them; "": a norm without such a name, given in Python."""
     width: Annotated[float, Limits(above=0, at_most=64)] = 1.0
     """Multiplies every layer's channels."""
 
@@ -116,18 +116,18 @@ class Convert(Table):
     al. 2020), which is trained from there on."""
 
     ann: str = ""
-    """The run directory of an ANN (network.neuron = "relu") of the same plan, width, data and seed; "": of none."""
+    """The run directory of an ANN (network.neuron = "relu") of the same plan, width, data and seed; "": none."""
     images: Positive = 512
-    """Training images that balance the thresholds, as many of each class as its share."""
+    """Number of training images that balance the thresholds, stratified by class."""
     steps: Steps = 250
-    """For how many steps they are shown."""
+    """Number of steps for which they are shown."""
     scale: Literal["validation"] | Scale = 1.0
     """What every threshold is multiplied by: 1 is Sengupta et al. 2019, Rathi et al. 2020 take 0.7; "validation" takes
     the best of `grid` (Han et al. 2020 scale too, their factor is not known)."""
     grid: Annotated[Sequence[Scale], Size(1)] = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
     """Scales that "validation" tries; of those equally accurate after all steps the largest."""
     grid_images: Positive = 500
-    """Validation images that it tries them on, at most, as many of each class as its share."""
+    """Largest number of validation images that it tries them on, stratified by class."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,20 +139,20 @@ class Imported(Table):
     sha256: str = ""
     """SHA-256 of the file."""
     layout: str = ""
-    """Whose names it has."""
+    """Whose names its entries have: "released", "spikingjelly" or "snntorch"."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Init(Table):
     """A trained network whose weights, γ and statistics the training begins with; where classes differ, its last layer
-    is new. See :func:`bntt.runs.training.initial.take_weights`."""
+    is new. See :func:`bntt.runs.training.initial.load_initial_weights`."""
 
     run: str = ""
-    """The run directory of the same network, with another T or other classes if you like; "": of none."""
+    """The run directory of the same network, with another T or other classes if you like; "": none."""
     pretrained: Annotated[str, OneOf(choices.pretrained, or_none=True)] = ""
     """Or the name of a network that comes trained; `bntt list pretrained` names them."""
     longer: Longer = "interpolate"
-    """What steps have that it has not: the course of its own steps stretched, or what its last step has."""
+    """How added steps begin: as its own steps, stretched ("interpolate"), or as its last step ("hold")."""
 
     @property
     def source(self) -> str:
@@ -191,7 +191,7 @@ class Evaluate(Table):
     batch_size: Positive = 250
     """Samples measured at a time."""
     images: Number = 0
-    """Of the split that is measured, so many, as many of each class as its share; 0: all of them."""
+    """Number of samples of the split to measure, stratified by class; 0: all of them."""
     every: Annotated[int, Limits(at_least=1, at_most=1_000_000, unit="epochs")] = 1
     """Epochs between two validations in training; the last epoch is always validated."""
 
@@ -205,7 +205,7 @@ class Checkpoint(Table):
     every_steps: Annotated[int, Limits(at_least=0, unit="updates")] = 0
     """Updates between two checkpoints; 0: by time alone."""
     last: Annotated[int, Limits(at_least=1, at_most=1000)] = 2
-    """How many of the latest checkpoints are kept, beside the best epoch's weights."""
+    """Number of latest checkpoints to keep, besides the best epoch's weights."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,9 +19,9 @@ from bntt.io.cells import hold_cells, read_cell, write_cell
 from bntt.nn import SpikingClassifier
 from bntt.runs.open_run import OpenedRecipe
 from bntt.runs.recipe.build import build_model, training_loader
-from bntt.runs.recipe.datasets import Parts, build_data
+from bntt.runs.recipe.datasets import RecipeData, build_data
 from bntt.runs.recipe.file import Recipe, parse_recipe, values_of
-from bntt.runs.recipe.option_versions import rules_told
+from bntt.runs.recipe.option_versions import rules_facts
 from bntt.runs.stability.measurement import MOMENT, StabilityArguments
 from bntt.runs.stability.result import Moment, StabilityResult, Start, failures
 from bntt.training import NonFiniteError, Session, StepRecord
@@ -104,18 +104,18 @@ def settings_of(recipe: Recipe, arguments: StabilityArguments) -> dict[str, Any]
     for key in ("lr", "schedule", "lr_drops", "lr_factor", "lr_every", "warmup", "average", "epochs"):
         del values["train"][key]
     network, train = recipe.network, recipe.train
-    values |= rules_told(recipe_of(recipe, network.name, network.norm, train.lr, start=0))
+    values |= rules_facts(recipe_of(recipe, network.name, network.norm, train.lr, start=0))
     return values | {"steps": arguments.steps, "images": arguments.images}
 
 
-def _fewer(data: Parts, arguments: StabilityArguments, seed: int) -> Parts:
+def _fewer(data: RecipeData, arguments: StabilityArguments, seed: int) -> RecipeData:
     return dataclasses.replace(
         data, train=some_of(data.train, arguments.images, seed), validation=some_of(data.validation, VALIDATED, seed)
     )
 
 
 def _train(
-    recipe: Recipe, data: Parts, arguments: StabilityArguments, start: int, device: str, progress: Progress
+    recipe: Recipe, data: RecipeData, arguments: StabilityArguments, start: int, device: str, progress: Progress
 ) -> Start:
     train, model = recipe.train, build_model(recipe, data, device)
     loader = training_loader(recipe, data, device)

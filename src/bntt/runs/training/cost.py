@@ -11,7 +11,7 @@ import math
 from bntt.analysis.energy.plan import plan_layers
 from bntt.nn import SpikingNetwork
 from bntt.runs.recipe.build import facts_of
-from bntt.runs.recipe.datasets import Parts
+from bntt.runs.recipe.datasets import RecipeData
 from bntt.runs.recipe.file import Recipe
 from bntt.training.schedule import steps_in
 
@@ -28,12 +28,12 @@ SLOWER, LARGER = 2.5, 8.0
 """How many times as long plain PyTorch takes as the fused kernels, and how many times as much it keeps."""
 
 
-def updates_an_epoch(recipe: Recipe, data: Parts) -> int:
+def updates_an_epoch(recipe: Recipe, data: RecipeData) -> int:
     """Return the number of updates in an epoch."""
     return math.ceil(math.ceil(len(data.train) / recipe.train.batch_size) / recipe.train.accumulate)
 
 
-def time_left(recipe: Recipe, data: Parts, update: float, done: int = 0, sample: float | None = None) -> float:
+def time_left(recipe: Recipe, data: RecipeData, update: float, done: int = 0, sample: float | None = None) -> float:
     """Return the seconds of all updates after so many, of the validations between them and of the test at the end.
 
     Args:

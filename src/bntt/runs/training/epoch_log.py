@@ -17,9 +17,9 @@ from bntt.analysis.activity.health import spans
 from bntt.data import PartLoader, SampleLoader, SequenceSet
 from bntt.engine.kernels import find_backend
 from bntt.nn import Encoder, SpikingClassifier, SpikingNetwork
-from bntt.runs.recipe.datasets import Parts
+from bntt.runs.recipe.datasets import RecipeData
 from bntt.runs.recipe.schema import Recipe
-from bntt.runs.training.shared import whole_activity
+from bntt.runs.training.shared import combine_activities
 from bntt.training.records import EpochRecord, StepRecord
 from bntt.training.schedule import steps_in
 from bntt.training.session import Session
@@ -58,10 +58,10 @@ class Notice:
     text: str
 
 
-Told = StepRecord | EpochResult | Notice
+TrainingRecord = StepRecord | EpochResult | Notice
 
 
-def machine(session: Session) -> dict[str, Any]:
+def machine_facts(session: Session) -> dict[str, Any]:
     """Return the facts, apart from the recipe, that affect rounding of sums."""
     kernels = find_backend("cpu")
     return {
@@ -73,7 +73,7 @@ def machine(session: Session) -> dict[str, Any]:
     }
 
 
-def differences(
+def resume_notices(
     changed: Mapping[str, tuple[Any, Any]], recipe: Recipe, facts: Mapping[str, Any], session: Session
 ) -> Iterator[Notice]:
     """Yield a line for each difference since the run stopped, and for the point where it resumes."""
@@ -83,7 +83,7 @@ def differences(
     if "train.epochs" in changed and session.rates is not None:
         rates = [recipe.train.lr * session.rates.factor(epoch, 0) for epoch in range(done, epochs)]
         yield Notice(f"rates from epoch {done + 1} on: {', '.join(f'{rate:.3g}' for rate in rates)}")
-    ran, runs = {"processes": 1, **facts["machine"]}, machine(session)
+    ran, runs = {"processes": 1, **facts["machine"]}, machine_facts(session)
     other = [f"{key} is {runs[key]}, it was {ran.get(key)}" for key in runs if ran.get(key) != runs[key]]
     if other:
         yield Notice(f"warning: {', '.join(other)}: sums may round differently, so the bits will not be the same")
@@ -91,17 +91,17 @@ def differences(
         yield Notice(f"all {epochs} epochs are done: there is nothing to train")
     else:
         now = session.position
-        yield Notice(f"going on in epoch {done + 1} of {epochs}, after update {now.updates}")
+        yield Notice(f"resuming in epoch {done + 1} of {epochs}, after update {now.updates}")
 
 
-def growth_of(session: Session, epoch: int) -> Iterator[Notice]:
+def growth_notices(session: Session, epoch: int) -> Iterator[Notice]:
     """Yield a line if this epoch, from 0, begins with another T than the one before, while T grows."""
     if not session.method.grow or epoch >= session.epochs:
         return
     total = session.model.encoder.num_steps
     now, before = (steps_in(session.method.grow, max(0, at), total) for at in (epoch, epoch - 1))
     if epoch == 0 or now != before:
-        held = "" if epoch == 0 else f": steps {before + 1} to {total} begin as step {before} is"
+        held = "" if epoch == 0 else f": steps {before + 1} to {total} start as copies of step {before}"
         yield Notice(f"epoch {epoch + 1} takes {now} of {total} steps{held}")
 
 
@@ -143,7 +143,7 @@ def mean_gammas(network: SpikingNetwork) -> dict[str, float]:
     return {name: float(row.mean()) for name, row in gamma_profile(network).magnitude.items()}
 
 
-def jump_of(record: StepRecord) -> str:
+def describe_jump(record: StepRecord) -> str:
     """Describe a loss that jumped: its value, the update and the samples."""
     shown = ", ".join(map(str, record.jumped[:8])) + (", ..." if len(record.jumped) > 8 else "")
     where = f"epoch {record.epoch + 1}, step {record.step + 1}"
@@ -167,7 +167,7 @@ def no_better_than_chance(result: EpochResult, images: int, classes: int) -> Ite
 
 
 @contextmanager
-def memory_told(recipe: Recipe) -> Iterator[None]:
+def explain_out_of_memory(recipe: Recipe) -> Iterator[None]:
     """Add to an out-of-memory error what was requested, and what would take less; change no setting silently."""
     try:
         yield
@@ -181,35 +181,33 @@ def memory_told(recipe: Recipe) -> Iterator[None]:
         raise
 
 
-AT_ONCE = 1000
+SAMPLES_AT_ONCE = 1000
 """Number of samples inspected together."""
 
 
-def before_training(data: Parts, session: Session, training: SampleLoader) -> Iterator[Notice]:
+def startup_warnings(data: RecipeData, session: Session, training: SampleLoader) -> Iterator[Notice]:
     """Yield warnings before the first update: steps of sequences that never vary, and layers faulty on a batch."""
     model, processes = session.model, session.processes
-    if isinstance(data.train, SequenceSet) and (found := _still(data, model.encoder)).which:
-        yield Notice(f"warning, before training: {_said(found)}: what would differ there is not learned")
+    if found := _unvarying_steps(data, model.encoder):
+        yield Notice(
+            f"warning, before training: the input of {len(found.which):,} of {len(found.steps):,} steps "
+            f"({spans(found.which)}) never varies in the {found.samples:,} training samples: what would differ there "
+            f"is not learned"
+        )
     batch = next(training.epoch(0))
     activity = untrained_activity(model, batch.inputs, index=batch.indices, seed=session.seed)
-    for fault in health(whole_activity(activity, processes), model.network):
+    for fault in health(combine_activities(activity, processes), model.network):
         yield Notice(f"warning, before training: {fault.text}")
 
 
-def never_varied(data: Parts, model: SpikingClassifier, measured: PartLoader) -> UnvaryingInput | None:
+def unvarying_input(data: RecipeData, model: SpikingClassifier, measured: PartLoader) -> UnvaryingInput | None:
     """Check measured samples at steps that never varied in training; None without such steps or sequences."""
-    if not isinstance(data.train, SequenceSet) or not (found := _still(data, model.encoder)).which:
+    found = _unvarying_steps(data, model.encoder)
+    return surprises(model, found, measured) if found else None
+
+
+def _unvarying_steps(data: RecipeData, encoder: Encoder) -> Unvarying | None:
+    if not isinstance(data.train, SequenceSet):
         return None
-    return surprises(model, found, measured)
-
-
-def _still(data: Parts, encoder: Encoder) -> Unvarying:
-    return unvarying(encoder, SampleLoader(data.train, AT_ONCE))
-
-
-def _said(found: Unvarying) -> str:
-    steps = found.which
-    return (
-        f"the input of {len(steps):,} of {len(found.steps):,} steps ({spans(steps)}) never varies in the "
-        f"{found.samples:,} training samples"
-    )
+    found = unvarying(encoder, SampleLoader(data.train, SAMPLES_AT_ONCE))
+    return found if found.which else None

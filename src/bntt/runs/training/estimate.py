@@ -19,11 +19,11 @@ import torch
 
 from bntt.nn import SpikingClassifier
 from bntt.runs.recipe.build import input_shape
-from bntt.runs.recipe.datasets import Parts
+from bntt.runs.recipe.datasets import RecipeData
 from bntt.runs.recipe.file import Recipe, RecipeError
 from bntt.runs.training.cost import LOADED, kept_bytes, time_left, update_seconds, updates_an_epoch
-from bntt.runs.training.epoch_log import Notice, Told
-from bntt.runs.training.initial import session_of
+from bntt.runs.training.epoch_log import Notice, TrainingRecord
+from bntt.runs.training.initial import build_session
 from bntt.training.processes import Processes
 from bntt.training.records import StepRecord
 from bntt.training.session import Session
@@ -82,7 +82,7 @@ def spoken(seconds: float) -> str:
     return f"about {seconds / size:,.{int(seconds < 100 * size)}f} {unit}"
 
 
-def modelled(recipe: Recipe, data: Parts, model: SpikingClassifier, processes: int = 1) -> Estimate:
+def modelled(recipe: Recipe, data: RecipeData, model: SpikingClassifier, processes: int = 1) -> Estimate:
     """Estimate a training from its recipe, model and data, by so many processes; nothing is computed.
 
     >>> from bntt.runs.recipe.build import build_model
@@ -108,7 +108,10 @@ def modelled(recipe: Recipe, data: Parts, model: SpikingClassifier, processes: i
     )
 
 
-def with_estimate(records: Iterator[Told], recipe: Recipe, data: Parts, device: str) -> Iterator[Told]:
+Records = Iterator[TrainingRecord]
+
+
+def with_estimate(records: Records, recipe: Recipe, data: RecipeData, device: str) -> Records:
     """Yield a training's records, and after its first updates a notice of the time and memory that they foretell."""
     seen, fastest, clock = 0, math.inf, Clock()
     for record in records:
@@ -123,7 +126,7 @@ def with_estimate(records: Iterator[Told], recipe: Recipe, data: Parts, device: 
         clock.lap()  # of whoever takes the records
 
 
-def estimate_training(recipe: Recipe, data: Parts, device: str = "cpu") -> Estimate:
+def estimate_training(recipe: Recipe, data: RecipeData, device: str = "cpu") -> Estimate:
     """Make a few updates of a recipe's training and a batch of its validation, and write nothing.
 
     Raises:
@@ -137,7 +140,7 @@ def estimate_training(recipe: Recipe, data: Parts, device: str = "cpu") -> Estim
     """
     if not recipe.train.epochs:
         raise RecipeError("train.epochs: 0 trains nothing, there is nothing to estimate")
-    session = session_of(recipe, data, Processes(device), device)
+    session = build_session(recipe, data, Processes(device), device)
     update, sample = fastest_update(session, MEASURED), validated_sample(session, recipe, data, device)
     tensors, _ = session.state()
     return Estimate(
@@ -155,7 +158,7 @@ def fastest_update(session: Session, count: int) -> float:
     return min(times[1:], default=times[0])
 
 
-def validated_sample(session: Session, recipe: Recipe, data: Parts, device: str) -> float:
+def validated_sample(session: Session, recipe: Recipe, data: RecipeData, device: str) -> float:
     """Validate one batch; return its seconds a sample."""
     index = torch.arange(min(recipe.evaluate.batch_size, len(data.validation)))
     images, clock = data.validation.batch(index).to(device), Clock()

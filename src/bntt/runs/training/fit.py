@@ -19,15 +19,15 @@ from bntt.io.checkpoint import load_checkpoint
 from bntt.io.lock import hold_run
 from bntt.nn import SpikingClassifier
 from bntt.nn.network.labelled_batch import Loader
-from bntt.runs.directory import begun_directory
-from bntt.runs.given import described, keep_samples
+from bntt.runs.directory import open_or_create_run
+from bntt.runs.from_python import describe_session, save_samples
 from bntt.runs.training.curves import save_curves
-from bntt.runs.training.epoch_log import EpochResult, Notice, Told, epoch_result, jump_of
-from bntt.runs.training.train import Course
+from bntt.runs.training.epoch_log import EpochResult, Notice, TrainingRecord, describe_jump, epoch_result
+from bntt.runs.training.train import TrainingRun
 from bntt.training import EpochRecord, Method, Session, StepRecord
 from bntt.training.guard import check_state
 
-Record = Told | EpochRecord
+Record = TrainingRecord | EpochRecord
 """An update, an epoch of training, the same epoch with its validation, or a notice."""
 
 
@@ -124,14 +124,16 @@ def fit(
     if test is not None and directory is None:
         raise ValueError("test= are samples that a directory keeps for its verbs: give directory=, or leave out test=")
     session = Session(model, train, epochs=epochs, method=method, seed=seed, optimizer=optimizer)
-    inside = None if directory is None else Path(directory)
-    records = _trained(session, validation) if inside is None else _trained_in(inside, session, validation, test)
-    history = History(_shown(records, epochs))
+    if directory is None:
+        records = _train_in_memory(session, validation)
+    else:
+        records = _train_in_directory(Path(directory), session, validation, test)
+    history = History(_show_progress(records, epochs))
     model.eval()
     return history
 
 
-def _trained(session: Session, validation: Loader | None) -> Iterator[Told]:
+def _train_in_memory(session: Session, validation: Loader | None) -> Iterator[TrainingRecord]:
     """Yield the records of a training in memory; at the end the model has the best weights."""
     began, best = time.monotonic(), None
     kept = session.measured.state_dict()  # the tensors themselves: those of the last update, without validation
@@ -139,7 +141,7 @@ def _trained(session: Session, validation: Loader | None) -> Iterator[Told]:
         if isinstance(record, StepRecord):
             yield record
             if record.jumped:
-                yield Notice(jump_of(record))
+                yield Notice(describe_jump(record))
             continue
         check_state(session.model, session.optimizer)
         found = None
@@ -153,25 +155,28 @@ def _trained(session: Session, validation: Loader | None) -> Iterator[Told]:
     session.model.load_state_dict(kept)
 
 
-def _trained_in(directory: Path, session: Session, validation: Loader | None, test: Loader | None) -> Iterator[Told]:
+def _train_in_directory(
+    directory: Path, session: Session, validation: Loader | None, test: Loader | None
+) -> Iterator[TrainingRecord]:
     """Yield the records of a training in a run directory, those of earlier starts first."""
     network = session.model.network
     chosen = network.compute
     network.compute = replace(chosen, events="fixed")
-    recipe, data, facts = described(session, validation, test)
+    recipe, data, facts = describe_session(session, validation, test)
     sample = session.model.encoder(data.train.batch(torch.tensor([0])).to(_device(session)), steps=range(1))
     network.compute = network.settled_compute((recipe.network.num_steps, recipe.train.batch_size, *sample.shape[2:]))
     try:
-        run = begun_directory(directory.name, directory.parent)
+        run = open_or_create_run(directory.name, directory.parent)
         with hold_run(run.path):
-            run.kept.tidy()
-            resume = bool(run.kept.paths())
-            course = Course(session, cast(SampleLoader | None, validation), recipe, data, run, _device(session), facts)
-            notices = list(course.begin_or_go_on(resume=resume))
-            keep_samples(run.path, data)
-            yield from (EpochResult(**row) for row in course.lines)
+            run.checkpoints.tidy()
+            resume = bool(run.checkpoints.paths())
+            held_out = cast(SampleLoader | None, validation)
+            training = TrainingRun(session, held_out, recipe, data, run, _device(session), facts)
+            notices = list(training.resume_or_start(resume=resume))
+            save_samples(run.path, data)
+            yield from (EpochResult(**row) for row in training.rows)
             yield from notices
-            yield from course.train()
+            yield from training.train()
             load_checkpoint(run.best, session.model)
             save_curves(run.rows(), f"{run.path.name}: {data.label}", run.path)
     finally:
@@ -182,21 +187,21 @@ def _device(session: Session) -> str:
     return str(next(session.model.parameters()).device)
 
 
-def _shown(records: Iterator[Told], epochs: int) -> Iterator[Record]:
+def _show_progress(records: Iterator[TrainingRecord], epochs: int) -> Iterator[Record]:
     """Yield records as they come, with epoch records as in :func:`bntt.training.updates`; draw a progress bar."""
     screen, seen = Console(stderr=True), 0
     columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
     with Progress(*columns, console=screen, transient=True, disable=not screen.is_terminal) as bar:
         task = bar.add_task("training", total=None)
-        of: int | None = None
+        samples: int | None = None
         for record in records:
             if isinstance(record, StepRecord):
                 seen = record.seen
-                done = record.epoch + (seen / of if of else 0)
+                done = record.epoch + (seen / samples if samples else 0)
                 what = f"epoch {record.epoch + 1}/{epochs}, step {record.step + 1}, loss {record.loss:.3f}"
-                bar.update(task, description=what, completed=done, total=epochs if of else None)
+                bar.update(task, description=what, completed=done, total=epochs if samples else None)
             elif isinstance(record, EpochResult):
-                of = seen or of
+                samples = seen or samples
                 if seen:
                     yield EpochRecord(record.epoch, record.train_loss, record.train_accuracy, seen, record.lr)
             yield record

@@ -19,11 +19,11 @@ from bntt.engine.graph.spans import available_memory
 from bntt.nn.kinds import norm_facts_by_name
 from bntt.runs.parts import LOADED, load_parts
 from bntt.runs.recipe.build import build_model, input_shape
-from bntt.runs.recipe.datasets import Parts, build_data
+from bntt.runs.recipe.datasets import RecipeData, build_data
 from bntt.runs.recipe.file import Recipe, RecipeError
 from bntt.runs.training.cost import updates_an_epoch
 from bntt.runs.training.estimate import fastest_update, peak_memory, validated_sample
-from bntt.runs.training.initial import session_of
+from bntt.runs.training.initial import build_session
 from bntt.runs.training.start import keep_freed_memory
 from bntt.training.processes import Processes
 
@@ -72,7 +72,7 @@ class Proposal:
         return f"{flags} (memory peaks at {_mib(self.peak_bytes)}); {self.about_lr}"
 
 
-def propose_batch(recipe: Recipe, data: Parts, limit: float | None = None, device: str = "cpu") -> Proposal:
+def propose_batch(recipe: Recipe, data: RecipeData, limit: float | None = None, device: str = "cpu") -> Proposal:
     """Propose the largest batch size whose training stays under a limit; nothing is written.
 
     A batch keeps all steps for the backward pass unless the recipe says ``compute.recompute = K``: where "auto" would
@@ -141,7 +141,7 @@ def _with_batch(recipe: Recipe, size: int) -> Recipe:
     return replace(recipe, train=replace(recipe.train, batch_size=size))
 
 
-def _about_lr(before: Recipe, after: Recipe, data: Parts) -> str:
+def _about_lr(before: Recipe, after: Recipe, data: RecipeData) -> str:
     rate, ratio = before.train.lr, after.train.batch_size / before.train.batch_size
     rule, scaled = (
         ("in proportion to the batch", ratio) if before.train.optimizer == "sgd" else ("by its root", ratio**0.5)
@@ -193,7 +193,7 @@ def _measure(result: Connection, parts: list[str], recipe: Recipe, device: str) 
         data = build_data(recipe)
         before = peak_memory(device)
         _forget_peak()
-        session = session_of(recipe, data, Processes(device), device)
+        session = build_session(recipe, data, Processes(device), device)
         fastest_update(session, 1)
         updates = peak_memory(device)
         validated_sample(session, recipe, data, device)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from bntt.analysis import evaluate
+from bntt.analysis.accuracy.result import Ann, Conversion
 from bntt.data import SampleLoader
 from bntt.data.samples import some_of
-from bntt.io.checkpoint import read_facts, write_checkpoint
+from bntt.io.checkpoint import write_checkpoint
 from bntt.io.files import write_json_lines, write_whole
 from bntt.io.lock import hold_run
 from bntt.models.spiking import FIRE_RULES, RESETS
@@ -19,34 +18,16 @@ from bntt.nn import SpikingClassifier
 from bntt.nn.kinds import encoder_facts_by_name
 from bntt.runs.directory import RunDirectory
 from bntt.runs.environment import write_environment
-from bntt.runs.identity import trained_on, weights_hash
+from bntt.runs.identity import trained_on
 from bntt.runs.open_run import LoadedRun, load_run
-from bntt.runs.parts import parts_told
-from bntt.runs.recipe.build import build_encoder, build_model
-from bntt.runs.recipe.datasets import Parts, measured
+from bntt.runs.parts import parts_facts
+from bntt.runs.recipe.build import build_encoder, build_model, facts_of
+from bntt.runs.recipe.datasets import RecipeData, evaluation_loader
 from bntt.runs.recipe.file import Recipe, RecipeError, dump_recipe
-from bntt.runs.recipe.option_versions import rules_told
+from bntt.runs.recipe.option_versions import rules_facts
 from bntt.runs.training.epoch_log import Notice, firing_rates
-from bntt.runs.training.requests import Interrupted, Wishes
+from bntt.runs.training.requests import Interrupted, Requests
 from bntt.training import balancing, convert, set_thresholds
-
-
-@dataclass(frozen=True)
-class Conversion:
-    """Record of a conversion, stored with the weights."""
-
-    ann: dict[str, Any]
-    """Run directory, epoch, validation accuracy, weights hash and cost (updates and seconds) of the ANN."""
-    thresholds: dict[str, float]
-    """Scaled thresholds by layer."""
-    scale: float
-    tried: list[tuple[float, float]]
-    """Each scale of the grid and its accuracy on validation images; empty if the scale was given."""
-    tried_images: int
-    images: int
-    steps: int
-    seconds: float
-    """Duration of the conversion."""
 
 
 def open_ann(recipe: Recipe, device: str = "cpu") -> LoadedRun:
@@ -63,7 +44,7 @@ def open_ann(recipe: Recipe, device: str = "cpu") -> LoadedRun:
         )
     loaded = load_run(place, device=device)
     ann, network = loaded.recipe, recipe.network
-    if ann.network.neuron != "relu":
+    if not facts_of(ann).is_ann:
         raise RecipeError(
             f'convert.ann: {place} is not an ANN, its network.neuron is {ann.network.neuron!r}, not "relu"'
         )
@@ -89,13 +70,13 @@ def open_ann(recipe: Recipe, device: str = "cpu") -> LoadedRun:
     return loaded
 
 
-def converting(
-    recipe: Recipe, data: Parts, model: SpikingClassifier, attend: Callable[[int], None]
+def convert_ann(
+    recipe: Recipe, data: RecipeData, model: SpikingClassifier, after_batch: Callable[[int], None]
 ) -> Generator[Notice, None, Conversion]:
     """Give the model an ANN's weights and thresholds; yield a notice for every threshold found.
 
     Args:
-        attend: called after every batch.
+        after_batch: called after every batch.
 
     Raises:
         RecipeError: as :func:`open_ann`, or if a layer cannot be balanced.
@@ -112,7 +93,7 @@ def converting(
         network.compute = model.network.compute
         loader = SampleLoader(images, recipe.evaluate.batch_size, device=device)
         shown = SpikingClassifier(build_encoder(recipe, data, wanted.steps), network).to(device)
-        for name, threshold in balancing(network, shown.encoder, loader, seed=recipe.seed, progress=attend):
+        for name, threshold in balancing(network, shown.encoder, loader, seed=recipe.seed, progress=after_batch):
             yield Notice(f"layer {name}: the largest weighted input is {threshold:.4g}")
             found[name] = threshold
     except ValueError as error:
@@ -124,47 +105,53 @@ def converting(
         count, held_out = len(some), SampleLoader(some, recipe.evaluate.batch_size, device=device)
         for candidate in sorted(wanted.grid, reverse=True):
             set_thresholds(model.network, {name: candidate * value for name, value in found.items()})
-            accuracy = evaluate(model, held_out, seed=recipe.seed, draws=1, progress=attend).accuracy.mean
+            accuracy = evaluate(model, held_out, seed=recipe.seed, draws=1, progress=after_batch).accuracy.mean
             tried.append((candidate, accuracy))
             yield Notice(f"scale {candidate:g}: accuracy {accuracy:.1%} on {count:,} validation images")
         scale = max(tried, key=lambda pair: pair[1])[0]  # on a tie the first, the largest scale
     thresholds = {name: scale * value for name, value in found.items()}
     set_thresholds(model.network, thresholds)
     yield Notice(f"thresholds are {scale:g} times the largest weighted input{', as validation chose' if tried else ''}")
-    run = RunDirectory(source.path)
-    ann = {
-        "run": str(source.path),
-        "epoch": source.epoch,
-        "validation_accuracy": read_facts(run.best)["validation_accuracy"],
-        "weights_sha256": weights_hash(run),
-        **run.spent(),
-    }
-    return Conversion(ann, thresholds, scale, tried, count, len(images), wanted.steps, time.monotonic() - began)
+    ann = Ann(
+        run=str(source.path),
+        epoch=source.epoch,
+        validation_accuracy=source.checkpoint_facts["validation_accuracy"],
+        weights_sha256=source.weights_sha256,
+        **RunDirectory(source.path).training_cost(),
+    )
+    made = {"thresholds": thresholds, "scale": scale, "tried": tried, "tried_images": count, "images": len(images)}
+    return Conversion.model_validate({"ann": ann, **made, "steps": wanted.steps, "seconds": time.monotonic() - began})
 
 
-def conversion_run(
-    recipe: Recipe, data: Parts, run: RunDirectory, *, device: str = "cpu", wishes: Wishes | None = None
+def run_conversion(
+    recipe: Recipe,
+    data: RecipeData,
+    run: RunDirectory,
+    *,
+    device: str = "cpu",
+    requests: Requests | None = None,
 ) -> Iterator[Notice]:
     """Run a conversion without training: thresholds, one validation, and weights saved as a training's best.
 
     Raises:
         RunLockedError: if another process works in this directory.
-        RecipeError: as :func:`converting`.
+        RecipeError: as :func:`convert_ann`.
         Interrupted: after a stop request; nothing is saved then.
         OSError: if something cannot be written.
     """
-    attend, began = attending(wishes or Wishes()), time.monotonic()
+    after_batch, began = stop_on_request(requests or Requests()), time.monotonic()
     with hold_run(run.path):
         write_whole(run.recipe, (written := dump_recipe(recipe)).encode())
-        write_environment(run.path, 0, {"device": device, **rules_told(recipe), **parts_told(recipe), **data.facts()})
+        write_environment(run.path, 0, {"device": device, **rules_facts(recipe), **parts_facts(recipe), **data.facts()})
         model = build_model(recipe, data, device)
-        conversion = yield from converting(recipe, data, model, attend)
-        held_out = measured(recipe, data, "validation", device)
-        evaluation = evaluate(model, held_out, seed=recipe.seed, draws=1, progress=attend)
+        conversion = yield from convert_ann(recipe, data, model, after_batch)
+        held_out = evaluation_loader(recipe, data, "validation", device)
+        evaluation = evaluate(model, held_out, seed=recipe.seed, draws=1, progress=after_batch)
         accuracy = evaluation.accuracy.mean
         facts = {"epoch": 0, "validation_accuracy": accuracy, "averaged": False, "recipe": written}
         tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
-        write_checkpoint(run.best, tensors, {**facts, **rules_told(recipe), "conversion": asdict(conversion)})
+        facts |= {**rules_facts(recipe), "conversion": conversion.model_dump(mode="json")}
+        write_checkpoint(run.best, tensors, facts)
         row = {
             "epoch": 0,
             "validation_accuracy": accuracy,
@@ -177,11 +164,11 @@ def conversion_run(
         yield Notice(f"validation accuracy {accuracy:.1%} on {len(held_out.places):,} images")
 
 
-def attending(wishes: Wishes) -> Callable[[int], None]:
+def stop_on_request(requests: Requests) -> Callable[[int], None]:
     """Return a callback that stops a conversion between two batches on request."""
 
-    def attend(images: int) -> None:
-        if wishes.stop is not None:
-            raise Interrupted(wishes.stop, "the conversion has kept nothing yet: begin again")
+    def after_batch(images: int) -> None:
+        if requests.stop is not None:
+            raise Interrupted(requests.stop, "the conversion has kept nothing yet: begin again")
 
-    return attend
+    return after_batch

@@ -11,14 +11,14 @@ from bntt.nn import SpikingClassifier, SpikingNetwork
 from bntt.nn.network.retime import retime
 from bntt.runs.open_run import load_run
 from bntt.runs.recipe.build import build_model, input_shape, training_loader
-from bntt.runs.recipe.datasets import Parts
+from bntt.runs.recipe.datasets import RecipeData
 from bntt.runs.recipe.file import Recipe, RecipeError
 from bntt.runs.training.epoch_log import Notice
 from bntt.training.processes import Processes
 from bntt.training.session import Session
 
 
-def session_of(recipe: Recipe, data: Parts, processes: Processes, device: str = "cpu") -> Session:
+def build_session(recipe: Recipe, data: RecipeData, processes: Processes, device: str = "cpu") -> Session:
     """Create a session for the recipe's own network from its initial weights, before the first update.
 
     Raises:
@@ -33,17 +33,17 @@ def session_of(recipe: Recipe, data: Parts, processes: Processes, device: str = 
     return Session(model, loader, epochs=epochs, method=method, seed=recipe.seed, processes=processes)
 
 
-def begin_trained(recipe: Recipe, data: Parts, session: Session) -> Generator[Notice, None, dict[str, Any]]:
-    """Give a session's model, and its average, the network of ``init``, as :func:`take_weights` does.
+def initialise_session(recipe: Recipe, data: RecipeData, session: Session) -> Generator[Notice, None, dict[str, Any]]:
+    """Give a session's model, and its average, the network of ``init``, as :func:`load_initial_weights` does.
 
     Returns:
         Facts for the checkpoints: the source, its epoch, the SHA-256 of its weights, and what was changed.
 
     Raises:
-        RecipeError, CheckpointError, PretrainedError: as :func:`take_weights`; with many processes, in the first one.
+        RecipeError, CheckpointError, PretrainedError: as :func:`load_initial_weights`; of many processes, in the first.
     """
     model, processes = session.model, session.processes
-    taken = processes.decided(lambda: take_weights(recipe, model, data.train.classes))
+    taken = processes.decided(lambda: load_initial_weights(recipe, model, data.train.classes))
     weights = dict(processes.given(model.state_dict()))
     for other in filter(None, (model, session.average)):
         other.load_state_dict(weights)
@@ -51,7 +51,7 @@ def begin_trained(recipe: Recipe, data: Parts, session: Session) -> Generator[No
     return {"init": taken}
 
 
-def take_weights(recipe: Recipe, model: SpikingClassifier, classes: Sequence[str]) -> dict[str, Any]:
+def load_initial_weights(recipe: Recipe, model: SpikingClassifier, classes: Sequence[str]) -> dict[str, Any]:
     """Give a model the weights, γ and running statistics of the trained network that its recipe's ``init`` names.
 
     The last layer keeps its initial weights unless both have the same classes. Where T differs, tables with a row
@@ -75,10 +75,10 @@ def take_weights(recipe: Recipe, model: SpikingClassifier, classes: Sequence[str
     >>> from bntt.runs.recipe.file import load_recipe
     >>> recipe = load_recipe("demo", ["init.pretrained=fashion-mnist-vgg6", "network.width=1", "network.num_steps=4"])
     >>> data = build_data(recipe)
-    >>> take_weights(recipe, build_model(recipe, data), data.train.classes)["changed"]
+    >>> load_initial_weights(recipe, build_model(recipe, data), data.train.classes)["changed"]
     '; T is 4, it was 8 (truncate)'
     """
-    source, told, facts = _source(recipe)
+    source, told, facts = _load_source(recipe)
     steps, said = recipe.network.num_steps, ""
     if source.num_steps not in (None, steps):
         how = "truncate" if steps < (source.num_steps or steps) else recipe.init.longer
@@ -98,7 +98,7 @@ def take_weights(recipe: Recipe, model: SpikingClassifier, classes: Sequence[str
     return {**facts, "changed": said}
 
 
-def _source(recipe: Recipe) -> tuple[SpikingNetwork, Sequence[str], dict[str, Any]]:
+def _load_source(recipe: Recipe) -> tuple[SpikingNetwork, Sequence[str], dict[str, Any]]:
     """Load the trained network, its classes, and its origin."""
     if name := recipe.init.pretrained:
         facts = pretrained_facts(name)

@@ -9,12 +9,12 @@ from pathlib import Path
 
 
 @dataclass
-class Wishes:
+class Requests:
     """Requests set from outside at any time; the run handles and clears them at its safe points.
 
-    >>> wishes = Wishes()
-    >>> wishes.stop = 15  # SIGTERM
-    >>> raise Interrupted(wishes.stop, "everything is saved")
+    >>> requests = Requests()
+    >>> requests.stop = 15  # SIGTERM
+    >>> raise Interrupted(requests.stop, "everything is saved")
     Traceback (most recent call last):
     bntt.runs.training.requests.Interrupted: stopped by SIGTERM; everything is saved
     """

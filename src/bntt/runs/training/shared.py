@@ -11,16 +11,16 @@ from torch import Tensor
 
 from bntt.analysis import Accuracy, Activity, Evaluation
 from bntt.data.errors import DataError
-from bntt.runs.recipe.datasets import Parts
+from bntt.runs.recipe.datasets import RecipeData
 from bntt.runs.recipe.file import Recipe, RecipeError
 from bntt.training.processes import Processes
 
 
-def check_shareable(recipe: Recipe, data: Parts, processes: Processes, *, begun: bool) -> None:
+def check_shareable(recipe: Recipe, data: RecipeData, processes: Processes, *, resuming: bool) -> None:
     """Refuse, in every process alike, what several processes cannot do together.
 
     Args:
-        begun: True if the run resumes from a checkpoint.
+        resuming: True if the run resumes from a checkpoint.
 
     Raises:
         RecipeError: on a conversion of an ANN, or batches without a sample for each process.
@@ -29,7 +29,7 @@ def check_shareable(recipe: Recipe, data: Parts, processes: Processes, *, begun:
     count = processes.count
     if count == 1:
         return
-    if recipe.convert.ann and (recipe.train.epochs == 0 or not begun):
+    if recipe.convert.ann and (recipe.train.epochs == 0 or not resuming):
         raise RecipeError(
             f"convert.ann: thresholds are balanced by one process, not by {count}: begin the run with one, and what "
             f"it trains after that can go on with more by --resume"
@@ -56,11 +56,11 @@ def check_shareable(recipe: Recipe, data: Parts, processes: Processes, *, begun:
         )
 
 
-def _sums(data: Parts) -> dict[str, Any]:
+def _sums(data: RecipeData) -> dict[str, Any]:
     return {**data.manifest.sha256, **data.facts()["samples"]}
 
 
-def whole_evaluation(own: Evaluation, batches: int, processes: Processes) -> Evaluation:
+def combine_evaluations(own: Evaluation, batches: int, processes: Processes) -> Evaluation:
     """Combine the evaluations of all processes, each sample counted once and in order; the same in each process.
 
     Args:
@@ -77,11 +77,11 @@ def whole_evaluation(own: Evaluation, batches: int, processes: Processes) -> Eva
     right[:, places] = own.right.long()
     accuracy = Accuracy(samples, tuple(map(tuple, correct.tolist())))
     summed = processes.total(torch.tensor([own.loss * own.activity.presentations], dtype=torch.float64))
-    activity = whole_activity(own.activity, processes)
+    activity = combine_activities(own.activity, processes)
     return Evaluation(accuracy, activity, processes.total(right).bool(), float(summed) / activity.presentations)
 
 
-def whole_activity(own: Activity, processes: Processes) -> Activity:
+def combine_activities(own: Activity, processes: Processes) -> Activity:
     """Add up the spikes of all processes."""
     if processes.count == 1:
         return own
@@ -90,11 +90,11 @@ def whole_activity(own: Activity, processes: Processes) -> Activity:
     return Activity(presentations, spikes, own.neurons)
 
 
-def for_all(progress: Callable[[int], None], total: int, processes: Processes) -> Callable[[int], None]:
+def progress_of_all(progress: Callable[[int], None], total: int, processes: Processes) -> Callable[[int], None]:
     """Scale progress of this process to all processes, assuming they are equally far.
 
     >>> told, two = [], type("Two", (Processes,), {"count": 2})()
-    >>> advance = for_all(told.append, 5, two)
+    >>> advance = progress_of_all(told.append, 5, two)
     >>> advance(2), advance(1), told
     (None, None, [4, 1])
     """

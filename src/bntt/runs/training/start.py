@@ -13,11 +13,11 @@ from typing import Any
 
 from bntt.io.checkpoint import Checkpoint, CheckpointError, read_checkpoint, read_facts
 from bntt.io.lock import hold_run
-from bntt.runs.directory import Found, RunDirectory, begun_directory, find_run, new_run_directory
+from bntt.runs.directory import LatestCheckpoint, RunDirectory, find_run, new_run_directory, open_or_create_run
 from bntt.runs.identity import RESUMING, check_same_data, check_same_recipe
 from bntt.runs.parts import LOADED, check_parts
-from bntt.runs.recipe.build import with_whole_root
-from bntt.runs.recipe.datasets import Parts
+from bntt.runs.recipe.build import with_absolute_paths
+from bntt.runs.recipe.datasets import RecipeData
 from bntt.runs.recipe.file import Recipe, RecipeError, dump_recipe, load_recipe, parse_recipe
 from bntt.runs.recipe.option_versions import check_same_rules
 from bntt.training.processes import Processes
@@ -26,7 +26,7 @@ Changed = dict[str, tuple[Any, Any]]
 """Keys of a recipe that differ, each with its old and new value."""
 
 
-def check_resumable(recipe: Recipe, run: RunDirectory, *, forget_best: bool = False) -> tuple[Found, Changed]:
+def check_resume(recipe: Recipe, run: RunDirectory, *, forget_best: bool = False) -> tuple[LatestCheckpoint, Changed]:
     """Check that the run can be resumed with this recipe, before the data is read.
 
     Returns:
@@ -37,7 +37,7 @@ def check_resumable(recipe: Recipe, run: RunDirectory, *, forget_best: bool = Fa
             else then, or the best epoch's weights are lost.
         RecipeError: if it asks for fewer epochs, or for more with a schedule that cannot be extended.
     """
-    found = run.kept.latest()
+    found = run.checkpoints.latest()
     facts = found.checkpoint.facts
     check_parts(run.path, resuming=True)
     changed = check_same_recipe(recipe, facts, found.path, RESUMING)
@@ -49,50 +49,52 @@ def check_resumable(recipe: Recipe, run: RunDirectory, *, forget_best: bool = Fa
             raise RecipeError(f"train.epochs: {wanted} is fewer than the {begun} that it began with ({done} are done)")
         if recipe.train.schedule == "one-cycle":
             raise RecipeError(
-                f"train.epochs: a one-cycle schedule of {begun} epochs cannot be drawn out to {wanted}: its rates "
-                f"would have been others from the start; train a run of its own"
+                f"train.epochs: a one-cycle schedule of {begun} epochs cannot be extended to {wanted}: its rates "
+                f"would have differed from the start; train a new run"
             )
     if facts["best"] is not None and not forget_best:
         try:
             read_checkpoint(run.best)
         except CheckpointError as error:
             raise CheckpointError(
-                f"{error}: the best epoch's weights are lost; --forget-best goes on and takes the best of what comes"
+                f"{error}: the best epoch's weights are lost; --forget-best resumes, the best is then of later epochs"
             ) from None
     return found, changed
 
 
 @dataclass(frozen=True)
-class Going:
+class ResumeState:
     """State that a run resumes from."""
 
-    found: Found
+    found: LatestCheckpoint
     changed: Changed
     best: float | None
     """Best validation accuracy so far."""
 
 
-def going_on(recipe: Recipe, data: Parts, run: RunDirectory, processes: Processes, *, forget_best: bool) -> Going:
+def resume_state(
+    recipe: Recipe, data: RecipeData, run: RunDirectory, processes: Processes, *, forget_best: bool
+) -> ResumeState:
     """Return the state to resume from: the first process reads it, and sends it to the others.
 
     Raises:
         CheckpointError: if the run cannot be resumed, or recipe or data are not those it began with.
-        RecipeError: as :func:`check_resumable`.
+        RecipeError: as :func:`check_resume`.
     """
     read: list[Checkpoint] = []
 
     def look() -> dict[str, Any]:
-        found, changed = check_resumable(recipe, run, forget_best=forget_best)
+        found, changed = check_resume(recipe, run, forget_best=forget_best)
         check_same_data(run.path, data.manifest)
         read.append(found.checkpoint)
         best = _best_so_far(run, found.checkpoint.facts, forget_best, "evaluate.every" in changed)
-        told = {"path": str(found.path), "passed_over": list(found.passed_over), "changed": changed, "best": best}
+        told = {"path": str(found.path), "skipped": list(found.skipped), "changed": changed, "best": best}
         return {**told, "facts": found.checkpoint.facts}
 
     told = processes.decided(look)
     tensors = dict(processes.given(read[0].tensors if read else {}))
-    found = Found(Path(told["path"]), Checkpoint(tensors, told["facts"]), tuple(told["passed_over"]))
-    return Going(found, {key: (then, now) for key, (then, now) in told["changed"].items()}, told["best"])
+    found = LatestCheckpoint(Path(told["path"]), Checkpoint(tensors, told["facts"]), tuple(told["skipped"]))
+    return ResumeState(found, {key: (then, now) for key, (then, now) in told["changed"].items()}, told["best"])
 
 
 def _best_so_far(run: RunDirectory, facts: dict[str, Any], forget_best: bool, seldom: bool) -> float | None:
@@ -108,8 +110,8 @@ def _best_so_far(run: RunDirectory, facts: dict[str, Any], forget_best: bool, se
 
 
 @dataclass(frozen=True)
-class Asked:
-    """Arguments of the command."""
+class TrainCommand:
+    """Arguments of ``bntt train``."""
 
     recipe: str
     """Name or file of a recipe; with ``resume`` a run directory."""
@@ -122,17 +124,17 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Begun:
+class TrainingStart:
     """A training that is ready to start."""
 
     recipe: Recipe
-    place: Callable[[], RunDirectory]
+    open_directory: Callable[[], RunDirectory]
     """Function that creates the run directory if there is none yet; for the first process."""
-    goes_on: bool
+    resumes: bool
     """True if the run resumes from its last checkpoint."""
 
 
-def begin(asked: Asked) -> Begun:
+def resume_or_start(command: TrainCommand) -> TrainingStart:
     """Read recipe and run directory, and refuse what cannot be trained or resumed, before any data is read.
 
     Raises:
@@ -140,29 +142,29 @@ def begin(asked: Asked) -> Begun:
         RunLockedError: if another process trains in the directory to resume.
         CheckpointError: if that run cannot be resumed this way.
     """
-    if asked.resume:
-        run = find_run(Path(asked.recipe))
-        if asked.name:
+    if command.resume:
+        run = find_run(Path(command.recipe))
+        if command.name:
             raise RecipeError("--resume goes on in the run's own directory: leave out --name")
         check_parts(run.path, resuming=True)
-        begun = load_recipe(run.recipe, asked.overrides, same_data=True)
+        recipe = load_recipe(run.recipe, command.overrides, same_data=True)
         with hold_run(run.path):  # another process training there is reported first
-            check_resumable(with_whole_root(begun), run, forget_best=asked.forget_best)
-        return Begun(begun, lambda: run, True)
-    if asked.forget_best:
+            check_resume(with_absolute_paths(recipe), run, forget_best=command.forget_best)
+        return TrainingStart(recipe, lambda: run, True)
+    if command.forget_best:
         raise RecipeError("--forget-best is for --resume: a new run has no best epoch yet")
-    if RunDirectory(Path(asked.recipe)).recipe.is_file():
+    if RunDirectory(Path(command.recipe)).recipe.is_file():
         raise RecipeError(
-            f"{asked.recipe} is a run: bntt train {quote(asked.recipe)} --resume goes on with it, and "
-            f"bntt train {quote(str(RunDirectory(Path(asked.recipe)).recipe))} --name NAME begins its recipe anew"
+            f"{command.recipe} is a run: bntt train {quote(command.recipe)} --resume resumes it, and "
+            f"bntt train {quote(str(RunDirectory(Path(command.recipe)).recipe))} --name NAME starts its recipe anew"
         )
-    chosen, root = load_recipe(asked.recipe, asked.overrides), Path(asked.root)
-    folder = asked.name or Path(asked.recipe).stem
+    recipe, root = load_recipe(command.recipe, command.overrides), Path(command.root)
+    folder = command.name or Path(command.recipe).stem
     check_name(folder)
-    if asked.or_resume:
-        run = begun_directory(folder, root)
-        return Begun(chosen, lambda: run, bool(run.kept.paths()))
-    return Begun(chosen, lambda: new_run_directory(folder, root), False)
+    if command.or_resume:
+        run = open_or_create_run(folder, root)
+        return TrainingStart(recipe, lambda: run, bool(run.checkpoints.paths()))
+    return TrainingStart(recipe, lambda: new_run_directory(folder, root), False)
 
 
 def check_name(folder: str) -> None:
@@ -178,30 +180,32 @@ def check_name(folder: str) -> None:
         raise RecipeError(f"--name {folder!r}: a run's name is one folder name of at most 100 printable characters")
 
 
-def begin_together(asked: Asked, processes: Processes) -> Begun:
-    """Begin the same training in all processes; only the first one reads.
+def resume_or_start_in_all(command: TrainCommand, processes: Processes) -> TrainingStart:
+    """Start or resume the same training in all processes; only the first one reads.
 
     Raises:
         RecipeError: in a process whose command differs from the first one's.
         LostProcessError: in the others, if the first one refuses.
     """
     if processes.count == 1:
-        return begin(asked)
-    first, mine = processes.decided(lambda: _words(asked)), _words(asked)
+        return resume_or_start(command)
+    first, mine = processes.decided(lambda: _words(command)), _words(command)
     if first != mine:
-        raise RecipeError(f"process {processes.rank} was started with {mine}, process 0 with {first}: say the same")
-    found: list[Begun] = []
+        raise RecipeError(f"process {processes.rank} was started with {mine}, process 0 with {first}: use one command")
+    found: list[TrainingStart] = []
 
     def work() -> list[str]:
-        found.append(begin(asked))
-        return [dump_recipe(found[0].recipe), "again" if found[0].goes_on else ""]
+        found.append(resume_or_start(command))
+        return [dump_recipe(found[0].recipe), "again" if found[0].resumes else ""]
 
     text, again = processes.decided(work)
-    return found[0] if found else Begun(parse_recipe(tomllib.loads(text)), lambda: RunDirectory(Path()), bool(again))
+    if found:
+        return found[0]
+    return TrainingStart(parse_recipe(tomllib.loads(text)), lambda: RunDirectory(Path()), bool(again))
 
 
-def _words(asked: Asked) -> str:
-    words = asdict(asked) | {"with": [(part.source, part.version) for part in LOADED]}
+def _words(command: TrainCommand) -> str:
+    words = asdict(command) | {"with": [(part.source, part.version) for part in LOADED]}
     return ", ".join(f"{name} = {value!r}" for name, value in words.items() if value)
 
 

@@ -17,30 +17,30 @@ from bntt.engine import crossover
 from bntt.io.checkpoint import CheckpointError, write_checkpoint
 from bntt.io.files import write_json_lines, write_whole
 from bntt.io.lock import hold_run
-from bntt.runs.directory import RunDirectory, put_thresholds
+from bntt.runs.directory import RunDirectory, restore_thresholds
 from bntt.runs.environment import write_environment
-from bntt.runs.parts import parts_told
-from bntt.runs.recipe.datasets import Parts
+from bntt.runs.parts import parts_facts
+from bntt.runs.recipe.datasets import RecipeData
 from bntt.runs.recipe.file import Recipe, dump_recipe
-from bntt.runs.recipe.option_versions import rules_told
+from bntt.runs.recipe.option_versions import rules_facts
 from bntt.runs.training.curves import Write, event_writer, no_events
 from bntt.runs.training.epoch_log import (
     Notice,
-    Told,
-    before_training,
-    differences,
+    TrainingRecord,
+    describe_jump,
     epoch_result,
-    growth_of,
-    jump_of,
-    machine,
-    memory_told,
+    explain_out_of_memory,
+    growth_notices,
+    machine_facts,
     no_better_than_chance,
+    resume_notices,
+    startup_warnings,
 )
-from bntt.runs.training.from_ann import attending, conversion_run, converting
-from bntt.runs.training.initial import begin_trained, session_of
-from bntt.runs.training.requests import Interrupted, Wishes, command_to_resume
-from bntt.runs.training.shared import whole_evaluation
-from bntt.runs.training.start import Going, going_on
+from bntt.runs.training.from_ann import convert_ann, run_conversion, stop_on_request
+from bntt.runs.training.initial import build_session, initialise_session
+from bntt.runs.training.requests import Interrupted, Requests, command_to_resume
+from bntt.runs.training.shared import combine_evaluations
+from bntt.runs.training.start import ResumeState, resume_state
 from bntt.training.guard import check_state
 from bntt.training.processes import Processes
 from bntt.training.records import EpochRecord, StepRecord
@@ -49,15 +49,15 @@ from bntt.training.session import Session
 
 def train_run(
     recipe: Recipe,
-    data: Parts,
+    data: RecipeData,
     run: RunDirectory,
     *,
     resume: bool = False,
     device: str = "cpu",
-    wishes: Wishes | None = None,
+    requests: Requests | None = None,
     forget_best: bool = False,
     processes: Processes | None = None,
-) -> Iterator[Told]:
+) -> Iterator[TrainingRecord]:
     """Train as the recipe says; yield every update, every epoch with its validation accuracy, and notices. If it
     begins with an ANN, that is converted first; with no epochs that is all.
 
@@ -65,7 +65,7 @@ def train_run(
     as if it had never stopped: order, augmentation and noise are functions of the epoch, all else is in the checkpoint.
 
     Args:
-        wishes: requests, handled after every update and every validation batch.
+        requests: handled after every update and every validation batch.
         forget_best: resume even if the best epoch's weights are lost.
         processes: those that train the run together, each of which makes this call. Only the first one locks, reads
             and writes the run directory; their number may change from one start to the next.
@@ -77,35 +77,30 @@ def train_run(
         OSError: if something cannot be written; what was measured is yielded first.
     """
     if recipe.train.epochs == 0:
-        yield from conversion_run(recipe, data, run, device=device, wishes=wishes)
+        yield from run_conversion(recipe, data, run, device=device, requests=requests)
         return
     processes = Processes() if processes is None else processes
     with hold_run(run.path) if processes.first else nullcontext():
         if processes.first:
-            run.kept.tidy()
-        course = _course_of(recipe, data, run, device, processes)
-        course.wishes = wishes or course.wishes
-        yield from course.begin_or_go_on(resume=resume, forget_best=forget_best)
+            run.checkpoints.tidy()
+        session, share = build_session(recipe, data, processes, device), (processes.rank, processes.count)
+        held_out = SampleLoader(data.validation, recipe.evaluate.batch_size, device=device, share=share)
+        training = TrainingRun(session, held_out, recipe, data, run, device)
+        training.requests = requests or training.requests
+        yield from training.resume_or_start(resume=resume, forget_best=forget_best)
         if recipe.convert.ann and not resume:
-            yield from course.begin_with_an_ann()
+            yield from training.start_from_ann()
         elif recipe.init.source and not resume:
-            course.more |= yield from begin_trained(recipe, data, course.session)
-        yield from course.train()
+            training.extra_facts |= yield from initialise_session(recipe, data, session)
+        yield from training.train()
 
 
-def _course_of(recipe: Recipe, data: Parts, run: RunDirectory, device: str, processes: Processes) -> Course:
-    """Create a run of the recipe's own network."""
-    session, share = session_of(recipe, data, processes, device), (processes.rank, processes.count)
-    held_out = SampleLoader(data.validation, recipe.evaluate.batch_size, device=device, share=share)
-    return Course(session, held_out, recipe, data, run, device)
-
-
-class Course:
+class TrainingRun:
     """A run in progress.
 
     Args:
         held_out: validation samples; None: no validation, and the last epoch is kept as the best.
-        more: facts for every checkpoint.
+        extra_facts: facts for every checkpoint.
     """
 
     def __init__(
@@ -113,40 +108,40 @@ class Course:
         session: Session,
         held_out: SampleLoader | None,
         recipe: Recipe,
-        data: Parts,
+        data: RecipeData,
         run: RunDirectory,
         device: str = "cpu",
-        more: Mapping[str, Any] | None = None,
+        extra_facts: Mapping[str, Any] | None = None,
     ) -> None:
         self.session, self.held_out, self.processes = session, held_out, session.processes
-        self.recipe, self.data, self.run, self.device, self.wishes = recipe, data, run, device, Wishes()
-        self.written, self.rules = dump_recipe(recipe), rules_told(recipe)
+        self.recipe, self.data, self.run, self.device, self.requests = recipe, data, run, device, Requests()
+        self.recipe_text, self.rules = dump_recipe(recipe), rules_facts(recipe)
         self.epochs_done = 0
         self.best: float | None = None
-        self.more = dict(more or {})
-        self.lines: list[dict[str, Any]] = []
+        self.extra_facts = dict(extra_facts or {})
+        self.rows: list[dict[str, Any]] = []
         self.warned: set[tuple[str, str]] = set()
         self.write_events: Write = no_events
         self.began = self.saved = time.monotonic()
 
-    def begin_with_an_ann(self) -> Iterator[Notice]:
+    def start_from_ann(self) -> Iterator[Notice]:
         """Use an ANN's weights and balanced thresholds as initial weights."""
         model = self.session.model
-        conversion = yield from converting(self.recipe, self.data, model, attending(self.wishes))
-        self._remember({"conversion": asdict(conversion)}, self.run.recipe)
+        conversion = yield from convert_ann(self.recipe, self.data, model, stop_on_request(self.requests))
+        self._keep_initial_facts({"conversion": conversion.model_dump(mode="json")}, self.run.recipe)
 
-    def _remember(self, facts: Mapping[str, Any], where: Path) -> None:
+    def _keep_initial_facts(self, facts: Mapping[str, Any], where: Path) -> None:
         """Store the result of a conversion in the models and in every later checkpoint."""
-        self.more |= {key: facts[key] for key in ("conversion", "init") if key in facts}
+        self.extra_facts |= {key: facts[key] for key in ("conversion", "init") if key in facts}
         for model in (self.session.model, self.session.average):
             if model is not None:
-                put_thresholds(model, self.recipe, facts, where)
+                restore_thresholds(model, self.recipe, facts, where)
 
-    def take_up(self, going: Going) -> Iterator[Notice]:
+    def resume_from(self, state: ResumeState) -> Iterator[Notice]:
         """Resume from a checkpoint; yield notices of what has changed."""
-        found, changed, session = going.found, going.changed, self.session
+        found, changed, session = state.found, state.changed, self.session
         facts = found.checkpoint.facts
-        for problem in found.passed_over:
+        for problem in found.skipped:
             yield Notice(f"{problem}; going on from {found.path.name}, the one before")
         network, kept = session.model.network, facts["compute"]["recompute"]
         if kept != "auto" and not changed.keys() & {"compute.recompute", "compute.backend"}:
@@ -156,52 +151,52 @@ class Course:
             session.load(found.checkpoint.tensors, facts["session"])
         except (ValueError, KeyError, TypeError, RuntimeError) as error:
             raise CheckpointError(f"{found.path} does not fit this run: {error}") from None
-        self._remember(facts, found.path)
-        self.epochs_done, self.lines = facts["epochs_done"], facts["lines"]
-        self.best = going.best
+        self._keep_initial_facts(facts, found.path)
+        self.epochs_done, self.rows = facts["epochs_done"], facts["lines"]
+        self.best = state.best
         self.began = time.monotonic() - facts["seconds"]
         if self.processes.first:
-            write_whole(self.run.recipe, self.written.encode())
-            if self.lines and not self.run.has_rows():
+            write_whole(self.run.recipe, self.recipe_text.encode())
+            if self.rows and not self.run.has_rows():
                 yield Notice(f"{self.run.metrics} is missing or damaged: written again from {found.path.name}")
             self._write_metrics()
-        yield from differences(changed, self.recipe, facts, session)
+        yield from resume_notices(changed, self.recipe, facts, session)
 
-    def begin_or_go_on(self, *, resume: bool, forget_best: bool = False) -> Iterator[Notice]:
+    def resume_or_start(self, *, resume: bool, forget_best: bool = False) -> Iterator[Notice]:
         """Resume from the directory, or write the recipe; record the environment of this start."""
         recipe, processes = self.recipe, self.processes
         if resume:
-            yield from self.take_up(going_on(recipe, self.data, self.run, processes, forget_best=forget_best))
+            yield from self.resume_from(resume_state(recipe, self.data, self.run, processes, forget_best=forget_best))
         elif processes.first:
-            write_whole(self.run.recipe, self.written.encode())
+            write_whole(self.run.recipe, self.recipe_text.encode())
         if processes.first:
             several = {"processes": processes.count} if processes.count > 1 else {}
-            facts = {"device": self.device, **several, **self.rules, **parts_told(recipe), **self.data.facts()}
+            facts = {"device": self.device, **several, **self.rules, **parts_facts(recipe), **self.data.facts()}
             write_environment(self.run.path, self.session.position.updates, facts)
 
-    def train(self) -> Iterator[Told]:
+    def train(self) -> Iterator[TrainingRecord]:
         """Train to the end, writing TensorBoard events on the way."""
         first = self.processes.first
         events = event_writer(self.run.path, self.epochs_done) if first else nullcontext(no_events)
-        with events as self.write_events, memory_told(self.recipe):
+        with events as self.write_events, explain_out_of_memory(self.recipe):
             yield from self._train()
 
-    def _train(self) -> Iterator[Told]:
+    def _train(self) -> Iterator[TrainingRecord]:
         if self.session.position.updates == 0:
-            yield from before_training(self.data, self.session, cast(SampleLoader, self.session.loader))
-            yield from growth_of(self.session, 0)
+            yield from startup_warnings(self.data, self.session, cast(SampleLoader, self.session.loader))
+            yield from growth_notices(self.session, 0)
         for record in self.session.records():
             if isinstance(record, StepRecord):
                 yield record
                 if record.jumped:
-                    yield Notice(jump_of(record))
+                    yield Notice(describe_jump(record))
                 often = self.recipe.checkpoint.every_steps
-                self._attend(due=bool(often) and self.session.position.updates % often == 0)
+                self._handle_requests(due=bool(often) and self.session.position.updates % often == 0)
             elif record.epoch >= self.epochs_done:
                 yield from self._finish_epoch(record)
-                self._attend()
+                self._handle_requests()
 
-    def _finish_epoch(self, record: EpochRecord) -> Iterator[Told]:
+    def _finish_epoch(self, record: EpochRecord) -> Iterator[TrainingRecord]:
         """Validate, save, and yield the results, even if they cannot be written."""
         check_state(self.session.model, self.session.optimizer)
         if self.session.average is not None:
@@ -216,7 +211,7 @@ class Course:
             if result.best or self.held_out is None:
                 self._write_best(record.epoch, result.validation_accuracy)
             self.best = result.validation_accuracy if result.best else self.best
-            self.epochs_done, self.lines = record.epoch + 1, [*self.lines, asdict(result)]
+            self.epochs_done, self.rows = record.epoch + 1, [*self.rows, asdict(result)]
             self._write_metrics()
             self.write_events(
                 record.epoch, asdict(result), self._gammas()
@@ -232,7 +227,7 @@ class Course:
                 yield Notice(f"warning: {found.text}")
         if problem is not None:
             raise problem
-        yield from growth_of(self.session, record.epoch + 1)
+        yield from growth_notices(self.session, record.epoch + 1)
 
     def _gammas(self) -> dict[str, torch.Tensor]:
         norms = stepwise_norms(self.session.measured.network)
@@ -243,21 +238,21 @@ class Course:
         if self.held_out is None or skipped:
             return None
         measured, steps, seed = self.session.measured, self.session.steps, self.recipe.seed
-        own = evaluate(measured, self.held_out, seed=seed, draws=1, steps=steps, progress=self._attend_within)
-        return whole_evaluation(own, len(self.held_out), self.processes)
+        own = evaluate(measured, self.held_out, seed=seed, draws=1, steps=steps, progress=self._handle_requests_within)
+        return combine_evaluations(own, len(self.held_out), self.processes)
 
-    def _attend_within(self, images: int) -> None:
+    def _handle_requests_within(self, images: int) -> None:
         """Handle requests at a safe point within validation, where no update is new."""
-        self._attend(by_clock=self.recipe.checkpoint.every_minutes > 0)
+        self._handle_requests(by_clock=self.recipe.checkpoint.every_minutes > 0)
 
-    def _attend(self, *, due: bool = False, by_clock: bool = True) -> None:
+    def _handle_requests(self, *, due: bool = False, by_clock: bool = True) -> None:
         """Handle requests at a safe point: save what is due, and stop if requested."""
-        wishes, waited = self.wishes, time.monotonic() - self.saved
+        requests, waited = self.requests, time.monotonic() - self.saved
         due = due or (by_clock and waited >= 60 * self.recipe.checkpoint.every_minutes)
-        asked = torch.tensor([wishes.stop or 0, due or wishes.save])
+        asked = torch.tensor([requests.stop or 0, due or requests.save])
         stop, save = self.processes.largest(asked).tolist()  # a request to one process applies to all
         if save or stop:
-            wishes.save = False
+            requests.save = False
             self._save()
         if stop:
             command = command_to_resume(self.run.path, self.device, self.processes.count)
@@ -274,23 +269,23 @@ class Course:
             "epochs_done": self.epochs_done,
             "best": self.best,
             "seconds": time.monotonic() - self.began,
-            "lines": self.lines,
-            "recipe": self.written,
+            "lines": self.rows,
+            "recipe": self.recipe_text,
             **self.rules,
-            **self.more,
-            "machine": machine(self.session),
+            **self.extra_facts,
+            "machine": machine_facts(self.session),
             "compute": {
                 "recompute": self.session.model.network.compute.recompute,
                 "crossovers": crossover.remembered(),
             },
         }
-        self.run.kept.write(self.session.position.updates, tensors, facts, self.recipe.checkpoint.last)
+        self.run.checkpoints.write(self.session.position.updates, tensors, facts, self.recipe.checkpoint.last)
 
     def _write_best(self, epoch: int, accuracy: float | None) -> None:
         tensors = {f"model.{name}": value for name, value in self.session.measured.state_dict().items()}
         averaged = self.session.average is not None
-        facts = {"epoch": epoch, "validation_accuracy": accuracy, "averaged": averaged, "recipe": self.written}
-        write_checkpoint(self.run.best, tensors, {**facts, **self.rules, **self.more})
+        facts = {"epoch": epoch, "validation_accuracy": accuracy, "averaged": averaged, "recipe": self.recipe_text}
+        write_checkpoint(self.run.best, tensors, {**facts, **self.rules, **self.extra_facts})
 
     def _write_metrics(self) -> None:
-        write_json_lines(self.run.metrics, self.lines)
+        write_json_lines(self.run.metrics, self.rows)

@@ -19,10 +19,8 @@ from bntt.io.checkpoint import CheckpointError
 from bntt.io.files import write_whole
 from bntt.runs.recipe.schema import RecipeError
 from bntt.studies.report.blocks import Page, Subject
-from bntt.studies.report.run import COLUMNS as OF_RUNS
-from bntt.studies.report.run import MEASURED, measured, run_subject
-from bntt.studies.report.study import COLUMNS as OF_STUDIES
-from bntt.studies.report.study import RESULT, study_subject
+from bntt.studies.report.run import MEASUREMENT_COLUMNS, RUN_COLUMNS, measured, run_subject
+from bntt.studies.report.study import RESULT, STUDY_COLUMNS, study_subject
 from bntt.version import __version__
 
 PLACES = (Path("runs"), Path("studies"))
@@ -42,7 +40,7 @@ def is_run(folder: Path) -> bool:
     return (folder / "recipe.toml").is_file() or any(measured(folder).keys() - {""})
 
 
-def chosen(paths: Sequence[Path]) -> list[Path]:
+def find_subjects(paths: Sequence[Path]) -> list[Path]:
     """List the requested directories, each once: studies, then runs, where a folder holds several.
 
     Raises:
@@ -50,7 +48,7 @@ def chosen(paths: Sequence[Path]) -> list[Path]:
         RecipeError: if nothing is requested and nothing exists.
     """
     if not paths:
-        found = [folder for place in PLACES for folder in within(place)]
+        found = [folder for place in PLACES for folder in subjects_in(place)]
         if not found:
             looked = " and ".join(str(Path.cwd() / place) for place in PLACES)
             raise RecipeError(f"nothing to report: no run and no study in {looked}; name a run or study directory")
@@ -58,14 +56,14 @@ def chosen(paths: Sequence[Path]) -> list[Path]:
     found = []
     for path in paths:
         folder = path.parent if path.name == RESULT and path.is_file() else path
-        inside = [folder] if is_study(folder) or is_run(folder) else _studies_first(within(folder))
+        inside = [folder] if is_study(folder) or is_run(folder) else _studies_first(subjects_in(folder))
         if not inside:
             why = (
                 "holds neither recipe.toml nor result.json nor any measurement"
                 if folder.is_dir()
                 else "is no directory"
             )
-            raise CheckpointError(f"{path} is no run and no study: it {why}")
+            raise CheckpointError(f"{path} is neither a run nor a study: it {why}")
         found += inside
     return list({folder.resolve(): folder for folder in found}.values())
 
@@ -74,12 +72,12 @@ def _studies_first(found: Sequence[Path]) -> list[Path]:
     return sorted(found, key=lambda folder: not is_study(folder))
 
 
-def within(root: Path) -> list[Path]:
+def subjects_in(root: Path) -> list[Path]:
     """List the runs and studies in a folder, by name; without following links or entering a run or study."""
-    return list(_within(root, DEPTH)) if root.is_dir() else []
+    return list(_subjects_in(root, DEPTH)) if root.is_dir() else []
 
 
-def _within(folder: Path, depth: int) -> Iterator[Path]:
+def _subjects_in(folder: Path, depth: int) -> Iterator[Path]:
     if is_study(folder) or is_run(folder):
         yield folder
         return
@@ -89,7 +87,7 @@ def _within(folder: Path, depth: int) -> Iterator[Path]:
         inner = sorted(e.name for e in entries if e.is_dir(follow_symlinks=False) and not e.name.startswith("."))
     for name in inner:
         if name not in _UNSEEN:
-            yield from _within(folder / name, depth - 1)
+            yield from _subjects_in(folder / name, depth - 1)
 
 
 def page_of(folders: Sequence[Path]) -> Page:
@@ -107,9 +105,9 @@ def page_of(folders: Sequence[Path]) -> Page:
 def _overview(subjects: Sequence[Subject]) -> list[Table]:
     found = []
     for kind, columns, caption in (
-        ("study", OF_STUDIES, "Studies, with their verdicts on claims"),
-        ("run", OF_RUNS, "Runs, one start each: test accuracy, with the interval for the images"),
-        ("measurements", MEASURED, "Measurements without a training of their own"),
+        ("study", STUDY_COLUMNS, "Studies, with their verdicts on claims"),
+        ("run", RUN_COLUMNS, "Runs, one start each: test accuracy, with the interval for the images"),
+        ("measurements", MEASUREMENT_COLUMNS, "Measurements without a training of their own"),
     ):
         rows = tuple(
             (Cell(first.text, link=anchor(number)), *rest)
@@ -126,7 +124,7 @@ def _overview(subjects: Sequence[Subject]) -> list[Table]:
 NAMES = {"study": ("study", "studies"), "run": ("run", "runs"), "measurements": ("other", "others")}
 
 
-def counted(page: Page) -> str:
+def describe_counts(page: Page) -> str:
     """Describe the number of subjects of each kind."""
     kinds = [subject.kind for subject in page.subjects]
     numbers = {kind: kinds.count(kind) for kind in kinds}

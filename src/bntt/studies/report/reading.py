@@ -65,7 +65,7 @@ def read_bytes(path: Path, largest: int | None = None) -> bytes:
     name, most = clean(path.name, 100), LARGEST if largest is None else largest
     try:
         if not path.is_file():
-            raise GapError(f"{name}: not there")
+            raise GapError(f"{name}: missing")
         size = path.stat().st_size
         if size > most:
             raise GapError(f"{name}: {size / 2**20:,.0f} MiB, more than the {most / 2**20:,.0f} MiB that are read")
@@ -93,7 +93,7 @@ def parsed(content: bytes, name: str) -> Any:
     try:
         return json.loads(content)
     except (ValueError, RecursionError) as error:
-        raise GapError(f"{name}: no JSON ({clean(str(error), 120)})") from None
+        raise GapError(f"{name}: not JSON ({clean(str(error), 120)})") from None
 
 
 def read_lines(path: Path) -> list[Values]:
@@ -125,7 +125,7 @@ def read_toml(path: Path) -> Values:
     try:
         return Values(tomllib.loads(read_bytes(path, 1 << 20).decode("utf-8")), name)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise GapError(f"{name}: no TOML ({clean(str(error), 120)})") from None
+        raise GapError(f"{name}: not TOML ({clean(str(error), 120)})") from None
 
 
 def _object(value: Any, where: str) -> Values:
@@ -190,7 +190,7 @@ class Values:
             raise self._gap(key, "text")
         return clean(value)
 
-    def said(self, key: str, otherwise: str = "") -> str:
+    def shown(self, key: str, otherwise: str = "") -> str:
         """Return a text or number in readable form; ``otherwise`` if there is none."""
         value = self.held.get(key)
         return clean(str(value)) if isinstance(value, str | int | float) else otherwise
@@ -227,11 +227,6 @@ class Values:
             raise self._gap(key, "list of objects")
         return [Values(one, f"{self.where}: {clean(key, 60)}[{i}]") for i, one in enumerate(value[:MOST_ROWS])]
 
-    def by_name(self, key: str) -> dict[str, tuple[float | None, ...]]:
-        """Return lists of numbers by name, such as a layer's over time."""
-        found = self.inside(key)
-        return {clean(name, 60): found.numbers(name) for name in found}
-
 
 LARGEST = 4 << 20
 """Largest size of a figure, in bytes."""
@@ -246,15 +241,15 @@ def address_of(folder: Path, name: str) -> str:
         GapError: if it lies elsewhere, is missing, is too large, or not an SVG; its own entities are refused, for they
             can grow without an end.
     """
-    said = clean(name, 100)
+    shown = clean(name, 100)
     if PurePath(name).name != name or not name.endswith(".svg"):
-        raise GapError(f"{said}: a figure is the name of an SVG file beside result.json")
+        raise GapError(f"{shown}: a figure is the name of an SVG file beside result.json")
     path = folder / name
     if path.is_symlink():
-        raise GapError(f"{said}: a link, and no figure of its own")
+        raise GapError(f"{shown}: a link, and no figure of its own")
     content = read_bytes(path, LARGEST)
     if not _is_svg(content) or b"<!ENTITY" in content:
-        raise GapError(f"{said}: no SVG that can be shown")
+        raise GapError(f"{shown}: no SVG that can be shown")
     return f"data:image/svg+xml;base64,{base64.b64encode(content).decode('ascii')}"
 
 

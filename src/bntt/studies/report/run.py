@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from bntt.analysis.accuracy.result import EvaluationResult
 from bntt.analysis.measurement import Measurement
 from bntt.analysis.measurements import MEASUREMENTS
 from bntt.analysis.result import result_from
@@ -111,16 +113,16 @@ def _row(row: Values) -> dict[str, Any]:
     }
 
 
-COLUMNS = ("run", "data", "network", "norm", "steps", "start", "test accuracy", "95% interval", "spikes an image")
+RUN_COLUMNS = ("run", "data", "network", "norm", "steps", "start", "test accuracy", "95% interval", "spikes an image")
 """Heads of the table of several runs."""
-MEASURED = ("directory", "measured")
+MEASUREMENT_COLUMNS = ("directory", "measured")
 """Heads of the table of measurements alone."""
 
 
 def run_subject(folder: Path) -> Subject:
     """Read all results in a run directory; missing parts are gaps."""
     gaps: list[str] = []
-    recipe, made_on = _held(folder, "recipe.toml", gaps), _held(folder, "environment.json", gaps)
+    recipe, made_on = _read_or_gap(folder, "recipe.toml", gaps), _read_or_gap(folder, "environment.json", gaps)
     if recipe is None and (folder / "recipe.toml").exists():
         recipe = Values({}, "recipe.toml")
     sections = list(sections_of(folder))
@@ -128,19 +130,21 @@ def run_subject(folder: Path) -> Subject:
     sections[first:first] = _trained(folder)
     if recipe is not None:
         sections.append(_recipe(recipe))
-    evaluation = _held(folder, "evaluation.json", []) or Values({}, "")
+    evaluation: EvaluationResult | None = None
+    with suppress(ValueError):  # its section states the gap
+        evaluation = result_from(EvaluationResult, cleaned(read_json(folder / "evaluation.json").held))
     return Subject(
         clean(folder.resolve().name, 120),
         "measurements" if recipe is None else "run",
         _lead(recipe, made_on, evaluation),
         tuple(_facts(folder, recipe, made_on)),
         tuple(sections),
-        _compared(folder, recipe, made_on, evaluation) if recipe is not None else _named(folder, sections),
+        _run_row(folder, recipe, made_on, evaluation) if recipe is not None else _measured_row(folder, sections),
         tuple(gaps),
     )
 
 
-def _held(folder: Path, name: str, gaps: list[str]) -> Values | None:
+def _read_or_gap(folder: Path, name: str, gaps: list[str]) -> Values | None:
     path = folder / name
     if not (folder / "recipe.toml").exists():
         gaps = []  # nothing was trained here: what is missing is no gap
@@ -160,7 +164,7 @@ def _trained(folder: Path) -> list[Section]:
         return [Section("Training", gaps=(str(error),))]
 
 
-def part(values: Values | None, key: str) -> Values:
+def table_in(values: Values | None, key: str) -> Values:
     """Return a table of a recipe, or an empty one."""
     try:
         return values.inside(key) if values is not None else Values({}, key)
@@ -170,59 +174,50 @@ def part(values: Values | None, key: str) -> Values:
 
 def data_of(recipe: Values | None, made_on: Values | None) -> str:
     """Name the data that a run was trained on, as its recipe does."""
-    data = part(recipe, "data")
-    return data.said("label") or data.said("name") or part(made_on, "data").said("name") or "data not told"
+    data = table_in(recipe, "data")
+    return data.shown("label") or data.shown("name") or table_in(made_on, "data").shown("name") or "data not told"
 
 
-def _lead(recipe: Values | None, made_on: Values | None, evaluation: Values) -> str:
+def _lead(recipe: Values | None, made_on: Values | None, evaluation: EvaluationResult | None) -> str:
     if recipe is None:
         return "Measurements without a training of their own: no recipe lies beside them."
-    network = part(recipe, "network")
-    what = f"{network.said('name', 'a network')} with norm {network.said('norm', 'not told')}"
+    network = table_in(recipe, "network")
+    what = f"{network.shown('name', 'a network')} with norm {network.shown('norm', 'not told')}"
     steps = network.maybe("num_steps")
     during = "" if steps is None else f", {plural(round(steps), 'time step')}"
     text = f"{what}{during}, on {data_of(recipe, made_on)}: one start"
-    accuracy = evaluation.maybe("accuracy")
-    low, high = _bounds(evaluation)
-    if accuracy is None:
+    if evaluation is None:
         return f"{text}, not evaluated."
-    between = f" (95% interval {low:.1%} to {high:.1%})" if low is not None and high is not None else ""
-    images = evaluation.maybe("images")
-    of = f" of {images:,.0f} images" if images is not None else ""
-    return f"{text}. {evaluation.said('split', 'Test').capitalize()} accuracy{of}: {accuracy:.1%}{between}."
-
-
-def _bounds(evaluation: Values) -> tuple[float | None, float | None]:
-    try:
-        held = evaluation.numbers("accuracy_wilson_95") if "accuracy_wilson_95" in evaluation else ()
-        return (held[0], held[1]) if len(held) == 2 else (None, None)
-    except GapError:
-        return None, None
+    low, high = evaluation.accuracy_wilson_95
+    return (
+        f"{text}. {evaluation.split.capitalize()} accuracy of {evaluation.images:,} images: {evaluation.accuracy:.1%} "
+        f"(95% interval {low:.1%} to {high:.1%})."
+    )
 
 
 def _facts(folder: Path, recipe: Values | None, made_on: Values | None) -> Iterator[tuple[str, str]]:
-    train, network, data = part(recipe, "train"), part(recipe, "network"), part(made_on, "data")
+    train, network, data = table_in(recipe, "train"), table_in(recipe, "network"), table_in(made_on, "data")
     environment = made_on or Values({}, "")
     if recipe is not None:
-        yield "Data", data_of(recipe, made_on) + (f", {data.said('check')}" if data.said("check") else "")
-        width, steps = network.said("width", "?"), plural(round(network.maybe("num_steps") or 0), "time step")
+        yield "Data", data_of(recipe, made_on) + (f", {data.shown('check')}" if data.shown("check") else "")
+        width, steps = network.shown("width", "?"), plural(round(network.maybe("num_steps") or 0), "time step")
         yield (
             "Network",
-            f"{network.said('name', '?')}, width {width}, {steps}, leak {network.said('leak', '?')}",
+            f"{network.shown('name', '?')}, width {width}, {steps}, leak {network.shown('leak', '?')}",
         )
-        yield "Norm", network.said("norm", "not told")
-        yield "Seed", f"{recipe.said('seed', 'not told')} (one start)"
-        rate = f"learning rate {train.said('lr', '?')}, weight decay {train.said('weight_decay', '?')}"
-        yield "Training", f"{train.said('epochs', '?')} epochs, batch {train.said('batch_size', '?')}, {rate}"
+        yield "Norm", network.shown("norm", "not told")
+        yield "Seed", f"{recipe.shown('seed', 'not told')} (one start)"
+        rate = f"learning rate {train.shown('lr', '?')}, weight decay {train.shown('weight_decay', '?')}"
+        yield "Training", f"{train.shown('epochs', '?')} epochs, batch {train.shown('batch_size', '?')}, {rate}"
     if made_on is not None:
-        device = environment.said("gpu") or environment.said("processor", "not told")
-        kind, threads = environment.said("device"), environment.maybe("threads")
+        device = environment.shown("gpu") or environment.shown("processor", "not told")
+        kind, threads = environment.shown("device"), environment.maybe("threads")
         yield "Device", ", ".join(w for w in (kind, device, plural(round(threads), "thread") if threads else "") if w)
-        yield "Commit", environment.said("commit", "not told")
-        yield "Versions", f"bntt {environment.said('bntt', '?')}, torch {environment.said('torch', '?')}"
-        yield "Started", environment.said("started", "not told")
-        if data.said("fingerprint"):
-            yield "Data fingerprint", data.said("fingerprint")[:16]
+        yield "Commit", environment.shown("commit", "not told")
+        yield "Versions", f"bntt {environment.shown('bntt', '?')}, torch {environment.shown('torch', '?')}"
+        yield "Started", environment.shown("started", "not told")
+        if data.shown("fingerprint"):
+            yield "Data fingerprint", data.shown("fingerprint")[:16]
     if (seconds := _seconds(folder)) is not None:
         yield "Time", f"{duration(seconds)}, with validation"
     if recipe is not None:
@@ -237,29 +232,30 @@ def _seconds(folder: Path) -> float | None:
     return rows[-1].maybe("seconds") if rows else None
 
 
-def _compared(folder: Path, recipe: Values, made_on: Values | None, evaluation: Values) -> tuple[Cell, ...]:
-    network, seed = part(recipe, "network"), recipe.said("seed")
-    accuracy = evaluation.maybe("accuracy")
+def _run_row(
+    folder: Path, recipe: Values, made_on: Values | None, evaluation: EvaluationResult | None
+) -> tuple[Cell, ...]:
+    network, seed = table_in(recipe, "network"), recipe.shown("seed")
     return (
         Cell(clean(folder.resolve().name, 120)),
         Cell(data_of(recipe, made_on)),
-        Cell(network.said("name", "–")),
-        Cell(network.said("norm", "–")),
+        Cell(network.shown("name", "–")),
+        Cell(network.shown("norm", "–")),
         count(network.maybe("num_steps")),
         Cell(f"seed {seed}" if seed else "–"),
-        gap("not evaluated") if accuracy is None else share(accuracy),
-        interval(*_bounds(evaluation)),
-        count(evaluation.maybe("spikes_per_image")),
+        share(evaluation.accuracy) if evaluation else gap("not evaluated"),
+        interval(*evaluation.accuracy_wilson_95) if evaluation else Cell("–"),
+        count(evaluation.spikes_per_image if evaluation else None),
     )
 
 
-def _named(folder: Path, sections: Sequence[Section]) -> tuple[Cell, ...]:
+def _measured_row(folder: Path, sections: Sequence[Section]) -> tuple[Cell, ...]:
     return Cell(clean(folder.resolve().name, 120)), Cell(", ".join(section.title for section in sections))
 
 
 def _recipe(recipe: Values) -> Section:
     rows = tuple((Cell(name), Cell(value)) for name, value in flat(recipe.held))[:500]
-    notes = (recipe.said("notes"),) if recipe.said("notes") else ()
+    notes = (recipe.shown("notes"),) if recipe.shown("notes") else ()
     table = Table("The recipe, with what was left to the defaults", ("setting", "value"), rows)
     return Section("Recipe", words=notes, folded=(table,))
 

@@ -23,7 +23,7 @@ VERDICTS: dict[str, tuple[str, Mark]] = {
 }
 """Verdicts with a sign each, for readers who see no colour."""
 SETTINGS = {"paper": "the paper's settings", "small": "a small setting, not comparable with the paper's numbers"}
-COLUMNS = ("study", "setting", "starts", "holds", "does not hold", "not decided", "not run")
+STUDY_COLUMNS = ("study", "setting", "starts", "holds", "does not hold", "not decided", "not run")
 """Heads of the table of several studies."""
 
 
@@ -38,15 +38,15 @@ def study_subject(folder: Path) -> Subject:
         name = values.text("study")
     except GapError as error:
         raise CheckpointError(f"{folder}: {error}: run the study again") from None
-    sections = tuple(_whole(title, part, values, folder) for title, part in PARTS.items())
+    sections = tuple(_section_or_gap(title, part, values, folder) for title, part in PARTS.items())
     claims = [claim.verdict for section in sections for claim in section.claims]
-    setting = values.said("setting", "not told")
-    title = values.said("title", name)
+    setting = values.shown("setting", "not told")
+    title = values.shown("title", name)
     starts = _starts(values)
     return Subject(
         title,
         "study",
-        values.said("about"),
+        values.shown("about"),
         tuple(_facts(values, setting)),
         sections,
         (
@@ -58,7 +58,7 @@ def study_subject(folder: Path) -> Subject:
     )
 
 
-def _whole(title: str, part: Callable[[Values, Path], Section], values: Values, folder: Path) -> Section:
+def _section_or_gap(title: str, part: Callable[[Values, Path], Section], values: Values, folder: Path) -> Section:
     try:
         return part(values, folder)
     except (GapError, ValueError, OverflowError) as error:
@@ -68,7 +68,7 @@ def _whole(title: str, part: Callable[[Values, Path], Section], values: Values, 
 def _starts(values: Values) -> tuple[int, int]:
     """Count the starts done, and those requested."""
     try:
-        states = [start.said("state") for run in values.rows("runs") for start in run.rows("starts")]
+        states = [start.shown("state") for run in values.rows("runs") for start in run.rows("starts")]
     except GapError:
         return 0, 0
     return states.count("done"), len(states)
@@ -85,13 +85,13 @@ def _facts(values: Values, setting: str) -> Iterator[tuple[str, str]]:
         ("Numerics", "numerics"),
         ("Written", "written"),
     )
-    yield from ((name, values.said(key, "not told")) for name, key in told)
+    yield from ((name, values.shown(key, "not told")) for name, key in told)
 
 
 def _table(values: Values, folder: Path) -> Section:
     table = values.inside("table")
     columns = [
-        (one.text("key"), one.said("title") or one.text("key"), one.said("unit")) for one in table.rows("columns")
+        (one.text("key"), one.shown("title") or one.text("key"), one.shown("unit")) for one in table.rows("columns")
     ]
     rows = table.rows("rows")
     heads = ["run"]
@@ -99,7 +99,7 @@ def _table(values: Values, folder: Path) -> Section:
         heads += [f"{title} ({unit})" if unit and unit not in title else title, f"paper: {title}"]
     body = tuple(_row(row, [key for key, *_ in columns], [unit for *_, unit in columns]) for row in rows)
     few = any(one.note.startswith("preliminary") for row in body for one in row)
-    setting = values.said("setting")
+    setting = values.shown("setting")
     caption = "Ours: mean ± standard deviation over starts; below it how many, and the 95% interval of the mean"
     note = (
         "Ours were run in a small setting; the paper's values are of the paper's settings."
@@ -119,8 +119,8 @@ def _table(values: Values, folder: Path) -> Section:
 def _row(row: Values, keys: Sequence[str], units: Sequence[str]) -> tuple[Cell, ...]:
     cells = row.inside("cells")
     paper = row.inside("paper") if "paper" in row else Values({}, row.where)
-    same = row.said("same_as")
-    found = [Cell(row.said("label") or row.text("run"), note=f"by definition {same}" if same else "")]
+    same = row.shown("same_as")
+    found = [Cell(row.shown("label") or row.text("run"), note=f"by definition {same}" if same else "")]
     for key, unit in zip(keys, units, strict=True):
         found += [_ours(cells.inside(key), unit) if key in cells else gap("not run"), _published(paper, key)]
     return tuple(found)
@@ -130,7 +130,7 @@ def _ours(cell: Values, unit: str) -> Cell:
     mean, spread, starts = cell.number("mean"), cell.maybe("sd"), cell.whole("n")
     by = _scale(cell, mean, unit)
     several = spread is not None and starts > 1
-    text = cell.said("text") or f"{by * mean:.4g}" + (f" ± {by * (spread or 0.0):.2g}" if several else "")
+    text = cell.shown("text") or f"{by * mean:.4g}" + (f" ± {by * (spread or 0.0):.2g}" if several else "")
     low, high = cell.maybe("low_95"), cell.maybe("high_95")
     between = f", {by * low:.4g} to {by * high:.4g}" if low is not None and high is not None else ""
     few = "preliminary, " if starts < ENOUGH else ""
@@ -139,7 +139,7 @@ def _ours(cell: Values, unit: str) -> Cell:
 
 def _scale(cell: Values, mean: float, unit: str) -> float:
     """Return 100 for a share shown in percent, by its text or its unit."""
-    text = cell.said("text")
+    text = cell.shown("text")
     return 100.0 if abs(mean) <= 1 and ("%" in text or (unit == "%" and text[:2] == f"{100 * mean:.1f}"[:2])) else 1.0
 
 
@@ -149,8 +149,8 @@ def _published(paper: Values, key: str) -> Cell:
     told = paper.inside(key)
     value = told.maybe("value")
     if value is None:
-        return Cell(told.said("value")) if told.said("value") else gap(told.said("missing", "not available"))
-    return Cell(f"{value:g}", value, told.said("source", "source not told"))
+        return Cell(told.shown("value")) if told.shown("value") else gap(told.shown("missing", "not available"))
+    return Cell(f"{value:g}", value, told.shown("source", "source not told"))
 
 
 def _values(rows: Sequence[Values], columns: Sequence[tuple[str, str, str]]) -> Table:
@@ -160,8 +160,8 @@ def _values(rows: Sequence[Values], columns: Sequence[tuple[str, str, str]]) -> 
         for key, title, _ in columns:
             if key in cells and "values" in cells.inside(key):
                 held = cells.inside(key).numbers("values")
-                said = ", ".join("–" if v is None else f"{v:.6g}" for v in held[:100])
-                found.append((Cell(row.said("label") or row.text("run")), Cell(title), Cell(said)))
+                shown = ", ".join("–" if v is None else f"{v:.6g}" for v in held[:100])
+                found.append((Cell(row.shown("label") or row.text("run")), Cell(title), Cell(shown)))
     return Table("Every start's value", ("run", "measure", "values, in the order of the seeds"), tuple(found))
 
 
@@ -171,7 +171,7 @@ def _figures(values: Values, folder: Path) -> Section:
         try:
             address = address_of(folder, one.text("file"))
             pictures.append(
-                Picture(one.said("title", "Figure"), address, one.said("alt") or "No description was given.")
+                Picture(one.shown("title", "Figure"), address, one.shown("alt") or "No description was given.")
             )
         except GapError as error:
             gaps.append(str(error))
@@ -185,7 +185,7 @@ def _claims(values: Values, folder: Path) -> Section:
         if verdict not in VERDICTS:
             raise GapError(f"{one.where}: {verdict!r} is no verdict; there are {', '.join(VERDICTS)}")
         sign, mark = VERDICTS[verdict]
-        told = (one.said("source"), verdict, sign, mark, one.said("because"), one.said("rule"))
+        told = (one.shown("source"), verdict, sign, mark, one.shown("because"), one.shown("rule"))
         found.append(Claim(one.text("says"), *told))
     return Section("Claims", claims=tuple(found))
 
@@ -193,7 +193,7 @@ def _claims(values: Values, folder: Path) -> Section:
 def _runs(values: Values, folder: Path) -> Section:
     rows = list[tuple[Cell, ...]]()
     for run in values.rows("runs"):
-        name = run.said("label") or run.text("name")
+        name = run.shown("label") or run.text("name")
         for start in run.rows("starts"):
             rows.append((Cell(name), *_start(start, values)))
     columns = ("run", "seed", "state", "time", "device", "commit", "data", "directory")
@@ -206,17 +206,17 @@ def _runs(values: Values, folder: Path) -> Section:
 
 
 def _start(start: Values, values: Values) -> tuple[Cell, ...]:
-    state = start.said("state", "not told")
+    state = start.shown("state", "not told")
     mark = STATES.get(state, "gap")
     seconds = start.maybe("seconds")
     return (
-        Cell(start.said("seed", "–"), start.maybe("seed")),
-        Cell(state, note=start.said("why"), mark=mark),
+        Cell(start.shown("seed", "–"), start.maybe("seed")),
+        Cell(state, note=start.shown("why"), mark=mark),
         Cell(duration(seconds), seconds) if seconds is not None else Cell("–"),
-        Cell(start.said("device", "–")),
-        Cell(start.said("commit", "–")),
+        Cell(start.shown("device", "–")),
+        Cell(start.shown("commit", "–")),
         Cell(_checksums(start)),
-        Cell(start.said("directory", "–")),
+        Cell(start.shown("directory", "–")),
     )
 
 
@@ -224,18 +224,18 @@ def _checksums(start: Values) -> str:
     """Join the first digits of every part's checksum."""
     held = start.held.get("data")
     if not isinstance(held, dict):
-        return start.said("data", "–")[:16]
+        return start.shown("data", "–")[:16]
     return clean(", ".join(f"{part} {str(digits)[:8]}" for part, digits in held.items()), 100) or "–"
 
 
 def _settings(run: Values) -> tuple[Cell, ...]:
     held = run.held.get("overrides")
-    said = ", ".join(f"{k}={v}" for k, v in held.items()) if isinstance(held, dict) else ""
-    said = said or (", ".join(run.texts("overrides")) if isinstance(held, list) else "")
+    shown = ", ".join(f"{k}={v}" for k, v in held.items()) if isinstance(held, dict) else ""
+    shown = shown or (", ".join(run.texts("overrides")) if isinstance(held, list) else "")
     return (
-        Cell(run.said("label") or run.text("name")),
-        Cell(run.said("recipe", "–")),
-        Cell(clean(said, 500) or "none"),
+        Cell(run.shown("label") or run.text("name")),
+        Cell(run.shown("recipe", "–")),
+        Cell(clean(shown, 500) or "none"),
     )
 
 

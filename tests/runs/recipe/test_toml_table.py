@@ -3,31 +3,31 @@
 import pytest
 
 from bntt.runs.recipe.schema import RecipeError
-from bntt.runs.recipe.toml_part import by_kind, checked, unknown_name
-from bntt.studies.study_schema import FIGURES, Bars, RunPart, Setting
+from bntt.runs.recipe.toml_table import unknown_name, validate_by_kind, validate_table
+from bntt.studies.study_schema import FIGURES, Bars, RunSpec, Setting
 from tests.rows import each_row
 
 
 def wrong(kind, values, where="here"):
     with pytest.raises(RecipeError) as caught:
-        checked(kind, values, where)
+        validate_table(kind, values, where)
     return str(caught.value)
 
 
 def test_a_good_table_is_a_part():
-    assert checked(Setting, {"recipe": "demo"}, "settings.small").seeds == [0, 1, 2]
+    assert validate_table(Setting, {"recipe": "demo"}, "settings.small").seeds == [0, 1, 2]
 
 
 @each_row(
     ("kind", "values", "said"),
     [
         (Setting, {"recipy": "demo"}, "here.recipy: unknown key; did you mean 'recipe'?"),
-        (RunPart, {"name": "a", "small": {"recipee": ""}}, "here.small.recipee: unknown key; did you mean 'recipe'?"),
+        (RunSpec, {"name": "a", "small": {"recipee": ""}}, "here.small.recipee: unknown key; did you mean 'recipe'?"),
         (Setting, {"seeds": "0"}, "here.seeds: must be a list, in brackets, got '0'"),
         (Setting, {"seeds": [0.5]}, "here.seeds.0: must be a whole number, got 0.5"),
-        (RunPart, {}, "here.name: is missing"),
-        (RunPart, "bntt", "here: must be a table of keys and values"),
-        (RunPart, {"name": "two words"}, "here.name: String should match pattern"),
+        (RunSpec, {}, "here.name: is missing"),
+        (RunSpec, "bntt", "here: must be a table of keys and values"),
+        (RunSpec, {"name": "two words"}, "here.name: String should match pattern"),
     ],
 )
 def test_the_first_that_is_wrong_is_named(kind, values, said):
@@ -36,7 +36,7 @@ def test_the_first_that_is_wrong_is_named(kind, values, said):
 
 def test_a_kind_is_one_of_a_closed_dictionary():
     known = {"kind": "bars", "title": "t", "alt": "a", "column": "c"}
-    assert by_kind(FIGURES, "kind", known, "m") == Bars(**known)
+    assert validate_by_kind(FIGURES, "kind", known, "m") == Bars(**known)
     for values, said in (
         ({"kind": "bar"}, "m.kind: unknown name 'bar'; did you mean 'bars'?"),
         ({}, "m.kind: is missing; one of bars, scatter"),
@@ -45,7 +45,7 @@ def test_a_kind_is_one_of_a_closed_dictionary():
         (known | {"colum": "c"}, "m.colum: unknown key; did you mean 'column'?"),
     ):
         with pytest.raises(RecipeError) as caught:
-            by_kind(FIGURES, "kind", values, "m")
+            validate_by_kind(FIGURES, "kind", values, "m")
         assert str(caught.value).startswith(said)
 
 

@@ -24,10 +24,10 @@ from bntt.io.files import digest_of_values
 from bntt.models import MODELS
 from bntt.nn import ENCODERS, NORMS, Encoder, SpikingClassifier, SpikingNetwork
 from bntt.runs.recipe import schema
-from bntt.runs.recipe.datasets import Parts, Shown, Split, as_shown
+from bntt.runs.recipe.datasets import RecipeData, SampleSet, Split, in_order
 from bntt.training import Method, Session
 
-DATA = "data"
+SAMPLES_FOLDER = "data"
 """Folder of the kept samples within a run."""
 LABEL = "given in Python"
 SPLITS: tuple[str, ...] = get_args(Split)
@@ -37,12 +37,12 @@ class Description(NamedTuple):
     """A training given in Python, in the words of a recipe's."""
 
     recipe: schema.Recipe
-    data: Parts
+    data: RecipeData
     facts: dict[str, Any]
-    """Facts that :func:`rebuilt` needs, to be stored with every checkpoint."""
+    """Facts that :func:`rebuild_model` needs, to be stored with every checkpoint."""
 
 
-def described(session: Session, validation: object, test: object) -> Description:
+def describe_session(session: Session, validation: object, test: object) -> Description:
     """Describe a training as a recipe, and its samples as the recipe's parts.
 
     Raises:
@@ -82,39 +82,39 @@ def described(session: Session, validation: object, test: object) -> Description
         compute=schema.Compute(**{name: getattr(network.compute, name) for name in _names(schema.Compute)}),
     )
     learned_from = {"train": train} | ({"validation": held_out} if len(held_out) else {})
-    manifest = manifest_of({part: _plain(samples) for part, samples in learned_from.items()}, LABEL)
+    manifest = manifest_of({part: _as_stored(samples) for part, samples in learned_from.items()}, LABEL)
     order = digest_of_values({"seed": loader.seed, "shuffle": loader.shuffle, "order": recipe.data.order})
     manifest = replace(manifest, sha256={**manifest.sha256, "order": order})
     mean = getattr(model.encoder, "mean", None)
     facts = {"built": built[1] if built else None, "pixels": 0 if mean is None else mean.numel()}
-    return Description(recipe, Parts(train, held_out, tested, [], [], LABEL, manifest), facts)
+    return Description(recipe, RecipeData(train, held_out, tested, [], [], LABEL, manifest), facts)
 
 
-def keep_samples(run: Path, data: Parts) -> None:
+def save_samples(run: Path, data: RecipeData) -> None:
     """Write the validation and test samples, used to measure the run, into it, unless it keeps them already.
 
     Raises:
         CheckpointError: if it keeps others.
         OSError: if they cannot be written.
     """
-    parts = {split: _plain(samples) for split in SPLITS if len(samples := getattr(data, split))}
+    parts = {split: _as_stored(samples) for split in SPLITS if len(samples := getattr(data, split))}
     if not parts:
         return
-    given, kept = manifest_of(parts, LABEL).sha256, read_manifest(run / DATA, SPLITS, some=True)
+    given, kept = manifest_of(parts, LABEL).sha256, read_manifest(run / SAMPLES_FOLDER, SPLITS, some=True)
     there = {} if kept is None else kept.sha256
     if other := [split for split in given if there.get(split, given[split]) != given[split]]:
         raise CheckpointError(f"{run} keeps other {other[0]} samples than these: give those, or take a new directory")
     if not given.keys() <= there.keys():
-        write_prepared(run / DATA, parts, name=LABEL, source=Path(), check="built in")
+        write_prepared(run / SAMPLES_FOLDER, parts, name=LABEL, source=Path(), check="built in")
 
 
-def kept_samples(run: Path, like: Parts, order: str, encoder: Encoder) -> Parts:
+def load_samples(run: Path, like: RecipeData, order: str, encoder: Encoder) -> RecipeData:
     """Load the samples kept by a run, with stand-ins for the training samples; a split that it was not given is empty.
 
     Raises:
         DataError: if there are none, or they are damaged.
     """
-    folder = run / DATA
+    folder = run / SAMPLES_FOLDER
     manifest = read_manifest(folder, SPLITS, some=True)
     if manifest is None:
         raise DataError(
@@ -122,7 +122,7 @@ def kept_samples(run: Path, like: Parts, order: str, encoder: Encoder) -> Parts:
             f"again with test=, which trains nothing anew"
         )
     verify_prepared(folder, manifest)
-    found = {split: as_shown(_part(folder, manifest, split), order) for split in manifest.sha256}
+    found = {split: in_order(_load_split(folder, manifest, split), order) for split in manifest.sha256}
     none = like.train.select(torch.arange(0))
     mean, std = (
         [] if (one := getattr(encoder, name, None)) is None else one.flatten().tolist() for name in ("mean", "std")
@@ -141,10 +141,10 @@ def builder_of(network: SpikingNetwork) -> tuple[str, dict[str, Any]] | None:
     if network.built is None or network.built[0] not in MODELS:
         return None
     name, arguments = network.built
-    return network.built if _looks(MODELS[name](**arguments)) == _looks(network) else None
+    return network.built if _structure(MODELS[name](**arguments)) == _structure(network) else None
 
 
-def rebuilt(recipe: schema.Recipe, facts: Mapping[str, Any], device: str) -> SpikingClassifier | None:
+def rebuild_model(recipe: schema.Recipe, facts: Mapping[str, Any], device: str) -> SpikingClassifier | None:
     """Rebuild the model described by a checkpoint's facts, without its weights; None if they describe none.
 
     Raises:
@@ -163,7 +163,7 @@ def rebuilt(recipe: schema.Recipe, facts: Mapping[str, Any], device: str) -> Spi
     return SpikingClassifier(encoder, network).to(device)
 
 
-def _looks(network: nn.Module) -> list[Any]:
+def _structure(network: nn.Module) -> list[Any]:
     """Return everything that distinguishes two networks except their weights."""
     plain = (int, float, str)
     found = [
@@ -172,7 +172,7 @@ def _looks(network: nn.Module) -> list[Any]:
     return [str(network), found, [str(getattr(one, "neuron", None)) for one in network.modules()]]
 
 
-def _part(folder: Path, manifest: Manifest, part: str) -> ImageSet | FrameSet:
+def _load_split(folder: Path, manifest: Manifest, part: str) -> ImageSet | FrameSet:
     if len(manifest.shape) == 3:
         return load_part(folder, manifest, part, "images", ImageSet)
     return load_part(folder, manifest, part, "frames", FrameSet)
@@ -187,7 +187,7 @@ def _loader(loader: Any, what: str) -> SampleLoader:
     return loader
 
 
-def _samples(loader: SampleLoader, what: str) -> Shown:
+def _samples(loader: SampleLoader, what: str) -> SampleSet:
     if not isinstance(loader.data, ImageSet | FrameSet | SequenceSet):
         raise TypeError(
             f"a run directory keeps checksums of its samples: {what} must be a loader of an ImageSet, a FrameSet or a "
@@ -196,7 +196,7 @@ def _samples(loader: SampleLoader, what: str) -> Shown:
     return loader.data
 
 
-def _alike(train: Shown, loader: object, what: str) -> Shown:
+def _alike(train: SampleSet, loader: object, what: str) -> SampleSet:
     """Return the samples of a loader, which must be like the training samples; none of these without a loader."""
     if loader is None:
         return train.select(torch.arange(0))
@@ -216,7 +216,7 @@ def _spoken(kind: type, classes: tuple[str, ...], shape: tuple[int, ...], order:
     return f"{kind.__name__} of {[*shape]}{f' by {order}' if order else ''} and the classes {', '.join(classes):.80}"
 
 
-def _plain(samples: Shown) -> ImageSet | FrameSet:
+def _as_stored(samples: SampleSet) -> ImageSet | FrameSet:
     """Convert samples to the form stored in files."""
     if isinstance(samples, SequenceSet):
         return samples.images
@@ -240,11 +240,11 @@ def _encoder_name(model: SpikingClassifier) -> str:
 def _norm_name(network: SpikingNetwork) -> str:
     """Return the recipe name of the norm shared by every layer; "" if it has none, or layers differ."""
     norms = [layer.norm for layer in network.layers.values()]
-    names = [name for name in NORMS if all(_is_such(norm, name) for norm in norms)]
+    names = [name for name in NORMS if all(_matches_norm(norm, name) for norm in norms)]
     return names[0] if names else ""
 
 
-def _is_such(norm: nn.Module | None, name: str) -> bool:
+def _matches_norm(norm: nn.Module | None, name: str) -> bool:
     values: Mapping[str, Any] = {} if norm is None else vars(norm)
     channels, steps = (values.get(key) for key in ("channels", "num_steps"))
     made = NORMS[name](channels or 1, steps or 1, 1.0)

@@ -11,13 +11,13 @@ from bntt.io.toml_file import unknown_key
 from bntt.runs.recipe.schema import RecipeError
 
 
-class Part(BaseModel):
+class TomlTable(BaseModel):
     """A table of a file: frozen, strict about types, and closed to unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
-P = TypeVar("P", bound=Part)
+P = TypeVar("P", bound=TomlTable)
 IN_TOML = {
     "model_type": "must be a table of keys and values",
     "bool_type": "must be true or false",
@@ -30,7 +30,7 @@ IN_TOML = {
 """Pydantic's messages, reworded in the file's terms."""
 
 
-def checked(kind: type[P], values: Any, where: str) -> P:
+def validate_table(kind: type[P], values: Any, where: str) -> P:
     """Validate values as a part of this kind.
 
     Args:
@@ -46,11 +46,11 @@ def checked(kind: type[P], values: Any, where: str) -> P:
         raise RecipeError(_explain(unknown_first[0], kind, where)) from None
 
 
-def by_kind(kinds: Mapping[str, type[P]], key: str, values: Any, where: str) -> P:
+def validate_by_kind(kinds: Mapping[str, type[P]], key: str, values: Any, where: str) -> P:
     """Validate values as the part of a closed dictionary that one of their keys names.
 
     Raises:
-        RecipeError: as :func:`checked`, or on an unknown name.
+        RecipeError: as :func:`validate_table`, or on an unknown name.
     """
     if not isinstance(values, dict):
         raise RecipeError(f"{where}: must be a table of keys and values, got {values!r}")
@@ -59,7 +59,7 @@ def by_kind(kinds: Mapping[str, type[P]], key: str, values: Any, where: str) -> 
     name = values[key]
     if not isinstance(name, str) or name not in kinds:
         raise RecipeError(f"{where}.{key}: {unknown_name(str(name), list(kinds))}")
-    return checked(kinds[name], values, where)
+    return validate_table(kinds[name], values, where)
 
 
 def unknown_name(name: str, known: Sequence[str]) -> str:
@@ -71,7 +71,7 @@ def unknown_name(name: str, known: Sequence[str]) -> str:
     return f"unknown name {name!r}; " + unknown_key(name, known).removeprefix("unknown key; ").replace("keys", "names")
 
 
-def _explain(error: Any, kind: type[Part], where: str) -> str:
+def _explain(error: Any, kind: type[TomlTable], where: str) -> str:
     path = [str(part) for part in error["loc"] if part not in kind.model_fields or error["loc"][0] == part]
     place = ".".join(filter(None, [where, *path]))
     if error["type"] == "extra_forbidden":
@@ -80,7 +80,7 @@ def _explain(error: Any, kind: type[Part], where: str) -> str:
     return f"{place}: {said}" + ("" if error["type"] == "missing" or not path else f", got {error['input']!r}")
 
 
-def _fields_at(kind: type[Part], location: tuple[str | int, ...]) -> list[str]:
+def _fields_at(kind: type[TomlTable], location: tuple[str | int, ...]) -> list[str]:
     """Return the keys of the part at a location, through nested parts."""
     part: Any = kind
     for name in location:
