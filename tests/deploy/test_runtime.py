@@ -61,7 +61,7 @@ def runs(runtime: Runtime, samples: np.ndarray, index=(4, 0, 9)):
     return np.stack(logits), [one for one in state.membranes[:-1] if one is not None], state
 
 
-@pytest.mark.parametrize("grid", [GRID[::8], pytest.param(GRID, marks=pytest.mark.slow)], ids=["some", "pairs"])
+@pytest.mark.parametrize("grid", [GRID[::13], pytest.param(GRID, marks=pytest.mark.slow)], ids=["some", "pairs"])
 def test_every_model_norm_rule_reset_leak_and_coding_has_the_librarys_float64_numbers(grid):
     spoke = 0
     for name, coding, norm, fire, reset, leak, readout in grid:
@@ -100,7 +100,7 @@ def test_folded_neurons_have_the_librarys_float64_numbers(fire, reset):
 
 
 @needs_kernels
-@pytest.mark.parametrize("grid", [GRID[3::10], pytest.param(GRID, marks=pytest.mark.slow)], ids=["some", "pairs"])
+@pytest.mark.parametrize("grid", [GRID[3::13], pytest.param(GRID, marks=pytest.mark.slow)], ids=["some", "pairs"])
 def test_the_kernels_have_the_same_numbers(grid):
     different: list[float] = []
     for name, coding, norm, fire, reset, leak, readout in grid:
