@@ -26,10 +26,11 @@ From = Annotated[Path | None, tyro.conf.arg(name="from", metavar="RUN")]
 
 def verb(measurement: Measurement) -> Callable[..., None]:
     """Make the verb of a measurement: its flags are the fields of its arguments, and those for opening and output."""
+    return _with_flags(lambda **given: _measure(measurement, given), measurement)
 
-    def call(**given: Any) -> None:
-        _measure(measurement, given)
 
+def _with_flags(call: Callable[..., None], measurement: Measurement) -> Callable[..., None]:
+    """Set the name, help and signature that tyro reads."""
     flags = _flags(measurement)
     words = "\n".join(f"        {flag.name}: {words}" for flag, words in flags if words)
     call.__name__ = measurement.name
