@@ -15,6 +15,8 @@ import torch
 from bntt.analysis import evaluate, gamma_profile
 from bntt.cli import main as cli
 from bntt.data import SampleLoader, fashion_mnist_bundled
+from bntt.data.events.binning import Binning, to_frames
+from bntt.data.events.camera import simulate
 from bntt.models import PRETRAINED, PretrainedError, pretrained, pretrained_facts
 from bntt.models.pretrained import read_facts, read_pretrained
 from bntt.nn.kinds import encoder_facts
@@ -93,7 +95,8 @@ def test_what_the_facts_say_of_the_run(name):
         assert getattr(kept, part) == getattr(recipe, part), f"`bntt train {name}` trains it again"
     assert (facts.network["name"], facts.network["num_steps"]) == (recipe.network.name, recipe.network.num_steps)
     assert (facts.encoder["name"], facts.order, facts.seed) == (recipe.encoder.name, recipe.data.order, recipe.seed)
-    assert facts.classes == fashion_mnist_bundled().test.classes
+    classes = fashion_mnist_bundled().test.classes
+    assert facts.classes == (classes if facts.encoder["name"] != "frames" else tuple(sorted(map(as_folder, classes))))
     low, high = facts.test["accuracy_wilson_95"]
     assert 0.75 < low < facts.test["accuracy"] < high
     assert facts.test["accuracy"] == pytest.approx(facts.test["accuracy_over_time"][-1])
@@ -134,6 +137,21 @@ def test_the_thousand_bundled_images_in_float32():
     loader = SampleLoader(fashion_mnist_bundled().test, 250)
     right = evaluate(pretrained(), loader, seed=facts["seed"], draws=1).accuracy.correct[0][-1]
     assert abs(right - facts["right_of_1000"]) <= 15
+
+
+def as_folder(name: str) -> str:
+    """Name the folder of recordings of a class."""
+    return name.replace(" ", "-").replace("/", "-")
+
+
+@pytest.mark.slow
+def test_the_network_of_events_knows_test_images_before_the_camera():
+    test, name = fashion_mnist_bundled().test.select(torch.arange(50)), "fashion-mnist-events-small"
+    binning = Binning(pretrained_facts(name).network["num_steps"], 28, 28)
+    frames = torch.stack([to_frames(simulate(image)[0], binning).counts for image in test.images])
+    named = [pretrained_facts(name).classes[i] for i in pretrained(name)(frames).argmax(1)]
+    right = [said == as_folder(test.classes[label]) for said, label in zip(named, test.labels, strict=True)]
+    assert sum(right) > 35
 
 
 SMALL = ("network.width=0.125", "network.num_steps=2", "train.epochs=1", "train.batch_size=900", "evaluate.draws=1")

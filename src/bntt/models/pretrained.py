@@ -26,6 +26,7 @@ PRETRAINED: Registry[str] = Registry(
         "fashion-mnist-direct": "VGG6 chosen for accuracy: direct coding, no decay of γ",
         "fashion-mnist-sparse": "half of VGG6 that fires little: direct coding, two steps, a strong decay of γ",
         "fashion-mnist-rows": "three fully connected layers that read a row of the image a step",
+        "fashion-mnist-events-small": "half of VGG6 on frames of a simulated event camera",
     },
 )
 """What each pretrained network is. `bntt train NAME` trains it again; ``docs/make.py --weights`` makes its files."""
