@@ -151,7 +151,7 @@ def test_the_network_of_events_knows_test_images_before_the_camera():
     frames = torch.stack([to_frames(simulate(image)[0], binning).counts for image in test.images])
     named = [pretrained_facts(name).classes[i] for i in pretrained(name)(frames).argmax(1)]
     right = [said == as_folder(test.classes[label]) for said, label in zip(named, test.labels, strict=True)]
-    assert sum(right) > 35
+    assert sum(right) >= 30
 
 
 SMALL = ("network.width=0.125", "network.num_steps=2", "train.epochs=1", "train.batch_size=900", "evaluate.draws=1")
