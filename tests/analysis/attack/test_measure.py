@@ -53,7 +53,7 @@ def run(tmp_path):
 def attacked(tmp_path_factory):
     """A run whose attack was stopped after five batches, and begun again: its setup, outcomes and batches made."""
     run = load_run(copied_run(tmp_path_factory.mktemp("attacked")).path)
-    made, original = [], measure.carry_out
+    made, original = [], measure.run_job
 
     def watched(job, runs, images, labels, places, draws):
         if len(made) == 5:

@@ -165,7 +165,7 @@ def _begin(blocks: nn.ModuleDict, num_steps: int | None, x: Tensor, work: Work, 
         every = x[:1].expand(num_steps or len(x), *x.shape[1:])
         plan = plan_of(dict(blocks.items()), every, work.compute, Call())
         nodes = [one.node for block in plan.fused.values() for one in block.nodes]
-        if plan.reason or not all(map(is_link, nodes)):
+        if plan.reason or not nodes or not all(map(is_link, nodes)):
             return None
         height, width, channels = layout_of(x).memory
         shape = (len(x), x.shape[1], height, width, channels)
