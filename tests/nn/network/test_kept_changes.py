@@ -17,10 +17,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import bntt
 from bntt.engine.packed_weights import Prepared
-from bntt.nn import LIF, SpikingNetwork
+from bntt.nn import BNTT, LIF, NoNorm, Readout, SpikingBlock, SpikingNetwork
+from bntt.nn.network import kept
 from tests.kernels import needs_kernels
 from tests.nn.network.streaming import T, anew, equal, stream, with_statistics
-from tests.nn.networks import small, spikes_of
+from tests.nn.networks import dense, small, spikes_of
 
 pytestmark = needs_kernels
 Net = SpikingNetwork
@@ -243,3 +244,68 @@ def test_values_that_nobody_told_of_are_seen_at_the_first_step(where, rng, used)
     got, _ = stream(net, x)
     assert equal(got, anew(net, x))
     assert not equal(got, before)
+
+
+def gamma(net: Net) -> nn.Parameter:
+    return net.blocks["conv2"].norm.gamma
+
+
+@pytest.mark.parametrize("first", ["measured", "with gradients", "under autocast", "of a refused shape"])
+def test_they_are_seen_where_the_first_step_takes_no_chain(first, rng, used, monkeypatch):
+    net, x = with_statistics(small(T)), spikes_of(T, 3, rng)
+    monkeypatch.setattr(kept, "MOST_BYTES", 1 << 19)
+    many = x.repeat(1, 100, 1, 1, 1)
+    for _ in range(2):
+        stream(net, x)
+        stream(net, many[:1])
+    gamma(net).data.mul_(0.1)
+    surrounding = {"with gradients": torch.enable_grad(), "under autocast": torch.autocast("cpu", torch.bfloat16)}
+    begins = many if first == "of a refused shape" else x
+    measure = bntt.nn.Measure(spikes=first == "measured")
+    with torch.no_grad(), surrounding.get(first, contextlib.nullcontext()):
+        _, state, *_ = net.advance(begins[:1], measure=measure)
+    state = state.detach().rows(torch.arange(3)) if begins is many else state.detach()
+    assert equal(stream(net, x[1:], state)[0], anew(net, x[1:], state))
+
+
+def test_what_replaces_the_same_storage_twice_has_another_address(rng, used):
+    net, x = with_statistics(small(T)), spikes_of(T, 3, rng)
+    for _ in range(3):
+        _, state = stream(net, x[:1])
+        stream(net, x[1:2], state)
+    at = gamma(net).data_ptr()
+    for _ in range(200):
+        gamma(net).data = gamma(net).data * 0.99
+        if gamma(net).data_ptr() == at:  # of what was given back
+            break
+    assert equal(stream(net, x[1:2], state)[0], anew(net, x[1:2], state))
+
+
+def test_values_that_came_and_went_leave_no_chain_of_theirs(rng, used):
+    net, x = with_statistics(small(T)), spikes_of(T, 3, rng)
+    for _ in range(3):
+        stream(net, x)
+    before = gamma(net).data.clone()
+    _, state = stream(net, x[:1])
+    gamma(net).data.mul_(3)
+    stream(net, x[1:2, :2], state.rows(torch.tensor([0, 1])))
+    gamma(net).data.copy_(before)
+    for _ in range(2):
+        assert equal(stream(net, x[:, :2])[0], anew(net, x[:, :2]))
+
+
+def test_a_part_with_steps_in_a_network_without(rng, used):
+    block = SpikingBlock(dense(6, 32, rng), NoNorm(), LIF())
+    net, x = SpikingNetwork([block], Readout(dense(32, 3, rng))).eval(), torch.randn(4, 2, 6, generator=rng)
+    net.blocks["block1"].norm = norm = BNTT(32, 4).eval()
+    with torch.no_grad():
+        norm.gamma.copy_(torch.arange(4.0)[:, None].expand(4, 32))
+    for _ in range(3):
+        assert equal(stream(net, x)[0], anew(net, x))
+
+
+def test_steps_that_come_later_are_no_errors_of_these(rng, used):
+    net, x = with_statistics(small(T)), spikes_of(T, 3, rng)
+    net.blocks["fc1"].norm, net.compute = BNTT(net.blocks["fc1"].norm.gamma.shape[1], 3).eval(), bntt.Compute("cpu")
+    for _ in range(3):
+        assert equal(stream(net, x[:3])[0], anew(net, x[:3]))

@@ -105,7 +105,9 @@ class _Link:
     def fire(self, first: int, start: Tensor | None) -> Tensor:
         """Scan the current into the spikes; return the membrane after the last step."""
         shape = self.current.shape[1:]
-        membrane = torch.zeros(shape, dtype=torch.float32, device=CPU) if start is None else start.clone()
+        membrane = torch.zeros(shape, dtype=torch.float32, device=CPU)
+        if start is not None:
+            membrane.copy_(start)  # what it is, a subclass of a tensor too
         job = self.scans.get(first) or self._scan(first)
         job.membrane = address((membrane, torch.float32, shape.numel()), "membrane")
         call("bntt_scan_forward", job)

@@ -7,7 +7,7 @@ and the next call of its shape takes the same :class:`Chain`, while everything t
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from operator import is_
 from types import FunctionType
 from typing import Any
@@ -72,6 +72,8 @@ class _Held:
     versions: list[tuple[Any, ...]]
     prepared: Prepared = field(default_factory=Prepared)
     values: list[Tensor | None] = field(default_factory=list)
+    storages: list[Tensor] = field(default_factory=list)
+    """What parameters and buffers point to: while it is held, what replaces it has another address."""
     ready: dict[tuple[object, ...], list[_Ready]] = field(default_factory=dict)
     """Chains by the shape of a call; those in use are not in the list, so no two threads have the same."""
     refused: set[tuple[object, ...]] = field(default_factory=set)
@@ -86,6 +88,19 @@ class _Held:
             and self.versions == list(map(version_of, made.tensors))
         )
 
+    def refuse(self, key: tuple[object, ...]) -> None:
+        """Remember that calls of this shape cannot have a chain."""
+        self.ready.pop(key, None)
+        if len(self.refused) >= MOST_SHAPES:
+            self.refused.clear()
+        self.refused.add(key)
+
+    def copy_values(self) -> None:
+        """Remember the values, all at once: other threads look at them."""
+        tensors = self.made.tensors
+        self.storages[:] = [tensor.detach() for tensor in tensors if tensor is not None]
+        self.values[:] = [None if tensor is None else tensor.detach().clone() for tensor in tensors]
+
     def same_values(self) -> bool:
         """Return True if not even a write that counts no version has changed a parameter or a buffer."""
         pairs = zip(self.values, self.made.tensors, strict=True)
@@ -96,12 +111,14 @@ class Kept:
     """The chains of one network; a copy of the network has none.
 
     The first call with a network as it is leaves what it was made of, the next one a chain: where something changes
-    from call to call, that costs no more than to notice it. At the first of all steps the values of parameters and
-    buffers are compared too, so that what is written through ``.data`` between two sequences needs no telling.
+    from call to call, that costs no more than to notice it. The first call of every sequence that could use a chain,
+    and each that begins one, compares the values of parameters and buffers too, so that what is written through
+    ``.data`` between two sequences needs no telling.
     """
 
     def __init__(self) -> None:
         self._held: _Held | None = None
+        self._compared = False
 
     def __reduce__(self) -> tuple[type[Kept], tuple[()]]:
         return Kept, ()
@@ -115,6 +132,8 @@ class Kept:
             num_steps: T, where the blocks have it.
         """
         compute, first = work.compute, work.call.first
+        if first == 0:
+            self._compared = False  # now, if this call cannot use a chain, the next one may
         unfit = compute.backend not in ("auto", "cpu") or compute.precision == "bf16" or bool(work.measure)
         if torch.compiler.is_compiling() or unfit or torch.is_grad_enabled():
             return None
@@ -123,23 +142,28 @@ class Kept:
         rule = torch.are_deterministic_algorithms_enabled(), torch.get_num_threads(), use_variant()
         held = self._of(blocks, (num_steps, compute, changes_told(), *rule))
         key = (x.shape, x.dtype)
-        if held is None or key in held.refused:
+        if held is None:
             return None
-        if first == 0 and held.values and not held.same_values():
-            self._held = None
+        free = held.ready.get(key)
+        if held.values and not (self._compared and free):
+            if not held.same_values():
+                self._held = None
+                return None
+            self._compared = True
+        if key in held.refused:
             return None
-        free = held.ready.setdefault(key, [])
         try:
-            ready = free.pop()
+            ready = held.ready.setdefault(key, []).pop()
         except IndexError:
             found = _begin(blocks, num_steps, x, work, held)
             if found is None:
-                held.refused.add(key)
+                held.refuse(key)
                 return None
             ready = found
-            if len(held.ready) > MOST_SHAPES:
+            while len(held.ready) > MOST_SHAPES:
                 oldest, *_ = held.ready
                 held.ready.pop(oldest, None)
+        free = held.ready.setdefault(key, [])
         try:
             return ready.advance(x, work, 0 if num_steps is None else first, states, mean=mean)
         finally:
@@ -162,8 +186,10 @@ def _begin(blocks: nn.ModuleDict, num_steps: int | None, x: Tensor, work: Work, 
     if not all(name == FOLDED or _is_constant(value) for name, value in attributes_of(blocks)):
         return None
     with torch.inference_mode(False), torch.no_grad():  # it outlives the mode
+        if num_steps is None and any(getattr(module, "num_steps", None) for module in blocks.modules()):
+            return None  # a part with steps that the network was not built with
         every = x[:1].expand(num_steps or len(x), *x.shape[1:])
-        plan = plan_of(dict(blocks.items()), every, work.compute, Call())
+        plan = plan_of(dict(blocks.items()), every, replace(work.compute, backend="auto", precision="fp32"), Call())
         nodes = [one.node for block in plan.fused.values() for one in block.nodes]
         if plan.reason or not nodes or not all(map(is_link, nodes)):
             return None
@@ -174,8 +200,8 @@ def _begin(blocks: nn.ModuleDict, num_steps: int | None, x: Tensor, work: Work, 
         buffers = len(x) * sum(4 * size.floats + size.bytes for size in sizes(nodes, like))
         if buffers > MOST_BYTES or sum(tensor.numel() for tensor in tensors if tensor is not None) > MOST_WEIGHTS:
             return None
-        if not held.values:  # all at once: other threads look at them
-            held.values[:] = [None if tensor is None else tensor.detach().clone() for tensor in tensors]
+        if not held.values:
+            held.copy_values()
         layers = [node for node in nodes if isinstance(node, Layer)]
         return _Ready(list(plan.fused.values()), layers, Chain(layers, like, work.compute, held.prepared))
 
