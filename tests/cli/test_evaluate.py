@@ -22,6 +22,7 @@ def test_some_images_of_another_split_are_kept_beside(run, capsys):
 
 
 REFUSED = [
+    (["--estimate", "--json"], "--estimate prints one line"),
     (["--num-steps", "4"], "--longer hold"),
     (["--num-steps", "3"], "give a number other than the 3 it was trained with"),
     (["--num-steps", "1", "--exit"], "--exit and --num-steps both say when to stop"),

@@ -108,6 +108,8 @@ def test_what_was_measured_is_shown_though_the_disk_is_full(root, tmp_path, caps
 
 
 REFUSED = [
+    (["demo", "--estimate", "--fit-batch", "1GiB"], 2, "--estimate and --fit-batch: choose one"),
+    (["runs/mine", "--estimate", "--resume"], 2, "are for a training from its beginning"),
     (["nope"], 2, "no recipe 'nope'"),
     (["demo", "-s", "train.epoch=3"], 2, "did you mean 'epochs'"),
     (["demo", "-s", "network.name=vgg9"], 2, "image_size=28 cannot be halved 3 times"),

@@ -150,3 +150,12 @@ def test_what_is_no_bundle_is_refused_in_words(tmp_path):
             bundle.read(path)
     with pytest.raises(BundleError, match="does not exist"):
         bundle.read(tmp_path / "nothing")
+
+
+def test_a_description_takes_no_arguments_of_its_making(tmp_path):
+    made = describe(pretrained())
+    with pytest.raises(DeployError, match="a description has its classes, input shape and pictures"):
+        export(made, tmp_path / "x", classes=["a"])
+    for shape in ((2, 4, 4), (0, 4, 4)):
+        with pytest.raises(DeployError, match=r"pictures are \[1 or 3, H, W\]"):
+            Pictures(shape).check()

@@ -129,8 +129,8 @@ BORDERS = [
     Mutation(
         "a kept chain does not compare values at the first step",
         "nn/network/kept.py",
-        "held.values and not held.same_values()",
-        "False",
+        "if not held.same_values():",
+        "if False:",
         KEPT,
     ),
 ]

@@ -13,21 +13,22 @@ from bntt.cli.predict import DEFAULT
 def export(
     run: tyro.conf.Positional[Path | None] = None,
     pretrained: str = "",
-    to: Literal["bundle"] = "bundle",
+    to: Literal["bundle", "onnx", "onnx-step"] = "bundle",
     weights: Literal["float32", "float16", "int8"] = "float32",
     out: Path | None = None,
 ) -> None:
     """Write a run's best epoch for use elsewhere, by default a network that comes with the package.
 
     A bundle is one file with all that evaluation needs: weights, scale and shift of every step and channel, neurons,
-    encoder, classes, and where they come from. bntt.deploy.Runtime runs it, and bntt predict --bundle, without PyTorch.
+    encoder, classes, and where they come from. bntt.deploy.Runtime runs it without PyTorch; bntt predict --bundle shows
+    it pictures. ONNX files are of opset 20, for any batch.
 
     Example: bntt export runs/fashion-mnist --to bundle --weights int8
 
     Args:
         run: the directory of a run.
         pretrained: or a network of `bntt list pretrained`, by name.
-        to: the kind of file.
+        to: a bundle, or ONNX: all steps in one graph, or one step with its state.
         weights: their type; int8 has a step for each output channel.
         out: the file to write; RUN/bundle-float32.safetensors by default, named by target and weights.
     """
@@ -48,7 +49,7 @@ def export(
     if not run and name not in PRETRAINED:
         raise RecipeError(f"--pretrained: no network {name!r}, choose one of {', '.join(PRETRAINED)}")
     made = describe_run(load_run(run)) if run else describe_pretrained(name)
-    path = out or (run or Path()) / f"{to}-{weights}.safetensors"
+    path = out or (run or Path()) / f"{to}-{weights}.{'safetensors' if to == 'bundle' else 'onnx'}"
     write(made, path, to, weights=weights)
     console.line(f"{name}: {len(made.layers)} layers, {made.num_steps} steps, {len(made.classes)} classes")
     console.line(f"written: {path} ({path.stat().st_size:,} bytes)")

@@ -80,18 +80,22 @@ def _measure(measurement: Measurement, given: Mapping[str, Any]) -> None:
     json, csv, out = given["json"], given["csv"], given["out"]
     if json and csv:
         raise ArgumentError("--json and --csv: choose one")
+    if given["estimate"] and (json or csv):
+        raise ArgumentError("--estimate prints one line: leave out --json and --csv")
     arguments = checked_arguments(measurement.arguments, vars(given["arguments"]))
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("default", UserWarning)
         opened = _opened(measurement, given, arguments)
         arguments = settled(measurement, opened, arguments)
-        if given["estimate"]:
-            console.line(f"bntt {measurement.name}: {estimate_measurement(measurement, opened, arguments)}")
-            return
-        with console.progress("measuring") as report:
-            result = run_measurement(measurement, opened, arguments, Progress(report))
+        estimate = estimate_measurement(measurement, opened, arguments) if given["estimate"] else ""
+        if not estimate:
+            with console.progress("measuring") as report:
+                result = run_measurement(measurement, opened, arguments, Progress(report))
     for warning in caught:
         streams.complain(f"warning: {warning.message}")
+    if estimate:
+        console.line(f"bntt {measurement.name}: {estimate}")
+        return
     if json:
         console.as_json(result.to_json())
     elif csv:

@@ -54,7 +54,7 @@ def predict(
         images: image files (JPEG, PNG, BMP, WebP, PPM, TIFF, GIF).
         run: the directory of a run; its best epoch answers.
         pretrained: or a network of `bntt list pretrained`, by name.
-        bundle: or a file of `bntt export`, which runs without PyTorch.
+        bundle: or a bundle that `bntt export` wrote, run by bntt.deploy.Runtime.
         draws: how often an image is shown, each time with fresh noise; the confidence is the mean.
         seed: of the noise.
         invert: show the negative, of images that are dark on light where the network learned light on dark.
@@ -183,7 +183,10 @@ def _of_bundle(path: Path, draws: int) -> _Network:
     runtime = Runtime(path)
     made, kind = runtime.description, runtime.description.encoder.kind
     if made.pictures is None:
-        raise RecipeError(f"{path} does not say how a picture becomes a sample: its network takes {kind}, or others")
+        raise RecipeError(
+            f"{path} does not say how a picture becomes a sample ({kind} coding): write it with bntt export, or with "
+            f"pictures= in bntt.deploy.export"
+        )
     if draws > 1 and not kind.startswith("poisson"):
         raise ArgumentError(f"--draws {draws}: {kind} coding draws nothing, every pass would be the same: leave it out")
 
@@ -192,7 +195,7 @@ def _of_bundle(path: Path, draws: int) -> _Network:
         shares = torch.stack([torch.from_numpy(one).double().softmax(1) for one in logits])
         return Prediction(made.classes, shares.mean(0))
 
-    title = f"{path}, by {runtime.backend} and without PyTorch"
+    title = f"{path}, run by {runtime.backend}"
     pictures = made.pictures
     return _Network(str(path), title, predict, made.classes, pictures.shape, pictures.order, pictures.fit)
 

@@ -72,6 +72,13 @@ def train(
         key = "init.pretrained" if len(init) == 2 else "init.run"
         overrides = (*overrides, f"{key}={json.dumps(init[-1])}")
     if estimate or fit_batch is not None:
+        if estimate and fit_batch is not None:
+            raise RecipeError("--estimate and --fit-batch: choose one")
+        if resume or or_resume or forget_best:
+            raise RecipeError(
+                "--estimate and --fit-batch are for a training from its beginning: name the recipe, and leave out "
+                "--resume, --or-resume and --forget-best"
+            )
         _foretell(load_recipe(recipe, overrides), device, fit_batch)
         return
     command = TrainCommand(recipe, overrides, name, str(root), resume, forget_best, or_resume)
@@ -154,7 +161,7 @@ def run_recipe(
         open_ann(recipe, device)
     run = RunDirectory(Path(processes.decided(lambda: str(open_directory().path))))
     settings = recipe.train
-    if settings.epochs:
+    if settings.epochs and not resume:
         console.line(f"estimate, before any update: {modelled(recipe, data, model, many).text()}")
     console.line(
         f"{data.label}: {len(data.train)} training, {len(data.validation)} validation and {len(data.test)} test "

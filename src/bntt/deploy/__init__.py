@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bntt.deploy.description import Description as Description
+    from bntt.deploy.description import Pictures as Pictures
     from bntt.deploy.errors import BundleError as BundleError
     from bntt.deploy.errors import DeployError as DeployError
     from bntt.deploy.from_torch import describe as describe
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 _HOME_OF = {
     "describe": "bntt.deploy.from_torch",
     "Description": "bntt.deploy.description",
+    "Pictures": "bntt.deploy.description",
     "BundleError": "bntt.deploy.errors",
     "DeployError": "bntt.deploy.errors",
     "Runtime": "bntt.deploy.runtime.runtime",

@@ -29,9 +29,9 @@ for _kind in (Description, Encoder, Pictures, Layer, Sum, Pool, Weights, Neurons
 def write(description: Description, path: Path, weights: WeightType = "float32") -> None:
     """Write a bundle whole or not at all.
 
-    With float32 nothing is lost, and scales and shifts are float64, so that a runtime in float64 has the library's
-    numbers. With float16 and int8 they are float32; int8 is symmetric, ``round(w / step)`` with a step for each output
-    channel.
+    With float32 nothing of a float32 network is lost, and scales and shifts are float64, so that a runtime in float64
+    has the library's numbers. With float16 and int8 they are float32; int8 is symmetric, ``round(w / step)`` with a
+    step for each output channel.
 
     Raises:
         OSError: if it cannot be written; what was there before is then still there.

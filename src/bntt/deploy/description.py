@@ -82,8 +82,12 @@ class Pictures:
         Raises:
             DeployError: saying why.
         """
-        if min(self.shape) < 1 or self.fit not in ("crop", "pad", "stretch") or self.order not in ORDERS:
-            raise DeployError(f"there are no {self}")
+        shaped = min(self.shape) >= 1 and self.shape[0] in (1, 3)
+        if not shaped or self.fit not in ("crop", "pad", "stretch") or self.order not in ORDERS:
+            raise DeployError(
+                f"pictures are [1 or 3, H, W], fitted by crop, pad or stretch, in an order of {', '.join(ORDERS[1:])}, "
+                f"or none, got {self}"
+            )
 
 
 @dataclass(frozen=True, eq=False)

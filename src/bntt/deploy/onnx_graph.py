@@ -37,7 +37,7 @@ def write(description: Description, path: Path, weights: str = "float32", *, ste
         DeployError: if onnx is not installed, or for other weights than float32.
     """
     if weights != "float32":
-        raise DeployError(f"ONNX files have float32 weights, got {weights!r}: a bundle can have others")
+        raise DeployError(f"ONNX files have float32 weights, got {weights!r}: a bundle can have float16 and int8")
     write_whole(path, build(description, step=step).SerializeToString())
 
 

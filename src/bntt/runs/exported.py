@@ -31,7 +31,7 @@ def provenance(run: LoadedRun) -> dict[str, str]:
     return {
         "run": run.path.name,
         "recipe": dump_recipe(run.recipe),
-        "epoch": str(run.epoch + 1),
+        "epoch": str(run.epoch + 1) if run.recipe.train.epochs else "",
         "dataset": run.recipe.data.name,
         "commit": str(environment.get("commit") or ""),
         "weights_sha256": run.weights_sha256,
@@ -55,5 +55,5 @@ def _described(
 ) -> Description:
     takes = encoder_facts(model.encoder).takes
     shape = None if takes == "sequences" else pictures.shape
-    shown = None if takes == "frames" else pictures
+    shown = pictures if takes != "frames" and pictures.shape[0] in (1, 3) else None
     return describe(model, classes=classes, input_shape=shape, pictures=shown, run=run)

@@ -128,3 +128,20 @@ def test_other_networks_run_as_before(net, rng, used):
     for _ in range(2):
         assert equal(stream(net, x)[0], anew(net, x))
     assert not used
+
+
+def test_a_part_with_steps_in_a_network_without(rng, used):
+    block = SpikingBlock(dense(6, 32, rng), NoNorm(), LIF())
+    net, x = SpikingNetwork([block], Readout(dense(32, 3, rng))).eval(), torch.randn(4, 2, 6, generator=rng)
+    net.blocks["block1"].norm = norm = BNTT(32, 4).eval()
+    with torch.no_grad():
+        norm.gamma.copy_(torch.arange(4.0)[:, None].expand(4, 32))
+    for _ in range(3):
+        assert equal(stream(net, x)[0], anew(net, x))
+
+
+def test_steps_that_come_later_are_no_errors_of_these(rng, used):
+    net, x = with_statistics(small(T)), spikes_of(T, 3, rng)
+    net.blocks["fc1"].norm, net.compute = BNTT(net.blocks["fc1"].norm.gamma.shape[1], 3).eval(), bntt.Compute("cpu")
+    for _ in range(3):
+        assert equal(stream(net, x[:3])[0], anew(net, x[:3]))

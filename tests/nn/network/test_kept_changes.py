@@ -17,11 +17,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import bntt
 from bntt.engine.packed_weights import Prepared
-from bntt.nn import BNTT, LIF, NoNorm, Readout, SpikingBlock, SpikingNetwork
+from bntt.nn import LIF, SpikingNetwork
 from bntt.nn.network import kept
 from tests.kernels import needs_kernels
 from tests.nn.network.streaming import T, anew, equal, stream, with_statistics
-from tests.nn.networks import dense, small, spikes_of
+from tests.nn.networks import small, spikes_of
 
 pytestmark = needs_kernels
 Net = SpikingNetwork
@@ -292,20 +292,3 @@ def test_values_that_came_and_went_leave_no_chain_of_theirs(rng, used):
     gamma(net).data.copy_(before)
     for _ in range(2):
         assert equal(stream(net, x[:, :2])[0], anew(net, x[:, :2]))
-
-
-def test_a_part_with_steps_in_a_network_without(rng, used):
-    block = SpikingBlock(dense(6, 32, rng), NoNorm(), LIF())
-    net, x = SpikingNetwork([block], Readout(dense(32, 3, rng))).eval(), torch.randn(4, 2, 6, generator=rng)
-    net.blocks["block1"].norm = norm = BNTT(32, 4).eval()
-    with torch.no_grad():
-        norm.gamma.copy_(torch.arange(4.0)[:, None].expand(4, 32))
-    for _ in range(3):
-        assert equal(stream(net, x)[0], anew(net, x))
-
-
-def test_steps_that_come_later_are_no_errors_of_these(rng, used):
-    net, x = with_statistics(small(T)), spikes_of(T, 3, rng)
-    net.blocks["fc1"].norm, net.compute = BNTT(net.blocks["fc1"].norm.gamma.shape[1], 3).eval(), bntt.Compute("cpu")
-    for _ in range(3):
-        assert equal(stream(net, x[:3])[0], anew(net, x[:3]))

@@ -53,9 +53,12 @@ def certainty(logits: Array, criterion: Criterion) -> Array:
     shifted = logits - logits.max(1, keepdims=True)
     logs = shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
     p = np.exp(logs)
+    if p.shape[1] < 2:
+        alone: Array = np.ones_like(p[:, 0])
+        return alone
     if criterion == "entropy":
         sure: Array = 1 + (p * logs).sum(1) / math.log(p.shape[1])
         return sure
     ordered = np.sort(p, 1)
     best: Array = ordered[:, -1]
-    return best if criterion == "confidence" or p.shape[1] < 2 else best - ordered[:, -2]
+    return best if criterion == "confidence" else best - ordered[:, -2]

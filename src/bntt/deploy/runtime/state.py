@@ -38,7 +38,7 @@ def noise_of(seed: int, draw: int, index: Any, batch: int) -> Noise:
     array([0, 1])
     """
     for name, value in (("seed", seed), ("draw", draw)):
-        if not 0 <= value < 1 << 63:
+        if not isinstance(value, int | np.integer) or not 0 <= value < 1 << 63:
             raise DeployError(f"{name} must be an integer from 0 to 2**63 - 1, got {value}")
     places = np.arange(batch) if index is None else np.asarray(index)
     if places.shape != (batch,) or places.dtype.kind not in "iu":

@@ -63,7 +63,7 @@ class Estimate:
         >>> Estimate(1200, 90.0, 3 << 28, 5 << 20).text()
         '1,200 updates, about 90 seconds; memory peaks at 768 MiB; checkpoints of 5.0 MiB'
         """
-        long = "how long the first of them will tell" if self.seconds is None else spoken(self.seconds)
+        long = "the first of them will tell how long it takes" if self.seconds is None else spoken(self.seconds)
         return (
             f"{self.updates:,} updates, {long}; memory peaks at {self.peak_bytes / 2**20:,.0f} MiB; "
             f"checkpoints of {self.checkpoint_bytes / 2**20:.1f} MiB"

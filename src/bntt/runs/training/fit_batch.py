@@ -154,7 +154,7 @@ def _about_lr(before: Recipe, after: Recipe, data: RecipeData) -> str:
 
 
 def _mib(size: float) -> str:
-    return f"{size / 2**20:,.0f} MiB"
+    return f"{size / 2**20:,.0f} MiB" if math.isfinite(size) else "more memory than there is"
 
 
 def _peaks_apart(recipe: Recipe, device: str) -> tuple[float, float]:
