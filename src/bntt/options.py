@@ -151,8 +151,21 @@ def check_keywords(call: str, given: Collection[str], known: Collection[str]) ->
     """
     for name in given:
         if name not in known:
-            near = "".join(f": did you mean {one!r}?" for one in difflib.get_close_matches(name, known, n=1))
-            raise TypeError(f"{call} got an unexpected keyword argument {name!r}{near}")
+            near = "".join(f"did you mean {one!r}?" for one in difflib.get_close_matches(name, known, n=1))
+            way = near or f"it takes {', '.join(known)}"
+            raise TypeError(f"{call} got an unexpected keyword argument {name!r}: {way}")
+
+
+@dataclass(frozen=True)
+class Explained:
+    """A class's docstring whose ``Args`` are its options, made when it is read: ``help`` then says what each means."""
+
+    text: str
+
+    def __get__(self, _: object, kind: type) -> str:
+        about, _, rest = inspect.cleandoc(self.text).partition("\n\nRaises:")
+        said = [f"    {name}: {one.accepted()}. {one.sentence}" for name, one in options_of(kind).items()]
+        return "\n".join([about, "", "Args:", *said, "", f"Raises:{rest}"])
 
 
 def named_keywords(kind: type[Kind]) -> type[Kind]:

@@ -94,13 +94,13 @@ def show(
     overrides: Overrides = (),
     keys: bool = False,
 ) -> None:
-    """Print a recipe as TOML with every default and what each key means, after checking it; or one key of it.
+    """Print a recipe as TOML with every default and what each key means, after checking it; or a key or table of it.
 
     Example: bntt show cifar10 -s network.num_steps=10
 
     Args:
         recipe: a name from `bntt list recipes`, or a TOML file.
-        key: one key, such as train.lr_drops: its value, range and meaning.
+        key: one key, such as train.lr_drops, or a table, such as train: value, range and meaning.
         overrides: a value to change, repeatable.
         keys: list every key that a recipe may have, with default, range and meaning.
     """

@@ -205,7 +205,8 @@ def _describe(recipe: Recipe) -> str:
 
     network, settings = recipe.network, recipe.train
     kind = "as an ANN" if facts_of(recipe).is_ann else f"with {network.norm}, T={network.num_steps}"
-    trained = f"{settings.epochs} epochs of batches of {settings.batch_size}" if settings.epochs else "not trained"
+    epochs = "1 epoch" if settings.epochs == 1 else f"{settings.epochs} epochs"
+    trained = f"{epochs} of batches of {settings.batch_size}" if settings.epochs else "not trained"
     begun = f", from the ANN {recipe.convert.ann}" if recipe.convert.ann else ""
     return f"{network.name} x{network.width:g} {kind}{begun}, {trained}"
 

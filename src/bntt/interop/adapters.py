@@ -16,7 +16,10 @@ from bntt.nn.tensor_checks import check_tensor
 
 RestOf = tuple[int, Any]
 """Steps taken, and the norm's state after them."""
-RESET = "call bntt.interop.reset(network) before every batch"
+RESET = (
+    "call bntt.interop.reset(network) before every batch "
+    '(replace_batchnorm(..., loop="inside") does, for a loop over steps in forward)'
+)
 
 
 def take(norm: nn.Module, x: Tensor, before: RestOf, anew: str) -> tuple[Tensor, RestOf]:

@@ -231,8 +231,8 @@ def load_run(
     elif model is None and (model := rebuild_model(for_measuring(recipe), read_facts(best), device)) is None:
         raise CheckpointError(
             f"{run.path} was trained by bntt.fit, and no registered builder made its network: build the same "
-            f"model in Python, open the run by load_run({str(run.path)!r}, model=...), and measure it by "
-            f"bntt.runs.measure.measure(NAME, run)"
+            f"model in Python, run = load_run({str(run.path)!r}, model=...), and measure it: "
+            f"from bntt.runs.measure import measure; measure(NAME, run)"
         )
     model = model.to(device)
     facts = load_best(run, recipe, model, needs=("epoch",))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Annotated, Literal
 
-from bntt.options import Limits, OptionError, Size, check_options, named_keywords
+from bntt.options import Explained, Limits, OptionError, Size, check_options, named_keywords
 
 NotNegative = Annotated[float, Limits(at_least=0)]
 BelowOne = Annotated[float, Limits(at_least=0, below=1)]
@@ -48,7 +48,7 @@ class Method:
     schedule: Literal["step", "cosine", "one-cycle", "constant"] = "step"
     """Schedule of the learning rate; "step" is the paper's, which falls after `lr_drops`."""
     lr_drops: Sequence[Annotated[int, Limits(at_least=0, at_most=100, unit="percent of epochs")]] = PAPER_DROPS
-    """Percent of the epochs after which the rate of "step" falls."""
+    """Percent of the epochs after which the rate of "step" falls by `lr_factor`; 50 of 200 epochs: after the 100th."""
     lr_factor: Share = 0.1
     """Factor by which the rate of "step" falls."""
     lr_every: Literal["epoch", "step"] = "epoch"
@@ -92,3 +92,6 @@ class Method:
 
 PAPER = Method()
 """SGD at 0.3 with momentum 0.9, decay 5e-4 on everything, a tenth of the rate after 50, 70 and 90 % of the epochs."""
+
+
+Method.__doc__ = Explained(Method.__doc__ or "")  # type: ignore[assignment]

@@ -50,7 +50,7 @@ WRONG = [
     ),
     (
         changed(network={"name": "transformer"}),
-        "network.name: must be .*\"vgg9\".*, got 'transformer'",
+        "network.name: must be .*\"vgg9\".*, got 'transformer'.* bntt --with FILE",
     ),
     (changed(network={"fire": "befor"}), 'network.fire: must be "after" or "before", .*did you mean \'before\''),
     (changed(network={"reset": "none"}), 'network.reset: must be "soft" or "hard", got \'none\''),
@@ -182,6 +182,8 @@ def test_every_key_says_what_it_is():
         if option.default not in (dataclasses.MISSING, None):
             assert not option.problem(option.default), key
     assert "percent of epochs" in explained_key("train.lr_drops", load_recipe("demo"))
+    shown = [line.split()[0] for line in explained_key("train").splitlines()[::2]]
+    assert shown == [key for key in keys_of() if key.startswith("train.")]
     with pytest.raises(RecipeError, match=r"did you mean 'train\.lr_drops'"):
         explained_key("train.lr_drop")
 

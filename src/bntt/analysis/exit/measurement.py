@@ -41,7 +41,10 @@ def refuses(facts: Facts, arguments: ExitArguments) -> str:
     """Return the reason why a run has no such exit; "" if it has one."""
     if arguments.per_sample or facts.norm_facts.step_gamma:
         return ""
-    return "its norm has no γ for each step (bntt has one); --per-sample needs no γ either"
+    return (
+        "its norm has no γ for each step (bntt has one, and a norm of your own with facts = NormFacts(step_gamma=True) "
+        "and step_tables()); --per-sample needs no γ either"
+    )
 
 
 EXIT = Measurement(

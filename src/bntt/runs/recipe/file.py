@@ -20,6 +20,11 @@ from bntt.runs.recipe.schema import Table
 
 LARGEST = 1 << 20
 """Maximum size of a recipe file in bytes."""
+PART_KEYS = {
+    *("data.name", "data.augment", "encoder.name", "network.name", "network.norm"),
+    *("network.neuron", "network.surrogate", "network.reset", "network.fire"),
+}
+"""Keys whose value may be the name of a part of the user's own, see :mod:`bntt.register`."""
 _RECIPES = TypeAdapter(Recipe)
 
 
@@ -121,20 +126,21 @@ def explained_recipe(recipe: Recipe) -> str:
 
 
 def explained_key(key: str = "", recipe: Recipe | None = None) -> str:
-    """Describe a key, or all keys: value in a recipe, or default; range, unit and meaning.
+    """Describe a key, those of a table, or all: value in a recipe, or default; range, unit and meaning.
 
     Raises:
-        RecipeError: if there is no such key.
+        RecipeError: if there is no such key or table.
 
     >>> print(explained_key("train.momentum"))
     train.momentum = 0.9
         a number from 0 to below 1. Momentum of SGD; β₁ of Adam and AdamW.
     """
     known = keys_of()
-    if key and key not in known:
+    asked = [name for name in known if not key or f"{name}.".startswith(f"{key}.")]
+    if not asked:
         raise RecipeError(f"{key}: {unknown_key(key, list(known))}")
     shown = []
-    for name in [key] if key else known:
+    for name in asked:
         value: Any = recipe
         for part in name.split(".") if recipe else ():
             value = getattr(value, part)
@@ -184,7 +190,9 @@ def _explain(error: Any, values: Mapping[str, Any]) -> str:
     if not key:
         return f"{place}: must be a table of keys and values, got {value!r}"
     problem = known[key].problem(value) or (cause.problem if cause else f"{error['msg']}, got {value!r}")
-    return f"{key}: {problem}. {known[key].sentence}"
+    unnamed = key in PART_KEYS and isinstance(value, str | list) and "did you mean" not in problem
+    own = " A part of your own needs bntt --with FILE before the verb." if unnamed else ""
+    return f"{key}: {problem}. {known[key].sentence}{own}"
 
 
 def _keys_in(table: Sequence[str]) -> list[str]:
