@@ -183,7 +183,7 @@ def test_sigterm_stops_the_children_and_says_how_to_go_on(home):
     process.send_signal(signal.SIGTERM)
     _, err = process.communicate(timeout=300)
     assert process.returncode == 143
-    assert b"the same command goes on" in err
+    assert b"the same command continues" in err
 
 
 def numbers(found):

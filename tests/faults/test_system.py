@@ -140,5 +140,5 @@ def test_a_process_that_was_stopped_goes_on(tmp_path):
             os.kill(process.pid, number)
         rest, error = process.communicate(timeout=600)
     assert process.returncode == 0, error
-    assert "training" in first
+    assert "before any update" in first
     assert "test accuracy" in rest
