@@ -7,7 +7,7 @@ from typing import Literal
 
 import tyro
 
-from bntt.cli.predict import DEFAULT
+from bntt.cli.predict import DEFAULT, check_pretrained
 
 
 def export(
@@ -34,7 +34,6 @@ def export(
     """
     from bntt.cli import console
     from bntt.deploy.targets import export as write
-    from bntt.models import PRETRAINED
     from bntt.runs.exported import describe_pretrained, describe_run
     from bntt.runs.open_run import load_run
     from bntt.runs.recipe.file import RecipeError
@@ -46,8 +45,8 @@ def export(
         raise RecipeError(f"--out FILE is needed where no run is named: {name} comes with the package")
     if out is not None and out.is_dir():
         raise RecipeError(f"--out {out} is a directory: name the file to write, such as {out / 'bundle.safetensors'}")
-    if not run and name not in PRETRAINED:
-        raise RecipeError(f"--pretrained: no network {name!r}, choose one of {', '.join(PRETRAINED)}")
+    if not run:
+        check_pretrained(name)
     made = describe_run(load_run(run)) if run else describe_pretrained(name)
     path = out or (run or Path()) / f"{to}-{weights}.{'safetensors' if to == 'bundle' else 'onnx'}"
     write(made, path, to, weights=weights)

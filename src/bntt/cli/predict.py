@@ -107,6 +107,19 @@ class _Network:
     fit: Fit = "stretch"
 
 
+def check_pretrained(name: str) -> None:
+    """Refuse a name of no network that comes with the package.
+
+    Raises:
+        RecipeError: naming those that there are.
+    """
+    from bntt.models import PRETRAINED
+    from bntt.runs.recipe.file import RecipeError
+
+    if name not in PRETRAINED:
+        raise RecipeError(f"--pretrained: no network {name!r}, choose one of {', '.join(PRETRAINED)}")
+
+
 def _of_package(name: str, draws: int) -> _Network:
     """Load a network that comes with the package.
 
@@ -115,12 +128,11 @@ def _of_package(name: str, draws: int) -> _Network:
         ArgumentError: if more than one draw is asked for where nothing is drawn.
     """
     from bntt.analysis.measurement import Facts, draws_of
-    from bntt.models import PRETRAINED, pretrained, pretrained_facts
+    from bntt.models import pretrained, pretrained_facts
     from bntt.nn.kinds import encoder_facts_by_name
     from bntt.runs.recipe.file import RecipeError
 
-    if name not in PRETRAINED:
-        raise RecipeError(f"--pretrained: no network {name!r}, choose one of {', '.join(PRETRAINED)}")
+    check_pretrained(name)
     facts = pretrained_facts(name)
     encoder, network = encoder_facts_by_name(facts.encoder["name"]), facts.network
     if encoder.takes == "frames":
