@@ -4,6 +4,7 @@ import json
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -13,7 +14,7 @@ from bntt.cli import console
 from bntt.cli import main as cli
 from bntt.cli import predict as verb
 from bntt.data import fashion_mnist_bundled
-from bntt.data.images.image_file import Picture
+from bntt.io.pictures import Picture
 from bntt.models import PRETRAINED, pretrained, pretrained_facts
 from bntt.runs.open_run import load_run
 from tests.rows import each_row
@@ -113,7 +114,7 @@ def test_names_of_any_length_and_look_fit_the_screen(capsys, monkeypatch):
     monkeypatch.setattr(console.console, "_width", 80)
     names = ("x" * 60 + "1", "x" * 60 + "2", "[red]fox[/red]")
     found = Prediction(names, torch.tensor([[0.3, 0.4, 0.3]] * 12))
-    verb._show(Picture(Path("x.png"), torch.zeros(1, 1, 1, dtype=torch.uint8), ()), found)
+    verb._show(Picture(Path("x.png"), np.zeros((1, 1, 1), np.uint8), ()), found)
     lines = capsys.readouterr().out.splitlines()
     table = lines[lines.index("confidence after step") + 1 :]
     assert max(map(len, table)) <= 80

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from bntt.analysis import Prediction
-    from bntt.data.images.image_file import Fit, Picture
+    from bntt.io.pictures import Fit, Picture
     from bntt.nn import SpikingClassifier
 
 Images = Annotated[
@@ -62,11 +62,13 @@ def predict(
         csv: print them as comma-separated values, a row for each image and step.
         picture: also write the images beside their confidence over time, as .png, .pdf or .svg.
     """
+    import torch
+
     from bntt.analysis.prediction.prediction import prediction_figure
     from bntt.charts.files import save_figure
     from bntt.cli import console
-    from bntt.data.images.image_file import read_picture
     from bntt.data.sequences import arrange
+    from bntt.io.pictures import read_picture
     from bntt.runs.recipe.file import RecipeError
 
     wrong = _refusal(images, draws, seed, picture) or ("--json and --csv: choose one" if json and csv else "")
@@ -81,14 +83,15 @@ def predict(
     pairs = []
     with console.progress("predicting") as report:
         for one in pictures:
-            pixels = one.pixels.unsqueeze(0).float() / 255
+            pixels = torch.from_numpy(one.pixels).unsqueeze(0).float() / 255
             shown = arrange(pixels, of.order) if of.order else pixels
             pairs.append((one, of.predict(shown, seed, draws)))
             report(len(pairs), len(pictures))
     header = {"network": of.name, "classes": of.classes, "seed": seed, "draws": draws}
     _print(pairs, header, of.title, as_json=json, as_csv=csv)
     if picture is not None:
-        save_figure(prediction_figure([(one.path.name, one.pixels, found) for one, found in pairs], LEADING), picture)
+        rows = [(one.path.name, torch.from_numpy(one.pixels), found) for one, found in pairs]
+        save_figure(prediction_figure(rows, LEADING), picture)
         if not (json or csv):
             console.line(f"written: {picture}")
 

@@ -1,8 +1,3 @@
-"""One error for data that is missing, damaged or not what it claims to be."""
+"""The error of data, whose home is the lowest room that reads files."""
 
-
-class DataError(ValueError):
-    """Error that names the file (and record, if there is one), the expected and the actual content, and the remedy.
-
-    It is a ValueError, so that whoever catches those catches it.
-    """
+from bntt.io.errors import DataError as DataError

@@ -12,9 +12,8 @@ from typing import NamedTuple
 
 from bntt.data.errors import DataError
 from bntt.io.files import digest_of_text
+from bntt.io.pictures import check_size, read_whole
 
-LARGEST = 1 << 26
-"""Largest size of one image file, in bytes."""
 JUNK = {"thumbs.db", "desktop.ini", "__macosx"}
 """Files that systems leave beside images, in lower case; hidden files are skipped as well."""
 MOST = 500_000
@@ -91,22 +90,7 @@ def _below(folder: Path, above: tuple[tuple[int, int], ...] = ()) -> Iterator[Pa
 
 def file_at(path: Path) -> ListedFile:
     """Return the file at this place, not yet read."""
-    return ListedFile(str(path), lambda: _read_file(path))
-
-
-def _read_file(path: Path) -> bytes:
-    _check_size(str(path), path.stat().st_size)
-    return path.read_bytes()
-
-
-def _check_size(where: str, size: int) -> None:
-    """Refuse a file that is larger than any valid image.
-
-    Raises:
-        DataError: naming the file.
-    """
-    if size > LARGEST:
-        raise DataError(f"{where} has {size} bytes, more than {LARGEST}: it is no image that can be read here")
+    return ListedFile(str(path), lambda: read_whole(path))
 
 
 def listing_digest(root: Path, paths: Iterable[Path]) -> str:
@@ -129,7 +113,7 @@ def zip_listing(archive: Path) -> Listing:
     check_members(archive, len(reader.infolist()))
 
     def read(info: zipfile.ZipInfo) -> bytes:
-        _check_size(f"{archive}:{info.filename}", max(info.file_size, info.compress_size))
+        check_size(f"{archive}:{info.filename}", max(info.file_size, info.compress_size))
         return reader.read(info)
 
     files, folders = list[Entry](), set[tuple[str, ...]]()

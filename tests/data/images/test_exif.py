@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bntt.data.images.image_file import ORIENTATION, decode, decode_as_seen, orientation_of
-from bntt.data.listing import ListedFile
+from bntt.io.pictures import ORIENTATION, decoded, orientation_of
 from tests import fakes
 from tests.rows import each_row
 
@@ -24,9 +23,9 @@ def test_what_is_no_orientation_is_upright(said):
 def test_damaged_exif_leaves_the_pixels_as_they_are(damage):
     pixels, file = fakes.pixels(5, 7, 3), io.BytesIO()
     Image.fromarray(pixels).save(file, "JPEG", quality=95, exif=damage)
-    seen = decode_as_seen(ListedFile("x.jpeg", file.getvalue))
+    seen = decoded(file.getvalue, "x.jpeg")
     with Image.open(file) as image:
-        assert np.array_equal(seen.pixels.permute(1, 2, 0).numpy(), np.asarray(image))
+        assert np.array_equal(np.moveaxis(seen.pixels, 0, 2), np.asarray(image))
     assert seen.changes == ()
 
 
@@ -36,4 +35,4 @@ def test_a_palette_and_one_bit_are_turned_too():
         exif[ORIENTATION] = 3
         image.save(file, "PNG", exif=exif)
         expected = np.asarray(image.convert("RGB" if mode == "P" else "L"))[::-1, ::-1]
-        assert np.array_equal(decode(ListedFile("x.png", file.getvalue)).permute(1, 2, 0).squeeze(2).numpy(), expected)
+        assert np.array_equal(np.moveaxis(decoded(file.getvalue, "x.png").pixels, 0, 2).squeeze(), expected)

@@ -9,10 +9,10 @@ import torch
 from PIL import Image
 
 from bntt.data.errors import DataError
-from bntt.data.images import image_file as folder
 from bntt.data.images.image_file import decode
 from bntt.data.images.image_folder import read_images
 from bntt.data.listing import ListedFile
+from bntt.io import pictures
 from tests import fakes
 from tests.rows import each_row
 
@@ -78,7 +78,7 @@ def test_a_decompression_bomb_is_refused(tmp_path):
 
 
 def test_more_pixels_than_are_read(monkeypatch):
-    monkeypatch.setattr(folder, "PIXELS", 63)
+    monkeypatch.setattr(pictures, "PIXELS", 63)
     with pytest.raises(DataError, match=r"x.png has 8x8 pixels, more than 63"):
         decode(ListedFile("x.png", lambda: encoded("L")))
 

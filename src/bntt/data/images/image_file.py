@@ -1,162 +1,26 @@
-"""One image file: decoded as a viewer shows it, and converted to a network's channels and size.
-
-A folder of images and ``bntt predict`` both use :meth:`Fitting.applied`, so that a network sees a
-picture exactly as in training, to the bit.
-"""
+"""Image files of a folder as tensors, brought to one mode and size by :mod:`bntt.io.pictures`."""
 
 from __future__ import annotations
 
-import io
-import warnings
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import Literal
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from bntt.data.errors import DataError
-from bntt.data.listing import ListedFile, file_at
+from bntt.data.listing import ListedFile
+from bntt.io.pictures import Fit, brought_to, decoded
 
-if TYPE_CHECKING:
-    from PIL import Image
-
-FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "PPM", "TIFF", "GIF")
-"""Formats that Pillow may open: none of its other readers sees a byte, least of all those that start programs."""
-PIXELS = 1 << 25
-"""Most pixels of one image: reading it takes about eleven bytes for each."""
-MODES_READ = ("L", "RGB", "P", "1", "LA", "RGBA", "PA", "CMYK", "I;16", "I;16B")
-"""Pillow's modes that are read, all to 8-bit gray or RGB."""
-ORIENTATION = 0x0112
-"""EXIF tag of the orientation."""
-TURNS = {
-    2: "FLIP_LEFT_RIGHT",
-    3: "ROTATE_180",
-    4: "FLIP_TOP_BOTTOM",
-    5: "TRANSPOSE",
-    6: "ROTATE_270",
-    7: "TRANSVERSE",
-    8: "ROTATE_90",
-}
-"""Transposition that brings the image upright, for each orientation, one of Pillow's ``Image.Transpose``."""
-MODES = {1: "L", 3: "RGB"}
-NAMES = {1: "gray", 3: "RGB"}
 Mode = Literal["", "rgb", "gray"]
-Fit = Literal["crop", "pad", "stretch"]
-
-
-class Seen(NamedTuple):
-    """Image as a viewer shows it."""
-
-    pixels: Tensor
-    """uint8 ``[C, H, W]``."""
-    changes: tuple[str, ...]
-    """Descriptions of what was done: "turned upright (EXIF orientation 6)", "put on white"."""
 
 
 def decode(file: ListedFile) -> Tensor:
-    """Decode to uint8 ``[C, H, W]``, upright: gray has one channel, RGB (palette, CMYK) three. Refuses truncated files.
-
-    What is transparent is put on white. Of 16 bits the upper eight are taken: Pillow itself takes them of RGB.
+    """Decode to uint8 ``[C, H, W]`` as :func:`bntt.io.pictures.decoded` does.
 
     Raises:
         DataError: naming the file.
     """
-    return decode_as_seen(file).pixels
-
-
-def decode_as_seen(file: ListedFile) -> Seen:
-    """Decode like :func:`decode`, and describe what was done to the image beside.
-
-    Raises:
-        DataError: naming the file, if it is no whole image of a mode that is read, too large, or one of several.
-    """
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        with Image.open(io.BytesIO(file.read()), formats=FORMATS) as image:
-            if image.width * image.height > PIXELS:
-                raise DataError(f"{file.where} has {image.width}x{image.height} pixels, more than {PIXELS}")
-            count = getattr(image, "n_frames", 1)
-            if count > 1 and image.format != "MPO":  # MPO: a JPEG with previews of itself
-                raise DataError(f"{file.where} holds {count} images: one a file is read")
-            deep = image.mode == "I" and image.format == "PPM"  # 16 bits, but not in other formats
-            if not deep and image.mode not in MODES_READ:
-                raise DataError(f"{file.where} has mode {image.mode}: convert it to gray or RGB of 8 or 16 bits")
-            orientation, changes = orientation_of(image), list[str]()
-            if orientation != 1:
-                changes.append(f"turned upright (EXIF orientation {orientation})")
-            seen, done = _plain(upright(image))
-            pixels = np.asarray(seen)
-    except (DataError, MemoryError):
-        raise
-    except UnidentifiedImageError:
-        raise DataError(
-            f"{file.where} cannot be decoded (no image of the formats {', '.join(FORMATS)}): "
-            f"convert it, or move it away"
-        ) from None
-    except Exception as error:  # foreign bytes make decoders fail in every way
-        raise DataError(f"{file.where} cannot be decoded ({error}): repair it, or remove it") from None
-    return Seen(torch.from_numpy(pixels.copy()).reshape(*pixels.shape[:2], -1).permute(2, 0, 1), (*changes, *done))
-
-
-def _plain(image: Image.Image) -> tuple[Image.Image, list[str]]:
-    """Convert an image to opaque 8-bit gray or RGB, and describe the changes.
-
-    A colour may be transparent beside the mode: by a ``tRNS`` chunk of PNG, or as GIF's transparent colour.
-
-    >>> from PIL import Image
-    >>> image, changes = _plain(Image.new("LA", (3, 2), (0, 51)))
-    >>> image.mode, image.getpixel((0, 0)), changes
-    ('L', 204, ['put on white'])
-    """
-    from PIL import Image
-
-    if image.mode.startswith("I"):
-        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)), ["8 bits from 16"]
-    changes, mode = ["RGB from CMYK"] if image.mode == "CMYK" else [], "L" if image.mode in ("L", "1", "LA") else "RGB"
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        if image.getchannel("A").getextrema() != (255, 255):
-            image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-            changes.append("put on white")
-    return image if image.mode == mode else image.convert(mode), changes
-
-
-def orientation_of(image: Image.Image) -> int:
-    """Return the EXIF orientation of an image, 1 to 8: 1, upright, if it has none or an unreadable one.
-
-    >>> from PIL import Image
-    >>> image = Image.new("L", (3, 2))
-    >>> image.getexif()[ORIENTATION] = 6
-    >>> orientation_of(image)
-    6
-    """
-    try:
-        said = image.getexif().get(ORIENTATION, 1)
-    except Exception:  # damaged beside its pixels: viewers show it as it is stored
-        return 1
-    return said if isinstance(said, int) and said in TURNS else 1
-
-
-def upright(image: Image.Image) -> Image.Image:
-    """Read an image and turn it as its orientation asks.
-
-    Pillow turns TIFF files itself while it reads them; their orientation is 1 afterwards.
-
-    >>> from PIL import Image
-    >>> image = Image.new("L", (3, 2))
-    >>> image.getexif()[ORIENTATION] = 6
-    >>> upright(image).size
-    (2, 3)
-    """
-    from PIL import Image
-
-    image.load()
-    orientation = orientation_of(image)
-    return image if orientation == 1 else image.transpose(Image.Transpose[TURNS[orientation]])
+    return torch.from_numpy(decoded(file.read, file.where).pixels)
 
 
 @dataclass(frozen=True)
@@ -195,86 +59,6 @@ class Fitting:
     def applied(self, pixels: Tensor) -> tuple[Tensor, tuple[str, ...]]:
         """Convert an image, uint8 ``[C, H, W]``, to this mode and size; also describe the changes."""
         channels = {"": len(pixels), "gray": 1, "rgb": 3}[self.mode]
-        return _brought_to(pixels, (channels, self.size or pixels.shape[1], self.size or pixels.shape[2]), self.fit)
-
-
-def _brought_to(pixels: Tensor, shape: Sequence[int], fit: Fit) -> tuple[Tensor, tuple[str, ...]]:
-    """Convert an image to a shape, and describe the changes; first its mode changes, then its size."""
-    from PIL import Image, ImageOps
-
-    channels, height, width = shape
-    image, changes = Image.fromarray(pixels.permute(1, 2, 0).squeeze(2).contiguous().numpy()), list[str]()
-    if len(pixels) != channels:
-        changes.append(f"{NAMES[channels]} from {NAMES[len(pixels)]}")
-        image = image.convert(MODES[channels])
-    if image.size != (width, height):
-        done = {"crop": "cropped and resized", "pad": "resized and padded", "stretch": "resized"}[fit]
-        changes.append(f"{done} from {image.width}x{image.height} to {width}x{height}")
-        filtering = Image.Resampling.BILINEAR
-        if fit == "crop":
-            image = ImageOps.fit(image, (width, height), filtering)
-        elif fit == "stretch":
-            image = image.resize((width, height), filtering)
-        else:
-            share, whole = min(width / image.width, height / image.height), Image.new(image.mode, (width, height))
-            inside = image.resize((max(1, round(image.width * share)), max(1, round(image.height * share))), filtering)
-            whole.paste(inside, ((width - inside.width) // 2, (height - inside.height) // 2))
-            image = whole
-    return torch.from_numpy(np.array(image)).reshape(height, width, channels).permute(2, 0, 1), tuple(changes)
-
-
-@dataclass(frozen=True)
-class Picture:
-    """Picture in the form that a network takes."""
-
-    path: Path
-    pixels: Tensor
-    """uint8 ``[C, H, W]``."""
-    changes: tuple[str, ...]
-    """Descriptions of the changes: "turned upright (EXIF orientation 6)", "put on white", "gray from RGB", "resized
-    from 640x480 to 28x28" (width x height), "inverted"."""
-
-
-def read_picture(path: Path, shape: Sequence[int], *, fit: Fit = "stretch", invert: bool = False) -> Picture:
-    """Read one image file for a network that takes images of this shape.
-
-    It is read as :func:`decode` reads it, and converted to mode and size by :class:`Fitting`.
-
-    Args:
-        shape: ``[C, H, W]`` of the network's images; C is 1 or 3.
-        fit: for a picture of another size; "stretch" cuts nothing off and does not keep the ratio of its sides.
-        invert: replace every value v by 255 - v, for pictures that are dark on light where the network learned light on
-            dark.
-
-    Raises:
-        DataError: naming the file, if it is missing, no file, no image, damaged, too large, or of a mode that is not
-            read; or if the network takes neither gray nor RGB images.
-
-    >>> import tempfile; from PIL import Image
-    >>> path = Path(tempfile.mkdtemp()) / "green.png"
-    >>> Image.new("RGB", (8, 4), (0, 255, 0)).save(path)
-    >>> picture = read_picture(path, [1, 2, 2])
-    >>> picture.pixels.tolist(), picture.changes
-    ([[[150, 150], [150, 150]]], ('gray from RGB', 'resized from 8x4 to 2x2'))
-    """
-    from PIL import Image
-
-    if (channels := shape[0]) not in MODES:
-        raise DataError(f"{path}: the network takes images of {channels} channels, and files hold gray or RGB ones")
-    _check_file(path)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # decode refuses smaller ones
-        pixels, seen = decode_as_seen(file_at(path))
-    values, changes = _brought_to(pixels, shape, fit)
-    changes = (*seen, *changes)
-    return Picture(path, 255 - values, (*changes, "inverted")) if invert else Picture(path, values, changes)
-
-
-def _check_file(path: Path) -> None:
-    """Refuse anything but a file: opening a pipe would wait for it."""
-    if path.is_dir():
-        raise DataError(f"{path} is a folder: name the images in it, such as {path}/*.png")
-    if not path.exists():
-        raise DataError(f"{path} does not exist")
-    if not path.is_file():
-        raise DataError(f"{path} is no file: an image is read from a file")
+        shape = (channels, self.size or pixels.shape[1], self.size or pixels.shape[2])
+        made, changes = brought_to(pixels.numpy(), shape, self.fit)
+        return torch.from_numpy(made), changes

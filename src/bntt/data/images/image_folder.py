@@ -11,9 +11,10 @@ import torch
 
 from bntt.data.errors import DataError
 from bntt.data.image_set import ImageSet, Splits
-from bntt.data.images.image_file import FORMATS, Fitting, decode
+from bntt.data.images.image_file import Fitting, decode
 from bntt.data.listing import ListedFile, Listing, files_below, folder_listing, listing_digest, zip_listing
 from bntt.data.registry import Dataset, Progress, register
+from bntt.io.pictures import FORMATS
 
 PARTS = (("train",), ("test", "val"))
 AS_THEY_ARE = Fitting()

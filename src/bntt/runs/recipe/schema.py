@@ -12,8 +12,9 @@ from typing import Annotated, Literal
 
 from bntt.analysis.accuracy.measurement import Longer
 from bntt.data.events.binning import Counting
-from bntt.data.images.image_file import Fit, Mode
+from bntt.data.images.image_file import Mode
 from bntt.engine.compute import ComputeOptions, Events
+from bntt.io.pictures import Fit
 from bntt.models.spiking import NeuronOptions
 from bntt.nn.kinds import encoder_facts_by_name
 from bntt.options import Limits, OneOf, Size
