@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -21,7 +21,7 @@ from bntt.engine.graph.spans import sizes
 from bntt.engine.kernels import BackendError, require
 from bntt.engine.synapse import Spikes, Synapse
 from bntt.models import mlp, resnet19, vgg9
-from bntt.nn import NORMS, PoissonEncoder, SpikingClassifier, SpikingNetwork, TemporalNorm
+from bntt.nn import NORMS, PoissonEncoder, SpikingClassifier, SpikingNetwork, norm_facts
 
 Step = Callable[[], object]
 
@@ -79,15 +79,14 @@ def network(case: Case) -> SpikingNetwork:
     """Build the case's network, with running statistics of one batch, so that evaluation fires as training does."""
     options = {"num_classes": 10, "num_steps": case.num_steps, "width": case.width, "norm": case.norm}
     net = BUILDERS[case.network](**options).to(case.device)
-    for norm in net.modules():
-        if isinstance(norm, TemporalNorm):
-            norm.gamma.data.fill_(case.gamma)
-            norm.momentum = 1.0
+    norms: list[Any] = [part for part in net.modules() if norm_facts(part).running_statistics]
+    for norm in norms:
+        norm.gamma.data.fill_(case.gamma)
+        norm.momentum = 1.0
     with torch.no_grad():
         net(PoissonEncoder(case.num_steps).spikes(images(case)[0]))
-    for norm in net.modules():
-        if isinstance(norm, TemporalNorm):
-            norm.momentum = 0.1
+    for norm in norms:
+        norm.momentum = 0.1
     return net.train(case.training)
 
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
-from bntt.nn import LIF, Readout, SpikingBlock, SpikingNetwork, TemporalNorm
+from bntt.nn import SpikingNetwork, TemporalNorm
 
 
 class Layer(NamedTuple):
@@ -31,17 +31,9 @@ class Layer(NamedTuple):
 
 def layers_of(network: SpikingNetwork) -> Iterator[Layer]:
     """Yield the layers that every rival has too: a convolution or a fully connected layer, a temporal norm, neurons."""
-    for block in network.blocks.values():
-        assert isinstance(block, SpikingBlock)
-        assert isinstance(block.norm, TemporalNorm)
-        assert isinstance(block.lif, LIF)
+    blocks: dict[str, Any] = dict(network.blocks.items())
+    for block in blocks.values():
         yield Layer(block.synapse, block.norm, float(block.lif.neuron.leak), block.pool)
-
-
-def readout_of(network: SpikingNetwork) -> nn.Module:
-    """Return the weights that accumulate the logits."""
-    assert isinstance(network.readout, Readout)
-    return network.readout.synapse
 
 
 def signed_poisson(images: Tensor) -> Tensor:
@@ -96,7 +88,7 @@ class PerStepLoop(nn.Module):
         self.synapses = nn.ModuleList(layer.synapse for layer in layers)
         self.norms = nn.ModuleList(nn.ModuleList(step_norms(one.norm, conv=one.is_conv)) for one in layers)
         self.pools, self.leaks = nn.ModuleList(layer.pool for layer in layers), [layer.leak for layer in layers]
-        self.readout = readout_of(network)
+        self.readout = network.readout.get_submodule("synapse")
 
     def forward(self, images: Tensor) -> Tensor:
         membranes: list[Tensor | None] = [None] * len(self.synapses)
@@ -196,7 +188,7 @@ class SpikingJelly(nn.Module):
             parts.append(_layer_of(layer, one.norm, one.is_conv) if norms is None else Unbound(norms))
             parts.append(neuron.LIFNode(tau=1 / (1 - one.leak), surrogate_function=Triangle(), **node))
             parts.append(layer.SeqToANNContainer(one.pool))
-        parts.append(layer.SeqToANNContainer(readout_of(network)))
+        parts.append(layer.SeqToANNContainer(network.readout.get_submodule("synapse")))
         self.net = nn.Sequential(*parts)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -225,7 +217,7 @@ class SnnTorch(nn.Module):
             self.norms.append(through)
             self.neurons.append(snntorch.Leaky(beta=one.leak, spike_grad=slope, reset_delay=False))
             self.pools.append(one.pool)
-        self.readout = readout_of(network)
+        self.readout = network.readout.get_submodule("synapse")
 
     def forward(self, images: Tensor) -> Tensor:
         membranes = [neuron.init_leaky() for neuron in self.neurons]  # type: ignore[operator]

@@ -9,7 +9,6 @@ from torch import nn
 
 from bntt.interop.adapters import Cell, Layer, Step
 from bntt.nn.kinds import NORMS, NormBuilder, norm_facts
-from bntt.nn.norms.temporal import TemporalNorm
 
 BATCHNORM = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 FOLDS = {"SeqToANNContainer", "TLastSeqToANNContainer"}
@@ -112,9 +111,9 @@ def _check(name: str, norm: Any, network: nn.Module, first: str) -> None:
         raise ValueError(f"the {type(norm).__name__} {name!r} {why}")
 
 
-def _filled(name: str, theirs: Any, ours: nn.Module) -> TemporalNorm:
+def _filled(name: str, theirs: Any, ours: Any) -> Any:
     """Return the norm with everything copied from a batch normalisation."""
-    if not norm_facts(ours).running_statistics or not isinstance(ours, TemporalNorm):
+    if not norm_facts(ours).running_statistics:
         raise TypeError(f"{type(ours).__name__} has no running statistics to take those of {name!r} over: take another")
     ours.to(theirs.running_mean).train(theirs.training)
     ours.path, ours.eps, ours.momentum = name, theirs.eps, theirs.momentum
@@ -130,7 +129,7 @@ def _filled(name: str, theirs: Any, ours: nn.Module) -> TemporalNorm:
     return ours
 
 
-def _adapted(ours: TemporalNorm, theirs: Any, homes: set[str], lifted: bool) -> nn.Module:
+def _adapted(ours: nn.Module, theirs: Any, homes: set[str], lifted: bool) -> nn.Module:
     """Wrap the norm as the framework of its network calls it."""
     if "spikingjelly" in homes:
         from bntt.interop.spikingjelly import Norm

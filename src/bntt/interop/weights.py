@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from bntt.nn.blocks.block import SpikingBlock
+from bntt.nn.kinds import block_facts, norm_facts
 from bntt.nn.network.spiking_network import SpikingNetwork
-from bntt.nn.norms.temporal import TemporalNorm
 from bntt.registry import Registry
 from bntt.training.foreign import COUNT, NORM, norm_of_released, read_foreign
 
@@ -67,14 +67,15 @@ def to_state_dict(
     return {name: found.get(name, value) for name, value in like.items()}
 
 
-def _parts(network: SpikingNetwork) -> tuple[list[Tensor], dict[str, TemporalNorm]]:
+def _parts(network: SpikingNetwork) -> tuple[list[Tensor], dict[str, Any]]:
     """Return the weights in order, the readout's last, and the norm of every block."""
     weights: list[Tensor] = []
-    norms: dict[str, TemporalNorm] = {}
-    for name, block in network.blocks.items():
-        norm = block.norm if isinstance(block, SpikingBlock) else None
-        tables = dict(norm.step_tables()).keys() if isinstance(norm, TemporalNorm) else set()
-        if not isinstance(norm, TemporalNorm) or tables != {"gamma", "running_mean", "running_var"} or norm.scale != 1:
+    norms: dict[str, Any] = {}
+    parts: dict[str, Any] = dict(network.blocks.items())
+    for name, block in parts.items():
+        norm: Any = block.norm if block_facts(block).form == "layer" and block.lif is not None else None
+        has = norm_facts(norm).running_statistics
+        if not has or dict(norm.step_tables()).keys() != {"gamma", "running_mean", "running_var"} or norm.scale != 1:
             raise ValueError(f"block {name!r} has no BNTT: these networks have nothing but one layer, BNTT and neurons")
         weights.append(_weight(name, block.synapse))
         norms[name] = norm

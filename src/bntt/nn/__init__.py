@@ -24,6 +24,7 @@ from bntt.nn.encoders.poisson import PoissonEncoder as PoissonEncoder
 from bntt.nn.kinds import ENCODERS as ENCODERS
 from bntt.nn.kinds import NEURONS as NEURONS
 from bntt.nn.kinds import NORMS as NORMS
+from bntt.nn.kinds import BlockFacts as BlockFacts
 from bntt.nn.kinds import EncoderFacts as EncoderFacts
 from bntt.nn.kinds import NeuronFacts as NeuronFacts
 from bntt.nn.kinds import NormBuilder as NormBuilder

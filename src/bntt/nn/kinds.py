@@ -65,6 +65,18 @@ class EncoderFacts:
     """True if its output is the same at every step, so that the first layer's current can be computed once."""
     mean_code: str = ""
     """The name of the encoder that gives its expectation, for the ANN that a network is converted from; "": itself."""
+    estimated: bool = False
+    """True if its attribute ``gradient`` takes what stands in for the derivative of its spikes."""
+
+
+@dataclass(frozen=True)
+class BlockFacts:
+    """Facts about a block or a readout; the defaults hold for one that states none."""
+
+    form: Literal["layer", "sum", "readout", ""] = ""
+    """"layer": ``synapse``, ``norm``, ``lif``, ``pool`` and ``dropout`` in this order, None for those that it does not
+    have; "sum": the blocks of ``body`` and ``shortcut`` by name, added up, then the block ``after``, or None;
+    "readout": the output of ``synapse`` is accumulated; "": anything else."""
 
 
 def norm_facts(norm: object) -> NormFacts:
@@ -85,6 +97,11 @@ def neuron_facts(neurons: object) -> NeuronFacts:
 def encoder_facts(encoder: object) -> EncoderFacts:
     """Return the facts about an encoder."""
     return _facts_of(encoder, EncoderFacts())
+
+
+def block_facts(block: object) -> BlockFacts:
+    """Return the facts about a block or a readout."""
+    return _facts_of(block, BlockFacts())
 
 
 def _facts_of(part: object, default: Part) -> Part:

@@ -6,11 +6,10 @@ import itertools
 
 import torch
 
+from bntt.nn.kinds import norm_facts
 from bntt.nn.network.classifier import SpikingClassifier, check_classifier
 from bntt.nn.network.labelled_batch import Loader, samples
-from bntt.nn.network.measured import evaluating
-from bntt.nn.norms.held_statistics import hold_statistics
-from bntt.nn.norms.temporal import TemporalNorm
+from bntt.nn.norms.held_statistics import batch_statistics
 
 BATCHES = 20
 
@@ -44,15 +43,12 @@ def recalibrate(
     300
     """
     check_classifier(model, "recalibrate() takes")
-    norms = [module for module in model.modules() if isinstance(module, TemporalNorm)]
-    if not norms:
+    if not any(norm_facts(part).running_statistics for part in model.modules()):
         raise ValueError("no norm of the network has running statistics: there is nothing to take anew")
     if batches < 1:
         raise ValueError(f"batches must be 1 or more, got {batches}")
     device, seen = next(model.parameters()).device, 0
-    with evaluating(model), hold_statistics(model) as held:
-        for norm in norms:
-            norm.training = True
+    with batch_statistics(model) as held:
         for inputs, _, index in itertools.islice(samples(loader, draw), batches):
             model(inputs.to(device), seed=seed, index=index, draw=draw)
             seen += len(inputs)

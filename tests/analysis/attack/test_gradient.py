@@ -15,7 +15,7 @@ from bntt.analysis.attack.gradient import (
     input_gradient,
     mean_loss,
 )
-from bntt.nn import BNTT, DirectEncoder, NoNorm
+from bntt.nn import BNTT, DirectEncoder, NoisyEncoder, NoNorm, PoissonEncoder, SpikingClassifier
 from tests.analysis.attack.models import MEAN, STD, Cut, Hidden, conv_model, some
 from tests.kernels import needs_kernels
 
@@ -72,6 +72,8 @@ def test_direct_coding_has_its_own_derivative():
     model = conv_model(encoder=DirectEncoder(4, mean=3 * [MEAN], std=3 * [STD]))
     images, labels, _ = some()
     assert estimators_of(model) == ("exact",)
+    noisy = SpikingClassifier(NoisyEncoder(PoissonEncoder(4), 0.1), model.network)
+    assert estimators_of(noisy) == ("exact",)  # it is no PoissonEncoder: it has no estimator to set
     found = input_gradient(model, images, labels, estimator="exact")
     x = images.clone().requires_grad_()
     F.cross_entropy(model(x), labels, reduction="sum").backward()

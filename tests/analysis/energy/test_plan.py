@@ -12,6 +12,7 @@ from bntt.analysis.energy.plan import PlannedLayer, Value, fan_out, out_size, pl
 from bntt.nn import (
     BNTT,
     LIF,
+    BlockFacts,
     FoldedLIF,
     LayerNorm,
     NoNorm,
@@ -128,6 +129,17 @@ def test_what_is_not_known_is_named():
     named = SpikingNetwork({"readout": SpikingBlock(conv(1, 2, 1), NoNorm(), LIF())}, Readout(linear(2, 1)))
     with pytest.raises(ValueError, match="a layer is called 'readout'"):
         plan_layers(named, (1, 4, 4), None)
+
+
+def test_a_block_of_ones_own_says_what_it_is_made_of():
+    """By its facts: parts of the names of the library's own blocks."""
+
+    class Own(Mine):
+        facts = BlockFacts("layer")
+        synapse, norm, lif, pool, dropout = linear(4, 2), NoNorm(), LIF(), nn.Identity(), None
+
+    found = plan_layers(SpikingNetwork({"odd": Own()}, Readout(linear(2, 1))), (4,), None)
+    assert (found["odd"].out, found["readout"].into) == ((2,), Value((2,), Fraction(1)))
 
 
 SPIKES = torch.tensor([3.0, 0.5]).double()

@@ -8,6 +8,7 @@ running variance sinks to 0, and a normalisation at that step multiplies any lat
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
@@ -15,11 +16,11 @@ from torch import Tensor
 
 from bntt.analysis.accuracy.result import Surprise, UnvaryingInput
 from bntt.nn.encoders.encoder import Encoder
+from bntt.nn.kinds import norm_facts
 from bntt.nn.network.classifier import SpikingClassifier, check_classifier
 from bntt.nn.network.labelled_batch import Loader, samples
 from bntt.nn.network.measured import Measure, evaluating
 from bntt.nn.network.spiking_network import SpikingNetwork
-from bntt.nn.norms.temporal import TemporalNorm
 
 
 @dataclass(frozen=True)
@@ -100,10 +101,7 @@ def _surprise(
             current.append(float("nan") if driven is None else float(driven.maximum[step]))
             spikes.append(sum(float(part.spikes.sum()) for part in measured.values() if part.spikes is not None))
             answer.append(int(logits[-1, 0].argmax()))
-    gain, norm = None, layer.norm
-    if isinstance(norm, TemporalNorm):
-        at = slice(step, step + 1)
-        running = norm.running_var if norm.method.shared_running else norm.running_var[at]
-        gain = float((norm.scale_and_shift(at)[0].detach().abs() * (running + norm.eps).rsqrt()).max())
+    norm: Any = layer.norm
+    gain = float(norm.gains(slice(step, step + 1)).max()) if norm_facts(norm).running_statistics else None
     found = {"current": current, "spikes": spikes, "answer": answer}
     return Surprise.model_validate({"index": index, "step": step, "gain": gain, **found})

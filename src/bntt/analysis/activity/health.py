@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import torch
 from torch import nn
@@ -12,7 +13,6 @@ from bntt.analysis.activity.result import Finding
 from bntt.nn.kinds import norm_facts
 from bntt.nn.network.delays import Delay, delays, rule_of
 from bntt.nn.network.spiking_network import SpikingNetwork
-from bntt.nn.norms.temporal import TemporalNorm
 from bntt.ops.lif import fire_before
 
 SATURATED = 0.95
@@ -56,7 +56,7 @@ def health(activity: Activity, network: SpikingNetwork) -> tuple[Finding, ...]:
                 needed = max(delay.needed for delay in late.values()) if by_rule else 0
                 found.append(_dead(name, steps, needed, dead, layer.norm))
                 dead = dead or name
-        if isinstance(layer.norm, TemporalNorm):
+        if norm_facts(layer.norm).running_statistics:
             found += _collapsed(name, layer.norm, late[name])
     return tuple(found)
 
@@ -101,7 +101,7 @@ def _more_spikes(norm: nn.Module | None) -> str:
     return "lower its threshold, the weight decay of γ, or the learning rate"
 
 
-def _collapsed(name: str, norm: TemporalNorm, late: Delay) -> Iterator[Finding]:
+def _collapsed(name: str, norm: Any, late: Delay) -> Iterator[Finding]:
     var = norm.running_var
     low, every = var < norm.eps, range(norm.num_steps)
     if not norm.method.shared_running:
@@ -109,8 +109,8 @@ def _collapsed(name: str, norm: TemporalNorm, late: Delay) -> Iterator[Finding]:
         low = low & torch.tensor([t in driven for t in every], device=var.device)[:, None]
     if not low.any():
         return
-    gain = norm.scale_and_shift()[0].detach().abs() * (var + norm.eps).rsqrt()
-    largest = float(gain[low.expand_as(gain)].max())
+    gains = norm.gains()
+    largest = float(gains[low.expand_as(gains)].max())
     pairs, rows = int(low.sum()), low.any(1).tolist()
     steps = tuple(every) if norm.method.shared_running else tuple(t for t in every if rows[t])
     of = "channels" if norm.method.shared_running else f"(step, channel) pairs, at {spans(steps)}"

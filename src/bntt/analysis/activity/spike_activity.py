@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Integer
-from torch import Tensor, nn
+from torch import Tensor
 
 from bntt.analysis.accuracy.batches import advance_batch
 from bntt.analysis.accuracy.evaluation import FIRST_DRAW, Activity, check_labels
+from bntt.nn.kinds import norm_facts
 from bntt.nn.network.classifier import SpikingClassifier, check_classifier
 from bntt.nn.network.labelled_batch import Loader, Samples, samples
 from bntt.nn.network.measured import Measure, evaluating, joined
 from bntt.nn.network.spiking_network import STEPS_AT_ONCE
-from bntt.nn.norms.held_statistics import hold_statistics
-from bntt.nn.norms.temporal import TemporalNorm
+from bntt.nn.norms.held_statistics import batch_statistics
 
 
 @dataclass(frozen=True)
@@ -147,10 +146,10 @@ def untrained_activity(
     torch.Size([6, 8])
     """
     check_classifier(model, "untrained_activity() takes")
-    total, norms = model.encoder.num_steps, _norms(model)
-    at_once = total if any(norm.method.pooling.looks_ahead for norm in norms) else STEPS_AT_ONCE
+    total = model.encoder.num_steps
+    at_once = total if any(norm_facts(part).looks_ahead for part in model.modules()) else STEPS_AT_ONCE
     parts, state = [], None
-    with _batch_statistics(model):
+    with batch_statistics(model):
         for first in range(0, total, at_once):
             steps = min(at_once, total - first)
             _, state = model.advance(
@@ -160,16 +159,3 @@ def untrained_activity(
     found = joined(parts)
     spikes = {name: layer.spikes.cpu() for name, layer in found.items() if layer.spikes is not None}
     return Activity(len(inputs), spikes, {name: found[name].neurons for name in spikes})
-
-
-@contextmanager
-def _batch_statistics(model: nn.Module) -> Iterator[None]:
-    """Switch to evaluation mode except for the norms, whose running statistics are preserved."""
-    with evaluating(model), hold_statistics(model):
-        for norm in _norms(model):
-            norm.training = True
-        yield
-
-
-def _norms(model: nn.Module) -> list[TemporalNorm]:
-    return [norm for norm in model.modules() if isinstance(norm, TemporalNorm)]

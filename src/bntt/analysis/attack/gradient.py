@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -18,7 +19,7 @@ from jaxtyping import Bool, Float, Int, Integer
 from torch import Tensor
 
 from bntt.analysis.accuracy.evaluation import FIRST_DRAW, check_labels
-from bntt.nn.encoders.poisson import PoissonEncoder
+from bntt.nn.kinds import encoder_facts
 from bntt.nn.network.classifier import SpikingClassifier, check_classifier
 from bntt.nn.network.measured import evaluating
 from bntt.ops.poisson import GradientEstimator, expected, straight_through
@@ -57,14 +58,14 @@ def estimators_of(model: SpikingClassifier) -> tuple[str, ...]:
     """List the estimators that an attack can use: all, for random spikes; "exact" for any other encoder.
 
     >>> from bntt.models import mlp
-    >>> from bntt.nn import DirectEncoder
+    >>> from bntt.nn import DirectEncoder, PoissonEncoder
     >>> estimators_of(SpikingClassifier(PoissonEncoder(2), mlp(num_steps=2)))
     ('straight_through', 'expected')
     >>> estimators_of(SpikingClassifier(DirectEncoder(2), mlp(num_steps=2)))
     ('exact',)
     """
     check_classifier(model, "estimators_of() takes")
-    return tuple(ESTIMATORS) if isinstance(model.encoder, PoissonEncoder) else (EXACT,)
+    return tuple(ESTIMATORS) if encoder_facts(model.encoder).estimated else (EXACT,)
 
 
 def input_gradient(
@@ -93,6 +94,7 @@ def input_gradient(
         ValueError: if the estimator does not suit this model, draws is below 1, or labels are not classes.
 
     >>> from bntt.models import mlp
+    >>> from bntt.nn import PoissonEncoder
     >>> model = SpikingClassifier(PoissonEncoder(3), mlp(in_features=4, hidden=(8,), num_steps=3))
     >>> images, labels = torch.full((2, 1, 2, 2), 0.5), torch.tensor([0, 1])
     >>> input_gradient(model, images, labels, estimator="expected", draws=4).gradient.shape
@@ -141,7 +143,7 @@ def _estimating(model: SpikingClassifier, estimator: str) -> Iterator[None]:
     """
     if estimator not in (known := estimators_of(model)):
         raise ValueError(f"estimator {estimator!r}: for this model choose one of {', '.join(known)}")
-    encoder = model.encoder if isinstance(model.encoder, PoissonEncoder) else None
+    encoder: Any = model.encoder if encoder_facts(model.encoder).estimated else None
     own = encoder and encoder.gradient
     wanted = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
     with evaluating(model):

@@ -16,12 +16,12 @@ from bntt.analysis.drift.measurement import DriftArguments
 from bntt.analysis.drift.result import DriftResult, LayerDrift, LayerInputs
 from bntt.analysis.measurement import ArgumentError, Opened, Progress, origin
 from bntt.engine.graph.recording import distribution
+from bntt.nn.kinds import norm_facts
 from bntt.nn.network.classifier import SpikingClassifier, check_classifier
 from bntt.nn.network.delays import delays
 from bntt.nn.network.labelled_batch import Loader, samples
 from bntt.nn.network.measured import Measure, evaluating, joined
 from bntt.nn.network.spiking_network import SpikingNetwork
-from bntt.nn.norms.temporal import TemporalNorm
 from bntt.ops.norm import Moments, moment_sums, moments_of_sums
 
 EDGES = tuple(tenths / 10 for tenths in range(-60, 61, 2))
@@ -112,7 +112,7 @@ def input_moments(
     return {name: moments_of_sums(rows) for name, rows in sums.items()}
 
 
-def layer_drift(found: Moments, norm: TemporalNorm, driven: range) -> LayerDrift:
+def layer_drift(found: Moments, norm: Any, driven: range) -> LayerDrift:
     """Compare the moments of a layer's input, a row for each step, with those that its norm holds.
 
     >>> from bntt.nn import BNTT
@@ -194,7 +194,7 @@ def layer_inputs(
     return LayerInputs(layer=layer, images=images, edges=wanted, counts=total.tolist())
 
 
-def held_norms(network: SpikingNetwork) -> dict[str, TemporalNorm]:
+def held_norms(network: SpikingNetwork) -> dict[str, Any]:
     """Find the norms that hold running statistics, by layer.
 
     Raises:
@@ -205,7 +205,7 @@ def held_norms(network: SpikingNetwork) -> dict[str, TemporalNorm]:
     ['fc1']
     """
     norms = {name: layer.norm for name, layer in network.layers.items()}
-    held = {name: norm for name, norm in norms.items() if isinstance(norm, TemporalNorm)}
+    held = {name: norm for name, norm in norms.items() if norm_facts(norm).running_statistics}
     if not held:
         kinds = ", ".join(sorted({type(norm).__name__ for norm in norms.values() if norm is not None}))
         raise ValueError(

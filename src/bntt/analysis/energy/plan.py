@@ -14,10 +14,8 @@ import torch
 from jaxtyping import Float64, Int64
 from torch import Tensor, nn
 
-from bntt.nn.blocks.block import CurrentBlock, NeuronBlock, SpikeDropout, SpikingBlock
-from bntt.nn.blocks.readout import Readout
-from bntt.nn.blocks.residual import Residual
-from bntt.nn.kinds import neuron_facts, norm_facts
+from bntt.nn.blocks.block import SpikeDropout
+from bntt.nn.kinds import block_facts, neuron_facts, norm_facts
 from bntt.nn.network.spiking_network import SpikingNetwork
 
 READOUT = "readout"
@@ -71,7 +69,7 @@ def plan_layers(network: SpikingNetwork, image: Sequence[int], worth: Fraction |
     if READOUT in network.layers:
         raise ValueError(f"a layer is called {READOUT!r}, as the last weights are: give its block another name")
     at = _plan_blocks("", dict(network.blocks.items()), Value(tuple(image), worth), found)
-    if not isinstance(network.readout, Readout):
+    if block_facts(network.readout).form != "readout":
         raise TypeError(f"operations are counted of a Readout, this one is a {type(network.readout).__name__}")
     _plan_weights(READOUT, network.readout, at, found)
     return found
@@ -84,18 +82,19 @@ def _plan_blocks(under: str, parts: Mapping[str, Any], at: Value, found: dict[st
     return at
 
 
-def _plan_block(name: str, block: nn.Module, at: Value, found: dict[str, PlannedLayer]) -> Value:
-    if isinstance(block, Residual):
+def _plan_block(name: str, block: Any, at: Value, found: dict[str, PlannedLayer]) -> Value:
+    form = block_facts(block).form
+    if form == "sum":
         body, beside = (_plan_blocks(name, dict(side.items()), at, found) for side in (block.body, block.shortcut))
         at = Value(body.shape, body.worth if body.worth == beside.worth else None)
         return at if block.after is None else _plan_block(f"{name}.after", block.after, at, found)
-    if isinstance(block, SpikingBlock | CurrentBlock):
-        at = _plan_weights(name, block, at, found)
-    elif isinstance(block, NeuronBlock):
+    if form != "layer":
+        raise TypeError(f"block {name!r} is a {type(block).__name__}, whose operations cannot be counted: {REMEDY}")
+    if block.synapse is None:
         found[name] = PlannedLayer(at, at.shape, None, lif=block.lif)
     else:
-        raise TypeError(f"block {name!r} is a {type(block).__name__}, whose operations cannot be counted: {REMEDY}")
-    if isinstance(block, CurrentBlock):
+        at = _plan_weights(name, block, at, found)
+    if block.lif is None:
         return at
     worth = None if not neuron_facts(block.lif).spikes else Fraction(1)
     return _after_neurons(name, block, Value(at.shape, worth))
@@ -104,7 +103,7 @@ def _plan_block(name: str, block: nn.Module, at: Value, found: dict[str, Planned
 REMEDY = "build it of SpikingBlock, CurrentBlock, NeuronBlock and Residual"
 
 
-def _after_neurons(name: str, block: SpikingBlock | NeuronBlock, at: Value) -> Value:
+def _after_neurons(name: str, block: Any, at: Value) -> Value:
     """Pass a value through the modules after the neurons of a block that fires."""
     if block.dropout is not None and not isinstance(block.dropout, SpikeDropout):
         raise TypeError(f"block {name!r} has a {type(block.dropout).__name__}, whose operations cannot be counted")

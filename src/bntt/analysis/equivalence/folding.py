@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from bntt.analysis.accuracy.evaluation import FIRST_DRAW
 from bntt.analysis.equivalence.measurement import EquivalenceArguments
@@ -16,6 +16,7 @@ from bntt.analysis.equivalence.result import Equivalence, EquivalenceResult, Fol
 from bntt.analysis.measurement import ArgumentError, Opened, Progress, origin
 from bntt.nn.blocks.block import SpikingBlock
 from bntt.nn.blocks.stage import fold_time, passed
+from bntt.nn.kinds import norm_facts
 from bntt.nn.network.advance import Work, advance_blocks, real
 from bntt.nn.network.call import Call, noise_of
 from bntt.nn.network.classifier import SpikingClassifier, check_classifier
@@ -24,7 +25,6 @@ from bntt.nn.network.fold import fold
 from bntt.nn.network.labelled_batch import Loader, samples
 from bntt.nn.network.measured import Measure, evaluating
 from bntt.nn.network.spiking_network import SpikingNetwork
-from bntt.nn.norms.temporal import TemporalNorm
 
 STEPS_AT_ONCE = 5
 """Number of steps whose spikes are held at once, for one layer of every network."""
@@ -160,7 +160,7 @@ def check_sequence(network: SpikingNetwork) -> None:
                 f"block {name!r} is {type(block).__name__}: only networks of SpikingBlock one after another are "
                 f"compared with what they fold to"
             )
-    if not any(isinstance(block.norm, TemporalNorm) for block in network.blocks.values()):
+    if not any(norm_facts(block.norm).running_statistics for block in network.blocks.values()):
         raise ValueError("there is nothing to fold: no layer of this network has a norm with batch statistics")
 
 
@@ -186,7 +186,6 @@ class _Comparison:
         """Advance all networks by these steps."""
         inputs = dict.fromkeys(self.networks, drawn)
         for layer, block in self.networks[""].blocks.items():
-            assert isinstance(block, SpikingBlock)
             spikes = self._fired("", "own", layer, drawn, call)
             self.neurons[layer] = spikes[0, 0].numel()
             self._add(("", "", layer), spikes, call.first)
@@ -220,10 +219,9 @@ class _Comparison:
         return went.out
 
 
-def _block_output(block: SpikingBlock, spikes: Tensor, call: Call) -> Tensor:
+def _block_output(block: Any, spikes: Tensor, call: Call) -> Tensor:
     """Return the output of a block for given spikes of its neurons."""
-    pool: nn.Module = block.pool
-    pooled = fold_time(pool, spikes)
+    pooled = fold_time(block.pool, spikes)
     if block.dropout is None:
         return pooled
     return passed(f"the dropout of {block.name}", block.dropout, pooled, call, None)[0]

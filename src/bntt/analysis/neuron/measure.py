@@ -16,7 +16,6 @@ from bntt.analysis.neuron.result import NeuronAtStep, NeuronResult, SurrogateCur
 from bntt.nn.network.classifier import SpikingClassifier, check_classifier
 from bntt.nn.network.measured import LayerMeasures, Measure, evaluating
 from bntt.nn.network.spiking_network import SpikingNetwork
-from bntt.nn.neurons import LIF
 from bntt.ops.lif import Neuron, fire_before, soft_reset
 
 POINTS = 201
@@ -172,6 +171,7 @@ def neuron_of(network: SpikingNetwork, layer: str) -> Neuron:
     spiking = {name: part.lif for name, part in network.layers.items() if part.lif is not None}
     if layer not in spiking:
         raise ValueError(f"there are no neurons in a layer {layer!r}: choose one of {', '.join(spiking)}")
-    if not isinstance(lif := spiking[layer], LIF):
-        raise ValueError(f"the neurons of {layer!r} are {type(lif).__name__}, which has no single threshold to show")
-    return lif.neuron
+    if not isinstance(found := getattr(spiking[layer], "neuron", None), Neuron):
+        kind = type(spiking[layer]).__name__
+        raise ValueError(f"the neurons of {layer!r} are {kind}, which has no single threshold to show")
+    return found

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from bntt.nn.blocks.stage import SpikingLayer, check_input, check_stage, fold_time, passed, weigh
-from bntt.nn.kinds import neuron_facts
+from bntt.nn.kinds import BlockFacts, neuron_facts
 from bntt.nn.network.call import ALL_STEPS, Call, Noise, check_call
 from bntt.ops.dropout import dropout_mask
 
@@ -82,6 +82,8 @@ class LayerBlock(nn.Module):
     Raises:
         TypeError: if norm, neurons or dropout are not stages.
     """
+
+    facts = BlockFacts("layer")
 
     def __init__(
         self,

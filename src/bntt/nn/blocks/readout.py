@@ -11,6 +11,7 @@ from bntt.engine.door import is_plain
 from bntt.engine.private import has_global_hooks
 from bntt.nn.blocks.stage import weigh
 from bntt.nn.fusion.untouched import remember, why_touched
+from bntt.nn.kinds import BlockFacts
 from bntt.nn.network.call import Call, check_call
 from bntt.nn.tensor_checks import check_tensor
 
@@ -28,6 +29,8 @@ class Readout(nn.Module):
     >>> logits.shape, voltage.shape
     (torch.Size([5, 2, 3]), torch.Size([2, 3]))
     """
+
+    facts = BlockFacts("readout")
 
     def __init__(self, synapse: nn.Module) -> None:
         super().__init__()

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from bntt.nn.blocks.stage import SpikingLayer, check_layers, check_stage, passed
+from bntt.nn.kinds import BlockFacts
 from bntt.nn.network.call import ALL_STEPS, Call, check_call
 
 
@@ -42,6 +43,8 @@ class Residual(nn.Module):
     >>> [layer.name for layer in block.layers], block(torch.ones(4, 2, 8, 5, 5))[0].shape
     (['conv', 'after'], torch.Size([4, 2, 8, 5, 5]))
     """
+
+    facts = BlockFacts("sum")
 
     def __init__(
         self,

@@ -77,7 +77,8 @@ class NoisyEncoder(nn.Module):
     @property
     def facts(self) -> EncoderFacts:
         """Facts about the inner encoder, whose samples it changes at random."""
-        return replace(encoder_facts(self.encoder), random=encoder_facts(self.encoder).random or self.sigma > 0)
+        inner = encoder_facts(self.encoder)
+        return replace(inner, random=inner.random or self.sigma > 0, estimated=False)
 
     @property
     def num_steps(self) -> int:

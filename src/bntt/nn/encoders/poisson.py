@@ -53,7 +53,7 @@ class PoissonEncoder(PixelEncoder):
     @property
     def facts(self) -> EncoderFacts:
         """Facts about it."""
-        return EncoderFacts(random=True, mean_code="expected" if self.signed else "expected-unsigned")
+        return EncoderFacts(random=True, mean_code="expected" if self.signed else "expected-unsigned", estimated=True)
 
     def spikes(
         self,

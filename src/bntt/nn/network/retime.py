@@ -9,8 +9,9 @@ from typing import Any
 from torch import nn
 
 from bntt.nn.blocks.stage import settle
+from bntt.nn.kinds import norm_facts
 from bntt.nn.network.spiking_network import SpikingNetwork
-from bntt.nn.norms.temporal import NormMethod, TemporalNorm, check_window
+from bntt.nn.norms.temporal import NormMethod, check_window
 from bntt.ops.retime import retiming
 
 FAINT = 0.1
@@ -71,8 +72,8 @@ def faint_at_the_end(network: SpikingNetwork) -> dict[str, float]:
     """
     found = {}
     for name, layer in network.layers.items():
-        norm = layer.norm
-        if isinstance(norm, TemporalNorm) and {"gamma", "step_scale"} & dict(norm.step_tables()).keys():
+        norm: Any = layer.norm
+        if norm_facts(norm).running_statistics and {"gamma", "step_scale"} & dict(norm.step_tables()).keys():
             last = slice(norm.num_steps - 1, norm.num_steps)
             if (value := float(norm.scale_and_shift(last)[0].detach().abs().mean())) < FAINT:
                 found[name] = value

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from bntt.nn.network.measured import evaluating
 from bntt.nn.norms.temporal import PutOff, TemporalNorm
 from bntt.ops.norm import Moments
 
@@ -77,6 +78,23 @@ def hold_statistics(module: nn.Module) -> Iterator[HeldStatistics]:
     """
     held = HeldStatistics({norm: norm.put_off for norm in module.modules() if isinstance(norm, TemporalNorm)})
     with _put_off_by(dict.fromkeys(held.before, held.put_off)):
+        yield held
+
+
+@contextmanager
+def batch_statistics(module: nn.Module) -> Iterator[HeldStatistics]:
+    """Inside the block, evaluate the module but for its norms: they take, and hold, the statistics of the batch.
+
+    >>> from bntt.nn.norms.methods import BNTT
+    >>> norm = BNTT(1, num_steps=2).eval()
+    >>> with batch_statistics(norm) as held:
+    ...     _ = norm(torch.full((2, 4, 1), 3.0))
+    >>> norm.training, len(held.moments)
+    (False, 1)
+    """
+    with evaluating(module), hold_statistics(module) as held:
+        for norm in held.before:
+            norm.training = True
         yield held
 
 

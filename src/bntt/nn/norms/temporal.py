@@ -211,6 +211,12 @@ class TemporalNorm(nn.Module):
             gamma, beta = power * gamma, None if beta is None else power * beta
         return gamma, beta
 
+    @torch.no_grad()
+    def gains(self, steps: slice = slice(None)) -> Tensor:
+        """Return what a deviation of the input is multiplied by in evaluation, ``pᵏ · scale · |γ| / √(σ̄² + ε)``."""
+        running = self.running_var if self.method.shared_running else self.running_var[steps]
+        return self.scale_and_shift(steps)[0].abs() * (running + self.eps).rsqrt()
+
     def step_tables(self) -> Iterator[tuple[str, Tensor]]:
         """Yield the parameters and buffers that have a row for every step, by name."""
         method = self.method
