@@ -4,6 +4,7 @@ import copy
 import subprocess
 import sys
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from bntt.deploy import DeployError, Runtime, describe, export
 from bntt.deploy.description import Description, Encoder
 from bntt.deploy.layers import Layer, Weights
 from bntt.deploy.runtime import exits, random
+from bntt.deploy.runtime import runtime as module
 from bntt.deploy.runtime.encoding import samples_of
 from bntt.deploy.runtime.state import noise_of
 from bntt.engine.cpu import library as library_of_kernels
@@ -159,7 +161,7 @@ def test_samples_leave_and_the_others_go_on_as_they_would_alone():
     assert all(map(np.array_equal, kept, [image for image in state.membranes if image is not None]))
 
 
-def test_exits_are_those_of_the_library():
+def test_exits_are_those_of_the_library(monkeypatch):
     model, images = pretrained(), bntt.data.fashion_mnist_bundled().test.batch(torch.arange(24))
     runtime, profile = Runtime(describe(model)), gamma_profile(model.network)
     with warnings.catch_warnings():
@@ -167,10 +169,15 @@ def test_exits_are_those_of_the_library():
         for threshold in np.linspace(0, 3, 61):
             assert runtime.exit_step(float(threshold)) == exit_step(profile, float(threshold))
     logits = runtime.trace(images.numpy(), **NOISE)
+    asked: list[int] = []
+    monkeypatch.setattr(module, "MOST_SAMPLES", 7)
+    monkeypatch.setattr(module, "certainty", lambda y, by: asked.append(len(y)) or exits.certainty(y, by))
     for criterion, threshold in zip(CRITERIA, (0.8, 0.5, 0.4), strict=True):
         theirs = np.stack([certainty(torch.from_numpy(step), criterion).numpy() for step in logits])
         assert np.abs(np.stack([exits.certainty(step, criterion) for step in logits]) - theirs).max() < 1e-6
+        asked.clear()
         answers = runtime.answer(images.numpy(), criterion, threshold, **NOISE)
+        assert max(asked) == 7, "the samples run in parts"
         leaves = theirs >= threshold
         leaves[-1] = True
         assert np.array_equal(answers.steps, leaves.argmax(0) + 1)
@@ -193,6 +200,13 @@ def test_a_thousandth_of_the_answers_may_differ_in_float32_and_two_hundredths_in
             assert np.array_equal(runtime.run(images[20:].numpy(), index=np.arange(20, 30), **NOISE), logits[20:])
 
 
+def all_steps(runtime: Runtime, samples: np.ndarray):
+    """One more step than there are."""
+    state = None
+    for _ in range(runtime.num_steps + 1):
+        _, state = runtime.step(samples, state)
+
+
 REFUSED = [
     (
         lambda r, x: r.run((x * 255).astype(np.uint8)),
@@ -206,6 +220,21 @@ REFUSED = [
     (lambda r, x: r.run(x, index=[0.5, 1, 2]), DeployError, "index must name each of the 3 samples by an integer"),
     (lambda r, x: r.run(x, seed=-1), DeployError, "seed must be an integer from 0"),
     (lambda r, x: r.step(x[:2], r.step(x)[1]), DeployError, "the state is of 3 samples, and 2 are given"),
+    (
+        lambda r, x: all_steps(r, x[:1]),
+        DeployError,
+        "this state has taken all 8 steps of the network, there is no step 9",
+    ),
+    (
+        lambda r, x: r.step(x, replace(r.step(x)[1], membranes=(None,))),
+        DeployError,
+        "of another",
+    ),
+    (
+        lambda r, x: Runtime(r.description, threads=0),
+        DeployError,
+        "threads must be a whole number from 1 to 1024, got 0",
+    ),
     (lambda r, x: r.step(x)[1].rows([0.5]), DeployError, "keep must be a mask of 3 samples, or their indices"),
     (lambda r, x: r.exit_step(-1), DeployError, "an exit threshold must be 0 or above"),
     (lambda r, x: r.answer(x, "hope", 0.5), DeployError, "unknown criterion 'hope'"),

@@ -100,9 +100,9 @@ FUSED = [
     ),
     Mutation(
         "rows stride as columns do",
-        "engine/synapse.py",
-        "stride_height=self.geometry.stride[0],",
-        "stride_height=self.geometry.stride[1],",
+        "engine/cpu/library.py",
+        '"pad": padding, "stride": stride}',
+        '"pad": padding, "stride": stride[::-1]}',
         ("tests/engine/test_synapse.py",),
     ),
     Mutation(

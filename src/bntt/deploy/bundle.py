@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 import safetensors.numpy
+from safetensors import SafetensorError
 
 from bntt.deploy.description import Description, Encoder, Pictures
 from bntt.deploy.errors import BundleError, DeployError
@@ -65,7 +66,7 @@ def read(path: Path) -> Description:
     try:
         held = safetensors.numpy.load(payload)
         tree = parse_json(notes["description"])
-    except Exception as error:  # its checksum is right, and its head is not: whoever made it, made it so
+    except (SafetensorError, KeyError, ValueError, TypeError) as error:  # its checksum is right: it was made so
         raise BundleError(f"{path} holds no description ({error or type(error).__name__})") from None
     try:
         made = from_tree(Description, tree, {name: _widened(name, held) for name in held if not name.endswith(STEP)})

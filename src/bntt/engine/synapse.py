@@ -250,20 +250,13 @@ class Synapse:
         return math.prod(self._out_shape(x))
 
     def _job(self, x: Spikes) -> Events:
-        steps, batch, height, width, channels = x.values.shape
-        return Events(
-            counts=(x.values, torch.uint8, steps * batch * height * width * channels),
-            images=steps * batch,
-            height=height,
-            width=width,
-            in_channels=channels,
+        return Events.over(
+            x.values.shape,
+            self.kernel,
+            self.geometry.padding,
+            self.geometry.stride,
+            counts=(x.values, torch.uint8, x.values.numel()),
             out_channels=self.weight.shape[0],
-            kernel_height=self.kernel[0],
-            kernel_width=self.kernel[1],
-            pad_height=self.geometry.padding[0],
-            pad_width=self.geometry.padding[1],
-            stride_height=self.geometry.stride[0],
-            stride_width=self.geometry.stride[1],
             largest_count=x.largest,
             scale=x.scale,
             threads=torch.get_num_threads(),

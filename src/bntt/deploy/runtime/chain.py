@@ -109,23 +109,16 @@ class Chain:
 
     def _events(self, place: int, x: Value, out: Array) -> None:
         node: Any = self.prepared.made.nodes[place]
-        w, (steps, batch, height, width, channels) = node.weights, x.array.shape
-        kernel = w.values.shape[2:]
+        w, shape = node.weights, x.array.shape
         if not w.is_convolution:
-            height, width, channels, kernel = 1, 1, height * width * channels, (1, 1)
-        job = library.Events(
+            shape = *shape[:2], 1, 1, math.prod(shape[2:])
+        job = library.Events.over(
+            shape,
+            w.values.shape[2:] if w.is_convolution else (1, 1),
+            w.padding,
+            w.stride,
             counts=address(x.array, np.uint8, x.array.size),
-            images=steps * batch,
-            height=height,
-            width=width,
-            in_channels=channels,
             out_channels=len(w.values),
-            kernel_height=kernel[0],
-            kernel_width=kernel[1],
-            pad_height=w.padding[0],
-            pad_width=w.padding[1],
-            stride_height=w.stride[0],
-            stride_width=w.stride[1],
             largest_count=x.largest,
             scale=x.scale,
             threads=self.prepared.threads,
@@ -146,19 +139,14 @@ class Chain:
         counts = np.empty((steps, batch, height // window[0], width // window[1], channels), np.uint8)
         fired = np.empty((steps, channels), np.int64)
         rows = len(tables["leak"])
-        job = library.Scan(
+        job = library.Scan.over(
+            current.shape,
+            window,
             current=address(current, np.float32, current.size),
             membrane=address(membrane, np.float32, membrane.size),
             counts=address(counts, np.uint8, counts.size),
             fired=address(fired, np.int64, fired.size),
             neuron_step=0 if rows == 1 else channels,
-            steps=steps,
-            images=batch,
-            height=height,
-            width=width,
-            channels=channels,
-            window_height=window[0],
-            window_width=window[1],
             fire_before=neurons.rule == "before",
             hard_reset=neurons.reset == "hard",
             threads=self.prepared.threads,

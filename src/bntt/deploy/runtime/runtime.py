@@ -10,10 +10,11 @@ import numpy as np
 from bntt.deploy.bundle import read
 from bntt.deploy.description import Description
 from bntt.deploy.errors import DeployError
-from bntt.deploy.layers import Array
+from bntt.deploy.layers import Array, Layer
 from bntt.deploy.runtime.arrays import Arrays
 from bntt.deploy.runtime.encoding import IN_TIME, samples_of
 from bntt.deploy.runtime.exits import Criterion, certainty, exit_step
+from bntt.deploy.runtime.kernels import Kernels, why_not
 from bntt.deploy.runtime.state import Noise, State, noise_of
 
 DType = Literal["float32", "float64"]
@@ -22,6 +23,7 @@ MOST_SAMPLES = 64
 """Samples that run at once."""
 STEPS_AT_ONCE = 25
 """Steps that run at once."""
+MOST_THREADS = 1024
 
 
 class Answers(NamedTuple):
@@ -40,7 +42,7 @@ class Runtime:
         bundle: the file, or a description.
         dtype: "float32"; or "float64", which gives the library's float64 spikes, in NumPy alone.
         backend: "kernels" (compiled, float32), "numpy", or "auto": the kernels where they are and can.
-        threads: of the kernels.
+        threads: of the kernels, 1 to 1024.
 
     Attributes:
         description: what is in the bundle: ``classes``, ``num_steps``, ``provenance`` and all else.
@@ -70,8 +72,15 @@ class Runtime:
         made = bundle if isinstance(bundle, Description) else read(Path(bundle))
         if dtype not in ("float32", "float64") or backend not in ("auto", "numpy", "kernels"):
             raise DeployError(f"a runtime is float32 or float64, on auto, numpy or kernels, got {dtype} on {backend}")
+        if type(threads) is not int or not 1 <= threads <= MOST_THREADS:
+            raise DeployError(f"threads must be a whole number from 1 to {MOST_THREADS}, got {threads!r}")
         self.description, self.dtype = made, np.dtype(dtype)
         self.backend, self._network = _network(made, self.dtype, backend, threads)
+        pairs = zip(made.nodes, made.shapes, strict=True)
+        self._shapes = tuple(
+            (height, width, channels) if isinstance(node, Layer) and node.neurons is not None else None
+            for node, ((channels, height, width), _) in pairs
+        )
 
     @property
     def num_steps(self) -> int:
@@ -124,10 +133,15 @@ class Runtime:
         values = samples_of(self.description, x, self.dtype, whole=False)
         if state is not None and state.batch != len(values):
             raise DeployError(f"the state is of {state.batch} samples, and {len(values)} are given: select them too")
+        if state is not None and state.shapes != self._shapes:
+            raise DeployError("the state is of another network: begin with state=None")
         noise = noise_of(seed, draw, index, len(values)) if state is None else state.noise
         t = 0 if state is None else state.steps
         if t >= self.num_steps:
-            raise DeployError(f"the network has {self.num_steps} steps (0-{self.num_steps - 1}), got t={t}")
+            raise DeployError(
+                f"this state has taken all {t} steps of the network, there is no step {t + 1}: "
+                f"begin the next samples with state=None"
+            )
         values = values[:, None] if self.description.encoder.kind in IN_TIME else values
         _, state = self._advance(values, noise, state, range(t, t + 1))
         return self._logits(state), state
@@ -155,6 +169,10 @@ class Runtime:
         if not threshold >= 0:
             raise DeployError(f"a threshold of certainty must be 0 or above, got {threshold}")
         values, noise = self._samples(x, seed, index, draw)
+        parts = [self._answered(part, own, criterion, threshold) for part, own in _parts(values, noise)]
+        return Answers(*map(np.concatenate, zip(*parts, strict=True)))
+
+    def _answered(self, values: Array, noise: Noise, criterion: Criterion, threshold: float) -> Answers:
         logits = np.empty((len(values), len(self.classes)), self.dtype)
         taken, alive, state = np.zeros(len(values), np.int64), np.arange(len(values)), None
         for t in range(self.num_steps):
@@ -194,8 +212,6 @@ class Runtime:
 
 
 def _network(made: Description, dtype: Any, backend: BackendName, threads: int) -> tuple[str, Any]:
-    from bntt.deploy.runtime.kernels import Kernels, why_not
-
     reason = why_not(dtype)
     if backend == "kernels" and reason:
         raise DeployError(f"the kernels cannot run here: {reason}; take backend='numpy'")

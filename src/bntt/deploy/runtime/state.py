@@ -70,6 +70,11 @@ class State:
         """Number of samples."""
         return len(self.total)
 
+    @property
+    def shapes(self) -> tuple[tuple[int, ...] | None, ...]:
+        """Shape of every node's membranes of one sample."""
+        return tuple(None if one is None else one.shape[1:] for one in self.membranes)
+
     def rows(self, keep: Any) -> State:
         """Return the state of some samples, for example of the unfinished ones.
 

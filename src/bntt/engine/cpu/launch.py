@@ -108,20 +108,15 @@ def _job(current: Tensor, affine: Affine, neuron: AnyNeuron, window: PoolSize) -
     kind, _, second = surrogate_constants(neuron)
     tables, table = neuron_tables(neuron, channels, CPU), steps * channels
     rows = channels if tables.step == 0 else table
-    job = Scan(
+    job = Scan.over(
+        current.shape,
+        window,
         current=(current, current.dtype, table * images * height * width),
         mean=(affine.mean, F32, table),
         scale=(affine.scale, F32, table),
         shift=(affine.shift, F32, table),
         **{name: (values, F32, rows) for name, values in tables._asdict().items()},
         neuron_step=tables.step,
-        steps=steps,
-        images=images,
-        height=height,
-        width=width,
-        channels=channels,
-        window_height=window[0],
-        window_width=window[1],
         surrogate_second=second,
         fire_before=neuron.rule is fire_before,
         hard_reset=neuron.reset is hard_reset,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Sequence
 from ctypes import POINTER, Structure, byref, c_double, c_int, c_int32, c_int64, c_void_p
 from functools import cache
 from pathlib import Path
@@ -65,6 +66,12 @@ class Scan(Job):
         switches=(c_int32, "fire_before hard_reset surrogate threads bf16"),
     )
 
+    @classmethod
+    def over(cls, shape: Sequence[int], window: Sequence[int], **values: Any) -> Scan:
+        """Return the job for a current ``[S, B, H, W, C]`` whose spikes are counted by windows, with other fields."""
+        sizes = dict(zip(("steps", "images", "height", "width", "channels"), shape, strict=True))
+        return cls(**sizes, window_height=window[0], window_width=window[1], **values)
+
 
 class Events(Job):
     """``BnttEvents``."""
@@ -76,6 +83,23 @@ class Events(Job):
         numbers=(c_double, "scale"),
         switches=(c_int32, "threads"),
     )
+
+    @classmethod
+    def over(
+        cls,
+        shape: Sequence[int],
+        kernel: Sequence[int],
+        padding: Sequence[int] = (0, 0),
+        stride: Sequence[int] = (1, 1),
+        **values: Any,
+    ) -> Events:
+        """Return the job for spikes ``[S, B, H, W, C]`` and a convolution, with other fields."""
+        sizes = {"images": shape[0] * shape[1], "height": shape[2], "width": shape[3], "in_channels": shape[4]}
+        pairs = {"kernel": kernel, "pad": padding, "stride": stride}
+        sizes |= {
+            f"{name}_{side}": pair[i] for name, pair in pairs.items() for i, side in enumerate(("height", "width"))
+        }
+        return cls(**sizes, **values)
 
 
 _ARGUMENTS: dict[str, tuple[Any, list[Any]]] = {
