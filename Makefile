@@ -20,8 +20,8 @@ test: .venv/installed
 	$(MAKE) --jobs=2 checks fast
 
 checks: .venv/installed
-	$(BIN)/ruff format --check src tests examples
-	$(BIN)/ruff check src tests examples
+	$(BIN)/ruff format --check src tests examples runtime
+	$(BIN)/ruff check src tests examples runtime
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/mypy
 
@@ -90,8 +90,8 @@ release: .venv-release/installed
 	set -e; for python in $(PYTHONS); do $$python tests/packaging/installed.py dist/*.whl; done
 
 format: .venv/installed
-	$(BIN)/ruff format src tests examples
-	$(BIN)/ruff check --fix src tests examples
+	$(BIN)/ruff format src tests examples runtime
+	$(BIN)/ruff check --fix src tests examples runtime
 
 clean:
 	rm -rf .venv .venv-peers .venv-interop .venv-release build dist src/*.egg-info

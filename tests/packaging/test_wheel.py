@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.packaging import NO_COMPILER, ROOT, build, built
+
 DATA = {".pyi", ".toml", ".html", ".css", ".js", ".json", ".safetensors", ".npz", ".typed"}
 """Endings of files that are read, and are no Python."""
 KERNELS = ROOT / "src" / "bntt" / "engine" / "cpu"
-NO_COMPILER = {"CC": "/bin/false", "CXX": "/bin/false"}
 EMPTY_SOURCES = """#!/bin/sh
 for given in "$@"; do shift; case $given in *.cpp) given="$0.cpp" ;; esac; set -- "$@" "$given"; done
 exec g++ "$@"
@@ -22,33 +22,6 @@ exec g++ "$@"
 """A compiler of the kernels that needs no three minutes: it finds every source empty."""
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture
-def checkout(tmp_path):
-    """What a build reads, and a test beside it, in a folder of its own: what an earlier build left would be used."""
-    place = tmp_path / "checkout"
-    left_out = shutil.ignore_patterns("*.so", "__pycache__", "*.egg-info")
-    shutil.copytree(ROOT / "src", place / "src", ignore=left_out)
-    for part in ("pyproject.toml", "setup.py", "MANIFEST.in", "README.md", "CHANGELOG.md", "LICENSE"):
-        shutil.copy(ROOT / part, place)
-    (place / "tests").mkdir()
-    (place / "tests" / "test_stray.py").touch()
-    return place
-
-
-def build(place: Path, what: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Build an sdist or a wheel as pip does, into ``out``."""
-    command = [sys.executable, "-c", f"from setuptools import build_meta; build_meta.build_{what}('out')"]
-    return subprocess.run(command, cwd=place, env=os.environ | environment, capture_output=True, text=True)
-
-
-def built(place: Path, what: str, **environment: str) -> Path:
-    """Return the one file that a build makes."""
-    done = build(place, what, **environment)
-    assert done.returncode == 0, done.stdout + done.stderr
-    (path,) = (place / "out").iterdir()
-    return path
 
 
 def members(wheel: Path) -> set[str]:

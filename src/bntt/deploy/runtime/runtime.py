@@ -15,6 +15,7 @@ from bntt.deploy.runtime.arrays import Arrays
 from bntt.deploy.runtime.encoding import IN_TIME, samples_of
 from bntt.deploy.runtime.exits import Criterion, certainty, exit_step
 from bntt.deploy.runtime.kernels import Kernels, why_not
+from bntt.deploy.runtime.pictures import sample_of
 from bntt.deploy.runtime.state import Noise, State, noise_of
 
 DType = Literal["float32", "float64"]
@@ -24,6 +25,8 @@ MOST_SAMPLES = 64
 STEPS_AT_ONCE = 25
 """Steps that run at once."""
 MOST_THREADS = 1024
+EVALUATION = 1 << 32
+"""The first draw that evaluation shows in the library, :data:`bntt.analysis.accuracy.evaluation.FIRST_DRAW`."""
 
 
 class Answers(NamedTuple):
@@ -91,6 +94,23 @@ class Runtime:
     def classes(self) -> tuple[str, ...]:
         """Names of the classes."""
         return self.description.classes
+
+    def read(self, path: str | Path, *, invert: bool = False) -> tuple[Array, tuple[str, ...]]:
+        """Read an image file as this network was shown images in training.
+
+        It gets the mode and size that the network asks for; EXIF's orientation is followed.
+
+        Args:
+            invert: the negative, of pictures that are dark on light where the network learned light on dark.
+
+        Returns:
+            its sample ``[1, ...]``, and what was done to the picture, in words.
+
+        Raises:
+            DataError: naming the file, if it is no picture that can be read.
+            DeployError: if the bundle does not say how a picture becomes a sample.
+        """
+        return sample_of(self.description, Path(path), invert=invert)
 
     def run(self, x: Any, *, seed: int = 0, index: Any = None, draw: int = 0, steps: int | None = None) -> Array:
         """Return logits ``[B, K]`` after all steps, or the first ``steps`` of them.

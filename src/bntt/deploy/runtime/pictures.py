@@ -1,0 +1,48 @@
+"""From an image file to a network's sample: the library's numbers to the bit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from bntt.deploy.description import Description
+from bntt.deploy.errors import DeployError
+from bntt.deploy.layers import Array
+from bntt.deploy.runtime.random import places
+from bntt.io.pictures import read_picture
+
+
+def sample_of(made: Description, path: Path, *, invert: bool = False) -> tuple[Array, tuple[str, ...]]:
+    """Read a picture as the network was shown them in training: its sample, ``[1, ...]``, and what was done to it.
+
+    Raises:
+        DeployError: if it is not said how a picture becomes a sample.
+        DataError: naming the file, if it is no picture that can be read.
+    """
+    if made.encoder.kind == "frames":
+        raise DeployError(f"the network takes frames {list(made.input_shape)}, one in each step, and no pictures")
+    if made.pictures is None:
+        raise DeployError(
+            f"the bundle does not say how a picture becomes a sample ({made.encoder.kind} coding): write it with "
+            f"bntt export, or with pictures= in bntt.deploy.export"
+        )
+    picture = read_picture(path, made.pictures.shape, fit=made.pictures.fit, invert=invert)
+    pixels = picture.pixels[None].astype(np.float32) / np.float32(255)
+    return arranged(pixels, made.pictures.order), picture.changes
+
+
+def arranged(images: Array, order: str) -> Array:
+    """Return images ``[N, C, H, W]`` in the order of :func:`bntt.data.sequences.arrange`; "": as they are.
+
+    >>> image = np.arange(6).reshape(1, 1, 2, 3)
+    >>> arranged(image, "pixels").shape, arranged(image, "rows")[0, 1].tolist()
+    ((1, 6, 1), [3, 4, 5])
+    """
+    if not order:
+        return images
+    count, channels, height, width = images.shape
+    if order == "rows":
+        return images.swapaxes(1, 2).reshape(count, height, channels * width)
+    pixels = images.reshape(count, channels, height * width).swapaxes(1, 2)
+    return pixels if order == "pixels" else pixels[:, places(height * width)]
