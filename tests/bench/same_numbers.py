@@ -23,6 +23,7 @@ VERBS = {
     "drift": ("drift", ["--images", "100"]),
     "neuron": ("neuron", []),
     "equivalence": ("equivalence", ["--images", "200"]),
+    "card": ("card", ["--images", "200"]),
     "robust": ("robust", ["--sigmas", "0.2", "0.6", "--images", "200", "--draws", "2"]),
     "attack": ("attack", ["--eps", "4/255", "--images", "20", "--eot", "2", "--queries", "20", "--draws", "2"]),
 }

@@ -2,8 +2,12 @@
 
 import pytest
 
+from bntt.analysis.card import measure as card_measure
 from bntt.cli import main as cli
+from bntt.data.errors import DataError
 from bntt.deploy import bundle
+from bntt.runs import open_run
+from bntt.runs.measure import measure
 from bntt.runs.open_run import load_run
 from tests.trained import copied_run
 
@@ -12,7 +16,13 @@ def test_a_run_is_written_with_what_is_known_of_it(tmp_path, capsys):
     place = copied_run(tmp_path).path
     assert cli.main(["export", str(place), "--weights", "int8"]) == 0
     path = place / "bundle-int8.safetensors"
-    assert f"written: {path} ({path.stat().st_size:,} bytes)" in capsys.readouterr().out
+    out = " ".join(capsys.readouterr().out.split())
+    assert f"written: {path} ({path.stat().st_size:,} bytes)" in out
+    card = measure("card", place)
+    assert f"{card.parameters:,} parameters" in out
+    spikes, operations = card.total(lambda row: row.spikes), card.total(lambda row: row.synaptic_operations)
+    assert f"For one image {spikes:,.0f} spikes and {operations:,.0f} synaptic operations" in out
+    assert "mean and maximum over 200 test images, one draw)" in out
     made, run = bundle.read(path), load_run(place)
     assert made.classes == run.classes
     assert made.pictures.shape == run.image_shape
@@ -24,6 +34,9 @@ def test_a_run_is_written_with_what_is_known_of_it(tmp_path, capsys):
 def test_the_packages_network_and_what_is_refused(tmp_path, capsys):
     assert cli.main(["export", "--out", str(tmp_path / "x")]) == 0
     assert bundle.read(tmp_path / "x").pictures.shape == (1, 28, 28)
+    out = " ".join(capsys.readouterr().out.split())
+    assert "151,080 bytes for one image" in out
+    assert "the highest |u|: no data lie beside fashion-mnist-vgg6" in out
     for arguments, code, said in (
         (["export"], 2, "--out FILE is needed"),
         (["export", "--out", str(tmp_path)], 2, "is a directory: name the file to write"),
@@ -39,3 +52,21 @@ def test_a_network_that_cannot_leave_is_refused_with_the_layer(tmp_path, capsys)
     place = copied_run(tmp_path, network={"norm": "layer"}).path
     assert cli.main(["export", str(place)]) == 2
     assert "layer 'conv1' cannot leave PyTorch: its norm, LayerNorm" in capsys.readouterr().err
+
+
+def test_without_its_data_a_run_is_written_and_the_card_says_what_is_missing(tmp_path, capsys, monkeypatch):
+    place = copied_run(tmp_path).path
+
+    def gone(recipe):
+        raise DataError("the disk is out")
+
+    monkeypatch.setattr(open_run, "build_data", gone)
+    assert cli.main(["export", str(place)]) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert "highest |u|: the disk is out." in out
+    assert "bits of weights" in out
+    assert "For one image" not in out
+    monkeypatch.undo()
+    monkeypatch.setattr(card_measure, "plan_layers", lambda *args: (_ for _ in ()).throw(TypeError("odd block")))
+    assert cli.main(["export", str(place)]) == 0
+    assert "no card: " in capsys.readouterr().out

@@ -37,11 +37,31 @@ NEURON = {
         {"step": 2, "potential": None, "spike": True, "membrane": 0.1, "surrogate_gradient": 0.1},
     ],
 }
+CARD = {
+    "dataset": "made",
+    "split": "test",
+    "arguments": {"split": "test", "images": 200},
+    "images": 200,
+    "steps": 2,
+    "parameters": 12,
+    "bits": {"int8": {"weights": 224, "tables": 256}},
+    "negative_gamma": 0.25,
+    "layers": [
+        {
+            **{"layer": name, "weights": 6, "connections": 6, "neurons": 4, "state_bytes": 16, "fan_out_largest": 3},
+            **{"fan_out_mean": 2.5, "negative_gamma": gamma, "spikes": spikes, "synaptic_operations": 6.5},
+            **{"highest_membrane": highest},
+        }
+        for name, gamma, spikes, highest in (("conv1", 0.25, 2.0, 3.5), ("readout", None, None, 9.0))
+    ],
+}
+MADE = {"neuron": NEURON, "card": CARD}
+"""Of measurements whose files are not among the evidence."""
 
 
 def written(kind):
     """What the measurement of a kind wrote."""
-    return NEURON if kind == "neuron" else json.loads((RESULTS / FILES[kind]).read_text(encoding="utf-8"))
+    return MADE[kind] if kind in MADE else json.loads((RESULTS / FILES[kind]).read_text(encoding="utf-8"))
 
 
 def small_result(accuracy=None, state="done"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bntt.analysis.accuracy.measurement import EVALUATE
 from bntt.analysis.activity.measurement import ACTIVITY
 from bntt.analysis.attack.measurement import ATTACK
+from bntt.analysis.card.measurement import CARD
 from bntt.analysis.drift.measurement import DRIFT
 from bntt.analysis.energy.measurement import ENERGY
 from bntt.analysis.equivalence.measurement import EQUIVALENCE
@@ -14,7 +15,7 @@ from bntt.analysis.neuron.measurement import NEURON
 from bntt.analysis.robustness.measurement import ROBUST
 
 MEASUREMENTS: dict[str, Measurement] = {
-    one.name: one for one in (EVALUATE, ACTIVITY, EXIT, ENERGY, ROBUST, ATTACK, DRIFT, EQUIVALENCE, NEURON)
+    one.name: one for one in (EVALUATE, ACTIVITY, EXIT, ENERGY, ROBUST, ATTACK, DRIFT, EQUIVALENCE, NEURON, CARD)
 }
 """Measurements in the order in which a report shows them."""
 

@@ -21,7 +21,8 @@ def export(
 
     A bundle is one file with all that evaluation needs: weights, scale and shift of every step and channel, neurons,
     encoder, classes, and where they come from. bntt.deploy.Runtime runs it without PyTorch; bntt predict --bundle shows
-    it pictures. ONNX files are of opset 20, for any batch.
+    it pictures. With it comes the card of `bntt card`: what hardware must hold and do, measured on some of the run's
+    images. ONNX files are of opset 20, for any batch.
 
     Example: bntt export runs/fashion-mnist --to bundle --weights int8
 
@@ -32,9 +33,10 @@ def export(
         weights: their type; int8 has a step for each output channel.
         out: the file to write; RUN/bundle-float32.safetensors by default, named by target and weights.
     """
+    from bntt.analysis.measurement import ArgumentError, Progress
     from bntt.cli import console
     from bntt.deploy.targets import export as write
-    from bntt.runs.exported import describe_pretrained, describe_run
+    from bntt.runs.exported import card_of_pretrained, card_of_run, describe_pretrained, describe_run
     from bntt.runs.open_run import load_run
     from bntt.runs.recipe.file import RecipeError
 
@@ -47,8 +49,18 @@ def export(
         raise RecipeError(f"--out {out} is a directory: name the file to write, such as {out / 'bundle.safetensors'}")
     if not run:
         check_pretrained(name)
-    made = describe_run(load_run(run)) if run else describe_pretrained(name)
+    loaded = load_run(run) if run else None
+    made = describe_run(loaded) if loaded else describe_pretrained(name)
     path = out or (run or Path()) / f"{to}-{weights}.{'safetensors' if to == 'bundle' else 'onnx'}"
     write(made, path, to, weights=weights)
     console.line(f"{name}: {len(made.layers)} layers, {made.num_steps} steps, {len(made.classes)} classes")
     console.line(f"written: {path} ({path.stat().st_size:,} bytes)")
+    if to != "bundle":
+        return
+    try:
+        with console.progress("measuring the card") as report:
+            card = card_of_run(loaded, made, Progress(report)) if loaded else card_of_pretrained(name, made)
+    except ArgumentError as error:
+        console.line(f"no card: {error}")
+    else:
+        console.section(card.title, card.section())

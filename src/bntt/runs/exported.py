@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from bntt.analysis.card.measure import network_card
+from bntt.analysis.card.measurement import CARD
+from bntt.analysis.card.result import CardResult
+from bntt.analysis.measurement import ArgumentError, Progress
+from bntt.data.errors import DataError
 from bntt.deploy.description import Description, Pictures
 from bntt.deploy.from_torch import describe
+from bntt.io.checkpoint import CheckpointError
 from bntt.io.files import find_object
 from bntt.models import pretrained, pretrained_facts
 from bntt.nn.kinds import encoder_facts
 from bntt.nn.network.classifier import SpikingClassifier
+from bntt.runs.measure import run_measurement, settled
 from bntt.runs.open_run import LoadedRun
 from bntt.runs.recipe.file import dump_recipe
 
@@ -48,6 +55,41 @@ def describe_pretrained(name: str) -> Description:
     told = {"run": name, "recipe": facts.recipe, "epoch": str(facts.epoch), "dataset": facts.dataset}
     told |= {"commit": str(facts.run.get("commit") or ""), "weights_sha256": facts.sha256}
     return _described(pretrained(name), facts.classes, Pictures(facts.image_shape, order=facts.order), told)
+
+
+def card_of_run(run: LoadedRun, made: Description, progress: Progress) -> CardResult:
+    """Return what a chip sees of a run, as ``bntt card`` finds it; without its data what needs none, and why.
+
+    Raises:
+        ArgumentError: if the network's operations cannot be counted.
+    """
+    arguments = CARD.arguments()
+    try:
+        _ = run.data
+    except (DataError, CheckpointError) as error:
+        return _card_without_data(run.model, made, run.recipe.data.name, str(error))
+    found = run_measurement(CARD, [run], settled(CARD, [run], arguments), progress)
+    assert isinstance(found, CardResult)
+    return found
+
+
+def card_of_pretrained(name: str, made: Description) -> CardResult:
+    """Return what a chip sees of a network that comes with the package: what needs no data.
+
+    >>> card_of_pretrained("fashion-mnist-vgg6", describe_pretrained("fashion-mnist-vgg6")).state_bytes
+    151080
+    """
+    missing = f"no data lie beside {name}, which comes with the package: train its recipe, and bntt card RUN has them"
+    return _card_without_data(pretrained(name), made, pretrained_facts(name).dataset, missing)
+
+
+def _card_without_data(model: SpikingClassifier, made: Description, dataset: str, missing: str) -> CardResult:
+    arguments = CARD.arguments()
+    try:
+        card = network_card(model, input_shape=made.input_shape, missing=missing)
+    except TypeError as error:
+        raise ArgumentError(str(error)) from None
+    return CardResult(arguments=arguments, dataset=dataset, split=arguments.split, **vars(card))
 
 
 def _described(

@@ -14,14 +14,14 @@ from bntt.studies.report.reading import GapError, Values, read_lines
 from bntt.studies.report.run import flat, kind_of, measured, run_subject, sections_of, training
 from tests.evidence import RESULTS
 from tests.rows import each_row
-from tests.studies.found import NEURON
+from tests.studies.found import MADE
 from tests.studies.report.results import write_run
 
 FILES = {
     "evaluation": "cifar10-small-bntt", "activity": "cifar10-small-bntt", "exit": "cifar10-small-bntt",
     "exit-per-sample": "cifar10-small-bntt", "energy": "cifar10-small-bntt", "drift": "cifar10-small-bntt",
     "equivalence": "cifar10-small-bntt", "attack": "rivals-attack-bntt", "robust": "rivals-noise",
-    "stability": "stability", "neuron": "",
+    "stability": "stability", "neuron": "", "card": "",
 }  # fmt: skip
 ODD = (None, "x", [None], {}, float("nan"), 1e308, -1)
 
@@ -78,7 +78,7 @@ def test_whatever_is_wrong_in_a_file_is_at_worst_a_gap(kind, tmp_path, monkeypat
     values = (
         json.loads((RESULTS / FILES[kind] / f"{kind}.json").read_text(encoding="utf-8"))
         if FILES[kind]
-        else copy.deepcopy(NEURON)
+        else copy.deepcopy(MADE[kind])
     )
     (tmp_path / f"{kind}.json").touch()
     monkeypatch.setattr(measures, "read_json", lambda path: Values(values, path.name))
