@@ -17,8 +17,7 @@ from bntt.analysis.energy.operations import count_operations
 from bntt.analysis.energy.plan import READOUT, PlannedLayer, fan_out, plan_layers
 from bntt.analysis.measurement import ArgumentError, Opened, Progress, origin
 from bntt.nn.blocks.block import BlockState
-from bntt.nn.blocks.residual import Residual
-from bntt.nn.kinds import norm_facts
+from bntt.nn.kinds import block_facts, norm_facts
 from bntt.nn.network.classifier import SpikingClassifier, check_classifier
 from bntt.nn.network.labelled_batch import Loader, samples
 from bntt.nn.network.measured import evaluating
@@ -191,10 +190,12 @@ def _membranes(network: SpikingNetwork, state: NetworkState) -> Iterator[tuple[s
 
 
 def _of_block(name: str, block: Any, state: Any) -> Iterator[tuple[str, list[Tensor]]]:
-    if isinstance(block, Residual):
-        for (part, inner), own in zip(block.parts(), state, strict=True):
+    if block_facts(block).form == "sum":
+        after = {} if block.after is None else {"after": block.after}
+        parts = [*block.body.items(), *block.shortcut.items(), *after.items()]
+        for (part, inner), own in zip(parts, state, strict=True):
             yield from _of_block(f"{name}.{part}", inner, own)
-    elif isinstance(state, BlockState) and (tensors := _tensors(state.membrane)):
+    elif tensors := _tensors(state.membrane if isinstance(state, BlockState) else state):
         yield name, tensors
 
 
