@@ -5,8 +5,9 @@ import json
 import pytest
 import torch
 
-from bntt.bench import cases, parity
+from bntt.bench import cases, deployed, parity
 from bntt.bench.cases import Case
+from bntt.bench.deployed_worker import VARIANTS
 from bntt.cli import main as cli
 from tests.kernels import needs_kernels
 
@@ -47,6 +48,31 @@ def test_rounds_must_be_positive(capsys):
 def test_a_variant_that_is_not_here_is_named(capsys):
     assert cli.main(["bench", "--variants", "fused", "magic"]) == 2
     assert "cannot time magic here; there are loop, reference, fused, recompute" in capsys.readouterr().err
+
+
+def test_networks_outside(tmp_path, capsys, monkeypatch):
+    way = deployed.Way("runtime", 1, [0.001, 0.003], 45 << 20, 0.999, 1.0, 900_000)
+    asked = []
+
+    def timed(variants, *, rounds, progress):
+        asked.append((list(variants), rounds))
+        return [deployed.Deployed("fashion-mnist-vgg6", 8, 1000, [way])]
+
+    monkeypatch.setattr(deployed, "time_networks", timed)
+    monkeypatch.setattr(deployed, "missing", lambda: {"onnx": "onnx not installed: pip install x"})
+    deploy = ["bench", "--cases", "deploy", "--out", str(tmp_path / "b")]
+    assert cli.main([*deploy, "--rounds", "2"]) == 0
+    assert asked == [([name for name in VARIANTS if name != "onnx"], 2)]
+    out = " ".join(capsys.readouterr().out.split())
+    assert "not timed: onnx (onnx not installed: pip install x)" in out
+    assert "runtime 1 2.00 ms 0.25 ms 45 MiB 900 kB 99.9% 100.0%" in out
+    assert json.loads((tmp_path / "b" / "deploy.json").read_text())["networks"][0]["ways"][0]["median"] == 0.002
+    assert (tmp_path / "b" / "deploy.png").stat().st_size > 1000
+    assert cli.main([*deploy, "--variants", "onnx", "runtime"]) == 2
+    assert "cannot time onnx here; onnx not installed: pip install x; there are pytorch" in capsys.readouterr().err
+    assert cli.main([*deploy, "--variants", "magic"]) == 2
+    assert "cannot time magic here; there are pytorch, fused" in capsys.readouterr().err
+    assert cli.main([*deploy, "--device", "cuda"]) == (5 if not torch.cuda.is_available() else 2)
 
 
 def test_a_device_that_is_not_here_is_refused_before_anything_is_made(tmp_path, capsys):

@@ -8,9 +8,10 @@ import platform
 import statistics
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any, TypeAlias
 
 import torch
 
@@ -65,19 +66,14 @@ def compare(
     workers = {name: _start(name, case, threads) for name in variants}
     try:
         for name, worker in workers.items():
-            _answer(name, worker)
+            answer(name, worker)
         measured: dict[str, list[dict[str, float]]] = {name: [] for name in variants}
         for number in range(rounds + 1):
             progress(f"{case.name}: round {number} of {rounds}")
             for name, worker in workers.items():
-                assert worker.stdin is not None
-                worker.stdin.write("step\n")
-                worker.stdin.flush()
-                measured[name].append(_answer(name, worker))
+                measured[name].append(ask(name, worker, "step"))
     finally:
-        for worker in workers.values():
-            worker.kill()
-            worker.communicate()
+        end(workers.values())
     timings = [
         Timing(name, [row["seconds"] for row in rows[1:]], int(max(row["peak_over_base"] for row in rows)))
         for name, rows in measured.items()
@@ -112,21 +108,52 @@ def report(comparisons: list[Comparison], parity: list[Parity], threads: int) ->
 
 
 def _start(name: str, case: Case, threads: int) -> subprocess.Popen[str]:
-    settings = os.environ | {"OMP_NUM_THREADS": str(threads)}
-    settings.pop("OMP_WAIT_POLICY", None)
-    if name in SLEEPING:
-        settings["OMP_WAIT_POLICY"] = "PASSIVE"
-    command = [sys.executable, "-W", "ignore", "-m", "bntt.bench.worker"]
-    specification = json.dumps({"variant": name, "case": asdict(case)})
-    pipe = subprocess.PIPE
-    return subprocess.Popen([*command, specification], stdin=pipe, stdout=pipe, stderr=pipe, text=True, env=settings)
+    settings = {"OMP_NUM_THREADS": str(threads)} | ({"OMP_WAIT_POLICY": "PASSIVE"} if name in SLEEPING else {})
+    return start("bntt.bench.worker", {"variant": name, "case": asdict(case)}, settings)
 
 
-def _answer(name: str, worker: subprocess.Popen[str]) -> dict[str, float]:
+Worker: TypeAlias = "subprocess.Popen[str]"
+
+
+def start(module: str, specification: Mapping[str, Any], settings: Mapping[str, str]) -> Worker:
+    """Start a module in a process of its own, which is told its work in JSON and answers every line with one of it."""
+    inherited = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    command, pipe = [sys.executable, "-W", "ignore", "-m", module, json.dumps(specification)], subprocess.PIPE
+    return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, env=inherited | dict(settings))
+
+
+def ask(name: str, worker: Worker, what: str) -> dict[str, float]:
+    """Send a line and return the answer.
+
+    Raises:
+        RuntimeError: as :func:`answer`.
+    """
+    assert worker.stdin is not None
+    try:
+        worker.stdin.write(f"{what}\n")
+        worker.stdin.flush()
+    except BrokenPipeError:
+        pass  # it has ended, and its answer says why
+    return answer(name, worker)
+
+
+def end(workers: Iterable[Worker]) -> None:
+    """End processes, whatever they do."""
+    for worker in workers:
+        worker.kill()
+        worker.communicate()
+
+
+def answer(name: str, worker: Worker) -> dict[str, float]:
+    """Return the next answer of a process.
+
+    Raises:
+        RuntimeError: if it has ended, with its last words.
+    """
     assert worker.stdout is not None
     line = worker.stdout.readline()
     if not line:
         assert worker.stderr is not None
         raise RuntimeError(f"the benchmark's {name} ended: {worker.stderr.read().strip()[-500:]}")
-    answer: dict[str, float] = json.loads(line)
-    return answer
+    found: dict[str, float] = json.loads(line)
+    return found

@@ -6,13 +6,13 @@ peak of resident memory over what the process held before its first step.
 
 from __future__ import annotations
 
-import ctypes
 import json
 import sys
 import time
-from pathlib import Path
 
 import torch
+
+from bntt.bench.memory import resident, return_freed_memory
 
 
 def main(specification: str) -> int:
@@ -24,8 +24,8 @@ def main(specification: str) -> int:
     case = Case(**wanted["case"])
     step = VARIANTS[wanted["variant"]](case)
     WORKSPACE.clear()
-    _return_freed_memory()
-    memory = _gpu_memory if case.device.startswith("cuda") else _resident
+    return_freed_memory()
+    memory = _gpu_memory if case.device.startswith("cuda") else resident
     base = memory("VmRSS")
     sys.stdout.write(json.dumps({"ready": True}) + "\n")
     sys.stdout.flush()
@@ -41,25 +41,9 @@ def main(specification: str) -> int:
     return 0
 
 
-def _resident(key: str) -> int:
-    """Return bytes, from the kernel's own account; 0 where there is none."""
-    try:
-        lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-    except OSError:
-        return 0
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(key)), 0)
-
-
 def _gpu_memory(key: str) -> int:
     """Return bytes of PyTorch's tensors on the GPU, now or at most since the last step began."""
     return torch.cuda.memory_allocated() if key == "VmRSS" else torch.cuda.max_memory_allocated()
-
-
-def _return_freed_memory() -> None:
-    """Return freed memory to the system: leftovers of making the network are not part of the base."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's; elsewhere the base is that much larger
-    if trim is not None:
-        trim(0)
 
 
 def _forget_peak(device: str) -> None:

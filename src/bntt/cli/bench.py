@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
+    from bntt.bench.deployed import Deployed
     from bntt.bench.timing import Comparison
 
 
 def bench(
     out: Path = Path("bench"),
     rounds: int = 5,
-    cases: Literal["standard", "sweep", "norms", "vgg9-norms", "all"] = "standard",
+    cases: Literal["standard", "sweep", "norms", "vgg9-norms", "deploy", "all"] = "standard",
     variants: tuple[str, ...] = (),
     device: str = "cpu",
 ) -> None:
@@ -27,9 +28,11 @@ def bench(
         out: folder for the results.
         rounds: steps of every variant that count.
         cases: the standard comparisons, time and memory against T, every norm in training of VGG9, of the network for
-            sequences and of ResNet-19, or all of these; vgg9-norms are the first of them.
+            sequences and of ResNet-19, or all of these; vgg9-norms are the first of them. "deploy": the networks that
+            come with the package, trained, from sample to logits in every way to run them, on one thread (deploy.json).
         variants: what to time, of loop, reference, fused, recompute, bf16-grad, bf16, "bf16 recompute", "dense limit"
-            and the peers; the loop is always in it. By default loop, reference, fused, dense limit and the peers.
+            and the peers; the loop is always in it. By default loop, reference, fused, dense limit and the peers. Of
+            deploy: pytorch, fused, onnx, runtime, "runtime int8", and each with " step", by default all.
         device: cpu, or cuda: there the kernels are Triton's, batches are of 128 (against T: 16), and the peers are
             left out.
     """
@@ -62,6 +65,9 @@ def bench(
     if rounds < 1:
         raise RecipeError(f"--rounds must be 1 or more, got {rounds}")
     require_device(device)
+    if cases == "deploy":
+        _deploy(out, rounds, variants, device)
+        return
     require(Compute(kernels_of(device)))
     threads = torch.get_num_threads()
     if unknown := [name for name in variants if name not in available(device)]:
@@ -89,6 +95,57 @@ def bench(
     (out / "bench.json").write_text(json.dumps(results, indent=1) + "\n", "utf-8")
     save_figure(speed_figure(results), out / "bench.png")
     console.line(f"written: {out / 'bench.json'} and {out / 'bench.png'}")
+
+
+def _deploy(out: Path, rounds: int, variants: tuple[str, ...], device: str) -> None:
+    import json
+
+    from bntt.bench import deployed
+    from bntt.bench.deployed_worker import VARIANTS
+    from bntt.charts.files import save_figure
+    from bntt.cli import console
+    from bntt.runs.environment import environment
+    from bntt.runs.recipe.file import RecipeError
+
+    if device != "cpu":
+        raise RecipeError(f"--device {device}: networks outside run on the processor, leave out --device")
+    absent = deployed.missing()
+    if unknown := [name for name in variants if name not in VARIANTS or name in absent]:
+        why = "".join(f"; {absent[name]}" for name in unknown[:1] if name in absent)
+        here = [name for name in VARIANTS if name not in absent]
+        raise RecipeError(f"--variants: cannot time {', '.join(unknown)} here{why}; there are {', '.join(here)}")
+    for name, why in {} if variants else absent.items():
+        console.line(f"not timed: {name} ({why})")
+    chosen = [name for name in VARIANTS if name not in absent and (name in variants or not variants)]
+    with console.status("deploy") as say:
+        found = deployed.time_networks(chosen, rounds=rounds, progress=say)
+    for one in found:
+        _show_deployed(one)
+    out.mkdir(parents=True, exist_ok=True)
+    results = {"environment": environment()} | deployed.report(found)
+    (out / "deploy.json").write_text(json.dumps(results, indent=1) + "\n", "utf-8")
+    save_figure(deployed.figure(results), out / "deploy.png")
+    console.line(f"written: {out / 'deploy.json'} and {out / 'deploy.png'}")
+
+
+def _show_deployed(one: Deployed) -> None:
+    from bntt.cli import console
+
+    rows = [
+        (
+            way.variant,
+            str(way.batch),
+            f"{1e3 * way.median:.2f} ms",
+            f"{1e3 * way.median / one.num_steps:.2f} ms",
+            f"{way.resident / 2**20:,.0f} MiB",
+            f"{way.file / 1e3:,.0f} kB",
+            f"{way.within:.1%}",
+            f"{way.same_class:.1%}",
+        )
+        for way in one.ways
+    ]
+    heads = ("", "samples", "all steps", "a step", "memory", "file", "within 1e-4", "same class")
+    console.columns(f"{one.network} ({one.num_steps} steps; {one.images} images)", heads, rows)
 
 
 def _show(comparison: Comparison) -> None:
