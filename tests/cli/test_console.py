@@ -116,6 +116,9 @@ def test_rows_as_comma_separated_values(capsys):
     console.as_csv([{"layer": "conv1", "text": 'a "b", [red]c[/]'}, {"layer": "fc1", "text": ""}])
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
     assert rows == [{"layer": "conv1", "text": 'a "b", [red]c[/]'}, {"layer": "fc1", "text": ""}]
+    with pytest.raises(TypeError, match="column 'ratio' is of single values, got \\[1, 2\\]"):
+        console.as_csv([{"layer": "conv1", "ratio": 0.5}, {"layer": "fc1", "ratio": [1, 2]}])
+    assert capsys.readouterr().out == ""
 
 
 def test_a_row_has_a_cell_for_every_head():

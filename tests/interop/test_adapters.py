@@ -77,6 +77,8 @@ def test_too_many_steps_are_an_error_that_says_how_to_begin_anew(rng):
     norm, x = bntt.BNTT(3, num_steps=T), drive(rng, steps=T + 1)
     with pytest.raises(ValueError, match="has 4 time steps"):
         interop.as_layer(norm)(x)
+    with pytest.raises(ValueError, match="has 4 time steps"):
+        interop.as_layer(norm, time_first=True)(x)
     step = interop.as_step(norm)
     with pytest.raises(ValueError, match=r"would be 5 .* call bntt.interop.reset\(network\) .*loop=\"inside\""):
         [step(now) for now in x]
@@ -87,6 +89,28 @@ def test_too_many_steps_are_an_error_that_says_how_to_begin_anew(rng):
     with pytest.raises(IndexError, match=r"has 4 time steps \(0-3\), got t=4"):
         norm[T]
     assert len(list(norm)) == len(norm) == T
+
+
+def test_a_layer_refuses_samples_before_time(rng):
+    norm = bntt.BNTT(3, num_steps=T)
+    norm.path = "bn"
+    for batch in (1, 2, T + 1):
+        with pytest.raises(ValueError, match=rf"'bn' has 4 time steps.* \[{batch}, 4, 3, 2, 2\] begins with {batch}: "):
+            interop.as_layer(norm)(torch.randn(batch, T, 3, 2, 2, generator=rng))
+    square = torch.randn(T, T, 3, 2, 2, generator=rng)
+    layer = interop.as_layer(norm)
+    for _ in range(2):
+        with pytest.raises(ValueError, match="begins with 4 and 4: time or samples may be first"):
+            layer(square)
+    expected = norm(square, Call())[0]
+    layer(drive(rng))
+    assert torch.equal(layer(square), expected)  # such as the last batch of an epoch
+    with pytest.raises(ValueError, match="begins with 2"):
+        layer(square[:2])
+    told = interop.as_layer(norm, time_first=True)
+    assert torch.equal(told(square), expected)
+    assert torch.equal(told(square[:2]), expected[:2])
+    assert interop.as_layer(bntt.LayerNorm(3))(square[:2]).shape == (2, T, 3, 2, 2)
 
 
 def test_norms_that_look_ahead_refuse_to_train_a_step_at_a_time(rng):

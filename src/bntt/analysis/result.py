@@ -90,7 +90,7 @@ class Result(Record):
         return ""
 
     def rows(self) -> list[dict[str, object]]:
-        """Build rows with the same keys, for CSV."""
+        """Build rows with the same keys, for CSV: each value one number, word or truth, never a list."""
         raise NotImplementedError  # each has its own
 
     def figures(self) -> list[Figure]:

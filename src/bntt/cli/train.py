@@ -99,6 +99,7 @@ def _foretell(recipe: Recipe, device: str, fit_batch: tuple[str, ...] | None) ->
     if len(fit_batch or ()) > 1:
         raise RecipeError(f"--fit-batch {' '.join(fit_batch or ())}: expected one limit, such as 8GiB; it stands last")
     limit = bytes_of(fit_batch[0]) if fit_batch else None
+    _warn_of_rates(recipe)
     with console.progress("preparing data") as progress:
         data = build_data(recipe, progress)
     if fit_batch is None:
@@ -108,6 +109,18 @@ def _foretell(recipe: Recipe, device: str, fit_batch: tuple[str, ...] | None) ->
     with console.status("measuring batches"):
         found = propose_batch(recipe, data, limit, device)
     console.line(f"{_describe(recipe)}: {found.text()}")
+
+
+def _warn_of_rates(recipe: Recipe) -> None:
+    """Warn of a learning rate that is 0, or whose drops look like epochs."""
+    from bntt.cli import console
+    from bntt.training.schedule import drops_as_epochs
+
+    settings = recipe.train
+    if settings.lr == 0 and settings.epochs:
+        console.line("warning: train.lr is 0: the weights will stay as they are")
+    if warning := drops_as_epochs(settings, settings.epochs):
+        console.line(f"warning: train.{warning}")
 
 
 def demo(root: Path = Path("runs")) -> None:
@@ -167,9 +180,8 @@ def run_recipe(
         f"{data.label}: {len(data.train)} training, {len(data.validation)} validation and {len(data.test)} test "
         f"images; {_describe(recipe)}{f', by {many} processes' if many > 1 else ''}"
     )
-    console.line(describe_backend(recipe, device))
-    if settings.lr == 0 and settings.epochs:
-        console.line("warning: train.lr is 0: the weights will stay as they are")
+    console.line(describe_backend(recipe, data, model))
+    _warn_of_rates(recipe)
     if settings.average:
         console.line("validated, kept as the best and tested: the moving average of the weights")
     with signals.deferred() as requests:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -35,13 +35,16 @@ def take(norm: nn.Module, x: Tensor, before: RestOf, anew: str) -> tuple[Tensor,
     (first, state), total = before, getattr(norm, "num_steps", None)
     end = first + len(x)
     if total is not None and end > total:
-        path = getattr(norm, "path", "")
         raise ValueError(
-            f"the norm{f' {path!r}' * bool(path)} has {total} time steps, and these would be {end} since they began: "
+            f"the norm{_named(norm)} has {total} time steps, and these would be {end} since they began: "
             f"{anew}, or build it with num_steps={end}"
         )
     y, state = norm(x, Call(first, whole=first == 0 and total in (None, end)), state)
     return y, (end, state)
+
+
+def _named(norm: nn.Module) -> str:
+    return f" {path!r}" if (path := getattr(norm, "path", "")) else ""
 
 
 class _Adapter(nn.Module):
@@ -54,14 +57,41 @@ class _Adapter(nn.Module):
 class Layer(_Adapter):
     """A norm as a layer: ``[T, B, C, *space]`` to the same, a tensor. See :func:`as_layer`."""
 
+    def __init__(self, norm: nn.Module, *, time_first: bool = False) -> None:
+        super().__init__(norm)
+        self.time_first = time_first
+        self._seen = False  # an input whose shape says that time is first
+
     def forward(self, x: Float[Tensor, "S B C *space"]) -> Float[Tensor, "S B C *space"]:
-        """Normalise all steps from the first on; there may be fewer than T.
+        """Normalise all T steps, or with ``time_first`` the first S of them.
 
         Raises:
-            ValueError: if there are more than T, or as the norm does.
+            ValueError: as :func:`as_layer` says, or as the norm does.
         """
+        check_tensor(x, "a norm", "a current [T, B, C, ...]")
+        if not self.time_first:
+            self._check_time(x.shape)
         y: Tensor = self.norm(x, Call(), None)[0]
         return y
+
+    def _check_time(self, shape: Sequence[int]) -> None:
+        """Refuse an input whose first axis is not, or may not be, all time steps."""
+        total = getattr(self.norm, "num_steps", None)
+        if total is None or len(shape) < 2:
+            return
+        begins = f"the norm{_named(self.norm)} has {total} time steps, and its input {[*shape]} begins with {shape[0]}"
+        turned = "x.transpose(0, 1) makes [T, B, C, ...] of [B, T, C, ...]"
+        if shape[0] != total:
+            raise ValueError(
+                f"{begins}: as_layer takes all steps in one call, time first; {turned}, and "
+                f"as_layer(norm, time_first=True) takes fewer steps, the first ones"
+            )
+        if shape[1] == total and not self._seen:
+            raise ValueError(
+                f"{begins} and {shape[1]}: time or samples may be first, and the norm needs time first; {turned}; if "
+                f"time is first, say as_layer(norm, time_first=True)"
+            )
+        self._seen = True
 
 
 class Step(_Adapter):
@@ -129,21 +159,28 @@ class LoopedNeurons(nn.Module):
         return torch.stack(spikes), state
 
 
-def as_layer(norm: nn.Module) -> Layer:
-    """Wrap a norm as a layer of any network: a tensor in, a tensor out, all steps in one call.
+def as_layer(norm: nn.Module, *, time_first: bool = False) -> Layer:
+    """Wrap a norm as a layer of any network: a tensor in, a tensor out, all steps in one call, time first.
+
+    An input ``[B, T, C, ...]`` would be normalised along the wrong axis. Its shape tells it from ``[T, B, C, ...]``
+    unless B = T: so the layer refuses an input that does not begin with T, and a first input of as many samples as
+    steps, until another input has shown that time is first. A norm without steps, such as ``LayerNorm``, takes both.
 
     Args:
         norm: ``BNTT(channels, num_steps)`` or any other norm; it is used, not copied.
+        time_first: your word that the first axis is time, where shapes cannot tell. The layer then checks nothing,
+            and takes fewer steps than T as the first ones.
 
     Raises:
-        TypeError: if it is not norm of this library's form.
+        TypeError: if it is no norm of this library's form.
+        ValueError: when called, as above.
 
     >>> import torch
     >>> from bntt.nn import BNTT
     >>> as_layer(BNTT(8, num_steps=5))(torch.randn(5, 2, 8, 4, 4)).shape
     torch.Size([5, 2, 8, 4, 4])
     """
-    return Layer(norm)
+    return Layer(norm, time_first=time_first)
 
 
 def as_step(norm: nn.Module) -> Step:
@@ -156,7 +193,7 @@ def as_step(norm: nn.Module) -> Step:
         norm: as :func:`as_layer`'s.
 
     Raises:
-        TypeError: if it is not norm of this library's form.
+        TypeError: if it is no norm of this library's form.
 
     >>> import torch
     >>> from bntt.nn import BNTT
@@ -176,7 +213,7 @@ def as_cell(norm: nn.Module, *, sequence: bool = False) -> Cell:
         sequence: take steps ``[S, B, C, ...]`` in a call, any number, instead of one ``[B, C, ...]``.
 
     Raises:
-        TypeError: if it is not norm of this library's form.
+        TypeError: if it is no norm of this library's form.
 
     >>> import torch
     >>> from bntt.nn import BNTT

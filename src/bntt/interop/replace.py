@@ -136,5 +136,5 @@ def _adapted(ours: nn.Module, theirs: Any, homes: set[str], lifted: bool) -> nn.
 
         return Norm(ours, getattr(theirs, "step_mode", "s"))
     if lifted:
-        return Layer(ours)
+        return Layer(ours, time_first=True)
     return Cell(ours) if "norse" in homes else Step(ours)

@@ -18,6 +18,7 @@ at the same percentages of the whole training as without a warm-up, and "constan
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -45,6 +46,10 @@ class Rates:
     epochs: int
     updates: int
     """Number of updates in an epoch."""
+
+    def __post_init__(self) -> None:
+        if warning := drops_as_epochs(self.method, self.epochs):
+            warnings.warn(warning, DropsWarning, stacklevel=5)  # at the call of fit
 
     def factor(self, epoch: int, update: int) -> float:
         """Return the factor on the first rate in an update; epoch and update count from 0."""
@@ -108,6 +113,44 @@ def drops_reached(done: int, total: int, drops: Sequence[int] = PAPER_DROPS) -> 
     """
     milestones = [total * percent // 100 for percent in drops]
     return sum(0 < milestone <= done for milestone in milestones)
+
+
+class DropsWarning(UserWarning):
+    """Warning of :func:`drops_as_epochs`."""
+
+
+EARLY, HALF = 25, 50
+"""Percentages that the last drop of a schedule hardly stays below."""
+
+
+def drops_as_epochs(method: Method, epochs: int) -> str:
+    r"""Return a warning if ``lr_drops``, which are percent of the epochs, look like numbers of epochs; "" if not.
+
+    They do if the last is an epoch of this training, and as a percentage it falls in the first quarter; or in the
+    first half, though as an epoch it is in the second.
+
+    >>> print(drops_as_epochs(Method(lr_drops=(30,)), 40).replace("; ", "\n"))
+    lr_drops [30] are percent of the epochs: of 40 epochs the rate falls after epoch 12
+    after epoch 30 it falls by lr_drops [75]
+    >>> drops_as_epochs(Method(), 200)
+    ''
+    """
+    drops, last = method.lr_drops, max(method.lr_drops, default=0)
+    if method.schedule != "step" or not 0 < last < epochs or epochs == 100:
+        return ""
+    if not (last <= EARLY or (last < HALF and 2 * last >= epochs)):
+        return ""
+    after = list(dict.fromkeys(found for percent in drops if (found := epochs * percent // 100)))
+    falls = f"falls after {_epochs(after)}" if after else "never falls"
+    meant = [math.ceil(100 * epoch / epochs) for epoch in drops]
+    return (
+        f"lr_drops {[*drops]} are percent of the epochs: of {epochs} epochs the rate {falls}; "
+        f"after {_epochs(drops)} it falls by lr_drops {meant}"
+    )
+
+
+def _epochs(counts: Sequence[int]) -> str:
+    return f"epoch{'s' * (len(counts) > 1)} {' and '.join(map(str, counts))}"
 
 
 Stages = Sequence[Sequence[int]]

@@ -80,6 +80,10 @@ def test_what_is_shown():
     (classes,) = section.folded
     assert [[cell.text for cell in row] for row in classes.rows] == [["cat", "1.75", "0"], ["dog", "5.25", "0"]]
     assert [figure.stem for figure in found.figures()] == ["", "gamma"]
+    assert all(
+        value is None or type(value) in (str, int, float, bool) for row in found.rows() for value in row.values()
+    )
+    assert found.rows()[3]["leak_ratio.90%"] == 2.0
     assert found.rows()[3] | STEP == found.rows()[3] | {"layer": "conv1", "firing_rate": 0.25}
 
 
@@ -89,7 +93,10 @@ def test_kept_files_are_read_whole():
         values = values.get("values", values)
         found = result_from(ActivityResult, values)
         assert found.model_dump(mode="json", exclude_unset=True) == values, path
-        assert found.rows() == values["steps"], path
+        rows = found.rows()
+        quantiles = [[row.pop(f"leak_ratio.{share}%") for share in (10, 50, 90)] for row in rows]
+        ratios = [step.pop("leak_ratio", None) or [None] * 3 for step in values["steps"]]
+        assert (rows, quantiles) == (values["steps"], ratios), path
 
 
 def test_spikes_by_layer_and_class():

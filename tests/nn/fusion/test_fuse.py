@@ -80,7 +80,7 @@ def test_what_is_none_says_which_part():
 
     body = {"first": spiking(), "second": CurrentBlock(conv(8, 3, 3, padding=1), BNTT(3, 4))}
     assert fuse(Residual(body, after=NeuronBlock(Mine())), SITE, LAYOUT) == (
-        "its 'after': its lif is Mine, which the kernels do not know"
+        "its 'after': its neurons are Mine, which the kernels do not know"
     )
     assert fuse(Residual({**body, "third": Residual(body)}), SITE, LAYOUT) == (
         "its 'third': it is Residual, which the kernels do not know"

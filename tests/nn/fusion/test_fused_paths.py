@@ -98,7 +98,7 @@ def test_a_trace_that_cannot_run_as_asked_says_so(rng):
     model = classifier("cpu")
     model.network.blocks["conv2"].lif = type("Own", (LIF,), {})(0.9)
     images = torch.rand(2, 2, 12, 12, generator=rng)
-    with pytest.raises(BackendError, match=r"block 'conv2' cannot run on backend 'cpu': its lif is Own"):
+    with pytest.raises(BackendError, match=r"block 'conv2' cannot run on backend 'cpu': its neurons are Own"):
         model.trace(images)
     steps = [torch.zeros(1, 2, 2, 12, 12) for _ in range(4)]
     with pytest.raises(BackendError, match=r"block 'conv2' cannot run on backend 'cpu'"):

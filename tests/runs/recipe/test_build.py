@@ -10,7 +10,7 @@ from bntt.engine import kernels as backend
 from bntt.engine.compute import Compute
 from bntt.engine.cpu import library
 from bntt.engine.kernels import BackendError
-from bntt.nn import DirectEncoder, PoissonEncoder
+from bntt.nn import BNTT, DirectEncoder, PoissonEncoder
 from bntt.nn.fusion import plan
 from bntt.runs.recipe import build
 from bntt.runs.recipe.build import DeviceError, build_model, describe_backend, require_device
@@ -117,12 +117,41 @@ def test_the_recipe_chooses_how_it_is_computed(monkeypatch):
 
 def test_what_a_run_computes_with_is_said_with_its_reason(monkeypatch):
     recipe = load_recipe("demo")
-    assert describe_backend(load_recipe("demo", ["compute.backend=reference"]), "cpu") == "plain PyTorch, as asked"
+    data = build_data(recipe)
+    model = build_model(recipe, data)
+    plain = load_recipe("demo", ["compute.backend=reference"])
+    assert describe_backend(plain, data, model) == "plain PyTorch, as asked"
+    assert describe_backend(recipe, data, model) == backend.find_backend("cpu").detail
     monkeypatch.setattr(library, "LIBRARY", None)
     monkeypatch.setattr(library, "REASON", "no compiler")
-    assert describe_backend(recipe, "cpu") == "plain PyTorch, slower: no compiler"
+    assert describe_backend(recipe, data, model) == "plain PyTorch, slower: no compiler"
     with pytest.raises(BackendError, match="no compiler"):
-        build_model(load_recipe("demo", ["compute.backend=cpu"]), build_data(recipe))
+        build_model(load_recipe("demo", ["compute.backend=cpu"]), data)
+
+
+class Own(BNTT):
+    """A norm that the kernels do not know."""
+
+
+def test_blocks_in_plain_pytorch_are_named_with_the_reason():
+    recipe = load_recipe("demo", ["network.width=0.125", "network.num_steps=2"])
+    data = build_data(recipe)
+    model = build_model(recipe, data)
+    blocks, kernels = model.network.blocks, backend.find_backend("cpu").detail
+    why = "its norm is Own, which the kernels do not know"
+    for name in ("conv2", "fc1"):
+        blocks[name].norm = Own(blocks[name].norm.channels, 2)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    said = describe_backend(recipe, data, model)
+    assert said == f"{kernels}; plain PyTorch, slower, for conv2, fc1 (each: {why})"
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert all(module.training for module in model.modules())
+    blocks["fc1"].norm = BNTT(blocks["fc1"].norm.channels, 2)
+    assert describe_backend(recipe, data, model) == f"{kernels}; plain PyTorch, slower, for conv2 ({why})"
+    for block in blocks.values():
+        block.norm = Own(block.norm.channels, 2)
+    said = describe_backend(recipe, data, model)
+    assert said == f"plain PyTorch, slower, for {', '.join(blocks)} (each: {why})"
 
 
 @pytest.mark.parametrize("setting", ["backend=cpu", "precision=bf16"])

@@ -71,6 +71,7 @@ def test_an_interrupted_grid_trains_nothing_twice(of, tmp_path, trainings):
     assert found.rows()[0].keys() == {
         "network", "norm", "rate", "start", "updates", "accuracy", "chance", "failed"
     }  # fmt: skip
+    assert [row["start"] for row in found.rows()] == [1] * 4 + [2] * 4
     wider = StabilityArguments((), ("none", "bntt"), (0.3, 0.1, 1e30), starts=1, steps=2, images=60)
     again = list(started(of, wider, folder))
     assert [start for start in again if start.rate != 0.1] == list(starts[:4])

@@ -61,9 +61,20 @@ def peak(told):
 
 
 def test_the_flag_writes_nothing(tmp_path, capsys):
-    small = ["-s", "network.width=0.125", "-s", "network.num_steps=2", "-s", "train.epochs=3"]
+    small = [
+        "-s",
+        "network.width=0.125",
+        "-s",
+        "network.num_steps=2",
+        "-s",
+        "train.epochs=3",
+        "-s",
+        "train.lr_drops=[1, 2]",
+    ]
     assert cli.main(["train", "demo", *small, "--estimate", "--root", str(tmp_path)]) == 0
-    assert "3 epochs of batches of 45: 300 updates, about" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "3 epochs of batches of 45: 300 updates, about" in out
+    assert "warning: train.lr_drops [1, 2] are percent of the epochs: of 3 epochs the rate never falls; after" in out
     assert not list(tmp_path.iterdir())
 
 

@@ -15,6 +15,8 @@ from bntt.charts.records import Figure
 from bntt.charts.section import Cell, Section, Table, count, number, plural
 
 V = TypeVar("V")
+LEAK_RATIO = ("leak_ratio.10%", "leak_ratio.50%", "leak_ratio.90%")
+"""CSV columns of the three quantiles."""
 MOST_CLASSES = 200
 """Largest number of rows in the table of classes."""
 
@@ -119,7 +121,11 @@ class ActivityResult(Result):
         return found
 
     def rows(self) -> list[dict[str, object]]:
-        return [row.model_dump(mode="json") for row in self.steps]
+        return [
+            row.model_dump(exclude={"leak_ratio"})
+            | dict(zip(LEAK_RATIO, row.leak_ratio or (None,) * len(LEAK_RATIO), strict=True))
+            for row in self.steps
+        ]
 
     def attachments(self) -> dict[str, bytes]:
         return {"places.npz": self.places_npz} if self.places_npz else {}

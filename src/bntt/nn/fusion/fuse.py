@@ -266,7 +266,7 @@ class _Making:
         """Return known neurons and the modules after them."""
         lif, dropout, pool = block.lif, block.dropout, block.pool
         if not (type(lif) is LIF or type(lif) is FoldedLIF) or pool is None:
-            raise NotKnown(f"its lif is {type(lif).__name__}, which the kernels do not know")
+            raise NotKnown(f"its neurons are {type(lif).__name__}, which the kernels do not know")
         if dropout is not None and type(dropout) is not SpikeDropout:
             raise NotKnown(f"its dropout is {type(dropout).__name__}, which the kernels do not know")
         neuron, site = lif.neuron, self.site

@@ -74,6 +74,23 @@ def advance_blocks(
     return Advanced(x, is_mean, tuple(after) if work.goes_on else (), measured)
 
 
+@torch.no_grad()
+def plain_blocks(blocks: Mapping[str, nn.Module], x: Tensor, compute: Compute) -> dict[str, str]:
+    """Return why blocks in evaluation mode run in plain PyTorch, in training too, by name; fused ones are left out.
+
+    Args:
+        x: an input of all steps from rest, which the blocks are driven with to learn what reaches the next one.
+    """
+    found, call = dict[str, str](), Call()
+    for name, block in blocks.items():
+        if reason := plan_of({name: block.train()}, x, compute, call).reason:
+            found[name] = reason
+        x = advance_blocks(
+            {name: block.eval()}, x, Work(call, compute, Measure(), goes_on=False), [None], mean=False
+        ).out
+    return found
+
+
 def layers_of(blocks: Mapping[str, Any]) -> dict[str, SpikingLayer]:
     """Return every layer that blocks list, by its name in the network: ``conv1``, ``block3.body``."""
     listed = [layer.under(name) for name, block in blocks.items() for layer in block.layers]

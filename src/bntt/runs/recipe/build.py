@@ -20,8 +20,9 @@ from bntt.data import (
 from bntt.engine.compute import Compute
 from bntt.engine.kernels import find_backend, require
 from bntt.models import MODELS
-from bntt.nn import Encoder, SpikingClassifier
+from bntt.nn import Encoder, SpikingClassifier, evaluating
 from bntt.nn.kinds import ENCODERS, encoder_facts_by_name, neuron_facts_by_name, norm_facts_by_name
+from bntt.nn.network.advance import plain_blocks
 from bntt.runs.recipe.datasets import RecipeData, SampleSet
 from bntt.runs.recipe.file import Recipe, RecipeError
 from bntt.training.optimizer import freeze
@@ -63,17 +64,37 @@ def with_absolute_paths(recipe: Recipe) -> Recipe:
     )
 
 
-def describe_backend(recipe: Recipe, device: str) -> str:
-    """Describe briefly what a run will compute with: fused kernels, or plain PyTorch and why."""
+def describe_backend(recipe: Recipe, data: RecipeData, model: SpikingClassifier) -> str:
+    """Describe briefly what a run will compute with: fused kernels, or plain PyTorch, for which blocks and why."""
+    device = next(model.parameters()).device
     wanted = "triton" if recipe.compute.backend == "triton" else "cpu"
     kernels = find_backend(wanted)
     if recipe.compute.backend == "reference":
         return "plain PyTorch, as asked"
     if not neuron_facts_by_name(recipe.network.neuron).spikes:
         return "plain PyTorch: the kernels are for spiking neurons, this is an ANN"
-    if torch.device(device).type != "cpu" and wanted == "cpu":
+    if device.type != "cpu" and wanted == "cpu":
         return f"plain PyTorch on {device}; its Triton kernels must be asked for: compute.backend=triton"
-    return kernels.detail if kernels.available else f"plain PyTorch, slower: {kernels.detail}"
+    if not kernels.available:
+        return f"plain PyTorch, slower: {kernels.detail}"
+    if not model.network.plan(input_shape(recipe, data)).reason:
+        return kernels.detail
+    plain = _plain_blocks(data, model)
+    all_plain = len(plain) == len(model.network.blocks)
+    grouped = {why: [name for name, reason in plain.items() if reason == why] for why in plain.values()}
+    slower = "; ".join(
+        f"plain PyTorch, slower, for {', '.join(names)} ({'each: ' * (len(names) > 1)}{why})"
+        for why, names in grouped.items()
+    )
+    return slower if all_plain else f"{kernels.detail}; {slower}"
+
+
+def _plain_blocks(data: RecipeData, model: SpikingClassifier) -> dict[str, str]:
+    """Return the blocks that run in plain PyTorch, each with the reason, found by driving them with two samples."""
+    two = data.train.batch(torch.arange(2) % len(data.train)).to(next(model.parameters()).device)
+    network = model.network
+    with evaluating(network):
+        return plain_blocks(dict(network.blocks.items()), model.encoder(two), network.compute)
 
 
 def training_loader(

@@ -83,7 +83,7 @@ class StabilityResult(Result):
         return f"{self.dataset}: stability of training"
 
     def rows(self) -> list[dict[str, object]]:
-        return [start.model_dump(exclude={"moments"}) for start in self.cells]
+        return [one.model_dump(exclude={"moments"}) | {"start": one.start + 1} for one in self.cells]
 
     def section(self) -> Section:
         length = f"{self.settings['steps']} updates a start"

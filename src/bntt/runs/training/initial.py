@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Generator, Sequence
 from typing import Any
 
@@ -15,6 +16,7 @@ from bntt.runs.recipe.datasets import RecipeData
 from bntt.runs.recipe.file import Recipe, RecipeError
 from bntt.runs.training.epoch_log import Notice
 from bntt.training.processes import Processes
+from bntt.training.schedule import DropsWarning
 from bntt.training.session import Session
 
 
@@ -30,7 +32,9 @@ def build_session(recipe: Recipe, data: RecipeData, processes: Processes, device
         model.network.compute = model.network.settled_compute(input_shape(recipe, data))
     loader = training_loader(recipe, data, device, (processes.rank, processes.count))
     epochs, method = recipe.train.epochs, recipe.train
-    return Session(model, loader, epochs=epochs, method=method, seed=recipe.seed, processes=processes)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DropsWarning)  # bntt train says it
+        return Session(model, loader, epochs=epochs, method=method, seed=recipe.seed, processes=processes)
 
 
 def initialise_session(recipe: Recipe, data: RecipeData, session: Session) -> Generator[Notice, None, dict[str, Any]]:
