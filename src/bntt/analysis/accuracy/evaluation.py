@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from math import sqrt
+from typing import Any
 
 import torch
 from jaxtyping import Bool
@@ -87,34 +88,66 @@ def evaluate(
     1000
     """
     check_classifier(model, "evaluate() takes")
+    hits, answers, spikes, neurons = dict[int, Tensor](), list[Tensor](), dict[str, Tensor](), dict[str, int]()
+    loss = torch.zeros((), dtype=torch.float64)
+    for number, inputs, labels, noise in presented(model, batches, "evaluate", seed, draws, progress):
+        trace = model.trace(inputs, steps=steps, **noise)
+        check_labels(labels, trace.logits.shape[2])
+        truth = labels.to(inputs.device)
+        right = trace.logits.argmax(2) == truth
+        add_to(hits, number, right.sum(1))
+        answers.append(right[-1].cpu())
+        loss += cross_entropy(trace.logits[-1], truth, reduction="sum").cpu()
+        for name, counts in trace.spikes.items():
+            add_to(spikes, name, counts)
+        neurons = trace.neurons
+    right = torch.cat(answers).view(draws, -1)
+    activity = Activity(right.numel(), {name: counts.cpu() for name, counts in spikes.items()}, neurons)
+    return Evaluation(counted(hits, right.shape[1]), activity, right, float(loss) / right.numel())
+
+
+def presented(
+    model: SpikingClassifier,
+    batches: Loader,
+    what: str,
+    seed: int,
+    draws: int,
+    progress: Callable[[int], None],
+    *,
+    draw: int = FIRST_DRAW,
+) -> Iterator[tuple[int, Tensor, Tensor, dict[str, Any]]]:
+    """Yield every batch of every draw of an evaluation: the draw's number, from 0, the inputs on the model's device,
+    their labels, and seed, index and draw of their noise; tell the progress after each.
+
+    Args:
+        what: what is done with the samples, for the message.
+        draw: of the noise in draw 0.
+
+    Raises:
+        ValueError: if there are no samples, or draws is below 1.
+    """
     if draws < 1:
         raise ValueError(f"draws must be 1 or more, got {draws}")
     device = next(model.parameters()).device
-    correct, answers, spikes, neurons, seen = [], list[Tensor](), dict[str, Tensor](), dict[str, int](), 0
-    loss = torch.zeros((), dtype=torch.float64)
-    for draw in range(draws):
-        hits: Tensor | None = None
+    for number in range(draws):
+        seen = 0
         for inputs, labels, index in samples(batches, 0):
-            if not len(labels):  # of a batch that several processes share
-                progress(0)
-                continue
-            trace = model.trace(inputs.to(device), seed=seed, index=index, draw=FIRST_DRAW + draw, steps=steps)
-            check_labels(labels, trace.logits.shape[2])
-            right = trace.logits.argmax(2) == labels.to(device)
-            hits = right.sum(1) if hits is None else hits + right.sum(1)
-            answers.append(right[-1].cpu())
-            loss += cross_entropy(trace.logits[-1], labels.to(device), reduction="sum").cpu()
-            for name, counts in trace.spikes.items():
-                spikes[name] = spikes[name] + counts if name in spikes else counts
-            neurons, seen = trace.neurons, seen + len(labels)
+            if len(labels):  # of a batch that several processes share, one may have no sample
+                yield number, inputs.to(device), labels, {"seed": seed, "index": index, "draw": draw + number}
+            seen += len(labels)
             progress(len(labels))
-        if hits is None:
-            raise ValueError("there are no samples to evaluate")
-        correct.append(tuple(hits.tolist()))
-    activity = Activity(seen, {name: counts.cpu() for name, counts in spikes.items()}, neurons)
-    return Evaluation(
-        Accuracy(seen // draws, tuple(correct)), activity, torch.cat(answers).view(draws, -1), float(loss) / seen
-    )
+        if not seen:
+            raise ValueError(f"there are no samples to {what}")
+
+
+def add_to(sums: dict[Any, Any], key: object, more: Any) -> None:
+    """Add to one of several sums, which may begin with it."""
+    sums[key] = sums[key] + more if key in sums else more
+
+
+def counted(hits: dict[int, Tensor], samples: int) -> Accuracy:
+    """Return the accuracy from the right answers of every draw by step."""
+    return Accuracy(samples, tuple(tuple(row.tolist()) for row in hits.values()))
 
 
 def check_labels(labels: Tensor, classes: int) -> None:

@@ -10,7 +10,7 @@ from jaxtyping import Float, Integer
 from torch import Tensor
 
 from bntt.analysis.accuracy.batches import advance_batch
-from bntt.analysis.accuracy.evaluation import FIRST_DRAW, Activity, check_labels
+from bntt.analysis.accuracy.evaluation import FIRST_DRAW, Activity, add_to, check_labels
 from bntt.nn.kinds import norm_facts
 from bntt.nn.network.classifier import SpikingClassifier, check_classifier
 from bntt.nn.network.labelled_batch import Loader, Samples, samples
@@ -73,10 +73,10 @@ def class_activity(
                     if layer.spikes is None:
                         continue
                     neurons[name] = layer.neurons
-                    _add(spikes, name, layer.spikes)
+                    add_to(spikes, name, layer.spikes)
                     by_class.setdefault(name, layer.spikes.new_zeros(classes, steps))[label] += layer.spikes.sum(1)
                     if layer.places is not None:
-                        _add(where, name, layer.places)
+                        add_to(where, name, layer.places)
                 shown[label] += len(inputs)
                 progress(len(inputs))
     presented = sum(shown)
@@ -107,10 +107,6 @@ def _by_class(stream: Iterable[Samples], classes: int) -> Iterator[tuple[Tensor,
 
 def _joined(parts: list[tuple[Tensor, Tensor]], label: int) -> tuple[Tensor, int, Tensor]:
     return torch.cat([inputs for inputs, _ in parts]), label, torch.cat([index for _, index in parts])
-
-
-def _add(totals: dict[str, Tensor], name: str, counts: Tensor) -> None:
-    totals[name] = totals[name] + counts if name in totals else counts
 
 
 @torch.no_grad()

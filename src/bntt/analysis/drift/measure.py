@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from bntt.analysis.accuracy.batches import advance_batch
-from bntt.analysis.accuracy.evaluation import FIRST_DRAW
+from bntt.analysis.accuracy.evaluation import FIRST_DRAW, add_to, presented
 from bntt.analysis.drift.measurement import DriftArguments
 from bntt.analysis.drift.result import DriftResult, LayerDrift, LayerInputs
 from bntt.analysis.measurement import ArgumentError, Opened, Progress, origin
@@ -19,7 +19,7 @@ from bntt.engine.graph.recording import distribution
 from bntt.nn.kinds import norm_facts
 from bntt.nn.network.classifier import SpikingClassifier, check_classifier
 from bntt.nn.network.delays import delays
-from bntt.nn.network.labelled_batch import Loader, samples
+from bntt.nn.network.labelled_batch import Loader
 from bntt.nn.network.measured import Measure, evaluating, joined
 from bntt.nn.network.spiking_network import SpikingNetwork
 from bntt.ops.norm import Moments, moment_sums, moments_of_sums
@@ -95,20 +95,14 @@ def input_moments(
     those of :func:`input_drift`."""
     check_classifier(model, "input_drift() takes")
     norms, sums = held_norms(model.network), dict[str, Tensor]()
-    device = next(model.parameters()).device
     with torch.no_grad(), evaluating(model):
-        for inputs, labels, index in samples(batches, 0):
-            noise = {"seed": seed, "index": index, "draw": draw}
-            steps = advance_batch(model, inputs.to(device), Measure(moments=True), noise)
+        for _, inputs, _, noise in presented(model, batches, "measure", seed, 1, progress, draw=draw):
+            steps = advance_batch(model, inputs, Measure(moments=True), noise)
             found = joined([part.measured for part in steps])
             for name in norms:
                 moments = found[name].moments
                 assert moments is not None  # asked for, and the layer has a norm
-                own = moment_sums(moments).cpu()
-                sums[name] = sums[name] + own if name in sums else own
-            progress(len(labels))
-    if not sums:
-        raise ValueError("there are no samples to measure")
+                add_to(sums, name, moment_sums(moments).cpu())
     return {name: moments_of_sums(rows) for name, rows in sums.items()}
 
 
@@ -169,8 +163,7 @@ def layer_inputs(
     wanted = tuple(Measure(current=edges).current)
     model = copy.deepcopy(model).eval()
     model.network.compute = replace(model.network.compute, backend="auto")
-    device, rows, total, images = next(model.parameters()).device, list[Tensor](), None, 0
-    norm = held_norms(model.network)[layer]
+    rows, total, images, norm = list[Tensor](), dict[str, Tensor](), 0, held_norms(model.network)[layer]
 
     def count(module: nn.Module, args: tuple[Any, ...]) -> None:
         for x in args[0]:
@@ -181,17 +174,13 @@ def layer_inputs(
 
     norm.register_forward_pre_hook(count)
     with torch.no_grad():
-        for inputs, labels, index in samples(batches, 0):
+        for _, inputs, _, noise in presented(model, batches, "measure", seed, 1, progress, draw=draw):
             rows.clear()
-            noise = {"seed": seed, "index": index, "draw": draw}
-            for _ in advance_batch(model, inputs.to(device), Measure(), noise):
+            for _ in advance_batch(model, inputs, Measure(), noise):
                 pass
-            counts = torch.cat(rows)
-            total, images = counts if total is None else total + counts, images + len(labels)
-            progress(len(labels))
-    if total is None:
-        raise ValueError("there are no samples to measure")
-    return LayerInputs(layer=layer, images=images, edges=wanted, counts=total.tolist())
+            add_to(total, layer, torch.cat(rows))
+            images += len(inputs)
+    return LayerInputs(layer=layer, images=images, edges=wanted, counts=total[layer].tolist())
 
 
 def held_norms(network: SpikingNetwork) -> dict[str, Any]:

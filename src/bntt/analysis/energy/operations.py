@@ -22,13 +22,13 @@ from torch import Tensor
 
 from bntt.analysis.accuracy.accuracy import Accuracy
 from bntt.analysis.accuracy.batches import Leaves, advance_batch
-from bntt.analysis.accuracy.evaluation import FIRST_DRAW
+from bntt.analysis.accuracy.evaluation import add_to, counted, presented
 from bntt.analysis.energy.plan import READOUT, PlannedLayer, Updates, fan_out, plan_layers, updates_of
 from bntt.analysis.energy.result import WeightOperations
 from bntt.nn.blocks.stage import SpikingLayer
 from bntt.nn.kinds import encoder_facts
 from bntt.nn.network.classifier import SpikingClassifier, check_classifier
-from bntt.nn.network.labelled_batch import Loader, samples
+from bntt.nn.network.labelled_batch import Loader
 from bntt.nn.network.measured import Arrivals, LayerMeasures, Measure, Measured, evaluating, joined
 
 InputKind = Literal["spikes", "counts", "analog", "nothing"]
@@ -147,23 +147,13 @@ def count_operations(
     True
     """
     check_classifier(model, "count_operations() takes")
-    if draws < 1:
-        raise ValueError(f"draws must be 1 or more, got {draws}")
-    total, correct = _Total(), []
+    total, hits = _Total(), dict[int, Tensor]()
     with evaluating(model):
-        for draw in range(draws):
-            hits: Tensor | None = None
-            for inputs, labels, index in samples(batches, 0):
-                noise: dict[str, Any] = {"seed": seed, "index": index, "draw": FIRST_DRAW + draw}
-                logits, shape, measured = _run_batch(model, inputs, leaves, noise)
-                right = (logits.argmax(2).cpu() == labels.cpu()).sum(1)
-                hits = right if hits is None else hits + right
-                total.add(measured, shape, len(labels))
-                progress(len(labels))
-            if hits is None:
-                raise ValueError("there are no samples to count")
-            correct.append(tuple(hits.tolist()))
-    accuracy = Accuracy(total.samples // draws, tuple(correct))
+        for number, inputs, labels, noise in presented(model, batches, "count", seed, draws, progress):
+            logits, shape, measured = _run_batch(model, inputs, leaves, noise)
+            add_to(hits, number, (logits.argmax(2).cpu() == labels.cpu()).sum(1))
+            total.add(measured, shape, len(labels))
+    accuracy = counted(hits, total.samples // draws)
     return Operations(accuracy, dict(_layers(model, total)), encoder_facts(model.encoder).constant)
 
 
@@ -181,18 +171,16 @@ class _Total:
         for name, layer in measured.items():
             self.neurons[name] = layer.neurons
             if layer.spikes is not None:
-                spikes = layer.spikes.sum(1)
-                self.spikes[name] = self.spikes[name] + spikes if name in self.spikes else spikes
-            if (now := layer.arrivals) is not None:
-                so_far = self.arrived.get(name)
-                self.arrived[name] = now if so_far is None else so_far + now
+                add_to(self.spikes, name, layer.spikes.sum(1))
+            if layer.arrivals is not None:
+                add_to(self.arrived, name, layer.arrivals)
 
 
 def _run_batch(
     model: SpikingClassifier, inputs: Tensor, leaves: Leaves | None, noise: Mapping[str, Any]
 ) -> tuple[Tensor, torch.Size, Mapping[str, LayerMeasures]]:
     """Return the logits of every step, the shape of the network's input in one, and the measurements."""
-    inputs, total = inputs.to(next(model.parameters()).device), model.encoder.num_steps
+    total = model.encoder.num_steps
     shape = model.encoder(inputs[:1], **{**noise, "index": noise["index"][:1]}, steps=range(1)).shape[2:]
     readout = {READOUT: SpikingLayer(READOUT, model.network.readout, None, None)}
     logits, parts = list[Tensor](), list[Measured]()

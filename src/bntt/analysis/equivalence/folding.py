@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bntt.analysis.accuracy.evaluation import FIRST_DRAW
+from bntt.analysis.accuracy.evaluation import FIRST_DRAW, presented
 from bntt.analysis.equivalence.measurement import EquivalenceArguments
 from bntt.analysis.equivalence.result import Equivalence, EquivalenceResult, FoldedNetwork
 from bntt.analysis.measurement import ArgumentError, Opened, Progress, origin
@@ -22,7 +22,7 @@ from bntt.nn.network.call import Call, noise_of
 from bntt.nn.network.classifier import SpikingClassifier, check_classifier
 from bntt.nn.network.delays import delays
 from bntt.nn.network.fold import fold
-from bntt.nn.network.labelled_batch import Loader, samples
+from bntt.nn.network.labelled_batch import Loader
 from bntt.nn.network.measured import Measure, evaluating
 from bntt.nn.network.spiking_network import SpikingNetwork
 
@@ -100,23 +100,19 @@ def fold_equivalence(
     compared = _Comparison(model.network, total, device)
     hits, same = dict.fromkeys(compared.networks, 0), dict.fromkeys(compared.networks, 0)
     with evaluating(model):
-        for inputs, labels, index in samples(batches, 0):
+        for _, inputs, labels, noise in presented(model, batches, "compare", seed, 1, progress, draw=draw):
             if labels.ndim != 1:
                 raise ValueError(f"labels must be integers, one a sample, got {labels.dtype} {list(labels.shape)}")
             compared.start()
-            noise, x = noise_of(None, len(inputs), seed, draw, index), inputs.to(device)
             for first in range(0, total, STEPS_AT_ONCE):
                 steps = range(first, min(total, first + STEPS_AT_ONCE))
-                drawn = model.encoder(x, seed=seed, index=index, draw=draw, steps=steps)
-                compared.advance(drawn, Call(first, noise=noise))
+                drawn = model.encoder(inputs, steps=steps, **noise)
+                compared.advance(drawn, Call(first, noise=noise_of(None, len(inputs), **noise)))
             answers = {name: logits.argmax(1).cpu() for name, logits in compared.logits.items()}
             for name, answer in answers.items():
                 hits[name] += int((answer == labels.cpu()).sum())
                 same[name] += int((answer == answers[""]).sum())
             seen += len(labels)
-            progress(len(labels))
-    if not seen:
-        raise ValueError("there are no samples to compare")
 
     def shares(name: str, fed: str) -> dict[str, list[float]]:
         sums = {layer: compared.sums[name, fed, layer].cpu() for layer in compared.neurons}

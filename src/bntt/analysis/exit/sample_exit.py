@@ -12,10 +12,10 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from bntt.analysis.accuracy.batches import Leaves, advance_batch
-from bntt.analysis.accuracy.evaluation import FIRST_DRAW, check_labels
+from bntt.analysis.accuracy.evaluation import check_labels, presented
 from bntt.analysis.exit.early_exit import ROUNDING, check_loss
 from bntt.nn.network.classifier import SpikingClassifier, check_classifier
-from bntt.nn.network.labelled_batch import Loader, samples
+from bntt.nn.network.labelled_batch import Loader
 from bntt.nn.network.measured import Measure, evaluating
 
 Criterion = Literal["confidence", "margin", "entropy"]
@@ -75,18 +75,13 @@ def record_running(
         ValueError: if there are no samples, or draws is below 1.
     """
     check_classifier(model, "record_running() takes")
-    device, right = next(model.parameters()).device, list[Tensor]()
-    sure: dict[Criterion, list[Tensor]] = {criterion: [] for criterion in CRITERIA}
-    for draw in range(draws):
-        for inputs, labels, index in samples(batches, 0):
-            logits = model.trace(inputs.to(device), seed=seed, index=index, draw=FIRST_DRAW + draw).logits
-            check_labels(labels, logits.shape[2])
-            right.append((logits.argmax(2) == labels.to(device)).T.cpu())
-            for criterion, found in sure.items():
-                found.append(certainty(logits, criterion).T.cpu())
-            progress(len(labels))
-    if not right:
-        raise ValueError("there are no samples to look at")
+    right, sure = list[Tensor](), {criterion: list[Tensor]() for criterion in CRITERIA}
+    for _, inputs, labels, noise in presented(model, batches, "look at", seed, draws, progress):
+        logits = model.trace(inputs, **noise).logits
+        check_labels(labels, logits.shape[2])
+        right.append((logits.argmax(2) == labels.to(inputs.device)).T.cpu())
+        for criterion, found in sure.items():
+            found.append(certainty(logits, criterion).T.cpu())
     return Running({criterion: torch.cat(found) for criterion, found in sure.items()}, torch.cat(right))
 
 
@@ -199,28 +194,20 @@ def exit_each(
     check_classifier(model, "exit_each() takes")
     if not threshold >= 0:
         raise ValueError(f"a threshold of certainty must be 0 or above, got {threshold}")
-    if draws < 1:
-        raise ValueError(f"draws must be 1 or more, got {draws}")
-    device, total = next(model.parameters()).device, model.encoder.num_steps
-    leaves, measure = leave_when(criterion, threshold), Measure(spikes=True)
+    total, leaves, measure = model.encoder.num_steps, leave_when(criterion, threshold), Measure(spikes=True)
     classes, right, steps = list[Tensor](), list[Tensor](), list[Tensor]()
-    spikes, seen = torch.zeros(total, dtype=torch.float64), 0
+    spikes = torch.zeros(total, dtype=torch.float64)
     with evaluating(model):
-        for draw in range(draws):
-            for inputs, labels, index in samples(batches, 0):
-                noise = {"seed": seed, "index": index, "draw": FIRST_DRAW + draw}
-                said = left = torch.zeros(len(labels), dtype=torch.int64, device=device)
-                for t, part in enumerate(advance_batch(model, inputs.to(device), measure, noise, leaves=leaves)):
-                    if t == 0:
-                        check_labels(labels, part.logits.shape[2])
-                    said = said.index_copy(0, part.there, part.logits[-1].argmax(1))
-                    left = left.index_fill(0, part.there, t + 1)
-                    for layer in part.measured.values():
-                        spikes[t] += 0.0 if layer.spikes is None else float(layer.spikes.sum())
-                classes, steps = [*classes, said.cpu()], [*steps, left.cpu()]
-                right.append(classes[-1] == labels)
-                seen += len(labels)
-                progress(len(labels))
-    if not seen:
-        raise ValueError("there are no samples to classify")
-    return SampleExits(torch.cat(classes), torch.cat(right), torch.cat(steps), spikes / seen, total)
+        for _, inputs, labels, noise in presented(model, batches, "classify", seed, draws, progress):
+            said = left = torch.zeros(len(labels), dtype=torch.int64, device=inputs.device)
+            for t, part in enumerate(advance_batch(model, inputs, measure, noise, leaves=leaves)):
+                if t == 0:
+                    check_labels(labels, part.logits.shape[2])
+                said = said.index_copy(0, part.there, part.logits[-1].argmax(1))
+                left = left.index_fill(0, part.there, t + 1)
+                for layer in part.measured.values():
+                    spikes[t] += 0.0 if layer.spikes is None else float(layer.spikes.sum())
+            classes, steps = [*classes, said.cpu()], [*steps, left.cpu()]
+            right.append(classes[-1] == labels)
+    whole = torch.cat(right)
+    return SampleExits(torch.cat(classes), whole, torch.cat(steps), spikes / len(whole), total)
