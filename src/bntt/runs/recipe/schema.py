@@ -11,19 +11,26 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from bntt.analysis.accuracy.measurement import Longer
+from bntt.data.augment import AUGMENTATIONS, EVENT_AUGMENTATIONS
 from bntt.data.events.binning import Counting
 from bntt.data.images.image_file import Mode
+from bntt.data.mix import MIXES
+from bntt.data.registry import DATASETS
+from bntt.data.sequences import ORDERS
 from bntt.engine.compute import ComputeOptions, Events
 from bntt.io.pictures import Fit
-from bntt.models.spiking import NeuronOptions
-from bntt.nn.kinds import encoder_facts_by_name
+from bntt.models.pretrained import PRETRAINED
+from bntt.models.spiking import MODELS, NeuronOptions
+from bntt.nn.kinds import ENCODERS, NORMS, encoder_facts_by_name
 from bntt.options import Limits, OneOf, Size
-from bntt.runs.recipe import choices
 from bntt.runs.recipe.table import Number, Positive, Scale, Steps
 from bntt.runs.recipe.table import RecipeError as RecipeError
 from bntt.runs.recipe.table import Table as Table
 from bntt.training.method import Method
 from bntt.training.schedule import check_stages
+
+AN_ORDER = OneOf(lambda: ORDERS, or_none=True)
+A_CHANGE = OneOf(lambda: {**AUGMENTATIONS, **EVENT_AUGMENTATIONS})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +55,7 @@ class Frames(Counting, FrameSize):
 class Data(Table):
     """Images or recordings to train and measure on."""
 
-    name: Annotated[str, OneOf(choices.datasets, or_none=True)]
+    name: Annotated[str, OneOf(DATASETS.keys, or_none=True)]
     """Dataset; `bntt data where` says what is there; "": samples given in Python."""
     root: str = ""
     """Where its files are, if they are not prepared yet; "images" and "events" always need it."""
@@ -61,15 +68,15 @@ class Data(Table):
     fit: Fit = "crop"
     """How `size` is reached: the short side is scaled to it and the middle cut out ("crop"), the long side is and black
     put beside it ("pad"), or both are, whatever their ratio ("stretch")."""
-    order: Annotated[str, OneOf(choices.orders, or_none=True)] = ""
+    order: Annotated[str, AN_ORDER] = ""
     """Makes each image a sequence: a pixel a step ("pixels"), in one fixed random order ("permuted"), or a row a step
     ("rows"); "": it stays an image."""
-    augment: Sequence[Annotated[str, OneOf(choices.augmentations)]] = ()
+    augment: Sequence[Annotated[str, A_CHANGE]] = ()
     """Random changes of the training images, in this order; crop pads by 4, cutout fills a square of half the side,
     erase a rectangle in about half of the images. Of recordings "flip" and "shift", by 4 at most, all frames alike."""
     frames: Frames = Frames()
     """How recordings become frames."""
-    mix: Annotated[str, OneOf(choices.mixes, or_none=True)] = ""
+    mix: Annotated[str, OneOf(MIXES.keys, or_none=True)] = ""
     """How each training image and its label are mixed with another's: "mixup", "cutmix", or "" for not at all."""
     mix_alpha: Annotated[float, Limits(above=0)] = 1.0
     """α: the first image's share is Beta(α, α); 1 is uniform."""
@@ -83,7 +90,7 @@ class Data(Table):
 class Encoder(Table):
     """Encoding of an image as a drive over time."""
 
-    name: Annotated[str, OneOf(choices.encoders, or_none=True)] = "poisson"
+    name: Annotated[str, OneOf(ENCODERS.keys, or_none=True)] = "poisson"
     """Code: "poisson" is signed and as released; "expected" are the expected spikes of a code, for an ANN; "frames" are
     what has time in it already, as it is; "sequence" gives each step its values of a sequence, normalised; "":
     given in Python."""
@@ -93,13 +100,13 @@ class Encoder(Table):
 class Plan(Table):
     """The network's layers and steps. Classes, channels and image size come from the data."""
 
-    name: Annotated[str, OneOf(choices.models, or_none=True)]
+    name: Annotated[str, OneOf(MODELS.keys, or_none=True)]
     """Builder of the network; `bntt list models` names them; "": put together in Python."""
     num_steps: Steps
     """Time steps T."""
     leak: Annotated[float, Limits(at_least=0, at_most=1)] = 0.95
     """Leak λ of the neurons; 1 is an integrator without leak."""
-    norm: Annotated[str, OneOf(choices.norms, or_none=True)] = "bntt"
+    norm: Annotated[str, OneOf(NORMS.keys, or_none=True)] = "bntt"
     """Normalisation; `bntt list norms` names them; "": a norm without such a name, given in Python."""
     width: Annotated[float, Limits(above=0, at_most=64)] = 1.0
     """Multiplies every layer's channels."""
@@ -150,7 +157,7 @@ class Init(Table):
 
     run: str = ""
     """The run directory of the same network, with another T or other classes if you like; "": none."""
-    pretrained: Annotated[str, OneOf(choices.pretrained, or_none=True)] = ""
+    pretrained: Annotated[str, OneOf(PRETRAINED.keys, or_none=True)] = ""
     """Or the name of a network that comes trained; `bntt list pretrained` names them."""
     longer: Longer = "interpolate"
     """How added steps begin: as its own steps, stretched ("interpolate"), or as its last step ("hold")."""
