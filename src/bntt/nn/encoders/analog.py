@@ -5,7 +5,7 @@ Nothing in them is random, and gradients pass.
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 
 import torch
 from torch import Tensor, nn
@@ -76,6 +76,7 @@ class DirectEncoder(StillEncoder):
         return x
 
 
+@ENCODERS("expected")
 class ExpectedEncoder(StillEncoder):
     """The expected spikes of :class:`~bntt.nn.PoissonEncoder` (:func:`~bntt.ops.poisson.expectation`), the same
     at every step, without a copy. Gradients pass.
@@ -109,21 +110,55 @@ class ExpectedEncoder(StillEncoder):
         return f"{super().extra_repr()}, signed={self.signed}"
 
 
-@ENCODERS("expected")
-def _expected(num_steps: int, mean: PerChannel = None, std: PerChannel = None) -> ExpectedEncoder:
-    return ExpectedEncoder(num_steps, mean=mean, std=std)
-
-
 @ENCODERS("expected-unsigned")
 def _expected_unsigned(num_steps: int) -> ExpectedEncoder:
     return ExpectedEncoder(num_steps, signed=False)
+
+
+class TimedEncoder(nn.Module, ABC):
+    """Base class of encoders of samples that have time in them already, batch first, as many steps as the encoder.
+
+    A subclass defines ``at(x, steps)``.
+
+    Raises:
+        ValueError: if ``num_steps`` is below 1.
+    """
+
+    def __init__(self, num_steps: int) -> None:
+        super().__init__()
+        self.num_steps = whole_steps(num_steps)
+
+    def forward(
+        self,
+        x: Tensor,
+        *,
+        seed: int = 0,
+        index: Tensor | None = None,
+        draw: int = 0,
+        steps: range | None = None,
+        compact: bool = False,
+    ) -> Tensor:
+        """Encode all steps, or some; the other arguments have no effect.
+
+        Raises:
+            TypeError: if the samples are not a tensor of a kind that is taken.
+            ValueError: if they are not batch first with the encoder's T, not finite, or of other features.
+        """
+        return self.at(x, steps_of(steps, self.num_steps))
+
+    @abstractmethod
+    def at(self, x: Tensor, wanted: range) -> Tensor:
+        """Return the input of the first layer in these steps, time first."""
+
+    def extra_repr(self) -> str:
+        return f"num_steps={self.num_steps}"
 
 
 ANEW = "bin them anew, or make encoder and network for their T"
 
 
 @ENCODERS("frames")
-class FrameEncoder(nn.Module):
+class FrameEncoder(TimedEncoder):
     """Samples that have time in them already, batch first, become the network's input, time first. Gradients pass.
 
     Frames of events ``[B, T, C, H, W]`` or sequences ``[B, T, F]``, of any finite values of either sign, become
@@ -142,27 +177,8 @@ class FrameEncoder(nn.Module):
 
     facts = EncoderFacts(takes="frames")
 
-    def __init__(self, num_steps: int) -> None:
-        super().__init__()
-        self.num_steps = whole_steps(num_steps)
-
-    def forward(
-        self,
-        frames: Tensor,
-        *,
-        seed: int = 0,
-        index: Tensor | None = None,
-        draw: int = 0,
-        steps: range | None = None,
-        compact: bool = False,
-    ) -> Tensor:
-        """Encode all steps, or some; the other arguments have no effect.
-
-        Raises:
-            TypeError: if the frames are not real numbers.
-            ValueError: if they are not ``[B, T, ...]`` with the encoder's T, or not finite.
-        """
-        wanted = steps_of(steps, self.num_steps)
+    def at(self, frames: Tensor, wanted: range) -> Tensor:
+        """Return these steps of the frames, checked."""
         if isinstance(frames, Tensor) and not (frames.is_floating_point() or frames.is_complex()):
             frames = frames.to(torch.float32)
         check_values(frames, "frames")
@@ -175,12 +191,9 @@ class FrameEncoder(nn.Module):
             )
         return frames.transpose(0, 1)[wanted.start : wanted.stop]
 
-    def extra_repr(self) -> str:
-        return f"num_steps={self.num_steps}"
-
 
 @ENCODERS("sequence")
-class SequenceEncoder(nn.Module):
+class SequenceEncoder(TimedEncoder):
     """Sequences ``[B, T, F]``, batch first, become currents ``[S, B, F]``, time first: ``(x - mean) / std``.
 
     Nothing is random, and gradients pass. Frames of events have :class:`~bntt.nn.FrameEncoder`.
@@ -202,35 +215,13 @@ class SequenceEncoder(nn.Module):
     mean: Tensor | None
     std: Tensor | None
 
-    def __init__(
-        self,
-        num_steps: int,
-        *,
-        mean: PerChannel = None,
-        std: PerChannel = None,
-    ) -> None:
-        super().__init__()
-        self.num_steps = whole_steps(num_steps)
+    def __init__(self, num_steps: int, *, mean: PerChannel = None, std: PerChannel = None) -> None:
+        super().__init__(num_steps)
         for name, rows in zip(("mean", "std"), channel_scales(mean, std), strict=True):
             self.register_buffer(name, None if rows is None else rows.flatten())
 
-    def forward(
-        self,
-        sequences: Tensor,
-        *,
-        seed: int = 0,
-        index: Tensor | None = None,
-        draw: int = 0,
-        steps: range | None = None,
-        compact: bool = False,
-    ) -> Tensor:
-        """Encode all steps, or some; the other arguments have no effect.
-
-        Raises:
-            TypeError: if the sequences are not a tensor, or not floating point.
-            ValueError: if they are not ``[B, T, F]`` with the encoder's T, not finite, or of other features.
-        """
-        wanted = steps_of(steps, self.num_steps)
+    def at(self, sequences: Tensor, wanted: range) -> Tensor:
+        """Return these steps of the sequences, checked and normalised."""
         check_tensor(sequences, "the encoder", "sequences [B, T, F]")
         if sequences.ndim != 3 or sequences.shape[1] != self.num_steps:
             raise ValueError(
@@ -245,6 +236,3 @@ class SequenceEncoder(nn.Module):
         if len(self.mean) not in (1, x.shape[2]):
             raise ValueError(f"mean and std have {len(self.mean)} features, the sequences have {x.shape[2]}")
         return (x - self.mean) / self.std
-
-    def extra_repr(self) -> str:
-        return f"num_steps={self.num_steps}"

@@ -15,6 +15,7 @@ from bntt.ops.poisson import GradientEstimator, estimated, signed_rate, unsigned
 from bntt.ops.random import Purpose, sample_keys, step_keys, uniform
 
 
+@ENCODERS("poisson")
 class PoissonEncoder(PixelEncoder):
     """Rate coding (paper Supplement B): fresh random spikes at every step, ``[T, B, C, H, W]`` of images.
 
@@ -104,11 +105,6 @@ class PoissonEncoder(PixelEncoder):
     def extra_repr(self) -> str:
         gradient = getattr(self.gradient, "__name__", self.gradient)
         return f"{super().extra_repr()}, signed={self.signed}, gradient={gradient}"
-
-
-@ENCODERS("poisson")
-def _poisson(num_steps: int, mean: PerChannel = None, std: PerChannel = None) -> PoissonEncoder:
-    return PoissonEncoder(num_steps, mean=mean, std=std)
 
 
 @ENCODERS("poisson-unsigned")
