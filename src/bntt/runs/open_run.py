@@ -8,7 +8,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from bntt.analysis.accuracy.measurement import EvaluateArguments
@@ -26,7 +25,7 @@ from bntt.runs.from_python import load_samples, rebuild_model
 from bntt.runs.identity import EXIT, MEASURING, check_same_data, check_same_recipe, saved_exit, trained_on, weights_hash
 from bntt.runs.parts import check_parts, load_parts
 from bntt.runs.recipe.build import build_model, facts_of, for_measuring, require_device, with_absolute_paths
-from bntt.runs.recipe.datasets import RecipeData, SampleSet, Split, build_data, evaluation_loader, in_order
+from bntt.runs.recipe.datasets import RecipeData, SampleSet, Split, build_data, evaluation_loader, stand_in
 from bntt.runs.recipe.file import Recipe, RecipeError, load_recipe
 from bntt.training.processes import Processes
 
@@ -241,7 +240,7 @@ def load_run(
 
 
 def _placeholder_data(run: Path, recipe: Recipe) -> RecipeData:
-    """Return black images with the run's number, sizes and classes, one of them in memory: enough to build a model.
+    """Return a stand-in for the run's data, of its number, sizes and classes: enough to build a model.
 
     Raises:
         CheckpointError: if the run does not record the properties of its images.
@@ -249,21 +248,13 @@ def _placeholder_data(run: Path, recipe: Recipe) -> RecipeData:
     facts = trained_on(run)
     try:
         manifest = manifest_from(facts)
-        total, classes = manifest.images["train"], tuple(str(name) for name in manifest.classes)
-        count = recipe.data.images or total - round(recipe.data.validation * total)
-        values = torch.zeros(1, dtype=torch.uint8).expand(count, *manifest.shape)
-        kinds: dict[int, type[ImageSet | FrameSet]] = {3: ImageSet, 4: FrameSet}
-        if not recipe.data.name:
-            kinds[2] = FrameSet  # sequences come from Python alone
-        kind = kinds[len(manifest.shape)]
-        samples = kind(values, torch.zeros(1, dtype=torch.int64).expand(count), classes)
-        channels = manifest.shape[0]
+        if recipe.data.name and len(manifest.shape) == 2:
+            raise ValueError(f"samples of shape {manifest.shape} come from Python alone")
+        return stand_in(recipe, manifest)
     except (TypeError, ValueError, KeyError, OverflowError, RuntimeError) as error:
         raise CheckpointError(
             f"{run}/environment.json does not say what the images are like ({error}): put the file back, or train again"
         ) from None
-    black = in_order(samples, recipe.data.order)
-    return RecipeData(black, black, black, [0.0] * channels, [1.0] * channels, manifest.name, manifest)
 
 
 @dataclass(frozen=True)

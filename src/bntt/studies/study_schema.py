@@ -6,7 +6,7 @@ name code.
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, get_args
 
 from pydantic import Field
 
@@ -223,17 +223,6 @@ class Failures(FigureSpec):
 
 
 FIGURES: dict[str, type[FigureSpec]] = {
-    "bars": Bars,
-    "scatter": Scatter,
-    "over-time": OverTime,
-    "layers": Layers,
-    "layer-spikes": LayerSpikes,
-    "thresholds": Thresholds,
-    "noise": Noise,
-    "bounds": Bounds,
-    "drift": Drifts,
-    "folds": Folds,
-    "membrane": Membrane,
-    "failures": Failures,
+    get_args(one.model_fields["kind"].annotation)[0]: one for one in FigureSpec.__subclasses__()
 }
 """Figure classes by name."""

@@ -125,16 +125,16 @@ def stand_in(recipe: Recipe, manifest: Manifest) -> RecipeData:
     >>> len(made.train), made.train.batch(torch.tensor([0])).shape
     (4500, torch.Size([1, 1, 28, 28]))
     """
-    data, published = recipe.data, manifest.images["train"]
-    held_out, channels = round(data.validation * published), manifest.shape[-3]
+    data, published, shape = recipe.data, manifest.images["train"], manifest.shape
+    held_out = round(data.validation * published)
 
     def blank(count: int) -> SampleSet:
-        values = torch.zeros(1, dtype=torch.uint8).expand(count, *manifest.shape)
-        kind, labels = ImageSet if len(manifest.shape) == 3 else FrameSet, torch.arange(count) % len(manifest.classes)
+        values = torch.zeros(1, dtype=torch.uint8).expand(count, *shape)
+        kind, labels = ImageSet if len(shape) == 3 else FrameSet, torch.arange(count) % len(manifest.classes)
         return in_order(kind(values, labels, tuple(manifest.classes)), data.order)
 
-    sizes = (data.images or published - held_out, held_out, manifest.images["test"])
-    mean, std = ([0.5] * channels, [1.0] * channels) if len(manifest.shape) == 3 else ([], [])
+    sizes = (data.images or published - held_out, held_out, manifest.images.get("test", 0))
+    mean, std = ([0.5] * shape[0], [1.0] * shape[0]) if len(shape) == 3 else ([], [])
     train, validation, test = map(blank, sizes)
     return RecipeData(train, validation, test, mean, std, data.label or data.name, manifest)
 
