@@ -42,13 +42,7 @@ class Readout(nn.Module):
         """Return ``(logits after each step, voltage after the last)``; a voltage of None is 0."""
         check_call(call)
         check_tensor(spikes, "the readout", "spikes [S, B, ...]")
-        after: list[Tensor] = []
-        drives = weigh("the readout", self.synapse, spikes)
-        for drive in drives:  # one after another: no scan of CUDA's is deterministic
-            last = after[-1] if after else voltage
-            after.append(drive if last is None else last + drive)
-        taken = torch.arange(call.first + 1, call.first + 1 + len(after), dtype=after[0].dtype, device=spikes.device)
-        return torch.stack(after) / taken[:, None, None], after[-1]
+        return _means(weigh("the readout", self.synapse, spikes), voltage, call.first)
 
 
 class SpikeCount(nn.Module):
@@ -80,12 +74,18 @@ class SpikeCount(nn.Module):
         check_tensor(spikes, "the readout", "spikes [S, B, ...]")
         current = weigh("the readout", self.synapse, spikes)
         fired, membrane = self.lif(current, call, None if state is None else state[0])
-        after: list[Tensor] = []
-        for step in fired:
-            last = after[-1] if after else None if state is None else state[1]
-            after.append(step if last is None else last + step)
-        taken = torch.arange(call.first + 1, call.first + 1 + len(after), dtype=after[0].dtype, device=spikes.device)
-        return torch.stack(after) / taken[:, None, None], (membrane, after[-1])
+        means, counts = _means(fired, None if state is None else state[1], call.first)
+        return means, (membrane, counts)
+
+
+def _means(steps: Tensor, before: Tensor | None, first: int) -> tuple[Tensor, Tensor]:
+    """Return the mean of all steps so far after each of these, which begin at ``first``, and the sum after the last."""
+    after: list[Tensor] = []
+    for step in steps:  # one after another: no scan of CUDA's is deterministic
+        last = after[-1] if after else before
+        after.append(step if last is None else last + step)
+    taken = torch.arange(first + 1, first + 1 + len(after), dtype=after[0].dtype, device=steps.device)
+    return torch.stack(after) / taken[:, None, None], after[-1]
 
 
 LINEAR = (Readout, nn.Sequential, nn.Flatten, nn.Linear, nn.Conv2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d)

@@ -3,6 +3,8 @@ batch statistics."""
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -13,8 +15,31 @@ from bntt.nn.norms.temporal import NormMethod, TemporalNorm, check_current, chec
 from bntt.ops.pooling import AllSteps, Window
 
 
+class _Published(TemporalNorm):
+    METHOD: ClassVar[NormMethod]
+
+    def __init__(self, channels: int, num_steps: int, *, eps: float = 1e-4, momentum: float = 0.1) -> None:
+        super().__init__(channels, num_steps, self.METHOD, eps=eps, momentum=momentum)
+
+
+class _Scaled(TemporalNorm):
+    METHOD: ClassVar[NormMethod]
+
+    def __init__(
+        self,
+        channels: int,
+        num_steps: int,
+        *,
+        alpha: float = 1.0,
+        threshold: float = 1.0,
+        eps: float = 1e-4,
+        momentum: float = 0.1,
+    ) -> None:
+        super().__init__(channels, num_steps, self.METHOD, scale=alpha * threshold, eps=eps, momentum=momentum)
+
+
 @NORMS("bntt")
-class BNTT(TemporalNorm):
+class BNTT(_Published):
     """Batch Normalization Through Time (Kim & Panda 2021, Eq. 9): own statistics and own γ at every step, no β.
 
     >>> import torch
@@ -24,69 +49,44 @@ class BNTT(TemporalNorm):
     (torch.Size([5, 2, 8, 4, 4]), torch.Size([5, 8]))
     """
 
-    def __init__(self, channels: int, num_steps: int, *, eps: float = 1e-4, momentum: float = 0.1) -> None:
-        super().__init__(channels, num_steps, NormMethod("BNTT"), eps=eps, momentum=momentum)
+    METHOD = NormMethod("BNTT")
 
 
 @NORMS("bntt-scaled")
-class ScaledBNTT(TemporalNorm):
+class ScaledBNTT(_Scaled):
     """BNTT whose normalised input is scaled by α θ, as tdBN does, so that the drive has the threshold's size.
 
     >>> ScaledBNTT(8, num_steps=5, alpha=0.5, threshold=2.0).scale
     1.0
     """
 
-    def __init__(
-        self,
-        channels: int,
-        num_steps: int,
-        *,
-        alpha: float = 1.0,
-        threshold: float = 1.0,
-        eps: float = 1e-4,
-        momentum: float = 0.1,
-    ) -> None:
-        method = NormMethod("ScaledBNTT")
-        super().__init__(channels, num_steps, method, scale=alpha * threshold, eps=eps, momentum=momentum)
+    METHOD = NormMethod("ScaledBNTT")
 
 
 @NORMS("tdbn")
-class TDBN(TemporalNorm):
+class TDBN(_Scaled):
     """tdBN (Zheng et al. 2021): statistics over batch, space and time, ``y = γ · αθ x̂ + β``, all shared over time.
 
     >>> TDBN(8, num_steps=5).running_mean.shape
     torch.Size([1, 8])
     """
 
-    def __init__(
-        self,
-        channels: int,
-        num_steps: int,
-        *,
-        alpha: float = 1.0,
-        threshold: float = 1.0,
-        eps: float = 1e-4,
-        momentum: float = 0.1,
-    ) -> None:
-        method = NormMethod("tdBN", pooling=AllSteps(), shared_running=True, shared_gamma=True, beta=True)
-        super().__init__(channels, num_steps, method, scale=alpha * threshold, eps=eps, momentum=momentum)
+    METHOD = NormMethod("tdBN", pooling=AllSteps(), shared_running=True, shared_gamma=True, beta=True)
 
 
 @NORMS("tebn")
-class TEBN(TemporalNorm):
+class TEBN(_Published):
     """TEBN (Duan et al. 2022): statistics over time as well, ``y_t = p_t (γ x̂_t + β)`` with a learned scalar p_t.
 
     >>> TEBN(8, num_steps=5).step_scale.shape
     torch.Size([5])
     """
 
-    def __init__(self, channels: int, num_steps: int, *, eps: float = 1e-4, momentum: float = 0.1) -> None:
-        method = NormMethod("TEBN", pooling=AllSteps(), shared_running=True, shared_gamma=True, beta=True, step_power=1)
-        super().__init__(channels, num_steps, method, eps=eps, momentum=momentum)
+    METHOD = NormMethod("TEBN", pooling=AllSteps(), shared_running=True, shared_gamma=True, beta=True, step_power=1)
 
 
 @NORMS("tab")
-class TAB(TemporalNorm):
+class TAB(_Published):
     """TAB (Jiang et al. 2024): statistics over steps 0..t, ``y_t = p_t² (γ_t x̂_t + β_t)``; p enters squared, as in
     the authors' code.
 
@@ -94,25 +94,22 @@ class TAB(TemporalNorm):
     torch.Size([5, 8])
     """
 
-    def __init__(self, channels: int, num_steps: int, *, eps: float = 1e-4, momentum: float = 0.1) -> None:
-        method = NormMethod("TAB", pooling=Window(None), beta=True, step_power=2)
-        super().__init__(channels, num_steps, method, eps=eps, momentum=momentum)
+    METHOD = NormMethod("TAB", pooling=Window(None), beta=True, step_power=2)
 
 
 @NORMS("bntt-beta")
-class BetaBNTT(TemporalNorm):
+class BetaBNTT(_Published):
     """BNTT with the shift β that the paper omits, one per step like γ.
 
     >>> BetaBNTT(8, num_steps=5).beta.shape
     torch.Size([5, 8])
     """
 
-    def __init__(self, channels: int, num_steps: int, *, eps: float = 1e-4, momentum: float = 0.1) -> None:
-        super().__init__(channels, num_steps, NormMethod("BetaBNTT", beta=True), eps=eps, momentum=momentum)
+    METHOD = NormMethod("BetaBNTT", beta=True)
 
 
 @NORMS("bn")
-class SharedBN(TemporalNorm):
+class SharedBN(_Published):
     """Standard BN called at every step (the paper's "Baseline + standard BN"): each step is normalised by its own
     batch, one γ, one β and one pair of running statistics serve all, updated T times an iteration.
 
@@ -120,22 +117,18 @@ class SharedBN(TemporalNorm):
     torch.Size([1, 8])
     """
 
-    def __init__(self, channels: int, num_steps: int, *, eps: float = 1e-4, momentum: float = 0.1) -> None:
-        method = NormMethod("SharedBN", shared_running=True, shared_gamma=True, beta=True)
-        super().__init__(channels, num_steps, method, eps=eps, momentum=momentum)
+    METHOD = NormMethod("SharedBN", shared_running=True, shared_gamma=True, beta=True)
 
 
 @NORMS("bn-pooled")
-class PooledBN(TemporalNorm):
+class PooledBN(_Published):
     """Standard BN with time folded into the batch: statistics over all steps at once, one update an iteration.
 
     >>> PooledBN(8, num_steps=5).running_var.shape
     torch.Size([1, 8])
     """
 
-    def __init__(self, channels: int, num_steps: int, *, eps: float = 1e-4, momentum: float = 0.1) -> None:
-        method = NormMethod("PooledBN", pooling=AllSteps(), shared_running=True, shared_gamma=True, beta=True)
-        super().__init__(channels, num_steps, method, eps=eps, momentum=momentum)
+    METHOD = NormMethod("PooledBN", pooling=AllSteps(), shared_running=True, shared_gamma=True, beta=True)
 
 
 FAMILY = (TemporalNorm, BNTT, ScaledBNTT, TDBN, TEBN, TAB, BetaBNTT, SharedBN, PooledBN)
