@@ -87,7 +87,7 @@ def test_a_classifier_is_made_of_an_encoder_and_a_network():
 def takers():
     """Every public function that takes a classifier, by its name."""
     attacks = {one.__name__: one for one in (descend, estimators_of, input_gradient, right_under, search)}
-    rooms = [{name: getattr(room, name) for name in room.__all__} for room in (bntt.analysis, bntt.training)]
+    rooms = [{name: getattr(room, name) for name in dir(room)} for room in (bntt.analysis, bntt.training)]
     for room in (*rooms, attacks):
         for name, value in room.items():
             function = inspect.unwrap(value) if callable(value) else value

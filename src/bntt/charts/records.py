@@ -193,6 +193,12 @@ def over_steps(rows: Mapping[str, Sequence[Number]], *, methods: bool = False) -
     return [Line(name, range(1, len(row) + 1), row, name if methods else "") for name, row in rows.items()]
 
 
+def map_over_steps(title: str, rows: Mapping[str, Sequence[Number]], value: Axis, note: str = "") -> HeatMap:
+    """Make a heat map of a row for each name over steps counted from 1."""
+    steps = [str(t) for t in range(1, 1 + max(map(len, rows.values()), default=0))]
+    return HeatMap(title, STEPS, list(rows), steps, list(rows.values()), value, note)
+
+
 def is_empty(chart: Chart) -> bool:
     """Return True if a chart has no value at all.
 

@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from bntt.analysis.accuracy.accuracy import wilson
 from bntt.analysis.accuracy.measurement import EvaluateArguments, Longer
 from bntt.analysis.result import Metric, Number, OverSteps, Record, Result, Share
-from bntt.charts.records import STEPS, Axis, Chart, HeatMap, Line, Lines, over_steps
+from bntt.charts.records import STEPS, Axis, Chart, Line, Lines, map_over_steps, over_steps
 from bntt.charts.section import Cell, Section, Table, count, duration, interval, plural, share
 
 ACCURACY = Axis("accuracy when stopped there", percent=True, low=0, high=1)
@@ -288,5 +288,4 @@ def _layers(title: str, axis: Axis, rows: Mapping[str, OverSteps], steps: int, n
     shown = {name: row[:steps] for name, row in rows.items()}
     if len(shown) <= MOST_LINES:
         return Lines(title, STEPS, axis, over_steps(shown), note=note)
-    names = [str(t) for t in range(1, steps + 1)]
-    return HeatMap(title, STEPS, [*shown], names, [*shown.values()], axis, note)
+    return map_over_steps(title, shown, axis, note)

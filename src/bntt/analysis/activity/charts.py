@@ -7,7 +7,19 @@ from collections.abc import Mapping, Sequence
 from statistics import mean
 from typing import TYPE_CHECKING
 
-from bntt.charts.records import STEPS, Axis, Chart, Entry, Forest, HeatMap, Lines, Number, is_empty, over_steps
+from bntt.charts.records import (
+    STEPS,
+    Axis,
+    Chart,
+    Entry,
+    Forest,
+    HeatMap,
+    Lines,
+    Number,
+    is_empty,
+    map_over_steps,
+    over_steps,
+)
 
 if TYPE_CHECKING:
     from bntt.analysis.activity.result import ActivityResult, GammaHistogram
@@ -64,8 +76,7 @@ def gamma_charts(result: ActivityResult) -> tuple[HeatMap, ...]:
 
 def _over_steps(title: str, value: Axis, rows: Mapping[str, Sequence[Number]], note: str = "") -> HeatMap:
     shown = {name: row for name, row in rows.items() if any(value is not None for value in row)}
-    steps = [str(t + 1) for t in range(max(map(len, shown.values()), default=0))]
-    return HeatMap(title, STEPS, list(shown), steps, list(shown.values()), value, note)
+    return map_over_steps(title, shown, value, note)
 
 
 def gamma_distributions(result: ActivityResult) -> tuple[HeatMap, ...]:
@@ -85,5 +96,5 @@ def _distribution(layer: str, histogram: GammaHistogram) -> HeatMap:
     values = [[sum(row[i : i + joined]) / sum(row) or None for row in counts] for i in starts]
     middles = [(edges[i] + edges[min(i + joined, len(edges) - 1)]) / 2 for i in starts]
     digits = max(2, 1 + math.ceil(-math.log10(joined * (edges[1] - edges[0]))))
-    rows, steps = [f"{middle:.{digits}f}" for middle in middles], [str(t + 1) for t in range(len(counts))]
-    return HeatMap(f"γ of {layer}", STEPS, rows, steps, values, Axis("channels", percent=True), "grey: no channel")
+    rows = {f"{middle:.{digits}f}": row for middle, row in zip(middles, values, strict=True)}
+    return map_over_steps(f"γ of {layer}", rows, Axis("channels", percent=True), "grey: no channel")

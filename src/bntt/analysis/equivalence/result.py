@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from bntt.analysis.equivalence.measurement import EquivalenceArguments
 from bntt.analysis.result import Metric, Number, OverSteps, Record, Result, Share
-from bntt.charts.records import STEPS, Axis, Figure, HeatMap, Lines, over_steps
+from bntt.charts.records import STEPS, Axis, Figure, HeatMap, Lines, map_over_steps, over_steps
 from bntt.charts.section import Cell, Section, Table, gap, share
 
 MEANINGS = {
@@ -152,10 +152,9 @@ class EquivalenceResult(Equivalence, Result):
 
     def _layers_and_steps(self, name: str, fed: str) -> HeatMap:
         rows, fold = self._heard(self.folds[name].differing(fed)), self.folds[name]
-        steps = [str(t) for t in range(1, 1 + max(map(len, rows.values())))]
         answers = f"on its own spikes; accuracy {fold.accuracy:.1%}, {fold.agreement:.1%} same answers"
         note = answers if fed == "own" else INPUTS[fed]
-        return HeatMap(MEANINGS.get(name, name), STEPS, [*rows], steps, [*rows.values()], DIFFERING, note)
+        return map_over_steps(MEANINGS.get(name, name), rows, DIFFERING, note)
 
     METRICS: ClassVar[Mapping[str, Metric]] = {
         "exact-agreement": Metric("same answers, exact fold", "%", lambda r, at: r.percent("exact", "agreement")),

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from bntt.analysis.accuracy.evaluation import FIRST_DRAW
-from bntt.charts.records import STEPS, Axis, Chart, Figure, HeatMap, Image, Line, Lines
+from bntt.charts.records import STEPS, Axis, Chart, Figure, Image, Line, Lines, map_over_steps
 from bntt.nn.kinds import encoder_facts_by_name
 from bntt.runs.recipe import recipe_names
 from bntt.runs.recipe.build import build_encoder
@@ -144,5 +144,4 @@ def _sequence(values: Tensor) -> Chart:
     """Draw a sequence: a line for one feature, a heat map for more, steps across, features down."""
     if values.shape[1] == 1:
         return Lines("", STEPS, Axis("value"), [Line("value", range(1, len(values) + 1), values[:, 0].tolist())])
-    rows, columns = ([str(i) for i in numbers] for numbers in (range(values.shape[1]), range(1, len(values) + 1)))
-    return HeatMap("features by step", STEPS, rows, columns, values.T.tolist(), Axis("value"))
+    return map_over_steps("features by step", {str(i): row for i, row in enumerate(values.T.tolist())}, Axis("value"))

@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from bntt.analysis.result import Metric, Number, OverSteps, Record, Result
 from bntt.analysis.stability.gradients import AlongGradient
-from bntt.charts.records import STEPS, Axis, Bar, Bars, Chart, Figure, HeatMap, Line, Lines
+from bntt.charts.records import Axis, Bar, Bars, Chart, Figure, HeatMap, Line, Lines, map_over_steps
 from bntt.charts.section import Cell, Section, Table, count, number, share
 from bntt.runs.stability.measurement import StabilityArguments
 
@@ -153,12 +153,9 @@ class StabilityResult(Result):
         scale = Axis("gradient norm (grey: none)", scale="log", low=min(held, default=None),
                      high=max(held, default=None))  # fmt: skip
         return [
-            HeatMap(
+            map_over_steps(
                 f"{norm}: gradient towards the synaptic current",
-                STEPS,
-                list(moment.gradient),
-                [str(t + 1) for t in range(max(map(len, moment.gradient.values())))],
-                [[v or None for v in row] for row in moment.gradient.values()],
+                {layer: [v or None for v in row] for layer, row in moment.gradient.items()},
                 scale,
                 f"{start.network}, learning rate {start.rate:g}, first start, after {moment.updates} updates",
             )
