@@ -9,7 +9,7 @@ from torch import nn
 from bntt.models import vgg6
 from bntt.nn import NORMS
 
-LOOKS_AHEAD = {"tdbn", "tebn", "bn-pooled"}
+LOOKS_AHEAD = {"tdbn", "tebn", "bn-pooled", "bntt-shared-statistics", "bntt-shared-both"}
 T = 5
 
 

@@ -142,6 +142,7 @@ def test_names_of_norms_are_types(rng):
     assert isinstance(bntt.models.vgg6(num_steps=2, width=0.25).blocks["conv1"].norm, bntt.BNTT)
     assert {type(NORMS[name](3, T, 1.0)).__name__ for name in FAMILY} == {
         *("BNTT", "ScaledBNTT", "TDBN", "TEBN", "TAB", "BetaBNTT", "SharedBN", "PooledBN"),
+        *("SharedGammaBNTT", "SharedStatisticsBNTT", "SharedBothBNTT"),
     }
     assert isinstance(copy.deepcopy(norm), bntt.BNTT)
     assert torch.equal(norm(x := drive(rng), Call())[0], norm(x, Call())[0])

@@ -11,6 +11,7 @@ from bntt.data.prepared import Manifest
 from bntt.io.checkpoint import CheckpointError
 from bntt.runs.evaluation import evaluate_run
 from bntt.runs.open_run import load_run
+from bntt.training.schedule import Rates, floor_of_decay
 from tests.runs import tiny
 
 
@@ -40,6 +41,23 @@ def test_the_validation_part_can_be_measured_too(run):
     result = evaluate_run(recipe, data, folder, split="validation", draws=1)
     assert result.images == len(data.validation)
     assert result.accuracy == max(epoch.validation_accuracy for epoch in epochs)
+
+
+def test_the_images_that_it_was_trained_on_can_be_measured_as_they_are(run):
+    recipe, data, folder, _ = run
+    result = evaluate_run(recipe, data, folder, split="train", draws=1)
+    loaded = load_run(folder.path)
+    right = evaluate(loaded.model, SampleLoader(data.train, 250), seed=recipe.seed, draws=1).accuracy.mean
+    assert (result.split, result.images, result.accuracy) == ("train", len(data.train), right)
+    assert (folder.path / "evaluation.json").exists() is False
+
+
+def test_decay_alone_is_told_beside_gamma(run):
+    recipe, data, folder, _ = run
+    result = evaluate_run(recipe, data, folder, draws=1)
+    rates = Rates(recipe.train, 1, result.updates)
+    assert result.gamma_floor == floor_of_decay(rates, result.updates) < 1
+    assert result.METRICS["gamma-floor"].read(result, None) == result.gamma_floor
 
 
 def test_a_part_of_a_split_is_measured_as_it_is_within_the_whole(run):

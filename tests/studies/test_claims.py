@@ -2,7 +2,8 @@
 
 import pytest
 
-from bntt.studies.claims import Better, Claim, NoWorse, Order, with_starts
+from bntt.studies.claim_pairs import Better, NoWorse, Order
+from bntt.studies.claims import Claim, with_starts
 from tests.rows import each_row
 
 

@@ -4,8 +4,9 @@ import json
 
 import pytest
 
+from bntt.io.archive import read_archive
 from bntt.runs.recipe.schema import RecipeError
-from bntt.studies.run_studies import Folders, plan, results_of, write_results
+from bntt.studies.run_studies import Folders, pack_finished, plan, results_of, write_results
 from bntt.studies.study_file import parse_study
 from bntt.studies.workers import WorkSettings, work
 from tests.studies.kept import fake_program, keep, small, study
@@ -49,6 +50,37 @@ def test_two_studies_share_what_they_have_in_common(places):
     assert len(planned.items) == 4
     assert one.found["bntt", 1].kept.path == other.found["mine", 1].kept.path
     assert planned.left() == []
+
+
+def test_the_first_start_of_every_run_comes_before_the_second_of_any(places):
+    ann = {
+        "name": "ann",
+        "set": ["network.neuron=relu", "network.norm=none", "encoder.name=expected", "network.num_steps=1"],
+    }
+    late = {"name": "late", "small": {"seeds": [1]}, "set": ["network.norm=bn"]}
+    planned = plan(
+        [parse_study(study(runs=[late, {"name": "bntt"}, ann], claims=None, figures=None), "s")], "small", places
+    )
+    assert [(item.start.run, item.start.seed) for item in planned.items] == [
+        ("late", 1), ("bntt", 1), ("ann", 1), ("bntt", 0), ("ann", 0),
+    ]  # fmt: skip
+
+
+def test_what_is_finished_is_packed_while_the_rest_is_made(places):
+    planned, _ = done(places, study())
+    gone = places.pool / next(item.place for item in planned.items if item.start.run == "none" and item.start.seed == 1)
+    (gone / "evaluation.json").unlink()
+    other = study(runs=[{"name": "x", "set": ["network.norm=bn"]}], claims=None, figures=None)
+    again = plan([parse_study(study(), "s0"), parse_study(other, "s1")], "small", places)
+    before = [(item.action, item.kept) for item in again.items]
+    summary, archive = pack_finished(again, places, [], places.out / "packed")
+    assert [(item.action, item.kept) for item in again.items] == before, "work that goes on is not disturbed"
+    assert (summary.name, archive.name) == ("s0.json", "s0.tar.xz"), "s1 has nothing yet"
+    cells = {row["run"]: row["cells"]["acc"]["n"] for row in json.loads(summary.read_text())["table"]["rows"]}
+    assert cells == {"bntt": 2, "none": 1}
+    assert {name.split("/")[0] for name, _ in read_archive(archive)} == {
+        item.kept.path.name for item in again.items if item.kept
+    }
 
 
 def test_what_cannot_be_made_is_not_run(places, monkeypatch, tmp_path):

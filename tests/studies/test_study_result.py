@@ -35,7 +35,7 @@ def test_the_schema():
     assert {"name", "label", "recipe", "overrides", "seeds", "starts"} <= run.keys()
     assert set(START) <= run["starts"][0].keys()
     assert found["table"]["columns"][0] == {"key": "acc", "title": "test accuracy", "unit": "%"}
-    assert found["claims"][0].keys() == {"says", "source", "verdict", "because", "rule"}
+    assert found["claims"][0].keys() == {"says", "quotation", "source", "paper", "verdict", "because", "rule"}
     assert found["figures"] == [{"file": "f.svg", "title": "t", "alt": "a"}]
     assert found["preliminary"] is True
 
@@ -69,6 +69,19 @@ def test_a_cell_has_mean_deviation_interval_and_every_value():
     assert cell["low_95"] == pytest.approx(82 - 12.7062 * 2, abs=1e-3)
     assert cell["text"] == "82.0 ± 2.8"
     assert found["table"]["rows"][0]["paper"]["acc"] == {"missing": "not available"}
+
+
+def test_a_column_can_be_what_is_left_of_another():
+    result = small_result({("bntt", 0): 0.80, ("bntt", 1): 0.84})
+    first, *others = result.study.table
+    left = first.model_copy(update={"key": "left", "minus": "acc"})
+    found = replace(result, study=replace(result.study, table=(first, *others, left))).numbers()
+    assert found["bntt", "left"] == {0: 0.0, 1: 0.0}
+    other = first.model_copy(update={"key": "acc", "metric": "spikes"})
+    twice = replace(result, study=replace(result.study, table=(other, left))).numbers()
+    assert twice["bntt", "left"] == pytest.approx(
+        {s: twice_acc - twice["bntt", "acc"][s] for s, twice_acc in ((0, 80.0), (1, 84.0))}
+    )
 
 
 @each_row(

@@ -7,7 +7,7 @@ import torch
 
 import bntt
 from bntt.training import Method, drops_reached
-from bntt.training.schedule import DropsWarning, Rates, drops_as_epochs
+from bntt.training.schedule import DropsWarning, Rates, drops_as_epochs, floor_of_decay
 from tests.rows import each_row
 from tests.training import warmup_table
 
@@ -140,3 +140,22 @@ def test_a_session_warns_of_drops_that_look_like_epochs(rng):
     loader = [(torch.rand(4, 2, 4, generator=rng), torch.arange(4) % 2)]
     with pytest.warns(DropsWarning, match="percent of the epochs: of 10 epochs the rate never falls"):
         bntt.fit(model, loader, epochs=10, method=Method(lr_drops=(3, 7), lr=0.01))
+
+
+@each_row("schedule", ["step", "cosine", "one-cycle"])
+def test_a_gamma_without_gradient_ends_where_pytorchs_own_sgd_takes_it(schedule):
+    method, updates = Method(schedule=schedule, gamma_decay=2e-3, lr_every="step"), 30
+    gamma = torch.nn.Parameter(torch.ones(1, dtype=torch.float64))
+    gamma.grad = torch.zeros_like(gamma)
+    optimizer = torch.optim.SGD([gamma], lr=method.lr, momentum=method.momentum, weight_decay=2e-3)
+    rates = Rates(method, 4, updates)
+    for done in range(3 * updates):
+        rates.apply(optimizer, *divmod(done, updates))
+        optimizer.step()
+    assert floor_of_decay(rates, 3 * updates) == pytest.approx(gamma.item(), rel=1e-12)
+    assert floor_of_decay(Rates(Method(optimizer="adam"), 4, updates), 1) is None
+
+
+def test_the_floor_of_decay_is_about_its_exponential():
+    floor = floor_of_decay(Rates(Method(schedule="constant"), 10, 100), 1000)
+    assert floor == pytest.approx(math.exp(-0.3 * 5e-4 * 1000 / 0.1), rel=0.02)

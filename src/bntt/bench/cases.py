@@ -195,7 +195,11 @@ def loop_step(case: Case) -> Step:
     """Make the usual step: for BNTT its per-time-step loop, written out; for other norms and residual networks
     plain PyTorch, one time step after another, or layer by layer where their statistics need all steps."""
     if case.norm != "bntt" or case.network == "resnet19":
-        return own_step(case, kernels=False, stepped=case.norm not in ("tdbn", "tebn", "bn-pooled"))
+        return own_step(
+            case,
+            kernels=False,
+            stepped=case.norm not in ("tdbn", "tebn", "bn-pooled", "bntt-shared-statistics", "bntt-shared-both"),
+        )
     net = network(case)
     loop = PerStepLoop(net)
     pixels, labels = images(case)

@@ -13,7 +13,7 @@ import tyro
 from bntt.io.files import read_json
 
 if TYPE_CHECKING:
-    from bntt.studies.run_studies import StudyPlan
+    from bntt.studies.run_studies import Folders, StudyPlan
     from bntt.studies.study_file import Study
     from bntt.studies.study_schema import SettingName
     from bntt.studies.work_items import WorkItem
@@ -66,7 +66,8 @@ def study(
             nothing.
         only_kept: make nothing, and write what there is: the rest is "not run".
         pack: a folder in which the result is kept for good: a summary, NAME.json, and the runs behind it without their
-            weights, NAME.tar.xz, with its checksum in SHA256SUMS; --results opens it.
+            weights, NAME.tar.xz, with its checksum in SHA256SUMS; --results opens it. Of what is finished too, while
+            the rest is made.
         device: cpu, or cuda.
         precision: of the gradients of what is made. bf16-grad is faster where the processor has bfloat16; the spikes
             are those of fp32, and either stands for the other.
@@ -101,7 +102,7 @@ def study(
         return
     from bntt.studies.run_studies import pack_results, results_of, write_results
 
-    outcomes = [] if only_kept else _work(planned, folders.pool, jobs, device)
+    outcomes = [] if only_kept else _work(planned, folders, jobs, device, pack)
     found = results_of(planned, folders, outcomes, device)
     for path in write_results(found, folders):
         _print_result(path)
@@ -136,12 +137,18 @@ def _studies(names: Sequence[str], setting: SettingName) -> list[Study]:
     return [load_study(name) for name in dict.fromkeys(names)]
 
 
-def _work(planned: StudyPlan, pool: Path, jobs: int, device: str) -> list[Outcome]:
+PACK_EVERY = 300.0
+"""Fewest seconds between two archives of what is finished so far."""
+
+
+def _work(planned: StudyPlan, folders: Folders, jobs: int, device: str, pack: Path | None) -> list[Outcome]:
     from bntt.cli import console, signals, streams
     from bntt.runs.parts import LOADED
     from bntt.studies.overview import counts
+    from bntt.studies.run_studies import pack_finished
     from bntt.studies.workers import WorkSettings, work
 
+    pool, packed = folders.pool, time.monotonic()
     console.line(counts(planned.items))
     left, outcomes, pace = planned.left(), list[Any](), _Pace(planned.left(), jobs)
     if not left:
@@ -161,6 +168,9 @@ def _work(planned: StudyPlan, pool: Path, jobs: int, device: str) -> list[Outcom
                 pace.record(outcome)
                 said = f"failed ({outcome.why})" if outcome.code else f"done in {console.duration(outcome.seconds)}"
                 console.line(f"[{len(outcomes)}/{len(left)}] {outcome.item.called}: {said}; {pace.text()}")
+                if pack and time.monotonic() - packed > PACK_EVERY:
+                    pack_finished(planned, folders, outcomes, pack, device)
+                    packed = time.monotonic()
     except (KeyboardInterrupt, signals.Terminated):
         streams.complain("finished work is kept; the same command continues")
         raise

@@ -60,6 +60,9 @@ from bntt.nn.norms.methods import NoNorm as NoNorm
 from bntt.nn.norms.methods import PooledBN as PooledBN
 from bntt.nn.norms.methods import ScaledBNTT as ScaledBNTT
 from bntt.nn.norms.methods import SharedBN as SharedBN
+from bntt.nn.norms.methods import SharedBothBNTT as SharedBothBNTT
+from bntt.nn.norms.methods import SharedGammaBNTT as SharedGammaBNTT
+from bntt.nn.norms.methods import SharedStatisticsBNTT as SharedStatisticsBNTT
 from bntt.nn.norms.temporal import NormMethod as NormMethod
 from bntt.nn.norms.temporal import TemporalNorm as TemporalNorm
 from bntt.ops.folded import FoldedNeuron as FoldedNeuron

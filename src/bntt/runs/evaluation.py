@@ -23,6 +23,7 @@ from bntt.runs.training.epoch_log import unvarying_input
 from bntt.runs.training.shared import combine_evaluations, progress_of_all
 from bntt.training import recalibrate
 from bntt.training.processes import Processes
+from bntt.training.schedule import Rates, floor_of_decay
 
 
 def retiming_of(recipe: Recipe, steps: int, longer: Longer | None) -> Retiming:
@@ -156,7 +157,8 @@ def evaluate_loaded(
     unvarying = (
         unvarying_input(data, model, replace(loader, share=(0, 1))) if processes.first and recipe.data.name else None
     )
-    rare: dict[str, Any] = {key: v for key, v in {"retimed": retiming, "unvarying_input": unvarying}.items() if v}
+    kept = {"retimed": retiming, "unvarying_input": unvarying, "gamma_floor": _gamma_floor(recipe, facts, cost)}
+    rare: dict[str, Any] = {key: v for key, v in kept.items() if v is not None}
     return EvaluationResult(
         arguments=None,
         dataset=data.label,
@@ -174,6 +176,15 @@ def evaluate_loaded(
         **_numbers(combine_evaluations(own, len(loader), processes), model),
         **rare,
     )
+
+
+def _gamma_floor(recipe: Recipe, facts: Mapping[str, Any], cost: Mapping[str, Any]) -> float | None:
+    """Return what decay alone made of γ by the epoch of these weights; None where γ began elsewhere or was averaged."""
+    train, updates = recipe.train, cost["updates"]
+    if not updates or not train.epochs or facts.get("averaged") or recipe.init.source or recipe.convert.ann:
+        return None
+    each = updates // train.epochs
+    return floor_of_decay(Rates(train, train.epochs, each), each * (facts["epoch"] + 1))
 
 
 def _numbers(found: Evaluation, model: SpikingClassifier) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from bntt.data.errors import DataError
 from bntt.runs.training.estimate import spoken
+from bntt.studies.decidable import decidable
 from bntt.studies.pool import why_data_is_missing
 from bntt.studies.run_studies import StudyPlan
 from bntt.studies.work_items import Action, WorkItem
@@ -57,6 +58,8 @@ def overview(planned: StudyPlan, cores: int) -> Iterator[str]:
         yield "cannot be made, by what is missing:"
         for why in dict.fromkeys(map(_why, lacking)):
             yield f"  {why}: {_needs([item for item in lacking if _why(item) == why], cores)}"
+    for study, runs in planned.studies:
+        yield from decidable(study, runs)
     yield counts(items)
     if made := [item for item in items if item.action == "train"]:
         yield f"{_hours(made, cores)}; what is measured comes beside it"

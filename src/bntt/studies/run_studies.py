@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from copy import copy
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bntt.data.errors import DataError
@@ -66,9 +67,16 @@ def plan(studies: Sequence[Study], setting: SettingName, folders: Folders) -> St
             raise RecipeError(f"--results {folder}: is not a folder")
     planned = tuple((study, tuple(plan_study(study, setting, folders.data, folders.precision))) for study in studies)
     _prepare(planned)
-    items = work_items((study.name, runs) for study, runs in planned)
+    items = in_turn(work_items((study.name, runs) for study, runs in planned))
     decide_actions(items, folders.folders)
     return StudyPlan(setting, planned, tuple(items))
+
+
+def in_turn(items: Sequence[WorkItem]) -> list[WorkItem]:
+    """Order the work by seeds: the first start of every run comes before the second of any, so that what is done can be
+    compared whenever it ends."""
+    seeds = list(dict.fromkeys(item.start.seed for item in items))
+    return sorted(items, key=lambda item: seeds.index(item.start.seed))
 
 
 def _prepare(planned: Sequence[tuple[Study, tuple[PlannedRun, ...]]]) -> None:
@@ -136,6 +144,19 @@ def pack_results(results: Sequence[StudyResult], folder: Path) -> list[Path]:
         write_json(written[-2], summary_of(result))
         pack(written[-1], files)
     return written
+
+
+def pack_finished(
+    planned: StudyPlan, folders: Folders, outcomes: Sequence[Outcome], folder: Path, device: str = "cpu"
+) -> list[Path]:
+    """Archive what is finished while work goes on, of the studies that have something.
+
+    Raises:
+        OSError: if something cannot be written.
+    """
+    apart = replace(planned, items=tuple(copy(item) for item in planned.items))  # work reads the items themselves
+    found = results_of(apart, folders, outcomes, device)
+    return pack_results([one for one in found if any(start.kept for start in one.found.values())], folder)
 
 
 def write_results(results: Sequence[StudyResult], folders: Folders) -> list[Path]:

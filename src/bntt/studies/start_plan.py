@@ -70,13 +70,18 @@ def _run(study: Study, run: RunSpec, setting: SettingName, data_roots: Mapping[s
     recipe = at.recipe or whole.recipe
     overrides = (*(() if at.recipe else whole.set), *run.set, *at.set)
     seeds = at.seeds or whole.seeds
-    chosen = (*overrides, f"compute.precision={precision}") if precision != "fp32" else overrides
-    starts = tuple(_starts(study, run, recipe, chosen, seeds, data_roots))
+    starts = tuple(_starts(study, run, recipe, overrides, seeds, data_roots, precision))
     return PlannedRun(run.name, at.label or run.label or run.name, recipe, overrides, starts)
 
 
 def _starts(
-    study: Study, run: RunSpec, recipe: str, overrides: tuple[str, ...], seeds: list[int], data_roots: Mapping[str, str]
+    study: Study,
+    run: RunSpec,
+    recipe: str,
+    overrides: tuple[str, ...],
+    seeds: list[int],
+    data_roots: Mapping[str, str],
+    precision: str,
 ) -> Iterator[Start]:
     for seed in dict.fromkeys(seeds):
         ann = [f"convert.ann={run.begins_with}"] if run.begins_with else []
@@ -89,6 +94,8 @@ def _starts(
         if base.convert.ann and not run.begins_with:
             raise RecipeError(f"study {study.name}, runs {run.name}: begins with an ANN: name its run in begins_with")
         facts = facts_of(base)
+        if precision != "fp32" and not facts.is_ann:  # no kernel trains an ANN, and only kernels have other gradients
+            base = replace(base, compute=replace(base.compute, precision=precision))
         measures = {name: study.measures[name] for name in study.measures_of(run) if study.measures[name].takes(facts)}
         yield Start(run.name, seed, with_absolute_paths(base), recipe, measures, run.begins_with, run.trained)
 

@@ -202,6 +202,9 @@ def _check_columns(study: Study) -> None:
                 raise RecipeError(f"{where}.measure: {column.metric} is read from {metric.kind}, {name} is of {kind}")
             if not any(name in study.measures_of(run) for run in study.runs):
                 raise RecipeError(f"{where}: no run has the measure {name}")
+        if column.minus and column.minus not in keys[: keys.index(column.key)]:
+            known = unknown_name(column.minus, keys)
+            raise RecipeError(f"{where}.minus: {known} (it must stand before {column.key})")
         if metric.metric.placed != (column.at is not None):
             wants = "is missing: where it is read" if metric.metric.placed else f"{column.metric} is read at no place"
             raise RecipeError(f"{where}.at: {wants}")

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -75,15 +76,15 @@ class StudyResult:
 
     def numbers(self) -> dict[tuple[str, str], dict[int, float]]:
         """Collect the numbers of every run and column, by seed."""
-        return {
-            (run.name, column.key): {
-                start.seed: value
-                for start in run.starts
-                if (value := self.value(run.name, start.seed, column)) is not None
-            }
-            for run in self.runs
-            for column in self.study.table
-        }
+        found: dict[tuple[str, str], dict[int, float]] = {}
+        for run, column in product(self.runs, self.study.table):
+            values = {start.seed: self.value(run.name, start.seed, column) for start in run.starts}
+            row = {seed: value for seed, value in values.items() if value is not None}
+            if column.minus:
+                other = found[run.name, column.minus]
+                row = {seed: value - other[seed] for seed, value in row.items() if seed in other}
+            found[run.name, column.key] = row
+        return found
 
 
 def directory_of(study: str, setting: SettingName, root: Path) -> Path:

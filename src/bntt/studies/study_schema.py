@@ -82,6 +82,11 @@ class Column(TomlTable):
     """Measure that it is read from, where the study has several of one kind."""
     at: float | None = None
     """Place at which a metric is read, if it has one: σ, ε in 1/255, or a number of steps."""
+    minus: str = ""
+    """Key of a column that is subtracted, start by start."""
+    spread: Annotated[float | None, Field(gt=0)] = None
+    """Standard deviation over starts that is expected, written down before the runs: with it the plan says which
+    difference a claim can decide."""
     shown: bool = True
     """False if it serves claims and figures alone."""
 

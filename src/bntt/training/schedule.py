@@ -115,6 +115,26 @@ def drops_reached(done: int, total: int, drops: Sequence[int] = PAPER_DROPS) -> 
     return sum(0 < milestone <= done for milestone in milestones)
 
 
+def floor_of_decay(rates: Rates, updates: int) -> float | None:
+    """Return what a γ of 1 that never gets a gradient has shrunk to after so many updates of SGD; None for others.
+
+    ``v ← m v + decay γ, γ ← γ - lr v``, about ``exp(-Σ lr · decay / (1 - m))``: where the gradient is almost nothing,
+    γ tells how long and how fast the training was, and not what the network needs.
+
+    >>> round(floor_of_decay(Rates(Method(), epochs=10, updates=100), 1000), 4)
+    0.4583
+    """
+    method = rates.method
+    if method.optimizer != "sgd" or method.gamma_decay is None:
+        return None
+    gamma, velocity = 1.0, 0.0
+    for done in range(updates):
+        where = divmod(done, rates.updates)
+        velocity = rates.momentum(*where) * velocity + method.gamma_decay * gamma
+        gamma -= method.lr * rates.factor(*where) * velocity
+    return gamma
+
+
 class DropsWarning(UserWarning):
     """Warning of :func:`drops_as_epochs`."""
 

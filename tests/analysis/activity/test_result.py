@@ -54,12 +54,31 @@ def test_numbers_by_hand():
     assert {name: metric.read(found, None) for name, metric in found.METRICS.items()} == {
         "gamma-later": None,  # all peak alike
         "gamma-peak": 1,
-        "gamma-rises-falls": 0,
+        "gamma-first": None,  # the other layer has no γ
+        "gamma-last": None,
+        "gamma-smallest": 0.5,
+        "gamma-change": 25,
+        "deviation-change": None,
         "spikes-later": pytest.approx(1),
         "spikes-peak": 3,
-        "spikes-rise-fall": 50,
+        "spikes-first": None,  # the other layer is silent
+        "spikes-last": None,
         "last-step": 25,  # of conv1; the other layer is silent
     }
+
+
+def test_a_curve_that_stays_at_its_peak_does_not_fall():
+    """Behind the first layer: 0.1, 0.4, 0.3 and 0.2, 0.2, 0.2 of the peak are 25 and 100 % first, 75 and 100 % last."""
+    curves = {"conv1": (0.9, 0.1, 0.1), "conv2": (0.1, 0.4, 0.3), "fc1": (0.2, 0.2, 0.2)}
+    steps = [
+        STEP | GAMMA | {"layer": name, "step": t, "firing_rate": value, "gamma_magnitude": 2 * value}
+        for name, row in curves.items()
+        for t, value in enumerate(row, 1)
+    ]
+    found = result_from(ActivityResult, VALUES | {"steps": steps})
+    for key in ("spikes", "gamma"):
+        assert found.METRICS[f"{key}-first"].read(found, None) == pytest.approx((25 + 100) / 2)
+        assert found.METRICS[f"{key}-last"].read(found, None) == pytest.approx((75 + 100) / 2)
 
 
 def test_depth_correlation_is_spearmans():

@@ -63,6 +63,11 @@ def test_numbers_of_studies():
             "exit-saved": 25,
             "exit-threshold": 0.22629,
             "truncation-steps": 3,
+            "truncation-saved": 25,
+            "truncation-lost": 0.1,
+            "paper-exit-steps": 4,
+            "paper-exit-saved": 0,
+            "paper-exit-lost": 0,
         },
     )
 

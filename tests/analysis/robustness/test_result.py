@@ -84,6 +84,9 @@ def test_numbers_are_those_of_the_first_run():
     assert metrics["noisy-accuracy"].read(found, 0.5) == pytest.approx(40)
     assert metrics["noise-loss"].read(found, 0.5) == pytest.approx(50)
     assert metrics["noise-loss"].read(found, 0.4) is None
+    uneven = result(run("mine", "bntt", {0: 0.9, 0.1: 0.7, 0.5: 0.5}, first=True))
+    assert metrics["noise-area"].read(uneven, None) == pytest.approx((0.1 * 80 + 0.4 * 60) / 0.5)
+    assert metrics["noise-area"].read(result(run("mine", "bntt", {0: 0.9}, first=True)), None) == pytest.approx(90)
 
 
 def test_a_file_without_runs_is_refused():

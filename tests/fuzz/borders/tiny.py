@@ -10,7 +10,7 @@ from tests.fuzz.networks import CLASSES, Drawn, draw_pool, randomize, set_modes
 from tests.fuzz.parts import neurons
 
 SIDE = 4
-AHEAD = ("tdbn", "tebn", "bn-pooled")
+AHEAD = ("tdbn", "tebn", "bn-pooled", "bntt-shared-statistics", "bntt-shared-both")
 """Norms that look ahead."""
 
 

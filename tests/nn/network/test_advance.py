@@ -15,7 +15,7 @@ from bntt.nn import NORMS, BlockState, DirectEncoder, NetworkState, PoissonEncod
 from tests.grids import pairs
 from tests.kernels import choose, needs_kernels
 
-LOOKS_AHEAD = {"tdbn", "tebn", "bn-pooled"}
+LOOKS_AHEAD = {"tdbn", "tebn", "bn-pooled", "bntt-shared-statistics", "bntt-shared-both"}
 T = 6
 CUTS = [[1] * 6, [6], [2, 4], [5, 1], [1, 3, 2]]
 

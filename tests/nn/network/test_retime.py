@@ -24,6 +24,9 @@ PER_STEP = {
     "tab": ("gamma", "beta", "step_scale", "running_mean", "running_var"),
     "bn": (),
     "bn-pooled": (),
+    "bntt-shared-gamma": ("running_mean", "running_var"),
+    "bntt-shared-statistics": ("gamma",),
+    "bntt-shared-both": (),
 }
 
 

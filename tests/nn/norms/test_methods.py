@@ -4,7 +4,20 @@ import pytest
 import torch
 from torch import nn
 
-from bntt.nn import NORMS, TAB, TDBN, TEBN, BetaBNTT, LayerNorm, PooledBN, ScaledBNTT, SharedBN
+from bntt.nn import (
+    NORMS,
+    TAB,
+    TDBN,
+    TEBN,
+    BetaBNTT,
+    LayerNorm,
+    PooledBN,
+    ScaledBNTT,
+    SharedBN,
+    SharedBothBNTT,
+    SharedGammaBNTT,
+    SharedStatisticsBNTT,
+)
 from tests.rows import each_row
 
 T, B, C, H, W = 5, 4, 3, 3, 2
@@ -128,6 +141,23 @@ def test_pooled_bn_is_one_batch_norm_over_the_folded_batch(x):
 
 def test_the_two_standard_norms_differ(x):
     assert not torch.allclose(SharedBN(C, T).double()(x)[0], PooledBN(C, T).double()(x)[0])
+
+
+def test_what_bntt_shares_is_the_one_thing_that_is_shared(x, draw):
+    """γ x̂ with statistics of each step or of all, and γ of each step or of all; by torch's own batch norms."""
+    own, pooled = [batch_norm(affine=False) for _ in range(T)], batch_norm(affine=False)
+
+    def normalised(norm, v):
+        if norm.running_mean.shape[0] == 1:
+            return folded(pooled, v)
+        return torch.stack([bn(step) for bn, step in zip(own, v, strict=True)])
+
+    for kind, rows in ((SharedGammaBNTT, (1, T)), (SharedStatisticsBNTT, (T, 1)), (SharedBothBNTT, (1, 1))):
+        norm = kind(C, T).double()
+        assert (norm.gamma.shape[0], norm.running_mean.shape[0], norm.beta) == (*rows, None)
+        with torch.no_grad():
+            norm.gamma.copy_(draw(rows[0], C))
+        same(norm, lambda v, n=norm: normalised(n, v) * n.gamma.detach().reshape(-1, 1, C, 1, 1), x)
 
 
 def test_scaled_bntt_is_bntt_times_alpha_theta(x):

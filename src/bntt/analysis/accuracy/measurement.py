@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge
 
-from bntt.analysis.measurement import ArgumentError, Measurement, Split
+from bntt.analysis.measurement import ArgumentError, Measurement
 
 Longer = Literal["hold", "interpolate", "re-estimate"]
 """Treatment of steps beyond training: the last step's γ and statistics repeated ("hold"); those of all steps,
@@ -20,8 +20,9 @@ class EvaluateArguments:
     """Repetitions with fresh noise; as many as the recipe says (5 by default), one where nothing is drawn."""
     images: Annotated[int, Ge(1)] | None = None
     """So many of the split, as many of each class as its share; as the recipe says (all by default)."""
-    split: Split = "test"
-    """Which images; whatever is chosen is chosen on validation."""
+    split: Literal["test", "validation", "train"] = "test"
+    """Which images; whatever is chosen is chosen on validation. "train" tells how much better a network knows the
+    images that it was trained on, without augmentation."""
     exit: bool = False
     """Stop after the steps that bntt exit RUN chose; the others are not computed."""
     num_steps: int | None = None
@@ -44,7 +45,7 @@ def variant(arguments: EvaluateArguments) -> str:
     'validation-16-steps-hold-100-images'
     """
     parts = {
-        "validation": arguments.split == "validation",
+        arguments.split: arguments.split != "test",
         "exit": arguments.exit,
         f"{arguments.num_steps}-steps-{arguments.longer or 'truncate'}": arguments.num_steps is not None,
         f"{arguments.images}-images": arguments.images is not None,

@@ -133,6 +133,9 @@ class EvaluationResult(Result):
     updates: int | None = None
     seconds: Number = None
     """Duration of the training, including validation."""
+    gamma_floor: Number = None
+    """What decay alone would have made of a γ that began at 1 (:func:`~bntt.training.schedule.floor_of_decay`); None
+    where it did not begin there, or by another optimiser."""
     conversion: Conversion | None = None
     steps: int = 0
     """Length of ``accuracy_over_time``; 0 in files that do not state it."""
@@ -172,6 +175,7 @@ class EvaluationResult(Result):
         "steps": Metric("time steps", "", lambda r, at: len(r.accuracy_over_time), digits=0),
         "spikes": Metric("spikes an image", "", lambda r, at: r.spikes_per_image, digits=0),
         "updates": Metric("updates", "", lambda r, at: r.updates, digits=0),
+        "gamma-floor": Metric("γ by decay alone", "", lambda r, at: r.gamma_floor, digits=3),
         "retimed-accuracy": Metric("accuracy at another T", "%", lambda r, at: 100 * r.accuracy),
     }
 

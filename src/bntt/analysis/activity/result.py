@@ -185,9 +185,6 @@ class ActivityResult(Result):
         "gamma-peak": Metric(
             "peak of γ in the last layer", "step", lambda r, at: _last(_peaks(r, "gamma_peak_step")), digits=0
         ),
-        "gamma-rises-falls": Metric(
-            "layers whose γ rises and falls", "%", lambda r, at: _rise_and_fall(r, "gamma_peak_step"), digits=0
-        ),
         "spikes-later": Metric(
             "spikes peak later with depth (rank correlation)",
             "",
@@ -197,8 +194,26 @@ class ActivityResult(Result):
         "spikes-peak": Metric(
             "peak of spikes in the last layer", "step", lambda r, at: _last(_peaks(r, "peak_step")), digits=0
         ),
-        "spikes-rise-fall": Metric(
-            "layers whose spikes rise and fall", "%", lambda r, at: _rise_and_fall(r, "peak_step"), digits=0
+        "spikes-first": Metric(
+            "firing at the first step, of the peak", "%", lambda r, at: _of_peak(r, 0, "firing_rate"), digits=0
+        ),
+        "spikes-last": Metric(
+            "firing at the last step, of the peak", "%", lambda r, at: _of_peak(r, -1, "firing_rate"), digits=0
+        ),
+        "gamma-first": Metric(
+            "γ at the first step, of its peak", "%", lambda r, at: _of_peak(r, 0, "gamma_magnitude"), digits=0
+        ),
+        "gamma-last": Metric(
+            "γ at the last step, of its peak", "%", lambda r, at: _of_peak(r, -1, "gamma_magnitude"), digits=0
+        ),
+        "gamma-smallest": Metric(
+            "smallest mean |γ| of a layer and step", "", lambda r, at: _smallest_gamma(r), digits=3
+        ),
+        "gamma-change": Metric(
+            "change of γ from a step to the next", "%", lambda r, at: _change(r, "gamma_change"), digits=1
+        ),
+        "deviation-change": Metric(
+            "change of σ̄ from a step to the next", "%", lambda r, at: _change(r, "deviation_change"), digits=1
         ),
         "last-step": Metric("firing at the last step, of the peak", "%", lambda r, at: _last_of_highest(r), digits=0),
     }
@@ -225,10 +240,22 @@ def _last(peaks: Sequence[int]) -> float | None:
     return peaks[-1] if peaks else None
 
 
-def _rise_and_fall(result: ActivityResult, key: Literal["peak_step", "gamma_peak_step"]) -> float | None:
-    """Return the share of layers after the first whose peak is neither at the first step nor at the last."""
-    peaks, last = _peaks(result, key)[1:], max(row.step for row in result.steps)
-    return 100 * mean(1 < peak < last for peak in peaks) if peaks else None
+def _of_peak(result: ActivityResult, step: int, key: Literal["firing_rate", "gamma_magnitude"]) -> float | None:
+    """Return the value at a step over the highest of any step, mean over the layers behind the first, in %."""
+    rows = [[v for v in row if v is not None] for row in result.by_layer(lambda row: getattr(row, key)).values()][1:]
+    found = [row[step] / highest for row in rows if (highest := max(row, default=0)) > 0]
+    return 100 * mean(found) if found else None
+
+
+def _smallest_gamma(result: ActivityResult) -> float | None:
+    return min((row.gamma_magnitude for row in result.steps if row.gamma_magnitude is not None), default=None)
+
+
+def _change(result: ActivityResult, key: Literal["gamma_change", "deviation_change"]) -> float | None:
+    """Return a change from a step to the next, mean over the steps whose γ has a path to the readout and over layers,
+    in %."""
+    found = [value for row in result.steps if row.gamma_driven and (value := getattr(row, key)) is not None]
+    return 100 * mean(found) if found else None
 
 
 def _last_of_highest(result: ActivityResult) -> float | None:

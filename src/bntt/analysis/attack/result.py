@@ -173,15 +173,25 @@ class AttackResult(Result):
 
     METRICS: ClassVar[Mapping[str, Metric]] = {
         "fgsm-accuracy": Metric("accuracy under FGSM", "%", lambda r, at: _lowest(r, "fgsm", at), placed=True),
+        "fgsm-loss": Metric("points lost under FGSM", "points", lambda r, at: _lost(r, "fgsm", at), placed=True),
         "pgd-accuracy": Metric("accuracy under PGD", "%", lambda r, at: _lowest(r, "pgd", at), placed=True),
     }
 
 
+def _rows(result: AttackResult, attack: str, at: float | None) -> list[AttackRow]:
+    """Return the valid rows of an attack at a bound, in units of 1/255."""
+    rows = [row for row in result.found if row.attack == attack and not row.invalid]
+    return [row for row in rows if abs(row.eps_255 - (at or 0)) < 1e-6]
+
+
 def _lowest(result: AttackResult, attack: str, at: float | None) -> float | None:
     """Find the lowest accuracy over all estimators, in percent."""
-    rows = [row for row in result.found if row.attack == attack and not row.invalid]
-    found = [row.accuracy for row in rows if abs(row.eps_255 - (at or 0)) < 1e-6]
-    return 100 * min(found) if found else None
+    return min((100 * row.accuracy for row in _rows(result, attack, at)), default=None)
+
+
+def _lost(result: AttackResult, attack: str, at: float | None) -> float | None:
+    """Find the largest loss over all estimators against the clean accuracy of the same images, in points."""
+    return max((100 * (row.clean_accuracy - row.accuracy) for row in _rows(result, attack, at)), default=None)
 
 
 def _line(name: str, rows: Sequence[AttackRow]) -> Line:

@@ -126,6 +126,26 @@ class ExitResult(EarlyExit):
         "exit-saved": Metric("steps saved by the exit", "%", lambda r, at: 100 * (1 - r.steps / r.num_steps)),
         "exit-threshold": Metric("threshold of γ", "", lambda r, at: r.chosen.threshold, digits=3),
         "truncation-steps": Metric("steps by plain truncation", "", lambda r, at: r.truncation.steps, digits=0),
+        "truncation-saved": Metric(
+            "steps saved by plain truncation", "%", lambda r, at: 100 * (1 - r.truncation.steps / r.num_steps)
+        ),
+        "truncation-lost": Metric(
+            "points lost by plain truncation", "points", lambda r, at: _points(r.truncation.test_lost), digits=2
+        ),
+        "paper-exit-steps": Metric(
+            f"steps at the threshold {PAPER_THRESHOLD}", "", lambda r, at: r.paper_threshold.steps, digits=0
+        ),
+        "paper-exit-saved": Metric(
+            f"steps saved at the threshold {PAPER_THRESHOLD}",
+            "%",
+            lambda r, at: 100 * (1 - r.paper_threshold.steps / r.num_steps),
+        ),
+        "paper-exit-lost": Metric(
+            f"points lost at the threshold {PAPER_THRESHOLD}",
+            "points",
+            lambda r, at: _points(r.paper_threshold.test_lost),
+            digits=2,
+        ),
     }
 
     @property

@@ -131,7 +131,52 @@ class PooledBN(_Published):
     METHOD = NormMethod("PooledBN", pooling=AllSteps(), shared_running=True, shared_gamma=True, beta=True)
 
 
-FAMILY = (TemporalNorm, BNTT, ScaledBNTT, TDBN, TEBN, TAB, BetaBNTT, SharedBN, PooledBN)
+@NORMS("bntt-shared-gamma")
+class SharedGammaBNTT(TemporalNorm):
+    """BNTT with one γ for all steps; statistics stay those of each step.
+
+    >>> norm = SharedGammaBNTT(8, num_steps=5)
+    >>> norm.gamma.shape, norm.running_mean.shape
+    (torch.Size([1, 8]), torch.Size([5, 8]))
+    """
+
+    def __init__(self, channels: int, num_steps: int, *, eps: float = 1e-4, momentum: float = 0.1) -> None:
+        method = NormMethod("SharedGammaBNTT", shared_gamma=True)
+        super().__init__(channels, num_steps, method, eps=eps, momentum=momentum)
+
+
+@NORMS("bntt-shared-statistics")
+class SharedStatisticsBNTT(TemporalNorm):
+    """BNTT with one pair of statistics, over all steps, for all steps; γ stays that of each step.
+
+    >>> norm = SharedStatisticsBNTT(8, num_steps=5)
+    >>> norm.gamma.shape, norm.running_mean.shape
+    (torch.Size([5, 8]), torch.Size([1, 8]))
+    """
+
+    def __init__(self, channels: int, num_steps: int, *, eps: float = 1e-4, momentum: float = 0.1) -> None:
+        method = NormMethod("SharedStatisticsBNTT", pooling=AllSteps(), shared_running=True)
+        super().__init__(channels, num_steps, method, eps=eps, momentum=momentum)
+
+
+@NORMS("bntt-shared-both")
+class SharedBothBNTT(TemporalNorm):
+    """BNTT with one γ and one pair of statistics, over all steps, for all steps: pooled BN without β.
+
+    >>> norm = SharedBothBNTT(8, num_steps=5)
+    >>> norm.gamma.shape, norm.running_mean.shape
+    (torch.Size([1, 8]), torch.Size([1, 8]))
+    """
+
+    def __init__(self, channels: int, num_steps: int, *, eps: float = 1e-4, momentum: float = 0.1) -> None:
+        method = NormMethod("SharedBothBNTT", pooling=AllSteps(), shared_running=True, shared_gamma=True)
+        super().__init__(channels, num_steps, method, eps=eps, momentum=momentum)
+
+
+FAMILY = (
+    *(TemporalNorm, BNTT, ScaledBNTT, TDBN, TEBN, TAB, BetaBNTT, SharedBN, PooledBN),
+    *(SharedGammaBNTT, SharedStatisticsBNTT, SharedBothBNTT),
+)
 """The classes that compute as :class:`~bntt.nn.TemporalNorm` does, and differ in their method alone."""
 
 

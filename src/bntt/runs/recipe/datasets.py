@@ -29,8 +29,8 @@ from bntt.data.samples import Samples, some_of
 from bntt.data.sequences import digest_of
 from bntt.runs.recipe.file import Recipe, RecipeError
 
-Split = Literal["test", "validation"]
-"""Split to measure on: the published test images, or those held out of the training images."""
+Split = Literal["test", "validation", "train"]
+"""Split to measure on: the published test images, those held out of the training images, or those trained on."""
 SampleSet = ImageSet | FrameSet | SequenceSet
 """Sample sets that a recipe trains on and measures."""
 
@@ -67,7 +67,7 @@ class RecipeData:
         Raises:
             DataError: if there are none, as in a run of :func:`bntt.fit` that was not given them.
         """
-        found = self.test if split == "test" else self.validation
+        found: SampleSet = getattr(self, split)
         if not len(found):
             raise DataError(f"{self.label}: there are no {split} samples; bntt.fit keeps those of {split}=")
         return found

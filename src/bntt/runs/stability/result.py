@@ -190,10 +190,47 @@ class StabilityResult(Result):
             "%",
             lambda r, at: 100 * mean(one.chance if one.accuracy is None else one.accuracy for one in r.cells),
         ),
+        "gradient-change-at-loss": Metric(
+            "change of the gradient where the loss is so many % lower",
+            "%",
+            lambda r, at: _change_at(r, at or 0),
+            placed=True,
+            digits=0,
+        ),
         "gradient-change": Metric(
             "change of the gradient over a step", "%", lambda r, at: _change(r, at or 0), placed=True, digits=0
         ),
     }
+
+
+def _change_at(result: StabilityResult, percent: float) -> float | None:
+    """Return the relative change of a batch's gradient where a step along it has lowered the loss by this share of it,
+    ``‖g(w) - g(w - η g)‖ / ‖g(w)‖`` at the least such η, in percent: mean over the moments of all starts that get so
+    far, which half of them must; between two steps that were measured both are on a straight line."""
+    moments = [moment.along for start in result.cells for moment in start.moments]
+    found = [change for along in moments if (change := change_at_loss(along, percent / 100)) is not None]
+    return 100 * mean(found) if found and 2 * len(found) >= len(moments) else None
+
+
+def change_at_loss(along: AlongGradient, share: float) -> float | None:
+    """Return the change of the gradient, of its norm, where the loss first is this share below its start.
+
+    >>> along = AlongGradient(steps=(1.0, 2.0), start=2.0, norm=4.0, loss=(1.8, 1.0), change=(1.0, 3.0))
+    >>> change_at_loss(along, 0.1), change_at_loss(along, 0.3), change_at_loss(along, 0.6)
+    (0.25, 0.5, None)
+    """
+    if not along.start or not along.norm:
+        return None
+    wanted = along.start * (1 - share)
+    loss, change = along.start, 0.0
+    for next_loss, next_change in zip(along.loss, along.change, strict=True):
+        if next_loss is None or next_change is None:
+            return None
+        if next_loss <= wanted:
+            part = (loss - wanted) / (loss - next_loss)
+            return (change + part * (next_change - change)) / along.norm
+        loss, change = next_loss, next_change
+    return None
 
 
 def failures(starts: Sequence[Start]) -> list[Failures]:

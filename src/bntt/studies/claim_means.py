@@ -1,0 +1,182 @@
+"""Rules that judge one run by means over its starts: Student's 95 % interval lies on the right side of a bound."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from bntt.analysis.accuracy.accuracy import Summary
+from bntt.studies.claims import NONE_SAME, Answer, Claim, Numbers, Same, Verdict, could_see, with_starts
+from bntt.studies.power import above, smallest_difference
+
+BY_INTERVAL = "by the 95 % interval of the mean over starts; does not hold where it lies on the other side"
+
+
+@dataclass(frozen=True)
+class Bound:
+    """What is asked of the mean of a column."""
+
+    column: str
+    value: float
+    upper: bool = False
+    """True if the mean must not be above it, False if not below."""
+
+    def judge(self, found: Summary) -> Answer:
+        """Judge two or more starts."""
+        low, high = found.interval or (found.mean, found.mean)
+        if self.upper:
+            low, high, value = -high, -low, -self.value
+        else:
+            value = self.value
+        return "holds" if low >= value else "does not hold" if high < value else "not decided"
+
+    def chance(self, found: Summary) -> float:
+        """Return the two-sided probability of a mean so far from the bound."""
+        error = found.sd or 0.0
+        sides = (above(found.mean, error, found.n, self.value), above(-found.mean, error, found.n, -self.value))
+        return min(1.0, 2 * min(sides)) if error else 0.0
+
+
+class _Means(Claim):
+    """Bounds on the means of one run's columns, all of which must hold."""
+
+    tested: ClassVar[bool] = True
+    run: str
+    beside: list[str] = Field(default=[])
+    """Columns that are told beside the others, and decide nothing."""
+
+    def bounds(self) -> list[Bound]:
+        """Return what is asked."""
+        raise NotImplementedError  # each rule says its own
+
+    def uses(self) -> tuple[list[str], list[str]]:
+        return [self.run], [*dict.fromkeys([*(bound.column for bound in self.bounds()), *self.beside])]
+
+    def decides(self, spreads: Mapping[str, float], starts: int, level: float) -> dict[str, float]:
+        columns = [bound.column for bound in self.bounds() if bound.column in spreads and starts > 1]
+        return {column: smallest_difference(spreads[column], starts, level) for column in columns}
+
+    def judge(self, numbers: Numbers, units: Mapping[str, str], same: Same = NONE_SAME) -> Verdict:
+        bounds = self.bounds()
+        found = [numbers.get((self.run, bound.column), {}) for bound in bounds]
+        seeds = sorted(set.intersection(*(set(one) for one in found)))
+        if not seeds:
+            return Verdict("not run", f"no start of {self.run} has these numbers")
+        means = [Summary(tuple(one[seed] for seed in seeds)) for one in found]
+        few = len(seeds) < 2
+        answers: list[Answer] = [
+            "not decided" if few else bound.judge(mean) for bound, mean in zip(bounds, means, strict=True)
+        ]
+        said = [
+            _told(bound.column, mean, units) + could_see(mean, units.get(bound.column, "")) * (answer == "not decided")
+            for bound, mean, answer in zip(bounds, means, answers, strict=True)
+        ]
+        more = "; ".join(_told(key, Summary(tuple(row.values())), units) for key, row in self._told_beside(numbers))
+        text = f"{self.run}: {'; '.join(said)}{f' (beside: {more})' * bool(more)}"
+        wrong = [one for one in zip(bounds, means, answers, strict=True) if one[2] == "does not hold"]
+        chances = [] if few else [bound.chance(mean) for bound, mean in zip(bounds, means, strict=True)]
+        p = None if few else min(1.0, len(bounds) * min(chances)) if wrong else max(chances)
+        answer: Answer = "does not hold" if wrong else "holds" if set(answers) == {"holds"} else "not decided"
+        return Verdict(answer, with_starts(text, len(seeds)), len(seeds), p)
+
+    def _told_beside(self, numbers: Numbers) -> list[tuple[str, Mapping[int, float]]]:
+        return [(key, row) for key in self.beside if (row := numbers.get((self.run, key)))]
+
+
+class SavesSteps(_Means):
+    """``saves-steps``: an early exit leaves out enough of the steps, and costs little."""
+
+    rule: Literal["saves-steps"]
+    saved: str = "exit-saved"
+    """Column of steps saved, in %."""
+    lost: str = "exit-lost"
+    """Column of points lost."""
+    share: Annotated[float, Field(gt=0, lt=100)] = 20.0
+    points: Annotated[float, Field(ge=0)] = 0.5
+
+    def bounds(self) -> list[Bound]:
+        return [Bound(self.saved, self.share), Bound(self.lost, self.points, upper=True)]
+
+    def in_words(self) -> str:
+        return (
+            f"the exit of {self.run} saves at least {self.share:g} % of the steps ({self.saved}) for at most "
+            f"{self.points:g} points on test images ({self.lost}), by the 95 % intervals of both means over starts; "
+            f"does not hold where one lies on the other side"
+        )
+
+
+class RisesAndFalls(_Means):
+    """``rises-and-falls``: from a low first step to a peak and down to a low last step, layers behind the first."""
+
+    rule: Literal["rises-and-falls"]
+    first: str
+    """Column of values at the first step, in % of the peak."""
+    last: str
+    """Column of values at the last step, in % of the peak."""
+    most: Annotated[float, Field(gt=0, lt=100)] = 75.0
+    """Highest share of the peak at both ends."""
+
+    def bounds(self) -> list[Bound]:
+        return [Bound(self.first, self.most, upper=True), Bound(self.last, self.most, upper=True)]
+
+    def in_words(self) -> str:
+        return (
+            f"in the layers of {self.run} behind the first, the first step ({self.first}) and the last ({self.last}) "
+            f"both have at most {self.most:g} % of the peak, by the 95 % intervals of both means over starts; does not "
+            f"hold where one lies above: what never falls does not rise and fall"
+        )
+
+
+class AtLeast(_Means):
+    """``at-least``: the mean reaches a value."""
+
+    rule: Literal["at-least"]
+    of: str
+    value: float
+
+    def bounds(self) -> list[Bound]:
+        return [Bound(self.of, self.value)]
+
+    def in_words(self) -> str:
+        return f"{self.of} of {self.run} is at least {self.value:g}, {BY_INTERVAL}"
+
+
+class AtMost(_Means):
+    """``at-most``: the mean does not exceed a value."""
+
+    rule: Literal["at-most"]
+    of: str
+    value: float
+
+    def bounds(self) -> list[Bound]:
+        return [Bound(self.of, self.value, upper=True)]
+
+    def in_words(self) -> str:
+        return f"{self.of} of {self.run} is at most {self.value:g}, {BY_INTERVAL}"
+
+
+class PeaksLater(_Means):
+    """``peaks-later``: peaks move to later steps with depth."""
+
+    rule: Literal["peaks-later"]
+    of: str
+    """Column of rank correlations of peak and depth."""
+    least: Annotated[float, Field(gt=0, le=1)] = 0.5
+
+    def bounds(self) -> list[Bound]:
+        return [Bound(self.of, self.least)]
+
+    def in_words(self) -> str:
+        return (
+            f"{self.of} of {self.run}, the rank correlation of a layer's peak with its depth, is at least "
+            f"{self.least:g}, {BY_INTERVAL}"
+        )
+
+
+def _told(column: str, found: Summary, units: Mapping[str, str]) -> str:
+    unit = units.get(column, "")
+    interval = "" if found.interval is None else " ({:.3g} to {:.3g})".format(*found.interval)
+    return f"{column} {found.mean:.3g}{f' {unit}' * bool(unit)}{interval}"

@@ -1,0 +1,247 @@
+"""Rules that compare runs, start by start with the same seed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import sqrt
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from bntt.analysis.accuracy.accuracy import FEW, Difference, paired_difference
+from bntt.studies.claims import (
+    NONE_SAME,
+    Answer,
+    Claim,
+    Numbers,
+    Same,
+    Verdict,
+    could_see,
+    in_points,
+    too_alike,
+    with_starts,
+)
+from bntt.studies.power import LEVEL, above, smallest_difference, smallest_margin
+
+SUPERIOR = 0.75
+"""P(A > B) required for "better" (Bouthillier et al. 2021)."""
+ENOUGH = 6
+"""Fewest starts a side for equivalence."""
+ALIKE = f"not decided where fewer than {FEW} starts all differ by the same"
+
+
+class _Pairs(Claim):
+    """Pairwise comparison of runs, over the starts whose seed they share."""
+
+    tested: ClassVar[bool] = True
+    of: str
+    """Column that is compared."""
+
+    @property
+    def side(self) -> Literal["above", "below"]:
+        """Side of the other run on which the claim places the first."""
+        return "above"
+
+    def pairs(self) -> list[tuple[str, str]]:
+        """Return the pairs of runs, the one claimed to be ahead first."""
+        raise NotImplementedError  # each rule says its own
+
+    def uses(self) -> tuple[list[str], list[str]]:
+        return list(dict.fromkeys(run for pair in self.pairs() for run in pair)), [self.of]
+
+    def judge_pair(self, found: Difference) -> Answer:
+        """Judge one pair from at least two starts."""
+        raise NotImplementedError  # each rule says its own
+
+    def chance(self, found: Difference) -> float:
+        """Return the probability of a difference that speaks so strongly, were the opposite true."""
+        raise NotImplementedError  # each rule says its own
+
+    def decides(self, spreads: Mapping[str, float], starts: int, level: float) -> dict[str, float]:
+        known = self.of in spreads and starts > 1
+        return {self.of: smallest_difference(sqrt(2) * spreads[self.of], starts, level)} if known else {}
+
+    def judge(self, numbers: Numbers, units: Mapping[str, str], same: Same = NONE_SAME) -> Verdict:
+        answers, said, starts, chances = list[Answer](), list[str](), list[int](), list[float]()
+        pairs, once = _distinct(self.pairs(), same)
+        for run, other in pairs:
+            shared = _shared(numbers, self.of, run, other)
+            if shared is None:
+                answers.append("not run")
+                said.append(f"{run} and {other} share no start that was run")
+                continue
+            starts.append(shared.n)
+            answers.append("not decided" if shared.n < 2 or too_alike(shared.values) else self.judge_pair(shared))
+            unit, open_ = units.get(self.of, ""), answers[-1] == "not decided"
+            said.append(f"{run} - {other}: {_difference(shared, unit, self.side)}{could_see(shared, unit) * open_}")
+            chances += [self.chance(shared)] if shared.n > 1 else []
+        answer, fewest = _combined(answers) if answers else "not decided", min(starts, default=0)
+        p = _together(answer, chances) if len(chances) == len(answers) else None
+        return Verdict(answer, with_starts("; ".join([*said, *once]), fewest), fewest, p)
+
+
+class _Against(_Pairs):
+    """Comparison of one run with each of several others."""
+
+    run: str
+    than: Annotated[list[str], Field(min_length=1)]
+
+    def pairs(self) -> list[tuple[str, str]]:
+        return [(self.run, other) for other in self.than]
+
+
+class Better(_Against):
+    """``better``: the first run is above the other, or below where lower is better, by more than chance."""
+
+    rule: Literal["better"]
+    by: Annotated[float, Field(ge=0)] = 0.0
+    """Least mean difference, in the unit of the column."""
+    lower: bool = False
+    """True if lower is better."""
+
+    @property
+    def side(self) -> Literal["above", "below"]:
+        return "below" if self.lower else "above"
+
+    def judge_pair(self, found: Difference) -> Answer:
+        return _ahead(_swapped(found) if self.lower else found, self.by)
+
+    def chance(self, found: Difference) -> float:
+        found = _swapped(found) if self.lower else found
+        return _two_sided(found, 0.0 if found.mean >= self.by else self.by)
+
+    def in_words(self) -> str:
+        by = f" and a mean of at least {self.by:g}" if self.by else ""
+        less = f"lies short of {self.by:g} on that side" if self.by else "is on the other side"
+        return (
+            f"{self.run} {self.side} {' and '.join(self.than)} in {self.of}: in at least {SUPERIOR:.0%} of the shared "
+            f"starts, with a paired 95 % interval on that side of 0{by}; does not hold where "
+            f"the whole interval {less}; {ALIKE}"
+        )
+
+
+class NoWorse(_Against):
+    """``no-worse``: the first run is at most a given margin below the other."""
+
+    rule: Literal["no-worse"]
+    margin: Annotated[float, Field(gt=0)]
+
+    def judge_pair(self, found: Difference) -> Answer:
+        low, high = found.interval or (0.0, 0.0)
+        return "holds" if low > -self.margin else "does not hold" if high < -self.margin else "not decided"
+
+    def chance(self, found: Difference) -> float:
+        return _two_sided(found, -self.margin)
+
+    def in_words(self) -> str:
+        return (
+            f"{self.run} at most {self.margin:g} below {' and '.join(self.than)} in {self.of}: the paired 95 % "
+            f"interval lies above -{self.margin:g}; does not hold where it lies below; {ALIKE}"
+        )
+
+
+class Equivalent(_Against):
+    """``equivalent``: two runs are alike within a margin, by two one-sided tests (Schuirmann 1987)."""
+
+    rule: Literal["equivalent"]
+    margin: Annotated[float, Field(gt=0)]
+
+    def judge_pair(self, found: Difference) -> Answer:
+        if found.n < ENOUGH:
+            return "not decided"
+        low, high = found.interval or (0.0, 0.0)
+        if low > self.margin or high < -self.margin:
+            return "does not hold"
+        return "holds" if self.chance(found) <= LEVEL else "not decided"
+
+    def chance(self, found: Difference) -> float:
+        if abs(found.mean) > self.margin:
+            return _two_sided(found, self.margin if found.mean > 0 else -self.margin)
+        return max(above(mean, found.sd, found.n, -self.margin) for mean in (found.mean, -found.mean))
+
+    def decides(self, spreads: Mapping[str, float], starts: int, level: float) -> dict[str, float]:
+        known = self.of in spreads and starts > 1
+        return {self.of: smallest_margin(sqrt(2) * spreads[self.of], starts, level)} if known else {}
+
+    def in_words(self) -> str:
+        return (
+            f"{self.run} within {self.margin:g} of {' and '.join(self.than)} in {self.of}: both one-sided tests at "
+            f"{LEVEL:.0%}, from at least {ENOUGH} starts a side; does not hold where the paired 95 % interval lies "
+            f"outside; {ALIKE}"
+        )
+
+
+class Order(_Pairs):
+    """``order``: each run is better than the next one."""
+
+    rule: Literal["order"]
+    runs: Annotated[list[str], Field(min_length=2)]
+
+    def pairs(self) -> list[tuple[str, str]]:
+        return list(zip(self.runs, self.runs[1:], strict=False))
+
+    def judge_pair(self, found: Difference) -> Answer:
+        return _ahead(found)
+
+    def chance(self, found: Difference) -> float:
+        return _two_sided(found, 0.0)
+
+    def in_words(self) -> str:
+        return f"{' > '.join(self.runs)} in {self.of}, each pair by the rule of better"
+
+
+def _ahead(found: Difference, by: float = 0.0) -> Answer:
+    """Judge if the first run is above the other by more than chance, and by at least ``by`` on average."""
+    low, high = found.interval or (0.0, 0.0)
+    if found.mean >= by and low > 0 and found.superiority >= SUPERIOR:
+        return "holds"
+    return "does not hold" if high < by else "not decided"
+
+
+def _distinct(pairs: Sequence[tuple[str, str]], same: Same) -> tuple[list[tuple[str, str]], list[str]]:
+    """Drop pairs of one run under two names and repeated pairs; also return the remarks on them."""
+    counted, said = dict[tuple[str, str], tuple[str, str]](), list[str]()
+    for pair in pairs:
+        run, other = (same.get(name, name) for name in pair)
+        if run == other:
+            said.append(f"{pair[1]} is {pair[0]} by definition, and no rival")
+        elif (had := counted.setdefault((run, other), pair)) != pair:
+            said.append(f"{pair[1]} is {had[1]} by definition, and counted once")
+    return [*counted.values()], said
+
+
+def _combined(answers: Sequence[Answer]) -> Answer:
+    """Combine the answers of several pairs: one that does not hold decides; the claim holds if all hold."""
+    order: tuple[Answer, ...] = ("does not hold", "not run", "not decided")
+    return next((answer for answer in order if answer in answers), "holds")
+
+
+def _shared(numbers: Numbers, column: str, run: str, other: str) -> Difference | None:
+    one, two = numbers.get((run, column), {}), numbers.get((other, column), {})
+    return paired_difference(one, two) if one.keys() & two.keys() else None
+
+
+def _two_sided(found: Difference, bound: float) -> float:
+    """Return the two-sided probability of a mean so far from a bound."""
+    error = found.sd or 0.0
+    return min(1.0, 2 * min(above(found.mean, error, found.n, bound), above(-found.mean, error, found.n, -bound)))
+
+
+def _together(answer: Answer, chances: Sequence[float]) -> float | None:
+    """Return the probability behind an answer of several pairs: all must hold, or one does not (Bonferroni)."""
+    if not chances:
+        return None
+    return min(1.0, len(chances) * min(chances)) if answer == "does not hold" else max(chances)
+
+
+def _swapped(found: Difference) -> Difference:
+    """Return the difference with its two runs swapped."""
+    return Difference(tuple(-value for value in found.values))
+
+
+def _difference(found: Difference, unit: str, side: Literal["above", "below"]) -> str:
+    text = f"{found.mean:+.3g}{in_points(unit)}"
+    if found.interval is not None:
+        text += " ({:+.3g} to {:+.3g})".format(*found.interval)
+    share = (_swapped(found) if side == "below" else found).superiority
+    return f"{text}, {side} in {share:.0%} of {found.n}"

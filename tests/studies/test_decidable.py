@@ -1,0 +1,43 @@
+"""What a plan says of every claim before its runs."""
+
+from math import sqrt
+
+from bntt.studies.decidable import decidable
+from bntt.studies.power import smallest_difference
+from bntt.studies.start_plan import plan_study
+from bntt.studies.study_file import parse_study
+from tests.studies.kept import STUDY, study
+
+CLAIM = STUDY["claims"][0]
+
+
+def lines(**changed):
+    one = parse_study(study(**changed), "s")
+    return list(decidable(one, plan_study(one, "small")))
+
+
+def at(seeds):
+    return {"small": {**STUDY["settings"]["small"], "seeds": list(range(seeds))}}
+
+
+def spread(value):
+    return [{"key": "acc", "metric": "accuracy", "spread": value}, *STUDY["table"][1:]]
+
+
+def test_each_claim_has_the_difference_that_its_starts_decide():
+    head, one, two = lines(settings=at(6), table=spread(0.8), claims=[CLAIM, {**CLAIM, "says": "again"}])
+    value = smallest_difference(0.8 * sqrt(2), 6, 0.05 / 2)
+    assert head == "s: what its starts can decide, in 80% of studies, 2 tests by Holm's rule:"
+    assert one == f"  1. BNTT wins: 6 starts, {value:.2g} points of acc (spread 0.8)"
+    assert two.startswith("  2. again: 6 starts, ")
+
+
+def test_few_starts_show_and_do_not_test():
+    assert lines(settings=at(2), table=spread(0.8))[1].startswith(
+        "  1. BNTT wins: 2 starts, shown, not tested; by itself 11 points of acc"
+    )
+    assert lines(settings=at(1))[1] == "  1. BNTT wins: 1 start, shown, not tested: it decides nothing"
+
+
+def test_without_a_spread_it_says_which_is_missing():
+    assert lines(settings=at(5))[1] == "  1. BNTT wins: 5 starts, no spread is stated for acc"
