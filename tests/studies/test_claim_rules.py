@@ -4,10 +4,10 @@ import pytest
 
 from bntt.runs.recipe.schema import RecipeError
 from bntt.runs.recipe.toml_table import validate_by_kind
-from bntt.studies.claim_means import AtLeast, AtMost, PeaksLater, RisesAndFalls, SavesSteps
-from bntt.studies.claim_pairs import Better, Equivalent
-from bntt.studies.claim_rules import RULES, judged, together
-from bntt.studies.claims import Verdict
+from bntt.studies.claims.claim import Verdict
+from bntt.studies.claims.means import AtLeast, AtMost, PeaksLater, RisesAndFalls, SavesSteps
+from bntt.studies.claims.pairs import Better, Equivalent
+from bntt.studies.claims.rules import RULES, judged, together
 from tests.rows import each_row
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from bntt.studies.claim_pairs import Better, NoWorse, Order
-from bntt.studies.claims import Claim, with_starts
+from bntt.studies.claims.claim import Claim, with_starts
+from bntt.studies.claims.pairs import Better, NoWorse, Order
 from tests.rows import each_row
 
 
@@ -80,7 +80,7 @@ def test_the_pair_with_the_fewest_starts_says_how_many_there_are():
 
 def test_what_is_said_has_difference_interval_and_starts():
     said = better().judge(numbers(a=HIGH, b=LOW), {"acc": "%"}).because
-    assert said == "a - b: +5 % (+4.75 to +5.25), above in 100% of 3; 3 starts (preliminary: fewer than 5)"
+    assert said == "a - b: +5 points (+4.75 to +5.25), above in 100% of 3; 3 starts (preliminary: fewer than 5)"
 
 
 def test_starts_are_counted_on_the_side_of_the_claim():

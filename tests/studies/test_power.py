@@ -7,7 +7,7 @@ from statistics import mean, stdev
 import pytest
 
 from bntt.analysis.accuracy.accuracy import student_quantile
-from bntt.studies.power import above, holm, smallest_difference, smallest_margin
+from bntt.studies.claims.power import above, holm, smallest_difference, smallest_margin
 
 
 def test_the_smallest_difference_by_a_table_of_student():

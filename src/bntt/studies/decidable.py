@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from bntt.analysis.accuracy.accuracy import FEW
-from bntt.studies.claims import Claim, in_points
+from bntt.studies.claims.claim import Claim, in_points
+from bntt.studies.claims.power import LEVEL, POWER
 from bntt.studies.measures import metric_of
-from bntt.studies.power import LEVEL, POWER
 from bntt.studies.start_plan import PlannedRun, same_runs
 from bntt.studies.study_file import Study
 
@@ -15,7 +15,7 @@ from bntt.studies.study_file import Study
 def decidable(study: Study, runs: Sequence[PlannedRun]) -> Iterator[str]:
     """Yield a line for each claim whose runs are made at a setting: the difference that its starts can decide.
 
-    Differences are by :mod:`bntt.studies.power`, from the spread that the study's columns state, runs taken for
+    Differences are by :mod:`bntt.studies.claims.power`, from the spread that the study's columns state, runs taken for
     independent, and the strictest level that Holm's rule may ask for.
     """
     starts = {run.name: len(run.starts) for run in runs}

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bntt.data.errors import DataError
+from bntt.engine.compute import Precision
 from bntt.io.archive import SUFFIX, pack
 from bntt.io.files import write_json
 from bntt.nn.kinds import encoder_facts_by_name
@@ -34,7 +35,7 @@ class Folders:
     out: Path = Path("runs/studies")
     data: Mapping[str, str] = field(default_factory=dict)
     """``data.root`` by the name of the dataset."""
-    precision: str = "fp32"
+    precision: Precision = "fp32"
     """Precision of the gradients in new runs."""
 
     @property

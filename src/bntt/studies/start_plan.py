@@ -8,6 +8,7 @@ from pathlib import Path
 
 from torch import nn
 
+from bntt.engine.compute import Precision
 from bntt.io.toml_file import names_in
 from bntt.models import MODELS
 from bntt.nn import TemporalNorm
@@ -49,7 +50,7 @@ class PlannedRun:
 
 
 def plan_study(
-    study: Study, setting: SettingName, data_roots: Mapping[str, str] | None = None, precision: str = "fp32"
+    study: Study, setting: SettingName, data_roots: Mapping[str, str] | None = None, precision: Precision = "fp32"
 ) -> list[PlannedRun]:
     """Plan every run of a study at a setting.
 
@@ -65,7 +66,9 @@ def plan_study(
     return [_run(study, run, setting, data_roots or {}, precision) for run in study.runs_at(setting)]
 
 
-def _run(study: Study, run: RunSpec, setting: SettingName, data_roots: Mapping[str, str], precision: str) -> PlannedRun:
+def _run(
+    study: Study, run: RunSpec, setting: SettingName, data_roots: Mapping[str, str], precision: Precision
+) -> PlannedRun:
     at, whole = run.at(setting), study.settings[setting]
     recipe = at.recipe or whole.recipe
     overrides = (*(() if at.recipe else whole.set), *run.set, *at.set)
@@ -81,7 +84,7 @@ def _starts(
     overrides: tuple[str, ...],
     seeds: list[int],
     data_roots: Mapping[str, str],
-    precision: str,
+    precision: Precision,
 ) -> Iterator[Start]:
     for seed in dict.fromkeys(seeds):
         ann = [f"convert.ann={run.begins_with}"] if run.begins_with else []

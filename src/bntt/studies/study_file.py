@@ -12,8 +12,8 @@ from bntt.analysis.measurements import MEASUREMENTS
 from bntt.io.toml_file import TomlError, names_in, read_named, unknown_key
 from bntt.runs.recipe.schema import RecipeError
 from bntt.runs.recipe.toml_table import unknown_name, validate_by_kind, validate_table
-from bntt.studies.claim_rules import RULES
-from bntt.studies.claims import Claim
+from bntt.studies.claims.claim import Claim
+from bntt.studies.claims.rules import RULES
 from bntt.studies.measures import EVALUATE, KINDS, Measure, is_metric, measure_from, metric_of, named_metrics
 from bntt.studies.study_schema import FIGURES, SETTINGS, Column, FigureSpec, Header, RunSpec, Setting, SettingName
 

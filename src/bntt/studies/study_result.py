@@ -15,7 +15,7 @@ from bntt.analysis.accuracy.accuracy import FEW, Summary
 from bntt.analysis.result import Result
 from bntt.io.files import write_json
 from bntt.runs.environment import NUMERICS, environment, numerics_of
-from bntt.studies.claim_rules import judged
+from bntt.studies.claims.rules import judged
 from bntt.studies.measures import EVALUATE, measure_from, metric_of
 from bntt.studies.pool import KeptRun
 from bntt.studies.published import paper_cell

@@ -3,7 +3,7 @@
 Every rule looks at numbers of starts and knows four answers. "holds" and "does not hold" ask for at least two starts,
 "not decided" is what the numbers leave open, "not run" that there are none. With fewer than five starts all of it is
 preliminary, and says so. Rules that compare runs are in
-:mod:`bntt.studies.claim_pairs`, those about one run in :mod:`bntt.studies.claim_means`.
+:mod:`bntt.studies.claims.pairs`, those about one run in :mod:`bntt.studies.claims.means`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pydantic import Field
 
 from bntt.analysis.accuracy.accuracy import FEW, Summary
 from bntt.runs.recipe.toml_table import TomlTable
-from bntt.studies.power import smallest_difference
+from bntt.studies.claims.power import smallest_difference
 
 Answer = Literal["holds", "does not hold", "not decided", "not run"]
 Numbers = Mapping[tuple[str, str], Mapping[int, float]]

@@ -9,8 +9,8 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from bntt.analysis.accuracy.accuracy import Summary
-from bntt.studies.claims import NONE_SAME, Answer, Claim, Numbers, Same, Verdict, could_see, with_starts
-from bntt.studies.power import above, smallest_difference
+from bntt.studies.claims.claim import NONE_SAME, Answer, Claim, Numbers, Same, Verdict, could_see, with_starts
+from bntt.studies.claims.power import above, smallest_difference
 
 BY_INTERVAL = "by the 95 % interval of the mean over starts; does not hold where it lies on the other side"
 

@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from bntt.analysis.accuracy.accuracy import FEW, Difference, paired_difference
-from bntt.studies.claims import (
+from bntt.studies.claims.claim import (
     NONE_SAME,
     Answer,
     Claim,
@@ -21,7 +21,7 @@ from bntt.studies.claims import (
     too_alike,
     with_starts,
 )
-from bntt.studies.power import LEVEL, above, smallest_difference, smallest_margin
+from bntt.studies.claims.power import LEVEL, above, smallest_difference, smallest_margin
 
 SUPERIOR = 0.75
 """P(A > B) required for "better" (Bouthillier et al. 2021)."""

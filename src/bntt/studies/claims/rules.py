@@ -7,10 +7,10 @@ from dataclasses import replace
 from typing import Any
 
 from bntt.analysis.accuracy.accuracy import FEW
-from bntt.studies.claim_means import AtLeast, AtMost, PeaksLater, RisesAndFalls, SavesSteps
-from bntt.studies.claim_pairs import Better, Equivalent, NoWorse, Order
-from bntt.studies.claims import NONE_SAME, Claim, Numbers, Same, Verdict
-from bntt.studies.power import holm
+from bntt.studies.claims.claim import NONE_SAME, Claim, Numbers, Same, Verdict
+from bntt.studies.claims.means import AtLeast, AtMost, PeaksLater, RisesAndFalls, SavesSteps
+from bntt.studies.claims.pairs import Better, Equivalent, NoWorse, Order
+from bntt.studies.claims.power import holm
 
 RULES: dict[str, type[Claim]] = {
     "better": Better,
