@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 from torch.optim.optimizer import register_optimizer_step_post_hook
+from torch.serialization import add_safe_globals
 
 from bntt.engine.compute import Precision
 from bntt.engine.synapse import Geometry, Synapse
@@ -84,6 +85,9 @@ class Prepared:
             stale = {*same[: max(0, len(same) - BIASES + 1)], key}
             self._held = {k: one for k, one in self._held.items() if k not in stale} | {key: held}
         return held.synapse
+
+
+add_safe_globals([Prepared])  # it is read as an empty one, with the state that carries it
 
 
 def _has_versions(tensor: Tensor) -> bool:

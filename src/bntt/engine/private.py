@@ -144,7 +144,8 @@ def _lineage(kinds: tuple[type, ...]) -> tuple[type, ...]:
 def register_tree(
     kind: type, parts: Sequence[str], rest: Callable[[Any], tuple[Any, ...]], make: Callable[..., Any]
 ) -> None:
-    """Let ``torch.export`` and ``torch.func`` take a class apart, and put it together again.
+    """Let ``torch.export`` and ``torch.func`` take a class apart, and put it together again; and let ``torch.load`` and
+    ``torch.export.load`` read it, without pickled code.
 
     Args:
         parts: attributes that are tensors or hold some.
@@ -162,8 +163,12 @@ def register_tree(
         kind,
         flatten,
         lambda found, context: make(*found, *context),
+        serialized_type_name=f"{kind.__module__}.{kind.__qualname__}",
+        to_dumpable_context=list,
+        from_dumpable_context=tuple,
         flatten_with_keys_fn=flatten_with_keys,
     )
+    torch.serialization.add_safe_globals([kind])
 
 
 STANDARD = frozenset(vars(torch.nn.Module())) | {"_reversed_padding_repeated_twice"}

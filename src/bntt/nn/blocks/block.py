@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from bntt.engine.private import register_tree
 from bntt.nn.blocks.stage import SpikingLayer, check_input, check_stage, fold_time, passed, weigh
 from bntt.nn.kinds import BlockFacts, neuron_facts
 from bntt.nn.network.call import ALL_STEPS, Call, Noise, check_call
@@ -69,6 +70,9 @@ class BlockState(NamedTuple):
     """The neurons' state; of :class:`~bntt.nn.LIF` the membrane ``[B, ...]`` after the reset."""
     norm: Any
     """The norm's state; None for most, :class:`~bntt.ops.norm.Moments` for TAB in training."""
+
+
+register_tree(BlockState, BlockState._fields, lambda state: (), BlockState)
 
 
 class LayerBlock(nn.Module):

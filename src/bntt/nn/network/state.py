@@ -20,7 +20,8 @@ class NetworkState:
     """State that a network carries from one step to the next.
 
     Gradients flow through it; :meth:`detach` cuts them. :meth:`rows` selects samples. It is a tree of tensors for
-    ``torch.export`` and ``torch.func``; a program exported with it is for its step.
+    ``torch.export`` and ``torch.func``; a program exported with it is for its step. ``torch.export.load`` and
+    ``torch.load`` read it where ``bntt.nn`` was imported before.
     """
 
     steps: int
