@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from bntt.bench.memory import resident, return_freed_memory
+from bntt.io.memory import resident, return_freed_memory
 
 Array = Any
 Run = Callable[[Array, Array], Array]

@@ -12,7 +12,7 @@ import time
 
 import torch
 
-from bntt.bench.memory import resident, return_freed_memory
+from bntt.io.memory import forget_peak, resident, return_freed_memory
 
 
 def main(specification: str) -> int:
@@ -30,7 +30,9 @@ def main(specification: str) -> int:
     sys.stdout.write(json.dumps({"ready": True}) + "\n")
     sys.stdout.flush()
     for _ in sys.stdin:
-        _forget_peak(case.device)
+        forget_peak()
+        if memory is _gpu_memory:
+            torch.cuda.reset_peak_memory_stats()
         began = time.perf_counter()
         step()
         if memory is _gpu_memory:
@@ -44,16 +46,6 @@ def main(specification: str) -> int:
 def _gpu_memory(key: str) -> int:
     """Return bytes of PyTorch's tensors on the GPU, now or at most since the last step began."""
     return torch.cuda.memory_allocated() if key == "VmRSS" else torch.cuda.max_memory_allocated()
-
-
-def _forget_peak(device: str) -> None:
-    if device.startswith("cuda"):
-        torch.cuda.reset_peak_memory_stats()
-    try:
-        with open("/proc/self/clear_refs", "w", encoding="ascii") as file:
-            file.write("5")
-    except OSError:
-        pass  # not Linux: the peak is that of the whole process
 
 
 if __name__ == "__main__":

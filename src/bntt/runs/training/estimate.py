@@ -7,16 +7,14 @@ wall and that of the processor the shorter.
 from __future__ import annotations
 
 import math
-import resource
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 
 import torch
 
+from bntt.io.memory import resident
 from bntt.nn import SpikingClassifier
 from bntt.runs.recipe.build import input_shape
 from bntt.runs.recipe.datasets import RecipeData
@@ -99,7 +97,7 @@ def modelled(recipe: Recipe, data: RecipeData, model: SpikingClassifier, process
     weights = sum(one.nbytes for one in model.parameters() if one.requires_grad)
     moments = weights * (train.momentum > 0 if train.optimizer == "sgd" else 2 + train.amsgrad)
     copies = (1 + (train.average > 0)) * sum(one.nbytes for one in model.state_dict().values())
-    held = memory("VmRSS") + LOADED if device.type == "cpu" else copies
+    held = resident() + LOADED if device.type == "cpu" else copies
     return Estimate(
         train.epochs * per_epoch,
         None if update is None or device.type != "cpu" else time_left(recipe, data, update),
@@ -170,15 +168,4 @@ def peak_memory(device: str) -> int:
     """Return the largest number of bytes that this process has used so far; on a GPU those that PyTorch reserved."""
     if torch.device(device).type == "cuda":
         return torch.cuda.max_memory_reserved(device)
-    return memory("VmHWM")
-
-
-def memory(kind: str) -> int:
-    """Return this process's memory now ("VmRSS") or at most so far ("VmHWM") in bytes; where neither is known, the most
-    that the system has counted, which may include a parent's."""
-    status = Path("/proc/self/status")
-    if status.exists():
-        row = next(row for row in status.read_text(encoding="ascii").splitlines() if row.startswith(f"{kind}:"))
-        return 1024 * int(row.split()[1])
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return most if sys.platform == "darwin" else 1024 * most
+    return resident("VmHWM")

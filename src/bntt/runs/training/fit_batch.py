@@ -6,16 +6,15 @@ import math
 import re
 import signal
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from bntt.engine.graph.spans import available_memory
+from bntt.io.memory import forget_peak
 from bntt.nn.kinds import norm_facts_by_name
 from bntt.runs.parts import LOADED, load_parts
 from bntt.runs.recipe.build import build_model, input_shape
@@ -192,7 +191,7 @@ def _measure(result: Connection, parts: list[str], recipe: Recipe, device: str) 
         keep_freed_memory()
         data = build_data(recipe)
         before = peak_memory(device)
-        _forget_peak()
+        forget_peak()
         session = build_session(recipe, data, Processes(device), device)
         fastest_update(session, 1)
         updates = peak_memory(device)
@@ -200,9 +199,3 @@ def _measure(result: Connection, parts: list[str], recipe: Recipe, device: str) 
         result.send((float(updates), float(max(before, peak_memory(device)))))
     except Exception as error:
         result.send(error)
-
-
-def _forget_peak() -> None:
-    """Let the peak count from here, where the system can do that."""
-    with suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")

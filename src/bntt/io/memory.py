@@ -1,0 +1,37 @@
+"""Memory of this process, by the kernel's own account."""
+
+from __future__ import annotations
+
+import ctypes
+import resource
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+
+def resident(key: str = "VmRSS") -> int:
+    """Return bytes: what the process holds now, or "VmHWM", the most so far; where the kernel says neither, the most
+    that the system has counted, which may include a parent's.
+
+    >>> 0 < resident() <= resident("VmHWM")
+    True
+    """
+    status = Path("/proc/self/status")
+    if status.exists():
+        lines = status.read_text(encoding="ascii").splitlines()
+        return next(1024 * int(line.split()[1]) for line in lines if line.startswith(f"{key}:"))
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else 1024 * most
+
+
+def forget_peak() -> None:
+    """Let the peak count from here, where the system can do that."""
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+
+
+def return_freed_memory() -> None:
+    """Return freed memory to the system: leftovers of making a network are not part of what running it takes."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's; elsewhere what is held is that much larger
+    if trim is not None:
+        trim(0)
