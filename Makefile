@@ -77,17 +77,26 @@ faults-peers: .venv/installed .venv-peers/installed
 
 .venv-release/installed:
 	$(PYTHON) -m venv .venv-release
-	.venv-release/bin/pip install --quiet build twine check-wheel-contents
+	.venv-release/bin/pip install --quiet build twine check-wheel-contents tomli-w cibuildwheel
 	touch $@
 
-# An sdist and a wheel made of it, checked, and installed for every one of PYTHONS in an environment outside the checkout.
+# Both distributions, sdists and wheels made of them, checked, and installed in environments outside the checkout:
+# bntt by every one of PYTHONS, with its demo, bntt-runtime by every one of RUNTIME_PYTHONS as well.
 PYTHONS ?= $(PYTHON)
+RUNTIME_PYTHONS ?=
 release: .venv-release/installed
-	rm -rf dist
+	rm -rf dist .venv-release/runtime .venv-release/trial
 	BNTT_REQUIRE_KERNELS=1 .venv-release/bin/python -m build
+	.venv-release/bin/python runtime/pack.py .venv-release/runtime
+	BNTT_REQUIRE_KERNELS=1 .venv-release/bin/python -m build --outdir dist .venv-release/runtime
+	for project in . .venv-release/runtime; do \
+		.venv-release/bin/cibuildwheel --platform linux --print-build-identifiers $$project || exit 1; done
 	.venv-release/bin/twine check --strict dist/*
 	.venv-release/bin/check-wheel-contents dist/*.whl
-	set -e; for python in $(PYTHONS); do $$python tests/packaging/installed.py dist/*.whl; done
+	.venv-release/bin/python tests/packaging/contents.py dist
+	set -e; for python in $(PYTHONS); do $$python tests/packaging/installed.py dist/*.whl .venv-release/trial; done
+	set -e; for python in $(RUNTIME_PYTHONS); do \
+		$$python tests/packaging/installed.py dist/bntt_runtime-*.whl .venv-release/trial; done
 
 format: .venv/installed
 	$(BIN)/ruff format src tests examples runtime

@@ -1,55 +1,109 @@
-"""Install a wheel as a user does and run the demo: ``python tests/packaging/installed.py WHEEL``, by the Python to try.
+"""Install wheels as users do, and run what they would: ``python tests/packaging/installed.py WHEEL... TRIAL``.
 
-In a new environment outside the checkout. The wheel holds kernels, is small, fits its dependencies, and learns.
+In new environments outside the checkout, by the Python to try, which needs nothing else. The wheel of bntt runs the
+demo and leaves in the folder TRIAL a bundle, a picture, and what ``bntt predict`` says of it; that of bntt-runtime,
+alone and without PyTorch, says the same. Where both are given, they are also installed side by side, and removed in
+turn.
 """
 
+import json
 import subprocess
 import sys
 import tempfile
 import venv
-import zipfile
 from pathlib import Path
 
-BUNDLED = (".npz", ".safetensors")
-LARGEST = 6_000_000
-"""Bytes of a wheel beyond its data and weights; with debug symbols the kernels alone are more."""
+BUNDLE, PICTURE, PREDICTED = "clothes.safetensors", "shoe.png", "predicted.json"
+DRAWN = f"""
+import bntt; from PIL import Image
+Image.fromarray(bntt.data.fashion_mnist_bundled().test.images[333, 0].numpy()).save({PICTURE!r})
+"""
+HOME = "import bntt_runtime; print(bntt_runtime.Runtime.__module__)"
+ONE_CLASS = "import bntt.deploy, bntt_runtime; assert bntt.deploy.Runtime is bntt_runtime.Runtime"
 
 
-def sizes_of(wheel: Path) -> tuple[int, int]:
-    """Add up the bytes beyond data and weights: those of the wheel, packed, and those that it installs."""
-    with zipfile.ZipFile(wheel) as archive:
-        files = [one for one in archive.infolist() if not one.filename.endswith(BUNDLED)]
-    return sum(one.compress_size for one in files), sum(one.file_size for one in files)
+class Environment:
+    """A new environment, and the folder in which its commands run."""
+
+    def __init__(self, place: Path, trial: Path) -> None:
+        self.place, self.trial = place, trial
+        venv.create(place, with_pip=True)
+
+    def says(self, *command: object, code: int = 0) -> str:
+        """Run one of its commands, which ends with this code, and return what it prints."""
+        program, *arguments = map(str, command)
+        print(f"{sys.version.split()[0]}, {self.place.name}: {' '.join(map(str, command))}", flush=True)
+        path = self.place / "bin" / program
+        done = subprocess.run(
+            [path, *arguments], cwd=self.trial, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        if done.returncode != code:
+            raise SystemExit(f"it ended with {done.returncode}, not {code}:\n{done.stdout}")
+        return done.stdout
+
+    def installs(self, wheel: Path) -> None:
+        """Install a wheel with what it needs, and check that all of it fits together."""
+        self.says("pip", "install", "--quiet", wheel)
+        print(self.says("pip", "check").strip(), flush=True)
 
 
-def said(folder: Path, *command: str) -> str:
-    """Run a command of the environment in a folder and return what it prints."""
-    program, *arguments = command
-    path = folder / "environment" / "bin" / program
-    print(f"{sys.version.split()[0]}: {' '.join(command)}", flush=True)
-    done = subprocess.run([path, *arguments], cwd=folder, stdout=subprocess.PIPE, text=True)
-    if done.returncode != 0:
-        raise SystemExit(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}")
-    return done.stdout
+def try_bntt(full: Environment, wheel: Path) -> None:
+    """The package: its kernels run, its demo learns, its network leaves it."""
+    full.installs(wheel)
+    backends = full.says("bntt", "list", "backends")
+    if "cpu        fused C++ kernels" not in backends:
+        raise SystemExit(f"{wheel.name} has no kernels that run here:\n{backends}")
+    print(full.says("bntt", "demo"), flush=True)
+    full.says("bntt", "export", "--out", BUNDLE)
+    full.says("python", "-c", DRAWN)
+    said = full.says("bntt", "predict", PICTURE, "--bundle", BUNDLE, "--json")
+    (full.trial / PREDICTED).write_text(said, "utf-8")
 
 
-def main(wheel: Path) -> None:
-    packed, installed = sizes_of(wheel)
-    if packed > LARGEST:
-        raise SystemExit(f"{wheel.name} has {packed} bytes beyond data and weights, more than {LARGEST}")
+def try_runtime(lean: Environment, wheel: Path) -> None:
+    """The runtime alone: it never meets PyTorch, has kernels, says what bntt does, and refuses half a bundle."""
+    lean.installs(wheel)
+    lean.says("python", "-c", "import torch", code=1)
+    print(lean.says("python", "-m", "bntt_runtime", BUNDLE, PICTURE, "--exit", "confidence", "0.9").strip())
+    ours = json.loads(lean.says("python", "-m", "bntt_runtime", BUNDLE, PICTURE, "--json"))
+    theirs = json.loads((lean.trial / PREDICTED).read_text("utf-8"))
+    one, other = ours["images"][0], theirs["images"][0]
+    apart = max(abs(a - b) for a, b in zip(one["confidence"], other["confidence"][-1], strict=True))
+    if ours["backend"] != "kernels" or one["label"] != other["label"] or apart > 1e-6:
+        raise SystemExit(f"the runtime says {one}, bntt predict {other}")
+    print(f"as bntt predict: {one['label']}, confidences within {apart:.1g}")
+    (lean.trial / "half").write_bytes((lean.trial / BUNDLE).read_bytes()[:400_000])
+    print(lean.says("python", "-m", "bntt_runtime", "half", PICTURE, code=4).strip())
+
+
+def try_both(full: Environment, wheel: Path, runtime: Path) -> None:
+    """Side by side: one class, whatever was installed first; and each alone again."""
+    full.installs(runtime)
+    full.says("python", "-c", ONE_CLASS)
+    full.says("pip", "uninstall", "--quiet", "--yes", "bntt")
+    if full.says("python", "-c", HOME).strip() != "bntt_runtime.deploy.runtime.runtime":
+        raise SystemExit("without bntt, the runtime is not its own")
+    full.says("pip", "install", "--quiet", "--no-deps", wheel)
+    full.says("python", "-c", ONE_CLASS)
+    full.says("pip", "uninstall", "--quiet", "--yes", "bntt-runtime")
+    full.says("bntt", "predict", PICTURE, "--bundle", BUNDLE)
+
+
+def main(*wheels: Path, trial: Path) -> None:
+    trial.mkdir(exist_ok=True)
+    runtimes = [one for one in wheels if one.name.startswith("bntt_runtime-")]
+    others = [one for one in wheels if one not in runtimes]
     with tempfile.TemporaryDirectory(prefix="bntt-installed-") as place:
-        folder = Path(place)
-        venv.create(folder / "environment", with_pip=True)
-        said(folder, "pip", "install", "--quiet", str(wheel))
-        print(said(folder, "pip", "check").strip())
-        backends = said(folder, "bntt", "list", "backends")
-        if "cpu        fused C++ kernels" not in backends:
-            raise SystemExit(f"{wheel.name} has no kernels that run here:\n{backends}")
-        print(said(folder, "bntt", "demo"))
-    print(
-        f"{wheel.name}: beyond data and weights {packed} bytes, {installed} installed; Python {sys.version.split()[0]}"
-    )
+        if others:
+            full = Environment(Path(place) / "bntt", trial)
+            try_bntt(full, *others)
+        if runtimes:
+            try_runtime(Environment(Path(place) / "bntt-runtime", trial), *runtimes)
+        if others and runtimes:
+            try_both(full, *others, *runtimes)
+    print(f"installed and run by Python {sys.version.split()[0]}: {', '.join(one.name for one in wheels)}")
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]).resolve())
+    *given, last = (Path(one).resolve() for one in sys.argv[1:])
+    main(*given, trial=last)
