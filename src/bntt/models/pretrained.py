@@ -23,7 +23,8 @@ PRETRAINED: Registry[str] = Registry(
     "pretrained network",
     {
         "fashion-mnist-vgg6": "VGG6 on signed Poisson spikes, the paper's method, with its decay of γ",
-        "fashion-mnist-direct": "VGG6 chosen for accuracy: direct coding, no decay of γ",
+        "fashion-mnist-best": "VGG6 at twice the channels, the most accurate: direct coding, no decay of γ",
+        "fashion-mnist-direct": "VGG6 chosen for accuracy at half the bytes: direct coding, no decay of γ",
         "fashion-mnist-sparse": "half of VGG6 that fires little: direct coding, two steps, a strong decay of γ",
         "fashion-mnist-rows": "three fully connected layers that read a row of the image a step",
         "fashion-mnist-events-small": "half of VGG6 on frames of a simulated event camera",
