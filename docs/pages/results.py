@@ -14,6 +14,12 @@ from bntt.studies.study_result import StudyResult
 from pages.kept import ROOT, Facts, introduction, read_json, table
 
 ORDER = (
+    "cifar10-steps25",
+    "per-step-ablation",
+    "norms-anew",
+    "longer-training",
+    "pixels",
+    "cifar10-whole",
     *(f"table-{n}" for n in range(1, 6)),
     *(f"figure-{n}" for n in range(1, 9)),
     "energy",
@@ -30,56 +36,29 @@ ORDER = (
     "surrogate-scale",
     "dropout",
 )
-"""As the paper has them, then questions of its text and our own."""
-SAID = (
-    ("more accurate than one standard BN, and that than no norm, at equal budget", "table-1", 2),
-    ("gradients are steadier, beside one standard BN", "stability", 2),
-    ("gradients are steadier, beside no norm", "stability", 3),
-    ("fewer starts fail, beside one standard BN", "stability", 0),
-    ("fewer starts fail, beside no norm", "stability", 1),
-    ("γ rises and falls", "figure-4", 0),
-    ("γ peaks later in deeper layers", "figure-4", 1),
-    ("spikes rise and fall", "figure-1", 2),
-    ("spikes peak later in deeper layers", "figure-6", 1),
-    ("an early exit saves 20 % of the steps for half a point", "figure-7", 0),
-    ("fewer spikes than conversion", "figure-1", 0),
-    ("fewer spikes than the surrogate gradient alone", "figure-1", 1),
-    ("less energy than an ANN", "energy", 0),
-    ("more robust to noise than conversion", "figure-8", 0),
-    ("more robust to noise than surrogate gradient and standard BN", "figure-8", 1),
-    ("because of fewer steps", "noise-steps", 0),
-    ("more robust to FGSM", "figure-8", 3),
-    ("better than layer normalisation", "table-5", 0),
-    ("better than standard BN with a learned leak", "table-4", 0),
-    ("better than tdBN", "table-4", 1),
-    ("better than PLIF with standard BN", "table-4", 4),
-    ("better than TEBN and TAB, which came later", "table-4", 2),
-    ("100 classes", "table-1", 5),
-    ("200 classes", "table-1", 6),
-    ("recordings of events", "table-2", 0),
-    ("sequences", "table-3", 0),
-    ("the gain is not one of the loss on the membrane", "readout", 1),
-    ("β is not needed", "beta", 0),
-    ("soft reset beats hard reset", "reset", 0),
-    ("a large α is unstable", "surrogate-scale", 0),
-    ("a small α costs with depth", "surrogate-scale", 1),
-    ("BNTT regularises in place of dropout", "dropout", 1),
-)
-"""What the paper says, in a word; the study, and which of its claims."""
-
-
+"""The studies of several claims at once, the paper's tables and figures, then questions of its text and our own."""
 def read() -> dict[str, Facts]:
     """Every study's result, by its name."""
     return {name: read_json(ROOT / "results" / f"{name}.json") for name in ORDER}
 
 
 def overview(studies: dict[str, Facts]) -> list[str]:
-    """A line for each thing that the paper says."""
-    rows = []
-    for said, name, which in SAID:
-        claim = studies[name]["claims"][which] if name in studies else {"verdict": "not run", "because": ""}
-        rows.append([said, f"**{claim['verdict']}**", claim["because"], f"[{name}](#{anchor(name)})"])
-    return table(("the paper, in short", "here", "numbers", "study"), rows)
+    """The paper's claims, each with its words and its number; then the questions of our own."""
+    paper, own = [], []
+    for name, found in studies.items():
+        for claim in found["claims"]:
+            here = [claim["says"], f"**{claim['verdict']}**", claim["because"], f"[{name}](#{anchor(name)})"]
+            if claim["quotation"]:
+                paper.append([f"“{claim['quotation']}” ({claim['source']})", claim["paper"] or "not seen", *here])
+            else:
+                own.append([*here[:1], claim["source"], *here[1:]])
+    return [
+        *table(("the paper's words", "its number", "so here", "verdict", "our numbers", "study"), paper),
+        "",
+        "Questions of our own, which the paper does not answer or whose words were not seen:",
+        "",
+        *table(("question", "asked after", "verdict", "our numbers", "study"), own),
+    ]
 
 
 def anchor(name: str) -> str:
@@ -105,10 +84,9 @@ def study(name: str, found: Facts) -> list[str]:
     heads = ("", *(f"{c['title']}{', ' + c['unit'] if c['unit'] else ''}" for c in columns))
     rows = [[row["label"] + same(row), *(cell(row, c["key"]) for c in columns)] for row in found["table"]["rows"]]
     few = " Preliminary: fewer than five starts." if found["preliminary"] else ""
-    pictures = [
-        f"[{part.title}](pictures/{name}-{number}-{part.kind}.svg)"
-        for number, part in enumerate(load_study(name).figures, start=1)
-    ]
+    parts = enumerate(load_study(name).figures, start=1)
+    places = {f"pictures/{name}-{number}-{part.kind}.svg": part.title for number, part in parts}
+    pictures = [f"[{title}]({place})" for place, title in places.items() if (ROOT / "docs" / place).is_file()]
     return [
         "",
         f"## {name}",
@@ -119,14 +97,9 @@ def study(name: str, found: Facts) -> list[str]:
         "",
         *table(heads, rows),
         "",
-        *(f"- **{claim['verdict']}**: {claim['says']}{source(claim)}: {claim['because']}" for claim in found["claims"]),
+        *(f"- **{claim['verdict']}**: {claim['says']}: {claim['because']}" for claim in found["claims"]),
         *(["", "Pictures: " + ", ".join(pictures)] if pictures else []),
     ]
-
-
-def source(claim: Facts) -> str:
-    """Where the paper says so."""
-    return f" ({claim['source']})" if claim["source"] else ""
 
 
 def page() -> str:

@@ -137,7 +137,7 @@ def test_every_symbol_of_paper_md_exists():
 def test_paper_md_has_every_equation_table_and_figure_with_a_status():
     first_table = (ROOT / "PAPER.md").read_text(encoding="utf-8").split("## ")[0]
     rows = [line.split("|")[1:-1] for line in first_table.splitlines()]
-    table = {row[0].strip(): row for row in rows if len(row) == 4}
+    table = {row[0].strip(): row for row in rows if len(row) == 6}
     text = " ".join(table)
     for number in range(1, 17):
         assert any(number in numbers_of(name) for name in table if name.startswith("Eq.")), f"Eq. {number}"
@@ -146,9 +146,21 @@ def test_paper_md_has_every_equation_table_and_figure_with_a_status():
     for number in (1, 3, 4, 5, 6, 7, 8):
         assert any(number in numbers_of(name) for name in table if name.startswith("Fig.")), f"Fig. {number}"
     for name, row in table.items():
-        assert row[3].strip() in {"done", "not yet", "status", "---"}, name
+        assert row[3].strip() in {"done", "not yet", "implemented", "---"}, name
         if row[3].strip() == "done":
             assert row[2].strip(), name
+            check_what_was_run(name, row[4].strip(), row[5].strip())
+
+
+def check_what_was_run(name: str, small: str, paper: str) -> None:
+    """What is said to have been run has starts that were, at that setting, in results/."""
+    for said, setting in ((small, "small"), (paper, "paper")):
+        studies = re.findall(r"`(.*?)`", said)
+        assert said in {"–", "no"} or studies, f"{name}: a dash, no, or the studies that were run"
+        for study in studies:
+            found = json.loads((ROOT / "results" / f"{study}.json").read_text(encoding="utf-8"))
+            states = [start["state"] for run in found["runs"] for start in run["starts"]]
+            assert (found["setting"], "done" in states) == (setting, True), f"{name}: {study}"
 
 
 def numbers_of(name: str) -> set[int]:

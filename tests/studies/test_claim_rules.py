@@ -40,7 +40,7 @@ def test_the_interval_is_students():
     for value, answer in ((8.5, "holds"), (8.6, "not decided"), (13.4, "not decided"), (13.5, "does not hold")):
         assert AtLeast(says="x", rule="at-least", run="a", of="n", value=value).judge(found, {}).answer == answer
     assert AtLeast(says="x", rule="at-least", run="a", of="n", value=11.0).judge(found, {}).because == (
-        "a: n 11 (8.52 to 13.5); a difference of 3.1 could have been seen; 3 starts (preliminary: fewer than 5)"
+        "a: n 11 (8.52 to 13.5); a difference of 3.1 could have been seen; 3 starts (shown, not tested: fewer than 5)"
     )
 
 

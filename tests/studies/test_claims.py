@@ -8,9 +8,9 @@ from tests.rows import each_row
 
 
 def test_few_starts_are_preliminary():
-    assert with_starts("x", 4).endswith("4 starts (preliminary: fewer than 5)")
+    assert with_starts("x", 4).endswith("4 starts (shown, not tested: fewer than 5)")
     assert with_starts("x", 5) == "x; 5 starts"
-    assert with_starts("x", 1) == "x; 1 start (preliminary: fewer than 5)"
+    assert with_starts("x", 1) == "x; 1 start (shown, not tested: fewer than 5)"
     assert with_starts("nothing", 0) == "nothing"
 
 
@@ -75,17 +75,17 @@ def test_the_pair_with_the_fewest_starts_says_how_many_there_are():
     five = [90.0, 91.0, 90.5, 90.2, 90.7]
     claim = Better(says="x", rule="better", of="acc", run="a", than=["b", "c"])
     found = numbers(a=five, b=[value - 5.1 for value in five], c=LOW[:2])
-    assert claim.judge(found, {}).because.endswith("; 2 starts (preliminary: fewer than 5)")
+    assert claim.judge(found, {}).because.endswith("; 2 starts (shown, not tested: fewer than 5)")
 
 
 def test_what_is_said_has_difference_interval_and_starts():
     said = better().judge(numbers(a=HIGH, b=LOW), {"acc": "%"}).because
-    assert said == "a - b: +5 points (+4.75 to +5.25), above in 100% of 3; 3 starts (preliminary: fewer than 5)"
+    assert said == "a - b: +5 points (+4.75 to +5.25), above in 100% of 3; 3 starts (shown, not tested: fewer than 5)"
 
 
 def test_starts_are_counted_on_the_side_of_the_claim():
     said = better(lower=True).judge(numbers(a=LOW, b=HIGH), {}).because
-    assert said == "a - b: -5 (-5.25 to -4.75), below in 100% of 3; 3 starts (preliminary: fewer than 5)"
+    assert said == "a - b: -5 (-5.25 to -4.75), below in 100% of 3; 3 starts (shown, not tested: fewer than 5)"
 
 
 def test_a_wanted_difference_is_told_as_it_is_decided():

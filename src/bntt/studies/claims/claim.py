@@ -2,7 +2,7 @@
 
 Every rule looks at numbers of starts and knows four answers. "holds" and "does not hold" ask for at least two starts,
 "not decided" is what the numbers leave open, "not run" that there are none. With fewer than five starts all of it is
-preliminary, and says so. Rules that compare runs are in
+shown and not tested, and says so. Rules that compare runs are in
 :mod:`bntt.studies.claims.pairs`, those about one run in :mod:`bntt.studies.claims.means`.
 """
 
@@ -47,7 +47,7 @@ class Claim(TomlTable):
     """True if a test of means decides it, which Holm's rule then counts."""
     says: Annotated[str, Field(min_length=1)]
     quotation: str = ""
-    """The paper's words, as they were seen; "" for a question of our own."""
+    """The paper's words, as they were seen, or in brackets their sense; "" for a question of our own."""
     source: str = ""
     """Where the words are, or, of our own question, what it asks after; "" if nothing."""
     paper: str = ""
@@ -76,12 +76,12 @@ def with_starts(said: str, starts: int) -> str:
     """Append the number of starts behind a finding.
 
     >>> with_starts("as much", 3)
-    'as much; 3 starts (preliminary: fewer than 5)'
+    'as much; 3 starts (shown, not tested: fewer than 5)'
     """
     if not starts:
         return said
-    preliminary = f" (preliminary: fewer than {FEW})" if starts < FEW else ""
-    return f"{said}; {starts} start{'s' * (starts > 1)}{preliminary}"
+    few = f" (shown, not tested: fewer than {FEW})" if starts < FEW else ""
+    return f"{said}; {starts} start{'s' * (starts > 1)}{few}"
 
 
 def too_alike(values: Sequence[float]) -> bool:

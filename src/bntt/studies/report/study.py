@@ -179,15 +179,23 @@ def _figures(values: Values, folder: Path) -> Section:
 
 
 def _claims(values: Values, folder: Path) -> Section:
+    """Show the paper's claims with its words and number, then the questions of our own."""
     found = []
-    for one in values.rows("claims"):
+    for one in sorted(values.rows("claims"), key=lambda one: not one.shown("quotation")):
         verdict = one.text("verdict")
         if verdict not in VERDICTS:
             raise GapError(f"{one.where}: {verdict!r} is no verdict; there are {', '.join(VERDICTS)}")
         sign, mark = VERDICTS[verdict]
-        told = (one.shown("source"), verdict, sign, mark, one.shown("because"), one.shown("rule"))
+        told = (_told_by(one), verdict, sign, mark, one.shown("because"), one.shown("rule"))
         found.append(Claim(one.text("says"), *told))
     return Section("Claims", claims=tuple(found))
+
+
+def _told_by(claim: Values) -> str:
+    """Return the paper's words, their place and its number; of a question of our own what it asks after."""
+    words, number = claim.shown("quotation"), claim.shown("paper")
+    parts = (f"“{words}”" if words else "", claim.shown("source"), f"the paper: {number}" if number else "")
+    return "; ".join(filter(None, parts))
 
 
 def _runs(values: Values, folder: Path) -> Section:
