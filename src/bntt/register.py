@@ -32,6 +32,24 @@ def network(name: str) -> Decorator[Any]:
     return _noted(f"network.name={name}", MODELS.register(name))
 
 
+def model(name: str) -> Decorator[Any]:
+    """Register a function without arguments that builds the model of a run of :func:`bntt.fit`, by the run's name.
+
+    Verbs then open ``runs/NAME`` though no recipe can build its network: ``bntt --with my_model.py exit runs/NAME``.
+    It returns a :class:`bntt.SpikingClassifier` as it was before training; it receives the run's weights.
+
+    Raises:
+        ValueError: if the name is taken.
+    """
+
+    def add(build: Definition) -> Definition:
+        if f"model={name}" in REGISTERED:
+            raise ValueError(f"the model {name!r} is registered already")
+        return build
+
+    return _noted(f"model={name}", add)
+
+
 def norm(name: str) -> Decorator[Any]:
     """Register a norm, a class or a function of some of ``channels``, ``num_steps`` and ``threshold``.
 

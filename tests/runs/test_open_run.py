@@ -200,7 +200,7 @@ def test_batches_are_counted_on_the_training_part(tmp_path):
     directory = new_run_directory("demo", tmp_path)
     data = build_data(recipe)
     list(train_run(recipe, data, directory))
-    assert len(load._placeholder_data(directory.path, recipe).train) == len(data.train) == 2500
+    assert len(load._stand_in(directory.path, recipe).train) == len(data.train) == 2500
 
 
 def test_an_evaluation_opens_the_weights_once(monkeypatch):

@@ -6,11 +6,14 @@ its folder ``data``; of the training samples it keeps checksums only.
 
 from __future__ import annotations
 
+import re
+import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, fields, replace
 from inspect import signature
+from itertools import zip_longest
 from pathlib import Path
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -23,14 +26,16 @@ from bntt.io.checkpoint import CheckpointError
 from bntt.io.files import digest_of_values
 from bntt.models import MODELS
 from bntt.nn import ENCODERS, NORMS, Encoder, SpikingClassifier, SpikingNetwork
+from bntt.register import REGISTERED
 from bntt.runs.recipe import schema
-from bntt.runs.recipe.datasets import RecipeData, SampleSet, Split, in_order
+from bntt.runs.recipe.datasets import RecipeData, SampleSet, in_order
 from bntt.training import Method, Session
 
 SAMPLES_FOLDER = "data"
 """Folder of the kept samples within a run."""
 LABEL = "given in Python"
-SPLITS: tuple[str, ...] = get_args(Split)
+SPLITS = ("test", "validation")
+"""Splits whose samples a run keeps; of those it was trained on it keeps checksums."""
 
 
 class Description(NamedTuple):
@@ -39,7 +44,7 @@ class Description(NamedTuple):
     recipe: schema.Recipe
     data: RecipeData
     facts: dict[str, Any]
-    """Facts that :func:`rebuild_model` needs, to be stored with every checkpoint."""
+    """Facts that :func:`model_of` needs, to be stored with every checkpoint."""
 
 
 def describe_session(session: Session, validation: object, test: object) -> Description:
@@ -87,6 +92,7 @@ def describe_session(session: Session, validation: object, test: object) -> Desc
     manifest = replace(manifest, sha256={**manifest.sha256, "order": order})
     mean = getattr(model.encoder, "mean", None)
     facts = {"built": built[1] if built else None, "pixels": 0 if mean is None else mean.numel()}
+    facts |= {"written": _written(model)}
     return Description(recipe, RecipeData(train, held_out, tested, [], [], LABEL, manifest), facts)
 
 
@@ -142,6 +148,42 @@ def builder_of(network: SpikingNetwork) -> tuple[str, dict[str, Any]] | None:
         return None
     name, arguments = network.built
     return network.built if _structure(MODELS[name](**arguments)) == _structure(network) else None
+
+
+def model_of(
+    run: Path, recipe: schema.Recipe, facts: Mapping[str, Any], device: str, given: SpikingClassifier | None
+) -> SpikingClassifier:
+    """Return the model of a run started from Python, without its weights: as given, as its registered builder makes
+    it, or as :func:`bntt.register.model` has it by the run's name. Warn if it is not written as the trained one was.
+
+    Raises:
+        CheckpointError: if there is none, or what is registered is no classifier.
+    """
+    if given is None and (rebuilt := rebuild_model(recipe, facts, device)):
+        return rebuilt
+    name = run.resolve().name
+    model = REGISTERED.get(f"model={name}", lambda: None)() if given is None else given
+    if not isinstance(model, SpikingClassifier):
+        raise CheckpointError(
+            f"{run} was trained by bntt.fit, and no registered builder made its network"
+            + (f"; what is registered as {name!r} is a {type(model).__name__}" if model is not None else "")
+            + ". Write a file, my_model.py, with a function without arguments that returns the same SpikingClassifier, "
+            f"put @bntt.register.model({name!r}) above it, and --with my_model.py before the verb; or in Python, "
+            f"load_run({str(run)!r}, model=...)"
+        )
+    trained, now = facts.get("written", "").splitlines(), _written(model).splitlines()
+    if trained and trained != now:
+        was, instead = next(pair for pair in zip_longest(trained, now, fillvalue="") if pair[0] != pair[1])
+        warnings.warn(
+            f"{run}: this model is not built as the trained one: {instead.strip()!r} in place of {was.strip()!r}",
+            stacklevel=3,
+        )
+    return model
+
+
+def _written(model: nn.Module) -> str:
+    """Return a model as it prints, without addresses."""
+    return re.sub(r" at 0x[0-9a-f]+", "", str(model))
 
 
 def rebuild_model(recipe: schema.Recipe, facts: Mapping[str, Any], device: str) -> SpikingClassifier | None:

@@ -21,7 +21,7 @@ from bntt.io.checkpoint import CheckpointError, read_facts
 from bntt.nn import SpikingClassifier
 from bntt.runs.directory import RunDirectory, find_run, load_best
 from bntt.runs.evaluation import LoadedWeights, evaluate_loaded, retiming_of
-from bntt.runs.from_python import load_samples, rebuild_model
+from bntt.runs.from_python import load_samples, model_of
 from bntt.runs.identity import EXIT, MEASURING, check_same_data, check_same_recipe, saved_exit, trained_on, weights_hash
 from bntt.runs.parts import check_parts, load_parts
 from bntt.runs.recipe.build import build_model, facts_of, for_measuring, require_device, with_absolute_paths
@@ -86,7 +86,7 @@ class LoadedRun:
             CheckpointError: if it is not what the run was trained on.
         """
         if not self.recipe.data.name:
-            like = _placeholder_data(self.path, self.recipe)
+            like = _stand_in(self.path, self.recipe)
             return load_samples(self.path, like, self.recipe.data.order, self.model.encoder)
         data = build_data(self.recipe)
         check_same_data(self.path, data.manifest)
@@ -198,7 +198,8 @@ def load_run(
     Args:
         parts: files and packages of parts of your own, as ``bntt --with`` takes them.
         model: for a run of :func:`bntt.fit` whose network or encoder came from no registered builder: the same model,
-            rebuilt. It receives the run's weights.
+            rebuilt, unless one is registered by the run's name (:func:`bntt.register.model`). It receives the run's
+            weights.
 
     Raises:
         CheckpointError: if this is not a run, a file of it is missing or damaged, parts it was trained with are not
@@ -224,34 +225,28 @@ def load_run(
     check_parts(run.path)
     recipe, best = load_recipe(run.recipe), run.best
     check_same_recipe(recipe, read_facts(best), best, MEASURING)
-    like = _placeholder_data(run.path, recipe)
+    like = _stand_in(run.path, recipe)
     if model is None and recipe.data.name:
         model = build_model(for_measuring(recipe), like, device)
-    elif model is None and (model := rebuild_model(for_measuring(recipe), read_facts(best), device)) is None:
-        raise CheckpointError(
-            f"{run.path} was trained by bntt.fit, and no registered builder made its network: build the same "
-            f"model in Python, run = load_run({str(run.path)!r}, model=...), and measure it: "
-            f"from bntt.runs.measure import measure; measure(NAME, run)"
-        )
+    elif not recipe.data.name:
+        model = model_of(run.path, for_measuring(recipe), read_facts(best), device, model)
+    assert model is not None
     model = model.to(device)
     facts = load_best(run, recipe, model, needs=("epoch",))
     shape = tuple(like.manifest.shape[-3:])
     return LoadedRun(run.path, model.eval(), recipe, facts["epoch"], like.test.classes, shape, facts)
 
 
-def _placeholder_data(run: Path, recipe: Recipe) -> RecipeData:
-    """Return a stand-in for the run's data, of its number, sizes and classes: enough to build a model.
+def _stand_in(run: Path, recipe: Recipe) -> RecipeData:
+    """Return blank samples like those of the run.
 
     Raises:
-        CheckpointError: if the run does not record the properties of its images.
+        CheckpointError: if the run does not say what its samples are like.
     """
     facts = trained_on(run)
     try:
-        manifest = manifest_from(facts)
-        if recipe.data.name and len(manifest.shape) == 2:
-            raise ValueError(f"samples of shape {manifest.shape} come from Python alone")
-        return stand_in(recipe, manifest)
-    except (TypeError, ValueError, KeyError, OverflowError, RuntimeError) as error:
+        return stand_in(recipe, manifest_from(facts))
+    except (ValueError, OverflowError, RuntimeError) as error:
         raise CheckpointError(
             f"{run}/environment.json does not say what the images are like ({error}): put the file back, or train again"
         ) from None

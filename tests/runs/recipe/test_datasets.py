@@ -1,5 +1,7 @@
 """The data of a recipe: two parts of the training split, statistics of the one, and what is refused."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -94,3 +96,12 @@ def test_a_constant_set_gives_no_spikes_and_says_so(monkeypatch):
         data = build_data(recipe)
     logits = build_model(recipe, data)(blank.images[:8].float() / 255)
     assert (logits == 0).all()
+
+
+@each_row("damage", [{"classes": []}, {"images": {"test": 3}}, {"shape": [28, 28]}, {"shape": [1, 2, 3, 4, 5]}])
+def test_a_manifest_of_no_samples_has_no_stand_in(damage):
+    recipe = parse_recipe(changed())
+    manifest = manifest_of({"train": build_data(recipe).train}, "made")
+    assert len(parts.stand_in(recipe, manifest).train) == 4050  # without the validation part
+    with pytest.raises(ValueError, match=r"training samples of shape \[.* and \d+ classes"):
+        parts.stand_in(recipe, replace(manifest, **damage))

@@ -2,6 +2,9 @@
 
 import dataclasses
 import json
+import re
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -13,6 +16,7 @@ from bntt.data import ImageSet, SampleLoader, SequenceSet
 from bntt.io.checkpoint import CheckpointError
 from bntt.models import MODELS
 from bntt.nn import BNTT, LIF, Readout, SpikingBlock, SpikingNetwork
+from bntt.runs import from_python, parts
 from bntt.runs.from_python import builder_of
 from bntt.runs.measure import measure
 from bntt.training import Method
@@ -153,14 +157,59 @@ def test_a_network_of_ones_own_builder_is_built_once_and_opened_by_name(tmp_path
 def test_a_network_put_together_is_given_again(tmp_path):
     model, run = own(), tmp_path / "run"
     fitted(run, model, test=unseen())
-    with pytest.raises(
-        CheckpointError, match=r"no registered builder made.*load_run\(.*model=\.\.\.\).*import measure"
-    ):
+    with pytest.raises(CheckpointError, match=r"no registered builder made.*load_run\(.*model=\.\.\.\)"):
         bntt.load_run(run)
     opened = bntt.load_run(run, model=own(seed=1))
     assert equal(opened.model, model)
     assert (opened.facts.norm, opened.facts.encoder) == ("bntt", "poisson")
     assert measure("exit", opened).steps <= 4
+    other = own()
+    other.network.blocks["fc1"].lif = LIF(leak=0.5)
+    with pytest.warns(UserWarning, match=r"not built as the trained one: '\(lif\): LIF\(leak=0.5.* of .*LIF\(leak=0.9"):
+        bntt.load_run(run, model=other)
+
+
+MODEL = """
+import bntt
+from torch import nn
+from bntt.nn import BNTT, LIF, Readout, SpikingBlock, SpikingNetwork
+
+{decorator}
+def own_model():
+    block = SpikingBlock(nn.Sequential(nn.Flatten(), nn.Linear(16, 8, bias=False)), BNTT(8, num_steps=4), LIF(leak=0.9))
+    network = SpikingNetwork({{"fc1": block}}, Readout(nn.Linear(8, 3, bias=False)))
+    return {returned}bntt.SpikingClassifier(bntt.PoissonEncoder(4, mean=[0.5], std=[0.25]), network)
+"""
+
+
+@torch.random.fork_rng()  # PyTorch's layers draw their start values
+def test_the_command_line_says_how_to_measure_a_network_put_together(tmp_path, monkeypatch, capsys):
+    """The advice is followed word for word, in the folder of the run."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.setattr(bntt.register, "REGISTERED", registered := dict(bntt.register.REGISTERED))
+    for module in (parts, from_python):
+        monkeypatch.setattr(module, "REGISTERED", registered)
+    for folder in ("mine", "other"):
+        fitted(Path("runs", folder), own(), epochs=1, test=unseen())
+    verbs = (["exit", "runs/mine"], ["activity", "runs/mine"], ["export", "runs/mine", "--out", "mine.safetensors"])
+    assert cli.main(verbs[0]) == 4
+    said = capsys.readouterr().err.replace("\n", " ")
+    decorator, options = re.search(r"@\S+\)", said)[0], re.search(r"(--with \S+) before the verb", said)[1].split()
+    Path(options[1]).write_text(MODEL.format(decorator=decorator, returned=""))
+    try:
+        for verb in verbs:
+            assert cli.main([*options, *verb]) == 0, capsys.readouterr().err
+        assert json.loads(Path("runs/mine/exit.json").read_text())["test_images"] == 9
+        assert cli.main(["evaluate", "runs/other"]) == 4
+        assert "@bntt.register.model('other')" in capsys.readouterr().err
+        Path("wrong.py").write_text(MODEL.format(decorator="@bntt.register.model('other')", returned="lambda: "))
+        assert cli.main(["--with", "wrong.py", "evaluate", "runs/other"]) == 4
+        assert "what is registered as 'other' is a function" in capsys.readouterr().err.replace("\n", " ")
+    finally:
+        parts.LOADED.clear()
+        for module in ("my_model", "wrong"):
+            sys.modules.pop(module, None)
 
 
 @pytest.mark.slow

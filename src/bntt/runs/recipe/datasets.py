@@ -117,7 +117,10 @@ def build_data(recipe: Recipe, progress: Callable[[int, int], None] = lambda don
 
 
 def stand_in(recipe: Recipe, manifest: Manifest) -> RecipeData:
-    """Return zeros of the sizes of a recipe's data, in no memory and without opening it: to build and count, not train.
+    """Return blank samples of the sizes of a recipe's data, one of them in memory: to build and count, not to train.
+
+    Raises:
+        ValueError: if the manifest has no training samples or classes, or is of no kind of samples.
 
     >>> from bntt.runs.recipe.file import load_recipe
     >>> recipe = load_recipe("demo")
@@ -125,16 +128,21 @@ def stand_in(recipe: Recipe, manifest: Manifest) -> RecipeData:
     >>> len(made.train), made.train.batch(torch.tensor([0])).shape
     (4500, torch.Size([1, 1, 28, 28]))
     """
-    data, published, shape = recipe.data, manifest.images["train"], manifest.shape
-    held_out = round(data.validation * published)
+    data, published, classes = recipe.data, manifest.images.get("train", 0), tuple(manifest.classes)
+    kinds: dict[int, type[ImageSet | FrameSet]] = {3: ImageSet, 4: FrameSet}
+    if not data.name:
+        kinds[2] = FrameSet  # sequences come from Python alone
+    kind = kinds.get(len(manifest.shape))
+    if kind is None or not published or not classes:
+        raise ValueError(f"{published} training samples of shape {manifest.shape} and {len(classes)} classes")
 
     def blank(count: int) -> SampleSet:
-        values = torch.zeros(1, dtype=torch.uint8).expand(count, *shape)
-        kind, labels = ImageSet if len(shape) == 3 else FrameSet, torch.arange(count) % len(manifest.classes)
-        return in_order(kind(values, labels, tuple(manifest.classes)), data.order)
+        values = torch.zeros(1, dtype=torch.uint8).expand(count, *manifest.shape)
+        return in_order(kind(values, torch.arange(count) % len(classes), classes), data.order)
 
+    held_out = round(data.validation * published)
     sizes = (data.images or published - held_out, held_out, manifest.images.get("test", 0))
-    mean, std = ([0.5] * shape[0], [1.0] * shape[0]) if len(shape) == 3 else ([], [])
+    mean, std = ([0.5] * manifest.shape[0], [1.0] * manifest.shape[0]) if kind is ImageSet else ([], [])
     train, validation, test = map(blank, sizes)
     return RecipeData(train, validation, test, mean, std, data.label or data.name, manifest)
 
