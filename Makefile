@@ -83,7 +83,7 @@ faults-peers: .venv/installed .venv-peers/installed
 # Both distributions, sdists and wheels made of them, checked, and installed in environments outside the checkout:
 # bntt by every one of PYTHONS, with its demo, bntt-runtime by every one of RUNTIME_PYTHONS as well.
 PYTHONS ?= $(PYTHON)
-RUNTIME_PYTHONS ?=
+RUNTIME_PYTHONS ?= $(shell command -v python3.13 || command -v python3.12)
 release: .venv-release/installed
 	rm -rf dist .venv-release/runtime .venv-release/trial
 	BNTT_REQUIRE_KERNELS=1 .venv-release/bin/python -m build

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bntt.deploy.errors import DeployError
 
-Array = NDArray[Any]
+Array = np.ndarray[Any, np.dtype[Any]]
+"""NumPy's own class, since bundles are read by it: from NumPy 2.5 on ``NDArray`` is an alias of it, and no class."""
 Shape = tuple[int, int, int]
 """``[C, H, W]``; of features ``[F, 1, 1]``."""
 
