@@ -97,9 +97,19 @@ def study(name: str, found: Facts) -> list[str]:
         "",
         *table(heads, rows),
         "",
+        *_made_on(found),
         *(f"- **{claim['verdict']}**: {claim['says']}: {claim['because']}" for claim in found["claims"]),
         *(["", "Pictures: " + ", ".join(pictures)] if pictures else []),
     ]
+
+
+def _made_on(found: Facts) -> list[str]:
+    """On what the rows of a table were made, and by which code."""
+    places: dict[str, list[str]] = {}
+    for row in found["table"]["rows"]:
+        for where in row["made_on"]:
+            places.setdefault(where.rpartition(": ")[0], []).append(row["label"])
+    return [f"*Made on* {where}: {', '.join(labels)}  " for where, labels in places.items()] + [""] * bool(places)
 
 
 def page() -> str:

@@ -39,6 +39,7 @@ def study(
     dry_run: Annotated[bool, tyro.conf.arg(aliases=["--estimate"])] = False,
     only_kept: bool = False,
     pack: Path | None = None,
+    merge: Path | None = None,
     device: str = "cpu",
     precision: Literal["fp32", "bf16-grad"] = "fp32",
 ) -> None:
@@ -68,6 +69,10 @@ def study(
         pack: a folder in which the result is kept for good: a summary, NAME.json, and the runs behind it without their
             weights, NAME.tar.xz, with its checksum in SHA256SUMS; --results opens it. Of what is finished too, while
             the rest is made.
+            A name that ends in .tar.xz is one file, with the checksums of all that is in it, for --merge elsewhere.
+        merge: an archive of another machine, made by --pack FILE.tar.xz: its runs are checked and taken into the
+            result, with device and commit, and nothing is made. It is refused where it is damaged, was made under other
+            numerics or with other data, or where a start has other numbers here; --pack keeps what was taken in.
         device: cpu, or cuda.
         precision: of the gradients of what is made. bf16-grad is faster where the processor has bfloat16; the spikes
             are those of fp32, and either stands for the other.
@@ -96,6 +101,9 @@ def study(
     if dry_run:
         for line in overview(planned, cores):
             console.line(line)
+    if merge is not None:
+        folders = _merged(merge, planned, folders)
+        only_kept = True
     if not only_kept:
         check_possible(planned.items)
     if dry_run:
@@ -115,6 +123,19 @@ def study(
         raise StudyError(
             f"{len(failed)} of {len(planned.items)} runs failed; logs are in {pool / 'logs'}", failed[0].code
         )
+
+
+def _merged(archive: Path, planned: StudyPlan, folders: Folders) -> Folders:
+    """Check the archive of another machine, and return the folders with its runs among them."""
+    from dataclasses import replace
+
+    from bntt.cli import console
+    from bntt.studies.merging import take_in
+
+    folder, lines = take_in(archive, planned.items, folders.folders)
+    for line in lines:
+        console.line(line)
+    return replace(folders, results=(*folders.results, folder))
 
 
 def _data_folder(text: str) -> tuple[str, str]:

@@ -1,4 +1,5 @@
-"""Archives of text files: the evidence behind results, one ``NAME.tar.xz`` a subject, with ``SHA256SUMS`` beside it.
+"""Archives of text files: the evidence behind results, one ``NAME.tar.xz`` a subject, with ``SHA256SUMS`` beside it; or
+one file for another machine, which has ``SHA256SUMS`` of its files in it.
 
 The same files give the same bytes. Reading verifies the checksum first, and never writes where the archives lie.
 """
@@ -11,7 +12,7 @@ import lzma
 import shutil
 import tarfile
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
 from bntt.io.checkpoint import CheckpointError
@@ -36,17 +37,21 @@ def pack(path: Path, files: Mapping[str, bytes]) -> None:
     Raises:
         OSError: if they cannot be written.
     """
-    content = io.BytesIO()
-    with tarfile.open(fileobj=content, mode="w", format=tarfile.USTAR_FORMAT) as archive:
-        for name in sorted(files):
-            member = tarfile.TarInfo(name)  # mode 0644, owner 0, time 0
-            member.size = len(files[name])
-            archive.addfile(member, io.BytesIO(files[name]))
-    payload = lzma.compress(content.getvalue(), preset=9 | lzma.PRESET_EXTREME)
+    payload = _compressed(files)
     write_whole(path, payload)
-    sums = _sums(path.parent) | {path.name: digest_of_bytes(payload)}
-    lines = (f"{sums[name]}  {name}\n" for name in sorted(sums))
-    write_whole(path.parent / SUMS, "".join(lines).encode())
+    write_whole(path.parent / SUMS, _listed(_sums(path.parent) | {path.name: digest_of_bytes(payload)}))
+
+
+def pack_alone(path: Path, files: Mapping[str, bytes]) -> str:
+    """Write an archive that carries the checksums of its files, and return its own.
+
+    Raises:
+        OSError: if it cannot be written.
+    """
+    payload = _compressed({**files, SUMS: _listed({name: digest_of_bytes(files[name]) for name in files})})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, payload)
+    return digest_of_bytes(payload)
 
 
 def read_archive(path: Path) -> Iterator[tuple[str, bytes]]:
@@ -55,14 +60,107 @@ def read_archive(path: Path) -> Iterator[tuple[str, bytes]]:
     Raises:
         CheckpointError: if it does not match its checksum, or holds anything but files below it.
     """
-    try:
-        payload = path.read_bytes()
-    except OSError as error:
-        raise CheckpointError(f"{path} cannot be read: {error.strerror}") from None
+    payload = _payload(path)
     expected = _sums(path.parent).get(path.name)
     if digest_of_bytes(payload) != expected:
         wrong = f"its SHA-256 is not the one in {SUMS}" if expected else f"{SUMS} beside it does not list it"
         raise CheckpointError(f"{path} is damaged or was replaced: {wrong}; fetch it again, or pack it anew")
+    yield from _members(path, payload)
+
+
+def read_alone(path: Path) -> dict[str, bytes]:
+    """Return the files of an archive that carries their checksums, by name.
+
+    Raises:
+        CheckpointError: if one does not match its checksum, is not listed or is missing, or if it is no such archive.
+    """
+    files = dict(_members(path, _payload(path)))
+    listed = _parsed(files.pop(SUMS, b"").decode("utf-8", "replace"))
+    if not listed:
+        raise CheckpointError(f"{path} holds no {SUMS}: it was not made by bntt study --pack FILE{SUFFIX}; pack it so")
+    found = {name: digest_of_bytes(content) for name, content in files.items()}
+    wrong = sorted(name for name in listed.keys() | found.keys() if listed.get(name) != found.get(name))
+    if wrong:
+        raise CheckpointError(
+            f"{path} is damaged or was changed: {len(wrong)} of its files are not what its {SUMS} says, {wrong[0]} "
+            f"first; fetch it again"
+        )
+    return files
+
+
+def unpacked(folder: Path) -> Path:
+    """Unpack all archives of a folder into one temporary folder, which lasts as long as the process.
+
+    Raises:
+        CheckpointError: if one is damaged.
+    """
+    sums = folder / SUMS
+    key = (folder.resolve(), digest_of_bytes(sums.read_bytes()) if sums.is_file() else "")
+    if key not in _UNPACKED:
+        target = _temporary()
+        for archive in archives_in(folder):
+            _write(target, read_archive(archive))
+        _UNPACKED[key] = target
+    return _UNPACKED[key]
+
+
+def unpacked_alone(path: Path) -> Path:
+    """Unpack an archive that carries its checksums into a temporary folder, which lasts as long as the process.
+
+    Raises:
+        CheckpointError: if it is damaged.
+    """
+    files = read_alone(path)
+    target = _temporary()
+    _write(target, files.items())
+    _UNPACKED[path.resolve(), digest_of_bytes(path.read_bytes())] = target
+    return target
+
+
+def packed_place(path: Path) -> Path | None:
+    """Return the place to which an unpacked path belongs, ``FOLDER/NAME``; None for what lies there itself."""
+    for (folder, _), target in _UNPACKED.items():
+        if path.is_relative_to(target):
+            here = Path.cwd().resolve()
+            shown = folder.relative_to(here) if folder.is_relative_to(here) else Path(folder.name)
+            return shown / path.relative_to(target)
+    return None
+
+
+def _temporary() -> Path:
+    """Make a folder that is removed when the process ends."""
+    target = Path(tempfile.mkdtemp(prefix="bntt-"))
+    atexit.register(shutil.rmtree, target, ignore_errors=True)
+    return target
+
+
+def _write(target: Path, files: Iterable[tuple[str, bytes]]) -> None:
+    for name, content in files:
+        file = target / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content)
+
+
+def _compressed(files: Mapping[str, bytes]) -> bytes:
+    """Return the bytes of an archive."""
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w", format=tarfile.USTAR_FORMAT) as archive:
+        for name in sorted(files):
+            member = tarfile.TarInfo(name)  # mode 0644, owner 0, time 0
+            member.size = len(files[name])
+            archive.addfile(member, io.BytesIO(files[name]))
+    return lzma.compress(content.getvalue(), preset=9 | lzma.PRESET_EXTREME)
+
+
+def _payload(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error.strerror}") from None
+
+
+def _members(path: Path, payload: bytes) -> Iterator[tuple[str, bytes]]:
+    """Yield the files of an archive, and refuse what would lie elsewhere or is no file."""
     left = LARGEST
     try:
         with tarfile.open(fileobj=io.BytesIO(payload), mode="r:xz") as archive:
@@ -78,40 +176,17 @@ def read_archive(path: Path) -> Iterator[tuple[str, bytes]]:
         raise CheckpointError(f"{path} is no archive that can be read ({error}): fetch it again") from None
 
 
-def unpacked(folder: Path) -> Path:
-    """Unpack all archives of a folder into one temporary folder, which lasts as long as the process.
-
-    Raises:
-        CheckpointError: if one is damaged.
-    """
-    sums = folder / SUMS
-    key = (folder.resolve(), digest_of_bytes(sums.read_bytes()) if sums.is_file() else "")
-    if key not in _UNPACKED:
-        target = Path(tempfile.mkdtemp(prefix="bntt-"))
-        atexit.register(shutil.rmtree, target, ignore_errors=True)
-        for archive in archives_in(folder):
-            for name, content in read_archive(archive):
-                file = target / name
-                file.parent.mkdir(parents=True, exist_ok=True)
-                file.write_bytes(content)
-        _UNPACKED[key] = target
-    return _UNPACKED[key]
+def _listed(sums: Mapping[str, str]) -> bytes:
+    return "".join(f"{sums[name]}  {name}\n" for name in sorted(sums)).encode()
 
 
-def packed_place(path: Path) -> Path | None:
-    """Return the place to which an unpacked path belongs, ``FOLDER/NAME``; None for what lies there itself."""
-    for (folder, _), target in _UNPACKED.items():
-        if path.is_relative_to(target):
-            here = Path.cwd().resolve()
-            shown = folder.relative_to(here) if folder.is_relative_to(here) else Path(folder.name)
-            return shown / path.relative_to(target)
-    return None
+def _parsed(text: str) -> dict[str, str]:
+    return {name: digest for digest, _, name in (line.partition("  ") for line in text.splitlines())}
 
 
 def _sums(folder: Path) -> dict[str, str]:
     """Read the checksums of a folder, by name of the file."""
     try:
-        lines = (folder / SUMS).read_text(encoding="utf-8").splitlines()
+        return _parsed((folder / SUMS).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError):
         return {}
-    return {name: digest for digest, _, name in (line.partition("  ") for line in lines)}

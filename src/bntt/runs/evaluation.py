@@ -179,9 +179,11 @@ def evaluate_loaded(
 
 
 def _gamma_floor(recipe: Recipe, facts: Mapping[str, Any], cost: Mapping[str, Any]) -> float | None:
-    """Return what decay alone made of γ by the epoch of these weights; None where γ began elsewhere or was averaged."""
+    """Return what decay alone made of γ by the epoch of these weights; None where there is none, where it began
+    elsewhere, or was averaged."""
     train, updates = recipe.train, cost["updates"]
-    if not updates or not train.epochs or facts.get("averaged") or recipe.init.source or recipe.convert.ann:
+    begun = recipe.init.source or recipe.convert.ann
+    if not (updates and train.epochs) or begun or facts.get("averaged") or facts_of(recipe).norm_facts.identity:
         return None
     each = updates // train.epochs
     return floor_of_decay(Rates(train, train.epochs, each), each * (facts["epoch"] + 1))

@@ -66,6 +66,18 @@ class KeptRun:
         return RunDirectory(self.path).best.is_file()
 
     @property
+    def device(self) -> str | None:
+        """Device that it was made on: the GPU, or the processor; None if it was not kept."""
+        facts = self.environment
+        found = facts.get("processor") if facts.get("device") == "cpu" else facts.get("gpu", facts.get("processor"))
+        return None if found is None else str(found)
+
+    @property
+    def made_on(self) -> str:
+        """Device and commit in words."""
+        return f"{self.device or 'a device that was not kept'} at {self.environment.get('commit') or 'no commit'}"
+
+    @property
     def is_packed(self) -> bool:
         """True if it comes from an archive of results, whose checksum stands for its data as well."""
         return packed_place(self.path) is not None

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bntt.data.errors import DataError
 from bntt.engine.compute import Precision
-from bntt.io.archive import SUFFIX, pack
+from bntt.io.archive import SUFFIX, pack, pack_alone
 from bntt.io.files import write_json
 from bntt.nn.kinds import encoder_facts_by_name
 from bntt.runs.recipe.datasets import build_data
@@ -129,26 +129,33 @@ def _result_of(item: WorkItem, start: Start, ended: Mapping[str, Outcome]) -> St
     return StartResult(start, "done", why, item.kept, item.identity, numbers)
 
 
-def pack_results(results: Sequence[StudyResult], folder: Path) -> list[Path]:
-    """Archive each result: a summary ``NAME.json``, and the runs behind it, without weights, as one archive.
+def pack_results(results: Sequence[StudyResult], place: Path) -> list[Path]:
+    """Archive the results: in a folder a summary ``NAME.json`` of each, and the runs behind it, without weights, as one
+    archive; or all runs as one file, ``FILE.tar.xz``, for another machine to take in.
 
     Raises:
         OSError: if something cannot be written.
     """
+    if place.name.endswith(SUFFIX):
+        pack_alone(place, {name: content for result in results for name, content in _evidence(result).items()})
+        return [place]
     written = []
-    folder.mkdir(parents=True, exist_ok=True)
+    place.mkdir(parents=True, exist_ok=True)
     for result in results:
-        files = dict[str, bytes]()
-        for found in result.found.values():
-            files |= evidence_of(found.kept) if found.kept else {}
-        written += [folder / f"{result.study.name}.json", folder / f"{result.study.name}{SUFFIX}"]
+        written += [place / f"{result.study.name}.json", place / f"{result.study.name}{SUFFIX}"]
         write_json(written[-2], summary_of(result))
-        pack(written[-1], files)
+        pack(written[-1], _evidence(result))
     return written
 
 
+def _evidence(result: StudyResult) -> dict[str, bytes]:
+    """Collect the files behind a result."""
+    kept = [found.kept for found in result.found.values() if found.kept]
+    return {name: content for run in kept for name, content in evidence_of(run).items()}
+
+
 def pack_finished(
-    planned: StudyPlan, folders: Folders, outcomes: Sequence[Outcome], folder: Path, device: str = "cpu"
+    planned: StudyPlan, folders: Folders, outcomes: Sequence[Outcome], place: Path, device: str = "cpu"
 ) -> list[Path]:
     """Archive what is finished while work goes on, of the studies that have something.
 
@@ -157,7 +164,7 @@ def pack_finished(
     """
     apart = replace(planned, items=tuple(copy(item) for item in planned.items))  # work reads the items themselves
     found = results_of(apart, folders, outcomes, device)
-    return pack_results([one for one in found if any(start.kept for start in one.found.values())], folder)
+    return pack_results([one for one in found if any(start.kept for start in one.found.values())], place)
 
 
 def write_results(results: Sequence[StudyResult], folders: Folders) -> list[Path]:

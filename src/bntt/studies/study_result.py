@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -181,7 +182,7 @@ def _start(found: StartResult) -> dict[str, Any]:
         "digest": found.identity,
         "data": dict(kept.data) if kept else None,
         "commit": facts.get("commit"),
-        "device": facts.get("gpu", facts.get("processor")) if facts.get("device") != "cpu" else facts.get("processor"),
+        "device": kept.device if kept else None,
         "threads": facts.get("threads"),
         "precision": kept.recipe.compute.precision if kept else None,
         "seconds": kept.evaluation.get("seconds") if kept else None,
@@ -207,7 +208,13 @@ def _row(
 ) -> dict[str, Any]:
     cells = {column.key: _cell(list(numbers[run.name, column.key].values()), column) for column in columns}
     paper = {column.key: paper_cell(result.study.name, run.name, column.key) for column in columns}
-    return {"run": run.name, "label": run.label, "cells": cells, "paper": paper}
+    return {"run": run.name, "label": run.label, "made_on": _made_on(result, run), "cells": cells, "paper": paper}
+
+
+def _made_on(result: StudyResult, run: PlannedRun) -> list[str]:
+    """Say on which devices, by which code, the numbers of a run were made, and from how many starts each."""
+    starts = Counter(kept.made_on for start in run.starts if (kept := result.found[run.name, start.seed].kept))
+    return [f"{where}: {count} start{'s' * (count > 1)}" for where, count in starts.items()]
 
 
 def _same_as(result: StudyResult, run: PlannedRun, same: Mapping[str, str]) -> dict[str, str]:

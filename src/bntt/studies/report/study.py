@@ -119,8 +119,9 @@ def _table(values: Values, folder: Path) -> Section:
 def _row(row: Values, keys: Sequence[str], units: Sequence[str]) -> tuple[Cell, ...]:
     cells = row.inside("cells")
     paper = row.inside("paper") if "paper" in row else Values({}, row.where)
-    same = row.shown("same_as")
-    found = [Cell(row.shown("label") or row.text("run"), note=f"by definition {same}" if same else "")]
+    same, made = row.shown("same_as"), row.texts("made_on") if "made_on" in row else ()
+    note = "; ".join([*([f"by definition {same}"] if same else []), *made])
+    found = [Cell(row.shown("label") or row.text("run"), note=note)]
     for key, unit in zip(keys, units, strict=True):
         found += [_ours(cells.inside(key), unit) if key in cells else gap("not run"), _published(paper, key)]
     return tuple(found)

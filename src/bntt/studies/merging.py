@@ -1,0 +1,104 @@
+"""Evidence from another machine: an archive of ``bntt study --pack FILE``, checked against what is here and taken in.
+
+A run is taken in as it is, with its device and its commit, where the recipe of a start, the checksums of the data and
+the number of the numerics agree; nothing of it is made again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from bntt.io.archive import unpacked_alone
+from bntt.io.checkpoint import CheckpointError
+from bntt.io.files import find_object
+from bntt.runs.environment import NUMERICS, numerics_of
+from bntt.studies.pool import KeptRun, kept_run, kept_runs, numerics_agree
+from bntt.studies.work_items import WorkItem
+
+OWN_TIME = {"seconds", "commit", "bntt", "arguments"}
+"""Keys of a measurement whose values may differ between two machines."""
+
+
+def take_in(archive: Path, items: Sequence[WorkItem], known: Sequence[Path]) -> tuple[Path, list[str]]:
+    """Check an archive; return a folder with its runs, for this process, and a line for each of them.
+
+    Args:
+        items: the starts of the studies that take it.
+        known: folders of the runs that are here.
+
+    Raises:
+        CheckpointError: if it is damaged, was made under other numerics or with other data, holds what is no complete
+            run or no start of these studies, or a start that has other numbers here.
+    """
+    folder = unpacked_alone(archive)
+    wanted = {item.identity: item for item in items}
+    here: dict[str, list[KeptRun]] = {}
+    for run in kept_runs(known):
+        here.setdefault(run.identity, []).append(run)
+    lines, taken = list[str](), 0
+    for run in _runs(archive, folder):
+        item = wanted.get(run.identity)
+        if item is None:
+            lines.append(f"left out: {run.path.name}: no start of these studies at this setting")
+            continue
+        _check(archive, run, item, here.get(run.identity, []))
+        taken += 1
+        lines.append(f"taken in: {item.called}, {run.made_on}")
+    if not taken:
+        raise CheckpointError(
+            f"{archive}: none of its {len(lines)} runs is a start of these studies: name the studies that it is of, "
+            f"and --small if it was made so"
+        )
+    return folder, lines
+
+
+def _runs(archive: Path, folder: Path) -> Iterator[KeptRun]:
+    """Yield the runs of an archive, and refuse one that is none."""
+    for place in sorted(path for path in folder.iterdir() if path.is_dir()):
+        run = kept_run(place)
+        if run is None:
+            raise CheckpointError(
+                f"{archive}: {place.name} is no run that was measured on the test images: pack it again"
+            )
+        yield run
+
+
+def _check(archive: Path, run: KeptRun, item: WorkItem, others: Sequence[KeptRun]) -> None:
+    where = f"{archive}: {run.path.name} ({item.called})"
+    if not numerics_agree(run):
+        raise CheckpointError(
+            f"{where} was made under numerics {numerics_of(run.environment)}, and this code has {NUMERICS}: the same "
+            f"recipe gives other numbers; run it again with this version"
+        )
+    if run.unfinished:
+        raise CheckpointError(f"{where} {run.unfinished}: finish it where it was made, and pack it again")
+    if item.sums is not None and run.data != item.sums:
+        raise CheckpointError(f"{where} was made with other data than is here")
+    for other in others:
+        if other.data == run.data and numerics_agree(other) and (key := _difference(run, other)):
+            raise CheckpointError(
+                f"{where} has another {key} than the same start in {other.place} ({other.made_on}; this "
+                f"{run.made_on}): two machines may round otherwise, so keep one of the two, or give the other a seed of "
+                f"its own"
+            )
+
+
+def _difference(one: KeptRun, other: KeptRun) -> str:
+    """Name the first number that differs between two runs of the same start; "" if what both have agrees."""
+    for key in ("accuracy_per_draw", "accuracy", "spikes_per_image", "updates"):
+        if key in one.evaluation and key in other.evaluation and one.evaluation[key] != other.evaluation[key]:
+            return key
+    for file in sorted((one.path / "measures").glob("*.json")):
+        mine, theirs = find_object(file) or {}, find_object(other.path / "measures" / file.name)
+        if theirs is not None and _bare(mine.get("values")) != _bare(theirs.get("values")):
+            return file.stem.rpartition("-")[0]
+    return ""
+
+
+def _bare(values: Any) -> Any:
+    """Return measured values without the times that they took."""
+    if isinstance(values, Mapping):
+        return {key: _bare(value) for key, value in values.items() if key not in OWN_TIME}
+    return [_bare(one) for one in values] if isinstance(values, list) else values
