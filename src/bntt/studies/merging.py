@@ -80,8 +80,7 @@ def _check(archive: Path, run: KeptRun, item: WorkItem, others: Sequence[KeptRun
         if other.data == run.data and numerics_agree(other) and (key := _difference(run, other)):
             raise CheckpointError(
                 f"{where} has another {key} than the same start in {other.place} ({other.made_on}; this "
-                f"{run.made_on}): two machines may round otherwise, so keep one of the two, or give the other a seed of "
-                f"its own"
+                f"{run.made_on}): machines may round otherwise, so keep one of the two, or give the other its own seed"
             )
 
 
