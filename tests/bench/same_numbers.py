@@ -23,11 +23,12 @@ VERBS = {
     "drift": ("drift", ["--images", "100"]),
     "neuron": ("neuron", []),
     "equivalence": ("equivalence", ["--images", "200"]),
+    "deployment": ("deployment", ["--images", "200"]),
     "card": ("card", ["--images", "200"]),
     "robust": ("robust", ["--sigmas", "0.2", "0.6", "--images", "200", "--draws", "2"]),
     "attack": ("attack", ["--eps", "4/255", "--images", "20", "--eot", "2", "--queries", "20", "--draws", "2"]),
 }
-TIMES = ("seconds",)
+TIMES = ("seconds", "milliseconds")
 
 
 def found_by(source: Path, run: Path, verb: str, folder: Path) -> dict:

@@ -27,23 +27,27 @@ def main(specification: str) -> int:
     """Serve until the input ends."""
     wanted = json.loads(specification)
     folder, batch = Path(wanted["folder"]), wanted["batch"]
-    samples, index = np.load(folder / "samples.npy"), np.arange(batch)
-    run = VARIANTS[wanted["variant"]](wanted["network"], folder)
-    part = samples[np.arange(batch) % len(samples)]
+    run, index = VARIANTS[wanted["variant"]](wanted["network"], folder), np.arange(batch)
+    samples = np.load(folder / "samples.npy", mmap_mode="r")  # all of them are no part of what a program holds
+    part = np.array(samples[np.arange(batch) % len(samples)])
+    del samples
     run(part, index)
     return_freed_memory()
     _say({"ready": True})
     for line in sys.stdin:
         if line.strip() == "logits":
-            said = [
-                run(samples[i : i + batch], np.arange(i, min(len(samples), i + batch)))
-                for i in range(0, len(samples), batch)
-            ]
-            np.save(folder / f"{wanted['variant']}.npy", np.concatenate(said))
+            np.save(folder / f"{wanted['variant']}.npy", _all_logits(run, folder, batch))
+            return_freed_memory()
             _say({})
         else:
             _say({"seconds": min(_timed(run, part, index) for _ in range(wanted["calls"])), "resident": resident()})
     return 0
+
+
+def _all_logits(run: Run, folder: Path, batch: int) -> Array:
+    samples = np.load(folder / "samples.npy", mmap_mode="r")
+    parts = [np.arange(first, min(len(samples), first + batch)) for first in range(0, len(samples), batch)]
+    return np.concatenate([run(np.array(samples[part]), part) for part in parts])
 
 
 def _say(answer: dict[str, Any]) -> None:

@@ -12,7 +12,6 @@ from typing import NoReturn
 
 import tyro
 
-from bntt.analysis.measurements import MEASUREMENTS
 from bntt.cli import data, signals, streams
 from bntt.cli.bench import bench
 from bntt.cli.exporting import export
@@ -24,7 +23,7 @@ from bntt.cli.predict import predict
 from bntt.cli.report import report
 from bntt.cli.study import StudyError, study
 from bntt.cli.train import demo, train
-from bntt.runs.stability.measurement import STABILITY
+from bntt.runs.measurements import MEASUREMENTS
 from bntt.runs.training.requests import Interrupted
 from bntt.version import __version__
 
@@ -41,9 +40,7 @@ VERBS = {name: call for group in GROUPS.values() for name, call in group.items()
 
 def verbs() -> dict[str, Callable[..., None]]:
     """Return every verb: those that train, show or move files, and one for each registered measurement."""
-    return VERBS | {
-        name: verb(one) for name, one in (MEASUREMENTS | {STABILITY.name: STABILITY}).items() if name not in VERBS
-    }
+    return VERBS | {name: verb(one) for name, one in MEASUREMENTS.items() if name not in VERBS}
 
 
 HELP = {"-h", "--help"}

@@ -12,12 +12,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from bntt.analysis.measurement import ArgumentError, Facts, Measurement, Progress
-from bntt.analysis.measurements import MEASUREMENTS
 from bntt.analysis.result import Result, checked_arguments
 from bntt.charts.files import save_figure
 from bntt.io.files import find_object, write_json, write_whole
+from bntt.runs.measurements import MEASUREMENTS
 from bntt.runs.open_run import LoadedRun, OpenedRecipe, load_run, open_recipe
-from bntt.runs.stability.measurement import STABILITY as STABILITY  # registers itself
 from bntt.runs.training.estimate import Clock, spoken
 
 Format = Literal["png", "pdf", "svg"]

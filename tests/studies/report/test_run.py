@@ -21,7 +21,7 @@ FILES = {
     "evaluation": "cifar10-small-bntt", "activity": "cifar10-small-bntt", "exit": "cifar10-small-bntt",
     "exit-per-sample": "cifar10-small-bntt", "energy": "cifar10-small-bntt", "drift": "cifar10-small-bntt",
     "equivalence": "cifar10-small-bntt", "attack": "rivals-attack-bntt", "robust": "rivals-noise",
-    "stability": "stability", "neuron": "", "card": "",
+    "stability": "stability", "neuron": "", "card": "", "deployment": "",
 }  # fmt: skip
 ODD = (None, "x", [None], {}, float("nan"), 1e308, -1)
 

@@ -10,10 +10,9 @@ from typing import Any
 
 from bntt.analysis.accuracy.result import EvaluationResult
 from bntt.analysis.measurement import Measurement
-from bntt.analysis.measurements import MEASUREMENTS
 from bntt.analysis.result import result_from
 from bntt.charts.section import Cell, Section, Table, count, duration, gap, interval, plural, share
-from bntt.runs.stability.measurement import STABILITY as STABILITY
+from bntt.runs.measurements import MEASUREMENTS
 from bntt.runs.training.curves import best_epoch, training_curves
 from bntt.studies.report.blocks import Subject
 from bntt.studies.report.reading import GapError, Values, clean, cleaned, read_json, read_lines, read_toml

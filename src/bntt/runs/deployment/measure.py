@@ -1,0 +1,148 @@
+"""Writing a run's bundles, and running them as a program without PyTorch would."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bntt.analysis.accuracy.evaluation import FIRST_DRAW
+from bntt.analysis.measurement import ArgumentError, Progress, Split, origin
+from bntt.deploy import DeployError, Description, Runtime, export
+from bntt.deploy.bundle import WEIGHT_TYPES
+from bntt.deploy.layers import Array
+from bntt.nn.network.labelled_batch import samples
+from bntt.runs.deployment.measurement import DeploymentArguments
+from bntt.runs.deployment.result import DeployedWay, DeploymentResult
+from bntt.runs.exported import describe_run
+from bntt.runs.open_run import LoadedRun
+
+CALLS = 5
+"""Calls of a turn."""
+
+
+def measure_deployment(opened: LoadedRun, arguments: DeploymentArguments, progress: Progress) -> DeploymentResult:
+    """Measure a run's bundles on some images of a split, after the exit was chosen on validation.
+
+    Raises:
+        ArgumentError: if the network cannot leave PyTorch.
+    """
+    try:
+        made = describe_run(opened)
+    except DeployError as error:
+        raise ArgumentError(f"{opened.path}: {error}") from None
+    shown = list(_batches(opened, arguments.split, arguments.images))
+    kept = list(_batches(opened, "validation", arguments.images)) if thresholds(made) else []
+    progress.expect(sum(len(labels) for _, labels, _ in (*kept, *shown, *shown, *shown)))
+    with tempfile.TemporaryDirectory() as place:
+        runtimes, sizes = _written(made, Path(place))
+    classes, labels = _classes(runtimes["float32"], kept, opened.seed, progress)
+    threshold, stop = chosen_exit(made, (classes == labels).mean(1) if kept else (), arguments.loss)
+    told = {name: _classes(one, shown, opened.seed, progress)[0] for name, one in runtimes.items()}
+    labels = np.concatenate([labels for _, labels, _ in shown])
+    steps = list(dict.fromkeys((made.num_steps, stop)))
+    right = told["float32"][-1] == labels
+    milliseconds = _timed(runtimes, steps, shown[0][0][:1], arguments.rounds)
+    return DeploymentResult(
+        **origin(opened, arguments),
+        images=len(labels),
+        validation_images=sum(len(labels) for _, labels, _ in kept),
+        backend=runtimes["float32"].backend,
+        threshold=threshold,
+        ways=[
+            DeployedWay(
+                weights=name,
+                steps=after,
+                accuracy=float((classes[after - 1] == labels).mean()),
+                **beside(classes[after - 1] == labels, right),
+                agreement=float((classes[after - 1] == told["float32"][-1]).mean()),
+                bytes=sizes[name],
+                milliseconds=milliseconds[name, after],
+            )
+            for name, classes in told.items()
+            for after in steps
+        ],
+    )
+
+
+def beside(right: Array, first: Array) -> dict[str, Any]:
+    """Compare right answers with those of the first way, on the same images: difference and its 95 % interval.
+
+    >>> beside(np.array([1, 1, 0, 0]) > 0, np.array([1, 1, 1, 0]) > 0)["difference"]
+    -0.25
+    """
+    change = right.astype(np.float64) - first
+    mean, around = float(change.mean()), 1.959964 * float(change.std()) / len(change) ** 0.5
+    ends = (None, None) if not change.any() else (mean - around, mean + around)
+    return {"difference": mean, "difference_95": ends}
+
+
+def thresholds(made: Description) -> list[float]:
+    """List every threshold at which another number of steps is run: the mean |γ| of all layers and steps, descending.
+
+    >>> from bntt.runs.exported import describe_pretrained
+    >>> len(thresholds(describe_pretrained("fashion-mnist-vgg6")))
+    40
+    """
+    rows = [layer.gamma[slice(*layer.driven)] for layer in made.layers if layer.gamma is not None]
+    return sorted({float(value) for row in rows for value in row.astype(np.float32)}, reverse=True)
+
+
+def chosen_exit(made: Description, accuracy: Sequence[float] | Array, loss: float) -> tuple[float | None, int]:
+    """Choose the highest threshold whose accuracy is within ``loss`` points of that after all steps; and its steps.
+
+    Args:
+        accuracy: on validation, after each step, ``[T]``; empty for a network without a γ for each step, which runs on.
+    """
+    for threshold in thresholds(made) if len(accuracy) else ():
+        steps = Runtime(made, backend="numpy").exit_step(threshold)
+        if accuracy[steps - 1] >= accuracy[-1] - loss / 100 - 1e-12:
+            return threshold, steps
+    return None, made.num_steps
+
+
+def _written(made: Description, folder: Path) -> tuple[dict[str, Runtime], dict[str, int]]:
+    """Write all bundles and open them; return their sizes too."""
+    runtimes, sizes = dict[str, Runtime](), dict[str, int]()
+    for weights in WEIGHT_TYPES:
+        path = folder / f"{weights}.safetensors"
+        export(made, path, "bundle", weights=weights)
+        runtimes[weights], sizes[weights] = Runtime(path), path.stat().st_size
+    return runtimes, sizes
+
+
+def _batches(opened: LoadedRun, split: Split, images: int) -> Iterator[tuple[Array, Array, Array]]:
+    for inputs, labels, index in samples(opened.loader(split, images), 0):
+        yield inputs.float().cpu().numpy(), labels.cpu().numpy(), index.cpu().numpy()
+
+
+def _classes(
+    runtime: Runtime, batches: Sequence[tuple[Array, Array, Array]], seed: int, progress: Progress
+) -> tuple[Array, Array]:
+    """Return the class of every sample after each step, ``[T, N]``, and its label."""
+    found, labels = [np.empty((runtime.num_steps, 0), np.int64)], [np.empty(0, np.int64)]
+    for inputs, own, index in batches:
+        found.append(runtime.trace(inputs, seed=seed, index=index, draw=FIRST_DRAW).argmax(2))
+        labels.append(own)
+        progress(len(own))
+    return np.concatenate(found, 1), np.concatenate(labels)
+
+
+def _timed(
+    runtimes: dict[str, Runtime], steps: Sequence[int], sample: Array, rounds: int
+) -> dict[tuple[str, int], float]:
+    """Return the least CPU milliseconds of a call, of all ways in turn."""
+    least: dict[tuple[str, int], float] = {}
+    for _ in range(rounds):
+        for name, runtime in runtimes.items():
+            for after in steps:
+                for _ in range(CALLS):
+                    began = time.process_time()
+                    runtime.run(sample, steps=after)
+                    took = 1e3 * (time.process_time() - began)
+                    least[name, after] = min(took, least.get((name, after), took))
+    return least

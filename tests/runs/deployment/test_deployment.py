@@ -1,0 +1,80 @@
+"""A run outside: its bundles' answers are the library's, the exit is chosen on validation, and both are told."""
+
+import json
+
+import numpy as np
+import pytest
+
+from bntt.analysis import evaluate
+from bntt.analysis.measurement import ArgumentError
+from bntt.deploy import Description
+from bntt.deploy.description import Encoder
+from bntt.deploy.layers import Layer, Neurons, Weights
+from bntt.runs.deployment import measure as measuring
+from bntt.runs.deployment.measure import beside, chosen_exit
+from bntt.runs.measure import measure
+from tests.rows import each_row
+from tests.trained import opened_run
+
+
+def described(gamma):
+    ones = np.ones((3, 2))
+    own = {} if gamma is None else {"gamma": np.array(gamma), "driven": (0, 3)}
+    fc1 = Layer("fc1", -1, ones, 0 * ones, Weights(np.ones((2, 4))), Neurons(ones[:1, :1] / 2, ones[:1, :1]), **own)
+    return Description(
+        (fc1, Layer("readout", 0, ones, 0 * ones, Weights(np.ones((2, 2))))), Encoder("direct", 3), ("a", "b"), (4,)
+    )
+
+
+@each_row(
+    ("gamma", "loss", "chosen"),
+    [
+        ((0.75, 0.5, 0.25), 0.5, (0.5, 2)),  # loses 0.4 points
+        ((0.75, 0.5, 0.25), 0.3, (0.25, 3)),
+        ((0.75, 0.5, 0.25), 40, (0.75, 1)),
+        ((0.25, 0.5, 0.5), 0.5, (0.5, 3)),
+        (None, 100, (None, 3)),
+    ],
+)
+def test_the_highest_threshold_that_loses_no_more_is_chosen(gamma, loss, chosen):
+    assert chosen_exit(described(gamma), [0.5, 0.796, 0.8] if gamma else (), loss) == chosen
+
+
+def test_differences_are_of_pairs():
+    first, other = np.arange(100) < 80, np.arange(100) < 76
+    found = beside(other, first)
+    assert found["difference"] == pytest.approx(-0.04)
+    assert found["difference_95"] == pytest.approx((-0.04 - 1.96 * 0.0196, -0.04 + 1.96 * 0.0196), abs=1e-4)
+    assert beside(first, first.copy()) == {"difference": 0.0, "difference_95": (None, None)}
+
+
+def test_a_run_has_the_librarys_answers(tmp_path, monkeypatch):
+    monkeypatch.setattr(measuring, "CALLS", 1)
+    run = opened_run()
+    found = measure("deployment", run, folder=tmp_path, images=400, rounds=1, loss=100)
+    right = evaluate(run.model, run.loader("test", 400), seed=run.seed, draws=1).accuracy.correct[0]
+    assert [(way.weights, way.steps) for way in found.ways[::2]] == [(w, 3) for w in ("float32", "float16", "int8")]
+    for way in found.ways[:2]:
+        assert abs(way.accuracy * 400 - right[way.steps - 1]) <= 1  # a tie
+        assert way.difference == pytest.approx(way.accuracy - found.ways[0].accuracy)
+    assert found.ways[1].steps < 3
+    assert found.images == 400
+    assert [way.bytes for way in found.ways[::2]] == sorted({way.bytes for way in found.ways}, reverse=True)
+    assert found.ways[0].agreement == 1 > found.ways[1].agreement
+    assert all(0 < way.milliseconds < 1000 for way in found.ways)
+    assert json.loads((tmp_path / "deployment.json").read_text()) == json.loads(json.dumps(found.to_json()))
+    assert "With the exit it stops after" in found.section().words[0]
+    kept = measure("deployment", run, folder=tmp_path, images=400, rounds=1, loss=0)
+    if all(way.steps == 3 for way in kept.ways):
+        assert "No exit: every threshold of mean |γ| that stops before 3 steps lost more" in kept.section().words[0]
+    with pytest.raises(ArgumentError, match="chooses on validation, and is not measured there"):
+        measure("deployment", run, folder=tmp_path, split="validation")
+
+
+@pytest.mark.slow
+def test_what_has_no_gamma_runs_on_and_what_cannot_leave_is_named(tmp_path):
+    plain = measure("deployment", opened_run(network={"norm": "bn"}), folder=tmp_path, images=50, rounds=1)
+    assert (plain.threshold, plain.validation_images, len(plain.ways)) == (None, 0, 3)
+    assert plain.section().words[0] == "No exit: the network has no γ for each step."
+    with pytest.raises(ArgumentError, match="layer 'conv1' cannot leave PyTorch: its norm, LayerNorm"):
+        measure("deployment", opened_run(network={"norm": "layer"}), folder=tmp_path)
