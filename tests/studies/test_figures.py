@@ -17,13 +17,13 @@ from bntt.studies.figures import (
     layer_spikes,
     layers,
     means,
-    membrane,
     noise,
     over_time,
     save_figures,
     scatter,
     thresholds,
 )
+from bntt.studies.neuron_figures import gamma_histograms, membrane, surrogate
 from bntt.studies.numbers import column_of, layers_of, mean_rows, measured_runs, styles_of
 from bntt.studies.study_file import load_study, study_names
 from bntt.studies.study_schema import FIGURES, Bars, Noise, OverTime, Scatter
@@ -126,6 +126,29 @@ def test_layers_are_numbered_and_named():
     assert chart.y.scale == "log"
     assert list(chart.lines[0].x) == list(range(1, 9))
     assert "1 conv1, 2 conv2" in chart.note
+
+
+def test_spikes_of_a_neuron_are_those_of_its_layer_over_its_neurons():
+    whole, each = charts(layer_spikes, "figure-5")[0], charts(layer_spikes, "figure-5", 2)[0]
+    neurons = next(v for one in full_result("figure-5").found.values() if (v := one.numbers.get("activity")))["layers"]
+    for line, per_neuron in zip(whole.lines, each.lines, strict=True):
+        counts = [layer["neurons"] for layer in neurons.values()]
+        assert per_neuron.y == pytest.approx([value / n for value, n in zip(line.y, counts, strict=True)])
+    assert each.y.label == "spikes a neuron and image, all steps"
+
+
+def test_gamma_has_a_histogram_a_step_whose_shares_are_of_all_channels():
+    (*found,) = charts(gamma_histograms, "figure-6", 1)
+    assert [chart.title for chart in found] == ["conv1", "conv3", "fc1"]
+    assert list(found[0].counts) == ["step 1", "step 4", "step 8"]
+    assert all(sum(row) == pytest.approx(1) for chart in found for row in chart.counts.values())
+
+
+def test_the_surrogate_is_eq_8_at_its_threshold():
+    (chart,) = charts(surrogate, "figure-2", 1)
+    (line,) = chart.lines
+    found = dict(zip(line.x, line.y, strict=True))
+    assert [found[at] for at in (-1.0, 0.0, 0.5, 1.0, 1.5, 2.0, 3.0)] == pytest.approx([0, 0, 0.15, 0.3, 0.15, 0, 0])
 
 
 def test_folds_and_failures_are_shares():

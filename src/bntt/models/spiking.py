@@ -164,7 +164,7 @@ class Maker:
             options.threshold,
             rule=FIRE_RULES.resolve(options.fire),
             reset=RESETS.resolve(options.reset),
-            surrogate=_scaled(SURROGATES.resolve(options.surrogate), options.surrogate_scale),
+            surrogate=surrogate_of(options),
             decay_input=options.decay_input,
             learn_leak=learns and options.learn_leak,
         )
@@ -208,7 +208,7 @@ def maker(num_steps: int, leak: float, norm: str | NormBuilder, *, seed: int = 0
     if unknown := options.keys() - options_of(NeuronOptions).keys():
         check_keywords("the network's builder", unknown, [*BUILDERS, *options_of(NeuronOptions)])
     chosen = NeuronOptions(**options)
-    _scaled(SURROGATES.resolve(chosen.surrogate), chosen.surrogate_scale)
+    surrogate_of(chosen)
     for option in ("learn_leak", "decay_input"):
         if (value := getattr(chosen, option)) and not NEURONS[chosen.neuron].takes(option):
             raise ValueError(f"{option}={value!r}: neurons {chosen.neuron!r} have none")
@@ -216,6 +216,16 @@ def maker(num_steps: int, leak: float, norm: str | NormBuilder, *, seed: int = 0
         _check_ann(num_steps, norm, chosen)
     builder: NormBuilder = NORMS.resolve(norm) if isinstance(norm, str) else norm
     return Maker(num_steps, leak, builder, chosen, seed)
+
+
+def surrogate_of(options: NeuronOptions) -> Surrogate:
+    """Return the surrogate gradient that options name, with their scale.
+
+    >>> import torch
+    >>> surrogate_of(NeuronOptions(surrogate_scale=0.5))(torch.tensor([0.0, 0.5]))
+    tensor([0.5000, 0.2500])
+    """
+    return _scaled(SURROGATES.resolve(options.surrogate), options.surrogate_scale)
 
 
 def _scaled(surrogate: Surrogate, scale: float) -> Surrogate:

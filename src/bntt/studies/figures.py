@@ -10,12 +10,33 @@ from typing import Any
 
 from bntt.charts.axes import finite
 from bntt.charts.files import save_figure
-from bntt.charts.records import STEPS, Axis, Bar, Bars, Chart, Entry, Figure, Forest, Level, Line, Lines, over_steps
+from bntt.charts.records import (
+    STEPS,
+    Axis,
+    Bar,
+    Bars,
+    Chart,
+    Entry,
+    Figure,
+    Forest,
+    Line,
+    Lines,
+    over_steps,
+)
 from bntt.studies.measures import metric_of
+from bntt.studies.neuron_figures import gamma_histograms, membrane, surrogate
 from bntt.studies.numbers import Starts, column_of, layers_of, line_over_starts, mean_rows, measured_runs, styles_of
 from bntt.studies.study_result import StudyResult
 from bntt.studies.study_schema import Bars as BarsSpec
-from bntt.studies.study_schema import Bounds, Drifts, FigureSpec, Layers, Membrane, OverTime, Scatter
+from bntt.studies.study_schema import (
+    Bounds,
+    Drifts,
+    FigureSpec,
+    Layers,
+    LayerSpikes,
+    OverTime,
+    Scatter,
+)
 
 ACCURACY = Axis("test accuracy", percent=True, low=0, high=1)
 BANDS = "bands: from the lowest start to the highest"
@@ -23,6 +44,7 @@ RATES = {
     "firing_rate": Axis("firing rate", percent=True, low=0),
     "gamma_magnitude": Axis("mean |γ|", low=0),
     "spikes_per_image": Axis("spikes an image", low=0),
+    "deviation": Axis("mean σ̄ over channels", low=0),
 }
 
 
@@ -101,24 +123,6 @@ def _distances(starts: Starts) -> dict[str, Sequence[float | None]]:
     return {name: mean_rows([values["layers"][name]["distance"] for values in starts]) for name in starts[0]["layers"]}
 
 
-def membrane(result: StudyResult, part: Membrane) -> list[Chart]:
-    """Chart one neuron's potential, membrane and spikes, of the first start of the first run."""
-    runs = measured_runs(result, part)
-    if not runs:
-        return []
-    values = next(iter(runs.values()))[0]
-    rows = values["steps"]
-    steps = [row["step"] for row in rows]
-    lines = [
-        Line("potential", steps, [row["potential"] for row in rows], "potential", dashed=True),
-        Line("membrane after the step", steps, [row["membrane"] for row in rows], "membrane"),
-    ]
-    fired = [row["step"] for row in rows if row["spike"]]
-    spikes = [Level(step, "" if i else "spike", "x") for i, step in enumerate(fired)]
-    title = f"{values['layer']}, neuron {', '.join(map(str, values['place']))}"
-    return [Lines(title, STEPS, Axis("membrane potential"), lines, [Level(values["threshold"], "threshold"), *spikes])]
-
-
 SHARE = Axis("validation accuracy", percent=True, low=0, high=1)
 
 
@@ -145,18 +149,22 @@ def scatter(result: StudyResult, part: Scatter) -> list[Chart]:
     return [Lines("", *axes, lines, note="a mark a start")] if lines else []
 
 
-def layer_spikes(result: StudyResult, part: FigureSpec) -> list[Chart]:
-    """Chart the spikes of every layer in all steps, on a logarithmic axis."""
+def layer_spikes(result: StudyResult, part: LayerSpikes) -> list[Chart]:
+    """Chart the spikes of every layer in all steps, of the layer or of a neuron of it, on a logarithmic axis."""
     runs, styles, lines, names = measured_runs(result, part), styles_of(result), [], list[str]()
     for label, starts in runs.items():
         names = list(starts[0]["layers"])
         rows = [
-            [sum(row["spikes_per_image"] for row in values["steps"] if row["layer"] == name) for name in names]
+            [
+                sum(row["spikes_per_image"] for row in values["steps"] if row["layer"] == name)
+                / (values["layers"][name]["neurons"] if part.per_neuron else 1)
+                for name in names
+            ]
             for values in starts
         ]
         lines.append(line_over_starts(label, range(1, len(names) + 1), rows, styles[label]))
     note = "layers: " + ", ".join(f"{i} {name}" for i, name in enumerate(names, start=1))
-    y = Axis("spikes an image, all steps", scale="log")
+    y = Axis(f"spikes {'a neuron and image' if part.per_neuron else 'an image'}, all steps", scale="log")
     return [Lines("", Axis("layer", whole=True), y, lines, note=note)] if lines else []
 
 
@@ -209,6 +217,8 @@ CHARTS: dict[str, Callable[[StudyResult, Any], list[Chart]]] = {
     "over-time": over_time,
     "layers": layers,
     "layer-spikes": layer_spikes,
+    "gamma-histograms": gamma_histograms,
+    "surrogate": surrogate,
     "thresholds": thresholds,
     "noise": noise,
     "bounds": bounds,

@@ -167,7 +167,7 @@ class Layers(FigureSpec):
 
     kind: Literal["layers"]
     reads: ClassVar[str] = "activity"
-    of: Literal["firing_rate", "gamma_magnitude", "spikes_per_image"] = "firing_rate"
+    of: Literal["firing_rate", "gamma_magnitude", "spikes_per_image", "deviation"] = "firing_rate"
 
 
 class LayerSpikes(FigureSpec):
@@ -175,6 +175,24 @@ class LayerSpikes(FigureSpec):
 
     kind: Literal["layer-spikes"]
     reads: ClassVar[str] = "activity"
+    per_neuron: bool = False
+    """True for spikes of a neuron in place of all of a layer."""
+
+
+class GammaHistograms(FigureSpec):
+    """Distribution of γ over the channels of some layers at some steps, of the first start of the first run."""
+
+    kind: Literal["gamma-histograms"]
+    reads: ClassVar[str] = "activity"
+    layers: Annotated[list[str], Field(min_length=1)]
+    steps: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)]
+    """Steps, counted from 1; those that the network has not are left out."""
+
+
+class SurrogateGradient(FigureSpec):
+    """Derivative that stands for a spike's, against the potential, of every run's recipe."""
+
+    kind: Literal["surrogate"]
 
 
 class Thresholds(FigureSpec):
