@@ -64,7 +64,7 @@ bench-peers: .venv-peers/installed
 	.venv-interop/bin/pip install --quiet --upgrade pip
 	.venv-interop/bin/pip install --quiet --editable '.[test]' 'lightning==2.6.6' 'huggingface_hub==2.4.0' loguru requests
 	.venv-interop/bin/pip install --quiet --no-deps 'spikingjelly==2.0.0' 'snntorch==1.0.0' 'norse==1.1.0'
-	.venv-interop/bin/pip install --quiet nir nirtorch tqdm
+	.venv-interop/bin/pip install --quiet 'nirtorch==2.6' tqdm
 	touch $@
 
 test-peers: .venv-interop/installed

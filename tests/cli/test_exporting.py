@@ -5,7 +5,7 @@ import pytest
 from bntt.analysis.card import measure as card_measure
 from bntt.cli import main as cli
 from bntt.data.errors import DataError
-from bntt.deploy import bundle
+from bntt.deploy import bundle, from_nir
 from bntt.runs import open_run
 from bntt.runs.measure import measure
 from bntt.runs.open_run import load_run
@@ -39,12 +39,28 @@ def test_the_packages_network_and_what_is_refused(tmp_path, capsys):
     assert "the highest |u|: no data lie beside fashion-mnist-vgg6" in out
     for arguments, code, said in (
         (["export"], 2, "--out FILE is needed"),
+        (["export", "--out", str(tmp_path / "x"), "--to", "nir", "--lossy", "constant"], 2, "name a RUN"),
+        (["export", str(tmp_path), "--lossy", "constant"], 2, "--lossy constant is for --to nir"),
         (["export", "--out", str(tmp_path)], 2, "is a directory: name the file to write"),
         (["export", str(tmp_path / "none")], 4, "none"),
         (["export", "--out", str(tmp_path / "no" / "x")], 5, "could not be written"),
     ):
         assert cli.main(arguments) == code
         assert said in capsys.readouterr().err
+
+
+def test_a_run_becomes_a_graph_and_a_constant_one(tmp_path, capsys):
+    place = copied_run(tmp_path).path
+    assert cli.main(["export", str(place), "--to", "nir"]) == 0
+    assert cli.main(["export", str(place), "--to", "nir", "--lossy", "constant"]) == 0
+    said = capsys.readouterr().out
+    assert "   exact: " in said
+    assert "  median: " in said
+    exact, constant = from_nir(place / "nir-float32.nir"), from_nir(place / "nir-constant.nir")
+    assert exact.classes == load_run(place).classes
+    assert constant.layers[0].neurons.reset == "hard"
+    assert " validation samples, " in constant.provenance["constant"]
+    assert constant.provenance["run"] == exact.provenance["run"]
 
 
 @pytest.mark.slow

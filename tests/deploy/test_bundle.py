@@ -15,6 +15,7 @@ from bntt.deploy.description import Pictures
 from bntt.io.sealed import _NO_SUM
 from bntt.models import pretrained, resnet20, vgg6
 from bntt.nn import fold
+from tests.rows import each_row
 
 
 def same(one, other) -> bool:
@@ -48,6 +49,22 @@ def test_what_is_written_is_read_again(tmp_path):
         made = describe(bntt.SpikingClassifier(encoder, network), run={"recipe": "seed = 0\n"}, **told)
         bundle.write(made, tmp_path / "x")
         assert same(bundle.read(tmp_path / "x"), wide(made))
+
+
+@each_row("weights", bundle.WEIGHT_TYPES)
+def test_arrays_in_any_order_of_memory_are_written_as_they_are(weights, tmp_path):
+    made = describe(pretrained())
+    turned = [
+        replace(
+            node,
+            scale=np.asfortranarray(node.scale),
+            weights=replace(node.weights, values=np.asfortranarray(node.weights.values)),
+        )
+        for node in made.nodes
+    ]
+    bundle.write(made, tmp_path / "x", weights)
+    bundle.write(replace(made, nodes=tuple(turned)), tmp_path / "y", weights)
+    assert same(bundle.read(tmp_path / "x"), bundle.read(tmp_path / "y"))
 
 
 def test_narrow_weights_are_near_and_small(tmp_path):

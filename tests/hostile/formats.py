@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 
-from tests.hostile import pictures, recordings, runs
+from tests.hostile import graphs, pictures, recordings, runs
 
-FORMATS = {**runs.FORMATS, **pictures.FORMATS, **recordings.FORMATS}
+FORMATS = {**runs.FORMATS, **pictures.FORMATS, **recordings.FORMATS, **graphs.FORMATS}
 
 
 def here() -> list[str]:

@@ -13,8 +13,9 @@ from bntt.cli.predict import DEFAULT, check_pretrained
 def export(
     run: tyro.conf.Positional[Path | None] = None,
     pretrained: str = "",
-    to: Literal["bundle", "onnx", "onnx-step"] = "bundle",
+    to: Literal["bundle", "onnx", "onnx-step", "nir"] = "bundle",
     weights: Literal["float32", "float16", "int8"] = "float32",
+    lossy: Literal["", "constant"] = "",
     out: Path | None = None,
 ) -> None:
     """Write a run's best epoch for use elsewhere, by default a network that comes with the package.
@@ -22,21 +23,24 @@ def export(
     A bundle is one file with all that evaluation needs: weights, scale and shift of every step and channel, neurons,
     encoder, classes, and where they come from. bntt.deploy.Runtime runs it without PyTorch; bntt predict --bundle shows
     it pictures. With it comes the card of `bntt card`: what hardware must hold and do, measured on some of the run's
-    images. ONNX files are of opset 20, for any batch.
+    images. ONNX files are of opset 20, for any batch. NIR files hold what changes over time as metadata,
+    which bntt.deploy.from_nir reads; for other frameworks, make it constant.
 
     Example: bntt export runs/fashion-mnist --to bundle --weights int8
 
     Args:
         run: the directory of a run.
         pretrained: or a network of `bntt list pretrained`, by name.
-        to: a bundle, or ONNX: all steps in one graph, or one step with its state.
-        weights: their type; int8 has a step for each output channel.
+        to: a bundle; ONNX, all steps in one graph, or one step with its state; or NIR.
+        weights: their type; int8 has a step for each output channel. ONNX and NIR have float32.
+        lossy: "constant" makes scale and shift the same in every step, and the reset hard, as other frameworks have it:
+            by median, mean or one step's, whatever is right most often on at most 1,000 validation images of RUN.
         out: the file to write; RUN/bundle-float32.safetensors by default, named by target and weights.
     """
     from bntt.analysis.measurement import ArgumentError, Progress
     from bntt.cli import console
     from bntt.deploy.targets import export as write
-    from bntt.runs.exported import card_of_pretrained, card_of_run, describe_pretrained, describe_run
+    from bntt.runs.exported import card_of_pretrained, card_of_run, constant_of, describe_pretrained, describe_run
     from bntt.runs.open_run import load_run
     from bntt.runs.recipe.file import RecipeError
 
@@ -47,11 +51,18 @@ def export(
         raise RecipeError(f"--out FILE is needed where no run is named: {name} comes with the package")
     if out is not None and out.is_dir():
         raise RecipeError(f"--out {out} is a directory: name the file to write, such as {out / 'bundle.safetensors'}")
+    if lossy and (not run or to != "nir"):
+        raise RecipeError("--lossy constant is for --to nir, and chosen on the validation images of a run: name a RUN")
     if not run:
         check_pretrained(name)
     loaded = load_run(run) if run else None
     made = describe_run(loaded) if loaded else describe_pretrained(name)
-    path = out or (run or Path()) / f"{to}-{weights}.{'safetensors' if to == 'bundle' else 'onnx'}"
+    if lossy and loaded:
+        found = constant_of(loaded, made, lambda by, right: console.line(f"{by:>8}: {right:.1%} right"))
+        console.line(f"constant by {found.by}, of {found.samples:,} validation images")
+        made = found.description
+    ending = {"bundle": "safetensors", "nir": "nir"}.get(to, "onnx")
+    path = out or (run or Path()) / f"{to}-{lossy or weights}.{ending}"
     write(made, path, to, weights=weights)
     console.line(f"{name}: {len(made.layers)} layers, {made.num_steps} steps, {len(made.classes)} classes")
     console.line(f"written: {path} ({path.stat().st_size:,} bytes)")

@@ -53,7 +53,8 @@ def write(description: Description, path: Path, weights: WeightType = "float32")
         else:
             held[name] = values
     notes = SEAL.notes(description=json.dumps(tree, allow_nan=False))
-    write_whole(path, SEAL.sealed(safetensors.numpy.save(held, metadata=notes)))
+    laid = {name: np.ascontiguousarray(values) for name, values in held.items()}  # safetensors asks for no order
+    write_whole(path, SEAL.sealed(safetensors.numpy.save(laid, metadata=notes)))
 
 
 def read(path: Path) -> Description:

@@ -128,7 +128,7 @@ class Description:
         if len({node.name for node in self.nodes}) < len(self.nodes):
             raise DeployError(f"nodes need a name each, got {[node.name for node in self.nodes]}")
         for node, (neurons, _) in zip(self.nodes, self.shapes, strict=True):
-            with _named(node):
+            with named(node):
                 if isinstance(node, Layer):
                     node.check(self.num_steps, neurons[0])
         if self.shapes[-1][1] != (len(self.classes), 1, 1):
@@ -162,7 +162,7 @@ class Description:
         found, values = list[tuple[Shape, Shape]](), math.prod(self.image)
         for place, node in enumerate(self.nodes):
             reads = (node.reads,) if isinstance(node, Layer) else node.reads
-            with _named(node):
+            with named(node):
                 if not all(-1 <= read < place for read in reads):
                     raise DeployError(f"it reads nodes {list(reads)}, and is node {place}: it can read those before it")
                 if isinstance(node, Layer):
@@ -176,7 +176,7 @@ class Description:
 
 
 @contextmanager
-def _named(node: Node) -> Iterator[None]:
+def named(node: Node) -> Iterator[None]:
     """Say in an error which node it is about."""
     try:
         yield

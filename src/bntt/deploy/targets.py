@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from bntt.deploy import bundle, onnx_graph
 from bntt.deploy.bundle import WeightType
+from bntt.deploy.constant_in_time import choose_constant
 from bntt.deploy.description import Description, Pictures
 from bntt.deploy.errors import DeployError
 from bntt.deploy.from_torch import describe
+from bntt.deploy.nir import graph
 from bntt.nn.network.classifier import SpikingClassifier
 from bntt.registry import Registry
 
 TARGETS: Registry[Any] = Registry(
     "target",
-    {"bundle": bundle.write, "onnx": onnx_graph.write, "onnx-step": partial(onnx_graph.write, step=True)},
+    {
+        "bundle": bundle.write,
+        "onnx": onnx_graph.write,
+        "onnx-step": partial(onnx_graph.write, step=True),
+        "nir": graph.write,
+    },
 )
 """``write(description, path, weights)`` of each."""
 
@@ -31,15 +38,21 @@ def export(
     classes: Sequence[str] = (),
     input_shape: Sequence[int] | None = None,
     pictures: Pictures | None = None,
+    lossy: Literal["constant"] | None = None,
+    validation: Iterable[Any] | None = None,
 ) -> Description:
     """Write a trained network for use elsewhere, and return its description.
 
     Args:
         model: or its :func:`~bntt.deploy.describe`\\ d form, which has the next three.
         target: "bundle", for :class:`bntt.deploy.Runtime`; "onnx", all steps at once, or "onnx-step", one step whose
-            state goes in and out (:func:`bntt.deploy.onnx_graph.build`).
-        weights: "float32", "float16", or "int8" with a step for each output channel; ONNX has float32.
+            state goes in and out (:func:`bntt.deploy.onnx_graph.build`); "nir", for :func:`~bntt.deploy.from_nir` and,
+            where nothing changes over time, for others (:mod:`bntt.deploy.nir.graph`).
+        weights: "float32", "float16", or "int8" with a step for each output channel; ONNX and NIR have float32.
         classes, input_shape, pictures: see :func:`~bntt.deploy.describe`.
+        lossy: "constant" writes another network, which others can read: the one of
+            :func:`~bntt.deploy.choose_constant`.
+        validation: what that is chosen on: batches of samples and labels, read several times.
 
     Raises:
         DeployError: if the target cannot have the network; the message names the part, and what to do.
@@ -59,5 +72,13 @@ def export(
         if isinstance(model, Description)
         else describe(model, classes=classes, input_shape=input_shape, pictures=pictures)
     )
+    if lossy is not None:
+        if lossy != "constant" or validation is None:
+            raise DeployError(
+                f"lossy={lossy!r}: it is 'constant', chosen on validation=, batches of samples and labels"
+            )
+        made = choose_constant(made, validation).description
+    elif validation is not None:
+        raise DeployError("validation samples choose what is lossy: lossy='constant'")
     write(made, Path(path), weights)
     return made

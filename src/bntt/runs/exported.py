@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from bntt.analysis.card.measure import network_card
 from bntt.analysis.card.measurement import CARD
 from bntt.analysis.card.result import CardResult
 from bntt.analysis.measurement import ArgumentError, Progress
 from bntt.data.errors import DataError
+from bntt.deploy.constant_in_time import Constant, choose_constant
 from bntt.deploy.description import Description, Pictures
 from bntt.deploy.from_torch import describe
 from bntt.io.checkpoint import CheckpointError
@@ -19,6 +20,9 @@ from bntt.nn.network.classifier import SpikingClassifier
 from bntt.runs.measure import run_measurement, settled
 from bntt.runs.open_run import LoadedRun
 from bntt.runs.recipe.file import dump_recipe
+
+MOST_VALIDATED = 1000
+"""Validation samples on which a network made constant is chosen: each candidate runs on all of them."""
 
 
 def describe_run(run: LoadedRun) -> Description:
@@ -43,6 +47,15 @@ def provenance(run: LoadedRun) -> dict[str, str]:
         "commit": str(environment.get("commit") or ""),
         "weights_sha256": run.weights_sha256,
     }
+
+
+def constant_of(run: LoadedRun, made: Description, tell: Callable[[str, float], None]) -> Constant:
+    """Make a run's description constant in time, by what is right most often on its validation samples.
+
+    Raises:
+        DataError: if the run's data is missing.
+    """
+    return choose_constant(made, run.loader("validation", at_most=MOST_VALIDATED), seed=run.seed, tell=tell)
 
 
 def describe_pretrained(name: str) -> Description:

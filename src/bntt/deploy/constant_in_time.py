@@ -1,0 +1,134 @@
+"""A network made constant in time, for targets that know no parameter of a step; what that costs is measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from bntt.deploy.description import Description
+from bntt.deploy.errors import DeployError
+from bntt.deploy.layers import Array, Layer
+from bntt.deploy.runtime.runtime import Runtime
+
+DRAW = 1 << 32
+"""Number of the noise: evaluation's first, which no epoch of a training has."""
+EXACT = "exact"
+
+
+@dataclass(frozen=True, eq=False)
+class Constant:
+    """A network made constant in time, and how it was chosen."""
+
+    description: Description
+    """Weights that hold scale and shift, hard resets, the rule ``fire_after``."""
+    by: str
+    """What stands for the steps: "median", "mean", or "step 3"."""
+    accuracies: dict[str, float]
+    """Shares of right answers on the validation samples, by what stands for the steps; "exact" is the network's own."""
+    samples: int
+    """Validation samples."""
+
+
+def make_constant(description: Description, by: str = "median") -> Description:
+    """Make a network constant in time: ``a_t y + b_t`` becomes ``a y + b``, folded into weights and bias.
+
+    Neurons get what every framework has, the hard reset and the rule ``fire_after``; leak and threshold stay. γ, and
+    with it the exit by γ, is gone. Another network: measure it, or let :func:`choose_constant` do so.
+
+    Args:
+        by: what a and b are over the steps, "median" or "mean"; or those of one, "step 1" to "step T".
+
+    Raises:
+        DeployError: naming a layer whose neurons are folded; or on what is none of these.
+
+    >>> import bntt
+    >>> from bntt import deploy
+    >>> made = make_constant(deploy.describe(bntt.models.pretrained()))
+    >>> made.layers[0].neurons.reset, bool((made.layers[0].scale == 1).all())
+    ('hard', True)
+    """
+    if by not in candidates(description):
+        raise DeployError(f"steps become constant by {', '.join(candidates(description))}, got {by!r}")
+    nodes = [_constant(node, by) if isinstance(node, Layer) else node for node in description.nodes]
+    return replace(description, nodes=tuple(nodes))
+
+
+def candidates(description: Description) -> list[str]:
+    """List what can stand for the steps, by name."""
+    return ["median", "mean", *(f"step {t + 1}" for t in range(description.num_steps))]
+
+
+def _constant(layer: Layer, by: str) -> Layer:
+    neurons, weights = layer.neurons, layer.weights
+    if neurons is not None:
+        if not neurons.is_plain:
+            raise DeployError(
+                f"{layer.name!r}: its neurons are folded, which no constant is: take it as it was, unfolded"
+            )
+        neurons = replace(neurons, rule="after", reset="hard")
+    scale, shift = (_of(table, by) for table in (layer.scale, layer.shift))
+    size = layer.scale.shape
+    if weights is not None:
+        values = (weights.values * scale.reshape(-1, *[1] * (weights.values.ndim - 1))).astype(weights.values.dtype)
+        bias = shift if weights.bias is None else shift + scale * weights.bias
+        kept = bias.astype(values.dtype) if weights.bias is not None or bias.any() else None
+        weights, scale, shift = replace(weights, values=values, bias=kept), np.ones(size[1]), np.zeros(size[1])
+    scale, shift = (np.array(np.broadcast_to(row, size)) for row in (scale, shift))
+    return replace(layer, scale=scale, shift=shift, weights=weights, neurons=neurons, gamma=None, driven=(0, 0))
+
+
+def _of(table: Array, by: str) -> Array:
+    named: dict[str, Callable[..., Array]] = {"median": np.median, "mean": np.mean}
+    row: Array = named[by](table, 0) if by in named else table[int(by.removeprefix("step ")) - 1]
+    return row
+
+
+def choose_constant(
+    description: Description,
+    validation: Iterable[Any],
+    *,
+    seed: int = 0,
+    tell: Callable[[str, float], None] = lambda by, accuracy: None,
+) -> Constant:
+    """Make a network constant in time by what is right most often on validation samples, the first of equals.
+
+    Args:
+        validation: batches ``(samples, labels)``, or ``(samples, labels, places)``, read once for each candidate: a
+            DataLoader, a :class:`~bntt.data.SampleLoader` or a list; not the test samples.
+        seed: of the encoder's noise, the same for all.
+        tell: told what was measured, and its accuracy.
+
+    Raises:
+        DeployError: as :func:`make_constant`, or if there are no samples.
+    """
+    accuracies, count = dict[str, float](), 0
+    for by in (EXACT, *candidates(description)):
+        made = description if by == EXACT else make_constant(description, by)
+        accuracies[by], count = accuracy(made, validation, seed)
+        tell(by, accuracies[by])
+    best = max((by for by in accuracies if by != EXACT), key=lambda by: accuracies[by])
+    told = {
+        "constant": f"scale and shift by their {best}, hard reset; {accuracies[best]:.4f} right of {count} validation "
+        f"samples, {accuracies[EXACT]:.4f} before"
+    }
+    made = make_constant(description, best)
+    return Constant(replace(made, provenance={**made.provenance, **told}), best, accuracies, count)
+
+
+def accuracy(description: Description, samples: Iterable[Any], seed: int = 0) -> tuple[float, int]:
+    """Return the share of right answers, and the number of samples, by :class:`~bntt.deploy.Runtime`.
+
+    Raises:
+        DeployError: if there are no samples.
+    """
+    runtime, right, count = Runtime(description), 0, 0
+    for x, labels, *places in samples:
+        index = np.asarray(places[0]) if places else np.arange(count, count + len(x))
+        answers = runtime.run(np.asarray(x), seed=seed, index=index, draw=DRAW).argmax(1)
+        right, count = right + int((answers == np.asarray(labels)).sum()), count + len(x)
+    if not count:
+        raise DeployError("validation has no samples, or is an iterator that was read before: give a list or a loader")
+    return right / count, count

@@ -1,0 +1,64 @@
+"""NIR files, opened by :mod:`bntt.deploy.nir.hdf5` in a process of its own: whatever it does there, here are words."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import safetensors.numpy
+
+from bntt.deploy.errors import BundleError, DeployError
+from bntt.deploy.nir import hdf5
+from bntt.io.sealed import Seal
+
+FILE = Seal("NIR file", "", BundleError)
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Return the graph in a file as ``nir.NIRGraph.to_dict`` has it.
+
+    Raises:
+        BundleError: if it is missing, damaged, hostile or no NIR graph; the message says why.
+        DeployError: if nir is not installed.
+    """
+    if importlib.util.find_spec("nir") is None:
+        raise DeployError('NIR files are read by nir, which is not installed: pip install "bntt[nir]"')
+    payload = FILE.bytes_of(path, hdf5.MOST_BYTES)
+    here = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OPENBLAS_NUM_THREADS": "1"}
+    here |= {"HDF5_PLUGIN_PRELOAD": "::"}  # HDF5's word for: no plugins
+    command = [sys.executable, "-P", str(hdf5.__file__)]
+    try:
+        told = subprocess.run(
+            command, input=payload, capture_output=True, env={**os.environ, **here}, timeout=2 * hdf5.SECONDS
+        )
+    except subprocess.TimeoutExpired:
+        raise BundleError(f"{path} is no NIR graph: opening it took more than {2 * hdf5.SECONDS} seconds") from None
+    said = told.stderr.decode("utf-8", "replace").strip()
+    if told.returncode == 3:
+        raise BundleError(f"{path} is no NIR graph: {said}")
+    if told.returncode < 0:
+        raise BundleError(f"{path} is damaged: HDF5 crashed on it (signal {-told.returncode})")
+    if told.returncode:
+        raise BundleError(f"{path} could not be opened: {said.splitlines()[-1] if said else 'for no known reason'}")
+    return unpacked(told.stdout)
+
+
+def unpacked(packed: bytes) -> dict[str, Any]:
+    """Return the graph that :func:`~bntt.deploy.nir.hdf5.packed` wrote."""
+    arrays = safetensors.numpy.load(packed)
+    head = json.loads(packed[8 : 8 + int.from_bytes(packed[:8], "little")])
+
+    def filled(value: Any) -> Any:
+        if isinstance(value, list):
+            return [filled(one) for one in value]
+        if isinstance(value, dict):
+            return arrays[value[hdf5.ARRAY]] if hdf5.ARRAY in value else {key: filled(value[key]) for key in value}
+        return value
+
+    graph: dict[str, Any] = filled(json.loads(head["__metadata__"]["graph"]))
+    return graph

@@ -1,0 +1,159 @@
+"""Opens a NIR file, and writes its graph as safetensors: a program for a process of its own, as HDF5 can crash.
+
+Nothing here is of this package. What a graph never has is refused before it is followed: links to other files, data
+outside the file, one object in two places, filters that are plugins, and more bytes than a network has.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from typing import Any
+
+MOST_BYTES = 2 << 30
+"""Of all numbers together, and of the file."""
+MOST_OBJECTS, DEEPEST = 50_000, 12
+FILTERS = ("gzip", "lzf", "shuffle", "fletcher32")
+ARRAY = "\0array"
+"""Key of the place of an array: no name in a file can have its first character."""
+MEMORY, SECONDS = 8 << 30, 120
+"""What the process may take."""
+
+
+class Refused(Exception):
+    """A file that is no graph."""
+
+
+def check(group: Any, h5py: Any, seen: set[Any], left: int = MOST_BYTES, depth: int = 0, place: str = "") -> int:
+    """Refuse what is no part of a graph; returns how many of the ``left`` bytes remain."""
+    if depth > DEEPEST:
+        raise Refused(f"{place} lies {depth} groups deep")
+    for name in group:
+        here = f"{place}/{name}"
+        if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+            raise Refused(f"{here} is a link to elsewhere")
+        held = group[name]
+        identity = h5py.h5o.get_info(held.id).addr
+        if identity in seen:
+            raise Refused(f"{here} is in the file twice")
+        seen.add(identity)
+        if len(seen) > MOST_OBJECTS:
+            raise Refused(f"it has more than {MOST_OBJECTS:,} parts")
+        if isinstance(held, h5py.Group):
+            left = check(held, h5py, seen, left, depth + 1, here)
+        elif isinstance(held, h5py.Dataset):
+            left = check_dataset(held, h5py, left, here)
+        else:
+            raise Refused(f"{here} is {type(held).__name__}, neither a group nor numbers")
+    return left
+
+
+def check_dataset(held: Any, h5py: Any, left: int, here: str) -> int:
+    """Refuse numbers that lie outside the file, are of other types, or too many; returns what of ``left`` remains."""
+    if held.external or held.is_virtual:
+        raise Refused(f"{here} has its numbers in other files")
+    plan = held.id.get_create_plist()
+    filters = [plan.get_filter(number)[0] for number in range(plan.get_nfilters())]
+    known = (h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_LZF, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32)
+    if not set(filters) <= set(known):
+        raise Refused(f"{here} is packed by other means than {', '.join(FILTERS)}")
+    if held.shape is None:
+        raise Refused(f"{here} is empty")
+    if held.dtype.kind not in "fiubS" and h5py.check_string_dtype(held.dtype) is None:
+        raise Refused(f"{here} holds {held.dtype}: neither numbers nor text")
+    size: int = held.dtype.itemsize
+    for count in held.shape:
+        size *= count
+    chunk = held.dtype.itemsize
+    for count in held.chunks or ():
+        chunk *= count
+    if max(size, chunk) > left:
+        raise Refused(f"{here} would have {max(size, chunk):,} bytes, of at most {left:,}")
+    return left - size
+
+
+def opened(payload: bytes) -> dict[str, Any]:
+    """Return the graph in a file's bytes, as ``nir.NIRGraph.to_dict`` has it.
+
+    Raises:
+        Refused: saying why there is none.
+    """
+    import h5py
+    import nir
+
+    file = io.BytesIO(payload)
+    try:
+        with h5py.File(file, "r") as held:
+            check(held, h5py, set())
+    except Refused:
+        raise
+    except Exception as error:
+        raise Refused(f"HDF5 cannot read it ({first_line(error)})") from None
+    try:
+        made: dict[str, Any] = nir.read(file, type_check=False).to_dict()
+    except Exception as error:
+        raise Refused(f"nir finds no graph in it ({first_line(error)})") from None
+    return made
+
+
+def first_line(error: Exception) -> str:
+    """Return what an error says, or its name.
+
+    >>> first_line(KeyError("node"))
+    "KeyError: 'node'"
+    """
+    lines = str(error).splitlines() or [""]
+    return f"{type(error).__name__}: {lines[0][:200]}" if lines[0] else type(error).__name__
+
+
+def packed(graph: dict[str, Any]) -> bytes:
+    """Return a graph as safetensors: its arrays of numbers by place, and all else as JSON in the notes."""
+    import numpy as np
+    import safetensors.numpy
+
+    arrays: dict[str, Any] = {}
+
+    def taken(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {str(key): taken(one) for key, one in value.items()}
+        if isinstance(value, np.ndarray) and value.dtype.kind in "fiub":
+            arrays[str(len(arrays))] = np.array(value, value.dtype.newbyteorder("="), order="C")
+            return {ARRAY: str(len(arrays) - 1)}
+        if isinstance(value, np.ndarray | list | tuple):
+            return [taken(one) for one in (value.tolist() if isinstance(value, np.ndarray) else value)]
+        if isinstance(value, bytes):
+            return value.decode("utf-8", "replace")
+        return value.item() if isinstance(value, np.generic) else value
+
+    tree = json.dumps(taken(graph))
+    return safetensors.numpy.save(arrays, {"graph": tree})
+
+
+def limit() -> None:
+    """Bound this process's memory and time, where the system can."""
+    try:
+        import resource
+    except ModuleNotFoundError:
+        return
+    for kind, most in ((resource.RLIMIT_AS, MEMORY), (resource.RLIMIT_CPU, SECONDS), (resource.RLIMIT_CORE, 0)):
+        resource.setrlimit(kind, (most, resource.getrlimit(kind)[1]))
+
+
+def main() -> int:
+    """Read a file's bytes from standard input, and write its graph to standard output; 3 if it is refused, and why."""
+    limit()
+    try:
+        made = packed(opened(sys.stdin.buffer.read()))
+    except Refused as error:
+        sys.stderr.write(str(error))
+        return 3
+    except MemoryError:
+        sys.stderr.write("it takes more memory than a graph may")
+        return 3
+    sys.stdout.buffer.write(made)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

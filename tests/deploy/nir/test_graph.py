@@ -1,0 +1,166 @@
+"""NIR graphs of the library's networks: read again to the bit, run by NIR's own definitions, or refused by name."""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import nir
+import numpy as np
+import pytest
+import torch
+
+import bntt
+from bntt.deploy import DeployError, Runtime, describe, export, from_nir
+from bntt.deploy.description import Description, Encoder
+from bntt.deploy.layers import Layer, Neurons, Pool, Weights
+from bntt.deploy.nir import graph
+from bntt.models import MODELS, pretrained, vgg6
+from bntt.nn import NORMS, fold
+from tests.deploy.networks import LEAKS, classifier
+from tests.deploy.nir import interpreter
+from tests.deploy.test_bundle import same
+from tests.grids import all_pairs
+from tests.rows import each_row
+
+GRID = all_pairs(
+    list(MODELS),
+    ["poisson", "direct", "frames"],
+    [name for name in NORMS if name != "layer"],
+    ["after", "before"],
+    ["soft", "hard"],
+    [*LEAKS, "none"],
+    ["voltage", "spikes"],
+)
+
+GRIDS = [GRID[::7], pytest.param(GRID, marks=pytest.mark.slow)]
+
+
+def described(row) -> tuple[Description, np.ndarray]:
+    name, coding, norm, fire, reset, leak, readout = row
+    options = {"norm": norm, "fire": fire, "reset": reset, "readout": readout}
+    options |= {"leak": 1.0} if leak == "none" else LEAKS[leak]
+    model, samples, shape = classifier(name, coding, **options)
+    with torch.no_grad():
+        for path, weight in model.network.named_parameters():
+            if weight.ndim > 1 and "norm" not in path:
+                weight.mul_(2)  # so that spikes reach the readout
+    return describe(model, input_shape=shape), samples
+
+
+@pytest.mark.parametrize("grid", GRIDS, ids=["some", "pairs"])
+def test_a_graph_is_read_again_to_the_bit(grid):
+    for row in grid:
+        made, _ = described(row)
+        assert same(from_nir(graph.build(made)), made), row
+
+
+def spikes_of(made: Description, samples: np.ndarray):
+    """The input of every step, and what every layer with neurons gives in it, by the runtime's arrays in float64."""
+    runtime, noise = Runtime(made, "float64"), {"seed": 3}
+    values, keys = runtime._samples(samples.astype(np.float64), 3, None, 0)
+    x = runtime._network.encode(values, keys, range(made.num_steps))
+    x = np.broadcast_to(x, (made.num_steps, *x.shape[1:]))
+    return np.moveaxis(x, -1, 2), runtime.trace(samples.astype(np.float64), **noise)
+
+
+@pytest.mark.parametrize("grid", GRIDS, ids=["some", "pairs"])
+def test_nirs_own_definitions_give_the_librarys_logits(grid):
+    spoke = 0
+    for row in grid:
+        made, samples = described(row)
+        x, expected = spikes_of(made, samples)
+        x = x if len(made.input_shape) == 3 else x[..., 0, 0]
+        found = interpreter.run(graph.build(made), x)
+        counts = np.arange(1.0, made.num_steps + 1)[:, None, None]
+        assert np.abs(np.cumsum(found["output"], 0) / counts - expected).max() < 1e-9, row  # a spike would be seen
+        spoke += expected.std() > 1e-6
+    assert spoke > len(grid) / 2
+
+
+def small(kind: str, *, before: bool = False, **neurons) -> Description:
+    """A layer of spikes that are pooled, and a readout."""
+    rng, ones, pool = np.random.default_rng(0), np.ones((3, 2)), (Pool(kind, (2, 3)),)
+    half = np.full((1, 1), 0.5)
+    own = Neurons(**{"leak": half, "threshold": half / 2, **neurons})
+    kernel = Weights(rng.normal(size=(2, 1, 3, 3)), rng.normal(size=2), (1, 1), (2, 1), (2, 1))
+    conv = Layer("a.conv", -1, 2 * ones, 0.125 * ones, kernel, own, after=() if before else pool)
+    readout = Layer("fc/1", 0, ones, 0 * ones, Weights(np.ones((2, 8))), before=pool if before else ())
+    return Description((conv, readout), Encoder("direct", 3), ("x", "y"), (1, 5, 6))
+
+
+@each_row("before", [False, True])
+def test_the_largest_of_spikes_is_a_threshold_of_their_sum(before):
+    made = small("max", before=before)
+    built = graph.build(made)
+    assert same(from_nir(built), made)
+    found = interpreter.run(built, np.random.default_rng(1).random((3, 4, 1, 5, 6)))
+    windows = found["a_conv_fires"][..., :4, :].reshape(3, 4, 2, 2, 2, 2, 3).max((4, 6))
+    assert 0 < windows.mean() < 1
+    assert np.array_equal(found["output"], np.repeat(windows.sum((2, 3, 4))[..., None], 2, 2))
+
+
+@each_row("reset", ["soft", "hard"])
+def test_leaks_of_one_beside_others(reset):
+    made = small("average", leak=np.array([[0.3, 1.0]]), reset=reset)
+    assert same(from_nir(graph.build(made)), made)
+
+
+def test_the_bundled_network_in_a_file(tmp_path):
+    made = export(pretrained(), tmp_path / "x.nir", "nir")
+    assert (tmp_path / "x.nir").stat().st_size < 1_500_000
+    assert same(from_nir(tmp_path / "x.nir"), made)
+    assert same(from_nir(nir.read(tmp_path / "x.nir")), made)  # which checks types
+
+
+def test_a_node_that_knows_no_tables_has_their_median():
+    made = describe(pretrained())
+    node = graph.build(made).nodes["fc1_norm"]
+    assert np.array_equal(np.diagonal(node.weight), np.median(made.layers[-2].scale, 0))
+    assert np.array_equal(node.metadata["scale"], made.layers[-2].scale)
+
+
+def with_layer(made: Description, **changed) -> Description:
+    return replace(made, nodes=(replace(made.nodes[0], **changed), *made.nodes[1:]))
+
+
+def refused() -> list[tuple[Description, str]]:
+    made = describe(bntt.SpikingClassifier(bntt.DirectEncoder(2), vgg6(num_steps=2, width=0.25)))
+    first, weights = made.nodes[0], made.nodes[0].weights
+    wide = replace(weights, values=weights.values[:, :, :, :1], padding=(1, 0))
+    grouped = replace(made.nodes[1].weights, values=made.nodes[1].weights.values[:, :1], groups=4)
+    folded = fold(vgg6(num_steps=2, width=0.25))
+    return [
+        (with_layer(made, weights=wide), r"'conv1': its kernel is 3x1, and nir 1.0.8 takes every kernel for a square"),
+        (
+            replace(made, nodes=(first, replace(made.nodes[1], weights=grouped), *made.nodes[2:])),
+            "'conv2': its convolution has 4 groups",
+        ),
+        (
+            with_layer(made, neurons=replace(first.neurons, leak=np.full((1, 1), 1.5))),
+            r"'conv1': its leak is 1.5 to 1.5",
+        ),
+        (
+            replace(
+                made, nodes=(*made.nodes[:2], replace(made.nodes[2], before=(Pool("max", (1, 1)),)), *made.nodes[3:])
+            ),
+            "'conv3': NIR has no max pooling, but of spikes",
+        ),
+        (
+            describe(bntt.SpikingClassifier(bntt.DirectEncoder(2), folded)),
+            "'conv1': its neurons are folded, and NIR's do not change over time",
+        ),
+    ]
+
+
+def test_what_nir_cannot_say_is_refused_by_name(tmp_path, monkeypatch):
+    for made, said in refused():
+        with pytest.raises(DeployError, match=said):
+            export(made, tmp_path / "x", "nir")
+    with pytest.raises(DeployError, match="NIR files have float32 weights, got 'int8'"):
+        export(pretrained(), tmp_path / "x", "nir", weights="int8")
+    monkeypatch.setitem(sys.modules, "nir", None)
+    with pytest.raises(DeployError, match=r'pip install "bntt\[nir\]"'):
+        export(pretrained(), tmp_path / "x", "nir")
+    with pytest.raises(DeployError, match=r'pip install "bntt\[nir\]"'):
+        from_nir(Path(tmp_path / "x"))
+    assert not list(tmp_path.iterdir())
