@@ -1,8 +1,9 @@
-"""The time of a study's trainings by the model of :mod:`bntt.runs.training.cost`, also where their data is not here."""
+"""Time and memory of trainings by the model of :mod:`bntt.runs.training.cost`, whether their data is here or not."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import NamedTuple
 
 from bntt.data.errors import DataError
 from bntt.data.prepared import Manifest
@@ -12,21 +13,30 @@ from bntt.runs.recipe.build import build_model, input_shape
 from bntt.runs.recipe.datasets import stand_in
 from bntt.runs.recipe.file import dump_recipe
 from bntt.runs.recipe.schema import Recipe, RecipeError
-from bntt.runs.training.cost import time_left, update_seconds, updates_an_epoch
+from bntt.runs.training.cost import LOADED, kept_bytes, time_left, update_seconds, updates_an_epoch
 from bntt.studies.pool import manifest_here
 
-_KNOWN: dict[str, float | None] = {}
-"""Seconds by recipe, whatever its seed."""
+
+class Cost(NamedTuple):
+    """Cost of a training by a model, on one core."""
+
+    seconds: float | None
+    """Time of the training and its test; None if the network's operations cannot be counted."""
+    peak_bytes: float
+    """Memory of the process; on a GPU what is kept for the backward pass is about as much."""
 
 
-def training_seconds(recipe: Recipe) -> float | None:
-    """Estimate the seconds of a training and its test on one core; None if nothing is trained, the size of the data is
-    unknown, or the network's operations cannot be counted.
+_KNOWN: dict[str, Cost | None] = {}
+"""Costs by recipe, whatever its seed."""
+
+
+def training_cost(recipe: Recipe) -> Cost | None:
+    """Estimate a training and its test; None if nothing is trained, or the size of the data is unknown.
 
     >>> from bntt.runs.recipe.file import load_recipe
-    >>> one, longer = (training_seconds(load_recipe("demo", [f"train.epochs={count}"])) for count in (1, 10))
-    >>> 5 < longer / one < 10
-    True
+    >>> one, longer = (training_cost(load_recipe("demo", [f"train.epochs={count}"])) for count in (1, 10))
+    >>> 5 < longer.seconds / one.seconds < 10, longer.peak_bytes == one.peak_bytes > 1 << 27
+    (True, True)
     """
     alike = replace(recipe, seed=0, notes="")
     key = dump_recipe(alike) if recipe.train.epochs else ""
@@ -38,14 +48,16 @@ def training_seconds(recipe: Recipe) -> float | None:
     return _KNOWN.get(key)
 
 
-def _modelled(recipe: Recipe) -> float | None:
+def _modelled(recipe: Recipe) -> Cost | None:
     manifest = manifest_here(recipe) or _published(recipe)
     if manifest is None:
         return None
     data = stand_in(recipe, manifest)
     network, shape = build_model(recipe, data).network, input_shape(recipe, data)
     update = update_seconds(network, shape, len(data.train) / updates_an_epoch(recipe, data), threads=1)
-    return None if update is None else time_left(recipe, data, update)
+    weights = 3 * sum(one.nbytes for one in network.parameters())  # with their gradients and an optimizer's moment
+    peak = LOADED + weights + kept_bytes(network, shape)
+    return Cost(None if update is None else time_left(recipe, data, update), peak)
 
 
 def _published(recipe: Recipe) -> Manifest | None:

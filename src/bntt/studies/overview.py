@@ -63,6 +63,15 @@ def overview(planned: StudyPlan, cores: int) -> Iterator[str]:
     yield counts(items)
     if made := [item for item in items if item.action == "train"]:
         yield f"{_hours(made, cores)}; what is measured comes beside it"
+    yield from _memory([item for item in items if item.action in ("train", "cannot")])
+
+
+def _memory(items: Sequence[WorkItem]) -> Iterator[str]:
+    """Say how much memory the largest training takes."""
+    costs = [(item.cost.peak_bytes, item.called) for item in items if item.cost is not None]
+    if costs:
+        most, called = max(costs, key=lambda one: one[0])
+        yield f"memory by a model: {most / 2**30:,.1f} GiB for the largest training, {called}, beside its data"
 
 
 def _one_by_one(items: Sequence[WorkItem]) -> Iterator[str]:

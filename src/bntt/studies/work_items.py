@@ -19,7 +19,7 @@ from bntt.runs.recipe.datasets import build_data
 from bntt.runs.recipe.file import dump_recipe
 from bntt.runs.recipe.option_versions import rules_facts
 from bntt.runs.recipe.schema import Recipe
-from bntt.studies.cost import training_seconds
+from bntt.studies.cost import Cost, training_cost
 from bntt.studies.measures import Measure
 from bntt.studies.pool import (
     NAMED_KEYS,
@@ -76,7 +76,12 @@ class WorkItem:
     @property
     def seconds(self) -> float | None:
         """Return the seconds of its training on one core by a model; None if it has no answer."""
-        return training_seconds(self.recipe) if self.start.trained else None
+        return None if self.cost is None else self.cost.seconds
+
+    @property
+    def cost(self) -> Cost | None:
+        """Return what its training costs by a model; None if there is none, or the size of its data is unknown."""
+        return training_cost(self.recipe) if self.start.trained else None
 
     @property
     def called(self) -> str:
