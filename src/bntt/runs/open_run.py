@@ -215,6 +215,7 @@ def load_run(
     >>> recipe, place = load_recipe("demo", small), new_run_directory("demo", Path(tempfile.mkdtemp()))
     >>> for record in train_run(recipe, build_data(recipe), place):
     ...     pass
+    >>> import torch
     >>> run = load_run(place.path)
     >>> run.model(run.data.test.batch(torch.arange(3)), seed=0).shape, run.classes[0]
     (torch.Size([3, 10]), 'T-shirt/top')
