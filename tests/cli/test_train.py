@@ -107,6 +107,14 @@ def test_what_was_measured_is_shown_though_the_disk_is_full(root, tmp_path, caps
     assert "No space left on device" in captured.err
 
 
+@pytest.mark.parametrize("flag", ["--estimate", "--fit-batch=1GiB"])
+def test_many_processes_are_not_estimated_one_by_one(flag, monkeypatch, capsys):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "1")
+    assert train("demo", flag) == 2
+    assert "process 1: --estimate and --fit-batch measure one process: leave out torchrun" in capsys.readouterr().err
+
+
 REFUSED = [
     (["demo", "--estimate", "--fit-batch", "1GiB"], 2, "--estimate and --fit-batch: choose one"),
     (["runs/mine", "--estimate", "--resume"], 2, "are for a training from its beginning"),

@@ -59,12 +59,14 @@ def train(
             under the memory that is free, by a few measured updates; train nothing and write nothing.
         device: cpu, or cuda; of many processes each takes the GPU of its LOCAL_RANK.
     """
-    from bntt.cli import console
+    from bntt.cli import console, streams
     from bntt.runs.recipe.build import require_device
     from bntt.runs.recipe.file import RecipeError, load_recipe
     from bntt.runs.training.start import TrainCommand, resume_or_start_in_all
     from bntt.training.processes import joined_processes, own_device
 
+    if (estimate or fit_batch is not None) and streams.rank() is not None:
+        raise RecipeError("--estimate and --fit-batch measure one process: leave out torchrun")
     require_device(own_device(device))
     if init and (len(init) > 2 or (len(init) == 2 and init[0] != "pretrained")):
         raise RecipeError(f"--init {' '.join(init)}: expected a run directory, or pretrained NAME; it stands last")

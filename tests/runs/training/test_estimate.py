@@ -6,13 +6,15 @@ import time
 
 import pytest
 
+import bntt
 from bntt.analysis.accuracy.measurement import EVALUATE, EvaluateArguments
 from bntt.cli import main as cli
 from bntt.runs.directory import RunDirectory, new_run_directory
 from bntt.runs.measure import _Stopwatch, estimate_measurement
 from bntt.runs.open_run import load_run
 from bntt.runs.recipe.build import build_model
-from bntt.runs.training.cost import time_left
+from bntt.runs.training import cost
+from bntt.runs.training.cost import time_left, update_seconds
 from bntt.runs.training.epoch_log import Notice
 from bntt.runs.training.estimate import Clock, estimate_training, modelled, with_estimate
 from bntt.runs.training.train import train_run
@@ -29,6 +31,13 @@ def test_updates_and_the_size_of_a_checkpoint_are_those_of_the_run():
         assert 0.5 * file < found.checkpoint_bytes <= file
         assert found.seconds > 0
         assert 50 << 20 < found.peak_bytes < 4 << 30
+
+
+def test_more_threads_shorten_no_updates_fixed_part():
+    network = bntt.models.mlp(in_features=4, hidden=(8,), num_steps=2)
+    shared = [update_seconds(network, (2, 5, 4), 5, threads) - cost.FIXED for threads in (1, 2)]
+    assert shared[0] == pytest.approx(2 * shared[1])
+    assert shared[1] > 0
 
 
 def test_the_time_left_counts_growing_epochs_seldom_validation_and_the_test():

@@ -44,7 +44,7 @@ def test_nothing_is_tried_that_the_line_does_not_allow():
     assert max(tried) <= (2_000 - 100) / 3
 
 
-@pytest.mark.parametrize("text", ["", "8 apples", "0", "-1GiB", "1e9"])
+@pytest.mark.parametrize("text", ["", "8 apples", "0", "-1GiB", "1e9", "8i", "8ib"])
 def test_a_limit_is_a_number_of_bytes(text):
     with pytest.raises(RecipeError, match="expected a number of bytes above 0"):
         bytes_of(text)

@@ -225,10 +225,15 @@ def test_sequences_keep_their_order(tmp_path):
     assert measure("evaluate", opened, split="validation").accuracy == expected
 
 
-def test_without_validation_there_is_nothing_to_measure_with(tmp_path):
+def test_without_validation_there_is_nothing_to_measure_with(tmp_path, capsys):
     fitted(tmp_path / "run", build(), validation=None)
     with pytest.raises(bntt.data.DataError, match="without validation and test samples"):
         _ = bntt.load_run(tmp_path / "run").data
+
+    fitted(tmp_path / "tested", build(), validation=None, test=unseen())
+    assert cli.main(["exit", str(tmp_path / "tested")]) == 3
+    said = " ".join(capsys.readouterr().err.split())
+    assert "no validation samples: what is chosen, such as an exit, needs some: train in a new directory" in said
 
 
 def test_a_run_needs_checksums_of_its_samples(tmp_path):

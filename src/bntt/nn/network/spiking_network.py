@@ -75,6 +75,9 @@ class SpikingNetwork(nn.Module):
         self.blocks, self.readout = nn.ModuleDict(blocks), readout
         self.num_steps: int | None = settle(self.blocks)
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__({"_kept": Kept()} | state)  # pickled whole by an older version, it has none
+
     @property
     def compute(self) -> Compute:
         """The network's compute choice."""
@@ -98,17 +101,16 @@ class SpikingNetwork(nn.Module):
         Raises:
             BackendError: as :meth:`forward` does.
         """
-        stand_in = self._stand_in(shape)
-        whole = self._is_whole(first, shape[0])
-        return plan_of(dict(self.blocks.items()), stand_in, self.compute, Call(first, whole))
+        call = Call(first, self._is_whole(first, shape[0]))
+        return plan_of(dict(self.blocks.items()), self._stand_in(shape), self.compute, call)
 
     def settled_compute(self, shape: Sequence[int]) -> Compute:
         """Return ``compute`` with "auto" resolved by the memory now free, for training on an input of this shape.
 
         A training run that must be bitwise the same after a stop resolves it once.
         """
-        stand_in = self._stand_in(shape)
-        return settled(dict(self.blocks.items()), stand_in, self.compute, Call(0, self._is_whole(0, shape[0])))
+        call = Call(0, self._is_whole(0, shape[0]))
+        return settled(dict(self.blocks.items()), self._stand_in(shape), self.compute, call)
 
     def _stand_in(self, shape: Sequence[int]) -> Tensor:
         """Return an input without contents."""
@@ -128,9 +130,7 @@ class SpikingNetwork(nn.Module):
         draw: int | None = None,
         index: Integer[Tensor, " B"] | None = None,
     ) -> Float[Tensor, "B K"]:
-        """Return logits after all steps, from rest; training uses this.
-
-        ``torch.compile`` leaves it as it is: it has its own kernels.
+        """Return logits after all steps, from rest; training uses this, and ``torch.compile`` leaves it as it is.
 
         Args:
             x: the input of the first layer: floating point, or int8, signed spikes of a byte each.
@@ -142,8 +142,7 @@ class SpikingNetwork(nn.Module):
             BackendError: if ``compute`` insists on the kernels and they do not support a block, or if the machine
                 does not have its precision.
             TypeError: if x is not a tensor.
-            ValueError: on a wrong number of steps, of which :meth:`advance` takes any, or a value that is not finite: a
-                NaN membrane would never fire again.
+            ValueError: on a wrong number of steps, of which :meth:`advance` takes any, or a value that is not finite.
         """
         check_drive(x)
         wanted = steps if steps is not None else self.num_steps

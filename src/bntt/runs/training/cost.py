@@ -18,8 +18,8 @@ from bntt.training.schedule import steps_in
 UPDATE = 2.5
 """Passes that an update of a sample costs: one forward, and backward those to inputs and weights."""
 MAC, NEURON, FIXED = 12e-12, 1.8e-9, 0.015
-"""Seconds of a multiply-accumulate and of a neuron's step in a pass, and of what an update costs without any: those of
-the kept runs of this project, on one core of an AMD EPYC."""
+"""Seconds of a multiply-accumulate and of a neuron's step in a pass, and of what an update costs without any, which no
+second core shortens: those of the kept runs of this project, on one core of an AMD EPYC."""
 KEPT = 6.0
 """Bytes that an update keeps of a neuron's step: its current, its spike, and what moves between layers."""
 LOADED = 150 << 20
@@ -71,8 +71,8 @@ def update_seconds(network: SpikingNetwork, shape: tuple[int, ...], samples: flo
     if found is None:
         return None
     macs, neurons = found
-    one_core = UPDATE * samples * shape[0] * (MAC * macs + NEURON * neurons) + FIXED
-    return one_core * (1.0 if _is_fused(network, shape) else SLOWER) / threads
+    one_core = UPDATE * samples * shape[0] * (MAC * macs + NEURON * neurons)
+    return (one_core / threads + FIXED) * (1.0 if _is_fused(network, shape) else SLOWER)
 
 
 def kept_bytes(network: SpikingNetwork, shape: tuple[int, ...]) -> float:

@@ -71,9 +71,11 @@ class Estimate:
 def spoken(seconds: float) -> str:
     """Format an estimated time.
 
-    >>> spoken(0.25), spoken(90), spoken(600), spoken(9000)
-    ('about 0.2 seconds', 'about 90 seconds', 'about 10.0 minutes', 'about 2.5 hours')
+    >>> spoken(0.01), spoken(0.25), spoken(90), spoken(600), spoken(9000)
+    ('less than 0.1 seconds', 'about 0.2 seconds', 'about 90 seconds', 'about 10.0 minutes', 'about 2.5 hours')
     """
+    if seconds < 0.05:
+        return "less than 0.1 seconds"
     if seconds < 120:
         return f"about {seconds:.{int(seconds < 10)}f} seconds"
     size, unit = (60, "minutes") if seconds < 7200 else (3600, "hours")

@@ -44,10 +44,10 @@ def bytes_of(text: str) -> float:
     >>> bytes_of("8GiB"), bytes_of("1.5 GB"), bytes_of("500000")
     (8589934592.0, 1500000000.0, 500000.0)
     """
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?", text.strip().lower())
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(?:([kmgt])(i?))?b?", text.strip().lower())
     if found is None or not float(found[1]):
         raise RecipeError(f"--fit-batch {text}: expected a number of bytes above 0, such as 8GiB or 500MB")
-    return float(found[1]) * (1024.0 if found[3] else 1000.0) ** UNITS[found[2]]
+    return float(found[1]) * (1024.0 if found[3] else 1000.0) ** UNITS[found[2] or ""]
 
 
 @dataclass(frozen=True)
