@@ -76,7 +76,7 @@ class SpikingNetwork(nn.Module):
         self.num_steps: int | None = settle(self.blocks)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__({"_kept": Kept()} | state)  # pickled whole by an older version, it has none
+        super().__setstate__({"_kept": Kept()} | state)  # type: ignore[no-untyped-call] # older pickles have none
 
     @property
     def compute(self) -> Compute:
