@@ -143,11 +143,12 @@ class Measurement:
     """Description in one line; more lines are shown by ``--help``."""
     arguments: type
     """A frozen dataclass: its fields are the flags, with defaults, bounds (``Annotated[int, Ge(1)]``) and help."""
-    record: Record
-    """The record of the result; or its name below the folder of the arguments, "result:DriftResult", imported only
-    when it is needed."""
-    measure: Measure
-    """Function that measures a run, several runs in sequence, or a recipe; or its name, like the record's."""
+    record: Record = ""
+    """The record of the result; or its name below the folder of the arguments, imported only when it is needed; of
+    "drift" it is "result:DriftResult" if not given."""
+    measure: Measure = ""
+    """Function that measures a run, several runs in sequence, or a recipe; or its name, like the record's; of "drift"
+    it is "measure:measure_drift" if not given."""
     opens: Literal["run", "recipe"] = "run"
     """A trained run, or a recipe that it trains by itself."""
     several: bool = False
@@ -190,7 +191,7 @@ class Measurement:
         """
         begins, name = f"{stem}-", self.file or self.name
         found = (own for variant, (own, _) in self.variants.items() if begins.startswith(f"{name}-{variant}-"))
-        record: type[Result] = self._imported(next(found, self.record))
+        record: type[Result] = self._imported(next(found, self.record or f"result:{self.name.capitalize()}Result"))
         return record
 
     def metrics(self) -> Mapping[str, Metric]:
@@ -207,7 +208,7 @@ class Measurement:
         """Measure the opened runs: one, several side by side, or a recipe."""
         _, measure = self.variants.get(self.variant(arguments), (self.record, self.measure))
         source = opened if self.several or self.second else opened[0]
-        found: Result = self._imported(measure)(source, arguments, progress)
+        found: Result = self._imported(measure or f"measure:measure_{self.name}")(source, arguments, progress)
         return found
 
     def _imported(self, what: Any) -> Any:

@@ -155,6 +155,7 @@ def test_numbers_of_studies():
         "spikes": 2336.4,
         "updates": 70,
         "retimed-accuracy": 86.5,
+        "gamma-floor": None,
     }
     assert found.METRICS["accuracy-after"].read(found, 3) is None
 

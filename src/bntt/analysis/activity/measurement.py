@@ -28,6 +28,4 @@ ACTIVITY = Measurement(
 
     Example: bntt activity runs/fashion-mnist""",
     ActivityArguments,
-    "result:ActivityResult",
-    "measure:measure_activity",
 )

@@ -102,8 +102,6 @@ ATTACK = Measurement(
 
     Example: bntt attack runs/fashion-mnist --eps 2/255 8/255 --images 200 --eot 8""",
     AttackArguments,
-    "result:AttackResult",
-    "measure:measure_attack",
     second="another run on the same data: images made on it are measured on this one, and the other way round.",
     needs_spikes=False,
 )

@@ -29,7 +29,5 @@ DRIFT = Measurement(
 
     Example: bntt drift runs/fashion-mnist""",
     DriftArguments,
-    "result:DriftResult",
-    "measure:measure_drift",
     refuses=lambda facts, arguments: "" if facts.norm_facts.running_statistics else "its norm holds no statistics",
 )

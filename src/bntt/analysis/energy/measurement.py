@@ -30,7 +30,5 @@ ENERGY = Measurement(
 
     Example: bntt energy runs/fashion-mnist --steps 8 --costs digital-45nm --costs my-chip.toml""",
     EnergyArguments,
-    "result:EnergyResult",
-    "measure:measure_energy",
     needs_spikes=False,
 )

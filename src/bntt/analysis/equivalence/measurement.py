@@ -30,8 +30,7 @@ EQUIVALENCE = Measurement(
 
     Example: bntt equivalence runs/fashion-mnist --images 500""",
     EquivalenceArguments,
-    "result:EquivalenceResult",
-    "folding:measure_equivalence",
+    measure="folding:measure_equivalence",
     refuses=lambda facts, arguments: (
         "there is nothing to fold, its norm holds no statistics" if not facts.norm_facts.running_statistics else ""
     ),

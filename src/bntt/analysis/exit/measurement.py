@@ -57,8 +57,6 @@ EXIT = Measurement(
 
     Example: bntt exit runs/fashion-mnist --loss 0.5""",
     ExitArguments,
-    "result:ExitResult",
-    "measure:measure_exit",
     refuses=refuses,
     chooses=lambda arguments: arguments.threshold is None,
     variant=lambda arguments: PER_SAMPLE if arguments.per_sample else "",

@@ -29,6 +29,4 @@ NEURON = Measurement(
 
     Example: bntt neuron runs/fashion-mnist --layer conv2 --place 5 7 7""",
     NeuronArguments,
-    "result:NeuronResult",
-    "measure:measure_neuron",
 )

@@ -46,8 +46,7 @@ ROBUST = Measurement(
 
     Example: bntt robust runs/fashion-mnist --sigmas 0.1 0.2 0.4 --draws 5 --images 1000""",
     RobustArguments,
-    "result:RobustResult",
-    "measure:measure_robustness",
+    measure="measure:measure_robustness",
     several=True,
     needs_spikes=False,
 )

@@ -58,8 +58,6 @@ STABILITY = register(
 
     Example: bntt stability demo --networks vgg6 vgg9 --rates 0.1 1 10 --starts 3 --steps 50 --images 2000""",
         StabilityArguments,
-        "result:StabilityResult",
-        "measure:measure_stability",
         opens="recipe",
         needs_spikes=False,
     )
