@@ -195,10 +195,6 @@ class Values:
         value = self.held.get(key)
         return clean(str(value)) if isinstance(value, str | int | float) else otherwise
 
-    def flag(self, key: str) -> bool:
-        """Return True if the value is true."""
-        return self.held.get(key) is True
-
     def numbers(self, key: str) -> tuple[float | None, ...]:
         """Return a list of numbers; None stands for one that is not finite."""
         value = self.held.get(key)
