@@ -53,8 +53,8 @@ def residual_net() -> nir.NIRGraph:
         "last": nir.Linear(rng.normal(size=(2, 4))),
         "out": nir.Output({"output": np.array([2])}),
     }
-    edges = [("in", "a"), ("a", "fires"), ("fires", "b"), ("fires", "c"), ("c", "scaled"), ("scaled", "meet")]
-    edges += [("b", "meet"), ("fires", "meet"), ("meet", "last"), ("last", "out")]
+    edges = [("in", "a"), ("a", "fires"), ("fires", "b"), ("fires", "c"), ("c", "scaled"), ("b", "meet")]
+    edges += [("scaled", "meet"), ("fires", "meet"), ("meet", "last"), ("last", "out")]
     return nir.NIRGraph(nodes, edges, type_check=False)
 
 

@@ -45,7 +45,7 @@ def test_plain_graphs_run_as_nir_defines_them(name, tmp_path):
 
 def test_the_names_of_a_graph_are_those_of_the_layers():
     made = from_nir(residual_net(), encoder=Encoder("frames", STEPS))
-    assert [node.name for node in made.nodes] == ["a", "c", "b", "meet.sum1", "meet.sum", "meet", "last"]
+    assert [node.name for node in made.nodes] == ["a", "b", "c", "meet.sum1", "meet.sum", "meet", "last"]
     assert [node.reads for node in made.nodes if isinstance(node, Sum)] == [(1, 2), (3, 0)]
     with pytest.raises(DeployError, match=r"encoder=Encoder\('direct', num_steps=8\)"):
         from_nir(residual_net())
