@@ -75,7 +75,7 @@ faults-peers: .venv/installed .venv-peers/installed
 	$(BIN)/python -m tests.side_by_side --python .venv-peers/bin/python
 	$(BIN)/python docs/make.py peers
 
-.venv-release/installed:
+.venv-release/installed: Makefile
 	$(PYTHON) -m venv .venv-release
 	.venv-release/bin/pip install --quiet build twine check-wheel-contents tomli-w cibuildwheel
 	touch $@
