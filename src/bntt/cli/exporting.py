@@ -15,7 +15,7 @@ def export(
     pretrained: str = "",
     to: Literal["bundle", "onnx", "onnx-step", "nir"] = "bundle",
     weights: Literal["float32", "float16", "int8"] = "float32",
-    lossy: Literal["", "constant"] = "",
+    lossy: Literal["constant"] | None = None,
     out: Path | None = None,
 ) -> None:
     """Write a run's best epoch for use elsewhere, by default a network that comes with the package.
