@@ -196,3 +196,13 @@ def test_waiting_threads_sleep_unless_the_user_says_otherwise(given, expected):
         [sys.executable, "-c", code], capture_output=True, text=True, env=settings | {"GOMP_SPINCOUNT": "9"}, timeout=60
     )
     assert spinning.stdout.splitlines()[-1] == "None"
+
+
+@pytest.mark.parametrize("width", [60, 80, 200])
+def test_the_list_of_verbs_fits_the_terminal(width, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", str(width))
+    assert cli.main(["--help"]) == 0
+    _, *verbs = re.split(r"\n(?=  \S)", capsys.readouterr().out.partition("train:\n")[2])
+    lines = [line for verb in verbs for line in verb.splitlines()]
+    assert max(map(len, lines)) <= width
+    assert all(line.startswith(" " * 15) for verb in verbs for line in verb.splitlines()[1:] if line.startswith("   "))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import tyro
 
@@ -31,8 +31,9 @@ def list_names(
 
         for backend in backends():
             console.line(f"{backend.name:10} {'' if backend.available else 'not available: '}{backend.detail}")
-        for part, where in (fused_norms() | fused_parts()).items():
-            console.line(f"  {part:17} {where}")
+        parts = fused_norms() | fused_parts()
+        for part, where in parts.items():
+            console.line(f"  {part:{max(map(len, parts))}} {where}")
         return
     from bntt.data.catalog import ways_to_get
     from bntt.data.registry import DATASETS
@@ -89,8 +90,8 @@ def pretrained_row(name: str) -> tuple[str, ...]:
 
 
 def show(
-    recipe: tyro.conf.Positional[str] = "",
-    key: tyro.conf.Positional[str] = "",
+    recipe: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RECIPE")] = "",
+    key: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="KEY")] = "",
     overrides: Overrides = (),
     keys: bool = False,
 ) -> None:

@@ -6,7 +6,9 @@ import contextlib
 import difflib
 import os
 import shlex
+import shutil
 import sys
+import textwrap
 from collections.abc import Callable
 from typing import NoReturn
 
@@ -51,12 +53,12 @@ STOPS = (KeyboardInterrupt, signals.Terminated, Interrupted)
 DESCRIPTION = """\
 Batch Normalization Through Time: train spiking networks with few time steps.
 
-exit codes: 0 ok, 2 usage or recipe, 3 data, 4 checkpoint, 5 resource (disk, memory, device, another
-process of many), 6 numbers not finite,
-7 no answer within what was asked, or one that is worth nothing, 75 run directory in use, 130 interrupted (Ctrl-C),
+exit codes: 0 ok, 2 usage or recipe, 3 data, 4 checkpoint, 5 resource (disk,
+memory, device, another process of many), 6 numbers not finite, 7 a result that
+cannot be used, 75 run directory in use, 130 interrupted (Ctrl-C),
 143 terminated (SIGTERM, SIGHUP).
-bntt --with my_parts.py VERB loads parts of your own, a file or a package, repeatable: docs/extending.md.
---debug shows the traceback of an error."""
+bntt --with my_parts.py VERB loads parts of your own, a file or a package,
+repeatable: docs/extending.md. --debug shows the traceback of an error."""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -163,8 +165,9 @@ def _overview() -> str:
     """List every verb in one line, by group."""
     grouped = {name for group in GROUPS.values() for name in group}
     rest = {name: call for name, call in verbs().items() if name not in grouped}
+    width = shutil.get_terminal_size().columns
     lines = [
-        "usage: bntt [--with PARTS] VERB ...    (bntt VERB --help says all of a verb)",
+        "usage: bntt [--with PARTS] VERB ...    (bntt VERB --help: its options)",
         "",
         *DESCRIPTION.splitlines(),
     ]
@@ -172,7 +175,7 @@ def _overview() -> str:
         lines += ["", f"{title}:"]
         for name, call in (group | (rest if title == "measure" else {})).items():
             first = " ".join((call.__doc__ or "").strip().partition("\n\n")[0].split())
-            lines.append(f"  {name:12} {first}")
+            lines += textwrap.wrap(f"  {name:12} {first}", width, subsequent_indent=" " * 15)
     return "\n".join(lines)
 
 

@@ -56,7 +56,7 @@ def _flags(measurement: Measurement) -> list[tuple[Parameter, str]]:
         add("opened", Run, "the run directory.", Parameter.empty)
     # tyro only fills the fields: what they say together is checked where an error is one line
     unchecked = type(measurement.arguments.__name__, (measurement.arguments,), {"__post_init__": lambda self: None})
-    add("arguments", tyro.conf.OmitArgPrefixes[unchecked], "", unchecked())  # type: ignore[misc, valid-type]
+    add("measurement", tyro.conf.OmitArgPrefixes[unchecked], "", unchecked())  # type: ignore[misc, valid-type]
     if measurement.second:
         add("second", From, measurement.second, None)
     if measurement.opens == "recipe":
@@ -82,7 +82,7 @@ def _measure(measurement: Measurement, given: Mapping[str, Any]) -> None:
         raise ArgumentError("--json and --csv: choose one")
     if given["estimate"] and (json or csv):
         raise ArgumentError("--estimate prints one line: leave out --json and --csv")
-    arguments = checked_arguments(measurement.arguments, vars(given["arguments"]))
+    arguments = checked_arguments(measurement.arguments, vars(given["measurement"]))
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("default", UserWarning)
         opened = _opened(measurement, given, arguments)

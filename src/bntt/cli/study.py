@@ -29,7 +29,7 @@ class StudyError(Exception):
 
 
 def study(
-    names: tyro.conf.Positional[tuple[str, ...]],
+    names: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="STUDY [STUDY ...]")],
     small: bool = False,
     jobs: int = 1,
     pool: Path = Path("runs/pool"),

@@ -22,7 +22,7 @@ Overrides = Annotated[
 
 
 def train(
-    recipe: tyro.conf.Positional[str],
+    recipe: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RECIPE|RUN")],
     overrides: Overrides = (),
     name: str = "",
     root: Path = Path("runs"),

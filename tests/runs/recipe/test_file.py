@@ -1,6 +1,7 @@
 """Recipes as files: every one that ships loads and round-trips; overrides; what is no recipe."""
 
 import os
+import shlex
 import tomllib
 from pathlib import Path
 
@@ -69,3 +70,11 @@ def test_bad_toml(tmp_path):
     path.write_text("seed = = 1", encoding="utf-8")
     with pytest.raises(RecipeError, match="is not TOML"):
         load_recipe(path)
+
+
+@each_row("text", ["[conv1, fc*]", "['conv1', fc*]", "[conv1,fc*"])
+def test_text_without_quotes_in_a_list_says_how_it_is_written(text):
+    with pytest.raises(RecipeError, match="text in a list stands in quotes") as refused:
+        load_recipe("demo", [f"train.freeze={text}"])
+    _, said = shlex.split(str(refused.value).rpartition(": ")[2])
+    assert load_recipe("demo", [said]).train.freeze == ("conv1", "fc*")

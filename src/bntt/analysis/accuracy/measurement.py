@@ -19,9 +19,9 @@ class EvaluateArguments:
     draws: Annotated[int, Ge(1)] | None = None
     """Repetitions with fresh noise; as many as the recipe says (5 by default), one where nothing is drawn."""
     images: Annotated[int, Ge(1)] | None = None
-    """So many of the split, as many of each class as its share; as the recipe says (all by default)."""
+    """Number of images, each class by its share of the split; as the recipe says (all by default)."""
     split: Literal["test", "validation", "train"] = "test"
-    """Which images; whatever is chosen is chosen on validation. "train" tells how much better a network knows the
+    """Split to measure; whatever is chosen is chosen on validation. "train" tells how much better a network knows the
     images that it was trained on, without augmentation."""
     exit: bool = False
     """Stop after the steps that bntt exit RUN chose; the others are not computed."""

@@ -13,7 +13,7 @@ class ActivityArguments:
     """Arguments of the activity measurement."""
 
     split: Split = "test"
-    """Which images."""
+    """Split whose images are measured."""
     draws: Annotated[int, Ge(1)] = 1
     """Repetitions with fresh noise."""
     places: bool = False

@@ -73,7 +73,7 @@ class AttackArguments:
     draws: Annotated[int, Ge(1)] | None = None
     """Repetitions with fresh noise to measure with; as many as the recipe says by default."""
     split: Split = "test"
-    """Which images."""
+    """Split whose images are measured."""
 
     def __post_init__(self) -> None:
         if not self.eps or not self.attack:

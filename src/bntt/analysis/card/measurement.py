@@ -13,9 +13,9 @@ class CardArguments:
     """Arguments of the card."""
 
     split: Split = "test"
-    """Which images."""
+    """Split whose images are measured."""
     images: Annotated[int, Ge(1)] = 200
-    """How many, as many of each class as the split's shares allow."""
+    """Number of images, each class by its share of the split."""
 
 
 CARD = Measurement(

@@ -15,7 +15,7 @@ class DriftArguments:
     layer: str | None = None
     """Whose distribution is drawn; the middle normalised one by default."""
     split: Split = "validation"
-    """Which images."""
+    """Split whose images are measured."""
     images: Annotated[int, Ge(1)] = 500
     """For that distribution, at most."""
 

@@ -14,7 +14,7 @@ class EnergyArguments:
     """The flags of bntt energy."""
 
     split: Split = "test"
-    """Which images."""
+    """Split whose images are measured."""
     draws: Annotated[int, Ge(1)] = 1
     """Repetitions with fresh noise."""
     steps: int | None = None

@@ -13,9 +13,9 @@ class EquivalenceArguments:
     """Arguments of the equivalence measurement."""
 
     split: Split = "validation"
-    """Which images."""
+    """Split whose images are measured."""
     images: Annotated[int, Ge(1)] = 1000
-    """How many, as many of each class as the split's shares allow."""
+    """Number of images, each class by its share of the split."""
 
 
 EQUIVALENCE = Measurement(

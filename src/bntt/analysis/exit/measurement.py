@@ -21,9 +21,9 @@ class ExitArguments:
     threshold: Annotated[float, Ge(0)] | None = None
     """Use this threshold of mean |γ| instead of choosing one; the paper's is 0.1."""
     per_sample: bool = False
-    """Each image by itself."""
+    """Stop each image by itself, when the network is sure of it."""
     split: Split = "test"
-    """Where the exit is measured; on validation only a stated --threshold is."""
+    """Split that the exit is measured on; "validation" needs a --threshold."""
     choose_on: Literal["validation"] = "validation"
     """Where it is chosen: what is chosen on the test split is not measured by it. The whole grid is kept for both
     splits, so that anybody can see what another choice would have given."""

@@ -20,7 +20,7 @@ class NeuronArguments:
     image: Annotated[int, Ge(0)] = 0
     """Number of the image in the split, from 0."""
     split: Split = "test"
-    """Which images."""
+    """Split whose images are measured."""
 
 
 NEURON = Measurement(

@@ -24,11 +24,11 @@ class RobustArguments:
     draws: Annotated[int, Ge(1)] | None = None
     """Repetitions with fresh noise and spikes; as many as the first recipe says (5 by default)."""
     images: Annotated[int, Ge(1)] | None = None
-    """So many of the split, as many of each class as its shares allow; all by default."""
+    """Number of images, each class by its share of the split; all by default."""
     split: Split = "test"
-    """Which images."""
+    """Split whose images are measured."""
     steps: Annotated[int, Ge(1)] | None = None
-    """Stop after so many time steps."""
+    """Number of time steps after which to stop; all by default."""
 
     @property
     def grid(self) -> tuple[float, ...]:

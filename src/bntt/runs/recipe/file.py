@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -163,6 +164,12 @@ def _apply(values: dict[str, Any], override: str) -> None:
     try:
         value = tables_of(f"value = {text}")["value"]
     except ValueError:
+        if text.strip()[:1] == "[":
+            quoted = ", ".join(f'"{word}"' for word in re.findall(r"""[^][,\s'"]+""", text))
+            raise RecipeError(
+                f"-s {override}: text in a list stands in quotes, those in quotes of the shell: "
+                f"-s {shlex.quote(f'{key}=[{quoted}]')}"
+            ) from None
         value = text
     *tables, last = key.strip().split(".")
     for table in tables:

@@ -60,11 +60,16 @@ class Estimate:
 
         >>> Estimate(1200, 90.0, 3 << 28, 5 << 20).text()
         '1,200 updates, about 90 seconds; memory peaks at 768 MiB; checkpoints of 5.0 MiB'
+        >>> Estimate(12, None, 3 << 28, 30 << 10).text().rpartition("; ")[2]
+        'checkpoints of 30.0 KiB'
         """
         long = "the first of them will tell how long it takes" if self.seconds is None else spoken(self.seconds)
+        checkpoint, unit = self.checkpoint_bytes / 2**20, "MiB"
+        if checkpoint < 0.1:
+            checkpoint, unit = 1024 * checkpoint, "KiB"
         return (
             f"{self.updates:,} updates, {long}; memory peaks at {self.peak_bytes / 2**20:,.0f} MiB; "
-            f"checkpoints of {self.checkpoint_bytes / 2**20:.1f} MiB"
+            f"checkpoints of {checkpoint:.1f} {unit}"
         )
 
 
