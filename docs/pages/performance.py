@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from bntt.bench.speed_chart import speed_figure
 from bntt.charts.records import Figure
-from pages.kept import RUNS, introduction, read_json
+from pages.kept import RUNS, TEXTS, introduction, read_json
+from pages.kept import table as as_table
 
 
 def facts(report: dict) -> str:
@@ -39,6 +40,40 @@ def table(row: dict) -> list[str]:
     return [*lines, ""]
 
 
+DEPLOYED = TEXTS / "deploy.json"
+"""The report of ``bntt bench --cases deploy``."""
+WAYS = ("pytorch", "fused", "onnx", "runtime", "runtime int8")
+
+
+def deployed() -> list[str]:
+    """The trained networks in every way to run them."""
+    found = read_json(DEPLOYED)
+    versions = ", ".join(f"{name} {number}" for name, number in found["versions"].items())
+    environment = found["environment"]
+    made = f"{environment['processor']}, one thread, commit `{environment['commit']}`, {environment['started'][:10]}"
+    told = "Columns: milliseconds for all steps of so many samples; memory: resident, one sample step by step."
+    lines = ["## deploy", "", f"{made}; {versions}. {told}", ""]
+    for one in found["networks"]:
+        ways = {(way["variant"], way["batch"]): way for way in one["ways"]}
+        rows = []
+        for name in WAYS:
+            whole, step = ways[name, 1], ways[f"{name} step", 1]
+            times = (whole, step, ways[name, 64], ways[f"{name} step", 64])
+            rows.append(
+                [
+                    name,
+                    *(f"{1e3 * way['median']:.3g}" for way in times),
+                    f"{step['resident'] / 2**20:,.0f} MiB",
+                    f"{whole['file'] / 1e3:,.0f} kB",
+                    *(f"{min(way[share] for way in times):.1%}" for share in ("within", "same_class")),
+                ]
+            )
+        heads = ("", "1, whole", "1, stepped", "64, whole", "64, stepped", "memory", "file", "within 1e-4", "same class")
+        lines += [f"**{one['network']}**, T = {one['num_steps']}:", "", *as_table(heads, rows), ""]
+    needs = [[way, ", ".join(sizes), f"{sum(sizes.values()) / 1e6:,.0f} MB"] for way, sizes in found["disk"].items()]
+    return [*lines, *as_table(("", "needs, beside our own code", "on disk"), needs), ""]
+
+
 def reports() -> dict[str, dict]:
     """Read every report, by its name."""
     return {path.stem: read_json(path) for path in sorted((RUNS / "bench").glob("*.json"))}
@@ -58,4 +93,4 @@ def page() -> str:
         for row in report["cases"]:
             lines += table(row)
         lines += [f"![time and memory](pictures/bench-{name}.svg)", ""]
-    return "\n".join(lines).rstrip() + "\n"
+    return "\n".join(lines + deployed()).rstrip() + "\n"
