@@ -1,0 +1,115 @@
+"""Claims computed once more from the packed evidence alone, by NumPy and SciPy: nothing here is of bntt."""
+
+import hashlib
+import io
+import json
+import re
+import tarfile
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import stats
+
+RESULTS = Path(__file__).parents[2] / "results"
+
+
+def runs(study, folder=RESULTS):
+    """Every run of an archive: its files by their names, TOML and JSON read."""
+    found = {}
+    with tarfile.open(folder / f"{study}.tar.xz") as archive:
+        for member in archive:
+            run, _, name = member.name.partition("/")
+            text = archive.extractfile(member).read().decode()
+            read = {".toml": tomllib.loads, ".json": json.loads}.get(Path(name).suffix)
+            if read:
+                found.setdefault(run, {})[name] = read(text)
+    return list(found.values())
+
+
+def by_seed(study, norm, number, folder=RESULTS):
+    """A number of each start with this norm, in the order of seeds."""
+    chosen = [run for run in runs(study, folder) if run["recipe.toml"]["network"]["norm"] == norm]
+    return np.array([number(run) for run in sorted(chosen, key=lambda run: run["recipe.toml"]["seed"])])
+
+
+def measure(run, kind):
+    """What a study or a verb kept of a measure on a run."""
+    kept = [values["values"] for name, values in run.items() if name.startswith(f"measures/{kind}-")]
+    return kept[0] if kept else run[f"{kind}.json"]
+
+
+def interval(values):
+    """Mean and Student's 95 % interval."""
+    return np.mean(values), *stats.t.interval(0.95, len(values) - 1, np.mean(values), stats.sem(values))
+
+
+def claim(study, number=0):
+    return json.loads((RESULTS / f"{study}.json").read_text(encoding="utf-8"))["claims"][number]
+
+
+def said(text, name):
+    """Mean and interval that a verdict tells of a column or a pair."""
+    numbers = re.search(rf"{name}:? (\S+)(?: %| points)? \((\S+) to (\S+)\)", text)
+    return [float(number) for number in numbers.groups()]
+
+
+def layer_norm(folder=RESULTS):
+    one, other = (
+        by_seed("table-5", norm, lambda run: 100 * run["evaluation.json"]["accuracy"], folder)
+        for norm in ("bntt", "layer")
+    )
+    return one - other
+
+
+def test_bntt_is_more_accurate_than_layer_norm():
+    found, told = layer_norm(), claim("table-5")
+    mean, low, high = interval(found)
+    assert said(told["because"], "bntt - layer") == pytest.approx([mean, low, high], rel=6e-3)
+    assert (told["verdict"] == "holds") == (low > 0 and np.mean(found > 0) >= 0.75)
+
+
+def test_gamma_rises_and_falls():
+    def ends(run):
+        rows = {}
+        for row in measure(run, "activity")["steps"]:
+            rows.setdefault(row["layer"], []).append(row["gamma_magnitude"])
+        curves = np.array(list(rows.values())[1:])
+        return 100 * (curves[:, [0, -1]] / curves.max(axis=1, keepdims=True)).mean(axis=0)
+
+    first, last = by_seed("figure-4", "bntt", ends).T
+    told = claim("figure-4")
+    assert said(told["because"], "gamma-first") == pytest.approx(interval(first), rel=6e-3)
+    assert said(told["because"], "gamma-last") == pytest.approx(interval(last), rel=6e-3)
+    assert (told["verdict"] == "holds") == (interval(first)[2] <= 75 and interval(last)[2] <= 75)
+
+
+def test_an_early_exit_saves_steps():
+    def stop(run):
+        found = measure(run, "exit")
+        return 100 * (1 - found["steps"] / found["num_steps"]), 100 * found["chosen"]["test_lost"]
+
+    saved, lost = by_seed("figure-7", "bntt", stop).T
+    told = claim("figure-7")
+    assert said(told["because"], "exit-lost") == pytest.approx(interval(lost), rel=6e-3)
+    assert said(told["because"], "exit-saved")[0] == pytest.approx(saved.mean())
+    assert (told["verdict"] == "holds") == (saved.min() >= 20 and interval(lost)[2] <= 0.5)
+
+
+def test_a_planted_change_of_one_number_is_noticed(tmp_path):
+    """By the numbers that follow from it, and by the checksum."""
+    (tmp_path / "table-5.tar.xz").write_bytes((RESULTS / "table-5.tar.xz").read_bytes())
+    with tarfile.open(tmp_path / "table-5.tar.xz") as archive:
+        files = {member: archive.extractfile(member).read() for member in archive}
+    planted = next(member for member in files if member.name.endswith("evaluation.json"))
+    values = json.loads(files[planted])
+    files[planted] = json.dumps(values | {"accuracy": values["accuracy"] + 0.01}).encode()
+    with tarfile.open(tmp_path / "table-5.tar.xz", "w:xz") as archive:
+        for member, content in files.items():
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    assert interval(layer_norm(tmp_path))[0] != pytest.approx(interval(layer_norm())[0], abs=1e-3)
+    listed = dict(line.split("  ")[::-1] for line in (RESULTS / "SHA256SUMS").read_text().splitlines())
+    digests = [hashlib.sha256((folder / "table-5.tar.xz").read_bytes()).hexdigest() for folder in (RESULTS, tmp_path)]
+    assert [digest == listed["table-5.tar.xz"] for digest in digests] == [True, False]
