@@ -126,6 +126,8 @@ def test_tests_of_five_starts_stand_or_fall_together():
     assert [v.answer for v in together([one, Verdict("holds", "y", 3, 0.02), Verdict("holds", "z", 9)])] == [
         "holds"
     ] * 3
+    shown = [Verdict("not decided", "y", 4, 0.9)] * 2
+    assert together([one, *shown])[0].answer == "holds"
     few = together([one, one, Verdict("not decided", "x", 6, 0.8)])
     assert [v.answer for v in few] == ["not decided"] * 3
     assert few[0].because == "x; holds by itself (p = 0.02), not among 3 tests (Holm)"

@@ -42,4 +42,5 @@ def test_a_mean_above_a_bound_by_a_table():
 def test_holm_stops_at_the_first_that_is_not_decided():
     assert holm([0.01, 0.04, 0.03, 0.005]) == [True, False, False, True], "0.0125, 0.0167, then 0.03 > 0.025"
     assert holm([0.01, 0.011, 0.03, 0.04]) == [True, True, False, False], "0.04 <= 0.05, but behind one that is not"
+    assert holm([0.03, 0.001, 0.02]) == [True] * 3, "0.0167, 0.025, 0.05: each level is of the tests that are left"
     assert holm([]) == []
