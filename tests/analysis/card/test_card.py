@@ -91,6 +91,7 @@ def test_without_samples_the_rest_is_there_and_the_reason():
     section = told.section()
     assert section.gaps == ("Spikes, synaptic operations and the highest |u|: the disk is out.",)
     assert len(section.tables) == 2
+    assert (told.title, told.model_copy(update={"images": 5}).title) == ("x", "x, test")
     assert told.state_bytes == 28
     assert told.METRICS["synaptic-operations"].read(told, None) is None
     with pytest.raises(ValueError, match="give input_shape="):

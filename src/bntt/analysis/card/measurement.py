@@ -27,6 +27,4 @@ CARD = Measurement(
 
     Example: bntt card runs/fashion-mnist --images 1000""",
     CardArguments,
-    "result:CardResult",
-    "measure:measure_card",
 )

@@ -68,6 +68,11 @@ class CardResult(Result):
     """Why nothing was measured."""
 
     @property
+    def title(self) -> str:
+        """Data and samples; the data alone if nothing was measured."""
+        return super().title if self.images else self.dataset
+
+    @property
     def state_bytes(self) -> int:
         """What all neurons carry from step to step for one image: all layers at once, the peak."""
         return sum(row.state_bytes for row in self.layers)

@@ -33,8 +33,6 @@ DEPLOYMENT = register(
 
         Example: bntt deployment runs/fashion-mnist --images 2000""",
         DeploymentArguments,
-        "result:DeploymentResult",
-        "measure:measure_deployment",
         chooses=lambda arguments: True,
     )
 )
