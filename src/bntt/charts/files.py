@@ -41,7 +41,7 @@ def save_figure(figure: Figure, path: Path) -> None:
     kind, content = path.suffix.removeprefix(".").lower(), io.BytesIO()
     if kind not in UNDATED:
         raise ValueError(f"{path}: a figure is a .png, .pdf or .svg file, got {path.suffix or 'no suffix'!r}")
-    with rc_context({"svg.hashsalt": "bntt", "svg.fonttype": "none"}):
+    with rc_context({"svg.hashsalt": "bntt", "svg.fonttype": "none", "font.sans-serif": ["DejaVu Sans"]}):
         draw_figure(figure).savefig(content, format=kind, dpi="figure", metadata=UNDATED[kind])
     write_whole(path, content.getvalue())
 
