@@ -31,7 +31,7 @@ from bntt.data.sequences import arrange
 from bntt.deploy import describe, export
 from bntt.deploy.layers import Array
 from bntt.engine.compute import Compute
-from bntt.engine.cpu import library
+from bntt.engine.kernels import why_unavailable
 from bntt.models import PRETRAINED, pretrained, pretrained_facts
 from bntt.nn import SpikingClassifier
 from bntt.nn.kinds import encoder_facts
@@ -104,8 +104,8 @@ def missing() -> dict[str, str]:
     if absent := [name for name in ("onnx", "onnxruntime") if find_spec(name) is None]:
         why = f'{" and ".join(absent)} not installed: pip install "bntt[onnx]"'
         found |= {name: why for name in VARIANTS if name.startswith("onnx")}
-    if library.LIBRARY is None:
-        found |= {name: f"no compiled kernels: {library.REASON}" for name in VARIANTS if name.startswith("fused")}
+    if why := why_unavailable("cpu"):
+        found |= {name: f"no compiled kernels: {why}" for name in VARIANTS if name.startswith("fused")}
     return found
 
 
