@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+from itertools import pairwise
 
 import pytest
 import torch
@@ -206,3 +207,27 @@ def test_the_list_of_verbs_fits_the_terminal(width, monkeypatch, capsys):
     lines = [line for verb in verbs for line in verb.splitlines()]
     assert max(map(len, lines)) <= width
     assert all(line.startswith(" " * 15) for verb in verbs for line in verb.splitlines()[1:] if line.startswith("   "))
+
+
+@pytest.mark.parametrize(
+    ("words", "advice"),
+    [
+        (["--epochs", "3"], "train has no --epochs, it is a key of the recipe: -s train.epochs=3"),
+        (["--batch-size=64"], "-s train.batch_size=64"),
+        (["--network.norm", "bn"], "-s network.norm=bn"),
+    ],
+)
+def test_a_key_of_the_recipe_as_an_option_says_how_it_is_set(words, advice, capsys):
+    assert cli.main(["train", "demo", *words]) == 2
+    assert advice in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("verb", ["train", "evaluate", "exit", "study"])
+def test_help_keeps_no_line_breaks_of_the_source(verb, capsys):
+    with pytest.raises(SystemExit):
+        cli.main([verb, "--help"])
+    lines = [line[2:-2] for line in capsys.readouterr().out.splitlines() if line[:1] in "│ " and len(line) == 80]
+    pairs = [(line.rstrip(), after) for line, after in pairwise(lines) if (line[:9] + after[:9]).isspace()]
+    text = [(line, after.split()[0]) for line, after in pairs if line and after.strip()]
+    assert text
+    assert not [line for line, word in text if len(line) + 1 + len(word) <= len(lines[0])]

@@ -1,5 +1,7 @@
 """Where a run's files are, and that no run is overwritten."""
 
+from pathlib import Path
+
 import pytest
 
 from bntt.io.checkpoint import CheckpointError
@@ -43,3 +45,13 @@ def test_a_directory_is_begun_where_it_is_said_or_taken_as_it_is(tmp_path):
     (run.path / "checkpoints" / "x").write_text("kept")
     assert open_or_create_run("a", tmp_path).path == run.path == tmp_path / "a"
     assert (run.path / "checkpoints" / "x").read_text() == "kept"
+
+
+def test_a_name_without_its_folder_is_told_where_the_run_is(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    new_run_directory("mine", Path("runs"))
+    Path("runs/mine/recipe.toml").touch()
+    with pytest.raises(CheckpointError, match=r"^mine is not a run directory: .*; runs/mine is one$"):
+        find_run(Path("mine"))
+    with pytest.raises(CheckpointError, match=r"recipe.toml$"):
+        find_run(Path("other"))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import inspect
 import os
+import re
 import shlex
 import shutil
 import sys
@@ -38,6 +40,15 @@ GROUPS: dict[str, dict[str, Callable[..., None]]] = {
 }
 """Verbs that are not measurements, as the help groups them; measurements join "measure"."""
 VERBS = {name: call for group in GROUPS.values() for name, call in group.items()}
+
+
+def _flowing(call: Callable[..., None]) -> None:
+    """Join the lines of each paragraph and argument in a verb's help, of which tyro would keep some breaks."""
+    inspect.unwrap(call).__doc__ = re.sub(r"(?<=\S)\n(?: {8,})?(?=\S)", " ", inspect.cleandoc(call.__doc__ or ""))
+
+
+for _verb in (*VERBS.values(), *data.VERBS.values()):
+    _flowing(_verb)
 
 
 def verbs() -> dict[str, Callable[..., None]]:
@@ -153,12 +164,30 @@ def _run(args: list[str]) -> int:
         hint = f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(known)}"
         streams.complain(f"unknown verb {args[0]!r}; {hint}")
         return 2
+    if args[:1] == ["train"] and (advice := _key_as_option(args)):
+        streams.complain(advice)
+        return 2
     if streams.rank() is not None and args[:1] != ["train"] and not HELP & set(args):
         streams.complain(f"{' '.join(args[:1])} runs in one process: only train runs in several; leave out torchrun")
         return 2
     with streams.writing() if HELP & set(args) else contextlib.nullcontext():  # nothing but help is printed then
         _call(args)
     return 0
+
+
+def _key_as_option(args: list[str]) -> str:
+    """Return advice if an argument of train is a key of recipes written as an option, such as --epochs 3."""
+    from bntt.runs.recipe.file import keys_of
+
+    options = {*inspect.signature(train).parameters, "set", "help"}
+    for place, arg in enumerate(args):
+        name, equals, value = arg.removeprefix("--").replace("-", "_").partition("=")
+        if arg.startswith("--") and name not in options and not name.startswith("no_"):
+            given = value if equals else next(iter(args[place + 1 :]), "VALUE")
+            for key in keys_of():
+                if name in (key, key.rpartition(".")[2]):
+                    return f"train has no --{name}, it is a key of the recipe: -s {key}={given}"
+    return ""
 
 
 def _overview() -> str:

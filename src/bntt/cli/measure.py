@@ -12,6 +12,7 @@ import tyro
 
 from bntt.analysis.measurement import ArgumentError, InvalidResultError, Measurement
 from bntt.cli.train import Overrides
+from bntt.options import options_of
 
 if TYPE_CHECKING:
     from bntt.runs.open_run import LoadedRun, OpenedRecipe
@@ -55,7 +56,15 @@ def _flags(measurement: Measurement) -> list[tuple[Parameter, str]]:
     else:
         add("opened", Run, "the run directory.", Parameter.empty)
     # tyro only fills the fields: what they say together is checked where an error is one line
-    unchecked = type(measurement.arguments.__name__, (measurement.arguments,), {"__post_init__": lambda self: None})
+    hints = {
+        name: Annotated[one.hint, tyro.conf.arg(help=one.sentence)]  # in one line: tyro would keep the source's breaks
+        for name, one in options_of(measurement.arguments).items()
+    }
+    unchecked = type(
+        measurement.arguments.__name__,
+        (measurement.arguments,),
+        {"__post_init__": lambda self: None, "__annotations__": hints},
+    )
     add("measurement", tyro.conf.OmitArgPrefixes[unchecked], "", unchecked())  # type: ignore[misc, valid-type]
     if measurement.second:
         add("second", From, measurement.second, None)

@@ -24,15 +24,15 @@ Overrides = Annotated[
 def train(
     recipe: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RECIPE|RUN")],
     overrides: Overrides = (),
-    name: str = "",
+    name: Annotated[str, tyro.conf.arg(help_behavior_hint="(default: the recipe's name)")] = "",
     root: Path = Path("runs"),
     resume: bool = False,
     forget_best: bool = False,
     or_resume: bool = False,
     device: str = "cpu",
-    init: Annotated[tuple[str, ...], tyro.conf.arg(metavar="RUN|pretrained NAME")] = (),
+    init: Annotated[tuple[str, ...], tyro.conf.arg(metavar="RUN|pretrained NAME", help_behavior_hint="")] = (),
     estimate: bool = False,
-    fit_batch: Annotated[tuple[str, ...] | None, tyro.conf.arg(metavar="[LIMIT]")] = None,
+    fit_batch: Annotated[tuple[str, ...] | None, tyro.conf.arg(metavar="[LIMIT]", help_behavior_hint="")] = None,
 ) -> None:
     """Train a recipe, validate after every epoch, and measure the best epoch on the test images.
 
@@ -45,7 +45,7 @@ def train(
         recipe: a name from `bntt list recipes`, or a TOML file; with --resume a run directory.
         overrides: a value to change, repeatable: `-s network.num_steps=4`. With --resume: train.epochs (more of them),
             evaluate, compute, checkpoint, data.root, notes.
-        name: of the run directory; the recipe's by default. A number is added rather than overwrite one.
+        name: of the run directory. A number is added rather than overwrite one.
         root: where new run directories are made.
         resume: go on in the run directory that is given as recipe, where it was kept last.
         forget_best: with --resume, go on though the best epoch's weights are lost.

@@ -166,7 +166,9 @@ def find_run(path: Path) -> RunDirectory:
     """
     run = RunDirectory(path)
     if not run.recipe.is_file():
-        raise CheckpointError(f"{path} is not a run directory: it has no recipe.toml")
+        beside = "runs" / path
+        hint = f"; {beside} is one" if RunDirectory(beside).recipe.is_file() else ""
+        raise CheckpointError(f"{path} is not a run directory: it has no recipe.toml{hint}")
     return run
 
 

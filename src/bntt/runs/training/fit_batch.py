@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from bntt.charts.section import plural
 from bntt.engine.graph.spans import available_memory
 from bntt.io.memory import forget_peak
 from bntt.nn.kinds import norm_facts_by_name
@@ -147,8 +148,8 @@ def _about_lr(before: Recipe, after: Recipe, data: RecipeData) -> str:
     )
     updates = [updates_an_epoch(each, data) for each in (after, before)]
     return (
-        f"train.lr stays {rate:g}: an epoch has {updates[0]:,} updates in place of {updates[1]:,}. Scaled {rule} "
-        f"it would be -s train.lr={rate * scaled:.3g}, which was not tried here"
+        f"train.lr stays {rate:g}: an epoch has {plural(updates[0], 'update')} in place of {updates[1]:,}. Scaled "
+        f"{rule} it would be -s train.lr={rate * scaled:.3g}, which was not tried here"
     )
 
 
