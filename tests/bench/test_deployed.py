@@ -74,5 +74,5 @@ def test_other_logits_are_named_and_nothing_is_timed(few, monkeypatch):
 def test_what_is_not_installed_is_named(monkeypatch):
     monkeypatch.setattr(deployed, "find_spec", lambda name: None if name == "onnxruntime" else object())
     assert deployed.missing()["onnx step"] == 'onnxruntime not installed: pip install "bntt[onnx]"'
-    monkeypatch.setattr(deployed.library, "LIBRARY", None)
-    assert "no compiled kernels" in deployed.missing()["fused"]
+    monkeypatch.setattr(deployed, "why_unavailable", lambda kernels: f"no {kernels}")
+    assert deployed.missing()["fused"] == "no compiled kernels: no cpu"
