@@ -147,9 +147,9 @@ class Layer:
     neurons: Neurons | None = None
     """None: a current that is added to another's; in the readout, a voltage that is added up."""
     before: tuple[Pool, ...] = ()
-    """Pooling before the weights."""
+    """Pooling of what it reads."""
     after: tuple[Pool, ...] = ()
-    """Pooling of the spikes; it does not re-spike."""
+    """Pooling of the spikes, or of the current where there are no neurons; it does not re-spike."""
     gamma: Array | None = None
     """Mean |γ| over the channels, ``[T]``, which the exit by threshold reads; None: it has none for each step."""
     driven: tuple[int, int] = (0, 0)

@@ -39,6 +39,19 @@ def image_net() -> nir.NIRGraph:
     return chain(first, fires, sums, second, slow, average, flatten, affine)
 
 
+def pooled_net() -> nir.NIRGraph:
+    """Pooling where no spikes are: of the image before neurons, and of currents, their mean and their sum."""
+    rng = np.random.default_rng(3)
+    first = nir.Conv2d((4, 4), rng.normal(size=(3, 1, 3, 3)), 1, "same", 1, 1, rng.normal(size=3) / 9)
+    second = nir.Conv2d((2, 2), rng.normal(size=(4, 3, 1, 1)), 1, 0, 1, 1, np.zeros(4))
+    average, sums = (kind(TWO, TWO, NONE) for kind in (nir.AvgPool2d, nir.SumPool2d))
+    flatten, last = nir.Flatten({"input": np.array([4, 1, 1])}, 0, -1), nir.Linear(rng.normal(size=(2, 4)))
+    return chain(
+        nir.AvgPool2d(TWO, TWO, NONE), lif(1, 4, 4), first, average, lif(3, 2, 2), second, sums, lif(4, 1, 1), flatten,
+        last, shape=(1, 8, 8),
+    )  # fmt: skip
+
+
 def residual_net() -> nir.NIRGraph:
     """Three branches of features that meet in neurons, of which one is scaled."""
     rng = np.random.default_rng(1)

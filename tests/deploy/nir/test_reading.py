@@ -10,7 +10,7 @@ from bntt.deploy.layers import Sum
 from bntt.deploy.nir import graph
 from bntt.models import pretrained
 from tests.deploy.nir import interpreter
-from tests.deploy.nir.plain import NONE, ONE, TWO, chain, image_net, lif, residual_net, soft_net
+from tests.deploy.nir.plain import NONE, ONE, TWO, chain, image_net, lif, pooled_net, residual_net, soft_net
 from tests.deploy.test_bundle import same
 from tests.rows import each_row
 
@@ -18,6 +18,7 @@ STEPS = 12
 NETS = {
     "image": (image_net, 1e-4),
     "image, by steps of 0.05 ms": (image_net, 5e-5),
+    "pooled currents": (pooled_net, 1e-4),
     "residual": (residual_net, 1e-4),
     "soft": (soft_net, 1e-4),
     "soft and late": (lambda: soft_net(-0.3, 1e-4), 1e-4),
@@ -36,6 +37,7 @@ def test_plain_graphs_run_as_nir_defines_them(name, tmp_path):
         made = from_nir(source, encoder=Encoder("frames", STEPS), classes="ab", dt=dt)
         found = Runtime(made, "float64").run(np.moveaxis(x, 0, 1))
         assert np.abs(found - expected["out"].mean(0)).max() < 1e-10
+        assert np.abs(Runtime(made).run(np.moveaxis(x, 0, 1).astype(np.float32)) - found).max() < 1e-5
     assert made.classes == ("a", "b")
     fired = [
         values.mean() for node, values in expected.items() if isinstance(plain.nodes[node], nir.LIF | nir.Threshold)
@@ -108,10 +110,14 @@ REFUSED = [
     (lambda: chain(conv(padding="same", stride=2)), r"'n0' \(Conv2d\): its padding is 'same', which is not the same"),
     (lambda: chain(conv(stride=0)), r"'n0' \(Conv2d\): its stride is \[0.0, 0.0\]: one or two whole numbers from 1"),
     (lambda: chain(conv(groups=2)), r"'n0' \(Conv2d\): .* in 2 groups do not fit"),
+    (lambda: chain(flat(), lif(36)), r"'n0' \(Flatten\): it flattens an image for the neurons 'n1'"),
     (lambda: chain(pool(stride=ONE), flat(), linear()), r"'n0' \(AvgPool2d\): it pools \(2, 2\) by steps of \(1, 1\)"),
     (lambda: chain(conv(), pool(padding=ONE)), r"'n1' \(AvgPool2d\): .* padded by \(1, 1\)"),
-    (lambda: chain(conv(), lif(1, 6, 6), pool(nir.SumPool2d)), r"'out' \(Output\): weights must follow the SumPool2d"),
-    (lambda: chain(pool()), r"'out' \(Output\): weights must follow the pooling before it"),
+    (
+        lambda: chain(conv(), lif(1, 6, 6), pool(nir.SumPool2d)),
+        r"'out' \(Output\): weights or neurons must follow the SumPool2d",
+    ),
+    (lambda: chain(pool()), r"'out' \(Output\): weights or neurons must follow the pooling before it"),
     (lambda: chain(conv(), nir.Threshold(np.ones((1, 6, 6)))), r"'n1' \(Threshold\): it is neither that of LI or I"),
     (
         lambda: chain(conv(), pool(nir.SumPool2d), nir.Threshold(np.full((1, 3, 3), 0.5))),

@@ -35,7 +35,7 @@ class Draft:
     gamma: Array | None = None
     driven: tuple[int, int] = (0, 0)
     gain: float = 1.0
-    """Of a sum of windows, which the next weights take over."""
+    """Of a sum of windows, which the next weights or neurons take over."""
 
     @property
     def is_empty(self) -> bool:
@@ -162,6 +162,9 @@ def flattening(reading: Reading, node: Node, draft: Draft) -> Draft:
     first, last, dims = node.fields.get("start_dim"), node.fields.get("end_dim"), 1 if draft.flat else 3
     if first not in (0, -dims) or last not in (-1, dims - 1):
         raise node.wrong(f"it flattens from {first} to {last}: all of {dims} dimensions must be, from 0 to -1")
+    fires = [name for name in node.read_by if reading.nodes[name].type in ("LIF", "IF", "LI", "I")]
+    if fires and draft.shape[1:] != (1, 1):
+        raise node.wrong(f"it flattens an image for the neurons {fires[0]!r}: flatten behind them, before a Linear")
     shape, gain = (int(np.prod(draft.shape)), 1, 1), draft.gain
     if draft.weights is not None or draft.neurons is not None:
         draft = reading.closed(node, replace(draft, gain=1.0))
@@ -256,11 +259,12 @@ def fired(reading: Reading, node: Node, fires: Node, draft: Draft, reset: Any) -
         tables.append(table if noted is None else noted.astype(np.float64))
     if (tables[1] <= 0).any():
         raise fires.wrong("its threshold must be above 0, or it fires at rest")
-    scale, shift = draft.scale, draft.shift
+    scale, shift = draft.scale if draft.gain == 1 else draft.scale * draft.gain, draft.shift
     if not np.allclose(gain, 1, NEAR, 0):
         scale, shift = scale * gain, shift * gain
     neurons = Neurons(tables[0], tables[1], "after", reset)
-    return replace(draft, neurons=neurons, scale=scale, shift=shift, name=draft.name or node.layer or node.name)
+    name = draft.name or node.layer or node.name
+    return replace(draft, neurons=neurons, scale=scale, shift=shift, name=name, gain=1.0)
 
 
 def delay(reading: Reading, node: Node, draft: Draft) -> Draft:

@@ -137,11 +137,11 @@ class _Reading(Reading):
 
     def closed(self, node: Node, draft: Draft) -> Draft:
         if draft.gain != 1:
-            raise node.wrong("weights must follow the SumPool2d before it, which is then an AvgPool2d")
+            raise node.wrong("weights or neurons must follow the SumPool2d before it")
         if draft.is_empty:
             return draft
         if draft.weights is None and draft.neurons is None:
-            raise node.wrong("weights must follow the pooling before it")
+            raise node.wrong("weights or neurons must follow the pooling before it")
         width = draft.shape[0]
         if self.steps * width > MOST_VALUES:
             raise node.wrong(f"{self.steps} steps of {width} channels are more than a network has")

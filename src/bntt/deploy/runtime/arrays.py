@@ -72,9 +72,7 @@ class Arrays:
         y = x if synapse is None else synapse.current(x)
         a, b = (rows[steps.start : steps.stop].astype(self.dtype) for rows in (layer.scale, layer.shift))
         z = a[:, None, None, None] * y + b[:, None, None, None]
-        if layer.neurons is None:
-            return z, None
-        out, membrane = fired(layer.neurons, z, steps, membrane)
+        out, membrane = (z, None) if layer.neurons is None else fired(layer.neurons, z, steps, membrane)
         for pool in layer.after:
             out = pooled(out, pool)
         return out, membrane

@@ -84,7 +84,7 @@ class Chain:
             current = np.empty(shape, np.float32)
             self._current(place, layer, x, current)
             self._map(layer, current)
-            return Value(current)
+            return self._pooled(Value(current), layer.after)
         current = self.scratch[: math.prod(shape)].reshape(shape)
         self._current(place, layer, x, current)
         return self._pools(layer.after, lambda window: self._scan(place, firing, current, window))
@@ -93,6 +93,7 @@ class Chain:
         """Append the work that fills ``out`` with the current of a layer."""
         weights, synapse = layer.weights, self.prepared.arrays.synapses[place]
         if weights is None or synapse is None:
+            x = self._pooled(x, layer.before)
             self.work.append(lambda first: np.multiply(x.array, np.float32(x.scale), out=out))
             return
         if x.counted and takes_events(layer):
@@ -195,10 +196,12 @@ class Chain:
         if rest and rest[0].kind == "average" and math.prod(rest[0].size) <= LARGEST_COUNT:
             window = rest.pop(0).size
         area = math.prod(window)
-        value = Value(scan(window), 1 / area, area)
-        for pool in rest:
-            value = self._pool(value, pool)
-        return value
+        return self._pooled(Value(scan(window), 1 / area, area), rest)
+
+    def _pooled(self, x: Value, pools: Sequence[Pool]) -> Value:
+        for pool in pools:
+            x = self._pool(x, pool)
+        return x
 
     def _pool(self, x: Value, pool: Pool) -> Value:
         steps, batch, height, width, channels = x.array.shape
