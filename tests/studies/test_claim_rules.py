@@ -40,7 +40,7 @@ def test_the_interval_is_students():
     for value, answer in ((8.5, "holds"), (8.6, "not decided"), (13.4, "not decided"), (13.5, "does not hold")):
         assert AtLeast(says="x", rule="at-least", run="a", of="n", value=value).judge(found, {}).answer == answer
     assert AtLeast(says="x", rule="at-least", run="a", of="n", value=11.0).judge(found, {}).because == (
-        "a: n 11 (8.52 to 13.5); a difference of 3.1 could have been seen; 3 starts (shown, not tested: fewer than 5)"
+        "a: n 11 (8.52 to 13.5); a difference of 3.3 could have been seen; 3 starts (shown, not tested: fewer than 5)"
     )
 
 
@@ -55,6 +55,7 @@ SAVED, COSTS = [20.0, 24.0, 28.0, 24.0], [0.1, 0.2, 0.15, 0.15]
         ([28.0, 32.0, 28.0, 32.0], [0.9, 1.0, 0.95, 1.0], "does not hold"),
         ([8.0, 4.0, 8.0, 4.0], COSTS, "does not hold"),
         ([20.0, 20.0, 20.0, 20.0], COSTS, "holds"),  # steps are whole: all starts stop alike
+        ([100 * (1 - 20 / 25)] * 4, COSTS, "holds"),  # 19.999999999999996, the paper's own exit
         (SAVED, [], "not run"),
     ],
 )

@@ -71,6 +71,17 @@ def test_of_several_others_the_worst_answer_counts():
     assert claim.judge(numbers(a=HIGH, b=LOW), {}).answer == "not run"
 
 
+def test_an_answer_of_one_pair_is_a_test_whether_the_other_was_run_or_not():
+    """Bonferroni over both: p of differences -5.1, -5.0, -4.9, -5.2, -4.8 is 1.4e-7, twice."""
+    other = [85.0, 85.1, 85.2, 84.9, 85.4]
+    found = numbers(a=[80.0 + d for d in (-0.1, 0.1, 0.3, -0.3, 0.6)], b=other)
+    verdict = Better(says="x", rule="better", of="acc", run="a", than=["b", "c"]).judge(found, {})
+    alone = better().judge(found, {})
+    assert verdict.answer == alone.answer == "does not hold"
+    assert verdict.p == pytest.approx(2 * alone.p)
+    assert Better(says="x", rule="better", of="acc", run="b", than=["a", "c"]).judge(found, {}).p is None
+
+
 def test_the_pair_with_the_fewest_starts_says_how_many_there_are():
     five = [90.0, 91.0, 90.5, 90.2, 90.7]
     claim = Better(says="x", rule="better", of="acc", run="a", than=["b", "c"])

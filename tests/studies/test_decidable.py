@@ -34,7 +34,7 @@ def test_each_claim_has_the_difference_that_its_starts_decide():
 
 def test_few_starts_show_and_do_not_test():
     assert lines(settings=at(2), table=spread(0.8))[1].startswith(
-        "  1. BNTT wins: 2 starts, shown, not tested; by itself 11 points of acc"
+        "  1. BNTT wins: 2 starts, shown, not tested; by itself 13 points of acc"
     )
     assert lines(settings=at(1))[1] == "  1. BNTT wins: 1 start, shown, not tested: it decides nothing"
 

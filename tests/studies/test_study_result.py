@@ -103,6 +103,9 @@ def test_a_number_that_is_not_finite_is_none(wrong):
     assert rows[0]["values"] == [84.0]
     assert rows[1] is None
     assert found["claims"][0]["verdict"] == "not run"
+    assert found["claims"][0]["because"].endswith(
+        "; left out, without a number: bntt from start 0, none from start 0, none from start 1"
+    )
 
 
 @pytest.mark.slow

@@ -16,6 +16,7 @@ from bntt.analysis.accuracy.accuracy import FEW, Summary
 from bntt.analysis.result import Result
 from bntt.io.files import write_json
 from bntt.runs.environment import NUMERICS, environment, numerics_of
+from bntt.studies.claims.claim import Claim
 from bntt.studies.claims.rules import judged
 from bntt.studies.measures import EVALUATE, measure_from, metric_of
 from bntt.studies.pool import KeptRun
@@ -132,7 +133,10 @@ def as_json(result: StudyResult, figures: Sequence[Mapping[str, str]] = ()) -> d
             "rows": [_row(result, run, columns, numbers) | _same_as(result, run, same) for run in result.runs],
         },
         "figures": [dict(figure) for figure in figures],
-        "claims": list(judged(study.claims, numbers, units, same)),
+        "claims": [
+            row | {"because": row["because"] + _left_out(result, claim, numbers)}
+            for claim, row in zip(study.claims, judged(study.claims, numbers, units, same), strict=True)
+        ],
     }
 
 
@@ -152,6 +156,17 @@ def _is_preliminary(result: StudyResult, numbers: Mapping[tuple[str, str], Mappi
     """Return True if a run, or a number of one, has few starts, counting those done and not those planned."""
     done = [sum(result.found[run.name, start.seed].state == "done" for start in run.starts) for run in result.runs]
     return min([*done, *(len(values) for values in numbers.values() if values)], default=0) < FEW
+
+
+def _left_out(result: StudyResult, claim: Claim, numbers: Mapping[tuple[str, str], Mapping[int, float]]) -> str:
+    """Name the starts that were made and have no number for a claim: what fails must not be missing in silence."""
+    runs, columns = claim.decided_by()
+    lost = [
+        f"{run} from start {seed}"
+        for (run, seed), found in result.found.items()
+        if run in runs and found.state != "not run" and any(seed not in numbers[run, key] for key in columns)
+    ]
+    return f"; left out, without a number: {', '.join(lost)}" if lost else ""
 
 
 def _title(column: Column) -> str:

@@ -52,7 +52,7 @@ def test_numbers_by_hand():
     layers = {f"conv{n}": LAYER | {"peak_step": peak} for n, peak in enumerate((1, 2, None, 3))}
     found = result_from(ActivityResult, VALUES | {"layers": layers})
     assert {name: metric.read(found, None) for name, metric in found.METRICS.items()} == {
-        "gamma-later": None,  # all peak alike
+        "gamma-later": 0.0,  # all peak alike
         "gamma-peak": 1,
         "gamma-first": None,  # the other layer has no γ
         "gamma-last": None,
@@ -85,6 +85,7 @@ def test_depth_correlation_is_spearmans():
     peaks = [4, 1, 4, 6, 6, 2]
     assert depth_correlation(peaks) == pytest.approx(float(stats.spearmanr(range(6), peaks).statistic))
     assert depth_correlation([1, 2]) is None
+    assert depth_correlation([4, 4, 4]) == 0.0, "a start that speaks against a claim is not missing"
 
 
 def test_what_is_shown():

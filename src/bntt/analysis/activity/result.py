@@ -220,13 +220,18 @@ class ActivityResult(Result):
 
 
 def depth_correlation(peaks: Sequence[float]) -> float | None:
-    """Compute Spearman's rank correlation of peak and depth; None if all layers peak alike, or fewer than 3 do.
+    """Compute Spearman's rank correlation of peak and depth; 0 if all layers peak alike, None for fewer than 3.
+
+    Spearman's is not defined where all peak alike, but without a number such a start would be missing where it speaks
+    against a claim.
 
     >>> round(depth_correlation([1, 2, 3, 3]), 4), depth_correlation([3, 2, 1]), depth_correlation([4, 4, 4])
-    (0.9487, -1.0, None)
+    (0.9487, -1.0, 0.0)
     """
-    if len(peaks) < 3 or len(set(peaks)) == 1:
+    if len(peaks) < 3:
         return None
+    if len(set(peaks)) == 1:
+        return 0.0
     ranks = [sum(other < peak for other in peaks) + sum(other <= peak for other in peaks) for peak in peaks]
     return correlation(range(len(peaks)), ranks)
 

@@ -58,6 +58,10 @@ class Claim(TomlTable):
         """Return the runs and the columns that the rule reads."""
         raise NotImplementedError  # each rule says its own
 
+    def decided_by(self) -> tuple[list[str], list[str]]:
+        """Return the runs and the columns without which there is no answer."""
+        return self.uses()
+
     def judge(self, numbers: Numbers, units: Mapping[str, str], same: Same = NONE_SAME) -> Verdict:
         """Return the answer that these numbers give."""
         raise NotImplementedError  # each rule says its own
@@ -93,7 +97,7 @@ def could_see(found: Summary, unit: str) -> str:
     """Name the difference that starts which scatter so could have shown.
 
     >>> could_see(Summary((1.0, 2.0, 3.0)), "points")
-    '; a difference of 3.1 points could have been seen'
+    '; a difference of 3.3 points could have been seen'
     """
     if not found.sd:
         return ""

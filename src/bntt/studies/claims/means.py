@@ -12,6 +12,8 @@ from bntt.analysis.accuracy.accuracy import Summary
 from bntt.studies.claims.claim import NONE_SAME, Answer, Claim, Numbers, Same, Verdict, could_see, with_starts
 from bntt.studies.claims.power import above, smallest_difference
 
+ROUNDING = 1e-9
+"""Tolerance at a bound: 100 (1 - 20 / 25) is a little less than 20."""
 BY_INTERVAL = "by the 95 % interval of the mean over starts; does not hold where it lies on the other side"
 
 
@@ -31,7 +33,7 @@ class Bound:
             low, high, value = -high, -low, -self.value
         else:
             value = self.value
-        return "holds" if low >= value else "does not hold" if high < value else "not decided"
+        return "holds" if low >= value - ROUNDING else "does not hold" if high < value - ROUNDING else "not decided"
 
     def chance(self, found: Summary) -> float:
         """Return the two-sided probability of a mean so far from the bound."""
@@ -53,7 +55,11 @@ class _Means(Claim):
         raise NotImplementedError  # each rule says its own
 
     def uses(self) -> tuple[list[str], list[str]]:
-        return [self.run], [*dict.fromkeys([*(bound.column for bound in self.bounds()), *self.beside])]
+        runs, columns = self.decided_by()
+        return runs, [*dict.fromkeys([*columns, *self.beside])]
+
+    def decided_by(self) -> tuple[list[str], list[str]]:
+        return [self.run], [*dict.fromkeys(bound.column for bound in self.bounds())]
 
     def decides(self, spreads: Mapping[str, float], starts: int, level: float) -> dict[str, float]:
         columns = [bound.column for bound in self.bounds() if bound.column in spreads and starts > 1]

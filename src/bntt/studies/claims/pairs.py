@@ -76,7 +76,7 @@ class _Pairs(Claim):
             said.append(f"{run} - {other}: {_difference(shared, unit, self.side)}{could_see(shared, unit) * open_}")
             chances += [self.chance(shared)] if shared.n > 1 else []
         answer, fewest = _combined(answers) if answers else "not decided", min(starts, default=0)
-        p = _together(answer, chances) if len(chances) == len(answers) else None
+        p = _together(answer, chances, len(answers))
         return Verdict(answer, with_starts("; ".join([*said, *once]), fewest), fewest, p)
 
 
@@ -227,11 +227,12 @@ def _two_sided(found: Difference, bound: float) -> float:
     return min(1.0, 2 * min(above(found.mean, error, found.n, bound), above(-found.mean, error, found.n, -bound)))
 
 
-def _together(answer: Answer, chances: Sequence[float]) -> float | None:
-    """Return the probability behind an answer of several pairs: all must hold, or one does not (Bonferroni)."""
-    if not chances:
-        return None
-    return min(1.0, len(chances) * min(chances)) if answer == "does not hold" else max(chances)
+def _together(answer: Answer, chances: Sequence[float], pairs: int) -> float | None:
+    """Return the probability behind an answer of several pairs: all must hold, or one does not (Bonferroni); one is
+    enough for that, whether the others were run or not."""
+    if chances and answer == "does not hold":
+        return min(1.0, pairs * min(chances))
+    return max(chances) if chances and len(chances) == pairs else None
 
 
 def _swapped(found: Difference) -> Difference:
