@@ -9,6 +9,7 @@ import pytest
 from bntt.io.archive import pack_alone, read_alone
 from bntt.io.checkpoint import CheckpointError
 from bntt.runs.environment import NUMERICS
+from bntt.studies import work_items
 from bntt.studies.merging import take_in
 from bntt.studies.run_studies import Folders, pack_results, plan, results_of
 from bntt.studies.study_file import parse_study
@@ -125,6 +126,27 @@ def test_what_does_not_fit_is_refused(tmp_path, name, edit, why):
     merged(archive, here)
     changed(archive, name, edit)
     with pytest.raises(CheckpointError, match=why):
+        merged(archive, here)
+
+
+def test_other_data_of_the_same_name_is_refused_where_the_data_is_not_here(tmp_path, here, monkeypatch):
+    archive = evidence(tmp_path / "there")
+    keep(here.pool / "none-1", small("network.norm=none", "seed=1"), sums={"train": "another"})
+    monkeypatch.setattr(work_items, "data_checksums", lambda recipe: None)
+    with pytest.raises(
+        CheckpointError, match=r"with other data than .*none-1, and both are called fashion-mnist-bundled"
+    ):
+        merged(archive, here)
+
+
+def test_one_start_twice_in_an_archive_with_other_numbers_is_refused(tmp_path, here):
+    archive = evidence(tmp_path / "there")
+    files = read_alone(archive)
+    files |= {name.replace("bntt-0", "bntt-9"): content for name, content in files.items() if "bntt-0/" in name}
+    pack_alone(archive, files)
+    merged(archive, here)
+    changed(archive, "bntt-9/evaluation.json", lambda v: v | {"accuracy": 0.91})
+    with pytest.raises(CheckpointError, match=r"bntt-9 .* has another accuracy than the same start"):
         merged(archive, here)
 
 

@@ -167,7 +167,7 @@ def _members(path: Path, payload: bytes) -> Iterator[tuple[str, bytes]]:
             for member in archive:
                 name, left = PurePosixPath(member.name), left - member.size
                 content = archive.extractfile(member) if member.isreg() else None
-                if content is None or name.is_absolute() or ".." in name.parts or left < 0:
+                if content is None or not name.parts or name.is_absolute() or ".." in name.parts or left < 0:
                     raise CheckpointError(
                         f"{path} holds {member.name!r}, which no archive of results has: fetch it again"
                     )

@@ -35,15 +35,19 @@ def take_in(archive: Path, items: Sequence[WorkItem], known: Sequence[Path]) -> 
     folder = unpacked_alone(archive)
     wanted = {item.identity: item for item in items}
     here: dict[str, list[KeptRun]] = {}
+    by_data: dict[str, KeptRun] = {}
     for run in kept_runs(known):
         here.setdefault(run.identity, []).append(run)
+        if run.identity in wanted and numerics_agree(run):
+            by_data.setdefault(_data_asked(run), run)
     lines, taken = list[str](), 0
     for run in _runs(archive, folder):
         item = wanted.get(run.identity)
         if item is None:
             lines.append(f"left out: {run.path.name}: no start of these studies at this setting")
             continue
-        _check(archive, run, item, here.get(run.identity, []))
+        _check(archive, run, item, here.setdefault(run.identity, []), by_data.setdefault(_data_asked(run), run))
+        here[run.identity].append(run)
         taken += 1
         lines.append(f"taken in: {item.called}, {run.made_on}")
     if not taken:
@@ -65,7 +69,19 @@ def _runs(archive: Path, folder: Path) -> Iterator[KeptRun]:
         yield run
 
 
-def _check(archive: Path, run: KeptRun, item: WorkItem, others: Sequence[KeptRun]) -> None:
+def _data_asked(run: KeptRun) -> str:
+    """Name what a run's prepared data depends on, but for the place of its files."""
+    data = run.recipe.data
+    return repr((data.name, data.size, data.mode, data.fit, data.order, data.frames, run.recipe.network.num_steps))
+
+
+def _check(archive: Path, run: KeptRun, item: WorkItem, others: Sequence[KeptRun], beside: KeptRun) -> None:
+    """Refuse a run that does not fit.
+
+    Args:
+        others: runs of the same start, here and before it in the archive.
+        beside: a run of these studies on data of this name, to compare with where the data itself is not here.
+    """
     where = f"{archive}: {run.path.name} ({item.called})"
     if not numerics_agree(run):
         raise CheckpointError(
@@ -76,6 +92,11 @@ def _check(archive: Path, run: KeptRun, item: WorkItem, others: Sequence[KeptRun
         raise CheckpointError(f"{where} {run.unfinished}: finish it where it was made, and pack it again")
     if item.sums is not None and run.data != item.sums:
         raise CheckpointError(f"{where} was made with other data than is here")
+    if item.sums is None and run.data != beside.data:
+        raise CheckpointError(
+            f"{where} was made with other data than {beside.place}, and both are called {run.recipe.data.name}: their "
+            f"numbers belong in no table together; say where your data is (--data), or name other studies"
+        )
     for other in others:
         if other.data == run.data and numerics_agree(other) and (key := _difference(run, other)):
             raise CheckpointError(
