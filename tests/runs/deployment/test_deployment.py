@@ -1,17 +1,18 @@
 """A run outside: its bundles' answers are the library's, the exit is chosen on validation, and both are told."""
 
 import json
+import subprocess
 
 import numpy as np
 import pytest
 
 from bntt.analysis import evaluate
 from bntt.analysis.measurement import ArgumentError
-from bntt.deploy import Description
+from bntt.deploy import Description, export
 from bntt.deploy.description import Encoder
 from bntt.deploy.layers import Layer, Neurons, Weights
-from bntt.runs.deployment import measure as measuring
 from bntt.runs.deployment.measure import beside, chosen_exit
+from bntt.runs.deployment.timed import timed
 from bntt.runs.measure import measure
 from tests.rows import each_row
 from tests.trained import opened_run
@@ -48,8 +49,7 @@ def test_differences_are_of_pairs():
     assert beside(first, first.copy()) == {"difference": 0.0, "difference_95": (None, None)}
 
 
-def test_a_run_has_the_librarys_answers(tmp_path, monkeypatch):
-    monkeypatch.setattr(measuring, "CALLS", 1)
+def test_a_run_has_the_librarys_answers(tmp_path):
     run = opened_run()
     found = measure("deployment", run, folder=tmp_path, images=400, rounds=1, loss=100)
     right = evaluate(run.model, run.loader("test", 400), seed=run.seed, draws=1).accuracy.correct[0]
@@ -69,6 +69,19 @@ def test_a_run_has_the_librarys_answers(tmp_path, monkeypatch):
         assert "No exit: every threshold of mean |γ| that stops before 3 steps lost more" in kept.section().words[0]
     with pytest.raises(ArgumentError, match="chooses on validation, and is not measured there"):
         measure("deployment", run, folder=tmp_path, split="validation")
+
+
+def test_bundles_are_timed_on_one_thread_whatever_the_machine_is_told(tmp_path, monkeypatch):
+    export(described(None), tmp_path / "own")
+    np.save(tmp_path / "sample.npy", np.ones((1, 4), np.float32))
+    told, run = [], subprocess.run
+    monkeypatch.setattr(subprocess, "run", lambda *args, **named: told.append(named["env"]) or run(*args, **named))
+    for name in (names := ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")):
+        monkeypatch.setenv(name, "2")
+    assert timed(tmp_path, ["own"], [3, 1], 1).keys() == {("own", 3), ("own", 1)}
+    assert [told[0][name] for name in names] == ["1"] * 3
+    with pytest.raises(RuntimeError, match=r"ended early: bntt\.deploy\.errors\.BundleError: .*none does not exist"):
+        timed(tmp_path, ["none"], [3], 1)
 
 
 @pytest.mark.slow

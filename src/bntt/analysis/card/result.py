@@ -23,7 +23,7 @@ class Bits(Record):
     weights: Count
     """All weights; of int8 with the size of one integer for each output channel."""
     tables: Count
-    """Scale and shift of every step and channel, and biases."""
+    """Scale and shift of every step and channel of a norm, and biases."""
 
 
 class LayerCard(Record):

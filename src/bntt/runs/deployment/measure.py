@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,11 +17,9 @@ from bntt.deploy.layers import Array
 from bntt.nn.network.labelled_batch import samples
 from bntt.runs.deployment.measurement import DeploymentArguments
 from bntt.runs.deployment.result import DeployedWay, DeploymentResult
+from bntt.runs.deployment.timed import timed
 from bntt.runs.exported import describe_run
 from bntt.runs.open_run import LoadedRun
-
-CALLS = 5
-"""Calls of a turn."""
 
 
 def measure_deployment(opened: LoadedRun, arguments: DeploymentArguments, progress: Progress) -> DeploymentResult:
@@ -40,13 +37,14 @@ def measure_deployment(opened: LoadedRun, arguments: DeploymentArguments, progre
     progress.expect(sum(len(labels) for _, labels, _ in (*kept, *shown, *shown, *shown)))
     with tempfile.TemporaryDirectory() as place:
         runtimes, sizes = _written(made, Path(place))
-    classes, labels = _classes(runtimes["float32"], kept, opened.seed, progress)
-    threshold, stop = chosen_exit(made, (classes == labels).mean(1) if kept else (), arguments.loss)
-    told = {name: _classes(one, shown, opened.seed, progress)[0] for name, one in runtimes.items()}
+        classes, labels = _classes(runtimes["float32"], kept, opened.seed, progress)
+        threshold, stop = chosen_exit(made, (classes == labels).mean(1) if kept else (), arguments.loss)
+        told = {name: _classes(one, shown, opened.seed, progress)[0] for name, one in runtimes.items()}
+        steps = list(dict.fromkeys((made.num_steps, stop)))
+        np.save(Path(place) / "sample.npy", shown[0][0][:1])
+        milliseconds = timed(Path(place), tuple(runtimes), steps, arguments.rounds)
     labels = np.concatenate([labels for _, labels, _ in shown])
-    steps = list(dict.fromkeys((made.num_steps, stop)))
     right = told["float32"][-1] == labels
-    milliseconds = _timed(runtimes, steps, shown[0][0][:1], arguments.rounds)
     return DeploymentResult(
         **origin(opened, arguments),
         images=len(labels),
@@ -109,7 +107,7 @@ def _written(made: Description, folder: Path) -> tuple[dict[str, Runtime], dict[
     """Write all bundles and open them; return their sizes too."""
     runtimes, sizes = dict[str, Runtime](), dict[str, int]()
     for weights in WEIGHT_TYPES:
-        path = folder / f"{weights}.safetensors"
+        path = folder / weights
         export(made, path, "bundle", weights=weights)
         runtimes[weights], sizes[weights] = Runtime(path), path.stat().st_size
     return runtimes, sizes
@@ -130,19 +128,3 @@ def _classes(
         labels.append(own)
         progress(len(own))
     return np.concatenate(found, 1), np.concatenate(labels)
-
-
-def _timed(
-    runtimes: dict[str, Runtime], steps: Sequence[int], sample: Array, rounds: int
-) -> dict[tuple[str, int], float]:
-    """Return the least CPU milliseconds of a call, of all ways in turn."""
-    least: dict[tuple[str, int], float] = {}
-    for _ in range(rounds):
-        for name, runtime in runtimes.items():
-            for after in steps:
-                for _ in range(CALLS):
-                    began = time.process_time()
-                    runtime.run(sample, steps=after)
-                    took = 1e3 * (time.process_time() - began)
-                    least[name, after] = min(took, least.get((name, after), took))
-    return least
