@@ -6,7 +6,7 @@ import tarfile
 
 import pytest
 
-from bntt.io.archive import pack_alone, read_alone
+from bntt.io.archive import pack_alone, read_alone, unpacked_alone
 from bntt.io.checkpoint import CheckpointError
 from bntt.runs.environment import NUMERICS
 from bntt.studies import work_items
@@ -178,3 +178,10 @@ def test_a_file_that_is_no_such_archive_is_refused(tmp_path, here):
         merged(tmp_path / "bad.tar.xz", here)
     with pytest.raises(CheckpointError, match="cannot be read: No such file"):
         merged(tmp_path / "none.tar.xz", here)
+
+
+@each_row(("names", "why"), [(("a", "a/b"), "a as a file and as a folder"), ((".",), r"holds '\.', which no archive")])
+def test_files_that_could_not_lie_beside_each_other_are_refused(tmp_path, names, why):
+    pack_alone(tmp_path / "x.tar.xz", dict.fromkeys(names, b"x"))
+    with pytest.raises(CheckpointError, match=why):
+        unpacked_alone(tmp_path / "x.tar.xz")

@@ -112,7 +112,11 @@ def unpacked_alone(path: Path) -> Path:
     """
     files = read_alone(path)
     target = _temporary()
-    _write(target, files.items())
+    try:
+        _write(target, files.items())
+    except (FileExistsError, IsADirectoryError, NotADirectoryError) as error:
+        where = Path(str(error.filename)).relative_to(target)
+        raise CheckpointError(f"{path} holds {where} as a file and as a folder: fetch it again") from None
     _UNPACKED[path.resolve(), digest_of_bytes(path.read_bytes())] = target
     return target
 
