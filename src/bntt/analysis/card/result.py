@@ -150,7 +150,10 @@ class CardResult(Result):
             for row in self.layers
         )
         heads = ("layer", "spikes", "synaptic operations", "highest |u|")
-        note = "A mean over the images; |u| at most, after a step: of the readout what it has added up."
+        note = (
+            "A mean over the images; |u| at most, after a step's reset (what fires held more before it): "
+            "of the readout what it has added up."
+        )
         return Table(f"To do for one image, by layer: {self._measured_on}", heads, rows, note)
 
     @property

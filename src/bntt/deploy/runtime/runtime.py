@@ -125,6 +125,8 @@ class Runtime:
             DeployError: if the network does not take them.
         """
         total = self.num_steps if steps is None else steps
+        if type(total) is bool or not isinstance(total, int | np.integer):
+            raise DeployError(f"steps must be a whole number from 1 to {self.num_steps}, got {total!r}")
         values, noise = self._samples(x, seed, index, draw)
         return np.concatenate(
             [self._logits(self._advance(part, own, None, range(total))[1]) for part, own in _parts(values, noise)]

@@ -82,12 +82,14 @@ class State:
             keep: a mask ``[B]`` or indices.
 
         Raises:
-            DeployError: if it is neither.
+            DeployError: if it is neither, or names a sample that is not there.
         """
         chosen = np.asarray(keep)
         if chosen.ndim != 1 or (chosen.dtype == bool and len(chosen) != self.batch) or chosen.dtype.kind not in "biu":
             came = f"{chosen.dtype} {list(chosen.shape)}"
             raise DeployError(f"keep must be a mask of {self.batch} samples, or their indices, got {came}")
+        if chosen.dtype != bool and chosen.size and not 0 <= chosen.min() <= chosen.max() < self.batch:
+            raise DeployError(f"keep has {chosen.min()} to {chosen.max()}, of samples 0 to {self.batch - 1}")
         membranes = tuple(None if one is None else one[chosen] for one in self.membranes)
         return replace(
             self,
