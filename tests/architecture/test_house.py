@@ -14,7 +14,7 @@ from tests.architecture.source import FILES, ROOT, SOURCE, code_of, name
 SUFFIXES = (".py", ".cpp", ".inl", ".h")
 MOST_LINES, MOST_FILES = 300, 18
 OTHER_PROGRAMS = {"runs/environment.py", "bench/timing.py", "deploy/nir/file.py", "runs/deployment/timed.py"}
-"""Where command lines are built: of git, and of processes that time benchmarks and bundles, and open HDF5."""
+"""Where command lines are built: of git, and of processes where benchmarks and bundles are timed, HDF5 is opened."""
 WRONG = {
     "ops/lif.py": "from bntt.nn import BNTT",
     "engine/compute.py": "import bntt.io.files",

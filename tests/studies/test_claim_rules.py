@@ -134,6 +134,15 @@ def test_tests_of_five_starts_stand_or_fall_together():
     assert few[0].because == "x; holds by itself (p = 0.02), not among 3 tests (Holm)"
 
 
+def test_the_papers_claims_and_our_questions_are_tested_apart():
+    """Each has p = 0.035: it holds alone, and not beside another of its own."""
+    ours = AtLeast(says="s", rule="at-least", run="a", of="n", value=0.0)
+    papers = ours.model_copy(update={"quotation": "It is."})
+    numbers = {("a", "n"): dict(enumerate([0.1, 0.55, 1.0, 1.45, 1.9]))}
+    answers = [[row["verdict"] for row in judged(claims, numbers, {})] for claims in ([ours, papers], [ours, ours])]
+    assert answers == [["holds"] * 2, ["not decided"] * 2]
+
+
 def test_p_of_a_pair_is_students():
     """Differences 1, 2, 3: t = 2 / (1 / √3) = 3.464 with two degrees, p = 0.0742 on both sides."""
     better = Better(says="x", rule="better", of="acc", run="a", than=["b"])

@@ -27,9 +27,15 @@ def spread(value):
 def test_each_claim_has_the_difference_that_its_starts_decide():
     head, one, two = lines(settings=at(6), table=spread(0.8), claims=[CLAIM, {**CLAIM, "says": "again"}])
     value = smallest_difference(0.8 * sqrt(2), 6, 0.05 / 2)
-    assert head == "s: what its starts can decide, in 80% of studies, 2 tests by Holm's rule:"
+    assert head == (
+        "s: what its starts can decide, in 80% of studies, "
+        "by Holm's rule 0 tests of the paper's claims, 2 of questions of our own:"
+    )
     assert one == f"  1. BNTT wins: 6 starts, {value:.2g} points of acc (spread 0.8)"
     assert two.startswith("  2. again: 6 starts, ")
+    ours = lines(settings=at(6), table=spread(0.8), claims=[CLAIM, {**CLAIM, "quotation": "It is."}])
+    alone = smallest_difference(0.8 * sqrt(2), 6)
+    assert all(f"{alone:.2g} points" in one for one in ours[1:])
 
 
 def test_few_starts_show_and_do_not_test():

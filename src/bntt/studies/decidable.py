@@ -16,17 +16,20 @@ def decidable(study: Study, runs: Sequence[PlannedRun]) -> Iterator[str]:
     """Yield a line for each claim whose runs are made at a setting: the difference that its starts can decide.
 
     Differences are by :mod:`bntt.studies.claims.power`, from the spread that the study's columns state, runs taken for
-    independent, and the strictest level that Holm's rule may ask for.
+    independent, and the strictest level that Holm's rule may ask for among the paper's claims, or our own questions.
     """
     starts = {run.name: len(run.starts) for run in runs}
     claims = [claim for claim in study.claims if starts.keys() >= set(claim.uses()[0])]
-    tests = sum(claim.tested and _fewest(claim, starts) >= FEW for claim in claims)
+    tested = [bool(claim.quotation) for claim in claims if claim.tested and _fewest(claim, starts) >= FEW]
+    tests = {of_paper: tested.count(of_paper) for of_paper in (True, False)}
     same = same_runs(runs)
     if claims:
-        yield f"{study.name}: what its starts can decide, in {POWER:.0%} of studies, {tests} tests by Holm's rule:"
+        families = f"by Holm's rule {tests[True]} tests of the paper's claims, {tests[False]} of questions of our own"
+        yield f"{study.name}: what its starts can decide, in {POWER:.0%} of studies, {families}:"
     for number, claim in enumerate(claims, start=1):
         once = " (one of its runs is another by definition)" if same.keys() & set(claim.uses()[0]) else ""
-        yield f"  {number}. {claim.says}: {_decides(study, claim, _fewest(claim, starts), tests)}{once}"
+        decides = _decides(study, claim, _fewest(claim, starts), tests[bool(claim.quotation)])
+        yield f"  {number}. {claim.says}: {decides}{once}"
 
 
 def _fewest(claim: Claim, starts: dict[str, int]) -> int:

@@ -31,9 +31,14 @@ def judged(
 ) -> Iterator[dict[str, Any]]:
     """Judge every claim, in the form of a result; runs that are identical by definition are counted once.
 
-    Claims with five starts or more are tested together by Holm's rule; what it leaves open is not decided.
+    Claims with five starts or more are tested together by Holm's rule, the paper's claims by themselves and our own
+    questions by themselves; what it leaves open is not decided.
     """
-    verdicts = together([claim.judge(numbers, units, same) for claim in claims])
+    verdicts = [claim.judge(numbers, units, same) for claim in claims]
+    for of_paper in (True, False):
+        family = [place for place, claim in enumerate(claims) if bool(claim.quotation) is of_paper]
+        for place, verdict in zip(family, together([verdicts[place] for place in family]), strict=True):
+            verdicts[place] = verdict
     for claim, found in zip(claims, verdicts, strict=True):
         yield {
             "says": claim.says,
@@ -47,7 +52,7 @@ def judged(
 
 
 def together(verdicts: Sequence[Verdict]) -> list[Verdict]:
-    """Withdraw the answers that Holm's rule does not let stand beside the study's other tests.
+    """Withdraw the answers that Holm's rule does not let stand beside the other tests of one family.
 
     >>> weak = Verdict("holds", "a - b: +1", 5, 0.04)
     >>> [one.answer for one in together([weak])], [one.answer for one in together([weak, weak])]
