@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -94,6 +95,7 @@ def main(args: Sequence[str] | None = None) -> int:
             stop = criterion, float(threshold)
         except ValueError:
             parser.error(f"--exit {criterion} {threshold}: the threshold must be a number")
+    warnings.showwarning = lambda message, *_: print(f"warning: {message}", file=sys.stderr)
     try:
         show(given, stop)
     except tuple(CODES) as error:

@@ -168,6 +168,8 @@ def test_exits_are_those_of_the_library(monkeypatch):
         warnings.simplefilter("ignore")  # at a threshold that nothing reaches
         for threshold in np.linspace(0, 3, 61):
             assert runtime.exit_step(float(threshold)) == exit_step(profile, float(threshold))
+    with pytest.warns(UserWarning, match=r"no mean \|γ\| reaches the exit threshold 9 at any step: stopping after 1"):
+        assert runtime.exit_step(9.0) == 1
     logits = runtime.trace(images.numpy(), **NOISE)
     asked: list[int] = []
     monkeypatch.setattr(module, "MOST_SAMPLES", 7)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from typing import Literal, get_args
 
 import numpy as np
@@ -18,7 +19,8 @@ CRITERIA: tuple[Criterion, ...] = get_args(Criterion)
 def exit_step(made: Description, threshold: float) -> int:
     """Find the number of steps to run, 1 to T: one more than the last at which a layer's mean |γ| reaches a threshold.
 
-    Steps whose γ has no path from the input to the readout do not count. If no mean reaches it, the result is 1.
+    Steps whose γ has no path from the input to the readout do not count. If no mean reaches it, the result is 1, with a
+    warning.
 
     Raises:
         DeployError: on a threshold that is negative or not a number, or a network without a γ for each step.
@@ -34,6 +36,11 @@ def exit_step(made: Description, threshold: float) -> int:
         for gamma, steps in driven
         if len(found := np.flatnonzero(gamma[steps[0] : steps[1]].astype(np.float32) >= np.float32(threshold)))
     ]
+    if not reached:
+        warnings.warn(
+            f"no mean |γ| reaches the exit threshold {threshold:g} at any step: stopping after 1; take a lower one",
+            stacklevel=3,
+        )
     return max(reached, default=0) + 1
 
 
