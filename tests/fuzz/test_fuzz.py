@@ -13,7 +13,7 @@ from bntt.nn import LIF
 from tests.fuzz.choices import choose
 from tests.fuzz.conditions import holding
 from tests.fuzz.dice import Dice
-from tests.fuzz.judge import draw_case, judge, margins
+from tests.fuzz.judge import differences, draw_case, judge, margins
 from tests.fuzz.networks import draw_network
 from tests.kernels import needs_kernels
 
@@ -53,6 +53,14 @@ def test_a_tie_is_seen():
             lif(torch.full((1, 1, 1), lif.neuron.threshold))
     assert ordinary
     assert nearest[0] == 0
+
+
+def test_gradients_of_a_constant_are_none_or_zeros():
+    """Plain PyTorch refuses to go back from what no parameter reaches; a fused run gives zeros, and nothing else."""
+    case, plain = draw_case(0), {"error": RuntimeError, "message": "element 0 of tensors does not require grad"}
+    assert not differences(case, {"grad of w": torch.zeros(2), "grad of v": None}, plain)
+    assert differences(case, {"grad of w": torch.ones(2)}, plain)
+    assert differences(case, {"grad of w": torch.zeros(2)}, {**plain, "message": "another"})
 
 
 def test_memory_that_was_given_back_is_nan_and_giving_it_twice_fails():
