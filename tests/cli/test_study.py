@@ -135,6 +135,7 @@ def test_all_is_every_study(home, capsys, monkeypatch):
     assert study("all", "--small", "--estimate") in (0, 3), "by whether a package of the system has Fashion-MNIST"
     out = capsys.readouterr().out
     assert "cannot be made, by what is missing:\n" in out
+    assert "what the starts of each claim can decide: bntt study NAME --dry-run\n" in out
     assert len(out.splitlines()) < 15, "a screen"
 
 

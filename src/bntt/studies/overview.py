@@ -14,6 +14,8 @@ from bntt.studies.work_items import Action, WorkItem
 
 EACH = 20
 """Most runs that are told one by one."""
+TOLD = 6
+"""Most studies whose claims are told one by one."""
 GROUPS: dict[str, tuple[Action, ...]] = {"made": ("train",), "measured further": ("measure", "adopt")}
 
 
@@ -58,8 +60,11 @@ def overview(planned: StudyPlan, cores: int) -> Iterator[str]:
         yield "cannot be made, by what is missing:"
         for why in dict.fromkeys(map(_why, lacking)):
             yield f"  {why}: {_needs([item for item in lacking if _why(item) == why], cores)}"
-    for study, runs in planned.studies:
-        yield from decidable(study, runs)
+    if len(planned.studies) <= TOLD:
+        for study, runs in planned.studies:
+            yield from decidable(study, runs)
+    else:
+        yield "what the starts of each claim can decide: bntt study NAME --dry-run"
     yield counts(items)
     if made := [item for item in items if item.action == "train"]:
         yield f"{_hours(made, cores)}; what is measured comes beside it"
