@@ -30,6 +30,7 @@ WRONG = [
     ({"lr": -1.0}, "lr must be a number, 0 or more, got -1.0"),
     ({"weight_decay": float("nan")}, "weight_decay must be a number"),
     ({"clip_norm": float("inf")}, "clip_norm must be a number"),
+    ({"clip_norm": 10**400}, "clip_norm must be a number"),
     ({"average": 1.0}, "average must be a number from 0 to below 1"),
     ({"label_smoothing": -0.1}, "label_smoothing must be a number from 0 to below 1"),
     ({"tet_share": 1.5}, "tet_share must be a number from 0 to 1"),
