@@ -38,7 +38,7 @@ class Limits:
     def allows(self, value: float) -> bool:
         """Return True if the value is finite and in the range."""
         return (
-            _is_finite(value)
+            abs(value) <= sys.float_info.max  # an integer may be too large to become a float
             and (self.at_least is None or value >= self.at_least)
             and (self.above is None or value > self.above)
             and (self.at_most is None or value <= self.at_most)
@@ -236,7 +236,7 @@ def _accepts(hint: Any, value: object) -> bool:
     elif origin is Literal:
         fits = any(value == one and type(value) is type(one) for one in get_args(kind))
     elif kind is float:
-        fits = isinstance(value, int | float) and not isinstance(value, bool) and _is_finite(value)
+        fits = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
     elif kind is int:
         fits = isinstance(value, int) and not isinstance(value, bool)
     elif isinstance(origin, type) and issubclass(origin, Sequence):
@@ -246,11 +246,6 @@ def _accepts(hint: Any, value: object) -> bool:
     else:
         fits = callable(value)
     return fits and all(_allows(note, value) for note in notes)
-
-
-def _is_finite(value: float) -> bool:
-    """Return True if a number is finite as a float; an integer may be too large to become one."""
-    return abs(value) <= sys.float_info.max
 
 
 def _allows(note: object, value: Any) -> bool:
