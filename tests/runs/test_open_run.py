@@ -159,6 +159,8 @@ def test_gradients_in_bfloat16_are_no_matter_where_there_are_none(copy, monkeypa
         lambda data: data.update(shape=["a", "b", "c"]),
         lambda data: data.update(shape=[1, 28, -28]),
         lambda data: data.update(shape=[1, 0, 0]),
+        lambda data: data.update(shape=[1, 28, 10**20]),
+        lambda data: data["images"].update(test=10**20),
         lambda data: data["images"].update(train=0),
         lambda data: data.update(shape=[]),
         lambda data: data.update(shape=[1, 28.0, 28]),

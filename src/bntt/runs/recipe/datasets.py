@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from math import prod
 from pathlib import Path
 from typing import Any, Literal
 
@@ -125,11 +126,15 @@ def build_data(recipe: Recipe, progress: Callable[[int, int], None] = lambda don
     return RecipeData(parts[0], parts[1], parts[2], mean, std, label, manifest, len(every))
 
 
+MOST_VALUES = 1 << 27
+"""Most values of a blank sample, those of the largest picture that is read; and most samples of a split."""
+
+
 def stand_in(recipe: Recipe, manifest: Manifest) -> RecipeData:
     """Return blank samples of the sizes of a recipe's data, one of them in memory: to build and count, not to train.
 
     Raises:
-        ValueError: if the manifest has no training samples or classes, or is of no kind of samples.
+        ValueError: if the manifest has no training samples or classes, or its samples are of no kind, or too large.
 
     >>> from bntt.runs.recipe.file import load_recipe
     >>> recipe = load_recipe("demo")
@@ -142,7 +147,8 @@ def stand_in(recipe: Recipe, manifest: Manifest) -> RecipeData:
     if not data.name:
         kinds[2] = FrameSet  # sequences come from Python alone
     kind = kinds.get(len(manifest.shape))
-    if kind is None or not published or not classes:
+    fits = 0 < prod(manifest.shape) <= MOST_VALUES and max(manifest.images.values(), default=0) <= MOST_VALUES
+    if kind is None or not published or not classes or not fits:
         raise ValueError(f"{published} training samples of shape {manifest.shape} and {len(classes)} classes")
 
     def blank(count: int) -> SampleSet:
