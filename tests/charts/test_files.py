@@ -1,6 +1,7 @@
 """Figures as files: what stands where, names that are no formulas, whole files, the same bytes."""
 
 import math
+import re
 from dataclasses import replace
 
 import pytest
@@ -41,6 +42,14 @@ def test_other_suffixes_and_empty_figures_are_refused(tmp_path):
     with pytest.raises(ValueError, match="has no chart"):
         save_figure(Figure("nothing", []), tmp_path / "x.png")
     assert not list(tmp_path.iterdir())
+
+
+def test_places_are_rounded_and_words_are_not(tmp_path):
+    line = Line("a", [1, 2], [0.1234, 0.5678])
+    save_figure(Figure("at 0.12345", [Lines("", Axis("x"), Axis("y"), [line])]), tmp_path / "x.svg")
+    text = (tmp_path / "x.svg").read_text(encoding="utf-8")
+    assert "at 0.12345" in text
+    assert not re.search(r"<[^>]*\.\d{3}", text)
 
 
 @pytest.mark.slow

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import math
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 UNDATED: Mapping[str, Mapping[str, None]] = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
 """The formats, with what is left out of each so that the same figure gives the same bytes."""
+TAG = re.compile(rb"<[^>]+>")
+"""Tag of SVG; the text between two tags is left alone."""
 LETTERS = 13
 """Letters of small print in an inch."""
 HIGH = 36
@@ -43,7 +46,13 @@ def save_figure(figure: Figure, path: Path) -> None:
         raise ValueError(f"{path}: a figure is a .png, .pdf or .svg file, got {path.suffix or 'no suffix'!r}")
     with rc_context({"svg.hashsalt": "bntt", "svg.fonttype": "none", "font.sans-serif": ["DejaVu Sans"]}):
         draw_figure(figure).savefig(content, format=kind, dpi="figure", metadata=UNDATED[kind])
-    write_whole(path, content.getvalue())
+    drawn = content.getvalue()
+    write_whole(path, TAG.sub(_rounded, drawn) if kind == "svg" else drawn)
+
+
+def _rounded(tag: re.Match[bytes]) -> bytes:
+    """Round the places of a tag down to hundredths of a point: they are most of a drawing's bytes."""
+    return re.sub(rb"(\.\d\d)\d+", rb"\1", tag[0])
 
 
 def draw_figure(figure: Figure) -> Drawing:
