@@ -122,7 +122,7 @@ def test_it_answers_as_bntt_predict_does(backend, python, place, capsys):
 def test_exits_are_those_of_the_runtime(python, place):
     bundle, runtime = place / "clothes.safetensors", Runtime(place / "clothes.safetensors")
     sample, _ = runtime.read(place / "shoe.png")
-    for criterion, threshold in (("gamma", 2.0), ("confidence", 0.8), ("margin", 0.6), ("entropy", 0.5)):
+    for criterion, threshold in (("gamma", 0.4), ("confidence", 0.8), ("margin", 0.6), ("entropy", 0.5)):
         stop = ["--exit", criterion, threshold]
         found = json.loads(said(python, "-m", "bntt_runtime", bundle, place / "shoe.png", *stop, "--json").stdout)
         if criterion == "gamma":
