@@ -22,7 +22,7 @@ import torch
 
 from bntt.bench.deployed_worker import VARIANTS
 from bntt.bench.parity import ParityError
-from bntt.bench.timing import Worker, answer, ask, end, start
+from bntt.bench.timing import Worker, answer, ask, end, start, take_turns
 from bntt.charts.records import Axis, Entry, Figure, Forest
 from bntt.data import fashion_mnist_bundled
 from bntt.data.events.binning import Binning, to_frames
@@ -32,6 +32,7 @@ from bntt.deploy import describe, export
 from bntt.deploy.layers import Array
 from bntt.engine.compute import Compute
 from bntt.engine.kernels import why_unavailable
+from bntt.io.child import ONE_THREAD
 from bntt.models import PRETRAINED, pretrained, pretrained_facts
 from bntt.nn import SpikingClassifier
 from bntt.nn.kinds import encoder_facts
@@ -44,7 +45,6 @@ WITHIN = 1e-4
 LEAST = {"float32": (0.98, 0.995), "int8": (0.0, 0.9)}
 """The least shares of images whose logits are within it, and whose class is the same, by the type of the weights: below
 them a way computes something else, and its time means nothing. Ties grow with the number of neurons."""
-ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 PACKAGES = {
     "pytorch": ("torch", "numpy", "safetensors"),
     "fused": ("torch", "numpy", "safetensors"),
@@ -143,8 +143,8 @@ def _time_network(network: str, variants: Sequence[str], rounds: int, progress: 
                     progress(f"{network}: the logits of {name}")
                     ask(name, worker, "logits")
                 shares = shares or {name: parity(name, np.load(folder / f"{name}.npy"), exact) for name in variants}
-                at_once = f"{network}, {batch} at once"
-                for name, rows in _rounds(workers, rounds, at_once, progress).items():
+                title = f"{network}, {batch} at once"
+                for name, rows in take_turns(workers, "time", range(1, rounds + 1), progress, title).items():
                     seconds, held = [row["seconds"] for row in rows], int(rows[-1]["resident"])
                     ways.append(Way(name, batch, seconds, held, *shares[name], _file(folder, name)))
             finally:
@@ -156,17 +156,6 @@ def _time_network(network: str, variants: Sequence[str], rounds: int, progress: 
 def _start(variant: str, network: str, folder: str, batch: int) -> Worker:
     told = {"variant": variant, "network": network, "folder": folder, "batch": batch, "calls": CALLS[batch]}
     return start("bntt.bench.deployed_worker", told, ONE_THREAD)
-
-
-def _rounds(
-    workers: Mapping[str, Worker], rounds: int, what: str, progress: Callable[[str], None]
-) -> dict[str, list[Mapping[str, float]]]:
-    found: dict[str, list[Mapping[str, float]]] = {name: [] for name in workers}
-    for number in range(rounds):
-        progress(f"{what}: round {number + 1} of {rounds}")
-        for name, worker in workers.items():
-            found[name].append(ask(name, worker, "time"))
-    return found
 
 
 def samples_of(network: str, count: int) -> Array:

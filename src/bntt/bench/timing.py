@@ -8,7 +8,7 @@ import platform
 import statistics
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, TypeAlias
@@ -67,11 +67,7 @@ def compare(
     try:
         for name, worker in workers.items():
             answer(name, worker)
-        measured: dict[str, list[dict[str, float]]] = {name: [] for name in variants}
-        for number in range(rounds + 1):
-            progress(f"{case.name}: round {number} of {rounds}")
-            for name, worker in workers.items():
-                measured[name].append(ask(name, worker, "step"))
+        measured = take_turns(workers, "step", range(rounds + 1), progress, case.name)
     finally:
         end(workers.values())
     timings = [
@@ -135,6 +131,25 @@ def ask(name: str, worker: Worker, what: str) -> dict[str, float]:
     except BrokenPipeError:
         pass  # it has ended, and its answer says why
     return answer(name, worker)
+
+
+def take_turns(
+    workers: Mapping[str, Worker], what: str, rounds: Sequence[int], progress: Callable[[str], None], title: str
+) -> dict[str, list[dict[str, float]]]:
+    """Send a line to every process in turn, round after round; return the answers by name.
+
+    Args:
+        rounds: their numbers, told before each, behind ``title``.
+
+    Raises:
+        RuntimeError: as :func:`answer`.
+    """
+    found: dict[str, list[dict[str, float]]] = {name: [] for name in workers}
+    for number in rounds:
+        progress(f"{title}: round {number} of {rounds[-1]}")
+        for name, worker in workers.items():
+            found[name].append(ask(name, worker, what))
+    return found
 
 
 def end(workers: Iterable[Worker]) -> None:

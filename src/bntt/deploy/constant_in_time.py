@@ -11,10 +11,8 @@ import numpy as np
 from bntt.deploy.description import Description
 from bntt.deploy.errors import DeployError
 from bntt.deploy.layers import Array, Layer
-from bntt.deploy.runtime.runtime import Runtime
+from bntt.deploy.runtime.runtime import EVALUATION, Runtime
 
-DRAW = 1 << 32
-"""Number of the noise: evaluation's first, which no epoch of a training has."""
 EXACT = "exact"
 
 
@@ -127,7 +125,7 @@ def accuracy(description: Description, samples: Iterable[Any], seed: int = 0) ->
     runtime, right, count = Runtime(description), 0, 0
     for x, labels, *places in samples:
         index = np.asarray(places[0]) if places else np.arange(count, count + len(x))
-        answers = runtime.run(np.asarray(x), seed=seed, index=index, draw=DRAW).argmax(1)
+        answers = runtime.run(np.asarray(x), seed=seed, index=index, draw=EVALUATION).argmax(1)
         right, count = right + int((answers == np.asarray(labels)).sum()), count + len(x)
     if not count:
         raise DeployError("validation has no samples, or is an iterator that was read before: give a list or a loader")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +13,7 @@ import safetensors.numpy
 
 from bntt.deploy.errors import BundleError, DeployError
 from bntt.deploy.nir import hdf5
+from bntt.io.child import environment
 from bntt.io.sealed import Seal
 
 FILE = Seal("NIR file", "", BundleError)
@@ -29,13 +29,10 @@ def read(path: Path) -> dict[str, Any]:
     if importlib.util.find_spec("nir") is None:
         raise DeployError('NIR files are read by nir, which is not installed: pip install "bntt[nir]"')
     payload = FILE.bytes_of(path, hdf5.MOST_BYTES)
-    here = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OPENBLAS_NUM_THREADS": "1"}
-    here |= {"HDF5_PLUGIN_PRELOAD": "::"}  # HDF5's word for: no plugins
+    here = environment(OPENBLAS_NUM_THREADS="1", HDF5_PLUGIN_PRELOAD="::")  # HDF5's word for: no plugins
     command = [sys.executable, "-P", str(hdf5.__file__)]
     try:
-        told = subprocess.run(
-            command, input=payload, capture_output=True, env={**os.environ, **here}, timeout=2 * hdf5.SECONDS
-        )
+        told = subprocess.run(command, input=payload, capture_output=True, env=here, timeout=2 * hdf5.SECONDS)
     except subprocess.TimeoutExpired:
         raise BundleError(f"{path} is no NIR graph: opening it took more than {2 * hdf5.SECONDS} seconds") from None
     said = told.stderr.decode("utf-8", "replace").strip()

@@ -14,6 +14,7 @@ from bntt.analysis.measurement import ArgumentError, Progress, Split, origin
 from bntt.deploy import DeployError, Description, Runtime, export
 from bntt.deploy.bundle import WEIGHT_TYPES
 from bntt.deploy.layers import Array
+from bntt.deploy.runtime.exits import exit_step
 from bntt.nn.network.labelled_batch import samples
 from bntt.runs.deployment.measurement import DeploymentArguments
 from bntt.runs.deployment.result import DeployedWay, DeploymentResult
@@ -97,7 +98,7 @@ def chosen_exit(made: Description, accuracy: Sequence[float] | Array, loss: floa
         accuracy: on validation, after each step, ``[T]``; empty for a network without a γ for each step, which runs on.
     """
     for threshold in thresholds(made) if len(accuracy) else ():
-        steps = Runtime(made, backend="numpy").exit_step(threshold)
+        steps = exit_step(made, threshold)
         if accuracy[steps - 1] >= accuracy[-1] - loss / 100 - 1e-12:
             return threshold, steps
     return None, made.num_steps

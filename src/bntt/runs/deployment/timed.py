@@ -7,7 +7,6 @@ many rounds. Its answer is a list of ``[name, steps, milliseconds]``.
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import time
@@ -18,10 +17,10 @@ from typing import Any
 import numpy as np
 
 from bntt.deploy.runtime.runtime import Runtime
+from bntt.io.child import ONE_THREAD, environment
 
 CALLS = 5
 """Calls of a turn."""
-ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 
 def timed(folder: Path, names: Sequence[str], steps: Sequence[int], rounds: int) -> dict[tuple[str, int], float]:
@@ -31,9 +30,10 @@ def timed(folder: Path, names: Sequence[str], steps: Sequence[int], rounds: int)
         RuntimeError: if the process ends early, with its last words.
     """
     told = json.dumps({"folder": str(folder), "names": list(names), "steps": list(steps), "rounds": rounds})
-    settings = os.environ | ONE_THREAD | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     command = [sys.executable, "-P", "-m", "bntt.runs.deployment.timed", told]
-    found = subprocess.run(command, capture_output=True, text=True, env=settings, stdin=subprocess.DEVNULL)
+    found = subprocess.run(
+        command, capture_output=True, text=True, env=environment(**ONE_THREAD), stdin=subprocess.DEVNULL
+    )
     if found.returncode:
         said = found.stderr.strip().splitlines() or [f"exit code {found.returncode}"]
         raise RuntimeError(f"timing the bundles ended early: {said[-1][-500:]}")
