@@ -13,14 +13,14 @@ from typing import Any
 import torch
 
 from bntt.analysis.accuracy import evaluation
-from bntt.charts import files
 from bntt.data import SampleLoader
-from bntt.io import files as written_files
+from bntt.io import files
 from bntt.runs import directory as kept
+from bntt.runs import environment, measure
 from bntt.runs import evaluation as run_evaluation
-from bntt.runs import measure
 from bntt.runs.recipe import build
 from bntt.runs.recipe import datasets as parts
+from bntt.runs.training import curves
 from bntt.runs.training import train as run
 from bntt.training import session
 
@@ -52,13 +52,12 @@ class Place:
         setattr(self.owner, self.function, struck)
 
 
-FIRST_SAVE = 1 + 1  # recipe.toml and environment.json are written whole before anything is kept
 PLACES = [
     Place("reading the data", parts, "open_samples", keeps=False),
     Place("building the network", build, "build_model", keeps=False),
     Place("taking the run directory", run, "hold_run", keeps=False),
-    Place("writing the recipe", run, "write_whole", 1, keeps=False, saving=True),
-    Place("writing the environment", run, "write_whole", 2, keeps=False, saving=True),
+    Place("writing the recipe", run, "write_whole", keeps=False, saving=True),
+    Place("writing the environment", environment, "write_json", keeps=False, saving=True),
     Place("looking at the untrained network", run, "startup_warnings", keeps=False),
     Place("reading the first batch", SampleLoader, "epoch", 2, keeps=False),
     Place("the first forward pass", session.Session, "_loss", 1, keeps=False),
@@ -77,12 +76,12 @@ PLACES = [
     Place("opening a file", Path, "open", 9, keeps=False, saving=True),
     Place("syncing a file", os, "fsync", 8, saving=True),
     Place("renaming a file", Path, "replace", 7, saving=True),
-    Place("syncing the folder", written_files, "sync_folder", 6, saving=True),
+    Place("syncing the folder", files, "sync_folder", 6, saving=True),
     Place("deleting an old checkpoint", Path, "unlink", 6, saving=True),  # after five temporary files, which are gone
     Place("the second epoch", session.Session, "_update", 14),
     Place("a validation in the second epoch", run, "evaluate", 2),
     Place("keeping the last epoch", kept, "write_checkpoint", 6, saving=True),
-    Place("drawing the curves", files, "save_figure"),
+    Place("drawing the curves", curves, "save_figure"),
     Place("the test", run_evaluation, "evaluate"),
     Place("writing the evaluation", measure, "write_json", saving=True),
     Place("drawing the evaluation", measure, "save_figure", saving=True),

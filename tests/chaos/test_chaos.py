@@ -2,16 +2,33 @@
 
 import subprocess
 import sys
+from functools import partial
 
 import pytest
 
+from tests.chaos.child import finished
 from tests.chaos.stops import CODES, PLACES, STRIKES, strikes_at
+from tests.chaos.whole import SMALL, WAYS
 
 
-def test_every_place_is_there():
+def test_a_run_comes_to_every_place(tmp_path):
+    recipe, came = tmp_path / "run.toml", tmp_path / "came"
+    recipe.write_text(SMALL.replace("WAY", WAYS["the paper's"]), encoding="utf-8")
+
+    def note(name):
+        with open(came, "a", encoding="utf-8") as file:
+            file.write(f"{name}\n")
+
+    def trap_all():
+        for place in PLACES:
+            place.trap(partial(note, place.name))
+
+    assert finished(["train", str(recipe), "--root", str(tmp_path)], tmp_path / "log", trap_all) == 0
+    assert sorted(came.read_text(encoding="utf-8").splitlines()) == sorted(place.name for place in PLACES)
+
+
+def test_every_strike_has_its_exit_codes():
     for place in PLACES:
-        assert callable(getattr(place.owner, place.function)), place.name
-        assert place.call >= 1
         assert set(strikes_at(place)) <= STRIKES.keys() == CODES.keys()
 
 
