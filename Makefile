@@ -4,7 +4,7 @@ BIN := .venv/bin
 # Compiled modules are kept, whatever the surroundings say: every test's process imports hundreds.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo test checks fast test-all test-peers test-long chaos promises bench-peers faults-peers release format clean
+.PHONY: demo test checks fast test-all test-peers test-long chaos promises bench-peers faults-peers docs release format clean
 
 .venv/installed: pyproject.toml setup.py $(wildcard src/bntt/engine/cpu/*.cpp src/bntt/engine/cpu/*.inl src/bntt/engine/cpu/*.h)
 	$(PYTHON) -m venv .venv
@@ -75,6 +75,16 @@ faults-peers: .venv/installed .venv-peers/installed
 	$(BIN)/python -m tests.side_by_side --python .venv-peers/bin/python
 	$(BIN)/python docs/make.py peers
 
+# The site, in site/: open site/index.html. Notebooks are executed once and kept in .venv-docs/executed.
+.venv-docs/installed: pyproject.toml
+	$(PYTHON) -m venv .venv-docs
+	.venv-docs/bin/pip install --quiet --upgrade pip
+	.venv-docs/bin/pip install --quiet --editable '.[docs]'
+	touch $@
+
+docs: .venv-docs/installed
+	OMP_WAIT_POLICY=PASSIVE .venv-docs/bin/sphinx-build -q -W -n --keep-going -d .venv-docs/doctrees docs site
+
 .venv-release/installed: Makefile
 	$(PYTHON) -m venv .venv-release
 	.venv-release/bin/pip install --quiet build twine check-wheel-contents tomli-w cibuildwheel
@@ -103,4 +113,4 @@ format: .venv/installed
 	$(BIN)/ruff check --fix src tests examples runtime
 
 clean:
-	rm -rf .venv .venv-peers .venv-interop .venv-release build dist src/*.egg-info
+	rm -rf .venv .venv-peers .venv-interop .venv-docs .venv-release site build dist src/*.egg-info

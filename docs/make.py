@@ -19,19 +19,19 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "docs")]
 PAGES = {
-    "results": "docs/results.md",
-    "runs": "docs/runs.md",
-    "findings": "docs/findings.md",
-    "rivals": "docs/rivals.md",
-    "temporal": "docs/temporal.md",
-    "zoo": "docs/zoo.md",
-    "performance": "docs/performance.md",
-    "precision": "docs/precision.md",
+    "results": "docs/evidence/results.md",
+    "runs": "docs/evidence/runs.md",
+    "findings": "docs/evidence/findings.md",
+    "rivals": "docs/evidence/rivals.md",
+    "temporal": "docs/evidence/temporal.md",
+    "zoo": "docs/reference/zoo.md",
+    "performance": "docs/evidence/performance.md",
+    "precision": "docs/evidence/precision.md",
     "peers": "quality/peers.md",
     "parity": "quality/parity.md",
 }
 """Where each page is."""
-NAMED = {"gpu": "docs/gpu.md", "report": "docs/report.html"}
+NAMED = {"gpu": "docs/evidence/gpu.md", "report": "docs/report.html"}
 """Those that differ from machine to machine, or by the day."""
 PICTURES = ROOT / "docs" / "pictures"
 
@@ -65,7 +65,9 @@ def main() -> int:
     if unknown := sorted({*asked.pages} - {*PAGES, *NAMED}):
         parser.error(f"no page {unknown[0]!r}: there are {', '.join([*PAGES, *NAMED])}")
     if asked.measure and (len(asked.pages) != 1 or asked.pages[0] not in ("precision", "parity")):
-        parser.error("--measure is for precision or parity: the evidence of the other pages comes from runs and make promises")
+        parser.error(
+            "--measure is for precision or parity: the evidence of the other pages comes from runs and make promises"
+        )
     if asked.weights:
         from pages.weights import make as make_weights
 

@@ -1,4 +1,4 @@
-"""docs/findings.md, from what `bntt exit`, `activity`, `drift`, `equivalence` and `energy` wrote about runs.
+"""docs/evidence/findings.md, from what `bntt exit`, `activity`, `drift`, `equivalence` and `energy` wrote about runs.
 
 A row of what was not run is left empty.
 """
@@ -29,7 +29,7 @@ RETIMED = "rival-bntt-0"
 STEPS = (
     "`bntt evaluate runs/rival-bntt-0 --draws 2 --num-steps T`, fewer steps truncated, more by `--longer`: the last step's γ and "
     "statistics held, all stretched (interpolate), or γ held and the statistics taken anew from 20 training batches "
-    "(re-estimate); 10,000 test images (docs/rivals.md has the run: 5 epochs at half width, decay 5e-4 on γ); "
+    "(re-estimate); 10,000 test images (docs/evidence/rivals.md has the run: 5 epochs at half width, decay 5e-4 on γ); "
     "seed 0, one thread, commit f8c624c."
 )
 STABILITY = (
@@ -210,7 +210,7 @@ def page() -> str:
 
 def pictures_of(name: str, stem: str) -> list[str]:
     """Show the pictures of a measurement."""
-    return [f"![{file.removesuffix('.svg').replace('-', ' ')}](pictures/{file})" for file, _ in shown_of(name, stem)]
+    return [f"![{file.removesuffix('.svg').replace('-', ' ')}](../pictures/{file})" for file, _ in shown_of(name, stem)]
 
 
 def shown_of(name: str, stem: str) -> Iterator[tuple[str, Figure]]:

@@ -1,4 +1,4 @@
-"""docs/gpu.md: the errors of the Triton kernels, from the interpreter (TRITON_INTERPRET=1) or from a GPU."""
+"""docs/evidence/gpu.md: the errors of the Triton kernels, from the interpreter (TRITON_INTERPRET=1) or from a GPU."""
 
 from __future__ import annotations
 

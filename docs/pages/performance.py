@@ -1,4 +1,4 @@
-"""docs/performance.md, from the kept reports of `bntt bench`."""
+"""docs/evidence/performance.md, from the kept reports of `bntt bench`."""
 
 from __future__ import annotations
 
@@ -92,5 +92,5 @@ def page() -> str:
         lines += [f"## {name}", "", facts(report), ""]
         for row in report["cases"]:
             lines += table(row)
-        lines += [f"![time and memory](pictures/bench-{name}.svg)", ""]
+        lines += [f"![time and memory](../pictures/bench-{name}.svg)", ""]
     return "\n".join(lines + deployed()).rstrip() + "\n"

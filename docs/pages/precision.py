@@ -1,4 +1,4 @@
-"""docs/precision.md: what the lower precisions cost in spikes and gradients, and in the accuracy of real runs."""
+"""docs/evidence/precision.md: what the lower precisions cost in spikes and gradients, and in the accuracy of real runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""docs/results.md, from the summaries of studies in results/: nothing is computed here."""
+"""docs/evidence/results.md, from the summaries of studies in results/: nothing is computed here."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def study(name: str, found: Facts) -> list[str]:
     few = " Preliminary: fewer than five starts." if found["preliminary"] else ""
     parts = enumerate(load_study(name).figures, start=1)
     places = {f"pictures/{name}-{number}-{part.kind}.svg": part.title for number, part in parts}
-    pictures = [f"[{title}]({place})" for place, title in places.items() if (ROOT / "docs" / place).is_file()]
+    pictures = [f"[{title}](../{place})" for place, title in places.items() if (ROOT / "docs" / place).is_file()]
     return [
         "",
         f"## {name}",

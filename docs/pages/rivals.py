@@ -1,4 +1,4 @@
-"""docs/rivals.md, from kept runs of every method.
+"""docs/evidence/rivals.md, from kept runs of every method.
 
 A run is ``rival-METHOD-SEED``; what `bntt robust` and `bntt attack` wrote lies in ``rivals-noise`` and in
 ``rivals-attack-METHOD`` beside them. Every number comes from such a file; what was not run is left empty.
@@ -124,7 +124,7 @@ def noise() -> list[str]:
     for run in found["runs"]:
         lines.append(f"| {run['run']} | " + " | ".join(f"{100 * one['accuracy']:.1f}" for one in run["rows"]) + " |")
     said = f"{found['images_chosen']}, {found['runs'][0]['rows'][0]['draws']} draws; % right"
-    return [*lines, "", f"{said}.", "", "![accuracy against noise](pictures/rivals-noise-robust.svg)"]
+    return [*lines, "", f"{said}.", "", "![accuracy against noise](../pictures/rivals-noise-robust.svg)"]
 
 
 KINDS = {"attack-fgsm": ("fgsm",), "attack": ("signs", "pgd", "square", "worst case", "pgd, no bound")}
@@ -134,7 +134,7 @@ ATTACKED = ("bntt", "surrogate", "ann")
 
 def attacks() -> list[str]:
     """The lowest accuracy that each attack found, by method and ε; and images made on another network."""
-    lines = ["", "## Changed on purpose (Figure 8B)", "", "![accuracy against ε](pictures/rivals-fgsm.svg)", ""]
+    lines = ["", "## Changed on purpose (Figure 8B)", "", "![accuracy against ε](../pictures/rivals-fgsm.svg)", ""]
     lines += ["| network | images | attack | ε | right, % | 95 % | found by | |", "|---" * 8 + "|"]
     for method in ATTACKED:
         for stem, kinds in KINDS.items():
@@ -239,7 +239,7 @@ def page() -> str:
     """The whole of rivals.md."""
     parts = [introduction("rivals"), "", "## Every method by one budget", ""]
     parts += table(HEADS, [row(method, found) for method, found in methods()])
-    parts += ["", "![accuracy and activity](pictures/rivals.svg)", "", "## Conversion by its number of steps", ""]
+    parts += ["", "![accuracy and activity](../pictures/rivals.svg)", "", "## Conversion by its number of steps", ""]
     parts += conversion_table([*of_method("conversion-100"), *of_method("conversion")])
     on = [row(method, found) for method, found in methods(on_cifar)]
     parts += ["", "## On CIFAR-10 (JPEG copy)", "", CIFAR, "", *table(HEADS, on)]

@@ -1,4 +1,4 @@
-"""docs/runs.md, from the directories of kept runs; their checkpoints are not kept."""
+"""docs/evidence/runs.md, from the directories of kept runs; their checkpoints are not kept."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def one_change(runs: dict) -> list[str]:
             f"| {changes(base, facts)} | {facts['validation']:.1%} | {found['accuracy']:.2%} ({low:.1%}-{high:.1%}) | "
             f"{100 * (found['accuracy'] - base['evaluation']['accuracy']):+.2f} | {found['spikes_per_image']:,.0f} |"
         )
-    return [*lines, "", "![accuracy against spikes](pictures/gamma-decay.svg)"]
+    return [*lines, "", "![accuracy against spikes](../pictures/gamma-decay.svg)"]
 
 
 def decay(runs: dict) -> Figure:
@@ -183,7 +183,7 @@ def page() -> str:
             "",
         ]
         if name in PICTURED:
-            parts += [f"![accuracy, γ and firing rates](pictures/{file})" for file, _ in figures_of(name, "evaluation")]
+            parts += [f"![accuracy, γ and firing rates](../pictures/{file})" for file, _ in figures_of(name, "evaluation")]
     if changed := changed_runs():
         parts += ["", *one_change(changed)]
     return "\n".join(parts) + "\n"

@@ -1,4 +1,4 @@
-"""docs/temporal.md, from the kept runs on recordings and sequences.
+"""docs/evidence/temporal.md, from the kept runs on recordings and sequences.
 
 A run is ``events-NORM-SEED``, ``cifar-events-NORM-SEED``, ``rows-NORM-SEED``, ``pixels-NORM-SEED`` or
 ``growing-SEED``. Every number comes from such a run's files; what was not run is left out.

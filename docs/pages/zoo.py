@@ -1,4 +1,4 @@
-"""docs/zoo.md, from the facts that the package has about its trained networks."""
+"""docs/reference/zoo.md, from the facts that the package has about its trained networks."""
 
 from __future__ import annotations
 

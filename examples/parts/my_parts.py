@@ -1,4 +1,4 @@
-"""One part of each kind, as ``bntt --with my_parts.py`` loads them; docs/extending.md says what each must do."""
+"""One part of each kind, as ``bntt --with my_parts.py`` loads them; docs/how-to/extending.md says what each must do."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

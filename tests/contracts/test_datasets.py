@@ -67,7 +67,7 @@ RECORDINGS = {
 }
 """How to write it, how it becomes frames, and how many recordings each part has."""
 BUILT_IN = [name for name, dataset in DATASETS.items() if dataset.make]
-DATASETS_PAGE = Path(__file__).parents[2] / "docs" / "datasets.md"
+DATASETS_PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "datasets.md"
 
 
 @pytest.fixture(autouse=True)
@@ -89,7 +89,7 @@ def test_the_lists_of_datasets_agree(capsys, monkeypatch):
     assert cli.main(["list", "datasets"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == sorted(DATASETS)
-    assert "\n".join(lines) in DATASETS_PAGE.read_text(), "copy the list to docs/datasets.md"
+    assert "\n".join(lines) in DATASETS_PAGE.read_text(), "copy the list to docs/how-to/datasets.md"
     for name in DATASETS:
         assert load_recipe("demo", [f"data.name={name}"]).data.name == name
     with pytest.raises(RecipeError, match="did you mean 'cifar10'"):

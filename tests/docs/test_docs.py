@@ -25,7 +25,8 @@ from bntt.runs.recipe import recipe_names
 from tests.trained import copied_demo
 
 ROOT = Path(__file__).parents[2]
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("quality/*.md")])
+SITE = sorted(page for page in ROOT.glob("docs/**/*.md") if page.parent.name != "pages")
+PAGES = sorted([*ROOT.glob("*.md"), *SITE, *ROOT.glob("quality/*.md")])
 MODULES = sorted(
     m.name for m in pkgutil.walk_packages(bntt.__path__, "bntt.") if not m.name.endswith(("__main__", "cpu.kernels"))
 )
@@ -64,7 +65,9 @@ def run_blocks(page, folder, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", [page for page in CODE if page.name != "README.md"], ids=lambda page: page.name)
+@pytest.mark.parametrize(
+    "page", [page for page in CODE if page.name != "README.md"], ids=lambda page: str(page.relative_to(ROOT))
+)
 def test_python_blocks(page, tmp_path, monkeypatch):
     run_blocks(page, tmp_path, monkeypatch)
 
@@ -210,7 +213,7 @@ def test_what_make_measures_is_what_the_page_of_precisions_reads(monkeypatch, tm
 def test_documents_are_small_and_every_picture_is_shown():
     files = [path for path in (ROOT / "docs").rglob("*") if path.is_file() and "__pycache__" not in path.parts]
     assert sum(path.stat().st_size for path in files) <= 5_000_000
-    text = "".join(path.read_text(encoding="utf-8") for path in ROOT.glob("docs/*.md"))
+    text = "".join(path.read_text(encoding="utf-8") for path in SITE)
     assert [path.name for path in files if path.parent.name == "pictures" and path.name not in text] == []
 
 
@@ -221,7 +224,7 @@ def test_the_page_of_gpus_has_its_text_and_a_row_for_every_case(monkeypatch):
     blank = kernels.Errors(*[0 for _ in kernels.Errors._fields])
     monkeypatch.setattr(kernels, "judge", lambda *case: blank)
     expected = importlib.import_module("pages.gpu").page().splitlines()
-    found = (ROOT / "docs" / "gpu.md").read_text(encoding="utf-8").splitlines()
+    found = (ROOT / "docs" / "evidence" / "gpu.md").read_text(encoding="utf-8").splitlines()
     assert [without_errors(line) for line in found] == [without_errors(line) for line in expected]
     rows = [line for line in found if line.startswith("| ") and line.count("|") > 8]
     assert len(rows) > 10

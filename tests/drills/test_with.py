@@ -25,7 +25,7 @@ def run(folder, *words, code=0):
 @pytest.mark.slow
 def test_parts_of_ones_own_from_the_command_line(tmp_path):
     folder = shutil.copytree(ROOT / "examples" / "parts", tmp_path / "mine")
-    page = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "how-to" / "extending.md").read_text(encoding="utf-8")
     commands = re.findall(r"^bntt (.*)$", page, re.MULTILINE)
     assert len(commands) == 8
     said = [run(folder, *shlex.split(command)) for command in commands]

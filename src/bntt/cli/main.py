@@ -69,7 +69,7 @@ memory, device, another process of many), 6 numbers not finite, 7 a result that
 cannot be used, 75 run directory in use, 130 interrupted (Ctrl-C),
 143 terminated (SIGTERM, SIGHUP).
 bntt --with my_parts.py VERB loads parts of your own, a file or a package,
-repeatable: docs/extending.md. --debug shows the traceback of an error."""
+repeatable: docs/how-to/extending.md. --debug shows the traceback of an error."""
 
 
 def main(argv: list[str] | None = None) -> int:

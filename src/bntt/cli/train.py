@@ -37,7 +37,7 @@ def train(
     """Train a recipe, validate after every epoch, and measure the best epoch on the test images.
 
     SIGTERM, SIGHUP or Ctrl-C keep everything and stop, SIGUSR1 keeps everything and goes on. Started by torchrun, many
-    processes train it, each on its part of every batch of train.batch_size: docs/distributed.md.
+    processes train it, each on its part of every batch of train.batch_size: docs/how-to/distributed.md.
 
     Example: bntt train fashion-mnist -s train.epochs=3 -s network.norm=bn
 

@@ -187,7 +187,7 @@ def test_they_compile_for_gpus_that_are_not_here():
 
 
 def table() -> str:
-    """The errors of all cases, for docs/gpu.md."""
+    """The errors of all cases, for docs/evidence/gpu.md."""
     head = ("T, B, H, W, C, window", "fires", "reset", "surrogate", *Errors._fields)
     lines = [head, ("---",) * len(head)]
     for shape, (rule, reset) in itertools.product(SHAPES, RULES):

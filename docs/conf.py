@@ -1,0 +1,33 @@
+"""How Sphinx makes the site: ``make docs``. Nothing is fetched while it is made; notebooks run once and are kept."""
+
+import re
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+sys.path[:0] = [str(ROOT / "docs")]
+
+project = "bntt"
+author = "The bntt developers"
+copyright = "The bntt developers, MIT licence"
+release = version = re.search(r'"(.+)"', (ROOT / "src/bntt/version.py").read_text(encoding="utf-8"))[1]
+
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "extension.links"]
+exclude_patterns = ["pages", "extension", "**/__pycache__"]
+nitpicky = True
+
+myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
+myst_heading_anchors = 4
+suppress_warnings = ["myst.header"]  # an included page begins with its own headings
+
+nb_execution_mode = "cache"
+nb_execution_cache_path = str(ROOT / ".venv-docs" / "executed")
+nb_execution_raise_on_error = True
+nb_execution_timeout = 300
+nb_merge_streams = True
+
+html_theme = "furo"
+html_title = f"bntt {release}"
+html_extra_path = ["report.html"]
+html_copy_source = False
+html_show_sphinx = False
