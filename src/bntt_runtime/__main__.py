@@ -46,11 +46,10 @@ def arguments() -> argparse.ArgumentParser:
     return parser
 
 
-def answer(runtime: Runtime, sample: Any, seed: int, stop: Stop | None) -> tuple[Any, int]:
+def answer(runtime: Runtime, sample: Any, seed: int, stop: Stop | int) -> tuple[Any, int]:
     """Return the confidence in each class, ``[K]``, and the number of steps that it took."""
-    if stop is None or stop[0] == "gamma":
-        steps = runtime.num_steps if stop is None else runtime.exit_step(stop[1])
-        logits = runtime.run(sample, seed=seed, draw=EVALUATION, steps=steps)[0]
+    if isinstance(stop, int):
+        logits, steps = runtime.run(sample, seed=seed, draw=EVALUATION, steps=stop)[0], stop
     else:
         said = runtime.answer(sample, *stop, seed=seed, draw=EVALUATION)
         logits, steps = said.logits[0], int(said.steps[0])
@@ -61,10 +60,13 @@ def answer(runtime: Runtime, sample: Any, seed: int, stop: Stop | None) -> tuple
 def show(given: argparse.Namespace, stop: Stop | None) -> None:
     """Print the answers."""
     runtime = Runtime(given.bundle)
+    until: Stop | int = runtime.num_steps if stop is None else stop
+    if stop is not None and stop[0] == "gamma":
+        until = runtime.exit_step(stop[1])
     read = [(path, *runtime.read(path, invert=given.invert)) for path in given.images]
     rows: list[dict[str, Any]] = []
     for path, sample, changes in read:
-        shares, steps = answer(runtime, sample, given.seed, stop)
+        shares, steps = answer(runtime, sample, given.seed, until)
         label = runtime.classes[int(shares.argmax())]
         rows.append({"file": str(path), "changes": changes, "label": label, "steps": steps, "confidence": [*shares]})
     if given.json:

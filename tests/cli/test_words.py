@@ -65,7 +65,7 @@ def test_predict_prints_rows(tmp_path, capsys):
     Image.new("L", (28, 28), 90).save(tmp_path / "grey.png")
     assert main(["predict", str(tmp_path / "grey.png"), "--csv"]) == 0
     head, *rows = capsys.readouterr().out.splitlines()
-    assert head.startswith("file,step,T-shirt/top,")
+    assert head.startswith("file,step,confidence T-shirt/top,")
     assert [row.split(",")[1] for row in rows] == [str(step) for step in range(1, len(rows) + 1)]
     assert main(["predict", str(tmp_path / "grey.png"), "--csv", "--json"]) == 2
 

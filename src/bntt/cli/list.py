@@ -55,7 +55,8 @@ def list_names(
         return
     if what == "datasets":
         for name, dataset in sorted(DATASETS.items()):
-            console.line(f"{name:24} {dataset}; {next(iter(ways_to_get(name)), 'built in')}")
+            console.line(f"{name}: {dataset}; licence: {dataset.licence}")
+            console.line(f"    {next(iter(ways_to_get(name)), 'built in')}")
         return
     names = {
         "recipes": recipe_names(),

@@ -256,8 +256,10 @@ def _entry(picture: Picture, prediction: Prediction) -> dict[str, Any]:
 
 
 def _rows(picture: Picture, prediction: Prediction) -> list[dict[str, object]]:
+    """Return a row for each step; columns of confidence are prefixed, since a class may be named "file" or "step"."""
+    columns = [f"confidence {name}" for name in prediction.classes]
     return [
-        {"file": picture.path, "step": step, **dict(zip(prediction.classes, confidence, strict=True))}
+        {"file": picture.path, "step": step, **dict(zip(columns, confidence, strict=True))}
         for step, confidence in enumerate(prediction.confidence.tolist(), start=1)
     ]
 

@@ -71,7 +71,7 @@ class Dataset:
         facts += ["{:,} + {:,}".format(*self.samples)] if self.samples[0] else []
         facts += [f"usually {' and '.join(self.augment)}"] if self.augment else []
         facts += [f"needs {', '.join(f'data.{key}' for key in self.needs)}"] if self.needs else []
-        return ", ".join([*facts, f"licence: {self.licence}"])
+        return ", ".join(facts)
 
 
 DATASETS: dict[str, Dataset] = {}

@@ -46,7 +46,7 @@ def test_it_takes_three_files():
 def test_it_is_listed_prepared_verified_shown_and_trained_on(stripes, tmp_path, capsys):
     assert cli.main(["list", "datasets"]) == 0
     said = capsys.readouterr().out
-    assert "stripes                  images, 2 classes, 1x8x8, 40 + 10, usually flip, licence: MIT; " in said
+    assert "stripes: images, 2 classes, 1x8x8, 40 + 10, usually flip; licence: MIT\n" in said
     assert "bntt data prepare stripes --from PATH, where PATH is a folder with train.txt and test.txt" in said
     assert cli.main(["data", "verify", "stripes"]) == 3
     assert "stripes is not prepared" in capsys.readouterr().err
