@@ -1,7 +1,7 @@
-"""Decorators that name parts of your own, ``@bntt.register.norm("mine")``: recipes and verbs then know them.
+"""Decorators that register parts of your own, ``@bntt.register.norm("mine")``, for recipes and verbs.
 
-Name the file or package of these definitions when training or measuring, ``bntt --with my_parts.py train recipe.toml``;
-no recipe and no checkpoint can (:mod:`bntt.runs.parts`).
+Pass the file or package that defines them, ``bntt --with my_parts.py train recipe.toml``. No recipe and no checkpoint
+can name code (:mod:`bntt.runs.parts`).
 """
 
 from __future__ import annotations
@@ -20,12 +20,22 @@ REGISTERED: dict[str, Callable[..., Any]] = {}
 def network(name: str) -> Decorator[Any]:
     """Register a builder of networks, which recipes call with all of ``[network]``.
 
-    It takes ``num_classes``, ``num_steps``, ``leak``, ``norm``, ``width``, ``seed`` and, as ``**options``, those of
-    :class:`bntt.models.spiking.NeuronOptions`; it also names the sample sizes that it needs: ``in_features``, or
-    ``in_channels`` and ``image_size``.
+    The builder takes ``num_classes``, ``num_steps``, ``leak``, ``norm``, ``width``, ``seed`` and, as ``**options``,
+    those of :class:`bntt.models.spiking.NeuronOptions`. It also names the sample sizes that it needs: ``in_features``,
+    or ``in_channels`` and ``image_size``.
+
+    Args:
+        name: ``network.name`` of recipes.
 
     Raises:
         ValueError: if the name is taken.
+
+    >>> from bntt.models import create, mlp
+    >>> @network("register-one-layer")
+    ... def one_layer(*, in_features=1, **options):
+    ...     return mlp(in_features=in_features, hidden=(8,), **options)
+    >>> create("register-one-layer", num_steps=2).num_steps
+    2
     """
     from bntt.models import MODELS
 
@@ -33,13 +43,24 @@ def network(name: str) -> Decorator[Any]:
 
 
 def model(name: str) -> Decorator[Any]:
-    """Register a function without arguments that builds the model of a run of :func:`bntt.fit`, by the run's name.
+    """Register a function that rebuilds the model of a run of :func:`bntt.fit`, by the run's name.
 
-    Verbs then open ``runs/NAME`` though no recipe can build its network: ``bntt --with my_model.py exit runs/NAME``.
-    It returns a :class:`bntt.SpikingClassifier` as it was before training; it receives the run's weights.
+    Verbs can then open a run whose network no recipe can build: ``bntt --with my_model.py exit runs/NAME``. The
+    function takes no arguments and returns a :class:`bntt.SpikingClassifier` as it was before training; the run's
+    weights are loaded into it.
+
+    Args:
+        name: of the run directory.
 
     Raises:
         ValueError: if the name is taken.
+
+    >>> import bntt
+    >>> @model("register-run")
+    ... def rebuild():
+    ...     return bntt.SpikingClassifier(bntt.PoissonEncoder(2), bntt.models.vgg6(num_steps=2))
+    >>> REGISTERED["model=register-run"] is rebuild
+    True
     """
 
     def add(build: Definition) -> Definition:
@@ -53,8 +74,19 @@ def model(name: str) -> Decorator[Any]:
 def norm(name: str) -> Decorator[Any]:
     """Register a norm, a class or a function of some of ``channels``, ``num_steps`` and ``threshold``.
 
+    Args:
+        name: ``network.norm`` of recipes, ``norm=`` of builders.
+
     Raises:
         ValueError: if the name is taken, or another argument has no default.
+
+    >>> from bntt.nn import BNTT
+    >>> @norm("register-slow-bntt")
+    ... def slow_bntt(channels, num_steps):
+    ...     return BNTT(channels, num_steps, momentum=0.01)
+    >>> from bntt.models import vgg6
+    >>> vgg6(num_steps=2, norm="register-slow-bntt").blocks["conv1"].norm.momentum
+    0.01
     """
     from bntt.nn import NORMS
 
@@ -62,11 +94,22 @@ def norm(name: str) -> Decorator[Any]:
 
 
 def neuron(name: str) -> Decorator[Any]:
-    """Register neurons, called with any of these that they name: ``channels``, ``num_steps``, ``leak``, ``threshold``,
-    ``rule``, ``reset``, ``surrogate``, ``decay_input`` and ``learn_leak``.
+    """Register neurons, a class or a function that is called with those arguments that it names.
+
+    They may be ``channels``, ``num_steps``, ``leak``, ``threshold``, ``rule``, ``reset``, ``surrogate``,
+    ``decay_input`` and ``learn_leak``.
+
+    Args:
+        name: ``network.neuron`` of recipes, ``neuron=`` of builders.
 
     Raises:
         ValueError: if the name is taken, or another argument has no default.
+
+    >>> from bntt.nn import LIF
+    >>> integrator = neuron("register-integrator")(lambda threshold: LIF(1.0, threshold))
+    >>> from bntt.models import vgg6
+    >>> vgg6(num_steps=2, neuron="register-integrator").blocks["conv1"].lif.neuron.leak
+    1.0
     """
     from bntt.nn import NEURONS
 
@@ -74,10 +117,21 @@ def neuron(name: str) -> Decorator[Any]:
 
 
 def surrogate(name: str) -> Decorator[Any]:
-    """Register a surrogate gradient: ``v = u/θ - 1`` → ``do/du``, a function, or a class whose options have defaults.
+    """Register a surrogate gradient, ``v = u/θ - 1`` → ``do/du``.
+
+    It is a function, or a class whose options have defaults.
+
+    Args:
+        name: ``network.surrogate`` of recipes, ``surrogate=`` of builders.
 
     Raises:
         ValueError: if the name is taken.
+
+    >>> @surrogate("register-box")
+    ... def box(v):
+    ...     return (v.abs() < 0.5).to(v.dtype)
+    >>> REGISTERED["network.surrogate=register-box"] is box
+    True
     """
     from bntt.models.spiking import SURROGATES
 
@@ -91,8 +145,17 @@ def surrogate(name: str) -> Decorator[Any]:
 def reset(name: str) -> Decorator[Any]:
     """Register a reset: ``(membrane, spikes, threshold)`` → the membrane after these spikes.
 
+    Args:
+        name: ``network.reset`` of recipes, ``reset=`` of builders.
+
     Raises:
         ValueError: if the name is taken.
+
+    >>> @reset("register-half")
+    ... def half(membrane, spikes, threshold):
+    ...     return membrane - 0.5 * threshold * spikes
+    >>> REGISTERED["network.reset=register-half"] is half
+    True
     """
     from bntt.models.spiking import RESETS
 
@@ -102,8 +165,17 @@ def reset(name: str) -> Decorator[Any]:
 def rule(name: str) -> Decorator[Any]:
     """Register a firing rule: ``(current, membrane, neuron)`` → spikes and the membrane of the next step.
 
+    Args:
+        name: ``network.fire`` of recipes, ``fire=`` of builders.
+
     Raises:
         ValueError: if the name is taken.
+
+    >>> @rule("register-no-integration")
+    ... def no_integration(current, membrane, neuron):
+    ...     return neuron.fire(current), membrane
+    >>> REGISTERED["network.fire=register-no-integration"] is no_integration
+    True
     """
     from bntt.models.spiking import FIRE_RULES
 
@@ -113,8 +185,15 @@ def rule(name: str) -> Decorator[Any]:
 def encoder(name: str) -> Decorator[Any]:
     """Register an encoder, called with any of ``num_steps``, ``mean`` and ``std`` that it names.
 
+    Args:
+        name: ``encoder.name`` of recipes.
+
     Raises:
         ValueError: if the name is taken, or another argument has no default.
+
+    >>> from bntt.nn import PoissonEncoder
+    >>> encoder("register-unsigned")(lambda num_steps: PoissonEncoder(num_steps, signed=False))(4).num_steps
+    4
     """
     from bntt.nn import ENCODERS
 
@@ -122,16 +201,23 @@ def encoder(name: str) -> Decorator[Any]:
 
 
 def dataset(name: str, *, licence: str, kind: str = "images", **facts: Any) -> Decorator[Any]:
-    """Register a function that makes a dataset's two splits, or reads them from ``(source, progress)``.
+    """Register a function that makes a dataset, or reads it from ``(source, progress)``.
 
     Args:
-        name: of the dataset, ``data.name`` of a recipe.
+        name: ``data.name`` of recipes.
         licence: the permitted use of its samples.
-        kind: "images" (it returns :class:`bntt.data.Splits`) or "frames" (:class:`bntt.data.FrameSplits`).
-        facts: the others of :class:`bntt.data.registry.Dataset`.
+        kind: "images" (the function returns :class:`bntt.data.Splits`) or "frames" (:class:`bntt.data.FrameSplits`).
+        **facts: other fields of :class:`bntt.data.registry.Dataset`.
 
     Raises:
         ValueError: if the name is taken.
+
+    >>> from bntt.data import synthetic
+    >>> @dataset("register-noise", licence="made here")
+    ... def noise():
+    ...     return synthetic(channels=1, image_size=8, train=20, test=10)
+    >>> len(noise().train)
+    20
     """
     from bntt.data.registry import Dataset, register
 
@@ -145,16 +231,22 @@ def dataset(name: str, *, licence: str, kind: str = "images", **facts: Any) -> D
 
 
 def augmentation(name: str, *, of: Literal["images", "events"] = "images") -> Decorator[Any]:
-    """Register a random change of a batch, ``(batch, *, seed, draw, index)`` → a batch of the same shape.
+    """Register a random change of a batch, ``(batch, *, seed, draw, index)`` → a batch.
 
-    Each sample's change must depend on nothing but these numbers, as those of :mod:`bntt.data.augment` do.
+    The change of a sample may depend on nothing but these numbers, see :mod:`bntt.data.augment`; shapes stay.
 
     Args:
-        name: of the change, one of ``data.augment`` of a recipe.
-        of: images ``[B, C, H, W]``, or frames of events ``[B, T, C, H, W]``.
+        name: an element of ``data.augment`` of recipes.
+        of: "images" ``[B, C, H, W]``, or "events": frames ``[B, T, C, H, W]``.
 
     Raises:
         ValueError: if the name is taken.
+
+    >>> @augmentation("register-negative")
+    ... def negative(batch, *, seed, draw, index):
+    ...     return 1 - batch
+    >>> REGISTERED["data.augment=register-negative"] is negative
+    True
     """
     from bntt.data.augment import AUGMENTATIONS, EVENT_AUGMENTATIONS
 
@@ -163,17 +255,24 @@ def augmentation(name: str, *, of: Literal["images", "events"] = "images") -> De
 
 
 def measurement(name: str, **options: Any) -> Decorator[Any]:
-    """Register ``measure(run, arguments, progress)``: a verb, a file, a section of reports, a kind for studies.
+    """Register ``measure(run, arguments, progress)`` as a measurement.
 
-    Its annotations name the dataclass of arguments and the :class:`~bntt.analysis.result.Result` that it returns; the
-    first line of its docstring is the verb's help.
+    It becomes a verb, a file of the run, a section of reports and a kind of measure for studies. Its annotations name
+    the dataclass of arguments and the :class:`~bntt.analysis.result.Result` that it returns; the first line of its
+    docstring is the verb's help.
 
     Args:
         name: of the verb.
-        options: the others of :class:`bntt.analysis.measurement.Measurement`.
+        **options: other fields of :class:`bntt.analysis.measurement.Measurement`.
 
     Raises:
         ValueError: if the name is taken, or the annotations or the docstring are missing.
+
+    >>> @measurement("register-nothing")
+    ... def nothing(run, arguments, progress):
+    ...     return None
+    Traceback (most recent call last):
+    ValueError: the measurement 'register-nothing' needs a docstring, and annotations of `arguments` and of its result
     """
     from bntt.analysis.measurement import Measurement
     from bntt.analysis.measurements import register
@@ -182,7 +281,7 @@ def measurement(name: str, **options: Any) -> Decorator[Any]:
         hints, named = get_type_hints(measure), list(signature(measure).parameters)
         if len(named) != 3 or not {named[1], "return"} <= hints.keys() or not measure.__doc__:
             raise ValueError(
-                f"the measurement {name!r} needs a docstring, and types of (run, arguments, progress) and its result"
+                f"the measurement {name!r} needs a docstring, and annotations of `arguments` and of its result"
             )
         register(Measurement(name, cleandoc(measure.__doc__), hints[named[1]], hints["return"], measure, **options))
         return measure

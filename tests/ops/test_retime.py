@@ -47,10 +47,10 @@ def test_rows_are_shares(how):
 @each_row(
     "steps, wanted, how, message",
     [
-        (4, 5, "truncate", "truncate leaves steps away, 5 are more than 4: say 'hold' or 'interpolate'"),
-        (4, 3, "hold", "hold adds steps, 3 are fewer than 4: say 'truncate'"),
-        (4, 3, "interpolate", "interpolate adds steps, 3 are fewer than 4: say 'truncate'"),
-        (4, 0, "truncate", "the number of steps must be 1 or more, got 0 out of 4"),
+        (4, 5, "truncate", "truncate only removes steps: 4 cannot become 5, use 'hold' or 'interpolate'"),
+        (4, 3, "hold", "hold only adds steps: 4 cannot become 3, use 'truncate'"),
+        (4, 3, "interpolate", "interpolate only adds steps: 4 cannot become 3, use 'truncate'"),
+        (4, 0, "truncate", "numbers of steps must be 1 or more, got 4 to 0"),
         (4, 5, "stretch", "unknown way 'stretch' .*choose one of truncate, hold, interpolate"),
     ],
 )

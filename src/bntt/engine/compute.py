@@ -72,21 +72,22 @@ class ComputeOptions:
 @named_keywords
 @dataclass(frozen=True)
 class Compute(ComputeOptions):
-    """The backend and precision a network computes with, and how much it keeps.
+    """Choose the backend and precision that a network computes with, and how much of a pass it keeps.
 
-    ``reduce`` connects processes that train one network on parts of a batch, and makes batch statistics those of the
-    whole; no recipe says it. It is called once in the forward pass and once in the backward pass for every layer under
-    batch statistics (and every span of steps that are kept together), in an order that depends on nothing but layers,
-    steps and ``recompute``. Gradients of γ and β stay those of the part.
+    ``reduce`` connects processes that train one network on parts of a batch: it makes batch statistics those of the
+    whole batch. It is never part of a recipe. It is called once in the forward pass and once in the backward pass for
+    every layer with batch statistics (and every span of steps kept together), in an order that depends on layers, steps
+    and ``recompute`` alone. Gradients of γ and β stay those of the part.
 
     Raises:
-        ValueError: as :class:`ComputeOptions`, or if ``reduce`` is no function.
+        ValueError: as :class:`ComputeOptions`, or if ``reduce`` is not callable.
 
     >>> Compute(backend="cpu", recompute=5).kernels
     'cpu'
     """
 
     reduce: Reduce | None = field(default=None, compare=False, repr=False)
+    """Function that sums a tensor over processes, ``tensor -> tensor`` of the same shape; None: one process."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

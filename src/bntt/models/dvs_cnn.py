@@ -29,15 +29,16 @@ def dvs_cnn(
     image_size: int = 42,
     **options: Any,
 ) -> SpikingNetwork:
-    """Build C128-C128-P-C384-C384-P-FC1024-FC512-FC on frames ``[T, B, 2, H, W]``; 41.8 M weights for 42x42.
+    """Return C128-C128-P-C384-C384-P-FC1024-FC512-FC for frames ``[T, B, 2, H, W]``; 41.8 M weights for 42x42.
 
-    The paper says "similar to Wu et al. 2019" and seven layers; its table of layers and the leak are not known. This is
-    the CIFAR10-DVS network of Wu et al. as reviews quote it, with a linear readout for their voting. A pooling leaves
-    an odd last row and column out, as PyTorch's does: 42, 21, 10. Other arguments: see :func:`~bntt.models.vgg9`.
+    The paper says "similar to Wu et al. 2019" and seven layers; it gives neither a table of layers nor the leak. This
+    is the CIFAR10-DVS network of Wu et al. as reviews quote it, with a linear readout in place of their voting. Pooling
+    drops an odd last row and column, as PyTorch's does: 42, 21, 10.
 
     Args:
-        in_channels: 2, a polarity each.
-        image_size: of the square frames, 4 or more.
+        num_classes, num_steps, leak, norm, width, **options: as :func:`~bntt.models.vgg9`'s.
+        in_channels: 2, one per polarity.
+        image_size: side of the square frames, 4 or more.
 
     >>> import torch
     >>> dvs_cnn(num_steps=3, width=0.125)(torch.ones(3, 2, 2, 42, 42)).shape

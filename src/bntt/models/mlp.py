@@ -25,10 +25,15 @@ def mlp(
     width: float = 1.0,
     **options: Any,
 ) -> SpikingNetwork:
-    """Build fully connected layers on a sequence ``[T, B, in_features]``; one pixel a step by default.
+    """Return fully connected layers for sequences ``[T, B, in_features]``; one pixel per step by default.
 
-    Inputs of more dimensions are flattened: ``[T, B, C, H, W]`` has ``C·H·W`` features. Other arguments: see
-    :func:`~bntt.models.vgg9`. The paper does not give the leak of this network; 0.99 is our choice.
+    Inputs with more dimensions are flattened: ``[T, B, C, H, W]`` has ``C·H·W`` features. The paper does not give the
+    leak of this network; 0.99 is our choice.
+
+    Args:
+        in_features: F, inputs per step.
+        hidden: sizes of the hidden layers, before ``width``.
+        num_classes, num_steps, leak, norm, width, **options: as :func:`~bntt.models.vgg9`'s.
 
     >>> import torch
     >>> mlp(num_steps=7)(torch.ones(7, 2, 1)).shape

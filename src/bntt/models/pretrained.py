@@ -39,10 +39,16 @@ class PretrainedError(RuntimeError):
 
 @dataclass(frozen=True)
 class PretrainedFacts:
-    """Facts about a trained network. Accuracies come from the run's own evaluation, as fractions from 0 to 1."""
+    """Facts about a trained network. Accuracies are fractions from 0 to 1, from the run's own evaluation.
+
+    >>> pretrained_facts().dataset
+    'fashion-mnist'
+    """
 
     dataset: str
+    """Name of the dataset it was trained on."""
     classes: tuple[str, ...]
+    """Names of the K classes."""
     image_shape: tuple[int, int, int]
     """``[C, H, W]`` of an image, or of a frame."""
     order: str
@@ -52,6 +58,7 @@ class PretrainedFacts:
     encoder: dict[str, Any]
     """Name and arguments of its encoder: mean and std are of the training images."""
     seed: int
+    """Seed of its run."""
     epoch: int
     """The epoch that validated best, from 1."""
     validation: dict[str, Any]
@@ -80,11 +87,11 @@ class PretrainedFacts:
 
 
 def pretrained(name: str = "fashion-mnist-vgg6") -> SpikingClassifier:
-    """Load a trained network with its encoder, in evaluation mode, after checking its checksum.
+    """Return a trained network with its encoder, in evaluation mode; its weights are verified by their checksum.
 
     Args:
-        name: in ``PRETRAINED``, which says what each is; `bntt list pretrained` has their numbers. Those of images take
-            28x28 gray ones (light on dark), those of sequences and events what their ``PretrainedFacts`` say.
+        name: a key of ``PRETRAINED``, which says what each is; `bntt list pretrained` prints their accuracies. Networks
+            for images take 28x28 grey ones (light on dark); for others see ``PretrainedFacts``.
 
     Raises:
         ValueError: on an unknown name; the message lists the known ones.
@@ -99,6 +106,9 @@ def pretrained(name: str = "fashion-mnist-vgg6") -> SpikingClassifier:
 
 def pretrained_facts(name: str = "fashion-mnist-vgg6") -> PretrainedFacts:
     """Return the facts about a trained network: its classes, accuracy, recipe and run.
+
+    Args:
+        name: a key of ``PRETRAINED``.
 
     Raises:
         ValueError: on an unknown name; the message lists the known ones.

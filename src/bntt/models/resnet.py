@@ -33,23 +33,23 @@ def resnet19(
     alpha_at_sums: float = AT_SUMS,
     **options: Any,
 ) -> SpikingNetwork:
-    """Build ResNet-19 (Zheng et al. 2021): C128, residual blocks 3 x 128, 3 x 256, 2 x 512, average, FC256, FC.
+    """Return ResNet-19 (Zheng et al. 2021): C128, residual blocks 3 x 128, 3 x 256, 2 x 512, average, FC256, FC.
 
-    A block is two 3x3 convolutions; its input (spikes), or where the shape changes that of a strided 1x1 convolution
-    (a normalised current), is added to the second one's current before the neurons. Any image size will do.
+    A block has two 3x3 convolutions. Its input (spikes) is added to the current of the second one before the neurons;
+    if the shape changes, a strided 1x1 convolution and a norm come between. Any image size works.
 
-    The layers are as public codes of it agree, but for the first one's channels: 128 here, 64 in some (with which it
-    has the 12.63 M weights that papers print). They add spikes as they are; some normalise them too. Public codes do
-    not normalise FC256; here it has the norm of all other layers. The leak differs between them (0.25, 0.5), and so
-    does the threshold.
+    Public codes agree on these layers, except for the first one's channels: 128 here, 64 in some (12.63 M weights, the
+    number that papers print). They add spikes as they are; some normalise them too. They do not normalise FC256; here
+    it has the norm of all other layers. Leak (0.25, 0.5) and threshold differ between them.
 
-    A gradient passes one surrogate in every block, also along the identity: Eq. 8's, of at most 0.3, leaves little of
-    it after eight. ``surrogate="arctan"``, of at most 1, trains such depth sooner.
+    A gradient passes one surrogate per block, also along the identity: Eq. 8's, at most 0.3, leaves little of it after
+    eight blocks. ``surrogate="arctan"``, at most 1, trains such depth sooner.
 
     Args:
+        num_classes, num_steps, leak, norm, width, in_channels: as :func:`~bntt.models.vgg9`'s.
         alpha_at_sums: α of the norms before a sum, for norms that scale the drive by α θ (tdBN, scaled BNTT); 1/√2 in
-            the codes. Other norms have no α.
-        **options: see :func:`~bntt.models.vgg9`; dropout follows the first convolution of every block.
+            public codes. Other norms ignore it.
+        **options: as :func:`~bntt.models.vgg9`'s; dropout follows the first convolution of every block.
 
     >>> net = resnet19(num_classes=10, num_steps=2, norm="none")
     >>> round(sum(p.numel() for p in net.parameters()) / 1e6, 2)
@@ -76,20 +76,21 @@ def resnet20(
     alpha_at_sums: float = AT_SUMS,
     **options: Any,
 ) -> SpikingNetwork:
-    """Build He et al.'s (2016) residual network for small images: C16, three blocks each of 16, 32, 64, average, FC.
+    """Return He et al.'s (2016) residual network for small images: C16, three blocks each of 16, 32, 64, average, FC.
 
-    Where the shape changes, the shortcut is a strided 1x1 convolution and its norm, as in the spiking networks that
-    have one (He et al. pad with zeros).
+    If the shape changes, the shortcut is a strided 1x1 convolution and its norm, as in published spiking networks (He
+    et al. pad with zeros).
 
     Args:
-        residual: "basic" adds before the neurons (Zheng et al. 2021), "sew" spikes after them (Fang et al. 2021; the
-            readout averages the sums, which nothing re-spikes), "ms" currents, with the neurons before the weights (Hu
-            et al. 2021; they start γ of every second norm at 0, which is left to you: a BNTT without β would begin
-            silent).
+        num_classes, num_steps, leak, norm, width, in_channels: as :func:`~bntt.models.vgg9`'s.
+        residual: "basic" adds currents before the neurons (Zheng et al. 2021); "sew" adds spikes after them (Fang et
+            al. 2021; the readout averages the sums, which nothing re-spikes); "ms" adds currents, with the neurons
+            before the weights (Hu et al. 2021). They start γ of every second norm at 0; here it starts at 1: a BNTT
+            without β would begin silent.
         alpha_at_sums, **options: as :func:`resnet19`'s.
 
     Raises:
-        ValueError: on an unknown name.
+        ValueError: on an unknown ``residual``.
 
     >>> round(sum(p.numel() for p in resnet20(num_steps=2, norm="none").parameters()) / 1e6, 2)
     0.27

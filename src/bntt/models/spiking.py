@@ -68,7 +68,11 @@ MODELS = Builders("network")
 
 
 def create(name: str, **options: Any) -> SpikingNetwork:
-    """Build a network by name, with the keyword arguments of its builder.
+    """Return a network by name, built with the keyword arguments of its builder.
+
+    Args:
+        name: one of ``bntt.models.list()``.
+        **options: arguments of the builder, see :func:`~bntt.models.vgg9`.
 
     Raises:
         ValueError: on an unknown name; the message lists the known ones.
@@ -81,7 +85,11 @@ def create(name: str, **options: Any) -> SpikingNetwork:
 
 
 def names() -> list[str]:
-    """Return the names that ``create`` knows: ``bntt.models.list()``."""
+    """Return the names that ``create`` knows, as ``bntt.models.list()``.
+
+    >>> "vgg9" in names()
+    True
+    """
     return list(MODELS)
 
 

@@ -26,20 +26,20 @@ def vgg9(
     image_size: int = 32,
     **options: Any,
 ) -> SpikingNetwork:
-    """Build VGG9 (CIFAR-10): C64-C64-P-C128-C128-P-C256-C256-C256-P-FC1024-FC; 5,938,880 weights for 10 classes.
+    """Return VGG9 (CIFAR-10): C64-C64-P-C128-C128-P-C256-C256-C256-P-FC1024-FC; 5,938,880 weights for 10 classes.
 
     Args:
         num_classes: K.
-        num_steps: T; the norms hold T rows of γ.
+        num_steps: T; the norms have T rows of γ.
         leak: λ in [0, 1].
-        norm: a name in ``bntt.nn.NORMS``, or ``(channels, num_steps, threshold) -> module``.
-        width: multiplies every layer's channels.
+        norm: a name in ``bntt.nn.NORMS``, or a function ``(channels, num_steps, threshold) -> module``.
+        width: factor on the channels of every layer.
         in_channels, image_size: of the square input; the size must be a multiple of 8.
         **options: neuron, threshold, fire, reset, surrogate, learn_leak, decay_input, dropout, seed; see
             :class:`~bntt.models.spiking.NeuronOptions`.
 
     Raises:
-        ValueError: on an unknown name, or sizes that do not fit; the message says which and what would.
+        ValueError: on an unknown name, or sizes that do not fit; the message says which, and what would fit.
 
     >>> sum(p.numel() for p in vgg9(num_classes=10, num_steps=25).parameters()) - 25 * 2176
     5938880
@@ -60,10 +60,13 @@ def vgg11(
     image_size: int = 32,
     **options: Any,
 ) -> SpikingNetwork:
-    """Build VGG11 (CIFAR-100 at 32x32, Tiny-ImageNet at 64x64): eight convolutions, global average, FC4096, FC.
+    """Return VGG11 (CIFAR-100 at 32x32, Tiny-ImageNet at 64x64): eight convolutions, global average, FC4096, FC.
 
-    C64-P-C128-P-C256-C256-P-C512-C512-P-C512-C512-AdaptiveAvg-FC(512→4096)-FC; 11.72 M weights for 100 classes. The
-    image size must be a multiple of 16. Arguments: see :func:`vgg9`.
+    C64-P-C128-P-C256-C256-P-C512-C512-P-C512-C512-AdaptiveAvg-FC(512→4096)-FC; 11.72 M weights for 100 classes.
+
+    Args:
+        num_classes, num_steps, leak, norm, width, **options: as :func:`vgg9`'s.
+        in_channels, image_size: of the square input; the size must be a multiple of 16.
 
     >>> round((sum(p.numel() for p in vgg11(num_steps=2).parameters()) - 2 * 6848) / 1e6, 2)
     11.72
@@ -84,7 +87,11 @@ def vgg6(
     image_size: int = 28,
     **options: Any,
 ) -> SpikingNetwork:
-    """Build a small VGG for 28x28 images (not in the paper): C16-C16-P-C32-C32-P-FC128-FC. Arguments: see :func:`vgg9`.
+    """Return a small VGG for 28x28 images (not in the paper): C16-C16-P-C32-C32-P-FC128-FC.
+
+    Args:
+        num_classes, num_steps, leak, norm, width, **options: as :func:`vgg9`'s.
+        in_channels, image_size: of the square input; the size must be a multiple of 4.
 
     >>> vgg6(width=0.5, num_steps=4).blocks["conv1"].synapse.weight.shape
     torch.Size([8, 1, 3, 3])

@@ -15,12 +15,15 @@ from bntt.ops.random import Purpose, child_keys, sample_keys, uniform
 def dropout_mask(
     p: float, shape: tuple[int, ...], layer: int, *, seed: int, draw: int, index: Integer[Tensor, " B"]
 ) -> Bool[Tensor, "B *shape"]:
-    """Draw the mask of kept units, each kept with probability ``1 - p``.
+    """Return the mask of kept units, ``[B, *shape]``: True with probability ``1 - p``, the same at every step.
 
     Args:
+        p: probability of dropping a unit, in [0, 1).
         shape: of one sample, channels first: units count in C, H, W order.
         layer: number of the dropout in the network.
-        seed, draw, index: as :func:`~bntt.ops.random.sample_keys` takes them.
+        seed: the run's seed.
+        draw: number of the draw: the epoch in training.
+        index: each sample's place in its dataset, ``[B]``.
 
     >>> import torch
     >>> one = dropout_mask(0.5, (4,), 0, seed=0, draw=3, index=torch.tensor([5, 7]))

@@ -26,12 +26,19 @@ from bntt.ops.lif import Leak, Neuron, fire_before
 
 
 class Normalisation(NamedTuple):
-    """``z_t = scale_t (x_t - mean_t) + shift_t``, with statistics that are given."""
+    """A normalisation with given statistics: ``z_t = scale_t (x_t - mean_t) + shift_t``.
+
+    >>> one = torch.ones(1, 1)
+    >>> Normalisation(scale=one, mean=one, shift=one).shift
+    tensor([[1.]])
+    """
 
     scale: Float[Tensor, "T C"]
-    """a."""
+    """a, as defined above."""
     mean: Float[Tensor, "T C"]
+    """μ̄, the running mean."""
     shift: Float[Tensor, "T C"]
+    """β; 0 without one."""
 
 
 def normalisation(
@@ -44,6 +51,14 @@ def normalisation(
     eps: float = 1e-4,
 ) -> Normalisation:
     """Return :func:`bntt.ops.norm.normalize`'s affine map as ``[T, C]`` in float64: ``a_t = γ_t / √(σ̄²_t + ε)``.
+
+    Args:
+        gamma: γ, ``[T, C]`` or ``[1, C]``.
+        mean: μ̄, ``[T, C]`` or ``[1, C]``.
+        var: σ̄², of the mean's shape.
+        beta: β, ``[T, C]`` or ``[1, C]``; None is 0.
+        num_steps: T.
+        eps: ε.
 
     >>> two = torch.full((1, 1), 2.0)
     >>> normalisation(torch.tensor([[1.0], [-4.0]]), two, two * two, num_steps=2, eps=0.0).scale
@@ -58,10 +73,15 @@ def normalisation(
 def frame(
     scale: Float[Tensor, "T C"], threshold: float = 1.0, dtype: torch.dtype = torch.float64
 ) -> Float[Tensor, "T C"]:
-    """Return the divisor of the exact fold's membranes: a_t; or 1, in all steps of a channel where it cannot be.
+    """Return the divisor of the exact fold's membranes: a_t, or 1 in all steps of a channel that cannot be divided.
 
-    A channel cannot be divided where some a_t is 0, or where θ / a_t is not between the roots of the smallest and the
-    largest number of the dtype: then membranes and the ratios of two steps would overflow.
+    A channel cannot be divided if some a_t is 0, or if θ / a_t lies outside the square roots of the dtype's smallest
+    and largest numbers: membranes and the ratios of two steps would overflow.
+
+    Args:
+        scale: a, ``[T, C]``.
+        threshold: θ.
+        dtype: the dtype that the neurons compute in.
 
     >>> frame(torch.tensor([[0.5, 0.5, 0.5], [-2.0, 0.0, 1e-30]]), dtype=torch.float32)
     tensor([[ 0.5000,  1.0000,  1.0000],
@@ -76,7 +96,12 @@ def frame(
 def thresholds_through_time(
     scale: Float[Tensor, "T C"], threshold: float = 1.0, dtype: torch.dtype = torch.float64
 ) -> Float[Tensor, "T C"]:
-    """Return Eq. 15: ``θ √(σ̄²_t + ε) / γ_t``; where γ_t = 0 no sum is enough: the dtype's largest finite number.
+    """Return Eq. 15, ``θ √(σ̄²_t + ε) / γ_t``; where γ_t = 0 nothing fires: the dtype's largest finite number.
+
+    Args:
+        scale: a, ``[T, C]``.
+        threshold: θ.
+        dtype: the dtype that the neurons compute in; the result is float64.
 
     >>> thresholds_through_time(torch.tensor([[0.5], [-2.0], [0.0]]), dtype=torch.float32).flatten()
     tensor([ 2.0000e+00, -5.0000e-01,  3.4028e+38], dtype=torch.float64)
@@ -93,18 +118,22 @@ def fold_neuron(
     ratio: bool = True,
     dtype: torch.dtype = torch.float64,
 ) -> FoldedNeuron:
-    """Fold a neuron and the normalisation before it into one neuron on the plain sum; by default exactly, see above.
+    """Fold a neuron and the normalisation before it into one neuron that takes the plain sum; by default exactly.
 
-    Where a channel cannot be divided by its a_t (:func:`frame`), its membrane stays what it was: leak λ, threshold θ,
-    a gain a_t and a bias ``β_t - a_t μ̄_t``. Without the ratio there is no such frame: where a_t = 0 (or too small) the
-    neuron never fires and β_t is lost; a soft reset of ``fire_before`` takes there what the spike took, θ / a_{t-1}.
+    A channel that cannot be divided by its a_t (:func:`frame`) keeps its membrane: leak λ, threshold θ, gain a_t and
+    bias ``β_t - a_t μ̄_t``. Without the ratio there is no such frame: where a_t is 0 or too small, the neuron never
+    fires and β_t is lost; a soft reset of ``fire_before`` then subtracts the firing threshold, θ / a_{t-1}.
 
     Args:
-        neuron: of any leak: a number, or a tensor of one or of each channel's. One that decays its input (1 - λ) has
-            ``(1 - λ) a_t`` and ``(1 - λ) β_t`` in place of a_t and β_t.
-        mean: keep μ̄; dropped in Eq. 12. β stays.
-        ratio: keep a_{t-1} / a_t in the leak; dropped in Eq. 13.
-        dtype: the neurons' dtype in computation, whose range decides; the tables are float64.
+        neuron: its leak is a number, or a tensor of one or of C numbers. If it decays its input, ``(1 - λ) a_t`` and
+            ``(1 - λ) β_t`` replace a_t and β_t.
+        before: the normalisation, tables ``[T, C]``.
+        mean: keep μ̄; Eq. 12 drops it. β stays.
+        ratio: keep a_{t-1} / a_t in the leak; Eq. 13 drops it.
+        dtype: the dtype that the neurons compute in, whose range decides; the tables are float64.
+
+    Returns:
+        The folded neuron, tables ``[T, C]`` or ``[1, C]``.
 
     Raises:
         ValueError: if the normalisation is not finite, or the firing rule or reset is a custom one.

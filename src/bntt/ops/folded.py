@@ -27,15 +27,11 @@ TABLES = ("leak", "threshold", "amount", "gain", "bias", "turned", "slope")
 
 @dataclass(frozen=True, eq=False)
 class FoldedNeuron:
-    """A neuron with constants of its own in every step and channel, see :func:`folded_sequence`.
-
-    Attributes:
-        num_steps: T, where a table has a row for every step; else None.
-        channels: C, where a table has a column for every channel; else None.
+    """Hold the constants of neurons that have their own in every step and channel, see :func:`folded_sequence`.
 
     Raises:
-        ValueError: on tables whose shapes disagree, on a value that is not finite, on a threshold that rest would
-            cross, and on a custom firing rule or reset.
+        ValueError: if table shapes disagree, a value is not finite, the membrane at rest would cross a threshold, or
+            the firing rule or reset is a custom one.
 
     >>> FoldedNeuron(leak=torch.tensor([[0.0], [1.9]]), threshold=1.5).num_steps
     2
@@ -56,7 +52,9 @@ class FoldedNeuron:
     slope: Table = 1.0
     """Factor of the surrogate gradient."""
     rule: Callable[[Tensor, Tensor, Cell], tuple[Tensor, Tensor]] = fire_after
+    """Firing rule: ``fire_after`` (the paper) or ``fire_before``."""
     reset: Reset = soft_reset
+    """Reset of the membrane by a spike: ``soft_reset`` (the paper) or ``hard_reset``."""
     surrogate: Surrogate = Triangle()
     """do/dm for m relative to θ, apart from slope and sign."""
 
@@ -76,10 +74,12 @@ class FoldedNeuron:
 
     @property
     def num_steps(self) -> int | None:
+        """T, if a table has a row for every step; else None."""
         return self._size(0, "time steps")
 
     @property
     def channels(self) -> int | None:
+        """C, if a table has a column for every channel; else None."""
         return self._size(1, "channels")
 
     def _size(self, dim: int, what: str) -> int | None:
@@ -126,20 +126,23 @@ def folded_sequence(
     neuron: FoldedNeuron,
     first: int = 0,
 ) -> tuple[Float[Tensor, "S B C *space"], Float[Tensor, "B C *space"]]:
-    """Run some steps of neurons whose constants vary: ``(spikes, membrane)``, for ``fire_after`` and a soft reset by
+    """Run some steps of neurons whose constants vary with the step.
 
-    ``m_t = λ_t u_{t-1} + g_t y_t + b_t, o_t = [m_t > θ_t], u_t = m_t - a_t o_t``; ``[m_t < θ_t]`` where turned.
-
-    Backward, ``do/dm = ± slope_t surrogate(m_t/θ_t - 1)``, minus where turned; the reset is a constant. ``fire_before``
-    and ``hard_reset`` are those of :mod:`bntt.ops.lif`, with each step's own constants.
+    For ``fire_after`` and a soft reset: ``m_t = λ_t u_{t-1} + g_t y_t + b_t, o_t = [m_t > θ_t], u_t = m_t - a_t o_t``;
+    ``[m_t < θ_t]`` where turned. Backward, ``do/dm = ± slope_t surrogate(m_t/θ_t - 1)``, minus where turned; the reset
+    is a constant. ``fire_before`` and ``hard_reset`` are those of :mod:`bntt.ops.lif`, with each step's own constants.
 
     Args:
-        current: y; the tables are taken in its dtype.
-        membrane: u after the step before; None is rest.
-        first: the neuron's step at which the current begins.
+        current: y, ``[S, B, C, ...]``; the tables are converted to its dtype.
+        membrane: u after the step before, ``[B, C, ...]``; None is rest.
+        neuron: the constants, by step and channel.
+        first: the neuron's step at which the current begins, 0-based.
+
+    Returns:
+        ``(spikes [S, B, C, ...], membrane [B, C, ...])``.
 
     Raises:
-        ValueError: if the neuron has no such steps, or other channels.
+        ValueError: if the neuron has fewer steps, or another number of channels.
 
     >>> neuron = FoldedNeuron(leak=1.0, threshold=torch.tensor([[1.0], [-1.0]]), turned=torch.tensor([[False], [True]]))
     >>> spikes, membrane = folded_sequence(torch.tensor([[[0.5]], [[-2.0]]]), None, neuron)

@@ -28,7 +28,12 @@ Leak = float | Tensor
 
 
 def soft_reset(membrane: Tensor, spikes: Tensor, threshold: Threshold) -> Tensor:
-    """Subtract: ``u ← u - θ o``; the excess over the threshold stays in the membrane (the paper's reset).
+    """Return ``u ← u - θ o``: the excess over the threshold stays in the membrane (the paper's reset, Eq. 4).
+
+    Args:
+        membrane: u, any shape.
+        spikes: o, of the same shape, 0 or 1.
+        threshold: θ, in the membrane's unit.
 
     >>> soft_reset(torch.tensor([1.25]), torch.tensor([1.0]), 1.0)
     tensor([0.2500])
@@ -37,7 +42,12 @@ def soft_reset(membrane: Tensor, spikes: Tensor, threshold: Threshold) -> Tensor
 
 
 def hard_reset(membrane: Tensor, spikes: Tensor, threshold: Threshold) -> Tensor:
-    """Reset to zero: ``u ← u (1 - o)``; a neuron that fired starts again at 0.
+    """Return ``u ← u (1 - o)``: a neuron that fired starts again at 0.
+
+    Args:
+        membrane: u, any shape.
+        spikes: o, of the same shape, 0 or 1.
+        threshold: not used.
 
     >>> hard_reset(torch.tensor([1.25]), torch.tensor([1.0]), 1.0)
     tensor([0.])
@@ -47,10 +57,16 @@ def hard_reset(membrane: Tensor, spikes: Tensor, threshold: Threshold) -> Tensor
 
 @runtime_checkable
 class Cell(Protocol):
-    """A neuron as a firing rule sees it: its leak, its firing, and its reset after a spike."""
+    """What a firing rule needs of a neuron: its leak, its firing, and its reset after a spike.
+
+    >>> isinstance(Neuron(), Cell)
+    True
+    """
 
     @property
-    def leak(self) -> Leak: ...
+    def leak(self) -> Leak:
+        """λ."""
+        ...
 
     def fire(self, potential: Tensor) -> Tensor:
         """Return spikes, with a surrogate gradient."""
@@ -64,6 +80,14 @@ class Cell(Protocol):
 def fire_after(current: Tensor, membrane: Tensor, neuron: Cell) -> tuple[Tensor, Tensor]:
     """Integrate, then fire in the same step, Eq. 4/9: ``m = λu + y, o = [m > θ], u' = reset(m, o)``.
 
+    Args:
+        current: y, the input of this step, ``[B, ...]``.
+        membrane: u, of the same shape.
+        neuron: its leak, firing and reset.
+
+    Returns:
+        ``(spikes, membrane)``, of the current's shape.
+
     >>> fire_after(torch.tensor([1.0]), torch.tensor([0.5]), Neuron(leak=0.5))
     (tensor([1.]), tensor([0.2500]))
     """
@@ -75,7 +99,15 @@ def fire_after(current: Tensor, membrane: Tensor, neuron: Cell) -> tuple[Tensor,
 def fire_before(current: Tensor, membrane: Tensor, neuron: Cell) -> tuple[Tensor, Tensor]:
     """Fire on the old potential, then integrate: ``o = [u > θ], u' = reset(λu, o) + y`` (the authors' first upload).
 
-    Each layer answers one step later, and its last current never fires and gets no gradient.
+    Each layer responds one step later; its last current never causes a spike and gets no gradient.
+
+    Args:
+        current: y, the input of this step, ``[B, ...]``.
+        membrane: u, of the same shape.
+        neuron: its leak, firing and reset.
+
+    Returns:
+        ``(spikes, membrane)``, of the current's shape.
 
     >>> fire_before(torch.tensor([1.0]), torch.tensor([2.0]), Neuron(leak=0.5))
     (tensor([1.]), tensor([1.]))
@@ -151,12 +183,12 @@ FireRule = Callable[[Tensor, Tensor, Neuron], tuple[Tensor, Tensor]]
 def lif_step(
     current: Float[Tensor, "*shape"], membrane: Float[Tensor, "*shape"] | None = None, neuron: Neuron = Neuron()
 ) -> tuple[Float[Tensor, "*shape"], Float[Tensor, "*shape"]]:
-    """Take one time step of Eq. 4 (or Eq. 9 when ``current`` is normalised), by the neuron's rule and its
-    :meth:`~Neuron.drive`.
+    """Take one time step of Eq. 4, or of Eq. 9 if ``current`` is normalised.
 
     Args:
-        current: y, the drive of this step, ``[B, ...]``.
+        current: y, the input of this step, ``[B, ...]``.
         membrane: u after the last step's reset, of the same shape; None is rest, u = 0.
+        neuron: leak, threshold, rule, reset and surrogate; its :meth:`~Neuron.drive` scales the current.
 
     Returns:
         ``(spikes, membrane)``, both of the current's shape.
@@ -173,7 +205,15 @@ def lif_step(
 def lif_sequence(
     current: Float[Tensor, "T *shape"], membrane: Float[Tensor, "*shape"] | None = None, neuron: Neuron = Neuron()
 ) -> tuple[Float[Tensor, "T *shape"], Float[Tensor, "*shape"]]:
-    """Take all T steps of :func:`lif_step`: ``[T, B, ...]`` in, ``(spikes [T, B, ...], membrane [B, ...])`` out.
+    """Run T steps of :func:`lif_step`.
+
+    Args:
+        current: y, ``[T, B, ...]``.
+        membrane: u before the first step, ``[B, ...]``; None is rest, u = 0.
+        neuron: leak, threshold, rule, reset and surrogate.
+
+    Returns:
+        ``(spikes [T, B, ...], membrane [B, ...])``.
 
     >>> spikes, membrane = lif_sequence(torch.tensor([[0.6], [0.6], [0.6]]))
     >>> spikes.T

@@ -17,7 +17,11 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Moments:
-    """Statistics of the current, one row for each step (or one row for all steps)."""
+    """Statistics of the current, one row for each step, or one row for all steps.
+
+    >>> Moments(mean=torch.zeros(5, 8), var=torch.ones(5, 8), count=(32,) * 5).mean.shape
+    torch.Size([5, 8])
+    """
 
     mean: Float[Tensor, "rows C"]
     """μ."""
@@ -30,7 +34,10 @@ class Moments:
 def step_moments(x: Float[Tensor, "T B C *space"]) -> Moments:
     """Return each step's ``μ_t = mean(x_t)``, ``σ²_t = mean((x_t - μ_t)²)`` over batch and space (Algorithm 1, Eq. 1).
 
-    Two passes, so the variance is right where the mean is a thousand deviations away.
+    It takes two passes, so the variance is right even if the mean is a thousand standard deviations away from 0.
+
+    Args:
+        x: the current, ``[T, B, C, ...]``.
 
     >>> step_moments(torch.tensor([[[1.0], [3.0]]])).var
     tensor([[1.]])
@@ -43,9 +50,13 @@ def step_moments(x: Float[Tensor, "T B C *space"]) -> Moments:
 
 
 def pool_moments(moments: Moments, weights: Float[Tensor, "rows T"]) -> Moments:
-    """Pool moments over several steps: ``μ̃ = A μ``, ``σ̃² = A (σ² + μ²) - μ̃²``, with A row-stochastic.
+    """Return moments pooled over steps: ``μ̃ = A μ``, ``σ̃² = A (σ² + μ²) - μ̃²``, with A row-stochastic.
 
-    The means are first shifted by that of step 0, which leaves the result and saves its digits.
+    The mean of step 0 is subtracted first: the result is the same, with fewer digits lost.
+
+    Args:
+        moments: one row for each of T steps.
+        weights: A, ``[rows, T]``; each row sums to 1.
 
     >>> pool_moments(Moments(torch.tensor([[0.0], [2.0]]), torch.ones(2, 1), (8, 8)), torch.full((1, 2), 0.5)).var
     tensor([[2.]])
@@ -62,7 +73,10 @@ def pool_moments(moments: Moments, weights: Float[Tensor, "rows T"]) -> Moments:
 
 
 def joined_moments(parts: Sequence[Moments]) -> Moments:
-    """Join the moments of consecutive steps into those of one run.
+    """Return the moments of consecutive parts as those of one run of steps.
+
+    Args:
+        parts: in order of time.
 
     >>> joined_moments([Moments(torch.zeros(1, 1), torch.ones(1, 1), (8,))] * 2).count
     (8, 8)
@@ -76,6 +90,9 @@ def joined_moments(parts: Sequence[Moments]) -> Moments:
 def moment_sums(moments: Moments) -> Float64[Tensor, "rows sums"]:
     """Return the sums that add up over parts of a batch: ``n``, ``n μ``, ``n (σ² + μ²)`` per row, ``[rows, 1 + 2 C]``.
 
+    Args:
+        moments: of one part.
+
     >>> moment_sums(Moments(torch.tensor([[3.0]]), torch.tensor([[1.0]]), (2,)))
     tensor([[ 2.,  6., 20.]], dtype=torch.float64)
     """
@@ -85,7 +102,10 @@ def moment_sums(moments: Moments) -> Float64[Tensor, "rows sums"]:
 
 
 def moments_of_sums(sums: Float64[Tensor, "rows sums"]) -> Moments:
-    """Return the float64 moments behind :func:`moment_sums` of a batch, or of its parts added up.
+    """Return the float64 moments behind :func:`moment_sums`.
+
+    Args:
+        sums: ``[rows, 1 + 2 C]``, of a batch or added up over its parts.
 
     >>> parts = (Moments(torch.tensor([[m]]), torch.zeros(1, 1), (4,)) for m in (1.0, 3.0))
     >>> moments_of_sums(sum(moment_sums(part) for part in parts))
@@ -96,10 +116,14 @@ def moments_of_sums(sums: Float64[Tensor, "rows sums"]) -> Moments:
 
 
 def add_up(moments: Moments, reduce: Callable[[Tensor], Tensor]) -> Moments:
-    """Return the moments of a batch shared by several processes, each of which calls this with its own part's.
+    """Return the moments of a batch that several processes share; each calls this with the moments of its own part.
 
-    One call of ``reduce`` here, and one in the backward pass: the gradient of every process's loss towards the whole
-    batch's moments is added up likewise. Moments come back in the type they had.
+    ``reduce`` is called once here and once in the backward pass, which sums the gradients of all processes' losses with
+    respect to the batch's moments. The dtype stays.
+
+    Args:
+        moments: of this process's part.
+        reduce: sums a tensor over processes.
 
     >>> whole = add_up(Moments(torch.ones(1, 1), torch.ones(1, 1), (4,)), lambda sums: 2 * sums)
     >>> whole.mean, whole.count
@@ -133,8 +157,14 @@ def update_running(
 ) -> None:
     """Update ``running ← (1 - a) running + a batch`` (Algorithm 1), in place, row by row; the variance unbiased.
 
-    Where the statistics are shared (one running row) and the batch has a row for each step, the rows enter in order
-    of time: T updates.
+    If the statistics are shared (one running row) and the batch has a row for each step, the rows enter in order of
+    time: T updates.
+
+    Args:
+        running_mean: ``[T, C]`` or ``[1, C]``, overwritten.
+        running_var: of the same shape, overwritten.
+        batch: the batch's moments.
+        momentum: a, in [0, 1].
 
     >>> mean, var = torch.zeros(1, 1), torch.ones(1, 1)
     >>> update_running(mean, var, Moments(torch.ones(1, 1), torch.ones(1, 1), (2,)), 0.5)
@@ -157,9 +187,15 @@ def normalize(
     beta: Float[Tensor, "rows3 C"] | None = None,
     eps: float = 1e-4,
 ) -> Float[Tensor, "T B C *space"]:
-    """Normalise by Eq. 9: ``y_t = γ_t (x_t - μ_t) / √(σ²_t + ε) (+ β_t)``; BNTT has no β.
+    """Return Eq. 9: ``y_t = γ_t (x_t - μ_t) / √(σ²_t + ε) (+ β_t)``; BNTT has no β.
 
-    Each of μ, σ², γ and β has one row for each step, or a single row shared by all.
+    Args:
+        x: the current, ``[T, B, C, ...]``.
+        mean: μ, ``[T, C]``, or ``[1, C]`` for all steps.
+        var: σ², of the mean's shape.
+        gamma: γ, ``[T, C]`` or ``[1, C]``.
+        beta: β, ``[T, C]`` or ``[1, C]``; None is 0.
+        eps: ε.
 
     >>> normalize(torch.tensor([[[3.0]]]), torch.ones(1, 1), torch.full((1, 1), 4.0), torch.ones(1, 1), eps=0.0)
     tensor([[[1.]]])

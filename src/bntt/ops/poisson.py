@@ -19,7 +19,7 @@ GradientEstimator = Callable[[Tensor, bool], Tensor]
 
 
 def signed_rate(x: Float[Tensor, "*shape"], uniform: Float[Tensor, "*T_shape"]) -> Float[Tensor, "*T_shape"]:
-    """Draw signed spikes, as released: ``s = sign(x) · [2r ≤ |x|]`` on normalised pixels; -1, 0 or +1, ``E[s] = x/2``.
+    """Return signed spikes, as released: ``s = sign(x) · [2r ≤ |x|]`` on normalised pixels, so ``E[s] = x/2``.
 
     Beyond |x| = 2 the pixel fires at every step; at 0, the mean of the dataset, never.
 
@@ -34,7 +34,11 @@ def signed_rate(x: Float[Tensor, "*shape"], uniform: Float[Tensor, "*T_shape"]) 
 
 
 def unsigned_rate(x: Float[Tensor, "*shape"], uniform: Float[Tensor, "*T_shape"]) -> Float[Tensor, "*T_shape"]:
-    """Draw binary spikes ``s = [r < x]`` for x in [0, 1], so ``E[s] = x``: frequency proportional to intensity.
+    """Return binary spikes ``s = [r < x]`` for x in [0, 1], so ``E[s] = x``: frequency proportional to intensity.
+
+    Args:
+        x: pixels ``[B, C, H, W]`` in [0, 1].
+        uniform: r in [0, 1), ``[B, C, H, W]`` for one step or ``[T, B, C, H, W]`` for all.
 
     >>> unsigned_rate(torch.tensor([0.0, 0.5, 1.0]), torch.tensor([0.0, 0.4, 0.999]))
     tensor([0., 1., 1.])
@@ -43,7 +47,11 @@ def unsigned_rate(x: Float[Tensor, "*shape"], uniform: Float[Tensor, "*T_shape"]
 
 
 def expectation(x: Float[Tensor, "*shape"], signed: bool) -> Float[Tensor, "*shape"]:
-    """Return ``E[s]`` of a pixel: ``clip(x/2, -1, 1)`` if signed, else x, in [0, 1]. Gradients pass, as a clamp's.
+    """Return ``E[s]`` of a pixel: ``clip(x/2, -1, 1)`` if signed, else ``clip(x, 0, 1)``. Gradients pass, as a clamp's.
+
+    Args:
+        x: pixels, any shape: normalised if signed, else in [0, 1].
+        signed: True for the signed code (:func:`signed_rate`), False for the unsigned one.
 
     >>> expectation(torch.tensor([-3.0, 1.0]), True), expectation(torch.tensor([0.25]), False)
     (tensor([-1.0000,  0.5000]), tensor([0.2500]))
@@ -52,7 +60,11 @@ def expectation(x: Float[Tensor, "*shape"], signed: bool) -> Float[Tensor, "*sha
 
 
 def straight_through(x: Float[Tensor, "*shape"], signed: bool) -> Float[Tensor, "*shape"]:
-    """Return 1 for ``dE[s]/dx`` everywhere, beyond saturation too: every pixel has a gradient.
+    """Return 1 for ``dE[s]/dx`` everywhere, beyond saturation too: every pixel has a gradient (Bengio et al. 2013).
+
+    Args:
+        x: pixels, any shape.
+        signed: not used: both codes have the same factor.
 
     >>> straight_through(torch.tensor([0.5, 3.0]), True)
     tensor([1., 1.])
@@ -61,9 +73,11 @@ def straight_through(x: Float[Tensor, "*shape"], signed: bool) -> Float[Tensor, 
 
 
 def expected(x: Float[Tensor, "*shape"], signed: bool) -> Float[Tensor, "*shape"]:
-    """Return the derivative of :func:`expectation`.
+    """Return the derivative of :func:`expectation`: ½ where |x| < 2, else 0; unsigned, 1 inside (0, 1), else 0.
 
-    ½ where |x| < 2, else 0; for the unsigned code 1 inside (0, 1), else 0.
+    Args:
+        x: pixels, any shape.
+        signed: True for the signed code, False for the unsigned one.
 
     >>> expected(torch.tensor([-3.0, -1.0, 0.5]), True), expected(torch.tensor([0.0, 0.5, 1.0]), False)
     (tensor([0.0000, 0.5000, 0.5000]), tensor([0., 1., 0.]))
@@ -98,9 +112,14 @@ class _Estimated(torch.autograd.Function):
 def estimated(
     spikes: Float[Tensor, "T *shape"], x: Float[Tensor, "*shape"], factor: Float[Tensor, "*shape"]
 ) -> Float[Tensor, "T *shape"]:
-    """Return the same spikes; backward, every step passes its gradient to x, times an estimator's factor.
+    """Return the spikes unchanged; backward, every step passes its gradient to x, times an estimator's factor.
 
-    Differentiating twice raises: the factor is a derivative, not a function that has one.
+    Differentiating twice raises: the factor is a derivative and has none of its own.
+
+    Args:
+        spikes: drawn from x, ``[T, *shape]``.
+        x: pixels, ``[*shape]``.
+        factor: ``dE[s]/dx`` by an estimator such as :func:`expected`, ``[*shape]``.
 
     >>> x = torch.tensor([0.5, 3.0], requires_grad=True)
     >>> spikes = signed_rate(x.detach(), torch.tensor([[0.1, 0.5], [0.9, 0.5]]))

@@ -18,7 +18,11 @@ from bntt.ops.norm import Moments, joined_moments, pool_moments
 
 @runtime_checkable
 class Pooling(Protocol):
-    """The pooling protocol of a norm; any value with these three members will do."""
+    """Pool the statistics of a norm over time; any value with these three members is a pooling.
+
+    >>> isinstance(Window(0), Pooling)
+    True
+    """
 
     @property
     def looks_ahead(self) -> bool:
@@ -26,7 +30,10 @@ class Pooling(Protocol):
         ...
 
     def weights(self, num_steps: int) -> Float[Tensor, "rows T"]:
-        """Return the definition: row t holds the weights of step t's statistics; or one row for all steps."""
+        """Return the definition for ``num_steps`` steps: row t weights the steps in step t's statistics.
+
+        A single row serves all steps.
+        """
         ...
 
     def extend(self, past: Moments | None, own: Moments) -> tuple[Moments, Moments | None]:
@@ -62,13 +69,16 @@ class Window:
 
     @property
     def looks_ahead(self) -> bool:
+        """False: a window ends at its own step."""
         return False
 
     def weights(self, num_steps: int) -> Float[Tensor, "T T"]:
+        """Return ``[T, T]``: row t weights step t and up to ``back`` steps before it equally."""
         held = self._held(num_steps, 0)
         return held / held.sum(1, keepdim=True)
 
     def extend(self, past: Moments | None, own: Moments) -> tuple[Moments, Moments | None]:
+        """Pool the moments of the next steps, see :meth:`Pooling.extend`."""
         if self.back == 0:
             return own, None
         before = 0 if past is None else len(past.count)
@@ -95,10 +105,13 @@ class AllSteps:
 
     @property
     def looks_ahead(self) -> bool:
+        """True: every step's statistics need all steps."""
         return True
 
     def weights(self, num_steps: int) -> Float[Tensor, "1 T"]:
+        """Return ``[1, T]``: one row, 1/T for every step."""
         return torch.full((1, num_steps), 1 / num_steps, dtype=torch.float64, device="cpu")
 
     def extend(self, past: Moments | None, own: Moments) -> tuple[Moments, Moments | None]:
+        """Pool the moments of all steps of a call; nothing is kept for later ones."""
         return pool_moments(own, self.weights(len(own.count))), None

@@ -19,7 +19,11 @@ _MASK64 = (1 << 64) - 1
 
 
 class Purpose(IntEnum):
-    """The purpose of a draw: two purposes never share a number, so crops and spikes are independent."""
+    """Name what a random number is for: two purposes never share a number, so crops and spikes are independent.
+
+    >>> int(Purpose.SPIKES)
+    1
+    """
 
     SPIKES = 1
     ORDER = 2
@@ -83,7 +87,11 @@ def sample_keys(seed: int, purpose: Purpose, draw: int, index: Integer[Tensor, "
 
 
 def uniform(keys: Int[Tensor, "*keys"], *shape: int) -> Float[Tensor, "*keys_and_shape"]:
-    """Draw float32 numbers in [0, 1), multiples of 2⁻²⁴, for every key: ``[*keys, *shape]``.
+    """Return float32 numbers in [0, 1), multiples of 2⁻²⁴, for every key: ``[*keys, *shape]``.
+
+    Args:
+        keys: int64, any shape.
+        *shape: of the numbers for each key.
 
     >>> uniform(sample_keys(0, Purpose.SPIKES, 0, torch.arange(2)), 3).shape
     torch.Size([2, 3])
@@ -95,11 +103,15 @@ def uniform(keys: Int[Tensor, "*keys"], *shape: int) -> Float[Tensor, "*keys_and
 
 
 def normal(keys: Int[Tensor, "*keys"], *shape: int) -> Float[Tensor, "*keys_and_shape"]:
-    """Draw standard normal float32 numbers per key, ``[*keys, *shape]``: ``Φ⁻¹(u + 2⁻²⁵)`` of :func:`uniform`'s u.
+    """Return standard normal float32 numbers per key, ``[*keys, *shape]``: ``Φ⁻¹(u + 2⁻²⁵)`` of :func:`uniform`'s u.
 
     Φ⁻¹ is the inverse of the normal distribution, in float64. There are 2²⁴ numbers, all equally likely and half of
     them the negative of the other half, up to ±5.42; a true normal number lies beyond once in 17 million. Over all of
     them the mean is 0, the variance 1 - 8·10⁻⁸ and the fourth moment 3 - 5·10⁻⁶.
+
+    Args:
+        keys: int64, any shape.
+        *shape: of the numbers for each key.
 
     >>> normal(sample_keys(0, Purpose.NOISE, 0, torch.arange(2)), 3).shape
     torch.Size([2, 3])
@@ -110,7 +122,11 @@ def normal(keys: Int[Tensor, "*keys"], *shape: int) -> Float[Tensor, "*keys_and_
 
 
 def child_keys(keys: Int[Tensor, " B"], number: int) -> Int[Tensor, " B"]:
-    """Derive another key from each key, one for each number, for example a layer's.
+    """Return a key derived from each key, for a number such as a layer's.
+
+    Args:
+        keys: ``[B]``, as :func:`sample_keys` returns them.
+        number: 0 or more; other numbers give independent keys.
 
     >>> child_keys(torch.tensor([7, 8]), 0).shape
     torch.Size([2])
@@ -119,7 +135,11 @@ def child_keys(keys: Int[Tensor, " B"], number: int) -> Int[Tensor, " B"]:
 
 
 def step_keys(keys: Int[Tensor, " B"], steps: Int[Tensor, " T"]) -> Int[Tensor, "T B"]:
-    """Derive one key for each time step and sample from the sample's key.
+    """Return one key for each time step and sample, derived from the sample's key: ``[T, B]``.
+
+    Args:
+        keys: ``[B]``.
+        steps: 0-based numbers of the steps, ``[T]``.
 
     >>> step_keys(torch.tensor([7, 8]), torch.arange(3)).shape
     torch.Size([3, 2])
@@ -128,7 +148,13 @@ def step_keys(keys: Int[Tensor, " B"], steps: Int[Tensor, " T"]) -> Int[Tensor, 
 
 
 def permutation(seed: int, purpose: Purpose, draw: int, count: int) -> Int[Tensor, " N"]:
-    """Return an order of ``count`` samples: indices sorted by their keys.
+    """Return a random order of ``count`` samples: indices sorted by their keys, ``[count]``.
+
+    Args:
+        seed: the run's seed.
+        purpose: usually ``Purpose.ORDER``.
+        draw: number of the draw: the epoch.
+        count: number of samples.
 
     >>> permutation(0, Purpose.ORDER, 0, 5).sort().values
     tensor([0, 1, 2, 3, 4])

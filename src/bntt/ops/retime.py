@@ -19,10 +19,15 @@ RETIMINGS = ("truncate", "hold", "interpolate")
 
 
 def retiming(steps: int, wanted: int, how: str) -> Float64[Tensor, "wanted steps"]:
-    """Return the matrix A that turns tables of ``steps`` steps into tables of ``wanted`` steps.
+    """Return the matrix A, ``[wanted, steps]``, that turns tables of ``steps`` steps into tables of ``wanted`` steps.
+
+    Args:
+        steps: T, rows of the given tables.
+        wanted: T', rows of the new tables.
+        how: "truncate", "hold" or "interpolate", as defined above.
 
     Raises:
-        ValueError: on fewer steps than one, an unknown way, or one for the other direction.
+        ValueError: if a number of steps is below 1, or ``how`` is unknown or leads in the other direction.
 
     >>> retiming(2, 3, "hold")
     tensor([[1., 0.],
@@ -34,13 +39,13 @@ def retiming(steps: int, wanted: int, how: str) -> Float64[Tensor, "wanted steps
             [0.0000, 1.0000]], dtype=torch.float64)
     """
     if how not in RETIMINGS:
-        raise ValueError(f"unknown way {how!r} to another number of steps: choose one of {', '.join(RETIMINGS)}")
+        raise ValueError(f"unknown way {how!r} to change the number of steps: choose one of {', '.join(RETIMINGS)}")
     if min(steps, wanted) < 1:
-        raise ValueError(f"the number of steps must be 1 or more, got {wanted} out of {steps}")
+        raise ValueError(f"numbers of steps must be 1 or more, got {steps} to {wanted}")
     if how == "truncate" and wanted > steps:
-        raise ValueError(f"truncate leaves steps away, {wanted} are more than {steps}: say 'hold' or 'interpolate'")
+        raise ValueError(f"truncate only removes steps: {steps} cannot become {wanted}, use 'hold' or 'interpolate'")
     if how != "truncate" and wanted < steps:
-        raise ValueError(f"{how} adds steps, {wanted} are fewer than {steps}: say 'truncate'")
+        raise ValueError(f"{how} only adds steps: {steps} cannot become {wanted}, use 'truncate'")
     one = torch.eye(steps, dtype=torch.float64)
     if how == "interpolate":
         s = torch.arange(wanted, dtype=torch.float64) * (steps - 1) / max(1, wanted - 1)

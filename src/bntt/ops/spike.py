@@ -20,13 +20,14 @@ Surrogate = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Triangle:
-    """Eq. 8: ``do/du = α max(0, 1 - |v|)`` with ``v = u/θ - 1`` and α = 0.3; no further 1/θ.
+    """Use Eq. 8: ``do/du = α max(0, 1 - |v|)`` with ``v = u/θ - 1`` and α = 0.3; no further 1/θ.
 
     >>> Triangle()(torch.tensor([-1.0, 0.0, 0.5, 2.0]))
     tensor([0.0000, 0.3000, 0.1500, 0.0000])
     """
 
     scale: float = 0.3
+    """α: height of the peak, at the threshold."""
 
     def __call__(self, v: Tensor) -> Tensor:
         return self.scale * (1 - v.abs()).clamp(min=0)
@@ -34,14 +35,16 @@ class Triangle:
 
 @dataclass(frozen=True)
 class FastSigmoid:
-    """``do/du = scale / (1 + slope |v|)²`` (Zenke & Ganguli 2018): never quite zero, so no neuron stops learning.
+    """Use ``do/du = scale / (1 + slope |v|)²`` (Zenke & Ganguli 2018): never quite zero, so no neuron stops learning.
 
     >>> FastSigmoid(slope=1.0)(torch.tensor([0.0, 1.0]))
     tensor([1.0000, 0.2500])
     """
 
     slope: float = 10.0
+    """Steepness: the larger, the narrower the peak."""
     scale: float = 1.0
+    """Height of the peak, at the threshold."""
 
     def __call__(self, v: Tensor) -> Tensor:
         return self.scale / (1 + self.slope * v.abs()).square()
@@ -49,22 +52,23 @@ class FastSigmoid:
 
 @dataclass(frozen=True)
 class ArcTan:
-    """``do/du = (α/2) / (1 + (π α v / 2)²)`` (Fang et al. 2021, PLIF), the derivative of an arctangent; area 1.
+    """Use ``do/du = (α/2) / (1 + (π α v / 2)²)`` (Fang et al. 2021, PLIF), the derivative of an arctangent; area 1.
 
     >>> ArcTan(alpha=2.0)(torch.tensor([0.0]))
     tensor([1.])
     """
 
     alpha: float = 2.0
+    """α > 0: twice the height of the peak."""
 
     def __call__(self, v: Tensor) -> Tensor:
         return self.alpha / 2 / (1 + (pi / 2 * self.alpha * v).square())
 
 
 class Underived(torch.autograd.Function):
-    """A value whose derivative with respect to a tensor does not exist: asking for it raises.
+    """Mark a value as having no derivative with respect to a tensor: asking for one raises.
 
-    It says so to every transform of ``torch.func``, too, for which ``once_differentiable`` would be a constant.
+    Every transform of ``torch.func`` raises too; ``once_differentiable`` would silently be a constant there.
     """
 
     generate_vmap_rule = True

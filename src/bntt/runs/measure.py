@@ -34,13 +34,16 @@ def measure(
     """Measure runs, save the result beside the first of them, and return it.
 
     Args:
-        name: a key of :data:`~bntt.analysis.measurements.MEASUREMENTS`.
-        runs: run directories or open runs; one, or several for measurements that compare them. A measurement that
-            trains takes a recipe's name or file, or an opened recipe.
+        name: a key of :data:`~bntt.analysis.measurements.MEASUREMENTS`, as the verb: "exit", "energy", "robust", ...
+        *runs: run directories or loaded runs; one, or several for measurements that compare them. A measurement that
+            trains takes the name or file of a recipe, or an opened recipe.
         device: the device to open them on, "cpu" or "cuda".
         folder: folder to write the files to instead.
         progress: called with the progress.
-        arguments: arguments of the measurement, named as its command line flags.
+        **arguments: arguments of the measurement, named as its command line flags.
+
+    Returns:
+        The measurement's result, a record that is also saved as ``<name>.json``.
 
     Raises:
         ArgumentError: on an unknown measurement or invalid arguments, or if the run lacks the numbers it needs.

@@ -32,15 +32,18 @@ from bntt.training.processes import Processes
 
 @dataclass(frozen=True)
 class LoadedRun:
-    """A trained run, as returned by :func:`load_run`."""
+    """A trained run, returned by :func:`load_run`."""
 
     path: Path
+    """Run directory."""
     model: SpikingClassifier
     """Model with weights and statistics of the best validated epoch, in evaluation mode."""
     recipe: Recipe
+    """Its recipe, with every default filled in."""
     epoch: int
     """Best epoch, counted from 0 as in ``metrics.jsonl``."""
     classes: tuple[str, ...]
+    """Names of the K classes."""
     image_shape: tuple[int, ...]
     """``[C, H, W]``, also for frames."""
     checkpoint_facts: Mapping[str, Any]
@@ -192,14 +195,19 @@ def load_run(
 ) -> LoadedRun:
     """Load the model, recipe and data of a run directory.
 
-    The model does not need the run's data: sizes and class names are in ``environment.json``, the mean and standard
-    deviation of the pixels in the checkpoint.
+    The model can be loaded without the run's data: sizes and class names are in ``environment.json``, the mean and
+    standard deviation of the pixels in the checkpoint.
 
     Args:
+        path: the run directory, ``runs/NAME``.
+        device: "cpu" or "cuda".
         parts: files and packages of parts of your own, as ``bntt --with`` takes them.
-        model: for a run of :func:`bntt.fit` whose network or encoder came from no registered builder: the same model,
-            rebuilt, unless one is registered by the run's name (:func:`bntt.register.model`). It receives the run's
-            weights.
+        model: only for a run of :func:`bntt.fit` whose network or encoder came from no registered builder: the same
+            model, rebuilt; it receives the run's weights. Not needed if :func:`bntt.register.model` has registered the
+            run's name.
+
+    Returns:
+        The run, its model in evaluation mode with the weights of the best epoch.
 
     Raises:
         CheckpointError: if this is not a run, a file of it is missing or damaged, parts it was trained with are not

@@ -14,11 +14,11 @@ from bntt.training.method import Method
 
 
 def cross_entropy(logits: Float[Tensor, "B K"], labels: Tensor, label_smoothing: float = 0.0) -> Float[Tensor, ""]:
-    """Compute Eq. 5, ``L = -log softmax(u^T / T)[label]``, averaged over the batch; logits are divided by T already.
+    """Return Eq. 5, ``L = -log softmax(u^T / T)[label]``, averaged over the batch; logits are divided by T already.
 
     Args:
-        logits: output of the network.
-        labels: one integer per sample; or a share of every class, ``[B, K]``, for mixed samples.
+        logits: output of the network, ``[B, K]``.
+        labels: one integer per sample, ``[B]``; or a share of every class, ``[B, K]``, for mixed samples.
         label_smoothing: share of every label that is spread evenly over all K classes (Szegedy et al. 2016).
 
     Raises:
@@ -39,14 +39,16 @@ def temporal_efficient(
     target: float = 1.0,
     label_smoothing: float = 0.0,
 ) -> Float[Tensor, ""]:
-    """Compute TET (Deng et al. 2022, Eq. 10-12): ``(1-λ) mean_t CE(d_t, y) + λ mean (d_t - φ)²``, d_t a step's drive.
+    """Return TET (Deng et al. 2022, Eq. 10-12): ``(1-λ) mean_t CE(d_t, y) + λ mean (d_t - φ)²``, d_t a step's drive.
 
     The drive ``d_t = W o^t`` is the readout's input in step t alone, not its mean so far.
 
     Args:
-        logits: mean of the drives so far after each step from rest, as ``advance`` returns them.
-        share: λ.
+        logits: mean of the drives so far after each step from rest, ``[T, B, K]``, as ``advance`` returns them.
+        labels: one integer per sample, ``[B]``; or a share of every class, ``[B, K]``.
+        share: λ, in [0, 1].
         target: φ.
+        label_smoothing: share of every label that is spread evenly over all K classes.
 
     Raises:
         ValueError: as :func:`cross_entropy`.

@@ -14,10 +14,15 @@ from bntt.training.method import PAPER, Method
 
 
 def optimizer_of(model: nn.Module, method: Method = PAPER) -> optim.Optimizer:
-    """Create the method's optimiser for a model.
+    """Return the method's optimiser for a model.
 
-    Three groups, each with its decay, empty ones omitted: synaptic weights and biases (``weight_decay``); γ, β and
-    p_t, everything a layer's norm learns (``gamma_decay``); learnable leaks (none: a decayed logit pulls λ to 1/2).
+    It has three groups, each with its own decay (empty ones are omitted): synaptic weights and biases
+    (``weight_decay``); γ, β and p_t, everything that a norm learns (``gamma_decay``); learnable leaks (no decay: a
+    decayed logit pulls λ to 1/2).
+
+    Args:
+        model: the network or classifier to train.
+        method: the training method; the paper's by default.
 
     >>> from bntt.models import mlp
     >>> groups = optimizer_of(mlp(in_features=2, hidden=(3,), num_steps=2), Method(gamma_decay=0.0)).param_groups

@@ -7,31 +7,44 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class StepRecord:
-    """Record of one update."""
+    """Record of one update.
+
+    >>> StepRecord(epoch=0, step=0, loss=2.3, correct=3, samples=32, lr=0.3, seen=32).jumped
+    ()
+    """
 
     epoch: int
     """Epoch, 0-based."""
     step: int
     """Step within the epoch, 0-based."""
     loss: float
+    """Mean loss of the batch, before the update."""
     correct: int
+    """Number of samples of the batch classified correctly."""
     samples: int
+    """Number of samples in the batch."""
     lr: float
     """Learning rate of the optimiser's first group in this update."""
     seen: int
-    """Samples of this epoch so far, these included."""
+    """Number of samples of this epoch so far, this batch included."""
     jumped: tuple[int, ...] = ()
     """Dataset indices of the samples if the loss jumped (see :class:`~bntt.training.guard.LossWatch`)."""
 
 
 @dataclass(frozen=True)
 class EpochRecord:
-    """Record of one whole epoch."""
+    """Record of one whole epoch.
+
+    >>> EpochRecord(epoch=0, loss=2.3, accuracy=0.1, samples=5000, lr=0.3).samples
+    5000
+    """
 
     epoch: int
+    """Epoch, 0-based."""
     loss: float
     """Mean over the epoch's samples, each taken before its update."""
     accuracy: float
+    """Fraction of the epoch's samples classified correctly, each before its update."""
     samples: int
     """Number of samples in the whole epoch, over all processes."""
     lr: float

@@ -103,10 +103,15 @@ def _half_cosine(first: float, last: float, share: float) -> float:
 
 
 def drops_reached(done: int, total: int, drops: Sequence[int] = PAPER_DROPS) -> int:
-    """Count the drops passed by epoch ``done`` (0-based) of ``total``; one drops at epoch ``total · percent // 100``.
+    """Return the number of drops passed by epoch ``done`` of ``total``; one drops at epoch ``total · percent // 100``.
 
-    Whole numbers throughout: the released code compares ``90 * 0.7 == 62.999...`` with 63 and skips that drop. A drop
-    before the first epoch is none; in schedules of a few epochs several drops may fall on one.
+    It calculates in integers: the released code compares ``90 * 0.7 == 62.999...`` with 63 and skips that drop. A drop
+    before the first epoch does not count; in schedules of a few epochs several drops may fall on one.
+
+    Args:
+        done: number of finished epochs.
+        total: number of epochs in the schedule.
+        drops: the places of the drops, in percent of ``total``.
 
     >>> [drops_reached(epoch, 90) for epoch in (44, 45, 63, 81)]
     [0, 1, 2, 3]

@@ -118,6 +118,7 @@ class Session:
 
     @property
     def average(self) -> SpikingClassifier | None:
+        """The moving average of the model, a classifier too; None if the method has none."""
         return None if self._average is None else cast(SpikingClassifier, self._average.module)
 
     @property

@@ -59,26 +59,29 @@ def updates(
     optimizer: optim.Optimizer | None = None,
     processes: Processes | None = None,
 ) -> Updates:
-    """Train while the result is iterated: it yields a record after every update and every epoch.
+    """Train a model lazily: iterate to take the updates; a record follows every update and every epoch.
 
-    Nothing is evaluated and nothing is written: :func:`bntt.fit` does both. Between two records the model may be
-    measured. A :class:`~bntt.training.Session` does the same, and can be saved between two updates and resumed later.
-    If the result is dropped before its first record, nothing is trained, and it warns.
+    It evaluates nothing and writes nothing: :func:`bntt.fit` does both. Between two records you may measure the model.
+    A :class:`~bntt.training.Session` does the same, and can be saved between two updates and resumed later. If you drop
+    the result before its first record, it warns and trains nothing.
 
-    The model has the weights of the last update. Where the method averages them (``Method(average=0.999)``), the
-    average is a model of its own, the result's ``average``, and it is what recipes validate, keep and test; the
-    result's ``measured`` is that, or the model where there is no average.
+    The model has the weights of the last update. If the method averages them (``Method(average=0.999)``), the average
+    is a second model, ``result.average``: recipes validate, keep and test that one. ``result.measured`` is the average,
+    or the model itself if there is none.
 
     Args:
         model: trained in place; put into training mode before every update.
         loader: a ``bntt.data.SampleLoader`` (its true indices and ``draw = epoch`` make the noise), or any iterable of
             ``(inputs, labels)`` such as a torch ``DataLoader``, whose samples are numbered as they come.
         epochs: number of epochs in the whole schedule.
-        method: training method, a :class:`~bntt.training.Method`; the paper's SGD, rate 0.3, by default.
+        method: training method, a :class:`~bntt.training.Method`; the paper's SGD, learning rate 0.3, by default.
         seed: seed of the encoder's noise.
-        optimizer: yours, instead of the method's; without a method its rates are yours too, and nothing here changes
-            them. With one, the method's schedule begins at the rates that its groups have.
+        optimizer: yours, instead of the method's. Without a method, its learning rates stay as they are; with one, the
+            method's schedule begins at the rates of its groups.
         processes: those that train this network together, see :class:`~bntt.training.Session`.
+
+    Returns:
+        An iterator of ``StepRecord`` and ``EpochRecord``, with the attributes ``average`` and ``measured``.
 
     Raises:
         TypeError: if the model is not a :class:`SpikingClassifier`, or method, optimizer or a batch has a wrong type.

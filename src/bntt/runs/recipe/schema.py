@@ -218,7 +218,7 @@ class Checkpoint(Table):
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe(Table):
-    """One training run."""
+    """One training run, as returned by :func:`bntt.runs.recipe.file.load_recipe`."""
 
     seed: Annotated[int, Limits(at_least=0, below=1 << 63)] = 0
     """Seed of everything random: weights, order, augmentation, noise, the validation split."""

@@ -32,11 +32,14 @@ Record = TrainingRecord | EpochRecord
 
 
 class History(Sequence[Record]):
-    """Records of a training, in order.
+    """Records of a training, in order; returned by :func:`fit`.
 
     Every epoch has one ``StepRecord`` per update, an ``EpochRecord`` as from :func:`bntt.training.updates`, and an
     :class:`EpochResult` with validation accuracy and loss, mean |γ| and firing rates. Epochs trained by an earlier
-    start in the same directory have only the ``EpochResult``.
+    process in the same directory have only the ``EpochResult``.
+
+    Args:
+        records: an iterator of records; all are taken.
     """
 
     def __init__(self, records: Iterator[Record]) -> None:
@@ -59,7 +62,7 @@ class History(Sequence[Record]):
 
     @property
     def best(self) -> EpochResult:
-        """The epoch whose weights the model has: the best validated, or without validation the last."""
+        """The epoch whose weights the model has: the one that validated best, or the last one without validation."""
         return next((epoch for epoch in reversed(self.epochs) if epoch.best), self.epochs[-1])
 
     def __repr__(self) -> str:
@@ -78,7 +81,7 @@ def fit(
     seed: int = 0,
     optimizer: optim.Optimizer | None = None,
 ) -> History:
-    """Train to the end, validate after every epoch, and keep the best; show progress on a terminal.
+    """Train a model to the end, validate after every epoch, and keep the best epoch; show progress on a terminal.
 
     The model ends in evaluation mode, with the weights of the epoch that validated best, or of the last one without
     ``validation``; if the method averages weights, with the average's. For your own loop over single updates, without
@@ -90,12 +93,13 @@ def fit(
             ``(inputs, labels)`` such as a torch ``DataLoader``, whose samples are numbered as they come.
         epochs: number of epochs in the whole schedule.
         validation: a loader of held-out samples; iterated after every epoch.
-        test: a loader of samples that the training never sees, for the verbs that measure the directory: without it
-            they measure the validation samples, and nothing that is chosen on these, such as an exit.
+        test: a loader of samples that training never sees, for verbs that measure the directory. Without it they
+            measure the validation samples, and refuse what must not be chosen and tested on the same samples, such as
+            an exit.
         directory: a run directory like those of ``bntt train``: started there, or resumed from the last checkpoint,
-            bit for bit. It keeps checkpoints, metrics and, in ``data/``, the samples of ``validation`` and ``test``,
-            which verbs measure. All loaders must be a ``SampleLoader`` of images, frames or sequences.
-        method: training method, a :class:`~bntt.training.Method`; the paper's SGD, rate 0.3, by default.
+            with the same bits. It keeps checkpoints, metrics and, in ``data/``, the samples of ``validation`` and
+            ``test``. All loaders must then be a ``SampleLoader`` of images, frames or sequences.
+        method: training method, a :class:`~bntt.training.Method`; the paper's SGD, learning rate 0.3, by default.
         seed: seed of the encoder's noise.
         optimizer: yours, instead of the method's, see :func:`bntt.training.updates`.
 

@@ -27,14 +27,15 @@ def convert(
 ) -> SpikingNetwork:
     """Convert an ANN to a spiking network with its weights: integrators (leak 1) with threshold 1, until balanced.
 
-    It is a copy, in evaluation mode, and an ordinary network: it takes any number of steps, and runs fused.
-
     Args:
-        ann: a network of ours with ``neuron="relu"``; or an ``nn.Sequential`` of convolutions, fully connected layers,
-            ReLU, average pooling, flattening and dropout. There, batch normalisation right behind weights is folded
-            into them as it evaluates, which gives them a bias; weights may have one.
-        reset: ``soft_reset`` (Han et al. 2020) keeps the excess over the threshold; ``hard_reset`` is the first form.
-        rule: when its neurons fire.
+        ann: one of our networks with ``neuron="relu"``; or an ``nn.Sequential`` of convolutions, fully connected
+            layers, ReLU, average pooling, flattening and dropout. There, batch normalisation directly after weights is
+            folded into them as it evaluates, which gives them a bias; weights may have one.
+        reset: ``soft_reset`` (Han et al. 2020) keeps the excess over the threshold; ``hard_reset`` is the older form.
+        rule: the firing rule.
+
+    Returns:
+        A copy, in evaluation mode: an ordinary network, which takes any number of steps and runs fused.
 
     Raises:
         ValueError: if a part cannot be converted, such as max pooling, a norm elsewhere or a residual connection; the

@@ -45,17 +45,21 @@ def balance(
     draw: int = BALANCING,
     progress: Callable[[int], None] = lambda samples: None,
 ) -> dict[str, float]:
-    """Set the threshold of every layer, and return them. Earlier thresholds do not matter.
+    """Set the threshold of every layer, and return them by layer; earlier thresholds do not matter.
 
     They do not depend on the batch size, except for rounding; memory does not grow with T.
 
     Args:
-        network: a chain of blocks without norms, as :func:`~bntt.training.conversion.ann_to_snn` makes it.
+        network: a chain of blocks without norms, as :func:`~bntt.training.convert` makes it.
         encoder: encoder of the samples; its T is the number of steps used.
         batches: batches of training samples; labels are ignored.
         scale: factor on all thresholds, above 0.
-        seed, draw: seed and draw of the encoder's noise.
-        progress: called with the number of samples of every batch done, once for every layer.
+        seed: seed of the encoder's noise.
+        draw: number of the encoder's draw.
+        progress: called with the number of samples of every finished batch, once per layer.
+
+    Returns:
+        The thresholds by layer, scaled.
 
     Raises:
         ValueError: if there are no samples, a layer's weighted input is never above 0, the network has parts that
@@ -83,8 +87,22 @@ def balancing(
     draw: int = BALANCING,
     progress: Callable[[int], None] = lambda samples: None,
 ) -> Iterator[tuple[str, float]]:
-    """Balance layer by layer as :func:`balance` does: yield each scaled threshold when found; all are set once the
-    iterator is exhausted."""
+    """Yield each layer's scaled threshold as it is found; the network gets them when the iterator is exhausted.
+
+    Args:
+        network, encoder, batches, scale, seed, draw, progress: as :func:`balance`'s.
+
+    Raises:
+        ValueError: as :func:`balance`.
+
+    >>> from bntt.models import mlp
+    >>> from bntt.nn import DirectEncoder
+    >>> from bntt.training import convert
+    >>> network = convert(mlp(in_features=4, hidden=(8, 8), num_steps=1, norm="none", neuron="relu"))
+    >>> images = [(torch.rand(5, 1, 2, 2, generator=torch.Generator().manual_seed(0)), torch.zeros(5).long())]
+    >>> [layer for layer, threshold in balancing(network, DirectEncoder(20), images)]
+    ['fc1', 'fc2']
+    """
     check_scale(scale)
     _check_balanceable(network)
     set_thresholds(network, dict.fromkeys(network.blocks, 1.0), biases=True)
@@ -117,14 +135,15 @@ def check_scale(scale: float) -> None:
 
 @torch.no_grad()
 def set_thresholds(network: SpikingNetwork, thresholds: Mapping[str, float], *, biases: bool = False) -> None:
-    """Give the neurons of every layer their threshold.
+    """Set the threshold of the neurons of every layer.
 
     Args:
+        network: changed in place.
         thresholds: thresholds of all layers, by name.
         biases: also scale every bias, so that it stays the same in units of its layer's rates.
 
     Raises:
-        ValueError: if the layers are not the network's, or one is not above 0; nothing is changed then.
+        ValueError: if the layers are not the network's, or a threshold is not above 0; nothing is changed then.
 
     >>> from bntt.models import mlp
     >>> network = mlp(in_features=4, hidden=(8,), num_steps=3, norm="none")
@@ -147,7 +166,15 @@ def set_thresholds(network: SpikingNetwork, thresholds: Mapping[str, float], *, 
 
 
 def thresholds_of(network: SpikingNetwork) -> dict[str, float]:
-    """Return the threshold of every layer's neurons."""
+    """Return the threshold of every layer's neurons, by layer.
+
+    Args:
+        network: any spiking network.
+
+    >>> from bntt.models import mlp
+    >>> thresholds_of(mlp(in_features=4, hidden=(8,), num_steps=3))
+    {'fc1': 1.0}
+    """
     return {name: float(lif.neuron.threshold) for name, lif in _neurons(network).items()}
 
 

@@ -1,0 +1,22 @@
+"""The documents' examples register parts, as users do; other tests of this process do not see them."""
+
+import pytest
+
+from bntt.data.augment import AUGMENTATIONS, EVENT_AUGMENTATIONS
+from bntt.data.registry import DATASETS
+from bntt.models.spiking import FIRE_RULES, MODELS, RESETS, SURROGATES
+from bntt.nn import ENCODERS, NEURONS, NORMS
+from bntt.register import REGISTERED
+
+REGISTRIES = (
+    *(MODELS, NORMS, NEURONS, ENCODERS, SURROGATES, RESETS, FIRE_RULES, AUGMENTATIONS, EVENT_AUGMENTATIONS),
+    *(DATASETS, REGISTERED),
+)
+
+
+@pytest.fixture(autouse=True)
+def parts_are_forgotten():
+    yield
+    for registry in REGISTRIES:
+        for name in [name for name in registry if "register-" in name]:
+            registry.pop(name) if isinstance(registry, dict) else registry.remove(name)
