@@ -1,7 +1,6 @@
 """The public names of ``bntt``, and what their docstrings lack."""
 
 import ast
-import dataclasses
 import importlib
 import inspect
 import pkgutil
@@ -14,7 +13,7 @@ from typing import Any
 from torch.autograd import Function
 
 import bntt
-from bntt.options import options_of
+from bntt.options import _sentences
 
 RE_EXPORTS = ("bntt.nn", "bntt.models", "bntt.data", "bntt.training", "bntt.interop")
 LISTS = ("bntt", "bntt.analysis", "bntt.deploy")
@@ -82,7 +81,11 @@ def class_lacks(kind: type, text: str) -> list[str]:
     """The arguments and methods of a class that have no words."""
     found = []
     if not issubclass(kind, BaseException) and not getattr(kind, "_is_protocol", False):
-        told = described(text) | described(text, "Attributes") | fields_with_words(kind)
+        told = (
+            described(text)
+            | described(text, "Attributes")
+            | {name for base in kind.__mro__ for name in _sentences(base)}
+        )
         try:
             names = parameters(kind)
         except ValueError:
@@ -110,25 +113,6 @@ def described(text: str, section: str = "Args") -> set[str]:
     part = re.search(rf"^{section}:\n((?:[ ]+.*\n?|\n)*)", text + "\n", re.M)
     rows = re.findall(r"^    (\*{0,2}\w+(?:, \*{0,2}\w+)*):", part[1], re.M) if part else []
     return {name.strip("* ") for row in rows for name in row.split(",")}
-
-
-def fields_with_words(kind: type) -> set[str]:
-    """The fields of a record that have a sentence below them."""
-    found = set()
-    for base in kind.__mro__:
-        try:
-            (tree,) = ast.parse(textwrap.dedent(inspect.getsource(base))).body
-        except (OSError, TypeError):
-            continue
-        body = getattr(tree, "body", [])
-        for field, below in zip(body, body[1:]):
-            if (
-                isinstance(field, ast.AnnAssign)
-                and isinstance(below, ast.Expr)
-                and isinstance(below.value, ast.Constant)
-            ):
-                found.add(ast.unparse(field.target))
-    return found
 
 
 def errors_of(function: Any) -> list[str]:

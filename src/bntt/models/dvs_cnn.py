@@ -36,7 +36,8 @@ def dvs_cnn(
     drops an odd last row and column, as PyTorch's does: 42, 21, 10.
 
     Args:
-        num_classes, num_steps, leak, norm, width, **options: as :func:`~bntt.models.vgg9`'s.
+        num_classes, num_steps, leak, norm, width: as :func:`~bntt.models.vgg9`'s.
+        **options: as :func:`~bntt.models.vgg9`'s.
         in_channels: 2, one per polarity.
         image_size: side of the square frames, 4 or more.
 

@@ -33,7 +33,8 @@ def mlp(
     Args:
         in_features: F, inputs per step.
         hidden: sizes of the hidden layers, before ``width``.
-        num_classes, num_steps, leak, norm, width, **options: as :func:`~bntt.models.vgg9`'s.
+        num_classes, num_steps, leak, norm, width: as :func:`~bntt.models.vgg9`'s.
+        **options: as :func:`~bntt.models.vgg9`'s.
 
     >>> import torch
     >>> mlp(num_steps=7)(torch.ones(7, 2, 1)).shape

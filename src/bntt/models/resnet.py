@@ -87,7 +87,8 @@ def resnet20(
             al. 2021; the readout averages the sums, which nothing re-spikes); "ms" adds currents, with the neurons
             before the weights (Hu et al. 2021). They start γ of every second norm at 0; here it starts at 1: a BNTT
             without β would begin silent.
-        alpha_at_sums, **options: as :func:`resnet19`'s.
+        alpha_at_sums: as :func:`resnet19`'s.
+        **options: as :func:`resnet19`'s.
 
     Raises:
         ValueError: on an unknown ``residual``.

@@ -65,7 +65,8 @@ def vgg11(
     C64-P-C128-P-C256-C256-P-C512-C512-P-C512-C512-AdaptiveAvg-FC(512→4096)-FC; 11.72 M weights for 100 classes.
 
     Args:
-        num_classes, num_steps, leak, norm, width, **options: as :func:`vgg9`'s.
+        num_classes, num_steps, leak, norm, width: as :func:`vgg9`'s.
+        **options: as :func:`vgg9`'s.
         in_channels, image_size: of the square input; the size must be a multiple of 16.
 
     >>> round((sum(p.numel() for p in vgg11(num_steps=2).parameters()) - 2 * 6848) / 1e6, 2)
@@ -90,7 +91,8 @@ def vgg6(
     """Return a small VGG for 28x28 images (not in the paper): C16-C16-P-C32-C32-P-FC128-FC.
 
     Args:
-        num_classes, num_steps, leak, norm, width, **options: as :func:`vgg9`'s.
+        num_classes, num_steps, leak, norm, width: as :func:`vgg9`'s.
+        **options: as :func:`vgg9`'s.
         in_channels, image_size: of the square input; the size must be a multiple of 4.
 
     >>> vgg6(width=0.5, num_steps=4).blocks["conv1"].synapse.weight.shape
