@@ -66,7 +66,7 @@ def call_lacks(function: Any, text: str) -> list[str]:
     found = [f"Args: {name}" for name in parameters(function) if name not in described(text)]
     returns = inspect.signature(function).return_annotation
     if (
-        returns not in (None, "None", "Decorator[Any]", inspect.Signature.empty)
+        returns not in (None, "None", "Decorator[Any]", "Iterator[None]", inspect.Signature.empty)
         and not re.match(r"(Return|Yield)\b", text)
         and "Returns:" not in text
         and "Yields:" not in text
@@ -93,7 +93,7 @@ def class_lacks(kind: type, text: str) -> list[str]:
         found += [f"Args: {name}" for name in names if name not in told]
     for name, method in vars(kind).items():
         function = method.fget if isinstance(method, property) else getattr(method, "__func__", method)
-        if name.startswith("_") or not inspect.isfunction(function):
+        if name.startswith("_") or name == "extra_repr" or not inspect.isfunction(function):
             continue
         words = function.__doc__ or ""
         if not words:

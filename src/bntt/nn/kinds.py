@@ -22,7 +22,11 @@ Takes = Literal["images", "frames", "sequences"]
 
 @dataclass(frozen=True)
 class NormFacts:
-    """Facts about a norm; the defaults hold for a norm that states none."""
+    """Facts about a norm; the defaults hold for a norm that states none.
+
+    >>> NormFacts(step_gamma=True).looks_ahead
+    False
+    """
 
     step_gamma: bool = False
     """True if it has ``gamma`` ``[T, C]``, a row for every step, which early exit reads."""
@@ -40,7 +44,11 @@ class NormFacts:
 
 @dataclass(frozen=True)
 class NeuronFacts:
-    """Facts about neurons; the defaults hold for neurons that state none."""
+    """Facts about neurons; the defaults hold for neurons that state none.
+
+    >>> NeuronFacts(waits=False).spikes
+    True
+    """
 
     spikes: bool = True
     """True if they fire; those of an ANN do not, and it has one step."""
@@ -54,7 +62,11 @@ class NeuronFacts:
 
 @dataclass(frozen=True)
 class EncoderFacts:
-    """Facts about an encoder; the defaults hold for an encoder that states none."""
+    """Facts about an encoder; the defaults hold for an encoder that states none.
+
+    >>> EncoderFacts(random=True).takes
+    'images'
+    """
 
     takes: Takes = "images"
     """Its samples: images ``[B, C, H, W]``, frames ``[B, T, ...]`` with a time axis, or sequences
@@ -71,7 +83,11 @@ class EncoderFacts:
 
 @dataclass(frozen=True)
 class BlockFacts:
-    """Facts about a block or a readout; the defaults hold for one that states none."""
+    """Facts about a block or a readout; the defaults hold for one that states none.
+
+    >>> BlockFacts().form
+    ''
+    """
 
     form: Literal["layer", "sum", "readout", ""] = ""
     """"layer": ``synapse``, ``norm``, ``lif``, ``pool`` and ``dropout`` in this order, None for those that it does not
@@ -82,7 +98,11 @@ class BlockFacts:
 def norm_facts(norm: object) -> NormFacts:
     """Return the facts about a norm.
 
-    >>> norm_facts(nn.BatchNorm2d(3)).batch_statistics
+    Args:
+        norm: a module with ``facts``; the defaults hold for others.
+
+    >>> from bntt.nn import BNTT
+    >>> norm_facts(BNTT(1, num_steps=2)).step_gamma
     True
     """
     batches = isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d | nn.SyncBatchNorm)
@@ -90,12 +110,28 @@ def norm_facts(norm: object) -> NormFacts:
 
 
 def neuron_facts(neurons: object) -> NeuronFacts:
-    """Return the facts about neurons."""
+    """Return the facts about a layer's neurons.
+
+    Args:
+        neurons: a module with ``facts``; the defaults hold for others.
+
+    >>> from bntt.nn import Rectifier
+    >>> neuron_facts(Rectifier()).spikes
+    False
+    """
     return _facts_of(neurons, NeuronFacts())
 
 
 def encoder_facts(encoder: object) -> EncoderFacts:
-    """Return the facts about an encoder."""
+    """Return the facts about an encoder.
+
+    Args:
+        encoder: any object with ``facts``; the defaults hold for others.
+
+    >>> from bntt.nn import PoissonEncoder
+    >>> encoder_facts(PoissonEncoder(5)).random
+    True
+    """
     return _facts_of(encoder, EncoderFacts())
 
 

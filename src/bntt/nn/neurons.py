@@ -85,8 +85,10 @@ class LIF(nn.Module):
 
     @property
     def neuron(self) -> Neuron:
-        """The neurons' parameters; a learned λ is a tensor, of one number or one per channel. It may be set; a
-        learned λ then stays."""
+        """The neurons' parameters; a learned λ is a tensor, of one number or one per channel.
+
+        You may set it; a learned λ then stays.
+        """
         return self._start if self.leak_logit is None else replace(self._start, leak=self.leak_logit.sigmoid())
 
     @neuron.setter
@@ -173,14 +175,14 @@ class Rectifier(nn.Module):
 class FoldedLIF(nn.Module):
     """Neurons with constants of their own in every step and channel, for evaluation: nothing in them learns.
 
-    They result from folding an affine normalisation into the neurons behind it (see
-    :mod:`bntt.ops.folded`). Gradients pass through them, to their input.
+    Folding an affine normalisation into the neurons behind it makes them (see :mod:`bntt.ops.folded`). Gradients pass
+    through them, to their input.
 
     Args:
         neuron: their constants. Its tables become the module's: they are in its ``state_dict`` and move with it.
 
     Attributes:
-        num_steps: T, where a table has a row for every step; else None, and any number of steps will do.
+        num_steps: T, if a table has a row for every step; else None: it takes any number of steps.
 
     >>> lif = FoldedLIF(FoldedNeuron(leak=0.5, threshold=torch.tensor([[1.0], [0.25]])))
     >>> spikes, membrane = lif(torch.tensor([[[0.8]], [[0.0]]]))
@@ -204,6 +206,7 @@ class FoldedLIF(nn.Module):
 
     @property
     def num_steps(self) -> int | None:
+        """T, if a table has a row for every step; else None."""
         return self.neuron.num_steps
 
     @property

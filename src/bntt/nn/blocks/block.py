@@ -16,10 +16,10 @@ from bntt.ops.dropout import dropout_mask
 
 
 class SpikeDropout(nn.Module):
-    """In training, each unit of a sample is silent with probability p at all steps, the others are worth 1/(1-p).
+    """Silence each unit of a sample with probability p at all steps, in training; scale the others by 1/(1-p).
 
-    The mask is a function of the call's seed, draw and sample, the layer and the unit (:mod:`bntt.ops.dropout`): a
-    training loop passes ``draw=step``, or it meets the same masks in every step.
+    The mask is a function of the call's seed, draw and sample, the layer and the unit (:mod:`bntt.ops.dropout`): pass
+    ``draw=step`` in a training loop, or every update has the same masks.
 
     Args:
         p: in [0, 1).
@@ -47,6 +47,7 @@ class SpikeDropout(nn.Module):
     def forward(
         self, x: Float[Tensor, "S B *shape"], call: Call = Call(), state: None = None
     ) -> tuple[Float[Tensor, "S B *shape"], None]:
+        """Return ``(y, None)``, y of x's shape."""
         check_call(call)
         if not self.training or self.p == 0:
             return x, None
@@ -55,7 +56,7 @@ class SpikeDropout(nn.Module):
         return x * self.stays(call.noise, tuple(x.shape[2:]), x.device).to(x.dtype) / (1 - self.p), None
 
     def stays(self, noise: Noise, shape: tuple[int, ...], device: torch.device) -> Bool[Tensor, "B *shape"]:
-        """Draw the mask of kept units on a device; ``shape`` is that of one sample, channels first."""
+        """Return the mask of kept units on a device; ``shape`` is that of one sample, channels first."""
         index = noise.index.to(device)
         return dropout_mask(self.p, shape, self.number, seed=noise.seed, draw=noise.draw, index=index)
 
@@ -64,7 +65,11 @@ class SpikeDropout(nn.Module):
 
 
 class BlockState(NamedTuple):
-    """State that a block carries from one call to the next."""
+    """State that a block carries from one call to the next.
+
+    >>> BlockState(membrane=None, norm=None).membrane is None
+    True
+    """
 
     membrane: Any
     """The neurons' state; of :class:`~bntt.nn.LIF` the membrane ``[B, ...]`` after the reset."""
@@ -78,13 +83,20 @@ register_tree(BlockState, BlockState._fields, lambda state: (), BlockState)
 class LayerBlock(nn.Module):
     """One layer: :class:`SpikingBlock`, or a half of it, :class:`CurrentBlock` or :class:`NeuronBlock`.
 
-    Attributes:
+    Args:
         synapse, norm: weights and norm; None if the neurons take any incoming current.
-        lif, pool, dropout: the neurons and what follows them; lif is None where a current leaves the block.
+        lif, pool, dropout: the neurons and what follows them; lif is None if a current leaves the block.
+
+    Attributes:
         path: its place in the network, for messages; set by ``SpikingNetwork``.
 
     Raises:
         TypeError: if norm, neurons or dropout are not stages.
+
+    >>> from bntt.nn import LIF
+    >>> y, state = LayerBlock(None, None, LIF())(torch.ones(5, 2, 3))
+    >>> y.shape
+    torch.Size([5, 2, 3])
     """
 
     facts = BlockFacts("layer")
@@ -112,14 +124,14 @@ class LayerBlock(nn.Module):
 
     @property
     def layers(self) -> tuple[SpikingLayer, ...]:
-        """Its single layer; neurons that never fire are left out of it."""
+        """Its single layer; neurons that never fire are not part of it."""
         spiking = self.lif if self.lif is not None and neuron_facts(self.lif).spikes else None
         return (SpikingLayer("", self.synapse, self.norm, spiking),)
 
     def forward(
         self, x: Float[Tensor, "S B *in_shape"], call: Call = ALL_STEPS, state: BlockState | None = None
     ) -> tuple[Float[Tensor, "S B *out_shape"], BlockState]:
-        """Return ``(pooled spikes or a current, state)``; time is folded into the batch where the layer has no memory.
+        """Return ``(pooled spikes or a current, state)``; layers without memory run with time folded into the batch.
 
         Raises:
             ValueError: on an input that does not fit the weights.

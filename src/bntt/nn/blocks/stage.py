@@ -21,12 +21,16 @@ from bntt.nn.tensor_checks import check_tensor
 
 @runtime_checkable
 class Stage(Protocol):
-    """A norm, a neuron or a readout; any module with this ``forward`` will do.
+    """A norm, a neuron or a readout: any module with this ``forward`` is a stage.
 
-    The state is opaque to all others. It is a tensor ``[B, ...]``, a tuple or dict of these, or anything with
-    methods ``rows(keep)`` and ``detach()``; see :mod:`bntt.nn.network.state`. In training a norm that needs all steps
-    at once refuses a call that is not ``call.whole``; in evaluation the steps may be cut anywhere, so what a part gives
-    for one may depend on those before it, through its state, and not on what else the call has.
+    Nobody else looks into its state. A state is a tensor ``[B, ...]``, a tuple or dict of these, or anything with
+    methods ``rows(keep)`` and ``detach()``; see :mod:`bntt.nn.network.state`. In training, a norm that needs all steps
+    at once refuses a call that is not ``call.whole``. In evaluation the steps may be cut anywhere: the output of a step
+    may depend on earlier steps, through the state, but not on what else the call holds.
+
+    >>> from bntt.nn import LIF
+    >>> isinstance(LIF(), Stage)
+    True
     """
 
     def __call__(self, x: Tensor, call: Call = ..., state: Any = ...) -> tuple[Tensor, Any]: ...
@@ -34,7 +38,14 @@ class Stage(Protocol):
 
 @runtime_checkable
 class Block(Stage, Protocol):
-    """A stage of a network: what is between two others, residual and recurrent connections included."""
+    """A stage that lists its spiking layers: the part of a network between two others.
+
+    Residual and recurrent connections are inside it.
+
+    >>> from bntt.nn import BNTT, LIF, SpikingBlock
+    >>> isinstance(SpikingBlock(nn.Linear(2, 3, bias=False), BNTT(3, num_steps=5), LIF()), Block)
+    True
+    """
 
     @property
     def layers(self) -> tuple[SpikingLayer, ...]:
@@ -43,10 +54,14 @@ class Block(Stage, Protocol):
 
 
 class SpikingLayer(NamedTuple):
-    """One layer, as a block lists it: weights, norm and neurons; or weights and norm whose current is added to
-    another's, or rectified by the neurons of an ANN; or neurons that such a sum drives.
+    """One layer, as a block lists it: weights, norm and neurons.
 
-    Each of the three must be called for it once in every pass, with all of its steps or with one after another.
+    It may lack a part: weights and norm alone give a current that is added to another's, or that the neurons of an ANN
+    rectify; neurons alone take such a sum. Each of the three must be called for it once in every pass, with all steps
+    at once or with one after another.
+
+    >>> SpikingLayer("body", nn.Identity(), None, None).name
+    'body'
     """
 
     name: str

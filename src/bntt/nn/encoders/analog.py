@@ -78,15 +78,16 @@ class DirectEncoder(StillEncoder):
 
 @ENCODERS("expected")
 class ExpectedEncoder(StillEncoder):
-    """The expected spikes of :class:`~bntt.nn.PoissonEncoder` (:func:`~bntt.ops.poisson.expectation`), the same
-    at every step, without a copy. Gradients pass.
+    """Send the expected spikes of :class:`~bntt.nn.PoissonEncoder`, the same at every step, without a copy.
+
+    See :func:`~bntt.ops.poisson.expectation`. Gradients pass.
 
     Args:
         num_steps: T; 1 for an ANN.
         signed, mean, std: as the Poisson encoder's.
 
     Raises:
-        ValueError: if ``num_steps`` is below 1, or mean and std are not one finite number a channel, std above 0.
+        ValueError: if ``num_steps`` is below 1, or mean and std are not one finite number per channel, std above 0.
 
     >>> ExpectedEncoder(1, mean=[0.5], std=[0.25])(torch.tensor([[[[0.5, 0.75, 1.0]]]])).flatten()
     tensor([0.0000, 0.5000, 1.0000])

@@ -15,10 +15,16 @@ from bntt.nn.tensor_checks import check_tensor
 
 @dataclass(frozen=True, eq=False)
 class Noise:
-    """Keys of the samples' random numbers: a function of these and of the step, see :mod:`bntt.ops.random`."""
+    """Keys of the samples' random numbers, which are a function of these and of the step, see :mod:`bntt.ops.random`.
+
+    >>> Noise(seed=0, draw=7, index=torch.arange(3)).draw
+    7
+    """
 
     seed: int
+    """Seed of the run."""
     draw: int
+    """Number of the draw: the epoch or update in training, the repetition in evaluation."""
     index: Integer[Tensor, " B"]
     """Each sample's index in its dataset."""
 

@@ -62,20 +62,21 @@ class SpikingClassifier(nn.Module):
     ) -> Float[Tensor, "B K"]:
         """Return logits after all T steps. The same ``seed``, ``index`` and ``draw`` give the same spikes.
 
-        Without gradients in evaluation, spikes are drawn some steps at a time: memory does not grow with T.
+        In evaluation without gradients, spikes are drawn a few steps at a time: memory does not grow with T.
 
         Args:
             x: samples ``[B, ...]`` as the encoder takes them: images ``[B, C, H, W]`` with pixels in [0, 1], frames
                 ``[B, T, C, H, W]``, sequences ``[B, T, F]``; floating point.
             seed: of the run.
-            index: each sample's place in its dataset, int64; 0..B-1 when left out.
-            draw: number of the noise draw: pass the step or epoch in training, the repetition in evaluation.
-            steps: t, to stop on purpose after the first t of the T steps, in training too; see
+            index: each sample's place in its dataset, int64; 0..B-1 by default.
+            draw: number of the noise draw: pass the update or epoch in training, the repetition in evaluation.
+            steps: stop after the first ``steps`` of the T steps, in training too; see
                 :meth:`~bntt.nn.SpikingNetwork.forward`.
 
         Raises:
             TypeError: if the samples are not a tensor, or not floating point.
-            ValueError: if the encoder does not take them: of another shape, not finite, pixels not in [0, 1].
+            ValueError: if the encoder does not take them: wrong shape, values that are not finite, pixels outside [0,
+                1].
         """
         check_tensor(x, "the classifier", SAMPLES)
         noise, total = noise_of(None, len(x), seed, draw, index), self.encoder.num_steps if steps is None else steps
@@ -100,17 +101,17 @@ class SpikingClassifier(nn.Module):
         index: Integer[Tensor, " B"] | None = None,
         draw: int | None = None,
     ) -> tuple[Float[Tensor, "S B K"], NetworkState]:
-        """Take the next steps of the same samples from a state: the encoder draws them, the network advances by them.
+        """Take the next steps of the same samples from a state: the encoder codes them, the network advances by them.
 
         The state carries seed, draw and index, and ``state.rows(keep)`` selects them too, so that a sample keeps its
-        own noise when others leave the batch; pass only those that stay.
+        own noise when others leave the batch; then pass only the samples that stay.
 
         Args:
             x: as :meth:`forward`'s; the samples that the state holds.
-            state: None is rest, else what the last call returned.
+            state: the state that the last call returned; None is rest.
             steps: S, the number of steps.
-            measure: measurements to take in these steps; they come back in ``state.measured``.
-            seed, index, draw: as :meth:`forward`'s at rest; later they may be left out.
+            measure: measurements to take in these steps; the results are in ``state.measured``.
+            seed, index, draw: as :meth:`forward`'s for the first call; omit them later.
 
         Returns:
             ``(logits, state)``, see :meth:`~bntt.nn.SpikingNetwork.advance`.
@@ -142,13 +143,21 @@ class SpikingClassifier(nn.Module):
         draw: int = 0,
         steps: int | None = None,
     ) -> Trace:
-        """Record logits and spike counts at every step, in evaluation mode; see :class:`~bntt.nn.Trace`.
+        """Return logits and spike counts at every step, in evaluation mode; see :class:`~bntt.nn.Trace`.
 
         Args:
-            steps: t, to stop after the first t of the T steps; the rest of them is not computed.
+            x, seed, index, draw: as :meth:`forward`'s.
+            steps: stop after the first ``steps`` of the T steps; the others are not computed.
 
         Raises:
             ValueError: if there are fewer steps than that.
+
+        >>> from bntt.models import mlp
+        >>> from bntt.nn import PoissonEncoder
+        >>> model = SpikingClassifier(PoissonEncoder(6), mlp(in_features=4, hidden=(8,), num_steps=6))
+        >>> trace = model.trace(torch.rand(3, 1, 2, 2))
+        >>> trace.logits.shape, trace.spikes["fc1"].shape
+        (torch.Size([6, 3, 10]), torch.Size([6, 8]))
         """
         check_tensor(x, "the classifier", SAMPLES)
         noise, total = noise_of(None, len(x), seed, draw, index), self.encoder.num_steps

@@ -22,16 +22,20 @@ __all__ = ["Arrivals", "Currents", "LayerMeasures", "Measure", "Measured", "join
 
 @dataclass(frozen=True)
 class Currents:
-    """Distribution of the input of a layer's neurons."""
+    """Distribution of the input of a layer's neurons; returned by :meth:`bntt.nn.SpikingNetwork.advance`."""
 
     histogram: Int[Tensor, "S bins"]
     """Counts below the first edge, between each two edges, and from the last edge on."""
     maximum: Float[Tensor, " S"]
+    """Largest input at each step."""
 
 
 @dataclass(frozen=True)
 class LayerMeasures:
-    """Measurements of one layer in the steps of a pass; None if not requested."""
+    """Measurements of one layer in the steps of a pass; returned by :meth:`bntt.nn.SpikingNetwork.advance`.
+
+    What was not requested is None.
+    """
 
     neurons: int
     """Number of neurons, C·H·W; 0 if it has none."""
@@ -110,20 +114,22 @@ def over_time(values: Sequence[Any]) -> Any:
 
 @dataclass(frozen=True)
 class Trace:
-    """Record of a network's activity at every step, without its spike tensors.
+    """Record of a network's activity at every step; returned by :meth:`bntt.nn.SpikingClassifier.trace`.
 
-    ``logits[t]`` is the network's output when it is stopped after step t: its voltage divided by t + 1.
+    It holds no spike tensors. ``logits[t]`` is the network's output if it stops after step t: its voltage divided by t
+    + 1.
     """
 
     logits: Float[Tensor, "T B K"]
+    """Output after every step."""
     spikes: dict[str, Float[Tensor, "T C"]]
-    """For each layer, spikes per step and channel, summed over batch and space (float64)."""
+    """Spikes per step and channel, summed over batch and space (float64), by layer."""
     neurons: dict[str, int]
-    """For each layer, its number of neurons (C·H·W)."""
+    """Number of neurons (C·H·W), by layer."""
 
     @property
     def firing_rate(self) -> dict[str, Float[Tensor, " T"]]:
-        """For each layer, spikes per neuron at every step, from 0 to 1."""
+        """Spikes per neuron at every step, from 0 to 1, by layer."""
         batch = self.logits.shape[1]
         return {name: count.sum(1) / (batch * self.neurons[name]) for name, count in self.spikes.items()}
 
@@ -131,6 +137,9 @@ class Trace:
 @contextmanager
 def evaluating(module: nn.Module) -> Iterator[None]:
     """Set evaluation mode inside the block; afterwards restore the mode of every submodule.
+
+    Args:
+        module: any module.
 
     >>> layer = nn.Dropout()
     >>> with evaluating(layer):

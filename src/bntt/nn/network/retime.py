@@ -22,19 +22,21 @@ def retime(network: SpikingNetwork, num_steps: int, how: str) -> SpikingNetwork:
     """Return a copy of the network for another T; the network itself is unchanged.
 
     γ, β and p of every norm and its running statistics, if they differ from step to step, are resampled by ``how``
-    (:mod:`bntt.ops.retime`); all else is shared over time, and copied. A truncated network is the network's own
-    first steps, the same as ``steps=``. Statistics may be taken anew with :func:`bntt.training.recalibrate`.
+    (:mod:`bntt.ops.retime`); all else is shared over time, and copied. A truncated network computes what the network
+    itself does with ``steps=``. To measure new statistics, call :func:`bntt.training.recalibrate`.
 
     Args:
-        num_steps: T of the copy; its encoder must have as many.
-        how: "truncate" where there are fewer; "hold" or "interpolate" where there are more.
+        network: any spiking network that is not folded.
+        num_steps: T of the copy; its encoder must have the same T.
+        how: "truncate" for fewer steps; "hold" or "interpolate" for more.
 
     Raises:
-        ValueError: on an unknown way, or one for the other direction; a window over time that is longer than T.
-        TypeError: on a part with steps of its own and no ``step_tables``: a folded network, or yours.
+        ValueError: if ``how`` is unknown or leads in the other direction, or a norm's window over time is longer than
+            T.
+        TypeError: on a part with steps of its own and no ``step_tables``: a folded network, or a part of yours.
 
     Warns:
-        UserWarning: where "hold" would hold a last step whose γ is near 0, as the decay of γ leaves it: silence.
+        UserWarning: if "hold" would repeat a last step whose γ is near 0, which weight decay brings about: silence.
 
     >>> import torch
     >>> from bntt.models import mlp

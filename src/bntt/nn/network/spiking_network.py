@@ -33,7 +33,7 @@ class SpikingNetwork(nn.Module):
         blocks: the hidden layers, named by the mapping's keys (a sequence gets ``block1``, ``block2``, ...):
             :class:`SpikingBlock`, or modules of yours that are stages and list their ``layers``.
         readout: the output layer, :class:`Readout` or a stage of yours.
-        compute: the compute choice, see :class:`~bntt.engine.compute.Compute`: by default fused kernels for every
+        compute: backend and precision, see :class:`~bntt.engine.compute.Compute`: by default fused kernels for every
             block that they support, and plain PyTorch for the rest.
 
     Raises:
@@ -42,10 +42,10 @@ class SpikingNetwork(nn.Module):
         TypeError: if a block or the readout is not a stage, or a block does not list its layers.
 
     Attributes:
-        compute: as above; it may be set at any time.
-        num_steps: T, as the norms and folded neurons have it; None if none depends on it.
-        built: the registered builder's name, and the arguments that it was called with; None of a network put together.
-        input_shape: of a sample in one step, ``[C, H, W]`` or ``[F]``, if that builder was told; else None.
+        compute: as above; you may set it at any time.
+        num_steps: T of the norms and folded neurons; None if no part depends on it.
+        built: the registered builder's name and arguments; None for a network put together by hand.
+        input_shape: of a sample in one step, ``[C, H, W]`` or ``[F]``, if the builder was told; else None.
 
     >>> from bntt.nn import BNTT, LIF, Readout, SpikingBlock
     >>> hidden = SpikingBlock(nn.Linear(6, 8, bias=False), BNTT(8, num_steps=5), LIF())
@@ -96,7 +96,9 @@ class SpikingNetwork(nn.Module):
         return layers_of(dict(self.blocks.items()))
 
     def plan(self, shape: Sequence[int], first: int = 0) -> Plan:
-        """Plan the run of an input of this shape ``[S, B, ...]``, from step ``first`` on, in the mode of the blocks.
+        """Return the plan of a pass over an input of this ``shape`` ``[S, B, ...]``, from step ``first`` on.
+
+        It depends on the blocks' mode.
 
         Raises:
             BackendError: as :meth:`forward` does.
@@ -105,9 +107,9 @@ class SpikingNetwork(nn.Module):
         return plan_of(dict(self.blocks.items()), self._stand_in(shape), self.compute, call)
 
     def settled_compute(self, shape: Sequence[int]) -> Compute:
-        """Return ``compute`` with "auto" resolved by the memory now free, for training on an input of this shape.
+        """Return ``compute`` with "auto" resolved by the memory now free, for training on an input of this ``shape``.
 
-        A training run that must be bitwise the same after a stop resolves it once.
+        Resolve it once for a training run that must have the same bits after a stop.
         """
         call = Call(0, self._is_whole(0, shape[0]))
         return settled(dict(self.blocks.items()), self._stand_in(shape), self.compute, call)
@@ -130,19 +132,19 @@ class SpikingNetwork(nn.Module):
         draw: int | None = None,
         index: Integer[Tensor, " B"] | None = None,
     ) -> Float[Tensor, "B K"]:
-        """Return logits after all steps, from rest; training uses this, and ``torch.compile`` leaves it as it is.
+        """Return logits after all steps, from rest. Train with this form; ``torch.compile`` does not look inside.
 
         Args:
-            x: the input of the first layer: floating point, or int8, signed spikes of a byte each.
-            steps: t, to stop on purpose after fewer than the norms' T steps; x then has t of them. Norms that look
-                ahead pool over those t. In training γ of later steps gets no gradient, but decays all the same.
+            x: the input of the first layer: floating point, or int8, signed spikes of one byte each.
+            steps: stop after fewer than the norms' T steps; x then has ``steps`` of them. Norms that look ahead pool
+                over those. In training, γ of later steps gets no gradient, but decays all the same.
             seed, draw, index: name the samples' random numbers, for blocks that draw some.
 
         Raises:
-            BackendError: if ``compute`` insists on the kernels and they do not support a block, or if the machine
-                does not have its precision.
+            BackendError: if ``compute`` requires the kernels and they do not support a block, or if the machine does
+                not have its precision.
             TypeError: if x is not a tensor.
-            ValueError: on a wrong number of steps, of which :meth:`advance` takes any, or a value that is not finite.
+            ValueError: on a wrong number of steps (:meth:`advance` takes any number), or a value that is not finite.
         """
         check_drive(x)
         wanted = steps if steps is not None else self.num_steps
@@ -184,18 +186,17 @@ class SpikingNetwork(nn.Module):
     ) -> tuple[Float[Tensor, "S B K"], NetworkState]:
         """Take the next S steps from a state, layer by layer: the same numbers however the steps are cut.
 
-        All T steps from rest are :meth:`forward`, one after another is streaming; blocks run fused where they can.
+        All T steps from rest are :meth:`forward`; one step per call is streaming. Blocks run fused if they can.
         Gradients flow through the state, and ``state.detach()`` cuts them; ``state.rows(keep)`` lets samples leave the
-        batch. In training, running statistics take every call's batches in, and γ of steps that never come gets no
-        gradient, though it decays all the same. Weights and tables are kept as the kernels take them, until they change
-        or are replaced; what is written in mid-stream through ``.data`` or NumPy must be told: ``weights_changed()``.
+        batch. In training, running statistics take in the batch of every call, and γ of steps that never come gets no
+        gradient, though it decays all the same. Weights and tables are kept in the kernels' layout until they change or
+        are replaced; after writing to them through ``.data`` or NumPy between two steps, call ``weights_changed()``.
 
         Args:
-            x: the input of the first layer, floating point or int8.
-            state: None is rest, else what the last call returned.
-            measure: measurements to take in these steps; they come back in ``state.measured``.
-            seed, draw, index: name the samples' random numbers at rest; the state carries them, and ``rows`` selects
-                them.
+            x: the input of the first layer, ``[S, B, ...]``, floating point or int8.
+            state: the state that the last call returned; None is rest.
+            measure: measurements to take in these steps; the results are in ``state.measured``.
+            seed, draw, index: name the samples' random numbers in the first call; later the state has them.
 
         Returns:
             ``(logits, state)``: logits after each step, the voltage so far divided by the steps so far.
@@ -269,9 +270,9 @@ class SpikingNetwork(nn.Module):
         draw: int | None = None,
         index: Integer[Tensor, " B"] | None = None,
     ) -> Trace:
-        """Advance in evaluation mode and record logits and spike counts; beside these, memory does not grow with T.
+        """Return logits and spike counts at every step, in evaluation mode; memory otherwise does not grow with T.
 
-        The mode that the network was in is restored.
+        It restores the mode of the network.
 
         Args:
             inputs: all steps, or an iterable that yields some of them at a time.

@@ -20,8 +20,11 @@ class NetworkState:
     """State that a network carries from one step to the next.
 
     Gradients flow through it; :meth:`detach` cuts them. :meth:`rows` selects samples. It is a tree of tensors for
-    ``torch.export`` and ``torch.func``; a program exported with it is for its step. ``torch.export.load`` and
-    ``torch.load`` read it where ``bntt.nn`` was imported before.
+    ``torch.export`` and ``torch.func``; a program exported with it is for its step. Import ``bntt.nn`` before
+    ``torch.export.load`` or ``torch.load`` reads one.
+
+    >>> NetworkState(1, 3, (torch.zeros(3, 2),), torch.zeros(3, 10)).steps
+    1
     """
 
     steps: int
@@ -83,8 +86,10 @@ class NetworkState:
         return replace(self, blocks=tuple(map(detached, self.blocks)), readout=detached(self.readout))
 
     def tracked(self) -> NetworkState:
-        """Return the same numbers as ordinary tensors: those of ``torch.inference_mode()`` are copied outside of it, as
-        autograd cannot save them and forbids in-place writes.
+        """Return the same numbers as ordinary tensors, which autograd can save.
+
+        Outside ``torch.inference_mode()``, tensors made inside it are copied: autograd cannot save them and forbids
+        in-place writes.
 
         >>> with torch.inference_mode():
         ...     state = NetworkState(1, 1, (), torch.ones(1, 1))

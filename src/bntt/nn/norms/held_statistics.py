@@ -14,7 +14,11 @@ from bntt.ops.norm import Moments
 
 
 class HeldStatistics:
-    """Statistics of the training passes inside :func:`hold_statistics`."""
+    """Statistics of the training passes inside :func:`hold_statistics`; returned by :func:`hold_statistics`.
+
+    Args:
+        before: each norm's receiver before the block.
+    """
 
     def __init__(self, before: dict[TemporalNorm, PutOff]) -> None:
         self.before = before
@@ -22,6 +26,7 @@ class HeldStatistics:
         self._held: list[tuple[TemporalNorm, Moments, slice]] = []
 
     def put_off(self, norm: TemporalNorm, batch: Moments, running: slice) -> None:
+        """Hold a batch's moments for these rows of a norm's running statistics."""
         self._held.append((norm, Moments(batch.mean.detach(), batch.var.detach(), batch.count), running))
 
     @property
@@ -40,8 +45,10 @@ class HeldStatistics:
                 norm.take_in(batch, running)
 
     def put_averages(self) -> None:
-        """Put averages in place of the running statistics: of every row, the mean over all that is held for it of the
-        batches' means, and of their unbiased variances, once; afterwards nothing is held."""
+        """Replace the running statistics by averages over all that is held, once; afterwards nothing is held.
+
+        Each row becomes the mean of its batches' means, and of their unbiased variances.
+        """
         now, self._held = self._held, []
         found: dict[TemporalNorm, tuple[Tensor, Tensor, Tensor]] = {}
         for norm, batch, running in now:
@@ -60,10 +67,16 @@ class HeldStatistics:
 
 @contextmanager
 def hold_statistics(module: nn.Module) -> Iterator[HeldStatistics]:
-    """Leave the running statistics of every :class:`~bntt.nn.TemporalNorm` unchanged inside the block.
+    """Leave the running statistics of every norm unchanged inside the block, and hold the batches' statistics.
 
-    The held statistics are applied when the caller says so: together with the optimiser's step, or never, for a pass
-    that only measures, or that failed half-way. A pass under ``torch.utils.checkpoint`` is made twice, and held twice.
+    Apply them with ``take_in()``, together with the optimiser's step; or never, after a pass that only measures or that
+    failed half-way. A pass under ``torch.utils.checkpoint`` runs twice, and is held twice.
+
+    Args:
+        module: a network, or any module with a :class:`~bntt.nn.TemporalNorm`.
+
+    Yields:
+        The held statistics.
 
     >>> from bntt.nn.norms.methods import BNTT
     >>> import torch

@@ -42,6 +42,9 @@ class _Scaled(TemporalNorm):
 class BNTT(_Published):
     """Batch Normalization Through Time (Kim & Panda 2021, Eq. 9): own statistics and own γ at every step, no β.
 
+    Args:
+        channels, num_steps, eps, momentum: as :class:`~bntt.nn.TemporalNorm`'s.
+
     >>> import torch
     >>> norm = BNTT(8, num_steps=5)
     >>> y, _ = norm(torch.randn(5, 2, 8, 4, 4))
@@ -56,6 +59,11 @@ class BNTT(_Published):
 class ScaledBNTT(_Scaled):
     """BNTT whose normalised input is scaled by α θ, as tdBN does, so that the drive has the threshold's size.
 
+    Args:
+        channels, num_steps, eps, momentum: as :class:`~bntt.nn.TemporalNorm`'s.
+        alpha: α.
+        threshold: θ of the neurons.
+
     >>> ScaledBNTT(8, num_steps=5, alpha=0.5, threshold=2.0).scale
     1.0
     """
@@ -66,6 +74,11 @@ class ScaledBNTT(_Scaled):
 @NORMS("tdbn")
 class TDBN(_Scaled):
     """tdBN (Zheng et al. 2021): statistics over batch, space and time, ``y = γ · αθ x̂ + β``, all shared over time.
+
+    Args:
+        channels, num_steps, eps, momentum: as :class:`~bntt.nn.TemporalNorm`'s.
+        alpha: α.
+        threshold: θ of the neurons.
 
     >>> TDBN(8, num_steps=5).running_mean.shape
     torch.Size([1, 8])
@@ -78,6 +91,9 @@ class TDBN(_Scaled):
 class TEBN(_Published):
     """TEBN (Duan et al. 2022): statistics over time as well, ``y_t = p_t (γ x̂_t + β)`` with a learned scalar p_t.
 
+    Args:
+        channels, num_steps, eps, momentum: as :class:`~bntt.nn.TemporalNorm`'s.
+
     >>> TEBN(8, num_steps=5).step_scale.shape
     torch.Size([5])
     """
@@ -87,8 +103,12 @@ class TEBN(_Published):
 
 @NORMS("tab")
 class TAB(_Published):
-    """TAB (Jiang et al. 2024): statistics over steps 0..t, ``y_t = p_t² (γ_t x̂_t + β_t)``; p enters squared, as in
-    the authors' code.
+    """TAB (Jiang et al. 2024): statistics over steps 0..t, ``y_t = p_t² (γ_t x̂_t + β_t)``.
+
+    p enters squared, as in the authors' code.
+
+    Args:
+        channels, num_steps, eps, momentum: as :class:`~bntt.nn.TemporalNorm`'s.
 
     >>> TAB(8, num_steps=5).beta.shape
     torch.Size([5, 8])
@@ -101,6 +121,9 @@ class TAB(_Published):
 class BetaBNTT(_Published):
     """BNTT with the shift β that the paper omits, one per step like γ.
 
+    Args:
+        channels, num_steps, eps, momentum: as :class:`~bntt.nn.TemporalNorm`'s.
+
     >>> BetaBNTT(8, num_steps=5).beta.shape
     torch.Size([5, 8])
     """
@@ -110,8 +133,13 @@ class BetaBNTT(_Published):
 
 @NORMS("bn")
 class SharedBN(_Published):
-    """Standard BN called at every step (the paper's "Baseline + standard BN"): each step is normalised by its own
-    batch, one γ, one β and one pair of running statistics serve all, updated T times an iteration.
+    """Standard BN called at every step, the paper's "Baseline + standard BN".
+
+    Each step is normalised by its own batch. One γ, one β and one pair of running statistics serve all steps; the
+    running statistics are updated T times per update of the weights.
+
+    Args:
+        channels, num_steps, eps, momentum: as :class:`~bntt.nn.TemporalNorm`'s.
 
     >>> SharedBN(8, num_steps=5).gamma.shape
     torch.Size([1, 8])
@@ -122,7 +150,10 @@ class SharedBN(_Published):
 
 @NORMS("bn-pooled")
 class PooledBN(_Published):
-    """Standard BN with time folded into the batch: statistics over all steps at once, one update an iteration.
+    """Standard BN with time folded into the batch: statistics over all steps at once, updated once per update.
+
+    Args:
+        channels, num_steps, eps, momentum: as :class:`~bntt.nn.TemporalNorm`'s.
 
     >>> PooledBN(8, num_steps=5).running_var.shape
     torch.Size([1, 8])
@@ -133,7 +164,10 @@ class PooledBN(_Published):
 
 @NORMS("bntt-shared-gamma")
 class SharedGammaBNTT(TemporalNorm):
-    """BNTT with one γ for all steps; statistics stay those of each step.
+    """BNTT with one γ for all steps; each step keeps its own statistics.
+
+    Args:
+        channels, num_steps, eps, momentum: as :class:`~bntt.nn.TemporalNorm`'s.
 
     >>> norm = SharedGammaBNTT(8, num_steps=5)
     >>> norm.gamma.shape, norm.running_mean.shape
@@ -147,7 +181,10 @@ class SharedGammaBNTT(TemporalNorm):
 
 @NORMS("bntt-shared-statistics")
 class SharedStatisticsBNTT(TemporalNorm):
-    """BNTT with one pair of statistics, over all steps, for all steps; γ stays that of each step.
+    """BNTT with one pair of statistics, taken over all steps; each step keeps its own γ.
+
+    Args:
+        channels, num_steps, eps, momentum: as :class:`~bntt.nn.TemporalNorm`'s.
 
     >>> norm = SharedStatisticsBNTT(8, num_steps=5)
     >>> norm.gamma.shape, norm.running_mean.shape
@@ -161,7 +198,10 @@ class SharedStatisticsBNTT(TemporalNorm):
 
 @NORMS("bntt-shared-both")
 class SharedBothBNTT(TemporalNorm):
-    """BNTT with one γ and one pair of statistics, over all steps, for all steps: pooled BN without β.
+    """BNTT with one γ and one pair of statistics, taken over all steps: pooled BN without β.
+
+    Args:
+        channels, num_steps, eps, momentum: as :class:`~bntt.nn.TemporalNorm`'s.
 
     >>> norm = SharedBothBNTT(8, num_steps=5)
     >>> norm.gamma.shape, norm.running_mean.shape
@@ -184,8 +224,12 @@ FAMILY = (
 class LayerNorm(nn.Module):
     """Layer normalisation (Ba et al. 2016; the paper's Table 5): statistics over C and space of one sample and step.
 
-    The paper does not say what is learned: here one γ per channel, ``[1, C]``, shared over time, and no β. Training
-    and evaluation are alike, and any number of steps will do.
+    The paper does not say what is learned: here one γ per channel, ``[1, C]``, shared over time, and no β. Training and
+    evaluation are alike, and it takes any number of steps.
+
+    Args:
+        channels: C.
+        eps: ε, added to the variance.
 
     >>> y, _ = LayerNorm(8)(torch.randn(5, 2, 8, 4, 4))
     >>> y.shape
@@ -202,6 +246,7 @@ class LayerNorm(nn.Module):
     def forward(
         self, x: Float[Tensor, "S B C *space"], call: Call = ALL_STEPS, state: None = None
     ) -> tuple[Float[Tensor, "S B C *space"], None]:
+        """Return ``(y, None)``, y of x's shape ``[S, B, C, ...]``."""
         check_current("LayerNorm", self.channels, x)
         check_space("LayerNorm", self.channels, x, check_call(call))
         dims = tuple(range(2, x.ndim))
@@ -224,5 +269,6 @@ class NoNorm(nn.Module):
     def forward(
         self, x: Float[Tensor, "S B *shape"], call: Call = Call(), state: None = None
     ) -> tuple[Float[Tensor, "S B *shape"], None]:
+        """Return ``(x, None)``."""
         check_call(call)
         return x, None

@@ -23,11 +23,16 @@ from bntt.ops.pooling import Pooling, Window
 
 @dataclass(frozen=True)
 class NormMethod:
-    """Definition of one method of the family."""
+    """Definition of one method of the family.
+
+    >>> NormMethod("BetaBNTT", beta=True).shared_gamma
+    False
+    """
 
     name: str
+    """Name, for messages."""
     pooling: Pooling = Window(0)
-    """Pooling of batch statistics over several steps; by default every step keeps its own."""
+    """Pooling of batch statistics over several steps; by default every step has its own."""
     shared_running: bool = False
     """One running mean and variance for all steps, instead of one for each."""
     shared_gamma: bool = False
@@ -35,7 +40,7 @@ class NormMethod:
     beta: bool = False
     """True if there is a shift β, shared over time exactly as γ is."""
     step_power: int = 0
-    """Power of the learned scalar p_t that multiplies the result of step t; 0: there is no p."""
+    """Power of the learned scalar p_t that multiplies the output of step t; 0: there is no p."""
 
 
 def check_window(name: str, pooling: Pooling, num_steps: int) -> None:
@@ -55,20 +60,30 @@ def check_window(name: str, pooling: Pooling, num_steps: int) -> None:
 class TemporalNorm(nn.Module):
     """Normalisation of ``[T, B, C, *space]`` with statistics, scale and shift that may depend on the time step.
 
-    ``y_t = p_tᵏ (scale · γ_t (x_t - μ_t) / √(σ²_t + ε) + β_t)``; which of them exist is the method's. In training μ
-    and σ² are the batch's (pooled over time as the method says), in evaluation the running ones.
+    ``y_t = p_tᵏ (scale · γ_t (x_t - μ_t) / √(σ²_t + ε) + β_t)``; the method decides which of them exist. In training μ
+    and σ² are the batch's, pooled over time as the method says; in evaluation they are the running ones.
+
+    Args:
+        channels, num_steps: C and T.
+        method: statistics and affine, a :class:`NormMethod`.
+        scale: constant factor of γ, α θ of some methods.
+        eps, momentum: ε above 0, added to the variance; weight of a batch in the running statistics, from 0 to 1.
 
     Attributes:
-        gamma: ``[T, C]``, or ``[1, C]`` where shared; starts at 1.
-        beta: ``[T, C]`` or ``[1, C]``, starts at 0; None where the method has none.
-        step_scale: p, ``[T]``, starts at 1; None where the method has none.
-        running_mean, running_var: ``[T, C]``, or ``[1, C]`` where shared.
+        gamma: ``[T, C]``, or ``[1, C]`` if shared; starts at 1.
+        beta: ``[T, C]`` or ``[1, C]``, starts at 0; None if the method has none.
+        step_scale: p, ``[T]``, starts at 1; None if the method has none.
+        running_mean, running_var: ``[T, C]``, or ``[1, C]`` if shared.
         path: the layer's place in its network, for error messages; set by ``SpikingNetwork``.
         put_off: receives the batch's statistics in place of the running ones; set by ``hold_statistics``.
 
     Raises:
-        ValueError: on a wrong number of steps or channels, an empty batch, or, in training, when a statistic would
-            be taken over a single value.
+        ValueError: on a wrong number of steps or channels, an empty batch, or, in training, if a statistic would be
+            taken over a single value.
+
+    >>> norm = TemporalNorm(8, 5, NormMethod("BetaBNTT", beta=True))
+    >>> norm(torch.randn(5, 2, 8))[0].shape, norm.beta.shape
+    (torch.Size([5, 2, 8]), torch.Size([5, 8]))
     """
 
     gamma: nn.Parameter
@@ -107,14 +122,14 @@ class TemporalNorm(nn.Module):
     def forward(
         self, x: Float[Tensor, "S B C *space"], call: Call = ALL_STEPS, state: Moments | None = None
     ) -> tuple[Float[Tensor, "S B C *space"], Moments | None]:
-        """Normalise the steps of a call. In training, ``state`` holds the earlier moments that the pooling needs.
+        """Return ``(y, state)`` for the steps of a call, ``x [S, B, C, ...]``; without a call, x must hold all T steps.
 
-        Without a call they are all T steps.
+        In training, ``state`` holds the moments of earlier steps that the pooling needs; None at rest.
 
         Raises:
             TypeError: if x is not a tensor.
-            ValueError: if the model has no such steps; without a call, if they are not T, or if x may as well be a
-                batch of images; or if in training the statistics need steps that are not there.
+            ValueError: if the model has no such steps; without a call, if they are not T, or if x could also be a batch
+                of images; or if in training the statistics need steps that are not there.
         """
         x = self._check(x, check_call(call), state)
         steps = call.steps(x)
@@ -213,7 +228,7 @@ class TemporalNorm(nn.Module):
 
     @torch.no_grad()
     def gains(self, steps: slice = slice(None)) -> Tensor:
-        """Return what a deviation of the input is multiplied by in evaluation, ``pᵏ · scale · |γ| / √(σ̄² + ε)``."""
+        """Return the factor of an input deviation in evaluation, ``pᵏ · scale · |γ| / √(σ̄² + ε)``, ``[steps, C]``."""
         running = self.running_var if self.method.shared_running else self.running_var[steps]
         return self.scale_and_shift(steps)[0].abs() * (running + self.eps).rsqrt()
 
@@ -228,11 +243,10 @@ class TemporalNorm(nn.Module):
 
     @torch.no_grad()
     def take_in(self, batch: Moments, running: slice = slice(None), first: int = 0) -> None:
-        """Move the running statistics (``running`` rows of them) towards a batch's, whose first step is ``first``;
-        or defer that, inside :func:`~bntt.nn.hold_statistics`.
+        """Move the running statistics (``running`` rows) towards a batch's, or hold them inside ``hold_statistics``.
 
         Raises:
-            ValueError: if a statistic was taken over a single value.
+            ValueError: if a statistic was taken over a single value; its step is counted from ``first``.
         """
         self._check_counts(batch, first)
         if self.put_off is not None:
