@@ -53,7 +53,7 @@ def lacks(one: Any) -> list[str]:
     text = inspect.getdoc(one) if one.__doc__ else ""
     if not text:
         return ["a docstring"]
-    found = [] if re.match(r"[^\n]+[.:]?\n\n|[^\n]+\.$", text) else ["a summary of one line"]
+    found = [] if re.match(r"[^\n]+\.(\n\n|$)", text) else ["a summary of one line"]
     if ">>>" not in text and not (inspect.isclass(one) and issubclass(one, BaseException)) and not shown_elsewhere(one):
         found.append("an example")
     if inspect.isclass(one):

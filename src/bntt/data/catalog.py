@@ -83,17 +83,26 @@ def prepare(
     allow_modified: bool = False,
     progress: Progress = no_progress,
 ) -> tuple[Path, Manifest]:
-    """Read a dataset from its files, check it, and write the tensor files that training uses.
+    """Read a dataset from its files, verify it, and write the tensor files that training uses.
 
     Args:
+        name: of the dataset.
         source: its file or folder; by default the usual places are tried, then ``download``.
         framing: conversion of recordings to frames, or of a folder's images to one shape; None: images as they are.
+        download: download the files if they are not found.
         allow_modified: go on where a published checksum does not match; the manifest then says "modified".
         progress: called with ``(done, total)``: bytes while downloading, samples while they are read.
+
+    Returns:
+        The folder of the tensor files, and their manifest.
 
     Raises:
         DataError: if the source is missing, damaged or not as published; or if recordings are simulated where a
             camera's are expected, or the reverse.
+
+    >>> prepare("tiny-imagenet", Path("nowhere"))
+    Traceback (most recent call last):
+    bntt.io.errors.DataError: nowhere does not exist: tiny-imagenet is read from the unpacked folder tiny-imagenet-200
     """
     dataset = DATASETS[name]
     kind = framing.of(name)[1] if isinstance(framing, Framing) else None
@@ -122,11 +131,20 @@ def prepare(
 
 
 def open_dataset(name: str, root: Path | None = None, progress: Progress = no_progress) -> tuple[Splits, Manifest]:
-    """Open a set of images for training: made, prepared earlier, or prepared now from their usual place.
+    """Return a set of images and its manifest: generated, prepared earlier, or prepared now from its usual place.
+
+    Args:
+        name: of the dataset.
+        root: its file or folder; by default the usual places.
+        progress: called with ``(done, total)``: samples while they are read.
 
     Raises:
         DataError: if no files are found, with the command that gets them; if the prepared data differs from ``root``;
             or if the dataset does not consist of images.
+
+    >>> splits, manifest = open_dataset("synthetic")
+    >>> splits.train.images.shape
+    torch.Size([2000, 3, 32, 32])
     """
     splits, manifest = open_samples(name, root=root, progress=progress)
     if not isinstance(splits, Splits):

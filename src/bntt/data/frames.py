@@ -46,6 +46,7 @@ class FrameSet:
     labels: Tensor
     """int64, ``[N]``, from 0 to len(classes) - 1."""
     classes: tuple[str, ...]
+    """Names of the classes."""
     scale: float = 1.0
     """Factor applied to a batch's values."""
     rows: Tensor | None = None

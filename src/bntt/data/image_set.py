@@ -26,6 +26,7 @@ class ImageSet:
     labels: Tensor
     """int64, ``[N]``, from 0 to len(classes) - 1."""
     classes: tuple[str, ...]
+    """Names of the classes."""
     augmentations: ClassVar = AUGMENTATIONS
     """Augmentations that a :class:`~bntt.data.SampleLoader` can apply to them."""
     mixes: ClassVar = True
@@ -78,7 +79,14 @@ def same_images(one: ImageSet, other: ImageSet, places: Int[Tensor, " M"]) -> bo
 
 
 class Splits(NamedTuple):
-    """Training and test part of a dataset, as published."""
+    """Training and test part of a dataset, as published.
+
+    >>> from bntt.data import fashion_mnist_bundled
+    >>> len(fashion_mnist_bundled().train)
+    5000
+    """
 
     train: ImageSet
+    """Training images."""
     test: ImageSet
+    """Test images."""

@@ -18,7 +18,11 @@ from bntt.ops.random import Purpose, permutation
 
 
 class Batch(NamedTuple):
-    """Batch for one step of training or evaluation."""
+    """Batch for one update or one step of an evaluation; yielded by ``SampleLoader``.
+
+    >>> Batch(torch.zeros(2, 1, 28, 28), torch.tensor([3, 4]), torch.arange(2)).inputs.shape
+    torch.Size([2, 1, 28, 28])
+    """
 
     inputs: Tensor
     """float32, ``[B, ...]``, the input of an encoder: images ``[B, C, H, W]`` in [0, 1], frames ``[B, T, ...]``."""

@@ -139,7 +139,12 @@ def how_chosen(samples: SampleSet, count: int, seed: int = 0) -> str:
 
 
 def split_validation(samples: Samples, count: int, seed: int) -> tuple[Samples, Samples, Tensor]:
-    """Take ``count`` samples for validation, as many of each class as the set's shares allow.
+    """Set aside ``count`` samples for validation, stratified by class.
+
+    Args:
+        samples: the training samples.
+        count: number of validation samples, 1 or more.
+        seed: of the random choice.
 
     Returns:
         ``(training, validation, index)``: ``index`` holds the original places of the validation samples.

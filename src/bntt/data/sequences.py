@@ -71,6 +71,7 @@ class SequenceSet:
     """
 
     images: ImageSet
+    """The images."""
     order: str = "pixels"
     """Order of the pixels, one of ``ORDERS``."""
 
@@ -87,6 +88,7 @@ class SequenceSet:
 
     @property
     def classes(self) -> tuple[str, ...]:
+        """Names of the classes."""
         return self.images.classes
 
     @property

@@ -18,25 +18,26 @@ EXACT = "exact"
 
 @dataclass(frozen=True, eq=False)
 class Constant:
-    """A network made constant in time, and how it was chosen."""
+    """A network made constant in time, and how it was chosen; returned by :func:`choose_constant`."""
 
     description: Description
     """Weights that hold scale and shift, hard resets, the rule ``fire_after``."""
     by: str
-    """What stands for the steps: "median", "mean", or "step 3"."""
+    """What replaces the steps: "median", "mean", or "step 3"."""
     accuracies: dict[str, float]
-    """Shares of right answers on the validation samples, by what stands for the steps; "exact" is the network's own."""
+    """Accuracies on the validation samples, by what replaces the steps; "exact" is the network's own."""
     samples: int
-    """Validation samples."""
+    """Number of validation samples."""
 
 
 def make_constant(description: Description, by: str = "median") -> Description:
-    """Make a network constant in time: ``a_t y + b_t`` becomes ``a y + b``, folded into weights and bias.
+    """Return the network made constant in time: ``a_t y + b_t`` becomes ``a y + b``, folded into weights and bias.
 
-    Neurons get what every framework has, the hard reset and the rule ``fire_after``; leak and threshold stay. γ, and
-    with it the exit by γ, is gone. Another network: measure it, or let :func:`choose_constant` do so.
+    Neurons get what every framework has: the hard reset and the rule ``fire_after``; leak and threshold stay. γ, and
+    with it the exit by γ, is gone. It is another network: measure it, or let :func:`choose_constant` do so.
 
     Args:
+        description: the network.
         by: what a and b are over the steps, "median" or "mean"; or those of one, "step 1" to "step T".
 
     Raises:
@@ -91,9 +92,12 @@ def choose_constant(
     seed: int = 0,
     tell: Callable[[str, float], None] = lambda by, accuracy: None,
 ) -> Constant:
-    """Make a network constant in time by what is right most often on validation samples, the first of equals.
+    """Return a network made constant in time, by the choice with the highest accuracy on validation samples.
+
+    Of equal ones, the first wins.
 
     Args:
+        description: the network.
         validation: batches ``(samples, labels)``, or ``(samples, labels, places)``, read once for each candidate: a
             DataLoader, a :class:`~bntt.data.SampleLoader` or a list; not the test samples.
         seed: of the encoder's noise, the same for all.
@@ -101,6 +105,13 @@ def choose_constant(
 
     Raises:
         DeployError: as :func:`make_constant`, or if there are no samples.
+
+    >>> import bntt, torch
+    >>> from bntt import deploy
+    >>> images = bntt.data.fashion_mnist_bundled().train.select(torch.arange(20))
+    >>> batches = [(images.batch(torch.arange(20)), images.labels)]
+    >>> choose_constant(deploy.describe(bntt.models.pretrained()), batches).samples
+    20
     """
     accuracies, count = dict[str, float](), 0
     for by in (EXACT, *candidates(description)):

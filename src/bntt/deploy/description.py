@@ -39,14 +39,19 @@ class Encoder:
     expected, -unsigned        ``clip(x / 2, -1, 1)``, or x, at every step
     frames, sequence           step t of the sample ``[T, ...]``
     ========================== =====================================================================================
+
+    >>> Encoder("direct", num_steps=8).mean
+    ()
     """
 
     kind: EncoderKind
+    """One of the names above."""
     num_steps: int
     """T."""
     mean: tuple[float, ...] = ()
     """One number a channel or feature, or one for all; (): values as they are."""
     std: tuple[float, ...] = ()
+    """Of the mean's length; (): not divided."""
 
     def check(self, channels: int) -> None:
         """Refuse an encoder that is none.
@@ -68,11 +73,16 @@ class Encoder:
 
 @dataclass(frozen=True)
 class Pictures:
-    """How an image file becomes a sample."""
+    """How an image file becomes a sample.
+
+    >>> Pictures((1, 28, 28)).fit
+    'stretch'
+    """
 
     shape: tuple[int, int, int]
     """``[C, H, W]``; C is 1 (gray) or 3 (RGB)."""
     fit: Literal["crop", "pad", "stretch"] = "stretch"
+    """How to reach that size: cut, add black borders, or scale each axis."""
     order: str = ""
     """The order of its pixels as a sequence, "pixels", "rows" or "permuted"; "": it stays an image."""
 
@@ -92,7 +102,7 @@ class Pictures:
 
 @dataclass(frozen=True, eq=False)
 class Description:
-    """A trained network in evaluation.
+    """A trained network in evaluation, as arrays: what bundles, ONNX and NIR files are made from.
 
     Raises:
         DeployError: if its parts do not fit together; the message names the part.
@@ -109,13 +119,15 @@ class Description:
     nodes: tuple[Node, ...]
     """In an order in which each reads what came before it; the last is the readout."""
     encoder: Encoder
+    """How a sample becomes the input."""
     classes: tuple[str, ...]
+    """Names of the K classes."""
     input_shape: tuple[int, ...]
-    """Of one step of one sample: ``[C, H, W]`` or ``[F]``."""
+    """Shape of one step of one sample: ``[C, H, W]`` or ``[F]``."""
     pictures: Pictures | None = None
-    """None: it is not said how a picture becomes a sample."""
+    """How an image file becomes a sample; None: unknown."""
     provenance: dict[str, str] = field(default_factory=dict)
-    """Recipe, run, epoch, commit, dataset: whatever is known, by name."""
+    """Recipe, run, epoch, commit, dataset: what is known, by name."""
 
     def __post_init__(self) -> None:
         if len(self.input_shape) not in (1, 3) or min(self.input_shape) < 1:

@@ -49,11 +49,12 @@ def describe(
     pictures: Pictures | None = None,
     run: Mapping[str, str] | None = None,
 ) -> Description:
-    """Describe a model as it evaluates: running statistics, γ and β become a scale and a shift by step and channel.
+    """Return a model as arrays, as it evaluates: statistics, γ and β become a scale and a shift by step and channel.
 
     Weights keep their type, all else is float64, computed in float64. The model is unchanged.
 
     Args:
+        model: the classifier.
         classes: their names; their numbers by default.
         input_shape: of one step of a sample, ``[C, H, W]`` or ``[F]``; by default as the named network was built for.
         pictures: how image files become samples.

@@ -41,10 +41,11 @@ def export(
     lossy: Literal["constant"] | None = None,
     validation: Iterable[Any] | None = None,
 ) -> Description:
-    """Write a trained network for use elsewhere, and return its description.
+    r"""Write a trained network in a format for use elsewhere, and return its description.
 
     Args:
-        model: or its :func:`~bntt.deploy.describe`\\ d form, which has the next three.
+        model: or its :func:`~bntt.deploy.describe`\ d form, which has the next three.
+        path: of the file to write.
         target: "bundle", for :class:`bntt.deploy.Runtime`; "onnx", all steps at once, or "onnx-step", one step whose
             state goes in and out (:func:`bntt.deploy.onnx_graph.build`); "nir", for :func:`~bntt.deploy.from_nir` and,
             where nothing changes over time, for others (:mod:`bntt.deploy.nir.graph`).
@@ -53,6 +54,9 @@ def export(
         lossy: "constant" writes another network, which others can read: the one of
             :func:`~bntt.deploy.choose_constant`.
         validation: what that is chosen on: batches of samples and labels, read several times.
+
+    Returns:
+        The description of what was written.
 
     Raises:
         DeployError: if the target cannot have the network; the message names the part, and what to do.

@@ -55,7 +55,11 @@ class _Adapter(nn.Module):
 
 
 class Layer(_Adapter):
-    """A norm as a layer: ``[T, B, C, *space]`` to the same, a tensor. See :func:`as_layer`."""
+    """A norm as a layer: ``[T, B, C, *space]`` to the same, a tensor; returned by :func:`as_layer`.
+
+    Args:
+        norm, time_first: as :func:`as_layer`'s.
+    """
 
     def __init__(self, norm: nn.Module, *, time_first: bool = False) -> None:
         super().__init__(norm)
@@ -95,7 +99,11 @@ class Layer(_Adapter):
 
 
 class Step(_Adapter):
-    """A norm that takes one step a call, ``[B, C, *space]``, and counts them. See :func:`as_step`."""
+    """A norm that takes one step per call, ``[B, C, *space]``, and counts them; returned by :func:`as_step`.
+
+    Args:
+        norm: as :func:`as_step`'s.
+    """
 
     def __init__(self, norm: nn.Module) -> None:
         super().__init__(norm)
@@ -117,7 +125,11 @@ class Step(_Adapter):
 
 
 class Cell(_Adapter):
-    """A norm as Norse calls its cells, ``y, state = cell(x, state)``, and its sequences. See :func:`as_cell`."""
+    """A norm as Norse calls its cells, ``y, state = cell(x, state)``, and its sequences; returned by :func:`as_cell`.
+
+    Args:
+        norm, sequence: as :func:`as_cell`'s.
+    """
 
     def __init__(self, norm: nn.Module, *, sequence: bool = False) -> None:
         super().__init__(norm)
@@ -160,7 +172,7 @@ class LoopedNeurons(nn.Module):
 
 
 def as_layer(norm: nn.Module, *, time_first: bool = False) -> Layer:
-    """Wrap a norm as a layer of any network: a tensor in, a tensor out, all steps in one call, time first.
+    """Return a norm as a layer of any network: a tensor in, a tensor out, all steps in one call, time first.
 
     An input ``[B, T, C, ...]`` would be normalised along the wrong axis. Its shape tells it from ``[T, B, C, ...]``
     unless B = T: so the layer refuses an input that does not begin with T, and a first input of as many samples as
@@ -184,7 +196,7 @@ def as_layer(norm: nn.Module, *, time_first: bool = False) -> Layer:
 
 
 def as_step(norm: nn.Module) -> Step:
-    """Wrap a norm for a loop over time: one step per call, counted by itself, and ``reset()`` before the next batch.
+    """Return a norm for a loop over time: one step per call, counted by itself, and ``reset()`` before the next batch.
 
     Norms that look ahead (tdBN, TEBN) train on all steps in one call only, and say so. The count is not part of
     ``state_dict()``. A loop that knows its step needs no adapter: ``norm[t](x)``.
@@ -206,7 +218,7 @@ def as_step(norm: nn.Module) -> Step:
 
 
 def as_cell(norm: nn.Module, *, sequence: bool = False) -> Cell:
-    """Wrap a norm as a module of Norse, for its ``SequentialState`` and ``Lift``: ``y, state = cell(x, state)``.
+    """Return a norm as a module of Norse, for its ``SequentialState`` and ``Lift``: ``y, state = cell(x, state)``.
 
     Args:
         norm: as :func:`as_layer`'s.
@@ -227,9 +239,12 @@ def as_cell(norm: nn.Module, *, sequence: bool = False) -> Cell:
 
 
 def reset(network: nn.Module) -> None:
-    """Restart at the first step, in every part of a network that has ``reset()`` or snnTorch's ``reset_mem()``.
+    """Restart at the first step in every part of a network that has ``reset()`` or snnTorch's ``reset_mem()``.
 
     ``snntorch.utils.reset`` looks at neither nested neurons nor parts of other libraries; this does.
+
+    Args:
+        network: any module.
 
     >>> import torch
     >>> from bntt.nn import BNTT

@@ -51,12 +51,14 @@ class Activity:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Measurements of :func:`evaluate`."""
+    """What an evaluation measured; returned by :func:`evaluate`."""
 
     accuracy: Accuracy
+    """Accuracy after all steps and after every step."""
     activity: Activity
+    """Spikes of every layer."""
     right: Bool[Tensor, "draws N"]
-    """True where the answer after the last step was right, with samples in the order in which they came."""
+    """True where the answer after the last step was right; samples in the order of the loader."""
     loss: float
     """Mean cross entropy of the logits after the last step."""
 
@@ -70,15 +72,17 @@ def evaluate(
     steps: int | None = None,
     progress: Callable[[int], None] = lambda samples: None,
 ) -> Evaluation:
-    """Evaluate every sample ``draws`` times, each with fresh encoder noise, in evaluation mode.
+    """Return accuracy and activity on every sample, shown ``draws`` times with fresh noise, in evaluation mode.
+
+    The model is left unchanged: parameters, running statistics and mode are as before.
 
     Args:
+        model: the classifier to evaluate.
         batches: a ``SampleLoader``, or any iterable of ``(inputs, labels)`` that can be iterated again.
         seed: of the noise; draw d of the evaluation is the noise's ``draw`` number 2**32 + d.
+        draws: number of times each sample is shown, 1 or more.
         steps: t, to stop after the first t of the T steps, which saves the time of the others.
         progress: called with the number of samples of every batch done.
-
-    Nothing in the model changes: parameters, running statistics and mode are as before.
 
     >>> import bntt
     >>> net = bntt.models.mlp(in_features=784, hidden=(16,), num_steps=2)
@@ -164,7 +168,7 @@ def check_labels(labels: Tensor, classes: int) -> None:
 
 @dataclass(frozen=True)
 class Paired:
-    """Result of :func:`paired`."""
+    """The difference of two accuracies, with its interval; returned by :func:`paired`."""
 
     difference: float
     """Accuracy of the one minus that of the other, mean over the draws of each."""
@@ -192,6 +196,9 @@ def paired(one: Bool[Tensor, "D N"], other: Bool[Tensor, "E M"], z: float = 1.95
     Args:
         one, other: ``Evaluation.right`` of both, the images in the same order; the numbers of draws may differ.
         z: quantile of the interval, 95 % by default.
+
+    Returns:
+        The difference of the accuracies, ``one`` minus ``other``, and its interval.
 
     Raises:
         ValueError: if they are not of the same number of images.

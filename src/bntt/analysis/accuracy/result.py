@@ -67,12 +67,12 @@ class Conversion(Record):
 
 
 class Surprise(Record):
-    """A sample whose input differs at a step where no training sample's did; the same one with that step as usual."""
+    """A sample unlike all training samples; returned by :func:`bntt.analysis.activity.constant_input.surprises`."""
 
     index: int
     """Index of the sample in its set."""
     step: int
-    """The first such step, from 0."""
+    """The first step at which its input differs where no training sample's did, 0-based."""
     gain: Number
     """Largest ``|γ| / √(σ̄² + ε)`` of the first layer there; None where its norm has no statistics."""
     current: tuple[Number, Number]
@@ -84,11 +84,12 @@ class Surprise(Record):
 
 
 class UnvaryingInput(Record):
-    """Steps of sequences whose input never varied in training, and the effect of measured samples that differ there."""
+    """Steps without variation in training; returned by :func:`bntt.analysis.activity.constant_input.surprises`."""
 
     steps: Sequence[int]
-    """The steps, counted from 0."""
+    """The steps at which no training sample's input varied, 0-based."""
     training_samples: int
+    """Number of training samples examined."""
     samples: int
     """Number of samples measured."""
     differ: int

@@ -25,7 +25,7 @@ from bntt.nn.network.spiking_network import SpikingNetwork
 
 @dataclass(frozen=True)
 class Unvarying:
-    """The input of a network at every step, as far as it is the same for all samples."""
+    """The input of a network at the steps at which it is the same for all samples; returned by :func:`unvarying`."""
 
     samples: int
     """Number of samples examined."""
@@ -41,7 +41,11 @@ class Unvarying:
 
 
 def unvarying(encoder: Encoder, batches: Loader) -> Unvarying:
-    """Find the steps at which the encoder gives the same input for all samples of a loader, in its draw 0.
+    """Return the steps at which the encoder gives the same input for all samples of a loader, in its draw 0.
+
+    Args:
+        encoder: the encoder.
+        batches: the training samples.
 
     Raises:
         ValueError: if there are no samples.
@@ -62,7 +66,12 @@ def unvarying(encoder: Encoder, batches: Loader) -> Unvarying:
 
 
 def surprises(model: SpikingClassifier, still: Unvarying, batches: Loader) -> UnvaryingInput:
-    """Count the samples that differ at a step that never varied, and examine the first of them, in evaluation mode.
+    """Return how many samples differ at a step that never varied, and what the first of them does, in evaluation mode.
+
+    Args:
+        model: the classifier.
+        still: the steps that never varied in training, from :func:`unvarying`.
+        batches: the samples to examine.
 
     >>> from bntt.models import mlp
     >>> from bntt.nn import SequenceEncoder

@@ -22,7 +22,7 @@ MANY = 0.1
 
 
 def health(activity: Activity, network: SpikingNetwork) -> tuple[Finding, ...]:
-    """Find faults in the layers of a network from its spikes, in layer order.
+    """Return the faults of a network's layers, found from its spikes, in layer order.
 
     Silence that the firing rule explains is no fault: in ``fire_before`` hidden layer l of L, from 1, is silent in its
     first l steps, its last L - l never reach the readout, and running variances of steps without drive collapse
@@ -30,6 +30,10 @@ def health(activity: Activity, network: SpikingNetwork) -> tuple[Finding, ...]:
 
     Running variances are the network's current ones. They collapse where training always brings a channel the same
     current, as silence does: any later deviation there is multiplied by up to ``γ / √ε``.
+
+    Args:
+        activity: spike counts, for example ``evaluate(...).activity``.
+        network: the network that they were counted in.
 
     Raises:
         ValueError: if the layers of the activity are not those of the network.

@@ -163,7 +163,10 @@ class StepChanges:
 
 
 def step_changes(network: SpikingNetwork) -> dict[str, StepChanges]:
-    """Compare neighbouring steps in every layer that has a γ for each step.
+    """Return how γ and the running statistics change between neighbouring steps, for layers with a γ for each step.
+
+    Args:
+        network: any spiking network.
 
     >>> from bntt.models import mlp
     >>> found = step_changes(mlp(hidden=(4,), num_steps=3))["fc1"]

@@ -79,12 +79,13 @@ class LayerAtStep(Record):
 
 
 class Finding(Record):
-    """A fault of a layer."""
+    """A fault of a layer; returned by :func:`bntt.analysis.activity.health.health`."""
 
     layer: str
+    """Name of the layer."""
     kind: Literal["dead", "silent", "saturated", "idle", "collapsed"]
-    """No spike at all; none in some steps; nearly every neuron fires; channels without a spike; running variances
-    below ε, which then alone determines the gain of the norm."""
+    """"dead": no spike at all; "silent": none in some steps; "saturated": nearly every neuron fires; "idle": channels
+    without a spike; "collapsed": running variances below ε, which then alone determines the gain of the norm."""
     steps: tuple[int, ...] = Field(default=(), exclude=True)
     """The steps concerned, from 0; not written to the file."""
     share: float

@@ -41,10 +41,12 @@ def class_activity(
     draws: int = 1,
     progress: Callable[[int], None] = lambda samples: None,
 ) -> ClassActivity:
-    """Count every spike in evaluation mode, with the noise of :func:`~bntt.analysis.evaluate`. The model is left
+    """Return the spike counts of every layer by class, in evaluation mode; the model is left unchanged.
+
     unchanged.
 
     Args:
+        model, batches, seed, draws, progress: as :func:`~bntt.analysis.evaluate`'s, with the same noise.
         classes: the number of classes, K.
         places: True to count spikes for every neuron too.
 
@@ -118,16 +120,15 @@ def untrained_activity(
     seed: int = 0,
     draw: int = FIRST_DRAW,
 ) -> Activity:
-    """Count the spikes of one batch, normalised by its own statistics as in training; all else as in evaluation.
+    """Return the spikes of one batch, normalised by its own statistics as in training; all else as in evaluation.
 
-    An untrained network has running means of 0 and variances of 1, under which it does not behave as it
-    does when training begins. Nothing in the model changes: statistics, parameters, gradients and modes are as before.
-    Custom norms that are not a :class:`~bntt.nn.TemporalNorm` stay in evaluation mode.
-
-    Norms that look ahead need all T steps at once; otherwise ``STEPS_AT_ONCE`` are held. With ``Compute(reduce=)``
-    every process makes the call, as in training.
+    An untrained network has running means of 0 and variances of 1: evaluated with these it does not behave as it does
+    when training begins. The model is left unchanged: statistics, parameters, gradients and modes. Custom norms that
+    are not a :class:`~bntt.nn.TemporalNorm` stay in evaluation mode. Norms that look ahead need all T steps at once;
+    otherwise ``STEPS_AT_ONCE`` are in memory. With ``Compute(reduce=)``, call it in every process.
 
     Args:
+        model: the classifier.
         inputs: two samples or more, as the encoder takes them.
         index, seed, draw: identify the noise, see :class:`~bntt.nn.SpikingClassifier`.
 

@@ -60,11 +60,12 @@ def input_drift(
     draw: int = FIRST_DRAW,
     progress: Callable[[int], None] = lambda samples: None,
 ) -> dict[str, LayerDrift]:
-    """Measure the input of every layer whose norm holds statistics, in evaluation mode, over all samples.
+    """Return how far every layer's input is from its running statistics, in evaluation mode, over all samples.
 
     Means and variances of batches are combined exactly, whatever their sizes. The model is left as it was.
 
     Args:
+        model: the classifier; left unchanged.
         batches: as :func:`~bntt.analysis.evaluate` takes them.
         seed, draw: identify the noise.
         progress: called with the number of samples of every batch done.
@@ -139,12 +140,14 @@ def layer_inputs(
     draw: int = FIRST_DRAW,
     progress: Callable[[int], None] = lambda samples: None,
 ) -> LayerInputs:
-    """Measure the distribution of the input of one layer, in evaluation mode, in units of the statistics it holds.
+    """Return the distribution of one layer's input, in evaluation mode, in units of its running statistics.
 
     A copy of the model is measured, with the layer's block in plain PyTorch and run step by step.
 
     Args:
+        model: the classifier; a copy is measured.
         batches, seed, draw, progress: as :func:`input_drift`'s.
+        layer: name of the layer.
         edges: of the histogram, two or more in ascending order.
 
     Raises:

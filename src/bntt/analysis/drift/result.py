@@ -21,10 +21,10 @@ INPUT = Axis("(input - held mean) / held deviation", low=-4, high=4)
 
 
 class LayerDrift(Record):
-    """A layer's input x_t, with mean μ_t and variance σ²_t over batch and space, against the held μ̄_t and σ̄²_t.
+    """A layer's input x_t, with mean μ_t and variance σ²_t over batch and space, against the running μ̄_t and σ̄²_t.
 
-    ε is added to both variances, as the layer does. The held variance is unbiased and the measured one is not, which is
-    negligible for many values.
+    Returned by :func:`bntt.analysis.drift.measure.input_drift`. ε is added to both variances, as the layer does. The
+    running variance is unbiased and the measured one is not, which is negligible for many values.
     """
 
     driven: tuple[int, int]
@@ -47,16 +47,22 @@ class LayerDrift(Record):
 
 
 class LayerInputs(Record):
-    """Distribution of a layer's input at every step, as ``(x_t - μ̄_t) / σ̄_t`` of each value."""
+    """Distribution of a layer's input at every step, as ``(x_t - μ̄_t) / σ̄_t`` of each value.
+
+    Returned by :func:`bntt.analysis.drift.measure.layer_inputs`.
+    """
 
     layer: str
+    """Name of the layer."""
     images: int
+    """Number of samples measured."""
     edges: Sequence[float]
+    """Edges of the histogram, in ascending order."""
     counts: Sequence[Sequence[float]]
     """For each step, the number of values below the first edge, between each two, and from the last edge on."""
 
     def density(self, step: int) -> list[float]:
-        """Compute the share of a step's values between each two edges, over their distance; the step counts from 0.
+        """Return the share of a step's values between each two edges, divided by their distance; the step is 0-based.
 
         >>> LayerInputs(layer="fc1", images=1, edges=(0.0, 0.5, 1.0), counts=[[2, 1, 1, 0]]).density(0)
         [0.5, 0.5]

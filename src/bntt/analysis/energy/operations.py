@@ -66,15 +66,18 @@ class LayerOperations:
 
 @dataclass(frozen=True)
 class Operations:
-    """Counts of :func:`count_operations`, layer by layer, the readout last."""
+    """Operation counts, layer by layer, the readout last; returned by :func:`count_operations`."""
 
     accuracy: Accuracy
+    """Accuracy of the same presentations."""
     layers: dict[str, LayerOperations]
+    """Counts by layer."""
     constant_input: bool
     """True if the input is the same at every step, so that the first layer's current can be computed once."""
 
     @property
     def num_steps(self) -> int:
+        """T."""
         return len(self.accuracy.correct[0])
 
     @property
@@ -90,7 +93,7 @@ class Operations:
     def synaptic(
         self, steps: int | None = None, price: Price = "spikes", *, input_once: bool = False
     ) -> WeightOperations:
-        """Count the operations of all weights for one image, if it is stopped after ``steps`` steps; all T by default.
+        """Return the operations of all weights for one image that stops after ``steps`` steps; all T by default.
 
         Args:
             price: pricing of a pooled count.
@@ -103,12 +106,12 @@ class Operations:
         return WeightOperations(additions=sum(one.additions for one in found), macs=sum(one.macs for one in found))
 
     def spikes(self, steps: int | None = None) -> float:
-        """Count the spikes of all neurons for one image, without those of the input."""
+        """Return the spikes of all neurons for one image that stops after ``steps`` steps, without the input's."""
         self.check_steps(steps)
         return sum(float(layer.spikes[:steps].sum()) for layer in self.layers.values())
 
     def check_steps(self, steps: int | None) -> None:
-        """Reject an invalid number of steps.
+        """Refuse a number of ``steps`` that is not 1 to T.
 
         Raises:
             ValueError: below 1, or above T.
@@ -127,9 +130,10 @@ def count_operations(
     leaves: Leaves | None = None,
     progress: Callable[[int], None] = lambda samples: None,
 ) -> Operations:
-    """Count the operations of every sample ``draws`` times, in evaluation mode; nothing in the model changes.
+    """Return the operations of every sample, shown ``draws`` times, in evaluation mode; the model is left unchanged.
 
     Args:
+        model, seed, draws: as :func:`~bntt.analysis.evaluate`'s.
         batches: as for :func:`~bntt.analysis.evaluate`, with the same noise for the samples.
         leaves: takes the logits ``[B, K]`` of the remaining samples after a step, and returns which leave now, ``[B]``:
             nothing is counted for them from then on, and their answer stays. By default no sample leaves early.

@@ -68,19 +68,23 @@ def fold_equivalence(
     draw: int = FIRST_DRAW,
     progress: Callable[[int], None] = lambda samples: None,
 ) -> Equivalence:
-    """Compare a network with four that are folded from it: exactly; without the mean; without the ratio of two steps'
-    scales in the leak; and without both, which is the paper's Eq. 15.
+    """Compare a network with four folded from it: exactly, without the mean, without the ratio, and Eq. 15.
 
-    Each layer is compared twice: alone, on the network's true spikes, which shows its own error; and in the folded
-    network as a whole, on that network's own, where errors add up. Spikes are compared before the pool. The exact fold
-    differs in float32 where rounding decides if a membrane meets the threshold, and in the consequences; in float64
-    it does not. Everything runs in evaluation mode, and nothing in the model changes.
+    Eq. 15 lacks both; the ratio is that of two steps' scales in the leak. Each layer is compared twice: alone, on the
+    network's true spikes, which shows its own error; and in the folded network as a whole, on that network's own
+    spikes, where errors add up. Spikes are compared before the pool. In float32 the exact fold differs where rounding
+    decides if a membrane reaches the threshold, and in what follows from it; in float64 it does not. The model runs in
+    evaluation mode and is left unchanged.
 
     Args:
+        model: a classifier whose blocks have norms to fold.
         batches: a ``SampleLoader``, or any iterable of ``(inputs, labels)``; a few steps of one batch are in memory at
             a time, and the membranes of nine networks.
         seed, draw: identify the encoder's noise.
         progress: called with the number of samples of every batch done.
+
+    Returns:
+        The network and its four folds, layer by layer and step by step.
 
     Raises:
         ValueError: if the network is not a sequence of :class:`~bntt.nn.SpikingBlock`, none of them has a norm to fold,

@@ -29,10 +29,15 @@ Layers = Mapping[str, OverSteps]
 
 
 class FoldedNetwork(Record):
-    """One folded network beside the network that it was folded from."""
+    """One folded network beside the network that it was folded from.
+
+    Returned by :func:`bntt.analysis.equivalence.folding.fold_equivalence`, in ``Equivalence.folds``.
+    """
 
     keeps_mean: bool
+    """True if the fold keeps μ̄ (Eq. 12 drops it)."""
     keeps_ratio: bool
+    """True if the fold keeps a_{t-1} / a_t in the leak (Eq. 13 drops it)."""
     accuracy: Share
     """Accuracy on its own spikes."""
     agreement: Share
@@ -49,9 +54,13 @@ class FoldedNetwork(Record):
 
 
 class Equivalence(Record):
-    """A network beside the networks without norms into which it folds."""
+    """A network beside the networks without norms into which it folds.
+
+    Returned by :func:`bntt.analysis.equivalence.folding.fold_equivalence`.
+    """
 
     images: int
+    """Number of samples compared."""
     accuracy: Share
     """Accuracy of the network itself."""
     firing_rate: Layers

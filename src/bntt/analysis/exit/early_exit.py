@@ -61,10 +61,15 @@ def envelope(profile: GammaProfile, reading: Reading = "magnitude") -> Float[Ten
 
 
 def exit_step(profile: GammaProfile, threshold: float, reading: Reading = "magnitude") -> int:
-    """Find the number of steps to run, 1 to T: one more than the last t at which a layer's mean reaches the threshold.
+    """Return the number of steps to run, 1 to T: one more than the last t at which a layer reaches the threshold.
 
-    After it, every layer's mean γ stays below it: the rest is silent enough to be left out. If no mean reaches
-    the threshold at any step the result is 1, with a warning.
+    After it, the mean of every layer stays below the threshold: the other steps are silent enough to omit. If no layer
+    reaches the threshold at any step, the result is 1, with a warning.
+
+    Args:
+        profile: γ of every layer, from :func:`gamma_profile`.
+        threshold: 0 or more.
+        reading: "magnitude", mean |γ|, or "signed", mean γ.
 
     Raises:
         ValueError: on a threshold that is negative or not a number.
@@ -98,7 +103,11 @@ class ThresholdRange:
 
 
 def threshold_ranges(profile: GammaProfile, reading: Reading = "magnitude") -> tuple[ThresholdRange, ...]:
-    """List every number of steps that some threshold gives, from most to fewest: the full grid of the paper's Figure 7.
+    """Return every number of steps that some threshold gives, from most to fewest: the grid of the paper's Figure 7.
+
+    Args:
+        profile: γ of every layer, from :func:`gamma_profile`.
+        reading: "magnitude", mean |γ|, or "signed", mean γ.
 
     Raises:
         NoGammaError: if no layer has a γ for each step.
@@ -120,9 +129,10 @@ def threshold_ranges(profile: GammaProfile, reading: Reading = "magnitude") -> t
 
 @dataclass(frozen=True)
 class Choice:
-    """The number of steps to run, as chosen on validation."""
+    """The number of steps to run, as chosen on validation; returned by :func:`choose_exit`."""
 
     steps: int
+    """Number of steps to run, 1 to T."""
     threshold: float | None
     """The highest threshold that stops there; None for a truncation."""
     accuracy: float
@@ -138,12 +148,15 @@ class LossBudgetError(ValueError):
 def choose_exit(
     profile: GammaProfile, over_time: Sequence[float], loss: float, reading: Reading = "magnitude"
 ) -> Choice:
-    """Find the threshold that stops earliest within a loss of the accuracy after all steps; of those that some layer
-    reaches, the highest.
+    """Return the threshold that stops earliest within a loss of the accuracy after all steps.
+
+    Of the thresholds that some layer reaches, it is the highest with that exit.
 
     Args:
+        profile: γ of every layer, from :func:`gamma_profile`.
         over_time: accuracy on validation when stopped after step t, of all T steps.
         loss: the largest loss, as a share: 0.005 is half a point.
+        reading: "magnitude", mean |γ|, or "signed", mean γ.
 
     Raises:
         LossBudgetError: if every threshold loses more.
@@ -171,7 +184,11 @@ def choose_exit(
 
 
 def choose_truncation(over_time: Sequence[float], loss: float) -> Choice:
-    """Find the fewest steps within a loss, regardless of γ: the baseline for an exit by γ.
+    """Return the fewest steps within a loss, regardless of γ: the baseline for an exit by γ.
+
+    Args:
+        over_time: accuracy on validation when stopped after step t, for all T steps.
+        loss: the largest loss, as a share: 0.005 is half a point.
 
     Raises:
         ValueError: on a loss that is negative or not a number.

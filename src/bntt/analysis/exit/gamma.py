@@ -20,10 +20,10 @@ NEAR_START = 1e-3
 
 @dataclass(frozen=True)
 class GammaProfile:
-    """Means over the channels of every layer that has a γ for each step, ``[T]`` each.
+    """Mean γ of every layer that has a γ for each step, ``[T]`` each; returned by :func:`gamma_profile`.
 
-    Some γ have no path from input to readout, in ``fire_before`` those of a layer's first and last steps: only
-    weight decay ever moved them, so they count in no peak and no exit (see :attr:`driven`).
+    Some γ have no path from input to readout, with ``fire_before`` those of a layer's first and last steps. Only weight
+    decay ever moved them, so they count in no peak and no exit (see :attr:`driven`).
     """
 
     magnitude: dict[str, Float[Tensor, " T"]]
@@ -52,7 +52,7 @@ class GammaProfile:
         }
 
     def peak(self, layer: str) -> int | None:
-        """Find the driven step, from 0, at which a layer's mean |γ| is largest; None if none is driven.
+        """Return the driven step, 0-based, at which a layer's mean |γ| is largest; None if none is driven.
 
         >>> rows, no = {"fc1": torch.tensor([9.0, 1.0, 2.0])}, {}
         >>> GammaProfile(rows, no, {"fc1": range(1, 3)}, no, no).peak("fc1")
@@ -65,7 +65,10 @@ class GammaProfile:
 
 
 def gamma_profile(network: SpikingNetwork) -> GammaProfile:
-    """Read γ and σ̄ from every layer whose norm has a γ for each step; other layers are omitted.
+    """Return γ and σ̄ of every layer whose norm has a γ for each step; other layers are omitted.
+
+    Args:
+        network: any spiking network.
 
     >>> from bntt.models import vgg6
     >>> gamma_profile(vgg6(num_steps=3)).magnitude["conv1"]
@@ -98,7 +101,10 @@ def deviations(norm: Any) -> Float[Tensor, "T C"]:
 
 
 def stepwise_norms(network: SpikingNetwork) -> dict[str, Any]:
-    """Find the norms that have a γ for each step, by layer.
+    """Return the norms that have a γ for each step, by layer.
+
+    Args:
+        network: any spiking network.
 
     >>> from bntt.models import mlp
     >>> list(stepwise_norms(mlp(hidden=(4,), num_steps=3))), list(stepwise_norms(mlp(hidden=(4,), norm="bn")))
@@ -109,7 +115,10 @@ def stepwise_norms(network: SpikingNetwork) -> dict[str, Any]:
 
 
 def looks_untrained(network: SpikingNetwork) -> bool:
-    """Check if every γ is still about 1, its initial value; never true for a network without γ.
+    """Return True if every γ is still about 1, its initial value; never for a network without γ.
+
+    Args:
+        network: any spiking network.
 
     >>> from bntt.models import mlp
     >>> looks_untrained(mlp(num_steps=3)), looks_untrained(mlp(norm="none"))
@@ -132,7 +141,11 @@ class GammaSpread:
 
 
 def gamma_spread(network: SpikingNetwork, bins: int = 40) -> dict[str, GammaSpread]:
-    """Bin γ of every layer that has one for each step, from its smallest to its largest γ of all steps.
+    """Return histograms of γ for every layer that has one for each step, over the range of all its steps.
+
+    Args:
+        network: any spiking network.
+        bins: number of bins.
 
     >>> from bntt.models import mlp
     >>> gamma_spread(mlp(hidden=(4,), num_steps=2), bins=2)["fc1"].counts

@@ -67,12 +67,22 @@ def record_running(
     draws: int = 1,
     progress: Callable[[int], None] = lambda samples: None,
 ) -> Running:
-    """Run all steps of every sample in evaluation mode, with the noise of :func:`~bntt.analysis.evaluate`.
+    """Return confidence and correctness at every step of every sample, in evaluation mode.
 
-    Nothing in the model changes.
+    The model is left unchanged.
+
+    Args:
+        model, batches, seed, draws, progress: as :func:`~bntt.analysis.evaluate`'s, with the same noise.
 
     Raises:
         ValueError: if there are no samples, or draws is below 1.
+
+    >>> import bntt
+    >>> net = bntt.models.mlp(in_features=784, hidden=(16,), num_steps=4)
+    >>> model = bntt.SpikingClassifier(bntt.PoissonEncoder(4, mean=[0.29], std=[0.35]), net)
+    >>> loader = bntt.data.SampleLoader(bntt.data.fashion_mnist_bundled().test, batch_size=500)
+    >>> record_running(model, loader).right.shape
+    torch.Size([1000, 4])
     """
     check_classifier(model, "record_running() takes")
     right, sure = list[Tensor](), {criterion: list[Tensor]() for criterion in CRITERIA}
@@ -98,9 +108,10 @@ def exits_at(sure: Float[Tensor, "N T"], threshold: float) -> Int[Tensor, " N"]:
 
 @dataclass(frozen=True)
 class SampleChoice:
-    """A threshold for each sample's exit, as chosen on validation."""
+    """A threshold for each sample's exit, as chosen on validation; returned by :func:`choose_sample_exit`."""
 
     criterion: Criterion
+    """What is compared with the threshold."""
     threshold: float
     """The threshold; ∞ if no sample may leave early."""
     accuracy: float
@@ -108,12 +119,15 @@ class SampleChoice:
     lost: float
     """Loss against the accuracy after all steps."""
     mean_steps: float
+    """Mean number of steps over the samples."""
 
 
 def choose_sample_exit(running: Running, criterion: Criterion, loss: float) -> SampleChoice:
-    """Find the threshold with the fewest mean steps among those within the loss, from 500 quantiles.
+    """Return the threshold with the fewest mean steps among those within the loss, from 500 quantiles.
 
     Args:
+        running: confidence and correctness at every step, from :func:`record_running`.
+        criterion: what is compared with the threshold.
         loss: the largest loss, as a share: 0.005 is half a point.
 
     Raises:
@@ -145,22 +159,30 @@ def choose_sample_exit(running: Running, criterion: Criterion, loss: float) -> S
 
 @dataclass(frozen=True)
 class SampleExits:
-    """Answers and exit times of samples that left individually; every draw of a sample counts separately."""
+    """Answers and exit times of samples that left individually; returned by :func:`exit_each`.
+
+    Every draw of a sample counts separately.
+    """
 
     classes: Int[Tensor, " N"]
+    """The predicted class of each."""
     right: Bool[Tensor, " N"]
+    """True where that class is the label."""
     steps: Int[Tensor, " N"]
     """Number of steps after which each left."""
     spikes: Float[Tensor, " T"]
     """Spikes of all layers at each step, of the samples still present, per presentation of a sample."""
     num_steps: int
+    """T."""
 
     @property
     def accuracy(self) -> float:
+        """Share of right answers."""
         return float(self.right.double().mean())
 
     @property
     def mean_steps(self) -> float:
+        """Mean number of steps."""
         return float(self.steps.double().mean())
 
     @property
@@ -181,15 +203,26 @@ def exit_each(
     draws: int = 1,
     progress: Callable[[int], None] = lambda samples: None,
 ) -> SampleExits:
-    """Classify step by step; samples whose :func:`certainty` reaches the threshold leave the batch with their class.
+    """Return answers and exit times: samples whose :func:`certainty` reaches the threshold leave with their class.
 
-    A sample keeps its own noise whichever others have left, and answers as it would alone. The model is unchanged.
+    The model runs step by step and is left unchanged. A sample keeps its own noise whichever others have left, and gets
+    the answer that it would get alone.
 
     Args:
+        model: the classifier.
         batches, seed, draws, progress: as for :func:`~bntt.analysis.evaluate`.
+        criterion: what is compared with the threshold.
+        threshold: 0 or more; ∞ lets no sample leave early.
 
     Raises:
         ValueError: on a threshold that is negative or NaN, draws below 1, or if there are no samples.
+
+    >>> import bntt
+    >>> net = bntt.models.mlp(in_features=784, hidden=(16,), num_steps=4)
+    >>> model = bntt.SpikingClassifier(bntt.PoissonEncoder(4, mean=[0.29], std=[0.35]), net)
+    >>> loader = bntt.data.SampleLoader(bntt.data.fashion_mnist_bundled().test, batch_size=500)
+    >>> exit_each(model, loader, "margin", 0.0).mean_steps
+    1.0
     """
     check_classifier(model, "exit_each() takes")
     if not threshold >= 0:

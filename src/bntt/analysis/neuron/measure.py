@@ -24,20 +24,24 @@ POINTS = 201
 
 @dataclass(frozen=True)
 class NeuronTrace:
-    """Trace of a neuron while it saw one sample."""
+    """Trace of a neuron while it saw one sample; returned by :func:`neuron_trace`."""
 
     layer: str
+    """Name of the layer."""
     place: tuple[int, ...]
     """Channel, row and column; in a fully connected layer only the channel."""
     neuron: Neuron
+    """The neuron's leak, threshold and rules."""
     membrane: Float[Tensor, " T"]
     """u after each step, including the reset."""
     spikes: Bool[Tensor, " T"]
+    """True at the steps at which it fired."""
 
     @property
     def potential(self) -> Float[Tensor, " T"]:
-        """Potential that decided each step's spike: m before the reset; in ``fire_before`` the previous u. NaN in
-        steps of ``fire_after`` whose spike was erased by a reset other than the soft one.
+        """The potential that decided each step's spike: m before the reset; with ``fire_before`` the previous u.
+
+        It is NaN in steps of ``fire_after`` whose spike was erased by a reset other than the soft one.
 
         >>> from bntt.ops.lif import Neuron
         >>> two = NeuronTrace("fc1", (0,), Neuron(), torch.tensor([0.5, 0.25]), torch.tensor([False, True]))
@@ -117,10 +121,12 @@ def neuron_trace(
     seed: int = 0,
     draw: int = FIRST_DRAW,
 ) -> NeuronTrace:
-    """Follow one neuron through all steps, in evaluation mode. The model is left unchanged.
+    """Return the trace of one neuron through all steps, in evaluation mode; the model is left unchanged.
 
     Args:
+        model: the classifier.
         inputs: one sample, ``[1, ...]``, as the encoder takes it.
+        layer: name of the neuron's layer.
         place: of the neuron; by default the first whose spike count comes nearest to half of the steps.
         index, seed, draw: identify the noise; ``index`` is the sample's place in its dataset.
 

@@ -29,6 +29,7 @@ class Prediction:
     """
 
     classes: tuple[str, ...]
+    """Names of the K classes."""
     confidence: Float[Tensor, "T K"]
     """Row t: the softmax of the logits of a network stopped after step t + 1, mean over the draws."""
 
@@ -51,7 +52,7 @@ class Prediction:
         return min(first, len(self.confidence))
 
     def leading(self, count: int) -> list[int]:
-        """List the final class, then those with the highest mean confidence over the steps: at most ``count`` numbers.
+        """Return the final class, then those with the highest mean confidence over the steps: ``count`` at most.
 
         >>> Prediction(("a", "b", "c"), torch.tensor([[0.1, 0.2, 0.7], [0.6, 0.3, 0.1]])).leading(2)
         [0, 2]
@@ -69,12 +70,13 @@ def predict(
     seed: int = 0,
     draws: int = 1,
 ) -> list[Prediction]:
-    """Predict the class of each image, in evaluation mode: ``mean_d softmax(logits[t])`` after every step t.
+    """Return the prediction for each image, in evaluation mode: ``mean_d softmax(logits[t])`` after every step t.
 
-    Images are shown one at a time, each with the noise of sample 0, so that the answer for one does not depend on
-    the other images. Nothing in the model changes.
+    Images are shown one at a time, each with the noise of sample 0: the answer for one does not depend on the others.
+    The model is left unchanged.
 
     Args:
+        model: the classifier.
         images: as the encoder takes them, pixels in [0, 1]; sequences for a model of sequences.
         classes: names of the K classes.
         seed: of the noise; draw d is the noise's ``draw`` number 2**32 + d, as in :func:`~bntt.analysis.evaluate`.

@@ -23,17 +23,18 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 
 @dataclass(frozen=True)
 class GradientNorms:
-    """Gradient norms of one training pass over a batch."""
+    """Gradient norms of one training pass over a batch; returned by :func:`gradient_norms`."""
 
     loss: float
+    """Loss of the batch."""
     norms: dict[str, Float64[Tensor, " T"]]
-    """Norms for every layer with a norm, even an idle one: ``‖dL/dx_t‖₂``, x_t the synaptic current of step t."""
+    """``‖dL/dx_t‖₂`` for every layer with a norm, even an idle one; x_t is the synaptic current of step t."""
 
 
 class AlongGradient(Record):
     """The loss at ``w - η g``, where ``g = dL/dw`` of the same batch (Santurkar et al. 2018, Figure 4).
 
-    All parameters are moved, including γ; momentum and weight decay are not included.
+    All parameters move, including γ; momentum and weight decay do not count. Returned by :func:`loss_along_gradient`.
     """
 
     steps: tuple[float, ...]
@@ -87,12 +88,13 @@ def gradient_norms(
     draw: int = FIRST_DRAW,
     loss: Loss = F.cross_entropy,
 ) -> GradientNorms:
-    """Compute the gradient of a batch's loss with respect to every layer's synaptic current, step by step.
+    """Return the norm of a batch's gradient with respect to every layer's synaptic current, step by step.
 
-    A pass as in training, with the batch's own statistics, on a copy: nothing in the model changes, including its
-    gradients. With ``Compute(reduce=)`` every process makes the call.
+    It runs a pass as in training, with the batch's own statistics, on a copy: the model and its gradients are left
+    unchanged. With ``Compute(reduce=)``, call it in every process.
 
     Args:
+        model: the classifier.
         inputs: samples as the encoder takes them, two or more.
         labels: as ``loss`` takes them.
         index, seed, draw: identify the noise, see :class:`~bntt.nn.SpikingClassifier`.
@@ -131,14 +133,18 @@ def loss_along_gradient(
     draw: int = FIRST_DRAW,
     loss: Loss = F.cross_entropy,
 ) -> AlongGradient:
-    """Move from the weights along a batch's gradient, and measure the change of loss and gradient on the way.
+    """Move the weights along a batch's gradient, and return how loss and gradient change on the way.
 
     Every point sees the same batch with the same noise, normalised by its own statistics as in training. A copy is
     moved: nothing in the model changes. If the gradient at the start is not finite, the result is None.
 
     Args:
+        model: the classifier; a copy is moved.
         inputs, labels, index, seed, draw, loss: as for :func:`gradient_norms`.
         steps: η, each above 0: around the learning rate, say.
+
+    Returns:
+        The losses, and the change of the gradient, at every step size.
 
     Raises:
         ValueError: if there are no step sizes, or one is not a finite number above 0.

@@ -63,7 +63,7 @@ DAVIS240 = replace(DAVIS346, height=180, width=240)
 def read_aedat2(
     path: Path, layout: AddressLayout = DVS128, *, orientation: str = "common", falling: str = "refuse"
 ) -> Events:
-    """Read the events of an AEDAT 2.0 file.
+    r"""Return the events of an AEDAT 2.0 file.
 
     A header line begins with "#", ends with a line feed and has no control characters in it; the header ends with the
     line "#End Of ASCII Header". Without that line it ends where no header line follows, or before the first line from
@@ -74,6 +74,8 @@ def read_aedat2(
     microseconds that leads there. Words without a pixel's event are left out and counted in ``left_out``.
 
     Args:
+        path: of the file.
+        layout: bits of an address, ``DVS128`` or ``DAVIS240``-like.
         orientation: "common" gives the values of common readers of CIFAR10-DVS for the DVS128, ``x = 127 - Y``,
             ``y = 127 - X`` and ``p = 1 - P``, and for a DAVIS the address as it is; "raw" is always the address as it
             is. The camera counts its rows from below. Which of the two is upright was not verified on a recording, nor
@@ -87,7 +89,7 @@ def read_aedat2(
 
     >>> import tempfile
     >>> path = Path(tempfile.mkdtemp()) / "one.aedat"
-    >>> _ = path.write_bytes(b"#!AER-DAT2.0\\r\\n" + bytes.fromhex("00000503 0000000a"))
+    >>> _ = path.write_bytes(b"#!AER-DAT2.0\r\n" + bytes.fromhex("00000503 0000000a"))
     >>> events = read_aedat2(path, orientation="raw")
     >>> events.t, events.x, events.y, events.p
     (array([10]), array([1], dtype=uint16), array([5], dtype=uint16), array([1], dtype=uint8))

@@ -23,11 +23,18 @@ EVENT = 16
 
 
 def read_aedat4(path: Path) -> Events:
-    """Read the events of an AEDAT 4 file with one stream of events; the sensor is the one that the file names.
+    """Return the events of an AEDAT 4 file with one stream of events; the file names the sensor's size.
+
+    Args:
+        path: of the file.
 
     Raises:
         DataError: naming the file (and event), if it is missing, no AEDAT 4, damaged, has no stream of events or more
             than one, holds no event, one lies outside the sensor, or time falls; or if ``aedat`` is not installed.
+
+    >>> read_aedat4(Path("none.aedat4"))
+    Traceback (most recent call last):
+    bntt.io.errors.DataError: none.aedat4 is missing: a recording is read from a file
     """
     try:
         import aedat

@@ -73,11 +73,15 @@ class Frames:
 
 
 def to_frames(events: Events, binning: Binning) -> Frames:
-    """Count the events of each time step, polarity and cell.
+    """Return the counts of events in each time step, polarity and cell: ``[T, P, H', W']``.
 
     An event at row y of H goes to row ``y·H' // H`` of H', its column likewise: every event is in one cell, so the
     counts sum to the number of events, unless they are binary or saturated. The steps are those of :func:`time_edges`
     or :func:`count_edges`.
+
+    Args:
+        events: of one recording.
+        binning: number of steps, size of a frame, and how steps divide the time.
 
     Raises:
         ValueError: if the frames are larger than the sensor, or a cell would hold more than 65,535 events.

@@ -32,12 +32,14 @@ LARGEST_TIME = 1 << 62
 
 
 def read_nmnist(path: Path, *, height: int = 34, width: int = 34) -> Events:
-    """Read a ``.bin`` file of N-MNIST or N-Caltech101 (Orchard et al. 2015): records of five bytes, nothing else.
+    """Return the events of a ``.bin`` file of N-MNIST or N-Caltech101 (Orchard et al. 2015).
 
-    A record is x, y, then three bytes, big-endian: bit 23 the polarity, 0-22 microseconds. A record with y = 240 is no
-    event: it adds 2¹³ microseconds to all times that follow, and counts as left out.
+    The file consists of records of five bytes: x, y, then three bytes, big-endian: bit 23 the polarity, 0-22
+    microseconds. A record with y = 240 is no event: it adds 2¹³ microseconds to all later times, and counts in
+    ``left_out``.
 
     Args:
+        path: of the file.
         height: of the sensor; N-Caltech101 has 180.
         width: of the sensor; N-Caltech101 has 240.
 
@@ -75,12 +77,13 @@ def read_nmnist(path: Path, *, height: int = 34, width: int = 34) -> Events:
 
 
 def read_event_archive(path: Path, *, height: int, width: int) -> Events:
-    """Read the events of an ``.npz`` with one-dimensional arrays of one length. Nothing is unpickled.
+    """Return the events of an ``.npz`` with one-dimensional arrays of one length. Nothing is unpickled.
 
     ``t`` in whole microseconds, ``x`` and ``y`` of any integer type, ``p`` of an integer type or bool; others in the
     archive are not read. The sizes stated in headers are checked against the file before anything is allocated.
 
     Args:
+        path: of the archive.
         height: of the sensor, which the archive does not store.
         width: of the sensor.
 

@@ -47,9 +47,11 @@ class Events:
     p: Integer[np.ndarray, "..."]
     """Polarity: 1 brighter, 0 darker, where the reader does not say otherwise."""
     height: int
+    """Rows of the sensor."""
     width: int
+    """Columns of the sensor."""
     left_out: int = 0
-    """Words of the file without a pixel's event: triggers, samples of images."""
+    """Number of words in the file that are no pixel's event: triggers, samples of images."""
 
     def __post_init__(self) -> None:
         shapes = [array.shape for array in (self.t, self.x, self.y, self.p)]

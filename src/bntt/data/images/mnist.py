@@ -125,7 +125,9 @@ def _values(path: Path, file: io.BufferedIOBase, count: int) -> np.ndarray:
 
 
 def fashion_mnist_bundled() -> Splits:
-    """Load the first 500 training and 100 test images per class of Fashion-MNIST, 28x28 gray (Zalando SE, MIT licence).
+    """Return the bundled images: the first 500 training and 100 test images per class of Fashion-MNIST, 28x28 grey.
+
+    (Zalando SE, MIT licence.)
 
     >>> data = fashion_mnist_bundled()
     >>> data.train.images.shape, data.test.counts()[:3]

@@ -19,7 +19,13 @@ def synthetic(
     test: int = 500,
     seed: int = 0,
 ) -> Splits:
-    """Make images of any shape without any file: for trying a network out, and for tests.
+    """Return images of any shape that need no file: to try a network out, and for tests.
+
+    Args:
+        channels, image_size: C, and H = W.
+        num_classes: K.
+        train, test: numbers of images.
+        seed: of the random images.
 
     >>> data = synthetic(image_size=8, train=20, test=10)
     >>> data.train.images.shape, data.test.counts()

@@ -26,7 +26,7 @@ MOST_NODES = 10_000
 def from_nir(
     source: str | Path | nir.NIRGraph, *, encoder: Encoder | None = None, classes: Sequence[str] = (), dt: float = DT
 ) -> Description:
-    """Read a network from a graph of NIR: convolutions, linear maps, poolings, IF and LIF neurons, and their sums.
+    """Return a network from a graph of NIR: convolutions, linear maps, poolings, IF and LIF neurons, and their sums.
 
     A graph that :func:`~bntt.deploy.export` wrote gives the description that it was, bit for bit. Any other is one step
     of a network, which ``encoder`` gives T steps: its Output, added up, is the logits. Hard resets are LIF and IF, soft

@@ -150,7 +150,9 @@ class SharedBN(_Published):
 
 @NORMS("bn-pooled")
 class PooledBN(_Published):
-    """Standard BN with time folded into the batch: statistics over all steps at once, updated once per update.
+    """Standard BN (Ioffe & Szegedy 2015) with time folded into the batch: statistics over all steps at once.
+
+    Running statistics are updated once per update of the weights.
 
     Args:
         channels, num_steps, eps, momentum: as :class:`~bntt.nn.TemporalNorm`'s.
