@@ -107,7 +107,7 @@ class Option:
     sentence: str
 
     def accepted(self) -> str:
-        """The accepted values, in words."""
+        """Return the accepted values, in words."""
         return _accepted(self.hint)
 
     def problem(self, value: object) -> str:
@@ -126,7 +126,7 @@ class Option:
 
 @functools.lru_cache
 def options_of(kind: type[Any]) -> dict[str, Option]:
-    """The options of a dataclass, in the order of its fields.
+    """Return the options of a dataclass, in the order of its fields.
 
     >>> from bntt.training.method import Method
     >>> options_of(Method)["momentum"].accepted()
@@ -209,7 +209,7 @@ def _option(field: dataclasses.Field[Any], hint: Any, sentences: dict[str, str])
 
 
 def _sentences(kind: type) -> dict[str, str]:
-    """The docstrings under the fields of a class, each as one line."""
+    """Return the docstrings under the fields of a class, each as one line."""
     try:
         (tree,) = ast.parse(textwrap.dedent(inspect.getsource(kind))).body
     except (OSError, TypeError, SyntaxError):  # a class without a source file
@@ -224,7 +224,7 @@ def _sentences(kind: type) -> dict[str, str]:
 
 
 def _parts(hint: Any) -> tuple[Any, list[Any]]:
-    """A type, and what is annotated to it."""
+    """Return a type, and what is annotated to it."""
     return (hint.__origin__, list(hint.__metadata__)) if get_origin(hint) is Annotated else (hint, [])
 
 
@@ -278,7 +278,7 @@ def _accepted(hint: Any, *, many: bool = False) -> str:
 
 
 def _words(hint: Any) -> list[str]:
-    """The values of a type that is one of several, each in a recipe's spelling; none of other types."""
+    """Return the values of a type that is one of several, each in a recipe's spelling; [] for other types."""
     kind, notes = _parts(hint)
     origin = get_origin(kind)
     if named := [note for note in notes if isinstance(note, OneOf)]:

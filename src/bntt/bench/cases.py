@@ -1,5 +1,7 @@
-"""Cases to time: a network with random weights at a chosen activity, and one step of training or evaluation of it by
-every rival, by name."""
+"""Cases to time: a network with random weights at a chosen activity, and one step of training or evaluation.
+
+Every rival makes that step, by name.
+"""
 
 from __future__ import annotations
 
@@ -158,7 +160,6 @@ def step_of(module: torch.nn.Module, forward: Callable[[], Tensor], labels: Tens
 
 def dense_limit(case: Case) -> Step:
     """Make a step of the weight layers alone, dense, in the best layout and chunks: nothing dense can be faster."""
-
     net, generator, steps = network(case), torch.Generator().manual_seed(0), case.num_steps
     drawn = PoissonEncoder(steps).spikes(images(case)[0])
     nodes = [one.node for block in net.plan(drawn.shape).fused.values() for one in block.nodes]
@@ -192,8 +193,11 @@ def dense_limit(case: Case) -> Step:
 
 
 def loop_step(case: Case) -> Step:
-    """Make the usual step: for BNTT its per-time-step loop, written out; for other norms and residual networks
-    plain PyTorch, one time step after another, or layer by layer where their statistics need all steps."""
+    """Return the usual step: for BNTT its loop over time steps, written out.
+
+    For other norms and residual networks it is plain PyTorch, one time step after another, or layer by layer if their
+    statistics need all steps.
+    """
     if case.norm != "bntt" or case.network == "resnet19":
         return own_step(
             case,

@@ -159,8 +159,9 @@ def _start(variant: str, network: str, folder: str, batch: int) -> Worker:
 
 
 def samples_of(network: str, count: int) -> Array:
-    """Make samples that a trained network takes, of the first test images inside the package: the images, their rows,
-    or the frames of a camera before which they move.
+    """Return samples that a trained network takes, made from the first test images inside the package.
+
+    They are the images, their rows, or the frames of a simulated camera.
 
     >>> samples_of("fashion-mnist-rows", 2).shape, samples_of("fashion-mnist-events-small", 1).shape
     ((2, 28, 28), (1, 10, 2, 28, 28))

@@ -37,8 +37,10 @@ def interval_text(low: Number, high: Number, axis: Axis) -> str:
 
 
 def in_words(chart: Chart) -> str:
-    """Describe a chart: where each line begins, ends and is highest; the values of bars and rows; the ends of
-    what the colours measure."""
+    """Describe a chart in words.
+
+    It says where each line begins, ends and is highest, the values of bars and rows, and the ends of a colour scale.
+    """
     match chart:
         case Lines():
             lines = " ".join(_line(line, chart) for line in chart.lines[:MOST_SERIES])

@@ -29,8 +29,10 @@ def places(pixels: int) -> Int[Tensor, " T"]:
 
 
 def digest_of(order: str, pixels: int) -> str:
-    """Compute the digest that a run keeps of its pixel order, beside its data's: SHA-256 of the order's name and,
-    if they are permuted, of the places as text."""
+    """Return the digest that a run keeps of its pixel order, beside its data's.
+
+    It is the SHA-256 of the order's name and, for a permuted order, of the places as text.
+    """
     listed = ",".join(map(str, places(pixels).tolist())) if order == "permuted" else ""
     return digest_of_text(f"{order}:{listed}")
 

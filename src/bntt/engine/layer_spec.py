@@ -37,8 +37,10 @@ def surrogate_constants(neuron: AnyNeuron) -> tuple[int, float, float]:
 
 
 class NeuronTables(NamedTuple):
-    """A neuron's constants as the kernels read them, each ``[T, C]``, or ``[1, C]`` where all steps share them; one
-    after another in memory, in this order."""
+    """A neuron's constants as the kernels read them, each ``[T, C]``, or ``[1, C]`` if all steps share them.
+
+    They are consecutive in memory, in this order.
+    """
 
     leak: Tensor
     """λ."""

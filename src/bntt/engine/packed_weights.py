@@ -1,5 +1,7 @@
-"""Weights packed for passes without gradients, kept from step to step: packing them anew is most of what one step of
-one sample costs."""
+"""Weights packed for passes without gradients, kept from step to step.
+
+Packing them anew is most of what one step of one sample costs.
+"""
 
 from __future__ import annotations
 

@@ -37,8 +37,9 @@ def being_watched() -> bool:
 
 
 def being_overridden() -> bool:
-    """Return True if a mode overrides PyTorch's functions. One that only says where new tensors go does not count:
-    the kernels state the device of what they make themselves.
+    """Return True if a mode overrides PyTorch's functions.
+
+    A mode that only chooses the device of new tensors does not count: the kernels state the device of what they make.
 
     >>> with torch.device("cpu"):
     ...     being_overridden()
@@ -104,8 +105,9 @@ class Made(NamedTuple):
 
 
 def made_of(module: torch.nn.Module) -> Made | None:
-    """List what a module and all its parts are made of, so that any change of them changes the list; None if a hook
-    observes one.
+    """List what a module and all its parts are made of: any change of them changes the list.
+
+    None if a hook observes one.
 
     >>> layer = torch.nn.Linear(2, 2)
     >>> before = made_of(layer)
@@ -144,8 +146,9 @@ def _lineage(kinds: tuple[type, ...]) -> tuple[type, ...]:
 def register_tree(
     kind: type, parts: Sequence[str], rest: Callable[[Any], tuple[Any, ...]], make: Callable[..., Any]
 ) -> None:
-    """Let ``torch.export`` and ``torch.func`` take a class apart, and put it together again; and let ``torch.load`` and
-    ``torch.export.load`` read it, without pickled code.
+    """Register a class with ``torch.export`` and ``torch.func`` as a tree of tensors, and with ``torch.load``.
+
+    ``torch.load`` and ``torch.export.load`` then read it without pickled code.
 
     Args:
         parts: attributes that are tensors or hold some.
@@ -185,8 +188,9 @@ def attributes_of(module: torch.nn.Module) -> Iterator[tuple[str, object]]:
 
 
 def parts_of(module: torch.nn.Module, name: str = "") -> list[tuple[str, torch.nn.Module, list[torch.Tensor]]]:
-    """List a module and all its parts, each with its own parameters and buffers: ``named_modules`` in a tenth of
-    the time, since every block does this in every call.
+    """List a module and all its parts, each with its own parameters and buffers.
+
+    It is ``named_modules`` in a tenth of the time: every block calls it in every call.
 
     >>> [name for name, _, _ in parts_of(torch.nn.Sequential(torch.nn.ReLU()))]
     ['', '0']

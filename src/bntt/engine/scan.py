@@ -87,8 +87,10 @@ def scan_reverse(reverse: Reverse, out: Tensor, offset: Tensor, slope: Tensor, *
 
 
 def drive(current: Tensor, affine: Affine, out: Tensor) -> None:
-    """Write ``z = scale (current - mean) + shift`` into ``out``, float32: what a residual sum adds up, where no
-    neuron of the layer takes it. Beside the layer's weights it costs next to nothing, so it is plain PyTorch.
+    """Write ``z = scale (current - mean) + shift`` into ``out``, float32.
+
+    A residual sum adds it up, if no neuron of the layer takes it. Beside the layer's weights it costs next to nothing,
+    so it is plain PyTorch.
 
     >>> import torch
     >>> one, z = torch.ones(1, 1), torch.empty(1, 1, 1, 1, 1)

@@ -46,8 +46,10 @@ class Geometry:
 
 @dataclass(frozen=True)
 class Spikes:
-    """The input of a layer: counts (uint8) worth ``scale`` each; signed spikes (int8) or real numbers (float32) as they
-    are, which only the dense way takes."""
+    """The input of a layer: counts (uint8) worth ``scale`` each, signed spikes (int8) or real numbers (float32).
+
+    Only the dense way takes real numbers.
+    """
 
     values: Tensor
     """``[T, B, H, W, C]``; counts are contiguous."""
@@ -84,8 +86,9 @@ class Spikes:
             yield self.floats_into(lease.take(*self.values.shape, dtype=dtype, device=self.values.device))
 
     def count_over_time(self) -> Tensor:
-        """Sum the counts over all steps, float32, ``[B, H, W, C]``: in bytes as long as none can overflow, which
-        is thirty times as fast as in floats.
+        """Return the counts summed over all steps, float32, ``[B, H, W, C]``.
+
+        It adds in bytes as long as none can overflow, thirty times as fast as in floats.
 
         >>> Spikes(torch.full((300, 1, 1, 1, 1), 2, dtype=torch.uint8), largest=2).count_over_time().item()
         600.0
@@ -133,8 +136,10 @@ class Synapse:
         return self.geometry.dilation == (1, 1) and self.geometry.groups == 1 and self.kernel[1] <= 16
 
     def forward(self, x: Spikes, *, events: bool, out: Tensor | None = None) -> Tensor:
-        """Return ``[T, B, H', W', Co]`` of :attr:`forward_dtype`, contiguous: in ``out`` if given, except from a
-        dense convolution."""
+        """Return ``[T, B, H', W', Co]`` of :attr:`forward_dtype`, contiguous.
+
+        It is ``out`` if given, except from a dense convolution.
+        """
         if events:
             return self._event_forward(x, out)
         with x.as_floats(self.forward_dtype) as floats:

@@ -74,7 +74,7 @@ class Workspace:
                 self._waiting -= self._free.pop(0).numel()
 
     def free_bytes(self) -> int:
-        """Number of bytes that were given back and are free."""
+        """Return the number of bytes that were given back and are free."""
         return self._waiting
 
     def clear(self) -> None:

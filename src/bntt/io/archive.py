@@ -1,7 +1,8 @@
-"""Archives of text files: the evidence behind results, one ``NAME.tar.xz`` a subject, with ``SHA256SUMS`` beside it; or
-one file for another machine, which has ``SHA256SUMS`` of its files in it.
+"""Archives of text files: the evidence behind results, or one file for another machine.
 
-The same files give the same bytes. Reading verifies the checksum first, and never writes where the archives lie.
+Evidence is one ``NAME.tar.xz`` per subject, with ``SHA256SUMS`` beside it; a single file has the ``SHA256SUMS`` of its
+files inside. The same files give the same bytes. Reading verifies the checksum first, and never writes where the
+archives are.
 """
 
 from __future__ import annotations

@@ -37,8 +37,9 @@ def write_whole(path: Path, payload: bytes) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make a folder's names durable, where the system supports it: Windows opens no folder, and needs none of it; some
-    network file systems refuse.
+    """Make a folder's names durable, if the system supports it.
+
+    Windows opens no folder, and needs none of it; some network file systems refuse.
 
     Raises:
         OSError: if it fails; what was written is there, but might not outlive a loss of power.

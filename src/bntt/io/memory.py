@@ -10,8 +10,9 @@ from pathlib import Path
 
 
 def resident(key: str = "VmRSS") -> int:
-    """Return bytes: what the process holds now, or "VmHWM", the most so far; where the kernel says neither, the most
-    that the system has counted, which may include a parent's.
+    """Return bytes: what the process holds now, or "VmHWM", the most so far.
+
+    If the kernel reports neither, it is the most that the system has counted, which may include a parent's.
 
     >>> 0 < resident() <= resident("VmHWM")
     True

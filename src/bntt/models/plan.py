@@ -82,8 +82,10 @@ def scaled(channels: int, width: float) -> int:
 
 
 def convolution(in_channels: int, out_channels: int, size: int = 3, stride: int = 1) -> nn.Conv2d:
-    """Make a convolution without bias, ``size`` odd, padded so that stride 1 keeps an image's size; its weights are
-    allocated but have no values until :func:`initialize`."""
+    """Return a convolution without bias, ``size`` odd, padded so that stride 1 keeps an image's size.
+
+    Its weights are allocated but have no values until :func:`initialize`.
+    """
     conv: nn.Conv2d = nn.utils.skip_init(  # type: ignore[no-untyped-call]
         nn.Conv2d, in_channels, out_channels, size, stride=stride, padding=size // 2, bias=False
     )

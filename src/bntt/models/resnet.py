@@ -1,5 +1,7 @@
-"""Residual networks: ResNet-19 of Zheng et al. (2021), and ResNet-20 for small machines in all three forms of residual
-addition (see :class:`~bntt.nn.Residual`)."""
+"""Residual networks: ResNet-19 of Zheng et al. (2021), and ResNet-20 for small machines.
+
+ResNet-20 comes in all three forms of residual addition (see :class:`~bntt.nn.Residual`).
+"""
 
 from __future__ import annotations
 

@@ -121,8 +121,10 @@ class RunDirectory:
             return False
 
     def training_cost(self) -> dict[str, Any]:
-        """Return the cost of training so far: optimiser ``updates``, and ``seconds`` including validation; None where
-        ``metrics.jsonl`` does not say."""
+        """Return the cost of training so far: ``updates``, and ``seconds`` including validation.
+
+        None where ``metrics.jsonl`` does not say.
+        """
         last = self.rows()[-1] if self.has_rows() else {}
         return {"updates": last.get("updates"), "seconds": last.get("seconds")}
 

@@ -179,8 +179,10 @@ def evaluate_loaded(
 
 
 def _gamma_floor(recipe: Recipe, facts: Mapping[str, Any], cost: Mapping[str, Any]) -> float | None:
-    """Return what decay alone made of γ by the epoch of these weights; None where there is none, where it began
-    elsewhere, or was averaged."""
+    """Return what weight decay alone would have made of γ by the epoch of these weights.
+
+    None without decay, if γ began elsewhere, or if it was averaged.
+    """
     train, updates = recipe.train, cost["updates"]
     begun = recipe.init.source or recipe.convert.ann
     if not (updates and train.epochs) or begun or facts.get("averaged") or facts_of(recipe).norm_facts.identity:

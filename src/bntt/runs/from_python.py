@@ -153,8 +153,10 @@ def builder_of(network: SpikingNetwork) -> tuple[str, dict[str, Any]] | None:
 def model_of(
     run: Path, recipe: schema.Recipe, facts: Mapping[str, Any], device: str, given: SpikingClassifier | None
 ) -> SpikingClassifier:
-    """Return the model of a run started from Python, without its weights: as given, as its registered builder makes
-    it, or as :func:`bntt.register.model` has it by the run's name. Warn if it is not written as the trained one was.
+    """Return the model of a run started from Python, without its weights.
+
+    It is the given model, the one that its registered builder makes, or the one that :func:`bntt.register.model` has
+    under the run's name. Warn if it is not written as the trained one was.
 
     Raises:
         CheckpointError: if there is none, or what is registered is no classifier.

@@ -68,8 +68,9 @@ class ImportSettings:
 
 
 def import_network(file: Path, settings: ImportSettings, name: str, root: Path) -> Imported:
-    """Import a ``torch.save`` file: write a run in ``root/name`` if a dataset is named, else the
-    checkpoint ``root/name.safetensors``.
+    """Import a ``torch.save`` file as a run or a checkpoint.
+
+    If a dataset is named, write a run in ``root/name``; else the checkpoint ``root/name.safetensors``.
 
     Raises:
         RecipeError: on an invalid value, or if model and data do not fit.

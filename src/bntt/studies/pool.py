@@ -48,8 +48,10 @@ EVIDENCE = ("*.toml", "*.json", "*.jsonl", "measures/*.json")
 
 @dataclass(frozen=True)
 class KeptRun:
-    """Run directory that was measured on the test images; or an untrained one, for measures that train by
-    themselves."""
+    """Run directory that was measured on the test images, or an untrained one.
+
+    Measures that train by themselves take an untrained one.
+    """
 
     path: Path
     recipe: Recipe
@@ -192,10 +194,12 @@ def kept_run(path: Path) -> KeptRun | None:
 
 
 def _unfinished(recipe: Recipe, path: Path, evaluation: Mapping[str, Any]) -> str:
-    """Explain why a run is not the whole of its recipe: missing epochs, an evaluation from before its end, or one of
-    another number of draws, as `bntt evaluate RUN --draws N` leaves.
+    """Explain why a run is not the whole of its recipe.
 
-    A training that goes on for more epochs than it was begun with has its new recipe beside its old evaluation.
+    Epochs are missing, its evaluation was made before its end, or with another number of draws, as `bntt evaluate RUN
+    --draws N` does.
+
+    A training that continues for more epochs than it was begun with has its new recipe beside its old evaluation.
     """
     run, epochs = RunDirectory(path), recipe.train.epochs
     drawn, asked = evaluation.get("draws"), facts_of(recipe).draws
@@ -222,8 +226,9 @@ def _ann_of(recipe: Recipe, path: Path, evaluation: Mapping[str, Any]) -> str:
 
 
 def _ann_place(recipe: Recipe, path: Path, evaluation: Mapping[str, Any]) -> Path:
-    """Find the directory of the ANN that a kept run began with: its old place, or its name beside the run, as long as
-    the ANN there still matches the run's evaluation.
+    """Return the directory of the ANN that a kept run began with: its old place, or its name beside the run.
+
+    The ANN there must still match the run's evaluation.
 
     Raises:
         RecipeError: if it is in neither.
@@ -236,8 +241,10 @@ def _ann_place(recipe: Recipe, path: Path, evaluation: Mapping[str, Any]) -> Pat
 
 
 def _is_ann(place: Path, told: Mapping[str, Any]) -> bool:
-    """Return True if the run in this place is the one that a conversion names: the same training length, and the same
-    weights where they are here."""
+    """Return True if the run in this place is the one that a conversion names.
+
+    It has the same training length, and the same weights if they are here.
+    """
     run, ann = RunDirectory(place), load_recipe(place / "recipe.toml", same_data=True)
     found = {**run.training_cost(), **({"weights_sha256": weights_hash(run)} if run.best.is_file() else {})}
     if _unfinished(ann, place, {}):

@@ -74,8 +74,10 @@ def plan(studies: Sequence[Study], setting: SettingName, folders: Folders) -> St
 
 
 def in_turn(items: Sequence[WorkItem]) -> list[WorkItem]:
-    """Order the work by seeds: the first start of every run comes before the second of any, so that what is done can be
-    compared whenever it ends."""
+    """Order the work by seeds: the first start of every run comes before the second of any.
+
+    What is done can then be compared whenever the work ends.
+    """
     seeds = list(dict.fromkeys(item.start.seed for item in items))
     return sorted(items, key=lambda item: seeds.index(item.start.seed))
 
@@ -130,8 +132,10 @@ def _result_of(item: WorkItem, start: Start, ended: Mapping[str, Outcome]) -> St
 
 
 def pack_results(results: Sequence[StudyResult], place: Path) -> list[Path]:
-    """Archive the results: in a folder a summary ``NAME.json`` of each, and the runs behind it, without weights, as one
-    archive; or all runs as one file, ``FILE.tar.xz``, for another machine to take in.
+    """Archive the results.
+
+    Into a folder: a summary ``NAME.json`` of each, and the runs behind it, without weights, as one archive. Into a
+    file: all runs as one ``FILE.tar.xz``, for another machine to merge.
 
     Raises:
         OSError: if something cannot be written.

@@ -74,8 +74,9 @@ class _Running:
 
 
 def work(items: Sequence[WorkItem], settings: WorkSettings) -> Iterator[Outcome]:
-    """Do the remaining work of every item, and yield each as it ends; a failure stops only the items that begin
-    with the failed one.
+    """Do the remaining work of every item, and yield each as it ends.
+
+    A failure stops only the items that begin with the failed one.
 
     Raises:
         KeyboardInterrupt, SystemExit: when asked to stop; the processes have saved and ended by then.

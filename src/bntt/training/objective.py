@@ -102,8 +102,10 @@ def check_labels(logits: Float[Tensor, "B K"], labels: Tensor) -> None:
 
 
 class BatchLoss(nn.Module):
-    """Loss of a batch: ``loss, right = batch_loss(inputs, labels, index, draw=epoch, steps=T)`` gives the method's loss
-    and the number of correct answers.
+    """Loss of a batch by the training method.
+
+    ``loss, right = batch_loss(inputs, labels, index, draw=epoch, steps=T)`` returns the loss and the number of correct
+    answers.
 
     >>> import torch
     >>> from bntt.models import mlp
@@ -120,8 +122,11 @@ class BatchLoss(nn.Module):
 
     @property
     def all_learn(self) -> bool:
-        """Return True if every parameter gets a gradient in every epoch: with one step a learned leak gets none, nor do
-        the weights of layers whose spikes come too late with ``fire_before``."""
+        """Return True if every parameter gets a gradient in every epoch.
+
+        With one step a learned leak gets none; nor do the weights of layers whose spikes come too late with
+        ``fire_before``.
+        """
         fewest = min([self.model.encoder.num_steps, *(steps for steps, _ in self.method.grow)])
         neurons = [layer.lif for layer in self.model.network.layers.values() if layer.lif is not None]
         return fewest > 1 and not any(neuron_facts(neuron).waits for neuron in neurons)

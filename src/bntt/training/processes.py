@@ -29,8 +29,9 @@ class LostProcessError(RuntimeError):
 
 
 class Processes:
-    """A single training process; :func:`~bntt.training.processes.joined_processes` gives the same interface for
-    several.
+    """A single training process.
+
+    :func:`~bntt.training.processes.joined_processes` returns the same interface for several.
 
     >>> import torch
     >>> alone = Processes()

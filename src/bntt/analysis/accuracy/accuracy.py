@@ -34,8 +34,10 @@ class Accuracy:
 
     @property
     def spread(self) -> float | None:
-        """Standard deviation over the draws (n - 1); None for one draw, where it is unknown. It says nothing about
-        the choice of samples."""
+        """Standard deviation over the draws (n - 1); None for one draw, where it is unknown.
+
+        It says nothing about the choice of samples.
+        """
         return stdev(self.per_draw) if len(self.correct) > 1 else None
 
     @property

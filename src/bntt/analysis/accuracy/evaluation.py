@@ -37,7 +37,7 @@ class Activity:
     """Neurons of each layer."""
 
     def rate(self, layer: str) -> Tensor:
-        """Firing rate at every step, ``[T]``: spikes per neuron, 0 to 1."""
+        """Return the firing rate at every step, ``[T]``: spikes per neuron, 0 to 1."""
         return self.spikes[layer].sum(1) / (self.presentations * self.neurons[layer])
 
     def spike_rate(self, layer: str) -> float:
@@ -120,8 +120,10 @@ def presented(
     *,
     draw: int = FIRST_DRAW,
 ) -> Iterator[tuple[int, Tensor, Tensor, dict[str, Any]]]:
-    """Yield every batch of every draw of an evaluation: the draw's number, from 0, the inputs on the model's device,
-    their labels, and seed, index and draw of their noise; tell the progress after each.
+    """Yield every batch of every draw of an evaluation, and report the progress after each.
+
+    A batch is the draw's number, 0-based, the inputs on the model's device, their labels, and seed, index and draw of
+    their noise.
 
     Args:
         what: what is done with the samples, for the message.

@@ -57,8 +57,7 @@ def _over_mean(values: Sequence[float]) -> list[Number]:
 
 
 def gamma_charts(result: ActivityResult) -> tuple[HeatMap, ...]:
-    """Show γ, its divisor, and how much both change, by layer and step; nothing if there is no γ for each
-    step."""
+    """Return charts of γ, its divisor, and how much both change, by layer and step; () without a γ for each step."""
     gamma = result.by_layer(lambda row: row.gamma_magnitude if row.gamma_driven else None)
     deviation = result.by_layer(lambda row: row.deviation)
     changes = [

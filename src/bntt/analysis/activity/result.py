@@ -258,8 +258,7 @@ def _smallest_gamma(result: ActivityResult) -> float | None:
 
 
 def _change(result: ActivityResult, key: Literal["gamma_change", "deviation_change"]) -> float | None:
-    """Return a change from a step to the next, mean over the steps whose γ has a path to the readout and over layers,
-    in %."""
+    """Return a change from one step to the next, in %, averaged over layers and the steps that drive the readout."""
     found = [value for row in result.steps if row.gamma_driven and (value := getattr(row, key)) is not None]
     return 100 * mean(found) if found else None
 

@@ -183,8 +183,10 @@ def _outcome(setup: Setup, job: Job, folder: Path, settings: Mapping[str, Any], 
 
 
 def enough_draws(setup: Setup, progress: Progress) -> list[SignAgreement]:
-    """Measure how alike the signs of two gradients are, each the mean over its own draws; nothing if the models
-    draw nothing, or no attack follows gradients."""
+    """Return how alike the signs of two gradients are, each the mean over its own draws.
+
+    It is None if the models draw nothing, or no attack follows gradients.
+    """
     found, rows = [], torch.arange(min(SWEEP_IMAGES, len(setup.images)))
     for i, estimator, count in setup.sweeps:
         model = setup.runs[i].model

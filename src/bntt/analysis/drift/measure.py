@@ -92,8 +92,10 @@ def input_moments(
     draw: int = FIRST_DRAW,
     progress: Callable[[int], None] = lambda samples: None,
 ) -> dict[str, Moments]:
-    """Compute mean and variance (float64) of those layers' inputs at each step and channel; arguments and errors are
-    those of :func:`input_drift`."""
+    """Return mean and variance (float64) of those layers' inputs at each step and channel.
+
+    Arguments and errors are those of :func:`input_drift`.
+    """
     check_classifier(model, "input_drift() takes")
     norms, sums = held_norms(model.network), dict[str, Tensor]()
     with torch.no_grad(), evaluating(model):

@@ -1,5 +1,7 @@
-"""The plan of a network for counting its operations: the input of every layer's weights, the worth of one spike
-there, the number of weights that a value meets, and the other work of neurons.
+"""The plan of a network for counting its operations.
+
+It holds the input of every layer's weights, the worth of one spike there, the number of weights that a value meets, and
+the other work of neurons.
 """
 
 from __future__ import annotations

@@ -142,8 +142,11 @@ class RobustResult(Result):
         return None if clean is None or noisy is None else clean - noisy
 
     def area(self) -> float:
-        """Return the first run's mean accuracy from σ = 0 to the largest, in %: the area under its curve over the
-        width, by trapezoids; the clean accuracy if no other σ was measured."""
+        """Return the first run's mean accuracy from σ = 0 to the largest, in %.
+
+        It is the area under its curve divided by the width, by trapezoids; the clean accuracy if no other σ was
+        measured.
+        """
         rows = self.runs[0].rows
         width = rows[-1].sigma - rows[0].sigma
         pairs = [(b.sigma - a.sigma, (a.accuracy + b.accuracy) / 2) for a, b in pairwise(rows)]

@@ -66,7 +66,8 @@ class AlongGradient(Record):
 
     @property
     def smoothness(self) -> Number:
-        """Effective β: the largest change of the gradient over the distance moved, ``‖g(w) - g(w - η g)‖ / (η ‖g‖)``;
+        """Effective β: the largest ``‖g(w) - g(w - η g)‖ / (η ‖g‖)``, change of the gradient per distance moved.
+
         None if one of them is not a number.
 
         >>> AlongGradient(steps=(0.5, 1.0), start=2.0, norm=2.0, loss=(1.5, 3.0), change=(4.0, 2.0)).smoothness

@@ -61,8 +61,10 @@ def load() -> Any:
 
 
 def build(description: Description) -> nir.NIRGraph:
-    """Make the NIR graph of a network. Its input is what the encoder gives in one step, its output a step's logits,
-    whose mean over the steps are the network's.
+    """Return the NIR graph of a network.
+
+    Its input is what the encoder gives in one step; its output is a step's logits, whose mean over the steps is the
+    network's.
 
     Raises:
         DeployError: if nir is not installed; or naming the layer that NIR cannot have, and why.

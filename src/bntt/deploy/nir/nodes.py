@@ -149,8 +149,10 @@ def connected(graph: Mapping[str, Any]) -> dict[str, Node]:
 
 
 def feedback(nodes: Mapping[str, Node]) -> dict[str, Node]:
-    """Take the soft resets out of a graph: LI or I, Threshold, and Scale back to the first; return the Scales by the
-    name of the Threshold."""
+    """Remove the soft resets from a graph: LI or I, Threshold, and Scale back to the first.
+
+    Return the Scales by the name of the Threshold.
+    """
     found = {}
     for scale in [node for node in nodes.values() if node.type == "Scale"]:
         if len(scale.reads) != 1 or len(scale.read_by) != 1:

@@ -44,8 +44,10 @@ class Kernels:
         self.turn = threading.Lock()
 
     def encode(self, values: Array, noise: Noise, steps: range) -> Array:
-        """Return the input of some steps, the same numbers as :func:`bntt.deploy.runtime.encoding.encode`'s; spikes
-        are int8."""
+        """Return the input of some steps, the same numbers as :func:`bntt.deploy.runtime.encoding.encode`.
+
+        Spikes are int8.
+        """
         made = self.prepared.made
         if not made.encoder.kind.startswith("poisson"):
             return encode(made, values, noise, steps)

@@ -1,5 +1,7 @@
-"""The normalisation of a layer over some steps: by the statistics that it was given, or by the batch's, which may be
-the batch of all processes."""
+"""The normalisation of a layer over some steps: by given statistics, or by the batch's.
+
+The batch may be that of all processes.
+"""
 
 from __future__ import annotations
 

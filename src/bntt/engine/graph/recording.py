@@ -136,8 +136,9 @@ def distribution(
 def histogram(
     current: Float[Tensor, "S B H W C"], affine: Affine, edges: Sequence[float]
 ) -> tuple[Int64[Tensor, "S bins"], Float[Tensor, " S"]]:
-    """Count values of ``z = scale (current - mean) + shift`` of each step: below the first edge, from each edge
-    on, and above the last; and the largest. NaN counts as above all edges, and as the largest.
+    """Count the values of ``z = scale (current - mean) + shift`` of each step in bins, and return the largest.
+
+    Bins: below the first edge, between each two, above the last. NaN counts as above all edges, and as the largest.
 
     >>> one = torch.ones(1, 1)
     >>> counts, largest = histogram(torch.tensor([[[[[0.0], [1.0], [5.0]]]]]), Affine(one, one, 0 * one), (0.0, 3.0))

@@ -141,8 +141,10 @@ def _kept(end: Start, lease: Lease) -> Start:
 
 
 def _chunks(nodes: Sequence[Node], passes: Sequence[NodePass], x: Spikes) -> Iterator[tuple[int, int]]:
-    """Yield the steps that go through all nodes at a time, also on a GPU, so that memory does not grow with T; but all
-    where statistics wait for them, or for other processes, which may have chunks of other sizes."""
+    """Yield the steps that go through all nodes at a time, so that memory does not grow with T.
+
+    They are all steps if statistics wait for them, or for other processes, which may have chunks of other sizes.
+    """
     steps = size = len(x.values)
     if not any(one.waits for one in passes):
         largest = max(x.values[0].numel(), *(max(one.floats, one.out.values.numel()) for one in sizes(nodes, x)))
@@ -177,8 +179,10 @@ class _RunStack(torch.autograd.Function):
     def forward(
         ctx: Any, stack: Stack, x: Spikes, mean_over_time: bool, values: Tensor, *others: Tensor | None
     ) -> tuple[Any, ...]:
-        """Run the stack; ``others`` are what the nodes learn and start from. Counts, moments and measurements are no
-        tensors for autograd."""
+        """Run the stack; ``others`` are what the nodes learn and start from.
+
+        Counts, moments and measurements are no tensors for autograd.
+        """
         steps, size = len(x.values), span_of(stack.nodes, x, stack.compute)
         out = Output(steps, mean_over_time)
         spans: list[Span] = []
@@ -271,8 +275,10 @@ def _detached(start: Start) -> Start:
 def _carries(
     shapes: Sequence[torch.Size | None], grads: Sequence[Tensor | None], like: Tensor, *, every: bool
 ) -> list[Carry]:
-    """Return the gradients of what is carried beyond the last step, to be written over; None where none follows or
-    precedes."""
+    """Return the gradients of what is carried beyond the last step; they may be overwritten.
+
+    None if no step follows or precedes.
+    """
     carries: list[Carry] = []
     for i, shape in enumerate(shapes):
         membrane, mean, var = grads[3 * i : 3 * i + 3] if grads else (None, None, None)

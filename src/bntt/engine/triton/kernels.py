@@ -69,8 +69,9 @@ def row_of(table, row, c, channels):
 
 @triton.jit
 def constant(rule, which: tl.constexpr, t, c, channels):
-    """Return a neuron's constant in a step: leak, sign, threshold (with the sign), amount, 1/θ, or the surrogate's
-    first (with sign and slope). ``rule`` are its tables, one after another; what is between two rows; and two tables.
+    """Return a neuron's constant in a step: leak, sign, threshold (with the sign), amount, 1/θ, or the surrogate's.
+
+    ``rule`` are its tables, one after another; what is between two rows; and two tables.
     """
     return row_of(rule[0], which * rule[2] + t * rule[1], c, channels)
 
@@ -243,11 +244,10 @@ def scan_reverse(
     STARTED: tl.constexpr,
     CARRIED: tl.constexpr,
 ):
-    """Sweep back through time, tile after tile: with SUMS the sums over rows that Eq. 10 and 11 need, into the
-    program's own part of ``partial [programs, 2, T, C]`` (float64); without, Eq. 10 into ``out``.
+    """Sweep back through time, tile after tile: sums over rows with SUMS, else Eq. 10 into ``out``.
 
-    ``starts`` and ``potentials`` are this program's memory: the membrane before every span of SPAN steps, and the
-    potentials of one span.
+    The sums of Eq. 10, 11 go into the program's own part of ``partial [programs, 2, T, C]`` (float64). ``starts`` and
+    ``potentials`` are its memory: the membrane before every span of SPAN steps, and the potentials of one span.
     """
     program, c = tl.program_id(0), tl.program_id(1) * CHANNELS + tl.arange(0, CHANNELS)
     known, tables = c < channels, (mean, scale, shift)

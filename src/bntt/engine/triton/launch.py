@@ -1,5 +1,4 @@
-"""The scans of :mod:`bntt.engine.scan` by the Triton kernels: on a GPU, or on the processor in their
-interpreter."""
+"""The scans of :mod:`bntt.engine.scan` by the Triton kernels: on a GPU, or in their interpreter."""
 
 from __future__ import annotations
 

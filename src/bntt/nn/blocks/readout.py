@@ -1,5 +1,7 @@
-"""The output layer (paper section 3.1): it accumulates voltage, does not leak, does not fire and is not normalised; and
-one that fires, to compare it with."""
+"""The output layer (paper section 3.1), and one that fires, to compare it with.
+
+It accumulates voltage, does not leak, does not fire and is not normalised.
+"""
 
 from __future__ import annotations
 

@@ -18,8 +18,9 @@ from bntt.ops.poisson import expectation
 
 
 class StillEncoder(PixelEncoder):
-    """Base class of encoders that hold an image still: the same input drives the first layer at every step, without a
-    copy, and nothing is random.
+    """Base class of encoders that hold an image still: the first layer's input is the same at every step.
+
+    It is not copied, and nothing is random.
 
     A subclass defines ``held(x)`` for values that are already normalised, which it may refuse.
     """

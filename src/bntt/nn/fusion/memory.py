@@ -16,8 +16,10 @@ from bntt.nn.fusion.fuse import FusedBlock
 
 
 def left(out: Tensor, last: FusedBlock) -> Tensor:
-    """Convert a run's output ``[..., H, W, C]`` for modules: to the layout that they know, strides of one channel or
-    pixel included, because oneDNN 3.12 crashes on some others."""
+    """Return a run's output ``[..., H, W, C]`` in a layout for modules.
+
+    It has the strides that they know, also those of one channel or pixel, because oneDNN 3.12 crashes on some others.
+    """
     if last.out.memory[:2] == (1, 1):  # one pixel lies alike
         return out.view(*out.shape[:-3], *last.out.shape)
     return out.movedim(-1, -3).reshape(-1).view(*out.shape[:-3], *last.out.shape)

@@ -38,8 +38,9 @@ def _is_of_torch(method: object) -> bool:
 
 
 def why_touched(module: nn.Module) -> str:
-    """Describe a change to a module that a fused path would bypass: hooks, or methods set on the instance or on its
-    class; "" if there is none.
+    """Describe a change to a module that a fused path would bypass; "" if there is none.
+
+    Such changes are hooks, and methods set on the instance or on its class.
 
     >>> layer = nn.Linear(2, 2)
     >>> why_touched(layer)

@@ -35,8 +35,10 @@ class Delay:
         return self.before + self.own + self.after + 1
 
     def driven(self, num_steps: int) -> range:
-        """Return the steps whose current is not silent by rule and reaches the readout: their γ gets a gradient. With
-        too few steps the range is empty."""
+        """Return the steps whose current is not silent by rule and reaches the readout: their γ gets a gradient.
+
+        With too few steps the range is empty.
+        """
         return range(self.before, max(self.before, num_steps - self.own - self.after))
 
     def reaching_readout(self, num_steps: int) -> range:

@@ -125,8 +125,10 @@ register_tree(
 
 
 def rows_of(state: Any, keep: Tensor) -> Any:
-    """Select some samples in a block's state: None, a tensor ``[B, ...]``, a tuple or dict of these, or anything with a
-    method ``rows(keep)`` of its own. Moments belong to no sample.
+    """Select some samples in a block's state.
+
+    It is None, a tensor ``[B, ...]``, a tuple or dict of these, or anything with a method ``rows(keep)``. Moments
+    belong to no sample.
 
     Raises:
         TypeError: if a state does not say how its rows are selected.

@@ -1,5 +1,7 @@
-"""The published norms by name: :class:`~bntt.nn.TemporalNorm` with their statistics and affine, and two without
-batch statistics."""
+"""The published norms by name: :class:`~bntt.nn.TemporalNorm` with their statistics and affine.
+
+Two more have no batch statistics.
+"""
 
 from __future__ import annotations
 

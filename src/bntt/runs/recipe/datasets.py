@@ -236,8 +236,9 @@ def evaluation_loader(
     at_most: int = 0,
     share: tuple[int, int] = (0, 1),
 ) -> PartLoader:
-    """Load what a recipe measures of a split, in batches: every image, or ``evaluate.images`` of them, stratified by
-    class; each keeps its place in the split, and so its noise.
+    """Return batches of what a recipe measures of a split: every image, or ``evaluate.images``, stratified by class.
+
+    Each image keeps its place in the split, and so its noise.
 
     Args:
         at_most: upper bound on the number of images; 0 is no bound.

@@ -119,9 +119,11 @@ class Network(NeuronOptions, Plan):
 
 @dataclass(frozen=True, kw_only=True)
 class Convert(Table):
-    """Initialisation of the network with the weights of an ANN and balanced thresholds
-    (:func:`bntt.training.balance`). With ``train.epochs = 0`` it is the converted network, else the hybrid (Rathi et
-    al. 2020), which is trained from there on."""
+    """Start from an ANN: its weights, and balanced thresholds (:func:`bntt.training.balance`).
+
+    With ``train.epochs = 0`` the converted network is the result; otherwise it is trained on, the hybrid of Rathi et
+    al. (2020).
+    """
 
     ann: str = ""
     """The run directory of an ANN (network.neuron = "relu") of the same plan, width, data and seed; "": none."""
@@ -152,8 +154,7 @@ class Imported(Table):
 
 @dataclass(frozen=True, kw_only=True)
 class Init(Table):
-    """A trained network whose weights, γ and statistics the training begins with; where classes differ, its last layer
-    is new. See :func:`bntt.runs.training.initial.load_initial_weights`."""
+    """Start from a trained network: its weights, γ and statistics; its last layer is new if the classes differ."""
 
     run: str = ""
     """The run directory of the same network, with another T or other classes if you like; "": none."""
@@ -274,7 +275,7 @@ class Recipe(Table):
                 raise RecipeError(f"data.{key}: {value!r} is for images, data.order makes sequences: leave it out")
 
     def _check_conversion(self) -> None:
-        """The network must be one that an ANN can be converted to."""
+        """Refuse a network that no ANN can be converted to."""
         network = self.network
         if network.neuron != "lif":
             raise RecipeError(

@@ -204,9 +204,11 @@ class StabilityResult(Result):
 
 
 def _change_at(result: StabilityResult, percent: float) -> float | None:
-    """Return the relative change of a batch's gradient where a step along it has lowered the loss by this share of it,
-    ``‖g(w) - g(w - η g)‖ / ‖g(w)‖`` at the least such η, in percent: mean over the moments of all starts that get so
-    far, which half of them must; between two steps that were measured both are on a straight line."""
+    """Return the relative change of a batch's gradient where a step along it has lowered the loss by this share.
+
+    It is ``‖g(w) - g(w - η g)‖ / ‖g(w)‖`` at the least such η, in percent: mean over the moments of all starts that get
+    so far, which half of them must. Between two measured steps both are on a straight line.
+    """
     moments = [moment.along for start in result.cells for moment in start.moments]
     found = [change for along in moments if (change := change_at_loss(along, percent / 100)) is not None]
     return 100 * mean(found) if found and 2 * len(found) >= len(moments) else None
@@ -255,8 +257,10 @@ def _promise(moment: Moment, rate: float) -> list[Line]:
 
 
 def _change(result: StabilityResult, rate: float) -> float | None:
-    """Return the relative change of a batch's gradient after a step of the learning rate along it,
-    ``‖g(w) - g(w - η g)‖ / ‖g(w)‖``, in percent: mean over networks and moments of the starts at this rate."""
+    """Return the relative change of a batch's gradient after a step of the learning rate along it, in percent.
+
+    It is ``‖g(w) - g(w - η g)‖ / ‖g(w)‖``: mean over networks and moments of the starts at this rate.
+    """
     found = []
     for start in result.cells:
         for along in (moment.along for moment in start.moments if abs(start.rate - rate) <= 1e-9):

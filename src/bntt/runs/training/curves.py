@@ -18,8 +18,9 @@ Rows = Sequence[Mapping[str, Any]]
 
 
 def training_curves(rows: Rows) -> list[Lines]:
-    """Return charts of a run over its epochs: loss, accuracies, learning rate and, if the rows have them, mean firing
-    rate and mean |γ| of every layer.
+    """Return charts of a run over its epochs: loss, accuracies, learning rate, mean firing rate and mean |γ|.
+
+    The last two, by layer, only if the rows have them.
 
     Args:
         rows: one per epoch, as the lines of ``metrics.jsonl``: ``epoch`` (from 0), ``train_loss``, ``train_accuracy``,
@@ -110,10 +111,12 @@ def no_events(epoch: int, row: Mapping[str, Any], gammas: Mapping[str, Any]) -> 
 
 @contextmanager
 def event_writer(folder: Path, first_epoch: int = 0) -> Iterator[Write]:
-    """Yield ``write(epoch, row, gammas)``, a row as in ``metrics.jsonl`` and |γ| ``[T, C]`` of each layer, from black
-    (0) to white (the layer's largest); it does nothing without tensorboard.
+    """Yield ``write(epoch, row, gammas)`` for TensorBoard; it does nothing without tensorboard.
 
-    Numbers missing from a row, or None, are omitted. TensorBoard does not show what an earlier start wrote for
+    A row is one of ``metrics.jsonl``; |γ| ``[T, C]`` of each layer is drawn from black (0) to white (the layer's
+    largest).
+
+    Numbers missing from a row, or None, are omitted. TensorBoard hides what an earlier process wrote for
     ``first_epoch`` and later, which a resumed run writes again.
 
     >>> import tempfile

@@ -98,8 +98,11 @@ def resume_state(
 
 
 def _best_so_far(run: RunDirectory, facts: dict[str, Any], forget_best: bool, seldom: bool) -> float | None:
-    """Return the best validation accuracy; a kill may have left the file one epoch ahead of the checkpoint, and
-    if that epoch is not validated again, the file decides."""
+    """Return the best validation accuracy so far.
+
+    A kill may have left the file one epoch ahead of the checkpoint; if that epoch is not validated again, the file
+    decides.
+    """
     best: float | None = facts["best"]
     try:
         file = read_facts(run.best)
@@ -210,8 +213,10 @@ def _words(command: TrainCommand) -> str:
 
 
 def keep_freed_memory() -> None:
-    """Let glibc keep what each training step frees: fresh pages cost plain PyTorch a third of a step (the fused kernels
-    keep their buffers themselves)."""
+    """Let glibc keep what each update frees.
+
+    Fresh pages cost plain PyTorch a third of an update; the fused kernels keep their buffers themselves.
+    """
     if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
         for parameter, value in ((-4, 0), (-1, 2**31 - 1), (-2, 2**28)):  # M_MMAP_MAX, M_TRIM_THRESHOLD, M_TOP_PAD
             libc.mallopt(parameter, value)

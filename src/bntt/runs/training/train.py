@@ -58,11 +58,12 @@ def train_run(
     forget_best: bool = False,
     processes: Processes | None = None,
 ) -> Iterator[TrainingRecord]:
-    """Train as the recipe says; yield every update, every epoch with its validation accuracy, and notices. If it
-    begins with an ANN, that is converted first; with no epochs that is all.
+    """Train as the recipe says; yield every update, every epoch with its validation accuracy, and notices.
 
-    With ``resume``, training continues from the latest sound checkpoint, wherever it was made, with the same numbers
-    as if it had never stopped: order, augmentation and noise are functions of the epoch, all else is in the checkpoint.
+    If the recipe begins with an ANN, that is converted first; with no epochs that is all.
+
+    With ``resume``, training continues from the latest sound checkpoint, wherever it was made, with the same numbers as
+    if it had never stopped: order, augmentation and noise are functions of the epoch, all else is in the checkpoint.
 
     Args:
         requests: handled after every update and every validation batch.

@@ -71,8 +71,10 @@ class Claim(TomlTable):
         raise NotImplementedError  # each rule says its own
 
     def decides(self, spreads: Mapping[str, float], starts: int, level: float) -> dict[str, float]:
-        """Return the smallest difference of each column that so many starts decide; columns without a spread are left
-        out."""
+        """Return the smallest difference of each column that so many starts decide.
+
+        Columns without a spread are omitted.
+        """
         return {}
 
 

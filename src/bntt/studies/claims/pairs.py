@@ -228,8 +228,10 @@ def _two_sided(found: Difference, bound: float) -> float:
 
 
 def _together(answer: Answer, chances: Sequence[float], pairs: int) -> float | None:
-    """Return the probability behind an answer of several pairs: all must hold, or one does not (Bonferroni); one is
-    enough for that, whether the others were run or not."""
+    """Return the probability behind an answer of several pairs: all must hold, or one does not (Bonferroni).
+
+    One is enough for the second answer, whether the others were run or not.
+    """
     if chances and answer == "does not hold":
         return min(1.0, pairs * min(chances))
     return max(chances) if chances and len(chances) == pairs else None

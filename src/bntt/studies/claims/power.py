@@ -46,8 +46,10 @@ def smallest_margin(error: float, starts: int, level: float = LEVEL) -> float:
 
 @cache
 def _errors(starts: int, share: float, sides: int) -> float:
-    """Find the difference, in standard errors, that lies further than the quantile of t from one bound, or inside both,
-    in :data:`POWER` of studies."""
+    """Return the difference, in standard errors, that :data:`POWER` of studies would decide.
+
+    It lies further than the quantile of t from one bound, or inside both.
+    """
     quantile, low, high = student_quantile(share, starts - 1), 0.0, 1.0
     while _found(high, quantile, starts - 1, sides) < POWER:
         low, high = high, 2 * high
@@ -94,8 +96,9 @@ def above(mean: float, error: float | None, starts: int, bound: float = 0.0) -> 
 
 
 def holm(values: Sequence[float], level: float = LEVEL) -> list[bool]:
-    """Say which of several tests are decided together (Holm 1979): the k-th smallest of m at level / (m - k + 1), until
-    one is not.
+    """Say which of several tests are decided together (Holm 1979).
+
+    The k-th smallest of m is tested at level / (m - k + 1), until one is not decided.
 
     >>> holm([0.03, 0.001, 0.02]), holm([0.03, 0.001, 0.024]), holm([0.2, 0.02, 0.03])
     ([True, True, True], [True, True, True], [False, False, False])
