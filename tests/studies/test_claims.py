@@ -3,7 +3,8 @@
 import pytest
 
 from bntt.studies.claims.claim import Claim, with_starts
-from bntt.studies.claims.pairs import Better, NoWorse, Order
+from bntt.studies.claims.pairs import Better, Equivalent, NoWorse, Order
+from bntt.studies.claims.words import Names
 from tests.rows import each_row
 
 
@@ -91,12 +92,12 @@ def test_the_pair_with_the_fewest_starts_says_how_many_there_are():
 
 def test_what_is_said_has_difference_interval_and_starts():
     said = better().judge(numbers(a=HIGH, b=LOW), {"acc": "%"}).because
-    assert said == "a - b: +5 points (+4.75 to +5.25), above in 100% of 3; 3 starts (shown, not tested: fewer than 5)"
+    assert said == "a − b: +5 points (+4.75 to +5.25), above in 3 of 3; 3 starts (shown, not tested: fewer than 5)"
 
 
 def test_starts_are_counted_on_the_side_of_the_claim():
     said = better(lower=True).judge(numbers(a=LOW, b=HIGH), {}).because
-    assert said == "a - b: -5 (-5.25 to -4.75), below in 100% of 3; 3 starts (shown, not tested: fewer than 5)"
+    assert said == "a − b: -5 (-5.25 to -4.75), below in 3 of 3; 3 starts (shown, not tested: fewer than 5)"
 
 
 def test_a_wanted_difference_is_told_as_it_is_decided():
@@ -172,7 +173,7 @@ def test_a_run_by_another_name_is_no_rival():
 def test_two_names_of_one_rival_count_once():
     found = numbers(a=HIGH, b=LOW, c=LOW)
     said = Better(says="x", rule="better", of="acc", run="a", than=["b", "c"]).judge(found, {}, {"c": "b"}).because
-    assert said.count("a - ") == 1
+    assert said.count("a − ") == 1
     assert "c is b by definition, and counted once" in said
     order = Order(says="x", rule="order", of="acc", runs=["a", "b", "c"])
     assert order.judge(found, {}).answer == "not decided"
@@ -187,3 +188,27 @@ def test_rules_are_told_in_words_and_say_what_they_look_at():
     assert Order(says="x", rule="order", of="acc", runs=["a", "b"]).in_words().startswith("a > b in acc")
     told = NoWorse(says="x", rule="no-worse", of="acc", run="a", than=["b"], margin=0.5).in_words()
     assert "at most 0.5 below b in acc" in told
+
+
+def test_runs_and_columns_are_called_by_their_labels_and_numbers_have_no_exponent():
+    found = numbers(a=[31200.0, 30100.0, 30900.0], b=[15000.0, 15300.0, 15100.0])
+    names = Names({"a": "BNTT", "b": "standard BN"}, {"acc": "spikes an image"})
+    verdict = better().judge(found, {}, {}, names)
+    assert verdict.because.startswith("BNTT − standard BN: +15,600 (+13,800 to +17,400), above in 3 of 3")
+    assert better().in_words(names).startswith("BNTT above standard BN in spikes an image: ")
+    (effect,) = verdict.effects
+    assert (effect.name, effect.of, effect.starts) == ("BNTT − standard BN", "spikes an image", 3)
+    assert effect.low < 15500 < effect.mean < effect.high
+
+
+@each_row(
+    ("claim", "bounds"),
+    [
+        (better(lower=True, by=2.0), (-2.0,)),
+        (NoWorse(says="x", rule="no-worse", of="acc", run="a", than=["b"], margin=0.5), (-0.5,)),
+        (Equivalent(says="x", rule="equivalent", of="acc", run="a", than=["b"], margin=1.0), (-1.0, 1.0)),
+    ],
+)
+def test_an_effect_names_what_it_is_held_against(claim, bounds):
+    (effect,) = claim.judge(numbers(a=HIGH, b=LOW), {"acc": "%"}).effects
+    assert (effect.bounds, effect.of) == (bounds, "acc, points")

@@ -66,7 +66,7 @@ def test_runs_of_another_machine_are_in_table_claims_and_evidence_with_device_an
         "taken in: s0: none, seed 0, Q at def",
     ]
     bntt, none = summary_of(result)["table"]["rows"]
-    assert (bntt["cells"]["acc"]["values"], bntt["made_on"]) == ([90.0, 90.0], ["Q at def: 2 starts"])
+    assert (bntt["cells"]["acc"]["values"], bntt["made_on"]) == ([90.0, 90.0], ["Q at def, float32: 2 runs"])
     assert (none["cells"]["acc"]["values"], none["made_on"]) == (
         [80.0, 70.0],
         ["Q at def: 1 start", "P at abc: 1 start"],

@@ -154,8 +154,8 @@ def test_a_result_names_them_in_its_table_and_counts_them_once_in_its_claims():
     same = {row["run"]: row["same_as"] for row in found["table"]["rows"] if "same_as" in row}
     assert same == {"bntt-scaled": "BNTT"}
     said = next(claim["because"] for claim in found["claims"] if "than every other" in claim["says"])
-    assert "bntt - bntt-scaled" not in said
-    assert "bntt-scaled is bntt by definition, and no rival" in said
+    assert "BNTT − BNTT with" not in said
+    assert "BNTT with α·θ is BNTT by definition, and no rival" in said
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])

@@ -10,6 +10,7 @@ from bntt.studies.study_file import study_names
 from bntt.studies.study_result import as_json, directory_of, write_result
 from tests.rows import each_row
 from tests.studies.found import empty_result, full_result, small_result
+from tests.studies.kept import evaluation
 
 TOP = [
     "study",
@@ -35,7 +36,9 @@ def test_the_schema():
     assert {"name", "label", "recipe", "overrides", "seeds", "starts"} <= run.keys()
     assert set(START) <= run["starts"][0].keys()
     assert found["table"]["columns"][0] == {"key": "acc", "title": "test accuracy", "unit": "%"}
-    assert found["claims"][0].keys() == {"says", "quotation", "source", "paper", "verdict", "because", "rule"}
+    assert found["claims"][0].keys() == {"says", "quotation", "source", "paper", "verdict", "because", "rule"} | {
+        "effects"
+    }
     assert found["figures"] == [{"file": "f.svg", "title": "t", "alt": "a"}]
     assert found["preliminary"] is True
 
@@ -69,6 +72,19 @@ def test_a_cell_has_mean_deviation_interval_and_every_value():
     assert cell["low_95"] == pytest.approx(82 - 12.7062 * 2, abs=1e-3)
     assert cell["text"] == "82.0 ± 2.8"
     assert found["table"]["rows"][0]["paper"]["acc"] == {"missing": "not available"}
+
+
+def test_runs_of_one_start_are_one_start_whose_number_is_their_mean():
+    """Their seed is the same, and so are the weights that they begin with: they are no starts of their own."""
+    result = small_result({("bntt", 0): 0.80, ("bntt", 1): 0.84})
+    (other,) = small_result({("bntt", 0): 0.90, ("bntt", 1): 0.84}).found["bntt", 0].runs()
+    found = result.found["bntt", 0]
+    twice = replace(found, more=(replace(found, kept=other, numbers={"evaluate": evaluation(0.90)}),))
+    values = as_json(replace(result, found={**result.found, ("bntt", 0): twice}))
+    row = values["table"]["rows"][0]
+    assert (row["cells"]["acc"]["values"], row["cells"]["acc"]["n"]) == (pytest.approx([85.0, 84.0]), 2)
+    assert sum(int(where.split(": ")[1].split()[0]) for where in row["made_on"]) == 3
+    assert len(values["runs"][0]["starts"][0]["averaged_with"]) == 1
 
 
 def test_a_column_can_be_what_is_left_of_another():

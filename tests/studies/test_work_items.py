@@ -161,6 +161,18 @@ def item_of(pool, *folders, run, **measures):
     return item
 
 
+def test_further_runs_of_a_start_are_told_and_copies_of_one_are_not(pool, tmp_path):
+    """As on another processor, or with gradients in another precision."""
+    with_activity(keep(pool / "a", small()))
+    for place in ("b", "c"):
+        keep(tmp_path / "results" / place, small("compute.precision=bf16-grad"), accuracy=0.7)
+    with_activity(keep(tmp_path / "results" / "d", small()))
+    found = items()
+    decided(found, pool, tmp_path / "results")
+    assert found[0].kept.path.name == "a"
+    assert [run.evaluation["accuracy"] for run in found[0].others] == [0.7]
+
+
 def test_a_training_comes_first_and_every_measurement_after_it(pool):
     item = item_of(pool, run={"measures": ["activity"]})
     jobs = jobs_of(item, pool, "cpu")

@@ -128,7 +128,10 @@ def _result_of(item: WorkItem, start: Start, ended: Mapping[str, Outcome]) -> St
     if item.kept is None:
         return StartResult(start, "not run", item.why, None, item.identity)
     why = f"without {', '.join(lacking)}: {item.why}" if lacking else ""
-    return StartResult(start, "done", why, item.kept, item.identity, numbers)
+    more = (
+        StartResult(start, "done", "", run, item.identity, measured_values(run, start.measures)) for run in item.others
+    )
+    return StartResult(start, "done", why, item.kept, item.identity, numbers, tuple(more))
 
 
 def pack_results(results: Sequence[StudyResult], place: Path) -> list[Path]:
@@ -154,7 +157,7 @@ def pack_results(results: Sequence[StudyResult], place: Path) -> list[Path]:
 
 def _evidence(result: StudyResult) -> dict[str, bytes]:
     """Collect the files behind a result."""
-    kept = [found.kept for found in result.found.values() if found.kept]
+    kept = [run for found in result.found.values() for run in found.runs()]
     return {name: content for run in kept for name, content in evidence_of(run).items()}
 
 

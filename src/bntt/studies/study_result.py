@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import product
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from bntt.analysis.accuracy.accuracy import FEW, Summary
@@ -18,6 +19,7 @@ from bntt.io.files import write_json
 from bntt.runs.environment import NUMERICS, environment, numerics_of
 from bntt.studies.claims.claim import Claim
 from bntt.studies.claims.rules import judged
+from bntt.studies.claims.words import Names
 from bntt.studies.measures import EVALUATE, measure_from, metric_of
 from bntt.studies.pool import KeptRun
 from bntt.studies.published import paper_cell
@@ -27,6 +29,8 @@ from bntt.studies.study_schema import Column, SettingName
 from bntt.version import __version__
 
 EVALUATION = measure_from(EVALUATE, {})
+PRECISIONS = {"fp32": "float32", "bf16-grad": "gradients in bfloat16", "bf16": "bfloat16"}
+"""Precisions in words."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +45,25 @@ class StartResult:
     identity: str = ""
     numbers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Measurements as JSON values, by their names in the study."""
+    more: tuple[StartResult, ...] = ()
+    """The same start in further runs, by their numbers; together they are one start, whose number is their mean."""
     records: dict[str, Result | None] = field(default_factory=dict, init=False, compare=False)
     """The same as records, cached when first read."""
+
+    def runs(self) -> list[KeptRun]:
+        """List the runs behind it."""
+        return [one.kept for one in (self, *self.more) if one.kept]
+
+    def number(self, column: Column) -> float | None:
+        """Read its number in a column; None if it has no finite one."""
+        record = self.record(measure_of(column))
+        if record is None:
+            return None
+        try:
+            found = metric_of(column.metric).metric.read(record, column.at)
+        except (AttributeError, TypeError, IndexError, ValueError):
+            return None  # kept by a version that measured less
+        return None if found is None or not math.isfinite(found) else float(found)
 
     def record(self, name: str) -> Result | None:
         """Read the record of a measure; None if it is missing, or was kept by a version that measured less."""
@@ -66,15 +87,10 @@ class StudyResult:
     device: str = "cpu"
 
     def value(self, run: str, seed: int, column: Column) -> float | None:
-        """Read the number of one start in a column; None if it has no finite one."""
-        record = self.found[run, seed].record(measure_of(column))
-        if record is None:
-            return None
-        try:
-            found = metric_of(column.metric).metric.read(record, column.at)
-        except (AttributeError, TypeError, IndexError, ValueError):
-            return None  # kept by a version that measured less
-        return None if found is None or not math.isfinite(found) else float(found)
+        """Average the number of one start in a column over its runs; None if none has a finite one."""
+        found = self.found[run, seed]
+        values = [value for one in (found, *found.more) if (value := one.number(column)) is not None]
+        return fmean(values) if values else None
 
     def numbers(self) -> dict[tuple[str, str], dict[int, float]]:
         """Collect the numbers of every run and column, by seed."""
@@ -114,6 +130,8 @@ def as_json(result: StudyResult, figures: Sequence[Mapping[str, str]] = ()) -> d
     """Collect the numbers of a result with their names, ready for ``json``."""
     study, numbers, same = result.study, result.numbers(), same_runs(result.runs)
     units = {column.key: metric_of(column.metric).metric.unit for column in study.table}
+    labels = {run.name: run.label or run.name for run in study.runs} | {run.name: run.label for run in result.runs}
+    names = Names(labels, {column.key: _title(column) for column in study.table})
     columns = [column for column in study.table if column.shown]
     return {
         "study": study.name,
@@ -135,7 +153,7 @@ def as_json(result: StudyResult, figures: Sequence[Mapping[str, str]] = ()) -> d
         "figures": [dict(figure) for figure in figures],
         "claims": [
             row | {"because": row["because"] + _left_out(result, claim, numbers)}
-            for claim, row in zip(study.claims, judged(study.claims, numbers, units, same), strict=True)
+            for claim, row in zip(study.claims, judged(study.claims, numbers, units, same, names), strict=True)
         ],
     }
 
@@ -202,6 +220,10 @@ def _start(found: StartResult) -> dict[str, Any]:
         "precision": kept.recipe.compute.precision if kept else None,
         "seconds": kept.evaluation.get("seconds") if kept else None,
         "numerics": numerics_of(facts) if kept else None,
+        "averaged_with": [
+            {"directory": str(one.place), "made_on": one.made_on, "precision": one.recipe.compute.precision}
+            for one in found.runs()[1:]
+        ],
         "measures": {name: _without_places(values) for name, values in found.numbers.items()},
     }
 
@@ -227,9 +249,13 @@ def _row(
 
 
 def _made_on(result: StudyResult, run: PlannedRun) -> list[str]:
-    """Say on which devices, by which code, the numbers of a run were made, and from how many starts each."""
-    starts = Counter(kept.made_on for start in run.starts if (kept := result.found[run.name, start.seed].kept))
-    return [f"{where}: {count} start{'s' * (count > 1)}" for where, count in starts.items()]
+    """Say on which devices, by which code, in which precision the numbers of a run were made, from how many runs."""
+    runs = Counter(
+        f"{kept.made_on}, {PRECISIONS[kept.recipe.compute.precision]}"
+        for start in run.starts
+        for kept in result.found[run.name, start.seed].runs()
+    )
+    return [f"{where}: {count} run{'s' * (count > 1)}" for where, count in runs.items()]
 
 
 def _same_as(result: StudyResult, run: PlannedRun, same: Mapping[str, str]) -> dict[str, str]:

@@ -53,6 +53,8 @@ class WorkItem:
     action: Action = "cannot"
     why: str = ""
     kept: KeptRun | None = None
+    others: list[KeptRun] = field(default_factory=list)
+    """Other whole runs of the same start: on another processor, or with gradients in another precision."""
     missing: list[Measure] = field(default_factory=list)
     weights: bool = False
     """True if another item begins with its weights."""
@@ -157,6 +159,7 @@ def choose_kept_run(item: WorkItem, kept: Sequence[KeptRun], pool: Path) -> None
             fitting.append(run)
     best = min(fitting, key=lambda run: _rank(item, run, pool), default=None)
     item.kept, item.missing = best, [] if best is None else _missing(item, best)
+    item.others = list({_made(run): run for run in fitting if best and _made(run) != _made(best)}.values())
     whole = best is not None and not item.missing and (best.has_weights or not item.weights)
     if best is not None and whole:
         item.action, item.why = "reuse", f"{best.place}"
@@ -170,6 +173,11 @@ def choose_kept_run(item: WorkItem, kept: Sequence[KeptRun], pool: Path) -> None
     else:
         part = "" if best is None else f"; {best.place} lacks {_kinds(item.missing) or 'its weights'}"
         item.action, item.why = "cannot", (item.damaged or why_data_is_missing(item.recipe)) + part
+
+
+def _made(run: KeptRun) -> tuple[object, ...]:
+    """Tell runs apart; copies of one are the same, wherever they lie."""
+    return run.made_on, run.recipe.compute.precision, run.evaluation.get("accuracy"), run.evaluation.get("seconds")
 
 
 def _missing(item: WorkItem, run: KeptRun) -> list[Measure]:

@@ -19,6 +19,7 @@ from pydantic import Field
 from bntt.analysis.accuracy.accuracy import FEW, Summary
 from bntt.runs.recipe.toml_table import TomlTable
 from bntt.studies.claims.power import smallest_difference
+from bntt.studies.claims.words import KEYS, Effect, Names
 
 Answer = Literal["holds", "does not hold", "not decided", "not run"]
 Numbers = Mapping[tuple[str, str], Mapping[int, float]]
@@ -38,6 +39,8 @@ class Verdict:
     """Fewest starts of a comparison."""
     p: float | None = None
     """Probability of numbers that speak so strongly, were the opposite true; None if the rule is no test of means."""
+    effects: tuple[Effect, ...] = ()
+    """Numbers that decide."""
 
 
 class Claim(TomlTable):
@@ -62,11 +65,11 @@ class Claim(TomlTable):
         """Return the runs and the columns without which there is no answer."""
         return self.uses()
 
-    def judge(self, numbers: Numbers, units: Mapping[str, str], same: Same = NONE_SAME) -> Verdict:
+    def judge(self, numbers: Numbers, units: Mapping[str, str], same: Same = NONE_SAME, names: Names = KEYS) -> Verdict:
         """Return the answer that these numbers give."""
         raise NotImplementedError  # each rule says its own
 
-    def in_words(self) -> str:
+    def in_words(self, names: Names = KEYS) -> str:
         """Describe the rule in a sentence."""
         raise NotImplementedError  # each rule says its own
 

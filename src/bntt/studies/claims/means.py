@@ -11,6 +11,7 @@ from pydantic import Field
 from bntt.analysis.accuracy.accuracy import Summary
 from bntt.studies.claims.claim import NONE_SAME, Answer, Claim, Numbers, Same, Verdict, could_see, with_starts
 from bntt.studies.claims.power import above, smallest_difference
+from bntt.studies.claims.words import KEYS, Effect, Names, three_digits
 
 ROUNDING = 1e-9
 """Tolerance at a bound: 100 (1 - 20 / 25) is a little less than 20."""
@@ -65,28 +66,33 @@ class _Means(Claim):
         columns = [bound.column for bound in self.bounds() if bound.column in spreads and starts > 1]
         return {column: smallest_difference(spreads[column], starts, level) for column in columns}
 
-    def judge(self, numbers: Numbers, units: Mapping[str, str], same: Same = NONE_SAME) -> Verdict:
+    def judge(self, numbers: Numbers, units: Mapping[str, str], same: Same = NONE_SAME, names: Names = KEYS) -> Verdict:
         bounds = self.bounds()
         found = [numbers.get((self.run, bound.column), {}) for bound in bounds]
         seeds = sorted(set.intersection(*(set(one) for one in found)))
         if not seeds:
-            return Verdict("not run", f"no start of {self.run} has these numbers")
+            return Verdict("not run", f"no start of {names.run(self.run)} has these numbers")
         means = [Summary(tuple(one[seed] for seed in seeds)) for one in found]
         few = len(seeds) < 2
         answers: list[Answer] = [
             "not decided" if few else bound.judge(mean) for bound, mean in zip(bounds, means, strict=True)
         ]
         said = [
-            _told(bound.column, mean, units) + could_see(mean, units.get(bound.column, "")) * (answer == "not decided")
+            _told(bound.column, mean, units, names)
+            + could_see(mean, units.get(bound.column, "")) * (answer == "not decided")
             for bound, mean, answer in zip(bounds, means, answers, strict=True)
         ]
-        more = "; ".join(_told(key, Summary(tuple(row.values())), units) for key, row in self._told_beside(numbers))
-        text = f"{self.run}: {'; '.join(said)}{f' (beside: {more})' * bool(more)}"
+        beside = self._told_beside(numbers)
+        more = "; ".join(_told(key, Summary(tuple(row.values())), units, names) for key, row in beside)
+        text = f"{names.run(self.run)}: {'; '.join(said)}{f' (beside: {more})' * bool(more)}"
         wrong = [one for one in zip(bounds, means, answers, strict=True) if one[2] == "does not hold"]
         chances = [] if few else [bound.chance(mean) for bound, mean in zip(bounds, means, strict=True)]
         p = None if few else min(1.0, len(bounds) * min(chances)) if wrong else max(chances)
         answer: Answer = "does not hold" if wrong else "holds" if set(answers) == {"holds"} else "not decided"
-        return Verdict(answer, with_starts(text, len(seeds)), len(seeds), p)
+        effects = tuple(
+            _effect(names.run(self.run), bound, mean, units, names) for bound, mean in zip(bounds, means, strict=True)
+        )
+        return Verdict(answer, with_starts(text, len(seeds)), len(seeds), p, effects)
 
     def _told_beside(self, numbers: Numbers) -> list[tuple[str, Mapping[int, float]]]:
         return [(key, row) for key in self.beside if (row := numbers.get((self.run, key)))]
@@ -106,11 +112,12 @@ class SavesSteps(_Means):
     def bounds(self) -> list[Bound]:
         return [Bound(self.saved, self.share), Bound(self.lost, self.points, upper=True)]
 
-    def in_words(self) -> str:
+    def in_words(self, names: Names = KEYS) -> str:
         return (
-            f"the exit of {self.run} saves at least {self.share:g} % of the steps ({self.saved}) for at most "
-            f"{self.points:g} points on test images ({self.lost}), by the 95 % intervals of both means over starts; "
-            f"does not hold where one lies on the other side"
+            f"the exit of {names.run(self.run)} saves at least {self.share:g} % of the steps "
+            f"({names.column(self.saved)}) for at most {self.points:g} points on test images "
+            f"({names.column(self.lost)}), by the 95 % intervals of both means over starts; does not hold where one "
+            f"lies on the other side"
         )
 
 
@@ -128,11 +135,12 @@ class RisesAndFalls(_Means):
     def bounds(self) -> list[Bound]:
         return [Bound(self.first, self.most, upper=True), Bound(self.last, self.most, upper=True)]
 
-    def in_words(self) -> str:
+    def in_words(self, names: Names = KEYS) -> str:
         return (
-            f"in the layers of {self.run} behind the first, the first step ({self.first}) and the last ({self.last}) "
-            f"both have at most {self.most:g} % of the peak, by the 95 % intervals of both means over starts; does not "
-            f"hold where one lies above: what never falls does not rise and fall"
+            f"in the layers of {names.run(self.run)} behind the first, the first step ({names.column(self.first)}) "
+            f"and the last ({names.column(self.last)}) both have at most {self.most:g} % of the peak, by the 95 % "
+            f"intervals of both means over starts; does not hold where one lies above: what never falls does not rise "
+            f"and fall"
         )
 
 
@@ -146,8 +154,8 @@ class AtLeast(_Means):
     def bounds(self) -> list[Bound]:
         return [Bound(self.of, self.value)]
 
-    def in_words(self) -> str:
-        return f"{self.of} of {self.run} is at least {self.value:g}, {BY_INTERVAL}"
+    def in_words(self, names: Names = KEYS) -> str:
+        return f"{names.column(self.of)} of {names.run(self.run)} is at least {self.value:g}, {BY_INTERVAL}"
 
 
 class AtMost(_Means):
@@ -160,8 +168,8 @@ class AtMost(_Means):
     def bounds(self) -> list[Bound]:
         return [Bound(self.of, self.value, upper=True)]
 
-    def in_words(self) -> str:
-        return f"{self.of} of {self.run} is at most {self.value:g}, {BY_INTERVAL}"
+    def in_words(self, names: Names = KEYS) -> str:
+        return f"{names.column(self.of)} of {names.run(self.run)} is at most {self.value:g}, {BY_INTERVAL}"
 
 
 class PeaksLater(_Means):
@@ -175,14 +183,21 @@ class PeaksLater(_Means):
     def bounds(self) -> list[Bound]:
         return [Bound(self.of, self.least)]
 
-    def in_words(self) -> str:
+    def in_words(self, names: Names = KEYS) -> str:
         return (
-            f"{self.of} of {self.run}, the rank correlation of a layer's peak with its depth, is at least "
-            f"{self.least:g}, {BY_INTERVAL}"
+            f"{names.column(self.of)} of {names.run(self.run)}, the rank correlation of a layer's peak with its "
+            f"depth, is at least {self.least:g}, {BY_INTERVAL}"
         )
 
 
-def _told(column: str, found: Summary, units: Mapping[str, str]) -> str:
+def _told(column: str, found: Summary, units: Mapping[str, str], names: Names) -> str:
     unit = units.get(column, "")
-    interval = "" if found.interval is None else " ({:.3g} to {:.3g})".format(*found.interval)
-    return f"{column} {found.mean:.3g}{f' {unit}' * bool(unit)}{interval}"
+    interval = "" if found.interval is None else " ({} to {})".format(*map(three_digits, found.interval))
+    return f"{names.column(column)} {three_digits(found.mean)}{f' {unit}' * bool(unit)}{interval}"
+
+
+def _effect(run: str, bound: Bound, found: Summary, units: Mapping[str, str], names: Names) -> Effect:
+    unit = units.get(bound.column, "")
+    low, high = found.interval or (None, None)
+    of = f"{names.column(bound.column)}{f', {unit}' * bool(unit)}"
+    return Effect(run, of, found.mean, low, high, found.n, (bound.value,))

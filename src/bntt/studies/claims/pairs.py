@@ -22,6 +22,7 @@ from bntt.studies.claims.claim import (
     with_starts,
 )
 from bntt.studies.claims.power import LEVEL, above, smallest_difference, smallest_margin
+from bntt.studies.claims.words import KEYS, Effect, Names, three_digits
 
 SUPERIOR = 0.75
 """P(A > B) required for "better" (Bouthillier et al. 2021)."""
@@ -61,23 +62,30 @@ class _Pairs(Claim):
         known = self.of in spreads and starts > 1
         return {self.of: smallest_difference(sqrt(2) * spreads[self.of], starts, level)} if known else {}
 
-    def judge(self, numbers: Numbers, units: Mapping[str, str], same: Same = NONE_SAME) -> Verdict:
+    def margins(self) -> tuple[float, ...]:
+        """Return the differences that a pair is held against."""
+        return (0.0,)
+
+    def judge(self, numbers: Numbers, units: Mapping[str, str], same: Same = NONE_SAME, names: Names = KEYS) -> Verdict:
         answers, said, starts, chances = list[Answer](), list[str](), list[int](), list[float]()
-        pairs, once = _distinct(self.pairs(), same)
+        (pairs, once), effects, unit = _distinct(self.pairs(), same, names), list[Effect](), units.get(self.of, "")
         for run, other in pairs:
             shared = _shared(numbers, self.of, run, other)
             if shared is None:
                 answers.append("not run")
-                said.append(f"{run} and {other} share no start that was run")
+                said.append(f"{names.run(run)} and {names.run(other)} share no start that was run")
                 continue
             starts.append(shared.n)
             answers.append("not decided" if shared.n < 2 or too_alike(shared.values) else self.judge_pair(shared))
-            unit, open_ = units.get(self.of, ""), answers[-1] == "not decided"
-            said.append(f"{run} - {other}: {_difference(shared, unit, self.side)}{could_see(shared, unit) * open_}")
+            open_, pair = answers[-1] == "not decided", names.pair(run, other)
+            said.append(f"{pair}: {_difference(shared, unit, self.side)}{could_see(shared, unit) * open_}")
+            of = f"{names.column(self.of)}{',' * bool(unit)}{in_points(unit)}"
+            low, high = shared.interval or (None, None)
+            effects.append(Effect(pair, of, shared.mean, low, high, shared.n, self.margins()))
             chances += [self.chance(shared)] if shared.n > 1 else []
         answer, fewest = _combined(answers) if answers else "not decided", min(starts, default=0)
         p = _together(answer, chances, len(answers))
-        return Verdict(answer, with_starts("; ".join([*said, *once]), fewest), fewest, p)
+        return Verdict(answer, with_starts("; ".join([*said, *once]), fewest), fewest, p, tuple(effects))
 
 
 class _Against(_Pairs):
@@ -106,15 +114,19 @@ class Better(_Against):
     def judge_pair(self, found: Difference) -> Answer:
         return _ahead(_swapped(found) if self.lower else found, self.by)
 
+    def margins(self) -> tuple[float, ...]:
+        return (-self.by if self.lower else self.by,)
+
     def chance(self, found: Difference) -> float:
         found = _swapped(found) if self.lower else found
         return _two_sided(found, 0.0 if found.mean >= self.by else self.by)
 
-    def in_words(self) -> str:
+    def in_words(self, names: Names = KEYS) -> str:
         by = f" and a mean of at least {self.by:g}" if self.by else ""
         less = f"lies short of {self.by:g} on that side" if self.by else "is on the other side"
         return (
-            f"{self.run} {self.side} {' and '.join(self.than)} in {self.of}: in at least {SUPERIOR:.0%} of the shared "
+            f"{names.run(self.run)} {self.side} {names.all_runs(self.than)} in {names.column(self.of)}: in at least "
+            f"{SUPERIOR:.0%} of the shared "
             f"starts, with a paired 95 % interval on that side of 0{by}; does not hold where "
             f"the whole interval {less}; {ALIKE}"
         )
@@ -126,6 +138,9 @@ class NoWorse(_Against):
     rule: Literal["no-worse"]
     margin: Annotated[float, Field(gt=0)]
 
+    def margins(self) -> tuple[float, ...]:
+        return (-self.margin,)
+
     def judge_pair(self, found: Difference) -> Answer:
         low, high = found.interval or (0.0, 0.0)
         return "holds" if low > -self.margin else "does not hold" if high < -self.margin else "not decided"
@@ -133,9 +148,10 @@ class NoWorse(_Against):
     def chance(self, found: Difference) -> float:
         return _two_sided(found, -self.margin)
 
-    def in_words(self) -> str:
+    def in_words(self, names: Names = KEYS) -> str:
         return (
-            f"{self.run} at most {self.margin:g} below {' and '.join(self.than)} in {self.of}: the paired 95 % "
+            f"{names.run(self.run)} at most {self.margin:g} below {names.all_runs(self.than)} in "
+            f"{names.column(self.of)}: the paired 95 % "
             f"interval lies above -{self.margin:g}; does not hold where it lies below; {ALIKE}"
         )
 
@@ -145,6 +161,9 @@ class Equivalent(_Against):
 
     rule: Literal["equivalent"]
     margin: Annotated[float, Field(gt=0)]
+
+    def margins(self) -> tuple[float, ...]:
+        return -self.margin, self.margin
 
     def judge_pair(self, found: Difference) -> Answer:
         if found.n < ENOUGH:
@@ -163,11 +182,11 @@ class Equivalent(_Against):
         known = self.of in spreads and starts > 1
         return {self.of: smallest_margin(sqrt(2) * spreads[self.of], starts, level)} if known else {}
 
-    def in_words(self) -> str:
+    def in_words(self, names: Names = KEYS) -> str:
         return (
-            f"{self.run} within {self.margin:g} of {' and '.join(self.than)} in {self.of}: both one-sided tests at "
-            f"{LEVEL:.0%}, from at least {ENOUGH} starts a side; does not hold where the paired 95 % interval lies "
-            f"outside; {ALIKE}"
+            f"{names.run(self.run)} within {self.margin:g} of {names.all_runs(self.than)} in {names.column(self.of)}: "
+            f"both one-sided tests at {LEVEL:.0%}, from at least {ENOUGH} starts a side; does not hold where the "
+            f"paired 95 % interval lies outside; {ALIKE}"
         )
 
 
@@ -186,8 +205,8 @@ class Order(_Pairs):
     def chance(self, found: Difference) -> float:
         return _two_sided(found, 0.0)
 
-    def in_words(self) -> str:
-        return f"{' > '.join(self.runs)} in {self.of}, each pair by the rule of better"
+    def in_words(self, names: Names = KEYS) -> str:
+        return f"{names.all_runs(self.runs, ' > ')} in {names.column(self.of)}, each pair by the rule of better"
 
 
 def _ahead(found: Difference, by: float = 0.0) -> Answer:
@@ -198,15 +217,15 @@ def _ahead(found: Difference, by: float = 0.0) -> Answer:
     return "does not hold" if high < by else "not decided"
 
 
-def _distinct(pairs: Sequence[tuple[str, str]], same: Same) -> tuple[list[tuple[str, str]], list[str]]:
+def _distinct(pairs: Sequence[tuple[str, str]], same: Same, names: Names) -> tuple[list[tuple[str, str]], list[str]]:
     """Drop pairs of one run under two names and repeated pairs; also return the remarks on them."""
     counted, said = dict[tuple[str, str], tuple[str, str]](), list[str]()
     for pair in pairs:
         run, other = (same.get(name, name) for name in pair)
         if run == other:
-            said.append(f"{pair[1]} is {pair[0]} by definition, and no rival")
+            said.append(f"{names.run(pair[1])} is {names.run(pair[0])} by definition, and no rival")
         elif (had := counted.setdefault((run, other), pair)) != pair:
-            said.append(f"{pair[1]} is {had[1]} by definition, and counted once")
+            said.append(f"{names.run(pair[1])} is {names.run(had[1])} by definition, and counted once")
     return [*counted.values()], said
 
 
@@ -243,8 +262,8 @@ def _swapped(found: Difference) -> Difference:
 
 
 def _difference(found: Difference, unit: str, side: Literal["above", "below"]) -> str:
-    text = f"{found.mean:+.3g}{in_points(unit)}"
+    text = f"{three_digits(found.mean, signed=True)}{in_points(unit)}"
     if found.interval is not None:
-        text += " ({:+.3g} to {:+.3g})".format(*found.interval)
+        text += " ({} to {})".format(*(three_digits(end, signed=True) for end in found.interval))
     share = (_swapped(found) if side == "below" else found).superiority
-    return f"{text}, {side} in {share:.0%} of {found.n}"
+    return f"{text}, {side} in {share * found.n:g} of {found.n}"

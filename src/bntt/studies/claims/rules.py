@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from bntt.analysis.accuracy.accuracy import FEW
@@ -11,6 +11,7 @@ from bntt.studies.claims.claim import NONE_SAME, Claim, Numbers, Same, Verdict
 from bntt.studies.claims.means import AtLeast, AtMost, PeaksLater, RisesAndFalls, SavesSteps
 from bntt.studies.claims.pairs import Better, Equivalent, NoWorse, Order
 from bntt.studies.claims.power import holm
+from bntt.studies.claims.words import KEYS, Names
 
 RULES: dict[str, type[Claim]] = {
     "better": Better,
@@ -27,14 +28,18 @@ RULES: dict[str, type[Claim]] = {
 
 
 def judged(
-    claims: Sequence[Claim], numbers: Numbers, units: Mapping[str, str], same: Same = NONE_SAME
+    claims: Sequence[Claim],
+    numbers: Numbers,
+    units: Mapping[str, str],
+    same: Same = NONE_SAME,
+    names: Names = KEYS,
 ) -> Iterator[dict[str, Any]]:
     """Judge every claim, in the form of a result; runs that are identical by definition are counted once.
 
     Claims with five starts or more are tested together by Holm's rule, the paper's claims by themselves and our own
     questions by themselves; what it leaves open is not decided.
     """
-    verdicts = [claim.judge(numbers, units, same) for claim in claims]
+    verdicts = [claim.judge(numbers, units, same, names) for claim in claims]
     for of_paper in (True, False):
         family = [place for place, claim in enumerate(claims) if bool(claim.quotation) is of_paper]
         for place, verdict in zip(family, together([verdicts[place] for place in family]), strict=True):
@@ -47,7 +52,8 @@ def judged(
             "paper": claim.paper,
             "verdict": found.answer,
             "because": found.because,
-            "rule": claim.in_words(),
+            "rule": claim.in_words(names),
+            "effects": [asdict(effect) for effect in found.effects],
         }
 
 
