@@ -69,7 +69,7 @@ def test_runs_of_another_machine_are_in_table_claims_and_evidence_with_device_an
     assert (bntt["cells"]["acc"]["values"], bntt["made_on"]) == ([90.0, 90.0], ["Q at def, float32: 2 runs"])
     assert (none["cells"]["acc"]["values"], none["made_on"]) == (
         [80.0, 70.0],
-        ["Q at def: 1 start", "P at abc: 1 start"],
+        ["Q at def, float32: 1 run", "P at abc, float32: 1 run"],
     )
     assert "2 starts" in summary_of(result)["claims"][0]["because"]
     assert not list(here.pool.glob("bntt*")), "the pool is what was made here"
