@@ -37,7 +37,7 @@ test-long: test-all chaos promises
 	$(BIN)/python -m tests.hostile --inputs 1000000
 	$(BIN)/python -m tests.mutations
 	$(BIN)/python -m tests.emulation
-	$(MAKE) test-peers faults-peers
+	$(MAKE) test-peers faults-peers docs
 
 # Runs that are stopped at every place, and killed at random: an hour or two.
 chaos: .venv/installed
@@ -84,6 +84,7 @@ faults-peers: .venv/installed .venv-peers/installed
 
 docs: .venv-docs/installed
 	OMP_WAIT_POLICY=PASSIVE .venv-docs/bin/sphinx-build -q -W -n --keep-going -d .venv-docs/doctrees docs site
+	test $$(du -sb site | cut -f1) -le 15000000
 
 .venv-release/installed: Makefile
 	$(PYTHON) -m venv .venv-release

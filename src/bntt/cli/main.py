@@ -61,13 +61,29 @@ MACHINE = ("can't allocate memory", "CUDA error", "cuDNN error", "CUDA out of me
 """Messages of PyTorch or Python in a plain RuntimeError when the machine failed."""
 STOPS = (KeyboardInterrupt, signals.Terminated, Interrupted)
 
-DESCRIPTION = """\
+EXIT_CODES = {
+    0: ("ok", "Nothing: the work is done. A verb whose reader has gone (`| head`) ends so too."),
+    2: ("usage or recipe", "Read the line on stderr: it names the flag or key, what it takes, and the nearest name."),
+    3: ("data", "`bntt data where` says what is there; `bntt data verify NAME` compares it with its checksums."),
+    4: ("checkpoint", "The directory is no run, or a file in it is damaged or of another network: the line names it."),
+    5: (
+        "resource (disk, memory, device, another process of many)",
+        "Free it and start again with `--resume`; for memory, `bntt train RECIPE --fit-batch 1GiB`.",
+    ),
+    6: ("numbers not finite", "Lower `train.lr`, or set `train.clip_norm`; the line names the layer and the step."),
+    7: (
+        "a result that cannot be used",
+        "The numbers were written, but what was asked for is not in them: see the line.",
+    ),
+    75: ("run directory in use", "Another process trains there: wait until it ends, or stop it."),
+    130: ("interrupted (Ctrl-C)", "Everything is kept: go on with `--resume`."),
+    143: ("terminated (SIGTERM, SIGHUP)", "Everything is kept: go on with `--resume`."),
+}
+"""What a verb ends with: what it means, and what to do."""
+DESCRIPTION = f"""\
 Batch Normalization Through Time: train spiking networks with few time steps.
 
-exit codes: 0 ok, 2 usage or recipe, 3 data, 4 checkpoint, 5 resource (disk,
-memory, device, another process of many), 6 numbers not finite, 7 a result that
-cannot be used, 75 run directory in use, 130 interrupted (Ctrl-C),
-143 terminated (SIGTERM, SIGHUP).
+{textwrap.fill(f"exit codes: {', '.join(f'{code} {said}' for code, (said, _) in EXIT_CODES.items())}.", 78)}
 bntt --with my_parts.py VERB loads parts of your own, a file or a package,
 repeatable: docs/how-to/extending.md. --debug shows the traceback of an error."""
 

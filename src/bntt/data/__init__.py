@@ -14,6 +14,7 @@ from bntt.data.events.formats import read_event_archive as read_event_archive
 from bntt.data.events.formats import read_nmnist as read_nmnist
 from bntt.data.events.recording import Events as Events
 from bntt.data.frames import FrameSet as FrameSet
+from bntt.data.frames import FrameSplits as FrameSplits
 from bntt.data.image_set import ImageSet as ImageSet
 from bntt.data.image_set import Splits as Splits
 from bntt.data.images.mnist import fashion_mnist_bundled as fashion_mnist_bundled

@@ -1,7 +1,6 @@
 """A run directory and the files in it.
 
-It holds ``recipe.toml`` (resolved), ``environment.json``, ``metrics.jsonl`` (a line an epoch), ``curves.png``,
-``checkpoints/``, TensorBoard events if tensorboard is installed and, once measured, ``evaluation.json`` and others.
+``FILES`` says what a training leaves there. Once measured, it also holds ``evaluation.json`` and others.
 """
 
 from __future__ import annotations
@@ -22,6 +21,18 @@ from bntt.nn import SpikingClassifier
 from bntt.runs.recipe.file import Recipe
 from bntt.training import set_thresholds
 
+FILES = {
+    "recipe.toml": "The recipe, with every default written out.",
+    "environment.json": "Commit, processor, versions, threads, command, checksums of the data; the parts of `--with`.",
+    "metrics.jsonl": "A line for every epoch: losses, accuracies, learning rate, γ, firing rates, seconds.",
+    "curves.png": "These lines as curves.",
+    "checkpoints/best.safetensors": "Weights of the epoch that validated best, with the recipe.",
+    "checkpoints/step-*.safetensors": "All that a training needs to go on, after this number of updates.",
+    "events.out.tfevents*": "The same numbers for TensorBoard, where the extra `track` is installed.",
+    "data/": "Validation and test samples of a run that `bntt.fit(directory=...)` made.",
+    "lock, lock.json": "Held while a process trains there: who it is.",
+}
+"""What a training leaves in its directory; measurements add files of their own names."""
 _NAME = re.compile(r"step-(\d+)\.safetensors")
 
 

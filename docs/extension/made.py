@@ -1,0 +1,37 @@
+"""Blocks that are made while a page is read: names of the API, keys of recipes, verbs, files and exit codes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from sphinx.application import Sphinx
+
+from . import api, recipes, verbs
+
+BLOCKS: dict[str, Callable[[list[str]], str]] = {
+    "names": api.names,
+    "keys": recipes.keys,
+    "verbs": verbs.verbs,
+    "codes": verbs.codes,
+    "files": verbs.files,
+}
+"""By what a page writes, ```` ```{names} ````: what its lines become."""
+BLOCK = re.compile(r"^```\{(" + "|".join(BLOCKS) + r")\}\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def expanded(text: str) -> str:
+    """A page with its blocks made."""
+    return BLOCK.sub(lambda match: BLOCKS[match[1]](match[2].splitlines()), text)
+
+
+def on_source(app: Sphinx, page: str, source: list[str]) -> None:
+    """Make the blocks of a page."""
+    source[0] = expanded(source[0])
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Add it to a site."""
+    app.add_object_type("key", "key", "%s (recipe key)", objname="recipe key")
+    app.connect("source-read", on_source)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,62 @@
+"""Verbs as ``--help`` prints them, exit codes, and the files of a run: made from the command line's own tables."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import sys
+from unittest.mock import patch
+
+from bntt.analysis.measurements import MEASUREMENTS
+from bntt.cli import data, main
+from bntt.runs.directory import FILES
+
+WIDTH = "84"
+"""Columns of the help: what a page shows without a bar to scroll it by."""
+
+
+def verbs(lines: list[str]) -> str:
+    """Expand a block of verbs, or a line ``group measure`` for all of a group: the help of each."""
+    made: list[str] = []
+    for line in filter(None, map(str.strip, lines)):
+        for name in names_of(line.removeprefix("group ")) if line.startswith("group ") else [line]:
+            made += [f"## bntt {name}", "", "```text", help_of(name), "```", ""]
+    return "\n".join(made)
+
+
+def names_of(group: str) -> list[str]:
+    """The verbs of a group, as the overview lists them; of "data" those below it."""
+    if group == "data":
+        return [f"data {name}" for name in data.VERBS]
+    rest = [name for name in main.verbs() if name not in main.VERBS] if group == "measure" else []
+    return [*main.GROUPS[group], *rest]
+
+
+def help_of(verb: str) -> str:
+    """What ``bntt VERB --help`` prints."""
+    printed = io.StringIO()
+    with (
+        patch.dict(os.environ, {"COLUMNS": WIDTH, "NO_COLOR": "1"}),
+        contextlib.redirect_stdout(printed),
+        contextlib.suppress(SystemExit),
+    ):
+        main.main([*verb.split(), "--help"])
+    sys.stdout.flush()
+    return "\n".join(line.rstrip() for line in printed.getvalue().strip().splitlines())
+
+
+def codes(_: list[str]) -> str:
+    """Expand to the table of exit codes."""
+    rows = [f"| {code} | {said} | {then} |" for code, (said, then) in main.EXIT_CODES.items()]
+    return "\n".join(["| code | means | what to do |", "|---|---|---|", *rows])
+
+
+def files(_: list[str]) -> str:
+    """Expand to the table of a run's files, and of those that measurements add."""
+    rows = [f"| `{name}` | {said} |" for name, said in FILES.items()]
+    rows += [
+        f"| `{one.file or one.name}*` | `bntt {one.name}`: numbers as JSON, and pictures. |"
+        for one in MEASUREMENTS.values()
+    ]
+    return "\n".join(["| file | holds |", "|---|---|", *rows])
