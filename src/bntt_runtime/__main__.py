@@ -27,7 +27,7 @@ def arguments() -> argparse.ArgumentParser:
     """Return what the command takes."""
     parser = argparse.ArgumentParser(
         "python -m bntt_runtime",
-        description="Say what images show, by a bundle that bntt export wrote. Nothing here needs PyTorch.",
+        description="Classify images with a bundle that bntt export wrote, without PyTorch.",
         epilog="Example: python -m bntt_runtime clothes.safetensors shoe.png bag.jpg --invert",
     )
     parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="the file that bntt export wrote")

@@ -10,7 +10,7 @@ from tests.trained import trained_run
 def test_some_images_of_another_split_are_kept_beside(run, capsys):
     assert cli.main(["evaluate", str(run), "--split", "validation", "--images", "30", "--num-steps", "2"]) == 0
     out = capsys.readouterr().out
-    assert "30 of the 50 images, as many of each class as its share" in out
+    assert "30 of the 50 images, stratified by class" in out
     assert "trained with 3 steps, measured with 2: truncate" in out
     assert "validation accuracy" in out
     name = "evaluation-validation-2-steps-truncate-30-images"

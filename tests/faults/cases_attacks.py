@@ -30,8 +30,8 @@ def attacked(fault: int, what: str, expect: str, *args: str, direct: bool = Fals
 
 attacked(94, "--eps below 0", r"exit 2: .*eps must be above 0 and at most 1", "--eps=-8/255")
 attacked(94, "--eps nan", r"exit 2: .*eps must be above 0 and at most 1", "--eps", "nan")
-attacked(94, "--eps 0", r"exit 2: .*of 0 the accuracy is the clean one", "--eps", "0")
-attacked(94, "--eps 8 for 8/255", r"exit 2: .*is 8/255 meant\?", "--eps", "8")
+attacked(94, "--eps 0", r"exit 2: .*with 0 it is the clean accuracy", "--eps", "0")
+attacked(94, "--eps 8 for 8/255", r"exit 2: .*do you mean 8/255\?", "--eps", "8")
 attacked(94, "more images than there are", r"exit 2: .*--images 1001: the test split .* has 1000", "--images", "1001")
 attacked(
     94, "several draws of direct coding", r"exit 2: .*--eot 4: this model draws nothing", "--eot", "4", direct=True

@@ -17,23 +17,23 @@ def bench(
     variants: tuple[str, ...] = (),
     device: str = "cpu",
 ) -> None:
-    """Check that all variants compute the same, then time them in turn: the per-step loop, plain PyTorch, the kernels.
+    """Time the per-step loop, plain PyTorch and the kernels in turn, after checking that all give the same numbers.
 
-    SpikingJelly and snnTorch join where they are installed (`make bench-peers`). Writes bench.json and bench.png. Keep
-    the machine quiet: a round is one step of each, and the ratios are taken within rounds.
+    SpikingJelly and snnTorch take part if they are installed (`make bench-peers`). Writes bench.json and bench.png.
+    Keep the machine quiet: a round is one step of every variant, and ratios are taken within rounds.
 
     Example: bntt bench --rounds 3
 
     Args:
         out: folder for the results.
-        rounds: steps of every variant that count.
-        cases: the standard comparisons, time and memory against T, every norm in training of VGG9, of the network for
-            sequences and of ResNet-19, or all of these; vgg9-norms are the first of them. "deploy": the networks that
-            come with the package, trained, from sample to logits in every way to run them, on one thread (deploy.json).
-        variants: what to time, of loop, reference, fused, recompute, bf16-grad, bf16, "bf16 recompute", "dense limit"
-            and the peers; the loop is always in it. By default loop, reference, fused, dense limit and the peers. Of
-            deploy: pytorch, fused, onnx, runtime, "runtime int8", and each with " step", by default all.
-        device: cpu, or cuda: there the kernels are Triton's, batches are of 128 (against T: 16), and the peers are
+        rounds: number of timed rounds, after the warm-up.
+        cases: "standard": the standard comparisons; others: time and memory against T, or every norm in training of
+            VGG9, of the network for sequences and of ResNet-19; or all. "deploy": the trained networks that come with
+            the package, from sample to logits, in every way to run them, on one thread (deploy.json).
+        variants: what to time: loop, reference, fused, recompute, bf16-grad, bf16, "bf16 recompute", "dense limit" and
+            the peers; the loop is always timed. Default: loop, reference, fused, dense limit and the peers. For deploy:
+            pytorch, fused, onnx, runtime, "runtime int8", and each with " step"; default: all.
+        device: cpu, or cuda: there the kernels are Triton's, batches hold 128 samples (16 against T), and the peers are
             left out.
     """
     import json

@@ -52,26 +52,26 @@ def _names(
 
 @dataclass(frozen=True)
 class FrameFlags:
-    """For recordings, and images of a folder."""
+    """How to make frames of recordings, or images of one size."""
 
     steps: int = 20
-    """T, how many frames a recording."""
+    """T, the number of frames per recording."""
     size: int | None = None
-    """Rows and columns: of a frame, 42 by default; of images, which are brought to it."""
+    """Rows and columns of a frame, 42 by default; or of an image."""
     by: Literal["time", "count"] = "time"
-    """What frames share equally: the recording's time, or its events."""
+    """What frames divide equally: the recording's time, or its events."""
     cells: Literal["counts", "binary"] = "counts"
-    """Counts of events, or 1 where there are any."""
+    """What a cell holds: the number of events, or 1 if there is any."""
     beyond: Literal["widen", "saturate"] = "widen"
-    """A count over 255 takes 16 bits a cell, or stays at 255."""
+    """A count above 255: 16 bits per cell, or 255."""
     format: str = ""
     """Of the files: aedat2, aedat2-raw, aedat2-davis240, aedat2-davis346, aedat4, nmnist, npz; "events" needs it."""
     sensor: tuple[int, int] | None = None
     """Rows and columns of the sensor, for npz alone."""
     mode: Literal["", "rgb", "gray"] = ""
-    """Makes all images of a folder rgb or gray."""
+    """Colour mode of all images of a folder: rgb or gray."""
     fit: Literal["crop", "pad", "stretch"] = "crop"
-    """How images reach --size: the middle is cut out, black is put beside them, or their sides lose their ratio."""
+    """How images reach --size: cut out the middle, add black borders, or scale each side by itself."""
 
     def framing(self, name: str) -> Framing | Fitting | None:
         """Make the framing or fitting that the flags describe for a set; None: samples as they are.
@@ -112,18 +112,18 @@ def prepare(
     allow_modified_data: bool = False,
     frames: Annotated[FrameFlags, tyro.conf.arg(name="")] = FrameFlags(),
 ) -> None:
-    """Read a dataset from its own files, check it against published checksums, and write the tensors training reads.
+    """Read a dataset from its own files, verify published checksums, and write the tensors that training reads.
 
-    Recordings become frames here, and images of a folder alike: the last flags say how, as data.frames and
-    network.num_steps, or data.size, data.mode and data.fit of a recipe do.
+    Recordings become frames, and the images of a folder get one size: the last flags set this, as data.frames and
+    network.num_steps, or data.size, data.mode and data.fit do in a recipe.
 
     Example: bntt data prepare cifar10 --from ~/Downloads/cifar-10-binary.tar.gz
 
     Args:
-        name: which dataset; "images" is any folder of <split>/<class>/<image>, "events" any of <class>/<recording>.
+        name: the dataset; "images" is any folder of <split>/<class>/<image>, "events" any of <class>/<recording>.
         source: its file or folder.
-        download: fetch it over https from its distributor, where a checksum is published.
-        allow_modified_data: go on where a published checksum differs; results are then marked.
+        download: download it over https from its distributor, if a checksum is published.
+        allow_modified_data: continue if a published checksum differs; results are then marked.
     """
     from bntt.cli import console
     from bntt.data.catalog import prepare as prepare_dataset
@@ -149,17 +149,17 @@ def simulate(
     recordings: int = 10_000,
     seed: int = 0,
 ) -> None:
-    """Simulate an event camera's recordings of moving training images, as AEDAT 2.0 files, a folder a class.
+    """Simulate an event camera's recordings of moving training images, as AEDAT 2.0 files, one folder per class.
 
-    A run that was stopped goes on where it was. Every file says in its header that it is simulated.
+    A stopped run continues where it was. The header of every file says that it is simulated.
 
     Example: bntt data simulate fashion-mnist
 
     Args:
-        name: which images.
+        name: the images.
         source: their folder, for "images".
-        to: the folder to write; else where the dataset <name>-simulated looks for it.
-        recordings: how many, as many of each class as its share.
+        to: the folder to write; by default where the dataset <name>-simulated looks for it.
+        recordings: number of recordings, stratified by class.
         seed: of everything random.
     """
     from bntt.cli import console
@@ -186,8 +186,8 @@ def verify(name: tyro.conf.Positional[Name], source: Annotated[Path | None, tyro
     Example: bntt data verify cifar10
 
     Args:
-        name: which dataset.
-        source: for "images", the folder that it was prepared from. All frames or sizes made of it are verified.
+        name: the dataset.
+        source: for "images", the folder that it was prepared from. Verifies all frames or sizes made of it.
     """
     from bntt.cli import console
     from bntt.data.catalog import prepared_folder, prepared_folders
@@ -210,7 +210,7 @@ def verify(name: tyro.conf.Positional[Name], source: Annotated[Path | None, tyro
 
 
 def where() -> None:
-    """Say which datasets are prepared, which lie where they are found, and which are missing.
+    """List the datasets that are prepared, those that are found, and those that are missing.
 
     Example: bntt data where
     """
@@ -246,11 +246,11 @@ def show(
     Example: bntt data show fashion-mnist --index 3
 
     Args:
-        name: a recipe, or a dataset (of signed Poisson spikes of 8 steps, or 8 frames).
+        name: a recipe, or a dataset (shown as signed Poisson spikes of 8 steps, or as 8 frames).
         overrides: a value of the recipe to change, repeatable.
-        index: its number in the split, from 0.
-        split: which samples.
-        picture: the PNG to write; by default <name>-<split>-<index>.png here.
+        index: the sample's place in the split, 0-based.
+        split: the split.
+        picture: the PNG to write; <name>-<split>-<index>.png here by default.
     """
     from bntt.charts.files import save_figure
     from bntt.cli import console

@@ -18,23 +18,24 @@ def export(
     lossy: Literal["constant"] | None = None,
     out: Path | None = None,
 ) -> None:
-    """Write a run's best epoch for use elsewhere, by default a network that comes with the package.
+    """Write a run's best epoch for use elsewhere; by default a network that comes with the package.
 
     A bundle is one file with all that evaluation needs: weights, scale and shift of every step and channel, neurons,
-    encoder, classes, and where they come from. bntt.deploy.Runtime runs it without PyTorch; bntt predict --bundle shows
-    it pictures. With it comes the card of `bntt card`: what hardware must hold and do, measured on some of the run's
-    images. ONNX files are of opset 20, for any batch. NIR files hold what changes over time as metadata,
-    which bntt.deploy.from_nir reads; for other frameworks, make it constant.
+    encoder, classes and provenance. Run it without PyTorch with bntt.deploy.Runtime, or on pictures with bntt predict
+    --bundle. The card of `bntt card` is written beside it: what hardware must hold and do, measured on some of the
+    run's images. ONNX files have opset 20 and take any batch. NIR files hold what varies over time as metadata, which
+    bntt.deploy.from_nir reads; for other frameworks, pass --lossy constant.
 
     Example: bntt export runs/fashion-mnist --to bundle --weights int8
 
     Args:
-        run: the directory of a run.
+        run: the run directory.
         pretrained: or a network of `bntt list pretrained`, by name.
-        to: a bundle; ONNX, all steps in one graph, or one step with its state; or NIR.
-        weights: their type; int8 has a step for each output channel. ONNX and NIR have float32.
-        lossy: "constant" makes scale and shift the same in every step, and the reset hard, as other frameworks have it:
-            by median, mean or one step's, whatever is right most often on at most 1,000 validation images of RUN.
+        to: the format: a bundle; ONNX with all steps in one graph, or with one step and its state; or NIR.
+        weights: their type; int8 has one scale per output channel. ONNX and NIR use float32.
+        lossy: "constant" makes scale and shift the same at every step, and the reset hard, as other frameworks have it.
+            It takes the median, the mean or one step's values, whichever has the highest accuracy on at most 1,000
+            validation images of RUN.
         out: the file to write; RUN/bundle-float32.safetensors by default, named by target and weights.
     """
     from bntt.analysis.measurement import ArgumentError, Progress

@@ -21,24 +21,24 @@ def import_file(
     name: str = "",
     root: Path = Path("runs"),
 ) -> None:
-    """Read weights of BNTT's released code, or of SpikingJelly's or snnTorch's BNTT layers, and make a run of them.
+    """Import weights of BNTT's released code, or of SpikingJelly's or snnTorch's BNTT layers, as a run.
 
-    The file is a state dict of torch.save (.pth.tar, .pt); only tensors are read, no code runs, and every entry must
-    have its place. Weights, γ, statistics and T are the file's; data, encoder and leak it does not say: what is assumed
-    is printed, and -s changes it. Without --data it becomes ROOT/NAME.safetensors, for Python alone.
+    The file is a state dict of torch.save (.pth.tar, .pt). Only tensors are read, no code runs, and every entry must
+    have its place. It gives weights, γ, statistics and T, but not data, encoder and leak: what is assumed is printed,
+    and -s changes it. Without --data the result is ROOT/NAME.safetensors, for use in Python.
 
     Example: bntt import bestmodel.pth.tar --model vgg9 --data cifar10 -s network.leak=0.95
 
     Args:
-        file: what torch.save wrote.
-        model: the network; `bntt list models` names them.
-        data: what it was trained for; `bntt list datasets` names them. It must be here.
-        overrides: a value of the recipe to say otherwise, repeatable: `-s network.fire=before -s encoder.name=direct`.
-        layout: whose names the file has; "auto" looks at them.
-        mean: of the pixels, per channel; the released code's, or the data's own, by default.
-        std: their deviation.
+        file: written by torch.save.
+        model: the network, see `bntt list models`.
+        data: the dataset that it was trained on, see `bntt list datasets`; it must be prepared.
+        overrides: a value of the recipe to change, repeatable: `-s network.fire=before -s encoder.name=direct`.
+        layout: naming scheme of the file; "auto" detects it.
+        mean: of the pixels, per channel; by default the released code's, or the data's own.
+        std: standard deviation of the pixels, per channel.
         name: of the run directory; the file's by default.
-        root: where new run directories are made.
+        root: folder for new run directories.
     """
     from bntt.cli import console
     from bntt.runs.imported import ImportSettings, import_network

@@ -14,9 +14,9 @@ def list_names(
         Literal["recipes", "studies", "models", "pretrained", "datasets", "norms", "neurons", "encoders", "backends"]
     ],
 ) -> None:
-    """Name the recipes, studies, models, trained networks, datasets, norms, neurons, encoders or backends, one a line.
+    """List the names of recipes, studies, models, trained networks, datasets, norms, neurons, encoders or backends.
 
-    Of trained networks: test accuracy with its 95 % interval, steps, spikes and energy of an image, size of the file.
+    Trained networks come with test accuracy, its 95 % interval, steps, spikes and energy per image, and file size.
 
     Example: bntt list recipes
 
@@ -96,7 +96,7 @@ def show(
     overrides: Overrides = (),
     keys: bool = False,
 ) -> None:
-    """Print a recipe as TOML with every default and what each key means, after checking it; or a key or table of it.
+    """Print a recipe as TOML, with every default and the meaning of each key, after checking it; or one key or table.
 
     Example: bntt show cifar10 -s network.num_steps=10
 

@@ -9,7 +9,7 @@ import tyro
 
 
 def log(run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")], csv: bool = False) -> None:
-    """Print a line for every epoch of a run: losses, accuracies, learning rate; also while it trains.
+    """Print one line per epoch of a run: losses, accuracies, learning rate; also while it trains.
 
     Example: bntt log runs/demo --csv
 

@@ -41,26 +41,26 @@ def predict(
     csv: bool = False,
     picture: Path | None = None,
 ) -> None:
-    """Say what images show: the class, the confidence after each step, and the step from which the class stays.
+    """Classify images: print the class, the confidence after each step, and the step from which the class stays.
 
-    By default by a network that comes with the package: it knows the ten kinds of clothes of Fashion-MNIST, as 28x28
-    gray images, light on dark. An image gets the mode and size that the network asks for, cropped or padded as those
-    that a run was trained on (data.fit, where it has a data.size), else scaled as a whole; one whose EXIF orientation
-    says so is turned upright. The answer names what was done.
+    The default network comes with the package and knows the ten kinds of clothes of Fashion-MNIST, as 28x28 grey
+    images, light on dark. An image is converted to the network's mode and size: cropped or padded as the run's images
+    were (data.fit, if it has a data.size), otherwise scaled as a whole. Its EXIF orientation is applied. The answer
+    says what was done.
 
     Example: bntt predict shoe.png bag.jpg --invert
 
     Args:
         images: image files (JPEG, PNG, BMP, WebP, PPM, TIFF, GIF).
-        run: the directory of a run; its best epoch answers.
+        run: a run directory, to use its best epoch.
         pretrained: or a network of `bntt list pretrained`, by name.
-        bundle: or a bundle that `bntt export` wrote, run by bntt.deploy.Runtime.
-        draws: how often an image is shown, each time with fresh noise; the confidence is the mean.
+        bundle: or a bundle written by `bntt export`, run by bntt.deploy.Runtime.
+        draws: number of times an image is shown, each with fresh noise; the confidence is the mean.
         seed: of the noise.
-        invert: show the negative, of images that are dark on light where the network learned light on dark.
+        invert: show the negative: for dark-on-light images and a network that learned light on dark.
         json: print all classes and exact numbers as JSON.
         csv: print them as comma-separated values, a row for each image and step.
-        picture: also write the images beside their confidence over time, as .png, .pdf or .svg.
+        picture: also draw the images beside their confidence over time, as .png, .pdf or .svg.
     """
     import torch
 

@@ -10,9 +10,9 @@ import tyro
 def report(paths: tyro.conf.Positional[tuple[Path, ...]] = (), out: Path = Path("report.html")) -> None:
     """Write one HTML page of runs and studies, from their results alone; it needs no network and no other file.
 
-    Of one run: its training, and whatever was measured in it. Of one study: its table with the paper's values beside,
-    figures, verdicts and runs. Of several, or of a folder that holds several: an index and a comparing table first. Of
-    nothing that is named: all below runs and studies. What a file does not say is a gap of the page that says so.
+    One run: its training, and all its measurements. One study: its table with the paper's values beside, figures,
+    verdicts and runs. Several, or a folder of several: first an index and a table that compares them. No path:
+    everything below runs and studies. Missing results are marked as gaps.
 
     Example: bntt report runs/fashion-mnist --out fashion-mnist.html
 

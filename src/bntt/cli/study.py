@@ -43,39 +43,38 @@ def study(
     device: str = "cpu",
     precision: Literal["fp32", "bf16-grad"] = "fp32",
 ) -> None:
-    """Make the runs of a study that are missing, measure them, and write its numbers, pictures and verdicts.
+    """Make the missing runs of a study, measure them, and write its numbers, pictures and verdicts.
 
-    Runs are shared by all studies and kept in --pool; a run is used again where recipe, seed, checksums of the data and
-    the number of the numerics agree, also where its weights are gone. That number stands in runs/environment.py and
-    is raised by hand whenever the same recipe gives other numbers, which a test sees to; runs from before there was one
-    count as 1. Interrupt it as you like, or kill it: the same command goes on. A run that fails stops no other; the
-    exit code is then that of the first that failed, and 3 if nothing is here and nothing can be made for lack of data.
-    Writes result.json and figures into OUT/NAME, or OUT/NAME-small.
+    All studies share the runs in --pool. A run is used again if recipe, seed, checksums of the data and the number of
+    the numerics agree, even if its weights are gone. (That number is in runs/environment.py; it is raised by hand
+    whenever the same recipe gives other numbers, and a test checks this. Runs without a number count as 1.) Interrupt
+    or kill it as you like: the same command continues. A failed run stops no other; the exit code is then that of the
+    first failure, or 3 if nothing can be made for lack of data. Writes result.json and figures into OUT/NAME, or
+    OUT/NAME-small.
 
     Example: bntt study table-5 --small --jobs 2
 
     Args:
         names: names from `bntt list studies`, TOML files, or `all`.
-        small: at the small setting, which two cores train in minutes to hours, instead of the paper's.
-        jobs: how many runs at once; each takes its share of the cores, or OMP_NUM_THREADS.
+        small: use the small setting, which two cores train in minutes to hours, instead of the paper's.
+        jobs: number of runs at once; each takes its share of the cores, or OMP_NUM_THREADS.
         pool: the folder of runs.
-        results: a folder that is searched for kept runs as well, and for archives of them, repeatable; nothing is
-            written there.
+        results: another folder with kept runs, or archives of them, repeatable; nothing is written there.
         out: the folder of results.
-        data: where a dataset lies, NAME=FOLDER, repeatable: `--data images=my/images`.
-        dry_run: say what would be made and how long that takes, what is used again, and which data is missing; make
+        data: the folder of a dataset, NAME=FOLDER, repeatable: `--data images=my/images`.
+        dry_run: print what would be made and how long it takes, what is used again, and which data is missing; make
             nothing.
-        only_kept: make nothing, and write what there is: the rest is "not run".
-        pack: a folder in which the result is kept for good: a summary, NAME.json, and the runs behind it without their
-            weights, NAME.tar.xz, with its checksum in SHA256SUMS; --results opens it. Of what is finished too, while
-            the rest is made.
-            A name that ends in .tar.xz is one file, with the checksums of all that is in it, for --merge elsewhere.
-        merge: an archive of another machine, made by --pack FILE.tar.xz: its runs are checked and taken into the
-            result, with device and commit, and nothing is made. It is refused where it is damaged, was made under other
-            numerics or with other data, or where a start has other numbers here; --pack keeps what was taken in.
+        only_kept: make nothing, and write the results that exist: the rest is "not run".
+        pack: a folder to keep the result in: a summary, NAME.json, and the runs behind it without their weights,
+            NAME.tar.xz, with its checksum in SHA256SUMS; open it with --results. Finished studies are packed while the
+            others are made. A name that ends in .tar.xz is one file with the checksums of its contents, for --merge
+            elsewhere.
+        merge: an archive from another machine, made by --pack FILE.tar.xz: its runs are verified and merged into the
+            result, with device and commit; nothing is made. It is refused if it is damaged, has other numerics or other
+            data, or contradicts a start that is here; --pack keeps what was merged.
         device: cpu, or cuda.
-        precision: of the gradients of what is made. bf16-grad is faster where the processor has bfloat16; the spikes
-            are those of fp32, and either stands for the other.
+        precision: of the gradients of what is made. bf16-grad is faster on processors with bfloat16; the spikes are
+            those of fp32, and either counts as the other.
     """
     import torch
 

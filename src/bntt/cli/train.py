@@ -36,7 +36,7 @@ def train(
 ) -> None:
     """Train a recipe, validate after every epoch, and measure the best epoch on the test images.
 
-    SIGTERM, SIGHUP or Ctrl-C keep everything and stop, SIGUSR1 keeps everything and goes on. Started by torchrun, many
+    SIGTERM, SIGHUP and Ctrl-C save everything and stop; SIGUSR1 saves everything and continues. Under torchrun several
     processes train it, each on its part of every batch of train.batch_size: docs/how-to/distributed.md.
 
     Example: bntt train fashion-mnist -s train.epochs=3 -s network.norm=bn
@@ -45,19 +45,18 @@ def train(
         recipe: a name from `bntt list recipes`, or a TOML file; with --resume a run directory.
         overrides: a value to change, repeatable: `-s network.num_steps=4`. With --resume: train.epochs (more of them),
             evaluate, compute, checkpoint, data.root, notes.
-        name: of the run directory. A number is added rather than overwrite one.
-        root: where new run directories are made.
-        resume: go on in the run directory that is given as recipe, where it was kept last.
-        forget_best: with --resume, go on though the best epoch's weights are lost.
-        or_resume: begin in ROOT/NAME itself, or go on there where it was kept last: the same command begins a run and
-            takes it up again.
-        init: begin with the weights of a run, `--init RUN`, or of a network of `bntt list pretrained`,
+        name: of the run directory; a number is added if it exists.
+        root: folder for new run directories.
+        resume: continue the run directory given as recipe, from its last checkpoint.
+        forget_best: with --resume, continue although the best epoch's weights are lost.
+        or_resume: start in ROOT/NAME itself, or continue there from the last checkpoint: one command for both.
+        init: start from the weights of a run, `--init RUN`, or of a network of `bntt list pretrained`,
             `--init pretrained NAME`: the recipe's init.run or init.pretrained. Other classes get a new last layer.
-        estimate: say how many updates, how long, how much memory and how large a checkpoint, by a few measured updates;
-            train nothing and write nothing.
-        fit_batch: propose the largest train.batch_size whose peak memory stays under a limit, `--fit-batch 8GiB`, or
-            under the memory that is free, by a few measured updates; train nothing and write nothing.
-        device: cpu, or cuda; of many processes each takes the GPU of its LOCAL_RANK.
+        estimate: measure a few updates and print their number, the time, the memory and the size of a checkpoint; train
+            nothing and write nothing.
+        fit_batch: measure a few updates and propose the largest train.batch_size whose peak memory stays under a limit,
+            `--fit-batch 8GiB`, or under the free memory; train nothing and write nothing.
+        device: cpu, or cuda; under torchrun each process takes the GPU of its LOCAL_RANK.
     """
     from bntt.cli import console, streams
     from bntt.runs.recipe.build import require_device
@@ -126,12 +125,12 @@ def _warn_of_rates(recipe: Recipe) -> None:
 
 
 def demo(root: Path = Path("runs")) -> None:
-    """Train a small BNTT network on the real images inside the package, in about a minute, and show what it learned.
+    """Train a small BNTT network on the bundled real images in about a minute, and show what it learned.
 
     Example: bntt demo
 
     Args:
-        root: where run directories are made.
+        root: folder for run directories.
     """
     from bntt.runs.directory import new_run_directory
     from bntt.runs.recipe.file import load_recipe

@@ -90,7 +90,7 @@ def prepare(
         source: its file or folder; by default the usual places are tried, then ``download``.
         framing: conversion of recordings to frames, or of a folder's images to one shape; None: images as they are.
         download: download the files if they are not found.
-        allow_modified: go on where a published checksum does not match; the manifest then says "modified".
+        allow_modified: continue if a published checksum does not match; the manifest then says "modified".
         progress: called with ``(done, total)``: bytes while downloading, samples while they are read.
 
     Returns:

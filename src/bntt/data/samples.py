@@ -76,7 +76,7 @@ def check_labels(labels: Tensor, count: int, classes: tuple[str, ...], what: str
 
 
 def stratified(samples: SampleSet, count: int, seed: int = 0) -> Int[Tensor, " count"]:
-    """Return the places of ``count`` samples, ascending, as many of each class as the set's shares allow.
+    """Return the places of ``count`` samples, ascending, stratified by class.
 
     They are the first of :func:`fair_order`, so a smaller subset of the same seed is part of a larger one. With fewer
     samples than classes, some classes are left out: see :func:`how_chosen`.
@@ -101,7 +101,7 @@ def stratified(samples: SampleSet, count: int, seed: int = 0) -> Int[Tensor, " c
 
 
 def fair_order(samples: SampleSet, seed: int = 0) -> Int[Tensor, " N"]:
-    """Order all places so that any first ones hold as many of each class as the set's shares allow.
+    """Return all places in an order of which every prefix is stratified by class.
 
     The samples of each class are put in an order by the seed; number r of the n of its class has the share
     (r + 1/2) / n, and the lowest shares of the set come first.
@@ -173,7 +173,7 @@ def split_validation(samples: Samples, count: int, seed: int) -> tuple[Samples, 
 
 
 def some_of(samples: Samples, count: int, seed: int) -> Samples:
-    """Take ``count`` samples of a set, as many of each class as its shares allow; all of them if there are no more.
+    """Return ``count`` samples of a set, stratified by class; all of them if there are no more.
 
     Raises:
         ValueError: if the count is below 1.

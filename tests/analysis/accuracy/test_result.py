@@ -61,7 +61,7 @@ def test_words_say_accuracy_with_spread_and_interval_epoch_and_spikes():
     assert "test accuracy 86.5% ± 0.7% (sd over 2 Poisson seeds; 95% interval for 1,000 images 84.2% to 88.5%)" in text
     assert "epoch 8" in text
     assert "2,336 spikes per image in all layers and steps" in text
-    assert "as many of each class" not in text
+    assert "stratified" not in text
 
 
 def test_the_spread_of_one_draw_is_not_known():
@@ -73,7 +73,7 @@ def test_words_say_what_the_weights_cost():
     text = words(images_of=5000, updates=0, seconds=5.0, conversion=CONVERTED, is_trained=False)
     for said in (
         "converted",
-        "1,000 of the 5,000 images, as many of each class as its share",
+        "1,000 of the 5,000 images, stratified by class",
         "no updates, 5 s to convert",
         "before that, the ANN: 1,234 updates in 61 s",
         "0.7 times the largest weighted input, chosen on validation (512 training images, 250 steps)",

@@ -148,11 +148,11 @@ def test_steps_and_passes():
 
 def test_what_is_no_threat_is_refused():
     for values, message in (
-        ({"eps": 0.0}, "of 0 the accuracy is the clean one"),
+        ({"eps": 0.0}, "with 0 it is the clean accuracy"),
         ({"eps": -0.1}, "eps must be above 0"),
         ({"eps": math.nan}, "eps must be above 0"),
         ({"eps": math.inf}, "eps must be above 0"),
-        ({"eps": 8}, "8/255 is meant"),
+        ({"eps": 8}, "do you mean 8/255"),
         ({"eps": 0.1, "steps": 0}, "steps must be 1 or more"),
         ({"eps": 0.1, "restarts": 0}, "restarts must be 1 or more"),
         ({"eps": 0.1, "draws": 0}, "draws must be 1 or more"),

@@ -225,18 +225,18 @@ def test_bounds():
 
 def test_arguments_without_sense_are_refused():
     refused = {
-        "8": "--eps 8: pixels run from 0 to 1; is 8/255 meant",
-        "1": "--eps 1: .* is 1/255 meant",
-        "8.0": "--eps 8.0: eps must be above 0 and at most 1.* 8/255 is meant",
+        "8": "--eps 8: pixels range from 0 to 1: do you mean 8/255",
+        "1": "--eps 1: .* do you mean 1/255",
+        "8.0": "--eps 8.0: eps must be above 0 and at most 1.* do you mean 8/255",
         "300/255": "at most 1",
-        "0": "of 0 the accuracy is the clean one",
-        "0/255": "of 0 the accuracy is the clean one",
+        "0": "with 0 it is the clean accuracy",
+        "0/255": "with 0 it is the clean accuracy",
         "-8/255": "eps must be above 0",
         "nan": "eps must be above 0",
         "inf": "eps must be above 0",
-        "8/0": "write it as 8/255 or 0.03",
-        "eight": "write it as 8/255 or 0.03",
-        "": "write it as 8/255 or 0.03",
+        "8/0": "write a number such as 8/255 or 0.03",
+        "eight": "write a number such as 8/255 or 0.03",
+        "": "write a number such as 8/255 or 0.03",
     }
     for text, message in refused.items():
         with pytest.raises(ArgumentError, match=message):
@@ -251,7 +251,7 @@ def test_arguments_without_sense_are_refused():
         ("draws", 0, "--draws must be 1 or more"),
         ("queries", 1, "--queries must be 2 or more"),
         ("step_size", "nan", "--step-size nan: must be above 0 and at most 1"),
-        ("step_size", "2", "--step-size 2: .* is 2/255 meant"),
+        ("step_size", "2", "--step-size 2: .* do you mean 2/255"),
     ):
         with pytest.raises(ArgumentError, match=message):
             checked_arguments(AttackArguments, {key: value})
@@ -288,7 +288,7 @@ def test_the_code_of_sound_numbers_is_0_and_of_flags_without_sense_2(run, capsys
     assert cli.main(["attack", str(run.path), *SMALL, "--attack", "square", "--queries", "2"]) == 0
     assert cli.main(["attack", str(run.path), *SMALL, "--from", "/nonexistent"]) == 4
     capsys.readouterr()
-    for flags, message in ((["--eps=-8/255"], "eps must be above 0"), (["--eps", "8"], "is 8/255 meant")):
+    for flags, message in ((["--eps=-8/255"], "eps must be above 0"), (["--eps", "8"], "do you mean 8/255")):
         assert cli.main(["attack", str(run.path), *flags]) == 2
         line = capsys.readouterr().err
         assert message in line

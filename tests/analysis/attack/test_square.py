@@ -118,5 +118,5 @@ def test_refusals():
     model, (images, labels, _) = conv_model(), some()
     with pytest.raises(ValueError, match="queries must be 2 or more"):
         search(model, images, labels, 0.1, queries=1)
-    with pytest.raises(ValueError, match="8/255 is meant"):
+    with pytest.raises(ValueError, match="do you mean 8/255"):
         search(model, images, labels, 8, queries=10)

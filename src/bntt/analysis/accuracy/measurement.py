@@ -17,19 +17,20 @@ class EvaluateArguments:
     """The flags of bntt evaluate."""
 
     draws: Annotated[int, Ge(1)] | None = None
-    """Repetitions with fresh noise; as many as the recipe says (5 by default), one where nothing is drawn."""
+    """Number of draws, each with fresh noise; by default the recipe's (5 by default), or 1 if nothing is random."""
     images: Annotated[int, Ge(1)] | None = None
-    """Number of images, each class by its share of the split; as the recipe says (all by default)."""
+    """Number of images, stratified by class; by default the recipe's (all by default)."""
     split: Literal["test", "validation", "train"] = "test"
-    """Split to measure; whatever is chosen is chosen on validation. "train" tells how much better a network knows the
-    images that it was trained on, without augmentation."""
+    """Split to measure; choices are always made on validation. "train": the training images, without augmentation."""
     exit: bool = False
-    """Stop after the steps that bntt exit RUN chose; the others are not computed."""
+    """Stop after the number of steps that bntt exit RUN chose."""
     num_steps: int | None = None
-    """Another T than it was trained with: fewer are its first steps (truncate), more need --longer."""
+    """Use another T than in training: fewer steps are the first ones (truncate), more need --longer."""
     longer: Longer | None = None
-    """What added steps have: the last step's γ and statistics ("hold"), all steps' stretched ("interpolate"), or γ held
-    and all statistics taken anew from 20 training batches ("re-estimate")."""
+    """Fill added steps from the last step ("hold"), by stretching all steps ("interpolate"), or by "re-estimate".
+
+    "re-estimate" holds γ and measures the statistics of all steps on 20 training batches.
+    """
 
     def __post_init__(self) -> None:
         if self.num_steps is not None and self.exit:
@@ -55,7 +56,7 @@ def variant(arguments: EvaluateArguments) -> str:
 
 EVALUATE = Measurement(
     "evaluate",
-    """Measure a run's best epoch on every image, with fresh Poisson noise in every draw.
+    """Evaluate a run's best epoch on every image, with fresh noise in every draw.
 
     Writes evaluation.json and evaluation.png; evaluation-validation.* for the other split, evaluation-exit.* with
     --exit, evaluation-T-steps-HOW.* with --num-steps T, and evaluation-N-images.* with --images N.

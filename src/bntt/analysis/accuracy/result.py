@@ -231,7 +231,7 @@ class EvaluationResult(Result):
             f"{low:.1%} to {high:.1%}), {weights}"
         )
         if self.images_of > self.images:
-            yield f"{self.images:,} of the {self.images_of:,} images, as many of each class as its share"
+            yield f"{self.images:,} of the {self.images_of:,} images, stratified by class"
         yield from self._cost_of_training()
         spikes = f"{self.spikes_per_image:,.0f} spikes per image in all layers and steps"
         yield spikes if self.firing_rate else "an ANN: nothing in it spikes"

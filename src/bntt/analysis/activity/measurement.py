@@ -15,16 +15,16 @@ class ActivityArguments:
     split: Split = "test"
     """Split whose images are measured."""
     draws: Annotated[int, Ge(1)] = 1
-    """Repetitions with fresh noise."""
+    """Number of draws, each with fresh noise."""
     places: bool = False
-    """Also write the spikes of every single neuron, as activity-places.npz."""
+    """Also write the spikes of every neuron, as activity-places.npz."""
 
 
 ACTIVITY = Measurement(
     "activity",
-    """Count a run's spikes by layer, step and class, and read its γ: peaks, spread, and how much it changes.
+    """Count a run's spikes by layer, step and class; show its γ: peaks, spread, and change over time.
 
-    Writes activity.json, activity.png and, where there is a γ for each step, activity-gamma.png.
+    Writes activity.json, activity.png and, if there is a γ for each step, activity-gamma.png.
 
     Example: bntt activity runs/fashion-mnist""",
     ActivityArguments,

@@ -17,11 +17,11 @@ def check_eps(eps: float) -> None:
 
     >>> check_eps(8)
     Traceback (most recent call last):
-    ValueError: eps must be above 0 and at most 1, the whole range of a pixel, got 8: 8/255 is meant?
+    ValueError: eps must be above 0 and at most 1, the whole range of a pixel, got 8: do you mean 8/255?
     """
     if not 0 < eps <= 1:
-        hint = f": {eps:g}/255 is meant?" if 1 < eps <= 255 else ""
-        hint = ": of 0 the accuracy is the clean one, which every result has" if eps == 0 else hint
+        hint = f": do you mean {eps:g}/255?" if 1 < eps <= 255 else ""
+        hint = ": with 0 it is the clean accuracy, which every result has" if eps == 0 else hint
         raise ValueError(f"eps must be above 0 and at most 1, the whole range of a pixel, got {eps:g}{hint}")
 
 
@@ -35,12 +35,14 @@ def parse_eps(text: str, flag: str = "--eps") -> float:
     (True, 0.03)
     """
     if re.fullmatch(r"\d+", text) and int(text):
-        raise ArgumentError(f"{flag} {text}: pixels run from 0 to 1; is {text}/255 meant? (the whole range is 1.0)")
+        raise ArgumentError(
+            f"{flag} {text}: pixels range from 0 to 1: do you mean {text}/255? (1.0 is the whole range)"
+        )
     top, slash, bottom = text.partition("/")
     try:
         value = float(top) / float(bottom) if slash else float(text)
     except (ValueError, ZeroDivisionError):
-        raise ArgumentError(f"{flag} {text}: write it as 8/255 or 0.03") from None
+        raise ArgumentError(f"{flag} {text}: write a number such as 8/255 or 0.03") from None
     if flag != "--eps" and not 0 < value <= 1:
         raise ArgumentError(f"{flag} {text}: must be above 0 and at most 1, the whole range of a pixel")
     try:
@@ -55,23 +57,23 @@ class AttackArguments:
     """Arguments of the attack measurement."""
 
     eps: tuple[str, ...] = ("2/255", "4/255", "8/255")
-    """How far a pixel may move, of its whole range: 8/255, or 0.03."""
+    """Largest change of a pixel, as a share of its range: 8/255, or 0.03."""
     attack: tuple[Literal["fgsm", "pgd", "square"], ...] = ("fgsm", "pgd", "square")
-    """Their names; square is a search without gradients."""
+    """The attacks; square is a search without gradients."""
     steps: Annotated[int, Ge(1)] = 10
-    """Of pgd."""
+    """Number of steps of pgd."""
     step_size: str | None = None
-    """Of pgd, written as eps; 2.5 eps / steps by default."""
+    """Step size of pgd, written as eps; 2.5 eps / steps by default."""
     restarts: Annotated[int, Ge(1)] = 1
-    """Random starts of pgd."""
+    """Number of random starts of pgd."""
     eot: Annotated[int, Ge(1)] | None = None
-    """Draws of noise behind a gradient; 16 by default, 1 where nothing is drawn."""
+    """Number of noise draws averaged in a gradient; 16 by default, 1 if nothing is random."""
     queries: Annotated[int, Ge(2)] = 500
-    """Of the search for an image, at most; two make a round."""
+    """Largest number of queries per image of the search; two make a round."""
     images: Annotated[int, Ge(1)] | None = None
-    """How many, as many of each class as its share; 500 by default, or all if there are fewer."""
+    """Number of images, stratified by class; 500 by default, or all if there are fewer."""
     draws: Annotated[int, Ge(1)] | None = None
-    """Repetitions with fresh noise to measure with; as many as the recipe says by default."""
+    """Number of draws to measure with, each with fresh noise; by default the recipe's."""
     split: Split = "test"
     """Split whose images are measured."""
 
@@ -93,15 +95,15 @@ class AttackArguments:
 
 ATTACK = Measurement(
     "attack",
-    """Attack a run with every way to stand in for a spike's derivative, and measure it with noise of its own.
+    """Attack a run with every estimator of a spike's derivative, and measure accuracy with fresh noise.
 
-    Accuracies are upper bounds of the robust one. A row is INVALID, and the exit code 7, where gradients are zero for
-    more than 1% of the images, where PGD without a bound stays above chance, where several steps are weaker than one,
-    or where a search without gradients does better. Every batch is kept below RUN/attack as soon as it is done, and
-    the same command goes on where it stopped.
+    Accuracies are upper bounds on the robust accuracy. A row is INVALID, and the exit code 7, if gradients are zero
+    for more than 1% of the images, PGD without a bound stays above chance, several steps are weaker than one, or a
+    search without gradients does better. Finished batches are kept in RUN/attack; the same command continues after
+    a stop.
 
     Example: bntt attack runs/fashion-mnist --eps 2/255 8/255 --images 200 --eot 8""",
     AttackArguments,
-    second="another run on the same data: images made on it are measured on this one, and the other way round.",
+    second="another run on the same data: images made on one are measured on the other, both ways.",
     needs_spikes=False,
 )

@@ -15,15 +15,15 @@ class CardArguments:
     split: Split = "test"
     """Split whose images are measured."""
     images: Annotated[int, Ge(1)] = 200
-    """Number of images, each class by its share of the split."""
+    """Number of images, stratified by class."""
 
 
 CARD = Measurement(
     "card",
-    """List what hardware must hold and do: weights and their bits, membranes, fan-out, operations, spikes, range.
+    """List what hardware must store and compute: weights and their bits, membranes, fan-out, operations, spikes, range.
 
-    Parameters, bits by the type of the weights, bytes of the membranes, fan-out, the share of negative γ; and over some
-    images spikes, synaptic operations and the highest |u|, layer by layer.
+    For every layer: parameters, bits by weight type, bytes of the membranes, fan-out, the share of negative γ; and,
+    measured on some images, spikes, synaptic operations and the largest |u|.
 
     Example: bntt card runs/fashion-mnist --images 1000""",
     CardArguments,

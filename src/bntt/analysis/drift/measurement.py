@@ -13,19 +13,19 @@ class DriftArguments:
     """Arguments of the drift measurement."""
 
     layer: str | None = None
-    """Whose distribution is drawn; the middle normalised one by default."""
+    """Layer whose distribution is drawn; the middle normalised one by default."""
     split: Split = "validation"
     """Split whose images are measured."""
     images: Annotated[int, Ge(1)] = 500
-    """For that distribution, at most."""
+    """Number of images for that distribution, at most."""
 
 
 DRIFT = Measurement(
     "drift",
-    """Tell how far the input of every normalised layer is from the statistics that the layer holds for each step.
+    """Measure how far the input of every normalised layer is from its running statistics, at each step.
 
-    Distances of the means in held deviations, of every image of the split; and the distribution in one layer (the
-    paper's Figure 3).
+    Distances of the means are in running standard deviations, over every image of the split; for one layer the
+    distribution is drawn (the paper's Figure 3).
 
     Example: bntt drift runs/fashion-mnist""",
     DriftArguments,

@@ -16,17 +16,19 @@ class EnergyArguments:
     split: Split = "test"
     """Split whose images are measured."""
     draws: Annotated[int, Ge(1)] = 1
-    """Repetitions with fresh noise."""
+    """Number of draws, each with fresh noise."""
     steps: int | None = None
-    """Compare all steps with a stop after so many; by default with the exit in the run's exit.json, if it has one."""
+    """Compare all steps with a stop after this many; by default with the exit in the run's exit.json, if it has one."""
     costs: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
-    """A table of costs, by name or TOML file; repeat the flag for more tables. By default all tables that come with the
-    package; of an ANN, those that price arithmetic."""
+    """A table of costs, by name or TOML file, repeatable.
+
+    By default all tables of the package; for an ANN, those that price arithmetic.
+    """
 
 
 ENERGY = Measurement(
     "energy",
-    """Count the synaptic operations of real spikes, layer by layer, and price them beside an ANN of the same plan.
+    """Count synaptic operations from measured spikes, layer by layer, and compare their energy with an equal ANN's.
 
     Example: bntt energy runs/fashion-mnist --steps 8 --costs digital-45nm --costs my-chip.toml""",
     EnergyArguments,

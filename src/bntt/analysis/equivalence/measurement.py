@@ -15,18 +15,17 @@ class EquivalenceArguments:
     split: Split = "validation"
     """Split whose images are measured."""
     images: Annotated[int, Ge(1)] = 1000
-    """Number of images, each class by its share of the split."""
+    """Number of images, stratified by class."""
 
 
 EQUIVALENCE = Measurement(
     "equivalence",
     """Compare a run's best epoch with four networks whose norms are folded into the neurons (Section 3.3).
 
-    They are the exact fold, the same without the mean, without the ratio in the leak, and without both, which is the
-    paper's Eq. 15.
+    The four: the exact fold; without the mean; without the ratio in the leak; without both, the paper's Eq. 15.
 
-    Says which share of the neurons fires otherwise, by layer, on true spikes and on each network's own, and what that
-    does to the accuracy.
+    Prints the share of neurons that fire differently, by layer, on true spikes and on each network's own, and the
+    accuracies.
 
     Example: bntt equivalence runs/fashion-mnist --images 500""",
     EquivalenceArguments,

@@ -17,24 +17,26 @@ class ExitArguments:
     """Arguments of the exit measurement."""
 
     loss: Annotated[float, Ge(0), Le(100)] = 0.5
-    """The points of accuracy, in percent, that an early exit may cost on validation."""
+    """Largest loss of accuracy on validation, in percentage points."""
     threshold: Annotated[float, Ge(0)] | None = None
     """Use this threshold of mean |γ| instead of choosing one; the paper's is 0.1."""
     per_sample: bool = False
-    """Stop each image by itself, when the network is sure of it."""
+    """Stop each image individually, as soon as the network is sure of it."""
     split: Split = "test"
-    """Split that the exit is measured on; "validation" needs a --threshold."""
+    """Split to measure the exit on; "validation" needs --threshold."""
     choose_on: Literal["validation"] = "validation"
-    """Where it is chosen: what is chosen on the test split is not measured by it. The whole grid is kept for both
-    splits, so that anybody can see what another choice would have given."""
+    """Split to choose the exit on; never the split that measures it.
+
+    The whole grid is kept for both splits, to show what another choice would have given.
+    """
     draws: Annotated[int, Ge(1)] | None = None
-    """Repetitions with fresh noise; as many as the recipe says."""
+    """Number of draws, each with fresh noise; by default the recipe's."""
 
     def __post_init__(self) -> None:
         if self.threshold == math.inf:
             raise ArgumentError(f"--threshold must be 0 or above, in units of γ, got {self.threshold}")
         if self.threshold is not None and self.per_sample:
-            raise ArgumentError("--threshold is of γ, and --per-sample reads no γ: pass only one of them")
+            raise ArgumentError("--threshold applies to γ, which --per-sample does not use: pass only one of them")
 
 
 def refuses(facts: Facts, arguments: ExitArguments) -> str:
@@ -49,11 +51,11 @@ def refuses(facts: Facts, arguments: ExitArguments) -> str:
 
 EXIT = Measurement(
     "exit",
-    """Read from γ after how many steps a network may stop, and say what that costs beside plain truncation.
+    """Choose from γ the number of steps after which a network may stop, and compare its cost with plain truncation.
 
-    The highest threshold of mean |γ| that loses no more than --loss on validation is chosen, kept as exit.json with the
-    run, and used by bntt evaluate RUN --exit. With --per-sample each image stops when the network is sure of it
-    (confidence, margin or entropy of its logits so far), and nothing is kept for bntt evaluate.
+    It chooses the highest threshold of mean |γ| that loses at most --loss on validation, and writes it to the run's
+    exit.json, which bntt evaluate RUN --exit reads. With --per-sample each image stops as soon as the network is sure
+    of it (confidence, margin or entropy of its logits so far); bntt evaluate does not use that.
 
     Example: bntt exit runs/fashion-mnist --loss 0.5""",
     ExitArguments,

@@ -13,19 +13,21 @@ class NeuronArguments:
     """Arguments of the neuron measurement."""
 
     layer: str | None = None
-    """Its layer; the first that spikes by default."""
+    """Layer of the neuron; the first that spikes by default."""
     place: tuple[int, ...] = ()
-    """Channel, row and column, from 0; in a fully connected layer the channel alone. By default the first neuron that
-    fires in about half of the steps."""
+    """Channel, row and column of the neuron, 0-based; in a fully connected layer the channel alone.
+
+    By default the first neuron that fires in about half of the steps.
+    """
     image: Annotated[int, Ge(0)] = 0
-    """Number of the image in the split, from 0."""
+    """Place of the image in the split, 0-based."""
     split: Split = "test"
     """Split whose images are measured."""
 
 
 NEURON = Measurement(
     "neuron",
-    """Show the membrane and the spikes of one neuron while it sees an image, beside the surrogate gradient.
+    """Plot the membrane and the spikes of one neuron while it sees an image, beside the surrogate gradient.
 
     Example: bntt neuron runs/fashion-mnist --layer conv2 --place 5 7 7""",
     NeuronArguments,

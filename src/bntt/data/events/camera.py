@@ -175,7 +175,7 @@ def simulate_set(
     camera: Camera = CAMERA,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> None:
-    """Record ``count`` images, as many of each class as its share, each in a file of its own.
+    """Record ``count`` images, stratified by class, each in a file of its own.
 
     Everything goes to ``<folder>.part`` first, which is renamed when it is complete. Files from an
     earlier try are kept if their header matches the one to be written. The header of every file says that it

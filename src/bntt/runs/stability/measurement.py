@@ -15,20 +15,20 @@ MOMENT = 7
 
 @dataclass(frozen=True)
 class StabilityArguments:
-    """The grid that is trained: every network with every norm at every rate, from so many starts."""
+    """The grid of starts: every network with every norm at every learning rate, several seeds each."""
 
     networks: tuple[str, ...] = ()
-    """By name, the depths to compare; the recipe's own by default."""
+    """Networks of different depth, by name; the recipe's own by default."""
     norms: tuple[str, ...] = ("none", "bn", "bntt")
-    """Names from `bntt list norms`."""
+    """Norms, names from `bntt list norms`."""
     rates: tuple[float, ...] = (0.03, 0.1, 0.3, 1.0)
-    """Learning rates, constant through a start."""
+    """Learning rates, constant during a start."""
     starts: Annotated[int, Ge(1)] = 3
-    """How many of each; start s takes the recipe's seed plus s."""
+    """Number of starts of each; start s uses the recipe's seed plus s."""
     steps: Annotated[int, Ge(1)] = 100
-    """Updates of a start."""
+    """Number of updates of a start."""
     images: Annotated[int, Ge(1)] = 6400
-    """Training images that a start sees, at most."""
+    """Largest number of training images that a start sees."""
 
     def __post_init__(self) -> None:
         if not (self.norms and self.rates):
@@ -50,11 +50,11 @@ class StabilityArguments:
 STABILITY = register(
     Measurement(
         "stability",
-        """Train a recipe from several starts with every norm, network and rate, and count those that fail.
+        """Train a recipe from several seeds with every norm, network and learning rate, and count the starts that fail.
 
-    A start failed if numbers were not finite, or if its validation accuracy is below twice chance after all steps.
-    Before, half-way and after them it tells the gradients of every layer and step, and how far a step along the
-    gradient keeps its promise. Every start is kept as soon as it is done: the same command goes on where it stopped.
+    A start fails if numbers are not finite, or if its validation accuracy is below twice chance at the end. Before,
+    half-way through and after training, it measures the gradients of every layer and step, and how well the gradient
+    predicts the loss along it. Finished starts are kept: the same command continues after a stop.
 
     Example: bntt stability demo --networks vgg6 vgg9 --rates 0.1 1 10 --starts 3 --steps 50 --images 2000""",
         StabilityArguments,
