@@ -177,12 +177,19 @@ def ticks_of(low: float, high: float, most: int = 5) -> list[float]:
 
 
 def _powers(low: float, high: float) -> list[float]:
-    """Return powers of ten in between, at most about seven; over few decades also 2 and 5 times as much."""
+    """Return powers of ten in between, at most about seven; over few decades also 2 and 5 times as much.
+
+    Over less than such a step they are the ticks of a linear scale.
+
+    >>> _powers(1.0, 100.0), _powers(22.0, 48.0)
+    ([1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0], [30.0, 40.0])
+    """
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
     powers = range(first, last + 1)
     by = (1, 2, 5) if high <= 300 * low else (1,)
     found = [m * 10.0**power for power in powers[:: 1 + len(powers) // 7] for m in by]
-    return [_round(tick) for tick in found if low <= tick <= high] or [low, high]
+    inside = [_round(tick) for tick in found if low <= tick <= high]
+    return inside if len(inside) > 1 else [tick for tick in ticks_of(low, high) if tick > 0]
 
 
 def _round(value: float) -> float:

@@ -21,6 +21,8 @@ class Cell:
     mark: Mark = ""
     link: str = ""
     """Link to a place of the page."""
+    source: str = ""
+    """Where the text is from; a page tells it in a footnote."""
 
 
 @dataclass(frozen=True)

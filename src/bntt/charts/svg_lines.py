@@ -87,7 +87,9 @@ def swatch(inner: Markup, width: int = 24) -> Markup:
 HEIGHT = 268.0
 LEFT, RIGHT, TOP, BOTTOM = 46.0, 12.0, 24.0, 40.0
 FEW = 40
-"""Points of a line that are marked one by one."""
+"""Most points of a line that has marks."""
+MARKED = 13
+"""Most marks on a line; on more points, they are evenly spaced."""
 MOST_POINTS = 400
 """Most points of one line; of more, an evenly spaced selection is drawn."""
 
@@ -155,7 +157,7 @@ def _line(line: Line, x: Ruler, y: Ruler, looks: Looks) -> Iterator[Markup]:
         yield path(way, f"l {colour.css}{' dashed' if line.dashed else ''}")
     if (len(line.x) <= FEW and not line.stepped) or not line.joined:
         for stretch in stretches:
-            for a, b in stretch:
+            for a, b in stretch if not line.joined else [stretch[i] for i in thinned(len(stretch), MARKED)]:
                 yield mark(a, b, looks.number(line.name), colour)
     for i in line.invalid:
         if (value := line.y[i]) is not None:

@@ -23,6 +23,7 @@ from bntt.charts.records import (
     Lines,
     over_steps,
 )
+from bntt.charts.stored import stored
 from bntt.studies.measures import metric_of
 from bntt.studies.neuron_figures import gamma_histograms, membrane, surrogate
 from bntt.studies.numbers import Starts, column_of, layers_of, line_over_starts, mean_rows, measured_runs, styles_of
@@ -239,8 +240,8 @@ def figures_of(result: StudyResult) -> Iterator[tuple[str, FigureSpec, Figure]]:
             yield f"{number}-{part.kind}.svg", part, Figure(title, charts)
 
 
-def save_figures(result: StudyResult, folder: Path) -> list[dict[str, str]]:
-    """Draw every picture of a study; return file, title and text alternative of each.
+def save_figures(result: StudyResult, folder: Path) -> list[dict[str, Any]]:
+    """Draw every picture of a study; return file, title, text alternative and charts of each.
 
     Raises:
         OSError: if one cannot be written.
@@ -249,5 +250,6 @@ def save_figures(result: StudyResult, folder: Path) -> list[dict[str, str]]:
     for name, part, figure in figures_of(result):
         save_figure(figure, folder / f"figure-{name}")
         alt = f"{part.alt.strip()} ({SIZES[result.setting]})"
-        saved.append({"file": f"figure-{name}", "title": part.title, "alt": alt})
+        charts = [stored(chart) for chart in figure.charts]
+        saved.append({"file": f"figure-{name}", "title": part.title, "alt": alt, "charts": charts})
     return saved

@@ -114,7 +114,7 @@ def directory_of(study: str, setting: SettingName, root: Path) -> Path:
     return root / (study if setting == "paper" else f"{study}-{setting}")
 
 
-def write_result(result: StudyResult, folder: Path, figures: Sequence[Mapping[str, str]] = ()) -> Path:
+def write_result(result: StudyResult, folder: Path, figures: Sequence[Mapping[str, Any]] = ()) -> Path:
     """Write a result as ``result.json``, whole or not at all.
 
     Raises:
@@ -126,7 +126,7 @@ def write_result(result: StudyResult, folder: Path, figures: Sequence[Mapping[st
     return path
 
 
-def as_json(result: StudyResult, figures: Sequence[Mapping[str, str]] = ()) -> dict[str, Any]:
+def as_json(result: StudyResult, figures: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:
     """Collect the numbers of a result with their names, ready for ``json``."""
     study, numbers, same = result.study, result.numbers(), same_runs(result.runs)
     units = {column.key: metric_of(column.metric).metric.unit for column in study.table}

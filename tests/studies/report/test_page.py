@@ -27,8 +27,9 @@ from tests.studies.report.results import study, write_run, write_study
 HOSTILE = "</script></style><script>alert(1)</script><img src=x onerror=alert(2)>\"'&{{ 7 * 7 }}\x00\u202e"
 TAGS = {
     "a", "article", "body", "caption", "dd", "details", "div", "dl", "dt", "figcaption", "figure", "footer", "h1", "h2",
-    "h3", "h4", "head", "header", "html", "img", "li", "main", "meta", "nav", "p", "path", "rect", "script", "section",
-    "span", "strong", "style", "summary", "svg", "table", "tbody", "td", "text", "th", "thead", "title", "tr", "ul",
+    "h3", "h4", "head", "header", "html", "img", "li", "main", "meta", "nav", "ol", "p", "path", "rect", "script",
+    "section", "span", "strong", "style", "summary", "sup", "svg", "table", "tbody", "td", "text", "th", "thead",
+    "title", "tr", "ul",
 }  # fmt: skip
 VOID = {"meta", "img", "br", "path", "rect"}
 

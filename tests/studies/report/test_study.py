@@ -5,7 +5,8 @@ import json
 import pytest
 
 from bntt.io.checkpoint import CheckpointError
-from bntt.studies.report.study import PARTS, VERDICTS, study_subject
+from bntt.studies.report.claims import VERDICTS
+from bntt.studies.report.study import PARTS, study_subject
 from tests.rows import each_row
 from tests.studies.report.results import study, write_study
 
@@ -25,7 +26,7 @@ def test_ours_stand_beside_the_papers(tmp_path):
     ours, paper, steps, _ = table.rows[0][1:]
     assert (ours.text, ours.value) == ("54.5 ± 0.3 %", 0.5455)
     assert ours.note == "preliminary, 3 starts, 53.55 to 55.55"
-    assert (paper.text, paper.note) == ("90.5", "Table 1")
+    assert (paper.text, paper.source) == ("90.5", "Table 1")
     assert (steps.text, steps.note) == ("8", "5 starts"), "enough starts are not preliminary"
     assert [cell.text for cell in table.rows[1][2:]] == ["not available", "not run", "not available"]
     assert [cell.text for cell in table.rows[2][1:]] == ["not run", "not available"] * 2
@@ -53,14 +54,13 @@ def test_shares_without_a_text_and_numbers_as_they_are(tmp_path):
 
 def test_every_start_and_its_value(tmp_path):
     subject = of(tmp_path)
-    (runs,) = section(subject, "Runs").tables
+    runs, settings = section(subject, "Runs").folded
     assert len(runs.rows) == 6
     assert [cell.text for cell in runs.rows[0][:4]] == ["BNTT", "0", "done", "22 min"]
     assert runs.rows[0][6].text == "train 06cd9bd5, test 9f9f9f9f"
     failed = runs.rows[4][2]
     assert (failed.text, failed.note, failed.mark) == ("failed", "numbers not finite at update 40", "bad")
     assert runs.rows[5][2].text == "not run"
-    (settings,) = section(subject, "Runs").folded
     assert [row[2].text for row in settings.rows] == ["train.epochs=6", "network.norm=bn", "none"]
     (values,) = section(subject, "Results").folded
     assert values.rows[0][2].text == "0.5424, 0.5455, 0.5486"
@@ -82,6 +82,38 @@ def test_figures_that_cannot_be_shown_are_gaps(tmp_path):
     found = section(of(tmp_path, figures=figures), "Figures")
     assert found.pictures[0].alt == "No description was given."
     assert "../x.svg" in found.gaps[0]
+
+
+def test_charts_of_a_figure_are_drawn_by_the_page(tmp_path):
+    """In its colours; what is no chart is a gap."""
+    line = {"name": "conv1", "x": [1, 2], "y": [0.5, 0.25]}
+    axis = {"label": "γ"}
+    chart = {"kind": "lines", "title": "BNTT", "x": axis, "y": axis, "lines": [line]}
+    wrong = [chart | {"kind": "pie"}, chart | {"lines": [line | {"y": [0.5]}]}, chart | {"lines": 3}, "x"]
+    figures = [{"title": "γ over time", "charts": [one]} for one in (chart, *wrong)]
+    found = section(of(tmp_path, figures=figures), "Figures")
+    assert [one.title for one in found.charts] == ["γ over time: BNTT"]
+    assert len(found.gaps) == len(wrong)
+
+
+def test_many_quantities_have_a_row_each(tmp_path):
+    held = study()["table"]
+    held["columns"] += [{"key": f"more-{n}", "title": f"more {n}", "unit": ""} for n in range(6)]
+    (table,) = section(of(tmp_path, table=held), "Results").tables
+    assert table.columns == ("quantity", "BNTT", "standard BN", "no normalisation")
+    assert [row[0].text for row in table.rows[:3]] == ["test accuracy (%)", "paper: test accuracy", "time steps"]
+    assert [cell.text for cell in table.rows[1][1:]] == ["90.5", "not available", "not available"]
+
+
+def test_numbers_of_a_claim_share_a_scale_with_what_they_are_held_against(tmp_path):
+    effect = {"name": "BNTT − BN", "of": "accuracy, points", "mean": 4.0, "low": 1.0, "high": 7.0, "starts": 3}
+    other = effect | {"name": "BNTT − none", "mean": 9.0, "low": None, "high": None}
+    claim = study()["claims"][0] | {"effects": [effect | {"bounds": [0.0]}, other | {"bounds": [0.0]}]}
+    (found,) = section(of(tmp_path, claims=[claim]), "Claims").claims
+    ((one, two),) = (plot.strips for plot in found.plots)
+    assert one.scale == two.scale == (0.0, 9.0)
+    assert (one.said, two.said) == ("+4 (+1 to +7)", "+9")
+    assert found.few
 
 
 @pytest.mark.parametrize("key", ["table", "figures", "claims", "runs"])

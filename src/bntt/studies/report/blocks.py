@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from bntt.charts import section
-from bntt.charts.section import Cell, Mark, Table
+from bntt.charts.section import Cell, Table
+from bntt.studies.report.claims import Claim
+from bntt.studies.report.story import Story
 
 
 @dataclass(frozen=True)
@@ -16,19 +18,6 @@ class Picture:
     title: str
     address: str
     alt: str
-
-
-@dataclass(frozen=True)
-class Claim:
-    """Claim of a source, and the verdict on it: a word, a sign, and the reason."""
-
-    says: str
-    source: str
-    verdict: str
-    sign: str
-    mark: Mark
-    because: str
-    rule: str
 
 
 @dataclass(frozen=True)
@@ -53,6 +42,11 @@ class Subject:
     """Row in the table that compares several of its kind."""
     gaps: tuple[str, ...] = ()
 
+    @property
+    def claims(self) -> tuple[Claim, ...]:
+        """Return the claims of all its sections."""
+        return tuple(claim for one in self.sections if isinstance(one, Section) for claim in one.claims)
+
 
 @dataclass(frozen=True)
 class Page:
@@ -61,4 +55,6 @@ class Page:
     title: str
     subjects: tuple[Subject, ...]
     overview: tuple[Table, ...] = field(default=())
-    """Tables of a page of several subjects: one of the runs, one of the studies."""
+    """Tables of a page of several subjects: one of the runs, one of measurements."""
+    story: Story | None = None
+    """Claims of the studies of a page; None if it has none."""

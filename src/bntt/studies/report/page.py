@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -14,12 +15,14 @@ from bntt.charts import page as chart_page
 from bntt.charts.axes import on_shared_scales
 from bntt.charts.colours import looks_of, style_rules
 from bntt.charts.section import Cell, Table
+from bntt.charts.strip import draw_strip
 from bntt.charts.text import table_of
 from bntt.io.checkpoint import CheckpointError
 from bntt.io.files import write_whole
 from bntt.runs.recipe.schema import RecipeError
 from bntt.studies.report.blocks import Page, Subject
 from bntt.studies.report.run import MEASUREMENT_COLUMNS, RUN_COLUMNS, measured, run_subject
+from bntt.studies.report.story import story_of
 from bntt.studies.report.study import RESULT, STUDY_COLUMNS, study_subject
 from bntt.version import __version__
 
@@ -91,7 +94,7 @@ def _subjects_in(folder: Path, depth: int) -> Iterator[Path]:
 
 
 def page_of(folders: Sequence[Path]) -> Page:
-    """Make the page of these runs and studies; with several, an index and a comparing table come first.
+    """Make the page of these runs and studies; with several, the claims of all studies and an index come first.
 
     Raises:
         CheckpointError: if a study's result cannot be read.
@@ -99,7 +102,10 @@ def page_of(folders: Sequence[Path]) -> Page:
     subjects = tuple(study_subject(folder) if is_study(folder) else run_subject(folder) for folder in folders)
     if len(subjects) == 1:
         return Page(subjects[0].title, subjects)
-    return Page("Results", subjects, tuple(_overview(subjects)))
+    story = story_of([(one.title, anchor(n), one.claims) for n, one in enumerate(subjects, 1) if one.kind == "study"])
+    title = f"{story.paper}, claim by claim" if story.paper else "Results"
+    told = story if story.claims or story.questions else None
+    return Page(title, subjects, tuple(_overview(subjects)), told)
 
 
 def _overview(subjects: Sequence[Subject]) -> list[Table]:
@@ -136,12 +142,34 @@ def anchor(subject: int, section: int = 0) -> str:
     return f"s{subject}-{section}" if section else f"s{subject}"
 
 
+class Footnotes:
+    """Sources in the order in which a page names them first."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def number(self, text: str) -> int:
+        """Return the number of a source, from 1."""
+        if text not in self.texts:
+            self.texts.append(text)
+        return self.texts.index(text) + 1
+
+
 def numeric(table: Table, column: int) -> bool:
     """Return True if a column holds numbers, which are right-aligned."""
     held = [row[column] for row in table.rows if column < len(row)]
     return any(one.value is not None for one in held) and all(
         one.value is not None or one.mark == "gap" or one.text == "–" for one in held
     )
+
+
+def sorts_apart(cell: Cell) -> bool:
+    """Return True if a cell's number cannot be read from its text, by which a table would be sorted.
+
+    >>> sorts_apart(Cell("1,234", 1234.4)), sorts_apart(Cell("22 min", 1330.3)), sorts_apart(Cell("0.5", 0.5, "note"))
+    (False, True, True)
+    """
+    return cell.value is not None and (bool(cell.note) or not re.fullmatch(r"[-+]?[\d.,]+%?", cell.text))
 
 
 def html_of(page: Page) -> str:
@@ -156,7 +184,8 @@ def html_of(page: Page) -> str:
     parts = {"style": f"{_part('page.css')}\n{style_rules()}", "script": _part("page.js")}
     environment.globals |= {"anchor": anchor, "numeric": numeric, "table_of": table_of, "looks_of": looks_of}
     environment.globals |= {"draw": chart_page.draw, "legend_of": chart_page.legend_of}
-    environment.globals |= {"on_shared_scales": on_shared_scales}
+    environment.globals |= {"on_shared_scales": on_shared_scales, "draw_strip": draw_strip, "footnotes": Footnotes()}
+    environment.globals |= {"sorts_apart": sorts_apart}
     hashes = {f"{name}_hash": _hash(text) for name, text in parts.items()}
     template = environment.get_template("page.html")
     return template.render(page=page, version=__version__, **parts, **hashes)

@@ -224,7 +224,7 @@ class Values:
         return [Values(one, f"{self.where}: {clean(key, 60)}[{i}]") for i, one in enumerate(value[:MOST_ROWS])]
 
 
-LARGEST = 4 << 20
+LARGEST_FIGURE = 4 << 20
 """Largest size of a figure, in bytes."""
 _ENDS = {b"<?": b"?>", b"<!--": b"-->", b"<!DOCTYPE": b">"}
 """Delimiters of the constructs that may precede the picture."""
@@ -243,7 +243,7 @@ def address_of(folder: Path, name: str) -> str:
     path = folder / name
     if path.is_symlink():
         raise GapError(f"{shown}: a link, and no figure of its own")
-    content = read_bytes(path, LARGEST)
+    content = read_bytes(path, LARGEST_FIGURE)
     if not _is_svg(content) or b"<!ENTITY" in content:
         raise GapError(f"{shown}: no SVG that can be shown")
     return f"data:image/svg+xml;base64,{base64.b64encode(content).decode('ascii')}"

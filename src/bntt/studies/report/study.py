@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
+from bntt.charts.records import Chart
 from bntt.charts.section import Cell, Mark, Table, count, duration, gap, plural
+from bntt.charts.stored import chart_from
 from bntt.io.checkpoint import CheckpointError
-from bntt.studies.report.blocks import Claim, Picture, Section, Subject
-from bntt.studies.report.reading import GapError, Values, address_of, clean, read_json
+from bntt.studies.report.blocks import Picture, Section, Subject
+from bntt.studies.report.claims import VERDICTS, claims_of
+from bntt.studies.report.reading import GapError, Values, address_of, clean, cleaned, read_json
 
 RESULT = "result.json"
+Head = tuple[str, str, str]
+"""Key, title and unit of a column."""
+Rows = tuple[tuple[Cell, ...], ...]
+WIDE = 6
+"""Most quantities that stand side by side; of more, each has a row."""
 ENOUGH = 5
 """Starts needed for a number that is not marked preliminary."""
 STATES: dict[str, Mark] = {"done": "", "failed": "bad"}
 """Marks of a start's states; any other state is a gap."""
-VERDICTS: dict[str, tuple[str, Mark]] = {
-    "holds": ("✓", "good"),
-    "does not hold": ("✗", "bad"),
-    "not decided": ("?", "open"),
-    "not run": ("–", "gap"),
-}
-"""Verdicts with a sign each, for readers who see no colour."""
 SETTINGS = {"paper": "the paper's settings", "small": "a small setting, not comparable with the paper's numbers"}
 STUDY_COLUMNS = ("study", "setting", "starts", "holds", "does not hold", "not decided", "not run")
 """Heads of the table of several studies."""
@@ -94,10 +96,8 @@ def _table(values: Values, folder: Path) -> Section:
         (one.text("key"), one.shown("title") or one.text("key"), one.shown("unit")) for one in table.rows("columns")
     ]
     rows = table.rows("rows")
-    heads = ["run"]
-    for _, title, unit in columns:
-        heads += [f"{title} ({unit})" if unit and unit not in title else title, f"paper: {title}"]
-    body = tuple(_row(row, [key for key, *_ in columns], [unit for *_, unit in columns]) for row in rows)
+    told = {key for row in rows for key in (row.inside("paper") if "paper" in row else ()) if _has_value(row, key)}
+    heads, body = _by_run(rows, columns, told) if len(columns) <= WIDE else _by_quantity(rows, columns, told)
     few = any(one.note.startswith("preliminary") for row in body for one in row)
     setting = values.shown("setting")
     caption = "Ours: mean ± standard deviation over starts; below it how many, and the 95% interval of the mean"
@@ -111,20 +111,56 @@ def _table(values: Values, folder: Path) -> Section:
     return Section(
         "Results",
         words=words,
-        tables=(Table(caption, tuple(heads), body, note),),
+        tables=(Table(caption, heads, body, note),),
         folded=(values_of,) if values_of.rows else (),
     )
 
 
-def _row(row: Values, keys: Sequence[str], units: Sequence[str]) -> tuple[Cell, ...]:
-    cells = row.inside("cells")
-    paper = row.inside("paper") if "paper" in row else Values({}, row.where)
+def _has_value(row: Values, key: str) -> bool:
+    return row.inside("paper").inside(key).held.get("value") is not None
+
+
+def _head(title: str, unit: str) -> str:
+    return f"{title} ({unit})" if unit and unit not in title else title
+
+
+def _by_run(rows: Sequence[Values], columns: Sequence[Head], told: set[str]) -> tuple[tuple[str, ...], Rows]:
+    """Tabulate a run in each row; the paper's columns where it has a number for one of them."""
+    heads = ["run"]
+    for key, title, unit in columns:
+        heads += [_head(title, unit), *([f"paper: {title}"] if key in told else [])]
+    body = []
+    for row in rows:
+        cells = [_name_of(row)]
+        for key, _, unit in columns:
+            cells += [_ours_in(row, key, unit), *([_paper_in(row, key)] if key in told else [])]
+        body.append(tuple(cells))
+    return tuple(heads), tuple(body)
+
+
+def _by_quantity(rows: Sequence[Values], columns: Sequence[Head], told: set[str]) -> tuple[tuple[str, ...], Rows]:
+    """Tabulate a quantity in each row and a run in each column, where there are many quantities."""
+    body = list[tuple[Cell, ...]]()
+    for key, title, unit in columns:
+        body.append((Cell(_head(title, unit)), *(_ours_in(row, key, unit) for row in rows)))
+        if key in told:
+            body.append((Cell(f"paper: {title}"), *(_paper_in(row, key) for row in rows)))
+    return ("quantity", *(row.shown("label") or row.text("run") for row in rows)), tuple(body)
+
+
+def _name_of(row: Values) -> Cell:
     same, made = row.shown("same_as"), row.texts("made_on") if "made_on" in row else ()
     note = "; ".join([*([f"by definition {same}"] if same else []), *made])
-    found = [Cell(row.shown("label") or row.text("run"), note=note)]
-    for key, unit in zip(keys, units, strict=True):
-        found += [_ours(cells.inside(key), unit) if key in cells else gap("not run"), _published(paper, key)]
-    return tuple(found)
+    return Cell(row.shown("label") or row.text("run"), note=note)
+
+
+def _ours_in(row: Values, key: str, unit: str) -> Cell:
+    cells = row.inside("cells")
+    return _ours(cells.inside(key), unit) if key in cells else gap("not run")
+
+
+def _paper_in(row: Values, key: str) -> Cell:
+    return _published(row.inside("paper") if "paper" in row else Values({}, row.where), key)
 
 
 def _ours(cell: Values, unit: str) -> Cell:
@@ -151,7 +187,7 @@ def _published(paper: Values, key: str) -> Cell:
     value = told.maybe("value")
     if value is None:
         return Cell(told.shown("value")) if told.shown("value") else gap(told.shown("missing", "not available"))
-    return Cell(f"{value:g}", value, told.shown("source", "source not told"))
+    return Cell(f"{value:g}", value, source=told.shown("source", "source not told"))
 
 
 def _values(rows: Sequence[Values], columns: Sequence[tuple[str, str, str]]) -> Table:
@@ -167,36 +203,28 @@ def _values(rows: Sequence[Values], columns: Sequence[tuple[str, str, str]]) -> 
 
 
 def _figures(values: Values, folder: Path) -> Section:
-    pictures, gaps = [], []
+    charts, pictures, gaps = list[Chart](), list[Picture](), list[str]()
     for one in values.rows("figures")[:50] if "figures" in values else []:
+        title = one.shown("title", "Figure")
         try:
-            address = address_of(folder, one.text("file"))
-            pictures.append(
-                Picture(one.shown("title", "Figure"), address, one.shown("alt") or "No description was given.")
-            )
-        except GapError as error:
+            if "charts" in one:
+                charts += _charts(title, one)
+            else:
+                address = address_of(folder, one.text("file"))
+                pictures.append(Picture(title, address, one.shown("alt") or "No description was given."))
+        except (GapError, ValueError) as error:
             gaps.append(str(error))
-    return Section("Figures", pictures=tuple(pictures), gaps=tuple(gaps))
+    return Section("Figures", charts=tuple(charts), pictures=tuple(pictures), gaps=tuple(gaps))
+
+
+def _charts(title: str, figure: Values) -> list[Chart]:
+    """Read the charts of a figure, each under the figure's title and its own."""
+    found = [chart_from(cleaned(one.held)) for one in figure.rows("charts")]
+    return [replace(chart, title=f"{title}: {chart.title}" if chart.title else title) for chart in found]
 
 
 def _claims(values: Values, folder: Path) -> Section:
-    """Show the paper's claims with its words and number, then the questions of our own."""
-    found = []
-    for one in sorted(values.rows("claims"), key=lambda one: not one.shown("quotation")):
-        verdict = one.text("verdict")
-        if verdict not in VERDICTS:
-            raise GapError(f"{one.where}: {verdict!r} is no verdict; there are {', '.join(VERDICTS)}")
-        sign, mark = VERDICTS[verdict]
-        told = (_told_by(one), verdict, sign, mark, one.shown("because"), one.shown("rule"))
-        found.append(Claim(one.text("says"), *told))
-    return Section("Claims", claims=tuple(found))
-
-
-def _told_by(claim: Values) -> str:
-    """Return the paper's words, their place and its number; of a question of our own what it asks after."""
-    words, number = claim.shown("quotation"), claim.shown("paper")
-    parts = (f"“{words}”" if words else "", claim.shown("source"), f"the paper: {number}" if number else "")
-    return "; ".join(filter(None, parts))
+    return Section("Claims", claims=claims_of(values))
 
 
 def _runs(values: Values, folder: Path) -> Section:
@@ -209,8 +237,10 @@ def _runs(values: Values, folder: Path) -> Section:
     settings = tuple(_settings(run) for run in values.rows("runs"))
     return Section(
         "Runs",
-        tables=(Table("Every start, with what it ran on", columns, tuple(rows)),),
-        folded=(Table("Recipes and what was changed in them", ("run", "recipe", "overrides"), settings),),
+        folded=(
+            Table("Every start, with what it ran on", columns, tuple(rows)),
+            Table("Recipes and what was changed in them", ("run", "recipe", "overrides"), settings),
+        ),
     )
 
 

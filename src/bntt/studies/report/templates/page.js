@@ -19,7 +19,9 @@ for (const table of document.querySelectorAll("table[data-sortable]")) {
       head.setAttribute("aria-sort", down ? "descending" : "ascending");
       const key = (row) => {
         const cell = row.cells[column];
-        return cell.dataset.value === undefined ? null : Number(cell.dataset.value);
+        if (cell.dataset.value !== undefined) return Number(cell.dataset.value);
+        const plain = cell.textContent.trim();
+        return /^[-+]?[\d.,]+%?$/.test(plain) ? Number.parseFloat(plain.replaceAll(",", "")) : null;
       };
       const text = (row) => row.cells[column].textContent.trim();
       const rows = [...body.rows];
@@ -33,3 +35,12 @@ for (const table of document.querySelectorAll("table[data-sortable]")) {
     });
   });
 }
+
+// A link into a folded part opens it; so does the address that the page is opened with.
+const unfold = () => {
+  const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  for (let one = target; one; one = one.parentElement) if (one.tagName === "DETAILS") one.open = true;
+  if (target) target.scrollIntoView();
+};
+addEventListener("hashchange", unfold);
+if (location.hash) unfold();

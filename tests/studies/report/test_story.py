@@ -1,0 +1,65 @@
+"""The claims of several studies as one story: the paper's order, every claim once, what is not tested marked."""
+
+from bntt.studies.report.page import html_of, page_of
+from bntt.studies.report.story import PAPER, part_of
+from tests.rows import each_row
+from tests.studies.report.results import study, write_study
+
+EFFECT = {"name": "BNTT − BN", "of": "points", "mean": 4.0, "low": 1.0, "high": 7.0, "starts": 3, "bounds": [0.0]}
+
+
+def claim(says, source, verdict="holds", quotation="less spikes", **more):
+    told = {"says": says, "source": source, "verdict": verdict, "quotation": quotation, "because": "", "rule": "r"}
+    return told | {"effects": [EFFECT], **more}
+
+
+def page(tmp_path):
+    first = [claim("it is robust", "Figure 8A"), claim("it is accurate", "Abstract; Table 1", "not decided")]
+    second = [
+        claim("it is accurate", "Abstract; Table 1", "not decided"),
+        claim("own", "asked after Table 1", quotation=""),
+    ]
+    folders = [
+        write_study(tmp_path / name, study() | {"title": name, "claims": claims})
+        for name, claims in (("one", first), ("two", second))
+    ]
+    return page_of(folders)
+
+
+def test_claims_are_in_the_papers_order_and_told_once_with_their_studies(tmp_path):
+    found = page(tmp_path)
+    assert found.title == f"{PAPER}, claim by claim"
+    rows = [one for part in found.story.claims for one in part.tested]
+    assert [(one.number, one.claim.says, len(one.studies)) for one in rows] == [
+        (1, "it is accurate", 2),
+        (2, "it is robust", 1),
+    ]
+    (part,) = found.story.questions
+    assert [one.claim.says for one in part.tested] == ["own"]
+    assert (
+        "Of 2 tests of the paper's claims 1 hold, 0 do not hold, 1 are not decided, 0 were not run." in found.story.lead
+    )
+
+
+def test_the_page_says_it_with_quotation_footnote_plot_and_mark(tmp_path):
+    text = html_of(page(tmp_path))
+    assert "“less spikes”" in text
+    assert text.count('class="strip"') == 3
+    assert '<li id="note-1">Abstract; Table 1</li>' in text
+    assert 'href="#note-1"' in text
+    assert ">(✓)</a>" in text, "three starts are shown, and not tested"
+    assert "shown, not tested" in text
+
+
+@each_row(
+    ("source", "part"),
+    [
+        ("Abstract", "Stable training (Abstract)"),
+        ("Abstract; Section 3.4, Figure 7", "Early exit (Section 3.4, Figure 7)"),
+        ("Figure 8A, of conversion", "Noise and attacks (Figure 8)"),
+        ("Section 4, robustness", "Noise and attacks (Figure 8)"),
+        ("hearsay", "Elsewhere"),
+    ],
+)
+def test_a_source_belongs_to_a_part_of_the_paper(source, part):
+    assert part_of(source) == part
