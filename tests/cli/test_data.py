@@ -70,7 +70,7 @@ REFUSED = [
     (["prepare", "dvs-cifar10"], "dvs-cifar10 is not here as these frames: bntt data prepare dvs-cifar10 --from"),
     (["prepare", "n-mnist", "--steps", "0"], "frames of n-mnist: num_steps must be"),
     (["verify", "n-mnist"], "n-mnist is not prepared"),
-    (["simulate", "images", "--from", "x"], "recordings of your own images need a folder of their own: --to"),
+    (["simulate", "images", "--from", "x"], "recordings of your own images need a folder: --to"),
     (["simulate", "fashion-mnist-bundled", "--seed", "-1"], "--seed must be from 0 to 2**63 - 1, got -1"),
 ]
 
@@ -151,4 +151,4 @@ def test_what_frames_do_not_hold_is_told(tmp_path, capsys):
     assert cli.main(["data", "prepare", "dvs-cifar10", "--from", str(root), *flags, "--beyond", "saturate"]) == 0
     assert "3,000 events, 45 of them not counted, as their cells were full; cells of 8" in capsys.readouterr().out
     assert cli.main(["data", "prepare", "dvs-cifar10", "--from", str(root), *flags, "--cells", "binary"]) == 0
-    assert "3,000 events, cells say where there are any; cells of 8 bits" in capsys.readouterr().out
+    assert "3,000 events, cells hold 0 or 1; cells of 8 bits" in capsys.readouterr().out

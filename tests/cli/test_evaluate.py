@@ -27,7 +27,7 @@ REFUSED = [
     (["--num-steps", "3"], "give a number other than the 3 it was trained with"),
     (["--num-steps", "1", "--exit"], "--exit and --num-steps both say when to stop"),
     (["--longer", "hold"], "--longer hold needs a number of steps: --num-steps"),
-    (["--images", "2000"], "evaluate.images: 2,000 were asked for"),
+    (["--images", "2000"], "evaluate.images: 2,000 requested"),
     (["--draws", "0"], "--draws must be 1 or more"),
 ]
 

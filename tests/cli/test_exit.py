@@ -45,7 +45,7 @@ def test_each_image_by_itself_needs_no_gamma(tmp_path, capsys):
 def test_what_is_refused(run, capsys):
     for flags, words in (
         (["--threshold", "0.1", "--per-sample"], "pass only one of them"),
-        (["--split", "validation"], "chooses on validation, and is not measured there: --split test"),
+        (["--split", "validation"], "chooses on validation, so it cannot measure there: --split test"),
     ):
         assert cli.main(["exit", str(run), *flags]) == 2
         assert words in capsys.readouterr().err

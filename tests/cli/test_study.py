@@ -118,7 +118,7 @@ def test_mistakes_are_told_before_anything_is_made(home, capsys):
     for args, said in {
         (): "name a study, several, or all",
         ("table-6", "--small"): "did you mean 'table-",
-        ("all", "table-1"): "all is every study",
+        ("all", "table-1"): "all already names every study",
         ("table-5", "--jobs", "0"): "--jobs must be 1 or more",
         ("table-5", "--data", "images"): "expected NAME=FOLDER",
         ("table-5", "--results", "nowhere"): "is not a folder",
@@ -159,7 +159,7 @@ def test_the_time_left_goes_by_the_work_that_was_done():
     last.action = "measure"
     assert one.work == other.work > 0
     watch = verb._Pace([one, other, last], jobs=1)
-    assert watch.text() == "3 left, the first run will tell how long"
+    assert watch.text() == "3 left, the first run will show how long"
     watch.record(Outcome(one, 0, "", 60.0, True))
     assert watch.text() == "2 left, about 1:00"
     watch.record(Outcome(other, 6, "failed", 1.0, True))

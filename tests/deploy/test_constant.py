@@ -143,7 +143,7 @@ def test_what_cannot_be_made_constant_or_chosen(tmp_path):
     folded = describe(
         bntt.SpikingClassifier(bntt.SequenceEncoder(2), fold(mlp(in_features=4, hidden=(8,), num_steps=2)))
     )
-    with pytest.raises(DeployError, match="'fc1': its neurons are folded, which no constant is"):
+    with pytest.raises(DeployError, match="'fc1': its neurons are folded, which cannot be constant"):
         make_constant(folded)
     for by in ("step 9", "step 0", "middle"):
         with pytest.raises(DeployError, match=f"by median, mean, step 1, .*, step 8, got '{by}'"):

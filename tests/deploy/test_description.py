@@ -127,7 +127,7 @@ REFUSED = [
     (SpikingBlock(linear(5, CHANNELS), NoNorm(), Own()), "its neurons are Own: only LIF"),
     (SpikingBlock(linear(5, CHANNELS), NoNorm(), bntt.nn.Rectifier()), "its neurons are Rectifier"),
     (SpikingBlock(linear(5, CHANNELS), NoNorm(), LIF(), nn.AvgPool2d(3, stride=2)), "its pool is AvgPool2d"),
-    (hooked(), "'fc1' cannot leave PyTorch: norm has a hook, which would be left behind"),
+    (hooked(), "'fc1' cannot leave PyTorch: norm has a hook, which the file cannot contain"),
     (SpikingBlock(linear(6, CHANNELS), NoNorm(), LIF()), "its input does not fit"),
 ]
 

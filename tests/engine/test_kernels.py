@@ -48,7 +48,7 @@ def test_a_precision_is_refused_where_it_would_be_emulated(monkeypatch):
         monkeypatch.setattr(backend, "has_bf16", lambda has=has: has)
         found = next(one for one in backend.backends() if one.name == "cpu")
         assert not found.available or detail in found.detail
-    with pytest.raises(backend.BackendError, match=r"'bf16-grad' cannot be had here: .*use 'fp32'"):
+    with pytest.raises(backend.BackendError, match=r"'bf16-grad' is not available here: .*use 'fp32'"):
         backend.require(Compute(precision="bf16-grad"))
     for has in (True, False):  # a GPU's precision is the GPU's own
         monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation, has=has: has)

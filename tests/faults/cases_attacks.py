@@ -34,7 +34,7 @@ attacked(94, "--eps 0", r"exit 2: .*with 0 it is the clean accuracy", "--eps", "
 attacked(94, "--eps 8 for 8/255", r"exit 2: .*do you mean 8/255\?", "--eps", "8")
 attacked(94, "more images than there are", r"exit 2: .*--images 1001: the test split .* has 1000", "--images", "1001")
 attacked(
-    94, "several draws of direct coding", r"exit 2: .*--eot 4: this model draws nothing", "--eot", "4", direct=True
+    94, "several draws of direct coding", r"exit 2: .*--eot 4: this model is not random", "--eot", "4", direct=True
 )
 
 

@@ -106,7 +106,7 @@ for size in (0, 10, 1000, -1):
     )
 harmed("one flipped bit in the best", flip, "evaluate", BEST, r"exit 4: .*is damaged: its bytes are not those")
 harmed("one flipped bit in the only checkpoint to resume", flip, "resume", LAST, r"exit 4: .*no checkpoint can be used")
-harmed("no checkpoint to resume", Path.unlink, "resume", LAST, r"exit 4: .*there is nothing to resume")
+harmed("no checkpoint to resume", Path.unlink, "resume", LAST, r"exit 4: .*nothing to resume")
 harmed("no best checkpoint, resumed", Path.unlink, "resume", BEST, r"exit 4: .*lost; --forget-best resumes")
 harmed("no best checkpoint, measured", Path.unlink, "evaluate", BEST, r"exit 4: .*does not exist")
 

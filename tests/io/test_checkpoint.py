@@ -151,7 +151,7 @@ def test_what_is_not_read_again_as_it_was_written_does_not_count(saved, monkeypa
     path, net = saved
     before = path.read_bytes()
     monkeypatch.setattr(Path, "read_bytes", lambda self: b"something else")
-    with pytest.raises(OSError, match="not what is read again"):
+    with pytest.raises(OSError, match="does not read back"):
         write_checkpoint(path, tensors_of(net), {"epoch": 8})
     monkeypatch.undo()
     assert path.read_bytes() == before

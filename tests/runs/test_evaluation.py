@@ -87,7 +87,7 @@ def test_direct_coding_is_measured_once_and_more_is_refused(tmp_path):
     for draws in (None, 1):
         result = evaluate_run(recipe, data, folder, draws=draws)
         assert (result.draws, result.is_random) == (1, False)
-    with pytest.raises(ArgumentError, match="--draws 3: direct coding draws nothing"):
+    with pytest.raises(ArgumentError, match="--draws 3: direct coding is not random"):
         evaluate_run(recipe, data, folder, draws=3)
 
 

@@ -80,14 +80,14 @@ def test_a_file_is_loaded_once_and_kept_where_a_recipe_names_its_parts(given):
     assert parts_facts(of)["parts"][0]["source"].endswith("own_b.py")
     assert parts_facts(recipe()) == {}
     given("own_a", "# changed")
-    with pytest.raises(PartsError, match=r"own_a.py: was changed since it was loaded: start anew"):
+    with pytest.raises(PartsError, match=r"own_a.py: was changed since it was loaded: start a new process"):
         load_parts(str(LOADED[0].source))
 
 
 def test_what_cannot_be_loaded_says_why(given, tmp_path):
     cases = {
         "nowhere.py": "there is no such file",
-        "no-name.py": "give the file another name",
+        "no-name.py": "rename the file",
         "random.py": "random is the name of another module",
         "raises.py": "ZeroDivisionError: division by zero",
         "empty.py": "registers nothing",
@@ -101,7 +101,7 @@ def test_what_cannot_be_loaded_says_why(given, tmp_path):
     given("own_a", '\nbntt.register.norm("bntt")(own_a)')
     with pytest.raises(PartsError, match="there is a norm 'bntt' already"):
         load_parts(tmp_path / "own_a.py")
-    with pytest.raises(ValueError, match="the measurement 'x' needs a docstring, and types"):
+    with pytest.raises(ValueError, match="the measurement 'x' needs a docstring, and annotations"):
         register.measurement("x")(lambda run, asked, progress: None)
 
 

@@ -97,7 +97,7 @@ WRONG = {
         lambda s: [s.pop(name) for name in [*s] if name.startswith("bntt_fc")],
         "has other layers .*bntt_fc is missing",
     ),
-    "a layer more": (lambda s: s.update({"conv9.weight": torch.ones(1, 1, 3, 3)}), "conv9.weight is too much"),
+    "a layer more": (lambda s: s.update({"conv9.weight": torch.ones(1, 1, 3, 3)}), "conv9.weight is unexpected"),
     "a bias": (lambda s: s.update({"fc2.bias": torch.ones(10)}), r"belong to nothing .*no bias, no β\): fc2.bias"),
     "a shift": (lambda s: s.update({"bntt1.0.bias": torch.ones(4)}), r"belong to nothing .*: bntt1.0.bias"),
     "no last step": (

@@ -200,7 +200,7 @@ def test_nothing_that_is_not_finite_reaches_an_update(site, bad):
     next(records)
     sites(model, one, bad)[site]()
     before = everything(one)
-    with pytest.raises(NonFiniteError, match="The update was not made"):
+    with pytest.raises(NonFiniteError, match="The update was skipped"):
         next(records)
     after = everything(one)
     assert after[1]["position"] == before[1]["position"]

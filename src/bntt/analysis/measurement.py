@@ -230,7 +230,7 @@ def draws_of(facts: Facts, draws: int | None) -> int:
     """
     if draws is not None and draws > 1 and not facts.is_random:
         raise ArgumentError(
-            f"--draws {draws}: {facts.encoder} coding draws nothing (encoder.name = {facts.encoder!r}), every pass "
+            f"--draws {draws}: {facts.encoder} coding is not random (encoder.name = {facts.encoder!r}), every pass "
             f"would be the same: leave out --draws"
         )
     return draws or facts.draws

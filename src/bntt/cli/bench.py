@@ -108,7 +108,7 @@ def _deploy(out: Path, rounds: int, variants: tuple[str, ...], device: str) -> N
     from bntt.runs.recipe.file import RecipeError
 
     if device != "cpu":
-        raise RecipeError(f"--device {device}: networks outside run on the processor, leave out --device")
+        raise RecipeError(f"--device {device}: --cases deploy runs on the CPU only, leave out --device")
     absent = deployed.missing()
     if unknown := [name for name in variants if name not in VARIANTS or name in absent]:
         why = "".join(f"; {absent[name]}" for name in unknown[:1] if name in absent)

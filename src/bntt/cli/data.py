@@ -169,7 +169,7 @@ def simulate(
     from bntt.data.registry import DATASETS
 
     if "root" in DATASETS[name].needs and to is None:
-        raise DataError("recordings of your own images need a folder of their own: --to FOLDER")
+        raise DataError("simulated recordings of your own images need a folder: --to FOLDER")
     if not 0 <= seed < 1 << 63:
         raise DataError(f"--seed must be from 0 to 2**63 - 1, got {seed}")
     folder = to or simulated_root(name)
@@ -272,11 +272,11 @@ def show(
 def _describe_frames(found: Mapping[str, Any]) -> str:
     """Describe the content of recordings' frames, and the events that are missing."""
     bits = "16 bits" if 16 in found["bits"].values() else "8 bits"
-    whole = "all counted" if found["binning"]["cells"] == "counts" else "cells say where there are any"
+    whole = "all counted" if found["binning"]["cells"] == "counts" else "cells hold 0 or 1"
     lost = f"{found['saturated']:,} of them not counted, as their cells were full" if found["saturated"] else whole
     said = [f"{found['events']:,} events, {lost}; cells of {bits}; {found['empty']:.1%} of the frames are empty"]
     said += [f"{found['left_out']:,} words of the files are no pixel's event"] if found["left_out"] else []
-    said += [f"{found['again']} recordings come again within their part"] if found["again"] else []
+    said += [f"{found['again']} recordings are duplicates within their part"] if found["again"] else []
     return "; ".join(said)
 
 

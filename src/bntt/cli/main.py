@@ -73,7 +73,7 @@ EXIT_CODES = {
     6: ("numbers not finite", "Lower `train.lr`, or set `train.clip_norm`; the line names the layer and the step."),
     7: (
         "a result that cannot be used",
-        "The numbers were written, but what was asked for is not in them: see the line.",
+        "The numbers were written, but they do not answer the question: read the line.",
     ),
     75: ("run directory in use", "Another process trains there: wait until it ends, or stop it."),
     130: ("interrupted (Ctrl-C)", "Everything is kept: go on with `--resume`."),

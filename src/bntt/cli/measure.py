@@ -52,7 +52,7 @@ def _flags(measurement: Measurement) -> list[tuple[Parameter, str]]:
         add("opened", Recipe, "a name from `bntt list recipes`, or a TOML file.", Parameter.empty)
         add("overrides", Overrides, "a value to change, repeatable: `-s network.num_steps=4`.", ())
     elif measurement.several:
-        add("opened", Runs, "the run directory, or several of the same images.", Parameter.empty)
+        add("opened", Runs, "the run directory, or several on the same images.", Parameter.empty)
     else:
         add("opened", Run, "the run directory.", Parameter.empty)
     # tyro only fills the fields: what they say together is checked where an error is one line
@@ -73,7 +73,7 @@ def _flags(measurement: Measurement) -> list[tuple[Parameter, str]]:
     else:
         add("out", Path | None, "folder for the files instead of the run directory.", None)
     add("device", str, "cpu, or cuda.", "cpu")
-    add("estimate", bool, "measure for some seconds, say how long all of it takes, and write no result.", False)
+    add("estimate", bool, "measure for a few seconds and print how long the whole takes; write no result.", False)
     add("json", bool, "print the numbers as JSON instead of tables.", False)
     add("format", Literal["png", "pdf", "svg"], "of the pictures.", "png")
     add("csv", bool, "print them as comma-separated values instead of tables.", False)
@@ -143,5 +143,5 @@ def _opened_run(measurement: Measurement, run: Path, arguments: Any, device: str
     with console.status("opening the data"):
         _ = loaded.data
     if looks_untrained(loaded.model.network):
-        streams.complain(f"warning: {run}: γ is where it began: this network has hardly been trained")
+        streams.complain(f"warning: {run}: γ still has its initial value: this network has hardly been trained")
     return loaded

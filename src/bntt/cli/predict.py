@@ -203,7 +203,7 @@ def _of_bundle(path: Path, draws: int) -> _Network:
             f"pictures= in bntt.deploy.export"
         )
     if draws > 1 and not kind.startswith("poisson"):
-        raise ArgumentError(f"--draws {draws}: {kind} coding draws nothing, every pass would be the same: leave it out")
+        raise ArgumentError(f"--draws {draws}: {kind} coding is not random, every pass would be the same: leave it out")
 
     def predict(sample: Tensor, seed: int, draws: int) -> Prediction:
         logits = [runtime.trace(sample.numpy(), seed=seed, draw=FIRST_DRAW + draw)[:, 0] for draw in range(draws)]

@@ -32,6 +32,6 @@ def report(paths: tyro.conf.Positional[tuple[Path, ...]] = (), out: Path = Path(
     save_page(page, out)
     gaps = sum(len(subject.gaps) + sum(len(one.gaps) for one in subject.sections) for subject in page.subjects)
     if gaps:
-        console.line(f"{plural(gaps, 'gap')}: what files do not say is stated where it would stand")
+        console.line(f"{plural(gaps, 'gap')}: each is marked on the page where it belongs")
     console.line(f"{describe_counts(page)}, {out.stat().st_size / 1024:,.0f} KiB")
     console.line(f"written: {out}")

@@ -94,7 +94,7 @@ def study(
     require_precision(precision, torch.device(device))
     setting: SettingName = "small" if small else "paper"
     folders = Folders(pool, results, out, dict(_data_folder(one) for one in data), precision)
-    with console.status("looking at what is there"):
+    with console.status("checking existing runs"):
         planned = plan(_studies(names, setting), setting, folders)
     cores = int(WorkSettings(pool, jobs).threads) * jobs
     if dry_run:
@@ -152,7 +152,7 @@ def _studies(names: Sequence[str], setting: SettingName) -> list[Study]:
 
     if "all" in names:
         if len(names) > 1:
-            raise RecipeError("all is every study that comes with bntt: name no other beside it")
+            raise RecipeError("all already names every study of the package: name no other with it")
         return [one for one in map(load_study, study_names()) if setting in one.settings]
     return [load_study(name) for name in dict.fromkeys(names)]
 
@@ -219,7 +219,7 @@ class _Pace:
         if not self.left:
             return f"{self.count} left"
         if not self.done:
-            return f"{self.count} left, the first run will tell how long"
+            return f"{self.count} left, the first run will show how long"
         seconds = self.seconds / self.done * sum(self.left.values()) / self.jobs
         return f"{self.count} left, about {console.duration(seconds)}"
 

@@ -184,7 +184,7 @@ def run_recipe(
     console.line(describe_backend(recipe, data, model))
     _warn_of_rates(recipe)
     if settings.average:
-        console.line("validated, kept as the best and tested: the moving average of the weights")
+        console.line("the moving average of the weights is validated, kept as the best, and tested")
     with signals.deferred() as requests:
         records = train_run(
             recipe,

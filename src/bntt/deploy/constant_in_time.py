@@ -65,7 +65,7 @@ def _constant(layer: Layer, by: str) -> Layer:
     if neurons is not None:
         if not neurons.is_plain:
             raise DeployError(
-                f"{layer.name!r}: its neurons are folded, which no constant is: take it as it was, unfolded"
+                f"{layer.name!r}: its neurons are folded, which cannot be constant: export the unfolded network"
             )
         neurons = replace(neurons, rule="after", reset="hard")
     scale, shift = (_of(table, by) for table in (layer.scale, layer.shift))

@@ -111,7 +111,7 @@ def _affine(norm: Any, steps: int, channels: int) -> tuple[Array, Array]:
         return np.ones((steps, channels)), np.zeros((steps, channels))
     if type(norm) not in FAMILY:
         own = type(norm) is not LayerNorm
-        why = "is none of the library's" if own else "takes the statistics of every sample, which are no constants"
+        why = "is not from the library" if own else "takes the statistics of every sample, which are no constants"
         raise NotKnown(f"its norm, {type(norm).__name__}, {why}: train with batch statistics, such as norm='bntt'")
     if norm.num_steps != steps or norm.channels != channels:
         raise NotKnown(
@@ -134,7 +134,7 @@ def _firing(lif: nn.Module) -> _Firing:
     neuron = lif.neuron
     if neuron.rule not in RULES or neuron.reset not in RESETS:
         raise NotKnown(
-            "its firing rule or reset is one of yours: only fire_after, fire_before, soft and hard reset can"
+            "its firing rule or reset is a custom one: only fire_after, fire_before, soft and hard reset can"
         )
     names = RULES[neuron.rule], RESETS[neuron.reset]
     if not isinstance(neuron, FoldedNeuron):

@@ -86,11 +86,9 @@ class _Walk:
         """Append a block of one layer."""
         with refusing(name):
             if type(block) not in UNITS or not isinstance(block, LayerBlock):
-                raise NotKnown(
-                    f"it is {type(block).__name__}, and only the library's blocks can: put it together of them"
-                )
+                raise NotKnown(f"it is {type(block).__name__}, and only the library's blocks can: build it from them")
             if block.dropout is not None and type(block.dropout) is not SpikeDropout:
-                raise NotKnown(f"its dropout is {type(block.dropout).__name__}, which is none of the library's")
+                raise NotKnown(f"its dropout is {type(block.dropout).__name__}, which is not from the library")
             _check_untouched(block)
             return self._append(name, at, block.synapse, block.norm, block.lif, block.pool)
 
@@ -140,4 +138,4 @@ def _pools(pooled: Pooled) -> tuple[Pool, ...]:
 def _check_untouched(block: nn.Module) -> None:
     for name, module, _ in parts_of(block):
         if reason := why_touched(module):
-            raise NotKnown(f"{name or 'it'} {reason}, which would be left behind: remove it")
+            raise NotKnown(f"{name or 'it'} {reason}, which the file cannot contain: remove it")

@@ -125,11 +125,11 @@ def require_precision(precision: Precision, device: torch.device) -> None:
     if precision == "fp32":
         return
     if device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
-        raise BackendError(f"precision {precision!r} cannot be had here: this GPU has no bfloat16; use 'fp32'")
+        raise BackendError(f"precision {precision!r} is not available here: this GPU has no bfloat16; use 'fp32'")
     if device.type == "cpu" and not has_bf16():
         raise BackendError(
-            f"precision {precision!r} cannot be had here: this processor has no bfloat16 arithmetic (AVX-512 BF16 or "
-            f"AMX); use 'fp32'"
+            f"precision {precision!r} is not available here: this processor has no bfloat16 arithmetic "
+            f"(AVX-512 BF16 or AMX); use 'fp32'"
         )
 
 

@@ -33,7 +33,7 @@ def surrogate_constants(neuron: AnyNeuron) -> tuple[int, float, float]:
         return 1, kind.scale, kind.slope
     if isinstance(kind, ArcTan):
         return 2, kind.alpha / 2, torch.pi / 2 * kind.alpha
-    raise TypeError(f"the kernels know no surrogate {kind!r}")
+    raise TypeError(f"the kernels have no surrogate {kind!r}")
 
 
 class NeuronTables(NamedTuple):
@@ -76,7 +76,7 @@ def neuron_tables(neuron: AnyNeuron, channels: int, device: torch.device | None 
         steps, theta = 1, neuron.threshold
         values = neuron.leak, 1.0, theta, theta, 1 / theta, first
     elif isinstance(neuron.gain, Tensor) or isinstance(neuron.bias, Tensor) or (neuron.gain, neuron.bias) != (1, 0):
-        raise TypeError("the kernels know no gain and no bias of a neuron")
+        raise TypeError("the kernels have no gain and no bias of a neuron")
     else:
         steps = neuron.num_steps or 1
         sign, wide, slope = (_wide(table) for table in (neuron.turned, neuron.threshold, neuron.slope))

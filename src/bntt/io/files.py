@@ -27,7 +27,7 @@ def write_whole(path: Path, payload: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         if temporary.read_bytes() != payload:
-            raise OSError(errno.EIO, "what was written is not what is read again")
+            raise OSError(errno.EIO, "the file does not read back as it was written")
         temporary.replace(path)
     except OSError as error:
         raise _failure(error, path, len(payload)) from None
@@ -111,7 +111,7 @@ def parse_json(text: str | bytes) -> Any:
     try:
         return json.loads(text)
     except RecursionError:
-        raise ValueError("lists or tables lie too deep within one another") from None
+        raise ValueError("lists or tables are nested too deeply") from None
 
 
 def read_json(path: Path) -> Any:

@@ -61,14 +61,14 @@ def tables_of(text: str) -> dict[str, Any]:
     try:
         values = tomllib.loads(text)
     except RecursionError:
-        raise ValueError(f"tables or lists in one another to more than {DEEPEST}") from None
+        raise ValueError(f"tables or lists nested deeper than {DEEPEST}") from None
     level: list[Any] = [values]
     for _ in range(DEEPEST):
         inner = [part for whole in level for part in (whole.values() if isinstance(whole, dict) else whole)]
         level = [part for part in inner if isinstance(part, dict | list)]
         if not level:
             return values
-    raise ValueError(f"tables or lists in one another to more than {DEEPEST}")
+    raise ValueError(f"tables or lists nested deeper than {DEEPEST}")
 
 
 def _read_file(path: Path, known: Sequence[str], what: str, largest: int) -> str:

@@ -27,10 +27,10 @@ FILES = {
     "metrics.jsonl": "A line for every epoch: losses, accuracies, learning rate, γ, firing rates, seconds.",
     "curves.png": "These lines as curves.",
     "checkpoints/best.safetensors": "Weights of the epoch that validated best, with the recipe.",
-    "checkpoints/step-*.safetensors": "All that a training needs to go on, after this number of updates.",
+    "checkpoints/step-*.safetensors": "All that training needs to continue, after this number of updates.",
     "events.out.tfevents*": "The same numbers for TensorBoard, where the extra `track` is installed.",
     "data/": "Validation and test samples of a run that `bntt.fit(directory=...)` made.",
-    "lock, lock.json": "Held while a process trains there: who it is.",
+    "lock, lock.json": "Held while a process trains there; it names the process.",
 }
 """What a training leaves in its directory; measurements add files of their own names."""
 _NAME = re.compile(r"step-(\d+)\.safetensors")
@@ -103,7 +103,7 @@ class Checkpoints:
                 skipped.append(str(error))
         if skipped:
             raise CheckpointError(f"no checkpoint can be used: {'; '.join(skipped[:5])}")
-        raise CheckpointError(f"{self.folder} holds no checkpoint: there is nothing to resume, start anew")
+        raise CheckpointError(f"{self.folder} holds no checkpoint: nothing to resume, start a new run")
 
 
 @dataclass(frozen=True)
@@ -207,4 +207,4 @@ def restore_thresholds(model: SpikingClassifier, recipe: Recipe, facts: Mapping[
     try:
         set_thresholds(model.network, facts["conversion"]["thresholds"])
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise CheckpointError(f"{checkpoint} does not say the thresholds of the converted network ({error})") from None
+        raise CheckpointError(f"{checkpoint} lacks the thresholds of the converted network ({error})") from None

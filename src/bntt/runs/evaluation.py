@@ -52,8 +52,8 @@ def retiming_of(recipe: Recipe, steps: int, longer: Longer | None) -> Retiming:
         )
     if longer is None:
         raise ArgumentError(
-            f"--num-steps {steps} is more than the {trained} that it was trained with: choose how the added steps "
-            f"begin, --longer {', or --longer '.join(get_args(Longer))}"
+            f"--num-steps {steps} is more than the {trained} that it was trained with: choose what the added steps "
+            f"get, --longer {', or --longer '.join(get_args(Longer))}"
         )
     return Retiming(trained_steps=trained, steps=steps, how=longer)
 

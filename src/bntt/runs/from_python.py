@@ -67,7 +67,7 @@ def describe_session(session: Session, validation: object, test: object) -> Desc
     recipe = schema.Recipe(
         seed=session.seed,
         notes=f"Trained by bntt.fit in Python, by {type(session.optimizer).__name__}."
-        + ("" if built else " No recipe builds its network: of the table network, T and norm alone are its."),
+        + ("" if built else " No recipe builds its network: in the table network only T and norm are true."),
         data=schema.Data(
             name="",
             order=train.order if isinstance(train, SequenceSet) else "",

@@ -113,7 +113,7 @@ def settled(measurement: Measurement, opened: Sequence[LoadedRun | OpenedRecipe]
         arguments = replace(arguments, split="validation")
     if split and arguments.split == "validation" and measurement.chooses(arguments):
         more = f"; {lacking} has no test samples: call bntt.fit again with test=" if lacking else ": --split test"
-        raise ArgumentError(f"bntt {measurement.name} chooses on validation, and is not measured there{more}")
+        raise ArgumentError(f"bntt {measurement.name} chooses on validation, so it cannot measure there{more}")
     if split == "test" and lacking:
         warnings.warn(f"{lacking} has no test samples: measured on validation", stacklevel=2)
     return arguments

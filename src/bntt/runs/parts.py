@@ -80,7 +80,7 @@ def _load(text: str) -> None:
             raise PartsError(f'--with {text}: registers nothing; decorate a part, such as @bntt.register.norm("mine")')
         LOADED.append(Part(source, version, tuple(sorted(names))))
     elif known.version != version:
-        raise PartsError(f"--with {text}: was changed since it was loaded: start anew")
+        raise PartsError(f"--with {text}: was changed since it was loaded: start a new process")
 
 
 def _import_file(text: str) -> tuple[str, str]:
@@ -94,7 +94,7 @@ def _import_file(text: str) -> tuple[str, str]:
     invalidate_caches()  # the file may be newer than the cached listing of its folder
     found = util.find_spec(name) if name.isidentifier() else None
     if found is None or found.origin is None or Path(found.origin).resolve() != path:
-        raise PartsError(f"--with {text}: {name} is the name of another module, or none: give the file another name")
+        raise PartsError(f"--with {text}: {name} is taken by another module, or is no module name: rename the file")
     import_module(name)
     return str(path), version
 

@@ -52,8 +52,8 @@ def take_in(archive: Path, items: Sequence[WorkItem], known: Sequence[Path]) -> 
         lines.append(f"taken in: {item.called}, {run.made_on}")
     if not taken:
         raise CheckpointError(
-            f"{archive}: none of its {len(lines)} runs is a start of these studies: name the studies that it is of, "
-            f"and --small if it was made so"
+            f"{archive}: none of its {len(lines)} runs is a start of these studies: name the studies of the archive, "
+            f"and pass --small if they were small"
         )
     return folder, lines
 

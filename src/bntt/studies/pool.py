@@ -237,7 +237,7 @@ def _ann_place(recipe: Recipe, path: Path, evaluation: Mapping[str, Any]) -> Pat
     for place in dict.fromkeys((was, path.parent / was.name)):
         if (place / "recipe.toml").is_file() and _is_ann(place, made.get("ann") or {}):
             return place
-    raise RecipeError(f"{path}: the ANN that it began with is not known any more")
+    raise RecipeError(f"{path}: the ANN that it began with is not known any longer")
 
 
 def _is_ann(place: Path, told: Mapping[str, Any]) -> bool:

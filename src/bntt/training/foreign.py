@@ -193,7 +193,7 @@ def _by_name(foreign: Foreign, blocks: list[str]) -> Pairs:
     wanted = [f"{name}.weight" for name in [*blocks, "fc2"]] + [*norm_of.values()]
     there = [*foreign.synapses, *foreign.norms]
     wrong = [f"{name} is missing" for name in wanted if name not in there]
-    wrong += [f"{name} is too much" for name in there if name not in wanted]
+    wrong += [f"{name} is unexpected" for name in there if name not in wanted]
     if wrong:
         raise CheckpointError(f"has other layers ({len(wrong)} differences): {'; '.join(wrong[:5])}")
     pairs = [(f"{name}.weight", name, norm_of[name]) for name in blocks]

@@ -51,7 +51,7 @@ def check_finite(
         site = "no single number, the norm is too large"
     raise NonFiniteError(
         f"the loss is {float(loss):.4g} and the gradient norm {float(norm):.4g}; first seen in "
-        f"{site or 'the loss alone'}. The update was not made; lower the learning rate or check the data"
+        f"{site or 'the loss alone'}. The update was skipped; lower the learning rate or check the data"
     )
 
 

@@ -155,7 +155,7 @@ def test_direct_coding_draws_nothing():
     assert {job.threat.draws for job in setup.jobs if job.threat} == {1}
     assert enough_draws(setup, Progress()) == []
     for name in ("eot", "draws"):
-        with pytest.raises(ArgumentError, match=rf"--{name} 5: this model draws nothing"):
+        with pytest.raises(ArgumentError, match=rf"--{name} 5: this model is not random"):
             prepare([direct], AttackArguments(("0.1",), **{name: 5}))
 
 

@@ -210,7 +210,7 @@ def test_an_input_that_never_changes_is_counted_both_ways():
     once = found.operations_by_value_if_the_input_current_is_computed_once
     assert once[3].macs == pytest.approx(by_value - 2 * first.ann_macs)
     assert set(found.to_json()["operations_by_value_if_the_input_current_is_computed_once"]) == {"3", "2"}
-    with pytest.raises(ArgumentError, match="--draws 2: direct coding draws nothing"):
+    with pytest.raises(ArgumentError, match="--draws 2: direct coding is not random"):
         measure_energy(run, EnergyArguments(draws=2), Progress())
 
 

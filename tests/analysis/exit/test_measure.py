@@ -133,5 +133,5 @@ def test_a_norm_without_a_gamma_for_each_step_is_refused_but_for_each_sample_by_
 def test_draws_are_those_of_the_recipe_or_those_asked_for():
     fixed = Facts("vgg9", "bntt", "direct", 25, False, 1, False)
     assert [draws_of(FACTS, None), draws_of(FACTS, 2), draws_of(fixed, None), draws_of(fixed, 1)] == [5, 2, 1, 1]
-    with pytest.raises(ArgumentError, match="direct coding draws nothing"):
+    with pytest.raises(ArgumentError, match="direct coding is not random"):
         draws_of(fixed, 2)

@@ -146,7 +146,7 @@ def damage(root):
         (lambda root: (root / "dog" / "notes.txt").touch(), "notes.txt is no recording that is read here"),
         (lambda root: (root / "lone.aedat").touch(), "lone.aedat is no recording .* in a class's folder"),
         (lambda root: (root / "bird").mkdir(), "bird holds no .aedat file: every class needs recordings"),
-        (lambda root: (root / "dog" / "dog_1.AEDAT").write_bytes(recording(0)), "have one name: take one away"),
+        (lambda root: (root / "dog" / "dog_1.AEDAT").write_bytes(recording(0)), "have the same name: remove one"),
         (lambda root: write(root, 1, ["bird"]), "class bird has 1 recording"),
         (
             lambda root: (root / "dog" / "dog_5.aedat").write_bytes(recording(5)[:-3]),

@@ -80,7 +80,7 @@ def test_leftovers_of_another_choice_are_refused(tmp_path):
 
 def test_refusals(tmp_path):
     (tmp_path / "there").mkdir()
-    with pytest.raises(DataError, match=r"there is there already: take it away, or name another with --to"):
+    with pytest.raises(DataError, match=r"there exists already: remove it, or choose another with --to"):
         make(tmp_path / "there")
     for count in (0, 101):
         with pytest.raises(DataError, match=f"tiny has 100 images to simulate recordings from, asked for {count}"):

@@ -147,7 +147,7 @@ def refused() -> list[tuple[Description, str]]:
         ),
         (
             describe(bntt.SpikingClassifier(bntt.DirectEncoder(2), folded)),
-            "'conv1': its neurons are folded, and NIR's do not change over time",
+            "'conv1': its neurons are folded, and NIR's do not vary over time",
         ),
     ]
 

@@ -45,5 +45,5 @@ def test_any_cut_and_hooks(norm, rng, parallel_mlp):
 
 def test_it_says_why_it_is_not_fused(parallel_mlp):
     net = parallel_mlp(in_features=5)
-    assert net.plan((4, 2, 5)).reason == "it is Parallel, which the kernels do not know"
+    assert net.plan((4, 2, 5)).reason == "it is Parallel, which the kernels do not support"
     assert net.blocks["both"].left.name == "block 'both.left'"

@@ -53,4 +53,4 @@ def test_any_cut_and_hooks(residual, rng):
 def test_what_they_do_not_take_and_why_they_are_not_fused(Adaptive):
     with pytest.raises(ValueError, match="learn_leak=True: neurons 'adaptive' have none"):
         mlp(neuron="adaptive", learn_leak=True)
-    assert fused_parts()["adaptive"] == "plain PyTorch: its neurons are Adaptive, which the kernels do not know"
+    assert fused_parts()["adaptive"] == "plain PyTorch: its neurons are Adaptive, which the kernels do not support"

@@ -47,7 +47,7 @@ def test_any_cut_and_hooks_and_another_number_of_steps(rng):
 
 def test_its_facts_and_why_it_is_not_fused(StepRMS):
     assert norm_facts(StepRMS(2, 3)).step_gamma
-    assert fused_norms()["rms"] == "plain PyTorch: its norm is StepRMS, which the kernels do not know"
+    assert fused_norms()["rms"] == "plain PyTorch: its norm is StepRMS, which the kernels do not support"
 
 
 def test_a_name_is_given_once(StepRMS):

@@ -170,7 +170,7 @@ def test_rows_of_every_opaque_state_can_be_selected(backend, rng):
 def test_what_the_kernels_know_is_fused_and_the_plan_says_why_not_the_rest():
     plan = network().plan((T, 7, 5))
     assert list(plan.fused) == ["first"]
-    assert plan.reason == "it is Dropout, which the kernels do not know"
+    assert plan.reason == "it is Dropout, which the kernels do not support"
 
 
 def test_layers_are_listed_by_name():

@@ -21,7 +21,7 @@ def test_a_norm_that_is_fused_in_evaluation_alone_says_why(monkeypatch):
 
 
 def test_all_are_fused_but_the_neurons_of_an_ann():
-    reason = "plain PyTorch: its neurons are Rectifier, which the kernels do not know"
+    reason = "plain PyTorch: its neurons are Rectifier, which the kernels do not support"
     assert {part: said for part, said in fused_parts().items() if said != "fused in training and evaluation"} == {
         "relu": reason
     }
@@ -32,4 +32,4 @@ def test_one_that_is_not_says_why(monkeypatch):
         pass
 
     monkeypatch.setattr(parts, "Residual", Own)
-    assert fused_parts()["Residual"] == "plain PyTorch: it is Own, which the kernels do not know"
+    assert fused_parts()["Residual"] == "plain PyTorch: it is Own, which the kernels do not support"

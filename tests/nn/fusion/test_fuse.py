@@ -80,12 +80,12 @@ def test_what_is_none_says_which_part():
 
     body = {"first": spiking(), "second": CurrentBlock(conv(8, 3, 3, padding=1), BNTT(3, 4))}
     assert fuse(Residual(body, after=NeuronBlock(Mine())), SITE, LAYOUT) == (
-        "its 'after': its neurons are Mine, which the kernels do not know"
+        "its 'after': its neurons are Mine, which the kernels do not support"
     )
     assert fuse(Residual({**body, "third": Residual(body)}), SITE, LAYOUT) == (
-        "its 'third': it is Residual, which the kernels do not know"
+        "its 'third': it is Residual, which the kernels do not support"
     )
     assert "they must have one shape" in fuse(Residual({"first": spiking()}), SITE, LAYOUT)
-    assert fuse(nn.Identity(), SITE, LAYOUT) == "it is Identity, which the kernels do not know"
+    assert fuse(nn.Identity(), SITE, LAYOUT) == "it is Identity, which the kernels do not support"
     fused = spiking(None, type("Own", (SpikeDropout,), {})(0.5))
-    assert fuse(fused, SITE, LAYOUT) == "its dropout is Own, which the kernels do not know"
+    assert fuse(fused, SITE, LAYOUT) == "its dropout is Own, which the kernels do not support"

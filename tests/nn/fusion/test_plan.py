@@ -27,7 +27,7 @@ def test_a_choice_is_a_choice_and_must_be_here(monkeypatch):
     with pytest.raises((TypeError, TypeCheckError), match="'cpu'"):
         net.compute = "cpu"
     monkeypatch.setattr(kernels, "has_bf16", lambda: False)
-    with pytest.raises(BackendError, match=r"precision 'bf16' cannot be had here"):
+    with pytest.raises(BackendError, match=r"precision 'bf16' is not available here"):
         choose(net, precision="bf16")
 
 
@@ -69,8 +69,8 @@ class TestWhatIsNotFused:
                 lambda net: setattr(net.blocks["conv2"], "lif", LIF(0.9, learn_leak=True, channels=41)),
                 "its 41 leaks are",
             ),
-            (lambda net: neuron(net, surrogate=lambda v: v), "surrogate is one of yours"),
-            (lambda net: neuron(net, reset=lambda u, o, t: u), "reset is one of yours"),
+            (lambda net: neuron(net, surrogate=lambda v: v), "surrogate is a custom one"),
+            (lambda net: neuron(net, reset=lambda u, o, t: u), "reset is a custom one"),
             (lambda net: setattr(net.blocks["conv2"], "norm", bntt.nn.LayerNorm(41)), "norm takes 41 channels"),
             (lambda net: setattr(net.blocks["conv2"], "norm", type("Own", (NoNorm,), {})()), "norm is Own, which the"),
             (lambda net: setattr(net.blocks["conv2"], "pool", nn.MaxPool2d(3, 2)), "pool is MaxPool2d"),

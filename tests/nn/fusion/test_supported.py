@@ -47,4 +47,4 @@ def test_weights_and_neurons():
     assert synapse_of(linear(126, 5), layout) == "its input does not fit, or is not flat"
     lif = LIF(0.9)
     lif.neuron = Neuron(surrogate=torch.sigmoid)
-    assert why_not_neuron(lif.neuron, range(4), 8, "cpu") == "its surrogate is one of yours"
+    assert why_not_neuron(lif.neuron, range(4), 8, "cpu") == "its surrogate is a custom one"

@@ -65,7 +65,7 @@ def test_stopping_early_on_purpose_draws_the_first_steps(images, training):
 def test_images_that_were_not_selected_with_the_state_are_noticed(images):
     model = build().eval()
     _, state = model.advance(images)
-    with pytest.raises(ValueError, match="the state is of 2 samples, and 5 are given: select them too"):
+    with pytest.raises(ValueError, match="the state is of 2 samples, got 5: select the same rows of both"):
         model.advance(images, state.rows(torch.tensor([0, 3])))
 
 

@@ -151,9 +151,9 @@ def test_what_is_not_fused_says_why(rng):
         return FoldedLIF(FoldedNeuron(**{"leak": 0.9, "threshold": 1.0, **tables}))
 
     assert not reason(neurons(), NoNorm())
-    assert "the kernels know folded neurons without one alone" in reason(neurons(), BNTT(4, 2))
+    assert "the kernels support folded neurons only without a norm" in reason(neurons(), BNTT(4, 2))
     assert "have 3 channels" in reason(neurons(leak=torch.ones(1, 3)), NoNorm())
-    assert "its surrogate is one of yours" in reason(neurons(surrogate=lambda v: v), NoNorm())
+    assert "its surrogate is a custom one" in reason(neurons(surrogate=lambda v: v), NoNorm())
     assert "float64" in reason(neurons().double(), NoNorm())
     learning = neurons()
     learning.leak.requires_grad_()

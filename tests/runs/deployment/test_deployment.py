@@ -67,7 +67,7 @@ def test_a_run_has_the_librarys_answers(tmp_path):
     kept = measure("deployment", run, folder=tmp_path, images=400, rounds=1, loss=0)
     if all(way.steps == 3 for way in kept.ways):
         assert "No exit: every threshold of mean |γ| that stops before 3 steps lost more" in kept.section().words[0]
-    with pytest.raises(ArgumentError, match="chooses on validation, and is not measured there"):
+    with pytest.raises(ArgumentError, match="chooses on validation, so it cannot measure there"):
         measure("deployment", run, folder=tmp_path, split="validation")
 
 

@@ -106,7 +106,7 @@ def test_the_recipe_chooses_how_it_is_computed(monkeypatch):
     with pytest.raises(RecipeError, match=r"compute.precision: .*the kernels' own"):
         build_model(load_recipe("demo", ["compute.backend=reference", "compute.precision=bf16"]), data)
     monkeypatch.setattr(backend, "has_bf16", lambda: False)
-    with pytest.raises(BackendError, match="'bf16-grad' cannot be had here"):
+    with pytest.raises(BackendError, match="'bf16-grad' is not available here"):
         build_model(chosen, data)
     for wrong in ("recompute=0", "recompute=sometimes", "precision=half"):
         with pytest.raises(RecipeError, match=rf"compute\.{wrong.split('=')[0]}"):
@@ -120,7 +120,7 @@ def test_what_a_run_computes_with_is_said_with_its_reason(monkeypatch):
     data = build_data(recipe)
     model = build_model(recipe, data)
     plain = load_recipe("demo", ["compute.backend=reference"])
-    assert describe_backend(plain, data, model) == "plain PyTorch, as asked"
+    assert describe_backend(plain, data, model) == "plain PyTorch, as requested"
     assert describe_backend(recipe, data, model) == backend.find_backend("cpu").detail
     monkeypatch.setattr(library, "LIBRARY", None)
     monkeypatch.setattr(library, "REASON", "no compiler")
@@ -138,7 +138,7 @@ def test_blocks_in_plain_pytorch_are_named_with_the_reason():
     data = build_data(recipe)
     model = build_model(recipe, data)
     blocks, kernels = model.network.blocks, backend.find_backend("cpu").detail
-    why = "its norm is Own, which the kernels do not know"
+    why = "its norm is Own, which the kernels do not support"
     for name in ("conv2", "fc1"):
         blocks[name].norm = Own(blocks[name].norm.channels, 2)
     before = {name: value.clone() for name, value in model.state_dict().items()}

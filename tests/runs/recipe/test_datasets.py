@@ -26,7 +26,9 @@ def test_the_parts_are_disjoint_and_the_statistics_are_the_training_parts():
 
 @each_row("share", [0.00001, 0.99999])
 def test_validation_must_leave_something(share):
-    with pytest.raises(RecipeError, match=r"data\.validation: .* of 5000 images leaves a part without any"):
+    with pytest.raises(
+        RecipeError, match=r"data\.validation: .* of 5000 images leaves training or validation without images"
+    ):
         build_data(parse_recipe(changed(data={"validation": share})))
 
 
@@ -69,7 +71,7 @@ def test_all_of_them_are_all_of_them():
 
 def test_more_images_than_validation_leaves_are_refused():
     with pytest.raises(
-        RecipeError, match=r"data\.images: 4,501 were asked for, and validation leaves 4,500 training images"
+        RecipeError, match=r"data\.images: 4,501 requested, but validation leaves only 4,500 training images"
     ):
         build_data(parse_recipe(changed(data={"images": 4501})))
 

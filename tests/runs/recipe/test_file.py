@@ -74,7 +74,7 @@ def test_bad_toml(tmp_path):
 
 @each_row("text", ["[conv1, fc*]", "['conv1', fc*]", "[conv1,fc*"])
 def test_text_without_quotes_in_a_list_says_how_it_is_written(text):
-    with pytest.raises(RecipeError, match="text in a list stands in quotes") as refused:
+    with pytest.raises(RecipeError, match="quote texts in a list") as refused:
         load_recipe("demo", [f"train.freeze={text}"])
     _, said = shlex.split(str(refused.value).rpartition(": ")[2])
     assert load_recipe("demo", [said]).train.freeze == ("conv1", "fc*")

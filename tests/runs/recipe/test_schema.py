@@ -104,10 +104,10 @@ WRONG = [
     (changed(convert={"grid": []}), "convert.grid"),
     (changed(convert={"images": 0}), "convert.images"),
     (changed(convert={"an": "x"}), "convert.an: unknown key; did you mean 'ann'?"),
-    (changed(convert={"ann": "x"}), "network.norm: a converted network has none, .* got 'bntt'"),
+    (changed(convert={"ann": "x"}), "network.norm: a converted network has no norm, .* got 'bntt'"),
     (
         changed(convert={"ann": "x"}, network={"norm": "none", "num_steps": 1, "neuron": "relu"}),
-        "convert.ann: an ANN .* is what is converted",
+        "convert.ann: network.neuron = .* is an ANN",
     ),
     (
         changed(convert={"ann": "x"}, network={"norm": "none", "decay_input": True}),

@@ -41,7 +41,7 @@ def test_a_damaged_one_gives_way_to_the_one_before_by_name(tmp_path):
 
 
 def test_none_can_be_used(tmp_path):
-    with pytest.raises(CheckpointError, match="holds no checkpoint: there is nothing to resume"):
+    with pytest.raises(CheckpointError, match="holds no checkpoint: nothing to resume"):
         Checkpoints(tmp_path).latest()
     store = kept(tmp_path, [1, 2])
     for path in store.paths():

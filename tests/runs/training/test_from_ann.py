@@ -114,7 +114,7 @@ def test_some_images_are_measured_as_many_of_each_class(converted):
     some = tiny.edited(recipe, evaluate={"images": 20})
     told = evaluate_run(some, data, run).to_json()
     assert (told["images"], told["images_of"]) == (20, 60)
-    with pytest.raises(RecipeError, match=r"evaluate.images: 61 were asked for, and there are 60 test images"):
+    with pytest.raises(RecipeError, match=r"evaluate.images: 61 requested, but there are only 60 test images"):
         evaluate_run(tiny.edited(recipe, evaluate={"images": 61}), data, run)
 
 

@@ -72,7 +72,7 @@ def test_what_cannot_be_taken(source):
     for tables in ({"network": {"width": 0.25}}, {"network": {"norm": "bn"}}):
         with pytest.raises(RecipeError, match="is another network than this recipe's"):
             taken(source, **tables)
-    with pytest.raises(RecipeError, match="weights come from one of them"):
+    with pytest.raises(RecipeError, match="set at most one of them"):
         recipe(init={"run": "a", "pretrained": "fashion-mnist-vgg6"})
 
 

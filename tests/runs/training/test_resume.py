@@ -166,7 +166,7 @@ def test_resuming_a_finished_run_trains_no_more(run):
 
 def test_nothing_to_resume(tmp_path, run):
     recipe, data, *_ = run
-    with pytest.raises(CheckpointError, match="holds no checkpoint: there is nothing to resume"):
+    with pytest.raises(CheckpointError, match="holds no checkpoint: nothing to resume"):
         list(train_run(recipe, data, new_run_directory("empty", tmp_path), resume=True))
 
 

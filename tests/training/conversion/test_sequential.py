@@ -61,7 +61,7 @@ def test_what_stands_before_the_first_weights_goes_with_them(rng):
     [
         ([nn.Conv2d(1, 2, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Linear(2, 2)], "'2', a MaxPool2d.*average pooling"),
         ([nn.Conv2d(1, 2, 3), nn.MaxPool2d(2), nn.ReLU(), nn.Linear(2, 2)], "'1', a MaxPool2d.*average pooling"),
-        ([nn.Conv2d(1, 2, 3), nn.ReLU(), nn.BatchNorm2d(2), nn.Linear(2, 2)], "'2', a BatchNorm2d.*behind weights"),
+        ([nn.Conv2d(1, 2, 3), nn.ReLU(), nn.BatchNorm2d(2), nn.Linear(2, 2)], "'2', a BatchNorm2d.*after weights"),
         ([nn.Linear(2, 2), nn.Linear(2, 2)], "'1', a Linear, .* stands behind the weights '0', where a ReLU must be"),
         ([nn.Linear(2, 2), nn.AvgPool2d(2), nn.ReLU(), nn.Linear(2, 2)], "'1', a AvgPool2d.*where a ReLU"),
         ([nn.Linear(2, 2), nn.Sigmoid(), nn.Linear(2, 2)], "'1', a Sigmoid"),

@@ -132,7 +132,7 @@ def prepare(opened: Sequence[Opened], arguments: AttackArguments) -> Setup:
     random = [one for one in opened if one.facts.is_random]
     for flag, wanted in (("eot", arguments.eot), ("draws", arguments.draws)):
         if not random and (wanted or 1) > 1:
-            raise ArgumentError(f"--{flag} {wanted}: this model draws nothing, every pass is the same; leave it out")
+            raise ArgumentError(f"--{flag} {wanted}: this model is not random, every pass is the same; leave it out")
     draws = arguments.draws or random[0].facts.draws if random else 1
     models = [
         AttackedModel(

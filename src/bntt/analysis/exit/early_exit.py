@@ -29,7 +29,7 @@ def check_loss(loss: float) -> None:
         ValueError: stating so.
     """
     if not (loss >= 0 and math.isfinite(loss)):
-        raise ValueError(f"the loss that may be must be 0 or above, as a share, got {loss}")
+        raise ValueError(f"the allowed loss must be 0 or above, as a share, got {loss}")
 
 
 def envelope(profile: GammaProfile, reading: Reading = "magnitude") -> Float[Tensor, " T"]:
@@ -178,7 +178,7 @@ def choose_exit(
         gentle = max(reachable or {1: 0.0}, key=lambda count: over_time[count - 1])
         raise LossBudgetError(
             f"no threshold loses at most {100 * loss:g} points on validation: the gentlest stops after {gentle} of "
-            f"{len(over_time)} steps and loses {100 * (over_time[-1] - over_time[gentle - 1]):.2f}: state a larger loss"
+            f"{len(over_time)} steps and loses {100 * (over_time[-1] - over_time[gentle - 1]):.2f}: allow a larger loss"
         )
     return choice_at(over_time, steps, reachable[steps])
 

@@ -89,7 +89,7 @@ def _check(opened: Sequence[Opened], arguments: RobustArguments) -> None:
     fixed = arguments.grid == (0.0,) and all(_randomness(one, 0.0) == "nothing" for one in opened)
     if fixed and (arguments.draws or 1) > 1:
         raise ArgumentError(
-            f"--draws {arguments.draws}: nothing is drawn for clean images here, every pass would be the same; "
+            f"--draws {arguments.draws}: clean images are not random here, every pass would be the same; "
             f"leave out --draws, or name a sigma above 0"
         )
 

@@ -197,14 +197,14 @@ def simulate_set(
     10
     """
     if folder.exists():
-        raise DataError(f"{folder} is there already: take it away, or name another with --to")
+        raise DataError(f"{folder} exists already: remove it, or choose another with --to")
     if not 1 <= count <= len(images):
         raise DataError(f"{name} has {len(images):,} images to simulate recordings from, asked for {count:,}")
     chosen = torch.arange(len(images)) if count == len(images) else stratified(images, count, seed).sort().values
     part = folder.with_name(folder.name + ".part")
     paths = _paths(images, chosen.tolist(), part, name)
     if strange := set(part.rglob("*.aedat")) - set(paths.values()):
-        raise DataError(f"{part} holds {min(strange).name}, which is none of these recordings: take the folder away")
+        raise DataError(f"{part} holds {min(strange).name}, which is none of these recordings: remove the folder")
     for done, (place, path) in enumerate(paths.items(), start=1):
         notes = _notes(name, images.images[place], place, seed, camera)
         if not _begins(path, notes):

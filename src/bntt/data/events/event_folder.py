@@ -184,7 +184,7 @@ def _recordings(place: Path, kind: EventFormat) -> dict[str, Path]:
             raise DataError(f"{path} is no recording that is read here ({expected}): move it away")
         name = str(PurePosixPath(*parts).with_suffix(""))
         if name in found:
-            raise DataError(f"{path} and {found[name]} have one name: take one away")
+            raise DataError(f"{path} and {found[name]} have the same name: remove one")
         found[name] = path
     empty = {parts[0] for parts in listing.folders} - {_label(recording) for recording in found}
     if empty or not found:

@@ -54,7 +54,7 @@ def split_recordings(names: Iterable[str], test_share: float = TEST_SHARE) -> Re
     for name in sorted(names):
         members = classes[name.partition("/")[0]]
         if members and members[-1] == name:
-            raise DataError(f"{name} comes twice: its files differ only in their endings; take one away")
+            raise DataError(f"{name} comes twice: its files differ only in their endings; remove one")
         members.append(name)
     test = set[str]()
     for label, members in classes.items():
@@ -100,7 +100,7 @@ def refuse_overlap(contents: Mapping[str, Mapping[str, str]]) -> int:
             if other != part:
                 raise DataError(
                     f"{name} ({part}) and {first} ({other}) are the same recording: what is trained on would be tested "
-                    f"on; take one away"
+                    f"on; remove one"
                 )
             again += first != name
     return again

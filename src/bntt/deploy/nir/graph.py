@@ -197,9 +197,7 @@ class _Graph:
     def fired(self, layer: Layer, neurons: Neurons, x: _Value) -> _Value:
         """Add the neurons."""
         if not neurons.is_plain:
-            raise DeployError(
-                "its neurons are folded, and NIR's do not change over time: export it as it was, unfolded"
-            )
+            raise DeployError("its neurons are folded, and NIR's do not vary over time: export the unfolded network")
         if not (neurons.leak >= 0).all() or not (neurons.leak <= 1).all():
             raise DeployError(f"its leak is {neurons.leak.min():g} to {neurons.leak.max():g}: NIR's is 0 to 1")
         leak, threshold = (self.spread(table, x) for table in (neurons.leak, neurons.threshold))

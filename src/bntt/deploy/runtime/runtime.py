@@ -154,7 +154,7 @@ class Runtime:
         """
         values = samples_of(self.description, x, self.dtype, whole=False)
         if state is not None and state.batch != len(values):
-            raise DeployError(f"the state is of {state.batch} samples, and {len(values)} are given: select them too")
+            raise DeployError(f"the state is of {state.batch} samples, got {len(values)}: select the same rows of both")
         if state is not None and state.shapes != self._shapes:
             raise DeployError("the state is of another network: begin with state=None")
         noise = noise_of(seed, draw, index, len(values)) if state is None else state.noise

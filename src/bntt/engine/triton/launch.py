@@ -72,7 +72,7 @@ def reverse_sums(reverse: Reverse, *, leak: bool) -> Tensor:
         NotImplementedError: if a leak's gradient is wanted: these kernels do not support it.
     """
     if leak:
-        raise NotImplementedError("the Triton kernels know no gradient of a leak")
+        raise NotImplementedError("the Triton kernels have no gradient of a leak")
     return _sweep(reverse, None, None, None).sum(0)
 
 

@@ -156,7 +156,7 @@ class TimedEncoder(nn.Module, ABC):
         return f"num_steps={self.num_steps}"
 
 
-ANEW = "bin them anew, or make encoder and network for their T"
+ANEW = "bin them again, or build encoder and network with their T"
 
 
 @ENCODERS("frames")
@@ -228,7 +228,7 @@ class SequenceEncoder(TimedEncoder):
         if sequences.ndim != 3 or sequences.shape[1] != self.num_steps:
             raise ValueError(
                 f"sequences must be [B, T, F] with the encoder's T = {self.num_steps} steps, got shape "
-                f"{list(sequences.shape)}: cut them, or make encoder and network for their T"
+                f"{list(sequences.shape)}: cut them, or build encoder and network with their T"
             )
         x = sequences[:, wanted.start : wanted.stop]  # only these are looked at: of many steps some at a time
         check_values(x, "sequences")

@@ -144,14 +144,14 @@ class Site:
 def fuse(block: nn.Module, site: Site, layout: Layout) -> FusedBlock | str:
     """Return the block as nodes for inputs of a layout, or why it cannot be fused."""
     if type(block) not in (*UNITS, Residual):
-        return f"it is {type(block).__name__}, which the kernels do not know"
+        return f"it is {type(block).__name__}, which the kernels do not support"
     for name, module, tensors in parts_of(block):
         if reason := why_touched(module):
             return f"{name or 'it'} {reason}"
         for tensor in tensors:
             wanted = torch.bool if isinstance(module, FoldedLIF) and tensor is module.turned else torch.float32
             if not is_plain(tensor):
-                return f"{name or 'it'} has a {type(tensor).__name__}, which is no plain tensor"
+                return f"{name or 'it'} has a {type(tensor).__name__}, which is not a plain tensor"
             if tensor.dtype != wanted or tensor.device != site.device:
                 return f"{name or 'it'} has {tensor.dtype} on {tensor.device}"
     making, entered = _Making(site), _Place(0, layout)
@@ -217,7 +217,7 @@ class _Making:
     def unit(self, block: nn.Module, at: _Place, name: str) -> _Place:
         """Append a block of one layer."""
         if type(block) not in UNITS or not isinstance(block, LayerBlock):
-            raise NotKnown(f"it is {type(block).__name__}, which the kernels do not know")
+            raise NotKnown(f"it is {type(block).__name__}, which the kernels do not support")
         unit, self.units = self.units, self.units + 1
         firing: _Firing | None
         norm = block.norm if isinstance(block.norm, TemporalNorm) else None
@@ -252,7 +252,7 @@ class _Making:
         refuse(why_not_norm(block.norm, site.steps, channels, whole=bool(site.call.whole), single=single))
         if firing is not None and isinstance(firing.neuron, FoldedNeuron) and type(block.norm) is not NoNorm:
             kind = type(block.norm).__name__
-            raise NotKnown(f"its norm is {kind}, and the kernels know folded neurons without one alone")
+            raise NotKnown(f"its norm is {kind}, and the kernels support folded neurons only without a norm")
         window, neuron = ((1, 1), None) if firing is None else (firing.pooled.average, firing.neuron)
         tables = normalisation_of(block.norm, site.steps, channels, site.device)
         if firing is not None and firing.gain is not None:  # a part of γ and β; without a norm they are 1 and 0
@@ -266,9 +266,9 @@ class _Making:
         """Return known neurons and the modules after them."""
         lif, dropout, pool = block.lif, block.dropout, block.pool
         if not (type(lif) is LIF or type(lif) is FoldedLIF) or pool is None:
-            raise NotKnown(f"its neurons are {type(lif).__name__}, which the kernels do not know")
+            raise NotKnown(f"its neurons are {type(lif).__name__}, which the kernels do not support")
         if dropout is not None and type(dropout) is not SpikeDropout:
-            raise NotKnown(f"its dropout is {type(dropout).__name__}, which the kernels do not know")
+            raise NotKnown(f"its dropout is {type(dropout).__name__}, which the kernels do not support")
         neuron, site = lif.neuron, self.site
         refuse(why_not_neuron(neuron, site.steps, image[0], site.compute.kernels))
         pooled = known(pool_of(pool, image, flat))

@@ -121,7 +121,7 @@ def why_not_values(values: Mapping[str, Tensor | None], device: torch.device) ->
         if tensor is None:
             continue
         if not is_plain(tensor):
-            return f"its {name} is a {type(tensor).__name__}, which is no plain tensor"
+            return f"its {name} is a {type(tensor).__name__}, which is not a plain tensor"
         if tensor.dtype != torch.float32 or tensor.device != device:
             return f"its {name} is {tensor.dtype} on {tensor.device}"
     return ""
@@ -212,7 +212,7 @@ def why_not_norm(norm: nn.Module, steps: range, channels: int, *, whole: bool = 
     if type(norm) is LayerNorm:
         return "" if norm.channels == channels else f"its norm takes {norm.channels} channels"
     if not isinstance(norm, TemporalNorm) or type(norm) not in FAMILY:
-        return f"its norm is {type(norm).__name__}, which the kernels do not know"
+        return f"its norm is {type(norm).__name__}, which the kernels do not support"
     if steps.stop > norm.num_steps or norm.channels != channels:
         return f"its norm takes {norm.num_steps} steps of {norm.channels} channels"
     if norm.running_mean.requires_grad or norm.running_var.requires_grad:
@@ -225,7 +225,7 @@ def why_not_norm(norm: nn.Module, steps: range, channels: int, *, whole: bool = 
 def why_not_neuron(neuron: AnyNeuron, steps: range, channels: int, kernels: KernelName) -> str:
     """Return why the kernels do not support neurons on these steps and channels; "" if they do."""
     if type(neuron.surrogate) not in (Triangle, FastSigmoid, ArcTan):
-        return "its surrogate is one of yours"
+        return "its surrogate is a custom one"
     if any(isinstance(constant, Tensor) for constant in vars(neuron.surrogate).values()):
         return "its surrogate's constants are tensors"
     if isinstance(neuron, FoldedNeuron):
@@ -236,9 +236,9 @@ def why_not_neuron(neuron: AnyNeuron, steps: range, channels: int, kernels: Kern
     if isinstance(neuron.leak, Tensor) and neuron.leak.numel() not in (1, channels):
         return f"its {neuron.leak.numel()} leaks are not one for each of {channels} channels"
     if isinstance(neuron.leak, Tensor) and kernels != "cpu":
-        return "its leak is learned, which only the CPU's kernels know"
+        return "its leak is learned, which only the CPU kernels support"
     if neuron.rule not in (fire_after, fire_before) or neuron.reset not in (soft_reset, hard_reset):
-        return "its firing rule or reset is one of yours"
+        return "its firing rule or reset is a custom one"
     return ""
 
 
@@ -248,7 +248,7 @@ def _why_not_folded(neuron: FoldedNeuron, steps: range, channels: int) -> str:
     if neuron.channels not in (None, channels):
         return f"its folded neurons have {neuron.channels} channels, its current {channels}"
     learns = any(isinstance(table, Tensor) and table.requires_grad for _, table in neuron.tables())
-    return "its folded neurons learn, which the kernels do not know" if learns else ""
+    return "its folded neurons learn, which the kernels do not support" if learns else ""
 
 
 def drive_of(

@@ -128,7 +128,7 @@ class SpikingClassifier(nn.Module):
         """
         check_tensor(x, "the classifier", SAMPLES)
         if state is not None and state.batch != len(x):
-            raise ValueError(f"the state is of {state.batch} samples, and {len(x)} are given: select them too")
+            raise ValueError(f"the state is of {state.batch} samples, got {len(x)}: select the same rows of both")
         first = 0 if state is None else state.steps
         noise = noise_of(None if state is None else state.noise, len(x), seed, draw, index)
         drawn = self._encode(x, noise, range(first, first + steps))

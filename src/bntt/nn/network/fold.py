@@ -80,7 +80,7 @@ def _why_not(block: nn.Module) -> str:
     if type(block.norm) is LayerNorm:
         return "LayerNorm takes the statistics of every sample, which are no constants; norms of batch statistics are"
     if type(block.norm) not in FAMILY:
-        return f"its norm is {type(block.norm).__name__}, which is none of the library's"
+        return f"its norm is {type(block.norm).__name__}, which is not from the library"
     if isinstance(block, CurrentBlock):
         return (
             "its current is added to another's, so that two scales come to one neuron; only the norm of a SpikingBlock "

@@ -60,8 +60,8 @@ class NetworkState:
         """
         if self.pooled:
             raise ValueError(
-                "samples cannot leave a batch in training: its statistics were taken over all of them; carry the whole "
-                "batch on, or begin with state=None in evaluation mode"
+                "samples cannot leave a batch in training: its statistics were taken over all of them; keep the whole "
+                "batch, or begin with state=None in evaluation mode"
             )
         keep, mask = torch.as_tensor(keep), torch.as_tensor(keep).dtype == torch.bool
         if keep.ndim != 1 or (mask and len(keep) != self.batch) or (not mask and keep.dtype != torch.int64):

@@ -184,9 +184,9 @@ class TemporalNorm(nn.Module):
         check_current(self._label, self.channels, x)
         if call is ALL_STEPS and len(x) != self.num_steps:
             raise ValueError(
-                f"{self._label} takes all of its {self.num_steps} time steps where nothing else is said, "
-                f"got [S, B, C, ...] = {list(x.shape)}: say which of them these are, norm(x, Call(first=0), state), or "
-                f"let a network take them, whose advance(x, state) takes any number"
+                f"{self._label} takes all of its {self.num_steps} time steps unless a Call says otherwise, "
+                f"got [S, B, C, ...] = {list(x.shape)}: pass norm(x, Call(first=0), state), or "
+                f"use a network, whose advance(x, state) takes any number"
             )
         check_space(self._label, self.channels, x, call)
         if x.numel() == 0:
@@ -198,8 +198,8 @@ class TemporalNorm(nn.Module):
             )
         if self.training and self.method.pooling.looks_ahead and not call.whole:
             raise ValueError(
-                f"{self._label} takes its training statistics over all time steps, some of which are not in this call "
-                f"(steps {call.first}-{last}): train with all of them in one call; in eval() any cut will do"
+                f"{self._label} takes its training statistics over all time steps, but this call has only some "
+                f"(steps {call.first}-{last}): train on all of them in one call; in eval() any cut works"
             )
         self.check_past(call.first, state)
         return x.to(torch.promote_types(x.dtype, torch.float32))

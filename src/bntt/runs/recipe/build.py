@@ -70,7 +70,7 @@ def describe_backend(recipe: Recipe, data: RecipeData, model: SpikingClassifier)
     wanted = "triton" if recipe.compute.backend == "triton" else "cpu"
     kernels = find_backend(wanted)
     if recipe.compute.backend == "reference":
-        return "plain PyTorch, as asked"
+        return "plain PyTorch, as requested"
     if not neuron_facts_by_name(recipe.network.neuron).spikes:
         return "plain PyTorch: the kernels are for spiking neurons, this is an ANN"
     if device.type != "cpu" and wanted == "cpu":

@@ -103,7 +103,8 @@ def build_data(recipe: Recipe, progress: Callable[[int, int], None] = lambda don
     count = round(wanted.validation * len(published.train))
     if not 0 < count < len(published.train):
         raise RecipeError(
-            f"data.validation: {wanted.validation} of {len(published.train)} images leaves a part without any"
+            f"data.validation: {wanted.validation} of {len(published.train)} images leaves training or validation "
+            f"without images"
         )
     try:
         every, validation, _ = split_validation(published.train, count, recipe.seed)
@@ -176,7 +177,7 @@ def _choose_samples(part: Samples, count: int, seed: int) -> Samples:
         RecipeError: if there are fewer.
     """
     if count > len(part):
-        raise RecipeError(f"data.images: {count:,} were asked for, and validation leaves {len(part):,} training images")
+        raise RecipeError(f"data.images: {count:,} requested, but validation leaves only {len(part):,} training images")
     return some_of(part, count or len(part), seed)
 
 
@@ -250,6 +251,6 @@ def evaluation_loader(
     images = data.of(split)
     count = recipe.evaluate.images or len(images)
     if count > len(images) and split == "test":
-        raise RecipeError(f"evaluate.images: {count:,} were asked for, and there are {len(images):,} {split} images")
+        raise RecipeError(f"evaluate.images: {count:,} requested, but there are only {len(images):,} {split} images")
     count = min(count, at_most or count, len(images))
     return PartLoader(images, stratified(images, count, recipe.seed), recipe.evaluate.batch_size, device, share)

@@ -167,7 +167,7 @@ def _apply(values: dict[str, Any], override: str) -> None:
         if text.strip()[:1] == "[":
             quoted = ", ".join(f'"{word}"' for word in re.findall(r"""[^][,\s'"]+""", text))
             raise RecipeError(
-                f"-s {override}: text in a list stands in quotes, those in quotes of the shell: "
+                f"-s {override}: quote texts in a list, and quote the list for the shell: "
                 f"-s {shlex.quote(f'{key}=[{quoted}]')}"
             ) from None
         value = text

@@ -86,7 +86,7 @@ def check_same_rules(recipe: Recipe, facts: Mapping[str, Any], checkpoint: Path,
         told = "; ".join(_describe_change(option, then.get(option, 1), now.get(option, 1)) for option in changed)
         raise CheckpointError(
             f"{run} was trained by a version of bntt whose rules differ ({told}): use that version, or train it "
-            f"anew as a run of its own: bntt train {run}/recipe.toml --name NAME"
+            f"again as a run of its own: bntt train {run}/recipe.toml --name NAME"
         )
 
 

@@ -255,9 +255,11 @@ class Recipe(Table):
         except ValueError as error:
             raise RecipeError(f"train.{error}") from None
         if self.imported.file and (self.convert.ann or train.epochs):
-            raise RecipeError('imported.file: an imported network is measured as it is: convert.ann = "", epochs = 0')
+            raise RecipeError(
+                'imported.file: an imported network is not trained: set convert.ann = "" and train.epochs = 0'
+            )
         if [self.init.run, self.init.pretrained, self.convert.ann, self.imported.file].count("") < 3:
-            raise RecipeError("init.run, init.pretrained, convert.ann, imported.file: weights come from one of them")
+            raise RecipeError("init.run, init.pretrained, convert.ann, imported.file: set at most one of them")
         if self.convert.ann:
             self._check_conversion()
         elif train.epochs == 0 and not self.imported.file:
@@ -279,10 +281,10 @@ class Recipe(Table):
         network = self.network
         if network.neuron != "lif":
             raise RecipeError(
-                'convert.ann: an ANN (network.neuron = "relu") is what is converted, not what becomes of it'
+                'convert.ann: network.neuron = "relu" is an ANN, but the recipe must be of the spiking network'
             )
         if network.norm != "none":
-            raise RecipeError(f'network.norm: a converted network has none, "none", got {network.norm!r}')
+            raise RecipeError(f'network.norm: a converted network has no norm, expected "none", got {network.norm!r}')
         if network.threshold != 1:
             raise RecipeError(
                 f"network.threshold: balancing sets them, convert.scale scales them; got {network.threshold}"

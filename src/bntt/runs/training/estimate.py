@@ -63,7 +63,7 @@ class Estimate:
         >>> Estimate(12, None, 3 << 28, 30 << 10).text().rpartition("; ")[2]
         'checkpoints of 30.0 KiB'
         """
-        long = "the first of them will tell how long it takes" if self.seconds is None else spoken(self.seconds)
+        long = "the first of them will show how long it takes" if self.seconds is None else spoken(self.seconds)
         checkpoint, unit = self.checkpoint_bytes / 2**20, "MiB"
         if checkpoint < 0.1:
             checkpoint, unit = 1024 * checkpoint, "KiB"

@@ -66,13 +66,13 @@ def convert(
 def _why_not(block: nn.Module) -> str:
     """Return why a block of one of our ANNs cannot be converted; "" if it can."""
     if type(block) is not SpikingBlock:
-        return f"it is a {type(block).__name__}: of layers one behind another alone it is known what rates do"
+        return f"it is a {type(block).__name__}: conversion supports only chains of layers"
     if type(block.lif) is not Rectifier:
         return f"its neurons are {type(block.lif).__name__}, an ANN's rectify: build it with neuron='relu'"
     if type(block.norm) is not NoNorm:
         return f"its norm is {type(block.norm).__name__}: train it with norm='none'"
     if any(isinstance(part, nn.MaxPool2d | nn.AdaptiveMaxPool2d) for part in block.pool.modules()):
-        return "it takes the largest of rates, and spikes do not tell it: train it with average pooling"
+        return "max pooling has no counterpart in spikes: train it with average pooling"
     if block.dropout is not None and type(block.dropout) is not SpikeDropout:
         return f"its dropout is {type(block.dropout).__name__}"
     return ""
@@ -83,12 +83,12 @@ BETWEEN = (nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.Flatten)
 NOTHING = (nn.Identity, nn.Dropout, nn.Dropout2d)
 """Modules that do nothing in evaluation."""
 WAY_OUT: dict[type[nn.Module], str] = {
-    nn.MaxPool2d: "takes the largest of rates, and spikes do not tell it: train with average pooling",
-    nn.AdaptiveMaxPool2d: "takes the largest of rates, and spikes do not tell it: train with average pooling",
-    nn.BatchNorm1d: "can be folded right behind weights alone: put it between them and the ReLU",
-    nn.BatchNorm2d: "can be folded right behind weights alone: put it between them and the ReLU",
-    nn.Softmax: "is no layer of weights: leave it out, the classes stay in their order",
-    nn.LogSoftmax: "is no layer of weights: leave it out, the classes stay in their order",
+    nn.MaxPool2d: "takes a maximum, which has no counterpart in spikes: train with average pooling",
+    nn.AdaptiveMaxPool2d: "takes a maximum, which has no counterpart in spikes: train with average pooling",
+    nn.BatchNorm1d: "can only be folded directly after weights: put it between them and the ReLU",
+    nn.BatchNorm2d: "can only be folded directly after weights: put it between them and the ReLU",
+    nn.Softmax: "has no weights: leave it out, the order of the classes stays",
+    nn.LogSoftmax: "has no weights: leave it out, the order of the classes stays",
 }
 
 

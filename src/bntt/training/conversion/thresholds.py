@@ -114,7 +114,7 @@ def balancing(
             if not largest > 0:
                 raise ValueError(
                     f"the weighted input of layer {name!r} is never above 0 ({largest:.4g} at most), so that it would "
-                    f"never fire and has no threshold: the ANN's layer is dead, train it anew; or balance with more "
+                    f"never fire and has no threshold: the ANN's layer is dead, train it again; or balance with more "
                     f"samples"
                 )
             thresholds[name] = largest
