@@ -32,6 +32,7 @@ autodoc_preserve_defaults = True
 autodoc_typehints_format = "short"
 autodoc_type_aliases = {"Loader": "Loader"}
 napoleon_use_ivar = True
+toc_object_entries_show_parents = "hide"
 python_maximum_signature_line_length = 100
 
 myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]

@@ -121,7 +121,7 @@ def on_docstring(app: Sphinx, what: str, name: str, value: Any, options: Any, li
     text = "``".join(
         part if number % 2 else PIPES.sub(r"\\|\1\\|", part) for number, part in enumerate("\n".join(lines).split("``"))
     )
-    inline = [""] * (what in ("attribute", "property"))  # or napoleon would take what is before a colon for a type
+    inline = ["\\ "] * (what in ("attribute", "property"))  # or napoleon would take what is before a colon for a type
     lines[:] = inline + resolved(text, home, inside).splitlines()
 
 

@@ -6,13 +6,14 @@ import contextlib
 import io
 import os
 import sys
+import textwrap
 from unittest.mock import patch
 
 from bntt.analysis.measurements import MEASUREMENTS
 from bntt.cli import data, main
 from bntt.runs.directory import FILES
 
-WIDTH = "84"
+WIDTH = "82"
 """Columns of the help: what a page shows without a bar to scroll it by."""
 
 
@@ -43,7 +44,8 @@ def help_of(verb: str) -> str:
     ):
         main.main([*verb.split(), "--help"])
     sys.stdout.flush()
-    return "\n".join(line.rstrip() for line in printed.getvalue().strip().splitlines())
+    lines = printed.getvalue().strip().splitlines()
+    return "\n".join(textwrap.fill(line, int(WIDTH)) if len(line) > int(WIDTH) else line.rstrip() for line in lines)
 
 
 def codes(_: list[str]) -> str:
