@@ -29,6 +29,7 @@ PAGES = {
     "precision": "docs/evidence/precision.md",
     "peers": "quality/peers.md",
     "parity": "quality/parity.md",
+    "readme": "README.md",
 }
 """Where each page is."""
 NAMED = {"gpu": "docs/evidence/gpu.md", "report": "docs/report.html"}

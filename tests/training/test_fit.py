@@ -238,9 +238,9 @@ def test_without_an_average_the_model_is_what_is_measured():
         del training
 
 
-def test_the_readmes_method_warms_up_from_the_first_update():
-    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-    said = re.search(r"`bntt\.(Method\([^`]*warmup=1[^`]*\))`", readme)[1]
+def test_the_tours_method_warms_up_from_the_first_update():
+    tour = (Path(__file__).parents[2] / "docs" / "tutorials" / "tour.md").read_text(encoding="utf-8")
+    said = re.search(r"^method = bntt\.(Method\(.*warmup=1.*\))$", tour, re.MULTILINE)[1]
     method = eval(said, {"Method": Method})
     rates = [r.lr for r in updates(build(), loader(), epochs=2, method=method) if isinstance(r, StepRecord)]
     assert rates == pytest.approx([method.lr * share for share in (1 / 3, 2 / 3, 1, 1, 1, 1)])
