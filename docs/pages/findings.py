@@ -13,7 +13,7 @@ from pages.kept import RUNS, Facts, figures_of, introduction, read, read_json
 
 WHOLE = ("wheel", "fashion-mnist-bntt", "fashion-mnist-bn", "cifar10-small-bntt", "cifar10-small-bn")
 """Networks that every command was run on."""
-PICTURED = ("wheel", "cifar10-small-bntt", "cifar10-small-bn")
+PICTURED = ("cifar10-small-bntt", "cifar10-small-bn")
 """Those of them whose pictures are shown."""
 PICTURES = ("exit", "activity", "drift", "equivalence", "energy")
 SHORT = ("short-after", "short-before", "short-no-decay")
