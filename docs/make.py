@@ -2,7 +2,7 @@
 
     python docs/make.py                          # every page; those that differ are written
     python docs/make.py --check                  # writes nothing; exit code 1 if a page is not what its maker makes
-    python docs/make.py findings rivals          # these alone
+    python docs/make.py findings claims          # these alone
     python docs/make.py --measure precision      # measures it anew first; parity too, in a few minutes
     python docs/make.py --weights RUN NAME       # the files of a trained network that comes with the package
 
@@ -19,10 +19,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "docs")]
 PAGES = {
-    "results": "docs/evidence/results.md",
-    "runs": "docs/evidence/runs.md",
+    "claims": "docs/evidence/claims.md",
     "findings": "docs/evidence/findings.md",
-    "rivals": "docs/evidence/rivals.md",
     "temporal": "docs/evidence/temporal.md",
     "zoo": "docs/reference/zoo.md",
     "performance": "docs/evidence/performance.md",

@@ -1,226 +1,248 @@
-"""docs/evidence/findings.md, from what `bntt exit`, `activity`, `drift`, `equivalence` and `energy` wrote about runs.
-
-A row of what was not run is left empty.
-"""
+"""docs/evidence/findings.md, from the summaries of studies and the files of kept runs; what was not run says so."""
 
 from __future__ import annotations
 
+import re
+from collections import defaultdict
 from collections.abc import Iterator
-from typing import Any
+from statistics import mean
 
-from bntt.charts.records import Figure
-from pages.kept import RUNS, Facts, figures_of, introduction, read, read_json
+from bntt.charts.records import Axis, Figure, Line, Lines
+from bntt.runs.recipe.file import load_recipe, values_of
+from bntt.studies.figures import figures_of
+from bntt.training.schedule import Rates, floor_of_decay
+from pages.claims import read, recomputed
+from pages.kept import RUNS, Facts, epochs, introduction, read_json
 
-WHOLE = ("wheel", "fashion-mnist-bntt", "fashion-mnist-bn", "cifar10-small-bntt", "cifar10-small-bn")
-"""Networks that every command was run on."""
-PICTURED = ("cifar10-small-bntt", "cifar10-small-bn")
-"""Those of them whose pictures are shown."""
-PICTURES = ("exit", "activity", "drift", "equivalence", "energy")
-SHORT = ("short-after", "short-before", "short-no-decay")
-"""A start each, by the number at the end."""
-MEASURED = (
-    "Measured with one draw each, one thread of the same processor, by commits dfdcc9c (wheel), dd92422 "
-    "(fashion-mnist-bntt), f2583e7, fcef16b, f2c52dd and 98212db (the rest), other work beside: `bntt exit RUN --draws 1`, "
-    "`bntt activity RUN`, `bntt drift RUN`, `bntt equivalence RUN --images 1000` (of the first three networks the first 1,000, of the others 1,000 "
-    "of all classes), `bntt energy RUN`, "
-    "`bntt exit RUN --draws 1 --per-sample`; test accuracies are those of `bntt train`, five draws (the wheel's: one)."
-)
-RETIMED = "rival-bntt-0"
-STEPS = (
-    "`bntt evaluate runs/rival-bntt-0 --draws 2 --num-steps T`, fewer steps truncated, more by `--longer`: the last step's γ and "
-    "statistics held, all stretched (interpolate), or γ held and the statistics taken anew from 20 training batches "
-    "(re-estimate); 10,000 test images (docs/evidence/rivals.md has the run: 5 epochs at half width, decay 5e-4 on γ); "
-    "seed 0, one thread, commit f8c624c."
-)
-STABILITY = (
-    "`bntt stability cifar10-small -s data.name=images -s data.root=cifar10-jpeg --networks vgg6 vgg9 --rates 0.03 0.3 3.0 "
-    "--starts 3 --steps 100`: 6,400 images, 100 updates of 64 at a constant rate, T = 8, a quarter of the width; a start "
-    "failed if its accuracy on 1,000 validation images is below 20 %, twice chance, or numbers were not finite. Seeds 0 to 2, "
-    "one thread, commit 98212db."
-)
+NOT_RUN = "*not run*"
+CHANGES = "one-"
+"""Runs that differ from ``one-base`` in one thing each."""
+DRAWN = {
+    "cifar10-steps25": ("γ and firing over time at T = 25", ("firing_rate", "gamma_magnitude")),
+    "figure-8": ("Accuracy under noise on the image", ("noise",)),
+}
+"""Studies of which a picture is shown: its title, and what of the study's pictures is in it."""
+NORMS = ("norms-anew", "table-4")
+"""Studies of norms, the larger first; the first that was run is shown."""
+ALONE = {"fashion-mnist-best": "Fashion-MNIST, VGG6", "cifar10-best": "CIFAR-10 (JPEG copy), VGG9 at half the channels"}
+"""Recipes for accuracy alone."""
+ATTACKED = {"bntt": "BNTT", "surrogate": "surrogate gradient alone", "ann": "ANN"}
 
 
-def made(runs: dict[str, Facts]) -> list[str]:
-    """What command, seed and commit trained each network."""
-    lines = []
-    for name, facts in runs.items():
-        if "environment" in facts:
-            environment = facts["environment"]
-            words = " ".join(environment["command"])
-            where = f"commit {environment['commit']}, {environment['processor']}, {environment['threads']} thread"
-            lines.append(f"- {name}: `bntt {words}`; seed {facts['recipe']['seed']}, {where}")
-    return lines
+class Evidence:
+    """The summaries of all studies, asked for cells and claims."""
+
+    def __init__(self) -> None:
+        self.studies = read()
+
+    def row(self, study: str, run: str) -> Facts:
+        """Return the row of a run."""
+        return next(row for row in self.studies[study]["table"]["rows"] if row["run"] == run)
+
+    def cell(self, study: str, run: str, key: str, unit: str = "") -> str:
+        """Return a number with its deviation and how many starts it is of."""
+        found = self.row(study, run)["cells"].get(key)
+        return NOT_RUN if found is None else f"{found['text']}{unit} ({found['n']})"
+
+    def rows(self, study: str, keys: tuple[str, ...], runs: tuple[str, ...] = ()) -> list[list[str]]:
+        """Return columns of the runs of a study, of all by default, ready for a table."""
+        names = runs or tuple(row["run"] for row in self.studies[study]["table"]["rows"])
+        return [[self.row(study, run)["label"], *(self.cell(study, run, key) for key in keys)] for run in names]
+
+    def claims(self, study: str, *beginnings: str) -> list[list[str]]:
+        """Return the claims that begin so, with reason and verdict, ready for a table."""
+        found = self.studies[study]["claims"]
+        asked = [claim for claim in found if claim["says"].startswith(beginnings)]
+        if missing := [begin for begin in beginnings if not any(one["says"].startswith(begin) for one in asked)]:
+            raise ValueError(f"study {study} has no claim that begins {missing[0]!r}")
+        return [[one["says"], f"**{one['verdict']}**", one["because"]] for one in asked]
+
+    def ran(self, study: str, key: str = "accuracy") -> list[Facts]:
+        """Return the rows of a study that have a number."""
+        return [row for row in self.studies[study]["table"]["rows"] if row["cells"].get(key)]
 
 
-def accuracy(facts: Facts) -> str:
-    """On the test images."""
-    if "evaluation" in facts:
-        return f"{facts['evaluation']['accuracy']:.1%}"
-    return f"{facts['exit']['grid'][-1]['test_accuracy']:.1%}"
+Training = tuple[str, ...]
+"""Data, network, time steps, order of firing, epochs, rate and decay of γ."""
+Floors = dict[Training, list[tuple[float, float]]]
 
 
-def spikes(facts: Facts) -> str:
-    """Of all layers and steps, for one image."""
-    return f"{facts['activity']['spikes_per_image']:,.0f}"
+def floors() -> Floors:
+    """Find what decay alone makes of γ, and the first layer's γ at the last step, of every BNTT run, by its training."""
+    found, seen = defaultdict[Training, list[tuple[float, float]]](list), set[tuple[Training, float, float]]()
+    for place in sorted(RUNS.glob("*/evaluation.json")):
+        facts, recipe = read_json(place), load_recipe(place.parent / "recipe.toml", same_data=True)
+        train, network, gamma = recipe.train, recipe.network, facts.get("gamma_magnitude")
+        if network.norm != "bntt" or not train.epochs or not gamma or train.average or train.grow:
+            continue
+        updates = facts.get("updates") or epochs(place.parent)[-1].get("updates")
+        if not updates or recipe.init.source or recipe.convert.ann:
+            continue
+        each = updates // train.epochs
+        floor = floor_of_decay(Rates(train, train.epochs, each), each * (facts["epoch"] + 1))
+        last = next(iter(gamma.values()))[-1]
+        data = re.sub(r"^images\b", "CIFAR-10 (JPEG copy)", facts["dataset"]).partition(", trained on")[0]
+        size = (f"{network.name} × {network.width:g}", str(network.num_steps), network.fire)
+        training = (data, *size, str(train.epochs), f"{train.lr:g}", f"{train.gamma_decay:g}")
+        if floor is not None and (training, floor, last) not in seen:
+            seen.add((training, floor, last))
+            found[training].append((floor, last))
+    return dict(sorted(found.items(), key=lambda item: mean(floor for floor, _ in item[1])))
 
 
-def peaks(facts: Facts, key: str) -> str:
-    """The step at which each layer's row is largest, from the first layer to the last."""
-    found = [layer[key] for layer in facts["activity"]["layers"].values()]
-    return "" if None in found else ", ".join(str(step) for step in found)
+def floor_rows(found: Floors) -> list[list[str]]:
+    """Tabulate them by training."""
+    rows = []
+    for training, pairs in found.items():
+        expected, last = ([pair[i] for pair in pairs] for i in (0, 1))
+        between = f" ({min(last):.3f} to {max(last):.3f})" if max(last) - min(last) > 5e-4 else ""
+        rows.append([*training, f"{mean(expected):.3f}", f"{mean(last):.3f}{between}", str(len(last))])
+    return rows
 
 
-def deviations(facts: Facts) -> str:
-    """σ̄'s largest over its smallest step, least and most of the layers."""
-    rows = {name: row[slice(*facts["exit"]["driven"][name])] for name, row in facts["exit"]["deviation"].items()}
-    found = [max(row) / min(row) for row in rows.values()]
-    return f"{min(found):.1f} to {max(found):.1f}"
-
-
-def stopped(facts: Facts, where: str) -> str:
-    """Steps, and by how many points the accuracy on the test images changes."""
-    found = facts["exit"][where] if where in facts["exit"] else facts["exit"]["by_reading"][where]
-    return f"{found['steps']} ({0.0 - 100 * found['test_lost']:+.1f})"
-
-
-def each_by_itself(facts: Facts) -> str:
-    """The margin's mean steps and accuracy, beside all images alike."""
-    (found,) = (row for row in facts["exit-per-sample"]["criteria"] if row["criterion"] == "margin")
-    return f"{found['mean_steps']:.1f}, {found['test_accuracy']:.1%}"
-
-
-def distances(facts: Facts, key: str) -> str:
-    """The largest distance of means over layers and steps, in held deviations."""
-    rows = facts["drift"]["layers"].values()
-    return f"{max(abs(value) for row in rows for value in row[key][row['driven'][0] - 1 : row['driven'][1]]):.2f}"
-
-
-def folds(facts: Facts) -> str:
-    """Accuracy of the four networks without norms, in %."""
-    rows = facts["equivalence"]["folds"]
-    return ", ".join(f"{100 * rows[name]['accuracy']:.1f}" for name in ("exact", "no mean", "no ratio", "Eq. 15"))
-
-
-def energies(facts: Facts) -> str:
-    """By the 45 nm table for all steps, spikes in a pooled value added one by one or multiplied; the ANN's."""
-    steps = facts["energy"]["steps"][0]
-    rows = [row for row in facts["energy"]["energy"] if row["costs"] == "digital-45nm" and row["steps"] == steps]
-    low, high = (1e-6 * row["snn"] for row in sorted(rows, key=lambda row: row["price"]))
-    return f"{low:.1f} or {high:.1f} / {1e-6 * rows[0]['ann']:.1f}"
-
-
-ROWS = (
-    ("test accuracy", accuracy),
-    ("spikes an image", spikes),
-    ("mean abs γ is largest at step, by layer", lambda facts: peaks(facts, "gamma_peak_step")),
-    ("spikes are most at step, by layer", lambda facts: peaks(facts, "peak_step")),
-    ("σ̄ of its largest step / of its smallest", deviations),
-    ("steps by threshold 0.1 (change of accuracy in points)", lambda facts: stopped(facts, "paper_threshold")),
-    ("steps by γ, half a point allowed", lambda facts: stopped(facts, "chosen")),
-    ("steps by γ/σ̄, likewise", lambda facts: stopped(facts, "relative")),
-    ("steps by truncation, likewise", lambda facts: stopped(facts, "truncation")),
-    ("each image by its margin: mean steps, accuracy", each_by_itself),
-    ("drift: means from those held, at most, in held deviations", lambda facts: distances(facts, "distance")),
-    ("... from one pair for all steps", lambda facts: distances(facts, "distance_if_shared")),
-    ("without norms: exact, no mean, no ratio, Eq. 15, %", folds),
-    ("energy, µJ: spikes added or multiplied / ANN", energies),
-)
-"""What a table says, and how it is read; a row of what was not measured stays empty."""
-
-
-def cell(read_out: Any, facts: Facts) -> str:
-    try:
-        return str(read_out(facts))
-    except (KeyError, TypeError):
-        return ""
-
-
-def table(runs: dict[str, Facts]) -> list[str]:
-    """Networks side by side."""
-    rows = [(name, [cell(read_out, facts) for facts in runs.values()]) for name, read_out in ROWS]
-    return [
-        "| | " + " | ".join(runs) + " |",
-        "|---" * (len(runs) + 1) + "|",
-        *(f"| {name} | " + " | ".join(cells) + " |" for name, cells in rows if any(cells)),
+def floor_figure() -> Figure:
+    """Draw what decay alone predicts against what was seen."""
+    pairs = [pair for row in floors().values() for pair in row]
+    ends = [0.02 * 50 ** (i / 60) for i in range(61)]
+    lines = [
+        Line("equal", ends, ends, "none", dashed=True),
+        Line("a run", [floor for floor, _ in pairs], [last for _, last in pairs], "bntt", joined=False),
     ]
+    x = Axis("γ by decay alone, exp(-Σ lr · decay / (1 - m))", scale="log")
+    y = Axis("mean |γ| of the first layer at the last step", scale="log")
+    return Figure("γ that gets almost no gradient", [Lines("", x, y, lines)])
 
 
-def distance_of_thresholds(runs: dict[str, Facts]) -> list[str]:
-    """How far the paper's fixed threshold stops from where truncation, chosen on validation, does."""
-    found = {name: facts["exit"] for name, facts in runs.items() if "exit" in facts}
-    lines = ["| network | T | threshold 0.1 | truncation, half a point | apart |", "|---|---|---|---|---|"]
-    apart = []
-    for name, facts in found.items():
-        fixed, chosen = facts["paper_threshold"]["steps"], facts["truncation"]["steps"]
-        apart.append(fixed - chosen)
-        lines.append(f"| {name} | {facts['num_steps']} | {fixed} | {chosen} | {fixed - chosen:+d} |")
-    mean = sum(abs(steps) for steps in apart) / len(apart)
-    return [*lines, "", f"On average {mean:.1f} steps apart, over {len(apart)} networks."]
-
-
-def other_steps() -> list[str]:
-    """One network at other numbers of steps than it was trained with."""
-    run = RUNS / RETIMED
-    files = sorted(run.glob("evaluation-*-steps-*.json"), key=lambda place: (int(place.stem.split("-")[1]), place.stem))
-    if not files:
-        return []
-    usual = read_json(run / "evaluation.json")
-    lines = ["", "## Another number of steps than it was trained with", "", STEPS, ""]
-    lines += ["| steps | how | test accuracy | spikes an image |", "|---|---|---|---|"]
-    lines.append(f"| {usual['steps']} | as trained | {usual['accuracy']:.1%} | {usual['spikes_per_image']:,.0f} |")
-    for place in files:
-        found = read_json(place)
-        steps, _, how = place.stem.removeprefix("evaluation-").split("-", 2)
-        lines.append(f"| {steps} | {how} | {found['accuracy']:.1%} | {found['spikes_per_image']:,.0f} |")
-    return lines
-
-
-def failed_starts() -> list[str]:
-    """How many starts of each network, norm and rate failed, as `bntt stability` counts them."""
-    place = RUNS / "stability" / "stability.json"
-    if not place.exists():
-        return []
-    found = read_json(place)
-    rates = sorted({row["rate"] for row in found["shares"]})
-    failed = {
-        (row["network"], row["norm"], row["rate"]): f"{row['failed']} of {row['starts']}" for row in found["shares"]
+def changed_runs() -> dict[str, Facts]:
+    """Read the base and those that differ from it in one thing; keys that came later have their defaults."""
+    return {
+        place.name: {
+            "recipe": values_of(load_recipe(place / "recipe.toml")),
+            "evaluation": read_json(place / "evaluation.json"),
+        }
+        for place in sorted(RUNS.glob(f"{CHANGES}*"))
     }
-    lines = ["", "## Starts that fail", "", STABILITY, ""]
-    lines.append("| network, norm | " + " | ".join(f"rate {rate:g}" for rate in rates) + " |")
-    lines.append("|---" * (len(rates) + 1) + "|")
-    for network, norm in dict.fromkeys((network, norm) for network, norm, _ in failed):
-        cells = [failed.get((network, norm, rate), "") for rate in rates]
-        lines.append(f"| {network}, {norm} | " + " | ".join(cells) + " |")
-    return [*lines, "", *pictures_of("stability", "stability")]
 
 
-def page() -> str:
-    """The whole of findings.md."""
-    whole = {name: read(RUNS / name) for name in WHOLE if (RUNS / name / "activity.json").exists()}
-    short = {folder.name: read(folder) for kind in SHORT for folder in sorted(RUNS.glob(f"{kind}-[0-9]"))}
-    parts = [introduction("findings"), "", "## The networks", "", *table(whole)]
-    if short:
-        parts += ["", "## Starts at a short budget", "", *table(short)]
-    parts += ["", "## How they were trained", "", *made({**whole, **short}), "", MEASURED]
-    parts += ["", "## A threshold that needs no data", "", *distance_of_thresholds({**whole, **short})]
-    parts += [*other_steps(), *failed_starts()]
-    shown = [line for name in PICTURED for stem in PICTURES for line in pictures_of(name, stem)]
-    return "\n".join([*parts, "", "## Pictures", "", *shown]) + "\n"
+def decay_figure() -> Figure:
+    """Draw accuracy against spikes, by the decay of γ alone."""
+    points = sorted(
+        (facts["recipe"]["train"]["gamma_decay"], facts["evaluation"])
+        for name, facts in changed_runs().items()
+        if name == f"{CHANGES}base" or "gamma-decay" in name
+    )
+    spikes, accuracy = ([found[key] for _, found in points] for key in ("spikes_per_image", "accuracy"))
+    bounds = [found["accuracy_wilson_95"] for _, found in points]
+    lines = [Line("one start each", spikes, accuracy, "none", dashed=True)]
+    lines += [
+        Line(f"decay {value:g}", [x], [y], low=[low], high=[high], joined=False)
+        for (value, _), x, y, (low, high) in zip(points, spikes, accuracy, bounds, strict=True)
+    ]
+    x = Axis("spikes an image, all layers and steps", low=0)
+    y = Axis("test accuracy, 95 % interval", percent=True, low=min(low for low, _ in bounds) - 0.005, high=0.93)
+    return Figure("What the decay of γ buys and costs (Fashion-MNIST, T = 4)", [Lines("", x, y, lines)])
 
 
-def pictures_of(name: str, stem: str) -> list[str]:
-    """Show the pictures of a measurement."""
-    return [f"![{file.removesuffix('.svg').replace('-', ' ')}](../pictures/{file})" for file, _ in shown_of(name, stem)]
+def norms_figure(evidence: Evidence) -> Figure:
+    """Draw accuracy against spikes of every norm, a mark a start."""
+    study = norms_study(evidence)
+    lines = [
+        Line(row["label"], row["cells"]["spikes"]["values"], row["cells"]["accuracy"]["values"], joined=False)
+        for row in evidence.ran(study)
+        if "same_as" not in row and row["cells"]["spikes"]
+    ]
+    charts = [
+        Lines("", Axis("spikes an image", low=0), Axis("test accuracy (%)", low=75), lines, note="a mark a start")
+    ]
+    return Figure(f"Norms by one budget ({evidence.studies[study]['setting_about'].rstrip('.')})", charts)
 
 
-def shown_of(name: str, stem: str) -> Iterator[tuple[str, Figure]]:
-    """Yield the pictures of a measurement, but for those of every layer by itself."""
-    yield from (one for one in figures_of(name, stem) if not one[0].endswith("-layers.svg"))
+def norms_study(evidence: Evidence) -> str:
+    """Return the largest study of norms in which all rivals of BNTT were run."""
+    whole = [name for name in NORMS if {"tdbn", "tebn", "tab", "bn"} <= {row["run"] for row in evidence.ran(name)}]
+    return whole[0]
+
+
+def change_rows() -> list[list[str]]:
+    """Tabulate what one change does, the best first."""
+    runs = changed_runs()
+    base = runs[f"{CHANGES}base"]
+    rows = []
+    for facts in sorted(runs.values(), key=lambda one: -one["evaluation"]["accuracy"]):
+        found, of_base = facts["evaluation"], base["evaluation"]["accuracy"]
+        changed = [
+            f"{group}.{key} = {value}"
+            for group, values in facts["recipe"].items()
+            if isinstance(values, dict)
+            for key, value in values.items()
+            if value != base["recipe"][group][key]
+        ]
+        difference = f"{100 * (found['accuracy'] - of_base):+.1f}" if changed else ""
+        what = f"`{', '.join(changed)}`" if changed else "nothing: the base"
+        rows.append([what, f"{found['accuracy']:.1%}", difference, f"{found['spikes_per_image']:,.0f}"])
+    return rows
+
+
+def alone_rows() -> list[list[str]]:
+    """Tabulate the recipes for accuracy alone, each start."""
+    rows = []
+    for name, data in ALONE.items():
+        found = [read_json(place) for place in sorted(RUNS.glob(f"{name}*/evaluation.json"))]
+        accuracies = ", ".join(f"{one['accuracy']:.1%}" for one in found) or NOT_RUN
+        spikes = ", ".join(f"{one['spikes_per_image']:,.0f}" for one in found)
+        rows.append([f"`{name}`", data, str(len(found[0]["accuracy_over_time"])) if found else "", accuracies, spikes])
+    return rows
+
+
+def attack_rows() -> list[list[str]]:
+    """Tabulate the lowest accuracy that attacks left of one start of each network."""
+    rows = []
+    for method, label in ATTACKED.items():
+        place = RUNS / f"rivals-attack-{method}"
+        one_step = [row for row in read_json(place / "attack-fgsm.json")["rows"] if row["attack"] == "fgsm"]
+        worst = [row for row in read_json(place / "attack.json")["rows"] if row["attack"] == "worst case"]
+        fgsm, all_ = (min((row for row in found if row["eps_255"] == 8), key=_right) for found in (one_step, worst))
+        rows.append([label, *(f"{100 * value:.1f}" for value in (fgsm["clean_accuracy"], _right(fgsm), _right(all_)))])
+    return rows
+
+
+def by_margin() -> str:
+    """Say what stopping each image by its margin did to one network."""
+    (row,) = (
+        one
+        for one in read_json(RUNS / "cifar10-small-bntt" / "exit-per-sample.json")["criteria"]
+        if one["criterion"] == "margin"
+    )
+    steps = read_json(RUNS / "cifar10-small-bntt" / "exit.json")["num_steps"]
+    return f"{row['mean_steps']:.1f} of {steps} steps at {row['test_accuracy']:.1%}"
+
+
+def _right(row: Facts) -> float:
+    return float(row["accuracy"])
+
+
+def shown(evidence: Evidence) -> dict[str, str]:
+    """Return the pictures of the page, file by place in the text; those of studies that were run."""
+    places = {"floor": "findings-floor.svg", "decay": "findings-decay.svg", "norms": "findings-norms.svg"}
+    return places | {study: f"findings-{study}.svg" for study in DRAWN if evidence.ran(study)}
 
 
 def pictures() -> Iterator[tuple[str, Figure]]:
     """Yield the pictures of the page."""
-    for name in PICTURED:
-        for stem in PICTURES:
-            yield from shown_of(name, stem)
-    yield from figures_of("stability", "stability")
+    evidence = Evidence()
+    files = shown(evidence)
+    yield files["floor"], floor_figure()
+    yield files["decay"], decay_figure()
+    yield files["norms"], norms_figure(evidence)
+    studies = [study for study in DRAWN if study in files]
+    for study, result in zip(studies, recomputed(studies), strict=True):
+        title, parts = DRAWN[study]
+        found = [fig for _, part, fig in figures_of(result) if part.kind in parts or getattr(part, "of", "") in parts]
+        yield files[study], Figure(title, [chart for figure in found for chart in figure.charts])
+
+
+def page() -> str:
+    """Make the whole of findings.md."""
+    from pages.findings_text import text_of
+
+    return introduction("findings") + "\n\n" + text_of(Evidence())

@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 
 from bntt.studies.report.page import html_of, page_of
 from bntt.studies.run_studies import Folders, write_results
-from pages.results import recomputed
+from pages.claims import recomputed
 
 
 def page() -> str:

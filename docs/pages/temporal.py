@@ -110,7 +110,7 @@ SECTIONS = (
     ),
 )
 GROWN = (
-    "The half-width network of [rivals](rivals.md), five epochs; with `train.grow = [[2, 1], [4, 2]]` one epoch takes the first 2 "
+    "The half-width network of [Table 1's study](claims.md), five epochs; with `train.grow = [[2, 1], [4, 2]]` one epoch takes the first 2 "
     "steps, two more the first 4, and the last two all 8. Cells are the epochs times steps so far, which is what training costs, "
     "and validation accuracy in % with the steps that the epoch trained."
 )

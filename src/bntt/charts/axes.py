@@ -94,7 +94,7 @@ def place_limits(axis: Axis, places: Iterable[float]) -> tuple[float, float]:
     if high - low <= max(LEAST, 1e-9 * max(abs(low), abs(high))):
         around = max(0.5, 1e-6 * abs(low))
         return low - around, high + around
-    beyond = 0.5 if axis.whole else 0.02 * (high - low)
+    beyond = 0.5 if axis.whole else 0.04 * (high - low)
     return _possible(axis, low - beyond, high + beyond)
 
 

@@ -1,0 +1,66 @@
+"""docs/evidence/claims.md, from the summaries of studies in results/: nothing is computed here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from bntt.studies.run_studies import Folders, plan, results_of
+from bntt.studies.study_file import load_study
+from bntt.studies.study_result import StudyResult
+from pages.kept import ROOT, Facts, introduction, read_json, table
+
+ORDER = (
+    "cifar10-steps25",
+    "per-step-ablation",
+    "norms-anew",
+    "longer-training",
+    "pixels",
+    "cifar10-whole",
+    *(f"table-{n}" for n in range(1, 6)),
+    *(f"figure-{n}" for n in range(1, 9)),
+    "energy",
+    "section-3.3",
+    "stability",
+    "noise-steps",
+    "sequence-norms",
+    "standard-bn-steps",
+    "firing-order",
+    "gamma-decay",
+    "beta",
+    "reset",
+    "readout",
+    "surrogate-scale",
+    "dropout",
+)
+"""The studies of several claims at once, the paper's tables and figures, then questions of its text and our own."""
+
+
+def read() -> dict[str, Facts]:
+    """Read every study's result, by its name."""
+    return {name: read_json(ROOT / "results" / f"{name}.json") for name in ORDER}
+
+
+def recomputed(names: Sequence[str] = ORDER) -> list[StudyResult]:
+    """Read studies once more, from the kept runs alone."""
+    with TemporaryDirectory() as folder:
+        places = Folders(Path(folder), (ROOT / "results",))
+        return results_of(plan([load_study(name) for name in names], "small", places), places, [])
+
+
+def page() -> str:
+    """Make the whole of claims.md."""
+    quoted, own = list[list[str]](), list[list[str]]()
+    for found in read().values():
+        for claim in found["claims"]:
+            here = [f"**{claim['verdict']}**", claim["because"], found["title"]]
+            if claim["quotation"]:
+                words = f"“{claim['quotation']}” ({claim['source']})"
+                quoted.append([words, claim["paper"], claim["says"], *here])
+            else:
+                own.append([claim["says"], claim["source"], *here])
+    parts = [introduction("claims"), "", "## What the paper says", ""]
+    parts += table(("the paper's words", "its number", "so here", "verdict", "why", "study"), quoted)
+    parts += ["", "## Questions of our own", "", "The paper does not answer them, or its words were not seen.", ""]
+    return "\n".join([*parts, *table(("question", "asked after", "verdict", "why", "study"), own)]) + "\n"

@@ -1,0 +1,218 @@
+"""The text of docs/evidence/findings.md around its numbers: what is said holds whatever the numbers are."""
+
+from __future__ import annotations
+
+from pages.findings import (
+    NOT_RUN,
+    Evidence,
+    alone_rows,
+    attack_rows,
+    by_margin,
+    change_rows,
+    floor_rows,
+    floors,
+    norms_study,
+    shown,
+)
+from pages.kept import table
+
+FLOOR = """## Where γ learns nothing, its decay decides
+
+Weight decay acts on γ, in the released code and here. A γ without gradient ends at **exp(-Σ lr · decay / (1 - m))**, whatever the
+network needs. Nearest to that is the γ of the first layer at the last step: what it lets through has no step left to reach the
+readout but its own. The product, computed step by step, against what was seen:
+"""
+EXIT = """So the paper's threshold of 0.1 can say something only after a training long enough for the floor to lie below it. Where it does, at
+T = 25 on CIFAR-10 (JPEG copy), a VGG9 at a quarter of the channels:
+"""
+DECAY = """## Silence and the exit come from the decay
+
+The same network with decay 5e-4 on γ and without (three epochs, T = 8, firing in % of its peak):
+"""
+CURVE = """Without decay the last step fires as much as any: neither silence nor an exit read from γ survives. What decay costs in accuracy and
+saves in spikes is a curve; here at T = 4, with direct coding, one start a point:
+"""
+PARTS = """## Statistics by step, γ by step
+
+BNTT changes two things against one BN over all steps: the statistics are of one step each, and so is γ. Each alone and both:
+"""
+MEANWHILE = "Norms that pool statistics over steps (tdBN, TEBN) or over the steps so far (TAB) separate the two in another way. By one budget:"
+NO_BETTER = """## Where BNTT is no better
+
+"""
+NOISE = """Noise of σ = 0.4 takes {quarter} from a network trained with T/4 steps, {whole} from one trained with T.
+"""
+ATTACKS = """Images changed on purpose, one start each, % right of 500 images at ε = 8/255; the worst case is over FGSM and PGD with gradients
+averaged over 16 draws, and a search without gradients:
+"""
+CHOOSE = """## What to choose, when
+
+By these runs, at their size:
+"""
+ALONE = """## Accuracy alone, and one change at a time
+
+Recipes that ask for accuracy and not for silence:
+"""
+CHANGES = """`fashion-mnist-best` at half its width, four epochs, one thing changed at a time, one start each: half a point either way may be chance.
+"""
+ABLATED = {
+    "both-by-step": "BNTT: statistics and γ by step",
+    "gamma-shared": "statistics by step, one γ",
+    "statistics-shared": "one pair of statistics, γ by step",
+    "both-shared": "both shared",
+    "pooled": "both shared, with β (pooled BN)",
+}
+
+
+def picture(files: dict[str, str], place: str, alt: str) -> list[str]:
+    """Show a picture where there is one."""
+    return ["", f"![{alt}](../pictures/{files[place]})", ""] if place in files else [""]
+
+
+def text_of(evidence: Evidence) -> str:
+    """Write the page below its introduction."""
+    files = shown(evidence)
+    heads = ("data", "network", "T", "fires", "epochs", "rate", "decay of γ", "by decay alone", "seen", "runs")
+    parts = [FLOOR, *table(heads, floor_rows(floors()))]
+    parts += picture(files, "floor", "γ seen against γ by decay alone: the points lie on the line")
+    parts += [EXIT, *_exits(evidence)]
+    parts += picture(files, "cifar10-steps25", "firing rate and mean γ of every layer over 25 steps")
+    parts += [DECAY, *_decays(evidence), "", CURVE]
+    parts += picture(files, "decay", "accuracy against spikes at five decays of γ")
+    parts += [PARTS, *_ablation(evidence), "", MEANWHILE]
+    parts += picture(files, "norms", "accuracy against spikes of every norm")
+    parts += [NO_BETTER, *_no_better(evidence)]
+    parts += picture(files, "figure-8", "accuracy against the deviation of the noise")
+    lost = {run: evidence.cell("noise-steps", run, "lost-04", " points") for run in ("quarter", "whole")}
+    parts += [NOISE.format(**lost), ATTACKS]
+    parts += table(("network", "clean", "FGSM", "worst case"), attack_rows())
+    parts += ["", CHOOSE, *_choices(evidence), "", ALONE]
+    parts += table(("recipe", "data", "T", "test accuracy, each start", "spikes an image"), alone_rows())
+    parts += ["", CHANGES, *table(("changed", "test accuracy", "points", "spikes an image"), change_rows())]
+    return "\n".join(parts) + "\n"
+
+
+def _exits(evidence: Evidence) -> list[str]:
+    """Tabulate the floor and three ways to stop on CIFAR-10."""
+
+    def of(key: str, unit: str = "") -> str:
+        return evidence.cell("cifar10-steps25", "bntt", key, unit)
+
+    rows = [
+        [
+            "γ by decay alone; smallest mean abs γ of a layer and step",
+            f"{of('gamma-floor')}; {of('gamma-smallest')}",
+            "",
+        ],
+        [
+            "stopped by γ at the paper's threshold of 0.1",
+            of("paper-exit-saved", " %"),
+            of("paper-exit-lost", " points"),
+        ],
+        ["by the threshold that validation chose", of("exit-saved", " %"), of("exit-lost", " points")],
+        ["after so many steps, whatever γ says", of("truncation-saved", " %"), of("truncation-lost", " points")],
+    ]
+    each = f"Each image stopped by its own margin (`bntt exit --per-sample`), one start at T = 8: {by_margin()} on average."
+    return [*table(("", "steps saved", "accuracy lost"), rows), "", each]
+
+
+def _decays(evidence: Evidence) -> list[str]:
+    keys = ("accuracy", "spikes", "last-step", "exit-saved", "exit-lost")
+    heads = (
+        "",
+        "accuracy, %",
+        "spikes an image",
+        "firing at the last step",
+        "steps saved by the exit, %",
+        "points lost",
+    )
+    return table(heads, evidence.rows("gamma-decay", keys))
+
+
+def _ablation(evidence: Evidence) -> list[str]:
+    study, keys = "per-step-ablation", ("accuracy", "spikes")
+    rows = [
+        [
+            label,
+            *(evidence.cell(study, run, key) for key in keys),
+            *(evidence.cell(study, f"cifar10-{run}", key) for key in keys),
+        ]
+        if run != "pooled"
+        else [label, *(evidence.cell(study, run, key) for key in keys), "", ""]
+        for run, label in ABLATED.items()
+    ]
+    heads = ("", "Fashion-MNIST, T = 8: accuracy, %", "spikes", "CIFAR-10, T = 25: accuracy, %", "spikes")
+    claims = evidence.claims(study, "statistics by step", "a γ by step", "late steps", "CIFAR-10")
+    run = [claim for claim in claims if claim[1] != "**not run**"]
+    decided = (
+        table(("", "verdict", "why"), run) if run else [f"What each part does to accuracy and spikes: {NOT_RUN} yet."]
+    )
+    return [*table(heads, rows), "", *decided]
+
+
+def _no_better(evidence: Evidence) -> list[str]:
+    """Tabulate the claims in which BNTT may be no better, with their verdicts as they are."""
+    rows = [
+        *evidence.claims("table-4", "BNTT is more accurate than tdBN", "BNTT is more accurate than TEBN and TAB"),
+        *evidence.claims("table-2", "BNTT is more accurate than no norm"),
+        *evidence.claims(
+            "figure-8", "BNTT bears noise better than the surrogate", "BNTT bears noise better than conversion"
+        ),
+        *evidence.claims("standard-bn-steps", "BNTT at T is no worse than one standard BN at 2T"),
+        *evidence.claims("beta", "without β nothing is lost"),
+        *evidence.claims("section-3.3", "a threshold that varies with time"),
+        *evidence.claims("stability", "fewer starts fail with BNTT than with one"),
+    ]
+    spikes = [f"{label} {cell}" for label, cell in evidence.rows("table-2", ("spikes",))]
+    events = f"Spikes of a simulated recording: {'; '.join(spikes)}."
+    return [*table(("claim or question", "verdict", "why"), rows), "", events]
+
+
+def _choices(evidence: Evidence) -> list[str]:
+    """Tabulate what was best for what, with the numbers that say so."""
+    norms = norms_study(evidence)
+
+    def of(study: str, run: str, key: str, unit: str = "") -> str:
+        return evidence.cell(study, run, key, unit)
+
+    rows = [
+        [
+            "few spikes",
+            "BNTT with decay 5e-4 on γ",
+            f"{of('gamma-decay', 'decay', 'spikes')} spikes, without decay {of('gamma-decay', 'no-decay', 'spikes')}",
+        ],
+        [
+            "accuracy before spikes",
+            "decay 1e-4 or none on γ; BNTT, tdBN and TEBN lie close together",
+            f"{of('gamma-decay', 'no-decay', 'accuracy', ' %')} without decay; {of(norms, 'bntt', 'accuracy', ' %')}, "
+            f"{of(norms, 'tdbn', 'accuracy', ' %')}, {of(norms, 'tebn', 'accuracy', ' %')}",
+        ],
+        [
+            "an early exit",
+            "count steps on validation images (`bntt exit`, truncation); γ tells no more here",
+            f"saved {of('cifar10-steps25', 'bntt', 'truncation-saved', ' %')} by truncation, "
+            f"{of('cifar10-steps25', 'bntt', 'paper-exit-saved', ' %')} by γ at 0.1",
+        ],
+        [
+            "noisy images",
+            "train with fewer steps, or without a norm",
+            f"right at σ = 0.4: no norm {of('figure-8', 'none', 'noise-04', ' %')}, BNTT {of('figure-8', 'bntt', 'noise-04', ' %')}",
+        ],
+        [
+            "recordings of events",
+            "BNTT for accuracy, no norm for spikes",
+            f"{of('table-2', 'bntt', 'accuracy', ' %')} against {of('table-2', 'none', 'accuracy', ' %')}",
+        ],
+        [
+            "a network that runs without PyTorch",
+            "the exact fold, never Eq. 15 alone",
+            f"same answers: {of('section-3.3', 'bntt', 'exact-agreement', ' %')} and {of('section-3.3', 'bntt', 'eq15-agreement', ' %')}",
+        ],
+        [
+            "one standard BN all the same",
+            "twice the steps, at more than five times the spikes",
+            f"{of('standard-bn-steps', 'bn-2t', 'accuracy', ' %')} with {of('standard-bn-steps', 'bn-2t', 'spikes')} spikes; BNTT "
+            f"{of('standard-bn-steps', 'bntt', 'accuracy', ' %')} with {of('standard-bn-steps', 'bntt', 'spikes')}",
+        ],
+    ]
+    return table(("you want", "choose", "because"), rows)
