@@ -1,15 +1,18 @@
-"""What all pages share: the runs kept in results/, numbers over several starts, and tables."""
+"""What all pages share: the runs kept in results/, numbers over several starts, tables, and pictures of results."""
 
 from __future__ import annotations
 
 import json
 import statistics
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from bntt.analysis.result import result_from
+from bntt.charts.records import Figure
 from bntt.io.archive import unpacked
+from bntt.runs.measure import MEASUREMENTS
 
 ROOT = Path(__file__).parents[2]
 TEXTS = Path(__file__).parent
@@ -72,3 +75,13 @@ def made(facts: Facts) -> str:
     threads = environment["threads"]
     said = f"commit {environment['commit']}, {environment['processor']}, {threads} thread{'s' if threads > 1 else ''}"
     return f"- `bntt {' '.join(environment['command'])}`: {said}"
+
+
+def figures_of(run: str, stem: str) -> Iterator[tuple[str, Figure]]:
+    """Yield the pictures of what was measured on a run, each with the name of its file."""
+    path = RUNS / run / f"{stem}.json"
+    if not path.exists():
+        return
+    kind = next(one for one in MEASUREMENTS.values() if f"{stem}-".startswith(f"{one.file or one.name}-"))
+    for figure in result_from(kind.record_in(stem), read_json(path)).figures():
+        yield "-".join(part for part in (run, stem, figure.stem) if part) + ".svg", figure

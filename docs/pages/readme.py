@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Iterator
 
 from bntt.charts.records import STEPS, Axis, Bar, Bars, Figure, Level, Line, Lines
-from pages.kept import ROOT, RUNS, Facts, read, read_json, table
+from pages.kept import ROOT, RUNS, Facts, figures_of, read, read_json, table
 
 BEGIN, END = "<!-- made by docs/make.py readme -->\n", "<!-- end -->"
 STUDY = "table-1"
@@ -58,7 +58,8 @@ def _row(row: Facts, minutes: str) -> list[str]:
 
 
 def pictures() -> Iterator[tuple[str, Figure]]:
-    """Draw accuracy, spikes and exits of one network."""
+    """Draw accuracy, spikes and exits of one network; and a training, for the site's first pages."""
+    yield from figures_of("fashion-mnist", "evaluation")
     facts = read(RUNS / NETWORK)
     found, activity, single = facts["exit"], facts["activity"], facts["exit-per-sample"]
     steps = range(1, 1 + found["num_steps"])

@@ -122,7 +122,7 @@ def test_links_and_other_content_are_refused(tmp_path, monkeypatch):
     for name, said in (("link", "a link"), ("page", "no SVG"), ("grows", "no SVG"), ("none", "missing")):
         with pytest.raises(GapError, match=said):
             address_of(tmp_path, f"{name}.svg")
-    monkeypatch.setattr(picture, "LARGEST", 10)
+    monkeypatch.setattr(picture, "LARGEST_FIGURE", 10)
     with pytest.raises(GapError, match="more than"):
         address_of(tmp_path, "real.svg")
 
