@@ -46,6 +46,7 @@ nb_execution_timeout = 300
 nb_merge_streams = True
 
 html_theme = "furo"
+html_math_renderer = "mathml"
 html_static_path = ["extension/static"]
 html_css_files = ["site.css"]
 html_title = f"bntt {release}"

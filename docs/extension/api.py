@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import builtins
 import importlib
 import inspect
@@ -14,6 +15,8 @@ from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.pycode import ModuleAnalyzer
 from sphinx.util import logging
+
+from bntt.options import Explained, options_of
 
 from .names import Name, chosen, opened, path_of, public_names
 
@@ -32,7 +35,9 @@ def entry(name: Name) -> str:
     """What documents a name: a class with its members, a function, or a value with what it is."""
     also = "".join(f"\n   Also :code:`{path}`.\n" for path in name.also)
     if inspect.isclass(name.value) and not hasattr(name.value, "__origin__"):
-        return f".. autoclass:: {name.path}\n   :members:\n{also}"
+        told = options_of(name.value) if isinstance(vars(name.value).get("__doc__"), Explained) else {}
+        without = f"   :exclude-members: {', '.join(told)}\n" if told else ""  # its docstring has them
+        return f".. autoclass:: {name.path}\n   :members:\n{without}{also}"
     if inspect.isfunction(name.value):
         return f".. autofunction:: {name.path}\n{also}"
     said = resolved(comment_of(name.home, name.short), name.home, "") or "A type."
@@ -44,6 +49,26 @@ def entry(name: Name) -> str:
 def comment_of(home: str, name: str) -> str:
     """The text under an assignment, which is the documentation of a value."""
     return "\n".join(ModuleAnalyzer.for_module(home).find_attr_docs().get(("", name), [])).strip()
+
+
+def code(lines: list[str]) -> str:
+    """Expand a block of paths: the source of each function or class, without its docstring."""
+    made: list[str] = []
+    for line in filter(None, map(str.strip, lines)):
+        home, _, name = line.rpartition(".")
+        value = getattr(importlib.import_module(home), name)
+        (tree,) = ast.parse(text := inspect.getsource(value)).body
+        said = {
+            number
+            for node in ast.walk(tree)
+            if isinstance(node, ast.FunctionDef | ast.ClassDef) and ast.get_docstring(node)
+            for number in range(node.body[0].lineno, (node.body[0].end_lineno or 0) + 1)
+        }
+        kept = "\n".join(one for number, one in enumerate(text.splitlines(), 1) if number not in said)
+        made += ["```python", re.sub(r"(:\n)\n+", r"\1", kept), "```"]
+        path, file = path_of(value.__module__, name), f"`{value.__module__.replace('.', '/')}.py`"
+        made += ["", f"{{py:obj}}`{path}`, of {file}." if path else f"From {file}.", ""]
+    return "\n".join(made)
 
 
 def resolved(text: str, home: str, inside: str) -> str:

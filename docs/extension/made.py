@@ -11,6 +11,7 @@ from . import api, recipes, verbs
 
 BLOCKS: dict[str, Callable[[list[str]], str]] = {
     "names": api.names,
+    "code": api.code,
     "keys": recipes.keys,
     "verbs": verbs.verbs,
     "codes": verbs.codes,
