@@ -21,6 +21,7 @@ extensions = [
     "extension.links",
     "extension.made",
     "extension.api",
+    "extension.formulas",
 ]
 exclude_patterns = ["pages", "extension", "**/__pycache__"]
 nitpicky = True
