@@ -3,49 +3,36 @@
 import ast
 import importlib
 import inspect
-import pkgutil
 import re
 import textwrap
 from enum import Enum
 from pathlib import Path
 from typing import Any
 
+import pytest
 from torch.autograd import Function
 
-import bntt
 from bntt.options import _sentences
+from tests.docs.test_docs import resolve
 
-RE_EXPORTS = ("bntt.nn", "bntt.models", "bntt.data", "bntt.training", "bntt.interop")
-LISTS = ("bntt", "bntt.analysis", "bntt.deploy")
-WHOLE = ("bntt.register", *(f"bntt.ops.{m.name}" for m in pkgutil.iter_modules(bntt.ops.__path__)))
-RUNS = (
-    "bntt.runs.measure.measure",
-    "bntt.runs.open_run.LoadedRun",
-    "bntt.runs.recipe.schema.Recipe",
-    "bntt.runs.training.fit.History",
-)
+RUNS = ("measure.measure", "open_run.LoadedRun", "training.fit.History", "recipe.schema.Recipe")
+"""Public things of ``bntt.runs``, which has no door of its own."""
 
 
-def public_names() -> dict[str, Any]:
-    """Each public class and function once, by the first door that leads to it."""
-    found: dict[str, Any] = {}
-    for module in map(importlib.import_module, LISTS):
-        found |= {f"{module.__name__}.{name}": getattr(module, name) for name in module.__all__}
-    for module in map(importlib.import_module, RE_EXPORTS):
-        names = re.findall(r" as (\w+)", Path(module.__file__).read_text(encoding="utf-8"))
-        found |= {f"{module.__name__}.{name}": getattr(module, name) for name in names}
-    for module in map(importlib.import_module, WHOLE):
-        own = {name: one for name, one in vars(module).items() if getattr(one, "__module__", "") == module.__name__}
-        found |= {f"{module.__name__}.{name}": one for name, one in own.items() if not name.startswith("_")}
-    for place in RUNS:
-        module, _, name = place.rpartition(".")
-        found[place] = getattr(importlib.import_module(module), name)
-    once = {
-        id(one): (name, one)
-        for name, one in reversed(found.items())
-        if (inspect.isclass(one) and not issubclass(one, Function)) or inspect.isfunction(one)
-    }
-    return dict(sorted(once.values()))
+def public_names(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Each public class and function, as the site lists them; adapters need their peers and are left out."""
+    monkeypatch.syspath_prepend(Path(__file__).parents[2] / "docs")
+    names = importlib.import_module("extension.names")
+    peers = tuple(f"bntt.interop.{peer}" for peer in (*names.PEERS, "hub"))
+    places = [one for one in names.public_names().values() if not one.home.startswith(peers)]
+    found = {one.path: resolve(f"{one.home}.{one.short}") for one in places}
+    found |= {f"bntt.runs.{place}": resolve(f"bntt.runs.{place}") for place in RUNS}
+    return {name: one for name, one in found.items() if inspect.isfunction(one) or is_documented(one)}
+
+
+def is_documented(one: Any) -> bool:
+    """Whether it is a class; autograd's functions are theirs."""
+    return inspect.isclass(one) and not issubclass(one, Function)
 
 
 def lacks(one: Any) -> list[str]:
@@ -130,17 +117,3 @@ def shown_elsewhere(one: Any) -> bool:
     place = maker[1] if maker[1].startswith("bntt.") else f"{one.__module__}.{maker[1]}"
     found = resolve(place)
     return ">>>" in (found.__doc__ or "")
-
-
-def resolve(place: str) -> Any:
-    """Import as far as modules go, then attributes."""
-    parts = place.split(".")
-    for end in range(len(parts), 0, -1):
-        try:
-            found = importlib.import_module(".".join(parts[:end]))
-        except ModuleNotFoundError:
-            continue
-        for attribute in parts[end:]:
-            found = getattr(found, attribute)
-        return found
-    raise AssertionError(place)

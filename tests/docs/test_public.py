@@ -8,18 +8,14 @@ from bntt.models.spiking import FIRE_RULES, SURROGATES
 from bntt.nn import NORMS
 from tests.docs.public import lacks, public_names
 
-NAMES = public_names()
 SOURCE = r"\d{4}|Eq\. \d|the paper|the authors|BNTT"
 """A year, an equation, or the method that it varies."""
 
 
-def test_public_names_are_found():
-    assert len(NAMES) > 240
-    assert {"bntt.BNTT", "bntt.ops.lif.lif_step", "bntt.register.norm", "bntt.runs.measure.measure"} <= NAMES.keys()
-
-
-def test_every_public_name_is_documented():
-    assert {name: found for name, one in NAMES.items() if (found := lacks(one))} == {}
+def test_every_public_name_is_documented(monkeypatch):
+    names = public_names(monkeypatch)
+    assert {"bntt.BNTT", "bntt.ops.lif.lif_step", "bntt.register.norm", "bntt.runs.measure.measure"} <= names.keys()
+    assert {name: found for name, one in names.items() if (found := lacks(one))} == {}
 
 
 def undocumented(x: int, y: int) -> int:

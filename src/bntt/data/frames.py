@@ -95,10 +95,17 @@ class FrameSet:
 
 
 class FrameSplits(NamedTuple):
-    """Training and test part of a dataset of frames."""
+    """Training and test part of a dataset of frames.
+
+    >>> one = FrameSet(torch.zeros(1, 5, 2, 4, 4), torch.tensor([0]), ("left",))
+    >>> FrameSplits(one, one).train.num_steps
+    5
+    """
 
     train: FrameSet
+    """Training samples."""
     test: FrameSet
+    """Test samples."""
 
 
 class FrameFile:

@@ -30,12 +30,16 @@ EVALUATION = 1 << 32
 
 
 class Answers(NamedTuple):
-    """What a network said of samples that stopped by themselves."""
+    """What a network said of samples that stopped individually.
+
+    >>> Answers(np.zeros((2, 10)), np.array([3, 8])).steps
+    array([3, 8])
+    """
 
     logits: Array
     """``[B, K]``, of the step after which each stopped."""
     steps: Array
-    """Steps that each took, ``[B]``."""
+    """Number of steps that each took, ``[B]``."""
 
 
 class Runtime:

@@ -64,6 +64,7 @@ class State:
     total: Array
     """What the readout has added up, ``[B, K]``."""
     noise: Noise
+    """Keys of the samples' random numbers."""
 
     @property
     def batch(self) -> int:

@@ -121,8 +121,7 @@ class Network(NeuronOptions, Plan):
 class Convert(Table):
     """Start from an ANN: its weights, and balanced thresholds (:func:`bntt.training.balance`).
 
-    With ``train.epochs = 0`` the converted network is the result; otherwise it is trained on, the hybrid of Rathi et
-    al. (2020).
+    With ``train.epochs = 0`` that is the result; otherwise it is trained on, the hybrid of Rathi et al. (2020).
     """
 
     ann: str = ""

@@ -1,0 +1,51 @@
+"""Terms are used one way: the documents have none of the other words for what the glossary defines."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+OWN = {"style.md", "glossary.md"}
+"""They name the words that are not used."""
+OTHER_WORDS = {
+    r"time-?steps?|ticks?": "step",
+    r"iterations?|(?:training|gradient|optimi[sz]er) steps?": "update",
+    r"mini-?batch(?:es)?": "batch",
+    r"(?:spike|spiking) (?:rate|frequenc)\w*": "firing rate",
+    r"SOPs?|SynOps?": "synaptic operation",
+    r"hyper-?parameters?": "key",
+    r"(?:held|moving) statistics": "running statistics",
+}
+
+
+def prose(text: str) -> str:
+    """A page without code, quotations, headings (names of cases are some) and the targets of links."""
+    text = re.sub(r"^(```|~~~).*?^\1|^[#>].*?$", "", text, flags=re.M | re.S)
+    return re.sub(r"`[^`]*`|\]\([^)]*\)|\"[^\"\n]*\"|“[^”]*”", "", text)
+
+
+def found(text: str) -> list[str]:
+    return [
+        f"{hit[0]}: {term}" for words, term in OTHER_WORDS.items() for hit in re.finditer(rf"\b(?:{words})\b", text)
+    ]
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page.name not in OWN], ids=lambda page: page.name)
+def test_terms_are_used_one_way(page):
+    assert found(prose(page.read_text(encoding="utf-8"))) == []
+
+
+def test_other_words_are_found():
+    text = 'Ten timesteps, 5 iterations; a training step. `timestep` "a tick" [x](time-steps.md)\n## time-steps\n'
+    assert found(prose(text)) == ["timesteps: step", "iterations: update", "training step: update"]
+
+
+def test_every_term_is_in_the_glossary():
+    glossary = (ROOT / "docs" / "reference" / "glossary.md").read_text(encoding="utf-8")
+    terms = {term for line in re.findall(r"^([^\n:#]+)\n: ", glossary, re.M) for term in line.split(", ")}
+    assert {*OTHER_WORDS.values()} - terms == {"key"}
+    assert {"sample", "epoch", "start", "seed", "step", "update", "spike count", "firing rate"} <= terms
+    style = (ROOT / "docs" / "develop" / "style.md").read_text(encoding="utf-8")
+    assert len(re.findall(r"^\| [^|]+ \| [^|]+ \|$", style, re.M)) - 1 == 30, "pairs, below their heads"
