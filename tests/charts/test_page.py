@@ -159,7 +159,7 @@ def test_a_heat_map_is_the_fainter_the_less_there_is():
 
 def test_words_are_escaped_and_shortened():
     assert text(1, 2.0, "<b>", "end", "name") == '<text x="1" y="2" text-anchor="end" class="name">&lt;b&gt;</text>'
-    assert shortened("a long name", 40) == "a lon…"
+    assert shortened("a long name", 40) == "a l…me"
     assert shortened("short", 40) == "short"
 
 

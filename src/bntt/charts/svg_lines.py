@@ -72,9 +72,16 @@ def text(x: float, y: float, words: str, place: str, kind: str = "") -> Markup:
 
 
 def shortened(name: str, width: float) -> str:
-    """Return a name, or its beginning where it has no room."""
+    """Return a name, or its two ends where it has no room: names that begin alike differ at the end.
+
+    >>> shortened("CIFAR-10 (JPEG copy, reduced): BNTT", 120.0)
+    'CIFAR-10…ed): BNTT'
+    """
     most = max(2, int(width / LETTER))
-    return name if len(name) <= most else name[: most - 1] + "…"
+    if len(name) <= most:
+        return name
+    end = (most - 1) // 2
+    return f"{name[: most - 1 - end].rstrip()}…{name[len(name) - end :]}"
 
 
 def swatch(inner: Markup, width: int = 24) -> Markup:

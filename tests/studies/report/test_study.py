@@ -22,23 +22,24 @@ def section(subject, title):
 def test_ours_stand_beside_the_papers(tmp_path):
     subject = of(tmp_path)
     (table,) = section(subject, "Results").tables
-    assert table.columns == ("run", "test accuracy (%)", "paper: test accuracy", "time steps", "paper: time steps")
-    ours, paper, steps, _ = table.rows[0][1:]
+    assert table.columns == ("run", "test accuracy (%)", "time steps")
+    ours, steps = table.rows[0][1:]
     assert (ours.text, ours.value) == ("54.5 ± 0.3 %", 0.5455)
-    assert ours.note == "preliminary, 3 starts, 53.55 to 55.55"
-    assert (paper.text, paper.source) == ("90.5", "Table 1")
-    assert (steps.text, steps.note) == ("8", "5 starts"), "enough starts are not preliminary"
-    assert [cell.text for cell in table.rows[1][2:]] == ["not available", "not run", "not available"]
-    assert [cell.text for cell in table.rows[2][1:]] == ["not run", "not available"] * 2
+    assert (ours.note, ours.source) == ("3 starts, 53.55 to 55.55; paper: 90.5", "Table 1")
+    assert (steps.text, steps.note) == ("8", "5 starts; paper: 25")
+    assert [cell.text for cell in table.rows[1][2:]] == ["not run"]
+    assert [(cell.text, cell.note) for cell in table.rows[2][1:]] == [("not run", "")] * 2
     assert "small setting" in table.note
     assert "Preliminary" in section(subject, "Results").words[0]
 
 
 def test_a_row_that_is_another_by_definition_says_so(tmp_path):
     rows = study()["table"]
-    rows["rows"][1]["same_as"] = "BNTT"
+    rows["rows"][1] |= {"same_as": "BNTT", "made_on": ["P at abc, float32: 3 runs"]}
     (table,) = section(of(tmp_path, table=rows), "Results").tables
     assert [row[0].note for row in table.rows] == ["", "by definition BNTT", ""]
+    *_, made = section(of(tmp_path / "again", table=rows), "Results").folded
+    assert [cell.text for cell in made.rows[0]] == ["standard BN", "P at abc, float32: 3 runs"]
 
 
 def test_shares_without_a_text_and_numbers_as_they_are(tmp_path):
@@ -48,8 +49,8 @@ def test_shares_without_a_text_and_numbers_as_they_are(tmp_path):
         "steps": {"mean": 8, "sd": None, "n": 1},
     }
     row = section(of(tmp_path, table=held["table"]), "Results").tables[0].rows[0]
-    assert (row[1].text, row[1].note) == ("54.5 ± 0.31", "6 starts, 54.2 to 54.8")
-    assert (row[3].text, row[3].note) == ("8", "preliminary, 1 start")
+    assert (row[1].text, row[1].note) == ("54.5 ± 0.31", "6 starts, 54.2 to 54.8; paper: 90.5")
+    assert (row[2].text, row[2].note) == ("8", "1 start; paper: 25")
 
 
 def test_every_start_and_its_value(tmp_path):
@@ -62,7 +63,7 @@ def test_every_start_and_its_value(tmp_path):
     assert (failed.text, failed.note, failed.mark) == ("failed", "numbers not finite at update 40", "bad")
     assert runs.rows[5][2].text == "not run"
     assert [row[2].text for row in settings.rows] == ["train.epochs=6", "network.norm=bn", "none"]
-    (values,) = section(subject, "Results").folded
+    values, *_ = section(subject, "Results").folded
     assert values.rows[0][2].text == "0.5424, 0.5455, 0.5486"
     assert dict(subject.facts)["Starts"] == "4 of 6 done"
 
@@ -101,8 +102,8 @@ def test_many_quantities_have_a_row_each(tmp_path):
     held["columns"] += [{"key": f"more-{n}", "title": f"more {n}", "unit": ""} for n in range(6)]
     (table,) = section(of(tmp_path, table=held), "Results").tables
     assert table.columns == ("quantity", "BNTT", "standard BN", "no normalisation")
-    assert [row[0].text for row in table.rows[:3]] == ["test accuracy (%)", "paper: test accuracy", "time steps"]
-    assert [cell.text for cell in table.rows[1][1:]] == ["90.5", "not available", "not available"]
+    assert [row[0].text for row in table.rows[:3]] == ["test accuracy (%)", "time steps", "more 0"]
+    assert table.rows[0][1].note.endswith("paper: 90.5")
 
 
 def test_numbers_of_a_claim_share_a_scale_with_what_they_are_held_against(tmp_path):

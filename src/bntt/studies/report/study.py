@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 from bntt.charts.records import Chart
-from bntt.charts.section import Cell, Mark, Table, count, duration, gap, plural
+from bntt.charts.section import Cell, Mark, Table, count, duration
 from bntt.charts.stored import chart_from
 from bntt.io.checkpoint import CheckpointError
 from bntt.studies.report.blocks import Picture, Section, Subject
 from bntt.studies.report.claims import VERDICTS, claims_of
 from bntt.studies.report.reading import GapError, Values, address_of, clean, cleaned, read_json
+from bntt.studies.report.study_table import results_section
 
 RESULT = "result.json"
-Head = tuple[str, str, str]
-"""Key, title and unit of a column."""
-Rows = tuple[tuple[Cell, ...], ...]
-WIDE = 6
-"""Most quantities that stand side by side; of more, each has a row."""
-ENOUGH = 5
-"""Starts needed for a number that is not marked preliminary."""
 STATES: dict[str, Mark] = {"done": "", "failed": "bad"}
 """Marks of a start's states; any other state is a gap."""
 SETTINGS = {"paper": "the paper's settings", "small": "a small setting, not comparable with the paper's numbers"}
@@ -78,6 +72,8 @@ def _starts(values: Values) -> tuple[int, int]:
 
 def _facts(values: Values, setting: str) -> Iterator[tuple[str, str]]:
     yield "Setting", f"{setting}: {SETTINGS[setting]}" if setting in SETTINGS else setting
+    if about := values.shown("setting_about"):
+        yield "Size", about
     done, asked = _starts(values)
     yield "Starts", f"{done} of {asked} done"
     told = (
@@ -88,118 +84,6 @@ def _facts(values: Values, setting: str) -> Iterator[tuple[str, str]]:
         ("Written", "written"),
     )
     yield from ((name, values.shown(key, "not told")) for name, key in told)
-
-
-def _table(values: Values, folder: Path) -> Section:
-    table = values.inside("table")
-    columns = [
-        (one.text("key"), one.shown("title") or one.text("key"), one.shown("unit")) for one in table.rows("columns")
-    ]
-    rows = table.rows("rows")
-    told = {key for row in rows for key in (row.inside("paper") if "paper" in row else ()) if _has_value(row, key)}
-    heads, body = _by_run(rows, columns, told) if len(columns) <= WIDE else _by_quantity(rows, columns, told)
-    few = any(one.note.startswith("preliminary") for row in body for one in row)
-    setting = values.shown("setting")
-    caption = "Ours: mean ± standard deviation over starts; below it how many, and the 95% interval of the mean"
-    note = (
-        "Ours were run in a small setting; the paper's values are of the paper's settings."
-        if setting == "small"
-        else ""
-    )
-    words = (f"Preliminary: numbers of fewer than {ENOUGH} starts are marked.",) if few else ()
-    values_of = _values(rows, columns)
-    return Section(
-        "Results",
-        words=words,
-        tables=(Table(caption, heads, body, note),),
-        folded=(values_of,) if values_of.rows else (),
-    )
-
-
-def _has_value(row: Values, key: str) -> bool:
-    return row.inside("paper").inside(key).held.get("value") is not None
-
-
-def _head(title: str, unit: str) -> str:
-    return f"{title} ({unit})" if unit and unit not in title else title
-
-
-def _by_run(rows: Sequence[Values], columns: Sequence[Head], told: set[str]) -> tuple[tuple[str, ...], Rows]:
-    """Tabulate a run in each row; the paper's columns where it has a number for one of them."""
-    heads = ["run"]
-    for key, title, unit in columns:
-        heads += [_head(title, unit), *([f"paper: {title}"] if key in told else [])]
-    body = []
-    for row in rows:
-        cells = [_name_of(row)]
-        for key, _, unit in columns:
-            cells += [_ours_in(row, key, unit), *([_paper_in(row, key)] if key in told else [])]
-        body.append(tuple(cells))
-    return tuple(heads), tuple(body)
-
-
-def _by_quantity(rows: Sequence[Values], columns: Sequence[Head], told: set[str]) -> tuple[tuple[str, ...], Rows]:
-    """Tabulate a quantity in each row and a run in each column, where there are many quantities."""
-    body = list[tuple[Cell, ...]]()
-    for key, title, unit in columns:
-        body.append((Cell(_head(title, unit)), *(_ours_in(row, key, unit) for row in rows)))
-        if key in told:
-            body.append((Cell(f"paper: {title}"), *(_paper_in(row, key) for row in rows)))
-    return ("quantity", *(row.shown("label") or row.text("run") for row in rows)), tuple(body)
-
-
-def _name_of(row: Values) -> Cell:
-    same, made = row.shown("same_as"), row.texts("made_on") if "made_on" in row else ()
-    note = "; ".join([*([f"by definition {same}"] if same else []), *made])
-    return Cell(row.shown("label") or row.text("run"), note=note)
-
-
-def _ours_in(row: Values, key: str, unit: str) -> Cell:
-    cells = row.inside("cells")
-    return _ours(cells.inside(key), unit) if key in cells else gap("not run")
-
-
-def _paper_in(row: Values, key: str) -> Cell:
-    return _published(row.inside("paper") if "paper" in row else Values({}, row.where), key)
-
-
-def _ours(cell: Values, unit: str) -> Cell:
-    mean, spread, starts = cell.number("mean"), cell.maybe("sd"), cell.whole("n")
-    by = _scale(cell, mean, unit)
-    several = spread is not None and starts > 1
-    text = cell.shown("text") or f"{by * mean:.4g}" + (f" ± {by * (spread or 0.0):.2g}" if several else "")
-    low, high = cell.maybe("low_95"), cell.maybe("high_95")
-    between = f", {by * low:.4g} to {by * high:.4g}" if low is not None and high is not None else ""
-    few = "preliminary, " if starts < ENOUGH else ""
-    return Cell(text, mean, f"{few}{plural(starts, 'start')}{between}")
-
-
-def _scale(cell: Values, mean: float, unit: str) -> float:
-    """Return 100 for a share shown in percent, by its text or its unit."""
-    text = cell.shown("text")
-    return 100.0 if abs(mean) <= 1 and ("%" in text or (unit == "%" and text[:2] == f"{100 * mean:.1f}"[:2])) else 1.0
-
-
-def _published(paper: Values, key: str) -> Cell:
-    if key not in paper:
-        return gap("not available")
-    told = paper.inside(key)
-    value = told.maybe("value")
-    if value is None:
-        return Cell(told.shown("value")) if told.shown("value") else gap(told.shown("missing", "not available"))
-    return Cell(f"{value:g}", value, source=told.shown("source", "source not told"))
-
-
-def _values(rows: Sequence[Values], columns: Sequence[tuple[str, str, str]]) -> Table:
-    found = list[tuple[Cell, ...]]()
-    for row in rows:
-        cells = row.inside("cells")
-        for key, title, _ in columns:
-            if key in cells and "values" in cells.inside(key):
-                held = cells.inside(key).numbers("values")
-                shown = ", ".join("–" if v is None else f"{v:.6g}" for v in held[:100])
-                found.append((Cell(row.shown("label") or row.text("run")), Cell(title), Cell(shown)))
-    return Table("Every start's value", ("run", "measure", "values, in the order of the seeds"), tuple(found))
 
 
 def _figures(values: Values, folder: Path) -> Section:
@@ -279,7 +163,7 @@ def _settings(run: Values) -> tuple[Cell, ...]:
 
 
 PARTS: dict[str, Callable[[Values, Path], Section]] = {
-    "Results": _table,
+    "Results": results_section,
     "Claims": _claims,
     "Figures": _figures,
     "Runs": _runs,
