@@ -81,7 +81,9 @@ def _ours(cell: Values, unit: str) -> Cell:
     several = spread is not None and starts > 1
     text = cell.shown("text") or f"{by * mean:.4g}" + (f" ± {by * (spread or 0.0):.2g}" if several else "")
     low, high = cell.maybe("low_95"), cell.maybe("high_95")
-    between = f", {_plain(by * low)} to {_plain(by * high)}" if low is not None and high is not None and low < high else ""
+    between = (
+        f", {_plain(by * low)} to {_plain(by * high)}" if low is not None and high is not None and low < high else ""
+    )
     return Cell(text, mean, f"{plural(starts, 'start')}{between}")
 
 
