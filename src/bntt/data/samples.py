@@ -150,8 +150,8 @@ def split_validation(samples: Samples, count: int, seed: int) -> tuple[Samples, 
         ``(training, validation, index)``: ``index`` holds the original places of the validation samples.
 
     Raises:
-        ValueError: if the count is below 1, or so large that a class would have no sample left to train on, which is
-            named.
+        ValueError: if the count is below 1, or so large that a class would have no sample left to train on; the message
+            names the class.
 
     >>> from bntt.data import ImageSet
     >>> data = ImageSet(torch.zeros(8, 1, 2, 2, dtype=torch.uint8), torch.tensor([0, 1] * 4), ("cat", "dog"))

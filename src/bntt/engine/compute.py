@@ -41,17 +41,17 @@ class ComputeOptions:
     """
 
     backend: BackendName = "auto"
-    """Fused kernels where they can run ("auto"), plain PyTorch ("reference"), or fused kernels or an error: those for
-    processors ("cpu") or, never run on a GPU by their authors, those for GPUs ("triton")."""
+    """Fused kernels where they can run ("auto"), plain PyTorch ("reference"), or the kernels or an error: on the CPU
+    ("cpu"), or on a GPU ("triton", never run on one by the authors)."""
     events: Events = "measured"
-    """When layers go event-driven: "fixed" is the same rule in every run, "measured" times both ways and may differ
-    between two starts."""
+    """When layers run event-driven: by the same rule in every run ("fixed"), or by timing both ways, which may differ
+    between two runs ("measured")."""
     recompute: Recompute = "auto"
-    """Whether the kernels keep the currents of all time steps for the backward pass ("never"), or of so many steps at
-    a time and compute them again; "auto" does that when memory would not suffice."""
+    """Whether the kernels keep the currents of all steps for the backward pass ("never"), or of this many steps at a
+    time and compute them again; "auto" does so if memory would not suffice."""
     precision: Precision = "fp32"
-    """Precision of the kernels' dense products: "bf16-grad" takes bfloat16 for gradients alone, the spikes stay those
-    of fp32."""
+    """Precision of the kernels' dense products: "bf16-grad" uses bfloat16 for gradients only, the spikes stay those of
+    fp32."""
 
     def __post_init__(self) -> None:
         check_options(self, ComputeOptions)

@@ -99,7 +99,7 @@ class Layer(_Adapter):
 
 
 class Step(_Adapter):
-    """A norm that takes one step per call, ``[B, C, *space]``, and counts them; returned by :func:`as_step`.
+    """A norm that takes one step per call, ``[B, C, *space]``, and counts the steps; returned by :func:`as_step`.
 
     Args:
         norm: as :func:`as_step`'s.
@@ -174,18 +174,18 @@ class LoopedNeurons(nn.Module):
 def as_layer(norm: nn.Module, *, time_first: bool = False) -> Layer:
     """Return a norm as a layer of any network: a tensor in, a tensor out, all steps in one call, time first.
 
-    An input ``[B, T, C, ...]`` would be normalised along the wrong axis. Its shape tells it from ``[T, B, C, ...]``
-    unless B = T: so the layer refuses an input that does not begin with T, and a first input of as many samples as
-    steps, until another input has shown that time is first. A norm without steps, such as ``LayerNorm``, takes both.
+    An input ``[B, T, C, ...]`` would be normalised along the wrong axis, so the layer refuses an input whose first axis
+    is not T. If the first input has B = T, its shape cannot show which axis is time: the layer refuses it too, until
+    another input has shown that time is first. A norm without steps, such as ``LayerNorm``, takes any input.
 
     Args:
         norm: ``BNTT(channels, num_steps)`` or any other norm; it is used, not copied.
-        time_first: your word that the first axis is time, where shapes cannot tell. The layer then checks nothing,
-            and takes fewer steps than T as the first ones.
+        time_first: declare that the first axis is time. The layer then does not check it, and an input of fewer than T
+            steps is the first ones.
 
     Raises:
         TypeError: if it is no norm of this library's form.
-        ValueError: when called, as above.
+        ValueError: on a call with an input that it refuses.
 
     >>> import torch
     >>> from bntt.nn import BNTT

@@ -108,29 +108,29 @@ class NeuronOptions:
     """
 
     neuron: Annotated[str, OneOf(NEURONS.keys)] = "lif"
-    """Neurons: "relu" is an ANN of the same plan, of one step and without a norm; threshold, leak, fire, reset and
-    surrogate then say nothing."""
+    """Neurons; "relu" makes an ANN of the same plan, with one step and no norm, and ignores threshold, leak, fire,
+    reset and surrogate."""
     threshold: Annotated[float, Limits(above=0, below=1_000_000)] = 1.0
     """Threshold θ."""
     fire: Annotated[str | FireRule, OneOf(FIRE_RULES.keys)] = "after"
     """Firing after integration (the paper), before it (the authors' first upload: one step of delay per layer), or a
     rule of yours."""
     reset: Annotated[str | Reset, OneOf(RESETS.keys)] = "soft"
-    """What a spike takes from the potential: the threshold ("soft"), all of it ("hard"), or a function of yours."""
+    """What a spike subtracts from the potential: the threshold ("soft"), all of it ("hard"), or a function of yours."""
     surrogate: Annotated[str | Surrogate, OneOf(SURROGATES.keys)] = "triangle"
     """Gradient of a spike; "triangle" is the paper's Eq. 8."""
     surrogate_scale: Annotated[float, Limits(at_least=0, below=1_000_000)] = 0.0
-    """α of Eq. 8 (0.3 there), in place of the surrogate's own scale; 0 is its own."""
+    """α of Eq. 8 (0.3 there), instead of the surrogate's own scale; 0: its own."""
     readout: Literal["voltage", "spikes"] = "voltage"
-    """What the output layer says: its accumulated voltage (the paper), or a count of its spikes."""
+    """Output of the last layer: its accumulated voltage (the paper), or its spike count."""
     learn_leak: bool | Literal["layer", "channel"] = False
-    """A learnable leak that starts at `leak`: one of each layer (true or "layer"), or one of every channel."""
+    """Learn the leak, starting at `leak`: one per layer (true or "layer"), or one per channel."""
     decay_input: bool = False
-    """Whether the input decays as the membrane does, m = λu + (1 - λ)y; with learn_leak: PLIF (Fang et al. 2021)."""
+    """Scale the input as the membrane decays, m = λu + (1 - λ)y; with learn_leak: PLIF (Fang et al. 2021)."""
     norm_eps: Annotated[float, Limits(at_least=0, below=1)] = 0.0
-    """ε of every norm, in place of its own 1e-4; 0 is its own."""
+    """ε of every norm, instead of its own 1e-4; 0: its own."""
     dropout: Annotated[float, Limits(at_least=0, below=1)] = 0.0
-    """Share of spikes that one mask for all steps drops in training, after hidden layers that no pooling follows."""
+    """Share of spikes dropped in training, by one mask for all steps, after hidden layers that no pooling follows."""
 
     def __post_init__(self) -> None:
         check_options(self)

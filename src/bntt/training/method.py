@@ -31,39 +31,41 @@ class Method:
     """
 
     optimizer: Literal["sgd", "adam", "adamw"] = "sgd"
-    """PyTorch's SGD with momentum, Adam (its decay is part of the gradient), or AdamW (its decay is none)."""
+    """PyTorch's SGD with momentum, Adam (decay as part of the gradient), or AdamW (decoupled decay)."""
     lr: NotNegative = 0.3
-    """Learning rate: the first of "step" and "cosine", the highest of "one-cycle"."""
+    """Learning rate: the first one of "step" and "cosine", the highest one of "one-cycle"."""
     momentum: BelowOne = 0.9
     """Momentum of SGD; β₁ of Adam and AdamW."""
     beta2: BelowOne = 0.999
     """β₂ of Adam and AdamW."""
     amsgrad: bool = False
-    """Adam and AdamW divide by the largest second moment so far (Reddi et al. 2018)."""
+    """Divide by the largest second moment so far, in Adam and AdamW (Reddi et al. 2018)."""
     weight_decay: NotNegative = 5e-4
     """Decay of synaptic weights and biases."""
     gamma_decay: NotNegative | None = None
-    """Decay of γ, and of β and p_t where a norm has them; as `weight_decay` when left out, as in the paper. It is what
-    makes late steps fall silent, and early exit with them. Learnable leaks never decay: 0 would mean λ = 1/2."""
+    """Decay of γ, and of β and p_t if a norm has them; `weight_decay` by default, as in the paper. It makes late steps
+    silent, and so enables early exit. Learnable leaks never decay: 0 would mean λ = 1/2."""
     schedule: Literal["step", "cosine", "one-cycle", "constant"] = "step"
-    """Schedule of the learning rate; "step" is the paper's, which falls after `lr_drops`."""
+    """Schedule of the learning rate; "step" is the paper's, which drops at `lr_drops`."""
     lr_drops: Sequence[Annotated[int, Limits(at_least=0, at_most=100, unit="percent of epochs")]] = PAPER_DROPS
-    """Percent of the epochs after which the rate of "step" falls by `lr_factor`; 50 of 200 epochs: after the 100th."""
+    """Percent of the epochs after which the learning rate of "step" drops by `lr_factor`; 50 of 200 epochs: after the
+    100th."""
     lr_factor: Share = 0.1
-    """Factor by which the rate of "step" falls."""
+    """Factor of a drop of "step"."""
     lr_every: Literal["epoch", "step"] = "epoch"
-    """Whether rates change with every epoch, or with every update; "one-cycle" and a warm-up always do with every
+    """Change the learning rate every epoch, or every update; "one-cycle" and a warm-up always change it every
     update."""
     warmup: Annotated[float, Limits(at_least=0, unit="epochs")] = 0.0
-    """Epochs, also a part of one, in which the rate rises in a straight line, update by update whatever `lr_every`
-    says, before the schedule begins; "one-cycle" has its own."""
+    """Epochs, or a fraction of one, in which the learning rate rises linearly, update by update, before the schedule
+    begins; "one-cycle" has its own."""
     clip_norm: NotNegative = 0.0
-    """Largest norm of the gradients of all that is stepped, longer ones are shortened to it; 0: as they are."""
+    """Largest norm of the gradients of all trained parameters; larger gradients are scaled down to it. 0: no
+    clipping."""
     accumulate: Count = 1
-    """Batches to an update, whose gradient is that of the mean over all of their samples. Each batch is normalised by
-    statistics of its own, and running statistics take them in one after another."""
+    """Number of batches per update; the gradient is that of the mean over all their samples. Each batch is normalised
+    by its own statistics, and running statistics take them in one after another."""
     loss: Literal["cross-entropy", "tet"] = "cross-entropy"
-    """Loss of the logits after all steps (the paper's Eq. 5), or "tet", of every step's drive."""
+    """ "cross-entropy" of the logits after all steps (the paper's Eq. 5), or "tet", of every step's drive."""
     label_smoothing: BelowOne = 0.0
     """Share of every label that is spread over all classes."""
     tet_share: Share = 0.05
@@ -71,14 +73,14 @@ class Method:
     tet_target: NotNegative = 1.0
     """φ of "tet"; the threshold in the paper."""
     grow: Sequence[Annotated[Sequence[Count], Size(2, 2)]] = ()
-    """Stages [steps, epochs] in which the training grows: so many epochs take the first few of the network's steps
-    alone, and the rest of the epochs all; epochs before that are never the best."""
+    """Stages [steps, epochs]: the first epochs train only the first steps of the network, the remaining epochs all
+    steps. No epoch before that counts as the best."""
     freeze: Sequence[str] = ()
-    """Layers that are not trained, by name or pattern ("conv*"): their weights, γ and leaks stay as they are; running
-    statistics still follow the data."""
+    """Layers that are not trained, by name or pattern ("conv*"): weights, γ and leaks stay; running statistics still
+    follow the data."""
     average: BelowOne = 0.0
-    """Decay of an exponential moving average of weights and running statistics; 0: there is none. Where there is one,
-    the average is what validates, what is kept as the best, and what is tested."""
+    """Decay of an exponential moving average of weights and running statistics; 0: no average. With one, the average is
+    validated, kept as the best, and tested."""
 
     def __post_init__(self) -> None:
         if self.gamma_decay is None:

@@ -26,11 +26,11 @@ class Counting:
     """Counting of a recording's events in the cells of frames."""
 
     by: Literal["time", "count"] = "time"
-    """The frames share a recording's "time" equally, or the "count" of its events."""
+    """Divide a recording's "time" equally into frames, or the "count" of its events."""
     cells: Literal["counts", "binary"] = "counts"
-    """"counts" of events, which meet the first layer as they are, or "binary": 1 where there are any."""
+    """ "counts" of events, which the first layer takes as they are, or "binary": 1 if there are any."""
     beyond: Literal["widen", "saturate"] = "widen"
-    """A count over 255 takes 16 bits a cell ("widen"), or stays at 255 ("saturate")."""
+    """A count above 255 takes 16 bits per cell ("widen"), or stays 255 ("saturate")."""
 
     def __post_init__(self) -> None:
         check_options(self)

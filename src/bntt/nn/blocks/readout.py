@@ -50,7 +50,7 @@ class Readout(nn.Module):
 class SpikeCount(nn.Module):
     """An output layer of neurons: ``c^t = c^{t-1} + o^t`` with the spikes o of Eq. 4; the logits are ``c^t / t``.
 
-    The paper's readout avoids this: here the loss passes the surrogate once more, and sees whole numbers.
+    Unlike the paper's readout, the loss passes one more surrogate here, and sees whole numbers.
 
     Args:
         synapse: the last weight layer, ``[B, F]`` to ``[B, K]``.

@@ -56,34 +56,34 @@ class Data(Table):
     """Images or recordings to train and measure on."""
 
     name: Annotated[str, OneOf(DATASETS.keys, or_none=True)]
-    """Dataset; `bntt data where` says what is there; "": samples given in Python."""
+    """Dataset, see `bntt data where`; "": samples given in Python."""
     root: str = ""
-    """Where its files are, if they are not prepared yet; "images" and "events" always need it."""
+    """Folder of its files, if they are not prepared yet; "images" and "events" always need it."""
     label: str = ""
-    """What to call it beside numbers; the name by default."""
+    """Name to print beside numbers; the dataset's by default."""
     size: Annotated[int, Limits(at_least=0, at_most=4096, unit="pixels")] = 0
-    """Rows and columns that images of a folder are brought to when they are prepared; 0: all have one size already."""
+    """Rows and columns to which a folder's images are scaled when they are prepared; 0: all have one size already."""
     mode: Mode = ""
-    """Colour or gray, for images of a folder: the others are converted; "": all are of one mode already."""
+    """Colour mode to which a folder's images are converted; "": all have one mode already."""
     fit: Fit = "crop"
-    """How `size` is reached: the short side is scaled to it and the middle cut out ("crop"), the long side is and black
-    put beside it ("pad"), or both are, whatever their ratio ("stretch")."""
+    """How `size` is reached: scale the short side and cut out the middle ("crop"), scale the long side and add black
+    borders ("pad"), or scale each side by itself ("stretch")."""
     order: Annotated[str, AN_ORDER] = ""
-    """Makes each image a sequence: a pixel a step ("pixels"), in one fixed random order ("permuted"), or a row a step
-    ("rows"); "": it stays an image."""
+    """Turn each image into a sequence: one pixel per step ("pixels"), in one fixed random order ("permuted"), or one
+    row per step ("rows"); "": it stays an image."""
     augment: Sequence[Annotated[str, A_CHANGE]] = ()
     """Random changes of the training images, in this order; crop pads by 4, cutout fills a square of half the side,
     erase a rectangle in about half of the images. Of recordings "flip" and "shift", by 4 at most, all frames alike."""
     frames: Frames = Frames()
     """How recordings become frames."""
     mix: Annotated[str, OneOf(MIXES.keys, or_none=True)] = ""
-    """How each training image and its label are mixed with another's: "mixup", "cutmix", or "" for not at all."""
+    """Mix each training image and its label with another's: "mixup", "cutmix", or "" for not at all."""
     mix_alpha: Annotated[float, Limits(above=0)] = 1.0
     """α: the first image's share is Beta(α, α); 1 is uniform."""
     validation: Annotated[float, Limits(above=0, below=1)] = 0.1
-    """Share of the training split that is held out; everything that is chosen is chosen on it."""
+    """Share of the training split that is held out; all choices are made on it."""
     images: Number = 0
-    """Number of samples of the rest to train on, stratified by class and fixed by the seed; 0: all of them."""
+    """Number of the remaining samples to train on, stratified by class and fixed by the seed; 0: all of them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,9 +91,8 @@ class Encoder(Table):
     """Encoding of an image as a drive over time."""
 
     name: Annotated[str, OneOf(ENCODERS.keys, or_none=True)] = "poisson"
-    """Code: "poisson" is signed and as released; "expected" are the expected spikes of a code, for an ANN; "frames" are
-    what has time in it already, as it is; "sequence" gives each step its values of a sequence, normalised; "":
-    given in Python."""
+    """Code: "poisson" is signed and as released; "expected" is its mean, for an ANN; "frames" passes on what already
+    has time; "sequence" passes on each step's values, normalised; "": given in Python."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,10 +130,10 @@ class Convert(Table):
     steps: Steps = 250
     """Number of steps for which they are shown."""
     scale: Literal["validation"] | Scale = 1.0
-    """What every threshold is multiplied by: 1 is Sengupta et al. 2019, Rathi et al. 2020 take 0.7; "validation" takes
-    the best of `grid` (Han et al. 2020 scale too, their factor is not known)."""
+    """Factor of every threshold: 1 in Sengupta et al. 2019, 0.7 in Rathi et al. 2020; "validation" takes the best of
+    `grid` (Han et al. 2020 scale too; their factor is not known)."""
     grid: Annotated[Sequence[Scale], Size(1)] = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
-    """Scales that "validation" tries; of those equally accurate after all steps the largest."""
+    """Scales that "validation" tries; of equally accurate ones after all steps it takes the largest."""
     grid_images: Positive = 500
     """Largest number of validation images that it tries them on, stratified by class."""
 
@@ -148,7 +147,7 @@ class Imported(Table):
     sha256: str = ""
     """SHA-256 of the file."""
     layout: str = ""
-    """Whose names its entries have: "released", "spikingjelly" or "snntorch"."""
+    """Naming scheme of its entries: "released", "spikingjelly" or "snntorch"."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,11 +155,11 @@ class Init(Table):
     """Start from a trained network: its weights, γ and statistics; its last layer is new if the classes differ."""
 
     run: str = ""
-    """The run directory of the same network, with another T or other classes if you like; "": none."""
+    """Run directory of the same network, possibly with another T or other classes; "": none."""
     pretrained: Annotated[str, OneOf(PRETRAINED.keys, or_none=True)] = ""
-    """Or the name of a network that comes trained; `bntt list pretrained` names them."""
+    """Or a trained network of the package, see `bntt list pretrained`."""
     longer: Longer = "interpolate"
-    """How added steps begin: as its own steps, stretched ("interpolate"), or as its last step ("hold")."""
+    """How added steps start: with its own steps, stretched ("interpolate"), or with its last step ("hold")."""
 
     @property
     def source(self) -> str:
@@ -195,13 +194,13 @@ class Evaluate(Table):
     """Options for measuring accuracy at the end."""
 
     draws: Annotated[int, Limits(at_least=1, at_most=1000)] = 5
-    """Repetitions with fresh encoder noise."""
+    """Number of draws, each with fresh encoder noise."""
     batch_size: Positive = 250
-    """Samples measured at a time."""
+    """Number of samples in a batch."""
     images: Number = 0
     """Number of samples of the split to measure, stratified by class; 0: all of them."""
     every: Annotated[int, Limits(at_least=1, at_most=1_000_000, unit="epochs")] = 1
-    """Epochs between two validations in training; the last epoch is always validated."""
+    """Number of epochs between two validations; the last epoch is always validated."""
 
 
 @dataclass(frozen=True, kw_only=True)
