@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -134,7 +135,8 @@ def means(result: StudyResult, part: BarsSpec) -> list[Chart]:
         Entry(label, mean(row.values()), points=tuple(row.values()), colour=styles[label].colour)
         for label, row in rows.items()
     ]
-    axis = _axis(result, part.column, logarithmic=part.logarithmic)
+    held = [value for row in rows.values() for value in row.values()]
+    axis = near(_axis(result, part.column, logarithmic=part.logarithmic), held)
     return [Forest("", axis, entries, note="diamonds: means; circles: single starts")] if entries else []
 
 
@@ -146,7 +148,8 @@ def scatter(result: StudyResult, part: Scatter) -> list[Chart]:
         seeds = sorted(along[label].keys() & up[label].keys())
         x, y = ([column[label][seed] for seed in seeds] for column in (along, up))
         lines.append(Line(label, x, y, styles[label].colour, joined=False))
-    axes = _axis(result, part.x, logarithmic=part.logarithmic), _axis(result, part.y)
+    held = [value for line in lines for value in line.y if value is not None]
+    axes = _axis(result, part.x, logarithmic=part.logarithmic), near(_axis(result, part.y), held)
     return [Lines("", *axes, lines, note="a mark a start")] if lines else []
 
 
@@ -201,7 +204,8 @@ def failures(result: StudyResult, part: FigureSpec) -> list[Chart]:
             ]
             lines.append(Line(label, rates, failed, styles[label].colour, dashed=styles[label].dashed))
         x, y = Axis("learning rate", scale="log"), Axis("starts that failed", percent=True, low=0, high=1)
-        charts.append(Lines(network, x, y, lines))
+        alike = [(a.name, b.name) for a, b in combinations(lines, 2) if list(a.y) == list(b.y)]
+        charts.append(Lines(network, x, y, lines, note="; ".join(f"{a} lies under {b}" for a, b in alike)))
     return charts
 
 
@@ -210,6 +214,17 @@ def _axis(result: StudyResult, key: str, *, logarithmic: bool = False) -> Axis:
     metric = metric_of(column.metric).metric
     label = f"{column.title or metric.title}{f' ({metric.unit})' if metric.unit else ''}"
     return Axis(label, scale="log" if logarithmic else "linear", high=100 if metric.unit == "%" else None)
+
+
+def near(axis: Axis, values: Sequence[float]) -> Axis:
+    """Begin an axis of points near them and not at 0, where they lie so close that they could not be told apart.
+
+    >>> near(Axis("accuracy (%)"), [80.0, 84.0]).low, near(Axis("spikes"), [2.0, 84.0]).low
+    (76.0, None)
+    """
+    low, high = min(values, default=0.0), max(values, default=0.0)
+    below = low - max(high - low, 0.02 * high)
+    return replace(axis, low=below) if axis.scale == "linear" and below > 0.5 * high else axis
 
 
 CHARTS: dict[str, Callable[[StudyResult, Any], list[Chart]]] = {
@@ -236,7 +251,7 @@ def figures_of(result: StudyResult) -> Iterator[tuple[str, FigureSpec, Figure]]:
     """Yield every picture that there are numbers for: its file name, the request, and the picture."""
     for number, part in enumerate(result.study.figures, start=1):
         if charts := CHARTS[part.kind](result, part):
-            title = f"{part.title} ({result.study.name}, {SIZES[result.setting]})"
+            title = f"{part.title} ({SIZES[result.setting]})"
             yield f"{number}-{part.kind}.svg", part, Figure(title, charts)
 
 
