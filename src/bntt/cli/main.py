@@ -62,10 +62,10 @@ MACHINE = ("can't allocate memory", "CUDA error", "cuDNN error", "CUDA out of me
 STOPS = (KeyboardInterrupt, signals.Terminated, Interrupted)
 
 EXIT_CODES = {
-    0: ("ok", "Nothing: the work is done. A verb whose reader has gone (`| head`) ends so too."),
+    0: ("ok", "Nothing: the work is done, or the reader of the output has gone (`| head`)."),
     2: ("usage or recipe", "Read the line on stderr: it names the flag or key, what it takes, and the nearest name."),
-    3: ("data", "`bntt data where` says what is there; `bntt data verify NAME` compares it with its checksums."),
-    4: ("checkpoint", "The directory is no run, or a file in it is damaged or of another network: the line names it."),
+    3: ("data", "`bntt data where` lists what is there; `bntt data verify NAME` compares it with its checksums."),
+    4: ("checkpoint", "The directory is not a run, or a file in it is damaged or of another network: read the line."),
     5: (
         "resource (disk, memory, device, another process of many)",
         "Free it and start again with `--resume`; for memory, `bntt train RECIPE --fit-batch 1GiB`.",
@@ -76,8 +76,8 @@ EXIT_CODES = {
         "The numbers were written, but they do not answer the question: read the line.",
     ),
     75: ("run directory in use", "Another process trains there: wait until it ends, or stop it."),
-    130: ("interrupted (Ctrl-C)", "Everything is kept: go on with `--resume`."),
-    143: ("terminated (SIGTERM, SIGHUP)", "Everything is kept: go on with `--resume`."),
+    130: ("interrupted (Ctrl-C)", "Everything is saved: continue with `--resume`."),
+    143: ("terminated (SIGTERM, SIGHUP)", "Everything is saved: continue with `--resume`."),
 }
 """What a verb ends with: what it means, and what to do."""
 DESCRIPTION = f"""\

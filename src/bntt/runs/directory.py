@@ -24,7 +24,7 @@ from bntt.training import set_thresholds
 FILES = {
     "recipe.toml": "The recipe, with every default written out.",
     "environment.json": "Commit, processor, versions, threads, command, checksums of the data; the parts of `--with`.",
-    "metrics.jsonl": "A line for every epoch: losses, accuracies, learning rate, γ, firing rates, seconds.",
+    "metrics.jsonl": "One line per epoch: losses, accuracies, learning rate, γ, firing rates, seconds.",
     "curves.png": "These lines as curves.",
     "checkpoints/best.safetensors": "Weights of the epoch that validated best, with the recipe.",
     "checkpoints/step-*.safetensors": "All that training needs to continue, after this number of updates.",
