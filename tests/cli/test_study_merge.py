@@ -5,8 +5,8 @@ import json
 import tomli_w
 
 from bntt.cli import main as cli
+from tests.studies.evidence.test_merging import evidence
 from tests.studies.kept import study
-from tests.studies.test_merging import evidence
 
 
 def test_a_file_of_another_machine_becomes_a_kept_result(tmp_path, monkeypatch, capsys):
@@ -20,8 +20,8 @@ def test_a_file_of_another_machine_becomes_a_kept_result(tmp_path, monkeypatch, 
     assert "packed: results/mine.tar.xz" in out
     rows = json.loads((tmp_path / "results" / "mine.json").read_text())["table"]["rows"]
     assert [(row["cells"]["acc"]["n"], row["made_on"]) for row in rows] == [
-        (2, ["Q at def: 2 starts"]),
-        (1, ["Q at def: 1 start"]),
+        (2, ["Q at def, float32: 2 runs"]),
+        (1, ["Q at def, float32: 1 run"]),
     ]
     (tmp_path / "there.tar.xz").write_bytes(b"nothing")
     assert cli.main(["study", "mine.toml", "--small", "--merge", "there.tar.xz"]) == 4

@@ -1,11 +1,24 @@
 """Archives of results: the same bytes for the same files, opened beside the user's tree, refused where damaged."""
 
+import io
 import tarfile
+from pathlib import Path
 
 import pytest
 
-from bntt.io.archive import SUMS, archives_in, pack, packed_place, read_archive, unpacked
+from bntt.io.archive import (
+    SUMS,
+    archives_in,
+    pack,
+    pack_alone,
+    packed_place,
+    read_archive,
+    unpacked,
+    unpacked_alone,
+    unpacked_listed,
+)
 from bntt.io.checkpoint import CheckpointError
+from bntt.io.files import digest_of_bytes
 
 FILES = {"run-1/recipe.toml": b"seed = 1\n", "run-0/evaluation.json": b"{}", "run-0/measures/exit-1.json": b"[1]"}
 
@@ -57,3 +70,32 @@ def test_a_damaged_archive_is_refused_in_a_sentence(tmp_path, fault):
     with pytest.raises(CheckpointError, match=r"a\.tar\.xz (is damaged|holds|is no archive).*fetch it again"):
         list(read_archive(path))
     assert archives_in(tmp_path) == [path]
+
+
+def test_a_name_that_this_system_does_not_take_is_refused_in_a_sentence(tmp_path):
+    path, content, name = tmp_path / "a.tar.xz", b"{}", f"{300 * 'x'}/recipe.toml"
+    listed = f"{digest_of_bytes(content)}  {name}\n".encode()
+    with tarfile.open(path, "w:xz", format=tarfile.GNU_FORMAT) as archive:
+        for called, inside in ((name, content), (SUMS, listed)):
+            member = tarfile.TarInfo(called)
+            member.size = len(inside)
+            archive.addfile(member, io.BytesIO(inside))
+    with pytest.raises(CheckpointError, match=r"a file whose name of 312 characters this system does not take, 'xxx"):
+        unpacked_alone(path)
+    (tmp_path / SUMS).write_text(f"{digest_of_bytes(path.read_bytes())}  {path.name}\n")
+    with pytest.raises(CheckpointError, match="give its run a shorter name, and pack it again"):
+        unpacked(tmp_path)
+
+
+def test_one_archive_is_read_and_unpacked_once(tmp_path, monkeypatch):
+    path, reads, read = tmp_path / "a.tar.xz", [], Path.read_bytes
+    pack_alone(path, FILES)
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "read_bytes", lambda one: reads.append(one) or read(one))
+        opened = unpacked_alone(path)
+    assert reads == [path]
+    assert unpacked_alone(path) == opened
+    assert packed_place(opened / "run-0").parts[-2:] == ("a.tar.xz", "run-0")
+    pack(tmp_path / "b.tar.xz", FILES)
+    listed = unpacked_listed(tmp_path / "b.tar.xz")
+    assert {str(one.relative_to(listed)) for one in listed.rglob("*.*")} == {*FILES}

@@ -1,10 +1,11 @@
 """Stands in for ``python -m bntt.cli.job`` where a test is about the work and not about numbers.
 
 ``python fake_bntt.py FOLDER JOB``: every job is a line of FOLDER/diary, and leaves files as a training or a measurement
-does, from FOLDER/made.json. A training whose norm is "tab" fails with code 6.
+does, from FOLDER/made.json and FOLDER/made.safetensors. A training whose norm is "tab" fails with code 6.
 """
 
 import json
+import shutil
 import sys
 import time
 import tomllib
@@ -30,7 +31,7 @@ def main():
         return 6
     made, run = json.loads((folder / "made.json").read_text()), Path(job["root"], job["name"])
     (run / "checkpoints").mkdir(parents=True, exist_ok=True)
-    (run / "checkpoints" / "best.safetensors").write_bytes(b"weights")
+    shutil.copy(folder / "made.safetensors", run / "checkpoints" / "best.safetensors")
     (run / "recipe.toml").write_text(text)
     (run / "environment.json").write_text(json.dumps({"data": {"sha256": made["sums"]}, "device": job["device"]}))
     recipe = tomllib.loads(text)

@@ -4,8 +4,11 @@ import json
 import sys
 from pathlib import Path
 
+import torch
+
 from bntt.data.prepared import manifest_of
 from bntt.data.registry import DATASETS
+from bntt.io.checkpoint import write_checkpoint
 from bntt.runs.recipe.build import facts_of
 from bntt.runs.recipe.file import dump_recipe, load_recipe
 
@@ -39,8 +42,15 @@ def evaluation(accuracy=0.8, **more):
 
 def fake_program(folder: Path):
     """A stand-in for the program that does jobs."""
+    checkpoint(folder / "made.safetensors")
     (folder / "made.json").write_text(json.dumps({"sums": bundled_sums(), "evaluation": evaluation(0.5)}))
     return sys.executable, str(Path(__file__).parent / "fake_bntt.py"), str(folder)
+
+
+def checkpoint(path: Path, value=1 / 3):
+    """A checkpoint with one weight, one γ, and the folder of the data in its facts."""
+    tensors = {"model.network.fc.weight": torch.full((2, 2), value), "model.network.norm.gamma": torch.ones(2, 2) / 3}
+    write_checkpoint(path, tensors, {"epoch": 0, "recipe": {"data": {"root": "/home/me/cifar10"}}})
 
 
 def bundled_sums(name="fashion-mnist-bundled"):

@@ -54,14 +54,24 @@ SAVED, COSTS = [20.0, 24.0, 28.0, 24.0], [0.1, 0.2, 0.15, 0.15]
         ([28.0, 32.0, 28.0, 32.0], COSTS, "holds"),
         ([28.0, 32.0, 28.0, 32.0], [0.9, 1.0, 0.95, 1.0], "does not hold"),
         ([8.0, 4.0, 8.0, 4.0], COSTS, "does not hold"),
-        ([20.0, 20.0, 20.0, 20.0], COSTS, "holds"),  # steps are whole: all starts stop alike
-        ([100 * (1 - 20 / 25)] * 4, COSTS, "holds"),  # 19.999999999999996, the paper's own exit
+        ([20.0, 20.0, 20.0, 20.0], COSTS, "not decided"),  # steps are whole: four starts that stop alike say little
+        ([28.0, 32.0, 28.0, 32.0], [0.0] * 4, "not decided"),  # nothing lost four times is no interval either
+        ([20.0] * 5, [*COSTS, 0.1], "holds"),
+        ([100 * (1 - 20 / 25)] * 5, [*COSTS, 0.1], "holds"),  # 19.999999999999996, the paper's own exit
         (SAVED, [], "not run"),
     ],
 )
 def test_an_exit_must_save_enough_and_cost_little(saved, lost, answer):
     claim = SavesSteps(says="x", rule="saves-steps", run="a")
     assert claim.judge(numbers(exit_saved=saved, exit_lost=lost), {}).answer == answer
+
+
+def test_starts_that_agree_are_told_to_leave_it_open():
+    claim = AtLeast(says="x", rule="at-least", run="a", of="n", value=1.0)
+    assert claim.judge(numbers(n=[5.0, 5.0]), {}).because.startswith(
+        "a: n 5 (5 to 5); all 2 starts agree, so that nothing says how far another would be; 2 starts"
+    )
+    assert claim.judge(numbers(n=[5.0] * 5), {}).answer == "holds"
 
 
 def test_truncation_is_told_beside_an_exit_and_decides_nothing():
@@ -109,6 +119,20 @@ def test_two_one_sided_tests_decide_equivalence(differences, answer):
     other = BASE[: len(differences)]
     found = pairs([b + d for b, d in zip(other, differences, strict=True)], other)
     assert ALIKE.judge(found, {}).answer == answer
+
+
+@each_row(
+    ("starts", "said"),
+    [
+        (6, "; within 1 points was asked, and such starts could have shown two as alike within 2 points"),
+        (5, "; within 1 points was asked, of 6 starts or more; 5 starts"),
+    ],
+)
+def test_an_open_equivalence_names_the_margin(starts, said):
+    """Differences ±1.3: sd 1.42 of six, 1.397 of it in two one-sided tests."""
+    values = [1.3 * (-1) ** place for place in range(starts)]
+    found = pairs([b + d for b, d in zip(BASE, values, strict=False)], BASE[:starts])
+    assert said in ALIKE.judge(found, {"acc": "%"}).because
 
 
 def test_equivalence_is_the_interval_of_90_percent_within_the_margin():

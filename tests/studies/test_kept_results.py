@@ -8,7 +8,8 @@ import pytest
 
 from bntt.io.archive import SUMS
 from bntt.io.checkpoint import CheckpointError
-from bntt.studies.run_studies import Folders, pack_results, plan, results_of
+from bntt.studies.evidence.packing import pack_results
+from bntt.studies.run_studies import Folders, plan, results_of
 from bntt.studies.study_file import load_study, study_names
 from bntt.studies.study_result import summary_of
 

@@ -6,7 +6,8 @@ import pytest
 
 from bntt.io.archive import read_archive
 from bntt.runs.recipe.schema import RecipeError
-from bntt.studies.run_studies import Folders, pack_finished, plan, results_of, write_results
+from bntt.studies.evidence.packing import pack_finished
+from bntt.studies.run_studies import Folders, plan, results_of, write_results
 from bntt.studies.study_file import parse_study
 from bntt.studies.workers import WorkSettings, work
 from tests.studies.kept import fake_program, keep, small, study
@@ -73,7 +74,7 @@ def test_what_is_finished_is_packed_while_the_rest_is_made(places):
     other = study(runs=[{"name": "x", "set": ["network.norm=bn"]}], claims=None, figures=None)
     again = plan([parse_study(study(), "s0"), parse_study(other, "s1")], "small", places)
     before = [(item.action, item.kept) for item in again.items]
-    summary, archive = pack_finished(again, places, [], places.out / "packed")
+    summary, archive, _ = pack_finished(again, places, [], places.out / "packed")
     assert [(item.action, item.kept) for item in again.items] == before, "work that goes on is not disturbed"
     assert (summary.name, archive.name) == ("s0.json", "s0.tar.xz"), "s1 has nothing yet"
     cells = {row["run"]: row["cells"]["acc"]["n"] for row in json.loads(summary.read_text())["table"]["rows"]}

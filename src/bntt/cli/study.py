@@ -65,10 +65,11 @@ def study(
         dry_run: print what would be made and how long it takes, what is used again, and which data is missing; make
             nothing.
         only_kept: make nothing, and write the results that exist: the rest is "not run".
-        pack: a folder to keep the result in: a summary, NAME.json, and the runs behind it without their weights,
-            NAME.tar.xz, with its checksum in SHA256SUMS; open it with --results. Finished studies are packed while the
-            others are made. A name that ends in .tar.xz is one file with the checksums of its contents, for --merge
-            elsewhere.
+        pack: a folder to keep the result in: a summary, NAME.json, the runs behind it without their weights,
+            NAME.tar.xz, and float16 weights of one start per norm, weights-NAME.tar.xz (at most 10 MB in a folder),
+            with their checksums in SHA256SUMS; open it with --results. Finished studies are packed while the others
+            are made. An archive that holds more than the new result is not replaced: name its folder with --results
+            too. A name that ends in .tar.xz is one file with the checksums of its contents, for --merge elsewhere.
         merge: an archive from another machine, made by --pack FILE.tar.xz: its runs are verified and merged into the
             result, with device and commit; nothing is made. It is refused if it is damaged, has other numerics or other
             data, or contradicts a start that is here; --pack keeps what was merged.
@@ -107,8 +108,11 @@ def study(
         check_possible(planned.items)
     if dry_run:
         return
-    from bntt.studies.run_studies import pack_results, results_of, write_results
+    from bntt.studies.evidence.packing import check_nothing_is_lost, pack_results
+    from bntt.studies.run_studies import results_of, write_results
 
+    if pack:
+        check_nothing_is_lost(results_of(planned, folders, [], device), pack)
     outcomes = [] if only_kept else _work(planned, folders, jobs, device, pack)
     found = results_of(planned, folders, outcomes, device)
     for path in write_results(found, folders):
@@ -129,7 +133,7 @@ def _merged(archive: Path, planned: StudyPlan, folders: Folders) -> Folders:
     from dataclasses import replace
 
     from bntt.cli import console
-    from bntt.studies.merging import take_in
+    from bntt.studies.evidence.merging import take_in
 
     folder, lines = take_in(archive, planned.items, folders.folders)
     for line in lines:
@@ -164,8 +168,8 @@ PACK_EVERY = 300.0
 def _work(planned: StudyPlan, folders: Folders, jobs: int, device: str, pack: Path | None) -> list[Outcome]:
     from bntt.cli import console, signals, streams
     from bntt.runs.parts import LOADED
+    from bntt.studies.evidence.packing import pack_finished
     from bntt.studies.overview import counts
-    from bntt.studies.run_studies import pack_finished
     from bntt.studies.workers import WorkSettings, work
 
     pool, packed = folders.pool, time.monotonic()

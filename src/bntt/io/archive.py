@@ -8,6 +8,7 @@ archives are.
 from __future__ import annotations
 
 import atexit
+import errno
 import io
 import lzma
 import shutil
@@ -65,7 +66,7 @@ def read_archive(path: Path) -> Iterator[tuple[str, bytes]]:
     expected = _sums(path.parent).get(path.name)
     if digest_of_bytes(payload) != expected:
         wrong = f"its SHA-256 is not the one in {SUMS}" if expected else f"{SUMS} beside it does not list it"
-        raise CheckpointError(f"{path} is damaged or was replaced: {wrong}; fetch it again, or pack it anew")
+        raise CheckpointError(f"{path} is damaged or was replaced: {wrong}; fetch it again, or delete it and pack anew")
     yield from _members(path, payload)
 
 
@@ -75,7 +76,11 @@ def read_alone(path: Path) -> dict[str, bytes]:
     Raises:
         CheckpointError: if one does not match its checksum, is not listed or is missing, or if it is no such archive.
     """
-    files = dict(_members(path, _payload(path)))
+    return _alone(path, _payload(path))
+
+
+def _alone(path: Path, payload: bytes) -> dict[str, bytes]:
+    files = dict(_members(path, payload))
     listed = _parsed(files.pop(SUMS, b"").decode("utf-8", "replace"))
     if not listed:
         raise CheckpointError(f"{path} holds no {SUMS}: it was not made by bntt study --pack FILE{SUFFIX}; pack it so")
@@ -100,7 +105,7 @@ def unpacked(folder: Path) -> Path:
     if key not in _UNPACKED:
         target = _temporary()
         for archive in archives_in(folder):
-            _write(target, read_archive(archive))
+            _write(target, archive, read_archive(archive))
         _UNPACKED[key] = target
     return _UNPACKED[key]
 
@@ -109,17 +114,25 @@ def unpacked_alone(path: Path) -> Path:
     """Unpack an archive that carries its checksums into a temporary folder, which lasts as long as the process.
 
     Raises:
+        CheckpointError: if it is damaged, or its files cannot lie beside each other here.
+    """
+    payload = _payload(path)
+    key = (path.resolve(), digest_of_bytes(payload))
+    if key not in _UNPACKED:
+        _UNPACKED[key] = _written(path, _alone(path, payload).items())
+    return _UNPACKED[key]
+
+
+def unpacked_listed(path: Path) -> Path:
+    """Unpack one archive whose checksum is in ``SHA256SUMS`` beside it, as :func:`unpacked_alone` does.
+
+    Raises:
         CheckpointError: if it is damaged.
     """
-    files = read_alone(path)
-    target = _temporary()
-    try:
-        _write(target, files.items())
-    except (FileExistsError, IsADirectoryError, NotADirectoryError) as error:
-        where = Path(str(error.filename)).relative_to(target)
-        raise CheckpointError(f"{path} holds {where} as a file and as a folder: fetch it again") from None
-    _UNPACKED[path.resolve(), digest_of_bytes(path.read_bytes())] = target
-    return target
+    key = (path.resolve(), _sums(path.parent).get(path.name, ""))
+    if key not in _UNPACKED:
+        _UNPACKED[key] = _written(path, read_archive(path))
+    return _UNPACKED[key]
 
 
 def packed_place(path: Path) -> Path | None:
@@ -139,11 +152,29 @@ def _temporary() -> Path:
     return target
 
 
-def _write(target: Path, files: Iterable[tuple[str, bytes]]) -> None:
+def _written(archive: Path, files: Iterable[tuple[str, bytes]]) -> Path:
+    target = _temporary()
+    _write(target, archive, files)
+    return target
+
+
+def _write(target: Path, archive: Path, files: Iterable[tuple[str, bytes]]) -> None:
+    """Write the files of an archive below a folder, and refuse names that cannot lie there."""
     for name, content in files:
         file = target / name
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(content)
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(content)
+        except (FileExistsError, IsADirectoryError, NotADirectoryError) as error:
+            where = Path(str(error.filename)).relative_to(target)
+            raise CheckpointError(f"{archive} holds {where} as a file and as a folder: fetch it again") from None
+        except OSError as error:
+            if error.errno not in (errno.ENAMETOOLONG, errno.EINVAL):
+                raise
+            raise CheckpointError(
+                f"{archive} holds a file whose name of {len(name)} characters this system does not take, "
+                f"{name[:40]!r}...: give its run a shorter name, and pack it again"
+            ) from None
 
 
 def _compressed(files: Mapping[str, bytes]) -> bytes:

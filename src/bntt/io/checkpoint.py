@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import safetensors.torch
+import torch
 from torch import Tensor, nn
 
 from bntt.io.files import write_whole
@@ -46,8 +47,12 @@ def write_checkpoint(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[s
     >>> read_checkpoint(path)
     Checkpoint(tensors={'gamma': tensor([1., 1.])}, facts={'epoch': 3})
     """
-    notes = SEAL.notes(facts=json.dumps(facts, allow_nan=False))
-    write_whole(path, SEAL.sealed(pack(tensors, notes)))
+    write_whole(path, sealed_checkpoint(tensors, facts))
+
+
+def sealed_checkpoint(tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> bytes:
+    """Return the bytes of a checkpoint."""
+    return SEAL.sealed(pack(tensors, SEAL.notes(facts=json.dumps(facts, allow_nan=False))))
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
@@ -79,6 +84,8 @@ def read_facts(path: Path) -> dict[str, Any]:
 def load_checkpoint(path: Path, model: nn.Module, needs: Sequence[str] = ()) -> dict[str, Any]:
     """Read the weights of ``path`` into the model, those of the moving average where it holds one; return the facts.
 
+    Weights in float16, as evidence keeps them, become float32.
+
     Raises:
         CheckpointError: as :func:`read_checkpoint`; or if it is of another model (the first differing names and shapes
             are listed), or lacks a fact that is needed. The model is then unchanged.
@@ -87,12 +94,16 @@ def load_checkpoint(path: Path, model: nn.Module, needs: Sequence[str] = ()) -> 
     if missing := [name for name in needs if name not in facts]:
         raise CheckpointError(f"{path} does not say {', '.join(missing)}")
     kind = "average." if any(name.startswith("average.") for name in tensors) else "model."
-    state = {name.removeprefix(kind): value for name, value in tensors.items() if name.startswith(kind)}
+    state = {name.removeprefix(kind): _widened(value) for name, value in tensors.items() if name.startswith(kind)}
     if wrong := misfits(state, model.state_dict()):
         listed = "; ".join(wrong[:5])
         raise CheckpointError(f"{path} does not fit this model ({len(wrong)} differences): {listed}")
     model.load_state_dict(state)
     return facts
+
+
+def _widened(value: Tensor) -> Tensor:
+    return value.float() if value.dtype == torch.float16 else value
 
 
 def misfits(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> list[str]:

@@ -42,8 +42,6 @@ NAMED_KEYS = {"epoch": "epoch", "updates": "updates"}
 """Properties of the evaluation that a kept measure names, by their keys there."""
 DEPTH = 2
 """Depth to which folders of results are searched for runs."""
-EVIDENCE = ("*.toml", "*.json", "*.jsonl", "measures/*.json")
-"""Files of a run that its numbers can be checked with."""
 
 
 @dataclass(frozen=True)
@@ -160,19 +158,6 @@ def kept_runs(folders: Sequence[Path]) -> Iterator[KeptRun]:
                         yield run
 
 
-def evidence_of(run: KeptRun) -> dict[str, bytes]:
-    """Collect the files that a run's numbers can be checked with, and those of the ANN that it began with."""
-    folders = [run.path]
-    if run.recipe.convert.ann:
-        folders.append(_ann_place(run.recipe, run.path, run.evaluation))
-    return {
-        f"{folder.name}/{file.relative_to(folder).as_posix()}": file.read_bytes()
-        for folder in folders
-        for pattern in EVIDENCE
-        for file in folder.glob(pattern)
-    }
-
-
 def kept_run(path: Path) -> KeptRun | None:
     """Read the run in this directory if it was measured and can be read; it states if it is complete."""
     evaluation, environment = find_object(path / "evaluation.json") or {}, find_object(path / "environment.json")
@@ -220,12 +205,12 @@ def _ann_of(recipe: Recipe, path: Path, evaluation: Mapping[str, Any]) -> str:
     """Return the identity of the ANN that a kept run began with; "" if it began with none."""
     if not recipe.convert.ann:
         return ""
-    place = _ann_place(recipe, path, evaluation)
+    place = ann_place(recipe, path, evaluation)
     kept = find_object(place / "environment.json") or {}
     return identity(load_recipe(place / "recipe.toml", same_data=True), kept=kept)
 
 
-def _ann_place(recipe: Recipe, path: Path, evaluation: Mapping[str, Any]) -> Path:
+def ann_place(recipe: Recipe, path: Path, evaluation: Mapping[str, Any]) -> Path:
     """Return the directory of the ANN that a kept run began with: its old place, or its name beside the run.
 
     The ANN there must still match the run's evaluation.

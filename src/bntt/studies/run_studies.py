@@ -4,22 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from copy import copy
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from bntt.data.errors import DataError
 from bntt.engine.compute import Precision
-from bntt.io.archive import SUFFIX, pack, pack_alone
-from bntt.io.files import write_json
 from bntt.nn.kinds import encoder_facts_by_name
 from bntt.runs.recipe.datasets import build_data
 from bntt.runs.recipe.schema import Recipe, RecipeError
 from bntt.studies.figures import save_figures
-from bntt.studies.pool import evidence_of, measured_values
+from bntt.studies.pool import measured_values
 from bntt.studies.start_plan import PlannedRun, Start, plan_study
 from bntt.studies.study_file import Study
-from bntt.studies.study_result import StartResult, StudyResult, directory_of, summary_of, write_result
+from bntt.studies.study_result import StartResult, StudyResult, directory_of, write_result
 from bntt.studies.study_schema import SettingName
 from bntt.studies.work_items import WorkItem, decide_actions, work_items
 from bntt.studies.workers import Outcome
@@ -132,46 +129,6 @@ def _result_of(item: WorkItem, start: Start, ended: Mapping[str, Outcome]) -> St
         StartResult(start, "done", "", run, item.identity, measured_values(run, start.measures)) for run in item.others
     )
     return StartResult(start, "done", why, item.kept, item.identity, numbers, tuple(more))
-
-
-def pack_results(results: Sequence[StudyResult], place: Path) -> list[Path]:
-    """Archive the results.
-
-    Into a folder: a summary ``NAME.json`` of each, and the runs behind it, without weights, as one archive. Into a
-    file: all runs as one ``FILE.tar.xz``, for another machine to merge.
-
-    Raises:
-        OSError: if something cannot be written.
-    """
-    if place.name.endswith(SUFFIX):
-        pack_alone(place, {name: content for result in results for name, content in _evidence(result).items()})
-        return [place]
-    written = []
-    place.mkdir(parents=True, exist_ok=True)
-    for result in results:
-        written += [place / f"{result.study.name}.json", place / f"{result.study.name}{SUFFIX}"]
-        write_json(written[-2], summary_of(result))
-        pack(written[-1], _evidence(result))
-    return written
-
-
-def _evidence(result: StudyResult) -> dict[str, bytes]:
-    """Collect the files behind a result."""
-    kept = [run for found in result.found.values() for run in found.runs()]
-    return {name: content for run in kept for name, content in evidence_of(run).items()}
-
-
-def pack_finished(
-    planned: StudyPlan, folders: Folders, outcomes: Sequence[Outcome], place: Path, device: str = "cpu"
-) -> list[Path]:
-    """Archive what is finished while work goes on, of the studies that have something.
-
-    Raises:
-        OSError: if something cannot be written.
-    """
-    apart = replace(planned, items=tuple(copy(item) for item in planned.items))  # work reads the items themselves
-    found = results_of(apart, folders, outcomes, device)
-    return pack_results([one for one in found if any(start.kept for start in one.found.values())], place)
 
 
 def write_results(results: Sequence[StudyResult], folders: Folders) -> list[Path]:

@@ -42,11 +42,13 @@ def test_the_highest_threshold_that_loses_no_more_is_chosen(gamma, loss, chosen)
 
 
 def test_differences_are_of_pairs():
+    """Four images of 100 turn wrong: Agresti and Min's -4/102 ± 1.96 √((5/102 - (4/102)²)/102)."""
     first, other = np.arange(100) < 80, np.arange(100) < 76
     found = beside(other, first)
     assert found["difference"] == pytest.approx(-0.04)
-    assert found["difference_95"] == pytest.approx((-0.04 - 1.96 * 0.0196, -0.04 + 1.96 * 0.0196), abs=1e-4)
-    assert beside(first, first.copy()) == {"difference": 0.0, "difference_95": (None, None)}
+    assert found["difference_95"] == pytest.approx((-0.0392 - 0.0423, -0.0392 + 0.0423), abs=1e-4)
+    low, high = beside(first, first.copy())["difference_95"]
+    assert low == -high < 0, "as many right answers of 100 say little of other images"
 
 
 def test_a_run_has_the_librarys_answers(tmp_path):
@@ -57,6 +59,7 @@ def test_a_run_has_the_librarys_answers(tmp_path):
     for way in found.ways[:2]:
         assert abs(way.accuracy * 400 - right[way.steps - 1]) <= 1  # a tie
         assert way.difference == pytest.approx(way.accuracy - found.ways[0].accuracy)
+        assert (way.difference_95[0] is None) == (way is found.ways[0])
     assert found.ways[1].steps < 3
     assert found.images == 400
     assert [way.bytes for way in found.ways[::2]] == sorted({way.bytes for way in found.ways}, reverse=True)

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
-from bntt.analysis.accuracy.evaluation import FIRST_DRAW
+from bntt.analysis.accuracy.evaluation import FIRST_DRAW, paired
 from bntt.analysis.measurement import ArgumentError, Progress, Split, origin
 from bntt.deploy import DeployError, Description, Runtime, export
 from bntt.deploy.bundle import WEIGHT_TYPES
@@ -57,7 +58,11 @@ def measure_deployment(opened: LoadedRun, arguments: DeploymentArguments, progre
                 weights=name,
                 steps=after,
                 accuracy=float((classes[after - 1] == labels).mean()),
-                **beside(classes[after - 1] == labels, right),
+                **(
+                    {"difference": 0.0, "difference_95": (None, None)}
+                    if name == "float32" and after == made.num_steps
+                    else beside(classes[after - 1] == labels, right)
+                ),
                 agreement=float((classes[after - 1] == told["float32"][-1]).mean()),
                 bytes=sizes[name],
                 milliseconds=milliseconds[name, after],
@@ -69,15 +74,17 @@ def measure_deployment(opened: LoadedRun, arguments: DeploymentArguments, progre
 
 
 def beside(right: Array, first: Array) -> dict[str, Any]:
-    """Compare right answers with those of the first way, on the same images: difference and its 95 % interval.
+    """Compare right answers with those of the first way, on the same images.
 
-    >>> beside(np.array([1, 1, 0, 0]) > 0, np.array([1, 1, 1, 0]) > 0)["difference"]
-    -0.25
+    Returns:
+        The difference, and its 95 % interval by :func:`~bntt.analysis.accuracy.evaluation.paired`.
+
+    >>> found = beside(np.array([1, 1, 0, 0]) > 0, np.array([1, 1, 1, 0]) > 0)
+    >>> found["difference"], [round(end, 3) for end in found["difference_95"]]
+    (-0.25, [-0.609, 0.276])
     """
-    change = right.astype(np.float64) - first
-    mean, around = float(change.mean()), 1.959964 * float(change.std()) / len(change) ** 0.5
-    ends = (None, None) if not change.any() else (mean - around, mean + around)
-    return {"difference": mean, "difference_95": ends}
+    found = paired(torch.from_numpy(right)[None], torch.from_numpy(first)[None])
+    return {"difference": found.difference, "difference_95": found.interval}
 
 
 def thresholds(made: Description) -> list[float]:

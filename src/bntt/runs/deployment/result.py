@@ -28,7 +28,8 @@ class DeployedWay(Record):
     difference: Annotated[float, Field(ge=-1, le=1)]
     """Accuracy less that of float32 after all steps, on the same images."""
     difference_95: tuple[Number, Number]
-    """95 % interval of it over images, normal, of pairs; None where no image is right in one and wrong in the other."""
+    """95 % interval of it over images, by :func:`~bntt.analysis.accuracy.evaluation.paired`; None for float32 after all
+    steps itself."""
     agreement: Share
     """Share of images with the class that float32 gives them after all steps."""
     bytes: Count

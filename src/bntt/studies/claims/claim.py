@@ -93,9 +93,15 @@ def with_starts(said: str, starts: int) -> str:
     return f"{said}; {starts} start{'s' * (starts > 1)}{few}"
 
 
-def too_alike(values: Sequence[float]) -> bool:
-    """Return True if few starts are all the same, as integers are: an interval of no width says nothing."""
-    return len(values) < FEW and max(values) != 0 and isclose(min(values), max(values), rel_tol=1e-9)
+def all_agree(values: Sequence[float]) -> bool:
+    """Return True if few starts, but more than one, are all the same, as integers are.
+
+    Their interval has no width, and says nothing.
+
+    >>> all_agree([20.0, 20.0]), all_agree([20.0, 21.0]), all_agree([20.0] * 5)
+    (True, False, False)
+    """
+    return 1 < len(values) < FEW and isclose(min(values), max(values), rel_tol=1e-9, abs_tol=1e-12)
 
 
 def could_see(found: Summary, unit: str) -> str:

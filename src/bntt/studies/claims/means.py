@@ -8,14 +8,27 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from bntt.analysis.accuracy.accuracy import Summary
-from bntt.studies.claims.claim import NONE_SAME, Answer, Claim, Numbers, Same, Verdict, could_see, with_starts
+from bntt.analysis.accuracy.accuracy import FEW, Summary
+from bntt.studies.claims.claim import (
+    NONE_SAME,
+    Answer,
+    Claim,
+    Numbers,
+    Same,
+    Verdict,
+    all_agree,
+    could_see,
+    with_starts,
+)
 from bntt.studies.claims.power import above, smallest_difference
 from bntt.studies.claims.words import KEYS, Effect, Names, three_digits
 
 ROUNDING = 1e-9
 """Tolerance at a bound: 100 (1 - 20 / 25) is a little less than 20."""
-BY_INTERVAL = "by the 95 % interval of the mean over starts; does not hold where it lies on the other side"
+BY_INTERVAL = (
+    f"by the 95 % interval of the mean over starts; does not hold where it lies on the other side, and is not decided "
+    f"where fewer than {FEW} starts all agree"
+)
 
 
 @dataclass(frozen=True)
@@ -29,6 +42,8 @@ class Bound:
 
     def judge(self, found: Summary) -> Answer:
         """Judge two or more starts."""
+        if all_agree(found.values):
+            return "not decided"
         low, high = found.interval or (found.mean, found.mean)
         if self.upper:
             low, high, value = -high, -low, -self.value
@@ -79,7 +94,7 @@ class _Means(Claim):
         ]
         said = [
             _told(bound.column, mean, units, names)
-            + could_see(mean, units.get(bound.column, "")) * (answer == "not decided")
+            + _open(mean, units.get(bound.column, "")) * (answer == "not decided")
             for bound, mean, answer in zip(bounds, means, answers, strict=True)
         ]
         beside = self._told_beside(numbers)
@@ -117,7 +132,7 @@ class SavesSteps(_Means):
             f"the exit of {names.run(self.run)} saves at least {self.share:g} % of the steps "
             f"({names.column(self.saved)}) for at most {self.points:g} points on test images "
             f"({names.column(self.lost)}), by the 95 % intervals of both means over starts; does not hold where one "
-            f"lies on the other side"
+            f"lies on the other side, and is not decided where fewer than {FEW} starts all agree in one"
         )
 
 
@@ -140,7 +155,7 @@ class RisesAndFalls(_Means):
             f"in the layers of {names.run(self.run)} behind the first, the first step ({names.column(self.first)}) "
             f"and the last ({names.column(self.last)}) both have at most {self.most:g} % of the peak, by the 95 % "
             f"intervals of both means over starts; does not hold where one lies above: what never falls does not rise "
-            f"and fall"
+            f"and fall; not decided where fewer than {FEW} starts all agree in one"
         )
 
 
@@ -201,3 +216,10 @@ def _effect(run: str, bound: Bound, found: Summary, units: Mapping[str, str], na
     low, high = found.interval or (None, None)
     of = f"{names.column(bound.column)}{f', {unit}' * bool(unit)}"
     return Effect(run, of, found.mean, low, high, found.n, (bound.value,))
+
+
+def _open(found: Summary, unit: str) -> str:
+    """Say what starts leave open that decide nothing: the difference that they could have shown, or that they agree."""
+    if all_agree(found.values):
+        return f"; all {found.n} starts agree, so that nothing says how far another would be"
+    return could_see(found, unit)

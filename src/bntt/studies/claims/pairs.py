@@ -16,9 +16,9 @@ from bntt.studies.claims.claim import (
     Numbers,
     Same,
     Verdict,
+    all_agree,
     could_see,
     in_points,
-    too_alike,
     with_starts,
 )
 from bntt.studies.claims.power import LEVEL, above, smallest_difference, smallest_margin
@@ -58,6 +58,10 @@ class _Pairs(Claim):
         """Return the probability of a difference that speaks so strongly, were the opposite true."""
         raise NotImplementedError  # each rule says its own
 
+    def could_show(self, found: Difference, unit: str) -> str:
+        """Name what starts which scatter so could have shown of a pair that they leave open."""
+        return could_see(found, unit)
+
     def decides(self, spreads: Mapping[str, float], starts: int, level: float) -> dict[str, float]:
         known = self.of in spreads and starts > 1
         return {self.of: smallest_difference(sqrt(2) * spreads[self.of], starts, level)} if known else {}
@@ -76,12 +80,10 @@ class _Pairs(Claim):
                 said.append(f"{names.run(run)} and {names.run(other)} share no start that was run")
                 continue
             starts.append(shared.n)
-            answers.append("not decided" if shared.n < 2 or too_alike(shared.values) else self.judge_pair(shared))
+            answers.append("not decided" if shared.n < 2 or _too_alike(shared) else self.judge_pair(shared))
             open_, pair = answers[-1] == "not decided", names.pair(run, other)
-            said.append(f"{pair}: {_difference(shared, unit, self.side)}{could_see(shared, unit) * open_}")
-            of = f"{names.column(self.of)}{',' * bool(unit)}{in_points(unit)}"
-            low, high = shared.interval or (None, None)
-            effects.append(Effect(pair, of, shared.mean, low, high, shared.n, self.margins()))
+            said.append(f"{pair}: {difference(shared, unit, self.side)}{self.could_show(shared, unit) * open_}")
+            effects.append(effect_of(pair, self.of, shared, unit, names, self.margins()))
             chances += [self.chance(shared)] if shared.n > 1 else []
         answer, fewest = _combined(answers) if answers else "not decided", min(starts, default=0)
         p = _together(answer, chances, len(answers))
@@ -119,7 +121,7 @@ class Better(_Against):
 
     def chance(self, found: Difference) -> float:
         found = _swapped(found) if self.lower else found
-        return _two_sided(found, 0.0 if found.mean >= self.by else self.by)
+        return two_sided(found, 0.0 if found.mean >= self.by else self.by)
 
     def in_words(self, names: Names = KEYS) -> str:
         by = f" and a mean of at least {self.by:g}" if self.by else ""
@@ -146,7 +148,7 @@ class NoWorse(_Against):
         return "holds" if low > -self.margin else "does not hold" if high < -self.margin else "not decided"
 
     def chance(self, found: Difference) -> float:
-        return _two_sided(found, -self.margin)
+        return two_sided(found, -self.margin)
 
     def in_words(self, names: Names = KEYS) -> str:
         return (
@@ -175,8 +177,15 @@ class Equivalent(_Against):
 
     def chance(self, found: Difference) -> float:
         if abs(found.mean) > self.margin:
-            return _two_sided(found, self.margin if found.mean > 0 else -self.margin)
+            return two_sided(found, self.margin if found.mean > 0 else -self.margin)
         return max(above(mean, found.sd, found.n, -self.margin) for mean in (found.mean, -found.mean))
+
+    def could_show(self, found: Difference, unit: str) -> str:
+        asked = f"within {self.margin:g}{in_points(unit)} was asked"
+        if found.n < ENOUGH:
+            return f"; {asked}, of {ENOUGH} starts or more"
+        shown = smallest_margin(found.sd or 0.0, found.n)
+        return f"; {asked}, and such starts could have shown two as alike within {shown:.2g}{in_points(unit)}"
 
     def decides(self, spreads: Mapping[str, float], starts: int, level: float) -> dict[str, float]:
         known = self.of in spreads and starts > 1
@@ -203,7 +212,7 @@ class Order(_Pairs):
         return _ahead(found)
 
     def chance(self, found: Difference) -> float:
-        return _two_sided(found, 0.0)
+        return two_sided(found, 0.0)
 
     def in_words(self, names: Names = KEYS) -> str:
         return f"{names.all_runs(self.runs, ' > ')} in {names.column(self.of)}, each pair by the rule of better"
@@ -235,12 +244,17 @@ def _combined(answers: Sequence[Answer]) -> Answer:
     return next((answer for answer in order if answer in answers), "holds")
 
 
+def _too_alike(found: Difference) -> bool:
+    """Return True if few starts all differ by the same; networks that are one differ by nothing, and may."""
+    return found.mean != 0 and all_agree(found.values)
+
+
 def _shared(numbers: Numbers, column: str, run: str, other: str) -> Difference | None:
     one, two = numbers.get((run, column), {}), numbers.get((other, column), {})
     return paired_difference(one, two) if one.keys() & two.keys() else None
 
 
-def _two_sided(found: Difference, bound: float) -> float:
+def two_sided(found: Difference, bound: float) -> float:
     """Return the two-sided probability of a mean so far from a bound."""
     error = found.sd or 0.0
     return min(1.0, 2 * min(above(found.mean, error, found.n, bound), above(-found.mean, error, found.n, -bound)))
@@ -261,7 +275,18 @@ def _swapped(found: Difference) -> Difference:
     return Difference(tuple(-value for value in found.values))
 
 
-def _difference(found: Difference, unit: str, side: Literal["above", "below"]) -> str:
+def effect_of(
+    pair: str, column: str, found: Difference, unit: str, names: Names, margins: tuple[float, ...] = (0.0,)
+) -> Effect:
+    """Return a difference as a forest plot shows it."""
+    low, high = found.interval or (None, None)
+    return Effect(
+        pair, f"{names.column(column)}{',' * bool(unit)}{in_points(unit)}", found.mean, low, high, found.n, margins
+    )
+
+
+def difference(found: Difference, unit: str, side: Literal["above", "below"]) -> str:
+    """Format a difference with its interval, and the share of starts in which it lies on a side."""
     text = f"{three_digits(found.mean, signed=True)}{in_points(unit)}"
     if found.interval is not None:
         text += " ({} to {})".format(*(three_digits(end, signed=True) for end in found.interval))

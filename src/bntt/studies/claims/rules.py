@@ -8,6 +8,7 @@ from typing import Any
 
 from bntt.analysis.accuracy.accuracy import FEW
 from bntt.studies.claims.claim import NONE_SAME, Claim, Numbers, Same, Verdict
+from bntt.studies.claims.gaps import Closes
 from bntt.studies.claims.means import AtLeast, AtMost, PeaksLater, RisesAndFalls, SavesSteps
 from bntt.studies.claims.pairs import Better, Equivalent, NoWorse, Order
 from bntt.studies.claims.power import holm
@@ -18,6 +19,7 @@ RULES: dict[str, type[Claim]] = {
     "no-worse": NoWorse,
     "equivalent": Equivalent,
     "order": Order,
+    "closes": Closes,
     "at-least": AtLeast,
     "at-most": AtMost,
     "saves-steps": SavesSteps,

@@ -10,8 +10,9 @@ from bntt.io.archive import pack_alone, read_alone, unpacked_alone
 from bntt.io.checkpoint import CheckpointError
 from bntt.runs.environment import NUMERICS
 from bntt.studies import work_items
-from bntt.studies.merging import take_in
-from bntt.studies.run_studies import Folders, pack_results, plan, results_of
+from bntt.studies.evidence.merging import take_in
+from bntt.studies.evidence.packing import pack_results
+from bntt.studies.run_studies import Folders, plan, results_of
 from bntt.studies.study_file import parse_study
 from bntt.studies.study_result import summary_of
 from tests.rows import each_row

@@ -14,6 +14,7 @@ from bntt.io.archive import unpacked_alone
 from bntt.io.checkpoint import CheckpointError
 from bntt.io.files import find_object
 from bntt.runs.environment import NUMERICS, numerics_of
+from bntt.studies.evidence.portable import without_places
 from bntt.studies.pool import KeptRun, kept_run, kept_runs, numerics_agree
 from bntt.studies.work_items import WorkItem
 
@@ -118,7 +119,7 @@ def _difference(one: KeptRun, other: KeptRun) -> str:
 
 
 def _bare(values: Any) -> Any:
-    """Return measured values without the times that they took."""
+    """Return measured values without the times that they took, and without the places of a machine."""
     if isinstance(values, Mapping):
         return {key: _bare(value) for key, value in values.items() if key not in OWN_TIME}
-    return [_bare(one) for one in values] if isinstance(values, list) else values
+    return [_bare(one) for one in values] if isinstance(values, list) else without_places(values)

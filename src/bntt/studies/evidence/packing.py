@@ -1,0 +1,142 @@
+"""Packing evidence: a summary and an archive for each study in a folder, or one file for another machine."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
+from dataclasses import replace
+from pathlib import Path
+
+from bntt.io.archive import SUFFIX, pack, pack_alone, read_archive, unpacked_alone, unpacked_listed
+from bntt.io.files import find_object, write_json
+from bntt.runs.recipe.schema import RecipeError
+from bntt.studies.evidence.collecting import evidence_of, weights_of
+from bntt.studies.evidence.portable import without_places
+from bntt.studies.pool import KeptRun, kept_runs, measured_values, numerics_agree
+from bntt.studies.run_studies import Folders, StudyPlan, results_of
+from bntt.studies.study_result import StudyResult, summary_of
+from bntt.studies.workers import Outcome
+
+ROOM = 10_000_000
+"""Bytes of all weights in a folder of evidence, or in a file, together."""
+OF_WEIGHTS = "weights-"
+"""Beginning of the name of an archive of weights."""
+
+
+def pack_results(results: Sequence[StudyResult], place: Path) -> list[Path]:
+    """Archive the results.
+
+    Into a folder: a summary ``NAME.json`` of each, the runs behind it as one archive, and rounded weights of one start
+    a norm as ``weights-NAME.tar.xz``. Into a file: all of it as one ``FILE.tar.xz``, for another machine to merge.
+
+    Raises:
+        RecipeError: before anything is written, as :func:`check_nothing_is_lost`.
+        CheckpointError: if an archive in place, or a checkpoint, is damaged.
+        OSError: if something cannot be written.
+    """
+    check_nothing_is_lost(results, place)
+    if place.name.endswith(SUFFIX):
+        every = {name: content for result in results for name, content in _evidence(result).items()}
+        weights = {name: content for result in results for name, content in weights_of(result, {})}
+        pack_alone(place, every | _that_fit(weights, ROOM))
+        return [place]
+    written = []
+    place.mkdir(parents=True, exist_ok=True)
+    for result in results:
+        written += [place / f"{result.study.name}.json", place / f"{result.study.name}{SUFFIX}"]
+        write_json(written[-2], without_places(summary_of(result)))
+        pack(written[-1], _evidence(result))
+        written += _pack_weights(result, place)
+    return written
+
+
+def pack_finished(
+    planned: StudyPlan, folders: Folders, outcomes: Sequence[Outcome], place: Path, device: str = "cpu"
+) -> list[Path]:
+    """Archive what is finished while work goes on, of the studies that have something.
+
+    Raises:
+        OSError: if something cannot be written.
+    """
+    apart = replace(planned, items=tuple(copy(item) for item in planned.items))  # work reads the items themselves
+    found = results_of(apart, folders, outcomes, device)
+    return pack_results([one for one in found if any(start.kept for start in one.found.values())], place)
+
+
+def check_nothing_is_lost(results: Sequence[StudyResult], place: Path) -> None:
+    """Refuse to replace evidence by less.
+
+    That are runs of these studies' starts, or measurements of them, which an archive in place holds and these results
+    have not, and a result of the other setting.
+
+    Raises:
+        RecipeError: naming the first that would be lost, and what to do.
+        CheckpointError: if an archive in place is damaged.
+    """
+    whole = place.name.endswith(SUFFIX)
+    for result in results:
+        archive = place if whole else place / f"{result.study.name}{SUFFIX}"
+        told = {} if whole else find_object(place / f"{result.study.name}.json") or {}
+        if told.get("setting", result.setting) != result.setting:
+            raise RecipeError(
+                f"--pack {place}: {result.study.name}.json there is of the {told['setting']} setting, and this is "
+                f"of the {result.setting} one: pack it into another folder"
+            )
+        if archive.is_file() and (lost := list(_lost(result, (unpacked_alone if whole else unpacked_listed)(archive)))):
+            way = "pack into another file, or take that one in: --merge" if whole else "read them too: --results"
+            raise RecipeError(
+                f"--pack {place}: {archive.name} there holds {lost[0]}{f' and {len(lost) - 1} more' * (len(lost) > 1)} "
+                f"of {result.study.name}, which this result has not, and packing would drop them: {way} {place}"
+                f"{', or pack into another folder' * (not whole)}"
+            )
+
+
+def _lost(result: StudyResult, folder: Path) -> Iterator[str]:
+    """Name the starts of a result, and measurements of them, that the evidence in a folder has and the result lacks."""
+    had: dict[str, list[KeptRun]] = {}
+    for one in kept_runs([folder]):
+        if not one.unfinished and numerics_agree(one):
+            had.setdefault(one.identity, []).append(one)
+    for (run, seed), found in result.found.items():
+        old, now = had.get(found.identity, []), {name for one in (found, *found.more) for name in one.numbers}
+        more = {name for one in old for name in measured_values(one, found.start.measures)} - now
+        if len(old) > len(found.runs()):
+            yield f"start {seed} of {run}" if not found.kept else f"another run of start {seed} of {run}"
+        elif more:
+            yield f"{', '.join(sorted(more))} of start {seed} of {run}"
+
+
+def _evidence(result: StudyResult) -> dict[str, bytes]:
+    """Collect the files behind a result."""
+    kept = [run for found in result.found.values() for run in found.runs()]
+    return {name: content for run in kept for name, content in evidence_of(run).items()}
+
+
+def _pack_weights(result: StudyResult, place: Path) -> list[Path]:
+    """Archive the weights of a result that no other archive of the folder holds; return the archive if there is one."""
+    own = place / f"{OF_WEIGHTS}{result.study.name}{SUFFIX}"
+    others = [path for path in place.glob(f"{OF_WEIGHTS}*{SUFFIX}") if path != own]
+    there = {name: content for path in others for name, content in read_archive(path)}
+    before = dict(read_archive(own)) if own.is_file() else {}
+    weights = {name: content for name, content in weights_of(result, there | before) if name not in there}
+    fitting = _that_fit(weights, ROOM - sum(path.stat().st_size for path in others))
+    if not fitting:
+        return []
+    pack(own, fitting)
+    return [own]
+
+
+def _that_fit(weights: Mapping[str, bytes], room: int) -> dict[str, bytes]:
+    """Return the first weights that have room together, and warn of those that have not."""
+    fitting: dict[str, bytes] = {}
+    for name, content in weights.items():
+        if len(content) <= room:
+            fitting[name], room = content, room - len(content)
+        else:
+            warnings.warn(
+                f"the weights {name} of {len(content):,} bytes are left out of the evidence: of {ROOM:,} bytes for all "
+                f"weights {room:,} are left",
+                stacklevel=2,
+            )
+    return fitting

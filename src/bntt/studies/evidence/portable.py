@@ -1,0 +1,82 @@
+"""Files of a run without the places of the machine that made it: of an absolute path only its name is kept."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from collections.abc import Mapping
+from typing import Any
+
+import tomli_w
+
+from bntt.io.files import parse_json
+
+ALONE = re.compile(r"(/|[A-Za-z]:[\\/]).*", re.DOTALL)
+"""A text that is an absolute path, of any system."""
+WITHIN = re.compile(
+    r"""(?<=")(?:/|[A-Za-z]:\\{1,2}|[A-Za-z]:/)[^"]+(?=")"""  # in quotation marks, whatever its name
+    r"""|(?<![\w.:/\\~-])(?:/[^\s"',;=/]+){2,}/?"""  # of two names or more
+    r"""|(?<![\w.:/\\~-])[A-Za-z]:[\\/][^\s"',;=]+"""
+)
+"""Absolute paths in the middle of a text, such as an argument of a command."""
+
+
+def portable(name: str, content: bytes) -> bytes:
+    """Return a run's file with ``.../NAME`` for every absolute path in it; as it is where there is none.
+
+    Args:
+        name: says by its ending what it holds: TOML, JSON, or lines of JSON.
+
+    >>> portable("recipe.toml", b'[data]\\nroot = "/data/of/mine/cifar10"\\n')
+    b'[data]\\nroot = ".../cifar10"\\n'
+    >>> portable("a.json", b'{"source": "https://host/of/data"}')
+    b'{"source": "https://host/of/data"}'
+    """
+    try:
+        text = content.decode("utf-8")
+        if name.endswith(".toml"):
+            found = tomllib.loads(text)
+            kept = without_places(found)
+            return content if kept == found else tomli_w.dumps(kept).encode()
+        if name.endswith(".jsonl"):
+            return b"".join(_line(line) for line in content.splitlines(keepends=True))
+        found = parse_json(text)
+        kept = without_places(found)
+        return content if kept == found else (json.dumps(kept, indent=1) + "\n").encode()
+    except ValueError:  # no text, TOML or JSON: nothing of it is read as a number, and whoever reads it says so
+        return WITHIN.sub(_named, content.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
+
+
+def without_places(values: Any) -> Any:
+    """Return values with ``.../NAME`` for every absolute path in their texts.
+
+    >>> without_places({"pool": "/a/b/", "command": ["--data", "images=/a/b c", '{"root": "/pool"}'], "n": 1})
+    {'pool': '.../b', 'command': ['--data', 'images=.../b c', '{"root": ".../pool"}'], 'n': 1}
+    """
+    if isinstance(values, Mapping):
+        return {key: without_places(value) for key, value in values.items()}
+    if isinstance(values, list | tuple):
+        return [without_places(value) for value in values]
+    if not isinstance(values, str):
+        return values
+    return _name(values) if ALONE.fullmatch(values) and "\n" not in values else WITHIN.sub(_named, values)
+
+
+def _line(line: bytes) -> bytes:
+    found = parse_json(line)
+    kept = without_places(found)
+    return line if kept == found else json.dumps(kept).encode() + b"\n"
+
+
+def _named(found: re.Match[str]) -> str:
+    return _name(found.group())
+
+
+def _name(path: str) -> str:
+    """Return the last name of an absolute path behind three dots.
+
+    >>> _name("/a/b/"), _name("C:\\\\mine\\\\cifar10")
+    ('.../b', '.../cifar10')
+    """
+    return ".../" + re.split(r"[\\/]+", path.rstrip("\\/"))[-1]
