@@ -15,8 +15,8 @@ from bntt.nn.network.classifier import SpikingClassifier
 class Model(SpikingClassifier, PyTorchModelHubMixin, library_name="bntt"):  # type: ignore[misc,call-arg]
     """A classifier of registered parts, which a folder or the hub can hold: config.json and model.safetensors.
 
-    ``model.save_pretrained(folder)`` and ``Model.from_pretrained(folder)``; what a file names is looked up in the
-    registries, so that it can name no code. ``from_pretrained`` gives a model in evaluation mode.
+    Save with ``model.save_pretrained(folder)`` and load with ``Model.from_pretrained(folder)``, in evaluation mode.
+    Names in a file are looked up in the registries: a file can name no code.
 
     Args:
         network: the name of the network and the arguments of its builder, ``{"name": "vgg9", "num_steps": 25}``.

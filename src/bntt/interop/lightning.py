@@ -25,9 +25,9 @@ ONLY_HERE = ("average", "grow")
 class Module(lightning.LightningModule):  # type: ignore[misc] # no types without the peer
     """A classifier trained by ``lightning.Trainer`` with one of our methods: the updates of ``fit``.
 
-    The draw is the epoch, rates follow the method update by update from ``max_epochs``, and running statistics move
-    with an update, after all its numbers were found finite. It logs ``train_loss``, ``train_accuracy``, ``val_loss``
-    and ``val_accuracy``.
+    The draw is the epoch, learning rates follow the method update by update from ``max_epochs``, and running statistics
+    move with an update, after all its numbers were found finite. It logs ``train_loss``, ``train_accuracy``,
+    ``val_loss`` and ``val_accuracy``.
 
     Args:
         model: trained in place.
@@ -121,7 +121,12 @@ class Module(lightning.LightningModule):  # type: ignore[misc] # no types withou
 
 
 class Draws:
-    """One of our loaders as an iterable with a length; it asks for the draw of its next pass."""
+    """One of our loaders as an iterable with a length, which asks for the draw of its next pass.
+
+    Args:
+        loader: a loader with ``epoch(draw)``.
+        draw: returns the draw of the next pass.
+    """
 
     def __init__(self, loader: EpochLoader, draw: Callable[[], int]) -> None:
         self.loader, self.draw = loader, draw

@@ -10,9 +10,12 @@ from bntt.interop.adapters import LoopedNeurons
 
 
 def neuron(neuron: Any) -> LoopedNeurons:
-    """Adapt Norse's cell to a block of ours: ``SpikingBlock(conv, BNTT(8, num_steps=4), neuron(LIFCell()))``.
+    """Return Norse's cell as a part of our blocks, with its own dynamics, surrogate and state.
 
-    Its dynamics, surrogate and state are its own; such a block runs in plain PyTorch.
+    ``SpikingBlock(conv, BNTT(8, num_steps=4), neuron(LIFCell()))``. Such a block runs in plain PyTorch.
+
+    Args:
+        neuron: a cell for one step, such as ``LIFCell()``.
 
     Raises:
         TypeError: if it is not a cell, ``spikes, state = cell(x, state)`` for one step.

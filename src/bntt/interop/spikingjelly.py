@@ -18,8 +18,8 @@ RESET = "call functional.reset_net(network) before every batch"
 class Norm(base.MemoryModule):  # type: ignore[misc] # no types without the peer
     """A norm in a network of SpikingJelly's: ``[N, C, ...]`` a call in mode 's', ``[T, N, C, ...]`` in mode 'm'.
 
-    Steps taken and what the norm keeps of them are memories, so ``set_step_mode``, ``reset_net`` and the functional
-    forward know them. ``reset_net`` restarts; a sequence may be cut.
+    The steps taken, and what the norm keeps of them, are SpikingJelly's memories: ``set_step_mode``, ``reset_net`` and
+    the functional forward handle them. ``reset_net`` restarts at the first step; a sequence may be cut.
 
     Args:
         norm: ``BNTT(channels, num_steps)`` or any other norm.
@@ -51,7 +51,11 @@ class Norm(base.MemoryModule):  # type: ignore[misc] # no types without the peer
 
 
 class Neuron(nn.Module):
-    """SpikingJelly's neurons as a part of ours; their parameters are its own. See :func:`neuron`."""
+    """SpikingJelly's neurons as a part of our blocks, with their own parameters; returned by :func:`neuron`.
+
+    Args:
+        neuron: a ``MemoryModule``.
+    """
 
     facts = NeuronFacts(waits=False)
 
@@ -73,11 +77,14 @@ class Neuron(nn.Module):
 
 
 def neuron(neuron: Any) -> Neuron:
-    """Adapt SpikingJelly's neurons to a block of ours, unchanged: dynamics, surrogate, learned constants and spikes.
+    """Return SpikingJelly's neurons as a part of our blocks: dynamics, surrogate, learned constants and spikes stay.
 
-    ``SpikingBlock(conv, BNTT(8, num_steps=4), neuron(LIFNode(tau=20.0, decay_input=False, v_reset=None)))``; such a
-    block runs in plain PyTorch, and the object is put into mode 'm'. The paper's neurons are
-    ``LIFNode(tau=1/(1-λ), decay_input=False, v_reset=None)``.
+    ``SpikingBlock(conv, BNTT(8, num_steps=4), neuron(LIFNode(tau=20.0, decay_input=False, v_reset=None)))``. Such a
+    block runs in plain PyTorch, and the object is set to mode 'm'. The paper's neurons are ``LIFNode(tau=1/(1-λ),
+    decay_input=False, v_reset=None)``.
+
+    Args:
+        neuron: a ``MemoryModule``, such as ``LIFNode``.
 
     Raises:
         TypeError: if it is not a MemoryModule.
