@@ -140,7 +140,7 @@ def options_of(kind: type[Any]) -> dict[str, Option]:
 
 
 def check_keywords(call: str, given: Collection[str], known: Collection[str]) -> None:
-    """Refuse a keyword argument that is none, and name the nearest.
+    """Refuse an unknown keyword argument, and name the nearest.
 
     Raises:
         TypeError: as Python's own.
@@ -169,7 +169,7 @@ class Explained:
 
 
 def named_keywords(kind: type[Kind]) -> type[Kind]:
-    """Have a dataclass name the nearest option where a keyword is none."""
+    """Make a dataclass name the nearest option if a keyword is unknown."""
     make, known = kind.__init__, [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]
 
     @functools.wraps(make)

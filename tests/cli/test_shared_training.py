@@ -129,7 +129,9 @@ def test_what_one_is_asked_for_all_do(tmp_path):
     begun[1].send_signal(signal.SIGTERM)
     (first, _, told), (second, out, err) = ended(begun)
     assert (first, second, out, err) == (143, 143, "", "")
-    assert told.startswith("bntt: process 0: stopped by SIGTERM; everything is saved, go on with: torchrun --nproc-per")
+    assert told.startswith(
+        "bntt: process 0: stopped by SIGTERM; everything is saved, continue with: torchrun --nproc-per"
+    )
     assert told.rstrip().endswith("-m bntt train runs/demo --resume")
 
 

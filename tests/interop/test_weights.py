@@ -61,5 +61,5 @@ def test_what_such_networks_do_not_have_is_refused(rng):
     longer = foreign.Loop(foreign.VGG6, T + 1, width=WIDTH).state_dict()
     smaller = foreign.Loop(foreign.VGG6, T, width=0.25).state_dict()
     assert set(interop.to_state_dict(network(rng, 1e-4), "authors")) < set(longer)
-    with pytest.raises(ValueError, match="of other shapes in theirs"):
+    with pytest.raises(ValueError, match="have other shapes in theirs"):
         interop.to_state_dict(network(rng, 1e-4), "authors", like=smaller)

@@ -226,7 +226,7 @@ def draws_of(facts: Facts, draws: int | None) -> int:
     """Choose the number of repetitions with fresh noise: as given, or as the recipe says.
 
     Raises:
-        ArgumentError: if more than one is asked for where nothing is drawn.
+        ArgumentError: if more than one is requested and nothing is random.
     """
     if draws is not None and draws > 1 and not facts.is_random:
         raise ArgumentError(

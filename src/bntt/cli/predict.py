@@ -114,7 +114,7 @@ def check_pretrained(name: str) -> None:
     """Refuse a name of no network that comes with the package.
 
     Raises:
-        RecipeError: naming those that there are.
+        RecipeError: naming the known ones.
     """
     from bntt.models import PRETRAINED
     from bntt.runs.recipe.file import RecipeError
@@ -128,7 +128,7 @@ def _of_package(name: str, draws: int) -> _Network:
 
     Raises:
         RecipeError: on an unknown name, or if it takes no pictures.
-        ArgumentError: if more than one draw is asked for where nothing is drawn.
+        ArgumentError: if more than one draw is requested and nothing is random.
     """
     from bntt.analysis.measurement import Facts, draws_of
     from bntt.models import pretrained, pretrained_facts
@@ -154,7 +154,7 @@ def _of_run(run: Path, draws: int) -> _Network:
 
     Raises:
         RecipeError: if it takes no pictures.
-        ArgumentError: if more than one draw is asked for where nothing is drawn.
+        ArgumentError: if more than one draw is requested and nothing is random.
     """
     from bntt.analysis.measurement import draws_of
     from bntt.nn.kinds import encoder_facts_by_name
@@ -183,9 +183,9 @@ def _of_bundle(path: Path, draws: int) -> _Network:
     """Load the network of a bundle.
 
     Raises:
-        BundleError: if the file is none.
+        BundleError: if the file is not a bundle.
         RecipeError: if it takes no pictures.
-        ArgumentError: if more than one draw is asked for where nothing is drawn.
+        ArgumentError: if more than one draw is requested and nothing is random.
     """
     import torch
 

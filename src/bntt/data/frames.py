@@ -33,7 +33,7 @@ class FrameSet:
     kept apart, or the features ``[F]`` of a sequence.
 
     Raises:
-        ValueError: on frames or labels that are none of those below, or a scale that is not a finite number above 0.
+        ValueError: on frames or labels other than described below, or a scale that is not a finite number above 0.
 
     >>> events = torch.zeros(3, 10, 2, 8, 8, dtype=torch.uint8)  # ten frames each, of 8x8 pixels
     >>> data = FrameSet(events, torch.tensor([0, 1, 1]), ("left", "right"), scale=0.1)

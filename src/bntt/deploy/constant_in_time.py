@@ -41,7 +41,7 @@ def make_constant(description: Description, by: str = "median") -> Description:
         by: what a and b are over the steps, "median" or "mean"; or those of one, "step 1" to "step T".
 
     Raises:
-        DeployError: naming a layer whose neurons are folded; or on what is none of these.
+        DeployError: naming a layer whose neurons are folded; or on another ``by``.
 
     >>> import bntt
     >>> from bntt import deploy

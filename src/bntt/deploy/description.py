@@ -54,7 +54,7 @@ class Encoder:
     """Of the mean's length; (): not divided."""
 
     def check(self, channels: int) -> None:
-        """Refuse an encoder that is none.
+        """Refuse an invalid encoder.
 
         Raises:
             DeployError: saying why.
@@ -87,7 +87,7 @@ class Pictures:
     """The order of its pixels as a sequence, "pixels", "rows" or "permuted"; "": it stays an image."""
 
     def check(self) -> None:
-        """Refuse pictures that are none.
+        """Refuse invalid pictures.
 
         Raises:
             DeployError: saying why.

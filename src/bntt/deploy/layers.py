@@ -30,7 +30,7 @@ class Pool:
         return image[0], image[1] // self.size[0], image[2] // self.size[1]
 
     def check(self) -> None:
-        """Refuse a pooling that is none.
+        """Refuse an invalid pooling.
 
         Raises:
             DeployError: saying why.
@@ -76,7 +76,7 @@ class Weights:
         return self.values.shape[0], rows, columns
 
     def check(self) -> None:
-        """Refuse weights that are none.
+        """Refuse invalid weights.
 
         Raises:
             DeployError: saying why.
@@ -171,7 +171,7 @@ class Layer:
         yield current
 
     def check_parts(self) -> None:
-        """Refuse weights and poolings that are none.
+        """Refuse invalid weights and poolings.
 
         Raises:
             DeployError: saying why.

@@ -63,7 +63,7 @@ def to_state_dict(
     if like is None:
         return found
     if wrong := [name for name, value in found.items() if name not in like or like[name].shape != value.shape]:
-        raise ValueError(f"{len(wrong)} entries are of other shapes in theirs, or of steps that it has not: {wrong[0]}")
+        raise ValueError(f"{len(wrong)} entries have other shapes in theirs, or steps that it lacks: {wrong[0]}")
     return {name: found.get(name, value) for name, value in like.items()}
 
 

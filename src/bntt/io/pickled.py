@@ -155,7 +155,7 @@ def _pickle_of(payload: bytes) -> bytes:
                 raise PickledError(f"holds code, {code[0]!r}: TorchScript, and not weights")
             found = [name for name in names if name.rpartition("/")[2] == "data.pkl"]
             if len(found) != 1 or len(set(names)) != len(names):
-                raise PickledError("is no file of torch.save: it has not one data.pkl, or names a member twice")
+                raise PickledError("is not a file of torch.save: it needs one data.pkl, and each member once")
             return archive.read(found[0])
     except PickledError:
         raise

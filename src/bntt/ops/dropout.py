@@ -1,6 +1,6 @@
 """Dropout with one mask for all time steps (Lee et al. 2020; Rathi et al. 2020): ``o'_t = m o_t / (1 - p)``.
 
-A mask drawn anew at every step would be averaged away over time. This one is a pure function of seed, draw, layer,
+A mask drawn again at every step would be averaged away over time. This one is a pure function of seed, draw, layer,
 sample and unit, so it is the same however a sequence is cut, whatever the batch and the device.
 """
 

@@ -125,7 +125,7 @@ def load_samples(run: Path, like: RecipeData, order: str, encoder: Encoder) -> R
     if manifest is None:
         raise DataError(
             f"{run} was trained by bntt.fit without validation and test samples: it has none to measure with; call fit "
-            f"again with test=, which trains nothing anew"
+            f"again with test=, which does not train again"
         )
     verify_prepared(folder, manifest)
     found = {split: in_order(_load_split(folder, manifest, split), order) for split in manifest.sha256}

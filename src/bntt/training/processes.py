@@ -193,7 +193,7 @@ def own_device(device: str) -> str:
         return device
     if missing := [name for name in NEEDED if name not in os.environ]:
         raise LaunchError(
-            f"WORLD_SIZE says that there are many processes, and {', '.join(missing)} is missing: "
+            f"WORLD_SIZE says that there are several processes, but {', '.join(missing)} is missing: "
             f"start them by torchrun"
         )
     if ":" in device:

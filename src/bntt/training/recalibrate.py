@@ -44,7 +44,7 @@ def recalibrate(
     """
     check_classifier(model, "recalibrate() takes")
     if not any(norm_facts(part).running_statistics for part in model.modules()):
-        raise ValueError("no norm of the network has running statistics: there is nothing to take anew")
+        raise ValueError("no norm of the network has running statistics: there is nothing to measure")
     if batches < 1:
         raise ValueError(f"batches must be 1 or more, got {batches}")
     device, seen = next(model.parameters()).device, 0

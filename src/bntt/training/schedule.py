@@ -121,7 +121,7 @@ def drops_reached(done: int, total: int, drops: Sequence[int] = PAPER_DROPS) -> 
 
 
 def floor_of_decay(rates: Rates, updates: int) -> float | None:
-    """Return what a γ of 1 that never gets a gradient has shrunk to after so many updates of SGD; None for others.
+    """Return the value to which a γ of 1 without a gradient shrinks in this number of updates of SGD; None for others.
 
     ``v ← m v + decay γ, γ ← γ - lr v``, about ``exp(-Σ lr · decay / (1 - m))``: where the gradient is almost nothing,
     γ tells how long and how fast the training was, and not what the network needs.

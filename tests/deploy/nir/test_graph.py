@@ -143,7 +143,7 @@ def refused() -> list[tuple[Description, str]]:
             replace(
                 made, nodes=(*made.nodes[:2], replace(made.nodes[2], before=(Pool("max", (1, 1)),)), *made.nodes[3:])
             ),
-            "'conv3': NIR has no max pooling, but of spikes",
+            "'conv3': NIR can max-pool only spikes",
         ),
         (
             describe(bntt.SpikingClassifier(bntt.DirectEncoder(2), folded)),

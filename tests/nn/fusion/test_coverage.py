@@ -15,7 +15,7 @@ def test_which_norms_are_fused():
 
 def test_a_norm_that_is_fused_in_evaluation_alone_says_why(monkeypatch):
     monkeypatch.setattr(parts, "SITE", replace(parts.SITE, call=Call(whole=False)))
-    reason = "tdBN takes its training statistics over all steps, and the call has not all"
+    reason = "tdBN takes its training statistics over all steps, and the call does not have all"
     assert TDBN(2, 2).method.pooling.looks_ahead
     assert fused_norms()["tdbn"] == f"fused in evaluation; training in plain PyTorch: {reason}"
 

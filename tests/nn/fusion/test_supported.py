@@ -10,7 +10,7 @@ from tests.nn.networks import conv, linear
 
 
 def test_a_norm_that_looks_ahead_trains_fused_on_all_steps_only():
-    reason = "tdBN takes its training statistics over all steps, and the call has not all"
+    reason = "tdBN takes its training statistics over all steps, and the call does not have all"
     assert why_not_norm(TDBN(8, 4), range(2), 8, whole=False) == reason
     assert why_not_norm(TDBN(8, 4).eval(), range(2), 8, whole=False) == ""
     assert why_not_norm(TAB(8, 4), range(1, 3), 8, whole=False) == ""

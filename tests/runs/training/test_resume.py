@@ -60,7 +60,7 @@ def test_a_stop_in_the_midst_of_a_validation_validates_again(run, tmp_path, monk
         return real(*arguments, progress=asked, **options)
 
     monkeypatch.setattr(runs, "evaluate", evaluate)
-    with pytest.raises(Interrupted, match=r"stopped by SIGINT; everything is saved, go on with: .* --resume"):
+    with pytest.raises(Interrupted, match=r"stopped by SIGINT; everything is saved, continue with: .* --resume"):
         seen.extend(train_run(recipe, data, folder, requests=requests))
     assert folder.checkpoints.latest().checkpoint.facts["epochs_done"] == 0
     assert not folder.metrics.exists()

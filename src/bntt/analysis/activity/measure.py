@@ -33,7 +33,7 @@ def measure_activity(opened: Opened, arguments: ActivityArguments, progress: Pro
     """Count the spikes of every image of a split, and read γ.
 
     Raises:
-        ArgumentError: if more than one draw is asked for where nothing is drawn.
+        ArgumentError: if more than one draw is requested and nothing is random.
     """
     draws = draws_of(opened.facts, arguments.draws)
     loader, network = opened.loader(arguments.split), opened.model.network

@@ -112,7 +112,7 @@ class ExitResult(EarlyExit):
         """Reject a file whose parts differ in their numbers of steps or layers."""
         stops = (self.chosen, self.truncation, self.paper_threshold, *self.by_reading.values())
         if not self.grid or [row.steps for row in self.grid] != list(range(1, self.num_steps + 1)):
-            raise ValueError(f"the grid has not one row for each of {self.num_steps} steps")
+            raise ValueError(f"the grid must have one row for each of {self.num_steps} steps")
         if any(not 1 <= steps <= self.num_steps for steps in (self.steps, *(stop.steps for stop in stops if stop))):
             raise ValueError(f"a stop is not within {self.num_steps} steps")
         if not self.driven.keys() >= self.gamma_magnitude.keys() | self.deviation.keys():

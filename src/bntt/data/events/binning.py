@@ -53,7 +53,7 @@ class Binning(Counting, FrameShape):
     """Conversion of events to frames.
 
     Raises:
-        OptionError: on a choice that there is not, or a number below 1.
+        OptionError: on an unknown choice, or a number below 1.
 
     >>> Binning(20, 42, 42, by="count").height
     42

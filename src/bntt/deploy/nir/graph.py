@@ -147,7 +147,7 @@ class _Graph:
             node = self.nir.AvgPool2d(size, size, none)
             return self.add(layer.name, "_pool", node, x, part=part, shape=shape, binary=False)
         if not x.binary:
-            raise DeployError("NIR has no max pooling, but of spikes: what it pools are none, so use average pooling")
+            raise DeployError("NIR can max-pool only spikes, and these values are not spikes: use average pooling")
         total = self.nir.SumPool2d(size, size, none)
         x = self.add(layer.name, "_pool", total, x, part=part, shape=shape)
         return self.add(layer.name, "_pool_fires", self.nir.Threshold(np.full(x.sizes, 0.5)), x, part=part)

@@ -130,7 +130,7 @@ def connected(graph: Mapping[str, Any]) -> dict[str, Node]:
     """Return the nodes of a graph by name, each with those that it reads and that read it.
 
     Raises:
-        DeployError: naming a node that the library has not, or an edge that has no end.
+        DeployError: naming an unsupported node, or an edge that has no end.
     """
     named, edges = graph.get("nodes"), graph.get("edges")
     if graph.get("type") != "NIRGraph" or not isinstance(named, Mapping) or not isinstance(edges, list | tuple):

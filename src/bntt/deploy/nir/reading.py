@@ -30,7 +30,7 @@ def from_nir(
 
     A graph that :func:`~bntt.deploy.export` wrote gives the description that it was, bit for bit. Any other is one step
     of a network, which ``encoder`` gives T steps: its Output, added up, is the logits. Hard resets are LIF and IF, soft
-    ones LI or I, Threshold and a Scale back; what the library has not is refused by name.
+    ones LI or I, Threshold and a Scale back; unsupported nodes are refused by name.
 
     Args:
         source: a file, opened in a process of its own; or a graph in memory.
@@ -40,7 +40,7 @@ def from_nir(
 
     Raises:
         BundleError: if the file is missing, damaged, hostile or no NIR graph.
-        DeployError: naming a node that the library has not, and why; or if no encoder is known.
+        DeployError: naming an unsupported node, and why; or if no encoder is known.
 
     >>> import tempfile, bntt
     >>> from bntt import deploy

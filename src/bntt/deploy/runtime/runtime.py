@@ -176,7 +176,7 @@ class Runtime:
         """Return the number of steps to run by γ: one more than the last at which a layer's mean |γ| reaches it.
 
         Raises:
-            DeployError: on a threshold that is none, or a network without a γ for each step.
+            DeployError: on an invalid threshold, or a network without a γ for each step.
         """
         return exit_step(self.description, threshold)
 

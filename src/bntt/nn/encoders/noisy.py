@@ -45,7 +45,7 @@ class NoisyEncoder(nn.Module):
 
     Raises:
         TypeError: if it is not an encoder of images.
-        ValueError: if σ, where or seed is none of these; σ is in deviations and the encoder has none; or the unsigned
+        ValueError: if σ, where or seed is invalid; σ is in deviations and the encoder has none; or the unsigned
             code, which takes only [0, 1], is used without the clip.
 
     >>> from bntt.nn import PoissonEncoder

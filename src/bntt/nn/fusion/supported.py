@@ -218,7 +218,7 @@ def why_not_norm(norm: nn.Module, steps: range, channels: int, *, whole: bool = 
     if norm.running_mean.requires_grad or norm.running_var.requires_grad:
         return "its running statistics are learned"
     if norm.training and norm.method.pooling.looks_ahead and not whole:
-        return f"{norm.method.name} takes its training statistics over all steps, and the call has not all"
+        return f"{norm.method.name} takes its training statistics over all steps, and the call does not have all"
     return "its statistics would be of a single value" if norm.training and single else ""
 
 

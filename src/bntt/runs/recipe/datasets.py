@@ -37,7 +37,7 @@ SampleSet = ImageSet | FrameSet | SequenceSet
 
 
 WITHOUT: dict[Split, str] = {
-    "test": "call bntt.fit again with test=, which adds them and trains nothing anew",
+    "test": "call bntt.fit again with test=, which adds them and does not train again",
     "validation": "what is chosen, such as an exit, needs some: train in a new directory by bntt.fit(validation=...); "
     "--split test measures without them where a verb only measures",
     "train": "a run of bntt.fit keeps only their checksums",

@@ -242,7 +242,7 @@ class Recipe(Table):
     compute: Compute = Compute()
     """How it is computed, not what: results differ in rounding alone."""
     checkpoint: Checkpoint = Checkpoint()
-    """When a training is kept, so that it can go on after a stop."""
+    """When a training is saved, so that it can continue after a stop."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

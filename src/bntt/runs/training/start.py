@@ -148,7 +148,7 @@ def resume_or_start(command: TrainCommand) -> TrainingStart:
     if command.resume:
         run = find_run(Path(command.recipe))
         if command.name:
-            raise RecipeError("--resume goes on in the run's own directory: leave out --name")
+            raise RecipeError("--resume continues in the run's own directory: leave out --name")
         check_parts(run.path, resuming=True)
         recipe = load_recipe(run.recipe, command.overrides, same_data=True)
         with hold_run(run.path):  # another process training there is reported first
@@ -159,7 +159,7 @@ def resume_or_start(command: TrainCommand) -> TrainingStart:
     if RunDirectory(Path(command.recipe)).recipe.is_file():
         raise RecipeError(
             f"{command.recipe} is a run: bntt train {quote(command.recipe)} --resume resumes it, and "
-            f"bntt train {quote(str(RunDirectory(Path(command.recipe)).recipe))} --name NAME starts its recipe anew"
+            f"bntt train {quote(str(RunDirectory(Path(command.recipe)).recipe))} --name NAME starts its recipe again"
         )
     recipe, root = load_recipe(command.recipe, command.overrides), Path(command.root)
     folder = command.name or Path(command.recipe).stem

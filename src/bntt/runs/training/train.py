@@ -257,7 +257,7 @@ class TrainingRun:
             self._save()
         if stop:
             command = command_to_resume(self.run.path, self.device, self.processes.count)
-            raise Interrupted(stop, f"everything is saved, go on with: {command}")
+            raise Interrupted(stop, f"everything is saved, continue with: {command}")
 
     def _save(self) -> None:
         self.saved = time.monotonic()
