@@ -1,4 +1,4 @@
-"""What sharing a batch costs: ``python -m tests.training.distributed_cost`` prints a table of docs/evidence/distributed.md.
+"""What sharing a batch costs: ``python -m tests.training.distributed_cost`` prints a table of evidence/distributed.md.
 
 Processes of this machine meet over its loopback, on one thread each; the global batch is the same for every number of
 them. Bytes are what one process gives to sums, an update; a ring moves up to twice as many through its links.
