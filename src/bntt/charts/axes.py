@@ -181,8 +181,8 @@ def _powers(low: float, high: float) -> list[float]:
 
     Over less than such a step they are the ticks of a linear scale.
 
-    >>> _powers(1.0, 100.0), _powers(22.0, 48.0)
-    ([1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0], [30.0, 40.0])
+    >>> _powers(1.0, 100.0), _powers(22.0, 60.0)
+    ([1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0], [30.0, 40.0, 50.0, 60.0])
     """
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
     powers = range(first, last + 1)
