@@ -7,6 +7,7 @@ import hashlib
 import os
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -103,6 +104,8 @@ def page_of(folders: Sequence[Path]) -> Page:
     if len(subjects) == 1:
         return Page(subjects[0].title, subjects)
     story = story_of([(one.title, anchor(n), one.claims) for n, one in enumerate(subjects, 1) if one.kind == "study"])
+    settings = {one.compared[1].text for one in subjects if one.kind == "study"}
+    story = replace(story, small=settings == {"small"})
     title = f"{story.paper}, claim by claim" if story.paper else "Results"
     told = story if story.claims or story.questions else None
     return Page(title, subjects, tuple(_overview(subjects)), told)

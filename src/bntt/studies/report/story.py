@@ -61,6 +61,8 @@ class Story:
     lead: str
     claims: tuple[Part, ...]
     questions: tuple[Part, ...]
+    small: bool = False
+    """True if no study was made at the paper's setting."""
 
 
 def story_of(studies: Sequence[tuple[str, str, Sequence[Claim]]]) -> Story:
