@@ -160,7 +160,7 @@ def simulate(
         source: their folder, for "images".
         to: the folder to write; by default where the dataset <name>-simulated looks for it.
         recordings: number of recordings, stratified by class.
-        seed: of everything random.
+        seed: seed of everything random.
     """
     from bntt.cli import console
     from bntt.data.catalog import open_dataset, simulated_root

@@ -30,14 +30,14 @@ def import_file(
     Example: bntt import bestmodel.pth.tar --model vgg9 --data cifar10 -s network.leak=0.95
 
     Args:
-        file: written by torch.save.
+        file: the file written by torch.save.
         model: the network, see `bntt list models`.
         data: the dataset that it was trained on, see `bntt list datasets`; it must be prepared.
         overrides: a value of the recipe to change, repeatable: `-s network.fire=before -s encoder.name=direct`.
         layout: naming scheme of the file; "auto" detects it.
-        mean: of the pixels, per channel; by default the released code's, or the data's own.
+        mean: mean of the pixels, per channel; by default the released code's, or the data's own.
         std: standard deviation of the pixels, per channel.
-        name: of the run directory; the file's by default.
+        name: name of the run directory; the file's by default.
         root: folder for new run directories.
     """
     from bntt.cli import console

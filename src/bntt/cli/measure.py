@@ -75,7 +75,7 @@ def _flags(measurement: Measurement) -> list[tuple[Parameter, str]]:
     add("device", str, "cpu, or cuda.", "cpu")
     add("estimate", bool, "measure for a few seconds and print how long the whole takes; write no result.", False)
     add("json", bool, "print the numbers as JSON instead of tables.", False)
-    add("format", Literal["png", "pdf", "svg"], "of the pictures.", "png")
+    add("format", Literal["png", "pdf", "svg"], "format of the pictures.", "png")
     add("csv", bool, "print them as comma-separated values instead of tables.", False)
     return found
 

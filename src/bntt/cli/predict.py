@@ -56,7 +56,7 @@ def predict(
         pretrained: or a network of `bntt list pretrained`, by name.
         bundle: or a bundle written by `bntt export`, run by bntt.deploy.Runtime.
         draws: number of times an image is shown, each with fresh noise; the confidence is the mean.
-        seed: of the noise.
+        seed: seed of the noise.
         invert: show the negative: for dark-on-light images and a network that learned light on dark.
         json: print all classes and exact numbers as JSON.
         csv: print them as comma-separated values, a row for each image and step.

@@ -45,7 +45,7 @@ def train(
         recipe: a name from `bntt list recipes`, or a TOML file; with --resume a run directory.
         overrides: a value to change, repeatable: `-s network.num_steps=4`. With --resume: train.epochs (more of them),
             evaluate, compute, checkpoint, data.root, notes.
-        name: of the run directory; a number is added if it exists.
+        name: name of the run directory; a number is added if it exists.
         root: folder for new run directories.
         resume: continue the run directory given as recipe, from its last checkpoint.
         forget_best: with --resume, continue although the best epoch's weights are lost.
