@@ -74,8 +74,8 @@ def study(
             result, with device and commit; nothing is made. It is refused if it is damaged, has other numerics or other
             data, or contradicts a start that is here; --pack keeps what was merged.
         device: cpu, or cuda.
-        precision: precision of the gradients of new runs. bf16-grad is faster on processors with bfloat16; the spikes are
-            those of fp32, and either counts as the other.
+        precision: precision of the gradients of new runs. bf16-grad is faster on processors with bfloat16; the spikes
+            are those of fp32, and either counts as the other.
     """
     import torch
 
