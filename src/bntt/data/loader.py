@@ -34,24 +34,24 @@ class Batch(NamedTuple):
 
 @dataclass(frozen=True)
 class SampleLoader:
-    """Loader of all samples of a set in batches of nearly equal size, none left out.
+    """Load all samples of a set in batches of nearly equal size; none is left out.
 
-    An epoch of N samples makes ceil(N / batch_size) batches whose sizes differ by one at most, so that no last batch is
-    too small to be normalised.
+    An epoch of N samples has ceil(N / batch_size) batches whose sizes differ by at most one, so that no last batch is
+    too small to normalise.
 
     Args:
         data: an :class:`ImageSet`, a :class:`FrameSet`, or any :class:`SampleSet`.
         batch_size: the largest batch.
-        shuffle: a new order every draw; otherwise the set's own.
+        shuffle: use a new order in every draw instead of the set's own.
         augment: for images: names out of "crop", "flip", "cutout", "erase", applied in this order; for frames of
             events: "flip", "shift", the same for all frames of a sample.
-        seed: of order, augmentation and mixing.
+        seed: seed of order, augmentation and mixing.
         device: where batches go; the set itself stays where it is.
         mix: for images, after augmentation: "mixup" or "cutmix" with another image of the set, with that one's
             augmentation in this draw; "" for none.
         mix_alpha: α above 0: the share of the first is Beta(α, α).
-        share: ``(rank, count)``: the part of this process, of all that share every batch: consecutive samples,
-            whose numbers differ by one at most. All parts together are the batch, whatever their count.
+        share: ``(rank, count)``: this process's part of every batch, consecutive samples. The sizes of the parts
+            differ by at most one; together they are the batch.
 
     Raises:
         ValueError: if the set is empty, the batch size below 1, α not a finite number above 0, an augmentation or mix

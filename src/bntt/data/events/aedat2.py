@@ -65,17 +65,17 @@ def read_aedat2(
 ) -> Events:
     r"""Return the events of an AEDAT 2.0 file.
 
-    A header line begins with "#", ends with a line feed and has no control characters in it; the header ends with the
-    line "#End Of ASCII Header". Without that line it ends where no header line follows, or before the first line from
-    which on the bytes are a whole number of events of this layout, each less than a second from the next: for events
-    may begin with the byte of "#" and look like text.
+    A header line begins with "#", ends with a line feed and has no control characters; the line "#End Of ASCII Header"
+    ends the header. Without that line, the header ends before the first line that is no header line, or before the
+    first line from which on the bytes are whole events of this layout, less than a second apart: events may begin with
+    the byte of "#" and look like text.
 
-    Times are 32 bits and wrap round after 71 minutes: from each event to the next is the step of -2³¹ to 2³¹ - 1
-    microseconds that leads there. Words without a pixel's event are left out and counted in ``left_out``.
+    Times have 32 bits and wrap around after 71 minutes: each event is -2³¹ to 2³¹ - 1 microseconds after the one
+    before. Words that are no pixel's event are skipped and counted in ``left_out``.
 
     Args:
         path: of the file.
-        layout: bits of an address, ``DVS128`` or ``DAVIS240``-like.
+        layout: the bits of an address: ``DVS128``, or a DAVIS's.
         orientation: "common" gives the values of common readers of CIFAR10-DVS for the DVS128, ``x = 127 - Y``,
             ``y = 127 - X`` and ``p = 1 - P``, and for a DAVIS the address as it is; "raw" is always the address as it
             is. The camera counts its rows from below. Which of the two is upright was not verified on a recording, nor

@@ -21,7 +21,8 @@ class Measure:
     """The measurements to take in a pass, in training as in evaluation.
 
     Raises:
-        ValueError: if the edges are not at least two finite numbers that ascend, or on a membrane and gradients.
+        ValueError: if the edges are not two or more finite, ascending numbers, or if a membrane and gradients are both
+            requested.
 
     >>> Measure(places=True, current=(-1.0, 0.0, 1.0)).every_place
     True

@@ -19,11 +19,11 @@ WHERE = ("pixels", "normalized")
 
 
 class NoisyEncoder(nn.Module):
-    """An encoder that sees ``x + σ n`` for every image x, n standard normal; its own randomness is what it was.
+    """Encode ``x + σ n`` instead of every image x, n standard normal; the encoder's own randomness stays.
 
-    The n of a pixel is one number for each (seed, draw, index) of an image, the same at all time steps, for every
-    encoder, network, batch and σ: networks that are compared see the same noise, and another σ only scales it. The draw
-    is the call's, as that of the spikes; the seed is not, for runs have their own.
+    The n of a pixel depends only on (seed, draw, index) of the image: it is the same at all time steps and for every
+    encoder, network, batch and σ. Networks that are compared see the same noise; another σ only scales it. The draw is
+    the call's; the seed is an argument here, because every run has its own.
 
     ========== ============================ =====================================
     where      clip=True                    clip=False
@@ -34,14 +34,14 @@ class NoisyEncoder(nn.Module):
 
     s is the encoder's ``std`` of each channel, z the normalised image ``(x - mean) / s``. Clean images must be in
     [0, 1] as usual; without the clip, values outside it after the noise bypass the encoder's check of the range.
-    Gradients pass where nothing was clipped. With σ = 0 nothing changes, to the bit.
+    Gradients pass where nothing was clipped. With σ = 0 the bits are those of the encoder alone.
 
     Args:
         encoder: the encoder of the noisy image, a ``PoissonEncoder``, a ``DirectEncoder`` or another encoder of pixels.
         sigma: σ, finite, 0 or more.
         where: the unit of σ: "pixels" or "normalized".
         clip: cut the noisy image to the valid range of an image.
-        seed: of the noise, 0 to 2**63 - 1.
+        seed: seed of the noise, 0 to 2**63 - 1.
 
     Raises:
         TypeError: if it is not an encoder of images.
