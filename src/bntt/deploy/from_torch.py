@@ -51,17 +51,17 @@ def describe(
 ) -> Description:
     """Return a model as arrays, as it evaluates: statistics, γ and β become a scale and a shift by step and channel.
 
-    Weights keep their type, all else is float64, computed in float64. The model is unchanged.
+    Weights keep their dtype; everything else is computed and stored in float64. The model is left unchanged.
 
     Args:
         model: the classifier.
-        classes: their names; their numbers by default.
-        input_shape: of one step of a sample, ``[C, H, W]`` or ``[F]``; by default as the named network was built for.
+        classes: names of the classes; their numbers by default.
+        input_shape: of one step of a sample, ``[C, H, W]`` or ``[F]``; by default the one it was built for.
         pictures: how image files become samples.
-        run: where it comes from, as words by name.
+        run: provenance, as text by name.
 
     Raises:
-        TypeError: if it is no classifier.
+        TypeError: if it is not a classifier.
         DeployError: naming a part that cannot be described (a layer norm, a part or hook of yours), and what to do; or
             if no input shape is given and the network does not say it.
 

@@ -192,8 +192,8 @@ def paired(one: Bool[Tensor, "D N"], other: Bool[Tensor, "E M"], z: float = 1.95
 
     ``d̃ ± z sqrt((Σ d² + 1) / (N + 2) - d̃²) / sqrt(N + 2)``, within -1 to 1.
 
-    For one draw it is exactly theirs. With more, d_i is a mean, and the added images count as one-sided as they can
-    be: the interval is no narrower than it should be, and never of width 0.
+    For one draw it is exactly theirs. With more, d_i is a mean, and the added images count with their largest possible
+    difference: the interval is never too narrow, and never of width 0.
 
     Args:
         one, other: ``Evaluation.right`` of both, the images in the same order; the numbers of draws may differ.
