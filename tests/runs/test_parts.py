@@ -88,7 +88,7 @@ def test_what_cannot_be_loaded_says_why(given, tmp_path):
     cases = {
         "nowhere.py": "there is no such file",
         "no-name.py": "rename the file",
-        "random.py": "random is the name of another module",
+        "random.py": "random is taken by another module",
         "raises.py": "ZeroDivisionError: division by zero",
         "empty.py": "registers nothing",
         "no-package": "no installed package of this name with entry points of the group bntt.parts",
