@@ -68,7 +68,7 @@ bench-peers: .venv-peers/installed
 	touch $@
 
 test-peers: .venv-interop/installed
-	.venv-interop/bin/python -m pytest tests/interop
+	.venv-interop/bin/python -m pytest tests/interop tests/docs/test_examples.py
 
 # The same faults before each of them; needs root for a disk of a few kilobytes.
 faults-peers: .venv/installed .venv-peers/installed

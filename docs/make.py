@@ -28,6 +28,8 @@ PAGES = {
     "peers": "quality/peers.md",
     "parity": "quality/parity.md",
     "readme": "README.md",
+    "ten_minutes": "examples/bntt_in_ten_minutes.ipynb",
+    "early_exit": "examples/early_exit.ipynb",
 }
 """Where each page is."""
 NAMED = {"gpu": "docs/evidence/gpu.md", "report": "docs/report.html"}
