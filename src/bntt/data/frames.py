@@ -27,10 +27,10 @@ CHUNK = 1 << 22
 
 @dataclass(frozen=True)
 class FrameSet:
-    """Labelled samples of T time steps each, for a :class:`bntt.nn.FrameEncoder` of as many.
+    """Labelled samples of T time steps each, for a :class:`bntt.nn.FrameEncoder` with the same T.
 
-    A frame is what one time step shows: the events of a camera's pixels ``[C, H, W]``, C = 2 where their polarities are
-    kept apart, or the features ``[F]`` of a sequence.
+    A frame is what one time step shows: the events of a camera's pixels ``[C, H, W]``, with C = 2 if polarities are
+    separate, or the features ``[F]`` of a sequence.
 
     Raises:
         ValueError: on frames or labels other than described below, or a scale that is not a finite number above 0.

@@ -149,9 +149,9 @@ class SampleLoader:
 
 @dataclass(frozen=True)
 class PartLoader:
-    """Loader of some samples of a set, in the order of their places; a sample's index is its place in the whole set.
+    """Load some samples of a set, in the order of their places; a sample's index is its place in the whole set.
 
-    A network's result for a sample is then the same for all of the set or a part of it.
+    A network's result for a sample is therefore the same for the whole set and for a part of it.
 
     Args:
         data: the whole set.

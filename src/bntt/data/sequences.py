@@ -58,9 +58,9 @@ def arrange(images: Shaped[Tensor, "N C H W"], order: str) -> Shaped[Tensor, "N 
 
 @dataclass(frozen=True)
 class SequenceSet:
-    """Labelled images as sequences ``[T, F]``, for a :class:`bntt.nn.SequenceEncoder` of as many steps.
+    """Labelled images as sequences ``[T, F]``, for a :class:`bntt.nn.SequenceEncoder` with the same T.
 
-    The images stay as they are; a batch is arranged when it is taken.
+    The images stay as they are; each batch is rearranged when it is loaded.
 
     Raises:
         ValueError: on an unknown order.

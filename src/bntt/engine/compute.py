@@ -34,7 +34,7 @@ Reduce = Callable[["Tensor"], "Tensor"]
 
 @dataclass(frozen=True)
 class ComputeOptions:
-    """The part of a network's computing that a recipe may choose.
+    """What a recipe may choose of a network's computing.
 
     Raises:
         OptionError: on a word that is none of these, or two that exclude each other.

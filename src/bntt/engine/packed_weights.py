@@ -19,13 +19,13 @@ _changes = 0
 
 
 def weights_changed() -> None:
-    """Report that values of weights were changed where PyTorch does not see it: through ``.data``, NumPy or a pointer.
+    """Report that weights were changed where PyTorch does not see it: through ``.data``, NumPy or a pointer.
 
-    :meth:`~bntt.nn.SpikingNetwork.advance` goes on from a state with weights and tables in the kernels' layout, made
-    anew when a parameter or buffer is replaced, changed in place, or after any optimizer's step; a write past PyTorch's
-    version counters is the one change that must be reported. Until it is, a sequence that has begun goes on with a
-    mixture: what was packed before the write is as it was, and what is packed later, such as the form for sparse
-    spikes, is of the new values. The next sequence from rest compares values, and needs no report.
+    :meth:`~bntt.nn.SpikingNetwork.advance` keeps weights and tables in the kernels' layout with the state. They are
+    packed again when a parameter or buffer is replaced or changed in place, or after any optimizer's step; only a write
+    past PyTorch's version counters must be reported. Without the report, a sequence under way continues with a mixture:
+    what was packed before the write has the old values, what is packed later (such as the form for sparse spikes) the
+    new ones. The next sequence from rest compares values, and needs no report.
 
     >>> import bntt, torch
     >>> net, x = bntt.models.mlp(in_features=4, hidden=(8,), num_steps=4).eval(), torch.ones(2, 1, 4)

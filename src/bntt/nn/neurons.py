@@ -154,9 +154,9 @@ def lif_of(
 
 @NEURONS("relu")
 class Rectifier(nn.Module):
-    """``y = max(0, x)`` at every step by itself: no membrane, no spikes. It takes the place of neurons in a block.
+    """Rectify at every step: ``y = max(0, x)``, with no membrane and no spikes, in place of a block's neurons.
 
-    A block of rectifiers lists a layer in which nothing spikes, and runs in plain PyTorch.
+    A block with rectifiers lists a layer in which nothing spikes, and runs in plain PyTorch.
 
     >>> Rectifier()(torch.tensor([[[-1.0, 2.0]]]))
     (tensor([[[0., 2.]]]), None)

@@ -16,7 +16,7 @@ Named = tuple[str, Tensor]
 
 
 class NonFiniteError(ArithmeticError):
-    """Error of a training that met a NaN or an infinity and stopped before the update."""
+    """Raised when training meets a NaN or an infinity; it stops before the update."""
 
 
 def check_finite(

@@ -45,15 +45,15 @@ class Position:
 
 
 class Session:
-    """A training of a model on a loader's samples.
+    """Train a model on a loader's samples, as an object that can be saved between two updates.
 
     Args:
         model: trained in place; put into training mode before every update.
         loader: as :func:`~bntt.training.updates`'s.
         epochs: number of epochs in the whole schedule.
-        method: training method; the paper's by default. With an optimiser of yours its ``optimizer``, ``lr`` and decays
-            are not used: its schedule begins at the rates that your groups have, and "constant" without a warm-up
-            leaves them to you, as no method does. Parameters that it does not step are no part of the gradients' norm.
+        method: training method; the paper's by default. With your own optimiser, its ``optimizer``, ``lr`` and decays
+            are not used: its schedule begins at the learning rates of your groups; "constant" without a warm-up,
+            or no method, leaves them to you. Parameters that you do not train do not count in the gradients' norm.
         seed: seed of the encoder's noise.
         optimizer: yours, instead of the method's.
         processes: those that train this network together, from :func:`~bntt.training.processes.joined_processes`;

@@ -50,7 +50,7 @@ class FrameShape:
 
 @dataclass(frozen=True)
 class Binning(Counting, FrameShape):
-    """Conversion of events to frames.
+    """How events become frames.
 
     Raises:
         OptionError: on an unknown choice, or a number below 1.

@@ -43,12 +43,12 @@ class Answers(NamedTuple):
 
 
 class Runtime:
-    """A network from a bundle, as it evaluates.
+    """Run a network from a bundle, as it evaluates, without PyTorch.
 
     Args:
         bundle: the file, or a description.
         dtype: "float32"; or "float64", which gives the library's float64 spikes, in NumPy alone.
-        backend: "kernels" (compiled, float32), "numpy", or "auto": the kernels where they are and can.
+        backend: "kernels" (compiled, float32), "numpy", or "auto": the kernels if they can run.
         threads: of the kernels, 1 to 1024.
 
     Attributes:
@@ -57,7 +57,7 @@ class Runtime:
 
     Raises:
         BundleError: if the file is missing, damaged or hostile.
-        DeployError: if it cannot run as asked; the message says why.
+        DeployError: if it cannot run as requested; the message says why.
 
     >>> import tempfile, bntt
     >>> from bntt import deploy
@@ -122,7 +122,7 @@ class Runtime:
         Args:
             x: samples as the library's encoder takes them: images ``[B, C, H, W]`` in [0, 1], frames or sequences
                 ``[B, T, ...]``.
-            seed, index, draw: name the noise: the same as the library's give the same spikes.
+            seed, index, draw: name the noise: equal values give the same spikes as in the library.
 
         Raises:
             TypeError: if the samples are not floating point.
@@ -149,8 +149,8 @@ class Runtime:
 
         Args:
             x: the images, again in every step; of frames and sequences this step's, ``[B, C, H, W]``, ``[B, F]``.
-            state: None is rest, else what the last step returned; ``state.rows(keep)`` lets samples leave.
-            seed, index, draw: as :meth:`run`'s at rest; a state carries them.
+            state: the state that the last step returned; None is rest; ``state.rows(keep)`` lets samples leave.
+            seed, index, draw: as :meth:`run`'s in the first step; later the state has them.
 
         Raises:
             TypeError: if the samples are not floating point.

@@ -161,11 +161,11 @@ ANEW = "bin them again, or build encoder and network with their T"
 
 @ENCODERS("frames")
 class FrameEncoder(TimedEncoder):
-    """Samples that have time in them already, batch first, become the network's input, time first. Gradients pass.
+    """Pass on samples that already have time, batch first, as the network's input, time first. Gradients pass.
 
-    Frames of events ``[B, T, C, H, W]`` or sequences ``[B, T, F]``, of any finite values of either sign, become
-    ``[S, B, ...]`` without a copy; whole numbers, counts as tonic's frames have them, become float32. What they are
-    scaled by is their dataset's: see :class:`bntt.data.FrameSet`.
+    Frames of events ``[B, T, C, H, W]`` or sequences ``[B, T, F]``, with finite values of either sign, become
+    ``[S, B, ...]`` without a copy. Whole numbers, such as the counts of tonic's frames, become float32. Scaling is up
+    to the dataset: see :class:`bntt.data.FrameSet`.
 
     Args:
         num_steps: T, exactly as many as the samples have.
@@ -196,9 +196,9 @@ class FrameEncoder(TimedEncoder):
 
 @ENCODERS("sequence")
 class SequenceEncoder(TimedEncoder):
-    """Sequences ``[B, T, F]``, batch first, become currents ``[S, B, F]``, time first: ``(x - mean) / std``.
+    """Turn sequences ``[B, T, F]``, batch first, into currents ``[S, B, F]``, time first: ``(x - mean) / std``.
 
-    Nothing is random, and gradients pass. Frames of events have :class:`~bntt.nn.FrameEncoder`.
+    Nothing is random, and gradients pass. For frames of events use :class:`~bntt.nn.FrameEncoder`.
 
     Args:
         num_steps: T, exactly as many as the sequences have.

@@ -50,7 +50,7 @@ class Encoder(Protocol):
             seed, index, draw: name the noise, if there is any: all randomness is a function of these and of the
                 step, so that parts of the steps are parts of the whole. ``index``: each sample's place in its dataset.
             steps: the steps to encode; all T by default.
-            compact: the network takes signed spikes as int8, a byte each; one may give floats all the same.
+            compact: True if the network takes signed spikes as int8, one byte each; floats are also allowed.
         """
         ...
 

@@ -17,11 +17,11 @@ from bntt.ops.fold import Normalisation, fold_neuron, normalisation
 
 
 def fold(network: SpikingNetwork, *, mean: bool = True, ratio: bool = True) -> SpikingNetwork:
-    """Return the network as it evaluates, without norms: running statistics, γ and β go into the neurons' constants.
+    """Return a copy of the network, as it evaluates, without norms: statistics, γ and β go into the neurons' constants.
 
-    By default it is the same network: spike for spike in float64, but for ties in float32. Paper Eq. 15, a threshold
-    that varies with time, is ``mean=False, ratio=False`` and another network (:mod:`bntt.ops.fold`). It is a copy, in
-    evaluation mode: weights are its own, T is the same, layers without a norm stay, and it runs fused.
+    By default it is the same network: spike for spike in float64, except for ties in float32. The paper's Eq. 15, a
+    threshold that varies with time, is ``mean=False, ratio=False``: another network (:mod:`bntt.ops.fold`). The copy is
+    in evaluation mode, with its own weights and the same T; layers without a norm stay; it runs fused.
 
     Args:
         network: with :class:`~bntt.nn.TemporalNorm` norms, of any method, or none.
