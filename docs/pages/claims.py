@@ -18,6 +18,7 @@ ORDER = (
     "longer-training",
     "pixels",
     "cifar10-whole",
+    "figure-7-elsewhere",
     *(f"table-{n}" for n in range(1, 6)),
     *(f"figure-{n}" for n in range(1, 9)),
     "energy",

@@ -22,6 +22,7 @@ from bntt.data import Splits
 from bntt.engine.kernels import has_bf16
 from bntt.nn import NORMS
 from bntt.runs.recipe import recipe_names
+from bntt.studies.study_file import study_names
 from tests.trained import copied_demo
 
 ROOT = Path(__file__).parents[2]
@@ -198,6 +199,11 @@ def test_pages_of_numbers_are_what_their_makers_make(monkeypatch):
         if (ROOT / file).read_text(encoding="utf-8") != importlib.import_module(f"pages.{name}").page()
     ]
     assert not stale
+
+
+def test_claims_and_report_tell_every_study(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "docs")
+    assert sorted(importlib.import_module("pages.claims").ORDER) == study_names()
 
 
 @pytest.mark.skipif(not has_bf16(), reason="needs a processor with bfloat16")
