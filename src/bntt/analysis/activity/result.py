@@ -164,7 +164,7 @@ class ActivityResult(Result):
         if not self.findings:
             return ()
         rows = tuple((Cell(one.layer), Cell(one.kind), Cell(one.text)) for one in self.findings)
-        caption = f"{plural(len(rows), 'finding')}: what is wrong with layers"
+        caption = f"{plural(len(rows), 'finding')}: faults of layers"
         return (Table(caption, ("layer", "kind", "finding"), rows),)
 
     def _class_table(self) -> tuple[Table, ...]:

@@ -148,7 +148,7 @@ class AttackResult(Result):
             (Cell(f"{one.model}, {one.estimator.replace('_', ' ')}"), count(one.draws), share(one.sign_agreement))
             for one in self.enough_draws
         )
-        columns = ("gradient", "draws behind it", "signs alike in another of so many")
+        columns = ("gradient", "draws averaged", "equal signs in another mean of as many draws")
         return Table(f"How many draws are enough: {plural(self.enough_draws[0].images, 'image')}", columns, rows)
 
     def _charts(self, model: str) -> list[Chart]:

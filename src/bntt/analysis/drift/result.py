@@ -115,7 +115,7 @@ class DriftResult(Result):
         return (
             self._distribution_chart(),
             over("Distance of running statistics", DISTANCE, "distance"),
-            over("The same, were they shared by all steps", DISTANCE, "distance_if_shared"),
+            over("The same, if all steps shared them", DISTANCE, "distance_if_shared"),
             over("Deviation of the input over the held one", RATIO, "deviation_ratio", Level(1.0, "as held")),
             over("The input as a Gaussian, from the held one", DIVERGENCE, "divergence_nats"),
         )

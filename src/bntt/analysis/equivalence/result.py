@@ -20,8 +20,8 @@ MEANINGS = {
 INPUTS = {"true": "each layer alone, on true spikes", "own": "each network on its own spikes"}
 """Descriptions of the inputs of the layers of a folded network."""
 WORDS = (
-    "Section 3.3 of the paper takes BNTT for a threshold that varies with time: the network beside networks without "
-    "norms, in whose leak, threshold and bias the normalisation is folded."
+    "Section 3.3 of the paper reads BNTT as a threshold that varies with time. The network is compared with networks "
+    "without norms, whose leak, threshold and bias contain the normalisation."
 )
 DIFFERING = Axis("neurons that fire otherwise", percent=True, low=0)
 RATE = Axis("neurons that fire", percent=True, low=0)
@@ -148,7 +148,7 @@ class EquivalenceResult(Equivalence, Result):
             (Cell(layer), *(_small(_mean(rows[layer])) for rows in each), share(_mean(rate)))
             for layer, rate in self._heard(self.firing_rate).items()
         ]
-        caption = f"Neurons that fire otherwise, mean over steps: {INPUTS[fed]}"
+        caption = f"Neurons that fire differently, mean over steps: {INPUTS[fed]}"
         return Table(caption, ("layer", *self.folds, "fire at all"), tuple(rows))
 
     def _over_steps(self, fed: str) -> Lines:

@@ -56,7 +56,7 @@ class SampleExitResult(EarlyExit):
 
     @property
     def title(self) -> str:
-        return f"{super().title}: every image leaves when the network is sure"
+        return f"{super().title}: each image stops when the network is sure"
 
     def rows(self) -> list[dict[str, object]]:
         return [row.model_dump(exclude_unset=True) for row in self.criteria]
@@ -65,8 +65,8 @@ class SampleExitResult(EarlyExit):
         return Section(
             "Early exit, image by image",
             words=(
-                f"An image may leave where that costs at most {100 * self.loss_allowed:g} points on validation; beside "
-                "it the fewest steps for all images alike that are as right on validation, or as right as any.",
+                f"Each image stops early if that costs at most {100 * self.loss_allowed:g} points on validation. "
+                "Beside it: the fewest steps for all images with the same validation accuracy, or with the best one.",
             ),
             tables=(self._each_table(), self._alike_table()),
             charts=self._charts(),

@@ -173,7 +173,7 @@ class StabilityResult(Result):
                 DISTANCE,
                 loss,
                 [line for moment in start.moments for line in _promise(moment, start.rate)],
-                note=f"{start.network}, learning rate {start.rate:g}, first start; dashed: as the gradient promises",
+                note=f"{start.network}, learning rate {start.rate:g}, first start; dashed: as the gradient predicts",
             )
             for norm, start in shown.items()
         ]
