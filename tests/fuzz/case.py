@@ -12,6 +12,7 @@ from tests.fuzz.conditions import Conditions, draw_conditions
 from tests.fuzz.dice import Dice
 from tests.fuzz.intrusions import INTRUSIONS
 from tests.fuzz.networks import Drawn, draw_network
+from tests.fuzz.tiled import draw_tiled
 from tests.fuzz.uses import USES, Job, tell
 
 Around = Callable[[Job, Dice], AbstractContextManager[Any]]
@@ -41,7 +42,8 @@ class Case:
 
 def draw_case(number: int, nudge: int = 0) -> Case:
     dice = Dice(number, "use")
-    drawn = draw_network(Dice(number, "network"))
+    tiled = Dice(number, "tiled")
+    drawn = draw_tiled(tiled) if tiled.chance(0.12) else draw_network(Dice(number, "network"))
     move_thresholds(drawn.net, nudge)
     intrusion = dice.pick(INTRUSIONS) if dice.chance(0.25) else None
     use = dice.pick(list(USES), list(USES.values()))

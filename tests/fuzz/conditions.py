@@ -11,7 +11,7 @@ from unittest.mock import patch
 
 import torch
 
-from bntt.engine import crossover
+from bntt.engine import crossover, winograd
 from bntt.engine.cpu import library
 from bntt.engine.graph import layer, spans
 from bntt.engine.kernels import has_bf16
@@ -82,6 +82,7 @@ def _fused(conditions: Conditions) -> Iterator[Any]:
     if found is not None:
         yield patch.object(crossover, "_measure", lambda *args, backward: found[backward])
     yield patch.object(layer, "CHUNK_BYTES", conditions.chunk_bytes)
+    yield patch.multiple(winograd, LEAST_TILES=1, MOST_WASTE=math.inf)
     yield patch.object(spans, "available_memory", lambda device: conditions.memory)
     yield _variant(conditions.variant)
     yield poisoned(conditions.small)

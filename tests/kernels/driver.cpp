@@ -117,6 +117,21 @@ Floats events(const long (&layer)[9], int threads) {
   return out;
 }
 
+// The input gradient by Winograd, over the output's where both have as many channels.
+Floats winograd(const long (&layer)[5], int threads) {
+  const auto& [N, H, W, Ci, Co] = layer;
+  Floats grad = numbers(N * H * W * Co, 7), weight = numbers(Co * Ci * 9, 8), packed(36 * Co * Ci), out(N * H * W * Ci);
+  BnttWinograd w{};
+  w.grad = grad.data(), w.out = Ci == Co ? grad.data() : out.data(), w.weight = packed.data();
+  w.images = N, w.height = H, w.width = W, w.in_channels = Ci, w.out_channels = Co, w.threads = threads;
+  Floats work(static_cast<std::size_t>(bntt_winograd_room(&w) * threads));
+  w.work = work.data();
+  require(bntt_winograd_pack(&w, weight.data(), packed.data()) == 0, "pack for Winograd");
+  require(bntt_winograd_input_grad(&w) == 0, "Winograd");
+  packed.insert(packed.end(), w.out, w.out + out.size());
+  return packed;
+}
+
 }  // namespace
 
 int main(int argc, char**) {
@@ -136,6 +151,12 @@ int main(int argc, char**) {
       const Floats one = events(layer, 1);
       require(one == events(layer, 3), "events");
       if (argc > 1) print("currents", one);
+    }
+    const long grads[][5] = {{7, 4, 4, 16, 48}, {2, 7, 9, 96, 32}, {3, 33, 30, 32, 32}, {1, 1, 1, 16, 16}, {2, 9, 101, 16, 16}, {5, 5, 6, 112, 64}};
+    for (const auto& layer : grads) {
+      const Floats one = winograd(layer, 1);
+      require(one == winograd(layer, 3), "Winograd threads");
+      if (argc > 1) print("input gradients", one);
     }
     const Floats pixels = numbers(3 * 2 * 49, 6);
     std::vector<std::int64_t> keys = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12};

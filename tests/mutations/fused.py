@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from tests.mutations.mutation import FUZZ, LEASES, Mutation
 
+WINOGRAD = ("tests/engine/test_winograd.py",)
+
 FUSED = [
     Mutation(
         "the saved mean is the running one",
@@ -97,6 +99,42 @@ FUSED = [
         "L::load(at + (Across - 1 - b) * N + n * LANES);",
         "L::load(at + b * N + n * LANES);",
         FUZZ,
+    ),
+    Mutation(
+        "a row of the matrix that tiles are transformed by has another sign",
+        "*/cpu/winograd.inl",
+        "v[2] = fused(L::fill(-A), odd_a, even_a);",
+        "v[2] = fused(L::fill(A), odd_a, even_a);",
+        WINOGRAD,
+    ),
+    Mutation(
+        "pixels beside a tile are those of the next row",
+        "*/cpu/winograd.inl",
+        "x >= 0 && x < w.width;",
+        "x >= 0;",
+        WINOGRAD,
+    ),
+    Mutation(
+        "kernels are not turned",
+        "*/cpu/winograd.inl",
+        "taps[8 - tap][lane]",
+        "taps[tap][lane]",
+        WINOGRAD,
+    ),
+    Mutation(
+        "a strip is written before the next one was read",
+        "*/cpu/winograd.inl",
+        "for (Size number = 0, next; number < strip.count(); ++number, count = next) {",
+        "for (Size number = 0, next; number < strip.count(); ++number) {\n"
+        "      count = enter(image, number, in + number % 2 * room, both + number % 2 * strip.tiles, zeros);",
+        WINOGRAD,
+    ),
+    Mutation(
+        "layers of half as many channels are written over gradients that are still to be read",
+        "engine/graph/layer_pass.py",
+        "alike = out.data_ptr() == grad.data_ptr() and out.shape == grad.shape",
+        "alike = out.data_ptr() == grad.data_ptr()",
+        WINOGRAD,
     ),
     Mutation(
         "rows stride as columns do",

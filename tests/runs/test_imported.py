@@ -110,7 +110,7 @@ def test_without_data_it_is_a_checkpoint_of_the_network(loop, file, tmp_path):
         (
             ImportSettings("vgg6", overrides=(*SMALL, "train.epochs=3")),
             RecipeError,
-            "imported.file: an imported network is",
+            "imported.file: its network is not trained",
         ),
         (
             ImportSettings("vgg6", overrides=(*SMALL, "network.num_steps=2")),

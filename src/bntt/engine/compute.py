@@ -26,6 +26,9 @@ Precision = Literal["fp32", "bf16-grad", "bf16"]
 """Precision of products of weights and spikes. ``"fp32"``; ``"bf16-grad"``: forward pass as in fp32, dense gradients in
 bfloat16, factors and products; ``"bf16"``: forward products too, with currents and gradients stored as bfloat16.
 Statistics, membranes and sums over chunks are always float32, and so is the sum of an event-driven product."""
+InputGrad = Literal["winograd", "direct"]
+"""The dense gradient towards a convolution's input: by Winograd's F(4x4, 3x3) where its shape lets it pay, or PyTorch's
+for every shape. See :mod:`bntt.engine.winograd`."""
 KernelName = Literal["cpu", "triton"]
 """The kernels to use: C++ on the processor, or Triton on a GPU (in Triton's interpreter also on the processor)."""
 Reduce = Callable[["Tensor"], "Tensor"]
@@ -52,6 +55,9 @@ class ComputeOptions:
     precision: Precision = "fp32"
     """Precision of the kernels' dense products: "bf16-grad" uses bfloat16 for gradients only, the spikes stay those of
     fp32."""
+    input_grad: InputGrad = "winograd"
+    """How 3x3 convolutions compute the gradient towards their input in fp32: with a quarter of the products and twice
+    the rounding where their shape lets it pay ("winograd"), or by PyTorch ("direct")."""
 
     def __post_init__(self) -> None:
         check_options(self, ComputeOptions)

@@ -35,6 +35,14 @@ def test_a_kernel_without_memory_says_so(monkeypatch):
         library.call("bntt_moments")
 
 
+def test_kernels_of_another_version_are_not_used_and_it_says_why(monkeypatch):
+    monkeypatch.setattr(ctypes, "CDLL", lambda path: type("Old", (), {"bntt_variants": ctypes.CFUNCTYPE(None)()}))
+    monkeypatch.setattr(Path, "glob", lambda folder, name: iter([folder / "kernels.so"]))
+    found, reason = library._open()
+    assert found is None
+    assert "are of another version of bntt (bntt_use_variant is missing): build them again" in reason
+
+
 @pytest.mark.slow
 def test_without_the_compiled_file_everything_runs_and_says_why(tmp_path):
     code = (

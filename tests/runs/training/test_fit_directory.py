@@ -67,6 +67,17 @@ def test_it_goes_on_where_it_stopped_to_the_same_bits(tmp_path):
     assert equal(again, whole)
 
 
+def test_input_gradients_go_on_as_they_were_begun(tmp_path):
+    first, second, fresh = build(), build(), build()
+    first.network.compute = bntt.Compute(input_grad="direct")
+    fitted(tmp_path / "run", first, epochs=1)
+    fitted(tmp_path / "run", second)
+    fitted(tmp_path / "new", fresh, epochs=1)
+    recipes = [(tmp_path / name / "recipe.toml").read_text("utf-8") for name in ("run", "new")]
+    assert [re.search('input_grad = "(.*)"', one)[1] for one in recipes] == ["direct", "winograd"]
+    assert second.network.compute == bntt.Compute()
+
+
 def test_in_a_directory_it_trains_as_without_one(tmp_path):
     inside, outside = build(), build()
     fitted(tmp_path / "run", inside)

@@ -67,4 +67,10 @@ int bntt_poisson(const float* pixels, const std::int64_t* keys, std::int8_t* spi
   return now().poisson(pixels, keys, spikes, steps, images, channels, area, is_signed != 0, threads);
 }
 
+std::int64_t bntt_winograd_room(const BnttWinograd* w) { return now().winograd_room(*w); }
+int bntt_winograd_pack(const BnttWinograd* w, const float* weight, float* packed) {
+  return now().winograd_pack(*w, weight, packed);
+}
+int bntt_winograd_input_grad(const BnttWinograd* w) { return now().winograd_input_grad(*w); }
+
 }

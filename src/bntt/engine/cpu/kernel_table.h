@@ -29,6 +29,9 @@ struct Kernels {
   int (*events_weight_grad)(const BnttEvents&);
   int (*unpack)(const std::uint8_t*, float*, Size, double, int);
   int (*poisson)(const float*, const std::int64_t*, std::int8_t*, Size, Size, Size, Size, bool, int);
+  Size (*winograd_room)(const BnttWinograd&);
+  int (*winograd_pack)(const BnttWinograd&, const float*, float*);
+  int (*winograd_input_grad)(const BnttWinograd&);
 };
 
 namespace portable { extern const Kernels kernels; }

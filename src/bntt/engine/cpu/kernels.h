@@ -51,6 +51,17 @@ struct BnttEvents {
   std::int32_t threads;
 };
 
+// The gradient towards the input of a 3x3 convolution, stride 1, padding 1, one group. Channels on both sides are
+// multiples of 16.
+struct BnttWinograd {
+  const float* grad;    // [N, H, W, Co]
+  const float* weight;  // packed by bntt_winograd_pack: 36 Co Ci floats
+  float* out;           // [N, H, W, Ci]: grad itself if Ci is Co, else memory apart from it
+  float* work;          // bntt_winograd_room floats for each thread
+  std::int64_t images, height, width, in_channels, out_channels;
+  std::int32_t threads;
+};
+
 int bntt_variants();                // bit 0 portable, 1 AVX2, 2 AVX-512: what this machine can run
 int bntt_use_variant(int number);   // 0..2; returns the one in use now; -1 only asks
 int bntt_moments(const void* current, std::int64_t steps, std::int64_t rows, std::int64_t channels, void* copy,
@@ -66,6 +77,9 @@ int bntt_unpack(const std::uint8_t* counts, float* out, std::int64_t size, doubl
 int bntt_poisson(const float* pixels, const std::int64_t* keys, std::int8_t* spikes, std::int64_t steps,
                  std::int64_t images, std::int64_t channels, std::int64_t area, std::int32_t is_signed,
                  std::int32_t threads);
+std::int64_t bntt_winograd_room(const BnttWinograd*);
+int bntt_winograd_pack(const BnttWinograd*, const float* weight, float* packed);  // weight: [Co, Ci, 3, 3]
+int bntt_winograd_input_grad(const BnttWinograd*);
 
 }
 #pragma GCC visibility pop

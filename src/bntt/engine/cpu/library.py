@@ -102,6 +102,22 @@ class Events(Job):
         return cls(**sizes, **values)
 
 
+class Winograd(Job):
+    """``BnttWinograd``."""
+
+    _fields_ = _fields(
+        pointers=(c_void_p, "grad weight out work"),
+        sizes=(c_int64, "images height width in_channels out_channels"),
+        switches=(c_int32, "threads"),
+    )
+
+    @classmethod
+    def over(cls, shape: Sequence[int], threads: int, **values: Any) -> Winograd:
+        """Return the job for a layer of a height, a width, and channels in and out, with other fields."""
+        sizes = dict(zip(("height", "width", "in_channels", "out_channels"), shape, strict=True))
+        return cls(**sizes, threads=threads, **values)
+
+
 _ARGUMENTS: dict[str, tuple[Any, list[Any]]] = {
     "bntt_variants": (c_int, []),
     "bntt_use_variant": (c_int, [c_int]),
@@ -115,6 +131,9 @@ _ARGUMENTS: dict[str, tuple[Any, list[Any]]] = {
     "bntt_events_weight_grad": (c_int, [POINTER(Events)]),
     "bntt_unpack": (c_int, [c_void_p, c_void_p, c_int64, c_double, c_int32]),
     "bntt_poisson": (c_int, [c_void_p, c_void_p, c_void_p, c_int64, c_int64, c_int64, c_int64, c_int32, c_int32]),
+    "bntt_winograd_room": (c_int64, [POINTER(Winograd)]),
+    "bntt_winograd_pack": (c_int, [POINTER(Winograd), c_void_p, c_void_p]),
+    "bntt_winograd_input_grad": (c_int, [POINTER(Winograd)]),
 }
 
 
@@ -128,7 +147,9 @@ def _open() -> tuple[Any, str]:
     except OSError as error:
         return None, f"the compiled kernels do not load: {error}"
     for name, (result, arguments) in _ARGUMENTS.items():
-        function = getattr(library, name)
+        function = getattr(library, name, None)
+        if function is None:
+            return None, f"the compiled kernels are of another version of bntt ({name} is missing): build them again"
         function.restype, function.argtypes = result, arguments
     return library, ""
 
@@ -146,6 +167,11 @@ def variants() -> list[str]:
 def packed_size(job: Events) -> int:
     """Return how many floats a layer's weights take, packed for the event-driven kernels."""
     return int(LIBRARY.bntt_packed_size(byref(job)))
+
+
+def winograd_room(job: Winograd) -> int:
+    """Return how many floats each thread works in for an input gradient by Winograd."""
+    return int(LIBRARY.bntt_winograd_room(byref(job)))
 
 
 def use_variant(name: str | None = None) -> str:

@@ -11,12 +11,13 @@ using bntt::parallel;
 #include "events.inl"
 #include "events_weight_grad.inl"
 #include "poisson.inl"
+#include "winograd.inl"
 
 }  // namespace
 
 extern const Kernels kernels = {
     moments, scan_forward, scan_reverse<true>, scan_reverse<false>, packed_size, pack, events_forward,
-    events_weight_grad, unpack, poisson,
+    events_weight_grad, unpack, poisson, winograd_room, winograd_pack, winograd_input_grad,
 };
 
 }  // namespace VARIANT

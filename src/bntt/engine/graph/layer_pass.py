@@ -27,7 +27,8 @@ from bntt.engine.layer_spec import Affine, Reverse, SpikeGrad, leak_gradient, ne
 from bntt.engine.presynaptic import arrivals
 from bntt.engine.scan import drive, scan_reverse, scan_sums
 from bntt.engine.synapse import Spikes, Synapse
-from bntt.engine.workspace import Lease
+from bntt.engine.winograd import InputGrad, takes
+from bntt.engine.workspace import WORKSPACE, Lease
 from bntt.ops.norm import Moments, add_up, joined_moments
 
 
@@ -250,15 +251,31 @@ class LayerPass(NodePass):
             if source.numel() > grad_current.numel():
                 held = self.lease.take(source.numel(), dtype=grad_current.dtype, device=source.device)
             input_grad = held.flatten()[: source.numel()].view(source.shape)
-        for first, last in self._chunks(grad_current, source):
-            part = grad_current[first:last]
-            low = part.to(synapse.backward_dtype)
-            if weight_grad is not None:
-                given = part if events else low
-                synapse.add_weight_grad(weight_grad, done.source.steps(first, last), given, events=events)
-            if input_grad is not None:  # the steps before are done with, and none of them is larger in the output
-                shape = (source.shape[2], source.shape[3], source.shape[4])
-                input_grad[first:last].copy_(synapse.input_grad(low, shape))
+        with WORKSPACE.lease() as lease:
+            fast = input_grad is not None and takes(synapse, source.shape, self.compute)
+            winograd = InputGrad.begin(synapse, source.shape[2], source.shape[3], lease) if fast else None
+            for first, last in self._chunks(grad_current, source):
+                part = grad_current[first:last]
+                low = part.to(synapse.backward_dtype)
+                if weight_grad is not None:
+                    given = part if events else low
+                    synapse.add_weight_grad(weight_grad, done.source.steps(first, last), given, events=events)
+                if input_grad is not None:  # the steps before are done with, and none of them is larger in the output
+                    self._input_grad(low, input_grad[first:last], winograd, lease)
         if held is not grad_current:
             self.lease.give(grad_current)
         return input_grad, held
+
+    def _input_grad(self, grad: Tensor, out: Tensor, winograd: InputGrad | None, lease: Lease) -> None:
+        """Write the input's gradient of some steps into ``out``, which may lie over ``grad``."""
+        if winograd is None:
+            out.copy_(self.synapse.input_grad(grad, (out.shape[2], out.shape[3], out.shape[4])))
+            return
+        alike = out.data_ptr() == grad.data_ptr() and out.shape == grad.shape
+        if alike or out.data_ptr() + out.nbytes <= grad.data_ptr() or grad.data_ptr() + grad.nbytes <= out.data_ptr():
+            winograd.into(grad, out)
+            return
+        apart = lease.take(*out.shape)
+        winograd.into(grad, apart)
+        out.copy_(apart)
+        lease.give(apart)

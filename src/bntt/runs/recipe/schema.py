@@ -17,7 +17,7 @@ from bntt.data.images.image_file import Mode
 from bntt.data.mix import MIXES
 from bntt.data.registry import DATASETS
 from bntt.data.sequences import ORDERS
-from bntt.engine.compute import ComputeOptions, Events
+from bntt.engine.compute import ComputeOptions, Events, InputGrad
 from bntt.io.pictures import Fit
 from bntt.models.pretrained import PRETRAINED
 from bntt.models.spiking import MODELS, NeuronOptions
@@ -187,6 +187,7 @@ class Compute(ComputeOptions, Table):
     """Computation options; results differ only in rounding."""
 
     events: Events = "fixed"
+    input_grad: InputGrad = "direct"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -253,9 +254,7 @@ class Recipe(Table):
         except ValueError as error:
             raise RecipeError(f"train.{error}") from None
         if self.imported.file and (self.convert.ann or train.epochs):
-            raise RecipeError(
-                'imported.file: an imported network is not trained: set convert.ann = "" and train.epochs = 0'
-            )
+            raise RecipeError('imported.file: its network is not trained: set convert.ann = "" and train.epochs = 0')
         if [self.init.run, self.init.pretrained, self.convert.ann, self.imported.file].count("") < 3:
             raise RecipeError("init.run, init.pretrained, convert.ann, imported.file: set at most one of them")
         if self.convert.ann:

@@ -17,10 +17,11 @@ from bntt.analysis import evaluate
 from bntt.data import SampleLoader
 from bntt.io.checkpoint import load_checkpoint
 from bntt.io.lock import hold_run
-from bntt.nn import SpikingClassifier
+from bntt.nn import Compute, SpikingClassifier
 from bntt.nn.network.labelled_batch import Loader
-from bntt.runs.directory import open_or_create_run
+from bntt.runs.directory import RunDirectory, open_or_create_run
 from bntt.runs.from_python import describe_session, save_samples
+from bntt.runs.identity import trained_recipe
 from bntt.runs.training.curves import save_curves
 from bntt.runs.training.epoch_log import EpochResult, Notice, TrainingRecord, describe_jump, epoch_result
 from bntt.runs.training.train import TrainingRun
@@ -165,7 +166,7 @@ def _train_in_directory(
     """Yield the records of a training in a run directory, those of earlier starts first."""
     network = session.model.network
     chosen = network.compute
-    network.compute = replace(chosen, events="fixed")
+    network.compute = _as_begun(directory, chosen)
     recipe, data, facts = describe_session(session, validation, test)
     sample = session.model.encoder(data.train.batch(torch.tensor([0])).to(_device(session)), steps=range(1))
     network.compute = network.settled_compute((recipe.network.num_steps, recipe.train.batch_size, *sample.shape[2:]))
@@ -185,6 +186,15 @@ def _train_in_directory(
             save_curves(run.rows(), f"{run.path.name}: {data.label}", run.path)
     finally:
         network.compute = chosen
+
+
+def _as_begun(directory: Path, chosen: Compute) -> Compute:
+    """Return how a run computes: by rules that a second start finds again, input gradients as the first one did."""
+    kept, way = RunDirectory(directory).checkpoints, chosen.input_grad
+    if kept.paths():
+        found = kept.latest()
+        way = trained_recipe(found.checkpoint.facts, found.path).compute.input_grad
+    return replace(chosen, events="fixed", input_grad=way)
 
 
 def _device(session: Session) -> str:

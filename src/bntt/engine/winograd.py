@@ -1,0 +1,151 @@
+"""The gradient towards the input of a 3x3 convolution by Winograd's F(4x4, 3x3): a quarter of the products.
+
+Lavin & Gray 2016 (arXiv:1509.09308): a tile of 4x4 pixels is ``Aᵀ [(G k Gᵀ) ⊙ (Bᵀ d B)] A`` of a kernel ``k`` of 3x3
+and the 6x6 pixels ``d`` around the tile, summed over channels before A. The gradient towards the input is the
+convolution of the output's gradient with the kernels turned by half a turn. The matrices evaluate and interpolate
+polynomials at five points and infinity. At 0, ±3/4, ±3/2 all entries of A and B are sums of few powers of two, and the
+error stays within three times that of the direct convolution; at 0, ±1, ±2, as published, it is twice as large.
+
+:func:`input_grad_reference` is the definition, ``cpu/winograd.inl`` the same tile by tile.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from bntt.engine.compute import Compute
+from bntt.engine.cpu.library import LIBRARY, Winograd, call, use_variant, winograd_room
+from bntt.engine.synapse import Geometry, Synapse
+from bntt.engine.workspace import Lease
+
+IN = (
+    (81 / 64, 0, -45 / 16, 0, 1, 0),
+    (0, -27 / 16, -9 / 4, 3 / 4, 1, 0),
+    (0, 27 / 16, -9 / 4, -3 / 4, 1, 0),
+    (0, -27 / 32, -9 / 16, 3 / 2, 1, 0),
+    (0, 27 / 32, -9 / 16, -3 / 2, 1, 0),
+    (0, 81 / 64, 0, -45 / 16, 0, 1),
+)
+"""Bᵀ, for six pixels of the output's gradient."""
+WEIGHT = (
+    (64 / 81, 0, 0),
+    (-128 / 243, -32 / 81, -8 / 27),
+    (-128 / 243, 32 / 81, -8 / 27),
+    (32 / 243, 16 / 81, 8 / 27),
+    (32 / 243, -16 / 81, 8 / 27),
+    (0, 0, 1),
+)
+"""G, for three taps of a kernel."""
+OUT = (
+    (1, 1, 1, 1, 1, 0),
+    (0, 3 / 4, -3 / 4, 3 / 2, -3 / 2, 0),
+    (0, 9 / 16, 9 / 16, 9 / 4, 9 / 4, 0),
+    (0, 27 / 64, -27 / 64, 27 / 8, -27 / 8, 1),
+)
+"""Aᵀ, for four pixels of the input's gradient."""
+LANES = 16
+"""Channels on both sides are multiples of it."""
+LEAST_TILES = 64
+"""Fewer tiles in all images of a pass do not pay for the transformed weights."""
+MOST_WASTE = 1.8
+"""The most that tiles may cover, of the pixels that an image has."""
+PLACE = Geometry(padding=(1, 1))
+
+
+def input_grad_reference(grad_out: Tensor, weight: Tensor) -> Tensor:
+    """Return dL/dx of a convolution with stride 1 and padding 1, float64, by the matrices.
+
+    Args:
+        grad_out: dL/dy, ``[N, H, W, Co]``.
+        weight: ``[Co, Ci, 3, 3]``.
+
+    >>> grad, weight = torch.zeros(1, 4, 4, 1), torch.arange(1.0, 10).view(1, 1, 3, 3)
+    >>> grad[0, 1, 1, 0] = 1
+    >>> input_grad_reference(grad, weight)[0, :3, :3, 0].round(decimals=12)
+    tensor([[1., 2., 3.],
+            [4., 5., 6.],
+            [7., 8., 9.]], dtype=torch.float64)
+    """
+    into, turn, out = (torch.tensor(table, dtype=torch.float64, device=grad_out.device) for table in (IN, WEIGHT, OUT))
+    _, height, width, _ = grad_out.shape
+    down, across = tiles(height, width)
+    padded = F.pad(grad_out.double(), (0, 0, 1, 4 * across + 1 - width, 1, 4 * down + 1 - height))
+    tile = padded.unfold(1, 6, 4).unfold(2, 6, 4)  # [N, down, across, Co, 6, 6]
+    products = torch.einsum("nhwoij,ocij->nhwcij", into @ tile @ into.T, turn @ weight.double().flip(2, 3) @ turn.T)
+    pixels = (out @ products @ out.T).permute(0, 1, 4, 2, 5, 3)  # [N, down, 4, across, 4, Ci]
+    return pixels.flatten(3, 4).flatten(1, 2)[:, :height, :width]
+
+
+def tiles(height: int, width: int) -> tuple[int, int]:
+    """Return how many tiles of 4x4 cover an image, down and across.
+
+    >>> tiles(8, 9)
+    (2, 3)
+    """
+    return -(-height // 4), -(-width // 4)
+
+
+def takes(synapse: Synapse, shape: tuple[int, ...], compute: Compute) -> bool:
+    """Return True if a layer's input gradient goes this way: by its shape, and never by a measurement.
+
+    Args:
+        shape: the input's, ``[T, B, H, W, Ci]``.
+
+    >>> takes(Synapse(torch.ones(32, 16, 3, 3), None, PLACE), (4, 8, 8, 8, 16), Compute(input_grad="direct"))
+    False
+    """
+    steps, batch, height, width, _ = shape
+    if compute.input_grad != "winograd" or compute.kernels != "cpu" or not fits(synapse):
+        return False
+    if LIBRARY is None or use_variant() == "portable":  # no gain without fused multiply-add
+        return False
+    down, across = tiles(height, width)
+    return steps * batch * down * across >= LEAST_TILES and 16 * down * across <= MOST_WASTE * height * width
+
+
+def fits(synapse: Synapse) -> bool:
+    """Return True if a layer is one that the kernel knows, float32 on both sides."""
+    weight = synapse.weight
+    return (
+        synapse.backward_dtype is torch.float32
+        and weight.dtype is torch.float32
+        and synapse.geometry == PLACE
+        and synapse.kernel == (3, 3)
+        and weight.shape[0] % LANES == 0
+        and weight.shape[1] % LANES == 0
+    )
+
+
+class InputGrad(NamedTuple):
+    """A layer's transformed weights, and the memory that threads work in, all of one lease."""
+
+    shape: tuple[int, int, int, int]
+    """Of the layer: height and width, channels of its input and its output."""
+    threads: int
+    weight: Tensor
+    work: Tensor
+
+    @staticmethod
+    def begin(synapse: Synapse, height: int, width: int, lease: Lease) -> InputGrad:
+        """Transform the weights of a layer that :func:`fits`, for images of a size."""
+        outputs, inputs = synapse.weight.shape[:2]
+        shape, threads = (height, width, inputs, outputs), torch.get_num_threads()
+        job, packed = Winograd.over(shape, threads), lease.take(36 * outputs * inputs)
+        weight = (synapse.weight.contiguous(), torch.float32, 9 * outputs * inputs)
+        call("bntt_winograd_pack", job, weight, (packed, torch.float32, packed.numel()))
+        return InputGrad(shape, threads, packed, lease.take(threads * winograd_room(job)))
+
+    def into(self, grad_out: Tensor, out: Tensor) -> None:
+        """Write dL/dx of some steps, ``[S, B, H, W, Ci]``, into ``out``: over dL/dy if it is as large, or elsewhere."""
+        height, width, inputs, outputs = self.shape
+        images = out.shape[0] * out.shape[1]
+        pixels = images * height * width
+        job = Winograd.over(self.shape, self.threads, images=images)
+        job.give(grad=(grad_out, torch.float32, pixels * outputs), out=(out, torch.float32, pixels * inputs))
+        job.give(weight=(self.weight, torch.float32, 36 * outputs * inputs))
+        job.give(work=(self.work, torch.float32, self.threads * winograd_room(job)))
+        call("bntt_winograd_input_grad", job)
