@@ -53,6 +53,22 @@ def test_two_studies_share_what_they_have_in_common(places):
     assert planned.left() == []
 
 
+def test_each_study_takes_the_run_of_a_start_that_has_its_measures_in_float32_where_both_do(places):
+    """As `energy` and `table-1`, which ask other things of one ANN."""
+    for name, precision, kind in (("a", "bf16-grad", "activity"), ("b", "fp32", "energy")):
+        run = keep(places.pool / name, small(f"compute.precision={precision}"))
+        (run / f"{kind}.json").write_text(json.dumps({"split": "test", "arguments": {}}))
+    asking = [
+        parse_study(
+            study(runs=[{"name": "bntt", "measures": kinds}], claims=None, figures=None), f"s{len(kinds)}{kind}"
+        )
+        for kind, kinds in (("activity", ["activity"]), ("energy", ["energy"]), ("none", []))
+    ]
+    found = results_of(plan(asking, "small", places), places, [])
+    runs = [[run.path.name for run in result.found["bntt", 0].runs()] for result in found]
+    assert runs == [["a", "b"], ["b", "a"], ["b", "a"]]
+
+
 def test_the_first_start_of_every_run_comes_before_the_second_of_any(places):
     ann = {
         "name": "ann",

@@ -74,17 +74,20 @@ def test_a_cell_has_mean_deviation_interval_and_every_value():
     assert found["table"]["rows"][0]["paper"]["acc"] == {"missing": "not available"}
 
 
-def test_runs_of_one_start_are_one_start_whose_number_is_their_mean():
+@pytest.mark.parametrize(("accuracy", "told"), [(0.9, "90.00 %"), (math.nan, "no accuracy")])
+def test_one_run_gives_every_number_of_a_start_and_the_others_are_listed(accuracy, told):
     """Their seed is the same, and so are the weights that they begin with: they are no starts of their own."""
     result = small_result({("bntt", 0): 0.80, ("bntt", 1): 0.84})
-    (other,) = small_result({("bntt", 0): 0.90, ("bntt", 1): 0.84}).found["bntt", 0].runs()
+    (other,) = small_result({("bntt", 0): accuracy}).found["bntt", 0].runs()
     found = result.found["bntt", 0]
-    twice = replace(found, more=(replace(found, kept=other, numbers={"evaluate": evaluation(0.90)}),))
+    twice = replace(found, more=(replace(found, kept=other, numbers={"evaluate": evaluation(accuracy)}),))
     values = as_json(replace(result, found={**result.found, ("bntt", 0): twice}))
     row = values["table"]["rows"][0]
-    assert (row["cells"]["acc"]["values"], row["cells"]["acc"]["n"]) == (pytest.approx([85.0, 84.0]), 2)
-    assert sum(int(where.split(": ")[1].split()[0]) for where in row["made_on"]) == 3
-    assert len(values["runs"][0]["starts"][0]["averaged_with"]) == 1
+    assert (row["cells"]["acc"]["values"], row["cells"]["acc"]["n"]) == (pytest.approx([80.0, 84.0]), 2)
+    assert row["made_on"] == ["P at c, float32: 2 runs"]
+    assert row["also_run"] == [f"start 0 on P at c, float32: {told}"]
+    (also,) = values["runs"][0]["starts"][0]["also_run"]
+    assert also["accuracy"] == (None if math.isnan(accuracy) else accuracy)
 
 
 def test_a_column_can_be_what_is_left_of_another():

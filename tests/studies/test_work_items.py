@@ -173,6 +173,27 @@ def test_further_runs_of_a_start_are_told_and_copies_of_one_are_not(pool, tmp_pa
     assert [run.evaluation["accuracy"] for run in found[0].others] == [0.7]
 
 
+def test_of_two_whole_runs_of_a_start_the_one_in_float32_gives_its_numbers(pool, tmp_path):
+    with_activity(keep(pool / "a", small("compute.precision=bf16-grad"), accuracy=0.7))
+    with_activity(keep(tmp_path / "results" / "b", small()))
+    found = items()
+    decided(found, pool, tmp_path / "results")
+    assert (found[0].kept.path.name, [run.path.name for run in found[0].others]) == ("b", ["a"])
+
+
+def test_of_copies_of_a_run_the_fullest_is_kept_whenever_it_was_measured(pool, tmp_path):
+    with_activity(keep(pool / "a", small()))
+    for place in ("c", "b", "d"):
+        other = keep(tmp_path / place / "run", small(), accuracy=0.7, started="then")
+        if place == "b":
+            with_activity(other)
+        values = json.loads((other / "evaluation.json").read_text())
+        (other / "evaluation.json").write_text(json.dumps(values | {"seconds": ord(place)}))
+    found = items()
+    decided(found, pool, *(tmp_path / place for place in ("c", "b", "d")))
+    assert [run.path.parent.name for run in found[0].others] == ["b"]
+
+
 def test_a_training_comes_first_and_every_measurement_after_it(pool):
     item = item_of(pool, run={"measures": ["activity"]})
     jobs = jobs_of(item, pool, "cpu")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bntt.data.errors import DataError
@@ -118,17 +118,22 @@ def results_of(
 
 def _result_of(item: WorkItem, start: Start, ended: Mapping[str, Outcome]) -> StartResult:
     outcome = ended.get(item.identity)
-    numbers = {} if item.kept is None else measured_values(item.kept, start.measures)
-    lacking = [name for name in start.measures if name not in numbers]
-    if outcome is not None and outcome.code and (item.kept is None or lacking):
-        return StartResult(start, "failed", outcome.why, item.kept, item.identity, numbers)
-    if item.kept is None:
-        return StartResult(start, "not run", item.why, None, item.identity)
-    why = f"without {', '.join(lacking)}: {item.why}" if lacking else ""
-    more = (
-        StartResult(start, "done", "", run, item.identity, measured_values(run, start.measures)) for run in item.others
+    runs = [] if item.kept is None else [item.kept, *item.others]
+    found = [StartResult(start, "done", "", run, item.identity, measured_values(run, start.measures)) for run in runs]
+    found.sort(
+        key=lambda one: (len(_lacking(one)), one.kept is not None and one.kept.recipe.compute.precision != "fp32")
     )
-    return StartResult(start, "done", why, item.kept, item.identity, numbers, tuple(more))
+    first = found[0] if found else StartResult(start, "not run", item.why, None, item.identity)
+    lacking = _lacking(first)
+    if outcome is not None and outcome.code and (not found or lacking):
+        return replace(first, state="failed", why=outcome.why)
+    why = f"without {', '.join(lacking)}: {item.why}" if found and lacking else first.why
+    return replace(first, why=why, more=tuple(found[1:]))
+
+
+def _lacking(found: StartResult) -> list[str]:
+    """Name the measures of a study that a run of its start lacks."""
+    return [name for name in found.start.measures if name not in found.numbers]
 
 
 def write_results(results: Sequence[StudyResult], folders: Folders) -> list[Path]:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import product
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 from bntt.analysis.accuracy.accuracy import FEW, Summary
@@ -20,6 +18,7 @@ from bntt.runs.environment import NUMERICS, environment, numerics_of
 from bntt.studies.claims.claim import Claim
 from bntt.studies.claims.rules import judged
 from bntt.studies.claims.words import Names
+from bntt.studies.made_on import accuracy_of, also_run, made_on, where_made
 from bntt.studies.measures import EVALUATE, measure_from, metric_of
 from bntt.studies.pool import KeptRun
 from bntt.studies.published import paper_cell
@@ -29,8 +28,6 @@ from bntt.studies.study_schema import Column, SettingName
 from bntt.version import __version__
 
 EVALUATION = measure_from(EVALUATE, {})
-PRECISIONS = {"fp32": "float32", "bf16-grad": "gradients in bfloat16", "bf16": "bfloat16"}
-"""Precisions in words."""
 
 
 @dataclass(frozen=True)
@@ -46,12 +43,12 @@ class StartResult:
     numbers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Measurements as JSON values, by their names in the study."""
     more: tuple[StartResult, ...] = ()
-    """The same start in further runs, by their numbers; together they are one start, whose number is their mean."""
+    """The same start in further runs, which are listed and give no number: they begin alike, so they are no start."""
     records: dict[str, Result | None] = field(default_factory=dict, init=False, compare=False)
     """The same as records, cached when first read."""
 
     def runs(self) -> list[KeptRun]:
-        """List the runs behind it."""
+        """List its runs; the first gives every number."""
         return [one.kept for one in (self, *self.more) if one.kept]
 
     def number(self, column: Column) -> float | None:
@@ -87,10 +84,8 @@ class StudyResult:
     device: str = "cpu"
 
     def value(self, run: str, seed: int, column: Column) -> float | None:
-        """Average the number of one start in a column over its runs; None if none has a finite one."""
-        found = self.found[run, seed]
-        values = [value for one in (found, *found.more) if (value := one.number(column)) is not None]
-        return fmean(values) if values else None
+        """Return the number of one start in a column, of the run that gives all of its numbers; None if it has none."""
+        return self.found[run, seed].number(column)
 
     def numbers(self) -> dict[tuple[str, str], dict[int, float]]:
         """Collect the numbers of every run and column, by seed."""
@@ -220,8 +215,8 @@ def _start(found: StartResult) -> dict[str, Any]:
         "precision": kept.recipe.compute.precision if kept else None,
         "seconds": kept.evaluation.get("seconds") if kept else None,
         "numerics": numerics_of(facts) if kept else None,
-        "averaged_with": [
-            {"directory": str(one.place), "made_on": one.made_on, "precision": one.recipe.compute.precision}
+        "also_run": [
+            {"directory": str(one.place), "made_on": where_made(one), "accuracy": accuracy_of(one)}
             for one in found.runs()[1:]
         ],
         "measures": {name: _without_places(values) for name, values in found.numbers.items()},
@@ -245,17 +240,10 @@ def _row(
 ) -> dict[str, Any]:
     cells = {column.key: _cell(list(numbers[run.name, column.key].values()), column) for column in columns}
     paper = {column.key: paper_cell(result.study.name, run.name, column.key) for column in columns}
-    return {"run": run.name, "label": run.label, "made_on": _made_on(result, run), "cells": cells, "paper": paper}
-
-
-def _made_on(result: StudyResult, run: PlannedRun) -> list[str]:
-    """Say on which devices, by which code, in which precision the numbers of a run were made, from how many runs."""
-    runs = Counter(
-        f"{kept.made_on}, {PRECISIONS[kept.recipe.compute.precision]}"
-        for start in run.starts
-        for kept in result.found[run.name, start.seed].runs()
-    )
-    return [f"{where}: {count} run{'s' * (count > 1)}" for where, count in runs.items()]
+    every = [(start.seed, result.found[run.name, start.seed].runs()) for start in run.starts]
+    further = {"also_run": found} if (found := also_run(every)) else {}
+    made = {"made_on": made_on(kept[0] for _, kept in every if kept), **further}
+    return {"run": run.name, "label": run.label, **made, "cells": cells, "paper": paper}
 
 
 def _same_as(result: StudyResult, run: PlannedRun, same: Mapping[str, str]) -> dict[str, str]:

@@ -54,7 +54,7 @@ class WorkItem:
     why: str = ""
     kept: KeptRun | None = None
     others: list[KeptRun] = field(default_factory=list)
-    """Other whole runs of the same start: on another processor, or with gradients in another precision."""
+    """Other whole runs of the same start, which give no number: on another processor, or in another precision."""
     missing: list[Measure] = field(default_factory=list)
     weights: bool = False
     """True if another item begins with its weights."""
@@ -157,9 +157,13 @@ def choose_kept_run(item: WorkItem, kept: Sequence[KeptRun], pool: Path) -> None
             reasons.append(f"{run.place} may be of other data, and the data to compare with is not here")
         else:
             fitting.append(run)
-    best = min(fitting, key=lambda run: _rank(item, run, pool), default=None)
+    fitting.sort(key=lambda run: _rank(item, run, pool))
+    best = fitting[0] if fitting else None
     item.kept, item.missing = best, [] if best is None else _missing(item, best)
-    item.others = list({_made(run): run for run in fitting if best and _made(run) != _made(best)}.values())
+    apart = dict[tuple[object, ...], KeptRun]()
+    for run in fitting:
+        apart.setdefault(_made(run), run)
+    item.others = [*apart.values()][1:]
     whole = best is not None and not item.missing and (best.has_weights or not item.weights)
     if best is not None and whole:
         item.action, item.why = "reuse", f"{best.place}"
@@ -176,19 +180,20 @@ def choose_kept_run(item: WorkItem, kept: Sequence[KeptRun], pool: Path) -> None
 
 
 def _made(run: KeptRun) -> tuple[object, ...]:
-    """Tell runs apart; copies of one are the same, wherever they lie."""
-    return run.made_on, run.recipe.compute.precision, run.evaluation.get("accuracy"), run.evaluation.get("seconds")
+    """Tell runs apart; copies of one are the same, wherever they lie and whenever they were measured."""
+    return run.made_on, run.recipe.compute.precision, run.evaluation.get("accuracy"), run.environment.get("started")
 
 
 def _missing(item: WorkItem, run: KeptRun) -> list[Measure]:
     return [one for one in item.measures.values() if run.found(one) is None]
 
 
-def _rank(item: WorkItem, run: KeptRun, pool: Path) -> tuple[bool, bool, bool, int]:
-    """Rank complete before incomplete, with weights where needed first, in the pool before elsewhere."""
+def _rank(item: WorkItem, run: KeptRun, pool: Path) -> tuple[bool, bool, bool, bool, int]:
+    """Rank complete before incomplete, with weights where needed first, float32 before others, then the pool."""
     missing = _missing(item, run)
     short = bool(missing) or (item.weights and not run.has_weights)
-    return short, short and not run.has_weights, run.path.parent.resolve() != pool.resolve(), len(missing)
+    rounded, elsewhere = run.recipe.compute.precision != "fp32", run.path.parent.resolve() != pool.resolve()
+    return short, short and not run.has_weights, rounded, elsewhere, len(missing)
 
 
 def _kinds(measures: Sequence[Measure]) -> str:

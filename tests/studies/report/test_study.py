@@ -35,11 +35,12 @@ def test_ours_stand_beside_the_papers(tmp_path):
 
 def test_a_row_that_is_another_by_definition_says_so(tmp_path):
     rows = study()["table"]
-    rows["rows"][1] |= {"same_as": "BNTT", "made_on": ["P at abc, float32: 3 runs"]}
+    rows["rows"][1] |= {"same_as": "BNTT", "made_on": ["P at abc, float32: 3 runs"], "also_run": ["start 0 on Q"]}
     (table,) = section(of(tmp_path, table=rows), "Results").tables
     assert [row[0].note for row in table.rows] == ["", "by definition BNTT", ""]
     *_, made = section(of(tmp_path / "again", table=rows), "Results").folded
     assert [cell.text for cell in made.rows[0]] == ["standard BN", "P at abc, float32: 3 runs"]
+    assert made.rows[0][1].note == "also run, and in no number: start 0 on Q"
 
 
 def test_shares_without_a_text_and_numbers_as_they_are(tmp_path):

@@ -115,5 +115,10 @@ def _every_value(rows: Sequence[Values], columns: Sequence[Head]) -> Table:
 
 
 def _made_on(rows: Sequence[Values]) -> Table:
-    found = [(_name(row), Cell("; ".join(row.texts("made_on")))) for row in rows if "made_on" in row]
+    found = list[tuple[Cell, ...]]()
+    for row in rows:
+        if "made_on" in row:
+            further = row.texts("also_run") if "also_run" in row else ()
+            also = f"also run, and in no number: {'; '.join(further)}" if further else ""
+            found.append((_name(row), Cell("; ".join(row.texts("made_on")), note=also)))
     return Table("On what each row was made", ("run", "device, commit and precision"), tuple(found))
