@@ -2,9 +2,10 @@
 
 import pytest
 
+from bntt.analysis.accuracy.accuracy import Difference
 from bntt.runs.recipe.schema import RecipeError
 from bntt.runs.recipe.toml_table import validate_by_kind
-from bntt.studies.claims.claim import Verdict
+from bntt.studies.claims.claim import Verdict, could_see
 from bntt.studies.claims.means import AtLeast, AtMost, PeaksLater, RisesAndFalls, SavesSteps
 from bntt.studies.claims.pairs import Better, Equivalent
 from bntt.studies.claims.rules import RULES, judged, together
@@ -133,6 +134,13 @@ def test_an_open_equivalence_names_the_margin(starts, said):
     values = [1.3 * (-1) ** place for place in range(starts)]
     found = pairs([b + d for b, d in zip(BASE, values, strict=False)], BASE[:starts])
     assert said in ALIKE.judge(found, {"acc": "%"}).because
+
+
+def test_starts_that_agree_but_for_rounding_show_no_smallest_difference():
+    rounding = (1.0, 1.0 + 2e-16, 1.0 - 1e-16, 1.0, 1.0, 1.0)
+    assert could_see(Difference(rounding), "%") == ""
+    for values in (rounding, (1.0,) * 6):
+        assert ALIKE.could_show(Difference(values), "%") == "; within 1 points was asked"
 
 
 def test_equivalence_is_the_interval_of_90_percent_within_the_margin():

@@ -101,7 +101,16 @@ def all_agree(values: Sequence[float]) -> bool:
     >>> all_agree([20.0, 20.0]), all_agree([20.0, 21.0]), all_agree([20.0] * 5)
     (True, False, False)
     """
-    return 1 < len(values) < FEW and isclose(min(values), max(values), rel_tol=1e-9, abs_tol=1e-12)
+    return 1 < len(values) < FEW and same_but_for_rounding(values)
+
+
+def same_but_for_rounding(values: Sequence[float]) -> bool:
+    """Return True if numbers are all the same, or differ in their last digits alone.
+
+    >>> same_but_for_rounding([0.1 + 0.2, 0.3]), same_but_for_rounding([0.3, 0.31])
+    (True, False)
+    """
+    return isclose(min(values), max(values), rel_tol=1e-9, abs_tol=1e-12)
 
 
 def could_see(found: Summary, unit: str) -> str:
@@ -109,8 +118,10 @@ def could_see(found: Summary, unit: str) -> str:
 
     >>> could_see(Summary((1.0, 2.0, 3.0)), "points")
     '; a difference of 3.3 points could have been seen'
+    >>> could_see(Summary((0.1 + 0.2, 0.3)), "points")
+    ''
     """
-    if not found.sd:
+    if not found.sd or same_but_for_rounding(found.values):
         return ""
     return f"; a difference of {smallest_difference(found.sd, found.n):.2g}{in_points(unit)} could have been seen"
 

@@ -19,6 +19,7 @@ from bntt.studies.claims.claim import (
     all_agree,
     could_see,
     in_points,
+    same_but_for_rounding,
     with_starts,
 )
 from bntt.studies.claims.power import LEVEL, above, smallest_difference, smallest_margin
@@ -184,7 +185,9 @@ class Equivalent(_Against):
         asked = f"within {self.margin:g}{in_points(unit)} was asked"
         if found.n < ENOUGH:
             return f"; {asked}, of {ENOUGH} starts or more"
-        shown = smallest_margin(found.sd or 0.0, found.n)
+        if not found.sd or same_but_for_rounding(found.values):
+            return f"; {asked}"
+        shown = smallest_margin(found.sd, found.n)
         return f"; {asked}, and such starts could have shown two as alike within {shown:.2g}{in_points(unit)}"
 
     def decides(self, spreads: Mapping[str, float], starts: int, level: float) -> dict[str, float]:
