@@ -53,6 +53,14 @@ def test_the_page_says_it_with_quotation_footnote_plot_and_mark(tmp_path):
     assert "All studies are at a small setting" in text
 
 
+@each_row(("verdict", "said"), [("not run", "not run"), ("not decided", "no numbers")])
+def test_a_claim_without_numbers_is_called_not_run_only_where_it_was_not(tmp_path, verdict, said):
+    claims = [claim("it is robust", "Figure 8A", verdict, effects=[])]
+    folder = write_study(tmp_path / "one", study() | {"title": "one", "claims": claims})
+    other = write_study(tmp_path / "two", study() | {"title": "two", "claims": claims})
+    assert f'<td class="first">{said}</td>' in html_of(page_of([folder, other]))
+
+
 @each_row(
     ("source", "part"),
     [
