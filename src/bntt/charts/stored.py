@@ -44,7 +44,7 @@ def chart_from(values: Any) -> Chart:
         ValueError: if they are no chart: of no known kind, a part missing, or parts of unequal length.
     """
     kind = values.get("kind") if isinstance(values, Mapping) else None
-    if kind not in KINDS:
+    if not isinstance(kind, str) or kind not in KINDS:
         raise ValueError(f"no chart: its kind is {kind!r}, not one of {', '.join(KINDS)}")
     try:
         chart: Chart = _reader(kind).validate_python({key: value for key, value in values.items() if key != "kind"})

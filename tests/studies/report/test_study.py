@@ -91,7 +91,13 @@ def test_charts_of_a_figure_are_drawn_by_the_page(tmp_path):
     line = {"name": "conv1", "x": [1, 2], "y": [0.5, 0.25]}
     axis = {"label": "γ"}
     chart = {"kind": "lines", "title": "BNTT", "x": axis, "y": axis, "lines": [line]}
-    wrong = [chart | {"kind": "pie"}, chart | {"lines": [line | {"y": [0.5]}]}, chart | {"lines": 3}, "x"]
+    wrong = [
+        chart | {"kind": "pie"},
+        chart | {"kind": ["lines"]},
+        chart | {"lines": [line | {"y": [0.5]}]},
+        chart | {"lines": 3},
+        "x",
+    ]
     figures = [{"title": "γ over time", "charts": [one]} for one in (chart, *wrong)]
     found = section(of(tmp_path, figures=figures), "Figures")
     assert [one.title for one in found.charts] == ["γ over time: BNTT"]
