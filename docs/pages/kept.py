@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import statistics
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -61,12 +62,16 @@ def over(found: list[Facts], of: Callable[[Facts], float], form: str) -> str:
 
 
 def table(heads: tuple[str, ...], rows: list[list[str]]) -> list[str]:
-    """Write a table in Markdown."""
-    return [
-        "| " + " | ".join(heads) + " |",
-        "|---" * len(heads) + "|",
-        *("| " + " | ".join(row) + " |" for row in rows),
-    ]
+    r"""Write a table in Markdown; a bar within a cell is escaped: |γ| would be two more cells.
+
+    >>> table(("of", "n"), [["|γ|", "1"]])[2]
+    '| \\|γ\\| | 1 |'
+    """
+    return [_row(heads), "|---" * len(heads) + "|", *map(_row, rows)]
+
+
+def _row(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(re.sub(r"(?<!\\)\|", r"\|", cell) for cell in cells) + " |"
 
 
 def made(facts: Facts) -> str:

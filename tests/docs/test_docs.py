@@ -201,6 +201,16 @@ def test_pages_of_numbers_are_what_their_makers_make(monkeypatch):
     assert not stale
 
 
+def test_every_row_of_a_table_has_the_cells_of_its_head():
+    """A bar within a cell is escaped."""
+    wrong = []
+    for page in (page for page in PAGES if page.suffix == ".md"):
+        for block in re.findall(r"(?:^\|.*\|$\n?)+", page.read_text("utf-8"), re.M):
+            rows = [len(re.findall(r"(?<!\\)\|", row)) for row in block.splitlines()]
+            wrong += [(page.name, row) for count, row in zip(rows, block.splitlines(), strict=True) if count != rows[0]]
+    assert not wrong
+
+
 def test_claims_and_report_tell_every_study(monkeypatch):
     monkeypatch.syspath_prepend(ROOT / "docs")
     assert sorted(importlib.import_module("pages.claims").ORDER) == study_names()
