@@ -9,8 +9,9 @@ from bntt.io.archive import SUMS, read_alone, read_archive
 from bntt.io.checkpoint import CheckpointError, load_checkpoint, read_checkpoint
 from bntt.runs.recipe.schema import RecipeError
 from bntt.studies.evidence import packing
-from bntt.studies.evidence.collecting import WEIGHTS
+from bntt.studies.evidence.collecting import WEIGHTS, Evidence
 from bntt.studies.evidence.packing import pack_results
+from bntt.studies.pool import ann_place, kept_run
 from bntt.studies.run_studies import Folders, plan, results_of
 from bntt.studies.study_file import parse_study
 from tests.studies.kept import checkpoint, keep, small, study
@@ -62,6 +63,46 @@ def test_no_place_of_this_machine_is_packed(places, tmp_path):
         assert b"/home/me" not in content
     again = Folders(tmp_path / "empty", (tmp_path / "kept",), places.out)
     assert [one.state for one in found(again).found.values()] == ["done"] * 4, "each still stands for its start"
+
+
+def test_two_runs_of_one_name_stay_two(places, tmp_path):
+    """On another machine, or with gradients in another precision, a run of a start has the same name."""
+    other = tmp_path / "other"
+    for seed in (0, 1):
+        keep(other / f"bntt-{seed}", small(f"seed={seed}", "compute.precision=bf16-grad"), accuracy=0.6)
+    here = Folders(places.pool, (other,), places.out)
+    pack_results([found(here)], tmp_path / "kept")
+    names = {name.split("/")[0] for name, _ in read_archive(tmp_path / "kept" / "s0.tar.xz")}
+    assert {name[:6] for name in names} == {"bntt-0", "bntt-1", "none-0", "none-1"}
+    assert len(names) == 6
+    packed = Folders(tmp_path / "empty", (tmp_path / "kept",), places.out)
+    for one in (("bntt", 0), ("bntt", 1)):
+        before, after = (found(which).found[one].runs() for which in (here, packed))
+        made = [
+            [(run.recipe.compute.precision, run.evaluation["accuracy"]) for run in runs] for runs in (before, after)
+        ]
+        assert sorted(made[0]) == sorted(made[1]) == [("bf16-grad", 0.6), ("fp32", 0.8)]
+    content = (tmp_path / "kept" / "s0.tar.xz").read_bytes()
+    pack_results([found(packed)], tmp_path / "kept")
+    assert (tmp_path / "kept" / "s0.tar.xz").read_bytes() == content, "names stay"
+
+
+def test_a_run_finds_its_ann_when_another_has_the_name_of_it(tmp_path):
+    evidence = Evidence()
+    for place, accuracy in (("a", 0.8), ("b", 0.6)):
+        keep(tmp_path / place / "ann", small("seed=3"), accuracy=accuracy)
+        ann = tmp_path / place / "ann"
+        run = keep(
+            tmp_path / place / f"run-{place}", small(f"convert.ann={ann}", "network.norm=none"), accuracy=accuracy
+        )
+        evidence.add(kept_run(run))
+    for name, content in evidence.files.items():
+        (tmp_path / "packed" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "packed" / name).write_bytes(content)
+    for place, accuracy in (("a", 0.8), ("b", 0.6)):
+        run = kept_run(tmp_path / "packed" / f"run-{place}")
+        ann = ann_place(run.recipe, run.path, run.evaluation)
+        assert json.loads((ann / "evaluation.json").read_text())["accuracy"] == accuracy
 
 
 def losing(places, tmp_path, target):

@@ -6,12 +6,16 @@ rounded to float16: enough to look into a network, too little to measure in its 
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
+import tomli_w
 import torch
 from torch import Tensor
 
 from bntt.io.checkpoint import CheckpointError, read_checkpoint, sealed_checkpoint
+from bntt.io.files import digest_of_bytes, digest_of_values
 from bntt.runs.directory import RunDirectory
 from bntt.studies.evidence.portable import portable, without_places
 from bntt.studies.pool import KeptRun, ann_place
@@ -19,27 +23,73 @@ from bntt.studies.study_result import StudyResult
 
 EVIDENCE = ("*.toml", "*.json", "*.jsonl", "measures/*.json")
 """Files of a run that its numbers can be checked with."""
+TOLD_APART = ("recipe.toml", "environment.json", "evaluation.json")
+"""Files that tell runs of one name apart."""
 WEIGHTS = "weights-float16.safetensors"
 """File of rounded weights in a run's evidence, a checkpoint: as ``checkpoints/best.safetensors`` it opens the run."""
 
 
-def evidence_of(run: KeptRun) -> dict[str, bytes]:
-    """Collect the files that a run's numbers can be checked with, and those of its ANN, by their names.
+class Evidence:
+    """Files behind some runs, each run in a folder of its own name.
 
-    Absolute paths in them are shortened to ``.../NAME``.
+    Two runs of one start often have the same name, such as one on another machine: the second gets a digest behind it.
     """
-    folders = [run.path]
-    if run.recipe.convert.ann:
-        folders.append(ann_place(run.recipe, run.path, run.evaluation))
-    return {
-        f"{folder.name}/{file.relative_to(folder).as_posix()}": portable(file.name, file.read_bytes())
-        for folder in folders
-        for pattern in EVIDENCE
-        for file in folder.glob(pattern)
-    }
+
+    def __init__(self) -> None:
+        self.files: dict[str, bytes] = {}
+        self._names: dict[Path, str] = {}
+        self._taken: dict[str, str] = {}
+
+    def add(self, run: KeptRun) -> dict[str, bytes]:
+        """Collect the files that a run's numbers can be checked with, and those of its ANN, by their names.
+
+        Absolute paths in them are shortened to ``.../NAME``.
+        """
+        found: dict[str, bytes] = {}
+        ann = ann_place(run.recipe, run.path, run.evaluation) if run.recipe.convert.ann else None
+        called = self._add(ann, found) if ann else ""
+        self._add(run.path, found, called if ann and called != ann.name else "")
+        return found
+
+    def name_of(self, run: KeptRun) -> str:
+        """Return the name of the folder of a run, which is added if it is not yet here."""
+        if run.path not in self._names:
+            self.add(run)
+        return self._names[run.path]
+
+    def _add(self, folder: Path, found: dict[str, bytes], ann: str = "") -> str:
+        """Collect the files of a folder, and return its name here.
+
+        Args:
+            ann: another name of the ANN that it begins with; "" if the ANN has its own.
+        """
+        own = {
+            file.relative_to(folder).as_posix(): portable(file.name, file.read_bytes())
+            for pattern in EVIDENCE
+            for file in folder.glob(pattern)
+        }
+        if ann:
+            own["recipe.toml"] = _with_ann(own["recipe.toml"], ann)
+        if folder not in self._names:
+            self._names[folder] = self._free(folder.name, own)
+        name = self._names[folder]
+        for file, content in own.items():  # copies of one run may have been measured on their own: the first stays
+            found[f"{name}/{file}"] = self.files.setdefault(f"{name}/{file}", content)
+        return name
+
+    def _free(self, name: str, own: Mapping[str, bytes]) -> str:
+        """Return a name for a folder which no other run has: its own, or with a digest."""
+        content = digest_of_values([digest_of_bytes(own.get(file, b"")) for file in TOLD_APART])
+        return next(one for one in (name, f"{name}-{content[:12]}") if self._taken.setdefault(one, content) == content)
 
 
-def weights_of(result: StudyResult, there: Mapping[str, bytes]) -> Iterator[tuple[str, bytes]]:
+def _with_ann(recipe: bytes, name: str) -> bytes:
+    """Return the file of a recipe with another name of its ANN."""
+    values = tomllib.loads(recipe.decode())
+    return tomli_w.dumps({**values, "convert": {**values["convert"], "ann": f".../{name}"}}).encode()
+
+
+def weights_of(result: StudyResult, there: Mapping[str, bytes], evidence: Evidence) -> Iterator[tuple[str, bytes]]:
     """Yield rounded weights, with their names, of one start for each norm of a study.
 
     It is the first, in the order of its runs and seeds, whose weights are here and whole; one whose weights were kept
@@ -47,6 +97,7 @@ def weights_of(result: StudyResult, there: Mapping[str, bytes]) -> Iterator[tupl
 
     Args:
         there: the weights that were kept before, by the same names.
+        evidence: the files of the runs, which name their folders.
     """
     starts: dict[tuple[str, str], list[KeptRun]] = {}
     for found in result.found.values():
@@ -54,7 +105,7 @@ def weights_of(result: StudyResult, there: Mapping[str, bytes]) -> Iterator[tupl
             network = found.start.recipe.network
             starts.setdefault((network.norm, network.neuron), []).append(found.kept)
     for runs in starts.values():
-        every = {f"{run.path.name}/{WEIGHTS}": run for run in runs}
+        every = {f"{evidence.name_of(run)}/{WEIGHTS}": run for run in runs}
         for name, run in sorted(every.items(), key=lambda one: one[0] not in there):
             if content := there.get(name) or _weights(run):
                 yield name, content

@@ -11,7 +11,7 @@ from pathlib import Path
 from bntt.io.archive import SUFFIX, pack, pack_alone, read_archive, unpacked_alone, unpacked_listed
 from bntt.io.files import find_object, write_json
 from bntt.runs.recipe.schema import RecipeError
-from bntt.studies.evidence.collecting import evidence_of, weights_of
+from bntt.studies.evidence.collecting import Evidence, weights_of
 from bntt.studies.evidence.portable import without_places
 from bntt.studies.pool import KeptRun, kept_runs, measured_values, numerics_agree
 from bntt.studies.run_studies import Folders, StudyPlan, results_of
@@ -36,9 +36,10 @@ def pack_results(results: Sequence[StudyResult], place: Path) -> list[Path]:
         OSError: if something cannot be written.
     """
     check_nothing_is_lost(results, place)
+    evidence = Evidence()
     if place.name.endswith(SUFFIX):
-        every = {name: content for result in results for name, content in _evidence(result).items()}
-        weights = {name: content for result in results for name, content in weights_of(result, {})}
+        every = {name: content for result in results for name, content in _files(result, evidence).items()}
+        weights = {name: content for result in results for name, content in weights_of(result, {}, evidence)}
         pack_alone(place, every | _that_fit(weights, ROOM))
         return [place]
     written = []
@@ -46,8 +47,8 @@ def pack_results(results: Sequence[StudyResult], place: Path) -> list[Path]:
     for result in results:
         written += [place / f"{result.study.name}.json", place / f"{result.study.name}{SUFFIX}"]
         write_json(written[-2], without_places(summary_of(result)))
-        pack(written[-1], _evidence(result))
-        written += _pack_weights(result, place)
+        pack(written[-1], _files(result, evidence))
+        written += _pack_weights(result, place, evidence)
     return written
 
 
@@ -107,19 +108,19 @@ def _lost(result: StudyResult, folder: Path) -> Iterator[str]:
             yield f"{', '.join(sorted(more))} of start {seed} of {run}"
 
 
-def _evidence(result: StudyResult) -> dict[str, bytes]:
+def _files(result: StudyResult, evidence: Evidence) -> dict[str, bytes]:
     """Collect the files behind a result."""
     kept = [run for found in result.found.values() for run in found.runs()]
-    return {name: content for run in kept for name, content in evidence_of(run).items()}
+    return {name: content for run in kept for name, content in evidence.add(run).items()}
 
 
-def _pack_weights(result: StudyResult, place: Path) -> list[Path]:
+def _pack_weights(result: StudyResult, place: Path, evidence: Evidence) -> list[Path]:
     """Archive the weights of a result that no other archive of the folder holds; return the archive if there is one."""
     own = place / f"{OF_WEIGHTS}{result.study.name}{SUFFIX}"
     others = [path for path in place.glob(f"{OF_WEIGHTS}*{SUFFIX}") if path != own]
     there = {name: content for path in others for name, content in read_archive(path)}
     before = dict(read_archive(own)) if own.is_file() else {}
-    weights = {name: content for name, content in weights_of(result, there | before) if name not in there}
+    weights = {name: content for name, content in weights_of(result, there | before, evidence) if name not in there}
     fitting = _that_fit(weights, ROOM - sum(path.stat().st_size for path in others))
     if not fitting:
         return []
