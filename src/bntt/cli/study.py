@@ -114,14 +114,14 @@ def study(
     if pack:
         check_nothing_is_lost(results_of(planned, folders, [], device), pack)
     outcomes = [] if only_kept else _work(planned, folders, jobs, device, pack)
+    failed = [outcome for outcome in outcomes if outcome.code]
+    for outcome in failed:
+        streams.complain(f"failed: {outcome.item.called}: {outcome.why} (exit code {outcome.code})")
     found = results_of(planned, folders, outcomes, device)
     for path in write_results(found, folders):
         _print_result(path)
     for path in pack_results(found, pack) if pack else ():
         console.line(f"packed: {path}")
-    failed = [outcome for outcome in outcomes if outcome.code]
-    for outcome in failed:
-        streams.complain(f"failed: {outcome.item.called}: {outcome.why} (exit code {outcome.code})")
     if failed:
         raise StudyError(
             f"{len(failed)} of {len(planned.items)} runs failed; logs are in {pool / 'logs'}", failed[0].code
@@ -167,7 +167,9 @@ PACK_EVERY = 300.0
 
 def _work(planned: StudyPlan, folders: Folders, jobs: int, device: str, pack: Path | None) -> list[Outcome]:
     from bntt.cli import console, signals, streams
+    from bntt.io.checkpoint import CheckpointError
     from bntt.runs.parts import LOADED
+    from bntt.runs.recipe.file import RecipeError
     from bntt.studies.evidence.packing import pack_finished
     from bntt.studies.overview import counts
     from bntt.studies.workers import WorkSettings, work
@@ -193,7 +195,10 @@ def _work(planned: StudyPlan, folders: Folders, jobs: int, device: str, pack: Pa
                 said = f"failed ({outcome.why})" if outcome.code else f"done in {console.duration(outcome.seconds)}"
                 console.line(f"[{len(outcomes)}/{len(left)}] {outcome.item.called}: {said}; {pace.text()}")
                 if pack and time.monotonic() - packed > PACK_EVERY:
-                    pack_finished(planned, folders, outcomes, pack, device)
+                    try:
+                        pack_finished(planned, folders, outcomes, pack, device)
+                    except (RecipeError, CheckpointError, OSError) as error:
+                        streams.complain(f"not packed yet: {error}")
                     packed = time.monotonic()
     except (KeyboardInterrupt, signals.Terminated):
         streams.complain("finished work is kept; the same command continues")

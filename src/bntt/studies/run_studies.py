@@ -126,7 +126,7 @@ def _result_of(item: WorkItem, start: Start, ended: Mapping[str, Outcome]) -> St
     first = found[0] if found else StartResult(start, "not run", item.why, None, item.identity)
     lacking = _lacking(first)
     if outcome is not None and outcome.code and (not found or lacking):
-        return replace(first, state="failed", why=outcome.why)
+        return replace(first, state="failed", why=outcome.why, more=tuple(found[1:]))
     why = f"without {', '.join(lacking)}: {item.why}" if found and lacking else first.why
     return replace(first, why=why, more=tuple(found[1:]))
 

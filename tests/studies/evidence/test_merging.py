@@ -87,6 +87,14 @@ def test_what_both_have_is_counted_once(tmp_path, here):
     assert summary_of(result)["table"]["rows"][0]["cells"]["acc"]["n"] == 2
 
 
+def test_what_is_no_number_contradicts_no_copy_of_itself(tmp_path, here):
+    archive = evidence(tmp_path / "there")
+    for name in ("bntt-0/evaluation.json", "bntt-0/measures/activity-1.json"):
+        changed(archive, name, lambda v: v | {"spikes_per_image": float("nan"), "values": {"n": float("nan")}})
+    folder = unpacked_alone(archive)
+    merged(archive, Folders(here.pool, (folder,), here.out))
+
+
 def test_what_is_of_no_start_is_left_out_and_said(tmp_path, here):
     _, lines = merged(evidence(tmp_path / "there"), here, seeds=(0,))
     assert [line.partition(":")[0] for line in lines] == ["taken in", "left out", "taken in"]

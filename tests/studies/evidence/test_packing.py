@@ -5,16 +5,18 @@ import json
 import pytest
 import torch
 
-from bntt.io.archive import SUMS, read_alone, read_archive
+from bntt.io.archive import SUMS, pack, read_alone, read_archive
 from bntt.io.checkpoint import CheckpointError, load_checkpoint, read_checkpoint
 from bntt.runs.recipe.schema import RecipeError
+from bntt.studies import pool
 from bntt.studies.evidence import packing
 from bntt.studies.evidence.collecting import WEIGHTS, Evidence
 from bntt.studies.evidence.packing import pack_results
 from bntt.studies.pool import ann_place, kept_run
 from bntt.studies.run_studies import Folders, plan, results_of
 from bntt.studies.study_file import parse_study
-from tests.studies.kept import checkpoint, keep, small, study
+from bntt.studies.workers import Outcome
+from tests.studies.kept import bundled_sums, checkpoint, keep, small, study
 
 
 @pytest.fixture
@@ -36,6 +38,12 @@ def with_weights(places, *names, value=1 / 3):
         folder = places.pool / name / "checkpoints"
         folder.mkdir()
         checkpoint(folder / "best.safetensors", value)
+
+
+def evidence_of(place, name):
+    """The files of a run in a folder of another name."""
+    every = [one for one in place.rglob("*") if one.is_file()]
+    return {f"{name}/{one.relative_to(place).as_posix()}": one.read_bytes() for one in every}
 
 
 def activity(place):
@@ -123,7 +131,7 @@ def test_less_never_replaces_more(places, tmp_path, target, way):
     with pytest.raises(RecipeError, match=rf"holds start 1 of none of s0, which this result has not.*{way}"):
         pack_results([result], target)
     empty = Folders(tmp_path / "empty", (), places.out)
-    with pytest.raises(RecipeError, match=r"holds start 0 of bntt and 3 more of s0"):
+    with pytest.raises(RecipeError, match=r"holds start 0 of bntt of s0 and 4 more, which"):
         pack_results([found(empty)], target)
     assert {path.name: path.read_bytes() for path in tmp_path.rglob("*.tar.xz")} == before
 
@@ -145,6 +153,69 @@ def test_what_is_read_too_is_kept_and_what_no_start_needs_may_go(places, tmp_pat
     fewer = {"small": {**study()["settings"]["small"], "seeds": [0]}}
     pack_results([found(both, settings=fewer)], tmp_path / "kept")
     assert {name.split("/")[0] for name, _ in read_archive(tmp_path / "kept" / "s0.tar.xz")} == {"bntt-0", "none-0"}
+
+
+def test_other_runs_of_the_same_starts_never_replace_those_in_place(places, tmp_path):
+    other = Folders(tmp_path / "other", (), places.out)
+    for seed in (0, 1):
+        keep(other.pool / f"bntt-{seed}", small(f"seed={seed}"), accuracy=0.3, processor="Q")
+        keep(other.pool / f"none-{seed}", small("network.norm=none", f"seed={seed}"), accuracy=0.3, processor="Q")
+    for target in (tmp_path / "kept", tmp_path / "there.tar.xz"):
+        pack_results([found(places)], target)
+        with pytest.raises(RecipeError, match="holds another run of start 0 of bntt of s0 and 3 more, which"):
+            pack_results([found(other)], target)
+    both = found(Folders(places.pool, (other.pool,), places.out))
+    pack_results([both], tmp_path / "kept")
+    pack_results([both], tmp_path / "kept")
+
+
+def test_runs_of_other_data_never_replace_those_in_place(places, tmp_path):
+    other = Folders(tmp_path / "other", (), places.out)
+    sums = {**bundled_sums(), next(iter(bundled_sums())): "0" * 64}
+    keep(other.pool / "bntt-0", small("seed=0"), sums=sums)
+    pack_results([found(places)], tmp_path / "kept")
+    archive = tmp_path / "kept" / "s0.tar.xz"
+    files = dict(read_archive(archive)) | evidence_of(other.pool / "bntt-0", "elsewhere")
+    pack(archive, {name: content for name, content in files.items() if not name.startswith("bntt-0/")})
+    with pytest.raises(RecipeError, match="holds another run of start 0 of bntt of s0, which"):
+        pack_results([found(places)], tmp_path / "kept")
+
+
+def test_a_file_of_another_study_is_not_replaced(places, tmp_path):
+    keep(places.pool / "bntt-7", small("seed=7"))
+    settings = {"small": {**study()["settings"]["small"], "seeds": [0, 1, 7]}}
+    pack_results([found(places, settings=settings)], tmp_path / "there.tar.xz")
+    with pytest.raises(RecipeError, match="holds bntt-7, of no start of these studies, which this result has not"):
+        pack_results([found(places)], tmp_path / "there.tar.xz")
+
+
+@pytest.mark.parametrize("target", ["kept", "there.tar.xz"])
+def test_nothing_never_replaces_something(places, tmp_path, monkeypatch, target):
+    """Under another number of the numerics no run of the archive counts."""
+    pack_results([found(places)], tmp_path / target)
+    monkeypatch.setattr(pool, "NUMERICS", pool.NUMERICS + 1)
+    with pytest.raises(RecipeError, match="holds bntt-0, which this result has not"):
+        pack_results([found(places)], tmp_path / target)
+
+
+def test_two_copies_of_a_run_in_an_archive_are_one(places, tmp_path):
+    pack_results([found(places)], tmp_path / "kept")
+    archive = tmp_path / "kept" / "s0.tar.xz"
+    pack(archive, dict(read_archive(archive)) | evidence_of(places.pool / "bntt-0", "copy"))
+    pack_results([found(places)], tmp_path / "kept")
+    assert not any(name.startswith("copy/") for name, _ in read_archive(archive))
+
+
+def test_a_failed_measurement_loses_no_other_run_of_the_start(places, tmp_path):
+    keep(tmp_path / "other" / "run", small("seed=0", "compute.precision=bf16-grad"))
+    here = Folders(places.pool, (tmp_path / "other",), places.out)
+    planned = plan([parse_study(study(), "s0")], "small", here)
+    pack_results(results_of(planned, here, []), tmp_path / "kept")
+    failed = [Outcome(item, code=4, why="no memory", seconds=1.0, trained=False) for item in planned.items]
+    (result,) = results_of(planned, here, failed)
+    assert [one.state for one in result.found.values()] == ["failed", "failed", "done", "done"], "without activity"
+    pack_results([result], tmp_path / "kept")
+    assert "run/recipe.toml" in dict(read_archive(tmp_path / "kept" / "s0.tar.xz"))
 
 
 def test_one_setting_never_replaces_the_other(places, tmp_path):
@@ -181,8 +252,8 @@ def test_weights_that_were_kept_stay_the_same_whatever_is_in_the_pool(places, tm
     *_, weights = pack_results([found(places)], tmp_path / "kept")
     before, listed = weights.read_bytes(), (tmp_path / "kept" / SUMS).read_text()
     with_weights(places, "bntt-0", value=0.5)
-    for pool in (tmp_path / "empty", places.pool):
-        pack_results([found(Folders(pool, (tmp_path / "kept",), places.out))], tmp_path / "kept")
+    for folder in (tmp_path / "empty", places.pool):
+        pack_results([found(Folders(folder, (tmp_path / "kept",), places.out))], tmp_path / "kept")
         assert weights.read_bytes() == before
         assert (tmp_path / "kept" / SUMS).read_text() == listed
     files = read_alone(pack_results([found(places)], tmp_path / "there.tar.xz")[0])

@@ -6,6 +6,7 @@ the number of the numerics agree; nothing of it is made again.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -109,13 +110,18 @@ def _check(archive: Path, run: KeptRun, item: WorkItem, others: Sequence[KeptRun
 def _difference(one: KeptRun, other: KeptRun) -> str:
     """Name the first number that differs between two runs of the same start; "" if what both have agrees."""
     for key in ("accuracy_per_draw", "accuracy", "spikes_per_image", "updates"):
-        if key in one.evaluation and key in other.evaluation and one.evaluation[key] != other.evaluation[key]:
+        if key in one.evaluation and key in other.evaluation and not _same(one.evaluation[key], other.evaluation[key]):
             return key
     for file in sorted((one.path / "measures").glob("*.json")):
         mine, theirs = find_object(file) or {}, find_object(other.path / "measures" / file.name)
-        if theirs is not None and _bare(mine.get("values")) != _bare(theirs.get("values")):
+        if theirs is not None and not _same(_bare(mine.get("values")), _bare(theirs.get("values"))):
             return file.stem.rpartition("-")[0]
     return ""
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Return True if two values of JSON are the same; what is no number is the same as itself."""
+    return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
 
 
 def _bare(values: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
@@ -15,7 +16,7 @@ from bntt.studies.evidence.collecting import Evidence, weights_of
 from bntt.studies.evidence.portable import without_places
 from bntt.studies.pool import KeptRun, kept_runs, measured_values, numerics_agree
 from bntt.studies.run_studies import Folders, StudyPlan, results_of
-from bntt.studies.study_result import StudyResult, summary_of
+from bntt.studies.study_result import StartResult, StudyResult, summary_of
 from bntt.studies.workers import Outcome
 
 ROOM = 10_000_000
@@ -66,46 +67,83 @@ def pack_finished(
 
 
 def check_nothing_is_lost(results: Sequence[StudyResult], place: Path) -> None:
-    """Refuse to replace evidence by less.
+    """Refuse to replace evidence by other evidence, or by less.
 
     That are runs of these studies' starts, or measurements of them, which an archive in place holds and these results
-    have not, and a result of the other setting.
+    have not; in a file, runs of other studies as well; the last run of an archive; and a result of the other setting.
 
     Raises:
         RecipeError: naming the first that would be lost, and what to do.
         CheckpointError: if an archive in place is damaged.
     """
-    whole = place.name.endswith(SUFFIX)
+    if place.name.endswith(SUFFIX):
+        if place.is_file() and (lost := list(_lost(results, unpacked_alone(place), whole=True))):
+            way = "pack into another file, or take that one in: --merge"
+            raise RecipeError(f"--pack {place}: {place.name} there holds {_dropped(lost)}: {way} {place}")
+        return
     for result in results:
-        archive = place if whole else place / f"{result.study.name}{SUFFIX}"
-        told = {} if whole else find_object(place / f"{result.study.name}.json") or {}
+        archive = place / f"{result.study.name}{SUFFIX}"
+        told = find_object(place / f"{result.study.name}.json") or {}
         if told.get("setting", result.setting) != result.setting:
             raise RecipeError(
                 f"--pack {place}: {result.study.name}.json there is of the {told['setting']} setting, and this is "
                 f"of the {result.setting} one: pack it into another folder"
             )
-        if archive.is_file() and (lost := list(_lost(result, (unpacked_alone if whole else unpacked_listed)(archive)))):
-            way = "pack into another file, or take that one in: --merge" if whole else "read them too: --results"
+        if archive.is_file() and (lost := list(_lost([result], unpacked_listed(archive)))):
             raise RecipeError(
-                f"--pack {place}: {archive.name} there holds {lost[0]}{f' and {len(lost) - 1} more' * (len(lost) > 1)} "
-                f"of {result.study.name}, which this result has not, and packing would drop them: {way} {place}"
-                f"{', or pack into another folder' * (not whole)}"
+                f"--pack {place}: {archive.name} there holds {_dropped(lost)}: read them too: --results {place}, or "
+                f"pack into another folder"
             )
 
 
-def _lost(result: StudyResult, folder: Path) -> Iterator[str]:
-    """Name the starts of a result, and measurements of them, that the evidence in a folder has and the result lacks."""
+def _dropped(lost: Sequence[str]) -> str:
+    more = f" and {len(lost) - 1} more" * (len(lost) > 1)
+    return f"{lost[0]}{more}, which this result has not, and packing would drop {'them' if more else 'it'}"
+
+
+def _lost(results: Sequence[StudyResult], folder: Path, *, whole: bool = False) -> Iterator[str]:
+    """Name the runs of some results' starts, and measurements of them, which a folder has and the results lack.
+
+    Args:
+        whole: True if the folder has nothing but what is replaced by all of these results.
+    """
+    kept = list(kept_runs([folder]))
     had: dict[str, list[KeptRun]] = {}
-    for one in kept_runs([folder]):
+    for one in kept:
         if not one.unfinished and numerics_agree(one):
             had.setdefault(one.identity, []).append(one)
-    for (run, seed), found in result.found.items():
-        old, now = had.get(found.identity, []), {name for one in (found, *found.more) for name in one.numbers}
-        more = {name for one in old for name in measured_values(one, found.start.measures)} - now
-        if len(old) > len(found.runs()):
-            yield f"start {seed} of {run}" if not found.kept else f"another run of start {seed} of {run}"
-        elif more:
-            yield f"{', '.join(sorted(more))} of start {seed} of {run}"
+    every = [(result.study.name, of, found) for result in results for of, found in result.found.items()]
+    for study, (name, seed), found in every:
+        now: dict[str, set[str]] = {}
+        for run in found.runs():
+            now.setdefault(_told_apart(run), set()).update(measured_values(run, found.start.measures))
+        for text in dict.fromkeys(_lost_of_start(found, had.get(found.identity, []), now)):
+            yield f"{text}start {seed} of {name} of {study}"
+    wanted = {found.identity for _, _, found in every}
+    if whole:
+        yield from (f"{one.path.name}, of no start of these studies" for one in kept if one.identity not in wanted)
+    if kept and not any(found.runs() for _, _, found in every):
+        yield kept[0].path.name
+
+
+def _lost_of_start(found: StartResult, had: Sequence[KeptRun], now: Mapping[str, set[str]]) -> Iterator[str]:
+    """Name what the runs that were kept of a start have, and those that are here lack.
+
+    Args:
+        now: the measurements of those that are here.
+    """
+    for run in had:
+        here = now.get(_told_apart(run))
+        if here is None:
+            yield "another run of " if found.kept else ""
+        elif more := measured_values(run, found.start.measures).keys() - here:
+            yield f"{', '.join(sorted(more))} of "
+
+
+def _told_apart(run: KeptRun) -> str:
+    """Return a text that two runs of one start share if they are copies of one."""
+    made = run.made_on, run.recipe.compute.precision, run.evaluation.get("accuracy"), run.environment.get("started")
+    return json.dumps([*made, dict(run.data)], sort_keys=True)
 
 
 def _files(result: StudyResult, evidence: Evidence) -> dict[str, bytes]:
