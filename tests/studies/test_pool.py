@@ -135,6 +135,13 @@ def test_an_ann_is_found_where_it_was_or_beside_the_run(tmp_path):
     assert kept_run(begun) is None
 
 
+def test_a_run_to_begin_with_counts_by_its_name_wherever_it_lies():
+    packed = identity(small("init.run=.../source"))
+    assert packed == identity(small("init.run=/pool/of/mine/source")) == identity(small("init.run=runs/source/"))
+    assert packed != identity(small("init.run=/pool/of/mine/other"))
+    assert packed != identity(small())
+
+
 def converted(place, **ann):
     """A kept run that tells of the ANN that it began with."""
     run = keep(place, small(*ANN))

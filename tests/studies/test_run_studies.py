@@ -37,6 +37,12 @@ def test_a_result_has_every_start(places):
     assert values["runs"][0]["starts"][0]["measures"].keys() == {"evaluate", "activity"}
 
 
+def test_two_runs_to_begin_with_of_one_name_are_refused(places):
+    runs = [{"name": name, "set": [f"init.run={name}/source"]} for name in ("a", "b")]
+    with pytest.raises(RecipeError, match=r"init\.run: .*a/source and .*b/source have one name"):
+        plan([parse_study(study(runs=runs, claims=None), "s0")], "small", places)
+
+
 def test_a_failed_start_is_told_and_the_others_stand(places):
     runs = [{"name": "tab", "set": ["network.norm=tab"]}, {"name": "bntt"}]
     _, (result,) = done(places, study(runs=runs, claims=None))

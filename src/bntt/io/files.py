@@ -6,6 +6,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -97,6 +98,15 @@ def digest_of_values(values: Any) -> str:
     True
     """
     return digest_of_bytes(json.dumps(values, sort_keys=True).encode())
+
+
+def last_name(path: str) -> str:
+    """Return the last name of a path of any system.
+
+    >>> last_name("/a/b/"), last_name("C:\\\\mine\\\\cifar10")
+    ('b', 'cifar10')
+    """
+    return re.split(r"[\\/]+", path.rstrip("\\/"))[-1]
 
 
 def parse_json(text: str | bytes) -> Any:

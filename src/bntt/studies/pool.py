@@ -18,7 +18,7 @@ from bntt.data.prepared import Manifest, manifest_of, read_manifest
 from bntt.data.registry import DATASETS
 from bntt.io.archive import archives_in, packed_place, unpacked
 from bntt.io.checkpoint import CheckpointError
-from bntt.io.files import digest_of_text, digest_of_values, find_object
+from bntt.io.files import digest_of_text, digest_of_values, find_object, last_name
 from bntt.runs.directory import RunDirectory
 from bntt.runs.environment import NUMERICS, numerics_of
 from bntt.runs.identity import weights_hash
@@ -115,7 +115,8 @@ def identity(recipe: Recipe, ann: str = "", kept: Mapping[str, Any] | None = Non
     """Compute a digest of everything that the numbers of a recipe depend on, except data and code.
 
     Only values that differ from the default count, so that a new key that is off changes no identity. Gradients in
-    bfloat16 count as in float32: every spike is the same, and not every machine has them.
+    bfloat16 count as in float32: every spike is the same, and not every machine has them. Of a run whose weights it
+    begins with, ``init.run``, the name counts and not the place, which no evidence has.
 
     Args:
         ann: the identity of the run that it begins with, in place of its path.
@@ -128,6 +129,8 @@ def identity(recipe: Recipe, ann: str = "", kept: Mapping[str, Any] | None = Non
     for table, keys in SAME_NUMBERS.items():
         for key in keys:
             values.get(table, {}).pop(key, None)
+    if recipe.init.run:
+        values["init"]["run"] = last_name(recipe.init.run)
     if recipe.convert.ann:
         values["convert"]["ann"] = ann
     else:

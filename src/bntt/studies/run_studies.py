@@ -9,6 +9,7 @@ from pathlib import Path
 
 from bntt.data.errors import DataError
 from bntt.engine.compute import Precision
+from bntt.io.files import last_name
 from bntt.nn.kinds import encoder_facts_by_name
 from bntt.runs.recipe.datasets import build_data
 from bntt.runs.recipe.schema import Recipe, RecipeError
@@ -64,6 +65,7 @@ def plan(studies: Sequence[Study], setting: SettingName, folders: Folders) -> St
         if not folder.is_dir():
             raise RecipeError(f"--results {folder}: is not a folder")
     planned = tuple((study, tuple(plan_study(study, setting, folders.data, folders.precision))) for study in studies)
+    _check_sources([start.recipe for _, runs in planned for run in runs for start in run.starts])
     _prepare(planned)
     items = in_turn(work_items((study.name, runs) for study, runs in planned))
     decide_actions(items, folders.folders)
@@ -77,6 +79,14 @@ def in_turn(items: Sequence[WorkItem]) -> list[WorkItem]:
     """
     seeds = list(dict.fromkeys(item.start.seed for item in items))
     return sorted(items, key=lambda item: seeds.index(item.start.seed))
+
+
+def _check_sources(recipes: Sequence[Recipe]) -> None:
+    """Refuse runs to begin with, ``init.run``, of one name in two places: evidence knows them by their names."""
+    places: dict[str, str] = {}
+    for place in (recipe.init.run for recipe in recipes if recipe.init.run):
+        if (other := places.setdefault(last_name(place), place)) != place:
+            raise RecipeError(f"init.run: {other} and {place} have one name: give one of the two runs another name")
 
 
 def _prepare(planned: Sequence[tuple[Study, tuple[PlannedRun, ...]]]) -> None:
