@@ -2,6 +2,7 @@
 
 import json
 import tomllib
+from pathlib import Path
 
 from bntt.studies.evidence.portable import portable, without_places
 from tests.rows import each_row
@@ -21,7 +22,19 @@ from tests.rows import each_row
         ("runs/pool", "runs/pool"),
         (".../cifar10", ".../cifar10"),
         ("https://host/of/data", "https://host/of/data"),
-        ("file:///home/me", "file:///home/me"),
+        ("file:///home/me", ".../me"),
+        ("see file:///home/me/x, there", "see .../x, there"),
+        ("images=/Users/John Doe/cifar", "images=.../cifar"),
+        ("images=/a b/c d", "images=.../c d"),
+        ("--data=/Users/John Doe/cifar", "--data=.../cifar"),
+        (r"x=C:\Users\John Doe\x", r"x=.../x"),
+        (r"\\server\share\me\x", ".../x"),
+        (r"x=\\server\share\me", "x=.../me"),
+        ("cc -I/home/me/x -O2", "cc -I.../x -O2"),
+        ("-I/home/me/x", "-I.../x"),
+        ("/255 of a pixel", "/255 of a pixel"),
+        ("A:/B test", "A:/B test"),
+        ("x=https://h/a", "x=https://h/a"),
         ("8/255 or and/or", "8/255 or and/or"),
         ("a / b", "a / b"),
         ("", ""),
@@ -30,7 +43,13 @@ from tests.rows import each_row
 def test_of_an_absolute_path_the_name_is_kept(text, kept):
     assert without_places(text) == kept
     assert without_places(kept) == kept, "once is enough"
-    assert without_places({"a": [text, 1, None]}) == {"a": [kept, 1, None]}
+    assert without_places({"a": [text, 1, None], text: 1}) == {"a": [kept, 1, None], kept: 1}
+
+
+def test_the_folders_of_this_process_are_kept_nowhere():
+    for place in (Path.home(), Path.cwd()):
+        if len(place.parts) > 1:
+            assert str(place) not in without_places(f"at:{place}, h:{place}/x, {place}")
 
 
 def test_files_are_changed_where_they_must_be_and_stay_what_they_are():

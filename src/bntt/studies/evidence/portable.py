@@ -6,18 +6,27 @@ import json
 import re
 import tomllib
 from collections.abc import Mapping
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import tomli_w
 
-from bntt.io.files import parse_json
+from bntt.io.files import last_name, parse_json
 
-ALONE = re.compile(r"(/|[A-Za-z]:[\\/]).*", re.DOTALL)
-"""A text that is an absolute path, of any system."""
+ALONE = re.compile(
+    r"(-{0,2}\w[\w.-]*=)?"  # a name that is given a path
+    r"((?:file://[^/\n]*)?/(?:[^\s/]+/?|[^\n/]*/[^\n]*)|[A-Za-z]:\\[^\n]*|[A-Za-z]:/(?:[^\s/]+/?|[^\n/]+/[^\n]*)|\\\\\w[^\n]*)"
+)
+"""A text that is an absolute path to its end, of any system, or gives one to a name: ``images=/my data/cifar``."""
 WITHIN = re.compile(
-    r"""(?<=")(?:/|[A-Za-z]:\\{1,2}|[A-Za-z]:/)[^"]+(?=")"""  # in quotation marks, whatever its name
-    r"""|(?<![\w.:/\\~-])(?:/[^\s"',;=/]+){2,}/?"""  # of two names or more
-    r"""|(?<![\w.:/\\~-])[A-Za-z]:[\\/][^\s"',;=]+"""
+    r"""(?<=")(?:(?:file://[^/"]*)?/|[A-Za-z]:\\{1,2}|[A-Za-z]:/|\\{2,4}\w)[^"]+(?=")"""  # in quotation marks
+    r"""|(?<!\w)file:/[^\s"',;]+"""
+    r"""|(?:(?<![\w.:/\\~-])|(?<=(?<![\w-])-[IL]))(?:/[^\s"',;=/]+){2,}/?"""  # of two names or more, also behind -I
+    r"""|(?<![\w.:/\\~-])[A-Za-z]:[\\/][^\s"',;=]*[\\/][^\s"',;=]+"""
+    r"""|(?<![\w.:/\\~-])[A-Za-z]:\\[^\s"',;=]+"""
+    r"""|(?<![\w.:/\\~-])\\\\\w[^\s"',;=]*"""
 )
 """Absolute paths in the middle of a text, such as an argument of a command."""
 
@@ -55,12 +64,26 @@ def without_places(values: Any) -> Any:
     {'pool': '.../b', 'command': ['--data', 'images=.../b c', '{"root": ".../pool"}'], 'n': 1}
     """
     if isinstance(values, Mapping):
-        return {key: without_places(value) for key, value in values.items()}
+        return {without_places(key): without_places(value) for key, value in values.items()}
     if isinstance(values, list | tuple):
         return [without_places(value) for value in values]
     if not isinstance(values, str):
         return values
-    return _name(values) if ALONE.fullmatch(values) and "\n" not in values else WITHIN.sub(_named, values)
+    alone = ALONE.fullmatch(values)
+    text = f"{alone[1] or ''}{_name(alone[2])}" if alone else WITHIN.sub(_named, values)
+    for place in _own_places() if "/" in text or "\\" in text else ():
+        text = re.sub(rf"{re.escape(place)}(?![\w.-])", "...", text)
+    return text
+
+
+@cache
+def _own_places() -> list[str]:
+    """List the working folder and the user's own, of which nothing is kept wherever they stand."""
+    found: list[Path] = []
+    for place in (Path.cwd, Path.home):
+        with suppress(OSError, RuntimeError):
+            found.append(place())
+    return [str(one) for one in found if len(one.parts) > 1]
 
 
 def _line(line: bytes) -> bytes:
@@ -79,4 +102,4 @@ def _name(path: str) -> str:
     >>> _name("/a/b/"), _name("C:\\\\mine\\\\cifar10")
     ('.../b', '.../cifar10')
     """
-    return ".../" + re.split(r"[\\/]+", path.rstrip("\\/"))[-1]
+    return f".../{last_name(path)}"
