@@ -9,6 +9,7 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -214,6 +215,14 @@ def test_every_row_of_a_table_has_the_cells_of_its_head():
 def test_claims_and_report_tell_every_study(monkeypatch):
     monkeypatch.syspath_prepend(ROOT / "docs")
     assert sorted(importlib.import_module("pages.claims").ORDER) == study_names()
+
+
+def test_a_choice_that_the_verdicts_leave_open_says_so(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "docs")
+    choice = importlib.import_module("pages.findings_text")._if_all_hold
+    for verdicts, said in ((["holds", "holds"], "BNTT"), (["holds", "not decided"], "no difference shown")):
+        evidence = SimpleNamespace(claims=lambda *_, found=verdicts: [["", f"**{one}**", ""] for one in found])
+        assert choice(evidence, "a study", "BNTT", "a claim") == said
 
 
 @pytest.mark.skipif(not has_bf16(), reason="needs a processor with bfloat16")
