@@ -51,7 +51,7 @@ def deployed() -> list[str]:
     versions = ", ".join(f"{name} {number}" for name, number in found["versions"].items())
     environment = found["environment"]
     made = f"{environment['processor']}, one thread, commit `{environment['commit']}`, {environment['started'][:10]}"
-    told = "Columns: milliseconds for all steps of so many samples; memory: resident, one sample step by step."
+    told = "Columns: milliseconds for all steps of N samples; memory: resident, one sample step by step."
     lines = ["## deploy", "", f"{made}; {versions}. {told}", ""]
     for one in found["networks"]:
         ways = {(way["variant"], way["batch"]): way for way in one["ways"]}
