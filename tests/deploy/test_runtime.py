@@ -222,7 +222,7 @@ REFUSED = [
     (lambda r, x: r.run(x, steps=2.0), DeployError, "steps must be a whole number from 1 to 8, got 2.0"),
     (lambda r, x: r.run(x, index=[0.5, 1, 2]), DeployError, "index must name each of the 3 samples by an integer"),
     (lambda r, x: r.run(x, seed=-1), DeployError, "seed must be an integer from 0"),
-    (lambda r, x: r.step(x[:2], r.step(x)[1]), DeployError, "the state is of 3 samples, and 2 are given"),
+    (lambda r, x: r.step(x[:2], r.step(x)[1]), DeployError, "the state is of 3 samples, got 2"),
     (
         lambda r, x: all_steps(r, x[:1]),
         DeployError,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor
@@ -40,7 +42,7 @@ def parts_and_whole(norm: str, sizes: list[int], compute: Compute, dtype: torch.
     nets: list[SpikingNetwork | None] = [None] * len(sizes)
 
     def work(rank: int, reduce) -> dict[str, Tensor]:
-        choice = Compute(compute.backend, compute.events, compute.recompute, compute.precision, reduce)
+        choice = replace(compute, reduce=reduce)
         nets[rank] = build(norm, choice, dtype)
         return learn(nets[rank], x.split(sizes, 1)[rank], towards.split(sizes)[rank])
 

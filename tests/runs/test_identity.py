@@ -84,7 +84,7 @@ def test_the_same_data_passes(tmp_path):
         (None, "environment.json is missing"),
         (b"", "environment.json cannot be read"),
         (b"\xff\xfe", "environment.json cannot be read"),
-        (b"[" * 100_000, r"environment.json cannot be read \(lists or tables lie too deep"),
+        (b"[" * 100_000, r"environment.json cannot be read \(lists or tables are nested too deep"),
         (b"[1]", "holds no checksums of the data"),
         (b"{}", "holds no checksums of the data"),
         (b'{"data": "Fashion-MNIST"}', "holds no checksums of the data"),
