@@ -38,7 +38,7 @@ def read_told(path: Path) -> None:
     try:
         graph = file.unpacked(path.read_bytes())
     except Exception as error:  # the process writes none that are broken
-        raise DeployError(str(error)) from None
+        raise DeployError(f"{error!s:.200}") from None
     described(graph)
 
 
