@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from bntt.io import archive
 from bntt.io.archive import (
     SUMS,
     archives_in,
     pack,
     pack_alone,
     packed_place,
+    read_alone,
     read_archive,
     unpacked,
     unpacked_alone,
@@ -29,8 +31,8 @@ def test_the_same_files_give_the_same_bytes_whatever_their_order(tmp_path):
     assert (tmp_path / "a.tar.xz").read_bytes() == (tmp_path / "b.tar.xz").read_bytes()
     assert dict(read_archive(tmp_path / "a.tar.xz")) == FILES
     assert [line.split("  ")[1] for line in (tmp_path / SUMS).read_text().splitlines()] == ["a.tar.xz", "b.tar.xz"]
-    with tarfile.open(tmp_path / "a.tar.xz") as archive:
-        assert {(one.mtime, one.uid, one.gid, one.uname) for one in archive} == {(0, 0, 0, "")}
+    with tarfile.open(tmp_path / "a.tar.xz") as opened:
+        assert {(one.mtime, one.uid, one.gid, one.uname) for one in opened} == {(0, 0, 0, "")}
 
 
 def test_archives_are_opened_together_and_leave_their_folder_as_it_is(tmp_path):
@@ -47,10 +49,10 @@ def test_archives_are_opened_together_and_leave_their_folder_as_it_is(tmp_path):
     assert not (unpacked(tmp_path) / "run-2").exists(), "what was packed anew is opened anew"
 
 
-@pytest.mark.parametrize("fault", ["bit", "short", "unlisted", "path", "link"])
+@pytest.mark.parametrize("fault", ["bit", "short", "unlisted", "link", ".", "../out.txt", "C:/x", "a\\b", "a\nb"])
 def test_a_damaged_archive_is_refused_in_a_sentence(tmp_path, fault):
     path = tmp_path / "a.tar.xz"
-    pack(path, {"../out.txt": b""} if fault == "path" else FILES)
+    pack(path, FILES)
     content = bytearray(path.read_bytes())
     if fault == "bit":
         content[len(content) // 2] ^= 1
@@ -59,13 +61,14 @@ def test_a_damaged_archive_is_refused_in_a_sentence(tmp_path, fault):
         path.write_bytes(content[:-4])
     elif fault == "unlisted":
         (tmp_path / SUMS).unlink()
-    elif fault == "link":
+    elif fault != "short":
         import bntt.io.files
 
-        with tarfile.open(path, "w:xz") as archive:
-            member = tarfile.TarInfo("run-0/recipe.toml")
-            member.type, member.linkname = tarfile.SYMTYPE, "/etc/hostname"
-            archive.addfile(member)
+        with tarfile.open(path, "w:xz", format=tarfile.PAX_FORMAT) as opened:
+            member = tarfile.TarInfo("run-0/recipe.toml" if fault == "link" else fault)
+            if fault == "link":
+                member.type, member.linkname = tarfile.SYMTYPE, "/etc/hostname"
+            opened.addfile(member)
         (tmp_path / SUMS).write_text(f"{bntt.io.files.digest(path)}  {path.name}\n")
     with pytest.raises(CheckpointError, match=r"a\.tar\.xz (is damaged|holds|is no archive).*fetch it again"):
         list(read_archive(path))
@@ -75,16 +78,55 @@ def test_a_damaged_archive_is_refused_in_a_sentence(tmp_path, fault):
 def test_a_name_that_this_system_does_not_take_is_refused_in_a_sentence(tmp_path):
     path, content, name = tmp_path / "a.tar.xz", b"{}", f"{300 * 'x'}/recipe.toml"
     listed = f"{digest_of_bytes(content)}  {name}\n".encode()
-    with tarfile.open(path, "w:xz", format=tarfile.GNU_FORMAT) as archive:
+    with tarfile.open(path, "w:xz", format=tarfile.GNU_FORMAT) as opened:
         for called, inside in ((name, content), (SUMS, listed)):
             member = tarfile.TarInfo(called)
             member.size = len(inside)
-            archive.addfile(member, io.BytesIO(inside))
+            opened.addfile(member, io.BytesIO(inside))
     with pytest.raises(CheckpointError, match=r"a file whose name of 312 characters this system does not take, 'xxx"):
         unpacked_alone(path)
     (tmp_path / SUMS).write_text(f"{digest_of_bytes(path.read_bytes())}  {path.name}\n")
     with pytest.raises(CheckpointError, match="give its run a shorter name, and pack it again"):
         unpacked(tmp_path)
+
+
+def test_any_name_that_any_system_takes_is_kept_and_others_are_refused_in_words(tmp_path):
+    files = {f"run-é{'y' * 120}/a\u2028b/{'x' * 90}.json": b"{}", "of \x1c mine": b"1"}
+    pack_alone(tmp_path / "a.tar.xz", files)
+    assert read_alone(tmp_path / "a.tar.xz") == files
+    pack(tmp_path / "b.tar.xz", files)
+    assert dict(read_archive(tmp_path / "b.tar.xz")) == files
+    for name, why in (
+        ("a\nb", "a line break in it"),
+        ("a\\b", "a backslash in it"),
+        ("C:/x", "with a drive"),
+        ("../x", "outside"),
+    ):
+        with pytest.raises(CheckpointError, match=f"is no name for a file in an archive, .*{why}"):
+            pack(tmp_path / "c.tar.xz", {name: b""})
+
+
+@pytest.mark.parametrize("written", [1, 2])
+def test_a_kill_while_an_archive_is_written_leaves_one_that_can_be_read(tmp_path, monkeypatch, written):
+    path, count, write = tmp_path / "a.tar.xz", [], archive.write_whole
+    pack(path, {"a": b"old"})
+    unpacked_listed(path)
+
+    def killed(*args):
+        count.append(args)
+        if len(count) > written:
+            raise KeyboardInterrupt
+        write(*args)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(archive, "write_whole", killed)
+        with pytest.raises(KeyboardInterrupt):
+            pack(path, {"a": b"new"})
+    content = b"old" if written == 1 else b"new"
+    assert dict(read_archive(path)) == {"a": content}
+    assert (unpacked_listed(path) / "a").read_bytes() == content
+    pack(path, {"a": b"new"})
+    assert len((tmp_path / SUMS).read_text().splitlines()) == 1
 
 
 def test_one_archive_is_read_and_unpacked_once(tmp_path, monkeypatch):

@@ -118,3 +118,8 @@ def test_a_run_has_a_place_at_every_setting():
 
 def test_three_starts_by_default():
     assert Setting().seeds == [0, 1, 2]
+
+
+def test_no_study_has_the_name_of_an_archive_of_weights():
+    with pytest.raises(RecipeError, match="weights-x: archives of weights are called weights-NAME"):
+        parse_study(study(), "weights-x")

@@ -14,8 +14,8 @@ import lzma
 import shutil
 import tarfile
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path, PurePosixPath
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from bntt.io.checkpoint import CheckpointError
 from bntt.io.files import digest_of_bytes, write_whole
@@ -24,6 +24,8 @@ SUFFIX = ".tar.xz"
 SUMS = "SHA256SUMS"
 LARGEST = 1 << 29
 """Bytes of all files of an archive together."""
+WRONG = {"\n": "a line break", "\0": "a NUL", "\\": "a backslash"}
+"""Signs that no name in an archive has, in words."""
 _UNPACKED: dict[tuple[Path, str], Path] = {}
 """Folders of archives that this process has unpacked, by their checksums; removed when it ends."""
 
@@ -37,20 +39,25 @@ def pack(path: Path, files: Mapping[str, bytes]) -> None:
     """Write an archive of files by their names, and its checksum into ``SHA256SUMS`` beside it.
 
     Raises:
+        CheckpointError: if a name in it would be refused when it is read.
         OSError: if they cannot be written.
     """
     payload = _compressed(files)
-    write_whole(path, payload)
-    write_whole(path.parent / SUMS, _listed(_sums(path.parent) | {path.name: digest_of_bytes(payload)}))
+    sums, new = _sums(path.parent), [digest_of_bytes(payload)]
+    for digests in ([*sums.get(path.name, ()), *new], new):  # a kill in between leaves an archive that is listed
+        write_whole(path.parent / SUMS, _listed(sums | {path.name: digests}))
+        if digests is not new:
+            write_whole(path, payload)
 
 
 def pack_alone(path: Path, files: Mapping[str, bytes]) -> str:
     """Write an archive that carries the checksums of its files, and return its own.
 
     Raises:
+        CheckpointError: if a name in it would be refused when it is read.
         OSError: if it cannot be written.
     """
-    payload = _compressed({**files, SUMS: _listed({name: digest_of_bytes(files[name]) for name in files})})
+    payload = _compressed({**files, SUMS: _listed({name: [digest_of_bytes(files[name])] for name in files})})
     path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, payload)
     return digest_of_bytes(payload)
@@ -62,12 +69,7 @@ def read_archive(path: Path) -> Iterator[tuple[str, bytes]]:
     Raises:
         CheckpointError: if it does not match its checksum, or holds anything but files below it.
     """
-    payload = _payload(path)
-    expected = _sums(path.parent).get(path.name)
-    if digest_of_bytes(payload) != expected:
-        wrong = f"its SHA-256 is not the one in {SUMS}" if expected else f"{SUMS} beside it does not list it"
-        raise CheckpointError(f"{path} is damaged or was replaced: {wrong}; fetch it again, or delete it and pack anew")
-    yield from _members(path, payload)
+    yield from _members(path, _listed_payload(path))
 
 
 def read_alone(path: Path) -> dict[str, bytes]:
@@ -81,7 +83,7 @@ def read_alone(path: Path) -> dict[str, bytes]:
 
 def _alone(path: Path, payload: bytes) -> dict[str, bytes]:
     files = dict(_members(path, payload))
-    listed = _parsed(files.pop(SUMS, b"").decode("utf-8", "replace"))
+    listed = {name: digests[-1] for name, digests in _parsed(files.pop(SUMS, b"")).items()}
     if not listed:
         raise CheckpointError(f"{path} holds no {SUMS}: it was not made by bntt study --pack FILE{SUFFIX}; pack it so")
     found = {name: digest_of_bytes(content) for name, content in files.items()}
@@ -129,9 +131,10 @@ def unpacked_listed(path: Path) -> Path:
     Raises:
         CheckpointError: if it is damaged.
     """
-    key = (path.resolve(), _sums(path.parent).get(path.name, ""))
+    payload = _listed_payload(path)
+    key = (path.resolve(), digest_of_bytes(payload))
     if key not in _UNPACKED:
-        _UNPACKED[key] = _written(path, read_archive(path))
+        _UNPACKED[key] = _written(path, _members(path, payload))
     return _UNPACKED[key]
 
 
@@ -180,8 +183,12 @@ def _write(target: Path, archive: Path, files: Iterable[tuple[str, bytes]]) -> N
 def _compressed(files: Mapping[str, bytes]) -> bytes:
     """Return the bytes of an archive."""
     content = io.BytesIO()
-    with tarfile.open(fileobj=content, mode="w", format=tarfile.USTAR_FORMAT) as archive:
+    with tarfile.open(fileobj=content, mode="w", format=tarfile.PAX_FORMAT) as archive:
         for name in sorted(files):
+            if fault := _fault(name):
+                raise CheckpointError(
+                    f"{name!r} is no name for a file in an archive, {fault}: give its run another name"
+                )
             member = tarfile.TarInfo(name)  # mode 0644, owner 0, time 0
             member.size = len(files[name])
             archive.addfile(member, io.BytesIO(files[name]))
@@ -195,34 +202,59 @@ def _payload(path: Path) -> bytes:
         raise CheckpointError(f"{path} cannot be read: {error.strerror}") from None
 
 
+def _listed_payload(path: Path) -> bytes:
+    """Read an archive, and refuse one whose checksum is not listed beside it."""
+    payload, expected = _payload(path), _sums(path.parent).get(path.name, ())
+    if digest_of_bytes(payload) not in expected:
+        wrong = f"its SHA-256 is not the one in {SUMS}" if expected else f"{SUMS} beside it does not list it"
+        raise CheckpointError(f"{path} is damaged or was replaced: {wrong}; fetch it again, or delete it and pack anew")
+    return payload
+
+
+def _fault(name: str) -> str:
+    """Return what is wrong with a name in an archive, which every system must be able to take; "" if nothing is."""
+    parts = PurePosixPath(name).parts
+    if not parts or name.startswith("/") or ".." in parts:
+        return "which lies outside it"
+    wrong = next((what for sign, what in WRONG.items() if sign in name), "")
+    return f"with {wrong} in it" if wrong else "with a drive" * bool(PureWindowsPath(name).drive)
+
+
 def _members(path: Path, payload: bytes) -> Iterator[tuple[str, bytes]]:
     """Yield the files of an archive, and refuse what would lie elsewhere or is no file."""
     left = LARGEST
     try:
         with tarfile.open(fileobj=io.BytesIO(payload), mode="r:xz") as archive:
             for member in archive:
-                name, left = PurePosixPath(member.name), left - member.size
+                left -= member.size
                 content = archive.extractfile(member) if member.isreg() else None
-                if content is None or not name.parts or name.is_absolute() or ".." in name.parts or left < 0:
+                if content is None or _fault(member.name) or left < 0:
                     raise CheckpointError(
                         f"{path} holds {member.name!r}, which no archive of results has: fetch it again"
                     )
-                yield str(name), content.read()
+                yield str(PurePosixPath(member.name)), content.read()
     except (tarfile.TarError, lzma.LZMAError, EOFError) as error:
         raise CheckpointError(f"{path} is no archive that can be read ({error}): fetch it again") from None
 
 
-def _listed(sums: Mapping[str, str]) -> bytes:
-    return "".join(f"{sums[name]}  {name}\n" for name in sorted(sums)).encode()
+def _listed(sums: Mapping[str, Sequence[str]]) -> bytes:
+    lines = (f"{digest}  {name}\n" for name in sorted(sums) for digest in dict.fromkeys(sums[name]))
+    return "".join(lines).encode("utf-8", "surrogateescape")
 
 
-def _parsed(text: str) -> dict[str, str]:
-    return {name: digest for digest, _, name in (line.partition("  ") for line in text.splitlines())}
+def _parsed(content: bytes) -> dict[str, list[str]]:
+    """Read checksums by name: of an archive whose writing was cut short, the old one and the new one."""
+    found: dict[str, list[str]] = {}
+    for line in content.decode("utf-8", "surrogateescape").replace("\r\n", "\n").split("\n"):
+        digest, gap, name = line.partition("  ")
+        if gap:
+            found.setdefault(name, []).append(digest)
+    return found
 
 
-def _sums(folder: Path) -> dict[str, str]:
+def _sums(folder: Path) -> dict[str, list[str]]:
     """Read the checksums of a folder, by name of the file."""
     try:
-        return _parsed((folder / SUMS).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError):
+        return _parsed((folder / SUMS).read_bytes())
+    except OSError:
         return {}

@@ -20,6 +20,8 @@ from bntt.studies.study_schema import FIGURES, SETTINGS, Column, FigureSpec, Hea
 LARGEST = 1 << 18
 """Largest size of a study's file, in bytes."""
 TABLES = ("settings", "measures", "runs", "table", "figures", "claims")
+OF_WEIGHTS = "weights-"
+"""Beginning of the name of an archive of weights, and so of no study."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,8 @@ def parse_study(values: Mapping[str, Any], name: str, folder: Path | None = None
     Raises:
         RecipeError: naming the first key that is wrong.
     """
+    if name.startswith(OF_WEIGHTS):
+        raise RecipeError(f"{name}: archives of weights are called {OF_WEIGHTS}NAME: give the study another name")
     known = [*Header.model_fields, *TABLES]
     for key in values:
         if key not in known:

@@ -189,8 +189,7 @@ def test_a_file_that_is_no_such_archive_is_refused(tmp_path, here):
         merged(tmp_path / "none.tar.xz", here)
 
 
-@each_row(("names", "why"), [(("a", "a/b"), "a as a file and as a folder"), ((".",), r"holds '\.', which no archive")])
-def test_files_that_could_not_lie_beside_each_other_are_refused(tmp_path, names, why):
-    pack_alone(tmp_path / "x.tar.xz", dict.fromkeys(names, b"x"))
-    with pytest.raises(CheckpointError, match=why):
+def test_files_that_could_not_lie_beside_each_other_are_refused(tmp_path):
+    pack_alone(tmp_path / "x.tar.xz", dict.fromkeys(("a", "a/b"), b"x"))
+    with pytest.raises(CheckpointError, match="a as a file and as a folder"):
         unpacked_alone(tmp_path / "x.tar.xz")

@@ -16,13 +16,12 @@ from bntt.studies.evidence.collecting import Evidence, weights_of
 from bntt.studies.evidence.portable import without_places
 from bntt.studies.pool import KeptRun, kept_runs, measured_values, numerics_agree
 from bntt.studies.run_studies import Folders, StudyPlan, results_of
+from bntt.studies.study_file import OF_WEIGHTS
 from bntt.studies.study_result import StartResult, StudyResult, summary_of
 from bntt.studies.workers import Outcome
 
 ROOM = 10_000_000
 """Bytes of all weights in a folder of evidence, or in a file, together."""
-OF_WEIGHTS = "weights-"
-"""Beginning of the name of an archive of weights."""
 
 
 def pack_results(results: Sequence[StudyResult], place: Path) -> list[Path]:
