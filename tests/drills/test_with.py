@@ -53,7 +53,7 @@ def test_parts_of_ones_own_from_the_command_line(tmp_path):
     process.send_signal(signal.SIGTERM)
     told = process.communicate(timeout=100)[1]
     assert process.returncode == 143, told
-    command = shlex.split(re.search(r"go on with: bntt (.*)", told)[1])
+    command = shlex.split(re.search(r"continue with: bntt (.*)", told)[1])
     assert "epoch 12/12" in run(folder, *command)
     for verb in ("exit", "largest", "activity", "energy"):
         run(folder, "--with", "my_parts.py", verb, "runs/stopped")

@@ -84,7 +84,7 @@ def read_facts(path: Path) -> dict[str, Any]:
 def load_checkpoint(path: Path, model: nn.Module, needs: Sequence[str] = ()) -> dict[str, Any]:
     """Read the weights of ``path`` into the model, those of the moving average where it holds one; return the facts.
 
-    Weights in float16, as evidence keeps them, become float32.
+    Weights that evidence keeps in float16, a file that says so, become float32.
 
     Raises:
         CheckpointError: as :func:`read_checkpoint`; or if it is of another model (the first differing names and shapes
@@ -94,16 +94,14 @@ def load_checkpoint(path: Path, model: nn.Module, needs: Sequence[str] = ()) -> 
     if missing := [name for name in needs if name not in facts]:
         raise CheckpointError(f"{path} does not say {', '.join(missing)}")
     kind = "average." if any(name.startswith("average.") for name in tensors) else "model."
-    state = {name.removeprefix(kind): _widened(value) for name, value in tensors.items() if name.startswith(kind)}
+    state = {name.removeprefix(kind): value for name, value in tensors.items() if name.startswith(kind)}
+    if facts.get("rounded") == "float16":
+        state = {name: value.float() if value.dtype == torch.float16 else value for name, value in state.items()}
     if wrong := misfits(state, model.state_dict()):
         listed = "; ".join(wrong[:5])
         raise CheckpointError(f"{path} does not fit this model ({len(wrong)} differences): {listed}")
     model.load_state_dict(state)
     return facts
-
-
-def _widened(value: Tensor) -> Tensor:
-    return value.float() if value.dtype == torch.float16 else value
 
 
 def misfits(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> list[str]:
