@@ -198,7 +198,9 @@ def same(contender: Contender, folder: Path) -> str:
             assert ended(contender.start(data, out, 8))[0] == 0
         else:
             kept_one(contender, data, out)
-            assert ended(contender.start(data, out, 8, resume=True))[0] == 0
+            code, last = ended(contender.start(data, out, 8, resume=True))
+            if code:
+                return f"does not go on, exit {code}: {last}"
         found.append(weights(contender, contender.latest(out)))
     return "the same bits" if found[0] == found[1] and found[0] is not None else "other weights"
 
