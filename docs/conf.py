@@ -7,7 +7,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / "docs")]
 
-from extension.names import PEERS  # noqa: E402
+from extension.names import PEERS  # noqa: E402  (found by the line above)
 
 project = "bntt"
 author = "The bntt developers"

@@ -36,8 +36,9 @@ def opened(module: str) -> ModuleType:
     from sphinx.ext.autodoc.mock import mock
 
     if "huggingface_hub" not in sys.modules:
-        sys.modules["huggingface_hub"] = ModuleType("huggingface_hub")
-        sys.modules["huggingface_hub"].PyTorchModelHubMixin = Hub  # type: ignore[attr-defined]
+        stand_in = ModuleType("huggingface_hub")
+        vars(stand_in)["PyTorchModelHubMixin"] = Hub
+        sys.modules["huggingface_hub"] = stand_in
     with mock([*PEERS]):
         return importlib.import_module(module)
 

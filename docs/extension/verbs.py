@@ -28,10 +28,7 @@ def verbs(lines: list[str]) -> str:
 
 def names_of(group: str) -> list[str]:
     """The verbs of a group, as the overview lists them; of "data" those below it."""
-    if group == "data":
-        return [f"data {name}" for name in data.VERBS]
-    rest = [name for name in main.verbs() if name not in main.VERBS] if group == "measure" else []
-    return [*main.GROUPS[group], *rest]
+    return [f"data {name}" for name in data.VERBS] if group == "data" else [*main.grouped_verbs()[group]]
 
 
 def help_of(verb: str) -> str:

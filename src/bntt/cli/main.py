@@ -56,6 +56,12 @@ def verbs() -> dict[str, Callable[..., None]]:
     return VERBS | {name: verb(one) for name, one in MEASUREMENTS.items() if name not in VERBS}
 
 
+def grouped_verbs() -> dict[str, dict[str, Callable[..., None]]]:
+    """Return every verb, as the help groups them."""
+    joined = {name: call for name, call in verbs().items() if name not in VERBS}
+    return {title: group | (joined if title == "measure" else {}) for title, group in GROUPS.items()}
+
+
 HELP = {"-h", "--help"}
 MACHINE = ("can't allocate memory", "CUDA error", "cuDNN error", "CUDA out of memory", "can't start new thread")
 """Messages of PyTorch or Python in a plain RuntimeError when the machine failed."""
@@ -208,17 +214,15 @@ def _key_as_option(args: list[str]) -> str:
 
 def _overview() -> str:
     """List every verb in one line, by group."""
-    grouped = {name for group in GROUPS.values() for name in group}
-    rest = {name: call for name, call in verbs().items() if name not in grouped}
     width = shutil.get_terminal_size().columns
     lines = [
         "usage: bntt [--with PARTS] VERB ...    (bntt VERB --help: its options)",
         "",
         *DESCRIPTION.splitlines(),
     ]
-    for title, group in GROUPS.items():
+    for title, group in grouped_verbs().items():
         lines += ["", f"{title}:"]
-        for name, call in (group | (rest if title == "measure" else {})).items():
+        for name, call in group.items():
             first = " ".join((call.__doc__ or "").strip().partition("\n\n")[0].split())
             lines += textwrap.wrap(f"  {name:12} {first}", width, subsequent_indent=" " * 15)
     return "\n".join(lines)

@@ -111,13 +111,15 @@ def study(
     from bntt.studies.evidence.packing import check_nothing_is_lost, pack_results
     from bntt.studies.run_studies import results_of, write_results
 
+    found = results_of(planned, folders, [], device) if pack or only_kept else []
     if pack:
-        check_nothing_is_lost(results_of(planned, folders, [], device), pack)
+        check_nothing_is_lost(found, pack)
     outcomes = [] if only_kept else _work(planned, folders, jobs, device, pack)
     failed = [outcome for outcome in outcomes if outcome.code]
     for outcome in failed:
         streams.complain(f"failed: {outcome.item.called}: {outcome.why} (exit code {outcome.code})")
-    found = results_of(planned, folders, outcomes, device)
+    if not only_kept:
+        found = results_of(planned, folders, outcomes, device)
     for path in write_results(found, folders):
         _print_result(path)
     for path in pack_results(found, pack) if pack else ():

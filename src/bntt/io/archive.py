@@ -14,7 +14,7 @@ import lzma
 import shutil
 import tarfile
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from bntt.io.checkpoint import CheckpointError
@@ -118,11 +118,7 @@ def unpacked_alone(path: Path) -> Path:
     Raises:
         CheckpointError: if it is damaged, or its files cannot lie beside each other here.
     """
-    payload = _payload(path)
-    key = (path.resolve(), digest_of_bytes(payload))
-    if key not in _UNPACKED:
-        _UNPACKED[key] = _written(path, _alone(path, payload).items())
-    return _UNPACKED[key]
+    return _unpacked_once(path, _payload(path), lambda payload: _alone(path, payload).items())
 
 
 def unpacked_listed(path: Path) -> Path:
@@ -131,11 +127,7 @@ def unpacked_listed(path: Path) -> Path:
     Raises:
         CheckpointError: if it is damaged.
     """
-    payload = _listed_payload(path)
-    key = (path.resolve(), digest_of_bytes(payload))
-    if key not in _UNPACKED:
-        _UNPACKED[key] = _written(path, _members(path, payload))
-    return _UNPACKED[key]
+    return _unpacked_once(path, _listed_payload(path), lambda payload: _members(path, payload))
 
 
 def packed_place(path: Path) -> Path | None:
@@ -155,10 +147,14 @@ def _temporary() -> Path:
     return target
 
 
-def _written(archive: Path, files: Iterable[tuple[str, bytes]]) -> Path:
-    target = _temporary()
-    _write(target, archive, files)
-    return target
+def _unpacked_once(path: Path, payload: bytes, files_of: Callable[[bytes], Iterable[tuple[str, bytes]]]) -> Path:
+    """Unpack the bytes of an archive, unless this process has already."""
+    key = (path.resolve(), digest_of_bytes(payload))
+    if key not in _UNPACKED:
+        target = _temporary()
+        _write(target, path, files_of(payload))
+        _UNPACKED[key] = target
+    return _UNPACKED[key]
 
 
 def _write(target: Path, archive: Path, files: Iterable[tuple[str, bytes]]) -> None:

@@ -96,12 +96,21 @@ def load_checkpoint(path: Path, model: nn.Module, needs: Sequence[str] = ()) -> 
     kind = "average." if any(name.startswith("average.") for name in tensors) else "model."
     state = {name.removeprefix(kind): value for name, value in tensors.items() if name.startswith(kind)}
     if facts.get("rounded") == "float16":
-        state = {name: value.float() if value.dtype == torch.float16 else value for name, value in state.items()}
+        state = widened(state)
     if wrong := misfits(state, model.state_dict()):
         listed = "; ".join(wrong[:5])
         raise CheckpointError(f"{path} does not fit this model ({len(wrong)} differences): {listed}")
     model.load_state_dict(state)
     return facts
+
+
+def widened(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return tensors in which float16 is float32.
+
+    >>> widened({"weight": torch.ones(1).half(), "count": torch.ones(1).long()})
+    {'weight': tensor([1.]), 'count': tensor([1])}
+    """
+    return {name: value.float() if value.dtype == torch.float16 else value for name, value in tensors.items()}
 
 
 def misfits(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> list[str]:

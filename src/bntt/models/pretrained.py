@@ -10,9 +10,9 @@ from importlib.resources.abc import Traversable
 from typing import Any
 
 import safetensors.torch
-import torch
 from torch import Tensor
 
+from bntt.io.checkpoint import widened
 from bntt.io.files import digest_of_bytes
 from bntt.models.spiking import create
 from bntt.nn.kinds import ENCODERS
@@ -132,7 +132,7 @@ def read_pretrained(name: str, folder: Traversable) -> SpikingClassifier:
     except (ValueError, TypeError, KeyError) as error:
         raise PretrainedError(f"{name}.json describes no network ({error}): {AGAIN}") from None
     try:
-        state = {key: _widened(value) for key, value in safetensors.torch.load(payload).items()}
+        state = widened(safetensors.torch.load(payload))
     except safetensors.SafetensorError as error:
         raise PretrainedError(f"{name}.safetensors holds no weights ({error}): {AGAIN}") from None
     found, expected = _shapes(state), _shapes(model.state_dict())
@@ -156,10 +156,6 @@ def read_facts(name: str, folder: Traversable) -> PretrainedFacts:
 
 
 AGAIN = "install the package again"
-
-
-def _widened(value: Tensor) -> Tensor:
-    return value.float() if value.dtype == torch.float16 else value
 
 
 def _shapes(state: Mapping[str, Tensor]) -> dict[str, str]:

@@ -78,6 +78,12 @@ class KeptRun:
         return f"{self.device or 'a device that was not kept'} at {self.environment.get('commit') or 'no commit'}"
 
     @property
+    def origin(self) -> str:
+        """Text that two runs share if they are copies of one, wherever they lie and whenever they were measured."""
+        made = self.made_on, self.recipe.compute.precision, self.evaluation.get("accuracy")
+        return json.dumps([*made, self.environment.get("started"), dict(self.data)], sort_keys=True)
+
+    @property
     def is_packed(self) -> bool:
         """True if it comes from an archive of results, whose checksum stands for its data as well."""
         return packed_place(self.path) is not None

@@ -160,9 +160,9 @@ def choose_kept_run(item: WorkItem, kept: Sequence[KeptRun], pool: Path) -> None
     fitting.sort(key=lambda run: _rank(item, run, pool))
     best = fitting[0] if fitting else None
     item.kept, item.missing = best, [] if best is None else _missing(item, best)
-    apart = dict[tuple[object, ...], KeptRun]()
+    apart = dict[str, KeptRun]()
     for run in fitting:
-        apart.setdefault(_made(run), run)
+        apart.setdefault(run.origin, run)
     item.others = [*apart.values()][1:]
     whole = best is not None and not item.missing and (best.has_weights or not item.weights)
     if best is not None and whole:
@@ -177,11 +177,6 @@ def choose_kept_run(item: WorkItem, kept: Sequence[KeptRun], pool: Path) -> None
     else:
         part = "" if best is None else f"; {best.place} lacks {_kinds(item.missing) or 'its weights'}"
         item.action, item.why = "cannot", (item.damaged or why_data_is_missing(item.recipe)) + part
-
-
-def _made(run: KeptRun) -> tuple[object, ...]:
-    """Tell runs apart; copies of one are the same, wherever they lie and whenever they were measured."""
-    return run.made_on, run.recipe.compute.precision, run.evaluation.get("accuracy"), run.environment.get("started")
 
 
 def _missing(item: WorkItem, run: KeptRun) -> list[Measure]:

@@ -21,7 +21,7 @@ from bntt.studies.claims.claim import (
     with_starts,
 )
 from bntt.studies.claims.power import above, smallest_difference
-from bntt.studies.claims.words import KEYS, Effect, Names, three_digits
+from bntt.studies.claims.words import KEYS, Effect, Names, with_interval
 
 ROUNDING = 1e-9
 """Tolerance at a bound: 100 (1 - 20 / 25) is a little less than 20."""
@@ -207,8 +207,7 @@ class PeaksLater(_Means):
 
 def _told(column: str, found: Summary, units: Mapping[str, str], names: Names) -> str:
     unit = units.get(column, "")
-    interval = "" if found.interval is None else " ({} to {})".format(*map(three_digits, found.interval))
-    return f"{names.column(column)} {three_digits(found.mean)}{f' {unit}' * bool(unit)}{interval}"
+    return f"{names.column(column)} {with_interval(found.mean, found.interval, f' {unit}' * bool(unit))}"
 
 
 def _effect(run: str, bound: Bound, found: Summary, units: Mapping[str, str], names: Names) -> Effect:

@@ -23,7 +23,7 @@ from bntt.studies.claims.claim import (
     with_starts,
 )
 from bntt.studies.claims.power import LEVEL, above, smallest_difference, smallest_margin
-from bntt.studies.claims.words import KEYS, Effect, Names, three_digits
+from bntt.studies.claims.words import KEYS, Effect, Names, with_interval
 
 SUPERIOR = 0.75
 """P(A > B) required for "better" (Bouthillier et al. 2021)."""
@@ -290,8 +290,6 @@ def effect_of(
 
 def difference(found: Difference, unit: str, side: Literal["above", "below"]) -> str:
     """Format a difference with its interval, and the share of starts in which it lies on a side."""
-    text = f"{three_digits(found.mean, signed=True)}{in_points(unit)}"
-    if found.interval is not None:
-        text += " ({} to {})".format(*(three_digits(end, signed=True) for end in found.interval))
+    text = with_interval(found.mean, found.interval, in_points(unit), signed=True)
     share = (_swapped(found) if side == "below" else found).superiority
     return f"{text}, {side} in {share * found.n:g} of {found.n}"

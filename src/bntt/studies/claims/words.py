@@ -70,3 +70,13 @@ def three_digits(value: float, *, signed: bool = False) -> str:
         return f"{round(value, places):{sign},.0f}"
     text = f"{value:{sign}.{places}f}"
     return text.rstrip("0").rstrip(".")
+
+
+def with_interval(mean: float, interval: tuple[float, float] | None, unit: str = "", *, signed: bool = False) -> str:
+    """Format a number with its unit, as it stands behind the number, and its interval if there is one.
+
+    >>> with_interval(4.1, (3.0, 5.25), " points", signed=True), with_interval(2.0, None)
+    ('+4.1 points (+3 to +5.25)', '2')
+    """
+    ends = "" if interval is None else " ({} to {})".format(*(three_digits(end, signed=signed) for end in interval))
+    return f"{three_digits(mean, signed=signed)}{unit}{ends}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
@@ -44,11 +43,12 @@ def pack_results(results: Sequence[StudyResult], place: Path) -> list[Path]:
         return [place]
     written = []
     place.mkdir(parents=True, exist_ok=True)
+    held = {path: dict(read_archive(path)) for path in place.glob(f"{OF_WEIGHTS}*{SUFFIX}")}
     for result in results:
         written += [place / f"{result.study.name}.json", place / f"{result.study.name}{SUFFIX}"]
         write_json(written[-2], without_places(summary_of(result)))
         pack(written[-1], _files(result, evidence))
-        written += _pack_weights(result, place, evidence)
+        written += _pack_weights(result, place, evidence, held)
     return written
 
 
@@ -115,7 +115,7 @@ def _lost(results: Sequence[StudyResult], folder: Path, *, whole: bool = False) 
     for study, (name, seed), found in every:
         now: dict[str, set[str]] = {}
         for run in found.runs():
-            now.setdefault(_told_apart(run), set()).update(measured_values(run, found.start.measures))
+            now.setdefault(run.origin, set()).update(measured_values(run, found.start.measures))
         for text in dict.fromkeys(_lost_of_start(found, had.get(found.identity, []), now)):
             yield f"{text}start {seed} of {name} of {study}"
     wanted = {found.identity for _, _, found in every}
@@ -132,17 +132,11 @@ def _lost_of_start(found: StartResult, had: Sequence[KeptRun], now: Mapping[str,
         now: the measurements of those that are here.
     """
     for run in had:
-        here = now.get(_told_apart(run))
+        here = now.get(run.origin)
         if here is None:
             yield "another run of " if found.kept else ""
         elif more := measured_values(run, found.start.measures).keys() - here:
             yield f"{', '.join(sorted(more))} of "
-
-
-def _told_apart(run: KeptRun) -> str:
-    """Return a text that two runs of one start share if they are copies of one."""
-    made = run.made_on, run.recipe.compute.precision, run.evaluation.get("accuracy"), run.environment.get("started")
-    return json.dumps([*made, dict(run.data)], sort_keys=True)
 
 
 def _files(result: StudyResult, evidence: Evidence) -> dict[str, bytes]:
@@ -151,17 +145,26 @@ def _files(result: StudyResult, evidence: Evidence) -> dict[str, bytes]:
     return {name: content for run in kept for name, content in evidence.add(run).items()}
 
 
-def _pack_weights(result: StudyResult, place: Path, evidence: Evidence) -> list[Path]:
-    """Archive the weights of a result that no other archive of the folder holds; return the archive if there is one."""
+def _pack_weights(
+    result: StudyResult, place: Path, evidence: Evidence, held: dict[Path, dict[str, bytes]]
+) -> list[Path]:
+    """Archive the weights of a result that no other archive of the folder holds; return the archive if there is one.
+
+    Args:
+        held: what the folder's archives of weights hold; the new one is entered.
+    """
     own = place / f"{OF_WEIGHTS}{result.study.name}{SUFFIX}"
-    others = [path for path in place.glob(f"{OF_WEIGHTS}*{SUFFIX}") if path != own]
-    there = {name: content for path in others for name, content in read_archive(path)}
-    before = dict(read_archive(own)) if own.is_file() else {}
-    weights = {name: content for name, content in weights_of(result, there | before, evidence) if name not in there}
-    fitting = _that_fit(weights, ROOM - sum(path.stat().st_size for path in others))
+    others = [path for path in held if path != own]
+    there = {name: content for path in others for name, content in held[path].items()}
+    weights = weights_of(result, there | held.get(own, {}), evidence)
+    fitting = _that_fit(
+        {name: content for name, content in weights if name not in there},
+        ROOM - sum(path.stat().st_size for path in others),
+    )
     if not fitting:
         return []
     pack(own, fitting)
+    held[own] = fitting
     return [own]
 
 

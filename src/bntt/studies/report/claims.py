@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from bntt.analysis.accuracy.accuracy import FEW
 from bntt.charts.section import Mark
 from bntt.charts.strip import Strip, scale_of
-from bntt.studies.claims.words import three_digits
+from bntt.studies.claims.words import with_interval
 from bntt.studies.report.reading import GapError, Values, finite
 
 VERDICTS: dict[str, tuple[str, Mark]] = {
@@ -105,8 +105,5 @@ def _plot(of: str, effects: list[Values]) -> Plot:
 
 
 def _said(effect: Values, *, signed: bool) -> str:
-    mean, low, high = effect.number("mean"), effect.maybe("low"), effect.maybe("high")
-    text = three_digits(mean, signed=signed)
-    if low is None or high is None:
-        return text
-    return f"{text} ({three_digits(low, signed=signed)} to {three_digits(high, signed=signed)})"
+    low, high = effect.maybe("low"), effect.maybe("high")
+    return with_interval(effect.number("mean"), None if low is None or high is None else (low, high), signed=signed)
