@@ -214,7 +214,7 @@ def by_margin() -> str:
         if one["criterion"] == "margin"
     )
     steps = read_json(RUNS / "cifar10-small-bntt" / "exit.json")["num_steps"]
-    return f"{row['mean_steps']:.1f} of {steps} steps at {row['test_accuracy']:.1%}"
+    return f"{row['mean_steps']:.1f} of {steps} steps on average, at {row['test_accuracy']:.1%} accuracy"
 
 
 def _right(row: Facts) -> float:

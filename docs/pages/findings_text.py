@@ -112,7 +112,7 @@ def _exits(evidence: Evidence) -> list[str]:
         ["by the threshold that validation chose", of("exit-saved", " %"), of("exit-lost", " points")],
         ["after so many steps, whatever γ says", of("truncation-saved", " %"), of("truncation-lost", " points")],
     ]
-    each = f"Each image stopped by its own margin (`bntt exit --per-sample`), one start at T = 8: {by_margin()} on average."
+    each = f"Where each image stops by its own margin (`bntt exit --per-sample`), it takes {by_margin()} (one start, T = 8)."
     return [*table(("", "steps saved", "accuracy lost"), rows), "", each]
 
 
