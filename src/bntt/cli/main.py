@@ -58,8 +58,9 @@ def verbs() -> dict[str, Callable[..., None]]:
 
 def grouped_verbs() -> dict[str, dict[str, Callable[..., None]]]:
     """Return every verb, as the help groups them."""
-    joined = {name: call for name, call in verbs().items() if name not in VERBS}
-    return {title: group | (joined if title == "measure" else {}) for title, group in GROUPS.items()}
+    placed = {name for group in GROUPS.values() for name in group}
+    rest = {name: call for name, call in verbs().items() if name not in placed}
+    return {title: group | (rest if title == "measure" else {}) for title, group in GROUPS.items()}
 
 
 HELP = {"-h", "--help"}
