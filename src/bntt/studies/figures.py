@@ -114,10 +114,10 @@ def layers(result: StudyResult, part: Layers) -> list[Chart]:
 
 
 def drifts(result: StudyResult, part: Drifts) -> list[Chart]:
-    """Chart the distance from the held mean, of every layer by step, one chart per run, on one scale."""
+    """Chart the distance to the running mean, of every layer by step, one chart per run, on one scale."""
     found = {label: over_steps(_distances(starts)) for label, starts in measured_runs(result, part).items()}
     highest = max(finite(value for lines in found.values() for line in lines for value in line.y), default=0.0)
-    axis = Axis("distance from the held mean (held deviations)", low=0, high=1.05 * highest or 1)
+    axis = Axis("distance to the running mean (running deviations)", low=0, high=1.05 * highest or 1)
     return [Lines(label, STEPS, axis, lines) for label, lines in found.items()]
 
 

@@ -218,7 +218,7 @@ class Bounds(FigureSpec):
 
 
 class Drifts(FigureSpec):
-    """Distance of each layer's input from the mean that is held for it, by step, one panel per run."""
+    """Distance of each layer's input to its running mean, by step, one panel per run."""
 
     kind: Literal["drift"]
     reads: ClassVar[str] = "drift"

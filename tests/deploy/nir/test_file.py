@@ -138,6 +138,10 @@ def test_a_crash_a_hang_and_a_mishap_become_words(tmp_path, monkeypatch):
             f"import os; os.kill(os.getpid(), {int(signal.SIGSEGV)})",
             r"x.nir is damaged: HDF5 crashed on it \(signal 11\)",
         ),
+        (
+            f"import os; os.kill(os.getpid(), {int(signal.SIGXCPU)})",
+            r"x.nir is no NIR graph: opening it took more than 0.5 seconds of CPU",
+        ),
         ("import time; time.sleep(60)", r"x.nir is no NIR graph: opening it took more than 1.0 seconds"),
         ("raise ImportError('no h5py')", "x.nir could not be opened: ImportError: no h5py"),
         ("import sys; sys.exit(9)", "x.nir could not be opened: for no known reason"),

@@ -13,11 +13,11 @@ from bntt.analysis.result import Metric, Number, OverSteps, Record, Result
 from bntt.charts.records import STEPS, Axis, Chart, Level, Line, Lines, over_steps
 from bntt.charts.section import Cell, Section, Table, number, plural
 
-DISTANCE = Axis("distance of means (held deviations)", low=0)
-RATIO = Axis("input's deviation / held deviation", low=0)
+DISTANCE = Axis("distance to the running mean (running deviations)", low=0)
+RATIO = Axis("input's deviation / running deviation", low=0)
 DIVERGENCE = Axis("divergence KL (nats)", low=0)
 MEASURES = ("distance", "distance_if_shared", "divergence_nats", "deviation_ratio")
-INPUT = Axis("(input - held mean) / held deviation", low=-4, high=4)
+INPUT = Axis("(input - running mean) / running deviation", low=-4, high=4)
 
 
 class LayerDrift(Record):
@@ -133,9 +133,9 @@ class DriftResult(Result):
         return Lines(title, INPUT, Axis("density", low=0), lines, note=plural(held.images, f"{self.split} image"))
 
     METRICS: ClassVar[Mapping[str, Metric]] = {
-        "drift": Metric("distance from the held mean", "σ", lambda r, at: _driven_mean(r, "distance"), digits=3),
+        "drift": Metric("distance to the running mean", "σ", lambda r, at: _driven_mean(r, "distance"), digits=3),
         "largest-drift": Metric(
-            "largest distance from the held mean",
+            "largest distance to the running mean",
             "σ",
             lambda r, at: max(d for layer in r.layers.values() for d in layer.distance if d is not None),
             digits=2,

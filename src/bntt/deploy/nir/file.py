@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -38,6 +39,8 @@ def read(path: Path) -> dict[str, Any]:
     said = told.stderr.decode("utf-8", "replace").strip()
     if told.returncode == 3:
         raise BundleError(f"{path} is no NIR graph: {said}")
+    if told.returncode == -signal.SIGXCPU:
+        raise BundleError(f"{path} is no NIR graph: opening it took more than {hdf5.SECONDS} seconds of CPU")
     if told.returncode < 0:
         raise BundleError(f"{path} is damaged: HDF5 crashed on it (signal {-told.returncode})")
     if told.returncode:
