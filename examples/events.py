@@ -19,7 +19,6 @@ import torch
 
 import bntt
 from bntt import analysis, data
-from bntt.data.events.camera import simulate_set
 
 READERS: dict[str, tuple[str, Callable[[Path], data.Events]]] = {
     "aedat2": ("*.aedat", data.read_aedat2),
@@ -36,7 +35,7 @@ def main() -> None:
     if folder is None:
         folder, form = Path(tempfile.mkdtemp()) / "recordings", "aedat2"
         images = data.fashion_mnist_bundled().train
-        simulate_set(images, folder, name="fashion-mnist-bundled", count=options.simulate)
+        data.simulate_set(images, folder, name="fashion-mnist-bundled", count=options.simulate)
         print(f"simulated {options.simulate} recordings in {folder}")
     train, test = read(folder, form, options)
     print(f"{len(train)} recordings to train on, {len(test)} to test, {list(train.frames.shape[1:])} each")

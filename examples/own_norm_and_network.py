@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 import bntt
 from bntt import analysis, data
-from bntt.analysis.accuracy.accuracy import paired_difference
+from bntt.analysis import paired_difference
 from bntt.nn import BNTT, LIF, Call, NormFacts, Readout, Residual, SpikingBlock, SpikingNetwork
 
 STEPS = 6

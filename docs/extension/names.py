@@ -14,7 +14,8 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 DOORS = (
     *("bntt", "bntt.nn", "bntt.models", "bntt.data", "bntt.training", "bntt.analysis", "bntt.deploy", "bntt.interop"),
-    *("bntt.register", *(f"bntt.interop.{peer}" for peer in ("spikingjelly", "snntorch", "norse", "lightning", "hub"))),
+    *("bntt.charts", "bntt.register"),
+    *(f"bntt.interop.{peer}" for peer in ("spikingjelly", "snntorch", "norse", "lightning", "hub")),
     *(f"bntt.ops.{path.stem}" for path in sorted((ROOT / "src/bntt/ops").glob("[a-z]*.py"))),
     "bntt_runtime",
 )
@@ -117,11 +118,8 @@ def chosen(lines: list[str]) -> list[Name]:
     found: list[Name] = []
     for line in filter(None, map(str.strip, lines)):
         of_it = [one for one in public_names().values() if line == one.path or f"{one.home}.".startswith(f"{line}.")]
-        if not of_it:  # a class that public functions return, named by its file
-            home, _, name = line.rpartition(".")
-            if not hasattr(opened(home), name):
-                raise ValueError(f"{line}: nothing public is defined there")
-            of_it = [Name(line, home, name)]
+        if not of_it:
+            raise ValueError(f"{line}: nothing public is defined there")
         found += [one for one in of_it if one not in found]
     return found
 

@@ -7,9 +7,8 @@ import torch
 from torch import nn
 
 import bntt
-from bntt.models.spiking import NeuronOptions
-from bntt.nn import Call, NeuronFacts, Readout, SpikingNetwork, Triangle
-from bntt.nn.blocks.stage import SpikingLayer, fold_time
+from bntt.models import NeuronOptions
+from bntt.nn import Call, NeuronFacts, Readout, SpikingLayer, SpikingNetwork, Triangle, fold_time
 from bntt.ops.spike import fire
 
 TRIANGLE = Triangle()

@@ -8,12 +8,10 @@ import torch
 from torch import nn
 
 import bntt
-from bntt.analysis.measurement import Split
-from bntt.analysis.result import Metric, Result
-from bntt.charts.section import Cell, Section, Table, number
+from bntt.analysis import Metric, Result, Split
+from bntt.charts import Cell, Section, Table, number
 from bntt.data import ImageSet, Splits
-from bntt.nn import Call, EncoderFacts, NeuronFacts, NormFacts, Triangle
-from bntt.nn.encoders.encoder import check_values, steps_of
+from bntt.nn import Call, EncoderFacts, NeuronFacts, NormFacts, Triangle, check_values, steps_of
 from bntt.ops.lif import soft_reset
 from bntt.ops.random import Purpose, sample_keys, uniform
 from bntt.ops.spike import fire

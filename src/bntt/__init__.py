@@ -10,6 +10,7 @@ from bntt.version import __version__
 
 if TYPE_CHECKING:  # the same names for type checkers, who open every door
     from bntt import analysis as analysis
+    from bntt import charts as charts
     from bntt import data as data
     from bntt import interop as interop
     from bntt import models as models
@@ -17,6 +18,8 @@ if TYPE_CHECKING:  # the same names for type checkers, who open every door
     from bntt import ops as ops
     from bntt import register as register
     from bntt import training as training
+    from bntt.io.checkpoint import CheckpointError as CheckpointError
+    from bntt.io.checkpoint import load_checkpoint as load_checkpoint
     from bntt.nn import BNTT as BNTT
     from bntt.nn import LIF as LIF
     from bntt.nn import TAB as TAB
@@ -38,7 +41,10 @@ if TYPE_CHECKING:  # the same names for type checkers, who open every door
     from bntt.nn import SpikingNetwork as SpikingNetwork
     from bntt.nn import Trace as Trace
     from bntt.nn import weights_changed as weights_changed
+    from bntt.runs.measure import measure as measure
+    from bntt.runs.open_run import LoadedRun as LoadedRun
     from bntt.runs.open_run import load_run as load_run
+    from bntt.runs.training.fit import History as History
     from bntt.runs.training.fit import fit as fit
     from bntt.training import Method as Method
     from bntt.training import Session as Session
@@ -49,10 +55,12 @@ _HOMES = {
         "SequenceEncoder SharedBN SpikingBlock SpikingClassifier SpikingNetwork TAB TDBN TEBN Trace weights_changed"
     ),
     "bntt.training": "Method Session",
-    "bntt.runs.open_run": "load_run",
-    "bntt.runs.training.fit": "fit",
+    "bntt.io.checkpoint": "CheckpointError load_checkpoint",
+    "bntt.runs.measure": "measure",
+    "bntt.runs.open_run": "LoadedRun load_run",
+    "bntt.runs.training.fit": "History fit",
 }
-_ROOMS = ["analysis", "data", "interop", "models", "nn", "ops", "register", "training"]
+_ROOMS = ["analysis", "charts", "data", "interop", "models", "nn", "ops", "register", "training"]
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
 
 __all__ = ["__version__", *_HOME_OF, *_ROOMS]

@@ -6,10 +6,12 @@ import signal
 import subprocess
 import sys
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 import torch
 
+import bntt
 from bntt.analysis.attack.descent import NoFoolboxError
 from bntt.analysis.attack.gradient import NoGradientError
 from bntt.analysis.measurement import ArgumentError, InvalidResultError
@@ -26,10 +28,13 @@ from bntt.runs.recipe.file import RecipeError
 from bntt.runs.training.requests import Interrupted
 from bntt.training import NonFiniteError
 
+ROOT = Path(__file__).parents[2]
+
 
 def test_version(capsys):
     assert cli.main(["--version"]) == 0
-    assert capsys.readouterr().out == "bntt 0.1.0\n"
+    assert capsys.readouterr().out == f"bntt {bntt.__version__}\n"
+    assert f"\nversion: {bntt.__version__}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
 
 
 def test_help_has_a_line_for_each_verb_in_groups(capsys):

@@ -45,6 +45,9 @@ def test_what_is_nowhere_says_how_to_get_it(monkeypatch):
     entry(monkeypatch, "fashion-mnist", usual=())
     with pytest.raises(DataError, match=r"bntt data prepare fashion-mnist --from PATH, .*--download"):
         catalog.open_dataset("fashion-mnist")
+    for find in (catalog.open_dataset, catalog.prepare):
+        with pytest.raises(DataError, match=r"no dataset is called 'no-such': choose one of .*cifar10, "):
+            find("no-such")
 
 
 @each_row("state", ["does not exist", "is empty"])

@@ -15,9 +15,6 @@ from torch.autograd import Function
 from bntt.options import _sentences
 from tests.docs.test_docs import resolve
 
-RUNS = ("measure.measure", "open_run.LoadedRun", "training.fit.History", "recipe.schema.Recipe")
-"""Public things of ``bntt.runs``, which has no door of its own."""
-
 
 def public_names(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """Each public class and function, as the site lists them; adapters need their peers and are left out."""
@@ -26,7 +23,6 @@ def public_names(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     peers = tuple(f"bntt.interop.{peer}" for peer in (*names.PEERS, "hub"))
     places = [one for one in names.public_names().values() if not one.home.startswith(peers)]
     found = {one.path: resolve(f"{one.home}.{one.short}") for one in places}
-    found |= {f"bntt.runs.{place}": resolve(f"bntt.runs.{place}") for place in RUNS}
     return {name: one for name, one in found.items() if inspect.isfunction(one) or is_documented(one)}
 
 
@@ -107,6 +103,22 @@ def errors_of(function: Any) -> list[str]:
     tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
     raised = [node.exc for node in ast.walk(tree) if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call)]
     return sorted({ast.unparse(error.func).rpartition(".")[2] for error in raised})
+
+
+def used_in(code: str) -> set[str]:
+    """The paths of ``bntt`` that code imports or reads, by whatever name it calls a module."""
+    tree, called, found = ast.parse(code), {"bntt": "bntt"}, set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            called |= {one.asname or one.name: f"{node.module}.{one.name}" for one in node.names}
+        elif isinstance(node, ast.Import):
+            called |= {one.asname: one.name for one in node.names if one.asname}
+            found |= {one.name for one in node.names}
+    for node in ast.walk(tree):
+        first, _, rest = ast.unparse(node).partition(".") if isinstance(node, ast.Attribute) else ("", "", "")
+        if first in called and re.fullmatch(r"[\w.]+", rest):
+            found.add(f"{called[first]}.{rest}")
+    return {path for path in {*called.values()} | found if path.partition(".")[0] in {"bntt", "bntt_runtime"}}
 
 
 def shown_elsewhere(one: Any) -> bool:

@@ -12,6 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from bntt.cli import main as cli
 from tests.faults import (
     cases_archives,
     cases_attacks,
@@ -61,8 +62,9 @@ def table(outcomes: list[str]) -> str:
     """The page quality/faults.md."""
     head = (
         "# What happens when something is wrong\n\nMade by `python -m tests.faults.cases`, held to the code by "
-        "`tests/faults`. Exit codes: 0 ok, 2 usage or recipe, 3 data,\n4 checkpoint, 5 resource, 6 numbers not finite, "
-        "7 evaluation worth nothing, 75 run held,\n130 interrupted, 143 terminated. "
+        "`tests/faults`. Exit codes: "
+        + ", ".join(f"{code} {said}" for code, (said, _) in cli.EXIT_CODES.items())
+        + ".\n"
         "Where Python is called instead of the command line, the error is named.\n\n"
         "| fault | what | outcome |\n|---|---|---|\n"
     )

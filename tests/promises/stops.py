@@ -14,11 +14,12 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
+from inspect import signature
 from pathlib import Path
 from typing import NamedTuple
 
 from bntt.analysis.accuracy import evaluation
-from bntt.cli.main import VERBS
+from bntt.cli.train import train as train_verb
 from bntt.runs.directory import RunDirectory
 from bntt.training import session
 from tests.chaos.child import ended, finished, start
@@ -208,11 +209,12 @@ def no_memory() -> Measured:
         wrong = [found for place in places if (found := stopped(folder, train, place, "no memory", expected))]
         codes, message = _limited(folder, train)
     lacks = [what for what, words in TOLD.items() if not re.search(words, message, re.IGNORECASE)]
-    command, well = "fit-batch" in VERBS, sum(code == 5 for code in codes.values())
+    command, well = "fit_batch" in signature(train_verb).parameters, sum(code == 5 for code in codes.values())
     text = f"{len(places) - len(wrong)} of {len(places)} end with exit 5 and go on with the same bits; of {len(codes)} "
     text += f"limits of memory {well} end with exit 5"
     text += "".join(f", that of {limit} MB with {code}" for limit, code in codes.items() if code != 5)
-    text += f"; the message lacks: {', '.join(lacks) or 'nothing'}; {'there is a' if command else 'no'} `fit-batch`"
+    text += f"; the message lacks: {', '.join(lacks) or 'nothing'}"
+    text += f"; {'there is' if command else 'no'} `bntt train --fit-batch`"
     return Measured(text, not (wrong or lacks) and well == len(codes) and command)
 
 

@@ -1,6 +1,10 @@
 """The names of ``bntt.analysis`` and the files that they come from; the package reads this list when it is imported."""
 
 from bntt.analysis.accuracy.accuracy import Accuracy as Accuracy
+from bntt.analysis.accuracy.accuracy import Difference as Difference
+from bntt.analysis.accuracy.accuracy import Summary as Summary
+from bntt.analysis.accuracy.accuracy import paired_difference as paired_difference
+from bntt.analysis.accuracy.accuracy import wilson as wilson
 from bntt.analysis.accuracy.evaluation import Activity as Activity
 from bntt.analysis.accuracy.evaluation import Evaluation as Evaluation
 from bntt.analysis.accuracy.evaluation import Paired as Paired
@@ -42,10 +46,14 @@ from bntt.analysis.exit.sample_exit import SampleExits as SampleExits
 from bntt.analysis.exit.sample_exit import choose_sample_exit as choose_sample_exit
 from bntt.analysis.exit.sample_exit import exit_each as exit_each
 from bntt.analysis.exit.sample_exit import record_running as record_running
+from bntt.analysis.measurement import ArgumentError as ArgumentError
+from bntt.analysis.measurement import Split as Split
 from bntt.analysis.neuron.measure import NeuronTrace as NeuronTrace
 from bntt.analysis.neuron.measure import neuron_trace as neuron_trace
 from bntt.analysis.prediction.prediction import Prediction as Prediction
 from bntt.analysis.prediction.prediction import predict as predict
+from bntt.analysis.result import Metric as Metric
+from bntt.analysis.result import Result as Result
 from bntt.analysis.stability.gradients import AlongGradient as AlongGradient
 from bntt.analysis.stability.gradients import GradientNorms as GradientNorms
 from bntt.analysis.stability.gradients import gradient_norms as gradient_norms

@@ -52,10 +52,16 @@ R = TypeVar("R", bound=Record)
 
 @dataclass(frozen=True)
 class Metric:
-    """One number of a result that studies put into tables and claims."""
+    """One number of a result that studies put into tables and claims.
+
+    >>> Metric("share", "%", lambda result, at: result.share).placed
+    False
+    """
 
     title: str
+    """Heading of its column."""
     unit: str
+    """Unit of the number, "%" for shares; "" for none."""
     read: Callable[[Any, float | None], float | None]
     """Function from the result and the requested place to the number; None if it has none."""
     placed: bool = False
@@ -65,13 +71,21 @@ class Metric:
 
 
 class Result(Record):
-    """The part common to all results."""
+    """The part common to all results: what a measurement returns and writes as JSON.
+
+    >>> class Share(Result):
+    ...     share: float
+    >>> Share(dataset="digits", split="test", share=0.5).title
+    'digits, test'
+    """
 
     METRICS: ClassVar[Mapping[str, Metric]] = {}
     """The named numbers of studies; any other number is asked for by its path, ``layers.conv1.peak_step``."""
 
     dataset: str
+    """Name of the data."""
     split: str
+    """Split that was measured, "test" or "validation"."""
     epoch: int | None = None
     """Epoch of the weights, from 0."""
 

@@ -1,1 +1,6 @@
 """Charts as records, drawn into files (PNG, PDF, SVG) and into the page: two renderers of the same."""
+
+from bntt.charts.section import Cell as Cell
+from bntt.charts.section import Section as Section
+from bntt.charts.section import Table as Table
+from bntt.charts.section import number as number

@@ -13,12 +13,20 @@ Mark = Literal["", "gap", "good", "bad", "open"]
 
 @dataclass(frozen=True)
 class Cell:
-    """A table's cell: a text, the key it is sorted by, and a note below it."""
+    """A table's cell.
+
+    >>> Cell("54.5%", 0.545, mark="good").text
+    '54.5%'
+    """
 
     text: str
+    """Text that is shown."""
     value: float | None = None
+    """Key that it is sorted by."""
     note: str = ""
+    """Note below the text."""
     mark: Mark = ""
+    """What distinguishes it: "gap", "good", "bad" or "open"."""
     link: str = ""
     """Link to a place of the page."""
     source: str = ""
@@ -27,23 +35,38 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows under named columns; the first cell of a row names it. A caption says what was run."""
+    """Rows under named columns.
+
+    >>> Table("Pixels", ("part", "share"), ((Cell("above 0.5"), number(0.25)),)).columns
+    ('part', 'share')
+    """
 
     caption: str
+    """What was run."""
     columns: tuple[str, ...]
+    """Heads of the columns."""
     rows: tuple[tuple[Cell, ...], ...]
+    """A cell for each column; the first names the row."""
     note: str = ""
     """Note below it."""
 
 
 @dataclass(frozen=True)
 class Section:
-    """One subject under a heading."""
+    """One subject under a heading.
+
+    >>> Section("Pixels", words=("a quarter is above 0.5",)).tables
+    ()
+    """
 
     title: str
+    """Heading."""
     words: tuple[str, ...] = ()
+    """Lines of text under it."""
     tables: tuple[Table, ...] = ()
+    """Tables under the words."""
     charts: tuple[Chart, ...] = ()
+    """Charts, drawn on the page and in files."""
     folded: tuple[Table, ...] = ()
     """Tables that a page folds until they are opened; a terminal shows them all."""
     gaps: tuple[str, ...] = ()
@@ -77,6 +100,13 @@ def count(value: float | None) -> Cell:
 
 def number(value: float | None, form: str = "#.3g") -> Cell:
     """Format a number with three digits, or as ``form`` says.
+
+    Args:
+        value: the number; None is shown as a dash.
+        form: a format of Python's.
+
+    Returns:
+        A cell that is sorted by the number.
 
     >>> number(0.07).text, number(2336.0, "#.4g").text, number(0.1, ".3g").text
     ('0.0700', '2336', '0.1')

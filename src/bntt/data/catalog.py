@@ -97,8 +97,8 @@ def prepare(
         The folder of the tensor files, and their manifest.
 
     Raises:
-        DataError: if the source is missing, damaged or not as published; or if recordings are simulated where a
-            camera's are expected, or the reverse.
+        DataError: if there is no such dataset; if the source is missing, damaged or not as published; or if recordings
+            are simulated where a camera's are expected, or the reverse.
 
     >>> prepare("tiny-imagenet", Path("nowhere"))
     Traceback (most recent call last):
@@ -139,8 +139,8 @@ def open_dataset(name: str, root: Path | None = None, progress: Progress = no_pr
         progress: called with ``(done, total)``: samples while they are read.
 
     Raises:
-        DataError: if no files are found, with the command that gets them; if the prepared data differs from ``root``;
-            or if the dataset does not consist of images.
+        DataError: if there is no such dataset; if no files are found, with the command that gets them; if the prepared
+            data differs from ``root``; or if the dataset does not consist of images.
 
     >>> splits, manifest = open_dataset("synthetic")
     >>> splits.train.images.shape

@@ -15,6 +15,7 @@ from torch import Tensor
 from bntt.data.mix import MIXES, pair, soft_labels
 from bntt.data.samples import SampleSet
 from bntt.ops.random import Purpose, permutation
+from bntt.renamed import OldName
 
 
 class Batch(NamedTuple):
@@ -30,6 +31,9 @@ class Batch(NamedTuple):
     """int64, ``[B]``; from a loader that mixes, float32, ``[B, K]``: the share of every class, with sum 1."""
     indices: Tensor
     """int64, ``[B]``: each sample's place in its set, for a mixed one the first's."""
+
+
+Batch.images = OldName("images", "inputs")  # type: ignore[attr-defined]  # in its body it would be no tuple to mypy
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from bntt.data.errors import DataError
 from bntt.data.frames import FrameSplits
 from bntt.data.image_set import Splits
 
@@ -74,7 +75,14 @@ class Dataset:
         return ", ".join(facts)
 
 
-DATASETS: dict[str, Dataset] = {}
+class _Datasets(dict[str, Dataset]):
+    """Datasets by name; a name that none has is an error that lists them."""
+
+    def __missing__(self, name: str) -> Dataset:
+        raise DataError(f"no dataset is called {name!r}: choose one of {', '.join(self)}")
+
+
+DATASETS: dict[str, Dataset] = _Datasets()
 """Datasets by name, as in recipes and ``bntt data``; filled by every module that defines one."""
 
 

@@ -82,13 +82,25 @@ def read_facts(path: Path) -> dict[str, Any]:
 
 
 def load_checkpoint(path: Path, model: nn.Module, needs: Sequence[str] = ()) -> dict[str, Any]:
-    """Read the weights of ``path`` into the model, those of the moving average where it holds one; return the facts.
+    """Load the weights of a checkpoint into a model, those of the moving average if it has one.
 
-    Weights that evidence keeps in float16, a file that says so, become float32.
+    Packed evidence keeps weights in float16; they become float32.
+
+    Args:
+        path: a file that a run wrote, ``runs/NAME/checkpoints/best.safetensors``.
+        model: the model of that run, on any device.
+        needs: the facts that the file must have.
+
+    Returns:
+        The facts of the checkpoint: its recipe, epoch, classes.
 
     Raises:
-        CheckpointError: as :func:`read_checkpoint`; or if it is of another model (the first differing names and shapes
-            are listed), or lacks a fact that is needed. The model is then unchanged.
+        CheckpointError: if the file is missing, damaged, of another format or of another model (the message lists the
+            first differing names and shapes), or lacks a fact that is needed. The model is then unchanged.
+
+    >>> load_checkpoint(Path("runs/none/best.safetensors"), nn.Linear(1, 1))  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    bntt.io.checkpoint.CheckpointError: ...
     """
     tensors, facts = read_checkpoint(path)
     if missing := [name for name in needs if name not in facts]:

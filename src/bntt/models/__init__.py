@@ -1,5 +1,7 @@
 """Named networks: lower-case builders with flat keyword arguments, and one that comes trained."""
 
+from typing import TYPE_CHECKING
+
 from bntt.models.dvs_cnn import dvs_cnn as dvs_cnn
 from bntt.models.mlp import mlp as mlp
 from bntt.models.pretrained import PRETRAINED as PRETRAINED
@@ -10,8 +12,13 @@ from bntt.models.pretrained import pretrained_facts as pretrained_facts
 from bntt.models.resnet import resnet19 as resnet19
 from bntt.models.resnet import resnet20 as resnet20
 from bntt.models.spiking import MODELS as MODELS
+from bntt.models.spiking import NeuronOptions as NeuronOptions
 from bntt.models.spiking import create as create
 from bntt.models.spiking import names as list  # noqa: F401
 from bntt.models.vgg import vgg6 as vgg6
 from bntt.models.vgg import vgg9 as vgg9
 from bntt.models.vgg import vgg11 as vgg11
+from bntt.renamed import old_names as _old_names
+
+if not TYPE_CHECKING:  # a checker would take every misspelt name for Any
+    __getattr__ = _old_names("bntt.models", {"SpikingNetwork": "bntt.SpikingNetwork"})

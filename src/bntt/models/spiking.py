@@ -105,6 +105,9 @@ class NeuronOptions:
 
     Raises:
         OptionError: naming the option, what it must be, and what came.
+
+    >>> NeuronOptions(reset="hard").fire
+    'after'
     """
 
     neuron: Annotated[str, OneOf(NEURONS.keys)] = "lif"

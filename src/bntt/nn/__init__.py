@@ -14,11 +14,14 @@ from bntt.nn.blocks.residual import Residual as Residual
 from bntt.nn.blocks.stage import Block as Block
 from bntt.nn.blocks.stage import SpikingLayer as SpikingLayer
 from bntt.nn.blocks.stage import Stage as Stage
+from bntt.nn.blocks.stage import fold_time as fold_time
 from bntt.nn.encoders.analog import DirectEncoder as DirectEncoder
 from bntt.nn.encoders.analog import ExpectedEncoder as ExpectedEncoder
 from bntt.nn.encoders.analog import FrameEncoder as FrameEncoder
 from bntt.nn.encoders.analog import SequenceEncoder as SequenceEncoder
 from bntt.nn.encoders.encoder import Encoder as Encoder
+from bntt.nn.encoders.encoder import check_values as check_values
+from bntt.nn.encoders.encoder import steps_of as steps_of
 from bntt.nn.encoders.noisy import NoisyEncoder as NoisyEncoder
 from bntt.nn.encoders.poisson import PoissonEncoder as PoissonEncoder
 from bntt.nn.kinds import ENCODERS as ENCODERS

@@ -19,6 +19,7 @@ from bntt.data.prepared import manifest_from
 from bntt.data.samples import fair_order, how_chosen
 from bntt.io.checkpoint import CheckpointError, read_facts
 from bntt.nn import SpikingClassifier
+from bntt.renamed import OldName
 from bntt.runs.directory import RunDirectory, find_run, load_best
 from bntt.runs.evaluation import LoadedWeights, evaluate_loaded, retiming_of
 from bntt.runs.from_python import load_samples, model_of
@@ -48,6 +49,7 @@ class LoadedRun:
     """``[C, H, W]``, also for frames."""
     checkpoint_facts: Mapping[str, Any]
     """Facts stored with the weights."""
+    kept = OldName("kept", "checkpoint_facts")
 
     @property
     def dataset(self) -> str:

@@ -10,6 +10,8 @@ from bntt.training.method import Method as Method
 from bntt.training.objective import cross_entropy as cross_entropy
 from bntt.training.objective import temporal_efficient as temporal_efficient
 from bntt.training.optimizer import optimizer_of as optimizer_of
+from bntt.training.processes import Processes as Processes
+from bntt.training.processes import joined_processes as joined_processes
 from bntt.training.recalibrate import recalibrate as recalibrate
 from bntt.training.records import EpochRecord as EpochRecord
 from bntt.training.records import StepRecord as StepRecord

@@ -33,6 +33,9 @@ class Processes:
 
     :func:`~bntt.training.processes.joined_processes` returns the same interface for several.
 
+    Args:
+        device: the device of this process.
+
     >>> import torch
     >>> alone = Processes()
     >>> alone.first, alone.count, alone.total(torch.tensor([2.0])), alone.decided(lambda: 3)
@@ -213,6 +216,9 @@ def joined_processes(device: str) -> Iterator[Processes]:
     Raises:
         LaunchError: as :func:`own_device`.
         LostProcessError: within the block, if another process ended.
+
+    Yields:
+        What this process asks of the others; alone, a :class:`Processes`.
 
     >>> with joined_processes("cpu") as processes:
     ...     processes.count

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from math import atan2, copysign, cos, isfinite, pi, sin, sqrt
 from statistics import mean, stdev
 
+from bntt.renamed import OldName
+
 
 @dataclass(frozen=True)
 class Accuracy:
@@ -21,6 +23,7 @@ class Accuracy:
     """Number of samples evaluated, each in every draw."""
     correct: tuple[tuple[int, ...], ...]
     """``correct[draw][t]``: right answers when stopped after step t."""
+    images = OldName("images", "samples")
 
     @property
     def per_draw(self) -> tuple[float, ...]:
@@ -59,7 +62,15 @@ class Accuracy:
 
 
 def wilson(share: float, count: int, z: float = 1.959964) -> tuple[float, float]:
-    """Compute Wilson's score interval of a share seen in ``count`` trials; 95 % by default.
+    """Compute Wilson's score interval of a share (Wilson 1927), 95 % by default.
+
+    Args:
+        share: the share that was seen, 0 to 1.
+        count: the number of trials.
+        z: the normal quantile of the interval's coverage.
+
+    Returns:
+        Its two ends.
 
     >>> [round(bound, 3) for bound in wilson(0.905, 10_000)]
     [0.899, 0.911]
@@ -78,7 +89,7 @@ FEW = 5
 
 @dataclass(frozen=True)
 class Summary:
-    """Numbers of several starts.
+    """Numbers of several starts, with mean, deviation and interval.
 
     Raises:
         ValueError: if there is none, or one is not finite.
@@ -89,6 +100,7 @@ class Summary:
     """
 
     values: tuple[float, ...]
+    """One number for each start."""
 
     def __post_init__(self) -> None:
         if not self.values:
@@ -103,6 +115,7 @@ class Summary:
 
     @property
     def mean(self) -> float:
+        """Mean over the starts."""
         return mean(self.values)
 
     @property
@@ -120,7 +133,7 @@ class Summary:
 
 
 class Difference(Summary):
-    """One training minus another, start by start with the same seed."""
+    """One training minus another, start by start with the same seed; returned by :func:`paired_difference`."""
 
     @property
     def superiority(self) -> float:
@@ -134,7 +147,13 @@ class Difference(Summary):
 
 
 def paired_difference(one: Mapping[int, float], other: Mapping[int, float]) -> Difference:
-    """Subtract the other from the one in every start that both have, by seed.
+    """Subtract one training's numbers from another's, start by start.
+
+    Args:
+        one, other: a number for each seed; seeds that only one of them has are left out.
+
+    Returns:
+        One minus other, in the order of the seeds.
 
     Raises:
         ValueError: if they share no seed, or a difference is not finite.

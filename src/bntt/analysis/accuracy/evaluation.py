@@ -15,6 +15,7 @@ from torch.nn.functional import cross_entropy
 from bntt.analysis.accuracy.accuracy import Accuracy
 from bntt.nn.network.classifier import SpikingClassifier, check_classifier
 from bntt.nn.network.labelled_batch import Loader, samples
+from bntt.renamed import OldName
 
 FIRST_DRAW = 1 << 32
 """First draw number of evaluation, so that its noise never coincides with that of a training epoch."""
@@ -35,6 +36,8 @@ class Activity:
     """``[T, C]`` for each layer."""
     neurons: dict[str, int]
     """Neurons of each layer."""
+    images = OldName("images", "presentations")
+    spikes_per_image = OldName("spikes_per_image", "spikes_per_sample")
 
     def rate(self, layer: str) -> Tensor:
         """Return the firing rate at every step, ``[T]``: spikes per neuron, 0 to 1."""

@@ -35,13 +35,18 @@ LUMINANCE = (0.299, 0.587, 0.114)
 
 @dataclass(frozen=True)
 class Camera:
-    """Camera, and motion of the picture before it; all numbers are our choice."""
+    """Camera, and motion of the picture before it; all numbers are our choice.
+
+    >>> Camera(size=64).threshold
+    0.2
+    """
 
     size: int = 128
     """Rows and columns of the sensor, a DVS128's."""
     radius: float = 2.5
     """Radius of the circle on which the picture moves, in pixels of the sensor."""
     loops: int = 2
+    """Times that the picture goes round."""
     loop_us: int = 300_000
     """Microseconds of one loop."""
     pictures: int = 24
@@ -64,7 +69,7 @@ CAMERA = Camera()
 def simulate(
     image: UInt8[Tensor, "C H W"], *, seed: int = 0, index: int = 0, camera: Camera = CAMERA
 ) -> tuple[Events, float]:
-    """Simulate the recording of one picture, and return the threshold that it was seen with.
+    """Simulate the recording of a still picture by an event camera.
 
     The picture fills the sensor and the circle around it, so that its edges are never seen: its longer side is cropped
     to the middle. A pixel of intensity I keeps the log intensity ``L = log(dark + I)`` of its last event, and fires
@@ -76,6 +81,10 @@ def simulate(
         image: gray or RGB.
         seed: of angle, noise and the pixels' thresholds, which belong to the camera and are the same for every picture.
         index: the picture's place in its set.
+        camera: the camera, and how the picture moves before it.
+
+    Returns:
+        The events, and the threshold that they were seen with.
 
     >>> image = torch.zeros(1, 28, 28, dtype=torch.uint8)
     >>> image[:, 10:18, 10:18] = 255
@@ -182,8 +191,12 @@ def simulate_set(
     is simulated, from which image, with which seed and camera.
 
     Args:
+        images: the images to record, gray or RGB.
+        folder: the folder to make; it gets a folder for each class.
         name: of the set of images.
+        count: the number of recordings.
         seed: of the camera and of the choice of images.
+        camera: the camera, and how pictures move before it.
         progress: called with the number of recordings done, and the total.
 
     Raises:

@@ -166,6 +166,13 @@ def passed(name: str, stage: Stage, x: Tensor, call: Call, state: Any) -> tuple[
 def fold_time(module: nn.Module, x: Float[Tensor, "S B *in_shape"]) -> Float[Tensor, "S B *out_shape"]:
     """Apply a module without memory to all steps at once: ``[S, B, ...]`` → ``[S·B, ...]`` → back.
 
+    Args:
+        module: a module that takes and returns a batch, ``[S·B, ...]``.
+        x: S steps of B samples.
+
+    Returns:
+        What the module returns, ``[S, B, ...]``.
+
     >>> import torch
     >>> fold_time(nn.AvgPool2d(2), torch.ones(4, 2, 1, 8, 8)).shape
     torch.Size([4, 2, 1, 4, 4])

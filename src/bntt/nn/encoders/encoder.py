@@ -69,6 +69,10 @@ def whole_steps(num_steps: int) -> int:
 def steps_of(steps: range | None, num_steps: int) -> range:
     """Return the steps asked of an encoder of ``num_steps``: all if none are named.
 
+    Args:
+        steps: the steps asked for, counted from 0; None for all.
+        num_steps: T, the number of steps that the encoder has.
+
     Raises:
         ValueError: if there are none, if they do not follow one another, or if one lies beyond the encoder's.
 
@@ -109,6 +113,7 @@ def check_values(x: Tensor, what: str) -> None:
     """Refuse a batch that is not real numbers, empty, or not finite.
 
     Args:
+        x: a batch of samples, ``[B, ...]``.
         what: name of its values in messages.
 
     Raises:

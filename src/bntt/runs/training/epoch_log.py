@@ -175,8 +175,9 @@ def explain_out_of_memory(recipe: Recipe) -> Iterator[None]:
         if isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error):
             error.add_note(
                 f"a batch of train.batch_size={recipe.train.batch_size} samples with network.num_steps="
-                f"{recipe.network.num_steps} does not fit the free memory: take a smaller batch, fewer steps, or "
-                f"compute.recompute=K, which keeps K steps at a time; what was kept can be resumed"
+                f"{recipe.network.num_steps} does not fit the free memory: take a smaller batch (`bntt train RECIPE "
+                f"--fit-batch` measures which fits), fewer steps, or compute.recompute=K, which keeps K steps at a "
+                f"time; what was kept can be resumed"
             )
         raise
 

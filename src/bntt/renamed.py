@@ -1,0 +1,52 @@
+"""Old names that still work: they warn, name the new one, and go with the next first number of the version.
+
+docs/develop/migration.md lists every name that changed.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping
+from pkgutil import resolve_name
+from typing import Any
+
+
+def old_names(module: str, now: Mapping[str, str]) -> Callable[..., Any]:
+    """Make the ``__getattr__`` of a module: an old name is what its new path leads to, with a ``DeprecationWarning``.
+
+    Args:
+        module: path of the module.
+        now: new path by old name.
+
+    >>> look_up = old_names("bntt.nn", {"SpikeTrain": "bntt.nn.Trace"})
+    >>> with warnings.catch_warnings(record=True) as caught:
+    ...     warnings.simplefilter("always")
+    ...     print(look_up("SpikeTrain").__name__, "-", caught[0].message)
+    Trace - bntt.nn.SpikeTrain is now bntt.nn.Trace; the old name goes with bntt 2.0
+    """
+
+    def look_up(name: str, stacklevel: int = 3) -> Any:
+        if name not in now:
+            raise AttributeError(f"module {module!r} has no attribute {name!r}")
+        _warn(f"{module}.{name}", now[name], stacklevel)
+        return resolve_name(now[name])
+
+    return look_up
+
+
+class OldName:
+    """An attribute or method of a class by its old name: ``images = OldName("images", "inputs")``."""
+
+    def __init__(self, old: str, new: str) -> None:
+        self.old, self.new = old, new
+
+    def __get__(self, one: Any, kind: type) -> Any:
+        if one is None:
+            return self
+        _warn(f"{kind.__name__}.{self.old}", f"{kind.__name__}.{self.new}")
+        return getattr(one, self.new)
+
+
+def _warn(old: str, new: str, stacklevel: int = 3) -> None:
+    """Warn where the name is used: the caller of the caller."""
+    warnings.warn(f"{old} is now {new}; the old name goes with bntt 2.0", DeprecationWarning, stacklevel)
