@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bntt.cli import main, signals
+from bntt.io.memory import keep_freed_memory
 
 
 def run_job(job: dict[str, Any]) -> None:
@@ -29,4 +30,5 @@ def run_job(job: dict[str, Any]) -> None:
 
 if __name__ == "__main__":
     signals.install()
+    keep_freed_memory()
     sys.exit(main.run_safely(lambda: run_job(json.loads(*main.take_parts(sys.argv[1:])))))

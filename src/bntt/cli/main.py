@@ -27,6 +27,7 @@ from bntt.cli.predict import predict
 from bntt.cli.report import report
 from bntt.cli.study import StudyError, study
 from bntt.cli.train import demo, train
+from bntt.io.memory import keep_freed_memory
 from bntt.runs.measurements import MEASUREMENTS
 from bntt.runs.training.requests import Interrupted
 from bntt.version import __version__
@@ -108,6 +109,7 @@ def main(argv: list[str] | None = None) -> int:
 def entry() -> NoReturn:
     """Run the program ``bntt``: :func:`main`, in a process of its own."""
     signals.install()
+    keep_freed_memory()
     code = main()
     if code in (130, 143):
         signals.ignore()

@@ -95,7 +95,6 @@ def _foretell(recipe: Recipe, device: str, fit_batch: tuple[str, ...] | None) ->
     from bntt.runs.recipe.file import RecipeError
     from bntt.runs.training.estimate import estimate_training
     from bntt.runs.training.fit_batch import bytes_of, propose_batch
-    from bntt.runs.training.start import keep_freed_memory
 
     if len(fit_batch or ()) > 1:
         raise RecipeError(f"--fit-batch {' '.join(fit_batch or ())}: expected one limit, such as 8GiB; it stands last")
@@ -104,7 +103,6 @@ def _foretell(recipe: Recipe, device: str, fit_batch: tuple[str, ...] | None) ->
     with console.progress("preparing data") as progress:
         data = build_data(recipe, progress)
     if fit_batch is None:
-        keep_freed_memory()
         console.line(f"{_describe(recipe)}: {estimate_training(recipe, data, device).text()}")
         return
     with console.status("measuring batches"):
@@ -156,13 +154,11 @@ def run_recipe(
     from bntt.runs.training.from_ann import open_ann
     from bntt.runs.training.initial import load_initial_weights
     from bntt.runs.training.shared import check_shareable
-    from bntt.runs.training.start import keep_freed_memory
     from bntt.runs.training.train import train_run
     from bntt.training.processes import Processes
 
     if recipe.imported.file:
         raise RecipeError(f"imported.file: {recipe.imported.file} was imported, and cannot be trained here")
-    keep_freed_memory()
     recipe, processes = with_absolute_paths(recipe), processes or Processes()
     device, many = processes.device, processes.count
     with console.progress("preparing data") as progress:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import resource
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -21,6 +20,8 @@ def resident(key: str = "VmRSS") -> int:
     if status.exists():
         lines = status.read_text(encoding="ascii").splitlines()
         return next(1024 * int(line.split()[1]) for line in lines if line.startswith(f"{key}:"))
+    import resource  # which Windows has not
+
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return most if sys.platform == "darwin" else 1024 * most
 
@@ -36,3 +37,13 @@ def return_freed_memory() -> None:
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's; elsewhere what is held is that much larger
     if trim is not None:
         trim(0)
+
+
+def keep_freed_memory() -> None:
+    """Let glibc's malloc keep what is freed, for the rest of the process; elsewhere do nothing.
+
+    It returns every large tensor to the system, and a page fault every 4 KiB brings the next one back.
+    """
+    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
+        for parameter, value in ((-4, 0), (-1, 2**31 - 1), (-2, 2**28)):  # M_MMAP_MAX, M_TRIM_THRESHOLD, M_TOP_PAD
+            libc.mallopt(parameter, value)

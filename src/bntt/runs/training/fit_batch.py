@@ -15,7 +15,7 @@ import torch
 
 from bntt.charts.section import plural
 from bntt.engine.graph.spans import available_memory
-from bntt.io.memory import forget_peak
+from bntt.io.memory import forget_peak, keep_freed_memory
 from bntt.nn.kinds import norm_facts_by_name
 from bntt.runs.parts import LOADED, load_parts
 from bntt.runs.recipe.build import build_model, input_shape
@@ -24,7 +24,6 @@ from bntt.runs.recipe.file import Recipe, RecipeError
 from bntt.runs.training.cost import updates_an_epoch
 from bntt.runs.training.estimate import fastest_update, peak_memory, validated_sample
 from bntt.runs.training.initial import build_session
-from bntt.runs.training.start import keep_freed_memory
 from bntt.training.processes import Processes
 
 UNITS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
-import sys
 import tomllib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -210,13 +208,3 @@ def resume_or_start_in_all(command: TrainCommand, processes: Processes) -> Train
 def _words(command: TrainCommand) -> str:
     words = asdict(command) | {"with": [(part.source, part.version) for part in LOADED]}
     return ", ".join(f"{name} = {value!r}" for name, value in words.items() if value)
-
-
-def keep_freed_memory() -> None:
-    """Let glibc keep what each update frees.
-
-    Fresh pages cost plain PyTorch a third of an update; the fused kernels keep their buffers themselves.
-    """
-    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
-        for parameter, value in ((-4, 0), (-1, 2**31 - 1), (-2, 2**28)):  # M_MMAP_MAX, M_TRIM_THRESHOLD, M_TOP_PAD
-            libc.mallopt(parameter, value)
