@@ -37,6 +37,8 @@ WRONG = [
     ({"accumulate": 0}, "accumulate must be a whole number from 1"),
     ({"lr_drops": (50, 101)}, "lr_drops must be a list of whole numbers from 0 to 100 .percent of epochs., got"),
     ({"grow": [[2, 1], [2, 1]]}, "grow must have ever more steps"),
+    ({"nesterov": True, "optimizer": "adam"}, "nesterov needs optimizer 'sgd' with a momentum, got 'adam', 0.9"),
+    ({"nesterov": True, "momentum": 0.0}, "nesterov needs optimizer 'sgd' with a momentum, got 'sgd', 0.0"),
     ({"schedule": "one-cycle", "warmup": 1.0}, "warmup must be 0 with schedule 'one-cycle'"),
 ]
 

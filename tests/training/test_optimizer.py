@@ -47,6 +47,10 @@ def test_leaks_never_decay():
     ("method", "make"),
     [
         (Method(), lambda p: torch.optim.SGD(p, lr=0.3, momentum=0.9, weight_decay=5e-4)),
+        (
+            Method(nesterov=True, momentum=0.8),
+            lambda p: torch.optim.SGD(p, lr=0.3, momentum=0.8, weight_decay=5e-4, nesterov=True),
+        ),
         (Method(optimizer="adam", lr=0.01), lambda p: torch.optim.Adam(p, lr=0.01, weight_decay=5e-4)),
         (
             Method(optimizer="adamw", lr=0.01, momentum=0.8, beta2=0.9, amsgrad=True, weight_decay=0.1),

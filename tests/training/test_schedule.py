@@ -142,12 +142,12 @@ def test_a_session_warns_of_drops_that_look_like_epochs(rng):
         bntt.fit(model, loader, epochs=10, method=Method(lr_drops=(3, 7), lr=0.01))
 
 
-@each_row("schedule", ["step", "cosine", "one-cycle"])
-def test_a_gamma_without_gradient_ends_where_pytorchs_own_sgd_takes_it(schedule):
-    method, updates = Method(schedule=schedule, gamma_decay=2e-3, lr_every="step"), 30
+@each_row("schedule, nesterov", [("step", False), ("cosine", False), ("cosine", True), ("one-cycle", True)])
+def test_a_gamma_without_gradient_ends_where_pytorchs_own_sgd_takes_it(schedule, nesterov):
+    method, updates = Method(schedule=schedule, gamma_decay=2e-3, lr_every="step", nesterov=nesterov), 30
     gamma = torch.nn.Parameter(torch.ones(1, dtype=torch.float64))
     gamma.grad = torch.zeros_like(gamma)
-    optimizer = torch.optim.SGD([gamma], lr=method.lr, momentum=method.momentum, weight_decay=2e-3)
+    optimizer = torch.optim.SGD([gamma], lr=0.3, momentum=method.momentum, weight_decay=2e-3, nesterov=nesterov)
     rates = Rates(method, 4, updates)
     for done in range(3 * updates):
         rates.apply(optimizer, *divmod(done, updates))

@@ -18,7 +18,7 @@ METHODS = {
     "adam": Method(optimizer="adam", lr=0.01),
     "adamw, amsgrad": Method(optimizer="adamw", lr=0.01, amsgrad=True, gamma_decay=0.0),
     "one-cycle, accumulated": Method(schedule="one-cycle", accumulate=2),
-    "cosine, warm-up, clipped": Method(schedule="cosine", warmup=0.5, lr_every="step", clip_norm=0.1),
+    "cosine, warm-up, clipped": Method(schedule="cosine", warmup=0.5, lr_every="step", clip_norm=0.1, nesterov=True),
     "averaged": Method(lr=0.1, average=0.9),
     "tet, smoothed": Method(lr=0.1, loss="tet", label_smoothing=0.1),
 }

@@ -36,6 +36,9 @@ class Method:
     """Learning rate: the first one of "step" and "cosine", the highest one of "one-cycle"."""
     momentum: BelowOne = 0.9
     """Momentum of SGD; β₁ of Adam and AdamW."""
+    nesterov: bool = False
+    """Nesterov's momentum, in SGD: the step is that of the gradient plus momentum times the new velocity (Sutskever et
+    al. 2013, as PyTorch writes it)."""
     beta2: BelowOne = 0.999
     """β₂ of Adam and AdamW."""
     amsgrad: bool = False
@@ -86,6 +89,10 @@ class Method:
         if self.gamma_decay is None:
             object.__setattr__(self, "gamma_decay", self.weight_decay)
         check_options(self)
+        if self.nesterov and (self.optimizer != "sgd" or not self.momentum):
+            raise OptionError(
+                "nesterov", f"needs optimizer 'sgd' with a momentum, got {self.optimizer!r}, {self.momentum}"
+            )
         if any(one[0] >= other[0] for one, other in pairwise(self.grow)):
             raise OptionError("grow", f"must have ever more steps, got {[list(stage) for stage in self.grow]}")
         if self.schedule == "one-cycle" and self.warmup:

@@ -36,7 +36,7 @@ def optimizer_of(model: nn.Module, method: Method = PAPER) -> optim.Optimizer:
     decays = {"weights": method.weight_decay, "gamma": method.gamma_decay, "leaks": 0.0}
     listed = [{"params": groups[name], "weight_decay": decays[name]} for name in decays if groups[name]]
     if method.optimizer == "sgd":
-        return optim.SGD(listed, lr=method.lr, momentum=method.momentum)
+        return optim.SGD(listed, lr=method.lr, momentum=method.momentum, nesterov=method.nesterov)
     adam = optim.Adam if method.optimizer == "adam" else optim.AdamW
     return adam(listed, lr=method.lr, betas=(method.momentum, method.beta2), amsgrad=method.amsgrad)
 

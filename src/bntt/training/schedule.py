@@ -123,8 +123,9 @@ def drops_reached(done: int, total: int, drops: Sequence[int] = PAPER_DROPS) -> 
 def floor_of_decay(rates: Rates, updates: int) -> float | None:
     """Return the value to which a γ of 1 without a gradient shrinks in this number of updates of SGD; None for others.
 
-    ``v ← m v + decay γ, γ ← γ - lr v``, about ``exp(-Σ lr · decay / (1 - m))``: where the gradient is almost nothing,
-    γ tells how long and how fast the training was, and not what the network needs.
+    ``v ← m v + decay γ, γ ← γ - lr v``, or by Nesterov ``γ - lr (decay γ + m v)``, about
+    ``exp(-Σ lr · decay / (1 - m))``: where the gradient is almost nothing, γ tells how long and how fast the training
+    was, and not what the network needs.
 
     >>> round(floor_of_decay(Rates(Method(), epochs=10, updates=100), 1000), 4)
     0.4583
@@ -135,8 +136,10 @@ def floor_of_decay(rates: Rates, updates: int) -> float | None:
     gamma, velocity = 1.0, 0.0
     for done in range(updates):
         where = divmod(done, rates.updates)
-        velocity = rates.momentum(*where) * velocity + method.gamma_decay * gamma
-        gamma -= method.lr * rates.factor(*where) * velocity
+        momentum, gradient = rates.momentum(*where), method.gamma_decay * gamma
+        velocity = momentum * velocity + gradient
+        step = gradient + momentum * velocity if method.nesterov else velocity
+        gamma -= method.lr * rates.factor(*where) * step
     return gamma
 
 
