@@ -111,8 +111,8 @@ class NeuronOptions:
     """
 
     neuron: Annotated[str, OneOf(NEURONS.keys)] = "lif"
-    """Neurons; "relu" makes an ANN of the same plan, with one step and no norm, and ignores threshold, leak, fire,
-    reset and surrogate."""
+    """Neurons; "relu" makes an ANN of the same plan, with one step, and ignores threshold, leak, fire, reset and
+    surrogate. With a norm it can begin a training (`init`), without one it can be converted too."""
     threshold: Annotated[float, Limits(above=0, below=1_000_000)] = 1.0
     """Threshold θ."""
     fire: Annotated[str | FireRule, OneOf(FIRE_RULES.keys)] = "after"
@@ -224,7 +224,7 @@ def maker(num_steps: int, leak: float, norm: str | NormBuilder, *, seed: int = 0
         if (value := getattr(chosen, option)) and not NEURONS[chosen.neuron].takes(option):
             raise ValueError(f"{option}={value!r}: neurons {chosen.neuron!r} have none")
     if not neuron_facts_by_name(chosen.neuron).spikes:
-        _check_ann(num_steps, norm, chosen)
+        _check_ann(num_steps, chosen)
     builder: NormBuilder = NORMS.resolve(norm) if isinstance(norm, str) else norm
     return Maker(num_steps, leak, builder, chosen, seed)
 
@@ -253,7 +253,7 @@ def _scaled(surrogate: Surrogate, scale: float) -> Surrogate:
     return scaled
 
 
-def _check_ann(num_steps: int, norm: str | NormBuilder, options: NeuronOptions) -> None:
+def _check_ann(num_steps: int, options: NeuronOptions) -> None:
     """Refuse options that an ANN does not have.
 
     Raises:
@@ -262,8 +262,6 @@ def _check_ann(num_steps: int, norm: str | NormBuilder, options: NeuronOptions) 
     ann = f"an ANN (neuron={options.neuron!r})"
     if num_steps != 1:
         raise ValueError(f"{ann} has one step, got num_steps={num_steps}: take num_steps=1")
-    if norm != "none":
-        raise ValueError(f"{ann} has no norm here, as conversion needs it: norm='none', got {norm!r}")
     if options.readout != "voltage":
         raise ValueError(f"{ann} has no spikes to count, got readout={options.readout!r}")
 

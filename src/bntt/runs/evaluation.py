@@ -5,11 +5,13 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
 from bntt.analysis import Evaluation, evaluate, gamma_profile
 from bntt.analysis.accuracy.measurement import Longer
-from bntt.analysis.accuracy.result import Conversion, EvaluationResult, Retiming
+from bntt.analysis.accuracy.origin import BegunWith, Conversion
+from bntt.analysis.accuracy.result import EvaluationResult, Retiming
 from bntt.analysis.measurement import ArgumentError, Progress, draws_of
 from bntt.io.checkpoint import read_facts
 from bntt.nn import SpikingClassifier, norm_facts, retime
@@ -159,6 +161,8 @@ def evaluate_loaded(
     )
     kept = {"retimed": retiming, "unvarying_input": unvarying, "gamma_floor": _gamma_floor(recipe, facts, cost)}
     rare: dict[str, Any] = {key: v for key, v in kept.items() if v is not None}
+    if "seconds" in (begun := facts.get("init", {})):
+        rare["begun_with"] = BegunWith(run=Path(begun["run"]).name, updates=begun["updates"], seconds=begun["seconds"])
     return EvaluationResult(
         arguments=None,
         dataset=data.label,

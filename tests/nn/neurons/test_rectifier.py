@@ -65,7 +65,6 @@ def test_nothing_spikes_in_an_ann():
     ("option", "message"),
     [
         ({"num_steps": 2}, "has one step, got num_steps=2"),
-        ({"norm": "bntt"}, "no norm here.*got 'bntt'"),
         ({"learn_leak": True}, "learn_leak=True: neurons 'relu' have none"),
         ({"decay_input": True}, "decay_input=True: neurons 'relu' have none"),
         ({"neuron": "relu6"}, "unknown neuron 'relu6': choose one of lif, relu"),

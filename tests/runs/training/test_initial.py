@@ -9,6 +9,8 @@ from bntt.cli import main as cli
 from bntt.io.checkpoint import read_facts
 from bntt.models import PRETRAINED, pretrained, pretrained_facts
 from bntt.nn.network.retime import retime
+from bntt.runs.directory import RunDirectory
+from bntt.runs.evaluation import evaluate_run
 from bntt.runs.open_run import load_run
 from bntt.runs.recipe.build import build_model
 from bntt.runs.recipe.datasets import build_data
@@ -38,7 +40,8 @@ def taken(source, classes=None, **tables):
 def test_the_weights_of_a_run(source):
     found, _, run, said = taken(source)
     torch.testing.assert_close(found, run.model.network.state_dict(), rtol=0, atol=0)
-    assert said == {"run": str(source), "epoch": run.epoch + 1, "weights_sha256": run.weights_sha256, "changed": ""}
+    own = {"run": str(source), "epoch": run.epoch + 1, "weights_sha256": run.weights_sha256, "changed": ""}
+    assert said == own | RunDirectory(source).training_cost()
 
 
 def test_other_classes_get_a_new_last_layer(source):
@@ -74,6 +77,49 @@ def test_what_cannot_be_taken(source):
             taken(source, **tables)
     with pytest.raises(RecipeError, match="set at most one of them"):
         recipe(init={"run": "a", "pretrained": "fashion-mnist-vgg6"})
+
+
+@pytest.fixture(scope="module")
+def anns(tmp_path_factory):
+    """An ANN by the name of its norm."""
+
+    def of(norm):
+        ann = recipe(encoder={"name": "expected"}, network={"neuron": "relu", "num_steps": 1, "norm": norm})
+        return trained(ann, parts(ann), tmp_path_factory.mktemp(norm))[0].path
+
+    return {norm: of(norm) for norm in ("bntt", "bn-pooled", "none")}
+
+
+@each_row(
+    "norm, into, left",
+    [
+        ("bntt", "bntt", ""),
+        ("bn-pooled", "bntt", ", its β is left out"),
+        ("bn-pooled", "bn-pooled", ""),
+        ("bntt", "tebn", ""),
+    ],
+)
+def test_an_ann_gives_its_weights_and_its_norm_to_every_step(anns, norm, into, left):
+    found, fresh, run, said = taken(anns[norm], network={"norm": into, "learn_leak": True})
+    ann = run.model.network.state_dict()
+    for name, value in found.items():
+        part = name.rpartition(".")[2]
+        built = part in ("step_scale", "leak_logit") or (part == "beta" and norm == "bntt")
+        assert torch.equal(value, fresh[name] if built else ann[name].expand_as(value)), name
+    assert not torch.equal(found["blocks.conv1.norm.running_var"], fresh["blocks.conv1.norm.running_var"])
+    assert said["changed"] == f"; its γ and statistics are those of every step{left}"
+
+
+def test_what_an_ann_does_not_have_is_said_and_its_time_is_counted(anns, tmp_path):
+    with pytest.raises(RecipeError, match=r"norm.gamma is missing\).*an ANN may have another norm with batch statist"):
+        taken(anns["none"])
+    with pytest.raises(RecipeError, match=r"conv1.* is another network than|is another network than .*conv1"):
+        taken(anns["bntt"], network={"width": 0.25})
+    of = recipe(init={"run": str(anns["bn-pooled"])}, train={"epochs": 1})
+    run, _ = trained(of, data := parts(of), tmp_path)
+    result, cost = evaluate_run(of, data, run), RunDirectory(anns["bn-pooled"]).training_cost()
+    assert (result.begun_with.run, result.begun_with.updates) == (anns["bn-pooled"].name, cost["updates"])
+    assert f"before that, {anns['bn-pooled'].name}: {cost['updates']} updates in" in " ".join(result.section().words)
 
 
 def test_a_frozen_layer_stays_and_the_others_learn(source, tmp_path):

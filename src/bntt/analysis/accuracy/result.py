@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from bntt.analysis.accuracy.accuracy import wilson
 from bntt.analysis.accuracy.measurement import EvaluateArguments, Longer
+from bntt.analysis.accuracy.origin import BegunWith, Conversion
 from bntt.analysis.result import Metric, Number, OverSteps, Record, Result, Share
 from bntt.charts.records import STEPS, Axis, Chart, Line, Lines, map_over_steps, over_steps
 from bntt.charts.section import Cell, Section, Table, count, duration, interval, plural, share
@@ -37,33 +38,6 @@ class Retiming(Record):
         """The record in one line."""
         anew = f" from {self.samples:,} training samples" if self.samples else ""
         return f"trained with {self.trained_steps} steps, measured with {self.steps}: {self.how}{anew}"
-
-
-class Ann(Record):
-    """The ANN that a run was converted from."""
-
-    run: str
-    epoch: int
-    validation_accuracy: Number
-    weights_sha256: str
-    updates: int | None
-    seconds: Number
-
-
-class Conversion(Record):
-    """The conversion of a run from an ANN."""
-
-    ann: Ann
-    thresholds: Mapping[str, float]
-    """Scaled threshold of each layer."""
-    scale: float
-    tried: Sequence[tuple[float, float]]
-    """Each scale of a grid with its accuracy on validation; empty if the scale was given."""
-    tried_images: int
-    images: int
-    """Number of training images used to find the thresholds."""
-    steps: int
-    seconds: float
 
 
 class Surprise(Record):
@@ -138,6 +112,8 @@ class EvaluationResult(Result):
     """What decay alone would have made of a γ that began at 1 (:func:`~bntt.training.schedule.floor_of_decay`); None
     where it did not begin there, or by another optimiser."""
     conversion: Conversion | None = None
+    begun_with: BegunWith | None = None
+    """Run of ``init.run``; its time is not in ``seconds``."""
     steps: int = 0
     """Length of ``accuracy_over_time``; 0 in files that do not state it."""
     draws: Annotated[int, Field(ge=1)]
@@ -252,6 +228,8 @@ class EvaluationResult(Result):
                 if self.is_trained
                 else (f"no updates, {took} to convert")
             )
+        if (source := self.begun_with) is not None and source.updates is not None:
+            yield f"before that, {source.run}: {source.updates:,} updates in {duration(source.seconds)}"
         if (made := self.conversion) is not None:
             if made.ann.updates is not None:
                 yield f"before that, the ANN: {made.ann.updates:,} updates in {duration(made.ann.seconds)}"

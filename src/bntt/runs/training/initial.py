@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from typing import Any
+
+from torch import Tensor
 
 from bntt.io.checkpoint import misfits
 from bntt.models.pretrained import pretrained, pretrained_facts
 from bntt.nn import SpikingClassifier, SpikingNetwork
 from bntt.nn.network.retime import retime
+from bntt.runs.directory import RunDirectory
 from bntt.runs.open_run import load_run
 from bntt.runs.recipe.build import build_model, input_shape, training_loader
 from bntt.runs.recipe.datasets import RecipeData
@@ -62,6 +65,10 @@ def load_initial_weights(recipe: Recipe, model: SpikingClassifier, classes: Sequ
     for each step are retimed (:func:`bntt.nn.network.retime.retime`): truncated, or made longer as ``init.longer``
     says. The encoder stays: it normalises by the mean and deviation of the new data.
 
+    An ANN (``network.neuron = "relu"``) of the same plan may begin a spiking network, of another norm too: the one row
+    of its norm's tables is copied to every step, γ and running statistics, and β if the norm here has one; else β is
+    left out. Learned leaks, and a β or p that only the norm here has, begin as built.
+
     Args:
         model: built from the recipe; changed in place.
         classes: classes of its data, in order.
@@ -84,11 +91,15 @@ def load_initial_weights(recipe: Recipe, model: SpikingClassifier, classes: Sequ
     """
     source, told, facts = _load_source(recipe)
     steps, said = recipe.network.num_steps, ""
-    if source.num_steps not in (None, steps):
+    own = model.network.state_dict()
+    if _is_ann(source) and not _is_ann(model.network):
+        weights, said = _of_every_step(source.state_dict(), own)
+    elif source.num_steps in (None, steps):
+        weights = source.state_dict()
+    else:
         how = "truncate" if steps < (source.num_steps or steps) else recipe.init.longer
         said += f"; T is {steps}, it was {source.num_steps} ({how})"
-        source = retime(source, steps, how)
-    own, weights = model.network.state_dict(), source.state_dict()
+        weights = retime(source, steps, how).state_dict()
     if tuple(told) != tuple(classes):
         said += f"; the last layer is new, for {len(classes)} other classes"
         last = {name: value for name, value in own.items() if name.startswith("readout.")}
@@ -96,7 +107,8 @@ def load_initial_weights(recipe: Recipe, model: SpikingClassifier, classes: Sequ
     if wrong := misfits(weights, own):
         raise RecipeError(
             f"init: {recipe.init.source} is another network than this recipe's ({wrong[0]}): name, width, "
-            f"norm and neuron of the network must be the same, and channels and size of the images"
+            f"norm and neuron of the network must be the same, and channels and size of the images; an ANN may have "
+            f"another norm with batch statistics"
         )
     model.network.load_state_dict(weights)
     return {**facts, "changed": said}
@@ -114,4 +126,25 @@ def _load_source(recipe: Recipe) -> tuple[SpikingNetwork, Sequence[str], dict[st
             f"init.run: {run.path} is a converted network with thresholds of its own: begin with its ANN, convert.ann"
         )
     kept = {"run": str(run.path), "epoch": run.epoch + 1, "weights_sha256": run.weights_sha256}
-    return run.model.network, run.classes, kept
+    return run.model.network, run.classes, kept | RunDirectory(run.path).training_cost()
+
+
+def _is_ann(network: SpikingNetwork) -> bool:
+    return all(layer.lif is None for layer in network.layers.values())
+
+
+AS_BUILT = (".beta", ".step_scale", ".leak_logit")
+"""What a spiking network learns that its ANN may not have."""
+
+
+def _of_every_step(ann: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], str]:
+    """Return an ANN's state with a row of its norms' tables for every step, as ``own`` has it, and what was changed."""
+    taken, said = dict(ann), "; its γ and statistics are those of every step"
+    for name, value in own.items():
+        if name not in ann and name.endswith(AS_BUILT):
+            taken[name] = value
+        elif ".norm." in name and name in ann:
+            taken[name] = ann[name].expand(len(value), *ann[name].shape[1:])
+    if left := [name for name in ann if name.endswith(".norm.beta") and name not in own]:
+        said += ", its β is left out"
+    return {name: value for name, value in taken.items() if name not in left}, said
