@@ -6,6 +6,7 @@ from torch import nn
 
 from bntt.models import MODELS
 from tests.grids import all_pairs
+from tests.rows import each_row
 
 SHAPES = {
     "vgg6": ({"width": 0.25}, (1, 28, 28)),
@@ -15,6 +16,7 @@ SHAPES = {
     "mlp": ({"in_features": 5, "hidden": (12, 8)}, (5,)),
     "resnet19": ({"width": 1 / 16}, (3, 16, 16)),
     "resnet20": ({"width": 0.5}, (3, 16, 16)),
+    "compact": ({"width": 0.25}, (3, 16, 16)),
 }
 
 
@@ -40,22 +42,16 @@ def test_finite_gradients_everywhere(name, fire, reset):
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_the_same_call_twice(name):
-    net, x = build(name)
-    net.eval()
-    assert torch.equal(net(x), net(x))
-
-
-@pytest.mark.parametrize("name", MODELS)
-def test_state_dict_round_trip(name):
+def test_the_same_call_twice_and_a_state_dict_round_trip(name):
     net, x = build(name, seed=1)
     net(x)
     other, _ = build(name, seed=2)
     other.load_state_dict(net.state_dict())
-    assert torch.equal(other.eval()(x), net.eval()(x))
+    assert torch.equal(net.eval()(x), net(x))
+    assert torch.equal(other.eval()(x), net(x))
 
 
-@pytest.mark.parametrize("name", MODELS)
+@each_row("name", MODELS)
 def test_gamma_is_one_tensor_a_layer(name):
     net, _ = build(name)
     keys = [key for key in net.state_dict() if "norm" in key]

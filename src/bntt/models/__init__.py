@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from bntt.models.compact import compact as compact
 from bntt.models.dvs_cnn import dvs_cnn as dvs_cnn
 from bntt.models.mlp import mlp as mlp
 from bntt.models.pretrained import PRETRAINED as PRETRAINED

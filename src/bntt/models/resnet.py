@@ -123,16 +123,17 @@ def _body(
     for stage, number in places:
         out, stride = stages[stage][0], 2 if stage > 0 and number == 0 else 1
         pool = end if (stage, number) == places[-1] else None
-        blocks[f"block{len(blocks)}"] = _block(make, channels, out, stride, form, pool, alpha)
+        blocks[f"block{len(blocks)}"] = residual_block(make, channels, out, stride, form, pool, alpha)
         channels = out
     if form == "ms":
         blocks["last"] = make.neurons(channels, end)
     return blocks
 
 
-def _block(
+def residual_block(
     make: Maker, channels: int, out: int, stride: int, form: Form, pool: nn.Module | None, alpha: float
 ) -> Residual:
+    """Make a block of two 3x3 convolutions, the first strided; ``pool`` follows the neurons of the "basic" form."""
     first, second = convolution(channels, out, stride=stride), convolution(out, out)
     changes = stride != 1 or channels != out
     beside = convolution(channels, out, 1, stride) if changes else None
