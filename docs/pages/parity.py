@@ -31,12 +31,13 @@ def page() -> str:
     rows = {(row["model"], row["norm"]): row for row in found["rows"]}
     models, norms = (list(dict.fromkeys(row[key] for row in found["rows"])) for key in ("model", "norm"))
     taken = [norm for norm in norms if not any(rows[model, norm]["refused"] for model in models)]
+    later = "".join(f"; {model} at `{commit}`" for model, commit in found.get("later", {}).items())
     every, spoke = (sum(row[key] for row in found["rows"] if not row["refused"]) for key in ("cases", "spoke"))
     lines = [
         introduction("parity"),
         "",
         f"{every:,} combinations are taken; spikes reach the readout in {spoke:,} of them ({found['samples']} samples, "
-        f"T = {found['steps']}). Commit `{found['commit']}`, {found['processor']}, one thread.",
+        f"T = {found['steps']}). Commit `{found['commit']}`{later}, {found['processor']}, one thread.",
     ]
     for target, title in TITLES.items():
         cells = [[norm, *(_cell(rows[model, norm][target]) for model in models)] for norm in taken]
