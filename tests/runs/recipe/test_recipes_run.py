@@ -68,6 +68,10 @@ def trains_two_steps(name, tmp_path):
         list(train_run(load_recipe("fashion-mnist-ann", smallest), data, ann))
         few = [f"convert.ann={ann.path}", "convert.images=2", "convert.steps=30", "convert.grid=[1.0]"]
         recipe = load_recipe(name, [*smallest, *few])
+    if recipe.init.run:
+        ann = new_run_directory("ann", tmp_path)
+        list(train_run(load_recipe("cifar10-compact-ann", smallest), data, ann))
+        recipe = load_recipe(name, [*smallest, f"init.run={ann.path}"])
     run = new_run_directory(name, tmp_path)
     told = list(train_run(recipe, data, run))
     epochs = [one for one in told if isinstance(one, EpochResult)]
