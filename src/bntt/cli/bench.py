@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def bench(
     out: Path = Path("bench"),
     rounds: int | None = None,
-    cases: Literal["standard", "sweep", "norms", "vgg9-norms", "deploy", "accuracy", "all"] = "standard",
+    cases: Literal["standard", "sweep", "norms", "vgg9-norms", "deploy", "accuracy", "scaling", "all"] = "standard",
     variants: tuple[str, ...] = (),
     device: str = "cpu",
     data: str = "",
@@ -35,6 +35,7 @@ def bench(
             VGG9, of the network for sequences and of ResNet-19; or all. "deploy": the trained networks that come with
             the package, from sample to logits, in every way to run them, on one thread (deploy.json). "accuracy": the
             same networks trained to 87 % on Fashion-MNIST and to 50 % on CIFAR-10, some hours (accuracy.json).
+            "scaling": one model of an update's time, fitted here and checked on cases it has not seen (scaling.json).
         variants: what to time: loop, reference, fused, recompute, bf16-grad, bf16, "bf16 recompute", "dense limit" and
             the peers; the loop is always timed. Default: loop, reference, fused, dense limit and the peers. For deploy:
             pytorch, fused, onnx, runtime, "runtime int8", and each with " step"; default: all. For accuracy: fused,
@@ -77,6 +78,9 @@ def bench(
         _accuracy(out, rounds, variants, device, data)
         return
     rounds = rounds or 5
+    if cases == "scaling":
+        _scaling(out, rounds, variants, device)
+        return
     if cases == "deploy":
         _deploy(out, rounds, variants, device)
         return
@@ -190,6 +194,40 @@ def _accuracy(out: Path, starts: int | None, variants: tuple[str, ...], device: 
     (out / "accuracy.json").write_text(json.dumps(results, indent=1) + "\n", "utf-8")
     save_figure(accuracy.figure(results), out / "accuracy.png")
     console.line(f"written: {out / 'accuracy.json'} and {out / 'accuracy.png'}")
+
+
+def _scaling(out: Path, rounds: int, variants: tuple[str, ...], device: str) -> None:
+    import json
+
+    from bntt.bench import scaling
+    from bntt.charts.files import save_figure
+    from bntt.cli import console
+    from bntt.runs.environment import environment
+    from bntt.runs.recipe.file import RecipeError
+
+    if device != "cpu" or variants:
+        raise RecipeError("--cases scaling times the fused kernels on the CPU: leave out --device and --variants")
+    points = scaling.FITTED + scaling.UNSEEN
+    with console.status("scaling") as say:
+        seconds = scaling.measure(points, rounds=rounds, progress=say)
+    results = {"environment": environment()} | scaling.report(dict(zip(points, seconds, strict=True)))
+    rows = [
+        (
+            row["name"],
+            f"{row['seconds']:.3f} s",
+            f"{row['predicted']:.3f} s",
+            f"{row['error']:+.0%}",
+            "" if row["seen"] else "unseen",
+        )
+        for row in results["points"]
+    ]
+    console.columns("An update of VGG9", ("", "measured", "by the model", "error", ""), rows)
+    others = [(one["machine"], f"{one['seconds']:.3f} s", one["assumed"]) for one in results["elsewhere"]]
+    console.columns("The paper's update (T=25, B=128) elsewhere: a model, not run", ("", "update", "assumed"), others)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "scaling.json").write_text(json.dumps(results, indent=1) + "\n", "utf-8")
+    save_figure(scaling.figure(results), out / "scaling.png")
+    console.line(f"written: {out / 'scaling.json'} and {out / 'scaling.png'}")
 
 
 def _show_race(case: Mapping[str, Any]) -> None:

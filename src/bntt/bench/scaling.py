@@ -1,0 +1,215 @@
+"""One model of an update's time, fitted on this machine and checked on cases that it has not seen.
+
+``seconds = fixed + (mac · MACs + neuron · neuron steps) / (1 + gain · (threads - 1))``: dense work, traffic between
+layers, what an update costs without either, and what a further thread gives. MACs are those of B samples in T steps,
+once forward and twice backward; neuron steps are their values at the neurons.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from itertools import combinations
+from typing import Any
+
+import torch
+
+from bntt.analysis.energy.plan import plan_layers
+from bntt.bench.cases import Case, network
+from bntt.bench.timing import answer, ask, end, start
+from bntt.charts.records import Axis, Entry, Figure, Forest
+
+PASSES = 3.0
+"""Times that an update makes a layer's multiply-accumulates: forward, and backward to inputs and to weights."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """A case, with the threads that it is given."""
+
+    case: Case
+    threads: int
+
+    @property
+    def name(self) -> str:
+        """What differs between points."""
+        case, s = self.case, "" if self.threads == 1 else "s"
+        return f"VGG9 x{case.width:g}, T={case.num_steps}, B={case.batch}, {self.threads} thread{s}"
+
+
+def _point(width: float, num_steps: int, batch: int, threads: int) -> Point:
+    return Point(Case("scaling", num_steps=num_steps, batch=batch, width=width), threads)
+
+
+FITTED = [
+    _point(0.25, 4, 16, 1),
+    _point(0.25, 25, 16, 1),
+    _point(0.25, 25, 64, 1),
+    _point(0.5, 4, 16, 1),
+    _point(0.5, 25, 16, 1),
+    _point(1.0, 4, 16, 1),
+    _point(1.0, 8, 16, 1),
+    _point(0.25, 25, 16, 2),
+    _point(0.5, 25, 16, 2),
+    _point(1.0, 8, 16, 2),
+]
+UNSEEN = [_point(0.5, 8, 64, 1), _point(0.75, 16, 16, 2), _point(1.0, 25, 16, 2)]
+
+
+@dataclass(frozen=True)
+class Work:
+    """What an update has to do."""
+
+    macs: float
+    neuron_steps: float
+
+    @classmethod
+    def of(cls, case: Case) -> Work:
+        """Count an update's multiply-accumulates and neuron steps."""
+        layers = plan_layers(network(replace(case, num_steps=1, batch=2)), (3, 32, 32), None).values()
+        macs = sum(math.prod(one.out) * one.weights.weight[0].numel() for one in layers if one.weights is not None)
+        times = case.num_steps * case.batch
+        return cls(PASSES * times * macs, float(times * sum(math.prod(one.out) for one in layers)))
+
+
+@dataclass(frozen=True)
+class Model:
+    """The fitted numbers."""
+
+    mac: float
+    """Seconds of a multiply-accumulate on one thread."""
+    neuron: float
+    """Seconds of a neuron's step on one thread, all that moves for it included."""
+    fixed: float
+    """Seconds of an update without either."""
+    gain: float
+    """What every further thread adds, in threads: 1 is ideal."""
+
+    def seconds(self, work: Work, threads: int) -> float:
+        """Predict an update's seconds.
+
+        >>> Model(mac=1e-9, neuron=0.0, fixed=0.5, gain=1.0).seconds(Work(1e9, 0.0), threads=2)
+        1.0
+        """
+        shared = self.mac * work.macs + self.neuron * work.neuron_steps
+        return self.fixed + shared / (1 + self.gain * (threads - 1))
+
+
+def fit(rows: Sequence[tuple[Work, int, float]]) -> Model:
+    """Fit the model to work, threads and measured seconds, by least squares of relative errors; no number is negative.
+
+    Args:
+        rows: some with one thread, and some with more.
+
+    >>> true = Model(2e-11, 3e-9, 0.01, 0.8)
+    >>> works = [Work(1e9, 1e6), Work(4e9, 1e6), Work(2e9, 9e6)]
+    >>> found = fit([(work, n, true.seconds(work, n)) for work in works for n in (1, 2)])
+    >>> [f"{value:.2g}" for value in (found.mac, found.neuron, found.fixed, found.gain)]
+    ['2e-11', '3e-09', '0.01', '0.8']
+    """
+    alone = [(work, seconds) for work, threads, seconds in rows if threads == 1]
+    relative = torch.tensor([[w.macs / s, w.neuron_steps / s, 1 / s] for w, s in alone], dtype=torch.float64)
+    mac, neuron, fixed = _nonnegative(relative)
+    one = Model(mac, neuron, fixed, 1.0)
+    gains = [
+        ((one.seconds(work, 1) - fixed) / max(seconds - fixed, 1e-9) - 1) / (threads - 1)
+        for work, threads, seconds in rows
+        if threads > 1
+    ]
+    return replace(one, gain=sum(gains) / len(gains) if gains else 1.0)
+
+
+def _nonnegative(columns: torch.Tensor) -> list[float]:
+    """Solve ``columns @ x = 1`` by least squares over x without negative parts: the best of all subsets."""
+    count, least, scale = columns.shape[1], math.inf, columns.norm(dim=0)
+    best = [0.0] * count
+    for chosen in (list(some) for n in range(1, count + 1) for some in combinations(range(count), n)):
+        part = (columns / scale)[:, chosen]
+        ones = torch.ones(len(part), 1, dtype=part.dtype)
+        found = torch.linalg.lstsq(part, ones, driver="gelsd").solution
+        error = float((part @ found - ones).square().sum())
+        if float(found.min()) >= 0 and error < least:
+            least, best = error, [0.0] * count
+            for place, value in zip(chosen, found.flatten().tolist(), strict=True):
+                best[place] = value / float(scale[place])
+    return best
+
+
+def measure(
+    points: Sequence[Point], *, rounds: int, progress: Callable[[str], None] = lambda what: None
+) -> list[float]:
+    """Return the least seconds of an update of every point, in a process of its own each.
+
+    Raises:
+        RuntimeError: if a process ends early, with its message.
+    """
+    found = []
+    for number, point in enumerate(points, 1):
+        progress(f"{point.name} ({number} of {len(points)})")
+        settings = {"OMP_NUM_THREADS": str(point.threads), "OMP_WAIT_POLICY": "PASSIVE"}
+        worker = start("bntt.bench.worker", {"variant": "fused", "case": asdict(point.case)}, settings)
+        try:
+            answer(point.name, worker)
+            found.append(min(ask(point.name, worker, "step")["seconds"] for _ in range(rounds + 1)))
+        finally:
+            end([worker])
+    return found
+
+
+MACHINES = {
+    "64 cores": "every core gives to dense work what the second gave here, and 16 of them to neurons (memory)",
+    "8 nodes of 64 cores": "an eighth of the batch each, and the gradients twice over a link of 10 Gbit/s",
+    "one H100": "half of its 67 Tflop/s in float32; 48 bytes a neuron's step at 2 TB/s; 2 ms for launches",
+}
+"""Machines that no one measured, and what the model takes of them."""
+LINK, GPU_MACS, GPU_BYTES, GPU_FIXED, BYTES = 1.25e9, 67e12 / 4, 2e12, 0.002, 48
+
+
+def elsewhere(model: Model, case: Case) -> dict[str, float]:
+    """Estimate an update's seconds on :data:`MACHINES`: a model, nothing of it was run.
+
+    >>> from bntt.bench.cases import Case
+    >>> times = elsewhere(Model(12e-12, 1.8e-9, 0.015, 0.9), Case("paper", width=0.25, num_steps=25, batch=128))
+    >>> times["one H100"] < times["8 nodes of 64 cores"] < times["64 cores"]
+    True
+    """
+
+    def cores(batch: int) -> float:
+        work = Work.of(replace(case, batch=batch))
+        neurons = model.neuron * work.neuron_steps / (1 + model.gain * 15)
+        return model.fixed + model.mac * work.macs / (1 + model.gain * 63) + neurons
+
+    weights, work = sum(one.numel() for one in network(replace(case, num_steps=1, batch=2)).parameters()), Work.of(case)
+    return {
+        "64 cores": cores(case.batch),
+        "8 nodes of 64 cores": cores(math.ceil(case.batch / 8)) + 8 * weights / LINK,
+        "one H100": GPU_FIXED + work.macs / GPU_MACS + BYTES * work.neuron_steps / GPU_BYTES,
+    }
+
+
+def report(measured: Mapping[Point, float]) -> dict[str, Any]:
+    """Fit the model to the points that are for it, and put its prediction beside every point."""
+    works = {point: Work.of(point.case) for point in measured}
+    model = fit([(works[point], point.threads, measured[point]) for point in FITTED if point in measured])
+    rows = []
+    for point, seconds in measured.items():
+        predicted = model.seconds(works[point], point.threads)
+        told = {"name": point.name, "seen": point in FITTED, "seconds": seconds, "predicted": predicted}
+        rows.append(told | asdict(works[point]) | {"error": predicted / seconds - 1})
+    paper = Case("the paper's VGG9", num_steps=25, batch=128)
+    others = [{"machine": name, "assumed": MACHINES[name], "seconds": s} for name, s in elsewhere(model, paper).items()]
+    return {"model": asdict(model), "points": rows, "elsewhere": others}
+
+
+def figure(found: Mapping[str, Any]) -> Figure:
+    """Draw measured and predicted seconds of every point."""
+    entries = [
+        Entry(f"{row['name']}, {what}", row[key], colour=what)
+        for row in found["points"]
+        for what, key in (
+            ("measured", "seconds"),
+            ("by the model" if row["seen"] else "by the model, unseen", "predicted"),
+        )
+    ]
+    return Figure("An update of VGG9", [Forest("time of an update", Axis("seconds", scale="log"), entries)])
