@@ -92,7 +92,7 @@ class Compute(ComputeOptions):
     'cpu'
     """
 
-    reduce: Reduce | None = field(default=None, compare=False, repr=False)
+    reduce: Reduce | None = field(default=None, compare=False, repr=False, kw_only=True)
     """Function that sums a tensor over processes, ``tensor -> tensor`` of the same shape; None: one process."""
 
     def __post_init__(self) -> None:
