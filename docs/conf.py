@@ -22,6 +22,7 @@ extensions = [
     "extension.made",
     "extension.api",
     "extension.formulas",
+    "extension.folding",
 ]
 exclude_patterns = ["pages", "extension", "**/__pycache__"]
 nitpicky = True

@@ -19,6 +19,7 @@ BLOCKS: dict[str, Callable[[list[str]], str]] = {
 }
 """By what a page writes, ```` ```{names} ````: what its lines become."""
 BLOCK = re.compile(r"^```\{(" + "|".join(BLOCKS) + r")\}\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+TERM = re.compile(r"^([^\n:#`]+)\n: (.+\n(?:  .+\n)*)", re.MULTILINE)
 
 
 def expanded(text: str) -> str:
@@ -27,8 +28,15 @@ def expanded(text: str) -> str:
 
 
 def on_source(app: Sphinx, page: str, source: list[str]) -> None:
-    """Make the blocks of a page."""
+    """Make the blocks of a page; terms of the glossary go into the index, which the search asks first."""
     source[0] = expanded(source[0])
+    if page == "reference/glossary":
+        source[0] = TERM.sub(_term, source[0])
+
+
+def _term(match: re.Match[str]) -> str:
+    """Make a term, and its other names, an entry of the index."""
+    return "\n".join(["```{glossary}", *match[1].split(", "), f"  {match[2]}```\n"])
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

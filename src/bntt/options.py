@@ -89,7 +89,7 @@ class Size:
 
 
 class OptionError(ValueError):
-    """An option that cannot be as it is; the message names it, what was expected and what came."""
+    """An option with an invalid value; the message names the option, what was expected and what came."""
 
     def __init__(self, name: str, problem: str) -> None:
         super().__init__(f"{name} {problem}")
@@ -224,7 +224,7 @@ def _sentences(kind: type) -> dict[str, str]:
 
 
 def _parts(hint: Any) -> tuple[Any, list[Any]]:
-    """Return a type, and what is annotated to it."""
+    """Return a type and its annotations."""
     return (hint.__origin__, list(hint.__metadata__)) if get_origin(hint) is Annotated else (hint, [])
 
 

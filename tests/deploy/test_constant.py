@@ -109,7 +109,7 @@ def test_the_noise_is_that_of_the_places(monkeypatch):
 
 
 def variants(made: Description) -> dict[str, Description]:
-    """The rows of docs/how-to/exporting.md, but for the best step."""
+    """The rows of docs/how-to/nir.md, but for the best step."""
 
     def with_reset(one: Description, reset: str) -> Description:
         nodes = (node if node.neurons is None else replace(node, neurons=replace(node.neurons, reset=reset))
@@ -128,7 +128,7 @@ def variants(made: Description) -> dict[str, Description]:
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "column"), [("fashion-mnist-vgg6", 1), ("fashion-mnist-direct", 2)])
 def test_the_documents_numbers(name, column):
-    text = (Path(__file__).parents[2] / "docs" / "how-to" / "exporting.md").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[2] / "docs" / "how-to" / "nir.md").read_text(encoding="utf-8")
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("|")]
     shown = {row[0]: float(row[column].split(" %")[0]) for row in rows if row[-1].count(" %")}
     loader = SampleLoader(bntt.data.fashion_mnist_bundled().test, 100)

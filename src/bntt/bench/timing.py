@@ -112,7 +112,7 @@ Worker: TypeAlias = "subprocess.Popen[str]"
 
 
 def start(module: str, specification: Mapping[str, Any], settings: Mapping[str, str]) -> Worker:
-    """Start a module in a process of its own, which is told its work in JSON and answers every line with one of it."""
+    """Start a module in a separate process: it takes its work as lines of JSON and answers each with one."""
     inherited = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
     command, pipe = [sys.executable, "-W", "ignore", "-m", module, json.dumps(specification)], subprocess.PIPE
     return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, env=inherited | dict(settings))
@@ -153,7 +153,7 @@ def take_turns(
 
 
 def end(workers: Iterable[Worker]) -> None:
-    """End processes, whatever they do."""
+    """End processes, even busy ones."""
     for worker in workers:
         worker.kill()
         worker.communicate()

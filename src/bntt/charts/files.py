@@ -184,7 +184,7 @@ def _bar_names(axes: Axes, chart: Bars) -> None:
 
 
 def _legends(drawing: Drawing, legends: Sequence[tuple[Axes, Legend]], widths: Sequence[float], looks: Looks) -> None:
-    """Put one legend beside all charts for what several show or one lacks room for; below other charts their own."""
+    """Draw the legends: one beside all charts for names that several share or that do not fit, others below them."""
     names = [name for _, legend in legends for name in legend]
     beside: Legend = {}
     for number, (axes, legend) in enumerate(legends):

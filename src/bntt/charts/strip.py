@@ -1,4 +1,4 @@
-"""Forest plots of a line's height for the cells of tables: a mark on its interval, beside what it is held against."""
+"""Forest plots one line high, for cells of tables: a mark on its interval, and the value to compare it with."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ def text(x: float, y: float, words: str, place: str, kind: str = "") -> Markup:
 
 
 def shortened(name: str, width: float) -> str:
-    """Return a name, or its two ends where it has no room: names that begin alike differ at the end.
+    """Shorten a name that does not fit to its two ends: names with the same beginning differ at the end.
 
     >>> shortened("CIFAR-10 (JPEG copy, reduced): BNTT", 120.0)
     'CIFAR-10…ed): BNTT'

@@ -176,7 +176,7 @@ class Reverse:
 
     @property
     def fires(self) -> AnyNeuron:
-        """The neuron, where it is known that there is one."""
+        """The neuron of a layer that must have one."""
         if self.neuron is None:
             raise TypeError("the kernels go back through neurons, and this layer has none")
         return self.neuron

@@ -1,6 +1,6 @@
 """Weights packed for passes without gradients, kept from step to step.
 
-Packing them anew is most of what one step of one sample costs.
+Packing them again would be most of the cost of one step of one sample.
 """
 
 from __future__ import annotations

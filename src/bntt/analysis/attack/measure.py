@@ -183,7 +183,7 @@ def _outcome(setup: Setup, job: Job, folder: Path, settings: Mapping[str, Any], 
 
 
 def enough_draws(setup: Setup, progress: Progress) -> list[SignAgreement]:
-    """Return how alike the signs of two gradients are, each the mean over its own draws.
+    """Return the share of equal signs in two gradients, each the mean over its own draws.
 
     It is None if the models draw nothing, or no attack follows gradients.
     """

@@ -1,4 +1,4 @@
-"""NIR files, opened by :mod:`bntt.deploy.nir.hdf5` in a process of its own: whatever it does there, here are words."""
+"""NIR files. :mod:`bntt.deploy.nir.hdf5` opens them in a separate process: if it crashes, the caller gets an error."""
 
 from __future__ import annotations
 

@@ -117,7 +117,7 @@ class _Graph:
         return self.add(node.name, "", ones, *read, part="sum", binary=False)
 
     def add(self, layer: str, suffix: str, node: Any, *read: _Value, part: str = "", **changed: Any) -> _Value:
-        """Add a node of a layer behind others, and return what it gives: what the first gives, but for changes."""
+        """Add a node of a layer behind others; return its output: that of the first of them, with the changes."""
         stem = f"{layer}{suffix}".replace(".", "_").replace("/", "_")
         name = next(name for name in (stem + "_" * count for count in range(len(self.nodes) + 1)) if self.is_free(name))
         node.metadata = {LAYER: layer, **({PART: part} if part else {}), **node.metadata}

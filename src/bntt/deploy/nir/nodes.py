@@ -1,4 +1,4 @@
-"""Nodes of a graph of NIR as they are read: whatever a file says, fields are of their type and size, or refused."""
+"""Nodes of a NIR graph, read from a file: each field has the expected type and size, or the file is refused."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ for _kind in (Encoder, Pictures):
 
 
 class Facts(NamedTuple):
-    """What a description has beside its nodes."""
+    """The parts of a description other than its nodes."""
 
     encoder: Encoder
     classes: tuple[str, ...]

@@ -111,7 +111,7 @@ def linear(reading: Reading, node: Node, draft: Draft) -> Draft:
 
 
 def weighed(reading: Reading, node: Node, draft: Draft, weights: Weights) -> Draft:
-    """Go on with weights."""
+    """Add weights to the layer that is being read."""
     draft = reading.begun(node, draft)
     if draft.gain != 1:
         weights = replace(weights, values=weights.values * weights.values.dtype.type(draft.gain))
@@ -124,7 +124,7 @@ def weighed(reading: Reading, node: Node, draft: Draft, weights: Weights) -> Dra
 
 
 def normalised(reading: Reading, node: Node, draft: Draft, matrix: Array, shift: Array) -> Draft:
-    """Go on with a norm of :func:`~bntt.deploy.export`: a diagonal map, and its tables where they change over time."""
+    """Add a norm of :func:`~bntt.deploy.export`: a diagonal map, and its tables if they change over time."""
     width, found = draft.shape[0], []
     scale = np.diagonal(matrix)
     if matrix.shape != (width, width) or shift.shape != (width,) or (matrix != np.diag(scale)).any():
@@ -238,7 +238,7 @@ def firing(reading: Reading, node: Node, draft: Draft) -> Draft:
 
 
 def fired(reading: Reading, node: Node, fires: Node, draft: Draft, reset: Any) -> Draft:
-    """Go on with neurons: of one node, or of a membrane and what fires."""
+    """Add neurons: one node, or a membrane and the node that fires."""
     if not draft.is_open or draft.is_empty:
         draft = reading.begun(node, draft)
     at, dt = sizes(draft), reading.dt

@@ -262,7 +262,7 @@ class _RunStack(torch.autograd.Function):
 
 
 def _own(end: Start) -> Start:
-    """Copy moments so that only the result holds them: what is returned holds the graph, which holds what was found."""
+    """Copy the moments, so that the graph does not hold what is returned: each would keep the other alive."""
     past = end.past
     return end if past is None else end._replace(past=Moments(past.mean.clone(), past.var.clone(), past.count))
 

@@ -209,5 +209,5 @@ class MaskPass(NodePass):
 
 
 def _floats(x: Spikes) -> Tensor:
-    """Return the neurons' input: a value that is floats as it is."""
+    """Return the neurons' input as floats; a value that has them already is not copied."""
     return x.values if x.values.dtype == torch.float32 and x.values.is_contiguous() else x.floats()

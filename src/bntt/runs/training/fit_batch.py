@@ -157,10 +157,10 @@ def _mib(size: float) -> str:
 
 
 def _peaks_apart(recipe: Recipe, device: str) -> tuple[float, float]:
-    """Measure the peaks of a recipe in a process of its own, which nothing that was done before makes larger.
+    """Measure the memory peaks of a recipe in a fresh process, so that earlier work does not raise them.
 
     Raises:
-        Exception: what was raised there, but for lack of memory.
+        Exception: any error of that process, except one for lack of memory.
     """
     spawn = get_context("spawn")
     ours, theirs = spawn.Pipe(duplex=False)

@@ -91,7 +91,7 @@ class Closes(Claim):
 
 
 def _judged(lead: Difference, closed: Difference) -> tuple[Answer, str]:
-    """Return the answer, and what is to be said of a first lead that is none."""
+    """Return the answer, and a note if there was no first lead to close, or all starts agree."""
     low, high = closed.interval or (0.0, 0.0)
     if lead.n < 2:
         return "not decided", ""

@@ -33,7 +33,7 @@ BY_INTERVAL = (
 
 @dataclass(frozen=True)
 class Bound:
-    """What is asked of the mean of a column."""
+    """A bound on the mean of a column."""
 
     column: str
     value: float
@@ -67,7 +67,7 @@ class _Means(Claim):
     """Columns that are told beside the others, and decide nothing."""
 
     def bounds(self) -> list[Bound]:
-        """Return what is asked."""
+        """Return the bounds that decide the claim."""
         raise NotImplementedError  # each rule says its own
 
     def uses(self) -> tuple[list[str], list[str]]:

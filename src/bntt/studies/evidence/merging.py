@@ -61,7 +61,7 @@ def take_in(archive: Path, items: Sequence[WorkItem], known: Sequence[Path]) -> 
 
 
 def _runs(archive: Path, folder: Path) -> Iterator[KeptRun]:
-    """Yield the runs of an archive, and refuse one that is none."""
+    """Yield the runs of an archive; refuse a folder that is not a measured run."""
     for place in sorted(path for path in folder.iterdir() if path.is_dir()):
         run = kept_run(place)
         if run is None:

@@ -55,7 +55,7 @@ def pack_results(results: Sequence[StudyResult], place: Path) -> list[Path]:
 def pack_finished(
     planned: StudyPlan, folders: Folders, outcomes: Sequence[Outcome], place: Path, device: str = "cpu"
 ) -> list[Path]:
-    """Archive what is finished while work goes on, of the studies that have something.
+    """Archive the finished runs of all studies that have some, while others are still being made.
 
     Raises:
         OSError: if something cannot be written.

@@ -32,10 +32,10 @@ WITHIN = re.compile(
 
 
 def portable(name: str, content: bytes) -> bytes:
-    """Return a run's file with ``.../NAME`` for every absolute path in it; as it is where there is none.
+    """Replace every absolute path in a run's file by ``.../NAME``.
 
     Args:
-        name: says by its ending what it holds: TOML, JSON, or lines of JSON.
+        name: its ending says which format: TOML, JSON, or lines of JSON.
 
     >>> portable("recipe.toml", b'[data]\\nroot = "/data/of/mine/cifar10"\\n')
     b'[data]\\nroot = ".../cifar10"\\n'
