@@ -62,6 +62,25 @@ def test_a_flattened_image_and_other_rows(kind, rng, used):
     assert used
 
 
+def test_samples_that_leave_take_the_chain_of_those_that_were_there(rng, used, monkeypatch):
+    """With the spikes of those that stay alone."""
+    net, x, begun = with_statistics(small(T)), spikes_of(T, 9, rng), []
+    stream(net, x[:2])
+    real = module._begin
+    monkeypatch.setattr(module, "_begin", lambda *args: begun.append(1) or real(*args))
+    there, state, measure = torch.arange(9), None, bntt.nn.Measure(spikes=True)
+    for t in range(T):
+        some = x[t : t + 1, there]
+        with torch.no_grad():
+            logits, after = net.advance(some, state, measure=measure)
+            wanted, other = copy.deepcopy(net).advance(some, state, measure=measure)
+        assert torch.equal(logits, wanted)
+        assert all(torch.equal(a.spikes, other.measured[name].spikes) for name, a in after.measured.items())
+        keep = torch.arange(len(there)) % 3 != t % 3
+        state, there = after.rows(keep), there[keep]
+    assert (len(used), begun) == (T + 1, [])
+
+
 def test_what_the_process_chose_is_taken(rng, used, monkeypatch):
     monkeypatch.setattr(crossover, "_measure", lambda *args, backward: 0.3)
     monkeypatch.setattr(crossover, "_MEASURED", {})
@@ -101,7 +120,7 @@ def test_threads_have_chains_of_their_own(rng, used):
     for thread in threads:
         thread.join()
     assert not wrong
-    assert len(net._kept._held.ready[(x[0, :1].shape, x.dtype)]) <= 4
+    assert len(net._kept._held.ready[(1, x[0, 0].shape[1:], x.dtype)]) <= 4
 
 
 def test_a_copy_has_none_and_a_network_not_many(rng, used, monkeypatch):
@@ -112,9 +131,10 @@ def test_a_copy_has_none_and_a_network_not_many(rng, used, monkeypatch):
     for other in (copy.deepcopy(net), pickle.loads(pickle.dumps(net)), pickle.loads(pickle.dumps(older))):
         assert other._kept._held is None
         assert equal(stream(other, x)[0], anew(net, x))
-    for batch in range(1, module.MOST_SHAPES + 3):
-        assert equal(stream(net, x[:2, :batch])[0], anew(net, x[:2, :batch]))
-    assert len(net._kept._held.ready) == module.MOST_SHAPES
+    monkeypatch.setattr(module, "MOST_SHAPES", 2)
+    for steps in (1, 2, 3, 2):
+        assert equal(stream(net, x, None, steps)[0], anew(net, x, None, steps))
+    assert len(net._kept._held.ready) == 2
     monkeypatch.setattr(module, "MOST_BYTES", 1 << 12)
     net = with_statistics(small(T))
     used.clear()

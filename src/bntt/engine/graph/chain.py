@@ -1,11 +1,12 @@
-"""Layers one behind another for calls of one shape without gradients: their jobs, tables and buffers are made once.
+"""Layers one behind another for calls without gradients, of any number of samples: jobs and buffers are made once.
 
 The kernels are those of :mod:`bntt.engine.graph.layer_pass`, in the same order, and so are the bits. What is left out
-is what only backward passes, measurements and statistics of a batch need: for one sample that is most of a step.
+is what only backward passes and statistics of a batch need: for one sample that is most of a step.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -21,6 +22,7 @@ from bntt.engine.graph.fire import density
 from bntt.engine.graph.layer import Layer
 from bntt.engine.graph.node import Node, Start
 from bntt.engine.graph.normalisation import as_given
+from bntt.engine.graph.spans import sizes
 from bntt.engine.layer_spec import neuron_steps
 from bntt.engine.packed_weights import Prepared
 from bntt.engine.scan import pooled_shape
@@ -39,16 +41,21 @@ class Chain:
 
     Args:
         layers: with a row of their tables for every step that may come.
-        x: an input of the shape to come, without values.
+        x: an input of the shape to come, without values; of as many samples as a call may have.
         prepared: the packed weights, which chains of other shapes may share.
     """
 
     def __init__(self, layers: Sequence[Layer], x: Spikes, compute: Compute, prepared: Prepared) -> None:
         self._links: list[_Link] = []
+        self.most = self._samples = x.values.shape[1]
+        """The most samples of a call; those of the last."""
+        floats = len(x.values) * max(one.floats for one in sizes(layers, x))
         with torch.inference_mode(False), torch.no_grad():  # it outlives the mode, see Workspace
+            current = torch.empty(floats, dtype=torch.float32, device=CPU)
             for layer in layers:
                 before = self._links[-1] if self._links else None
-                self._links.append(_Link(layer, x if before is None else before.spikes, compute, prepared, before))
+                of = x if before is None else before.spikes
+                self._links.append(_Link(layer, of, compute, prepared, before, current))
 
     def run(self, x: Spikes, first: int, starts: Sequence[Start]) -> tuple[Spikes, list[Start]]:
         """Return the last layer's spikes, which the next call writes over, and the state of every layer.
@@ -57,34 +64,65 @@ class Chain:
             first: row of the tables for the first step of x.
             starts: state before that step, which is not modified.
         """
+        if x.values.shape[1] != self._samples:
+            self._samples, spikes = x.values.shape[1], x
+            for link in self._links:
+                spikes = link.fit(spikes)
         ends = []
         for link, start in zip(self._links, starts, strict=True):
             link.weigh(x)
             ends.append(Start(link.fire(first, start.membrane)))
         return self._links[-1].spikes, ends
 
+    @property
+    def fired(self) -> list[Tensor]:
+        """Spikes of every layer by step and channel, which the next call writes over."""
+        return [link.fired for link in self._links]
+
 
 class _Link:
     """One layer of a chain, with the buffers that it writes, and the link that it reads; None: the input."""
 
-    def __init__(self, layer: Layer, x: Spikes, compute: Compute, prepared: Prepared, before: _Link | None) -> None:
+    def __init__(
+        self, layer: Layer, x: Spikes, compute: Compute, prepared: Prepared, before: _Link | None, current: Tensor
+    ) -> None:
         self.layer, self.compute, self.before = layer, compute, before
         self.synapse = prepared.synapse(layer.weight, layer.bias, layer.geometry, compute.precision)
-        self.source, (down, across) = layer.enter(x), layer.window
-        self.moves: tuple[Tensor, Tensor] | None = None
-        if self.source is not x:  # flattened, into a buffer of its own
-            self.source, channels_first = (
-                replace(self.source, values=torch.empty_like(self.source.values)),
-                x.values.permute(0, 1, 4, 2, 3),
-            )
-            self.moves = self.source.values.view(channels_first.shape), channels_first
-        self.current = torch.empty(layer.current_shape(self.source), dtype=torch.float32, device=CPU)
-        counts = torch.empty(pooled_shape(self.current, layer.window), dtype=torch.uint8, device=CPU)
-        self.fired = torch.empty(len(counts), self.current.shape[-1], dtype=torch.int64, device=CPU)
-        self.spikes = Spikes(counts, 1 / (down * across), down * across)
         self.affine, self.scans = as_given(layer, slice(None), (False, False)).affine, dict[int, Scan]()
+        entered = layer.enter(x)
+        shape = layer.current_shape(entered)
+        counts, (steps, *_, channels) = (
+            pooled_shape(torch.empty(shape, dtype=torch.float32, device="meta"), layer.window),
+            shape,
+        )
+        self._current = current  # of all links in turn
+        self._counts = torch.empty(math.prod(counts), dtype=torch.uint8, device=CPU)
+        self._moved: Tensor | None = None
+        if entered is not x and before is not None:  # flattened, into a buffer of its own
+            self._moved = torch.empty(entered.values.numel(), dtype=torch.uint8, device=CPU)
+        self.fired = torch.empty(steps, channels, dtype=torch.int64, device=CPU)
+        self.events: Events | None = None
+        self.fit(x)
         self.limit = 0.0 if before is None else limits(self.synapse, self.source, compute).forward
-        self.events: Events | None = self.synapse.events(self.source, self.current) if self.limit > 0 else None
+        self.events = self.synapse.events(self.source, self.current) if self.limit > 0 else None
+
+    def fit(self, x: Spikes) -> Spikes:
+        """Take inputs of as many samples as x, in the buffers of the most; return the spikes of as many."""
+        layer, (down, across), (steps, samples, height, width, channels) = self.layer, self.layer.window, x.values.shape
+        self.source, self.moves = x, None
+        if self._moved is not None:
+            values, channels_first = _part(self._moved, (steps, samples, channels, height, width)), x.values
+            self.moves = values, channels_first.permute(0, 1, 4, 2, 3)
+            self.source = replace(x, values=values.flatten(2)[:, :, None, None, :])
+        entered = self.source if self.before is not None else layer.enter(x)
+        self.current = _part(self._current, layer.current_shape(entered))
+        counts = _part(self._counts, pooled_shape(self.current, layer.window))
+        self.spikes = Spikes(counts, 1 / (down * across), down * across)
+        for scan in self.scans.values():
+            scan.images = samples
+        if self.events is not None:
+            self.events.images = steps * samples
+        return self.spikes
 
     def weigh(self, x: Spikes) -> None:
         """Compute the synaptic current."""
@@ -105,8 +143,10 @@ class _Link:
     def fire(self, first: int, start: Tensor | None) -> Tensor:
         """Scan the current into the spikes; return the membrane after the last step."""
         shape = self.current.shape[1:]
-        membrane = torch.zeros(shape, dtype=torch.float32, device=CPU)
-        if start is not None:
+        membrane = torch.empty(shape, dtype=torch.float32, device=CPU)
+        if start is None:
+            membrane.zero_()
+        else:
             membrane.copy_(start)  # what it is, a subclass of a tensor too
         job = self.scans.get(first) or self._scan(first)
         job.membrane = address((membrane, torch.float32, shape.numel()), "membrane")
@@ -125,3 +165,8 @@ class _Link:
         job = scan_job(self.current, affine, neuron, layer.window, self.spikes.values, self.fired)
         self.scans[first] = job
         return job
+
+
+def _part(buffer: Tensor, shape: Sequence[int]) -> Tensor:
+    """Return the beginning of a flat buffer."""
+    return buffer[: math.prod(shape)].view(*shape)

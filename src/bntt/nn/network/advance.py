@@ -128,12 +128,12 @@ def _run_fused(
         if ends:  # there are none where nobody goes on from them
             after.append(block.leave(ends[:size], state))
         if work.measure:
-            measured |= _measured(name, block, seen[:size], work.measure, after)
+            measured |= measured_of(name, block, seen[:size], work.measure, after)
         del ends[:size], seen[:size]
     return left(ran.out, blocks[-1]), after, measured
 
 
-def _measured(
+def measured_of(
     block: str, fused: FusedBlock, seen: Sequence[Seen | None], measure: Measure, after: Sequence[Any]
 ) -> Measured:
     """Return the measures of a block's layers, the last of whose states is the block's."""

@@ -1,12 +1,14 @@
 """The chains of layers that a network keeps from call to call: planning one step of one sample takes longer than it.
 
-A call without gradients and measurements, whose blocks all run fused and layer behind layer, is planned for all steps,
-and the next call of its shape takes the same :class:`Chain`, while everything that it was made of is as it was.
+A call without gradients that measures nothing but spikes, whose blocks all run fused and layer behind layer, is planned
+for all steps. The next call of its shape, with as many samples or fewer, takes the same :class:`Chain`, while
+everything that it was made of is as it was: so samples that leave a batch cost no new plan.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from operator import is_
 from types import FunctionType
@@ -18,7 +20,8 @@ from torch import Tensor, nn
 from bntt.engine.cpu.library import use_variant
 from bntt.engine.door import is_plain
 from bntt.engine.graph.chain import Chain, is_link
-from bntt.engine.graph.layer import Layer
+from bntt.engine.graph.layer import CHUNK_BYTES, Layer
+from bntt.engine.graph.recording import Seen
 from bntt.engine.graph.spans import sizes
 from bntt.engine.graph.stack import Output
 from bntt.engine.packed_weights import Prepared, changes_told, version_of
@@ -28,39 +31,50 @@ from bntt.nn.fusion.fuse import FusedBlock
 from bntt.nn.fusion.memory import entered, left
 from bntt.nn.fusion.plan import plan_of, why_not_here
 from bntt.nn.fusion.supported import layout_of
-from bntt.nn.network.advance import Advanced, Work
+from bntt.nn.network.advance import Advanced, Work, measured_of
 from bntt.nn.network.call import Call
+from bntt.nn.network.measured import Measure, Measured
 
-MOST_BYTES = 4 << 20
-"""The most that the buffers of a call may take: beyond it planning costs little."""
+MOST_BYTES = 64 << 20
+"""The most that the buffers of a network's chains may take: beyond it planning costs little."""
 MOST_WEIGHTS = 4 << 20
 """The most parameters that a network may have: they are kept twice, packed and to compare."""
 MOST_SHAPES = 8
-"""Number of shapes of calls that are kept; then the oldest is dropped."""
+"""Number of shapes of calls that are kept, whatever their number of samples; then the oldest is dropped."""
+FIT = (Measure(), Measure(spikes=True))
+"""Measurements that a chain takes."""
 FOLDED = "_rules"
 """The attribute of folded neurons whose tables are not read: those of the module are."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Ready:
     """A chain, and the blocks whose layers it has."""
 
-    blocks: Sequence[FusedBlock]
+    blocks: Mapping[str, FusedBlock]
     layers: Sequence[Layer]
     chain: Chain
+    size: int
+    """Bytes of its buffers."""
 
     def advance(self, x: Tensor, work: Work, row: int, states: Sequence[Any], *, mean: bool) -> Advanced | None:
         """Advance by some steps, whose first row of all tables is given; None if these values need other layers."""
         (first, *_), spikes = entered([*self.layers], x, work.compute)
         if first is not self.layers[0]:
             return None
-        paired = list(zip(self.blocks, states, strict=True))
+        blocks = list(self.blocks.values())
+        paired = list(zip(blocks, states, strict=True))
         starts = [start for block, state in paired for start in block.enter(state, x.shape[1], work.call.first)]
         spikes, ends = self.chain.run(spikes, row, starts)
         out = Output(len(x), mean)
         out.add(spikes)
         after = [block.leave([end], state) for (block, state), end in zip(paired, ends, strict=True)]
-        return Advanced(left(out.whole(), self.blocks[-1]), mean, tuple(after) if work.goes_on else (), {}, kept=True)
+        measured: Measured = {}
+        if work.measure:
+            for (name, block), fired in zip(self.blocks.items(), self.chain.fired, strict=True):
+                measured |= measured_of(name, block, [Seen(fired)], work.measure, after)
+        states = tuple(after) if work.goes_on else ()
+        return Advanced(left(out.whole(), blocks[-1]), mean, states, measured, kept=True)
 
 
 @dataclass(frozen=True)
@@ -75,7 +89,7 @@ class _Held:
     storages: list[Tensor] = field(default_factory=list)
     """What parameters and buffers point to: while it is held, what replaces it has another address."""
     ready: dict[tuple[object, ...], list[_Ready]] = field(default_factory=dict)
-    """Chains by the shape of a call; those in use are not in the list, so no two threads have the same."""
+    """Chains by the shape of a call's samples; those in use are not in the list, so no two threads have the same."""
     refused: set[tuple[object, ...]] = field(default_factory=set)
     """Shapes of calls that cannot have one."""
 
@@ -88,9 +102,29 @@ class _Held:
             and self.versions == list(map(version_of, made.tensors))
         )
 
+    def take(self, key: tuple[object, ...], samples: int) -> _Ready | None:
+        """Take a free chain for this many samples; no other thread has it then."""
+        free = self.ready.get(key, [])
+        for ready in free[:]:
+            with contextlib.suppress(ValueError):  # another thread was sooner
+                if ready.chain.most >= samples:
+                    free.remove(ready)
+                    return ready
+        self.ready.pop(key, None)  # for fewer samples than what comes in their place
+        return None
+
+    def make_room(self, size: int) -> None:
+        """Drop the oldest chains where with this many bytes more there would be too many."""
+        while self.ready and (len(self.ready) >= MOST_SHAPES or self.bytes() + size > MOST_BYTES):
+            with contextlib.suppress(StopIteration, RuntimeError):  # another thread was sooner
+                self.ready.pop(next(iter(self.ready)), None)
+
+    def bytes(self) -> int:
+        """Return the bytes of the chains that are not in use."""
+        return sum(ready.size for free in list(self.ready.values()) for ready in free)
+
     def refuse(self, key: tuple[object, ...]) -> None:
         """Remember that calls of this shape cannot have a chain."""
-        self.ready.pop(key, None)
         if len(self.refused) >= MOST_SHAPES:
             self.refused.clear()
         self.refused.add(key)
@@ -134,14 +168,14 @@ class Kept:
         compute, first = work.compute, work.call.first
         if first == 0:
             self._compared = False  # now, if this call cannot use a chain, the next one may
-        unfit = compute.backend not in ("auto", "cpu") or compute.precision == "bf16" or bool(work.measure)
+        unfit = compute.backend not in ("auto", "cpu") or compute.precision == "bf16" or work.measure not in FIT
         if torch.compiler.is_compiling() or unfit or torch.is_grad_enabled():
             return None
         if why_not_here(x, "cpu") or x.numel() * 4 > MOST_BYTES:
             return None
         rule = torch.are_deterministic_algorithms_enabled(), torch.get_num_threads(), use_variant()
         held = self._of(blocks, (num_steps, compute, changes_told(), *rule))
-        key = (x.shape, x.dtype)
+        key, samples = (len(x), x.shape[2:], x.dtype), x.shape[1]
         if held is None:
             return None
         free = held.ready.get(key)
@@ -150,19 +184,15 @@ class Kept:
                 self._held = None
                 return None
             self._compared = True
-        if key in held.refused:
+        if (*key, samples) in held.refused:
             return None
-        try:
-            ready = held.ready.setdefault(key, []).pop()
-        except IndexError:
-            found = _begin(blocks, num_steps, x, work, held)
-            if found is None:
-                held.refuse(key)
+        ready = held.take(key, samples)
+        if ready is None:
+            ready = _begin(blocks, num_steps, x, work, held)
+            if ready is None:
+                held.refuse((*key, samples))
                 return None
-            ready = found
-            while len(held.ready) > MOST_SHAPES:
-                oldest, *_ = held.ready
-                held.ready.pop(oldest, None)
+            held.make_room(ready.size)
         free = held.ready.setdefault(key, [])
         try:
             return ready.advance(x, work, 0 if num_steps is None else first, states, mean=mean)
@@ -196,14 +226,17 @@ def _begin(blocks: nn.ModuleDict, num_steps: int | None, x: Tensor, work: Work, 
         height, width, channels = layout_of(x).memory
         shape = (len(x), x.shape[1], height, width, channels)
         like = Spikes(torch.empty(shape, dtype=x.dtype, device=torch.device("meta")))
-        tensors = held.made.tensors
-        buffers = len(x) * sum(4 * size.floats + size.bytes for size in sizes(nodes, like))
-        if buffers > MOST_BYTES or sum(tensor.numel() for tensor in tensors if tensor is not None) > MOST_WEIGHTS:
+        tensors, each = held.made.tensors, sizes(nodes, like)
+        current = 4 * len(x) * max(size.floats for size in each)
+        buffers = current + len(x) * sum(size.bytes for size in each)
+        chunked = len(x) > 1 and current > CHUNK_BYTES  # elsewhere it goes in parts that fit a cache
+        many = sum(tensor.numel() for tensor in tensors if tensor is not None) > MOST_WEIGHTS
+        if chunked or many or buffers > MOST_BYTES:
             return None
         if not held.values:
             held.copy_values()
         layers = [node for node in nodes if isinstance(node, Layer)]
-        return _Ready(list(plan.fused.values()), layers, Chain(layers, like, work.compute, held.prepared))
+        return _Ready(plan.fused, layers, Chain(layers, like, work.compute, held.prepared), buffers)
 
 
 def _is_constant(value: Any) -> bool:
