@@ -62,6 +62,11 @@ def test_another_number_of_steps(source, steps, longer, how):
     assert said["changed"] == f"; T is {steps}, it was 3 ({how})"
 
 
+def test_images_that_validate_and_were_trained_on_are_told(source):
+    _, _, _, said = taken(source, data={"validation": 0.02})
+    assert said["changed"] == "; it may have trained on images that validate here: seed or data.validation differ"
+
+
 @each_row("name", [name for name in PRETRAINED if pretrained_facts(name).bundled_test])
 def test_every_pretrained_network_of_images(name):
     """Each begins a training of its own recipe, on the images that the package has."""

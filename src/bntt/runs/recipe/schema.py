@@ -155,7 +155,8 @@ class Init(Table):
     """Start from a trained network: its weights, γ and statistics; its last layer is new if the classes differ."""
 
     run: str = ""
-    """Run directory of the same network, possibly with another T or other classes; "": none."""
+    """Run directory of the same network, possibly with another T or other classes, or of its ANN with a norm; "":
+    none."""
     pretrained: Annotated[str, OneOf(PRETRAINED.keys, or_none=True)] = ""
     """Or a trained network of the package, see `bntt list pretrained`."""
     longer: Longer = "interpolate"

@@ -89,11 +89,11 @@ def load_initial_weights(recipe: Recipe, model: SpikingClassifier, classes: Sequ
     >>> load_initial_weights(recipe, build_model(recipe, data), data.train.classes)["changed"]
     '; T is 4, it was 8 (truncate)'
     """
-    source, told, facts = _load_source(recipe)
-    steps, said = recipe.network.num_steps, ""
-    own = model.network.state_dict()
+    source, told, facts, said = _load_source(recipe)
+    steps, own = recipe.network.num_steps, model.network.state_dict()
     if _is_ann(source) and not _is_ann(model.network):
-        weights, said = _of_every_step(source.state_dict(), own)
+        weights, left = _of_every_step(source.state_dict(), own)
+        said += f"; its γ and statistics are those of every step{', its β is left out' if left else ''}"
     elif source.num_steps in (None, steps):
         weights = source.state_dict()
     else:
@@ -114,19 +114,22 @@ def load_initial_weights(recipe: Recipe, model: SpikingClassifier, classes: Sequ
     return {**facts, "changed": said}
 
 
-def _load_source(recipe: Recipe) -> tuple[SpikingNetwork, Sequence[str], dict[str, Any]]:
-    """Load the trained network, its classes, and its origin."""
+def _load_source(recipe: Recipe) -> tuple[SpikingNetwork, Sequence[str], dict[str, Any], str]:
+    """Load the trained network, its classes, and its origin; and a warning if the split is another."""
     if name := recipe.init.pretrained:
         facts = pretrained_facts(name)
         kept = {"pretrained": name, "epoch": facts.epoch, "weights_sha256": facts.sha256}
-        return pretrained(name).network, facts.classes, kept
+        return pretrained(name).network, facts.classes, kept, ""
     run = load_run(recipe.init.run)
     if run.recipe.convert.ann:
         raise RecipeError(
             f"init.run: {run.path} is a converted network with thresholds of its own: begin with its ANN, convert.ann"
         )
     kept = {"run": str(run.path), "epoch": run.epoch + 1, "weights_sha256": run.weights_sha256}
-    return run.model.network, run.classes, kept | RunDirectory(run.path).training_cost()
+    its, ours = ((one.data.name, one.data.root, one.data.validation, one.seed) for one in (run.recipe, recipe))
+    seen = its[:2] == ours[:2] and its != ours
+    said = "; it may have trained on images that validate here: seed or data.validation differ" if seen else ""
+    return run.model.network, run.classes, kept | RunDirectory(run.path).training_cost(), said
 
 
 def _is_ann(network: SpikingNetwork) -> bool:
@@ -137,14 +140,13 @@ AS_BUILT = (".beta", ".step_scale", ".leak_logit")
 """What a spiking network learns that its ANN may not have."""
 
 
-def _of_every_step(ann: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], str]:
-    """Return an ANN's state with a row of its norms' tables for every step, as ``own`` has it, and what was changed."""
-    taken, said = dict(ann), "; its γ and statistics are those of every step"
+def _of_every_step(ann: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
+    """Return an ANN's state with a row of its norms' tables for every step of ``own``, and the β that ``own`` lacks."""
+    taken = dict(ann)
     for name, value in own.items():
         if name not in ann and name.endswith(AS_BUILT):
             taken[name] = value
-        elif ".norm." in name and name in ann:
+        elif ".norm." in name and name in ann and ann[name].shape[:1] == (1,):
             taken[name] = ann[name].expand(len(value), *ann[name].shape[1:])
-    if left := [name for name in ann if name.endswith(".norm.beta") and name not in own]:
-        said += ", its β is left out"
-    return {name: value for name, value in taken.items() if name not in left}, said
+    left = [name for name in ann if name.endswith(".norm.beta") and name not in own]
+    return {name: value for name, value in taken.items() if name not in left}, left
