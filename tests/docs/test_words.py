@@ -3,8 +3,6 @@
 import re
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 OWN = {"style.md", "glossary.md"}
@@ -32,9 +30,10 @@ def found(text: str) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if page.name not in OWN], ids=lambda page: page.name)
-def test_terms_are_used_one_way(page):
-    assert found(prose(page.read_text(encoding="utf-8"))) == []
+def test_terms_are_used_one_way():
+    said = {str(page): found(prose(page.read_text(encoding="utf-8"))) for page in PAGES if page.name not in OWN}
+    assert len(said) > 80
+    assert {page: words for page, words in said.items() if words} == {}
 
 
 def test_other_words_are_found():

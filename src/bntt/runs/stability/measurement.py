@@ -26,7 +26,7 @@ class StabilityArguments:
     starts: Annotated[int, Ge(1)] = 3
     """Number of starts of each; start s uses the recipe's seed plus s."""
     steps: Annotated[int, Ge(1)] = 100
-    """Number of updates of a start."""
+    """Number of updates in a start, not time steps."""
     images: Annotated[int, Ge(1)] = 6400
     """Largest number of training images that a start sees."""
 
