@@ -35,7 +35,9 @@ def on_source(app: Sphinx, page: str, source: list[str]) -> None:
 
 
 def _term(match: re.Match[str]) -> str:
-    """Make a term, and its other names, an entry of the index."""
+    """Make a term of one word, and its other names, an entry of the index; what has more words has pages of its own."""
+    if " " in match[1].replace(", ", ","):
+        return match[0]
     return "\n".join(["```{glossary}", *match[1].split(", "), f"  {match[2]}```\n"])
 
 
