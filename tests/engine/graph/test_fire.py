@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 
 from bntt.engine.compute import Compute
@@ -43,3 +45,7 @@ def test_the_membrane_moves_on_and_the_callers_is_left(rng):
     assert torch.equal(seen.places.sum((1, 2)), seen.spikes)
     assert torch.equal(seen.samples.sum(1), seen.spikes.sum(1))
     assert torch.equal(seen.spikes.sum(), whole.counts.sum())
+    own = how.lease.take(*start.shape)
+    for in_place, given, same in ((True, own, True), (True, start, False), (False, own, False)):
+        moves = Firing.begin(Neuron(), (2, 2), replace(how, in_place=in_place), current, given, 0)
+        assert (moves.membrane is given) == same

@@ -36,10 +36,16 @@ class Firing:
     def begin(
         neuron: AnyNeuron, window: PoolSize, how: How, current: Tensor, start: Tensor | None, first: int
     ) -> Firing:
-        """Start on a current of all steps, ``[S, B, H, W, C]``, from a membrane, left unmodified; None is rest."""
+        """Start on a current of all steps, ``[S, B, H, W, C]``, from a membrane; None is rest.
+
+        It is left unmodified, unless it may advance in place.
+        """
         lease, device = how.lease, current.device
-        membrane = lease.take(*current.shape[1:], device=device)
-        membrane = membrane.zero_() if start is None else membrane.copy_(start)
+        if start is not None and how.in_place and lease.owns(start):
+            membrane = start
+        else:
+            membrane = lease.take(*current.shape[1:], device=device)
+            membrane = membrane.zero_() if start is None else membrane.copy_(start)
         counts = lease.take(*pooled_shape(current, window), dtype=torch.uint8, device=device)
         return Firing(neuron, first, window, how, membrane, counts)
 

@@ -67,6 +67,8 @@ class How:
     """True if currents are not kept for the backward pass, which recomputes them."""
     prepared: Prepared | None = None
     """Weights prepared in earlier steps, for passes without gradients."""
+    in_place: bool = False
+    """True if a membrane in a buffer of the lease advances there: no backward pass begins from it again."""
 
 
 class Start(NamedTuple):

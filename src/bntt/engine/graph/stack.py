@@ -117,14 +117,12 @@ def _seen(parts: Sequence[Seen | None]) -> Seen | None:
 
 def _without_gradients(stack: Stack, x: Spikes, mean_over_time: bool, lease: Lease) -> Ran:
     """Run chunk by chunk through all nodes."""
-    passes = stack.passes(How(stack.compute, lease, stack.measure, prepared=stack.prepared))
+    passes = stack.passes(How(stack.compute, lease, stack.measure, prepared=stack.prepared, in_place=True))
     out, carried, chunks = Output(len(x.values), mean_over_time), stack.carried, list(_chunks(stack.nodes, passes, x))
     found: list[list[Any]] = [[] for _ in passes]
     seen: list[list[Seen | None]] = [[] for _ in passes]
     for first, last in chunks:
         went = flow.forward(passes, x.steps(first, last), first, carried, keep=False)
-        if first > 0:  # what it started from is the caller's
-            lease.give(*(start.membrane for start in carried))
         carried = went.ends
         for i in range(len(passes)):
             found[i].append(went.found[i])
