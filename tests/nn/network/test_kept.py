@@ -13,6 +13,7 @@ from torch import nn
 
 import bntt
 from bntt.engine import crossover
+from bntt.engine.graph import layer
 from bntt.nn import BNTT, LIF, TAB, BetaBNTT, NoNorm, Readout, ScaledBNTT, SharedBN, SpikingBlock, SpikingNetwork
 from bntt.nn.network import kept as module
 from tests.grids import every_value
@@ -79,6 +80,23 @@ def test_samples_that_leave_take_the_chain_of_those_that_were_there(rng, used, m
         keep = torch.arange(len(there)) % 3 != t % 3
         state, there = after.rows(keep), there[keep]
     assert (len(used), begun) == (T + 1, [])
+
+
+def test_steps_that_go_a_few_at_a_time_do_so_here_too(rng, used, monkeypatch):
+    """As many as fit together of so many samples; what is counted is of all of them."""
+    monkeypatch.setattr(layer, "CHUNK_BYTES", 200_000)
+    net, x = with_statistics(small(T)), spikes_of(T, 9, rng)
+    for samples in (9, 9, 4, 9, 1, 5):
+        some, measure = x[:, :samples], bntt.nn.Measure(spikes=True)
+        assert equal(stream(net, some, None, T)[0], anew(net, some, None, T))
+        with torch.no_grad():
+            assert torch.equal(net(some), copy.deepcopy(net)(some))
+            after, other = (one.advance(some, measure=measure)[1] for one in (net, copy.deepcopy(net)))
+        assert all(torch.equal(a.spikes, other.measured[name].spikes) for name, a in after.measured.items())
+    ready = net._kept._held.ready[(T, x.shape[2:], x.dtype)][0]
+    steps = [layer.CHUNK_BYTES // (4 * ready.chain.room.each * samples) for samples in (9, 4)]
+    assert 1 <= steps[0] < steps[1] < T
+    assert len(used) >= 3 * 5
 
 
 def test_what_the_process_chose_is_taken(rng, used, monkeypatch):

@@ -7,8 +7,9 @@ is what only backward passes and statistics of a batch need: for one sample that
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -22,7 +23,7 @@ from bntt.engine.graph.fire import density
 from bntt.engine.graph.layer import Layer
 from bntt.engine.graph.node import Node, Start
 from bntt.engine.graph.normalisation import as_given
-from bntt.engine.graph.spans import sizes
+from bntt.engine.graph.spans import largest_step, sizes, steps_at_once
 from bntt.engine.layer_spec import neuron_steps
 from bntt.engine.packed_weights import Prepared
 from bntt.engine.scan import pooled_shape
@@ -36,6 +37,26 @@ def is_link(node: Node) -> bool:
     return node.neuron is not None and not node.batch_statistics and node.sample_eps is None
 
 
+class Room(NamedTuple):
+    """What the buffers of a chain hold."""
+
+    each: int
+    """Values of the largest step of a sample."""
+    rows: int
+    """Steps times samples."""
+    size: int
+    """Bytes."""
+
+
+def room_of(nodes: Sequence[Node], x: Spikes) -> Room:
+    """Return the room for calls like x, or of fewer samples, whose steps go through the layers a few at a time."""
+    (steps, samples), each = x.values.shape[:2], sizes(nodes, x)
+    largest = largest_step(each) // samples
+    rows = min(steps * samples, max(samples, steps_at_once(largest)))
+    values = 4 * max(one.floats for one in each) + sum(one.bytes for one in each)
+    return Room(largest, rows, rows * values // samples)
+
+
 class Chain:
     """Layers in order; one call at a time may use it, since its buffers are its own.
 
@@ -47,37 +68,44 @@ class Chain:
 
     def __init__(self, layers: Sequence[Layer], x: Spikes, compute: Compute, prepared: Prepared) -> None:
         self._links: list[_Link] = []
-        self.most = self._samples = x.values.shape[1]
-        """The most samples of a call; those of the last."""
-        floats = len(x.values) * max(one.floats for one in sizes(layers, x))
+        self.most, self.room = x.values.shape[1], room_of(layers, x)
+        """The most samples of a call; the room of the buffers."""
+        self._shape: tuple[int, ...] = ()
+        like = replace(x, values=x.values[:1, :1].expand(self.room.rows, 1, *x.values.shape[2:]))
         with torch.inference_mode(False), torch.no_grad():  # it outlives the mode, see Workspace
-            current = torch.empty(floats, dtype=torch.float32, device=CPU)
+            floats = max(one.floats for one in sizes(layers, like))
+            current = torch.empty(self.room.rows * floats, dtype=torch.float32, device=CPU)
             for layer in layers:
                 before = self._links[-1] if self._links else None
-                of = x if before is None else before.spikes
+                of = like if before is None else before.spikes
                 self._links.append(_Link(layer, of, compute, prepared, before, current))
 
-    def run(self, x: Spikes, first: int, starts: Sequence[Start]) -> tuple[Spikes, list[Start]]:
-        """Return the last layer's spikes, which the next call writes over, and the state of every layer.
+    def run(
+        self, x: Spikes, first: int, starts: Sequence[Start], out: Callable[[Spikes], None]
+    ) -> tuple[Sequence[Start], list[Tensor]]:
+        """Return the state of every layer, and its spikes by step and channel.
 
         Args:
             first: row of the tables for the first step of x.
             starts: state before that step, which is not modified.
+            out: takes the last layer's spikes of some steps after those of others, before they are written over.
         """
-        if x.values.shape[1] != self._samples:
-            self._samples, spikes = x.values.shape[1], x
-            for link in self._links:
-                spikes = link.fit(spikes)
-        ends = []
-        for link, start in zip(self._links, starts, strict=True):
-            link.weigh(x)
-            ends.append(Start(link.fire(first, start.membrane)))
-        return self._links[-1].spikes, ends
-
-    @property
-    def fired(self) -> list[Tensor]:
-        """Spikes of every layer by step and channel, which the next call writes over."""
-        return [link.fired for link in self._links]
+        size = steps_at_once(max(self.room.each * x.values.shape[1], x.values[0].numel()))
+        fired: list[list[Tensor]] = [[] for _ in self._links]
+        for begin in range(0, len(x.values), size):
+            some, ends = x.steps(begin, begin + size), []
+            if (shape := some.values.shape[:2]) != self._shape:
+                self._shape, spikes = (), some
+                for link in self._links:
+                    spikes = link.fit(spikes)
+                self._shape = shape  # of all: an interrupt leaves none
+            for link, start, counts in zip(self._links, starts, fired, strict=True):
+                link.weigh(some)
+                ends.append(Start(link.fire(first + begin, start.membrane, in_place=begin > 0)))
+                counts.append(link.fired.clone())
+            starts = ends
+            out(self._links[-1].spikes)
+        return starts, [counts[0] if len(counts) == 1 else torch.cat(counts) for counts in fired]
 
 
 class _Link:
@@ -88,7 +116,7 @@ class _Link:
     ) -> None:
         self.layer, self.compute, self.before = layer, compute, before
         self.synapse = prepared.synapse(layer.weight, layer.bias, layer.geometry, compute.precision)
-        self.affine, self.scans = as_given(layer, slice(None), (False, False)).affine, dict[int, Scan]()
+        self.affine, self.scans = as_given(layer, slice(None), (False, False)).affine, dict[tuple[int, int], Scan]()
         entered = layer.enter(x)
         shape = layer.current_shape(entered)
         counts, (steps, *_, channels) = (
@@ -100,7 +128,7 @@ class _Link:
         self._moved: Tensor | None = None
         if entered is not x and before is not None:  # flattened, into a buffer of its own
             self._moved = torch.empty(entered.values.numel(), dtype=torch.uint8, device=CPU)
-        self.fired = torch.empty(steps, channels, dtype=torch.int64, device=CPU)
+        self._fired = torch.empty(steps, channels, dtype=torch.int64, device=CPU)
         self.events: Events | None = None
         self.fit(x)
         self.limit = 0.0 if before is None else limits(self.synapse, self.source, compute).forward
@@ -117,7 +145,7 @@ class _Link:
         entered = self.source if self.before is not None else layer.enter(x)
         self.current = _part(self._current, layer.current_shape(entered))
         counts = _part(self._counts, pooled_shape(self.current, layer.window))
-        self.spikes = Spikes(counts, 1 / (down * across), down * across)
+        self.spikes, self.fired = Spikes(counts, 1 / (down * across), down * across), self._fired[:steps]
         for scan in self.scans.values():
             scan.images = samples
         if self.events is not None:
@@ -140,15 +168,14 @@ class _Link:
         if not (events or self.synapse.linear):  # a dense convolution writes elsewhere
             self.current.copy_(given)
 
-    def fire(self, first: int, start: Tensor | None) -> Tensor:
+    def fire(self, first: int, start: Tensor | None, *, in_place: bool) -> Tensor:
         """Scan the current into the spikes; return the membrane after the last step."""
-        shape = self.current.shape[1:]
-        membrane = torch.empty(shape, dtype=torch.float32, device=CPU)
-        if start is None:
-            membrane.zero_()
-        else:
-            membrane.copy_(start)  # what it is, a subclass of a tensor too
-        job = self.scans.get(first) or self._scan(first)
+        shape, membrane = self.current.shape[1:], start
+        if start is None or not in_place:
+            membrane = torch.empty(shape, dtype=torch.float32, device=CPU)
+            membrane = membrane.zero_() if start is None else membrane.copy_(start)  # a subclass of a tensor too
+        assert membrane is not None
+        job = self.scans.get((first, len(self.current))) or self._scan(first)
         job.membrane = address((membrane, torch.float32, shape.numel()), "membrane")
         call("bntt_scan_forward", job)
         return membrane
@@ -163,7 +190,7 @@ class _Link:
         assert layer.neuron is not None
         neuron, affine = neuron_steps(layer.neuron, first, last), self.affine.steps(first, last)
         job = scan_job(self.current, affine, neuron, layer.window, self.spikes.values, self.fired)
-        self.scans[first] = job
+        self.scans[first, len(self.current)] = job
         return job
 
 

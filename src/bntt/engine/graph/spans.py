@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from bntt.engine.compute import Compute
-from bntt.engine.graph import flow
+from bntt.engine.graph import flow, layer
 from bntt.engine.graph.flow import Went
 from bntt.engine.graph.node import Carry, Learned, Node, NodePass, Size, Start, Towards
 from bntt.engine.synapse import Spikes
@@ -107,6 +107,16 @@ def sizes(nodes: Sequence[Node], x: Spikes) -> list[Size]:
         found.append(node.size([values[i + 1 + back] for back in node.reads]))
         values.append(found[-1].out)
     return found
+
+
+def largest_step(each: Sequence[Size]) -> int:
+    """Return the number of values in the largest current or output of a step."""
+    return max(max(one.floats, one.out.values.numel()) for one in each)
+
+
+def steps_at_once(values: int) -> int:
+    """Return the number of steps of so many values that go through all nodes at a time."""
+    return max(1, layer.CHUNK_BYTES // (4 * max(1, values)))
 
 
 def available_memory(device: torch.device) -> float:

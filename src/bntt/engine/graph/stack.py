@@ -18,12 +18,11 @@ from torch.autograd.function import once_differentiable
 from bntt.engine import private
 from bntt.engine.compute import Compute
 from bntt.engine.graph import flow, weightless
-from bntt.engine.graph import layer as layer_module
 from bntt.engine.graph.layer import Layer
 from bntt.engine.graph.layer_pass import LayerPass
 from bntt.engine.graph.node import Carry, How, Node, NodePass, Start, Towards
 from bntt.engine.graph.recording import Measure, Seen, joined_seen, moments_taken
-from bntt.engine.graph.spans import Span, saves_memory, sizes, span_of
+from bntt.engine.graph.spans import Span, largest_step, saves_memory, sizes, span_of, steps_at_once
 from bntt.engine.layer_spec import SpikeGrad
 from bntt.engine.packed_weights import Prepared
 from bntt.engine.synapse import Spikes
@@ -145,8 +144,7 @@ def _chunks(nodes: Sequence[Node], passes: Sequence[NodePass], x: Spikes) -> Ite
     """
     steps = size = len(x.values)
     if not any(one.waits for one in passes):
-        largest = max(x.values[0].numel(), *(max(one.floats, one.out.values.numel()) for one in sizes(nodes, x)))
-        size = max(1, layer_module.CHUNK_BYTES // (4 * largest))
+        size = steps_at_once(max(x.values[0].numel(), largest_step(sizes(nodes, x))))
     return ((first, min(steps, first + size)) for first in range(0, steps, size))
 
 

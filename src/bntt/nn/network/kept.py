@@ -19,10 +19,9 @@ from torch import Tensor, nn
 
 from bntt.engine.cpu.library import use_variant
 from bntt.engine.door import is_plain
-from bntt.engine.graph.chain import Chain, is_link
-from bntt.engine.graph.layer import CHUNK_BYTES, Layer
+from bntt.engine.graph.chain import Chain, is_link, room_of
+from bntt.engine.graph.layer import Layer
 from bntt.engine.graph.recording import Seen
-from bntt.engine.graph.spans import sizes
 from bntt.engine.graph.stack import Output
 from bntt.engine.packed_weights import Prepared, changes_told, version_of
 from bntt.engine.private import Made, attributes_of, made_of
@@ -37,7 +36,7 @@ from bntt.nn.network.measured import Measure, Measured
 
 MOST_BYTES = 64 << 20
 """The most that the buffers of a network's chains may take: beyond it planning costs little."""
-MOST_WEIGHTS = 4 << 20
+MOST_WEIGHTS = 8 << 20
 """The most parameters that a network may have: they are kept twice, packed and to compare."""
 MOST_SHAPES = 8
 """Number of shapes of calls that are kept, whatever their number of samples; then the oldest is dropped."""
@@ -54,8 +53,6 @@ class _Ready:
     blocks: Mapping[str, FusedBlock]
     layers: Sequence[Layer]
     chain: Chain
-    size: int
-    """Bytes of its buffers."""
 
     def advance(self, x: Tensor, work: Work, row: int, states: Sequence[Any], *, mean: bool) -> Advanced | None:
         """Advance by some steps, whose first row of all tables is given; None if these values need other layers."""
@@ -65,13 +62,12 @@ class _Ready:
         blocks = list(self.blocks.values())
         paired = list(zip(blocks, states, strict=True))
         starts = [start for block, state in paired for start in block.enter(state, x.shape[1], work.call.first)]
-        spikes, ends = self.chain.run(spikes, row, starts)
         out = Output(len(x), mean)
-        out.add(spikes)
+        ends, counts = self.chain.run(spikes, row, starts, out.add)
         after = [block.leave([end], state) for (block, state), end in zip(paired, ends, strict=True)]
         measured: Measured = {}
         if work.measure:
-            for (name, block), fired in zip(self.blocks.items(), self.chain.fired, strict=True):
+            for (name, block), fired in zip(self.blocks.items(), counts, strict=True):
                 measured |= measured_of(name, block, [Seen(fired)], work.measure, after)
         states = tuple(after) if work.goes_on else ()
         return Advanced(left(out.whole(), blocks[-1]), mean, states, measured, kept=True)
@@ -121,7 +117,7 @@ class _Held:
 
     def bytes(self) -> int:
         """Return the bytes of the chains that are not in use."""
-        return sum(ready.size for free in list(self.ready.values()) for ready in free)
+        return sum(ready.chain.room.size for free in list(self.ready.values()) for ready in free)
 
     def refuse(self, key: tuple[object, ...]) -> None:
         """Remember that calls of this shape cannot have a chain."""
@@ -192,7 +188,7 @@ class Kept:
             if ready is None:
                 held.refuse((*key, samples))
                 return None
-            held.make_room(ready.size)
+            held.make_room(ready.chain.room.size)
         free = held.ready.setdefault(key, [])
         try:
             return ready.advance(x, work, 0 if num_steps is None else first, states, mean=mean)
@@ -226,17 +222,13 @@ def _begin(blocks: nn.ModuleDict, num_steps: int | None, x: Tensor, work: Work, 
         height, width, channels = layout_of(x).memory
         shape = (len(x), x.shape[1], height, width, channels)
         like = Spikes(torch.empty(shape, dtype=x.dtype, device=torch.device("meta")))
-        tensors, each = held.made.tensors, sizes(nodes, like)
-        current = 4 * len(x) * max(size.floats for size in each)
-        buffers = current + len(x) * sum(size.bytes for size in each)
-        chunked = len(x) > 1 and current > CHUNK_BYTES  # elsewhere it goes in parts that fit a cache
-        many = sum(tensor.numel() for tensor in tensors if tensor is not None) > MOST_WEIGHTS
-        if chunked or many or buffers > MOST_BYTES:
+        many = sum(tensor.numel() for tensor in held.made.tensors if tensor is not None) > MOST_WEIGHTS
+        if many or room_of(nodes, like).size > MOST_BYTES:
             return None
         if not held.values:
             held.copy_values()
         layers = [node for node in nodes if isinstance(node, Layer)]
-        return _Ready(plan.fused, layers, Chain(layers, like, work.compute, held.prepared), buffers)
+        return _Ready(plan.fused, layers, Chain(layers, like, work.compute, held.prepared))
 
 
 def _is_constant(value: Any) -> bool:
