@@ -55,7 +55,9 @@ def test_what_cannot_be_asked_for_is_refused(kind, words, said):
 
 def test_a_run_is_asked_for_what_it_can_be():
     assert made("attack").for_run(FACTS).eot == 16
-    assert made("attack").for_run(DIRECT).eot is None, "nothing is drawn"
+    drawn = measure_from("attack", {"eot": 2, "draws": 3})
+    assert (drawn.for_run(FACTS).eot, drawn.for_run(FACTS).draws) == (2, 3)
+    assert (drawn.for_run(DIRECT).eot, drawn.for_run(DIRECT).draws) == (None, None), "nothing is drawn"
     assert made("stability").for_run(Facts("vgg9", "tab", "poisson", 8, False, 5, True)).norms == ("tab",)
     assert made("drift").for_run(ANN) == made("drift").arguments
 

@@ -89,11 +89,9 @@ class Measure:
         """Return the arguments for one run: its norm is the whole grid; where nothing is random, nothing is drawn."""
         if self.needs == "recipe":
             return replace(self.arguments, norms=(facts.norm,))
-        return (
-            self.arguments
-            if facts.is_random or not hasattr(self.arguments, "eot")
-            else replace(self.arguments, eot=None)
-        )
+        if facts.is_random or not hasattr(self.arguments, "eot"):
+            return self.arguments
+        return replace(self.arguments, eot=None, draws=None)
 
     def matches(self, arguments: Values, facts: Facts) -> bool:
         """Return True if kept arguments equal these: those of a record or, with their kind, those of a study."""
