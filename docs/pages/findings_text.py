@@ -32,6 +32,10 @@ The same network with decay 5e-4 on γ and without (three epochs, T = 8, firing 
 CURVE = """Without decay the last step fires as much as any: neither silence nor an exit read from γ survives. What decay costs in accuracy and
 saves in spikes is a curve; here at T = 4, with direct coding, one start a point:
 """
+RATES = """The rate decides how far γ decays, so it trades accuracy for spikes as well, and norms compared at one rate are compared at a rate
+that suits one of them. CIFAR-10 (JPEG copy), VGG9 at a quarter of the channels, T = 25, six epochs; BNTT is at the paper's 0.3 unless
+it says otherwise:
+"""
 PARTS = """## Statistics by step, γ by step
 
 BNTT changes two things against one BN over all steps: the statistics are of one step each, and so is γ. Each alone and both:
@@ -84,6 +88,7 @@ def text_of(evidence: Evidence) -> str:
     parts += picture(files, "cifar10-steps25", "firing rate and mean γ of every layer over 25 steps")
     parts += [DECAY, *_decays(evidence), "", CURVE]
     parts += picture(files, "decay", "accuracy against spikes at five decays of γ")
+    parts += [RATES, *_rates(evidence), ""]
     parts += [PARTS, *_ablation(evidence), "", _parted(evidence), MEANWHILE]
     parts += picture(files, "norms", "accuracy against spikes of every norm")
     parts += [NO_BETTER, *_no_better(evidence)]
@@ -132,6 +137,12 @@ def _decays(evidence: Evidence) -> list[str]:
         "points lost",
     )
     return table(heads, evidence.rows("gamma-decay", keys))
+
+
+def _rates(evidence: Evidence) -> list[str]:
+    runs = ("bntt", "bntt-lower-rate", "pooled-same-rate", "pooled-higher-rate", "pooled")
+    rows = evidence.rows("cifar10-steps25", ("accuracy", "spikes", "gamma-floor"), runs)
+    return table(("", "accuracy, %", "spikes an image", "γ by decay alone"), rows)
 
 
 def _ablation(evidence: Evidence) -> list[str]:
