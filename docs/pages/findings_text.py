@@ -34,7 +34,8 @@ saves in spikes is a curve; here at T = 4, with direct coding, one start a point
 """
 RATES = """The rate decides how far γ decays, so it trades accuracy for spikes as well, and norms compared at one rate are compared at a rate
 that suits one of them. CIFAR-10 (JPEG copy), VGG9 at a quarter of the channels, T = 25, six epochs; BNTT is at the paper's 0.3 unless
-it says otherwise:
+it says otherwise. At 0.03 γ hardly decays, and BNTT's firing rises and stays, as pooled BN's does (the picture above): rise and fall are
+the decay's.
 """
 PARTS = """## Statistics by step, γ by step
 
