@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 from bntt.studies.run_studies import Folders, plan, results_of
 from bntt.studies.study_file import load_study
 from bntt.studies.study_result import StudyResult
-from pages.kept import ROOT, Facts, introduction, read_json, table
+from pages.kept import ROOT, Facts, introduction, read_json, table, verdict
 
 ORDER = (
     "cifar10-steps25",
@@ -55,7 +55,7 @@ def page() -> str:
     quoted, own = list[list[str]](), list[list[str]]()
     for found in read().values():
         for claim in found["claims"]:
-            here = [f"**{claim['verdict']}**", claim["because"], found["title"]]
+            here = [verdict(claim), claim["because"], found["title"]]
             if claim["quotation"]:
                 words = f"“{claim['quotation']}” ({claim['source']})"
                 quoted.append([words, claim["paper"], claim["says"], *here])

@@ -12,7 +12,7 @@ from bntt.runs.recipe.file import load_recipe, values_of
 from bntt.studies.figures import figures_of
 from bntt.training.schedule import Rates, floor_of_decay
 from pages.claims import read, recomputed
-from pages.kept import RUNS, Facts, epochs, introduction, read_json
+from pages.kept import RUNS, Facts, epochs, introduction, read_json, verdict
 
 NOT_RUN = "*not run*"
 CHANGES = "one-"
@@ -55,7 +55,7 @@ class Evidence:
         asked = [claim for claim in found if claim["says"].startswith(beginnings)]
         if missing := [begin for begin in beginnings if not any(one["says"].startswith(begin) for one in asked)]:
             raise ValueError(f"study {study} has no claim that begins {missing[0]!r}")
-        return [[one["says"], f"**{one['verdict']}**", one["because"]] for one in asked]
+        return [[one["says"], verdict(one), one["because"]] for one in asked]
 
     def ran(self, study: str, key: str = "accuracy") -> list[Facts]:
         """Return the rows of a study that have a number."""
