@@ -41,10 +41,8 @@ class OldName:
         self.old, self.new = old, new
 
     def __get__(self, one: Any, kind: type) -> Any:
-        if one is None:
-            return self
         _warn(f"{kind.__name__}.{self.old}", f"{kind.__name__}.{self.new}")
-        return getattr(one, self.new)
+        return getattr(kind if one is None else one, self.new)
 
 
 def _warn(old: str, new: str, stacklevel: int = 3) -> None:

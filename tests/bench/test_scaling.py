@@ -36,6 +36,7 @@ def test_points_that_were_not_fitted_tell_how_wrong_the_model_is():
 def test_no_part_is_negative():
     rows = [(Work(1e9, 1e6), 1, 1.0), (Work(2e9, 1e6), 1, 1.9), (Work(1e9, 9e6), 1, 0.9), (Work(4e9, 4e6), 1, 3.5)]
     assert min(fit(rows).mac, fit(rows).neuron, fit(rows).fixed) >= 0
+    assert fit([*rows, (Work(4e9, 4e6), 2, 3.9)]).gain == 0, "a second thread that only disturbs"
 
 
 @pytest.mark.slow

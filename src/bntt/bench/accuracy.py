@@ -119,27 +119,26 @@ def measure(
     *,
     threads: int,
     progress: Callable[[str], None] = lambda what: None,
-) -> list[Training]:
-    """Train every variant from every seed, seed by seed, each in a process of its own.
+) -> Iterator[Training]:
+    """Train every variant from every seed, seed by seed, each in a process of its own; yield each as it ends.
 
     Raises:
         RuntimeError: if a process ends early, with its message.
     """
-    trainings = []
     for seed in range(starts):
         for variant in chosen:
             settings = {"OMP_NUM_THREADS": str(threads)}
             settings |= {"OMP_WAIT_POLICY": "PASSIVE"} if variant in SLEEPING else {}
             told = {"variant": variant, "seed": seed, "race": asdict(race)}
             worker = start("bntt.bench.accuracy", told, settings)
-            trainings.append(training := Training(variant, seed))
+            training = Training(variant, seed)
             try:
                 while said := answer(variant, worker):
                     training.points.append(point := Point(**said))  # type: ignore[arg-type]
                     progress(f"{race.name}: {variant}, seed {seed}: {point.accuracy:.1%} in {point.seconds:,.0f} s")
             finally:
                 end([worker])
-    return trainings
+            yield training
 
 
 def report(races: Sequence[tuple[Race, list[Training]]], threads: int) -> dict[str, Any]:

@@ -117,7 +117,7 @@ def fit(rows: Sequence[tuple[Work, int, float]]) -> Model:
         for work, threads, seconds in rows
         if threads > 1
     ]
-    return replace(one, gain=sum(gains) / len(gains) if gains else 1.0)
+    return replace(one, gain=max(0.0, sum(gains) / len(gains)) if gains else 1.0)
 
 
 def _nonnegative(columns: torch.Tensor) -> list[float]:

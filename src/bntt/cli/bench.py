@@ -171,27 +171,33 @@ def _accuracy(out: Path, starts: int | None, variants: tuple[str, ...], device: 
     here, threads = accuracy.variants(), torch.get_num_threads()
     if unknown := [name for name in variants if name not in here]:
         raise RecipeError(f"--variants: cannot train {', '.join(unknown)} here; there are {', '.join(here)}")
-    chosen = list(variants) or [name for name in usual() if name in here and name != "reference"]
-    _parity(chosen, device)
-    run = []
+    chosen = list(dict.fromkeys(variants)) or [name for name in usual() if name in here and name != "reference"]
+    races = []
     for race in accuracy.RACES:
         if data and race.dataset == "cifar10":
             race = replace(race, name=f"{race.name} (pictures)", dataset="images", root=data)
         try:
             race.splits()
         except DataError as error:
+            if race.root:
+                raise
             console.line(f"not run: {race.name}: {error}")
-            continue
-        with console.status(race.name) as say:
-            trainings = accuracy.measure(race, chosen, starts or race.starts, threads=threads, progress=say)
-        run.append((race, trainings))
-    if not run:
-        raise DataError("neither Fashion-MNIST nor CIFAR-10 is here: `bntt data download`, or --data FOLDER")
+        else:
+            races.append(race)
+    if not races:
+        raise DataError("neither Fashion-MNIST nor CIFAR-10 is here: see `bntt list datasets`, or --data FOLDER")
+    _parity(chosen, device)
     out.mkdir(parents=True, exist_ok=True)
-    results = {"environment": environment()} | accuracy.report(run, threads)
-    for case in results["cases"]:
-        _show_race(case)
-    (out / "accuracy.json").write_text(json.dumps(results, indent=1) + "\n", "utf-8")
+    run: list[tuple[accuracy.Race, list[accuracy.Training]]] = []
+    results: dict[str, Any] = {"environment": environment()}
+    for race in races:
+        run.append((race, []))
+        with console.status(race.name) as say:
+            for training in accuracy.measure(race, chosen, starts or race.starts, threads=threads, progress=say):
+                run[-1][1].append(training)
+                results |= accuracy.report(run, threads)
+                (out / "accuracy.json").write_text(json.dumps(results, indent=1) + "\n", "utf-8")
+        _show_race(results["cases"][-1])
     save_figure(accuracy.figure(results), out / "accuracy.png")
     console.line(f"written: {out / 'accuracy.json'} and {out / 'accuracy.png'}")
 

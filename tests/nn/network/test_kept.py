@@ -121,11 +121,13 @@ def test_a_chain_of_inference_mode_goes_on_outside(rng, used):
     assert len(used) == 6 - 1 + T + 3
 
 
-def test_threads_have_chains_of_their_own(rng, used):
+def test_threads_have_chains_of_their_own(rng, used, monkeypatch):
     layers = [SpikingBlock(dense(size, 256, rng), BNTT(256, T), LIF()) for size in (64, 256)]
     net, x = SpikingNetwork(layers, Readout(dense(256, 3, rng))).eval(), torch.randn(4, T, 2, 64, generator=rng)
     want, wrong = [anew(net, one) for one in x], []
     stream(net, x[0])
+    begun, begin = [], module._begin
+    monkeypatch.setattr(module, "_begin", lambda *given: begun.append(1) or begin(*given))
 
     def run(number: int) -> None:
         for _ in range(5):
@@ -139,6 +141,16 @@ def test_threads_have_chains_of_their_own(rng, used):
         thread.join()
     assert not wrong
     assert len(net._kept._held.ready[(1, x[0, 0].shape[1:], x.dtype)]) <= 4
+    assert len(begun) <= 4, "a chain that is in use is kept for the next call"
+
+
+def test_no_input_is_held_until_the_next_call(rng):
+    net, x = with_statistics(small(T)), spikes_of(T, 3, rng)
+    for _ in range(3):
+        stream(net, x)
+    ready = [one for free in net._kept._held.ready.values() for one in free]
+    assert ready
+    assert all(one.chain._links[0].source.values.is_meta for one in ready)
 
 
 def test_a_copy_has_none_and_a_network_not_many(rng, used, monkeypatch):

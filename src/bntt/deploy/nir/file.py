@@ -39,7 +39,7 @@ def read(path: Path) -> dict[str, Any]:
     said = told.stderr.decode("utf-8", "replace").strip()
     if told.returncode == 3:
         raise BundleError(f"{path} is no NIR graph: {said}")
-    if told.returncode == -signal.SIGXCPU:
+    if told.returncode == -getattr(signal, "SIGXCPU", 0) != 0:  # Windows has none
         raise BundleError(f"{path} is no NIR graph: opening it took more than {hdf5.SECONDS} seconds of CPU")
     if told.returncode < 0:
         raise BundleError(f"{path} is damaged: HDF5 crashed on it (signal {-told.returncode})")

@@ -143,6 +143,8 @@ class _Link:
             self.moves = values, channels_first.permute(0, 1, 4, 2, 3)
             self.source = replace(x, values=values.flatten(2)[:, :, None, None, :])
         entered = self.source if self.before is not None else layer.enter(x)
+        if self.before is None:  # the caller's own: each call brings another, and none is held until the next
+            self.source = replace(x, values=x.values.to("meta"))
         self.current = _part(self._current, layer.current_shape(entered))
         counts = _part(self._counts, pooled_shape(self.current, layer.window))
         self.spikes, self.fired = Spikes(counts, 1 / (down * across), down * across), self._fired[:steps]

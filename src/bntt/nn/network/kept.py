@@ -103,10 +103,9 @@ class _Held:
         free = self.ready.get(key, [])
         for ready in free[:]:
             with contextlib.suppress(ValueError):  # another thread was sooner
+                free.remove(ready)
                 if ready.chain.most >= samples:
-                    free.remove(ready)
-                    return ready
-        self.ready.pop(key, None)  # for fewer samples than what comes in their place
+                    return ready  # those for fewer samples go: one for more comes in their place
         return None
 
     def make_room(self, size: int) -> None:
@@ -188,7 +187,6 @@ class Kept:
             if ready is None:
                 held.refuse((*key, samples))
                 return None
-            held.make_room(ready.chain.room.size)
         free = held.ready.setdefault(key, [])
         try:
             return ready.advance(x, work, 0 if num_steps is None else first, states, mean=mean)
@@ -223,8 +221,9 @@ def _begin(blocks: nn.ModuleDict, num_steps: int | None, x: Tensor, work: Work, 
         shape = (len(x), x.shape[1], height, width, channels)
         like = Spikes(torch.empty(shape, dtype=x.dtype, device=torch.device("meta")))
         many = sum(tensor.numel() for tensor in held.made.tensors if tensor is not None) > MOST_WEIGHTS
-        if many or room_of(nodes, like).size > MOST_BYTES:
+        if many or (size := room_of(nodes, like).size) > MOST_BYTES:
             return None
+        held.make_room(size)
         if not held.values:
             held.copy_values()
         layers = [node for node in nodes if isinstance(node, Layer)]
