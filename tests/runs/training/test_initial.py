@@ -125,6 +125,8 @@ def test_what_an_ann_does_not_have_is_said_and_its_time_is_counted(anns, tmp_pat
     result, cost = evaluate_run(of, data, run), RunDirectory(anns["bn-pooled"]).training_cost()
     assert (result.begun_with.run, result.begun_with.updates) == (anns["bn-pooled"].name, cost["updates"])
     assert f"before that, {anns['bn-pooled'].name}: {cost['updates']} updates in" in " ".join(result.section().words)
+    third = taken(run.path)[-1]
+    assert third["updates"] == run.training_cost()["updates"] + cost["updates"], "with what that one began with"
 
 
 def test_a_frozen_layer_stays_and_the_others_learn(source, tmp_path):

@@ -35,7 +35,7 @@ class Conversion(Record):
 
 
 class BegunWith(Record):
-    """The run whose weights a training began with, and what that run's own training cost."""
+    """The run whose weights a training began with, and what that run cost with all that it began with."""
 
     run: str
     updates: int | None

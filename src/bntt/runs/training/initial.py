@@ -129,7 +129,9 @@ def _load_source(recipe: Recipe) -> tuple[SpikingNetwork, Sequence[str], dict[st
     its, ours = ((one.data.name, one.data.root, one.data.validation, one.seed) for one in (run.recipe, recipe))
     seen = its[:2] == ours[:2] and its != ours
     said = "; it may have trained on images that validate here: seed or data.validation differ" if seen else ""
-    return run.model.network, run.classes, kept | RunDirectory(run.path).training_cost(), said
+    before, cost = run.checkpoint_facts.get("init", {}), RunDirectory(run.path).training_cost()
+    whole = {name: None if value is None else value + (before.get(name) or 0) for name, value in cost.items()}
+    return run.model.network, run.classes, kept | whole, said
 
 
 def _is_ann(network: SpikingNetwork) -> bool:
