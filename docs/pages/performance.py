@@ -74,6 +74,39 @@ def deployed() -> list[str]:
     return [*lines, *as_table(("", "needs, beside our own code", "on disk"), needs), ""]
 
 
+SCALING = TEXTS / "scaling.json"
+"""The report of ``bntt bench --cases scaling``."""
+
+
+def scaling() -> list[str]:
+    """The model of an update's time, beside what was measured, and what it says of other machines."""
+    found = read_json(SCALING)
+    environment, model = found["environment"], found["model"]
+    made = f"{environment['processor']}, commit `{environment['commit']}`, {environment['started'][:10]}"
+    rows = [
+        [
+            row["name"],
+            f"{row['seconds']:.3f} s",
+            f"{row['predicted']:.3f} s",
+            f"{row['error']:+.0%}",
+            "" if row["seen"] else "unseen",
+        ]
+        for row in found["points"]
+    ]
+    others = [[one["machine"], f"{one['seconds']:.2f} s", one["assumed"]] for one in found["elsewhere"]]
+    told = (
+        f"An update takes {model['fixed'] * 1e3:.1f} ms, {model['mac'] * 1e12:.1f} ps for each multiply-accumulate of its three "
+        f"passes and {model['neuron'] * 1e9:.2f} ns for each neuron's step; a second thread gives {model['gain']:.2f} of the first. "
+        "Least of three updates, random weights; unseen points were not fitted. Elsewhere is a model, of which nothing was run: "
+        "the paper's update, VGG9, T = 25, B = 128."
+    )
+    heads = ("update of VGG9", "measured", "by the model", "error", "")
+    return [
+        *["## scaling", "", f"{made}.", "", told, "", *as_table(heads, rows), ""],
+        *[*as_table(("elsewhere", "update", "assumed"), others), ""],
+    ]
+
+
 def reports() -> dict[str, dict]:
     """Read every report, by its name."""
     return {path.stem: read_json(path) for path in sorted((RUNS / "bench").glob("*.json"))}
@@ -93,4 +126,4 @@ def page() -> str:
         for row in report["cases"]:
             lines += table(row)
         lines += [f"![time and memory](../pictures/bench-{name}.svg)", ""]
-    return "\n".join(lines + deployed()).rstrip() + "\n"
+    return "\n".join(lines + deployed() + scaling()).rstrip() + "\n"
