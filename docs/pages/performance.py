@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from bntt.bench.scaling import rows as scaling_rows
 from bntt.bench.speed_chart import speed_figure
 from bntt.charts.records import Figure
 from pages.kept import RUNS, TEXTS, introduction, read_json
@@ -83,16 +84,6 @@ def scaling() -> list[str]:
     found = read_json(SCALING)
     environment, model = found["environment"], found["model"]
     made = f"{environment['processor']}, commit `{environment['commit']}`, {environment['started'][:10]}"
-    rows = [
-        [
-            row["name"],
-            f"{row['seconds']:.3f} s",
-            f"{row['predicted']:.3f} s",
-            f"{row['error']:+.0%}",
-            "" if row["seen"] else "unseen",
-        ]
-        for row in found["points"]
-    ]
     others = [[one["machine"], f"{one['seconds']:.2f} s", one["assumed"]] for one in found["elsewhere"]]
     told = (
         f"An update takes {model['fixed'] * 1e3:.1f} ms, {model['mac'] * 1e12:.1f} ps for each multiply-accumulate of its three "
@@ -102,7 +93,7 @@ def scaling() -> list[str]:
     )
     heads = ("update of VGG9", "measured", "by the model", "error", "")
     return [
-        *["## scaling", "", f"{made}.", "", told, "", *as_table(heads, rows), ""],
+        *["## scaling", "", f"{made}.", "", told, "", *as_table(heads, scaling_rows(found)), ""],
         *[*as_table(("elsewhere", "update", "assumed"), others), ""],
     ]
 

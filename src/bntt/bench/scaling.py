@@ -202,6 +202,20 @@ def report(measured: Mapping[Point, float]) -> dict[str, Any]:
     return {"model": asdict(model), "points": rows, "elsewhere": others}
 
 
+def rows(found: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """Return name, measured and predicted time, error and whether it was fitted, of every point, in words."""
+    return [
+        (
+            row["name"],
+            f"{row['seconds']:.3f} s",
+            f"{row['predicted']:.3f} s",
+            f"{row['error']:+.0%}",
+            "" if row["seen"] else "unseen",
+        )
+        for row in found["points"]
+    ]
+
+
 def figure(found: Mapping[str, Any]) -> Figure:
     """Draw measured and predicted seconds of every point."""
     entries = [

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from bntt.bench.deployed import Deployed
     from bntt.bench.parity import Parity
     from bntt.bench.timing import Comparison
+    from bntt.charts.records import Figure
 
 
 def bench(
@@ -44,7 +45,6 @@ def bench(
             left out.
         data: with accuracy: a folder of pictures by class (train/CLASS, test/CLASS) instead of CIFAR-10's files.
     """
-    import json
     from dataclasses import replace
 
     import torch
@@ -61,7 +61,6 @@ def bench(
     )
     from bntt.bench.speed_chart import speed_figure
     from bntt.bench.timing import compare, report
-    from bntt.charts.files import save_figure
     from bntt.cli import console
     from bntt.engine.compute import Compute
     from bntt.engine.kernels import require
@@ -103,11 +102,20 @@ def bench(
         with console.status(case.name) as say:
             comparisons.append(compare(case, chosen_variants, rounds=rounds, threads=threads, progress=say))
         _show(comparisons[-1])
-    out.mkdir(parents=True, exist_ok=True)
     results = {"environment": environment()} | report(comparisons, parity, threads)
-    (out / "bench.json").write_text(json.dumps(results, indent=1) + "\n", "utf-8")
-    save_figure(speed_figure(results), out / "bench.png")
-    console.line(f"written: {out / 'bench.json'} and {out / 'bench.png'}")
+    _write(out, "bench", results, speed_figure(results))
+
+
+def _write(out: Path, name: str, results: Mapping[str, Any], figure: Figure) -> None:
+    import json
+
+    from bntt.charts.files import save_figure
+    from bntt.cli import console
+
+    out.mkdir(parents=True, exist_ok=True)
+    (out / f"{name}.json").write_text(json.dumps(results, indent=1) + "\n", "utf-8")
+    save_figure(figure, out / f"{name}.png")
+    console.line(f"written: {out / name}.json and {out / name}.png")
 
 
 def _parity(variants: Sequence[str], device: str) -> list[Parity]:
@@ -122,11 +130,8 @@ def _parity(variants: Sequence[str], device: str) -> list[Parity]:
 
 
 def _deploy(out: Path, rounds: int, variants: tuple[str, ...], device: str) -> None:
-    import json
-
     from bntt.bench import deployed
     from bntt.bench.deployed_worker import VARIANTS
-    from bntt.charts.files import save_figure
     from bntt.cli import console
     from bntt.runs.environment import environment
     from bntt.runs.recipe.file import RecipeError
@@ -145,11 +150,8 @@ def _deploy(out: Path, rounds: int, variants: tuple[str, ...], device: str) -> N
         found = deployed.time_networks(chosen, rounds=rounds, progress=say)
     for one in found:
         _show_deployed(one)
-    out.mkdir(parents=True, exist_ok=True)
     results = {"environment": environment()} | deployed.report(found)
-    (out / "deploy.json").write_text(json.dumps(results, indent=1) + "\n", "utf-8")
-    save_figure(deployed.figure(results), out / "deploy.png")
-    console.line(f"written: {out / 'deploy.json'} and {out / 'deploy.png'}")
+    _write(out, "deploy", results, deployed.figure(results))
 
 
 def _accuracy(out: Path, starts: int | None, variants: tuple[str, ...], device: str, data: str) -> None:
@@ -160,7 +162,6 @@ def _accuracy(out: Path, starts: int | None, variants: tuple[str, ...], device: 
 
     from bntt.bench import accuracy
     from bntt.bench.cases import usual
-    from bntt.charts.files import save_figure
     from bntt.cli import console
     from bntt.data import DataError
     from bntt.runs.environment import environment
@@ -198,15 +199,11 @@ def _accuracy(out: Path, starts: int | None, variants: tuple[str, ...], device: 
                 results |= accuracy.report(run, threads)
                 (out / "accuracy.json").write_text(json.dumps(results, indent=1) + "\n", "utf-8")
         _show_race(results["cases"][-1])
-    save_figure(accuracy.figure(results), out / "accuracy.png")
-    console.line(f"written: {out / 'accuracy.json'} and {out / 'accuracy.png'}")
+    _write(out, "accuracy", results, accuracy.figure(results))
 
 
 def _scaling(out: Path, rounds: int, variants: tuple[str, ...], device: str) -> None:
-    import json
-
     from bntt.bench import scaling
-    from bntt.charts.files import save_figure
     from bntt.cli import console
     from bntt.runs.environment import environment
     from bntt.runs.recipe.file import RecipeError
@@ -217,23 +214,10 @@ def _scaling(out: Path, rounds: int, variants: tuple[str, ...], device: str) -> 
     with console.status("scaling") as say:
         seconds = scaling.measure(points, rounds=rounds, progress=say)
     results = {"environment": environment()} | scaling.report(dict(zip(points, seconds, strict=True)))
-    rows = [
-        (
-            row["name"],
-            f"{row['seconds']:.3f} s",
-            f"{row['predicted']:.3f} s",
-            f"{row['error']:+.0%}",
-            "" if row["seen"] else "unseen",
-        )
-        for row in results["points"]
-    ]
-    console.columns("An update of VGG9", ("", "measured", "by the model", "error", ""), rows)
+    console.columns("An update of VGG9", ("", "measured", "by the model", "error", ""), scaling.rows(results))
     others = [(one["machine"], f"{one['seconds']:.3f} s", one["assumed"]) for one in results["elsewhere"]]
     console.columns("The paper's update (T=25, B=128) elsewhere: a model, not run", ("", "update", "assumed"), others)
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "scaling.json").write_text(json.dumps(results, indent=1) + "\n", "utf-8")
-    save_figure(scaling.figure(results), out / "scaling.png")
-    console.line(f"written: {out / 'scaling.json'} and {out / 'scaling.png'}")
+    _write(out, "scaling", results, scaling.figure(results))
 
 
 def _show_race(case: Mapping[str, Any]) -> None:

@@ -119,16 +119,13 @@ class _Link:
         self.affine, self.scans = as_given(layer, slice(None), (False, False)).affine, dict[tuple[int, int], Scan]()
         entered = layer.enter(x)
         shape = layer.current_shape(entered)
-        counts, (steps, *_, channels) = (
-            pooled_shape(torch.empty(shape, dtype=torch.float32, device="meta"), layer.window),
-            shape,
-        )
+        counts = pooled_shape(torch.empty(shape, dtype=torch.float32, device="meta"), layer.window)
         self._current = current  # of all links in turn
         self._counts = torch.empty(math.prod(counts), dtype=torch.uint8, device=CPU)
         self._moved: Tensor | None = None
         if entered is not x and before is not None:  # flattened, into a buffer of its own
             self._moved = torch.empty(entered.values.numel(), dtype=torch.uint8, device=CPU)
-        self._fired = torch.empty(steps, channels, dtype=torch.int64, device=CPU)
+        self._fired = torch.empty(shape[0], shape[-1], dtype=torch.int64, device=CPU)
         self.events: Events | None = None
         self.fit(x)
         self.limit = 0.0 if before is None else limits(self.synapse, self.source, compute).forward
@@ -142,9 +139,9 @@ class _Link:
             values, channels_first = _part(self._moved, (steps, samples, channels, height, width)), x.values
             self.moves = values, channels_first.permute(0, 1, 4, 2, 3)
             self.source = replace(x, values=values.flatten(2)[:, :, None, None, :])
-        entered = self.source if self.before is not None else layer.enter(x)
+        entered = self.source
         if self.before is None:  # the caller's own: each call brings another, and none is held until the next
-            self.source = replace(x, values=x.values.to("meta"))
+            entered, self.source = layer.enter(x), replace(x, values=x.values.to("meta"))
         self.current = _part(self._current, layer.current_shape(entered))
         counts = _part(self._counts, pooled_shape(self.current, layer.window))
         self.spikes, self.fired = Spikes(counts, 1 / (down * across), down * across), self._fired[:steps]
