@@ -21,7 +21,7 @@ test: .venv/installed
 
 checks: .venv/installed
 	$(BIN)/ruff format --check src tests examples runtime
-	$(BIN)/ruff check src tests examples runtime
+	$(BIN)/ruff check .
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/mypy
 

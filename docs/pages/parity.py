@@ -16,9 +16,9 @@ TITLES = {
 def measure() -> None:
     """Write what every combination gives; a few minutes."""
     import torch
+    from tests.deploy.matrix import measured
 
     from bntt.runs.environment import environment
-    from tests.deploy.matrix import measured
 
     torch.set_num_threads(1)
     where = environment()

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from pages.kept import introduction, table
-
 from bntt.cli.list import PRETRAINED_HEADS, pretrained_row
 from bntt.models import PRETRAINED, pretrained_facts
+from pages.kept import introduction, table
 
 HEADS = (
     "name",
