@@ -150,6 +150,7 @@ def run_recipe(
     from bntt.runs.recipe.build import build_model, describe_backend, with_absolute_paths
     from bntt.runs.recipe.datasets import build_data
     from bntt.runs.recipe.file import RecipeError
+    from bntt.runs.training.epoch_log import updates_to_forget
     from bntt.runs.training.estimate import modelled, with_estimate
     from bntt.runs.training.from_ann import open_ann
     from bntt.runs.training.initial import load_initial_weights
@@ -180,7 +181,10 @@ def run_recipe(
     console.line(describe_backend(recipe, data, model))
     _warn_of_rates(recipe)
     if settings.average:
-        console.line("the moving average of the weights is validated, kept as the best, and tested")
+        console.line(
+            "the moving average of the weights is validated, kept as the best, and tested; over 5 % of it are the initial "
+            f"weights for {updates_to_forget(settings.average):,} updates, in which its accuracy tells little"
+        )
     with signals.deferred() as requests:
         records = train_run(
             recipe,

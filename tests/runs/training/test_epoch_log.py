@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from bntt.data import SampleLoader
+from bntt.runs.directory import new_run_directory
 from bntt.runs.training.epoch_log import (
     EpochResult,
     Notice,
@@ -13,6 +14,7 @@ from bntt.runs.training.epoch_log import (
     no_better_than_chance,
     resume_notices,
 )
+from bntt.runs.training.train import train_run
 from bntt.training import Session, StepRecord
 from tests.rows import each_row
 from tests.runs import tiny
@@ -92,3 +94,13 @@ def test_other_errors_are_left_alone():
     with pytest.raises(RuntimeError) as caught, explain_out_of_memory(tiny.recipe()):
         raise RuntimeError("shapes differ")
     assert not hasattr(caught.value, "__notes__")
+
+
+def test_a_young_average_is_not_called_silent(tmp_path):
+    def warnings(average):
+        of = tiny.recipe(network={"threshold": 50.0}, train={"epochs": 1, "average": average})
+        told = train_run(of, tiny.parts(of), new_run_directory(f"average-{average}", tmp_path))
+        return [one.text for one in told if isinstance(one, Notice) and one.text.startswith("warning: layer")]
+
+    assert warnings(0.3)  # three updates forget the initial weights
+    assert not warnings(0.9)

@@ -201,6 +201,17 @@ def startup_warnings(data: RecipeData, session: Session, training: SampleLoader)
         yield Notice(f"warning, before training: {fault.text}")
 
 
+def updates_to_forget(average: float) -> int:
+    """Return the updates after which a moving average holds at most 5 % of the initial weights; 0 without one.
+
+    Before them its activity and accuracy tell of the initial weights, not of the network that learns.
+
+    >>> updates_to_forget(0.999)
+    2995
+    """
+    return math.ceil(math.log(0.05) / math.log(average)) if average else 0
+
+
 def unvarying_input(data: RecipeData, model: SpikingClassifier, measured: PartLoader) -> UnvaryingInput | None:
     """Check measured samples at steps that never varied in training; None without such steps or sequences."""
     found = _unvarying_steps(data, model.encoder)

@@ -35,6 +35,7 @@ from bntt.runs.training.epoch_log import (
     no_better_than_chance,
     resume_notices,
     startup_warnings,
+    updates_to_forget,
 )
 from bntt.runs.training.from_ann import convert_ann, run_conversion, stop_on_request
 from bntt.runs.training.initial import build_session, initialise_session
@@ -222,7 +223,9 @@ class TrainingRun:
             problem = error
         yield result
         yield from no_better_than_chance(result, record.samples, len(self.data.train.classes))
-        for found in () if evaluation is None else health(evaluation.activity, self.session.measured.network):
+        young = self.session.position.updates < updates_to_forget(self.recipe.train.average)
+        measured = None if young else evaluation
+        for found in () if measured is None else health(measured.activity, self.session.measured.network):
             if (found.layer, found.kind) not in self.warned:
                 self.warned.add((found.layer, found.kind))
                 yield Notice(f"warning: {found.text}")
