@@ -182,8 +182,8 @@ def run_recipe(
     _warn_of_rates(recipe)
     if settings.average:
         console.line(
-            "the moving average of the weights is validated, kept as the best, and tested; over 5 % of it are the initial "
-            f"weights for {updates_to_forget(settings.average):,} updates, in which its accuracy tells little"
+            "the moving average of the weights is validated, kept as the best, and tested; over 5 % of it are the "
+            f"initial weights for {updates_to_forget(settings.average):,} updates, in which its accuracy tells little"
         )
     with signals.deferred() as requests:
         records = train_run(
