@@ -24,6 +24,7 @@ from bntt.engine.kernels import BackendError, require
 from bntt.engine.synapse import Spikes, Synapse
 from bntt.models import mlp, resnet19, vgg9
 from bntt.nn import NORMS, PoissonEncoder, SpikingClassifier, SpikingNetwork, norm_facts
+from bntt.training.processes import Processes
 
 Step = Callable[[], object]
 
@@ -100,7 +101,13 @@ def firing_rates(case: Case) -> dict[str, float]:
 
 
 def own_step(
-    case: Case, *, kernels: bool = True, recompute: bool = False, precision: Precision = "fp32", stepped: bool = False
+    case: Case,
+    *,
+    kernels: bool = True,
+    recompute: bool = False,
+    precision: Precision = "fp32",
+    stepped: bool = False,
+    processes: Processes | None = None,
 ) -> Step:
     """Make a step of this library: encode, forward, and in training cross entropy and backward.
 
@@ -108,22 +115,24 @@ def own_step(
         kernels: the device's fused kernels, else plain PyTorch.
         recompute: whether √T steps are kept at a time, and computed again.
         stepped: whether time is the outer loop, one step through all layers after another.
+        processes: those that share the batch, of which the case has this one's part; alone if left out.
     """
-    net = network(case)
+    net, processes = network(case), processes or Processes()
     steps: Recompute = math.isqrt(case.num_steps - 1) + 1 if recompute else "never"
     backend = kernels_of(case.device) if kernels else "reference"
-    net.compute = Compute(backend=backend, recompute=steps, precision=precision)
+    net.compute = Compute(backend=backend, recompute=steps, precision=precision, reduce=processes.reduce)
     channels = 1 if case.network == "mlp" else 3
     encoder = PoissonEncoder(case.num_steps, mean=[0.5] * channels, std=[0.25] * channels)
     model = SpikingClassifier(encoder, net)
     model.to(case.device)
+    shared = model if processes.count == 1 else processes.averaging(model, all_learn=True)
     pixels, labels = images(case)
     pixels = pixels * 0.25 + 0.5  # the encoder normalises them again
     draw = iter(range(1 << 30))
 
     def forward() -> Tensor:
         if not stepped:
-            out: Tensor = model(pixels, seed=0, draw=next(draw))
+            out: Tensor = shared(pixels, seed=0, draw=next(draw))
             return out
         logits, state = model.advance(pixels, draw=next(draw))
         for _ in range(case.num_steps - 1):

@@ -2,7 +2,8 @@
 
 ``seconds = fixed + (mac · MACs + neuron · neuron steps) / (1 + gain · (threads - 1))``: dense work, traffic between
 layers, what an update costs without either, and what a further thread gives. MACs are those of B samples in T steps,
-once forward and twice backward; neuron steps are their values at the neurons.
+once forward and twice backward; neuron steps are their values at the neurons. P processes of one thread each take B/P
+samples: the work of all is divided by ``1 + share · (P - 1)``, and ``byte · gradient bytes`` added for the exchange.
 """
 
 from __future__ import annotations
@@ -11,13 +12,14 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import combinations
+from socket import socket
 from typing import Any
 
 import torch
 
 from bntt.analysis.energy.plan import plan_layers
 from bntt.bench.cases import Case, network
-from bntt.bench.timing import answer, ask, end, start
+from bntt.bench.timing import Worker, answer, end, start, tell
 from bntt.charts.records import Axis, Entry, Figure, Forest
 
 PASSES = 3.0
@@ -26,20 +28,22 @@ PASSES = 3.0
 
 @dataclass(frozen=True)
 class Point:
-    """A case, with the threads that it is given."""
+    """A case, with the threads that it is given, or the processes of one thread that share its batch."""
 
     case: Case
     threads: int
+    processes: int = 1
 
     @property
     def name(self) -> str:
         """What differs between points."""
         case, s = self.case, "" if self.threads == 1 else "s"
-        return f"VGG9 x{case.width:g}, T={case.num_steps}, B={case.batch}, {self.threads} thread{s}"
+        many = f"{self.threads} thread{s}" if self.processes == 1 else f"{self.processes} processes"
+        return f"VGG9 x{case.width:g}, T={case.num_steps}, B={case.batch}, {many}"
 
 
-def _point(width: float, num_steps: int, batch: int, threads: int) -> Point:
-    return Point(Case("scaling", num_steps=num_steps, batch=batch, width=width), threads)
+def _point(width: float, num_steps: int, batch: int, threads: int, processes: int = 1) -> Point:
+    return Point(Case("scaling", num_steps=num_steps, batch=batch, width=width), threads, processes)
 
 
 FITTED = [
@@ -53,8 +57,11 @@ FITTED = [
     _point(0.25, 25, 16, 2),
     _point(0.5, 25, 16, 2),
     _point(1.0, 8, 16, 2),
+    _point(0.25, 25, 16, 1, 2),
+    _point(0.5, 8, 64, 1, 2),
+    _point(1.0, 4, 16, 1, 2),
 ]
-UNSEEN = [_point(0.5, 8, 64, 1), _point(0.75, 16, 16, 2), _point(1.0, 25, 16, 2)]
+UNSEEN = [_point(0.5, 8, 64, 1), _point(0.75, 16, 16, 2), _point(1.0, 25, 16, 2), _point(0.5, 25, 16, 1, 2)]
 
 
 @dataclass(frozen=True)
@@ -63,14 +70,17 @@ class Work:
 
     macs: float
     neuron_steps: float
+    gradient_bytes: float = 0.0
 
     @classmethod
     def of(cls, case: Case) -> Work:
         """Count an update's multiply-accumulates and neuron steps."""
-        layers = plan_layers(network(replace(case, num_steps=1, batch=2)), (3, 32, 32), None).values()
+        net = network(replace(case, num_steps=1, batch=2))
+        layers = plan_layers(net, (3, 32, 32), None).values()
         macs = sum(math.prod(one.out) * one.weights.weight[0].numel() for one in layers if one.weights is not None)
         times = case.num_steps * case.batch
-        return cls(PASSES * times * macs, float(times * sum(math.prod(one.out) for one in layers)))
+        gradients = 4.0 * sum(one.numel() for one in net.parameters())
+        return cls(PASSES * times * macs, float(times * sum(math.prod(one.out) for one in layers)), gradients)
 
 
 @dataclass(frozen=True)
@@ -85,39 +95,57 @@ class Model:
     """Seconds of an update without either."""
     gain: float
     """What every further thread adds, in threads: 1 is ideal."""
+    share: float = 1.0
+    """What every further process of one thread adds, in processes."""
+    byte: float = 0.0
+    """Seconds that processes take to exchange a byte of gradients."""
 
-    def seconds(self, work: Work, threads: int) -> float:
-        """Predict an update's seconds.
+    def alone(self, work: Work) -> float:
+        """Predict the seconds of one thread, without what an update costs by itself."""
+        return self.mac * work.macs + self.neuron * work.neuron_steps
 
-        >>> Model(mac=1e-9, neuron=0.0, fixed=0.5, gain=1.0).seconds(Work(1e9, 0.0), threads=2)
-        1.0
+    def seconds(self, work: Work, threads: int, processes: int = 1) -> float:
+        """Predict an update's seconds; several processes have a thread each.
+
+        >>> model = Model(mac=1e-9, neuron=0.0, fixed=0.5, gain=1.0, share=1.0, byte=2.5e-6)
+        >>> model.seconds(Work(1e9, 0.0, 1e5), threads=2), model.seconds(Work(1e9, 0.0, 1e5), threads=1, processes=2)
+        (1.0, 1.25)
         """
-        shared = self.mac * work.macs + self.neuron * work.neuron_steps
-        return self.fixed + shared / (1 + self.gain * (threads - 1))
+        if processes == 1:
+            return self.fixed + self.alone(work) / (1 + self.gain * (threads - 1))
+        return self.fixed + self.alone(work) / (1 + self.share * (processes - 1)) + self.byte * work.gradient_bytes
 
 
-def fit(rows: Sequence[tuple[Work, int, float]]) -> Model:
-    """Fit the model to work, threads and measured seconds, by least squares of relative errors; no number is negative.
+def fit(rows: Sequence[tuple[Work, int, int, float]]) -> Model:
+    """Fit the model to work, threads, processes and measured seconds, by least squares of relative errors.
+
+    No number is negative.
 
     Args:
-        rows: some with one thread, and some with more.
+        rows: some with one thread, some with more, some with two processes.
 
-    >>> true = Model(2e-11, 3e-9, 0.01, 0.8)
-    >>> works = [Work(1e9, 1e6), Work(4e9, 1e6), Work(2e9, 9e6)]
-    >>> found = fit([(work, n, true.seconds(work, n)) for work in works for n in (1, 2)])
-    >>> [f"{value:.2g}" for value in (found.mac, found.neuron, found.fixed, found.gain)]
-    ['2e-11', '3e-09', '0.01', '0.8']
+    >>> true = Model(2e-11, 3e-9, 0.01, 0.8, 0.9, 1e-9)
+    >>> works = [Work(1e9, 1e6, 1e6), Work(4e9, 1e6, 9e6), Work(2e9, 9e6, 4e6)]
+    >>> given = [(1, 1), (2, 1), (1, 2)]
+    >>> found = fit([(work, n, many, true.seconds(work, n, many)) for work in works for n, many in given])
+    >>> [f"{value:.2g}" for value in vars(found).values()]
+    ['2e-11', '3e-09', '0.01', '0.8', '0.9', '1e-09']
     """
-    alone = [(work, seconds) for work, threads, seconds in rows if threads == 1]
+    alone = [(work, seconds) for work, threads, many, seconds in rows if threads == many == 1]
     relative = torch.tensor([[w.macs / s, w.neuron_steps / s, 1 / s] for w, s in alone], dtype=torch.float64)
     mac, neuron, fixed = _nonnegative(relative)
     one = Model(mac, neuron, fixed, 1.0)
     gains = [
-        ((one.seconds(work, 1) - fixed) / max(seconds - fixed, 1e-9) - 1) / (threads - 1)
-        for work, threads, seconds in rows
+        (one.alone(work) / max(seconds - fixed, 1e-9) - 1) / (threads - 1)
+        for work, threads, _, seconds in rows
         if threads > 1
     ]
-    return replace(one, gain=max(0.0, sum(gains) / len(gains)) if gains else 1.0)
+    one = replace(one, gain=max(0.0, sum(gains) / len(gains)) if gains else 1.0)
+    pairs = [(work, max(seconds - fixed, 1e-9)) for work, _, many, seconds in rows if many == 2]
+    if len(pairs) < 2:
+        return one
+    part, byte = _nonnegative(torch.tensor([[one.alone(w) / s, w.gradient_bytes / s] for w, s in pairs]).double())
+    return replace(one, share=max(0.0, 1 / max(part, 1e-9) - 1), byte=byte)
 
 
 def _nonnegative(columns: torch.Tensor) -> list[float]:
@@ -139,7 +167,7 @@ def _nonnegative(columns: torch.Tensor) -> list[float]:
 def measure(
     points: Sequence[Point], *, rounds: int, progress: Callable[[str], None] = lambda what: None
 ) -> list[float]:
-    """Return the least seconds of an update of every point, in a process of its own each.
+    """Return the least seconds of an update of every point, in processes of its own each.
 
     Raises:
         RuntimeError: if a process ends early, with its message.
@@ -147,14 +175,37 @@ def measure(
     found = []
     for number, point in enumerate(points, 1):
         progress(f"{point.name} ({number} of {len(points)})")
+        case = replace(point.case, batch=point.case.batch // point.processes)
         settings = {"OMP_NUM_THREADS": str(point.threads), "OMP_WAIT_POLICY": "PASSIVE"}
-        worker = start("bntt.bench.worker", {"variant": "fused", "case": asdict(point.case)}, settings)
+        workers = [
+            start("bntt.bench.worker", {"variant": "fused", "case": asdict(case)}, settings | joined)
+            for joined in _places(point.processes)
+        ]
         try:
-            answer(point.name, worker)
-            found.append(min(ask(point.name, worker, "step")["seconds"] for _ in range(rounds + 1)))
+            for worker in workers:
+                answer(point.name, worker)
+            found.append(min(_together(point.name, workers) for _ in range(rounds + 1)))
         finally:
-            end([worker])
+            end(workers)
     return found
+
+
+def _places(processes: int) -> list[dict[str, str]]:
+    """Return what torchrun would tell each of the processes; nothing for a single one."""
+    if processes == 1:
+        return [{}]
+    with socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    shared = {"WORLD_SIZE": str(processes), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    return [shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(processes)]
+
+
+def _together(name: str, workers: Sequence[Worker]) -> float:
+    """Return the seconds of a step that all make at once: those of the slowest."""
+    for worker in workers:
+        tell(worker, "step")
+    return max(answer(name, worker)["seconds"] for worker in workers)
 
 
 MACHINES = {
@@ -191,10 +242,12 @@ def elsewhere(model: Model, case: Case) -> dict[str, float]:
 def report(measured: Mapping[Point, float]) -> dict[str, Any]:
     """Fit the model to the points that are for it, and put its prediction beside every point."""
     works = {point: Work.of(point.case) for point in measured}
-    model = fit([(works[point], point.threads, measured[point]) for point in FITTED if point in measured])
+    model = fit(
+        [(works[point], point.threads, point.processes, measured[point]) for point in FITTED if point in measured]
+    )
     rows = []
     for point, seconds in measured.items():
-        predicted = model.seconds(works[point], point.threads)
+        predicted = model.seconds(works[point], point.threads, point.processes)
         told = {"name": point.name, "seen": point in FITTED, "seconds": seconds, "predicted": predicted}
         rows.append(told | asdict(works[point]) | {"error": predicted / seconds - 1})
     paper = Case("the paper's VGG9", num_steps=25, batch=128)

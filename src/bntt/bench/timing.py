@@ -9,6 +9,7 @@ import statistics
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, TypeAlias
@@ -124,13 +125,16 @@ def ask(name: str, worker: Worker, what: str) -> dict[str, float]:
     Raises:
         RuntimeError: as :func:`answer`.
     """
+    tell(worker, what)
+    return answer(name, worker)
+
+
+def tell(worker: Worker, what: str) -> None:
+    """Send a line; a process that has ended says why in its answer."""
     assert worker.stdin is not None
-    try:
+    with suppress(BrokenPipeError):
         worker.stdin.write(f"{what}\n")
         worker.stdin.flush()
-    except BrokenPipeError:
-        pass  # it has ended, and its answer says why
-    return answer(name, worker)
 
 
 def take_turns(

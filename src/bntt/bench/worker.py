@@ -1,7 +1,8 @@
 """One variant in a process of its own: builds its step, then runs one for every line that it receives.
 
 ``python -m bntt.bench.worker '{"variant": ..., "case": {...}}'`` answers every line with one of JSON: seconds, and the
-peak of resident memory over what the process held before its first step.
+peak of resident memory over what the process held before its first step. Where torchrun's variables say that there are
+several processes, each makes this library's step of its part of the batch.
 """
 
 from __future__ import annotations
@@ -12,17 +13,22 @@ import time
 
 import torch
 
+from bntt.bench.cases import VARIANTS, Case, Step, own_step
+from bntt.engine.workspace import WORKSPACE
 from bntt.io.memory import forget_peak, resident, return_freed_memory
+from bntt.training.processes import joined_processes
 
 
 def main(specification: str) -> int:
     """Serve steps until the input ends."""
     wanted = json.loads(specification)
-    from bntt.bench.cases import VARIANTS, Case
-    from bntt.engine.workspace import WORKSPACE
-
     case = Case(**wanted["case"])
-    step = VARIANTS[wanted["variant"]](case)
+    with joined_processes(case.device) as processes:
+        step = VARIANTS[wanted["variant"]](case) if processes.count == 1 else own_step(case, processes=processes)
+        return _serve(step, case)
+
+
+def _serve(step: Step, case: Case) -> int:
     WORKSPACE.clear()
     return_freed_memory()
     memory = _gpu_memory if case.device.startswith("cuda") else resident
