@@ -71,9 +71,13 @@ def floors() -> Floors:
     """Find what decay alone makes of γ, and the first layer's γ at the last step, of every BNTT run, by its training."""
     found, seen = defaultdict[Training, list[tuple[float, float]]](list), set[tuple[Training, float, float]]()
     for place in sorted(RUNS.glob("*/evaluation.json")):
-        facts, recipe = read_json(place), load_recipe(place.parent / "recipe.toml", same_data=True)
-        train, network, gamma = recipe.train, recipe.network, facts.get("gamma_magnitude")
-        if network.norm != "bntt" or not train.epochs or not gamma or train.average or train.grow:
+        facts = read_json(place)
+        gamma = facts.get("gamma_magnitude")
+        if not gamma:
+            continue
+        recipe = load_recipe(place.parent / "recipe.toml", same_data=True)
+        train, network = recipe.train, recipe.network
+        if network.norm != "bntt" or not train.epochs or train.average or train.grow:
             continue
         updates = facts.get("updates") or epochs(place.parent)[-1].get("updates")
         if not updates or recipe.init.source or recipe.convert.ann:

@@ -79,7 +79,10 @@ def made(facts: Facts) -> str:
     environment = facts["environment"]
     threads = environment["threads"]
     said = f"commit {environment['commit']}, {environment['processor']}, {threads} thread{'s' if threads > 1 else ''}"
-    return f"- `bntt {' '.join(environment['command'])}`: {said}"
+    *before, last = environment["command"]
+    if last.startswith("{"):  # a study's job
+        return f"- a study's run `{json.loads(last)['name']}`{''.join(f', `{one}`' for one in before)}: {said}"
+    return f"- `bntt {' '.join([*before, last])}`: {said}"
 
 
 def figures_of(run: str, stem: str) -> Iterator[tuple[str, Figure]]:

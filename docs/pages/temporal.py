@@ -27,6 +27,7 @@ NORMS = {
     "bn-pooled": "one standard BN, pooled over steps",
     "layer": "LayerNorm",
     "none": "no norm",
+    "lsnn": "LSNN, no norm (Adam)",
 }
 GROWING = (("growing", "T grows from 2 over 4 to 8"), ("rival-bntt", "T = 8 from the start"))
 HEADS = ("network", "T", "test accuracy, %", "each start, %", "spikes a sample", "seconds an epoch", "starts")
@@ -98,7 +99,8 @@ SECTIONS = (
         "A row a step: sequential Fashion-MNIST, T = 28",
         "rows",
         NORMS,
-        "`sequential-fashion-mnist-rows`, five epochs: FC(28,256)-FC(256,256)-FC(256,10), a leak of 0.95, the paper's SGD at 0.1. With "
+        "`sequential-fashion-mnist-rows`, five epochs: FC(28,256)-FC(256,256)-FC(256,10), a leak of 0.95, the paper's SGD at 0.1. The "
+        "LSNN, recurrent with thresholds that adapt, is a part of one's own and trains by Adam at 0.001: `bntt --with lsnn.py study lsnn-rows.toml --small` in `examples/parts`. With "
         "αθ = 1 BNTT times αθ is BNTT and tdBN is the pooled BN, bit for bit.",
     ),
     (
