@@ -82,6 +82,22 @@ def test_samples_that_leave_take_the_chain_of_those_that_were_there(rng, used, m
     assert (len(used), begun) == (T + 1, [])
 
 
+@torch.no_grad()
+def test_a_state_that_nobody_needs_is_advanced_where_it_lies(rng, used):
+    """Any other stays as it was."""
+    net, x = with_statistics(small(T)), spikes_of(T, 3, rng)
+    want, (_, state) = anew(net, x), stream(net, x[:2])
+    for in_place in (False, True):
+        given, before = [unit.membrane for unit in state.blocks], [unit.membrane.clone() for unit in state.blocks]
+        _, after = net.advance(x[2:3], state, in_place=in_place)
+        assert all(map(torch.equal, given, before)) != in_place
+        assert all(a is not b.membrane for a, b in zip(given, after.blocks, strict=True))
+        places = [unit.membrane.data_ptr() for unit in after.blocks]
+        assert (places == [one.data_ptr() for one in given]) == in_place
+    assert equal(stream(net, x[3:], after)[0][-5:], want[-5:])
+    assert len(used) >= T
+
+
 def test_steps_that_go_a_few_at_a_time_do_so_here_too(rng, used, monkeypatch):
     """As many as fit together of so many samples; what is counted is of all of them."""
     monkeypatch.setattr(layer, "CHUNK_BYTES", 200_000)

@@ -1,5 +1,7 @@
 """States: whose rows they are, and where gradients stop."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -26,6 +28,37 @@ def test_rows_are_taken_of_everything_that_has_some(keep):
     assert some.readout.flatten().tolist() == [0, 2]
     assert some.noise.index.tolist() == [7, 9]
     assert (some.noise.seed, some.noise.draw) == (1, 2)
+
+
+def test_rows_that_move_in_place_are_those_of_a_copy(rng):
+    """A membrane of the kernels, with the channels last, and one of modules; where most stay, memory is kept."""
+    last = torch.randn(5, 4, 4, 3, generator=rng).permute(0, 3, 1, 2)
+    for keep in (torch.tensor([0, 4, 2, 3]), torch.tensor([3, 1, 4]), torch.tensor([4, 0, 1, 2, 3])):
+        one = NetworkState(
+            1, 5, (last.clone(), last.contiguous()), torch.arange(5.0)[:, None], Noise(0, 0, keep.new_ones(5))
+        )
+        wanted, before = one.rows(keep), [block.data_ptr() for block in one.blocks]
+        some = one.rows(keep, in_place=True)
+        for a, b in zip((*some.blocks, some.readout), (*wanted.blocks, wanted.readout), strict=True):
+            assert torch.equal(a, b)
+        assert torch.equal(some.blocks[0], last[keep])
+        assert some.blocks[0].permute(0, 2, 3, 1).is_contiguous()
+        assert ([block.data_ptr() for block in some.blocks] == before) == (keep.tolist() == [0, 4, 2, 3])
+
+
+def test_joined_states_are_those_of_all_samples():
+    both = state().rows(torch.tensor([2])).join(state().rows(torch.tensor([0, 1])))
+    wanted = state().rows(torch.tensor([2, 0, 1]))
+    assert (both.steps, both.batch) == (2, 3)
+    assert torch.equal(both.blocks[0].membrane, wanted.blocks[0].membrane)
+    assert torch.equal(both.blocks[1]["u"], wanted.blocks[1]["u"])
+    assert torch.equal(both.readout, wanted.readout)
+    assert both.noise.index.tolist() == [9, 7, 8]
+    for other in (replace(state(), steps=3), replace(state(), noise=Noise(1, 3, torch.arange(3))), state(pooled=True)):
+        with pytest.raises(ValueError, match="joined after as many steps, of one seed and draw, and not in training"):
+            state().join(other)
+    with pytest.raises(TypeError, match=r"of type int does not say how to do join\(\)"):
+        replace(state(), readout=3).join(state())
 
 
 def test_rows_are_refused_where_a_sample_depends_on_all_others():

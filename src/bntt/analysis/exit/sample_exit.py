@@ -11,9 +11,10 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from bntt.analysis.accuracy.batches import Leaves, advance_batch
+from bntt.analysis.accuracy.batches import Leaves
 from bntt.analysis.accuracy.evaluation import check_labels, presented
 from bntt.analysis.exit.early_exit import ROUNDING, check_loss
+from bntt.analysis.exit.leaving import each_step
 from bntt.nn.network.classifier import SpikingClassifier, check_classifier
 from bntt.nn.network.labelled_batch import Loader
 from bntt.nn.network.measured import Measure, evaluating
@@ -227,20 +228,21 @@ def exit_each(
     check_classifier(model, "exit_each() takes")
     if not threshold >= 0:
         raise ValueError(f"a threshold of certainty must be 0 or above, got {threshold}")
-    total, leaves, measure = model.encoder.num_steps, leave_when(criterion, threshold), Measure(spikes=True)
-    classes, right, steps = list[Tensor](), list[Tensor](), list[Tensor]()
+    total, leaves = model.encoder.num_steps, leave_when(criterion, threshold)
+    classes, right, steps, place = list[Tensor](), list[Tensor](), list[Tensor](), list[Tensor]()
     spikes = torch.zeros(total, dtype=torch.float64)
     with evaluating(model):
-        for _, inputs, labels, noise in presented(model, batches, "classify", seed, draws, progress):
-            said = left = torch.zeros(len(labels), dtype=torch.int64, device=inputs.device)
-            for t, part in enumerate(advance_batch(model, inputs, measure, noise, leaves=leaves)):
-                if t == 0:
-                    check_labels(labels, part.logits.shape[2])
-                said = said.index_copy(0, part.there, part.logits[-1].argmax(1))
-                left = left.index_fill(0, part.there, t + 1)
-                for layer in part.measured.values():
-                    spikes[t] += 0.0 if layer.spikes is None else float(layer.spikes.sum())
-            classes, steps = [*classes, said.cpu()], [*steps, left.cpu()]
-            right.append(classes[-1] == labels)
-    whole = torch.cat(right)
-    return SampleExits(torch.cat(classes), whole, torch.cat(steps), spikes / len(whole), total)
+        shown = presented(model, batches, "classify", seed, draws, progress)
+        for step in each_step(model, shown, Measure(spikes=True), leaves):
+            spikes[step.steps - 1] += sum(
+                float(one.spikes.sum()) for one in step.measured.values() if one.spikes is not None
+            )
+            if len(step.place):
+                check_labels(step.labels, step.logits.shape[1])
+            classes.append(step.logits.argmax(1).cpu())
+            right.append(classes[-1] == step.labels)
+            steps.append(torch.full_like(step.place, step.steps))
+            place.append(step.place)
+    order = torch.cat(place).argsort()
+    said, hits, left = (torch.cat(parts)[order] for parts in (classes, right, steps))
+    return SampleExits(said, hits, left, spikes / len(order), total)

@@ -18,7 +18,7 @@ from bntt.engine.compute import Compute
 from bntt.engine.cpu.launch import CPU, scan_job
 from bntt.engine.cpu.library import Events, Scan, call
 from bntt.engine.crossover import goes_by_events, limits
-from bntt.engine.door import address
+from bntt.engine.door import address, is_plain
 from bntt.engine.graph.fire import density
 from bntt.engine.graph.layer import Layer
 from bntt.engine.graph.node import Node, Start
@@ -81,13 +81,13 @@ class Chain:
                 self._links.append(_Link(layer, of, compute, prepared, before, current))
 
     def run(
-        self, x: Spikes, first: int, starts: Sequence[Start], out: Callable[[Spikes], None]
+        self, x: Spikes, first: int, starts: Sequence[Start], out: Callable[[Spikes], None], *, in_place: bool = False
     ) -> tuple[Sequence[Start], list[Tensor]]:
         """Return the state of every layer, and its spikes by step and channel.
 
         Args:
             first: row of the tables for the first step of x.
-            starts: state before that step, which is not modified.
+            starts: state before that step, which is only modified if it may advance in place.
             out: takes the last layer's spikes of some steps after those of others, before they are written over.
         """
         size = steps_at_once(max(self.room.each * x.values.shape[1], x.values[0].numel()))
@@ -101,7 +101,7 @@ class Chain:
                 self._shape = shape  # of all: an interrupt leaves none
             for link, start, counts in zip(self._links, starts, fired, strict=True):
                 link.weigh(some)
-                ends.append(Start(link.fire(first + begin, start.membrane, in_place=begin > 0)))
+                ends.append(Start(link.fire(first + begin, start.membrane, in_place=in_place or begin > 0)))
                 counts.append(link.fired.clone())
             starts = ends
             out(self._links[-1].spikes)
@@ -170,7 +170,7 @@ class _Link:
     def fire(self, first: int, start: Tensor | None, *, in_place: bool) -> Tensor:
         """Scan the current into the spikes; return the membrane after the last step."""
         shape, membrane = self.current.shape[1:], start
-        if start is None or not in_place:
+        if start is None or not (in_place and is_plain(start)):
             membrane = torch.empty(shape, dtype=torch.float32, device=CPU)
             membrane = membrane.zero_() if start is None else membrane.copy_(start)  # a subclass of a tensor too
         assert membrane is not None

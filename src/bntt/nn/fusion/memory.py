@@ -15,6 +15,15 @@ from bntt.engine.synapse import Spikes
 from bntt.nn.fusion.fuse import FusedBlock
 
 
+def channels_last(x: Tensor) -> Tensor:
+    """Return a network's input ``[S, B, ...]`` as ``[S, B, H, W, C]``.
+
+    >>> channels_last(torch.zeros(2, 3, 4)).shape
+    torch.Size([2, 3, 1, 1, 4])
+    """
+    return x.movedim(2, -1) if x.ndim == 5 else x.flatten(2)[:, :, None, None, :]
+
+
 def left(out: Tensor, last: FusedBlock) -> Tensor:
     """Return a run's output ``[..., H, W, C]`` in a layout for modules.
 
@@ -31,7 +40,7 @@ def entered(nodes: list[Node], x: Tensor, compute: Compute) -> tuple[list[Node],
     Where they run event-driven, signed spikes (int8) become events of two channels, one for each sign, and the weights
     are applied to both. Convolutions over so few channels are faster dense, but for the bits of their weight gradient.
     """
-    values = x.movedim(2, -1) if x.ndim == 5 else x.flatten(2)[:, :, None, None, :]
+    values = channels_last(x)
     if x.dtype != torch.int8 or compute.kernels != "cpu":
         return nodes, Spikes(values)
     layer, *rest = nodes

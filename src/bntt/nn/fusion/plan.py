@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -13,10 +13,12 @@ from torch import Tensor, nn
 from bntt.engine import private
 from bntt.engine.compute import Compute, KernelName, Recompute
 from bntt.engine.door import is_plain
-from bntt.engine.graph.spans import saves_memory
+from bntt.engine.graph.node import Node
+from bntt.engine.graph.spans import largest_step, saves_memory, sizes, steps_at_once
 from bntt.engine.kernels import BackendError, device_of, require_precision, why_unavailable
 from bntt.engine.synapse import Spikes
 from bntt.nn.fusion.fuse import FusedBlock, Site, fuse
+from bntt.nn.fusion.memory import channels_last
 from bntt.nn.fusion.supported import layout_of
 from bntt.nn.network.call import Call
 
@@ -90,13 +92,32 @@ def plan_of(blocks: Mapping[str, nn.Module], x: Tensor, compute: Compute, call: 
     return Plan(fused, reason)
 
 
+def samples_at_once(plan: Plan, shape: Sequence[int]) -> int:
+    """Return how many samples take one step in the memory that the steps of a pass take which run together.
+
+    Args:
+        shape: of a sample's input in one step.
+
+    Returns:
+        The number, 1 or more; 0 if a block runs in plain PyTorch, which takes all steps of a pass one by one.
+    """
+    nodes = _nodes(plan)
+    if plan.reason or not nodes:
+        return 0
+    values = channels_last(torch.empty(1, 1, *shape, device="meta"))
+    return steps_at_once(max(values.numel(), largest_step(sizes(nodes, Spikes(values)))))
+
+
 def settled(blocks: Mapping[str, nn.Module], x: Tensor, compute: Compute, call: Call) -> Compute:
     """Return the choice with "auto" recompute resolved: recomputing currents is decided here, once."""
     if compute.recompute != "auto" or compute.reduce is not None:
         return compute
-    nodes = [one.node for block in plan_of(blocks, x, compute, call).fused.values() for one in block.nodes]
-    values = x.movedim(2, -1) if x.ndim == 5 else x.flatten(2)[:, :, None, None, :]
+    nodes, values = _nodes(plan_of(blocks, x, compute, call)), channels_last(x)
     choice: Recompute = (
         math.isqrt(len(x) - 1) + 1 if nodes and saves_memory(nodes, Spikes(values), compute) else "never"
     )
     return replace(compute, recompute=choice)
+
+
+def _nodes(plan: Plan) -> list[Node]:
+    return [one.node for block in plan.fused.values() for one in block.nodes]

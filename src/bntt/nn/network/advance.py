@@ -33,6 +33,8 @@ class Work:
     """True if the states after the last step are needed."""
     prepared: Prepared | None = None
     """Weights as packed for earlier steps."""
+    in_place: bool = False
+    """True if the membranes of the states before may be written over."""
 
 
 class Advanced(NamedTuple):

@@ -36,6 +36,10 @@ class Noise:
         """
         return replace(self, index=self.index[keep.to(self.index.device)])
 
+    def join(self, other: Noise) -> Noise:
+        """Return the noise of these samples and, behind them, of others."""
+        return replace(self, index=torch.cat([self.index, other.index]))
+
 
 def noise_of(known: Noise | None, batch: int, seed: int | None, draw: int | None, index: Tensor | None) -> Noise:
     """Return the noise of a call: a state's, or the given one, by default seed 0, draw 0 and samples 0 to B-1.

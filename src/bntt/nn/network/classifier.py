@@ -87,7 +87,7 @@ class SpikingClassifier(nn.Module):
             return out
         logits, state = self.advance(x, steps=STEPS_AT_ONCE, seed=seed, draw=draw, index=index)
         while state.steps < total:
-            logits, state = self.advance(x, state, steps=min(STEPS_AT_ONCE, total - state.steps))
+            logits, state = self.advance(x, state, steps=min(STEPS_AT_ONCE, total - state.steps), in_place=True)
         return logits[-1]
 
     def advance(
@@ -97,6 +97,7 @@ class SpikingClassifier(nn.Module):
         *,
         steps: int = 1,
         measure: Measure = Measure(),
+        in_place: bool = False,
         seed: int | None = None,
         index: Integer[Tensor, " B"] | None = None,
         draw: int | None = None,
@@ -111,6 +112,7 @@ class SpikingClassifier(nn.Module):
             state: the state that the last call returned; None is rest.
             steps: S, the number of steps.
             measure: measurements to take in these steps; the results are in ``state.measured``.
+            in_place: True if you do not need ``state`` any more: its membranes may be written over, not copied.
             seed, index, draw: as :meth:`forward`'s for the first call; omit them later.
 
         Returns:
@@ -132,7 +134,7 @@ class SpikingClassifier(nn.Module):
         first = 0 if state is None else state.steps
         noise = noise_of(None if state is None else state.noise, len(x), seed, draw, index)
         drawn = self._encode(x, noise, range(first, first + steps))
-        return self.network.advance(drawn, state, measure=measure, seed=seed, draw=draw, index=index)
+        return self.network.advance(drawn, state, measure=measure, in_place=in_place, seed=seed, draw=draw, index=index)
 
     def trace(
         self,

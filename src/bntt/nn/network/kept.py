@@ -63,7 +63,7 @@ class _Ready:
         paired = list(zip(blocks, states, strict=True))
         starts = [start for block, state in paired for start in block.enter(state, x.shape[1], work.call.first)]
         out = Output(len(x), mean)
-        ends, counts = self.chain.run(spikes, row, starts, out.add)
+        ends, counts = self.chain.run(spikes, row, starts, out.add, in_place=work.in_place)
         after = [block.leave([end], state) for (block, state), end in zip(paired, ends, strict=True)]
         measured: Measured = {}
         if work.measure:

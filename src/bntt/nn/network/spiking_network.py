@@ -19,7 +19,7 @@ from bntt.nn.kinds import norm_facts
 from bntt.nn.network.advance import Advanced, Work, advance_blocks, layers_of, real
 from bntt.nn.network.call import Call, Noise, noise_of
 from bntt.nn.network.kept import Kept
-from bntt.nn.network.measured import Measure, Trace, check_finite_input, evaluating, joined
+from bntt.nn.network.measured import Measure, Measured, Trace, check_finite_input, evaluating, joined
 from bntt.nn.network.state import NetworkState
 
 STEPS_AT_ONCE = 25
@@ -180,6 +180,7 @@ class SpikingNetwork(nn.Module):
         state: NetworkState | None = None,
         *,
         measure: Measure = Measure(),
+        in_place: bool = False,
         seed: int | None = None,
         draw: int | None = None,
         index: Integer[Tensor, " B"] | None = None,
@@ -196,6 +197,7 @@ class SpikingNetwork(nn.Module):
             x: the input of the first layer, ``[S, B, ...]``, floating point or int8.
             state: the state that the last call returned; None is rest.
             measure: measurements to take in these steps; the results are in ``state.measured``.
+            in_place: True if you do not need ``state`` any more: its membranes may be written over, not copied.
             seed, draw, index: name the samples' random numbers in the first call; later the state has them.
 
         Returns:
@@ -224,23 +226,22 @@ class SpikingNetwork(nn.Module):
         noise = noise_of(None if state is None else state.noise, x.shape[1], seed, draw, index)
         check_finite_input(x, 0 if state is None else state.steps)
         if measure.membrane is None:
-            return self._advance(x, state, measure, noise)
+            return self._advance(x, state, measure, noise, in_place)
         if (layer := measure.membrane[0]) not in self.layers:
             raise ValueError(f"there is no layer {layer!r} to measure: it is one of {', '.join(self.layers)}")
-        logits, parts = [], []
+        logits, parts = list[Tensor](), list[Measured]()
         for one in torch.split(x, 1):  # a membrane is known at the end of a call
-            some, state = self._advance(one, state, measure, noise)
-            logits.append(some)
-            parts.append(state.measured or {})
+            some, state = self._advance(one, state, measure, noise, in_place)
+            logits, parts = [*logits, some], [*parts, state.measured or {}]
         assert state is not None
         return torch.cat(logits), replace(state, measured=joined(parts))
 
     def _advance(
-        self, x: Tensor, state: NetworkState | None, measure: Measure, noise: Noise
+        self, x: Tensor, state: NetworkState | None, measure: Measure, noise: Noise, in_place: bool
     ) -> tuple[Tensor, NetworkState]:
         before = (state or NetworkState(0, x.shape[1], (None,) * len(self.blocks), None)).tracked()
         call = Call(before.steps, self._is_whole(before.steps, len(x)), noise, self.compute.reduce)
-        work = Work(call, self.compute, measure, goes_on=True, prepared=before.prepared)
+        work = Work(call, self.compute, measure, goes_on=True, prepared=before.prepared, in_place=in_place)
         went = self._through(x, work, before.blocks, mean=False)
         logits, voltage = passed("the readout", self.readout, real(went.out, self.readout), call, before.readout)
         return logits, replace(
@@ -281,13 +282,12 @@ class SpikingNetwork(nn.Module):
         Raises:
             BackendError: as :meth:`forward` does.
         """
-        logits, parts, state = [], [], None
+        logits, parts, state = list[Tensor](), list[Measured](), None
         with evaluating(self):
             for part in torch.split(inputs, self._at_once(inputs)) if isinstance(inputs, Tensor) else inputs:
                 noise = {"seed": seed, "draw": draw, "index": index} if state is None else {}
-                some, state = self.advance(part, state, measure=Measure(spikes=True), **noise)  # type: ignore[arg-type]
-                logits.append(some)
-                parts.append(state.measured or {})
+                some, state = self.advance(part, state, measure=Measure(spikes=True), in_place=True, **noise)  # type: ignore[arg-type]
+                logits, parts = [*logits, some], [*parts, state.measured or {}]
         if not parts:
             raise ValueError("a trace needs at least one time step, got none")
         found = joined(parts)

@@ -1,0 +1,149 @@
+"""Samples that leave by themselves, in full batches: the few that stay of one batch go on with those of others.
+
+A step of few samples takes little less time than one of many, so samples wait for others that have taken as many steps,
+as long as few wait. Samples do not depend on each other, nor their noise on the batch: answers stay as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+from operator import itemgetter
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from bntt.analysis.accuracy.batches import Leaves
+from bntt.nn.fusion.plan import samples_at_once
+from bntt.nn.network.classifier import SpikingClassifier
+from bntt.nn.network.measured import Measure, Measured
+from bntt.nn.network.spiking_network import STEPS_AT_ONCE
+from bntt.nn.network.state import NetworkState, can_join
+
+Presented = tuple[int, Tensor, Tensor, dict[str, Any]]
+"""Number of the draw, inputs, labels, and noise of a batch, as an evaluation presents it."""
+
+
+class Step(NamedTuple):
+    """One step of some samples, and those that leave after it."""
+
+    steps: int
+    """Number of steps that they have taken, 1 to T."""
+    measured: Measured
+    """Measurements of all that took the step."""
+    logits: Float[Tensor, "gone K"]
+    labels: Int[Tensor, " gone"]
+    place: Int[Tensor, " gone"]
+    """Place of each in the order in which the samples came."""
+
+
+def each_step(
+    model: SpikingClassifier, batches: Iterable[Presented], measure: Measure, leaves: Leaves
+) -> Iterator[Step]:
+    """Yield the steps of all samples, until each has left.
+
+    Args:
+        leaves: called after every step but the last to choose the samples that leave.
+    """
+    for _, draw in groupby(_placed(batches), key=itemgetter(0)):  # states of two draws do not join
+        yield from _of_one_draw(model, (group for _, group in draw), measure, leaves)
+
+
+@dataclass(frozen=True)
+class _Group:
+    """Samples that have taken as many steps."""
+
+    own: Sequence[Tensor]
+    """Their inputs, indices of their noise, labels, and places."""
+    noise: dict[str, Any]
+    """Seed and draw."""
+    state: NetworkState | None = None
+
+    @property
+    def steps(self) -> int:
+        return 0 if self.state is None else self.state.steps
+
+    @property
+    def held(self) -> int:
+        """Number of samples with a state."""
+        return 0 if self.state is None else len(self)
+
+    @property
+    def can_wait(self) -> bool:
+        return self.state is None or can_join((self.state.blocks, self.state.readout))
+
+    def __len__(self) -> int:
+        return len(self.own[0])
+
+    def rows(self, keep: Tensor) -> list[Tensor]:
+        return [part.index_select(0, keep.to(part.device)) for part in self.own]
+
+    def join(self, other: _Group) -> _Group:
+        state = None if self.state is None or other.state is None else self.state.join(other.state)
+        return _Group([torch.cat(both) for both in zip(self.own, other.own, strict=True)], self.noise, state)
+
+
+def _placed(batches: Iterable[Presented]) -> Iterator[tuple[int, _Group]]:
+    done = 0
+    for draw, inputs, labels, noise in batches:
+        place = torch.arange(done, done := done + len(labels), device="cpu")
+        yield draw, _Group((inputs, noise["index"], labels, place), {key: noise[key] for key in ("seed", "draw")})
+
+
+def _of_one_draw(model: SpikingClassifier, fresh: Iterator[_Group], measure: Measure, leaves: Leaves) -> Iterator[Step]:
+    waiting, full = dict[int, _Group](), 0
+    for new in fresh:
+        group: _Group | None = new
+        full = full or _full(model, new)
+        while group is not None:
+            if group.steps in waiting:
+                group = waiting.pop(group.steps).join(group)
+            if len(group) < full and group.can_wait and sum(one.held for one in (group, *waiting.values())) <= full:
+                waiting[group.steps], group = group, None
+                continue
+            step, group = _advance(model, group, measure, leaves)
+            yield step
+    while waiting:  # nobody else comes: those with the fewest steps first, which then join the next
+        step, group = _advance(model, waiting.pop(min(waiting)), measure, leaves)
+        yield step
+        if group is not None:
+            waiting[group.steps] = waiting.pop(group.steps).join(group) if group.steps in waiting else group
+
+
+def _full(model: SpikingClassifier, group: _Group) -> int:
+    """Return the number of samples from which on nobody waits: as many as fill the memory of a pass over all steps."""
+    (inputs, index, *_), batch = group.own, len(group)
+    shape = model.encoder(inputs[:1], index=index[:1], steps=range(1), **group.noise).shape
+    at_once = samples_at_once(model.network.plan(shape), shape[2:])
+    return max(batch, min(at_once, STEPS_AT_ONCE * batch))
+
+
+def _advance(model: SpikingClassifier, group: _Group, measure: Measure, leaves: Leaves) -> tuple[Step, _Group | None]:
+    """Take a step; return it, and those that stay."""
+    inputs, index, *_ = group.own
+    noise = {**group.noise, "index": index} if group.state is None else {}
+    logits, state = model.advance(inputs, group.state, measure=measure, in_place=True, **noise)
+    done = state.steps == model.encoder.num_steps
+    gone = torch.ones_like(logits[-1, :, 0], dtype=torch.bool) if done else leaves(logits[-1])
+    out = gone.nonzero().flatten()
+    step = Step(state.steps, state.measured or {}, logits[-1].index_select(0, out), *group.rows(out)[2:])
+    if len(out) == 0:
+        return step, replace(group, state=state)
+    stay = _packed(~gone)
+    own = group.rows(stay)
+    return step, _Group(own, group.noise, state.rows(stay, in_place=True)) if len(stay) else None
+
+
+def _packed(stays: Tensor) -> Tensor:
+    """Return indices of those that stay, the last ones at the places of those that leave: so the fewest move.
+
+    >>> _packed(torch.tensor([True, False, True, True]))
+    tensor([0, 3, 2])
+    """
+    places = stays.nonzero().flatten()
+    order = torch.arange(len(places), device=stays.device)
+    order[~stays[: len(places)]] = places[places >= len(places)]
+    return order
