@@ -46,8 +46,8 @@ STATES = [
     Mutation(
         "statistics of the first steps take the batch in",
         "nn/network/advance.py",
-        "    steps = work.call.steps(x)\n",
-        "    steps = slice(0, len(x))\n",
+        "_take_in(fused, ran.moments, work.call.steps(x))",
+        "_take_in(fused, ran.moments, slice(0, len(x)))",
         ADVANCE,
     ),
     Mutation(

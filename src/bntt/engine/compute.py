@@ -29,6 +29,10 @@ Statistics, membranes and sums over chunks are always float32, and so is the sum
 InputGrad = Literal["winograd", "direct"]
 """The dense gradient towards a convolution's input: by Winograd's F(4x4, 3x3) where its shape lets it pay, or PyTorch's
 for every shape. See :mod:`bntt.engine.winograd`."""
+Rectifiers = Literal["fused", "plain"]
+"""The layers of an ANN on the processor in float32: each as a few operations with channels last, PyTorch's own batch
+normalisation, and the input gradient as said above; or module by module, as the equations are written. See
+:mod:`bntt.engine.graph.rectified`."""
 KernelName = Literal["cpu", "triton"]
 """The kernels to use: C++ on the processor, or Triton on a GPU (in Triton's interpreter also on the processor)."""
 Reduce = Callable[["Tensor"], "Tensor"]
@@ -58,6 +62,10 @@ class ComputeOptions:
     input_grad: InputGrad = "winograd"
     """How 3x3 convolutions compute the gradient towards their input in fp32: with a quarter of the products and twice
     the rounding where their shape lets it pay ("winograd"), or by PyTorch ("direct")."""
+
+    rectifiers: Rectifiers = "fused"
+    """How the layers of an ANN compute, with neuron = "relu" and backend "auto": with channels last and PyTorch's batch
+    normalisation ("fused"), or module by module ("plain")."""
 
     def __post_init__(self) -> None:
         check_options(self, ComputeOptions)

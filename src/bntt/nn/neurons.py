@@ -156,7 +156,7 @@ def lif_of(
 class Rectifier(nn.Module):
     """Rectify at every step: ``y = max(0, x)``, with no membrane and no spikes, in place of a block's neurons.
 
-    A block with rectifiers lists a layer in which nothing spikes, and runs in plain PyTorch.
+    A block with rectifiers lists a layer in which nothing spikes.
 
     >>> Rectifier()(torch.tensor([[[-1.0, 2.0]]]))
     (tensor([[[0., 2.]]]), None)

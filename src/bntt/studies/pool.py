@@ -33,7 +33,7 @@ from bntt.studies.measures import EVALUATE, Measure, agree
 SAME_NUMBERS: dict[str, tuple[str, ...]] = {
     "data": ("root", "label"),
     "evaluate": ("batch_size",),
-    "compute": ("backend", "events", "recompute", "input_grad"),
+    "compute": ("backend", "events", "recompute", "input_grad", "rectifiers"),
 }
 """Keys of a recipe that change rounding at most."""
 UNTRAINED = "-untrained"

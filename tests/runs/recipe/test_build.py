@@ -97,8 +97,9 @@ def test_devices_that_are_not_here(device):
 def test_the_recipe_chooses_how_it_is_computed(monkeypatch):
     data = build_data(load_recipe("demo"))
     net = build_model(load_recipe("demo"), data).network
-    assert net.compute == Compute(events="fixed", input_grad="direct")
+    assert net.compute == Compute(events="fixed", input_grad="direct", rectifiers="plain")
     values = ["backend=cpu", "events=measured", "recompute=3", "precision=bf16-grad", "input_grad=winograd"]
+    values.append("rectifiers=fused")
     chosen = load_recipe("demo", [f"compute.{value}" for value in values])
     monkeypatch.setattr(backend, "has_bf16", lambda: True)
     net = build_model(chosen, data).network
@@ -108,7 +109,7 @@ def test_the_recipe_chooses_how_it_is_computed(monkeypatch):
     monkeypatch.setattr(backend, "has_bf16", lambda: False)
     with pytest.raises(BackendError, match="'bf16-grad' is not available here"):
         build_model(chosen, data)
-    for wrong in ("recompute=0", "recompute=sometimes", "precision=half", "input_grad=fast"):
+    for wrong in ("recompute=0", "recompute=sometimes", "precision=half", "input_grad=fast", "rectifiers=fast"):
         with pytest.raises(RecipeError, match=rf"compute\.{wrong.split('=')[0]}"):
             load_recipe("demo", [f"compute.{wrong}"])
     with pytest.raises(RecipeError, match=r"compute\.backend"):

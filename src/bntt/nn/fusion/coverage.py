@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import nn
 
@@ -50,8 +52,9 @@ def fused_parts() -> dict[str, str]:
         "NeuronBlock": NeuronBlock(LIF()),
         "Residual": Residual({"body": current}, after=NeuronBlock(LIF())),
     }
-    kinds |= {name: _layer(kind(2, 2, **vars(Neuron()))) for name, kind in NEURONS.items() if name != "lif"}
-    return {name: _done(block) for name, block in kinds.items()}
+    others = {name: _layer(kind(2, 2, **vars(Neuron()))) for name, kind in NEURONS.items() if name != "lif"}
+    one_step = range(1)  # an ANN has no more
+    return {name: _done(block) for name, block in kinds.items()} | {n: _done(b, one_step) for n, b in others.items()}
 
 
 def _layer(lif: nn.Module, *, norm: nn.Module | None = None, **following: nn.Module) -> SpikingBlock:
@@ -59,9 +62,10 @@ def _layer(lif: nn.Module, *, norm: nn.Module | None = None, **following: nn.Mod
     return SpikingBlock(weights, norm or NoNorm(), lif, **following)
 
 
-def _done(block: nn.Module) -> str:
+def _done(block: nn.Module, steps: range = SITE.steps) -> str:
     """Describe how a block runs; if it is not fused, why."""
-    training, evaluation = (fuse(block.train(mode), SITE, IMAGE) for mode in (True, False))
+    site = replace(SITE, steps=steps)
+    training, evaluation = (fuse(block.train(mode), site, IMAGE) for mode in (True, False))
     if isinstance(evaluation, str):
         return f"plain PyTorch: {evaluation}"
     if isinstance(training, str):

@@ -6,7 +6,7 @@ dtype) and anything wrong (a shape that does not fit) runs as a plain module, on
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any, NamedTuple
@@ -17,11 +17,12 @@ from torch import Tensor, nn
 from bntt.engine.compute import Compute
 from bntt.engine.door import is_plain
 from bntt.engine.graph.layer import Layer
-from bntt.engine.graph.node import Node, Start
+from bntt.engine.graph.rectified import RectifiedLayer, Rectify, why_not_rectified
 from bntt.engine.graph.weightless import Fire, Mask, MaxPool, Sum
 from bntt.engine.private import parts_of
-from bntt.nn.blocks.block import BlockState, CurrentBlock, LayerBlock, NeuronBlock, SpikeDropout, SpikingBlock
+from bntt.nn.blocks.block import CurrentBlock, LayerBlock, NeuronBlock, SpikeDropout, SpikingBlock
 from bntt.nn.blocks.residual import Residual
+from bntt.nn.fusion.fused_block import FusedBlock, FusedNode
 from bntt.nn.fusion.supported import (
     Layout,
     NotKnown,
@@ -40,93 +41,14 @@ from bntt.nn.fusion.supported import (
 )
 from bntt.nn.fusion.untouched import remember, why_touched
 from bntt.nn.network.call import Call
-from bntt.nn.neurons import LIF, FoldedLIF
+from bntt.nn.neurons import LIF, FoldedLIF, Rectifier
 from bntt.nn.norms.methods import NoNorm
 from bntt.nn.norms.temporal import TemporalNorm
 from bntt.ops.folded import AnyNeuron, FoldedNeuron
-from bntt.ops.norm import Moments
 
 UNITS = (SpikingBlock, CurrentBlock, NeuronBlock)
 """Blocks of one layer; each has a :class:`~bntt.nn.BlockState`."""
-remember(*UNITS, Residual, SpikeDropout, LIF, FoldedLIF)
-
-
-class FusedNode(NamedTuple):
-    """A node and the part of its block that it stands for."""
-
-    node: Node
-    unit: int | None = None
-    """Index of the block's state that it starts from; None: it has no state."""
-    layer: str | None = None
-    """Name of the block's layer under which it is measured."""
-    norm: TemporalNorm | None = None
-    """The norm whose running statistics the batch updates."""
-    memory: tuple[int, int, int] = (1, 1, 1)
-    """Height, width and channels of its neurons, in the order of memory."""
-    flat: bool = False
-    """True if its module's membrane is ``[B, C]``, not ``[B, C, H, W]``."""
-
-    @property
-    def neurons(self) -> int:
-        fires = isinstance(self.node, Fire) or (isinstance(self.node, Layer) and self.node.neuron is not None)
-        return self.memory[0] * self.memory[1] * self.memory[2] if fires else 0
-
-    def enter(self, state: BlockState | None, batch: int, first: int) -> Start:
-        """Return a module's state before step ``first`` as the kernels take it.
-
-        Raises:
-            ValueError: if its membrane belongs to other neurons or another batch, or its norm needs steps that it does
-                not have.
-        """
-        membrane, past = (None, None) if state is None else state
-        if self.norm is not None:
-            self.norm.check_past(first, past)
-        if membrane is not None:
-            height, width, channels = self.memory
-            wanted = (batch, channels) if self.flat else (batch, channels, height, width)
-            if membrane.shape != wanted or membrane.dtype != torch.float32:
-                raise ValueError(
-                    f"the membrane is {membrane.dtype} {list(membrane.shape)} and a step's current torch.float32 "
-                    f"{list(wanted)}: begin every batch with state=None"
-                )
-            membrane = (membrane[:, None, None, :] if self.flat else membrane.permute(0, 2, 3, 1)).contiguous()
-        return Start(membrane, past if isinstance(past, Moments) else None)
-
-    def leave(self, end: Start, state: BlockState | None) -> BlockState:
-        """Return the kernels' state as the module's, without a copy; ``state`` is the one that it came from."""
-        membrane = end.membrane
-        if membrane is not None:
-            membrane = membrane[:, 0, 0] if self.flat else membrane.permute(0, 3, 1, 2)
-        return BlockState(membrane, end.past if end.past is not None or state is None else state.norm)
-
-
-class FusedBlock(NamedTuple):
-    """A block as the kernels see it."""
-
-    nodes: tuple[FusedNode, ...]
-    out: Layout
-    several: bool
-    """True if its state is a tuple of its parts' states."""
-
-    def enter(self, state: Any, batch: int, first: int) -> list[Start]:
-        """Return the initial state of every node; ``state`` is the block's."""
-        return [
-            Start() if one.unit is None else one.enter(self._of_unit(state, one.unit), batch, first)
-            for one in self.nodes
-        ]
-
-    def leave(self, ends: Iterable[Start], state: Any) -> Any:
-        """Return the block's state after the last step; ``state`` is the one before the first."""
-        units = [
-            one.leave(end, self._of_unit(state, one.unit))
-            for one, end in zip(self.nodes, ends, strict=True)
-            if one.unit is not None
-        ]
-        return tuple(units) if self.several else units[0]
-
-    def _of_unit(self, state: Any, unit: int) -> BlockState | None:
-        found: BlockState | None = state[unit] if self.several and state is not None else state
-        return found
+remember(*UNITS, Residual, SpikeDropout, LIF, FoldedLIF, Rectifier)
 
 
 @dataclass(frozen=True)
@@ -159,7 +81,10 @@ def fuse(block: nn.Module, site: Site, layout: Layout) -> FusedBlock | str:
         left = making.residual(block, entered) if isinstance(block, Residual) else making.unit(block, entered, "")
     except NotKnown as reason:
         return str(reason)
-    return FusedBlock(tuple(making.nodes), left.layout, type(block) is Residual)
+    found = FusedBlock(tuple(making.nodes), left.layout, type(block) is Residual)
+    alone = bool(site.call.whole) and len(site.steps) == 1
+    why_not = why_not_rectified([one.node for one in found.nodes], site.compute, alone=alone)
+    return why_not if found.rectifies and why_not else found
 
 
 class _Place(NamedTuple):
@@ -173,7 +98,8 @@ class _Place(NamedTuple):
 class _Firing(NamedTuple):
     """Neurons of a block, and what follows them."""
 
-    neuron: AnyNeuron
+    neuron: AnyNeuron | None
+    """None: they rectify."""
     gain: Tensor | None
     """Gain on their input, ``[steps, C]``, for folded neurons and neurons that decay their input; None: 1."""
     bias: Tensor | None
@@ -226,7 +152,8 @@ class _Making:
             if flat and height * width > 1:
                 raise NotKnown("its input is a flattened image")
             firing = fires = self._firing(block, (channels, height, width), flat)
-            node: Any = Fire(fires.neuron, fires.pooled.average, fires.gain, fires.bias)
+            neuron, window = fires.neuron, fires.pooled.average
+            node: Any = Rectify(window) if neuron is None else Fire(neuron, window, fires.gain, fires.bias)
         else:
             weights, flatten, (height, width, channels) = known(synapse_of(block.synapse, at.layout))
             flat = isinstance(weights, nn.Linear)
@@ -260,15 +187,18 @@ class _Making:
             tables |= {"gamma": tables["gamma"] * firing.gain, "beta": beta}
         given = {name: tables[name] for name in ("gamma", "beta", "mean", "var")}
         refuse(why_not_values({"weight": weights.weight, "bias": weights.bias, **given}, site.device))
-        return Layer(geometry_of(weights), flatten, window, neuron, weights.weight, weights.bias, **tables)
+        of_kind = Layer if firing is None or neuron is not None else RectifiedLayer
+        return of_kind(geometry_of(weights), flatten, window, neuron, weights.weight, weights.bias, **tables)
 
     def _firing(self, block: LayerBlock, image: tuple[int, int, int], flat: bool) -> _Firing:
         """Return known neurons and the modules after them."""
         lif, dropout, pool = block.lif, block.dropout, block.pool
-        if not (type(lif) is LIF or type(lif) is FoldedLIF) or pool is None:
-            raise NotKnown(f"its neurons are {type(lif).__name__}, which the kernels do not support")
         if dropout is not None and type(dropout) is not SpikeDropout:
             raise NotKnown(f"its dropout is {type(dropout).__name__}, which the kernels do not support")
+        if not (type(lif) is LIF or type(lif) is FoldedLIF or type(lif) is Rectifier) or pool is None:
+            raise NotKnown(f"its neurons are {type(lif).__name__}, which the kernels do not support")
+        if isinstance(lif, Rectifier):
+            return _Firing(None, None, None, known(pool_of(pool, image, flat)), dropout)
         neuron, site = lif.neuron, self.site
         refuse(why_not_neuron(neuron, site.steps, image[0], site.compute.kernels))
         pooled = known(pool_of(pool, image, flat))

@@ -12,7 +12,7 @@ from bntt.engine.graph.flow import readers_of
 from bntt.engine.graph.layer import Layer
 from bntt.engine.graph.node import Node
 from bntt.engine.synapse import Spikes
-from bntt.nn.fusion.fuse import FusedBlock
+from bntt.nn.fusion.fused_block import FusedBlock
 
 
 def channels_last(x: Tensor) -> Tensor:

@@ -17,7 +17,8 @@ from bntt.engine.graph.node import Node
 from bntt.engine.graph.spans import largest_step, saves_memory, sizes, steps_at_once
 from bntt.engine.kernels import BackendError, device_of, require_precision, why_unavailable
 from bntt.engine.synapse import Spikes
-from bntt.nn.fusion.fuse import FusedBlock, Site, fuse
+from bntt.nn.fusion.fuse import Site, fuse
+from bntt.nn.fusion.fused_block import FusedBlock
 from bntt.nn.fusion.memory import channels_last
 from bntt.nn.fusion.supported import layout_of
 from bntt.nn.network.call import Call
@@ -73,6 +74,8 @@ def plan_of(blocks: Mapping[str, nn.Module], x: Tensor, compute: Compute, call: 
     site = Site(call, steps, x.shape[1], compute, x.device)
     for name, block in blocks.items():
         found = reason or fuse(block, site, layout)
+        if isinstance(found, FusedBlock) and any(one.rectifies != found.rectifies for one in fused.values()):
+            found = "blocks that spike and blocks that rectify do not run together"
         if isinstance(found, FusedBlock):
             fused[name] = found
             layout = found.out

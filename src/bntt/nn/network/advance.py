@@ -10,16 +10,19 @@ import torch
 from torch import Tensor, nn
 
 from bntt.engine.compute import Compute
+from bntt.engine.graph.node import Start
 from bntt.engine.graph.recording import Seen
+from bntt.engine.graph.rectified import run_rectified
 from bntt.engine.graph.stack import Stack, run_stack
 from bntt.engine.packed_weights import Prepared
 from bntt.nn.blocks.stage import SpikingLayer, passed
-from bntt.nn.fusion.fuse import FusedBlock
-from bntt.nn.fusion.memory import entered, left
+from bntt.nn.fusion.fused_block import FusedBlock, FusedNode
+from bntt.nn.fusion.memory import channels_last, entered, left
 from bntt.nn.fusion.plan import plan_of
 from bntt.nn.network.call import Call
 from bntt.nn.network.measured import Measure, Measured, of_seen
 from bntt.nn.network.watch import membrane_at, watching
+from bntt.ops.norm import Moments
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,12 @@ def advance_blocks(
     while done < len(names):
         rest = {name: blocks[name] for name in names[done:]}
         run = plan_of(rest, x, work.compute, work.call).fused
-        if run:
+        rectifies = any(block.rectifies for block in run.values())
+        if rectifies and work.measure:  # modules are measured
+            run = {}
+        if run and rectifies:
+            x, now, found = _run_rectified(run, x, work)
+        elif run:
             is_mean = mean and len(run) == len(rest)
             x, now, found = _run_fused(run, x, work, states[done : done + len(run)], mean=is_mean)
         else:
@@ -120,10 +128,7 @@ def _run_fused(
     ]
     stack = Stack(nodes, work.compute, starts, work.goes_on, work.prepared, work.measure)
     ran = run_stack(stack, spikes, mean_over_time=mean)
-    steps = work.call.steps(x)
-    for one, found in zip(fused, ran.moments, strict=True):
-        if found is not None and one.norm is not None:
-            one.norm.take_in(found, slice(None) if one.norm.method.shared_running else steps, work.call.first)
+    _take_in(fused, ran.moments, work.call.steps(x))
     after, measured, ends, seen = list[Any](), Measured(), list(ran.ends), list(ran.seen)
     for (name, block), state in zip(run.items(), states, strict=True):
         size = len(block.nodes)
@@ -133,6 +138,22 @@ def _run_fused(
             measured |= measured_of(name, block, seen[:size], work.measure, after)
         del ends[:size], seen[:size]
     return left(ran.out, blocks[-1]), after, measured
+
+
+def _run_rectified(run: Mapping[str, FusedBlock], x: Tensor, work: Work) -> tuple[Tensor, list[Any], Measured]:
+    """Return activations ``[1, B, ...]`` of an ANN's layers and every block's state; update running statistics."""
+    blocks = list(run.values())
+    fused = [node for block in blocks for node in block.nodes]
+    nodes, drive = [one.node for one in fused], channels_last(x).to(torch.float32)
+    out, moments = run_rectified(nodes, drive, work.compute)
+    _take_in(fused, moments, work.call.steps(x))
+    return left(out, blocks[-1]), [block.leave([Start()] * len(block.nodes), None) for block in blocks], {}
+
+
+def _take_in(nodes: Sequence[FusedNode], moments: Sequence[Moments | None], steps: slice) -> None:
+    for one, found in zip(nodes, moments, strict=True):
+        if found is not None and one.norm is not None:
+            one.norm.take_in(found, slice(None) if one.norm.method.shared_running else steps, steps.start)
 
 
 def measured_of(

@@ -26,7 +26,7 @@ from bntt.engine.graph.stack import Output
 from bntt.engine.packed_weights import Prepared, changes_told, version_of
 from bntt.engine.private import Made, attributes_of, made_of
 from bntt.engine.synapse import Spikes
-from bntt.nn.fusion.fuse import FusedBlock
+from bntt.nn.fusion.fused_block import FusedBlock
 from bntt.nn.fusion.memory import entered, left
 from bntt.nn.fusion.plan import plan_of, why_not_here
 from bntt.nn.fusion.supported import layout_of

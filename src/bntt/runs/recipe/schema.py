@@ -17,7 +17,7 @@ from bntt.data.images.image_file import Mode
 from bntt.data.mix import MIXES
 from bntt.data.registry import DATASETS
 from bntt.data.sequences import ORDERS
-from bntt.engine.compute import ComputeOptions, Events, InputGrad
+from bntt.engine.compute import ComputeOptions, Events, InputGrad, Rectifiers
 from bntt.io.pictures import Fit
 from bntt.models.pretrained import PRETRAINED
 from bntt.models.spiking import MODELS, NeuronOptions
@@ -189,6 +189,7 @@ class Compute(ComputeOptions, Table):
 
     events: Events = "fixed"
     input_grad: InputGrad = "direct"
+    rectifiers: Rectifiers = "plain"
 
 
 @dataclass(frozen=True, kw_only=True)

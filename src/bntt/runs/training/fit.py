@@ -15,6 +15,7 @@ from torch import optim
 
 from bntt.analysis import evaluate
 from bntt.data import SampleLoader
+from bntt.engine.compute import ComputeOptions
 from bntt.io.checkpoint import load_checkpoint
 from bntt.io.lock import hold_run
 from bntt.nn import Compute, SpikingClassifier
@@ -189,12 +190,12 @@ def _train_in_directory(
 
 
 def _as_begun(directory: Path, chosen: Compute) -> Compute:
-    """Return how a run computes: by rules that a second start finds again, input gradients as the first one did."""
-    kept, way = RunDirectory(directory).checkpoints, chosen.input_grad
-    if kept.paths():
+    """Return how a run computes: by rules that a second start finds again, with the rounding of the first one."""
+    begun: ComputeOptions = chosen
+    if (kept := RunDirectory(directory).checkpoints).paths():
         found = kept.latest()
-        way = trained_recipe(found.checkpoint.facts, found.path).compute.input_grad
-    return replace(chosen, events="fixed", input_grad=way)
+        begun = trained_recipe(found.checkpoint.facts, found.path).compute
+    return replace(chosen, events="fixed", input_grad=begun.input_grad, rectifiers=begun.rectifiers)
 
 
 def _device(session: Session) -> str:

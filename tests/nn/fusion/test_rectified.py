@@ -1,0 +1,216 @@
+"""The layers of an ANN as a few operations each: the same numbers as its modules give, or a reason why not."""
+
+from copy import deepcopy
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from bntt.engine.compute import Compute
+from bntt.engine.graph.layer import Layer
+from bntt.engine.graph.rectified import normalise
+from bntt.engine.synapse import Geometry
+from bntt.models import compact, vgg6
+from bntt.nn import (
+    BNTT,
+    LIF,
+    NORMS,
+    TAB,
+    CurrentBlock,
+    LayerNorm,
+    Measure,
+    NeuronBlock,
+    PooledBN,
+    Readout,
+    Rectifier,
+    Residual,
+    SpikeDropout,
+    SpikingBlock,
+    SpikingNetwork,
+    hold_statistics,
+)
+from bntt.nn.norms.methods import NoNorm
+from bntt.ops.norm import normalize, step_moments
+from tests.grids import pairs
+from tests.rows import each_row
+
+
+def apart(build, *arguments):
+    """Build what draws from the global generator, and leave that as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return build(*arguments)
+
+
+def odd(norm: str) -> SpikingNetwork:
+    """What the builders do not make: biases, groups, strides, windows that do not fit, a largest value, dropout."""
+
+    def of(channels: int) -> nn.Module:
+        return NORMS[norm](channels, 1, 1.0)
+
+    body = {"wide": SpikingBlock(nn.Conv2d(6, 6, (3, 1), padding=(1, 0)), of(6), Rectifier())}
+    blocks = [
+        SpikingBlock(nn.Conv2d(1, 6, 5, stride=2), of(6), Rectifier(), dropout=SpikeDropout(0.25)),
+        Residual(body, {"one": CurrentBlock(nn.Conv2d(6, 6, 1, groups=3), of(6))}, NeuronBlock(Rectifier())),
+        SpikingBlock(nn.Conv2d(6, 4, 3, padding=2, dilation=2), of(4), Rectifier(), nn.MaxPool2d(2)),
+        SpikingBlock(nn.Conv2d(4, 16, 3, padding=1), of(16), Rectifier(), nn.Sequential(nn.AvgPool2d(2), nn.Flatten())),
+        SpikingBlock(nn.Linear(64, 7), of(7), Rectifier()),
+    ]
+    return SpikingNetwork(blocks, Readout(nn.Linear(7, 3)))
+
+
+NETWORKS = {
+    "vgg6": (lambda norm: vgg6(num_steps=1, neuron="relu", norm=norm, image_size=16), (1, 16, 16)),
+    "compact": (lambda norm: compact(num_steps=1, neuron="relu", norm=norm, width=0.25, dropout=0.2), (3, 17, 17)),
+    "odd": (odd, (1, 23, 22)),
+}
+
+
+def made(name: str, norm: str, rng: torch.Generator) -> tuple[SpikingNetwork, Tensor]:
+    build, shape = NETWORKS[name]
+    net = apart(build, norm)
+    with torch.no_grad():
+        for parameter in net.parameters():  # affines too
+            parameter.add_(0.1 * torch.randn(parameter.shape, generator=rng))
+    return net, torch.randn(1, 6, *shape, generator=rng)
+
+
+def learned(net: SpikingNetwork, x: Tensor) -> dict[str, Tensor]:
+    """Return the logits, every gradient, and the running statistics."""
+    x = x.clone().requires_grad_()
+    logits = net(x, draw=3)
+    logits.square().sum().backward()
+    found = {"logits": logits.detach(), "input": x.grad} | {name: p.grad for name, p in net.named_parameters()}
+    return found | {name: buffer.clone() for name, buffer in net.named_buffers()}
+
+
+@pairs(
+    name=["vgg6", "compact", "odd"],
+    norm=["none", "bntt", "bn", "bn-pooled", "tdbn", "tebn"],
+    training=[True, False],
+)
+def test_an_ann_is_what_its_modules_are(name, norm, training, rng):
+    net, x = made(name, norm, rng)
+    net.train(training)
+    exact = deepcopy(net).double()
+    assert not net.plan(x.shape).reason
+    assert all(block.rectifies for block in net.plan(x.shape).fused.values())
+    found, wanted = learned(net, x), learned(exact, x.double())
+    most = 0.01 * max(float(p.grad.norm()) for p in exact.parameters())  # gradients that cancel are rounding alone
+    for what, value in wanted.items():
+        error = float((found[what].double() - value).norm()) / max(float(value.norm()), most)
+        assert error < 5e-5, (what, error)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize("given", [False, True])
+def test_the_norm_of_one_step_is_equation_9(dtype, given, rng):
+    shape, tolerance = (5, 6, 3, 4), 1e-11 if dtype == torch.float64 else 2e-5
+    x, towards = (torch.randn(shape, generator=rng, dtype=dtype) for _ in range(2))
+    gamma, beta, mean, var = (torch.rand(1, 6, generator=rng, dtype=dtype) + 0.5 for _ in range(4))
+    inputs = [one.requires_grad_() for one in (3 * x + 2, gamma, beta)]
+    weight = torch.zeros(6, 1, 1, 1, dtype=dtype)
+    statistics = (mean, var) if given else (None, None)
+    layer = Layer(Geometry(), False, (1, 1), None, weight, None, gamma, beta, *statistics, 1e-2)
+    y, moments = normalise(layer, inputs[0].contiguous(memory_format=torch.channels_last))
+    own = step_moments(inputs[0][None])
+    wanted = normalize(inputs[0][None], *(statistics if given else (own.mean, own.var)), gamma, beta, 1e-2)[0]
+    torch.testing.assert_close(y, wanted, rtol=tolerance, atol=tolerance)
+    for one, other in zip(*(torch.autograd.grad(z, inputs, towards) for z in (y, wanted)), strict=True):
+        torch.testing.assert_close(one, other, rtol=tolerance, atol=tolerance)
+    if given:
+        assert moments is None
+    else:
+        torch.testing.assert_close(moments.mean, own.mean, rtol=tolerance, atol=tolerance)
+        torch.testing.assert_close(moments.var, own.var, rtol=tolerance, atol=tolerance)
+        assert moments.count == own.count == (60,)
+
+
+def test_input_gradients_go_by_winograd_where_they_are_asked_to(rng):
+    net, x = made("vgg6", "bntt", rng)
+    direct = deepcopy(net)
+    direct.compute = Compute(input_grad="direct")
+    one, other = learned(net, x), learned(direct, x)
+    assert torch.equal(one["logits"], other["logits"])
+    assert not torch.equal(one["input"], other["input"])
+
+
+def test_it_can_be_off_and_then_has_the_bits_of_the_modules(rng):
+    net, x = made("vgg6", "bn", rng)
+    plain, off = deepcopy(net), deepcopy(net)
+    plain.compute, off.compute = Compute("reference"), Compute(rectifiers="plain")
+    one, other = learned(plain, x), learned(off, x)
+    assert all(torch.equal(one[what], other[what]) for what in one)
+    assert not torch.equal(learned(net, x)["input"], one["input"])
+
+
+def test_statistics_wait_where_they_are_held(rng):
+    net, x = made("vgg6", "bntt", rng)
+    before = net.blocks["conv1"].norm.running_mean.clone()
+    with hold_statistics(net) as held:
+        net(x)
+    assert torch.equal(net.blocks["conv1"].norm.running_mean, before)
+    held.take_in()
+    assert not torch.equal(net.blocks["conv1"].norm.running_mean, before)
+
+
+def test_a_second_backward_pass_gives_the_same(rng):
+    net, x = made("vgg6", "bn", rng)
+    loss = net(x).sum()
+    one, other = (torch.autograd.grad(loss, list(net.parameters()), retain_graph=True) for _ in range(2))
+    assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+def test_what_is_measured_is_measured_on_the_modules(rng):
+    net, x = made("vgg6", "bn", rng)
+    net.eval()
+    logits, state = net.advance(x, measure=Measure(moments=True))
+    assert set(state.measured) == set(net.layers)
+    torch.testing.assert_close(logits, net.advance(x)[0])
+
+
+def block(norm: nn.Module | None = None, neurons: nn.Module | None = None) -> SpikingBlock:
+    return SpikingBlock(nn.Linear(4, 4), norm or NoNorm(), neurons or Rectifier())
+
+
+def hooked() -> SpikingBlock:
+    one = block()
+    one.lif.register_forward_hook(lambda module, inputs, outputs: None)
+    return one
+
+
+def sum_of_both() -> Residual:
+    body = {"fires": block(neurons=LIF()), "then": CurrentBlock(nn.Linear(4, 4), NoNorm())}
+    return Residual(body, after=NeuronBlock(Rectifier()))
+
+
+@each_row(
+    "part, steps, compute, reason",
+    [
+        (block, 2, {}, "fused in networks of one step"),
+        (block, 1, {"reduce": lambda sums: sums}, "trained by one process"),
+        (block, 1, {"rectifiers": "plain"}, "rectifiers are 'plain'"),
+        (lambda: block(TAB(4, 1)), 1, {}, "no batch normalisation of one step"),
+        (lambda: block(LayerNorm(4)), 1, {}, "no batch normalisation of one step"),
+        (sum_of_both, 1, {}, "some of its neurons spike and others rectify"),
+        (hooked, 1, {}, "lif has a hook"),
+    ],
+)
+def test_what_does_not_run_so_says_why(part, steps, compute, reason, rng):
+    net = apart(lambda: SpikingNetwork([part()], Readout(nn.Linear(4, 2)), compute=Compute(**compute)))
+    x = torch.randn(steps, 3, 4, generator=rng)
+    assert reason in net.plan(x.shape).reason
+    plain = deepcopy(net)
+    plain.compute = Compute("reference")
+    assert torch.equal(net(x), plain(x))
+
+
+def test_blocks_that_spike_and_blocks_that_rectify_run_apart(rng):
+    blocks = apart(lambda: [block(BNTT(4, 1)), block(PooledBN(4, 1), LIF()), block()])
+    net = SpikingNetwork(blocks, apart(lambda: Readout(nn.Linear(4, 2))))
+    x = torch.randn(1, 3, 4, generator=rng)
+    assert list(net.plan(x.shape).fused) == ["block1"]
+    assert net.plan(x.shape).reason == "blocks that spike and blocks that rectify do not run together"
+    plain = deepcopy(net)
+    plain.compute = Compute("reference")
+    torch.testing.assert_close(net(x), plain(x))
