@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import pytest
 import torch
 from torch import Tensor
@@ -76,6 +78,7 @@ def test_poison_changes_nothing(recompute, measure, chunk, rng, monkeypatch):
 def test_what_an_error_interrupts_gives_its_buffers_back(where, name, grad, rng, monkeypatch):
     """All of those that were taken: nothing is lost, so that the next pass takes no fresh memory."""
     made, x = layers(rng), Spikes(torch.randn(6, 4, 8, 8, 3, generator=rng))
+    gc.collect()  # what tests before this one left, such as graphs that an error's traceback holds
     with poisoned(), torch.set_grad_enabled(grad):
         space, calls, real = workspace.WORKSPACE, [], getattr(where, name)
 
@@ -94,5 +97,4 @@ def test_what_an_error_interrupts_gives_its_buffers_back(where, name, grad, rng,
         except KeyboardInterrupt:
             pass
         assert (len(calls) == 3) == (grad or name == "scan")
-        assert space._alive > alive
-        assert space.free_bytes() == space._alive
+        assert space.free_bytes() == space._alive - alive > 0

@@ -191,11 +191,26 @@ def test_a_copy_has_none_and_a_network_not_many(rng, used, monkeypatch):
 @pytest.mark.parametrize(
     "net", [lambda: residual("before", T), lambda: small(T, norm=lambda c, t: bntt.nn.LayerNorm(c))]
 )
-def test_other_networks_run_as_before(net, rng, used):
-    net, x = net().eval(), spikes_of(T, 2, rng)
-    for _ in range(2):
-        assert equal(stream(net, x)[0], anew(net, x))
-    assert not used
+def test_other_networks_run_as_before(net, rng, used, monkeypatch):
+    """They are asked once, whatever the number of samples."""
+    begun, real = [], module._begin
+    monkeypatch.setattr(module, "_begin", lambda *args: begun.append(1) or real(*args))
+    net, x = net().eval(), spikes_of(T, 4, rng)
+    for samples in (2, 4, 1):
+        some = x[:, :samples]
+        assert equal(stream(net, some)[0], anew(net, some))
+    assert (used, len(begun)) == ([], 1)
+
+
+def test_a_network_too_large_for_many_samples_is_not_for_few(rng, used, monkeypatch):
+    net, x = with_statistics(small(T)), spikes_of(T, 12, rng)
+    stream(net, x[:, :3])
+    size = net._kept._held.ready[(1, x.shape[2:], x.dtype)][0].chain.room.size
+    monkeypatch.setattr(module, "MOST_BYTES", 2 * size)
+    for samples in (12, 9, 3):
+        used.clear()
+        assert equal(stream(net, x[:, :samples])[0], anew(net, x[:, :samples]))
+        assert bool(used) == (samples == 3)
 
 
 def test_a_part_with_steps_in_a_network_without(rng, used):

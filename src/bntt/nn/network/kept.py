@@ -86,8 +86,8 @@ class _Held:
     """What parameters and buffers point to: while it is held, what replaces it has another address."""
     ready: dict[tuple[object, ...], list[_Ready]] = field(default_factory=dict)
     """Chains by the shape of a call's samples; those in use are not in the list, so no two threads have the same."""
-    refused: set[tuple[object, ...]] = field(default_factory=set)
-    """Shapes of calls that cannot have one."""
+    refused: dict[tuple[object, ...], int] = field(default_factory=dict)
+    """Numbers of samples from which on calls of a shape cannot have one."""
 
     def is_of(self, made: Made, settings: tuple[object, ...]) -> bool:
         """Return True if nothing has changed."""
@@ -118,11 +118,11 @@ class _Held:
         """Return the bytes of the chains that are not in use."""
         return sum(ready.chain.room.size for free in list(self.ready.values()) for ready in free)
 
-    def refuse(self, key: tuple[object, ...]) -> None:
-        """Remember that calls of this shape cannot have a chain."""
+    def refuse(self, key: tuple[object, ...], samples: int) -> None:
+        """Remember that calls of this shape cannot have a chain, from so many samples on."""
         if len(self.refused) >= MOST_SHAPES:
             self.refused.clear()
-        self.refused.add(key)
+        self.refused[key] = samples
 
     def copy_values(self) -> None:
         """Remember the values, all at once: other threads look at them."""
@@ -179,14 +179,15 @@ class Kept:
                 self._held = None
                 return None
             self._compared = True
-        if (*key, samples) in held.refused:
+        if samples >= held.refused.get(key, samples + 1):
             return None
         ready = held.take(key, samples)
         if ready is None:
-            ready = _begin(blocks, num_steps, x, work, held)
-            if ready is None:
-                held.refuse((*key, samples))
+            begun = _begin(blocks, num_steps, x, work, held)
+            if isinstance(begun, int):
+                held.refuse(key, begun)
                 return None
+            ready = begun
         free = held.ready.setdefault(key, [])
         try:
             return ready.advance(x, work, 0 if num_steps is None else first, states, mean=mean)
@@ -205,24 +206,24 @@ class Kept:
         return None
 
 
-def _begin(blocks: nn.ModuleDict, num_steps: int | None, x: Tensor, work: Work, held: _Held) -> _Ready | None:
-    """Make a chain for calls like this one; None if one of the blocks cannot be part of one."""
+def _begin(blocks: nn.ModuleDict, num_steps: int | None, x: Tensor, work: Work, held: _Held) -> _Ready | int:
+    """Make a chain for calls like this one, or return the number of samples from which on none can be made."""
     if not all(name == FOLDED or _is_constant(value) for name, value in attributes_of(blocks)):
-        return None
+        return 1
     with torch.inference_mode(False), torch.no_grad():  # it outlives the mode
         if num_steps is None and any(getattr(module, "num_steps", None) for module in blocks.modules()):
-            return None  # a part with steps that the network was not built with
+            return 1  # a part with steps that the network was not built with
         every = x[:1].expand(num_steps or len(x), *x.shape[1:])
         plan = plan_of(dict(blocks.items()), every, replace(work.compute, backend="auto", precision="fp32"), Call())
         nodes = [one.node for block in plan.fused.values() for one in block.nodes]
-        if plan.reason or not nodes or not all(map(is_link, nodes)):
-            return None
+        many = sum(tensor.numel() for tensor in held.made.tensors if tensor is not None) > MOST_WEIGHTS
+        if plan.reason or not nodes or not all(map(is_link, nodes)) or many:
+            return 1
         height, width, channels = layout_of(x).memory
         shape = (len(x), x.shape[1], height, width, channels)
         like = Spikes(torch.empty(shape, dtype=x.dtype, device=torch.device("meta")))
-        many = sum(tensor.numel() for tensor in held.made.tensors if tensor is not None) > MOST_WEIGHTS
-        if many or (size := room_of(nodes, like).size) > MOST_BYTES:
-            return None
+        if (size := room_of(nodes, like).size) > MOST_BYTES:
+            return x.shape[1]
         held.make_room(size)
         if not held.values:
             held.copy_values()
