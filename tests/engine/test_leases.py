@@ -98,3 +98,15 @@ def test_what_an_error_interrupts_gives_its_buffers_back(where, name, grad, rng,
             pass
         assert (len(calls) == 3) == (grad or name == "scan")
         assert space.free_bytes() == space._alive - alive > 0
+
+
+def test_a_graph_without_a_backward_pass_goes_with_what_it_gave(rng):
+    """A circle of tensor and graph would stay for ever: the collector of garbage does not see PyTorch's part of it."""
+    made, x = layers(rng), Spikes(torch.randn(6, 4, 8, 8, 3, generator=rng))
+    with poisoned():
+        space, alive = workspace.WORKSPACE, workspace.WORKSPACE._alive
+        ran = run_stack(Stack(made, Compute(events="fixed"), wants_ends=True), x, mean_over_time=True)
+        assert ran.ends[0].membrane.requires_grad
+        assert space._alive - alive > space.free_bytes()
+        del ran
+        assert space._alive - alive == space.free_bytes()

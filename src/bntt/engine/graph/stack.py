@@ -258,9 +258,10 @@ class _RunStack(torch.autograd.Function):
 
 
 def _own(end: Start) -> Start:
-    """Copy the moments, so that the graph does not hold what is returned: each would keep the other alive."""
-    past = end.past
-    return end if past is None else end._replace(past=Moments(past.mean.clone(), past.var.clone(), past.count))
+    """Return other tensors than the graph holds, which it would keep alive as they keep it."""
+    past, membrane = end.past, end.membrane
+    moments = None if past is None else Moments(past.mean.clone(), past.var.clone(), past.count)
+    return Start(None if membrane is None else membrane.detach(), moments)
 
 
 def _detached(start: Start) -> Start:
