@@ -1,6 +1,7 @@
 """Trainings that begin with a trained network, and layers that are not trained."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -65,6 +66,11 @@ def test_another_number_of_steps(source, steps, longer, how):
 def test_images_that_validate_and_were_trained_on_are_told(source):
     _, _, _, said = taken(source, data={"validation": 0.02})
     assert said["changed"] == "; it may have trained on images that validate here: seed or data.validation differ"
+    of = load_recipe("fashion-mnist-vgg6", ["data.name=fashion-mnist-bundled", "init.pretrained=fashion-mnist-vgg6"])
+    model = build_model(of, data := build_data(of))
+    for seed, told in ((0, ""), (1, said["changed"])):
+        same = replace(of, seed=seed, data=replace(of.data, name="fashion-mnist"))
+        assert load_initial_weights(same, model, data.train.classes)["changed"] == told
 
 
 @each_row("name", [name for name in PRETRAINED if pretrained_facts(name).bundled_test])

@@ -128,6 +128,22 @@ class LayerBlock(nn.Module):
         spiking = self.lif if self.lif is not None and neuron_facts(self.lif).spikes else None
         return (SpikingLayer("", self.synapse, self.norm, spiking),)
 
+    def _pooled(self, pool: nn.Module, spikes: Tensor) -> Tensor:
+        """Apply what follows the neurons.
+
+        Raises:
+            ValueError: if the image is too small for it.
+        """
+        try:
+            return fold_time(pool, spikes)
+        except RuntimeError as error:
+            if "too small" not in str(error):
+                raise
+            raise ValueError(
+                f"{self.name} cannot pool spikes {list(spikes.shape[2:])} of a sample by {pool}: give larger images, "
+                f"or build the network with fewer poolings. PyTorch says: {error}"
+            ) from error
+
     def forward(
         self, x: Float[Tensor, "S B *in_shape"], call: Call = ALL_STEPS, state: BlockState | None = None
     ) -> tuple[Float[Tensor, "S B *out_shape"], BlockState]:
@@ -144,7 +160,7 @@ class LayerBlock(nn.Module):
             x, norm_state = passed(f"the norm of {self.name}", self.norm, current, call, norm_state)
         if self.lif is not None and self.pool is not None:
             spikes, membrane = passed(f"the lif of {self.name}", self.lif, x, call, membrane)
-            x = fold_time(self.pool, spikes)
+            x = self._pooled(self.pool, spikes)
         if self.dropout is not None:
             x, _ = passed(f"the dropout of {self.name}", self.dropout, x, call, None)
         return x, BlockState(membrane, norm_state)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 import warnings
 from collections.abc import Generator, Mapping, Sequence
 from typing import Any
@@ -118,20 +119,28 @@ def _load_source(recipe: Recipe) -> tuple[SpikingNetwork, Sequence[str], dict[st
     """Load the trained network, its classes, and its origin; and a warning if the split is another."""
     if name := recipe.init.pretrained:
         facts = pretrained_facts(name)
+        made = tomllib.loads(facts.recipe)
+        said = _overlap((made["data"]["name"], recipe.data.root, made["data"]["validation"], made["seed"]), recipe)
         kept = {"pretrained": name, "epoch": facts.epoch, "weights_sha256": facts.sha256}
-        return pretrained(name).network, facts.classes, kept, ""
+        return pretrained(name).network, facts.classes, kept, said
     run = load_run(recipe.init.run)
     if run.recipe.convert.ann:
         raise RecipeError(
             f"init.run: {run.path} is a converted network with thresholds of its own: begin with its ANN, convert.ann"
         )
     kept = {"run": str(run.path), "epoch": run.epoch + 1, "weights_sha256": run.weights_sha256}
-    its, ours = ((one.data.name, one.data.root, one.data.validation, one.seed) for one in (run.recipe, recipe))
-    seen = its[:2] == ours[:2] and its != ours
-    said = "; it may have trained on images that validate here: seed or data.validation differ" if seen else ""
+    its = run.recipe.data
+    said = _overlap((its.name, its.root, its.validation, run.recipe.seed), recipe)
     before, cost = run.checkpoint_facts.get("init", {}), RunDirectory(run.path).training_cost()
     whole = {name: None if value is None else value + (before.get(name) or 0) for name, value in cost.items()}
     return run.model.network, run.classes, kept | whole, said
+
+
+def _overlap(its: tuple[str, str, float, int], recipe: Recipe) -> str:
+    """Return a warning if a network of this data, root, share for validation and seed trained on another split."""
+    ours = recipe.data.name, recipe.data.root, recipe.data.validation, recipe.seed
+    seen = its[:2] == ours[:2] and its != ours
+    return "; it may have trained on images that validate here: seed or data.validation differ" if seen else ""
 
 
 def _is_ann(network: SpikingNetwork) -> bool:
