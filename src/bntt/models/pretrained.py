@@ -28,6 +28,7 @@ PRETRAINED: Registry[str] = Registry(
         "fashion-mnist-sparse": "half of VGG6 that fires little: direct coding, two steps, a strong decay of γ",
         "fashion-mnist-rows": "three fully connected layers that read a row of the image a step",
         "fashion-mnist-events-small": "half of VGG6 on frames of a simulated event camera",
+        "cifar10-compact": "a small residual network on CIFAR-10 (JPEG copy): two steps, direct coding, no decay of γ",
     },
 )
 """What each pretrained network is. `bntt train NAME` trains it again; ``docs/make.py --weights`` makes its files."""
