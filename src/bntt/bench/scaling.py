@@ -177,11 +177,11 @@ def measure(
         progress(f"{point.name} ({number} of {len(points)})")
         case = replace(point.case, batch=point.case.batch // point.processes)
         settings = {"OMP_NUM_THREADS": str(point.threads), "OMP_WAIT_POLICY": "PASSIVE"}
-        workers = [
-            start("bntt.bench.worker", {"variant": "fused", "case": asdict(case)}, settings | joined)
-            for joined in _places(point.processes)
-        ]
+        workers = list[Worker]()
         try:
+            for joined in _places(point.processes):
+                asked = {"variant": "fused", "case": asdict(case)}
+                workers.append(start("bntt.bench.worker", asked, settings | joined))
             for worker in workers:
                 answer(point.name, worker)
             found.append(min(_together(point.name, workers) for _ in range(rounds + 1)))

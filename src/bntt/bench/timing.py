@@ -114,7 +114,7 @@ Worker: TypeAlias = "subprocess.Popen[str]"
 
 def start(module: str, specification: Mapping[str, Any], settings: Mapping[str, str]) -> Worker:
     """Start a module in a separate process: it takes its work as lines of JSON and answers each with one."""
-    inherited = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    inherited = {name: value for name, value in os.environ.items() if name not in ("OMP_WAIT_POLICY", "WORLD_SIZE")}
     command, pipe = [sys.executable, "-W", "ignore", "-m", module, json.dumps(specification)], subprocess.PIPE
     return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, env=inherited | dict(settings))
 

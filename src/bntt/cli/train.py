@@ -183,7 +183,8 @@ def run_recipe(
     if settings.average:
         console.line(
             "the moving average of the weights is validated, kept as the best, and tested; over 5 % of it are the "
-            f"initial weights for {updates_to_forget(settings.average):,} updates, in which its accuracy tells little"
+            f"initial weights for {updates_to_forget(settings.average):,} updates, in which its accuracy tells little "
+            "and silent layers are not looked for"
         )
     with signals.deferred() as requests:
         records = train_run(

@@ -5,8 +5,9 @@ A surrogate is a value: a frozen dataclass that maps the normalised distance ``v
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import wraps
 from math import pi
 from typing import Any
 
@@ -83,9 +84,36 @@ class Underived(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *_: Any) -> Any:
-        raise RuntimeError("trying to differentiate twice: a surrogate or an estimator is a derivative and has none")
+        raise RuntimeError(
+            "trying to differentiate twice: surrogates, estimators and fused passes are differentiated once; an ANN "
+            "can be twice with Compute(rectifiers='plain')"
+        )
 
     jvp = backward
+
+
+def differentiable_once(backward: Callable[..., tuple[Any, ...]]) -> Callable[..., tuple[Any, ...]]:
+    """Decorate a backward pass whose results have no derivative: asking for one raises.
+
+    The pass gets ``(ctx, saved tensors, *gradients)`` and runs without gradients. PyTorch's ``once_differentiable``
+    silently gives a constant to ``torch.autograd.grad`` and Hessians.
+    """
+
+    @wraps(backward)
+    def run(ctx: Any, *grads: Any) -> tuple[Any, ...]:
+        saved = ctx.saved_tensors  # once: checkpointing unpacks them no second time
+        with torch.no_grad():
+            found = backward(ctx, saved, *grads)
+        of = [one for one in (*saved, *grads) if isinstance(one, Tensor) and one.requires_grad]
+        return tuple(_marked(one, of) if isinstance(one, Tensor) else one for one in found)
+
+    return run
+
+
+def _marked(value: Tensor, of: Sequence[Tensor]) -> Tensor:
+    for one in of if torch.is_grad_enabled() else ():
+        value = Underived.apply(value, one)  # type: ignore[no-untyped-call]
+    return value
 
 
 class _Fire(torch.autograd.Function):

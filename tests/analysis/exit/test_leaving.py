@@ -2,15 +2,27 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bntt.analysis.accuracy.evaluation import presented
 from bntt.analysis.exit.leaving import each_step
+from bntt.analysis.exit.sample_exit import exit_each
 from bntt.data import ImageSet, SampleLoader
 from bntt.engine.compute import Compute
 from bntt.engine.graph import layer
 from bntt.models import mlp
-from bntt.nn import Measure, PoissonEncoder, SpikingClassifier
+from bntt.nn import (
+    BNTT,
+    LIF,
+    DirectEncoder,
+    Measure,
+    PoissonEncoder,
+    Readout,
+    SpikingBlock,
+    SpikingClassifier,
+    SpikingNetwork,
+)
 from bntt.nn.network.measured import evaluating
 from tests.kernels import needs_kernels
 
@@ -105,3 +117,52 @@ def test_few_wait_and_none_whose_states_cannot_be_joined(kind, shown, monkeypatc
     assert len(taken) == left == 2 * SAMPLES
     assert max(asked) <= most <= (8 + 8 + BATCH if kind is Joined else 8 + BATCH)
     assert (len(asked) < 50) == (kind is Joined)
+
+
+class LastInput(nn.Module):
+    """A block whose state is a view of its input; images of any size become 4x4."""
+
+    layers = ()
+
+    def forward(self, x, call=None, state=None):
+        first = torch.zeros_like(x[:1]) if state is None else state[None]
+        late = torch.cat([first, x[:-1]])
+        return F.adaptive_avg_pool2d(late.flatten(0, 1), 4).view(*x.shape[:2], 16), x[-1]
+
+
+def late_model():
+    """A model of pixels as they are, whose first block answers a step late."""
+    with torch.random.fork_rng():
+        torch.manual_seed(2)
+        layer = SpikingBlock(nn.Linear(16, 32), BNTT(32, T), LIF(threshold=0.3))
+        net = SpikingNetwork({"late": LastInput(), "fc1": layer}, Readout(nn.Linear(32, 3)))
+    return SpikingClassifier(DirectEncoder(T), net)
+
+
+def fused_model():
+    """A model whose samples wait for others."""
+    return SpikingClassifier(DirectEncoder(T), mlp(in_features=16, hidden=(64,), num_classes=3, num_steps=T, seed=1))
+
+
+@pytest.mark.parametrize("made", [late_model, fused_model])
+def test_a_loader_may_reuse_its_memory_and_keeps_its_samples(made, rng):
+    x, y, model = torch.rand(24, 1, 4, 4, generator=rng), torch.arange(24) % 3, made()
+    images, labels, before = torch.empty(4, 1, 4, 4), torch.empty(4, dtype=torch.int64), x.clone()
+
+    def again():
+        for one, what in zip(x.split(4), y.split(4), strict=True):
+            yield images.copy_(one), labels.copy_(what)
+
+    wanted = [exit_each(model, [(x[i : i + 1], y[i : i + 1])], "margin", 0.05) for i in range(24)]
+    for batches in (list(zip(x.split(4), y.split(4), strict=True)), again()):
+        found = exit_each(model, batches, "margin", 0.05)
+        assert torch.equal(found.steps, torch.cat([one.steps for one in wanted]))
+        assert torch.equal(found.classes, torch.cat([one.classes for one in wanted]))
+    assert torch.equal(x, before)
+
+
+def test_batches_of_two_sizes_do_not_join(rng):
+    batches = [(torch.rand(4, 1, size, size, generator=rng), torch.arange(4) % 3) for size in (8, 10, 8)]
+    found = exit_each(late_model(), batches, "margin", 0.05)
+    alone = [exit_each(late_model(), [batch], "margin", 0.05) for batch in batches]
+    assert torch.equal(found.steps, torch.cat([one.steps for one in alone]))

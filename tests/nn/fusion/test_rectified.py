@@ -10,7 +10,7 @@ from bntt.engine.compute import Compute
 from bntt.engine.graph.layer import Layer
 from bntt.engine.graph.rectified import normalise
 from bntt.engine.synapse import Geometry
-from bntt.models import compact, vgg6
+from bntt.models import compact, mlp, vgg6
 from bntt.nn import (
     BNTT,
     LIF,
@@ -214,3 +214,11 @@ def test_blocks_that_spike_and_blocks_that_rectify_run_apart(rng):
     plain = deepcopy(net)
     plain.compute = Compute("reference")
     torch.testing.assert_close(net(x), plain(x))
+
+
+def test_a_second_derivative_raises_and_is_no_constant():
+    net, x = mlp(in_features=4, hidden=(8,), num_classes=3, num_steps=1, neuron="relu", norm="bn"), torch.rand(1, 3, 4)
+    with pytest.raises(RuntimeError, match="differentiate twice"):
+        torch.autograd.functional.hessian(lambda z: net(z).square().sum(), x)
+    net.compute = Compute(rectifiers="plain")
+    assert torch.autograd.functional.hessian(lambda z: net(z).square().sum(), x).abs().max() > 0

@@ -17,6 +17,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from bntt.analysis.accuracy.batches import Leaves
+from bntt.engine.graph.layer import CHUNK_BYTES
 from bntt.nn.fusion.plan import samples_at_once
 from bntt.nn.network.classifier import SpikingClassifier
 from bntt.nn.network.measured import Measure, Measured
@@ -71,9 +72,11 @@ class _Group:
         """Number of samples with a state."""
         return 0 if self.state is None else len(self)
 
-    @property
-    def can_wait(self) -> bool:
-        return self.state is None or can_join((self.state.blocks, self.state.readout))
+    def can_join(self, other: _Group) -> bool:
+        """Return True if the two can go on together: inputs, and what blocks carry, are of one form."""
+        if not can_join(tuple(self.own), tuple(other.own)) or self.state is None or other.state is None:
+            return self.state is other.state and can_join(tuple(self.own), tuple(other.own))
+        return can_join((self.state.blocks, self.state.readout), (other.state.blocks, other.state.readout))
 
     def __len__(self) -> int:
         return len(self.own[0])
@@ -90,7 +93,8 @@ def _placed(batches: Iterable[Presented]) -> Iterator[tuple[int, _Group]]:
     done = 0
     for draw, inputs, labels, noise in batches:
         place = torch.arange(done, done := done + len(labels), device="cpu")
-        yield draw, _Group((inputs, noise["index"], labels, place), {key: noise[key] for key in ("seed", "draw")})
+        own = (inputs.clone(), noise["index"].clone(), labels.clone(), place)  # a loader may write over its own
+        yield draw, _Group(own, {key: noise[key] for key in ("seed", "draw")})
 
 
 def _of_one_draw(model: SpikingClassifier, fresh: Iterator[_Group], measure: Measure, leaves: Leaves) -> Iterator[Step]:
@@ -99,26 +103,33 @@ def _of_one_draw(model: SpikingClassifier, fresh: Iterator[_Group], measure: Mea
         group: _Group | None = new
         full = full or _full(model, new)
         while group is not None:
-            if group.steps in waiting:
-                group = waiting.pop(group.steps).join(group)
-            if len(group) < full and group.can_wait and sum(one.held for one in (group, *waiting.values())) <= full:
+            group = _joined(group, waiting)
+            held = sum(one.held for one in (group, *waiting.values()))
+            can_wait = group.steps not in waiting and group.can_join(group)
+            if can_wait and len(group) < full and held <= full:
                 waiting[group.steps], group = group, None
                 continue
             step, group = _advance(model, group, measure, leaves)
             yield step
     while waiting:  # nobody else comes: those with the fewest steps first, which then join the next
-        step, group = _advance(model, waiting.pop(min(waiting)), measure, leaves)
-        yield step
-        if group is not None:
-            waiting[group.steps] = waiting.pop(group.steps).join(group) if group.steps in waiting else group
+        group = waiting.pop(min(waiting))
+        while group is not None:
+            step, group = _advance(model, _joined(group, waiting), measure, leaves)
+            yield step
+
+
+def _joined(group: _Group, waiting: dict[int, _Group]) -> _Group:
+    """Return the group with those who wait for it; batches of other shapes go on apart."""
+    there = waiting.get(group.steps)
+    return group if there is None or not there.can_join(group) else waiting.pop(group.steps).join(group)
 
 
 def _full(model: SpikingClassifier, group: _Group) -> int:
-    """Return the number of samples from which on nobody waits: as many as fill the memory of a pass over all steps."""
+    """Return the number of samples from which on nobody waits: as many as fill the memory of a pass, or of inputs."""
     (inputs, index, *_), batch = group.own, len(group)
     shape = model.encoder(inputs[:1], index=index[:1], steps=range(1), **group.noise).shape
     at_once = samples_at_once(model.network.plan(shape), shape[2:])
-    return max(batch, min(at_once, STEPS_AT_ONCE * batch))
+    return max(batch, min(at_once, STEPS_AT_ONCE * batch, CHUNK_BYTES // max(1, inputs[0].nbytes)))
 
 
 def _advance(model: SpikingClassifier, group: _Group, measure: Measure, leaves: Leaves) -> tuple[Step, _Group | None]:
@@ -132,18 +143,6 @@ def _advance(model: SpikingClassifier, group: _Group, measure: Measure, leaves: 
     step = Step(state.steps, state.measured or {}, logits[-1].index_select(0, out), *group.rows(out)[2:])
     if len(out) == 0:
         return step, replace(group, state=state)
-    stay = _packed(~gone)
+    stay = (~gone).nonzero().flatten()
     own = group.rows(stay)
-    return step, _Group(own, group.noise, state.rows(stay, in_place=True)) if len(stay) else None
-
-
-def _packed(stays: Tensor) -> Tensor:
-    """Return indices of those that stay, the last ones at the places of those that leave: so the fewest move.
-
-    >>> _packed(torch.tensor([True, False, True, True]))
-    tensor([0, 3, 2])
-    """
-    places = stays.nonzero().flatten()
-    order = torch.arange(len(places), device=stays.device)
-    order[~stays[: len(places)]] = places[places >= len(places)]
-    return order
+    return step, _Group(own, group.noise, state.rows(stay)) if len(stay) else None

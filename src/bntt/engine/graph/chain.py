@@ -177,6 +177,8 @@ class _Link:
         job = self.scans.get((first, len(self.current))) or self._scan(first)
         job.membrane = address((membrane, torch.float32, shape.numel()), "membrane")
         call("bntt_scan_forward", job)
+        if membrane is start and not start.is_inference():  # a graph that still needs it says so
+            torch.autograd.graph.increment_version(start)
         return membrane
 
     def density(self) -> float:

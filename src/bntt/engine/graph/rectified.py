@@ -13,7 +13,6 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from bntt.engine.compute import Compute
 from bntt.engine.graph.layer import Layer
@@ -26,6 +25,7 @@ from bntt.engine.winograd import InputGrad, takes
 from bntt.engine.workspace import WORKSPACE
 from bntt.ops.norm import Moments
 from bntt.ops.pooling import AllSteps, Window
+from bntt.ops.spike import differentiable_once
 
 
 @dataclass(frozen=True)
@@ -151,9 +151,9 @@ class _Weigh(torch.autograd.Function):
         return synapse.forward(Spikes(x), events=False)[0]
 
     @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:
-        x, weight = ctx.saved_tensors
+    @differentiable_once
+    def backward(ctx: Any, saved: tuple[Tensor, Tensor], grad_out: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight = saved
         grad, synapse, (wants_input, wants_weight, wants_bias, *_) = grad_out[None], ctx.synapse, ctx.needs_input_grad
         grad, of_weight = grad.contiguous(), torch.zeros_like(weight) if wants_weight else None
         if of_weight is not None:

@@ -13,7 +13,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from bntt.engine import private
 from bntt.engine.compute import Compute
@@ -28,6 +27,7 @@ from bntt.engine.packed_weights import Prepared
 from bntt.engine.synapse import Spikes
 from bntt.engine.workspace import WORKSPACE, Lease
 from bntt.ops.norm import Moments
+from bntt.ops.spike import differentiable_once
 
 PASSES: dict[type, Callable[[Any, How], NodePass]] = {
     Layer: LayerPass.begin,
@@ -217,9 +217,9 @@ class _RunStack(torch.autograd.Function):
         return whole, *given, counts, moments, seen
 
     @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor | None, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
-        values = ctx.saved_tensors[0]  # raises where the graph was freed, or input or weights have changed since
+    @differentiable_once  # unpacking raises where the graph was freed, or input or weights have changed since
+    def backward(ctx: Any, saved: Any, grad: Tensor | None, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
+        values = saved[0]
         stack, x, spans, nodes = ctx.stack, ctx.x, ctx.spans, ctx.stack.nodes
         keep, wants_input, wants = private.keeps_graph(), ctx.needs_input_grad[3], list(ctx.needs_input_grad[4:])
         grad = values.new_zeros(ctx.shape, dtype=torch.float32) if grad is None else grad.contiguous()

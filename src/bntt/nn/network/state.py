@@ -44,12 +44,11 @@ class NetworkState:
     prepared: Prepared = field(default_factory=Prepared, repr=False, compare=False)
     """Weights in the kernels' layout, for the next steps without gradients."""
 
-    def rows(self, keep: Tensor, *, in_place: bool = False) -> NetworkState:
+    def rows(self, keep: Tensor) -> NetworkState:
         """Return the state of some samples, for example of the unfinished ones.
 
         Args:
             keep: a mask ``[B]`` or indices.
-            in_place: True if you do not need this state any more: samples that stay at their place are not copied.
 
         Raises:
             ValueError: after a training pass under batch statistics, in which every sample depends on all others; or
@@ -70,14 +69,11 @@ class NetworkState:
                 f"keep must be a mask of {self.batch} samples, or their indices in int64, got {keep.dtype} "
                 f"{list(keep.shape)}"
             )
-        keep = torch.arange(self.batch, device=keep.device)[keep]
-        moved = (keep != torch.arange(len(keep), device=keep.device)).nonzero().flatten() if in_place else keep
-        moves = moved if 2 * len(moved) < len(keep) else None
         return replace(
             self,
-            batch=len(keep),
-            blocks=tuple(rows_of(block, keep, moves) for block in self.blocks),
-            readout=rows_of(self.readout, keep, moves),
+            batch=int(keep.sum()) if mask else len(keep),
+            blocks=tuple(rows_of(block, keep) for block in self.blocks),
+            readout=rows_of(self.readout, keep),
             noise=None if self.noise is None else self.noise.rows(keep),
         )
 
@@ -87,7 +83,7 @@ class NetworkState:
         Raises:
             ValueError: if the others took more or fewer steps or have another seed or draw, or after a training pass
                 under batch statistics.
-            TypeError: if a block's state does not say how it is joined.
+            TypeError: if blocks' states differ in form, or one does not say how it is joined.
 
         >>> one, two = (NetworkState(1, n, (torch.zeros(n, 2),), torch.zeros(n, 1)) for n in (1, 2))
         >>> one.join(two).blocks[0].shape
@@ -99,10 +95,15 @@ class NetworkState:
                 f"states are joined after as many steps, of one seed and draw, and not in training: got (steps, (seed, "
                 f"draw)) {mine} and {others}, in training {self.pooled} and {other.pooled}"
             )
+        if not can_join((self.blocks, self.readout), (other.blocks, other.readout)):
+            raise TypeError(
+                "blocks' states are joined where both are of one form: tensors [B, ...] of equal other dimensions, "
+                "tuples or dicts of such, or objects with a method join(other)"
+            )
         return replace(
             self,
             batch=self.batch + other.batch,
-            blocks=tuple(map(joined_rows, self.blocks, other.blocks)),
+            blocks=joined_rows(self.blocks, other.blocks),
             readout=joined_rows(self.readout, other.readout),
             noise=self.noise and other.noise and self.noise.join(other.noise),
             measured=None,
@@ -155,15 +156,11 @@ register_tree(
 )
 
 
-def rows_of(state: Any, keep: Tensor, moved: Tensor | None = None) -> Any:
+def rows_of(state: Any, keep: Tensor) -> Any:
     """Select some samples in a block's state.
 
     It is None, a tensor ``[B, ...]``, a tuple or dict of these, or anything with a method ``rows(keep)``. Moments
     belong to no sample.
-
-    Args:
-        keep: indices.
-        moved: those places in ``keep`` that name another sample than their own: tensors are then written over.
 
     Raises:
         TypeError: if a state does not say how its rows are selected.
@@ -172,14 +169,10 @@ def rows_of(state: Any, keep: Tensor, moved: Tensor | None = None) -> Any:
     (tensor([2]), None)
     """
     if not isinstance(state, Tensor):
-        return _through(state, "rows", lambda part: rows_of(part, keep, moved), keep)
-    last, keep = state.ndim == 4 and state.is_contiguous(memory_format=torch.channels_last), keep.to(state.device)
-    rows = state.movedim(1, -1) if last else state  # in the order of memory: twice as fast
-    if moved is None:
-        rows = rows.index_select(0, keep)
-    else:
-        rows = rows.index_copy_(0, moved := moved.to(state.device), rows.index_select(0, keep[moved]))[: len(keep)]
-    return rows.movedim(-1, 1) if last else rows
+        return _through(state, "rows", lambda part: rows_of(part, keep), keep)
+    if state.ndim == 4 and state.is_contiguous(memory_format=torch.channels_last):
+        return state.movedim(1, -1)[keep].movedim(-1, 1)  # in the order of memory: twice as fast
+    return state[keep]
 
 
 def joined_rows(state: Any, other: Any) -> Any:
@@ -196,20 +189,30 @@ def joined_rows(state: Any, other: Any) -> Any:
     if isinstance(state, dict):
         return {name: joined_rows(part, other[name]) for name, part in state.items()}
     if isinstance(state, tuple):
-        parts = map(joined_rows, state, other)
+        parts = (joined_rows(*both) for both in zip(state, other, strict=True))
         return type(state)(*parts) if hasattr(state, "_fields") else tuple(parts)
     return _through(state, "join", joined_rows, other)
 
 
-def can_join(state: Any) -> bool:
-    """Return True if a block's state can be joined.
+def can_join(state: Any, other: Any) -> bool:
+    """Return True if the states of a block after two calls can be joined: both of one form, which says how.
 
-    >>> can_join((torch.zeros(1), {"u": None})), can_join((object(),))
-    (True, False)
+    >>> can_join((torch.zeros(1), {"u": None}), (torch.zeros(2), {"u": None}))
+    True
+    >>> can_join((object(),), (object(),)), can_join(None, torch.zeros(1))
+    (False, False)
     """
-    if isinstance(state, dict | tuple):
-        return all(map(can_join, state.values() if isinstance(state, dict) else state))
-    return state is None or isinstance(state, Tensor) or callable(getattr(state, "join", None))
+    if type(state) is not type(other):
+        return False
+    if isinstance(state, Moments):  # of no sample
+        return True
+    if isinstance(state, Tensor):
+        return bool(state.shape[1:] == other.shape[1:] and state.dtype == other.dtype and state.device == other.device)
+    if isinstance(state, dict):
+        return state.keys() == other.keys() and all(can_join(part, other[name]) for name, part in state.items())
+    if isinstance(state, tuple):
+        return len(state) == len(other) and all(map(can_join, state, other))
+    return state is None or callable(getattr(state, "join", None))
 
 
 def detached(state: Any) -> Any:
