@@ -87,7 +87,9 @@ def scaling() -> list[str]:
     others = [[one["machine"], f"{one['seconds']:.2f} s", one["assumed"]] for one in found["elsewhere"]]
     told = (
         f"An update takes {model['fixed'] * 1e3:.1f} ms, {model['mac'] * 1e12:.1f} ps for each multiply-accumulate of its three "
-        f"passes and {model['neuron'] * 1e9:.2f} ns for each neuron's step; a second thread gives {model['gain']:.2f} of the first. "
+        f"passes and {model['neuron'] * 1e9:.2f} ns for each neuron's step; a second thread gives {model['gain']:.2f} of the first, "
+        f"a second process of one thread {model['share']:.2f}, and processes exchange a byte of gradients in "
+        f"{model['byte'] * 1e9:.2f} ns. "
         "Least of three updates, random weights; unseen points were not fitted. Elsewhere is a model, of which nothing was run: "
         "the paper's update, VGG9, T = 25, B = 128."
     )

@@ -32,8 +32,8 @@ STATES = [
     Mutation(
         "the membrane of another sample",
         "nn/network/state.py",
-        "        rows = rows.index_select(0, keep)\n",
-        "        rows = rows.index_select(0, keep).roll(1, 0)\n",
+        "    return state[keep]\n",
+        "    return state[keep].roll(1, 0)\n",
         ADVANCE,
     ),
     Mutation(

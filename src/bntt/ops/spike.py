@@ -5,9 +5,8 @@ A surrogate is a value: a frozen dataclass that maps the normalised distance ``v
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import wraps
 from math import pi
 from typing import Any
 
@@ -90,30 +89,6 @@ class Underived(torch.autograd.Function):
         )
 
     jvp = backward
-
-
-def differentiable_once(backward: Callable[..., tuple[Any, ...]]) -> Callable[..., tuple[Any, ...]]:
-    """Decorate a backward pass whose results have no derivative: asking for one raises.
-
-    The pass gets ``(ctx, saved tensors, *gradients)`` and runs without gradients. PyTorch's ``once_differentiable``
-    silently gives a constant to ``torch.autograd.grad`` and Hessians.
-    """
-
-    @wraps(backward)
-    def run(ctx: Any, *grads: Any) -> tuple[Any, ...]:
-        saved = ctx.saved_tensors  # once: checkpointing unpacks them no second time
-        with torch.no_grad():
-            found = backward(ctx, saved, *grads)
-        of = [one for one in (*saved, *grads) if isinstance(one, Tensor) and one.requires_grad]
-        return tuple(_marked(one, of) if isinstance(one, Tensor) else one for one in found)
-
-    return run
-
-
-def _marked(value: Tensor, of: Sequence[Tensor]) -> Tensor:
-    for one in of if torch.is_grad_enabled() else ():
-        value = Underived.apply(value, one)  # type: ignore[no-untyped-call]
-    return value
 
 
 class _Fire(torch.autograd.Function):

@@ -17,6 +17,7 @@ from torch import Tensor
 from bntt.engine.compute import Compute
 from bntt.engine.graph.layer import Layer
 from bntt.engine.graph.node import Node, Size
+from bntt.engine.graph.once import differentiable_once
 from bntt.engine.graph.weightless import Fire, Mask, MaxPool, Sum
 from bntt.engine.layer_spec import PoolSize
 from bntt.engine.scan import pooled_shape
@@ -25,7 +26,6 @@ from bntt.engine.winograd import InputGrad, takes
 from bntt.engine.workspace import WORKSPACE
 from bntt.ops.norm import Moments
 from bntt.ops.pooling import AllSteps, Window
-from bntt.ops.spike import differentiable_once
 
 
 @dataclass(frozen=True)

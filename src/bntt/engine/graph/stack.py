@@ -20,6 +20,7 @@ from bntt.engine.graph import flow, weightless
 from bntt.engine.graph.layer import Layer
 from bntt.engine.graph.layer_pass import LayerPass
 from bntt.engine.graph.node import Carry, How, Node, NodePass, Start, Towards
+from bntt.engine.graph.once import differentiable_once
 from bntt.engine.graph.recording import Measure, Seen, joined_seen, moments_taken
 from bntt.engine.graph.spans import Span, largest_step, saves_memory, sizes, span_of, steps_at_once
 from bntt.engine.layer_spec import SpikeGrad
@@ -27,7 +28,6 @@ from bntt.engine.packed_weights import Prepared
 from bntt.engine.synapse import Spikes
 from bntt.engine.workspace import WORKSPACE, Lease
 from bntt.ops.norm import Moments
-from bntt.ops.spike import differentiable_once
 
 PASSES: dict[type, Callable[[Any, How], NodePass]] = {
     Layer: LayerPass.begin,
