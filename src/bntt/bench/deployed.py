@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 
 from bntt.bench.deployed_worker import VARIANTS
 from bntt.bench.parity import ParityError
@@ -161,10 +162,13 @@ def _start(variant: str, network: str, folder: str, batch: int) -> Worker:
 def samples_of(network: str, count: int) -> Array:
     """Return samples that a trained network takes, made from the first test images inside the package.
 
-    They are the images, their rows, or the frames of a simulated camera.
+    They are the images, their rows, or the frames of a simulated camera. For a network of larger or coloured images,
+    whose own are not in the package, they are framed in black and grey: its times and logits need no right answers.
 
     >>> samples_of("fashion-mnist-rows", 2).shape, samples_of("fashion-mnist-events-small", 1).shape
     ((2, 28, 28), (1, 10, 2, 28, 28))
+    >>> samples_of("cifar10-compact", 1).shape
+    (1, 3, 32, 32)
     """
     facts, test = pretrained_facts(network), fashion_mnist_bundled().test.select(torch.arange(count))
     takes = encoder_facts(pretrained(network).encoder).takes
@@ -172,6 +176,11 @@ def samples_of(network: str, count: int) -> Array:
         binning = Binning(facts.network["num_steps"], *facts.image_shape[1:])
         return torch.stack([to_frames(simulate(image)[0], binning).counts for image in test.images]).float().numpy()
     images = test.batch(torch.arange(count))
+    channels, height, width = facts.image_shape
+    if (channels, height, width) != tuple(images.shape[1:]):
+        across, down = width - images.shape[3], height - images.shape[2]
+        framed = F.pad(images, (across // 2, across - across // 2, down // 2, down - down // 2))
+        return framed.expand(-1, channels, -1, -1).contiguous().numpy()
     return (arrange(images, facts.order) if takes == "sequences" else images).contiguous().numpy()
 
 
