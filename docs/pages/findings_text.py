@@ -123,7 +123,7 @@ def _exits(evidence: Evidence) -> list[str]:
     for said, way in ways:
         rows.append([f"{said}: steps saved, %", *(evidence.cell(*run, f"{way}-saved") for run in runs)])
         rows.append(["points lost", *(evidence.cell(*run, f"{way}-lost") for run in runs)])
-    each = f"Where each image stops by its own margin (`bntt exit --per-sample`), it takes {by_margin()} (one start, T = 8; 54.5% with all steps)."
+    each = f"Where each image stops by its own margin (`bntt exit --per-sample`), it takes {by_margin()}."
     heads = ("", "CIFAR-10, T = 25", "Fashion-MNIST, T = 20", "recordings, T = 10")
     return [*table(heads, rows), "", ELSEWHERE, "", each]
 

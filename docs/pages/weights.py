@@ -62,6 +62,7 @@ RAN_ON = ("commit", "bntt", "torch", "python", "processor", "device", "threads",
 def make(run: Path, name: str, folder: Path = WEIGHTS) -> PretrainedFacts:
     """Write ``<name>.safetensors`` and ``<name>.json``, and read them again."""
     loaded = load_run(run)
+    licence_of(loaded)  # before anything is measured
     whole, measured = loaded.model.state_dict(), {"float32": _best(loaded, "evaluation")}
     states = {"float32": whole, "float16": {key: _rounded(key, value) for key, value in whole.items()}}
     states = {dtype: {key: value.clone() for key, value in state.items()} for dtype, state in states.items()}
@@ -91,10 +92,6 @@ def facts_of(loaded: LoadedRun, test: dict[str, Any], stored: dict[str, Any], sh
     recipe = loaded.recipe
     if recipe.data.root:  # a folder of the machine that trained it
         recipe = dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, root=Path(recipe.data.root).name))
-    trained_on = f"{recipe.data.name} {recipe.data.root}"
-    licence = next((text for data, text in LICENCES.items() if data in trained_on), "")
-    if not licence:
-        raise SystemExit(f"{loaded.path} was trained on {trained_on}: what is its licence?")
     scales = dict(loaded.model.encoder.named_buffers())
     environment = json.loads((loaded.path / "environment.json").read_text("utf-8"))
     epochs = [json.loads(line) for line in (loaded.path / "metrics.jsonl").read_text("utf-8").splitlines()]
@@ -122,9 +119,19 @@ def facts_of(loaded: LoadedRun, test: dict[str, Any], stored: dict[str, Any], sh
         recipe=dump_recipe(recipe),
         run={**{key: environment[key] for key in RAN_ON}, "seconds": round(epochs[-1]["seconds"])},
         data_sha256=environment["data"]["sha256"],
-        licence=licence,
+        licence=licence_of(loaded),
         sha256=sha256,
     )
+
+
+def licence_of(loaded: LoadedRun) -> str:
+    """The licence of what a run was trained on, by the name of the data or of its folder."""
+    data = loaded.recipe.data
+    trained_on = f"{data.name} {Path(data.root).name}"
+    found = next((text for name, text in LICENCES.items() if name in trained_on), "")
+    if not found:
+        raise SystemExit(f"{loaded.path} was trained on {trained_on}: what is its licence?")
+    return found
 
 
 def _best(loaded: LoadedRun, stem: str) -> dict[str, Any]:

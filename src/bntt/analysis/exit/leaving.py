@@ -74,9 +74,8 @@ class _Group:
 
     def can_join(self, other: _Group) -> bool:
         """Return True if the two can go on together: inputs, and what blocks carry, are of one form."""
-        if not can_join(tuple(self.own), tuple(other.own)) or self.state is None or other.state is None:
-            return self.state is other.state and can_join(tuple(self.own), tuple(other.own))
-        return can_join((self.state.blocks, self.state.readout), (other.state.blocks, other.state.readout))
+        mine, others = ((tuple(one.own), one.state and (one.state.blocks, one.state.readout)) for one in (self, other))
+        return can_join(mine, others)
 
     def __len__(self) -> int:
         return len(self.own[0])
