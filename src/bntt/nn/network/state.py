@@ -43,12 +43,16 @@ class NetworkState:
     """Measurements requested from the call that made this state, of its own steps."""
     prepared: Prepared = field(default_factory=Prepared, repr=False, compare=False)
     """Weights in the kernels' layout, for the next steps without gradients."""
+    owned: bool = field(default=False, repr=False, compare=False)
+    """True if the kernels made the blocks' states: no other tensor has their memory."""
 
-    def rows(self, keep: Tensor) -> NetworkState:
+    def rows(self, keep: Tensor, *, in_place: bool = False) -> NetworkState:
         """Return the state of some samples, for example of the unfinished ones.
 
         Args:
             keep: a mask ``[B]`` or indices.
+            in_place: True if you do not need this state any more: where it is :attr:`owned`, samples at whose place
+                another one goes are written over, and those that stay at theirs are not copied.
 
         Raises:
             ValueError: after a training pass under batch statistics, in which every sample depends on all others; or
@@ -69,10 +73,13 @@ class NetworkState:
                 f"keep must be a mask of {self.batch} samples, or their indices in int64, got {keep.dtype} "
                 f"{list(keep.shape)}"
             )
+        keep = keep.nonzero().flatten() if mask else keep
+        moved = (keep != torch.arange(len(keep), device=keep.device)).nonzero().flatten()
+        few = in_place and self.owned and 2 * len(moved) < len(keep)
         return replace(
             self,
-            batch=int(keep.sum()) if mask else len(keep),
-            blocks=tuple(rows_of(block, keep) for block in self.blocks),
+            batch=len(keep),
+            blocks=tuple(rows_of(block, keep, moved if few else None) for block in self.blocks),
             readout=rows_of(self.readout, keep),
             noise=None if self.noise is None else self.noise.rows(keep),
         )
@@ -156,11 +163,15 @@ register_tree(
 )
 
 
-def rows_of(state: Any, keep: Tensor) -> Any:
+def rows_of(state: Any, keep: Tensor, moved: Tensor | None = None) -> Any:
     """Select some samples in a block's state.
 
     It is None, a tensor ``[B, ...]``, a tuple or dict of these, or anything with a method ``rows(keep)``. Moments
     belong to no sample.
+
+    Args:
+        keep: a mask, or indices.
+        moved: places in ``keep`` that name another sample than their own: a tensor is written over there, not copied.
 
     Raises:
         TypeError: if a state does not say how its rows are selected.
@@ -169,10 +180,11 @@ def rows_of(state: Any, keep: Tensor) -> Any:
     (tensor([2]), None)
     """
     if not isinstance(state, Tensor):
-        return _through(state, "rows", lambda part: rows_of(part, keep), keep)
-    if state.ndim == 4 and state.is_contiguous(memory_format=torch.channels_last):
-        return state.movedim(1, -1)[keep].movedim(-1, 1)  # in the order of memory: twice as fast
-    return state[keep]
+        return _through(state, "rows", lambda part: rows_of(part, keep, moved), keep)
+    last = state.ndim == 4 and state.is_contiguous(memory_format=torch.channels_last)
+    rows = state.movedim(1, -1) if last else state  # in the order of memory: twice as fast
+    rows = rows[keep] if moved is None else rows.index_copy_(0, moved, rows[keep[moved]])[: len(keep)]
+    return rows.movedim(-1, 1) if last else rows
 
 
 def joined_rows(state: Any, other: Any) -> Any:
