@@ -179,6 +179,13 @@ def hooked() -> SpikingBlock:
     return one
 
 
+def exact_norm() -> SpikingBlock:
+    one = block(BNTT(4, 1)).eval()
+    one.norm.running_var.fill_(4.0)
+    one.norm.eps = 0.0
+    return one
+
+
 def sum_of_both() -> Residual:
     body = {"fires": block(neurons=LIF()), "then": CurrentBlock(nn.Linear(4, 4), NoNorm())}
     return Residual(body, after=NeuronBlock(Rectifier()))
@@ -194,6 +201,7 @@ def sum_of_both() -> Residual:
         (lambda: block(LayerNorm(4)), 1, {}, "no batch normalisation of one step"),
         (sum_of_both, 1, {}, "some of its neurons spike and others rectify"),
         (hooked, 1, {}, "lif has a hook"),
+        (exact_norm, 1, {}, "its norm's eps is 0"),
     ],
 )
 def test_what_does_not_run_so_says_why(part, steps, compute, reason, rng):
