@@ -67,6 +67,15 @@ def test_an_exit_must_save_enough_and_cost_little(saved, lost, answer):
     assert claim.judge(numbers(exit_saved=saved, exit_lost=lost), {}).answer == answer
 
 
+def test_the_bound_that_is_missed_says_how_surely_not_the_one_that_is_met():
+    """Steps are saved beyond doubt; p of what they cost is that of one bound of two (Bonferroni)."""
+    saved, costs = [60.0, 61.0, 60.5, 61.5], [0.9, 1.2, 0.7, 1.0]
+    alone = AtMost(says="x", rule="at-most", run="a", of="exit-lost", value=0.5).judge(numbers(exit_lost=costs), {})
+    both = SavesSteps(says="x", rule="saves-steps", run="a").judge(numbers(exit_saved=saved, exit_lost=costs), {})
+    assert both.answer == alone.answer == "does not hold"
+    assert both.p == pytest.approx(2 * alone.p)
+
+
 def test_starts_that_agree_are_told_to_leave_it_open():
     claim = AtLeast(says="x", rule="at-least", run="a", of="n", value=1.0)
     assert claim.judge(numbers(n=[5.0, 5.0]), {}).because.startswith(

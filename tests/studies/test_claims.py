@@ -81,6 +81,9 @@ def test_an_answer_of_one_pair_is_a_test_whether_the_other_was_run_or_not():
     assert verdict.answer == alone.answer == "does not hold"
     assert verdict.p == pytest.approx(2 * alone.p)
     assert Better(says="x", rule="better", of="acc", run="b", than=["a", "c"]).judge(found, {}).p is None
+    holds = numbers(c=[40.0, 40.1, 40.2, 40.3, 40.1])  # surely below: that says nothing against the claim
+    both = Better(says="x", rule="better", of="acc", run="a", than=["b", "c"]).judge(found | holds, {})
+    assert (both.answer, both.p) == ("does not hold", pytest.approx(2 * alone.p))
 
 
 def test_the_pair_with_the_fewest_starts_says_how_many_there_are():

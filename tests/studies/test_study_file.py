@@ -54,6 +54,7 @@ def run(**more):
         ({"runs": run(measures=["activty"])}, "runs bntt.measures: unknown name 'activty'; did you mean 'activity'?"),
         ({"runs": run(measures=["retiming"])}, "runs bntt.measures: unknown name 'retiming'"),
         ({"runs": run() * 2}, "runs: two are called 'bntt'"),
+        ({"runs": run() + run(name="b", label="bntt")}, "runs: two have the label 'bntt' at the setting small"),
         ({"runs": run(begins_with="ann")}, "runs bntt.begins_with: unknown name 'ann'"),
         ({"runs": run(trained=False, measures=["exit"])}, "runs bntt.measures: exit needs a trained run"),
         ({"runs": run(only=["paper"], small={"set": ["seed=1"]})}, "runs bntt.small: is not made at this setting"),

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from bntt.runs.recipe.file import load_recipe
+from bntt.io.files import digest
+from bntt.runs.recipe.file import RecipeError, load_recipe
 from bntt.studies.measures import measure_from
 from bntt.studies.start_plan import plan_study
 from bntt.studies.study_file import parse_study
@@ -124,6 +125,37 @@ def test_an_ann_needs_weights_only_where_something_begins_with_it(pool):
     begun = replace(converted.recipe.convert, ann=str(pool / "ann"))
     keep(pool / "converted", replace(converted.recipe, convert=begun))
     assert decided([ann, converted], pool) == [("reuse", "ann", 0), ("reuse", "converted", 0)]
+
+
+def test_what_begins_with_an_ann_needs_one_of_its_seed():
+    later = CONVERTED[1] | {"small": CONVERTED[1]["small"] | {"seeds": [0, 1]}}
+    with pytest.raises(RecipeError, match="study s0, runs converted: begins with ann, which has no start of seed 1"):
+        items(study(runs=[CONVERTED[0], later], claims=None, figures=None))
+
+
+def test_data_of_two_sizes_are_two(monkeypatch):
+    monkeypatch.setattr("bntt.studies.work_items.data_checksums", lambda recipe: {"train": str(recipe.data.size)})
+    runs = [{"name": f"x{size}", "set": ["data.name=images", f"data.size={size}"]} for size in (16, 24)]
+    assert [item.sums["train"] for item in items(study(runs=runs, claims=None, figures=None))] == ["16"] * 2 + [
+        "24"
+    ] * 2
+
+
+def test_a_run_that_began_with_other_weights_than_are_there_is_no_use(pool, tmp_path):
+    source = tmp_path / "source"
+    of = f"init.run={source}"
+    run = with_activity(keep(pool / "a", small(of)))
+    runs = [{"name": "a", "set": [of], "measures": ["activity"], "small": {"seeds": [0]}}]
+    found = items(study(runs=runs, claims=None, figures=None))
+    assert decided(found, pool) == [("reuse", "a", 0)]
+    (source / "checkpoints").mkdir(parents=True)
+    (best := source / "checkpoints" / "best.safetensors").write_bytes(b"weights")
+    told = json.loads((run / "evaluation.json").read_text())
+    for known, action in ((digest(best), "reuse"), ("0" * 64, "train")):
+        begun = {"run": "source", "updates": 1, "seconds": 1.0, "weights_sha256": known}
+        (run / "evaluation.json").write_text(json.dumps(told | {"begun_with": begun}))
+        assert decided(found, pool) == [(action, "a", 0)]
+    assert found[0].why == f"{run} began with other weights than {source} has"
 
 
 def test_studies_share_their_starts_and_add_their_measures():

@@ -123,6 +123,16 @@ def weights_hash(run: RunDirectory) -> str:
         raise CheckpointError(f"{run.best} cannot be read: {error.strerror or error}") from None
 
 
+def began_with_others(evaluation: Mapping[str, Any], source: RunDirectory) -> bool:
+    """Return True if a training began with other weights than a run has now, as far as its evaluation and that run say.
+
+    Raises:
+        CheckpointError: as :func:`weights_hash`.
+    """
+    known = (evaluation.get("begun_with") or {}).get("weights_sha256")
+    return bool(known) and source.best.is_file() and known != weights_hash(source)
+
+
 def saved_exit(run: RunDirectory, num_steps: int) -> int:
     """Return the number of steps after which the exit stored with a run stops.
 

@@ -10,8 +10,7 @@ from pathlib import Path
 from bntt.data.errors import DataError
 from bntt.engine.compute import Precision
 from bntt.io.files import last_name
-from bntt.nn.kinds import encoder_facts_by_name
-from bntt.runs.recipe.datasets import build_data
+from bntt.runs.recipe.datasets import build_data, data_key
 from bntt.runs.recipe.schema import Recipe, RecipeError
 from bntt.studies.figures import save_figures
 from bntt.studies.pool import measured_values
@@ -92,16 +91,9 @@ def _check_sources(recipes: Sequence[Recipe]) -> None:
 def _prepare(planned: Sequence[tuple[Study, tuple[PlannedRun, ...]]]) -> None:
     """Prepare every dataset once, where its files are known; items report a missing one."""
     recipes = [run.starts[0].recipe for _, runs in planned for run in runs]
-    for recipe in {_data_key(recipe): recipe for recipe in recipes}.values():
+    for recipe in {data_key(recipe): recipe for recipe in recipes}.values():
         with suppress(DataError, RecipeError):
             build_data(recipe)
-
-
-def _data_key(recipe: Recipe) -> str:
-    """Name everything that prepared data depends on."""
-    data, takes = recipe.data, encoder_facts_by_name(recipe.encoder.name).takes
-    steps = recipe.network.num_steps if takes == "frames" else 0
-    return repr((data.name, data.root, data.size, data.mode, data.fit, data.frames, steps))
 
 
 def results_of(

@@ -175,6 +175,10 @@ def _check_runs(study: Study) -> None:
         raise RecipeError("runs: is missing; [[runs]], one for each training")
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise RecipeError(f"runs: two are called {twice!r}")
+    for setting in study.settings:
+        labels = [run.at(setting).label or run.label or run.name for run in study.runs_at(setting)]
+        if twice := next((label for label in labels if labels.count(label) > 1), None):
+            raise RecipeError(f"runs: two have the label {twice!r} at the setting {setting}: pictures go by labels")
     for run in study.runs:
         where = f"runs {run.name}"
         for measure in study.measures_of(run):

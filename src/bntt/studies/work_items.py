@@ -12,13 +12,15 @@ from typing import Any, Literal
 from bntt.data.errors import DataError
 from bntt.data.registry import DATASETS
 from bntt.io.files import find_object, read_json, write_json, write_whole
+from bntt.runs.directory import RunDirectory
 from bntt.runs.environment import environment
+from bntt.runs.identity import began_with_others
 from bntt.runs.parts import parts_facts
 from bntt.runs.recipe.build import facts_of
-from bntt.runs.recipe.datasets import build_data
+from bntt.runs.recipe.datasets import build_data, data_key
 from bntt.runs.recipe.file import dump_recipe
 from bntt.runs.recipe.option_versions import rules_facts
-from bntt.runs.recipe.schema import Recipe
+from bntt.runs.recipe.schema import Recipe, RecipeError
 from bntt.studies.cost import Cost, training_cost
 from bntt.studies.measures import Measure
 from bntt.studies.pool import (
@@ -96,6 +98,9 @@ def work_items(plans: Iterable[tuple[str, Sequence[PlannedRun]]]) -> list[WorkIt
 
     Args:
         plans: the name and the planned runs of each study.
+
+    Raises:
+        RecipeError: if a start begins with one that is not planned.
     """
     found: dict[str, WorkItem] = {}
     sums: dict[str, tuple[Mapping[str, str] | None, str]] = {}
@@ -103,7 +108,12 @@ def work_items(plans: Iterable[tuple[str, Sequence[PlannedRun]]]) -> list[WorkIt
         mine: dict[tuple[str, int], WorkItem] = {}
         for run in runs:
             for start in run.starts:
-                ann = mine.get((start.begins_with, start.seed)) if start.begins_with else None
+                ann = mine.get((start.begins_with, start.seed))
+                if start.begins_with and ann is None:
+                    raise RecipeError(
+                        f"study {study}, runs {run.name}: begins with {start.begins_with}, which has no start of seed "
+                        f"{start.seed} at this setting"
+                    )
                 of = identity(start.recipe, ann.identity if ann else "") + UNTRAINED * (not start.trained)
                 if of not in found:
                     checksums, damaged = _checksums(start.recipe, sums)
@@ -118,8 +128,7 @@ def _checksums(
     recipe: Recipe, known: dict[str, tuple[Mapping[str, str] | None, str]]
 ) -> tuple[Mapping[str, str] | None, str]:
     """Return the checksums of a recipe's data, and the fault in it; looked up once."""
-    key = repr((recipe.data.name, recipe.data.root, recipe.data.order, recipe.data.frames, recipe.network.num_steps))
-    if key not in known:
+    if (key := data_key(recipe)) not in known:
         try:
             known[key] = data_checksums(recipe), ""
         except DataError as error:
@@ -155,6 +164,8 @@ def choose_kept_run(item: WorkItem, kept: Sequence[KeptRun], pool: Path) -> None
             reasons.append(f"{run.place} was made with other data")
         elif item.sums is None and "root" in DATASETS[item.recipe.data.name].needs and not run.is_packed:
             reasons.append(f"{run.place} may be of other data, and the data to compare with is not here")
+        elif (source := item.recipe.init.run) and began_with_others(run.evaluation, RunDirectory(Path(source))):
+            reasons.append(f"{run.place} began with other weights than {source} has")
         else:
             fitting.append(run)
     fitting.sort(key=lambda run: _rank(item, run, pool))

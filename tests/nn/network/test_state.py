@@ -42,8 +42,9 @@ def test_rows_keep_the_order_of_memory(rng):
 @pytest.mark.parametrize("owned", [True, False])
 def test_rows_go_to_places_in_memory_of_the_kernels_alone_where_most_stay(rng, owned):
     last = torch.randn(5, 4, 4, 3, generator=rng).permute(0, 3, 1, 2)
-    for keep in (torch.tensor([0, 4, 2, 3]), torch.tensor([3, 1, 4]), torch.tensor([4, 0, 1, 2, 3])):
+    for keep in map(torch.tensor, ([0, 4, 2, 3], [3, 1, 4], [4, 0, 1, 2, 3], [0, 1, 2, 3, 4, 0])):
         one = NetworkState(1, 5, (last.clone(), last.contiguous()), torch.arange(5.0)[:, None], owned=owned)
+        assert not one.detach().owned, "it has this one's memory"
         wanted, before = one.rows(keep), [block.data_ptr() for block in one.blocks]
         some = one.rows(keep, in_place=True)
         parts = zip((*some.blocks, some.readout), (*wanted.blocks, wanted.readout), strict=True)

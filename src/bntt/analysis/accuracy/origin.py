@@ -40,3 +40,5 @@ class BegunWith(Record):
     run: str
     updates: int | None
     seconds: Number
+    weights_sha256: str = ""
+    """SHA-256 of its weights; "" in results from before it was kept."""

@@ -52,7 +52,8 @@ class NetworkState:
         Args:
             keep: a mask ``[B]`` or indices.
             in_place: True if you do not need this state any more: where it is :attr:`owned`, samples at whose place
-                another one goes are written over, and those that stay at theirs are not copied.
+                another one goes are written over, and those that stay at theirs are not copied. What :meth:`detach`
+                returned has the same memory.
 
         Raises:
             ValueError: after a training pass under batch statistics, in which every sample depends on all others; or
@@ -75,7 +76,7 @@ class NetworkState:
             )
         keep = keep.nonzero().flatten() if mask else keep
         moved = (keep != torch.arange(len(keep), device=keep.device)).nonzero().flatten()
-        few = in_place and self.owned and 2 * len(moved) < len(keep)
+        few = in_place and self.owned and 2 * len(moved) < len(keep) <= self.batch
         return replace(
             self,
             batch=len(keep),
@@ -117,12 +118,12 @@ class NetworkState:
         )
 
     def detach(self) -> NetworkState:
-        """Return the same numbers without gradients.
+        """Return the same numbers, in the same memory, without gradients.
 
         >>> NetworkState(1, 1, (), torch.ones(1, 1, requires_grad=True)).detach().readout.requires_grad
         False
         """
-        return replace(self, blocks=tuple(map(detached, self.blocks)), readout=detached(self.readout))
+        return replace(self, blocks=tuple(map(detached, self.blocks)), readout=detached(self.readout), owned=False)
 
     def tracked(self) -> NetworkState:
         """Return the same numbers as ordinary tensors, which autograd can save.

@@ -206,6 +206,12 @@ def in_order(samples: ImageSet | FrameSet, order: str) -> SampleSet:
     return SequenceSet(samples, order)
 
 
+def data_key(recipe: Recipe, *, placed: bool = True) -> str:
+    """Name all that a recipe's prepared data and its checksums depend on, without its folder if not ``placed``."""
+    data, steps = recipe.data, recipe.network.num_steps if DATASETS[recipe.data.name].formats else 0
+    return repr((data.name, data.root * placed, data.size, data.mode, data.fit, data.order, data.frames, steps))
+
+
 def framing_of(recipe: Recipe) -> Way | None:
     """Return the conversion of recordings to frames, or of images to one size and mode; None: unchanged.
 

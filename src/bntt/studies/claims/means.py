@@ -100,9 +100,9 @@ class _Means(Claim):
         beside = self._told_beside(numbers)
         more = "; ".join(_told(key, Summary(tuple(row.values())), units, names) for key, row in beside)
         text = f"{names.run(self.run)}: {'; '.join(said)}{f' (beside: {more})' * bool(more)}"
-        wrong = [one for one in zip(bounds, means, answers, strict=True) if one[2] == "does not hold"]
         chances = [] if few else [bound.chance(mean) for bound, mean in zip(bounds, means, strict=True)]
-        p = None if few else min(1.0, len(bounds) * min(chances)) if wrong else max(chances)
+        wrong = [p for p, one in zip(chances, answers, strict=not few) if one == "does not hold"]
+        p = None if few else min(1.0, len(bounds) * min(wrong)) if wrong else max(chances)
         answer: Answer = "does not hold" if wrong else "holds" if set(answers) == {"holds"} else "not decided"
         effects = tuple(
             _effect(names.run(self.run), bound, mean, units, names) for bound, mean in zip(bounds, means, strict=True)

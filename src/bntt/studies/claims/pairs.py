@@ -72,7 +72,7 @@ class _Pairs(Claim):
         return (0.0,)
 
     def judge(self, numbers: Numbers, units: Mapping[str, str], same: Same = NONE_SAME, names: Names = KEYS) -> Verdict:
-        answers, said, starts, chances = list[Answer](), list[str](), list[int](), list[float]()
+        answers, said, starts, judged = list[Answer](), list[str](), list[int](), list[tuple[Answer, float]]()
         (pairs, once), effects, unit = _distinct(self.pairs(), same, names), list[Effect](), units.get(self.of, "")
         for run, other in pairs:
             shared = _shared(numbers, self.of, run, other)
@@ -85,9 +85,9 @@ class _Pairs(Claim):
             open_, pair = answers[-1] == "not decided", names.pair(run, other)
             said.append(f"{pair}: {difference(shared, unit, self.side)}{self.could_show(shared, unit) * open_}")
             effects.append(effect_of(pair, self.of, shared, unit, names, self.margins()))
-            chances += [self.chance(shared)] if shared.n > 1 else []
+            judged += [(answers[-1], self.chance(shared))] if shared.n > 1 else []
         answer, fewest = _combined(answers) if answers else "not decided", min(starts, default=0)
-        p = _together(answer, chances, len(answers))
+        p = _together(judged, len(answers))
         return Verdict(answer, with_starts("; ".join([*said, *once]), fewest), fewest, p, tuple(effects))
 
 
@@ -263,14 +263,15 @@ def two_sided(found: Difference, bound: float) -> float:
     return min(1.0, 2 * min(above(found.mean, error, found.n, bound), above(-found.mean, error, found.n, -bound)))
 
 
-def _together(answer: Answer, chances: Sequence[float], pairs: int) -> float | None:
+def _together(judged: Sequence[tuple[Answer, float]], pairs: int) -> float | None:
     """Return the probability behind an answer of several pairs: all must hold, or one does not (Bonferroni).
 
-    One is enough for the second answer, whether the others were run or not.
+    One that does not hold is enough, whether the others were run or not; pairs that hold say nothing against the claim.
     """
-    if chances and answer == "does not hold":
-        return min(1.0, pairs * min(chances))
-    return max(chances) if chances and len(chances) == pairs else None
+    against = [p for answer, p in judged if answer == "does not hold"]
+    if against:
+        return min(1.0, pairs * min(against))
+    return max(p for _, p in judged) if judged and len(judged) == pairs else None
 
 
 def _swapped(found: Difference) -> Difference:

@@ -15,6 +15,7 @@ from bntt.io.archive import unpacked_alone
 from bntt.io.checkpoint import CheckpointError
 from bntt.io.files import find_object
 from bntt.runs.environment import NUMERICS, numerics_of
+from bntt.runs.recipe.datasets import data_key
 from bntt.studies.evidence.portable import without_places
 from bntt.studies.pool import KeptRun, kept_run, kept_runs, numerics_agree
 from bntt.studies.work_items import WorkItem
@@ -41,14 +42,20 @@ def take_in(archive: Path, items: Sequence[WorkItem], known: Sequence[Path]) -> 
     for run in kept_runs(known):
         here.setdefault(run.identity, []).append(run)
         if run.identity in wanted and numerics_agree(run):
-            by_data.setdefault(_data_asked(run), run)
+            by_data.setdefault(data_key(run.recipe, placed=False), run)
     lines, taken = list[str](), 0
     for run in _runs(archive, folder):
         item = wanted.get(run.identity)
         if item is None:
             lines.append(f"left out: {run.path.name}: no start of these studies at this setting")
             continue
-        _check(archive, run, item, here.setdefault(run.identity, []), by_data.setdefault(_data_asked(run), run))
+        _check(
+            archive,
+            run,
+            item,
+            here.setdefault(run.identity, []),
+            by_data.setdefault(data_key(run.recipe, placed=False), run),
+        )
         here[run.identity].append(run)
         taken += 1
         lines.append(f"taken in: {item.called}, {run.made_on}")
@@ -69,12 +76,6 @@ def _runs(archive: Path, folder: Path) -> Iterator[KeptRun]:
                 f"{archive}: {place.name} is no run that was measured on the test images: pack it again"
             )
         yield run
-
-
-def _data_asked(run: KeptRun) -> str:
-    """Name what a run's prepared data depends on, but for the place of its files."""
-    data = run.recipe.data
-    return repr((data.name, data.size, data.mode, data.fit, data.order, data.frames, run.recipe.network.num_steps))
 
 
 def _check(archive: Path, run: KeptRun, item: WorkItem, others: Sequence[KeptRun], beside: KeptRun) -> None:
