@@ -8,7 +8,9 @@ from torch import nn
 
 import bntt
 from bntt import interop
-from bntt.nn import NORMS, Call, TemporalNorm
+from bntt.interop.adapters import LoopedNeurons
+from bntt.nn import NORMS, Call, SpikingBlock, TemporalNorm
+from bntt.nn.network.retime import retime
 
 T = 4
 FAMILY = [name for name in NORMS if name not in ("layer", "none")]
@@ -71,6 +73,33 @@ def by_cell(norm, x):
         row, state = cell(now, state)
         rows.append(row)
     return torch.stack(rows)
+
+
+def check_copies(part: nn.Module, current: torch.Tensor, change) -> None:
+    """Change the neurons in copies of a network: spikes and gradients are the copy's, and the network's stay."""
+    block = SpikingBlock(nn.Linear(current.shape[2], 6), bntt.BNTT(6, num_steps=len(current)), part)
+    net = bntt.SpikingNetwork({"a": block}, bntt.Readout(nn.Linear(6, 2, bias=False))).eval()
+    before = net(current)
+    for copied in (copy.deepcopy(net), retime(net, len(current), "truncate")):
+        assert torch.equal(copied(current), before)
+        change(copied.blocks["a"].lif.neuron)
+        after = copied(current)
+        after.sum().backward()
+        assert not torch.equal(after, before)
+        assert torch.equal(net(current), before)
+        assert all(value.grad is not None for value in copied.parameters())
+        assert all(value.grad is None for value in net.parameters())
+
+
+class Above(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.threshold = nn.Parameter(torch.tensor(0.1))
+
+
+def test_a_copy_computes_with_its_own_neurons(rng):
+    part = LoopedNeurons(Above(), lambda neuron, current, state: ((current - neuron.threshold).relu(), state))
+    check_copies(part, drive(rng).mean((3, 4)), lambda neuron: neuron.threshold.data.fill_(0.2))
 
 
 def test_too_many_steps_are_an_error_that_says_how_to_begin_anew(rng):

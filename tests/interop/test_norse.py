@@ -8,7 +8,7 @@ import bntt
 from bntt import interop
 from bntt.nn import SpikingBlock
 from tests.interop.peers import need
-from tests.interop.test_adapters import T, drive, made
+from tests.interop.test_adapters import T, check_copies, drive, made
 
 need("norse", "1.1.0")
 
@@ -89,5 +89,7 @@ def test_its_cells_in_our_block_fire_as_they_do(rng):
     _, state = net.advance(current[:4])
     kept = state.rows(torch.tensor([2, 0]))
     assert torch.allclose(net.advance(current[4:, [2, 0]], kept)[0][-1], net(current)[[2, 0]], atol=1e-6)
+    low = norse.LIFParameters(v_th=torch.tensor(0.01))
+    check_copies(ours.neuron(norse.LIFRecurrentCell(6, 6)), current, lambda neuron: setattr(neuron, "p", low))
     with pytest.raises(TypeError, match="are its cells, such as LIFCell"):
         ours.neuron(norse.LIF())

@@ -8,7 +8,7 @@ import bntt
 from bntt import interop
 from bntt.nn import SpikingBlock
 from tests.interop.peers import need
-from tests.interop.test_adapters import T, drive, made
+from tests.interop.test_adapters import T, check_copies, drive, made
 
 need("snntorch", "1.0.0")
 
@@ -118,6 +118,7 @@ def test_its_neurons_in_our_block_fire_as_they_do(name, rng):
     _, state = net.eval().advance(current[:4])
     rows = state.rows(torch.tensor([2, 0]))
     assert torch.allclose(net.advance(current[4:, [2, 0]], rows)[0][-1], net(current)[[2, 0]], atol=1e-6)
+    check_copies(snntorch.neuron(NEURONS[name]()), current, lambda neuron: neuron.threshold.fill_(0.1))
 
 
 def test_neurons_that_hide_their_membrane_are_refused():

@@ -8,7 +8,7 @@ import bntt
 from bntt import interop
 from bntt.nn import LIF, SpikingBlock
 from tests.interop.peers import need
-from tests.interop.test_adapters import T, drive, made
+from tests.interop.test_adapters import T, check_copies, drive, made
 
 need("spikingjelly", "2.0.0")
 
@@ -135,6 +135,7 @@ def test_their_neurons_in_our_block_fire_as_they_do(name, rng):
     _, state = net.advance(current[:4])
     kept = state.rows(torch.tensor([2, 0]))
     assert torch.allclose(net.advance(current[4:, [2, 0]], kept)[0][-1], net(current)[[2, 0]], atol=1e-6)
+    check_copies(spikingjelly.neuron(NEURONS[name]()), current, lambda neuron: setattr(neuron, "v_threshold", 0.1))
 
 
 def readout(features: int) -> bntt.Readout:

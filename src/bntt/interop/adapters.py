@@ -152,12 +152,13 @@ class LoopedNeurons(nn.Module):
 
     Args:
         neuron: theirs; its parameters are this part's.
-        step: ``(current [B, ...], state)`` → ``(spikes, state)``; None is rest.
+        step: a function, ``(neuron, current [B, ...], state)`` → ``(spikes, state)``; None is rest. It is given the
+            neuron, since a copy of this part has its own.
     """
 
     facts = NeuronFacts(waits=False)
 
-    def __init__(self, neuron: nn.Module, step: Callable[[Tensor, Any], tuple[Tensor, Any]]) -> None:
+    def __init__(self, neuron: nn.Module, step: Callable[[Any, Tensor, Any], tuple[Tensor, Any]]) -> None:
         super().__init__()
         self.neuron, self._step = neuron, step
 
@@ -166,7 +167,7 @@ class LoopedNeurons(nn.Module):
         check_call(call)
         spikes = []
         for now in current:
-            fired, state = self._step(now, state)
+            fired, state = self._step(self.neuron, now, state)
             spikes.append(fired)
         return torch.stack(spikes), state
 

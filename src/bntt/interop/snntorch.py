@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
 from inspect import signature
 from typing import Any
 
@@ -28,14 +30,17 @@ def neuron(neuron: Any) -> LoopedNeurons:
         raise TypeError(f"snnTorch's neurons are such as Leaky(beta=0.95), got {type(neuron).__name__}")
     if neuron.init_hidden:
         raise ValueError(f"{type(neuron).__name__} hides its membrane: make it with init_hidden=False")
-    rest: Any = neuron.reset_mem
-    count = len(signature(neuron.forward).parameters) - 1
+    return LoopedNeurons(neuron, _step)
 
-    def step(current: Tensor, state: Any) -> tuple[Tensor, Any]:
-        if state is None:
-            rest()
-        found = neuron(current, *(state or ()))
-        rest()  # nothing of this batch stays in the object
-        return found[0], tuple(found[-count:])
 
-    return LoopedNeurons(neuron, step)
+def _step(neuron: Any, current: Tensor, state: Any) -> tuple[Tensor, Any]:
+    if state is None:
+        neuron.reset_mem()
+    found = neuron(current, *(state or ()))
+    neuron.reset_mem()  # nothing of this batch stays in the object
+    return found[0], tuple(found[-_states(type(neuron).forward) :])
+
+
+@cache
+def _states(forward: Callable[..., Any]) -> int:
+    return len(signature(forward).parameters) - 2  # without itself and the current

@@ -65,14 +65,13 @@ class Neuron(nn.Module):
             raise TypeError(f"SpikingJelly's neurons are MemoryModules, got {type(neuron).__name__}")
         neuron.step_mode = "m"
         self.neuron = neuron
-        self._take = base.to_functional_forward(neuron)
 
     def forward(self, current: Tensor, call: Call = Call(), state: Any = None) -> tuple[Tensor, Any]:
         """Return ``(spikes, state)`` of the next steps ``[S, B, ...]``; the state is their memories, None at rest."""
         check_call(call)
         if state is None:
             state = tuple(self.neuron.get_reset_value(name) for name, _ in self.neuron.named_memories())
-        (spikes,), state = self._take((current,), state)
+        (spikes,), state = base.to_functional_forward(self.neuron)((current,), state)
         return spikes, state
 
 
