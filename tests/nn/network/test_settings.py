@@ -19,7 +19,14 @@ def test_names_numbers_and_steps():
     assert blocks["same"].body["b"].name == "block 'same.body.b'"
     assert blocks["same"].after.name == "block 'same.after'"
     assert blocks["wider"].shortcut["c"].norm.path == "wider.shortcut.c.norm"
-    assert [module.number for module in blocks.modules() if isinstance(module, SpikeDropout)] == [0, 1, 2, 3]
+    numbers = [0, 1, 2, 3]
+    assert [module.number for module in blocks.modules() if isinstance(module, SpikeDropout)] == numbers
+    synapse, pool = linear(4, 6), nn.Identity()
+    synapse.path, pool.number = "weights.bin", 3
+    mixed = nn.ModuleDict({"theirs": SpikingBlock(synapse, NoNorm(), LIF(), pool), **blocks})
+    settle(mixed)
+    assert (synapse.path, pool.number) == ("weights.bin", 3)  # theirs, whatever they mean
+    assert [module.number for module in mixed.modules() if isinstance(module, SpikeDropout)] == numbers
 
 
 def test_no_steps_or_two_numbers_of_them():

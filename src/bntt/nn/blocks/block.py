@@ -38,6 +38,8 @@ class SpikeDropout(nn.Module):
     (True, tensor([0., 2.]))
     """
 
+    settles = "number"
+
     def __init__(self, p: float) -> None:
         super().__init__()
         if not 0 <= p < 1:
@@ -99,7 +101,7 @@ class LayerBlock(nn.Module):
     torch.Size([5, 2, 3])
     """
 
-    facts = BlockFacts("layer")
+    facts, settles = BlockFacts("layer"), "path"
 
     def __init__(
         self,

@@ -44,7 +44,7 @@ class Residual(nn.Module):
     (['conv', 'after'], torch.Size([4, 2, 8, 5, 5]))
     """
 
-    facts = BlockFacts("sum")
+    facts, settles = BlockFacts("sum"), "path"
 
     def __init__(
         self,

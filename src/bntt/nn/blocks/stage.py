@@ -185,7 +185,8 @@ def fold_time(module: nn.Module, x: Float[Tensor, "S B *in_shape"]) -> Float[Ten
 def settle(blocks: nn.ModuleDict) -> int | None:
     """Tell parts where they are, for messages, number the dropouts, and agree on T.
 
-    A part with a ``path`` gets its place in the network, one with a ``number`` its own.
+    A part whose class says ``settles = "path"`` gets its place in the network, one that says "number" its own. A
+    ``path`` or ``number`` of any other part is its own affair.
 
     Returns:
         The number of time steps that parts of the blocks have; None if none has one.
@@ -199,9 +200,10 @@ def settle(blocks: nn.ModuleDict) -> int | None:
     """
     lengths, numbers = {}, itertools.count()
     for path, module in blocks.named_modules():
-        if isinstance(getattr(module, "path", None), str):
+        settles = getattr(type(module), "settles", "")
+        if settles == "path":
             module.path = path
-        if isinstance(getattr(module, "number", None), int):
+        if settles == "number":
             module.number = next(numbers)
         if (length := getattr(module, "num_steps", None)) is not None:
             lengths[path] = length

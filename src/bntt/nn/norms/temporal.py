@@ -91,6 +91,7 @@ class TemporalNorm(nn.Module):
     step_scale: nn.Parameter | None
     running_mean: Tensor
     running_var: Tensor
+    settles = "path"
 
     def __init__(
         self,
@@ -111,8 +112,7 @@ class TemporalNorm(nn.Module):
         self.channels, self.num_steps, self.method = channels, num_steps, method
         self.scale, self.eps, self.momentum, self.path = scale, eps, momentum, ""
         self.put_off: PutOff = None
-        affine_rows = 1 if method.shared_gamma else num_steps
-        running_rows = 1 if method.shared_running else num_steps
+        affine_rows, running_rows = (1 if one else num_steps for one in (method.shared_gamma, method.shared_running))
         self.gamma = nn.Parameter(torch.ones(affine_rows, channels))
         self.beta = nn.Parameter(torch.zeros(affine_rows, channels)) if method.beta else None
         self.step_scale = nn.Parameter(torch.ones(num_steps)) if method.step_power else None
