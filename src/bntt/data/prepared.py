@@ -101,19 +101,31 @@ def write_prepared(
 
 
 def replace_prepared(folder: Path, write: Callable[[Path], Manifest]) -> Manifest:
-    """Write a folder beside this one, and move it with its manifest into place when it is complete."""
+    """Write a folder beside this one, and move it with its manifest into place when it is complete.
+
+    A link stays, and what it leads to is replaced.
+
+    Raises:
+        OSError: if that fails; the old content then stays.
+    """
+    folder = folder.resolve()
     folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=folder.name, suffix=".tmp", dir=folder.parent))
+    aside = Path(tempfile.mkdtemp(prefix=folder.name, suffix=".tmp", dir=folder.parent))
+    new, old = aside / "new", aside / "old"
     try:
-        manifest = write(temporary)
+        new.mkdir()  # who may read it is the umask's to say; mkdtemp's own folder is the user's alone
+        manifest = write(new)
         values = asdict(manifest)
         text = json.dumps({**values, "checksum": digest_of_values(values)}, indent=1)
-        (temporary / "manifest.json").write_text(f"{text}\n", encoding="utf-8")
-        shutil.rmtree(folder, ignore_errors=True)
-        temporary.replace(folder)
+        (new / "manifest.json").write_text(f"{text}\n", encoding="utf-8")
+        if folder.is_dir():
+            folder.replace(old)
+        new.replace(folder)
         return manifest
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        if old.exists() and not folder.exists():
+            old.replace(folder)
+        shutil.rmtree(aside, ignore_errors=True)
 
 
 def manifest_of(parts: Mapping[str, ImageSet | FrameSet], name: str) -> Manifest:

@@ -1,6 +1,7 @@
 """Prepared folders: complete or not there, and where they are."""
 
 import json
+from pathlib import Path
 
 import pytest
 import safetensors.torch
@@ -54,6 +55,27 @@ def test_writing_again_replaces(prepared, splits, tmp_path):
     assert read_manifest(folder) == manifest
     assert len(load_prepared(folder, manifest).train) == 4
     assert [p.name for p in folder.parent.iterdir()] == ["x"]
+    (beside := tmp_path / "beside").mkdir()
+    assert folder.stat().st_mode == beside.stat().st_mode  # readers are the umask's
+
+
+def test_what_cannot_be_replaced_stays_and_a_link_leads_to_the_new(prepared, splits, tmp_path, monkeypatch):
+    folder, manifest = prepared
+    turned = {"train": splits.test, "test": splits.train}
+    replace = Path.replace
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", lambda self, to: busy() if self.name == "new" else replace(self, to))
+        with pytest.raises(OSError, match="busy"):
+            write_prepared(folder, turned, name="x", source=tmp_path, check="modified")
+    assert read_manifest(folder) == manifest
+    assert [p.name for p in folder.parent.iterdir()] == ["x"]
+    (link := tmp_path / "link").symlink_to(folder)
+    assert write_prepared(link, turned, name="x", source=tmp_path, check="modified") == read_manifest(folder)
+    assert link.is_symlink()
+
+
+def busy():
+    raise OSError("busy")
 
 
 def test_nothing_prepared(tmp_path):
