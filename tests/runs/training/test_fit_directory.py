@@ -17,9 +17,11 @@ from bntt.io.checkpoint import CheckpointError
 from bntt.models import MODELS
 from bntt.nn import BNTT, LIF, Readout, SpikingBlock, SpikingNetwork
 from bntt.runs import from_python, parts
+from bntt.runs.directory import RunDirectory
 from bntt.runs.from_python import builder_of
 from bntt.runs.measure import measure
 from bntt.training import Method
+from tests.rows import each_row
 from tests.training.test_fit import build, data
 
 METHOD = Method(lr=0.1, schedule="constant")
@@ -86,7 +88,7 @@ def test_in_a_directory_it_trains_as_without_one(tmp_path):
     assert equal(inside, outside)
 
 
-@pytest.mark.parametrize(
+@each_row(
     "change",
     [
         {"method": Method(lr=0.2, schedule="constant")},
@@ -94,12 +96,18 @@ def test_in_a_directory_it_trains_as_without_one(tmp_path):
         {"validation": SampleLoader(data(15), 6)},
         {"test": SampleLoader(data(15), 6)},
     ],
-    ids=lambda change: next(iter(change)),
 )
 def test_a_directory_of_another_training_is_refused(change, tmp_path):
     fitted(tmp_path / "run", build(), epochs=1, test=unseen())
     with pytest.raises(CheckpointError, match=r"trained (with another recipe|on other data)|keeps other test samples"):
         fitted(tmp_path / "run", build(), **change)
+    kept = RunDirectory(tmp_path / "run")
+    before = kept.best.read_bytes()
+    for path in kept.checkpoints.paths():
+        path.unlink()
+    with pytest.raises(CheckpointError, match=r"run has weights, and no checkpoint step-\*"):
+        fitted(kept.path, build(), **change)
+    assert kept.best.read_bytes() == before
 
 
 @pytest.mark.slow

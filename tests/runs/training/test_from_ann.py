@@ -10,7 +10,7 @@ import torch
 from bntt.analysis import evaluate
 from bntt.data import SampleLoader
 from bntt.data.samples import some_of
-from bntt.io.checkpoint import read_facts
+from bntt.io.checkpoint import CheckpointError, read_facts
 from bntt.nn import PoissonEncoder, SpikingClassifier
 from bntt.runs.directory import RunDirectory, new_run_directory
 from bntt.runs.evaluation import evaluate_run
@@ -19,6 +19,7 @@ from bntt.runs.recipe.file import RecipeError
 from bntt.runs.training.epoch_log import EpochResult, Notice
 from bntt.runs.training.from_ann import open_ann
 from bntt.runs.training.requests import Interrupted, Requests
+from bntt.runs.training.start import resumes_in
 from bntt.runs.training.train import train_run
 from bntt.training import StepRecord, balance, convert, thresholds_of
 from tests.rows import each_row
@@ -64,7 +65,10 @@ def converted(ann, tmp_path_factory):
 
 
 def test_the_directory_is_that_of_a_run(converted):
-    _recipe, _, run, told = converted
+    recipe, _, run, told = converted
+    assert not resumes_in(run, recipe), "the same conversion may be made again"
+    with pytest.raises(CheckpointError, match="trained with another recipe .seed is 7"):
+        resumes_in(run, dataclasses.replace(recipe, seed=7))
     assert all(isinstance(one, Notice) for one in told)
     assert {"recipe.toml", "environment.json", "metrics.jsonl"} <= {path.name for path in run.path.iterdir()}
     (row,) = run.rows()

@@ -12,7 +12,7 @@ from bntt.runs.recipe.file import RecipeError, load_recipe
 from bntt.runs.training import train as runs
 from bntt.runs.training.epoch_log import EpochResult, Notice
 from bntt.runs.training.requests import Interrupted, Requests
-from bntt.runs.training.start import check_resume
+from bntt.runs.training.start import TrainCommand, check_resume, resume_or_start, resumes_in
 from bntt.runs.training.train import train_run
 from tests.rows import each_row
 from tests.runs import tiny
@@ -162,6 +162,28 @@ def test_resuming_a_finished_run_trains_no_more(run):
     told = list(train_run(recipe, data, folder, resume=True))
     assert [one.text for one in told] == ["all 3 epochs are done: there is nothing to train"]
     assert tiny.final(folder)[1] == before[1]
+
+
+def test_weights_without_a_checkpoint_are_of_a_run_that_ended_and_stay(run, tmp_path, monkeypatch):
+    """A kill between the first epoch's weights and its checkpoint leaves one to go on from."""
+    recipe, data, whole, _ = run
+    killed = new_run_directory("killed", tmp_path)
+    with monkeypatch.context() as patched, pytest.raises(ZeroDivisionError):
+        patched.setattr(runs.TrainingRun, "_write_metrics", lambda self: 1 / 0)
+        list(train_run(recipe, data, killed))
+    assert killed.best.is_file()
+    assert resumes_in(killed, recipe)
+    list(train_run(recipe, data, killed, resume=True))
+    tiny.assert_same(whole, killed)
+    before = killed.best.read_bytes()
+    for path in killed.checkpoints.paths():
+        path.unlink()
+    command = TrainCommand(str(killed.recipe), ("seed=1",), name="killed", root=str(tmp_path), or_resume=True)
+    with pytest.raises(CheckpointError, match="killed has weights, and no checkpoint .* take another name, or delete"):
+        resume_or_start(command)
+    assert killed.best.read_bytes() == before
+    killed.best.unlink()
+    assert not resume_or_start(command).resumes
 
 
 def test_nothing_to_resume(tmp_path, run):

@@ -25,6 +25,7 @@ from bntt.runs.from_python import describe_session, save_samples
 from bntt.runs.identity import trained_recipe
 from bntt.runs.training.curves import save_curves
 from bntt.runs.training.epoch_log import EpochResult, Notice, TrainingRecord, describe_jump, epoch_result
+from bntt.runs.training.start import resumes_in
 from bntt.runs.training.train import TrainingRun
 from bntt.training import EpochRecord, Method, Session, StepRecord
 from bntt.training.guard import check_state
@@ -113,7 +114,8 @@ def fit(
         NonFiniteError: on anything that is not finite, before weights or running statistics are touched.
         ValueError: on a label outside the classes, a loader without batches, ``test`` without a directory that keeps
             it, or samples of another size or other classes there.
-        CheckpointError: if the directory holds a run of another network, method or data.
+        CheckpointError: if the directory holds a run of another network, method or data, or weights and nothing to
+            resume from.
         RunLockedError: if another process trains in the directory.
 
     >>> import bntt, torch
@@ -175,7 +177,7 @@ def _train_in_directory(
         run = open_or_create_run(directory.name, directory.parent)
         with hold_run(run.path):
             run.checkpoints.tidy()
-            resume = bool(run.checkpoints.paths())
+            resume = resumes_in(run, recipe)
             held_out = cast(SampleLoader | None, validation)
             training = TrainingRun(session, held_out, recipe, data, run, _device(session), facts)
             notices = list(training.resume_or_start(resume=resume))

@@ -164,8 +164,28 @@ def resume_or_start(command: TrainCommand) -> TrainingStart:
     check_name(folder)
     if command.or_resume:
         run = open_or_create_run(folder, root)
-        return TrainingStart(recipe, lambda: run, bool(run.checkpoints.paths()))
+        return TrainingStart(recipe, lambda: run, resumes_in(run, with_absolute_paths(recipe)))
     return TrainingStart(recipe, lambda: new_run_directory(folder, root), False)
+
+
+def resumes_in(run: RunDirectory, recipe: Recipe) -> bool:
+    """Return True if there is a checkpoint to resume from, False if a training may start in the directory.
+
+    A training that stopped has a checkpoint before it has weights. A conversion has none: the same one is made again.
+
+    Raises:
+        CheckpointError: if it holds weights, and nothing to resume from.
+    """
+    if run.checkpoints.paths():
+        return True
+    if run.best.is_file():
+        if recipe.train.epochs:
+            raise CheckpointError(
+                f"{run.path} has weights, and no checkpoint step-* to resume from: nothing is overwritten; take "
+                f"another name, or delete the directory"
+            )
+        check_same_recipe(recipe, read_facts(run.best), run.best, RESUMING)
+    return False
 
 
 def check_name(folder: str) -> None:

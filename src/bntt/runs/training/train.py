@@ -210,6 +210,8 @@ class TrainingRun:
         result = epoch_result(record, self.session, evaluation, self.best, time.monotonic() - self.began)
         problem: OSError | None = None
         try:
+            if not self.run.checkpoints.paths():
+                self._save()  # so that weights without a checkpoint belong to no training that stopped
             if result.best or self.held_out is None:
                 self._write_best(record.epoch, result.validation_accuracy)
             self.best = result.validation_accuracy if result.best else self.best
