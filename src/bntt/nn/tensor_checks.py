@@ -9,6 +9,10 @@ ARRAY = "torch.from_numpy(...) makes one of an array"
 VALUES = "torch.as_tensor(...) makes one of such values"
 
 
+class NonFiniteError(ArithmeticError):
+    """Raised on a NaN or an infinity: training stops before the update, an evaluation before it counts answers."""
+
+
 def check_tensor(given: object, who: str, what: str) -> None:
     """Refuse anything that is not a tensor.
 

@@ -10,13 +10,10 @@ import torch
 from torch import Tensor, nn, optim
 
 from bntt.nn.norms.held_statistics import HeldStatistics
+from bntt.nn.tensor_checks import NonFiniteError as NonFiniteError
 from bntt.training.optimizer import stepped
 
 Named = tuple[str, Tensor]
-
-
-class NonFiniteError(ArithmeticError):
-    """Raised when training meets a NaN or an infinity; it stops before the update."""
 
 
 def check_finite(

@@ -5,15 +5,18 @@ import math
 import pytest
 import torch
 
-from bntt.analysis import Activity, evaluate, paired
+from bntt.analysis import Activity, count_operations, evaluate, exit_each, paired, predict, record_running
 from bntt.analysis.accuracy.batches import advance_batch
 from bntt.analysis.accuracy.evaluation import FIRST_DRAW
+from bntt.analysis.attack.jobs import right_under
 from bntt.data import ImageSet, SampleLoader
 from bntt.engine.compute import Compute
 from bntt.models import mlp
 from bntt.nn import Measure, PoissonEncoder, SpikingClassifier
 from bntt.nn.blocks.stage import SpikingLayer
 from bntt.nn.network.measured import joined
+from bntt.nn.tensor_checks import NonFiniteError
+from tests.rows import each_row
 
 
 @pytest.fixture
@@ -83,6 +86,26 @@ def test_what_cannot_be_evaluated_is_refused(model, data):
         evaluate(model, [(data.images.double() / 255, data.labels + 1)], draws=1)
     with pytest.raises(ValueError, match="draws must be 1 or more"):
         evaluate(model, DoubleLoader(data, 10), draws=0)
+
+
+@each_row(
+    "ask",
+    [
+        lambda model, data: evaluate(model, DoubleLoader(data, 10), draws=1),
+        lambda model, data: record_running(model, DoubleLoader(data, 10)),
+        lambda model, data: exit_each(model, DoubleLoader(data, 10), "margin", 0.1),
+        lambda model, data: count_operations(model, DoubleLoader(data, 10)),
+        lambda model, data: right_under(model, data.images.double() / 255, data.labels, draws=1),
+        lambda model, data: predict(model, data.images[:1].double() / 255, data.classes),
+    ],
+)
+def test_logits_that_are_not_finite_are_no_answer(ask, model, data):
+    weight = model.network.readout.synapse.weight
+    for value, why in ((math.nan, "look at network.readout.synapse.weight, which is not"), (1e308, "but too large")):
+        with torch.no_grad():
+            weight.fill_(value)
+        with pytest.raises(NonFiniteError, match=f"logits are not finite, so the model has no answer: .*{why}"):
+            ask(model, data)
 
 
 def test_a_pass_that_stops_early_counts_what_the_whole_one_did_until_there(model, data):

@@ -15,6 +15,7 @@ from torch.nn.functional import cross_entropy
 from bntt.analysis.accuracy.accuracy import Accuracy
 from bntt.nn.network.classifier import SpikingClassifier, check_classifier
 from bntt.nn.network.labelled_batch import Loader, samples
+from bntt.nn.tensor_checks import NonFiniteError
 from bntt.renamed import OldName
 
 FIRST_DRAW = 1 << 32
@@ -87,6 +88,9 @@ def evaluate(
         steps: t, to stop after the first t of the T steps, which saves the time of the others.
         progress: called with the number of samples of every batch done.
 
+    Raises:
+        NonFiniteError: on logits that are not finite, whose largest would always be the first class.
+
     >>> import bntt
     >>> net = bntt.models.mlp(in_features=784, hidden=(16,), num_steps=2)
     >>> model = bntt.SpikingClassifier(bntt.PoissonEncoder(2, mean=[0.29], std=[0.35]), net)
@@ -100,6 +104,7 @@ def evaluate(
     for number, inputs, labels, noise in presented(model, batches, "evaluate", seed, draws, progress):
         trace = model.trace(inputs, steps=steps, **noise)
         check_labels(labels, trace.logits.shape[2])
+        check_logits(trace.logits, model)
         truth = labels.to(inputs.device)
         right = trace.logits.argmax(2) == truth
         add_to(hits, number, right.sum(1))
@@ -147,6 +152,20 @@ def presented(
             progress(len(labels))
         if not seen:
             raise ValueError(f"there are no samples to {what}")
+
+
+def check_logits(logits: Tensor, model: SpikingClassifier) -> None:
+    """Refuse logits that are not finite: their argmax is a class all the same.
+
+    Raises:
+        NonFiniteError: naming the first parameter or buffer that is not finite.
+    """
+    if bool(torch.isfinite(logits).all()):
+        return
+    held = (*model.named_parameters(), *model.named_buffers())
+    site = next((name for name, value in held if not torch.isfinite(value).all()), None)
+    why = f"look at {site}, which is not" if site else "weights and statistics are finite, but too large"
+    raise NonFiniteError(f"the logits are not finite, so the model has no answer: {why}; train it again")
 
 
 def add_to(sums: dict[Any, Any], key: object, more: Any) -> None:

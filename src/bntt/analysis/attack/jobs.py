@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float, Int, Integer
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from bntt.analysis.accuracy.evaluation import FIRST_DRAW, check_labels
+from bntt.analysis.accuracy.evaluation import FIRST_DRAW, check_labels, check_logits
 from bntt.analysis.attack.descent import AttackedImages, Threat, descend, random_signs
 from bntt.analysis.attack.measurement import AttackArguments
 from bntt.analysis.attack.square import search
@@ -219,5 +219,6 @@ def right_under(
         for draw in range(draws):
             logits = model(images, seed=seed, index=index, draw=FIRST_DRAW + draw)
             check_labels(labels, logits.shape[1])
+            check_logits(logits, model)
             found.append(logits.argmax(1) == labels)
     return torch.stack(found)

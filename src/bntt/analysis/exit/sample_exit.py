@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from bntt.analysis.accuracy.batches import Leaves
-from bntt.analysis.accuracy.evaluation import check_labels, presented
+from bntt.analysis.accuracy.evaluation import check_labels, check_logits, presented
 from bntt.analysis.exit.early_exit import ROUNDING, check_loss
 from bntt.analysis.exit.leaving import each_step
 from bntt.nn.network.classifier import SpikingClassifier, check_classifier
@@ -90,6 +90,7 @@ def record_running(
     for _, inputs, labels, noise in presented(model, batches, "look at", seed, draws, progress):
         logits = model.trace(inputs, **noise).logits
         check_labels(labels, logits.shape[2])
+        check_logits(logits, model)
         right.append((logits.argmax(2) == labels.to(inputs.device)).T.cpu())
         for criterion, found in sure.items():
             found.append(certainty(logits, criterion).T.cpu())
@@ -239,6 +240,7 @@ def exit_each(
             )
             if len(step.place):
                 check_labels(step.labels, step.logits.shape[1])
+                check_logits(step.logits, model)
             classes.append(step.logits.argmax(1).cpu())
             right.append(classes[-1] == step.labels)
             steps.append(torch.full_like(step.place, step.steps))

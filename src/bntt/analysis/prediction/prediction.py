@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from bntt.analysis.accuracy.evaluation import FIRST_DRAW
+from bntt.analysis.accuracy.evaluation import FIRST_DRAW, check_logits
 from bntt.charts.records import STEPS, Axis, Chart, Figure, Image, Level, Line, Lines
 from bntt.nn.network.classifier import SpikingClassifier, check_classifier
 from bntt.nn.tensor_checks import check_tensor
@@ -104,6 +104,7 @@ def predict(
             logits = model.trace(image, seed=seed, index=first, draw=FIRST_DRAW + draw).logits
             if logits.shape[2] != len(classes):
                 raise ValueError(f"the model tells {logits.shape[2]} classes apart, {len(classes)} are named")
+            check_logits(logits, model)
             shares.append(logits[:, 0].double().softmax(1))
         found.append(Prediction(tuple(classes), torch.stack(shares).mean(0).cpu()))
     return found
