@@ -22,10 +22,10 @@ def start(seed: int, state: str = "done", why: str = "") -> dict[str, Any]:
 
 
 def cell(mean: float, sd: float | None, values: list[float]) -> dict[str, Any]:
-    """Of a study's table, shares in percent."""
-    text = f"{100 * mean:.1f}" + (f" ± {100 * sd:.1f}" if sd is not None else "")
-    held = {"mean": mean, "sd": sd, "n": len(values), "values": values, "text": f"{text} %"}
-    return held | {"low_95": mean - 0.01 if sd else None, "high_95": mean + 0.01 if sd else None}
+    """Of a study's table, in the unit of its column."""
+    text = f"{mean:.1f}" + (f" ± {sd:.1f}" if sd is not None else "")
+    held = {"mean": mean, "sd": sd, "n": len(values), "values": values, "text": text}
+    return held | {"low_95": mean - 1 if sd else None, "high_95": mean + 1 if sd else None}
 
 
 def study() -> dict[str, Any]:
@@ -49,12 +49,12 @@ def study() -> dict[str, Any]:
             ],
             "rows": [
                 {"run": "bntt", "label": "BNTT",
-                 "cells": {"accuracy": cell(0.5455, 0.0031, [0.5424, 0.5455, 0.5486]),
+                 "cells": {"accuracy": cell(54.55, 0.31, [54.24, 54.55, 54.86]),
                            "steps": {"mean": 8, "sd": 0, "n": 5, "values": [8] * 5, "text": "8"}},
                  "paper": {"accuracy": {"value": 90.5, "source": "Table 1"},
                            "steps": {"value": 25, "source": "Table 1"}}},
                 {"run": "bn", "label": "standard BN",
-                 "cells": {"accuracy": cell(0.512, None, [0.512]), "steps": None},
+                 "cells": {"accuracy": cell(51.2, None, [51.2]), "steps": None},
                  "paper": {"accuracy": {"missing": "not available"}}},
                 {"run": "none", "label": "no normalisation", "cells": {"accuracy": None, "steps": None}, "paper": {}},
             ],

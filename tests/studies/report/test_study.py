@@ -24,7 +24,7 @@ def test_ours_stand_beside_the_papers(tmp_path):
     (table,) = section(subject, "Results").tables
     assert table.columns == ("run", "test accuracy (%)", "time steps")
     ours, steps = table.rows[0][1:]
-    assert (ours.text, ours.value) == ("54.5 ± 0.3 %", 0.5455)
+    assert (ours.text, ours.value) == ("54.5 ± 0.3", 54.55)
     assert (ours.note, ours.source) == ("3 starts, 53.55 to 55.55; paper: 90.5", "Table 1")
     assert (steps.text, steps.note) == ("8", "5 starts; paper: 25")
     assert [cell.text for cell in table.rows[1][2:]] == ["not run"]
@@ -43,7 +43,7 @@ def test_a_row_that_is_another_by_definition_says_so(tmp_path):
     assert made.rows[0][1].note == "also run, and in no number: start 0 on Q"
 
 
-def test_shares_without_a_text_and_numbers_as_they_are(tmp_path):
+def test_numbers_without_a_text_and_near_0_are_in_the_unit_of_their_column(tmp_path):
     held = study()
     held["table"]["rows"][0]["cells"] = {
         "accuracy": {"mean": 54.5, "sd": 0.31, "n": 6, "low_95": 54.2, "high_95": 54.8},
@@ -52,6 +52,10 @@ def test_shares_without_a_text_and_numbers_as_they_are(tmp_path):
     row = section(of(tmp_path, table=held["table"]), "Results").tables[0].rows[0]
     assert (row[1].text, row[1].note) == ("54.5 ± 0.31", "6 starts, 54.2 to 54.8; paper: 90.5")
     assert (row[2].text, row[2].note) == ("8", "1 start; paper: 25")
+    near = {"mean": 0.0, "sd": 0.5, "n": 5, "low_95": -0.62, "high_95": 0.62, "text": "0.0 ± 0.5"}
+    held["table"]["rows"][0]["cells"] = {"accuracy": near}
+    row = section(of(tmp_path / "near", table=held["table"]), "Results").tables[0].rows[0]
+    assert (row[1].text, row[1].note) == ("0.0 ± 0.5", "5 starts, -0.62 to 0.62; paper: 90.5")
 
 
 def test_every_start_and_its_value(tmp_path):
@@ -65,7 +69,7 @@ def test_every_start_and_its_value(tmp_path):
     assert runs.rows[5][2].text == "not run"
     assert [row[2].text for row in settings.rows] == ["train.epochs=6", "network.norm=bn", "none"]
     values, *_ = section(subject, "Results").folded
-    assert values.rows[0][2].text == "0.5424, 0.5455, 0.5486"
+    assert values.rows[0][2].text == "54.24, 54.55, 54.86"
     assert dict(subject.facts)["Starts"] == "4 of 6 done"
 
 

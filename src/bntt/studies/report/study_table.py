@@ -43,13 +43,13 @@ def results_section(values: Values, folder: Path) -> Section:
 
 def _by_run(rows: Sequence[Values], columns: Sequence[Head]) -> tuple[tuple[str, ...], Rows]:
     """Tabulate a run in each row."""
-    body = tuple((_name(row), *(_number(row, key, unit) for key, _, unit in columns)) for row in rows)
+    body = tuple((_name(row), *(_number(row, key) for key, _, _ in columns)) for row in rows)
     return ("run", *(_head(title, unit) for _, title, unit in columns)), body
 
 
 def _by_quantity(rows: Sequence[Values], columns: Sequence[Head]) -> tuple[tuple[str, ...], Rows]:
     """Tabulate a quantity in each row and a run in each column, where there are many quantities."""
-    body = tuple((Cell(_head(title, unit)), *(_number(row, key, unit) for row in rows)) for key, title, unit in columns)
+    body = tuple((Cell(_head(title, unit)), *(_number(row, key) for row in rows)) for key, title, unit in columns)
     return ("quantity", *(_name(row).text for row in rows)), body
 
 
@@ -62,10 +62,10 @@ def _name(row: Values) -> Cell:
     return Cell(row.shown("label") or row.text("run"), note=f"by definition {same}" if same else "")
 
 
-def _number(row: Values, key: str, unit: str) -> Cell:
+def _number(row: Values, key: str) -> Cell:
     """Show our number, and below it the paper's."""
     cells = row.inside("cells")
-    cell = _ours(cells.inside(key), unit) if key in cells else gap("not run")
+    cell = _ours(cells.inside(key)) if key in cells else gap("not run")
     told = row.inside("paper") if "paper" in row else None
     paper = told.inside(key) if told is not None and key in told else None
     if paper is None or "value" not in paper:
@@ -75,15 +75,13 @@ def _number(row: Values, key: str, unit: str) -> Cell:
     return replace(cell, note="; ".join(filter(None, (cell.note, said))), source=paper.shown("source", "not told"))
 
 
-def _ours(cell: Values, unit: str) -> Cell:
+def _ours(cell: Values) -> Cell:
+    """Show our number, in the unit of its column as all of the cell is."""
     mean, spread, starts = cell.number("mean"), cell.maybe("sd"), cell.whole("n")
-    by = _scale(cell, mean, unit)
     several = spread is not None and starts > 1
-    text = cell.shown("text") or f"{by * mean:.4g}" + (f" ± {by * (spread or 0.0):.2g}" if several else "")
+    text = cell.shown("text") or f"{mean:.4g}" + (f" ± {spread or 0.0:.2g}" if several else "")
     low, high = cell.maybe("low_95"), cell.maybe("high_95")
-    between = (
-        f", {_plain(by * low)} to {_plain(by * high)}" if low is not None and high is not None and low < high else ""
-    )
+    between = f", {_plain(low)} to {_plain(high)}" if low is not None and high is not None and low < high else ""
     return Cell(text, mean, f"{plural(starts, 'start')}{between}")
 
 
@@ -94,12 +92,6 @@ def _plain(value: float) -> str:
     ('339,300', '87.87')
     """
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
-
-
-def _scale(cell: Values, mean: float, unit: str) -> float:
-    """Return 100 for a share shown in percent, by its text or its unit."""
-    text = cell.shown("text")
-    return 100.0 if abs(mean) <= 1 and ("%" in text or (unit == "%" and text[:2] == f"{100 * mean:.1f}"[:2])) else 1.0
 
 
 def _every_value(rows: Sequence[Values], columns: Sequence[Head]) -> Table:
