@@ -48,6 +48,9 @@ def test_the_best_epoch_is_marked_and_epochs_without_a_value_are_passed_over():
     assert (best.value, best.at, best.name) == (10, "x", "best: 89.8%, epoch 10")
     equal = [{**row, "validation_accuracy": 0.5} for row in rows(4)]
     assert best_epoch(equal) == (1, 0.5), "the first of equals, as a run keeps it"
+    grown = [{**row, "best": row["epoch"] in kept} for kept in ((1, 3), ()) for row in rows(5)]
+    assert best_epoch(grown[:5]) == (4, rows(5)[3]["validation_accuracy"]), "the last that was kept"
+    assert best_epoch(grown[5:]) is None
 
 
 def test_what_rows_do_not_have_has_no_chart():

@@ -24,8 +24,8 @@ def training_curves(rows: Rows) -> list[Lines]:
 
     Args:
         rows: one per epoch, as the lines of ``metrics.jsonl``: ``epoch`` (from 0), ``train_loss``, ``train_accuracy``,
-            ``lr``; ``validation_loss``, ``validation_accuracy``, ``firing_rate`` and ``gamma`` (by layer) may be None
-            or missing.
+            ``lr``; ``validation_loss``, ``validation_accuracy``, ``firing_rate``, ``gamma`` (by layer) and
+            ``best`` may be None or missing.
     """
     accuracy = Axis("accuracy", percent=True, low=0, high=1)
     accuracies = [_line("training", rows, "train_accuracy"), _line("validation", rows, "validation_accuracy")]
@@ -59,8 +59,14 @@ def save_curves(rows: Rows, title: str, folder: Path) -> None:
 
 
 def best_epoch(rows: Rows) -> tuple[int, float] | None:
-    """Return the epoch (from 1) with the highest validation accuracy, and the accuracy; the first on a tie."""
+    """Return the epoch (from 1) whose weights were kept, and its validation accuracy.
+
+    It is the last one with ``best``: epochs of fewer steps (``train.grow``) have none. Where rows do not say, it is the
+    highest, the first on a tie.
+    """
     measured = [row for row in rows if row.get("validation_accuracy") is not None]
+    if any(row.get("best") is not None for row in measured):
+        measured = [row for row in measured if row.get("best")][-1:]
     if not measured:
         return None
     best = max(measured, key=lambda row: row["validation_accuracy"])

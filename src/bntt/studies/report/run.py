@@ -96,7 +96,7 @@ def training(rows: Sequence[Values]) -> Section:
         return Section("Training", gaps=("metrics.jsonl: no epoch was finished",))
     read = [_row(row) for row in rows]
     best = best_epoch(read)
-    word = "No validation accuracy was measured."
+    word = "No validation accuracy of all time steps was measured."
     if best is not None:
         word = f"Best validation accuracy {best[1]:.1%}, at epoch {best[0]} of {len(rows)}."
     return Section("Training", words=(word,), charts=tuple(training_curves(read)) if len(rows) > 1 else ())
@@ -108,6 +108,7 @@ def _row(row: Values) -> dict[str, Any]:
     return {
         "epoch": row.whole("epoch"),
         **{key: row.maybe(key) for key in KEYS},
+        "best": row.held.get("best"),
         **{key: {clean(name, 60): of.maybe(name) for name in of} for key, of in by_layer.items()},
     }
 
