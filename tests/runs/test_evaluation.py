@@ -9,6 +9,7 @@ from bntt.analysis.measurement import ArgumentError, Progress
 from bntt.data import SampleLoader, stratified
 from bntt.data.prepared import Manifest
 from bntt.io.checkpoint import CheckpointError
+from bntt.io.files import write_json_lines
 from bntt.runs.evaluation import evaluate_run
 from bntt.runs.open_run import load_run
 from bntt.training.schedule import Rates, floor_of_decay
@@ -52,12 +53,18 @@ def test_the_images_that_it_was_trained_on_can_be_measured_as_they_are(run):
     assert (folder.path / "evaluation.json").exists() is False
 
 
-def test_decay_alone_is_told_beside_gamma(run):
+def test_decay_alone_is_told_beside_gamma(run, tmp_path):
     recipe, data, folder, _ = run
     result = evaluate_run(recipe, data, folder, draws=1)
     rates = Rates(recipe.train, 1, result.updates)
     assert result.gamma_floor == floor_of_decay(rates, result.updates) < 1
     assert result.METRICS["gamma-floor"].read(result, None) == result.gamma_floor
+    longer = tiny.recipe(train={"epochs": 3})
+    stopped = tiny.stopped(longer, data, tmp_path)
+    found = evaluate_run(longer, data, stopped, draws=1)
+    assert found.gamma_floor == floor_of_decay(Rates(longer.train, 3, 3), 3), "of the one epoch that is done"
+    write_json_lines(stopped.metrics, [{**stopped.rows()[0], "lr": 0.03}])
+    assert evaluate_run(longer, data, stopped, draws=1).gamma_floor is None, "epochs were added after it"
 
 
 def test_a_part_of_a_split_is_measured_as_it_is_within_the_whole(run):

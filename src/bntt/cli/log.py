@@ -23,9 +23,9 @@ def log(run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
     from bntt.runs.directory import find_run
 
     found = find_run(run)
-    if not found.has_rows():
+    if not (kept := found.kept_rows()):
         raise CheckpointError(f"{found.metrics} is missing, damaged or empty: no epoch is done yet")
-    rows = [{**row, "epoch": row["epoch"] + 1} for row in found.rows()]
+    rows = [{**row, "epoch": row["epoch"] + 1} for row in kept]
     if csv:
         flat = [flatten(row, "/") for row in rows]
         heads = dict.fromkeys(name for row in flat for name in row)

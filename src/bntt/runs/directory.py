@@ -124,19 +124,19 @@ class RunDirectory:
         """Read the rows of ``metrics.jsonl``, one per epoch."""
         return [parse_json(line) for line in self.metrics.read_text(encoding="utf-8").splitlines()]
 
-    def has_rows(self) -> bool:
-        """Return True if ``metrics.jsonl`` exists and is readable."""
+    def kept_rows(self) -> list[dict[str, Any]]:
+        """Return the rows of ``metrics.jsonl``; none if it is missing or damaged."""
         try:
-            return bool(self.rows())
+            return self.rows()
         except (OSError, ValueError):
-            return False
+            return []
 
     def training_cost(self) -> dict[str, Any]:
         """Return the cost of training so far: ``updates``, and ``seconds`` including validation.
 
         None where ``metrics.jsonl`` does not say.
         """
-        last = self.rows()[-1] if self.has_rows() else {}
+        last = next(reversed(self.kept_rows()), {})
         return {"updates": last.get("updates"), "seconds": last.get("seconds")}
 
     @property

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
@@ -128,6 +129,8 @@ class LoadedWeights(NamedTuple):
     """Facts stored with the weights."""
     cost: Mapping[str, Any]
     """Cost of the training, :meth:`~bntt.runs.directory.RunDirectory.training_cost`."""
+    rows: Sequence[Mapping[str, Any]]
+    """Epochs of the training, :meth:`~bntt.runs.directory.RunDirectory.kept_rows`."""
 
 
 def evaluate_loaded(
@@ -146,7 +149,7 @@ def evaluate_loaded(
     Raises:
         ArgumentError: as :func:`evaluate_run`.
     """
-    (model, facts, cost), known, progress = weights, facts_of(recipe), progress or Progress()
+    (model, facts, cost, rows), known, progress = weights, facts_of(recipe), progress or Progress()
     draws = draws_of(known, draws)
     device, share = processes.device, (processes.rank, processes.count)
     loader = evaluation_loader(recipe, data, split, device, share=share)
@@ -159,7 +162,7 @@ def evaluate_loaded(
     unvarying = (
         unvarying_input(data, model, replace(loader, share=(0, 1))) if processes.first and recipe.data.name else None
     )
-    kept = {"retimed": retiming, "unvarying_input": unvarying, "gamma_floor": _gamma_floor(recipe, facts, cost)}
+    kept = {"retimed": retiming, "unvarying_input": unvarying, "gamma_floor": _gamma_floor(recipe, facts, rows)}
     rare: dict[str, Any] = {key: v for key, v in kept.items() if v is not None}
     if "seconds" in (begun := facts.get("init", {})):
         cost = {key: begun[key] for key in ("updates", "seconds", "weights_sha256")}
@@ -183,17 +186,23 @@ def evaluate_loaded(
     )
 
 
-def _gamma_floor(recipe: Recipe, facts: Mapping[str, Any], cost: Mapping[str, Any]) -> float | None:
+def _gamma_floor(recipe: Recipe, facts: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> float | None:
     """Return what weight decay alone would have made of γ by the epoch of these weights.
 
-    None without decay, if γ began elsewhere, or if it was averaged.
+    None without decay, if γ began elsewhere, if it was averaged, or if an epoch had another rate than the recipe says:
+    epochs were added later.
     """
-    train, updates = recipe.train, cost["updates"]
+    train, done = recipe.train, rows[: facts["epoch"] + 1]
     begun = recipe.init.source or recipe.convert.ann
-    if not (updates and train.epochs) or begun or facts.get("averaged") or facts_of(recipe).norm_facts.identity:
+    if begun or facts.get("averaged") or facts_of(recipe).norm_facts.identity:
         return None
-    each = updates // train.epochs
-    return floor_of_decay(Rates(train, train.epochs, each), each * (facts["epoch"] + 1))
+    if not done or not (updates := done[-1].get("updates")):
+        return None
+    rates = Rates(train, train.epochs, updates // len(done))
+    for epoch, row in enumerate(done):
+        if not math.isclose(row.get("lr", math.nan), train.lr * rates.factor(epoch, 0)):
+            return None
+    return floor_of_decay(rates, updates)
 
 
 def _numbers(found: Evaluation, model: SpikingClassifier) -> dict[str, Any]:
@@ -216,17 +225,17 @@ def _numbers(found: Evaluation, model: SpikingClassifier) -> dict[str, Any]:
 
 def _load(
     recipe: Recipe, data: RecipeData, run: RunDirectory, model: SpikingClassifier, processes: Processes
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Load the best epoch's weights into the model; return the facts stored with them, and the training cost."""
+) -> tuple[dict[str, Any], dict[str, Any], list[dict[str, Any]]]:
+    """Load the best epoch's weights into the model; return the facts stored with them, the training cost and epochs."""
 
-    def look() -> tuple[dict[str, Any], dict[str, Any]]:
+    def look() -> tuple[dict[str, Any], dict[str, Any], list[dict[str, Any]]]:
         check_same_recipe(recipe, read_facts(run.best), run.best, MEASURING)
         check_same_data(run.path, data.manifest)
-        return load_best(run, recipe, model, needs=("epoch", "averaged")), run.training_cost()
+        return load_best(run, recipe, model, needs=("epoch", "averaged")), run.training_cost(), run.kept_rows()
 
-    facts, cost = processes.decided(look)
+    facts, cost, rows = processes.decided(look)
     weights = processes.given(model.state_dict())
     if not processes.first:
         model.load_state_dict(dict(weights))
         restore_thresholds(model, recipe, facts, run.best)
-    return facts, cost
+    return facts, cost, rows

@@ -201,7 +201,7 @@ def _unfinished(recipe: Recipe, path: Path, evaluation: Mapping[str, Any]) -> st
         return f"was measured with {drawn} draws, not {asked}"
     if not epochs:
         return ""
-    last = run.rows()[-1] if run.has_rows() else {}
+    last = next(reversed(run.kept_rows()), {})
     if (done := last.get("epoch", -1) + 1) != epochs:
         return f"has {done} of {epochs} epochs"
     updates, measured = last.get("updates"), evaluation.get("updates")

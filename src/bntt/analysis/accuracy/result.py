@@ -110,7 +110,8 @@ class EvaluationResult(Result):
     """Duration of the training, including validation."""
     gamma_floor: Number = None
     """What decay alone would have made of a γ that began at 1 (:func:`~bntt.training.schedule.floor_of_decay`); None
-    where it did not begin there, or by another optimiser."""
+    where it did not begin there, by another optimiser, or if epochs were added that changed the rates of earlier
+    ones."""
     conversion: Conversion | None = None
     begun_with: BegunWith | None = None
     """Run of ``init.run``; its time is not in ``seconds``."""

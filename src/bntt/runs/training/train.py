@@ -159,7 +159,7 @@ class TrainingRun:
         self.began = time.monotonic() - facts["seconds"]
         if self.processes.first:
             write_whole(self.run.recipe, self.recipe_text.encode())
-            if self.rows and not self.run.has_rows():
+            if self.rows and not self.run.kept_rows():
                 yield Notice(f"{self.run.metrics} is missing or damaged: written again from {found.path.name}")
             self._write_metrics()
         yield from resume_notices(changed, self.recipe, facts, session)
