@@ -67,7 +67,7 @@ def converted(ann, tmp_path_factory):
 def test_the_directory_is_that_of_a_run(converted):
     recipe, _, run, told = converted
     assert not resumes_in(run, recipe), "the same conversion may be made again"
-    with pytest.raises(CheckpointError, match="trained with another recipe .seed is 7"):
+    with pytest.raises(CheckpointError, match=r"trained with another recipe .seed is 7"):
         resumes_in(run, dataclasses.replace(recipe, seed=7))
     assert all(isinstance(one, Notice) for one in told)
     assert {"recipe.toml", "environment.json", "metrics.jsonl"} <= {path.name for path in run.path.iterdir()}
