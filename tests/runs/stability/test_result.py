@@ -51,6 +51,8 @@ def test_what_is_shown():
     found = result(starts())
     assert found.title == "demo: stability of training"
     section = found.section()
+    two = result([one.model_copy(update={"chance": 0.5}) for one in starts()]).section()
+    assert ["below twice chance in" in section.words[0], "below 75 % in" in two.words[0]] == [True, True]
     assert [cell.text for cell in section.tables[1].rows[0]] == ["none", "0 of 2", "1 of 2", "2 of 2"]
     shares, gradients, losses = (figure.charts for figure in found.figures())
     assert [chart.title for chart in shares] == ["vgg6: starts that failed", "vgg9: starts that failed"]

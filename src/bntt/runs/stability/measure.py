@@ -32,7 +32,7 @@ ALONG = (0.25, 0.5, 1.0, 2.0, 4.0)
 VALIDATED = 1000
 """Maximum number of validation images that decide if a start failed."""
 TIMES_CHANCE = 2
-"""Multiple of chance accuracy below which a start has failed."""
+"""Multiple of chance accuracy below which a start has failed; of two classes it is half-way from chance to 1."""
 
 
 def measure_stability(opened: OpenedRecipe, arguments: StabilityArguments, progress: Progress) -> StabilityResult:
@@ -155,10 +155,12 @@ def why_failed(accuracy: float | None, chance: float) -> str:
 
     >>> [why_failed(accuracy, 0.1) for accuracy in (0.2, 0.19, None)]
     ['', 'near chance', 'not finite']
+    >>> [why_failed(accuracy, 0.5) for accuracy in (0.75, 0.74)]
+    ['', 'near chance']
     """
     if accuracy is None:
         return "not finite"
-    return "near chance" if accuracy < TIMES_CHANCE * chance else ""
+    return "near chance" if accuracy < min(TIMES_CHANCE * chance, (1 + chance) / 2) else ""
 
 
 def _moment(model: SpikingClassifier, batch: Batch, recipe: Recipe, updates: int) -> Moment:

@@ -52,9 +52,10 @@ STABILITY = register(
         "stability",
         """Train a recipe from several seeds with every norm, network and learning rate, and count the starts that fail.
 
-    A start fails if numbers are not finite, or if its validation accuracy is below twice chance at the end. Before,
-    half-way through and after training, it measures the gradients of every layer and step, and how well the gradient
-    predicts the loss along it. Finished starts are kept: the same command continues after a stop.
+    A start fails if numbers are not finite, or if its validation accuracy is below twice chance at the end (of two
+    classes: below 75 %). Before, half-way through and after training, it measures the gradients of every layer and
+    step, and how well the gradient predicts the loss along it. Finished starts are kept: the same command continues
+    after a stop.
 
     Example: bntt stability demo --networks vgg6 vgg9 --rates 0.1 1 10 --starts 3 --steps 50 --images 2000""",
         StabilityArguments,

@@ -87,7 +87,8 @@ class StabilityResult(Result):
 
     def section(self) -> Section:
         length = f"{self.settings['steps']} updates a start"
-        words = "A start failed if numbers were not finite, or if it validated below twice chance in the end."
+        below = "75 %" if self.cells[0].chance == 0.5 else "twice chance"
+        words = f"A start failed if numbers were not finite, or if it validated below {below} in the end."
         tables = tuple(self._table(network, length) for network in self._all("network"))
         columns = ("network", "norm", "learning rate", "start", "validation accuracy", "updates", "failed")
         starts = tuple(
