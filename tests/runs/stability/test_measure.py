@@ -1,5 +1,7 @@
 """A grid of starts: what each is trained with, which fail, and that nothing is trained twice."""
 
+import dataclasses
+
 import pytest
 import torch
 
@@ -8,9 +10,11 @@ from bntt.analysis.stability.gradients import gradient_norms
 from bntt.io.cells import OtherSettingsError
 from bntt.io.checkpoint import CheckpointError
 from bntt.runs.open_run import OpenedRecipe
+from bntt.runs.parts import Part
 from bntt.runs.recipe.build import build_model
 from bntt.runs.recipe.datasets import build_data
 from bntt.runs.recipe.file import RecipeError
+from bntt.runs.recipe.schema import Init
 from bntt.runs.stability import measure
 from bntt.runs.stability.measure import measure_stability, recipe_of, trained_starts
 from bntt.runs.stability.measurement import MOMENT, StabilityArguments
@@ -20,7 +24,8 @@ GRID = StabilityArguments((), ("none", "bntt"), (0.3, 1e30), starts=2, steps=2, 
 
 
 def started(of, asked, folder, progress=None):
-    return trained_starts(OpenedRecipe(of, folder), asked, progress or Progress())
+    settings = measure.settings_of(of, asked)
+    return trained_starts(OpenedRecipe(of, folder), asked, settings, progress or Progress())
 
 
 @pytest.fixture
@@ -101,18 +106,34 @@ def test_it_measures_the_network_as_it_is_before_and_between_updates(of, tmp_pat
     assert len(set(losses)) == 3
 
 
-def test_another_grid_in_the_folder_is_refused(of, tmp_path):
-    grid = StabilityArguments((), ("none",), (0.3,), starts=1, steps=1, images=60)
-    list(started(of, grid, tmp_path))
+def test_another_grid_in_the_folder_is_refused(of, tmp_path, monkeypatch):
+    grid = StabilityArguments((), ("none",), (0.3, 0.30000001), starts=1, steps=1, images=60)
+    assert [one.rate for one in started(of, grid, tmp_path)] == [0.3, 0.30000001], "a cell each"
     other = StabilityArguments((), ("none",), (0.3,), starts=1, steps=2, images=60)
     with pytest.raises(OtherSettingsError, match=r"other settings \(steps differ\)"):
         list(started(of, other, tmp_path))
+    data, part = build_data(of), Part("mine.py", "9f", ("network.norm=none",))
+    changed = dataclasses.replace(data, manifest=dataclasses.replace(data.manifest, sha256={"train": "9f"}))
+    ways = {
+        "numerics": ("NUMERICS", 0),
+        "sha256": ("build_data", lambda of: changed),
+        "parts": ("parts_of", lambda of: [part]),
+    }
+    for key, (name, other) in ways.items():
+        with monkeypatch.context() as patched:
+            patched.setattr(measure, name, other)
+            with pytest.raises(OtherSettingsError, match=rf"other settings \({key} differ\)"):
+                list(started(of, grid, tmp_path))
     next((tmp_path / "cells").glob("*.json")).write_text("{")
     with pytest.raises(CheckpointError, match="is damaged"):
         list(started(of, grid, tmp_path))
 
 
 def test_names_are_looked_at_before_anything_is_trained(of, tmp_path, trainings):
+    converted = recipe(network={"norm": "none"}, convert={"ann": "runs/a"})
+    for begun in (converted, dataclasses.replace(of, init=Init(run="runs/a"))):
+        with pytest.raises(RecipeError, match="trains from new weights, not from runs/a"):
+            next(started(begun, GRID, tmp_path / "x"))
     with pytest.raises(RecipeError, match=r"network.norm: must be .*did you mean 'bntt'"):
         next(started(of, StabilityArguments((), ("none", "bnnt")), tmp_path / "x"))
     assert not trainings

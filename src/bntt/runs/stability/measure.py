@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -17,10 +17,12 @@ from bntt.data import Batch, SampleLoader
 from bntt.data.samples import some_of
 from bntt.io.cells import hold_cells, read_cell, write_cell
 from bntt.nn import SpikingClassifier
+from bntt.runs.environment import NUMERICS
 from bntt.runs.open_run import OpenedRecipe
+from bntt.runs.parts import parts_of, versions_of
 from bntt.runs.recipe.build import build_model, training_loader
 from bntt.runs.recipe.datasets import RecipeData, build_data
-from bntt.runs.recipe.file import Recipe, parse_recipe, values_of
+from bntt.runs.recipe.file import Recipe, RecipeError, parse_recipe, values_of
 from bntt.runs.recipe.option_versions import rules_facts
 from bntt.runs.stability.measurement import MOMENT, StabilityArguments
 from bntt.runs.stability.result import Moment, StabilityResult, Start, failures
@@ -41,31 +43,35 @@ def measure_stability(opened: OpenedRecipe, arguments: StabilityArguments, progr
     Losses along the gradient are cross entropy, whatever the training's loss is.
 
     Raises:
-        RecipeError: if a name or value is wrong.
-        OtherSettingsError: if the folder holds starts of other settings.
+        RecipeError: if a name or value is wrong, or the recipe begins with weights (``init``, ``convert``).
+        OtherSettingsError: if the folder holds starts of other settings, data, parts of your own, or numerics.
         CheckpointError: if a file of a start is damaged.
         RunLockedError: if another process works in the folder.
     """
-    starts = list(trained_starts(opened, arguments, progress))
+    settings = settings_of(opened.recipe, arguments)
+    starts = list(trained_starts(opened, arguments, settings, progress))
     return StabilityResult(
         arguments=arguments,
-        settings=settings_of(opened.recipe, arguments),
+        settings=settings,
         shares=failures(starts),
         cells=starts,
     )
 
 
-def trained_starts(opened: OpenedRecipe, arguments: StabilityArguments, progress: Progress) -> Iterator[Start]:
-    """Yield every start of a grid when it is ready; starts trained before count as progress."""
+def trained_starts(
+    opened: OpenedRecipe, arguments: StabilityArguments, settings: Mapping[str, Any], progress: Progress
+) -> Iterator[Start]:
+    """Yield every start of a grid when it is ready; starts trained before, with these settings, count as progress."""
     networks = arguments.networks or (opened.recipe.network.name,)
     order = list(itertools.product(range(arguments.starts), networks, arguments.norms, arguments.rates))
     recipes = [recipe_of(opened.recipe, network, norm, rate, start) for start, network, norm, rate in order]
     progress.expect(len(order) * arguments.work)
-    settings, data, of_start = settings_of(opened.recipe, arguments), None, -1
+    data, of_start = None, -1
     with hold_cells(folder := opened.path / "cells"):
         for (start, network, norm, rate), recipe in zip(order, recipes, strict=True):
-            path = folder / f"{network}-{norm}-{rate:g}-{start}.json"
-            found = read_cell(path, settings, partial(result_from, Start))
+            path = folder / f"{network}-{norm}-{float(rate)!r}-{start}.json"
+            own = {**settings, "parts": versions_of(parts_of(recipe))}
+            found = read_cell(path, own, partial(result_from, Start))
             if found:
                 progress.skip(arguments.work)
             else:
@@ -75,7 +81,7 @@ def trained_starts(opened: OpenedRecipe, arguments: StabilityArguments, progress
                         build_model(one, data)  # refuse now, not after training the others
                     of_start = start
                 found = _train(recipe, data, arguments, start, opened.device, progress)
-                write_cell(path, settings, found.model_dump(mode="json"))
+                write_cell(path, own, found.model_dump(mode="json"))
             yield found
 
 
@@ -97,7 +103,14 @@ def recipe_of(recipe: Recipe, network: str, norm: str, rate: float, start: int) 
 
 
 def settings_of(recipe: Recipe, arguments: StabilityArguments) -> dict[str, Any]:
-    """Return the settings that all starts of a folder share."""
+    """Return the settings that all starts of a folder share, with the checksums of their data and the numerics.
+
+    Raises:
+        RecipeError: if the recipe begins with weights, which no start would have.
+        DataError: if the data is missing or damaged.
+    """
+    if begun := recipe.init.source or recipe.convert.ann:
+        raise RecipeError(f"init, convert: stability trains from new weights, not from {begun}: leave both out")
     values = {key: values_of(recipe)[key] for key in ("seed", "data", "encoder", "network", "train")}
     for key in ("name", "norm"):
         del values["network"][key]
@@ -105,6 +118,7 @@ def settings_of(recipe: Recipe, arguments: StabilityArguments) -> dict[str, Any]
         del values["train"][key]
     network, train = recipe.network, recipe.train
     values |= rules_facts(recipe_of(recipe, network.name, network.norm, train.lr, start=0))
+    values |= {"numerics": NUMERICS, "sha256": dict(build_data(recipe).manifest.sha256)}
     return values | {"steps": arguments.steps, "images": arguments.images}
 
 
