@@ -136,7 +136,8 @@ class RunDirectory:
 
         None where ``metrics.jsonl`` does not say.
         """
-        last = next(reversed(self.kept_rows()), {})
+        rows = self.kept_rows()
+        last = rows[-1] if rows else {}
         return {"updates": last.get("updates"), "seconds": last.get("seconds")}
 
     @property

@@ -201,7 +201,8 @@ def _unfinished(recipe: Recipe, path: Path, evaluation: Mapping[str, Any]) -> st
         return f"was measured with {drawn} draws, not {asked}"
     if not epochs:
         return ""
-    last = next(reversed(run.kept_rows()), {})
+    rows = run.kept_rows()
+    last = rows[-1] if rows else {}
     if (done := last.get("epoch", -1) + 1) != epochs:
         return f"has {done} of {epochs} epochs"
     updates, measured = last.get("updates"), evaluation.get("updates")

@@ -157,6 +157,16 @@ def test_the_names_of_recipes_wait_for_no_torch():
 def test_gamma_decays_as_weights_where_it_is_left_out():
     assert parse_recipe(changed(train={"weight_decay": 0.1})).train.gamma_decay == 0.1
     assert parse_recipe(changed(train={"weight_decay": 0.1, "gamma_decay": 0.0})).train.gamma_decay == 0.0
+    other, own = ["train.weight_decay=0.2"], "train.gamma_decay=0.3"
+    for written, overrides, expected in (
+        ({"weight_decay": 0.1}, other, 0.2),
+        ({"weight_decay": 0.1}, [*other, own], 0.3),
+        ({"weight_decay": 0.1, "gamma_decay": 0.0}, other, 0.0),
+    ):
+        text = dump_recipe(parse_recipe(changed(train=written)))  # as a run writes it, with the decay of γ in any case
+        assert parse_recipe(tomllib.loads(text), overrides).train.gamma_decay == expected
+    alone = parse_recipe(changed(train={"gamma_decay": 5e-4}), other)
+    assert alone.train.gamma_decay == 5e-4, "a file that says it alone means it"
 
 
 def test_every_name_of_the_library_can_stand_in_a_recipe():

@@ -46,7 +46,7 @@ def load_recipe(source: str | Path, overrides: Sequence[str] = (), *, same_data:
         values = read_named(source, "runs/recipes", "recipe", LARGEST)
     except TomlError as error:
         raise RecipeError(str(error)) from None
-    named = {override.partition("=")[0].strip() for override in overrides}
+    named = {_key(override) for override in overrides}
     if named & ({"data.name"} if same_data else {"data.name", "data.root"}) and isinstance(values.get("data"), dict):
         values["data"].pop("label", None)  # the file's label and notes describe the file's data
         values["notes"] = f"The recipe {source} on other data."
@@ -59,6 +59,10 @@ def parse_recipe(values: dict[str, Any], overrides: Sequence[str] = ()) -> Recip
     Raises:
         RecipeError: naming the first invalid key.
     """
+    train, decays = values.get("train"), {"train.weight_decay", "train.gamma_decay"}
+    alike = isinstance(train, dict) and train.get("gamma_decay", "") == train.get("weight_decay")
+    if alike and decays & {_key(override) for override in overrides} == {"train.weight_decay"}:
+        del values["train"]["gamma_decay"]  # a run wrote it, derived from the other: it is again
     for override in overrides:
         _apply(values, override)
     try:
@@ -154,6 +158,10 @@ def explained_key(key: str = "", recipe: Recipe | None = None) -> str:
 
 def _meaning(option: Option) -> str:
     return f"{option.accepted()}. {option.sentence}"
+
+
+def _key(override: str) -> str:
+    return override.partition("=")[0].strip()
 
 
 def _apply(values: dict[str, Any], override: str) -> None:
