@@ -79,3 +79,26 @@ def test_what_is_the_trainer_s_and_what_is_not_finite_is_refused(tmp_path):
     with pytest.raises(NonFiniteError):
         trainer(tmp_path, 5, enable_checkpointing=False).fit(module, loader())
     assert all(torch.isfinite(value).all() for value in module.model.network.buffers())
+
+
+def test_a_fit_after_one_that_failed_begins_anew(tmp_path, monkeypatch):
+    """Neither the loss that was refused nor statistics of an update that never came are there."""
+    images, ours = loader(100), model()
+    list(Session(ours, images, epochs=1, method=METHOD).records())
+    module, start = Module(model(), METHOD), model().state_dict()
+    module.model.network.readout.synapse.weight.data.fill_(torch.nan)
+    with pytest.raises(NonFiniteError):
+        trainer(tmp_path, 1, enable_checkpointing=False).fit(module, Data(images))
+    assert not module._held
+    module.model.load_state_dict(start)
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "on_after_backward", interrupt)
+        with pytest.raises(RuntimeError, match="interrupted"):
+            trainer(tmp_path, 1, enable_checkpointing=False).fit(module, Data(images))
+    trainer(tmp_path, 1, enable_checkpointing=False).fit(module, Data(images))
+    assert same(module.model, ours)
+
+
+def interrupt():
+    raise RuntimeError("interrupted")
+

@@ -80,6 +80,10 @@ class Module(lightning.LightningModule):  # type: ignore[misc] # no types withou
         """Return the method's optimiser; its rates are set before every update."""
         return optimizer_of(self.model, self.method)
 
+    def on_train_start(self) -> None:
+        """Forget batches of an earlier fit that was interrupted before their update."""
+        self._held.clear()
+
     def on_train_epoch_start(self) -> None:
         """Restart the numbering of samples; a SampleLoader's draw is the epoch, after a resume too."""
         self._seen = 0
@@ -105,11 +109,11 @@ class Module(lightning.LightningModule):  # type: ignore[misc] # no types withou
         Raises:
             NonFiniteError: before weights or running statistics are touched.
         """
-        for loss, held in self._held:
+        batches, self._held = self._held, []  # a refused update leaves none behind
+        for loss, held in batches:
             check_finite(self.model, loss, optimizer, held)
-        for _, held in self._held:
+        for _, held in batches:
             held.take_in()
-        self._held.clear()
 
     def _samples(self, batch: Any) -> Samples:
         if len(batch) == 3:
