@@ -50,7 +50,7 @@ class Module(lightning.LightningModule):  # type: ignore[misc] # no types withou
                 raise ValueError(f"{name}={getattr(method, name)!r} is for fit: a LightningModule has none")
         self.model, self.method, self.seed = model, method, seed
         self._held: list[tuple[Tensor, HeldStatistics]] = []
-        self._seen = 0
+        self._seen = {"train": 0, "validation": 0}
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Return logits ``[B, K]``."""
@@ -59,7 +59,7 @@ class Module(lightning.LightningModule):  # type: ignore[misc] # no types withou
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         """Return the loss of a batch: a SampleLoader's, whose samples have an index, or ``(inputs, labels)``."""
-        inputs, labels, index = self._samples(batch)
+        inputs, labels, index = self._samples(batch, "train")
         with hold_statistics(self.model) as held:
             loss, right = BatchLoss(self.model, self.method, self.seed).forward(
                 inputs, labels, index, draw=self.current_epoch, steps=self.model.encoder.num_steps
@@ -71,7 +71,7 @@ class Module(lightning.LightningModule):  # type: ignore[misc] # no types withou
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
         """Log loss and accuracy in draw 0."""
-        inputs, labels, index = self._samples(batch)
+        inputs, labels, index = self._samples(batch, "validation")
         logits = self.model(inputs, seed=self.seed, index=index)
         self.log("val_loss", cross_entropy(logits, labels), batch_size=len(labels))
         self.log("val_accuracy", (logits.argmax(1) == labels).float().mean(), batch_size=len(labels), prog_bar=True)
@@ -86,13 +86,21 @@ class Module(lightning.LightningModule):  # type: ignore[misc] # no types withou
 
     def on_train_epoch_start(self) -> None:
         """Restart the numbering of samples; a SampleLoader's draw is the epoch, after a resume too."""
-        self._seen = 0
+        self._seen["train"] = 0
         if isinstance(loader := self.trainer.train_dataloader, SampleLoader):
             loader.begin_at(self.current_epoch)
 
     def on_validation_epoch_start(self) -> None:
-        """Restart the numbering of samples."""
-        self._seen = 0
+        """Restart the numbering of validation samples; validation may be in the middle of an epoch."""
+        self._seen["validation"] = 0
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the number of samples that the epoch has seen: a resume in its middle goes on from there."""
+        checkpoint["bntt_seen"] = self._seen["train"]
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take that number over; checkpoints of before have none."""
+        self._seen["train"] = checkpoint.get("bntt_seen", 0)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Set the rates of the update that this batch is for."""
@@ -115,13 +123,14 @@ class Module(lightning.LightningModule):  # type: ignore[misc] # no types withou
         for _, held in batches:
             held.take_in()
 
-    def _samples(self, batch: Any) -> Samples:
+    def _samples(self, batch: Any, part: str) -> Samples:
         if len(batch) == 3:
             inputs, labels, index = batch
             return inputs, labels, index
         inputs, labels, index = next(samples([tuple(batch)], 0))
-        self._seen += len(labels)
-        return inputs, labels, index + (self._seen - len(labels))
+        first = self._seen[part]
+        self._seen[part] += len(labels)
+        return inputs, labels, index + first
 
 
 class Draws:
