@@ -73,11 +73,15 @@ def test_a_sample_loader_and_pairs_go_in_as_they_are(tmp_path):
     assert kept == [100, 200, 300]
 
 
-def test_what_is_the_trainer_s_and_what_is_not_finite_is_refused(tmp_path):
+def test_what_is_the_trainer_s_and_what_is_not_finite_is_refused(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match=r"Trainer\(gradient_clip_val=...\)"):
         Module(model(), bntt.Method(clip_norm=1.0))
     with pytest.raises(ValueError, match=r"average=0.9 is for fit"):
         Module(model(), bntt.Method(average=0.9))
+    with monkeypatch.context() as patch:
+        patch.setattr(lightning.Trainer, "world_size", 2)
+        with pytest.raises(ValueError, match="in one process, the Trainer has 2"):
+            trainer(tmp_path, 1).fit(Module(model()), loader())
     module = Module(model(), bntt.Method(lr=1e30))
     with pytest.raises(NonFiniteError):
         trainer(tmp_path, 5, enable_checkpointing=False).fit(module, loader())
@@ -104,4 +108,3 @@ def test_a_fit_after_one_that_failed_begins_anew(tmp_path, monkeypatch):
 
 def interrupt():
     raise RuntimeError("interrupted")
-

@@ -36,7 +36,8 @@ class Module(lightning.LightningModule):  # type: ignore[misc] # no types withou
 
     Raises:
         TypeError: if the model is not a classifier.
-        ValueError: if the method has options that belong to the Trainer, or that only ``fit`` supports.
+        ValueError: if the method has options that belong to the Trainer, or that only ``fit`` supports; in a fit, if
+            the Trainer has several processes.
     """
 
     def __init__(self, model: SpikingClassifier, method: Method = PAPER, *, seed: int = 0) -> None:
@@ -79,6 +80,18 @@ class Module(lightning.LightningModule):  # type: ignore[misc] # no types withou
     def configure_optimizers(self) -> optim.Optimizer:
         """Return the method's optimiser; its rates are set before every update."""
         return optimizer_of(self.model, self.method)
+
+    def on_fit_start(self) -> None:
+        """Refuse several processes: each would train on every batch, with statistics and noise of its own.
+
+        Raises:
+            ValueError: saying what trains by many.
+        """
+        if (count := self.trainer.world_size) > 1:
+            raise ValueError(
+                f"a Module trains in one process, the Trainer has {count}: Trainer(devices=1, num_nodes=1), or "
+                f"train by many with bntt.fit or `bntt train`, started by torchrun"
+            )
 
     def on_train_start(self) -> None:
         """Forget batches of an earlier fit that was interrupted before their update."""
