@@ -51,6 +51,21 @@ def test_what_is_written_is_read_again(tmp_path):
         assert same(bundle.read(tmp_path / "x"), wide(made))
 
 
+def test_nothing_is_written_over_that_no_reader_would_open(tmp_path):
+    made = export(pretrained(), path := tmp_path / "x")
+    before = path.read_bytes()
+    for name, value, said in (
+        ("input_shape", (1, 28.0, 28), r"input_shape\[1\] is 28.0, which is no int"),
+        ("classes", tuple(range(10)), r"classes\[0\] is 0, which is no str"),
+        ("provenance", {"epoch": np.int64(3)}, "it cannot be written: Object of type int64"),
+    ):
+        object.__setattr__(changed := replace(made), name, value)  # what a user without our type checks can make
+        for target in ("bundle", "nir"):
+            with pytest.raises(DeployError, match=said):
+                export(changed, path, target)
+    assert path.read_bytes() == before
+
+
 @each_row("weights", bundle.WEIGHT_TYPES)
 def test_arrays_in_any_order_of_memory_are_written_as_they_are(weights, tmp_path):
     made = describe(pretrained())

@@ -14,6 +14,7 @@ from bntt.deploy.description import Description, Pictures
 from bntt.deploy.errors import DeployError
 from bntt.deploy.from_torch import describe
 from bntt.deploy.nir import graph
+from bntt.deploy.tree import check_readable
 from bntt.nn.network.classifier import SpikingClassifier
 from bntt.registry import Registry
 
@@ -59,7 +60,8 @@ def export(
         The description of what was written.
 
     Raises:
-        DeployError: if the target cannot have the network; the message names the part, and what to do.
+        DeployError: if the target cannot have the network; the message names the part, and what to do. Or if a value of
+            the description is of a type that no reader takes.
         ValueError: on an unknown target.
         OSError: if the file cannot be written; what was there before is then still there.
 
@@ -84,5 +86,6 @@ def export(
         made = choose_constant(made, validation).description
     elif validation is not None:
         raise DeployError("validation samples choose what is lossy: lossy='constant'")
+    check_readable(made)
     write(made, Path(path), weights)
     return made

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Mapping
 from functools import cache
 from types import NoneType, UnionType
@@ -73,6 +74,23 @@ def from_tree(kind: Any, value: Any, arrays: Mapping[str, Array], place: str = "
     elif kind in (int, str, bool, NoneType) and type(value) is kind and not (kind is int and abs(value) >= LARGEST):
         return value
     raise DeployError(f"{place} is {_short(value)}, which is no {getattr(kind, '__name__', kind)}")
+
+
+def check_readable(record: Any) -> None:
+    """Refuse a record that no reader would take back, before it is written over one that readers take.
+
+    Raises:
+        DeployError: naming the place in it.
+
+    >>> from bntt.deploy.layers import Pool
+    >>> check_readable(Pool("max", (2, 2)))
+    """
+    arrays: dict[str, Array] = {}
+    try:
+        tree = json.loads(json.dumps(to_tree(record, arrays), allow_nan=False))
+    except (TypeError, ValueError) as error:
+        raise DeployError(f"it cannot be written: {error}") from None
+    from_tree(type(record), tree, arrays)
 
 
 @cache
