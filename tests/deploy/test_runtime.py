@@ -223,6 +223,9 @@ REFUSED = [
     (lambda r, x: r.run(x, index=[0.5, 1, 2]), DeployError, "index must name each of the 3 samples by an integer"),
     (lambda r, x: r.run(x, seed=-1), DeployError, "seed must be an integer from 0"),
     (lambda r, x: r.step(x[:2], r.step(x)[1]), DeployError, "the state is of 3 samples, got 2"),
+    (lambda r, x: r.step(x, r.step(x)[1], seed=9), DeployError, "the noise of seed 0, draw 0 and its own index: leave"),
+    (lambda r, x: r.step(x, r.step(x, draw=2)[1], draw=0), DeployError, "the noise of seed 0, draw 2 and"),
+    (lambda r, x: r.step(x, r.step(x)[1], index=[0, 1, 7]), DeployError, "or begin with state=None"),
     (
         lambda r, x: all_steps(r, x[:1]),
         DeployError,

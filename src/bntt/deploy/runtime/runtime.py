@@ -143,14 +143,14 @@ class Runtime:
         return np.concatenate(parts, 1)
 
     def step(
-        self, x: Any, state: State | None = None, *, seed: int = 0, index: Any = None, draw: int = 0
+        self, x: Any, state: State | None = None, *, seed: int | None = None, index: Any = None, draw: int | None = None
     ) -> tuple[Array, State]:
         """Take one step from a state: ``(logits [B, K] so far, state)``; one after another they are :meth:`run`.
 
         Args:
             x: the images, again in every step; of frames and sequences this step's, ``[B, C, H, W]``, ``[B, F]``.
             state: the state that the last step returned; None is rest; ``state.rows(keep)`` lets samples leave.
-            seed, index, draw: as :meth:`run`'s in the first step; later the state has them.
+            seed, index, draw: as :meth:`run`'s in the first step; later the state has them, and others are refused.
 
         Raises:
             TypeError: if the samples are not floating point.
@@ -161,7 +161,7 @@ class Runtime:
             raise DeployError(f"the state is of {state.batch} samples, got {len(values)}: select the same rows of both")
         if state is not None and state.shapes != self._shapes:
             raise DeployError("the state is of another network: begin with state=None")
-        noise = noise_of(seed, draw, index, len(values)) if state is None else state.noise
+        noise = noise_of(seed, draw, index, len(values), None if state is None else state.noise)
         t = 0 if state is None else state.steps
         if t >= self.num_steps:
             raise DeployError(

@@ -28,15 +28,25 @@ class Noise:
         return replace(self, index=self.index[chosen], keys=self.keys[chosen])
 
 
-def noise_of(seed: int, draw: int, index: Any, batch: int) -> Noise:
-    """Return the noise of a batch; the samples are 0 to B-1 if none are named.
+def noise_of(seed: int | None, draw: int | None, index: Any, batch: int, known: Noise | None = None) -> Noise:
+    """Return the noise of a batch: a state's, or the given one, by default seed 0, draw 0 and samples 0 to B-1.
 
     Raises:
-        DeployError: if seed or draw is out of range, or the index does not name each sample by an integer.
+        DeployError: if seed or draw is out of range, the index does not name each sample by an integer, or the given
+            noise differs from the state's.
 
     >>> noise_of(0, 0, None, 2).index
     array([0, 1])
     """
+    if known is not None:
+        same = index is None or np.array_equal(index, known.index)
+        if seed not in (None, known.seed) or draw not in (None, known.draw) or not same:
+            raise DeployError(
+                f"the state has the noise of seed {known.seed}, draw {known.draw} and its own index: "
+                f"leave out seed, draw and index, or begin with state=None"
+            )
+        return known
+    seed, draw = 0 if seed is None else seed, 0 if draw is None else draw
     for name, value in (("seed", seed), ("draw", draw)):
         if not isinstance(value, int | np.integer) or not 0 <= value < 1 << 63:
             raise DeployError(f"{name} must be an integer from 0 to 2**63 - 1, got {value}")
