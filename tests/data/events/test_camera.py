@@ -4,6 +4,7 @@ import math
 from dataclasses import replace
 
 import numpy as np
+import pytest
 import torch
 
 from bntt.data import fashion_mnist_bundled
@@ -110,6 +111,10 @@ def test_no_recording_has_more_than_the_most(number):
     events, threshold = simulate(noise, index=number)
     assert len(events) <= 20_000
     assert threshold > 0.2
+    with pytest.raises(ValueError, match=r"the noise alone is .* events, a recording has 100 at most"):
+        simulate(noise, index=number, camera=Camera(most=100))
+    with pytest.raises(ValueError, match="a camera's threshold cannot be 0"):
+        Camera(threshold=0.0)
 
 
 def test_written_and_read_event_by_event(tmp_path):

@@ -62,6 +62,11 @@ class Camera:
     most: int = 20_000
     """Most events of a recording: a picture that would give more is seen with a higher threshold."""
 
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if not (value >= 0 if name in ("radius", "mismatch", "noise") else value > 0):
+                raise ValueError(f"a camera's {name} cannot be {value}")
+
 
 CAMERA = Camera()
 
@@ -86,6 +91,9 @@ def simulate(
     Returns:
         The events, and the threshold that they were seen with.
 
+    Raises:
+        ValueError: if the camera's noise alone is more events than a recording may have.
+
     >>> image = torch.zeros(1, 28, 28, dtype=torch.uint8)
     >>> image[:, 10:18, 10:18] = 255
     >>> events, threshold = simulate(image)
@@ -96,6 +104,11 @@ def simulate(
     angle = 2 * math.pi * float(uniform(child_keys(keys, 0), 1))
     logs = np.log(camera.dark + np.stack(list(_loop(image, angle, camera)))).reshape(camera.pictures, -1)
     spread, background, threshold = _thresholds(seed, camera), _background(keys, camera), camera.threshold
+    if len(background[0]) > camera.most:
+        raise ValueError(
+            f"the noise alone is {len(background[0])} events, a recording has {camera.most} at most: choose a smaller "
+            f"noise or size, or a larger most, than Camera(noise={camera.noise:g}, size={camera.size})"
+        )
     while True:
         fired = [*_crossings(logs, threshold * spread, camera), background]
         count = sum(len(t) for t, _, _ in fired)
