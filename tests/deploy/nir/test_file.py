@@ -155,6 +155,9 @@ def test_the_process_is_bounded():
     done = "from bntt.deploy.nir import hdf5; hdf5.limit(); import numpy; numpy.ones(hdf5.MEMORY // 8)"
     told = subprocess.run([sys.executable, "-c", done], capture_output=True, text=True)
     assert "MemoryError" in told.stderr
+    tight = "import resource as r; from bntt.deploy.nir import hdf5; r.setrlimit(r.RLIMIT_CPU, (90, 90)); hdf5.limit()"
+    told = subprocess.run([sys.executable, "-c", tight], capture_output=True, text=True)
+    assert not told.stderr  # a batch system's bound, below ours
 
 
 def test_a_file_has_what_its_graph_has(tmp_path):

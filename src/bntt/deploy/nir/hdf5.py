@@ -131,13 +131,14 @@ def packed(graph: dict[str, Any]) -> bytes:
 
 
 def limit() -> None:
-    """Bound this process's memory and time, where the system can."""
+    """Bound this process's memory and time, where the system can; bounds of the system below ours stay."""
     try:
         import resource
     except ModuleNotFoundError:
         return
     for kind, most in ((resource.RLIMIT_AS, MEMORY), (resource.RLIMIT_CPU, SECONDS), (resource.RLIMIT_CORE, 0)):
-        resource.setrlimit(kind, (most, resource.getrlimit(kind)[1]))
+        hard = resource.getrlimit(kind)[1]
+        resource.setrlimit(kind, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
 
 
 def main() -> int:
