@@ -69,7 +69,9 @@ def test_a_constant_graph_is_of_what_others_have():
 
 def test_the_best_on_validation_is_chosen_and_told(tmp_path):
     made, told = describe(pretrained("fashion-mnist-direct")), {}
-    loader = SampleLoader(bntt.data.fashion_mnist_bundled().test.select(torch.arange(0, 1000, 25)), 20)
+    images = bntt.data.fashion_mnist_bundled().test.select(torch.arange(0, 1000, 25))
+    loader, cropped = SampleLoader(images, 20), SampleLoader(images, 20, augment=["crop"])
+    assert len({accuracy(made, cropped) for _ in range(4)}) == 1  # each candidate's samples are the same
     found = choose_constant(made, loader, tell=told.__setitem__)
     assert told == found.accuracies
     assert (

@@ -12,6 +12,7 @@ from bntt.deploy.description import Description
 from bntt.deploy.errors import DeployError
 from bntt.deploy.layers import Array, Layer
 from bntt.deploy.runtime.runtime import EVALUATION, Runtime
+from bntt.nn.network.labelled_batch import EpochLoader
 
 EXACT = "exact"
 
@@ -130,11 +131,13 @@ def choose_constant(
 def accuracy(description: Description, samples: Iterable[Any], seed: int = 0) -> tuple[float, int]:
     """Return the share of right answers, and the number of samples, by :class:`~bntt.deploy.Runtime`.
 
+    A SampleLoader gives draw 0, so that every candidate is measured on the same samples.
+
     Raises:
         DeployError: if there are no samples.
     """
     runtime, right, count = Runtime(description), 0, 0
-    for x, labels, *places in samples:
+    for x, labels, *places in samples.epoch(0) if isinstance(samples, EpochLoader) else samples:
         index = np.asarray(places[0]) if places else np.arange(count, count + len(x))
         answers = runtime.run(np.asarray(x), seed=seed, index=index, draw=EVALUATION).argmax(1)
         right, count = right + int((answers == np.asarray(labels)).sum()), count + len(x)
