@@ -28,6 +28,7 @@ ALONE = {
     "fashion-mnist-best": "Fashion-MNIST, VGG6",
     "cifar10-best": "CIFAR-10 (JPEG copy), VGG9 at half the channels",
     "cifar10-compact": "CIFAR-10 (JPEG copy), a small residual network",
+    "cifar10-compact-ann": "the same, as an ANN of 30 epochs",
 }
 """Recipes for accuracy alone."""
 ATTACKED = {"bntt": "BNTT", "surrogate": "surrogate gradient alone", "ann": "ANN"}
@@ -195,7 +196,8 @@ def alone_rows() -> list[list[str]]:
     """Tabulate the recipes for accuracy alone, each start."""
     rows = []
     for name, data in ALONE.items():
-        found = [read_json(place) for place in sorted(RUNS.glob(f"{name}*/evaluation.json"))]
+        places = sorted(RUNS.glob(f"{name}*/evaluation.json"))
+        found = [read_json(place) for place in places if re.fullmatch(rf"{name}(-\d+)?", place.parent.name)]
         accuracies = ", ".join(f"{one['accuracy']:.1%}" for one in found) or NOT_RUN
         spikes = ", ".join(f"{one['spikes_per_image']:,.0f}" for one in found)
         rows.append([f"`{name}`", data, str(len(found[0]["accuracy_over_time"])) if found else "", accuracies, spikes])
