@@ -32,8 +32,8 @@ STATES = [
     Mutation(
         "the membrane of another sample",
         "nn/network/state.py",
-        "    rows = rows[keep] if moved is None",
-        "    rows = rows[keep].roll(1, 0) if moved is None",
+        "    return state[keep]\n",
+        "    return state[keep].roll(1, 0)\n",
         ADVANCE,
     ),
     Mutation(

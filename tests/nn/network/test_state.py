@@ -39,21 +39,6 @@ def test_rows_keep_the_order_of_memory(rng):
         assert some.blocks[0].permute(0, 2, 3, 1).is_contiguous()
 
 
-@pytest.mark.parametrize("owned", [True, False])
-def test_rows_go_to_places_in_memory_of_the_kernels_alone_where_most_stay(rng, owned):
-    last = torch.randn(5, 4, 4, 3, generator=rng).permute(0, 3, 1, 2)
-    for keep in map(torch.tensor, ([0, 4, 2, 3], [3, 1, 4], [4, 0, 1, 2, 3], [0, 1, 2, 3, 4, 0])):
-        one = NetworkState(1, 5, (last.clone(), last.contiguous()), torch.arange(5.0)[:, None], owned=owned)
-        assert not one.detach().owned, "it has this one's memory"
-        wanted, before = one.rows(keep), [block.data_ptr() for block in one.blocks]
-        some = one.rows(keep, in_place=True)
-        parts = zip((*some.blocks, some.readout), (*wanted.blocks, wanted.readout), strict=True)
-        assert all(torch.equal(a, b) for a, b in parts)
-        stays = owned and keep.tolist() == [0, 4, 2, 3]
-        assert ([block.data_ptr() for block in some.blocks] == before) == stays
-        assert torch.equal(one.blocks[0], last) == (not stays)
-
-
 def test_joined_states_are_those_of_all_samples():
     both = state().rows(torch.tensor([2])).join(state().rows(torch.tensor([0, 1])))
     wanted = state().rows(torch.tensor([2, 0, 1]))

@@ -142,18 +142,6 @@ def _advance(model: SpikingClassifier, group: _Group, measure: Measure, leaves: 
     step = Step(state.steps, state.measured or {}, logits[-1].index_select(0, out), *group.rows(out)[2:])
     if len(out) == 0:
         return step, replace(group, state=state)
-    stay = _packed(~gone)
+    stay = (~gone).nonzero().flatten()
     own = group.rows(stay)
-    return step, _Group(own, group.noise, state.rows(stay, in_place=True)) if len(stay) else None
-
-
-def _packed(stays: Tensor) -> Tensor:
-    """Return indices of those that stay, the last ones at the places of those that leave: so the fewest move.
-
-    >>> _packed(torch.tensor([True, False, True, True]))
-    tensor([0, 3, 2])
-    """
-    places = stays.nonzero().flatten()
-    order = torch.arange(len(places), device=stays.device)
-    order[~stays[: len(places)]] = places[places >= len(places)]
-    return order
+    return step, _Group(own, group.noise, state.rows(stay)) if len(stay) else None

@@ -149,7 +149,8 @@ class SpikingNetwork(nn.Module):
         check_drive(x)
         wanted = steps if steps is not None else self.num_steps
         if wanted not in (None, len(x)):
-            way = "; to stop earlier, say steps=; advance(x, state) takes any number of steps" if steps is None else ""
+            way = "; to stop earlier on purpose, say steps=; advance(x, state) takes any number of steps"
+            way = "" if steps is not None else way
             raise ValueError(f"this network takes [T, B, ...] of {wanted} time steps, got {list(x.shape)}{way}")
         self._check_steps(x, 0)
         call = Call(0, True, noise_of(None, x.shape[1], seed, draw, index), self.compute.reduce)
@@ -251,7 +252,6 @@ class SpikingNetwork(nn.Module):
             noise=noise,
             pooled=before.pooled or (not went.kept and self._pools_batches()),
             measured=went.measured if measure else None,
-            owned=went.kept,
         )
 
     def _through(self, x: Tensor, work: Work, states: Sequence[Any], *, mean: bool) -> Advanced:

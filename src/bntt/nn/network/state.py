@@ -43,17 +43,12 @@ class NetworkState:
     """Measurements requested from the call that made this state, of its own steps."""
     prepared: Prepared = field(default_factory=Prepared, repr=False, compare=False)
     """Weights in the kernels' layout, for the next steps without gradients."""
-    owned: bool = field(default=False, repr=False, compare=False)
-    """True if the kernels made the blocks' states: no other tensor has their memory."""
 
-    def rows(self, keep: Tensor, *, in_place: bool = False) -> NetworkState:
+    def rows(self, keep: Tensor) -> NetworkState:
         """Return the state of some samples, for example of the unfinished ones.
 
         Args:
             keep: a mask ``[B]`` or indices.
-            in_place: True if you do not need this state any more: where it is :attr:`owned`, samples at whose place
-                another one goes are written over, and those that stay at theirs are not copied. What :meth:`detach`
-                returned has the same memory.
 
         Raises:
             ValueError: after a training pass under batch statistics, in which every sample depends on all others; or
@@ -74,13 +69,10 @@ class NetworkState:
                 f"keep must be a mask of {self.batch} samples, or their indices in int64, got {keep.dtype} "
                 f"{list(keep.shape)}"
             )
-        keep = keep.nonzero().flatten() if mask else keep
-        moved = (keep != torch.arange(len(keep), device=keep.device)).nonzero().flatten()
-        few = in_place and self.owned and 2 * len(moved) < len(keep) <= self.batch
         return replace(
             self,
-            batch=len(keep),
-            blocks=tuple(rows_of(block, keep, moved if few else None) for block in self.blocks),
+            batch=int(keep.sum()) if mask else len(keep),
+            blocks=tuple(rows_of(block, keep) for block in self.blocks),
             readout=rows_of(self.readout, keep),
             noise=None if self.noise is None else self.noise.rows(keep),
         )
@@ -118,12 +110,12 @@ class NetworkState:
         )
 
     def detach(self) -> NetworkState:
-        """Return the same numbers, in the same memory, without gradients.
+        """Return the same numbers without gradients.
 
         >>> NetworkState(1, 1, (), torch.ones(1, 1, requires_grad=True)).detach().readout.requires_grad
         False
         """
-        return replace(self, blocks=tuple(map(detached, self.blocks)), readout=detached(self.readout), owned=False)
+        return replace(self, blocks=tuple(map(detached, self.blocks)), readout=detached(self.readout))
 
     def tracked(self) -> NetworkState:
         """Return the same numbers as ordinary tensors, which autograd can save.
@@ -164,15 +156,11 @@ register_tree(
 )
 
 
-def rows_of(state: Any, keep: Tensor, moved: Tensor | None = None) -> Any:
+def rows_of(state: Any, keep: Tensor) -> Any:
     """Select some samples in a block's state.
 
     It is None, a tensor ``[B, ...]``, a tuple or dict of these, or anything with a method ``rows(keep)``. Moments
     belong to no sample.
-
-    Args:
-        keep: a mask, or indices.
-        moved: places in ``keep`` that name another sample than their own: a tensor is written over there, not copied.
 
     Raises:
         TypeError: if a state does not say how its rows are selected.
@@ -181,11 +169,10 @@ def rows_of(state: Any, keep: Tensor, moved: Tensor | None = None) -> Any:
     (tensor([2]), None)
     """
     if not isinstance(state, Tensor):
-        return _through(state, "rows", lambda part: rows_of(part, keep, moved), keep)
-    last = state.ndim == 4 and state.is_contiguous(memory_format=torch.channels_last)
-    rows = state.movedim(1, -1) if last else state  # in the order of memory: twice as fast
-    rows = rows[keep] if moved is None else rows.index_copy_(0, moved, rows[keep[moved]])[: len(keep)]
-    return rows.movedim(-1, 1) if last else rows
+        return _through(state, "rows", lambda part: rows_of(part, keep), keep)
+    if state.ndim == 4 and state.is_contiguous(memory_format=torch.channels_last):
+        return state.movedim(1, -1)[keep].movedim(-1, 1)  # in the order of memory: twice as fast
+    return state[keep]
 
 
 def joined_rows(state: Any, other: Any) -> Any:
