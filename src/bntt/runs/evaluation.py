@@ -165,8 +165,8 @@ def evaluate_loaded(
     kept = {"retimed": retiming, "unvarying_input": unvarying, "gamma_floor": _gamma_floor(recipe, facts, rows)}
     rare: dict[str, Any] = {key: v for key, v in kept.items() if v is not None}
     if "seconds" in (begun := facts.get("init", {})):
-        cost = {key: begun[key] for key in ("updates", "seconds", "weights_sha256")}
-        rare["begun_with"] = BegunWith(run=Path(begun["run"]).name, **cost)
+        told = {key: begun[key] for key in ("updates", "seconds", "weights_sha256")}
+        rare["begun_with"] = BegunWith(run=Path(begun["run"]).name, **told)
     return EvaluationResult(
         arguments=None,
         dataset=data.label,

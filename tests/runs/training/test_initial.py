@@ -131,6 +131,7 @@ def test_what_an_ann_does_not_have_is_said_and_its_time_is_counted(anns, tmp_pat
     run, _ = trained(of, data := parts(of), tmp_path)
     result, cost = evaluate_run(of, data, run), RunDirectory(anns["bn-pooled"]).training_cost()
     assert (result.begun_with.run, result.begun_with.updates) == (anns["bn-pooled"].name, cost["updates"])
+    assert result.updates == run.training_cost()["updates"] != cost["updates"], "its own"
     assert result.begun_with.weights_sha256 == weights_hash(RunDirectory(anns["bn-pooled"]))
     assert f"before that, {anns['bn-pooled'].name}: {cost['updates']} updates in" in " ".join(result.section().words)
     third = taken(run.path)[-1]

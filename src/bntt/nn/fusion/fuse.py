@@ -82,11 +82,12 @@ def fuse(block: nn.Module, site: Site, layout: Layout) -> FusedBlock | str:
     except NotKnown as reason:
         return str(reason)
     found = FusedBlock(tuple(making.nodes), left.layout, type(block) is Residual)
-    alone = bool(site.call.whole) and len(site.steps) == 1
-    why_not = why_not_rectified([one.node for one in found.nodes], site.compute, alone=alone)
+    if not found.rectifies:
+        return found
     if any(getattr(part, "eps", None) == 0 for part in block.modules()):
-        why_not = "its norm's eps is 0, by which the kernels of an ANN know that there is no norm"
-    return why_not if found.rectifies and why_not else found
+        return "its norm's eps is 0, by which the kernels of an ANN know that there is no norm"
+    alone = bool(site.call.whole) and len(site.steps) == 1
+    return why_not_rectified([one.node for one in found.nodes], site.compute, alone=alone) or found
 
 
 class _Place(NamedTuple):

@@ -49,13 +49,8 @@ def take_in(archive: Path, items: Sequence[WorkItem], known: Sequence[Path]) -> 
         if item is None:
             lines.append(f"left out: {run.path.name}: no start of these studies at this setting")
             continue
-        _check(
-            archive,
-            run,
-            item,
-            here.setdefault(run.identity, []),
-            by_data.setdefault(data_key(run.recipe, placed=False), run),
-        )
+        beside = by_data.setdefault(data_key(run.recipe, placed=False), run)
+        _check(archive, run, item, here.setdefault(run.identity, []), beside)
         here[run.identity].append(run)
         taken += 1
         lines.append(f"taken in: {item.called}, {run.made_on}")
