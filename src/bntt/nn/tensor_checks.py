@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
+import torch
 from torch import Tensor
 
 ARRAY = "torch.from_numpy(...) makes one of an array"
@@ -11,6 +14,15 @@ VALUES = "torch.as_tensor(...) makes one of such values"
 
 class NonFiniteError(ArithmeticError):
     """Raised on a NaN or an infinity: training stops before the update, an evaluation before it counts answers."""
+
+
+def first_non_finite(named: Iterable[tuple[str, Tensor]]) -> str | None:
+    """Return the name of the first tensor that holds a NaN or an infinity, or None.
+
+    >>> first_non_finite([("weight", torch.ones(2)), ("bias", torch.tensor([0.0, torch.inf]))])
+    'bias'
+    """
+    return next((name for name, value in named if not torch.isfinite(value).all()), None)
 
 
 def check_tensor(given: object, who: str, what: str) -> None:

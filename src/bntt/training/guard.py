@@ -11,6 +11,7 @@ from torch import Tensor, nn, optim
 
 from bntt.nn.norms.held_statistics import HeldStatistics
 from bntt.nn.tensor_checks import NonFiniteError as NonFiniteError
+from bntt.nn.tensor_checks import first_non_finite
 from bntt.training.optimizer import stepped
 
 Named = tuple[str, Tensor]
@@ -41,7 +42,7 @@ def check_finite(
     others = [value for _, value in _read(model, optimizer, held)]
     if bool(torch.isfinite(loss) & torch.isfinite(norm) & torch.isfinite(_norm(others))):
         return norm
-    site = next((name for name, value in _sites(model, optimizer, held) if not torch.isfinite(value).all()), None)
+    site = first_non_finite(_sites(model, optimizer, held))
     if site is None and bool(torch.isfinite(loss)):
         if bool(torch.isfinite(norm)):
             return norm  # all numbers are finite, but their norm overflows
@@ -60,7 +61,7 @@ def check_state(model: nn.Module, optimizer: optim.Optimizer | None = None) -> N
 
     >>> check_state(nn.Linear(1, 1))
     """
-    site = next((name for name, value in _read(model, optimizer) if not torch.isfinite(value).all()), None)
+    site = first_non_finite(_read(model, optimizer))
     if site is not None:
         raise NonFiniteError(
             f"{site} is not finite after the last update: it is not kept; train again with a lower learning rate"

@@ -99,13 +99,18 @@ def test_what_cannot_be_evaluated_is_refused(model, data):
         lambda model, data: predict(model, data.images[:1].double() / 255, data.classes),
     ],
 )
-def test_logits_that_are_not_finite_are_no_answer(ask, model, data):
-    weight = model.network.readout.synapse.weight
-    for value, why in ((math.nan, "look at network.readout.synapse.weight, which is not"), (1e308, "but too large")):
+def test_weights_or_logits_that_are_not_finite_are_no_answer(ask, model, data):
+    hidden, readout = model.network.blocks["fc1"].norm.gamma, model.network.readout.synapse.weight
+    for weight, value, why in (
+        (readout, 1e308, "the logits are not finite"),
+        (hidden, math.nan, "network.blocks.fc1.norm.gamma is not finite"),
+    ):
         with torch.no_grad():
             weight.fill_(value)
-        with pytest.raises(NonFiniteError, match=f"logits are not finite, so the model has no answer: .*{why}"):
+        with pytest.raises(NonFiniteError, match=f"{why}, so the model has no answer"):
             ask(model, data)
+        with torch.no_grad():
+            weight.fill_(1)
 
 
 def test_a_pass_that_stops_early_counts_what_the_whole_one_did_until_there(model, data):

@@ -9,13 +9,13 @@ from typing import Any
 
 import torch
 from jaxtyping import Bool
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from bntt.analysis.accuracy.accuracy import Accuracy
 from bntt.nn.network.classifier import SpikingClassifier, check_classifier
 from bntt.nn.network.labelled_batch import Loader, samples
-from bntt.nn.tensor_checks import NonFiniteError
+from bntt.nn.tensor_checks import NonFiniteError, first_non_finite
 from bntt.renamed import OldName
 
 FIRST_DRAW = 1 << 32
@@ -89,7 +89,7 @@ def evaluate(
         progress: called with the number of samples of every batch done.
 
     Raises:
-        NonFiniteError: on logits that are not finite, whose largest would always be the first class.
+        NonFiniteError: on weights, statistics or logits that are not finite; their largest would be the first class.
 
     >>> import bntt
     >>> net = bntt.models.mlp(in_features=784, hidden=(16,), num_steps=2)
@@ -104,7 +104,7 @@ def evaluate(
     for number, inputs, labels, noise in presented(model, batches, "evaluate", seed, draws, progress):
         trace = model.trace(inputs, steps=steps, **noise)
         check_labels(labels, trace.logits.shape[2])
-        check_logits(trace.logits, model)
+        check_logits(trace.logits)
         truth = labels.to(inputs.device)
         right = trace.logits.argmax(2) == truth
         add_to(hits, number, right.sum(1))
@@ -139,9 +139,11 @@ def presented(
 
     Raises:
         ValueError: if there are no samples, or draws is below 1.
+        NonFiniteError: as by :func:`check_weights`.
     """
     if draws < 1:
         raise ValueError(f"draws must be 1 or more, got {draws}")
+    check_weights(model)
     device = next(model.parameters()).device
     for number in range(draws):
         seen = 0
@@ -154,18 +156,25 @@ def presented(
             raise ValueError(f"there are no samples to {what}")
 
 
-def check_logits(logits: Tensor, model: SpikingClassifier) -> None:
-    """Refuse logits that are not finite: their argmax is a class all the same.
+def check_weights(model: nn.Module) -> None:
+    """Refuse weights or statistics that are not finite: a NaN membrane never fires, so the logits alone can look sound.
 
     Raises:
         NonFiniteError: naming the first parameter or buffer that is not finite.
     """
-    if bool(torch.isfinite(logits).all()):
-        return
-    held = (*model.named_parameters(), *model.named_buffers())
-    site = next((name for name, value in held if not torch.isfinite(value).all()), None)
-    why = f"look at {site}, which is not" if site else "weights and statistics are finite, but too large"
-    raise NonFiniteError(f"the logits are not finite, so the model has no answer: {why}; train it again")
+    site = first_non_finite((*model.named_parameters(), *model.named_buffers()))
+    if site is not None:
+        raise NonFiniteError(f"{site} is not finite, so the model has no answer: train it again")
+
+
+def check_logits(logits: Tensor) -> None:
+    """Refuse logits that are not finite: their argmax is a class all the same.
+
+    Raises:
+        NonFiniteError: on a NaN or an infinity.
+    """
+    if not bool(torch.isfinite(logits).all()):
+        raise NonFiniteError("the logits are not finite, so the model has no answer: weights or input are too large")
 
 
 def add_to(sums: dict[Any, Any], key: object, more: Any) -> None:

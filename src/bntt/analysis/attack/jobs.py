@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float, Int, Integer
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from bntt.analysis.accuracy.evaluation import FIRST_DRAW, check_labels, check_logits
+from bntt.analysis.accuracy.evaluation import FIRST_DRAW, check_labels, check_logits, check_weights
 from bntt.analysis.attack.descent import AttackedImages, Threat, descend, random_signs
 from bntt.analysis.attack.measurement import AttackArguments
 from bntt.analysis.attack.square import search
@@ -214,11 +214,12 @@ def right_under(
     check_classifier(model, "right_under() takes")
     if draws < 1:
         raise ValueError(f"draws must be 1 or more, got {draws}")
+    check_weights(model)
     found = []
     with torch.no_grad(), evaluating(model):
         for draw in range(draws):
             logits = model(images, seed=seed, index=index, draw=FIRST_DRAW + draw)
             check_labels(labels, logits.shape[1])
-            check_logits(logits, model)
+            check_logits(logits)
             found.append(logits.argmax(1) == labels)
     return torch.stack(found)

@@ -155,7 +155,7 @@ def count_operations(
     with evaluating(model):
         for number, inputs, labels, noise in presented(model, batches, "count", seed, draws, progress):
             logits, shape, measured = _run_batch(model, inputs, leaves, noise)
-            check_logits(logits, model)
+            check_logits(logits)
             add_to(hits, number, (logits.argmax(2).cpu() == labels.cpu()).sum(1))
             total.add(measured, shape, len(labels))
     accuracy = counted(hits, total.samples // draws)

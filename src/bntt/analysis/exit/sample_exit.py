@@ -90,7 +90,7 @@ def record_running(
     for _, inputs, labels, noise in presented(model, batches, "look at", seed, draws, progress):
         logits = model.trace(inputs, **noise).logits
         check_labels(labels, logits.shape[2])
-        check_logits(logits, model)
+        check_logits(logits)
         right.append((logits.argmax(2) == labels.to(inputs.device)).T.cpu())
         for criterion, found in sure.items():
             found.append(certainty(logits, criterion).T.cpu())
@@ -240,7 +240,7 @@ def exit_each(
             )
             if len(step.place):
                 check_labels(step.labels, step.logits.shape[1])
-                check_logits(step.logits, model)
+                check_logits(step.logits)
             classes.append(step.logits.argmax(1).cpu())
             right.append(classes[-1] == step.labels)
             steps.append(torch.full_like(step.place, step.steps))

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from bntt.analysis.accuracy.evaluation import FIRST_DRAW, check_logits
+from bntt.analysis.accuracy.evaluation import FIRST_DRAW, check_logits, check_weights
 from bntt.charts.records import STEPS, Axis, Chart, Figure, Image, Level, Line, Lines
 from bntt.nn.network.classifier import SpikingClassifier, check_classifier
 from bntt.nn.tensor_checks import check_tensor
@@ -95,6 +95,7 @@ def predict(
     check_tensor(images, "predict()", "images [B, ...]")
     if draws < 1:
         raise ValueError(f"draws must be 1 or more, got {draws}")
+    check_weights(model)
     device = next(model.parameters()).device
     first = torch.zeros(1, dtype=torch.int64, device=device)
     found = []
@@ -104,7 +105,7 @@ def predict(
             logits = model.trace(image, seed=seed, index=first, draw=FIRST_DRAW + draw).logits
             if logits.shape[2] != len(classes):
                 raise ValueError(f"the model tells {logits.shape[2]} classes apart, {len(classes)} are named")
-            check_logits(logits, model)
+            check_logits(logits)
             shares.append(logits[:, 0].double().softmax(1))
         found.append(Prediction(tuple(classes), torch.stack(shares).mean(0).cpu()))
     return found
