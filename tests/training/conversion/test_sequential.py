@@ -56,6 +56,19 @@ def test_what_stands_before_the_first_weights_goes_with_them(rng):
     torch.testing.assert_close(again(layers, readout, x), net(x))
 
 
+def test_a_part_that_stands_twice_is_read_twice(rng):
+    """An activation, a pool and a block that a network passes more than once; its weights are copied each time."""
+    with torch.random.fork_rng():
+        act, pool, block = nn.ReLU(), nn.AvgPool2d(3, 1, 1), nn.Sequential(nn.Linear(8, 8), nn.ReLU())
+        first = nn.Sequential(nn.Conv2d(1, 4, 3), act, pool, nn.Conv2d(4, 2, 3), act, pool, nn.Flatten())
+        net = nn.Sequential(first, nn.Linear(32, 8), act, block, block, nn.Linear(8, 3))
+    x = torch.randn(3, 1, 8, 8, generator=rng)
+    layers, readout = read_sequential(net)
+    assert [layer.name for layer in layers] == ["0_0", "0_3", "1", "3_0", "4_0"]
+    torch.testing.assert_close(again(layers, readout, x), net(x))
+    assert layers[3].synapse.bias is not layers[4].synapse.bias
+
+
 @each_row(
     ("parts", "message"),
     [

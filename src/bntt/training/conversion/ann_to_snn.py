@@ -112,7 +112,7 @@ def read_sequential(ann: nn.Sequential) -> tuple[list[ReadLayer], nn.Module]:
     >>> layers[0].name, readout
     ('1', Linear(in_features=3, out_features=2, bias=True))
     """
-    parts = list(_parts(copy.deepcopy(ann).eval(), ""))
+    parts = list(_parts(ann, ""))
     layers, before, at = list[ReadLayer](), list[nn.Module](), 0
     while at < len(parts):
         name, part = parts[at]
@@ -146,12 +146,14 @@ def _with_layers(layers: list[ReadLayer], ann: nn.Sequential) -> list[ReadLayer]
 
 
 def _parts(module: nn.Sequential, under: str) -> Iterator[tuple[str, nn.Module]]:
-    """Yield every module that does something in evaluation, in order."""
-    for name, part in module.named_children():
+    """Yield a copy of every module that does something in evaluation, in order; one that stands twice comes twice."""
+    for name, part in module.named_modules(remove_duplicate=False):
+        if not name or "." in name:
+            continue
         if isinstance(part, nn.Sequential):
             yield from _parts(part, f"{under}{name}.")
         elif not isinstance(part, NOTHING):
-            yield f"{under}{name}", part
+            yield f"{under}{name}", copy.deepcopy(part).eval()
 
 
 def _folded(parts: list[tuple[str, nn.Module]], at: int) -> tuple[Weights, int]:

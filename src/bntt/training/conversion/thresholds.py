@@ -111,6 +111,11 @@ def balancing(
         for name in network.blocks:  # the neurons of later blocks are not used yet
             model = SpikingClassifier(encoder, _up_to(network, name))
             largest = _largest(model, batches, {"seed": seed, "draw": draw}, progress)
+            if not math.isfinite(largest):
+                raise ValueError(
+                    f"the weighted input of layer {name!r} is {largest} at most: weights or samples are not finite, or "
+                    f"too large"
+                )
             if not largest > 0:
                 raise ValueError(
                     f"the weighted input of layer {name!r} is never above 0 ({largest:.4g} at most), so that it would "
@@ -226,15 +231,15 @@ def _up_to(network: SpikingNetwork, name: str) -> SpikingNetwork:
 def _largest(
     model: SpikingClassifier, batches: Loader, noise: Mapping[str, Any], progress: Callable[[int], None]
 ) -> float:
-    """Return the largest output of the last weights over all samples, units and steps."""
-    largest, total = -math.inf, model.encoder.num_steps
+    """Return the largest output of the last weights over all samples, units and steps; NaN if any is."""
+    largest, total = torch.tensor(-math.inf, dtype=torch.float64), model.encoder.num_steps
     device = next(model.network.parameters()).device
     for inputs, _, index in samples(batches, 0):
         inputs, state, rest = inputs.to(device), None, {**noise, "index": index}
         for first in range(0, total, AT_ONCE):
             found, state = model.advance(inputs, state, steps=min(AT_ONCE, total - first), **rest)
-            largest, rest = max(largest, float(found.max())), {}
+            largest, rest = torch.maximum(largest, found.max().cpu()), {}
         progress(len(inputs))
     if largest == -math.inf:
         raise ValueError("there are no samples to balance the thresholds with")
-    return largest
+    return float(largest)
