@@ -119,6 +119,33 @@ def test_the_average_grows_too(batches):
     assert (row[3] != 1).all()
 
 
+def test_what_is_not_trained_does_not_follow(batches):
+    """γ of a frozen layer, and of one that your optimiser does not step; statistics follow everywhere."""
+    for frozen, optimizer in ((("fc1",), None), ((), lambda net: torch.optim.SGD(net.readout.parameters(), lr=0.01))):
+        model = built()
+        gamma = model.network.blocks["fc1"].norm.gamma
+        gamma.data[:] = torch.arange(1.0, T + 1)[:, None]
+        method, given = Method(lr=0.01, grow=((1, 1),), freeze=frozen, average=0.5), optimizer
+        session = Session(
+            model, batches, epochs=2, method=method, optimizer=None if given is None else given(model.network)
+        )
+        for _ in session.records():
+            pass
+        assert gamma[:, 0].tolist() == [1, 2, 3, 4]
+        assert session.average.network.blocks["fc1"].norm.gamma[:, 0].tolist() == [1, 2, 3, 4]
+        assert (model.network.blocks["fc1"].norm.running_var[1:] != 1).all()
+
+
+def test_tet_over_some_steps_needs_norms_that_do_not_look_ahead(batches):
+    method = Method(lr=0.05, loss="tet", grow=((2, 1),))
+    for norm, ahead in (("tdbn", True), ("bn-pooled", True), ("tebn", True), ("bntt", False), ("tab", False)):
+        if ahead:
+            with pytest.raises(ValueError, match=r"the norm of 'fc1', .* takes its training statistics over all"):
+                Session(built(norm), batches, epochs=2, method=method)
+        else:
+            assert len([*updates(built(norm), batches, epochs=2, method=method)]) == 8
+
+
 @each_row(
     ("stages", "message"),
     [

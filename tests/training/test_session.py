@@ -249,6 +249,36 @@ def test_a_state_of_another_optimiser_or_network_is_refused_and_changes_nothing(
     same(everything(small), before)
 
 
+def test_a_state_of_another_rate_is_refused_and_changes_nothing():
+    """Its groups would replace the new ones in silence: a lower rate after a jump would stay the old."""
+    kept = session(Method(lr=0.3))
+    next(kept.records())
+    for method, found in (
+        (Method(lr=0.003), "trained with initial_lr 0.3, this training has 0.003"),
+        (Method(weight_decay=0.1), "weight_decay 0.0005, this training has 0.1"),
+        (Method(momentum=0.5), "momentum 0.9, this training has 0.5"),
+    ):
+        other = session(method, model=build(seed=9))
+        before = everything(other)
+        with pytest.raises(ValueError, match=found):
+            other.load(*everything(kept))
+        same(everything(other), before)
+
+
+def test_a_freeze_outlives_its_training_and_is_told():
+    model = build()
+    with pytest.raises(ValueError, match="'fc9' is no layer"):
+        session(Method(freeze=["fc1", "fc9"]), model=model)
+    with pytest.raises(ValueError, match="grow"):
+        session(Method(freeze=["fc1"], grow=[(4, 1)]), model=model)
+    assert all(parameter.requires_grad for parameter in model.parameters())
+    session(Method(freeze=["fc1"]), model=model)
+    session(Method(freeze=["fc*"]), model=model)
+    with pytest.warns(UserWarning, match=r"^fc1 will not learn, frozen before.* Method\(freeze=\['fc1'\]\)"):
+        session(Method(), model=model)
+    session(Method(), model=model, optimizer=torch.optim.SGD(model.network.readout.parameters(), lr=0.1))
+
+
 def test_a_first_update_that_fails_leaves_the_rate_where_it_began():
     """A rate that is taken from the last scaled one would shrink with every try."""
     pixels = torch.full((4, 1, 4, 4), 0.5)

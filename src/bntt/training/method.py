@@ -81,7 +81,7 @@ class Method:
     steps. No epoch before that counts as the best."""
     freeze: Sequence[str] = ()
     """Layers that are not trained, by name or pattern ("conv*"): weights, γ and leaks stay; running statistics still
-    follow the data."""
+    follow the data. They stay frozen in the network afterwards, until ``network.requires_grad_(True)``."""
     average: BelowOne = 0.0
     """Decay of an exponential moving average of weights and running statistics; 0: no average. With one, the average is
     validated, kept as the best, and tested."""

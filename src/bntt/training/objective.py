@@ -7,9 +7,10 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from bntt.nn.kinds import neuron_facts
+from bntt.nn.kinds import neuron_facts, norm_facts
 from bntt.nn.network.classifier import SpikingClassifier
 from bntt.nn.network.labelled_batch import not_shares
+from bntt.nn.network.spiking_network import SpikingNetwork
 from bntt.training.method import Method
 
 
@@ -99,6 +100,25 @@ def check_labels(logits: Float[Tensor, "B K"], labels: Tensor) -> None:
     low, high = labels.aminmax()
     if low < 0 or high >= classes:
         raise ValueError(f"labels must be from 0 to {classes - 1}, got {int(low)} to {int(high)}")
+
+
+def check_objective(network: SpikingNetwork, method: Method) -> None:
+    """Refuse "tet" over some of the steps where a norm takes its statistics over all of them.
+
+    Raises:
+        ValueError: naming the layer.
+
+    >>> from bntt.models import mlp
+    >>> check_objective(mlp(num_steps=2), Method(loss="tet", grow=[(1, 1)]))
+    """
+    if method.loss != "tet" or not method.grow:
+        return
+    for name, layer in network.layers.items():
+        if layer.norm is not None and norm_facts(layer.norm).looks_ahead:
+            raise ValueError(
+                f"loss 'tet' with grow takes some of the steps, and the norm of {name!r}, {type(layer.norm).__name__}, "
+                f"takes its training statistics over all: take loss 'cross-entropy', or no grow"
+            )
 
 
 class BatchLoss(nn.Module):

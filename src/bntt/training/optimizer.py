@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -41,14 +42,15 @@ def optimizer_of(model: nn.Module, method: Method = PAPER) -> optim.Optimizer:
     return adam(listed, lr=method.lr, betas=(method.momentum, method.beta2), amsgrad=method.amsgrad)
 
 
-def freeze(network: SpikingNetwork, layers: Sequence[str]) -> None:
-    """Exclude layers from a network's training: their parameters get no gradient from here on, and no decay.
+def freeze(network: SpikingNetwork, layers: Sequence[str], optimizer: optim.Optimizer | None = None) -> None:
+    """Exclude layers from a network's training: their parameters get no gradient and no decay, from here on.
 
     Args:
         layers: names of blocks, or patterns of them, "conv*"; "readout" is the last layer.
+        optimizer: warn of other layers that it should step, and that were frozen before.
 
     Raises:
-        ValueError: if one matches no layer, or nothing is left to train.
+        ValueError: if one matches no layer, or nothing is left to train; nothing is frozen then.
 
     >>> from bntt.models import mlp
     >>> net = mlp(hidden=(8, 8), num_steps=2)
@@ -57,14 +59,24 @@ def freeze(network: SpikingNetwork, layers: Sequence[str]) -> None:
     [False, True]
     """
     parts: dict[str, nn.Module] = {**network.blocks, "readout": network.readout}
+    chosen = list[str]()
     for pattern in layers:
         found = fnmatch.filter(parts, pattern)
         if not found:
             raise ValueError(f"freeze: {pattern!r} is no layer, there are {', '.join(parts)}")
-        for name in found:
-            parts[name].requires_grad_(False)
-    if layers and not any(parameter.requires_grad for parameter in network.parameters()):
+        chosen += found
+    held = {parameter for name in chosen for parameter in parts[name].parameters()}
+    if layers and not any(one.requires_grad and one not in held for one in network.parameters()):
         raise ValueError(f"freeze: {list(layers)} leaves nothing to train")
+    for parameter in held:
+        parameter.requires_grad_(False)
+    missing = {one for one in stepped(optimizer) if not one.requires_grad} - held if optimizer is not None else set()
+    if still := [name for name, part in parts.items() if missing & set(part.parameters())]:
+        warnings.warn(
+            f"{', '.join(still)} will not learn, frozen before: network.requires_grad_(True) lets all layers learn; "
+            f"if it is meant, say Method(freeze={still})",
+            stacklevel=4,  # at the call of fit
+        )
 
 
 def _kinds(model: nn.Module) -> dict[int, str]:
@@ -107,16 +119,26 @@ def optimizer_state(optimizer: optim.Optimizer, model: nn.Module) -> tuple[dict[
 
 
 def restored_state(
-    optimizer: optim.Optimizer, model: nn.Module, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]
+    optimizer: optim.Optimizer,
+    model: nn.Module,
+    tensors: Mapping[str, Tensor],
+    facts: Mapping[str, Any],
+    method: Method | None = None,
 ) -> dict[str, Any]:
     """Convert that state to the form of the optimiser's ``load_state_dict``.
 
+    Args:
+        method: of the optimiser, if :func:`optimizer_of` made it: the state must then be of the same.
+
     Raises:
-        ValueError: if it is of other parameters: the first names and shapes that differ are listed.
+        ValueError: if it is of other parameters or settings: the first that differ are listed.
     """
     shapes = {name: parameter.shape for name, parameter in model.named_parameters()}
     held: dict[str, dict[str, Any]] = {name: dict(state) for name, state in facts["state"].items()}
-    wrong = []
+    wrong, fixed = [], {"initial_lr"}
+    if method is not None:
+        fixed |= {"weight_decay", "nesterov", "amsgrad"}
+        fixed |= {"momentum", "betas"} if method.schedule != "one-cycle" else set()
     for name, value in tensors.items():
         owner, _, key = name.rpartition(".")
         held.setdefault(owner, {})[key] = value.clone()  # an optimiser would use the tensor itself
@@ -130,6 +152,11 @@ def restored_state(
     for now, then in zip(optimizer.param_groups, facts["groups"], strict=False):
         if now.keys() != then.keys():
             wrong.append(f"another kind of optimiser has {', '.join(sorted(now.keys() ^ then.keys()))}")
+        wrong += [
+            f"it was trained with {key} {then[key]}, this training has {now[key]}"
+            for key in sorted(then.keys() & now.keys() & fixed)
+            if then[key] != (list(now[key]) if isinstance(now[key], tuple) else now[key])
+        ]
     if wrong:
         raise ValueError(f"the optimiser's state does not fit: {'; '.join(sorted(wrong)[:5])}")
     groups = [{**g, "betas": tuple(g["betas"])} if "betas" in g else g for g in facts["groups"]]

@@ -27,6 +27,7 @@ import torch
 from torch import Tensor, nn, optim
 
 from bntt.training.method import PAPER_DROPS, Method
+from bntt.training.optimizer import stepped
 
 RISE, START, END = 0.3, 1 / 25, 1 / 25e4
 """One-cycle: share of the updates in which the rate rises, and the factors that it starts from and ends with."""
@@ -212,8 +213,15 @@ def check_stages(stages: Stages, epochs: int, num_steps: int) -> None:
 
 
 @torch.no_grad()
-def hold_from(model: nn.Module, first: int, optimizer: optim.Optimizer | None = None) -> None:
+def hold_from(
+    model: nn.Module, first: int, optimizer: optim.Optimizer | None = None, average: nn.Module | None = None
+) -> None:
     """Copy step ``first - 1`` to step ``first`` and all later ones in every norm: γ, β, p, statistics, momentum.
+
+    What is not trained stays: parameters without a gradient, and those that the optimiser does not step.
+
+    Args:
+        average: the model's average, in which the same is copied.
 
     >>> from bntt.models import mlp
     >>> net = mlp(hidden=(2,), num_steps=3)
@@ -222,11 +230,15 @@ def hold_from(model: nn.Module, first: int, optimizer: optim.Optimizer | None = 
     >>> net.blocks["fc1"].norm.gamma[:, 0].tolist()
     [0.5, 0.5, 0.5]
     """
-    parts: Iterable[Any] = model.modules()
-    for norm in parts:
-        if hasattr(norm, "step_tables"):
-            for _, table in norm.step_tables():
-                state = {} if optimizer is None else optimizer.state.get(table, {})
-                same = [value for value in state.values() if isinstance(value, Tensor) and value.shape == table.shape]
-                for rows in (table, *same):
-                    rows[first:] = rows[first - 1].clone()
+    learned = set(model.parameters() if optimizer is None else stepped(optimizer))
+    pairs: Iterable[tuple[Any, Any]] = zip(model.modules(), (average or model).modules(), strict=True)
+    for norm, twin in pairs:
+        if not hasattr(norm, "step_tables"):
+            continue
+        for (_, table), (_, averaged) in zip(norm.step_tables(), twin.step_tables(), strict=True):
+            if isinstance(table, nn.Parameter) and not (table.requires_grad and table in learned):
+                continue
+            state = {} if optimizer is None else optimizer.state.get(table, {})
+            same = [value for value in state.values() if isinstance(value, Tensor) and value.shape == table.shape]
+            for rows in (table, averaged, *same):
+                rows[first:] = rows[first - 1].clone()

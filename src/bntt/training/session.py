@@ -18,7 +18,7 @@ from bntt.nn.network.labelled_batch import Loader, Samples, samples
 from bntt.nn.norms.held_statistics import hold_statistics
 from bntt.training.guard import LossWatch, NonFiniteError, check_finite
 from bntt.training.method import PAPER, Method
-from bntt.training.objective import BatchLoss
+from bntt.training.objective import BatchLoss, check_objective
 from bntt.training.optimizer import check_given, freeze, optimizer_of, optimizer_state, restored_state, stepped
 from bntt.training.processes import Processes
 from bntt.training.records import EpochRecord, StepRecord
@@ -98,8 +98,8 @@ class Session:
             raise ValueError(f"epochs must be 1 or more, got {epochs}")
         self.processes = Processes() if processes is None else processes
         _check_share(loader, self.processes)
-        freeze(model.network, (method or PAPER).freeze)
         check_stages((method or PAPER).grow, epochs, model.encoder.num_steps)
+        check_objective(model.network, method or PAPER)
         self.model, self.loader, self.epochs, self.seed = model, loader, epochs, seed
         self.method = PAPER if method is None else method
         untouched = self.method.schedule == "constant" and self.method.warmup == 0
@@ -109,6 +109,8 @@ class Session:
         if self.rates is not None:
             for group in self.optimizer.param_groups:
                 group["initial_lr"] = group["lr"]
+        freeze(model.network, self.method.freeze, self.optimizer)
+        self._made_by = self.method if optimizer is None else None
         self.position = Position()
         self._average = _averaged(model, self.method.average) if self.method.average else None
         if self.processes.reduce is not None:  # after the average, which one process evaluates alone
@@ -178,7 +180,8 @@ class Session:
         """Restore what :meth:`state` returned.
 
         Raises:
-            ValueError: if they are of another model, or another kind of optimiser; nothing is changed then.
+            ValueError: if they are of another model, another kind of optimiser, or this method with another rate, decay
+                or momentum; nothing is changed then.
         """
         parts = {kind: _part(tensors, kind) for kind in ("model", "average", "optimizer")}
         if bool(parts["average"]) != (self._average is not None):
@@ -186,7 +189,7 @@ class Session:
         for part, module in (("model", self.model), ("average", self.average)):
             if wrong := misfits(parts[part], {} if module is None else module.state_dict()):
                 raise ValueError(f"the {part}'s weights are of another network: {'; '.join(wrong[:5])}")
-        state = restored_state(self.optimizer, self.model, parts["optimizer"], facts["optimizer"])
+        state = restored_state(self.optimizer, self.model, parts["optimizer"], facts["optimizer"], self._made_by)
         position = {**facts["position"], "watch": LossWatch(**facts["position"]["watch"])}
         self.model.load_state_dict(parts["model"])
         if self._average is not None:
@@ -200,9 +203,7 @@ class Session:
         now = self.position
         before = steps_in(self.method.grow, max(0, now.epoch - 1), self.model.encoder.num_steps)
         if now.batches == 0 and before < self.steps:
-            hold_from(self.model, before, self.optimizer)
-            if self.average is not None:
-                hold_from(self.average, before)
+            hold_from(self.model, before, self.optimizer, self.average)
 
     def _updates(self) -> int:
         """Return the number of updates in an epoch; 1 if no rate depends on it."""
