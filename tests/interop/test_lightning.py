@@ -64,10 +64,11 @@ def test_a_sample_loader_and_pairs_go_in_as_they_are(tmp_path):
     trainer(tmp_path, 1, limit_train_batches=2).fit(module, loader())
     images = fashion_mnist_bundled().test
     pairs = DataLoader(TensorDataset(images.batch(torch.arange(300)), images.labels[:300]), batch_size=100)
-    other, ours = Module(model(), bntt.Method(lr=0.1)), model()
+    method = bntt.Method(lr=0.1, freeze=["fc1"])
+    other, ours = Module(model(), method), model()
     keep = lightning.pytorch.callbacks.ModelCheckpoint(tmp_path, "{step}", save_top_k=-1, every_n_train_steps=1)
     trainer(tmp_path, 1, val_check_interval=1, callbacks=[keep]).fit(other, pairs, pairs)
-    list(Session(ours, pairs, epochs=1, method=bntt.Method(lr=0.1)).records())
+    list(Session(ours, pairs, epochs=1, method=method).records())
     assert same(other.model, ours)
     kept = [torch.load(tmp_path / f"step={step}.ckpt", weights_only=False).pop("bntt_seen") for step in (1, 2, 3)]
     assert kept == [100, 200, 300]

@@ -15,7 +15,7 @@ from bntt.nn.norms.held_statistics import HeldStatistics, hold_statistics
 from bntt.training.guard import check_finite
 from bntt.training.method import PAPER, Method
 from bntt.training.objective import BatchLoss, cross_entropy
-from bntt.training.optimizer import optimizer_of
+from bntt.training.optimizer import freeze, optimizer_of
 from bntt.training.schedule import Rates
 
 TRAINER_S = {"accumulate": "accumulate_grad_batches", "clip_norm": "gradient_clip_val"}
@@ -78,8 +78,10 @@ class Module(lightning.LightningModule):  # type: ignore[misc] # no types withou
         self.log("val_accuracy", (logits.argmax(1) == labels).float().mean(), batch_size=len(labels), prog_bar=True)
 
     def configure_optimizers(self) -> optim.Optimizer:
-        """Return the method's optimiser; its rates are set before every update."""
-        return optimizer_of(self.model, self.method)
+        """Freeze the method's layers and return its optimiser; its rates are set before every update."""
+        optimizer = optimizer_of(self.model, self.method)
+        freeze(self.model.network, self.method.freeze, optimizer)
+        return optimizer
 
     def on_fit_start(self) -> None:
         """Refuse several processes: each would train on every batch, with statistics and noise of its own.
