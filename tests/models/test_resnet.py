@@ -9,9 +9,10 @@ import torch
 from torch import nn
 
 from bntt.models import resnet19, resnet20
-from bntt.nn import NORMS, CurrentBlock, NeuronBlock, SpikingBlock
+from bntt.nn import NORMS, CurrentBlock, NeuronBlock, SpikeDropout, SpikingBlock
 from tests.grids import every_value
 from tests.kernels import needs_kernels
+from tests.rows import each_row
 
 FORMS = ("basic", "sew", "ms")
 
@@ -57,6 +58,15 @@ def test_the_forms_are_their_papers():
     assert isinstance(kinds["ms"]["conv1"], CurrentBlock)
 
 
+@each_row("form, drops, places", [("basic", 10, "conv1"), ("sew", 21, "conv1 conv2 shortcut"), ("ms", 9, "lif2")])
+def test_every_form_drops_spikes(form, drops, places):
+    net, x = resnet20(num_steps=2, width=0.25, residual=form, dropout=0.5), torch.ones(2, 4, 3, 16, 16)
+    found = [name.split(".")[-2] for name, part in net.named_modules() if isinstance(part, SpikeDropout)]
+    assert (len(found), {*found}) == (drops, {*places.split()})
+    assert not torch.equal(net(x, draw=0), net(x, draw=1))
+    assert torch.equal(net.eval()(x, draw=0), net(x, draw=1))
+
+
 @needs_kernels
 @every_value(norm=NORMS, form=FORMS)
 def test_they_run_fused(form, norm):
@@ -70,6 +80,9 @@ def test_any_image_size_and_bad_words():
     assert resnet20(num_steps=2, width=0.25).eval()(torch.ones(2, 1, 3, 13, 21)).shape == (1, 10)
     with pytest.raises(ValueError, match="residual must be 'basic', 'sew' or 'ms', got 'pre'"):
         inspect.unwrap(resnet20)(residual="pre")  # as without the checks of types
+    for form in FORMS[1:]:
+        with pytest.raises(ValueError, match=f"alpha_at_sums=1: residual='{form}' has none, only 'basic'"):
+            resnet20(residual=form, alpha_at_sums=1.0)
     with pytest.raises(ValueError, match="in_channels must be 1 or more"):
         resnet19(in_channels=0)
     with pytest.raises(ValueError, match="num_classes must be 1 or more"):

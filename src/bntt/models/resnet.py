@@ -51,7 +51,7 @@ def resnet19(
         num_classes, num_steps, leak, norm, width, in_channels: as :func:`~bntt.models.vgg9`'s.
         alpha_at_sums: α of the norms before a sum, for norms that scale the drive by α θ (tdBN, scaled BNTT); 1/√2 in
             public codes. Other norms ignore it.
-        **options: as :func:`~bntt.models.vgg9`'s; dropout follows the first convolution of every block.
+        **options: as :func:`~bntt.models.vgg9`'s; dropout follows conv1, every block's first convolution and FC256.
 
     >>> net = resnet19(num_classes=10, num_steps=2, norm="none")
     >>> round(sum(p.numel() for p in net.parameters()) / 1e6, 2)
@@ -89,17 +89,20 @@ def resnet20(
             al. 2021; the readout averages the sums, which nothing re-spikes); "ms" adds currents, with the neurons
             before the weights (Hu et al. 2021). They start γ of every second norm at 0; here it starts at 1: a BNTT
             without β would begin silent.
-        alpha_at_sums: as :func:`resnet19`'s.
-        **options: as :func:`resnet19`'s.
+        alpha_at_sums: as :func:`resnet19`'s, of "basic" alone: "sew" adds no currents, and α is 1 in all of "ms".
+        **options: as :func:`~bntt.models.vgg9`'s; dropout follows the first convolution of every block, in "basic" and
+            "sew" also conv1, in "sew" also the second convolution and the shortcut's.
 
     Raises:
-        ValueError: on an unknown ``residual``.
+        ValueError: on an unknown ``residual``, or an ``alpha_at_sums`` for a form that has none.
 
     >>> round(sum(p.numel() for p in resnet20(num_steps=2, norm="none").parameters()) / 1e6, 2)
     0.27
     """
     if residual not in ("basic", "sew", "ms"):
         raise ValueError(f"residual must be 'basic', 'sew' or 'ms', got {residual!r}")
+    if residual != "basic" and alpha_at_sums != AT_SUMS:
+        raise ValueError(f"alpha_at_sums={alpha_at_sums:g}: residual={residual!r} has none, only 'basic': leave it out")
     make = maker(num_steps, leak, norm, **options)
     stages = [(scaled(channels, width), 3) for channels in (16, 32, 64)]
     end = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
@@ -142,7 +145,7 @@ def residual_block(
         return Residual(body, None if beside is None else {"shortcut": make.spiking(beside, out)})
     if form == "ms":
         pre = {"lif1": make.neurons(channels), "conv1": make.current(first, out)}
-        body_ms = {**pre, "lif2": make.neurons(out), "conv2": make.current(second, out)}
+        body_ms = {**pre, "lif2": make.neurons(out, drops=True), "conv2": make.current(second, out)}
         return Residual(body_ms, None if beside is None else {"shortcut": make.current(beside, out)})
     basic = {"conv1": make.spiking(first, out), "conv2": make.current(second, out, alpha)}
     shortcut = None if beside is None else {"shortcut": make.current(beside, out, alpha)}

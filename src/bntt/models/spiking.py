@@ -133,7 +133,8 @@ class NeuronOptions:
     norm_eps: Annotated[float, Limits(at_least=0, below=1)] = 0.0
     """ε of every norm, instead of its own 1e-4; 0: its own."""
     dropout: Annotated[float, Limits(at_least=0, below=1)] = 0.0
-    """Share of spikes dropped in training, by one mask for all steps, after hidden layers that no pooling follows."""
+    """Share of spikes dropped in training, by one mask for all steps, after hidden layers that no pooling follows; in
+    residual networks where their builders say."""
 
     def __post_init__(self) -> None:
         check_options(self)
@@ -190,9 +191,10 @@ class Maker:
         """Make a block of weights and norm."""
         return CurrentBlock(synapse, self.norm(channels, alpha))
 
-    def neurons(self, channels: int, pool: nn.Module | None = None) -> NeuronBlock:
-        """Make a block of neurons alone."""
-        return NeuronBlock(self.lif(channels), pool)
+    def neurons(self, channels: int, pool: nn.Module | None = None, *, drops: bool = False) -> NeuronBlock:
+        """Make a block of neurons alone, with dropout if it ``drops``."""
+        rate = self.options.dropout if drops else 0.0
+        return NeuronBlock(self.lif(channels), pool, SpikeDropout(rate) if rate else None)
 
     def network(self, blocks: Mapping[str, nn.Module], readout: nn.Module) -> SpikingNetwork:
         """Make the network of these blocks, with initial weights."""
