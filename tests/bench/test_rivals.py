@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from bntt.bench import rivals
-from bntt.bench.cases import Case, images, network
+from bntt.bench.cases import Case, images, installed_peers, network
 from bntt.bench.parity import check_parity
-from bntt.bench.rivals import PerStepLoop
-from bntt.nn import BNTT, PoissonEncoder
+from bntt.bench.rivals import PEER_NORMS, PEERS, PerStepLoop
+from bntt.nn import BNTT, NORMS, PoissonEncoder
 
 
 @pytest.mark.parametrize(("kind", "training"), [("vgg9", True), ("mlp", False)])
@@ -59,6 +59,19 @@ def test_the_per_step_list_is_the_temporal_norm(rng):
     x = torch.randn(4, 3, 5, 6, 6, generator=rng)
     assert torch.allclose(list_of_norms(x), ours(x)[0], atol=1e-5)
     assert all(norm.bias is None for norm in list_of_norms.norms)
+
+
+def test_a_rival_refuses_norms_and_networks_that_it_does_not_have():
+    """The loop, and the peers where they are installed; BNTT's time must not stand under another name."""
+    for norm, kind in [*((norm, "mlp") for norm in NORMS), ("bntt", "resnet19")]:
+        net = network(Case("x", network=kind, norm=norm, num_steps=2, batch=2, width=0.05))
+        for rival in ("loop", *installed_peers()):
+            make = PEERS.get(rival, PerStepLoop)
+            if kind == "mlp" and norm in PEER_NORMS.get(rival, ("bntt",)):
+                make(copy.deepcopy(net))
+                continue
+            with pytest.raises(ValueError, match="this rival has layers with bntt"):
+                make(net)
 
 
 @pytest.mark.parametrize("name", ["spikingjelly", "spikingjelly unbind"])

@@ -7,13 +7,16 @@ torch's generator inside the loop. The peers are imported when their networks ar
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 
-from bntt.nn import SpikingNetwork, TemporalNorm
+from bntt.nn import NORMS, SpikingNetwork, TemporalNorm
+
+PEER_NORMS = {"spikingjelly": ("bntt", "tdbn", "tebn"), "spikingjelly unbind": ("bntt",), "snntorch": ("bntt",)}
+"""The norms that each peer has, of networks without residual blocks."""
 
 
 class Layer(NamedTuple):
@@ -29,10 +32,19 @@ class Layer(NamedTuple):
         return isinstance(self.synapse, nn.Conv2d)
 
 
-def layers_of(network: SpikingNetwork) -> Iterator[Layer]:
-    """Yield the layers that every rival has too: a convolution or a fully connected layer, a temporal norm, neurons."""
+def layers_of(network: SpikingNetwork, norms: Sequence[str] = ("bntt",)) -> Iterator[Layer]:
+    """Yield the layers that every rival has too: a convolution or a fully connected layer, a temporal norm, neurons.
+
+    Raises:
+        ValueError: on another block, or a norm that is none of ``norms``.
+    """
     blocks: dict[str, Any] = dict(network.blocks.items())
-    for block in blocks.values():
+    for name, block in blocks.items():
+        found = type(getattr(block, "norm", block))
+        if found not in [NORMS[norm].build for norm in norms]:
+            raise ValueError(
+                f"block {name!r} has a {found.__name__}: this rival has layers with {', '.join(norms)} only"
+            )
         yield Layer(block.synapse, block.norm, float(block.lif.neuron.leak), block.pool)
 
 
@@ -134,11 +146,7 @@ class Unbound(nn.Module):
 
 
 def _layer_of(layer: Any, norm: TemporalNorm, conv: bool) -> nn.Module:
-    """Return SpikingJelly's own layer for BNTT, tdBN or TEBN.
-
-    Raises:
-        ValueError: for another norm.
-    """
+    """Return SpikingJelly's own layer for BNTT, tdBN or TEBN."""
     options, dims = {"eps": norm.eps, "momentum": norm.momentum}, "2d" if conv else "1d"
     made: Any
     if norm.method.name == "BNTT":
@@ -147,11 +155,9 @@ def _layer_of(layer: Any, norm: TemporalNorm, conv: bool) -> nn.Module:
         return cast(nn.Module, made)
     if norm.method.name == "tdBN":
         made = inner = getattr(layer, f"ThresholdDependentBatchNorm{dims}")(norm.scale, 1.0, norm.channels, **options)
-    elif norm.method.name == "TEBN":
+    else:
         made = getattr(layer, f"TemporalEffectiveBatchNorm{dims}")(norm.num_steps, norm.channels, **options)
         inner = made.bn if hasattr(made, "bn") else made
-    else:
-        raise ValueError(f"SpikingJelly has no layer for {norm.method.name}")
     with torch.no_grad():
         inner.weight.copy_(norm.scale * norm.gamma[0])
         inner.bias.copy_(0 if norm.beta is None else norm.beta[0])
@@ -182,7 +188,7 @@ class SpikingJelly(nn.Module):
         self.functional, self.spikes, self.num_steps = functional, spikes, network.num_steps or 1
         parts: list[nn.Module] = []
         node = {"v_threshold": 1.0, "v_reset": None, "detach_reset": True, "decay_input": False, "step_mode": "m"}
-        for one in layers_of(network):
+        for one in layers_of(network, PEER_NORMS["spikingjelly unbind" if unbind else "spikingjelly"]):
             norms = step_norms(one.norm, conv=one.is_conv) if unbind else None
             parts.append(layer.SeqToANNContainer(one.synapse))
             parts.append(_layer_of(layer, one.norm, one.is_conv) if norms is None else Unbound(norms))
@@ -209,7 +215,7 @@ class SnnTorch(nn.Module):
         slope = surrogate.custom_surrogate(lambda x, grad, out: grad * 0.3 * torch.clamp(1 - x.abs(), min=0))
         self.num_steps, self.spikes = network.num_steps or 1, spikes
         self.synapses, self.norms, self.neurons, self.pools = (nn.ModuleList() for _ in range(4))
-        for one in layers_of(network):
+        for one in layers_of(network, PEER_NORMS["snntorch"]):
             kind = snntorch.BatchNormTT2d if one.is_conv else snntorch.BatchNormTT1d
             through = kind(one.norm.channels, one.norm.num_steps, eps=one.norm.eps, momentum=one.norm.momentum)
             _fill(through, one.norm)
