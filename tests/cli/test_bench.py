@@ -5,9 +5,10 @@ import json
 import pytest
 import torch
 
-from bntt.bench import cases, deployed, parity
+from bntt.bench import cases, deployed, parity, scaling, timing
 from bntt.bench.cases import Case
 from bntt.bench.deployed_worker import VARIANTS
+from bntt.bench.timing import Comparison, Timing
 from bntt.cli import main as cli
 from tests.kernels import needs_kernels
 
@@ -38,6 +39,30 @@ def test_a_red_parity_ends_it_before_anything_is_timed(tmp_path, capsys, monkeyp
     assert cli.main(["bench", "--out", str(tmp_path / "b")]) == 6
     assert "nothing is timed" in capsys.readouterr().err
     assert not (tmp_path / "b").exists()
+
+
+def test_an_error_leaves_the_cases_before_it_and_a_bad_folder_is_found_first(tmp_path, capsys, monkeypatch):
+    asked: list[Case] = []
+
+    def compare(case, variants, **_):
+        asked.append(case)
+        if len(asked) == 2:
+            raise RuntimeError("the benchmark's fused ended: killed")
+        return Comparison(case, {"conv1": 0.1}, [Timing("loop", [1.0], 0)])
+
+    monkeypatch.setattr(timing, "compare", compare)
+    monkeypatch.setattr(parity, "check_parity", lambda *_, **__: [])
+    with pytest.raises(RuntimeError, match="fused ended"):
+        cli.main(["bench", "--variants", "fused", "--out", str(tmp_path / "b")])
+    assert "fused not timed" in " ".join(capsys.readouterr().out.split())
+    (row,) = json.loads((tmp_path / "b" / "bench.json").read_text())["cases"]
+    assert row["case"]["name"] == cases.STANDARD[0].name
+    monkeypatch.setattr(deployed, "time_networks", compare)
+    monkeypatch.setattr(scaling, "measure", compare)
+    (tmp_path / "file").touch()
+    for kind in ("standard", "deploy", "scaling"):
+        assert cli.main(["bench", "--cases", kind, "--out", str(tmp_path / "file" / "b")]) == 5
+    assert len(asked) == 2
 
 
 def test_rounds_must_be_positive(capsys):

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bntt.bench.rivals import PEERS, PerStepLoop
+from bntt.bench.rivals import PEER_NORMS, PEERS, PerStepLoop
 from bntt.engine.compute import BackendName, Compute, Precision, Recompute
 from bntt.engine.graph.layer import Layer
 from bntt.engine.graph.spans import sizes
@@ -242,6 +242,15 @@ OURS = ("loop", "reference", "fused", "recompute", "bf16-grad", "bf16", "bf16 re
 USUAL = ("loop", "reference", "fused", "dense limit")
 SLEEPING = OURS[2:]
 """Variants with a passive OpenMP wait policy, like the command line; the others use OpenMP's own, which suits them."""
+
+
+def takes_part(variant: str, case: Case) -> bool:
+    """Return True if a variant has the case's network and norm; only peers may not.
+
+    >>> takes_part("snntorch", Case("x", norm="tab")), takes_part("loop", Case("x", norm="tab"))
+    (False, True)
+    """
+    return variant not in PEER_NORMS or (case.network != "resnet19" and case.norm in PEER_NORMS[variant])
 
 
 def installed_peers() -> list[str]:

@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 
 import torch
 
-from bntt.bench.cases import SLEEPING, Case, firing_rates
+from bntt.bench.cases import SLEEPING, Case, firing_rates, takes_part
 from bntt.bench.parity import Parity
 
 YARDSTICK = "loop"
@@ -59,12 +59,12 @@ class Comparison:
 def compare(
     case: Case, variants: list[str], *, rounds: int, threads: int, progress: Callable[[str], None] = lambda what: None
 ) -> Comparison:
-    """Time the variants in turn; a first round warms up and is thrown away.
+    """Time the variants that take part in turn; a first round warms up and is thrown away.
 
     Raises:
         RuntimeError: if a variant's process ends early, with its message.
     """
-    workers = {name: _start(name, case, threads) for name in variants}
+    workers = {name: _start(name, case, threads) for name in variants if takes_part(name, case)}
     try:
         for name, worker in workers.items():
             answer(name, worker)

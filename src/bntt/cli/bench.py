@@ -38,9 +38,10 @@ def bench(
             same networks trained to 87 % on Fashion-MNIST and to 50 % on CIFAR-10, some hours (accuracy.json).
             "scaling": one model of an update's time, fitted here and checked on cases it has not seen (scaling.json).
         variants: what to time: loop, reference, fused, recompute, bf16-grad, bf16, "bf16 recompute", "dense limit" and
-            the peers; the loop is always timed. Default: loop, reference, fused, dense limit and the peers. For deploy:
-            pytorch, fused, onnx, runtime, "runtime int8", and each with " step"; default: all. For accuracy: fused,
-            bf16-grad, reference, loop and the peers; default: all but reference and bf16-grad.
+            the peers, where they have the network and its norm; the loop is always timed. Default: loop, reference,
+            fused, dense limit and the peers. For deploy: pytorch, fused, onnx, runtime, "runtime int8", and each with
+            " step"; default: all. For accuracy: fused, bf16-grad, reference, loop and the peers; default: all but
+            reference and bf16-grad.
         device: cpu, or cuda: there the kernels are Triton's, batches hold 128 samples (16 against T), and the peers are
             left out.
         data: with accuracy: a folder of pictures by class (train/CLASS, test/CLASS) instead of CIFAR-10's files.
@@ -97,23 +98,31 @@ def bench(
     )
     if kernels_of(device) == "triton":
         chosen = [replace(case, device=device, batch=16 if case in SWEEP else 128) for case in chosen]
-    comparisons = []
+    comparisons: list[Comparison] = []
+    results: dict[str, Any] = {"environment": environment()}
+    out.mkdir(parents=True, exist_ok=True)
     for case in chosen:
         with console.status(case.name) as say:
             comparisons.append(compare(case, chosen_variants, rounds=rounds, threads=threads, progress=say))
-        _show(comparisons[-1])
-    results = {"environment": environment()} | report(comparisons, parity, threads)
+        results |= report(comparisons, parity, threads)
+        _keep(out, "bench", results)
+        _show(comparisons[-1], chosen_variants)
     _write(out, "bench", results, speed_figure(results))
 
 
-def _write(out: Path, name: str, results: Mapping[str, Any], figure: Figure) -> None:
+def _keep(out: Path, name: str, results: Mapping[str, Any]) -> None:
     import json
 
+    from bntt.io.files import write_whole
+
+    write_whole(out / f"{name}.json", (json.dumps(results, indent=1) + "\n").encode())
+
+
+def _write(out: Path, name: str, results: Mapping[str, Any], figure: Figure) -> None:
     from bntt.charts.files import save_figure
     from bntt.cli import console
 
-    out.mkdir(parents=True, exist_ok=True)
-    (out / f"{name}.json").write_text(json.dumps(results, indent=1) + "\n", "utf-8")
+    _keep(out, name, results)
     save_figure(figure, out / f"{name}.png")
     console.line(f"written: {out / name}.json and {out / name}.png")
 
@@ -146,6 +155,7 @@ def _deploy(out: Path, rounds: int, variants: tuple[str, ...], device: str) -> N
     for name, why in {} if variants else absent.items():
         console.line(f"not timed: {name} ({why})")
     chosen = [name for name in VARIANTS if name not in absent and (name in variants or not variants)]
+    out.mkdir(parents=True, exist_ok=True)
     with console.status("deploy") as say:
         found = deployed.time_networks(chosen, rounds=rounds, progress=say)
     for one in found:
@@ -155,7 +165,6 @@ def _deploy(out: Path, rounds: int, variants: tuple[str, ...], device: str) -> N
 
 
 def _accuracy(out: Path, starts: int | None, variants: tuple[str, ...], device: str, data: str) -> None:
-    import json
     from dataclasses import replace
 
     import torch
@@ -197,7 +206,7 @@ def _accuracy(out: Path, starts: int | None, variants: tuple[str, ...], device: 
             for training in accuracy.measure(race, chosen, starts or race.starts, threads=threads, progress=say):
                 run[-1][1].append(training)
                 results |= accuracy.report(run, threads)
-                (out / "accuracy.json").write_text(json.dumps(results, indent=1) + "\n", "utf-8")
+                _keep(out, "accuracy", results)
         _show_race(results["cases"][-1])
     _write(out, "accuracy", results, accuracy.figure(results))
 
@@ -210,6 +219,7 @@ def _scaling(out: Path, rounds: int, variants: tuple[str, ...], device: str) -> 
 
     if device != "cpu" or variants:
         raise RecipeError("--cases scaling times the fused kernels on the CPU: leave out --device and --variants")
+    out.mkdir(parents=True, exist_ok=True)
     points = scaling.FITTED + scaling.UNSEEN
     with console.status("scaling") as say:
         seconds = scaling.measure(points, rounds=rounds, progress=say)
@@ -257,7 +267,7 @@ def _show_deployed(one: Deployed) -> None:
     console.columns(f"{one.network} ({one.num_steps} steps; {one.images} images)", heads, rows)
 
 
-def _show(comparison: Comparison) -> None:
+def _show(comparison: Comparison, variants: Sequence[str]) -> None:
     from bntt.cli import console
 
     rates = comparison.firing_rate.values()
@@ -273,4 +283,5 @@ def _show(comparison: Comparison) -> None:
         )
         for timing in comparison.timings
     ]
+    rows += [(name, "not timed", "", "") for name in variants if comparison.of(name) is None]
     console.columns(title, ("", "step", "speed", "memory over base"), rows)
