@@ -9,6 +9,7 @@ import pytest
 from bntt.charts.colours import looks_of
 from bntt.charts.page import draw
 from bntt.charts.text import table_of
+from bntt.studies.report import reading
 from bntt.studies.report import run as measures
 from bntt.studies.report.reading import GapError, Values, read_lines
 from bntt.studies.report.run import flat, kind_of, measured, run_subject, sections_of, training
@@ -40,6 +41,27 @@ def test_another_split_is_titled_and_unknown_files_are_named(tmp_path):
     energy, others = sections_of(tmp_path)
     assert energy.title == "Operations and energy (validation)"
     assert "mine.json" in others.words[0]
+
+
+def test_more_than_is_read_is_said_and_never_cut(tmp_path, monkeypatch):
+    run = write_run(tmp_path / "run")
+    row = {"train_loss": 1.0, "lr": 0.3}
+    epochs = [row | {"epoch": e, "validation_accuracy": e / 6000, "seconds": 10.0 * (e + 1)} for e in range(6000)]
+    (run / "metrics.jsonl").write_text("".join(json.dumps(one) + "\n" for one in epochs))
+    subject = run_subject(run)
+    assert subject.sections[1].words == ("Best validation accuracy 100.0%, at epoch 6000 of 6000.",)
+    assert dict(subject.facts)["Time"] == "16.7 h, with validation"
+    for number in range(3):
+        (run / f"evaluation-{number}-steps.json").write_bytes((run / "evaluation.json").read_bytes())
+        (run / f"mine-{number}.json").write_text("{}")
+    for bound in (measures, "MOST_FILES", 2), (reading, "MOST_VALUES", 5999):
+        monkeypatch.setattr(*bound)
+    accuracy, training, others, _ = run_subject(run).sections
+    assert (len(accuracy.tables[0].rows), *accuracy.gaps) == (2, "4 files, more than the 2 that are read")
+    assert training.gaps == ("metrics.jsonl: 6,000 lines, more than the 5,999 that are read",)
+    assert others.words[0].endswith("mine-0.json, mine-1.json and 1 more.")
+    monkeypatch.setattr(reading, "MOST_VALUES", 2)
+    assert "values in a list, more than the 2" in sections_of(run)[0].gaps[0]
 
 
 def test_one_broken_evaluation_is_a_gap_beside_the_others(tmp_path):

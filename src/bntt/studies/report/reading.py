@@ -21,6 +21,8 @@ LONGEST = 2_000
 """Longest text that is shown, in characters."""
 MOST_ROWS = 5_000
 """Most rows in any list of objects."""
+MOST_VALUES = 100_000
+"""Most values in any list of a measurement, and most epochs; more are refused, for a part is not the whole."""
 BEYOND = 1e100
 """Bound that no valid number reaches."""
 _HIDDEN = dict.fromkeys([*range(32), 127, *range(0x80, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A)], "�") | {
@@ -46,13 +48,19 @@ def clean(text: str, longest: int = LONGEST) -> str:
 
 
 def cleaned(values: Any) -> Any:
-    """Clean every text in a JSON value, and shorten lists and objects to the length that is shown."""
+    """Clean every text in a JSON value.
+
+    Raises:
+        ValueError: if a list or an object in it is too long.
+    """
     if isinstance(values, str):
         return clean(values)
+    if isinstance(values, list | Mapping) and len(values) > MOST_VALUES:
+        raise ValueError(f"{len(values):,} values in a list, more than the {MOST_VALUES:,} that are read")
     if isinstance(values, list):
-        return [cleaned(one) for one in values[:MOST_ROWS]]
+        return [cleaned(one) for one in values]
     if isinstance(values, Mapping):
-        return {clean(str(key), 100): cleaned(one) for key, one in list(values.items())[:MOST_ROWS]}
+        return {clean(str(key), 100): cleaned(one) for key, one in values.items()}
     return values
 
 
@@ -100,10 +108,12 @@ def read_lines(path: Path) -> list[Values]:
     """Read the objects of a file with one on every line; a truncated last line is left out.
 
     Raises:
-        GapError: if a line before it is not an object.
+        GapError: if a line before it is not an object, or there are too many.
     """
     name = clean(path.name, 100)
-    lines = [line for line in read_bytes(path).splitlines() if line.strip()][:MOST_ROWS]
+    lines = [line for line in read_bytes(path).splitlines() if line.strip()]
+    if len(lines) > MOST_VALUES:
+        raise GapError(f"{name}: {len(lines):,} lines, more than the {MOST_VALUES:,} that are read")
     found = list[Values]()
     for number, line in enumerate(lines, 1):
         where = f"{name}, line {number}"

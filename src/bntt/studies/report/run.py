@@ -25,7 +25,7 @@ def measured(folder: Path) -> dict[str, list[Path]]:
     """Find the files of every measurement in a directory, the usual split first; unknown ones under ``""``."""
     found: dict[str, list[Path]] = {}
     paths = [path for path in folder.glob("*.json") if not path.stem.startswith("environment")]
-    for path in sorted(paths, key=lambda path: (len(path.stem), path.stem))[:MOST_FILES]:
+    for path in sorted(paths, key=lambda path: (len(path.stem), path.stem)):
         found.setdefault(kind_of(path.stem), []).append(path)
     return found
 
@@ -44,10 +44,15 @@ def sections_of(folder: Path) -> tuple[Section, ...]:
     found = measured(folder)
     sections = list[Section]()
     for kind, measurement in MEASUREMENTS.items():
-        shown = [_section(measurement, path) for path in found.get(kind, ())]
+        paths = found.get(kind, [])
+        shown = [_section(measurement, path) for path in paths[:MOST_FILES]]
+        if len(paths) > MOST_FILES:
+            gap = f"{len(paths):,} files, more than the {MOST_FILES} that are read"
+            shown.append(Section(measurement.name.capitalize(), gaps=(gap,)))
         sections += [_as_one_table(shown)] if kind == "evaluate" and shown else shown
     if "" in found:
-        names = ", ".join(clean(path.name, LONGEST_NAME) for path in found[""])
+        names = ", ".join(clean(path.name, LONGEST_NAME) for path in found[""][:MOST_FILES])
+        names += f" and {more} more" if (more := len(found[""]) - MOST_FILES) > 0 else ""
         sections.append(Section("Other files", words=(f"Not shown, of no measurement that is known: {names}.",)))
     return tuple(sections)
 
