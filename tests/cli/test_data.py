@@ -9,6 +9,7 @@ from bntt.cli import data as cli_data
 from bntt.cli import main as cli
 from bntt.cli.data import FrameFlags
 from bntt.data import catalog
+from bntt.data.errors import DataError
 from bntt.data.events.binning import Binning
 from bntt.data.events.event_sets import Framing
 from tests import fakes
@@ -94,6 +95,8 @@ def test_flags_become_a_framing():
     assert given.framing("events") == Framing(binning, "npz", (60, 80))
     assert FrameFlags().framing("dvs-cifar10") == Framing(Binning(20, 42, 42))
     assert FrameFlags().framing("mnist") is None
+    with pytest.raises(DataError, match="--fit pad needs --size"):
+        FrameFlags(fit="pad", mode="rgb").framing("images")
 
 
 @pytest.mark.parametrize("verb", ["prepare", "verify"])

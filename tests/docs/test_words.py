@@ -3,6 +3,10 @@
 import re
 from pathlib import Path
 
+from bntt.runs.identity import RESUMING
+from bntt.runs.recipe import file as recipe_file
+from bntt.studies import study_file
+
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 OWN = {"style.md", "glossary.md"}
@@ -48,3 +52,13 @@ def test_every_term_is_in_the_glossary():
     assert {"sample", "epoch", "start", "seed", "step", "update", "spike count", "firing rate"} <= terms
     style = (ROOT / "docs" / "develop" / "style.md").read_text(encoding="utf-8")
     assert len(re.findall(r"^\| [^|]+ \| [^|]+ \|$", style, re.M)) - 1 == 30, "pairs, below their heads"
+
+
+def test_bounds_and_free_keys_are_those_of_the_code():
+    recipe, study = recipe_file.LARGEST >> 20, study_file.LARGEST >> 10
+    formats = (ROOT / "docs" / "reference" / "formats.md").read_text(encoding="utf-8")
+    assert f"a recipe at most {recipe} MiB, a study {study} KiB" in formats
+    for page in ("how-to/resume", "tutorials/command-line"):
+        text = (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")
+        said = text.partition(" may change, and `train.epochs` may grow")[0].rpartition("\n\n")[2]
+        assert {"train.epochs", *re.findall(r"`([a-z.]+)`", said)} == {*RESUMING}, page

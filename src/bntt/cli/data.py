@@ -95,6 +95,8 @@ class FrameFlags:
                 whose += ", or a folder of your own images"
             raise DataError(f"{name} are {what}, and {', '.join(wrong)} are for {whose}: leave them out")
         if dataset.fits:
+            if "--fit" in given and not self.size:
+                raise DataError(f"--fit {self.fit} needs --size: without it images stay as they are")
             return Fitting(self.size or 0, self.mode, self.fit) if self.size or self.mode else None
         if not dataset.formats:
             return None

@@ -84,8 +84,15 @@ EXIT_CODES = {
         "The numbers were written, but they do not answer the question: read the line.",
     ),
     75: ("run directory in use", "Another process trains there: wait until it ends, or stop it."),
-    130: ("interrupted (Ctrl-C)", "Everything is saved: continue with `--resume`."),
-    143: ("terminated (SIGTERM, SIGHUP)", "Everything is saved: continue with `--resume`."),
+    130: (
+        "interrupted (Ctrl-C)",
+        "A training saves first (twice: its last checkpoint is what you have): continue with `--resume`. "
+        "Give any other command again.",
+    ),
+    143: (
+        "terminated (SIGTERM, SIGHUP)",
+        "A training saves first: continue with `--resume`. Give any other command again.",
+    ),
 }
 """What a verb ends with: what it means, and what to do."""
 DESCRIPTION = f"""\
