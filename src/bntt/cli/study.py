@@ -144,12 +144,20 @@ def _merged(archive: Path, planned: StudyPlan, folders: Folders) -> Folders:
 
 
 def _data_folder(text: str) -> tuple[str, str]:
+    from bntt.data.catalog import prepared_folders
+    from bntt.data.registry import DATASETS
     from bntt.runs.recipe.file import RecipeError
+    from bntt.runs.recipe.toml_table import unknown_name
 
     name, equals, folder = text.partition("=")
     if not (name and equals and folder):
         raise RecipeError(f"--data {text}: expected NAME=FOLDER, such as images=my/images")
-    return name, str(Path(folder).expanduser().resolve())
+    if name not in (known := [one for one, dataset in DATASETS.items() if not dataset.make]):
+        raise RecipeError(f"--data {text}: {unknown_name(name, known)}")
+    place = Path(folder).expanduser().resolve()
+    if not place.exists() and str(place) not in (manifest.source for _, manifest in prepared_folders(name)):
+        raise RecipeError(f"--data {text}: {place} does not exist, and nothing was prepared from it")
+    return name, str(place)
 
 
 def _studies(names: Sequence[str], setting: SettingName) -> list[Study]:
