@@ -4,13 +4,17 @@ from bntt.cli import main as cli
 from tests.trained import trained_run
 
 
-def test_refusals(capsys):
-    run = str(trained_run().path)
+def test_refusals(capsys, tmp_path):
+    run, file = str(trained_run().path), tmp_path / "afile"
+    file.touch()
     for args, code, message in (
         (["drift", "/nonexistent"], 4, "is not a run directory"),
         (["drift", run, "--layer", "conv9"], 2, "--layer conv9: choose one of conv1"),
         (["drift", run, "--images", "0"], 2, "--images must be 1 or more, got 0"),
         (["drift", run, "--json", "--csv"], 2, "choose one"),
+        (["drift", run, "--out", str(file)], 2, f"{file} cannot be a folder of results, because {file} is a file"),
+        (["drift", run, "--out", str(file / "there")], 2, f"because {file} is a file"),
+        (["data", "show", "demo", "--picture", "out.jpg"], 2, "--picture out.jpg: the name must end in .png, .pdf"),
         (["drift", run, "--device", "cuda:9"], 5, "cuda"),
     ):
         assert cli.main(args) == code, args

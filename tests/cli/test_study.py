@@ -121,6 +121,7 @@ def test_mistakes_are_told_before_anything_is_made(home, capsys):
         ("all", "table-1"): "all already names every study",
         ("table-5", "--jobs", "0"): "--jobs must be 1 or more",
         ("table-5", "--data", "images"): "expected NAME=FOLDER",
+        ("table-5", "--pack", "mine/two-norms.toml"): "two-norms.toml is a file: name another",
         ("table-5", "--data", "imagse=mine"): "unknown name 'imagse'; did you mean 'images'?",
         ("table-5", "--data", "images=nowhere"): "nowhere does not exist, and nothing was prepared from it",
         ("table-5", "--results", "nowhere"): "is not a folder",

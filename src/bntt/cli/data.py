@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 
 from bntt.analysis.measurement import Split
+from bntt.cli.predict import check_picture
 from bntt.cli.train import Overrides
 
 if TYPE_CHECKING:
@@ -252,13 +253,14 @@ def show(
         overrides: a value of the recipe to change, repeatable.
         index: the sample's place in the split, 0-based.
         split: the split.
-        picture: the PNG to write; <name>-<split>-<index>.png here by default.
+        picture: the .png, .pdf or .svg to write; <name>-<split>-<index>.png here by default.
     """
     from bntt.charts.files import save_figure
     from bntt.cli import console
     from bntt.runs.recipe.datasets import build_data
     from bntt.runs.recipe.first_sample import recipe_for, sample_figure, sample_of
 
+    check_picture(picture)
     recipe = recipe_for(name, overrides)
     with console.progress(f"preparing {recipe.data.name}") as progress:
         data = build_data(recipe, progress)

@@ -84,13 +84,21 @@ def _measure(measurement: Measurement, given: Mapping[str, Any]) -> None:
     from bntt.analysis.measurement import Progress
     from bntt.analysis.result import checked_arguments
     from bntt.cli import console, streams
-    from bntt.runs.measure import describe_replaced, estimate_measurement, run_measurement, save_result, settled
+    from bntt.runs.measure import (
+        check_folders,
+        describe_replaced,
+        estimate_measurement,
+        run_measurement,
+        save_result,
+        settled,
+    )
 
     json, csv, out = given["json"], given["csv"], given["out"]
     if json and csv:
         raise ArgumentError("--json and --csv: choose one")
     if given["estimate"] and (json or csv):
         raise ArgumentError("--estimate prints one line: leave out --json and --csv")
+    check_folders(out)
     arguments = checked_arguments(measurement.arguments, vars(given["measurement"]))
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("default", UserWarning)

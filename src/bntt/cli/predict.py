@@ -75,6 +75,7 @@ def predict(
     several = sum(map(bool, (run, pretrained, bundle))) > 1
     if wrong := wrong or ("--run, --pretrained and --bundle: choose one" if several else ""):
         raise RecipeError(wrong)
+    check_picture(picture)
     if bundle:
         of = _of_bundle(bundle, draws)
     else:
@@ -238,11 +239,21 @@ def _refusal(images: Sequence[Path], draws: int, seed: int, picture: Path | None
         return f"--draws must be 1 or more, got {draws}"
     if not 0 <= seed < 1 << 63:
         return f"--seed must be from 0 to 2**63 - 1, got {seed}"
-    if picture is not None and picture.suffix.lower() not in PICTURES:
-        return f"--picture {picture}: the name must end in {', '.join(PICTURES)}"
     if picture is not None and len(images) > MOST_ROWS:
         return f"--picture shows at most {MOST_ROWS} images, got {len(images)}: name fewer, or leave out --picture"
     return ""
+
+
+def check_picture(path: Path | None) -> None:
+    """Refuse a ``--picture`` of a kind that is not drawn.
+
+    Raises:
+        RecipeError: naming the kinds.
+    """
+    from bntt.runs.recipe.file import RecipeError
+
+    if path is not None and path.suffix.lower() not in PICTURES:
+        raise RecipeError(f"--picture {path}: the name must end in {', '.join(PICTURES)}")
 
 
 def _entry(picture: Picture, prediction: Prediction) -> dict[str, Any]:

@@ -81,6 +81,8 @@ def study(
 
     from bntt.cli import console, streams
     from bntt.engine.kernels import require_precision
+    from bntt.io.archive import SUFFIX
+    from bntt.runs.measure import check_folders
     from bntt.runs.recipe.build import require_device
     from bntt.runs.recipe.file import RecipeError
     from bntt.studies.overview import check_possible, overview
@@ -91,6 +93,7 @@ def study(
         raise RecipeError("name a study, several, or all: bntt study NAME [NAME ...]")
     if jobs < 1:
         raise RecipeError(f"--jobs must be 1 or more, got {jobs}")
+    check_folders(pool, out, pack.parent if pack and pack.name.endswith(SUFFIX) else pack)
     require_device(device)
     require_precision(precision, torch.device(device))
     setting: SettingName = "small" if small else "paper"

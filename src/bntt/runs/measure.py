@@ -64,6 +64,7 @@ def measure(
     500
     """
     measurement = get_measurement(name)
+    check_folders(folder)
     opened = [
         one if isinstance(one, LoadedRun | OpenedRecipe) else _open(measurement, one, folder, device) for one in runs
     ]
@@ -71,6 +72,18 @@ def measure(
     result = run_measurement(measurement, opened, checked, progress or Progress())
     save_result(measurement, result, checked, folder or opened[0].path)
     return result
+
+
+def check_folders(*folders: Path | None) -> None:
+    """Refuse folders for results, before these are made, that are a file or lie below one.
+
+    Raises:
+        ArgumentError: naming the first, and the file.
+    """
+    for folder in filter(None, folders):
+        place = next((one for one in (folder, *folder.parents) if one.exists()), Path())
+        if not place.is_dir():
+            raise ArgumentError(f"{folder} cannot be a folder of results, because {place} is a file: name another")
 
 
 def _open(measurement: Measurement, source: str | Path, folder: Path | None, device: str) -> LoadedRun | OpenedRecipe:
