@@ -1,13 +1,17 @@
 """Cases are what they say: networks at the asked activity, and steps that train or evaluate."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from bntt.bench import cases
 from bntt.bench.cases import Case, dense_limit, firing_rates, images, network, own_step, step_of
 from bntt.engine import kernels as backend
+from bntt.engine.cpu.library import use_variant
 from bntt.engine.graph import spans as recompute
 from bntt.engine.graph import stack as fused
+from bntt.engine.winograd import InputGrad
 from tests.kernels import needs_kernels
 
 SMALL = Case("small", num_steps=2, batch=3, width=0.1)
@@ -35,6 +39,24 @@ def test_a_step_of_ours(kind, kernels):
     assert isinstance(evaluated, torch.Tensor)
     assert not evaluated.requires_grad
     dense_limit(case)()
+
+
+@needs_kernels
+def test_the_dense_limit_takes_gradients_by_the_way_of_our_step(monkeypatch):
+    """Winograd's where its shape lets it pay; a limit that goes another way is none."""
+    begun, real = [], InputGrad.begin
+    monkeypatch.setattr(
+        InputGrad, "begin", lambda synapse, *args: begun.append(synapse.weight.shape) or real(synapse, *args)
+    )
+    case, ways = Case("x", num_steps=2, batch=3, width=0.25), []
+    for make in (own_step, dense_limit):
+        make(case)()
+        ways.append(sorted(begun))
+        begun.clear()
+    assert ways[0] == ways[1]
+    assert bool(ways[0]) == (use_variant() != "portable")
+    dense_limit(replace(case, training=False))()
+    assert not begun
 
 
 @needs_kernels

@@ -22,6 +22,8 @@ from bntt.engine.graph.layer import Layer
 from bntt.engine.graph.spans import sizes
 from bntt.engine.kernels import BackendError, require
 from bntt.engine.synapse import Spikes, Synapse
+from bntt.engine.winograd import InputGrad, takes
+from bntt.engine.workspace import WORKSPACE
 from bntt.models import mlp, resnet19, vgg9
 from bntt.nn import NORMS, PoissonEncoder, SpikingClassifier, SpikingNetwork, norm_facts
 from bntt.training.processes import Processes
@@ -168,12 +170,13 @@ def step_of(module: torch.nn.Module, forward: Callable[[], Tensor], labels: Tens
 
 
 def dense_limit(case: Case) -> Step:
-    """Make a step of the weight layers alone, dense, in the best layout and chunks: nothing dense can be faster."""
+    """Make a step of the weight layers alone, all dense, each product by the way that the library's step takes it."""
     net, generator, steps = network(case), torch.Generator().manual_seed(0), case.num_steps
     drawn = PoissonEncoder(steps).spikes(images(case)[0])
     nodes = [one.node for block in net.plan(drawn.shape).fused.values() for one in block.nodes]
     values = [Spikes(drawn.movedim(2, -1))]
     values += [size.out for size in sizes(nodes, values[0])]
+    compute = Compute(kernels_of(case.device))
     work: list[tuple[Synapse, Spikes, Tensor, bool]] = []
     for i, node in enumerate(nodes):
         if not isinstance(node, Layer):
@@ -187,16 +190,22 @@ def dense_limit(case: Case) -> Step:
 
     def run() -> None:
         for synapse, x, grad, inner in work:
-            total, chunk = torch.zeros_like(synapse.weight), len(x.values)
-            shape = (x.values.shape[2], x.values.shape[3], x.values.shape[4])
-            for first in range(0, steps, chunk):
-                count = min(chunk, steps - first)
-                part = x.steps(0, count)
-                synapse.forward(part, events=False)
-                if case.training:
-                    synapse.add_weight_grad(total, part, grad[:count], events=False)
-                    if inner:
-                        synapse.input_grad(grad[:count], shape)
+            total, (chunk, batch, *shape) = torch.zeros_like(synapse.weight), x.values.shape
+            height, width, channels = shape
+            fast = case.training and inner and takes(synapse, (steps, batch, *shape), compute)
+            with WORKSPACE.lease() as lease:
+                winograd = InputGrad.begin(synapse, height, width, lease) if fast else None
+                into = lease.take(*x.values.shape) if fast else x.values
+                for first in range(0, steps, chunk):
+                    count = min(chunk, steps - first)
+                    part = x.steps(0, count)
+                    synapse.forward(part, events=False)
+                    if case.training:
+                        synapse.add_weight_grad(total, part, grad[:count], events=False)
+                    if winograd is not None:
+                        winograd.into(grad[:count], into[:count])
+                    elif case.training and inner:
+                        synapse.input_grad(grad[:count], (height, width, channels))
 
     return run
 
