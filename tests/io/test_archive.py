@@ -3,6 +3,7 @@
 import io
 import tarfile
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -127,6 +128,22 @@ def test_a_kill_while_an_archive_is_written_leaves_one_that_can_be_read(tmp_path
     assert (unpacked_listed(path) / "a").read_bytes() == content
     pack(path, {"a": b"new"})
     assert len((tmp_path / SUMS).read_text().splitlines()) == 1
+
+
+def test_two_that_pack_into_a_folder_at_once_list_both(tmp_path, monkeypatch):
+    """The second begins when the archive of the first is written, and its last list is not."""
+    write, other = archive.write_whole, Thread(target=pack, args=(tmp_path / "b.tar.xz", FILES))
+
+    def interrupted(path, payload):
+        write(path, payload)
+        if path.name == "a.tar.xz":
+            other.start()
+            other.join(0.3)
+
+    monkeypatch.setattr(archive, "write_whole", interrupted)
+    pack(tmp_path / "a.tar.xz", FILES)
+    other.join()
+    assert [dict(read_archive(path)) for path in archives_in(tmp_path)] == [FILES, FILES]
 
 
 def test_one_archive_is_read_and_unpacked_once(tmp_path, monkeypatch):

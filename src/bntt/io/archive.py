@@ -17,6 +17,8 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
+from filelock import FileLock
+
 from bntt.io.checkpoint import CheckpointError
 from bntt.io.files import digest_of_bytes, write_whole
 
@@ -38,16 +40,19 @@ def archives_in(folder: Path) -> list[Path]:
 def pack(path: Path, files: Mapping[str, bytes]) -> None:
     """Write an archive of files by their names, and its checksum into ``SHA256SUMS`` beside it.
 
+    Processes that pack into one folder wait for each other.
+
     Raises:
         CheckpointError: if a name in it would be refused when it is read.
-        OSError: if they cannot be written.
+        OSError: if they cannot be written, or another process packs there for a minute.
     """
     payload = _compressed(files)
-    sums, new = _sums(path.parent), [digest_of_bytes(payload)]
-    for digests in ([*sums.get(path.name, ()), *new], new):  # a kill in between leaves an archive that is listed
-        write_whole(path.parent / SUMS, _listed(sums | {path.name: digests}))
-        if digests is not new:
-            write_whole(path, payload)
+    with FileLock(path.parent / f"{SUMS}.lock", timeout=60):
+        sums, new = _sums(path.parent), [digest_of_bytes(payload)]
+        for digests in ([*sums.get(path.name, ()), *new], new):  # a kill in between leaves an archive that is listed
+            write_whole(path.parent / SUMS, _listed(sums | {path.name: digests}))
+            if digests is not new:
+                write_whole(path, payload)
 
 
 def pack_alone(path: Path, files: Mapping[str, bytes]) -> str:
