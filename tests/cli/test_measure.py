@@ -1,5 +1,7 @@
 """The verbs that declarations make."""
 
+import shutil
+
 from bntt.cli import main as cli
 from tests.trained import trained_run
 
@@ -26,3 +28,9 @@ def test_files_go_elsewhere_when_asked(tmp_path, capsys):
     assert cli.main(["drift", str(run), "--images", "20", "--out", str(tmp_path / "there")]) == 0
     assert {file.name for file in (tmp_path / "there").iterdir()} == {"drift.json", "drift.png"}
     assert f"written: {tmp_path / 'there' / 'drift.json'}" in capsys.readouterr().out.replace("\n", "")
+    other = shutil.copytree(run, tmp_path / "other")
+    for directory, note in ((run, ""), (other, f"(it was measured on {run.name})"), (run, "measured on other)")):
+        assert cli.main(["drift", str(directory), "--images", "20", "--out", str(tmp_path / "there")]) == 0
+        said = capsys.readouterr().err
+        assert note in said, (directory, said)
+        assert bool(note) == ("replaces" in said)

@@ -33,6 +33,17 @@ def test_the_note_on_what_is_replaced_names_the_flags_that_differ(run):
     )
 
 
+def test_results_of_other_weights_of_a_run_of_that_name_are_told_and_without_a_name_unknown(run):
+    file, same = run.path / "drift.json", DriftArguments()
+    for measured_on, said in (
+        ({run.path.name: "06"}, f" (it was measured on other weights of {run.path.name})"),
+        ({"one": "06", "two": "07"}, " (it was measured on one, two)"),
+        (None, ""),
+    ):
+        write_json(file, {"arguments": dataclasses.asdict(same), "measured_on": measured_on})
+        assert describe_replaced(DRIFT, same, run.path, [run]).partition("drift.json")[2] == said
+
+
 @each_row("runs", [0, 2])
 def test_one_run_is_measured_at_a_time(runs, run):
     with pytest.raises(ArgumentError, match="name one run, got"):

@@ -120,9 +120,9 @@ def _measure(measurement: Measurement, given: Mapping[str, Any]) -> None:
     else:
         console.section(result.title, result.section())
     folder = out or opened[0].path
-    if note := describe_replaced(measurement, arguments, folder):
+    if note := describe_replaced(measurement, arguments, folder, opened):
         streams.complain(f"note: {note}")
-    written = save_result(measurement, result, arguments, folder, given["format"])
+    written = save_result(measurement, result, arguments, folder, given["format"], opened if out else ())
     if not (json or csv):
         console.line(f"written: {', '.join(str(path) for path in written)}")
     if result.invalid:

@@ -200,12 +200,18 @@ def estimate_measurement(
 
 
 def save_result(
-    measurement: Measurement, result: Result, arguments: Any, folder: Path, form: Format = "png"
+    measurement: Measurement,
+    result: Result,
+    arguments: Any,
+    folder: Path,
+    form: Format = "png",
+    opened: Sequence[LoadedRun | OpenedRecipe] = (),
 ) -> list[Path]:
     """Write a result, its figures and attachments, each atomically.
 
     Args:
         form: file format of the figures.
+        opened: the runs, if the folder is not theirs: its name does not tell them.
 
     Returns:
         The files.
@@ -216,7 +222,8 @@ def save_result(
     folder.mkdir(parents=True, exist_ok=True)
     stem = measurement.stem(arguments)
     written = [folder / f"{stem}.json"]
-    write_json(written[0], result.to_json())
+    origin = _origin(opened)
+    write_json(written[0], result.to_json() | ({"measured_on": origin} if origin else {}))
     for figure in result.figures():
         written.append(folder / f"{'-'.join(part for part in (stem, figure.stem) if part)}.{form}")
         save_figure(figure, written[-1])
@@ -226,8 +233,15 @@ def save_result(
     return written
 
 
-def describe_replaced(measurement: Measurement, arguments: Any, folder: Path) -> str:
-    """Describe the results that :func:`save_result` will overwrite; "" if none, or if they have the same arguments.
+def _origin(opened: Sequence[LoadedRun | OpenedRecipe]) -> dict[str, str]:
+    """Return the checksums of the weights of runs, by the names of their directories."""
+    return {one.path.resolve().name: one.weights_sha256 for one in opened if isinstance(one, LoadedRun)}
+
+
+def describe_replaced(
+    measurement: Measurement, arguments: Any, folder: Path, opened: Sequence[LoadedRun | OpenedRecipe] = ()
+) -> str:
+    """Describe the results that :func:`save_result` will overwrite; "" if none, or of the same runs and arguments.
 
     >>> from tempfile import mkdtemp
     >>> folder, drift = Path(mkdtemp()), MEASUREMENTS["drift"]
@@ -236,9 +250,12 @@ def describe_replaced(measurement: Measurement, arguments: Any, folder: Path) ->
     ' (it was measured with --images 900)'
     """
     file = folder / f"{measurement.stem(arguments)}.json"
-    before, now = (find_object(file) or {}).get("arguments"), json.loads(json.dumps(vars(arguments)))
+    kept = find_object(file) or {}
+    before, now, runs = kept.get("arguments"), json.loads(json.dumps(vars(arguments))), kept.get("measured_on")
     values = before.items() if isinstance(before, dict) else ()
     changed = [_as_flag(name, value) for name, value in values if value != now.get(name)]
+    if isinstance(runs, dict) and runs != (here := _origin(opened)):
+        changed.insert(0, f"on {'other weights of ' if runs.keys() == here.keys() else ''}{', '.join(runs)}")
     return f"replaces {file} (it was measured {', '.join(changed)})" if changed else ""
 
 
