@@ -133,8 +133,8 @@ def test_words_tables_and_charts_over_time_are_printed(capsys):
         words=("counted",),
         tables=(Table("layers", ("layer", "peak"), ((Cell("conv1"), Cell("3")),), "a note"),),
         charts=(
-            Lines("By layer", STEPS, rate, over_steps({"conv1": [0.5, None], "fc1": [0.25, 1.0]})),
-            Lines("Energy", STEPS, Axis("energy (pJ)"), over_steps({"all": [1234.5, 0.5]})),
+            Lines("By layer", STEPS, rate, over_steps({"conv1": [0.5, None], "fc1": [4e-4, 1.0]})),
+            Lines("Energy", STEPS, Axis("energy (pJ)"), over_steps({"all": [1234.5, 0.5], "few": [0.000169, 0.0]})),
             Bars("Bars", rate, ["a"], [Bar("x", [1.0])]),
             HeatMap("γ", STEPS, ["conv2"], ["1", "2"], [[0.5, None]], Axis("mean |γ|")),
             HeatMap("Classes", Axis("class"), ["conv3"], ["cat"], [[0.5]], Axis("spikes")),
@@ -144,10 +144,11 @@ def test_words_tables_and_charts_over_time_are_printed(capsys):
     )
     console.section("run, test", section)
     out = [line.split() for line in capsys.readouterr().out.splitlines()]
-    assert ["conv1", "50.0%", "-"] in out
-    assert ["fc1", "25.0%", "100.0%"] in out
+    assert ["conv1", "50.0%", "–"] in out
+    assert ["fc1", "0.04%", "100.0%"] in out, "not 0: some fired"
     assert ["all", "1,234", "0.50"] in out
-    assert ["conv2", "0.50", "-"] in out
+    assert ["few", "0.000169", "0"] in out, "not 0.00"
+    assert ["conv2", "0.50", "–"] in out
     for line in (
         ["run,", "test"],
         ["counted"],

@@ -17,13 +17,13 @@ def number_text(value: Number, axis: Axis) -> str:
 
     >>> number_text(0.5455, Axis("accuracy", percent=True)), number_text(1234.5, Axis("spikes"))
     ('54.5%', '1,234')
-    >>> number_text(None, Axis("spikes"))
-    '–'
+    >>> number_text(None, Axis("spikes")), number_text(0.0004, Axis("firing rate", percent=True))
+    ('–', '0.04%')
     """
     if value is None:
         return "–"
     if axis.percent:
-        return f"{value:.1%}"
+        return f"{value:.1%}" if abs(value) >= 0.0005 or not value else f"{100 * value:.1g}%"
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 

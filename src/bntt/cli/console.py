@@ -16,8 +16,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from bntt.charts.records import STEPS, Axis, HeatMap, Lines
+from bntt.charts.records import STEPS, Axis, HeatMap, Lines, Number
 from bntt.charts.section import Section
+from bntt.charts.text import number_text
 from bntt.cli import streams
 from bntt.runs.training.epoch_log import EpochResult, Notice, TrainingRecord
 
@@ -128,7 +129,8 @@ def as_csv(rows: Sequence[Mapping[str, object]]) -> None:
 def table(title: str, steps: int, rows: Mapping[str, Sequence[str]]) -> None:
     """Print rows over time steps, from 1, in stretches that fit the screen; of many steps a selection, and the last."""
     console.print(title, style="bold", markup=False)
-    per_line, shown = max(1, (console.width - 12) // 8), shown_steps(steps)
+    shown, widest = shown_steps(steps), max((len(cell) for cells in rows.values() for cell in cells), default=0)
+    per_line = max(1, (console.width - max([12, *(len(name) + 2 for name in rows)])) // max(8, widest + 2))
     for first in range(0, len(shown), per_line):
         stretch = shown[first : first + per_line]
         grid = Table(box=None)
@@ -193,12 +195,10 @@ def _over_time(chart: Lines) -> None:
     table(f"{chart.title}: {chart.y.label}, at step", steps, rows)
 
 
-def _value(value: float | None, axis: Axis) -> str:
-    if value is None:
-        return "-"
-    if axis.percent:
-        return f"{value:.1%}"
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.2f}"
+def _value(value: Number, axis: Axis) -> str:
+    if value is None or axis.percent or not 0.1 <= abs(value) < 1000:
+        return number_text(value, axis)
+    return f"{value:.2f}"  # one below the other
 
 
 @contextmanager
