@@ -74,9 +74,9 @@ def terminal(monkeypatch):
 
 
 def test_what_goes_on_is_told_to_terminals_alone(terminal, capsys):
-    with console.status("opening"):
-        pass
-    assert "opening" in terminal.getvalue()
+    with console.status("opening [/x]") as say:
+        say("closing [/x]")
+    assert "closing [/x]" in terminal.getvalue()
     console.console = console._Screen(force_terminal=False)
     with console.status("opening") as say:
         say("still opening")
@@ -84,9 +84,10 @@ def test_what_goes_on_is_told_to_terminals_alone(terminal, capsys):
 
 
 def test_a_bar_on_a_terminal_shows_the_count(terminal):
-    with console.progress("testing") as report:
+    with console.progress("testing [x]") as report:
         report(30, 80)
         report(50, 80)
+    assert "testing [x]" in terminal.getvalue()
     assert "50/80" in terminal.getvalue()
     assert "testing: " not in terminal.getvalue(), "no lines beside the bar"
 
@@ -110,6 +111,20 @@ def test_a_word_now_and_then_where_there_is_no_bar(capsys, monkeypatch):
 
 def test_durations():
     assert [console.duration(seconds) for seconds in (0, 75.4, 3675)] == ["0:00", "1:15", "1:01:15"]
+
+
+def test_names_are_printed_as_they_are(capsys):
+    """None is markup, an emoji, or too long for a screen that is not there."""
+    names, long = ["a [b]", ":cat:", "x[/b]"], "y" * 100
+    console.columns("[t] :dog:", ("[h]", ":hat:"), [(name, long) for name in names])
+    assert [one.strip() for one in capsys.readouterr().out.splitlines()[2:]] == [f"{name:5}  {long}" for name in names]
+    console.table("[t] :dog:", 2, {long: ["[/b]", ":cat:"]})
+    words = capsys.readouterr().out.split()
+    assert words == ["[t]", ":dog:", "1", long, "[/b]", "2", long, ":cat:"]
+    console.line("a\tb [b] :cat:")
+    console.as_json({"a": "[b] :cat:"})
+    console.as_csv([{"a": "b\tc [b] :cat:"}])
+    assert capsys.readouterr().out == 'a\tb [b] :cat:\n{\n "a": "[b] :cat:"\n}\na\nb\tc [b] :cat:\n'
 
 
 def test_rows_as_comma_separated_values(capsys):

@@ -13,6 +13,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.segment import Segment, Segments
 from rich.table import Table
 from rich.text import Text
 
@@ -34,7 +35,7 @@ class _Screen(Console):
         streams.discard(sys.stdout)
 
 
-console = _Screen(highlight=False)
+console = _Screen(highlight=False, markup=False, emoji=False)
 MOST_STEPS = 100
 """Most steps of a table that shows all of them."""
 QUIET = 60.0
@@ -52,8 +53,8 @@ def quiet_unless(speaks: bool) -> Iterator[None]:
 
 
 def line(text: str) -> None:
-    """Print one line of text, as it is."""
-    console.print(text, markup=False, soft_wrap=True)
+    """Print a text as it is, tabs and all, and end the line."""
+    console.print(Segments([Segment(f"{text}\n")]), crop=False)
 
 
 @contextmanager
@@ -107,7 +108,7 @@ def training(records: Iterable[TrainingRecord], epochs: int, images: int) -> Non
 
 def as_json(values: Mapping[str, object]) -> None:
     """Print the values as JSON and nothing else."""
-    console.print(json.dumps(values, indent=1), markup=False, soft_wrap=True)
+    line(json.dumps(values, indent=1))
 
 
 def as_csv(rows: Sequence[Mapping[str, object]]) -> None:
@@ -123,12 +124,12 @@ def as_csv(rows: Sequence[Mapping[str, object]]) -> None:
     writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    console.print(text.getvalue().rstrip("\n"), markup=False, soft_wrap=True)
+    line(text.getvalue().removesuffix("\n"))
 
 
 def table(title: str, steps: int, rows: Mapping[str, Sequence[str]]) -> None:
     """Print rows over time steps, from 1, in stretches that fit the screen; of many steps a selection, and the last."""
-    console.print(title, style="bold", markup=False)
+    console.print(title, style="bold", soft_wrap=True)
     shown, widest = shown_steps(steps), max((len(cell) for cells in rows.values() for cell in cells), default=0)
     per_line = max(1, (console.width - max([12, *(len(name) + 2 for name in rows)])) // max(8, widest + 2))
     for first in range(0, len(shown), per_line):
@@ -138,8 +139,8 @@ def table(title: str, steps: int, rows: Mapping[str, Sequence[str]]) -> None:
         for t in stretch:
             grid.add_column(str(t + 1), justify="right")
         for name, cells in rows.items():
-            grid.add_row(Text(name), *(cells[t] for t in stretch))
-        console.print(grid)
+            grid.add_row(name, *(cells[t] for t in stretch))
+        _print(grid)
 
 
 def shown_steps(steps: int) -> Sequence[int]:
@@ -156,13 +157,20 @@ def shown_steps(steps: int) -> Sequence[int]:
 
 def columns(title: str, heads: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Print rows of text under heads, the first column left-aligned."""
-    console.print(title, style="bold", markup=False)
+    console.print(title, style="bold", soft_wrap=True)
     grid = Table(box=None)
     for i, head in enumerate(heads):
         grid.add_column(head, justify="right" if i else "left")
     for row in rows:
         grid.add_row(*(cell for _, cell in zip(heads, row, strict=True)))
-    console.print(grid)
+    _print(grid)
+
+
+def _print(grid: Table) -> None:
+    """Print a table; where there is no terminal, as wide as it is."""
+    if not console.is_terminal:
+        grid.width = console.measure(grid, options=console.options.update(width=1 << 20)).maximum
+    console.print(grid, crop=False)
 
 
 def section(title: str, content: Section) -> None:
@@ -207,8 +215,8 @@ def status(what: str) -> Iterator[Callable[[str], None]]:
     if not console.is_terminal:  # there rich would end it with an empty line
         yield lambda text: None
         return
-    with console.status(what) as shown:
-        yield lambda text: shown.update(text)
+    with console.status(Text(what)) as shown:
+        yield lambda text: shown.update(Text(text))
 
 
 def duration(seconds: float) -> str:
@@ -232,7 +240,7 @@ def _epoch_line(epoch: EpochResult, epochs: int) -> str:
 
 def _bar() -> Progress:
     return Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
