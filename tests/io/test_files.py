@@ -57,6 +57,20 @@ def test_every_failing_call_leaves_the_old_file(tmp_path, monkeypatch, code):
         assert [p.name for p in tmp_path.iterdir()] == ["file"]
 
 
+def test_links_and_pipes_stay_what_they_are(tmp_path):
+    target, link, pipe = tmp_path / "real" / "target", tmp_path / "link", tmp_path / "pipe"
+    target.parent.mkdir()
+    link.symlink_to(target)
+    for content in (b"new", b"newer"):  # at first it leads nowhere
+        write_whole(link, content)
+        assert link.is_symlink()
+        assert target.read_bytes() == content
+    os.mkfifo(pipe)
+    with pytest.raises(OSError, match=r"pipe could not be written, .* a device or a pipe: name a file"):
+        write_whole(pipe, b"new")
+    assert pipe.is_fifo()
+
+
 def test_windows_syncs_no_folder(tmp_path, monkeypatch):
     monkeypatch.setattr(files.os, "name", "nt")
     monkeypatch.setattr(os, "open", lambda *_: pytest.fail("Windows cannot open a folder"))

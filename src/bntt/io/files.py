@@ -16,13 +16,17 @@ from typing import Any
 def write_whole(path: Path, payload: bytes) -> None:
     """Write a file whole or not at all: a temporary file beside it, synced to disk, read again, renamed over it.
 
-    A kill at any moment leaves the old file or the new one.
+    A kill at any moment leaves the old file or the new one. A link stays, and what it leads to is written.
 
     Raises:
-        OSError: if it cannot be written, naming the file and, on a full disk, what is needed and what is free.
+        OSError: if it cannot be written, naming the file and, on a full disk, what is needed and what is free; or if a
+            folder, a device or a pipe has its name.
     """
+    path = Path(os.path.realpath(path)) if os.path.islink(path) else path
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
+        if path.exists() and not path.is_file():
+            raise OSError(errno.EINVAL, "it is a folder, a device or a pipe: name a file")
         with temporary.open("wb") as file:
             file.write(payload)
             file.flush()
