@@ -13,7 +13,7 @@ from bntt.analysis.measurement import Measurement
 from bntt.analysis.result import result_from
 from bntt.charts.section import Cell, Section, Table, count, duration, gap, interval, plural, share
 from bntt.runs.measurements import MEASUREMENTS
-from bntt.runs.training.curves import best_epoch, training_curves
+from bntt.runs.training.curves import EVERY_EPOCH, best_epoch, training_curves
 from bntt.studies.report.blocks import Subject
 from bntt.studies.report.reading import GapError, Values, clean, cleaned, read_json, read_lines, read_toml
 
@@ -88,9 +88,6 @@ def _as_one_table(sections: list[Section]) -> Section:
     return replace(first, tables=(replace(table, rows=tuple(rows)), *rest), gaps=gaps)
 
 
-KEYS = ("train_loss", "train_accuracy", "validation_accuracy", "lr")
-
-
 def training(rows: Sequence[Values]) -> Section:
     """Chart loss, accuracies, learning rate, and of every layer the mean firing rate and mean |γ|, over epochs.
 
@@ -112,7 +109,7 @@ def _row(row: Values) -> dict[str, Any]:
     by_layer = {key: row.inside(key) for key in ("firing_rate", "gamma") if key in row}
     return {
         "epoch": row.whole("epoch"),
-        **{key: row.maybe(key) for key in KEYS},
+        **{key: row.maybe(key) for key in EVERY_EPOCH},
         "best": row.held.get("best"),
         **{key: {clean(name, 60): of.maybe(name) for name in of} for key, of in by_layer.items()},
     }
