@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from bntt.charts.colours import METHODS, looks_of
 from bntt.charts.file_charts import FEW, draw_chart
-from bntt.charts.records import STEPS, Axis, Bar, Bars, HeatMap, Histogram, Line, Lines
+from bntt.charts.records import STEPS, Axis, Bar, Bars, Entry, Forest, HeatMap, Histogram, Line, Lines
 from tests.charts.every_kind import SHARE, charts
 
 LINES, BARS, FOREST, HEAT_MAP, HISTOGRAM, IMAGE = range(6)
@@ -77,6 +77,9 @@ def test_a_forest_has_a_row_for_each_value():
     assert [2.5, 0] in points(axes.lines[0])
     assert [30, 1] in points(axes.lines[-2])
     assert set(legend) == {"INVALID", "bntt"}
+    axes, _ = drawn(Forest("", Axis("spikes", scale="log"), [Entry("conv1", 3.0), Entry("silent", 0.0)]))
+    assert [points(line) for line in axes.lines if len(line.get_xdata())] == [[[3, 0]]]
+    assert [(text.get_text(), text.get_position()[1]) for text in axes.texts] == [("0", 1)]
 
 
 def test_a_heat_map_has_a_scale_and_open_cells():

@@ -3,6 +3,7 @@
 import base64
 import io
 import re
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import numpy as np
@@ -12,7 +13,7 @@ from PIL import Image as Pixels
 
 from bntt.charts.colours import METHODS, looks_of
 from bntt.charts.page import bar_height, bars, draw, forest, forest_height, heat_map, heat_map_height, legend_of
-from bntt.charts.records import STEPS, Axis, Bar, Bars, HeatMap, Histogram, Image, Level, Line, Lines
+from bntt.charts.records import STEPS, Axis, Bar, Bars, Entry, Forest, HeatMap, Histogram, Image, Level, Line, Lines
 from bntt.charts.svg_lines import FEW, MOST_POINTS, histogram, lines, mark, rectangle, shortened, swatch, text
 from tests.charts.every_kind import SHARE, charts, layers
 
@@ -83,6 +84,14 @@ def test_zeros_have_no_logarithm():
     found = classes(of(holed, axis=Axis("y", scale="log")))
     assert found.count("m c-bn") == 1
     assert "band c-bn" not in found
+    silent = Entry("fc1", 0.0, 0.0, 0.0, [0.0], "bn")
+    rows = Forest("t", Axis("x", scale="log"), [Entry("conv1", 3.0, 0.0, 9.0, [0.0, 2.0], "bn"), silent])
+    for entries, said in ((rows.entries, 1), (rows.entries[1:], 0)):  # alone it has a linear axis
+        chart = replace(rows, entries=entries)
+        kinds = [one["class"] for one in elements(forest(chart, looks_of([chart])), "path")]
+        assert [kinds.count(kind) for kind in ("m c-bn", "spread", "l c-bn")] == [1, 1, 1]
+        words = re.findall(r'text-anchor="start">([^<]*)<', Markup("").join(forest(chart, looks_of([chart]))))
+        assert words == ["0"] * said
 
 
 def test_how_lines_are_drawn():

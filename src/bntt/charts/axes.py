@@ -128,6 +128,10 @@ class Ruler:
     labels: tuple[str, ...]
     logarithmic: bool = False
 
+    def shows(self, values: Iterable[Number]) -> list[float]:
+        """Return the values that have a place: a logarithmic axis has none of 0 and below."""
+        return [value for value in finite(values) if value > 0 or not self.logarithmic]
+
     def at(self, value: float) -> float:
         """Return the place of a value, within the axis."""
         low, high = self.low, self.high

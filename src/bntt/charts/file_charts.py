@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
-from bntt.charts.axes import colour_ruler, finite, values_along
+from bntt.charts.axes import colour_ruler, finite, is_logarithmic, values_along
 from bntt.charts.colours import Looks
 from bntt.charts.records import Bars, Chart, Forest, HeatMap, Histogram, Image, Level, Line, Lines, Number
+from bntt.charts.text import number_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -120,6 +121,7 @@ def _bars(axes: Axes, chart: Bars, looks: Looks) -> Legend:
 
 def _forest(axes: Axes, chart: Forest, looks: Looks) -> Legend:
     legend: Legend = {}
+    logarithmic = is_logarithmic(chart.x, values_along(chart))
     for place, entry in enumerate(chart.entries):
         colour = looks.colour("entry", entry.colour).light
         if entry.low is not None and entry.high is not None:
@@ -127,7 +129,9 @@ def _forest(axes: Axes, chart: Forest, looks: Looks) -> Legend:
         axes.plot(
             list(entry.points), [place] * len(entry.points), "o", color=INK, markersize=4, markerfacecolor="white"
         )
-        if entry.value is not None:
+        if entry.value is not None and logarithmic and entry.value <= 0:
+            axes.text(0.01, place, number_text(entry.value, chart.x), transform=axes.get_yaxis_transform(), va="center")
+        elif entry.value is not None:
             axes.plot(entry.value, place, "D", color=colour, markersize=7)
             if entry.invalid:
                 legend["INVALID"] = _crosses(axes, [entry.value], [place])

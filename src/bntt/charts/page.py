@@ -29,7 +29,7 @@ from bntt.charts.svg_lines import (
     swatch,
     text,
 )
-from bntt.charts.text import in_words
+from bntt.charts.text import in_words, number_text
 
 TOP, RIGHT, BOTTOM = 24.0, 20.0, 34.0
 BAR, GAP = 9.0, 6.0
@@ -96,12 +96,14 @@ def forest(chart: Forest, looks: Looks) -> Iterator[Markup]:
     for i, entry in enumerate(chart.entries):
         y, colour = TOP + ROW * (i + 0.5), looks.colour("entry", entry.colour)
         yield text(left - 6, y + 4, shortened(entry.name, left - 12), "end")
-        if len(bounds := finite([entry.low, entry.high])) == 2:
+        if len(bounds := finite([entry.low, entry.high])) == 2 and scale.shows(bounds[1:]):
             ends = digits(scale.at(bounds[0])), digits(scale.at(bounds[1]))
             yield path(f"M{ends[0]} {digits(y)}H{ends[1]}", f"l {colour.css}")
-        for point in finite(entry.points):
+        for point in scale.shows(entry.points):
             yield shape(scale.at(point), y, CIRCLE, "spread")
-        for value in finite([entry.value]):
+        if finite([entry.value]) and not scale.shows([entry.value]):
+            yield text(left + 4, y + 4, number_text(entry.value, chart.x), "start")
+        for value in scale.shows([entry.value]):
             yield mark(scale.at(value), y, 3, colour)
             if entry.invalid:
                 yield shape(scale.at(value), y, CROSS, "cross")
@@ -132,10 +134,10 @@ def heat_map(chart: HeatMap) -> Iterator[Markup]:
         yield text(left - 6, top + CELL / 2 + 4, shortened(name, left - 12), "end")
         for j, value in enumerate(row):
             x = left + width * j
-            if value is None or not finite([value]) or (scale.logarithmic and value <= 0):
-                yield path(f"M{digits(x)} {digits(top + CELL)}L{digits(x + width)} {digits(top)}", "grid")
+            if shown := scale.shows([value]):
+                yield rectangle(x, top, width, CELL, f"b {SHADE}", scale.at(*shown))
             else:
-                yield rectangle(x, top, width, CELL, f"b {SHADE}", scale.at(value))
+                yield path(f"M{digits(x)} {digits(top + CELL)}L{digits(x + width)} {digits(top)}", "grid")
     longest = LETTER * (1 + max(map(len, chart.columns), default=1))
     for j in range(0, len(chart.columns), math.ceil(longest / width)):
         yield text(left + width * (j + 0.5), bottom + 15, chart.columns[j], "middle")
