@@ -86,6 +86,9 @@ def test_panels_of_one_measure_share_a_scale():
     assert [value_limits(one.y, values_along(one)) for one in shared] == [(0, 3.15), (0, 0.525), (0, 3.15)]
     maps = [HeatMap("", STEPS, ["a"], ["1"], [[value]], loss) for value in (1.0, 9.0)]
     assert {(scale.low, scale.high) for scale in (colours(one) for one in on_shared_scales(maps))} == {(1, 9)}
+    norms = Axis("norm", scale="log")
+    panels = [Lines("", STEPS, norms, [Line("a", [1, 2], values)]) for values in ([1e-6, 0.0], [1e-3, 1.0])]
+    assert {value_limits(one.y, values_along(one)) for one in on_shared_scales(panels)} == {(1e-6 / 1.5, 1.5)}
     assert on_shared_scales([Image("", [])] * 2) == [Image("", [])] * 2
 
 

@@ -40,9 +40,10 @@ def test_how_lines_are_drawn():
     marked = Line("a", [1, 2], [1.0, 2.0], dashed=True)
     many = Line("b", range(FEW + 1), [1.0] * (FEW + 1))
     stepped, single = Line("c", [0, 1], [1.0, 2.0], stepped=True), Line("d", [1, 2], [1.0, 2.0], joined=False)
-    axes, _ = drawn(Lines("", STEPS, SHARE, [marked, many, stepped, single]))
-    assert [line.get_linestyle() for line in axes.lines] == ["--", "-", "-", "None"]
-    assert [line.get_marker() != "None" for line in axes.lines] == [True, False, False, True]
+    alone = Line("e", [1], [0.3], stepped=True)
+    axes, _ = drawn(Lines("", STEPS, SHARE, [marked, many, stepped, single, alone]))
+    assert [line.get_linestyle() for line in axes.lines] == ["--", "-", "-", "None", "-"]
+    assert [line.get_marker() != "None" for line in axes.lines] == [True, False, False, True, True]
     assert axes.lines[2].get_drawstyle() == "steps-post"
 
 

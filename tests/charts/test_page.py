@@ -64,9 +64,15 @@ def of(*lines_, axis=None, levels=()):
 
 
 def test_lines_are_open_where_there_is_no_value():
-    found = classes(of(Line("a", range(5), [0.1, 0.4, None, 0.3, float("nan")], "bntt")))
+    values = [0.1, 0.4, None, 0.3, float("nan")]
+    found = classes(of(Line("a", range(5), values, "bntt")))
     assert found.count("l c-bntt") == 1
     assert found.count("m c-bntt") == 3
+    chart = of(Line("a", range(7), [0.5] * 7, "bn", low=[*values, 0.2, 0.2], high=[*values, 0.6, 0.6]))
+    drawn = Markup("").join(lines(chart, looks_of([chart])))
+    bands = re.findall(r'd="([^"]*)" class="band c-bn"', drawn)
+    assert [band.count("L") for band in bands] == [3, 3], "two places each, and nothing over the gaps"
+    assert len(re.findall(r'd="M[\d.]+ [\d.]+V[\d.]+" class="l c-bn"', drawn)) == 1, "the one between the gaps"
 
 
 def test_rows_that_are_worth_nothing_are_crossed_out_in_their_band():

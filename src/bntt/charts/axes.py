@@ -51,7 +51,8 @@ def on_shared_scales(charts: Sequence[Chart]) -> list[Chart]:
     for chart, axis in zip(charts, axes, strict=True):
         if axis is not None and axes.count(axis) > 1:
             values = [v for other, held in zip(charts, axes, strict=True) if held == axis for v in values_along(other)]
-            whole = replace(axis, shown=(min(values), max(values)) if values else ())
+            shown = [v for v in values if v > 0] if is_logarithmic(axis, values) else values
+            whole = replace(axis, shown=(min(shown), max(shown)) if shown else ())
             chart = replace(chart, **{MEASURES[type(chart)]: whole})
         shared.append(chart)
     return shared

@@ -62,7 +62,7 @@ def _lines(axes: Axes, chart: Lines, looks: Looks) -> Legend:
             _open(line.y),
             color=colour,
             linestyle=("--" if line.dashed else "-") if line.joined else "none",
-            marker=mark if (len(line.x) <= FEW and not line.stepped) or not line.joined else None,
+            marker=mark if len(line.x) <= (1 if line.stepped else FEW) or not line.joined else None,
             markersize=4 if line.joined else 6,
             drawstyle="steps-post" if line.stepped else None,
         )

@@ -5,13 +5,13 @@ No shape has a style of its own: the page's policy refuses those, and classes fo
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from markupsafe import Markup, escape
 
 from bntt.charts.axes import Ruler, finite, places_along, ruler, values_along
 from bntt.charts.colours import Colour, Looks
-from bntt.charts.records import Axis, Histogram, Level, Line, Lines
+from bntt.charts.records import Axis, Histogram, Level, Line, Lines, Number
 from bntt.charts.text import thinned
 
 WIDTH = 440.0
@@ -107,7 +107,7 @@ def lines(chart: Lines, looks: Looks) -> Iterator[Markup]:
     x = ruler(chart.x, places_along(chart), LEFT + 6, WIDTH - RIGHT, places=True, most=8)
     yield from _frame(x, y, chart.x, chart.y)
     for line in chart.lines:
-        yield _band(line, x, y, looks.colour(line.name, line.colour).css)
+        yield from _band(line, x, y, looks.colour(line.name, line.colour).css)
     for level in chart.levels:
         yield _level(level, x, y)
     for line in chart.lines:
@@ -145,24 +145,23 @@ def _level(level: Level, x: Ruler, y: Ruler) -> Markup:
     return path(f"M{digits(x.at(level.value))} {digits(TOP)}V{digits(HEIGHT - BOTTOM)}", "level")
 
 
-def _stretches(line: Line, x: Ruler, y: Ruler) -> list[list[tuple[float, float]]]:
-    """Return the points of a line in stretches, broken where there is no value."""
-    found: list[list[tuple[float, float]]] = [[]]
+def _stretches(line: Line, x: Ruler, y: Ruler, *values: Sequence[Number]) -> list[list[tuple[float, ...]]]:
+    """Return the places of a line, with the heights of these values there, broken where one of them is missing."""
+    found: list[list[tuple[float, ...]]] = [[]]
     for i in thinned(len(line.x), MOST_POINTS):
-        value = line.y[i]
-        if value is None or not finite([value]) or (y.logarithmic and value <= 0):
+        if len(shown := y.shows(of[i] for of in values)) < len(values):
             found.append([])
         else:
-            found[-1].append((x.at(line.x[i]), y.at(value)))
+            found[-1].append((x.at(line.x[i]), *map(y.at, shown)))
     return [stretch for stretch in found if stretch]
 
 
 def _line(line: Line, x: Ruler, y: Ruler, looks: Looks) -> Iterator[Markup]:
-    stretches, colour = _stretches(line, x, y), looks.colour(line.name, line.colour)
+    stretches, colour = _stretches(line, x, y, line.y), looks.colour(line.name, line.colour)
     way = "".join(_way(stretch, stepped=line.stepped) for stretch in stretches if len(stretch) > 1)
     if way and line.joined:
         yield path(way, f"l {colour.css}{' dashed' if line.dashed else ''}")
-    if (len(line.x) <= FEW and not line.stepped) or not line.joined:
+    if len(line.x) <= (1 if line.stepped else FEW) or not line.joined:
         for stretch in stretches:
             for a, b in stretch if not line.joined else [stretch[i] for i in thinned(len(stretch), MARKED)]:
                 yield mark(a, b, looks.number(line.name), colour)
@@ -171,23 +170,19 @@ def _line(line: Line, x: Ruler, y: Ruler, looks: Looks) -> Iterator[Markup]:
             yield shape(x.at(line.x[i]), y.at(value), CROSS, "cross")
 
 
-def _way(stretch: list[tuple[float, float]], *, stepped: bool) -> str:
+def _way(stretch: Sequence[tuple[float, ...]], *, stepped: bool) -> str:
     if stepped:
         (a, b), *others = stretch
         return f"M{digits(a)} {digits(b)}" + "".join(f"H{digits(a)}V{digits(b)}" for a, b in others)
     return "M" + "L".join(f"{digits(a)} {digits(b)}" for a, b in stretch)
 
 
-def _band(line: Line, x: Ruler, y: Ruler, css: str) -> Markup:
+def _band(line: Line, x: Ruler, y: Ruler, css: str) -> Iterator[Markup]:
     """Draw an interval along the line; a stroke where a place has no neighbour to be joined with."""
-    if not line.low or not line.high:
-        return Markup("")
-    bounds = [
-        (digits(x.at(place)), digits(y.at(low)), digits(y.at(high)))
-        for place, low, high in zip(line.x, line.low, line.high, strict=True)
-        if low is not None and high is not None and (not y.logarithmic or low > 0)
-    ]
-    if len(bounds) == 1 or not line.joined:
-        return Markup("").join(path(f"M{at} {low}V{high}", f"l {css}") for at, low, high in bounds)
-    there = [f"{at} {high}" for at, _, high in bounds] + [f"{at} {low}" for at, low, _ in bounds[::-1]]
-    return path(f"M{'L'.join(there)}z", f"band {css}") if there else Markup("")
+    for stretch in _stretches(line, x, y, line.low, line.high) if line.low and line.high else ():
+        if line.joined and len(stretch) > 1:
+            there = [(at, high) for at, _, high in stretch] + [(at, low) for at, low, _ in stretch[::-1]]
+            yield path(f"{_way(there, stepped=False)}z", f"band {css}")
+        else:
+            for at, low, high in stretch:
+                yield path(f"M{digits(at)} {digits(low)}V{digits(high)}", f"l {css}")
