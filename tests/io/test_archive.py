@@ -22,6 +22,7 @@ from bntt.io.archive import (
 )
 from bntt.io.checkpoint import CheckpointError
 from bntt.io.files import digest_of_bytes
+from tests.rows import each_row
 
 FILES = {"run-1/recipe.toml": b"seed = 1\n", "run-0/evaluation.json": b"{}", "run-0/measures/exit-1.json": b"[1]"}
 
@@ -50,7 +51,7 @@ def test_archives_are_opened_together_and_leave_their_folder_as_it_is(tmp_path):
     assert not (unpacked(tmp_path) / "run-2").exists(), "what was packed anew is opened anew"
 
 
-@pytest.mark.parametrize("fault", ["bit", "short", "unlisted", "link", ".", "../out.txt", "C:/x", "a\\b", "a\nb"])
+@each_row("fault", ["bit", "short", "unlisted", "link", ".", "../out.txt", "C:/x", "a\\b", "a\nb"])
 def test_a_damaged_archive_is_refused_in_a_sentence(tmp_path, fault):
     path = tmp_path / "a.tar.xz"
     pack(path, FILES)
