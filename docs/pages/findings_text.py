@@ -65,8 +65,7 @@ NORMS = """{setting}:
 LASTS = """A lead after three epochs need not last: after ten, in the table further above, BNTT lies {behind} below its twin that shares both, and on
 CIFAR-10 at T = 25 pooled BN at a rate of its own is ahead of BNTT at 0.3. What longer training does was *not run* yet.
 """
-PIXELS = """A pixel a step, 784 steps (Fashion-MNIST, 6,000 images for training, ten epochs): the widest lead of all. One pixel says little without
-its place, and a norm with parameters by step carries a clock; how much of the lead that is was not asked:
+PIXELS = """A pixel a step, 784 steps (Fashion-MNIST, 6,000 images, ten epochs), is the widest lead of all; parameters by step are a clock there:
 """
 NO_BETTER = """## Where BNTT was not shown to be better
 
