@@ -65,6 +65,7 @@ def bench(
     from bntt.cli import console
     from bntt.engine.compute import Compute
     from bntt.engine.kernels import require
+    from bntt.io.files import write_json
     from bntt.runs.environment import environment
     from bntt.runs.recipe.build import require_device
     from bntt.runs.recipe.file import RecipeError
@@ -105,24 +106,17 @@ def bench(
         with console.status(case.name) as say:
             comparisons.append(compare(case, chosen_variants, rounds=rounds, threads=threads, progress=say))
         results |= report(comparisons, parity, threads)
-        _keep(out, "bench", results)
+        write_json(out / "bench.json", results)
         _show(comparisons[-1], chosen_variants)
     _write(out, "bench", results, speed_figure(results))
-
-
-def _keep(out: Path, name: str, results: Mapping[str, Any]) -> None:
-    import json
-
-    from bntt.io.files import write_whole
-
-    write_whole(out / f"{name}.json", (json.dumps(results, indent=1) + "\n").encode())
 
 
 def _write(out: Path, name: str, results: Mapping[str, Any], figure: Figure) -> None:
     from bntt.charts.files import save_figure
     from bntt.cli import console
+    from bntt.io.files import write_json
 
-    _keep(out, name, results)
+    write_json(out / f"{name}.json", results)
     save_figure(figure, out / f"{name}.png")
     console.line(f"written: {out / name}.json and {out / name}.png")
 
@@ -173,6 +167,7 @@ def _accuracy(out: Path, starts: int | None, variants: tuple[str, ...], device: 
     from bntt.bench.cases import usual
     from bntt.cli import console
     from bntt.data import DataError
+    from bntt.io.files import write_json
     from bntt.runs.environment import environment
     from bntt.runs.recipe.file import RecipeError
 
@@ -206,7 +201,7 @@ def _accuracy(out: Path, starts: int | None, variants: tuple[str, ...], device: 
             for training in accuracy.measure(race, chosen, starts or race.starts, threads=threads, progress=say):
                 run[-1][1].append(training)
                 results |= accuracy.report(run, threads)
-                _keep(out, "accuracy", results)
+                write_json(out / "accuracy.json", results)
         _show_race(results["cases"][-1])
     _write(out, "accuracy", results, accuracy.figure(results))
 
