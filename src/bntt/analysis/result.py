@@ -7,10 +7,11 @@ by the computation or read from a file, and the two are indistinguishable.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
 from functools import cache
+from statistics import mean
 from typing import Annotated, Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
@@ -39,6 +40,11 @@ Number = Annotated[float | None, BeforeValidator(finite)]
 Share = Annotated[float, Field(ge=0, le=1)]
 OverSteps = Sequence[Number]
 """A value for each time step."""
+
+
+def mean_of(values: Iterable[Number]) -> Number:
+    """Return the mean of those that are numbers; None if none is."""
+    return mean(found) if (found := [value for value in values if value is not None]) else None
 
 
 class Record(BaseModel):

@@ -185,12 +185,7 @@ class EvaluationResult(Result):
         ]
 
     def section(self) -> Section:
-        return Section(
-            "Accuracy",
-            words=tuple(self._words()),
-            tables=(self._table(),),
-            charts=tuple(self._charts()),
-        )
+        return Section("Accuracy", words=tuple(self._words()), tables=(self._table(),), charts=tuple(self._charts()))
 
     def _words(self) -> Iterator[str]:
         steps = plural(len(self.accuracy_over_time), "step")

@@ -15,6 +15,7 @@ from bntt.charts.records import Figure
 from bntt.charts.section import Cell, Section, Table, count, number, plural
 
 V = TypeVar("V")
+Peak = Literal["peak_step", "gamma_peak_step"]
 LEAK_RATIO = ("leak_ratio.10%", "leak_ratio.50%", "leak_ratio.90%")
 """CSV columns of the three quantiles."""
 MOST_CLASSES = 200
@@ -93,6 +94,62 @@ class Finding(Record):
     running variances ("collapsed")."""
     text: str
     """One line that states the fault and a possible remedy."""
+
+
+def depth_correlation(peaks: Sequence[float]) -> float | None:
+    """Compute Spearman's rank correlation of peak and depth; 0 if all layers peak alike, None for fewer than 3.
+
+    Spearman's is not defined where all peak alike, but without a number such a start would be missing where it speaks
+    against a claim.
+
+    >>> round(depth_correlation([1, 2, 3, 3]), 4), depth_correlation([3, 2, 1]), depth_correlation([4, 4, 4])
+    (0.9487, -1.0, 0.0)
+    """
+    if len(peaks) < 3:
+        return None
+    if len(set(peaks)) == 1:
+        return 0.0
+    ranks = [sum(other < peak for other in peaks) + sum(other <= peak for other in peaks) for peak in peaks]
+    return correlation(range(len(peaks)), ranks)
+
+
+def _later(title: str, key: Peak) -> Metric:
+    """Measure how much later a layer peaks the deeper it is."""
+    return Metric(f"{title} (rank correlation)", "", lambda r, at: depth_correlation(_peaks(r, key)), digits=2)
+
+
+def _last_peak(title: str, key: Peak) -> Metric:
+    return Metric(title, "step", lambda r, at: next(reversed(_peaks(r, key)), None), digits=0)
+
+
+def _peaks(result: ActivityResult, key: Peak) -> list[int]:
+    """Return the peaks of the layers that have one."""
+    return [peak for layer in result.layers.values() if (peak := getattr(layer, key)) is not None]
+
+
+def _of_peak(title: str, step: int, key: Literal["firing_rate", "gamma_magnitude"], first: int = 1) -> Metric:
+    """Measure the value at a step over the highest of any step, mean over the layers from ``first`` on, in %."""
+
+    def read(result: ActivityResult, at: float | None) -> float | None:
+        rows = [[v for v in row if v is not None] for row in result.by_layer(lambda row: getattr(row, key)).values()]
+        found = [row[step] / highest for row in rows[first:] if (highest := max(row, default=0)) > 0]
+        return 100 * mean(found) if found else None
+
+    return Metric(title, "%", read, digits=0)
+
+
+def _smallest(result: ActivityResult) -> float | None:
+    return min((row.gamma_magnitude for row in result.steps if row.gamma_magnitude is not None), default=None)
+
+
+def _change(title: str, key: Literal["gamma_change", "deviation_change"]) -> Metric:
+    """Measure a change from one step to the next, in %, mean over layers and the steps that drive the readout."""
+
+    def read(result: ActivityResult, at: float | None) -> float | None:
+        found = [value for row in result.steps if row.gamma_driven and (value := getattr(row, key)) is not None]
+        return 100 * mean(found) if found else None
+
+    return Metric(title, "%", read)
 
 
 class ActivityResult(Result):
@@ -177,94 +234,16 @@ class ActivityResult(Result):
         return (Table(caption, ("class", *spikes), rows),)
 
     METRICS: ClassVar[Mapping[str, Metric]] = {
-        "gamma-later": Metric(
-            "γ peaks later with depth (rank correlation)",
-            "",
-            lambda r, at: depth_correlation(_peaks(r, "gamma_peak_step")),
-            digits=2,
-        ),
-        "gamma-peak": Metric(
-            "peak of γ in the last layer", "step", lambda r, at: _last(_peaks(r, "gamma_peak_step")), digits=0
-        ),
-        "spikes-later": Metric(
-            "spikes peak later with depth (rank correlation)",
-            "",
-            lambda r, at: depth_correlation(_peaks(r, "peak_step")),
-            digits=2,
-        ),
-        "spikes-peak": Metric(
-            "peak of spikes in the last layer", "step", lambda r, at: _last(_peaks(r, "peak_step")), digits=0
-        ),
-        "spikes-first": Metric(
-            "firing at the first step, of the peak", "%", lambda r, at: _of_peak(r, 0, "firing_rate"), digits=0
-        ),
-        "spikes-last": Metric(
-            "firing at the last step, of the peak", "%", lambda r, at: _of_peak(r, -1, "firing_rate"), digits=0
-        ),
-        "gamma-first": Metric(
-            "γ at the first step, of its peak", "%", lambda r, at: _of_peak(r, 0, "gamma_magnitude"), digits=0
-        ),
-        "gamma-last": Metric(
-            "γ at the last step, of its peak", "%", lambda r, at: _of_peak(r, -1, "gamma_magnitude"), digits=0
-        ),
-        "gamma-smallest": Metric(
-            "smallest mean |γ| of a layer and step", "", lambda r, at: _smallest_gamma(r), digits=3
-        ),
-        "gamma-change": Metric(
-            "change of γ from a step to the next", "%", lambda r, at: _change(r, "gamma_change"), digits=1
-        ),
-        "deviation-change": Metric(
-            "change of σ̄ from a step to the next", "%", lambda r, at: _change(r, "deviation_change"), digits=1
-        ),
-        "last-step": Metric("firing at the last step, of the peak", "%", lambda r, at: _last_of_highest(r), digits=0),
+        "gamma-later": _later("γ peaks later with depth", "gamma_peak_step"),
+        "gamma-peak": _last_peak("peak of γ in the last layer", "gamma_peak_step"),
+        "spikes-later": _later("spikes peak later with depth", "peak_step"),
+        "spikes-peak": _last_peak("peak of spikes in the last layer", "peak_step"),
+        "spikes-first": _of_peak("firing at the first step, of the peak", 0, "firing_rate"),
+        "spikes-last": _of_peak("firing at the last step, of the peak", -1, "firing_rate"),
+        "gamma-first": _of_peak("γ at the first step, of its peak", 0, "gamma_magnitude"),
+        "gamma-last": _of_peak("γ at the last step, of its peak", -1, "gamma_magnitude"),
+        "gamma-smallest": Metric("smallest mean |γ| of a layer and step", "", lambda r, at: _smallest(r), digits=3),
+        "gamma-change": _change("change of γ from a step to the next", "gamma_change"),
+        "deviation-change": _change("change of σ̄ from a step to the next", "deviation_change"),
+        "last-step": _of_peak("firing at the last step, of the peak", -1, "firing_rate", first=0),
     }
-
-
-def depth_correlation(peaks: Sequence[float]) -> float | None:
-    """Compute Spearman's rank correlation of peak and depth; 0 if all layers peak alike, None for fewer than 3.
-
-    Spearman's is not defined where all peak alike, but without a number such a start would be missing where it speaks
-    against a claim.
-
-    >>> round(depth_correlation([1, 2, 3, 3]), 4), depth_correlation([3, 2, 1]), depth_correlation([4, 4, 4])
-    (0.9487, -1.0, 0.0)
-    """
-    if len(peaks) < 3:
-        return None
-    if len(set(peaks)) == 1:
-        return 0.0
-    ranks = [sum(other < peak for other in peaks) + sum(other <= peak for other in peaks) for peak in peaks]
-    return correlation(range(len(peaks)), ranks)
-
-
-def _peaks(result: ActivityResult, key: Literal["peak_step", "gamma_peak_step"]) -> list[int]:
-    """Return the peaks of the layers that have one."""
-    return [peak for layer in result.layers.values() if (peak := getattr(layer, key)) is not None]
-
-
-def _last(peaks: Sequence[int]) -> float | None:
-    return peaks[-1] if peaks else None
-
-
-def _of_peak(result: ActivityResult, step: int, key: Literal["firing_rate", "gamma_magnitude"]) -> float | None:
-    """Return the value at a step over the highest of any step, mean over the layers behind the first, in %."""
-    rows = [[v for v in row if v is not None] for row in result.by_layer(lambda row: getattr(row, key)).values()][1:]
-    found = [row[step] / highest for row in rows if (highest := max(row, default=0)) > 0]
-    return 100 * mean(found) if found else None
-
-
-def _smallest_gamma(result: ActivityResult) -> float | None:
-    return min((row.gamma_magnitude for row in result.steps if row.gamma_magnitude is not None), default=None)
-
-
-def _change(result: ActivityResult, key: Literal["gamma_change", "deviation_change"]) -> float | None:
-    """Return a change from one step to the next, in %, averaged over layers and the steps that drive the readout."""
-    found = [value for row in result.steps if row.gamma_driven and (value := getattr(row, key)) is not None]
-    return 100 * mean(found) if found else None
-
-
-def _last_of_highest(result: ActivityResult) -> float | None:
-    """Return the firing rate at the last step over the highest of any step, mean over layers."""
-    rates = result.by_layer(lambda row: row.firing_rate).values()
-    found = [row[-1] / highest for row in rates if (highest := max(row)) > 0]
-    return 100 * mean(found) if found else None

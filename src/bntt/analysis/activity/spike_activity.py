@@ -43,8 +43,6 @@ def class_activity(
 ) -> ClassActivity:
     """Return the spike counts of every layer by class, in evaluation mode; the model is left unchanged.
 
-    unchanged.
-
     Args:
         model, batches, seed, draws, progress: as :func:`~bntt.analysis.evaluate`'s, with the same noise.
         classes: the number of classes, K.

@@ -143,10 +143,7 @@ class CardResult(Result):
 
     def _work_table(self) -> Table:
         rows = tuple(
-            (
-                Cell(row.layer),
-                *(count(row.spikes), count(row.synaptic_operations), number(row.highest_membrane)),
-            )
+            (Cell(row.layer), *(count(row.spikes), count(row.synaptic_operations), number(row.highest_membrane)))
             for row in self.layers
         )
         heads = ("layer", "spikes", "synaptic operations", "highest |u|")

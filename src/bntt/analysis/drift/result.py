@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from statistics import mean
 from typing import ClassVar
 
 from bntt.analysis.drift.measurement import DriftArguments
-from bntt.analysis.result import Metric, Number, OverSteps, Record, Result
+from bntt.analysis.result import Metric, Number, OverSteps, Record, Result, mean_of
 from bntt.charts.records import STEPS, Axis, Chart, Level, Line, Lines, over_steps
 from bntt.charts.section import Cell, Section, Table, number, plural
 
@@ -83,11 +82,7 @@ class DriftResult(Result):
 
     def rows(self) -> list[dict[str, object]]:
         return [
-            {
-                "layer": name,
-                "step": t + 1,
-                "driven": layer.driven[0] <= t + 1 <= layer.driven[1],
-            }
+            {"layer": name, "step": t + 1, "driven": layer.driven[0] <= t + 1 <= layer.driven[1]}
             | {key: getattr(layer, key)[t] for key in MEASURES}
             for name, layer in self.layers.items()
             for t in range(len(layer.distance))
@@ -97,7 +92,7 @@ class DriftResult(Result):
         sample = f"{plural(self.images, f'{self.split} image')}, one start"
         columns = ("layer", "distance", "were they shared", "divergence, nats", "ratio of deviations")
         means = [
-            (Cell(name), *(number(_mean(getattr(layer, key))) for key in MEASURES))
+            (Cell(name), *(number(mean_of(getattr(layer, key))) for key in MEASURES))
             for name, layer in self.layers.items()
         ]
         return Section(
@@ -146,14 +141,9 @@ class DriftResult(Result):
     }
 
 
-def _mean(values: OverSteps) -> Number:
-    return mean(held) if (held := [value for value in values if value is not None]) else None
-
-
 def _driven_mean(result: DriftResult, key: str) -> Number:
     """Compute the mean over layers and over the steps in which something arrives."""
-    found = [v for layer in result.layers.values() for v in layer.where_driven(getattr(layer, key)) if v is not None]
-    return mean(found) if found else None
+    return mean_of(value for layer in result.layers.values() for value in layer.where_driven(getattr(layer, key)))
 
 
 def _shown(layer: LayerDrift, steps: int) -> list[int]:

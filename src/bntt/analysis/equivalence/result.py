@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from statistics import mean
 from typing import ClassVar
 
 from bntt.analysis.equivalence.measurement import EquivalenceArguments
-from bntt.analysis.result import Metric, Number, OverSteps, Record, Result, Share
+from bntt.analysis.result import Metric, Number, OverSteps, Record, Result, Share, mean_of
 from bntt.charts.records import STEPS, Axis, Figure, HeatMap, Lines, map_over_steps, over_steps
 from bntt.charts.section import Cell, Section, Table, gap, share
 
@@ -106,13 +105,7 @@ class EquivalenceResult(Equivalence, Result):
         kept = {True: Cell("kept"), False: Cell("left out")}
         itself = (Cell("not folded"), share(self.accuracy), gap("itself"), gap("itself"), gap("itself"))
         folds = [
-            (
-                Cell(name),
-                share(fold.accuracy),
-                share(fold.agreement),
-                kept[fold.keeps_mean],
-                kept[fold.keeps_ratio],
-            )
+            (Cell(name), share(fold.accuracy), share(fold.agreement), kept[fold.keeps_mean], kept[fold.keeps_ratio])
             for name, fold in self.folds.items()
         ]
         columns = ("fold", "accuracy", "same answers", "mean", "ratio of deviations")
@@ -145,7 +138,7 @@ class EquivalenceResult(Equivalence, Result):
     def _by_layer(self, fed: str) -> Table:
         each = [self._heard(fold.differing(fed)) for fold in self.folds.values()]
         rows = [
-            (Cell(layer), *(_small(_mean(rows[layer])) for rows in each), share(_mean(rate)))
+            (Cell(layer), *(_small(mean_of(rows[layer])) for rows in each), share(mean_of(rate)))
             for layer, rate in self._heard(self.firing_rate).items()
         ]
         caption = f"Neurons that fire differently, mean over steps: {INPUTS[fed]}"
@@ -153,7 +146,7 @@ class EquivalenceResult(Equivalence, Result):
 
     def _over_steps(self, fed: str) -> Lines:
         rows = {
-            name: [_mean(step) for step in zip(*self._heard(fold.differing(fed)).values(), strict=True)]
+            name: [mean_of(step) for step in zip(*self._heard(fold.differing(fed)).values(), strict=True)]
             for name, fold in self.folds.items()
         }
         title, note = f"Spikes that differ, on {fed} spikes", f"{INPUTS[fed]}; mean over layers"
@@ -175,10 +168,6 @@ class EquivalenceResult(Equivalence, Result):
     def percent(self, name: str, key: str) -> float | None:
         """Return a share of a folded network in %; None if there is no such network."""
         return 100 * float(getattr(self.folds[name], key)) if name in self.folds else None
-
-
-def _mean(values: Sequence[Number]) -> Number:
-    return mean(held) if (held := [value for value in values if value is not None]) else None
 
 
 def _small(value: Number) -> Cell:

@@ -126,9 +126,7 @@ class ExitResult(EarlyExit):
         "exit-saved": Metric("steps saved by the exit", "%", lambda r, at: 100 * (1 - r.steps / r.num_steps)),
         "exit-threshold": Metric("threshold of γ", "", lambda r, at: r.chosen.threshold, digits=3),
         "truncation-steps": Metric("steps by plain truncation", "", lambda r, at: r.truncation.steps, digits=0),
-        "truncation-saved": Metric(
-            "steps saved by plain truncation", "%", lambda r, at: 100 * (1 - r.truncation.steps / r.num_steps)
-        ),
+        "truncation-saved": Metric("steps saved by plain truncation", "%", lambda r, at: 100 * r.saved(r.truncation)),
         "truncation-lost": Metric(
             "points lost by plain truncation", "points", lambda r, at: _points(r.truncation.test_lost), digits=2
         ),
@@ -136,9 +134,7 @@ class ExitResult(EarlyExit):
             f"steps at the threshold {PAPER_THRESHOLD}", "", lambda r, at: r.paper_threshold.steps, digits=0
         ),
         "paper-exit-saved": Metric(
-            f"steps saved at the threshold {PAPER_THRESHOLD}",
-            "%",
-            lambda r, at: 100 * (1 - r.paper_threshold.steps / r.num_steps),
+            f"steps saved at the threshold {PAPER_THRESHOLD}", "%", lambda r, at: 100 * r.saved(r.paper_threshold)
         ),
         "paper-exit-lost": Metric(
             f"points lost at the threshold {PAPER_THRESHOLD}",
@@ -147,6 +143,10 @@ class ExitResult(EarlyExit):
             digits=2,
         ),
     }
+
+    def saved(self, stop: Stop) -> float:
+        """Return the share of steps that a stop leaves out."""
+        return 1 - stop.steps / self.num_steps
 
     @property
     def title(self) -> str:
@@ -190,7 +190,7 @@ class ExitResult(EarlyExit):
                 Cell(name),
                 Cell(threshold_text(stop.threshold, stated=stated) or "–", stop.threshold),
                 Cell(f"{stop.steps} of {self.num_steps}", stop.steps),
-                share(1 - stop.steps / self.num_steps, 0),
+                share(self.saved(stop), 0),
                 *(share(stop.measured(split)[0]) for split in splits),
                 Cell("–") if lost is None else Cell(f"{100 * lost:+.2f}", lost),
             )

@@ -110,12 +110,7 @@ def gradient_norms(
     check_classifier(model, "gradient_norms() takes")
     probe = copy.deepcopy(model).train()
     logits, state = probe.advance(
-        inputs,
-        steps=probe.encoder.num_steps,
-        measure=Measure(gradient=True),
-        seed=seed,
-        index=index,
-        draw=draw,
+        inputs, steps=probe.encoder.num_steps, measure=Measure(gradient=True), seed=seed, index=index, draw=draw
     )
     value = loss(logits[-1], labels)
     value.backward()  # type: ignore[no-untyped-call]
