@@ -13,7 +13,7 @@ import threading
 import filelock
 import pytest
 
-from bntt.io import lock
+from bntt.io import archive, lock
 from bntt.io.lock import RunLockedError, hold_run
 
 HOLD = """
@@ -84,7 +84,7 @@ def test_what_the_file_says_does_not_decide(tmp_path):
 def held(monkeypatch):
     """Locks that are not released by being forgotten."""
     taken, take = [], lock._lock
-    monkeypatch.setattr(lock, "_lock", lambda path: taken.append(take(path)) or taken[-1])
+    monkeypatch.setattr(lock, "_lock", lambda *given: taken.append(take(*given)) or taken[-1])
     return taken
 
 
@@ -192,3 +192,11 @@ def test_filelock_of_before(tmp_path, monkeypatch):
     with hold_run(tmp_path):
         assert left(tmp_path) == ["lock.json", "lock.soft"]
         assert "lock.soft" in refusal(tmp_path)
+    monkeypatch.setattr(archive, "hold_run", lambda *given, **how: hold_run(*given, **how | {"seconds": 0.1}))
+    archive.pack(tmp_path / "a.tar.xz", {"a": b"new"})
+    with (
+        hold_run(tmp_path, name="SHA256SUMS.lock"),
+        pytest.raises(RunLockedError, match=r"delete .*SUMS\.lock\.soft if"),
+    ):
+        archive.pack(tmp_path / "b.tar.xz", {"b": b"new"})
+    assert left(tmp_path) == ["SHA256SUMS", "a.tar.xz"]

@@ -17,10 +17,9 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-from filelock import FileLock
-
 from bntt.io.checkpoint import CheckpointError
 from bntt.io.files import digest_of_bytes, write_whole
+from bntt.io.lock import hold_run
 
 SUFFIX = ".tar.xz"
 SUMS = "SHA256SUMS"
@@ -44,10 +43,11 @@ def pack(path: Path, files: Mapping[str, bytes]) -> None:
 
     Raises:
         CheckpointError: if a name in it would be refused when it is read.
-        OSError: if they cannot be written, or another process packs there for a minute.
+        RunLockedError: if another process packs there for a minute.
+        OSError: if they cannot be written.
     """
     payload = _compressed(files)
-    with FileLock(path.parent / f"{SUMS}.lock", timeout=60):
+    with hold_run(path.parent, name=f"{SUMS}.lock", seconds=60):
         sums, new = _sums(path.parent), [digest_of_bytes(payload)]
         for digests in ([*sums.get(path.name, ()), *new], new):  # a kill in between leaves an archive that is listed
             write_whole(path.parent / SUMS, _listed(sums | {path.name: digests}))

@@ -1,4 +1,7 @@
-"""One process per run directory: two that write into one would mix their metrics and tear each other's checkpoints."""
+"""One process per run directory: two that write into one would mix their metrics and tear each other's checkpoints.
+
+Folders of archives are locked the same way, for the time of a write.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ class RunLockedError(RuntimeError):
 
 
 @contextmanager
-def hold_run(path: Path) -> Iterator[None]:
+def hold_run(path: Path, *, name: str = "lock", seconds: float = 0.0) -> Iterator[None]:
     """Keep every other process, and every other holder in this one, out of a run directory while the block runs.
 
     The operating system's lock on ``lock`` decides, so what a dead process left is no obstacle; ``lock.json`` says who
@@ -34,8 +37,12 @@ def hold_run(path: Path) -> Iterator[None]:
     one: a holder of this host is asked whether it still lives (by recent filelocks), any other is taken for alive,
     since two runs in one directory cost more than a file that has to be deleted by hand.
 
+    Args:
+        name: the name of these files, where the directory holds something other than a run.
+        seconds: how long to wait for another holder.
+
     Raises:
-        RunLockedError: at once, if the directory is held already.
+        RunLockedError: if the directory is held already, and still is after that time.
         OSError: if the directory is missing or cannot be written to.
 
     >>> import tempfile
@@ -44,7 +51,7 @@ def hold_run(path: Path) -> Iterator[None]:
     ['lock', 'lock.json']
     """
     path.stat()  # filelock would make what is missing
-    lock, owner = _lock(path), path / "lock.json"
+    lock, owner = _lock(path / name, seconds), path / f"{name}.json"
     try:
         _write_owner(owner)
         yield
@@ -56,22 +63,22 @@ def hold_run(path: Path) -> Iterator[None]:
             lock.release()
 
 
-def _lock(path: Path) -> BaseFileLock:
-    hint = ""
+def _lock(file: Path, seconds: float) -> BaseFileLock:
+    hint, soft = "", file.with_name(f"{file.name}.soft")
     try:
         try:
-            lock = _system_lock(path / "lock")
-            lock.acquire(blocking=False)
+            lock = _system_lock(file)
+            lock.acquire(timeout=seconds)
         except (OSError, NotImplementedError) as error:  # the latter from older filelocks
             if isinstance(error, OSError) and error.errno not in _NO_LOCKS:
                 raise
-            lock = SoftFileLock(path / "lock.soft", thread_local=False)
-            hint = f", or delete {path / 'lock.soft'} if it is no more (this file system has no locks that end by it)"
-            lock.acquire(blocking=False)
+            lock = SoftFileLock(soft, thread_local=False)
+            hint = f", or delete {soft} if it is no more (this file system has no locks that end by it)"
+            lock.acquire(timeout=seconds)
     except Timeout:
+        owner = _owner(file.with_name(f"{file.name}.json"))
         raise RunLockedError(
-            f"{path} is held by {_owner(path / 'lock.json')}: one process per run directory; "
-            f"wait until it ends or stop it{hint}"
+            f"{file.parent} is held by {owner}: one process per directory; wait until it ends or stop it{hint}"
         ) from None
     return lock
 
