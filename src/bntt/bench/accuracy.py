@@ -123,7 +123,7 @@ def measure(
     """Train every variant from every seed, seed by seed, each in a process of its own; yield each as it ends.
 
     Raises:
-        RuntimeError: if a process ends early, with its message.
+        LostProcessError: if a process ends early, with its last words.
     """
     for seed in range(starts):
         for variant in chosen:
@@ -133,7 +133,7 @@ def measure(
             worker = start("bntt.bench.accuracy", told, settings)
             training = Training(variant, seed)
             try:
-                while said := answer(variant, worker):
+                while said := answer(f"{race.name}: {variant}, seed {seed}", worker):
                     training.points.append(point := Point(**said))  # type: ignore[arg-type]
                     progress(f"{race.name}: {variant}, seed {seed}: {point.accuracy:.1%} in {point.seconds:,.0f} s")
             finally:

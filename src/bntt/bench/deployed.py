@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import statistics
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, distribution, version
 from importlib.util import find_spec
@@ -116,14 +116,15 @@ def time_networks(
     networks: Sequence[str] = tuple(PRETRAINED),
     rounds: int,
     progress: Callable[[str], None] = lambda what: None,
-) -> list[Deployed]:
-    """Time every network that comes with the package, after each way has shown the library's logits.
+) -> Iterator[Deployed]:
+    """Time every network that comes with the package, after each way has shown the library's logits; yield each.
 
     Raises:
         ParityError: on the first way whose logits are too often others; nothing of its network is timed.
-        RuntimeError: if a process ends early, with its last words.
+        LostProcessError: if a process ends early, with its last words.
     """
-    return [_time_network(name, variants, rounds, progress) for name in networks]
+    for name in networks:
+        yield _time_network(name, variants, rounds, progress)
 
 
 def _time_network(network: str, variants: Sequence[str], rounds: int, progress: Callable[[str], None]) -> Deployed:
@@ -138,13 +139,13 @@ def _time_network(network: str, variants: Sequence[str], rounds: int, progress: 
         for batch in sorted(BATCHES, reverse=True):
             workers = {name: _start(name, network, place, batch) for name in variants}
             try:
+                title = f"{network}, {batch} at once"
                 for name, worker in workers.items():
-                    answer(name, worker)
+                    answer(f"{title}: {name}", worker)
                 for name, worker in workers.items() if not shares else ():
                     progress(f"{network}: the logits of {name}")
-                    ask(name, worker, "logits")
+                    ask(f"{title}: {name}", worker, "logits")
                 shares = shares or {name: parity(name, np.load(folder / f"{name}.npy"), exact) for name in variants}
-                title = f"{network}, {batch} at once"
                 for name, rows in take_turns(workers, "time", range(1, rounds + 1), progress, title).items():
                     seconds, held = [row["seconds"] for row in rows], int(rows[-1]["resident"])
                     ways.append(Way(name, batch, seconds, held, *shares[name], _file(folder, name)))

@@ -9,7 +9,7 @@ samples: the work of all is divided by ``1 + share · (P - 1)``, and ``byte · g
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import combinations
 from socket import socket
@@ -166,13 +166,12 @@ def _nonnegative(columns: torch.Tensor) -> list[float]:
 
 def measure(
     points: Sequence[Point], *, rounds: int, progress: Callable[[str], None] = lambda what: None
-) -> list[float]:
-    """Return the least seconds of an update of every point, in processes of its own each.
+) -> Iterator[tuple[Point, float]]:
+    """Yield every point with the least seconds of its update, in processes of its own each.
 
     Raises:
-        RuntimeError: if a process ends early, with its message.
+        LostProcessError: if a process ends early, with its last words.
     """
-    found = []
     for number, point in enumerate(points, 1):
         progress(f"{point.name} ({number} of {len(points)})")
         case = replace(point.case, batch=point.case.batch // point.processes)
@@ -184,10 +183,10 @@ def measure(
                 workers.append(start("bntt.bench.worker", asked, settings | joined))
             for worker in workers:
                 answer(point.name, worker)
-            found.append(min(_together(point.name, workers) for _ in range(rounds + 1)))
+            seconds = min(_together(point.name, workers) for _ in range(rounds + 1))
         finally:
             end(workers)
-    return found
+        yield point, seconds
 
 
 def _places(processes: int) -> list[dict[str, str]]:

@@ -18,6 +18,7 @@ import torch
 
 from bntt.bench.cases import SLEEPING, Case, firing_rates, takes_part
 from bntt.bench.parity import Parity
+from bntt.training.processes import LostProcessError
 
 YARDSTICK = "loop"
 
@@ -62,12 +63,12 @@ def compare(
     """Time the variants that take part in turn; a first round warms up and is thrown away.
 
     Raises:
-        RuntimeError: if a variant's process ends early, with its message.
+        LostProcessError: if a variant's process ends early, with its last words.
     """
     workers = {name: _start(name, case, threads) for name in variants if takes_part(name, case)}
     try:
         for name, worker in workers.items():
-            answer(name, worker)
+            answer(f"{case.name}: {name}", worker)
         measured = take_turns(workers, "step", range(rounds + 1), progress, case.name)
     finally:
         end(workers.values())
@@ -119,14 +120,14 @@ def start(module: str, specification: Mapping[str, Any], settings: Mapping[str, 
     return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, env=inherited | dict(settings))
 
 
-def ask(name: str, worker: Worker, what: str) -> dict[str, float]:
+def ask(title: str, worker: Worker, what: str) -> dict[str, float]:
     """Send a line and return the answer.
 
     Raises:
-        RuntimeError: as :func:`answer`.
+        LostProcessError: as :func:`answer`.
     """
     tell(worker, what)
-    return answer(name, worker)
+    return answer(title, worker)
 
 
 def tell(worker: Worker, what: str) -> None:
@@ -146,13 +147,13 @@ def take_turns(
         rounds: their numbers, told before each, behind ``title``.
 
     Raises:
-        RuntimeError: as :func:`answer`.
+        LostProcessError: as :func:`answer`.
     """
     found: dict[str, list[dict[str, float]]] = {name: [] for name in workers}
     for number in rounds:
         progress(f"{title}: round {number} of {rounds[-1]}")
         for name, worker in workers.items():
-            found[name].append(ask(name, worker, what))
+            found[name].append(ask(f"{title}: {name}", worker, what))
     return found
 
 
@@ -163,16 +164,19 @@ def end(workers: Iterable[Worker]) -> None:
         worker.communicate()
 
 
-def answer(name: str, worker: Worker) -> dict[str, float]:
+def answer(title: str, worker: Worker) -> dict[str, float]:
     """Return the next answer of a process.
 
     Raises:
-        RuntimeError: if it has ended, with its last words.
+        LostProcessError: if it has ended: the title, its exit code, and its last words.
     """
     assert worker.stdout is not None
     line = worker.stdout.readline()
     if not line:
         assert worker.stderr is not None
-        raise RuntimeError(f"the benchmark's {name} ended: {worker.stderr.read().strip()[-500:]}")
+        said = worker.stderr.read().strip().splitlines()[-1:] or ["it said nothing"]
+        code = worker.wait()
+        how = f"was killed by signal {-code} (was memory short?)" if code < 0 else f"ended with exit code {code}"
+        raise LostProcessError(f"{title}: its process {how}: {said[0][-500:]}")
     found: dict[str, float] = json.loads(line)
     return found

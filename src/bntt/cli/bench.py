@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
+    from bntt.bench.cases import Case
     from bntt.bench.deployed import Deployed
     from bntt.bench.parity import Parity
     from bntt.bench.timing import Comparison
@@ -48,8 +49,6 @@ def bench(
     """
     from dataclasses import replace
 
-    import torch
-
     from bntt.bench.cases import (
         NORM_CASES,
         RESIDUAL_CASES,
@@ -61,12 +60,8 @@ def bench(
         usual,
     )
     from bntt.bench.speed_chart import speed_figure
-    from bntt.bench.timing import compare, report
-    from bntt.cli import console
     from bntt.engine.compute import Compute
     from bntt.engine.kernels import require
-    from bntt.io.files import write_json
-    from bntt.runs.environment import environment
     from bntt.runs.recipe.build import require_device
     from bntt.runs.recipe.file import RecipeError
 
@@ -79,14 +74,10 @@ def bench(
         _accuracy(out, rounds, variants, device, data)
         return
     rounds = rounds or 5
-    if cases == "scaling":
-        _scaling(out, rounds, variants, device)
-        return
-    if cases == "deploy":
-        _deploy(out, rounds, variants, device)
+    if own := {"scaling": _scaling, "deploy": _deploy}.get(cases):
+        own(out, rounds, variants, device)
         return
     require(Compute(kernels_of(device)))
-    threads = torch.get_num_threads()
     if unknown := [name for name in variants if name not in available(device)]:
         raise RecipeError(
             f"--variants: cannot time {', '.join(unknown)} here; there are {', '.join(available(device))}"
@@ -99,26 +90,47 @@ def bench(
     )
     if kernels_of(device) == "triton":
         chosen = [replace(case, device=device, batch=16 if case in SWEEP else 128) for case in chosen]
-    comparisons: list[Comparison] = []
-    results: dict[str, Any] = {"environment": environment()}
-    out.mkdir(parents=True, exist_ok=True)
-    for case in chosen:
-        with console.status(case.name) as say:
-            comparisons.append(compare(case, chosen_variants, rounds=rounds, threads=threads, progress=say))
-        results |= report(comparisons, parity, threads)
-        write_json(out / "bench.json", results)
-        _show(comparisons[-1], chosen_variants)
-    _write(out, "bench", results, speed_figure(results))
+    _write(out, "bench", _compared(chosen, chosen_variants, rounds, parity), speed_figure)
 
 
-def _write(out: Path, name: str, results: Mapping[str, Any], figure: Figure) -> None:
+def _write(
+    out: Path, name: str, reports: Iterable[Mapping[str, Any]], figure: Callable[[Mapping[str, Any]], Figure]
+) -> None:
+    """Write the report after each part of a benchmark, and its picture at the end."""
     from bntt.charts.files import save_figure
     from bntt.cli import console
     from bntt.io.files import write_json
+    from bntt.runs.environment import environment
 
-    write_json(out / f"{name}.json", results)
-    save_figure(figure, out / f"{name}.png")
-    console.line(f"written: {out / name}.json and {out / name}.png")
+    out.mkdir(parents=True, exist_ok=True)
+    file, results = out / f"{name}.json", dict[str, Any]()
+    try:
+        for report in reports:
+            results = {**(results or {"environment": environment()}), **report}
+            write_json(file, results)
+    except Exception as error:
+        if results:
+            error.add_note(f"what was measured before is in {file}")
+        raise
+    save_figure(figure(results), file.with_suffix(".png"))
+    console.line(f"written: {file} and {file.with_suffix('.png')}")
+
+
+def _compared(
+    cases: Sequence[Case], variants: list[str], rounds: int, parity: list[Parity]
+) -> Iterator[Mapping[str, Any]]:
+    import torch
+
+    from bntt.bench.timing import compare, report
+    from bntt.cli import console
+
+    comparisons: list[Comparison] = []
+    threads = torch.get_num_threads()
+    for case in cases:
+        with console.status(case.name) as say:
+            comparisons.append(compare(case, variants, rounds=rounds, threads=threads, progress=say))
+        yield report(comparisons, parity, threads)
+        _show(comparisons[-1], variants)
 
 
 def _parity(variants: Sequence[str], device: str) -> list[Parity]:
@@ -136,7 +148,6 @@ def _deploy(out: Path, rounds: int, variants: tuple[str, ...], device: str) -> N
     from bntt.bench import deployed
     from bntt.bench.deployed_worker import VARIANTS
     from bntt.cli import console
-    from bntt.runs.environment import environment
     from bntt.runs.recipe.file import RecipeError
 
     if device != "cpu":
@@ -149,13 +160,17 @@ def _deploy(out: Path, rounds: int, variants: tuple[str, ...], device: str) -> N
     for name, why in {} if variants else absent.items():
         console.line(f"not timed: {name} ({why})")
     chosen = [name for name in VARIANTS if name not in absent and (name in variants or not variants)]
-    out.mkdir(parents=True, exist_ok=True)
-    with console.status("deploy") as say:
-        found = deployed.time_networks(chosen, rounds=rounds, progress=say)
-    for one in found:
-        _show_deployed(one)
-    results = {"environment": environment()} | deployed.report(found)
-    _write(out, "deploy", results, deployed.figure(results))
+
+    def reports() -> Iterator[Mapping[str, Any]]:
+        found: list[Deployed] = []
+        with console.status("deploy") as say:
+            for one in deployed.time_networks(chosen, rounds=rounds, progress=say):
+                found.append(one)
+                yield deployed.report(found)
+        for one in found:
+            _show_deployed(one)
+
+    _write(out, "deploy", reports(), deployed.figure)
 
 
 def _accuracy(out: Path, starts: int | None, variants: tuple[str, ...], device: str, data: str) -> None:
@@ -167,8 +182,6 @@ def _accuracy(out: Path, starts: int | None, variants: tuple[str, ...], device: 
     from bntt.bench.cases import usual
     from bntt.cli import console
     from bntt.data import DataError
-    from bntt.io.files import write_json
-    from bntt.runs.environment import environment
     from bntt.runs.recipe.file import RecipeError
 
     if device != "cpu":
@@ -192,37 +205,41 @@ def _accuracy(out: Path, starts: int | None, variants: tuple[str, ...], device: 
     if not races:
         raise DataError("neither Fashion-MNIST nor CIFAR-10 is here: see `bntt list datasets`, or --data FOLDER")
     _parity(chosen, device)
-    out.mkdir(parents=True, exist_ok=True)
-    run: list[tuple[accuracy.Race, list[accuracy.Training]]] = []
-    results: dict[str, Any] = {"environment": environment()}
-    for race in races:
-        run.append((race, []))
-        with console.status(race.name) as say:
-            for training in accuracy.measure(race, chosen, starts or race.starts, threads=threads, progress=say):
-                run[-1][1].append(training)
-                results |= accuracy.report(run, threads)
-                write_json(out / "accuracy.json", results)
-        _show_race(results["cases"][-1])
-    _write(out, "accuracy", results, accuracy.figure(results))
+
+    def reports() -> Iterator[Mapping[str, Any]]:
+        run: list[tuple[accuracy.Race, list[accuracy.Training]]] = []
+        for race in races:
+            run.append((race, []))
+            with console.status(race.name) as say:
+                for training in accuracy.measure(race, chosen, starts or race.starts, threads=threads, progress=say):
+                    run[-1][1].append(training)
+                    yield (report := accuracy.report(run, threads))
+            _show_race(report["cases"][-1])
+
+    _write(out, "accuracy", reports(), accuracy.figure)
 
 
 def _scaling(out: Path, rounds: int, variants: tuple[str, ...], device: str) -> None:
     from bntt.bench import scaling
     from bntt.cli import console
-    from bntt.runs.environment import environment
     from bntt.runs.recipe.file import RecipeError
 
     if device != "cpu" or variants:
         raise RecipeError("--cases scaling times the fused kernels on the CPU: leave out --device and --variants")
-    out.mkdir(parents=True, exist_ok=True)
-    points = scaling.FITTED + scaling.UNSEEN
-    with console.status("scaling") as say:
-        seconds = scaling.measure(points, rounds=rounds, progress=say)
-    results = {"environment": environment()} | scaling.report(dict(zip(points, seconds, strict=True)))
-    console.columns("An update of VGG9", ("", "measured", "by the model", "error", ""), scaling.rows(results))
-    others = [(one["machine"], f"{one['seconds']:.3f} s", one["assumed"]) for one in results["elsewhere"]]
-    console.columns("The paper's update (T=25, B=128) elsewhere: a model, not run", ("", "update", "assumed"), others)
-    _write(out, "scaling", results, scaling.figure(results))
+
+    def reports() -> Iterator[Mapping[str, Any]]:
+        measured = dict[scaling.Point, float]()
+        with console.status("scaling") as say:
+            for point, seconds in scaling.measure(scaling.FITTED + scaling.UNSEEN, rounds=rounds, progress=say):
+                measured[point] = seconds
+                yield {"points": [{"name": one.name, "seconds": found} for one, found in measured.items()]}
+        yield (report := scaling.report(measured))
+        console.columns("An update of VGG9", ("", "measured", "by the model", "error", ""), scaling.rows(report))
+        others = [(one["machine"], f"{one['seconds']:.3f} s", one["assumed"]) for one in report["elsewhere"]]
+        title = "The paper's update (T=25, B=128) elsewhere: a model, not run"
+        console.columns(title, ("", "update", "assumed"), others)
+
+    _write(out, "scaling", reports(), scaling.figure)
 
 
 def _show_race(case: Mapping[str, Any]) -> None:
