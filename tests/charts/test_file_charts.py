@@ -47,9 +47,17 @@ def test_how_lines_are_drawn():
     assert axes.lines[2].get_drawstyle() == "steps-post"
 
 
-def test_an_interval_without_neighbours_is_a_stroke():
-    axes, _ = drawn(Lines("", STEPS, SHARE, [Line("a", [8], [0.5], low=[0.4], high=[0.6])]))
-    assert axes.collections[0].get_segments()[0].tolist() == [[8, 0.4], [8, 0.6]]
+def test_an_interval_without_neighbours_is_a_stroke_and_zeros_have_no_logarithm():
+    low = [0.4, None, 0.4, 0.4, 0.0]
+    line = Line("a", range(8, 13), [0.5, 0.5, 0.5, 0.5, 0.0], low=low, high=[0.6] * 5, invalid=[4])
+    axes, _ = drawn(Lines("", STEPS, SHARE, [line]))
+    band, strokes = axes.collections
+    assert [stroke.tolist() for stroke in strokes.get_segments()] == [[[8, 0.4], [8, 0.6]]]
+    assert {x for path in band.get_paths() for x, _ in path.vertices.tolist()} == {8, 10, 11, 12}
+    axes, legend = drawn(Lines("", STEPS, Axis("y", scale="log"), [line]))
+    assert {x for path in axes.collections[0].get_paths() for x, _ in path.vertices.tolist()} == {8, 10, 11}
+    assert np.isnan(points(axes.lines[0])).tolist() == [[False, False]] * 4 + [[False, True]]
+    assert list(legend) == ["a"], "and no cross"
 
 
 def test_bars_have_their_intervals_and_starts():

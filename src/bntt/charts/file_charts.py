@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
-from bntt.charts.axes import colour_ruler, finite, is_logarithmic, values_along
+from bntt.charts.axes import colour_ruler, is_logarithmic, values_along
 from bntt.charts.colours import Looks
 from bntt.charts.records import Bars, Chart, Forest, HeatMap, Histogram, Image, Level, Line, Lines, Number
 from bntt.charts.text import number_text
@@ -48,42 +48,47 @@ def draw_chart(axes: Axes, chart: Chart, looks: Looks) -> Legend:
             return {}
 
 
-def _open(values: Sequence[Number]) -> list[float]:
-    """Return the values with NaN where there is none: matplotlib leaves a gap."""
-    return [value if value is not None and math.isfinite(value) else math.nan for value in values]
+def _open(values: Sequence[Number], *, logarithmic: bool = False) -> list[float]:
+    """Return the values with NaN where there is none, or no logarithm: matplotlib leaves a gap."""
+    return [
+        value if value is not None and math.isfinite(value) and (value > 0 or not logarithmic) else math.nan
+        for value in values
+    ]
 
 
 def _lines(axes: Axes, chart: Lines, looks: Looks) -> Legend:
     legend: Legend = {}
+    logarithmic = is_logarithmic(chart.y, values_along(chart))
     for line in chart.lines:
+        y, low, high = (_open(values, logarithmic=logarithmic) for values in (line.y, line.low, line.high))
         colour, mark = looks.colour(line.name, line.colour).light, MARKS[looks.number(line.name) % len(MARKS)]
         (legend[line.name],) = axes.plot(
             list(line.x),
-            _open(line.y),
+            y,
             color=colour,
             linestyle=("--" if line.dashed else "-") if line.joined else "none",
             marker=mark if len(line.x) <= (1 if line.stepped else FEW) or not line.joined else None,
             markersize=4 if line.joined else 6,
             drawstyle="steps-post" if line.stepped else None,
         )
-        _spread(axes, line, colour)
-        if crossed := [(line.x[i], line.y[i]) for i in line.invalid if line.y[i] is not None]:
+        _spread(axes, line, low, high, colour)
+        if crossed := [(line.x[i], y[i]) for i in line.invalid if not math.isnan(y[i])]:
             legend["INVALID"] = _crosses(axes, *zip(*crossed, strict=True))
     if "INVALID" in legend:
         legend["INVALID"] = legend.pop("INVALID")  # the last
     return legend | _levels(axes, chart.levels)
 
 
-def _spread(axes: Axes, line: Line, colour: str) -> None:
-    """Draw a band, or a stroke at each place that has no neighbour to be joined with."""
-    if not line.low or not line.high:
-        return
-    low, high = _open(line.low), _open(line.high)
-    if line.joined and len(finite(low)) > 1:
+def _spread(axes: Axes, line: Line, low: Sequence[float], high: Sequence[float], colour: str) -> None:
+    """Draw a band, and a stroke at each place that has no neighbour to be joined with."""
+    there = {i for i, bounds in enumerate(zip(low, high, strict=False)) if not math.isnan(sum(bounds))}
+    alone = sorted(i for i in there if not line.joined or not {i - 1, i + 1} & there)
+    if len(alone) < len(there):
         step: Any = "post" if line.stepped else None
         axes.fill_between(list(line.x), low, high, color=colour, alpha=0.16, linewidth=0, step=step)
-    else:
-        axes.vlines(list(line.x), low, high, color=colour, linewidth=1.2)
+    if alone:
+        x, low, high = ([of[i] for i in alone] for of in (line.x, low, high))
+        axes.vlines(x, low, high, color=colour, linewidth=1.2)
 
 
 def _crosses(axes: Axes, x: Sequence[Any], y: Sequence[Any]) -> Any:

@@ -166,7 +166,7 @@ def _line(line: Line, x: Ruler, y: Ruler, looks: Looks) -> Iterator[Markup]:
             for a, b in stretch if not line.joined else [stretch[i] for i in thinned(len(stretch), MARKED)]:
                 yield mark(a, b, looks.number(line.name), colour)
     for i in line.invalid:
-        if (value := line.y[i]) is not None:
+        for value in y.shows([line.y[i]]):
             yield shape(x.at(line.x[i]), y.at(value), CROSS, "cross")
 
 
