@@ -66,8 +66,13 @@ def test_what_differs_names_the_key_that_helps(photographs):
 
 @pytest.mark.parametrize("key", ["data.size=16", "data.mode=gray"])
 def test_other_datasets_refuse(key):
-    with pytest.raises(RecipeError, match=r'for a folder of images .* "fashion-mnist-bundled" is not one'):
-        build_data(load_recipe("demo", [key]))
+    for given in (key, "data.fit=pad"):
+        with pytest.raises(RecipeError, match=r'for a folder of images .* "fashion-mnist-bundled" is not one'):
+            build_data(load_recipe("demo", [given]))
+    with pytest.raises(RecipeError, match=r'data\.fit: "pad" needs data\.size'):
+        build_data(
+            load_recipe("demo", ["data.name=images", "data.root=x", key.replace("size=16", "mode="), "data.fit=pad"])
+        )
 
 
 @pytest.mark.slow

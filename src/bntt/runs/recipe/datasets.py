@@ -216,13 +216,16 @@ def framing_of(recipe: Recipe) -> Way | None:
     """Return the conversion of recordings to frames, or of images to one size and mode; None: unchanged.
 
     Raises:
-        RecipeError: on a sensor with one side, or a size or mode for data other than a folder of images.
+        RecipeError: on a sensor with one side, a size, mode or fit for data other than a folder of images, or a fit
+            without a size.
     """
     data, dataset = recipe.data, DATASETS[recipe.data.name]
-    if data.size or data.mode:
+    if data.size or data.mode or data.fit != "crop":
         if not dataset.fits:
-            key = "size" if data.size else "mode"
+            key = "size" if data.size else "mode" if data.mode else "fit"
             raise RecipeError(f'data.{key}: is for a folder of images ("images"), and "{data.name}" is not one')
+        if data.fit != "crop" and not data.size:
+            raise RecipeError(f'data.fit: "{data.fit}" needs data.size: without it images stay as they are')
         return Fitting(data.size, data.mode, data.fit)
     if not dataset.formats:
         return None
