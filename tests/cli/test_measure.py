@@ -29,8 +29,14 @@ def test_files_go_elsewhere_when_asked(tmp_path, capsys):
     assert {file.name for file in (tmp_path / "there").iterdir()} == {"drift.json", "drift.png"}
     assert f"written: {tmp_path / 'there' / 'drift.json'}" in capsys.readouterr().out.replace("\n", "")
     other = shutil.copytree(run, tmp_path / "other")
-    for directory, note in ((run, ""), (other, f"(it was measured on {run.name})"), (run, "measured on other)")):
-        assert cli.main(["drift", str(directory), "--images", "20", "--out", str(tmp_path / "there")]) == 0
+    for directory, out, note in (
+        (run, "there", ""),
+        (other, "there", f"(it was measured on {run.name})"),
+        (run, "there", "measured on other)"),
+        (other, "", ""),
+        (run, "other", "measured on other)"),  # what it has of itself
+    ):
+        assert cli.main(["drift", str(directory), "--images", "20", *(["--out", str(tmp_path / out)] * bool(out))]) == 0
         said = capsys.readouterr().err
         assert note in said, (directory, said)
         assert bool(note) == ("replaces" in said)

@@ -252,6 +252,9 @@ def describe_replaced(
     file = folder / f"{measurement.stem(arguments)}.json"
     kept = find_object(file) or {}
     before, now, runs = kept.get("arguments"), json.loads(json.dumps(vars(arguments))), kept.get("measured_on")
+    elsewhere = opened and folder.resolve() not in [one.path.resolve() for one in opened]
+    if runs is None and elsewhere and (folder / "recipe.toml").is_file():
+        runs = {folder.resolve().name: ""}  # a run's own results do not name it
     values = before.items() if isinstance(before, dict) else ()
     changed = [_as_flag(name, value) for name, value in values if value != now.get(name)]
     if isinstance(runs, dict) and runs != (here := _origin(opened)):

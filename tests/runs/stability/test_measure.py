@@ -24,8 +24,9 @@ GRID = StabilityArguments((), ("none", "bntt"), (0.3, 1e30), starts=2, steps=2, 
 
 
 def started(of, asked, folder, progress=None):
-    settings = measure.settings_of(of, asked)
-    return trained_starts(OpenedRecipe(of, folder), asked, settings, progress or Progress())
+    data = measure.build_data(of)
+    settings = measure.settings_of(of, asked, data)
+    return trained_starts(OpenedRecipe(of, folder), asked, settings, data, progress or Progress())
 
 
 @pytest.fixture
@@ -129,7 +130,9 @@ def test_another_grid_in_the_folder_is_refused(of, tmp_path, monkeypatch):
         list(started(of, grid, tmp_path))
 
 
-def test_names_are_looked_at_before_anything_is_trained(of, tmp_path, trainings):
+def test_names_are_looked_at_before_anything_is_trained(of, tmp_path, trainings, monkeypatch):
+    opened, build = [], measure.build_data
+    monkeypatch.setattr(measure, "build_data", lambda of: opened.append(of) or build(of))
     converted = recipe(network={"norm": "none"}, convert={"ann": "runs/a"})
     for begun in (converted, dataclasses.replace(of, init=Init(run="runs/a"))):
         with pytest.raises(RecipeError, match="trains from new weights, not from runs/a"):
@@ -138,6 +141,9 @@ def test_names_are_looked_at_before_anything_is_trained(of, tmp_path, trainings)
         next(started(of, StabilityArguments((), ("none", "bnnt")), tmp_path / "x"))
     assert not trainings
     assert not (tmp_path / "x").exists()
+    opened.clear()
+    measure_stability(OpenedRecipe(of, tmp_path), dataclasses.replace(GRID, norms=("bntt",), rates=(0.3,)), Progress())
+    assert [one.seed for one in opened] == [0, 1], "each start's data, once"
 
 
 def test_networks_are_looked_at_before_anything_is_trained(of, tmp_path, trainings):

@@ -44,12 +44,14 @@ def measure_stability(opened: OpenedRecipe, arguments: StabilityArguments, progr
 
     Raises:
         RecipeError: if a name or value is wrong, or the recipe begins with weights (``init``, ``convert``).
+        DataError: if the data is missing or damaged.
         OtherSettingsError: if the folder holds starts of other settings, data, parts of your own, or numerics.
         CheckpointError: if a file of a start is damaged.
         RunLockedError: if another process works in the folder.
     """
-    settings = settings_of(opened.recipe, arguments)
-    starts = list(trained_starts(opened, arguments, settings, progress))
+    data = build_data(opened.recipe)
+    settings = settings_of(opened.recipe, arguments, data)
+    starts = list(trained_starts(opened, arguments, settings, data, progress))
     return StabilityResult(
         arguments=arguments,
         settings=settings,
@@ -59,9 +61,17 @@ def measure_stability(opened: OpenedRecipe, arguments: StabilityArguments, progr
 
 
 def trained_starts(
-    opened: OpenedRecipe, arguments: StabilityArguments, settings: Mapping[str, Any], progress: Progress
+    opened: OpenedRecipe,
+    arguments: StabilityArguments,
+    settings: Mapping[str, Any],
+    first: RecipeData,
+    progress: Progress,
 ) -> Iterator[Start]:
-    """Yield every start of a grid when it is ready; starts trained before, with these settings, count as progress."""
+    """Yield every start of a grid when it is ready; starts trained before, with these settings, count as progress.
+
+    Args:
+        first: the recipe's data, as its seed splits them: those of the first start.
+    """
     networks = arguments.networks or (opened.recipe.network.name,)
     order = list(itertools.product(range(arguments.starts), networks, arguments.norms, arguments.rates))
     recipes = [recipe_of(opened.recipe, network, norm, rate, start) for start, network, norm, rate in order]
@@ -76,7 +86,7 @@ def trained_starts(
                 progress.skip(arguments.work)
             else:
                 if data is None or of_start != start:
-                    data = _fewer(build_data(recipe), arguments, recipe.seed)
+                    data = _fewer(build_data(recipe) if start else first, arguments, recipe.seed)
                     for one in dict(zip((row[1:3] for row in order), recipes, strict=True)).values():
                         build_model(one, data)  # refuse now, not after training the others
                     of_start = start
@@ -102,12 +112,11 @@ def recipe_of(recipe: Recipe, network: str, norm: str, rate: float, start: int) 
     return parse_recipe(values | {"seed": recipe.seed + start})
 
 
-def settings_of(recipe: Recipe, arguments: StabilityArguments) -> dict[str, Any]:
+def settings_of(recipe: Recipe, arguments: StabilityArguments, data: RecipeData) -> dict[str, Any]:
     """Return the settings that all starts of a folder share, with the checksums of their data and the numerics.
 
     Raises:
         RecipeError: if the recipe begins with weights, which no start would have.
-        DataError: if the data is missing or damaged.
     """
     if begun := recipe.init.source or recipe.convert.ann:
         raise RecipeError(f"init, convert: stability trains from new weights, not from {begun}: leave both out")
@@ -118,7 +127,7 @@ def settings_of(recipe: Recipe, arguments: StabilityArguments) -> dict[str, Any]
         del values["train"][key]
     network, train = recipe.network, recipe.train
     values |= rules_facts(recipe_of(recipe, network.name, network.norm, train.lr, start=0))
-    values |= {"numerics": NUMERICS, "sha256": dict(build_data(recipe).manifest.sha256)}
+    values |= {"numerics": NUMERICS, "sha256": dict(data.manifest.sha256)}
     return values | {"steps": arguments.steps, "images": arguments.images}
 
 
