@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from bntt.deploy.description import Description, Encoder, Pictures
 from bntt.deploy.errors import BundleError, DeployError
 from bntt.deploy.layers import Array, Layer, Neurons, Pool, Sum, Weights
-from bntt.deploy.tree import fields_of, from_tree, to_tree
+from bntt.deploy.tree import check_readable, fields_of, from_tree, to_tree
 from bntt.io.files import parse_json, write_whole
 from bntt.io.sealed import Seal
 
@@ -36,8 +36,10 @@ def write(description: Description, path: Path, weights: WeightType = "float32")
 
     Raises:
         OSError: if it cannot be written; what was there before is then still there.
-        DeployError: if the weights have no such type, or are beyond its range.
+        DeployError: if the weights have no such type, or are beyond its range; or if a value of the description is of a
+            type that :func:`read` would refuse.
     """
+    check_readable(description)
     if weights not in WEIGHT_TYPES:
         raise DeployError(f"weights must be one of {', '.join(WEIGHT_TYPES)}, got {weights!r}")
     arrays: dict[str, Array] = {}

@@ -52,7 +52,7 @@ def test_numbers_that_are_none():
     ]  # fmt: skip
 
 
-def test_lookups_name_what_is_wrong():
+def test_lookups_name_what_is_wrong(monkeypatch):
     values = Values({"a": "x", "n": None, "l": [1, float("nan")], "t": [1, "x"], "d": {"k": [1.0]}, "r": [{}, 3]}, "f")
     assert values.numbers("l") == (1.0, None)
     assert ("a" in values, "n" in values, "z" in values) == (True, False, False)
@@ -69,6 +69,11 @@ def test_lookups_name_what_is_wrong():
         with pytest.raises(GapError) as caught:
             ask()
         assert str(caught.value) == said
+    monkeypatch.setattr(reading, "MOST_ROWS", 1)
+    assert list(values) == ["a", "n", "l", "t", "d", "r"]
+    for ask, key in ((values.rows, "r"), (values.texts, "t")):
+        with pytest.raises(GapError, match=f"^f: '{key}' has 2 rows, more than the 1 read$"):
+            ask(key)
 
 
 def test_only_a_last_line_may_be_torn(tmp_path):

@@ -85,9 +85,10 @@ def test_verdicts_have_a_sign_and_a_word(tmp_path):
 
 def test_figures_that_cannot_be_shown_are_gaps(tmp_path):
     figures = [{"file": "accuracy.svg", "title": "a", "alt": ""}, {"file": "../x.svg", "title": "b", "alt": "c"}]
-    found = section(of(tmp_path, figures=figures), "Figures")
+    found = section(of(tmp_path, figures=figures * 26), "Figures")
     assert found.pictures[0].alt == "No description was given."
-    assert "../x.svg" in found.gaps[0]
+    assert found.gaps[0] == "52 figures, more than the 50 that are shown"
+    assert "../x.svg" in found.gaps[1]
 
 
 def test_charts_of_a_figure_are_drawn_by_the_page(tmp_path):

@@ -20,7 +20,7 @@ LARGEST = 32 << 20
 LONGEST = 2_000
 """Longest text that is shown, in characters."""
 MOST_ROWS = 5_000
-"""Most rows in any list of objects."""
+"""Most objects or texts in any list; more are refused."""
 MOST_VALUES = 100_000
 """Most values in any list of a measurement, and most epochs; more are refused, for a part is not the whole."""
 BEYOND = 1e100
@@ -171,7 +171,7 @@ class Values:
         return self.held.get(key) is not None
 
     def __iter__(self) -> Iterator[str]:
-        return iter(list(self.held)[:MOST_ROWS])
+        return iter(self.held)
 
     def _gap(self, key: str, what: str) -> GapError:
         return GapError(
@@ -214,10 +214,7 @@ class Values:
 
     def texts(self, key: str) -> tuple[str, ...]:
         """Return a list of texts."""
-        value = self.held.get(key)
-        if not isinstance(value, list):
-            raise self._gap(key, "list")
-        return tuple(clean(str(one)) for one in value[:MOST_ROWS] if isinstance(one, str | int | float))
+        return tuple(clean(str(one)) for one in self._list(key, "list") if isinstance(one, str | int | float))
 
     def inside(self, key: str) -> Values:
         """Return a nested object."""
@@ -228,10 +225,20 @@ class Values:
 
     def rows(self, key: str) -> list[Values]:
         """Return a list of objects."""
-        value = self.held.get(key)
-        if not isinstance(value, list) or any(not isinstance(one, dict) for one in value):
+        value = self._list(key, "list of objects")
+        if any(not isinstance(one, dict) for one in value):
             raise self._gap(key, "list of objects")
-        return [Values(one, f"{self.where}: {clean(key, 60)}[{i}]") for i, one in enumerate(value[:MOST_ROWS])]
+        return [Values(one, f"{self.where}: {clean(key, 60)}[{i}]") for i, one in enumerate(value)]
+
+    def _list(self, key: str, what: str) -> list[Any]:
+        value = self.held.get(key)
+        if not isinstance(value, list):
+            raise self._gap(key, what)
+        if len(value) > MOST_ROWS:
+            raise GapError(
+                f"{self.where}: {clean(key, 60)!r} has {len(value):,} rows, more than the {MOST_ROWS:,} read"
+            )
+        return value
 
 
 LARGEST_FIGURE = 4 << 20

@@ -86,9 +86,15 @@ def _facts(values: Values, setting: str) -> Iterator[tuple[str, str]]:
     yield from ((name, values.shown(key, "not told")) for name, key in told)
 
 
+MOST_FIGURES = 50
+
+
 def _figures(values: Values, folder: Path) -> Section:
     charts, pictures, gaps = list[Chart](), list[Picture](), list[str]()
-    for one in values.rows("figures")[:50] if "figures" in values else []:
+    every = values.rows("figures") if "figures" in values else []
+    if len(every) > MOST_FIGURES:
+        gaps.append(f"{len(every):,} figures, more than the {MOST_FIGURES} that are shown")
+    for one in every[:MOST_FIGURES]:
         title = one.shown("title", "Figure")
         try:
             if "charts" in one:

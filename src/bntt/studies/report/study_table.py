@@ -101,7 +101,7 @@ def _every_value(rows: Sequence[Values], columns: Sequence[Head]) -> Table:
         for key, title, _ in columns:
             if key in cells and "values" in cells.inside(key):
                 held = cells.inside(key).numbers("values")
-                shown = ", ".join("–" if v is None else f"{v:.6g}" for v in held[:100])
+                shown = ", ".join("–" if v is None else f"{v:.6g}" for v in held[:100]) + ", …" * (len(held) > 100)
                 found.append((_name(row), Cell(title), Cell(shown)))
     return Table("Every start's value", ("run", "measure", "values, in the order of the seeds"), tuple(found))
 
