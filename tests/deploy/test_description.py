@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 import bntt
-from bntt.deploy import DeployError, describe
+from bntt.deploy import DeployError, Runtime, describe
 from bntt.deploy.layers import Pool
 from bntt.models import mlp, resnet20, vgg6
 from bntt.nn import (
@@ -23,6 +23,7 @@ from bntt.nn import (
     NoisyEncoder,
     NoNorm,
     Readout,
+    Residual,
     SpikingBlock,
     SpikingNetwork,
 )
@@ -98,6 +99,18 @@ def test_the_order_of_a_residual_network():
     assert made.nodes[names.index("block9.after")].after == (Pool("average", (2, 2)),)
     assert made.shapes[-2] == ((16, 2, 2), (16, 1, 1))
 
+    def spiking() -> SpikingBlock:
+        return SpikingBlock(linear(CHANNELS, CHANNELS), NORMS["bntt"](CHANNELS, STEPS, 1.0), LIF())
+
+    inner = Residual({"a": spiking()}, {"b": spiking()})
+    model = randomized(net_of(Residual({"inner": inner}, after=Residual({"c": spiking()})))).double()
+    made, rng = describe(model, input_shape=[CHANNELS]), torch.Generator().manual_seed(0)
+    x = torch.randn(5, STEPS, CHANNELS, dtype=torch.float64, generator=rng)
+    assert [node.name for node in made.nodes] == [
+        *("fc1.inner.a", "fc1.inner.b", "fc1.inner", "fc1", "fc1.after.c", "fc1.after", "readout")
+    ]
+    assert np.abs(Runtime(made, "float64").run(x.numpy()) - model(x).detach().numpy()).max() < 1e-14
+
 
 def test_what_the_description_says_beside_the_layers():
     network = vgg6(num_steps=4, width=0.25, fire="before")
@@ -113,10 +126,11 @@ class Own(bntt.nn.LIF):
     """Neurons of a user's."""
 
 
-def hooked() -> nn.Module:
+def hooked(part: str) -> nn.Module:
     block = SpikingBlock(linear(5, CHANNELS), NoNorm(), LIF())
-    block.norm.register_forward_hook(lambda module, args, out: None)
-    return block
+    total = Residual({"a": block}, {"b": CurrentBlock(linear(5, CHANNELS), NoNorm())})
+    total.get_submodule(part).register_forward_hook(lambda module, args, out: None)
+    return total if part == "" else block
 
 
 REFUSED = [
@@ -127,7 +141,8 @@ REFUSED = [
     (SpikingBlock(linear(5, CHANNELS), NoNorm(), Own()), "its neurons are Own: only LIF"),
     (SpikingBlock(linear(5, CHANNELS), NoNorm(), bntt.nn.Rectifier()), "its neurons are Rectifier"),
     (SpikingBlock(linear(5, CHANNELS), NoNorm(), LIF(), nn.AvgPool2d(3, stride=2)), "its pool is AvgPool2d"),
-    (hooked(), "'fc1' cannot leave PyTorch: norm has a hook, which the file cannot contain"),
+    (hooked("body.a.norm"), "'fc1' cannot leave PyTorch: norm has a hook, which the file cannot contain"),
+    (hooked(""), "block 'fc1' cannot leave PyTorch: it has a hook, which the file cannot contain: remove it"),
     (SpikingBlock(linear(6, CHANNELS), NoNorm(), LIF()), "its input does not fit"),
 ]
 
@@ -145,6 +160,20 @@ def test_encoders_and_shapes_that_are_not_known():
     noisy = NoisyEncoder(bntt.DirectEncoder(4), 0.1)
     with pytest.raises(DeployError, match="the encoder, NoisyEncoder, cannot leave PyTorch: use PoissonEncoder"):
         describe(bntt.SpikingClassifier(noisy, model.network), input_shape=(1, 2, 2))
+
+
+class Warmer(bntt.SpikingClassifier):
+    def forward(self, x, **call):
+        return 2 * super().forward(x, **call)
+
+
+def test_a_classifier_or_network_that_does_more_than_its_parts_is_refused():
+    network = mlp(in_features=4, num_steps=4)
+    with pytest.raises(DeployError, match="the SpikingClassifier cannot leave PyTorch: it has a method of its own"):
+        describe(Warmer(bntt.SequenceEncoder(4), network))
+    network.register_forward_hook(lambda module, args, out: 2 * out)
+    with pytest.raises(DeployError, match="the SpikingNetwork cannot leave PyTorch: it has a hook, which the file"):
+        describe(bntt.SpikingClassifier(bntt.SequenceEncoder(4), network))
 
 
 def test_a_description_that_describes_no_network_is_refused():

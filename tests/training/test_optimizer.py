@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from bntt.models import mlp, vgg6
+from bntt.nn import LIF, SpikeCount
 from bntt.training import Method, optimizer_of
 from bntt.training.optimizer import optimizer_state, restored_state
 from tests.rows import each_row
@@ -41,6 +42,9 @@ def test_what_a_norm_learns_has_a_decay_of_its_own(norm):
 def test_leaks_never_decay():
     found = decays(net(learn_leak="channel"), Method())
     assert [decay for name, decay in found.items() if "leak" in name] == [0.0]
+    own = net(learn_leak="channel")
+    own.readout = SpikeCount(own.readout.synapse, LIF(learn_leak=True))
+    assert [decay for name, decay in decays(own, Method()).items() if "leak" in name] == [0.0, 0.0]
 
 
 @each_row(

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from bntt.deploy.description import Description, Encoder, EncoderKind, Pictures
 from bntt.deploy.errors import DeployError
 from bntt.deploy.layers import Array, Layer, Neurons, Node, Sum, Weights
-from bntt.deploy.walk import Unit, refusing, walk
+from bntt.deploy.walk import REMEDY, Unit, refusing, walk
 from bntt.nn.encoders.analog import DirectEncoder, ExpectedEncoder, FrameEncoder, SequenceEncoder
 from bntt.nn.encoders.poisson import PoissonEncoder
 from bntt.nn.fusion.supported import NotKnown, geometry_of
@@ -72,6 +72,8 @@ def describe(
     (['fc1', 'readout'], (4,), (5, 8))
     """
     check_classifier(model, "describe() takes")
+    _check_whole(model, SpikingClassifier)
+    _check_whole(model.network, SpikingNetwork)
     encoder, network = _encoder(model.encoder), model.network
     shape = _input_shape(model) if input_shape is None else tuple(input_shape)
     if len(shape) not in (1, 3):
@@ -167,6 +169,13 @@ def _gammas(network: SpikingNetwork, steps: int) -> dict[str, tuple[Array, tuple
             first = min(driven.start, steps)
             found[name] = _array(norm.gamma.abs().mean(1)), (first, max(first, min(driven.stop, steps)))
     return found
+
+
+def _check_whole(part: nn.Module, kind: type) -> None:
+    """Refuse a classifier or a network that does more than its parts."""
+    own = next((name for name in ("forward", "advance") if getattr(type(part), name) is not getattr(kind, name)), "")
+    if reason := why_touched(part) or (own and f"has a method of its own, {own}"):
+        raise DeployError(f"the {kind.__name__} cannot leave PyTorch: it {reason}, {REMEDY}")
 
 
 def _encoder(encoder: Any) -> Encoder:

@@ -69,17 +69,19 @@ class _Walk:
         """Append a block."""
         if type(block) is not Residual:
             return self.unit(name, block, at)
+        if reason := why_touched(block):
+            raise DeployError(f"block {name!r} cannot leave PyTorch: it {reason}, {REMEDY}")
         body, beside = (self.chain(name, side.items(), at) for side in (block.body, block.shortcut))
         if body.layout.shape != beside.layout.shape:
             raise DeployError(block.differs(body.layout.shape, beside.layout.shape))
         self.units.append(Sum(name, (body.unit, beside.unit)))
         total = _Place(len(self.units) - 1, body.layout)
-        return total if block.after is None else self.unit(f"{name}.after", block.after, total)
+        return total if block.after is None else self.block(f"{name}.after", block.after, total)
 
     def chain(self, name: str, parts: Iterable[tuple[str, nn.Module]], at: _Place) -> _Place:
-        """Append blocks of one layer, one behind another."""
+        """Append blocks, one behind another."""
         for part, block in parts:
-            at = self.unit(f"{name}.{part}", block, at)
+            at = self.block(f"{name}.{part}", block, at)
         return at
 
     def unit(self, name: str, block: nn.Module, at: _Place) -> _Place:
@@ -138,4 +140,7 @@ def _pools(pooled: Pooled) -> tuple[Pool, ...]:
 def _check_untouched(block: nn.Module) -> None:
     for name, module, _ in parts_of(block):
         if reason := why_touched(module):
-            raise NotKnown(f"{name or 'it'} {reason}, which the file cannot contain: remove it")
+            raise NotKnown(f"{name or 'it'} {reason}, {REMEDY}")
+
+
+REMEDY = "which the file cannot contain: remove it"

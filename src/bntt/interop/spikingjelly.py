@@ -80,7 +80,7 @@ def neuron(neuron: Any) -> Neuron:
 
     ``SpikingBlock(conv, BNTT(8, num_steps=4), neuron(LIFNode(tau=20.0, decay_input=False, v_reset=None)))``. Such a
     block runs in plain PyTorch, and the object is set to mode 'm'. The paper's neurons are ``LIFNode(tau=1/(1-λ),
-    decay_input=False, v_reset=None)``.
+    decay_input=False, v_reset=None)``, but that theirs fire at the threshold too.
 
     Args:
         neuron: a ``MemoryModule``, such as ``LIFNode``.

@@ -84,8 +84,9 @@ def _kinds(model: nn.Module) -> dict[int, str]:
     found: dict[int, str] = {}
     for network in model.modules():
         if isinstance(network, SpikingNetwork):
-            for layer in network.layers.values():
-                for part, kind in ((layer.norm, "gamma"), (layer.lif, "leaks")):
+            for layer in (*network.layers.values(), network.readout):
+                for name, kind in (("norm", "gamma"), ("lif", "leaks")):
+                    part = getattr(layer, name, None)
                     found |= dict.fromkeys(map(id, part.parameters() if isinstance(part, nn.Module) else ()), kind)
     return found
 

@@ -211,6 +211,9 @@ def test_what_is_not_there_is_refused(rng):
     model = classifier("bntt")
     with pytest.raises(ValueError, match="there is no layer 'conv9' that holds statistics: choose one of conv1, conv2"):
         layer_inputs(model, batches(rng), "conv9")
+    model.network.blocks["again"] = model.network.blocks["fc1"]
+    with pytest.raises(ValueError, match="layer 'again' has one norm with 'fc1', whose input cannot be told"):
+        layer_inputs(model, batches(rng), "again")
     for measure in (lambda: input_drift(model, []), lambda: layer_inputs(model, [], "conv1")):
         with pytest.raises(ValueError, match="no samples"):
             measure()

@@ -1,8 +1,11 @@
 """Graphs of other frameworks: run as NIR defines them, or refused by the name of the node."""
 
+import copy
+
 import nir
 import numpy as np
 import pytest
+import torch
 
 from bntt.deploy import DeployError, Runtime, describe, export, from_nir
 from bntt.deploy.description import Encoder
@@ -25,6 +28,16 @@ NETS = {
 }
 
 
+def in_tensors(plain: nir.NIRGraph) -> nir.NIRGraph:
+    """The same as Norse and snnTorch hand it out: with parameters of PyTorch in the place of arrays."""
+    held = copy.deepcopy(plain)
+    for node in held.nodes.values():
+        for name, value in vars(node).items():
+            if isinstance(value, np.ndarray) and value.dtype.kind == "f":
+                setattr(node, name, torch.nn.Parameter(torch.from_numpy(value)))
+    return held
+
+
 @each_row("name", NETS)
 def test_plain_graphs_run_as_nir_defines_them(name, tmp_path):
     make, dt = NETS[name]
@@ -33,7 +46,7 @@ def test_plain_graphs_run_as_nir_defines_them(name, tmp_path):
     x = np.random.default_rng(2).random((STEPS, 4, *shape))
     expected = interpreter.run(plain, x, dt)
     nir.write(tmp_path / "x.nir", plain)
-    for source in (plain, tmp_path / "x.nir"):
+    for source in (plain, tmp_path / "x.nir", in_tensors(plain)):
         made = from_nir(source, encoder=Encoder("frames", STEPS), classes="ab", dt=dt)
         found = Runtime(made, "float64").run(np.moveaxis(x, 0, 1))
         assert np.abs(found - expected["out"].mean(0)).max() < 1e-10

@@ -153,7 +153,8 @@ def layer_inputs(
         edges: of the histogram, two or more in ascending order.
 
     Raises:
-        ValueError: if there is no such layer, or it holds no statistics; or there are no samples.
+        ValueError: if there is no such layer, it holds no statistics, or its norm is that of another layer too; or
+            there are no samples.
 
     >>> from bntt.models import mlp
     >>> from bntt.nn import PoissonEncoder
@@ -165,6 +166,8 @@ def layer_inputs(
     check_classifier(model, "layer_inputs() takes")
     if layer not in (names := held_norms(model.network)):
         raise ValueError(f"there is no layer {layer!r} that holds statistics: choose one of {', '.join(names)}")
+    if same := [other for other in names if names[other] is names[layer] and other != layer]:
+        raise ValueError(f"layer {layer!r} has one norm with {same[0]!r}, whose input cannot be told from its own")
     wanted = tuple(Measure(current=edges).current)
     model = copy.deepcopy(model).eval()
     model.network.compute = replace(model.network.compute, backend="auto")

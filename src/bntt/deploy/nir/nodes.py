@@ -77,6 +77,8 @@ class Node:
         return found
 
     def _floats(self, what: str, value: Any, dims: Sequence[int]) -> Array:
+        if hasattr(value, "detach"):  # Norse and snnTorch put PyTorch's tensors into graphs in memory
+            value = value.detach().cpu().numpy()
         if isinstance(value, list | tuple) and all(isinstance(one, int | float | np.number) for one in value):
             value = np.array(value)
         if not isinstance(value, np.ndarray | np.number | int | float):
@@ -122,7 +124,9 @@ class Node:
         """Return a shape, ``[C, H, W]`` or ``[F]``."""
         values = self._floats(field, self.fields.get(field), (1,))
         if len(values) not in (1, 3) or (values != np.rint(values)).any() or values.min() < 1:
-            raise self.wrong(f"its {field} is {values.tolist()}: one step of a sample is [C, H, W] or [F]")
+            raise self.wrong(
+                f"its {field} is {values.tolist()}: one step of a sample is [C, H, W] or [F], and no batch"
+            )
         return tuple(int(min(one, MOST_VALUES)) for one in values)
 
 

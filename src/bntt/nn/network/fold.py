@@ -9,6 +9,7 @@ from torch import nn
 
 from bntt.nn.blocks.block import CurrentBlock, NeuronBlock, SpikingBlock
 from bntt.nn.blocks.residual import Residual
+from bntt.nn.fusion.untouched import why_touched
 from bntt.nn.network.spiking_network import SpikingNetwork
 from bntt.nn.neurons import LIF, FoldedLIF
 from bntt.nn.norms.methods import FAMILY, LayerNorm, NoNorm
@@ -30,7 +31,7 @@ def fold(network: SpikingNetwork, *, mean: bool = True, ratio: bool = True) -> S
 
     Raises:
         ValueError: if a layer cannot be folded: a norm whose statistics are each sample's (``LayerNorm``), a norm whose
-            current is added to another's (``CurrentBlock``), or a part that is not the library's.
+            current is added to another's (``CurrentBlock``), or a part that is not the library's or has a hook.
 
     >>> import torch
     >>> from bntt.models import mlp
@@ -71,7 +72,7 @@ def normalisation_of(norm: TemporalNorm) -> Normalisation:
     return normalisation(gamma, norm.running_mean, norm.running_var, beta, num_steps=norm.num_steps, eps=norm.eps)
 
 
-def _why_not(block: nn.Module) -> str:
+def _why_not(block: Any) -> str:
     """Return why a block of one layer cannot be folded; "" if it can, or has nothing to fold."""
     if type(block) not in (SpikingBlock, CurrentBlock, NeuronBlock):
         return f"it is {type(block).__name__}, which is no block of the library's"
@@ -88,4 +89,5 @@ def _why_not(block: nn.Module) -> str:
         )
     if type(block.lif) is not LIF:
         return f"its norm is followed by {type(block.lif).__name__}, and not by LIF"
-    return ""
+    touched = why_touched(block.norm) or why_touched(block.lif)
+    return touched and f"its norm or LIF {touched}, and other neurons take their place: remove it"
