@@ -26,7 +26,7 @@ from bntt.studies.figures import (
 from bntt.studies.neuron_figures import gamma_histograms, membrane, surrogate
 from bntt.studies.numbers import column_of, layers_of, mean_rows, measured_runs, styles_of
 from bntt.studies.study_file import load_study, study_names
-from bntt.studies.study_schema import FIGURES, Bars, Noise, OverTime, Scatter
+from bntt.studies.study_schema import FIGURES, READS, Bars, FigureSpec, OverTime, Scatter
 from tests.studies.found import empty_result, full_result, small_result
 
 
@@ -190,15 +190,16 @@ def test_layers_are_means_over_starts():
 
 def test_every_kind_is_drawn_and_reads_a_kind_of_measure():
     assert FIGURES.keys() == CHARTS.keys()
-    assert {part.reads for part in FIGURES.values()} <= {*MEASUREMENTS, ""}
+    assert READS.keys() <= FIGURES.keys()
+    assert set(READS.values()) <= MEASUREMENTS.keys()
 
 
 def test_what_a_picture_names():
     words = {"title": "t", "alt": "a"}
     assert Scatter(kind="scatter", x="a", y="b", **words).uses() == ([], ["a", "b"])
     assert Bars(kind="bars", column="c", runs=["r"], **words).uses() == (["r"], ["c"])
-    assert Noise(kind="noise", **words).source == "robust"
-    assert Noise(kind="noise", measure="mine", **words).source == "mine"
+    assert FigureSpec(kind="noise", **words).source == "robust"
+    assert FigureSpec(kind="noise", measure="mine", **words).source == "mine"
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 from typing import NamedTuple
 
 from bntt.data.errors import DataError
@@ -11,7 +12,6 @@ from bntt.data.registry import DATASETS
 from bntt.engine.kernels import BackendError
 from bntt.runs.recipe.build import build_model, input_shape
 from bntt.runs.recipe.datasets import stand_in
-from bntt.runs.recipe.file import dump_recipe
 from bntt.runs.recipe.schema import Recipe, RecipeError
 from bntt.runs.training.cost import LOADED, kept_bytes, time_left, update_seconds, updates_an_epoch
 from bntt.studies.pool import manifest_here
@@ -26,10 +26,6 @@ class Cost(NamedTuple):
     """Memory of the process; on a GPU what is kept for the backward pass is about as much."""
 
 
-_KNOWN: dict[str, Cost | None] = {}
-"""Costs by recipe, whatever its seed."""
-
-
 def training_cost(recipe: Recipe) -> Cost | None:
     """Estimate a training and its test; None if nothing is trained, or the size of the data is unknown.
 
@@ -38,17 +34,18 @@ def training_cost(recipe: Recipe) -> Cost | None:
     >>> 5 < longer.seconds / one.seconds < 10, longer.peak_bytes == one.peak_bytes > 1 << 27
     (True, True)
     """
-    alike = replace(recipe, seed=0, notes="")
-    key = dump_recipe(alike) if recipe.train.epochs else ""
-    if key and key not in _KNOWN:
-        try:
-            _KNOWN[key] = _modelled(alike)
-        except (DataError, RecipeError, BackendError, ValueError):  # the training itself will say why
-            _KNOWN[key] = None
-    return _KNOWN.get(key)
+    return _modelled(replace(recipe, seed=0, notes="")) if recipe.train.epochs else None
 
 
+@cache
 def _modelled(recipe: Recipe) -> Cost | None:
+    try:
+        return _cost(recipe)
+    except (DataError, RecipeError, BackendError, ValueError):  # the training itself will say why
+        return None
+
+
+def _cost(recipe: Recipe) -> Cost | None:
     manifest = manifest_here(recipe) or _published(recipe)
     if manifest is None:
         return None

@@ -11,34 +11,14 @@ from typing import Any
 
 from bntt.charts.axes import finite
 from bntt.charts.files import save_figure
-from bntt.charts.records import (
-    STEPS,
-    Axis,
-    Bar,
-    Bars,
-    Chart,
-    Entry,
-    Figure,
-    Forest,
-    Line,
-    Lines,
-    over_steps,
-)
+from bntt.charts.records import STEPS, Axis, Bar, Bars, Chart, Entry, Figure, Forest, Line, Lines, over_steps
 from bntt.charts.stored import stored
 from bntt.studies.measures import metric_of
 from bntt.studies.neuron_figures import gamma_histograms, membrane, surrogate
 from bntt.studies.numbers import Starts, column_of, layers_of, line_over_starts, mean_rows, measured_runs, styles_of
 from bntt.studies.study_result import StudyResult
 from bntt.studies.study_schema import Bars as BarsSpec
-from bntt.studies.study_schema import (
-    Bounds,
-    Drifts,
-    FigureSpec,
-    Layers,
-    LayerSpikes,
-    OverTime,
-    Scatter,
-)
+from bntt.studies.study_schema import Bounds, FigureSpec, Layers, LayerSpikes, OverTime, Scatter
 
 ACCURACY = Axis("test accuracy", percent=True, low=0, high=1)
 BANDS = "bands: from the lowest start to the highest"
@@ -113,7 +93,7 @@ def layers(result: StudyResult, part: Layers) -> list[Chart]:
     return [Lines(label, STEPS, RATES[part.of], over_steps(rows)) for label, rows in found.items() if rows]
 
 
-def drifts(result: StudyResult, part: Drifts) -> list[Chart]:
+def drifts(result: StudyResult, part: FigureSpec) -> list[Chart]:
     """Chart the distance to the running mean, of every layer by step, one chart per run, on one scale."""
     found = {label: over_steps(_distances(starts)) for label, starts in measured_runs(result, part).items()}
     highest = max(finite(value for lines in found.values() for line in lines for value in line.y), default=0.0)

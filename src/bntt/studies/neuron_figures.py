@@ -8,10 +8,10 @@ from bntt.charts.records import STEPS, Axis, Chart, Histogram, Level, Line, Line
 from bntt.models.spiking import surrogate_of
 from bntt.studies.numbers import measured_runs
 from bntt.studies.study_result import StudyResult
-from bntt.studies.study_schema import FigureSpec, GammaHistograms, Membrane
+from bntt.studies.study_schema import FigureSpec, GammaHistograms
 
 
-def membrane(result: StudyResult, part: Membrane) -> list[Chart]:
+def membrane(result: StudyResult, part: FigureSpec) -> list[Chart]:
     """Chart one neuron's potential, membrane and spikes, of the first start of the first run."""
     runs = measured_runs(result, part)
     if not runs:

@@ -83,15 +83,11 @@ class StudyResult:
     """Starts by run and seed."""
     device: str = "cpu"
 
-    def value(self, run: str, seed: int, column: Column) -> float | None:
-        """Return the number of one start in a column, of the run that gives all of its numbers; None if it has none."""
-        return self.found[run, seed].number(column)
-
     def numbers(self) -> dict[tuple[str, str], dict[int, float]]:
         """Collect the numbers of every run and column, by seed."""
         found: dict[tuple[str, str], dict[int, float]] = {}
         for run, column in product(self.runs, self.study.table):
-            values = {start.seed: self.value(run.name, start.seed, column) for start in run.starts}
+            values = {start.seed: self.found[run.name, start.seed].number(column) for start in run.starts}
             row = {seed: value for seed, value in values.items() if value is not None}
             if column.minus:
                 other = found[run.name, column.minus]

@@ -6,7 +6,7 @@ name code.
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal, get_args
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -102,7 +102,7 @@ class Header(TomlTable):
 
 
 class FigureSpec(TomlTable):
-    """``[[figures]]``: one picture."""
+    """``[[figures]]``: one picture; kinds that ask for nothing else have no class of their own."""
 
     kind: str
     title: Annotated[str, Field(min_length=1)]
@@ -112,8 +112,6 @@ class FigureSpec(TomlTable):
     """Runs in the picture; [] for all that have the numbers."""
     measure: str = ""
     """Measure that it is drawn from, where the study has several of one kind."""
-    reads: ClassVar[str] = ""
-    """Kind of measure that it is drawn from; "" for a column of the table."""
 
     def columns(self) -> list[str]:
         """List the columns of the table that it draws."""
@@ -126,13 +124,12 @@ class FigureSpec(TomlTable):
     @property
     def source(self) -> str:
         """Return the name of the measure."""
-        return self.measure or self.reads
+        return self.measure or READS.get(self.kind, "")
 
 
 class Bars(FigureSpec):
     """Column of every run: the mean over the starts, and each start as a point."""
 
-    kind: Literal["bars"]
     column: str
     logarithmic: bool = False
 
@@ -143,7 +140,6 @@ class Bars(FigureSpec):
 class Scatter(FigureSpec):
     """Two columns against each other, one point per start."""
 
-    kind: Literal["scatter"]
     x: str
     y: str
     logarithmic: bool = False
@@ -156,8 +152,6 @@ class Scatter(FigureSpec):
 class OverTime(FigureSpec):
     """Accuracy when stopped after each step, mean over the starts."""
 
-    kind: Literal["over-time"]
-    reads: ClassVar[str] = "evaluate"
     logarithmic: bool = False
     """True for a logarithmic axis of steps."""
 
@@ -165,16 +159,12 @@ class OverTime(FigureSpec):
 class Layers(FigureSpec):
     """Quantity of every layer over time, one panel per run, mean over the starts."""
 
-    kind: Literal["layers"]
-    reads: ClassVar[str] = "activity"
     of: Literal["firing_rate", "gamma_magnitude", "spikes_per_image", "deviation"] = "firing_rate"
 
 
 class LayerSpikes(FigureSpec):
     """Spikes of every layer in all steps, on a logarithmic axis, mean over the starts."""
 
-    kind: Literal["layer-spikes"]
-    reads: ClassVar[str] = "activity"
     per_neuron: bool = False
     """True for spikes of a neuron in place of all of a layer."""
 
@@ -182,70 +172,43 @@ class LayerSpikes(FigureSpec):
 class GammaHistograms(FigureSpec):
     """Distribution of γ over the channels of some layers at some steps, of the first start of the first run."""
 
-    kind: Literal["gamma-histograms"]
-    reads: ClassVar[str] = "activity"
     layers: Annotated[list[str], Field(min_length=1)]
     steps: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)]
     """Steps, counted from 1; those that the network has not are left out."""
 
 
-class SurrogateGradient(FigureSpec):
-    """Derivative that stands for a spike's, against the potential, of every run's recipe."""
-
-    kind: Literal["surrogate"]
-
-
-class Thresholds(FigureSpec):
-    """Accuracy and steps against the threshold of an early exit."""
-
-    kind: Literal["thresholds"]
-    reads: ClassVar[str] = "exit"
-
-
-class Noise(FigureSpec):
-    """Accuracy against σ of the noise, mean over the starts."""
-
-    kind: Literal["noise"]
-    reads: ClassVar[str] = "robust"
-
-
 class Bounds(FigureSpec):
     """Accuracy against ε of an attack, the lowest of all estimators, mean over the starts."""
 
-    kind: Literal["bounds"]
-    reads: ClassVar[str] = "attack"
     attack: Literal["fgsm", "pgd"] = "fgsm"
 
 
-class Drifts(FigureSpec):
-    """Distance of each layer's input to its running mean, by step, one panel per run."""
-
-    kind: Literal["drift"]
-    reads: ClassVar[str] = "drift"
-
-
-class Folds(FigureSpec):
-    """Accuracy of the network, and of the four that it folds to."""
-
-    kind: Literal["folds"]
-    reads: ClassVar[str] = "equivalence"
-
-
-class Membrane(FigureSpec):
-    """One neuron's potential and spikes over time, of the first start."""
-
-    kind: Literal["membrane"]
-    reads: ClassVar[str] = "neuron"
-
-
-class Failures(FigureSpec):
-    """Share of starts that failed against the learning rate, one panel per network."""
-
-    kind: Literal["failures"]
-    reads: ClassVar[str] = "stability"
-
-
 FIGURES: dict[str, type[FigureSpec]] = {
-    get_args(one.model_fields["kind"].annotation)[0]: one for one in FigureSpec.__subclasses__()
+    "bars": Bars,
+    "scatter": Scatter,
+    "over-time": OverTime,
+    "layers": Layers,
+    "layer-spikes": LayerSpikes,
+    "gamma-histograms": GammaHistograms,
+    "surrogate": FigureSpec,
+    "thresholds": FigureSpec,
+    "noise": FigureSpec,
+    "bounds": Bounds,
+    "drift": FigureSpec,
+    "folds": FigureSpec,
+    "membrane": FigureSpec,
+    "failures": FigureSpec,
 }
-"""Figure classes by name."""
+"""Tables by kind of picture; :data:`bntt.studies.figures.CHARTS` has the function that draws each."""
+READS = {
+    **dict.fromkeys(("layers", "layer-spikes", "gamma-histograms"), "activity"),
+    "over-time": "evaluate",
+    "thresholds": "exit",
+    "noise": "robust",
+    "bounds": "attack",
+    "drift": "drift",
+    "folds": "equivalence",
+    "membrane": "neuron",
+    "failures": "stability",
+}
+"""Kind of measure that a picture is drawn from; others are drawn from columns of the table, or from recipes."""

@@ -145,19 +145,6 @@ def anchor(subject: int, section: int = 0) -> str:
     return f"s{subject}-{section}" if section else f"s{subject}"
 
 
-class Footnotes:
-    """Sources in the order in which a page names them first."""
-
-    def __init__(self) -> None:
-        self.texts: list[str] = []
-
-    def number(self, text: str) -> int:
-        """Return the number of a source, from 1."""
-        if text not in self.texts:
-            self.texts.append(text)
-        return self.texts.index(text) + 1
-
-
 def numeric(table: Table, column: int) -> bool:
     """Return True if a column holds numbers, which are right-aligned."""
     held = [row[column] for row in table.rows if column < len(row)]
@@ -187,8 +174,8 @@ def html_of(page: Page) -> str:
     parts = {"style": f"{_part('page.css')}\n{style_rules()}", "script": _part("page.js")}
     environment.globals |= {"anchor": anchor, "numeric": numeric, "table_of": table_of, "looks_of": looks_of}
     environment.globals |= {"draw": chart_page.draw, "legend_of": chart_page.legend_of}
-    environment.globals |= {"on_shared_scales": on_shared_scales, "draw_strip": draw_strip, "footnotes": Footnotes()}
-    environment.globals |= {"sorts_apart": sorts_apart}
+    environment.globals |= {"on_shared_scales": on_shared_scales, "draw_strip": draw_strip, "sorts_apart": sorts_apart}
+    environment.globals |= {"footnotes": {}}  # number of each source, in the order in which the page names them first
     hashes = {f"{name}_hash": _hash(text) for name, text in parts.items()}
     template = environment.get_template("page.html")
     return template.render(page=page, version=__version__, **parts, **hashes)

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
 
+from bntt.analysis.result import BEYOND
+
 LARGEST = 32 << 20
 """Largest size of a file that is read, in bytes."""
 LONGEST = 2_000
@@ -23,8 +25,6 @@ MOST_ROWS = 5_000
 """Most objects or texts in any list; more are refused."""
 MOST_VALUES = 100_000
 """Most values in any list of a measurement, and most epochs; more are refused, for a part is not the whole."""
-BEYOND = 1e100
-"""Bound that no valid number reaches."""
 _HIDDEN = dict.fromkeys([*range(32), 127, *range(0x80, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A)], "�") | {
     9: " ",
     10: "\n",

@@ -203,10 +203,7 @@ def _facts(folder: Path, recipe: Values | None, made_on: Values | None) -> Itera
     if recipe is not None:
         yield "Data", data_of(recipe, made_on) + (f", {data.shown('check')}" if data.shown("check") else "")
         width, steps = network.shown("width", "?"), plural(round(network.maybe("num_steps") or 0), "time step")
-        yield (
-            "Network",
-            f"{network.shown('name', '?')}, width {width}, {steps}, leak {network.shown('leak', '?')}",
-        )
+        yield ("Network", f"{network.shown('name', '?')}, width {width}, {steps}, leak {network.shown('leak', '?')}")
         yield "Norm", network.shown("norm", "not told")
         yield "Seed", f"{recipe.shown('seed', 'not told')} (one start)"
         rate = f"learning rate {train.shown('lr', '?')}, weight decay {train.shown('weight_decay', '?')}"

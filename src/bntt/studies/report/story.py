@@ -32,6 +32,8 @@ PARTS: dict[str, tuple[str, ...]] = {
 }
 """Parts of the paper, in its order, and the places that belong to each."""
 ELSEWHERE = "Elsewhere"
+Found = Sequence[tuple[Claim, tuple[tuple[str, str], ...]]]
+"""Claims, each with the title and the anchor of the studies that test it."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ def story_of(studies: Sequence[tuple[str, str, Sequence[Claim]]]) -> Story:
     return Story(PAPER if quoted else "", _lead(quoted, own), _parts(quoted, 1), _parts(own, 1 + len(quoted)))
 
 
-def _parts(found: Sequence[tuple[Claim, tuple[tuple[str, str], ...]]], first: int) -> tuple[Part, ...]:
+def _parts(found: Found, first: int) -> tuple[Part, ...]:
     ranked = sorted(found, key=lambda one: list(VERDICTS).index(one[0].verdict))
     groups = {title: [one for one in ranked if part_of(one[0].source) == title] for title in (*PARTS, ELSEWHERE)}
     parts, number = list[Part](), first
@@ -114,19 +116,11 @@ def counted(found: Sequence[Claim]) -> str:
     >>> counted([])
     '0 hold, 0 do not hold, 0 are not decided, 0 were not run'
     """
-    verbs = {
-        "holds": "hold",
-        "does not hold": "do not hold",
-        "not decided": "are not decided",
-        "not run": "were not run",
-    }
+    verbs = dict(zip(VERDICTS, ("hold", "do not hold", "are not decided", "were not run"), strict=True))
     return ", ".join(f"{[one.verdict for one in found].count(name)} {verbs[name]}" for name in VERDICTS)
 
 
-def _lead(
-    quoted: Sequence[tuple[Claim, tuple[tuple[str, str], ...]]],
-    own: Sequence[tuple[Claim, tuple[tuple[str, str], ...]]],
-) -> str:
+def _lead(quoted: Found, own: Found) -> str:
     said = []
     if quoted:
         said.append(f"Of {len(quoted)} tests of the paper's claims {counted([claim for claim, _ in quoted])}.")

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from bntt.analysis.accuracy.accuracy import FEW
 from bntt.charts.records import Chart
-from bntt.charts.section import Cell, Mark, Table, count, duration
+from bntt.charts.section import Cell, Mark, Table, count, duration, gap, plural
 from bntt.charts.stored import chart_from
 from bntt.io.checkpoint import CheckpointError
 from bntt.studies.report.blocks import Picture, Section, Subject
 from bntt.studies.report.claims import VERDICTS, claims_of
 from bntt.studies.report.reading import GapError, Values, address_of, clean, cleaned, read_json
-from bntt.studies.report.study_table import results_section
 
 RESULT = "result.json"
 STATES: dict[str, Mark] = {"done": "", "failed": "bad"}
@@ -21,6 +21,11 @@ STATES: dict[str, Mark] = {"done": "", "failed": "bad"}
 SETTINGS = {"paper": "the paper's settings", "small": "a small setting, not comparable with the paper's numbers"}
 STUDY_COLUMNS = ("study", "setting", "starts", "holds", "does not hold", "not decided", "not run")
 """Heads of the table of several studies."""
+Head = tuple[str, str, str]
+"""Key, title and unit of a column."""
+Rows = tuple[tuple[Cell, ...], ...]
+WIDE = 6
+"""Most quantities that stand side by side; of more, each has a row."""
 
 
 def study_subject(folder: Path) -> Subject:
@@ -76,14 +81,106 @@ def _facts(values: Values, setting: str) -> Iterator[tuple[str, str]]:
         yield "Size", about
     done, asked = _starts(values)
     yield "Starts", f"{done} of {asked} done"
-    told = (
-        ("Device", "device"),
-        ("Commit", "commit"),
-        ("bntt", "bntt"),
-        ("Numerics", "numerics"),
-        ("Written", "written"),
-    )
-    yield from ((name, values.shown(key, "not told")) for name, key in told)
+    for name in ("Device", "Commit", "bntt", "Numerics", "Written"):
+        yield name, values.shown(name.lower(), "not told")
+
+
+def results_section(values: Values, folder: Path) -> Section:
+    """Tabulate the numbers of a study; folded, every start's, and on what they were made.
+
+    Raises:
+        GapError: if a part of the table is missing, or of another kind.
+    """
+    table = values.inside("table")
+    columns = [
+        (one.text("key"), one.shown("title") or one.text("key"), one.shown("unit")) for one in table.rows("columns")
+    ]
+    rows = table.rows("rows")
+    heads, body = _by_run(rows, columns) if len(columns) <= WIDE else _by_quantity(rows, columns)
+    caption = "Ours: mean ± standard deviation over starts; below it how many, and the 95% interval of the mean"
+    small = values.shown("setting") == "small"
+    note = "Ours were run in a small setting; the paper's values are of the paper's settings." if small else ""
+    cells = [row.inside("cells") for row in rows]
+    starts = [one.inside(key).whole("n") for one in cells for key in one if key in one]
+    words = (f"Preliminary: numbers of fewer than {FEW} starts.",) if min(starts, default=FEW) < FEW else ()
+    folded = (_every_value(rows, columns), _made_on(rows))
+    tables = (Table(caption, heads, body, note),)
+    return Section("Results", words=words, tables=tables, folded=tuple(one for one in folded if one.rows))
+
+
+def _by_run(rows: Sequence[Values], columns: Sequence[Head]) -> tuple[tuple[str, ...], Rows]:
+    """Tabulate a run in each row."""
+    body = tuple((_name(row), *(_number(row, key) for key, _, _ in columns)) for row in rows)
+    return ("run", *(_head(title, unit) for _, title, unit in columns)), body
+
+
+def _by_quantity(rows: Sequence[Values], columns: Sequence[Head]) -> tuple[tuple[str, ...], Rows]:
+    """Tabulate a quantity in each row and a run in each column, where there are many quantities."""
+    body = tuple((Cell(_head(title, unit)), *(_number(row, key) for row in rows)) for key, title, unit in columns)
+    return ("quantity", *(_name(row).text for row in rows)), body
+
+
+def _head(title: str, unit: str) -> str:
+    return f"{title} ({unit})" if unit and unit not in title else title
+
+
+def _name(row: Values) -> Cell:
+    same = row.shown("same_as")
+    return Cell(row.shown("label") or row.text("run"), note=f"by definition {same}" if same else "")
+
+
+def _number(row: Values, key: str) -> Cell:
+    """Show our number, and below it the paper's."""
+    cells = row.inside("cells")
+    cell = _ours(cells.inside(key)) if key in cells else gap("not run")
+    told = row.inside("paper") if "paper" in row else None
+    paper = told.inside(key) if told is not None and key in told else None
+    if paper is None or "value" not in paper:
+        return cell
+    number = paper.maybe("value")
+    said = f"paper: {paper.shown('value') if number is None else f'{number:g}'}"
+    return replace(cell, note="; ".join(filter(None, (cell.note, said))), source=paper.shown("source", "not told"))
+
+
+def _ours(cell: Values) -> Cell:
+    """Show our number, in the unit of its column as all of the cell is."""
+    mean, spread, starts = cell.number("mean"), cell.maybe("sd"), cell.whole("n")
+    several = spread is not None and starts > 1
+    text = cell.shown("text") or f"{mean:.4g}" + (f" ± {spread or 0.0:.2g}" if several else "")
+    low, high = cell.maybe("low_95"), cell.maybe("high_95")
+    between = f", {_plain(low)} to {_plain(high)}" if low is not None and high is not None and low < high else ""
+    return Cell(text, mean, f"{plural(starts, 'start')}{between}")
+
+
+def _plain(value: float) -> str:
+    """Format a number without an exponent.
+
+    >>> _plain(339300.4), _plain(87.871)
+    ('339,300', '87.87')
+    """
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
+def _every_value(rows: Sequence[Values], columns: Sequence[Head]) -> Table:
+    found = list[tuple[Cell, ...]]()
+    for row in rows:
+        cells = row.inside("cells")
+        for key, title, _ in columns:
+            if key in cells and "values" in cells.inside(key):
+                held = cells.inside(key).numbers("values")
+                shown = ", ".join("–" if v is None else f"{v:.6g}" for v in held[:100]) + ", …" * (len(held) > 100)
+                found.append((_name(row), Cell(title), Cell(shown)))
+    return Table("Every start's value", ("run", "measure", "values, in the order of the seeds"), tuple(found))
+
+
+def _made_on(rows: Sequence[Values]) -> Table:
+    found = list[tuple[Cell, ...]]()
+    for row in rows:
+        if "made_on" in row:
+            further = row.texts("also_run") if "also_run" in row else ()
+            also = f"also run, and in no number: {'; '.join(further)}" if further else ""
+            found.append((_name(row), Cell("; ".join(row.texts("made_on")), note=also)))
+    return Table("On what each row was made", ("run", "device, commit and precision"), tuple(found))
 
 
 MOST_FIGURES = 50
@@ -111,10 +208,6 @@ def _charts(title: str, figure: Values) -> list[Chart]:
     """Read the charts of a figure, each under the figure's title and its own."""
     found = [chart_from(cleaned(one.held)) for one in figure.rows("charts")]
     return [replace(chart, title=f"{title}: {chart.title}" if chart.title else title) for chart in found]
-
-
-def _claims(values: Values, folder: Path) -> Section:
-    return Section("Claims", claims=claims_of(values))
 
 
 def _runs(values: Values, folder: Path) -> Section:
@@ -170,7 +263,7 @@ def _settings(run: Values) -> tuple[Cell, ...]:
 
 PARTS: dict[str, Callable[[Values, Path], Section]] = {
     "Results": results_section,
-    "Claims": _claims,
+    "Claims": lambda values, folder: Section("Claims", claims=claims_of(values)),
     "Figures": _figures,
     "Runs": _runs,
 }
