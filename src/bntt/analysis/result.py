@@ -38,6 +38,7 @@ def finite(value: Any) -> Any:
 Number = Annotated[float | None, BeforeValidator(finite)]
 """A number, or None if there is none."""
 Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=0, le=10**18)]
 OverSteps = Sequence[Number]
 """A value for each time step."""
 

@@ -114,8 +114,7 @@ def evaluate_run(
     """
     processes = processes or Processes()
     draws = draws_of(facts_of(recipe), draws)
-    model = build_model(for_measuring(recipe), data, processes.device)
-    weights = LoadedWeights(model, *_load(recipe, data, run, model, processes))
+    weights = _load(recipe, data, run, build_model(for_measuring(recipe), data, processes.device), processes)
     return evaluate_loaded(
         weights, recipe, data, split=split, draws=draws, processes=processes, steps=steps, progress=progress
     )
@@ -225,8 +224,8 @@ def _numbers(found: Evaluation, model: SpikingClassifier) -> dict[str, Any]:
 
 def _load(
     recipe: Recipe, data: RecipeData, run: RunDirectory, model: SpikingClassifier, processes: Processes
-) -> tuple[dict[str, Any], dict[str, Any], list[dict[str, Any]]]:
-    """Load the best epoch's weights into the model; return the facts stored with them, the training cost and epochs."""
+) -> LoadedWeights:
+    """Load the best epoch's weights into the model, in every process."""
 
     def look() -> tuple[dict[str, Any], dict[str, Any], list[dict[str, Any]]]:
         check_same_recipe(recipe, read_facts(run.best), run.best, MEASURING)
@@ -238,4 +237,4 @@ def _load(
     if not processes.first:
         model.load_state_dict(dict(weights))
         restore_thresholds(model, recipe, facts, run.best)
-    return facts, cost, rows
+    return LoadedWeights(model, facts, cost, rows)

@@ -91,8 +91,8 @@ def describe_session(session: Session, validation: object, test: object) -> Desc
     order = digest_of_values({"seed": loader.seed, "shuffle": loader.shuffle, "order": recipe.data.order})
     manifest = replace(manifest, sha256={**manifest.sha256, "order": order})
     mean = getattr(model.encoder, "mean", None)
-    facts = {"built": built[1] if built else None, "pixels": 0 if mean is None else mean.numel()}
-    facts |= {"written": _written(model)}
+    pixels = 0 if mean is None else mean.numel()
+    facts = {"built": built[1] if built else None, "pixels": pixels, "written": _written(model)}
     return Description(recipe, RecipeData(train, held_out, tested, [], [], LABEL, manifest), facts)
 
 

@@ -7,7 +7,7 @@ so. Without one they become a checkpoint of the network alone, for Python.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from inspect import signature
 from pathlib import Path
@@ -18,7 +18,7 @@ from bntt.io.files import digest, write_whole
 from bntt.io.pickled import read_pickled
 from bntt.models import MODELS
 from bntt.nn import SpikingNetwork
-from bntt.runs.directory import RunDirectory, new_run_directory
+from bntt.runs.directory import new_run_directory
 from bntt.runs.environment import write_environment
 from bntt.runs.recipe.build import build_model, builder_options
 from bntt.runs.recipe.datasets import RecipeData, build_data
@@ -120,17 +120,12 @@ def _as_run(
     state = _fitting(file, foreign, model.network)
     model.network.load_state_dict(state)
     tensors = {f"model.{key}": value for key, value in model.state_dict().items()}
-    run = new_run_directory(*place)
-    _write(run, recipe, tensors, data.facts())
-    return run.path, len(state)
-
-
-def _write(run: RunDirectory, recipe: Recipe, tensors: Mapping[str, Any], data: Mapping[str, Any]) -> None:
-    written = dump_recipe(recipe)
+    run, written = new_run_directory(*place), dump_recipe(recipe)
     facts = {"epoch": 0, "validation_accuracy": None, "averaged": False, "recipe": written, **rules_facts(recipe)}
-    write_environment(run.path, 0, {"device": "cpu", **rules_facts(recipe), **data})
+    write_environment(run.path, 0, {"device": "cpu", **rules_facts(recipe), **data.facts()})
     write_checkpoint(run.best, tensors, facts)
     write_whole(run.recipe, written.encode())  # last: a directory without it is not a run
+    return run.path, len(state)
 
 
 def _as_checkpoint(

@@ -8,11 +8,10 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from bntt.analysis.card.measurement import CardArguments
-from bntt.analysis.result import BEYOND, Metric, Number, Record, Result
+from bntt.analysis.result import BEYOND, Count, Metric, Number, Record, Result
 from bntt.charts.records import Axis, Bar, Bars
 from bntt.charts.section import Cell, Section, Table, count, number, plural, share
 
-Count = Annotated[int, Field(ge=0, le=10**18)]
 Amount = Annotated[float | None, Field(ge=0, lt=BEYOND)]
 """A mean over images; None if it was not measured."""
 

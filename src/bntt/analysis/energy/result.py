@@ -9,7 +9,7 @@ from pydantic import Field
 
 from bntt.analysis.energy.costs import Costs, Digital
 from bntt.analysis.energy.measurement import EnergyArguments
-from bntt.analysis.result import BEYOND, Metric, Number, OverSteps, Record, Result, Share
+from bntt.analysis.result import BEYOND, Count, Metric, Number, OverSteps, Record, Result, Share
 from bntt.charts.records import Axis, Bar, Bars
 from bntt.charts.section import Cell, Section, Table, count, gap, number, plural
 
@@ -30,7 +30,6 @@ LEFT_OUT = (
 )
 Amount = Annotated[float, Field(ge=0, lt=BEYOND)]
 """A mean number of operations, or an energy."""
-Count = Annotated[int, Field(ge=0, le=10**18)]
 Steps = Annotated[int, Field(ge=1)]
 """Number of steps after which one image is stopped."""
 SUMMED = ("spikes", "additions_by_spike", "macs_by_spike", "additions_by_value", "macs_by_value", "ann_macs")

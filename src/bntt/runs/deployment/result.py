@@ -8,12 +8,11 @@ from typing import Annotated
 from pydantic import Field
 
 from bntt.analysis.accuracy.accuracy import wilson
-from bntt.analysis.result import BEYOND, Number, Record, Result, Share
+from bntt.analysis.result import BEYOND, Count, Number, Record, Result, Share
 from bntt.charts.records import Axis, Line, Lines
 from bntt.charts.section import Cell, Section, Table, count, interval, number, plural, share
 from bntt.runs.deployment.measurement import DeploymentArguments
 
-Count = Annotated[int, Field(ge=0, le=10**18)]
 Steps = Annotated[int, Field(ge=1)]
 BESIDE = Axis("accuracy beside float32, all steps (points)")
 

@@ -11,12 +11,7 @@ from typing import Any
 import torch
 
 from bntt.analysis.measurement import Facts
-from bntt.data import (
-    FrameSet,
-    ImageSet,
-    SampleLoader,
-    SequenceSet,
-)
+from bntt.data import FrameSet, ImageSet, SampleLoader, SequenceSet
 from bntt.engine.compute import Compute
 from bntt.engine.kernels import find_backend, require
 from bntt.models import MODELS

@@ -11,15 +11,7 @@ from typing import Any, Literal
 
 import torch
 
-from bntt.data import (
-    DataError,
-    FrameSet,
-    ImageSet,
-    PartLoader,
-    SequenceSet,
-    split_validation,
-    stratified,
-)
+from bntt.data import DataError, FrameSet, ImageSet, PartLoader, SequenceSet, split_validation, stratified
 from bntt.data.catalog import Way, open_samples
 from bntt.data.events.binning import Binning
 from bntt.data.events.event_sets import Framing

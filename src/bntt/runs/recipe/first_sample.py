@@ -11,6 +11,7 @@ from torch import Tensor
 
 from bntt.analysis.accuracy.evaluation import FIRST_DRAW
 from bntt.charts.records import STEPS, Axis, Chart, Figure, Image, Line, Lines, map_over_steps
+from bntt.data.registry import DATASETS
 from bntt.nn.kinds import encoder_facts_by_name
 from bntt.runs.recipe import recipe_names
 from bntt.runs.recipe.build import build_encoder
@@ -68,8 +69,6 @@ def recipe_for(name: str, overrides: Sequence[str] = ()) -> Recipe:
     Raises:
         RecipeError: if it is neither, or an override is invalid.
     """
-    from bntt.data.registry import DATASETS
-
     if name in recipe_names() or name not in DATASETS:
         return load_recipe(name, overrides)
     values: dict[str, Any] = {

@@ -52,12 +52,7 @@ def measure_stability(opened: OpenedRecipe, arguments: StabilityArguments, progr
     data = build_data(opened.recipe)
     settings = settings_of(opened.recipe, arguments, data)
     starts = list(trained_starts(opened, arguments, settings, data, progress))
-    return StabilityResult(
-        arguments=arguments,
-        settings=settings,
-        shares=failures(starts),
-        cells=starts,
-    )
+    return StabilityResult(arguments=arguments, settings=settings, shares=failures(starts), cells=starts)
 
 
 def trained_starts(

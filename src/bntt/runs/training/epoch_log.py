@@ -16,7 +16,7 @@ from bntt.analysis.activity.constant_input import Unvarying
 from bntt.analysis.activity.health import spans
 from bntt.data import PartLoader, SampleLoader, SequenceSet
 from bntt.engine.kernels import find_backend
-from bntt.nn import Encoder, SpikingClassifier, SpikingNetwork
+from bntt.nn import Encoder, SpikingClassifier
 from bntt.runs.recipe.datasets import RecipeData
 from bntt.runs.recipe.schema import Recipe
 from bntt.runs.training.shared import combine_activities
@@ -114,6 +114,7 @@ def epoch_result(
         best: best validation accuracy of earlier epochs.
     """
     accuracy = None if evaluation is None else evaluation.accuracy.mean
+    gammas = gamma_profile(session.measured.network).magnitude
     return EpochResult(
         record.epoch,
         record.loss,
@@ -123,7 +124,7 @@ def epoch_result(
         session.position.updates,
         seconds,
         session.grown and accuracy is not None and (best is None or accuracy > best),
-        mean_gammas(session.measured.network),
+        {name: float(row.mean()) for name, row in gammas.items()},
         firing_rates(evaluation),
         session.steps,
         None if evaluation is None else evaluation.loss,
@@ -136,11 +137,6 @@ def firing_rates(evaluation: Evaluation | None) -> dict[str, float]:
         return {}
     activity = evaluation.activity
     return {name: float(activity.rate(name).mean()) for name in activity.spikes}
-
-
-def mean_gammas(network: SpikingNetwork) -> dict[str, float]:
-    """Return mean |γ| of each layer over steps and channels."""
-    return {name: float(row.mean()) for name, row in gamma_profile(network).magnitude.items()}
 
 
 def describe_jump(record: StepRecord) -> str:

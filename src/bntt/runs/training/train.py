@@ -217,9 +217,7 @@ class TrainingRun:
             self.best = result.validation_accuracy if result.best else self.best
             self.epochs_done, self.rows = record.epoch + 1, [*self.rows, asdict(result)]
             self._write_metrics()
-            self.write_events(
-                record.epoch, asdict(result), self._gammas()
-            )  # before it counts: repeated work is shown once
+            self.write_events(record.epoch, asdict(result), self._gammas())  # first: repeated work is shown once
             self._save()
         except OSError as error:
             problem = error
