@@ -58,13 +58,7 @@ def list_names(
             console.line(f"{name}: {dataset}; licence: {dataset.licence}")
             console.line(f"    {next(iter(ways_to_get(name)), 'built in')}")
         return
-    names = {
-        "recipes": recipe_names(),
-        "models": MODELS,
-        "norms": NORMS,
-        "neurons": NEURONS,
-        "encoders": ENCODERS,
-    }
+    names = {"recipes": recipe_names(), "models": MODELS, "norms": NORMS, "neurons": NEURONS, "encoders": ENCODERS}
     for name in names[what]:
         console.line(name)
 

@@ -225,11 +225,7 @@ def _key_as_option(args: list[str]) -> str:
 def _overview() -> str:
     """List every verb in one line, by group."""
     width = shutil.get_terminal_size().columns
-    lines = [
-        "usage: bntt [--with PARTS] VERB ...    (bntt VERB --help: its options)",
-        "",
-        *DESCRIPTION.splitlines(),
-    ]
+    lines = ["usage: bntt [--with PARTS] VERB ...    (bntt VERB --help: its options)", "", *DESCRIPTION.splitlines()]
     for title, group in grouped_verbs().items():
         lines += ["", f"{title}:"]
         for name, call in group.items():

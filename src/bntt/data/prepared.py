@@ -195,7 +195,7 @@ def manifest_from(values: Any) -> Manifest:
     return manifest
 
 
-def verify_prepared(folder: Path, manifest: Manifest, progress: Callable[[str], None] = lambda part: None) -> None:
+def verify_prepared(folder: Path, manifest: Manifest) -> None:
     """Compare the tensor files with the checksums recorded when they were made.
 
     Raises:
@@ -207,7 +207,6 @@ def verify_prepared(folder: Path, manifest: Manifest, progress: Callable[[str], 
             raise DataError(f"{file} is missing: prepare {manifest.name} again")
         if digest(file) != expected:
             raise DataError(f"{file} has changed since it was prepared (SHA-256): prepare {manifest.name} again")
-        progress(part)
 
 
 def load_prepared(folder: Path, manifest: Manifest) -> Splits:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from bntt.data.errors import DataError
@@ -10,19 +10,17 @@ from bntt.data.events.binning import Binning
 from bntt.data.events.formats import EVENT_FORMATS, EventFormat, read_event_archive
 from bntt.data.registry import DATASETS, Dataset, register
 
-register(
-    "dvs-cifar10",
-    Dataset(
-        "recordings",
-        "not known to us: see figshare.com, article 4724671",
-        classes=10,
-        shape=(128, 128),
-        samples=(9000, 1000),
-        augment=("flip", "shift"),
-        expects="the unpacked CIFAR10-DVS, a folder a class with the recordings",
-        formats=("aedat2", "aedat2-raw", "aedat4"),
-    ),
+DVS_CIFAR10 = Dataset(
+    "recordings",
+    "not known to us: see figshare.com, article 4724671",
+    classes=10,
+    shape=(128, 128),
+    samples=(9000, 1000),
+    augment=("flip", "shift"),
+    expects="the unpacked CIFAR10-DVS, a folder a class with the recordings",
+    formats=("aedat2", "aedat2-raw", "aedat4"),
 )
+register("dvs-cifar10", DVS_CIFAR10)
 register(
     "n-mnist",
     Dataset(
@@ -38,12 +36,9 @@ register(
 for _images, _augment in (("cifar10", ("flip", "shift")), ("fashion-mnist", ("flip",))):
     register(
         f"{_images}-simulated",
-        Dataset(
-            "recordings",
-            "that of the images",
-            classes=10,
-            shape=(128, 128),
-            samples=(9000, 1000),
+        replace(
+            DVS_CIFAR10,
+            licence="that of the images",
             augment=_augment,
             expects=f"what bntt data simulate {_images} wrote",
             formats=("aedat2",),

@@ -61,13 +61,9 @@ def split_recordings(names: Iterable[str], test_share: float = TEST_SHARE) -> Re
         if len(members) < 2:
             raise DataError(f"class {label} has {len(members)} recording: training and test need one each")
         count = min(max(1, round(len(members) * test_share)), len(members) - 1)
-        test |= set(sorted(members, key=_rank)[:count])
+        test |= set(sorted(members, key=digest_of_text)[:count])
     every = [name for members in classes.values() for name in members]
     return RecordingSplit(tuple(n for n in every if n not in test), tuple(n for n in every if n in test))
-
-
-def _rank(name: str) -> str:
-    return digest_of_text(name)
 
 
 def content_of(events: Events) -> str:

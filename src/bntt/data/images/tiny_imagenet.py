@@ -47,7 +47,7 @@ def read_tiny_imagenet(root: Path, progress: Progress = lambda done, total: None
     total = len(training) + len(testing)
     parts = []
     for before, files in ((0, training), (len(training), testing)):
-        images = torch.empty(len(files), 3, *_size(files[0][0]), dtype=torch.uint8)
+        images = torch.empty(len(files), 3, *decode(_image(files[0][0])).shape[1:], dtype=torch.uint8)
         for row, (path, _) in enumerate(files):
             pixels = decode(_image(path))
             if pixels.shape[1:] != images.shape[2:]:
@@ -56,11 +56,6 @@ def read_tiny_imagenet(root: Path, progress: Progress = lambda done, total: None
             progress(before + row + 1, total)
         parts.append(ImageSet(images, torch.tensor([label for _, label in files]), tuple(wnids)))
     return Splits(*parts)
-
-
-def _size(path: Path) -> tuple[int, int]:
-    height, width = decode(_image(path)).shape[1:]
-    return height, width
 
 
 def _image(path: Path) -> ListedFile:
