@@ -47,9 +47,11 @@ class Facts:
 
     @property
     def norm_facts(self) -> NormFacts:
-        """Facts about its norm."""
-        from bntt.nn.kinds import norm_facts_by_name
+        """Facts about its norm; all that may be where it has no name, in a network of yours with several norms."""
+        from bntt.nn.kinds import NormFacts, norm_facts_by_name
 
+        if not self.norm:  # what there is not the network says, when it is measured
+            return NormFacts(step_gamma=True, batch_statistics=True, running_statistics=True)
         return norm_facts_by_name(self.norm)
 
 

@@ -49,6 +49,11 @@ def retiming_of(recipe: Recipe, steps: int, longer: Longer | None) -> Retiming:
         return Retiming(trained_steps=trained, steps=steps, how="truncate")
     if recipe.data.order:
         raise ArgumentError(f"--num-steps {steps}: the sequences have {trained} steps (data.order), and no more")
+    if not recipe.encoder.name:
+        raise ArgumentError(
+            f"--num-steps {steps}: the encoder is your own, and no recipe makes one of {steps} steps: in Python, give "
+            f"one to bntt.nn.retime's network"
+        )
     if encoder_facts_by_name(recipe.encoder.name).takes == "frames":
         raise ArgumentError(
             f"--num-steps {steps}: each recording is {trained} frames (network.num_steps), no more: train on {steps}"

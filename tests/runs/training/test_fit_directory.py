@@ -11,11 +11,12 @@ import torch
 from torch import nn
 
 import bntt
+from bntt.analysis import ArgumentError
 from bntt.cli import main as cli
 from bntt.data import ImageSet, SampleLoader, SequenceSet
 from bntt.io.checkpoint import CheckpointError
 from bntt.models import MODELS
-from bntt.nn import BNTT, LIF, Readout, SpikingBlock, SpikingNetwork
+from bntt.nn import BNTT, LIF, CurrentBlock, NeuronBlock, Readout, Residual, SpikingBlock, SpikingNetwork
 from bntt.runs import from_python, parts
 from bntt.runs.directory import RunDirectory
 from bntt.runs.from_python import builder_of
@@ -187,6 +188,33 @@ def test_a_network_put_together_is_given_again(tmp_path):
     other.network.blocks["fc1"].lif = LIF(leak=0.5)
     with pytest.warns(UserWarning, match=r"not built as the trained one: '\(lif\): LIF\(leak=0.5.* of .*LIF\(leak=0.9"):
         bntt.load_run(run, model=other)
+
+
+class Fading:
+    """An encoder of a person's own."""
+
+    num_steps = 4
+
+    def __call__(self, x, *, steps=None, **noise):
+        return torch.stack([x / (1 + t) for t in bntt.nn.steps_of(steps, 4)])
+
+
+@torch.random.fork_rng()  # PyTorch's layers draw their start values
+def test_a_network_whose_norms_have_no_one_name_is_measured_as_any_other(tmp_path):
+    for norm, encoder in ((BNTT(8, 4), bntt.PoissonEncoder(4)), (bntt.LayerNorm(8), Fading())):
+        first = SpikingBlock(nn.Sequential(nn.Flatten(), nn.Linear(16, 8)), BNTT(8, 4), LIF(leak=0.9))
+        total = Residual({"body": CurrentBlock(nn.Linear(8, 8), norm)}, after=NeuronBlock(LIF(leak=0.9)))
+        model = bntt.SpikingClassifier(encoder, SpikingNetwork([first, total], Readout(nn.Linear(8, 3))))
+        run = tmp_path / type(norm).__name__
+        fitted(run, model, epochs=1, test=unseen())
+        opened = bntt.load_run(run, model=model)
+        assert opened.facts.norm == ""
+        expected = bntt.analysis.evaluate(model, unseen(), draws=1).accuracy.mean
+        assert measure("evaluate", opened, draws=1).accuracy == expected
+        assert measure("exit", opened).steps <= 4
+        assert "block1" in measure("drift", opened, layer="block1").layers
+    with pytest.raises(ArgumentError, match="--num-steps 6: the encoder is your own"):
+        measure("evaluate", opened, num_steps=6, longer="hold")
 
 
 MODEL = """
