@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import bntt
+import bntt.deploy
 
 DOOR = Path(bntt.__file__)
 SNIPPET = """
@@ -30,22 +31,15 @@ def encoders() -> list[bntt.nn.Encoder]:
 """
 
 
-def typed_names():
-    """Name to home, out of the block that type checkers alone read."""
-    block = next(
-        node
-        for node in ast.parse(DOOR.read_text(encoding="utf-8")).body
-        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
-    )
-    rows = [(part.module, alias) for part in block.body for alias in part.names]
-    assert all(alias.name == alias.asname for _, alias in rows), "only `x as x` is handed on"
-    return {alias.name: module for module, alias in rows}
-
-
-def test_typed_and_lazy_names_are_the_same():
-    expected = dict.fromkeys(bntt._ROOMS, "bntt") | bntt._HOME_OF
-    assert typed_names() == expected
-    assert {*expected, "__version__"} == set(bntt.__all__)
+def test_every_name_of_a_door_opens():
+    for one in (bntt, bntt.analysis, bntt.deploy):
+        _, *lines = ast.parse(Path(one.__file__).with_suffix(".pyi").read_text(encoding="utf-8")).body
+        handed_on = [(part.name, part.asname) for line in lines for part in line.names]
+        assert [(name, name) for name in one.__all__] == handed_on, "only `x as x` is handed on"
+        assert dir(one) == sorted(one.__all__)
+        assert all(getattr(one, name) is not None for name in one.__all__)
+        with pytest.raises(AttributeError, match=f"module '{one.__name__}' has no attribute 'fitt'"):
+            _ = one.fitt
 
 
 @pytest.mark.slow
