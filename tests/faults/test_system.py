@@ -18,6 +18,7 @@ import torch
 from bntt.cli import main as cli
 from bntt.io.checkpoint import read_checkpoint, write_checkpoint
 from bntt.io.files import write_whole
+from bntt.runs.measure import measure
 from bntt.runs.training.epoch_log import EpochResult
 from bntt.runs.training.train import train_run
 from tests import fakes
@@ -79,6 +80,12 @@ def test_a_run_directory_that_becomes_read_only_or_goes_away(disk, tmp_path, cap
     assert "test accuracy" in said.out
     assert "Read-only file system" in said.err
     assert (place / "demo" / "evaluation.json").read_bytes() == before
+    for folder in (place, place / "new"):  # asked for, it is refused at once; and so is what Python would lose
+        assert cli.main(["evaluate", str(place / "demo"), "--draws", "1", "--out", str(folder)]) == 5
+        said = capsys.readouterr()
+        assert (said.out, f"because {place} is read-only" in said.err) == ("", True)
+    with pytest.raises(PermissionError, match="read-only"):
+        measure("evaluate", place / "demo")
     assert cli.main(["train", str(place / "demo"), "--resume"]) == 5
 
     from bntt.runs.directory import new_run_directory

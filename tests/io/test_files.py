@@ -134,7 +134,7 @@ def read_costs(source):
 
 def test_toml_is_read_by_name_and_by_path(tmp_path):
     assert read_costs("digital-45nm")["kind"] == "digital"
-    (tmp_path / "mine.toml").write_text("a = 1\n")
+    (tmp_path / "mine.toml").write_text("a = 1\n", encoding="utf-8-sig")
     assert read_costs(tmp_path / "mine.toml") == {"a": 1}
     assert "demo" in names_in("runs/recipes")
     assert unknown_key("zzz", ["seed", "data"]) == "unknown key; known keys: seed, data"

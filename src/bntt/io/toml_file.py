@@ -79,7 +79,7 @@ def _read_file(path: Path, known: Sequence[str], what: str, largest: int) -> str
     if path.stat().st_size > largest:
         raise TomlError(f"{path} has {path.stat().st_size} bytes: a {what} has at most {largest}")
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")  # some editors begin UTF-8 with a mark
     except UnicodeDecodeError as error:
         raise TomlError(f"{path} is not UTF-8 text: {error}") from None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 import warnings
 from collections.abc import Sequence
@@ -64,10 +65,10 @@ def measure(
     500
     """
     measurement = get_measurement(name)
-    check_folders(folder)
     opened = [
         one if isinstance(one, LoadedRun | OpenedRecipe) else _open(measurement, one, folder, device) for one in runs
     ]
+    check_folders(folder, *(one.path for one in opened[:1] if not folder))
     checked = settled(measurement, opened, checked_arguments(measurement.arguments, arguments))
     result = run_measurement(measurement, opened, checked, progress or Progress())
     save_result(measurement, result, checked, folder or opened[0].path)
@@ -75,15 +76,18 @@ def measure(
 
 
 def check_folders(*folders: Path | None) -> None:
-    """Refuse folders for results, before these are made, that are a file or lie below one.
+    """Refuse folders for results, before these are made, that are a file, lie below one, or cannot be written to.
 
     Raises:
         ArgumentError: naming the first, and the file.
+        PermissionError: naming the first that cannot be written to.
     """
     for folder in filter(None, folders):
         place = next((one for one in (folder, *folder.parents) if one.exists()), Path())
         if not place.is_dir():
             raise ArgumentError(f"{folder} cannot be a folder of results, because {place} is a file: name another")
+        if not os.access(place, os.W_OK):
+            raise PermissionError(f"{folder} cannot be a folder of results, because {place} is read-only: name another")
 
 
 def _open(measurement: Measurement, source: str | Path, folder: Path | None, device: str) -> LoadedRun | OpenedRecipe:
