@@ -73,4 +73,8 @@ def test_what_is_no_run_and_where_nothing_can_be_written(tmp_path, capsys):
     run = write_run(tmp_path / "run")
     assert cli.main(["report", str(run), "--out", str(tmp_path)]) == 2
     assert "name the file to write" in capsys.readouterr().err
+    before = (run / "recipe.toml").read_bytes()
+    assert cli.main(["report", str(run), "--out", str(run / "recipe.toml")]) == 2
+    assert "is a file and no page" in capsys.readouterr().err
+    assert (run / "recipe.toml").read_bytes() == before
     assert cli.main(["report", str(run), "--out", str(run / "recipe.toml" / "a.html")]) == 5

@@ -52,6 +52,8 @@ def export(
         raise RecipeError(f"--out FILE is needed where no run is named: {name} comes with the package")
     if out is not None and out.is_dir():
         raise RecipeError(f"--out {out} is a directory: name the file to write, such as {out / 'bundle.safetensors'}")
+    if out is not None and out.is_file() and out.resolve().parent.name == "checkpoints":
+        raise RecipeError(f"--out {out} is a run's checkpoint, which the export would replace: name another file")
     if lossy and (not run or to != "nir"):
         raise RecipeError("--lossy constant is for --to nir, and chosen on the validation images of a run: name a RUN")
     if not run:

@@ -27,6 +27,10 @@ def report(paths: tyro.conf.Positional[tuple[Path, ...]] = (), out: Path = Path(
 
     if out.is_dir():
         raise RecipeError(f"--out {out} is a directory: name the file to write, such as {out / 'report.html'}")
+    if out.is_file() and out.suffix not in (".html", ".htm"):
+        raise RecipeError(
+            f"--out {out} is a file and no page, which the report would replace: name one, such as a.html"
+        )
     folders = find_subjects(paths)
     page = page_of(folders)
     save_page(page, out)
