@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+import torch
+
 from bntt.analysis.card.measure import network_card
 from bntt.analysis.card.measurement import CARD
 from bntt.analysis.card.result import CardResult
 from bntt.analysis.measurement import ArgumentError, Progress
 from bntt.data.errors import DataError
+from bntt.data.sequences import arrange
 from bntt.deploy.constant_in_time import Constant, choose_constant
 from bntt.deploy.description import Description, Pictures
 from bntt.deploy.from_torch import describe
@@ -31,9 +34,10 @@ def describe_run(run: LoadedRun) -> Description:
     Raises:
         DeployError: if a part of the network cannot be described.
     """
-    data, (channels, height, width) = run.recipe.data, (1, 1, *run.image_shape)[-3:]
+    data, shape = run.recipe.data, run.image_shape
+    channels, height, width = (1, 1, *shape)[-3:]
     pictures = Pictures((channels, height, width), data.fit if data.size else "stretch", data.order)
-    return _described(run.model, run.classes, pictures, provenance(run))
+    return _described(run.model, run.classes, pictures, provenance(run), shape if len(shape) == 3 else shape[-1:])
 
 
 def provenance(run: LoadedRun) -> dict[str, str]:
@@ -67,7 +71,8 @@ def describe_pretrained(name: str) -> Description:
     facts = pretrained_facts(name)
     told = {"run": name, "recipe": facts.recipe, "epoch": str(facts.epoch), "dataset": facts.dataset}
     told |= {"commit": str(facts.run.get("commit") or ""), "weights_sha256": facts.sha256}
-    return _described(pretrained(name), facts.classes, Pictures(facts.image_shape, order=facts.order), told)
+    pictures = Pictures(facts.image_shape, order=facts.order)
+    return _described(pretrained(name), facts.classes, pictures, told, facts.image_shape)
 
 
 def card_of_run(run: LoadedRun, made: Description, progress: Progress) -> CardResult:
@@ -106,9 +111,14 @@ def _card_without_data(model: SpikingClassifier, made: Description, dataset: str
 
 
 def _described(
-    model: SpikingClassifier, classes: Sequence[str], pictures: Pictures, run: Mapping[str, str]
+    model: SpikingClassifier,
+    classes: Sequence[str],
+    pictures: Pictures,
+    run: Mapping[str, str],
+    shape: Sequence[int],
 ) -> Description:
     takes = encoder_facts(model.encoder).takes
-    shape = None if takes == "sequences" else pictures.shape
+    if takes == "sequences" and pictures.order:
+        shape = arrange(torch.empty(1, *pictures.shape, device="cpu"), pictures.order).shape[2:]
     shown = pictures if takes != "frames" and pictures.shape[0] in (1, 3) else None
     return describe(model, classes=classes, input_shape=shape, pictures=shown, run=run)

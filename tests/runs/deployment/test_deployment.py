@@ -5,17 +5,23 @@ import subprocess
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
+import bntt
 from bntt.analysis import evaluate
 from bntt.analysis.measurement import ArgumentError
-from bntt.deploy import Description, export
+from bntt.data import FrameSet, SampleLoader, SequenceSet
+from bntt.deploy import Description, Runtime, export
 from bntt.deploy.description import Encoder
 from bntt.deploy.layers import Layer, Neurons, Weights
 from bntt.runs.deployment.measure import beside, chosen_exit
 from bntt.runs.deployment.timed import timed
+from bntt.runs.exported import describe_run
 from bntt.runs.measure import measure
 from tests.rows import each_row
 from tests.trained import opened_run
+from tests.training.test_fit import data
 
 
 def described(gamma):
@@ -94,3 +100,21 @@ def test_what_has_no_gamma_runs_on_and_what_cannot_leave_is_named(tmp_path):
     assert plain.section().words[0] == "No exit: the network has no γ for each step."
     with pytest.raises(ArgumentError, match="layer 'conv1' cannot leave PyTorch: its norm, LayerNorm"):
         measure("deployment", opened_run(network={"norm": "layer"}), folder=tmp_path)
+
+
+@torch.random.fork_rng()  # PyTorch's layers draw their start values
+def test_networks_put_together_for_sequences_and_features_are_described(tmp_path, rng):
+    rows = SequenceSet(data(12), "rows")
+    features = FrameSet(torch.rand(12, 4, 5, generator=rng), torch.arange(12) % 3, ("a", "b", "c"))
+    count = bntt.nn.SpikeCount(nn.Linear(6, 3), bntt.LIF())
+    kinds = (rows, bntt.SequenceEncoder(4), bntt.Readout(nn.Linear(6, 3))), (features, bntt.FrameEncoder(4), count)
+    for number, (samples, encoder, readout) in enumerate(kinds):
+        block = bntt.SpikingBlock(nn.Linear(4 + number, 6), bntt.BNTT(6, num_steps=4), bntt.LIF())
+        model = bntt.SpikingClassifier(encoder, bntt.SpikingNetwork({"fc1": block}, readout))
+        run, loader = tmp_path / str(number), SampleLoader(samples, 6)
+        bntt.fit(model, loader, epochs=1, validation=loader, test=loader, directory=run)
+        opened, x = bntt.load_run(run, model=model), samples.batch(torch.arange(12))
+        found = Runtime(describe_run(opened), "float64").run(x.double().numpy())
+        assert np.abs(found - model.double().eval()(x.double()).detach().numpy()).max() < 1e-12
+    with pytest.raises(ArgumentError, match="operations are counted of a Readout, this one is a SpikeCount"):
+        measure("energy", bntt.load_run(run, model=model.float()))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
@@ -19,24 +20,36 @@ from bntt.analysis.energy.result import (
     NeuroBench,
     SynapticOperations,
 )
-from bntt.analysis.measurement import ArgumentError, Opened, Progress, draws_of, origin
+from bntt.analysis.measurement import ArgumentError, Opened, Progress, Split, draws_of, origin
 
 PRICES: tuple[Price, ...] = ("spikes", "values")
+
+
+def operations_of(opened: Opened, split: Split, **options: Any) -> Operations:
+    """Count the operations of a run, as :func:`~bntt.analysis.energy.operations.count_operations` does.
+
+    Raises:
+        ArgumentError: if the effect of a part of the network on spikes is unknown.
+    """
+    try:
+        return count_operations(opened.model, opened.loader(split), **options)
+    except TypeError as error:
+        raise ArgumentError(f"{opened.path}: {error}") from None
 
 
 def measure_energy(opened: Opened, arguments: EnergyArguments, progress: Progress) -> EnergyResult:
     """Count the operations of every image of a split, and price them.
 
     Raises:
-        ArgumentError: on a table that cannot be used, a stop beyond the network's steps, or more than one draw where
-            nothing is random.
+        ArgumentError: on a table that cannot be used, a stop beyond the network's steps, more than one draw where
+            nothing is random, or a network whose operations cannot be counted.
     """
     facts = opened.facts
     tables = _tables(arguments.costs, is_ann=facts.is_ann)
     stop = _stop(opened, arguments.steps)
     draws, loader = draws_of(facts, arguments.draws), opened.loader(arguments.split)
     progress.expect(len(loader.places) * draws)
-    found = count_operations(opened.model, loader, seed=opened.seed, draws=draws, progress=progress)
+    found = operations_of(opened, arguments.split, seed=opened.seed, draws=draws, progress=progress)
     stops = list(dict.fromkeys([found.num_steps, stop or found.num_steps]))
     footprint, sparsity = _size(opened.model.network)
     once = {steps: found.synaptic(steps, "values", input_once=True) for steps in stops}

@@ -13,7 +13,8 @@ from typing import Any, TypeVar
 
 from bntt.analysis.accuracy.accuracy import Accuracy
 from bntt.analysis.accuracy.evaluation import evaluate
-from bntt.analysis.energy.operations import Operations, count_operations
+from bntt.analysis.energy.measure import operations_of
+from bntt.analysis.energy.operations import Operations
 from bntt.analysis.exit.early_exit import (
     ROUNDING,
     Choice,
@@ -154,7 +155,7 @@ def measure_sample_exit(opened: Opened, arguments: ExitArguments, progress: Prog
         steps: _timed(partial(accuracy_of, opened, split, draws, progress, steps=steps))[1]
         for steps in sorted(set(alike))
     }
-    whole = count_operations(model, opened.loader(split), **options)
+    whole = operations_of(opened, split, **options)
     criteria = []
     for choice, (left, took), steps in zip(choices, exits, alike, strict=True):
         leaves = leave_when(choice.criterion, choice.threshold)
@@ -171,7 +172,7 @@ def measure_sample_exit(opened: Opened, arguments: ExitArguments, progress: Prog
             f"alike_{split}_accuracy": accuracy.over_time[steps - 1],
             "alike_seconds": seconds[steps],
         }
-        own = _operations("", count_operations(model, opened.loader(split), leaves=leaves, **options))
+        own = _operations("", operations_of(opened, split, leaves=leaves, **options))
         criteria.append(Criterion.model_validate(found | own | _operations("alike_", whole, steps)))
     return SampleExitResult(
         **origin(opened, arguments),
