@@ -157,6 +157,7 @@ REFUSED = [
         "--run, --pretrained and --bundle: choose one",
     ),
     (["IMAGE", "--pretrained", "vgg6"], 2, "--pretrained: no network 'vgg6', choose one of fashion-mnist-vgg6"),
+    (["IMAGE", "--picture", "IMAGE"], 2, "is an image to predict, which the drawing would replace"),
     (["IMAGE", "--pretrained", "fashion-mnist-events-small"], 2, "was trained on frames (fashion-mnist-simulated) and"),
     (["IMAGE", "--pretrained", "fashion-mnist-sparse", "--draws", "2"], 2, "--draws 2: direct coding is not random"),
 ]

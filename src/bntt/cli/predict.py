@@ -241,6 +241,8 @@ def _refusal(images: Sequence[Path], draws: int, seed: int, picture: Path | None
         return f"--seed must be from 0 to 2**63 - 1, got {seed}"
     if picture is not None and len(images) > MOST_ROWS:
         return f"--picture shows at most {MOST_ROWS} images, got {len(images)}: name fewer, or leave out --picture"
+    if picture is not None and picture.resolve() in {image.resolve() for image in images}:
+        return f"--picture {picture} is an image to predict, which the drawing would replace: name another file"
     return ""
 
 
