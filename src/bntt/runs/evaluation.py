@@ -153,7 +153,8 @@ def evaluate_loaded(
     Raises:
         ArgumentError: as :func:`evaluate_run`.
     """
-    (model, facts, cost, rows), known, progress = weights, facts_of(recipe), progress or Progress()
+    (model, facts, cost, rows), progress = weights, progress or Progress()
+    known = facts_of(recipe, model)
     draws = draws_of(known, draws)
     device, share = processes.device, (processes.rank, processes.count)
     loader = evaluation_loader(recipe, data, split, device, share=share)

@@ -69,7 +69,7 @@ class LoadedRun:
     @property
     def facts(self) -> Facts:
         """Facts about the run that do not need its weights."""
-        return facts_of(self.recipe)
+        return facts_of(self.recipe, self.model)
 
     @property
     def data_sha256(self) -> dict[str, str]:

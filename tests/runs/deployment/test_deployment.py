@@ -19,6 +19,7 @@ from bntt.runs.deployment.measure import beside, chosen_exit
 from bntt.runs.deployment.timed import timed
 from bntt.runs.exported import describe_run
 from bntt.runs.measure import measure
+from bntt.runs.recipe.build import facts_of
 from tests.rows import each_row
 from tests.trained import opened_run
 from tests.training.test_fit import data
@@ -118,3 +119,5 @@ def test_networks_put_together_for_sequences_and_features_are_described(tmp_path
         assert np.abs(found - model.double().eval()(x.double()).detach().numpy()).max() < 1e-12
     with pytest.raises(ArgumentError, match="operations are counted of a Readout, this one is a SpikeCount"):
         measure("energy", bntt.load_run(run, model=model.float()))
+    block.lif = bntt.nn.Rectifier()
+    assert facts_of(opened.recipe, model).is_ann

@@ -16,7 +16,7 @@ from bntt.cli import main as cli
 from bntt.data import ImageSet, SampleLoader, SequenceSet
 from bntt.io.checkpoint import CheckpointError
 from bntt.models import MODELS
-from bntt.nn import BNTT, LIF, CurrentBlock, NeuronBlock, Readout, Residual, SpikingBlock, SpikingNetwork
+from bntt.nn import BNTT, LIF, CurrentBlock, EncoderFacts, NeuronBlock, Readout, Residual, SpikingBlock, SpikingNetwork
 from bntt.runs import from_python, parts
 from bntt.runs.directory import RunDirectory
 from bntt.runs.from_python import builder_of
@@ -193,10 +193,10 @@ def test_a_network_put_together_is_given_again(tmp_path):
 class Fading:
     """An encoder of a person's own."""
 
-    num_steps = 4
+    num_steps, facts = 4, EncoderFacts(random=True)
 
-    def __call__(self, x, *, steps=None, **noise):
-        return torch.stack([x / (1 + t) for t in bntt.nn.steps_of(steps, 4)])
+    def __call__(self, x, *, draw=0, steps=None, **noise):
+        return torch.stack([x / (1 + t + draw % 2) for t in bntt.nn.steps_of(steps, 4)])
 
 
 @torch.random.fork_rng()  # PyTorch's layers draw their start values
@@ -213,6 +213,7 @@ def test_a_network_whose_norms_have_no_one_name_is_measured_as_any_other(tmp_pat
         assert measure("evaluate", opened, draws=1).accuracy == expected
         assert measure("exit", opened).steps <= 4
         assert "block1" in measure("drift", opened, layer="block1").layers
+    assert measure("evaluate", opened).draws == 5
     with pytest.raises(ArgumentError, match="--num-steps 6: the encoder is your own"):
         measure("evaluate", opened, num_steps=6, longer="hold")
 

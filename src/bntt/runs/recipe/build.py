@@ -16,7 +16,7 @@ from bntt.engine.compute import Compute
 from bntt.engine.kernels import find_backend, require
 from bntt.models import MODELS
 from bntt.nn import Encoder, SpikingClassifier, evaluating
-from bntt.nn.kinds import ENCODERS, encoder_facts_by_name, neuron_facts_by_name, norm_facts_by_name
+from bntt.nn.kinds import ENCODERS, encoder_facts, encoder_facts_by_name, neuron_facts_by_name, norm_facts_by_name
 from bntt.nn.network.advance import plain_blocks
 from bntt.runs.recipe.datasets import RecipeData, SampleSet
 from bntt.runs.recipe.file import Recipe, RecipeError
@@ -130,17 +130,22 @@ def is_random(recipe: Recipe) -> bool:
     return encoder_facts_by_name(recipe.encoder.name).random
 
 
-def facts_of(recipe: Recipe) -> Facts:
-    """Return the facts of a run that its recipe alone determines."""
-    network = recipe.network
+def facts_of(recipe: Recipe, model: SpikingClassifier | None = None) -> Facts:
+    """Return the facts of a run that its recipe alone determines; of a part without a name those of the model's."""
+    network, random = recipe.network, is_random(recipe)
+    spikes = neuron_facts_by_name(network.neuron).spikes
+    if model is not None and not network.name:
+        spikes = any(layer.lif is not None for layer in model.network.layers.values())
+    if model is not None and not recipe.encoder.name:
+        random = encoder_facts(model.encoder).random
     return Facts(
         network=network.name,
         norm=network.norm,
         encoder=recipe.encoder.name,
         num_steps=network.num_steps,
-        is_ann=not neuron_facts_by_name(network.neuron).spikes,
-        draws=recipe.evaluate.draws if is_random(recipe) else 1,
-        is_random=is_random(recipe),
+        is_ann=not spikes,
+        draws=recipe.evaluate.draws if random else 1,
+        is_random=random,
     )
 
 
