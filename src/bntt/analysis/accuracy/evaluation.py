@@ -62,7 +62,8 @@ class Evaluation:
     activity: Activity
     """Spikes of every layer."""
     right: Bool[Tensor, "draws N"]
-    """True where the answer after the last step was right; samples in the order of the loader."""
+    """True where the answer after the last step was right; samples in the order of the loader, which must not
+    shuffle where images are compared (:func:`paired`)."""
     loss: float
     """Mean cross entropy of the logits after the last step."""
 
