@@ -93,6 +93,12 @@ def test_two_runs_of_one_name_stay_two(places, tmp_path):
     content = (tmp_path / "kept" / "s0.tar.xz").read_bytes()
     pack_results([found(packed)], tmp_path / "kept")
     assert (tmp_path / "kept" / "s0.tar.xz").read_bytes() == content, "names stay"
+    (tmp_path / "kept" / "s0.tar.xz").rename(tmp_path / "kept" / "another.tar.xz")
+    sums = (tmp_path / "kept" / "SHA256SUMS").read_text()
+    (tmp_path / "kept" / "SHA256SUMS").write_text(sums.replace("  s0.tar.xz", "  another.tar.xz"))
+    pack_results([found(Folders(other, (), places.out))], tmp_path / "kept")
+    beside = {name.split("/")[0] for name, _ in read_archive(tmp_path / "kept" / "s0.tar.xz")}
+    assert not {"bntt-0", "bntt-1"} & beside, "archives are unpacked side by side: the names there are others' runs"
 
 
 def test_a_run_finds_its_ann_when_another_has_the_name_of_it(tmp_path):

@@ -40,6 +40,12 @@ class Evidence:
         self._names: dict[Path, str] = {}
         self._taken: dict[str, str] = {}
 
+    def reserve(self, files: Mapping[str, bytes]) -> None:
+        """Leave the names of the runs of an archive to them: they are unpacked beside these."""
+        for folder in (name.removesuffix("/recipe.toml") for name in files if name.endswith("/recipe.toml")):
+            own = {file: files.get(f"{folder}/{file}", b"") for file in TOLD_APART}
+            self._taken.setdefault(folder, _told_apart(own))
+
     def add(self, run: KeptRun) -> dict[str, bytes]:
         """Collect the files that a run's numbers can be checked with, and those of its ANN, by their names.
 
@@ -79,8 +85,12 @@ class Evidence:
 
     def _free(self, name: str, own: Mapping[str, bytes]) -> str:
         """Return a name for a folder which no other run has: its own, or with a digest."""
-        content = digest_of_values([digest_of_bytes(own.get(file, b"")) for file in TOLD_APART])
+        content = _told_apart(own)
         return next(one for one in (name, f"{name}-{content[:12]}") if self._taken.setdefault(one, content) == content)
+
+
+def _told_apart(own: Mapping[str, bytes]) -> str:
+    return digest_of_values([digest_of_bytes(own.get(file, b"")) for file in TOLD_APART])
 
 
 def _with_ann(recipe: bytes, name: str) -> bytes:

@@ -8,7 +8,7 @@ from copy import copy
 from dataclasses import replace
 from pathlib import Path
 
-from bntt.io.archive import SUFFIX, pack, pack_alone, read_archive, unpacked_alone, unpacked_listed
+from bntt.io.archive import SUFFIX, archives_in, pack, pack_alone, read_archive, unpacked_alone, unpacked_listed
 from bntt.io.files import find_object, write_json
 from bntt.runs.recipe.schema import RecipeError
 from bntt.studies.evidence.collecting import Evidence, weights_of
@@ -43,6 +43,8 @@ def pack_results(results: Sequence[StudyResult], place: Path) -> list[Path]:
         return [place]
     written = []
     place.mkdir(parents=True, exist_ok=True)
+    for archive in archives_in(place):
+        evidence.reserve(dict(read_archive(archive)))
     held = {path: dict(read_archive(path)) for path in place.glob(f"{OF_WEIGHTS}*{SUFFIX}")}
     for result in results:
         written += [place / f"{result.study.name}.json", place / f"{result.study.name}{SUFFIX}"]
