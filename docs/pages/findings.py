@@ -46,8 +46,9 @@ class Evidence:
 
     def cell(self, study: str, run: str, key: str, unit: str = "") -> str:
         """Return a number with its deviation and how many starts it is of."""
-        found = self.row(study, run)["cells"].get(key)
-        return NOT_RUN if found is None else f"{found['text']}{unit} ({found['n']})"
+        cells = self.row(study, run)["cells"]
+        found = cells.get(key)
+        return f"{found['text']}{unit} ({found['n']})" if found else "–" if any(cells.values()) else NOT_RUN
 
     def rows(self, study: str, keys: tuple[str, ...], runs: tuple[str, ...] = ()) -> list[list[str]]:
         """Return columns of the runs of a study, of all by default, ready for a table."""
@@ -74,7 +75,7 @@ Floors = dict[Training, list[tuple[float, float]]]
 
 def floors() -> Floors:
     """Find what decay alone makes of γ, and the first layer's γ at the last step, of every BNTT run, by its training."""
-    found, seen = defaultdict[Training, list[tuple[float, float]]](list), set[tuple[Training, float, float]]()
+    found, seen = defaultdict[Training, list[tuple[float, float]]](list), set[tuple[Training, int, float, float]]()
     for place in sorted(RUNS.glob("*/evaluation.json")):
         facts = read_json(place)
         gamma = facts.get("gamma_magnitude")
@@ -93,8 +94,9 @@ def floors() -> Floors:
         data = re.sub(r"^images\b", "CIFAR-10 (JPEG copy)", facts["dataset"]).partition(", trained on")[0]
         size = (f"{network.name} × {network.width:g}", str(network.num_steps), network.fire)
         training = (data, *size, str(train.epochs), f"{train.lr:g}", f"{train.gamma_decay:g}")
-        if floor is not None and (training, floor, last) not in seen:
-            seen.add((training, floor, last))
+        one = (training, recipe.seed, floor, last)  # a run may be there twice, and two starts may end alike
+        if floor is not None and one not in seen:
+            seen.add(one)
             found[training].append((floor, last))
     return dict(sorted(found.items(), key=lambda item: mean(floor for floor, _ in item[1])))
 
@@ -104,15 +106,21 @@ def floor_rows(found: Floors) -> list[list[str]]:
     rows = []
     for training, pairs in found.items():
         expected, last = ([pair[i] for pair in pairs] for i in (0, 1))
-        between = f" ({min(last):.3f} to {max(last):.3f})" if max(last) - min(last) > 5e-4 else ""
-        rows.append([*training, f"{mean(expected):.3f}", f"{mean(last):.3f}{between}", str(len(last))])
+        least, most = _gamma(min(last)), _gamma(max(last))
+        between = f" ({least} to {most})" if least != most else ""
+        rows.append([*training, _gamma(mean(expected)), f"{_gamma(mean(last))}{between}", str(len(last))])
     return rows
+
+
+def _gamma(value: float) -> str:
+    return f"{value:.3f}" if value > 0.01 else f"{value:.1g}"
 
 
 def floor_figure() -> Figure:
     """Draw what decay alone predicts against what was seen."""
     pairs = [pair for row in floors().values() for pair in row]
-    ends = [0.02 * 50 ** (i / 60) for i in range(61)]
+    least = min(floor for floor, _ in pairs) / 2
+    ends = [least ** (i / 60) for i in range(61)]
     lines = [
         Line("equal", ends, ends, "none", dashed=True),
         Line("a run", [floor for floor, _ in pairs], [last for _, last in pairs], "bntt", joined=False),
