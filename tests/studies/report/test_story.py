@@ -37,7 +37,7 @@ def test_claims_are_in_the_papers_order_and_told_once_with_their_studies(tmp_pat
     (part,) = found.story.questions
     assert [one.claim.says for one in part.tested] == ["own"]
     assert (
-        "Of 2 tests of the paper's claims 1 hold, 0 do not hold, 1 are not decided, 0 were not run." in found.story.lead
+        "Of 2 tests of the paper's claims 1 holds, 0 do not hold, 1 is not decided, 0 were not run." in found.story.lead
     )
 
 

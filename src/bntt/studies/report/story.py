@@ -116,8 +116,10 @@ def counted(found: Sequence[Claim]) -> str:
     >>> counted([])
     '0 hold, 0 do not hold, 0 are not decided, 0 were not run'
     """
-    verbs = dict(zip(VERDICTS, ("hold", "do not hold", "are not decided", "were not run"), strict=True))
-    return ", ".join(f"{[one.verdict for one in found].count(name)} {verbs[name]}" for name in VERDICTS)
+    singular = ("holds", "does not hold", "is not decided", "was not run")
+    plural = ("hold", "do not hold", "are not decided", "were not run")
+    counts = [[one.verdict for one in found].count(name) for name in VERDICTS]
+    return ", ".join(f"{n} {one if n == 1 else many}" for n, one, many in zip(counts, singular, plural, strict=True))
 
 
 def _lead(quoted: Found, own: Found) -> str:
