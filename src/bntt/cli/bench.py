@@ -108,7 +108,7 @@ def _write(
         for report in reports:
             results = {**(results or {"environment": environment()}), **report}
             write_json(file, results)
-    except Exception as error:
+    except Exception as error:  # whatever it is, it goes on, and says where the parts before it are
         if results:
             error.add_note(f"what was measured before is in {file}")
         raise

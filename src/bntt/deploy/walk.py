@@ -19,6 +19,8 @@ from bntt.nn.fusion.untouched import remember, why_touched
 from bntt.nn.network.spiking_network import SpikingNetwork
 
 UNITS = (SpikingBlock, CurrentBlock, NeuronBlock)
+REMEDY = "which the file cannot contain: remove it"
+"""What to do about a hook or a method of one's own."""
 remember(Readout, SpikeCount)
 
 
@@ -141,6 +143,3 @@ def _check_untouched(block: nn.Module) -> None:
     for name, module, _ in parts_of(block):
         if reason := why_touched(module):
             raise NotKnown(f"{name or 'it'} {reason}, {REMEDY}")
-
-
-REMEDY = "which the file cannot contain: remove it"

@@ -43,9 +43,13 @@ def pack_results(results: Sequence[StudyResult], place: Path) -> list[Path]:
         return [place]
     written = []
     place.mkdir(parents=True, exist_ok=True)
-    for archive in archives_in(place):
-        evidence.reserve(dict(read_archive(archive)))
-    held = {path: dict(read_archive(path)) for path in place.glob(f"{OF_WEIGHTS}*{SUFFIX}")}
+    held = dict[Path, dict[str, bytes]]()
+    for path in archives_in(place):
+        files = dict(read_archive(path))
+        if path.name.startswith(OF_WEIGHTS):
+            held[path] = files
+        else:
+            evidence.reserve(files)
     for result in results:
         written += [place / f"{result.study.name}.json", place / f"{result.study.name}{SUFFIX}"]
         write_json(written[-2], without_places(summary_of(result)))
