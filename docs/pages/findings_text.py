@@ -108,7 +108,7 @@ def text_of(evidence: Evidence) -> str:
     parts = [FLOOR, *table(heads, floor_rows(floors()))]
     parts += picture(files, "floor", "γ seen against γ by decay alone: the points lie on the line; for T = 2 and for 30 epochs above it")
     parts += [EXIT, *_exits(evidence)]
-    parts += picture(files, "cifar10-steps25", "firing rate and mean γ of every layer over 25 steps")
+    parts += picture(files, "cifar10-steps25", "firing rate and mean γ of every layer over 25 steps, a conversion over 250")
     parts += [DECAY, *_decays(evidence), "", CURVE]
     parts += picture(files, "decay", "accuracy against spikes at five decays of γ")
     parts += [RATES, *_rates(evidence), ""]
