@@ -1,4 +1,4 @@
-"""What opens on request: an entry of the API behind its first sentence, and tables of times behind their machine."""
+"""What opens on request: an entry of the API behind its first sentence, tables of times or verdicts behind the text."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from sphinx.writers.html5 import HTML5Translator
 
 LONG = {"evidence/performance"}
 """Pages whose sections are tables."""
+TOLD = {"evidence/findings"}
+"""Pages whose text and pictures say what their long tables and verdicts do, but where a section begins with one."""
 
 
 class folded(nodes.General, nodes.Element):
@@ -31,6 +33,14 @@ def on_resolved(app: Sphinx, tree: nodes.document, page: str) -> None:
             fold(entry[-1], 1, "arguments, example")
     for section in [one for one in tree.findall(nodes.section) if page in LONG and one.parent is not tree]:
         fold(section, 2, "all cases")
+    for table in [one for one in tree.findall(nodes.table) if page in TOLD]:
+        box = table.parent if len(table.parent) == 1 else table  # themes put tables in boxes
+        (rows,) = table.findall(nodes.tbody)
+        verdicts = "verdict" in next(table.findall(nodes.thead)).astext()
+        if (verdicts or len(rows) > 12) and box.parent.index(box) > 1:
+            hidden = folded("", title=f"{len(rows)} {'verdicts, and why' if verdicts else 'rows'}")
+            box.replace_self(hidden)
+            hidden += box
 
 
 def visit(writer: HTML5Translator, node: folded) -> None:

@@ -11,9 +11,9 @@ from pages.findings import (
     change_rows,
     floor_rows,
     floors,
-    norms_study,
     shown,
 )
+from pages.findings_conclusions import CHOOSE, choices, in_short, setting_of
 from pages.kept import table
 
 FLOOR = """## Where γ learns nothing, its decay decides
@@ -77,10 +77,6 @@ NOISE = """Noise of σ = 0.4 takes {quarter} from a network trained with T/4 ste
 ATTACKS = """Images changed on purpose, one start each, % right of 500 images at ε = 8/255; the worst case is over FGSM and PGD with gradients
 averaged over 16 draws, and a search without gradients:
 """
-CHOOSE = """## What to choose, when
-
-By these runs, at their size:
-"""
 ALONE = """## Accuracy alone, and one change at a time
 
 Recipes that ask for accuracy and not for silence:
@@ -105,7 +101,7 @@ def text_of(evidence: Evidence) -> str:
     """Write the page below its introduction."""
     files = shown(evidence)
     heads = ("data", "network", "T", "fires", "epochs", "rate", "decay of γ", "by decay alone", "seen", "runs")
-    parts = [FLOOR, *table(heads, floor_rows(floors()))]
+    parts = [in_short(evidence), FLOOR, *table(heads, floor_rows(floors()))]
     parts += picture(files, "floor", "γ seen against γ by decay alone: the points lie on the line; for T = 2 and for 30 epochs above it")
     parts += [EXIT, *_exits(evidence)]
     parts += picture(files, "cifar10-steps25", "firing rate and mean γ of every layer over 25 steps, a conversion over 250")
@@ -121,7 +117,7 @@ def text_of(evidence: Evidence) -> str:
     parts += picture(files, "figure-8", "accuracy against the deviation of the noise")
     parts += [NOISE.format(**{run: evidence.cell("noise-steps", run, "lost-04", " points") for run in ("quarter", "whole")}), ATTACKS]
     parts += table(("network", "clean", "FGSM", "worst case"), attack_rows())
-    parts += ["", CHOOSE, *_choices(evidence), "", ALONE]
+    parts += ["", CHOOSE, *choices(evidence), "", ALONE]
     parts += table(("recipe", "data", "T", "test accuracy, each start", "spikes an image"), alone_rows())
     parts += ["", CHANGES, *table(("changed", "test accuracy", "points", "spikes an image"), change_rows())]
     return "\n".join(parts) + "\n"
@@ -226,75 +222,3 @@ def _no_better(evidence: Evidence) -> list[str]:
     spikes = "; ".join(f"{label} {cell}" for label, cell in evidence.rows("table-2", ("spikes",)))
     open_ = [row for row in rows if not row[1].startswith("**holds")]
     return [*table(("claim or question", "verdict", "why"), open_), "", f"Spikes of a simulated recording: {spikes}."]
-
-
-def setting_of(evidence: Evidence, study: str) -> str:
-    """Return what a study trained, in words."""
-    return str(evidence.studies[study]["setting_about"]).rstrip(".")
-
-
-def _choices(evidence: Evidence) -> list[str]:
-    """Tabulate what was best for what, with the numbers that say so."""
-    norms = norms_study(evidence)
-    other = _if_all_hold(evidence, norms, "BNTT", "BNTT is more accurate than TEBN", "BNTT is more accurate than pooled BN")
-    exits = _if_all_hold(evidence, "cifar10-steps25", "either", "plain truncation", "the threshold of γ chosen")
-    noisy = _if_all_hold(evidence, "noise-steps", "with fewer steps", "with fewer steps noisy images are")
-    alone = _if_all_hold(evidence, "figure-8", "with BNTT", "BNTT bears noise better than the surrogate")
-    events = _if_all_hold(evidence, "table-2", "BNTT", "BNTT is more accurate than no norm")
-
-    def of(study: str, run: str, key: str, unit: str = "") -> str:
-        return evidence.cell(study, run, key, unit)
-
-    rows = [
-        [
-            "few spikes",
-            "BNTT with decay 5e-4 on γ",
-            f"{of('gamma-decay', 'decay', 'spikes')} spikes, without decay {of('gamma-decay', 'no-decay', 'spikes')}",
-        ],
-        [
-            "accuracy before spikes",
-            f"decay 1e-4 or none on γ; of BNTT, TEBN and one BN over all steps (`bn-pooled`) after three epochs: {other}, but try the last "
-            "for longer trainings (above); not tdBN",
-            f"{of('gamma-decay', 'no-decay', 'accuracy', ' %')} without decay, {of('gamma-decay', 'decay', 'accuracy', ' %')} "
-            f"with ({setting_of(evidence, 'gamma-decay')}); the norms {of(norms, 'bntt', 'accuracy', ' %')}, "
-            f"{of(norms, 'tebn', 'accuracy', ' %')}, {of(norms, 'pooled', 'accuracy', ' %')}, tdBN {of(norms, 'tdbn', 'accuracy', ' %')} "
-            f"({setting_of(evidence, norms)})",
-        ],
-        [
-            "an early exit",
-            f"γ or plain truncation, both chosen on validation images (`bntt exit`): {exits}",
-            f"saved {of('cifar10-steps25', 'bntt', 'truncation-saved', ' %')} by truncation, "
-            f"{of('cifar10-steps25', 'bntt', 'paper-exit-saved', ' %')} by γ at 0.1",
-        ],
-        [
-            "noisy images",
-            f"fewer steps or more: {noisy}, though fewer lose less of their own; no norm or BNTT: {alone}",
-            f"right at σ = 0.4: T/4 {of('noise-steps', 'quarter', 'noise-04', ' %')}, T {of('noise-steps', 'whole', 'noise-04', ' %')} "
-            f"({setting_of(evidence, 'noise-steps')}); no norm {of('figure-8', 'none', 'noise-04', ' %')}, "
-            f"BNTT {of('figure-8', 'bntt', 'noise-04', ' %')} ({setting_of(evidence, 'figure-8')})",
-        ],
-        [
-            "recordings of events",
-            f"BNTT or no norm, for accuracy: {events}; no norm for spikes",
-            f"BNTT {of('table-2', 'bntt', 'accuracy', ' %')} with {of('table-2', 'bntt', 'spikes')} spikes, "
-            f"no norm {of('table-2', 'none', 'accuracy', ' %')} with {of('table-2', 'none', 'spikes')}",
-        ],
-        [
-            "a network that runs without PyTorch",
-            "the exact fold, never Eq. 15 alone",
-            f"same answers: {of('section-3.3', 'bntt', 'exact-agreement', ' %')} and {of('section-3.3', 'bntt', 'eq15-agreement', ' %')}",
-        ],
-        [
-            "one standard BN all the same",
-            "twice the steps, at more than five times the spikes",
-            f"{of('standard-bn-steps', 'bn-2t', 'accuracy', ' %')} with {of('standard-bn-steps', 'bn-2t', 'spikes')} spikes; BNTT "
-            f"{of('standard-bn-steps', 'bntt', 'accuracy', ' %')} with {of('standard-bn-steps', 'bntt', 'spikes')}",
-        ],
-    ]
-    return table(("you want", "choose", "because"), rows)
-
-
-def _if_all_hold(evidence: Evidence, study: str, choice: str, *beginnings: str) -> str:
-    """Return the choice where the claims that begin so hold, else that they leave it open."""
-    claims = evidence.claims(study, *beginnings)
-    return choice if all(verdict.startswith("**holds**") for _, verdict, _ in claims) else "no difference shown"

@@ -219,7 +219,7 @@ def test_claims_and_report_tell_every_study(monkeypatch):
 
 def test_a_choice_that_the_verdicts_leave_open_says_so(monkeypatch):
     monkeypatch.syspath_prepend(ROOT / "docs")
-    choice = importlib.import_module("pages.findings_text")._if_all_hold
+    choice = importlib.import_module("pages.findings_conclusions").if_all_hold
     for verdicts, said in ((["holds", "holds"], "BNTT"), (["holds", "not decided"], "no difference shown")):
         evidence = SimpleNamespace(claims=lambda *_, found=verdicts: [["", f"**{one}**", ""] for one in found])
         assert choice(evidence, "a study", "BNTT", "a claim") == said
