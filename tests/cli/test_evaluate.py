@@ -29,6 +29,7 @@ REFUSED = [
     (["--longer", "hold"], "--longer hold needs a number of steps: --num-steps"),
     (["--images", "2000"], "evaluate.images: 2,000 requested"),
     (["--draws", "0"], "--draws must be 1 or more"),
+    (["--draws", "1001"], "--draws must be 1000 or less, got 1001"),
 ]
 
 

@@ -145,7 +145,8 @@ def test_what_is_no_image_ends_in_one_line_that_names_it(pictures, capsys):
 
 REFUSED = [
     ([], 2, "name one image or more: bntt predict IMAGE..."),
-    (["IMAGE", "--draws", "0"], 2, "--draws must be 1 or more, got 0"),
+    (["IMAGE", "--draws", "0"], 2, "--draws must be from 1 to 1000, got 0"),
+    (["IMAGE", "--draws", "1001"], 2, "--draws must be from 1 to 1000, got 1001"),
     (["IMAGE", "--seed", "-1"], 2, "--seed must be from 0 to 2**63 - 1, got -1"),
     (["IMAGE", "--picture", "said.gif"], 2, "--picture said.gif: the name must end in .png, .pdf, .svg"),
     (["IMAGE"] * 51 + ["--picture", "said.png"], 2, "--picture shows at most 50 images, got 51"),

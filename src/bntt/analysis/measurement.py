@@ -11,7 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from pkgutil import resolve_name
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, TypeAlias, runtime_checkable
+
+from annotated_types import Ge, Le
 
 if TYPE_CHECKING:
     from bntt.analysis.accuracy.measurement import EvaluateArguments
@@ -21,6 +23,11 @@ if TYPE_CHECKING:
 
 Split = Literal["test", "validation"]
 """Split to measure: the test split, or the samples held out of the training split."""
+
+MOST_DRAWS = 1000
+"""Largest number of draws, of a flag as of a recipe: the error of a mean over them is a thirtieth of one draw's."""
+Draws = Annotated[int, Ge(1), Le(MOST_DRAWS)]
+"""Number of draws, each with fresh noise."""
 
 
 class ArgumentError(RuntimeError):  # no ValueError: tyro and pydantic would put theirs in its place

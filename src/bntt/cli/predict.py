@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
+from bntt.analysis.measurement import MOST_DRAWS
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -235,8 +237,8 @@ def _refusal(images: Sequence[Path], draws: int, seed: int, picture: Path | None
     """Return the fault in the command, or an empty string."""
     if not images:
         return "name one image or more: bntt predict IMAGE..."
-    if draws < 1:
-        return f"--draws must be 1 or more, got {draws}"
+    if not 1 <= draws <= MOST_DRAWS:
+        return f"--draws must be from 1 to {MOST_DRAWS}, got {draws}"
     if not 0 <= seed < 1 << 63:
         return f"--seed must be from 0 to 2**63 - 1, got {seed}"
     if picture is not None and len(images) > MOST_ROWS:

@@ -248,6 +248,7 @@ def test_flags_of_the_verb(tmp_path, capsys):
     assert ENERGY.stem(EnergyArguments(split="validation")) == "energy-validation"
     for flags, message in (
         (["--draws", "0"], "--draws must be 1 or more, got 0"),
+        (["--draws", "1000000000"], "--draws must be 1000 or less, got 1000000000"),
         (["--costs", "digital-45"], "did you mean 'digital-45nm'"),
     ):
         assert cli.main(["energy", str(run), *flags]) == 2

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge
 
-from bntt.analysis.measurement import ArgumentError, Measurement
+from bntt.analysis.measurement import ArgumentError, Draws, Measurement
 
 Longer = Literal["hold", "interpolate", "re-estimate"]
 """Treatment of steps beyond training: the last step's γ and statistics repeated ("hold"); those of all steps,
@@ -16,7 +16,7 @@ stretched; or γ held, and the statistics of all steps re-estimated from trainin
 class EvaluateArguments:
     """The flags of bntt evaluate."""
 
-    draws: Annotated[int, Ge(1)] | None = None
+    draws: Draws | None = None
     """Number of draws, each with fresh noise; by default the recipe's (5 by default), or 1 if nothing is random."""
     images: Annotated[int, Ge(1)] | None = None
     """Number of images, stratified by class; by default the recipe's (all by default)."""

@@ -1,11 +1,8 @@
 """Firing of the neurons of a run by step and class, and its γ over time."""
 
 from dataclasses import dataclass
-from typing import Annotated
 
-from annotated_types import Ge
-
-from bntt.analysis.measurement import Measurement, Split
+from bntt.analysis.measurement import Draws, Measurement, Split
 
 
 @dataclass(frozen=True)
@@ -14,7 +11,7 @@ class ActivityArguments:
 
     split: Split = "test"
     """Split whose images are measured."""
-    draws: Annotated[int, Ge(1)] = 1
+    draws: Draws = 1
     """Number of draws, each with fresh noise."""
     places: bool = False
     """Also write the spikes of every neuron, as activity-places.npz."""

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge
 
-from bntt.analysis.measurement import ArgumentError, Measurement, Split
+from bntt.analysis.measurement import ArgumentError, Draws, Measurement, Split
 
 
 def check_eps(eps: float) -> None:
@@ -72,7 +72,7 @@ class AttackArguments:
     """Largest number of queries per image of the search; two make a round."""
     images: Annotated[int, Ge(1)] | None = None
     """Number of images, stratified by class; 500 by default, or all if there are fewer."""
-    draws: Annotated[int, Ge(1)] | None = None
+    draws: Draws | None = None
     """Number of draws to measure with, each with fresh noise; by default the recipe's."""
     split: Split = "test"
     """Split whose images are measured."""

@@ -1,12 +1,10 @@
 """The operations of a network for one image and their price, beside those of an ANN of the same plan."""
 
 from dataclasses import dataclass
-from typing import Annotated
 
 import tyro
-from annotated_types import Ge
 
-from bntt.analysis.measurement import Measurement, Split
+from bntt.analysis.measurement import Draws, Measurement, Split
 
 
 @dataclass(frozen=True)
@@ -15,7 +13,7 @@ class EnergyArguments:
 
     split: Split = "test"
     """Split whose images are measured."""
-    draws: Annotated[int, Ge(1)] = 1
+    draws: Draws = 1
     """Number of draws, each with fresh noise."""
     steps: int | None = None
     """Compare all steps with a stop after this many; by default with the exit in the run's exit.json, if it has one."""

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge, Le
 
-from bntt.analysis.measurement import ArgumentError, Facts, Measurement, Split
+from bntt.analysis.measurement import ArgumentError, Draws, Facts, Measurement, Split
 
 PER_SAMPLE = "per-sample"
 """Part of the file's name for an exit of each sample individually."""
@@ -29,7 +29,7 @@ class ExitArguments:
 
     The whole grid is kept for both splits, to show what another choice would have given.
     """
-    draws: Annotated[int, Ge(1)] | None = None
+    draws: Draws | None = None
     """Number of draws, each with fresh noise; by default the recipe's."""
 
     def __post_init__(self) -> None:

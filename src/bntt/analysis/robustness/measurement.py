@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge, Le
 
-from bntt.analysis.measurement import Measurement, Split
+from bntt.analysis.measurement import Draws, Measurement, Split
 
 Unit = Literal["pixels", "normalized"]
 """Unit of σ: the range of the pixels, or their standard deviation."""
@@ -21,7 +21,7 @@ class RobustArguments:
     """Unit of σ: the range of the pixels, or their standard deviation (normalised pixels)."""
     unclipped: bool = False
     """Do not clip noisy pixels to the range from 0 to 1."""
-    draws: Annotated[int, Ge(1)] | None = None
+    draws: Draws | None = None
     """Number of draws, each with fresh noise and spikes; by default the first recipe's (5 by default)."""
     images: Annotated[int, Ge(1)] | None = None
     """Number of images, stratified by class; all by default."""

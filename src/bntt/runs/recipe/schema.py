@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from bntt.analysis.accuracy.measurement import Longer
+from bntt.analysis.measurement import MOST_DRAWS
 from bntt.data.augment import AUGMENTATIONS, EVENT_AUGMENTATIONS
 from bntt.data.events.binning import Counting
 from bntt.data.images.image_file import Mode
@@ -196,7 +197,7 @@ class Compute(ComputeOptions, Table):
 class Evaluate(Table):
     """Options for measuring accuracy at the end."""
 
-    draws: Annotated[int, Limits(at_least=1, at_most=1000)] = 5
+    draws: Annotated[int, Limits(at_least=1, at_most=MOST_DRAWS)] = 5
     """Number of draws, each with fresh encoder noise."""
     batch_size: Positive = 250
     """Number of samples in a batch."""
