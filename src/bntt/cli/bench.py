@@ -62,9 +62,11 @@ def bench(
     from bntt.bench.speed_chart import speed_figure
     from bntt.engine.compute import Compute
     from bntt.engine.kernels import require
+    from bntt.runs.directory import check_folders
     from bntt.runs.recipe.build import require_device
     from bntt.runs.recipe.file import RecipeError
 
+    check_folders(out)
     if rounds is not None and rounds < 1:
         raise RecipeError(f"--rounds must be 1 or more, got {rounds}")
     if data and cases != "accuracy":
@@ -73,9 +75,8 @@ def bench(
     if cases == "accuracy":
         _accuracy(out, rounds, variants, device, data)
         return
-    rounds = rounds or 5
     if own := {"scaling": _scaling, "deploy": _deploy}.get(cases):
-        own(out, rounds, variants, device)
+        own(out, rounds or 5, variants, device)
         return
     require(Compute(kernels_of(device)))
     if unknown := [name for name in variants if name not in available(device)]:
@@ -90,7 +91,7 @@ def bench(
     )
     if kernels_of(device) == "triton":
         chosen = [replace(case, device=device, batch=16 if case in SWEEP else 128) for case in chosen]
-    _write(out, "bench", _compared(chosen, chosen_variants, rounds, parity), speed_figure)
+    _write(out, "bench", _compared(chosen, chosen_variants, rounds or 5, parity), speed_figure)
 
 
 def _write(

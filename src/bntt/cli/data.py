@@ -170,12 +170,14 @@ def simulate(
     from bntt.data.errors import DataError
     from bntt.data.events.camera import simulate_set
     from bntt.data.registry import DATASETS
+    from bntt.runs.directory import check_folders
 
     if "root" in DATASETS[name].needs and to is None:
         raise DataError("simulated recordings of your own images need a folder: --to FOLDER")
     if not 0 <= seed < 1 << 63:
         raise DataError(f"--seed must be from 0 to 2**63 - 1, got {seed}")
     folder = to or simulated_root(name)
+    check_folders(folder.parent)
     images = open_dataset(name, source)[0].train
     with console.progress(f"simulating {name}") as progress:
         simulate_set(images, folder, name=name, count=recordings, seed=seed, progress=progress)
@@ -284,13 +286,7 @@ def _describe_frames(found: Mapping[str, Any]) -> str:
     return "; ".join(said)
 
 
-VERBS: dict[str, Callable[..., None]] = {
-    "prepare": prepare,
-    "simulate": simulate,
-    "show": show,
-    "verify": verify,
-    "where": where,
-}
+VERBS: dict[str, Callable[..., None]] = {one.__name__: one for one in (prepare, simulate, show, verify, where)}
 
 
 def data() -> None:

@@ -41,11 +41,13 @@ def import_file(
         root: folder for new run directories.
     """
     from bntt.cli import console
+    from bntt.runs.directory import check_folders
     from bntt.runs.imported import ImportSettings, import_network
     from bntt.runs.training.start import check_name
 
     folder = name or file.name.partition(".")[0]
     check_name(folder)
+    check_folders(root)
     settings = ImportSettings(model, "" if layout == "auto" else layout, data, overrides, mean, std)
     made = import_network(file, settings, folder, root)
     network, encoder = made.recipe.network, made.recipe.encoder

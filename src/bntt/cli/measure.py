@@ -84,14 +84,8 @@ def _measure(measurement: Measurement, given: Mapping[str, Any]) -> None:
     from bntt.analysis.measurement import Progress
     from bntt.analysis.result import checked_arguments
     from bntt.cli import console, streams
-    from bntt.runs.measure import (
-        check_folders,
-        describe_replaced,
-        estimate_measurement,
-        run_measurement,
-        save_result,
-        settled,
-    )
+    from bntt.runs.directory import check_folders
+    from bntt.runs.measure import describe_replaced, estimate_measurement, run_measurement, save_result, settled
 
     json, csv, out = given["json"], given["csv"], given["out"]
     if json and csv:

@@ -22,6 +22,7 @@ def report(paths: tyro.conf.Positional[tuple[Path, ...]] = (), out: Path = Path(
     """
     from bntt.charts.section import plural
     from bntt.cli import console
+    from bntt.runs.directory import check_folders
     from bntt.runs.recipe.file import RecipeError
     from bntt.studies.report.page import describe_counts, find_subjects, page_of, save_page
 
@@ -31,6 +32,7 @@ def report(paths: tyro.conf.Positional[tuple[Path, ...]] = (), out: Path = Path(
         raise RecipeError(
             f"--out {out} is a file and no page, which the report would replace: name one, such as a.html"
         )
+    check_folders(out.parent)
     folders = find_subjects(paths)
     page = page_of(folders)
     save_page(page, out)

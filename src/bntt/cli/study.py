@@ -82,7 +82,7 @@ def study(
     from bntt.cli import console, streams
     from bntt.engine.kernels import require_precision
     from bntt.io.archive import SUFFIX
-    from bntt.runs.measure import check_folders
+    from bntt.runs.directory import check_folders
     from bntt.runs.recipe.build import require_device
     from bntt.runs.recipe.file import RecipeError
     from bntt.studies.overview import check_possible, overview

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -15,6 +16,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
+from bntt.analysis.measurement import ArgumentError
 from bntt.io.checkpoint import Checkpoint, CheckpointError, load_checkpoint, read_checkpoint, write_checkpoint
 from bntt.io.files import parse_json
 from bntt.nn import SpikingClassifier
@@ -151,8 +153,29 @@ class RunDirectory:
         return Checkpoints(self.path / "checkpoints")
 
 
+def check_folders(*folders: Path | None) -> None:
+    """Refuse folders to write, before anything is computed, that are a file, lie below one, or cannot be written to.
+
+    Raises:
+        ArgumentError: naming the first, and the file.
+        PermissionError: naming the first that cannot be written to.
+    """
+    for folder in filter(None, folders):
+        place = next((one for one in (folder, *folder.parents) if one.exists()), Path())
+        if not place.is_dir():
+            raise ArgumentError(f"{folder} cannot be a folder to write, because {place} is a file: name another")
+        if not os.access(place, os.W_OK):
+            raise PermissionError(f"{folder} cannot be a folder to write, because {place} is read-only: name another")
+
+
 def new_run_directory(name: str, root: Path) -> RunDirectory:
-    """Create ``root/name``, or ``root/name-2`` and so on: no run is ever overwritten."""
+    """Create ``root/name``, or ``root/name-2`` and so on: no run is ever overwritten.
+
+    Raises:
+        ArgumentError: if the root cannot be a folder.
+        PermissionError: if it cannot be written to.
+    """
+    check_folders(root)
     root.mkdir(parents=True, exist_ok=True)
     for number in itertools.count(1):
         folder = root / (name if number == 1 else f"{name}-{number}")
@@ -166,8 +189,14 @@ def new_run_directory(name: str, root: Path) -> RunDirectory:
 
 
 def open_or_create_run(name: str, root: Path) -> RunDirectory:
-    """Return ``root/name`` itself, created if missing; its lock guards against concurrent use."""
+    """Return ``root/name`` itself, created if missing; its lock guards against concurrent use.
+
+    Raises:
+        ArgumentError: if it cannot be a folder.
+        PermissionError: if it cannot be written to.
+    """
     run = RunDirectory(root / name)
+    check_folders(run.path)
     (run.path / "checkpoints").mkdir(parents=True, exist_ok=True)
     return run
 

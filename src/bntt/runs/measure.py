@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 import warnings
 from collections.abc import Sequence
@@ -16,6 +15,7 @@ from bntt.analysis.measurement import ArgumentError, Facts, Measurement, Progres
 from bntt.analysis.result import Result, checked_arguments
 from bntt.charts.files import save_figure
 from bntt.io.files import find_object, write_json, write_whole
+from bntt.runs.directory import check_folders
 from bntt.runs.measurements import MEASUREMENTS
 from bntt.runs.open_run import LoadedRun, OpenedRecipe, load_run, open_recipe
 from bntt.runs.training.estimate import Clock, spoken
@@ -73,21 +73,6 @@ def measure(
     result = run_measurement(measurement, opened, checked, progress or Progress())
     save_result(measurement, result, checked, folder or opened[0].path)
     return result
-
-
-def check_folders(*folders: Path | None) -> None:
-    """Refuse folders for results, before these are made, that are a file, lie below one, or cannot be written to.
-
-    Raises:
-        ArgumentError: naming the first, and the file.
-        PermissionError: naming the first that cannot be written to.
-    """
-    for folder in filter(None, folders):
-        place = next((one for one in (folder, *folder.parents) if one.exists()), Path())
-        if not place.is_dir():
-            raise ArgumentError(f"{folder} cannot be a folder of results, because {place} is a file: name another")
-        if not os.access(place, os.W_OK):
-            raise PermissionError(f"{folder} cannot be a folder of results, because {place} is read-only: name another")
 
 
 def _open(measurement: Measurement, source: str | Path, folder: Path | None, device: str) -> LoadedRun | OpenedRecipe:

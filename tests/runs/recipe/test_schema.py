@@ -115,7 +115,7 @@ WRONG = [
     ),
     (
         changed(convert={"ann": "x"}, network={"norm": "none", "threshold": 2.0}),
-        "network.threshold: balancing sets them, convert.scale scales them; got 2.0",
+        "network.threshold: balancing sets it, convert.scale scales it; got 2.0",
     ),
     (
         changed(convert={"ann": "x"}, network={"norm": "none", "leak": 0.9}, train={"epochs": 0}),

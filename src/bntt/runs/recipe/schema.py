@@ -286,9 +286,7 @@ class Recipe(Table):
         if network.norm != "none":
             raise RecipeError(f'network.norm: a converted network has no norm, expected "none", got {network.norm!r}')
         if network.threshold != 1:
-            raise RecipeError(
-                f"network.threshold: balancing sets them, convert.scale scales them; got {network.threshold}"
-            )
+            raise RecipeError(f"network.threshold: balancing sets it, convert.scale scales it; got {network.threshold}")
         if network.decay_input:
             raise RecipeError(
                 "network.decay_input: thresholds are balanced with the input as it is, a converted network has "

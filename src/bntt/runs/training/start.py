@@ -11,7 +11,14 @@ from typing import Any
 
 from bntt.io.checkpoint import Checkpoint, CheckpointError, read_checkpoint, read_facts
 from bntt.io.lock import hold_run
-from bntt.runs.directory import LatestCheckpoint, RunDirectory, find_run, new_run_directory, open_or_create_run
+from bntt.runs.directory import (
+    LatestCheckpoint,
+    RunDirectory,
+    check_folders,
+    find_run,
+    new_run_directory,
+    open_or_create_run,
+)
 from bntt.runs.identity import RESUMING, check_same_data, check_same_recipe
 from bntt.runs.parts import LOADED, check_parts
 from bntt.runs.recipe.build import with_absolute_paths
@@ -165,6 +172,7 @@ def resume_or_start(command: TrainCommand) -> TrainingStart:
     if command.or_resume:
         run = open_or_create_run(folder, root)
         return TrainingStart(recipe, lambda: run, resumes_in(run, with_absolute_paths(recipe)))
+    check_folders(root)
     return TrainingStart(recipe, lambda: new_run_directory(folder, root), False)
 
 
