@@ -1,6 +1,8 @@
 """Any measurement on any run, and what was kept of it."""
 
 import dataclasses
+import json
+import shutil
 
 import pytest
 
@@ -81,3 +83,10 @@ def test_pictures_and_attachments_lie_beside_the_file(tmp_path):
         ".json", ".png", "-gamma.png", "-places.npz",
     ]  # fmt: skip
     assert written[-1].read_bytes() == b"spikes"
+
+
+def test_two_runs_of_one_name_are_both_told_by_a_result_written_elsewhere(run, tmp_path):
+    other = dataclasses.replace(run, path=shutil.copytree(run.path, tmp_path / run.path.name))
+    found = result_from(ActivityResult, VALUES)
+    written, *_ = save_result(ACTIVITY, found, ActivityArguments(), tmp_path / "there", opened=[run, other])
+    assert json.loads(written.read_text())["measured_on"].keys() == {str(run.path), str(other.path)}

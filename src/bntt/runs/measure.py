@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-from bntt.analysis.measurement import ArgumentError, Facts, Measurement, Progress
+from bntt.analysis.measurement import ArgumentError, Facts, Measurement, Progress, run_names
 from bntt.analysis.result import Result, checked_arguments
 from bntt.charts.files import save_figure
 from bntt.io.files import find_object, write_json, write_whole
@@ -133,6 +133,7 @@ def run_measurement(
     if not 0 < len(opened) <= most:
         wanted = f"one {measurement.opens}, got {len(opened)}" if most == 1 else "a run, or several to be compared"
         raise ArgumentError(f"bntt {measurement.name}: name {wanted}")
+    run_names(opened)  # before anything is measured: it refuses a run that is given twice
     for one in opened:
         check_measurable(measurement, one.facts, arguments, one.path)
     return measurement.run(opened, arguments, progress)
@@ -223,8 +224,9 @@ def save_result(
 
 
 def _origin(opened: Sequence[LoadedRun | OpenedRecipe]) -> dict[str, str]:
-    """Return the checksums of the weights of runs, by the names of their directories."""
-    return {one.path.resolve().name: one.weights_sha256 for one in opened if isinstance(one, LoadedRun)}
+    """Return the checksums of the weights of runs, by names that tell them apart, as the result names them."""
+    runs = [one for one in opened if isinstance(one, LoadedRun)]
+    return {name: one.weights_sha256 for name, one in zip(run_names(runs), runs, strict=True)}
 
 
 def describe_replaced(
