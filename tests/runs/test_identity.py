@@ -52,6 +52,8 @@ CHECKPOINT = Path("run/checkpoints/best.safetensors")
 def test_which_keys_may_differ(change, resumable, measurable):
     facts, recipe = {"recipe": dump_recipe(parse_recipe(MINIMAL))}, parse_recipe(change)
     differ = recipe_changes(recipe, parse_recipe(MINIMAL))
+    nameless = parse_recipe(changed(network={"norm": ""}))  # put together in Python: they had no name then
+    assert recipe_changes(recipe, nameless).keys() == differ.keys() - {"network.norm"}
     for free, allowed in ((RESUMING, resumable), (MEASURING, measurable)):
         if allowed:
             assert check_same_recipe(recipe, facts, CHECKPOINT, free) == differ

@@ -282,14 +282,12 @@ def _encoder_name(model: SpikingClassifier) -> str:
 
 
 def _norm_name(network: SpikingNetwork) -> str:
-    """Return the recipe name of the norm shared by every layer; "" if it has none, or layers differ."""
-    norms = [layer.norm for layer in network.layers.values()]
-    names = [name for name in NORMS if all(_matches_norm(norm, name) for norm in norms)]
+    """Return the recipe name of the norm shared by every layer that has one; "" if it has none, or layers differ."""
+    norms = [layer.norm for layer in network.layers.values() if layer.norm is not None]
+    names = [name for name in NORMS if norms and all(_matches_norm(norm, name) for norm in norms)]
     return names[0] if names else ""
 
 
-def _matches_norm(norm: nn.Module | None, name: str) -> bool:
-    values: Mapping[str, Any] = {} if norm is None else vars(norm)
-    channels, steps = (values.get(key) for key in ("channels", "num_steps"))
-    made = NORMS[name](channels or 1, steps or 1, 1.0)
-    return str(made) == str(norm)
+def _matches_norm(norm: nn.Module, name: str) -> bool:
+    channels, steps = (getattr(norm, key, 1) for key in ("channels", "num_steps"))
+    return str(NORMS[name](channels, steps, 1.0)) == str(norm)

@@ -21,6 +21,7 @@ from bntt.runs import from_python, parts
 from bntt.runs.directory import RunDirectory
 from bntt.runs.from_python import builder_of
 from bntt.runs.measure import measure
+from bntt.studies.report.run import run_subject
 from bntt.training import Method
 from tests.rows import each_row
 from tests.training.test_fit import build, data
@@ -208,7 +209,8 @@ def test_a_network_whose_norms_have_no_one_name_is_measured_as_any_other(tmp_pat
         run = tmp_path / type(norm).__name__
         fitted(run, model, epochs=1, test=unseen())
         opened = bntt.load_run(run, model=model)
-        assert opened.facts.norm == ""
+        assert opened.facts.norm == (name := "bntt" if isinstance(norm, BNTT) else "")
+        assert run_subject(run).lead.startswith(f"own network with norm {name or 'of its own'}, 4 time")
         expected = bntt.analysis.evaluate(model, unseen(), draws=1).accuracy.mean
         assert measure("evaluate", opened, draws=1).accuracy == expected
         assert measure("exit", opened).steps <= 4

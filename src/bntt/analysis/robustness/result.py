@@ -174,7 +174,8 @@ def _accuracies(run: NoisyRun) -> Table:
     ]
     clean, steps = run.rows[0], f"{plural(run.num_steps, 'step')}"
     stopped = f", stopped after {clean.steps}" if clean.steps < run.num_steps else ""
-    caption = f"{run.run}: {run.network}, {run.norm}, {run.encoder}, {steps}{stopped}; images: {clean.images_chosen}"
+    parts = ", ".join(filter(None, (run.network or "own network", run.norm, run.encoder)))  # "": made in Python
+    caption = f"{run.run}: {parts}, {steps}{stopped}; images: {clean.images_chosen}"
     columns = ("σ", "accuracy", "95% interval", "sd over draws", "draws", "drawn", "seconds")
     per_draw = f"clean, draw by draw: {', '.join(f'{one:.1%}' for one in clean.accuracy_per_draw)}"
     return Table(caption, columns, tuple(rows), per_draw if clean.draws > 1 else "")

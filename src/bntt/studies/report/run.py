@@ -117,6 +117,8 @@ def _row(row: Values) -> dict[str, Any]:
 
 RUN_COLUMNS = ("run", "data", "network", "norm", "steps", "start", "test accuracy", "95% interval", "spikes an image")
 """Heads of the table of several runs."""
+OWN, ITS_OWN = "own network", "of its own"
+"""Names shown for a network put together in Python, and for its norms where they have no one name."""
 MEASUREMENT_COLUMNS = ("directory", "measured")
 """Heads of the table of measurements alone."""
 
@@ -184,7 +186,7 @@ def _lead(recipe: Values | None, made_on: Values | None, evaluation: EvaluationR
     if recipe is None:
         return "Measurements without a training of their own: no recipe lies beside them."
     network = table_in(recipe, "network")
-    what = f"{network.shown('name', 'a network')} with norm {network.shown('norm', 'not told')}"
+    what = f"{network.shown('name', 'a network') or OWN} with norm {network.shown('norm', 'not told') or ITS_OWN}"
     steps = network.maybe("num_steps")
     during = "" if steps is None else f", {plural(round(steps), 'time step')}"
     text = f"{what}{during}, on {data_of(recipe, made_on)}: one start"
@@ -203,8 +205,9 @@ def _facts(folder: Path, recipe: Values | None, made_on: Values | None) -> Itera
     if recipe is not None:
         yield "Data", data_of(recipe, made_on) + (f", {data.shown('check')}" if data.shown("check") else "")
         width, steps = network.shown("width", "?"), plural(round(network.maybe("num_steps") or 0), "time step")
-        yield ("Network", f"{network.shown('name', '?')}, width {width}, {steps}, leak {network.shown('leak', '?')}")
-        yield "Norm", network.shown("norm", "not told")
+        built = f"{network.shown('name', '?')}, width {width}, {steps}, leak {network.shown('leak', '?')}"
+        yield "Network", built if network.shown("name", "?") else f"{OWN}, {steps}"
+        yield "Norm", network.shown("norm", "not told") or ITS_OWN
         yield "Seed", f"{recipe.shown('seed', 'not told')} (one start)"
         rate = f"learning rate {train.shown('lr', '?')}, weight decay {train.shown('weight_decay', '?')}"
         yield "Training", f"{train.shown('epochs', '?')} epochs, batch {train.shown('batch_size', '?')}, {rate}"
@@ -238,8 +241,8 @@ def _run_row(
     return (
         Cell(clean(folder.resolve().name, 120)),
         Cell(data_of(recipe, made_on)),
-        Cell(network.shown("name", "–")),
-        Cell(network.shown("norm", "–")),
+        Cell(network.shown("name", "–") or OWN),
+        Cell(network.shown("norm", "–") or ITS_OWN),
         count(network.maybe("num_steps")),
         Cell(f"seed {seed}" if seed else "–"),
         share(evaluation.accuracy) if evaluation else gap("not evaluated"),
