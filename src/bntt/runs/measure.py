@@ -133,7 +133,7 @@ def run_measurement(
     if not 0 < len(opened) <= most:
         wanted = f"one {measurement.opens}, got {len(opened)}" if most == 1 else "a run, or several to be compared"
         raise ArgumentError(f"bntt {measurement.name}: name {wanted}")
-    run_names(opened)  # before anything is measured: it refuses a run that is given twice
+    run_names([one for one in opened if isinstance(one, LoadedRun)])  # refuses a run that is given twice
     for one in opened:
         check_measurable(measurement, one.facts, arguments, one.path)
     return measurement.run(opened, arguments, progress)
