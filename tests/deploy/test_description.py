@@ -144,6 +144,10 @@ REFUSED = [
     (hooked("body.a.norm"), "'fc1' cannot leave PyTorch: norm has a hook, which the file cannot contain"),
     (hooked(""), "block 'fc1' cannot leave PyTorch: it has a hook, which the file cannot contain: remove it"),
     (SpikingBlock(linear(6, CHANNELS), NoNorm(), LIF()), "its input does not fit"),
+    (
+        SpikingBlock(nn.Sequential(linear(5, CHANNELS), nn.Flatten()), NoNorm(), LIF()),
+        "its weights end in Flatten: nn.C",
+    ),
 ]
 
 

@@ -113,6 +113,8 @@ class _Walk:
             raise NotKnown("its input is a flattened image: flatten behind the neurons")
         if synapse is not None:
             *first, last = synapse if type(synapse) is nn.Sequential else (synapse,)
+            if type(last) not in (nn.Conv2d, nn.Linear):
+                raise NotKnown(f"its weights end in {type(last).__name__}: nn.Conv2d or nn.Linear must be last")
             pooled = known(pool_of(nn.Sequential(*first), (channels, height, width), flat))
             weights, _, (height, width, channels) = known(synapse_of(last, pooled.out))
             before, flat = _pools(pooled), isinstance(weights, nn.Linear)

@@ -121,8 +121,10 @@ def test_what_is_not_known_is_named():
         plan_layers(net, (2,), None)
     with pytest.raises(TypeError, match="counted of a Readout, this one is a Mine"):
         plan_layers(SpikingNetwork({}, Mine()), (2,), None)
-    with pytest.raises(TypeError, match="'readout' has weights in a Bilinear"):
-        plan_layers(SpikingNetwork({}, Readout(nn.Bilinear(1, 1, 1, device="meta"))), (2,), None)
+    for last in (nn.Bilinear(1, 1, 1, device="meta"), nn.Sequential(conv(1, 2, 1), nn.Flatten())):
+        named = "Bilinear" if isinstance(last, nn.Bilinear) else "Flatten"
+        with pytest.raises(TypeError, match=f"the weights of 'readout' end in {named}: nn.Conv2d or nn.Linear must"):
+            plan_layers(SpikingNetwork({}, Readout(last)), (1, 1, 1), None)
     dropped = SpikingBlock(conv(1, 2, 1), NoNorm(), LIF(), dropout=Mine())
     with pytest.raises(TypeError, match="block 'block1' has a Mine"):
         plan_layers(SpikingNetwork([dropped], Readout(linear(2, 1))), (1, 4, 4), None)

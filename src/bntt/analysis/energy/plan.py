@@ -117,14 +117,14 @@ def _after_neurons(name: str, block: Any, at: Value) -> Value:
 def _plan_weights(name: str, block: Any, at: Value, found: dict[str, PlannedLayer]) -> Value:
     """Pass a value through the weights of a block, and the modules before them."""
     *before, weights = _parts(block.synapse)
+    if not isinstance(weights, nn.Conv2d | nn.Linear):
+        raise TypeError(f"the weights of {name!r} end in {type(weights).__name__}: nn.Conv2d or nn.Linear must be last")
     for module in before:
         at = _plan_pool(name, module, at)
     if isinstance(weights, nn.Linear):
         out: tuple[int, ...] = (weights.out_features,)
-    elif isinstance(weights, nn.Conv2d):
-        out = (weights.out_channels, *out_size(weights, (at.shape[1], at.shape[2])))
     else:
-        raise TypeError(f"layer {name!r} has weights in a {type(weights).__name__}, not an nn.Conv2d or nn.Linear")
+        out = (weights.out_channels, *out_size(weights, (at.shape[1], at.shape[2])))
     found[name] = PlannedLayer(at, out, weights, getattr(block, "norm", None), getattr(block, "lif", None))
     return Value(out, None)
 
