@@ -131,8 +131,6 @@ class LoadedWeights(NamedTuple):
     model: SpikingClassifier
     facts: Mapping[str, Any]
     """Facts stored with the weights."""
-    cost: Mapping[str, Any]
-    """Cost of the training, :meth:`~bntt.runs.directory.RunDirectory.training_cost`."""
     rows: Sequence[Mapping[str, Any]]
     """Epochs of the training, :meth:`~bntt.runs.directory.RunDirectory.kept_rows`."""
 
@@ -153,7 +151,8 @@ def evaluate_loaded(
     Raises:
         ArgumentError: as :func:`evaluate_run`.
     """
-    (model, facts, cost, rows), progress = weights, progress or Progress()
+    (model, facts, rows), progress = weights, progress or Progress()
+    last = rows[-1] if rows else {}
     known = facts_of(recipe, model)
     draws = draws_of(known, draws)
     device, share = processes.device, (processes.rank, processes.count)
@@ -181,8 +180,8 @@ def evaluate_loaded(
         images_of=len(data.of(split)),
         training_images=len(data.train),
         training_images_of=data.whole or len(data.train),
-        updates=cost["updates"],
-        seconds=cost["seconds"],
+        updates=last.get("updates"),
+        seconds=last.get("seconds"),
         conversion=None if (made := facts.get("conversion")) is None else Conversion.model_validate(made),
         is_random=known.is_random,
         is_trained=recipe.train.epochs > 0,
@@ -233,14 +232,14 @@ def _load(
 ) -> LoadedWeights:
     """Load the best epoch's weights into the model, in every process."""
 
-    def look() -> tuple[dict[str, Any], dict[str, Any], list[dict[str, Any]]]:
+    def look() -> tuple[dict[str, Any], list[dict[str, Any]]]:
         check_same_recipe(recipe, read_facts(run.best), run.best, MEASURING)
         check_same_data(run.path, data.manifest)
-        return load_best(run, recipe, model, needs=("epoch", "averaged")), run.training_cost(), run.kept_rows()
+        return load_best(run, recipe, model, needs=("epoch", "averaged")), run.kept_rows()
 
-    facts, cost, rows = processes.decided(look)
+    facts, rows = processes.decided(look)
     weights = processes.given(model.state_dict())
     if not processes.first:
         model.load_state_dict(dict(weights))
         restore_thresholds(model, recipe, facts, run.best)
-    return LoadedWeights(model, facts, cost, rows)
+    return LoadedWeights(model, facts, rows)

@@ -155,7 +155,7 @@ class LoadedRun:
         elif arguments.num_steps is not None:
             steps = retiming_of(recipe, arguments.num_steps, arguments.longer)
         found = evaluate_loaded(
-            LoadedWeights(self.model, self.checkpoint_facts, run.training_cost(), run.kept_rows()),
+            LoadedWeights(self.model, self.checkpoint_facts, run.kept_rows()),
             recipe,
             self.data,
             split=arguments.split,

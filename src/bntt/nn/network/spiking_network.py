@@ -229,12 +229,12 @@ class SpikingNetwork(nn.Module):
             return self._advance(x, state, measure, noise, in_place)
         if (layer := measure.membrane[0]) not in self.layers:
             raise ValueError(f"there is no layer {layer!r} to measure: it is one of {', '.join(self.layers)}")
-        logits, parts = list[Tensor](), list[Measured]()
+        taken = list[tuple[Tensor, Measured]]()
         for one in torch.split(x, 1):  # a membrane is known at the end of a call
             some, state = self._advance(one, state, measure, noise, in_place)
-            logits, parts = [*logits, some], [*parts, state.measured or {}]
+            taken.append((some, state.measured or {}))
         assert state is not None
-        return torch.cat(logits), replace(state, measured=joined(parts))
+        return torch.cat([some for some, _ in taken]), replace(state, measured=joined([part for _, part in taken]))
 
     def _advance(
         self, x: Tensor, state: NetworkState | None, measure: Measure, noise: Noise, in_place: bool
@@ -282,17 +282,17 @@ class SpikingNetwork(nn.Module):
         Raises:
             BackendError: as :meth:`forward` does.
         """
-        logits, parts, state = list[Tensor](), list[Measured](), None
+        taken, state = list[tuple[Tensor, Measured]](), None
         with evaluating(self):
             for part in torch.split(inputs, self._at_once(inputs)) if isinstance(inputs, Tensor) else inputs:
                 noise = {"seed": seed, "draw": draw, "index": index} if state is None else {}
                 some, state = self.advance(part, state, measure=Measure(spikes=True), in_place=True, **noise)  # type: ignore[arg-type]
-                logits, parts = [*logits, some], [*parts, state.measured or {}]
-        if not parts:
+                taken.append((some, state.measured or {}))
+        if not taken:
             raise ValueError("a trace needs at least one time step, got none")
-        found = joined(parts)
+        found = joined([part for _, part in taken])
         spikes = {name: layer.spikes for name, layer in found.items() if layer.spikes is not None}
-        return Trace(torch.cat(logits), spikes, {name: found[name].neurons for name in spikes})
+        return Trace(torch.cat([some for some, _ in taken]), spikes, {name: found[name].neurons for name in spikes})
 
     def _at_once(self, x: Tensor) -> int:
         """Return the steps of a trace to take at a time: ``STEPS_AT_ONCE`` if all blocks are fused, else one."""
