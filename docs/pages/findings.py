@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from statistics import mean
 
+from bntt.analysis import paired_difference
 from bntt.charts.records import Axis, Figure, Line, Lines
 from bntt.runs.recipe.file import load_recipe, values_of
 from bntt.studies.figures import figures_of
@@ -49,6 +50,17 @@ class Evidence:
         cells = self.row(study, run)["cells"]
         found = cells.get(key)
         return f"{found['text']}{unit} ({found['n']})" if found else "–" if any(cells.values()) else NOT_RUN
+
+    def mean(self, study: str, run: str, key: str) -> float:
+        """Return the mean of a number over starts."""
+        return mean(self.row(study, run)["cells"][key]["values"])
+
+    def difference(self, study: str, run: str, other: str, key: str = "accuracy") -> str:
+        """Return by how many points one run is above another, over their starts, which are the same."""
+        values = (self.row(study, one)["cells"][key]["values"] for one in (run, other))
+        found = paired_difference(*(dict(enumerate(row)) for row in values))
+        low, high = found.interval
+        return f"{found.mean:.2f} points ({low:.2f} to {high:.2f})"
 
     def rows(self, study: str, keys: tuple[str, ...], runs: tuple[str, ...] = ()) -> list[list[str]]:
         """Return columns of the runs of a study, of all by default, ready for a table."""

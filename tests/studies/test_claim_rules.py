@@ -35,6 +35,14 @@ def test_the_interval_of_the_mean_decides(name):
     assert "by the 95 % interval of the mean over starts" in claim.in_words()
 
 
+def test_what_only_rises_has_no_peak():
+    """As γ and spikes at a rate at which γ hardly decays."""
+    claim = PeaksLater(says="x", rule="peaks-later", run="a", of="n", last="end")
+    for last, answer in (([40.0, 42.0, 41.0], "holds"), ([99.0, 100.0, 98.0], "does not hold")):
+        assert claim.judge(numbers(n=[0.9, 0.85, 0.8], end=last), {}).answer == answer
+    assert "and the last step (end) has at most 75 % of it" in claim.in_words()
+
+
 def test_the_interval_is_students():
     """10, 11, 12: mean 11, sd 1, t of two degrees 4.3027: 11 ± 2.484. At least 8.5 holds, at least 8.6 is open."""
     found = numbers(n=[10.0, 11.0, 12.0])

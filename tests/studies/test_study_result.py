@@ -37,7 +37,9 @@ def test_the_schema():
     assert set(START) <= run["starts"][0].keys()
     assert found["table"]["columns"][0] == {"key": "acc", "title": "test accuracy", "unit": "%"}
     assert found["claims"][0].keys() == {"says", "quotation", "source", "paper", "verdict", "because", "rule"} | {
-        "effects"
+        "effects",
+        "starts",
+        "p",
     }
     assert found["figures"] == [{"file": "f.svg", "title": "t", "alt": "a"}]
     assert found["preliminary"] is True

@@ -126,7 +126,7 @@ def decidable(study: Study, runs: Sequence[PlannedRun]) -> Iterator[str]:
     """
     starts = {run.name: len(run.starts) for run in runs}
     claims = [claim for claim in study.claims if starts.keys() >= set(claim.uses()[0])]
-    tested = [bool(claim.quotation) for claim in claims if claim.tested and _fewest(claim, starts) >= FEW]
+    tested = [bool(claim.quotation) for claim in claims if _fewest(claim, starts) >= FEW]
     tests = {of_paper: tested.count(of_paper) for of_paper in (True, False)}
     same = same_runs(runs)
     if claims:

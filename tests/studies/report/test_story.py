@@ -37,7 +37,8 @@ def test_claims_are_in_the_papers_order_and_told_once_with_their_studies(tmp_pat
     (part,) = found.story.questions
     assert [one.claim.says for one in part.tested] == ["own"]
     assert (
-        "Of 2 tests of the paper's claims 1 holds, 0 do not hold, 1 is not decided, 0 were not run." in found.story.lead
+        "2 rows of 1 sentence of the paper: tested by five starts or more, 0 hold, 0 do not hold, 0 are not decided; "
+        "shown by fewer, 1 holds, 0 do not hold, 1 is not decided; 0 were not run." in found.story.lead
     )
 
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isclose
 from types import MappingProxyType
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -46,8 +46,6 @@ class Verdict:
 class Claim(TomlTable):
     """``[[claims]]``: a statement, and the rule that decides it."""
 
-    tested: ClassVar[bool] = False
-    """True if a test of means decides it, which Holm's rule then counts."""
     says: Annotated[str, Field(min_length=1)]
     quotation: str = ""
     """The paper's words, as they were seen, or in brackets their sense; "" for a question of our own."""

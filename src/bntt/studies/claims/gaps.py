@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import Literal
 
 from bntt.analysis.accuracy.accuracy import FEW, Difference, paired_difference
 from bntt.studies.claims.claim import (
@@ -30,7 +30,6 @@ class Closes(Claim):
     first, so that d and d' are a pair: chance that belongs to a start drops out.
     """
 
-    tested: ClassVar[bool] = True
     rule: Literal["closes"]
     of: str
     """Column that is compared."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -61,7 +61,6 @@ class Bound:
 class _Means(Claim):
     """Bounds on the means of one run's columns, all of which must hold."""
 
-    tested: ClassVar[bool] = True
     run: str
     beside: list[str] = Field(default=[])
     """Columns that are told beside the others, and decide nothing."""
@@ -188,20 +187,25 @@ class AtMost(_Means):
 
 
 class PeaksLater(_Means):
-    """``peaks-later``: peaks move to later steps with depth."""
+    """``peaks-later``: peaks move to later steps with depth, and are left again: what only rises has no peak."""
 
     rule: Literal["peaks-later"]
     of: str
     """Column of rank correlations of peak and depth."""
     least: Annotated[float, Field(gt=0, le=1)] = 0.5
+    last: str = ""
+    """Column of values at the last step, in % of the peak; "" asks for none."""
+    most: Annotated[float, Field(gt=0, lt=100)] = 75.0
+    """Highest share of the peak at the last step."""
 
     def bounds(self) -> list[Bound]:
-        return [Bound(self.of, self.least)]
+        return [Bound(self.of, self.least), *[Bound(self.last, self.most, upper=True)] * bool(self.last)]
 
     def in_words(self, names: Names = KEYS) -> str:
+        left = f", and the last step ({names.column(self.last)}) has at most {self.most:g} % of it" if self.last else ""
         return (
             f"{names.column(self.of)} of {names.run(self.run)}, the rank correlation of a layer's peak with its "
-            f"depth, is at least {self.least:g}, {BY_INTERVAL}"
+            f"depth, is at least {self.least:g}{left}, {BY_INTERVAL}"
         )
 
 

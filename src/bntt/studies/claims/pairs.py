@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from math import sqrt
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -35,7 +35,6 @@ ALIKE = f"not decided where fewer than {FEW} starts all differ by the same"
 class _Pairs(Claim):
     """Pairwise comparison of runs, over the starts whose seed they share."""
 
-    tested: ClassVar[bool] = True
     of: str
     """Column that is compared."""
 

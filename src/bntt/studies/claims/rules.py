@@ -54,6 +54,8 @@ def judged(
             "paper": claim.paper,
             "verdict": found.answer,
             "because": found.because,
+            "starts": found.starts,
+            "p": found.p,
             "rule": claim.in_words(names),
             "effects": [asdict(effect) for effect in found.effects],
         }

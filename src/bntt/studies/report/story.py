@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from bntt.charts.section import plural
 from bntt.studies.report.claims import VERDICTS, Claim
 
 PAPER = (
@@ -111,21 +112,34 @@ def part_of(source: str) -> str:
 
 
 def counted(found: Sequence[Claim]) -> str:
-    """Count claims by their verdicts, in words.
+    """Count claims by their verdicts in words: those that are tested, those that are shown alone, those not run.
 
-    >>> counted([])
-    '0 hold, 0 do not hold, 0 are not decided, 0 were not run'
+    >>> counted([]).split("; ")[::2]
+    ['tested by five starts or more, 0 hold, 0 do not hold, 0 are not decided', '0 were not run']
     """
-    singular = ("holds", "does not hold", "is not decided", "was not run")
-    plural = ("hold", "do not hold", "are not decided", "were not run")
-    counts = [[one.verdict for one in found].count(name) for name in VERDICTS]
-    return ", ".join(f"{n} {one if n == 1 else many}" for n, one, many in zip(counts, singular, plural, strict=True))
+    one, many = (
+        ("holds", "does not hold", "is not decided", "was not run"),
+        ("hold", "do not hold", "are not decided", "were not run"),
+    )
+    *words, not_run = zip(VERDICTS, one, many, strict=True)
+
+    def said(of: Sequence[Claim], name: str, one: str, many: str) -> str:
+        n = [claim.verdict for claim in of].count(name)
+        return f"{n} {one if n == 1 else many}"
+
+    tested, shown = ([claim for claim in found if claim.few is few] for few in (False, True))
+    of_tested, of_shown = (", ".join(said(of, *word) for word in words) for of in (tested, shown))
+    return f"tested by five starts or more, {of_tested}; shown by fewer, {of_shown}; {said(found, *not_run)}"
 
 
 def _lead(quoted: Found, own: Found) -> str:
     said = []
     if quoted:
-        said.append(f"Of {len(quoted)} tests of the paper's claims {counted([claim for claim, _ in quoted])}.")
+        of_paper = [claim for claim, _ in quoted]
+        sentences = len({claim.quotation for claim in of_paper})
+        said.append(
+            f"{plural(len(of_paper), 'row')} of {plural(sentences, 'sentence')} of the paper: {counted(of_paper)}."
+        )
     if own:
-        said.append(f"Of {len(own)} questions of our own {counted([claim for claim, _ in own])}.")
+        said.append(f"{plural(len(own), 'question')} of our own: {counted([claim for claim, _ in own])}.")
     return " ".join(said)
