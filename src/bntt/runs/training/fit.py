@@ -116,6 +116,7 @@ def fit(
             it, or samples of another size or other classes there.
         CheckpointError: if the directory holds a run of another network, method or data, or weights and nothing to
             resume from.
+        ArgumentError: if the directory is a file, or lies below one.
         RunLockedError: if another process trains in the directory.
 
     >>> import bntt, torch
