@@ -77,4 +77,4 @@ def test_what_is_no_run_and_where_nothing_can_be_written(tmp_path, capsys):
     assert cli.main(["report", str(run), "--out", str(run / "recipe.toml")]) == 2
     assert "is a file and no page" in capsys.readouterr().err
     assert (run / "recipe.toml").read_bytes() == before
-    assert cli.main(["report", str(run), "--out", str(run / "recipe.toml" / "a.html")]) == 5
+    assert cli.main(["report", str(run), "--out", str(run / "recipe.toml" / "a.html")]) == 2
