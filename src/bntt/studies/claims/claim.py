@@ -8,11 +8,11 @@ shown and not tested, and says so. Rules that compare runs are in
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import isclose
 from types import MappingProxyType
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -54,6 +54,10 @@ class Claim(TomlTable):
     paper: str = ""
     """The paper's number, as text; "" if none was seen."""
     rule: str
+    scatter: ClassVar[float] = 1.0
+    """Standard deviation of what is tested, over that of one start."""
+    finds: ClassVar[Callable[[float, int, float], float]] = staticmethod(smallest_difference)
+    """What so many starts decide, by that deviation and the level of the test."""
 
     def uses(self) -> tuple[list[str], list[str]]:
         """Return the runs and the columns that the rule reads."""
@@ -76,7 +80,8 @@ class Claim(TomlTable):
 
         Columns without a spread are omitted.
         """
-        return {}
+        known = [column for column in self.decided_by()[1] if column in spreads and starts > 1]
+        return {column: self.finds(self.scatter * spreads[column], starts, level) for column in known}
 
 
 def with_starts(said: str, starts: int) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import ClassVar, Literal
 
 from bntt.analysis.accuracy.accuracy import FEW, Difference, paired_difference
 from bntt.studies.claims.claim import (
@@ -18,7 +18,7 @@ from bntt.studies.claims.claim import (
     with_starts,
 )
 from bntt.studies.claims.pairs import difference, effect_of, two_sided
-from bntt.studies.claims.power import above, smallest_difference
+from bntt.studies.claims.power import above
 from bntt.studies.claims.words import KEYS, Names
 
 
@@ -31,6 +31,7 @@ class Closes(Claim):
     """
 
     rule: Literal["closes"]
+    scatter: ClassVar[float] = 2.0
     of: str
     """Column that is compared."""
     run: str
@@ -74,10 +75,6 @@ class Closes(Claim):
         effects = tuple(effect_of(pair, self.of, found, unit, names) for pair, found in told)
         p = None if lead.n < 2 else max(_chance(lead), two_sided(closed, 0.0))
         return Verdict(answer, with_starts("; ".join(said), lead.n), lead.n, p, effects)
-
-    def decides(self, spreads: Mapping[str, float], starts: int, level: float) -> dict[str, float]:
-        known = self.of in spreads and starts > 1
-        return {self.of: smallest_difference(2 * spreads[self.of], starts, level)} if known else {}
 
     def in_words(self, names: Names = KEYS) -> str:
         return (

@@ -20,7 +20,7 @@ from bntt.studies.claims.claim import (
     could_see,
     with_starts,
 )
-from bntt.studies.claims.power import above, smallest_difference
+from bntt.studies.claims.power import above
 from bntt.studies.claims.words import KEYS, Effect, Names, with_interval
 
 ROUNDING = 1e-9
@@ -75,10 +75,6 @@ class _Means(Claim):
 
     def decided_by(self) -> tuple[list[str], list[str]]:
         return [self.run], [*dict.fromkeys(bound.column for bound in self.bounds())]
-
-    def decides(self, spreads: Mapping[str, float], starts: int, level: float) -> dict[str, float]:
-        columns = [bound.column for bound in self.bounds() if bound.column in spreads and starts > 1]
-        return {column: smallest_difference(spreads[column], starts, level) for column in columns}
 
     def judge(self, numbers: Numbers, units: Mapping[str, str], same: Same = NONE_SAME, names: Names = KEYS) -> Verdict:
         bounds = self.bounds()

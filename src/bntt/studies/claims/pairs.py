@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import sqrt
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -22,7 +22,7 @@ from bntt.studies.claims.claim import (
     same_but_for_rounding,
     with_starts,
 )
-from bntt.studies.claims.power import LEVEL, above, smallest_difference, smallest_margin
+from bntt.studies.claims.power import LEVEL, above, smallest_margin
 from bntt.studies.claims.words import KEYS, Effect, Names, with_interval
 
 SUPERIOR = 0.75
@@ -35,6 +35,7 @@ ALIKE = f"not decided where fewer than {FEW} starts all differ by the same"
 class _Pairs(Claim):
     """Pairwise comparison of runs, over the starts whose seed they share."""
 
+    scatter: ClassVar[float] = sqrt(2)
     of: str
     """Column that is compared."""
 
@@ -61,10 +62,6 @@ class _Pairs(Claim):
     def could_show(self, found: Difference, unit: str) -> str:
         """Name what starts which scatter so could have shown of a pair that they leave open."""
         return could_see(found, unit)
-
-    def decides(self, spreads: Mapping[str, float], starts: int, level: float) -> dict[str, float]:
-        known = self.of in spreads and starts > 1
-        return {self.of: smallest_difference(sqrt(2) * spreads[self.of], starts, level)} if known else {}
 
     def margins(self) -> tuple[float, ...]:
         """Return the differences that a pair is held against."""
@@ -162,6 +159,7 @@ class Equivalent(_Against):
     """``equivalent``: two runs are alike within a margin, by two one-sided tests (Schuirmann 1987)."""
 
     rule: Literal["equivalent"]
+    finds: ClassVar[Callable[[float, int, float], float]] = staticmethod(smallest_margin)
     margin: Annotated[float, Field(gt=0)]
 
     def margins(self) -> tuple[float, ...]:
@@ -188,10 +186,6 @@ class Equivalent(_Against):
             return f"; {asked}"
         shown = smallest_margin(found.sd, found.n)
         return f"; {asked}, and such starts could have shown two as alike within {shown:.2g}{in_points(unit)}"
-
-    def decides(self, spreads: Mapping[str, float], starts: int, level: float) -> dict[str, float]:
-        known = self.of in spreads and starts > 1
-        return {self.of: smallest_margin(sqrt(2) * spreads[self.of], starts, level)} if known else {}
 
     def in_words(self, names: Names = KEYS) -> str:
         return (
