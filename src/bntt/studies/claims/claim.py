@@ -8,7 +8,7 @@ shown and not tested, and says so. Rules that compare runs are in
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isclose
 from types import MappingProxyType
@@ -56,8 +56,6 @@ class Claim(TomlTable):
     rule: str
     scatter: ClassVar[float] = 1.0
     """Standard deviation of what is tested, over that of one start."""
-    finds: ClassVar[Callable[[float, int, float], float]] = staticmethod(smallest_difference)
-    """What so many starts decide, by that deviation and the level of the test."""
 
     def uses(self) -> tuple[list[str], list[str]]:
         """Return the runs and the columns that the rule reads."""
@@ -74,6 +72,10 @@ class Claim(TomlTable):
     def in_words(self, names: Names = KEYS) -> str:
         """Describe the rule in a sentence."""
         raise NotImplementedError  # each rule says its own
+
+    def finds(self, error: float, starts: int, level: float) -> float:
+        """Return the smallest difference that so many starts of such a deviation decide."""
+        return smallest_difference(error, starts, level)
 
     def decides(self, spreads: Mapping[str, float], starts: int, level: float) -> dict[str, float]:
         """Return the smallest difference of each column that so many starts decide.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from math import sqrt
 from typing import Annotated, ClassVar, Literal
 
@@ -159,7 +159,6 @@ class Equivalent(_Against):
     """``equivalent``: two runs are alike within a margin, by two one-sided tests (Schuirmann 1987)."""
 
     rule: Literal["equivalent"]
-    finds: ClassVar[Callable[[float, int, float], float]] = staticmethod(smallest_margin)
     margin: Annotated[float, Field(gt=0)]
 
     def margins(self) -> tuple[float, ...]:
@@ -186,6 +185,9 @@ class Equivalent(_Against):
             return f"; {asked}"
         shown = smallest_margin(found.sd, found.n)
         return f"; {asked}, and such starts could have shown two as alike within {shown:.2g}{in_points(unit)}"
+
+    def finds(self, error: float, starts: int, level: float) -> float:
+        return smallest_margin(error, starts, level)
 
     def in_words(self, names: Names = KEYS) -> str:
         return (
