@@ -20,7 +20,7 @@ SHORT = """## In short
   and BNTT {at_003} % at 0.03, where it fires {times} times as much as at 0.3.
 - **A lead may end.** Fashion-MNIST, three epochs: BNTT is {least} points above pooled BN, {most} above layer norm. After ten and thirty no
   difference from pooled BN is shown, at half its spikes. Pixel by pixel its lead is {pixel_least} to {pixel_most} points.
-- **The paper's exit, at γ below 0.1,** saves {saved} % of the steps on CIFAR-10 at T = 25 and nothing in two other places; leaving out
+- **The paper's exit, at γ below 0.1,** saves {saved} % of the steps on CIFAR-10 at T = 25 and nothing in three other places; leaving out
   the last steps, chosen on validation, saves {cut} %.
 - **Not shown to be better:** under noise than no norm, on simulated recordings at a rate of 0.1, in arithmetic than an ANN that skips zeros.
 """
