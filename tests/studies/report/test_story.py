@@ -1,7 +1,10 @@
 """The claims of several studies as one story: the paper's order, every claim once, what is not tested marked."""
 
+from dataclasses import replace
+
+from bntt.studies.report.claims import Claim
 from bntt.studies.report.page import html_of, page_of
-from bntt.studies.report.story import PAPER, part_of
+from bntt.studies.report.story import PAPER, part_of, story_of
 from tests.rows import each_row
 from tests.studies.report.results import study, write_study
 
@@ -36,10 +39,14 @@ def test_claims_are_in_the_papers_order_and_told_once_with_their_studies(tmp_pat
     ]
     (part,) = found.story.questions
     assert [one.claim.says for one in part.tested] == ["own"]
-    assert (
-        "2 rows of 1 sentence of the paper: tested by five starts or more, 0 hold, 0 do not hold, 0 are not decided; "
-        "shown by fewer, 1 holds, 0 do not hold, 1 is not decided; 0 were not run." in found.story.lead
-    )
+    assert "1 sentence of the paper in 2 rows: shown by fewer, 1 holds, 1 is not decided." in found.story.lead
+
+
+def test_what_is_tested_stands_before_what_is_shown_alone():
+    one = Claim("shown", "less", "Table 1", "", "holds", "", "good", "", "", few=True)
+    story = story_of([("a study", "a", (one, replace(one, says="tested", few=False)))])
+    assert [row.claim.says for part in story.claims for row in part.tested] == ["tested", "shown"]
+    assert "in 2 rows: tested by five starts or more, 1 holds; shown by fewer, 1 holds." in story.lead
 
 
 def test_the_page_says_it_with_quotation_footnote_plot_and_mark(tmp_path):

@@ -33,6 +33,13 @@ PARTS: dict[str, tuple[str, ...]] = {
 }
 """Parts of the paper, in its order, and the places that belong to each."""
 ELSEWHERE = "Elsewhere"
+WORDS = {
+    "holds": ("holds", "hold"),
+    "does not hold": ("does not hold", "do not hold"),
+    "not decided": ("is not decided", "are not decided"),
+    "not run": ("was not run", "were not run"),
+}
+"""Verdicts in a count, of one and of several."""
 Found = Sequence[tuple[Claim, tuple[tuple[str, str], ...]]]
 """Claims, each with the title and the anchor of the studies that test it."""
 
@@ -85,7 +92,7 @@ def story_of(studies: Sequence[tuple[str, str, Sequence[Claim]]]) -> Story:
 
 
 def _parts(found: Found, first: int) -> tuple[Part, ...]:
-    ranked = sorted(found, key=lambda one: list(VERDICTS).index(one[0].verdict))
+    ranked = sorted(found, key=lambda one: (list(VERDICTS).index(one[0].verdict), one[0].few))
     groups = {title: [one for one in ranked if part_of(one[0].source) == title] for title in (*PARTS, ELSEWHERE)}
     parts, number = list[Part](), first
     for title, members in groups.items():
@@ -114,32 +121,29 @@ def part_of(source: str) -> str:
 def counted(found: Sequence[Claim]) -> str:
     """Count claims by their verdicts in words: those that are tested, those that are shown alone, those not run.
 
-    >>> counted([]).split("; ")[::2]
-    ['tested by five starts or more, 0 hold, 0 do not hold, 0 are not decided', '0 were not run']
+    >>> counted([])
+    'none'
     """
-    one, many = (
-        ("holds", "does not hold", "is not decided", "was not run"),
-        ("hold", "do not hold", "are not decided", "were not run"),
-    )
-    *words, not_run = zip(VERDICTS, one, many, strict=True)
-
-    def said(of: Sequence[Claim], name: str, one: str, many: str) -> str:
-        n = [claim.verdict for claim in of].count(name)
-        return f"{n} {one if n == 1 else many}"
-
-    tested, shown = ([claim for claim in found if claim.few is few] for few in (False, True))
-    of_tested, of_shown = (", ".join(said(of, *word) for word in words) for of in (tested, shown))
-    return f"tested by five starts or more, {of_tested}; shown by fewer, {of_shown}; {said(found, *not_run)}"
+    run = [one for one in found if one.verdict != "not run"]
+    groups = {
+        "tested by five starts or more, ": [one for one in run if not one.few],
+        "shown by fewer, ": [one for one in run if one.few],
+        "": [one for one in found if one.verdict == "not run"],
+    }
+    said = []
+    for title, group in groups.items():
+        verdicts = [one.verdict for one in group]
+        counts = [f"{n} {WORDS[name][n != 1]}" for name in VERDICTS if (n := verdicts.count(name))]
+        said += [title + ", ".join(counts)] * bool(counts)
+    return "; ".join(said) or "none"
 
 
 def _lead(quoted: Found, own: Found) -> str:
     said = []
     if quoted:
         of_paper = [claim for claim, _ in quoted]
-        sentences = len({claim.quotation for claim in of_paper})
-        said.append(
-            f"{plural(len(of_paper), 'row')} of {plural(sentences, 'sentence')} of the paper: {counted(of_paper)}."
-        )
+        sentences = plural(len({claim.quotation for claim in of_paper}), "sentence")
+        said.append(f"{sentences} of the paper in {plural(len(of_paper), 'row')}: {counted(of_paper)}.")
     if own:
         said.append(f"{plural(len(own), 'question')} of our own: {counted([claim for claim, _ in own])}.")
     return " ".join(said)
