@@ -84,7 +84,7 @@ NO_BETTER = """## Where BNTT was not shown to be better
 NOISE = """Noise of σ = 0.4 takes {quarter} from a network trained with T/4 steps, {whole} from one trained with T.
 """
 ATTACKS = """Under FGSM of 2/255 and more BNTT stays above an ANN on CIFAR-10 at T = 25; at 1/255 no difference is shown, {one}. So does
-pooled BN (two starts: {pooled} % at 2/255, BNTT {bntt}, the ANN {ann}): random coding may do it, rather than the norm. The gradient of a spiking
+pooled BN ({pooled} % at 2/255, BNTT {bntt}, the ANN {ann}): random coding may do it, rather than the norm. The gradient of a spiking
 network is a mean over two draws there; that of the ANN is exact.
 
 Images changed on purpose, one start each, % right of 500 images at ε = 8/255; the worst case is over FGSM and PGD with gradients
