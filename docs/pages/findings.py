@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterator
+from pathlib import Path
 from statistics import mean
 
 from bntt.analysis import paired_difference
@@ -61,6 +62,11 @@ class Evidence:
         found = paired_difference(*(dict(enumerate(row)) for row in values))
         low, high = found.interval
         return f"{found.mean:.2f} points ({low:.2f} to {high:.2f})"
+
+    def last_gamma(self, study: str) -> list[float]:
+        """Return the mean |γ| of every layer at the last step, of the first start of the first run."""
+        place = Path(self.studies[study]["runs"][0]["starts"][0]["directory"]).name
+        return [gamma[-1] for gamma in read_json(RUNS / place / "evaluation.json")["gamma_magnitude"].values()]
 
     def rows(self, study: str, keys: tuple[str, ...], runs: tuple[str, ...] = ()) -> list[list[str]]:
         """Return columns of the runs of a study, of all by default, ready for a table."""

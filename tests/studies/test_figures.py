@@ -42,6 +42,7 @@ def test_lines_are_named_like_runs_and_are_shares():
     assert 0.8 < chart.lines[0].y[-1] < 1
     assert chart.x.scale == "linear"
     assert charts(over_time, "table-1", 1)[0].x.scale == "log"
+    assert (chart.note[:5], charts(over_time, "cifar10-whole")[0].note) == ("bands", ""), "one start has no band"
 
 
 def test_accuracy_falls_with_noise():

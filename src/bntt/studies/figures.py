@@ -30,6 +30,11 @@ RATES = {
 }
 
 
+def banded(x: Axis, y: Axis, lines: list[Line]) -> list[Chart]:
+    """Chart lines over starts, with a note where some have bands."""
+    return [Lines("", x, y, lines, note=BANDS * any(line.low for line in lines))] if lines else []
+
+
 def over_time(result: StudyResult, part: OverTime) -> list[Chart]:
     """Chart the accuracy when stopped after each step."""
     styles, lines = styles_of(result), []
@@ -38,7 +43,7 @@ def over_time(result: StudyResult, part: OverTime) -> list[Chart]:
         lines.append(line_over_starts(label, range(1, max(map(len, rows)) + 1), rows, styles[label]))
     x = replace(STEPS, scale="log") if part.logarithmic else STEPS
     y = replace(ACCURACY, label="test accuracy when stopped after this step")
-    return [Lines("", x, y, lines, note=BANDS)] if lines else []
+    return banded(x, y, lines)
 
 
 def noise(result: StudyResult, part: FigureSpec) -> list[Chart]:
@@ -48,7 +53,7 @@ def noise(result: StudyResult, part: FigureSpec) -> list[Chart]:
         each = [values["runs"][0]["rows"] for values in starts]
         rows = [[row["accuracy"] for row in one] for one in each]
         lines.append(line_over_starts(label, [row["sigma"] for row in each[0]], rows, styles[label]))
-    return [Lines("", Axis("σ of the noise (of the pixels' range)"), ACCURACY, lines, note=BANDS)] if lines else []
+    return banded(Axis("σ of the noise (of the pixels' range)"), ACCURACY, lines)
 
 
 def bounds(result: StudyResult, part: Bounds) -> list[Chart]:
@@ -58,7 +63,7 @@ def bounds(result: StudyResult, part: Bounds) -> list[Chart]:
         each = [_lowest(values, part.attack) for values in starts]
         shared = sorted(set.intersection(*(set(one) for one in each)))
         lines.append(line_over_starts(label, shared, [[one[eps] for eps in shared] for one in each], styles[label]))
-    return [Lines("", Axis(f"ε of {part.attack.upper()} (1/255)"), ACCURACY, lines, note=BANDS)] if lines else []
+    return banded(Axis(f"ε of {part.attack.upper()} (1/255)"), ACCURACY, lines)
 
 
 def _lowest(values: Mapping[str, Any], attack: str) -> dict[float, float]:
