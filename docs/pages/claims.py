@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -52,26 +52,26 @@ def recomputed(names: Sequence[str] = ORDER) -> list[StudyResult]:
         return results_of(plan([load_study(name) for name in names], "small", places), places, [])
 
 
-def families() -> str:
+def families(studies: Iterable[Facts]) -> str:
     """Say how many verdicts are tests, and which of them would not stand were all rows of all studies one family."""
-    found = [(claim, facts["title"]) for facts in read().values() for claim in facts["claims"]]
-    run = [one for one in found if one[0]["verdict"] != "not run"]
-    tested = [one for one in run if one[0]["starts"] >= FEW]
-    decided = [one for one in tested if one[0]["verdict"] != "not decided"]
-    stands = holm([claim["p"] for claim, _ in tested])
-    falls = [one for one, stand in zip(tested, stands, strict=True) if not stand and one in decided]
-    listed = "; ".join(f"{claim['says']} ({title.partition(':')[0]})" for claim, title in falls)
+    found = [claim | {"title": facts["title"].partition(":")[0]} for facts in studies for claim in facts["claims"]]
+    run = [one for one in found if one["verdict"] != "not run"]
+    tested = [one for one in run if one["starts"] >= FEW]
+    decided = [one["verdict"] != "not decided" for one in tested]
+    stands = holm([one["p"] for one in tested])
+    falls = [one for one, was, stand in zip(tested, decided, stands, strict=True) if was and not stand]
+    listed = "; ".join(f"{one['says']} ({one['title']})" for one in falls)
     return (
         f"Of {len(found)} rows {len(found) - len(run)} were not run, {len(run) - len(tested)} are shown by fewer than five starts, and "
-        f"{len(tested)} are tests, of which {len(decided)} decide. Holm's rule takes together the tests of one study, the paper's claims and "
-        f"questions of our own each by themselves. Were all {len(tested)} one family, {len(falls)} of the {len(decided)} would be open: {listed}."
+        f"{len(tested)} are tests, of which {sum(decided)} decide. Holm's rule takes together the tests of one study, the paper's claims and "
+        f"questions of our own each by themselves. Were all {len(tested)} one family, {len(falls)} of the {sum(decided)} would be open: {listed}."
     )
 
 
 def page() -> str:
     """Make the whole of claims.md."""
-    quoted, own = list[list[str]](), list[list[str]]()
-    for found in read().values():
+    quoted, own, studies = list[list[str]](), list[list[str]](), read().values()
+    for found in studies:
         for claim in found["claims"]:
             here = [verdict(claim), claim["because"], found["title"]]
             if claim["quotation"]:
@@ -79,7 +79,7 @@ def page() -> str:
                 quoted.append([words, claim["paper"], claim["says"], *here])
             else:
                 own.append([claim["says"], claim["source"], *here])
-    parts = [introduction("claims"), "", families(), "", "## What the paper says", ""]
+    parts = [introduction("claims"), "", families(studies), "", "## What the paper says", ""]
     parts += table(("the paper's words", "its number", "so here", "verdict", "why", "study"), quoted)
     parts += ["", "## Questions of our own", "", "The paper does not answer them, or its words were not seen.", ""]
     return "\n".join([*parts, *table(("question", "asked after", "verdict", "why", "study"), own)]) + "\n"

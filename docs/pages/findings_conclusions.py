@@ -55,6 +55,7 @@ def in_short(evidence: Evidence) -> str:
         cut=f"{evidence.mean(at_25, 'bntt', 'truncation-saved'):.0f}",
     )
 
+
 def setting_of(evidence: Evidence, study: str) -> str:
     """Return what a study trained, in words."""
     return str(evidence.studies[study]["setting_about"]).rstrip(".")
@@ -70,9 +71,7 @@ def choices(evidence: Evidence) -> list[str]:
     half = evidence.difference("noise-steps", "half", "whole", "noise-04")
     events = if_all_hold(evidence, "table-2", "BNTT", "BNTT is more accurate than no norm")
 
-    def of(study: str, run: str, key: str, unit: str = "") -> str:
-        return evidence.cell(study, run, key, unit)
-
+    of = evidence.cell
     rows = [
         [
             "few spikes",

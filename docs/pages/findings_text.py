@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from pages.findings import (
     Evidence,
     alone_rows,
@@ -139,23 +141,24 @@ def text_of(evidence: Evidence) -> str:
 
 
 def _exits(evidence: Evidence) -> list[str]:
-    """Tabulate the floor and three ways to stop on three kinds of data."""
-    runs = (*((study, "bntt") for study in ("cifar10-steps25", "cifar10-whole")), *(("figure-7-elsewhere", on) for on in ("images", "events")))
+    """Tabulate the floor and three ways to stop of four trainings."""
+    runs = (("cifar10-steps25", "bntt"), ("cifar10-whole", "bntt"), ("figure-7-elsewhere", "images"), ("figure-7-elsewhere", "events"))
     ways = (
         ("stopped by γ at the paper's threshold of 0.1", "paper-exit"),
         ("by the threshold that validation chose", "exit"),
         ("plain truncation, chosen on validation", "truncation"),
     )
-    rows = [
-        [said, *(evidence.cell(*run, key) for run in runs)]
-        for said, key in (("γ by decay alone", "gamma-floor"), ("smallest mean |γ| of a layer and step", "gamma-smallest"))
-    ]
+    told = (
+        ("accuracy with all steps, %", "accuracy"),
+        ("γ by decay alone", "gamma-floor"),
+        ("smallest mean |γ| of a layer and step", "gamma-smallest"),
+    )
+    rows = [[said, *(evidence.cell(*run, key) for run in runs)] for said, key in told]
     for said, way in ways:
         rows.append([f"{said}: steps saved, %", *(evidence.cell(*run, f"{way}-saved") for run in runs)])
         rows.append(["points lost", *(evidence.cell(*run, f"{way}-lost") for run in runs)])
     each = f"Where each image stops by its own margin (`bntt exit --per-sample`), it takes {by_margin()}."
     heads = ("", "CIFAR-10, T = 25", "CIFAR-10 whole, T = 25", "Fashion-MNIST, T = 20", "recordings, T = 10")
-    rows.insert(0, ["accuracy with all steps, %", *(evidence.cell(*run, "accuracy") for run in runs)])
     last = evidence.last_gamma("cifar10-whole")
     elsewhere = ELSEWHERE.format(low=f"{min(last):.3f}", high=f"{max(last):.3f}", floor=evidence.cell("cifar10-whole", "bntt", "gamma-floor"))
     return [*table(heads, rows), "", elsewhere, "", each]
@@ -176,9 +179,7 @@ def _rates(evidence: Evidence) -> list[str]:
 
 
 def _untuned(evidence: Evidence) -> str:
-    def of(run: str, key: str) -> str:
-        return evidence.cell("cifar10-steps25", run, key)
-
+    of = partial(evidence.cell, "cifar10-steps25")
     return UNTUNED.format(
         dense=of("bntt", "ann-over-snn"),
         gap=of("bntt", "gap"),
@@ -206,8 +207,7 @@ def _ablation(evidence: Evidence) -> list[str]:
 
 
 def _parted(evidence: Evidence) -> str:
-    def of(run: str, key: str, unit: str = "") -> str:
-        return evidence.cell("per-step-ablation", run, key, unit)
+    of = partial(evidence.cell, "per-step-ablation")
 
     return PARTED.format(
         gamma_shared=of("gamma-shared", "spikes"),

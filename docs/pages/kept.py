@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from bntt.analysis.accuracy.accuracy import FEW
 from bntt.analysis.result import result_from
 from bntt.charts.records import Figure
 from bntt.io.archive import unpacked
@@ -97,5 +98,5 @@ def figures_of(run: str, stem: str) -> Iterator[tuple[str, Figure]]:
 
 def verdict(claim: Facts) -> str:
     """Return a claim's verdict, which says where its starts are too few to test."""
-    shown = "shown, not tested" in claim["because"] and claim["verdict"] in ("holds", "does not hold")
+    shown = claim["starts"] < FEW and claim["verdict"] in ("holds", "does not hold")
     return f"**{claim['verdict']}**{' (shown)' if shown else ''}"

@@ -75,8 +75,9 @@ def bench(
     if cases == "accuracy":
         _accuracy(out, rounds, variants, device, data)
         return
+    rounds = rounds or 5
     if own := {"scaling": _scaling, "deploy": _deploy}.get(cases):
-        own(out, rounds or 5, variants, device)
+        own(out, rounds, variants, device)
         return
     require(Compute(kernels_of(device)))
     if unknown := [name for name in variants if name not in available(device)]:
@@ -91,7 +92,7 @@ def bench(
     )
     if kernels_of(device) == "triton":
         chosen = [replace(case, device=device, batch=16 if case in SWEEP else 128) for case in chosen]
-    _write(out, "bench", _compared(chosen, chosen_variants, rounds or 5, parity), speed_figure)
+    _write(out, "bench", _compared(chosen, chosen_variants, rounds, parity), speed_figure)
 
 
 def _write(
@@ -109,7 +110,7 @@ def _write(
         for report in reports:
             results = {**(results or {"environment": environment()}), **report}
             write_json(file, results)
-    except Exception as error:  # whatever it is, it goes on, and says where the parts before it are
+    except Exception as error:  # every kind: raised again, with a note of where the parts before it are
         if results:
             error.add_note(f"what was measured before is in {file}")
         raise
