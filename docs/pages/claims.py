@@ -60,11 +60,11 @@ def families(studies: Iterable[Facts]) -> str:
     decided = [one["verdict"] != "not decided" for one in tested]
     stands = holm([one["p"] for one in tested])
     falls = [one for one, was, stand in zip(tested, decided, stands, strict=True) if was and not stand]
-    listed = "; ".join(f"{one['says']} ({one['title']})" for one in falls)
+    listed = "\n".join(f"- {one['says']} ({one['title']})" for one in falls)
     return (
         f"Of {len(found)} rows {len(found) - len(run)} were not run, {len(run) - len(tested)} are shown by fewer than five starts, and "
         f"{len(tested)} are tests, of which {sum(decided)} decide. Holm's rule takes together the tests of one study, the paper's claims and "
-        f"questions of our own each by themselves. Were all {len(tested)} one family, {len(falls)} of the {sum(decided)} would be open: {listed}."
+        f"questions of our own each by themselves. Were all {len(tested)} one family, {len(falls)} of the {sum(decided)} would be open:\n\n{listed}"
     )
 
 

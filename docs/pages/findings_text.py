@@ -239,7 +239,7 @@ def _attacks(evidence: Evidence) -> str:
 
 def _beside(evidence: Evidence) -> list[str]:
     """Tabulate BNTT beside other norms, with the verdicts as they are."""
-    asked = ("BNTT is more accurate", "BNTT is as accurate", "BNTT takes fewer spikes than pooled BN, tdBN")
+    asked = ("BNTT is more accurate", "BNTT is as accurate", "BNTT at θ = 1 is more", "BNTT takes fewer spikes than pooled BN, tdBN")
     return table(("claim or question", "verdict", "why"), evidence.claims("norms-anew", *asked))
 
 
