@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -47,8 +48,6 @@ def bench(
             left out.
         data: with accuracy: a folder of pictures by class (train/CLASS, test/CLASS) instead of CIFAR-10's files.
     """
-    from dataclasses import replace
-
     from bntt.bench.cases import (
         NORM_CASES,
         RESIDUAL_CASES,
