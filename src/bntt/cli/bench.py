@@ -175,8 +175,6 @@ def _deploy(out: Path, rounds: int, variants: tuple[str, ...], device: str) -> N
 
 
 def _accuracy(out: Path, starts: int | None, variants: tuple[str, ...], device: str, data: str) -> None:
-    from dataclasses import replace
-
     import torch
 
     from bntt.bench import accuracy
