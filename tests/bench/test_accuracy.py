@@ -1,15 +1,17 @@
 """Time to an accuracy: every contender has the same weights and learns; a training ends at its target, not later."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
 
 from bntt.bench import accuracy
-from bntt.bench.accuracy import Point, Race, Training, contender, figure, measure, report, train, variants
+from bntt.bench.accuracy import Point, Race, Training, contender, figure, kept, measure, report, train, variants
 from bntt.cli import main as program
 from bntt.models import vgg6
 from bntt.nn import PoissonEncoder, SpikingClassifier
+from bntt.runs.environment import environment
 from bntt.training.processes import LostProcessError
 from tests.kernels import needs_kernels
 
@@ -52,6 +54,8 @@ def test_a_report_tells_who_did_not_get_there_and_no_folder():
         "updates": [20],
     }
     assert "root" not in case["race"]
+    assert kept(written, replace(RACE, root="elsewhere")) == [quick, never], "a folder is a place of one machine"
+    assert kept(written, replace(RACE, epochs=2)) == []
     lines = figure(written).charts[0].lines
     assert [line.name for line in lines] == ["fused, seed 0", "fused, seed 1"]
     assert lines[0].x == [1 / 60, 2 / 60, 3 / 60]
@@ -71,6 +75,29 @@ def test_the_verb_trains_in_processes_of_their_own(tmp_path, capsys, monkeypatch
     written = json.loads((out / "accuracy.json").read_text("utf-8"))
     assert [one["variant"] for one in written["cases"][0]["trainings"]] == ["fused", "loop"]
     assert (out / "accuracy.png").exists()
+
+    monkeypatch.setattr(accuracy, "RACES", (replace(RACE, name="other"), RACE))
+    assert program.main(["bench", "--cases", "accuracy", "--variants", "loop", "--out", str(out)]) == 0
+    assert "tiny: trainings kept from before: 2" in capsys.readouterr().out
+    again = json.loads((out / "accuracy.json").read_text("utf-8"))
+    assert again["cases"][1] == written["cases"][0], "nothing was trained twice, nothing was lost"
+    assert [one["variant"] for one in again["cases"][0]["trainings"]] == ["loop"]
+
+    monkeypatch.setattr(accuracy, "RACES", (replace(RACE, name="third"),))
+    assert program.main(["bench", "--cases", "accuracy", "--variants", "loop", "--out", str(out)]) == 0
+    third = json.loads((out / "accuracy.json").read_text("utf-8"))
+    assert third["cases"][:2] == again["cases"], "races that cannot run now stay"
+
+
+def test_a_report_of_other_settings_is_not_gone_on_with(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(accuracy, "RACES", (RACE,))
+    file = tmp_path / "accuracy.json"
+    file.write_text(json.dumps(report([], threads=torch.get_num_threads() + 1) | {"environment": environment()}))
+    for before in (file.read_bytes(), b"[]"):
+        file.write_bytes(before)
+        assert program.main(["bench", "--cases", "accuracy", "--variants", "loop", "--out", str(tmp_path)]) == 2
+        assert f"{file} was measured with other threads" in capsys.readouterr().err
+        assert file.read_bytes() == before
 
 
 @pytest.mark.slow

@@ -1,7 +1,8 @@
 """Time to an accuracy: the same network, weights, batches and optimiser in the library and in others, until it is met.
 
 Every training has a process of its own, ``python -m bntt.bench.accuracy '{"variant": ...}'``, and they run one after
-another. Each answers with a line of JSON for every validation, and ends at the target.
+another. Each answers with a line of JSON for every validation, and ends at the target. A report that was stopped goes
+on: :func:`kept` reads the trainings that it has.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from torch import Tensor, nn, optim
 
 from bntt.bench.cases import SLEEPING, available, installed_peers, kernels_of
 from bntt.bench.rivals import PEERS, PerStepLoop
-from bntt.bench.timing import answer, end, start
+from bntt.bench.timing import answer, end, start, versions
 from bntt.charts.records import Axis, Chart, Figure, Level, Line, Lines
 from bntt.data import SampleLoader, Splits, split_validation, stratified
 from bntt.data.catalog import open_dataset
@@ -54,6 +55,7 @@ class Race:
     num_steps: int = 8
     batch: int = 64
     epochs: int = 10
+    """Length of the schedule: its first drop, after half of it, is what brings a training to its target."""
     validation: float = 0.1
     """Share of the training images that is held out."""
     held_out: int = 2000
@@ -62,6 +64,10 @@ class Race:
     """Number of updates from one validation to the next."""
     root: str = ""
     """The dataset's folder; "" is its usual one."""
+
+    def told(self) -> dict[str, Any]:
+        """Return what a report tells of it, as JSON has it: all but the folder, which is a place of one machine."""
+        return {name: value for name, value in json.loads(json.dumps(asdict(self))).items() if name != "root"}
 
     def splits(self) -> Splits:
         """Open the dataset.
@@ -73,7 +79,7 @@ class Race:
 
 
 RACES = (
-    Race("Fashion-MNIST, VGG6 x0.5, T=8", "fashion-mnist", "vgg6", 0.5, 0.87, starts=3),
+    Race("Fashion-MNIST, VGG6 x0.5, T=8", "fashion-mnist", "vgg6", 0.5, 0.87, starts=3, epochs=3),
     Race("CIFAR-10, VGG9 x0.25, T=8", "cifar10", "vgg9", 0.25, 0.5, starts=1, augment=("crop", "flip"), every=200),
 )
 
@@ -118,15 +124,20 @@ def measure(
     starts: int,
     *,
     threads: int,
+    done: Sequence[Training] = (),
     progress: Callable[[str], None] = lambda what: None,
 ) -> Iterator[Training]:
     """Train every variant from every seed, seed by seed, each in a process of its own; yield each as it ends.
 
+    Args:
+        done: trainings that are left out, since they were run before.
+
     Raises:
         LostProcessError: if a process ends early, with its last words.
     """
+    before = {(training.variant, training.seed) for training in done}
     for seed in range(starts):
-        for variant in chosen:
+        for variant in (name for name in chosen if (name, seed) not in before):
             settings = {"OMP_NUM_THREADS": str(threads)}
             settings |= {"OMP_WAIT_POLICY": "PASSIVE"} if variant in SLEEPING else {}
             told = {"variant": variant, "seed": seed, "race": asdict(race)}
@@ -156,9 +167,18 @@ def report(races: Sequence[tuple[Race, list[Training]]], threads: int) -> dict[s
                 "mean_seconds": statistics.mean(point.seconds for point in met) if met else None,
                 "updates": [point.updates for point in met],
             }
-        told = {name: value for name, value in asdict(race).items() if name != "root"}  # a place of this machine
-        cases.append({"race": told, "to_target": rows, "trainings": [asdict(one) for one in trainings]})
-    return {"threads": threads, "cases": cases}
+        cases.append({"race": race.told(), "to_target": rows, "trainings": [asdict(one) for one in trainings]})
+    return {"versions": versions(), "threads": threads, "cases": cases}
+
+
+def kept(found: Mapping[str, Any], race: Race) -> list[Training]:
+    """Return the trainings of a race that a report has; none if it has no such race."""
+    return [
+        Training(one["variant"], one["seed"], [Point(**point) for point in one["points"]])
+        for case in found["cases"]
+        if case["race"] == race.told()
+        for one in case["trainings"]
+    ]
 
 
 def figure(found: Mapping[str, Any]) -> Figure:

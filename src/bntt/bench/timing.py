@@ -81,14 +81,8 @@ def compare(
 
 def report(comparisons: list[Comparison], parity: list[Parity], threads: int) -> dict[str, object]:
     """Collect all measurements and their setup, ready for ``json``."""
-    packages = {}
-    for name in ("bntt", "torch", "spikingjelly", "snntorch"):
-        try:
-            packages[name] = version(name)
-        except PackageNotFoundError:
-            continue
     return {
-        "versions": packages | {"python": platform.python_version(), "torch": torch.__version__},
+        "versions": versions(),
         "threads": threads,
         "parity": [asdict(row) for row in parity],
         "cases": [
@@ -103,6 +97,19 @@ def report(comparisons: list[Comparison], parity: list[Parity], threads: int) ->
             for comparison in comparisons
         ],
     }
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python, of the library, and of the peers that are installed.
+
+    >>> sorted(set(versions()) - {"spikingjelly", "snntorch"})
+    ['bntt', 'python', 'torch']
+    """
+    packages = {}
+    for name in ("bntt", "torch", "spikingjelly", "snntorch"):
+        with suppress(PackageNotFoundError):
+            packages[name] = version(name)
+    return packages | {"python": platform.python_version(), "torch": torch.__version__}
 
 
 def _start(name: str, case: Case, threads: int) -> subprocess.Popen[str]:

@@ -37,7 +37,8 @@ def bench(
         cases: "standard": the standard comparisons; others: time and memory against T, or every norm in training of
             VGG9, of the network for sequences and of ResNet-19; or all. "deploy": the trained networks that come with
             the package, from sample to logits, in every way to run them, on one thread (deploy.json). "accuracy": the
-            same networks trained to 87 % on Fashion-MNIST and to 50 % on CIFAR-10, some hours (accuracy.json).
+            same networks trained to 87 % on Fashion-MNIST and to 50 % on CIFAR-10, two hours (accuracy.json). Where
+            it was stopped it goes on: trainings in --out's accuracy.json are kept.
             "scaling": one model of an update's time, fitted here and checked on cases it has not seen (scaling.json).
         variants: what to time: loop, reference, fused, recompute, bf16-grad, bf16, "bf16 recompute", "dense limit" and
             the peers, where they have the network and its norm; the loop is always timed. Default: loop, reference,
@@ -123,7 +124,7 @@ def _compared(
     import torch
 
     from bntt.bench.timing import compare, report
-    from bntt.cli import console
+    from bntt.cli import bench_tables, console
 
     comparisons: list[Comparison] = []
     threads = torch.get_num_threads()
@@ -131,7 +132,7 @@ def _compared(
         with console.status(case.name) as say:
             comparisons.append(compare(case, variants, rounds=rounds, threads=threads, progress=say))
         yield report(comparisons, parity, threads)
-        _show(comparisons[-1], variants)
+        bench_tables.show_comparison(comparisons[-1], variants)
 
 
 def _parity(variants: Sequence[str], device: str) -> list[Parity]:
@@ -148,7 +149,7 @@ def _parity(variants: Sequence[str], device: str) -> list[Parity]:
 def _deploy(out: Path, rounds: int, variants: tuple[str, ...], device: str) -> None:
     from bntt.bench import deployed
     from bntt.bench.deployed_worker import VARIANTS
-    from bntt.cli import console
+    from bntt.cli import bench_tables, console
     from bntt.runs.recipe.file import RecipeError
 
     if device != "cpu":
@@ -169,7 +170,7 @@ def _deploy(out: Path, rounds: int, variants: tuple[str, ...], device: str) -> N
                 found.append(one)
                 yield deployed.report(found)
         for one in found:
-            _show_deployed(one)
+            bench_tables.show_deployed(one)
 
     _write(out, "deploy", reports(), deployed.figure)
 
@@ -179,7 +180,7 @@ def _accuracy(out: Path, starts: int | None, variants: tuple[str, ...], device: 
 
     from bntt.bench import accuracy
     from bntt.bench.cases import usual
-    from bntt.cli import console
+    from bntt.cli import bench_tables, console
     from bntt.data import DataError
     from bntt.runs.recipe.file import RecipeError
 
@@ -203,19 +204,51 @@ def _accuracy(out: Path, starts: int | None, variants: tuple[str, ...], device: 
             races.append(race)
     if not races:
         raise DataError("neither Fashion-MNIST nor CIFAR-10 is here: see `bntt list datasets`, or --data FOLDER")
+    before = _stopped(out / "accuracy.json", threads)
     _parity(chosen, device)
 
+    run = [(race, accuracy.kept(before, race)) for race in races]
+    others = [case for case in before["cases"] if case["race"] not in [race.told() for race in races]]
+
+    def report() -> Mapping[str, Any]:
+        found = accuracy.report([(race, trainings) for race, trainings in run if trainings], threads)
+        return {**found, "cases": others + found["cases"]}
+
     def reports() -> Iterator[Mapping[str, Any]]:
-        run: list[tuple[accuracy.Race, list[accuracy.Training]]] = []
-        for race in races:
-            run.append((race, []))
+        for race, trainings in run:
+            if trainings:
+                console.line(f"{race.name}: trainings kept from before: {len(trainings)}")
+            wanted, done = starts or race.starts, tuple(trainings)
             with console.status(race.name) as say:
-                for training in accuracy.measure(race, chosen, starts or race.starts, threads=threads, progress=say):
-                    run[-1][1].append(training)
-                    yield (report := accuracy.report(run, threads))
-            _show_race(report["cases"][-1])
+                for training in accuracy.measure(race, chosen, wanted, threads=threads, done=done, progress=say):
+                    trainings.append(training)
+                    yield report()
+            bench_tables.show_race(accuracy.report([(race, trainings)], threads)["cases"][0])
+        yield report()
 
     _write(out, "accuracy", reports(), accuracy.figure)
+
+
+def _stopped(file: Path, threads: int) -> Mapping[str, Any]:
+    """Read the report of a benchmark that goes on; one without cases where there is none."""
+    from bntt.bench.timing import versions
+    from bntt.io.files import find_object
+    from bntt.runs.environment import environment
+    from bntt.runs.recipe.file import RecipeError
+
+    if not file.exists():
+        return {"cases": []}
+    found, now = find_object(file) or {}, environment()
+    there = {"threads": found.get("threads"), "versions": found.get("versions")}
+    here: dict[str, Any] = {"threads": threads, "versions": versions()}
+    for name in ("processor", "commit"):
+        there[name], here[name] = found.get("environment", {}).get(name), now[name]
+    for name, value in here.items():
+        if there[name] != value:
+            raise RecipeError(
+                f"{file} was measured with other {name} ({there[name]}; here {value}): give another --out, or move it"
+            )
+    return found
 
 
 def _scaling(out: Path, rounds: int, variants: tuple[str, ...], device: str) -> None:
@@ -239,60 +272,3 @@ def _scaling(out: Path, rounds: int, variants: tuple[str, ...], device: str) -> 
         console.columns(title, ("", "update", "assumed"), others)
 
     _write(out, "scaling", reports(), scaling.figure)
-
-
-def _show_race(case: Mapping[str, Any]) -> None:
-    from bntt.cli import console
-
-    rows = [
-        (
-            variant,
-            f"{row['reached']} of {row['starts']}",
-            "" if row["mean_seconds"] is None else f"{row['mean_seconds'] / 60:.1f}",
-            ", ".join(f"{seconds / 60:.1f}" for seconds in row["seconds"]),
-            ", ".join(f"{updates:,}" for updates in row["updates"]),
-        )
-        for variant, row in case["to_target"].items()
-    ]
-    title = f"{case['race']['name']}: training to {case['race']['target']:.0%} of held-out images"
-    console.columns(title, ("", "starts", "minutes, mean", "minutes", "updates"), rows)
-
-
-def _show_deployed(one: Deployed) -> None:
-    from bntt.cli import console
-
-    rows = [
-        (
-            way.variant,
-            str(way.batch),
-            f"{1e3 * way.median:.2f} ms",
-            f"{1e3 * way.median / one.num_steps:.2f} ms",
-            f"{way.resident / 2**20:,.0f} MiB",
-            f"{way.file / 1e3:,.0f} kB",
-            f"{way.within:.1%}",
-            f"{way.same_class:.1%}",
-        )
-        for way in one.ways
-    ]
-    heads = ("", "samples", "all steps", "a step", "memory", "file", "within 1e-4", "same class")
-    console.columns(f"{one.network} ({one.num_steps} steps; {one.images} images)", heads, rows)
-
-
-def _show(comparison: Comparison, variants: Sequence[str]) -> None:
-    from bntt.cli import console
-
-    rates = comparison.firing_rate.values()
-    title = (
-        f"{comparison.case.name} (batch {comparison.case.batch}, {min(rates):.1%} to {max(rates):.1%} of neurons fire)"
-    )
-    rows = [
-        (
-            timing.variant,
-            f"{timing.median:.3f} s",
-            f"{comparison.speed(timing.variant):.2f}x",
-            f"{timing.peak_over_base / 2**20:,.0f} MiB",
-        )
-        for timing in comparison.timings
-    ]
-    rows += [(name, "not timed", "", "") for name in variants if comparison.of(name) is None]
-    console.columns(title, ("", "step", "speed", "memory over base"), rows)
