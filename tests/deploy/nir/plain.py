@@ -71,10 +71,10 @@ def residual_net() -> nir.NIRGraph:
     return nir.NIRGraph(nodes, edges, type_check=False)
 
 
-def soft_net(back: float = -0.15, delay: float | None = None) -> nir.NIRGraph:
-    """Features, a soft reset, and a readout."""
+def soft_net(back: float = -0.15, delay: float | None = None, r: float = 2.0) -> nir.NIRGraph:
+    """Features, a soft reset, and a readout; r = 2 makes the gain of the membrane 1 at dt = 0.1 ms."""
     full = np.ones(3)
-    fires = {"membrane": nir.LI(2e-4 * full, 2 * full, 0 * full), "fires": nir.Threshold(0.3 * full)}
+    fires = {"membrane": nir.LI(2e-4 * full, r * full, 0 * full), "fires": nir.Threshold(0.3 * full)}
     late = {} if delay is None else {"late": nir.Delay(delay * full)}
     made = chain(shape=(3,), weigh=nir.Linear(np.eye(3)), **fires, **late, last=nir.Linear(np.ones((2, 3))))
     made.nodes["back_reset"] = nir.Scale(back * full)

@@ -200,10 +200,11 @@ def threshold(reading: Reading, node: Node, draft: Draft) -> Draft:
     draft = fired(reading, before, node, draft, "soft")
     assert draft.neurons is not None
     delayed = any(reading.nodes[name].type == "Delay" for name in node.read_by)
-    taken = draft.neurons.threshold * (1 if delayed else draft.neurons.leak)
+    taken = draft.neurons.threshold * (1 if delayed else draft.neurons.leak) / received(reading, before, *sizes(draft))
     if not np.allclose(back.by_channel("scale", *sizes(draft)), -taken, NEAR, 1e-12):
         what = "its threshold, as a Delay follows" if delayed else "its leak times its threshold"
-        raise back.wrong(f"it leads back {back.array('scale').flat[0]:g}, expected minus {what}: {-taken.flat[0]:g}")
+        expected = f"expected minus {what}, over the gain of {before.name}: {-taken.flat[0]:g}"
+        raise back.wrong(f"it leads back {back.array('scale').flat[0]:g}, {expected}")
     return draft
 
 
@@ -241,15 +242,13 @@ def fired(reading: Reading, node: Node, fires: Node, draft: Draft, reset: Any) -
     """Add neurons: one node, or a membrane and the node that fires."""
     if not draft.is_open or draft.is_empty:
         draft = reading.begun(node, draft)
-    at, dt = sizes(draft), reading.dt
-    r, leak, gain = node.by_channel("r", *at), np.ones((1, 1)), None
+    at, dt, leak = sizes(draft), reading.dt, np.ones((1, 1))
     if node.type in ("LIF", "LI"):
         tau, rest = node.by_channel("tau", *at), node.by_channel("v_leak", *at)
         if rest.any() or (tau < dt * (1 - NEAR)).any():
             raise node.wrong(f"its v_leak must be 0 and its tau at least dt = {dt:g}, a smaller one has no Euler step")
-        leak, gain = np.maximum(0.0, 1 - dt / tau), r * dt / tau
-    else:
-        gain = r * dt
+        leak = np.maximum(0.0, 1 - dt / tau)
+    gain = received(reading, node, *at)
     held = fires.by_channel("threshold" if fires.type == "Threshold" else "v_threshold", *at)
     tables = []
     for what, table in (("leak", leak), ("threshold", held)):
@@ -265,6 +264,12 @@ def fired(reading: Reading, node: Node, fires: Node, draft: Draft, reset: Any) -
     neurons = Neurons(tables[0], tables[1], "after", reset)
     name = draft.name or node.layer or node.name
     return replace(draft, neurons=neurons, scale=scale, shift=shift, name=name, gain=1.0)
+
+
+def received(reading: Reading, node: Node, shape: Shape, flat: bool) -> Array:
+    """Return a membrane's gain for all that reaches it, feedback too: ``r dt / tau``, or ``r dt`` without a leak."""
+    gain: Array = node.by_channel("r", shape, flat) * reading.dt
+    return gain / node.by_channel("tau", shape, flat) if node.type in ("LIF", "LI") else gain
 
 
 def delay(reading: Reading, node: Node, draft: Draft) -> Draft:
