@@ -1,5 +1,6 @@
 """Bundles: what is written is read again, what was narrowed is within its bound, and what is none is refused."""
 
+import copy
 import hashlib
 import json
 from dataclasses import fields, is_dataclass, replace
@@ -50,6 +51,14 @@ def test_what_is_written_is_read_again(tmp_path):
         made = describe(bntt.SpikingClassifier(encoder, network), run={"recipe": "seed = 0\n"}, **told)
         bundle.write(made, tmp_path / "x")
         assert same(bundle.read(tmp_path / "x"), wide(made))
+
+
+def test_weights_in_bfloat16_leave_as_they_are():
+    encoder, narrow = bntt.PoissonEncoder(2, mean=[0.1], std=[0.3]), vgg6(num_steps=2, width=0.25).bfloat16()
+    given = [describe(bntt.SpikingClassifier(encoder, net)) for net in (narrow, copy.deepcopy(narrow).float())]
+    bits, wider = ([node.weights for node in made.nodes if node.weights is not None] for made in given)
+    assert len(bits) == 6
+    assert all(map(same, bits, wider))
 
 
 def test_nothing_is_written_over_that_no_reader_would_open(tmp_path):

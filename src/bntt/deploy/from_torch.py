@@ -155,7 +155,8 @@ def _table(value: Any) -> Array:
 
 
 def _array(values: Tensor) -> Array:
-    found: Array = values.detach().cpu().numpy()
+    values = values.detach().cpu()
+    found: Array = (values.float() if values.dtype == torch.bfloat16 else values).numpy()  # NumPy has no bfloat16
     return np.array(found, order="C")
 
 

@@ -57,7 +57,8 @@ def export(
         validation: what that is chosen on: batches of samples and labels, read several times.
 
     Returns:
-        The description of what was written.
+        The description, with its weights as they were before any rounding; :class:`~bntt.deploy.Runtime` of the file
+        has them as written.
 
     Raises:
         DeployError: if the target cannot have the network; the message names the part, and what to do. Or if a value of
