@@ -3,6 +3,7 @@
 from bntt import analysis as analysis
 from bntt import charts as charts
 from bntt import data as data
+from bntt import deploy as deploy
 from bntt import interop as interop
 from bntt import models as models
 from bntt import nn as nn

@@ -61,4 +61,4 @@ def import_file(
     if data:
         console.line(f"run directory: {made.path}; measure it: bntt evaluate {made.path}")
     else:
-        console.line(f"written: {made.path}; bntt.io.checkpoint.load_checkpoint reads it into the network")
+        console.line(f"written: {made.path}; bntt.load_checkpoint reads it into the network")
