@@ -8,6 +8,7 @@ from bntt.analysis.activity.spike_activity import class_activity
 from bntt.data import ImageSet, SampleLoader
 from bntt.models import vgg6
 from bntt.nn import PoissonEncoder, SpikingClassifier
+from bntt.nn.tensor_checks import NonFiniteError
 
 
 @pytest.fixture
@@ -69,3 +70,6 @@ def test_what_cannot_be_counted(model, data):
         class_activity(model, SampleLoader(data, 5), 4, draws=0)
     with pytest.raises(ValueError, match="no samples"):
         class_activity(model, [], 4)
+    next(model.parameters()).data[0] = torch.nan
+    with pytest.raises(NonFiniteError, match="is not finite"):
+        class_activity(model, SampleLoader(data, 5), 4)

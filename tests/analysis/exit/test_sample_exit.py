@@ -34,6 +34,7 @@ def test_certainty_by_its_formula(rng):
         wanted = {"confidence": p[0], "margin": p[0] - p[1], "entropy": 1 - entropy / math.log(4)}
         for criterion in CRITERIA:
             assert float(certainty(logits, criterion)[row]) == pytest.approx(wanted[criterion])
+    assert all(certainty(logits[:, :1], criterion).eq(1).all() for criterion in CRITERIA), "as the runtime says"
 
 
 @torch.no_grad()

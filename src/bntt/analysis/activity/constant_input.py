@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from bntt.analysis.accuracy.result import Surprise, UnvaryingInput
 from bntt.nn.encoders.encoder import Encoder
@@ -57,7 +57,7 @@ def unvarying(encoder: Encoder, batches: Loader) -> Unvarying:
     """
     usual, same, count = None, torch.ones(()), 0
     for inputs, _, index in samples(batches, 0):
-        drive = encoder(inputs, index=index)
+        drive = _driven(encoder, inputs, index)
         usual = drive[:, 0].clone() if usual is None else usual
         same, count = same * (drive == usual[:, None]).flatten(1).all(1), count + len(inputs)
     if usual is None:
@@ -84,15 +84,20 @@ def surprises(model: SpikingClassifier, still: Unvarying, batches: Loader) -> Un
     check_classifier(model, "surprises() takes")
     count, differ, first = 0, 0, None
     for inputs, _, index in samples(batches, 0):
-        drive = model.encoder(inputs, index=index)
-        other = (drive != still.usual[:, None]).flatten(2).any(2) & still.steps[:, None]
+        drive = _driven(model.encoder, inputs, index)
+        usual, steps = still.usual.to(drive.device), still.steps.to(drive.device)
+        other = (drive != usual[:, None]).flatten(2).any(2) & steps[:, None]
         if first is None and bool(other.any()):
             row = int(other.any(0).nonzero()[0])
-            first = _surprise(
-                model.network, drive[:, row], still.usual, int(other[:, row].nonzero()[0]), int(index[row])
-            )
+            first = _surprise(model.network, drive[:, row], usual, int(other[:, row].nonzero()[0]), int(index[row]))
         count, differ = count + len(inputs), differ + int(other.any(0).sum())
     return UnvaryingInput(steps=still.which, training_samples=still.samples, samples=count, differ=differ, first=first)
+
+
+def _driven(encoder: Encoder, inputs: Tensor, index: Tensor) -> Float[Tensor, "T B *shape"]:
+    """Encode samples where the encoder's pixel statistics are; a loader's may lie on the processor."""
+    own = next(encoder.buffers(), inputs) if isinstance(encoder, nn.Module) else inputs
+    return encoder(inputs.to(own.device), index=index)
 
 
 def _surprise(

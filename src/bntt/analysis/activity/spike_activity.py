@@ -10,7 +10,7 @@ from jaxtyping import Float, Integer
 from torch import Tensor
 
 from bntt.analysis.accuracy.batches import advance_batch
-from bntt.analysis.accuracy.evaluation import FIRST_DRAW, Activity, add_to, check_labels
+from bntt.analysis.accuracy.evaluation import FIRST_DRAW, Activity, add_to, check_labels, check_weights
 from bntt.nn.kinds import norm_facts
 from bntt.nn.network.classifier import SpikingClassifier, check_classifier
 from bntt.nn.network.labelled_batch import Loader, Samples, samples
@@ -50,6 +50,7 @@ def class_activity(
 
     Raises:
         ValueError: if there are no samples, a label is no class, or draws is below 1.
+        NonFiniteError: if a weight or a statistic is not finite.
 
     >>> import bntt
     >>> net = bntt.models.mlp(in_features=784, hidden=(16,), num_steps=2)
@@ -61,6 +62,7 @@ def class_activity(
     check_classifier(model, "class_activity() takes")
     if draws < 1:
         raise ValueError(f"draws must be 1 or more, got {draws}")
+    check_weights(model)
     device, steps = next(model.parameters()).device, model.encoder.num_steps
     spikes, by_class, where = dict[str, Tensor](), dict[str, Tensor](), dict[str, Tensor]()
     neurons, shown, measure = dict[str, int](), [0] * classes, Measure(spikes=True, places=places)
@@ -97,7 +99,7 @@ def _by_class(stream: Iterable[Samples], classes: int) -> Iterator[tuple[Tensor,
         check_labels(labels, classes)
         size = size or len(labels)
         for label in sorted(set(labels.tolist())):
-            which = labels == label
+            which = labels.cpu() == label
             waiting[label].append((inputs[which], index[which]))
             if sum(len(part) for part, _ in waiting[label]) >= size:
                 yield _joined(waiting[label], label)

@@ -29,16 +29,18 @@ def certainty(logits: Float[Tensor, "... K"], criterion: Criterion) -> Float[Ten
     """Compute the certainty of a network, from 0 to 1, with p the softmax of its logits so far.
 
     ``confidence``: the largest p. ``margin``: the largest p minus the second. ``entropy``: 1 + Σ p ln p / ln K, 0 if
-    all classes are equal and 1 if one has everything.
+    all classes are equal and 1 if one has everything. Of one class alone each is 1.
 
     >>> certainty(torch.tensor([[0.0, 0.0], [0.0, 40.0]]), "margin")
     tensor([0., 1.])
     """
+    if logits.shape[-1] == 1:
+        return torch.ones_like(logits[..., 0])
     if criterion == "entropy":
         logs = logits.log_softmax(-1)
         return 1 + (logs.exp() * logs).sum(-1) / math.log(logits.shape[-1])
-    best = logits.softmax(-1).topk(min(2, logits.shape[-1]), dim=-1).values
-    return best[..., 0] if criterion == "confidence" or best.shape[-1] < 2 else best[..., 0] - best[..., 1]
+    best = logits.softmax(-1).topk(2, dim=-1).values
+    return best[..., 0] if criterion == "confidence" else best[..., 0] - best[..., 1]
 
 
 def leave_when(criterion: Criterion, threshold: float) -> Leaves:
@@ -242,7 +244,7 @@ def exit_each(
                 check_labels(step.labels, step.logits.shape[1])
                 check_logits(step.logits)
             classes.append(step.logits.argmax(1).cpu())
-            right.append(classes[-1] == step.labels)
+            right.append(classes[-1] == step.labels.cpu())
             steps.append(torch.full_like(step.place, step.steps))
             place.append(step.place)
     order = torch.cat(place).argsort()
