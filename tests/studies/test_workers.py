@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,9 @@ def test_what_begins_with_a_failed_ann_is_not_begun(shop):
     outcomes = list(work(items(broken, runs=runs, claims=None, figures=None), broken))
     assert [outcome.code for outcome in outcomes] == [3, 3]
     assert "what it begins with failed" in outcomes[1].why
+    killed = (sys.executable, "-c", "import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
+    (outcome, _) = work(items(broken, runs=runs, claims=None, figures=None), replace(broken, program=killed))
+    assert (outcome.code, outcome.why[:36]) == (5, "its process was killed by signal 9 (")
 
 
 def test_a_run_of_results_is_copied_before_it_is_measured(shop, tmp_path):

@@ -8,7 +8,7 @@ record says that it was asked in the same way.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cache
 from typing import Any
 
@@ -89,9 +89,10 @@ class Measure:
         """Return the arguments for one run: its norm is the whole grid; where nothing is random, nothing is drawn."""
         if self.needs == "recipe":
             return replace(self.arguments, norms=(facts.norm,))
-        if facts.is_random or not hasattr(self.arguments, "eot"):
+        if facts.is_random:
             return self.arguments
-        return replace(self.arguments, eot=None, draws=None)
+        once = {field.name: field.default for field in fields(self.arguments) if field.name == "draws"}
+        return replace(self.arguments, **once, **({"eot": None} if hasattr(self.arguments, "eot") else {}))
 
     def matches(self, arguments: Values, facts: Facts) -> bool:
         """Return True if kept arguments equal these: those of a record or, with their kind, those of a study."""

@@ -145,6 +145,9 @@ def _poll(one: _Running, settings: WorkSettings) -> Outcome | None:
         if code is None:
             return None
         _close(one)
+        if code < 0:
+            one.lock.close()
+            return _outcome(one, 5, f"its process was killed by signal {-code} (was memory short?): see {one.log}")
         if code != 0:
             one.lock.close()
             return _outcome(one, code, _last_line(one.log))
