@@ -4,7 +4,20 @@ import pytest
 import torch
 from torch import nn
 
-from bntt.nn import LIF, Call, NoNorm, SpikingBlock
+from bntt.nn import (
+    LIF,
+    Call,
+    Compute,
+    CurrentBlock,
+    LayerBlock,
+    NeuronBlock,
+    NoNorm,
+    Readout,
+    Residual,
+    SpikeDropout,
+    SpikingBlock,
+    SpikingNetwork,
+)
 
 
 @pytest.fixture
@@ -12,6 +25,28 @@ def block(rng):
     conv = nn.utils.skip_init(nn.Conv2d, 2, 3, 3, padding=1, bias=False)
     nn.init.normal_(conv.weight, generator=rng)
     return SpikingBlock(conv.double(), NoNorm(), LIF(), nn.AvgPool2d(2))
+
+
+@pytest.mark.parametrize("backend", ["reference", "auto"])
+def test_parts_set_after_building_change_themselves_alone(backend, rng):
+    x = 2 * torch.rand(4, 6, 8, generator=rng)
+
+    def logits(place="", part="", value=None):
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            body = CurrentBlock(nn.Linear(8, 8, bias=False), NoNorm())
+            last = SpikingBlock(nn.Linear(8, 8, bias=False), NoNorm(), LIF(threshold=0.3))
+            readout = Readout(nn.Linear(8, 3, bias=False))
+        net = SpikingNetwork([Residual({"body": body}, after=NeuronBlock(LIF(threshold=0.3))), last], readout).train()
+        if place:
+            setattr({"body": body, "last": last}[place], part, value)
+        net.compute = Compute(backend)
+        return net(x)
+
+    whole = logits()
+    for place, part in (("last", "norm"), ("last", "pool"), ("body", "norm")):
+        assert torch.allclose(logits(place, part), whole, atol=1e-6), f"{place}.{part}: the identity, taken away"
+    assert not torch.allclose(logits("body", "dropout", SpikeDropout(0.9)), whole, atol=1e-2)
 
 
 def test_any_cut_is_the_whole(block, rng):
@@ -41,3 +76,5 @@ def test_parts_that_are_no_stages_are_refused(block):
         SpikingBlock(block.synapse, nn.BatchNorm2d(3), LIF())
     with pytest.raises(TypeError, match=r"a block's lif must take .*ReLU takes \(input\)"):
         SpikingBlock(block.synapse, NoNorm(), nn.ReLU())
+    with pytest.raises(TypeError, match=r"a block has weights and a norm, or neither: bntt\.nn\.NoNorm\(\)"):
+        LayerBlock(block.synapse, None, LIF())

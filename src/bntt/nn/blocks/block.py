@@ -93,7 +93,7 @@ class LayerBlock(nn.Module):
         path: its place in the network, for messages; set by ``SpikingNetwork``.
 
     Raises:
-        TypeError: if norm, neurons or dropout are not stages.
+        TypeError: if norm, neurons or dropout are not stages, or weights come without a norm.
 
     >>> from bntt.nn import LIF
     >>> y, state = LayerBlock(None, None, LIF())(torch.ones(5, 2, 3))
@@ -115,6 +115,8 @@ class LayerBlock(nn.Module):
         for part, what, returns in ((norm, "norm", "y"), (lif, "lif", "spikes"), (dropout, "dropout", "y")):
             if part is not None:
                 check_stage(part, f"a block's {what}", f"{returns} [S, B, ...]")
+        if (synapse is None) != (norm is None):
+            raise TypeError("a block has weights and a norm, or neither: bntt.nn.NoNorm() leaves a current as it is")
         self.synapse, self.norm, self.lif = synapse, norm, lif
         self.pool, self.dropout = nn.Identity() if pool is None and lif is not None else pool, dropout
         self.path = ""
@@ -156,13 +158,15 @@ class LayerBlock(nn.Module):
         """
         check_call(call)
         membrane, norm_state = (None, None) if state is None else state
-        if self.synapse is not None and self.norm is not None:
+        if self.synapse is not None:
             check_input(self.name, self.synapse, x)
-            current = weigh(self.name, self.synapse, x)
-            x, norm_state = passed(f"the norm of {self.name}", self.norm, current, call, norm_state)
-        if self.lif is not None and self.pool is not None:
-            spikes, membrane = passed(f"the lif of {self.name}", self.lif, x, call, membrane)
-            x = self._pooled(self.pool, spikes)
+            x = weigh(self.name, self.synapse, x)
+        if self.norm is not None:
+            x, norm_state = passed(f"the norm of {self.name}", self.norm, x, call, norm_state)
+        if self.lif is not None:
+            x, membrane = passed(f"the lif of {self.name}", self.lif, x, call, membrane)
+        if self.pool is not None:
+            x = self._pooled(self.pool, x)
         if self.dropout is not None:
             x, _ = passed(f"the dropout of {self.name}", self.dropout, x, call, None)
         return x, BlockState(membrane, norm_state)

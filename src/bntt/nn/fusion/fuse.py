@@ -148,6 +148,10 @@ class _Making:
         if type(block) not in UNITS or not isinstance(block, LayerBlock):
             raise NotKnown(f"it is {type(block).__name__}, which the kernels do not support")
         unit, self.units = self.units, self.units + 1
+        if (block.synapse is None) != (block.norm is None):
+            raise NotKnown("it has weights without a norm, or a norm without weights")
+        if block.lif is None and (block.pool is not None or block.dropout is not None):
+            raise NotKnown("it pools or drops a current, which has no neurons")
         firing: _Firing | None
         norm = block.norm if isinstance(block.norm, TemporalNorm) else None
         if block.synapse is None:
