@@ -29,8 +29,11 @@ def network(rng: torch.Generator, *, shift: bool = False) -> nn.Sequential:
 @pytest.mark.parametrize("norm", ["bntt-beta", "bn", "tab"])
 def test_the_network_says_what_it_said(norm, rng):
     net = network(rng, shift=True).eval()
+    net[1].requires_grad_(False)
     before = copy.deepcopy(net)
     assert replace_batchnorm(net, T, norm=norm) is net
+    for place, learns in ((1, False), (5, True)):
+        assert (net[place].norm.gamma.requires_grad, net[place].norm.beta.requires_grad) == (learns, learns)
     images = torch.randn(T, 6, 2, 6, 6, generator=rng)
     for now in images:
         assert torch.allclose(net(now), before(now), atol=1e-5)

@@ -73,7 +73,7 @@ def replace_batchnorm(
         parent: Any = network.get_submodule(place)
         setattr(parent, last, part)
         if isinstance(part, Cell) and hasattr(parent, "stateful_layers"):  # SequentialState looked when it was made
-            parent.stateful_layers[int(last)] = True
+            parent.stateful_layers[[name for name, _ in parent.named_children()].index(last)] = True
     if "spikingjelly" in homes:
         from spikingjelly.activation_based import functional
 
@@ -124,6 +124,7 @@ def _filled(name: str, theirs: Any, ours: Any) -> Any:
             ours.gamma.requires_grad_(theirs.weight.requires_grad)
             if ours.beta is not None:
                 ours.beta[:] = theirs.bias
+                ours.beta.requires_grad_(theirs.bias.requires_grad)
             elif theirs.bias.any():
                 raise ValueError(f"{name!r} has a learned β, and {ours.method.name} has none: norm='bntt-beta' has")
     return ours
