@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from bntt.nn import LIF, Call, Readout, SpikeCount
+from bntt.nn import LIF, Call, NoNorm, Readout, SpikeCount, SpikingBlock
 
 
 def test_logits_are_the_accumulated_voltage_over_t(rng):
@@ -20,6 +20,19 @@ def test_logits_are_the_accumulated_voltage_over_t(rng):
     whole, last = readout(spikes)
     assert torch.allclose(whole[-1], expected / 5, atol=1e-14)
     assert torch.allclose(last, voltage, atol=1e-14)
+
+
+def test_voltages_and_membranes_are_float32_under_autocast(rng):
+    readout = Readout(nn.utils.skip_init(nn.Linear, 1, 1, bias=False))
+    nn.init.ones_(readout.synapse.weight)
+    linears = [nn.utils.skip_init(nn.Linear, 4, 4, bias=False) for _ in range(2)]
+    for layer in linears:
+        nn.init.normal_(layer.weight, generator=rng)
+    first, second = (SpikingBlock(layer, NoNorm(), LIF()) for layer in linears)
+    with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
+        assert readout(torch.ones(600, 1, 1))[1].item() == 600, "in bfloat16 a sum of ones stays at 256"
+        _, state = second(first(torch.ones(3, 2, 4))[0])
+    assert state.membrane.dtype == torch.float32
 
 
 def test_a_count_of_spikes_is_that_of_the_neurons(rng):

@@ -12,6 +12,7 @@ import itertools
 import math
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -213,7 +214,7 @@ def settle(blocks: nn.ModuleDict) -> int | None:
 
 
 def weigh(name: str, synapse: nn.Module, x: Tensor) -> Tensor:
-    """Apply weights to all steps at once, ``[S, B, ...]``.
+    """Apply weights to all steps at once, ``[S, B, ...]``; the result is float32 at least, under autocast too.
 
     Args:
         name: the layer's name in messages.
@@ -226,7 +227,8 @@ def weigh(name: str, synapse: nn.Module, x: Tensor) -> Tensor:
     torch.Size([5, 2, 8])
     """
     try:
-        return fold_time(synapse, x)
+        weighed = fold_time(synapse, x)
+        return weighed.to(torch.promote_types(weighed.dtype, torch.float32))
     except (RuntimeError, TypeError) as error:
         if not (reason := _misfit(synapse)):
             raise
