@@ -133,10 +133,12 @@ class Affine:
         return Affine(zeros, torch.ones_like(zeros), zeros)
 
     def before(self, neuron: AnyNeuron) -> Affine:
-        """Return the map before the neuron: scale and shift are a folded one's own gain and bias."""
-        if not isinstance(neuron, FoldedNeuron):
+        """Return the map before the neuron: scale and shift are a folded one's own gain and bias, or hold its gain."""
+        if isinstance(neuron, FoldedNeuron):
+            return Affine(self.mean, torch.ones_like(self.scale), torch.zeros_like(self.shift))
+        if not neuron.decay_input:
             return self
-        return Affine(self.mean, torch.ones_like(self.scale), torch.zeros_like(self.shift))
+        return Affine(self.mean, self.scale / neuron.input_gain, self.shift / neuron.input_gain)
 
     def steps(self, first: int, last: int) -> Affine:
         return Affine(self.mean[first:last], self.scale[first:last], self.shift[first:last])

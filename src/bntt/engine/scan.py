@@ -8,6 +8,8 @@ current (:func:`drive`), and its reverse is that of the normalisation alone.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -54,7 +56,7 @@ def scan(
     """Run all steps of ``current``; write the spikes of every window into ``counts`` (uint8, :func:`pooled_shape`).
 
     Args:
-        neuron: of these steps; a folded one's gain and bias are the affine's.
+        neuron: of these steps; gain and bias of a folded one, and 1 - λ where the input decays, are the affine's.
         membrane: ``[B, H, W, C]``, carried in and out; None starts at rest and keeps nothing.
 
     Returns:
@@ -144,7 +146,7 @@ def scan_reference(
         start = None if membrane is None else membrane.movedim(-1, 1)
         spikes = folded_sequence(drive.movedim(-1, 2), start, neuron)[0].movedim(2, -1)
     else:
-        spikes, _ = lif_sequence(drive, membrane, neuron)
+        spikes, _ = lif_sequence(drive, membrane, replace(neuron, decay_input=False))
     images = spikes.flatten(0, 1).permute(0, 3, 1, 2)
     pooled = F.avg_pool2d(images, window).permute(0, 2, 3, 1)
     return pooled.reshape(*current.shape[:2], *pooled.shape[1:])

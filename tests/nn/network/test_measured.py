@@ -64,6 +64,19 @@ def test_fused_and_plain_measure_the_same(training, recompute, rng):
 
 
 @needs_kernels
+@pytest.mark.parametrize("learn_leak", [False, "channel"])
+def test_the_current_of_neurons_that_decay_it_is_the_normalised_one(learn_leak, rng):
+    x, found = torch.randn(4, 50, 6, generator=rng), []
+    for backend in ("cpu", "reference"):
+        options = {"leak": 0.75, "decay_input": True, "learn_leak": learn_leak}
+        net = bntt.models.mlp(in_features=6, hidden=(8,), num_steps=4, **options).eval()
+        choose(net, backend=backend)
+        found.append(net.advance(x, measure=Measure(current=(-1.0, 0.0, 1.0)))[1].measured["fc1"].current)
+    assert torch.allclose(found[0].maximum, found[1].maximum, atol=1e-4)
+    assert (found[0].histogram - found[1].histogram).abs().max() <= 1
+
+
+@needs_kernels
 def test_a_fully_connected_layer_behind_an_image_has_one_place(rng):
     x, found = torch.randint(-1, 2, (3, 4, 1, 28, 28), generator=rng).float(), []
     for backend in ("cpu", "reference"):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any, NamedTuple, TypeVar
 
 import torch
@@ -254,12 +253,15 @@ def _why_not_folded(neuron: FoldedNeuron, steps: range, channels: int) -> str:
 def drive_of(
     neuron: AnyNeuron, steps: range, channels: int, device: torch.device
 ) -> tuple[AnyNeuron, Tensor | None, Tensor | None]:
-    """Return the neurons of these steps without gain and bias, and these two, ``[steps, C]``; None if absent."""
+    """Return the neurons of these steps without gain and bias, and these two, ``[steps, C]``; None if absent.
+
+    Neurons that decay their input still say so: the kernels never look at it, and what is measured is without the gain.
+    """
     if not isinstance(neuron, FoldedNeuron):
         if not neuron.decay_input:
             return neuron, None, None
         gain = torch.as_tensor(neuron.input_gain, dtype=torch.float32, device=device)
-        return replace(neuron, decay_input=False), gain.expand(len(steps), channels), None
+        return neuron, gain.expand(len(steps), channels), None
     neuron = neuron.steps(steps.start, steps.stop)
     gain, bias = (
         torch.as_tensor(table, dtype=torch.float32, device=device).expand(len(steps), channels)
