@@ -41,6 +41,10 @@ def test_variance_far_from_zero():
 
 def test_pooling_over_all_steps_is_the_folded_batch(x):
     pooled = pool_moments(step_moments(x), AllSteps().weights(6))
+    each, shared = ((torch.zeros(rows, x.shape[2]), torch.ones(rows, x.shape[2])) for rows in (6, 1))
+    for running in (each, shared):
+        update_running(*running, pooled, 0.3)
+    assert all(torch.equal(many, one.expand_as(many)) for many, one in zip(each, shared, strict=True))
     folded = step_moments(x.reshape(1, 30, 3, 4, 2))
     assert pooled.count == folded.count
     for found, expected in ((pooled.mean, folded.mean), (pooled.var, folded.var)):

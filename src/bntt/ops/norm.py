@@ -158,7 +158,7 @@ def update_running(
     """Update ``running ← (1 - a) running + a batch`` (Algorithm 1), in place, row by row; the variance unbiased.
 
     If the statistics are shared (one running row) and the batch has a row for each step, the rows enter in order of
-    time: T updates.
+    time: T updates. One row of a batch, pooled over its steps, enters every running row.
 
     Args:
         running_mean: ``[T, C]`` or ``[1, C]``, overwritten.
@@ -175,7 +175,8 @@ def update_running(
     one = factors[0] if len(set(factors)) == 1 else batch.var.new_tensor(factors)[:, None]  # a number needs no copy
     unbiased = batch.var * one
     for running, value in ((running_mean, batch.mean), (running_var, unbiased)):
-        for row in value.detach().to(running).reshape(-1, *running.shape):
+        rows = value.detach().to(running).expand(max(len(value), len(running)), -1)
+        for row in rows.reshape(-1, *running.shape):
             running.lerp_(row, momentum)
 
 

@@ -152,6 +152,8 @@ def test_parts_that_are_not_known_are_named(rng):
     net = built("bntt", rng)
     with pytest.raises(TypeError, match=r"FoldedLIF 'fc1.lif' has 5 steps .*: retime a network before it is folded"):
         retime(fold(net), 8, "hold")
+    with pytest.raises(TypeError, match=r"FoldedLIF 'fc1.lif' has 1 steps"):
+        retime(fold(retime(net, 1, "truncate")), 8, "hold")
     window = mlp(hidden=(4,), num_steps=T, norm=lambda c, t, _: TemporalNorm(c, t, NormMethod("W", pooling=Window(3))))
     assert retime(window, 4, "truncate").num_steps == 4
     with pytest.raises(ValueError, match=r"W 'fc1.norm' pools over 4 steps, a step and 3 before it, and there are 3"):

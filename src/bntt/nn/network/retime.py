@@ -11,6 +11,7 @@ from torch import nn
 from bntt.nn.blocks.stage import settle
 from bntt.nn.kinds import norm_facts
 from bntt.nn.network.spiking_network import SpikingNetwork
+from bntt.nn.neurons import FoldedLIF
 from bntt.nn.norms.temporal import NormMethod, check_window
 from bntt.ops.retime import retiming
 
@@ -46,11 +47,12 @@ def retime(network: SpikingNetwork, num_steps: int, how: str) -> SpikingNetwork:
     """
     new = copy.deepcopy(network)
     for path, module in new.blocks.named_modules():
+        alone = isinstance(module, FoldedLIF) and network.num_steps == 1  # its tables have one row, as constants do
         if hasattr(module, "step_tables"):
             _retime_part(module, num_steps, how)
-        elif getattr(module, "num_steps", None) is not None:
+        elif alone or getattr(module, "num_steps", None) is not None:
             raise TypeError(
-                f"{type(module).__name__} {path!r} has {module.num_steps} steps of its own, which are not known here: "
+                f"{type(module).__name__} {path!r} has {module.num_steps or 1} steps of its own, not known here: "
                 f"retime a network before it is folded, or build it with num_steps={num_steps}"
             )
     new.num_steps = settle(new.blocks)
