@@ -51,7 +51,9 @@ def test_another_machine_is_said():
 
 def test_a_jump_names_the_samples():
     record = StepRecord(2, 4, 17.25, 3, 12, 0.1, 60, tuple(range(12)))
-    text = "warning: the loss jumped to 17.2 in epoch 3, step 5, with the training samples 0, 1, 2, 3, 4, 5, 6, 7, ..."
+    text = (
+        "warning: the loss jumped to 17.2 in epoch 3, update 5, with the training samples 0, 1, 2, 3, 4, 5, 6, 7, ..."
+    )
     assert describe_jump(record) == text
 
 

@@ -72,7 +72,7 @@ class PoissonEncoder(PixelEncoder):
             x: ``[B, ...]``, floating point; from 0 to 1 where the code is unsigned.
             seed: of the run.
             index: names the samples in their dataset; 0..B-1 when left out.
-            draw: number of the noise draw: the step or epoch in training, the repetition in evaluation.
+            draw: number of the noise draw: the update or epoch in training, the repetition in evaluation.
             steps: the steps to encode; all T by default.
             compact: give them as int8, channels last in memory, where the compiled kernels can draw them and no
                 gradient is asked for.

@@ -142,7 +142,7 @@ def firing_rates(evaluation: Evaluation | None) -> dict[str, float]:
 def describe_jump(record: StepRecord) -> str:
     """Describe a loss that jumped: its value, the update and the samples."""
     shown = ", ".join(map(str, record.jumped[:8])) + (", ..." if len(record.jumped) > 8 else "")
-    where = f"epoch {record.epoch + 1}, step {record.step + 1}"
+    where = f"epoch {record.epoch + 1}, update {record.step + 1}"
     return f"warning: the loss jumped to {record.loss:.3g} in {where}, with the training samples {shown}"
 
 

@@ -216,7 +216,7 @@ def _show_progress(records: Iterator[TrainingRecord], epochs: int) -> Iterator[R
             if isinstance(record, StepRecord):
                 seen = record.seen
                 done = record.epoch + (seen / samples if samples else 0)
-                what = f"epoch {record.epoch + 1}/{epochs}, step {record.step + 1}, loss {record.loss:.3f}"
+                what = f"epoch {record.epoch + 1}/{epochs}, update {record.step + 1}, loss {record.loss:.3f}"
                 bar.update(task, description=what, completed=done, total=epochs if samples else None)
             elif isinstance(record, EpochResult):
                 samples = seen or samples
