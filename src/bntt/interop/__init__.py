@@ -1,7 +1,8 @@
 """Use with other frameworks: norms in their networks, their neurons in ours, weights out, Lightning and the hub.
 
-Code without a peer lives here. Code that needs a peer is in the file of its name, ``bntt.interop.spikingjelly``,
-``snntorch``, ``norse``, ``lightning`` and ``hub``, which imports that peer when it is imported itself.
+Code for all peers lives here, and imports none. Code for one peer is in the file of its name:
+``bntt.interop.spikingjelly``, ``lightning`` and ``hub`` import that peer when they are imported; ``snntorch`` and
+``norse`` only wrap its objects.
 """
 
 from bntt.interop.adapters import Cell as Cell
