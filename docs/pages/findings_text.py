@@ -79,7 +79,8 @@ and thirty, the schedule stretched with them; "gap" is by how many points traini
 LASTED = """Pooled BN takes twice BNTT's spikes after ten epochs and after thirty, and no difference in accuracy is shown at either. A network without
 a norm gains most by longer training. One standard BN differs most from start to start.
 """
-PIXELS = """A pixel a step, 784 steps (Fashion-MNIST, 6,000 images, ten epochs, 2,000 test images), is the widest lead of all; parameters by step are a clock there:
+PIXELS = """A pixel a step, 784 steps (Fashion-MNIST, 6,000 images, ten epochs, 2,000 test images), gives the widest lead of all; but
+parameters for each step also tell a network which pixel it is reading:
 """
 NO_BETTER = """## Where BNTT was not shown to be better
 
