@@ -4,41 +4,68 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from bntt.bench import accuracy
 from bntt.bench.scaling import rows as scaling_rows
 from bntt.bench.speed_chart import speed_figure
+from bntt.bench.timing import YARDSTICK
 from bntt.charts.records import Figure
-from pages.kept import RUNS, TEXTS, introduction, read_json
+from pages.kept import RUNS, TEXTS, introduction, read_json, spread
 from pages.kept import table as as_table
 
 
-def facts(report: dict) -> str:
+def facts(name: str, report: dict) -> str:
     """What a report was measured on."""
     environment = report["environment"]
-    versions = ", ".join(f"{name} {number}" for name, number in report["versions"].items() if name != "bntt")
+    versions = ", ".join(f"{package} {number}" for package, number in report["versions"].items() if package != "bntt")
     return (
-        f"{environment['processor']}, {report['threads']} threads, commit `{environment['commit']}`, "
+        f"`{name}`: {environment['processor']}, {report['threads']} threads, commit `{environment['commit']}`, "
         f"{environment['started'][:10]}; {versions}."
     )
 
 
-def table(row: dict) -> list[str]:
-    """One case: every variant against the per-step loop and the dense limit."""
-    case, rates = row["case"], row["firing_rate"].values()
-    limit = next((t["median"] for t in row["timings"] if t["variant"] == "dense limit"), None)
-    lines = [
-        f"**{case['name']}**: T = {case['num_steps']}, batch {case['batch']}, γ = {case['gamma']:g}; "
-        f"{min(rates):.1%} to {max(rates):.1%} of the neurons of a layer fire at a step (mean {sum(rates) / len(rates):.1%}).",
-        "",
-        "| | step | speed | time / dense limit | peak memory over base |",
-        "|---|---|---|---|---|",
-    ]
-    for timing in row["timings"]:
-        ratio = f"{timing['median'] / limit:.2f}" if limit else "-"
-        memory = "-" if timing["variant"] == "dense limit" else f"{timing['peak_over_base'] / 2**20:,.0f} MiB"
-        lines.append(
-            f"| {timing['variant']} | {timing['median']:.3f} s | {timing['speed']:.2f}x | {ratio} | {memory} |"
-        )
-    return [*lines, ""]
+def firing(row: dict) -> str:
+    """The mean share of neurons that fire at a step."""
+    rates = row["firing_rate"].values()
+    return f"{sum(rates) / len(rates):.0%}"
+
+
+def setting(row: dict) -> str:
+    """A case's name, with T and the batch where the name has no T."""
+    case = row["case"]
+    steps = "" if "steps" in case["name"] or "T=" in case["name"] else f", T = {case['num_steps']}"
+    return f"{case['name']}{steps}, batch {case['batch']}"
+
+
+def cell(timing: dict) -> str:
+    """Seconds, speed and memory of a variant."""
+    speed = "" if timing["variant"] == YARDSTICK else f" ({timing['speed']:.2f}x)"
+    memory = "" if timing["variant"] == "dense limit" else f", {timing['peak_over_base'] / 2**20:,.0f} MiB"
+    return f"{timing['median']:.3g} s{speed}{memory}"
+
+
+def compared(name: str, report: dict) -> list[str]:
+    """All cases of a report, a row each: every variant's step, its speed against the loop, and its memory."""
+    variants = list(dict.fromkeys(timing["variant"] for row in report["cases"] for timing in row["timings"]))
+    rows = []
+    for row in report["cases"]:
+        timings = {timing["variant"]: cell(timing) for timing in row["timings"]}
+        rows.append([setting(row), firing(row), *(timings.get(variant, "-") for variant in variants)])
+    picture = f"![time and memory](../pictures/bench-{name}.svg)"
+    return [facts(name, report), "", *as_table(("case", "neurons that fire", *variants), rows), "", picture]
+
+
+RIVALS = (YARDSTICK, "spikingjelly unbind", "snntorch", "fused")
+
+
+def glance() -> list[str]:
+    """The standard comparison in few columns: the loop, the better form of each peer, and the library."""
+    rows = []
+    for row in reports()["standard"]["cases"]:
+        timings = {timing["variant"]: timing for timing in row["timings"]}
+        cells = [f"{timings[name]['median']:.2f} s, {timings[name]['peak_over_base'] / 2**20:,.0f} MiB" for name in RIVALS]
+        rows.append([setting(row), firing(row), *cells, f"**{timings['fused']['speed']:.1f}x**"])
+    heads = ("", "neurons that fire", "loop", "SpikingJelly, list of norms", "snnTorch", "bntt", "bntt against the loop")
+    return as_table(heads, rows)
 
 
 DEPLOYED = TEXTS / "deploy.json"
@@ -53,7 +80,7 @@ def deployed() -> list[str]:
     environment = found["environment"]
     made = f"{environment['processor']}, one thread, commit `{environment['commit']}`, {environment['started'][:10]}"
     told = "Columns: milliseconds for all steps of N samples; memory: resident, one sample step by step."
-    lines = ["## deploy", "", f"{made}; {versions}. {told}", ""]
+    lines = [f"{made}; {versions}. {told}", ""]
     for one in found["networks"]:
         ways = {(way["variant"], way["batch"]): way for way in one["ways"]}
         rows = []
@@ -94,10 +121,39 @@ def scaling() -> list[str]:
         "the paper's update, VGG9, T = 25, B = 128."
     )
     heads = ("update of VGG9", "measured", "by the model", "error", "")
-    return [
-        *["## scaling", "", f"{made}.", "", told, "", *as_table(heads, scaling_rows(found)), ""],
-        *[*as_table(("elsewhere", "update", "assumed"), others), ""],
-    ]
+    elsewhere = as_table(("elsewhere", "update", "assumed"), others)
+    return [f"{made}.", "", told, "", *as_table(heads, scaling_rows(found)), "", *elsewhere]
+
+
+ACCURACY = TEXTS / "accuracy.json"
+"""The report of ``bntt bench --cases accuracy``."""
+
+
+def to_accuracy() -> list[str]:
+    """How long each variant trained until it met the target, with its spread over starts."""
+    found = read_json(ACCURACY)
+    lines = [facts("accuracy", found), ""]
+    for case in found["cases"]:
+        race, rows = case["race"], []
+        ours = case["to_target"]["fused"]["mean_seconds"]
+        for name, row in case["to_target"].items():
+            updates = [point[-1] for one in case["trainings"] if one["variant"] == name and (point := one["points"])]
+            each = sum(last["seconds"] for last in updates) / sum(last["updates"] for last in updates)
+            met = row["seconds"]
+            rows.append(
+                [
+                    name,
+                    f"{row['reached']} of {row['starts']}",
+                    spread([seconds / 60 for seconds in met], ".1f") if met else "-",
+                    f"{row['mean_seconds'] / ours:.2f}" if met else "-",
+                    ", ".join(f"{number:,}" for number in row["updates"]) or "-",
+                    f"{1e3 * each:.0f} ms",
+                ]
+            )
+        heads = (f"{race['target']:.0%} of held-out images", "starts", "minutes", "times ours", "updates", "an update")
+        told = f"T = {race['num_steps']}, batch {race['batch']}, {race['epochs']} epochs at most"
+        lines += [f"**{race['name']}**: {told}, {', '.join(race['augment'])}.", "", *as_table(heads, rows), ""]
+    return [*lines, "![accuracy against minutes of training](../pictures/bench-accuracy.svg)"]
 
 
 def reports() -> dict[str, dict]:
@@ -109,14 +165,17 @@ def pictures() -> Iterator[tuple[str, Figure]]:
     """Yield the pictures of the page."""
     for name, report in reports().items():
         yield f"bench-{name}.svg", speed_figure(report)
+    yield "bench-accuracy.svg", accuracy.figure(read_json(ACCURACY))
 
 
 def page() -> str:
-    """The whole page."""
-    lines = [introduction("performance"), ""]
-    for name, report in reports().items():
-        lines += [f"## {name}", "", facts(report), ""]
-        for row in report["cases"]:
-            lines += table(row)
-        lines += [f"![time and memory](../pictures/bench-{name}.svg)", ""]
-    return "\n".join(lines + deployed() + scaling()).rstrip() + "\n"
+    """The whole page: the hand-written text, in which a line of `{name}` in backticks stands for what was measured."""
+    parts = {name: compared(name, report) for name, report in reports().items()}
+    parts |= {"glance": glance(), "accuracy": to_accuracy(), "deploy": deployed(), "scaling": scaling()}
+    text = introduction("performance") + "\n"
+    for name, lines in parts.items():
+        before, place, after = text.partition(f"\n`{{{name}}}`\n")
+        if not place:
+            raise ValueError(f"docs/pages/performance.md has no line `{{{name}}}`: the measurement would not be shown")
+        text = "\n".join((before, "\n".join(lines).rstrip(), after))
+    return text.rstrip() + "\n"
