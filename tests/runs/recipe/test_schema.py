@@ -121,6 +121,10 @@ WRONG = [
         changed(convert={"ann": "x"}, network={"norm": "none", "leak": 0.9}, train={"epochs": 0}),
         "network.leak: converted neurons that are not trained are integrators.* got 0.9",
     ),
+    (
+        changed(convert={"ann": "x"}, network={"norm": "none", "readout": "spikes"}, train={"epochs": 0}),
+        'network.readout: expected "voltage", got "spikes": output neurons are not balanced',
+    ),
     (changed(train={"batch_size": -3}), "train.batch_size"),
     (changed(data={"augment": ["spin"]}), "data.augment"),
     (changed(train={"optimizer": "adm"}), "train.optimizer: must be .*did you mean 'adam'"),

@@ -73,12 +73,13 @@ def test_it_goes_on_where_it_stopped_to_the_same_bits(tmp_path):
 
 def test_what_rounds_goes_on_as_it_was_begun(tmp_path):
     first, second, fresh = build(), build(), build()
-    first.network.compute = bntt.Compute(input_grad="direct", rectifiers="plain")
+    first.network.compute = bntt.Compute(events="never", input_grad="direct", rectifiers="plain")
     fitted(tmp_path / "run", first, epochs=1)
     fitted(tmp_path / "run", second)
     fitted(tmp_path / "new", fresh, epochs=1)
     recipes = [(tmp_path / name / "recipe.toml").read_text("utf-8") for name in ("run", "new")]
-    for key, ways in (("input_grad", ["direct", "winograd"]), ("rectifiers", ["plain", "fused"])):
+    begun = {"events": ["never", "fixed"], "input_grad": ["direct", "winograd"], "rectifiers": ["plain", "fused"]}
+    for key, ways in begun.items():
         assert [re.search(f'{key} = "(.*)"', one)[1] for one in recipes] == ways
     assert second.network.compute == bntt.Compute()
 

@@ -280,9 +280,7 @@ class Recipe(Table):
         """Refuse a network that no ANN can be converted to."""
         network = self.network
         if network.neuron != "lif":
-            raise RecipeError(
-                'convert.ann: network.neuron = "relu" is an ANN, but the recipe must be of the spiking network'
-            )
+            raise RecipeError('convert.ann: network.neuron = "relu" is an ANN, expected "lif", the spiking network')
         if network.norm != "none":
             raise RecipeError(f'network.norm: a converted network has no norm, expected "none", got {network.norm!r}')
         if network.threshold != 1:
@@ -292,6 +290,8 @@ class Recipe(Table):
                 "network.decay_input: thresholds are balanced with the input as it is, a converted network has "
                 "decay_input = false"
             )
+        if self.train.epochs == 0 and network.readout != "voltage":
+            raise RecipeError('network.readout: expected "voltage", got "spikes": output neurons are not balanced')
         if self.train.epochs == 0 and (network.leak != 1 or network.learn_leak):
             raise RecipeError(
                 f"network.leak: converted neurons that are not trained are integrators, leak = 1 and none learned, got "

@@ -194,11 +194,11 @@ def _train_in_directory(
 
 def _as_begun(directory: Path, chosen: Compute) -> Compute:
     """Return how a run computes: by rules that a second start finds again, with the rounding of the first one."""
-    begun: ComputeOptions = chosen
+    begun: ComputeOptions = replace(chosen, events="fixed") if chosen.events == "measured" else chosen
     if (kept := RunDirectory(directory).checkpoints).paths():
         found = kept.latest()
         begun = trained_recipe(found.checkpoint.facts, found.path).compute
-    return replace(chosen, events="fixed", input_grad=begun.input_grad, rectifiers=begun.rectifiers)
+    return replace(chosen, events=begun.events, input_grad=begun.input_grad, rectifiers=begun.rectifiers)
 
 
 def _device(session: Session) -> str:
