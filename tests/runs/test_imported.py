@@ -8,6 +8,7 @@ import torch
 from bntt.data.errors import DataError
 from bntt.io.checkpoint import CheckpointError, load_checkpoint, read_facts
 from bntt.models import vgg6
+from bntt.runs.evaluation import retimed, retiming_of
 from bntt.runs.imported import MEAN, ImportSettings, import_network
 from bntt.runs.open_run import load_run
 from bntt.runs.recipe.file import RecipeError, load_recipe
@@ -58,6 +59,8 @@ def test_pixels_are_normalised_as_is_said(file, tmp_path):
     )  # one channel: not the released numbers
     said = load_run(import_network(file, _with(mean=(0.5,), std=(0.25,)), "b", tmp_path).path)
     assert (said.model.encoder.mean.item(), said.model.encoder.std.item()) == (0.5, 0.25)
+    longer, _ = retimed(said.model, said.recipe, said.data, retiming_of(said.recipe, 5, "hold"), "cpu")
+    assert (longer.encoder.num_steps, longer.encoder.mean.item(), longer.encoder.std.item()) == (5, 0.5, 0.25)
     for wrong in ({"mean": (0.5, 0.5)}, {"std": (0.0,)}):
         with pytest.raises(RecipeError, match="--mean and --std: 1 numbers each"):
             import_network(file, _with(**wrong), "c", tmp_path)

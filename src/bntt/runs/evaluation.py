@@ -9,13 +9,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
+from torch import nn
+
 from bntt.analysis import Evaluation, evaluate, gamma_profile
 from bntt.analysis.accuracy.measurement import Longer
 from bntt.analysis.accuracy.origin import BegunWith, Conversion
 from bntt.analysis.accuracy.result import EvaluationResult, Retiming
 from bntt.analysis.measurement import ArgumentError, Progress, draws_of
 from bntt.io.checkpoint import read_facts
-from bntt.nn import SpikingClassifier, norm_facts, retime
+from bntt.nn import Encoder, SpikingClassifier, norm_facts, retime
 from bntt.nn.kinds import encoder_facts_by_name
 from bntt.runs.directory import RunDirectory, load_best, restore_thresholds
 from bntt.runs.identity import MEASURING, check_same_data, check_same_recipe
@@ -86,13 +88,23 @@ def retimed(
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
         network = retime(model.network, retiming.steps, "interpolate" if retiming.how == "interpolate" else "hold")
-    longer = SpikingClassifier(build_encoder(recipe, data, retiming.steps), network).to(device).eval()
+    encoder = _encoder_like(model.encoder, build_encoder(recipe, data, retiming.steps))
+    longer = SpikingClassifier(encoder, network).to(device).eval()
     seen = 0
     if retiming.how == "re-estimate":
         loader = training_loader(recipe, data, device)
         seen = recalibrate(longer, loader, seed=recipe.seed, draw=recipe.train.epochs)
     done = {"samples": seen, "warning": "; ".join(str(one.message) for one in told)}
     return longer, retiming.model_copy(update=done)
+
+
+def _encoder_like(trained: Encoder, longer: Encoder) -> Encoder:
+    """Give an encoder of more steps what the run's own keeps for all steps: an imported one has other mean and std."""
+    if isinstance(trained, nn.Module) and isinstance(longer, nn.Module):
+        built, kept = longer.state_dict(), trained.state_dict()
+        fits = {name: value for name, value in kept.items() if name in built and value.shape == built[name].shape}
+        longer.load_state_dict(fits, strict=False)
+    return longer
 
 
 def evaluate_run(
