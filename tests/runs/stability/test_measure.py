@@ -153,7 +153,14 @@ def test_networks_are_looked_at_before_anything_is_trained(of, tmp_path, trainin
     assert trainings == []
 
 
-def test_a_start_is_trained_at_a_constant_rate():
-    found = recipe_of(recipe(train={"warmup": 1.0, "average": 0.9, "schedule": "cosine"}), "vgg9", "bn", 0.7, 3)
+def test_a_start_is_trained_at_a_constant_rate_with_all_steps(of):
+    other = {"warmup": 1.0, "average": 0.9, "schedule": "cosine", "grow": [[1, 1]], "epochs": 2}
+    found = recipe_of(recipe(train=other), "vgg9", "bn", 0.7, 3)
     train = found.train
     assert (train.schedule, train.warmup, train.average, train.lr, found.seed) == ("constant", 0.0, 0.0, 0.7, 3)
+    assert train.grow == ()
+    data, growing = (
+        build_data(of),
+        dataclasses.replace(of, train=dataclasses.replace(of.train, grow=((1, 1),), epochs=2)),
+    )
+    assert measure.settings_of(growing, GRID, data) == measure.settings_of(of, GRID, data)

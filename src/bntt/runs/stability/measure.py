@@ -38,7 +38,7 @@ TIMES_CHANCE = 2
 
 
 def measure_stability(opened: OpenedRecipe, arguments: StabilityArguments, progress: Progress) -> StabilityResult:
-    """Train the missing starts of a grid as the recipe says, but at a constant rate and on a subset of images.
+    """Train the missing starts of a grid as the recipe says, but at a constant rate, with all steps, on few images.
 
     Losses along the gradient are cross entropy, whatever the training's loss is.
 
@@ -103,7 +103,7 @@ def recipe_of(recipe: Recipe, network: str, norm: str, rate: float, start: int) 
     """
     values = values_of(recipe)
     values["network"] |= {"name": network, "norm": norm}
-    values["train"] |= {"lr": rate, "schedule": "constant", "warmup": 0.0, "average": 0.0}
+    values["train"] |= {"lr": rate, "schedule": "constant", "warmup": 0.0, "average": 0.0, "grow": ()}
     return parse_recipe(values | {"seed": recipe.seed + start})
 
 
@@ -115,14 +115,13 @@ def settings_of(recipe: Recipe, arguments: StabilityArguments, data: RecipeData)
     """
     if begun := recipe.init.source or recipe.convert.ann:
         raise RecipeError(f"init, convert: stability trains from new weights, not from {begun}: leave both out")
-    values = {key: values_of(recipe)[key] for key in ("seed", "data", "encoder", "network", "train")}
+    first = recipe_of(recipe, recipe.network.name, recipe.network.norm, recipe.train.lr, start=0)
+    values = {key: values_of(first)[key] for key in ("seed", "data", "encoder", "network", "train")}
     for key in ("name", "norm"):
         del values["network"][key]
     for key in ("lr", "schedule", "lr_drops", "lr_factor", "lr_every", "warmup", "average", "epochs"):
         del values["train"][key]
-    network, train = recipe.network, recipe.train
-    values |= rules_facts(recipe_of(recipe, network.name, network.norm, train.lr, start=0))
-    values |= {"numerics": NUMERICS, "sha256": dict(data.manifest.sha256)}
+    values |= rules_facts(first) | {"numerics": NUMERICS, "sha256": dict(data.manifest.sha256)}
     return values | {"steps": arguments.steps, "images": arguments.images}
 
 
