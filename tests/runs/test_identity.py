@@ -14,6 +14,7 @@ from bntt.runs.identity import (
     RESUMING,
     check_same_data,
     check_same_recipe,
+    difference,
     recipe_changes,
     saved_exit,
     weights_hash,
@@ -73,6 +74,20 @@ def test_which_keys_may_differ(change, resumable, measurable):
 def test_checkpoints_without_a_recipe(notes, message):
     with pytest.raises(CheckpointError, match=message):
         check_same_recipe(parse_recipe(MINIMAL), notes, CHECKPOINT, RESUMING)
+
+
+def test_networks_differ_in_how_they_were_built():
+    leak, other = "(lif): LIF(leak={} (mean of 3, learned))", {"encoder": "Mine"}
+    then, now = ({"written": leak.format(value), "encoder": "Own"} for value in (0.9, 0.8))
+    assert difference("", then, now) == difference("", {"written": then["written"]}, now | other) == ""
+    assert difference("", then, now | other) == "'Mine' in place of 'Own'"
+    kept = {"built": {"num_steps": 2, "seed": 1, "in_channels": 1}}
+    for given, found in (
+        ({"num_steps": 2, "seed": 2}, "in_channels = 3 in place of 1"),
+        ({**kept["built"], "alpha_at_sums": 1.0}, "alpha_at_sums = 1.0 in"),
+    ):
+        assert difference("resnet20", kept, {"built": given}).startswith(found)
+    assert difference("resnet20", kept, {"built": {**kept["built"], "seed": 3, "num_classes": 10}}) == ""
 
 
 def test_the_same_data_passes(tmp_path):

@@ -6,12 +6,10 @@ its folder ``data``; of the training samples it keeps checksums only.
 
 from __future__ import annotations
 
-import re
 import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, fields, replace
 from inspect import signature
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,9 +25,11 @@ from bntt.io.files import digest_of_values
 from bntt.models import MODELS
 from bntt.nn import ENCODERS, NORMS, Encoder, SpikingClassifier, SpikingNetwork
 from bntt.register import REGISTERED
+from bntt.runs.identity import as_built, difference
 from bntt.runs.recipe import schema
 from bntt.runs.recipe.datasets import RecipeData, SampleSet, in_order
 from bntt.training import Method, Session
+from bntt.version import __version__
 
 SAMPLES_FOLDER = "data"
 """Folder of the kept samples within a run."""
@@ -92,7 +92,7 @@ def describe_session(session: Session, validation: object, test: object) -> Desc
     manifest = replace(manifest, sha256={**manifest.sha256, "order": order})
     mean = getattr(model.encoder, "mean", None)
     pixels = 0 if mean is None else mean.numel()
-    facts = {"built": built[1] if built else None, "pixels": pixels, "written": _written(model)}
+    facts = {"built": built[1] if built else None, "pixels": pixels, **_described(model)}
     return Description(recipe, RecipeData(train, held_out, tested, [], [], LABEL, manifest), facts)
 
 
@@ -173,19 +173,15 @@ def model_of(
             f"put @bntt.register.model({name!r}) above it, and --with my_model.py before the verb; or in Python, "
             f"load_run({str(run)!r}, model=...)"
         )
-    trained, now = facts.get("written", "").splitlines(), _written(model).splitlines()
-    if trained and trained != now:
-        was, instead = next(pair for pair in zip_longest(trained, now, fillvalue="") if pair[0] != pair[1])
-        warnings.warn(
-            f"{run}: this model is not built as the trained one: {instead.strip()!r} in place of {was.strip()!r}",
-            stacklevel=3,
-        )
+    if other := difference("", facts, _described(model)):
+        warnings.warn(f"{run}: this model is not built as the trained one: {other}", stacklevel=3)
     return model
 
 
-def _written(model: nn.Module) -> str:
-    """Return a model as it prints, without addresses."""
-    return re.sub(r" at 0x[0-9a-f]+", "", str(model))
+def _described(model: SpikingClassifier) -> dict[str, str]:
+    """Return a model as it prints, the class of its encoder, which may be no module, and the versions that print it."""
+    versions = f"bntt {__version__}, PyTorch {torch.__version__}"
+    return {"written": as_built(str(model)), "encoder": type(model.encoder).__name__, "described_by": versions}
 
 
 def rebuild_model(recipe: schema.Recipe, facts: Mapping[str, Any], device: str) -> SpikingClassifier | None:
@@ -208,12 +204,13 @@ def rebuild_model(recipe: schema.Recipe, facts: Mapping[str, Any], device: str) 
 
 
 def _structure(network: nn.Module) -> list[Any]:
-    """Return everything that distinguishes two networks except their weights."""
+    """Return everything that distinguishes two networks except their weights, learned leaks among them."""
     plain = (int, float, str)
     found = [
         {k: v for k, v in vars(one).items() if isinstance(v, plain) and k != "training"} for one in network.modules()
     ]
-    return [str(network), found, [str(getattr(one, "neuron", None)) for one in network.modules()]]
+    printed = [str(network), *(str(getattr(one, "neuron", None)) for one in network.modules())]
+    return [found, [as_built(text) for text in printed]]
 
 
 def _load_split(folder: Path, manifest: Manifest, part: str) -> ImageSet | FrameSet:

@@ -1,9 +1,12 @@
-"""Checks that a recipe, data and a chosen exit belong to a run, so that its name stands for its own numbers."""
+"""Checks that recipe, network, data and a chosen exit belong to a run, so that its name stands for its own numbers."""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection, Mapping
+from inspect import signature
+from itertools import zip_longest
 from pathlib import Path
 from shlex import quote
 from typing import Any
@@ -12,6 +15,7 @@ from bntt.data.prepared import Manifest
 from bntt.io.checkpoint import CheckpointError
 from bntt.io.files import digest, flatten, read_json
 from bntt.io.toml_file import tables_of
+from bntt.models import MODELS
 from bntt.runs.directory import RunDirectory
 from bntt.runs.recipe.file import Recipe, parse_recipe, values_of
 from bntt.runs.recipe.option_versions import check_same_rules
@@ -78,6 +82,61 @@ def check_same_recipe(
 def _overrides(changed: Mapping[str, tuple[Any, Any]]) -> str:
     """Return the flags that set the changed keys to their new values."""
     return "".join(f" -s {quote(f'{key}={json.dumps(now)}')}" for key, (_, now) in changed.items())
+
+
+UNTOLD = re.compile(r" at 0x[0-9a-f]+|(?<=leak=)\S+ (?=\((?:mean of \d+, )?learned\))|(?<=tensor)\([^)]*\)")
+"""What a printed model says beside how it was built: addresses and learned numbers."""
+
+
+def as_built(printed: str) -> str:
+    """Return a printed model without addresses and learned numbers.
+
+    >>> as_built("LIF(leak=0.95 (learned), threshold=1)")
+    'LIF(leak=(learned), threshold=1)'
+    """
+    return UNTOLD.sub("", printed)
+
+
+def difference(name: str, then: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """Return the first thing in which a model is not built as a trained one, by what was kept of both; "" if nothing.
+
+    Args:
+        name: of the builder of both; "" if they were put together.
+        then, now: facts of :func:`bntt.runs.from_python.describe_session`, or some of them.
+    """
+    if then.get("written"):
+        lines = [as_built(facts["written"]).splitlines() for facts in (then, now)]
+        for was, instead in (*zip_longest(*lines, fillvalue=""), (then.get("encoder", now["encoder"]), now["encoder"])):
+            if was != instead:
+                return f"{instead.strip()!r} in place of {was.strip()!r}"
+    if name in MODELS and then.get("built") and now.get("built"):
+        takes = signature(MODELS[name]).parameters.values()
+        usual = {one.name: one.default for one in takes if one.default is not one.empty}
+        old, new = (json.loads(json.dumps(usual | facts["built"], default=str)) for facts in (then, now))
+        for key in new:
+            if key != "seed" and key in old and old[key] != new[key]:
+                return f"{key} = {new[key]!r} in place of {old[key]!r}"
+    return ""
+
+
+def check_same_network(name: str, now: Mapping[str, Any], facts: Mapping[str, Any], checkpoint: Path) -> str:
+    """Refuse a network given in Python that is not built as a checkpoint's.
+
+    Args:
+        name, now: as :func:`difference`'s; of a recipe's network nothing is kept beside the recipe.
+
+    Returns:
+        A warning in place of an error if another version described the checkpoint's, maybe in other words; or "".
+
+    Raises:
+        CheckpointError: naming the first difference.
+    """
+    if not (found := difference(name, facts, now)):
+        return ""
+    said = f"{checkpoint.parent.parent} was trained with another network: {found}"
+    if facts.get("described_by") != now["described_by"]:
+        return f"warning: as it prints here, {said}"
+    raise CheckpointError(f"{said}: give the network that it began with, or take a new directory")
 
 
 def check_same_data(run: Path, manifest: Manifest) -> None:

@@ -19,7 +19,6 @@ from bntt.models import MODELS
 from bntt.nn import BNTT, LIF, CurrentBlock, EncoderFacts, NeuronBlock, Readout, Residual, SpikingBlock, SpikingNetwork
 from bntt.runs import from_python, parts
 from bntt.runs.directory import RunDirectory
-from bntt.runs.from_python import builder_of
 from bntt.runs.measure import measure
 from bntt.studies.report.run import run_subject
 from bntt.training import Method
@@ -292,10 +291,3 @@ def test_a_run_needs_checksums_of_its_samples(tmp_path):
     with pytest.raises(TypeError, match=r"train must be a bntt\.data.SampleLoader, got list"):
         bntt.fit(build(), [], epochs=1, directory=tmp_path / "run")
     assert not list(tmp_path.iterdir())
-
-
-def test_a_network_that_was_changed_is_not_what_its_builder_makes():
-    model = build()
-    assert builder_of(model.network)[0] == "mlp"
-    model.network.blocks["fc1"].norm.eps = 0.5
-    assert builder_of(model.network) is None

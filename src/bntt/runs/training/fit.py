@@ -104,7 +104,8 @@ def fit(
             ``test``. All loaders must then be a ``SampleLoader`` of images, frames or sequences.
         method: training method, a :class:`~bntt.training.Method`; the paper's SGD, learning rate 0.3, by default.
         seed: seed of the encoder's noise.
-        optimizer: yours, instead of the method's, see :func:`bntt.training.updates`.
+        optimizer: yours, instead of the method's, see :func:`bntt.training.updates`. A training that is resumed goes on
+            with the learning rates and decays of its checkpoint.
 
     Returns:
         The sequence of training records.

@@ -19,6 +19,7 @@ from bntt.io.files import write_json_lines, write_whole
 from bntt.io.lock import hold_run
 from bntt.runs.directory import RunDirectory, restore_thresholds
 from bntt.runs.environment import write_environment
+from bntt.runs.identity import check_same_network
 from bntt.runs.parts import parts_facts
 from bntt.runs.recipe.datasets import RecipeData
 from bntt.runs.recipe.file import Recipe, dump_recipe
@@ -145,6 +146,8 @@ class TrainingRun:
         facts = found.checkpoint.facts
         for problem in found.skipped:
             yield Notice(f"{problem}; going on from {found.path.name}, the one before")
+        if other := check_same_network(self.recipe.network.name, self.extra_facts, facts, found.path):
+            yield Notice(other)
         network, kept = session.model.network, facts["compute"]["recompute"]
         if kept != "auto" and not changed.keys() & {"compute.recompute", "compute.backend"}:
             network.compute = replace(network.compute, recompute=kept)

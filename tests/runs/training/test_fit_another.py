@@ -1,0 +1,40 @@
+"""A directory of one network is not continued with another one, and runs that say less of theirs are."""
+
+import pytest
+import torch
+
+import bntt
+from bntt.io.checkpoint import CheckpointError
+from bntt.nn import LIF
+from bntt.runs import from_python
+from bntt.runs.from_python import builder_of
+from bntt.runs.training.epoch_log import Notice
+from tests.runs.training.test_fit_directory import equal, fitted, own
+from tests.training.test_fit import build
+
+
+def test_another_network_does_not_go_on_and_other_words_for_the_same_do(tmp_path, monkeypatch):
+    run, another = tmp_path / "run", own()
+    another.network.blocks["fc1"].lif = LIF(leak=0.5)
+    with monkeypatch.context() as before:  # as runs were kept that say nothing of it
+        before.setattr(from_python, "_described", lambda model: {})
+        fitted(run, own(), epochs=1)
+    fitted(run, own(), epochs=2)
+    refused = r"another network: '\(lif\): LIF\(leak=0.5.* of .*LIF\(leak=0.9.* or take a new directory"
+    with pytest.raises(CheckpointError, match=refused):
+        fitted(run, another, epochs=3)
+    assert equal(own(), another), "nothing of it was changed"
+    monkeypatch.setattr(from_python, "__version__", "2.0.0")
+    told = next(one.text for one in fitted(run, another, epochs=3) if isinstance(one, Notice))
+    assert told.startswith(f"warning: as it prints here, {run} was trained with another network: '(lif): LIF(leak=0.5")
+
+
+def test_a_network_that_was_changed_is_not_what_its_builder_makes():
+    model = build()
+    assert builder_of(model.network)[0] == "mlp"
+    model.network.blocks["fc1"].norm.eps = 0.5
+    assert builder_of(model.network) is None
+    learns = bntt.models.mlp(hidden=(8,), num_steps=3, learn_leak=True)
+    with torch.no_grad():
+        learns.blocks["fc1"].lif.leak_logit.add_(1)
+    assert builder_of(learns)[0] == "mlp", "a leak that was learned is a weight"
