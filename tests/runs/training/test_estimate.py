@@ -1,6 +1,7 @@
 """What a training will cost, before it begins and after its first updates."""
 
 import itertools
+import math
 import re
 import time
 
@@ -17,8 +18,11 @@ from bntt.runs.recipe.build import build_model
 from bntt.runs.training import cost
 from bntt.runs.training.cost import time_left, update_seconds
 from bntt.runs.training.epoch_log import Notice
-from bntt.runs.training.estimate import Clock, estimate_training, modelled, with_estimate
+from bntt.runs.training.estimate import Clock, estimate_training, fastest_update, modelled, with_estimate
+from bntt.runs.training.initial import build_session
 from bntt.runs.training.train import train_run
+from bntt.training import StepRecord
+from bntt.training.processes import Processes
 from tests.runs.tiny import assert_same, parts, recipe
 from tests.trained import trained_run
 
@@ -41,13 +45,22 @@ def test_more_threads_shorten_no_updates_fixed_part():
     assert shared[1] > 0
 
 
-def test_the_time_left_counts_growing_epochs_seldom_validation_and_the_test():
+def test_the_time_left_counts_growing_epochs_seldom_validation_and_the_test(monkeypatch):
     of = recipe(train={"epochs": 4, "grow": [[1, 2]]}, evaluate={"draws": 2, "every": 3}, network={"num_steps": 2})
     data = parts(of)  # 60 samples to train on and to test, 3 updates an epoch; two epochs take one step of two
-    assert time_left(of, data, 1.0, sample=0.0) == 3 + 3 + 6 + 6
-    assert time_left(of, data, 1.0, done=4, sample=0.0) == 2 + 6 + 6
+    assert time_left(of, data, 2.0, sample=0.0) == 3 + 3 + 6 + 6
+    assert time_left(of, data, 2.0, done=4, sample=0.0) == 2 + 6 + 6
     assert time_left(of, data, 2.0, done=6, sample=0.0) == 6 + 6
     assert time_left(of, data, 0.0, sample=1.0) == 2 * len(data.validation) + 2 * data.manifest.images["test"]
+    session = build_session(of, data, Processes())
+    fastest_update(session, 0)
+    assert session.grown, "time and memory are those of all steps"
+    monkeypatch.setattr(Clock, "lap", lambda self: 1.0)
+    monkeypatch.setattr(cost, "UPDATE", math.inf)  # no time of samples
+    first = (StepRecord(epoch, step, 0.0, 0, 20, 0.1, 20) for epoch in range(2) for step in range(3))
+    (told,) = (one.text for one in with_estimate(first, of, data, "cpu") if isinstance(one, Notice))
+    assert "about 13 seconds left" in told, "the fifth update of 1 step in 1 second, 1 such and 6 of 2 steps are left"
+    assert told.endswith("MiB with 1 of 2 steps, higher with all")
 
 
 @pytest.mark.slow

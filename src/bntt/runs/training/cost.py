@@ -37,7 +37,7 @@ def time_left(recipe: Recipe, data: RecipeData, update: float, done: int = 0, sa
     """Return the seconds of all updates after so many, of the validations between them and of the test at the end.
 
     Args:
-        update: seconds of the update after those that are done; epochs of more steps take longer ones.
+        update: seconds of an update that takes all steps; epochs of fewer take shorter ones.
         sample: seconds of evaluating a sample; None: an update's share.
 
     >>> from bntt.runs.recipe.datasets import build_data
@@ -50,13 +50,12 @@ def time_left(recipe: Recipe, data: RecipeData, update: float, done: int = 0, sa
     epochs, per_epoch, total = recipe.train.epochs, updates_an_epoch(recipe, data), recipe.network.num_steps
     shares = [steps_in(recipe.train.grow, epoch, total) / total for epoch in range(epochs)]
     first = min(done // per_epoch, epochs - 1)
-    now = shares[first]
-    updates = per_epoch * sum(shares[first:]) / now - (done - per_epoch * first)
+    updates = per_epoch * sum(shares[first:]) - shares[first] * (done - per_epoch * first)
     every = recipe.evaluate.every
     validated = sum(shares[epoch] for epoch in range(first, epochs) if (epoch + 1) % every == 0 or epoch + 1 == epochs)
     test = (recipe.evaluate.images or data.manifest.images["test"]) * facts_of(recipe).draws
     if sample is None:
-        sample = update / (UPDATE * now * len(data.train) / per_epoch)
+        sample = update / (UPDATE * len(data.train) / per_epoch)
     return updates * update + (len(data.validation) * validated + test) * sample
 
 

@@ -24,6 +24,7 @@ from bntt.runs.training.epoch_log import Notice, TrainingRecord
 from bntt.runs.training.initial import build_session
 from bntt.training.processes import Processes
 from bntt.training.records import StepRecord
+from bntt.training.schedule import steps_in
 from bntt.training.session import Session
 
 MEASURED = 4
@@ -118,16 +119,20 @@ Records = Iterator[TrainingRecord]
 
 def with_estimate(records: Records, recipe: Recipe, data: RecipeData, device: str) -> Records:
     """Yield a training's records, and after its first updates a notice of the time and memory that they foretell."""
-    seen, fastest, clock = 0, math.inf, Clock()
+    seen, fastest, clock, total = 0, math.inf, Clock(), recipe.network.num_steps
     for record in records:
         took = clock.lap()
         yield record
         if isinstance(record, StepRecord) and seen <= MEASURED:
-            seen, fastest = seen + 1, min(fastest, took) if seen else fastest
+            steps = steps_in(recipe.train.grow, record.epoch, total)
+            seen, fastest = seen + 1, min(fastest, took * total / steps) if seen else fastest
             if seen > MEASURED:
                 done = record.epoch * updates_an_epoch(recipe, data) + record.step + 1
                 left, peak = time_left(recipe, data, fastest, done), peak_memory(device) / 2**20
-                yield Notice(f"estimate, by the first updates: {spoken(left)} left; memory peaks at {peak:,.0f} MiB")
+                more = f" with {steps} of {total} steps, higher with all" if steps < total else ""
+                yield Notice(
+                    f"estimate, by the first updates: {spoken(left)} left; memory peaks at {peak:,.0f} MiB{more}"
+                )
         clock.lap()  # of whoever takes the records
 
 
@@ -157,7 +162,8 @@ def estimate_training(recipe: Recipe, data: RecipeData, device: str = "cpu") -> 
 
 
 def fastest_update(session: Session, count: int) -> float:
-    """Make an update that warms up and so many more; return the seconds of the fastest."""
+    """Make an update of all steps that warms up and so many more; return the seconds of the fastest."""
+    session.position.epoch = sum(epochs for _, epochs in session.method.grow)  # the first that takes all steps
     updates, clock = (record for record in session.records() if isinstance(record, StepRecord)), Clock()
     times = [clock.lap() for _ in islice(updates, 1 + count)]
     return min(times[1:], default=times[0])
