@@ -14,6 +14,7 @@ from bntt.cli import console
 from bntt.cli import main as cli
 from bntt.cli import predict as verb
 from bntt.data import fashion_mnist_bundled
+from bntt.deploy import export
 from bntt.io.pictures import Picture
 from bntt.models import PRETRAINED, pretrained, pretrained_facts
 from bntt.runs.open_run import load_run
@@ -188,6 +189,9 @@ def test_a_bundle_says_what_the_run_says(run, pictures, tmp_path, capsys):
         assert one["label"] == other["label"]
         assert torch.allclose(torch.tensor(one["confidence"]), torch.tensor(other["confidence"]), atol=1e-4)
     assert "run by kernels" in said(capsys, *pictures, "--bundle", path)
+    export(pretrained("fashion-mnist-events-small"), frames := tmp_path / "frames.safetensors")
+    assert cli.main(["predict", *map(str, pictures), "--bundle", str(frames)]) == 2
+    assert "the network takes frames [2, 28, 28], one in each step, and no pictures" in capsys.readouterr().err
     path.write_bytes(path.read_bytes()[:-1])
     assert cli.main(["predict", *map(str, pictures), "--bundle", str(path)]) == 4
     assert f"{path} is damaged" in capsys.readouterr().err

@@ -187,7 +187,7 @@ def _of_bundle(path: Path, draws: int) -> _Network:
 
     Raises:
         BundleError: if the file is not a bundle.
-        RecipeError: if it takes no pictures.
+        DeployError: if it takes no pictures.
         ArgumentError: if more than one draw is requested and nothing is random.
     """
     import torch
@@ -196,15 +196,11 @@ def _of_bundle(path: Path, draws: int) -> _Network:
     from bntt.analysis.accuracy.evaluation import FIRST_DRAW
     from bntt.analysis.measurement import ArgumentError
     from bntt.deploy import Runtime
-    from bntt.runs.recipe.file import RecipeError
+    from bntt.deploy.runtime.pictures import pictures_of
 
     runtime = Runtime(path)
     made, kind = runtime.description, runtime.description.encoder.kind
-    if made.pictures is None:
-        raise RecipeError(
-            f"{path} does not say how a picture becomes a sample ({kind} coding): write it with bntt export, or with "
-            f"pictures= in bntt.deploy.export"
-        )
+    pictures = pictures_of(made)
     if draws > 1 and not kind.startswith("poisson"):
         raise ArgumentError(f"--draws {draws}: {kind} coding is not random, every pass would be the same: leave it out")
 
@@ -214,7 +210,6 @@ def _of_bundle(path: Path, draws: int) -> _Network:
         return Prediction(made.classes, shares.mean(0))
 
     title = f"{path}, run by {runtime.backend}"
-    pictures = made.pictures
     return _Network(str(path), title, predict, made.classes, pictures.shape, pictures.order, pictures.fit)
 
 

@@ -12,6 +12,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+DEFLATE_MOST = 1032
+"""Most bytes that one byte packed by DEFLATE (gzip, zip, .npz) can stand for."""
+
 
 def write_whole(path: Path, payload: bytes) -> None:
     """Write a file whole or not at all: a temporary file beside it, synced to disk, read again, renamed over it.

@@ -94,9 +94,9 @@ def names() -> list[str]:
 
 
 RELU_GAIN = 2.0**0.5
+"""He's gain keeps the size of activations through rectifiers, which no norm would bring back."""
 BUILDERS = ("num_classes", "num_steps", "leak", "norm", "in_channels", "image_size", "width", "seed")
 """Arguments of builders beside the neuron options."""
-"""He's gain keeps the size of activations through rectifiers, which no norm would bring back."""
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from bntt.analysis.accuracy.evaluation import FIRST_DRAW
 from bntt.analysis.card.measurement import CardArguments
 from bntt.analysis.card.result import Bits, CardResult, LayerCard
 from bntt.analysis.energy.operations import count_operations
-from bntt.analysis.energy.plan import READOUT, PlannedLayer, fan_out, plan_layers
+from bntt.analysis.energy.plan import READOUT, PlannedLayer, plan_layers, reach_of
 from bntt.analysis.measurement import ArgumentError, Opened, Progress, origin
 from bntt.nn.blocks.block import BlockState
 from bntt.nn.kinds import block_facts, norm_facts
@@ -123,13 +123,12 @@ class _Work:
 
 
 def _layer(name: str, layer: PlannedLayer, bytes_of: dict[str, int], work: _Work) -> LayerCard:
-    weights, shape, gamma, reach = layer.weights, layer.into.shape, _gamma(layer), None
-    if weights is not None:
-        reach = fan_out(weights, (shape[1], shape[2]) if len(shape) == 3 else (1, 1))
+    weights, gamma = layer.weights, _gamma(layer)
+    reach, connections = (None, 0) if weights is None else reach_of(weights, layer.into)
     return LayerCard(
         layer=name,
         weights=0 if weights is None else weights.weight.numel(),
-        connections=0 if reach is None else int(reach.sum()) * (layer.into.size // reach.numel()),
+        connections=connections,
         neurons=math.prod(layer.out) if name in bytes_of else 0,
         state_bytes=bytes_of.get(name, 0),
         fan_out_largest=None if reach is None else int(reach.max()),

@@ -23,7 +23,7 @@ from torch import Tensor
 from bntt.analysis.accuracy.accuracy import Accuracy
 from bntt.analysis.accuracy.batches import Leaves, advance_batch
 from bntt.analysis.accuracy.evaluation import add_to, check_logits, counted, presented
-from bntt.analysis.energy.plan import READOUT, PlannedLayer, Updates, fan_out, plan_layers, updates_of
+from bntt.analysis.energy.plan import READOUT, PlannedLayer, Updates, plan_layers, reach_of, updates_of
 from bntt.analysis.energy.result import WeightOperations
 from bntt.nn.blocks.stage import SpikingLayer
 from bntt.nn.kinds import encoder_facts
@@ -229,10 +229,8 @@ def _layers(model: SpikingClassifier, total: _Total) -> Iterator[tuple[str, Laye
         if layer.weights is None:
             yield name, LayerOperations("nothing", none, none, 0, *mine)
             continue
-        shape = layer.into.shape
-        reach = fan_out(layer.weights, (shape[1], shape[2]) if len(shape) == 3 else (1, 1))
+        reach, dense = reach_of(layer.weights, layer.into)
         active = (arrived[name].active.cpu() * reach).sum((1, 2)).double() / total.samples
-        dense = int(reach.sum()) * (layer.into.size // reach.numel())
         arrives, events = _events(name, layer, arrived[name])
         events = (events * reach).sum((1, 2)) / total.samples
         yield name, LayerOperations(arrives, events, active, dense, *mine)

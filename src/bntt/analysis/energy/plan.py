@@ -190,6 +190,13 @@ def fan_out(weights: nn.Conv2d | nn.Linear, size: tuple[int, int]) -> Int64[Tens
     return weights.out_channels // weights.groups * down[:, None] * across[None, :]
 
 
+def reach_of(weights: nn.Conv2d | nn.Linear, into: Value) -> tuple[Int64[Tensor, "H W"], int]:
+    """Return the weights that a value of an input meets at each place, :func:`fan_out`, and the sum over all values."""
+    shape = into.shape
+    reach = fan_out(weights, (shape[1], shape[2]) if len(shape) == 3 else (1, 1))
+    return reach, int(reach.sum()) * (into.size // reach.numel())
+
+
 def out_size(weights: nn.Conv2d, size: tuple[int, int]) -> tuple[int, int]:
     """Compute height and width of a convolution's output.
 

@@ -16,6 +16,7 @@ from bntt.data.errors import DataError
 from bntt.data.events.aedat2 import DAVIS240, DAVIS346, read_aedat2
 from bntt.data.events.aedat4 import read_aedat4
 from bntt.data.events.recording import LARGEST_FILE, Events, beginning, bytes_of, recorded
+from bntt.io.files import DEFLATE_MOST
 
 RECORD = 5
 OVERFLOW = 240
@@ -26,8 +27,6 @@ ZIP = (b"PK\3\4", b"PK\5\6")
 """First bytes of an archive, and of an empty one."""
 NAMES = ("t", "x", "y", "p")
 HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-DEFLATE_MOST = 1032
-"""Most bytes that one packed byte can stand for."""
 LARGEST_TIME = 1 << 62
 
 

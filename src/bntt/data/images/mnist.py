@@ -18,7 +18,7 @@ from torch import Tensor
 from bntt.data.errors import DataError
 from bntt.data.image_set import ImageSet, Splits
 from bntt.data.registry import Dataset, Published, register
-from bntt.io.files import digest
+from bntt.io.files import DEFLATE_MOST, digest
 
 DIGITS = tuple("0123456789")
 FASHION_CLASSES = (
@@ -35,8 +35,6 @@ FASHION_CLASSES = (
 )
 STEMS = {"train": "train", "test": "t10k"}
 UNSIGNED_BYTE = 8
-DEFLATE_MOST = 1032
-"""Most bytes that one byte of a gzip file can stand for."""
 LARGEST = 1 << 30
 """Most bytes that a file may unpack to, twice those of the largest published in this format."""
 

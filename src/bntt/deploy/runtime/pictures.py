@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bntt.deploy.description import Description
+from bntt.deploy.description import Description, Pictures
 from bntt.deploy.errors import DeployError
 from bntt.deploy.layers import Array
 from bntt.deploy.runtime.random import places
@@ -20,6 +20,18 @@ def sample_of(made: Description, path: Path, *, invert: bool = False) -> tuple[A
         DeployError: if it is not said how a picture becomes a sample.
         DataError: naming the file, if it is no picture that can be read.
     """
+    how = pictures_of(made)
+    picture = read_picture(path, how.shape, fit=how.fit, invert=invert)
+    pixels = picture.pixels[None].astype(np.float32) / np.float32(255)
+    return arranged(pixels, how.order), picture.changes
+
+
+def pictures_of(made: Description) -> Pictures:
+    """Return how a picture becomes a network's sample.
+
+    Raises:
+        DeployError: if it is not said.
+    """
     if made.encoder.kind == "frames":
         raise DeployError(f"the network takes frames {list(made.input_shape)}, one in each step, and no pictures")
     if made.pictures is None:
@@ -27,9 +39,7 @@ def sample_of(made: Description, path: Path, *, invert: bool = False) -> tuple[A
             f"the bundle does not say how a picture becomes a sample ({made.encoder.kind} coding): write it with "
             f"bntt export, or with pictures= in bntt.deploy.export"
         )
-    picture = read_picture(path, made.pictures.shape, fit=made.pictures.fit, invert=invert)
-    pixels = picture.pixels[None].astype(np.float32) / np.float32(255)
-    return arranged(pixels, made.pictures.order), picture.changes
+    return made.pictures
 
 
 def arranged(images: Array, order: str) -> Array:
