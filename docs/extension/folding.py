@@ -1,4 +1,4 @@
-"""What opens on request: an entry of the API behind its first sentence, tables of times or verdicts behind the text."""
+"""What opens on request: an entry of the API behind its first sentence, long tables and verdicts behind the text."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ from sphinx.addnodes import desc, desc_content
 from sphinx.application import Sphinx
 from sphinx.writers.html5 import HTML5Translator
 
-LONG = {"evidence/performance"}
-"""Pages whose sections are tables."""
-TOLD = {"evidence/findings"}
+TOLD = {"evidence/findings", "evidence/performance"}
 """Pages whose text and pictures say what their long tables and verdicts do, but where a section begins with one."""
 
 
@@ -31,8 +29,6 @@ def on_resolved(app: Sphinx, tree: nodes.document, page: str) -> None:
     for entry in [one for one in tree.findall(desc) if not isinstance(one.parent, desc_content)]:
         if entry["domain"] == "py" and isinstance(entry[-1], desc_content):
             fold(entry[-1], 1, "arguments, example")
-    for section in [one for one in tree.findall(nodes.section) if page in LONG and one.parent is not tree]:
-        fold(section, 2, "all cases")
     for table in [one for one in tree.findall(nodes.table) if page in TOLD]:
         box = table.parent if len(table.parent) == 1 else table  # themes put tables in boxes
         (rows,) = table.findall(nodes.tbody)

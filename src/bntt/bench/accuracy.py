@@ -8,6 +8,7 @@ on: :func:`kept` reads the trainings that it has.
 from __future__ import annotations
 
 import json
+import math
 import statistics
 import sys
 import time
@@ -196,8 +197,9 @@ def figure(found: Mapping[str, Any]) -> Figure:
             for one in case["trainings"]
         ]
         target = Level(race["target"], f"{race['target']:.0%}")
-        time_axis, accuracy = Axis("minutes of training", low=0), Axis("accuracy on held-out images", low=0, high=1)
-        charts.append(Lines(race["name"], time_axis, accuracy, lines, levels=[target]))
+        lowest = min((value for line in lines for value in line.y if value is not None), default=0.0)
+        accuracy = Axis("accuracy on held-out images", percent=True, low=math.floor(10 * lowest) / 10)
+        charts.append(Lines(race["name"], Axis("minutes of training", low=0), accuracy, lines, levels=[target]))
     return Figure(f"{found['threads']} threads", charts)
 
 

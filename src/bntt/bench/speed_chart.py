@@ -29,7 +29,7 @@ def speed_figure(report: Mapping[str, Any]) -> Figure:
     charts: list[Chart] = [chart for group in groups for chart in (_times(group), _bars(group, MEMORY))]
     charts += [_against_steps(sweep, measure) for measure in (TIME, MEMORY)] if sweep else []
     versions = ", ".join(f"{name} {number}" for name, number in report["versions"].items())
-    return Figure(f"{report['threads']} threads; {versions}", charts, columns=2)
+    return Figure(f"{report['threads']} threads; {versions}", charts, columns=1 if len(charts) == 2 else 2)
 
 
 def _variants(rows: Cases) -> list[str]:
