@@ -58,6 +58,7 @@ def test_a_run_is_asked_for_what_it_can_be():
     drawn = measure_from("attack", {"eot": 2, "draws": 3})
     assert (drawn.for_run(FACTS).eot, drawn.for_run(FACTS).draws) == (2, 3)
     assert (drawn.for_run(DIRECT).eot, drawn.for_run(DIRECT).draws) == (None, None), "nothing is drawn"
+    assert measure_from("robust", {"draws": 3}).for_run(DIRECT).draws == 3, "noise is drawn of any code"
     for kind in ("exit", "energy", "activity"):
         assert measure_from(kind, {"draws": 3}).for_run(DIRECT) == measure_from(kind, {}).arguments
         assert measure_from(kind, {"draws": 3}).for_run(FACTS).draws == 3
