@@ -200,7 +200,7 @@ def figure(found: Mapping[str, Any]) -> Figure:
         lowest = min((value for line in lines for value in line.y if value is not None), default=0.0)
         accuracy = Axis("accuracy on held-out images", percent=True, low=math.floor(10 * lowest) / 10)
         charts.append(Lines(race["name"], Axis("minutes of training", low=0), accuracy, lines, levels=[target]))
-    return Figure(f"{found['threads']} threads", charts)
+    return Figure(f"{found['threads']} threads", charts, columns=1)
 
 
 def train(race: Race, variant: str, seed: int) -> Iterator[Point]:
