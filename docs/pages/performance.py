@@ -57,10 +57,10 @@ def compared(name: str, report: dict) -> list[str]:
 RIVALS = (YARDSTICK, "spikingjelly unbind", "snntorch", "fused")
 
 
-def glance() -> list[str]:
+def glance(report: dict) -> list[str]:
     """The standard comparison in few columns: the loop, the better form of each peer, and the library."""
     rows = []
-    for row in reports()["standard"]["cases"]:
+    for row in report["cases"]:
         timings = {timing["variant"]: timing for timing in row["timings"]}
         cells = [f"{timings[name]['median']:.2f} s, {timings[name]['peak_over_base'] / 2**20:,.0f} MiB" for name in RIVALS]
         rows.append([setting(row), firing(row), *cells, f"**{timings['fused']['speed']:.1f}x**"])
@@ -170,8 +170,9 @@ def pictures() -> Iterator[tuple[str, Figure]]:
 
 def page() -> str:
     """The whole page: the hand-written text, in which a line of `{name}` in backticks stands for what was measured."""
-    parts = {name: compared(name, report) for name, report in reports().items()}
-    parts |= {"glance": glance(), "accuracy": to_accuracy(), "deploy": deployed(), "scaling": scaling()}
+    measured = reports()
+    parts = {name: compared(name, report) for name, report in measured.items()}
+    parts |= {"glance": glance(measured["standard"]), "accuracy": to_accuracy(), "deploy": deployed(), "scaling": scaling()}
     text = introduction("performance") + "\n"
     for name, lines in parts.items():
         before, place, after = text.partition(f"\n`{{{name}}}`\n")

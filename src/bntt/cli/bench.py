@@ -37,7 +37,7 @@ def bench(
         cases: "standard": the standard comparisons; others: time and memory against T, or every norm in training of
             VGG9, of the network for sequences and of ResNet-19; or all. "deploy": the trained networks that come with
             the package, from sample to logits, in every way to run them, on one thread (deploy.json). "accuracy": the
-            same networks trained to 87 % on Fashion-MNIST and to 50 % on CIFAR-10, two hours (accuracy.json). Where
+            same networks trained to 87 % on Fashion-MNIST and to 50 % on CIFAR-10, some hours (accuracy.json). Where
             it was stopped it goes on: trainings in --out's accuracy.json are kept.
             "scaling": one model of an update's time, fitted here and checked on cases it has not seen (scaling.json).
         variants: what to time: loop, reference, fused, recompute, bf16-grad, bf16, "bf16 recompute", "dense limit" and
