@@ -94,6 +94,23 @@ Result scan(long T, long N, long H, long W, long C, long window, int kind, int t
   return r;
 }
 
+// A layer of an ANN: what it gives, its sums and its gradient.
+Floats rectify(const long (&layer)[6], int threads) {
+  const auto& [N, H, W, C, down, across] = layer;
+  Floats current = numbers(N * H * W * C, 9), grad = numbers(N * (H / down) * (W / across) * C, 10), tables = numbers(C, 11);
+  Floats out(grad.size()), gradient(current.size());
+  Floats sums(2 * C);
+  BnttRectify s{};
+  s.current = current.data(), s.mean = s.scale = s.shift = s.inverse = tables.data();
+  s.out = out.data(), s.grad = grad.data(), s.sums = sums.data(), s.grad_current = gradient.data();
+  s.images = N, s.height = H, s.width = W, s.channels = C, s.window_height = down, s.window_width = across;
+  s.floor = 0, s.worth = 1 / static_cast<float>(down * across), s.threads = threads, s.batch = 1;
+  require(bntt_rectify(&s) == 0 && bntt_rectify_backward(&s) == 0, "rectify");
+  out.insert(out.end(), gradient.begin(), gradient.end());
+  out.insert(out.end(), sums.begin(), sums.end());
+  return out;
+}
+
 Floats events(const long (&layer)[9], int threads) {
   const auto& [N, H, W, Ci, Co, K, pad, largest, stride] = layer;
   std::vector<std::uint8_t> counts(N * H * W * Ci);
@@ -144,6 +161,12 @@ int main(int argc, char**) {
         require(one == scan(s[0], s[1], s[2], s[3], s[4], s[5], kind, 3), "scan");
         if (argc > 1) one.print_all();
       }
+    const long rectified[][6] = {{3, 4, 4, 16, 2, 2}, {2, 5, 7, 33, 2, 3}, {70, 1, 1, 21, 1, 1}, {2, 7, 7, 130, 7, 7}, {9, 3, 5, 6, 1, 1}};
+    for (const auto& layer : rectified) {
+      const Floats one = rectify(layer, 1);
+      require(one == rectify(layer, 3), "rectify threads");
+      if (argc > 1) print("rectified", one);
+    }
     const long layers[][9] = {{5, 8, 8, 64, 64, 3, 1, 1, 1}, {2, 7, 5, 3, 5, 3, 1, 1, 1}, {3, 6, 9, 70, 33, 3, 1, 4, 2}, {2, 5, 5, 20, 40, 3, 0, 9, 3},
                               {2, 4, 4, 17, 16, 3, 2, 1, 1}, {2, 9, 9, 40, 12, 5, 2, 1, 2}, {300, 1, 1, 513, 130, 1, 0, 4, 1}, {2, 1, 1, 6, 50, 3, 1, 1, 2},
                               {2, 9, 5, 20, 40, 1, 0, 4, 4}, {5, 8, 8, 64, 64, 1, 0, 1, 1}, {2, 4, 5, 9, 70, 1, 1, 1, 2}, {1, 5, 600, 3, 5, 3, 1, 1, 2}};

@@ -30,8 +30,8 @@ InputGrad = Literal["winograd", "direct"]
 """The dense gradient towards a convolution's input: by Winograd's F(4x4, 3x3) where its shape lets it pay, or PyTorch's
 for every shape. See :mod:`bntt.engine.winograd`."""
 Rectifiers = Literal["fused", "plain"]
-"""The layers of an ANN on the processor in float32: each as a few operations with channels last, PyTorch's own batch
-normalisation, and the input gradient as said above; or module by module, as the equations are written. See
+"""The layers of an ANN on the processor in float32: each as two operations with channels last, weights, and
+a kernel for norm, rectifier and average pool; or module by module, as the equations are written. See
 :mod:`bntt.engine.graph.rectified`."""
 KernelName = Literal["cpu", "triton"]
 """The kernels to use: C++ on the processor, or Triton on a GPU (in Triton's interpreter also on the processor)."""
@@ -64,8 +64,8 @@ class ComputeOptions:
     the rounding where their shape lets it pay ("winograd"), or by PyTorch ("direct")."""
 
     rectifiers: Rectifiers = "fused"
-    """How the layers of an ANN compute, with neuron = "relu" and backend "auto": with channels last and PyTorch's batch
-    normalisation ("fused"), or module by module ("plain")."""
+    """How the layers of an ANN compute, with neuron = "relu" and backend "auto": with channels last and a kernel for
+    norm, rectifier and pool ("fused"), or module by module ("plain")."""
 
     def __post_init__(self) -> None:
         check_options(self, ComputeOptions)

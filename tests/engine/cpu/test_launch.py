@@ -1,15 +1,19 @@
 """What goes to the compiled kernels must lie as they expect; their rate coding is the equations', to the bit."""
 
+import math
+
 import pytest
 import torch
+import torch.nn.functional as F
 
-from bntt.engine.cpu.launch import poisson_bytes
+from bntt.engine.cpu.launch import poisson_bytes, rectify, rectify_reverse
 from bntt.engine.door import KernelInputError
 from bntt.engine.layer_spec import Affine
 from bntt.engine.scan import moments, scan
 from bntt.ops.lif import Neuron
 from bntt.ops.poisson import signed_rate, unsigned_rate
 from bntt.ops.random import Purpose, sample_keys, step_keys, uniform
+from tests.grids import pairs
 from tests.kernels import needs_kernels, variant
 
 pytestmark = needs_kernels
@@ -45,3 +49,40 @@ def test_every_spike_is_that_of_the_equation(signed, variant, rng):
     spikes = poisson_bytes(x, keys, signed=signed)
     rate = signed_rate if signed else unsigned_rate
     assert torch.equal(spikes.float(), rate(x, uniform(keys, 2, 5, 7)))
+
+
+@pairs(
+    shape=[(3, 5, 7, 33), (2, 4, 6, 16), (70, 1, 1, 21), (1, 9, 9, 130)],
+    window=[(1, 1), (2, 2), (3, 2), "whole"],
+    floor=[0.0, -math.inf],
+    batch=[True, False],
+)
+def test_rectified_currents_and_their_gradients_are_the_equations(shape, window, floor, batch, variant, rng):
+    window = shape[1:3] if window == "whole" else tuple(map(min, window, shape[1:3]))
+    channels, over, count = shape[3], (0, 1, 2), math.prod(shape[:3])
+    x = torch.randn(shape, generator=rng) * 3 + 1
+    grad = torch.randn(shape[0], shape[1] // window[0], shape[2] // window[1], channels, generator=rng)
+    mean, var, gamma, beta = torch.rand(4, 1, channels, generator=rng) + 0.5
+    if batch:
+        mean, var = x.mean(over)[None], x.var(over, correction=0)[None]
+    inverse = (var + 1e-3).rsqrt()
+
+    exact, shift, scale = (one.double().requires_grad_() for one in (x, beta, gamma))
+    own = (exact.mean(over), exact.var(over, correction=0)) if batch else (mean.double(), var.double())
+    drive = (exact - own[0]) / (own[1] + 1e-3).sqrt() * scale + shift
+    images = (drive if floor else drive.relu()).permute(0, 3, 1, 2)
+    wanted = F.avg_pool2d(images, window).permute(0, 2, 3, 1)
+    towards = torch.autograd.grad(wanted, [exact, shift, scale], grad.double())
+
+    job = x, Affine(mean, gamma * inverse, beta), window, floor
+    found, (current, sums) = rectify(*job), rectify_reverse(*job, grad, inverse, batch=batch)
+    for one, other in zip((found, current, *sums), (wanted, *towards), strict=True):
+        torch.testing.assert_close(one.double(), other.detach(), rtol=1e-5, atol=1e-5 * count**0.5)
+    torch.set_num_threads(3)
+    again = rectify(*job), *rectify_reverse(*job, grad, inverse, batch=batch)
+    assert all(map(torch.equal, (found, current, sums), again))
+
+
+def test_what_is_not_a_number_is_not_rectified_away(variant):
+    x = torch.tensor([-1.0, torch.nan, 2.0]).repeat(11)[None, None, None]
+    assert torch.equal(rectify(x, Affine.identity(1, 33, x.device), (1, 1), 0.0).isnan(), x.isnan())

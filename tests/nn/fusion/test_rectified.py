@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from bntt.engine.compute import Compute
+from bntt.engine.graph import rectified
 from bntt.engine.graph.layer import Layer
 from bntt.engine.graph.rectified import normalise
 from bntt.engine.synapse import Geometry
@@ -88,8 +89,10 @@ def learned(net: SpikingNetwork, x: Tensor) -> dict[str, Tensor]:
     name=["vgg6", "compact", "odd"],
     norm=["none", "bntt", "bn", "bn-pooled", "tdbn", "tebn"],
     training=[True, False],
+    kernel=[True, False],
 )
-def test_an_ann_is_what_its_modules_are(name, norm, training, rng):
+def test_an_ann_is_what_its_modules_are(name, norm, training, kernel, rng, monkeypatch):
+    monkeypatch.setattr(rectified, "_has_kernel", lambda x: kernel)
     net, x = made(name, norm, rng)
     net.train(training)
     exact = deepcopy(net).double()

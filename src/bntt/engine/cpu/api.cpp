@@ -52,6 +52,8 @@ int bntt_moments(const void* current, std::int64_t steps, std::int64_t rows, std
 int bntt_scan_forward(const BnttScan* s) { return now().scan_forward(*s); }
 int bntt_scan_sums(const BnttScan* s) { return now().scan_sums(*s); }
 int bntt_scan_backward(const BnttScan* s) { return now().scan_backward(*s); }
+int bntt_rectify(const BnttRectify* s) { return now().rectify(*s); }
+int bntt_rectify_backward(const BnttRectify* s) { return now().rectify_backward(*s); }
 std::int64_t bntt_packed_size(const BnttEvents* e) { return now().packed_size(*e); }
 int bntt_pack(const BnttEvents* e, const float* weight, float* packed) { return now().pack(*e, weight, packed); }
 int bntt_events_forward(const BnttEvents* e) { return now().events_forward(*e); }

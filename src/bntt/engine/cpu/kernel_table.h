@@ -23,6 +23,8 @@ struct Kernels {
   int (*scan_forward)(const BnttScan&);
   int (*scan_sums)(const BnttScan&);
   int (*scan_backward)(const BnttScan&);
+  int (*rectify)(const BnttRectify&);
+  int (*rectify_backward)(const BnttRectify&);
   Size (*packed_size)(const BnttEvents&);
   int (*pack)(const BnttEvents&, const float*, float*);
   int (*events_forward)(const BnttEvents&);

@@ -36,6 +36,20 @@ struct BnttScan {
   std::int32_t fire_before, hard_reset, surrogate, threads, bf16;
 };
 
+// A layer of an ANN, one step: y = the mean over windows of max(floor, scale (current - mean) + shift).
+struct BnttRectify {
+  const float* current;                // [N, H, W, C]
+  const float *mean, *scale, *shift;   // [C]
+  float* out;                          // [N, H/wh, W/ww, C]
+  // backward only
+  const float *grad, *inverse;         // [N, H/wh, W/ww, C]; 1 / sqrt(var + eps), [C]
+  float* sums;                         // out, [2, C]: over rows, of g = dL/dz and of g (current - mean) inverse; or null
+  float* grad_current;                 // out, or null
+  std::int64_t images, height, width, channels, window_height, window_width;
+  float floor, worth;                  // 0, or -infinity where nothing is rectified; 1 / pixels of a window
+  std::int32_t threads, batch;         // batch: mean and variance are those of the current
+};
+
 // Convolution or fully connected layer on spike counts: the weights of the active inputs are summed.
 struct BnttEvents {
   const std::uint8_t* counts;  // [N, H, W, Ci]
@@ -69,6 +83,8 @@ int bntt_moments(const void* current, std::int64_t steps, std::int64_t rows, std
 int bntt_scan_forward(const BnttScan*);
 int bntt_scan_sums(const BnttScan*);      // backward, first sweep
 int bntt_scan_backward(const BnttScan*);  // backward, second sweep
+int bntt_rectify(const BnttRectify*);
+int bntt_rectify_backward(const BnttRectify*);
 std::int64_t bntt_packed_size(const BnttEvents*);
 int bntt_pack(const BnttEvents*, const float* weight, float* packed);
 int bntt_events_forward(const BnttEvents*);

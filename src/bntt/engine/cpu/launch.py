@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from jaxtyping import Float, Int, Int8
 from torch import Tensor
 
-from bntt.engine.cpu.library import Scan, call
+from bntt.engine.cpu.library import Rectify, Scan, call
 from bntt.engine.door import KernelInputError
 from bntt.engine.layer_spec import Affine, PoolSize, Reverse, neuron_tables, surrogate_constants
 from bntt.ops.folded import AnyNeuron, FoldedNeuron
@@ -69,6 +71,41 @@ def reverse_current(reverse: Reverse, offset: Tensor, slope: Tensor, out: Tensor
     call("bntt_scan_backward", job)
 
 
+def rectify(current: Tensor, affine: Affine, window: PoolSize, floor: float) -> Tensor:
+    """Normalise one step of an ANN's layer, and average what is above ``floor``, else ``floor``, over windows.
+
+    Args:
+        current: ``[B, H, W, C]``.
+
+    Returns:
+        ``[B, H', W', C]``.
+
+    >>> rectify(torch.tensor([[[[-1.0]], [[3.0]]]]), Affine.identity(1, 1, CPU), (2, 1), 0.0).item()
+    1.5
+    """
+    images, height, width, channels = current.shape
+    out = torch.empty(images, height // window[0], width // window[1], channels, dtype=F32, device=CPU)
+    call("bntt_rectify", _rectify_job(current, affine, window, floor, out=(out, F32, out.numel())))
+    return out
+
+
+def rectify_reverse(
+    current: Tensor, affine: Affine, window: PoolSize, floor: float, grad: Tensor, inverse: Tensor, *, batch: bool
+) -> tuple[Tensor, Tensor]:
+    """Return the gradient of a current, ``[B, H, W, C]``, and dL/dβ and dL/dγ, ``[2, 1, C]``, from :func:`rectify`'s.
+
+    Args:
+        inverse: ``1 / √(σ² + ε)``, ``[1, C]``.
+        batch: True if mean and variance are the current's own, so that gradients pass through them (Eq. 10).
+    """
+    out, sums = torch.empty_like(current), torch.empty(2, 1, current.shape[-1], dtype=F32, device=CPU)
+    job = _rectify_job(current, affine, window, floor, batch=batch)
+    job.give(grad=(grad, F32, _pooled(current[None], window)), inverse=(inverse, F32, current.shape[-1]))
+    job.give(sums=(sums, F32, sums.numel()), grad_current=(out, F32, current.numel()))
+    call("bntt_rectify_backward", job)
+    return out, sums
+
+
 def poisson_bytes(x: Float[Tensor, "B C H W"], keys: Int[Tensor, "T B"], *, signed: bool) -> Int8[Tensor, "T B C H W"]:
     """Draw the spikes of :mod:`bntt.ops.poisson` for these step keys by the compiled kernels.
 
@@ -126,6 +163,14 @@ def _job(current: Tensor, affine: Affine, neuron: AnyNeuron, window: PoolSize) -
     )
     if not isinstance(neuron, FoldedNeuron):
         job.sign = None
+    return job
+
+
+def _rectify_job(current: Tensor, affine: Affine, window: PoolSize, floor: float, **more: Any) -> Rectify:
+    sizes = dict(zip(("images", "height", "width", "channels"), current.shape, strict=True))
+    tables = {name: (getattr(affine, name), F32, current.shape[-1]) for name in ("mean", "scale", "shift")}
+    job = Rectify(current=(current, F32, current.numel()), floor=floor, threads=torch.get_num_threads(), **sizes)
+    job.give(window_height=window[0], window_width=window[1], worth=1 / (window[0] * window[1]), **tables, **more)
     return job
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Sequence
-from ctypes import POINTER, Structure, byref, c_double, c_int, c_int32, c_int64, c_void_p
+from ctypes import POINTER, Structure, byref, c_double, c_float, c_int, c_int32, c_int64, c_void_p
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -73,6 +73,18 @@ class Scan(Job):
         return cls(**sizes, window_height=window[0], window_width=window[1], **values)
 
 
+class Rectify(Job):
+    """``BnttRectify``."""
+
+    _fields_ = _fields(
+        forward=(c_void_p, "current mean scale shift out"),
+        backward=(c_void_p, "grad inverse sums grad_current"),
+        sizes=(c_int64, "images height width channels window_height window_width"),
+        numbers=(c_float, "floor worth"),
+        switches=(c_int32, "threads batch"),
+    )
+
+
 class Events(Job):
     """``BnttEvents``."""
 
@@ -125,6 +137,8 @@ _ARGUMENTS: dict[str, tuple[Any, list[Any]]] = {
     "bntt_scan_forward": (c_int, [POINTER(Scan)]),
     "bntt_scan_sums": (c_int, [POINTER(Scan)]),
     "bntt_scan_backward": (c_int, [POINTER(Scan)]),
+    "bntt_rectify": (c_int, [POINTER(Rectify)]),
+    "bntt_rectify_backward": (c_int, [POINTER(Rectify)]),
     "bntt_packed_size": (c_int64, [POINTER(Events)]),
     "bntt_pack": (c_int, [POINTER(Events), c_void_p, c_void_p]),
     "bntt_events_forward": (c_int, [POINTER(Events)]),

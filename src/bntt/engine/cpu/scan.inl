@@ -86,7 +86,8 @@ struct Geometry {
   Size pixels, pooled, tile, tiles, image_tiles;  // per step: pixels, windows; pixels of a whole tile; tiles; of an image
   bool windows;
 
-  explicit Geometry(const BnttScan& s, Size flat_tile)
+  template <class Job>
+  Geometry(const Job& s, Size flat_tile)
       : pixels(s.images * s.height * s.width),
         pooled(s.images * (s.height / s.window_height) * (s.width / s.window_width)),
         windows(s.window_height * s.window_width > 1) {
@@ -96,7 +97,8 @@ struct Geometry {
   }
 
   // First pixel and number of pixels of a tile; `window[r]` becomes the window of its r-th pixel, or -1.
-  void place(const BnttScan& s, Size number, Size* first, Size* count, std::int32_t* window) const {
+  template <class Job>
+  void place(const Job& s, Size number, Size* first, Size* count, std::int32_t* window) const {
     if (!windows) {
       *first = number * tile;
       *count = smaller(tile, pixels - *first);

@@ -8,6 +8,7 @@ using bntt::parallel;
 #include "lanes.h"
 #include "scan.inl"
 #include "scan_reverse.inl"
+#include "rectify.inl"
 #include "events.inl"
 #include "events_weight_grad.inl"
 #include "poisson.inl"
@@ -16,8 +17,8 @@ using bntt::parallel;
 }  // namespace
 
 extern const Kernels kernels = {
-    moments, scan_forward, scan_reverse<true>, scan_reverse<false>, packed_size, pack, events_forward,
-    events_weight_grad, unpack, poisson, winograd_room, winograd_pack, winograd_input_grad,
+    moments, scan_forward, scan_reverse<true>, scan_reverse<false>, rectify_forward, rectify_backward, packed_size, pack,
+    events_forward, events_weight_grad, unpack, poisson, winograd_room, winograd_pack, winograd_input_grad,
 };
 
 }  // namespace VARIANT

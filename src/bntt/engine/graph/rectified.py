@@ -1,25 +1,29 @@
 """The layers of an ANN: one step in which nothing spikes and nothing is carried over.
 
 So each node is a few operations of autograd on images ``[B, C, H, W]``, whose channels lie last in memory: weights with
-the engine's gradients, and PyTorch's own batch normalisation, rectifier and pools. The modules are the readable twin.
+the engine's gradients; norm, rectifier and average pool by one kernel, ``cpu/rectify.inl``, or by PyTorch where there
+are none. The modules are the readable twin.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from bntt.engine.compute import Compute
-from bntt.engine.graph.layer import Layer
+from bntt.engine.cpu.launch import rectify, rectify_reverse
+from bntt.engine.graph.layer import Layer, Resolved
 from bntt.engine.graph.node import Node, Size
+from bntt.engine.graph.normalisation import as_given, by_batch, current_moments
 from bntt.engine.graph.once import differentiable_once
 from bntt.engine.graph.weightless import Fire, Mask, MaxPool, Sum
-from bntt.engine.layer_spec import PoolSize
+from bntt.engine.layer_spec import Affine, PoolSize
 from bntt.engine.scan import pooled_shape
 from bntt.engine.synapse import Spikes, Synapse
 from bntt.engine.winograd import InputGrad, takes
@@ -114,17 +118,77 @@ def normalise(layer: Layer, current: Tensor) -> tuple[Tensor, Moments | None]:
     return y, Moments(mean, var * ((count - 1) / count), (count,))
 
 
+class _Rectified(torch.autograd.Function):
+    """What follows the weights of a layer, by the kernel: ``[B, H, W, C]`` to ``[B, H', W', C]``."""
+
+    @staticmethod
+    def forward(ctx: Any, current: Tensor, gamma: Tensor | None, beta: Tensor | None, how: _How) -> Tensor:
+        ctx.save_for_backward(current)
+        ctx.how = how
+        return rectify(current, how.found.affine, how.window, how.floor)
+
+    @staticmethod
+    @differentiable_once
+    def backward(ctx: Any, saved: tuple[Tensor], grad_out: Tensor) -> tuple[Tensor | None, ...]:
+        found, window, floor = ctx.how
+        _, to_gamma, to_beta, *_ = ctx.needs_input_grad
+        job = saved[0], found.affine, window, floor, grad_out.contiguous(), found.inverse
+        out, sums = rectify_reverse(*job, batch=found.moments is not None)
+        return out, sums[1] if to_gamma else None, sums[0] if to_beta else None, None
+
+
+class _How(NamedTuple):
+    """How a current goes on."""
+
+    found: Resolved
+    window: PoolSize
+    floor: float
+    """0, or -∞ where nothing is rectified."""
+
+
+def _by_kernel(x: Tensor, layer: Layer | None, window: PoolSize, floor: float) -> tuple[Tensor, Moments | None]:
+    """Normalise, rectify and average ``[B, H, W, C]``; None has no norm."""
+    steps, by_events, channels = slice(0, 1), (False, False), x.shape[-1]
+    gamma, beta = (None, None) if layer is None else (layer.gamma, layer.beta)
+    with torch.no_grad():
+        if layer is None:
+            found = Resolved(Affine.identity(1, channels, x.device), torch.ones(1, channels), None, by_events)
+        elif layer.batch_statistics:  # pooled over the steps they are those of the one
+            found = by_batch(replace(layer, pooling=Window(0)), steps, current_moments(x[None]), None, by_events)
+        else:
+            found = as_given(layer, steps, by_events)
+    out: Tensor = _Rectified.apply(x, gamma, beta, _How(found, window, floor))  # type: ignore[no-untyped-call]
+    return out, found.moments
+
+
+def _has_kernel(x: Tensor) -> bool:
+    """Return False on a GPU, where PyTorch's operations do the same."""
+    return x.is_cpu
+
+
 def _layer(layer: Layer, x: Tensor, compute: Compute) -> tuple[Tensor, Moments | None]:
     if layer.flatten:
         x = x.flatten(1)[:, :, None, None]
     values = x.permute(0, 2, 3, 1)[None]
     weighed: Tensor = _Weigh.apply(values, layer.weight, layer.bias, layer, compute)  # type: ignore[no-untyped-call]
+    has_norm = layer.batch_statistics or layer.eps > 0  # without a norm ε is 0
+    rectifies = isinstance(layer, RectifiedLayer)
+    if _has_kernel(weighed) and (has_norm or rectifies):
+        how = (layer.window, 0.0) if rectifies else ((1, 1), -math.inf)
+        y, moments = _by_kernel(weighed, layer if has_norm else None, *how)
+        return y.permute(0, 3, 1, 2), moments
     y, moments = weighed.permute(0, 3, 1, 2), None
-    if has_norm := layer.batch_statistics or layer.eps > 0:  # without a norm ε is 0
+    if has_norm:
         y, moments = normalise(layer, y)
-    if isinstance(layer, RectifiedLayer):
+    if rectifies:
         y = _average(y.relu_() if has_norm else y.relu(), layer.window)  # nobody else has a norm's result
     return y, moments
+
+
+def _rectified(node: Rectify, x: Tensor) -> Tensor:
+    if not _has_kernel(x):
+        return _average(x.relu(), node.window)
+    return _by_kernel(x.permute(0, 2, 3, 1).contiguous(), None, node.window, 0.0)[0].permute(0, 3, 1, 2)
 
 
 def _average(x: Tensor, window: PoolSize) -> Tensor:
@@ -132,7 +196,7 @@ def _average(x: Tensor, window: PoolSize) -> Tensor:
 
 
 _WEIGHTLESS: dict[type, Callable[..., Tensor]] = {
-    Rectify: lambda node, x: _average(x.relu(), node.window),
+    Rectify: _rectified,
     Sum: lambda node, one, other: one + other,
     MaxPool: lambda node, x: F.max_pool2d(x, node.window),
     Mask: lambda node, x: x * node.draw().permute(0, 3, 1, 2).to(x.dtype) / (1 - node.p),
