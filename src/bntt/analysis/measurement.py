@@ -164,6 +164,8 @@ class Measurement:
     """True if it takes several runs, and writes into the first one's directory."""
     second: str = ""
     """Purpose of a second run, the help of ``--from``; "" if it takes none."""
+    draws_noise: bool = False
+    """True if each of its draws has noise of its own, whatever the encoder; else only an encoder's spikes are drawn."""
     needs_spikes: bool = True
     """True if an ANN is refused, which has one step and no spikes."""
     refuses: Callable[[Facts, Any], str] = lambda facts, arguments: ""

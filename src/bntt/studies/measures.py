@@ -89,7 +89,7 @@ class Measure:
         """Return the arguments for one run: its norm is the whole grid; where nothing is random, nothing is drawn."""
         if self.needs == "recipe":
             return replace(self.arguments, norms=(facts.norm,))
-        if facts.is_random or self.kind == "robust":  # its noise is drawn, whatever the code is
+        if facts.is_random or self.measurement.draws_noise:
             return self.arguments
         once = {field.name: field.default for field in fields(self.arguments) if field.name == "draws"}
         return replace(self.arguments, **once, **({"eot": None} if hasattr(self.arguments, "eot") else {}))

@@ -48,5 +48,6 @@ ROBUST = Measurement(
     RobustArguments,
     measure="measure:measure_robustness",
     several=True,
+    draws_noise=True,
     needs_spikes=False,
 )
