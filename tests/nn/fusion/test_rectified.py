@@ -7,10 +7,6 @@ import torch
 from torch import Tensor, nn
 
 from bntt.engine.compute import Compute
-from bntt.engine.graph import rectified
-from bntt.engine.graph.layer import Layer
-from bntt.engine.graph.rectified import normalise
-from bntt.engine.synapse import Geometry
 from bntt.models import compact, mlp, vgg6
 from bntt.nn import (
     BNTT,
@@ -31,7 +27,6 @@ from bntt.nn import (
     hold_statistics,
 )
 from bntt.nn.norms.methods import NoNorm
-from bntt.ops.norm import normalize, step_moments
 from tests.grids import pairs
 from tests.rows import each_row
 
@@ -89,10 +84,8 @@ def learned(net: SpikingNetwork, x: Tensor) -> dict[str, Tensor]:
     name=["vgg6", "compact", "odd"],
     norm=["none", "bntt", "bn", "bn-pooled", "tdbn", "tebn"],
     training=[True, False],
-    kernel=[True, False],
 )
-def test_an_ann_is_what_its_modules_are(name, norm, training, kernel, rng, monkeypatch):
-    monkeypatch.setattr(rectified, "_has_kernel", lambda x: kernel)
+def test_an_ann_is_what_its_modules_are(name, norm, training, rng):
     net, x = made(name, norm, rng)
     net.train(training)
     exact = deepcopy(net).double()
@@ -105,28 +98,22 @@ def test_an_ann_is_what_its_modules_are(name, norm, training, kernel, rng, monke
         assert error < 5e-5, (what, error)
 
 
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
-@pytest.mark.parametrize("given", [False, True])
-def test_the_norm_of_one_step_is_equation_9(dtype, given, rng):
-    shape, tolerance = (5, 6, 3, 4), 1e-11 if dtype == torch.float64 else 2e-5
-    x, towards = (torch.randn(shape, generator=rng, dtype=dtype) for _ in range(2))
-    gamma, beta, mean, var = (torch.rand(1, 6, generator=rng, dtype=dtype) + 0.5 for _ in range(4))
-    inputs = [one.requires_grad_() for one in (3 * x + 2, gamma, beta)]
-    weight = torch.zeros(6, 1, 1, 1, dtype=dtype)
-    statistics = (mean, var) if given else (None, None)
-    layer = Layer(Geometry(), False, (1, 1), None, weight, None, gamma, beta, *statistics, 1e-2)
-    y, moments = normalise(layer, inputs[0].contiguous(memory_format=torch.channels_last))
-    own = step_moments(inputs[0][None])
-    wanted = normalize(inputs[0][None], *(statistics if given else (own.mean, own.var)), gamma, beta, 1e-2)[0]
-    torch.testing.assert_close(y, wanted, rtol=tolerance, atol=tolerance)
-    for one, other in zip(*(torch.autograd.grad(z, inputs, towards) for z in (y, wanted)), strict=True):
-        torch.testing.assert_close(one, other, rtol=tolerance, atol=tolerance)
-    if given:
-        assert moments is None
-    else:
-        torch.testing.assert_close(moments.mean, own.mean, rtol=tolerance, atol=tolerance)
-        torch.testing.assert_close(moments.var, own.var, rtol=tolerance, atol=tolerance)
-        assert moments.count == own.count == (60,)
+def test_a_shift_that_changes_before_the_gradient_is_asked_for_changes_no_gradient(rng):
+    net, x = made("vgg6", "bn", rng)
+    logits, again = (net(x).square().sum() for _ in range(2))
+    wanted = torch.autograd.grad(again, net.blocks["conv1"].norm.beta)
+    with torch.no_grad():
+        net.blocks["conv1"].norm.beta.add_(10.0)
+    assert all(map(torch.equal, torch.autograd.grad(logits, net.blocks["conv1"].norm.beta), wanted))
+
+
+def test_the_device_of_new_tensors_changes_nothing(rng):
+    net, x = made("compact", "none", rng)
+    wanted = learned(net, x)
+    net.zero_grad()
+    with torch.device("meta"):
+        found = learned(net, x)
+    assert all(torch.equal(found[what], value) for what, value in wanted.items())
 
 
 def test_input_gradients_go_by_winograd_where_they_are_asked_to(rng):

@@ -90,18 +90,28 @@ def rectify(current: Tensor, affine: Affine, window: PoolSize, floor: float) -> 
 
 
 def rectify_reverse(
-    current: Tensor, affine: Affine, window: PoolSize, floor: float, grad: Tensor, inverse: Tensor, *, batch: bool
-) -> tuple[Tensor, Tensor]:
+    current: Tensor,
+    affine: Affine,
+    window: PoolSize,
+    floor: float,
+    grad: Tensor,
+    inverse: Tensor,
+    *,
+    batch: bool,
+    wants: tuple[bool, bool] = (True, True),
+) -> tuple[Tensor | None, Tensor | None]:
     """Return the gradient of a current, ``[B, H, W, C]``, and dL/dβ and dL/dγ, ``[2, 1, C]``, from :func:`rectify`'s.
 
     Args:
         inverse: ``1 / √(σ² + ε)``, ``[1, C]``.
         batch: True if mean and variance are the current's own, so that gradients pass through them (Eq. 10).
+        wants: whether each of the two is wanted; else it is None, and takes no time.
     """
-    out, sums = torch.empty_like(current), torch.empty(2, 1, current.shape[-1], dtype=F32, device=CPU)
+    out = torch.empty_like(current) if wants[0] else None
+    sums = torch.empty(2, 1, current.shape[-1], dtype=F32, device=CPU) if wants[1] else None
     job = _rectify_job(current, affine, window, floor, batch=batch)
     job.give(grad=(grad, F32, _pooled(current[None], window)), inverse=(inverse, F32, current.shape[-1]))
-    job.give(sums=(sums, F32, sums.numel()), grad_current=(out, F32, current.numel()))
+    job.give(sums=(sums, F32, 2 * current.shape[-1]), grad_current=(out, F32, current.numel()))
     call("bntt_rectify_backward", job)
     return out, sums
 

@@ -68,8 +68,9 @@ struct RectifyReverseJob {
         const V drive = L::where(L::greater(z, floor), towards);
         if (Sums)
           one[n] += drive, two[n] += drive * away;
-        else
-          L::store(s.grad_current + here + r * C + i, scale[n] * drive - one[n] - two[n] * away);
+        else  // with given statistics nothing is taken: an infinite current times 0 is no number
+          L::store(s.grad_current + here + r * C + i,
+                   s.batch ? scale[n] * drive - one[n] - two[n] * away : scale[n] * drive);
       }
     for (Size n = 0, i = c; Sums && n < N; ++n, i += L::width) {
       L::add_doubles(sums + i, one[n]);
@@ -117,7 +118,7 @@ inline int rectify_backward(const BnttRectify& s) {
     for (Size i = 0; i < segments; ++i) sum += partial.data[i * 2 * C + c], product += partial.data[(i * 2 + 1) * C + c];
     product *= s.inverse[c];
     if (s.sums) s.sums[c] = static_cast<float>(sum), s.sums[C + c] = static_cast<float>(product);
-    const double share = s.batch ? s.scale[c] / rows : 0;
+    const double share = s.scale[c] / rows;
     offset.data[c] = static_cast<float>(share * sum), slope.data[c] = static_cast<float>(share * s.inverse[c] * product);
   }
   RectifyReverseJob<false> current{s, g, segments, windows.data, nullptr, offset.data, slope.data};

@@ -131,7 +131,8 @@ class LayerPass(NodePass):
         apart = not done_with or done.spread is not None
         out = self.lease.take(*current.shape, dtype=current.dtype, device=current.device) if apart else current
         reverse, kernels = self._reverse(done, current, towards.grad, first, carry), self.compute.kernels
-        sums = scan_sums(reverse, leak=leak is not None, kernels=kernels)
+        summed = any(one is not None for one in (found.moments, gamma, beta, leak, bias))  # not by attacks
+        sums = scan_sums(reverse, leak=leak is not None, kernels=kernels) if summed else torch.empty(0)
         offset, slope = torch.zeros_like(found.inverse), torch.zeros_like(found.inverse)
         shifts = found.past is not None or carry.past is not None  # statistics that are of other steps too
         if found.moments is not None:
@@ -140,7 +141,7 @@ class LayerPass(NodePass):
                 layer, found, sums[:2] if reduce is None else reduce(sums[:2].clone()), carry.past
             )
         scan_reverse(reverse, out, offset, slope, kernels=kernels)
-        last = first + sums.shape[1]
+        last = first + len(current)
         if gamma is not None:
             gamma[first:last] = sums[1]
         if beta is not None:

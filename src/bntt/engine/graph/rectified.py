@@ -1,8 +1,8 @@
 """The layers of an ANN: one step in which nothing spikes and nothing is carried over.
 
 So each node is a few operations of autograd on images ``[B, C, H, W]``, whose channels lie last in memory: weights with
-the engine's gradients; norm, rectifier and average pool by one kernel, ``cpu/rectify.inl``, or by PyTorch where there
-are none. The modules are the readable twin.
+the engine's gradients; norm, rectifier and average pool by one kernel, ``cpu/rectify.inl``. The modules are the
+readable twin.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class RectifiedLayer(Layer):
 
     def size(self, inputs: Sequence[Spikes]) -> Size:
         """See :class:`~bntt.engine.graph.node.Node`."""
-        return _pooled(super().size(inputs), self.window)
+        return _pooled(self.current_shape(self.enter(inputs[0])), self.window)
 
 
 @dataclass(frozen=True)
@@ -49,12 +49,13 @@ class Rectify(Node):
 
     def size(self, inputs: Sequence[Spikes]) -> Size:
         """See :class:`~bntt.engine.graph.node.Node`."""
-        return _pooled(Size(Spikes(inputs[0].values), inputs[0].values.numel(), 0), self.window)
+        return _pooled(inputs[0].values.shape, self.window)
 
 
-def _pooled(size: Size, window: PoolSize) -> Size:
-    out = torch.empty(pooled_shape(size.out.values, window), dtype=torch.float32, device="meta")
-    return size._replace(out=Spikes(out))
+def _pooled(current: Sequence[int], window: PoolSize) -> Size:
+    given = torch.empty(current, dtype=torch.float32, device="meta")
+    out = torch.empty(pooled_shape(given, window), dtype=torch.float32, device="meta")
+    return Size(Spikes(out), given.numel() + out.numel(), 0)
 
 
 def why_not_rectified(nodes: Sequence[Node], compute: Compute, *, alone: bool) -> str:
@@ -102,22 +103,6 @@ def run_rectified(nodes: Sequence[Node], x: Tensor, compute: Compute) -> tuple[T
     return values[-1].permute(0, 2, 3, 1)[None], found
 
 
-def normalise(layer: Layer, current: Tensor) -> tuple[Tensor, Moments | None]:
-    """Normalise one step (Eq. 9) by PyTorch's batch normalisation; return the batch's moments too, if it took them.
-
-    Args:
-        current: ``[B, C, H, W]``.
-    """
-    affine = layer.gamma[0], None if layer.beta is None else layer.beta[0]
-    if layer.mean is not None and layer.var is not None:
-        return torch.batch_norm(current, *affine, layer.mean[0], layer.var[0], False, 0.0, layer.eps, False), None
-    mean, var = torch.zeros_like(layer.gamma), torch.zeros_like(layer.gamma)
-    # by a momentum of 1 running statistics become the batch's, with the unbiased variance
-    y = torch.batch_norm(current, *affine, mean[0], var[0], True, 1.0, layer.eps, False)
-    count = current.numel() // current.shape[1]
-    return y, Moments(mean, var * ((count - 1) / count), (count,))
-
-
 class _Rectified(torch.autograd.Function):
     """What follows the weights of a layer, by the kernel: ``[B, H, W, C]`` to ``[B, H', W', C]``."""
 
@@ -131,10 +116,12 @@ class _Rectified(torch.autograd.Function):
     @differentiable_once
     def backward(ctx: Any, saved: tuple[Tensor], grad_out: Tensor) -> tuple[Tensor | None, ...]:
         found, window, floor = ctx.how
-        _, to_gamma, to_beta, *_ = ctx.needs_input_grad
+        to_current, to_gamma, to_beta, *_ = ctx.needs_input_grad
         job = saved[0], found.affine, window, floor, grad_out.contiguous(), found.inverse
-        out, sums = rectify_reverse(*job, batch=found.moments is not None)
-        return out, sums[1] if to_gamma else None, sums[0] if to_beta else None, None
+        batch, wants = found.moments is not None, (to_current, to_gamma or to_beta)
+        of_current, sums = rectify_reverse(*job, batch=batch, wants=wants)
+        of_beta, of_gamma = (None, None) if sums is None else sums
+        return of_current, of_gamma if to_gamma else None, of_beta if to_beta else None, None
 
 
 class _How(NamedTuple):
@@ -152,47 +139,32 @@ def _by_kernel(x: Tensor, layer: Layer | None, window: PoolSize, floor: float) -
     gamma, beta = (None, None) if layer is None else (layer.gamma, layer.beta)
     with torch.no_grad():
         if layer is None:
-            found = Resolved(Affine.identity(1, channels, x.device), torch.ones(1, channels), None, by_events)
+            affine = Affine.identity(1, channels, x.device)
+            found = Resolved(affine, affine.scale, None, by_events)
         elif layer.batch_statistics:  # pooled over the steps they are those of the one
             found = by_batch(replace(layer, pooling=Window(0)), steps, current_moments(x[None]), None, by_events)
         else:
             found = as_given(layer, steps, by_events)
+        if beta is not None:  # which may change before the gradient is asked for
+            found = replace(found, affine=replace(found.affine, shift=found.affine.shift.clone()))
     out: Tensor = _Rectified.apply(x, gamma, beta, _How(found, window, floor))  # type: ignore[no-untyped-call]
     return out, found.moments
-
-
-def _has_kernel(x: Tensor) -> bool:
-    """Return False on a GPU, where PyTorch's operations do the same."""
-    return x.is_cpu
 
 
 def _layer(layer: Layer, x: Tensor, compute: Compute) -> tuple[Tensor, Moments | None]:
     if layer.flatten:
         x = x.flatten(1)[:, :, None, None]
     values = x.permute(0, 2, 3, 1)[None]
-    weighed: Tensor = _Weigh.apply(values, layer.weight, layer.bias, layer, compute)  # type: ignore[no-untyped-call]
-    has_norm = layer.batch_statistics or layer.eps > 0  # without a norm ε is 0
-    rectifies = isinstance(layer, RectifiedLayer)
-    if _has_kernel(weighed) and (has_norm or rectifies):
+    y: Tensor = _Weigh.apply(values, layer.weight, layer.bias, layer, compute)  # type: ignore[no-untyped-call]
+    has_norm, rectifies, moments = layer.batch_statistics or layer.eps > 0, isinstance(layer, RectifiedLayer), None
+    if has_norm or rectifies:  # without a norm ε is 0
         how = (layer.window, 0.0) if rectifies else ((1, 1), -math.inf)
-        y, moments = _by_kernel(weighed, layer if has_norm else None, *how)
-        return y.permute(0, 3, 1, 2), moments
-    y, moments = weighed.permute(0, 3, 1, 2), None
-    if has_norm:
-        y, moments = normalise(layer, y)
-    if rectifies:
-        y = _average(y.relu_() if has_norm else y.relu(), layer.window)  # nobody else has a norm's result
-    return y, moments
+        y, moments = _by_kernel(y, layer if has_norm else None, *how)
+    return y.permute(0, 3, 1, 2), moments
 
 
 def _rectified(node: Rectify, x: Tensor) -> Tensor:
-    if not _has_kernel(x):
-        return _average(x.relu(), node.window)
     return _by_kernel(x.permute(0, 2, 3, 1).contiguous(), None, node.window, 0.0)[0].permute(0, 3, 1, 2)
-
-
-def _average(x: Tensor, window: PoolSize) -> Tensor:
-    return x if window == (1, 1) else F.avg_pool2d(x, window)
 
 
 _WEIGHTLESS: dict[type, Callable[..., Tensor]] = {
