@@ -153,6 +153,8 @@ def test_what_cannot_be_made_constant_or_chosen(tmp_path):
     samples = [(np.zeros((1, 1, 28, 28), np.float32), [0])]
     with pytest.raises(DeployError, match="validation has no samples, or is an iterator that was read before"):
         choose_constant(made, iter(samples))
+    with pytest.raises(DeployError, match=r"a class for each of 1 samples, got int64 \(1, 1\)"):
+        choose_constant(made, [(samples[0][0], np.zeros((1, 1), np.int64))])
     for wrong, said in (
         ({"lossy": "constant"}, "lossy='constant': it is 'constant', chosen on validation="),
         ({"validation": samples}, "validation samples choose what is lossy: lossy='constant'"),

@@ -26,6 +26,11 @@ def test_a_folder_holds_it_all(tmp_path, rng):
     assert torch.equal(found(images), model.eval()(images))
 
 
+def test_a_network_whose_norms_have_no_steps_has_those_of_its_builder():
+    for norm, given, steps in (("none", {}, 3), ("layer", {"num_steps": 5}, 5)):
+        assert Model(network={**NETWORK, "norm": norm, **given}, encoder=ENCODER).encoder.num_steps == steps
+
+
 def test_a_file_can_name_no_code(tmp_path):
     with pytest.raises(ValueError, match=r"unknown network 'os.system'"):
         Model(network={**NETWORK, "name": "os.system"}, encoder=ENCODER)

@@ -9,6 +9,7 @@ from torch import nn
 import bntt
 from bntt import interop
 from bntt.interop import replace_batchnorm
+from bntt.nn.norms.methods import ScaledBNTT
 
 T = 4
 
@@ -72,12 +73,29 @@ def test_a_loop_inside_forward_begins_anew_by_itself(rng):
     assert torch.equal(copy.deepcopy(net)(x[:2]), net(x[:2]))
 
 
+class SeqToANNContainer(nn.Sequential):
+    """As SpikingJelly's."""
+
+
+class Own(SeqToANNContainer):
+    """As its users derive from it."""
+
+
+def test_a_norm_with_a_scale_stands_for_one_without_affine(rng):
+    net = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3, affine=False)).eval()
+    x = torch.randn(6, 4, generator=rng)
+    wanted = net(x)
+    replace_batchnorm(net, 1, norm=lambda channels, steps, _: ScaledBNTT(channels, steps, alpha=0.5))
+    torch.testing.assert_close(net(x), wanted)
+
+
 def test_what_no_norm_can_stand_for_is_refused_by_name(rng):
     shared = nn.BatchNorm1d(3)
     rows = {
         "'b' is 'a' as well": nn.ModuleDict({"a": shared, "b": shared}),
         "'0' has no running statistics": nn.Sequential(nn.BatchNorm1d(3, track_running_stats=False)),
         "is the network itself": nn.BatchNorm1d(3),
+        "is in a container that folds time": nn.Sequential(Own(nn.BatchNorm1d(3))),
         "there is no BatchNorm1d": nn.Sequential(nn.Linear(2, 2)),
     }
     for said, net in rows.items():

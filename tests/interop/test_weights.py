@@ -25,7 +25,8 @@ def network(rng: torch.Generator, eps: float) -> bntt.SpikingNetwork:
 def test_out_and_in_again_is_exact(layout, rng):
     net, loop = network(rng, 1e-4), foreign.Loop(foreign.VGG6, T, width=WIDTH)
     theirs = {"authors": foreign.Loop.state_dict, "spikingjelly": foreign.spikingjelly, "snntorch": foreign.snntorch}
-    for like in (None, theirs[layout](loop)):
+    given = theirs[layout](loop)
+    for like in (None, given, *[dict(reversed(given.items()))] * (layout == "authors")):  # whose names tell the layer
         state = interop.to_state_dict(net, layout, like=like)
         assert like is None or [*state] == [*like]
         found = as_ours(read_foreign(state), net)
@@ -61,5 +62,7 @@ def test_what_such_networks_do_not_have_is_refused(rng):
     longer = foreign.Loop(foreign.VGG6, T + 1, width=WIDTH).state_dict()
     smaller = foreign.Loop(foreign.VGG6, T, width=0.25).state_dict()
     assert set(interop.to_state_dict(network(rng, 1e-4), "authors")) < set(longer)
-    with pytest.raises(ValueError, match="have other shapes in theirs"):
+    with pytest.raises(ValueError, match=f"the network has {T} steps, theirs {T + 1}"):
+        interop.to_state_dict(network(rng, 1e-4), "authors", like=longer)
+    with pytest.raises(ValueError, match="or have other shapes"):
         interop.to_state_dict(network(rng, 1e-4), "authors", like=smaller)

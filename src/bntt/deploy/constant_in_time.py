@@ -134,13 +134,18 @@ def accuracy(description: Description, samples: Iterable[Any], seed: int = 0) ->
     A SampleLoader gives draw 0, so that every candidate is measured on the same samples.
 
     Raises:
-        DeployError: if there are no samples.
+        DeployError: if there are no samples, or labels are no class of each.
     """
     runtime, right, count = Runtime(description), 0, 0
     for x, labels, *places in samples.epoch(0) if isinstance(samples, EpochLoader) else samples:
         index = np.asarray(places[0]) if places else np.arange(count, count + len(x))
         answers = runtime.run(np.asarray(x), seed=seed, index=index, draw=EVALUATION).argmax(1)
-        right, count = right + int((answers == np.asarray(labels)).sum()), count + len(x)
+        true = np.asarray(labels)
+        if true.shape != answers.shape or true.dtype.kind not in "iu":
+            raise DeployError(
+                f"validation must give a class for each of {len(x)} samples, got {true.dtype} {true.shape}"
+            )
+        right, count = right + int((answers == true).sum()), count + len(x)
     if not count:
         raise DeployError("validation has no samples, or is an iterator that was read before: give a list or a loader")
     return right / count, count

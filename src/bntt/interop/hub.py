@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from inspect import signature
 from typing import Any
 
 from huggingface_hub import PyTorchModelHubMixin
 
-from bntt.models.spiking import create
+from bntt.models.spiking import MODELS, create
 from bntt.nn.kinds import ENCODERS
 from bntt.nn.network.classifier import SpikingClassifier
 
@@ -32,4 +33,5 @@ class Model(SpikingClassifier, PyTorchModelHubMixin, library_name="bntt"):  # ty
         options = {key: value for key, value in encoder.items() if key != "name"}
         if wrong := [key for key in options if not kind.takes(key)]:
             raise ValueError(f"the encoder {encoder['name']!r} has no {wrong[0]!r}")
-        super().__init__(kind(**{"num_steps": net.num_steps or 1, **options}), net)
+        steps = network.get("num_steps", signature(MODELS.resolve(network["name"])).parameters["num_steps"].default)
+        super().__init__(kind(**{"num_steps": steps, **options}), net)

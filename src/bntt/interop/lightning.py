@@ -75,7 +75,8 @@ class Module(lightning.LightningModule):  # type: ignore[misc] # no types withou
         inputs, labels, index = self._samples(batch, "validation")
         logits = self.model(inputs, seed=self.seed, index=index)
         self.log("val_loss", cross_entropy(logits, labels), batch_size=len(labels))
-        self.log("val_accuracy", (logits.argmax(1) == labels).float().mean(), batch_size=len(labels), prog_bar=True)
+        true = labels.argmax(1) if labels.is_floating_point() else labels
+        self.log("val_accuracy", (logits.argmax(1) == true).float().mean(), batch_size=len(labels), prog_bar=True)
 
     def configure_optimizers(self) -> optim.Optimizer:
         """Freeze the method's layers and return its optimiser; its rates are set before every update."""

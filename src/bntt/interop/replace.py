@@ -95,13 +95,13 @@ def _home(module: nn.Module) -> str:
 
 def _check(name: str, norm: Any, network: nn.Module, first: str) -> None:
     """Refuse a batch normalisation that no norm with time can replace."""
-    parents = [type(network.get_submodule(name[:end])).__name__ for end, sign in enumerate(name) if sign == "."]
+    parents = [network, *(network.get_submodule(name[:end]) for end, sign in enumerate(name) if sign == ".")]
     why = ""
     if not name:
         why = "is the network itself, and cannot be replaced inside it"
     elif first != name:
         why = f"is {first!r} as well, and one norm cannot count the steps of two places"
-    elif FOLDS & {*parents, type(network).__name__}:
+    elif any(map(_folds, parents)):
         why = "is in a container that folds time into the batch: use SpikingJelly's own layer.BatchNorm2d there"
     elif norm.running_mean is None or norm.momentum is None:
         why = "has no running statistics with a momentum, which norms here have"
@@ -109,6 +109,12 @@ def _check(name: str, norm: Any, network: nn.Module, first: str) -> None:
         why = "has γ and no β: it is one step of a BNTT already, whose weights `bntt import` reads"
     if why:
         raise ValueError(f"the {type(norm).__name__} {name!r} {why}")
+
+
+def _folds(container: Any) -> bool:
+    """Return True if a container of SpikingJelly's, or a subclass of one, gives its parts all steps as one batch."""
+    kinds = {kind.__name__ for kind in type(container).__mro__}
+    return bool(FOLDS & kinds) or ("StepModeContainer" in kinds and not container.stateful)
 
 
 def _filled(name: str, theirs: Any, ours: Any) -> Any:
@@ -119,8 +125,8 @@ def _filled(name: str, theirs: Any, ours: Any) -> Any:
     ours.path, ours.eps, ours.momentum = name, theirs.eps, theirs.momentum
     with torch.no_grad():
         ours.running_mean[:], ours.running_var[:] = theirs.running_mean, theirs.running_var
+        ours.gamma[:] = (1.0 if theirs.weight is None else theirs.weight) / ours.scale
         if theirs.weight is not None:
-            ours.gamma[:] = theirs.weight / ours.scale
             ours.gamma.requires_grad_(theirs.weight.requires_grad)
             if ours.beta is not None:
                 ours.beta[:] = theirs.bias

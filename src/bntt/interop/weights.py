@@ -48,11 +48,14 @@ def to_state_dict(
     names = _names(theirs, [*norms])
     if like is not None:
         foreign = read_foreign(like, theirs)
-        names = [*foreign.synapses], [*foreign.norms]
-        if len(names[0]) != len(weights) or len(names[1]) != len(norms):
+        if theirs != "released":  # whose names say which layer is which, in any order
+            names = [*foreign.synapses], [*foreign.norms]
+        if wrong := [norm for norm in norms.values() if norm.num_steps != foreign.num_steps]:
+            raise ValueError(f"the network has {wrong[0].num_steps} steps, theirs {foreign.num_steps}")
+        sizes = len(foreign.synapses), len(foreign.norms)
+        if sizes != (len(weights), len(norms)):
             raise ValueError(
-                f"the network has {len(weights)} weights and {len(norms)} norms, theirs {len(names[0])} and "
-                f"{len(names[1])}"
+                f"the network has {len(weights)} weights and {len(norms)} norms, theirs {sizes[0]} and {sizes[1]}"
             )
     found = {name: weight.detach().clone() for name, weight in zip(names[0], weights, strict=True)}
     for name, norm in zip(names[1], norms.values(), strict=True):
@@ -63,7 +66,7 @@ def to_state_dict(
     if like is None:
         return found
     if wrong := [name for name, value in found.items() if name not in like or like[name].shape != value.shape]:
-        raise ValueError(f"{len(wrong)} entries have other shapes in theirs, or steps that it lacks: {wrong[0]}")
+        raise ValueError(f"{len(wrong)} entries are missing in theirs, or have other shapes: {wrong[0]}")
     return {name: found.get(name, value) for name, value in like.items()}
 
 

@@ -7,6 +7,7 @@ exactly as in training, to the bit.
 from __future__ import annotations
 
 import io
+import stat
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -239,11 +240,15 @@ def read_picture(path: Path, shape: Sequence[int], *, fit: Fit = "stretch", inve
 
 def _check_file(path: Path) -> None:
     """Refuse anything but a file: opening a pipe would wait for it."""
-    if path.is_dir():
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        raise DataError(f"{path} does not exist") from None
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}") from error
+    if stat.S_ISDIR(mode):
         raise DataError(f"{path} is a folder: name the images in it, such as {path}/*.png")
-    if not path.exists():
-        raise DataError(f"{path} does not exist")
-    if not path.is_file():
+    if not stat.S_ISREG(mode):
         raise DataError(f"{path} is no file: an image is read from a file")
 
 

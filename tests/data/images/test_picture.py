@@ -136,6 +136,7 @@ def sparse(path, size):
     ("make", "message"),
     [
         (lambda path: None, "does not exist"),
+        (lambda path: path.symlink_to(path), r"cannot be read: Too many levels of symbolic links"),
         (lambda path: path.mkdir(), r"is a folder: name the images in it, such as .*x.png/\*.png"),
         (os.mkfifo, "is no file: an image is read from a file"),
         (lambda path: path.symlink_to("nowhere"), "does not exist"),
