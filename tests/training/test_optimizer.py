@@ -1,5 +1,7 @@
 """Which parameters decay, PyTorch's own classes, and a state that goes out by name and comes back."""
 
+import json
+
 import pytest
 import torch
 
@@ -89,6 +91,14 @@ def test_a_state_goes_out_and_comes_back(name):
         assert state.keys() == after["state"][place].keys()
         assert all(torch.equal(value, after["state"][place][key]) for key, value in state.items())
         assert all(value is not after["state"][place][key] for value in state.values() for key in state)
+
+
+def test_a_rate_that_is_a_tensor_is_kept_as_a_number():
+    first, second = (torch.optim.Adam(net().parameters(), lr=torch.tensor(rate)) for rate in (0.5, 0.25))
+    tensors, facts = optimizer_state(first, model := net())
+    assert json.loads(json.dumps(facts))["groups"][0]["lr"] == 0.5
+    second.load_state_dict(restored_state(second, model, tensors, facts))
+    assert torch.equal(second.param_groups[0]["lr"], torch.tensor(0.5))
 
 
 def test_a_state_of_another_model_is_refused():

@@ -116,7 +116,11 @@ def optimizer_state(optimizer: optim.Optimizer, model: nn.Module) -> tuple[dict[
                 tensors[f"{names[place]}.{key}"] = value
             elif value is not None:
                 numbers.setdefault(names[place], {})[key] = value
-    return tensors, {"groups": held["param_groups"], "state": numbers}
+    groups = [
+        {key: value.item() if isinstance(value, Tensor) else value for key, value in group.items()}
+        for group in held["param_groups"]
+    ]
+    return tensors, {"groups": groups, "state": numbers}
 
 
 def restored_state(
@@ -160,7 +164,9 @@ def restored_state(
         ]
     if wrong:
         raise ValueError(f"the optimiser's state does not fit: {'; '.join(sorted(wrong)[:5])}")
-    groups = [{**g, "betas": tuple(g["betas"])} if "betas" in g else g for g in facts["groups"]]
+    groups = [{**g, "betas": tuple(g["betas"])} if "betas" in g else dict(g) for g in facts["groups"]]
+    for now, group in zip(optimizer.param_groups, groups, strict=True):
+        group |= {key: now[key].new_tensor(value) for key, value in group.items() if isinstance(now[key], Tensor)}
     return {"state": {i: held[name] for i, name in names.items() if name in held}, "param_groups": groups}
 
 

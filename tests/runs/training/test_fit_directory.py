@@ -154,8 +154,11 @@ def test_samples_that_no_verb_could_measure_are_refused(tmp_path):
     with pytest.raises(ValueError, match="give directory="):
         bntt.fit(build(), SampleLoader(data(), 10), epochs=1, test=unseen())
     other = ImageSet(torch.zeros(3, 1, 2, 2, dtype=torch.uint8), torch.arange(3), ("a", "b", "c"))
+    model, chosen = build(), bntt.Compute(events="measured")
+    model.network.compute = chosen
     with pytest.raises(ValueError, match=r"test samples must be like .*\[1, 4, 4\].*; got .*\[1, 2, 2\]"):
-        fitted(tmp_path / "run", build(), test=SampleLoader(other, 3))
+        fitted(tmp_path / "run", model, test=SampleLoader(other, 3))
+    assert model.network.compute == chosen
 
 
 def test_a_network_of_ones_own_builder_is_built_once_and_opened_by_name(tmp_path, monkeypatch):

@@ -84,5 +84,12 @@ def test_what_cannot_be_converted_is_named(network, message):
         convert(network)
 
 
+def test_layers_that_share_weights_get_their_own():
+    shared = nn.Linear(4, 4, device="meta")
+    ann = SpikingNetwork([block(synapse=shared), block(synapse=shared)], Readout(shared))
+    made = convert(ann)
+    assert len({id(one) for one in made.parameters()}) == 3 * len(list(shared.parameters()))
+
+
 def test_the_source_keeps_its_neurons():
     assert isinstance(block(lif=LIF()).lif, LIF)

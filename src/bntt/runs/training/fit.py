@@ -172,10 +172,11 @@ def _train_in_directory(
     network = session.model.network
     chosen = network.compute
     network.compute = _as_begun(directory, chosen)
-    recipe, data, facts = describe_session(session, validation, test)
-    sample = session.model.encoder(data.train.batch(torch.tensor([0])).to(_device(session)), steps=range(1))
-    network.compute = network.settled_compute((recipe.network.num_steps, recipe.train.batch_size, *sample.shape[2:]))
     try:
+        recipe, data, facts = describe_session(session, validation, test)
+        sample = session.model.encoder(data.train.batch(torch.tensor([0])).to(_device(session)), steps=range(1))
+        shape = recipe.network.num_steps, recipe.train.batch_size, *sample.shape[2:]
+        network.compute = network.settled_compute(shape)
         run = open_or_create_run(directory.name, directory.parent)
         with hold_run(run.path):
             run.checkpoints.tidy()

@@ -60,6 +60,8 @@ def convert(
     made = copy.deepcopy(ann)
     for block in made.blocks.values():
         block.lif = LIF(1.0, rule=rule, reset=reset)
+        block.synapse = copy.deepcopy(block.synapse)  # of its own: balancing scales each layer's bias
+    made.readout.synapse = copy.deepcopy(made.readout.synapse)
     return made.eval()
 
 
