@@ -135,8 +135,9 @@ BASE = [80.0, 81.0, 79.5, 80.5, 80.2, 79.8]
 )
 def test_two_one_sided_tests_decide_equivalence(differences, answer):
     other = BASE[: len(differences)]
-    found = pairs([b + d for b, d in zip(other, differences, strict=True)], other)
-    assert ALIKE.judge(found, {}).answer == answer
+    found = ALIKE.judge(pairs([b + d for b, d in zip(other, differences, strict=True)], other), {})
+    assert found.answer == answer
+    assert (found.p is None) == (len(differences) < 6), "what cannot decide is no test, and makes no other stricter"
 
 
 @each_row(

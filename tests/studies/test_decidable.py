@@ -42,6 +42,11 @@ def test_few_starts_show_and_do_not_test():
     assert lines(settings=at(2), table=spread(0.8))[1].startswith(
         "  1. BNTT wins: 2 starts, shown, not tested; by itself 13 points of acc"
     )
+    alike = {key: CLAIM[key] for key in ("says", "run", "than", "of")} | {"rule": "equivalent", "margin": 1.0}
+    head, one, better = lines(settings=at(5), table=spread(0.8), claims=[alike, CLAIM])
+    assert one == "  1. BNTT wins: 5 starts of 6 that the rule asks for, shown, not tested: it decides nothing"
+    assert head.endswith("0 tests of the paper's claims, 1 of questions of our own:")
+    assert f"{smallest_difference(0.8 * sqrt(2), 5):.2g} points" in better
     assert lines(settings=at(1))[1] == "  1. BNTT wins: 1 start, shown, not tested: it decides nothing"
 
 

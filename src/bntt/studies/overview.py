@@ -126,7 +126,7 @@ def decidable(study: Study, runs: Sequence[PlannedRun]) -> Iterator[str]:
     """
     starts = {run.name: len(run.starts) for run in runs}
     claims = [claim for claim in study.claims if starts.keys() >= set(claim.uses()[0])]
-    tested = [bool(claim.quotation) for claim in claims if _fewest(claim, starts) >= FEW]
+    tested = [bool(claim.quotation) for claim in claims if _fewest(claim, starts) >= max(FEW, claim.fewest)]
     tests = {of_paper: tested.count(of_paper) for of_paper in (True, False)}
     same = same_runs(runs)
     if claims:
@@ -143,8 +143,9 @@ def _fewest(claim: Claim, starts: dict[str, int]) -> int:
 
 
 def _decides(study: Study, claim: Claim, starts: int, tests: int) -> str:
-    if starts < 2:
-        return "1 start, shown, not tested: it decides nothing"
+    if starts < claim.fewest:
+        asked = f" of {claim.fewest} that the rule asks for" if starts > 1 else ""
+        return f"{starts} start{'s' * (starts > 1)}{asked}, shown, not tested: it decides nothing"
     few = starts < FEW
     spreads = {column.key: column.spread for column in study.table if column.spread is not None}
     units = {column.key: metric_of(column.metric).metric.unit for column in study.table}

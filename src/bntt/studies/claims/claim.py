@@ -56,6 +56,8 @@ class Claim(TomlTable):
     rule: str
     scatter: ClassVar[float] = 1.0
     """Standard deviation of what is tested, over that of one start."""
+    fewest: ClassVar[int] = 2
+    """Fewest starts that the rule decides from."""
 
     def uses(self) -> tuple[list[str], list[str]]:
         """Return the runs and the columns that the rule reads."""
@@ -82,7 +84,7 @@ class Claim(TomlTable):
 
         Columns without a spread are omitted.
         """
-        known = [column for column in self.decided_by()[1] if column in spreads and starts > 1]
+        known = [column for column in self.decided_by()[1] if column in spreads and starts >= self.fewest]
         return {column: self.finds(self.scatter * spreads[column], starts, level) for column in known}
 
 

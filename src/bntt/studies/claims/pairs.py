@@ -52,7 +52,7 @@ class _Pairs(Claim):
         return list(dict.fromkeys(run for pair in self.pairs() for run in pair)), [self.of]
 
     def judge_pair(self, found: Difference) -> Answer:
-        """Judge one pair from at least two starts."""
+        """Judge one pair from at least :attr:`fewest` starts."""
         raise NotImplementedError  # each rule says its own
 
     def chance(self, found: Difference) -> float:
@@ -77,11 +77,11 @@ class _Pairs(Claim):
                 said.append(f"{names.run(run)} and {names.run(other)} share no start that was run")
                 continue
             starts.append(shared.n)
-            answers.append("not decided" if shared.n < 2 or _too_alike(shared) else self.judge_pair(shared))
+            answers.append("not decided" if shared.n < self.fewest or _too_alike(shared) else self.judge_pair(shared))
             open_, pair = answers[-1] == "not decided", names.pair(run, other)
             said.append(f"{pair}: {difference(shared, unit, self.side)}{self.could_show(shared, unit) * open_}")
             effects.append(effect_of(pair, self.of, shared, unit, names, self.margins()))
-            judged += [(answers[-1], self.chance(shared))] if shared.n > 1 else []
+            judged += [(answers[-1], self.chance(shared))] if shared.n >= self.fewest else []
         answer, fewest = _combined(answers) if answers else "not decided", min(starts, default=0)
         p = _together(judged, len(answers))
         return Verdict(answer, with_starts("; ".join([*said, *once]), fewest), fewest, p, tuple(effects))
@@ -158,6 +158,7 @@ class NoWorse(_Against):
 class Equivalent(_Against):
     """``equivalent``: two runs are alike within a margin, by two one-sided tests (Schuirmann 1987)."""
 
+    fewest: ClassVar[int] = ENOUGH
     rule: Literal["equivalent"]
     margin: Annotated[float, Field(gt=0)]
 
@@ -165,8 +166,6 @@ class Equivalent(_Against):
         return -self.margin, self.margin
 
     def judge_pair(self, found: Difference) -> Answer:
-        if found.n < ENOUGH:
-            return "not decided"
         low, high = found.interval or (0.0, 0.0)
         if low > self.margin or high < -self.margin:
             return "does not hold"
