@@ -127,17 +127,22 @@ def test_draws_are_compared_with_as_many_others(run):
     assert all(0.5 < row.sign_agreement <= 1 for row in sweep)
 
 
-def test_other_settings_are_other_attacks(run, tmp_path):
+def test_other_settings_are_other_attacks(run, tmp_path, monkeypatch):
     def files():
         return len(list((run.path / "attack").glob("*.json")))
 
-    outcomes(prepare([run], SQUARE), Progress())
+    made = next(iter(outcomes(prepare([run], SQUARE), Progress()).values())).batches[0]
     assert files() == 3
     wider = dataclasses.replace(SQUARE, eps=("0.1", "0.2"))
     outcomes(prepare([run], wider), Progress())
     assert files() == 5  # signs and square of the new bound
     outcomes(prepare([run], dataclasses.replace(wider, draws=1)), Progress())
     assert files() == 10
+    assert "precision" not in json.loads(next((run.path / "attack").glob("square*.json")).read_text())["settings"]
+    run.model.network.compute = dataclasses.replace(run.model.network.compute, precision="bf16")
+    monkeypatch.setattr(measure, "run_job", lambda *_: made)
+    outcomes(prepare([run], SQUARE), Progress())
+    assert files() == 13, "another precision is another attack"
     job, settings = Job(0, "pgd", 8 / 255, "expected"), {"attack": "pgd", "eps": 0.1}
     assert cell_path(tmp_path, job, settings).name == "pgd-expected-8-796ee6b6f622.json"
     assert cell_path(tmp_path, job, dict(reversed(settings.items()))) == cell_path(tmp_path, job, settings)

@@ -1,6 +1,7 @@
 """A grid of starts: what each is trained with, which fail, and that nothing is trained twice."""
 
 import dataclasses
+import json
 
 import pytest
 import torch
@@ -113,6 +114,9 @@ def test_another_grid_in_the_folder_is_refused(of, tmp_path, monkeypatch):
     other = StabilityArguments((), ("none",), (0.3,), starts=1, steps=2, images=60)
     with pytest.raises(OtherSettingsError, match=r"other settings \(steps differ\)"):
         list(started(of, other, tmp_path))
+    rounded = dataclasses.replace(of, compute=dataclasses.replace(of.compute, precision="bf16"))
+    with pytest.raises(OtherSettingsError, match=r"other settings \(precision differ\)"):
+        list(started(rounded, grid, tmp_path))
     data, part = build_data(of), Part("mine.py", "9f", ("network.norm=none",))
     changed = dataclasses.replace(data, manifest=dataclasses.replace(data.manifest, sha256={"train": "9f"}))
     ways = {
@@ -125,7 +129,9 @@ def test_another_grid_in_the_folder_is_refused(of, tmp_path, monkeypatch):
             patched.setattr(measure, name, other)
             with pytest.raises(OtherSettingsError, match=rf"other settings \({key} differ\)"):
                 list(started(of, grid, tmp_path))
-    next((tmp_path / "cells").glob("*.json")).write_text("{")
+    cell = next((tmp_path / "cells").glob("*.json"))
+    assert "precision" not in json.loads(cell.read_text())["settings"], "starts kept before it was a setting count"
+    cell.write_text("{")
     with pytest.raises(CheckpointError, match="is damaged"):
         list(started(of, grid, tmp_path))
 

@@ -148,7 +148,7 @@ def outcomes(setup: Setup, progress: Progress) -> dict[Job, Outcome]:
     contents = (setup.images.images.contiguous().numpy().tobytes(), setup.images.labels.numpy().tobytes())
     shared = {
         "models": [
-            {"weights_sha256": model.weights_sha256, "seed": run.seed}
+            {"weights_sha256": model.weights_sha256, "seed": run.seed, **_rounded(run)}
             for model, run in zip(setup.models, setup.runs, strict=True)
         ],
         "images_sha256": digest_of_bytes(b"".join(contents)),
@@ -158,6 +158,12 @@ def outcomes(setup: Setup, progress: Progress) -> dict[Job, Outcome]:
     folder = setup.runs[0].path / "attack"
     with hold_cells(folder):
         return {job: _outcome(setup, job, folder, asdict(job) | shared, progress) for job in setup.jobs}
+
+
+def _rounded(run: Opened) -> dict[str, str]:
+    """Return the precision of a run as a setting; in fp32 there is none, as in files kept before it was one."""
+    precision = run.model.network.compute.precision
+    return {} if precision == "fp32" else {"precision": precision}
 
 
 def cell_path(folder: Path, job: Job, settings: Mapping[str, Any]) -> Path:

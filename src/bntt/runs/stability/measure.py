@@ -122,6 +122,8 @@ def settings_of(recipe: Recipe, arguments: StabilityArguments, data: RecipeData)
     for key in ("lr", "schedule", "lr_drops", "lr_factor", "lr_every", "warmup", "average", "epochs"):
         del values["train"][key]
     values |= rules_facts(first) | {"numerics": NUMERICS, "sha256": dict(data.manifest.sha256)}
+    if recipe.compute.precision != "fp32":  # which starts kept before it was a setting do not state
+        values["precision"] = recipe.compute.precision
     return values | {"steps": arguments.steps, "images": arguments.images}
 
 
