@@ -87,6 +87,21 @@ def test_what_both_have_is_counted_once(tmp_path, here):
     assert summary_of(result)["table"]["rows"][0]["cells"]["acc"]["n"] == 2
 
 
+def test_times_and_places_of_another_machine_contradict_nothing(tmp_path, here):
+    """A file of weights holds its recipe, with the folder of the data: its checksum is of a place."""
+    archive = evidence(tmp_path / "there")
+    activity(keep(here.pool / "mine", small("seed=0"), accuracy=0.9))
+    file = here.pool / "mine" / "measures" / "activity-1.json"
+
+    def of(kept, seconds, sha256):
+        own = {"whole_seconds": seconds, "models": [{"weights_sha256": sha256, "alike_seconds": seconds}]}
+        return kept | {"values": kept["values"] | own}
+
+    changed(archive, "bntt-0/measures/activity-1.json", lambda kept: of(kept, 2.0, "9f"))
+    file.write_text(json.dumps(of(json.loads(file.read_text()), 3.0, "7e")))
+    assert merged(archive, here)[1][0].startswith("taken in")
+
+
 def test_what_is_no_number_contradicts_no_copy_of_itself(tmp_path, here):
     archive = evidence(tmp_path / "there")
     for name in ("bntt-0/evaluation.json", "bntt-0/measures/activity-1.json"):

@@ -20,8 +20,8 @@ from bntt.studies.evidence.portable import without_places
 from bntt.studies.pool import KeptRun, kept_run, kept_runs, numerics_agree
 from bntt.studies.work_items import WorkItem
 
-OWN_TIME = {"seconds", "commit", "bntt", "arguments"}
-"""Keys of a measurement whose values may differ between two machines."""
+OF_A_MACHINE = {"commit", "bntt", "arguments", "weights_sha256"}
+"""Keys of a measurement whose values may differ between two machines, beside times: a file of weights names places."""
 
 
 def take_in(archive: Path, items: Sequence[WorkItem], known: Sequence[Path]) -> tuple[Path, list[str]]:
@@ -123,5 +123,6 @@ def _same(one: Any, other: Any) -> bool:
 def _bare(values: Any) -> Any:
     """Return measured values without the times that they took, and without the places of a machine."""
     if isinstance(values, Mapping):
-        return {key: _bare(value) for key, value in values.items() if key not in OWN_TIME}
+        own = {key for key in values if key in OF_A_MACHINE or key.endswith("seconds")}
+        return {key: _bare(value) for key, value in values.items() if key not in own}
     return [_bare(one) for one in values] if isinstance(values, list) else without_places(values)
