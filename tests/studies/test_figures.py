@@ -187,6 +187,8 @@ def test_layers_are_means_over_starts():
         return {"steps": [{"layer": "a", "x": value}, {"layer": "a", "x": 2.0}, {"layer": "b", "x": None}]}
 
     assert layers_of([start(1.0), start(3.0)], "x") == {"a": [2.0, 2.0]}
+    rows = [{"layer": "a", "gamma_magnitude": 0.5, "gamma_driven": driven} for driven in (True, False)]
+    assert layers_of([{"steps": rows}], "gamma_magnitude") == {"a": [0.5, None]}, "no path to the readout"
 
 
 def test_every_kind_is_drawn_and_reads_a_kind_of_measure():

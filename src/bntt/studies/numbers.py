@@ -64,12 +64,16 @@ def line_over_starts(name: str, x: Sequence[float], rows: Sequence[Sequence[Numb
 
 
 def layers_of(starts: Starts, key: str) -> dict[str, list[Number]]:
-    """Average a quantity of every layer from `bntt activity` over starts; layers without it are left out."""
+    """Average a quantity of every layer from `bntt activity` over starts; layers without it are left out.
+
+    γ is open at steps from which no path leads to the readout.
+    """
     rows: dict[str, list[list[Number]]] = {}
     for values in starts:
         mine: dict[str, list[Number]] = {}
         for row in values["steps"]:
-            mine.setdefault(row["layer"], []).append(row[key])
+            counts = key != "gamma_magnitude" or row["gamma_driven"]
+            mine.setdefault(row["layer"], []).append(row[key] if counts else None)
         for layer, line in mine.items():
             rows.setdefault(layer, []).append(line)
     means = {layer: mean_rows(lines) for layer, lines in rows.items()}

@@ -29,6 +29,7 @@ STEP = {
     "channels_always": 0,
 }
 GAMMA = {"gamma_magnitude": 0.5, "gamma_driven": True, "deviation": 2.0, "gamma_change": 0.25}
+UNDRIVEN = {"gamma_magnitude": 0.05, "gamma_driven": False, "gamma_change": None}
 VALUES = {
     "dataset": "made",
     "split": "test",
@@ -41,7 +42,7 @@ VALUES = {
     "steps": [
         STEP | GAMMA,
         STEP | GAMMA | {"step": 2, "firing_rate": 0.5},
-        STEP | GAMMA | {"step": 3, "firing_rate": 0.125, "gamma_driven": False, "gamma_change": None},
+        STEP | GAMMA | {"step": 3, "firing_rate": 0.125} | UNDRIVEN,
         *(STEP | {"layer": "fc1", "step": t, "firing_rate": 0.0, "leak_ratio": [1.0, None, 2.0]} for t in (1, 2, 3)),
     ],
     "findings": [{"layer": "fc1", "kind": "dead", "share": 1.0, "text": "layer fc1 never fires"}],
@@ -75,6 +76,9 @@ def test_a_curve_that_stays_at_its_peak_does_not_fall():
         for name, row in curves.items()
         for t, value in enumerate(row, 1)
     ]
+    for name in curves:  # γ of a step without a path is no last one, and no peak either
+        steps.append(STEP | {"layer": name, "step": 4, "firing_rate": curves[name][-1]} | UNDRIVEN)
+        steps[-1]["gamma_magnitude"] = 9.0
     found = result_from(ActivityResult, VALUES | {"steps": steps})
     for key in ("spikes", "gamma"):
         assert found.METRICS[f"{key}-first"].read(found, None) == pytest.approx((25 + 100) / 2)

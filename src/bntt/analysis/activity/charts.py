@@ -58,7 +58,7 @@ def _over_mean(values: Sequence[float]) -> list[Number]:
 
 def gamma_charts(result: ActivityResult) -> tuple[HeatMap, ...]:
     """Return charts of γ, its divisor, and how much both change, by layer and step; () without a γ for each step."""
-    gamma = result.by_layer(lambda row: row.gamma_magnitude if row.gamma_driven else None)
+    gamma = result.by_layer(lambda row: row.driven_gamma)
     deviation = result.by_layer(lambda row: row.deviation)
     changes = [
         {name: row[:-1] for name, row in rows.items()}  # the last step has no next one

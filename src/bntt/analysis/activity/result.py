@@ -78,6 +78,11 @@ class LayerAtStep(Record):
     leak_ratio: tuple[Number, Number, Number] | None = None
     """a_t / a_{t+1} of a = γ/σ̄: 10 %, 50 % and 90 % quantile over channels."""
 
+    @property
+    def driven_gamma(self) -> float | None:
+        """Mean |γ|; None where it has no path to the readout, and nothing but weight decay moves it."""
+        return self.gamma_magnitude if self.gamma_driven else None
+
 
 class Finding(Record):
     """A fault of a layer; returned by :func:`bntt.analysis.activity.health.health`."""
@@ -127,7 +132,7 @@ def _peaks(result: ActivityResult, key: Peak) -> list[int]:
     return [peak for layer in result.layers.values() if (peak := getattr(layer, key)) is not None]
 
 
-def _of_peak(title: str, step: int, key: Literal["firing_rate", "gamma_magnitude"], first: int = 1) -> Metric:
+def _of_peak(title: str, step: int, key: Literal["firing_rate", "driven_gamma"], first: int = 1) -> Metric:
     """Measure the value at a step over the highest of any step, mean over the layers from ``first`` on, in %."""
 
     def read(result: ActivityResult, at: float | None) -> float | None:
@@ -139,7 +144,7 @@ def _of_peak(title: str, step: int, key: Literal["firing_rate", "gamma_magnitude
 
 
 def _smallest(result: ActivityResult) -> float | None:
-    return min((row.gamma_magnitude for row in result.steps if row.gamma_magnitude is not None), default=None)
+    return min((row.driven_gamma for row in result.steps if row.driven_gamma is not None), default=None)
 
 
 def _change(title: str, key: Literal["gamma_change", "deviation_change"]) -> Metric:
@@ -240,8 +245,8 @@ class ActivityResult(Result):
         "spikes-peak": _last_peak("peak of spikes in the last layer", "peak_step"),
         "spikes-first": _of_peak("firing at the first step, of the peak", 0, "firing_rate"),
         "spikes-last": _of_peak("firing at the last step, of the peak", -1, "firing_rate"),
-        "gamma-first": _of_peak("γ at the first step, of its peak", 0, "gamma_magnitude"),
-        "gamma-last": _of_peak("γ at the last step, of its peak", -1, "gamma_magnitude"),
+        "gamma-first": _of_peak("γ at the first step, of its peak", 0, "driven_gamma"),
+        "gamma-last": _of_peak("γ at the last step, of its peak", -1, "driven_gamma"),
         "gamma-smallest": Metric("smallest mean |γ| of a layer and step", "", lambda r, at: _smallest(r), digits=3),
         "gamma-change": _change("change of γ from a step to the next", "gamma_change"),
         "deviation-change": _change("change of σ̄ from a step to the next", "deviation_change"),
