@@ -148,6 +148,8 @@ def test_bins_of_gamma_are_joined_and_the_largest_is_above():
     near = LAYER | {"gamma_histogram": {"edges": [0.99, 0.991, 0.992], "counts": [[2, 0]]}}
     (chart,) = gamma_distributions(result_from(ActivityResult, VALUES | {"layers": {"conv1": near}}))
     assert chart.rows == ["0.9915", "0.9905"]
+    near = LAYER | {"gamma_histogram": {"edges": [1 - 2**-24] * 2 + [1.0], "counts": [[2, 0]]}}
+    assert len(gamma_distributions(result_from(ActivityResult, VALUES | {"layers": {"conv1": near}}))) == 1
 
 
 def test_a_silent_network_without_gamma_is_drawn():

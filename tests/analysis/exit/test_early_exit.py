@@ -219,3 +219,12 @@ def test_the_spread_counts_every_channel_once():
         pytest.approx([0.0, -1.0]),
         pytest.approx([1.0, 0.9]),
     )
+    for nearly in (1 - 6e-8, 1 - 1e-6, 1 + 1e-6):  # rounding: bins within it would have no width
+        with torch.no_grad():
+            net.blocks["fc1"].norm.gamma.fill_(1.0)[0, 0] = nearly
+        edges = gamma_spread(net)["fc1"].edges
+        assert float(edges[-1] - edges[0]) == pytest.approx(1.0, abs=1e-4)
+    for range_ in (1.1e-5, 1e-4):
+        with torch.no_grad():
+            net.blocks["fc1"].norm.gamma.fill_(1.0)[0, 0] = 1 + range_
+        assert (gamma_spread(net)["fc1"].edges.diff() > 0).all()

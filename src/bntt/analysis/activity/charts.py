@@ -94,6 +94,7 @@ def _distribution(layer: str, histogram: GammaHistogram) -> HeatMap:
     starts = range(0, len(edges) - 1, joined)[::-1]
     values = [[sum(row[i : i + joined]) / sum(row) or None for row in counts] for i in starts]
     middles = [(edges[i] + edges[min(i + joined, len(edges) - 1)]) / 2 for i in starts]
-    digits = max(2, 1 + math.ceil(-math.log10(joined * (edges[1] - edges[0]))))
+    height = joined * (edges[-1] - edges[0]) / (len(edges) - 1)  # of all: kept neighbours may be equal in float32
+    digits = max(2, 1 + math.ceil(-math.log10(height)))
     rows = {f"{middle:.{digits}f}": row for middle, row in zip(middles, values, strict=True)}
     return map_over_steps(f"γ of {layer}", rows, Axis("channels", percent=True), "grey: no channel")

@@ -16,6 +16,8 @@ from bntt.nn.network.spiking_network import SpikingNetwork
 
 NEAR_START = 1e-3
 """Distance from 1 below which γ, if everywhere, counts as hardly trained."""
+SAME = 1e-5
+"""Range of γ, relative to γ, up to which its histogram counts it as one value: float32 tells no bins apart in it."""
 
 
 @dataclass(frozen=True)
@@ -156,7 +158,9 @@ def gamma_spread(network: SpikingNetwork, bins: int = 40) -> dict[str, GammaSpre
     for name, norm in stepwise_norms(network).items():
         gamma = norm.gamma.detach()
         low, high = float(gamma.min()), float(gamma.max())
-        edges = torch.linspace(low if low < high else low - 0.5, high if low < high else high + 0.5, bins + 1)
+        if high - low <= SAME * max(abs(low), abs(high)):
+            low, high = low - 0.5, high + 0.5
+        edges = torch.linspace(low, high, bins + 1)
         which = torch.bucketize(gamma.cpu().float(), edges[1:-1], right=True)
         counts = torch.stack([row.bincount(minlength=bins) for row in which])
         found[name] = GammaSpread(gamma.amin(1), gamma.amax(1), edges, counts)
