@@ -66,6 +66,20 @@ def test_a_threshold_has_its_accuracy_and_its_steps():
     assert steps.lines[0].y[0] == max(steps.lines[0].y)
 
 
+def test_axes_are_of_the_split_and_unit_that_were_measured():
+    for kind, name in {"thresholds": "figure-7", "noise": "figure-8", "folds": "section-3.3"}.items():
+        result = full_result(name)
+        part = next(part for part in result.study.figures if part.kind == kind)
+        for found in result.found.values():
+            if values := found.numbers.get(part.source):
+                values |= {"split": "validation", "sigma_in": "normalized"}
+                for row in values.get("grid", ()):
+                    row.pop("test_accuracy", None)
+        chart = CHARTS[kind](result, part)[0]
+        assert chart.y.label == "validation accuracy"
+        assert kind != "noise" or chart.x.label == "σ of the noise (in standard deviations of the pixels)"
+
+
 def test_layers_have_a_chart_for_each_run():
     found = charts(layers, "figure-6")
     assert len({chart.title for chart in found}) == len(found)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
@@ -20,7 +20,8 @@ from bntt.studies.study_result import StudyResult
 from bntt.studies.study_schema import Bars as BarsSpec
 from bntt.studies.study_schema import Bounds, FigureSpec, Layers, LayerSpikes, OverTime, Scatter
 
-ACCURACY = Axis("test accuracy", percent=True, low=0, high=1)
+SIGMA = {"pixels": "of the pixels' range", "normalized": "in standard deviations of the pixels"}
+"""Unit of σ, by where the noise is added."""
 BANDS = "bands: from the lowest start to the highest"
 RATES = {
     "firing_rate": Axis("firing rate", percent=True, low=0),
@@ -35,35 +36,41 @@ def banded(x: Axis, y: Axis, lines: list[Line]) -> list[Chart]:
     return [Lines("", x, y, lines, note=BANDS * any(line.low for line in lines))] if lines else []
 
 
+def _accuracy(starts: Iterable[Starts], when: str = "") -> Axis:
+    """Return an axis of accuracy on the split that was measured."""
+    splits = dict.fromkeys(values["split"] for some in starts for values in some)
+    return Axis(f"{' or '.join(splits)} accuracy{when}", percent=True, low=0, high=1)
+
+
 def over_time(result: StudyResult, part: OverTime) -> list[Chart]:
     """Chart the accuracy when stopped after each step."""
-    styles, lines = styles_of(result), []
-    for label, starts in measured_runs(result, part).items():
+    runs, styles, lines = measured_runs(result, part), styles_of(result), []
+    for label, starts in runs.items():
         rows = [values["accuracy_over_time"] for values in starts]
         lines.append(line_over_starts(label, range(1, max(map(len, rows)) + 1), rows, styles[label]))
     x = replace(STEPS, scale="log") if part.logarithmic else STEPS
-    y = replace(ACCURACY, label="test accuracy when stopped after this step")
-    return banded(x, y, lines)
+    return banded(x, _accuracy(runs.values(), " when stopped after this step"), lines)
 
 
 def noise(result: StudyResult, part: FigureSpec) -> list[Chart]:
     """Chart accuracy against σ."""
-    styles, lines = styles_of(result), []
-    for label, starts in measured_runs(result, part).items():
+    runs, styles, lines = measured_runs(result, part), styles_of(result), []
+    for label, starts in runs.items():
         each = [values["runs"][0]["rows"] for values in starts]
         rows = [[row["accuracy"] for row in one] for one in each]
         lines.append(line_over_starts(label, [row["sigma"] for row in each[0]], rows, styles[label]))
-    return banded(Axis("σ of the noise (of the pixels' range)"), ACCURACY, lines)
+    units = dict.fromkeys(SIGMA[values["sigma_in"]] for starts in runs.values() for values in starts)
+    return banded(Axis(f"σ of the noise ({' or '.join(units)})"), _accuracy(runs.values()), lines)
 
 
 def bounds(result: StudyResult, part: Bounds) -> list[Chart]:
     """Chart accuracy against ε, the lowest of all estimators; at 0 the clean images."""
-    styles, lines = styles_of(result), []
-    for label, starts in measured_runs(result, part).items():
+    runs, styles, lines = measured_runs(result, part), styles_of(result), []
+    for label, starts in runs.items():
         each = [_lowest(values, part.attack) for values in starts]
         shared = sorted(set.intersection(*(set(one) for one in each)))
         lines.append(line_over_starts(label, shared, [[one[eps] for eps in shared] for one in each], styles[label]))
-    return banded(Axis(f"ε of {part.attack.upper()} (1/255)"), ACCURACY, lines)
+    return banded(Axis(f"ε of {part.attack.upper()} (1/255)"), _accuracy(runs.values()), lines)
 
 
 def _lowest(values: Mapping[str, Any], attack: str) -> dict[float, float]:
@@ -85,11 +92,11 @@ def thresholds(result: StudyResult, part: FigureSpec) -> list[Chart]:
         rows = sorted(rows, key=lambda row: row["threshold_above"] or 0.0)
         highest = max(row["largest_mean_gamma"] or 0.0 for row in values["grid"])
         edges = [0.0, *(1.15 * highest if row["threshold_to"] is None else row["threshold_to"] for row in rows)]
-        for lines, key in ((accuracy, "test_accuracy"), (steps, "steps")):
+        for lines, key in ((accuracy, f"{values['split']}_accuracy"), (steps, "steps")):
             heights = [row[key] for row in rows]
             lines.append(Line(f"start {number}", edges, [*heights, *heights[-1:]], stepped=True))
     x, until = Axis("threshold of mean |γ|", low=0), Axis("steps until the exit", whole=True, low=0)
-    return [Lines("", x, ACCURACY, accuracy), Lines("", x, until, steps)] if accuracy else []
+    return [Lines("", x, _accuracy(runs.values()), accuracy), Lines("", x, until, steps)] if accuracy else []
 
 
 def layers(result: StudyResult, part: Layers) -> list[Chart]:
@@ -108,9 +115,6 @@ def drifts(result: StudyResult, part: FigureSpec) -> list[Chart]:
 
 def _distances(starts: Starts) -> dict[str, Sequence[float | None]]:
     return {name: mean_rows([values["layers"][name]["distance"] for values in starts]) for name in starts[0]["layers"]}
-
-
-SHARE = Axis("validation accuracy", percent=True, low=0, high=1)
 
 
 def means(result: StudyResult, part: BarsSpec) -> list[Chart]:
@@ -169,7 +173,7 @@ def folds(result: StudyResult, part: FigureSpec) -> list[Chart]:
             for starts in runs.values()
         ]
         bars.append(Bar(name, [mean(row) for row in points], points=points))
-    return [Bars("", SHARE, list(runs), bars, note="circles: single starts")]
+    return [Bars("", _accuracy(runs.values()), list(runs), bars, note="circles: single starts")]
 
 
 def failures(result: StudyResult, part: FigureSpec) -> list[Chart]:
