@@ -45,6 +45,8 @@ def test_usual_arguments_and_words_are_those_of_studies():
         ("exits", {}, "no measurement 'exits'"),
         ("exit", {"los": 1}, "there is no --los"),
         ("attack", {"eps": [300]}, "300/255"),
+        ("attack", {"eps": "8/255"}, "--eps: input should be a valid tuple, got '8/255'"),
+        ("attack", {"eps": 8}, "--eps: input should be a valid tuple, got 8"),
         ("robust", {"images": 0}, "--images must be 1 or more"),
     ],
 )

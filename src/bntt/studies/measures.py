@@ -33,9 +33,11 @@ class StudyKind:
 
 
 def _translate_attack(row: dict[str, Any]) -> dict[str, Any]:
-    """Translate a study's attack: whole bounds are in units of 1/255."""
+    """Translate a study's attack: whole bounds in a list are in units of 1/255; what is no list is refused later."""
     row = {"attack" if key == "attacks" else key: value for key, value in row.items()}
-    return row | {"eps": [f"{eps}/255" if isinstance(eps, int) else eps for eps in row["eps"]]}
+    if isinstance(row["eps"], list):
+        row["eps"] = [f"{eps}/255" if isinstance(eps, int) else eps for eps in row["eps"]]
+    return row
 
 
 def _translate_retiming(row: dict[str, Any]) -> dict[str, Any]:
