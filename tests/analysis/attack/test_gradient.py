@@ -11,6 +11,7 @@ from bntt.analysis.attack.gradient import (
     ATTACK_DRAW,
     ESTIMATORS,
     NoGradientError,
+    _agreement,
     estimators_of,
     input_gradient,
     mean_loss,
@@ -100,6 +101,9 @@ def test_agreement_is_that_of_the_two_halves():
     same = ((first == second) & either).flatten(1).sum(1) / either.flatten(1).sum(1)
     assert torch.allclose(found, same.double())
     assert input_gradient(model, images, labels, estimator="expected", index=index).agreement.isnan().all()
+    signs, none = torch.tensor([[1.0, -1.0]]), torch.zeros(1, 2)
+    assert _agreement(signs, none) == _agreement(none, signs) == 0, "whichever half has no sign"
+    assert _agreement(none, none).isnan()
 
 
 def test_nothing_changes_and_training_mode_is_left_for_the_pass():

@@ -112,7 +112,8 @@ def input_gradient(
             each = F.cross_entropy(logits, labels, reduction="none")
             halves[2 * number // draws] += _slope(each, x)
             loss += each.detach()
-    return InputGradient((halves[0] + halves[1]) / draws, loss / draws, _agreement(*halves))
+    agreement = _agreement(*halves) if draws > 1 else torch.full_like(loss, torch.nan)
+    return InputGradient((halves[0] + halves[1]) / draws, loss / draws, agreement)
 
 
 def mean_loss(
@@ -173,4 +174,4 @@ def _agreement(first: Tensor, second: Tensor) -> Tensor:
     first, second = first.sign().flatten(1), second.sign().flatten(1)
     either = (first != 0) | (second != 0)
     same = ((first == second) & either).sum(1).to(first.dtype)
-    return torch.where((second != 0).any(1), same / either.sum(1), torch.nan)
+    return same / either.sum(1)  # NaN where neither has a sign
