@@ -64,6 +64,11 @@ def test_the_model_is_left_as_it_was(model, data):
 
 
 def test_what_cannot_be_counted(model, data):
+    all_of = [(data.batch(torch.arange(13)), data.labels)]
+    none = (all_of[0][0][:0], data.labels[:0])
+    assert torch.equal(
+        class_activity(model, [*all_of, none], 4).by_class["conv1"], class_activity(model, all_of, 4).by_class["conv1"]
+    )
     with pytest.raises(ValueError, match="labels must be integers from 0 to 1"):
         class_activity(model, SampleLoader(data, 5), 2)
     with pytest.raises(ValueError, match="draws must be 1 or more"):

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 
 import torch
 from jaxtyping import Float, Integer
 from torch import Tensor
 
 from bntt.analysis.accuracy.batches import advance_batch
-from bntt.analysis.accuracy.evaluation import FIRST_DRAW, Activity, add_to, check_labels, check_weights
+from bntt.analysis.accuracy.evaluation import FIRST_DRAW, Activity, add_to, check_labels, presented
 from bntt.nn.kinds import norm_facts
 from bntt.nn.network.classifier import SpikingClassifier, check_classifier
-from bntt.nn.network.labelled_batch import Loader, Samples, samples
+from bntt.nn.network.labelled_batch import Loader, Samples
 from bntt.nn.network.measured import Measure, evaluating, joined
 from bntt.nn.network.spiking_network import STEPS_AT_ONCE
 from bntt.nn.norms.held_statistics import batch_statistics
@@ -60,17 +62,15 @@ def class_activity(
     torch.Size([10, 2])
     """
     check_classifier(model, "class_activity() takes")
-    if draws < 1:
-        raise ValueError(f"draws must be 1 or more, got {draws}")
-    check_weights(model)
-    device, steps = next(model.parameters()).device, model.encoder.num_steps
+    steps, shown_to = model.encoder.num_steps, presented(model, batches, "count spikes of", seed, draws, progress)
     spikes, by_class, where = dict[str, Tensor](), dict[str, Tensor](), dict[str, Tensor]()
     neurons, shown, measure = dict[str, int](), [0] * classes, Measure(spikes=True, places=places)
     with evaluating(model):
-        for draw in range(draws):
-            for inputs, label, index in _by_class(samples(batches, 0), classes):
+        for draw, stream in groupby(shown_to, itemgetter(0)):
+            of_draw = ((inputs, labels, noise["index"]) for _, inputs, labels, noise in stream)
+            for inputs, label, index in _by_class(of_draw, classes):
                 noise = {"seed": seed, "index": index, "draw": FIRST_DRAW + draw}
-                parts = [part.measured for part in advance_batch(model, inputs.to(device), measure, noise)]
+                parts = [part.measured for part in advance_batch(model, inputs, measure, noise)]
                 for name, layer in joined(parts).items():
                     if layer.spikes is None:
                         continue
@@ -80,15 +80,11 @@ def class_activity(
                     if layer.places is not None:
                         add_to(where, name, layer.places)
                 shown[label] += len(inputs)
-                progress(len(inputs))
-    presented = sum(shown)
-    if not presented:
-        raise ValueError("there are no samples to count spikes of")
     each = torch.tensor(shown).clamp(min=1)[:, None]
     return ClassActivity(
-        Activity(presented, {name: counts.cpu() for name, counts in spikes.items()}, neurons),
+        Activity(sum(shown), {name: counts.cpu() for name, counts in spikes.items()}, neurons),
         {name: counts.cpu() / each for name, counts in by_class.items()},
-        {name: (counts / presented).cpu() for name, counts in where.items()},
+        {name: (counts / sum(shown)).cpu() for name, counts in where.items()},
     )
 
 
