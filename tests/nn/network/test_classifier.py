@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from bntt.models import mlp, vgg6
-from bntt.nn import DirectEncoder, PoissonEncoder, SpikingClassifier, expected, straight_through
+from bntt.nn import DirectEncoder, PoissonEncoder, SpikingClassifier, SpikingNetwork, expected, straight_through
+from bntt.nn.network.spiking_network import STEPS_AT_ONCE
 from tests.kernels import choose
 
 
@@ -60,6 +61,22 @@ def test_stopping_early_on_purpose_draws_the_first_steps(images, training):
         )
     with pytest.raises(ValueError, match=r"the encoder has 4 time steps \(0-3\), got t=5"):
         model(images, steps=6)
+
+
+def test_a_hook_on_the_network_and_a_forward_of_its_own_act_at_every_number_of_steps(images):
+    class Doubled(SpikingNetwork):
+        def forward(self, *args, **options):
+            return 2 * super().forward(*args, **options)
+
+    network = mlp(in_features=16, hidden=(8,), num_classes=3, num_steps=STEPS_AT_ONCE + 1, seed=1)
+    model = SpikingClassifier(PoissonEncoder(network.num_steps), network).eval()
+    with torch.no_grad():
+        once = model(images)
+        network.__class__ = Doubled
+        assert torch.allclose(model(images), 2 * once, atol=1e-6)
+        network.register_forward_hook(lambda module, given, logits: -logits)
+        assert torch.allclose(model(images), -2 * once, atol=1e-6)
+    assert once.abs().max() > 0
 
 
 def test_images_that_were_not_selected_with_the_state_are_noticed(images):

@@ -62,7 +62,8 @@ class SpikingClassifier(nn.Module):
     ) -> Float[Tensor, "B K"]:
         """Return logits after all T steps. The same ``seed``, ``index`` and ``draw`` give the same spikes.
 
-        In evaluation without gradients, spikes are drawn a few steps at a time: memory does not grow with T.
+        In evaluation without gradients, spikes are drawn a few steps at a time: memory does not grow with T. A hook on
+        the network, or a ``forward`` of its own, gets them all at once.
 
         Args:
             x: samples ``[B, ...]`` as the encoder takes them: images ``[B, C, H, W]`` with pixels in [0, 1], frames
@@ -80,7 +81,8 @@ class SpikingClassifier(nn.Module):
         """
         check_tensor(x, "the classifier", SAMPLES)
         noise, total = noise_of(None, len(x), seed, draw, index), self.encoder.num_steps if steps is None else steps
-        at_once = total <= STEPS_AT_ONCE or torch.is_grad_enabled()
+        seen = has_hooks(self.network) or type(self.network).forward is not SpikingNetwork.forward  # only if called
+        at_once = total <= STEPS_AT_ONCE or torch.is_grad_enabled() or seen
         if at_once or any(part.training for part in self.network.modules()):
             drawn = self._encode(x, noise, range(total))
             out: Tensor = self.network(drawn, steps=total, seed=seed, draw=draw, index=index)
