@@ -45,6 +45,8 @@ def retime(network: SpikingNetwork, num_steps: int, how: str) -> SpikingNetwork:
     >>> longer.num_steps, longer(torch.ones(6, 2, 1)).shape
     (6, torch.Size([2, 10]))
     """
+    if network.num_steps is None:
+        retiming(1, min(1, num_steps), how)  # refuses what is wrong where no part does, as none has tables
     new = copy.deepcopy(network)
     for path, module in new.blocks.named_modules():
         alone = isinstance(module, FoldedLIF) and network.num_steps == 1  # its tables have one row, as constants do
