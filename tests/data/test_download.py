@@ -4,7 +4,8 @@ import hashlib
 import io
 import os
 from contextlib import nullcontext
-from http.client import HTTPMessage
+from http.client import BadStatusLine, HTTPMessage, IncompleteRead
+from ssl import SSLEOFError
 from urllib.error import URLError
 from urllib.request import OpenerDirector, Request
 
@@ -29,7 +30,14 @@ class Opener(OpenerDirector):
     def open(self, request, timeout):
         if isinstance(self.answer, Exception):
             raise self.answer
-        return nullcontext(io.BytesIO(self.answer))
+        return nullcontext(Broken() if self.answer is Broken else io.BytesIO(self.answer))
+
+
+class Broken:
+    """An answer that breaks off."""
+
+    def read(self, count):
+        raise IncompleteRead(b"the publi")
 
 
 def fetch(tmp_path, answer, url="https://example.org/x.bin"):
@@ -69,6 +77,9 @@ def test_the_published_bytes_arrive(tmp_path):
         (CONTENT + b"more", "sent more than the 19000 bytes"),
         (URLError("no route"), "could not download .*no route.*--from"),
         (TimeoutError("slow"), "could not download"),
+        (BadStatusLine("?"), r"could not download .*: \?; fetch it by hand"),
+        (SSLEOFError("eof"), "could not download .*eof"),
+        (Broken, r"could not download .*IncompleteRead\(9 bytes read\)"),
     ],
 )
 def test_anything_else_leaves_nothing(answer, message, tmp_path):

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
-from http.client import HTTPMessage
+from http.client import HTTPException, HTTPMessage
 from pathlib import Path
+from ssl import SSLError
 from typing import IO
 from urllib.error import URLError
 from urllib.parse import urlsplit
 from urllib.request import HTTPRedirectHandler, OpenerDirector, Request, build_opener
 
 from bntt.data.errors import DataError
+from bntt.data.registry import Progress
 
 CHUNK = 1 << 20
-Progress = Callable[[int, int], None]
-"""Callback of ``(bytes done, bytes in all)``."""
 
 
 class _HttpsOnly(HTTPRedirectHandler):
@@ -69,7 +68,7 @@ def download(
                 f"{url} sent {done} bytes with MD5 {hasher.hexdigest()}; the distributor publishes {size} and {md5}"
             )
         part.replace(target)
-    except (URLError, TimeoutError, ConnectionError) as error:
+    except (URLError, TimeoutError, ConnectionError, HTTPException, SSLError) as error:
         raise DataError(f"could not download {url}: {error}; fetch it by hand and pass it with --from") from None
     finally:
         part.unlink(missing_ok=True)
