@@ -117,7 +117,8 @@ def zip_listing(archive: Path) -> Listing:
         return reader.read(info)
 
     files, folders = list[Entry](), set[tuple[str, ...]]()
-    for info in sorted(reader.infolist(), key=lambda info: info.filename):
+    last = {info.filename: info for info in reader.infolist()}  # of a name that comes twice, as unpacked
+    for info in sorted(last.values(), key=lambda info: info.filename):
         parts = tuple(part for part in PurePosixPath(info.filename).parts if part not in ("/", ".."))
         if not parts or any(map(_is_junk, parts)):
             continue

@@ -105,8 +105,12 @@ def test_a_zip_is_read_by_name_and_never_unpacked(tmp_path):
     root = fakes.write_image_zips(tmp_path / "zips", fakes.write_image_folder(tmp_path / "source"))
     with zipfile.ZipFile(root / "train.zip", "a") as archive:
         archive.writestr("../../dog/escape.png", fakes.image_bytes(fakes.pixels(8, 8, 3)))
+        with pytest.warns(UserWarning, match="Duplicate name"):
+            archive.writestr("cat/0.png", fakes.image_bytes(later := fakes.pixels(8, 8, 3, seed=9)))
     before = sorted(tmp_path.parent.rglob("*"))
-    assert len(read_images(root).train) == 9
+    train = read_images(root).train
+    assert len(train) == 9
+    assert np.array_equal(train.images[0].permute(1, 2, 0).numpy(), later), "of a name that comes twice the last counts"
     assert sorted(tmp_path.parent.rglob("*")) == before
 
 
