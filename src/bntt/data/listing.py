@@ -75,7 +75,7 @@ def _below(folder: Path, above: tuple[tuple[int, int], ...] = ()) -> Iterator[Pa
     if here in above:
         raise DataError(f"{folder} is a link to {folder.resolve()}, a folder that it lies in: remove the link")
     for path in found:
-        if _is_junk(path.name):
+        if is_junk(path.name):
             continue
         if path.is_dir():
             yield path
@@ -99,7 +99,8 @@ def listing_digest(root: Path, paths: Iterable[Path]) -> str:
     return digest_of_text("\n".join(rows))
 
 
-def _is_junk(name: str) -> bool:
+def is_junk(name: str) -> bool:
+    """Return True for what systems leave beside files, and for hidden files."""
     return name.startswith(".") or name.lower() in JUNK
 
 
@@ -120,7 +121,7 @@ def zip_listing(archive: Path) -> Listing:
     last = {info.filename: info for info in reader.infolist()}  # of a name that comes twice, as unpacked
     for info in sorted(last.values(), key=lambda info: info.filename):
         parts = tuple(part for part in PurePosixPath(info.filename).parts if part not in ("/", ".."))
-        if not parts or any(map(_is_junk, parts)):
+        if not parts or any(map(is_junk, parts)):
             continue
         folders |= {parts[:depth] for depth in range(1, len(parts) + info.is_dir())}
         if not info.is_dir():

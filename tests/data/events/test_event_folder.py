@@ -15,6 +15,7 @@ from bntt.data.events.event_split import read_split, split_recordings
 from bntt.data.events.formats import EVENT_FORMATS
 from bntt.data.prepared import read_manifest
 from tests.data.damaged import VERSION
+from tests.rows import each_row
 
 BINNING = Binning(4, 42, 42)
 AEDAT2 = EVENT_FORMATS["aedat2"]
@@ -69,13 +70,22 @@ def test_every_recording_is_in_its_part_with_its_class(root, tmp_path):
     assert (details["bits"], details["binning"]) == ({"train": 8, "test": 8}, dataclasses.asdict(BINNING))
 
 
-def test_parts_that_are_there_are_kept(tmp_path):
-    write(tmp_path / "set" / "Train", 3)
-    write(tmp_path / "set" / "Test", 1, seed=100)
+@each_row(
+    ("place", "train", "test"),
+    [
+        (".", "Train", "Test"),
+        (".", "train", "val"),
+        ("DVS", "Train/all", "test"),
+    ],
+)
+def test_parts_that_are_there_are_kept(place, train, test, tmp_path):
+    place = tmp_path / "set" / place
+    write(place / train, 3)
+    write(place / test, 1, seed=100)
     manifest = prepare(tmp_path / "set", tmp_path)
-    assert manifest.images == {"train": 6, "test": 2}
+    assert (manifest.images, manifest.classes) == ({"train": 6, "test": 2}, ["cat", "dog"])
+    first = read_aedat2(place / test / "dog" / "dog_0.aedat")
     train, test = load_events(tmp_path / "cache" / "mine", manifest)
-    first = read_aedat2(tmp_path / "set" / "Test" / "dog" / "dog_0.aedat")
     assert torch.equal(test.frames[1], to_frames(first, BINNING).counts)
     assert train.labels.tolist() == [0, 0, 0, 1, 1, 1]
 
@@ -170,6 +180,11 @@ def test_no_folder_or_nothing_in_it(tmp_path):
     (tmp_path / "set").mkdir()
     with pytest.raises(DataError, match=r"holds no \.aedat file"):
         prepare(tmp_path / "set", tmp_path)
+    write(tmp_path / "set" / "train")
+    with pytest.raises(DataError, match=r"train is one part alone: expected train and test \(or val\) beside"):
+        prepare(tmp_path / "set", tmp_path)
+    write(tmp_path / "vehicles", labels=["bus", "train"])
+    assert prepare(tmp_path / "vehicles", tmp_path).classes == ["bus", "train"], "a class may have this name"
 
 
 def test_parts_with_other_classes(tmp_path):

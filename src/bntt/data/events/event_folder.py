@@ -25,12 +25,14 @@ from bntt.data.events.event_split import (
 from bntt.data.events.formats import EventFormat
 from bntt.data.events.recording import Events
 from bntt.data.frames import FrameFile, FrameSet, FrameSplits
-from bntt.data.listing import folder_listing, listing_digest
+from bntt.data.listing import folder_listing, is_junk, listing_digest
 from bntt.data.prepared import PARTS, Manifest, load_part, replace_prepared, verify_prepared
 from bntt.data.registry import Progress
 from bntt.io.files import digest
 
 SPLIT = "split.json"
+PLACES = {"train": ("train",), "test": ("test", "val")}
+"""Folders of each part in lower case, the first that is there, as of images."""
 
 
 def prepare_events(
@@ -46,11 +48,11 @@ def prepare_events(
 ) -> Manifest:
     """Read every recording of ``root`` and write ``folder``: a tensor file per part, the split, the manifest.
 
-    ``root`` has one folder per class, or ``train`` and ``test`` with those; without these two the parts are those of
-    :func:`split_recordings`. Classes are the folders' names in order. The manifest's ``details`` record the framing
-    and counts of the content: events, those left out and saturated, the share of empty frames, the
-    recordings repeated within a part, and the bits of a cell. Its ``check`` is "simulated" where a recording
-    says so.
+    ``root`` has one folder per class, or ``train`` and ``test`` (or ``val``) with those; without these two the parts
+    are those of :func:`split_recordings`. Classes are the folders' names in order; one folder around them all is passed
+    over. The manifest's ``details`` record the framing and counts of the content: events, those left out and saturated,
+    the share of empty frames, the recordings repeated within a part, and the bits of a cell. Its ``check`` is
+    "simulated" where a recording says so.
 
     Args:
         name: of the set, for the manifest and messages.
@@ -60,7 +62,8 @@ def prepare_events(
 
     Raises:
         DataError: naming the file that is damaged, has no event, is of another format, does not fit into frames, or
-            violates ``simulated``; or the recordings that are the same in both parts. Nothing is written then.
+            violates ``simulated``; the part that is alone; or the recordings that are the same in both parts. Nothing
+            is written then.
     """
     files, split = _parts(root, kind, test_share)
     listed = _fingerprint(root, files)
@@ -159,18 +162,39 @@ def _parts(root: Path, kind: EventFormat, test_share: float) -> tuple[dict[str, 
     """Return the files of each part by name, in order."""
     if not root.is_dir():
         raise DataError(f"{root} is no folder: expected one with a folder of {kind.ending} files a class")
-    places = {path.name.lower(): path for path in root.iterdir() if path.is_dir() and path.name.lower() in PARTS}
+    inner = _around_classes(root, kind)
+    there = {path.name.lower(): path for path in inner.iterdir() if path.is_dir()}
+    places = {part: there[name] for part, names in PLACES.items() for name in reversed(names) if name in there}
+    for place in places.values() if len(places) == 1 else ():
+        if _holds_folders(place, kind):
+            raise DataError(
+                f"{place} is one part alone: expected train and test (or val) beside each other, or a folder of "
+                f"{kind.ending} files a class; add the other part, or move the classes out of this one"
+            )
     if len(places) == len(PARTS):
-        files = {part: _recordings(places[part], kind) for part in PARTS}
+        files = {part: _recordings(_around_classes(places[part], kind), kind) for part in PARTS}
         classes = [{_label(recording) for recording in found} for found in files.values()]
         if classes[0] != classes[1]:
             raise DataError(
                 f"{root}: the classes of train and test differ: {', '.join(sorted(classes[0] ^ classes[1])[:5])}"
             )
         return files, RecordingSplit(*(tuple(found) for found in files.values()))
-    every = _recordings(root, kind)
+    every = _recordings(inner, kind)
     split = split_recordings(every, test_share)
     return {part: {name: every[name] for name in getattr(split, part)} for part in PARTS}, split
+
+
+def _around_classes(place: Path, kind: EventFormat) -> Path:
+    """Return the one folder in this place if it has a name of its own and the classes in it; else the place."""
+    inside = [path for path in place.iterdir() if not is_junk(path.name)]
+    named = any(path.name.lower() in names for path in inside for names in PLACES.values())
+    return inside[0] if len(inside) == 1 and not named and _holds_folders(inside[0], kind) else place
+
+
+def _holds_folders(place: Path, kind: EventFormat) -> bool:
+    """Return True if folders are in this one, and no recordings beside them, as there are in a class."""
+    inside = [path for path in place.iterdir() if not is_junk(path.name)] if place.is_dir() else []
+    return any(path.is_dir() for path in inside) and not any(path.suffix.lower() == kind.ending for path in inside)
 
 
 def _recordings(place: Path, kind: EventFormat) -> dict[str, Path]:
