@@ -17,7 +17,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from torch import Tensor
 
 from bntt.data.errors import DataError
-from bntt.data.frames import FrameSet
+from bntt.data.frames import FrameSet, FrameSplits
 from bntt.data.image_set import ImageSet, Splits
 from bntt.io.files import digest, digest_of_bytes, digest_of_values, read_json
 
@@ -42,7 +42,7 @@ class Manifest:
     images: dict[str, int]
     """Number of images of each part."""
     shape: list[int]
-    """``[C, H, W]``."""
+    """``[C, H, W]`` of images, ``[T, C, H, W]`` or ``[T, F]`` of frames."""
     classes: list[str]
     sha256: dict[str, str] = field(default_factory=dict)
     """SHA-256 of the tensor files, or of their would-be content."""
@@ -138,6 +138,7 @@ def _tensors(data: ImageSet | FrameSet) -> dict[str, Tensor]:
     if isinstance(data, ImageSet):
         return {"images": data.images.contiguous(), "labels": data.labels}
     frames = data.frames if data.rows is None else data.frames[data.rows]
+    frames = frames if data.scale == 1 else frames.float() * data.scale
     return {"frames": frames.contiguous(), "labels": data.labels}
 
 
@@ -209,10 +210,17 @@ def verify_prepared(folder: Path, manifest: Manifest) -> None:
             raise DataError(f"{file} has changed since it was prepared (SHA-256): prepare {manifest.name} again")
 
 
-def load_prepared(folder: Path, manifest: Manifest) -> Splits:
-    """Load the two parts after :func:`verify_prepared`; files are mapped, and read when images are taken from them."""
+def load_prepared(folder: Path, manifest: Manifest) -> Splits | FrameSplits:
+    """Load the two parts after :func:`verify_prepared`; files are mapped, and read when samples are taken from them."""
     verify_prepared(folder, manifest)
-    return Splits(*(load_part(folder, manifest, part, "images", ImageSet) for part in PARTS))
+    if has_images(manifest):
+        return Splits(*(load_part(folder, manifest, part, "images", ImageSet) for part in PARTS))
+    return FrameSplits(*(load_part(folder, manifest, part, "frames", FrameSet) for part in PARTS))
+
+
+def has_images(manifest: Manifest) -> bool:
+    """Return True if the samples are images ``[C, H, W]``, False if they are frames, which have a time axis too."""
+    return len(manifest.shape) == 3
 
 
 def load_part(

@@ -52,8 +52,8 @@ class Dataset:
     """Function that makes both parts without any file; the fields below are then unused."""
     expects: str = ""
     """Source that ``--from`` takes."""
-    read: Callable[..., Splits] | None = None
-    """Reader of images from a source, ``read(path, progress)``; a reader of whole files reports no progress."""
+    read: Callable[..., Splits | FrameSplits] | None = None
+    """Reader of images or frames, ``read(source, progress)``; a reader of whole files reports no progress."""
     fits: bool = False
     """True if ``read`` also takes ``fitting=``, a :class:`~bntt.data.images.image_file.Fitting`."""
     published: tuple[Published, ...] = ()

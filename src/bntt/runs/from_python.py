@@ -17,7 +17,15 @@ import torch
 from torch import nn
 
 from bntt.data import DataError, FrameSet, ImageSet, SampleLoader, SequenceSet
-from bntt.data.prepared import Manifest, load_part, manifest_of, read_manifest, verify_prepared, write_prepared
+from bntt.data.prepared import (
+    Manifest,
+    has_images,
+    load_part,
+    manifest_of,
+    read_manifest,
+    verify_prepared,
+    write_prepared,
+)
 from bntt.engine.compute import Compute
 from bntt.engine.kernels import require
 from bntt.io.checkpoint import CheckpointError
@@ -214,7 +222,7 @@ def _structure(network: nn.Module) -> list[Any]:
 
 
 def _load_split(folder: Path, manifest: Manifest, part: str) -> ImageSet | FrameSet:
-    if len(manifest.shape) == 3:
+    if has_images(manifest):
         return load_part(folder, manifest, part, "images", ImageSet)
     return load_part(folder, manifest, part, "frames", FrameSet)
 
@@ -259,12 +267,7 @@ def _spoken(kind: type, classes: tuple[str, ...], shape: tuple[int, ...], order:
 
 def _as_stored(samples: SampleSet) -> ImageSet | FrameSet:
     """Convert samples to the form stored in files."""
-    if isinstance(samples, SequenceSet):
-        return samples.images
-    if isinstance(samples, FrameSet) and samples.scale != 1:
-        frames = samples.frames if samples.rows is None else samples.frames[samples.rows]
-        return FrameSet(frames.float() * samples.scale, samples.labels, samples.classes)
-    return samples
+    return samples.images if isinstance(samples, SequenceSet) else samples
 
 
 def _names(options: Any) -> set[str]:

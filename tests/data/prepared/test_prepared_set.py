@@ -7,7 +7,7 @@ import pytest
 import safetensors.torch
 import torch
 
-from bntt.data import ImageSet, Splits
+from bntt.data import FrameSet, FrameSplits, ImageSet, Splits
 from bntt.data.errors import DataError
 from bntt.data.prepared import cache_root, load_prepared, read_manifest, verify_prepared, write_prepared
 from bntt.io.files import digest
@@ -45,6 +45,10 @@ def test_round_trip(prepared, splits):
         assert torch.equal(a.images, b.images)
         assert torch.equal(a.labels, b.labels)
         assert a.classes == b.classes
+    counts = torch.arange(24, dtype=torch.uint8).view(4, 3, 2)
+    frames = FrameSplits(*[FrameSet(counts, torch.arange(4) % 2, ("a", "b"), scale=0.5)] * 2)
+    found = load_prepared(folder, write_prepared(folder, frames._asdict(), name="x", source=folder, check="unchecked"))
+    assert torch.equal(found.test.batch(torch.tensor([3])), counts[3:] / 2)
 
 
 def test_writing_again_replaces(prepared, splits, tmp_path):
