@@ -6,9 +6,13 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
 
-from bntt.data import catalog
+from bntt.data import FrameSet, FrameSplits, catalog
 from bntt.data.errors import DataError
+from bntt.data.images.image_folder import fingerprint
+from bntt.data.prepared import write_prepared
+from bntt.data.registry import Dataset
 from bntt.io.files import digest
 from tests import fakes
 from tests.rows import each_row
@@ -177,8 +181,43 @@ def test_image_folders_that_changed_say_so(tmp_path):
     (root / "train" / "cat" / "9.png").write_bytes(fakes.image_bytes(fakes.pixels(8, 8, 3)))
     with pytest.raises(DataError, match="have changed since they were prepared: bntt data prepare images --from"):
         catalog.open_dataset("images", root)
+    late = fakes.image_bytes(fakes.pixels(8, 8, 3))
+    catalog.prepare("images", root, progress=lambda *_: (root / "train" / "cat" / "late.png").write_bytes(late))
+    with pytest.raises(DataError, match="have changed since they were prepared"):
+        catalog.open_dataset("images", root)
     catalog.prepare("images", root)
-    assert len(catalog.open_dataset("images", root)[0].train) == 9
+    assert len(catalog.open_dataset("images", root)[0].train) == 10
+
+
+@each_row("needs", [(), ("root",)])
+@each_row("layout", ["numbers", "train test"])
+def test_files_of_ones_own_reader_that_changed_say_so(needs, layout, monkeypatch, tmp_path):
+    """In any layout; and what an earlier version prepared is opened still."""
+
+    def read(source, progress):
+        frames = torch.tensor([float(path.read_text()) for path in sorted(source.rglob("*.txt"))]).view(-1, 1, 1)
+        return FrameSplits(*[FrameSet(frames, torch.arange(len(frames)) % 2, ("a", "b"))] * 2)
+
+    def read_otherwise(source, progress):
+        return read(source, progress)
+
+    mine = Dataset("frames", "mine", needs=needs, read=read)
+    monkeypatch.setitem(catalog.DATASETS, "mine", mine)
+    for part in layout.split():
+        (tmp_path / part).mkdir()
+        (tmp_path / part / "0.txt").write_text("3")
+    folder, _ = catalog.prepare("mine", tmp_path)
+    assert catalog.open_samples("mine", root=tmp_path)[0].test.frames[0].item() == 3
+    for changed in (dataclasses.replace(mine, read=read_otherwise), mine):
+        catalog.DATASETS["mine"] = changed
+        if changed is mine:
+            (tmp_path / part / "1.txt").write_text("4")
+        with pytest.raises(DataError, match=r"the function that reads them, have changed .*: bntt data prepare mine"):
+            catalog.open_samples("mine", root=tmp_path)
+    old = fingerprint(tmp_path) if needs and layout != "numbers" else ""
+    splits = read(tmp_path, None)._asdict()
+    write_prepared(folder, splits, name="mine", source=tmp_path, check="unchecked", fingerprint=old)
+    assert len(catalog.open_samples("mine", root=tmp_path)[0].train) == len(layout.split()) + 1
 
 
 def test_another_place_than_it_was_prepared_from(tmp_path):

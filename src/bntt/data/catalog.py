@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from bntt.data.image_set import Splits
 from bntt.data.images.image_file import Fitting
 from bntt.data.images.image_folder import fingerprint
 from bntt.data.images.mnist import content_digest, find
+from bntt.data.listing import files_below, listing_digest
 from bntt.data.prepared import Manifest, cache_root, load_prepared, manifest_of, read_manifest, write_prepared
 from bntt.data.registry import DATASETS, Dataset, Progress, Published
 from bntt.io.files import digest, digest_of_text
@@ -125,8 +127,8 @@ def prepare(
         raise DataError(
             f"{found} is not the published {name} (its checksum differs): get it again, or pass --allow-modified-data"
         )
+    listing = _fingerprints(dataset, found)[-1]  # before it is read: what changes meanwhile is noticed later
     parts = dataset.read(found, progress, **({"fitting": framing} if framing else {}))._asdict()
-    listing = fingerprint(found) if "root" in dataset.needs else ""
     return folder, write_prepared(folder, parts, name=name, source=found.resolve(), check=check, fingerprint=listing)
 
 
@@ -183,9 +185,31 @@ def _check_source(name: str, root: Path | None, framing: Way | None, manifest: M
         raise DataError(f"{name} was prepared from {source}, not from {root}; to change that: {again}")
     if manifest.fingerprint and source.exists():
         kind = framing.of(name)[1] if isinstance(framing, Framing) else None
-        if (recordings_fingerprint(source, kind) if kind else fingerprint(source)) != manifest.fingerprint:
+        dataset = DATASETS[name]
+        now = [recordings_fingerprint(source, kind)] if kind else _fingerprints(dataset, source)
+        if manifest.fingerprint not in now:
             what = "recordings" if kind else "files"
-            raise DataError(f"the {what} in {source} have changed since they were prepared: {again}")
+            how = ", or the function that reads them," if len(now) > 1 else ""
+            raise DataError(f"the {what} in {source}{how} have changed since they were prepared: {again}")
+
+
+def _fingerprints(dataset: Dataset, source: Path) -> list[str]:
+    """Compute the fingerprints of the user's own files: of their listing, and with the code of the user's own reader.
+
+    The last one is kept; a set prepared by an earlier version has the first. Of other files it is "".
+    """
+    if dataset.fits:
+        return [fingerprint(source)]
+    if "root" not in dataset.needs and getattr(dataset.read, "__module__", "bntt.").startswith("bntt."):
+        return [""]
+    try:
+        listing = fingerprint(source)
+    except DataError:  # laid out otherwise than images
+        listing = listing_digest(source, files_below(source))
+    try:
+        return [listing, digest_of_text(f"{listing} {inspect.getsource(dataset.read) if dataset.read else ''}")]
+    except (OSError, TypeError):  # typed into an interpreter, or an object that is called
+        return [listing]
 
 
 def check_published(dataset: Dataset, source: Path) -> str:
