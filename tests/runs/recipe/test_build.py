@@ -6,6 +6,8 @@ import pytest
 import torch
 
 from bntt.cli.main import main
+from bntt.data import FrameSet, FrameSplits
+from bntt.data.registry import DATASETS, Dataset
 from bntt.engine import kernels as backend
 from bntt.engine.compute import Compute
 from bntt.engine.cpu import library
@@ -14,7 +16,7 @@ from bntt.nn import BNTT, DirectEncoder, PoissonEncoder
 from bntt.nn.fusion import plan
 from bntt.runs.recipe import build
 from bntt.runs.recipe.build import DeviceError, build_model, describe_backend, require_device
-from bntt.runs.recipe.datasets import build_data
+from bntt.runs.recipe.datasets import build_data, stand_in
 from bntt.runs.recipe.file import RecipeError, dump_recipe, load_recipe, parse_recipe
 from tests.rows import each_row
 from tests.runs.recipe.test_schema import MINIMAL, changed
@@ -59,6 +61,20 @@ def test_a_network_that_does_not_fit_the_images():
     recipe = parse_recipe(changed(network={"name": "vgg9"}))
     with pytest.raises(RecipeError, match="network: image_size=28 cannot be halved 3 times"):
         build_model(recipe, build_data(recipe))
+
+
+def test_sequences_of_ones_own_are_the_features_of_each_step(monkeypatch):
+    frames = FrameSet(torch.arange(600.0).view(40, 5, 3) % 7, torch.arange(40) % 2, ("a", "b"))
+    monkeypatch.setitem(DATASETS, "mine", Dataset("frames", "mine", make=lambda: FrameSplits(frames, frames)))
+    network = {"name": "mlp", "num_steps": 5}
+    recipe = parse_recipe(changed(data={"name": "mine"}, encoder={"name": "frames"}, network=network))
+    data = build_data(recipe)
+    like = stand_in(recipe, data.manifest)
+    for samples in (data, like):
+        assert build_model(recipe, samples)(samples.train.batch(torch.arange(4))).shape == (4, 2)
+    convolutional = parse_recipe(changed(data={"name": "mine"}, encoder={"name": "frames"}, network={"num_steps": 5}))
+    with pytest.raises(RecipeError, match=r"network\.name: vgg6 takes images, mine has sequences of features"):
+        build_model(convolutional, data)
 
 
 def test_batches_of_one_are_refused_before_training():

@@ -100,7 +100,7 @@ def test_a_constant_set_gives_no_spikes_and_says_so(monkeypatch):
     assert (logits == 0).all()
 
 
-@each_row("damage", [{"classes": []}, {"images": {"test": 3}}, {"shape": [28, 28]}, {"shape": [1, 2, 3, 4, 5]}])
+@each_row("damage", [{"classes": []}, {"images": {"test": 3}}, {"shape": [28]}, {"shape": [1, 2, 3, 4, 5]}])
 def test_a_manifest_of_no_samples_has_no_stand_in(damage):
     recipe = parse_recipe(changed())
     manifest = manifest_of({"train": build_data(recipe).train}, "made")

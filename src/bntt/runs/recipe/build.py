@@ -206,9 +206,12 @@ def _sizes(recipe: Recipe, samples: SampleSet) -> dict[str, Any]:
                 f"of these images, got {steps}"
             )
         return {"in_features": samples.features}
-    channels, height, width = (samples.images if isinstance(samples, ImageSet) else samples.frames).shape[-3:]
+    shape = samples.images.shape[1:] if isinstance(samples, ImageSet) else samples.frames.shape[2:]
     if "in_features" in takes:
-        return {"in_features": channels * height * width}
+        return {"in_features": math.prod(shape)}
+    if len(shape) == 1:
+        raise RecipeError(f"network.name: {name} takes images, {recipe.data.name} has sequences of features: take mlp")
+    channels, height, width = shape
     if "image_size" not in takes:
         return {"in_channels": channels}
     if height != width:
