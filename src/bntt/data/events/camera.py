@@ -226,7 +226,7 @@ def simulate_set(
         raise DataError(f"{folder} exists already: remove it, or choose another with --to")
     if not 1 <= count <= len(images):
         raise DataError(f"{name} has {len(images):,} images to simulate recordings from, asked for {count:,}")
-    chosen = torch.arange(len(images)) if count == len(images) else stratified(images, count, seed).sort().values
+    chosen = stratified(images, count, seed)
     part = folder.with_name(folder.name + ".part")
     paths = _paths(images, chosen.tolist(), part, name)
     if strange := set(part.rglob("*.aedat")) - set(paths.values()):
