@@ -46,7 +46,7 @@ def test_training_prints_a_line_an_epoch_without_a_terminal(capsys):
         Notice("warning: layer fc1 is silent"),
         epoch(1, 1.0, 0.5, None, 0.03, 10.0, False),
     ]
-    console.training(records, epochs=2, images=10)
+    console.training(records, shares=[1, 1], images=10)
     lines = capsys.readouterr().out.splitlines()
     assert lines == [
         "epoch 1/2  loss 2.000  train 10.0%  validation 20.0%  lr 0.3  0:05, 0:05 left  best",
@@ -95,14 +95,15 @@ def test_a_bar_on_a_terminal_shows_the_count(terminal):
 def test_a_bar_of_training_counts_over_all_epochs(terminal):
     first = [step(0, i) for i in range(3)]
     second = [step(1, i) for i in range(2)]
-    console.training([*first, epoch(0, 2.0, 0.1, 0.2, 0.3, 5.0, True), *second], epochs=2, images=30)
+    console.training([*first, epoch(0, 2.0, 0.1, 0.2, 0.3, 5.0, True), *second], shares=[0.5, 1], images=30)
     assert "epoch 2/2" in terminal.getvalue()
+    assert "0:05, 0:10 left" in terminal.getvalue(), "the second epoch takes twice the steps"
     assert "50/60" in terminal.getvalue()
 
 
 def test_a_word_now_and_then_where_there_is_no_bar(capsys, monkeypatch):
     monkeypatch.setattr(console, "QUIET", -1.0)
-    console.training([step(0, i) for i in range(2)], epochs=2, images=40)
+    console.training([step(0, i) for i in range(2)], shares=[1, 1], images=40)
     assert capsys.readouterr().out == "epoch 1/2, loss 2.000: 20 of 80, 0:00 left\n"
     with console.progress("testing") as report:
         report(500, 2000)

@@ -87,9 +87,13 @@ class _ProgressLines:
         self.spoke = now
 
 
-def training(records: Iterable[TrainingRecord], epochs: int, images: int) -> None:
-    """Show a run as it trains: a line for each epoch, with a bar on a terminal, and a line a minute elsewhere."""
-    lines = None
+def training(records: Iterable[TrainingRecord], shares: Sequence[float], images: int) -> None:
+    """Show a run as it trains: a line for each epoch, with a bar on a terminal, and a line a minute elsewhere.
+
+    Args:
+        shares: of all time steps, that each epoch takes.
+    """
+    lines, epochs = None, len(shares)
     with _bar() as bar:
         task = bar.add_task("training", total=epochs * images)
         for record in records:
@@ -97,7 +101,7 @@ def training(records: Iterable[TrainingRecord], epochs: int, images: int) -> Non
                 line(record.text)
                 continue
             if isinstance(record, EpochResult):
-                line(_epoch_line(record, epochs))
+                line(_epoch_line(record, shares))
                 lines = None
                 continue
             done, what = record.epoch * images + record.seen, f"epoch {record.epoch + 1}/{epochs}"
@@ -226,8 +230,9 @@ def duration(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-def _epoch_line(epoch: EpochResult, epochs: int) -> str:
-    left = epoch.seconds / (epoch.epoch + 1) * (epochs - epoch.epoch - 1)
+def _epoch_line(epoch: EpochResult, shares: Sequence[float]) -> str:
+    done, epochs = epoch.epoch + 1, len(shares)
+    left = epoch.seconds / sum(shares[:done]) * sum(shares[done:])
     best = "  best" if epoch.best else ""
     accuracy = epoch.validation_accuracy
     validated = "" if accuracy is None else f"validation {accuracy:.1%}  "

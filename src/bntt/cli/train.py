@@ -157,6 +157,7 @@ def run_recipe(
     from bntt.runs.training.shared import check_shareable
     from bntt.runs.training.train import train_run
     from bntt.training.processes import Processes
+    from bntt.training.schedule import steps_in
 
     if recipe.imported.file:
         raise RecipeError(f"imported.file: {recipe.imported.file} was imported, and cannot be trained here")
@@ -197,7 +198,9 @@ def run_recipe(
             forget_best=forget_best,
             processes=processes,
         )
-        console.training(with_estimate(records, recipe, data, device), settings.epochs, len(data.train))
+        total = recipe.network.num_steps
+        shares = [steps_in(settings.grow, epoch, total) / total for epoch in range(settings.epochs)]
+        console.training(with_estimate(records, recipe, data, device), shares, len(data.train))
     _measure(recipe, data, run, processes)
     if settings.epochs and processes.first:
         _draw_curves(recipe, data, run)

@@ -28,7 +28,7 @@ from bntt.runs.training.epoch_log import unvarying_input
 from bntt.runs.training.shared import combine_evaluations, progress_of_all
 from bntt.training import recalibrate
 from bntt.training.processes import Processes
-from bntt.training.schedule import Rates, floor_of_decay
+from bntt.training.schedule import DropsWarning, Rates, floor_of_decay
 
 
 def retiming_of(recipe: Recipe, steps: int, longer: Longer | None) -> Retiming:
@@ -190,7 +190,7 @@ def evaluate_loaded(
         epoch=facts["epoch"],
         weights="moving average" if facts.get("averaged") else "as trained",
         images_of=len(data.of(split)),
-        training_images=len(data.train),
+        training_images=len(data.train) or recipe.data.images,  # of bntt.fit a run keeps their number alone
         training_images_of=data.whole or len(data.train),
         updates=last.get("updates"),
         seconds=last.get("seconds"),
@@ -205,16 +205,18 @@ def evaluate_loaded(
 def _gamma_floor(recipe: Recipe, facts: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> float | None:
     """Return what weight decay alone would have made of γ by the epoch of these weights.
 
-    None without decay, if γ began elsewhere, if it was averaged, or if an epoch had another rate than the recipe says:
-    epochs were added later.
+    None without decay, if γ began elsewhere or may have (in bntt.fit), if it was averaged, or if an epoch had another
+    rate than the recipe says: epochs were added later.
     """
     train, done = recipe.train, rows[: facts["epoch"] + 1]
     begun = recipe.init.source or recipe.convert.ann
-    if begun or facts.get("averaged") or facts_of(recipe).norm_facts.identity:
+    if not recipe.data.name or begun or facts.get("averaged") or facts_of(recipe).norm_facts.identity:
         return None
     if not done or not (updates := done[-1].get("updates")):
         return None
-    rates = Rates(train, train.epochs, updates // len(done))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DropsWarning)  # bntt train said it
+        rates = Rates(train, train.epochs, updates // len(done))
     for epoch, row in enumerate(done):
         if not math.isclose(row.get("lr", math.nan), train.lr * rates.factor(epoch, 0)):
             return None

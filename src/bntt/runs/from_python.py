@@ -75,6 +75,7 @@ def describe_session(session: Session, validation: object, test: object) -> Desc
     recipe = schema.Recipe(
         seed=session.seed,
         notes=f"Trained by bntt.fit in Python, by {type(session.optimizer).__name__}."
+        + ("" if session.made_by else " It is your own: rates, momentum and decay in the table train are not its.")
         + ("" if built else " No recipe builds its network: in the table network only T and norm are true."),
         data=schema.Data(
             name="",
@@ -123,7 +124,7 @@ def save_samples(run: Path, data: RecipeData) -> None:
 
 
 def load_samples(run: Path, like: RecipeData, order: str, encoder: Encoder) -> RecipeData:
-    """Load the samples kept by a run, with stand-ins for the training samples; a split that it was not given is empty.
+    """Load the samples kept by a run; a split that it was not given is empty, and that of the training always.
 
     Raises:
         DataError: if there are none, or they are damaged.
@@ -142,7 +143,7 @@ def load_samples(run: Path, like: RecipeData, order: str, encoder: Encoder) -> R
         [] if (one := getattr(encoder, name, None)) is None else one.flatten().tolist() for name in ("mean", "std")
     )
     validation, test = (found.get(split, none) for split in ("validation", "test"))
-    return replace(like, validation=validation, test=test, mean=mean, std=std, label=LABEL)
+    return replace(like, train=none, validation=validation, test=test, mean=mean, std=std, label=LABEL)
 
 
 def builder_of(network: SpikingNetwork) -> tuple[str, dict[str, Any]] | None:

@@ -71,7 +71,7 @@ def measure(
     check_folders(folder, *(one.path for one in opened[:1] if not folder))
     checked = settled(measurement, opened, checked_arguments(measurement.arguments, arguments))
     result = run_measurement(measurement, opened, checked, progress or Progress())
-    save_result(measurement, result, checked, folder or opened[0].path)
+    save_result(measurement, result, checked, folder or opened[0].path, opened=opened if folder else ())
     return result
 
 

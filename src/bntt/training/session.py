@@ -61,7 +61,7 @@ class Session:
             weights, statistics and records then, those of the whole batches.
 
     Attributes:
-        position: its progress.
+        position: its progress. made_by: the method that made the optimizer; None where that was given.
         average: the moving average of the model, a classifier too; None where the method has none.
 
     Raises:
@@ -110,7 +110,7 @@ class Session:
             for group in self.optimizer.param_groups:
                 group["initial_lr"] = group["lr"]
         freeze(model.network, self.method.freeze, self.optimizer)
-        self._made_by = self.method if optimizer is None else None
+        self.made_by = self.method if optimizer is None else None
         self.position = Position()
         self._average = _averaged(model, self.method.average) if self.method.average else None
         if self.processes.reduce is not None:  # after the average, which one process evaluates alone
@@ -189,7 +189,7 @@ class Session:
         for part, module in (("model", self.model), ("average", self.average)):
             if wrong := misfits(parts[part], {} if module is None else module.state_dict()):
                 raise ValueError(f"the {part}'s weights are of another network: {'; '.join(wrong[:5])}")
-        state = restored_state(self.optimizer, self.model, parts["optimizer"], facts["optimizer"], self._made_by)
+        state = restored_state(self.optimizer, self.model, parts["optimizer"], facts["optimizer"], self.made_by)
         position = {**facts["position"], "watch": LossWatch(**facts["position"]["watch"])}
         self.model.load_state_dict(parts["model"])
         if self._average is not None:

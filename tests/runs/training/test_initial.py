@@ -64,6 +64,11 @@ def test_another_number_of_steps(source, steps, longer, how):
     assert said["changed"] == f"; T is {steps}, it was 3 ({how})"
 
 
+def test_other_neurons_for_the_same_weights_are_told(source):
+    *_, said = taken(source, network={"threshold": 2.0, "reset": "hard"})
+    assert said["changed"] == "; threshold is 2.0, it was 1.0; reset is hard, it was soft"
+
+
 def test_images_that_validate_and_were_trained_on_are_told(source):
     _, _, _, said = taken(source, data={"validation": 0.02})
     assert said["changed"] == "; it may have trained on images that validate here: seed or data.validation differ"

@@ -133,7 +133,7 @@ def _load_source(recipe: Recipe) -> tuple[SpikingNetwork, Sequence[str], dict[st
     said = _overlap((its.name, its.root, its.validation, run.recipe.seed), recipe)
     before, cost = run.checkpoint_facts.get("init", {}), RunDirectory(run.path).training_cost()
     whole = {name: None if value is None else value + (before.get(name) or 0) for name, value in cost.items()}
-    return run.model.network, run.classes, kept | whole, said
+    return run.model.network, run.classes, kept | whole, said + _changed_parts(run.recipe, recipe)
 
 
 def _overlap(its: tuple[str, str, float, int], recipe: Recipe) -> str:
@@ -141,6 +141,15 @@ def _overlap(its: tuple[str, str, float, int], recipe: Recipe) -> str:
     ours = recipe.data.name, recipe.data.root, recipe.data.validation, recipe.seed
     seen = its[:2] == ours[:2] and its != ours
     return "; it may have trained on images that validate here: seed or data.validation differ" if seen else ""
+
+
+def _changed_parts(its: Recipe, ours: Recipe) -> str:
+    """Say in what the networks of two recipes differ that weights do not show; nothing of an ANN and its twin."""
+    before, now = (vars(one.network) for one in (its, ours))
+    if its.network.neuron != ours.network.neuron and "relu" in (its.network.neuron, ours.network.neuron):
+        return ""
+    other = [key for key in now if key != "num_steps" and now[key] != before[key]]
+    return "".join(f"; {key} is {now[key]}, it was {before[key]}" for key in other)
 
 
 def _is_ann(network: SpikingNetwork) -> bool:
