@@ -85,6 +85,7 @@ def test_a_state_goes_out_and_comes_back(name):
     tensors, facts = optimizer_state(optimizer, model)
     assert any(key.startswith("blocks.fc1.norm.gamma.") for key in tensors)
     fresh.load_state_dict(restored_state(fresh, other, tensors, facts))
+    restored_state(fresh, other, tensors, facts, method)  # the settings are the method's, with no JSON between
     before, after = optimizer.state_dict(), fresh.state_dict()
     assert before["param_groups"] == after["param_groups"]
     for place, state in before["state"].items():

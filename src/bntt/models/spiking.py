@@ -111,8 +111,8 @@ class NeuronOptions:
     """
 
     neuron: Annotated[str, OneOf(NEURONS.keys)] = "lif"
-    """Neurons; "relu" makes an ANN of the same plan, with one step, and ignores threshold, leak, fire, reset and
-    surrogate. With a norm it can begin a training (`init`), without one it can be converted too."""
+    """Neurons; "relu" makes an ANN of the same plan, with one step, and ignores leak, fire, reset, surrogate, and
+    threshold but for norms of its size. With a norm it can begin a training (`init`), without one be converted too."""
     threshold: Annotated[float, Limits(above=0, below=1_000_000)] = 1.0
     """Threshold θ."""
     fire: Annotated[str | FireRule, OneOf(FIRE_RULES.keys)] = "after"

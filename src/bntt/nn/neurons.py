@@ -196,7 +196,7 @@ class FoldedLIF(nn.Module):
         for name in TABLES:
             table: Any = getattr(neuron, name)
             if table is not None and not isinstance(table, Tensor):
-                table = torch.tensor([[table]])
+                table = torch.tensor([[table if isinstance(table, bool) else float(table)]])
             self.register_buffer(name, None if table is None else table.detach().clone())
 
     @property

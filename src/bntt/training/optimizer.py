@@ -66,7 +66,8 @@ def freeze(network: SpikingNetwork, layers: Sequence[str], optimizer: optim.Opti
             raise ValueError(f"freeze: {pattern!r} is no layer, there are {', '.join(parts)}")
         chosen += found
     held = {parameter for name in chosen for parameter in parts[name].parameters()}
-    if layers and not any(one.requires_grad and one not in held for one in network.parameters()):
+    learn = network.parameters() if optimizer is None else stepped(optimizer)
+    if layers and not any(one.requires_grad and one not in held for one in learn):
         raise ValueError(f"freeze: {list(layers)} leaves nothing to train")
     for parameter in held:
         parameter.requires_grad_(False)
@@ -160,7 +161,7 @@ def restored_state(
         wrong += [
             f"it was trained with {key} {then[key]}, this training has {now[key]}"
             for key in sorted(then.keys() & now.keys() & fixed)
-            if then[key] != (list(now[key]) if isinstance(now[key], tuple) else now[key])
+            if _listed(then[key]) != _listed(now[key])
         ]
     if wrong:
         raise ValueError(f"the optimiser's state does not fit: {'; '.join(sorted(wrong)[:5])}")
@@ -168,6 +169,11 @@ def restored_state(
     for now, group in zip(optimizer.param_groups, groups, strict=True):
         group |= {key: now[key].new_tensor(value) for key, value in group.items() if isinstance(now[key], Tensor)}
     return {"state": {i: held[name] for i, name in names.items() if name in held}, "param_groups": groups}
+
+
+def _listed(value: Any) -> Any:
+    """Return what JSON makes of a setting."""
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _names(optimizer: optim.Optimizer, model: nn.Module) -> dict[int, str]:

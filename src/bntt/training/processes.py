@@ -112,6 +112,8 @@ class _Several(Processes):
         self._groups = groups
 
         def reduce(sums: Tensor) -> Tensor:  # a function, which copies of a network share
+            if not groups:  # closed: the processes go on apart
+                return sums
             sums = sums.contiguous()
             dist.all_reduce(sums, group=groups["statistics"])
             return sums

@@ -116,7 +116,7 @@ def test_what_a_run_does_not_keep_is_not_measured_and_no_optimizer_is_said_to_be
     model = build()
     run = tmp_path / "run"
     fitted(run, model, method=None, optimizer=torch.optim.SGD(model.parameters(), lr=0.3))
-    with pytest.raises(bntt.data.DataError, match="there are no train samples: .*checksums"):
+    with pytest.raises(bntt.data.DataError, match=r"there are no train samples: .*checksums"):
         measure("evaluate", run, split="train")
     assert "rates, momentum and decay in the table train are not its" in (run / "recipe.toml").read_text("utf-8")
     found = measure("evaluate", run, split="validation", folder=tmp_path / "there")

@@ -1,5 +1,7 @@
 """The weights of an ANN in a spiking network, or which part cannot be."""
 
+from collections import OrderedDict
+
 import pytest
 import torch
 from torch import nn
@@ -58,6 +60,18 @@ def test_a_plain_network_is_converted_layer_by_layer():
     assert isinstance(made.blocks["0"].pool, nn.Sequential)
     assert torch.equal(made.readout.synapse.weight, plain[4].weight)
     assert made(torch.ones(3, 2, 1, 4, 4)).shape == (2, 3)
+
+
+def test_a_norm_without_affine_is_folded_and_names_do_not_meet(rng):
+    with torch.random.fork_rng():
+        plain = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3, affine=False), nn.ReLU(), nn.Linear(3, 2)).eval()
+        plain[1].running_mean.fill_(0.5)
+        two = nn.Sequential(OrderedDict(a=nn.Sequential(nn.Linear(4, 4), nn.ReLU()), a_0=nn.Linear(4, 4)))
+        two.extend([nn.ReLU(), nn.Linear(4, 2)])
+    x = torch.rand(5, 4, generator=rng)
+    torch.testing.assert_close(convert(plain).blocks["0"].synapse(x), plain[:2](x))
+    with pytest.raises(ValueError, match="'a_0' and another part would both be layer 'a_0'"):
+        convert(two)
 
 
 def block(**parts):

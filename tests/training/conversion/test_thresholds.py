@@ -199,6 +199,8 @@ def test_networks_that_cannot_be_balanced_are_refused(ann, images):
         balance(ann, DirectEncoder(2), pairs(images))
     with pytest.raises(ValueError, match="it is a Residual"):
         balance(resnet20(width=0.125, num_steps=2, norm="none"), DirectEncoder(2), pairs(images))
+    with pytest.raises(ValueError, match="layer 'fc1' has a BNTT, and thresholds"):
+        balance(mlp(in_features=64, hidden=(3,), num_steps=2), DirectEncoder(2), pairs(images))
     decays = mlp(in_features=64, hidden=(3,), num_steps=2, norm="none", decay_input=True)
     with pytest.raises(ValueError, match=r"layer 'fc1' decay their input .* take decay_input=False"):
         balance(decays, DirectEncoder(2), pairs(images))

@@ -232,7 +232,7 @@ def why_not_neuron(neuron: AnyNeuron, steps: range, channels: int, kernels: Kern
     threshold: Any = neuron.threshold  # a number, says its type, and nobody checks that it is
     if isinstance(threshold, Tensor):
         return f"its threshold is {'learned' if threshold.requires_grad else 'a tensor'}: kernels take a number"
-    if isinstance(neuron.leak, Tensor) and neuron.leak.numel() not in (1, channels):
+    if isinstance(neuron.leak, Tensor) and neuron.leak.ndim and len(neuron.leak) != channels:
         return f"its {neuron.leak.numel()} leaks are not one for each of {channels} channels"
     if isinstance(neuron.leak, Tensor) and kernels != "cpu":
         return "its leak is learned, which only the CPU kernels support"

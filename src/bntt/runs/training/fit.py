@@ -170,13 +170,16 @@ def _train_in_directory(
 ) -> Iterator[TrainingRecord]:
     """Yield the records of a training in a run directory, those of earlier starts first."""
     network = session.model.network
+    networks = [network] if session.average is None else [network, session.average.network]
     chosen = network.compute
     network.compute = _as_begun(directory, chosen)
     try:
         recipe, data, facts = describe_session(session, validation, test)
         sample = session.model.encoder(data.train.batch(torch.tensor([0])).to(_device(session)), steps=range(1))
         shape = recipe.network.num_steps, recipe.train.batch_size, *sample.shape[2:]
-        network.compute = network.settled_compute(shape)
+        settled = network.settled_compute(shape)
+        for one in networks:
+            one.compute = settled
         run = open_or_create_run(directory.name, directory.parent)
         with hold_run(run.path):
             run.checkpoints.tidy()
@@ -191,7 +194,8 @@ def _train_in_directory(
             load_checkpoint(run.best, session.model)
             save_curves(run.rows(), f"{run.path.name}: {data.label}", run.path)
     finally:
-        network.compute = chosen
+        for one in networks:
+            one.compute = chosen
 
 
 def _as_begun(directory: Path, chosen: Compute) -> Compute:

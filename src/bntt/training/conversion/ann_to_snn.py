@@ -11,6 +11,7 @@ import copy
 from collections.abc import Iterator
 from typing import NamedTuple
 
+import torch
 from torch import nn
 from torch.nn.utils import fuse_conv_bn_eval, fuse_linear_bn_eval
 
@@ -136,7 +137,9 @@ def read_sequential(ann: nn.Sequential) -> tuple[list[ReadLayer], nn.Module]:
             before.append(parts[at][1])
             at += 1
         pool = nn.Sequential(*before) if len(before) > 1 else (before[0] if before else None)
-        layers.append(ReadLayer(name.replace(".", "_"), synapse, pool))
+        if (taken := name.replace(".", "_")) in [one.name for one in layers]:
+            raise ValueError(f"{name!r} and another part would both be layer {taken!r}: give one another name")
+        layers.append(ReadLayer(taken, synapse, pool))
         before = []
     raise ValueError("the ANN ends without an output layer: its last part must be weights, nn.Linear or nn.Conv2d")
 
@@ -160,15 +163,18 @@ def _parts(module: nn.Sequential, under: str) -> Iterator[tuple[str, nn.Module]]
 
 def _folded(parts: list[tuple[str, nn.Module]], at: int) -> tuple[Weights, int]:
     """Return the weights at a place, with the batch normalisation behind them folded in, and the next place."""
-    name, weights = parts[at]
+    before, weights = parts[at]
     assert isinstance(weights, Weights)
     if at + 1 == len(parts) or not isinstance(norm := parts[at + 1][1], nn.BatchNorm1d | nn.BatchNorm2d):
         return weights, at + 1
     if norm.running_mean is None:
         raise ValueError(
-            f"{parts[at + 1][0]!r}, a {type(norm).__name__}, has no running statistics to fold into {name!r}: train it "
-            f"with track_running_stats=True"
+            f"{parts[at + 1][0]!r}, a {type(norm).__name__}, has no running statistics to fold into {before!r}: "
+            f"train it with track_running_stats=True"
         )
+    for name, value in (("weight", 1.0), ("bias", 0.0)):  # a copy; PyTorch's function wants them behind nn.Linear
+        if getattr(norm, name) is None:
+            setattr(norm, name, nn.Parameter(torch.full_like(norm.running_mean, value)))
     folded: Weights = (
         fuse_conv_bn_eval(weights, norm) if isinstance(weights, nn.Conv2d) else fuse_linear_bn_eval(weights, norm)
     )

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from bntt.nn.blocks.block import SpikingBlock
 from bntt.nn.encoders.encoder import Encoder
+from bntt.nn.kinds import norm_facts
 from bntt.nn.network.call import Call
 from bntt.nn.network.classifier import SpikingClassifier
 from bntt.nn.network.labelled_batch import Loader, samples
@@ -200,6 +201,11 @@ def _check_balanceable(network: SpikingNetwork) -> None:
             kind = type(block.lif if type(block) is SpikingBlock else block).__name__
             raise ValueError(
                 f"layer {name!r} has no threshold to balance: it is a {kind}, not a SpikingBlock of LIF neurons"
+            )
+        if not norm_facts(block.norm).identity:
+            raise ValueError(
+                f"layer {name!r} has a {type(block.norm).__name__}, and thresholds are balanced without norms: "
+                f"take norm='none'"
             )
         if block.lif.neuron.decay_input:
             raise ValueError(
