@@ -1,5 +1,7 @@
 """A directory of one network is not continued with another one, and runs that say less of theirs are."""
 
+import json
+
 import pytest
 import torch
 
@@ -8,9 +10,10 @@ from bntt.io.checkpoint import CheckpointError
 from bntt.nn import LIF
 from bntt.runs import from_python
 from bntt.runs.from_python import builder_of
+from bntt.runs.measure import measure
 from bntt.runs.training.epoch_log import Notice
 from tests.runs.training.test_fit_directory import equal, fitted, own
-from tests.training.test_fit import build
+from tests.training.test_fit import build, data
 
 
 def test_another_network_does_not_go_on_and_other_words_for_the_same_do(tmp_path, monkeypatch):
@@ -38,3 +41,15 @@ def test_a_network_that_was_changed_is_not_what_its_builder_makes():
     with torch.no_grad():
         learns.blocks["fc1"].lif.leak_logit.add_(1)
     assert builder_of(learns)[0] == "mlp", "a leak that was learned is a weight"
+
+
+def test_what_a_run_does_not_keep_is_not_measured_and_no_optimizer_is_said_to_be_another(tmp_path):
+    model = build()
+    run = tmp_path / "run"
+    fitted(run, model, method=None, optimizer=torch.optim.SGD(model.parameters(), lr=0.3))
+    with pytest.raises(bntt.data.DataError, match=r"there are no train samples: .*checksums"):
+        measure("evaluate", run, split="train")
+    assert "rates, momentum and decay in the table train are not its" in (run / "recipe.toml").read_text("utf-8")
+    found = measure("evaluate", run, split="validation", folder=tmp_path / "there")
+    assert (found.gamma_floor, found.training_images) == (None, len(data()))
+    assert [*json.loads((tmp_path / "there" / "evaluation-validation.json").read_text())["measured_on"]] == [run.name]

@@ -112,18 +112,6 @@ def test_a_directory_of_another_training_is_refused(change, tmp_path):
     assert kept.best.read_bytes() == before
 
 
-def test_what_a_run_does_not_keep_is_not_measured_and_no_optimizer_is_said_to_be_another(tmp_path):
-    model = build()
-    run = tmp_path / "run"
-    fitted(run, model, method=None, optimizer=torch.optim.SGD(model.parameters(), lr=0.3))
-    with pytest.raises(bntt.data.DataError, match=r"there are no train samples: .*checksums"):
-        measure("evaluate", run, split="train")
-    assert "rates, momentum and decay in the table train are not its" in (run / "recipe.toml").read_text("utf-8")
-    found = measure("evaluate", run, split="validation", folder=tmp_path / "there")
-    assert (found.gamma_floor, found.training_images) == (None, len(data()))
-    assert [*json.loads((tmp_path / "there" / "evaluation-validation.json").read_text())["measured_on"]] == [run.name]
-
-
 @pytest.mark.slow
 def test_every_verb_takes_it(tmp_path, capsys):
     model, run = build(), tmp_path / "run"
