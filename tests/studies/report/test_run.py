@@ -65,6 +65,19 @@ def test_more_than_is_read_is_said_and_never_cut(tmp_path, monkeypatch):
     assert "values in a list, more than the 2" in sections_of(run)[0].gaps[0]
 
 
+def test_numbers_of_another_run_or_of_other_weights_are_told(tmp_path):
+    run = write_run(tmp_path / "run")
+    given = json.loads((run / "evaluation.json").read_text("utf-8"))
+    for name, change in (("1", {"measured_on": {"other": "0" * 64}}), ("2", {"epoch": given["epoch"] + 3})):
+        (run / f"evaluation-{name}-steps.json").write_text(json.dumps(given | change))
+    (section,) = (one for one in sections_of(run) if one.tables)
+    assert section.gaps == (
+        "evaluation-1-steps.json: measured on other, and not on this run",
+        f"evaluation-2-steps.json: measured with the weights of epoch {given['epoch'] + 4}, evaluation.json with those "
+        f"of {given['epoch'] + 1}",
+    )
+
+
 def test_one_broken_evaluation_is_a_gap_beside_the_others(tmp_path):
     (tmp_path / "evaluation.json").write_text("{")
     (tmp_path / "evaluation-4-steps.json").write_bytes((RESULTS / "rival-ann-0" / "evaluation.json").read_bytes())

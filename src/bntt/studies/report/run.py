@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -65,11 +65,28 @@ def _section(measurement: Measurement, path: Path) -> Section:
     try:
         values = cleaned(read_json(path).held)
         section = result_from(measurement.record_in(path.stem), values).section()
+        if other := _of_others(values, path):
+            section = replace(section, gaps=(*section.gaps, other))
     except (ValueError, ArithmeticError, LookupError, TypeError) as error:
         odd = clean(str(error), 200) if isinstance(error, ValueError) else "its numbers do not fit together"
         why = str(error) if isinstance(error, GapError) else f"{clean(path.name, LONGEST_NAME)}: {odd}"
         section = Section(measurement.name.capitalize(), gaps=(why,))
     return replace(section, title=f"{section.title} ({beyond.replace('-', ' ')})") if beyond else section
+
+
+def _of_others(values: Mapping[str, Any], path: Path) -> str:
+    """Say that numbers in a run directory are of another run, or of other weights than its evaluation; else ""."""
+    folder, name = path.parent, clean(path.name, LONGEST_NAME)
+    if not (folder / "recipe.toml").exists():
+        return ""
+    runs = values.get("measured_on") or {folder.resolve().name: ""}
+    if folder.resolve().name not in runs:
+        return f"{name}: measured on {clean(', '.join(map(str, runs)), LONGEST_NAME)}, and not on this run"
+    with suppress(GapError):
+        now, then = read_json(folder / "evaluation.json").held.get("epoch"), values.get("epoch")
+        if isinstance(now, int) and isinstance(then, int) and now != then:
+            return f"{name}: measured with the weights of epoch {then + 1}, evaluation.json with those of {now + 1}"
+    return ""
 
 
 def _as_one_table(sections: list[Section]) -> Section:
