@@ -22,7 +22,7 @@ def export(
 
     A bundle is one file with all that evaluation needs: weights, scale and shift of every step and channel, neurons,
     encoder, classes and provenance. Run it without PyTorch with bntt.deploy.Runtime, or on pictures with bntt predict
-    --bundle. The card of `bntt card` is written beside it: what hardware must hold and do, measured on some of the
+    --bundle. The card of `bntt card` is printed too: what hardware must hold and do, measured on some of the
     run's images. ONNX files have opset 20 and take any batch. NIR files hold what varies over time as metadata, which
     bntt.deploy.from_nir reads; for other frameworks, pass --lossy constant.
 
