@@ -132,7 +132,7 @@ class LayerPass(NodePass):
         out = self.lease.take(*current.shape, dtype=current.dtype, device=current.device) if apart else current
         reverse, kernels = self._reverse(done, current, towards.grad, first, carry), self.compute.kernels
         summed = any(one is not None for one in (found.moments, gamma, beta, leak, bias))  # not by attacks
-        sums = scan_sums(reverse, leak=leak is not None, kernels=kernels) if summed else torch.empty(0)
+        sums = scan_sums(reverse, leak=leak is not None, kernels=kernels) if summed else found.inverse[:0]
         offset, slope = torch.zeros_like(found.inverse), torch.zeros_like(found.inverse)
         shifts = found.past is not None or carry.past is not None  # statistics that are of other steps too
         if found.moments is not None:

@@ -136,7 +136,9 @@ def stand_in(recipe: Recipe, manifest: Manifest) -> RecipeData:
     (4500, torch.Size([1, 1, 28, 28]))
     """
     data, published, classes = recipe.data, manifest.images.get("train", 0), tuple(manifest.classes)
-    kinds: dict[int, type[ImageSet | FrameSet]] = {3: ImageSet, 4: FrameSet, 2: FrameSet}
+    kinds: dict[int, type[ImageSet | FrameSet]] = {3: ImageSet, 4: FrameSet}
+    if data.name not in DATASETS or DATASETS[data.name].kind == "frames":
+        kinds[2] = FrameSet  # sequences of features, also from Python
     kind = kinds.get(len(manifest.shape))
     fits = 0 < prod(manifest.shape) <= MOST_VALUES and max(manifest.images.values(), default=0) <= MOST_VALUES
     if kind is None or not published or not classes or not fits:
