@@ -28,9 +28,11 @@ NORMS = ("norms-anew", "table-4")
 """Studies of norms, the larger first; the first that was run is shown."""
 ALONE = {
     "fashion-mnist-best": "Fashion-MNIST, VGG6",
+    "fashion-mnist-record": "Fashion-MNIST, a small residual network",
     "cifar10-best": "CIFAR-10 (JPEG copy), VGG9 at half the channels",
     "cifar10-compact": "CIFAR-10 (JPEG copy), a small residual network",
     "cifar10-compact-ann": "the same, as an ANN of 30 epochs",
+    "cifar10-compact-hybrid": "the same, begun with that ANN",
 }
 """Recipes for accuracy alone."""
 ATTACKED = {"bntt": "BNTT", "surrogate": "surrogate gradient alone", "ann": "ANN"}
