@@ -150,6 +150,7 @@ def run_recipe(
     from bntt.runs.recipe.build import build_model, describe_backend, with_absolute_paths
     from bntt.runs.recipe.datasets import build_data
     from bntt.runs.recipe.file import RecipeError
+    from bntt.runs.training.cost import shares_of_steps
     from bntt.runs.training.epoch_log import updates_to_forget
     from bntt.runs.training.estimate import modelled, with_estimate
     from bntt.runs.training.from_ann import open_ann
@@ -157,7 +158,6 @@ def run_recipe(
     from bntt.runs.training.shared import check_shareable
     from bntt.runs.training.train import train_run
     from bntt.training.processes import Processes
-    from bntt.training.schedule import steps_in
 
     if recipe.imported.file:
         raise RecipeError(f"imported.file: {recipe.imported.file} was imported, and cannot be trained here")
@@ -198,9 +198,7 @@ def run_recipe(
             forget_best=forget_best,
             processes=processes,
         )
-        total = recipe.network.num_steps
-        shares = [steps_in(settings.grow, epoch, total) / total for epoch in range(settings.epochs)]
-        console.training(with_estimate(records, recipe, data, device), shares, len(data.train))
+        console.training(with_estimate(records, recipe, data, device), shares_of_steps(recipe), len(data.train))
     _measure(recipe, data, run, processes)
     if settings.epochs and processes.first:
         _draw_curves(recipe, data, run)

@@ -33,6 +33,12 @@ def updates_an_epoch(recipe: Recipe, data: RecipeData) -> int:
     return math.ceil(math.ceil(len(data.train) / recipe.train.batch_size) / recipe.train.accumulate)
 
 
+def shares_of_steps(recipe: Recipe) -> list[float]:
+    """Return the share of all time steps that each epoch of a training takes."""
+    total = recipe.network.num_steps
+    return [steps_in(recipe.train.grow, epoch, total) / total for epoch in range(recipe.train.epochs)]
+
+
 def time_left(recipe: Recipe, data: RecipeData, update: float, done: int = 0, sample: float | None = None) -> float:
     """Return the seconds of all updates after so many, of the validations between them and of the test at the end.
 
@@ -47,8 +53,7 @@ def time_left(recipe: Recipe, data: RecipeData, update: float, done: int = 0, sa
     >>> time_left(recipe, data, 0.1, sample=0.0), time_left(recipe, data, 0.0, sample=0.1)
     (100.0, 550.0)
     """
-    epochs, per_epoch, total = recipe.train.epochs, updates_an_epoch(recipe, data), recipe.network.num_steps
-    shares = [steps_in(recipe.train.grow, epoch, total) / total for epoch in range(epochs)]
+    epochs, per_epoch, shares = recipe.train.epochs, updates_an_epoch(recipe, data), shares_of_steps(recipe)
     first = min(done // per_epoch, epochs - 1)
     updates = per_epoch * sum(shares[first:]) - shares[first] * (done - per_epoch * first)
     every = recipe.evaluate.every
