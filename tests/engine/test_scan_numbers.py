@@ -67,6 +67,20 @@ def test_bfloat16_in_memory_is_float_in_between(shape, variant, rng):
     assert nan.isnan().all()
 
 
+@pytest.mark.parametrize("neuron", [Neuron(), None])
+def test_an_infinite_current_has_a_gradient_where_statistics_are_given(neuron, variant):
+    """The surrogate's, 0, and not 0 times infinity; without neurons the normalisation's."""
+    current = torch.full((1, 1, 1, 1, 21), 0.5)
+    current[..., 3], current[..., 20] = torch.inf, -torch.inf
+    one, out = torch.ones(1, 21), torch.empty_like(current)
+    affine = Affine(0 * one, 2 * one, 0 * one)
+    scan_reverse(Reverse(current, affine, one, neuron, (1, 1), SpikeGrad(torch.ones_like(current))), out, None, None)
+    expected = torch.full((21,), 2.0 if neuron is None else 0.6)  # Eq. 8 at its highest, 0.3, times the scale of 2
+    if neuron is not None:
+        expected[[3, 20]] = 0.0
+    assert torch.allclose(out.flatten(), expected)
+
+
 @pytest.mark.parametrize(("shared", "dtype"), [(True, torch.bfloat16), (False, torch.float32)])
 def test_without_neurons_the_normalised_current_and_its_gradient(shared, dtype, rng):
     current = torch.randn(3, 4, 5, 2, 7, generator=rng).to(dtype)

@@ -76,11 +76,14 @@ def scan_sums(reverse: Reverse, *, leak: bool = False, kernels: KernelName = "cp
     return open_kernels(kernels).reverse_sums(reverse, leak=leak)
 
 
-def scan_reverse(reverse: Reverse, out: Tensor, offset: Tensor, slope: Tensor, *, kernels: KernelName = "cpu") -> None:
+def scan_reverse(
+    reverse: Reverse, out: Tensor, offset: Tensor | None, slope: Tensor | None, *, kernels: KernelName = "cpu"
+) -> None:
     """dL/d(current) ``= scale g - offset - slope (current - mean)`` into ``out``, which may be ``reverse.current``.
 
     Args:
-        offset, slope: ``[T, C]``; 0 where mean and variance were given, else Eq. 10's, from :func:`scan_sums`.
+        offset, slope: Eq. 10's, ``[T, C]``, from :func:`scan_sums`; None where mean and variance were given, so that an
+            infinite current has the surrogate's gradient, 0, and not 0 times infinity.
     """
     if reverse.neuron is None:
         _drive_reverse(reverse, offset, slope, out)
@@ -114,11 +117,13 @@ def _drive_sums(reverse: Reverse) -> Tensor:
     return sums
 
 
-def _drive_reverse(reverse: Reverse, offset: Tensor, slope: Tensor, out: Tensor) -> None:
+def _drive_reverse(reverse: Reverse, offset: Tensor | None, slope: Tensor | None, out: Tensor) -> None:
     affine = reverse.affine
     for t, values in enumerate(reverse.current):
-        taken = (values - affine.mean[t]).mul_(slope[t]).add_(offset[t])
-        out[t] = torch.sub(_drive_grad(reverse.grad, t) * affine.scale[t], taken)
+        grad = _drive_grad(reverse.grad, t) * affine.scale[t]
+        if offset is not None and slope is not None:
+            grad -= (values - affine.mean[t]).mul_(slope[t]).add_(offset[t])
+        out[t] = grad
 
 
 def _drive_grad(grad: SpikeGrad, t: int) -> Tensor:

@@ -59,7 +59,7 @@ def test_who_reads_what():
     assert flow.readers_of(nodes) == [3, 1, 1, 1, 1]
 
 
-@pytest.mark.parametrize("keep", [True, False])
+@pytest.mark.parametrize("keep", [0, 2, None])
 def test_a_value_goes_back_when_nobody_needs_it(keep):
     """y = 2 (2 x) + 2 x: buffers out are those that a backward pass reads, and what the caller got."""
     lease = Workspace().lease()
@@ -67,19 +67,22 @@ def test_a_value_goes_back_when_nobody_needs_it(keep):
     passes = [DoublePass(Double(), how), DoublePass(Double(), how), SumOf(Sum((-1, -2)), how)]
     went = flow.forward(passes, Spikes(torch.ones(BIG)), 0, [Start()] * 3, keep=keep)
     assert went.out.values.unique().item() == 6
-    assert len(lease._out) == 1 + keep  # the first node's, which the second one's way back reads
+    assert len(lease._out) == 1 + (keep == 0)  # the first node's, which the second one's way back reads
     towards = Towards(SpikeGrad(torch.ones(BIG), 0.5))
-    if not keep:
+    if keep is None:
         return
     lease.give(went.out.values)
-    carries = [Carry(None)] * 3
+    carries, last = [Carry(None)] * 3, -1 if keep == 0 else keep
     twice = [
-        flow.backward(passes, went, towards, [([], None)] * 3, 0, carries, keep=again, wants_input=True)
+        flow.backward(passes, went, towards, [([], None)] * 3, 0, carries, keep=again, last=last)
         for again in (True, False)
     ]
-    for found in twice:
-        assert (found.grad.values * found.grad.scale).unique().item() == 3
-    lease.give(*(found.held for found in twice))
+    if keep == 0:
+        for found in twice:
+            assert (found.grad.values * found.grad.scale).unique().item() == 3
+        lease.give(*(found.held for found in twice))
+    else:
+        assert twice == [None, None]
     assert not lease._out
     assert went.saved == went.values == []
 
@@ -87,7 +90,7 @@ def test_a_value_goes_back_when_nobody_needs_it(keep):
 def test_a_pass_is_forgotten_with_all_that_it_keeps():
     lease = Workspace().lease()
     passes = [DoublePass(Double(), How(Compute(), lease))] * 3
-    went = flow.forward(passes, Spikes(torch.ones(BIG)), 0, [Start()] * 3, keep=True)
+    went = flow.forward(passes, Spikes(torch.ones(BIG)), 0, [Start()] * 3, keep=0)
     flow.forget(went, lease)
     assert len(lease._out) == 1  # what the caller got
 

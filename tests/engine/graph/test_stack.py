@@ -10,6 +10,7 @@ import torch
 from bntt.engine import workspace
 from bntt.engine.compute import Compute
 from bntt.engine.graph import layer as engine_layer
+from bntt.engine.graph import layer_pass
 from bntt.engine.graph.layer import Layer
 from bntt.engine.graph.node import Start
 from bntt.engine.graph.stack import Stack, run_stack
@@ -104,6 +105,30 @@ def test_spans_that_are_computed_again_change_nothing(mean, given, rng, monkeypa
         assert torch.equal(results[0][0], other[0])
         for a, b in zip(results[0], other, strict=True):
             assert torch.allclose(a, b, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("recompute", ["never", 2])
+def test_a_backward_pass_ends_at_the_first_layer_that_learns(recompute, rng, monkeypatch):
+    """What is frozen before it costs nothing there, and the gradients behind it are the same."""
+    made, x, went = layers(rng), Spikes(torch.randn(6, 4, 8, 8, 3, generator=rng)), set()
+    sweep = layer_pass.scan_reverse
+
+    def noted(reverse, *rest, **named):
+        went.add(reverse.current.shape[-1])
+        sweep(reverse, *rest, **named)
+
+    monkeypatch.setattr(layer_pass, "scan_reverse", noted)
+    results = []
+    for reached in ({10, 9, 5}, {9, 5}, {5}):
+        ran = run_stack(Stack(made, Compute(events="fixed", recompute=recompute)), x, mean_over_time=False)
+        ran.out.square().sum().backward()
+        assert went == reached
+        results.append(made[2].gamma.grad)
+        made[2].gamma.grad = None
+        made[3 - len(reached)].gamma.requires_grad_(False)
+        went.clear()
+    assert all(torch.equal(results[0], other) for other in results[1:])
+    assert results[0].abs().max() > 0
 
 
 def test_spans_need_memory_for_one_span_and_the_membranes(rng, monkeypatch):

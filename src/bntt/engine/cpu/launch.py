@@ -61,8 +61,8 @@ def reverse_sums(reverse: Reverse, *, leak: bool) -> Tensor:
     return sums
 
 
-def reverse_current(reverse: Reverse, offset: Tensor, slope: Tensor, out: Tensor) -> None:
-    """Write ``scale g - offset - slope (current - mean)`` into ``out`` and advance the carry."""
+def reverse_current(reverse: Reverse, offset: Tensor | None, slope: Tensor | None, out: Tensor) -> None:
+    """Write ``scale g - offset - slope (current - mean)`` into ``out`` and advance the carry; see ``scan_reverse``."""
     current, job = reverse.current, _reverse_job(reverse)
     rows = current.shape[0] * current.shape[-1]
     job.give(offset=(offset, F32, rows))

@@ -69,6 +69,7 @@ struct BackwardJob {
     V mean[N], factor[N], one[N], two[N];  // one, two: the sums of g and of g x^, or what the second sweep subtracts
     V scale[N], shift[N], three[N];  // three: the sum of dL/d(leak)
     V leak[N], per_threshold[N], steepest[N];
+    const bool given = !Sums && !s.slope;  // mean and variance: an infinite current then has a gradient, see below
     const Neuron<L, Before, Hard> neuron(s, t, base + c);
     for (Size n = 0, i = t * C + base + c; n < N; ++n, i += L::width) {
       mean[n] = L::load(s.mean + i), factor[n] = L::load((Sums ? s.inverse : s.scale) + i);
@@ -76,7 +77,7 @@ struct BackwardJob {
       leak[n] = L::load(s.leak + own), per_threshold[n] = L::load(s.per_threshold + own);
       steepest[n] = L::load(s.surrogate_first + own) * worth;
       if (Leak) scale[n] = L::load(s.scale + i), shift[n] = L::load(s.shift + i), three[n] = V{};
-      one[n] = Sums ? V{} : L::load(s.offset + i), two[n] = Sums ? V{} : L::load(s.slope + i);
+      one[n] = Sums || given ? V{} : L::load(s.offset + i), two[n] = Sums || given ? V{} : L::load(s.slope + i);
     }
     const Size here = (t * g.pixels + first) * C + base + c;
     const X* x = static_cast<const X*>(s.current) + here;
@@ -96,7 +97,7 @@ struct BackwardJob {
         const V kept = Hard ? L::choose(neuron.fires(i, potential), V{}, next) : next;
         const V drive = Before ? next : kept + spike_part;  // g = dL/dz
         L::store(carry + i, Before ? leak[n] * kept + spike_part : leak[n] * drive);
-        const V away = L::load(x + r * C + i) - mean[n];
+        const V away = given ? V{} : L::load(x + r * C + i) - mean[n];  // not 0 times infinity
         if (Leak) three[n] += (Before ? kept : drive) * held;  // the membrane that leaked: of Before it is the potential
         if (Sums)
           one[n] += drive, two[n] += drive * (away * factor[n]);

@@ -6,7 +6,7 @@ A value lives until the last node has read it, or, where the backward pass reads
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -69,13 +69,13 @@ def forward(
     starts: Sequence[Start],
     *,
     found: Sequence[Any] = (),
-    keep: bool,
+    keep: int | None,
 ) -> Went:
     """Drive the nodes by some steps.
 
     Args:
         found: what an earlier pass over them found, of every node.
-        keep: whether a backward pass will follow.
+        keep: the first node that a backward pass will reach; None: none follows.
     """
     went, readers, lease = Went(x), readers_of([one.node for one in passes]), passes[0].how.lease
     went.values.append(Value(x, None, readers[0]))
@@ -83,26 +83,27 @@ def forward(
         read = [went.values[i + 1 + back] for back in one.node.reads]
         inputs = [value.spikes for value in read if value.spikes is not None]
         passed = one.forward(inputs, first, starts[i], found[i] if found else None)
+        kept = keep is not None and i >= keep
         for value, keeps in zip(read, passed.keeps, strict=True):
             value.readers -= 1
-            value.keepers += keep and keeps
+            value.keepers += kept and keeps
             value.release(lease)
         went.out = passed.out
         went.values.append(Value(passed.out, passed.out.values, readers[i + 1]))
         went.ends.append(passed.end)
         went.seen.append(passed.seen)
         went.found.append(passed.found)
-        if keep:
-            went.saved.append((passed.saved, passed.keeps, passed.buffers))
-        else:
+        went.saved.append((passed.saved, passed.keeps, passed.buffers) if kept else None)
+        if not kept:
             lease.give(*passed.buffers)
     return went
 
 
 def forget(went: Went, lease: Lease) -> None:
     """Release what was kept: no backward pass will follow."""
-    for *_, buffers in went.saved:
-        lease.give(*buffers)
+    for kept in went.saved:
+        if kept is not None:
+            lease.give(*kept[2])
     for value in went.values:
         if value.keepers:
             value.readers = value.keepers = 0
@@ -119,24 +120,25 @@ def backward(
     carries: Sequence[Carry],
     *,
     keep: bool,
-    wants_input: bool,
+    last: int,
 ) -> Towards | None:
-    """Propagate the gradient of the last node's output to the run's input.
+    """Propagate the gradient of the last node's output back, and return that of the run's input, where it is wanted.
 
     Args:
         learned: the gradients of what every node learns, to which these steps' part is added, and buffers for the norms
             of each step's gradient towards its current.
         keep: do not modify what was kept, for another backward pass.
+        last: the node to end at, since nobody wants a gradient before it; -1: the input's is wanted too.
     """
     saved, values, lease = went.saved, went.values, passes[0].how.lease
     if not keep:  # what they hold is written over from here on, whether this comes to its end or not
         went.saved, went.values = [], []
     into: list[Towards | None] = [None] * len(passes) + [towards]
-    for i in range(len(passes) - 1, -1, -1):
+    for i in range(len(passes) - 1, max(0, last) - 1, -1):
         one, (done, keeps, _), coming = passes[i], saved[i], into.pop()
         assert coming is not None  # every value is read
         read = [i + 1 + back for back in one.node.reads]
-        wants = [at > 0 or wants_input for at in read]
+        wants = [at > last for at in read]
         gradients, norms = learned[i]
         given = one.backward(done, coming, gradients, BackwardCall(first, carries[i], keep, wants, norms))
         if all(grad is None or grad.held is not coming.held for grad in given):
@@ -148,6 +150,8 @@ def backward(
             values[at].keepers -= kept and not keep
             if not keep:
                 values[at].release(lease)
+    if last > 0 and not keep:
+        forget(replace(went, saved=saved[:last], values=values), lease)
     return into[0]
 
 

@@ -133,7 +133,7 @@ class LayerPass(NodePass):
         reverse, kernels = self._reverse(done, current, towards.grad, first, carry), self.compute.kernels
         summed = any(one is not None for one in (found.moments, gamma, beta, leak, bias))  # not by attacks
         sums = scan_sums(reverse, leak=leak is not None, kernels=kernels) if summed else found.inverse[:0]
-        offset, slope = torch.zeros_like(found.inverse), torch.zeros_like(found.inverse)
+        offset = slope = None
         shifts = found.past is not None or carry.past is not None  # statistics that are of other steps too
         if found.moments is not None:
             reduce = self.compute.reduce

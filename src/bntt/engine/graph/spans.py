@@ -34,6 +34,8 @@ class Span:
     last: int
     starts: list[Start]
     """State of every node before them."""
+    keep: int = 0
+    """The first node that a backward pass reaches, see :func:`flow.backward`."""
     found: list[Any] = field(default_factory=list)
     """Findings of the forward pass, of every node."""
     went: Went | None = None
@@ -42,7 +44,7 @@ class Span:
     def forward(self, passes: Sequence[NodePass], x: Spikes) -> Went:
         """Run the steps through all nodes; a run that is interrupted leaves a span without values."""
         steps, self.went = x.steps(self.first, self.last), None
-        self.went = flow.forward(passes, steps, self.first, self.starts, found=self.found, keep=True)
+        self.went = flow.forward(passes, steps, self.first, self.starts, found=self.found, keep=self.keep)
         self.found = self.went.found
         return self.went
 
@@ -60,14 +62,14 @@ class Span:
         carries: Sequence[Carry],
         *,
         keep: bool,
-        wants_input: bool,
+        last: int,
     ) -> Towards | None:
-        """Propagate the gradient of these steps' output to their input."""
+        """Propagate the gradient of these steps' output to their input; see :func:`flow.backward`."""
         went = self.went
         assert went is not None
         if not keep:
             self.went = None
-        return flow.backward(passes, went, towards, learned, self.first, carries, keep=keep, wants_input=wants_input)
+        return flow.backward(passes, went, towards, learned, self.first, carries, keep=keep, last=last)
 
 
 def span_of(nodes: Sequence[Node], x: Spikes, compute: Compute) -> int:

@@ -121,7 +121,7 @@ def _without_gradients(stack: Stack, x: Spikes, mean_over_time: bool, lease: Lea
     found: list[list[Any]] = [[] for _ in passes]
     seen: list[list[Seen | None]] = [[] for _ in passes]
     for first, last in chunks:
-        went = flow.forward(passes, x.steps(first, last), first, carried, keep=False)
+        went = flow.forward(passes, x.steps(first, last), first, carried, keep=None)
         carried = went.ends
         for i in range(len(passes)):
             found[i].append(went.found[i])
@@ -186,11 +186,11 @@ class _RunStack(torch.autograd.Function):
         with WORKSPACE.lease() as lease:
             drops = any(node.looks_ahead for node in stack.nodes) and saves_memory(stack.nodes, x, stack.compute)
             passes = stack.passes(How(stack.compute, lease, stack.measure, drops))
-            ends = [_detached(start) for start in stack.carried]
+            ends, (*_, keep) = [_detached(start) for start in stack.carried], _wants(stack, ctx.needs_input_grad)
             for first in range(0, steps, size):
                 if spans:
                     spans[-1].forget(lease)
-                spans.append(Span(first, min(steps, first + size), ends))
+                spans.append(Span(first, min(steps, first + size), ends, keep))
                 went = spans[-1].forward(passes, x)
                 ends = went.ends
                 looked.append(went.seen)
@@ -206,10 +206,7 @@ class _RunStack(torch.autograd.Function):
             ctx.lease = lease.pop_all()
         ctx.stack, ctx.x, ctx.mean_over_time, ctx.spans = stack, x, mean_over_time, spans
         ctx.norms = [None if one is None else one.gradient for one in seen]
-        ctx.shape, ctx.ends = (
-            whole.shape,
-            [end.membrane if end.membrane is None else end.membrane.shape for end in ends],
-        )
+        ctx.shape, ctx.ends = whole.shape, [None if end.membrane is None else end.membrane.shape for end in ends]
         ctx.save_for_backward(values, *(tensor for tensor in others if tensor is not None))
         ctx.set_materialize_grads(False)
         given = [part for end in ends for part in _tensors(_own(end))] if stack.wants_ends else []
@@ -220,12 +217,10 @@ class _RunStack(torch.autograd.Function):
     @differentiable_once  # unpacking raises where the graph was freed, or input or weights have changed since
     def backward(ctx: Any, saved: Any, grad: Tensor | None, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
         values = saved[0]
-        stack, x, spans, nodes = ctx.stack, ctx.x, ctx.spans, ctx.stack.nodes
-        keep, wants_input, wants = private.keeps_graph(), ctx.needs_input_grad[3], list(ctx.needs_input_grad[4:])
+        stack, x, spans = ctx.stack, ctx.x, ctx.spans
+        keep, (wanted, wants_starts, last) = private.keeps_graph(), _wants(stack, ctx.needs_input_grad)
         grad = values.new_zeros(ctx.shape, dtype=torch.float32) if grad is None else grad.contiguous()
-        wanted = [[wants.pop(0) for _ in node.learned] for node in nodes]
-        wants_starts = [[wants.pop(0) for _ in range(3)] for _ in nodes]
-        input_grad = torch.empty_like(values, memory_format=torch.contiguous_format) if wants_input else None
+        input_grad = torch.empty_like(values, memory_format=torch.contiguous_format) if last < 0 else None
         carries = _carries(ctx.ends, grads[:-3], grad, every=len(spans) > 1 or any(map(any, wants_starts)))
         if not keep:
             ctx.spans = ctx.x = None
@@ -241,9 +236,8 @@ class _RunStack(torch.autograd.Function):
                 towards = SpikeGrad(grad[span.first : span.last])
                 if ctx.mean_over_time:
                     towards = SpikeGrad(grad.unsqueeze(0), 1 / len(x.values))
-                following = span.backward(
-                    passes, Towards(towards), learned, carries, keep=keep and not again, wants_input=wants_input
-                )
+                stays = keep and not again
+                following = span.backward(passes, Towards(towards), learned, carries, keep=stays, last=last)
                 if following is None:
                     continue
                 if input_grad is not None:
@@ -255,6 +249,15 @@ class _RunStack(torch.autograd.Function):
             for part, want in zip((carry.membrane, *(carry.past or (None, None))), wanted, strict=True)
         ]
         return None, None, None, input_grad, *(one for node in zeros for one in node), *starts
+
+
+def _wants(stack: Stack, needed: Sequence[bool]) -> tuple[list[list[bool]], list[list[bool]], int]:
+    """Return which gradients are wanted of what every node learns and starts from; and where they end, see flow."""
+    rest = iter(needed[4:])
+    learned = [[next(rest) for _ in node.learned] for node in stack.nodes]
+    starts = [[next(rest) for _ in range(3)] for _ in stack.nodes]
+    first = next((i for i, wants in enumerate(zip(learned, starts, strict=True)) if any(map(any, wants))), 0)
+    return learned, starts, -1 if needed[3] else 0 if stack.measure.gradient else first
 
 
 def _own(end: Start) -> Start:

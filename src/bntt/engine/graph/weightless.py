@@ -115,7 +115,7 @@ class FirePass(NodePass):
         current = _floats(source)
         first, last = call.first, call.first + len(current)
         affine, neuron = node.affine(first, last, current), neuron_steps(node.neuron, first, last)
-        grad, none = towards.grad.of_type(current.dtype), torch.zeros_like(affine.mean)
+        grad = towards.grad.of_type(current.dtype)
         plain = torch.ones_like(affine.scale)  # the sums are then over the current as it came
         reverse = Reverse(current, affine, plain, neuron, node.window, grad, membrane, call.carry.membrane)
         kernels = self.how.compute.kernels
@@ -125,7 +125,7 @@ class FirePass(NodePass):
             if scale is not None:
                 scale[first:last] = sums[1]
         out = self.how.lease.take(*current.shape, device=current.device)
-        scan_reverse(reverse, out, none, none, kernels=kernels)
+        scan_reverse(reverse, out, None, None, kernels=kernels)
         return [Towards(SpikeGrad(out), out)]
 
 

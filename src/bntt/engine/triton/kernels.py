@@ -243,6 +243,7 @@ def scan_reverse(
     SUMS: tl.constexpr,
     STARTED: tl.constexpr,
     CARRIED: tl.constexpr,
+    GIVEN: tl.constexpr,
 ):
     """Sweep back through time, tile after tile: sums over rows with SUMS, else Eq. 10 into ``out``.
 
@@ -293,7 +294,9 @@ def scan_reverse(
                     normal = away * row_of(inverse, at_step, c, channels)
                     add_sum(partial + (steps + t) * channels, grad * normal, inside, known)
                 else:
-                    rest = row_of(offset, at_step, c, channels) + row_of(slope, at_step, c, channels) * away
-                    tl.store(out + t * size + at, row_of(scale, at_step, c, channels) * grad - rest, mask=inside)
+                    given = row_of(scale, at_step, c, channels) * grad
+                    if not GIVEN:
+                        given -= row_of(offset, at_step, c, channels) + row_of(slope, at_step, c, channels) * away
+                    tl.store(out + t * size + at, given, mask=inside)
         if CARRIED and not SUMS:
             tl.store(carry + at, g, mask=inside)

@@ -76,8 +76,8 @@ def reverse_sums(reverse: Reverse, *, leak: bool) -> Tensor:
     return _sweep(reverse, None, None, None).sum(0)
 
 
-def reverse_current(reverse: Reverse, offset: Tensor, slope: Tensor, out: Tensor) -> None:
-    """Write ``scale g - offset - slope (current - mean)`` into ``out`` and advance the carry."""
+def reverse_current(reverse: Reverse, offset: Tensor | None, slope: Tensor | None, out: Tensor) -> None:
+    """Write ``scale g - offset - slope (current - mean)`` into ``out`` and advance the carry; see ``scan_reverse``."""
     _sweep(reverse, offset, slope, out)
 
 
@@ -115,6 +115,7 @@ def _sweep(reverse: Reverse, offset: Tensor | None, slope: Tensor | None, out: T
             SUMS=sums,
             STARTED=reverse.membrane is not None,
             CARRIED=reverse.carry is not None,
+            GIVEN=slope is None,
         )
     return partial
 
