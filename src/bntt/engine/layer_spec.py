@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 import torch
@@ -70,6 +71,18 @@ def neuron_tables(neuron: AnyNeuron, channels: int, device: torch.device | None 
     >>> neuron_tables(Neuron(leak=0.5), 2).leak
     tensor([[0.5000, 0.5000]])
     """
+    if type(neuron) is Neuron and type(neuron.leak) is type(neuron.threshold) is float:
+        return _constant_tables(neuron, channels, device or torch.device("cpu"))
+    return _tables(neuron, channels, device or torch.device("cpu"))
+
+
+@lru_cache(64)  # the kernels only read them
+def _constant_tables(neuron: Neuron, channels: int, device: torch.device) -> NeuronTables:
+    with torch.inference_mode(False):
+        return _tables(neuron, channels, device)
+
+
+def _tables(neuron: AnyNeuron, channels: int, device: torch.device) -> NeuronTables:
     _, first, _ = surrogate_constants(neuron)
     values: Sequence[float | Tensor]
     if isinstance(neuron, Neuron):
@@ -82,7 +95,7 @@ def neuron_tables(neuron: AnyNeuron, channels: int, device: torch.device | None 
         sign, wide, slope = (_wide(table) for table in (neuron.turned, neuron.threshold, neuron.slope))
         sign, amount = 1 - 2 * sign, wide if neuron.amount is None else neuron.amount
         values = neuron.leak, sign, sign * wide, amount, 1 / wide, first * sign * slope
-    tables = torch.empty(6, steps, channels, dtype=torch.float32, device=device or torch.device("cpu"))
+    tables = torch.empty(6, steps, channels, dtype=torch.float32, device=device)
     for rows, value in zip(tables, values, strict=True):
         _ = rows.copy_(value.detach()) if isinstance(value, Tensor) else rows.fill_(value)
     return NeuronTables(*tables)

@@ -20,7 +20,7 @@ from bntt.engine.graph.layer import Layer
 from bntt.engine.graph.rectified import RectifiedLayer, Rectify, why_not_rectified
 from bntt.engine.graph.weightless import Fire, Mask, MaxPool, Sum
 from bntt.engine.private import parts_of
-from bntt.nn.blocks.block import CurrentBlock, LayerBlock, NeuronBlock, SpikeDropout, SpikingBlock
+from bntt.nn.blocks.block import UNITS, LayerBlock, SpikeDropout
 from bntt.nn.blocks.residual import Residual
 from bntt.nn.fusion.fused_block import FusedBlock, FusedNode
 from bntt.nn.fusion.supported import (
@@ -46,8 +46,6 @@ from bntt.nn.norms.methods import NoNorm
 from bntt.nn.norms.temporal import TemporalNorm
 from bntt.ops.folded import AnyNeuron, FoldedNeuron
 
-UNITS = (SpikingBlock, CurrentBlock, NeuronBlock)
-"""Blocks of one layer; each has a :class:`~bntt.nn.BlockState`."""
 remember(*UNITS, Residual, SpikeDropout, LIF, FoldedLIF, Rectifier)
 
 
@@ -123,7 +121,7 @@ class _Making:
         """Append a node that reads these values."""
         back = tuple(place.value - len(self.nodes) - 1 for place in reads)
         node: Any = fused.node
-        self.nodes.append(fused._replace(node=replace(node, reads=back)))
+        self.nodes.append(fused if back == node.reads else fused._replace(node=replace(node, reads=back)))
         return _Place(len(self.nodes), layout)
 
     def residual(self, block: Residual, entered: _Place) -> _Place:

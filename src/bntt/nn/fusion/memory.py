@@ -52,4 +52,5 @@ def entered(nodes: list[Node], x: Tensor, compute: Compute) -> tuple[list[Node],
         values = torch.cat([values.clamp(min=0), values.clamp(max=0).neg_()], -1)
         nodes = [replace(layer, weight=torch.cat([layer.weight, -layer.weight], 1)), *rest]
     counts = values.contiguous().view(torch.uint8)
-    return nodes, Spikes(counts, 1.0, max(1, int(counts.max())), float(counts.sum()) / counts.numel())
+    bound = 1 << (max(1, int(counts.max())) - 1).bit_length()  # of few values: ways are timed for each of them
+    return nodes, Spikes(counts, 1.0, bound, float(counts.sum()) / counts.numel())
