@@ -1,12 +1,16 @@
 """One process alone answers what a training asks of many; real ones are in test_distributed.py."""
 
+import pickle
+from copy import deepcopy
+
 import pytest
 import torch
 from torch import nn
 
 from bntt.data import SampleLoader
+from bntt.engine.compute import Compute
 from bntt.training import Method, Session, updates
-from bntt.training.processes import Processes
+from bntt.training.processes import Processes, _Sum
 from tests.rows import each_row
 from tests.training.test_fit import build, data
 
@@ -43,6 +47,13 @@ def test_numbers_are_those_of_all():
     alone = next(updates(build(), SampleLoader(data(), 10, shuffle=True, share=(0, 2)), epochs=1))
     assert (record.samples, record.correct) == (2 * alone.samples, 2 * alone.correct)
     assert record.loss == pytest.approx(alone.loss)
+
+
+def test_copies_of_a_network_share_its_processes_and_a_pickled_one_is_alone():
+    model = build()
+    model.network.compute = Compute(reduce=_Sum({}))
+    assert deepcopy(model).network.compute.reduce is model.network.compute.reduce
+    assert pickle.loads(pickle.dumps(model)).network.compute.reduce is None
 
 
 @each_row("share", [(0, 1), (1, 2)])

@@ -101,24 +101,38 @@ class LaunchError(ValueError):
     """Error of processes not started the way joint training requires."""
 
 
+class _Sum:
+    """Sum statistics over the processes that share a batch, as long as their groups are open.
+
+    Deep copies of a network share it. A pickled network has None in its place: whoever opens it is alone.
+    """
+
+    def __init__(self, groups: Mapping[str, dist.ProcessGroup]) -> None:
+        self._groups = groups
+
+    def __call__(self, sums: Tensor) -> Tensor:
+        if not self._groups:  # closed: the processes go on apart
+            return sums
+        sums = sums.contiguous()
+        dist.all_reduce(sums, group=self._groups["statistics"])
+        return sums
+
+    def __deepcopy__(self, memo: object) -> _Sum:
+        return self
+
+    def __reduce__(self) -> tuple[type[None], tuple[()]]:
+        return type(None), ()
+
+
 class _Several(Processes):
     def __init__(self, device: str) -> None:
         super().__init__(device)
         self.rank, self.count = dist.get_rank(), dist.get_world_size()
-        groups: dict[str, dist.ProcessGroup] = {
+        self._groups: dict[str, dist.ProcessGroup] = {
             "control": dist.new_group(backend="gloo"),
             "statistics": dist.new_group(),
         }
-        self._groups = groups
-
-        def reduce(sums: Tensor) -> Tensor:  # a function, which copies of a network share
-            if not groups:  # closed: the processes go on apart
-                return sums
-            sums = sums.contiguous()
-            dist.all_reduce(sums, group=groups["statistics"])
-            return sums
-
-        self.reduce = reduce
+        self.reduce = _Sum(self._groups)
 
     @property
     def _control(self) -> dist.ProcessGroup:
