@@ -9,6 +9,7 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
+from bntt.analysis.drift.result import LayerInputs, inputs_chart
 from bntt.charts.axes import finite
 from bntt.charts.files import save_figure
 from bntt.charts.records import STEPS, Axis, Bar, Bars, Chart, Entry, Figure, Forest, Line, Lines, over_steps
@@ -18,7 +19,7 @@ from bntt.studies.neuron_figures import gamma_histograms, membrane, surrogate
 from bntt.studies.numbers import Starts, column_of, layers_of, line_over_starts, mean_rows, measured_runs, styles_of
 from bntt.studies.study_result import StudyResult
 from bntt.studies.study_schema import Bars as BarsSpec
-from bntt.studies.study_schema import Bounds, FigureSpec, Layers, LayerSpikes, OverTime, Scatter
+from bntt.studies.study_schema import Bounds, FigureSpec, Inputs, Layers, LayerSpikes, OverTime, Scatter
 
 SIGMA = {"pixels": "of the pixels' range", "normalized": "in standard deviations of the pixels"}
 """Unit of σ, by where the noise is added."""
@@ -111,6 +112,16 @@ def drifts(result: StudyResult, part: FigureSpec) -> list[Chart]:
     highest = max(finite(value for lines in found.values() for line in lines for value in line.y), default=0.0)
     axis = Axis("distance to the running mean (running deviations)", low=0, high=1.05 * highest or 1)
     return [Lines(label, STEPS, axis, lines) for label, lines in found.items()]
+
+
+def inputs(result: StudyResult, part: Inputs) -> list[Chart]:
+    """Chart what enters a norm at some steps, of the first start of each run."""
+    charts = list[Chart]()
+    for label, starts in measured_runs(result, part).items():
+        held = LayerInputs.model_validate(starts[0]["distribution"])
+        steps = [step for step in part.steps if step <= len(held.counts)]
+        charts.append(inputs_chart(f"{label}: what enters {held.layer}", held, steps, "of the first start"))
+    return charts
 
 
 def _distances(starts: Starts) -> dict[str, Sequence[float | None]]:
@@ -228,6 +239,7 @@ CHARTS: dict[str, Callable[[StudyResult, Any], list[Chart]]] = {
     "noise": noise,
     "bounds": bounds,
     "drift": drifts,
+    "inputs": inputs,
     "folds": folds,
     "membrane": membrane,
     "failures": failures,

@@ -177,6 +177,13 @@ class GammaHistograms(FigureSpec):
     """Steps, counted from 1; those that the network has not are left out."""
 
 
+class Inputs(FigureSpec):
+    """Distribution of what enters a norm at some steps, of the first start of each run."""
+
+    steps: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)]
+    """Steps, counted from 1; those that the network has not are left out."""
+
+
 class Bounds(FigureSpec):
     """Accuracy against ε of an attack, the lowest of all estimators, mean over the starts."""
 
@@ -195,6 +202,7 @@ FIGURES: dict[str, type[FigureSpec]] = {
     "noise": FigureSpec,
     "bounds": Bounds,
     "drift": FigureSpec,
+    "inputs": Inputs,
     "folds": FigureSpec,
     "membrane": FigureSpec,
     "failures": FigureSpec,
@@ -207,6 +215,7 @@ READS = {
     "noise": "robust",
     "bounds": "attack",
     "drift": "drift",
+    "inputs": "drift",
     "folds": "equivalence",
     "membrane": "neuron",
     "failures": "stability",

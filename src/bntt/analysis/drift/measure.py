@@ -38,7 +38,7 @@ def measure_drift(opened: Opened, arguments: DriftArguments, progress: Progress)
         names = list(held_norms(opened.model.network))
     except ValueError as error:
         raise ArgumentError(f"{opened.path}: {error}") from None
-    layer = arguments.layer or names[(len(names) - 1) // 2]
+    layer = arguments.layer or names[len(names) // 2]
     if layer not in names:
         raise ArgumentError(f"--layer {layer}: choose one of {', '.join(names)}")
     every, some = opened.loader(arguments.split), opened.loader(arguments.split, arguments.images)

@@ -116,16 +116,10 @@ class DriftResult(Result):
         )
 
     def _distribution_chart(self) -> Lines:
-        """Draw the first, the middle and the last driven step beside the standard normal that the layer holds."""
+        """Draw the first, the middle and the last driven step."""
         held = self.distribution
-        middles = [(a + b) / 2 for a, b in pairwise(held.edges)]
-        lines = [
-            Line(f"step {t}", middles, held.density(t - 1)) for t in _shown(self.layers[held.layer], len(held.counts))
-        ]
-        normal = [math.exp(-x * x / 2) / math.sqrt(2 * math.pi) for x in middles]
-        lines.append(Line("held: mean 0, deviation 1", middles, normal, dashed=True))
-        title = f"What enters {held.layer}"
-        return Lines(title, INPUT, Axis("density", low=0), lines, note=plural(held.images, f"{self.split} image"))
+        shown = _shown(self.layers[held.layer], len(held.counts))
+        return inputs_chart(f"What enters {held.layer}", held, shown, plural(held.images, f"{self.split} image"))
 
     METRICS: ClassVar[Mapping[str, Metric]] = {
         "drift": Metric("distance to the running mean", "σ", lambda r, at: _driven_mean(r, "distance"), digits=3),
@@ -139,6 +133,15 @@ class DriftResult(Result):
             "distance if all steps shared one", "σ", lambda r, at: _driven_mean(r, "distance_if_shared"), digits=3
         ),
     }
+
+
+def inputs_chart(title: str, held: LayerInputs, steps: Sequence[int], note: str) -> Lines:
+    """Draw a layer's input at some steps, from 1, beside the standard normal that the layer holds."""
+    middles = [(a + b) / 2 for a, b in pairwise(held.edges)]
+    lines = [Line(f"step {t}", middles, held.density(t - 1)) for t in steps]
+    normal = [math.exp(-x * x / 2) / math.sqrt(2 * math.pi) for x in middles]
+    lines.append(Line("held: mean 0, deviation 1", middles, normal, dashed=True))
+    return Lines(title, INPUT, Axis("density", low=0), lines, note=note)
 
 
 def _driven_mean(result: DriftResult, key: str) -> Number:

@@ -253,8 +253,14 @@ class EnergyResult(Result):
 
     METRICS: ClassVar[Mapping[str, Metric]] = {
         "energy": Metric("energy an image (45 nm)", "µJ", lambda r, at: _by_45nm(r, "snn", 1e6), digits=2),
+        "energy-synaptic": Metric(
+            "energy of synapses an image (45 nm)", "µJ", lambda r, at: _by_45nm(r, "snn_synaptic", 1e6), digits=2
+        ),
         "ann-energy": Metric("energy of an ANN of the plan", "µJ", lambda r, at: _by_45nm(r, "ann", 1e6), digits=2),
         "ann-over-snn": Metric("ANN's energy / own", "", lambda r, at: _by_45nm(r, "ann_over_snn", 1), digits=2),
+        "ann-over-snn-synaptic": Metric(
+            "ANN's energy / own, synapses alone", "", lambda r, at: _by_45nm(r, "ann_over_snn_synaptic", 1), digits=2
+        ),
     }
 
 

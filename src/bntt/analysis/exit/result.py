@@ -133,6 +133,9 @@ class ExitResult(EarlyExit):
         "paper-exit-steps": Metric(
             f"steps at the threshold {PAPER_THRESHOLD}", "", lambda r, at: r.paper_threshold.steps, digits=0
         ),
+        "paper-exit-accuracy": Metric(
+            f"accuracy at the threshold {PAPER_THRESHOLD}", "%", lambda r, at: _points(r.paper_threshold.test_accuracy)
+        ),
         "paper-exit-saved": Metric(
             f"steps saved at the threshold {PAPER_THRESHOLD}", "%", lambda r, at: 100 * r.saved(r.paper_threshold)
         ),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 from bntt.charts import section
@@ -54,7 +54,7 @@ class Page:
 
     title: str
     subjects: tuple[Subject, ...]
-    overview: tuple[Table, ...] = field(default=())
+    overview: tuple[Table, ...] = ()
     """Tables of a page of several subjects: one of the runs, one of measurements."""
     story: Story | None = None
     """Claims of the studies of a page; None if it has none."""
