@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn, optim
 
-from bntt.bench.cases import SLEEPING, available, installed_peers, kernels_of
+from bntt.bench.cases import available, installed_peers, kernels_of, threads_of
 from bntt.bench.rivals import PEERS, PerStepLoop
 from bntt.bench.timing import answer, end, start, versions
 from bntt.charts.records import Axis, Chart, Figure, Level, Line, Lines
@@ -139,10 +139,8 @@ def measure(
     before = {(training.variant, training.seed) for training in done}
     for seed in range(starts):
         for variant in (name for name in chosen if (name, seed) not in before):
-            settings = {"OMP_NUM_THREADS": str(threads)}
-            settings |= {"OMP_WAIT_POLICY": "PASSIVE"} if variant in SLEEPING else {}
             told = {"variant": variant, "seed": seed, "race": asdict(race)}
-            worker = start("bntt.bench.accuracy", told, settings)
+            worker = start("bntt.bench.accuracy", told, threads_of(variant, threads))
             training = Training(variant, seed)
             try:
                 while said := answer(f"{race.name}: {variant}, seed {seed}", worker):

@@ -253,6 +253,11 @@ SLEEPING = OURS[2:]
 """Variants with a passive OpenMP wait policy, like the command line; the others use OpenMP's own, which suits them."""
 
 
+def threads_of(variant: str, threads: int) -> dict[str, str]:
+    """Return the environment of a variant's process: its threads, and whether they sleep while they wait."""
+    return {"OMP_NUM_THREADS": str(threads)} | ({"OMP_WAIT_POLICY": "PASSIVE"} if variant in SLEEPING else {})
+
+
 def takes_part(variant: str, case: Case) -> bool:
     """Return True if a variant has the case's network and norm; only peers may not.
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from bntt.analysis.energy.plan import plan_layers
+from bntt.analysis.energy.plan import macs_of, plan_layers
 from bntt.bench.cases import Case, network
 from bntt.bench.timing import Worker, answer, end, start, tell
 from bntt.charts.records import Axis, Entry, Figure, Forest
@@ -77,10 +77,11 @@ class Work:
         """Count an update's multiply-accumulates and neuron steps."""
         net = network(replace(case, num_steps=1, batch=2))
         layers = plan_layers(net, (3, 32, 32), None).values()
-        macs = sum(math.prod(one.out) * one.weights.weight[0].numel() for one in layers if one.weights is not None)
         times = case.num_steps * case.batch
         gradients = 4.0 * sum(one.numel() for one in net.parameters())
-        return cls(PASSES * times * macs, float(times * sum(math.prod(one.out) for one in layers)), gradients)
+        return cls(
+            PASSES * times * macs_of(layers), float(times * sum(math.prod(one.out) for one in layers)), gradients
+        )
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 
 import torch
 
-from bntt.bench.cases import SLEEPING, Case, firing_rates, takes_part
+from bntt.bench.cases import Case, firing_rates, takes_part, threads_of
 from bntt.bench.parity import Parity
 from bntt.training.processes import LostProcessError
 
@@ -113,8 +113,7 @@ def versions() -> dict[str, str]:
 
 
 def _start(name: str, case: Case, threads: int) -> subprocess.Popen[str]:
-    settings = {"OMP_NUM_THREADS": str(threads)} | ({"OMP_WAIT_POLICY": "PASSIVE"} if name in SLEEPING else {})
-    return start("bntt.bench.worker", {"variant": name, "case": asdict(case)}, settings)
+    return start("bntt.bench.worker", {"variant": name, "case": asdict(case)}, threads_of(name, threads))
 
 
 Worker: TypeAlias = "subprocess.Popen[str]"

@@ -8,7 +8,7 @@ layer's place among the layers, or the name of a method, which has the same colo
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 Number = float | None
@@ -180,7 +180,7 @@ class Figure:
     charts: Sequence[Chart]
     columns: int = 0
     """Charts in a row; 0 leaves it to the renderer."""
-    stem: str = field(default="")
+    stem: str = ""
     """Stem of its file, where a measurement has several; "" is the measurement's own."""
 
 

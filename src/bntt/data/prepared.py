@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import safetensors
 import safetensors.torch
@@ -23,8 +23,6 @@ from bntt.io.files import digest, digest_of_bytes, digest_of_values, read_json
 
 FORMAT = 1
 PARTS = ("train", "test")
-Part = TypeVar("Part")
-"""Set of images or of frames."""
 
 
 @dataclass(frozen=True)
@@ -213,34 +211,23 @@ def verify_prepared(folder: Path, manifest: Manifest) -> None:
 def load_prepared(folder: Path, manifest: Manifest) -> Splits | FrameSplits:
     """Load the two parts after :func:`verify_prepared`; files are mapped, and read when samples are taken from them."""
     verify_prepared(folder, manifest)
-    if has_images(manifest):
-        return Splits(*(load_part(folder, manifest, part, "images", ImageSet) for part in PARTS))
-    return FrameSplits(*(load_part(folder, manifest, part, "frames", FrameSet) for part in PARTS))
+    parts: list[Any] = [load_part(folder, manifest, part) for part in PARTS]
+    return Splits(*parts) if isinstance(parts[0], ImageSet) else FrameSplits(*parts)
 
 
-def has_images(manifest: Manifest) -> bool:
-    """Return True if the samples are images ``[C, H, W]``, False if they are frames, which have a time axis too."""
-    return len(manifest.shape) == 3
-
-
-def load_part(
-    folder: Path, manifest: Manifest, part: str, values: str, make: Callable[[Tensor, Tensor, tuple[str, ...]], Part]
-) -> Part:
-    """Load the set in a part's file, which is mapped.
-
-    Args:
-        values: the file's name of the images or frames.
-        make: function from values, labels and classes to the set.
+def load_part(folder: Path, manifest: Manifest, part: str) -> ImageSet | FrameSet:
+    """Load the set in a part's file, which is mapped: images ``[C, H, W]``, or frames, which have a time axis too.
 
     Raises:
         DataError: naming the file, if it cannot be read, or does not hold what the manifest says.
     """
-    file = folder / f"{part}.safetensors"
+    kind: type[ImageSet | FrameSet] = ImageSet if len(manifest.shape) == 3 else FrameSet
+    file, values = folder / f"{part}.safetensors", "images" if kind is ImageSet else "frames"
     try:
         tensors = safetensors.torch.load_file(file)
         found = list(tensors[values].shape)
         if found != (expected := [manifest.images[part], *manifest.shape]):
             raise ValueError(f"{values} {found}, its manifest says {expected}")
-        return make(tensors[values], tensors["labels"], tuple(manifest.classes))
+        return kind(tensors[values], tensors["labels"], tuple(manifest.classes))
     except (safetensors.SafetensorError, OSError, KeyError, ValueError) as error:
         raise DataError(f"{file} cannot be read ({error}): prepare {manifest.name} again") from None

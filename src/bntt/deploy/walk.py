@@ -11,14 +11,13 @@ from torch import nn
 from bntt.deploy.errors import DeployError
 from bntt.deploy.layers import Pool, Sum
 from bntt.engine.private import parts_of
-from bntt.nn.blocks.block import CurrentBlock, LayerBlock, NeuronBlock, SpikeDropout, SpikingBlock
+from bntt.nn.blocks.block import UNITS, LayerBlock, SpikeDropout
 from bntt.nn.blocks.readout import Readout, SpikeCount
 from bntt.nn.blocks.residual import Residual
 from bntt.nn.fusion.supported import Layout, NotKnown, Pooled, known, pool_of, synapse_of
 from bntt.nn.fusion.untouched import remember, why_touched
 from bntt.nn.network.spiking_network import SpikingNetwork
 
-UNITS = (SpikingBlock, CurrentBlock, NeuronBlock)
 REMEDY = "which the file cannot contain: remove it"
 """What to do about a hook or a method of one's own."""
 remember(Readout, SpikeCount)

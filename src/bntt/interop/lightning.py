@@ -14,7 +14,7 @@ from bntt.nn.network.labelled_batch import EpochLoader, Loader, Samples, samples
 from bntt.nn.norms.held_statistics import HeldStatistics, hold_statistics
 from bntt.training.guard import check_finite
 from bntt.training.method import PAPER, Method
-from bntt.training.objective import BatchLoss, cross_entropy
+from bntt.training.objective import BatchLoss, cross_entropy, hits
 from bntt.training.optimizer import freeze, optimizer_of
 from bntt.training.schedule import Rates
 
@@ -75,8 +75,7 @@ class Module(lightning.LightningModule):  # type: ignore[misc] # no types withou
         inputs, labels, index = self._samples(batch, "validation")
         logits = self.model(inputs, seed=self.seed, index=index)
         self.log("val_loss", cross_entropy(logits, labels), batch_size=len(labels))
-        true = labels.argmax(1) if labels.is_floating_point() else labels
-        self.log("val_accuracy", (logits.argmax(1) == true).float().mean(), batch_size=len(labels), prog_bar=True)
+        self.log("val_accuracy", hits(logits, labels).float().mean(), batch_size=len(labels), prog_bar=True)
 
     def configure_optimizers(self) -> optim.Optimizer:
         """Freeze the method's layers and return its optimiser; its rates are set before every update."""

@@ -26,7 +26,7 @@ class Norm(base.MemoryModule):  # type: ignore[misc] # no types without the peer
         step_mode: 's' or 'm'.
 
     Raises:
-        TypeError: if it is not norm of this library's form.
+        TypeError: if it is not a norm of this library's form.
         ValueError: in a call of steps that it does not have.
     """
 
@@ -80,7 +80,7 @@ def neuron(neuron: Any) -> Neuron:
 
     ``SpikingBlock(conv, BNTT(8, num_steps=4), neuron(LIFNode(tau=20.0, decay_input=False, v_reset=None)))``. Such a
     block runs in plain PyTorch, and the object is set to mode 'm'. The paper's neurons are ``LIFNode(tau=1/(1-λ),
-    decay_input=False, v_reset=None)``, but that theirs fire at the threshold too.
+    decay_input=False, v_reset=None)``, but that theirs also fire exactly at the threshold.
 
     Args:
         neuron: a ``MemoryModule``, such as ``LIFNode``.

@@ -18,8 +18,6 @@ from torch import nn
 
 from bntt.data import DataError, FrameSet, ImageSet, SampleLoader, SequenceSet
 from bntt.data.prepared import (
-    Manifest,
-    has_images,
     load_part,
     manifest_of,
     read_manifest,
@@ -137,7 +135,7 @@ def load_samples(run: Path, like: RecipeData, order: str, encoder: Encoder) -> R
             f"again with test=, which does not train again"
         )
     verify_prepared(folder, manifest)
-    found = {split: in_order(_load_split(folder, manifest, split), order) for split in manifest.sha256}
+    found = {split: in_order(load_part(folder, manifest, split), order) for split in manifest.sha256}
     none = like.train.select(torch.arange(0))
     mean, std = (
         [] if (one := getattr(encoder, name, None)) is None else one.flatten().tolist() for name in ("mean", "std")
@@ -220,12 +218,6 @@ def _structure(network: nn.Module) -> list[Any]:
     ]
     printed = [str(network), *(str(getattr(one, "neuron", None)) for one in network.modules())]
     return [found, [as_built(text) for text in printed]]
-
-
-def _load_split(folder: Path, manifest: Manifest, part: str) -> ImageSet | FrameSet:
-    if has_images(manifest):
-        return load_part(folder, manifest, part, "images", ImageSet)
-    return load_part(folder, manifest, part, "frames", FrameSet)
 
 
 def _loader(loader: Any, what: str) -> SampleLoader:

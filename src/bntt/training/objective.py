@@ -162,5 +162,9 @@ class BatchLoss(nn.Module):
         else:
             logits = model(inputs, seed=self.seed, index=index, draw=draw, steps=steps)
             loss = cross_entropy(logits, labels, method.label_smoothing)
-        true = labels.argmax(1) if labels.is_floating_point() else labels
-        return loss, (logits.detach().argmax(1) == true).sum()
+        return loss, hits(logits.detach(), labels).sum()
+
+
+def hits(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return which samples are answered right, ``[B]``; of labels that are shares of classes the largest counts."""
+    return logits.argmax(1) == (labels.argmax(1) if labels.is_floating_point() else labels)

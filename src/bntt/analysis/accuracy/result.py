@@ -213,8 +213,8 @@ class EvaluationResult(Result):
     def _spread(self) -> str:
         """Describe the spread over other draws of the noise, up to where the brackets continue."""
         if self.accuracy_sd_over_draws is not None:
-            return f" ± {self.accuracy_sd_over_draws:.1%} (sd over {self.draws} Poisson seeds"
-        return " (one Poisson seed, the spread over others is not known" if self.is_random else " (one pass"
+            return f" ± {self.accuracy_sd_over_draws:.1%} (sd over {self.draws} noise draws"
+        return " (one noise draw, the spread over others is not known" if self.is_random else " (one pass"
 
     def _cost_of_training(self) -> Iterator[str]:
         if self.updates is not None:

@@ -7,7 +7,7 @@ the other work of neurons.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, NamedTuple
@@ -226,6 +226,11 @@ def _places(weights: nn.Conv2d, axis: int, size: int) -> Int64[Tensor, "out kern
         before, both = weights.padding[axis], 2 * weights.padding[axis]
     out = (size + both - span - 1) // stride + 1
     return (torch.arange(out) * stride - before)[:, None] + (torch.arange(kernel) * dilation)[None, :]
+
+
+def macs_of(layers: Iterable[PlannedLayer]) -> int:
+    """Count the multiply-accumulates of one sample's step, those on padding included."""
+    return sum(math.prod(one.out) * one.weights.weight[0].numel() for one in layers if one.weights is not None)
 
 
 @dataclass(frozen=True)

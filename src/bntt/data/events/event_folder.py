@@ -24,9 +24,10 @@ from bntt.data.events.event_split import (
 )
 from bntt.data.events.formats import EventFormat
 from bntt.data.events.recording import Events
-from bntt.data.frames import FrameFile, FrameSet, FrameSplits
+from bntt.data.frames import FrameFile, FrameSplits
+from bntt.data.image_set import Splits
 from bntt.data.listing import folder_listing, is_junk, listing_digest
-from bntt.data.prepared import PARTS, Manifest, load_part, replace_prepared, verify_prepared
+from bntt.data.prepared import PARTS, Manifest, load_prepared, replace_prepared
 from bntt.data.registry import Progress
 from bntt.io.files import digest
 
@@ -124,16 +125,16 @@ class _Counted:
         return frames.counts
 
 
-def load_events(folder: Path, manifest: Manifest) -> FrameSplits:
+def load_events(folder: Path, manifest: Manifest) -> Splits | FrameSplits:
     """Load and verify the two parts; the files are mapped, and read in batches.
 
     Raises:
         DataError: if a file is missing or has changed, or the split is not the one that the manifest names.
     """
-    verify_prepared(folder, manifest)
+    found = load_prepared(folder, manifest)
     if read_split(folder / SPLIT).sha256 != manifest.details.get("split"):
         raise DataError(f"{folder / SPLIT} is not the split that {manifest.name} was prepared with: prepare it again")
-    return FrameSplits(*(load_part(folder, manifest, part, "frames", FrameSet) for part in PARTS))
+    return found
 
 
 def _checked_origin(path: Path, name: str, simulated: bool | None) -> bool:

@@ -244,3 +244,7 @@ class NeuronBlock(LayerBlock):
 
     def __init__(self, lif: nn.Module, pool: nn.Module | None = None, dropout: nn.Module | None = None) -> None:
         super().__init__(None, None, lif, pool, dropout)
+
+
+UNITS = (SpikingBlock, CurrentBlock, NeuronBlock)
+"""The library's blocks of one layer; each has a :class:`BlockState`."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from bntt.nn.blocks.block import CurrentBlock, NeuronBlock, SpikingBlock
+from bntt.nn.blocks.block import UNITS, CurrentBlock, NeuronBlock, SpikingBlock
 from bntt.nn.blocks.residual import Residual
 from bntt.nn.fusion.untouched import why_touched
 from bntt.nn.network.spiking_network import SpikingNetwork
@@ -74,7 +74,7 @@ def normalisation_of(norm: TemporalNorm) -> Normalisation:
 
 def _why_not(block: Any) -> str:
     """Return why a block of one layer cannot be folded; "" if it can, or has nothing to fold."""
-    if type(block) not in (SpikingBlock, CurrentBlock, NeuronBlock):
+    if type(block) not in UNITS:
         return f"it is {type(block).__name__}, which is no block of the library's"
     if isinstance(block, NeuronBlock) or type(block.norm) is NoNorm:
         return ""

@@ -167,7 +167,7 @@ class PooledBN(_Published):
 
 
 @NORMS("bntt-shared-gamma")
-class SharedGammaBNTT(TemporalNorm):
+class SharedGammaBNTT(_Published):
     """BNTT with one γ for all steps; each step keeps its own statistics.
 
     Args:
@@ -178,13 +178,11 @@ class SharedGammaBNTT(TemporalNorm):
     (torch.Size([1, 8]), torch.Size([5, 8]))
     """
 
-    def __init__(self, channels: int, num_steps: int, *, eps: float = 1e-4, momentum: float = 0.1) -> None:
-        method = NormMethod("SharedGammaBNTT", shared_gamma=True)
-        super().__init__(channels, num_steps, method, eps=eps, momentum=momentum)
+    METHOD = NormMethod("SharedGammaBNTT", shared_gamma=True)
 
 
 @NORMS("bntt-shared-statistics")
-class SharedStatisticsBNTT(TemporalNorm):
+class SharedStatisticsBNTT(_Published):
     """BNTT with one pair of statistics, taken over all steps; each step keeps its own γ.
 
     Args:
@@ -195,13 +193,11 @@ class SharedStatisticsBNTT(TemporalNorm):
     (torch.Size([5, 8]), torch.Size([1, 8]))
     """
 
-    def __init__(self, channels: int, num_steps: int, *, eps: float = 1e-4, momentum: float = 0.1) -> None:
-        method = NormMethod("SharedStatisticsBNTT", pooling=AllSteps(), shared_running=True)
-        super().__init__(channels, num_steps, method, eps=eps, momentum=momentum)
+    METHOD = NormMethod("SharedStatisticsBNTT", pooling=AllSteps(), shared_running=True)
 
 
 @NORMS("bntt-shared-both")
-class SharedBothBNTT(TemporalNorm):
+class SharedBothBNTT(_Published):
     """BNTT with one γ and one pair of statistics, taken over all steps: pooled BN without β.
 
     Args:
@@ -212,9 +208,7 @@ class SharedBothBNTT(TemporalNorm):
     (torch.Size([1, 8]), torch.Size([1, 8]))
     """
 
-    def __init__(self, channels: int, num_steps: int, *, eps: float = 1e-4, momentum: float = 0.1) -> None:
-        method = NormMethod("SharedBothBNTT", pooling=AllSteps(), shared_running=True, shared_gamma=True)
-        super().__init__(channels, num_steps, method, eps=eps, momentum=momentum)
+    METHOD = NormMethod("SharedBothBNTT", pooling=AllSteps(), shared_running=True, shared_gamma=True)
 
 
 FAMILY = (

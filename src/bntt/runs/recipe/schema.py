@@ -92,8 +92,9 @@ class Encoder(Table):
     """Encoding of an image as a drive over time."""
 
     name: Annotated[str, OneOf(ENCODERS.keys, or_none=True)] = "poisson"
-    """Code: "poisson" is signed and as released; "expected" is its mean, for an ANN; "frames" passes on what already
-    has time; "sequence" passes on each step's values, normalised; "": given in Python."""
+    """Code: "poisson" is signed and as released; "direct" shows the normalised pixels at every step; "expected" is the
+    mean of "poisson", for an ANN; "frames" passes on what already has time; "sequence" passes on each step's values,
+    normalised; "": given in Python."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 
-from bntt.analysis.energy.plan import plan_layers
+from bntt.analysis.energy.plan import macs_of, plan_layers
 from bntt.nn import SpikingNetwork
 from bntt.runs.recipe.build import facts_of
 from bntt.runs.recipe.datasets import RecipeData
@@ -93,8 +93,7 @@ def _layers(network: SpikingNetwork, shape: tuple[int, ...]) -> tuple[int, int] 
         layers = plan_layers(network, shape[2:], None).values()
     except (TypeError, ValueError):
         return None
-    macs = sum(math.prod(one.out) * one.weights.weight[0].numel() for one in layers if one.weights is not None)
-    return macs, sum(math.prod(one.out) for one in layers)
+    return macs_of(layers), sum(math.prod(one.out) for one in layers)
 
 
 def _is_fused(network: SpikingNetwork, shape: tuple[int, ...]) -> bool:

@@ -162,13 +162,18 @@ def no_better_than_chance(result: EpochResult, images: int, classes: int) -> Ite
         )
 
 
+def is_out_of_memory(error: object) -> bool:
+    """Return True for a lack of memory, which PyTorch raises on a CPU as a plain RuntimeError."""
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error)
+
+
 @contextmanager
 def explain_out_of_memory(recipe: Recipe) -> Iterator[None]:
     """Add to an out-of-memory error what was requested, and what would take less; change no setting silently."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        if isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error):
+        if is_out_of_memory(error):
             error.add_note(
                 f"a batch of train.batch_size={recipe.train.batch_size} samples with network.num_steps="
                 f"{recipe.network.num_steps} does not fit the free memory: take a smaller batch (`bntt train RECIPE "

@@ -22,6 +22,7 @@ from bntt.runs.recipe.build import build_model, input_shape
 from bntt.runs.recipe.datasets import RecipeData, build_data
 from bntt.runs.recipe.file import Recipe, RecipeError
 from bntt.runs.training.cost import updates_an_epoch
+from bntt.runs.training.epoch_log import is_out_of_memory
 from bntt.runs.training.estimate import fastest_update, peak_memory, validated_sample
 from bntt.runs.training.initial import build_session
 from bntt.training.processes import Processes
@@ -175,7 +176,7 @@ def _peaks_apart(recipe: Recipe, device: str) -> tuple[float, float]:
     finally:
         process.kill()
         process.join()
-    if isinstance(found, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(found):
+    if is_out_of_memory(found):
         return math.inf, math.inf
     if isinstance(found, Exception):
         raise found
