@@ -53,10 +53,10 @@ def expectation(x: Float[Tensor, "*shape"], signed: bool) -> Float[Tensor, "*sha
         x: pixels, any shape: normalised if signed, else in [0, 1].
         signed: True for the signed code (:func:`signed_rate`), False for the unsigned one.
 
-    >>> expectation(torch.tensor([-3.0, 1.0]), True), expectation(torch.tensor([0.25]), False)
-    (tensor([-1.0000,  0.5000]), tensor([0.2500]))
+    >>> expectation(torch.tensor([-3.0, 1.0]), True), expectation(torch.tensor([0.25, 1.5]), False)
+    (tensor([-1.0000,  0.5000]), tensor([0.2500, 1.0000]))
     """
-    return (x / 2).clamp(-1, 1) if signed else x
+    return (x / 2).clamp(-1, 1) if signed else x.clamp(0, 1)
 
 
 def straight_through(x: Float[Tensor, "*shape"], signed: bool) -> Float[Tensor, "*shape"]:
