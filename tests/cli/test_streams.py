@@ -39,7 +39,7 @@ def test_the_tables_in_any_encoding(encoding, gamma, plus_minus, run):
     assert (done.returncode, done.stderr) == (0, b"")
     text = done.stdout.decode(encoding)
     assert f"mean |{gamma}| over channels, at step" in text
-    assert re.search(rf"% {re.escape(plus_minus)} \d\.\d% \(sd over 2 Poisson seeds", text)
+    assert re.search(rf"% {re.escape(plus_minus)} \d\.\d% \(sd over 2 noise draws", text)
     assert "written: " in text
 
 

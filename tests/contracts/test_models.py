@@ -41,7 +41,7 @@ def test_finite_gradients_everywhere(name, fire, reset):
         assert parameter.grad.abs().max() > 0, parameter_name
 
 
-@pytest.mark.parametrize("name", MODELS)
+@each_row("name", MODELS)
 def test_the_same_call_twice_and_a_state_dict_round_trip(name):
     net, x = build(name, seed=1)
     net(x)
@@ -59,7 +59,7 @@ def test_gamma_is_one_tensor_a_layer(name):
     assert all(net.state_dict()[key].shape[0] == 4 for key in keys)
 
 
-@pytest.mark.parametrize("name", MODELS)
+@each_row("name", MODELS)
 def test_one_time_step_and_no_step_beyond_it(name):
     net, x = build(name, num_steps=1)
     logits, state = net.eval().advance(x)
@@ -68,7 +68,7 @@ def test_one_time_step_and_no_step_beyond_it(name):
         net.advance(x, state)
 
 
-@pytest.mark.parametrize("name", MODELS)
+@each_row("name", MODELS)
 def test_the_seed_makes_the_weights(name):
     first, again, other = (build(name, seed=seed)[0] for seed in (1, 1, 2))
     equal = [torch.equal(a, b) for a, b in zip(first.parameters(), again.parameters(), strict=True)]

@@ -1,13 +1,12 @@
-"""Every norm of the family inside a network: the two spellings agree, in values, gradients and running statistics."""
+"""Every norm of the family inside a network: when its statistics move, and what it looks at."""
 
 import copy
 
-import pytest
 import torch
-from torch import nn
 
 from bntt.models import vgg6
 from bntt.nn import NORMS
+from tests.rows import each_row
 
 LOOKS_AHEAD = {"tdbn", "tebn", "bn-pooled", "bntt-shared-statistics", "bntt-shared-both"}
 T = 5
@@ -28,42 +27,7 @@ def inputs():
     return torch.randint(-1, 2, (T, 4, 1, 8, 8), generator=generator).double().requires_grad_()
 
 
-def gradients(logits: torch.Tensor, net: nn.Module, x: torch.Tensor) -> dict[str, torch.Tensor]:
-    nn.functional.cross_entropy(logits, torch.arange(4)).backward()
-    found = {name: p.grad for name, p in net.named_parameters()}
-    return {**found, "input": x.grad}
-
-
-def run_steps(net, x):
-    state = None
-    for t in range(T):
-        logits, state = net.advance(x[t : t + 1], state)
-    return logits[-1]
-
-
-@pytest.mark.parametrize("norm", NORMS)
-@pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
-def test_step_form_equals_sequence_form(norm, training):
-    """Float64: logits and every gradient to 1e-10 relative, running statistics to 1e-12."""
-    if training and norm in LOOKS_AHEAD:
-        with pytest.raises(ValueError, match="takes its training statistics over all time steps"):
-            run_steps(build(norm, training), inputs())
-        return
-    sequence, stepped = build(norm, training), build(norm, training)
-    x, y = inputs(), inputs()
-    all_at_once, one_by_one = sequence(x), run_steps(stepped, y)
-    assert torch.allclose(all_at_once, one_by_one, atol=1e-12, rtol=1e-10)
-    found, expected = gradients(one_by_one, stepped, y), gradients(all_at_once, sequence, x)
-    for name, gradient in expected.items():
-        assert gradient is not None, name
-        assert torch.isfinite(gradient).all(), name
-        scale = gradient.abs().max().clamp(min=1e-12)
-        assert ((found[name] - gradient).abs().max() / scale) <= 1e-10, name
-    for (name, a), b in zip(sequence.named_buffers(), stepped.buffers(), strict=True):
-        assert torch.allclose(a, b, atol=1e-12, rtol=0), name
-
-
-@pytest.mark.parametrize("norm", NORMS)
+@each_row("norm", NORMS)
 def test_training_moves_the_running_statistics_and_evaluation_does_not(norm):
     net = build(norm, training=True)
     start = copy.deepcopy(dict(net.named_buffers()))
@@ -74,7 +38,7 @@ def test_training_moves_the_running_statistics_and_evaluation_does_not(norm):
     assert all(torch.equal(trained[name], value) for name, value in net.named_buffers())
 
 
-@pytest.mark.parametrize("norm", NORMS)
+@each_row("norm", NORMS)
 def test_only_the_norms_that_say_so_look_ahead(norm):
     """Changing the last step's input changes earlier outputs in training exactly where step() refuses."""
     module, x = NORMS[norm](3, T, 1.0), torch.randn(T, 4, 3, 2, 2, generator=torch.Generator().manual_seed(8))

@@ -202,6 +202,16 @@ def test_a_thousandth_of_the_answers_may_differ_in_float32_and_two_hundredths_in
             assert np.array_equal(runtime.run(images[20:].numpy(), index=np.arange(20, 30), **NOISE), logits[20:])
 
 
+@needs_kernels
+def test_some_steps_are_the_first_and_threads_change_no_bit():
+    images = bntt.data.fashion_mnist_bundled().test.batch(torch.arange(4)).numpy()
+    for backend in ("kernels", "numpy"):
+        one, many = (Runtime(describe(pretrained()), "float32", backend, threads) for threads in (1, 3))
+        rows = one.trace(images)
+        assert all(np.array_equal(one.run(images, steps=t + 1), row) for t, row in enumerate(rows))
+        assert many.trace(images).tobytes() == rows.tobytes()
+
+
 def all_steps(runtime: Runtime, samples: np.ndarray):
     """One more step than there are."""
     state = None

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from bntt.engine.synapse import Geometry, Spikes, Synapse
 from tests.kernels import VARIANTS, needs_bf16, needs_kernels, using, variant
+from tests.rows import each_row
 
 pytestmark = needs_kernels
 _ = variant
@@ -103,7 +104,7 @@ WAYS = [*((True, name) for name in VARIANTS), (False, VARIANTS[-1])]
 """Event-driven on every instruction set, and dense."""
 
 
-@pytest.mark.parametrize(("make", "case"), CASES, ids=named)
+@each_row(("make", "case"), CASES)
 def test_forward(make, case, rng):
     synapse, x = make(case, rng)
     assert synapse.has_event_way
@@ -116,7 +117,7 @@ def test_forward(make, case, rng):
         assert (out - wanted).abs().max() <= 5e-6 * wanted.abs().max(), (events, name)
 
 
-@pytest.mark.parametrize(("make", "case"), CASES, ids=named)
+@each_row(("make", "case"), CASES)
 def test_weight_and_input_gradient(make, case, rng):
     synapse, x = make(case, rng)
     weight = synapse.weight.double().requires_grad_()
@@ -139,7 +140,7 @@ def test_weight_and_input_gradient(make, case, rng):
     assert (towards - images.grad).abs().max() <= 3e-6 * images.grad.abs().max()
 
 
-@pytest.mark.parametrize(("make", "case"), CASES[::3], ids=named)
+@each_row(("make", "case"), CASES[::3])
 def test_the_same_bits_on_any_number_of_threads(make, case, rng):
     synapse, x = make(case, rng)
     for name in VARIANTS:
@@ -167,7 +168,7 @@ def test_no_spike_and_every_spike(rate, stride, variant, rng):
 
 
 @needs_bf16
-@pytest.mark.parametrize(("make", "case"), CASES[::3], ids=named)
+@each_row(("make", "case"), CASES[::3])
 def test_bf16_rounds_to_eight_bits(make, case, rng):
     """Forward only where all is bf16; both gradients in either, into a float32 sum."""
     exact, x = make(case, rng)

@@ -82,7 +82,7 @@ def off(found: Tensor, wanted: Tensor) -> float:
     return float((found - wanted).norm() / wanted.norm())
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+@each_row("shape", SHAPES)
 def test_the_twin_is_the_gradient_of_a_convolution(shape, rng):
     grad, weight = drawn(shape, rng)
     assert off(input_grad_reference(grad, weight), expected(grad, weight)) < 1e-12
@@ -98,7 +98,7 @@ def by_kernel(grad: Tensor, weight: Tensor, out: Tensor | None = None) -> Tensor
 
 
 @needs_kernels
-@pytest.mark.parametrize("shape", SHAPES)
+@each_row("shape", SHAPES)
 def test_the_kernel_is_its_twin(shape, variant, rng):
     grad, weight = drawn(shape, rng)
     wanted, found = input_grad_reference(grad, weight), by_kernel(grad, weight)
@@ -107,9 +107,10 @@ def test_the_kernel_is_its_twin(shape, variant, rng):
 
 
 @needs_kernels
-@pytest.mark.parametrize("shape", SHAPES)
+@each_row("shape", SHAPES)
 def test_the_same_bits_on_any_threads_in_any_batch_and_in_place(shape, variant, rng):
     grad, weight = drawn(shape, rng)
+    torch.set_num_threads(1)
     found = by_kernel(grad, weight)
     for threads in (2, 3):
         torch.set_num_threads(threads)
@@ -122,7 +123,7 @@ def test_the_same_bits_on_any_threads_in_any_batch_and_in_place(shape, variant, 
 
 
 @pytest.mark.skipif("avx512" not in VARIANTS, reason="needs two instruction sets with fused multiply-add")
-@pytest.mark.parametrize("shape", SHAPES)
+@each_row("shape", SHAPES)
 def test_the_same_bits_by_both_wide_instruction_sets(shape, rng):
     grad, weight = drawn(shape, rng)
     found = []

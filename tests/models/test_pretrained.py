@@ -266,7 +266,7 @@ def test_weights_that_lack_one_or_have_one_more(edit, message, copy):
         read_pretrained(NAME, copy)
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"classes": 1, "image_shape": []}'])
+@each_row("content", ["", "{", "[]", "{}", '{"classes": 1, "image_shape": []}'])
 def test_damaged_facts(content, copy):
     (copy / f"{NAME}.json").write_text(content)
     with pytest.raises(PretrainedError, match=r"json is damaged .*: install the package again"):

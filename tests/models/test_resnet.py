@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from itertools import product
 
 import pytest
 import torch
@@ -10,7 +11,6 @@ from torch import nn
 
 from bntt.models import resnet19, resnet20
 from bntt.nn import NORMS, CurrentBlock, NeuronBlock, SpikeDropout, SpikingBlock
-from tests.grids import every_value
 from tests.kernels import needs_kernels
 from tests.rows import each_row
 
@@ -68,7 +68,7 @@ def test_every_form_drops_spikes(form, drops, places):
 
 
 @needs_kernels
-@every_value(norm=NORMS, form=FORMS)
+@each_row(("form", "norm"), [*product(FORMS, NORMS)])
 def test_they_run_fused(form, norm):
     net = resnet20(num_steps=3, width=0.25, norm=norm, residual=form, dropout=0.1)
     for training in (True, False):

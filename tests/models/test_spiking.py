@@ -4,6 +4,7 @@ import pytest
 import torch
 from jaxtyping import TypeCheckError
 
+from bntt.engine.compute import Compute
 from bntt.models import mlp, vgg6
 from bntt.nn import ArcTan, NoNorm, Triangle, fire_before, hard_reset
 from tests.rows import each_row
@@ -77,10 +78,15 @@ def test_a_readout_that_counts_spikes(rng):
         vgg6(num_steps=1, neuron="relu", norm="none", readout="spikes")
 
 
-def test_epsilon_is_of_every_norm_that_has_one():
+def test_epsilon_is_of_every_norm_that_has_one(rng):
     assert {block.norm.eps for block in mlp(num_steps=2, norm_eps=1e-5).blocks.values()} == {1e-5}
     assert {block.norm.eps for block in mlp(num_steps=2, norm="layer", norm_eps=1e-3).blocks.values()} == {1e-3}
     assert {block.norm.eps for block in mlp(num_steps=2).blocks.values()} == {1e-4}
+    for norm in ("layer", "bntt", "tdbn"):  # plain and fused it acts, and is not only kept
+        plain, fused, other = (mlp(num_steps=3, norm=norm, norm_eps=eps) for eps in (0.5, 0.5, 1e-4))
+        plain.compute, x = Compute("reference"), torch.randint(0, 2, (3, 4, 784), generator=rng).float()
+        assert torch.allclose(plain(x), fused(x), atol=1e-5)
+        assert not torch.allclose(fused(x), other(x), atol=1e-2)
     with pytest.raises(ValueError, match=r"norm_eps=0\.1: a NoNorm has no ε"):
         mlp(num_steps=2, norm="none", norm_eps=0.1)
     with pytest.raises(ValueError, match="norm_eps must be a number from 0 to below 1"):

@@ -18,5 +18,5 @@ def test_it_says_what_is_known_without_training():
 def test_refusals():
     with pytest.raises(DeviceError, match="here: cpu"):
         open_recipe("demo", folder=Path("x"), device="tpu")
-    with pytest.raises(RecipeError, match="demmo"):
+    with pytest.raises(RecipeError, match=r"did you mean .?demo"):
         open_recipe("demmo", folder=Path("x"))

@@ -9,7 +9,8 @@ from tests.rows import each_row
 
 
 @each_row(
-    "site", ["parameter blocks.fc1.norm.gamma", "buffer blocks.fc1.norm.running_var", "gradient of readout", "loss"]
+    "site",
+    ["parameter blocks.fc1.norm.gamma", "buffer blocks.fc1.norm.running_var", "gradient of readout", "the loss alone"],
 )
 def test_the_site_is_named(site):
     net = mlp(in_features=3, hidden=(4,), num_classes=2, num_steps=2)
@@ -27,7 +28,7 @@ def test_the_site_is_named(site):
         net.readout.synapse.weight.grad[0, 0] = float("inf")
     else:
         loss = loss * bad
-    with pytest.raises(NonFiniteError, match=site):
+    with pytest.raises(NonFiniteError, match=f"first seen in .*{site}"):
         check_finite(net, loss)
 
 
@@ -69,10 +70,3 @@ def test_the_watch_takes_a_jump_in_at_no_more_than_its_limit():
     assert before < watch.mean < 1.1 * before  # at full height it would be 3.2
     assert not watch.jumped(before)
     assert LossWatch(mean=1.0, variance=0.0, count=49).jumped(9.0) is False
-
-
-def test_finite_numbers_pass():
-    net = mlp(in_features=3, hidden=(4,), num_classes=2, num_steps=2)
-    loss = net(torch.ones(2, 3, 3)).sum()
-    loss.backward()
-    check_finite(net, loss.detach())

@@ -58,14 +58,14 @@ def words(**values):
 
 def test_words_say_accuracy_with_spread_and_interval_epoch_and_spikes():
     text = words()
-    assert "test accuracy 86.5% ± 0.7% (sd over 2 Poisson seeds; 95% interval for 1,000 images 84.2% to 88.5%)" in text
+    assert "test accuracy 86.5% ± 0.7% (sd over 2 noise draws; 95% interval for 1,000 images 84.2% to 88.5%)" in text
     assert "epoch 8" in text
     assert "2,336 spikes per image in all layers and steps" in text
     assert "stratified" not in text
 
 
 def test_the_spread_of_one_draw_is_not_known():
-    assert "86.5% (one Poisson seed, the spread over others is not known; 95% interval for" in words(**ONE_DRAW)
+    assert "86.5% (one noise draw, the spread over others is not known; 95% interval for" in words(**ONE_DRAW)
     assert "86.5% (one pass; 95% interval for" in words(**ONE_DRAW, is_random=False)
 
 

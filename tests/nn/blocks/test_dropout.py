@@ -10,11 +10,12 @@ from bntt.models import vgg6
 from bntt.nn import BNTT, LIF, Call, Noise, SpikeDropout, SpikingBlock
 from tests.kernels import needs_kernels
 from tests.nn.networks import close, linear, pair
+from tests.rows import each_row
 
 NOISE = Noise(seed=0, draw=0, index=torch.arange(3))
 
 
-@pytest.mark.parametrize("p", [1, 1.5, -0.1, float("nan")])
+@each_row("p", [1, 1.5, -0.1, float("nan")])
 def test_a_share_that_cannot_be(p):
     with pytest.raises(ValueError, match="leaves some units: p must be a number from 0 to below 1"):
         SpikeDropout(p)

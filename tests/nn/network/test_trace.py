@@ -1,5 +1,7 @@
 """What measuring is made of: a record, evaluation mode, a finite input."""
 
+from itertools import product
+
 import pytest
 import torch
 from torch import nn
@@ -7,6 +9,7 @@ from torch import nn
 import bntt
 from bntt.nn.network.measured import Trace, check_finite_input, evaluating
 from tests.kernels import choose
+from tests.rows import each_row
 
 
 def test_firing_rate_is_spikes_per_neuron():
@@ -28,8 +31,7 @@ def test_every_mode_is_restored_even_after_an_error():
     assert [m.training for m in net.modules()] == [True, True, False]
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
-@pytest.mark.parametrize("backend", ["auto", "reference"])
+@each_row("value, backend", [*product([float("nan"), float("inf"), -float("inf")], ["auto", "reference"])])
 def test_a_value_that_is_not_finite_is_refused_and_named(value, backend):
     """A NaN membrane never fires: logits would be finite, and the layer silent for ever."""
     net = bntt.models.mlp(in_features=4, hidden=(8,), num_steps=5)

@@ -7,15 +7,16 @@ import torch
 
 from bntt.nn import LIF, Call, FastSigmoid, fire_before, hard_reset
 from bntt.ops.lif import Neuron, lif_sequence
+from tests.rows import each_row
 
 
-@pytest.mark.parametrize("leak", [-0.1, 1.5, math.nan])
+@each_row("leak", [-0.1, 1.5, math.nan])
 def test_leak_out_of_range(leak):
     with pytest.raises(ValueError, match="leak must be a number from 0 to 1"):
         LIF(leak)
 
 
-@pytest.mark.parametrize("threshold", [0.0, -1.0, math.nan, math.inf])
+@each_row("threshold", [0.0, -1.0, math.nan, math.inf])
 def test_threshold_out_of_range(threshold):
     with pytest.raises(ValueError, match="threshold must be a number above 0"):
         LIF(0.9, threshold)
@@ -41,7 +42,7 @@ def test_learnable_leak_starts_where_told_and_learns(rng):
     assert [name for name, _ in module.named_parameters()] == ["leak_logit"]
 
 
-@pytest.mark.parametrize("leak", [0.0, 1.0])
+@each_row("leak", [0.0, 1.0])
 def test_learnable_leak_must_start_inside(leak):
     with pytest.raises(ValueError, match="learnable leak must start between 0 and 1"):
         LIF(leak, learn_leak=True)

@@ -85,8 +85,9 @@ def test_holding_inside_holding(rng):
 
 
 def test_a_held_pass_still_refuses_a_single_value():
-    with hold_statistics(BNTT(3, num_steps=4)) as held, pytest.raises(ValueError, match="single value"):
-        BNTT(3, num_steps=4)(torch.ones(4, 1, 3))
+    norm = BNTT(3, num_steps=4)
+    with hold_statistics(norm) as held, pytest.raises(ValueError, match="single value"):
+        norm(torch.ones(4, 1, 3))
     held.take_in()
 
 

@@ -43,7 +43,7 @@ def folded(bn, x):
 
 
 def same(norm, definition, x, atol=1e-12):
-    """Output, input gradient and running statistics, in training and then in evaluation."""
+    """Output and gradient of the input."""
     ours, theirs = x.clone().requires_grad_(), x.clone().requires_grad_()
     (y, _), expected = norm(ours), definition(theirs)
     upstream = torch.linspace(-1, 1, y.numel(), dtype=torch.float64).reshape(y.shape)
@@ -51,6 +51,14 @@ def same(norm, definition, x, atol=1e-12):
     expected.backward(upstream)
     assert torch.allclose(y, expected, atol=atol, rtol=0)
     assert torch.allclose(ours.grad, theirs.grad, atol=atol, rtol=0)
+
+
+def test_every_norm_takes_its_settings(x):
+    for kind in (ScaledBNTT, TDBN, TEBN, TAB, BetaBNTT, SharedBN, PooledBN, SharedGammaBNTT, SharedStatisticsBNTT):
+        norm = kind(C, T, eps=0.5, momentum=0.7)
+        assert (norm.eps, norm.momentum) == (0.5, 0.7)
+    found, _ = LayerNorm(C, eps=0.5).double()(x)
+    assert torch.allclose(found, nn.functional.layer_norm(x, x.shape[2:], eps=0.5), atol=1e-12)
 
 
 def test_tdbn_is_scaled_batch_norm_over_time(x, draw):

@@ -9,6 +9,7 @@ from bntt.runs.recipe.datasets import build_data
 from bntt.runs.recipe.file import RecipeError, load_recipe
 from bntt.runs.training import fit_batch
 from bntt.runs.training.fit_batch import bytes_of, largest_batch, propose_batch
+from tests.rows import each_row
 
 STRAIGHT, FLAT, STEEP = "straight", "flat at first", "killed above 300"
 
@@ -44,7 +45,7 @@ def test_nothing_is_tried_that_the_line_does_not_allow():
     assert max(tried) <= (2_000 - 100) / 3
 
 
-@pytest.mark.parametrize("text", ["", "8 apples", "0", "-1GiB", "1e9", "8i", "8ib"])
+@each_row("text", ["", "8 apples", "0", "-1GiB", "1e9", "8i", "8ib"])
 def test_a_limit_is_a_number_of_bytes(text):
     with pytest.raises(RecipeError, match="expected a number of bytes above 0"):
         bytes_of(text)

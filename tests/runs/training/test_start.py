@@ -44,7 +44,7 @@ def test_begun_or_taken_up_by_the_same_words(tmp_path):
         (TrainCommand("demo", forget_best=True), RecipeError, "--forget-best is for --resume"),
         (TrainCommand("demo", name="../x"), RecipeError, "a run's name is one folder name"),
         (TrainCommand("nowhere", resume=True), CheckpointError, "is not a run directory"),
-        (TrainCommand("demoo"), RecipeError, "demo"),
+        (TrainCommand("demoo"), RecipeError, r"did you mean .?demo"),
     ],
 )
 def test_what_cannot_be_is_refused(command, error, text):

@@ -16,7 +16,8 @@ from bntt.runs.recipe.file import load_recipe
 from bntt.runs.training.epoch_log import EpochResult
 from bntt.runs.training.requests import Requests
 from bntt.runs.training.train import train_run
-from bntt.training import StepRecord
+from bntt.training import NonFiniteError, Session, StepRecord
+from tests.rows import each_row
 from tests.runs import tiny
 
 
@@ -109,13 +110,25 @@ def test_what_was_measured_is_told_even_where_it_cannot_be_written(run, tmp_path
     assert sum(isinstance(one, EpochResult) for one in told) == 1
 
 
-def test_numbers_that_are_not_finite_are_not_kept(run, tmp_path):
-    """A rate of 1e30 makes weights that are; the checkpoint before stays the last."""
+@each_row("often, last", [(1, False), (0, True)])
+def test_numbers_that_are_not_finite_are_not_kept(often, last, run, tmp_path):
+    """Spoiled by an update, they are neither saved nor validated; the checkpoint before stays the last."""
     recipe, data, *_ = run
-    wild = tiny.edited(recipe, train={"lr": 1e30}, checkpoint={"every_steps": 1})
-    folder = new_run_directory("wild", tmp_path)
-    with pytest.raises(ArithmeticError):
-        list(train_run(wild, data, folder))
+    update, folder = Session._update, new_run_directory("wild", tmp_path)
+
+    def spoiled(one, parts):
+        record, now = update(one, parts), one.position
+        if (now.updates == 2 and not last) or (last and now.step == len(one.loader)):
+            next(one.model.parameters()).data.fill_(torch.inf)
+        return record
+
+    wild, told = tiny.edited(recipe, checkpoint={"every_steps": often}), []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Session, "_update", spoiled)
+        with pytest.raises(NonFiniteError, match="is not finite after the last update: it is not kept"):
+            told.extend(train_run(wild, data, folder))
+    assert not any(isinstance(one, EpochResult) for one in told)
+    assert len(folder.checkpoints.paths()) == often
     for path in folder.checkpoints.paths():
         assert all(value.isfinite().all() for value in read_checkpoint(path).tensors.values())
 
