@@ -53,7 +53,8 @@ def main() -> None:
     print(f"stopped after step {stop} of {options.steps}: {early.accuracy.mean:.1%}")
 
     if options.bundle:
-        deploy.export(model, options.bundle, "bundle", classes=test.classes)
+        pictures = deploy.Pictures(tuple(test.images.shape[1:]))
+        deploy.export(model, options.bundle, "bundle", classes=test.classes, pictures=pictures)
         print(f"wrote {options.bundle}: python -m bntt_runtime {options.bundle} PICTURE...")
 
 

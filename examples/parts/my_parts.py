@@ -133,7 +133,7 @@ class LargestResult(Result):
     largest: Mapping[str, float]
 
     METRICS: ClassVar[Mapping[str, Metric]] = {
-        "largest": Metric("largest weight of fc2", "", lambda r, at: r.largest["fc1"])
+        "largest": Metric("largest weight of fc2", "", lambda r, at: r.largest["fc2"])
     }
 
     def rows(self):

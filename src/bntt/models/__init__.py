@@ -1,4 +1,4 @@
-"""Named networks: lower-case builders with flat keyword arguments, and one that comes trained."""
+"""Named networks: lower-case builders with flat keyword arguments, and networks that come trained."""
 
 from typing import TYPE_CHECKING
 

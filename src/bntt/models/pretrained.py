@@ -91,8 +91,9 @@ def pretrained(name: str = "fashion-mnist-vgg6") -> SpikingClassifier:
     """Return a trained network with its encoder, in evaluation mode; its weights are verified by their checksum.
 
     Args:
-        name: a key of ``PRETRAINED``, which says what each is; `bntt list pretrained` prints their accuracies. Networks
-            for images take 28x28 grey ones (light on dark); for others see ``PretrainedFacts``.
+        name: a key of ``PRETRAINED``, which says what each is; `bntt list pretrained` prints their accuracies. Those
+            of Fashion-MNIST take grey images of 28x28 (light on dark), ``cifar10-compact`` RGB images of 32x32; for
+            others see ``PretrainedFacts``.
 
     Raises:
         ValueError: on an unknown name; the message lists the known ones.
