@@ -83,7 +83,7 @@ def test_epsilon_is_of_every_norm_that_has_one(rng):
     assert {block.norm.eps for block in mlp(num_steps=2, norm="layer", norm_eps=1e-3).blocks.values()} == {1e-3}
     assert {block.norm.eps for block in mlp(num_steps=2).blocks.values()} == {1e-4}
     for norm in ("layer", "bntt", "tdbn"):  # plain and fused it acts, and is not only kept
-        plain, fused, other = (mlp(num_steps=3, norm=norm, norm_eps=eps) for eps in (0.5, 0.5, 1e-4))
+        plain, fused, other = (mlp(in_features=784, num_steps=3, norm=norm, norm_eps=eps) for eps in (0.5, 0.5, 1e-4))
         plain.compute, x = Compute("reference"), torch.randint(0, 2, (3, 4, 784), generator=rng).float()
         assert torch.allclose(plain(x), fused(x), atol=1e-5)
         assert not torch.allclose(fused(x), other(x), atol=1e-2)

@@ -17,8 +17,8 @@ GRAPHS = [
     Mutation(
         "a value goes back before the way back has read it",
         "engine/graph/flow.py",
-        "            value.keepers += keep and keeps\n",
-        "            value.keepers += keep and keeps and one is passes[0]\n",
+        "            value.keepers += kept and keeps\n",
+        "            value.keepers += kept and keeps and one is passes[0]\n",
         RESIDUAL,
     ),
     Mutation(

@@ -154,7 +154,7 @@ def test_spikes_of_a_neuron_are_those_of_its_layer_over_its_neurons():
 
 def test_gamma_has_a_histogram_a_step_whose_shares_are_of_all_channels():
     (*found,) = charts(gamma_histograms, "figure-6", 1)
-    assert [chart.title for chart in found] == ["conv1", "conv3", "conv4", "fc1"]
+    assert [chart.title for chart in found] == ["conv1", "conv3", "conv4", "conv7", "fc1"]
     assert list(found[0].counts) == ["step 1", "step 4", "step 8"]
     assert all(sum(row) == pytest.approx(1) for chart in found for row in chart.counts.values())
 

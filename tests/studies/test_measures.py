@@ -142,7 +142,7 @@ NUMBERS = {
     "deviation-change": 63.22670127566588,
     "spikes-later": 0.9697815168769667, "spikes-peak": 6, "last-step": 6.112155032844465,
     "spikes-first": 1.4817095927404897, "spikes-last": 6.57414778635733, "gamma-floor": None,
-    "energy": 2.27823184237, "energy-synaptic": 0.0, "ann-over-snn-synaptic": 0.0,
+    "energy": 2.27823184237, "energy-synaptic": 0.7469852619600001, "ann-over-snn-synaptic": 7.07775998970527,
     "ann-energy": 5.3209664, "ann-over-snn": 2.335568444370746,
     "drift": 0.07567998990605809, "largest-drift": 0.14386307306191187, "drift-if-shared": 0.23472442141839642,
     "exact-agreement": 100, "eq15-accuracy": 10, "eq15-agreement": 10.1, "full-accuracy": 53.5,

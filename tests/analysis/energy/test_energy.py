@@ -112,7 +112,8 @@ def test_metrics_are_those_of_all_steps_by_spike():
     found = result()
     read = {name: metric.read(found, None) for name, metric in found.METRICS.items()}
     own, ann = 128 * 0.9 + 10 * 3.7, 160 * 4.6 + 30 * 0.9
-    assert read == pytest.approx({"energy": own / 1e6, "ann-energy": ann / 1e6, "ann-over-snn": ann / own})
+    synapses = {"energy-synaptic": 108 * 0.9 / 1e6, "ann-over-snn-synaptic": 160 * 4.6 / (108 * 0.9)}
+    assert read == pytest.approx({"energy": own / 1e6, "ann-energy": ann / 1e6, "ann-over-snn": ann / own, **synapses})
     priced_otherwise = found.model_copy(update={"energy": found.energy[-1:]})
     assert {metric.read(priced_otherwise, None) for metric in found.METRICS.values()} == {None}
 

@@ -66,6 +66,7 @@ def test_numbers_of_studies():
             "truncation-saved": 25,
             "truncation-lost": 0.1,
             "paper-exit-steps": 4,
+            "paper-exit-accuracy": 60.0,
             "paper-exit-saved": 0,
             "paper-exit-lost": 0,
         },

@@ -283,12 +283,10 @@ def scan_reverse(
             for i in range(last - first):
                 t = last - 1 - i
                 potential, at_step = tl.load(potentials + (t - first) * TILE), t * channels
-                spike = (
-                    tl.cast(tl.load(towards + t * stride, mask=kept, other=0.0), tl.float32)[:, None, :] * grad_scale
-                )
+                spike = tl.cast(tl.load(towards + t * stride, mask=kept, other=0.0), tl.float32)[:, None, :]
+                spike *= grad_scale
                 grad, g = step_back(potential, g, spike, rule, t, c, channels, second_constant, BEFORE, HARD, KIND)
-                away = tl.cast(tl.load(x + t * size, mask=inside, other=0.0), tl.float32)
-                away -= row_of(mean, at_step, c, channels)
+                away = tl.load(x + t * size, mask=inside, other=0.0).to(tl.float32) - row_of(mean, at_step, c, channels)
                 if SUMS:
                     add_sum(partial + at_step, grad, inside, known)
                     normal = away * row_of(inverse, at_step, c, channels)
