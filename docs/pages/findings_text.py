@@ -184,6 +184,8 @@ def _untuned(evidence: Evidence) -> str:
     of = partial(evidence.cell, "cifar10-steps25")
     return UNTUNED.format(
         dense=of("bntt", "ann-over-snn"),
+        synapses=of("ann", "energy-synaptic"),
+        synapses_bntt=of("bntt", "energy-synaptic"),
         gap=of("bntt", "gap"),
         gap_pooled=of("pooled", "gap"),
         gap_lower=of("bntt-lower-rate", "gap"),
