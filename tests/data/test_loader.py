@@ -160,3 +160,10 @@ def test_batches_before_the_first_are_not_read():
 def test_a_first_batch_outside_the_epoch(first):
     with pytest.raises(ValueError, match=f"an epoch has 3 batches: it begins with number 0 to 3, got {first}"):
         next(SampleLoader(data(9), 3).epoch(0, first))
+
+
+def test_the_next_pass_is_the_draw_it_is_told():
+    loader = SampleLoader(data(20), 5, shuffle=True)
+    loader.begin_at(3)
+    passes = [torch.cat([batch.indices for batch in loader]).tolist() for _ in range(2)]
+    assert passes == [torch.cat([batch.indices for batch in loader.epoch(draw)]).tolist() for draw in (3, 4)]

@@ -14,7 +14,7 @@ from bntt.analysis.accuracy.measurement import EvaluateArguments
 from bntt.analysis.measurement import Progress
 from bntt.data import DataError, SampleLoader
 from bntt.engine import kernels as backend
-from bntt.io.checkpoint import CheckpointError
+from bntt.io.checkpoint import CheckpointError, read_checkpoint
 from bntt.runs import directory
 from bntt.runs import open_run as load
 from bntt.runs.directory import RunDirectory, new_run_directory
@@ -218,6 +218,8 @@ def test_a_run_of_an_older_version_is_opened_and_goes_on(tmp_path):
     opened = load_run(run.path)
     found = opened.evaluate(EvaluateArguments(images=50, draws=1), Progress())
     assert found.accuracy == pytest.approx(json.loads((run.path / "evaluation.json").read_text())["accuracy"], abs=0.05)
+    kept = read_checkpoint(run.best).tensors
+    assert all(torch.equal(kept[f"model.{name}"], value) for name, value in opened.model.state_dict().items())
     longer = load_recipe(run.recipe, ["train.epochs=2"], same_data=True)
     told = [one for one in train_run(longer, opened.data, run, resume=True) if isinstance(one, EpochResult)]
     assert [one.epoch for one in told] == [1]
