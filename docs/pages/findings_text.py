@@ -48,8 +48,8 @@ UNTUNED = """One standard BN, whose running mean takes the batch of every step, 
 was looked for. The network without a norm has Adam's usual 0.001; its two starts are above BNTT's of the same number at 0.3.
 The conversion of an ANN (1,000 test images) takes ten times the steps, and five times the spikes of BNTT at 0.3. Energy is that of
 arithmetic alone, at 45 nm, zeros skipped, with the updates of neurons and norms at every step. The ANN, which is the more accurate, takes
-more than BNTT only if it multiplies every value, {dense} times as much, or if the operations of synapses alone count: {synapses} µJ against
-{synapses_bntt}. BNTT at 0.03 takes twice that of BNTT at 0.3.
+more than BNTT only if it multiplies every value ({dense} times as much), or if synapses alone are counted ({synapses} µJ against
+{synapses_bntt}). BNTT at 0.03 takes three times the energy of BNTT at 0.3.
 
 The smaller gap between training and test accuracy, {gap} points with BNTT at 0.3 and {gap_pooled} with pooled BN at 0.01, does not show
 that BNTT regularises: it also fits the training images less well ({known} % of the training images against {known_pooled}). At 0.03, where it learned {known_lower} %, its gap is {gap_lower}."""

@@ -30,8 +30,8 @@ def _results() -> str:
     rows = [row for row in study["table"]["rows"] if row["cells"]["accuracy"]]
     commits = sorted({commit for row in rows for made in row["made_on"] for commit in re.findall(r" at (\w{12})", made)})
     said = (
-        "Mean ± standard deviation over starts. Minutes are the median training time of one start on one thread; a conversion "
-        f"or a hybrid takes those of its ANN too. Evidence: `results/{STUDY}.json`, runs of commits {', '.join(commits)}."
+        "Mean ± standard deviation over starts. Minutes are the median training time of one start on one thread; those of "
+        f"the ANN come on top of a conversion's or a hybrid's. Evidence: `results/{STUDY}.json`, runs of commits {', '.join(commits)}."
     )
     return "\n".join([*table(HEADS, [_row(row, minutes[row["run"]]) for row in rows]), "", said])
 

@@ -80,10 +80,6 @@ def linear_case(case: tuple, rng: torch.Generator) -> tuple[Synapse, Spikes]:
 CASES = [(conv_case, case) for case in CONVS] + [(linear_case, case) for case in LINEARS]
 
 
-def named(value: object) -> str:
-    return getattr(value, "__name__", str(value))
-
-
 def wide_images(x: Spikes) -> Tensor:
     return (x.values.double() * x.scale).flatten(0, 1).permute(0, 3, 1, 2)
 

@@ -89,9 +89,10 @@ class Compute(ComputeOptions):
     """Choose the backend and precision that a network computes with, and how much of a pass it keeps.
 
     ``reduce`` connects processes that train one network on parts of a batch: it makes batch statistics those of the
-    whole batch. It is never part of a recipe. It is called once in the forward pass and once in the backward pass for
-    every layer with batch statistics (and every span of steps kept together), in an order that depends on layers, steps
-    and ``recompute`` alone. Gradients of γ and β stay those of the part.
+    whole batch. It is never part of a recipe. For every layer with batch statistics (and every span of steps kept
+    together) it is called once in the forward pass, and once in the backward pass if that reaches it, in an order that
+    depends on the layers, which of them learn, steps and ``recompute`` alone. Gradients of γ and β stay those of the
+    part.
 
     Raises:
         ValueError: as :class:`ComputeOptions`, or if ``reduce`` is not callable.

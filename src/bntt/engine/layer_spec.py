@@ -71,15 +71,17 @@ def neuron_tables(neuron: AnyNeuron, channels: int, device: torch.device | None 
     >>> neuron_tables(Neuron(leak=0.5), 2).leak
     tensor([[0.5000, 0.5000]])
     """
-    if type(neuron) is Neuron and type(neuron.leak) is type(neuron.threshold) is float:
-        return _constant_tables(neuron, channels, device or torch.device("cpu"))
-    return _tables(neuron, channels, device or torch.device("cpu"))
+    device = device or torch.device("cpu")
+    constant = type(neuron) is Neuron and type(neuron.leak) is type(neuron.threshold) is float
+    if constant and device.type == "cpu":  # on a GPU a captured graph has tables of its own
+        return _constant_tables(neuron, channels)
+    return _tables(neuron, channels, device)
 
 
 @lru_cache(64)  # the kernels only read them
-def _constant_tables(neuron: Neuron, channels: int, device: torch.device) -> NeuronTables:
+def _constant_tables(neuron: AnyNeuron, channels: int) -> NeuronTables:
     with torch.inference_mode(False):
-        return _tables(neuron, channels, device)
+        return _tables(neuron, channels, torch.device("cpu"))
 
 
 def _tables(neuron: AnyNeuron, channels: int, device: torch.device) -> NeuronTables:

@@ -18,6 +18,7 @@ from bntt.nn import (
     SharedGammaBNTT,
     SharedStatisticsBNTT,
 )
+from bntt.nn.norms.methods import FAMILY
 from tests.rows import each_row
 
 T, B, C, H, W = 5, 4, 3, 3, 2
@@ -54,7 +55,7 @@ def same(norm, definition, x, atol=1e-12):
 
 
 def test_every_norm_takes_its_settings(x):
-    for kind in (ScaledBNTT, TDBN, TEBN, TAB, BetaBNTT, SharedBN, PooledBN, SharedGammaBNTT, SharedStatisticsBNTT):
+    for kind in FAMILY[1:]:
         norm = kind(C, T, eps=0.5, momentum=0.7)
         assert (norm.eps, norm.momentum) == (0.5, 0.7)
     found, _ = LayerNorm(C, eps=0.5).double()(x)

@@ -143,9 +143,11 @@ def backward(
         given = one.backward(done, coming, gradients, BackwardCall(first, carries[i], keep, wants, norms))
         if all(grad is None or grad.held is not coming.held for grad in given):
             lease.give(coming.held)
-        for at, grad in zip(read, given, strict=True):
-            if grad is not None:
+        for at, grad, wanted in zip(read, given, wants, strict=True):
+            if grad is not None and wanted:
                 into[at] = _added(into[at], grad, lease)
+            elif grad is not None:
+                lease.give(grad.held)
         for at, kept in zip(read, keeps, strict=True):
             values[at].keepers -= kept and not keep
             if not keep:
