@@ -41,6 +41,14 @@ def test_auto_keeps_everything_until_half_of_the_memory_is_needed(monkeypatch):
         assert recompute.span_of(layers(50), X, Compute()) == span
 
 
+def test_frozen_layers_in_front_need_no_memory_but_for_their_last_counts(monkeypatch):
+    made = layers(50)
+    made[1].gamma.requires_grad_()
+    for needed, span in ((50 * (320 + 4 * 14 + 14), 50), (50 * (320 + 4 * 14 + 14) - 1, 8)):
+        monkeypatch.setattr(recompute, "available_memory", lambda device, needed=needed: 2 * needed)
+        assert recompute.span_of(made, X, Compute()) == span
+
+
 def test_processes_that_add_sums_up_do_not_look_at_their_memory(monkeypatch):
     monkeypatch.setattr(recompute, "available_memory", lambda device: 0.0)
     assert recompute.span_of(layers(50), X, Compute(reduce=torch.clone)) == 50

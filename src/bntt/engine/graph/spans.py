@@ -97,8 +97,15 @@ def saves_memory(nodes: Sequence[Node], x: Spikes, compute: Compute) -> bool:
         return compute.recompute != "never"
     if compute.reduce is not None:
         return False
-    needed = len(x.values) * sum(4 * size.floats + size.bytes for size in sizes(nodes, x))
-    return needed > available_memory(x.values.device) / 2
+    each, first = sizes(nodes, x), 0 if x.values.requires_grad else _first_that_learns(nodes)
+    needed = sum(4 * one.floats + one.bytes for one in each[first:]) + sum(one.bytes for one in each[:first][-1:])
+    return len(x.values) * needed > available_memory(x.values.device) / 2
+
+
+def _first_that_learns(nodes: Sequence[Node]) -> int:
+    """Return where the backward pass ends: what lies before it keeps nothing but the counts that it reads."""
+    learn = (any(one is not None and one.requires_grad for one in node.learned) for node in nodes)
+    return next((i for i, learns in enumerate(learn) if learns), 0)
 
 
 def sizes(nodes: Sequence[Node], x: Spikes) -> list[Size]:
