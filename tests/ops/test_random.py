@@ -87,6 +87,16 @@ def test_normal_numbers_are_the_inverse_of_the_distribution(seed, draw, index, p
     assert found == pytest.approx(NormalDist().inv_cdf(uniform + 2.0**-25), rel=1e-6, abs=1e-7)
 
 
+def test_moments_of_all_normal_numbers():
+    """What the docstring says of the 2**24 equally likely ones."""
+    levels = (torch.arange(2**24, dtype=torch.float64) + 0.5) * 2.0**-24
+    z = torch.special.ndtri(levels)
+    assert torch.equal(z, -z.flip(0))
+    assert z.max().item() == pytest.approx(5.42, abs=0.001)
+    assert z.square().mean().item() - 1 == pytest.approx(-8e-8, abs=1e-8)
+    assert z.pow(4).mean().item() - 3 == pytest.approx(-5e-6, abs=5e-7)
+
+
 def test_normal_numbers_are_normal():
     """Mean, variance, skew, kurtosis and the shares of the tails of four million, within four standard errors."""
     z = normal(sample_keys(7, Purpose.NOISE, 0, torch.arange(2000)), 2000).double().flatten()

@@ -133,6 +133,17 @@ def test_numbers_that_are_not_finite_are_not_kept(often, last, run, tmp_path):
         assert all(value.isfinite().all() for value in read_checkpoint(path).tensors.values())
 
 
+def test_a_rate_that_breaks_the_training_leaves_finite_checkpoints(run, tmp_path):
+    """The update is refused before it is made; the checkpoint before stays the last."""
+    recipe, data, *_ = run
+    wild = tiny.edited(recipe, train={"lr": 1e30}, checkpoint={"every_steps": 1})
+    folder = new_run_directory("wild", tmp_path)
+    with pytest.raises(ArithmeticError):
+        list(train_run(wild, data, folder))
+    for path in folder.checkpoints.paths():
+        assert all(value.isfinite().all() for value in read_checkpoint(path).tensors.values())
+
+
 def test_training_never_touches_the_test_split(tmp_path):
     """T2: what is chosen is chosen on validation; a test split that breaks at a touch is none the worse."""
 
