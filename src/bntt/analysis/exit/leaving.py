@@ -83,9 +83,12 @@ class _Group:
     def rows(self, keep: Tensor) -> list[Tensor]:
         return [part.index_select(0, keep.to(part.device)) for part in self.own]
 
-    def join(self, other: _Group) -> _Group:
-        state = None if self.state is None or other.state is None else self.state.join(other.state)
-        return _Group([torch.cat(both) for both in zip(self.own, other.own, strict=True)], self.noise, state)
+    def join(self, others: Sequence[_Group]) -> _Group:
+        if not others:
+            return self
+        state = self.state and self.state.join(*(one.state for one in others if one.state))
+        own = zip(self.own, *(one.own for one in others), strict=True)
+        return _Group([torch.cat(parts) for parts in own], self.noise, state)
 
 
 def _placed(batches: Iterable[Presented]) -> Iterator[tuple[int, _Group]]:
@@ -97,30 +100,31 @@ def _placed(batches: Iterable[Presented]) -> Iterator[tuple[int, _Group]]:
 
 
 def _of_one_draw(model: SpikingClassifier, fresh: Iterator[_Group], measure: Measure, leaves: Leaves) -> Iterator[Step]:
-    waiting, full = dict[int, _Group](), 0
+    waiting, full = dict[int, list[_Group]](), 0
     for new in fresh:
         group: _Group | None = new
         full = full or _full(model, new)
         while group is not None:
-            group = _joined(group, waiting)
-            held = sum(one.held for one in (group, *waiting.values()))
-            can_wait = group.steps not in waiting and group.can_join(group)
-            if can_wait and len(group) < full and held <= full:
-                waiting[group.steps], group = group, None
+            there = waiting.get(group.steps, [])
+            held = group.held + sum(one.held for groups in waiting.values() for one in groups)
+            can_wait = group.can_join(there[0] if there else group)
+            if can_wait and len(group) + sum(map(len, there)) < full and held <= full:
+                waiting[group.steps], group = [*there, group], None
                 continue
-            step, group = _advance(model, group, measure, leaves)
+            step, group = _advance(model, _joined(group, waiting), measure, leaves)
             yield step
     while waiting:  # nobody else comes: those with the fewest steps first, which then join the next
-        group = waiting.pop(min(waiting))
+        first, *others = waiting.pop(min(waiting))
+        group = first.join(others)
         while group is not None:
             step, group = _advance(model, _joined(group, waiting), measure, leaves)
             yield step
 
 
-def _joined(group: _Group, waiting: dict[int, _Group]) -> _Group:
+def _joined(group: _Group, waiting: dict[int, list[_Group]]) -> _Group:
     """Return the group with those who wait for it; batches of other shapes go on apart."""
     there = waiting.get(group.steps)
-    return group if there is None or not there.can_join(group) else waiting.pop(group.steps).join(group)
+    return group if there is None or not there[0].can_join(group) else group.join(waiting.pop(group.steps))
 
 
 def _full(model: SpikingClassifier, group: _Group) -> int:

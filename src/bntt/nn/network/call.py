@@ -36,9 +36,9 @@ class Noise:
         """
         return replace(self, index=self.index[keep.to(self.index.device)])
 
-    def join(self, other: Noise) -> Noise:
+    def join(self, *others: Noise) -> Noise:
         """Return the noise of these samples and, behind them, of others."""
-        return replace(self, index=torch.cat([self.index, other.index]))
+        return replace(self, index=torch.cat([self.index, *(other.index for other in others)]))
 
 
 def noise_of(known: Noise | None, batch: int, seed: int | None, draw: int | None, index: Tensor | None) -> Noise:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import reduce
 from typing import Any
 
 import torch
@@ -77,7 +78,7 @@ class NetworkState:
             noise=None if self.noise is None else self.noise.rows(keep),
         )
 
-    def join(self, other: NetworkState) -> NetworkState:
+    def join(self, *others: NetworkState) -> NetworkState:
         """Return the state of these samples and, behind them, of others that have taken as many steps.
 
         Raises:
@@ -89,23 +90,25 @@ class NetworkState:
         >>> one.join(two).blocks[0].shape
         torch.Size([3, 2])
         """
-        mine, others = ((one.steps, one.noise and (one.noise.seed, one.noise.draw)) for one in (self, other))
-        if mine != others or self.pooled or other.pooled:
-            raise ValueError(
-                f"states are joined after as many steps, of one seed and draw, and not in training: got (steps, (seed, "
-                f"draw)) {mine} and {others}, in training {self.pooled} and {other.pooled}"
-            )
-        if not can_join((self.blocks, self.readout), (other.blocks, other.readout)):
-            raise TypeError(
-                "blocks' states are joined where both are of one form: tensors [B, ...] of equal other dimensions, "
-                "tuples or dicts of such, or objects with a method join(other)"
-            )
+        for other in others:
+            mine, theirs = ((one.steps, one.noise and (one.noise.seed, one.noise.draw)) for one in (self, other))
+            if mine != theirs or self.pooled or other.pooled:
+                raise ValueError(
+                    f"states are joined after as many steps, of one seed and draw, and not in training: got (steps, "
+                    f"(seed, draw)) {mine} and {theirs}, in training {self.pooled} and {other.pooled}"
+                )
+            if not can_join((self.blocks, self.readout), (other.blocks, other.readout)):
+                raise TypeError(
+                    "blocks' states are joined where both are of one form: tensors [B, ...] of equal other dimensions, "
+                    "tuples or dicts of such, or objects with a method join(other)"
+                )
+        every = (self, *others)
         return replace(
             self,
-            batch=self.batch + other.batch,
-            blocks=joined_rows(self.blocks, other.blocks),
-            readout=joined_rows(self.readout, other.readout),
-            noise=self.noise and other.noise and self.noise.join(other.noise),
+            batch=sum(one.batch for one in every),
+            blocks=joined_rows(*(one.blocks for one in every)),
+            readout=joined_rows(*(one.readout for one in every)),
+            noise=self.noise and self.noise.join(*(one.noise for one in others if one.noise)),
             measured=None,
         )
 
@@ -175,8 +178,8 @@ def rows_of(state: Any, keep: Tensor) -> Any:
     return state[keep]
 
 
-def joined_rows(state: Any, other: Any) -> Any:
-    """Put the samples of another block's state behind those of one, of the same kinds as :func:`rows_of`.
+def joined_rows(state: Any, *others: Any) -> Any:
+    """Put the samples of a block's other states behind those of one, of the same kinds as :func:`rows_of`.
 
     Raises:
         TypeError: if a state does not say how it is joined.
@@ -185,13 +188,13 @@ def joined_rows(state: Any, other: Any) -> Any:
     tensor([0., 2., 2.])
     """
     if isinstance(state, Tensor):
-        return torch.cat([state, other])
+        return torch.cat([state, *others])
     if isinstance(state, dict):
-        return {name: joined_rows(part, other[name]) for name, part in state.items()}
+        return {name: joined_rows(part, *(other[name] for other in others)) for name, part in state.items()}
     if isinstance(state, tuple):
-        parts = (joined_rows(*both) for both in zip(state, other, strict=True))
+        parts = (joined_rows(*each) for each in zip(state, *others, strict=True))
         return type(state)(*parts) if hasattr(state, "_fields") else tuple(parts)
-    return _through(state, "join", joined_rows, other)
+    return reduce(lambda one, other: _through(one, "join", joined_rows, other), others, state)
 
 
 def can_join(state: Any, other: Any) -> bool:
