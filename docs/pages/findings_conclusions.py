@@ -90,7 +90,8 @@ def choices(evidence: Evidence) -> list[str]:
             "an early exit",
             f"γ or plain truncation, both chosen on validation images (`bntt exit`): {exits}",
             f"saved {of('cifar10-steps25', 'bntt', 'truncation-saved', ' %')} by truncation, "
-            f"{of('cifar10-steps25', 'bntt', 'paper-exit-saved', ' %')} by γ at 0.1",
+            f"{of('cifar10-steps25', 'bntt', 'exit-saved', ' %')} by γ; {of('cifar10-steps25', 'bntt', 'paper-exit-saved', ' %')} "
+            "by γ at 0.1",
         ],
         [
             "noisy images",

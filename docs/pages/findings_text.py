@@ -25,7 +25,7 @@ that same step. The product, computed update by update, against what was seen, i
 """
 EXIT = """So the paper's threshold of 0.1 can say something only after a training long enough for the floor to lie below it. That is not
 enough: the exit waits until γ of *every* layer is below, and the last layer's sinks last. VGG9 at a quarter of the channels on CIFAR-10
-(JPEG copy, 12,000 of the training images, six epochs) and at half of them on all of its images (ten epochs, the paper's batch, rate
+(JPEG copy, 12,000 of the training images, six epochs) and at half of them on all of its images (ten epochs, the released batch, the paper's rate
 and schedule), VGG6 on Fashion-MNIST and on a simulated event camera's recordings of it:
 """
 ELSEWHERE = """On the whole of CIFAR-10 ten epochs of large batches are too few updates for decay to reach 0.1: at the last step the γ of all eight

@@ -118,7 +118,7 @@ def scaling() -> list[str]:
         f"a second process of one thread {model['share']:.2f}, and processes exchange a byte of gradients in "
         f"{model['byte'] * 1e9:.2f} ns. "
         "Least of three updates, random weights; unseen points were not fitted. Elsewhere is a model, of which nothing was run: "
-        "the paper's update, VGG9, T = 25, B = 128."
+        "an update of VGG9, T = 25, B = 128."
     )
     heads = ("update of VGG9", "measured", "by the model", "error", "")
     elsewhere = as_table(("elsewhere", "update", "assumed"), others)

@@ -130,7 +130,8 @@ def could_see(found: Summary, unit: str) -> str:
     """
     if not found.sd or same_but_for_rounding(found.values):
         return ""
-    return f"; a difference of {smallest_difference(found.sd, found.n):.2g}{in_points(unit)} could have been seen"
+    least = float(f"{smallest_difference(found.sd, found.n):.2g}")
+    return f"; a difference of {least:,g}{in_points(unit)} could have been seen"
 
 
 def in_points(unit: str) -> str:
