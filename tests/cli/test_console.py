@@ -108,6 +108,10 @@ def test_a_word_now_and_then_where_there_is_no_bar(capsys, monkeypatch):
     with console.progress("testing") as report:
         report(500, 2000)
     assert capsys.readouterr().out == "testing: 500 of 2,000, 0:00 left\n"
+    clock = iter((0.0, 10.0, 20.0))
+    monkeypatch.setattr(console.time, "monotonic", lambda: next(clock))
+    console.training([step(0, i) for i in range(2)], shares=[0.25, 1], images=40)
+    assert "20 of 80, 6:00 left" in capsys.readouterr().out, "20 s for a twentieth of all steps"
 
 
 def test_durations():

@@ -129,6 +129,12 @@ REFUSED = [
     (["demo", "--resume", "--name", "x"], 4, "is not a run directory"),
     (["demo", "--forget-best"], 2, "--forget-best is for --resume"),
     (["demo", "-s", "train.schedule=one-cycle", "-s", "train.warmup=1.0"], 2, "must be 0 with schedule"),
+    (["demo", "-s", 'data.augment=["shift"]'], 2, "unknown augmentation 'shift'"),
+    (
+        ["demo", "-s", "network.norm=tdbn", "-s", "train.loss=tet", "-s", "train.grow=[[2, 1]]"],
+        2,
+        "loss 'tet' with grow takes some of the steps",
+    ),
     (["cifar10"], 3, "cifar10 is not here: bntt data prepare cifar10 --from PATH"),
 ]
 

@@ -72,17 +72,22 @@ def progress(what: str) -> Iterator[Callable[[int, int], None]]:
 
 
 class _ProgressLines:
-    """Reporter of progress and time left, once a minute where there is no bar."""
+    """Reporter of progress and time left, once a minute where there is no bar.
 
-    def __init__(self, done: int = 0) -> None:
+    Args:
+        share: what was done before, of all that takes time.
+    """
+
+    def __init__(self, share: float = 0.0) -> None:
         self.began = self.spoke = time.monotonic()
-        self.first = done
+        self.first = share
 
-    def say(self, what: str, done: int, total: int) -> None:
-        now = time.monotonic()
-        if console.is_terminal or now - self.spoke <= QUIET or done <= self.first:
+    def say(self, what: str, done: int, total: int, share: float | None = None) -> None:
+        """Print the line if a minute is over; ``share`` is done over total if left out."""
+        now, share = time.monotonic(), done / max(1, total) if share is None else share
+        if console.is_terminal or now - self.spoke <= QUIET or share <= self.first:
             return
-        left = (now - self.began) / (done - self.first) * (total - done)
+        left = (now - self.began) / (share - self.first) * (1 - share)
         line(f"{what}: {done:,} of {total:,}, {duration(left)} left")
         self.spoke = now
 
@@ -105,9 +110,11 @@ def training(records: Iterable[TrainingRecord], shares: Sequence[float], images:
                 lines = None
                 continue
             done, what = record.epoch * images + record.seen, f"epoch {record.epoch + 1}/{epochs}"
+            took = sum(shares[: record.epoch]) + shares[record.epoch] * record.seen / images
+            share = took / sum(shares)
             bar.update(task, completed=done, description=what)
-            lines = lines or _ProgressLines(done)
-            lines.say(f"{what}, loss {record.loss:.3f}", done, epochs * images)
+            lines = lines or _ProgressLines(share)
+            lines.say(f"{what}, loss {record.loss:.3f}", done, epochs * images, share)
 
 
 def as_json(values: Mapping[str, object]) -> None:

@@ -54,8 +54,9 @@ def import_file(
     for note in made.notes:
         console.line(note)
     console.line(f"{file}: {made.layout} names, T = {made.num_steps}, {made.tensors} tensors, each in its place")
+    leak = "" if made.has_leak else f"leak {network.leak:g}, "
     console.line(
-        f"assumed, as the file does not say it: leak {network.leak:g}, ε {network.norm_eps:g}, firing {network.fire} "
+        f"assumed, as the file does not say it: {leak}ε {network.norm_eps:g}, firing {network.fire} "
         f"integration, {network.reset} reset" + (f", {encoder.name} coding" if data else "")
     )
     if data:

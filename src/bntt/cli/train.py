@@ -147,7 +147,7 @@ def run_recipe(
     """Load the data and build the network first, so that a mistake leaves no empty directory; then train and test."""
     from bntt.cli import console, signals
     from bntt.runs.directory import RunDirectory
-    from bntt.runs.recipe.build import build_model, describe_backend, with_absolute_paths
+    from bntt.runs.recipe.build import build_model, describe_backend, training_loader, with_absolute_paths
     from bntt.runs.recipe.datasets import build_data
     from bntt.runs.recipe.file import RecipeError
     from bntt.runs.training.cost import shares_of_steps
@@ -171,6 +171,7 @@ def run_recipe(
         processes.decided(lambda: load_initial_weights(recipe, model, data.train.classes))
     if recipe.convert.ann and not resume:
         open_ann(recipe, device)
+    training_loader(recipe, data)
     run = RunDirectory(Path(processes.decided(lambda: str(open_directory().path))))
     settings = recipe.train
     if settings.epochs and not resume:

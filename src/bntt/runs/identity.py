@@ -71,9 +71,10 @@ def check_same_recipe(
     changed = {key: pair for key, pair in found.items() if not {key, key.partition(".")[0]} & set(free)}
     if changed:
         listed = "; ".join(f"{key} is {now!r}, it was trained with {then!r}" for key, (then, now) in changed.items())
+        own = f": bntt train {run}/recipe.toml --name NAME{_overrides(found)}" if recipe.data.name else ""
         raise CheckpointError(
             f"{run} was trained with another recipe ({listed}): put the old values back, or train the new values "
-            f"as a run of their own: bntt train {run}/recipe.toml --name NAME{_overrides(found)}"
+            f"as a run of their own{own}"
         )
     check_same_rules(recipe, facts, checkpoint, resuming=False)
     return found

@@ -48,6 +48,8 @@ class Imported:
     tensors: int
     """Number of tensors used from the file."""
     recipe: Recipe
+    has_leak: bool
+    """True if the file says the leak."""
     notes: tuple[str, ...]
 
 
@@ -87,7 +89,8 @@ def import_network(file: Path, settings: ImportSettings, name: str, root: Path) 
         raise CheckpointError(f"{file}: {error}") from None
     recipe = _recipe_of(file, foreign, settings)
     place, tensors = (_as_run if settings.data else _as_checkpoint)(file, foreign, recipe, settings, (name, root))
-    return Imported(place, foreign.layout, foreign.num_steps, tensors, recipe, tuple(foreign.notes))
+    told = foreign.leak is not None, tuple(foreign.notes)
+    return Imported(place, foreign.layout, foreign.num_steps, tensors, recipe, *told)
 
 
 def _recipe_of(file: Path, foreign: Foreign, settings: ImportSettings) -> Recipe:

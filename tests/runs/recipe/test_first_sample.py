@@ -3,12 +3,13 @@
 import pytest
 import torch
 
-from bntt.data import SampleLoader
+from bntt.data import FrameSet, FrameSplits, SampleLoader
+from bntt.data.registry import DATASETS, Dataset
 from bntt.nn.network.labelled_batch import samples
 from bntt.runs.recipe.build import build_model
 from bntt.runs.recipe.datasets import build_data
 from bntt.runs.recipe.file import RecipeError, load_recipe
-from bntt.runs.recipe.first_sample import recipe_for, sample_of
+from bntt.runs.recipe.first_sample import recipe_for, sample_figure, sample_of
 from tests import fakes
 
 
@@ -32,6 +33,19 @@ def test_frames_are_as_they_are(tmp_path, monkeypatch):
     sample = sample_of(recipe, data, "validation", 1)
     assert torch.equal(sample.drive, data.validation.batch(torch.tensor([1]))[0])
     assert (sample.drive.shape, sample.is_image) == ((3, 2, 42, 42), False)
+
+
+def test_frames_of_your_own_have_their_own_steps_and_channels(monkeypatch):
+    for steps, channels, key in ((5, 2, "brighter (polarity 1)"), (8, 1, "above 0"), (3, 3, "above 0")):
+        frames = FrameSet(torch.ones(20, steps, channels, 8, 8, dtype=torch.uint8), torch.arange(20) % 2, ("a", "b"))
+        own = Dataset("frames", "mine", make=lambda frames=frames: FrameSplits(frames, frames))
+        monkeypatch.setitem(DATASETS, f"own-{steps}", own)
+        recipe = recipe_for(f"own-{steps}")
+        sample = sample_of(recipe, build_data(recipe), "test", 1)
+        assert sample.drive.shape == (steps, channels, 8, 8)
+        assert key in sample_figure(sample).title
+    with pytest.raises(RecipeError, match="samples of 'own-5' have 5 steps, got 8"):
+        build_model(recipe_for("own-5"), build_data(recipe_for("own-5")))
 
 
 def test_a_number_that_there_is_not():

@@ -40,6 +40,12 @@ def test_more_epochs_print_the_new_rates():
     lines = said({"train.epochs": (3, 10)}, epochs=10, done=3)
     assert lines[0] == "train.epochs is 10 from here on, it was 3"
     assert lines[1] == "rates from epoch 4 on: 0.3, 0.3, 0.03, 0.03, 0.003, 0.003, 0.0003"
+    recipe, model = tiny.recipe(train={"epochs": 3}), build()
+    own = torch.optim.SGD(model.parameters(), lr=0.01)
+    session = Session(model, SampleLoader(data(), 10), epochs=3, method=recipe.train, optimizer=own)
+    facts = {"epochs_done": 2, "machine": machine_facts(session)}
+    (_, rates, *_) = resume_notices({"train.epochs": (2, 3)}, recipe, facts, session)
+    assert rates.text == f"rates from epoch 3 on: {0.01 * session.rates.factor(2, 0):.3g}", "those of the optimizer"
 
 
 def test_another_machine_is_said():
@@ -70,6 +76,7 @@ def test_an_epoch_that_learned_nothing_is_told():
     )
     assert not list(no_better_than_chance(epoch(0.1091), 10_000, 10))
     assert list(no_better_than_chance(epoch(0.02), 10_000, 10)), "worse than chance is not better"
+    assert not list(no_better_than_chance(epoch(1.0), 10_000, 1)), "one class has nothing to learn"
 
 
 def test_few_images_say_nothing_about_chance():

@@ -68,6 +68,18 @@ def test_the_proposed_batch_fits_and_twice_it_does_not():
     assert "train.lr stays 0.3: an epoch has" in found.text()
 
 
+def test_an_odd_number_of_samples_is_not_split_into_one_image(monkeypatch):
+    tried = []
+    monkeypatch.setattr(
+        fit_batch, "largest_batch", lambda peak, limit, smallest, most: tried.append(smallest) or (9, 1.0)
+    )
+    for images, least in ((500, 2), (501, 3)):
+        recipe = load_recipe("demo", [*SMALL, f"data.images={images}"])
+        data = build_data(recipe)
+        propose_batch(recipe, data, 1.0)
+        assert tried.pop() == least == 2 + len(data.train) % 2
+
+
 @pytest.mark.slow
 def test_a_limit_that_is_too_small_is_a_lack_of_memory(tmp_path, capsys):
     flags = [part for setting in SMALL for part in ("-s", setting)]

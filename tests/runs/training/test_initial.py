@@ -77,6 +77,8 @@ def test_images_that_validate_and_were_trained_on_are_told(source):
     for seed, told in ((0, ""), (1, said["changed"])):
         same = replace(of, seed=seed, data=replace(of.data, name="fashion-mnist"))
         assert load_initial_weights(same, model, data.train.classes)["changed"] == told
+    other = replace(of, network=replace(of.network, leak=0.5))
+    assert load_initial_weights(other, model, data.train.classes)["changed"] == "; leak is 0.5, it was 0.95"
 
 
 @each_row("name", [name for name in PRETRAINED if pretrained_facts(name).bundled_test])

@@ -174,6 +174,8 @@ def test_weights_without_a_checkpoint_are_of_a_run_that_ended_and_stay(run, tmp_
     monkeypatch.undo()
     assert killed.best.is_file()
     assert resumes_in(killed, recipe)
+    with pytest.raises(CheckpointError, match=r"killed has a training, and train.epochs = 0 trains nothing"):
+        resumes_in(killed, load_recipe("fashion-mnist-conversion"))
     list(train_run(recipe, data, killed, resume=True))
     tiny.assert_same(whole, killed)
     before = killed.best.read_bytes()

@@ -20,6 +20,7 @@ from bntt.nn.kinds import ENCODERS, encoder_facts, encoder_facts_by_name, neuron
 from bntt.nn.network.advance import plain_blocks
 from bntt.runs.recipe.datasets import RecipeData, SampleSet
 from bntt.runs.recipe.file import Recipe, RecipeError
+from bntt.training.objective import check_objective
 from bntt.training.optimizer import freeze
 
 
@@ -168,6 +169,10 @@ def build_model(recipe: Recipe, data: RecipeData, device: str = "cpu") -> Spikin
         freeze(network, recipe.train.freeze)
     except ValueError as error:
         raise RecipeError(f"train.{error}") from None
+    try:
+        check_objective(network, recipe.train)
+    except ValueError as error:
+        raise RecipeError(f"train: {error}") from None
     smallest = len(data.train) // math.ceil(len(data.train) / recipe.train.batch_size)
     if smallest < 2 and norm_facts_by_name(recipe.network.norm).batch_statistics:
         raise RecipeError(
@@ -206,6 +211,10 @@ def _sizes(recipe: Recipe, samples: SampleSet) -> dict[str, Any]:
                 f"of these images, got {steps}"
             )
         return {"in_features": samples.features}
+    if not isinstance(samples, ImageSet) and (steps := recipe.network.num_steps) != samples.num_steps:
+        raise RecipeError(
+            f"network.num_steps: samples of {recipe.data.name!r} have {samples.num_steps} steps, got {steps}"
+        )
     shape = samples.images.shape[1:] if isinstance(samples, ImageSet) else samples.frames.shape[2:]
     if "in_features" in takes:
         return {"in_features": math.prod(shape)}

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from bntt.analysis.accuracy.evaluation import FIRST_DRAW
 from bntt.charts.records import STEPS, Axis, Chart, Figure, Image, Line, Lines, map_over_steps
+from bntt.data import FrameSet
 from bntt.data.registry import DATASETS
 from bntt.nn.kinds import encoder_facts_by_name
 from bntt.runs.recipe import recipe_names
@@ -38,6 +39,11 @@ class Sample:
         """True if the sample has no time dimension of its own."""
         return self.given.ndim == 3 and self.drive.ndim == 4
 
+    @property
+    def has_polarities(self) -> bool:
+        """True if the two channels are darker and brighter events."""
+        return not self.is_image and self.drive.shape[1] == 2
+
 
 def sample_of(recipe: Recipe, data: RecipeData, split: Split, index: int) -> Sample:
     """Encode a sample of a split as in the first draw of an evaluation.
@@ -59,7 +65,8 @@ def sample_of(recipe: Recipe, data: RecipeData, split: Split, index: int) -> Sam
         raise RecipeError(f"--index {index}: the {split} samples are numbered 0 to {len(samples) - 1}")
     place = torch.tensor([index])
     given, label = samples.batch(place), samples.classes[int(samples.labels[index])]
-    drive = build_encoder(recipe, data)(given, seed=recipe.seed, index=place, draw=FIRST_DRAW)[:, 0]
+    steps = samples.num_steps if isinstance(samples, FrameSet) else None  # a set of your own has its own
+    drive = build_encoder(recipe, data, steps)(given, seed=recipe.seed, index=place, draw=FIRST_DRAW)[:, 0]
     return Sample(data.label, split, index, label, recipe.encoder.name, given[0], drive)
 
 
@@ -124,7 +131,8 @@ def _coloured(sample: Sample, drive: Tensor) -> Any:
 
     Each colour shows a polarity, or what is above and below 0, mean over channels.
     """
-    planes = (drive.clamp(min=0).mean(0), drive.clamp(max=0).neg().mean(0)) if sample.is_image else (drive[1], drive[0])
+    by_sign = (drive.clamp(min=0).mean(0), drive.clamp(max=0).neg().mean(0))
+    planes = (drive[1], drive[0]) if sample.has_polarities else by_sign
     pixels = torch.ones(*planes[0].shape, 3)
     for plane, colour in zip(planes, (MORE, LESS), strict=True):
         pixels *= 1 - (plane / _largest(sample)).sqrt().clamp(0, 1)[..., None] * (1 - torch.tensor(colour))
@@ -133,8 +141,8 @@ def _coloured(sample: Sample, drive: Tensor) -> Any:
 
 def _key(sample: Sample) -> str:
     """Describe the colours, and the size of what is shown."""
-    more, less = ("above 0", "below 0") if sample.is_image else ("brighter (polarity 1)", "darker (polarity 0)")
-    full = f"{_largest(sample):.3g} {'in every channel' if sample.is_image else 'events in a cell'}"
+    more, less = ("brighter (polarity 1)", "darker (polarity 0)") if sample.has_polarities else ("above 0", "below 0")
+    full = f"{_largest(sample):.3g} {'events in a cell' if sample.has_polarities else 'in every channel'}"
     size = "x".join(map(str, sample.drive.shape[-2:]))
     return f"orange: {more}, blue: {less}; full colour: {full}; {size}, T = {len(sample.drive)}"
 

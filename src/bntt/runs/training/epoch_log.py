@@ -81,7 +81,10 @@ def resume_notices(
         yield Notice(f"{key} is {now!r} from here on, it was {then!r}")
     done, epochs = facts["epochs_done"], recipe.train.epochs
     if "train.epochs" in changed and session.rates is not None:
-        rates = [recipe.train.lr * session.rates.factor(epoch, 0) for epoch in range(done, epochs)]
+        lr = session.optimizer.param_groups[0].get(
+            "initial_lr", recipe.train.lr
+        )  # an optimizer of your own has its own
+        rates = [lr * session.rates.factor(epoch, 0) for epoch in range(done, epochs)]
         yield Notice(f"rates from epoch {done + 1} on: {', '.join(f'{rate:.3g}' for rate in rates)}")
     ran, runs = {"processes": 1, **facts["machine"]}, machine_facts(session)
     other = [f"{key} is {runs[key]}, it was {ran.get(key)}" for key in runs if ran.get(key) != runs[key]]
@@ -154,7 +157,7 @@ def no_better_than_chance(result: EpochResult, images: int, classes: int) -> Ite
     """
     chance = 1 / classes
     within = chance + 3 * math.sqrt(chance * (1 - chance) / images)
-    if images >= 100 * classes and result.train_accuracy <= within:
+    if classes > 1 and images >= 100 * classes and result.train_accuracy <= within:
         yield Notice(
             f"warning: epoch {result.epoch + 1} learned nothing: {100 * result.train_accuracy:.1f} % of {images:,} "
             f"training images are right (by chance {100 * chance:.3g} %), the loss is {result.train_loss:.4f} (by "

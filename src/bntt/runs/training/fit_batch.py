@@ -90,7 +90,9 @@ def propose_batch(recipe: Recipe, data: RecipeData, limit: float | None = None, 
     auto = recipe.compute.recompute == "auto"
     keeping = replace(recipe, compute=replace(recipe.compute, recompute="never")) if auto else recipe
     limit = available_memory(torch.device(device)) if limit is None else limit
-    smallest = 2 if norm_facts_by_name(recipe.network.norm).batch_statistics else 1
+    smallest = 1
+    if norm_facts_by_name(recipe.network.norm).batch_statistics:
+        smallest = 2 + len(data.train) % 2  # batches are even: of an odd number, 2 would make one of 1
     size, peak = largest_batch(
         lambda size: _peaks_apart(_with_batch(keeping, size), device), limit, smallest, len(data.train)
     )

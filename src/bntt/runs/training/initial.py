@@ -17,7 +17,7 @@ from bntt.runs.directory import RunDirectory
 from bntt.runs.open_run import load_run
 from bntt.runs.recipe.build import build_model, input_shape, training_loader
 from bntt.runs.recipe.datasets import RecipeData
-from bntt.runs.recipe.file import Recipe, RecipeError
+from bntt.runs.recipe.file import Recipe, RecipeError, parse_recipe
 from bntt.runs.training.epoch_log import Notice
 from bntt.training.processes import Processes
 from bntt.training.schedule import DropsWarning
@@ -122,7 +122,7 @@ def _load_source(recipe: Recipe) -> tuple[SpikingNetwork, Sequence[str], dict[st
         made = tomllib.loads(facts.recipe)
         said = _overlap((made["data"]["name"], recipe.data.root, made["data"]["validation"], made["seed"]), recipe)
         kept = {"pretrained": name, "epoch": facts.epoch, "weights_sha256": facts.sha256}
-        return pretrained(name).network, facts.classes, kept, said
+        return pretrained(name).network, facts.classes, kept, said + _changed_parts(parse_recipe(made), recipe)
     run = load_run(recipe.init.run)
     if run.recipe.convert.ann:
         raise RecipeError(

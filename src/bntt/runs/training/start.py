@@ -61,9 +61,10 @@ def check_resume(recipe: Recipe, run: RunDirectory, *, forget_best: bool = False
         try:
             read_checkpoint(run.best)
         except CheckpointError as error:
-            raise CheckpointError(
-                f"{error}: the best epoch's weights are lost; --forget-best resumes, the best is then of later epochs"
-            ) from None
+            way = "--forget-best resumes, the best is then of later epochs"
+            if not recipe.data.name:
+                way = "with samples given in Python only a new run can go on: take another directory"
+            raise CheckpointError(f"{error}: the best epoch's weights are lost; {way}") from None
     return found, changed
 
 
@@ -92,7 +93,8 @@ def resume_state(
         found, changed = check_resume(recipe, run, forget_best=forget_best)
         check_same_data(run.path, data.manifest)
         read.append(found.checkpoint)
-        best = _best_so_far(run, found.checkpoint.facts, forget_best, "evaluate.every" in changed)
+        seldom = not changed.keys().isdisjoint({"evaluate.every", "train.epochs"})
+        best = _best_so_far(run, found.checkpoint.facts, forget_best, seldom)
         told = {"path": str(found.path), "skipped": list(found.skipped), "changed": changed, "best": best}
         return {**told, "facts": found.checkpoint.facts}
 
@@ -182,9 +184,14 @@ def resumes_in(run: RunDirectory, recipe: Recipe) -> bool:
     A training that stopped has a checkpoint before it has weights. A conversion has none: the same one is made again.
 
     Raises:
-        CheckpointError: if it holds weights, and nothing to resume from.
+        CheckpointError: if it holds weights, and nothing to resume from; or a training, and the recipe trains nothing.
     """
     if run.checkpoints.paths():
+        if not recipe.train.epochs:
+            raise CheckpointError(
+                f"{run.path} has a training, and train.epochs = 0 trains nothing: nothing is overwritten; take another "
+                f"name, or delete the directory"
+            )
         return True
     if run.best.is_file():
         if recipe.train.epochs:
