@@ -18,6 +18,7 @@ from bntt.studies.figures import (
     layer_spikes,
     layers,
     means,
+    near,
     noise,
     over_time,
     save_figures,
@@ -116,6 +117,7 @@ def test_every_run_has_its_mean_and_every_start_a_point():
     ]
     assert [entry.colour for entry in forest.entries] == ["bntt", "none"]
     assert (forest.x.label, forest.x.high, forest.x.scale) == ("test accuracy (%)", 100, "linear")
+    assert near(forest.x, [80.0, 130.0]).high is None, "a change may be more than 100 %"
 
 
 def test_energies_are_on_a_logarithmic_axis():

@@ -175,6 +175,8 @@ ASKED = {"split": "test", "draws": 1, "places": False}
         ({"n": 1, "arguments": ASKED, "epoch": 1}, False),
         ({"n": 1, "arguments": ASKED, "weights_sha256": sha256(b"weights").hexdigest()}, True),
         ({"n": 1, "arguments": ASKED, "weights_sha256": "x"}, False),
+        ({"n": 1, "arguments": ASKED, "measured_on": {"a": "x"}}, True),
+        ({"n": 1, "arguments": ASKED, "measured_on": {"b": "x"}}, False),
         ({"n": 1, "arguments": None}, False),
         ({"n": 1}, False),
         ([], False),

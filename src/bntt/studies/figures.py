@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations
@@ -9,7 +10,7 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from bntt.analysis.drift.result import LayerInputs, inputs_chart
+from bntt.analysis.drift.result import LayerDrift, LayerInputs, inputs_chart
 from bntt.charts.axes import finite
 from bntt.charts.files import save_figure
 from bntt.charts.records import STEPS, Axis, Bar, Bars, Chart, Entry, Figure, Forest, Line, Lines, over_steps
@@ -75,8 +76,10 @@ def bounds(result: StudyResult, part: Bounds) -> list[Chart]:
 
 
 def _lowest(values: Mapping[str, Any], attack: str) -> dict[float, float]:
-    """Return the lowest accuracy of all estimators, by ε."""
+    """Return the lowest accuracy of all estimators on the first network, made on itself, by ε."""
+    own = values["models"][0]["name"]
     rows = [row for row in values["rows"] if row["attack"] == attack and not row["invalid"]]
+    rows = [row for row in rows if row["model"] == own and row["crafted_on"] in (own, "any")]
     clean = (rows or values["rows"])[:1]
     found = {eps: row["clean_accuracy"] for eps, row in zip((0.0,), clean, strict=False)}
     for row in rows:
@@ -125,7 +128,8 @@ def inputs(result: StudyResult, part: Inputs) -> list[Chart]:
 
 
 def _distances(starts: Starts) -> dict[str, Sequence[float | None]]:
-    return {name: mean_rows([values["layers"][name]["distance"] for values in starts]) for name in starts[0]["layers"]}
+    each = [{name: LayerDrift(**layer) for name, layer in values["layers"].items()} for values in starts]
+    return {name: mean_rows([one[name].where_driven(one[name].distance) for one in each]) for name in each[0]}
 
 
 def means(result: StudyResult, part: BarsSpec) -> list[Chart]:
@@ -149,8 +153,10 @@ def scatter(result: StudyResult, part: Scatter) -> list[Chart]:
         x, y = ([column[label][seed] for seed in seeds] for column in (along, up))
         lines.append(Line(label, x, y, styles[label].colour, joined=False))
     held = [value for line in lines for value in line.y if value is not None]
-    axes = _axis(result, part.x, logarithmic=part.logarithmic), near(_axis(result, part.y), held)
-    return [Lines("", *axes, lines, note="a mark a start")] if lines else []
+    across = _axis(result, part.x, logarithmic=part.logarithmic)
+    if across.high and max((value for line in lines for value in line.x), default=0.0) > across.high:
+        across = replace(across, high=None)
+    return [Lines("", across, near(_axis(result, part.y), held), lines, note="a mark a start")] if lines else []
 
 
 def layer_spikes(result: StudyResult, part: LayerSpikes) -> list[Chart]:
@@ -219,10 +225,13 @@ def _axis(result: StudyResult, key: str, *, logarithmic: bool = False) -> Axis:
 def near(axis: Axis, values: Sequence[float]) -> Axis:
     """Begin an axis of points near them and not at 0, where they lie so close that they could not be told apart.
 
+    It ends where they end, if that is above its own end: a change may be more than 100 %.
+
     >>> near(Axis("accuracy (%)"), [80.0, 84.0]).low, near(Axis("spikes"), [2.0, 84.0]).low
     (76.0, None)
     """
     low, high = min(values, default=0.0), max(values, default=0.0)
+    axis = replace(axis, high=None) if high > (axis.high or math.inf) else axis
     below = low - max(high - low, 0.02 * high)
     return replace(axis, low=below) if axis.scale == "linear" and below > 0.5 * high else axis
 

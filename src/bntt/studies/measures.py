@@ -123,6 +123,11 @@ def measure_from(kind: str, row: Values) -> Measure:
     known = KINDS.get(kind, StudyKind(kind))
     measurement = get_measurement(known.measurement)
     asked = checked_arguments(measurement.arguments, known.translate(dict(known.defaults) | dict(row)))
+    if getattr(asked, "exit", False):
+        raise ArgumentError(
+            "exit: another exit may be chosen later, and kept numbers would not tell; accuracy at the exit is "
+            "`exit-accuracy` of the kind 'exit'"
+        )
     return Measure(kind, measurement, asked)
 
 

@@ -258,7 +258,7 @@ def _with_ann(item: WorkItem, pool: Path) -> Recipe:
     if item.ann is None:
         return item.recipe
     kept, own = item.ann.kept, pool / item.ann.place
-    place = kept.path if kept is not None and kept.has_weights and item.ann.action == "reuse" else own
+    place = kept.path if kept is not None and kept.has_weights and item.ann.action in ("reuse", "measure") else own
     return replace(item.recipe, convert=replace(item.recipe.convert, ann=str(place.resolve())))
 
 

@@ -43,6 +43,8 @@ def result(rows, models=("run0",)):
     return result_from(AttackResult, found)
 
 
+BESIDE = (("run0", "run0", 0.4), ("run0", "run1", 0.3), ("run1", "run1", 0.1), ("run1", "run0", 0.2))
+"""Network, network that the images were made on, accuracy."""
 SEVERAL = result(
     [
         row(UNBOUNDED, 255.0, 0.0, estimator="straight_through"),
@@ -60,6 +62,8 @@ def test_metrics_are_the_lowest_of_what_is_valid():
     assert read["fgsm-accuracy"](SEVERAL, 8.0) == 30.0
     assert read["fgsm-accuracy"](SEVERAL, 4.0) is None
     assert read["pgd-accuracy"](SEVERAL, 8.0) is None
+    rows = [row("fgsm", 8.0, right, model=model, on=on) for model, on, right in BESIDE]
+    assert read["fgsm-accuracy"](result(rows, ("run0", "run1")), 8.0) == 40.0, "its own images alone"
 
 
 def test_what_is_invalid_is_told():

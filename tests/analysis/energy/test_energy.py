@@ -215,6 +215,14 @@ def test_an_input_that_never_changes_is_counted_both_ways():
         measure_energy(run, EnergyArguments(draws=2), Progress())
 
 
+def test_neurons_that_give_no_whole_spikes_are_refused_by_name():
+    run = opened_run()
+    run.__dict__["data"] = parts(run.recipe)
+    next(iter(run.model.network.layers.values())).lif.register_forward_hook(lambda *a: (0.37 * a[2][0], a[2][1]))
+    with pytest.raises(ArgumentError, match="whole"):
+        measure_energy(run, EnergyArguments(), Progress())
+
+
 def test_the_stop_is_the_exit_that_was_chosen(run, monkeypatch):
     monkeypatch.setattr(type(run), "exit_steps", lambda self: 1)
     assert measure_energy(run, EnergyArguments(), Progress()).steps == [3, 1]

@@ -34,6 +34,8 @@ def test_certainty_by_its_formula(rng):
         wanted = {"confidence": p[0], "margin": p[0] - p[1], "entropy": 1 - entropy / math.log(4)}
         for criterion in CRITERIA:
             assert float(certainty(logits, criterion)[row]) == pytest.approx(wanted[criterion])
+    silent = [certainty(torch.zeros(1, classes), "entropy") for classes in range(2, 200)]
+    assert 0 <= min(silent) <= max(silent) < 1e-6, "rounding takes none below 0, which no threshold may be"
     assert all(certainty(logits[:, :1], criterion).eq(1).all() for criterion in CRITERIA), "as the runtime says"
 
 

@@ -8,6 +8,7 @@ import torch
 
 from bntt.analysis.measurement import Progress
 from bntt.analysis.stability.gradients import gradient_norms
+from bntt.data.samples import fair_order
 from bntt.io.cells import OtherSettingsError
 from bntt.io.checkpoint import CheckpointError
 from bntt.runs.open_run import OpenedRecipe
@@ -100,8 +101,10 @@ def test_it_measures_the_network_as_it_is_before_and_between_updates(of, tmp_pat
     one = recipe_of(of, "mlp", "bntt", 0.3, 0)
     data = measure._fewer(build_data(one), grid, 0)
     model = build_model(one, data)
-    index = torch.arange(20)
-    found = gradient_norms(model, data.train.batch(index), data.train.labels[index], index=index, seed=0)
+    order = fair_order(data.train, one.seed)[:20]
+    assert data.train.labels[order].bincount().tolist() == [2] * 10, "a folder's first images are all of one class"
+    inputs, labels, index = data.train.batch(order), data.train.labels[order], torch.arange(20)
+    found = gradient_norms(model, inputs, labels, index=index, seed=0)
     assert dict(cell.moments[0].gradient) == {name: pytest.approx(row.tolist()) for name, row in found.norms.items()}
     assert cell.moments[0].along.start == pytest.approx(found.loss)
     losses = [moment.along.start for moment in cell.moments]

@@ -8,7 +8,7 @@ import pytest
 from bntt.analysis.result import result_from
 from bntt.analysis.stability.gradients import AlongGradient
 from bntt.charts.files import draw_figure
-from bntt.runs.stability.result import Moment, StabilityResult, Start, failures
+from bntt.runs.stability.result import MIXED, Moment, StabilityResult, Start, failures
 from tests.evidence import RESULTS
 
 KEPT = sorted(RESULTS.glob("**/stability*.json"))
@@ -32,7 +32,7 @@ def starts(norms=("none", "bntt"), networks=("vgg6", "vgg9"), along=ALONG):
 
 
 def result(cells):
-    settings = {"data": {"name": "demo", "label": ""}, "steps": 10}
+    settings = {"data": {"name": "demo", "label": ""}, "steps": 10, "gradients_of": MIXED}
     return StabilityResult(settings=settings, shares=failures(cells), cells=cells)
 
 
@@ -43,6 +43,8 @@ def test_metrics_by_hand():
     assert read["reached-accuracy"](found, None) == pytest.approx(100 * (14 * 0.5 + 10 * 0.1) / 24)
     assert read["gradient-change"](found, 0.1) == pytest.approx(100 * 0.3 / 1.5)
     assert read["gradient-change"](found, 0.5) is None
+    old = found.model_copy(update={"settings": {**found.settings, "gradients_of": ""}})
+    assert read["gradient-change"](old, 0.1) is None, "of a batch that may be one class"
     lost = result(starts(along=LOST))
     assert lost.METRICS["gradient-change"].read(lost, 0.1) is None
 

@@ -41,7 +41,7 @@ def measure_card(opened: Opened, arguments: CardArguments, progress: Progress) -
     progress.expect(2 * len(loader.places))
     try:
         found = network_card(opened.model, batches=loader, seed=opened.seed, progress=progress)
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         raise ArgumentError(f"{opened.path}: {error}") from None
     return CardResult(**origin(opened, arguments), **vars(found))
 

@@ -29,11 +29,11 @@ def operations_of(opened: Opened, split: Split, **options: Any) -> Operations:
     """Count the operations of a run, as :func:`~bntt.analysis.energy.operations.count_operations` does.
 
     Raises:
-        ArgumentError: if the effect of a part of the network on spikes is unknown.
+        ArgumentError: if the effect of a part of the network on spikes is unknown, or what it gives is no whole spikes.
     """
     try:
         return count_operations(opened.model, opened.loader(split), **options)
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         raise ArgumentError(f"{opened.path}: {error}") from None
 
 

@@ -38,7 +38,7 @@ def certainty(logits: Float[Tensor, "... K"], criterion: Criterion) -> Float[Ten
         return torch.ones_like(logits[..., 0])
     if criterion == "entropy":
         logs = logits.log_softmax(-1)
-        return 1 + (logs.exp() * logs).sum(-1) / math.log(logits.shape[-1])
+        return (1 + (logs.exp() * logs).sum(-1) / math.log(logits.shape[-1])).clamp(0, 1)  # rounding
     best = logits.softmax(-1).topk(2, dim=-1).values
     return best[..., 0] if criterion == "confidence" else best[..., 0] - best[..., 1]
 

@@ -64,7 +64,7 @@ def certainty(logits: Array, criterion: Criterion) -> Array:
         alone: Array = np.ones_like(p[:, 0])
         return alone
     if criterion == "entropy":
-        sure: Array = 1 + (p * logs).sum(1) / math.log(p.shape[1])
+        sure: Array = np.clip(1 + (p * logs).sum(1) / math.log(p.shape[1]), 0, 1)  # rounding
         return sure
     ordered = np.sort(p, 1)
     best: Array = ordered[:, -1]

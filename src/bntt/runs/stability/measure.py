@@ -14,7 +14,7 @@ from bntt.analysis.measurement import Progress
 from bntt.analysis.result import result_from
 from bntt.analysis.stability.gradients import gradient_norms, loss_along_gradient
 from bntt.data import Batch, SampleLoader
-from bntt.data.samples import some_of
+from bntt.data.samples import fair_order, some_of
 from bntt.io.cells import hold_cells, read_cell, write_cell
 from bntt.nn import SpikingClassifier
 from bntt.runs.environment import NUMERICS
@@ -25,7 +25,7 @@ from bntt.runs.recipe.datasets import RecipeData, build_data
 from bntt.runs.recipe.file import Recipe, RecipeError, parse_recipe, values_of
 from bntt.runs.recipe.option_versions import rules_facts
 from bntt.runs.stability.measurement import MOMENT, StabilityArguments
-from bntt.runs.stability.result import Moment, StabilityResult, Start, failures
+from bntt.runs.stability.result import MIXED, Moment, StabilityResult, Start, failures
 from bntt.training import NonFiniteError, Session, StepRecord
 from bntt.training.guard import check_state
 
@@ -124,7 +124,7 @@ def settings_of(recipe: Recipe, arguments: StabilityArguments, data: RecipeData)
     values |= rules_facts(first) | {"numerics": NUMERICS, "sha256": dict(data.manifest.sha256)}
     if recipe.compute.precision != "fp32":  # which starts kept before it was a setting do not state
         values["precision"] = recipe.compute.precision
-    return values | {"steps": arguments.steps, "images": arguments.images}
+    return values | {"steps": arguments.steps, "images": arguments.images, "gradients_of": MIXED}
 
 
 def _fewer(data: RecipeData, arguments: StabilityArguments, seed: int) -> RecipeData:
@@ -138,7 +138,8 @@ def _train(
 ) -> Start:
     train, model = recipe.train, build_model(recipe, data, device)
     loader = training_loader(recipe, data, device)
-    batch = next(SampleLoader(data.train, train.batch_size, device=device).epoch(0))
+    mixed = data.train.select(fair_order(data.train, recipe.seed))  # a folder of images is in the order of classes
+    batch = next(SampleLoader(mixed, train.batch_size, device=device).epoch(0))
     epochs = math.ceil(arguments.steps / math.ceil(len(loader) / train.accumulate))
     session = Session(model, loader, epochs=epochs, method=train, seed=recipe.seed)
     moments, made, accuracy = [_moment(model, batch, recipe, 0)], 0, None

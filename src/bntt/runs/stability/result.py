@@ -15,6 +15,8 @@ from bntt.charts.section import Cell, Section, Table, count, number, share
 from bntt.runs.stability.measurement import StabilityArguments
 
 FAILED = Axis("starts that failed", percent=True, low=0, high=1)
+MIXED = "a batch of all classes"
+"""Setting of starts whose gradients count: of older ones a folder's first batch was taken, which is one class."""
 DISTANCE = Axis("distance along the gradient (learning rates)", low=0)
 
 
@@ -204,13 +206,18 @@ class StabilityResult(Result):
     }
 
 
+def _mixed(result: StabilityResult) -> Sequence[Start]:
+    """Return the starts whose gradients count; see :data:`MIXED`."""
+    return result.cells if result.settings.get("gradients_of") == MIXED else ()
+
+
 def _change_at(result: StabilityResult, percent: float) -> float | None:
     """Return the relative change of a batch's gradient where a step along it has lowered the loss by this share.
 
     It is ``‖g(w) - g(w - η g)‖ / ‖g(w)‖`` at the least such η, in percent: mean over the moments of all starts that get
     so far, which half of them must. Between two measured steps both are on a straight line.
     """
-    moments = [moment.along for start in result.cells for moment in start.moments]
+    moments = [moment.along for start in _mixed(result) for moment in start.moments]
     found = [change for along in moments if (change := change_at_loss(along, percent / 100)) is not None]
     return 100 * mean(found) if found and 2 * len(found) >= len(moments) else None
 
@@ -263,7 +270,7 @@ def _change(result: StabilityResult, rate: float) -> float | None:
     It is ``‖g(w) - g(w - η g)‖ / ‖g(w)‖``: mean over networks and moments of the starts at this rate.
     """
     found = []
-    for start in result.cells:
+    for start in _mixed(result):
         for along in (moment.along for moment in start.moments if abs(start.rate - rate) <= 1e-9):
             nearest = min(range(len(along.steps)), key=lambda i: abs(along.steps[i] - start.rate))
             change, norm = along.change[nearest], along.norm
