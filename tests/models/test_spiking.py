@@ -1,12 +1,17 @@
 """Names become values once, in the builder."""
 
+import math
+
 import pytest
 import torch
 from jaxtyping import TypeCheckError
+from torch import nn
 
 from bntt.engine.compute import Compute
 from bntt.models import mlp, vgg6
-from bntt.nn import ArcTan, NoNorm, Triangle, fire_before, hard_reset
+from bntt.nn import LIF, NORMS, ArcTan, NoNorm, NormMethod, TemporalNorm, Triangle, Window, fire_before, hard_reset
+from bntt.nn.fusion.coverage import fused_norms
+from bntt.nn.kinds import NEURONS, NeuronFacts, neuron_facts_by_name, norm_facts_by_name
 from tests.rows import each_row
 
 
@@ -23,6 +28,65 @@ def test_values_are_taken_as_they_are():
     assert isinstance(net.blocks["fc2"].norm, NoNorm)
 
 
+class Bell:
+    """A surrogate that is no record."""
+
+    scale = 0.3
+
+    def __call__(self, v):
+        return v.abs().neg().exp()
+
+
+class Own(LIF):
+    """Neurons of one's own on those of the library, which learn no leak."""
+
+
+class Plain(nn.Module):
+    """Neurons of one's own that fire where the current is above half, and tell what they do."""
+
+    facts = property(lambda self: NeuronFacts(spikes=False))
+
+    def __init__(self, channels):
+        super().__init__()
+        self.gate = nn.Linear(channels, channels)
+        nn.init.zeros_(self.gate.weight)
+
+    def forward(self, current, call=None, state=None):
+        return (current > 0.5).to(current.dtype), None
+
+
+@pytest.fixture
+def own(monkeypatch):
+    monkeypatch.setattr(NEURONS, "_entries", dict(NEURONS))
+    NEURONS("own")(Plain)
+    NEURONS("own-lif")(Own)
+
+
+def test_neurons_of_ones_own_are_made_and_begin_as_they_say(own):
+    net = mlp(in_features=4, hidden=(8,), num_steps=2, neuron="own-lif", leak=0.5, threshold=2.0)
+    assert (type(net.blocks["fc1"].lif), net.blocks["fc1"].lif.neuron.threshold) == (Own, 2.0)
+    assert mlp(num_steps=2, neuron="own-lif", learn_leak=True).blocks["fc1"].lif.leak_logit.shape == ()
+    assert not neuron_facts_by_name("own").spikes, "what it makes says so, not its class"
+    with torch.random.fork_rng():  # a gate draws
+        net = mlp(in_features=4, hidden=(8,), num_steps=1, neuron="own", norm="none")
+    assert net.blocks["fc1"].lif.gate.weight.abs().max() == 0, "only synapses are drawn"
+    largest = float(net.blocks["fc1"].synapse[-1].weight.detach().abs().max())
+    assert largest == pytest.approx(math.sqrt(2) * math.sqrt(6 / 12), rel=0.2), "the gain of neurons that do not spike"
+    counts = mlp(in_features=4, hidden=(8,), num_classes=3, num_steps=2, readout="spikes", learn_leak="channel")
+    assert counts.readout.lif.leak_logit is None
+    with pytest.raises(ValueError, match=r"'more' is given channels, .* by name: name them in place of \*\*options"):
+        NEURONS("more")(lambda channels, **options: LIF(**options))
+
+
+def test_facts_are_of_a_norm_with_many_steps_and_channels(monkeypatch):
+    monkeypatch.setattr(NORMS, "_entries", dict(NORMS))
+    NORMS("wide")(lambda channels, num_steps: TemporalNorm(channels, num_steps, NormMethod("Wide", pooling=Window(3))))
+    NORMS("groups")(lambda channels: nn.GroupNorm(8, channels))
+    assert norm_facts_by_name("wide").step_gamma
+    assert not norm_facts_by_name("groups").step_gamma
+    assert fused_norms()["wide"].startswith("not known: of 2 channels and 2 steps it cannot be made (")
+
+
 @each_row(
     "option, message",
     [
@@ -31,9 +95,12 @@ def test_values_are_taken_as_they_are():
         ({"reset": "none"}, 'reset must be "soft" or "hard", got \'none\''),
         ({"surrogate": "sin"}, "surrogate must be .*, got 'sin'"),
         ({"num_classes": 0}, "num_classes must be 1 or more"),
+        ({"neuron": "own", "threshold": 2.0}, "threshold=2.0: neurons 'own' have none"),
+        ({"neuron": "own", "fire": "before"}, "fire='before': neurons 'own' have none"),
+        ({"surrogate": Bell(), "surrogate_scale": 1.0}, "has no scale"),
     ],
 )
-def test_unknown_names_list_the_known(option, message):
+def test_unknown_names_list_the_known(option, message, own):
     with pytest.raises(ValueError, match=message):
         mlp(num_steps=2, **option)
 

@@ -101,8 +101,13 @@ def linear(in_features: int, out_features: int) -> nn.Linear:
 
 
 def initialize(network: nn.Module, seed: int, gain: float = 2.0) -> None:
-    """Initialise every weight Xavier-uniform, with gain 2 as released, from its own generator (not the global one)."""
+    """Initialise every weight Xavier-uniform, with gain 2 as released, from its own generator (not the global one).
+
+    What norms and neurons of your own begin with stays.
+    """
     generator = torch.Generator().manual_seed(seed)
+    inner = [getattr(block, part, None) for block in network.modules() for part in ("norm", "lif")]
+    own = {id(module) for part in inner if isinstance(part, nn.Module) for module in part.modules()}
     for module in network.modules():
-        if isinstance(module, nn.Conv2d | nn.Linear):
+        if isinstance(module, nn.Conv2d | nn.Linear) and id(module) not in own:
             nn.init.xavier_uniform_(module.weight, gain=gain, generator=generator)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, is_dataclass, replace
 from functools import wraps
 from inspect import Signature, signature
 from typing import Annotated, Any, Literal, TypeVar, cast
@@ -178,7 +178,7 @@ class Maker:
             reset=RESETS.resolve(options.reset),
             surrogate=surrogate_of(options),
             decay_input=options.decay_input,
-            learn_leak=learns and options.learn_leak,
+            learn_leak=learns and ("layer" if options.learn_leak is True else options.learn_leak),
         )
 
     def spiking(self, synapse: nn.Module, channels: int, pool: nn.Module | None = None) -> SpikingBlock:
@@ -199,12 +199,18 @@ class Maker:
     def network(self, blocks: Mapping[str, nn.Module], readout: nn.Module) -> SpikingNetwork:
         """Make the network of these blocks, with initial weights."""
         counts = self.options.readout == "spikes"
-        last = SpikeCount(readout, self.lif(1, learns=False)) if counts else Readout(readout)
+        classes = [part.out_features for part in readout.modules() if isinstance(part, nn.Linear)][-1:]
+        last = SpikeCount(readout, self.lif(*classes or [1], learns=False)) if counts else Readout(readout)
         network = SpikingNetwork(blocks, last)
         initialize(network, self.seed, gain=2.0 if neuron_facts_by_name(self.options.neuron).spikes else RELU_GAIN)
         return network
 
 
+NAMED = {
+    **{"threshold": "threshold", "fire": "rule", "reset": "reset", "surrogate": "surrogate"},
+    **{"surrogate_scale": "surrogate", "learn_leak": "learn_leak", "decay_input": "decay_input"},
+}
+"""Options of neurons, and the argument by which neurons take each."""
 POOLS = (nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.MaxPool2d)
 
 
@@ -222,8 +228,9 @@ def maker(num_steps: int, leak: float, norm: str | NormBuilder, *, seed: int = 0
         check_keywords("the network's builder", unknown, [*BUILDERS, *options_of(NeuronOptions)])
     chosen = NeuronOptions(**options)
     surrogate_of(chosen)
-    for option in ("learn_leak", "decay_input"):
-        if (value := getattr(chosen, option)) and not NEURONS[chosen.neuron].takes(option):
+    for option, argument in NAMED.items():
+        value, usual = getattr(chosen, option), getattr(NeuronOptions(), option)
+        if value != usual and not NEURONS[chosen.neuron].takes(argument):
             raise ValueError(f"{option}={value!r}: neurons {chosen.neuron!r} have none")
     if not neuron_facts_by_name(chosen.neuron).spikes:
         _check_ann(num_steps, chosen)
@@ -249,7 +256,7 @@ def _scaled(surrogate: Surrogate, scale: float) -> Surrogate:
     """
     if scale == 0:
         return surrogate
-    if not hasattr(surrogate, "scale"):
+    if not hasattr(surrogate, "scale") or not is_dataclass(type(surrogate)):
         raise ValueError(f"surrogate_scale={scale}: {surrogate!r} has no scale")
     scaled: Surrogate = replace(surrogate, scale=scale)  # type: ignore[type-var]
     return scaled

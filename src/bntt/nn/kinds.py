@@ -12,7 +12,9 @@ from inspect import Parameter, signature
 from typing import Any, Generic, Literal, TypeVar
 
 from torch import nn
+from torch.random import fork_rng
 
+from bntt.ops.lif import Neuron
 from bntt.registry import Registry
 
 Part = TypeVar("Part")
@@ -173,17 +175,23 @@ class Kinds(Registry[Kind[Part]]):
         """Decorate a definition, a class or a function: it is the kind of this name.
 
         Raises:
-            ValueError: if the name is taken, or an argument without a default is none that is offered.
+            ValueError: if the name is taken, an argument without a default is none that is offered, or there are
+                arguments without names (``**options``).
         """
 
         def decorate(build: Definition) -> Definition:
-            needed = [one for one in signature(build).parameters.values() if one.default is Parameter.empty]
-            for parameter in needed:
-                named = parameter.kind not in (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
-                if named and parameter.name not in self.offered:
+            given = f"is given {', '.join(self.offered)}"
+            for parameter in signature(build).parameters.values():
+                if parameter.kind is Parameter.VAR_KEYWORD:
+                    if getattr(build, "__init__", None) is nn.Module.__init__:  # which takes nothing
+                        continue
                     raise ValueError(
-                        f"the {self.kind} {name!r} needs {parameter.name!r}, and is given {', '.join(self.offered)}: "
-                        f"give it a default"
+                        f"the {self.kind} {name!r} {given} by name: name them in place of **{parameter.name}"
+                    )
+                needed = parameter.default is Parameter.empty and parameter.kind is not Parameter.VAR_POSITIONAL
+                if needed and parameter.name not in self.offered:
+                    raise ValueError(
+                        f"the {self.kind} {name!r} needs {parameter.name!r}, and {given}: give it a default"
                     )
             self.add(name, Kind(build, self.offered))
             return build
@@ -204,16 +212,23 @@ ENCODERS: Kinds[Any] = Kinds("encoder", "num_steps", "mean", "std")
 """The encoders that recipes know; mean and std are those of the training samples, one number a channel or feature."""
 
 
+MANY = (64, 256)
+"""Channels and steps of a part that is made for its facts: enough for groups of channels and for windows of steps."""
+
+
 def norm_facts_by_name(name: str) -> NormFacts:
-    """Return the facts about the norms of this name, in a network of two steps."""
-    return norm_facts(NORMS[name](1, 2, 1.0))
+    """Return the facts about the norms of this name, in a network of many steps and channels."""
+    with fork_rng(devices=()):  # a part of yours may draw
+        return norm_facts(NORMS[name](*MANY, 1.0))
 
 
 def neuron_facts_by_name(name: str) -> NeuronFacts:
-    """Return the facts about the neurons of this name."""
-    return neuron_facts(NEURONS[name].build)
+    """Return the facts about the neurons of this name, with the usual options."""
+    with fork_rng(devices=()):
+        return neuron_facts(NEURONS[name](MANY[0], 1, **vars(Neuron())))
 
 
 def encoder_facts_by_name(name: str) -> EncoderFacts:
     """Return the facts about the encoders of this name; if none has it, the defaults."""
-    return encoder_facts(ENCODERS[name](1) if name else None)
+    with fork_rng(devices=()):
+        return encoder_facts(ENCODERS[name](MANY[1]) if name else None)

@@ -34,6 +34,7 @@ def check_membrane(current: Tensor, membrane: Tensor | None) -> None:
         )
 
 
+@NEURONS("lif")
 class LIF(nn.Module):
     """Leaky integrate-and-fire neurons (Eq. 4): ``m = λu + y``, a spike where ``m > θ``, then the reset.
 
@@ -43,8 +44,9 @@ class LIF(nn.Module):
     Args:
         leak: λ in [0, 1]; 1 is an integrator without leak. A learnable leak starts here and stays inside (0, 1).
         threshold: θ > 0.
-        learn_leak: make λ = sigmoid(w) a parameter of the layer.
-        channels: of the layer, for a learnable λ in each of them; None: one for all.
+        learn_leak: make λ = sigmoid(w) a parameter: one of the "layer" or one in each "channel". True is one in each of
+            ``channels`` if these are given, else one.
+        channels: number of channels of the layer, which nothing but a λ in each of them needs.
         rule: ``fire_after`` integration (the paper) or ``fire_before`` it (the authors' first upload).
         reset: ``soft_reset`` (the paper) or ``hard_reset``.
         surrogate: do/du, Eq. 8 by default.
@@ -62,7 +64,7 @@ class LIF(nn.Module):
         leak: float = 0.95,
         threshold: float = 1.0,
         *,
-        learn_leak: bool = False,
+        learn_leak: bool | Literal["layer", "channel"] = False,
         channels: int | None = None,
         rule: FireRule = fire_after,
         reset: Reset = soft_reset,
@@ -73,9 +75,12 @@ class LIF(nn.Module):
         self._start = Neuron(float(leak), float(threshold), rule, reset, surrogate, decay_input)
         if learn_leak and leak in (0, 1):
             raise ValueError(f"a learnable leak must start between 0 and 1, got {leak}")
-        if channels is not None and (not learn_leak or channels < 1):
-            raise ValueError(f"channels are for a learnable leak in each, 1 or more of them, got {channels}")
-        start = torch.full(() if channels is None else (channels,), float(leak))
+        if learn_leak not in (False, True, "layer", "channel"):
+            raise ValueError(f"learn_leak must be True, False, 'layer' or 'channel', got {learn_leak!r}")
+        if (channels is None and learn_leak == "channel") or (channels is not None and channels < 1):
+            raise ValueError(f"a leak in each channel needs channels, 1 or more of them, got {channels}")
+        each = () if channels is None or learn_leak == "layer" else (channels,)
+        start = torch.full(each, float(leak))
         self.leak_logit = nn.Parameter(torch.logit(start)) if learn_leak else None
 
     @property
@@ -132,24 +137,6 @@ def facts_of_neuron(neuron: AnyNeuron, own: int = 0) -> NeuronFacts:
     operations = own + int(leaks), own + 2, int(neuron.reset is not hard_reset)
     scales = isinstance(neuron, Neuron) and neuron.decay_input
     return NeuronFacts(waits=neuron.rule is not fire_after, operations=operations, scales_input=scales)
-
-
-@NEURONS("lif")
-def lif_of(
-    channels: int,
-    leak: float = 0.95,
-    threshold: float = 1.0,
-    *,
-    rule: FireRule = fire_after,
-    reset: Reset = soft_reset,
-    surrogate: Surrogate = Triangle(),
-    decay_input: bool = False,
-    learn_leak: bool | Literal["layer", "channel"] = False,
-) -> LIF:
-    """Make the neurons of a layer, as builders do: a learned leak is one for all, or one per channel."""
-    each = channels if learn_leak == "channel" else None
-    options: dict[str, Any] = {"rule": rule, "reset": reset, "surrogate": surrogate, "decay_input": decay_input}
-    return LIF(leak, threshold, learn_leak=bool(learn_leak), channels=each, **options)
 
 
 @NEURONS("relu")

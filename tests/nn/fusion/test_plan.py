@@ -14,7 +14,7 @@ import bntt
 from bntt.engine import kernels
 from bntt.engine.compute import Compute
 from bntt.engine.kernels import BackendError
-from bntt.nn import LIF, Call, NoNorm
+from bntt.nn import LIF, Call, Neuron, NoNorm, NormMethod, TemporalNorm, Window
 from bntt.nn.fusion.plan import plan_of
 from tests.kernels import choose, needs_kernels
 from tests.nn.networks import backward, close, conv, small, spikes_of
@@ -34,6 +34,20 @@ def test_a_choice_is_a_choice_and_must_be_here(monkeypatch):
 def neuron(net, **other):
     lif = net.blocks["conv2"].lif
     lif.neuron = replace(lif.neuron, **other)
+
+
+class Own(Neuron):
+    """Never fires."""
+
+    def fire(self, potential):
+        return torch.zeros_like(potential)
+
+
+class OwnPooling(Window):
+    """Fused it would be a window of this length."""
+
+
+POOLED = NormMethod("Own", pooling=OwnPooling(1))
 
 
 class TestWhatIsNotFused:
@@ -71,6 +85,11 @@ class TestWhatIsNotFused:
             ),
             (lambda net: neuron(net, surrogate=lambda v: v), "surrogate is a custom one"),
             (lambda net: neuron(net, reset=lambda u, o, t: u), "reset is a custom one"),
+            (lambda net: setattr(net.blocks["conv2"].lif, "neuron", Own()), "its neurons are Own, which the"),
+            (
+                lambda net: setattr(net.blocks["conv2"], "norm", TemporalNorm(40, 3, POOLED)),
+                "its pooling is OwnPooling",
+            ),
             (lambda net: setattr(net.blocks["conv2"], "norm", bntt.nn.LayerNorm(41)), "norm takes 41 channels"),
             (lambda net: setattr(net.blocks["conv2"], "norm", type("Own", (NoNorm,), {})()), "norm is Own, which the"),
             (lambda net: setattr(net.blocks["conv2"], "pool", nn.MaxPool2d(3, 2)), "pool is MaxPool2d"),

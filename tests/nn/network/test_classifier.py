@@ -77,6 +77,14 @@ def test_a_hook_on_the_network_and_a_forward_of_its_own_act_at_every_number_of_s
         network.register_forward_hook(lambda module, given, logits: -logits)
         assert torch.allclose(model(images), -2 * once, atol=1e-6)
     assert once.abs().max() > 0
+    kept, steps = {}, STEPS_AT_ONCE + 1
+    model = SpikingClassifier(PoissonEncoder(steps), mlp(in_features=16, hidden=(8,), num_classes=3, num_steps=steps))
+    model.network.blocks["fc1"].lif.register_forward_hook(lambda module, given, out: kept.update(fc1=out[0]))
+    model.network.register_forward_pre_hook(lambda module, given: kept.update(first=given[0]))
+    with torch.no_grad():
+        model.eval()(images)
+    assert len(kept["fc1"]) == steps, "a hook in the network gets all steps too"
+    assert kept["first"].is_floating_point()
 
 
 def test_images_that_were_not_selected_with_the_state_are_noticed(images):
@@ -97,9 +105,14 @@ def test_mean_and_std_are_the_encoders():
     assert {name for name in state if not name.startswith("network.")} == {"encoder.mean", "encoder.std"}
 
 
-def test_encoder_and_network_must_have_the_same_steps():
+def test_encoder_and_network_must_have_the_same_steps(images):
     with pytest.raises(ValueError, match="num_steps=4 and the network num_steps=7"):
         SpikingClassifier(PoissonEncoder(4), vgg6(num_steps=7))
+    model = build()
+    model.encoder = DirectEncoder(2)
+    with pytest.raises(ValueError, match="num_steps=2 and the network num_steps=4"):
+        model(images)
+    assert model(images, steps=2).shape == (5, 3), "on purpose"
 
 
 @pytest.mark.parametrize("encoder", [DirectEncoder(4), PoissonEncoder(4, signed=False)])

@@ -61,8 +61,8 @@ def test_a_leak_in_every_channel_is_each_channels_own(rng):
     assert "(mean of 3, learned)" in repr(module)
     with pytest.raises(ValueError, match="leaks for 3 channels, the current has 2"):
         module(current[:, :, :2])
-    for wrong in ({"channels": 3}, {"channels": 0, "learn_leak": True}):
-        with pytest.raises(ValueError, match="channels are for a learnable leak in each"):
+    for wrong in ({"learn_leak": "channel"}, {"channels": 0, "learn_leak": True}):
+        with pytest.raises(ValueError, match="a leak in each channel needs channels, 1 or more of them"):
             LIF(0.8, **wrong)
 
 

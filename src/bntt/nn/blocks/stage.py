@@ -256,6 +256,16 @@ def _misfit(synapse: nn.Module) -> str:
     return ""
 
 
+def _meets(synapse: nn.Module, layer: nn.Module) -> bool:
+    """Return True if a synapse's input reaches these weights as it is, or flattened."""
+    if synapse is layer:
+        return True
+    ahead = (
+        list(itertools.takewhile(lambda part: part is not layer, synapse)) if type(synapse) is nn.Sequential else None
+    )
+    return ahead is not None and layer in synapse.children() and all(type(part) is nn.Flatten for part in ahead)
+
+
 def check_input(name: str, synapse: nn.Module, x: Tensor) -> None:
     """Check an input against the first weights that it meets, if these declare their input size.
 
@@ -267,7 +277,9 @@ def check_input(name: str, synapse: nn.Module, x: Tensor) -> None:
     layer = first_weights(synapse)
     if layer is None:
         return
-    if isinstance(layer, nn.Conv2d):
+    if not _meets(synapse, layer):  # other modules come before it, or beside it
+        fits, wanted = True, "..."
+    elif isinstance(layer, nn.Conv2d):
         fits, wanted = x.ndim == 5 and x.shape[2] == layer.in_channels, f"{layer.in_channels}, H, W"
     else:
         fits, wanted = math.prod(x.shape[2:]) == layer.in_features, f"{layer.in_features}"

@@ -12,7 +12,7 @@ from bntt.nn.blocks.block import CurrentBlock, NeuronBlock, SpikeDropout, Spikin
 from bntt.nn.blocks.residual import Residual
 from bntt.nn.fusion.fuse import Site, fuse
 from bntt.nn.fusion.supported import Layout
-from bntt.nn.kinds import NEURONS, NORMS
+from bntt.nn.kinds import NEURONS, NORMS, NormBuilder
 from bntt.nn.network.call import Call
 from bntt.nn.neurons import LIF, FoldedLIF
 from bntt.nn.norms.methods import NoNorm
@@ -29,7 +29,14 @@ def fused_norms() -> dict[str, str]:
     >>> fused_norms()["tdbn"]
     'fused in training and evaluation'
     """
-    return {name: _done(_layer(LIF(), norm=build(2, 2, 1.0))) for name, build in NORMS.items()}
+    return {name: _norm_done(build) for name, build in NORMS.items()}
+
+
+def _norm_done(build: NormBuilder) -> str:
+    try:
+        return _done(_layer(LIF(), norm=build(2, 2, 1.0)))
+    except (ValueError, RuntimeError) as error:
+        return f"not known: of 2 channels and 2 steps it cannot be made ({error})"
 
 
 def fused_parts() -> dict[str, str]:

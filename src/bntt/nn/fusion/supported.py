@@ -17,7 +17,8 @@ from bntt.nn.fusion.untouched import remember
 from bntt.nn.norms.methods import FAMILY, LayerNorm, NoNorm
 from bntt.nn.norms.temporal import TemporalNorm
 from bntt.ops.folded import AnyNeuron, FoldedNeuron
-from bntt.ops.lif import fire_after, fire_before, hard_reset, soft_reset
+from bntt.ops.lif import Neuron, fire_after, fire_before, hard_reset, soft_reset
+from bntt.ops.pooling import AllSteps, Window
 from bntt.ops.spike import ArcTan, FastSigmoid, Triangle
 
 T = TypeVar("T")
@@ -214,6 +215,8 @@ def why_not_norm(norm: nn.Module, steps: range, channels: int, *, whole: bool = 
         return f"its norm is {type(norm).__name__}, which the kernels do not support"
     if steps.stop > norm.num_steps or norm.channels != channels:
         return f"its norm takes {norm.num_steps} steps of {norm.channels} channels"
+    if type(norm.method.pooling) not in (Window, AllSteps):
+        return f"its pooling is {type(norm.method.pooling).__name__}, which the kernels do not support"
     if norm.running_mean.requires_grad or norm.running_var.requires_grad:
         return "its running statistics are learned"
     if norm.training and norm.method.pooling.looks_ahead and not whole:
@@ -223,6 +226,8 @@ def why_not_norm(norm: nn.Module, steps: range, channels: int, *, whole: bool = 
 
 def why_not_neuron(neuron: AnyNeuron, steps: range, channels: int, kernels: KernelName) -> str:
     """Return why the kernels do not support neurons on these steps and channels; "" if they do."""
+    if type(neuron) not in (Neuron, FoldedNeuron):
+        return f"its neurons are {type(neuron).__name__}, which the kernels do not support"
     if type(neuron.surrogate) not in (Triangle, FastSigmoid, ArcTan):
         return "its surrogate is a custom one"
     if any(isinstance(constant, Tensor) for constant in vars(neuron.surrogate).values()):

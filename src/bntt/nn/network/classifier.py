@@ -44,11 +44,7 @@ class SpikingClassifier(nn.Module):
     def __init__(self, encoder: Encoder, network: SpikingNetwork) -> None:
         super().__init__()
         _check_parts(encoder, network)
-        if network.num_steps not in (None, encoder.num_steps):
-            raise ValueError(
-                f"the encoder has num_steps={encoder.num_steps} and the network num_steps={network.num_steps}: "
-                f"they must agree"
-            )
+        _check_steps(encoder, network)
         self.encoder, self.network = encoder, network
 
     def forward(
@@ -62,7 +58,7 @@ class SpikingClassifier(nn.Module):
     ) -> Float[Tensor, "B K"]:
         """Return logits after all T steps. The same ``seed``, ``index`` and ``draw`` give the same spikes.
 
-        In evaluation without gradients, spikes are drawn a few steps at a time: memory does not grow with T. A hook on
+        In evaluation without gradients, spikes are drawn a few steps at a time: memory does not grow with T. A hook in
         the network, or a ``forward`` of its own, gets them all at once.
 
         Args:
@@ -81,8 +77,9 @@ class SpikingClassifier(nn.Module):
         """
         check_tensor(x, "the classifier", SAMPLES)
         noise, total = noise_of(None, len(x), seed, draw, index), self.encoder.num_steps if steps is None else steps
-        seen = has_hooks(self.network) or type(self.network).forward is not SpikingNetwork.forward  # only if called
-        at_once = total <= STEPS_AT_ONCE or torch.is_grad_enabled() or seen
+        if steps is None:
+            _check_steps(self.encoder, self.network)  # one of them may have been exchanged
+        at_once = total <= STEPS_AT_ONCE or torch.is_grad_enabled() or self._is_seen(inner=True)
         if at_once or any(part.training for part in self.network.modules()):
             drawn = self._encode(x, noise, range(total))
             out: Tensor = self.network(drawn, steps=total, seed=seed, draw=draw, index=index)
@@ -170,6 +167,12 @@ class SpikingClassifier(nn.Module):
         with evaluating(self):  # before anything is decided: more norms are fused there than in training
             return self.network.trace(self._parts(x, noise, steps or total), seed=seed, draw=draw, index=index)
 
+    def _is_seen(self, *, inner: bool = False) -> bool:
+        """Return True if a hook on the network, or in it, or its own ``forward`` sees what it is called with."""
+        network = self.network
+        hooked = any(map(has_hooks, network.modules())) if inner else has_hooks(network)
+        return hooked or type(network).forward is not SpikingNetwork.forward
+
     def _parts(self, x: Tensor, noise: Noise, total: int) -> Iterator[Tensor]:
         """Yield ``total`` steps, as many at a time as the network traces; one is encoded ahead, for its shape."""
         first = self._encode(x, noise, range(1))
@@ -183,9 +186,17 @@ class SpikingClassifier(nn.Module):
     def _encode(self, x: Tensor, noise: Noise, steps: range) -> Shaped[Tensor, "S B *shape"]:
         """Encode the network's input: spikes of a byte each if it has the CPU's kernels and no hook would see them."""
         encoder, compute = self.encoder, self.network.compute
-        hooked = isinstance(encoder, nn.Module) and any(has_hooks(module) for module in encoder.modules())
+        hooked = (isinstance(encoder, nn.Module) and any(map(has_hooks, encoder.modules()))) or self._is_seen()
         compact = compute.backend != "reference" and compute.kernels == "cpu" and not hooked
         return encoder(x, seed=noise.seed, index=noise.index, draw=noise.draw, steps=steps, compact=compact)
+
+
+def _check_steps(encoder: Encoder, network: SpikingNetwork) -> None:
+    if network.num_steps not in (None, encoder.num_steps):
+        raise ValueError(
+            f"the encoder has num_steps={encoder.num_steps} and the network num_steps={network.num_steps}: "
+            f"they must agree"
+        )
 
 
 def _check_parts(encoder: object, network: object) -> None:
