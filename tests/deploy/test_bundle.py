@@ -145,6 +145,16 @@ def array(name, make):
     return lambda tree, arrays, notes: arrays.update({name: make(arrays[name])})
 
 
+def padded(size):
+    """Padding that strides jump over: few neurons, and gigabytes of zeros around an image."""
+
+    def change(tree, arrays, notes):
+        for key in ("padding", "stride"):
+            put("nodes", 0, "weights", key, value=[size, size])(tree, arrays, notes)
+
+    return change
+
+
 HOSTILE = [
     (put("nodes", 0, "reads", value=3), r"'conv1': it reads nodes \[3\], and is node 0"),
     (put("nodes", 0, "reads", value="x"), r"it\.nodes\[0\]\.reads is 'x', which is no int"),
@@ -152,6 +162,7 @@ HOSTILE = [
     (put("nodes", 0, "weights", "stride", value=[0, 1]), "that is no convolution"),
     (put("nodes", 0, "weights", "padding", value=[1 << 30, 1 << 30]), "its neurons would be"),
     (put("nodes", 0, "weights", "padding", value=[10**40, 1]), "which is no int"),
+    (padded(1 << 14), "its neurons would be"),
     (put("nodes", 0, "neurons", "rule", value="never"), "'never', which is no"),
     (put("input_shape", value=[1, 1 << 30, 1 << 30]), "its neurons would be"),
     (put("encoder", "num_steps", value=1 << 30), "1 to 1048576 steps"),

@@ -11,6 +11,7 @@ from torch import nn
 
 import bntt
 from bntt.deploy import DeployError, Runtime, describe
+from bntt.deploy.description import Pictures
 from bntt.deploy.layers import Pool
 from bntt.models import mlp, resnet20, vgg6
 from bntt.nn import (
@@ -27,7 +28,7 @@ from bntt.nn import (
     SpikingBlock,
     SpikingNetwork,
 )
-from tests.nn.networks import dense
+from tests.nn.networks import dense, quiet
 from tests.rows import each_row
 
 STEPS, CHANNELS = 3, 4
@@ -122,6 +123,10 @@ def test_what_the_description_says_beside_the_layers():
     assert np.array_equal(made.layers[0].gamma, np.ones(4))
 
 
+class OwnNorm(NoNorm):
+    """A norm of a user's that says to be none."""
+
+
 class Own(bntt.nn.LIF):
     """Neurons of a user's."""
 
@@ -140,6 +145,8 @@ REFUSED = [
     ),
     (SpikingBlock(linear(5, CHANNELS), NoNorm(), Own()), "its neurons are Own: only LIF"),
     (SpikingBlock(linear(5, CHANNELS), NoNorm(), bntt.nn.Rectifier()), "its neurons are Rectifier"),
+    (SpikingBlock(linear(5, CHANNELS), NoNorm(), quiet()), "its neurons are Quiet, which is not from the library"),
+    (SpikingBlock(linear(5, CHANNELS), OwnNorm(), LIF()), "its norm, OwnNorm, is not from the library"),
     (SpikingBlock(linear(5, CHANNELS), NoNorm(), LIF(), nn.AvgPool2d(3, stride=2)), "its pool is AvgPool2d"),
     (hooked("body.a.norm"), "'fc1' cannot leave PyTorch: norm has a hook, which the file cannot contain"),
     (hooked(""), "block 'fc1' cannot leave PyTorch: it has a hook, which the file cannot contain: remove it"),
@@ -197,6 +204,8 @@ def test_a_description_that_describes_no_network_is_refused():
         ({"input_shape": (6,)}, "'fc1': its weights take 5 features, and it reads"),
         ({"encoder": replace(made.encoder, num_steps=4)}, "its scale is"),
         ({"encoder": replace(made.encoder, std=(0.0,), mean=(1.0,))}, "std above 0"),
+        ({"pictures": Pictures((3, 32, 32), order="rows")}, r"pictures become \[32, 96\], and the network takes \[5\]"),
+        ({"pictures": Pictures((1, 1 << 14, 1 << 14))}, "pictures are"),
     ]
     for changes, said in wrong:
         with pytest.raises(DeployError, match=said):

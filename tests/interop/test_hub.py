@@ -10,6 +10,7 @@ from tests.interop.peers import need
 need("huggingface_hub", "2.4.0")
 
 from bntt.interop.hub import Model  # noqa: E402
+from bntt.nn import fold  # noqa: E402
 
 NETWORK = {"name": "vgg6", "num_steps": 3, "width": 0.25}
 ENCODER = {"name": "poisson", "mean": [0.29], "std": [0.35]}
@@ -36,3 +37,13 @@ def test_a_file_can_name_no_code(tmp_path):
         Model(network={**NETWORK, "name": "os.system"}, encoder=ENCODER)
     with pytest.raises(ValueError, match="the encoder 'poisson' has no 'men'"):
         Model(network=NETWORK, encoder={"name": "poisson", "men": [0.3]})
+    with pytest.raises(ValueError, match="holds names, numbers and lists, and not these arguments"):
+        Model(network=NETWORK, encoder={**ENCODER, "mean": torch.tensor([0.29])})
+
+
+def test_weights_of_another_network_are_refused(tmp_path):
+    model = Model(network=NETWORK, encoder=ENCODER).eval()
+    model.network = fold(model.network)
+    model.save_pretrained(tmp_path)
+    with pytest.raises(RuntimeError, match="norm"):
+        Model.from_pretrained(tmp_path)

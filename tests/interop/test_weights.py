@@ -53,6 +53,8 @@ def test_what_such_networks_do_not_have_is_refused(rng):
             bntt.Readout(nn.Linear(3, 2, bias=False)),
         ),
         "the weights of 'fc1' are not one layer": bntt.models.mlp(hidden=(3,), num_steps=T),
+        "the neurons of block 'conv1' learn": bntt.models.vgg6(num_steps=T, width=WIDTH, learn_leak=True),
+        "the readout counts spikes": bntt.models.vgg6(num_steps=T, width=WIDTH, readout="spikes"),
     }
     for said, net in rows.items():
         with pytest.raises(ValueError, match=said):

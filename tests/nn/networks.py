@@ -13,6 +13,7 @@ from bntt.nn import (
     BNTT,
     LIF,
     CurrentBlock,
+    Neuron,
     NeuronBlock,
     NoNorm,
     Readout,
@@ -169,3 +170,16 @@ def teacher_forced(
         output.backward(gradient.to(output.dtype))
     leaves = [inputs, *zip(*(one.parameters() for one in (block, narrow, wide)), strict=True)]
     return outputs, [tuple(leaf.grad for leaf in three) for three in leaves]
+
+
+class Quiet(Neuron):
+    """Neurons of one's own that never fire."""
+
+    def fire(self, potential):
+        return 0 * potential
+
+
+def quiet() -> LIF:
+    lif = LIF()
+    lif.neuron = Quiet()
+    return lif

@@ -86,13 +86,21 @@ class Pictures:
     order: str = ""
     """The order of its pixels as a sequence, "pixels", "rows" or "permuted"; "": it stays an image."""
 
+    @property
+    def given(self) -> tuple[int, ...]:
+        """Shape of what a picture becomes: the image, or the steps of a sequence ``[T, F]``."""
+        channels, height, width = self.shape
+        if self.order == "rows":
+            return height, channels * width
+        return (height * width, channels) if self.order else self.shape
+
     def check(self) -> None:
         """Refuse invalid pictures.
 
         Raises:
             DeployError: saying why.
         """
-        shaped = min(self.shape) >= 1 and self.shape[0] in (1, 3)
+        shaped = min(self.shape) >= 1 and self.shape[0] in (1, 3) and math.prod(self.shape) <= MOST_VALUES
         if not shaped or self.fit not in ("crop", "pad", "stretch") or self.order not in ORDERS:
             raise DeployError(
                 f"pictures are [1 or 3, H, W], fitted by crop, pad or stretch, in an order of {', '.join(ORDERS[1:])}, "
@@ -135,6 +143,8 @@ class Description:
         self.encoder.check(self.input_shape[0])
         if self.pictures is not None:
             self.pictures.check()
+            if (given := self.pictures.given) not in (self.input_shape, (self.num_steps, *self.input_shape)):
+                raise DeployError(f"pictures become {list(given)}, and the network takes {list(self.input_shape)}")
         if not self.nodes or not isinstance(last := self.nodes[-1], Layer) or last.weights is None or last.after:
             raise DeployError("a network ends in a readout, a layer with weights and no pooling after them")
         if len({node.name for node in self.nodes}) < len(self.nodes):
@@ -181,6 +191,8 @@ class Description:
                     node.check_parts()
                 neurons, out = node.shapes(*(found[read][1] if read >= 0 else self.image for read in reads))
                 values += max(1, math.prod(neurons))
+                if isinstance(node, Layer):
+                    values += node.padded(found[node.reads][1] if node.reads >= 0 else self.image)
                 if min(*neurons, *out) < 1 or values > MOST_VALUES:
                     raise DeployError(f"its neurons would be {list(neurons)}, and its output {list(out)}")
             found.append((neurons, out))

@@ -24,9 +24,9 @@ from bntt.nn.network.delays import delays
 from bntt.nn.network.fold import normalisation_of
 from bntt.nn.network.spiking_network import SpikingNetwork
 from bntt.nn.neurons import LIF, FoldedLIF
-from bntt.nn.norms.methods import FAMILY, LayerNorm
+from bntt.nn.norms.methods import FAMILY, LayerNorm, NoNorm
 from bntt.ops.folded import FoldedNeuron
-from bntt.ops.lif import fire_after, fire_before, hard_reset, soft_reset
+from bntt.ops.lif import Neuron, fire_after, fire_before, hard_reset, soft_reset
 
 RULES: dict[Any, Any] = {fire_after: "after", fire_before: "before"}
 RESETS: dict[Any, Any] = {soft_reset: "soft", hard_reset: "hard"}
@@ -109,7 +109,7 @@ def _weights(weights: nn.Conv2d | nn.Linear, dtype: torch.dtype) -> Weights:
 
 def _affine(norm: Any, steps: int, channels: int) -> tuple[Array, Array]:
     """Return scale and shift, ``[T, C]``."""
-    if norm is None or norm_facts(norm).identity:
+    if norm is None or type(norm) is NoNorm:
         return np.ones((steps, channels)), np.zeros((steps, channels))
     if type(norm) not in FAMILY:
         own = type(norm) is not LayerNorm
@@ -134,6 +134,8 @@ def _firing(lif: nn.Module) -> _Firing:
     if not isinstance(lif, LIF | FoldedLIF) or type(lif) not in (LIF, FoldedLIF):
         raise NotKnown(f"its neurons are {type(lif).__name__}: only LIF and FoldedLIF can")
     neuron = lif.neuron
+    if type(neuron) not in (Neuron, FoldedNeuron):
+        raise NotKnown(f"its neurons are {type(neuron).__name__}, which is not from the library")
     if neuron.rule not in RULES or neuron.reset not in RESETS:
         raise NotKnown(
             "its firing rule or reset is a custom one: only fire_after, fire_before, soft and hard reset can"

@@ -155,6 +155,15 @@ class Layer:
     driven: tuple[int, int] = (0, 0)
     """The first step whose γ has a path to the readout, and one more than the last."""
 
+    def padded(self, image: Shape) -> int:
+        """Return the number of values of a convolution's padded input; 0 of anything else."""
+        if self.weights is None or not self.weights.is_convolution:
+            return 0
+        for pool in self.before:
+            image = pool.shape(image)
+        (rows, columns), (channels, height, width) = self.weights.padding, image
+        return channels * (height + 2 * rows) * (width + 2 * columns)
+
     def shapes(self, *images: Shape) -> Iterator[Shape]:
         """Yield the shape of its neurons, and that of its output.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from inspect import signature
 from typing import Any
@@ -25,13 +26,24 @@ class Model(SpikingClassifier, PyTorchModelHubMixin, library_name="bntt"):  # ty
             steps are the network's.
 
     Raises:
-        ValueError: on an unknown name, or an argument that the encoder does not have.
+        ValueError: on an unknown name, an argument that the encoder does not have, or one that config.json cannot hold.
     """
 
     def __init__(self, network: Mapping[str, Any], encoder: Mapping[str, Any]) -> None:
+        try:
+            json.dumps([dict(network), dict(encoder)])
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"config.json holds names, numbers and lists, and cannot hold these arguments: {error}"
+            ) from None
         net, kind = create(**network), ENCODERS.resolve(encoder["name"])
         options = {key: value for key, value in encoder.items() if key != "name"}
         if wrong := [key for key in options if not kind.takes(key)]:
             raise ValueError(f"the encoder {encoder['name']!r} has no {wrong[0]!r}")
         steps = network.get("num_steps", signature(MODELS.resolve(network["name"])).parameters["num_steps"].default)
         super().__init__(kind(**{"num_steps": steps, **options}), net)
+
+    @classmethod
+    def _from_pretrained(cls, *, strict: bool = True, **options: Any) -> Any:
+        """Load a folder; unlike the hub's default, refuse weights of another network."""
+        return super()._from_pretrained(strict=strict, **options)

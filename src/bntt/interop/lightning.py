@@ -8,7 +8,7 @@ from typing import Any
 import lightning
 from torch import Tensor, optim
 
-from bntt.data import SampleLoader
+from bntt.data import Batch, SampleLoader
 from bntt.nn.network.classifier import SpikingClassifier, check_classifier
 from bntt.nn.network.labelled_batch import EpochLoader, Loader, Samples, samples
 from bntt.nn.norms.held_statistics import HeldStatistics, hold_statistics
@@ -139,9 +139,8 @@ class Module(lightning.LightningModule):  # type: ignore[misc] # no types withou
             held.take_in()
 
     def _samples(self, batch: Any, part: str) -> Samples:
-        if len(batch) == 3:
-            inputs, labels, index = batch
-            return inputs, labels, index
+        if isinstance(batch, Batch):
+            return batch.inputs, batch.labels, batch.indices
         inputs, labels, index = next(samples([tuple(batch)], 0))
         first = self._seen[part]
         self._seen[part] += len(labels)
@@ -162,8 +161,9 @@ class Draws:
     def __len__(self) -> int:
         return len(self.loader)
 
-    def __iter__(self) -> Iterator[Samples]:
-        yield from self.loader.epoch(self.draw())  # asked for when the first batch is: a resume is known by then
+    def __iter__(self) -> Iterator[Batch]:
+        draw = self.draw()  # asked for when the first batch is: a resume is known by then
+        yield from (Batch(*one) for one in self.loader.epoch(draw))
 
 
 class Data(lightning.LightningDataModule):  # type: ignore[misc] # no types without the peer

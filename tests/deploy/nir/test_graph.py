@@ -1,5 +1,6 @@
 """NIR graphs of the library's networks: read again to the bit, run by NIR's own definitions, or refused by name."""
 
+import itertools
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -35,9 +36,9 @@ GRID = all_pairs(
 GRIDS = [GRID[::7], pytest.param(GRID, marks=pytest.mark.slow)]
 
 
-def described(row) -> tuple[Description, np.ndarray]:
+def described(row, **more) -> tuple[Description, np.ndarray]:
     name, coding, norm, fire, reset, leak, readout = row
-    options = {"norm": norm, "fire": fire, "reset": reset, "readout": readout}
+    options = more | {"norm": norm, "fire": fire, "reset": reset, "readout": readout}
     options |= {"leak": 1.0} if leak == "none" else LEAKS[leak]
     model, samples, shape = classifier(name, coding, **options)
     with torch.no_grad():
@@ -52,6 +53,13 @@ def test_a_graph_is_read_again_to_the_bit(grid):
     for row in grid:
         made, _ = described(row)
         assert same(from_nir(graph.build(made)), made), row
+
+
+def test_residual_networks_of_every_kind_are_read_again_to_the_bit():
+    """Neurons behind a norm of their own, which a reader must not give to the layer before."""
+    for kind, leak in itertools.product(("ms", "sew"), LEAKS):
+        made, _ = described(("resnet20", "direct", "bntt", "after", "soft", leak, "voltage"), residual=kind)
+        assert same(from_nir(graph.build(made)), made), (kind, leak)
 
 
 def spikes_of(made: Description, samples: np.ndarray):

@@ -14,10 +14,10 @@ import bntt
 from bntt.engine import kernels
 from bntt.engine.compute import Compute
 from bntt.engine.kernels import BackendError
-from bntt.nn import LIF, Call, Neuron, NoNorm, NormMethod, TemporalNorm, Window
+from bntt.nn import LIF, Call, NoNorm, NormMethod, TemporalNorm, Window
 from bntt.nn.fusion.plan import plan_of
 from tests.kernels import choose, needs_kernels
-from tests.nn.networks import backward, close, conv, small, spikes_of
+from tests.nn.networks import backward, close, conv, quiet, small, spikes_of
 
 pytestmark = needs_kernels
 
@@ -34,13 +34,6 @@ def test_a_choice_is_a_choice_and_must_be_here(monkeypatch):
 def neuron(net, **other):
     lif = net.blocks["conv2"].lif
     lif.neuron = replace(lif.neuron, **other)
-
-
-class Own(Neuron):
-    """Never fires."""
-
-    def fire(self, potential):
-        return torch.zeros_like(potential)
 
 
 class OwnPooling(Window):
@@ -85,7 +78,7 @@ class TestWhatIsNotFused:
             ),
             (lambda net: neuron(net, surrogate=lambda v: v), "surrogate is a custom one"),
             (lambda net: neuron(net, reset=lambda u, o, t: u), "reset is a custom one"),
-            (lambda net: setattr(net.blocks["conv2"].lif, "neuron", Own()), "its neurons are Own, which the"),
+            (lambda net: setattr(net.blocks["conv2"], "lif", quiet()), "its neurons are Quiet, which the"),
             (
                 lambda net: setattr(net.blocks["conv2"], "norm", TemporalNorm(40, 3, POOLED)),
                 "its pooling is OwnPooling",

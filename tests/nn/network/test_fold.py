@@ -29,7 +29,7 @@ from bntt.nn.network.fold import normalisation_of
 from tests.folding import RULES
 from tests.grids import pairs
 from tests.kernels import choose, needs_kernels
-from tests.nn.networks import backward, close, linear, pair, residual, small, spikes_of
+from tests.nn.networks import backward, close, linear, pair, quiet, residual, small, spikes_of
 from tests.rows import each_row
 
 STEPS = 7
@@ -249,6 +249,7 @@ def test_what_cannot_be_folded_says_why():
     assert "its norm is followed by FoldedLIF, and not by LIF" in why(layer(lif=folded))
     yours = LIF(reset=lambda u, o, theta: u * 0)
     assert "'fc1' cannot be folded: a folded neuron fires by fire_after or fire_before" in why(layer(lif=yours))
+    assert "'fc1' cannot be folded: its neurons are Quiet, which is not from the library" in why(layer(lif=quiet()))
     hooked = layer()
     hooked.lif.register_forward_hook(lambda module, args, out: None)
     assert "'fc1' cannot be folded: its norm or LIF has a hook, and other neurons take their place" in why(hooked)

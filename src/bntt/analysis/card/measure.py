@@ -146,8 +146,8 @@ def _bits(planned: dict[str, PlannedLayer], steps: int, name: str) -> Bits:
     if name == "int8":
         bits += sum(len(one.weight) for one in weights) * STEP_BITS
     numbers = sum(2 * steps * layer.out[0] for layer in planned.values() if layer.norm is not None)
-    numbers += sum(one.bias.numel() for one in weights if one.bias is not None)
-    return Bits(weights=bits, tables=numbers * TABLE_BITS[name])
+    biases = 32 * sum(one.bias.numel() for one in weights if one.bias is not None)
+    return Bits(weights=bits, tables=numbers * TABLE_BITS[name] + biases)
 
 
 @torch.no_grad()

@@ -71,8 +71,8 @@ class Reading(ABC):
 def convolution(reading: Reading, node: Node, draft: Draft) -> Draft:
     """Take a Conv2d: weights, or a norm."""
     values, bias = node.array("weight", 4), node.array("bias", 1)
-    if node.part == "norm" and draft.is_open:
-        return normalised(reading, node, draft, values[..., 0, 0], bias)
+    if node.part == "norm" and (mine := of_layer(reading, node, draft)).is_open:
+        return normalised(reading, node, mine, values[..., 0, 0], bias)
     if draft.flat:
         raise node.wrong("it reads features, and a convolution needs an image")
     stride, dilation = node.pair("stride", 1), node.pair("dilation", 1)
@@ -103,11 +103,17 @@ def padding_of(
 def linear(reading: Reading, node: Node, draft: Draft) -> Draft:
     """Take a Linear or an Affine: weights, or a norm."""
     values, bias = node.array("weight", 2), node.array("bias", 1) if node.type == "Affine" else None
-    if node.part == "norm" and draft.is_open and bias is not None:
-        return normalised(reading, node, draft, values, bias)
+    if node.part == "norm" and bias is not None and (mine := of_layer(reading, node, draft)).is_open:
+        return normalised(reading, node, mine, values, bias)
     if not draft.flat:
         raise node.wrong("it reads an image: a Flatten must stand before it")
     return weighed(reading, node, draft, Weights(values, None if bias is None else bias.astype(values.dtype)))
+
+
+def of_layer(reading: Reading, node: Node, draft: Draft) -> Draft:
+    """Return the draft of a node's layer: a new one behind the layer that is being read, if it says another name."""
+    other = node.layer and draft.name and node.layer != draft.name
+    return reading.begun(node, draft) if other and (draft.weights is not None or draft.neurons is not None) else draft
 
 
 def weighed(reading: Reading, node: Node, draft: Draft, weights: Weights) -> Draft:
@@ -240,6 +246,7 @@ def firing(reading: Reading, node: Node, draft: Draft) -> Draft:
 
 def fired(reading: Reading, node: Node, fires: Node, draft: Draft, reset: Any) -> Draft:
     """Add neurons: one node, or a membrane and the node that fires."""
+    draft = of_layer(reading, node, draft)
     if not draft.is_open or draft.is_empty:
         draft = reading.begun(node, draft)
     at, dt, leak = sizes(draft), reading.dt, np.ones((1, 1))

@@ -31,7 +31,7 @@ def samples_of(made: Description, x: Any, dtype: Any, *, whole: bool) -> Array:
     timed, wanted = encoder.kind in IN_TIME, made.input_shape
     if timed and whole:
         wanted = (encoder.num_steps, *wanted)
-    if samples.dtype.kind != "f" and not (encoder.kind == "frames" and samples.dtype.kind in "iu"):
+    if samples.dtype.kind != "f" and not (encoder.kind == "frames" and samples.dtype.kind in "iub"):
         raise TypeError(f"samples must be floating point, got {samples.dtype}: divide pixels by 255")
     if samples.ndim != len(wanted) + 1 or samples.shape[1:] != wanted or not len(samples):
         listed = ", ".join(map(str, wanted))

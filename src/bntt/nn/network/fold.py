@@ -15,6 +15,7 @@ from bntt.nn.neurons import LIF, FoldedLIF
 from bntt.nn.norms.methods import FAMILY, LayerNorm, NoNorm
 from bntt.nn.norms.temporal import TemporalNorm
 from bntt.ops.fold import Normalisation, fold_neuron, normalisation
+from bntt.ops.lif import Neuron
 
 
 def fold(network: SpikingNetwork, *, mean: bool = True, ratio: bool = True) -> SpikingNetwork:
@@ -89,5 +90,7 @@ def _why_not(block: Any) -> str:
         )
     if type(block.lif) is not LIF:
         return f"its norm is followed by {type(block.lif).__name__}, and not by LIF"
+    if type(block.lif.neuron) is not Neuron:
+        return f"its neurons are {type(block.lif.neuron).__name__}, which is not from the library"
     touched = why_touched(block.norm) or why_touched(block.lif)
     return touched and f"its norm or LIF {touched}, and other neurons take their place: remove it"
