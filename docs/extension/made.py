@@ -16,6 +16,7 @@ BLOCKS: dict[str, Callable[[list[str]], str]] = {
     "verbs": verbs.verbs,
     "codes": verbs.codes,
     "files": verbs.files,
+    "fields": verbs.fields,
 }
 """By what a page writes, ```` ```{names} ````: what its lines become."""
 BLOCK = re.compile(r"^```\{(" + "|".join(BLOCKS) + r")\}\n(.*?)^```$", re.MULTILINE | re.DOTALL)

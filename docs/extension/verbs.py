@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import importlib
 import io
 import os
+import re
 import sys
 import textwrap
 from unittest.mock import patch
 
 from bntt.analysis.measurements import MEASUREMENTS
 from bntt.cli import data, main
+from bntt.options import sentences_of
 from bntt.runs.directory import FILES
 
 WIDTH = "82"
@@ -49,6 +53,30 @@ def codes(_: list[str]) -> str:
     """Expand to the table of exit codes."""
     rows = [f"| {code} | {said} | {then} |" for code, (said, then) in main.EXIT_CODES.items()]
     return "\n".join(["| code | means | what to do |", "|---|---|---|", *rows])
+
+
+def fields(lines: list[str]) -> str:
+    """Expand a line ``module:Class``, a record of a file, to the table of its fields, those of its bases first.
+
+    Raises:
+        ValueError: if a field does not say what it is.
+    """
+    rows = []
+    for line in filter(None, map(str.strip, lines)):
+        module, _, name = line.partition(":")
+        kind = getattr(importlib.import_module(module), name)
+        said = {field: text for one in reversed(kind.__mro__) for field, text in sentences_of(one).items()}
+        for field in getattr(kind, "model_fields", None) or [one.name for one in dataclasses.fields(kind)]:
+            if field not in said:
+                raise ValueError(f"{line}: {field} does not say what it is")
+            rows.append(f"| `{field}` | {plain(said[field])} |")
+    return "\n".join(["| field | is |", "|---|---|", *rows])
+
+
+def plain(text: str) -> str:
+    """A docstring's sentence as Markdown in a cell: names of the API as code."""
+    text = re.sub(r":\w+:`~?([^`]+)`", r"`\1`", text).replace("``", "`")
+    return text.replace("|", "\\|")
 
 
 def files(_: list[str]) -> str:

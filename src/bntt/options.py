@@ -135,7 +135,7 @@ def options_of(kind: type[Any]) -> dict[str, Option]:
     hints, sentences = get_type_hints(kind, include_extras=True), dict[str, str]()
     for base in reversed(kind.__mro__):
         if dataclasses.is_dataclass(base):
-            sentences |= _sentences(base)
+            sentences |= sentences_of(base)
     return {field.name: _option(field, hints[field.name], sentences) for field in dataclasses.fields(kind)}
 
 
@@ -208,7 +208,7 @@ def _option(field: dataclasses.Field[Any], hint: Any, sentences: dict[str, str])
     return Option(field.name, hint, default, sentences.get(field.name, ""))
 
 
-def _sentences(kind: type) -> dict[str, str]:
+def sentences_of(kind: type) -> dict[str, str]:
     """Return the docstrings under the fields of a class, each as one line."""
     try:
         (tree,) = ast.parse(textwrap.dedent(inspect.getsource(kind))).body

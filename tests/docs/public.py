@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from torch.autograd import Function
 
-from bntt.options import _sentences
+from bntt.options import sentences_of
 from tests.docs.test_docs import resolve
 
 
@@ -67,7 +67,7 @@ def class_lacks(kind: type, text: str) -> list[str]:
         told = (
             described(text)
             | described(text, "Attributes")
-            | {name for base in kind.__mro__ for name in _sentences(base)}
+            | {name for base in kind.__mro__ for name in sentences_of(base)}
         )
         try:
             names = parameters(kind)

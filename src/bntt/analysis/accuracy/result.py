@@ -96,16 +96,19 @@ class EvaluationResult(Result):
     """The best epoch of one run, measured on a split."""
 
     arguments: EvaluateArguments | None = None
-    """None in files from before arguments were kept."""
+    """Arguments of the measurement; None in files from before they were kept."""
     weights: str = "as trained"
     """Weights measured: "as trained" or "moving average"."""
     images: Annotated[int, Field(ge=1)]
+    """Number of images measured."""
     images_of: int = 0
     """Number of images in the split; 0 in files that do not state it."""
     training_images: int = 0
+    """Number of training images."""
     training_images_of: int = 0
     """Number of images from which the training images were chosen."""
     updates: int | None = None
+    """Number of updates of the training; None if it is not known."""
     seconds: Number = None
     """Duration of the training, including validation."""
     gamma_floor: Number = None
@@ -113,25 +116,35 @@ class EvaluationResult(Result):
     where it did not begin there, by another optimiser, or if epochs were added that changed the rates of earlier
     ones."""
     conversion: Conversion | None = None
+    """How an ANN became this network; None if none did."""
     begun_with: BegunWith | None = None
-    """Run of ``init.run``; its time is not in ``seconds``."""
+    """Run whose weights it began with; its time is not in ``seconds``."""
     steps: int = 0
     """Length of ``accuracy_over_time``; 0 in files that do not state it."""
     draws: Annotated[int, Field(ge=1)]
+    """Number of draws of the input's noise."""
     accuracy: Share
+    """Share of right answers, mean over draws."""
     accuracy_sd_over_draws: Number
     """Standard deviation over draws; None for one draw."""
     accuracy_wilson_95: tuple[Share, Share]
+    """Wilson's 95 % interval for as many images."""
     accuracy_per_draw: Sequence[Share]
+    """Share of right answers in each draw."""
     accuracy_over_time: Annotated[Sequence[Share], Field(min_length=1)]
+    """Share of right answers when stopped after each step, mean over draws."""
     gamma_magnitude: Mapping[str, OverSteps]
-    """Mean |γ| at all steps of the network, including those that were not run."""
+    """Mean |γ| of each layer at all steps of the network, including those that were not run."""
     gamma_signed: Mapping[str, OverSteps]
+    """Mean γ, with its sign."""
     firing_rate: Mapping[str, OverSteps]
     """Firing rate of each layer; empty for an ANN."""
     spikes_per_image: float
+    """Spikes of all layers and steps for one image."""
     retimed: Retiming | None = None
+    """How it was measured with another number of steps; None if it was not."""
     unvarying_input: UnvaryingInput | None = None
+    """What steps whose input never varied in training may do to a sample; None if there are none."""
     is_random: bool = True
     """True if another draw of the input's noise could give another accuracy."""
     is_trained: bool = True

@@ -30,11 +30,15 @@ class EpochResult:
     """Results of an epoch and the validation after it."""
 
     epoch: int
+    """Number of the epoch, from 0."""
     train_loss: float
+    """Mean loss of the training samples, as they were while the weights changed."""
     train_accuracy: float
+    """Share of them that was right."""
     validation_accuracy: float | None
     """Validation accuracy; None if this epoch was not validated."""
     lr: float
+    """Learning rate of the epoch's last update."""
     updates: int
     """Optimiser updates since the run began."""
     seconds: float
