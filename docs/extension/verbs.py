@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import importlib
 import io
 import os
 import re
@@ -12,10 +11,12 @@ import sys
 import textwrap
 from unittest.mock import patch
 
+from bntt.analysis.accuracy.result import EvaluationResult
 from bntt.analysis.measurements import MEASUREMENTS
 from bntt.cli import data, main
 from bntt.options import sentences_of
 from bntt.runs.directory import FILES
+from bntt.runs.training.epoch_log import EpochResult
 
 WIDTH = "82"
 """Columns of the help: what a page shows without a bar to scroll it by."""
@@ -55,20 +56,23 @@ def codes(_: list[str]) -> str:
     return "\n".join(["| code | means | what to do |", "|---|---|---|", *rows])
 
 
+RECORDS: dict[str, type] = {"metrics.jsonl": EpochResult, "evaluation.json": EvaluationResult}
+"""The record of a file, or of its lines."""
+
+
 def fields(lines: list[str]) -> str:
-    """Expand a line ``module:Class``, a record of a file, to the table of its fields, those of its bases first.
+    """Expand a file of a run to the table of its fields, those of the record's bases first.
 
     Raises:
         ValueError: if a field does not say what it is.
     """
     rows = []
-    for line in filter(None, map(str.strip, lines)):
-        module, _, name = line.partition(":")
-        kind = getattr(importlib.import_module(module), name)
+    for file in filter(None, map(str.strip, lines)):
+        kind = RECORDS[file]
         said = {field: text for one in reversed(kind.__mro__) for field, text in sentences_of(one).items()}
         for field in getattr(kind, "model_fields", None) or [one.name for one in dataclasses.fields(kind)]:
             if field not in said:
-                raise ValueError(f"{line}: {field} does not say what it is")
+                raise ValueError(f"{file}: {field} does not say what it is")
             rows.append(f"| `{field}` | {plain(said[field])} |")
     return "\n".join(["| field | is |", "|---|---|", *rows])
 

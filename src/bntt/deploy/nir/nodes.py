@@ -190,3 +190,22 @@ def in_order(nodes: Mapping[str, Node], last: str, done: Callable[[Node], None])
             raise nodes[name].wrong("a loop leads back to it that is no soft reset: LI, Threshold, Scale, LI")
         open_.add(name)
         waiting += [read for read in reversed(nodes[name].reads) if read not in closed]
+
+
+def padding_of(
+    node: Node, kernel: tuple[int, ...], stride: tuple[int, int], dilation: tuple[int, int]
+) -> tuple[int, int]:
+    """Return the padding of a convolution in rows and columns.
+
+    Raises:
+        DeployError: if it is not the same on both sides.
+    """
+    kind = node.fields.get("padding")
+    if not isinstance(kind, str):
+        return node.pair("padding", 0)
+    high, wide = (step * (size - 1) for step, size in zip(dilation, kernel, strict=True))
+    if kind == "valid":
+        return 0, 0
+    if kind != "same" or stride != (1, 1) or high % 2 or wide % 2:
+        raise node.wrong(f"its padding is {kind!r:.20}, which is not the same on both sides")
+    return high // 2, wide // 2

@@ -11,7 +11,7 @@ import numpy as np
 
 from bntt.deploy.errors import DeployError
 from bntt.deploy.layers import Array, Neurons, Pool, Shape, Weights
-from bntt.deploy.nir.nodes import Node
+from bntt.deploy.nir.nodes import Node, padding_of
 from bntt.deploy.nir.notes import stand_in
 
 NEAR = 1e-6
@@ -79,25 +79,6 @@ def convolution(reading: Reading, node: Node, draft: Draft) -> Draft:
     padding = padding_of(node, values.shape[2:], stride, dilation)
     kept = bias.astype(values.dtype) if bias.any() else None
     return weighed(reading, node, draft, Weights(values, kept, stride, padding, dilation, node.pair("groups", 1)[0]))
-
-
-def padding_of(
-    node: Node, kernel: tuple[int, ...], stride: tuple[int, int], dilation: tuple[int, int]
-) -> tuple[int, int]:
-    """Return the padding of a convolution in rows and columns.
-
-    Raises:
-        DeployError: if it is not the same on both sides.
-    """
-    kind = node.fields.get("padding")
-    if not isinstance(kind, str):
-        return node.pair("padding", 0)
-    high, wide = (step * (size - 1) for step, size in zip(dilation, kernel, strict=True))
-    if kind == "valid":
-        return 0, 0
-    if kind != "same" or stride != (1, 1) or high % 2 or wide % 2:
-        raise node.wrong(f"its padding is {kind!r:.20}, which is not the same on both sides")
-    return high // 2, wide // 2
 
 
 def linear(reading: Reading, node: Node, draft: Draft) -> Draft:
