@@ -57,7 +57,7 @@ class Closes(Claim):
         rows = [numbers.get((key, self.of), {}) for key in keys]
         seeds = set.intersection(*(set(row) for row in rows))
         if not seeds:
-            return Verdict("not run", f"{every} share no start that was run")
+            return Verdict("not run", f"{every} share no start with this number")
         run, than, later, later_than = ({seed: row[seed] for seed in seeds} for row in rows)
         first, second = paired_difference(run, than), paired_difference(later, later_than)
         sign, unit = -1 if self.lower else 1, units.get(self.of, "")

@@ -74,7 +74,7 @@ class _Pairs(Claim):
             shared = _shared(numbers, self.of, run, other)
             if shared is None:
                 answers.append("not run")
-                said.append(f"{names.run(run)} and {names.run(other)} share no start that was run")
+                said.append(f"{names.run(run)} and {names.run(other)} share no start with this number")
                 continue
             starts.append(shared.n)
             answers.append("not decided" if shared.n < self.fewest or _too_alike(shared) else self.judge_pair(shared))
