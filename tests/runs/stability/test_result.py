@@ -85,5 +85,5 @@ def test_kept_files_are_read_whole():
         found = result_from(StabilityResult, values)
         data = values["settings"]["data"]
         added = {"arguments": None, "epoch": None, "dataset": data["label"] or data["name"], "split": "validation"}
-        assert found.to_json() == values | added, path
+        assert found.to_json() == added | values, path
         assert found.figures()
