@@ -162,7 +162,7 @@ HOSTILE = [
     (put("nodes", 0, "weights", "stride", value=[0, 1]), "that is no convolution"),
     (put("nodes", 0, "weights", "padding", value=[1 << 30, 1 << 30]), "its neurons would be"),
     (put("nodes", 0, "weights", "padding", value=[10**40, 1]), "which is no int"),
-    (padded(1 << 14), "its neurons would be"),
+    (padded(1 << 14), "its padded input would have 1,0"),
     (put("nodes", 0, "neurons", "rule", value="never"), "'never', which is no"),
     (put("input_shape", value=[1, 1 << 30, 1 << 30]), "its neurons would be"),
     (put("encoder", "num_steps", value=1 << 30), "1 to 1048576 steps"),

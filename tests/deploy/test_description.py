@@ -204,7 +204,10 @@ def test_a_description_that_describes_no_network_is_refused():
         ({"input_shape": (6,)}, "'fc1': its weights take 5 features, and it reads"),
         ({"encoder": replace(made.encoder, num_steps=4)}, "its scale is"),
         ({"encoder": replace(made.encoder, std=(0.0,), mean=(1.0,))}, "std above 0"),
-        ({"pictures": Pictures((3, 32, 32), order="rows")}, r"pictures become \[32, 96\], and the network takes \[5\]"),
+        (
+            {"pictures": Pictures((3, 32, 32), order="rows")},
+            r"pictures become \[32, 96\], and the network takes \[5\] in each of 3",
+        ),
         ({"pictures": Pictures((1, 1 << 14, 1 << 14))}, "pictures are"),
     ]
     for changes, said in wrong:

@@ -37,7 +37,7 @@ def test_a_file_can_name_no_code(tmp_path):
         Model(network={**NETWORK, "name": "os.system"}, encoder=ENCODER)
     with pytest.raises(ValueError, match="the encoder 'poisson' has no 'men'"):
         Model(network=NETWORK, encoder={"name": "poisson", "men": [0.3]})
-    with pytest.raises(ValueError, match="holds names, numbers and lists, and not these arguments"):
+    with pytest.raises(ValueError, match="and cannot hold these arguments"):
         Model(network=NETWORK, encoder={**ENCODER, "mean": torch.tensor([0.29])})
 
 

@@ -9,7 +9,19 @@ from torch import nn
 
 from bntt.engine.compute import Compute
 from bntt.models import mlp, vgg6
-from bntt.nn import LIF, NORMS, ArcTan, NoNorm, NormMethod, TemporalNorm, Triangle, Window, fire_before, hard_reset
+from bntt.nn import (
+    LIF,
+    NORMS,
+    ArcTan,
+    NoNorm,
+    NormMethod,
+    TemporalNorm,
+    Triangle,
+    Window,
+    fire_after,
+    fire_before,
+    hard_reset,
+)
 from bntt.nn.fusion.coverage import fused_norms
 from bntt.nn.kinds import NEURONS, NeuronFacts, neuron_facts_by_name, norm_facts_by_name
 from tests.rows import each_row
@@ -41,6 +53,17 @@ class Own(LIF):
     """Neurons of one's own on those of the library, which learn no leak."""
 
 
+class Drawn(nn.Module):
+    """Neurons of one's own that begin with random numbers."""
+
+    def __init__(self, channels):
+        super().__init__()
+        self.bias = nn.Parameter(torch.randn(channels))
+
+    def forward(self, current, call=None, state=None):
+        return (current > self.bias).to(current.dtype), None
+
+
 class Plain(nn.Module):
     """Neurons of one's own that fire where the current is above half, and tell what they do."""
 
@@ -59,6 +82,7 @@ class Plain(nn.Module):
 def own(monkeypatch):
     monkeypatch.setattr(NEURONS, "_entries", dict(NEURONS))
     NEURONS("own")(Plain)
+    NEURONS("own-spikes")(Drawn)
     NEURONS("own-lif")(Own)
 
 
@@ -67,11 +91,20 @@ def test_neurons_of_ones_own_are_made_and_begin_as_they_say(own):
     assert (type(net.blocks["fc1"].lif), net.blocks["fc1"].lif.neuron.threshold) == (Own, 2.0)
     assert mlp(num_steps=2, neuron="own-lif", learn_leak=True).blocks["fc1"].lif.leak_logit.shape == ()
     assert not neuron_facts_by_name("own").spikes, "what it makes says so, not its class"
-    with torch.random.fork_rng():  # a gate draws
-        net = mlp(in_features=4, hidden=(8,), num_steps=1, neuron="own", norm="none")
+    net = mlp(in_features=4, hidden=(8,), num_steps=1, neuron="own", norm="none")
     assert net.blocks["fc1"].lif.gate.weight.abs().max() == 0, "only synapses are drawn"
     largest = float(net.blocks["fc1"].synapse[-1].weight.detach().abs().max())
     assert largest == pytest.approx(math.sqrt(2) * math.sqrt(6 / 12), rel=0.2), "the gain of neurons that do not spike"
+    one, same, other = (mlp(hidden=(8, 8), num_steps=2, neuron="own-spikes", seed=seed) for seed in (1, 1, 2))
+    biases = [net.blocks[name].lif.bias for net in (one, same, other) for name in ("fc1", "fc2")]
+    assert torch.equal(biases[0], biases[2]), "the seed's"
+    assert not any(torch.equal(biases[0], biases[i]) for i in (1, 4)), "other layers and seeds have others"
+    options = {"surrogate": "arctan", "threshold": 2.0, "norm": "tdbn", "fire": "before", "neuron": "relu"}
+    assert mlp(num_steps=1, **options).blocks["fc1"].norm.facts.step_gamma is not None, (
+        "an ANN ignores what spikes have"
+    )
+    assert mlp(num_steps=2, neuron="own-spikes", norm="tdbn", threshold=2.0), "the norm takes it"
+    assert mlp(num_steps=2, neuron="own-spikes", fire=fire_after), "as it is by default"
     counts = mlp(in_features=4, hidden=(8,), num_classes=3, num_steps=2, readout="spikes", learn_leak="channel")
     assert counts.readout.lif.leak_logit is None
     with pytest.raises(ValueError, match=r"'more' is given channels, .* by name: name them in place of \*\*options"):
@@ -95,8 +128,9 @@ def test_facts_are_of_a_norm_with_many_steps_and_channels(monkeypatch):
         ({"reset": "none"}, 'reset must be "soft" or "hard", got \'none\''),
         ({"surrogate": "sin"}, "surrogate must be .*, got 'sin'"),
         ({"num_classes": 0}, "num_classes must be 1 or more"),
-        ({"neuron": "own", "threshold": 2.0}, "threshold=2.0: neurons 'own' have none"),
-        ({"neuron": "own", "fire": "before"}, "fire='before': neurons 'own' have none"),
+        ({"neuron": "own-spikes", "threshold": 2.0}, "threshold=2.0: neurons 'own-spikes' have none, and the norm nei"),
+        ({"neuron": "own-spikes", "fire": "before"}, "fire='before': neurons 'own-spikes' have none"),
+        ({"neuron": "own", "learn_leak": True}, "learn_leak=True: neurons 'own' have none"),
         ({"surrogate": Bell(), "surrogate_scale": 1.0}, "has no scale"),
     ],
 )

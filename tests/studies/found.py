@@ -21,7 +21,7 @@ FILES = {
     "equivalence": "cifar10-small-bntt/equivalence.json",
     "robust": "rivals-noise/robust.json",
     "attack": "rivals-attack-bntt/attack-fgsm.json",
-    "stability": "stability/stability.json",
+    "stability": "cifar10-small-d44f7ac9ee1e/measures/stability-557876836613.json",
 }
 PLACES = {"images": "/somewhere", "dvs-cifar10": "/elsewhere"}
 NEURON = {
@@ -78,7 +78,10 @@ MADE = {"neuron": NEURON, "card": CARD, "deployment": DEPLOYMENT}
 
 def written(kind):
     """What the measurement of a kind wrote."""
-    return MADE[kind] if kind in MADE else json.loads((RESULTS / FILES[kind]).read_text(encoding="utf-8"))
+    if kind in MADE:
+        return MADE[kind]
+    found = json.loads((RESULTS / FILES[kind]).read_text(encoding="utf-8"))
+    return found.get("values", found)
 
 
 def small_result(accuracy=None, state="done"):

@@ -151,8 +151,8 @@ NUMBERS = {
     "noise-area": 46.19166666666666,
     ("fgsm-accuracy", 8.0): 72.52, ("fgsm-loss", 8.0): 14.4, ("pgd-accuracy", 8.0): None,
     "retimed-accuracy": 87.528,
-    "failed-starts": 37.03703703703704, "reached-accuracy": 20.951851851851853,
-    ("gradient-change", 0.3): None, ("gradient-change-at-loss", 5.0): None,  # of a file from before batches were mixed
+    "failed-starts": 50.0, "reached-accuracy": 19.6,
+    ("gradient-change", 0.3): 85.637024783773, ("gradient-change-at-loss", 5.0): 22.84140305127382,
     "spiking-steps": 1,
     "synaptic-operations": 13.0, "membrane-bytes": 32.0, "highest-membrane": 3.5, "negative-gamma": 25.0,
     "exit.by_reading.magnitude.steps": 7, "activity.layers.conv1.neurons": 16384,

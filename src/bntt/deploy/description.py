@@ -143,8 +143,6 @@ class Description:
         self.encoder.check(self.input_shape[0])
         if self.pictures is not None:
             self.pictures.check()
-            if (given := self.pictures.given) not in (self.input_shape, (self.num_steps, *self.input_shape)):
-                raise DeployError(f"pictures become {list(given)}, and the network takes {list(self.input_shape)}")
         if not self.nodes or not isinstance(last := self.nodes[-1], Layer) or last.weights is None or last.after:
             raise DeployError("a network ends in a readout, a layer with weights and no pooling after them")
         if len({node.name for node in self.nodes}) < len(self.nodes):
@@ -157,6 +155,10 @@ class Description:
             raise DeployError(
                 f"the readout gives {list(self.shapes[-1][1])}, and {len(self.classes)} classes are named"
             )
+        takes = self.input_shape, (self.num_steps, *self.input_shape)
+        if self.pictures is not None and (given := self.pictures.given) not in takes:
+            taken = f"{list(self.input_shape)} in each of {self.num_steps} steps"
+            raise DeployError(f"pictures become {list(given)}, and the network takes {taken}")
 
     @property
     def num_steps(self) -> int:
@@ -192,7 +194,9 @@ class Description:
                 neurons, out = node.shapes(*(found[read][1] if read >= 0 else self.image for read in reads))
                 values += max(1, math.prod(neurons))
                 if isinstance(node, Layer):
-                    values += node.padded(found[node.reads][1] if node.reads >= 0 else self.image)
+                    values += (padded := node.padded(found[node.reads][1] if node.reads >= 0 else self.image))
+                    if padded > MOST_VALUES:
+                        raise DeployError(f"its padded input would have {padded:,} values")
                 if min(*neurons, *out) < 1 or values > MOST_VALUES:
                     raise DeployError(f"its neurons would be {list(neurons)}, and its output {list(out)}")
             found.append((neurons, out))

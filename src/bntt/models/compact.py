@@ -6,9 +6,9 @@ from typing import Any
 
 from torch import nn
 
-from bntt.models.plan import convolution, linear, scaled
+from bntt.models.plan import check_classes, convolution, linear, scaled
 from bntt.models.resnet import AT_SUMS, residual_block
-from bntt.models.spiking import MODELS, check_classes, maker
+from bntt.models.spiking import MODELS, maker
 from bntt.nn.kinds import NormBuilder
 from bntt.nn.network.spiking_network import SpikingNetwork
 

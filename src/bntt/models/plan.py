@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import nn
+from torch.random import fork_rng
 
 HALVE = "halve"
 """2x2 average pooling."""
@@ -103,7 +105,7 @@ def linear(in_features: int, out_features: int) -> nn.Linear:
 def initialize(network: nn.Module, seed: int, gain: float = 2.0) -> None:
     """Initialise every weight Xavier-uniform, with gain 2 as released, from its own generator (not the global one).
 
-    What norms and neurons of your own begin with stays.
+    What norms and neurons of your own begin with stays; builders seed that too.
     """
     generator = torch.Generator().manual_seed(seed)
     inner = [getattr(block, part, None) for block in network.modules() for part in ("norm", "lif")]
@@ -111,3 +113,24 @@ def initialize(network: nn.Module, seed: int, gain: float = 2.0) -> None:
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.Linear) and id(module) not in own:
             nn.init.xavier_uniform_(module.weight, gain=gain, generator=generator)
+
+
+@contextmanager
+def seeded(seed: int, number: int) -> Iterator[None]:
+    """Let a part of yours draw what it begins with from the seed and its number; the global generator stays.
+
+    >>> with seeded(0, 1):
+    ...     first = torch.rand(1)
+    >>> with seeded(0, 1):
+    ...     assert torch.equal(first, torch.rand(1))
+    """
+    with fork_rng(devices=()):
+        torch.default_generator.manual_seed(1_000_003 * seed + number)
+        yield
+
+
+def check_classes(num_classes: int) -> int:
+    """Refuse fewer than one class."""
+    if num_classes < 1:
+        raise ValueError(f"num_classes must be 1 or more, got {num_classes}")
+    return num_classes

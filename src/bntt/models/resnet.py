@@ -11,8 +11,8 @@ from typing import Any, Literal
 
 from torch import nn
 
-from bntt.models.plan import convolution, linear, scaled
-from bntt.models.spiking import MODELS, Maker, check_classes, maker
+from bntt.models.plan import check_classes, convolution, linear, scaled
+from bntt.models.spiking import MODELS, Maker, maker
 from bntt.nn.blocks.residual import Residual
 from bntt.nn.kinds import NormBuilder
 from bntt.nn.network.spiking_network import SpikingNetwork

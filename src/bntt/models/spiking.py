@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, is_dataclass, replace
+from dataclasses import dataclass, field, is_dataclass, replace
 from functools import wraps
 from inspect import Signature, signature
 from typing import Annotated, Any, Literal, TypeVar, cast
 
 from torch import nn
 
-from bntt.models.plan import HiddenLayer, initialize, linear
+from bntt.models.plan import HiddenLayer, check_classes, initialize, linear, seeded
 from bntt.nn.blocks.block import CurrentBlock, NeuronBlock, SpikeDropout, SpikingBlock
 from bntt.nn.blocks.readout import Readout, SpikeCount
-from bntt.nn.kinds import NEURONS, NORMS, NormBuilder, neuron_facts_by_name
+from bntt.nn.kinds import NEURONS, NORMS, Kind, NormBuilder, neuron_facts_by_name
 from bntt.nn.network.spiking_network import SpikingNetwork
 from bntt.ops.lif import FireRule, Reset, fire_after, fire_before, hard_reset, soft_reset
 from bntt.ops.spike import ArcTan, FastSigmoid, Surrogate, Triangle
@@ -150,6 +151,8 @@ class Maker:
     options: NeuronOptions
     seed: int
     """Seed of the initial weights."""
+    _parts: Iterator[int] = field(default_factory=itertools.count, repr=False, compare=False)
+    """Numbers of the norms and neurons made."""
 
     def norm(self, channels: int, alpha: float = 1.0) -> nn.Module:
         """Make a norm; ``alpha`` scales the input in norms that give it the threshold's size, as α θ.
@@ -158,7 +161,8 @@ class Maker:
             ValueError: if it has no ε, and one is given.
         """
         options = self.options
-        norm: Any = self.norm_builder(channels, self.num_steps, alpha * options.threshold)
+        with seeded(self.seed, next(self._parts)):
+            norm: Any = self.norm_builder(channels, self.num_steps, alpha * options.threshold)
         if options.norm_eps:
             if not hasattr(norm, "eps"):
                 raise ValueError(f"norm_eps={options.norm_eps}: a {type(norm).__name__} has no ε to set")
@@ -169,17 +173,18 @@ class Maker:
     def lif(self, channels: int, *, learns: bool = True) -> nn.Module:
         """Make the neurons of a layer; those of the output layer do not learn their leak."""
         options = self.options
-        return NEURONS[options.neuron](
-            channels,
-            self.num_steps,
-            self.leak,
-            options.threshold,
-            rule=FIRE_RULES.resolve(options.fire),
-            reset=RESETS.resolve(options.reset),
-            surrogate=surrogate_of(options),
-            decay_input=options.decay_input,
-            learn_leak=learns and ("layer" if options.learn_leak is True else options.learn_leak),
-        )
+        with seeded(self.seed, next(self._parts)):
+            return NEURONS[options.neuron](
+                channels,
+                self.num_steps,
+                self.leak,
+                options.threshold,
+                rule=FIRE_RULES.resolve(options.fire),
+                reset=RESETS.resolve(options.reset),
+                surrogate=surrogate_of(options),
+                decay_input=options.decay_input,
+                learn_leak=learns and ("layer" if options.learn_leak is True else options.learn_leak),
+            )
 
     def spiking(self, synapse: nn.Module, channels: int, pool: nn.Module | None = None) -> SpikingBlock:
         """Make a block of weights, norm and neurons, with dropout if no pooling follows."""
@@ -206,11 +211,12 @@ class Maker:
         return network
 
 
-NAMED = {
-    **{"threshold": "threshold", "fire": "rule", "reset": "reset", "surrogate": "surrogate"},
-    **{"surrogate_scale": "surrogate", "learn_leak": "learn_leak", "decay_input": "decay_input"},
+LEARNED = {"learn_leak": ("learn_leak", False), "decay_input": ("decay_input", False)}
+SPIKING = {
+    **{"fire": ("rule", fire_after), "reset": ("reset", soft_reset)},
+    **{"surrogate": ("surrogate", Triangle()), "surrogate_scale": ("surrogate", 0.0)},
 }
-"""Options of neurons, and the argument by which neurons take each."""
+"""Options of neurons, the argument by which they take each, and its default; an ANN's ignore those of ``SPIKING``."""
 POOLS = (nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.MaxPool2d)
 
 
@@ -228,13 +234,17 @@ def maker(num_steps: int, leak: float, norm: str | NormBuilder, *, seed: int = 0
         check_keywords("the network's builder", unknown, [*BUILDERS, *options_of(NeuronOptions)])
     chosen = NeuronOptions(**options)
     surrogate_of(chosen)
-    for option, argument in NAMED.items():
-        value, usual = getattr(chosen, option), getattr(NeuronOptions(), option)
-        if value != usual and not NEURONS[chosen.neuron].takes(argument):
-            raise ValueError(f"{option}={value!r}: neurons {chosen.neuron!r} have none")
-    if not neuron_facts_by_name(chosen.neuron).spikes:
-        _check_ann(num_steps, chosen)
     builder: NormBuilder = NORMS.resolve(norm) if isinstance(norm, str) else norm
+    takes, spikes = NEURONS[chosen.neuron].takes, neuron_facts_by_name(chosen.neuron).spikes
+    for option, (argument, default) in (LEARNED | SPIKING if spikes else LEARNED).items():
+        value = getattr(chosen, option)
+        if value not in (getattr(NeuronOptions, option), default) and not takes(argument):
+            raise ValueError(f"{option}={value!r}: neurons {chosen.neuron!r} have none")
+    unused = spikes and not takes("threshold") and isinstance(builder, Kind) and not builder.takes("threshold")
+    if chosen.threshold != 1 and unused:
+        raise ValueError(f"threshold={chosen.threshold!r}: neurons {chosen.neuron!r} have none, and the norm neither")
+    if not spikes:
+        _check_ann(num_steps, chosen)
     return Maker(num_steps, leak, builder, chosen, seed)
 
 
@@ -290,10 +300,3 @@ def spiking_network(
         blocks[layer.name] = make.spiking(layer.synapse, layer.channels, layer.pool)
         features = layer.channels
     return make.network(blocks, linear(features, check_classes(num_classes)))
-
-
-def check_classes(num_classes: int) -> int:
-    """Refuse fewer than one class."""
-    if num_classes < 1:
-        raise ValueError(f"num_classes must be 1 or more, got {num_classes}")
-    return num_classes

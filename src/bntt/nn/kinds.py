@@ -225,10 +225,10 @@ def norm_facts_by_name(name: str) -> NormFacts:
 def neuron_facts_by_name(name: str) -> NeuronFacts:
     """Return the facts about the neurons of this name, with the usual options."""
     with fork_rng(devices=()):
-        return neuron_facts(NEURONS[name](MANY[0], 1, **vars(Neuron())))
+        return neuron_facts(NEURONS[name](MANY[0], 1, **vars(Neuron()), learn_leak=False))  # an ANN has one step
 
 
 def encoder_facts_by_name(name: str) -> EncoderFacts:
     """Return the facts about the encoders of this name; if none has it, the defaults."""
     with fork_rng(devices=()):
-        return encoder_facts(ENCODERS[name](MANY[1]) if name else None)
+        return encoder_facts(ENCODERS[name](MANY[1], None, None) if name else None)

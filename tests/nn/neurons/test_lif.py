@@ -48,6 +48,11 @@ def test_learnable_leak_must_start_inside(leak):
         LIF(leak, learn_leak=True)
 
 
+def test_channels_alone_learn_nothing():
+    assert LIF(0.8, channels=3).leak_logit is None, "builders give them to all neurons"
+    assert LIF(0.8, channels=3, learn_leak="layer").leak_logit.shape == ()
+
+
 def test_a_leak_in_every_channel_is_each_channels_own(rng):
     module, current = LIF(0.8, learn_leak=True, channels=3), torch.randn(5, 2, 3, 4, 4, generator=rng)
     with torch.no_grad():

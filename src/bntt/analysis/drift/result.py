@@ -126,7 +126,9 @@ class DriftResult(Result):
         "largest-drift": Metric(
             "largest distance to the running mean",
             "σ",
-            lambda r, at: max(d for one in r.layers.values() for d in one.where_driven(one.distance) if d is not None),
+            lambda r, at: max(
+                (d for one in r.layers.values() for d in one.where_driven(one.distance) if d is not None), default=None
+            ),
             digits=2,
         ),
         "drift-if-shared": Metric(

@@ -257,13 +257,13 @@ def _misfit(synapse: nn.Module) -> str:
 
 
 def _meets(synapse: nn.Module, layer: nn.Module) -> bool:
-    """Return True if a synapse's input reaches these weights as it is, or flattened."""
-    if synapse is layer:
-        return True
-    ahead = (
-        list(itertools.takewhile(lambda part: part is not layer, synapse)) if type(synapse) is nn.Sequential else None
-    )
-    return ahead is not None and layer in synapse.children() and all(type(part) is nn.Flatten for part in ahead)
+    """Return True if a synapse's input reaches these weights in its own size, or flattened."""
+    if type(synapse) is not nn.Sequential:
+        return synapse is layer
+    for part in synapse:
+        if type(part) not in (nn.Flatten, nn.Identity, nn.Dropout):
+            return _meets(part, layer)
+    return False
 
 
 def check_input(name: str, synapse: nn.Module, x: Tensor) -> None:

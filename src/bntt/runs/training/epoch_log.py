@@ -85,9 +85,7 @@ def resume_notices(
         yield Notice(f"{key} is {now!r} from here on, it was {then!r}")
     done, epochs = facts["epochs_done"], recipe.train.epochs
     if "train.epochs" in changed and session.rates is not None:
-        lr = session.optimizer.param_groups[0].get(
-            "initial_lr", recipe.train.lr
-        )  # an optimizer of your own has its own
+        lr = session.optimizer.param_groups[0]["initial_lr"]  # the recipe's, or that of your own optimizer
         rates = [lr * session.rates.factor(epoch, 0) for epoch in range(done, epochs)]
         yield Notice(f"rates from epoch {done + 1} on: {', '.join(f'{rate:.3g}' for rate in rates)}")
     ran, runs = {"processes": 1, **facts["machine"]}, machine_facts(session)
