@@ -160,7 +160,7 @@ HOSTILE = [
     (put("nodes", 0, "reads", value="x"), r"it\.nodes\[0\]\.reads is 'x', which is no int"),
     (put("nodes", 0, "scale", value="no such"), r"it\.nodes\[0\]\.scale is 'no such'"),
     (put("nodes", 0, "weights", "stride", value=[0, 1]), "that is no convolution"),
-    (put("nodes", 0, "weights", "padding", value=[1 << 30, 1 << 30]), "its neurons would be"),
+    (put("nodes", 0, "weights", "padding", value=[1 << 30, 1 << 30]), "its padded input would have"),
     (put("nodes", 0, "weights", "padding", value=[10**40, 1]), "which is no int"),
     (padded(1 << 14), "its padded input would have 1,0"),
     (put("nodes", 0, "neurons", "rule", value="never"), "'never', which is no"),

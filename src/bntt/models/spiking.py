@@ -211,12 +211,9 @@ class Maker:
         return network
 
 
-LEARNED = {"learn_leak": ("learn_leak", False), "decay_input": ("decay_input", False)}
-SPIKING = {
-    **{"fire": ("rule", fire_after), "reset": ("reset", soft_reset)},
-    **{"surrogate": ("surrogate", Triangle()), "surrogate_scale": ("surrogate", 0.0)},
-}
-"""Options of neurons, the argument by which they take each, and its default; an ANN's ignore those of ``SPIKING``."""
+LEAK = {"learn_leak": ("learn_leak", False), "decay_input": ("decay_input", False)}
+FIRING = {"fire": ("rule", fire_after), "reset": ("reset", soft_reset), "surrogate": ("surrogate", Triangle())}
+"""Options of neurons, the argument by which they take each, and its default; an ANN's ignore those of ``FIRING``."""
 POOLS = (nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.MaxPool2d)
 
 
@@ -236,7 +233,7 @@ def maker(num_steps: int, leak: float, norm: str | NormBuilder, *, seed: int = 0
     surrogate_of(chosen)
     builder: NormBuilder = NORMS.resolve(norm) if isinstance(norm, str) else norm
     takes, spikes = NEURONS[chosen.neuron].takes, neuron_facts_by_name(chosen.neuron).spikes
-    for option, (argument, default) in (LEARNED | SPIKING if spikes else LEARNED).items():
+    for option, (argument, default) in (LEAK | FIRING if spikes else LEAK).items():
         value = getattr(chosen, option)
         if value not in (getattr(NeuronOptions, option), default) and not takes(argument):
             raise ValueError(f"{option}={value!r}: neurons {chosen.neuron!r} have none")
