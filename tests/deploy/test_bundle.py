@@ -164,7 +164,7 @@ HOSTILE = [
     (put("nodes", 0, "weights", "padding", value=[10**40, 1]), "which is no int"),
     (padded(1 << 14), "its padded input would have 1,0"),
     (put("nodes", 0, "neurons", "rule", value="never"), "'never', which is no"),
-    (put("input_shape", value=[1, 1 << 30, 1 << 30]), "its neurons would be"),
+    (put("input_shape", value=[1, 1 << 30, 1 << 30]), "its padded input would have"),
     (put("encoder", "num_steps", value=1 << 30), "1 to 1048576 steps"),
     (put("encoder", "std", value=[0]), "std above 0"),
     (put("surprise", value=1), "which is no Description"),
