@@ -71,7 +71,7 @@ def test_a_sample_loader_and_pairs_go_in_as_they_are(tmp_path):
     list(Session(ours, pairs, epochs=1, method=method).records())
     assert same(other.model, ours)
     triples = TensorDataset(images.batch(torch.arange(50)), images.labels[:50], torch.zeros(50, dtype=torch.int64))
-    with pytest.raises((TypeError, ValueError), match="pairs|tuple"):
+    with pytest.raises((TypeError, ValueError), match=r"pairs|tuple"):
         trainer(tmp_path, 1).fit(Module(model(), method), DataLoader(triples, batch_size=50))
     kept = [torch.load(tmp_path / f"step={step}.ckpt", weights_only=False).pop("bntt_seen") for step in (1, 2, 3)]
     assert kept == [100, 200, 300]
