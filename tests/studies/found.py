@@ -21,7 +21,8 @@ FILES = {
     "equivalence": "cifar10-small-bntt/equivalence.json",
     "robust": "rivals-noise/robust.json",
     "attack": "rivals-attack-bntt/attack-fgsm.json",
-    "stability": "cifar10-small-d44f7ac9ee1e/measures/stability-557876836613.json",
+    "stability": "stability/stability.json",
+    "gradients": "cifar10-small-d44f7ac9ee1e/measures/stability-557876836613.json",
 }
 PLACES = {"images": "/somewhere", "dvs-cifar10": "/elsewhere"}
 NEURON = {

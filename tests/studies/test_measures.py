@@ -151,7 +151,7 @@ NUMBERS = {
     "noise-area": 46.19166666666666,
     ("fgsm-accuracy", 8.0): 72.52, ("fgsm-loss", 8.0): 14.4, ("pgd-accuracy", 8.0): None,
     "retimed-accuracy": 87.528,
-    "failed-starts": 50.0, "reached-accuracy": 19.6,
+    "failed-starts": 37.03703703703704, "reached-accuracy": 20.951851851851853,
     ("gradient-change", 0.3): 85.637024783773, ("gradient-change-at-loss", 5.0): 22.84140305127382,
     "spiking-steps": 1,
     "synaptic-operations": 13.0, "membrane-bytes": 32.0, "highest-membrane": 3.5, "negative-gamma": 25.0,
@@ -167,7 +167,8 @@ USUAL = {"retiming": {"steps": 4}}
 def test_numbers_of_kept_files(name):
     name, at = name if isinstance(name, tuple) else (name, None)
     found = metric_of(name)
-    record = measure_from(found.kind, USUAL.get(found.kind, {})).read(written(found.kind))
+    file = "gradients" if name.startswith("gradient") else found.kind  # older stability has none that count
+    record = measure_from(found.kind, USUAL.get(found.kind, {})).read(written(file))
     expected = NUMBERS[name if at is None else (name, at)]
     assert found.metric.read(record, at) == (None if expected is None else pytest.approx(expected, rel=1e-12))
     assert found.metric.placed == (at is not None)
