@@ -171,7 +171,7 @@ def run_recipe(
         processes.decided(lambda: load_initial_weights(recipe, model, data.train.classes))
     if recipe.convert.ann and not resume:
         open_ann(recipe, device)
-    training_loader(recipe, data)
+    training_loader(recipe, data)  # refuses augmentations that these samples cannot have
     run = RunDirectory(Path(processes.decided(lambda: str(open_directory().path))))
     settings = recipe.train
     if settings.epochs and not resume:

@@ -80,7 +80,7 @@ def _parts(network: SpikingNetwork) -> tuple[list[Tensor], dict[str, Any]]:
         has = norm_facts(norm).running_statistics
         if not has or dict(norm.step_tables()).keys() != {"gamma", "running_mean", "running_var"} or norm.scale != 1:
             raise ValueError(f"block {name!r} has no BNTT: these networks have nothing but one layer, BNTT and neurons")
-        if any(True for _ in block.lif.parameters()):
+        if list(block.lif.parameters()):
             raise ValueError(
                 f"the neurons of block {name!r} learn, and these networks have no place for what they learned"
             )

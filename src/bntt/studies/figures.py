@@ -10,6 +10,7 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
+from bntt.analysis.attack.result import AttackResult, own_rows
 from bntt.analysis.drift.result import LayerDrift, LayerInputs, inputs_chart
 from bntt.charts.axes import finite
 from bntt.charts.files import save_figure
@@ -76,14 +77,13 @@ def bounds(result: StudyResult, part: Bounds) -> list[Chart]:
 
 
 def _lowest(values: Mapping[str, Any], attack: str) -> dict[float, float]:
-    """Return the lowest accuracy of all estimators on the first network, made on itself, by ε."""
-    own = values["models"][0]["name"]
-    rows = [row for row in values["rows"] if row["attack"] == attack and not row["invalid"]]
-    rows = [row for row in rows if row["model"] == own and row["crafted_on"] in (own, "any")]
-    clean = (rows or values["rows"])[:1]
-    found = {eps: row["clean_accuracy"] for eps, row in zip((0.0,), clean, strict=False)}
+    """Return the lowest accuracy of all estimators, by ε."""
+    record = AttackResult.model_validate(values)
+    rows = own_rows(record, attack)
+    clean = (rows or record.found)[:1]
+    found = {eps: row.clean_accuracy for eps, row in zip((0.0,), clean, strict=False)}
     for row in rows:
-        found[row["eps_255"]] = min(found.get(row["eps_255"], 1.0), row["accuracy"])
+        found[row.eps_255] = min(found.get(row.eps_255, 1.0), row.accuracy)
     return found
 
 
@@ -153,9 +153,8 @@ def scatter(result: StudyResult, part: Scatter) -> list[Chart]:
         x, y = ([column[label][seed] for seed in seeds] for column in (along, up))
         lines.append(Line(label, x, y, styles[label].colour, joined=False))
     held = [value for line in lines for value in line.y if value is not None]
-    across = _axis(result, part.x, logarithmic=part.logarithmic)
-    if across.high and max((value for line in lines for value in line.x), default=0.0) > across.high:
-        across = replace(across, high=None)
+    along_held = [value for line in lines for value in line.x]
+    across = open_beyond(_axis(result, part.x, logarithmic=part.logarithmic), along_held)
     return [Lines("", across, near(_axis(result, part.y), held), lines, note="a mark a start")] if lines else []
 
 
@@ -222,16 +221,23 @@ def _axis(result: StudyResult, key: str, *, logarithmic: bool = False) -> Axis:
     return Axis(label, scale="log" if logarithmic else "linear", high=100 if metric.unit == "%" else None)
 
 
+def open_beyond(axis: Axis, values: Sequence[float]) -> Axis:
+    """Leave the end of an axis open where values are above it: a change may be more than 100 %.
+
+    >>> open_beyond(Axis("change (%)", high=100), [130.0]).high, open_beyond(Axis("change (%)", high=100), [30.0]).high
+    (None, 100)
+    """
+    return replace(axis, high=None) if max(values, default=0.0) > (axis.high or math.inf) else axis
+
+
 def near(axis: Axis, values: Sequence[float]) -> Axis:
     """Begin an axis of points near them and not at 0, where they lie so close that they could not be told apart.
-
-    It ends where they end, if that is above its own end: a change may be more than 100 %.
 
     >>> near(Axis("accuracy (%)"), [80.0, 84.0]).low, near(Axis("spikes"), [2.0, 84.0]).low
     (76.0, None)
     """
     low, high = min(values, default=0.0), max(values, default=0.0)
-    axis = replace(axis, high=None) if high > (axis.high or math.inf) else axis
+    axis = open_beyond(axis, values)
     below = low - max(high - low, 0.02 * high)
     return replace(axis, low=below) if axis.scale == "linear" and below > 0.5 * high else axis
 

@@ -178,12 +178,16 @@ class AttackResult(Result):
     }
 
 
-def _rows(result: AttackResult, attack: str, at: float | None) -> list[AttackRow]:
-    """Return the valid rows of an attack on the first network, made on itself, at a bound in units of 1/255."""
+def own_rows(result: AttackResult, attack: str) -> list[AttackRow]:
+    """Return the valid rows of an attack on the first network, made on itself."""
     own = result.models[0].name
     rows = [row for row in result.found if row.attack == attack and not row.invalid]
-    rows = [row for row in rows if row.model == own and row.crafted_on in (own, "any")]
-    return [row for row in rows if abs(row.eps_255 - (at or 0)) < 1e-6]
+    return [row for row in rows if row.model == own and row.crafted_on in (own, "any")]
+
+
+def _rows(result: AttackResult, attack: str, at: float | None) -> list[AttackRow]:
+    """Return those at a bound, in units of 1/255."""
+    return [row for row in own_rows(result, attack) if abs(row.eps_255 - (at or 0)) < 1e-6]
 
 
 def _lowest(result: AttackResult, attack: str, at: float | None) -> float | None:
