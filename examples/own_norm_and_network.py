@@ -65,19 +65,19 @@ def learn(model: bntt.SpikingClassifier, train: data.ImageSet, updates: int, see
     loader = data.SampleLoader(train, 50, shuffle=True, seed=seed)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=5e-4)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, updates)
-    loss, step = torch.zeros(()), 0
+    loss, update = torch.zeros(()), 0
     model.train()
-    while step < updates:
-        for batch in loader.epoch(step // len(loader)):
-            logits = model(batch.inputs, seed=seed, index=batch.indices, draw=step)  # fresh noise at every update
+    while update < updates:
+        for batch in loader.epoch(update // len(loader)):
+            logits = model(batch.inputs, seed=seed, index=batch.indices, draw=update)  # fresh noise at every update
             loss = nn.functional.cross_entropy(logits, batch.labels)
             optimizer.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_(model.parameters(), 5.0)
             optimizer.step()
             schedule.step()
-            step += 1
-            if step == updates:
+            update += 1
+            if update == updates:
                 break
     return float(loss.detach())
 

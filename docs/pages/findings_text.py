@@ -30,7 +30,7 @@ and schedule), VGG6 on Fashion-MNIST and on a simulated event camera's recording
 """
 ELSEWHERE = """On the whole of CIFAR-10 ten epochs of large batches are too few updates for decay to reach 0.1: at the last step the γ of all eight
 layers lie between {low} and {high}, whatever they were before, by decay alone at {floor}. On Fashion-MNIST and the
-recordings the γ of fc1 is still above 0.1 at the last step. The paper's threshold stops nothing there. A threshold chosen on validation saves a quarter of the steps or more there; so does plain truncation. γ can stop only at steps at which
+recordings the γ of fc1 is still above 0.1 at the last step. The paper's threshold stops nothing there. A threshold chosen on validation saves about a quarter of the steps or more there; so does plain truncation. γ can stop only at steps at which
 truncation can too, so that it never saves more; no difference is shown."""
 DECAY = """## Silence comes from the decay
 
@@ -97,7 +97,7 @@ averaged over 16 draws, and a search without gradients:
 """
 ALONE = """## Accuracy alone, and one change at a time
 
-Recipes that ask for accuracy and not for silence:
+Recipes for accuracy, not for few spikes. Numbers are of the runs, in float32; packaged networks ([list](../reference/zoo.md)) may be rounded to float16 and differ a little:
 """
 CHANGES = """`fashion-mnist-best` at half its width, four epochs, one thing changed at a time, one start each: half a point either way may be chance.
 """

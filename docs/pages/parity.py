@@ -36,8 +36,8 @@ def page() -> str:
     lines = [
         introduction("parity"),
         "",
-        f"{every:,} combinations are taken; spikes reach the readout in {spoke:,} of them ({found['samples']} samples, "
-        f"T = {found['steps']}). Commit `{found['commit']}`{later}, {found['processor']}, one thread.",
+        f"{every:,} combinations are taken; samples have logits of their own in {spoke:,} of them ({found['samples']} samples, "
+        f"T = {' or '.join(map(str, found['steps']))}: neurons that fire before they integrate delay the input). Commit `{found['commit']}`{later}, {found['processor']}, one thread.",
     ]
     for target, title in TITLES.items():
         cells = [[norm, *(_cell(rows[model, norm][target]) for model in models)] for norm in taken]

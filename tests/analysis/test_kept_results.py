@@ -8,7 +8,7 @@ from bntt.analysis.measurements import MEASUREMENTS
 from bntt.analysis.result import result_from
 from tests.evidence import RESULTS
 
-NAMES = ("exit", "energy", "robust", "attack", "equivalence")
+NAMES = ("drift", "exit", "energy", "robust", "attack", "equivalence")
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -63,6 +63,13 @@ def of(*lines_, axis=None, levels=()):
     return Lines("t", STEPS, axis or Axis("y"), lines_, levels)
 
 
+def test_a_logarithmic_axis_has_no_place_for_0():
+    none = Line("ANN", [0.0, 0.0], [0.9, 0.8], "ann", joined=False, invalid=(0,))
+    some = Line("BNTT", [100.0, 200.0], [0.7, 0.6], "bntt", joined=False)
+    found = classes(Lines("t", Axis("spikes", scale="log"), Axis("y"), [none, some]))
+    assert [kind for kind in found if kind.startswith(("m ", "cross"))] == ["m c-bntt", "m c-bntt"]
+
+
 def test_lines_are_open_where_there_is_no_value():
     values = [0.1, 0.4, None, 0.3, float("nan")]
     found = classes(of(Line("a", range(5), values, "bntt")))

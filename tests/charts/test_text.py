@@ -35,6 +35,15 @@ def test_words_say_where_lines_begin_end_and_are_highest():
     assert "a: 4 at 2. b: no values." in in_words(Lines("t", STEPS, COUNT, [one, other]))
 
 
+def test_points_that_share_a_place_are_all_in_the_table():
+    ann, other = (
+        Line("ANN", [0.0, 0.0, 5.0], [1.0, 2.0, 3.0], joined=False),
+        Line("b", [5.0, 0.0], [4.0, 5.0], joined=False),
+    )
+    rows = [[cell.text for cell in row] for row in table_of(Lines("t", COUNT, COUNT, [ann, other])).rows]
+    assert rows == [["0", "1", "5"], ["0", "2", "–"], ["5", "3", "4"]]
+
+
 def test_many_lines_are_counted():
     many = over_steps({str(i): [1.0, 2.0] for i in range(15)})
     assert in_words(Lines("t", STEPS, COUNT, many)).endswith("And 3 more lines.")

@@ -2,7 +2,10 @@
 
 import dataclasses
 import hashlib
+import linecache
 import os
+import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -212,12 +215,52 @@ def test_files_of_ones_own_reader_that_changed_say_so(needs, layout, monkeypatch
         catalog.DATASETS["mine"] = changed
         if changed is mine:
             (tmp_path / part / "1.txt").write_text("4")
-        with pytest.raises(DataError, match=r"the function that reads them, have changed .*: bntt data prepare mine"):
+        with pytest.raises(
+            DataError, match=r"the file of the function that reads them, have changed .*: bntt data prepare mine"
+        ):
             catalog.open_samples("mine", root=tmp_path)
     old = fingerprint(tmp_path) if needs and layout != "numbers" else ""
     splits = read(tmp_path, None)._asdict()
     write_prepared(folder, splits, name="mine", source=tmp_path, check="unchecked", fingerprint=old)
     assert len(catalog.open_samples("mine", root=tmp_path)[0].train) == len(layout.split()) + 1
+
+
+@each_row("changed", ["labels.csv", "helper"])
+def test_what_lies_beside_the_parts_and_helpers_of_a_reader_count(changed, monkeypatch, tmp_path):
+    module = tmp_path / "own_reader.py"
+    module.write_text(READER)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "own_reader", raising=False)
+    read = import_module("own_reader").read
+    monkeypatch.setitem(catalog.DATASETS, "mine", Dataset("frames", "mine", needs=("root",), read=read))
+    root = tmp_path / "data"
+    for part in ("train", "test"):
+        (root / part).mkdir(parents=True)
+        (root / part / "0.txt").write_text("3")
+    (root / "labels.csv").write_text("0")
+    catalog.prepare("mine", root)
+    assert catalog.open_samples("mine", root=root)[0].test.frames[0].item() == 4
+    if changed == "helper":
+        module.write_text(READER.replace("+ 1", "+ 2.0"))
+        linecache.checkcache()
+    else:
+        (root / changed).write_text("0\n")
+    with pytest.raises(DataError, match=r"the file of the function that reads them, have changed"):
+        catalog.open_samples("mine", root=root)
+
+
+READER = """
+import torch
+from bntt.data import FrameSet, FrameSplits
+
+def helper(number):
+    return number + 1
+
+def read(source, progress):
+    label = int((source / "labels.csv").read_text())
+    frames = torch.tensor([helper(float(path.read_text())) for path in sorted(source.rglob("*.txt"))]).view(-1, 1, 1)
+    return FrameSplits(*[FrameSet(frames, torch.full((len(frames),), label), ("a", "b"))] * 2)
+"""
 
 
 def test_another_place_than_it_was_prepared_from(tmp_path):

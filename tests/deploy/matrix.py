@@ -15,7 +15,7 @@ import bntt
 from bntt.deploy import DeployError, Description, Runtime, describe, onnx_graph
 from bntt.models import MODELS
 from bntt.nn import NORMS, SpikingClassifier
-from tests.deploy.networks import BATCH, STEPS, classifier
+from tests.deploy.networks import BATCH, classifier, steps_of
 
 CODINGS = ("poisson", "poisson-unsigned", "direct", "expected", "expected-unsigned", "frames", "sequence")
 RULES, RESETS = ("after", "before"), ("soft", "hard")
@@ -45,7 +45,7 @@ class Outcome(NamedTuple):
     float32: float = 0.0
     onnx: float = 0.0
     spoke: bool = False
-    """True if spikes reached the readout: nothing is equal to nothing."""
+    """True if the samples have logits of their own: nothing is equal to nothing."""
     refused: str = ""
 
 
@@ -59,12 +59,16 @@ def outcome(case: Case) -> Outcome:
     exact = copy.deepcopy(model).double()
     exact.network.compute = bntt.Compute("reference")
     index = torch.from_numpy(INDEX)
-    logits = exact.advance(torch.from_numpy(samples).double(), steps=STEPS, index=index, **NOISE)[0].numpy()
+    logits = exact.advance(torch.from_numpy(samples).double(), steps=model.encoder.num_steps, index=index, **NOISE)[
+        0
+    ].numpy()
     whole = [
         Runtime(made, dtype).trace(samples.astype(dtype), index=INDEX, **NOISE) for dtype in ("float64", "float32")
     ]
     found = [*whole, by_onnx(made, model, samples)]
-    return Outcome(*(float(np.abs(one - logits).max()) for one in found), spoke=bool(np.abs(logits).max() > 0))
+    return Outcome(
+        *(float(np.abs(one - logits).max()) for one in found), spoke=bool(np.ptp(logits[-1], axis=0).max() > 0)
+    )
 
 
 def by_onnx(made: Description, model: SpikingClassifier, samples: np.ndarray) -> np.ndarray:
@@ -75,7 +79,7 @@ def by_onnx(made: Description, model: SpikingClassifier, samples: np.ndarray) ->
     x = samples
     if made.encoder.kind not in onnx_graph.CONSTANT:
         drawn = model.encoder(torch.from_numpy(samples), index=torch.from_numpy(INDEX), **NOISE)
-        x = drawn.reshape(STEPS, BATCH, *made.input_shape).float().numpy()
+        x = drawn.reshape(made.num_steps, BATCH, *made.input_shape).float().numpy()
     return session.run(["logits_over_time"], {"input": x})[0]
 
 
@@ -99,7 +103,8 @@ def measured() -> dict[str, object]:
         }
         for (model, norm), found in together.items()
     ]
-    return {"steps": STEPS, "samples": BATCH, "rows": rows}
+    steps = sorted({steps_of(model, rule) for model in MODELS for rule in RULES})
+    return {"steps": steps, "samples": BATCH, "rows": rows}
 
 
 TARGETS = ("float64", "float32", "onnx")

@@ -13,6 +13,13 @@ from bntt.nn import ENCODERS, LIF, BlockState, SpikingClassifier
 from tests.contracts.test_models import SHAPES
 
 STEPS, BATCH = 4, 3
+
+
+def steps_of(name: str, fire: str) -> int:
+    """Return so many steps that the input reaches the readout: neurons that fire before they integrate delay it."""
+    return STEPS if fire == "after" else 30 if "resnet" in name else 14
+
+
 LEAKS = {
     "fixed": {},
     "layer": {"learn_leak": "layer"},
@@ -28,7 +35,8 @@ def classifier(name: str, coding: str, seed: int = 0, **options: Any) -> tuple[S
     if name == "mlp":
         shape = (5,) if coding in ("sequence", "frames") else (1, 2, 3)
         own = {**own, "in_features": int(np.prod(shape))}
-    network = MODELS[name](num_steps=STEPS, **own, **options)
+    steps = steps_of(name, options.get("fire", "after"))
+    network = MODELS[name](num_steps=steps, **own, **options)
     with torch.no_grad():
         for path, values in (*network.named_parameters(), *network.named_buffers()):
             if "running_var" in path:
@@ -37,9 +45,9 @@ def classifier(name: str, coding: str, seed: int = 0, **options: Any) -> tuple[S
                 values.add_(0.5 * torch.randn(values.shape, generator=rng))
     build: Any = ENCODERS[coding]
     scales = {"mean": [0.4] * shape[0], "std": [0.3] * shape[0]} if build.takes("mean") and len(shape) == 3 else {}
-    encoder = build(STEPS, **scales)
+    encoder = build(steps, **scales)
     timed = coding in ("sequence", "frames")
-    samples = torch.rand(BATCH, *(STEPS,) * timed, *shape, generator=rng)
+    samples = torch.rand(BATCH, *(steps,) * timed, *shape, generator=rng)
     return SpikingClassifier(encoder, network).eval(), samples.numpy(), shape
 
 

@@ -5,6 +5,7 @@ import hashlib
 import json
 from dataclasses import fields, is_dataclass, replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ import safetensors.numpy
 import torch
 
 import bntt
-from bntt.deploy import BundleError, DeployError, bundle, describe, export
+from bntt.deploy import BundleError, DeployError, Runtime, bundle, describe, export
 from bntt.deploy.description import Pictures
 from bntt.io.sealed import _NO_SUM
 from bntt.models import pretrained, resnet20, vgg6
@@ -51,6 +52,16 @@ def test_what_is_written_is_read_again(tmp_path):
         made = describe(bntt.SpikingClassifier(encoder, network), run={"recipe": "seed = 0\n"}, **told)
         bundle.write(made, tmp_path / "x")
         assert same(bundle.read(tmp_path / "x"), wide(made))
+
+
+def test_a_bundle_of_1_0_gives_what_it_gave():
+    """As every 1.x must: the file was written by 1.0.0, a VGG6 of three steps with β, learned leaks and float16."""
+    runtime = Runtime(Path(__file__).with_name("bundle_1.0.safetensors"), "float64")
+    pixels = np.linspace(0, 1, 2 * 64).reshape(2, 1, 8, 8)
+    logits = runtime.trace(pixels, seed=3, draw=1, index=np.array([5, 2]))
+    last = [[2.588500976562, 3.054402669271, 0.459602355957], [1.100463867188, 1.784830729167, 0.578346252441]]
+    assert np.abs(logits[-1] - last).max() < 1e-11
+    assert np.abs(logits[0, :, 0] - [2.31298828125, -0.29937744140625]).max() < 1e-12
 
 
 def test_weights_in_bfloat16_leave_as_they_are():
@@ -113,6 +124,11 @@ def test_weights_that_a_type_cannot_hold_are_refused(tmp_path):
     huge = replace(made.nodes[0], weights=replace(made.nodes[0].weights, values=made.nodes[0].weights.values + 1e6))
     with pytest.raises(DeployError, match=r"nodes\.0\.weights\.values has numbers beyond the range of float16"):
         export(replace(made, nodes=(huge, *made.nodes[1:])), tmp_path / "x", weights="float16")
+    wider = replace(made.nodes[0].weights, values=made.nodes[0].weights.values.astype(np.float64) + 1e42)
+    with pytest.raises(DeployError, match=r"nodes\.0\.weights\.values has numbers beyond the range of float32"):
+        bundle.write(
+            replace(made, nodes=(replace(made.nodes[0], weights=wider), *made.nodes[1:])), tmp_path / "x", "int8"
+        )
     with pytest.raises(ValueError, match="unknown target 'bundel'"):
         export(made, tmp_path / "x", "bundel")
     assert not list(tmp_path.iterdir())

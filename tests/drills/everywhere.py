@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from bntt.analysis.exit.gamma import gamma_profile
 from bntt.cli import main as cli
 from bntt.nn import Measure, SpikingNetwork
 from bntt.runs.directory import new_run_directory
@@ -15,9 +16,11 @@ from bntt.runs.training.train import train_run
 from tests.runs.tiny import parts, recipe
 
 
-def has_only(folder: Path, files: set[str]) -> bool:
-    """Whether a drill's folder has these files alone, and no file of the library names the part."""
-    return {path.name for path in folder.iterdir() if path.is_file()} - {"__init__.py"} == files
+def takes(drill: Path, name: str, files: set[str]) -> None:
+    """A drill's folder has these files alone, and no file of the library names its part."""
+    assert {path.name for path in drill.iterdir() if path.is_file()} - {"__init__.py"} == files
+    for path in (drill.parents[2] / "src").rglob("*.py"):
+        assert f'"{name}"' not in path.read_text(encoding="utf-8"), path
 
 
 def trained_with(tmp_path: Path, **tables: dict[str, object]) -> LoadedRun:
@@ -60,4 +63,15 @@ def is_measured(net: SpikingNetwork, x: torch.Tensor) -> None:
 def learns(net: nn.Module, x: torch.Tensor) -> None:
     """Every parameter has a gradient."""
     net.train()(x).square().sum().backward()
-    assert all(p.grad is not None and p.grad.isfinite().all() for p in net.parameters())
+    for name, p in net.named_parameters():
+        assert p.grad is not None, name
+        assert 0 < p.grad.abs().max() < torch.inf, name
+
+
+def measured_by_name(run: LoadedRun, kind: str, name: str, capsys) -> None:
+    """γ of every layer, spikes of the first, and its name in the list."""
+    assert all(layer.max() > 0 for layer in gamma_profile(run.model.network).magnitude.values())
+    images = torch.rand(4, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+    first, *_ = run.model.trace(images).spikes.values()
+    assert first.sum() > 0, "deeper ones may be silent after so short a training"
+    assert name in listed(kind, capsys)

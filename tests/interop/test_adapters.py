@@ -163,6 +163,19 @@ def test_the_count_of_steps_is_nowhere_in_what_is_saved(rng):
         copied(drive(rng)[0])
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_stays_half(dtype, rng):
+    norm, x = made("bntt", rng).eval(), drive(rng).to(dtype)
+    expected = norm(x.float())[0].to(dtype)
+    step, cell = interop.as_step(norm), interop.as_cell(norm, sequence=True)
+    for y in (interop.as_layer(norm)(x), torch.stack([step(now) for now in x]), cell(x)[0]):
+        assert y.dtype == dtype
+        assert torch.equal(y, expected)
+    net = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Linear(8, 2)).eval().to(dtype)
+    before = net(x := torch.randn(3, 4, generator=rng).to(dtype))
+    assert torch.allclose(interop.replace_batchnorm(net, num_steps=T)(x), before, atol=0.05)
+
+
 def test_names_of_norms_are_types(rng):
     norm = bntt.BNTT(3, num_steps=T)
     assert isinstance(norm, bntt.BNTT)

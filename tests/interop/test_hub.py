@@ -1,16 +1,18 @@
 """The hub's mixin: a folder with the network, its encoder and its weights, and back, without a network."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from tests.interop.peers import need
 
 need("huggingface_hub", "2.4.0")
 
 from bntt.interop.hub import Model  # noqa: E402
-from bntt.nn import fold  # noqa: E402
+from bntt.nn import DirectEncoder, fold  # noqa: E402
 
 NETWORK = {"name": "vgg6", "num_steps": 3, "width": 0.25}
 ENCODER = {"name": "poisson", "mean": [0.29], "std": [0.35]}
@@ -41,9 +43,33 @@ def test_a_file_can_name_no_code(tmp_path):
         Model(network=NETWORK, encoder={**ENCODER, "mean": torch.tensor([0.29])})
 
 
+def test_a_model_that_was_changed_is_not_saved_as_what_it_was(tmp_path):
+    def folded(model):
+        model.network = fold(model.network)
+
+    def threshold(model):
+        lif = model.network.blocks["conv1"].lif
+        lif.neuron = replace(lif.neuron, threshold=0.5)
+
+    def encoder(model):
+        model.encoder = DirectEncoder(3, mean=[0.29], std=[0.35])
+
+    for change in (folded, threshold, encoder):
+        model = Model(network=NETWORK, encoder=ENCODER).eval()
+        change(model)
+        with pytest.raises(ValueError, match="the model was changed since it was built"):
+            model.save_pretrained(tmp_path)
+    Model.from_pretrained(saved(tmp_path / "again")).save_pretrained(tmp_path / "twice")
+
+
+def saved(folder):
+    Model(network=NETWORK, encoder=ENCODER).save_pretrained(folder)
+    return folder
+
+
 def test_weights_of_another_network_are_refused(tmp_path):
-    model = Model(network=NETWORK, encoder=ENCODER).eval()
-    model.network = fold(model.network)
-    model.save_pretrained(tmp_path)
-    with pytest.raises(RuntimeError, match="norm"):
+    saved(tmp_path)
+    weights = {name: value for name, value in load_file(tmp_path / "model.safetensors").items() if "gamma" not in name}
+    save_file(weights, tmp_path / "model.safetensors", {"format": "pt"})
+    with pytest.raises(RuntimeError, match="gamma"):
         Model.from_pretrained(tmp_path)

@@ -73,8 +73,15 @@ def test_a_sample_loader_and_pairs_go_in_as_they_are(tmp_path):
     triples = TensorDataset(images.batch(torch.arange(50)), images.labels[:50], torch.zeros(50, dtype=torch.int64))
     with pytest.raises((TypeError, ValueError), match=r"pairs|tuple"):
         trainer(tmp_path, 1).fit(Module(model(), method), DataLoader(triples, batch_size=50))
-    kept = [torch.load(tmp_path / f"step={step}.ckpt", weights_only=False).pop("bntt_seen") for step in (1, 2, 3)]
-    assert kept == [100, 200, 300]
+    with pytest.raises(ValueError, match=r"was written inside an epoch's loop, .* resume from one of an epoch's end"):
+        trainer(tmp_path, 1).fit(Module(model(), method), pairs, ckpt_path=tmp_path / "step=2.ckpt")
+
+
+def test_a_network_in_evaluation_mode_is_trained_as_any_other(tmp_path):
+    ours, theirs = model(), model().eval()
+    list(Session(ours, loader(), epochs=1, method=METHOD).records())
+    trainer(tmp_path, 1, enable_checkpointing=False).fit(Module(theirs, METHOD), Data(loader(), loader(100)))
+    assert same(theirs, ours)
 
 
 def test_what_is_the_trainer_s_and_what_is_not_finite_is_refused(tmp_path, monkeypatch):

@@ -36,6 +36,14 @@ def test_out_and_in_again_is_exact(layout, rng):
     assert net.blocks["conv1"].synapse.weight.any()
 
 
+def test_names_of_a_network_wrapped_for_several_gpus_stay(rng):
+    net = network(rng, 1e-4)
+    theirs = {f"module.{name}": value for name, value in interop.to_state_dict(net, "authors").items()}
+    state = interop.to_state_dict(net, "authors", like=theirs)
+    assert [*state] == [*theirs]
+    assert all(torch.equal(value, theirs[name]) for name, value in state.items())
+
+
 def test_the_authors_network_gives_our_logits(rng):
     net, loop = network(rng, 1e-4), foreign.Loop(foreign.VGG6, T, width=WIDTH)
     loop.load_state_dict(interop.to_state_dict(net, "authors"))

@@ -1,7 +1,6 @@
 """The sequence network."""
 
 import pytest
-import torch
 
 from bntt.models import mlp
 from tests.rows import each_row
@@ -13,10 +12,6 @@ def test_the_papers_sequential_mnist_network():
     assert sum(block.norm.gamma.numel() for block in net.blocks.values()) == 401_408
     weights = sum(p.numel() for p in net.parameters()) - 401_408
     assert weights == 256 + 256 * 256 + 256 * 10
-
-
-def test_images_are_flattened():
-    assert mlp(in_features=12, num_steps=2)(torch.ones(2, 3, 3, 2, 2)).shape == (3, 10)
 
 
 @each_row("options", [{"in_features": 0}, {"hidden": ()}])

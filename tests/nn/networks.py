@@ -71,9 +71,9 @@ def spikes_of(steps: int, batch: int, rng: torch.Generator, size: int = 11) -> T
     return torch.randint(-1, 2, (steps, batch, 2, size, size), generator=rng).float()
 
 
-def pair(net: SpikingNetwork) -> tuple[SpikingNetwork, SpikingNetwork]:
-    ours, theirs = net, copy.deepcopy(net)
-    choose(ours, backend="cpu")
+def pair(net: SpikingNetwork, backend: str = "cpu", device: str = "cpu") -> tuple[SpikingNetwork, SpikingNetwork]:
+    ours, theirs = net.to(device), copy.deepcopy(net).to(device)
+    choose(ours, backend=backend)
     choose(theirs, backend="reference")
     return ours, theirs
 
@@ -85,7 +85,7 @@ def close(a: Tensor | None, b: Tensor | None, tolerance: float = 5e-5) -> bool:
 
 def backward(net: SpikingNetwork, x: Tensor) -> Tensor:
     logits = net(x)
-    (logits * torch.arange(1.0, 5.0)).square().sum().backward()
+    (logits * torch.arange(1.0, 5.0, device=x.device)).square().sum().backward()
     return logits
 
 

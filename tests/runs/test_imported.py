@@ -52,6 +52,15 @@ def test_what_the_file_says_is_taken_from_it(loop, tmp_path):
     assert {norm.eps for norm in (b.norm for b in load_run(made.path).model.network.blocks.values())} == {1e-5}
 
 
+def test_the_folder_of_its_data_is_found_from_anywhere(file, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    overrides = (*SMALL, "data.root=mine")
+    made = import_network(
+        file, ImportSettings("vgg6", data="fashion-mnist-bundled", overrides=overrides), "x", tmp_path
+    )
+    assert made.recipe.data.root == str(tmp_path / "mine")
+
+
 def test_pixels_are_normalised_as_is_said(file, tmp_path):
     ours = load_run(import_network(file, BUNDLED, "a", tmp_path).path)
     assert ours.model.encoder.mean.flatten().tolist() == pytest.approx(

@@ -117,6 +117,25 @@ def test_a_package_gives_its_entry_points_and_its_version(given, tmp_path, monke
     assert parts_of(recipe(network={"norm": "own_a"})) == LOADED
 
 
+def test_a_package_that_a_program_imported_is_itself(given, tmp_path, monkeypatch):
+    given("own_a")
+    about = tmp_path / "own_things-1.2.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: own-things\nVersion: 1.2\n")
+    (about / "entry_points.txt").write_text("[bntt.parts]\nall = own_a\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    __import__("own_a")
+    before = parts_of(recipe(network={"norm": "own_a"}))
+    load_parts("own-things")
+    after = parts_of(recipe(network={"norm": "own_a"}))
+    assert (after[0].source, after[0].names) == ("own-things", ("network.norm=own_a",))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        check_parts(run_with(tmp_path / "imported", *before).path, resuming=True)
+        LOADED.clear()
+        check_parts(run_with(tmp_path / "loaded", *after).path, resuming=True)
+
+
 def test_what_python_registers_is_of_the_file_that_defines_it(given, monkeypatch):
     path = given("own_a")
     monkeypatch.syspath_prepend(path.parent)

@@ -126,7 +126,5 @@ def test_without_statistics_there_is_nothing_to_take_anew(norm):
 def test_recordings_have_no_more_frames(longer):
     recipe = parse_recipe(changed(data={"name": "n-mnist"}, encoder={"name": "frames"}, network={"num_steps": 4}))
     assert retiming_of(recipe, 2, None).how == "truncate"
-    with pytest.raises(
-        ArgumentError, match=r"--num-steps 6: each recording is 4 frames \(network.num_steps\), no more"
-    ):
+    with pytest.raises(ArgumentError, match=r"--num-steps 6: each sample has 4 steps of its own, no more"):
         retiming_of(recipe, 6, longer)

@@ -185,6 +185,21 @@ def test_folds_and_failures_are_shares():
     assert all(0 <= share <= 1 for chart in found for line in chart.lines for share in line.y)
 
 
+def test_failures_are_of_the_networks_that_a_run_has():
+    """Each run of its own: no other has an empty line beside it, and the same shares at other rates are not alike."""
+    result = full_result("stability")
+    part = next(part for part in result.study.figures if part.kind == "failures")
+    runs = sorted({run for run, _ in result.found})
+    for (run, _), one in result.found.items():
+        number = runs.index(run)
+        share = {"network": f"net{number % 2}", "norm": "bntt", "rate": 0.1 * (1 + number), "failed": 1, "starts": 2}
+        one.numbers[part.source] = {"shares": [share]}
+    found = failures(result, part)
+    assert sum(len(chart.lines) for chart in found) == len(runs)
+    assert all(line.y and set(line.y) == {0.5} for chart in found for line in chart.lines)
+    assert not any(chart.note for chart in found)
+
+
 WORDS = {"title": "t", "alt": "a"}
 
 

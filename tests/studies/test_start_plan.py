@@ -62,6 +62,13 @@ def test_bad_overrides_name_study_and_run():
         planned(runs=runs, table=None, figures=None, claims=None)
 
 
+def test_plain_pytorch_keeps_its_precision():
+    runs = [{"name": "plain", "set": ["compute.backend=reference"]}, {"name": "fused"}]
+    one = parse_study(study(runs=runs, table=None, figures=None, claims=None), "s")
+    plain, fused = plan_study(one, "small", precision="bf16-grad")
+    assert [run.starts[0].recipe.compute.precision for run in (plain, fused)] == ["fp32", "bf16-grad"]
+
+
 def test_a_recipe_beside_the_study_is_found(tmp_path):
     (tmp_path / "mine.toml").write_text(load_text("demo"))
     settings = {"small": {"recipe": "mine.toml", "seeds": [0]}}

@@ -84,6 +84,18 @@ def run(**more):
             {"figures": [{"kind": "noise", "title": "t", "alt": "a", "measure": "nois"}]},
             "figures 1.measure: unknown name 'nois'",
         ),
+        (
+            {"figures": [{"kind": "noise", "title": "t", "alt": "a", "measure": "activity"}]},
+            "figures 1.measure: pictures of kind noise are drawn from robust, activity is of activity",
+        ),
+        (
+            {"figures": [{"kind": "noise", "title": "t", "alt": "a"}]},
+            "figures 1: no run has the measure robust",
+        ),
+        (
+            {"figures": [{"kind": "bars", "title": "t", "alt": "a", "column": "acc", "measure": "activity"}]},
+            "figures 1.measure: pictures of kind bars are drawn from no measure",
+        ),
         ({"claims": [{"rule": "beter"}]}, "claims 1.rule: unknown name 'beter'; did you mean 'better'?"),
         (
             {"claims": [{"says": "x", "rule": "better", "of": "acc", "run": "bnt", "than": ["none"]}]},

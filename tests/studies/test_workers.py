@@ -93,6 +93,16 @@ def test_a_run_of_results_is_copied_before_it_is_measured(shop, tmp_path):
     assert sorted(path.name for path in source.rglob("*")) == before, "nothing is written there"
 
 
+def test_a_run_without_weights_in_the_pool_hides_none_of_the_results(shop, tmp_path):
+    runs = [{"name": "bntt", "measures": ["activity"], "small": {"seeds": [0]}}]
+    (item,) = items(shop, runs=runs, claims=None)
+    keep(shop.pool / item.place, item.recipe)
+    keep(tmp_path / "results" / "mine", item.recipe, weights=True)
+    (item,) = items(shop, tmp_path / "results", runs=runs, claims=None)
+    (outcome,) = work([item], shop)
+    assert (outcome.code, outcome.trained, diary(shop)) == (0, False, ["activity"])
+
+
 def test_a_training_that_was_stopped_in_the_pool_goes_on(shop):
     none = {"runs": [{"name": "none", "set": ["network.norm=none"], "small": {"seeds": [0]}}], "claims": None}
     (item,) = items(shop, **none)

@@ -75,6 +75,23 @@ def test_snntorchs_reset_is_ours_where_no_rest_is_above_the_threshold():
         assert ((theirs - ours).abs().max() < 1e-13) == equal
 
 
+def test_fully_connected_layers_behind_a_flattened_input(rng):
+    net = mlp(in_features=4, hidden=(6, 6), num_classes=3, num_steps=2, seed=5)
+    state = {}
+    for layer in ("fc1", "fc2"):
+        block = net.blocks[layer]
+        state[f"{layer}.weight"] = next(p for n, p in block.synapse.named_parameters() if n.endswith("weight")).detach()
+        for t in range(2):
+            named = (block.norm.gamma.detach(), block.norm.running_mean, block.norm.running_var)
+            keys = ("weight", "running_mean", "running_var")
+            state |= {f"norm{layer}.{t}.{key}": table[t] for key, table in zip(keys, named, strict=True)}
+    state["out.weight"] = net.readout.synapse.weight.detach()
+    other = mlp(in_features=4, hidden=(6, 6), num_classes=3, num_steps=2, seed=6)
+    other.load_state_dict(as_ours(read_foreign(state, "snntorch"), other))
+    x = torch.randn(2, 5, 4, generator=rng)
+    assert torch.equal(other.eval()(x), net.eval()(x))
+
+
 def test_leak_and_wrapper_are_read():
     loop = loop_of()
     assert read_foreign(snntorch(loop)).leak == pytest.approx(0.95)

@@ -94,6 +94,19 @@ def test_a_state_goes_out_and_comes_back(name):
         assert all(value is not after["state"][place][key] for value in state.values() for key in state)
 
 
+def test_moments_of_rows_and_columns_come_back():
+    model, other = net(seed=1), net(seed=2)
+    first, second = (torch.optim.Adafactor(one.parameters(), lr=0.01) for one in (model, other))
+    model(torch.ones(2, 3, 3)).sum().backward()
+    first.step()
+    tensors, facts = optimizer_state(first, model)
+    second.load_state_dict(restored_state(second, other, tensors, facts))
+    assert any(name.endswith("row_var") and value.shape[-1] == 1 for name, value in tensors.items())
+    wide = mlp(in_features=5, hidden=(4,), num_classes=2, num_steps=2)
+    with pytest.raises(ValueError, match=r"col_var is \["):
+        restored_state(torch.optim.Adafactor(wide.parameters(), lr=0.01), wide, tensors, facts)
+
+
 def test_a_rate_that_is_a_tensor_is_kept_as_a_number():
     first, second = (torch.optim.Adam(net().parameters(), lr=torch.tensor(rate)) for rate in (0.5, 0.25))
     tensors, facts = optimizer_state(first, model := net())

@@ -146,10 +146,10 @@ def _level(level: Level, x: Ruler, y: Ruler) -> Markup:
 
 
 def _stretches(line: Line, x: Ruler, y: Ruler, *values: Sequence[Number]) -> list[list[tuple[float, ...]]]:
-    """Return the places of a line, with the heights of these values there, broken where one of them is missing."""
+    """Return the places of a line, with the heights of these values there, broken where either is missing."""
     found: list[list[tuple[float, ...]]] = [[]]
     for i in thinned(len(line.x), MOST_POINTS):
-        if len(shown := y.shows(of[i] for of in values)) < len(values):
+        if len(shown := y.shows(of[i] for of in values)) < len(values) or not x.shows([line.x[i]]):
             found.append([])
         else:
             found[-1].append((x.at(line.x[i]), *map(y.at, shown)))
@@ -166,7 +166,7 @@ def _line(line: Line, x: Ruler, y: Ruler, looks: Looks) -> Iterator[Markup]:
             for a, b in stretch if not line.joined else [stretch[i] for i in thinned(len(stretch), MARKED)]:
                 yield mark(a, b, looks.number(line.name), colour)
     for i in line.invalid:
-        for value in y.shows([line.y[i]]):
+        for value in y.shows([line.y[i]]) if x.shows([line.x[i]]) else ():
             yield shape(x.at(line.x[i]), y.at(value), CROSS, "cross")
 
 

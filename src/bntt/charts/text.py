@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from bntt.charts.records import Axis, Bars, Chart, Entry, Forest, HeatMap, Histogram, Image, Line, Lines, Number
@@ -182,16 +183,28 @@ def _table(chart: Chart, axis: Axis, columns: list[str], rows: list[tuple[Cell, 
 
 
 def _lines(chart: Lines) -> Table:
-    places = sorted({x for line in chart.lines for x in line.x})
-    at = [{x: i for i, x in enumerate(line.x)} for line in chart.lines]
+    at = [_numbered(line.x) for line in chart.lines]
     rows = [
         (
-            Cell(f"{x:g}", float(x)),
-            *(_at(line, found.get(x), chart) for line, found in zip(chart.lines, at, strict=True)),
+            Cell(f"{place[0]:g}", float(place[0])),
+            *(_at(line, found.get(place), chart) for line, found in zip(chart.lines, at, strict=True)),
         )
-        for x in places
+        for place in sorted({place for found in at for place in found})
     ]
     return _table(chart, chart.y, [chart.x.label, *(line.name for line in chart.lines)], rows)
+
+
+def _numbered(places: Sequence[float]) -> dict[tuple[float, int], int]:
+    """Index the points of a line by their place and how many came before them there: those of a scatter may share it.
+
+    >>> _numbered([0.0, 2.0, 0.0])
+    {(0.0, 0): 0, (2.0, 0): 1, (0.0, 1): 2}
+    """
+    found, seen = dict[tuple[float, int], int](), Counter[float]()
+    for i, place in enumerate(places):
+        found[place, seen[place]] = i
+        seen[place] += 1
+    return found
 
 
 def _at(line: Line, place: int | None, chart: Lines) -> Cell:

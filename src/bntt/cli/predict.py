@@ -160,14 +160,15 @@ def _of_run(run: Path, draws: int) -> _Network:
         ArgumentError: if more than one draw is requested and nothing is random.
     """
     from bntt.analysis.measurement import draws_of
-    from bntt.nn.kinds import encoder_facts_by_name
+    from bntt.nn.kinds import encoder_facts
     from bntt.runs.open_run import load_run
     from bntt.runs.recipe.file import RecipeError
 
     loaded = load_run(run)
     recipe, data = loaded.recipe, loaded.recipe.data
-    if encoder_facts_by_name(recipe.encoder.name).takes == "frames":
-        raise RecipeError(f"{run} was trained on frames ({data.name}) and takes no pictures")
+    takes = encoder_facts(loaded.model.encoder).takes
+    if takes == "frames" or (takes == "sequences" and not data.order):
+        raise RecipeError(f"{run} was trained on {takes} ({data.name or 'of your own'}) and takes no pictures")
     draws_of(loaded.facts, draws)
     untrained = "imported" if recipe.imported.file else "converted"
     title = f"{run}, {f'epoch {loaded.epoch + 1}' if recipe.train.epochs else untrained}"

@@ -189,27 +189,41 @@ def _check_source(name: str, root: Path | None, framing: Way | None, manifest: M
         now = [recordings_fingerprint(source, kind)] if kind else _fingerprints(dataset, source)
         if manifest.fingerprint not in now:
             what = "recordings" if kind else "files"
-            how = ", or the function that reads them," if len(now) > 1 else ""
+            how = ", or the file of the function that reads them," if len(now) > 2 else ""
             raise DataError(f"the {what} in {source}{how} have changed since they were prepared: {again}")
 
 
 def _fingerprints(dataset: Dataset, source: Path) -> list[str]:
     """Compute the fingerprints of the user's own files: of their listing, and with the code of the user's own reader.
 
-    The last one is kept; a set prepared by an earlier version has the first. Of other files it is "".
+    The last one is kept, of all files and of the reader's whole module; a set prepared by an earlier version has one
+    before it. Of other files it is "".
     """
     if dataset.fits:
         return [fingerprint(source)]
     if "root" not in dataset.needs and getattr(dataset.read, "__module__", "bntt.").startswith("bntt."):
         return [""]
+    whole = fingerprint(source) if source.is_file() else listing_digest(source, files_below(source))
     try:
         listing = fingerprint(source)
     except DataError:  # laid out otherwise than images
-        listing = listing_digest(source, files_below(source))
+        listing = whole
+    if not (code := _code_of(dataset.read)):
+        return [listing, whole]
+    return [listing, *(digest_of_text(f"{listed} {text}") for listed, text in zip((listing, whole), code, strict=True))]
+
+
+def _code_of(read: object) -> list[str]:
+    """Return the source of a reader, and that with its module's; of what is only called, or typed, less or nothing."""
     try:
-        return [listing, digest_of_text(f"{listing} {inspect.getsource(dataset.read) if dataset.read else ''}")]
-    except (OSError, TypeError):  # typed into an interpreter, or an object that is called
-        return [listing]
+        own = inspect.getsource(read) if read else ""  # type: ignore[arg-type]
+    except (OSError, TypeError):
+        return []
+    module = inspect.getmodule(read)
+    try:
+        return [own, f"{own} {inspect.getsource(module)}" if module else own]
+    except (OSError, TypeError):
+        return [own, own]
 
 
 def check_published(dataset: Dataset, source: Path) -> str:

@@ -134,10 +134,10 @@ def manifest_of(parts: Mapping[str, ImageSet | FrameSet], name: str) -> Manifest
 
 def _tensors(data: ImageSet | FrameSet) -> dict[str, Tensor]:
     if isinstance(data, ImageSet):
-        return {"images": data.images.contiguous(), "labels": data.labels}
+        return {"images": data.images.contiguous(), "labels": data.labels.contiguous()}
     frames = data.frames if data.rows is None else data.frames[data.rows]
     frames = frames if data.scale == 1 else frames.float() * data.scale
-    return {"frames": frames.contiguous(), "labels": data.labels}
+    return {"frames": frames.contiguous(), "labels": data.labels.contiguous()}
 
 
 def _manifest(

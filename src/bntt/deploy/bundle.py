@@ -48,6 +48,7 @@ def write(description: Description, path: Path, weights: WeightType = "float32")
     for name, values in arrays.items():
         if name.endswith(WEIGHTS) and weights == "int8":
             held[name], held[name + STEP] = quantised(values)
+            _in_range(name, held[name + STEP])
         elif name.endswith(WEIGHTS):
             held[name] = _narrowed(name, values, np.dtype(weights))
         elif values.dtype != bool and weights != "float32":
@@ -86,7 +87,8 @@ def quantised(weights: Array) -> tuple[Array, Array]:
     [[64, -127], [0, 0]]
     """
     largest = np.abs(weights).reshape(len(weights), -1).max(1)
-    step = np.where(largest > 0, largest / 127, 1.0).astype(np.float32)
+    with np.errstate(over="ignore"):
+        step = np.where(largest > 0, largest / 127, 1.0).astype(np.float32)
     rows = step.astype(np.float64).reshape(-1, *[1] * (weights.ndim - 1))
     return np.clip(np.rint(weights / rows), -127, 127).astype(np.int8), step
 
@@ -94,9 +96,14 @@ def quantised(weights: Array) -> tuple[Array, Array]:
 def _narrowed(name: str, values: Array, dtype: np.dtype[Any]) -> Array:
     with np.errstate(over="ignore"):
         made: Array = values.astype(dtype)
-    if not np.isfinite(made).all():
-        raise DeployError(f"{name} has numbers beyond the range of {dtype}: write the bundle with weights='float32'")
+    _in_range(name, made)
     return made
+
+
+def _in_range(name: str, made: Array) -> None:
+    if not np.isfinite(made).all():
+        way = "write the bundle with weights='float32'"
+        raise DeployError(f"{name} has numbers beyond the range of {made.dtype}: {way}")
 
 
 def _widened(name: str, held: dict[str, Array]) -> Array:

@@ -23,7 +23,7 @@ RESET = (
 
 
 def take(norm: nn.Module, x: Tensor, before: RestOf, anew: str) -> tuple[Tensor, RestOf]:
-    """Take the next steps ``[S, B, C, *space]`` after any earlier ones.
+    """Take the next steps ``[S, B, C, *space]`` after any earlier ones; the result has the input's type, half too.
 
     Args:
         anew: the way to restart the steps, for the message.
@@ -40,7 +40,7 @@ def take(norm: nn.Module, x: Tensor, before: RestOf, anew: str) -> tuple[Tensor,
             f"{anew}, or build it with num_steps={end}"
         )
     y, state = norm(x, Call(first, whole=first == 0 and total in (None, end)), state)
-    return y, (end, state)
+    return y.to(x.dtype), (end, state)
 
 
 def _named(norm: nn.Module) -> str:
@@ -76,7 +76,7 @@ class Layer(_Adapter):
         if not self.time_first:
             self._check_time(x.shape)
         y: Tensor = self.norm(x, Call(), None)[0]
-        return y
+        return y.to(x.dtype)
 
     def _check_time(self, shape: Sequence[int]) -> None:
         """Refuse an input whose first axis is not, or may not be, all time steps."""

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from inspect import signature
+from pathlib import Path
 from typing import Any
 
 from huggingface_hub import PyTorchModelHubMixin
 
+from bntt.models.plan import structure
 from bntt.models.spiking import MODELS, create
 from bntt.nn.kinds import ENCODERS
 from bntt.nn.network.classifier import SpikingClassifier
@@ -17,7 +19,8 @@ from bntt.nn.network.classifier import SpikingClassifier
 class Model(SpikingClassifier, PyTorchModelHubMixin, library_name="bntt"):  # type: ignore[misc,call-arg]
     """A classifier of registered parts, which a folder or the hub can hold: config.json and model.safetensors.
 
-    Save with ``model.save_pretrained(folder)`` and load with ``Model.from_pretrained(folder)``, in evaluation mode.
+    Save with ``model.save_pretrained(folder)`` and load with ``Model.from_pretrained(folder)``, in evaluation mode. A
+    model that was changed since it was built is refused when it is saved.
     Names in a file are looked up in the registries: a file can name no code.
 
     Args:
@@ -26,7 +29,8 @@ class Model(SpikingClassifier, PyTorchModelHubMixin, library_name="bntt"):  # ty
             steps are the network's.
 
     Raises:
-        ValueError: on an unknown name, an argument that the encoder does not have, or one that config.json cannot hold.
+        ValueError: on an unknown name, an argument that the encoder does not have, or one that config.json cannot hold;
+            when saving, if the model was changed since it was built.
     """
 
     def __init__(self, network: Mapping[str, Any], encoder: Mapping[str, Any]) -> None:
@@ -42,6 +46,16 @@ class Model(SpikingClassifier, PyTorchModelHubMixin, library_name="bntt"):  # ty
             raise ValueError(f"the encoder {encoder['name']!r} has no {wrong[0]!r}")
         steps = network.get("num_steps", signature(MODELS.resolve(network["name"])).parameters["num_steps"].default)
         super().__init__(kind(**{"num_steps": steps, **options}), net)
+
+    def _save_pretrained(self, save_directory: Path) -> None:
+        """Save the weights, unless the model was changed into one that config.json does not build."""
+        config: Any = self._hub_mixin_config
+        if structure(type(self)(**config)) != structure(self):
+            raise ValueError(
+                "the model was changed since it was built, and config.json holds the arguments of that: build it as it "
+                "is to be, Model(network=..., encoder=...), and load its weights"
+            )
+        super()._save_pretrained(save_directory)
 
     @classmethod
     def _from_pretrained(cls, *, strict: bool = True, **options: Any) -> Any:

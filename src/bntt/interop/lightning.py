@@ -37,7 +37,7 @@ class Module(lightning.LightningModule):  # type: ignore[misc] # no types withou
     Raises:
         TypeError: if the model is not a classifier.
         ValueError: if the method has options that belong to the Trainer, or that only ``fit`` supports; in a fit, if
-            the Trainer has several processes.
+            the Trainer has several processes, or resumes in the middle of an epoch.
     """
 
     def __init__(self, model: SpikingClassifier, method: Method = PAPER, *, seed: int = 0) -> None:
@@ -61,6 +61,7 @@ class Module(lightning.LightningModule):  # type: ignore[misc] # no types withou
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         """Return the loss of a batch: a SampleLoader's, whose samples have an index, or ``(inputs, labels)``."""
         inputs, labels, index = self._samples(batch, "train")
+        self.model.train()  # a Trainer leaves the mode that a model came in
         with hold_statistics(self.model) as held:
             loss, right = BatchLoss(self.model, self.method, self.seed).forward(
                 inputs, labels, index, draw=self.current_epoch, steps=self.model.encoder.num_steps
@@ -96,8 +97,18 @@ class Module(lightning.LightningModule):  # type: ignore[misc] # no types withou
             )
 
     def on_train_start(self) -> None:
-        """Forget batches of an earlier fit that was interrupted before their update."""
+        """Forget batches of an earlier fit that was interrupted before their update.
+
+        Raises:
+            ValueError: if the fit goes on in the middle of an epoch: a Trainer begins the loader anew there, so that
+                some samples of the epoch would come twice and others never.
+        """
         self._held.clear()
+        if self.trainer.fit_loop.restarted_mid_epoch:
+            raise ValueError(
+                "the checkpoint was written inside an epoch's loop, and a Trainer would begin its samples anew: "
+                "resume from one of an epoch's end (ModelCheckpoint(every_n_epochs=1))"
+            )
 
     def on_train_epoch_start(self) -> None:
         """Restart the numbering of samples; a SampleLoader's draw is the epoch, after a resume too."""
@@ -108,14 +119,6 @@ class Module(lightning.LightningModule):  # type: ignore[misc] # no types withou
     def on_validation_epoch_start(self) -> None:
         """Restart the numbering of validation samples; validation may be in the middle of an epoch."""
         self._seen["validation"] = 0
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the number of samples that the epoch has seen: a resume in its middle goes on from there."""
-        checkpoint["bntt_seen"] = self._seen["train"]
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take that number over; checkpoints of before have none."""
-        self._seen["train"] = checkpoint.get("bntt_seen", 0)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Set the rates of the update that this batch is for."""

@@ -12,7 +12,7 @@ from torch import Tensor
 from bntt.nn.kinds import block_facts, norm_facts
 from bntt.nn.network.spiking_network import SpikingNetwork
 from bntt.registry import Registry
-from bntt.training.foreign import COUNT, NORM, norm_of_released, read_foreign
+from bntt.training.foreign import COUNT, NORM, WRAPPER, is_wrapped, norm_of_released, read_foreign
 
 LAYOUTS: Registry[str] = Registry(
     "layout", {"authors": "released", "spikingjelly": "spikingjelly", "snntorch": "snntorch"}
@@ -45,8 +45,10 @@ def to_state_dict(
     """
     theirs = LAYOUTS.resolve(layout)
     weights, norms = _parts(network)
+    prefix = ""
     names = _names(theirs, [*norms])
     if like is not None:
+        prefix = WRAPPER * is_wrapped(like)
         foreign = read_foreign(like, theirs)
         if theirs != "released":  # whose names say which layer is which, in any order
             names = [*foreign.synapses], [*foreign.norms]
@@ -65,6 +67,7 @@ def to_state_dict(
             found[f"{name}.{t}.{COUNT}"] = torch.tensor(0)
     if like is None:
         return found
+    found = {prefix + name: value for name, value in found.items()}
     if wrong := [name for name, value in found.items() if name not in like or like[name].shape != value.shape]:
         raise ValueError(f"{len(wrong)} entries are missing in theirs, or have other shapes: {wrong[0]}")
     return {name: found.get(name, value) for name, value in like.items()}

@@ -37,7 +37,7 @@ def compact(
         [S, 3, 32, 32] -> conv1 [S, 32, 16, 16] -> conv2 [S, 64, 8, 8] -> conv3, pair3 [S, 128, 4, 4]
                        -> conv4, pair4 [S, 256] -> logits [K]
 
-    With ``neuron="relu", num_steps=1`` it is the ANN of the same plan, which takes any norm too.
+    With ``neuron="relu", num_steps=1`` it is the ANN of the same architecture, which takes any norm too.
 
     Args:
         num_classes, num_steps, leak, norm, width, in_channels: as :func:`~bntt.models.vgg9`'s; images may have any

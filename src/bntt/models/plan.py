@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -125,7 +126,7 @@ def seeded(seed: int, number: int) -> Iterator[None]:
     ...     assert torch.equal(first, torch.rand(1))
     """
     with fork_rng(devices=()):
-        torch.default_generator.manual_seed(1_000_003 * seed + number)
+        torch.default_generator.manual_seed((1_000_003 * seed + number) % 2**64)
         yield
 
 
@@ -134,3 +135,26 @@ def check_classes(num_classes: int) -> int:
     if num_classes < 1:
         raise ValueError(f"num_classes must be 1 or more, got {num_classes}")
     return num_classes
+
+
+UNTOLD = re.compile(r" at 0x[0-9a-f]+|(?<=leak=)\S+ (?=\((?:mean of \d+, )?learned\))|(?<=tensor)\([^)]*\)")
+"""What a printed model says beside how it was built: addresses and learned numbers."""
+
+
+def as_built(printed: str) -> str:
+    """Return a printed model without addresses and learned numbers.
+
+    >>> as_built("LIF(leak=0.95 (learned), threshold=1)")
+    'LIF(leak=(learned), threshold=1)'
+    """
+    return UNTOLD.sub("", printed)
+
+
+def structure(network: nn.Module) -> list[Any]:
+    """Return everything that distinguishes two networks except their weights, learned leaks among them."""
+    plain = (int, float, str)
+    found = [
+        {k: v for k, v in vars(one).items() if isinstance(v, plain) and k != "training"} for one in network.modules()
+    ]
+    printed = [str(network), *(str(getattr(one, "neuron", None)) for one in network.modules())]
+    return [found, [as_built(text) for text in printed]]

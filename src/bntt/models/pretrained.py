@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from typing import Any
 
 import safetensors.torch
-from torch import Tensor
 
-from bntt.io.checkpoint import widened
+from bntt.io.checkpoint import misfits, widened
 from bntt.io.files import digest_of_bytes
 from bntt.models.spiking import create
 from bntt.nn.kinds import ENCODERS
@@ -137,10 +135,8 @@ def read_pretrained(name: str, folder: Traversable) -> SpikingClassifier:
         state = widened(safetensors.torch.load(payload))
     except safetensors.SafetensorError as error:
         raise PretrainedError(f"{name}.safetensors holds no weights ({error}): {AGAIN}") from None
-    found, expected = _shapes(state), _shapes(model.state_dict())
-    if wrong := sorted({key for key, _ in found.items() ^ expected.items()}):
-        first = f"{wrong[0]} is {found.get(wrong[0], 'missing')}, expected {expected.get(wrong[0], 'none')}"
-        raise PretrainedError(f"{name}.safetensors does not fit the network of {name}.json ({first}): {AGAIN}")
+    if wrong := misfits(state, model.state_dict()):
+        raise PretrainedError(f"{name}.safetensors does not fit the network of {name}.json ({wrong[0]}): {AGAIN}")
     model.load_state_dict(state)
     return model.eval()
 
@@ -158,10 +154,6 @@ def read_facts(name: str, folder: Traversable) -> PretrainedFacts:
 
 
 AGAIN = "install the package again"
-
-
-def _shapes(state: Mapping[str, Tensor]) -> dict[str, str]:
-    return {key: f"{value.dtype} {list(value.shape)}" for key, value in state.items()}
 
 
 def _folder() -> Traversable:

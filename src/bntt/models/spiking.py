@@ -112,8 +112,8 @@ class NeuronOptions:
     """
 
     neuron: Annotated[str, OneOf(NEURONS.keys)] = "lif"
-    """Neurons; "relu" makes an ANN of the same plan, with one step, and ignores leak, fire, reset, surrogate, and
-    threshold but for norms of its size. With a norm it can begin a training (`init`), without one be converted too."""
+    """Neurons; "relu" makes an ANN of the same architecture, with one step, and ignores leak, fire, reset, surrogate,
+    and threshold but for norms of its size. With a norm it can begin a training (`init`), without one be converted."""
     threshold: Annotated[float, Limits(above=0, below=1_000_000)] = 1.0
     """Threshold θ."""
     fire: Annotated[str | FireRule, OneOf(FIRE_RULES.keys)] = "after"
@@ -207,7 +207,8 @@ class Maker:
         classes = [part.out_features for part in readout.modules() if isinstance(part, nn.Linear)][-1:]
         last = SpikeCount(readout, self.lif(*classes or [1], learns=False)) if counts else Readout(readout)
         network = SpikingNetwork(blocks, last)
-        initialize(network, self.seed, gain=2.0 if neuron_facts_by_name(self.options.neuron).spikes else RELU_GAIN)
+        spikes = neuron_facts_by_name(self.options.neuron, self.num_steps).spikes
+        initialize(network, self.seed, gain=2.0 if spikes else RELU_GAIN)
         return network
 
 
@@ -232,7 +233,7 @@ def maker(num_steps: int, leak: float, norm: str | NormBuilder, *, seed: int = 0
     chosen = NeuronOptions(**options)
     surrogate_of(chosen)
     builder: NormBuilder = NORMS.resolve(norm) if isinstance(norm, str) else norm
-    takes, spikes = NEURONS[chosen.neuron].takes, neuron_facts_by_name(chosen.neuron).spikes
+    takes, spikes = NEURONS[chosen.neuron].takes, neuron_facts_by_name(chosen.neuron, num_steps).spikes
     for option, (argument, default) in (LEAK | FIRING if spikes else LEAK).items():
         value = getattr(chosen, option)
         if value not in (getattr(NeuronOptions, option), default) and not takes(argument):

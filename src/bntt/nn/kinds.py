@@ -212,7 +212,7 @@ ENCODERS: Kinds[Any] = Kinds("encoder", "num_steps", "mean", "std")
 """The encoders that recipes know; mean and std are those of the training samples, one number a channel or feature."""
 
 
-MANY = (64, 256)
+MANY = (960, 256)
 """Channels and steps of a part that is made for its facts: enough for groups of channels and for windows of steps."""
 
 
@@ -222,10 +222,10 @@ def norm_facts_by_name(name: str) -> NormFacts:
         return norm_facts(NORMS[name](*MANY, 1.0))
 
 
-def neuron_facts_by_name(name: str) -> NeuronFacts:
-    """Return the facts about the neurons of this name, with the usual options."""
+def neuron_facts_by_name(name: str, num_steps: int = 1) -> NeuronFacts:
+    """Return the facts about the neurons of this name in a network of so many steps, with the usual options."""
     with fork_rng(devices=()):
-        return neuron_facts(NEURONS[name](MANY[0], 1, **vars(Neuron()), learn_leak=False))  # an ANN has one step
+        return neuron_facts(NEURONS[name](MANY[0], num_steps, **vars(Neuron()), learn_leak=False))
 
 
 def encoder_facts_by_name(name: str) -> EncoderFacts:

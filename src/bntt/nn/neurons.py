@@ -121,10 +121,15 @@ class LIF(nn.Module):
         neuron = self.neuron
         logit = self.leak_logit
         learned = "" if logit is None else " (learned)" if logit.ndim == 0 else f" (mean of {len(logit)}, learned)"
-        rules = f"rule={neuron.rule.__name__}, reset={neuron.reset.__name__}, surrogate={neuron.surrogate}"
+        rules = _printed(neuron)
         leak = float(torch.as_tensor(neuron.leak).detach().mean())
         decays = ", decay_input=True" if neuron.decay_input else ""
         return f"leak={leak:.4g}{learned}, threshold={neuron.threshold:.4g}, {rules}{decays}"
+
+
+def _printed(neuron: Any) -> str:
+    rule, reset = (getattr(one, "__name__", one) for one in (neuron.rule, neuron.reset))
+    return f"rule={rule}, reset={reset}, surrogate={neuron.surrogate}"
 
 
 def facts_of_neuron(neuron: AnyNeuron, own: int = 0) -> NeuronFacts:
@@ -216,4 +221,4 @@ class FoldedLIF(nn.Module):
     def extra_repr(self) -> str:
         neuron = self._rules
         sizes = f"num_steps={self.num_steps}, channels={self.neuron.channels}"
-        return f"{sizes}, rule={neuron.rule.__name__}, reset={neuron.reset.__name__}, surrogate={neuron.surrogate}"
+        return f"{sizes}, {_printed(neuron)}"

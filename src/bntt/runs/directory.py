@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import os
 import re
+import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -199,6 +200,18 @@ def open_or_create_run(name: str, root: Path) -> RunDirectory:
     check_folders(run.path)
     (run.path / "checkpoints").mkdir(parents=True, exist_ok=True)
     return run
+
+
+def copy_run(source: Path, target: Path, made: Path) -> None:
+    """Copy a run directory with its best weights in the place of what is there: whole, or not at all.
+
+    Args:
+        made: a place of its own beside the target, for the copy in the making.
+    """
+    shutil.rmtree(target, ignore_errors=True)
+    shutil.rmtree(made, ignore_errors=True)
+    shutil.copytree(source, made, ignore=shutil.ignore_patterns("step-*", "lock*", "events.out*", "*.png"))
+    made.rename(target)
 
 
 def find_run(path: Path) -> RunDirectory:

@@ -56,9 +56,9 @@ def retiming_of(recipe: Recipe, steps: int, longer: Longer | None) -> Retiming:
             f"--num-steps {steps}: the encoder is your own, and no recipe makes one of {steps} steps: in Python, give "
             f"one to bntt.nn.retime's network"
         )
-    if encoder_facts_by_name(recipe.encoder.name).takes == "frames":
+    if encoder_facts_by_name(recipe.encoder.name).takes != "images":
         raise ArgumentError(
-            f"--num-steps {steps}: each recording is {trained} frames (network.num_steps), no more: train on {steps}"
+            f"--num-steps {steps}: each sample has {trained} steps of its own, no more: train on {steps}"
         )
     if longer is None:
         raise ArgumentError(

@@ -120,5 +120,6 @@ def _described(
     takes = encoder_facts(model.encoder).takes
     if takes == "sequences" and pictures.order:
         shape = arrange(torch.empty(1, *pictures.shape, device="cpu"), pictures.order).shape[2:]
-    shown = pictures if takes != "frames" and pictures.shape[0] in (1, 3) else None
+    timed = takes == "frames" or (takes == "sequences" and not pictures.order)
+    shown = pictures if not timed and pictures.shape[0] in (1, 3) else None
     return describe(model, classes=classes, input_shape=shape, pictures=shown, run=run)

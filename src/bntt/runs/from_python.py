@@ -29,9 +29,10 @@ from bntt.engine.kernels import require
 from bntt.io.checkpoint import CheckpointError
 from bntt.io.files import digest_of_values
 from bntt.models import MODELS
+from bntt.models.plan import as_built, structure
 from bntt.nn import ENCODERS, NORMS, Encoder, SpikingClassifier, SpikingNetwork
 from bntt.register import REGISTERED
-from bntt.runs.identity import as_built, difference
+from bntt.runs.identity import difference
 from bntt.runs.recipe import schema
 from bntt.runs.recipe.datasets import RecipeData, SampleSet, in_order
 from bntt.training import Method, Session
@@ -99,7 +100,8 @@ def describe_session(session: Session, validation: object, test: object) -> Desc
     manifest = replace(manifest, sha256={**manifest.sha256, "order": order})
     mean = getattr(model.encoder, "mean", None)
     pixels = 0 if mean is None else mean.numel()
-    facts = {"built": built[1] if built else None, "pixels": pixels, **_described(model)}
+    wide = {"dtype": "float64"} if any(p.dtype == torch.float64 for p in model.parameters()) else {}
+    facts = {"built": built[1] if built else None, "pixels": pixels, **wide, **_described(model)}
     return Description(recipe, RecipeData(train, held_out, tested, [], [], LABEL, manifest), facts)
 
 
@@ -154,7 +156,7 @@ def builder_of(network: SpikingNetwork) -> tuple[str, dict[str, Any]] | None:
     if network.built is None or network.built[0] not in MODELS:
         return None
     name, arguments = network.built
-    return network.built if _structure(MODELS[name](**arguments)) == _structure(network) else None
+    return network.built if structure(MODELS[name](**arguments)) == structure(network) else None
 
 
 def model_of(
@@ -207,17 +209,8 @@ def rebuild_model(recipe: schema.Recipe, facts: Mapping[str, Any], device: str) 
         raise CheckpointError(f"the run does not say how its network was built ({error}): train it again") from None
     network.compute = Compute(**asdict(recipe.compute))
     require(network.compute, device)
-    return SpikingClassifier(encoder, network).to(device)
-
-
-def _structure(network: nn.Module) -> list[Any]:
-    """Return everything that distinguishes two networks except their weights, learned leaks among them."""
-    plain = (int, float, str)
-    found = [
-        {k: v for k, v in vars(one).items() if isinstance(v, plain) and k != "training"} for one in network.modules()
-    ]
-    printed = [str(network), *(str(getattr(one, "neuron", None)) for one in network.modules())]
-    return [found, [as_built(text) for text in printed]]
+    model = SpikingClassifier(encoder, network).to(device)
+    return model.double() if facts.get("dtype") == "float64" else model
 
 
 def _loader(loader: Any, what: str) -> SampleLoader:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Collection, Mapping
 from inspect import signature
 from itertools import zip_longest
@@ -16,6 +15,7 @@ from bntt.io.checkpoint import CheckpointError
 from bntt.io.files import digest, flatten, read_json
 from bntt.io.toml_file import tables_of
 from bntt.models import MODELS
+from bntt.models.plan import as_built
 from bntt.runs.directory import RunDirectory
 from bntt.runs.recipe.file import Recipe, parse_recipe, values_of
 from bntt.runs.recipe.option_versions import check_same_rules
@@ -83,19 +83,6 @@ def check_same_recipe(
 def _overrides(changed: Mapping[str, tuple[Any, Any]]) -> str:
     """Return the flags that set the changed keys to their new values."""
     return "".join(f" -s {quote(f'{key}={json.dumps(now)}')}" for key, (_, now) in changed.items())
-
-
-UNTOLD = re.compile(r" at 0x[0-9a-f]+|(?<=leak=)\S+ (?=\((?:mean of \d+, )?learned\))|(?<=tensor)\([^)]*\)")
-"""What a printed model says beside how it was built: addresses and learned numbers."""
-
-
-def as_built(printed: str) -> str:
-    """Return a printed model without addresses and learned numbers.
-
-    >>> as_built("LIF(leak=0.95 (learned), threshold=1)")
-    'LIF(leak=(learned), threshold=1)'
-    """
-    return UNTOLD.sub("", printed)
 
 
 def difference(name: str, then: Mapping[str, Any], now: Mapping[str, Any]) -> str:

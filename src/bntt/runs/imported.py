@@ -20,7 +20,7 @@ from bntt.models import MODELS
 from bntt.nn import SpikingNetwork
 from bntt.runs.directory import new_run_directory
 from bntt.runs.environment import write_environment
-from bntt.runs.recipe.build import build_model, builder_options
+from bntt.runs.recipe.build import build_model, builder_options, with_absolute_paths
 from bntt.runs.recipe.datasets import RecipeData, build_data
 from bntt.runs.recipe.file import Recipe, RecipeError, dump_recipe, parse_recipe, values_of
 from bntt.runs.recipe.option_versions import rules_facts
@@ -112,7 +112,7 @@ def _recipe_of(file: Path, foreign: Foreign, settings: ImportSettings) -> Recipe
         "imported": {"file": file.name, "sha256": digest(file), "layout": foreign.layout},
         "train": {"epochs": 0, "batch_size": 100},
     }
-    return parse_recipe(values, settings.overrides)
+    return with_absolute_paths(parse_recipe(values, settings.overrides))
 
 
 def _as_run(

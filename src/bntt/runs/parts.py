@@ -9,7 +9,8 @@ from __future__ import annotations
 import shlex
 import sys
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from importlib import import_module, invalidate_caches, metadata, util
 from pathlib import Path
@@ -68,14 +69,14 @@ def load_parts(sources: str | Path | Sequence[str | Path]) -> None:
 def _load(text: str) -> None:
     before = set(REGISTERED)
     try:
-        source, version = _import_file(text) if text.endswith(".py") else _import_package(text)
+        source, version, modules = _import_file(text) if text.endswith(".py") else _import_package(text)
     except PartsError:
         raise
     except Exception as error:
         raise PartsError(f"--with {text}: {type(error).__name__}: {error}") from error
     known = next((part for part in LOADED if part.source == source), None)
     if known is None:
-        names = {name for name in REGISTERED if name not in before or _file_of(name) == source}
+        names = {name for name in REGISTERED if name not in before or _root_of(name) in modules}
         if not names:
             raise PartsError(f'--with {text}: registers nothing; decorate a part, such as @bntt.register.norm("mine")')
         LOADED.append(Part(source, version, tuple(sorted(names))))
@@ -83,8 +84,8 @@ def _load(text: str) -> None:
         raise PartsError(f"--with {text}: was changed since it was loaded: start a new process")
 
 
-def _import_file(text: str) -> tuple[str, str]:
-    """Import a file, unless it is imported; return its whole path and its SHA-256."""
+def _import_file(text: str) -> tuple[str, str, set[str]]:
+    """Import a file, unless it is imported; return its whole path, its SHA-256 and its module."""
     path = Path(text).expanduser().resolve()
     if not path.is_file():
         raise PartsError(f"--with {text}: there is no such file")
@@ -96,11 +97,11 @@ def _import_file(text: str) -> tuple[str, str]:
     if found is None or found.origin is None or Path(found.origin).resolve() != path:
         raise PartsError(f"--with {text}: {name} is taken by another module, or is no module name: rename the file")
     import_module(name)
-    return str(path), version
+    return str(path), version, {name}
 
 
-def _import_package(text: str) -> tuple[str, str]:
-    """Load a package's entry points; return its name and version."""
+def _import_package(text: str) -> tuple[str, str, set[str]]:
+    """Load a package's entry points; return its name, its version and their modules."""
     found = [one for one in metadata.entry_points(group=GROUP) if one.dist and one.dist.name == text]
     if not found:
         raise PartsError(
@@ -109,7 +110,12 @@ def _import_package(text: str) -> tuple[str, str]:
         )
     for one in found:
         one.load()
-    return text, metadata.version(text)
+    return text, metadata.version(text), {one.module.partition(".")[0] for one in found}
+
+
+def _root_of(name: str) -> str:
+    """Return the package, or the module, that defines a registered name."""
+    return str(REGISTERED[name].__module__).partition(".")[0]
 
 
 def _file_of(name: str) -> str:
@@ -162,6 +168,18 @@ def versions_of(parts: Sequence[Part]) -> dict[str, str]:
     return {name: part.version for part in parts for name in part.names}
 
 
+def _versions_now(name: str, part: Part) -> Iterator[str]:
+    """Yield what may stand for today's code of a name: its file, or its package if that was recorded."""
+    if name in (loaded := versions_of(LOADED)):
+        yield loaded[name]
+    of_files = {one for known in LOADED if known.source.endswith(".py") for one in known.names}
+    if name not in of_files and (file := _file_of(name)):
+        yield digest(Path(file))
+    if not part.source.endswith(".py") and name not in loaded:
+        with suppress(metadata.PackageNotFoundError):
+            yield metadata.version(part.source)
+
+
 def check_parts(run: Path, *, resuming: bool = False) -> None:
     """Check that the parts a run was trained with are loaded and unchanged; warn about changed code.
 
@@ -180,11 +198,8 @@ def check_parts(run: Path, *, resuming: bool = False) -> None:
             f"{' '.join(f'--with {shlex.quote(part.source)}' for part in missing)} before the verb, or give "
             f"load_run(parts=...) the same"
         )
-    now = versions_of(LOADED) | {
-        name: digest(Path(file)) for name in REGISTERED if (file := _file_of(name)) and name not in versions_of(LOADED)
-    }
     for part in kept:
-        changed = [name for name in part.names if now.get(name) != part.version]
+        changed = [name for name in part.names if part.version not in _versions_now(name, part)]
         if not changed:
             continue
         said = (

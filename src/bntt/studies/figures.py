@@ -201,6 +201,8 @@ def failures(result: StudyResult, part: FigureSpec) -> list[Chart]:
         lines = []
         for label in runs:
             mine = [row for of, row in shares if of == label and row["network"] == network]
+            if not mine:
+                continue
             rates = sorted({row["rate"] for row in mine})
             failed = [
                 sum(row["failed"] for row in mine if row["rate"] == rate)
@@ -209,7 +211,8 @@ def failures(result: StudyResult, part: FigureSpec) -> list[Chart]:
             ]
             lines.append(Line(label, rates, failed, styles[label].colour, dashed=styles[label].dashed))
         x, y = Axis("learning rate", scale="log"), Axis("starts that failed", percent=True, low=0, high=1)
-        alike = [(a.name, b.name) for a, b in combinations(lines, 2) if list(a.y) == list(b.y)]
+        same = ((a, b) for a, b in combinations(lines, 2) if (*a.x, *a.y) == (*b.x, *b.y))
+        alike = [(a.name, b.name) for a, b in same]
         charts.append(Lines(network, x, y, lines, note="; ".join(f"{a} lies under {b}" for a, b in alike)))
     return charts
 

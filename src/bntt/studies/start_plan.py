@@ -97,7 +97,8 @@ def _starts(
         if base.convert.ann and not run.begins_with:
             raise RecipeError(f"study {study.name}, runs {run.name}: begins with an ANN: name its run in begins_with")
         facts = facts_of(base)
-        if precision != "fp32" and not facts.is_ann:  # no kernel trains an ANN, and only kernels have other gradients
+        # only kernels have other gradients, and none trains an ANN
+        if precision != "fp32" and not facts.is_ann and base.compute.backend != "reference":
             base = replace(base, compute=replace(base.compute, precision=precision))
         measures = {name: study.measures[name] for name in study.measures_of(run) if study.measures[name].takes(facts)}
         yield Start(run.name, seed, with_absolute_paths(base), recipe, measures, run.begins_with, run.trained)

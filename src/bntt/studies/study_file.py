@@ -15,7 +15,17 @@ from bntt.runs.recipe.toml_table import unknown_name, validate_by_kind, validate
 from bntt.studies.claims.claim import Claim
 from bntt.studies.claims.rules import RULES
 from bntt.studies.measures import EVALUATE, KINDS, Measure, is_metric, measure_from, metric_of, named_metrics
-from bntt.studies.study_schema import FIGURES, SETTINGS, Column, FigureSpec, Header, RunSpec, Setting, SettingName
+from bntt.studies.study_schema import (
+    FIGURES,
+    READS,
+    SETTINGS,
+    Column,
+    FigureSpec,
+    Header,
+    RunSpec,
+    Setting,
+    SettingName,
+)
 
 LARGEST = 1 << 18
 """Largest size of a study's file, in bytes."""
@@ -235,3 +245,18 @@ def _check_names(study: Study) -> None:
     for number, figure in enumerate(study.figures, start=1):
         if figure.measure and figure.measure not in study.measures and figure.measure != EVALUATE:
             raise RecipeError(f"figures {number}.measure: {unknown_name(figure.measure, list(study.measures))}")
+        _check_source(study, figure, f"figures {number}")
+
+
+def _check_source(study: Study, figure: FigureSpec, where: str) -> None:
+    """Check that a picture is drawn from a measure of its kind, which some run has."""
+    kind, source = READS.get(figure.kind, ""), figure.source
+    if figure.measure and not kind:
+        raise RecipeError(f"{where}.measure: pictures of kind {figure.kind} are drawn from no measure: leave it out")
+    if not source:
+        return
+    of = EVALUATE if source == EVALUATE else study.measures[source].kind
+    if of != kind and (kind, of) != (EVALUATE, "retiming"):
+        raise RecipeError(f"{where}.measure: pictures of kind {figure.kind} are drawn from {kind}, {source} is of {of}")
+    if source != EVALUATE and not any(source in study.measures_of(run) for run in study.runs):
+        raise RecipeError(f"{where}: no run has the measure {source}")

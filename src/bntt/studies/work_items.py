@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -12,7 +11,7 @@ from typing import Any, Literal
 from bntt.data.errors import DataError
 from bntt.data.registry import DATASETS
 from bntt.io.files import find_object, read_json, write_json, write_whole
-from bntt.runs.directory import RunDirectory
+from bntt.runs.directory import RunDirectory, copy_run
 from bntt.runs.environment import environment
 from bntt.runs.identity import began_with_others
 from bntt.runs.parts import parts_facts
@@ -27,6 +26,7 @@ from bntt.studies.pool import (
     NAMED_KEYS,
     UNTRAINED,
     KeptRun,
+    ann_place,
     data_checksums,
     directory_name,
     identity,
@@ -183,7 +183,8 @@ def choose_kept_run(item: WorkItem, kept: Sequence[KeptRun], pool: Path) -> None
         item.action = "measure" if inside else "adopt"
         item.why = f"{best.place} lacks {_kinds(item.missing)}"
     elif item.sums is not None:
-        gone = "" if best is None else f"{best.place} has no weights, and {_why_train(item)}; "
+        lacks = f"{_kinds(item.missing)} is missing" if item.missing else "another run begins with them"
+        gone = "" if best is None else f"{best.place} has no weights, and {lacks}; "
         item.action, item.why = "train", gone + ("; ".join(reasons) or ("" if gone else "no kept run matches"))
     else:
         part = "" if best is None else f"; {best.place} lacks {_kinds(item.missing) or 'its weights'}"
@@ -206,10 +207,6 @@ def _kinds(measures: Sequence[Measure]) -> str:
     return ", ".join(dict.fromkeys(one.kind for one in measures))
 
 
-def _why_train(item: WorkItem) -> str:
-    return f"{_kinds(item.missing)} is missing" if item.missing else "another run begins with them"
-
-
 Job = dict[str, Any]
 """Work of one process, as a JSON object."""
 
@@ -225,7 +222,7 @@ def jobs_of(item: WorkItem, pool: Path, device: str) -> Iterator[tuple[str, Job]
     if item.action == "reuse":
         return
     if item.action == "adopt" and item.kept is not None:
-        _copy(item.kept.path, run, pool / "locks" / item.place / "copy")
+        _adopt(item.kept, run, pool / "locks" / item.place / "copy")
     elif item.action == "measure" and item.kept is not None:
         run = item.kept.path
     else:
@@ -262,12 +259,13 @@ def _with_ann(item: WorkItem, pool: Path) -> Recipe:
     return replace(item.recipe, convert=replace(item.recipe.convert, ann=str(place.resolve())))
 
 
-def _copy(source: Path, target: Path, made: Path) -> None:
-    """Copy a run with its best weights into the pool: whole, or not at all."""
-    shutil.rmtree(target, ignore_errors=True)
-    shutil.rmtree(made, ignore_errors=True)
-    shutil.copytree(source, made, ignore=shutil.ignore_patterns("step-*", "lock*", "events.out*", "*.png"))
-    made.rename(target)
+def _adopt(kept: KeptRun, run: Path, made: Path) -> None:
+    """Copy a kept run into the pool; and the ANN that it began with, if that is known by its name beside it alone."""
+    copy_run(kept.path, run, made)
+    if was := kept.recipe.convert.ann:
+        ann, beside = ann_place(kept.recipe, kept.path, kept.evaluation), run.parent / Path(was).name
+        if ann.resolve() != Path(was).resolve() and not beside.exists():
+            copy_run(ann, beside, made)
 
 
 def _write_untrained(run: Path, recipe: Recipe, device: str) -> None:

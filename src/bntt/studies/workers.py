@@ -133,7 +133,8 @@ def _claim(item: WorkItem, settings: WorkSettings) -> _Running | None:
         return None
     there = kept_run(settings.pool / item.place)
     if there is not None and not there.unfinished and numerics_agree(there):
-        choose_kept_run(item, [there], settings.pool)  # another process may have done it meanwhile
+        known = [] if item.kept is None or item.kept.path == there.path else [item.kept]
+        choose_kept_run(item, [there, *known], settings.pool)  # another process may have done it meanwhile
     log = settings.pool / "logs" / f"{item.place}.log"
     return _Running(item, jobs_of(item, settings.pool, settings.device), lock, log)
 

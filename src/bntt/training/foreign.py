@@ -58,7 +58,7 @@ def read_foreign(state: Mapping[str, Tensor], layout: str = "") -> Foreign:
     >>> found.layout, found.num_steps, list(found.synapses), list(found.norms)
     ('released', 3, ['conv1.weight', 'fc2.weight'], ['bntt1'])
     """
-    wrapped = bool(state) and all(name.startswith(WRAPPER) for name in state)
+    wrapped = is_wrapped(state)
     left = {name.removeprefix(WRAPPER) if wrapped else name: value for name, value in state.items()}
     norms = _norms(left)
     steps = {name: len(rows["weight"]) for name, rows in norms.items()}
@@ -77,6 +77,11 @@ def read_foreign(state: Mapping[str, Tensor], layout: str = "") -> Foreign:
     return Foreign(layout, synapses, norms, next(iter(steps.values())), leak, notes)
 
 
+def is_wrapped(state: Mapping[str, Tensor]) -> bool:
+    """Return True if every name has the prefix of a network that was wrapped for several GPUs."""
+    return bool(state) and all(name.startswith(WRAPPER) for name in state)
+
+
 def as_ours(foreign: Foreign, network: SpikingNetwork) -> dict[str, Tensor]:
     """Return the state dict of this network, with the weights, γ and statistics of the foreign one.
 
@@ -90,10 +95,11 @@ def as_ours(foreign: Foreign, network: SpikingNetwork) -> dict[str, Tensor]:
     pairs = _by_name(foreign, [*blocks]) if foreign.layout == "released" else _by_order(foreign, [*blocks])
     found: dict[str, Tensor] = {}
     origin: dict[str, str] = {}
+    expected = network.state_dict()
     for (theirs, ours), values in pairs.items():
         for key, value in values.items():
-            found[f"{ours}.{key}"], origin[f"{ours}.{key}"] = value, theirs
-    expected = network.state_dict()
+            name = _entry(expected, ours, key)
+            found[name], origin[name] = value, theirs
     wrong = [f"{name}, which nothing stands for" for name in expected if name not in found]
     for name in [name for name in expected if name in found]:
         have, want = found[name], expected[name]
@@ -106,6 +112,12 @@ def as_ours(foreign: Foreign, network: SpikingNetwork) -> dict[str, Tensor]:
     if wrong:
         raise CheckpointError(f"does not fit this network ({len(wrong)} differences): {'; '.join(wrong[:5])}")
     return {name: found[name].clone() for name in expected}
+
+
+def _entry(expected: Mapping[str, Tensor], part: str, key: str) -> str:
+    """Return the name of a part's entry; weights may lie behind what flattens their input."""
+    inner = [name for name in expected if name.startswith(f"{part}.") and name.endswith(f".{key}")]
+    return inner[0] if len(inner) == 1 else f"{part}.{key}"
 
 
 def _norms(left: dict[str, Tensor]) -> dict[str, dict[str, Tensor]]:

@@ -46,9 +46,9 @@ class Method:
     weight_decay: NotNegative = 5e-4
     """Decay of synaptic weights and biases."""
     gamma_decay: NotNegative | None = None
-    """Decay of γ, and of β and p_t if a norm has them; `weight_decay` by default, as in the paper. It makes late steps
-    silent, and so enables early exit. Where a recipe has both alike, `-s train.weight_decay=...` sets both;
-    `dataclasses.replace` does not. Learnable leaks never decay: 0 would mean λ = 1/2."""
+    """Decay of γ, and of β and p_t if a norm has them; `weight_decay` by default, as in the released code. It makes
+    late steps silent, and so enables early exit. Where a recipe has both alike, `-s train.weight_decay=...` sets
+    both; `dataclasses.replace` does not. Learnable leaks never decay: 0 would mean λ = 1/2."""
     schedule: Literal["step", "cosine", "one-cycle", "constant"] = "step"
     """Schedule of the learning rate; "step" is the paper's, which drops at `lr_drops`."""
     lr_drops: Sequence[Annotated[int, Limits(at_least=0, at_most=100, unit="percent of epochs")]] = PAPER_DROPS

@@ -148,7 +148,7 @@ def restored_state(
     for name, value in tensors.items():
         owner, _, key = name.rpartition(".")
         held.setdefault(owner, {})[key] = value.clone()  # an optimiser would use the tensor itself
-        if value.ndim and value.shape != shapes.get(owner, value.shape):
+        if value.ndim and not _is_moment(value.shape, shapes.get(owner, value.shape)):
             wrong.append(f"{name} is {list(value.shape)}, the parameter is {list(shapes[owner])}")
     names = _names(optimizer, model)
     wrong += [f"{name} is no parameter of this optimiser" for name in held.keys() - set(names.values())]
@@ -169,6 +169,11 @@ def restored_state(
     for now, group in zip(optimizer.param_groups, groups, strict=True):
         group |= {key: now[key].new_tensor(value) for key, value in group.items() if isinstance(now[key], Tensor)}
     return {"state": {i: held[name] for i, name in names.items() if name in held}, "param_groups": groups}
+
+
+def _is_moment(shape: Sequence[int], whole: Sequence[int]) -> bool:
+    """Return True if these are moments of a parameter, or of its rows or columns, as Adafactor keeps them."""
+    return len(shape) == len(whole) and all(size in (1, of) for size, of in zip(shape, whole, strict=True))
 
 
 def _listed(value: Any) -> Any:

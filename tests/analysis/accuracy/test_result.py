@@ -205,6 +205,7 @@ def test_flags_that_exclude_each_other():
 
 
 def test_kept_files_are_read_whole():
+    assert KEPT
     for path in KEPT:
         values = json.loads(path.read_text())
         found = result_from(EvaluationResult, values)

@@ -112,6 +112,7 @@ def test_what_is_shown():
 
 
 def test_kept_files_are_read_whole():
+    assert KEPT
     for path in KEPT:
         values = json.loads(path.read_text())
         values = values.get("values", values)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+import bntt
 from bntt.analysis.accuracy.evaluation import FIRST_DRAW
 from bntt.analysis.drift.measure import held_norms, input_drift, input_moments, layer_drift, layer_inputs, measure_drift
 from bntt.analysis.drift.measurement import DriftArguments
@@ -15,7 +16,7 @@ from bntt.data import PartLoader, SampleLoader, stratified
 from bntt.models import mlp, resnet20, vgg6
 from bntt.nn import BNTT, PoissonEncoder, SpikingClassifier, TemporalNorm
 from bntt.ops.norm import Moments
-from tests.kernels import choose, needs_kernels
+from tests.kernels import choose, needs_bf16, needs_kernels
 from tests.trained import opened_run
 
 STEPS = 4
@@ -242,3 +243,12 @@ def test_it_measures_the_split_and_draws_some_of_it(run):
 def test_a_layer_that_is_not_there_is_refused(run):
     with pytest.raises(ArgumentError, match="--layer conv9: choose one of conv1"):
         measure_drift(run, DriftArguments(layer="conv9"), Progress())
+
+
+@needs_bf16
+def test_a_network_in_bfloat16_is_looked_into(rng):
+    """By hooks, which no kernel bypasses: in float32 then."""
+    model, given = classifier("bntt"), batches(rng)
+    expected = layer_inputs(model, given, "conv2")
+    model.network.compute = bntt.Compute(precision="bf16")
+    assert layer_inputs(model, given, "conv2") == expected

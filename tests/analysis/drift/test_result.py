@@ -54,6 +54,7 @@ def test_a_file_that_is_none_is_refused_with_the_place():
 
 
 def test_kept_files_are_read_whole():
+    assert KEPT
     for path in KEPT:
         values = json.loads(path.read_text())
         assert result_from(DriftResult, values).to_json() == {"arguments": None} | values, path

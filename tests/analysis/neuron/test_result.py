@@ -47,6 +47,7 @@ def test_a_neuron_that_never_fires_is_said_to():
 
 
 def test_kept_files_are_read_whole():
+    assert KEPT
     for path in KEPT:
         values = json.loads(path.read_text())
         values = values.get("values", values)

@@ -78,6 +78,8 @@ def test_the_kernels_give_the_same(norm, batch):
     plain, along = gradient_norms(model, *batch), loss_along_gradient(model, *batch, steps=(0.1, 1.0))
     choose(model.network, backend="auto")
     fused, fused_along = gradient_norms(model, *batch), loss_along_gradient(model, *batch, steps=(0.1, 1.0))
+    exact = F.cross_entropy(copy.deepcopy(model).train()(batch[0], seed=0, draw=FIRST_DRAW), batch[1])
+    assert fused.loss == pytest.approx(float(exact.detach()), rel=1e-5), "the seed and draw that it says"
     assert fused.loss == pytest.approx(plain.loss, rel=0.05)
     for name, row in plain.norms.items():
         assert torch.allclose(fused.norms[name], row, rtol=0.2, atol=1e-4), name
@@ -180,3 +182,18 @@ def test_steps_must_lead_somewhere(batch):
     for steps in ((), (0.1, 0.0), (math.nan,), (math.inf,), (-1.0,)):
         with pytest.raises(ValueError, match="finite numbers above 0"):
             loss_along_gradient(classifier("bntt"), *batch, steps=steps)
+
+
+@needs_kernels
+def test_frozen_layers_have_gradients_alike_on_every_path(batch):
+    model = classifier("bntt")
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_("conv1" not in name)
+    found = [gradient_norms(model, *batch)]
+    choose(model.network, backend="reference")
+    found.append(gradient_norms(model, *batch))
+    assert all(row.isfinite().all() for one in found for row in one.norms.values())
+    model.requires_grad_(False)
+    assert gradient_norms(model, *batch).norms.keys() == found[0].norms.keys()
+    with pytest.raises(ValueError, match="no parameter of the model learns"):
+        loss_along_gradient(model, *batch, steps=(0.1,))

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from bntt.data import fashion_mnist_bundled
+from bntt.data.events import camera as module
 from bntt.data.events.aedat2 import aedat2_bytes, read_aedat2
 from bntt.data.events.binning import Binning, to_frames
 from bntt.data.events.camera import Camera, _crossings, _enlarged, _loop, simulate
@@ -90,10 +91,22 @@ def test_all_is_a_function_of_seed_and_index():
     assert all(len(other) != len(first) or not np.array_equal(other.t, first.t) for other in others)
 
 
-def test_the_camera_is_the_same_for_every_picture_and_its_pixels_differ():
+def test_the_camera_is_the_same_for_every_picture_and_its_pixels_differ(monkeypatch):
     camera = replace(QUIET, mismatch=0.3, radius=1.0)
     plain, uneven = simulate(image(), camera=replace(camera, mismatch=0.0))[0], simulate(image(), camera=camera)[0]
     assert len(plain) != len(uneven)
+    taken: list[np.ndarray] = []
+
+    def crossings(logs, own, camera, real=module._crossings):
+        taken.append(own)
+        return real(logs, own, camera)
+
+    monkeypatch.setattr(module, "_crossings", crossings)
+    for index in (0, 1):
+        simulate(image(), camera=replace(camera, most=1_000_000), index=index)
+    assert len(taken) == 2
+    assert np.array_equal(taken[0], taken[1])
+    assert (taken[0] / camera.threshold).std() == pytest.approx(0.28, abs=0.03)  # none is below a half
 
 
 def test_a_gray_picture_gives_noise_alone_and_as_much_as_asked_for():

@@ -64,6 +64,12 @@ def test_what_differs_names_the_key_that_helps(photographs):
             read_images(photographs, fitting=fitting)
 
 
+def test_a_size_that_no_picture_has():
+    for size in (-3, 4097):
+        with pytest.raises(DataError, match="size must be from 0 to 4,096 pixels"):
+            Fitting(size)
+
+
 @pytest.mark.parametrize("key", ["data.size=16", "data.mode=gray"])
 def test_other_datasets_refuse(key):
     for given in (key, "data.fit=pad"):

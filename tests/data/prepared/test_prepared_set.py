@@ -1,6 +1,7 @@
 """Prepared folders: complete or not there, and where they are."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import torch
 
 from bntt.data import FrameSet, FrameSplits, ImageSet, Splits
 from bntt.data.errors import DataError
-from bntt.data.prepared import cache_root, load_prepared, read_manifest, verify_prepared, write_prepared
+from bntt.data.prepared import cache_root, load_prepared, manifest_of, read_manifest, verify_prepared, write_prepared
 from bntt.io.files import digest
 from tests.rows import each_row
 
@@ -36,6 +37,15 @@ def unsigned(folder):
     values = json.loads((folder / "manifest.json").read_text())
     del values["checksum"]
     return values
+
+
+def test_labels_may_be_a_column_of_a_table():
+    table = torch.stack([torch.arange(6) % 2, torch.arange(6)], 1)
+    images = ImageSet(torch.zeros(6, 1, 2, 2, dtype=torch.uint8), table[:, 0], ("a", "b"))
+    frames = FrameSet(torch.zeros(6, 3, 2), table[:, 0], ("a", "b"))
+    for data in (images, frames):
+        alike = replace(data, labels=table[:, 0].clone())
+        assert manifest_of({"train": data}, "mine").sha256 == manifest_of({"train": alike}, "mine").sha256
 
 
 def test_round_trip(prepared, splits):

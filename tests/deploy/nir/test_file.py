@@ -158,6 +158,9 @@ def test_the_process_is_bounded():
     tight = "import resource as r; from bntt.deploy.nir import hdf5; r.setrlimit(r.RLIMIT_CPU, (90, 90)); hdf5.limit()"
     told = subprocess.run([sys.executable, "-c", tight], capture_output=True, text=True)
     assert not told.stderr  # a batch system's bound, below ours
+    refused = "import resource as r\ndef no(*_):\n    raise ValueError('current limit exceeds maximum limit')\n"
+    refused += "r.setrlimit = no\nfrom bntt.deploy.nir import hdf5\nhdf5.limit()"
+    assert not subprocess.run([sys.executable, "-c", refused], capture_output=True, text=True).stderr  # as macOS does
 
 
 def test_a_file_has_what_its_graph_has(tmp_path):

@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from bntt.analysis.exit.gamma import gamma_profile
 from bntt.models import MODELS
 from bntt.nn import NORMS
 from tests.drills import everywhere
@@ -23,16 +22,13 @@ def parallel_mlp():
 
 
 def test_it_takes_three_files():
-    assert everywhere.has_only(Path(__file__).parent, {"parallel.py", "README.md", "test_parallel.py"})
+    everywhere.takes(Path(__file__).parent, "parallel_mlp", {"parallel.py", "README.md", "test_parallel.py"})
 
 
 def test_it_is_trained_by_name_and_measured(tmp_path, capsys):
     run = everywhere.trained_with(tmp_path, network={"name": "parallel_mlp", "width": 1.0})
     assert list(run.model.network.layers) == ["both.left", "both.right", "fc2"]
-    assert gamma_profile(run.model.network).magnitude
-    images = torch.rand(4, 1, 28, 28, generator=torch.Generator().manual_seed(0))
-    assert run.model.trace(images).spikes
-    assert "parallel_mlp" in everywhere.listed("models", capsys)
+    everywhere.measured_by_name(run, "models", "parallel_mlp", capsys)
 
 
 @pytest.mark.parametrize("norm", [name for name in NORMS if name in ("bntt", "tab", "layer")])

@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from bntt.analysis.exit.gamma import gamma_profile
 from bntt.models import mlp
 from bntt.nn import ENCODERS, SpikingClassifier
 from tests.drills import everywhere
@@ -23,17 +22,14 @@ def FirstSpike():
 
 
 def test_it_takes_three_files():
-    assert everywhere.has_only(Path(__file__).parent, {"first_spike.py", "README.md", "test_first_spike.py"})
+    everywhere.takes(Path(__file__).parent, "first-spike", {"first_spike.py", "README.md", "test_first_spike.py"})
 
 
 def test_it_is_trained_by_name_and_measured(tmp_path, capsys, FirstSpike):
     run = everywhere.trained_with(tmp_path, encoder={"name": "first-spike"})
     assert isinstance(run.model.encoder, FirstSpike)
     assert (run.facts.is_random, run.facts.draws) == (False, 1)
-    assert gamma_profile(run.model.network).magnitude
-    images = torch.rand(4, 1, 28, 28, generator=torch.Generator().manual_seed(0))
-    assert run.model.trace(images).spikes
-    assert "first-spike" in everywhere.listed("encoders", capsys)
+    everywhere.measured_by_name(run, "encoders", "first-spike", capsys)
 
 
 def test_every_pixel_fires_once_however_the_steps_are_cut(rng, FirstSpike):

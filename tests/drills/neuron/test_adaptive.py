@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from bntt.analysis.exit.gamma import gamma_profile
 from bntt.models import mlp, resnet20
 from bntt.nn import NEURONS
 from bntt.nn.fusion.coverage import fused_parts
@@ -24,16 +23,13 @@ def Adaptive():
 
 
 def test_they_take_three_files():
-    assert everywhere.has_only(Path(__file__).parent, {"adaptive.py", "README.md", "test_adaptive.py"})
+    everywhere.takes(Path(__file__).parent, "adaptive", {"adaptive.py", "README.md", "test_adaptive.py"})
 
 
 def test_they_are_trained_by_name_and_measured(tmp_path, capsys):
     run = everywhere.trained_with(tmp_path, network={"neuron": "adaptive", "leak": 0.8})
     assert run.model.network.blocks["conv1"].lif.neuron.leak == 0.8
-    assert gamma_profile(run.model.network).magnitude
-    images = torch.rand(4, 1, 28, 28, generator=torch.Generator().manual_seed(0))
-    assert run.model.trace(images).spikes
-    assert "adaptive" in everywhere.listed("neurons", capsys)
+    everywhere.measured_by_name(run, "neurons", "adaptive", capsys)
 
 
 @pytest.mark.parametrize("residual", ["", "ms"])

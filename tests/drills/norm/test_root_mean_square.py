@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from bntt.analysis.exit.gamma import gamma_profile
 from bntt.models import mlp
 from bntt.nn import NORMS, norm_facts, retime
 from bntt.nn.fusion.coverage import fused_norms
@@ -25,16 +24,13 @@ def StepRMS():
 
 def test_it_takes_three_files():
     files = {"root_mean_square.py", "README.md", "test_root_mean_square.py"}
-    assert everywhere.has_only(Path(__file__).parent, files)
+    everywhere.takes(Path(__file__).parent, "rms", files)
 
 
 def test_it_is_trained_by_name_and_measured(tmp_path, capsys, StepRMS):
     run = everywhere.trained_with(tmp_path, network={"norm": "rms"})
     assert isinstance(run.model.network.blocks["conv1"].norm, StepRMS)
-    assert gamma_profile(run.model.network).magnitude
-    images = torch.rand(4, 1, 28, 28, generator=torch.Generator().manual_seed(0))
-    assert run.model.trace(images).spikes
-    assert "rms" in everywhere.listed("norms", capsys)
+    everywhere.measured_by_name(run, "norms", "rms", capsys)
 
 
 def test_any_cut_and_hooks_and_another_number_of_steps(rng):

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 import bntt
-from bntt.nn import LIF, NoNorm, Readout, SpikingBlock, SpikingNetwork
+from bntt.nn import LIF, NoNorm, Readout, SpikeCount, SpikingBlock, SpikingNetwork
 from tests.grids import pairs
 from tests.kernels import needs_kernels
 from tests.nn.networks import backward, close, dense, pair, small, spikes_of
@@ -82,6 +82,24 @@ def test_weights_that_are_no_parameters_are_looked_at_too(rng):
     ours, theirs = pair(net)
     assert not ours.plan(x.shape).reason
     assert close(ours(x), theirs(x))
+
+
+@torch.random.fork_rng()  # PyTorch's layers draw their start values
+def test_an_input_that_is_not_flattened_is_told():
+    x = torch.rand(4, 2, 1, 6, 6)
+    hidden = SpikingNetwork([SpikingBlock(nn.Linear(36, 8, bias=False), NoNorm(), LIF())], Readout(nn.Linear(8, 3)))
+    conv = SpikingBlock(nn.Conv2d(1, 2, 3, padding=1), NoNorm(), LIF())
+    for net, size in (
+        (hidden, 36),
+        (SpikingNetwork([conv], Readout(nn.Linear(72, 3))), 72),
+        (SpikingNetwork([conv], SpikeCount(nn.Linear(72, 3), LIF())), 72),
+    ):
+        with pytest.raises(ValueError, match=rf"its Linear takes {size} features, .*: put nn.Flatten\(\) before it"):
+            net(x)
+    with pytest.raises(
+        ValueError, match=r"its Linear takes 70 features, and the input is .*, 2, 6, 6\]\. PyTorch says"
+    ):
+        SpikingNetwork([conv], Readout(nn.Sequential(nn.Flatten(), nn.Linear(70, 3))))(x)
 
 
 def test_quantised_weights_are_refused_by_name(rng):

@@ -42,11 +42,6 @@ def test_order_does_not_matter(values, spikes, rng):
     assert torch.equal(PoissonEncoder(T).spikes(values[order], seed=3, index=order, draw=2), spikes[:, order])
 
 
-def test_an_image_alone_has_its_own_spikes(values, spikes):
-    alone = PoissonEncoder(T).spikes(values[17:18], seed=3, index=torch.tensor([17]), draw=2)
-    assert torch.equal(alone[:, 0], spikes[:, 17])
-
-
 def test_threads_do_not_matter(values):
     torch.set_num_threads(2)
     big = values.repeat(1, 1, 30, 30)

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch.nn.modules.module import register_module_forward_hook
 
 from bntt.models import mlp, vgg6
 from bntt.nn import DirectEncoder, PoissonEncoder, SpikingClassifier, SpikingNetwork, expected, straight_through
@@ -85,6 +86,17 @@ def test_a_hook_on_the_network_and_a_forward_of_its_own_act_at_every_number_of_s
         model.eval()(images)
     assert len(kept["fc1"]) == steps, "a hook in the network gets all steps too"
     assert kept["first"].is_floating_point()
+    net, seen = mlp(in_features=16, hidden=(8,), num_classes=3, num_steps=steps), set()
+    plain = SpikingClassifier(PoissonEncoder(steps), net).eval()
+    with torch.no_grad():
+        once, own = plain(images), plain.network.forward
+        plain.network.forward = lambda *given, **options: 2 * own(*given, **options)
+        assert torch.allclose(plain(images), 2 * once, atol=1e-6), "a forward of the object's own"
+        del plain.network.forward
+        handle = register_module_forward_hook(lambda module, given, out: seen.add(type(module)))
+        plain(images)
+        handle.remove()
+    assert SpikingNetwork in seen, "a hook of all modules"
 
 
 def test_images_that_were_not_selected_with_the_state_are_noticed(images):
@@ -112,7 +124,10 @@ def test_encoder_and_network_must_have_the_same_steps(images):
     model.encoder = DirectEncoder(2)
     with pytest.raises(ValueError, match="num_steps=2 and the network num_steps=4"):
         model(images)
+    with pytest.raises(ValueError, match="num_steps=2 and the network num_steps=4"):
+        model.trace(images)
     assert model(images, steps=2).shape == (5, 3), "on purpose"
+    assert len(model.trace(images, steps=2).logits) == 2
 
 
 @pytest.mark.parametrize("encoder", [DirectEncoder(4), PoissonEncoder(4, signed=False)])

@@ -140,6 +140,14 @@ def test_p_counts_as_gamma_and_what_is_shared_is_no_last_step(rng):
     assert faint_at_the_end(shared) == {}
 
 
+def test_tied_tables_stay_tied():
+    net = mlp(in_features=4, hidden=(8, 8), num_steps=4)
+    net.blocks["fc2"].norm.gamma = net.blocks["fc1"].norm.gamma
+    longer = retime(net, 6, "hold")
+    assert longer.blocks["fc2"].norm.gamma is longer.blocks["fc1"].norm.gamma
+    assert longer.blocks["fc2"].norm.running_mean is not longer.blocks["fc1"].norm.running_mean
+
+
 def test_modes_and_frozen_parameters_stay(rng):
     net = built("bntt", rng)
     net.blocks["fc1"].norm.gamma.requires_grad_(False)

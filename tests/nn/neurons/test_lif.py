@@ -1,11 +1,12 @@
 """The LIF module: settings, the learnable leak, and membranes of the wrong batch."""
 
 import math
+from functools import partial
 
 import pytest
 import torch
 
-from bntt.nn import LIF, Call, FastSigmoid, fire_before, hard_reset
+from bntt.nn import LIF, Call, FastSigmoid, fire_before, hard_reset, soft_reset
 from bntt.ops.lif import Neuron, lif_sequence
 from tests.rows import each_row
 
@@ -20,6 +21,10 @@ def test_leak_out_of_range(leak):
 def test_threshold_out_of_range(threshold):
     with pytest.raises(ValueError, match="threshold must be a number above 0"):
         LIF(0.9, threshold)
+
+
+def test_rules_without_a_name_are_printed():
+    assert "reset=functools.partial(" in repr(LIF(reset=partial(soft_reset)))
 
 
 def test_leak_one_integrates():

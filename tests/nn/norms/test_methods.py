@@ -148,10 +148,6 @@ def test_pooled_bn_is_one_batch_norm_over_the_folded_batch(x):
     same(norm, lambda v: folded(bn, v), x)
 
 
-def test_the_two_standard_norms_differ(x):
-    assert not torch.allclose(SharedBN(C, T).double()(x)[0], PooledBN(C, T).double()(x)[0])
-
-
 def test_what_bntt_shares_is_the_one_thing_that_is_shared(x, draw):
     """γ x̂ with statistics of each step or of all, and γ of each step or of all; by torch's own batch norms."""
     own, pooled = [batch_norm(affine=False) for _ in range(T)], batch_norm(affine=False)

@@ -1,6 +1,5 @@
 """TemporalNorm's behaviour: promise N1, modes, limits and messages."""
 
-import copy
 import re
 
 import pytest
@@ -165,15 +164,6 @@ def test_tab_with_one_row_fails_only_where_one_value_is_all_there_is():
         TAB(3, num_steps=5)(torch.ones(5, 1, 3))
 
 
-def test_evaluation_changes_nothing(rng):
-    norm = BNTT(3, num_steps=4)
-    norm(torch.randn(4, 8, 3, generator=rng))
-    norm.eval()
-    before = copy.deepcopy(norm.state_dict())
-    norm(torch.randn(4, 8, 3, generator=rng))
-    assert all(torch.equal(before[name], value) for name, value in norm.state_dict().items())
-
-
 def test_a_negative_gamma_is_legal(rng):
     norm = BNTT(3, num_steps=4)
     nn.init.constant_(norm.gamma, -1.0)
@@ -245,6 +235,8 @@ def test_autocast_changes_no_statistics(build, rng):
     with torch.autocast("cpu", dtype=torch.bfloat16):
         y, _ = norm(x)
     assert torch.equal(y, same(x)[0])
+    assert torch.equal(norm.running_mean, same.running_mean)
+    assert torch.equal(norm.running_var, same.running_var)
 
 
 def test_small_modules_take_any_number_of_steps(rng):

@@ -44,6 +44,12 @@ def test_frames_of_your_own_have_their_own_steps_and_channels(monkeypatch):
         sample = sample_of(recipe, build_data(recipe), "test", 1)
         assert sample.drive.shape == (steps, channels, 8, 8)
         assert key in sample_figure(sample).title
+    signed = FrameSet(torch.linspace(-2, 2, 20 * 5 * 2 * 64).reshape(20, 5, 2, 8, 8), torch.arange(20) % 2, ("a", "b"))
+    monkeypatch.setitem(DATASETS, "own-signed", Dataset("frames", "mine", make=lambda: FrameSplits(signed, signed)))
+    recipe = recipe_for("own-signed")
+    figure = sample_figure(sample_of(recipe, build_data(recipe), "test", 0))
+    assert "above 0" in figure.title, "two channels, and no polarities"
+    assert all(torch.tensor(chart.pixels).isfinite().all() for chart in figure.charts)
     with pytest.raises(RecipeError, match="samples of 'own-5' have 5 steps, got 8"):
         build_model(recipe_for("own-5"), build_data(recipe_for("own-5")))
 

@@ -4,15 +4,19 @@ import json
 
 import pytest
 import torch
+from PIL import Image
 
 import bntt
+from bntt.cli import main as cli
+from bntt.data import FrameSet, SampleLoader
 from bntt.io.checkpoint import CheckpointError
 from bntt.nn import LIF
 from bntt.runs import from_python
+from bntt.runs.directory import RunDirectory
 from bntt.runs.from_python import builder_of
 from bntt.runs.measure import measure
 from bntt.runs.training.epoch_log import Notice
-from tests.runs.training.test_fit_directory import equal, fitted, own
+from tests.runs.training.test_fit_directory import equal, fitted, own, unseen
 from tests.training.test_fit import build, data
 
 
@@ -53,3 +57,32 @@ def test_what_a_run_does_not_keep_is_not_measured_and_no_optimizer_is_said_to_be
     found = measure("evaluate", run, split="validation", folder=tmp_path / "there")
     assert (found.gamma_floor, found.training_images) == (None, len(data()))
     assert [*json.loads((tmp_path / "there" / "evaluation-validation.json").read_text())["measured_on"]] == [run.name]
+
+
+def test_sequences_of_features_leave_without_pictures(tmp_path, capsys):
+    samples = FrameSet(
+        torch.rand(12, 4, 5, generator=torch.Generator().manual_seed(0)), torch.arange(12) % 3, ("a", "b", "c")
+    )
+    net = bntt.models.mlp(in_features=5, hidden=(6,), num_classes=3, num_steps=4)
+    model, loader = bntt.SpikingClassifier(bntt.SequenceEncoder(4, mean=0.5, std=0.25), net), SampleLoader(samples, 6)
+    bntt.fit(model, loader, epochs=1, validation=loader, test=loader, directory=tmp_path / "run")
+    assert cli.main(["export", str(tmp_path / "run")]) == 0
+    Image.new("L", (5, 4)).save(tmp_path / "a.png")
+    capsys.readouterr()
+    assert cli.main(["predict", str(tmp_path / "a.png"), "--run", str(tmp_path / "run")]) == 2
+    assert "was trained on sequences (of your own) and takes no pictures" in capsys.readouterr().err
+
+
+def test_a_network_in_float64_is_opened_in_float64(tmp_path, capsys):
+    model = build().double()
+    fitted(tmp_path / "run", model, epochs=1, test=unseen())
+    opened = bntt.load_run(tmp_path / "run").model
+    assert equal(opened, model)
+    assert cli.main(["evaluate", str(tmp_path / "run")]) == 0
+
+
+def test_a_run_that_is_never_validated_goes_on_from_an_earlier_checkpoint(tmp_path):
+    fitted(tmp_path / "run", build(), validation=None)
+    latest = RunDirectory(tmp_path / "run").checkpoints.paths()[0]
+    latest.write_bytes(latest.read_bytes()[:-10])
+    assert len(fitted(tmp_path / "run", build(), epochs=3, validation=None).epochs) == 3

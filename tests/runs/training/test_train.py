@@ -140,6 +140,7 @@ def test_a_rate_that_breaks_the_training_leaves_finite_checkpoints(run, tmp_path
     folder = new_run_directory("wild", tmp_path)
     with pytest.raises(ArithmeticError):
         list(train_run(wild, data, folder))
+    assert folder.checkpoints.paths()
     for path in folder.checkpoints.paths():
         assert all(value.isfinite().all() for value in read_checkpoint(path).tensors.values())
 

@@ -170,7 +170,7 @@ def layer_inputs(
         raise ValueError(f"layer {layer!r} has one norm with {same[0]!r}, whose input cannot be told from its own")
     wanted = tuple(Measure(current=edges).current)
     model = copy.deepcopy(model).eval()
-    model.network.compute = replace(model.network.compute, backend="auto")
+    model.network.compute = replace(model.network.compute, backend="auto", precision="fp32")
     rows, total, images, norm = list[Tensor](), dict[str, Tensor](), 0, held_norms(model.network)[layer]
 
     def count(module: nn.Module, args: tuple[Any, ...]) -> None:

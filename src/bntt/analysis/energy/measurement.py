@@ -1,4 +1,4 @@
-"""The operations of a network for one image and their price, beside those of an ANN of the same plan."""
+"""The operations of a network for one image and their price, beside those of an ANN of the same architecture."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Synaptic operations, counted from the actual spikes, and those of an ANN of the same plan.
+"""Synaptic operations, counted from the actual spikes, and those of an ANN of the same architecture.
 
 One spike that meets one weight is one operation. A spike at an image's border meets fewer weights than one inside
 (:func:`~bntt.analysis.energy.plan.fan_out`), and so does an input of the ANN. Weights that are 0 count; dropout is
@@ -82,12 +82,12 @@ class Operations:
 
     @property
     def ann_updates(self) -> int:
-        """Additions of an ANN of the same plan outside its weights, for one image."""
+        """Additions of an ANN of the same architecture outside its weights, for one image."""
         return sum(layer.updates.ann for layer in self.layers.values())
 
     @property
     def dense(self) -> int:
-        """Multiply-accumulates of an ANN of the same plan, for one image: no input is assumed to be 0."""
+        """Multiply-accumulates of an ANN of the same architecture, for one image: no input is assumed to be 0."""
         return sum(layer.dense for layer in self.layers.values())
 
     def synaptic(

@@ -57,7 +57,7 @@ class LayerRow(Record):
     """Additions by norm, leak, threshold and reset."""
     update_multiplications: Amount
     ann_macs: Count
-    """All multiply-accumulates of an ANN of the same plan in this layer."""
+    """All multiply-accumulates of an ANN of the same architecture in this layer."""
     ann_update_additions: Count
 
 
@@ -70,7 +70,7 @@ class LayerOverSteps(Record):
 
 
 class EnergyRow(Record):
-    """The energy of one image until a stop by one table, and that of an ANN of the same plan.
+    """The energy of one image until a stop by one table, and that of an ANN of the same architecture.
 
     The ANN's is None if the table prices spikes. A ratio above 1 means that the spiking network costs less.
     """
@@ -125,7 +125,7 @@ class WeightOperations(Record):
 
 
 class AnnOperations(Record):
-    """Operations of an ANN of the same plan for one image."""
+    """Operations of an ANN of the same architecture for one image."""
 
     macs: Count
     update_additions: Count

@@ -126,6 +126,16 @@ class SampleChoice:
     """Mean number of steps over the samples."""
 
 
+def _places(count: int) -> Tensor:
+    """Select evenly spaced places among so many, the first and the last among them.
+
+    >>> _places(24_975_000)[-1].item()
+    24974999
+    """
+    last = count - 1  # beyond 2²⁴ float32 rounds it up
+    return torch.linspace(0, last, min(CANDIDATES, count)).round().long().clamp(max=last)
+
+
 def choose_sample_exit(running: Running, criterion: Criterion, loss: float) -> SampleChoice:
     """Return the threshold with the fewest mean steps among those within the loss, from 500 quantiles.
 
@@ -147,9 +157,7 @@ def choose_sample_exit(running: Running, criterion: Criterion, loss: float) -> S
     early = sure[:, :-1].flatten().double()
     tried = [math.inf]
     if early.numel():
-        ordered = early.sort().values
-        places = torch.linspace(0, len(ordered) - 1, min(CANDIDATES, len(ordered))).round().long()
-        tried += sorted(set(ordered[places].tolist()))
+        tried += sorted(set(early.sort().values[_places(early.numel())].tolist()))
     best: SampleChoice | None = None
     for threshold in tried:
         steps = exits_at(sure, threshold)

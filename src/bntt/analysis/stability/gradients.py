@@ -108,7 +108,7 @@ def gradient_norms(
     torch.Size([3])
     """
     check_classifier(model, "gradient_norms() takes")
-    probe = copy.deepcopy(model).train()
+    probe = copy.deepcopy(model).train().requires_grad_()  # a frozen layer's current has a gradient too
     logits, state = probe.advance(
         inputs, steps=probe.encoder.num_steps, measure=Measure(gradient=True), seed=seed, index=index, draw=draw
     )
@@ -143,7 +143,7 @@ def loss_along_gradient(
         The losses, and the change of the gradient, at every step size.
 
     Raises:
-        ValueError: if there are no step sizes, or one is not a finite number above 0.
+        ValueError: if there are no step sizes, or one is not a finite number above 0; or if no parameter learns.
 
     >>> from bntt.models import mlp
     >>> from bntt.nn import PoissonEncoder
@@ -157,6 +157,8 @@ def loss_along_gradient(
         raise ValueError(f"step sizes along the gradient must be finite numbers above 0, got {list(steps)}")
     probe = copy.deepcopy(model).train()
     parameters = [parameter for parameter in probe.parameters() if parameter.requires_grad]
+    if not parameters:
+        raise ValueError("no parameter of the model learns: there is no gradient to move along")
 
     def at_probe() -> tuple[float, list[Tensor]]:
         value = loss(probe(inputs, seed=seed, index=index, draw=draw), labels)

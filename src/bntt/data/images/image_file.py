@@ -8,10 +8,13 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from bntt.data.errors import DataError
 from bntt.data.listing import ListedFile
 from bntt.io.pictures import Fit, brought_to, decoded
 
 Mode = Literal["", "rgb", "gray"]
+LARGEST = 4096
+"""Most rows and columns that images are brought to."""
 
 
 def decode(file: ListedFile) -> Tensor:
@@ -27,6 +30,9 @@ def decode(file: ListedFile) -> Tensor:
 class Fitting:
     """Conversion of images of many sizes and modes to one, by Pillow's bilinear filter, which averages as it shrinks.
 
+    Raises:
+        DataError: on a size below 0 or beyond the largest.
+
     >>> Fitting(2, "gray", "pad").applied(torch.full((3, 4, 8), 100, dtype=torch.uint8))[0].tolist()
     [[[100, 100], [0, 0]]]
     """
@@ -38,6 +44,10 @@ class Fitting:
     fit: Fit = "crop"
     """Way to make a picture square: the middle is cut out ("crop"), black is put beside it ("pad"), or its sides lose
     their ratio ("stretch")."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.size <= LARGEST:
+            raise DataError(f"size must be from 0 to {LARGEST:,} pixels, got {self.size:,}")
 
     def tag(self, name: str) -> str:
         """Return the tag that sets a prepared folder of these images apart from others of the set.

@@ -66,11 +66,6 @@ class Measure:
         """True if it asks for spikes that the pooled counts do not tell apart."""
         return self.places or self.samples
 
-    @property
-    def looks(self) -> bool:
-        """True if it asks for anything that a forward pass must look for."""
-        return self.every_place or self.moments or bool(self.current) or self.arrivals
-
 
 @dataclass(frozen=True)
 class Seen:

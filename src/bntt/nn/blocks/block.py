@@ -9,7 +9,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from bntt.engine.private import register_tree
-from bntt.nn.blocks.stage import SpikingLayer, check_input, check_stage, fold_time, passed, weigh
+from bntt.nn.blocks.stage import SpikingLayer, check_stage, fold_time, passed
+from bntt.nn.blocks.weights import check_input, weigh
 from bntt.nn.kinds import BlockFacts, neuron_facts
 from bntt.nn.network.call import ALL_STEPS, Call, Noise, check_call
 from bntt.ops.dropout import dropout_mask
@@ -19,7 +20,7 @@ class SpikeDropout(nn.Module):
     """Silence each unit of a sample with probability p at all steps, in training; scale the others by 1/(1-p).
 
     The mask is a function of the call's seed, draw and sample, the layer and the unit (:mod:`bntt.ops.dropout`): pass
-    ``draw=step`` in a training loop, or every update has the same masks.
+    ``draw=update`` in a training loop, or every update has the same masks.
 
     Args:
         p: in [0, 1).

@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import inspect
 import itertools
-import math
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -211,88 +209,3 @@ def settle(blocks: nn.ModuleDict) -> int | None:
     if len(set(lengths.values())) > 1:
         raise ValueError(f"norms and folded neurons must have one number of time steps in a network, got {lengths}")
     return next(iter(lengths.values()), None)
-
-
-def weigh(name: str, synapse: nn.Module, x: Tensor) -> Tensor:
-    """Apply weights to all steps at once, ``[S, B, ...]``; the result is float32 at least, under autocast too.
-
-    Args:
-        name: the layer's name in messages.
-
-    Raises:
-        ValueError: if PyTorch refuses the weights; the message names the parameter that is not what its layer says.
-
-    >>> import torch
-    >>> weigh("block 'fc1'", nn.Linear(4, 8), torch.ones(5, 2, 4)).shape
-    torch.Size([5, 2, 8])
-    """
-    try:
-        weighed = fold_time(synapse, x)
-        return weighed.to(torch.promote_types(weighed.dtype, torch.float32))
-    except (RuntimeError, TypeError) as error:
-        if not (reason := _misfit(synapse)):
-            raise
-        raise ValueError(f"{name} cannot apply its weights: {reason}. PyTorch says: {error}") from error
-
-
-def first_weights(synapse: nn.Module) -> nn.Conv2d | nn.Linear | None:
-    """Return the first of a synapse's modules that declares its input and output sizes; None if none does."""
-    return next((layer for layer in synapse.modules() if isinstance(layer, nn.Conv2d | nn.Linear)), None)
-
-
-def _misfit(synapse: nn.Module) -> str:
-    """Describe a parameter of the first weights that has a wrong size or type; "" if there is none."""
-    layer = first_weights(synapse)
-    if layer is None:
-        return ""
-    if isinstance(layer, nn.Linear):
-        shape: tuple[int, ...] = (layer.out_features, layer.in_features)
-    else:
-        shape = (layer.out_channels, layer.in_channels // max(1, layer.groups), *layer.weight.shape[2:])
-    kind, dtype = type(layer).__name__, layer.weight.dtype
-    for part, value, wanted in (("weight", layer.weight, shape), ("bias", layer.bias, shape[:1])):
-        if value is not None and (value.shape != wanted or value.dtype != dtype):
-            return f"the {part} of its {kind} is {value.dtype} {list(value.shape)}, expected {dtype} {list(wanted)}"
-    return ""
-
-
-def _meets(synapse: nn.Module, layer: nn.Module) -> bool:
-    """Return True if a synapse's input reaches these weights in its own size, or flattened."""
-    if type(synapse) is not nn.Sequential:
-        return synapse is layer
-    for part in synapse:
-        if type(part) not in (nn.Flatten, nn.Identity, nn.Dropout):
-            return _meets(part, layer)
-    return False
-
-
-def check_input(name: str, synapse: nn.Module, x: Tensor) -> None:
-    """Check an input against the first weights that it meets, if these declare their input size.
-
-    Raises:
-        TypeError: on anything but a tensor, or weights of an impossible type.
-        ValueError: on an input that does not fit them.
-    """
-    check_tensor(x, name, "an input [S, B, ...]")
-    layer = first_weights(synapse)
-    if layer is None:
-        return
-    if not _meets(synapse, layer):  # other modules come before it, or beside it
-        fits, wanted = True, "..."
-    elif isinstance(layer, nn.Conv2d):
-        fits, wanted = x.ndim == 5 and x.shape[2] == layer.in_channels, f"{layer.in_channels}, H, W"
-    else:
-        fits, wanted = math.prod(x.shape[2:]) == layer.in_features, f"{layer.in_features}"
-    dtype = layer.weight.dtype
-    if dtype.itemsize < 4:
-        raise TypeError(
-            f"{name} has weights of {dtype}: statistics and membranes need float32 at least, so weights are float32 or "
-            f"float64; for less use precision='bf16-grad' or 'bf16', or torch.autocast"
-        )
-    if not fits or x.dtype != dtype:
-        reason = (
-            "time comes first, and channels and image size are those that the network was built for"
-            if not fits
-            else f"convert the input, or the network with .to({x.dtype})"
-        )
-        raise ValueError(f"{name} takes {dtype} [S, B, {wanted}], got {x.dtype} {list(x.shape)}: {reason}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import torch
@@ -13,7 +14,7 @@ from bntt.nn.blocks.block import CurrentBlock, NeuronBlock, SpikeDropout, Spikin
 from bntt.nn.blocks.residual import Residual
 from bntt.nn.fusion.fuse import Site, fuse
 from bntt.nn.fusion.supported import Layout
-from bntt.nn.kinds import NEURONS, NORMS, NormBuilder
+from bntt.nn.kinds import NEURONS, NORMS, Kind, NormBuilder
 from bntt.nn.network.call import Call
 from bntt.nn.neurons import LIF, FoldedLIF
 from bntt.nn.norms.methods import NoNorm
@@ -34,12 +35,21 @@ def fused_norms() -> dict[str, str]:
 
 
 def _norm_done(build: NormBuilder) -> str:
+    made = _made(lambda: build(2, 2, 1.0))
+    return made if isinstance(made, str) else _done(_layer(LIF(), norm=made))
+
+
+def _neuron_done(kind: Kind[nn.Module]) -> str:
+    made = _made(lambda: kind(2, 1, **vars(Neuron()), learn_leak=False))  # one step, since an ANN has no more
+    return made if isinstance(made, str) else _done(_layer(made), range(1))
+
+
+def _made(build: Callable[[], nn.Module]) -> nn.Module | str:
     try:
         with fork_rng(devices=()):
-            norm = build(2, 2, 1.0)
-    except Exception as error:  # the code of a norm of yours runs here, and may raise anything
-        return f"not known: of 2 channels and 2 steps it cannot be made ({error})"
-    return _done(_layer(LIF(), norm=norm))
+            return build()
+    except Exception as error:  # the code of a part of yours runs here, and may raise anything
+        return f"not known: of 2 channels and few steps it cannot be made ({error})"
 
 
 def fused_parts() -> dict[str, str]:
@@ -62,11 +72,8 @@ def fused_parts() -> dict[str, str]:
         "NeuronBlock": NeuronBlock(LIF()),
         "Residual": Residual({"body": current}, after=NeuronBlock(LIF())),
     }
-    others = {
-        name: _layer(kind(2, 2, **vars(Neuron()), learn_leak=False)) for name, kind in NEURONS.items() if name != "lif"
-    }
-    one_step = range(1)  # an ANN has no more
-    return {name: _done(block) for name, block in kinds.items()} | {n: _done(b, one_step) for n, b in others.items()}
+    others = {name: _neuron_done(kind) for name, kind in NEURONS.items() if name != "lif"}
+    return {name: _done(block) for name, block in kinds.items()} | others
 
 
 def _layer(lif: nn.Module, *, norm: nn.Module | None = None, **following: nn.Module) -> SpikingBlock:

@@ -153,6 +153,8 @@ class _Making:
         firing: _Firing | None
         norm = block.norm if isinstance(block.norm, TemporalNorm) else None
         if block.synapse is None:
+            if len(at.layout.shape) not in (1, 3):
+                raise NotKnown(f"its input is [S, B, {', '.join(map(str, at.layout.shape))}], no image and no features")
             (height, width, channels), flat = at.layout.memory, len(at.layout.shape) == 1
             if flat and height * width > 1:
                 raise NotKnown("its input is a flattened image")

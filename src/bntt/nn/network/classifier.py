@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Integer, Shaped
 from torch import Tensor, nn
 
-from bntt.engine.private import has_hooks
+from bntt.engine.private import has_global_hooks, has_hooks
 from bntt.nn.encoders.encoder import Encoder
 from bntt.nn.network.call import Noise, noise_of
 from bntt.nn.network.measured import Measure, Trace, evaluating
@@ -151,7 +151,7 @@ class SpikingClassifier(nn.Module):
             steps: stop after the first ``steps`` of the T steps; the others are not computed.
 
         Raises:
-            ValueError: if there are fewer steps than that.
+            ValueError: if there are fewer steps than that, or encoder and network differ in theirs.
 
         >>> from bntt.models import mlp
         >>> from bntt.nn import PoissonEncoder
@@ -162,7 +162,9 @@ class SpikingClassifier(nn.Module):
         """
         check_tensor(x, "the classifier", SAMPLES)
         noise, total = noise_of(None, len(x), seed, draw, index), self.encoder.num_steps
-        if steps is not None and not 1 <= steps <= total:
+        if steps is None:
+            _check_steps(self.encoder, self.network)
+        elif not 1 <= steps <= total:
             raise ValueError(f"a trace stops after 1 to {total} steps, got steps={steps}")
         with evaluating(self):  # before anything is decided: more norms are fused there than in training
             return self.network.trace(self._parts(x, noise, steps or total), seed=seed, draw=draw, index=index)
@@ -171,7 +173,8 @@ class SpikingClassifier(nn.Module):
         """Return True if a hook on the network, or in it, or its own ``forward`` sees what it is called with."""
         network = self.network
         hooked = any(map(has_hooks, network.modules())) if inner else has_hooks(network)
-        return hooked or type(network).forward is not SpikingNetwork.forward
+        own = "forward" in vars(network) or type(network).forward is not SpikingNetwork.forward
+        return hooked or own or has_global_hooks()
 
     def _parts(self, x: Tensor, noise: Noise, total: int) -> Iterator[Tensor]:
         """Yield ``total`` steps, as many at a time as the network traces; one is encoded ahead, for its shape."""

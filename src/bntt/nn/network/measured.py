@@ -172,3 +172,6 @@ def check_finite_input(x: Tensor, first: int) -> None:
         f"the network's input is not finite, first at step t={first + step} in sample {sample} of the batch: "
         f"a NaN membrane would never fire again, and nothing would show it"
     )
+
+
+torch.serialization.add_safe_globals([LayerMeasures, Currents, Arrivals])  # a state may hold them

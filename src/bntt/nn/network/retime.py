@@ -6,7 +6,7 @@ import copy
 import warnings
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from bntt.nn.blocks.stage import settle
 from bntt.nn.kinds import norm_facts
@@ -47,11 +47,11 @@ def retime(network: SpikingNetwork, num_steps: int, how: str) -> SpikingNetwork:
     """
     if network.num_steps is None:
         retiming(1, min(1, num_steps), how)  # refuses what is wrong where no part does, as none has tables
-    new = copy.deepcopy(network)
+    new, tied = copy.deepcopy(network), dict[int, tuple[Tensor, Tensor]]()
     for path, module in new.blocks.named_modules():
         alone = isinstance(module, FoldedLIF) and network.num_steps == 1  # its tables have one row, as constants do
         if hasattr(module, "step_tables"):
-            _retime_part(module, num_steps, how)
+            _retime_part(module, num_steps, how, tied)
         elif alone or getattr(module, "num_steps", None) is not None:
             raise TypeError(
                 f"{type(module).__name__} {path!r} has {module.num_steps or 1} steps of its own, not known here: "
@@ -86,12 +86,15 @@ def faint_at_the_end(network: SpikingNetwork) -> dict[str, float]:
     return found
 
 
-def _retime_part(part: Any, num_steps: int, how: str) -> None:
+def _retime_part(part: Any, num_steps: int, how: str, tied: dict[int, tuple[Tensor, Tensor]]) -> None:
+    """Give a part another number of steps; ``tied`` holds tables and what was made of them, by the table's identity."""
     rows = retiming(part.num_steps, num_steps, how)
     if isinstance(method := getattr(part, "method", None), NormMethod):
         check_window(f"{method.name} {part.path!r}", method.pooling, num_steps)
     for name, table in list(part.step_tables()):
-        values = table.detach()
-        made = (rows.to(values.device) @ values.double()).to(values.dtype)
-        setattr(part, name, nn.Parameter(made, table.requires_grad) if isinstance(table, nn.Parameter) else made)
+        if id(table) not in tied:
+            made = (rows.to(table.device) @ table.detach().double()).to(table.dtype)
+            made = nn.Parameter(made, table.requires_grad) if isinstance(table, nn.Parameter) else made
+            tied[id(table)] = table, made  # alive, so that no other table has its identity
+        setattr(part, name, tied[id(table)][1])
     part.num_steps = num_steps

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from bntt.engine.compute import Compute
 from bntt.engine.kernels import require
 from bntt.nn.blocks.readout import is_linear
-from bntt.nn.blocks.stage import SpikingLayer, check_drive, check_layers, check_stage, passed, settle, weigh
+from bntt.nn.blocks.stage import SpikingLayer, check_drive, check_layers, check_stage, passed, settle
+from bntt.nn.blocks.weights import weigh
 from bntt.nn.fusion.plan import Plan, plan_of, settled
 from bntt.nn.kinds import norm_facts
 from bntt.nn.network.advance import Advanced, Work, advance_blocks, layers_of, real
@@ -149,8 +150,7 @@ class SpikingNetwork(nn.Module):
         check_drive(x)
         wanted = steps if steps is not None else self.num_steps
         if wanted not in (None, len(x)):
-            way = "; to stop earlier on purpose, say steps=; advance(x, state) takes any number of steps"
-            way = "" if steps is not None else way
+            way = "; to stop earlier on purpose, say steps=; advance(x, state) takes any number of steps" * (not steps)
             raise ValueError(f"this network takes [T, B, ...] of {wanted} time steps, got {list(x.shape)}{way}")
         self._check_steps(x, 0)
         call = Call(0, True, noise_of(None, x.shape[1], seed, draw, index), self.compute.reduce)

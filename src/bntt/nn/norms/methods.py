@@ -152,7 +152,7 @@ class SharedBN(_Published):
 
 @NORMS("bn-pooled")
 class PooledBN(_Published):
-    """Standard BN (Ioffe & Szegedy 2015) with time folded into the batch: statistics over all steps at once.
+    """Pooled BN: batch normalisation (Ioffe & Szegedy 2015) with time folded into the batch, one mean for all steps.
 
     Running statistics are updated once per update of the weights.
 

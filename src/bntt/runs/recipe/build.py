@@ -67,7 +67,7 @@ def describe_backend(recipe: Recipe, data: RecipeData, model: SpikingClassifier)
     kernels = find_backend(wanted)
     if recipe.compute.backend == "reference":
         return "plain PyTorch, as requested"
-    if not neuron_facts_by_name(recipe.network.neuron).spikes:
+    if not neuron_facts_by_name(recipe.network.neuron, recipe.network.num_steps).spikes:
         if not model.network.plan(input_shape(recipe, data)).reason:
             return f"an ANN, its norms and rectifiers by a C++ kernel; {recipe.compute.input_grad} input gradients"
         return "plain PyTorch: the kernels are for spiking neurons, this is an ANN"
@@ -134,7 +134,7 @@ def is_random(recipe: Recipe) -> bool:
 def facts_of(recipe: Recipe, model: SpikingClassifier | None = None) -> Facts:
     """Return the facts of a run that its recipe alone determines; of a part without a name those of the model's."""
     network, random = recipe.network, is_random(recipe)
-    spikes = neuron_facts_by_name(network.neuron).spikes
+    spikes = neuron_facts_by_name(network.neuron, network.num_steps).spikes
     if model is not None and not network.name:
         spikes = any(layer.lif is not None for layer in model.network.layers.values())
     if model is not None and not recipe.encoder.name:

@@ -42,7 +42,7 @@ class Sample:
     @property
     def has_polarities(self) -> bool:
         """True if the two channels are darker and brighter events."""
-        return not self.is_image and self.drive.shape[1] == 2
+        return not self.is_image and self.drive.shape[1] == 2 and not bool((self.drive < 0).any())
 
 
 def sample_of(recipe: Recipe, data: RecipeData, split: Split, index: int) -> Sample:

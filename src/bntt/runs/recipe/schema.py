@@ -126,7 +126,7 @@ class Convert(Table):
     """
 
     ann: str = ""
-    """The run directory of an ANN (network.neuron = "relu") of the same plan, width, data and seed; "": none."""
+    """The run directory of an ANN (network.neuron = "relu") of this architecture, width, data and seed; "": none."""
     images: Positive = 512
     """Number of training images that balance the thresholds, stratified by class."""
     steps: Steps = 250
@@ -268,7 +268,7 @@ class Recipe(Table):
 
     def _check_sequences(self) -> None:
         """Sequences have an encoder of their own, and nothing changes them."""
-        order, encoder = self.data.order, self.encoder.name
+        order, encoder = self.data.order, self.encoder.name if self.data.name or self.data.order else ""
         if encoder and bool(order) != (encoder_facts_by_name(encoder).takes == "sequences"):
             made = f"sequences (data.order = {order!r})" if order else 'images (data.order = "")'
             takes = '"sequence"' if order else "any other than 'sequence'"

@@ -38,7 +38,7 @@ class EpochResult:
     validation_accuracy: float | None
     """Validation accuracy; None if this epoch was not validated."""
     lr: float
-    """Learning rate of the epoch's last update."""
+    """Learning rate of the epoch's first update."""
     updates: int
     """Optimiser updates since the run began."""
     seconds: float

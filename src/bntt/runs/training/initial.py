@@ -66,9 +66,9 @@ def load_initial_weights(recipe: Recipe, model: SpikingClassifier, classes: Sequ
     for each step are retimed (:func:`bntt.nn.network.retime.retime`): truncated, or made longer as ``init.longer``
     says. The encoder stays: it normalises by the mean and deviation of the new data.
 
-    An ANN (``network.neuron = "relu"``) of the same plan may begin a spiking network, of another norm too: the one row
-    of its norm's tables is copied to every step, γ and running statistics, and β if the norm here has one; else β is
-    left out. Learned leaks, and a β or p that only the norm here has, begin as built.
+    An ANN (``network.neuron = "relu"``) of the same architecture may begin a spiking network, of another norm too: the
+    one row of its norm's tables is copied to every step, γ and running statistics, and β if the norm here has one; else
+    β is left out. Learned leaks, and a β or p that only the norm here has, begin as built.
 
     Args:
         model: built from the recipe; changed in place.

@@ -116,7 +116,8 @@ def _best_so_far(run: RunDirectory, facts: dict[str, Any], forget_best: bool, se
     except CheckpointError:
         return None if forget_best else best
     ahead = file["epoch"] >= facts["epochs_done"]
-    return float(file["validation_accuracy"]) if ahead and seldom else best
+    found: float | None = file["validation_accuracy"] if ahead and seldom else best
+    return found
 
 
 @dataclass(frozen=True)
