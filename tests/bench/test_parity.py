@@ -25,7 +25,7 @@ def test_low_precision_gradients_are_let_through_and_other_spikes_are_not(monkey
         parity.check_parity(["bf16-grad"])
 
 
-@pytest.mark.parametrize("fault", ["nan", "gamma"])
+@pytest.mark.parametrize("fault", ["nan", "gamma", "sign"])
 def test_a_variant_that_is_wrong_is_named_and_nothing_is_timed(fault, monkeypatch):
     real = parity.PerStepLoop
 

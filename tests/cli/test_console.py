@@ -31,8 +31,9 @@ def test_many_steps_are_cut_to_the_screen(capsys):
 def test_of_very_many_steps_some_are_shown(capsys):
     console.table("γ", 1000, {"conv1": ["0.25"] * 1000})
     lines = capsys.readouterr().out.splitlines()
-    assert sum("conv1" in line for line in lines) <= 4
+    assert 0 < sum("conv1" in line for line in lines) <= 4
     heads = lines[1].split()
+    assert len(heads) > 3
     assert heads == ["1", "2", "5", "10", "20", "50", "100", "200"][: len(heads)]
     assert any("1000" in line for line in lines)
     assert list(console.shown_steps(100)) == list(range(100))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bntt.analysis.measurements import MEASUREMENTS
 from bntt.studies.claims.rules import RULES
-from bntt.studies.measures import EVALUATE, KINDS, named_metrics
+from bntt.studies.measures import EVALUATE, KINDS, measure_from, named_metrics
 from bntt.studies.start_plan import plan_study
 from bntt.studies.study_file import parse_study
 from bntt.studies.study_schema import FIGURES
@@ -40,3 +40,13 @@ def test_every_measure_is_on_the_page_with_its_arguments():
     del arguments[EVALUATE]
     arguments["retiming"].remove("exit")  # which studies refuse
     assert {kind: set(re.findall(r"`(\w+)", words)) for kind, words in table.items()} == arguments
+
+
+def test_defaults_beside_arguments_are_those_of_studies():
+    table = dict(re.findall(r"^\| `([a-z]+)` \| (.*?) \|", PAGE.partition("| measure |")[2].partition("\n\n")[0], re.M))
+    told = [(kind, *one) for kind, words in table.items() for one in re.findall(r"`(\w+)` \(([\d., ]+)\)", words)]
+    assert len(told) >= 7
+    for kind, name, value in told:
+        usual = getattr(measure_from(kind, {}).arguments, name)
+        expected = list(usual) if isinstance(usual, tuple) else [usual]
+        assert [float(one) for one in value.split(", ")] == expected, (kind, name)

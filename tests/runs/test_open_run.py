@@ -173,7 +173,8 @@ def test_gradients_in_bfloat16_are_no_matter_where_there_are_none(copy, monkeypa
         lambda data: data.update(unknown=1),
     ],
 )
-def test_an_environment_that_does_not_say_what_the_images_are_like(edit, copy):
+def test_an_environment_that_does_not_say_what_the_images_are_like(edit, trained, tmp_path):
+    copy = shutil.copytree(trained[2].path, tmp_path / "demo")  # one for every row: rows share a fixture
     change(copy / "environment.json", lambda facts: edit(facts["data"]))
     with pytest.raises(
         CheckpointError, match=r"(?s)environment.json does not say what the images are like .*put the file"
@@ -182,7 +183,8 @@ def test_an_environment_that_does_not_say_what_the_images_are_like(edit, copy):
 
 
 @each_row("edit", [lambda data: data.update(classes=["a", "b"]), lambda data: data.update(shape=[3, 28, 28])])
-def test_a_checkpoint_that_does_not_fit_what_the_environment_says(edit, copy):
+def test_a_checkpoint_that_does_not_fit_what_the_environment_says(edit, trained, tmp_path):
+    copy = shutil.copytree(trained[2].path, tmp_path / "demo")  # one for every row: rows share a fixture
     change(copy / "environment.json", lambda facts: edit(facts["data"]))
     with pytest.raises(CheckpointError, match="does not fit this model"):
         load_run(copy)
@@ -217,7 +219,12 @@ def test_a_run_of_an_older_version_is_opened_and_goes_on(tmp_path):
     run = RunDirectory(shutil.copytree(Path(__file__).parent / "old_run", tmp_path / "old"))
     opened = load_run(run.path)
     found = opened.evaluate(EvaluateArguments(images=50, draws=1), Progress())
-    assert found.accuracy == pytest.approx(json.loads((run.path / "evaluation.json").read_text())["accuracy"], abs=0.05)
+    then = json.loads((run.path / "evaluation.json").read_text())
+    assert found.accuracy == pytest.approx(then["accuracy"], abs=0.021), "one image of 50 may lie at a threshold"
+    assert found.firing_rate.keys() == then["firing_rate"].keys() == {"fc1", "fc2"}
+    for layer, rates in then["firing_rate"].items():
+        assert found.firing_rate[layer] == pytest.approx(rates, abs=0.013), layer
+        assert found.gamma_magnitude[layer] == pytest.approx(then["gamma_magnitude"][layer], abs=1e-6), layer
     kept = read_checkpoint(run.best).tensors
     assert all(torch.equal(kept[f"model.{name}"], value) for name, value in opened.model.state_dict().items())
     longer = load_recipe(run.recipe, ["train.epochs=2"], same_data=True)

@@ -251,14 +251,17 @@ def test_no_file_can_name_code(given, tmp_path, monkeypatch):
     mark = tmp_path / "it-ran"
     evil = given("own_a", f"\nfrom pathlib import Path\nPath({str(mark)!r}).touch()\n")
     values = '[data]\nname = "fashion-mnist-bundled"\n[network]\nname = "vgg6"\nnum_steps = 2\nnorm = "{}"\n{}'
-    for norm, more in (
-        ("bntt", f'[train]\nepochs = 1\nbatch_size = 9\n[parts]\nwith = "{evil}"'),
-        ("bntt", f'with = "{evil}"\n[train]\nepochs = 1\nbatch_size = 9'),
-        *((name, "[train]\nepochs = 1\nbatch_size = 9") for name in ("own_a", "own_a:own_a", str(evil), "os.system")),
+    train = "[train]\nepochs = 1\nbatch_size = 9"
+    for norm, more, said in (
+        ("bntt", f'{train}\n[parts]\nwith = "{evil}"', "parts: unknown key"),
+        ("bntt", f'with = "{evil}"\n{train}', "network.with: unknown key"),
+        *((name, train, "network.norm: must be") for name in ("own_a", "own_a:own_a", str(evil), "os.system")),
     ):
         (tmp_path / "hostile.toml").write_text(values.format(norm, more))
-        with pytest.raises(RecipeError):
+        with pytest.raises(RecipeError, match=said):
             load_recipe(tmp_path / "hostile.toml")
+    (tmp_path / "hostile.toml").write_text(values.format("bntt", train))
+    assert load_recipe(tmp_path / "hostile.toml").network.norm == "bntt", "nothing else of it is in the way"
     load = dataclasses.asdict(parts_like(evil))
     run = run_with(tmp_path, parts_like(evil))
     kept = read_checkpoint(run.best)

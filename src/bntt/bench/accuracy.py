@@ -31,13 +31,11 @@ from bntt.data.loader import PartLoader
 from bntt.engine.compute import Compute
 from bntt.models import vgg6, vgg9
 from bntt.nn import PoissonEncoder, SpikingClassifier
-from bntt.training import Method
+from bntt.training.method import PAPER
 from bntt.training.schedule import Rates
 
 Forward = Callable[[Tensor, Tensor, int], Tensor]
 """Samples, their places in the set and the number of the pass to logits."""
-METHOD = Method()
-"""The paper's: SGD at 0.3 with momentum 0.9, decay 5e-4, drops at 50, 70 and 90 % of the epochs."""
 BUILDERS = {"vgg6": vgg6, "vgg9": vgg9}
 
 
@@ -227,8 +225,8 @@ def train(race: Race, variant: str, seed: int) -> Iterator[Point]:
     )
     loader = SampleLoader(images, race.batch, shuffle=True, augment=race.augment, seed=seed)
     held_out = PartLoader(validation, stratified(validation, min(race.held_out, len(validation))), 250)
-    optimizer = optim.SGD(module.parameters(), METHOD.lr, momentum=METHOD.momentum, weight_decay=METHOD.weight_decay)
-    rates, last = Rates(METHOD, race.epochs, len(loader)), race.epochs * len(loader)
+    optimizer = optim.SGD(module.parameters(), PAPER.lr, momentum=PAPER.momentum, weight_decay=PAPER.weight_decay)
+    rates, last = Rates(PAPER, race.epochs, len(loader)), race.epochs * len(loader)
     torch.manual_seed(seed)
     done, seconds, cpu = 0, 0.0, 0.0
     for epoch in range(race.epochs):

@@ -61,7 +61,8 @@ def _check(variants: list[str], num_steps: int, device: str) -> list[Parity]:
         if module is None:
             continue
         ours = _result(module, spikes if isinstance(module, SpikingNetwork) else pixels, labels)
-        parity = Parity(name, _distance(ours[0], expected[0]), _worst(ours[1], expected[1], num_steps))
+        off = float((ours[0] - expected[0]).norm() / expected[0].norm())
+        parity = Parity(name, off, _worst(ours[1], expected[1], num_steps))
         found.append(parity)
         tolerance = BF16_TOLERANCE if name == "bf16-grad" else TOLERANCE
         if not (parity.logits <= TOLERANCE and parity.gradients <= tolerance):  # written so that NaN fails
@@ -96,10 +97,6 @@ def _result(module: nn.Module, x: Tensor, labels: Tensor) -> tuple[Tensor, list[
     logits = module(x)
     F.cross_entropy(logits, labels).backward()  # type: ignore[no-untyped-call]
     return logits.detach(), [p.grad for p in module.parameters() if p.grad is not None]
-
-
-def _distance(a: Tensor, b: Tensor) -> float:
-    return float((a - b).norm() / b.norm())
 
 
 def _worst(ours: list[Tensor], theirs: list[Tensor], num_steps: int) -> float:

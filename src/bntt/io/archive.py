@@ -27,6 +27,7 @@ LARGEST = 1 << 29
 """Bytes of all files of an archive together."""
 WRONG = {"\n": "a line break", "\0": "a NUL", "\\": "a backslash"}
 """Signs that no name in an archive has, in words."""
+Files = Iterable[tuple[str, bytes]]
 _UNPACKED: dict[tuple[Path, str], Path] = {}
 """Folders of archives that this process has unpacked, by their checksums; removed when it ends."""
 
@@ -77,17 +78,13 @@ def read_archive(path: Path) -> Iterator[tuple[str, bytes]]:
     yield from _members(path, _listed_payload(path))
 
 
-def read_alone(path: Path) -> dict[str, bytes]:
-    """Return the files of an archive that carries their checksums, by name.
+def read_alone(path: Path, payload: bytes | None = None) -> dict[str, bytes]:
+    """Return the files of an archive that carries their checksums, by name; ``payload``: its bytes, if they are read.
 
     Raises:
         CheckpointError: if one does not match its checksum, is not listed or is missing, or if it is no such archive.
     """
-    return _alone(path, _payload(path))
-
-
-def _alone(path: Path, payload: bytes) -> dict[str, bytes]:
-    files = dict(_members(path, payload))
+    files = dict(_members(path, _payload(path) if payload is None else payload))
     listed = {name: digests[-1] for name, digests in _parsed(files.pop(SUMS, b"")).items()}
     if not listed:
         raise CheckpointError(f"{path} holds no {SUMS}: it was not made by bntt study --pack FILE{SUFFIX}; pack it so")
@@ -108,13 +105,8 @@ def unpacked(folder: Path) -> Path:
         CheckpointError: if one is damaged.
     """
     sums = folder / SUMS
-    key = (folder.resolve(), digest_of_bytes(sums.read_bytes()) if sums.is_file() else "")
-    if key not in _UNPACKED:
-        target = _temporary()
-        for archive in archives_in(folder):
-            _write(target, archive, read_archive(archive))
-        _UNPACKED[key] = target
-    return _UNPACKED[key]
+    digest = digest_of_bytes(sums.read_bytes()) if sums.is_file() else ""
+    return _unpacked_once(folder, digest, lambda: ((one, read_archive(one)) for one in archives_in(folder)))
 
 
 def unpacked_alone(path: Path) -> Path:
@@ -123,7 +115,8 @@ def unpacked_alone(path: Path) -> Path:
     Raises:
         CheckpointError: if it is damaged, or its files cannot lie beside each other here.
     """
-    return _unpacked_once(path, _payload(path), lambda payload: _alone(path, payload).items())
+    payload = _payload(path)
+    return _unpacked_once(path, digest_of_bytes(payload), lambda: [(path, read_alone(path, payload).items())])
 
 
 def unpacked_listed(path: Path) -> Path:
@@ -132,7 +125,8 @@ def unpacked_listed(path: Path) -> Path:
     Raises:
         CheckpointError: if it is damaged.
     """
-    return _unpacked_once(path, _listed_payload(path), lambda payload: _members(path, payload))
+    payload = _listed_payload(path)
+    return _unpacked_once(path, digest_of_bytes(payload), lambda: [(path, _members(path, payload))])
 
 
 def packed_place(path: Path) -> Path | None:
@@ -145,24 +139,19 @@ def packed_place(path: Path) -> Path | None:
     return None
 
 
-def _temporary() -> Path:
-    """Make a folder that is removed when the process ends."""
-    target = Path(tempfile.mkdtemp(prefix="bntt-"))
-    atexit.register(shutil.rmtree, target, ignore_errors=True)
-    return target
-
-
-def _unpacked_once(path: Path, payload: bytes, files_of: Callable[[bytes], Iterable[tuple[str, bytes]]]) -> Path:
-    """Unpack the bytes of an archive, unless this process has already."""
-    key = (path.resolve(), digest_of_bytes(payload))
+def _unpacked_once(place: Path, digest: str, archives: Callable[[], Iterable[tuple[Path, Files]]]) -> Path:
+    """Unpack archives into a folder that is removed when the process ends, unless it has already."""
+    key = (place.resolve(), digest)
     if key not in _UNPACKED:
-        target = _temporary()
-        _write(target, path, files_of(payload))
+        target = Path(tempfile.mkdtemp(prefix="bntt-"))
+        atexit.register(shutil.rmtree, target, ignore_errors=True)
+        for archive, files in archives():
+            _write(target, archive, files)
         _UNPACKED[key] = target
     return _UNPACKED[key]
 
 
-def _write(target: Path, archive: Path, files: Iterable[tuple[str, bytes]]) -> None:
+def _write(target: Path, archive: Path, files: Files) -> None:
     """Write the files of an archive below a folder, and refuse names that cannot lie there."""
     for name, content in files:
         file = target / name

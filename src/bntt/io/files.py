@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,8 @@ def write_whole(path: Path, payload: bytes) -> None:
     except OSError as error:
         raise _failure(error, path, len(payload)) from None
     finally:
-        _discard(temporary)
+        with suppress(OSError):  # its folder is gone or read-only: the first error is the one to tell
+            temporary.unlink(missing_ok=True)
     sync_folder(path.parent)
 
 
@@ -62,13 +64,6 @@ def sync_folder(folder: Path) -> None:
             raise
     finally:
         os.close(descriptor)
-
-
-def _discard(temporary: Path) -> None:
-    try:
-        temporary.unlink(missing_ok=True)
-    except OSError:
-        return  # its folder is gone or read-only: the first error is the one to tell
 
 
 def _failure(error: OSError, path: Path, size: int) -> OSError:

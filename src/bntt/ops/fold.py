@@ -111,12 +111,7 @@ def thresholds_through_time(
 
 
 def fold_neuron(
-    neuron: Neuron,
-    before: Normalisation,
-    *,
-    mean: bool = True,
-    ratio: bool = True,
-    dtype: torch.dtype = torch.float64,
+    neuron: Neuron, before: Normalisation, *, mean: bool = True, ratio: bool = True, dtype: torch.dtype = torch.float64
 ) -> FoldedNeuron:
     """Fold a neuron and the normalisation before it into one neuron that takes the plain sum; by default exactly.
 

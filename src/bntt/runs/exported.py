@@ -111,11 +111,7 @@ def _card_without_data(model: SpikingClassifier, made: Description, dataset: str
 
 
 def _described(
-    model: SpikingClassifier,
-    classes: Sequence[str],
-    pictures: Pictures,
-    run: Mapping[str, str],
-    shape: Sequence[int],
+    model: SpikingClassifier, classes: Sequence[str], pictures: Pictures, run: Mapping[str, str], shape: Sequence[int]
 ) -> Description:
     takes = encoder_facts(model.encoder).takes
     if takes == "sequences" and pictures.order:

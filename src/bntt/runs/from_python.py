@@ -17,13 +17,7 @@ import torch
 from torch import nn
 
 from bntt.data import DataError, FrameSet, ImageSet, SampleLoader, SequenceSet
-from bntt.data.prepared import (
-    load_part,
-    manifest_of,
-    read_manifest,
-    verify_prepared,
-    write_prepared,
-)
+from bntt.data.prepared import load_part, manifest_of, read_manifest, verify_prepared, write_prepared
 from bntt.engine.compute import Compute
 from bntt.engine.kernels import require
 from bntt.io.checkpoint import CheckpointError

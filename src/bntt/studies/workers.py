@@ -195,19 +195,17 @@ def _last_line(log: Path) -> str:
 
 def _stop(running: Sequence[_Running]) -> None:
     """Ask every process to save and end, and wait for it; a second request does not wait."""
-    for one in running:
-        if one.process is not None:
-            one.process.send_signal(signal.SIGTERM)
+    processes = [one.process for one in running if one.process is not None]
+    for process in processes:
+        process.send_signal(signal.SIGTERM)
     try:
         end = time.monotonic() + PATIENCE
-        for one in running:
-            if one.process is not None:
-                one.process.wait(max(0.0, end - time.monotonic()))
+        for process in processes:
+            process.wait(max(0.0, end - time.monotonic()))
     except BaseException:
-        for one in running:
-            if one.process is not None:
-                one.process.kill()
-                one.process.wait()
+        for process in processes:
+            process.kill()
+            process.wait()
         raise
     finally:
         for one in running:

@@ -42,7 +42,7 @@ def check_finite(
     others = [value for _, value in _read(model, optimizer, held)]
     if bool(torch.isfinite(loss) & torch.isfinite(norm) & torch.isfinite(_norm(others))):
         return norm
-    site = first_non_finite(_sites(model, optimizer, held))
+    site = first_non_finite([*_read(model, optimizer, held), *_gradients(model, optimizer)])  # as they spread
     if site is None and bool(torch.isfinite(loss)):
         if bool(torch.isfinite(norm)):
             return norm  # all numbers are finite, but their norm overflows
@@ -92,12 +92,6 @@ def _read(model: nn.Module, optimizer: optim.Optimizer | None, held: HeldStatist
     for label, moments in held.moments if held is not None else ():
         yield f"the batch mean of {label}", moments.mean
         yield f"the batch variance of {label}", moments.var
-
-
-def _sites(model: nn.Module, optimizer: optim.Optimizer | None, held: HeldStatistics | None) -> Iterator[Named]:
-    """Yield the tensors to check, in the order in which non-finite values spread."""
-    yield from _read(model, optimizer, held)
-    yield from _gradients(model, optimizer)
 
 
 @dataclass

@@ -14,6 +14,7 @@ from bntt.engine.cpu import library
 from bntt.engine.kernels import BackendError
 from bntt.nn import BNTT, DirectEncoder, PoissonEncoder
 from bntt.nn.fusion import plan
+from bntt.ops.spike import ArcTan
 from bntt.runs.recipe import build
 from bntt.runs.recipe.build import DeviceError, build_model, describe_backend, require_device
 from bntt.runs.recipe.datasets import build_data, stand_in
@@ -39,14 +40,15 @@ def test_encoders(encoder, kind, signed):
 @each_row("name", ["vgg6", "mlp"])
 def test_every_network_option_reaches_the_network(name):
     options = {"name": name, "leak": 0.8, "norm": "tdbn", "width": 0.25, "threshold": 2.0, "learn_leak": True}
-    options["dropout"] = 0.3
+    options |= {"dropout": 0.3, "norm_eps": 1e-5}
     recipe = parse_recipe(changed(network={**options, "fire": "before", "reset": "hard", "surrogate": "arctan"}))
     block = build_model(recipe, build_data(recipe)).network.blocks["fc1"]
     assert torch.isclose(block.lif.neuron.leak.detach(), torch.tensor(0.8))
     assert (block.lif.neuron.threshold, block.norm.scale) == (2.0, 2.0)
     assert (block.lif.neuron.rule.__name__, block.lif.neuron.reset.__name__) == ("fire_before", "hard_reset")
     assert block.norm.channels == {"vgg6": 32, "mlp": 64}[name]
-    assert block.dropout.p == 0.3
+    assert isinstance(block.lif.neuron.surrogate, ArcTan)
+    assert (block.dropout.p, block.norm.eps) == (0.3, 1e-5)
 
 
 @each_row(("said", "leaks"), [(False, None), (True, 1), ("layer", 1), ("channel", 32)])

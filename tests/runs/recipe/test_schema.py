@@ -212,6 +212,9 @@ def test_only_what_was_changed_is_told_apart():
 
 
 def test_nothing_in_a_recipe_can_name_code():
-    for values in ({"_target_": "os.system"}, {**MINIMAL, "network": {"name": "os.system", "num_steps": 1}}):
-        with pytest.raises(RecipeError):
+    for values, said in (
+        ({**MINIMAL, "_target_": "os.system"}, "_target_: unknown key"),
+        ({**MINIMAL, "network": {"name": "os.system", "num_steps": 1}}, "network.name: must be .*got 'os.system'"),
+    ):
+        with pytest.raises(RecipeError, match=said):
             parse_recipe(values)

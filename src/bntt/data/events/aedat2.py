@@ -245,8 +245,8 @@ def aedat2_bytes(events: Events, notes: Sequence[str] = ()) -> bytes:
     return "\r\n".join(lines).encode("ascii") + pairs.tobytes()
 
 
-def is_simulated(path: Path) -> bool:
-    """Return True if a recording's header declares it simulated.
+def is_simulated(path: Path, notes: Sequence[str] = (SIMULATED,)) -> bool:
+    """Return True if a recording's header declares it simulated, or begins with all of these notes.
 
     Raises:
         DataError: if it is missing or not a file.
@@ -258,5 +258,5 @@ def is_simulated(path: Path) -> bool:
     >>> is_simulated(path)
     True
     """
-    start = VERSION + b"\r\n" + SIMULATED.encode("ascii") + b"\r\n"
+    start = "\r\n".join([VERSION.decode(), *notes, ""]).encode("ascii")
     return beginning(path, len(start)) == start

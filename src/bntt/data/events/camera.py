@@ -20,8 +20,8 @@ from jaxtyping import Float, Float32, UInt8
 from torch import Tensor
 
 from bntt.data.errors import DataError
-from bntt.data.events.aedat2 import SIMULATED, aedat2_bytes
-from bntt.data.events.recording import Events, beginning
+from bntt.data.events.aedat2 import SIMULATED, aedat2_bytes, is_simulated
+from bntt.data.events.recording import Events
 from bntt.data.image_set import ImageSet
 from bntt.data.samples import stratified
 from bntt.io.files import digest_of_bytes
@@ -233,7 +233,7 @@ def simulate_set(
         raise DataError(f"{part} holds {min(strange).name}, which is none of these recordings: remove the folder")
     for done, (place, path) in enumerate(paths.items(), start=1):
         notes = _notes(name, images.images[place], place, seed, camera)
-        if not _begins(path, notes):
+        if not (path.is_file() and is_simulated(path, notes)):  # else this very recording exists
             _write(path, notes, images.images[place], place, seed, camera)
         progress(done, count)
     part.replace(folder)
@@ -262,14 +262,6 @@ def _as_folder(label: str) -> str:
 def _notes(name: str, image: Tensor, place: int, seed: int, camera: Camera) -> list[str]:
     content = digest_of_bytes(image.contiguous().numpy().tobytes())
     return [SIMULATED, f"# Image {place} of {name}, SHA-256 {content}", f"# Seed {seed}, {camera}"]
-
-
-def _begins(path: Path, notes: list[str]) -> bool:
-    """Return True if this very recording exists."""
-    if not path.is_file():
-        return False
-    start = "\r\n".join(["#!AER-DAT2.0", *notes, ""]).encode("ascii")
-    return beginning(path, len(start)) == start
 
 
 def _write(path: Path, notes: list[str], image: Tensor, place: int, seed: int, camera: Camera) -> None:

@@ -11,13 +11,7 @@ from bntt.ops.random import Purpose, sample_keys, uniform
 
 
 def synthetic(
-    *,
-    channels: int = 3,
-    image_size: int = 32,
-    num_classes: int = 10,
-    train: int = 2000,
-    test: int = 500,
-    seed: int = 0,
+    *, channels: int = 3, image_size: int = 32, num_classes: int = 10, train: int = 2000, test: int = 500, seed: int = 0
 ) -> Splits:
     """Return images of any shape that need no file: to try a network out, and for tests.
 

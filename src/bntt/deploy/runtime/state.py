@@ -102,9 +102,4 @@ class State:
         if chosen.dtype != bool and chosen.size and not 0 <= chosen.min() <= chosen.max() < self.batch:
             raise DeployError(f"keep has {chosen.min()} to {chosen.max()}, of samples 0 to {self.batch - 1}")
         membranes = tuple(None if one is None else one[chosen] for one in self.membranes)
-        return replace(
-            self,
-            membranes=membranes,
-            total=self.total[chosen],
-            noise=self.noise.rows(chosen),
-        )
+        return replace(self, membranes=membranes, total=self.total[chosen], noise=self.noise.rows(chosen))

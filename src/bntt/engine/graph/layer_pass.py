@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -80,7 +80,7 @@ class LayerPass(NodePass):
         work = self._begin(x, first, start.membrane, known)
         measure, waits, past = how.measure if known is None else Measure(), known is None and self.waits, start.past
         found, parts, seen, spread = self._waited(work, first, past) if waits else known, [], [], []
-        for begin, end in self._chunks(work.current, work.source.values):
+        for begin, end in chunks(self.compute, work.current, work.source.values):
             out = work.current[begin:end]
             given, copy = (out, None) if waits else self._current(work.source.steps(begin, end), out, work.by_events)
             raw = self._moments(given) if measure.moments else None
@@ -149,7 +149,8 @@ class LayerPass(NodePass):
         if leak is not None:
             leak += leak_gradient(sums[2], leak.shape)
         if done.spread is not None:
-            self._through_samples(out, current, done.spread)
+            for begin, end in chunks(self.compute, out):
+                through_samples(out[begin:end], current[begin:end], done.spread[begin:end])
             if done_with:
                 self.lease.give(current)
         if bias is not None and (shifts or not layer.batch_statistics):  # else a constant cancels in them
@@ -181,7 +182,7 @@ class LayerPass(NodePass):
         """Recompute the current of a pass that did not keep it."""
         shape, source = self.node.current_shape(done.source), done.source
         current = self.lease.take(*shape, dtype=self.synapse.forward_dtype, device=source.values.device)
-        for begin, end in self._chunks(current, source.values):
+        for begin, end in chunks(self.compute, current, source.values):
             out = current[begin:end]
             given, copy = self._current(source.steps(begin, end), out, done.found.by_events)
             if self.node.sample_eps is not None:
@@ -189,10 +190,6 @@ class LayerPass(NodePass):
             elif copy is not None:
                 copy.copy_(given)
         return current
-
-    def _through_samples(self, grad: Tensor, normal: Tensor, spread: Tensor) -> None:
-        for begin, end in self._chunks(grad):
-            through_samples(grad[begin:end], normal[begin:end], spread[begin:end])
 
     def _moments(self, current: Tensor, copy: Tensor | None = None) -> Moments:
         return current_moments(current, copy, kernels=self.compute.kernels)
@@ -219,9 +216,6 @@ class LayerPass(NodePass):
             source, current, Firing.begin(layer.neuron, layer.window, self.how, current, start, first), None, by_events
         )
 
-    def _chunks(self, *values: Tensor) -> Iterator[tuple[int, int]]:
-        return chunks(self.compute, *values)
-
     def _current(self, source: Spikes, out: Tensor, by_events: tuple[bool, bool]) -> tuple[Tensor, Tensor | None]:
         """Return the synaptic current of some steps, and ``out`` if it has yet to be copied there."""
         given = self.synapse.forward(source, events=by_events[0], out=out)
@@ -232,7 +226,7 @@ class LayerPass(NodePass):
         own = joined_moments(
             [
                 self._moments(*self._current(work.source.steps(begin, end), work.current[begin:end], work.by_events))
-                for begin, end in self._chunks(work.current, work.source.values)
+                for begin, end in chunks(self.compute, work.current, work.source.values)
             ]
         )
         if self.compute.reduce is not None:
@@ -255,7 +249,7 @@ class LayerPass(NodePass):
         with WORKSPACE.lease() as lease:
             fast = input_grad is not None and takes(synapse, source.shape, self.compute)
             winograd = InputGrad.begin(synapse, source.shape[2], source.shape[3], lease) if fast else None
-            for first, last in self._chunks(grad_current, source):
+            for first, last in chunks(self.compute, grad_current, source):
                 part = grad_current[first:last]
                 low = part.to(synapse.backward_dtype)
                 if weight_grad is not None:

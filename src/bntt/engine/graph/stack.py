@@ -19,8 +19,7 @@ from bntt.engine.compute import Compute
 from bntt.engine.graph import flow, weightless
 from bntt.engine.graph.layer import Layer
 from bntt.engine.graph.layer_pass import LayerPass
-from bntt.engine.graph.node import Carry, How, Node, NodePass, Start, Towards
-from bntt.engine.graph.once import differentiable_once
+from bntt.engine.graph.node import Carry, How, Node, NodePass, Start, Towards, differentiable_once
 from bntt.engine.graph.recording import Measure, Seen, joined_seen, moments_taken
 from bntt.engine.graph.spans import Span, largest_step, saves_memory, sizes, span_of, steps_at_once
 from bntt.engine.layer_spec import SpikeGrad

@@ -59,11 +59,7 @@ class SpikingNetwork(nn.Module):
     input_shape: tuple[int, ...] | None = None
 
     def __init__(
-        self,
-        blocks: Mapping[str, nn.Module] | Sequence[nn.Module],
-        readout: nn.Module,
-        *,
-        compute: Compute = Compute(),
+        self, blocks: Mapping[str, nn.Module] | Sequence[nn.Module], readout: nn.Module, *, compute: Compute = Compute()
     ) -> None:
         super().__init__()
         self.compute, self._kept = compute, Kept()

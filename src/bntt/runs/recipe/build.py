@@ -126,14 +126,9 @@ def for_measuring(recipe: Recipe) -> Recipe:
     return replace(recipe, compute=replace(recipe.compute, precision="fp32"))
 
 
-def is_random(recipe: Recipe) -> bool:
-    """Return True if the recipe's encoder draws random numbers, so that every pass differs."""
-    return encoder_facts_by_name(recipe.encoder.name).random
-
-
 def facts_of(recipe: Recipe, model: SpikingClassifier | None = None) -> Facts:
     """Return the facts of a run that its recipe alone determines; of a part without a name those of the model's."""
-    network, random = recipe.network, is_random(recipe)
+    network, random = recipe.network, encoder_facts_by_name(recipe.encoder.name).random
     spikes = neuron_facts_by_name(network.neuron, network.num_steps).spikes
     if model is not None and not network.name:
         spikes = any(layer.lif is not None for layer in model.network.layers.values())

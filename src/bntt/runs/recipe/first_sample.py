@@ -11,6 +11,7 @@ from torch import Tensor
 
 from bntt.analysis.accuracy.evaluation import FIRST_DRAW
 from bntt.charts.records import STEPS, Axis, Chart, Figure, Image, Line, Lines, map_over_steps
+from bntt.charts.text import thinned
 from bntt.data import FrameSet
 from bntt.data.registry import DATASETS
 from bntt.nn.kinds import encoder_facts_by_name
@@ -109,17 +110,10 @@ def _frames(sample: Sample) -> list[Chart]:
         given = sample.given.permute(1, 2, 0)
         charts.append(Image("image", (given if given.shape[2] == 3 else given[..., 0]).tolist()))
         charts.append(Image(f"mean of {len(drive)} steps", _coloured(sample, drive.mean(0))))
-    for t in _shown(len(drive)):
+    for t in thinned(len(drive), MOST_STEPS):
         count = "" if sample.is_image else f"\n{int(drive[t].sum()):,} events"
         charts.append(Image(f"step {t + 1}{count}", _coloured(sample, drive[t])))
     return charts
-
-
-def _shown(steps: int) -> list[int]:
-    """Return the steps to draw."""
-    if steps <= MOST_STEPS:
-        return list(range(steps))
-    return [round(number * (steps - 1) / (MOST_STEPS - 1)) for number in range(MOST_STEPS)]
 
 
 def _largest(sample: Sample) -> float:

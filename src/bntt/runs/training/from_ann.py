@@ -124,12 +124,7 @@ def convert_ann(
 
 
 def run_conversion(
-    recipe: Recipe,
-    data: RecipeData,
-    run: RunDirectory,
-    *,
-    device: str = "cpu",
-    requests: Requests | None = None,
+    recipe: Recipe, data: RecipeData, run: RunDirectory, *, device: str = "cpu", requests: Requests | None = None
 ) -> Iterator[Notice]:
     """Run a conversion without training: thresholds, one validation, and weights saved as a training's best.
 

@@ -73,7 +73,7 @@ class Closes(Claim):
         ]
         told = zip([*pairs, "closed by"], (first, second, closed), strict=True)
         effects = tuple(effect_of(pair, self.of, found, unit, names) for pair, found in told)
-        p = None if lead.n < 2 else max(_chance(lead), two_sided(closed, 0.0))
+        p = None if lead.n < 2 else max(min(1.0, 2 * above(lead.mean, lead.sd, lead.n)), two_sided(closed, 0.0))
         return Verdict(answer, with_starts("; ".join(said), lead.n), lead.n, p, effects)
 
     def in_words(self, names: Names = KEYS) -> str:
@@ -96,7 +96,3 @@ def _judged(lead: Difference, closed: Difference) -> tuple[Answer, str]:
     if all_agree(closed.values):
         return "not decided", f"; all {closed.n} starts agree"
     return "holds" if low > 0 else "does not hold" if high < 0 else "not decided", ""
-
-
-def _chance(lead: Difference) -> float:
-    return min(1.0, 2 * above(lead.mean, lead.sd, lead.n))

@@ -92,7 +92,7 @@ class _Means(Claim):
             + _open(mean, units.get(bound.column, "")) * (answer == "not decided")
             for bound, mean, answer in zip(bounds, means, answers, strict=True)
         ]
-        beside = self._told_beside(numbers)
+        beside = [(key, row) for key in self.beside if (row := numbers.get((self.run, key)))]
         more = "; ".join(_told(key, Summary(tuple(row.values())), units, names) for key, row in beside)
         text = f"{names.run(self.run)}: {'; '.join(said)}{f' (beside: {more})' * bool(more)}"
         chances = [] if few else [bound.chance(mean) for bound, mean in zip(bounds, means, strict=True)]
@@ -103,9 +103,6 @@ class _Means(Claim):
             _effect(names.run(self.run), bound, mean, units, names) for bound, mean in zip(bounds, means, strict=True)
         )
         return Verdict(answer, with_starts(text, len(seeds)), len(seeds), p, effects)
-
-    def _told_beside(self, numbers: Numbers) -> list[tuple[str, Mapping[int, float]]]:
-        return [(key, row) for key in self.beside if (row := numbers.get((self.run, key)))]
 
 
 class SavesSteps(_Means):

@@ -30,11 +30,7 @@ RULES: dict[str, type[Claim]] = {
 
 
 def judged(
-    claims: Sequence[Claim],
-    numbers: Numbers,
-    units: Mapping[str, str],
-    same: Same = NONE_SAME,
-    names: Names = KEYS,
+    claims: Sequence[Claim], numbers: Numbers, units: Mapping[str, str], same: Same = NONE_SAME, names: Names = KEYS
 ) -> Iterator[dict[str, Any]]:
     """Judge every claim, in the form of a result; runs that are identical by definition are counted once.
 

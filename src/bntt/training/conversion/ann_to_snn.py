@@ -128,7 +128,9 @@ def read_sequential(ann: nn.Sequential) -> tuple[list[ReadLayer], nn.Module]:
         weights, at = _folded(parts, at)
         synapse = nn.Sequential(*before, weights) if before else weights
         if at == len(parts):
-            return _with_layers(layers, ann), synapse
+            if not layers:
+                raise ValueError(f"the ANN of {len(ann)} parts has no hidden layer, weights with a ReLU behind them")
+            return layers, synapse
         name_after, after = parts[at]
         if not isinstance(after, nn.ReLU):
             raise _cannot(name_after, after, f"stands behind the weights {name!r}, where a ReLU must be")
@@ -142,12 +144,6 @@ def read_sequential(ann: nn.Sequential) -> tuple[list[ReadLayer], nn.Module]:
         layers.append(ReadLayer(taken, synapse, pool))
         before = []
     raise ValueError("the ANN ends without an output layer: its last part must be weights, nn.Linear or nn.Conv2d")
-
-
-def _with_layers(layers: list[ReadLayer], ann: nn.Sequential) -> list[ReadLayer]:
-    if not layers:
-        raise ValueError(f"the ANN of {len(ann)} parts has no hidden layer, weights with a ReLU behind them")
-    return layers
 
 
 def _parts(module: nn.Sequential, under: str) -> Iterator[tuple[str, nn.Module]]:

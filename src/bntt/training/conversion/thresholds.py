@@ -104,7 +104,8 @@ def balancing(
     >>> [layer for layer, threshold in balancing(network, DirectEncoder(20), images)]
     ['fc1', 'fc2']
     """
-    check_scale(scale)
+    if not 0 < scale < math.inf:
+        raise ValueError(f"the scale of the thresholds must be a number above 0, got {scale}")
     _check_balanceable(network)
     set_thresholds(network, dict.fromkeys(network.blocks, 1.0), biases=True)
     thresholds = dict.fromkeys(network.blocks, 1.0)
@@ -127,16 +128,6 @@ def balancing(
             set_thresholds(network, thresholds, biases=True)
             yield name, scale * largest
     set_thresholds(network, {name: scale * largest for name, largest in thresholds.items()}, biases=True)
-
-
-def check_scale(scale: float) -> None:
-    """Refuse a factor on thresholds that is not a number above 0.
-
-    Raises:
-        ValueError: naming the value.
-    """
-    if not 0 < scale < math.inf:
-        raise ValueError(f"the scale of the thresholds must be a number above 0, got {scale}")
 
 
 @torch.no_grad()
