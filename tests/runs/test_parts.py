@@ -63,6 +63,17 @@ def given(tmp_path, monkeypatch):
         sys.modules.pop(name, None)
 
 
+@pytest.fixture
+def own_things(given, tmp_path, monkeypatch):
+    """An installed package of one norm, ``own-things`` 1.2."""
+    given("own_a")
+    about = tmp_path / "own_things-1.2.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: own-things\nVersion: 1.2\n")
+    (about / "entry_points.txt").write_text("[bntt.parts]\nall = own_a\n")
+    monkeypatch.syspath_prepend(tmp_path)
+
+
 def run_with(folder, *kept):
     """A run that says that it was trained with these."""
     run = copied_run(folder)
@@ -105,25 +116,13 @@ def test_what_cannot_be_loaded_says_why(given, tmp_path):
         register.measurement("x")(lambda run, asked, progress: None)
 
 
-def test_a_package_gives_its_entry_points_and_its_version(given, tmp_path, monkeypatch):
-    given("own_a")
-    about = tmp_path / "own_things-1.2.dist-info"
-    about.mkdir()
-    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: own-things\nVersion: 1.2\n")
-    (about / "entry_points.txt").write_text("[bntt.parts]\nall = own_a\n")
-    monkeypatch.syspath_prepend(tmp_path)
+def test_a_package_gives_its_entry_points_and_its_version(own_things):
     load_parts("own-things")
     assert [(part.source, part.version) for part in LOADED] == [("own-things", "1.2")]
     assert parts_of(recipe(network={"norm": "own_a"})) == LOADED
 
 
-def test_a_package_that_a_program_imported_is_itself(given, tmp_path, monkeypatch):
-    given("own_a")
-    about = tmp_path / "own_things-1.2.dist-info"
-    about.mkdir()
-    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: own-things\nVersion: 1.2\n")
-    (about / "entry_points.txt").write_text("[bntt.parts]\nall = own_a\n")
-    monkeypatch.syspath_prepend(tmp_path)
+def test_a_package_that_a_program_imported_is_itself(own_things, tmp_path):
     __import__("own_a")
     before = parts_of(recipe(network={"norm": "own_a"}))
     load_parts("own-things")

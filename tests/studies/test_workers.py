@@ -15,6 +15,7 @@ from bntt.studies.study_file import parse_study
 from bntt.studies.work_items import decide_actions, work_items
 from bntt.studies.workers import WorkSettings, work
 from tests.studies.kept import epochs, fake_program, keep, small, study
+from tests.studies.test_work_items import CONVERTED, with_activity
 
 
 @pytest.fixture
@@ -58,26 +59,17 @@ def test_what_fails_stops_no_other_and_is_told(shop):
 
 
 def test_what_begins_with_a_failed_ann_is_not_begun(shop):
-    data = ["data.name=fashion-mnist-bundled"]
-    runs = [
-        {"name": "ann", "small": {"recipe": "fashion-mnist-ann", "set": data, "seeds": [0]}},
-        {
-            "name": "converted",
-            "begins_with": "ann",
-            "small": {"recipe": "fashion-mnist-conversion", "set": data, "seeds": [0]},
-        },
-    ]
-    made = list(work(items(shop, runs=runs, claims=None, figures=None), shop))
+    made = list(work(items(shop, runs=CONVERTED, claims=None, figures=None), shop))
     assert [(outcome.item.start.run, outcome.code) for outcome in made] == [("ann", 0), ("converted", 0)]
     recipe = (shop.pool / made[1].item.place / "recipe.toml").read_text()
     assert f'ann = "{(shop.pool / made[0].item.place).resolve()}"' in recipe
     broken = WorkSettings(shop.pool.parent / "other", program=(sys.executable, "-c", "import sys; sys.exit(3)"))
     broken.pool.mkdir()
-    outcomes = list(work(items(broken, runs=runs, claims=None, figures=None), broken))
+    outcomes = list(work(items(broken, runs=CONVERTED, claims=None, figures=None), broken))
     assert [outcome.code for outcome in outcomes] == [3, 3]
     assert "what it begins with failed" in outcomes[1].why
     killed = (sys.executable, "-c", "import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
-    (outcome, _) = work(items(broken, runs=runs, claims=None, figures=None), replace(broken, program=killed))
+    (outcome, _) = work(items(broken, runs=CONVERTED, claims=None, figures=None), replace(broken, program=killed))
     assert (outcome.code, outcome.why[:36]) == (5, "its process was killed by signal 9 (")
 
 
@@ -91,6 +83,24 @@ def test_a_run_of_results_is_copied_before_it_is_measured(shop, tmp_path):
     assert not first.trained
     assert (shop.pool / found[0].place / "measures").is_dir()
     assert sorted(path.name for path in source.rglob("*")) == before, "nothing is written there"
+
+
+def test_a_conversion_of_results_brings_the_ann_beside_it(shop, tmp_path):
+    """Whose old place is gone: else nobody would find what was measured."""
+    results, measured = tmp_path / "results", CONVERTED[1] | {"measures": ["activity"]}
+    asked = {"runs": [CONVERTED[0], measured], "claims": None, "figures": None}
+    ann, converted = items(shop, **asked)
+    keep(results / "ann-x", ann.recipe, weights=True)
+    begun = replace(converted.recipe.convert, ann="/gone/pool/ann-x")
+    keep(results / "conv-x", replace(converted.recipe, convert=begun), weights=True)
+    _, converted = items(shop, results, **asked)
+    assert (converted.action, converted.start.run, converted.start.seed) == ("adopt", "converted", 0)
+    going = jobs.jobs_of(converted, shop.pool, "cpu")
+    next(going)
+    with_activity(shop.pool / converted.place)
+    assert next(going, None) is None
+    assert (shop.pool / "ann-x" / "recipe.toml").is_file()
+    assert items(shop, results, **asked)[1].action == "reuse"
 
 
 def test_a_run_without_weights_in_the_pool_hides_none_of_the_results(shop, tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from bntt.data.download import download
 from bntt.data.errors import DataError
@@ -213,10 +214,10 @@ def _fingerprints(dataset: Dataset, source: Path) -> list[str]:
     return [listing, *(digest_of_text(f"{listed} {text}") for listed, text in zip((listing, whole), code, strict=True))]
 
 
-def _code_of(read: object) -> list[str]:
+def _code_of(read: Any) -> list[str]:
     """Return the source of a reader, and that with its module's; of what is only called, or typed, less or nothing."""
     try:
-        own = inspect.getsource(read) if read else ""  # type: ignore[arg-type]
+        own = inspect.getsource(read) if read else ""
     except (OSError, TypeError):
         return []
     module = inspect.getmodule(read)

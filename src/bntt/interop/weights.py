@@ -45,10 +45,9 @@ def to_state_dict(
     """
     theirs = LAYOUTS.resolve(layout)
     weights, norms = _parts(network)
-    prefix = ""
+    prefix = WRAPPER * is_wrapped(like or {})
     names = _names(theirs, [*norms])
     if like is not None:
-        prefix = WRAPPER * is_wrapped(like)
         foreign = read_foreign(like, theirs)
         if theirs != "released":  # whose names say which layer is which, in any order
             names = [*foreign.synapses], [*foreign.norms]

@@ -28,6 +28,7 @@ LARGEST = 1 << 29
 WRONG = {"\n": "a line break", "\0": "a NUL", "\\": "a backslash"}
 """Signs that no name in an archive has, in words."""
 Files = Iterable[tuple[str, bytes]]
+"""Names and contents of files."""
 _UNPACKED: dict[tuple[Path, str], Path] = {}
 """Folders of archives that this process has unpacked, by their checksums; removed when it ends."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import shlex
 import sys
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from importlib import import_module, invalidate_caches, metadata, util
@@ -168,16 +168,17 @@ def versions_of(parts: Sequence[Part]) -> dict[str, str]:
     return {name: part.version for part in parts for name in part.names}
 
 
-def _versions_now(name: str, part: Part) -> Iterator[str]:
-    """Yield what may stand for today's code of a name: its file, or its package if that was recorded."""
-    if name in (loaded := versions_of(LOADED)):
-        yield loaded[name]
-    of_files = {one for known in LOADED if known.source.endswith(".py") for one in known.names}
-    if name not in of_files and (file := _file_of(name)):
-        yield digest(Path(file))
-    if not part.source.endswith(".py") and name not in loaded:
-        with suppress(metadata.PackageNotFoundError):
-            yield metadata.version(part.source)
+def _version_now(name: str, part: Part) -> str:
+    """Return the version of a name's code today, as it was recorded, of a file or of a package; "" if it has none."""
+    known = next((one for one in LOADED if name in one.names), None)
+    of_file = part.source.endswith(".py")
+    if known is not None and known.source.endswith(".py") == of_file:
+        return known.version
+    if of_file:
+        return digest(Path(file)) if (file := _file_of(name)) else ""
+    with suppress(metadata.PackageNotFoundError):
+        return "" if known else metadata.version(part.source)
+    return ""
 
 
 def check_parts(run: Path, *, resuming: bool = False) -> None:
@@ -199,7 +200,7 @@ def check_parts(run: Path, *, resuming: bool = False) -> None:
             f"load_run(parts=...) the same"
         )
     for part in kept:
-        changed = [name for name in part.names if part.version not in _versions_now(name, part)]
+        changed = [name for name in part.names if part.version != _version_now(name, part)]
         if not changed:
             continue
         said = (
