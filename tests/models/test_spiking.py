@@ -1,6 +1,8 @@
 """Names become values once, in the builder."""
 
 import math
+import threading
+import time
 
 import pytest
 import torch
@@ -131,6 +133,27 @@ def test_any_seed_of_a_recipe_makes_parts_that_draw(own):
     for seed in (20_251_130_120_000, 2**63 - 1):
         one, same = (mlp(hidden=(8,), num_steps=2, neuron="own-spikes", seed=seed) for _ in range(2))
         assert torch.equal(one.blocks["fc1"].lif.bias, same.blocks["fc1"].lif.bias)
+
+
+def test_threads_borrow_the_global_generator_one_after_another(own):
+    inside, most = [], []
+
+    def slow(channels):
+        inside.append(channels)
+        most.append(len(inside))
+        time.sleep(0.005)
+        return Drawn(inside.pop())
+
+    NEURONS("slow")(slow)
+    before = torch.get_rng_state()
+    threads = [threading.Thread(target=mlp, kwargs={"hidden": (8,), "num_steps": 2, "neuron": "slow"}) for _ in "ab"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert set(most) == {1}
+    assert len(most) >= 4
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_neurons_of_sizes_of_their_own_make_a_network(own):

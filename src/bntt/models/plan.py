@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import nn
-from torch.random import fork_rng
+
+from bntt.nn.kinds import borrowed_generator
 
 HALVE = "halve"
 """2x2 average pooling."""
@@ -125,7 +126,7 @@ def seeded(seed: int, number: int) -> Iterator[None]:
     >>> with seeded(0, 1):
     ...     assert torch.equal(first, torch.rand(1))
     """
-    with fork_rng(devices=()):
+    with borrowed_generator():
         torch.default_generator.manual_seed((1_000_003 * seed + number) % 2**64)
         yield
 

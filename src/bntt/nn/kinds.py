@@ -6,7 +6,9 @@ registered by a name at its definition, ``@norms("mine")``; builders, recipes, `
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from inspect import Parameter, signature
 from typing import Any, Generic, Literal, TypeVar
@@ -212,23 +214,33 @@ ENCODERS: Kinds[Any] = Kinds("encoder", "num_steps", "mean", "std")
 """The encoders that recipes know; mean and std are those of the training samples, one number a channel or feature."""
 
 
+_GENERATOR = threading.RLock()
+
+
+@contextmanager
+def borrowed_generator() -> Iterator[None]:
+    """Let parts of yours draw from the global generator, which all threads share: one at a time, and it is put back."""
+    with _GENERATOR, fork_rng(devices=()):
+        yield
+
+
 MANY = (960, 256)
 """Channels and steps of a part that is made for its facts: enough for groups of channels and for windows of steps."""
 
 
 def norm_facts_by_name(name: str) -> NormFacts:
     """Return the facts about the norms of this name, in a network of many steps and channels."""
-    with fork_rng(devices=()):  # a part of yours may draw
+    with borrowed_generator():  # a part of yours may draw
         return norm_facts(NORMS[name](*MANY, 1.0))
 
 
 def neuron_facts_by_name(name: str, num_steps: int = 1) -> NeuronFacts:
     """Return the facts about the neurons of this name in a network of so many steps, with the usual options."""
-    with fork_rng(devices=()):
+    with borrowed_generator():
         return neuron_facts(NEURONS[name](MANY[0], num_steps, **vars(Neuron()), learn_leak=False))
 
 
 def encoder_facts_by_name(name: str) -> EncoderFacts:
     """Return the facts about the encoders of this name; if none has it, the defaults."""
-    with fork_rng(devices=()):
+    with borrowed_generator():
         return encoder_facts(ENCODERS[name](MANY[1], None, None) if name else None)

@@ -7,14 +7,13 @@ from dataclasses import replace
 
 import torch
 from torch import nn
-from torch.random import fork_rng
 
 from bntt.engine.compute import Compute
 from bntt.nn.blocks.block import CurrentBlock, NeuronBlock, SpikeDropout, SpikingBlock
 from bntt.nn.blocks.residual import Residual
 from bntt.nn.fusion.fuse import Site, fuse
 from bntt.nn.fusion.supported import Layout
-from bntt.nn.kinds import NEURONS, NORMS, Kind, NormBuilder
+from bntt.nn.kinds import NEURONS, NORMS, Kind, NormBuilder, borrowed_generator
 from bntt.nn.network.call import Call
 from bntt.nn.neurons import LIF, FoldedLIF
 from bntt.nn.norms.methods import NoNorm
@@ -46,7 +45,7 @@ def _neuron_done(kind: Kind[nn.Module]) -> str:
 
 def _made(build: Callable[[], nn.Module]) -> nn.Module | str:
     try:
-        with fork_rng(devices=()):
+        with borrowed_generator():
             return build()
     except Exception as error:  # the code of a part of yours runs here, and may raise anything
         return f"not known: of 2 channels and few steps it cannot be made ({error})"
