@@ -22,6 +22,11 @@ WRONG = {
     "data/loader.py": "from bntt.ops import lif",
     "runs/identity.py": "from bntt.studies import pool",
     "analysis/result.py": "def draw():\n    import matplotlib",
+    "io/files.py": "from bntt.charts import records",
+    "bench/cases.py": "from bntt.runs import open_run",
+    "charts/records.py": "from bntt.ops import lif",
+    "training/schedule.py": "from bntt.charts import records",
+    "deploy/bundle.py": "import torch",
 }
 """An import that its room must not have, by file."""
 

@@ -1,4 +1,4 @@
-"""Terms are used one way: the documents have none of the other words for what the glossary defines."""
+"""Terms are used one way, as the glossary defines them; speeds of the front page are those of the benchmarks."""
 
 import re
 from pathlib import Path
@@ -72,3 +72,14 @@ def test_bounds_and_free_keys_are_those_of_the_code():
         text = (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")
         said = text.partition(" may change, and `train.epochs` may grow")[0].rpartition("\n\n")[2]
         assert {"train.epochs", *re.findall(r"`([a-z.]+)`", said)} == {*RESUMING}, page
+
+
+def test_the_speeds_of_the_front_page_are_those_of_the_benchmarks():
+    files = (ROOT / "README.md", ROOT / "docs" / "evidence" / "performance.md")
+    readme, page = (" ".join(file.read_text(encoding="utf-8").split()) for file in files)
+    said = readme.partition("**Fast.**")[2].partition(" ## ")[0]
+    speeds = re.findall(r"[\d.]+ times as fast as \w+", said)
+    assert len(speeds) == 2
+    assert [speed for speed in speeds if speed not in page] == []
+    ours, jelly, snn = re.search(r"in ([\d.]+) minutes, against ([\d.]+) and ([\d.]+) ", said).groups()
+    assert f"bntt takes {ours} minutes, SpikingJelly's list of norms {jelly}, snnTorch {snn}," in page

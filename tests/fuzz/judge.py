@@ -48,7 +48,8 @@ Record = dict[str, Any]
 
 @dataclass(frozen=True)
 class Verdict:
-    """``kind``: same, tie, noise, refused (a precision without kernels; what plain PyTorch refuses too) or different;
+    """``kind``: same, tie, noise, raised (the same error), refused (a precision without kernels; what plain PyTorch
+    refuses too) or different;
     of a worker also crashed, hung or mistaken."""
 
     case: int
@@ -75,7 +76,7 @@ def judge(number: int, draw: Callable[[int, int], Case] = draw_case) -> Verdict:
             return Verdict(number, "refused", fused)
         wrong = differences(case, ours, theirs)
         if not wrong:
-            return Verdict(number, kind, fused)
+            return Verdict(number, "raised" if "error" in ours else kind, fused)
         with margins() as nearest:
             exact = run(case, fused=False, double=True)
         if not differences(case, ours, theirs, exact):

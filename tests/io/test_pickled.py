@@ -223,7 +223,7 @@ def test_members_are_counted_before_they_are_read():
     payload = bytearray(file.getvalue())
     at = payload.index(b"PK\1\2") + 24  # the size in the directory
     payload[at : at + 4] = struct.pack("<I", 1 << 31)
-    with pytest.raises(PickledError, match=r"announces more bytes than it has|is not whole"):
+    with pytest.raises(PickledError, match="announces more bytes than it has"):
         check_pickled(bytes(payload))
 
 

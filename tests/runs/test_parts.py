@@ -192,7 +192,7 @@ def test_a_run_without_its_parts_names_what_is_missing(given, tmp_path):
     run = run_with(tmp_path, part)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert load_run(run.path, parts=part.source).epoch >= 0
+        load_run(run.path, parts=part.source)
         check_parts(run.path, resuming=True)
     LOADED.clear()
     register.REGISTERED.clear()

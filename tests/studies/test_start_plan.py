@@ -6,11 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from bntt.data import synthetic
-from bntt.data.prepared import manifest_of
-from bntt.data.registry import DATASETS
 from bntt.runs.recipe.build import build_model
-from bntt.runs.recipe.datasets import RecipeData, in_order
 from bntt.runs.recipe.file import load_recipe
 from bntt.runs.recipe.schema import RecipeError
 from bntt.studies.start_plan import definition, plan_study, same_runs
@@ -18,11 +14,9 @@ from bntt.studies.study_file import load_study, parse_study, study_names
 from bntt.studies.study_result import as_json
 from tests.evidence import RESULTS
 from tests.rows import each_row
-from tests.runs.recipe.test_recipes_run import SHAPES, frames
-from tests.studies.found import full_result
+from tests.runs.recipe.test_recipes_run import parts_like
+from tests.studies.found import PLACES, full_result
 from tests.studies.kept import study
-
-PLACES = {"images": "/somewhere", "dvs-cifar10": "/elsewhere"}
 
 
 def planned(setting="small", folder=None, **changed):
@@ -85,16 +79,6 @@ def test_places_of_data_are_put_into_recipes():
     runs = [{"name": "a", "set": ["data.name=images"]}]
     found = plan_study(parse_study(study(runs=runs, table=None, figures=None, claims=None), "s"), "small", PLACES)
     assert found[0].starts[0].recipe.data.root == "/somewhere"
-
-
-def parts_like(recipe):
-    """Made samples in the shape of a recipe's dataset."""
-    if DATASETS[recipe.data.name].formats:
-        return frames(recipe.data.frames.size, recipe.network.num_steps)
-    channels, size, classes = SHAPES.get(recipe.data.name, (3, 32, 10))
-    made = synthetic(channels=channels, image_size=size, num_classes=classes, train=4, test=2)
-    train, test = (in_order(images, recipe.data.order) for images in made)
-    return RecipeData(train, test, test, *made.train.pixel_statistics(), "made", manifest_of(made._asdict(), "made"))
 
 
 @pytest.mark.slow

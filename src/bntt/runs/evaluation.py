@@ -20,7 +20,7 @@ from bntt.io.checkpoint import read_facts
 from bntt.nn import Encoder, SpikingClassifier, norm_facts, retime
 from bntt.nn.kinds import encoder_facts_by_name
 from bntt.runs.directory import RunDirectory, load_best, restore_thresholds
-from bntt.runs.identity import MEASURING, check_same_data, check_same_recipe
+from bntt.runs.identity import RESUMING, check_same_data, check_same_recipe
 from bntt.runs.recipe.build import build_encoder, build_model, facts_of, for_measuring, training_loader
 from bntt.runs.recipe.datasets import RecipeData, Split, evaluation_loader
 from bntt.runs.recipe.file import Recipe
@@ -247,7 +247,7 @@ def _load(
     """Load the best epoch's weights into the model, in every process."""
 
     def look() -> tuple[dict[str, Any], list[dict[str, Any]]]:
-        check_same_recipe(recipe, read_facts(run.best), run.best, MEASURING)
+        check_same_recipe(recipe, read_facts(run.best), run.best, RESUMING)
         check_same_data(run.path, data.manifest)
         return load_best(run, recipe, model, needs=("epoch", "averaged")), run.kept_rows()
 

@@ -21,10 +21,8 @@ from bntt.runs.recipe.file import Recipe, parse_recipe, values_of
 from bntt.runs.recipe.option_versions import check_same_rules
 
 RESUMING = ("data.root", "notes", "train.epochs", "evaluate", "compute", "checkpoint")
-"""Keys, and whole tables, that may differ when a run is resumed. Data are compared by checksum; the number of
-epochs may only grow."""
-MEASURING = RESUMING
-"""Keys that may differ when a run is measured: its best epoch may precede a change made on resuming."""
+"""Keys, and whole tables, that may differ when a run is resumed, or measured. Data are compared by checksum; the
+number of epochs may only grow."""
 EXIT = "exit.json"
 """File in which ``bntt exit`` stores the step at which a run may stop."""
 

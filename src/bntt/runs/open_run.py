@@ -23,7 +23,7 @@ from bntt.renamed import OldName
 from bntt.runs.directory import RunDirectory, find_run, load_best
 from bntt.runs.evaluation import LoadedWeights, evaluate_loaded, retiming_of
 from bntt.runs.from_python import load_samples, model_of
-from bntt.runs.identity import EXIT, MEASURING, check_same_data, check_same_recipe, saved_exit, trained_on, weights_hash
+from bntt.runs.identity import EXIT, RESUMING, check_same_data, check_same_recipe, saved_exit, trained_on, weights_hash
 from bntt.runs.parts import check_parts, load_parts
 from bntt.runs.recipe.build import build_model, facts_of, for_measuring, require_device, with_absolute_paths
 from bntt.runs.recipe.datasets import RecipeData, SampleSet, Split, build_data, evaluation_loader, stand_in
@@ -235,7 +235,7 @@ def load_run(
     run = find_run(Path(path))
     check_parts(run.path)
     recipe, best = load_recipe(run.recipe), run.best
-    check_same_recipe(recipe, read_facts(best), best, MEASURING)
+    check_same_recipe(recipe, read_facts(best), best, RESUMING)
     like = _stand_in(run.path, recipe)
     if model is None and recipe.data.name:
         model = build_model(for_measuring(recipe), like, device)

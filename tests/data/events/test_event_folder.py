@@ -15,16 +15,11 @@ from bntt.data.events.event_split import read_split, split_recordings
 from bntt.data.events.formats import EVENT_FORMATS
 from bntt.data.prepared import read_manifest
 from tests.data.damaged import VERSION
+from tests.fakes import aedat2_bytes as recording
 from tests.rows import each_row
 
 BINNING = Binning(4, 42, 42)
 AEDAT2 = EVENT_FORMATS["aedat2"]
-
-
-def recording(seed, count=300):
-    rng = np.random.default_rng(seed)
-    pairs = np.stack([rng.integers(0, 1 << 15, count), np.sort(rng.integers(0, 9000, count))], 1)
-    return VERSION + pairs.astype(">u4").tobytes()
 
 
 def write(root, count=5, labels=("cat", "dog"), seed=0):

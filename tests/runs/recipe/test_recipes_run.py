@@ -50,19 +50,22 @@ def test_two_steps_of_every_other_recipe(name, tmp_path):
     trains_two_steps(name, tmp_path)
 
 
+def parts_like(recipe):
+    """Made samples in the shape of a recipe's dataset."""
+    if DATASETS[recipe.data.name].formats:
+        return frames(recipe.data.frames.size, recipe.network.num_steps)
+    channels, size, classes = SHAPES.get(recipe.data.name, (3, 32, 10))
+    made = synthetic(channels=channels, image_size=size, num_classes=classes, train=4, test=2)
+    train, test = (in_order(images, recipe.data.order) for images in made)
+    return RecipeData(train, test, test, *made.train.pixel_statistics(), "made", manifest_of(made._asdict(), "made"))
+
+
 def trains_two_steps(name, tmp_path):
     smallest = ["train.batch_size=2", "train.epochs=1", "evaluate.batch_size=2", "evaluate.images=0"]
     if load_recipe(name).train.grow:
         smallest += ["train.epochs=2", "train.grow=[[2, 1]]"]
     recipe = load_recipe(name, smallest)
-    if DATASETS[recipe.data.name].formats:
-        data = frames(recipe.data.frames.size, recipe.network.num_steps)
-    else:
-        channels, size, classes = SHAPES[recipe.data.name]
-        made = synthetic(channels=channels, image_size=size, num_classes=classes, train=4, test=2)
-        mean, std = made.train.pixel_statistics()
-        train, test = (in_order(images, recipe.data.order) for images in made)
-        data = RecipeData(train, test, test, mean, std, "made", manifest_of(made._asdict(), "made"))
+    data = parts_like(recipe)
     if recipe.convert.ann:
         ann = new_run_directory("ann", tmp_path)
         list(train_run(load_recipe("fashion-mnist-ann", smallest), data, ann))

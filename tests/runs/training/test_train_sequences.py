@@ -1,7 +1,5 @@
 """A run on sequences: trained, resumed, loaded without its data, and refused where it is not the same, or no images."""
 
-import dataclasses
-
 import pytest
 import torch
 
@@ -19,6 +17,7 @@ from bntt.runs.training.train import train_run
 from tests.rows import each_row
 from tests.runs import tiny
 from tests.runs.recipe.test_schema import changed
+from tests.runs.tiny import parts
 
 ROWS = {
     "data": {"order": "rows", "validation": 0.01},
@@ -29,12 +28,6 @@ ROWS = {
 
 def recipe(**tables):
     return tiny.recipe(**{name: {**ROWS.get(name, {}), **tables.get(name, {})} for name in ROWS | tables})
-
-
-def parts(of):
-    """Sixty sequences of each split."""
-    data, few = build_data(of), torch.arange(60)
-    return dataclasses.replace(data, train=data.train.select(few), test=data.test.select(few))
 
 
 @pytest.fixture(scope="module")
