@@ -100,7 +100,7 @@ SECTIONS = (
         "rows",
         NORMS,
         "`sequential-fashion-mnist-rows`, five epochs: FC(28,256)-FC(256,256)-FC(256,10), a leak of 0.95, the paper's SGD at 0.1. The "
-        "LSNN, recurrent with thresholds that adapt, is a part of one's own and trains by Adam at 0.001: `bntt --with lsnn.py study lsnn-rows.toml --small` in `examples/parts`. With "
+        "LSNN, recurrent with thresholds that adapt, is made of registered parts (`lsnn.py`) and trains by Adam at 0.001: `bntt --with lsnn.py study lsnn-rows.toml --small` in `examples/parts`. With "
         "αθ = 1 BNTT times αθ is BNTT and tdBN is the pooled BN, bit for bit.",
     ),
     (

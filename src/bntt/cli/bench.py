@@ -26,7 +26,7 @@ def bench(
     """Time the per-step loop, plain PyTorch and the kernels in turn, after checking that all give the same numbers.
 
     SpikingJelly and snnTorch take part if they are installed (`make bench-peers`). Writes bench.json and bench.png.
-    Keep the machine quiet: a round is one step of every variant, and ratios are taken within rounds.
+    Keep the machine quiet: a round is one pass of every variant, and ratios are taken within rounds.
 
     Example: bntt bench --rounds 3
 
@@ -34,8 +34,9 @@ def bench(
         out: folder for the results.
         rounds: number of timed rounds, after the warm-up: 5 by default. For accuracy: number of starts, by default 3 on
             Fashion-MNIST and 1 on CIFAR-10.
-        cases: "standard": the standard comparisons; others: time and memory against T, or every norm in training of
-            VGG9, of the network for sequences and of ResNet-19; or all. "deploy": the trained networks that come with
+        cases: "standard": the standard comparisons; "sweep": time and memory against T; "norms": every norm in
+            training of VGG9, of the network for sequences and of ResNet-19; "vgg9-norms": of VGG9 alone; "all":
+            standard, sweep and norms. "deploy": the trained networks that come with
             the package, from sample to logits, in every way to run them, on one thread (deploy.json). "accuracy": the
             same networks trained to 87 % on Fashion-MNIST and to 50 % on CIFAR-10, some hours (accuracy.json). Where
             it was stopped it goes on: trainings in --out's accuracy.json are kept.

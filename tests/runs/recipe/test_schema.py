@@ -57,6 +57,7 @@ WRONG = [
     (changed(network={"surrogate": "arctn"}), "network.surrogate: must be .*did you mean 'arctan'"),
     (changed(network={"learn_leak": 1}), 'network.learn_leak: must be true, false, "layer" or "channel", got 1'),
     (changed(network={"norm": 3}), "network.norm: must be .*, got 3"),
+    (changed(init={"longer": "re-estimate"}), 'init.longer: must be "interpolate" or "hold"'),
     ({**MINIMAL, "network": "vgg6"}, "network: must be a table of keys and values, got 'vgg6'"),
     (changed(data={"name": "minst"}), "data.name: must be .*did you mean 'mnist'"),
     (

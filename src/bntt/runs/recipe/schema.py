@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from bntt.analysis.accuracy.measurement import Longer
 from bntt.analysis.measurement import MOST_DRAWS
 from bntt.data.augment import AUGMENTATIONS, EVENT_AUGMENTATIONS
 from bntt.data.events.binning import Counting
@@ -161,7 +160,7 @@ class Init(Table):
     none."""
     pretrained: Annotated[str, OneOf(PRETRAINED.keys, or_none=True)] = ""
     """Or a trained network of the package, see `bntt list pretrained`."""
-    longer: Longer = "interpolate"
+    longer: Literal["interpolate", "hold"] = "interpolate"
     """How added steps start: with its own steps, stretched ("interpolate"), or with its last step ("hold")."""
 
     @property
