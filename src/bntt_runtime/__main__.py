@@ -6,6 +6,7 @@ The exit code is 0, or as bntt's: 2 for what was asked, 3 for a picture, 4 for t
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import sys
 import warnings
@@ -87,6 +88,8 @@ def show(given: argparse.Namespace, stop: Stop | None) -> None:
 
 def main(args: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # what its encoding lacks
     parser = arguments()
     given, stop = parser.parse_args(args), None
     if given.exit:

@@ -54,7 +54,7 @@ def test_a_model_that_was_changed_is_not_saved_as_what_it_was(tmp_path):
     def encoder(model):
         model.encoder = DirectEncoder(3, mean=[0.29], std=[0.35])
 
-    for change in (folded, threshold, encoder):
+    for change in (folded, threshold, encoder, Model.double):
         model = Model(network=NETWORK, encoder=ENCODER).eval()
         change(model)
         with pytest.raises(ValueError, match="the model was changed since it was built"):

@@ -208,3 +208,12 @@ def test_beside_bntt_it_is_the_same_class_whatever_comes_or_goes_first(wheel, py
     (site / "bntt" / "deploy" / "runtime" / "chain.py").unlink()
     broken = said(python, "-c", ask)
     assert "No module named 'bntt.deploy.runtime.chain'" in broken.stderr
+
+
+def test_a_name_that_the_terminal_lacks_is_shown_all_the_same(python, place, tmp_path):
+    shutil.copy(place / "shoe.png", tmp_path / "γ.png")
+    command = [python, "-m", "bntt_runtime", place / "clothes.safetensors", tmp_path / "γ.png"]
+    settings = {"PYTHONUTF8": "1", "PYTHONIOENCODING": "ascii", "OPENBLAS_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=settings, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "?.png: Sneaker" in done.stdout

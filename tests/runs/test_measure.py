@@ -90,3 +90,8 @@ def test_two_runs_of_one_name_are_both_told_by_a_result_written_elsewhere(run, t
     found = result_from(ActivityResult, VALUES)
     written, *_ = save_result(ACTIVITY, found, ActivityArguments(), tmp_path / "there", opened=[run, other])
     assert json.loads(written.read_text())["measured_on"].keys() == {str(run.path), str(other.path)}
+
+
+def test_nothing_is_replaced_where_nothing_is(run, tmp_path):
+    (tmp_path / "recipe.toml").touch()
+    assert describe_replaced(DRIFT, DriftArguments(), tmp_path, [run]) == ""

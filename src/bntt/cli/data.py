@@ -96,6 +96,8 @@ class FrameFlags:
                 whose += ", or a folder of your own images"
             raise DataError(f"{name} are {what}, and {', '.join(wrong)} are for {whose}: leave them out")
         if dataset.fits:
+            if self.size == 0:
+                raise DataError("--size 0: an image has 1 pixel or more; without --size images stay as they are")
             if "--fit" in given and not self.size:
                 raise DataError(f"--fit {self.fit} needs --size: without it images stay as they are")
             return Fitting(self.size or 0, self.mode, self.fit) if self.size or self.mode else None

@@ -50,7 +50,9 @@ class Model(SpikingClassifier, PyTorchModelHubMixin, library_name="bntt"):  # ty
     def _save_pretrained(self, save_directory: Path) -> None:
         """Save the weights, unless the model was changed into one that config.json does not build."""
         config: Any = self._hub_mixin_config
-        if structure(type(self)(**config)) != structure(self):
+        built = type(self)(**config)
+        types, own = ([tensor.dtype for tensor in one.state_dict().values()] for one in (built, self))
+        if structure(built) != structure(self) or types != own:
             raise ValueError(
                 "the model was changed since it was built, and config.json holds the arguments of that: build it as it "
                 "is to be, Model(network=..., encoder=...), and load its weights"

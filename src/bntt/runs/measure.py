@@ -241,7 +241,8 @@ def describe_replaced(
     ' (it was measured with --images 900)'
     """
     file = folder / f"{measurement.stem(arguments)}.json"
-    kept = find_object(file) or {}
+    if (kept := find_object(file)) is None:
+        return ""
     before, now, runs = kept.get("arguments"), json.loads(json.dumps(vars(arguments))), kept.get("measured_on")
     elsewhere = opened and folder.resolve() not in [one.path.resolve() for one in opened]
     if runs is None and elsewhere and (folder / "recipe.toml").is_file():

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import bntt
-from bntt.analysis import evaluate
+from bntt.analysis import evaluate, fold_equivalence
 from bntt.analysis.accuracy.evaluation import FIRST_DRAW
 from bntt.analysis.energy.operations import count_operations
 from bntt.analysis.energy.result import WeightOperations
@@ -271,3 +271,12 @@ def test_nothing_to_count_and_what_is_no_spike():
     model.network.blocks["conv1"].lif = Graded()
     with pytest.raises(ValueError, match="what arrives at layer 'conv2' is not whole spikes"):
         count_operations(model, [(images, LABELS)])
+
+
+def test_labels_that_are_no_classes_are_refused():
+    net = bntt.models.mlp(in_features=4, hidden=(8,), num_classes=3, num_steps=4)
+    model, x = bntt.SpikingClassifier(DirectEncoder(4), net), torch.ones(4, 1, 2, 2)
+    for labels in (torch.tensor([0, 1, 2, 3]), torch.full((4,), -1), torch.eye(4)):
+        for measured in (count_operations, fold_equivalence):
+            with pytest.raises(ValueError, match="labels must be integers from 0 to 2, one a sample"):
+                measured(model, [(x, labels)])

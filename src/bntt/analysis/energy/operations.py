@@ -22,7 +22,7 @@ from torch import Tensor
 
 from bntt.analysis.accuracy.accuracy import Accuracy
 from bntt.analysis.accuracy.batches import Leaves, advance_batch
-from bntt.analysis.accuracy.evaluation import add_to, check_logits, counted, presented
+from bntt.analysis.accuracy.evaluation import add_to, check_labels, check_logits, counted, presented
 from bntt.analysis.energy.plan import READOUT, PlannedLayer, Updates, plan_layers, reach_of, updates_of
 from bntt.analysis.energy.result import WeightOperations
 from bntt.nn.blocks.stage import SpikingLayer
@@ -155,6 +155,7 @@ def count_operations(
     with evaluating(model):
         for number, inputs, labels, noise in presented(model, batches, "count", seed, draws, progress):
             logits, shape, measured = _run_batch(model, inputs, leaves, noise)
+            check_labels(labels, logits.shape[2])
             check_logits(logits)
             add_to(hits, number, (logits.argmax(2).cpu() == labels.cpu()).sum(1))
             total.add(measured, shape, len(labels))

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bntt.analysis.accuracy.evaluation import FIRST_DRAW, presented
+from bntt.analysis.accuracy.evaluation import FIRST_DRAW, check_labels, presented
 from bntt.analysis.equivalence.measurement import EquivalenceArguments
 from bntt.analysis.equivalence.result import Equivalence, EquivalenceResult, FoldedNetwork
 from bntt.analysis.measurement import ArgumentError, Opened, Progress, origin
@@ -105,13 +105,12 @@ def fold_equivalence(
     hits, same = dict.fromkeys(compared.networks, 0), dict.fromkeys(compared.networks, 0)
     with evaluating(model):
         for _, inputs, labels, noise in presented(model, batches, "compare", seed, 1, progress, draw=draw):
-            if labels.ndim != 1:
-                raise ValueError(f"labels must be integers, one a sample, got {labels.dtype} {list(labels.shape)}")
             compared.start()
             for first in range(0, total, STEPS_AT_ONCE):
                 steps = range(first, min(total, first + STEPS_AT_ONCE))
                 drawn = model.encoder(inputs, steps=steps, **noise)
                 compared.advance(drawn, Call(first, noise=noise_of(None, len(inputs), **noise)))
+            check_labels(labels, compared.logits[""].shape[1])
             answers = {name: logits.argmax(1).cpu() for name, logits in compared.logits.items()}
             for name, answer in answers.items():
                 hits[name] += int((answer == labels.cpu()).sum())

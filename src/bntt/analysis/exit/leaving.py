@@ -143,7 +143,8 @@ def _advance(model: SpikingClassifier, group: _Group, measure: Measure, leaves: 
     done = state.steps == model.encoder.num_steps
     gone = torch.ones_like(logits[-1, :, 0], dtype=torch.bool) if done else leaves(logits[-1])
     out = gone.nonzero().flatten()
-    step = Step(state.steps, state.measured or {}, logits[-1].index_select(0, out), *group.rows(out)[2:])
+    labels, place = (part.index_select(0, out.to(part.device)) for part in group.own[2:])
+    step = Step(state.steps, state.measured or {}, logits[-1].index_select(0, out), labels, place)
     if len(out) == 0:
         return step, replace(group, state=state)
     stay = (~gone).nonzero().flatten()
