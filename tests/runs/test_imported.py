@@ -5,9 +5,11 @@ import json
 import pytest
 import torch
 
+from bntt import register
 from bntt.data.errors import DataError
 from bntt.io.checkpoint import CheckpointError, load_checkpoint, read_facts
 from bntt.models import vgg6
+from bntt.models.spiking import RESETS
 from bntt.runs.evaluation import retimed, retiming_of
 from bntt.runs.imported import ImportSettings, import_network
 from bntt.runs.open_run import load_run
@@ -147,3 +149,13 @@ def test_a_recipe_of_an_imported_run_is_read_again(file, tmp_path):
     again = load_recipe(made.path / "recipe.toml")
     assert again == made.recipe
     assert json.loads((made.path / "environment.json").read_text())["data"]["name"] == "fashion-mnist-bundled"
+
+
+def test_parts_of_your_own_are_kept_with_it(file, tmp_path, monkeypatch):
+    monkeypatch.setattr(RESETS, "_entries", dict(RESETS))
+    monkeypatch.setitem(register.REGISTERED, "network.reset=own", None)  # gone when the test ends
+    register.reset("own")(lambda membrane, spikes, threshold: membrane)
+    settings = ImportSettings("vgg6", data="fashion-mnist-bundled", overrides=(*SMALL, "network.reset=own"))
+    made = import_network(file, settings, "theirs", tmp_path)
+    (part,) = json.loads((made.path / "environment.json").read_text())["parts"]
+    assert part["names"] == ["network.reset=own"]

@@ -128,3 +128,11 @@ def test_recordings_have_no_more_frames(longer):
     assert retiming_of(recipe, 2, None).how == "truncate"
     with pytest.raises(ArgumentError, match=r"--num-steps 6: each sample has 4 steps of its own, no more"):
         retiming_of(recipe, 6, longer)
+
+
+def test_a_part_whose_steps_are_not_known_is_named(trained):
+    recipe, data, _ = trained
+    model = best(trained)
+    model.network.blocks["conv1"].lif.num_steps = 3  # as of a part of yours without step_tables
+    with pytest.raises(ArgumentError, match=r"--num-steps 7: LIF 'conv1.lif' has 3 steps of its own, not known here"):
+        retimed(model, recipe, data, retiming_of(recipe, 7, "hold"), "cpu")

@@ -127,6 +127,8 @@ def test_another_record_of_a_measurement_is_read_as_such():
         ("robust", {}, "none", True, True),
         ("attack", {}, "none", True, True),
         ("stability", {}, "none", True, True),
+        ("retiming", {"steps": 4}, "none", True, False),
+        ("retiming", {"steps": 4}, "none", False, True),
     ],
 )
 def test_what_a_network_can_be_measured_by(kind, words, norm, is_ann, taken):

@@ -7,6 +7,7 @@ from hashlib import sha256
 
 import pytest
 
+from bntt.io.files import write_json_lines
 from bntt.runs.recipe.file import dump_recipe, load_recipe
 from bntt.studies.measures import measure_from
 from bntt.studies.pool import (
@@ -19,6 +20,7 @@ from bntt.studies.pool import (
     numerics_agree,
     why_data_is_missing,
 )
+from bntt.training.schedule import Rates
 from tests.rows import each_row
 from tests.studies.kept import bundled_sums, epochs, keep, small
 
@@ -251,3 +253,16 @@ def test_a_place_has_a_word_and_a_digest():
     one = directory_name("demo", "x", {"train": "1"})
     assert one.startswith("demo-")
     assert one != directory_name("demo", "x", {"train": "2"})
+
+
+def test_a_training_that_got_more_epochs_later_is_not_one_of_so_many(tmp_path):
+    """Its first epochs had the rates of the shorter schedule, which fell sooner."""
+    recipe = small("train.epochs=4")
+    run = keep(tmp_path / "longer", recipe)
+    whole = Rates(recipe.train, 4, 10)
+    for begun, said in ((4, ""), (2, "was begun for fewer than 4 epochs, at other learning rates")):
+        first = Rates(recipe.train, begun, 10)
+        rates = [(first if epoch < begun else whole).factor(epoch, 0) for epoch in range(4)]
+        rows = [{"epoch": n, "updates": 10 * (n + 1), "lr": recipe.train.lr * rate} for n, rate in enumerate(rates)]
+        write_json_lines(run / "metrics.jsonl", rows)
+        assert kept_run(run).unfinished == said

@@ -196,3 +196,14 @@ def test_threads_are_shared_out(monkeypatch):
     assert WorkSettings(Path("p"), jobs=4).threads == "2"
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     assert WorkSettings(Path("p"), jobs=4).threads == "3"
+
+
+def test_a_measurement_that_fails_stops_nothing_that_begins_with_its_ann(shop):
+    python, script, folder = shop.program
+    fails = "import json, runpy, sys; 'measure' in json.loads(sys.argv[2]) and sys.exit(7); "
+    fails += f"runpy.run_path({script!r}, run_name='__main__')"
+    shop = replace(shop, program=(python, "-c", fails, folder))
+    runs = [CONVERTED[0] | {"measures": ["energy"]}, CONVERTED[1]]
+    for expected in ([("ann", 7), ("converted", 0)], [("ann", 7)]):
+        outcomes = work(items(shop, runs=runs, claims=None, figures=None), shop)
+        assert [(outcome.item.start.run, outcome.code) for outcome in outcomes] == expected

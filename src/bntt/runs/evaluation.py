@@ -87,7 +87,10 @@ def retimed(
         )
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
-        network = retime(model.network, retiming.steps, "interpolate" if retiming.how == "interpolate" else "hold")
+        try:
+            network = retime(model.network, retiming.steps, "interpolate" if retiming.how == "interpolate" else "hold")
+        except TypeError as error:  # a part of your own, with steps that are not known here
+            raise ArgumentError(f"--num-steps {retiming.steps}: {error}") from None
     encoder = _encoder_like(model.encoder, build_encoder(recipe, data, retiming.steps))
     longer = SpikingClassifier(encoder, network).to(device).eval()
     seen = 0
@@ -208,19 +211,29 @@ def _gamma_floor(recipe: Recipe, facts: Mapping[str, Any], rows: Sequence[Mappin
     None without decay, if γ began elsewhere or may have (in bntt.fit), if it was averaged, or if an epoch had another
     rate than the recipe says: epochs were added later.
     """
-    train, done = recipe.train, rows[: facts["epoch"] + 1]
+    done = rows[: facts["epoch"] + 1]
     begun = recipe.init.source or recipe.convert.ann
     if not recipe.data.name or begun or facts.get("averaged") or facts_of(recipe).norm_facts.identity:
         return None
     if not done or not (updates := done[-1].get("updates")):
         return None
+    rates = rates_of(recipe, done)
+    return None if rates is None else floor_of_decay(rates, updates)
+
+
+def rates_of(recipe: Recipe, rows: Sequence[Mapping[str, Any]]) -> Rates | None:
+    """Return the learning rates of a recipe; None if one of these epochs began at another: epochs were added later.
+
+    Args:
+        rows: the first epochs of a training, one or more, as in ``metrics.jsonl``; the last one says its updates.
+    """
+    train = recipe.train
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DropsWarning)  # bntt train said it
-        rates = Rates(train, train.epochs, updates // len(done))
-    for epoch, row in enumerate(done):
-        if not math.isclose(row.get("lr", math.nan), train.lr * rates.factor(epoch, 0)):
-            return None
-    return floor_of_decay(rates, updates)
+        rates = Rates(train, train.epochs, rows[-1]["updates"] // len(rows))
+    began = [train.lr * rates.factor(epoch, 0) for epoch in range(len(rows))]
+    told = [row.get("lr", math.nan) for row in rows]
+    return rates if all(map(math.isclose, told, began)) else None
 
 
 def _numbers(found: Evaluation, model: SpikingClassifier) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from bntt.models import MODELS
 from bntt.nn import SpikingNetwork
 from bntt.runs.directory import new_run_directory
 from bntt.runs.environment import write_environment
+from bntt.runs.parts import parts_facts
 from bntt.runs.recipe.build import build_model, builder_options, with_absolute_paths
 from bntt.runs.recipe.datasets import RecipeData, build_data
 from bntt.runs.recipe.file import Recipe, RecipeError, dump_recipe, parse_recipe, values_of
@@ -125,7 +126,7 @@ def _as_run(
     tensors = {f"model.{key}": value for key, value in model.state_dict().items()}
     run, written = new_run_directory(*place), dump_recipe(recipe)
     facts = {"epoch": 0, "validation_accuracy": None, "averaged": False, "recipe": written, **rules_facts(recipe)}
-    write_environment(run.path, 0, {"device": "cpu", **rules_facts(recipe), **data.facts()})
+    write_environment(run.path, 0, {"device": "cpu", **rules_facts(recipe), **parts_facts(recipe), **data.facts()})
     write_checkpoint(run.best, tensors, facts)
     write_whole(run.recipe, written.encode())  # last: a directory without it is not a run
     return run.path, len(state)

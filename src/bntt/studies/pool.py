@@ -21,6 +21,7 @@ from bntt.io.checkpoint import CheckpointError
 from bntt.io.files import digest_of_text, digest_of_values, find_object, last_name
 from bntt.runs.directory import RunDirectory
 from bntt.runs.environment import NUMERICS, numerics_of
+from bntt.runs.evaluation import rates_of
 from bntt.runs.identity import weights_hash
 from bntt.runs.parts import parts_of, recorded_parts, versions_of
 from bntt.runs.recipe.build import facts_of, for_measuring
@@ -210,6 +211,8 @@ def _unfinished(recipe: Recipe, path: Path, evaluation: Mapping[str, Any]) -> st
     updates, measured = last.get("updates"), evaluation.get("updates")
     if None not in (updates, measured) and updates != measured:
         return f"was measured after {measured} of {updates} updates"
+    if None not in (updates, last.get("lr")) and rates_of(recipe, rows) is None:
+        return f"was begun for fewer than {epochs} epochs, at other learning rates"
     return ""
 
 

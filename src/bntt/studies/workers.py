@@ -71,12 +71,14 @@ class _Running:
     process: subprocess.Popen[bytes] | None = None
     output: IO[bytes] | None = None
     trained: bool = False
+    measuring: bool = False
+    """True if its last job measures: the weights are there."""
 
 
 def work(items: Sequence[WorkItem], settings: WorkSettings) -> Iterator[Outcome]:
     """Do the remaining work of every item, and yield each as it ends.
 
-    A failure stops only the items that begin with the failed one.
+    A training that fails stops only the items that begin with it, a measurement none.
 
     Raises:
         KeyboardInterrupt, SystemExit: when asked to stop; the processes have saved and ended by then.
@@ -115,7 +117,7 @@ def work(items: Sequence[WorkItem], settings: WorkSettings) -> Iterator[Outcome]
                     retry_at[one.item.identity] = time.monotonic() + RETRY
                     waiting.append(one.item)
                     continue
-                codes[one.item.identity] = outcome.code
+                codes[one.item.identity] = 0 if one.measuring else outcome.code  # its weights are there to begin with
                 yield outcome
             time.sleep(POLL)
     finally:
@@ -161,7 +163,7 @@ def _poll(one: _Running, settings: WorkSettings) -> Outcome | None:
         one.lock.close()
         return _outcome(one, 0, "")
     doing, job = following
-    one.trained |= "train" in job
+    one.trained, one.measuring = one.trained or "train" in job, "measure" in job
     settings.tell(f"{one.item.called}: {doing}")
     one.output, text = one.log.open("ab"), json.dumps(job)
     one.output.write(f"{text}\n".encode())

@@ -119,3 +119,12 @@ def test_choices_that_there_are_not():
         vars(binning).update(options)  # past the checks of types that tests have
         with pytest.raises(ValueError, match=message):
             binning.__post_init__()
+
+
+@each_row("table", [1 << 20, 0])
+@each_row("kind", ["u1", "i2", "u4", "i8", "u8"])
+def test_places_of_any_integer_type(kind, table, monkeypatch):
+    monkeypatch.setattr(binning, "LARGEST_TABLE", table)
+    events, chosen = some(500), Binning(3, 17, 11)
+    other = Events(events.t, *(getattr(events, name).astype(kind) for name in "xyp"), events.height, events.width)
+    assert torch.equal(to_frames(other, chosen).counts, to_frames(events, chosen).counts)

@@ -17,6 +17,7 @@ from bntt.runs.open_run import load_run
 from bntt.runs.recipe.build import build_model
 from bntt.runs.recipe.datasets import build_data
 from bntt.runs.recipe.file import RecipeError, load_recipe
+from bntt.runs.training import initial
 from bntt.runs.training.initial import load_initial_weights
 from bntt.training.optimizer import freeze
 from tests.rows import each_row
@@ -184,3 +185,17 @@ def test_init_from_the_command_line(tmp_path, capsys):
     assert cli.main(["train", "demo", *small, "--init", "one", "two"]) == 2
     assert cli.main(["train", "demo", *small, "--init", str(tmp_path / "none")]) == 4
     assert [path.name for path in tmp_path.iterdir()] == ["demo"], "no directory is left behind"
+
+
+def test_steps_that_cannot_be_changed_are_told(source, monkeypatch):
+    def refuse(*_):
+        raise TypeError("RMS 'conv1.norm' has 3 steps of its own")
+
+    monkeypatch.setattr(initial, "retime", refuse)
+    with pytest.raises(RecipeError, match=r"network.num_steps: .* cannot take 5: RMS 'conv1.norm' has 3 steps"):
+        taken(source, network={"num_steps": 5})
+
+
+def test_an_ann_that_begins_with_spikes_says_so(source):
+    *_, said = taken(source, encoder={"name": "expected"}, network={"neuron": "relu", "num_steps": 1})
+    assert said["changed"] == "; neuron is relu, it was lif; T is 1, it was 3 (truncate)"

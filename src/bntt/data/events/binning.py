@@ -151,8 +151,8 @@ def _cells(events: Events, binning: Binning) -> Integer[np.ndarray, " N"]:
     else:  # the same, sooner
         place = events.y.astype(np.intp)
         place *= events.width
-        place += events.x
+        np.add(place, events.x, out=place, casting="unsafe")  # of uint64 the sum is float64, and as exact
         place *= 2
-        place += events.p
+        np.add(place, events.p, out=place, casting="unsafe")
         cells = (rows[:, None, None] + columns[:, None] + planes).ravel()[place]
     return cells

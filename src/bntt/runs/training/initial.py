@@ -100,7 +100,10 @@ def load_initial_weights(recipe: Recipe, model: SpikingClassifier, classes: Sequ
     else:
         how = "truncate" if steps < (source.num_steps or steps) else recipe.init.longer
         said += f"; T is {steps}, it was {source.num_steps} ({how})"
-        weights = retime(source, steps, how).state_dict()
+        try:
+            weights = retime(source, steps, how).state_dict()
+        except (TypeError, ValueError) as error:  # a part with steps of its own, or a window that is longer than T
+            raise RecipeError(f"network.num_steps: {recipe.init.source} cannot take {steps}: {error}") from None
     if tuple(told) != tuple(classes):
         said += f"; the last layer is new, for {len(classes)} other classes"
         last = {name: value for name, value in own.items() if name.startswith("readout.")}
@@ -146,7 +149,7 @@ def _overlap(its: tuple[str, str, float, int], recipe: Recipe) -> str:
 def _changed_parts(its: Recipe, ours: Recipe) -> str:
     """Say in what the networks of two recipes differ that weights do not show; nothing of an ANN and its twin."""
     before, now = (vars(one.network) for one in (its, ours))
-    if its.network.neuron != ours.network.neuron and "relu" in (its.network.neuron, ours.network.neuron):
+    if its.network.neuron == "relu" != ours.network.neuron:
         return ""
     other = [key for key in now if key != "num_steps" and now[key] != before[key]]
     return "".join(f"; {key} is {now[key]}, it was {before[key]}" for key in other)
