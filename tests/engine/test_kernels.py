@@ -56,3 +56,10 @@ def test_a_precision_is_refused_where_it_would_be_emulated(monkeypatch):
             backend.require(Compute(precision="bf16"), "cuda")
     with pytest.raises(backend.BackendError, match="this GPU has no bfloat16"):
         backend.require(Compute(precision="bf16"), torch.device("cuda"))
+
+
+def test_the_other_instruction_sets_are_those_not_in_use(monkeypatch):
+    monkeypatch.setattr(library, "LIBRARY", object())
+    monkeypatch.setattr(library, "variants", lambda: ["portable", "avx2", "avx512"])
+    monkeypatch.setattr(library, "use_variant", lambda: "avx2")
+    assert "using avx2 (also: portable, avx512)" in backend.backends()[1].detail

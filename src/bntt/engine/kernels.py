@@ -140,7 +140,7 @@ def _reference() -> Backend:
 def _cpu() -> Backend:
     if library.LIBRARY is None:
         return Backend("cpu", False, library.REASON)
-    others = ", ".join(library.variants()[:-1])
+    others = ", ".join(one for one in library.variants() if one != library.use_variant())
     detail = f"fused C++ kernels, float32, using {library.use_variant()}" + (f" (also: {others})" if others else "")
     detail += "; precision fp32, bf16-grad, bf16" if has_bf16() else "; precision fp32 (no bfloat16 arithmetic here)"
     return Backend("cpu", True, detail)

@@ -73,3 +73,13 @@ def test_a_classifier_of_frames(shape, backend, rng):
     _, state = model.advance(frames, steps=2)
     rest, _ = model.advance(frames, state, steps=4)
     assert torch.allclose(rest[-1], net(time_first), atol=1e-6)
+
+
+def test_only_the_frames_asked_for_are_looked_at():
+    """A stream of T steps would look at all of them T times."""
+    frames = torch.zeros(3, T, 5)
+    frames[1, 4] = torch.nan
+    assert FrameEncoder(T)(frames, steps=range(4)).shape == (4, 3, 5)
+    with pytest.raises(ValueError, match="frames that are not finite, first in sample 1"):
+        FrameEncoder(T)(frames, steps=range(4, 5))
+    assert FrameEncoder(T)(torch.ones(3, T, 5, dtype=torch.uint8), steps=range(2)).dtype == torch.float32

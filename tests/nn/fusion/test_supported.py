@@ -48,3 +48,8 @@ def test_weights_and_neurons():
     lif = LIF(0.9)
     lif.neuron = Neuron(surrogate=torch.sigmoid)
     assert why_not_neuron(lif.neuron, range(4), 8, "cpu") == "its surrogate is a custom one"
+
+
+@pytest.mark.parametrize("pool", [nn.AvgPool2d(4), nn.MaxPool2d(4)])
+def test_a_window_larger_than_the_image_is_named_by_its_size(pool):
+    assert pool_of(pool, (8, 2, 2), False) == "its pooling window has 4x4 places on an image of 2x2"

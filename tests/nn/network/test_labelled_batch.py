@@ -67,6 +67,8 @@ def test_labels_of_any_integer_type(labels):
         ([0, None, 1], r"labels must be 3 integers, or shares of classes \[3, K\], got list with None"),
         ([[0], [1, 2], [0]], r"labels must be 3 integers, or shares of classes \[3, K\], got list with \[0\]"),
         (7, r"labels must be 3 integers, or shares of classes \[3, K\], got torch.int64 \[\]"),
+        (torch.tensor(7), r"labels must be 3 integers, or shares of classes \[3, K\], got torch.int64 \[\]"),
+        (np.array(7), r"labels must be 3 integers, or shares of classes \[3, K\], got torch.int64 \[\]"),
         ([0.0, 1.0, 2.0], "got list with 0.0"),
         (np.zeros(3), "got an array of float64"),
         (torch.zeros(3), r"got torch.float32 \[3\]"),

@@ -194,3 +194,10 @@ def test_streaming_without_norm_has_no_last_step():
         logits, state = net.advance(torch.ones(1, 1, 6), state)
     assert state.steps == 50
     assert torch.isfinite(logits).all()
+
+
+def test_the_blocks_of_a_network_make_another(rng):
+    net, x = mlp(in_features=4, hidden=(8,), num_steps=3).eval(), torch.rand(3, 2, 4, generator=rng)
+    other = SpikingNetwork(net.blocks, net.readout).eval()
+    assert list(other.blocks) == ["fc1"]
+    assert torch.equal(other(x), net(x))

@@ -181,9 +181,7 @@ class FrameEncoder(TimedEncoder):
 
     def at(self, frames: Tensor, wanted: range) -> Tensor:
         """Return these steps of the frames, checked."""
-        if isinstance(frames, Tensor) and not (frames.is_floating_point() or frames.is_complex()):
-            frames = frames.to(torch.float32)
-        check_values(frames, "frames")
+        check_tensor(frames, "the encoder", "frames")
         if frames.ndim < 3 or frames.shape[1] != self.num_steps:
             swapped = frames.ndim > 2 and len(frames) == self.num_steps
             way = "time is the first axis and must be the second, frames.transpose(0, 1)" if swapped else ANEW
@@ -191,7 +189,10 @@ class FrameEncoder(TimedEncoder):
                 f"frames must be [B, T, ...] with the encoder's T = {self.num_steps} steps, such as [B, T, C, H, W] or "
                 f"[B, T, F], got shape {list(frames.shape)}: {way}"
             )
-        return frames.transpose(0, 1)[wanted.start : wanted.stop]
+        x = frames.transpose(0, 1)[wanted.start : wanted.stop]  # only these are looked at: of many steps some at a time
+        x = x if x.is_floating_point() or x.is_complex() else x.to(torch.float32)
+        check_values(x.transpose(0, 1), "frames")
+        return x
 
 
 @ENCODERS("sequence")

@@ -161,7 +161,8 @@ def pool_of(pool: nn.Module, image: tuple[int, int, int], flat: bool) -> Pooled 
         else:
             return f"its pool is {type(module).__name__}, which is no average or maximum over whole windows"
     if min(shape) < 1:
-        return f"its pooling window has {average[0]}x{average[1]} places on an image of {height}x{width}"
+        down, across = map(max, average, largest)  # one of them is (1, 1)
+        return f"its pooling window has {down}x{across} places on an image of {height}x{width}"
     features = shape[0] * shape[1] * shape[2]
     return Pooled(average, largest, Layout((features,) if flat else shape, (shape[1], shape[2], shape[0])))
 

@@ -173,14 +173,14 @@ class Kept:
         key, samples = (len(x), x.shape[2:], x.dtype), x.shape[1]
         if held is None:
             return None
+        if samples >= held.refused.get(key, samples + 1):
+            return None
         free = held.ready.get(key)
         if held.values and not (self._compared and free):
             if not held.same_values():
                 self._held = None
                 return None
             self._compared = True
-        if samples >= held.refused.get(key, samples + 1):
-            return None
         ready = held.take(key, samples)
         if ready is None:
             begun = _begin(blocks, num_steps, x, work, held)

@@ -105,9 +105,10 @@ def _numbered(loader: Any) -> Iterator[Samples]:
     start = 0
     for batch in loader:
         inputs, given = _pair(batch)
-        if inputs.ndim > 2 and isinstance(given, Sized) and len(inputs) != len(given) == inputs.shape[1]:
+        count = len(given) if isinstance(given, Sized) and getattr(given, "ndim", 1) else None  # a number has no length
+        if inputs.ndim > 2 and len(inputs) != count == inputs.shape[1]:
             raise ValueError(
-                f"there are {len(given)} labels, and as many samples in the second axis of {list(inputs.shape)}: "
+                f"there are {count} labels, and as many samples in the second axis of {list(inputs.shape)}: "
                 f"samples come first, [B, T, ...], so give inputs.transpose(0, 1)"
             )
         labels = _labels(given, len(inputs))

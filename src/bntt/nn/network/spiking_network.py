@@ -59,11 +59,15 @@ class SpikingNetwork(nn.Module):
     input_shape: tuple[int, ...] | None = None
 
     def __init__(
-        self, blocks: Mapping[str, nn.Module] | Sequence[nn.Module], readout: nn.Module, *, compute: Compute = Compute()
+        self,
+        blocks: Mapping[str, nn.Module] | nn.ModuleDict | Sequence[nn.Module],
+        readout: nn.Module,
+        *,
+        compute: Compute = Compute(),
     ) -> None:
         super().__init__()
         self.compute, self._kept = compute, Kept()
-        if not isinstance(blocks, Mapping):
+        if not isinstance(blocks, Mapping | nn.ModuleDict):
             blocks = {f"block{i}": block for i, block in enumerate(blocks, start=1)}
         for name, block in blocks.items():
             check_stage(block, f"block {name!r}", "y [S, B, ...]")
