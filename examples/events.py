@@ -30,7 +30,6 @@ READERS: dict[str, tuple[str, Callable[[Path], data.Events]]] = {
 
 def main() -> None:
     options = arguments()
-    torch.manual_seed(options.seed)
     folder, form = options.recordings, options.format
     if folder is None:
         folder, form = Path(tempfile.mkdtemp()) / "recordings", "aedat2"
@@ -48,6 +47,7 @@ def main() -> None:
         leak=0.95,
         norm=options.norm,
         width=options.width,
+        seed=options.seed,
     )
     model = bntt.SpikingClassifier(bntt.FrameEncoder(options.steps), network)
     loader = data.SampleLoader(train, options.batch_size, shuffle=True, augment=["flip", "shift"], seed=options.seed)

@@ -12,15 +12,12 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-import torch
-
 import bntt
 from bntt import analysis, data, deploy
 
 
 def main() -> None:
     options = arguments()
-    torch.manual_seed(options.seed)
     published, test = data.open_dataset("images", options.images)[0] if options.images else data.fashion_mnist_bundled()
     if options.most:  # a subset, stratified by class
         published = published.select(data.stratified(published, min(options.most, len(published)), seed=0))
@@ -70,6 +67,7 @@ def build(train: data.ImageSet, options: argparse.Namespace) -> bntt.SpikingClas
         leak=0.95,
         norm=options.norm,
         width=options.width,
+        seed=options.seed,
     )
     return bntt.SpikingClassifier(bntt.PoissonEncoder(options.steps, mean=mean, std=std), network)
 

@@ -74,7 +74,8 @@ def half(membrane, spikes, threshold):
 @bntt.register.augmentation("upside-down")
 def upside_down(images, *, seed, draw, index):
     """Mirror up and down, each image with probability one half."""
-    heads = uniform(sample_keys(seed, Purpose.FLIP, draw, index.to(images.device))) < 0.5
+    keys = sample_keys(seed + 1, Purpose.FLIP, draw, index.to(images.device))  # not the numbers of "flip"
+    heads = uniform(keys) < 0.5
     return torch.where(heads.view(-1, 1, 1, 1), images.flip(2), images)
 
 

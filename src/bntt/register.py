@@ -74,6 +74,8 @@ def model(name: str) -> Decorator[Any]:
 def norm(name: str) -> Decorator[Any]:
     """Register a norm, a class or a function of some of ``channels``, ``num_steps`` and ``threshold``.
 
+    One that has a γ for each step, which early exit reads, says so: ``facts = NormFacts(step_gamma=True)``.
+
     Args:
         name: ``network.norm`` of recipes, ``norm=`` of builders.
 
@@ -97,7 +99,7 @@ def neuron(name: str) -> Decorator[Any]:
     """Register neurons, a class or a function that is called with those arguments that it names.
 
     They may be ``channels``, ``num_steps``, ``leak``, ``threshold``, ``rule``, ``reset``, ``surrogate``,
-    ``decay_input`` and ``learn_leak``.
+    ``decay_input`` and ``learn_leak``. Without ``facts = NeuronFacts(waits=False)`` they count as one step late.
 
     Args:
         name: ``network.neuron`` of recipes, ``neuron=`` of builders.

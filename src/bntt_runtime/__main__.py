@@ -77,7 +77,7 @@ def show(given: argparse.Namespace, stop: Stop | None) -> None:
             "seed": given.seed,
             "backend": runtime.backend,
         }
-        print(json.dumps(head | {"images": rows}, indent=1, ensure_ascii=False))
+        print(json.dumps(head | {"images": rows}, indent=1))
         return
     print(f"{given.bundle}: {len(runtime.classes)} classes, {runtime.num_steps} steps, run by {runtime.backend}")
     for row in rows:
@@ -89,7 +89,7 @@ def show(given: argparse.Namespace, stop: Stop | None) -> None:
 def main(args: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # what its encoding lacks
+        sys.stdout.reconfigure(errors="replace")  # a name may have characters that its encoding lacks
     parser = arguments()
     given, stop = parser.parse_args(args), None
     if given.exit:

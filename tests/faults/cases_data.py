@@ -10,7 +10,9 @@ from unittest import mock
 
 import torch
 
+from bntt.data.catalog import prepared_folder
 from bntt.data.images.cifar import CIFAR10
+from bntt.data.prepared import read_manifest
 from bntt.data.registry import DATASETS, Published
 from bntt.io.files import digest
 from bntt.training import updates
@@ -60,9 +62,17 @@ def flipped_archive(tmp: Path, *flags: str) -> str:
     one = Published(known.published[0].url, digest(place, "md5"), len(whole))
     with mock.patch.dict(DATASETS, {"cifar10": dataclasses.replace(known, published=(one,))}):
         place.write_bytes(gzip.compress(bytes(tar)))
-        outcome = prepare("cifar10", place, *flags)
+        outcome = checked(prepare("cifar10", place, *flags))
         place.write_bytes(whole)
-        return outcome if prepare("cifar10", place) == "exit 0" else "the whole archive is refused too"
+        return (
+            outcome if checked(prepare("cifar10", place)) == "exit 0, published" else "the whole archive is not taken"
+        )
+
+
+def checked(outcome: str) -> str:
+    """The outcome, and what the manifest says of the source if there is one."""
+    made = read_manifest(prepared_folder("cifar10"))
+    return outcome if made is None else f"{outcome}, {made.check}"
 
 
 @case(17, "a CIFAR archive with one flipped byte", r"exit 3: .*its checksum differs.*--allow-modified-data")
@@ -70,16 +80,20 @@ def flipped(tmp: Path) -> str:
     return flipped_archive(tmp)
 
 
-@case(17, "the unpacked files with one flipped byte: none is published for them, results say unchecked", r"exit 0")
+@case(
+    17,
+    "the unpacked files with one flipped byte: none is published for them, results say unchecked",
+    r"exit 0, unchecked",
+)
 def flipped_unpacked(tmp: Path) -> str:
     path = fakes.write_cifar(tmp / "bin") / CIFAR10.train[0]
     content = bytearray(path.read_bytes())
     content[100] ^= 1
     path.write_bytes(content)
-    return prepare("cifar10", path.parent)
+    return checked(prepare("cifar10", path.parent))
 
 
-@case(17, "the same, allowed (the source is then marked as modified)", r"exit 0")
+@case(17, "the same, allowed (the source is then marked as modified)", r"exit 0, modified")
 def flipped_allowed(tmp: Path) -> str:
     return flipped_archive(tmp, "--allow-modified-data")
 

@@ -49,8 +49,7 @@ Record = dict[str, Any]
 @dataclass(frozen=True)
 class Verdict:
     """``kind``: same, tie, noise, raised (the same error), refused (a precision without kernels; what plain PyTorch
-    refuses too) or different;
-    of a worker also crashed, hung or mistaken."""
+    refuses too) or different; of a worker also crashed, hung or mistaken."""
 
     case: int
     kind: str

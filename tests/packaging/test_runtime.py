@@ -217,3 +217,5 @@ def test_a_name_that_the_terminal_lacks_is_shown_all_the_same(python, place, tmp
     done = subprocess.run(command, env=settings, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
     assert "?.png: Sneaker" in done.stdout
+    done = subprocess.run([*command, "--json"], env=settings, capture_output=True, text=True)
+    assert json.loads(done.stdout)["images"][0]["file"] == str(tmp_path / "γ.png"), "as data it is whole"

@@ -128,6 +128,7 @@ def test_another_record_of_a_measurement_is_read_as_such():
         ("attack", {}, "none", True, True),
         ("stability", {}, "none", True, True),
         ("retiming", {"steps": 4}, "none", True, False),
+        ("retiming", {"split": "train"}, "none", True, True),
         ("retiming", {"steps": 4}, "none", False, True),
     ],
 )

@@ -92,7 +92,7 @@ class Result(Record):
     dataset: str
     """Name of the data."""
     split: str
-    """Split that was measured, "test" or "validation"."""
+    """Split that was measured: "test" or "validation"; of an evaluation also "train"."""
     epoch: int | None = None
     """Epoch of the weights, from 0."""
 

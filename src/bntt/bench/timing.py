@@ -1,4 +1,4 @@
-"""Interleaved, paired timing: every variant lives in its own process, and a round is one step of each in turn."""
+"""Interleaved, paired timing: every variant lives in its own process, and a round is one pass of each in turn."""
 
 from __future__ import annotations
 

@@ -17,6 +17,9 @@ from bntt.data.samples import check_labels
 class ImageSet:
     """Labelled images of one size.
 
+    Raises:
+        ValueError: on images that are not uint8 ``[N, C, H, W]``, or labels that are not int64 ``[N]`` from 0 to K - 1.
+
     >>> ImageSet(torch.zeros(3, 1, 2, 2, dtype=torch.uint8), torch.tensor([0, 1, 1]), ("cat", "dog")).counts()
     [1, 2]
     """

@@ -47,8 +47,8 @@ class SampleLoader:
         data: an :class:`ImageSet`, a :class:`FrameSet`, or any :class:`SampleSet`.
         batch_size: the largest batch.
         shuffle: use a new order in every draw instead of the set's own.
-        augment: for images: names out of "crop", "flip", "cutout", "erase", applied in this order; for frames of
-            events: "flip", "shift", the same for all frames of a sample.
+        augment: names, applied in the order given: of images "crop", "flip", "cutout", "erase"; of frames of events
+            "flip", "shift", the same for all frames of a sample; or yours, by :func:`bntt.register.augmentation`.
         seed: seed of order, augmentation and mixing.
         device: where batches go; the set itself stays where it is.
         mix: for images, after augmentation: "mixup" or "cutmix" with another image of the set, with that one's

@@ -45,7 +45,8 @@ def export(
     r"""Write a trained network in a format for use elsewhere, and return its description.
 
     Args:
-        model: or its :func:`~bntt.deploy.describe`\ d form, which has the next three.
+        model: the classifier; or its description by :func:`~bntt.deploy.describe`, which has classes, input shape and
+            pictures already: leave these three out.
         path: of the file to write.
         target: "bundle", for :class:`bntt.deploy.Runtime`; "onnx", all steps at once, or "onnx-step", one step whose
             state goes in and out (:func:`bntt.deploy.onnx_graph.build`); "nir", for :func:`~bntt.deploy.from_nir` and,

@@ -51,14 +51,14 @@ class ComputeOptions:
     """Fused kernels where they can run ("auto"), plain PyTorch ("reference"), or the kernels or an error: on the CPU
     ("cpu"), or on a GPU ("triton", never run on one by the authors)."""
     events: Events = "measured"
-    """When layers run event-driven: by the same rule in every run ("fixed"), or by timing both ways, which may differ
-    between two runs ("measured")."""
+    """When layers run event-driven: by the same rule in every run ("fixed"), by timing both ways, which may differ
+    between two runs ("measured"), or "never"."""
     recompute: Recompute = "auto"
     """Whether the kernels keep the currents of all steps for the backward pass ("never"), or of this many steps at a
     time and compute them again; "auto" does so if memory would not suffice."""
     precision: Precision = "fp32"
     """Precision of the kernels' dense products: "bf16-grad" uses bfloat16 for gradients only, the spikes stay those of
-    fp32."""
+    fp32; "bf16" uses it in the forward pass too, so that spikes may differ."""
     input_grad: InputGrad = "winograd"
     """How 3x3 convolutions compute the gradient towards their input in fp32: with a quarter of the products and twice
     the rounding where their shape lets it pay ("winograd"), or by PyTorch ("direct")."""

@@ -112,8 +112,8 @@ class NeuronOptions:
     """
 
     neuron: Annotated[str, OneOf(NEURONS.keys)] = "lif"
-    """Neurons; "relu" makes an ANN of the same architecture, with one step, and ignores leak, fire, reset, surrogate,
-    and threshold but for norms of its size. With a norm it can begin a training (`init`), without one be converted."""
+    """Neurons; "relu" makes an ANN of the same architecture, num_steps = 1, and ignores leak, fire, reset, surrogate,
+    and threshold unless a norm scales by it. With a norm it can begin a training (`init`), without be converted."""
     threshold: Annotated[float, Limits(above=0, below=1_000_000)] = 1.0
     """Threshold θ."""
     fire: Annotated[str | FireRule, OneOf(FIRE_RULES.keys)] = "after"

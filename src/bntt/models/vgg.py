@@ -35,11 +35,16 @@ def vgg9(
         norm: a name in ``bntt.nn.NORMS``, or a function ``(channels, num_steps, threshold) -> module``.
         width: factor on the channels of every layer.
         in_channels, image_size: of the square input; the size must be a multiple of 8.
-        **options: neuron, threshold, fire, reset, surrogate, learn_leak, decay_input, dropout, seed; see
-            :class:`~bntt.models.spiking.NeuronOptions`.
+        **options: neuron, threshold, fire, reset, surrogate, surrogate_scale, readout, learn_leak, decay_input,
+            norm_eps, dropout: see :class:`~bntt.models.spiking.NeuronOptions`; and seed, of the initial weights, 0 by
+            default.
+
+    Returns:
+        A network that takes spikes ``[T, B, C, H, W]`` and gives logits ``[B, K]``.
 
     Raises:
         ValueError: on an unknown name, or sizes that do not fit; the message says which, and what would fit.
+        TypeError: on an unknown keyword argument; the message names the nearest.
 
     >>> sum(p.numel() for p in vgg9(num_classes=10, num_steps=25).parameters()) - 25 * 2176
     5938880

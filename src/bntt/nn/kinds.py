@@ -103,7 +103,8 @@ def norm_facts(norm: object) -> NormFacts:
     """Return the facts about a norm.
 
     Args:
-        norm: a module with ``facts``; the defaults hold for others.
+        norm: a module with ``facts``. The defaults hold for others, but PyTorch's batch normalisation (1d, 2d, Sync)
+            has batch statistics, and None is the identity.
 
     >>> from bntt.nn import BNTT
     >>> norm_facts(BNTT(1, num_steps=2)).step_gamma

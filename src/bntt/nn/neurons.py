@@ -52,7 +52,12 @@ class LIF(nn.Module):
         surrogate: do/du, Eq. 8 by default.
         decay_input: multiply the input by 1 - λ, see above; λ is then below 1.
 
-    The membrane is an argument and a return value, never an attribute: there is nothing to reset between batches.
+    A call takes the current of S steps, ``[S, B, C, ...]``, and returns spikes of that shape, and the membrane
+    ``[B, C, ...]``. That is an argument too, never an attribute: there is nothing to reset between batches.
+
+    Raises:
+        ValueError: on a leak outside [0, 1], of 0 or 1 where it is learned, or of 1 where the input decays; a threshold
+            that is not above 0; or a leak in each channel without ``channels``.
 
     >>> spikes, membrane = LIF(leak=0.5)(torch.tensor([[[0.8]], [[0.8]]]))
     >>> spikes.flatten()

@@ -6,7 +6,6 @@ resumed run needs two integers. The global generators are never touched. Positio
 
 from __future__ import annotations
 
-import operator
 from enum import IntEnum
 
 import torch
@@ -60,14 +59,6 @@ def _child(key: Tensor, counter: Tensor) -> Tensor:
     return _mix(key + (counter.to(torch.int64) + 1) * _GOLDEN)
 
 
-def _child_number(key: int, counter: int) -> int:
-    """Return :func:`_child` of a number, from 0 to 2**64 - 1: as tensors of one element the same takes long."""
-    z = (key + (counter + 1) * _GOLDEN) & _MASK64
-    z = (z ^ (z >> 30)) * _MIX1 & _MASK64
-    z = (z ^ (z >> 27)) * _MIX2 & _MASK64
-    return z ^ (z >> 31)
-
-
 def sample_keys(seed: int, purpose: Purpose, draw: int, index: Integer[Tensor, " B"]) -> Int[Tensor, " B"]:
     """Return a 64-bit key for each sample: the seed, with purpose, draw and the sample's index mixed in, in turn.
 
@@ -89,9 +80,10 @@ def sample_keys(seed: int, purpose: Purpose, draw: int, index: Integer[Tensor, "
             raise ValueError(f"{name} must be an integer from 0 to 2**63 - 1, got {value}")
     if index.is_floating_point() or index.is_complex() or index.dtype == torch.bool:
         raise ValueError(f"index must name samples by integers, got {index.dtype}")
-    key = _child_number(_child_number(operator.index(seed), int(purpose)), int(draw))
-    signed = key - (1 << 64) if key >> 63 else key
-    return _child(torch.tensor([signed], device=index.device), index)
+    key = torch.tensor([seed], device=index.device)
+    for counter in (int(purpose), draw):
+        key = _child(key, torch.tensor([counter], device=index.device))
+    return _child(key, index)
 
 
 def uniform(keys: Int[Tensor, "*keys"], *shape: int) -> Float[Tensor, "*keys_and_shape"]:

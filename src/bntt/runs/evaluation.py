@@ -53,8 +53,8 @@ def retiming_of(recipe: Recipe, steps: int, longer: Longer | None) -> Retiming:
         raise ArgumentError(f"--num-steps {steps}: the sequences have {trained} steps (data.order), and no more")
     if not recipe.encoder.name:
         raise ArgumentError(
-            f"--num-steps {steps}: the encoder is your own, and no recipe makes one of {steps} steps: in Python, give "
-            f"one to bntt.nn.retime's network"
+            f"--num-steps {steps}: the encoder is your own, and no recipe makes one of {steps} steps: in Python, make "
+            f"one, and evaluate SpikingClassifier(encoder, bntt.nn.retime(run.model.network, {steps}, 'hold'))"
         )
     if encoder_facts_by_name(recipe.encoder.name).takes != "images":
         raise ArgumentError(
@@ -74,7 +74,7 @@ def retimed(
     """Give the model more steps, and describe the change.
 
     Raises:
-        ArgumentError: if statistics are to be recalibrated in a network that has none.
+        ArgumentError: if statistics are to be recalibrated in a network that has none, or a part has steps of its own.
     """
     has_statistics = any(norm_facts(part).running_statistics for part in model.modules())
     if retiming.how == "re-estimate" and not recipe.data.name:
@@ -223,6 +223,8 @@ def _gamma_floor(recipe: Recipe, facts: Mapping[str, Any], rows: Sequence[Mappin
 
 def rates_of(recipe: Recipe, rows: Sequence[Mapping[str, Any]]) -> Rates | None:
     """Return the learning rates of a recipe; None if one of these epochs began at another: epochs were added later.
+
+    It does not see that a training by updates was begun for one epoch: that began at the same rate.
 
     Args:
         rows: the first epochs of a training, one or more, as in ``metrics.jsonl``; the last one says its updates.

@@ -85,7 +85,7 @@ class Measure:
 
     def takes(self, facts: Facts) -> bool:
         """Return True if a network with these facts has the numbers."""
-        if self.kind == "retiming" and facts.is_ann:  # its one step is all there is
+        if self.kind == "retiming" and self.arguments.num_steps is not None and facts.is_ann:  # it has one step
             return False
         return not self.measurement.refusal(facts, self.arguments)
 

@@ -193,8 +193,8 @@ def kept_run(path: Path) -> KeptRun | None:
 def _unfinished(recipe: Recipe, path: Path, evaluation: Mapping[str, Any]) -> str:
     """Explain why a run is not the whole of its recipe.
 
-    Epochs are missing, its evaluation was made before its end, or with another number of draws, as `bntt evaluate RUN
-    --draws N` does.
+    Epochs are missing or had the learning rates of a shorter training, its evaluation was made before its end, or with
+    another number of draws, as `bntt evaluate RUN --draws N` does.
 
     A training that continues for more epochs than it was begun with has its new recipe beside its old evaluation.
     """

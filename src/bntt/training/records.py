@@ -16,7 +16,7 @@ class StepRecord:
     epoch: int
     """Epoch, 0-based."""
     step: int
-    """Step within the epoch, 0-based."""
+    """Update within the epoch, 0-based."""
     loss: float
     """Mean loss of the batch, before the update."""
     correct: int

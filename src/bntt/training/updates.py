@@ -86,7 +86,8 @@ def updates(
     Raises:
         TypeError: if the model is not a :class:`SpikingClassifier`, or method, optimizer or a batch has a wrong type.
         NonFiniteError: on anything that is not finite, before weights or running statistics are touched.
-        ValueError: on a label outside the classes, or a loader without batches.
+        ValueError: at the call, as :class:`~bntt.training.Session`; later, on a label outside the classes, or a loader
+            without batches.
 
     >>> import bntt
     >>> net = bntt.models.mlp(in_features=784, hidden=(16,), num_steps=2)

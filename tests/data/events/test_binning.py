@@ -128,3 +128,11 @@ def test_places_of_any_integer_type(kind, table, monkeypatch):
     events, chosen = some(500), Binning(3, 17, 11)
     other = Events(events.t, *(getattr(events, name).astype(kind) for name in "xyp"), events.height, events.width)
     assert torch.equal(to_frames(other, chosen).counts, to_frames(events, chosen).counts)
+
+
+@each_row("name", "xp")
+def test_places_that_are_no_integers_are_refused(name):
+    events = some(50)
+    vars(events)[name] = getattr(events, name) * 0.5  # past the checks of types that tests have
+    with pytest.raises(TypeError, match="same_kind"):
+        to_frames(events, Binning(3, 17, 11))

@@ -36,11 +36,19 @@ def test_a_kernel_without_memory_says_so(monkeypatch):
 
 
 def test_kernels_of_another_version_are_not_used_and_it_says_why(monkeypatch):
-    monkeypatch.setattr(ctypes, "CDLL", lambda path: type("Old", (), {"bntt_variants": ctypes.CFUNCTYPE(None)()}))
+    monkeypatch.setattr(ctypes, "CDLL", lambda path: type("Old", (), {"bntt_interface": ctypes.CFUNCTYPE(None)()}))
     monkeypatch.setattr(Path, "glob", lambda folder, name: iter([folder / "kernels.so"]))
     found, reason = library._open()
     assert found is None
-    assert "are of another version of bntt (bntt_use_variant is missing): build them again" in reason
+    assert "are of another version of bntt (bntt_variants is missing): build them again" in reason
+
+
+@needs_kernels
+def test_kernels_whose_calls_mean_something_else_are_not_used(monkeypatch):
+    monkeypatch.setattr(library, "INTERFACE", library.INTERFACE + 1)
+    found, reason = library._open()
+    assert found is None
+    assert f"(interface {library.INTERFACE - 1}, not {library.INTERFACE}): build them again" in reason
 
 
 @pytest.mark.slow

@@ -91,6 +91,8 @@ def evaluate(
 
     Raises:
         NonFiniteError: on weights, statistics or logits that are not finite; their largest would be the first class.
+        TypeError: if the model is not a classifier, or the samples of a batch are no tensor.
+        ValueError: if there are no samples, ``draws`` is below 1, ``steps`` is not 1 to T, or a label is no class.
 
     >>> import bntt
     >>> net = bntt.models.mlp(in_features=784, hidden=(16,), num_steps=2)

@@ -52,9 +52,9 @@ class Surprise(Record):
     current: tuple[Number, Number]
     """The largest input of a first-layer neuron at that step (θ is usually 1), and its value with the usual input."""
     spikes: tuple[float, float]
-    """Spikes of all layers at all steps."""
+    """Spikes of all layers at all steps, and their number with the usual input at that step."""
     answer: tuple[int, int]
-    """The predicted class."""
+    """The predicted class, and that with the usual input at that step."""
 
 
 class UnvaryingInput(Record):

@@ -15,7 +15,7 @@ class CardArguments:
     split: Split = "test"
     """Split whose images are measured."""
     images: Annotated[int, Ge(1)] = 200
-    """Number of images, stratified by class."""
+    """Number of images, stratified by class, at most; a recipe's evaluate.images may be fewer."""
 
 
 CARD = Measurement(

@@ -141,7 +141,7 @@ def count_operations(
 
     Raises:
         TypeError: if the effect of a part of the network on spikes is unknown.
-        ValueError: if there are no samples, or the values after spikes are not whole spikes.
+        ValueError: if there are no samples, labels are not classes, or the values after spikes are not whole spikes.
 
     >>> import bntt
     >>> net = bntt.models.mlp(in_features=784, hidden=(16,), num_steps=2)

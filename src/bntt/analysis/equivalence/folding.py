@@ -88,7 +88,7 @@ def fold_equivalence(
 
     Raises:
         ValueError: if the network is not a sequence of :class:`~bntt.nn.SpikingBlock`, none of them has a norm to fold,
-            one cannot be folded, or there are no samples.
+            one cannot be folded, there are no samples, or labels are not classes.
 
     >>> import bntt
     >>> net = bntt.models.mlp(in_features=784, hidden=(16,), num_steps=3)

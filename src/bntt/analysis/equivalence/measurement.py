@@ -15,7 +15,7 @@ class EquivalenceArguments:
     split: Split = "validation"
     """Split whose images are measured."""
     images: Annotated[int, Ge(1)] = 1000
-    """Number of images, stratified by class."""
+    """Number of images, stratified by class, at most; a recipe's evaluate.images may be fewer."""
 
 
 EQUIVALENCE = Measurement(

@@ -68,8 +68,8 @@ def exit_step(profile: GammaProfile, threshold: float, reading: Reading = "magni
 
     Args:
         profile: γ of every layer, from :func:`gamma_profile`.
-        threshold: 0 or more.
-        reading: "magnitude", mean |γ|, or "signed", mean γ.
+        threshold: 0 or more, in units of γ.
+        reading: "magnitude", mean |γ|; "signed", mean γ; or "relative", see ``GammaProfile.relative``.
 
     Raises:
         ValueError: on a threshold that is negative or not a number.
@@ -107,7 +107,7 @@ def threshold_ranges(profile: GammaProfile, reading: Reading = "magnitude") -> t
 
     Args:
         profile: γ of every layer, from :func:`gamma_profile`.
-        reading: "magnitude", mean |γ|, or "signed", mean γ.
+        reading: "magnitude", mean |γ|; "signed", mean γ; or "relative", see ``GammaProfile.relative``.
 
     Raises:
         NoGammaError: if no layer has a γ for each step.
@@ -156,7 +156,7 @@ def choose_exit(
         profile: γ of every layer, from :func:`gamma_profile`.
         over_time: accuracy on validation when stopped after step t, of all T steps.
         loss: the largest loss, as a share: 0.005 is half a point.
-        reading: "magnitude", mean |γ|, or "signed", mean γ.
+        reading: "magnitude", mean |γ|; "signed", mean γ; or "relative", see ``GammaProfile.relative``.
 
     Raises:
         LossBudgetError: if every threshold loses more.

@@ -70,15 +70,16 @@ def record_running(
     draws: int = 1,
     progress: Callable[[int], None] = lambda samples: None,
 ) -> Running:
-    """Return confidence and correctness at every step of every sample, in evaluation mode.
+    """Return certainty, by each criterion, and correctness at every step of every sample, in evaluation mode.
 
-    The model is left unchanged.
+    Each is a tensor ``[N, T]``; N counts every draw of a sample. The model is left unchanged.
 
     Args:
         model, batches, seed, draws, progress: as :func:`~bntt.analysis.evaluate`'s, with the same noise.
 
     Raises:
-        ValueError: if there are no samples, or draws is below 1.
+        ValueError: if there are no samples, a label is no class, or draws is below 1.
+        NonFiniteError: on weights, statistics or logits that are not finite.
 
     >>> import bntt
     >>> net = bntt.models.mlp(in_features=784, hidden=(16,), num_steps=4)

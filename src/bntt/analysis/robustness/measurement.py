@@ -24,7 +24,7 @@ class RobustArguments:
     draws: Draws | None = None
     """Number of draws, each with fresh noise and spikes; by default the first recipe's (5 by default)."""
     images: Annotated[int, Ge(1)] | None = None
-    """Number of images, stratified by class; all by default."""
+    """Number of images, stratified by class; by default the fewest that a run's recipe measures (all by default)."""
     split: Split = "test"
     """Split whose images are measured."""
     steps: Annotated[int, Ge(1)] | None = None

@@ -132,7 +132,8 @@ def loss_along_gradient(
     """Move the weights along a batch's gradient, and return how loss and gradient change on the way.
 
     Every point sees the same batch with the same noise, normalised by its own statistics as in training. A copy is
-    moved: nothing in the model changes. If the gradient at the start is not finite, the result is None.
+    moved: nothing in the model changes. If the gradient at the start is not finite, its norm and every loss and change
+    are None.
 
     Args:
         model: the classifier; a copy is moved.

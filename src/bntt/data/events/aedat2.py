@@ -94,9 +94,9 @@ def read_aedat2(
     >>> events.t, events.x, events.y, events.p
     (array([10]), array([1], dtype=uint16), array([5], dtype=uint16), array([1], dtype=uint8))
     """
-    for chosen, choices in ((orientation, ORIENTATIONS), (falling, FALLING)):
+    for name, chosen, choices in (("orientation", orientation, ORIENTATIONS), ("falling", falling, FALLING)):
         if chosen not in choices:
-            raise ValueError(f"choose out of {', '.join(choices)}, got {chosen!r}")
+            raise ValueError(f"{name}: choose out of {', '.join(choices)}, got {chosen!r}")
     content = bytes_of(path)
     start = header_length(path, content, layout)
     if (len(content) - start) % WORDS:

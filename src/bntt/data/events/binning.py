@@ -73,7 +73,7 @@ class Frames:
 
 
 def to_frames(events: Events, binning: Binning) -> Frames:
-    """Return the counts of events in each time step, polarity and cell: ``[T, P, H', W']``.
+    """Return a recording's frames, with ``counts`` of events by step, polarity and cell: ``[T, 2, H', W']``.
 
     An event at row y of H goes to row ``y·H' // H`` of H', its column likewise: every event is in one cell, so the
     counts sum to the number of events, unless they are binary or saturated. The steps are those of :func:`time_edges`
@@ -151,8 +151,8 @@ def _cells(events: Events, binning: Binning) -> Integer[np.ndarray, " N"]:
     else:  # the same, sooner
         place = events.y.astype(np.intp)
         place *= events.width
-        np.add(place, events.x, out=place, casting="unsafe")  # of uint64 the sum is float64, and as exact
+        np.add(place, events.x, out=place, dtype=np.intp)  # of uint64 the sum would be float64
         place *= 2
-        np.add(place, events.p, out=place, casting="unsafe")
+        np.add(place, events.p, out=place, dtype=np.intp)
         cells = (rows[:, None, None] + columns[:, None] + planes).ravel()[place]
     return cells

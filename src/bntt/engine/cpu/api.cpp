@@ -37,6 +37,8 @@ const Kernels& now() { return *variants[used]; }
 
 extern "C" {
 
+int bntt_interface() { return BNTT_INTERFACE; }
+
 int bntt_variants() { return can_run(); }
 
 int bntt_use_variant(int number) {

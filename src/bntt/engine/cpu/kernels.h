@@ -76,6 +76,9 @@ struct BnttWinograd {
   std::int32_t threads;
 };
 
+// Counts up when a call changes its meaning, a field or a pointer that may be null among it; library.py knows it too.
+constexpr int BNTT_INTERFACE = 1;
+int bntt_interface();               // BNTT_INTERFACE of this build
 int bntt_variants();                // bit 0 portable, 1 AVX2, 2 AVX-512: what this machine can run
 int bntt_use_variant(int number);   // 0..2; returns the one in use now; -1 only asks
 int bntt_moments(const void* current, std::int64_t steps, std::int64_t rows, std::int64_t channels, void* copy,

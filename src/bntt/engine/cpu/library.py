@@ -10,12 +10,15 @@ from pathlib import Path
 from typing import Any
 
 VARIANTS = ("portable", "avx2", "avx512")
+INTERFACE = 1
+"""``BNTT_INTERFACE`` of ``kernels.h``: a library of another number takes calls for others."""
 FILES = ("kernels.so", "kernels.dylib", "kernels.dll", "kernels.*.so")
 """The library's name on Linux, macOS and Windows, and in a checkout that was built before it had a plain one."""
 MISSING = (
     "the kernels were not compiled: take a wheel for this platform, or get a C++17 compiler (g++ or clang++) and "
     "install bntt again with BNTT_REQUIRE_KERNELS=1 set, which says what fails"
 )
+OTHER = "the compiled kernels are of another version of bntt ({}): build them again"
 
 
 def _fields(**of_type: tuple[Any, str]) -> Any:
@@ -131,6 +134,7 @@ class Winograd(Job):
 
 
 _ARGUMENTS: dict[str, tuple[Any, list[Any]]] = {
+    "bntt_interface": (c_int, []),
     "bntt_variants": (c_int, []),
     "bntt_use_variant": (c_int, [c_int]),
     "bntt_moments": (c_int, [c_void_p, c_int64, c_int64, c_int64, c_void_p, c_void_p, c_void_p, c_int32, c_int32]),
@@ -163,8 +167,10 @@ def _open() -> tuple[Any, str]:
     for name, (result, arguments) in _ARGUMENTS.items():
         function = getattr(library, name, None)
         if function is None:
-            return None, f"the compiled kernels are of another version of bntt ({name} is missing): build them again"
+            return None, OTHER.format(f"{name} is missing")
         function.restype, function.argtypes = result, arguments
+    if (number := library.bntt_interface()) != INTERFACE:
+        return None, OTHER.format(f"interface {number}, not {INTERFACE}")
     return library, ""
 
 

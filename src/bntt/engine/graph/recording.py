@@ -41,7 +41,8 @@ class Measure:
     gradient: bool = False
     """The norm of the loss's gradient towards the synaptic current."""
     membrane: tuple[str, tuple[int, ...]] | None = None
-    """A layer, and the indices of its neurons whose potentials to follow."""
+    """A layer and the place of one of its neurons, ``("conv1", (c, y, x))`` or ``("fc1", (c,))``: its membrane in every
+    sample, after each step's reset."""
     arrivals: bool = False
     """Arrivals at the weights, by step and place."""
 

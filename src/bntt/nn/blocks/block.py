@@ -174,7 +174,9 @@ class LayerBlock(nn.Module):
 
 
 class SpikingBlock(LayerBlock):
-    """A hidden layer of a spiking network.
+    """A hidden layer, ``[S, B, ...]`` to ``[S, B, ...]``: weights, norm, neurons, pool and dropout, in this order.
+
+    A call returns ``(spikes, state)``, the state a :class:`~bntt.nn.BlockState`. Without a ``Call``, x has all T steps.
 
     Args:
         synapse: weights without memory, for one step's ``[B, ...]``: ``nn.Conv2d``, ``nn.Linear``.
@@ -182,6 +184,10 @@ class SpikingBlock(LayerBlock):
         lif: the neurons, ``LIF``, a ``Rectifier`` or your own stage.
         pool: a module after the spikes, without memory: pooling, flattening. It does not re-spike.
         dropout: a module after the pool, :class:`~bntt.nn.SpikeDropout` or your own stage without a state.
+
+    Raises:
+        TypeError: if norm, neurons or dropout are not stages.
+        ValueError: in a call, on an input that does not fit the weights.
 
     >>> import torch
     >>> from bntt.nn import BNTT, LIF

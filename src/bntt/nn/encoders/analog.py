@@ -189,10 +189,10 @@ class FrameEncoder(TimedEncoder):
                 f"frames must be [B, T, ...] with the encoder's T = {self.num_steps} steps, such as [B, T, C, H, W] or "
                 f"[B, T, F], got shape {list(frames.shape)}: {way}"
             )
-        x = frames.transpose(0, 1)[wanted.start : wanted.stop]  # only these are looked at: of many steps some at a time
+        x = frames[:, wanted.start : wanted.stop]  # only these are looked at: of many steps some at a time
         x = x if x.is_floating_point() or x.is_complex() else x.to(torch.float32)
-        check_values(x.transpose(0, 1), "frames")
-        return x
+        check_values(x, "frames")
+        return x.transpose(0, 1)
 
 
 @ENCODERS("sequence")

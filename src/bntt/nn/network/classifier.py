@@ -56,14 +56,14 @@ class SpikingClassifier(nn.Module):
         draw: int = 0,
         steps: int | None = None,
     ) -> Float[Tensor, "B K"]:
-        """Return logits after all T steps. The same ``seed``, ``index`` and ``draw`` give the same spikes.
+        """Return logits ``[B, K]`` after all T steps. The same ``seed``, ``index`` and ``draw`` give the same spikes.
 
         In evaluation without gradients, spikes are drawn a few steps at a time: memory does not grow with T. A hook in
         the network, or a ``forward`` of its own, gets them all at once.
 
         Args:
             x: samples ``[B, ...]`` as the encoder takes them: images ``[B, C, H, W]`` with pixels in [0, 1], frames
-                ``[B, T, C, H, W]``, sequences ``[B, T, F]``; floating point.
+                ``[B, T, C, H, W]``, sequences ``[B, T, F]``; floating point, frames also whole numbers (counts).
             seed: of the run.
             index: each sample's place in its dataset, int64; 0..B-1 by default.
             draw: number of the noise draw: pass the update or epoch in training, the repetition in evaluation.
@@ -71,9 +71,9 @@ class SpikingClassifier(nn.Module):
                 :meth:`~bntt.nn.SpikingNetwork.forward`.
 
         Raises:
-            TypeError: if the samples are not a tensor, or not floating point.
+            TypeError: if the samples are not a tensor, or of a type that the encoder does not take.
             ValueError: if the encoder does not take them: wrong shape, values that are not finite, pixels outside [0,
-                1].
+                1]; if ``index`` or ``steps`` do not fit; or if encoder and network differ in T.
         """
         check_tensor(x, "the classifier", SAMPLES)
         noise, total = noise_of(None, len(x), seed, draw, index), self.encoder.num_steps if steps is None else steps

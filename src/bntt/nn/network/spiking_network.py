@@ -108,9 +108,9 @@ class SpikingNetwork(nn.Module):
         return plan_of(dict(self.blocks.items()), self._stand_in(shape), self.compute, call)
 
     def settled_compute(self, shape: Sequence[int]) -> Compute:
-        """Return ``compute`` with "auto" resolved by the memory now free, for training on an input of this ``shape``.
+        """Return ``compute`` with ``recompute="auto"`` resolved by the memory now free, for training on this ``shape``.
 
-        Resolve it once for a training run that must have the same bits after a stop.
+        It is the input's, ``[S, B, ...]``. Resolve it once for a training that must have the same bits after a stop.
         """
         call = Call(0, self._is_whole(0, shape[0]))
         return settled(dict(self.blocks.items()), self._stand_in(shape), self.compute, call)
@@ -133,10 +133,10 @@ class SpikingNetwork(nn.Module):
         draw: int | None = None,
         index: Integer[Tensor, " B"] | None = None,
     ) -> Float[Tensor, "B K"]:
-        """Return logits after all steps, from rest. Train with this form; ``torch.compile`` does not look inside.
+        """Return logits ``[B, K]`` after all steps, from rest: train with this. ``torch.compile`` does not look inside.
 
         Args:
-            x: the input of the first layer: floating point, or int8, signed spikes of one byte each.
+            x: the input of the first layer, ``[T, B, ...]``: floating point, or int8, signed spikes of one byte each.
             steps: stop after fewer than the norms' T steps; x then has ``steps`` of them. Norms that look ahead pool
                 over those. In training, γ of later steps gets no gradient, but decays all the same.
             seed, draw, index: name the samples' random numbers, for blocks that draw some.
@@ -204,9 +204,9 @@ class SpikingNetwork(nn.Module):
             ``(logits, state)``: logits after each step, the voltage so far divided by the steps so far.
 
         Raises:
-            ValueError: if the steps lie beyond the norms', a norm looks ahead in training, x is not finite, or the
-                noise differs from the state's.
-            BackendError: as :meth:`forward`.
+            ValueError: on steps beyond the norms', a norm that looks ahead in training, an x that is not finite, a
+                state of another batch, noise or network, or an unknown layer to measure.
+            BackendError, TypeError: as :meth:`forward`, or if ``measure`` is not a :class:`~bntt.nn.Measure`.
 
         >>> from bntt.models import mlp
         >>> net, x = mlp(in_features=4, hidden=(8,), num_steps=6).eval(), torch.ones(6, 3, 4)

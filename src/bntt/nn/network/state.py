@@ -49,11 +49,12 @@ class NetworkState:
         """Return the state of some samples, for example of the unfinished ones.
 
         Args:
-            keep: a mask ``[B]`` or indices.
+            keep: a mask ``[B]`` of bools, or indices ``[M]`` in int64.
 
         Raises:
             ValueError: after a training pass under batch statistics, in which every sample depends on all others; or
-                if the mask has another length than the batch.
+                if it is neither a mask of the batch's length nor indices in int64.
+            TypeError: if the state of a part of yours does not say how its rows are selected.
 
         >>> state = NetworkState(1, 3, (torch.zeros(3, 2),), torch.arange(3.0)[:, None])
         >>> state.rows(torch.tensor([True, False, True])).readout.flatten()

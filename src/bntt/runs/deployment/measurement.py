@@ -16,7 +16,7 @@ class DeploymentArguments:
     split: Split = "test"
     """Split to measure accuracy on; the exit is chosen on validation."""
     images: Annotated[int, Ge(1)] = 1000
-    """Number of images of each split, stratified by class."""
+    """Number of images of each split, stratified by class, at most; a recipe's evaluate.images may be fewer."""
     loss: Annotated[float, Ge(0), Le(100)] = 0.5
     """Largest loss of accuracy on validation that the exit may cost, in percentage points."""
     rounds: Annotated[int, Ge(1)] = 10

@@ -91,8 +91,9 @@ class Encoder(Table):
     """Encoding of an image as a drive over time."""
 
     name: Annotated[str, OneOf(ENCODERS.keys, or_none=True)] = "poisson"
-    """Code: "poisson" is signed and as released; "direct" shows the normalised pixels at every step; "expected" is the
-    mean of "poisson", for an ANN; "frames" passes on what already has time; "sequence" passes on each step's values,
+    """Code: "poisson" is signed and as released; "poisson-unsigned" fires with the pixel, from 0 to 1, as probability;
+    "direct" shows the normalised pixels at every step; "expected" and "expected-unsigned" are the means of the two
+    Poisson codes, for an ANN; "frames" passes on what already has time; "sequence" passes on each step's values,
     normalised; "": given in Python."""
 
 

@@ -111,10 +111,11 @@ def fit(
         The sequence of training records.
 
     Raises:
-        TypeError: if the model is not a :class:`SpikingClassifier`, or method, optimizer or a batch has a wrong type.
+        TypeError: if the model is not a :class:`SpikingClassifier`, or method, optimizer or a batch has a wrong type;
+            or if a directory is to keep samples that are not a ``SampleLoader``'s of images, frames or sequences.
         NonFiniteError: on anything that is not finite, before weights or running statistics are touched.
-        ValueError: on a label outside the classes, a loader without batches, ``test`` without a directory that keeps
-            it, or samples of another size or other classes there.
+        ValueError: as :class:`~bntt.training.Session`; on a label outside the classes, a loader without batches,
+            ``test`` without a directory that keeps it, or samples of another size or other classes there.
         CheckpointError: if the directory holds a run of another network, method or data, or weights and nothing to
             resume from.
         ArgumentError: if the directory is a file, or lies below one.

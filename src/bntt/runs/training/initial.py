@@ -78,7 +78,8 @@ def load_initial_weights(recipe: Recipe, model: SpikingClassifier, classes: Sequ
         The source's ``epoch`` (from 1) and ``weights_sha256``, and a description of what was ``changed``.
 
     Raises:
-        RecipeError: if the source does not fit this network: another plan, width, norm, or size of the images.
+        RecipeError: if the source does not fit this network: another plan, width, norm, or size of the images; or
+            cannot take its T.
         CheckpointError: if the run is missing or damaged.
         PretrainedError: if the package's files are damaged.
 
@@ -147,7 +148,7 @@ def _overlap(its: tuple[str, str, float, int], recipe: Recipe) -> str:
 
 
 def _changed_parts(its: Recipe, ours: Recipe) -> str:
-    """Say in what the networks of two recipes differ that weights do not show; nothing of an ANN and its twin."""
+    """Say in what two networks differ that weights do not show; nothing where an ANN begins one with spikes."""
     before, now = (vars(one.network) for one in (its, ours))
     if its.network.neuron == "relu" != ours.network.neuron:
         return ""

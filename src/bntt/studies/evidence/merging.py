@@ -87,7 +87,8 @@ def _check(archive: Path, run: KeptRun, item: WorkItem, others: Sequence[KeptRun
             f"recipe gives other numbers; run it again with this version"
         )
     if run.unfinished:
-        raise CheckpointError(f"{where} {run.unfinished}: finish it where it was made, and pack it again")
+        way = "finish it where it was made, or train it anew, and pack it again"
+        raise CheckpointError(f"{where} {run.unfinished}: {way}")
     if item.sums is not None and run.data != item.sums:
         raise CheckpointError(f"{where} was made with other data than is here")
     if item.sums is None and run.data != beside.data:

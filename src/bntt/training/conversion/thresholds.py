@@ -166,7 +166,7 @@ def thresholds_of(network: SpikingNetwork) -> dict[str, float]:
     """Return the threshold of every layer's neurons, by layer.
 
     Args:
-        network: any spiking network.
+        network: every layer has one threshold, as :class:`~bntt.nn.LIF` has; folded networks have tables.
 
     >>> from bntt.models import mlp
     >>> thresholds_of(mlp(in_features=4, hidden=(8,), num_steps=3))
