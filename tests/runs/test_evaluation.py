@@ -10,7 +10,7 @@ from bntt.data import SampleLoader, stratified
 from bntt.data.prepared import Manifest
 from bntt.io.checkpoint import CheckpointError
 from bntt.io.files import write_json_lines
-from bntt.runs.evaluation import evaluate_run
+from bntt.runs.evaluation import _gamma_floor, evaluate_run
 from bntt.runs.open_run import load_run
 from bntt.training.schedule import Rates, floor_of_decay
 from tests.runs import tiny
@@ -118,3 +118,10 @@ def test_other_data_than_before_is_refused(run):
         other = dataclasses.replace(data, manifest=manifest)
         with pytest.raises(CheckpointError, match=f"other data than this: fashion.*; now it is {manifest.name}"):
             evaluate_run(recipe, other, folder)
+
+
+def test_steps_that_grew_have_no_floor(run):
+    recipe, _, folder, _ = run
+    grown = tiny.edited(recipe, train={"epochs": 2, "grow": ((1, 1),)})
+    assert _gamma_floor(recipe, {"epoch": 0}, folder.rows()) < 1
+    assert _gamma_floor(grown, {"epoch": 0}, folder.rows()) is None

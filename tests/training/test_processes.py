@@ -9,8 +9,9 @@ from torch import nn
 
 from bntt.data import SampleLoader
 from bntt.engine.compute import Compute
+from bntt.io.checkpoint import CheckpointError
 from bntt.training import Method, Session, updates
-from bntt.training.processes import Processes, _Sum
+from bntt.training.processes import Processes, _is_of_the_connection, _Sum
 from tests.rows import each_row
 from tests.training.test_fit import build, data
 
@@ -68,3 +69,16 @@ def test_a_process_without_a_sample_ends_all():
     session = Session(build(), loader, epochs=1, method=Method(), processes=WithoutSamples())
     with pytest.raises(ValueError, match="a batch has no sample for 1 of 2 processes: take larger ones"):
         next(session.records())
+
+
+def test_a_training_that_is_told_of_no_others_says_so(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.warns(UserWarning, match="there are 2 processes, and this training was told of none"):
+        Session(build(), SampleLoader(data(), 10, share=(0, 2)), epochs=1)
+    Session(build(), SampleLoader(data(), 10, share=(0, 2)), epochs=1, processes=OneOfTwo())
+
+
+def test_an_error_that_names_an_igloo_is_not_of_the_connection():
+    assert _is_of_the_connection(RuntimeError("[../gloo/transport/tcp/pair.cc:534] Connection closed by peer"))
+    assert _is_of_the_connection(torch.distributed.DistError("timed out"))
+    assert not _is_of_the_connection(CheckpointError("runs/igloo is not a run directory"))

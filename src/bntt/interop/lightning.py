@@ -93,7 +93,7 @@ class Module(lightning.LightningModule):  # type: ignore[misc] # no types withou
         if (count := self.trainer.world_size) > 1:
             raise ValueError(
                 f"a Module trains in one process, the Trainer has {count}: Trainer(devices=1, num_nodes=1), or "
-                f"train by many with bntt.fit or `bntt train`, started by torchrun"
+                f"train by many with `bntt train` or bntt.training.updates(processes=...), started by torchrun"
             )
 
     def on_train_start(self) -> None:

@@ -20,10 +20,31 @@ def resident(key: str = "VmRSS") -> int:
     if status.exists():
         lines = status.read_text(encoding="ascii").splitlines()
         return next(1024 * int(line.split()[1]) for line in lines if line.startswith(f"{key}:"))
-    import resource  # which Windows has not
+    if sys.platform == "win32":
+        return _working_set(key)
+    import resource
 
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return most if sys.platform == "darwin" else 1024 * most
+
+
+class _Counters(ctypes.Structure):
+    """``PROCESS_MEMORY_COUNTERS`` of Windows."""
+
+    _fields_ = (
+        *((name, ctypes.c_uint32) for name in ("size", "faults")),
+        *((name, ctypes.c_size_t) for name in ("peak", "now", "a", "b", "c", "d", "e", "f")),
+    )
+
+
+def _working_set(key: str) -> int:
+    """Return what Windows counts: the working set now, or for "VmHWM" its largest size."""
+    kernel, counters = ctypes.CDLL("kernel32"), _Counters()
+    counters.size = ctypes.sizeof(counters)
+    kernel.GetCurrentProcess.restype = ctypes.c_void_p
+    process = ctypes.c_void_p(kernel.GetCurrentProcess())
+    kernel.K32GetProcessMemoryInfo(process, ctypes.byref(counters), counters.size)
+    return int(counters.peak if key == "VmHWM" else counters.now)
 
 
 def forget_peak() -> None:
@@ -34,7 +55,8 @@ def forget_peak() -> None:
 
 def return_freed_memory() -> None:
     """Return freed memory to the system: leftovers of making a network are not part of what running it takes."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's; elsewhere what is held is that much larger
+    own = None if sys.platform == "win32" else ctypes.CDLL(None)
+    trim = getattr(own, "malloc_trim", None)  # glibc's; elsewhere what is held is that much larger
     if trim is not None:
         trim(0)
 

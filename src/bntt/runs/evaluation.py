@@ -212,7 +212,7 @@ def _gamma_floor(recipe: Recipe, facts: Mapping[str, Any], rows: Sequence[Mappin
     rate than the recipe says: epochs were added later.
     """
     done = rows[: facts["epoch"] + 1]
-    begun = recipe.init.source or recipe.convert.ann
+    begun = recipe.init.source or recipe.convert.ann or recipe.train.grow  # whose late steps begin as copies
     if not recipe.data.name or begun or facts.get("averaged") or facts_of(recipe).norm_facts.identity:
         return None
     if not done or not (updates := done[-1].get("updates")):

@@ -261,9 +261,26 @@ def joined_processes(device: str) -> Iterator[Processes]:
         ) from error
 
 
+def told_of(processes: Processes | None) -> Processes:
+    """Return the processes that train together: one if none are given, with a warning where torchrun started several.
+
+    >>> told_of(None).count
+    1
+    """
+    if processes is None and _are_many():
+        warnings.warn(
+            f"there are {os.environ['WORLD_SIZE']} processes, and this training was told of none: each trains by "
+            f"itself. updates and Session take those of joined_processes(), processes=...; fit trains in one",
+            stacklevel=4,  # at the call of fit
+        )
+    return Processes() if processes is None else processes
+
+
 def _are_many() -> bool:
     return int(os.environ.get("WORLD_SIZE", "1")) > 1
 
 
 def _is_of_the_connection(error: RuntimeError) -> bool:
-    return isinstance(error, dist.DistError) or "gloo" in str(error).lower() or "by peer" in str(error)
+    if type(error) is not RuntimeError:  # ours name files, and one may be called igloo
+        return isinstance(error, dist.DistError)
+    return "gloo" in str(error).lower() or "by peer" in str(error)

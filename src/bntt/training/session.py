@@ -20,7 +20,7 @@ from bntt.training.guard import LossWatch, NonFiniteError, check_finite
 from bntt.training.method import PAPER, Method
 from bntt.training.objective import BatchLoss, check_objective
 from bntt.training.optimizer import check_given, freeze, optimizer_of, optimizer_state, restored_state, stepped
-from bntt.training.processes import Processes
+from bntt.training.processes import Processes, told_of
 from bntt.training.records import EpochRecord, StepRecord
 from bntt.training.schedule import Rates, check_stages, hold_from, steps_in
 
@@ -96,7 +96,7 @@ class Session:
         check_given(model, method, optimizer)
         if epochs < 1:
             raise ValueError(f"epochs must be 1 or more, got {epochs}")
-        self.processes = Processes() if processes is None else processes
+        self.processes = told_of(processes)
         _check_share(loader, self.processes)
         check_stages((method or PAPER).grow, epochs, model.encoder.num_steps)
         check_objective(model.network, method or PAPER)

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 import bntt
+from bntt.nn.network import measured
 from bntt.nn.network.measured import Trace, check_finite_input, evaluating
 from tests.kernels import choose
 from tests.rows import each_row
@@ -52,3 +53,8 @@ def test_one_image_for_all_steps_is_looked_at_once():
     with pytest.raises(ValueError, match=r"step t=0 in sample 0"):
         check_finite_input(image.expand(1000, 1, 2), 0)
     check_finite_input(torch.zeros(1, 1, 2, dtype=torch.int8), 0)
+
+
+def test_what_a_graph_captures_is_not_looked_at(monkeypatch):
+    monkeypatch.setattr(measured, "being_captured", lambda x: True)
+    check_finite_input(torch.full((2, 1, 3), float("nan")), 0)

@@ -96,3 +96,11 @@ def test_what_is_held_keeps_no_graph(rng):
     with hold_statistics(norm) as held:
         norm(x)
     assert not any(batch.mean.requires_grad or batch.var.requires_grad for _, batch, _ in held._held)
+
+
+def test_a_copy_of_a_compiled_norm_has_its_own_tables(rng):
+    norm, x = BNTT(2, num_steps=3).eval(), torch.randn(3, 4, 2, generator=rng)
+    norm._compiled_call_impl = lambda *given: norm._call_impl(*given)  # what norm.compile() sets
+    for other in (copy.deepcopy(norm), pickle.loads(pickle.dumps(norm))):
+        other.gamma.data.fill_(2.0)
+        assert torch.equal(other(x)[0], 2 * norm(x)[0])

@@ -88,3 +88,10 @@ def test_a_limit_that_is_too_small_is_a_lack_of_memory(tmp_path, capsys):
     assert "a batch of 2, the smallest that this network takes, peaks at" in error
     assert "above the limit of 64 MiB: take fewer steps" in error
     assert not list(tmp_path.iterdir())
+
+
+def test_where_the_free_memory_is_not_known_a_limit_is_asked_for(monkeypatch):
+    monkeypatch.setattr(fit_batch, "available_memory", lambda device: math.inf)  # as on macOS
+    recipe = load_recipe("demo", SMALL)
+    with pytest.raises(RecipeError, match="does not say how much memory is free: give a limit, --fit-batch 8GiB"):
+        propose_batch(recipe, build_data(recipe))

@@ -9,6 +9,7 @@ import torch
 from bntt.analysis import evaluate
 from bntt.data import PartLoader, SampleLoader
 from bntt.data.errors import DataError
+from bntt.engine.kernels import BackendError
 from bntt.runs.recipe.file import RecipeError
 from bntt.runs.training.shared import check_shareable, combine_activities, combine_evaluations
 from bntt.training.processes import Processes
@@ -145,3 +146,17 @@ def test_other_data_are_refused(small):
     recipe, parts = small
     with pytest.raises(DataError, match=r"process 2 found other data than process 0: .*; bring the same files to both"):
         check_shareable(recipe, dataclasses.replace(parts), Elsewhere(), resuming=False)
+
+
+class OtherKernels(Four):
+    rank = 2
+
+    def decided(self, work):
+        return not found if isinstance(found := work(), bool) else found
+
+
+def test_a_process_without_the_kernels_of_the_first_is_refused(small):
+    recipe, parts = small
+    with pytest.raises(BackendError, match=r"process 2 (has|lacks) the compiled kernels, process 0 (has|lacks) them"):
+        check_shareable(recipe, parts, OtherKernels(), resuming=False)
+    check_shareable(tiny.edited(recipe, compute={"backend": "reference"}), parts, OtherKernels(), resuming=False)

@@ -4,7 +4,9 @@ import pytest
 
 from bntt.io.checkpoint import CheckpointError
 from bntt.runs.directory import RunDirectory
+from bntt.runs.parts import Part
 from bntt.runs.recipe.file import RecipeError, dump_recipe, load_recipe
+from bntt.runs.training import start as starting
 from bntt.runs.training.start import TrainCommand, resume_or_start, resume_or_start_in_all
 from bntt.training.processes import Processes
 from tests.rows import each_row
@@ -64,3 +66,11 @@ def test_others_are_told_and_read_nothing(monkeypatch):
 
 def test_one_alone_asks_nobody(tmp_path):
     assert resume_or_start_in_all(TrainCommand("demo", root=str(tmp_path)), Processes()).recipe == load_recipe("demo")
+
+
+def test_parts_of_your_own_may_lie_elsewhere_on_another_host(monkeypatch):
+    said = []
+    for source, version in (("/home/a/mine.py", "1"), ("/home/b/mine.py", "1"), ("/home/b/mine.py", "2")):
+        monkeypatch.setattr(starting, "LOADED", [Part(source, version, ("network.norm=mine",))])
+        said.append(starting._words(TrainCommand("demo")))
+    assert said[0] == said[1] != said[2]

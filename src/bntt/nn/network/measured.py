@@ -157,12 +157,23 @@ def evaluating(module: nn.Module) -> Iterator[None]:
             m.training = training
 
 
+def being_captured(x: Tensor) -> bool:
+    """Return True while a CUDA graph captures what is done with a tensor: no value of it can be asked for.
+
+    >>> being_captured(torch.ones(1))
+    False
+    """
+    return x.is_cuda and torch.cuda.is_current_stream_capturing()
+
+
 def check_finite_input(x: Tensor, first: int) -> None:
     """Refuse NaN and infinity in an input ``[T, B, ...]`` whose first step is ``first``, where it has values.
 
     >>> check_finite_input(torch.zeros(2, 1, 3), 0)
     """
     if not x.is_floating_point() or x.is_meta or torch.compiler.is_compiling() or being_traced() or is_mapped(x):
+        return
+    if being_captured(x):
         return
     seen = x[:1] if x.stride(0) == 0 else x  # one image for all steps, as direct coding gives it
     if math.isfinite(seen.detach().sum()) or bool(torch.isfinite(seen).all()):  # a sum is not, if one is not

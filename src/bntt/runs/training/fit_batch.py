@@ -83,13 +83,17 @@ def propose_batch(recipe: Recipe, data: RecipeData, limit: float | None = None, 
 
     Raises:
         MemoryError: if not even the smallest batch fits.
-        RecipeError: if network, data or options do not fit, or nothing is trained.
+        RecipeError: if network, data or options do not fit, nothing is trained, or the free memory is not known.
     """
     if not recipe.train.epochs:
         raise RecipeError("train.epochs: 0 trains nothing, there is no batch to fit")
     auto = recipe.compute.recompute == "auto"
     keeping = replace(recipe, compute=replace(recipe.compute, recompute="never")) if auto else recipe
     limit = available_memory(torch.device(device)) if limit is None else limit
+    if limit == math.inf:
+        raise RecipeError(
+            "--fit-batch: this system does not say how much memory is free: give a limit, --fit-batch 8GiB"
+        )
     smallest = 1
     if norm_facts_by_name(recipe.network.norm).batch_statistics:
         smallest = 2 + len(data.train) % 2  # batches are even: of an odd number, 2 would make one of 1

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from bntt.analysis import Accuracy, Activity, Evaluation
 from bntt.data.errors import DataError
+from bntt.engine.kernels import BackendError, find_backend
 from bntt.runs.recipe.datasets import RecipeData
 from bntt.runs.recipe.file import Recipe, RecipeError
 from bntt.training.processes import Processes
@@ -25,6 +26,7 @@ def check_shareable(recipe: Recipe, data: RecipeData, processes: Processes, *, r
     Raises:
         RecipeError: on a conversion of an ANN, or batches without a sample for each process.
         DataError: in a process whose data differ from the first one's.
+        BackendError: in one that has compiled kernels where the first one has none, or none where it has.
     """
     count = processes.count
     if count == 1:
@@ -54,6 +56,13 @@ def check_shareable(recipe: Recipe, data: RecipeData, processes: Processes, *, r
             f"process {processes.rank} found other data than process 0: {found} in place of {first}; "
             f"bring the same files to both"
         )
+    if recipe.compute.backend == "auto" and processes.device == "cpu":  # plain and fused layers sum other tables
+        ours = find_backend("cpu").available
+        if processes.decided(lambda: ours) != ours:
+            raise BackendError(
+                f"process {processes.rank} {'has' if ours else 'lacks'} the compiled kernels, process 0 "
+                f"{'lacks' if ours else 'has'} them: install bntt alike for both, or set compute.backend=reference"
+            )
 
 
 def _sums(data: RecipeData) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from shlex import quote
 from typing import Any
 
 from bntt.io.checkpoint import Checkpoint, CheckpointError, read_checkpoint, read_facts
+from bntt.io.files import last_name
 from bntt.io.lock import hold_run
 from bntt.runs.directory import (
     LatestCheckpoint,
@@ -242,5 +243,5 @@ def resume_or_start_in_all(command: TrainCommand, processes: Processes) -> Train
 
 
 def _words(command: TrainCommand) -> str:
-    words = asdict(command) | {"with": [(part.source, part.version) for part in LOADED]}
+    words = asdict(command) | {"with": [(last_name(part.source), part.version) for part in LOADED]}  # hosts differ
     return ", ".join(f"{name} = {value!r}" for name, value in words.items() if value)
