@@ -7,7 +7,7 @@ import io
 import struct
 import tarfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -64,8 +64,14 @@ def write_cifar(folder: Path, layout: CifarLayout = CIFAR10, classes: int = 10) 
     return folder
 
 
-def write_cifar_tar(path: Path, layout: CifarLayout = CIFAR10, classes: int = 10) -> Path:
+def write_cifar_tar(
+    path: Path, layout: CifarLayout = CIFAR10, classes: int = 10, before: Iterable[tarfile.TarInfo] = ()
+) -> Path:
+    """In an archive, behind other members, whose bytes are zeros."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     with tarfile.open(path, "w:gz") as tar:
+        for member in before:
+            tar.addfile(member, io.BytesIO(bytes(member.size)))
         for name, content in cifar_files(layout, classes).items():
             member = tarfile.TarInfo(f"cifar-binary/{name}")
             member.size = len(content)
@@ -91,11 +97,11 @@ def write_image_folder(root: Path, size: int = 8, channels: int = 3) -> Path:
 
 
 def write_image_zips(root: Path, folder: Path) -> Path:
-    """The parts of an image folder as train.zip and test.zip."""
+    """The parts of an image folder as train.zip and test.zip, whatever is in them."""
     root.mkdir(parents=True, exist_ok=True)
     for part in ("train", "test"):
         with zipfile.ZipFile(root / f"{part}.zip", "w") as archive:
-            for path in sorted((folder / part).rglob("*.png")):
+            for path in sorted((folder / part).rglob("*")):
                 archive.write(path, path.relative_to(folder / part))
     return root
 

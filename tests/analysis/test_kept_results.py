@@ -1,4 +1,4 @@
-"""Kept results of exit, energy, robustness, attacks and equivalence: read whole by today's records, and shown."""
+"""Kept results of drift, exit, energy, robustness, attacks, equivalence and neurons: read whole by today's records."""
 
 import json
 
@@ -8,7 +8,7 @@ from bntt.analysis.measurements import MEASUREMENTS
 from bntt.analysis.result import result_from
 from tests.evidence import RESULTS
 
-NAMES = ("drift", "exit", "energy", "robust", "attack", "equivalence")
+NAMES = ("drift", "exit", "energy", "robust", "attack", "equivalence", "neuron")
 
 
 @pytest.mark.parametrize("name", NAMES)

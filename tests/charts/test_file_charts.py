@@ -100,15 +100,7 @@ def test_a_heat_map_has_a_scale_and_open_cells():
     assert [text.get_text() for text in axes.get_yticklabels()] == ["bntt", "b"]
     assert image.colorbar.ax.get_ylabel() == "bntt"
     labels = [text.get_text() for text in image.colorbar.ax.get_yticklabels()]
-    assert labels == [
-        "0.1",
-        "0.2",
-        "0.5",
-        "1",
-        "2",
-        "5",
-        "10",
-    ]
+    assert labels == ["0.1", "0.2", "0.5", "1", "2", "5", "10"]
     wide, _ = drawn(HeatMap("", STEPS, ["a"], [str(i) for i in range(1, 101)], [[1.0] * 100], SHARE))
     assert [text.get_text() for text in wide.get_xticklabels()][:3] == ["1", "4", "7"]
 

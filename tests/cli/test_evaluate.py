@@ -3,8 +3,7 @@
 import json
 
 from bntt.cli import main as cli
-from tests.runs.measured import small_run
-from tests.trained import trained_run
+from tests.trained import copied_run, trained_run
 
 
 def test_some_images_of_another_split_are_kept_beside(run, capsys):
@@ -42,7 +41,7 @@ def test_refusals_are_one_line(capsys):
 
 
 def test_an_ann_has_one_step(tmp_path, capsys):
-    ann = small_run(tmp_path, network={"neuron": "relu", "norm": "none", "num_steps": 1}, encoder={"name": "expected"})
+    ann = copied_run(tmp_path, network={"neuron": "relu", "norm": "none", "num_steps": 1}, encoder={"name": "expected"})
     for flags in (["--exit"], ["--num-steps", "2", "--longer", "hold"]):
         assert cli.main(["evaluate", str(ann.path), *flags]) == 2
         assert "is an ANN: its one step is all there is" in capsys.readouterr().err

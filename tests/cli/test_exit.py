@@ -6,7 +6,7 @@ import pytest
 
 from bntt.charts.section import plural
 from bntt.cli import main as cli
-from tests.runs.measured import small_run
+from tests.trained import copied_run
 
 
 def test_an_exit_is_chosen_kept_and_used(run, capsys):
@@ -33,7 +33,7 @@ def test_evaluate_without_a_chosen_exit(run, capsys):
 
 @pytest.mark.slow
 def test_each_image_by_itself_needs_no_gamma(tmp_path, capsys):
-    run = small_run(tmp_path, network={"norm": "bn"}).path
+    run = copied_run(tmp_path, network={"norm": "bn"}).path
     assert cli.main(["exit", str(run)]) == 2
     assert "--per-sample needs no γ either" in capsys.readouterr().err
     assert cli.main(["exit", str(run), "--per-sample", "--draws", "1", "--csv"]) == 0

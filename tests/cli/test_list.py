@@ -8,11 +8,7 @@ from bntt.nn import NORMS
 
 
 def test_names(capsys):
-    for what, some in {
-        "recipes": "cifar10-small",
-        "models": "vgg11",
-        "norms": "bn-pooled",
-    }.items():
+    for what, some in {"recipes": "cifar10-small", "models": "vgg11", "norms": "bn-pooled"}.items():
         assert cli.main(["list", what]) == 0
         assert some in capsys.readouterr().out.splitlines()
 

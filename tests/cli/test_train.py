@@ -93,7 +93,7 @@ def test_what_may_change_on_the_command_line(root, tmp_path, capsys):
 
 
 @pytest.mark.slow
-def test_what_was_measured_is_shown_though_the_disk_is_full(root, tmp_path, capsys, monkeypatch):
+def test_what_was_measured_is_shown_though_the_disk_is_full(root, capsys, monkeypatch):
 
     def full(path, values):
         if path.name.startswith("evaluation"):

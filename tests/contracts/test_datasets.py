@@ -96,7 +96,7 @@ def test_the_lists_of_datasets_agree(capsys, monkeypatch):
         load_recipe("demo", ["data.name=cifar1"])
 
 
-def test_facts_are_those_of_the_recipes_and_of_what_is_read(tmp_path):
+def test_facts_are_those_of_the_recipes_and_of_what_is_read():
     for name in recipe_names():
         data = load_recipe(name).data
         if not name.endswith(("-best", "-record")) and not data.order:

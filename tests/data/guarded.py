@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import faulthandler
 import os
-import resource
 from collections import Counter
 from collections.abc import Callable
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from multiprocessing.sharedctypes import Synchronized
-from pathlib import Path
 from typing import Any
+
+from tests.hostile.work import bound
 
 MEMORY = 256 << 20
 """Bytes beyond those that the process has when it begins."""
@@ -48,8 +48,7 @@ def _work(run: Cases, cases: int, first: int, at: Synchronized[int], sender: Con
     told = os.fdopen(os.dup(2), "w")
     quiet = os.open(os.devnull, os.O_WRONLY)
     os.dup2(quiet, 2)  # what foreign code says when it panics
-    most = _virtual() + MEMORY
-    resource.setrlimit(resource.RLIMIT_AS, (most, most))
+    bound(MEMORY)
 
     def before(case: int) -> None:
         at.value = case
@@ -62,7 +61,3 @@ def _work(run: Cases, cases: int, first: int, at: Synchronized[int], sender: Con
         result = f"case {at.value}: {type(error).__name__}: {error}"
     faulthandler.cancel_dump_traceback_later()
     sender.send(result)
-
-
-def _virtual() -> int:
-    return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()

@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 import torch
 
-import bntt
 from bntt.models import MODELS
-from bntt.nn import ENCODERS, LIF, BlockState, SpikingClassifier
+from bntt.nn import ENCODERS, BlockState, SpikingClassifier
 from tests.contracts.test_models import SHAPES
 
 STEPS, BATCH = 4, 3
@@ -61,7 +60,3 @@ def membranes_of(state: Any) -> list[np.ndarray]:
 def last(membrane: torch.Tensor) -> np.ndarray:
     values = membrane.detach().numpy()
     return values[:, None, None] if values.ndim == 2 else np.moveaxis(values, 1, -1)
-
-
-def neurons_of(network: bntt.SpikingNetwork) -> list[LIF]:
-    return [layer.lif for layer in network.layers.values() if layer.lif is not None]

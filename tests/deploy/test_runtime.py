@@ -242,11 +242,7 @@ REFUSED = [
         DeployError,
         "this state has taken all 8 steps of the network, there is no step 9",
     ),
-    (
-        lambda r, x: r.step(x, replace(r.step(x)[1], membranes=(None,))),
-        DeployError,
-        "of another",
-    ),
+    (lambda r, x: r.step(x, replace(r.step(x)[1], membranes=(None,))), DeployError, "of another"),
     (
         lambda r, x: Runtime(r.description, threads=0),
         DeployError,

@@ -27,16 +27,7 @@ from tests.faults.case import Case
 from tests.faults.elsewhere import CANNOT, ELSEWHERE
 
 TABLE = Path(__file__).parents[2] / "quality" / "faults.md"
-PARTS = [
-    cases_commands,
-    cases_data,
-    cases_events,
-    cases_images,
-    cases_runs,
-    cases_calls,
-    cases_attacks,
-    cases_archives,
-]
+PARTS = [cases_commands, cases_data, cases_events, cases_images, cases_runs, cases_calls, cases_attacks, cases_archives]
 CASES: list[Case] = [row for part in PARTS for row in part.CASES]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import shutil
 import tarfile
@@ -10,7 +9,6 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
-from bntt.data.images.cifar import CIFAR10
 from tests import fakes
 from tests.faults.case import Case, adder
 from tests.faults.user import bntt, prepare, shell
@@ -39,23 +37,17 @@ def empty_class(tmp: Path) -> str:
     return prepare("images", root)
 
 
-def member(name: str, kind: bytes = tarfile.REGTYPE, link: str = "", size: int = 0) -> tuple[tarfile.TarInfo, bytes]:
+def member(name: str, kind: bytes = tarfile.REGTYPE, link: str = "", size: int = 0) -> tarfile.TarInfo:
     one = tarfile.TarInfo(name)
     one.type, one.linkname, one.size = kind, link, size
-    return one, bytes(size)
+    return one
 
 
-def packed(what: str, expect: str, *strangers: tuple[tarfile.TarInfo, bytes]) -> None:
+def packed(what: str, expect: str, *strangers: tarfile.TarInfo) -> None:
     """CIFAR in an archive with something else before it; nothing of it may come to be outside the cache."""
 
     def do(tmp: Path) -> str:
-        place = tmp / "inside" / "cifar-10-binary.tar.gz"
-        place.parent.mkdir()
-        with tarfile.open(place, "w:gz") as tar:
-            for one, content in strangers:
-                tar.addfile(one, io.BytesIO(content))
-            for name, content in fakes.cifar_files(CIFAR10, 10).items():
-                tar.addfile(member(f"cifar/{name}", size=len(content))[0], io.BytesIO(content))
+        place = fakes.write_cifar_tar(tmp / "inside" / "cifar-10-binary.tar.gz", before=strangers)
         outcome = prepare("cifar10", place, "--allow-modified-data")
         left = {path.name for path in tmp.iterdir()} - {"inside", "cache"}
         return outcome if not left and not Path("/tmp/canary").exists() else f"left {left}"

@@ -16,30 +16,35 @@ CASES: list[Case] = []
 case = adder(CASES)
 
 
-def checkpoint(what: str, change: Callable[[dict[str, torch.Tensor]], object], expect: str, fault: int = 41) -> None:
+def harmed(what: str, harm: Callable[[Path], object], verb: str, file: str, expect: str, fault: int = 66) -> None:
+    """A file of a run that is changed, damaged or gone after the training."""
+
     def do(tmp: Path) -> str:
         run = trained(tmp)
-        path = run / "checkpoints" / "best.safetensors"
+        harm(next(run.glob(file)))
+        return bntt("evaluate", str(run)) if verb == "evaluate" else bntt("train", str(run), "--resume")
+
+    case(fault, what, expect)(do)
+
+
+def checkpoint(what: str, change: Callable[[dict[str, torch.Tensor]], object], expect: str, fault: int = 41) -> None:
+    def rewrite(path: Path) -> None:
         tensors, facts = read_checkpoint(path)
         change(tensors)
         write_checkpoint(path, tensors, facts)
-        return bntt("evaluate", str(run))
 
-    case(fault, what, expect)(do)
+    harmed(what, rewrite, "evaluate", BEST, expect, fault)
 
 
 def rewritten(fault: int, what: str, verb: str, file: str, old: str, new: str, expect: str) -> None:
     """A file of a run directory that is edited after the training."""
 
-    def do(tmp: Path) -> str:
-        run = trained(tmp)
-        path = run / file
+    def edit(path: Path) -> None:
         text = path.read_text(encoding="utf-8")
         assert re.search(old, text)
         path.write_text(re.sub(old, new, text), encoding="utf-8")
-        return bntt("evaluate", str(run)) if verb == "evaluate" else bntt("train", str(run), "--resume")
 
-    case(fault, what, expect)(do)
+    harmed(what, edit, verb, file, expect, fault)
 
 
 RECIPE, ENVIRONMENT = "recipe.toml", "environment.json"
@@ -78,17 +83,6 @@ rewritten(
 )
 
 
-def harmed(what: str, harm: Callable[[Path], object], verb: str, file: str, expect: str, fault: int = 66) -> None:
-    """A checkpoint of a run that is damaged or gone."""
-
-    def do(tmp: Path) -> str:
-        run = trained(tmp)
-        harm(next((run / "checkpoints").glob(file)))
-        return bntt("evaluate", str(run)) if verb == "evaluate" else bntt("train", str(run), "--resume")
-
-    case(fault, what, expect)(do)
-
-
 def cut(path: Path, size: int) -> None:
     path.write_bytes(path.read_bytes()[:size])
 
@@ -99,7 +93,7 @@ def flip(path: Path) -> None:
     path.write_bytes(payload)
 
 
-BEST, LAST = "best.safetensors", "step-*"
+BEST, LAST = "checkpoints/best.safetensors", "checkpoints/step-*"
 for size in (0, 10, 1000, -1):
     harmed(
         f"the best checkpoint cut to {size} bytes", lambda p, s=size: cut(p, s), "evaluate", BEST, r"exit 4: .*damaged"

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, TextIO
 
 import numpy as np
 
@@ -133,9 +133,7 @@ def _process(names: Sequence[str], numbers: range, seed: int, at: object, sender
             sender.send(told)
 
 
-def inputs(
-    name: str, numbers: range, seed: int, folder: Path, told: Told, at: object = None, errors: object = None
-) -> Iterator[None]:
+def inputs(name: str, numbers: range, seed: int, folder: Path, told: Told, at: Any, errors: TextIO) -> Iterator[None]:
     """Read one after another; yields every thousandth."""
     import torch
 
@@ -147,14 +145,12 @@ def inputs(
     whole = list(kind.make(folder))
     for content in whole:  # imports everything, and shows that what is changed was readable
         kind.read(kind.put(folder, content))
-    if at is not None:
-        _bound()
+    bound(MEMORY)
     began, start = time.monotonic(), _resident()
     for count, number in enumerate(numbers):
-        if at is not None:
-            at.value = number  # type: ignore[attr-defined]
-            faulthandler.dump_traceback_later(HANGS, exit=True, file=errors)  # type: ignore[arg-type]
-            signal.setitimer(signal.ITIMER_VIRTUAL, SECONDS)
+        at.value = number
+        faulthandler.dump_traceback_later(HANGS, exit=True, file=errors)
+        signal.setitimer(signal.ITIMER_VIRTUAL, SECONDS)
         before = time.process_time()
         content = input_of(name, number, seed, whole, kind.words)
         outcome = _outcome(name, content, folder, watch)
@@ -166,9 +162,8 @@ def inputs(
         told.growth, told.seconds = max(told.growth, _resident() - start), time.monotonic() - began
         if count % 1000 == 999:
             yield
-    if at is not None:
-        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
-        faulthandler.cancel_dump_traceback_later()
+    signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+    faulthandler.cancel_dump_traceback_later()
 
 
 def _outcome(name: str, content: bytes, folder: Path, watch: object) -> str:
@@ -191,9 +186,10 @@ def _outcome(name: str, content: bytes, folder: Path, watch: object) -> str:
     return "read"
 
 
-def _bound() -> None:
+def bound(memory: int) -> None:
+    """Let the address space of this process grow by so many bytes."""
     pages = int(Path("/proc/self/statm").read_text().split()[0])
-    most = pages * resource.getpagesize() + MEMORY
+    most = pages * resource.getpagesize() + memory
     resource.setrlimit(resource.RLIMIT_AS, (most, resource.getrlimit(resource.RLIMIT_AS)[1]))
 
 

@@ -28,6 +28,18 @@ def drive(rng: torch.Generator, dtype: torch.dtype = torch.float32, steps: int =
     return torch.randn(steps, 5, 3, 4, 4, generator=rng, dtype=dtype)
 
 
+def losses_of(network: nn.Module, loss, updates: int, lr: float) -> list[float]:
+    """Of so many updates by Adam."""
+    optimizer, losses = torch.optim.Adam(network.parameters(), lr=lr), []
+    for _ in range(updates):
+        optimizer.zero_grad()
+        now = loss()
+        now.backward()
+        optimizer.step()
+        losses.append(float(now.detach()))
+    return losses
+
+
 @pytest.mark.parametrize("name", ["bntt", "tab", "tebn", "layer"])
 def test_every_form_says_what_the_norm_says_in_evaluation(name, rng):
     norm = made(name, rng).eval()

@@ -34,7 +34,7 @@ def test_a_network_whose_norms_have_no_steps_has_those_of_its_builder():
         assert Model(network={**NETWORK, "norm": norm, **given}, encoder=ENCODER).encoder.num_steps == steps
 
 
-def test_a_file_can_name_no_code(tmp_path):
+def test_a_file_can_name_no_code():
     with pytest.raises(ValueError, match=r"unknown network 'os.system'"):
         Model(network={**NETWORK, "name": "os.system"}, encoder=ENCODER)
     with pytest.raises(ValueError, match="the encoder 'poisson' has no 'men'"):

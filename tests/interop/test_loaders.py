@@ -47,7 +47,7 @@ def test_frames_of_int16_train_and_time_first_is_an_error_that_names_the_axis():
         classifier()(torch.zeros(T, 3, 2, 8, 8))
 
 
-def test_torchvision_transforms_through_a_data_loader(monkeypatch):
+def test_torchvision_transforms_through_a_data_loader():
     v2 = pytest.importorskip("torchvision.transforms.v2", reason="torchvision is not here")
     images = fashion_mnist_bundled().test
     change = v2.Compose([v2.RandomHorizontalFlip(), v2.ToDtype(torch.float32, scale=True), v2.Resize((14, 14))])

@@ -8,7 +8,7 @@ import bntt
 from bntt import interop
 from bntt.nn import SpikingBlock
 from tests.interop.peers import need
-from tests.interop.test_adapters import T, check_copies, drive, made
+from tests.interop.test_adapters import T, check_copies, drive, losses_of, made
 
 need("norse", "1.1.0")
 
@@ -62,13 +62,7 @@ def test_batch_normalisation_of_its_networks_is_replaced_and_they_learn(form, rn
     interop.replace_batchnorm(network, T)
     assert torch.allclose(run(x)[0], before, atol=1e-6)
     network.train()
-    optimizer, losses = torch.optim.Adam(network.parameters(), lr=1e-2), []
-    for _ in range(8):
-        loss = nn.functional.cross_entropy(run(x)[0].mean(0), labels)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        losses.append(float(loss.detach()))
+    losses = losses_of(network, lambda: nn.functional.cross_entropy(run(x)[0].mean(0), labels), 8, lr=1e-2)
     assert losses[-1] < losses[0]
     with pytest.raises(ValueError, match="has 4 time steps"):
         run(drive(rng, steps=T + 1))

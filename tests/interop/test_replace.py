@@ -89,7 +89,7 @@ def test_a_norm_with_a_scale_stands_for_one_without_affine(rng):
     torch.testing.assert_close(net(x), wanted)
 
 
-def test_what_no_norm_can_stand_for_is_refused_by_name(rng):
+def test_what_no_norm_can_stand_for_is_refused_by_name():
     shared = nn.BatchNorm1d(3)
     rows = {
         "'b' is 'a' as well": nn.ModuleDict({"a": shared, "b": shared}),

@@ -8,7 +8,7 @@ import bntt
 from bntt import interop
 from bntt.nn import SpikingBlock
 from tests.interop.peers import need
-from tests.interop.test_adapters import T, check_copies, drive, made
+from tests.interop.test_adapters import T, check_copies, drive, losses_of, made
 
 need("snntorch", "1.0.0")
 
@@ -67,7 +67,7 @@ def sequential() -> nn.Sequential:
 
 
 @pytest.mark.parametrize("loop", ["inside", "outside"])
-def test_a_tutorial_s_network_gets_bntt_and_learns(loop, rng):
+def test_a_tutorial_s_network_gets_bntt_and_learns(loop):
     network = Tutorial() if loop == "inside" else sequential()
     images = bntt.data.fashion_mnist_bundled().test
     x, labels = images.batch(torch.arange(16)), images.labels[:16]
@@ -83,13 +83,7 @@ def test_a_tutorial_s_network_gets_bntt_and_learns(loop, rng):
     interop.replace_batchnorm(network, T, loop=loop)
     assert torch.allclose(logits(), before, atol=1e-5)
     network.train()
-    optimizer, losses = torch.optim.Adam(network.parameters(), lr=1e-2), []
-    for _ in range(6):
-        loss = nn.functional.cross_entropy(logits(), labels)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        losses.append(float(loss.detach()))
+    losses = losses_of(network, lambda: nn.functional.cross_entropy(logits(), labels), 6, lr=1e-2)
     assert losses[-1] < 0.8 * losses[0]
 
 

@@ -8,7 +8,7 @@ import bntt
 from bntt import interop
 from bntt.nn import LIF, SpikingBlock
 from tests.interop.peers import need
-from tests.interop.test_adapters import T, check_copies, drive, made
+from tests.interop.test_adapters import T, check_copies, drive, losses_of, made
 
 need("spikingjelly", "2.0.0")
 
@@ -83,14 +83,7 @@ def test_cifar10_dvs_network_gets_bntt_and_learns(mode, rng):
     assert sum(isinstance(part, bntt.BNTT) for part in network.modules()) == 4
     assert not [part for part in network.modules() if isinstance(part, nn.BatchNorm2d)]
     assert torch.allclose(logits_in_evaluation(network, logits), before, atol=1e-6)
-    optimizer = torch.optim.Adam(network.parameters(), lr=2e-3)
-    losses = []
-    for _ in range(6):
-        loss = nn.functional.cross_entropy(logits(), labels)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        losses.append(float(loss.detach()))
+    losses = losses_of(network, lambda: nn.functional.cross_entropy(logits(), labels), 6, lr=2e-3)
     assert losses[-1] < losses[0]
 
 

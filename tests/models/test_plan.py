@@ -1,11 +1,10 @@
-"""Widths and start values."""
+"""Widths, and plans that cannot be."""
 
 import math
 
 import pytest
-import torch
 
-from bntt.models.plan import initialize, linear, scaled, vgg_layers
+from bntt.models.plan import scaled, vgg_layers
 from bntt.models.vgg import VGG6
 from tests.rows import each_row
 
@@ -24,11 +23,3 @@ def test_width_out_of_range(width):
 def test_no_input_channel():
     with pytest.raises(ValueError, match="in_channels must be 1 or more"):
         list(vgg_layers(VGG6, in_channels=0, image_size=28, width=1.0))
-
-
-def test_initialize_is_a_function_of_the_seed():
-    first, second = linear(5, 4), linear(5, 4)
-    initialize(first, 3)
-    initialize(second, 3)
-    assert torch.equal(first.weight, second.weight)
-    assert torch.isfinite(first.weight).all()

@@ -11,13 +11,7 @@ KEPT = ("tests/nn/network/test_kept_changes.py",)
 WEIGHTS = ("tests/nn/blocks/test_weights.py",)
 
 BORDERS = [
-    Mutation(
-        "a kernel reads another type",
-        "engine/door.py",
-        "        and tensor.dtype is dtype\n",
-        "",
-        DOOR,
-    ),
+    Mutation("a kernel reads another type", "engine/door.py", "        and tensor.dtype is dtype\n", "", DOOR),
     Mutation("a kernel reads beyond the end", "engine/door.py", "        and tensor.numel() == size\n", "", DOOR),
     Mutation(
         "a kernel reads strided values as if they lay together",

@@ -29,8 +29,8 @@ EQUATIONS = [
     Mutation(
         "frames come one step late",
         "nn/encoders/analog.py",
-        "frames.transpose(0, 1)[",
-        "frames.transpose(0, 1).roll(1, 0)[",
+        "x = frames[:, wanted",
+        "x = frames.roll(1, 1)[:, wanted",
         ("tests/nn/encoders/test_analog.py",),
     ),
     Mutation(

@@ -114,13 +114,7 @@ FUSED = [
         "x >= 0;",
         WINOGRAD,
     ),
-    Mutation(
-        "kernels are not turned",
-        "*/cpu/winograd.inl",
-        "taps[8 - tap][lane]",
-        "taps[tap][lane]",
-        WINOGRAD,
-    ),
+    Mutation("kernels are not turned", "*/cpu/winograd.inl", "taps[8 - tap][lane]", "taps[tap][lane]", WINOGRAD),
     Mutation(
         "a tile at the right edge is written whole",
         "*/cpu/winograd.inl",

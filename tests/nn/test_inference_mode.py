@@ -49,7 +49,7 @@ def test_a_state_of_inference_mode_is_a_state(options, training, backend, change
 
 
 @pytest.mark.parametrize("form", ["spikes", "before"])
-def test_of_residual_blocks_too_and_of_some_rows(form, rng):
+def test_of_residual_blocks_too_and_of_some_rows(form):
     results = []
     for inference in (True, False):
         net, x = residual(form, norm=BNTT).eval(), spikes_of(5, 4, torch.Generator().manual_seed(2))

@@ -46,7 +46,8 @@ def parts_and_whole(norm: str, sizes: list[int], compute: Compute, dtype: torch.
         nets[rank] = build(norm, choice, dtype)
         return learn(nets[rank], x.split(sizes, 1)[rank], towards.split(sizes)[rank])
 
-    found = processes.run(work)
+    parts, join = processes.run(work), {"logits": torch.cat, "input": lambda values: torch.cat(values, 1)}
+    found = {name: join.get(name, sum)([part[name] for part in parts]) for name in expected}
     return expected, found, [dict(net.named_buffers()) for net in (whole, *nets)], processes.calls
 
 
@@ -58,9 +59,7 @@ def test_plain_parts_are_the_whole_in_float64(norm, sizes, rng):
     compute = Compute("reference")
     expected, found, buffers, calls = parts_and_whole(norm, sizes, compute, torch.float64, rng)
     for name, value in expected.items():
-        joined = {"logits": torch.cat, "input": lambda parts: torch.cat(parts, 1)}.get(name, lambda parts: sum(parts))
-        ours = joined([part[name] for part in found])
-        assert float((ours - value).abs().max()) <= 1e-10 * float(value.abs().max()) + 1e-14, name
+        assert float((found[name] - value).abs().max()) <= 1e-10 * float(value.abs().max()) + 1e-14, name
     for other in buffers[1:]:
         assert all(torch.allclose(other[name], value, rtol=0, atol=1e-10) for name, value in buffers[0].items())
     assert calls == [calls[0]] * len(sizes)
@@ -73,9 +72,7 @@ def test_fused_parts_are_the_whole(sizes, recompute, rng):
     compute = Compute("cpu", recompute=recompute)
     expected, found, buffers, calls = parts_and_whole("bntt", sizes, compute, torch.float32, rng)
     for name, value in expected.items():
-        joined = {"logits": torch.cat, "input": lambda parts: torch.cat(parts, 1)}.get(name, lambda parts: sum(parts))
-        ours = joined([part[name] for part in found])
-        assert float((ours - value).abs().max()) <= 5e-5 * float(value.abs().max()) + 1e-7, name
+        assert float((found[name] - value).abs().max()) <= 5e-5 * float(value.abs().max()) + 1e-7, name
     for other in buffers[1:]:
         assert all(torch.allclose(other[name], value, atol=1e-5) for name, value in buffers[0].items())
     spans = 1 if recompute == "never" else 2

@@ -4,15 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from bntt.ops.norm import (
-    Moments,
-    moment_sums,
-    moments_of_sums,
-    normalize,
-    pool_moments,
-    step_moments,
-    update_running,
-)
+from bntt.ops.norm import Moments, moment_sums, moments_of_sums, normalize, pool_moments, step_moments, update_running
 from bntt.ops.pooling import AllSteps, Window
 from tests import reference
 

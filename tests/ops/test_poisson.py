@@ -32,7 +32,7 @@ def test_unsigned_rate_at_21_levels(level, u):
     assert abs(spikes.mean().item() - level) <= 4 * math.sqrt(level * (1 - level) / DRAWS) + 2**-23
 
 
-def test_the_datasets_mean_never_fires(u):
+def test_the_datasets_mean_never_fires():
     assert (signed_rate(torch.zeros(DRAWS), torch.zeros(DRAWS)) == 0).all()
     assert (unsigned_rate(torch.zeros(DRAWS), torch.zeros(DRAWS)) == 0).all()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import io
 import os
 import struct
 import tarfile
@@ -15,7 +14,6 @@ from collections.abc import Callable
 from pathlib import Path
 from unittest.mock import patch
 
-from bntt.data.images.cifar import CIFAR10
 from tests import fakes
 from tests.faults.user import prepare
 from tests.promises.audit import recorded
@@ -86,13 +84,12 @@ def made() -> dict[str, Make]:
     """Every archive by what is wrong with it."""
     found: dict[str, Make] = {}
     for what, name in NAMES.items():
-        found[f"{what}, tar"] = _tar([(what, _member(name))])
+        found[f"{what}, tar"] = _tar(_member(name))
         found[f"{what}, zip"] = _zip(name)
     for what, (kind, link) in LINKS.items():
         for name in ("data_batch_1.bin", "stranger"):
-            found[f"{what} called {name}"] = _tar([(what, _member(name, kind, link))])
-    through = [("", _member("link", tarfile.SYMTYPE, "../escaped")), ("", _member("link/canary"))]
-    found["a file behind a link"] = _tar(through)
+            found[f"{what} called {name}"] = _tar(_member(name, kind, link))
+    found["a file behind a link"] = _tar(_member("link", tarfile.SYMTYPE, "../escaped"), _member("link/canary"))
     found["a zip bomb"] = _zip("train/cat/9.png", (1 << 26) + 1)
     found["a gzip bomb"] = _gzip_bomb
     found["a tar of 10**6 members"] = _many_in_a_tar
@@ -106,21 +103,13 @@ def _member(name: str, kind: bytes = tarfile.REGTYPE, link: str = "") -> tarfile
     return one
 
 
-def _tar(strangers: list[tuple[str, tarfile.TarInfo]]) -> Make:
+def _tar(*strangers: tarfile.TarInfo) -> Make:
     """CIFAR with something else before it."""
 
     def make(folder: Path) -> tuple[str, Path]:
-        place = folder / "inside" / "cifar-10-binary.tar.gz"
-        place.parent.mkdir()
-        with tarfile.open(place, "w:gz") as tar:
-            for _, one in strangers:
-                one.name = one.name.replace("OUTSIDE", str(folder / "escaped"))
-                tar.addfile(one, io.BytesIO(bytes(one.size)))
-            for name, content in fakes.cifar_files(CIFAR10, 10).items():
-                member = tarfile.TarInfo(f"cifar/{name}")
-                member.size = len(content)
-                tar.addfile(member, io.BytesIO(content))
-        return "cifar10", place
+        for one in strangers:
+            one.name = one.name.replace("OUTSIDE", str(folder / "escaped"))
+        return "cifar10", fakes.write_cifar_tar(folder / "inside" / "cifar-10-binary.tar.gz", before=strangers)
 
     return make
 

@@ -235,9 +235,9 @@ def noticed() -> Measured:
 CRITICAL = (
     "io/checkpoint.py",
     "io/pickled.py",
-    "data/images/idx.py",
+    "data/images/mnist.py",
     "data/images/cifar.py",
-    "data/prepared/prepared_set.py",
+    "data/prepared.py",
 )
 
 

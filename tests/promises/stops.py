@@ -7,7 +7,6 @@ import io
 import json
 import os
 import re
-import resource
 import shutil
 import signal
 import tempfile
@@ -27,6 +26,7 @@ from tests.chaos.kills import kills
 from tests.chaos.outcome import outcome
 from tests.chaos.stops import PLACES, Place
 from tests.chaos.whole import SMALL, goes_on, stopped, struck_at
+from tests.hostile.work import bound
 from tests.promises.failing import ERRORS, failing, of_one_file
 from tests.promises.promise import Measured, Promise, adder
 from tests.promises.workers import same_by_workers
@@ -235,17 +235,10 @@ def _limited(folder: Path, train: list[str]) -> tuple[dict[int, int], str]:
     large = ["-s", "train.batch_size=4000", "-s", "network.num_steps=100", "--name", "limited"]
     for limit in LIMITS:
         log.unlink(missing_ok=True)
-        codes[limit] = finished([*train, *large], log, lambda limit=limit: _limit(limit))  # type: ignore[misc]
+        codes[limit] = finished([*train, *large], log, lambda limit=limit: bound(limit * 1_000_000))  # type: ignore[misc]
         if codes[limit] == 5:
             message = log.read_text().splitlines()[-1]
     return codes, message
-
-
-def _limit(megabytes: int) -> None:
-    """Of the address space."""
-    pages = int(Path("/proc/self/statm").read_text().split()[0])
-    most = pages * resource.getpagesize() + megabytes * 1_000_000
-    resource.setrlimit(resource.RLIMIT_AS, (most, resource.getrlimit(resource.RLIMIT_AS)[1]))
 
 
 @promise(

@@ -21,11 +21,12 @@ from bntt.data.image_set import ImageSet
 from bntt.io.checkpoint import read_checkpoint
 from bntt.models import vgg9
 from bntt.nn import PoissonEncoder, SpikingClassifier
-from bntt.runs.directory import Checkpoints
+from bntt.runs.directory import Checkpoints, new_run_directory
 from bntt.runs.recipe.build import build_model, training_loader
 from bntt.runs.recipe.datasets import RecipeData
 from bntt.runs.recipe.file import Recipe, load_recipe
-from bntt.training import Method, NonFiniteError, Session
+from bntt.runs.training.train import train_run
+from bntt.training import Method, NonFiniteError, Session, StepRecord
 from tests.faults.user import SMALL, bntt
 from tests.promises.promise import Measured, Promise, adder
 from tests.runs import tiny
@@ -122,7 +123,7 @@ def not_finite() -> Measured:
             stopped, named = stopped + bool(said), named + (name in said or name == "the loss")
             blind += bool(said) and np.isfinite(float(said.split()[3]))
             missed += [] if said else [f"{bad} in {name}"]
-    inputs, rates = _inputs_refused(), _rates_refused()
+    inputs, rates = _refused(_begin_with), _refused(lambda bad: Method(lr=bad))
     code, finite = _of_a_command()
     said = (
         f"{stopped} of {tried} in {len(sites())} tensors stopped before the update, {named} named; a look at the loss "
@@ -148,26 +149,21 @@ def _stop(spoil: Spoil, bad: float) -> str:
     return ""
 
 
-def _inputs_refused() -> int:
+def _refused(take: Callable[[float], object]) -> int:
+    """How many of three numbers that are not finite are refused."""
     refused = 0
     for bad in (float("nan"), float("inf"), float("-inf")):
-        image = torch.full((4, 1, 4, 4), 0.5)
-        image[0, 0, 0, 0] = bad
         try:
-            next(Session(build(), [(image, torch.tensor([0, 1, 2, 0]))], epochs=1).records())
+            take(bad)
         except ValueError:
             refused += 1
     return refused
 
 
-def _rates_refused() -> int:
-    refused = 0
-    for bad in (float("nan"), float("inf"), float("-inf")):
-        try:
-            Method(lr=bad)
-        except ValueError:
-            refused += 1
-    return refused
+def _begin_with(pixel: float) -> None:
+    image = torch.full((4, 1, 4, 4), 0.5)
+    image[0, 0, 0, 0] = pixel
+    next(Session(build(), [(image, torch.tensor([0, 1, 2, 0]))], epochs=1).records())
 
 
 def _of_a_command() -> tuple[int, bool]:
@@ -242,10 +238,6 @@ def leaks() -> Measured:
 
 def _watched(recipe: Recipe, parts: RecipeData, folder: Path) -> Iterator[tuple[int, int, int]]:
     """Updates done, bytes of resident memory, open files: after every update."""
-    from bntt.runs.directory import new_run_directory
-    from bntt.runs.training.train import train_run
-    from bntt.training import StepRecord
-
     done = 0
     for told in train_run(recipe, parts, new_run_directory("long", folder)):
         if isinstance(told, StepRecord):

@@ -100,7 +100,7 @@ def test_a_run_on_some_images_says_how_many_and_goes_on_with_no_other_number(tra
         evaluate_run(other, build_data(other), directory)
 
 
-def test_the_weights_are_the_best_epochs(trained, copy):
+def test_the_weights_are_the_best_epochs(copy):
     best = copy / "checkpoints" / "best.safetensors"
     next((copy / "checkpoints").glob("step-*")).unlink()
     stored = safetensors.torch.load_file(best)

@@ -13,7 +13,6 @@ from tests.kernels import choose
 from tests.rows import each_row
 
 T = 4
-GROW = Method(lr=0.05, grow=((1, 1), (3, 2)))
 
 
 def built(norm="bntt", backend="auto"):

@@ -172,11 +172,7 @@ def test_an_ann_has_one_exact_gradient_and_gives_images_to_a_spiking_network(tmp
     asked = AttackArguments(("0.1",), ("fgsm",), steps=1, images=3, eot=1, draws=2)
     setup = prepare([ann, run], asked)
     found = {job: one for job, one in outcomes(setup, Progress()).items() if job.attack == "fgsm"}
-    assert [(job.source, job.estimator) for job in found] == [
-        (0, "exact"),
-        (1, "straight_through"),
-        (1, "expected"),
-    ]
+    assert [(job.source, job.estimator) for job in found] == [(0, "exact"), (1, "straight_through"), (1, "expected")]
     images, labels = setup.images.batch(torch.arange(3)).requires_grad_(), setup.images.labels
     code = ((images - ann.model.encoder.mean) / ann.model.encoder.std / 2).clamp(-1, 1)
     logits, _ = ann.model.network.advance(code[None], None)

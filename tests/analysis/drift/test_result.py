@@ -1,4 +1,4 @@
-"""The record of drift: its numbers by hand, what it shows, and kept files that it reads."""
+"""The record of drift: its numbers by hand, and what it shows."""
 
 import json
 import math
@@ -8,9 +8,7 @@ import pytest
 from bntt.analysis.drift.measurement import DriftArguments
 from bntt.analysis.drift.result import DriftResult
 from bntt.analysis.result import result_from
-from tests.evidence import RESULTS
 
-KEPT = sorted(RESULTS.glob("*/drift.json"))
 LAYER = {
     "driven": [2, 3],
     "distance": [9.0, 0.5, 1.5],
@@ -51,10 +49,3 @@ def test_what_is_no_number_is_none_in_rows_charts_and_file():
 def test_a_file_that_is_none_is_refused_with_the_place():
     with pytest.raises(ValueError, match=r"layers\.conv1\.driven"):
         result_from(DriftResult, VALUES | {"layers": {"conv1": LAYER | {"driven": [2]}}})
-
-
-def test_kept_files_are_read_whole():
-    assert KEPT
-    for path in KEPT:
-        values = json.loads(path.read_text())
-        assert result_from(DriftResult, values).to_json() == {"arguments": None} | values, path

@@ -86,7 +86,7 @@ def leaves(logits: Tensor) -> Tensor:
     return (logits[:, 0] * 7).sin() > 0.5
 
 
-def test_bits_are_those_of_batches_alone_and_calls_are_few(shown, monkeypatch):
+def test_bits_are_those_of_batches_alone_and_calls_are_few(shown):
     model, batches, asked = shown
     found = run(model, batches(), leaves)
     many, most = len(asked), max(asked)

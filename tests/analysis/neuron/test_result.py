@@ -1,12 +1,8 @@
-"""The record of a neuron: what it shows, and kept files that it reads."""
-
-import json
+"""The record of a neuron: what it shows."""
 
 from bntt.analysis.neuron.result import NeuronResult
 from bntt.analysis.result import result_from
-from tests.evidence import RESULTS
 
-KEPT = sorted([*RESULTS.glob("*/neuron*.json"), *RESULTS.glob("*/measures/neuron-*.json")])
 STEPS = [
     {"step": 1, "potential": 0.5, "spike": False, "membrane": 0.5, "surrogate_gradient": 0.15},
     {"step": 2, "potential": None, "spike": True, "membrane": 0.0, "surrogate_gradient": None},
@@ -44,11 +40,3 @@ def test_a_neuron_that_never_fires_is_said_to():
     found = result_from(NeuronResult, VALUES | {"steps": STEPS[:1], "surrogate": None})
     assert found.section().words[0].endswith("it never fires.")
     assert [line.name for line in found.section().charts[2].lines] == ["steps of the neuron"]
-
-
-def test_kept_files_are_read_whole():
-    assert KEPT
-    for path in KEPT:
-        values = json.loads(path.read_text())
-        values = values.get("values", values)
-        assert result_from(NeuronResult, values).model_dump(mode="json", exclude_unset=True) == values, path

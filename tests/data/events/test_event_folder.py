@@ -67,11 +67,7 @@ def test_every_recording_is_in_its_part_with_its_class(root, tmp_path):
 
 @each_row(
     ("place", "train", "test"),
-    [
-        (".", "Train", "Test"),
-        (".", "train", "val"),
-        ("DVS", "Train/all", "test"),
-    ],
+    [(".", "Train", "Test"), (".", "train", "val"), ("DVS", "Train/all", "test")],
 )
 def test_parts_that_are_there_are_kept(place, train, test, tmp_path):
     place = tmp_path / "set" / place

@@ -50,7 +50,7 @@ def test_headers_say_image_seed_and_camera(tmp_path):
     assert head[4].startswith("# Threshold 0.")
 
 
-def test_what_was_stopped_goes_on_and_ends_the_same(tmp_path, monkeypatch):
+def test_what_was_stopped_goes_on_and_ends_the_same(tmp_path):
     whole = contents(make(tmp_path / "whole"))
 
     def stop(done, total):

@@ -143,7 +143,7 @@ def test_cutmix_is_a_box_of_the_second(shape, rng):
     assert height == 1 or 5 < cut_off < 50, "some boxes are cut off, some are whole"
 
 
-def test_the_share_of_cutmix_is_what_can_be_counted(rng):
+def test_the_share_of_cutmix_is_what_can_be_counted():
     zeros, ones = torch.zeros(500, 1, 7, 9), torch.ones(500, 1, 7, 9)
     found, kept = cutmix(zeros, ones, pairs_of(torch.arange(500)))
     assert torch.equal(kept, ((found == 0).flatten(1).sum(1).double() / 63).float())

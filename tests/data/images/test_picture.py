@@ -65,11 +65,7 @@ def test_it_is_turned_before_it_is_scaled(tmp_path):
     path = tmp_path / "wide.png"
     Image.fromarray(fakes.pixels(16, 24, 3)).save(path, exif=exif)
     picture = read_picture(path, (1, 8, 8))
-    assert picture.changes == (
-        "turned upright (EXIF orientation 8)",
-        "gray from RGB",
-        "resized from 16x24 to 8x8",
-    )
+    assert picture.changes == ("turned upright (EXIF orientation 8)", "gray from RGB", "resized from 16x24 to 8x8")
 
 
 def test_another_size_is_scaled_as_a_whole(tmp_path):

@@ -96,7 +96,7 @@ def test_nothing_prepared(tmp_path):
     assert read_manifest(tmp_path) is None
 
 
-@each_row("text", ["", "{}", '{"name": 3, "colour": "red"}', "["])
+@each_row("text", ["", "{}", '{"name": 3, "colour": "red"}', "[", '{"details": ' + "[" * 100_000])
 def test_a_damaged_manifest(text, prepared):
     folder, _ = prepared
     (folder / "manifest.json").write_text(text)
@@ -128,13 +128,6 @@ def test_a_manifest_with_values_of_other_types(key, value, prepared):
     folder, _ = prepared
     (folder / "manifest.json").write_text(json.dumps({**unsigned(folder), key: value}))
     with pytest.raises(DataError, match=rf"is damaged \({key} is .*\)|lacks checksums or numbers of images"):
-        read_manifest(folder)
-
-
-def test_a_manifest_without_an_end(prepared):
-    folder, _ = prepared
-    (folder / "manifest.json").write_text('{"details": ' + "[" * 100_000)
-    with pytest.raises(DataError, match="prepare the dataset again"):
         read_manifest(folder)
 
 
@@ -182,7 +175,7 @@ def test_a_missing_part(prepared):
         verify_prepared(folder, manifest)
 
 
-def test_where_prepared_data_is(monkeypatch, tmp_path):
+def test_where_prepared_data_is(monkeypatch):
     for name in ("BNTT_DATA", "XDG_CACHE_HOME", "HOME"):
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(DataError, match="set BNTT_DATA, or HOME"):

@@ -10,17 +10,7 @@ from torch import Tensor, nn
 
 import bntt
 from bntt.engine.graph import layer as engine_layer
-from bntt.nn import (
-    BNTT,
-    LIF,
-    TAB,
-    CurrentBlock,
-    Measure,
-    NeuronBlock,
-    Residual,
-    SpikingBlock,
-    SpikingNetwork,
-)
+from bntt.nn import BNTT, LIF, TAB, CurrentBlock, Measure, NeuronBlock, Residual, SpikingBlock, SpikingNetwork
 from bntt.nn.kinds import NORMS
 from tests.grids import every_value, pairs
 from tests.kernels import choose, needs_kernels

@@ -62,7 +62,7 @@ def test_whole_networks_through_a_classifier(events, recompute, deterministic, r
 
 
 @every_value(norm=["bntt", "bn", "tdbn", "tab"], recompute=["never", 2])
-def test_statistics_that_move_between_forward_and_backward_change_no_gradient(norm, recompute, rng):
+def test_statistics_that_move_between_forward_and_backward_change_no_gradient(norm, recompute):
     """As in consistency and adversarial training: forward in evaluation mode, a training step, then backward."""
     results = []
     for backend in ("auto", "reference"):

@@ -125,7 +125,7 @@ def test_gradients_flow_through_a_fused_state(norm, recompute, sizes, training):
 
 
 @needs_kernels
-def test_a_gradient_of_the_membranes_alone(rng):
+def test_a_gradient_of_the_membranes_alone():
     results = []
     for backend in ("cpu", "reference"):
         net = network(dtype=torch.float32)

@@ -157,7 +157,7 @@ def test_two_batches_do_not_meet(rng):
     assert torch.equal(net(a), first)
 
 
-def test_trace_counts_what_fired_and_says_what_each_step_says(rng):
+def test_trace_counts_what_fired_and_says_what_each_step_says():
     net = vgg6(width=0.25, num_steps=4, seed=2).double()
     inputs = random_spikes((4, 3, 1, 28, 28))
     net(inputs)  # running statistics away from their start

@@ -141,7 +141,7 @@ def test_what_is_measured_is_what_plain_layers_show(shape, rng):
 
 
 @needs_kernels
-def test_what_is_not_fused_says_why(rng):
+def test_what_is_not_fused_says_why():
     def reason(lif: nn.Module, norm: nn.Module, steps: int = 2, channels: int = 4) -> str:
         block = SpikingBlock(nn.utils.skip_init(nn.Linear, 3, channels), norm, lif)
         net = SpikingNetwork([block], Readout(nn.utils.skip_init(nn.Linear, channels, 2))).eval()

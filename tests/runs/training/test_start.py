@@ -54,7 +54,7 @@ def test_what_cannot_be_is_refused(command, error, text):
         resume_or_start(command)
 
 
-def test_others_are_told_and_read_nothing(monkeypatch):
+def test_others_are_told_and_read_nothing():
     recipe = load_recipe("demo", ("train.epochs=3",))
     command = TrainCommand("somewhere-else.toml", ("train.epochs=3",))
     words = "recipe = 'somewhere-else.toml', overrides = ('train.epochs=3',), root = 'runs'"

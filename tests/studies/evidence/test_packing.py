@@ -119,7 +119,7 @@ def test_a_run_finds_its_ann_when_another_has_the_name_of_it(tmp_path):
         assert json.loads((ann / "evaluation.json").read_text())["accuracy"] == accuracy
 
 
-def losing(places, tmp_path, target):
+def losing(places, target):
     """An archive of all four starts, and a result of three of them."""
     activity(places.pool / "bntt-1")
     pack_results([found(places)], target)
@@ -132,7 +132,7 @@ def losing(places, tmp_path, target):
 )
 def test_less_never_replaces_more(places, tmp_path, target, way):
     target = tmp_path / target
-    result = losing(places, tmp_path, target)
+    result = losing(places, target)
     before = {path.name: path.read_bytes() for path in tmp_path.rglob("*.tar.xz")}
     with pytest.raises(RecipeError, match=rf"holds start 1 of none of s0, which this result has not.*{way}"):
         pack_results([result], target)
@@ -151,7 +151,7 @@ def test_less_measured_never_replaces_more(places, tmp_path):
 
 
 def test_what_is_read_too_is_kept_and_what_no_start_needs_may_go(places, tmp_path):
-    losing(places, tmp_path, tmp_path / "kept")
+    losing(places, tmp_path / "kept")
     both = Folders(places.pool, (tmp_path / "kept",), places.out)
     pack_results([found(both)], tmp_path / "kept")
     names = {name.split("/")[0] for name, _ in read_archive(tmp_path / "kept" / "s0.tar.xz")}

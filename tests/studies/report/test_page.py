@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from bntt.charts.section import Cell, Table, count, duration, interval, number, plural, share
+from bntt.charts.section import Cell, Table
 from bntt.io.checkpoint import CheckpointError
 from bntt.runs.recipe.file import RecipeError
 from bntt.studies.report.page import (
@@ -233,20 +233,3 @@ def test_nothing_says_where_it_looked(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(RecipeError, match=f"{tmp_path}/runs and {tmp_path}/studies"):
         find_subjects([])
-
-
-def test_what_is_not_there_is_a_dash():
-    assert {cell.text for cell in (share(None), count(None), number(None), interval(None, 0.5))} == {"–"}
-    assert all(cell.value is None for cell in (share(None), count(None), number(None)))
-
-
-def test_numbers_keep_what_they_are_sorted_by():
-    assert (share(0.5455).text, share(0.5455).value) == ("54.5%", 0.5455)
-    assert (count(5830.4).text, count(0.4217).text, count(8).text) == ("5,830", "0.422", "8")
-    assert (number(0.07).text, number(100.0).text) == ("0.0700", "100")
-    assert interval(0.5357, 0.5552).text == "53.6% to 55.5%"
-
-
-def test_words():
-    assert (plural(1, "image"), plural(10_000, "image")) == ("1 image", "10,000 images")
-    assert (duration(3.2), duration(600.0), duration(86400.0)) == ("3 s", "10 min", "24.0 h")

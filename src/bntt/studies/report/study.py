@@ -215,7 +215,7 @@ def _runs(values: Values, folder: Path) -> Section:
     for run in values.rows("runs"):
         name = run.shown("label") or run.text("name")
         for start in run.rows("starts"):
-            rows.append((Cell(name), *_start(start, values)))
+            rows.append((Cell(name), *_start(start)))
     columns = ("run", "seed", "state", "time", "device", "commit", "data", "directory")
     settings = tuple(_settings(run) for run in values.rows("runs"))
     return Section(
@@ -227,7 +227,7 @@ def _runs(values: Values, folder: Path) -> Section:
     )
 
 
-def _start(start: Values, values: Values) -> tuple[Cell, ...]:
+def _start(start: Values) -> tuple[Cell, ...]:
     state = start.shown("state", "not told")
     mark = STATES.get(state, "gap")
     seconds = start.maybe("seconds")
