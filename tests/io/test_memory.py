@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from bntt.io.memory import keep_freed_memory, resident
+from bntt.io.memory import keep_freed_memory, resident, return_freed_memory
 
 PROBE = """
 import resource, sys
@@ -30,12 +30,13 @@ def test_the_program_keeps_what_it_frees():
     assert int(done.stdout) < 1000
 
 
-@pytest.mark.parametrize("platform", ["darwin", "linux"])
+@pytest.mark.parametrize("platform", ["darwin", "linux", "win32"])
 def test_elsewhere_nothing_is_done_or_said(platform, monkeypatch):
     """On another system, and on one with another C library."""
     monkeypatch.setattr(sys, "platform", platform)
     monkeypatch.setattr(ctypes, "CDLL", lambda name: object() if platform == "linux" else 1 / 0)
     keep_freed_memory()
+    return_freed_memory()
 
 
 def test_windows_is_asked_for_the_working_set(monkeypatch):

@@ -9,6 +9,7 @@ import pytest
 from tests.architecture.source import ROOT
 from tests.promises import page, source, suite
 from tests.promises.audit import recorded
+from tests.promises.numbers import CRITICAL
 from tests.promises.promise import Measured, NotRunError, Promise
 from tests.promises.promises import ASKED, BY_NAME, PROMISES
 
@@ -71,6 +72,11 @@ def test_writes_sockets_and_processes_are_seen(tmp_path):
     assert seen.inside >= 2
     assert len(seen.writes) == len(seen.sockets) == 1
     assert seen.processes
+
+
+def test_files_that_must_be_covered_are_there():
+    """One that was renamed would drop out of the minimum."""
+    assert [name for name in CRITICAL if not (ROOT / "src" / "bntt" / name).is_file()] == []
 
 
 def test_tests_are_counted(tmp_path):

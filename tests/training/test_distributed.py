@@ -95,9 +95,9 @@ def test_one_that_is_killed_ends_the_others(tmp_path):
 
 
 def test_alone_it_is_one(monkeypatch):
-    for value in (None, "1"):
+    for value in (None, "", "1"):
         monkeypatch.delenv("WORLD_SIZE", raising=False)
-        if value:
+        if value is not None:
             monkeypatch.setenv("WORLD_SIZE", value)
         with joined_processes("cpu") as processes:
             assert (processes.rank, processes.count, processes.device) == (0, 1, "cpu")

@@ -81,7 +81,7 @@ def discard(stream: TextIO | io.FileIO) -> None:
 
 def rank() -> int | None:
     """Return this process's rank among many, as torchrun sets it; None for a single one."""
-    return int(os.environ.get("RANK", "0")) if os.environ.get("WORLD_SIZE", "1") != "1" else None
+    return int(os.environ.get("RANK", "0")) if os.environ.get("WORLD_SIZE", "1") not in ("", "1") else None
 
 
 def complain(text: str) -> None:

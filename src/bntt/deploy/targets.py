@@ -42,7 +42,7 @@ def export(
     lossy: Literal["constant"] | None = None,
     validation: Iterable[Any] | None = None,
 ) -> Description:
-    r"""Write a trained network in a format for use elsewhere, and return its description.
+    """Write a trained network in a format for use elsewhere, and return its description.
 
     Args:
         model: the classifier; or its description by :func:`~bntt.deploy.describe`, which has classes, input shape and

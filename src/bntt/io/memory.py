@@ -55,10 +55,8 @@ def forget_peak() -> None:
 
 def return_freed_memory() -> None:
     """Return freed memory to the system: leftovers of making a network are not part of what running it takes."""
-    own = None if sys.platform == "win32" else ctypes.CDLL(None)
-    trim = getattr(own, "malloc_trim", None)  # glibc's; elsewhere what is held is that much larger
-    if trim is not None:
-        trim(0)
+    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "malloc_trim"):  # glibc's; elsewhere more is held
+        libc.malloc_trim(0)
 
 
 def keep_freed_memory() -> None:

@@ -113,7 +113,7 @@ class NeuronOptions:
 
     neuron: Annotated[str, OneOf(NEURONS.keys)] = "lif"
     """Neurons; "relu" makes an ANN of the same architecture, num_steps = 1, and ignores leak, fire, reset, surrogate,
-    and threshold unless a norm scales by it. With a norm it can begin a training (`init`), without be converted."""
+    and threshold unless a norm scales by it. With a norm it can begin a training (`init`), without one be converted."""
     threshold: Annotated[float, Limits(above=0, below=1_000_000)] = 1.0
     """Threshold θ."""
     fire: Annotated[str | FireRule, OneOf(FIRE_RULES.keys)] = "after"

@@ -277,7 +277,7 @@ def told_of(processes: Processes | None) -> Processes:
 
 
 def _are_many() -> bool:
-    return int(os.environ.get("WORLD_SIZE", "1")) > 1
+    return int(os.environ.get("WORLD_SIZE") or "1") > 1
 
 
 def _is_of_the_connection(error: RuntimeError) -> bool:

@@ -130,7 +130,7 @@ def test_places_of_any_integer_type(kind, table, monkeypatch):
     assert torch.equal(to_frames(other, chosen).counts, to_frames(events, chosen).counts)
 
 
-@each_row("name", "xp")
+@each_row("name", "xyp")
 def test_places_that_are_no_integers_are_refused(name):
     events = some(50)
     vars(events)[name] = getattr(events, name) * 0.5  # past the checks of types that tests have

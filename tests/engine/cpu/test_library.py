@@ -92,6 +92,7 @@ def test_a_forked_child_and_two_python_threads_use_the_pool():
 
 HEADER = Path(library.__file__).with_name("kernels.h")
 C_TYPES = {"double": ctypes.c_double, "std::int64_t": ctypes.c_int64, "std::int32_t": ctypes.c_int32}
+C_TYPES["float"] = ctypes.c_float
 
 
 def fields_of(structure: str) -> list[tuple[str, type]]:
@@ -108,10 +109,15 @@ def fields_of(structure: str) -> list[tuple[str, type]]:
     return found
 
 
-@pytest.mark.parametrize(("structure", "ours"), [("BnttScan", library.Scan), ("BnttEvents", library.Events)])
-def test_the_structures_are_those_of_the_header(structure, ours):
+@pytest.mark.parametrize("ours", [library.Scan, library.Rectify, library.Events, library.Winograd])
+def test_the_structures_are_those_of_the_header(ours):
     """A field too many, too few or elsewhere would shift all that follow it."""
-    assert fields_of(structure) == [(name, kind) for name, kind in ours._fields_]
+    assert fields_of(f"Bntt{ours.__name__}") == [(name, kind) for name, kind in ours._fields_]
+
+
+def test_the_interface_is_that_of_the_header():
+    """With another number no kernel is used, and every test that needs one is skipped."""
+    assert f"BNTT_INTERFACE = {library.INTERFACE};" in HEADER.read_text("utf-8")
 
 
 def test_the_functions_take_as_many_arguments_as_the_header_says():

@@ -113,8 +113,8 @@ class EvaluationResult(Result):
     """Duration of the training, including validation."""
     gamma_floor: Number = None
     """What decay alone would have made of a γ that began at 1 (:func:`~bntt.training.schedule.floor_of_decay`); None
-    where it did not begin there, by another optimiser, or if epochs were added that changed the rates of earlier
-    ones."""
+    where it did not begin there, as late steps of a training with ``grow``, by another optimiser, or if epochs were
+    added that changed the rates of earlier ones."""
     conversion: Conversion | None = None
     """How an ANN became this network; None if none did."""
     begun_with: BegunWith | None = None

@@ -149,7 +149,7 @@ def _cells(events: Events, binning: Binning) -> Integer[np.ndarray, " N"]:
     if 2 * events.height * events.width > LARGEST_TABLE:
         cells = rows[events.y] + columns[events.x] + planes[events.p]
     else:  # the same, sooner
-        place = events.y.astype(np.intp)
+        place = events.y.astype(np.intp, casting="same_kind")
         place *= events.width
         np.add(place, events.x, out=place, dtype=np.intp)  # of uint64 the sum would be float64
         place *= 2

@@ -76,7 +76,8 @@ struct BnttWinograd {
   std::int32_t threads;
 };
 
-// Counts up when a call changes its meaning, a field or a pointer that may be null among it; library.py knows it too.
+// Count it up, here and in library.py, when a call comes to mean something else: other fields or arguments, another
+// layout, or a pointer that may be null now.
 constexpr int BNTT_INTERFACE = 1;
 int bntt_interface();               // BNTT_INTERFACE of this build
 int bntt_variants();                // bit 0 portable, 1 AVX2, 2 AVX-512: what this machine can run

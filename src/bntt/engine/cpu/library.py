@@ -11,7 +11,7 @@ from typing import Any
 
 VARIANTS = ("portable", "avx2", "avx512")
 INTERFACE = 1
-"""``BNTT_INTERFACE`` of ``kernels.h``: a library of another number takes calls for others."""
+"""``BNTT_INTERFACE`` of ``kernels.h``: a library of another number would misread the calls."""
 FILES = ("kernels.so", "kernels.dylib", "kernels.dll", "kernels.*.so")
 """The library's name on Linux, macOS and Windows, and in a checkout that was built before it had a plain one."""
 MISSING = (
