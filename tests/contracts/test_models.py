@@ -49,6 +49,9 @@ def test_the_same_call_twice_and_a_state_dict_round_trip(name):
     other.load_state_dict(net.state_dict())
     assert torch.equal(net.eval()(x), net(x))
     assert torch.equal(other.eval()(x), net(x))
+    ours, theirs = (one.train()(x) for one in (net, other))  # by the batch's statistics no layer is silent
+    assert torch.equal(ours, theirs)
+    assert ours.abs().max() > 0
 
 
 @each_row("name", MODELS)
@@ -62,8 +65,10 @@ def test_gamma_is_one_tensor_a_layer(name):
 @each_row("name", MODELS)
 def test_one_time_step_and_no_step_beyond_it(name):
     net, x = build(name, num_steps=1)
-    logits, state = net.eval().advance(x)
-    assert torch.allclose(net(x), logits[-1], atol=1e-5)
+    for training in (True, False):  # fresh statistics leave a deep network silent in evaluation
+        logits, state = net.train(training).advance(x)
+        assert torch.allclose(net(x), logits[-1], atol=1e-5)
+        assert not training or logits.abs().max() > 0
     with pytest.raises(ValueError, match=r"has 1 time steps \(0-0\), got t=1: build the network with num_steps=2"):
         net.advance(x, state)
 

@@ -20,13 +20,17 @@ ENCODER = {"name": "poisson", "mean": [0.29], "std": [0.35]}
 
 def test_a_folder_holds_it_all(tmp_path, rng):
     model = Model(network=NETWORK, encoder=ENCODER)
-    model.network.blocks["conv1"].norm.gamma.data.uniform_(generator=rng)
+    with torch.no_grad():
+        for value in model.network.state_dict().values():
+            value.add_(0.2 * torch.rand(value.shape, generator=rng))
     model.save_pretrained(tmp_path)
     assert json.loads((tmp_path / "config.json").read_text())["network"] == NETWORK
     found = Model.from_pretrained(tmp_path)
     images = torch.rand(2, 1, 28, 28, generator=rng)
     assert not found.training
     assert torch.equal(found(images), model.eval()(images))
+    held = found.state_dict()
+    assert all(torch.equal(value, held[name]) for name, value in model.state_dict().items())
 
 
 def test_a_network_whose_norms_have_no_steps_has_those_of_its_builder():

@@ -7,7 +7,7 @@ import torch
 
 from bntt.models import mlp
 from bntt.nn import NORMS, FrameEncoder, SpikingClassifier, TemporalNorm
-from bntt.training import EpochRecord, Method, Session, StepRecord, updates
+from bntt.training import EpochRecord, Method, Session, updates
 from bntt.training.schedule import check_stages, hold_from, steps_in
 from tests.kernels import choose
 from tests.rows import each_row
@@ -109,13 +109,22 @@ def test_taken_up_from_every_place_with_the_same_bits(backend, average, batches)
         assert all(torch.equal(value, final[name]) for name, value in again.state()[0].items())
 
 
-def test_the_average_grows_too(batches):
-    session = Session(built(), batches, epochs=2, method=Method(lr=0.05, grow=((2, 1),), average=0.5))
-    for record in session.records():
-        if isinstance(record, StepRecord) and record.epoch == 1:
-            break
-    row = session.average.network.blocks["fc1"].norm.running_var
-    assert (row[3] != 1).all()
+@each_row("norm", ["bntt", "tab", "tebn"])
+def test_a_session_holds_the_last_step_before_the_first_update_of_more(norm, batches):
+    """In the model and in its average; behind that update the new rows have moved in any case."""
+    model = built(norm)
+    session = Session(model, batches, epochs=2, method=Method(lr=0.05, grow=((2, 1),), average=0.5))
+    records, seen = session.records(), []
+    while not isinstance(next(records), EpochRecord):
+        pass
+    before = [tables(model), tables(session.average)]
+    model.register_forward_pre_hook(lambda *_: seen.append([tables(model), tables(session.average)]))
+    next(records)
+    for now, was in zip(seen[0], before, strict=True):
+        assert any(not torch.equal(table[2], table[1]) for table in was.values())
+        for key, table in now.items():
+            assert torch.equal(table[:2], was[key][:2]), key
+            assert torch.equal(table[2:], was[key][1:2].expand_as(table[2:])), key
 
 
 def test_what_is_not_trained_does_not_follow(batches):
@@ -128,11 +137,17 @@ def test_what_is_not_trained_does_not_follow(batches):
         session = Session(
             model, batches, epochs=2, method=method, optimizer=None if given is None else given(model.network)
         )
+        seen = []
+        model.register_forward_pre_hook(
+            lambda model, _, seen=seen: seen.append(model.network.blocks["fc1"].norm.running_var.clone())
+        )
         for _ in session.records():
             pass
         assert gamma[:, 0].tolist() == [1, 2, 3, 4]
         assert session.average.network.blocks["fc1"].norm.gamma[:, 0].tolist() == [1, 2, 3, 4]
-        assert (model.network.blocks["fc1"].norm.running_var[1:] != 1).all()
+        first, *others = seen[len(batches)]  # before the first update of all steps
+        assert (first != 1).any()
+        assert all(torch.equal(row, first) for row in others)
 
 
 def test_tet_over_some_steps_needs_norms_that_do_not_look_ahead(batches):

@@ -16,6 +16,13 @@ def net(**options):
     return mlp(in_features=3, hidden=(4,), num_classes=2, num_steps=2, **options)
 
 
+def learn(model, step=0):
+    """From rows that differ: of equal ones batch statistics leave no current, and every gradient is 0."""
+    x = 3 * torch.randn(2, 8, 3, generator=torch.Generator().manual_seed(step))
+    (model(x) + 1).square().mean().backward()
+    assert all(parameter.grad.any() for parameter in model.parameters())
+
+
 def decays(model, method):
     names = {id(p): name for name, p in model.named_parameters()}
     return {names[id(p)]: g["weight_decay"] for g in optimizer_of(model, method).param_groups for p in g["params"]}
@@ -70,7 +77,7 @@ def test_updates_are_pytorchs(method, make):
     for step in range(3):
         for model, optimizer in ((mine, first), (theirs, second)):
             optimizer.zero_grad()
-            model(torch.full((2, 3, 3), 1.0 + step)).square().sum().backward()
+            learn(model, step)
             optimizer.step()
     assert all(torch.equal(a, b) for a, b in zip(mine.parameters(), theirs.parameters(), strict=True))
 
@@ -80,10 +87,11 @@ def test_a_state_goes_out_and_comes_back(name):
     method = Method(optimizer=name, lr=0.01, amsgrad=name == "adamw")
     model, other = net(seed=1), net(seed=2)
     optimizer, fresh = optimizer_of(model, method), optimizer_of(other, method)
-    model(torch.ones(2, 3, 3)).sum().backward()
+    learn(model)
     optimizer.step()
     tensors, facts = optimizer_state(optimizer, model)
     assert any(key.startswith("blocks.fc1.norm.gamma.") for key in tensors)
+    assert all(value.any() for value in tensors.values())
     fresh.load_state_dict(restored_state(fresh, other, tensors, facts))
     restored_state(fresh, other, tensors, facts, method)  # the settings are the method's, with no JSON between
     before, after = optimizer.state_dict(), fresh.state_dict()
@@ -97,11 +105,16 @@ def test_a_state_goes_out_and_comes_back(name):
 def test_moments_of_rows_and_columns_come_back():
     model, other = net(seed=1), net(seed=2)
     first, second = (torch.optim.Adafactor(one.parameters(), lr=0.01) for one in (model, other))
-    model(torch.ones(2, 3, 3)).sum().backward()
+    learn(model)
     first.step()
     tensors, facts = optimizer_state(first, model)
     second.load_state_dict(restored_state(second, other, tensors, facts))
     assert any(name.endswith("row_var") and value.shape[-1] == 1 for name, value in tensors.items())
+    before, after = first.state_dict()["state"], second.state_dict()["state"]
+    assert before.keys() == after.keys()
+    for place, state in before.items():
+        assert state.keys() == after[place].keys()
+        assert all(value.any() and torch.equal(value, after[place][key]) for key, value in state.items())
     wide = mlp(in_features=5, hidden=(4,), num_classes=2, num_steps=2)
     with pytest.raises(ValueError, match=r"col_var is \["):
         restored_state(torch.optim.Adafactor(wide.parameters(), lr=0.01), wide, tensors, facts)

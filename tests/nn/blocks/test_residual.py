@@ -177,10 +177,17 @@ def test_what_is_measured(form, rng):
     assert set(trace.spikes) == set(trace.neurons) == {n for n, layer in ours.layers.items() if layer.lif is not None}
 
 
+@needs_kernels
 def test_a_membrane_is_followed(rng):
+    """That of the part that was named: a block's state has one of each of its parts."""
+    x, measure = spikes_of(5, 4, rng), Measure(membrane=("same.after", (2, 1, 0)))
     for net in pair(residual("before").eval()):
-        measured = net.advance(spikes_of(5, 4, rng), measure=Measure(membrane=("same.after", (2, 1, 0))))[1].measured
-        assert measured["same.after"].membrane.shape == (5, 4)
+        found, state = net.advance(x, measure=measure)[1].measured["same.after"].membrane, None
+        assert found.shape == (5, 4)
+        assert found.abs().max() > 0
+        for t, row in enumerate(found):
+            _, state = net.advance(x[t : t + 1], state)
+            assert torch.equal(row, state.blocks[1][2].membrane[:, 2, 1, 0])
 
 
 def test_shapes_that_differ_name_both_places(rng):

@@ -1,5 +1,6 @@
 """Rate coding as a module: independence of batching (promises N8 and N9), range checks, bytes, gradients."""
 
+import itertools
 import math
 
 import pytest
@@ -63,7 +64,7 @@ def test_parts_of_the_steps_are_parts_of_the_whole(values, spikes, steps):
 
 def test_spikes_are_the_oracles(values, spikes):
     """The paper's rule on independently computed uniforms."""
-    for b, t, c, h, w in [(0, 0, 0, 0, 0), (5, 3, 1, 4, 3), (63, 5, 0, 2, 1)]:
+    for b, t, c, h, w in itertools.product((0, 5, 63), (0, 3, 5), range(2), range(5), range(4)):
         u = reference.uniform(3, int(Purpose.SPIKES), 2, b, t, (c * 5 + h) * 4 + w)
         assert spikes[t, b, c, h, w].item() == reference.signed_poisson(values[b, c, h, w].double().item(), u)
 

@@ -10,6 +10,7 @@ from torch.nn.modules.module import register_module_forward_hook
 from bntt.engine.private import has_global_hooks
 from bntt.nn import LIF, Call, NoNorm, Readout, SpikingBlock, SpikingNetwork
 from bntt.nn.fusion.untouched import why_touched
+from tests.kernels import needs_kernels
 
 
 def linear(inputs: int, outputs: int) -> nn.Linear:
@@ -28,6 +29,12 @@ def network(first: SpikingBlock | None = None, readout: Readout | None = None) -
 
 def spikes(steps: int = 6) -> Tensor:
     return (torch.arange(steps * 3 * 4).reshape(steps, 3, 4) % 3).float()
+
+
+@needs_kernels
+def test_untouched_they_are_fused():
+    """Else nothing below would show that a fused path is not taken."""
+    assert not network().eval().plan(spikes().shape).reason
 
 
 class Louder(SpikingBlock):

@@ -258,8 +258,14 @@ def test_what_cannot_be_folded_says_why():
     assert "'fc1' cannot be folded: gain must be finite, got nan at step 0, channel 0" in why(broken)
 
 
-def test_models_fold():
-    net = vgg6(width=0.125, num_steps=3, image_size=8, fire="before", reset="hard", dropout=0.2)
-    assert list(fold(net).state_dict()) != list(net.state_dict())
+def test_models_fold(rng):
+    net = vgg6(width=0.25, num_steps=STEPS, image_size=8, fire="before", reset="hard", threshold=0.3, dropout=0.2)
+    net, x = unsettled(net, rng).double(), torch.randint(-1, 2, (STEPS, 2, 1, 8, 8), generator=rng).double()
+    other = fold(net)
+    assert not any(isinstance(module, TemporalNorm) for module in other.modules())
+    found = every_spike(other, x)
+    for name, spikes in every_spike(net, x).items():
+        assert torch.equal(found[name], spikes), name
+        assert spikes.any(), name
     with pytest.raises(ValueError, match="its current is added to another's"):
         fold(resnet19(width=0.03125, num_steps=2))

@@ -124,6 +124,7 @@ def test_what_the_process_chose_is_taken(rng, used, monkeypatch):
         for threads in (1, 2):
             torch.set_num_threads(threads)
             assert equal(stream(net, x[:3])[0], anew(net, x[:3]))
+    assert len(used) >= 4 * 2, "all but the first of three calls by each rule"
 
 
 def test_a_chain_of_inference_mode_goes_on_outside(rng, used):
@@ -156,6 +157,7 @@ def test_threads_have_chains_of_their_own(rng, used, monkeypatch):
     for thread in threads:
         thread.join()
     assert not wrong
+    assert len(used) >= 4 * T
     assert len(net._kept._held.ready[(1, x[0, 0].shape[1:], x.dtype)]) <= 4
     assert len(begun) <= 4, "a chain that is in use is kept for the next call"
 

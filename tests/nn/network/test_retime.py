@@ -106,6 +106,7 @@ def test_longer_is_the_same_fused_and_plain_and_in_training(norm, how, build, rn
             for name, table in block.norm.step_tables() if isinstance(block.norm, TemporalNorm) else ():
                 if isinstance(table, torch.nn.Parameter):
                     assert len(table.grad) == 8, name
+                    assert table.grad.reshape(8, -1).any(1).all(), name
 
 
 def test_the_first_steps_of_a_held_network_are_what_they_were(rng):
