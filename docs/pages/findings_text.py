@@ -77,8 +77,8 @@ LASTS = """A lead after three epochs need not last: after ten, in the table furt
 CIFAR-10 at T = 25 pooled BN at 0.01 is ahead of BNTT at 0.3, and behind BNTT at 0.03. The same network on Fashion-MNIST over ten epochs
 and thirty, the schedule stretched with them; "gap" is by how many points training images are better known than test images:
 """
-LASTED = """Pooled BN takes twice BNTT's spikes after ten epochs and after thirty, and no difference in accuracy is shown at either. A network without
-a norm gains most by longer training. One standard BN differs most from start to start.
+LASTED = """Pooled BN takes twice BNTT's spikes after ten epochs and after thirty, and no difference in accuracy is shown at either. By mean a network without
+a norm gains most by longer training, which three starts do not decide. One standard BN differs most from start to start.
 """
 PIXELS = """A pixel a step, 784 steps (Fashion-MNIST, 6,000 images, ten epochs, 2,000 test images), gives the widest lead of all; but
 parameters for each step also tell a network which pixel it is reading:

@@ -30,8 +30,9 @@ def _results() -> str:
     rows = [row for row in study["table"]["rows"] if row["cells"]["accuracy"]]
     commits = sorted({commit for row in rows for made in row["made_on"] for commit in re.findall(r" at (\w{12})", made)})
     said = (
-        "Mean ± standard deviation over starts. Minutes are the median training time of one start on one thread; those of "
-        f"the ANN come on top of a conversion's or a hybrid's. Evidence: `results/{STUDY}.json`, runs of commits {', '.join(commits)}."
+        "Mean ± standard deviation over starts. Minutes are the median time of one start on one thread, validation included; a conversion "
+        "trains nothing, its minutes are the search for thresholds. Those of the ANN come on top of a conversion's or a hybrid's. CIFAR-10's spiking "
+        f"rows and two hybrids have gradients in bfloat16. Evidence: `results/{STUDY}.json`, runs of commits {', '.join(commits)}."
     )
     return "\n".join([*table(HEADS, [_row(row, minutes[row["run"]]) for row in rows]), "", said])
 
