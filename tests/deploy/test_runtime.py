@@ -88,23 +88,27 @@ def test_every_model_norm_rule_reset_leak_and_coding_has_the_librarys_float64_nu
 @pytest.mark.parametrize(("fire", "reset"), all_pairs(["after", "before"], ["soft", "hard"]))
 def test_folded_neurons_have_the_librarys_float64_numbers(fire, reset):
     for name in ("mlp", "vgg6"):
-        model, samples, shape = classifier(name, "poisson", fire=fire, reset=reset, decay_input=True)
+        options = {"fire": fire, "reset": reset, "decay_input": True, "leak": 0.5, "threshold": 0.3}
+        model, samples, shape = classifier(name, "poisson", **options)
         model.network = fold(model.network.double())
         assert any(layer.lif.turned.any() for layer in model.network.layers.values())
         logits, membranes = library(model, samples)
         made = describe(model, input_shape=shape)
         found, own, _ = runs(Runtime(made, "float64"), samples.astype(np.float64))
+        assert np.ptp(logits[-1], axis=0).max() > 0, "they fire"
         assert np.abs(found - logits).max() < 1e-10
         for one, other in zip(own, membranes, strict=True):
             assert np.abs(one - other).max() <= 1e-9 * (1 + np.abs(other).max())
         if library_of_kernels.LIBRARY is not None:
-            assert np.abs(runs(Runtime(made, backend="kernels"), samples)[0] - logits).max() < 1e-5
+            apart = np.abs(runs(Runtime(made, backend="kernels"), samples)[0] - logits) > 1e-5
+            assert apart.mean() <= (0 if name == "mlp" else 0.1), "what follows from a tie in float32"
 
 
 @needs_kernels
 @pytest.mark.parametrize("grid", [GRID[3::13], pytest.param(GRID, marks=pytest.mark.slow)], ids=["some", "pairs"])
 def test_the_kernels_have_the_same_numbers(grid):
     different: list[float] = []
+    spoke = 0
     for name, coding, norm, fire, reset, leak, readout in grid:
         if coding == "sequence" and name != "mlp":
             coding = "frames"
@@ -117,7 +121,9 @@ def test_the_kernels_have_the_same_numbers(grid):
         shares = [(np.abs(one - other) > 1e-4 * (1 + np.abs(other))).mean() for one, other in pairs]
         assert max(shares) < 0.1, (name, coding, options, shares)  # what follows from a tie
         different += shares
+        spoke += bool(np.ptp(logits[-1], axis=0).max() > 0)
     assert np.mean(different) < 2e-3
+    assert 4 * spoke > len(grid)
 
 
 def test_random_numbers_are_the_librarys_to_the_bit():

@@ -221,9 +221,17 @@ def test_a_surrogate_with_another_scale():
 def test_a_readout_that_counts_spikes(rng, no_hook):
     net = vgg6(num_steps=3, readout="spikes", width=0.125)
     x = torch.randint(0, 2, (3, 2, 1, 28, 28), generator=rng).float()
-    assert set((3 * net(x)).detach().flatten().tolist()) <= {0.0, 1.0, 2.0, 3.0}
+    with torch.no_grad():
+        for part in net.modules():
+            if isinstance(part, (nn.Conv2d, nn.Linear)):
+                part.weight.mul_(8)
+    counts = (3 * net(x)).detach()
+    assert set(counts.flatten().tolist()) <= {0.0, 1.0, 2.0, 3.0}
+    assert counts.any()
     net.eval()
     whole, _ = net.advance(x)
+    assert whole[:1].any()
+    assert not torch.equal(whole[0], whole[-1])
     first, state = net.advance(x[:1])
     rest, _ = net.advance(x[1:], state.rows(torch.tensor([True, True])))
     assert torch.equal(torch.cat([first, rest]), whole)

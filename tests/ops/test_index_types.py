@@ -22,7 +22,8 @@ NAMED = {"seed": 1, "draw": 2}
 
 
 def classifier(dropout=0.0):
-    net = mlp(in_features=16, hidden=(12,), num_classes=3, num_steps=3, seed=0, leak=0.9, dropout=dropout)
+    options = {"leak": 0.9, "threshold": 0.1, "dropout": dropout}
+    net = mlp(in_features=16, hidden=(12,), num_classes=3, num_steps=3, seed=0, **options)
     return SpikingClassifier(PoissonEncoder(3, mean=[0.5], std=[0.25]), net)
 
 
@@ -49,6 +50,7 @@ CONSUMERS = {
 @each_row("consumer", CONSUMERS.values())
 def test_the_type_of_an_index_changes_nothing(consumer, dtype):
     assert torch.equal(consumer(INDEX.to(dtype)), consumer(INDEX))
+    assert any(not torch.equal(consumer(INDEX + k), consumer(INDEX)) for k in range(1, 9)), "it depends on the index"
 
 
 @each_row("dtype", TYPES[:4])

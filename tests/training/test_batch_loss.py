@@ -9,7 +9,8 @@ from bntt.training import Method
 from bntt.training.objective import BatchLoss, cross_entropy, temporal_efficient
 from tests.rows import each_row
 
-X, LABELS, INDEX = torch.rand(5, 1, 2, 2, generator=torch.Generator().manual_seed(0)), torch.arange(5), torch.arange(5)
+X = torch.rand(5, 1, 2, 2, generator=torch.Generator().manual_seed(0))
+LABELS, INDEX = torch.tensor([3, 0, 4, 1, 2]), torch.tensor([7, 2, 40, 11, 5])
 
 
 def model(steps=3, **options):
@@ -20,9 +21,11 @@ def model(steps=3, **options):
 @each_row("soft", [False, True])
 def test_the_cross_entropy_after_so_many_steps(soft):
     of = BatchLoss(made := model(), Method(label_smoothing=0.1), seed=4)
-    labels = torch.eye(5) if soft else LABELS
+    labels = torch.eye(5)[LABELS] if soft else LABELS
     loss, right = of(X, labels, INDEX, draw=2, steps=2)
     logits = made(X, seed=4, index=INDEX, draw=2, steps=2)
+    assert logits.any()
+    assert not torch.equal(logits, made(X, seed=4, draw=2, steps=2))
     assert loss.item() == pytest.approx(cross_entropy(logits, labels, 0.1).item())
     assert int(right) == int((logits.argmax(1) == LABELS).sum())
 
@@ -31,6 +34,7 @@ def test_temporal_efficient_of_every_step():
     of = BatchLoss(made := model(), Method(loss="tet", tet_share=0.2), seed=4)
     loss, right = of(X, LABELS, INDEX, draw=2, steps=3)
     each, _ = made.advance(X, steps=3, seed=4, index=INDEX, draw=2)
+    assert each[-1].any()
     assert loss.item() == pytest.approx(temporal_efficient(each, LABELS, 0.2).item())
     assert int(right) == int((each[-1].argmax(1) == LABELS).sum())
 

@@ -163,8 +163,10 @@ def test_layers_without_a_norm_do_not_differ_by_themselves(rng):
     net = mlp(in_features=4, hidden=(6, 5), num_steps=3).double().eval()
     net.blocks["fc1"].norm = NoNorm()
     with torch.no_grad():
+        net.blocks["fc1"].synapse[1].weight.mul_(4)
         net.blocks["fc2"].norm.running_mean.fill_(0.3)
     found = fold_equivalence(SpikingClassifier(PoissonEncoder(3), net), [(x.double(), y) for x, y in tiny(rng)])
+    assert any(found.firing_rate["fc1"])
     assert not any(found.folds["Eq. 15"].differing_own_spikes["fc1"])
 
 

@@ -141,8 +141,12 @@ def test_a_threshold_that_nothing_reaches_is_not_chosen():
         assert choice.steps == steps
         assert choice.threshold == pytest.approx(0.9)
         assert exit_step(found, choice.threshold) == steps
-    with pytest.raises(LossBudgetError):
-        choose_exit(profile(fc1=[-0.1, -0.2, -0.3]), (0.1, 0.2, 0.8), 0.0, "signed")
+    for row, said in (
+        ([-0.1, -0.2, -0.3], r"stops after 1 of 3 steps and loses 70\.00"),
+        ([0.3, 0.2, -0.3], r"stops after 2 of 3 steps and loses 20\.00"),
+    ):
+        with pytest.raises(LossBudgetError, match=f"loses at most 0 points on validation: the gentlest {said}"):
+            choose_exit(profile(fc1=row), (0.1, 0.6, 0.8), 0.0, "signed")
 
 
 def test_no_gamma_that_reaches_the_readout():

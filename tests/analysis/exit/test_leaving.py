@@ -135,13 +135,14 @@ def late_model():
     with torch.random.fork_rng():
         torch.manual_seed(2)
         layer = SpikingBlock(nn.Linear(16, 32), BNTT(32, T), LIF(threshold=0.3))
-        net = SpikingNetwork({"late": LastInput(), "fc1": layer}, Readout(nn.Linear(32, 3)))
+        net = SpikingNetwork({"late": LastInput(), "fc1": layer}, Readout(nn.Linear(32, 3, bias=False)))
     return SpikingClassifier(DirectEncoder(T), net)
 
 
 def fused_model():
     """A model whose samples wait for others."""
-    return SpikingClassifier(DirectEncoder(T), mlp(in_features=16, hidden=(64,), num_classes=3, num_steps=T, seed=1))
+    options = {"num_classes": 3, "num_steps": T, "seed": 1, "leak": 0.9, "threshold": 0.3}
+    return SpikingClassifier(DirectEncoder(T), mlp(in_features=16, hidden=(64,), **options))
 
 
 @pytest.mark.parametrize("made", [late_model, fused_model])
@@ -154,6 +155,7 @@ def test_a_loader_may_reuse_its_memory_and_keeps_its_samples(made, rng):
             yield images.copy_(one), labels.copy_(what)
 
     wanted = [exit_each(model, [(x[i : i + 1], y[i : i + 1])], "margin", 0.05) for i in range(24)]
+    assert len({int(one.steps) for one in wanted}) > 1
     for batches in (list(zip(x.split(4), y.split(4), strict=True)), again()):
         found = exit_each(model, batches, "margin", 0.05)
         assert torch.equal(found.steps, torch.cat([one.steps for one in wanted]))
@@ -165,4 +167,5 @@ def test_batches_of_two_sizes_do_not_join(rng):
     batches = [(torch.rand(4, 1, size, size, generator=rng), torch.arange(4) % 3) for size in (8, 10, 8)]
     found = exit_each(late_model(), batches, "margin", 0.05)
     alone = [exit_each(late_model(), [batch], "margin", 0.05) for batch in batches]
+    assert (found.steps > 1).any(), "states go on"
     assert torch.equal(found.steps, torch.cat([one.steps for one in alone]))

@@ -47,9 +47,15 @@ def drive(model, image, layer: str, place: tuple[int, ...], **noise) -> torch.Te
 def test_it_is_eq_4_over_the_neurons_drive(fire, reset, backend, rng):
     model, image = classifier(fire=fire, reset=reset, threshold=0.7), torch.rand(1, 1, 8, 8, generator=rng)
     choose(model.network, backend=backend)
+    with torch.no_grad():  # else nothing reaches fc1
+        for block in model.network.blocks.values():
+            for part in block.synapse.modules():
+                if isinstance(part, (nn.Conv2d, nn.Linear)):
+                    part.weight.mul_(4)
     for layer, place in (("conv1", (3, 1, 6)), ("fc1", (17,))):
         found = neuron_trace(model, image, layer, place, index=4, seed=2)
         z = drive(model, image, layer, place, index=torch.tensor([4]), seed=2, draw=FIRST_DRAW)
+        assert z.any()
         spikes, potentials = simulate(z.double().numpy(), 0.9, 0.7, fire == "before", reset == "hard")
         assert found.spikes.tolist() == [bool(o) for o in spikes]
         known = ~found.potential.isnan()

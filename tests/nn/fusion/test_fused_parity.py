@@ -159,6 +159,7 @@ def test_every_norm_in_evaluation(name, rng):
     ours.load_state_dict(theirs.state_dict())
     ours.eval(), theirs.eval()
     assert close(backward(ours, x), backward(theirs, x))
+    assert theirs.blocks["conv1"].synapse.weight.grad.any()
     for (label, p), q in zip(ours.named_parameters(), theirs.parameters(), strict=True):
         assert close(p.grad, q.grad), label
 

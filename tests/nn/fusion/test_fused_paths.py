@@ -155,13 +155,14 @@ def test_weights_in_half_precision_are_refused_with_what_to_do(dtype):
 
 def test_hooks_and_methods_of_an_encoder_are_asked(rng):
     images, ones = torch.rand(2, 2, 12, 12, generator=rng), torch.ones(4, 2, 2, 12, 12)
-    model, seen = classifier("auto").eval(), []
+    model, seen = classifier("auto", threshold=0.2).eval(), []
 
     def hook(module, args, out):
         seen.append((out.shape[0], out.dtype))
         return torch.ones_like(out)
 
     plain = model(images)
+    assert not torch.equal(plain, model.network(ones))
     handle = model.encoder.register_forward_hook(hook)
     assert torch.equal(model(images), model.network(ones))
     assert torch.allclose(model.trace(images).logits, model.network.trace(ones).logits, atol=1e-6)

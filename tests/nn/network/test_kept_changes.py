@@ -237,6 +237,7 @@ def test_values_that_nobody_told_of_are_seen_at_the_first_step(where, rng, used)
     net, x = with_statistics(small(T)), spikes_of(T, 3, rng)
     for _ in range(2):
         before, _ = stream(net, x)
+    assert used
     owner, name = where.rsplit(".", 1)
     getattr(net.get_submodule(owner), name).data.add_(0.5)
     with torch.no_grad():
@@ -258,6 +259,7 @@ def test_they_are_seen_where_the_first_step_takes_no_chain(first, rng, used, mon
     for _ in range(2):
         stream(net, x)
         stream(net, many[:1])
+    assert used
     gamma(net).data.mul_(0.1)
     surrounding = {"with gradients": torch.enable_grad(), "under autocast": torch.autocast("cpu", torch.bfloat16)}
     begins = many if first == "of a refused shape" else x
@@ -273,6 +275,7 @@ def test_what_replaces_the_same_storage_twice_has_another_address(rng, used):
     for _ in range(3):
         _, state = stream(net, x[:1])
         stream(net, x[1:2], state)
+    assert used
     at = gamma(net).data_ptr()
     for _ in range(200):
         gamma(net).data = gamma(net).data * 0.99
@@ -285,6 +288,7 @@ def test_values_that_came_and_went_leave_no_chain_of_theirs(rng, used):
     net, x = with_statistics(small(T)), spikes_of(T, 3, rng)
     for _ in range(3):
         stream(net, x)
+    assert used
     before = gamma(net).data.clone()
     _, state = stream(net, x[:1])
     gamma(net).data.mul_(3)

@@ -106,6 +106,7 @@ def test_training_may_stop_early_on_purpose(norm):
     net, short = (vgg6(width=0.25, num_steps=t, norm=norm, seed=2).double() for t in (6, 4))
     inputs = random_spikes((4, 3, 1, 28, 28))
     logits, expected = net(inputs, steps=4), short(inputs)
+    assert expected.any()
     assert torch.allclose(logits, expected, atol=1e-12)
     logits.square().sum().backward()
     expected.square().sum().backward()

@@ -1,5 +1,6 @@
 """A recipe's objects are what the recipe says."""
 
+import dataclasses
 import tomllib
 
 import pytest
@@ -12,7 +13,8 @@ from bntt.engine import kernels as backend
 from bntt.engine.compute import Compute
 from bntt.engine.cpu import library
 from bntt.engine.kernels import BackendError
-from bntt.nn import BNTT, DirectEncoder, PoissonEncoder
+from bntt.models.spiking import NeuronOptions
+from bntt.nn import BNTT, DirectEncoder, PoissonEncoder, SpikeCount
 from bntt.nn.fusion import plan
 from bntt.ops.spike import ArcTan
 from bntt.runs.recipe import build
@@ -40,9 +42,14 @@ def test_encoders(encoder, kind, signed):
 @each_row("name", ["vgg6", "mlp"])
 def test_every_network_option_reaches_the_network(name):
     options = {"name": name, "leak": 0.8, "norm": "tdbn", "width": 0.25, "threshold": 2.0, "learn_leak": True}
-    options |= {"dropout": 0.3, "norm_eps": 1e-5}
-    recipe = parse_recipe(changed(network={**options, "fire": "before", "reset": "hard", "surrogate": "arctan"}))
-    block = build_model(recipe, build_data(recipe)).network.blocks["fc1"]
+    options |= {"dropout": 0.3, "norm_eps": 1e-5, "decay_input": True, "readout": "spikes"}
+    options |= {"fire": "before", "reset": "hard", "surrogate": "arctan"}
+    assert {one.name for one in dataclasses.fields(NeuronOptions)} - options.keys() == {"neuron", "surrogate_scale"}
+    recipe = parse_recipe(changed(network=options))
+    network = build_model(recipe, build_data(recipe)).network
+    assert isinstance(network.readout, SpikeCount)
+    block = network.blocks["fc1"]
+    assert block.lif.neuron.decay_input
     assert torch.isclose(block.lif.neuron.leak.detach(), torch.tensor(0.8))
     assert (block.lif.neuron.threshold, block.norm.scale) == (2.0, 2.0)
     assert (block.lif.neuron.rule.__name__, block.lif.neuron.reset.__name__) == ("fire_before", "hard_reset")

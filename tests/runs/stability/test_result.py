@@ -79,6 +79,7 @@ def test_few_or_lost_starts_can_be_drawn():
 
 
 def test_kept_files_are_read_whole():
+    assert KEPT
     for path in KEPT:
         values = json.loads(path.read_text())
         values = values.get("values", values)

@@ -59,6 +59,11 @@ def test_a_plain_network_is_converted_layer_by_layer():
     assert made.blocks["0"].lif.neuron.reset is hard_reset
     assert isinstance(made.blocks["0"].pool, nn.Sequential)
     assert torch.equal(made.readout.synapse.weight, plain[4].weight)
+    assert torch.equal(made.readout.synapse.bias, plain[4].bias)
+    x = torch.arange(32.0).view(2, 1, 4, 4)
+    assert torch.allclose(made.blocks["0"].synapse(x), plain[0](x))
+    spikes = torch.arange(16.0).view(2, 2, 2, 2)
+    assert torch.equal(made.blocks["0"].pool(spikes), plain[2:4](spikes))
     assert made(torch.ones(3, 2, 1, 4, 4)).shape == (2, 3)
 
 
@@ -106,4 +111,8 @@ def test_layers_that_share_weights_get_their_own():
 
 
 def test_the_source_keeps_its_neurons():
-    assert isinstance(block(lif=LIF()).lif, LIF)
+    source = ann()
+    before = [block.lif for block in source.blocks.values()]
+    made = convert(source)
+    assert all(block.lif is own for block, own in zip(source.blocks.values(), before, strict=True))
+    assert all(isinstance(block.lif, LIF) for block in made.blocks.values())
