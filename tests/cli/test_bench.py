@@ -6,9 +6,11 @@ import pytest
 import torch
 
 from bntt.bench import cases, deployed, parity, scaling, timing
+from bntt.bench.accuracy import RACES, Point, Training
 from bntt.bench.cases import Case
 from bntt.bench.deployed_worker import VARIANTS
 from bntt.bench.timing import Comparison, Timing
+from bntt.cli import bench_tables
 from bntt.cli import main as cli
 from tests.kernels import needs_kernels
 
@@ -17,6 +19,12 @@ TINY = [
     Case("VGG9 training, tiny", num_steps=2, batch=2, width=0.05),
     Case("VGG9 training, T=3", num_steps=3, batch=2, width=0.05),
 ]
+
+
+def test_each_training_of_a_race_is_a_line():
+    went = [Point(10, 90.0, 90.0, 0.5), Point(20, 150.0, 150.0, 0.9)]
+    said = [bench_tables.training_line(RACES[0], Training("loop", 1, points)) for points in (went, went[:1])]
+    assert said == [f"{RACES[0].name}: loop, seed 1: 87% {how}" for how in ("after 2.5 minutes", "not reached")]
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 
 import pytest
 
@@ -65,6 +66,16 @@ def test_progress_is_a_line_now_and_then(capsys, monkeypatch):
     assert [line.partition(",")[0] for line in lines] == [f"testing: {done} of 10" for done in (3, 7, 10)]
 
 
+def test_progress_beside_numbers_goes_to_standard_error(capsys, monkeypatch):
+    monkeypatch.setattr(console, "QUIET", -1.0)
+    with console.aside(True), console.progress("measuring") as report:
+        report(3, 10)
+    console.as_json({"a": 1})
+    told = capsys.readouterr()
+    assert json.loads(told.out) == {"a": 1}
+    assert told.err.startswith("measuring: 3 of 10, ")
+
+
 @pytest.fixture
 def terminal(monkeypatch):
     """What a terminal of 100 columns shows."""
@@ -105,18 +116,54 @@ def test_a_bar_of_training_counts_over_all_epochs(terminal):
 def test_a_word_now_and_then_where_there_is_no_bar(capsys, monkeypatch):
     monkeypatch.setattr(console, "QUIET", -1.0)
     console.training([step(0, i) for i in range(2)], shares=[1, 1], images=40)
-    assert capsys.readouterr().out == "epoch 1/2, loss 2.000: 20 of 80, 0:00 left\n"
+    assert capsys.readouterr().out == "epoch 1/2, loss 2.000: 20 of 40 images, 0:00 left\n"
     with console.progress("testing") as report:
         report(500, 2000)
     assert capsys.readouterr().out == "testing: 500 of 2,000, 0:00 left\n"
-    clock = iter((0.0, 10.0, 20.0))
-    monkeypatch.setattr(console.time, "monotonic", lambda: next(clock))
-    console.training([step(0, i) for i in range(2)], shares=[0.25, 1], images=40)
-    assert "20 of 80, 6:00 left" in capsys.readouterr().out, "20 s for a twentieth of all steps"
+    clock = [0.0]
+    monkeypatch.setattr(console.time, "monotonic", lambda: clock[0])
+
+    def going():
+        yield step(0, 0)
+        clock[0] = 20.0
+        yield step(0, 1)
+
+    console.training(going(), shares=[0.25, 1], images=40)
+    assert "20 of 40 images, 6:00 left" in capsys.readouterr().out, "20 s for a twentieth of all steps"
+
+
+def test_while_steps_grow_the_time_left_is_told_once_and_by_epochs_of_as_many(terminal):
+    """Epochs of 1, 2 and 4 steps: 100 s and 170 s are seen, so a third takes 310 s."""
+    first, second = (epoch(i, 2.0, 0.1, 0.2, 0.3, seconds, False) for i, seconds in enumerate((100.0, 270.0)))
+    console.training([step(0, 0), first, step(1, 0), second, step(2, 0)], shares=[0.25, 0.5, 1.0], images=20)
+    shown = terminal.getvalue()
+    assert "1:40, 10:00 left" in shown
+    assert "4:30, 5:10 left" in shown
+    assert "2:35" in shown, "the bar, in the middle of the last"
+
+
+def test_a_dumb_terminal_gets_lines(monkeypatch):
+    shown = io.StringIO()
+    screen = console._Screen(file=shown, force_terminal=True, force_interactive=False, width=100, highlight=False)
+    monkeypatch.setattr(console, "console", screen)
+    monkeypatch.setattr(console, "QUIET", -1.0)
+    with console.progress("testing") as report:
+        report(30, 80)
+    assert shown.getvalue().startswith("testing: 30 of 80, ")
 
 
 def test_durations():
     assert [console.duration(seconds) for seconds in (0, 75.4, 3675)] == ["0:00", "1:15", "1:01:15"]
+
+
+def test_what_is_wider_than_a_terminal_is_folded_and_not_cut(terminal):
+    console.columns("runs", ("run", "spikes"), [("x" * 150, "178,743")])
+    console.table("over time", 2, {"y" * 150: ["0.5", "0.25"]})
+    shown = terminal.getvalue()
+    assert shown.count("x") == 150
+    assert shown.count("y") % 150 == 0 < shown.count("y")
+    assert "178,743" in shown
+    assert "…" not in shown
 
 
 def test_names_are_printed_as_they_are(capsys):

@@ -18,6 +18,7 @@ def test_a_run_is_written_with_what_is_known_of_it(tmp_path, capsys):
     path = place / "bundle-int8.safetensors"
     out = " ".join(capsys.readouterr().out.split())
     assert f"written: {path} ({path.stat().st_size:,} bytes)" in out
+    assert f"run it: bntt predict IMAGE --bundle {path}; without PyTorch (bntt-runtime): python -m bntt_runtime" in out
     card = measure("card", place)
     assert f"{card.parameters:,} parameters" in out
     spikes, operations = card.total(lambda row: row.spikes), card.total(lambda row: row.synaptic_operations)

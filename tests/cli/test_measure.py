@@ -1,7 +1,11 @@
 """The verbs that declarations make."""
 
+import csv
+import io
+import json
 import shutil
 
+from bntt.cli import console
 from bntt.cli import main as cli
 from tests.trained import trained_run
 
@@ -47,3 +51,16 @@ def test_files_go_elsewhere_when_asked(tmp_path, capsys):
         said = capsys.readouterr().err
         assert note in said, (directory, said)
         assert bool(note) == ("replaces" in said)
+
+
+def test_no_progress_stands_among_the_numbers(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(console, "QUIET", -1.0)
+    command = ["drift", str(trained_run().path), "--images", "20", "--out", str(tmp_path)]
+    assert cli.main([*command, "--json"]) == 0
+    told = capsys.readouterr()
+    assert json.loads(told.out)["layers"]
+    assert "measuring: " in told.err
+    assert cli.main([*command, "--csv"]) == 0
+    head, *rows = csv.reader(io.StringIO(capsys.readouterr().out))
+    assert rows
+    assert {len(row) for row in rows} == {len(head)}

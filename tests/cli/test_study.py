@@ -98,7 +98,8 @@ def test_a_failed_run_is_told_and_its_code_is_ours(home, capsys):
     assert study("mine/two-norms.toml", "--small", "--jobs", "2") == 6
     told = capsys.readouterr()
     assert "failed: two-norms: other, seed 0" in told.err
-    assert "1 of 2 runs failed" in told.err
+    assert "1 of 2 runs failed; the same command tries them again" in told.err
+    assert "(exit code 6; its log: runs/pool/logs/" in told.err
     states = [start["state"] for run in result(home)["runs"] for start in run["starts"]]
     assert states == ["done", "failed"]
     assert result(home)["claims"][0]["verdict"] == "not run"
@@ -188,6 +189,7 @@ def test_sigterm_stops_the_children_and_says_how_to_go_on(home):
     _, err = process.communicate(timeout=300)
     assert process.returncode == 143
     assert b"the same command continues" in err
+    assert b"stopping: 1 run is saved first" in err
 
 
 def numbers(found):

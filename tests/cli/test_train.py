@@ -38,6 +38,7 @@ def test_a_run_and_a_second_one_beside_it(root, tmp_path, capsys):
     out = capsys.readouterr().out
     assert "T=2, 2 epochs of batches of 900" in out
     assert f"run directory: {tmp_path}/runs/demo-2" in out
+    assert f"bntt report {tmp_path}/runs/demo-2" in out
 
 
 @pytest.fixture

@@ -58,6 +58,17 @@ def test_several_are_asked_for_where_several_are_compared():
         run_measurement(several, [], DriftArguments(), Progress())
 
 
+def test_what_was_kept_is_not_reported_as_work():
+    """The time left is by the pace of what is done."""
+    told = []
+    progress = Progress(lambda done, total: told.append((done, total)))
+    progress.expect(100)
+    progress.skip(90)
+    progress(5)
+    assert told == [(0, 10), (5, 10)]
+    assert (progress.done, progress.total) == (95, 100)
+
+
 def test_a_run_without_such_numbers_is_refused(tmp_path):
     layer = opened_run(tmp_path, norm="layer")
     with pytest.raises(ArgumentError, match=r"its norm holds no statistics: bntt drift has nothing"):

@@ -3,7 +3,7 @@
 import pytest
 
 from bntt.data.errors import DataError
-from bntt.studies.overview import EACH, check_possible, overview
+from bntt.studies.overview import EACH, check_possible, missing, overview
 from bntt.studies.run_studies import StudyPlan
 from bntt.studies.work_items import decide_actions
 from tests.studies.kept import study
@@ -57,6 +57,12 @@ def test_many_are_a_line_for_each_dataset_and_more_cores_take_less(pool):
 
 def hours(line):
     return float(line.partition(", about ")[2].partition(" hours")[0].replace(",", ""))
+
+
+def test_a_line_says_what_is_missing_and_for_how_many(pool):
+    found = planned(pool, at("cifar10", 2), at("demo", 1))
+    (line,) = missing(found.items)
+    assert line.startswith("4 cannot be made: cifar10 is not here: bntt data prepare cifar10 --download")
 
 
 def test_where_all_lack_their_data_nothing_can_be_made(pool):

@@ -128,7 +128,8 @@ def test_what_another_process_does_is_waited_for_and_then_used(shop, monkeypatch
     found = items(shop, runs=[{"name": "none", "set": ["network.norm=none"], "small": {"seeds": [0]}}], claims=None)
     folder = shop.pool / "locks" / found[0].place
     folder.mkdir(parents=True)
-    going = work([found[0]], shop)
+    said = []
+    going = work([found[0]], replace(shop, tell=said.append))
     with hold_run(folder):
         monkeypatch.setattr(study_work, "POLL", 0.0)
         calls = []
@@ -142,6 +143,7 @@ def test_what_another_process_does_is_waited_for_and_then_used(shop, monkeypatch
         monkeypatch.setattr(study_work.time, "sleep", counted)
         with pytest.raises(InterruptedError):
             next(going)
+    assert said == [f"{found[0].called}: another process works on it, and is waited for"]
     assert diary(shop) == []
     monkeypatch.undo()
     decide_actions(found, [shop.pool])
@@ -149,8 +151,9 @@ def test_what_another_process_does_is_waited_for_and_then_used(shop, monkeypatch
 
 
 def test_an_interruption_ends_the_processes(shop, monkeypatch):
-    slow = WorkSettings(shop.pool, program=(sys.executable, "-c", "import time; time.sleep(60)"))
-    started = []
+    started, told = [], []
+    sleeps = (sys.executable, "-c", "import time; time.sleep(60)")
+    slow = WorkSettings(shop.pool, program=sleeps, stopping=told.append)
     real = study_work.subprocess.Popen
 
     def popen(*args, **options):
@@ -167,6 +170,7 @@ def test_an_interruption_ends_the_processes(shop, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         list(work(items(slow), slow))
     assert [process.returncode for process in started] in ([-15], [-9])  # asked twice: the second time it is killed
+    assert told == [1]
 
 
 def test_a_full_place_is_an_outcome(shop, monkeypatch):

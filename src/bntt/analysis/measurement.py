@@ -123,7 +123,7 @@ class Progress:
     """Progress of a measurement: ``expect`` announces work to come, a call reports work done, ``skip`` work saved."""
 
     def __init__(self, report: Callable[[int, int], None] = lambda done, total: None) -> None:
-        self.report, self.done, self.total = report, 0, 0
+        self.report, self.done, self.total, self.skipped_over = report, 0, 0, 0
 
     def expect(self, samples: int) -> None:
         """Add passes of samples that will be made."""
@@ -131,10 +131,11 @@ class Progress:
 
     def __call__(self, samples: int) -> None:
         self.done += samples
-        self.report(self.done, max(self.done, self.total))
+        self.report(self.done - self.skipped_over, max(self.done, self.total) - self.skipped_over)
 
     def skip(self, samples: int) -> None:
-        """Count work that need not be done: it was kept, or a failure ended it."""
+        """Count work that need not be done, and report the rest alone: it was kept, or a failure ended it."""
+        self.skipped_over += samples
         Progress.__call__(self, samples)
 
 

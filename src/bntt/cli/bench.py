@@ -224,6 +224,7 @@ def _accuracy(out: Path, starts: int | None, variants: tuple[str, ...], device: 
                 for training in accuracy.measure(race, chosen, wanted, threads=threads, done=done, progress=say):
                     trainings.append(training)
                     yield report()
+                    console.line(bench_tables.training_line(race, training))
             bench_tables.show_race(accuracy.report([(race, trainings)], threads)["cases"][0])
         yield report()
 

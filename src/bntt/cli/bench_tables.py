@@ -8,8 +8,16 @@ from typing import TYPE_CHECKING, Any
 from bntt.cli import console
 
 if TYPE_CHECKING:
+    from bntt.bench.accuracy import Race, Training
     from bntt.bench.deployed import Deployed
     from bntt.bench.timing import Comparison
+
+
+def training_line(race: Race, training: Training) -> str:
+    """Describe how one training of a race went."""
+    there = training.reached(race.target)
+    how = f"{race.target:.0%} " + ("not reached" if there is None else f"after {there.seconds / 60:.1f} minutes")
+    return f"{race.name}: {training.variant}, seed {training.seed}: {how}"
 
 
 def show_race(case: Mapping[str, Any]) -> None:

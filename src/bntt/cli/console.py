@@ -21,6 +21,7 @@ from bntt.charts.records import STEPS, Axis, HeatMap, Lines, Number
 from bntt.charts.section import Section
 from bntt.charts.text import number_text
 from bntt.cli import streams
+from bntt.runs.training.cost import Pace
 from bntt.runs.training.epoch_log import EpochResult, Notice, TrainingRecord
 
 
@@ -52,6 +53,19 @@ def quiet_unless(speaks: bool) -> Iterator[None]:
         console.quiet = before
 
 
+@contextmanager
+def aside(numbers_alone: bool) -> Iterator[None]:
+    """Print on standard error in the block if standard output is for numbers alone: for ``--json`` and ``--csv``."""
+    before = console.stderr, console.is_interactive
+    if numbers_alone:
+        console.stderr = True
+        console.is_interactive = console.is_terminal and not console.is_dumb_terminal
+    try:
+        yield
+    finally:
+        console.stderr, console.is_interactive = before
+
+
 def line(text: str) -> None:
     """Print a text as it is, tabs and all, and end the line."""
     console.print(Segments([Segment(f"{text}\n")]), crop=False)
@@ -66,7 +80,7 @@ def progress(what: str) -> Iterator[Callable[[int, int], None]]:
 
         def report(done: int, total: int) -> None:
             bar.update(task, completed=done, total=total, visible=True)
-            lines.say(what, done, total)
+            lines.say(f"{what}: {done:,} of {total:,}", lines.left(done / max(1, total)))
 
         yield report
 
@@ -82,14 +96,17 @@ class _ProgressLines:
         self.began = self.spoke = time.monotonic()
         self.first = share
 
-    def say(self, what: str, done: int, total: int, share: float | None = None) -> None:
-        """Print the line if a minute is over; ``share`` is done over total if left out."""
-        now, share = time.monotonic(), done / max(1, total) if share is None else share
-        if console.is_terminal or now - self.spoke <= QUIET or share <= self.first:
-            return
-        left = (now - self.began) / (share - self.first) * (1 - share)
-        line(f"{what}: {done:,} of {total:,}, {duration(left)} left")
-        self.spoke = now
+    def left(self, share: float) -> float | None:
+        """Return the seconds left after this share, by the pace so far; None before anything is done."""
+        done = share - self.first
+        return (time.monotonic() - self.began) / done * (1 - share) if done > 0 else None
+
+    def say(self, what: str, left: float | None) -> None:
+        """Print the line if a minute is over."""
+        now = time.monotonic()
+        if left is not None and not _draws() and now - self.spoke > QUIET:
+            line(f"{what}, {duration(left)} left")
+            self.spoke = now
 
 
 def training(records: Iterable[TrainingRecord], shares: Sequence[float], images: int) -> None:
@@ -98,7 +115,7 @@ def training(records: Iterable[TrainingRecord], shares: Sequence[float], images:
     Args:
         shares: of all time steps, that each epoch takes.
     """
-    lines, epochs = None, len(shares)
+    lines, epochs, pace = None, len(shares), Pace(shares)
     with _bar() as bar:
         task = bar.add_task("training", total=epochs * images)
         for record in records:
@@ -106,15 +123,16 @@ def training(records: Iterable[TrainingRecord], shares: Sequence[float], images:
                 line(record.text)
                 continue
             if isinstance(record, EpochResult):
-                line(_epoch_line(record, shares))
+                pace.record(record.epoch, record.seconds)
+                line(_epoch_line(record, epochs, pace.left(record.epoch)))
                 lines = None
                 continue
-            done, what = record.epoch * images + record.seen, f"epoch {record.epoch + 1}/{epochs}"
-            took = sum(shares[: record.epoch]) + shares[record.epoch] * record.seen / images
-            share = took / sum(shares)
-            bar.update(task, completed=done, description=what)
+            at, seen, what = record.epoch, record.seen / images, f"epoch {record.epoch + 1}/{epochs}"
+            share = (sum(shares[:at]) + shares[at] * seen) / sum(shares)
             lines = lines or _ProgressLines(share)
-            lines.say(f"{what}, loss {record.loss:.3f}", done, epochs * images, share)
+            left = pace.left(at, 1 - seen) if pace.took else lines.left(share)
+            bar.update(task, completed=at * images + record.seen, description=what, left=left)
+            lines.say(f"{what}, loss {record.loss:.3f}: {record.seen:,} of {images:,} images", left)
 
 
 def as_json(values: Mapping[str, object]) -> None:
@@ -146,7 +164,7 @@ def table(title: str, steps: int, rows: Mapping[str, Sequence[str]]) -> None:
     for first in range(0, len(shown), per_line):
         stretch = shown[first : first + per_line]
         grid = Table(box=None)
-        grid.add_column("")
+        grid.add_column("", overflow="fold")
         for t in stretch:
             grid.add_column(str(t + 1), justify="right")
         for name, cells in rows.items():
@@ -171,7 +189,7 @@ def columns(title: str, heads: Sequence[str], rows: Iterable[Sequence[str]]) -> 
     console.print(title, style="bold", soft_wrap=True)
     grid = Table(box=None)
     for i, head in enumerate(heads):
-        grid.add_column(head, justify="right" if i else "left")
+        grid.add_column(head, justify="right" if i else "left", overflow="fold")
     for row in rows:
         grid.add_row(*(cell for _, cell in zip(heads, row, strict=True)))
     _print(grid)
@@ -237,9 +255,7 @@ def duration(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-def _epoch_line(epoch: EpochResult, shares: Sequence[float]) -> str:
-    done, epochs = epoch.epoch + 1, len(shares)
-    left = epoch.seconds / sum(shares[:done]) * sum(shares[done:])
+def _epoch_line(epoch: EpochResult, epochs: int, left: float) -> str:
     best = "  best" if epoch.best else ""
     accuracy = epoch.validation_accuracy
     validated = "" if accuracy is None else f"validation {accuracy:.1%}  "
@@ -250,14 +266,27 @@ def _epoch_line(epoch: EpochResult, shares: Sequence[float]) -> str:
     )
 
 
+class _TimeLeft(TimeRemainingColumn):
+    """Time left as the task tells it, where epochs take longer later; else by the pace of its last half minute."""
+
+    def render(self, task: Any) -> Text:
+        left = task.fields.get("left")
+        return super().render(task) if left is None else Text(duration(left), style="progress.remaining")
+
+
+def _draws() -> bool:
+    """Return True where a bar can be drawn over itself: in no file, on no dumb terminal, as an editor has one."""
+    return console.is_terminal and console.is_interactive
+
+
 def _bar() -> Progress:
     return Progress(
         TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
-        TimeRemainingColumn(),
+        _TimeLeft(),
         console=console,
         transient=True,
-        disable=not console.is_terminal or console.quiet,
+        disable=not _draws() or console.quiet,
     )

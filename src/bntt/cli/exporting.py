@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 from typing import Literal
 
 import tyro
@@ -71,6 +72,11 @@ def export(
     console.line(f"written: {path} ({path.stat().st_size:,} bytes)")
     if to != "bundle":
         return
+    if made.pictures is not None and made.encoder.kind != "frames":
+        console.line(
+            f"run it: bntt predict IMAGE --bundle {quote(str(path))}; without PyTorch (bntt-runtime): "
+            f"python -m bntt_runtime {quote(str(path))} IMAGE"
+        )
     try:
         with console.progress("measuring the card") as report:
             card = card_of_run(loaded, made, Progress(report)) if loaded else card_of_pretrained(name, made)

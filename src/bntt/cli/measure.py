@@ -94,7 +94,7 @@ def _measure(measurement: Measurement, given: Mapping[str, Any]) -> None:
         raise ArgumentError("--estimate prints one line: leave out --json and --csv")
     check_folders(out)
     arguments = checked_arguments(measurement.arguments, vars(given["measurement"]))
-    with warnings.catch_warnings(record=True) as caught:
+    with warnings.catch_warnings(record=True) as caught, console.aside(json or csv):
         warnings.simplefilter("default", UserWarning)
         opened = _opened(measurement, given, arguments)
         arguments = settled(measurement, opened, arguments)

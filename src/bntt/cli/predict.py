@@ -84,7 +84,7 @@ def predict(
         of = _of_run(run, draws) if run else _of_package(pretrained or DEFAULT, draws)
     pictures = [read_picture(path, of.shape, fit=of.fit, invert=invert) for path in images]
     pairs = []
-    with console.progress("predicting") as report:
+    with console.aside(json or csv), console.progress("predicting") as report:
         for one in pictures:
             pixels = torch.from_numpy(one.pixels).unsqueeze(0).float() / 255
             shown = arrange(pixels, of.order) if of.order else pixels

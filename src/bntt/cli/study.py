@@ -120,7 +120,7 @@ def study(
     outcomes = [] if only_kept else _work(planned, folders, jobs, device, pack)
     failed = [outcome for outcome in outcomes if outcome.code]
     for outcome in failed:
-        streams.complain(f"failed: {outcome.item.called}: {outcome.why} (exit code {outcome.code})")
+        streams.complain(_failure(outcome, pool / "logs" / f"{outcome.item.place}.log"))
     if not only_kept:
         found = results_of(planned, folders, outcomes, device)
     for path in write_results(found, folders):
@@ -129,8 +129,13 @@ def study(
         console.line(f"packed: {path}")
     if failed:
         raise StudyError(
-            f"{len(failed)} of {len(planned.items)} runs failed; logs are in {pool / 'logs'}", failed[0].code
+            f"{len(failed)} of {len(outcomes)} runs failed; the same command tries them again", failed[0].code
         )
+
+
+def _failure(outcome: Outcome, log: Path) -> str:
+    its = f"; its log: {log}" if log.is_file() and str(log) not in outcome.why else ""
+    return f"failed: {outcome.item.called}: {outcome.why} (exit code {outcome.code}{its})"
 
 
 def _merged(archive: Path, planned: StudyPlan, folders: Folders) -> Folders:
@@ -184,11 +189,12 @@ def _work(planned: StudyPlan, folders: Folders, jobs: int, device: str, pack: Pa
     from bntt.runs.parts import LOADED
     from bntt.runs.recipe.file import RecipeError
     from bntt.studies.evidence.packing import pack_finished
-    from bntt.studies.overview import counts
+    from bntt.studies.overview import counts, missing
     from bntt.studies.workers import WorkSettings, work
 
     pool, packed = folders.pool, time.monotonic()
-    console.line(counts(planned.items))
+    for said in (counts(planned.items), *missing(planned.items)):
+        console.line(said)
     left, outcomes, pace = planned.left(), list[Any](), _Pace(planned.left(), jobs)
     if not left:
         return outcomes
@@ -201,8 +207,13 @@ def _work(planned: StudyPlan, folders: Folders, jobs: int, device: str, pack: Pa
                 if not console.console.is_terminal:
                     console.line(text)
 
+            def stopping(count: int) -> None:
+                signals.arrived()
+                runs = "1 run is" if count == 1 else f"{count} runs are"
+                streams.complain(f"stopping: {runs} saved first; Ctrl-C again ends at once")
+
             program = (sys.executable, "-m", "bntt.cli.job", *(f"--with={part.source}" for part in LOADED))
-            for outcome in work(planned.items, WorkSettings(pool, jobs, device, tell, program)):
+            for outcome in work(planned.items, WorkSettings(pool, jobs, device, tell, program, stopping)):
                 outcomes.append(outcome)
                 pace.record(outcome)
                 said = f"failed ({outcome.why})" if outcome.code else f"done in {console.duration(outcome.seconds)}"

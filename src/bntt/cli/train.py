@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated
 
 import tyro
@@ -204,6 +205,7 @@ def run_recipe(
     if settings.epochs and processes.first:
         _draw_curves(recipe, data, run)
     console.line(f"run directory: {run.path}")
+    console.line(f"all of it as one page: bntt report {quote(str(run.path))}")
 
 
 def _draw_curves(recipe: Recipe, data: RecipeData, run: RunDirectory) -> None:

@@ -40,6 +40,12 @@ def counts(items: Sequence[WorkItem]) -> str:
     )
 
 
+def missing(items: Sequence[WorkItem]) -> Iterator[str]:
+    """Yield a line for each reason why runs cannot be made: how many, and how to get what is missing."""
+    for why, count in Counter(_why(item) for item in items if item.action == "cannot").items():
+        yield f"{count} cannot be made: {why}"
+
+
 def check_possible(items: Sequence[WorkItem]) -> None:
     """Refuse studies for which nothing is here, and nothing can be made.
 

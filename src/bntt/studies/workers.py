@@ -52,6 +52,8 @@ class WorkSettings:
     tell: Callable[[str], None] = lambda text: None
     program: tuple[str, ...] = ()
     """Command that starts a process and does the JSON job in its last argument; see :mod:`bntt.cli.job`."""
+    stopping: Callable[[int], None] = lambda count: None
+    """Called with the number of processes, before they are waited for until they have saved and ended."""
 
     @property
     def threads(self) -> str:
@@ -104,6 +106,8 @@ def work(items: Sequence[WorkItem], settings: WorkSettings) -> Iterator[Outcome]
                 ):
                     one = _claim(item, settings)
                     if one is None:
+                        if item.identity not in retry_at:
+                            settings.tell(f"{item.called}: another process works on it, and is waited for")
                         retry_at[item.identity] = time.monotonic() + RETRY
                     else:
                         waiting.remove(item)
@@ -121,7 +125,7 @@ def work(items: Sequence[WorkItem], settings: WorkSettings) -> Iterator[Outcome]
                 yield outcome
             time.sleep(POLL)
     finally:
-        _stop(running)
+        _stop(running, settings.stopping)
 
 
 def _claim(item: WorkItem, settings: WorkSettings) -> _Running | None:
@@ -195,12 +199,14 @@ def _last_line(log: Path) -> str:
     return lines[-1].strip().removeprefix("bntt: ") if lines else f"see {log}"
 
 
-def _stop(running: Sequence[_Running]) -> None:
+def _stop(running: Sequence[_Running], stopping: Callable[[int], None]) -> None:
     """Ask every process to save and end, and wait for it; a second request does not wait."""
     processes = [one.process for one in running if one.process is not None]
     for process in processes:
         process.send_signal(signal.SIGTERM)
     try:
+        if processes:
+            stopping(len(processes))
         end = time.monotonic() + PATIENCE
         for process in processes:
             process.wait(max(0.0, end - time.monotonic()))

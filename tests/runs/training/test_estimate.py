@@ -59,7 +59,7 @@ def test_the_time_left_counts_growing_epochs_seldom_validation_and_the_test(monk
     monkeypatch.setattr(cost, "UPDATE", math.inf)  # no time of samples
     first = (StepRecord(epoch, step, 0.0, 0, 20, 0.1, 20) for epoch in range(2) for step in range(3))
     (told,) = (one.text for one in with_estimate(first, of, data, "cpu") if isinstance(one, Notice))
-    assert "about 13 seconds left" in told, "the fifth update of 1 step in 1 second, 1 such and 6 of 2 steps are left"
+    assert "at most about 13 seconds left" in told, "the fifth of 1 step took 1 s; 1 such and 6 of 2 steps are left"
     assert told.endswith("MiB with 1 of 2 steps, higher with all")
 
 

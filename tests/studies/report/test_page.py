@@ -169,10 +169,24 @@ def test_an_index_names_all_and_leads_to_each(several):
     assert (anchor(2), anchor(2, 1)) == ("s2", "s2-1")
 
 
+def test_runs_of_one_name_are_told_apart_by_their_places(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    made = [write_run(tmp_path / name) for name in ("a/demo", "b/demo", "a/other")]
+    page = page_of([folder.relative_to(tmp_path) for folder in made])
+    titles = ["demo (a/demo)", "demo (b/demo)", "other"]
+    assert [one.title for one in page.subjects] == titles
+    assert [row[0].text for row in page.overview[0].rows] == titles
+
+
 def test_columns_of_numbers_are_told_from_words():
     rows = ((Cell("a"), Cell("1", 1.0), Cell("x")), (Cell("b"), Cell("–"), Cell("y", 2.0)))
     table = Table("t", ("", "n", "w"), rows)
     assert [numeric(table, column) for column in range(3)] == [False, True, False]
+
+
+def test_heads_stay_where_a_table_scrolls(text):
+    """That it looks so is for the browser; the rule must come with the page."""
+    assert "> .scroll thead th { position: sticky; top: 0;" in text.partition("</style>")[0]
 
 
 def test_weights_are_not_opened(tmp_path):

@@ -7,6 +7,8 @@ takes :data:`UPDATE` passes of every sample of its batch.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from statistics import mean
 
 from bntt.analysis.energy.plan import macs_of, plan_layers
 from bntt.nn import SpikingNetwork
@@ -98,3 +100,46 @@ def _layers(network: SpikingNetwork, shape: tuple[int, ...]) -> tuple[int, int] 
 
 def _is_fused(network: SpikingNetwork, shape: tuple[int, ...]) -> bool:
     return not network.plan(shape).reason
+
+
+class Pace:
+    """Time left of a training by its epochs so far: another of as many steps takes as long as those did.
+
+    One of more steps takes longer by the line through the two largest numbers of steps so far, since a part of an epoch
+    takes as long with any of them; never longer than in proportion, as after epochs of one number alone.
+
+    Args:
+        shares: of all time steps, that each epoch takes.
+
+    >>> pace = Pace([0.25, 0.5, 1.0, 1.0])
+    >>> pace.record(0, 100.0)
+    >>> pace.left(0)
+    1000.0
+    >>> pace.record(1, 270.0)
+    >>> pace.left(1), pace.left(2, 0.5)
+    (620.0, 465.0)
+    """
+
+    def __init__(self, shares: Sequence[float]) -> None:
+        self.shares, self.ended = shares, 0.0
+        self.took: dict[float, list[float]] = {}
+
+    def record(self, epoch: int, seconds: float) -> None:
+        """Note the end of an epoch, so many seconds after the training began; a resumed one begins in proportion."""
+        share = self.shares[epoch]
+        own = seconds - self.ended if self.took else seconds * share / sum(self.shares[: epoch + 1])
+        self.took.setdefault(share, []).append(own)
+        self.ended = seconds
+
+    def left(self, epoch: int, rest: float = 0.0) -> float:
+        """Return the seconds of this share ``rest`` of an epoch, and of all epochs after it."""
+        return rest * self._epoch(self.shares[epoch]) + sum(map(self._epoch, self.shares[epoch + 1 :]))
+
+    def _epoch(self, share: float) -> float:
+        known = {steps: mean(took) for steps, took in self.took.items()}
+        most, *fewer = sorted(known, reverse=True)
+        alike = known[most] * share / most
+        if share in known or not fewer:
+            return known.get(share, alike)
+        slope = (known[most] - known[fewer[0]]) / (most - fewer[0])
+        return min(max(known[most], known[most] + slope * (share - most)), alike)

@@ -130,8 +130,9 @@ def with_estimate(records: Records, recipe: Recipe, data: RecipeData, device: st
                 done = record.epoch * updates_an_epoch(recipe, data) + record.step + 1
                 left, peak = time_left(recipe, data, fastest, done), peak_memory(device) / 2**20
                 more = f" with {steps} of {total} steps, higher with all" if steps < total else ""
+                most = "at most " if steps < total else ""  # in proportion, which a part of it does not grow in
                 yield Notice(
-                    f"estimate, by the first updates: {spoken(left)} left; memory peaks at {peak:,.0f} MiB{more}"
+                    f"estimate, by the first updates: {most}{spoken(left)} left; memory peaks at {peak:,.0f} MiB{more}"
                 )
         clock.lap()  # of whoever takes the records
 

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import os
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +23,7 @@ from bntt.io.checkpoint import CheckpointError
 from bntt.io.files import write_whole
 from bntt.runs.recipe.schema import RecipeError
 from bntt.studies.report.blocks import Page, Subject
+from bntt.studies.report.reading import clean
 from bntt.studies.report.run import MEASUREMENT_COLUMNS, RUN_COLUMNS, measured, run_subject
 from bntt.studies.report.story import story_of
 from bntt.studies.report.study import RESULT, STUDY_COLUMNS, study_subject
@@ -100,7 +102,8 @@ def page_of(folders: Sequence[Path]) -> Page:
     Raises:
         CheckpointError: if a study's result cannot be read.
     """
-    subjects = tuple(study_subject(folder) if is_study(folder) else run_subject(folder) for folder in folders)
+    read = [study_subject(folder) if is_study(folder) else run_subject(folder) for folder in folders]
+    subjects = tuple(_told_apart(read, folders))
     if len(subjects) == 1:
         return Page(subjects[0].title, subjects)
     story = story_of([(one.title, anchor(n), one.claims) for n, one in enumerate(subjects, 1) if one.kind == "study"])
@@ -109,6 +112,17 @@ def page_of(folders: Sequence[Path]) -> Page:
     title = f"{story.paper}, claim by claim" if story.paper else "Results"
     told = story if story.claims or story.questions else None
     return Page(title, subjects, tuple(_overview(subjects)), told)
+
+
+def _told_apart(subjects: Sequence[Subject], folders: Sequence[Path]) -> Iterator[Subject]:
+    """Add its place to the name of a run that another one has too."""
+    names = Counter(one.title for one in subjects if one.kind != "study")
+    for one, folder in zip(subjects, folders, strict=True):
+        if one.kind == "study" or names[one.title] == 1:
+            yield one
+        else:
+            title = f"{one.title} ({clean(str(folder), 120)})"
+            yield replace(one, title=title, compared=(replace(one.compared[0], text=title), *one.compared[1:]))
 
 
 def _overview(subjects: Sequence[Subject]) -> list[Table]:
