@@ -168,6 +168,17 @@ def test_samples_leave_and_the_others_go_on_as_they_would_alone():
     assert all(map(np.array_equal, kept, [image for image in state.membranes if image is not None]))
 
 
+def test_of_a_large_network_fewer_samples_run_at_once(monkeypatch):
+    model, samples, shape = classifier("vgg6", "poisson")
+    runtime, sizes = Runtime(describe(model, input_shape=shape), "float64"), []
+    samples, real = samples.astype(np.float64), runtime._network.advance
+    monkeypatch.setattr(runtime._network, "advance", lambda x, *rest: sizes.append(x.shape[1]) or real(x, *rest))
+    whole = runtime.run(samples, **NOISE)
+    monkeypatch.setattr(module, "MOST_AT_ONCE", 1)
+    assert np.abs(runtime.run(samples, **NOISE) - whole).max() < 1e-12
+    assert sizes == [3, 1, 1, 1]
+
+
 def test_exits_are_those_of_the_library(monkeypatch):
     model, images = pretrained(), bntt.data.fashion_mnist_bundled().test.batch(torch.arange(24))
     runtime, profile = Runtime(describe(model)), gamma_profile(model.network)

@@ -44,6 +44,13 @@ def test_what_a_kernel_would_misread_is_refused(kind):
         address((WRONG[kind], torch.float32, 4), "bias")
 
 
+def test_a_tensor_without_its_memory_is_refused():
+    weight = torch.zeros(4)
+    weight.untyped_storage().resize_(0)
+    with pytest.raises(KernelInputError, match="it is a contiguous float32 of 4 without memory"):
+        address((weight, torch.float32, 4), "weight")
+
+
 def test_plain_tensors_go_through():
     for kind in (torch.clone, nn.Parameter, nn.Buffer):
         values = kind(torch.zeros(4))

@@ -29,6 +29,21 @@ def test_moments_are_right_a_thousand_deviations_away(shape, rng):
         assert torch.allclose(var.double(), wide.var((1, 2, 3), correction=0), rtol=2e-6, atol=1e-7), name
 
 
+def test_the_smallest_numbers_are_0_on_all_threads_or_on_none():
+    """PyTorch may be asked for it before or after the first kernel ran."""
+    torch.set_num_threads(3)
+    current, rows = torch.zeros(1, 1 << 16, 1, 1, 64), torch.zeros(1, 64)
+    counts = torch.empty(current.shape, dtype=torch.uint8)
+    for flush in (False, True, False):
+        membrane = torch.full(current.shape[1:], 1.5e-38)
+        torch.set_flush_denormal(flush)
+        try:
+            scan(current, Affine(rows, rows, rows), Neuron(0.5), (1, 1), counts, membrane)
+        finally:
+            torch.set_flush_denormal(False)
+        assert (membrane.view(torch.int32) == 0).unique().tolist() == [flush]
+
+
 def test_a_nan_current_never_fires_and_its_gradient_shows_it(variant):
     current = torch.full((3, 2, 1, 1, 18), float("nan"))
     affine = Affine(torch.zeros(3, 18), torch.ones(3, 18), torch.zeros(3, 18))

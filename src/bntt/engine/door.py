@@ -50,7 +50,9 @@ contiguous float32 of 3
         and tensor.is_contiguous()
         and not tensor.is_neg()  # a lazily negated view has the other sign in memory
     ):
-        return tensor.data_ptr()
+        place = tensor.data_ptr()
+        if place or not size:  # else its memory was taken away
+            return place
     raise KernelInputError(
         f"a kernel takes {name} for a contiguous {_short(dtype)} of {size} elements, it is {_described(tensor)}"
     )
@@ -72,6 +74,6 @@ def _short(dtype: torch.dtype) -> str:
 def _described(tensor: Tensor) -> str:
     if type(tensor) not in PLAIN or tensor.layout is not torch.strided:
         return f"a {type(tensor).__name__} of layout {tensor.layout}"
-    where = "" if tensor.is_cpu else f" on {tensor.device}"
+    where = f" on {tensor.device}" if not tensor.is_cpu else "" if tensor.data_ptr() else " without memory"
     dense = "a contiguous" if tensor.is_contiguous() and not tensor.is_neg() else "a strided"
     return f"{dense} {_short(tensor.dtype)} of {tensor.numel()}{where}"

@@ -8,8 +8,9 @@ import torch.nn.functional as F
 
 from bntt.engine.cpu.launch import poisson_bytes, rectify, rectify_reverse
 from bntt.engine.door import KernelInputError
-from bntt.engine.layer_spec import Affine
-from bntt.engine.scan import moments, scan
+from bntt.engine.layer_spec import Affine, Reverse, SpikeGrad
+from bntt.engine.scan import moments, scan, scan_sums
+from bntt.engine.synapse import Geometry, Spikes, Synapse
 from bntt.ops.lif import Neuron
 from bntt.ops.poisson import signed_rate, unsigned_rate
 from bntt.ops.random import Purpose, sample_keys, step_keys, uniform
@@ -29,6 +30,17 @@ def test_a_tensor_that_lies_otherwise_is_refused():
         scan(current, *job, counts[..., ::2])
     with pytest.raises(KernelInputError, match=r"a kernel takes current for .* on meta"):
         scan(current.to("meta"), *job, counts[..., :8].contiguous())
+
+
+def test_threads_that_have_no_work_take_no_memory(monkeypatch):
+    """For each of so many there would be none."""
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1 << 30)
+    current, rows = torch.ones(2, 3, 1, 1, 8), torch.ones(2, 8)
+    affine, counts = Affine(rows, rows, rows), torch.empty(current.shape, dtype=torch.uint8)
+    assert scan(current, affine, Neuron(), (1, 1), counts).tolist() == [[0] * 8, [3] * 8]
+    scan_sums(Reverse(current, affine, rows, Neuron(), (1, 1), SpikeGrad(torch.ones_like(current))))
+    out = Synapse(torch.ones(4, 8), None, Geometry()).forward(Spikes(counts), events=True)
+    assert out.flatten(1).unique(dim=1).tolist() == [[0.0], [8.0]]
 
 
 @pytest.mark.parametrize("signed", [True, False])

@@ -127,6 +127,40 @@ def test_the_functions_take_as_many_arguments_as_the_header_says():
         assert len([part for part in inside.split(",") if part.strip()]) == len(arguments), name
 
 
+ONE_UNIT = """
+#include <atomic>
+#include <chrono>
+#include <thread>
+#include "kernel_table.h"
+std::atomic<int> alone{0}, together{0};
+std::atomic<bool> over{false}, failed{false};
+void wait(const std::atomic<int>& count, int wanted) {
+  for (int i = 0; i < 2000 && count < wanted; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  if (count < wanted) failed = true;
+}
+int main() {
+  std::thread one([] {
+    bntt::parallel(1, 2, [](void*, Size, int) { ++alone; while (!over) std::this_thread::yield(); }, nullptr);
+  });
+  wait(alone, 1);
+  bntt::parallel(2, 2, [](void*, Size, int) { ++together; wait(together, 2); }, nullptr);
+  over = true;
+  one.join();
+  return failed;
+}
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="needs a C++ compiler")
+def test_a_caller_with_one_unit_leaves_the_pool_to_others(tmp_path):
+    source, program, folder = tmp_path / "one_unit.cpp", tmp_path / "one_unit", HEADER.parent
+    source.write_text(ONE_UNIT, "utf-8")
+    files = [f"-I{folder}", str(source), str(folder / "pool.cpp"), "-o", str(program)]
+    subprocess.run(["g++", "-std=c++17", "-pthread", *files], check=True, timeout=120)
+    assert subprocess.run([str(program)], timeout=60, check=False).returncode == 0
+
+
 DENIES_THREADS = """
 #include <errno.h>
 #include <dlfcn.h>

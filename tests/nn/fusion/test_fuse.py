@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import nn
 
@@ -73,6 +75,13 @@ def test_states_go_in_and_out_by_part(rng):
     assert again[1] == BlockState(None, None)
     assert torch.equal(again[2].membrane, after)
     assert all(start.membrane is None for start in fused.enter(None, 2, 0))
+
+
+def test_places_beyond_32_bits_are_not_fused():
+    assert fuse(spiking(), replace(SITE, batch=1 << 26), LAYOUT) == (
+        "its neurons have 2818572288 places in a step, of at most 2147483647"
+    )
+    assert isinstance(fuse(spiking(), replace(SITE, batch=1 << 25), LAYOUT), FusedBlock)
 
 
 def test_what_is_none_says_which_part():

@@ -134,9 +134,8 @@ def fired(neurons: Neurons, z: Array, steps: range, membrane: Array | None) -> t
         leak, threshold, amount, sign = (row.astype(z.dtype) for row in step_of(neurons, t))
         m = leak * u + z[number] if neurons.rule == "after" else leak * u
         tested = m if neurons.rule == "after" else u
-        spikes[number] = sign * tested > sign * threshold
-        o = spikes[number]
-        u = m - amount * o if neurons.reset == "soft" else m * (1 - o)
+        spikes[number] = fires = sign * tested > sign * threshold
+        u = np.where(fires, m - amount if neurons.reset == "soft" else z.dtype.type(0), m)  # not infinity times 0
         if neurons.rule == "before":
             u = u + z[number]
     return spikes, u

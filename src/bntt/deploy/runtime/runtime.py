@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -24,6 +25,8 @@ MOST_SAMPLES = 64
 """Samples that run at once."""
 STEPS_AT_ONCE = 25
 """Steps that run at once."""
+MOST_AT_ONCE = 1 << 29
+"""Most values of the largest node in samples and steps that run at once: of a large network fewer samples do."""
 MOST_THREADS = 1024
 EVALUATION = 1 << 32
 """The first draw that evaluation shows in the library, :data:`bntt.analysis.accuracy.evaluation.FIRST_DRAW`."""
@@ -133,13 +136,13 @@ class Runtime:
             raise DeployError(f"steps must be a whole number from 1 to {self.num_steps}, got {total!r}")
         values, noise = self._samples(x, seed, index, draw)
         return np.concatenate(
-            [self._logits(self._advance(part, own, None, range(total))[1]) for part, own in _parts(values, noise)]
+            [self._logits(self._advance(part, own, None, range(total))[1]) for part, own in self._parts(values, noise)]
         )
 
     def trace(self, x: Any, *, seed: int = 0, index: Any = None, draw: int = 0) -> Array:
         """Return logits after each step, ``[T, B, K]``; see :meth:`run`."""
         values, noise = self._samples(x, seed, index, draw)
-        parts = [self._advance(part, own, None, range(self.num_steps))[0] for part, own in _parts(values, noise)]
+        parts = [self._advance(part, own, None, range(self.num_steps))[0] for part, own in self._parts(values, noise)]
         return np.concatenate(parts, 1)
 
     def step(
@@ -195,7 +198,7 @@ class Runtime:
         if not threshold >= 0:
             raise DeployError(f"a threshold of certainty must be 0 or above, got {threshold}")
         values, noise = self._samples(x, seed, index, draw)
-        parts = [self._answered(part, own, criterion, threshold) for part, own in _parts(values, noise)]
+        parts = [self._answered(part, own, criterion, threshold) for part, own in self._parts(values, noise)]
         return Answers(*map(np.concatenate, zip(*parts, strict=True)))
 
     def _answered(self, values: Array, noise: Noise, criterion: Criterion, threshold: float) -> Answers:
@@ -210,6 +213,14 @@ class Runtime:
             if not len(alive):
                 break
         return Answers(logits, taken)
+
+    def _parts(self, values: Array, noise: Noise) -> list[tuple[Array, Noise]]:
+        """Return the samples that run at once, with their noise."""
+        largest = max(math.prod(neurons) for neurons, _ in self.description.shapes)
+        most = MOST_AT_ONCE // (min(self.num_steps, STEPS_AT_ONCE) * largest)
+        size = max(1, min(MOST_SAMPLES, most))
+        parts = [slice(first, first + size) for first in range(0, len(values), size)]
+        return [(values[part], noise.rows(part)) for part in parts]
 
     def _samples(self, x: Any, seed: int, index: Any, draw: int) -> tuple[Array, Noise]:
         values = samples_of(self.description, x, self.dtype, whole=True)
@@ -244,8 +255,3 @@ def _network(made: Description, dtype: Any, backend: BackendName, threads: int) 
     if backend == "numpy" or reason:
         return "numpy", Arrays(made, dtype)
     return "kernels", Kernels(made, threads)
-
-
-def _parts(values: Array, noise: Noise) -> list[tuple[Array, Noise]]:
-    parts = [slice(first, first + MOST_SAMPLES) for first in range(0, len(values), MOST_SAMPLES)]
-    return [(values[part], noise.rows(part)) for part in parts]

@@ -192,7 +192,8 @@ inline int events_forward(const BnttEvents& given) {
   const bool dense = fully_connected(given);
   const BnttEvents e = dense ? as_rows(given) : given;
   const Size rows = dense ? smaller(128, e.images) : 1, width = dense ? rows : e.width;
-  const Size across = dense ? rows : out_width(e), workers = larger(1, e.threads), parts = in_blocks(e);
+  const Size across = dense ? rows : out_width(e), parts = in_blocks(e);
+  const Size workers = larger(1, smaller(e.threads, ceil_div(e.images, rows)));
   const Size room = in_block(e) * e.largest_count + 64;
   const Size entries = e.height * across * e.kernel_width * e.in_channels * e.largest_count + 64;
   const Size pixel_room = width * room, list_room = entries, start_room = e.height * parts * (across + 1);

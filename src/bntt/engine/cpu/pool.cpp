@@ -5,9 +5,10 @@
 #endif
 
 #include <atomic>
+#include <cfenv>
 #include <condition_variable>
+#include <exception>
 #include <mutex>
-#include <system_error>
 #include <thread>
 
 namespace bntt {
@@ -17,8 +18,8 @@ class Pool {
  public:
   void run(Size units, int threads, Task task, void* context) {
     if (threads > units) threads = static_cast<int>(units);
-    std::unique_lock<std::mutex> region(region_, std::try_to_lock);
-    if (threads < 2 || !region.owns_lock()) {
+    std::unique_lock<std::mutex> region(region_, std::defer_lock);
+    if (threads < 2 || !region.try_lock()) {  // who needs no other thread leaves them to those that do
       for (Size unit = 0; unit < units; ++unit) task(context, unit, 0);
       return;
     }
@@ -27,6 +28,7 @@ class Pool {
       while (workers_ < threads - 1 && start(workers_ + 1)) ++workers_;
       threads = workers_ + 1 < threads ? workers_ + 1 : threads;  // where no more can be had, the others do it all
       task_ = task, context_ = context, units_ = units;
+      std::fegetenv(&numbers_);
       wanted_ = running_ = threads - 1;
       next_ = 0, ++region_number_;
     }
@@ -41,7 +43,7 @@ class Pool {
     const Size seen = region_number_;
     try {
       std::thread([this, worker, seen] { work(worker, seen); }).detach();
-    } catch (const std::system_error&) {
+    } catch (const std::exception&) {  // no thread, or no memory for one
       return false;
     }
     return true;
@@ -53,7 +55,9 @@ class Pool {
       wake_.wait(hold, [&] { return region_number_ != seen; });
       seen = region_number_;
       if (worker > wanted_) continue;
+      const std::fenv_t numbers = numbers_;
       hold.unlock();
+      std::fesetenv(&numbers);
       take(worker);
       hold.lock();
       if (--running_ == 0) done_.notify_one();
@@ -71,6 +75,7 @@ class Pool {
   Size region_number_ = 0, units_ = 0;
   Task task_ = nullptr;
   void* context_ = nullptr;
+  std::fenv_t numbers_{};  // how the caller rounds, and whether the smallest numbers are 0: all threads do alike
   std::atomic<Size> next_{0};
 };
 

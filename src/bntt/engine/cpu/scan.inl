@@ -207,7 +207,7 @@ struct ForwardJob {
 template <class X, bool Before, bool Hard>
 int scan_forward_as(const BnttScan& s) {
   const Geometry g(s, larger(1, 4096 / s.channels));
-  const Size C = s.channels, workers = larger(1, s.threads);
+  const Size C = s.channels, workers = larger(1, smaller(s.threads, g.tiles));
   Scratch<float> membranes(s.membrane ? 0 : workers * g.tile * C);
   Scratch<std::int32_t> fired(workers * s.steps * C), windows(workers * g.tile);
   if (!membranes.data || !fired.data || !windows.data) return 1;

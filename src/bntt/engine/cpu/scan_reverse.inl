@@ -167,9 +167,10 @@ int scan_reverse_as(const BnttScan& s) {
   const Size fixed = pooled ? s.window_height * s.width : 8;
   const Size span = smaller(s.steps, larger(1, room / (fixed * block))), spans = ceil_div(s.steps, span);
   const Geometry g(s, smaller(64, room / (span * block)));
-  const Size workers = larger(1, s.threads), blocks = ceil_div(C, block);
+  const Size blocks = ceil_div(C, block);
   const Size affordable = (1 << 21) / (kept_sums * s.steps * C);
   const Size segments = smaller(g.tiles, Sums ? larger(1, smaller(64, affordable)) : 1 << 16);
+  const Size workers = larger(1, smaller(s.threads, segments * blocks));
   Scratch<float> potentials(workers * span * g.tile * block), kept(workers * spans * g.tile * block);
   Scratch<float> carries(workers * g.tile * block);
   Scratch<std::int32_t> windows(workers * g.tile);

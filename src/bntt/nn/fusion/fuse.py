@@ -47,6 +47,8 @@ from bntt.nn.norms.temporal import TemporalNorm
 from bntt.ops.folded import AnyNeuron, FoldedNeuron
 
 remember(*UNITS, Residual, SpikeDropout, LIF, FoldedLIF, Rectifier)
+MOST_PLACES = (1 << 31) - 1
+"""Places of all samples in one step, which the kernels number in 32 bits."""
 
 
 @dataclass(frozen=True)
@@ -166,6 +168,8 @@ class _Making:
             flat = isinstance(weights, nn.Linear)
             firing = None if block.lif is None else self._firing(block, (channels, height, width), flat)
             node = self._layer(block, weights, flatten, (height, width, channels), firing)
+        if (places := self.site.batch * height * width) > MOST_PLACES:
+            raise NotKnown(f"its neurons have {places} places in a step, of at most {MOST_PLACES}")
         shape = (channels,) if flat else (channels, height, width)
         fused = FusedNode(node, unit, name, norm, (height, width, channels), flat)
         now = self.add(fused, at, layout=Layout(shape, (height, width, channels)))
