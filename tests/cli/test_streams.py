@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from bntt.cli import streams
+from bntt.cli import console, streams
 from tests.trained import copied_run
 
 SLOW = pytest.mark.slow
@@ -125,6 +125,19 @@ def test_prints_outlive_their_terminal(name, window, monkeypatch):
             os.write(slave, b"x")
         for _ in range(2):
             print("unseen", file=stream, flush=True)
+
+
+@pytest.mark.parametrize("full", [False, True], ids=["its reader is gone", "it is full"])
+def test_numbers_are_printed_whatever_becomes_of_standard_error(full, capsys, monkeypatch):
+    monkeypatch.setattr(console, "QUIET", -1.0)
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(writer, "w", buffering=1) as gone, open("/dev/full", "w", buffering=1) as no_room:
+        monkeypatch.setattr(sys, "stderr", no_room if full else gone)
+        with console.aside(True), console.progress("measuring") as report:
+            report(3, 10)
+        console.as_json({"a": 1})
+    assert json.loads(capsys.readouterr().out) == {"a": 1}
 
 
 def test_a_file_is_left_as_it_is(tmp_path, monkeypatch):

@@ -29,11 +29,17 @@ class _Screen(Console):
     """Console whose reader may go away: the work goes on, unseen. A failure to write is an error."""
 
     def print(self, *objects: Any, **options: Any) -> None:
-        with streams.writing():
-            super().print(*objects, **options)
+        try:
+            with streams.writing():
+                super().print(*objects, **options)
+        except streams.OutputError:
+            if not self.stderr:
+                raise
+            self.on_broken_pipe()  # the numbers on standard output do not depend on what stands beside them
 
     def on_broken_pipe(self) -> None:
-        streams.discard(sys.stdout)
+        del self._buffer[:]  # else it would go to the other stream, before the numbers
+        streams.discard(sys.stderr if self.stderr else sys.stdout)
 
 
 console = _Screen(highlight=False, markup=False, emoji=False)

@@ -134,7 +134,8 @@ def study(
 
 
 def _failure(outcome: Outcome, log: Path) -> str:
-    its = f"; its log: {log}" if log.is_file() and str(log) not in outcome.why else ""
+    begun = outcome.seconds > 0  # else a log is of an earlier attempt
+    its = f"; its log: {log}" if begun and log.is_file() and str(log) not in outcome.why else ""
     return f"failed: {outcome.item.called}: {outcome.why} (exit code {outcome.code}{its})"
 
 
@@ -204,7 +205,7 @@ def _work(planned: StudyPlan, folders: Folders, jobs: int, device: str, pack: Pa
 
             def tell(text: str) -> None:
                 say(f"{text} ({pace.text()})")
-                if not console.console.is_terminal:
+                if not (console.console.is_terminal and console.console.is_interactive):
                     console.line(text)
 
             def stopping(count: int) -> None:

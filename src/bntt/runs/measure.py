@@ -148,7 +148,7 @@ class _Stopwatch(Progress):
 
     def __init__(self, seconds: float) -> None:
         super().__init__()
-        self.seconds, self.began, self.skipped = seconds, time.perf_counter(), 0
+        self.seconds, self.began = seconds, time.perf_counter()
         self.clock, self.each = Clock(), list[float]()
 
     def __call__(self, samples: int) -> None:
@@ -159,12 +159,11 @@ class _Stopwatch(Progress):
 
     def skip(self, samples: int) -> None:
         super().skip(samples)
-        self.skipped += samples
         self.clock.lap()
 
     def text(self) -> str:
         """Foretell the time of all that need be done by the fastest batch: a busy machine makes others slower."""
-        left, took = max(self.done, self.total) - self.skipped, time.perf_counter() - self.began
+        left, took = max(self.done, self.total) - self.skipped_over, time.perf_counter() - self.began
         fastest = min(self.each[1:] or self.each, default=0.0)
         return f"{spoken(fastest * left)}, by the fastest of {len(self.each):,} batches in {took:.1f} s"
 

@@ -216,7 +216,8 @@ class Runtime:
 
     def _parts(self, values: Array, noise: Noise) -> list[tuple[Array, Noise]]:
         """Return the samples that run at once, with their noise."""
-        largest = max(math.prod(neurons) for neurons, _ in self.description.shapes)
+        sizes = (self.description.image, *(neurons for neurons, _ in self.description.shapes))
+        largest = max(map(math.prod, sizes))
         most = MOST_AT_ONCE // (min(self.num_steps, STEPS_AT_ONCE) * largest)
         size = max(1, min(MOST_SAMPLES, most))
         parts = [slice(first, first + size) for first in range(0, len(values), size)]

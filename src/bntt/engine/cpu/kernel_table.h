@@ -12,7 +12,8 @@ namespace bntt {
 using Task = void (*)(void* context, Size unit, int worker);
 
 // Run task(context, unit, worker) for every unit in 0..units-1 on at most `threads` threads, the caller among them;
-// workers are numbered 0..threads-1. Which worker takes which unit is left open: a result must not depend on it.
+// workers are numbered from 0, fewer than threads and than units, for both of which 1 counts at least. Which worker takes
+// which unit is left open: a result must not depend on it.
 // A caller that finds the pool in use by another thread does all its units itself.
 void parallel(Size units, int threads, Task task, void* context);
 

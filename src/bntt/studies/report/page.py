@@ -121,7 +121,7 @@ def _told_apart(subjects: Sequence[Subject], folders: Sequence[Path]) -> Iterato
         if one.kind == "study" or names[one.title] == 1:
             yield one
         else:
-            title = f"{one.title} ({clean(str(folder), 120)})"
+            title = f"{one.title} ({clean(str(folder)[-120:], 120)})"  # places differ towards their end
             yield replace(one, title=title, compared=(replace(one.compared[0], text=title), *one.compared[1:]))
 
 
