@@ -34,6 +34,7 @@ ALONE = {
     "cifar10-compact": "CIFAR-10 (JPEG copy), a small residual network",
     "cifar10-compact-ann": "the same, as an ANN of 30 epochs",
     "cifar10-compact-hybrid": "the same, begun with that ANN",
+    "cifar10-record": "CIFAR-10 (JPEG copy), the small residual network with half as many channels again, and T that grows from 1",
 }
 """Recipes for accuracy alone."""
 ATTACKED = {"bntt": "BNTT", "surrogate": "surrogate gradient alone", "ann": "ANN"}
