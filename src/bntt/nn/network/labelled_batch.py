@@ -105,7 +105,7 @@ def _numbered(loader: Any) -> Iterator[Samples]:
     start = 0
     for batch in loader:
         inputs, given = _pair(batch)
-        count = len(given) if isinstance(given, Sized) and getattr(given, "ndim", 1) else None  # a number has no length
+        count = len(given) if isinstance(given, Sized) and getattr(given, "ndim", None) != 0 else None
         if inputs.ndim > 2 and len(inputs) != count == inputs.shape[1]:
             raise ValueError(
                 f"there are {count} labels, and as many samples in the second axis of {list(inputs.shape)}: "

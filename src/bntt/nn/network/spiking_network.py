@@ -73,7 +73,7 @@ class SpikingNetwork(nn.Module):
             check_stage(block, f"block {name!r}", "y [S, B, ...]")
             check_layers(block, f"block {name!r}")
         check_stage(readout, "the readout", "logits [S, B, K]")
-        self.blocks, self.readout = nn.ModuleDict(blocks), readout
+        self.blocks, self.readout = nn.ModuleDict(dict(blocks.items())), readout
         self.num_steps: int | None = settle(self.blocks)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
