@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -118,7 +119,7 @@ def hostile_files() -> Measured:
         torch.save({"w": torch.ones(2)}, folder / "good.pt")
         read_pickled(folder / "good.pt")  # what reading imports is there before
         for name, path, read in hostile(folder, canary):
-            found[name] = _apart(lambda path=path, read=read: read(path))  # type: ignore[misc]
+            found[name] = _apart(partial(read, path))
         canaries = int(canary.exists())
     taken = [name for name, one in found.items() if not one.refused]
     slowest, largest = max(found, key=lambda name: found[name].seconds), max(found, key=lambda name: found[name].grown)

@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from inspect import signature
 from pathlib import Path
 from typing import NamedTuple
@@ -90,7 +91,7 @@ def three_stops(folder: Path, train: list[str], expected: dict[str, str]) -> boo
     again = ["train", str(folder / "run"), "--resume"]
     for command in (train, again, again):
         place = Place("an update", session.Session, "_recorded", 3)
-        code = finished(command, folder / "log", lambda place=place: place.trap(terminate))  # type: ignore[misc]
+        code = finished(command, folder / "log", partial(place.trap, terminate))
         if code != 143:
             return False
     return finished(again, folder / "log") == 0 and outcome(folder / "run") == expected
@@ -135,7 +136,7 @@ def failing_calls() -> Measured:
             for old in (log, struck):
                 old.unlink(missing_ok=True)
             error = ERRORS[k % len(ERRORS)]
-            code = finished(train, log, lambda k=k, error=error: failing(k, error, struck))  # type: ignore[misc]
+            code = finished(train, log, partial(failing, k, error, struck))
             if not struck.exists():
                 break
             codes[code] += 1
@@ -235,7 +236,7 @@ def _limited(folder: Path, train: list[str]) -> tuple[dict[int, int], str]:
     large = ["-s", "train.batch_size=4000", "-s", "network.num_steps=100", "--name", "limited"]
     for limit in LIMITS:
         log.unlink(missing_ok=True)
-        codes[limit] = finished([*train, *large], log, lambda limit=limit: bound(limit * 1_000_000))  # type: ignore[misc]
+        codes[limit] = finished([*train, *large], log, partial(bound, limit * 1_000_000))
         if codes[limit] == 5:
             message = log.read_text().splitlines()[-1]
     return codes, message

@@ -12,6 +12,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from unittest.mock import patch
 
@@ -102,7 +103,7 @@ def _published_flips(folder: Path) -> Flips:
         known = tuple(dataclasses.replace(one, md5=sums.get(one.name, one.md5)) for one in _published(name, files))
         with patch.dict(DATASETS, {name: dataclasses.replace(DATASETS[name], published=known)}):
             for path in files:
-                found[path.name] = _flips(path, lambda name=name, source=source: _checked(name, source))  # type: ignore[misc]
+                found[path.name] = _flips(path, partial(_checked, name, source))
     return found
 
 

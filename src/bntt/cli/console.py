@@ -110,7 +110,7 @@ class _ProgressLines:
     def say(self, what: str, left: float | None) -> None:
         """Print the line if a minute is over."""
         now = time.monotonic()
-        if left is not None and not _draws() and now - self.spoke > QUIET:
+        if left is not None and not shows_bars() and now - self.spoke > QUIET:
             line(f"{what}, {duration(left)} left")
             self.spoke = now
 
@@ -280,7 +280,7 @@ class _TimeLeft(TimeRemainingColumn):
         return super().render(task) if left is None else Text(duration(left), style="progress.remaining")
 
 
-def _draws() -> bool:
+def shows_bars() -> bool:
     """Return True where a bar can be drawn over itself: in no file, on no dumb terminal, as an editor has one."""
     return console.is_terminal and console.is_interactive
 
@@ -294,5 +294,5 @@ def _bar() -> Progress:
         _TimeLeft(),
         console=console,
         transient=True,
-        disable=not _draws() or console.quiet,
+        disable=not shows_bars() or console.quiet,
     )

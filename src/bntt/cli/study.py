@@ -205,7 +205,7 @@ def _work(planned: StudyPlan, folders: Folders, jobs: int, device: str, pack: Pa
 
             def tell(text: str) -> None:
                 say(f"{text} ({pace.text()})")
-                if not (console.console.is_terminal and console.console.is_interactive):
+                if not console.shows_bars():
                     console.line(text)
 
             def stopping(count: int) -> None:

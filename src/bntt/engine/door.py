@@ -74,6 +74,7 @@ def _short(dtype: torch.dtype) -> str:
 def _described(tensor: Tensor) -> str:
     if type(tensor) not in PLAIN or tensor.layout is not torch.strided:
         return f"a {type(tensor).__name__} of layout {tensor.layout}"
-    where = f" on {tensor.device}" if not tensor.is_cpu else "" if tensor.data_ptr() else " without memory"
+    emptied = tensor.is_cpu and tensor.numel() > 0 and not tensor.data_ptr()
+    where = " without memory" if emptied else "" if tensor.is_cpu else f" on {tensor.device}"
     dense = "a contiguous" if tensor.is_contiguous() and not tensor.is_neg() else "a strided"
     return f"{dense} {_short(tensor.dtype)} of {tensor.numel()}{where}"

@@ -144,7 +144,7 @@ class TemporalNorm(nn.Module):
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the state without ``put_off``: a copy does not share the original's held statistics."""
-        return {**super().__getstate__(), "put_off": None}  # type: ignore[no-untyped-call]
+        return {**super().__getstate__(), "put_off": None}  # type: ignore[no-untyped-call] # PyTorch's has no types
 
     def extra_repr(self) -> str:
         name = f"{self.method.name}, " if type(self) is TemporalNorm else ""
