@@ -31,8 +31,8 @@ def _results() -> str:
     commits = sorted({commit for row in rows for made in row["made_on"] for commit in re.findall(r" at (\w{12})", made)})
     said = (
         "Mean ± standard deviation over starts. Minutes are the median time of one start on one thread, validation included; a conversion "
-        "trains nothing, its minutes are the search for thresholds. Those of the ANN come on top of a conversion's or a hybrid's. CIFAR-10's spiking "
-        f"rows and two hybrids have gradients in bfloat16. Evidence: `results/{STUDY}.json`, runs of commits {', '.join(commits)}."
+        "trains nothing, its minutes are the search for thresholds. Those of the ANN come on top of a conversion's or a hybrid's. Starts with "
+        f"gradients in bfloat16: {_in_bfloat16(study['runs'])}. Evidence: `results/{STUDY}.json`, runs of commits {', '.join(commits)}."
     )
     return "\n".join([*table(HEADS, [_row(row, minutes[row["run"]]) for row in rows]), "", said])
 
@@ -40,6 +40,14 @@ def _results() -> str:
 def _minutes(starts: list[Facts]) -> str:
     found = [start["seconds"] / 60 for start in starts if start.get("seconds")]
     return f"{statistics.median(found):.0f}" if found else ""
+
+
+def _in_bfloat16(runs: list[Facts]) -> str:
+    """Say how many starts of which runs computed their gradients so."""
+    counts = {run["label"]: [start.get("precision") for start in run["starts"]] for run in runs}
+    return "; ".join(
+        f"{label}, {found.count('bf16-grad')} of {len(found)}" for label, found in counts.items() if "bf16-grad" in found
+    )
 
 
 def _row(row: Facts, minutes: str) -> list[str]:
