@@ -70,6 +70,14 @@ def test_a_stop_in_the_midst_of_a_validation_validates_again(run, tmp_path, monk
     tiny.assert_same(whole, folder)
 
 
+def test_a_precision_that_computes_other_spikes_is_refused(run, tmp_path):
+    recipe, data, *_ = run
+    folder = tiny.stopped(recipe, data, tmp_path)
+    check_resume(tiny.edited(recipe, compute={"precision": "bf16-grad"}), folder)
+    with pytest.raises(RecipeError, match="compute.precision: 'bf16' computes other spikes than 'fp32'"):
+        check_resume(tiny.edited(recipe, compute={"precision": "bf16"}), folder)
+
+
 def test_three_stops_in_one_epoch(run, tmp_path):
     """Fault 77."""
     recipe, data, whole, _ = run

@@ -41,7 +41,8 @@ def check_resume(recipe: Recipe, run: RunDirectory, *, forget_best: bool = False
     Raises:
         CheckpointError: if nothing was kept, the recipe differs where it may not or one of its options meant something
             else then, or the best epoch's weights are lost.
-        RecipeError: if it asks for fewer epochs, or for more with a schedule that cannot be extended.
+        RecipeError: if it asks for fewer epochs, for more with a schedule that cannot be extended, or for a precision
+            that computes other spikes.
     """
     found = run.checkpoints.latest()
     facts = found.checkpoint.facts
@@ -58,6 +59,11 @@ def check_resume(recipe: Recipe, run: RunDirectory, *, forget_best: bool = False
                 f"train.epochs: a one-cycle schedule of {begun} epochs cannot be extended to {wanted}: its rates "
                 f"would have differed from the start; train a new run"
             )
+    if "bf16" in changed.get("compute.precision", ()):
+        begun, wanted = changed["compute.precision"]
+        raise RecipeError(
+            f"compute.precision: {wanted!r} computes other spikes than {begun!r}, which it began with; train a new run"
+        )
     if facts["best"] is not None and not forget_best:
         try:
             read_checkpoint(run.best)
