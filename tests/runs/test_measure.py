@@ -46,6 +46,16 @@ def test_results_of_other_weights_of_a_run_of_that_name_are_told_and_without_a_n
         assert describe_replaced(DRIFT, same, run.path, [run]).partition("drift.json")[2] == said
 
 
+def test_a_comparison_that_is_replaced_is_named(run):
+    robust = MEASUREMENTS["robust"]
+    same = robust.arguments((0.1,))
+    kept = {"arguments": dataclasses.asdict(same), "runs": [{"run": "one"}, {"run": "two"}]}
+    write_json(run.path / "robust.json", kept)
+    assert describe_replaced(robust, same, run.path, [run]).endswith("(it was measured next to two)")
+    write_json(run.path / "robust.json", {**kept, "runs": kept["runs"][:1]})
+    assert describe_replaced(robust, same, run.path, [run]) == ""
+
+
 @each_row("runs", [0, 2])
 def test_one_run_is_measured_at_a_time(runs, run):
     with pytest.raises(ArgumentError, match="name one run, got"):

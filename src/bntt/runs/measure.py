@@ -250,6 +250,10 @@ def describe_replaced(
     changed = [_as_flag(name, value) for name, value in values if value != now.get(name)]
     if isinstance(runs, dict) and runs != (here := _origin(opened)):
         changed.insert(0, f"on {'other weights of ' if runs.keys() == here.keys() else ''}{', '.join(runs)}")
+    rows = kept["runs"][1:] if isinstance(kept.get("runs"), list) else []  # what `bntt robust` compared the first with
+    compared = [str(row.get("run")) for row in rows if isinstance(row, dict)]
+    if not {*compared} <= {*run_names(opened)[1:]}:
+        changed.append(f"next to {', '.join(compared)}")
     return f"replaces {file} (it was measured {', '.join(changed)})" if changed else ""
 
 
