@@ -1,4 +1,4 @@
-"""README.md: its table of results from the study of Table 1, its picture from kept runs; the words are written by hand."""
+"""README.md: its table comes from the study of Table 1, its picture from stored runs; its text is written by hand."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CRITERION = "margin"
 
 
 def page() -> str:
-    """README.md with its table made anew."""
+    """Return README.md with its table made again."""
     before, rest = (ROOT / "README.md").read_text(encoding="utf-8").split(BEGIN)
     after = rest.split(END)[1]
     return f"{before}{BEGIN}{_results()}\n{END}{after}"
@@ -30,8 +30,9 @@ def _results() -> str:
     rows = [row for row in study["table"]["rows"] if row["cells"]["accuracy"]]
     commits = sorted({commit for row in rows for made in row["made_on"] for commit in re.findall(r" at (\w{12})", made)})
     said = (
-        "Mean ± standard deviation over starts. Minutes are the median time of one start on one thread, validation included; a conversion "
-        "trains nothing, its minutes are the search for thresholds. Those of the ANN come on top of a conversion's or a hybrid's. Starts with "
+        "Values are mean ± standard deviation over starts. Minutes are the median time of one start on one thread, "
+        "including validation. A conversion trains nothing: its minutes are the search for thresholds. Conversion and "
+        "hybrid need the ANN's minutes in addition. Starts with "
         f"gradients in bfloat16: {_in_bfloat16(study['runs'])}. Evidence: `results/{STUDY}.json`, runs of commits {', '.join(commits)}."
     )
     return "\n".join([*table(HEADS, [_row(row, minutes[row["run"]]) for row in rows]), "", said])
@@ -43,7 +44,7 @@ def _minutes(starts: list[Facts]) -> str:
 
 
 def _in_bfloat16(runs: list[Facts]) -> str:
-    """Say how many starts of which runs computed their gradients so."""
+    """Return how many starts of which runs computed their gradients in bfloat16."""
     counts = {run["label"]: [start.get("precision") for start in run["starts"]] for run in runs}
     return "; ".join(
         f"{label}, {found.count('bf16-grad')} of {len(found)}" for label, found in counts.items() if "bf16-grad" in found
