@@ -1,11 +1,11 @@
 """Serve requests with early exit: each sample is answered at the step at which the network is sure of it.
 
     python examples/early_exit_server.py                              # the network that comes with the package
-    python examples/early_exit_server.py --run runs/demo --margin 0.3 # yours, and how sure it must be
+    python examples/early_exit_server.py --run runs/demo --margin 0.3 # your run and threshold
 
-A worker takes what waits, up to ``--batch`` samples, and advances them step by step. Samples that are sure leave
-with their membranes and are answered at once; the others go on. The threshold is chosen on held-out images where none
-is given. The clients here are simulated: they send test images at random times, and wait for their answers.
+A worker takes up to ``--batch`` waiting samples and advances them step by step. A sample whose margin reaches the
+threshold leaves with its membranes and is answered at once; the others continue. Without ``--margin``, the threshold is
+chosen on held-out images. The clients here are simulated: they send test images at random times and wait for answers.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Server:
         return request
 
     def close(self) -> None:
-        """Answer what waits, and stop."""
+        """Answer all waiting requests, and stop."""
         self.waiting.put(None)
         self.worker.join()
 
@@ -91,7 +91,7 @@ class Server:
 
 
 def serve(model: bntt.SpikingClassifier, margin: float, shown: data.ImageSet, options: argparse.Namespace) -> None:
-    """Send images at random times, wait for all answers, print what it took."""
+    """Send images at random times, wait for all answers, print accuracy, steps and latency."""
     server, sent, waits = Server(model, margin, options.batch), [], random.Random(0)
     began = time.perf_counter()
     for place in range(min(options.requests, len(shown))):
@@ -115,16 +115,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--run", help="a run directory; the network that comes with the package otherwise")
     parser.add_argument(
-        "--margin", type=float, help="leave at this margin of the two likeliest classes; chosen otherwise"
+        "--margin", type=float, help="margin of the two likeliest classes that lets a sample leave; by default chosen"
     )
     parser.add_argument("--requests", type=int, default=300)
     parser.add_argument("--rate", type=float, default=150.0, help="requests a second, on average")
-    parser.add_argument("--batch", type=int, default=16, help="samples at once, at most")
+    parser.add_argument("--batch", type=int, default=16, help="most samples at once")
     options = parser.parse_args()
     if options.run:
         run = bntt.load_run(options.run)
         model, held_out, shown = run.model, run.data.validation, run.data.test
-    else:  # it was trained on the training images, so half of the test images choose
+    else:  # it was trained on the training images, so half of the test images choose the margin
         model, test = bntt.models.pretrained(), data.fashion_mnist_bundled().test
         held_out, shown = test.select(torch.arange(0, 1000, 2)), test.select(torch.arange(1, 1000, 2))
     margin = options.margin

@@ -1,10 +1,10 @@
-"""Train on recordings of an event camera: from files to frames to a network, and what the order of the events is worth.
+"""Train on recordings of an event camera, from files to frames to a network; measure what the order of events is worth.
 
     python examples/events.py --recordings my/recordings --format aedat4
     python examples/events.py                    # a simulated camera records bundled images first
 
-A folder holds a folder for each class, with its recordings. About a tenth, chosen by the file's name alone, is kept
-for the test and never trained on. Recordings of the simulated camera cannot be compared with those of a camera.
+The folder has one sub-folder of recordings per class. About a tenth of them, chosen only by file name, is kept for the
+test and never trained on. Results on simulated recordings cannot be compared with results on a camera's.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ READERS: dict[str, tuple[str, Callable[[Path], data.Events]]] = {
     "aedat4": ("*.aedat4", data.read_aedat4),
     "nmnist": ("*.bin", data.read_nmnist),
 }
-"""Suffix and reader of each format."""
+"""Pattern of file names, and reader, of each format."""
 
 
 def main() -> None:
@@ -89,10 +89,10 @@ def read(folder: Path, form: str, options: argparse.Namespace) -> tuple[data.Fra
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--recordings", type=Path, help="a folder for each class; simulated ones otherwise")
+    parser.add_argument("--recordings", type=Path, help="a folder with one sub-folder per class; simulated otherwise")
     parser.add_argument("--format", choices=READERS, default="aedat4")
     parser.add_argument("--simulate", type=int, default=600, help="number of recordings to simulate")
-    parser.add_argument("--steps", type=int, default=10, help="T: frames of a recording")
+    parser.add_argument("--steps", type=int, default=10, help="T: frames per recording")
     parser.add_argument("--size", type=int, default=28, help="rows and columns of a frame")
     parser.add_argument(
         "--by", choices=("time", "count"), default="time", help="cut by equal times or equal numbers of events"

@@ -1,9 +1,9 @@
-"""Train with Lightning: its Trainer, callbacks and loggers, the updates of ``bntt.fit``.
+"""Train with Lightning's Trainer, callbacks and loggers, by the same updates as ``bntt.fit``.
 
     pip install lightning
     python examples/lightning_training.py [--epochs 5]
 
-Early exit, export and every measurement work on what comes out, as on any model.
+Early exit, export and every measurement work on the trained model, as on any other.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--steps", type=int, default=8, help="T")
     parser.add_argument("--width", type=float, default=0.5, help="share of VGG6's channels")
-    parser.add_argument("--most", type=int, default=4500, help="training images at most")
+    parser.add_argument("--most", type=int, default=4500, help="at most this many training images")
     parser.add_argument("--directory", type=Path, default=Path("runs/lightning"))
     options = parser.parse_args()
 

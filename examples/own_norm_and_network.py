@@ -1,10 +1,10 @@
-"""A norm and a network of your own, trained in a loop of your own, beside BNTT, from several starts.
+"""Train your own norm and network in your own loop, and compare the norm with BNTT over several starts.
 
     python examples/own_norm_and_network.py [--starts 3] [--updates 200]
 
 The norm divides by the root mean square over channels, so it needs no batch statistics, and has one γ for each step, as
-BNTT has. The network is residual. Both run in plain PyTorch beside the fused kernels. To use such parts in recipes and
-verbs, register them: examples/parts/my_parts.py.
+BNTT has. The network is residual. Blocks with parts of your own run in plain PyTorch, the others in the fused kernels.
+To use such parts in recipes and verbs, register them: examples/parts/my_parts.py.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ STEPS = 6
 class RootMeanSquare(nn.Module):
     """``y_t = γ_t x_t / sqrt(mean over channels of x_t² + ε)``: no statistics of the batch, one γ for each step."""
 
-    facts = NormFacts(step_gamma=True)  # what others ask of a norm: early exit reads its γ
+    facts = NormFacts(step_gamma=True)  # what other code asks of a norm: early exit reads its γ
 
     def __init__(self, channels: int, num_steps: int, eps: float = 1e-4) -> None:
         super().__init__()
@@ -38,12 +38,12 @@ class RootMeanSquare(nn.Module):
         return gamma * x * (x.square().mean(2, keepdim=True) + self.eps).rsqrt(), None
 
     def step_tables(self):
-        """Yield what has a row for each step, so that the network can be given another T."""
+        """Yield the tables with a row for each step, so that the network can be given another T."""
         yield "gamma", self.gamma
 
 
 def build(norm: type[nn.Module], train: data.ImageSet, seed: int) -> bntt.SpikingClassifier:
-    """Build a residual network, whose second block adds its spikes to those that it was given."""
+    """Build a residual network, whose second block adds its spikes to its input."""
 
     def block(inside: int, outside: int, pool: nn.Module | None = None) -> SpikingBlock:
         weights = nn.Conv2d(inside, outside, 3, padding=1, bias=False)

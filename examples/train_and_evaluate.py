@@ -1,7 +1,7 @@
-"""Train a network with BNTT, measure it, choose when it may stop, and write it for machines without PyTorch.
+"""Train a network with BNTT, measure it, choose when it may stop, and export it for machines without PyTorch.
 
     python examples/train_and_evaluate.py                        # Fashion-MNIST, a minute or two on one core
-    python examples/train_and_evaluate.py --directory runs/mine  # the same call resumes it; every verb takes it
+    python examples/train_and_evaluate.py --directory runs/mine  # the same call resumes it; every verb reads it
     python examples/train_and_evaluate.py --images my/images     # train/<class>/<picture> and test/<class>/<picture>
 
 Validation images choose the epoch and the step to stop at; the test images are measured at the end, once.
@@ -33,7 +33,7 @@ def main() -> None:
         loader,
         epochs=options.epochs,
         validation=validation,
-        test=shown if options.directory else None,  # a run keeps them for its verbs
+        test=shown if options.directory else None,  # the run stores them for the verbs
         directory=options.directory,
         method=method,
         seed=options.seed,
@@ -73,7 +73,7 @@ def build(train: data.ImageSet, options: argparse.Namespace) -> bntt.SpikingClas
 
 
 def choose_stop(model: bntt.SpikingClassifier, validation: data.SampleLoader) -> int:
-    """Choose the earliest step, read from γ where the norm has one, that costs at most half a point on validation."""
+    """Choose the earliest step, read from γ if the norm has one, that costs at most half a point on validation."""
     over_time = analysis.evaluate(model, validation, draws=1).accuracy.over_time
     try:
         return analysis.choose_exit(analysis.gamma_profile(model.network), over_time, loss=0.005).steps
@@ -84,7 +84,7 @@ def choose_stop(model: bntt.SpikingClassifier, validation: data.SampleLoader) ->
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--images", type=Path, help="a folder of your own; the bundled Fashion-MNIST otherwise")
-    parser.add_argument("--most", type=int, default=0, help="this many images of each part at most; 0: all")
+    parser.add_argument("--most", type=int, default=0, help="at most this many images of each part; 0: all")
     parser.add_argument("--directory", help="keep the run there, and resume it")
     parser.add_argument("--bundle", type=Path, help="write the trained network there")
     parser.add_argument("--norm", default="bntt", help="any name of bntt.nn.NORMS")

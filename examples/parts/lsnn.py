@@ -1,6 +1,6 @@
 """An LSNN (Bellec et al. 2018): one recurrent layer, half of its neurons with thresholds that adapt; for sequences.
 
-``bntt --with lsnn.py study lsnn-rows.toml --small`` puts it beside BNTT and no norm on rows of Fashion-MNIST.
+``bntt --with lsnn.py study lsnn-rows.toml --small`` compares it with BNTT and no norm on rows of Fashion-MNIST.
 """
 
 import torch

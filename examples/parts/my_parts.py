@@ -1,4 +1,4 @@
-"""One part of each kind, as ``bntt --with my_parts.py`` loads them; docs/how-to/extending.md says what each must do."""
+"""One part of each kind, loaded by ``bntt --with my_parts.py``; docs/how-to/extending.md says what each must do."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -61,7 +61,7 @@ class Adaptive(nn.Module):
 
 @bntt.register.surrogate("bell")
 def bell(v):
-    """A Gaussian of the distance to the threshold, 0.3 at it."""
+    """A Gaussian of the distance to the threshold, 0.3 at the threshold."""
     return 0.3 * (-v.square()).exp()
 
 
@@ -147,7 +147,7 @@ class LargestResult(Result):
 
 @bntt.register.measurement("largest")
 def largest(run, asked: LargestArguments, progress) -> LargestResult:
-    """Tell the largest weight of each layer."""
+    """Find the largest weight of each layer."""
     layers = run.model.network.layers.items()
     found = {name: max(float(one.detach().abs().max()) for one in part.synapse.parameters()) for name, part in layers}
     return LargestResult(arguments=asked, dataset=run.dataset, split=asked.split, largest=found)

@@ -68,7 +68,7 @@ REFUSED = [
     (["verify", "images"], "needs the folder that it is in"),
     (["prepare", "dvs-cifar10", "--download"], "dvs-cifar10: no checksum of recordings is published"),
     (["prepare", "mnist", "--steps", "3"], "mnist are images, and --steps are for recordings"),
-    (["prepare", "dvs-cifar10"], "dvs-cifar10 is not here as these frames: bntt data prepare dvs-cifar10 --from"),
+    (["prepare", "dvs-cifar10"], "dvs-cifar10 is not prepared with these frames: bntt data prepare dvs-cifar10 --from"),
     (["prepare", "n-mnist", "--steps", "0"], "frames of n-mnist: num_steps must be"),
     (["verify", "n-mnist"], "n-mnist is not prepared"),
     (["simulate", "images", "--from", "x"], "recordings of your own images need a folder: --to"),

@@ -74,10 +74,15 @@ AEDAT2: list[tuple[str, Callable[[Path], Events], bytes, str]] = [
         "bit 16 of a DVS128",
         read_aedat2,
         VERSION + GOOD + hexed("00010000 00000006"),
-        f"byte {START + 8}: address 00010000 is none of a DVS128, which never has bits of ffff0000",
+        f"byte {START + 8}: address 00010000 is not an address of a DVS128, which never has bits of ffff0000",
     ),
     ("little-endian", read_aedat2, VERSION + hexed("02010000 05000000"), f"byte {START}: address 02010000 is none"),
-    ("a DAVIS as a DVS128", read_aedat2, VERSION + hexed("00159000 00000006"), "address 00159000 is none of a DVS128"),
+    (
+        "a DAVIS as a DVS128",
+        read_aedat2,
+        VERSION + hexed("00159000 00000006"),
+        "address 00159000 is not an address of a DVS128",
+    ),
     ("only triggers", read_aedat2, VERSION + hexed("00008000 00000006"), "one: there is no event"),
     ("only images", davis, VERSION + hexed("80159000 00000006") * 4, "one: there is no event"),
     (

@@ -73,7 +73,9 @@ def test_a_sample_loader_and_pairs_go_in_as_they_are(tmp_path):
     triples = TensorDataset(images.batch(torch.arange(50)), images.labels[:50], torch.zeros(50, dtype=torch.int64))
     with pytest.raises((TypeError, ValueError), match=r"pairs|tuple"):
         trainer(tmp_path, 1).fit(Module(model(), method), DataLoader(triples, batch_size=50))
-    with pytest.raises(ValueError, match=r"was written inside an epoch's loop, .* resume from one of an epoch's end"):
+    with pytest.raises(
+        ValueError, match=r"was written inside an epoch's loop, .* resume from one written at the end of an epoch"
+    ):
         trainer(tmp_path, 1).fit(Module(model(), method), pairs, ckpt_path=tmp_path / "step=2.ckpt")
 
 

@@ -1,4 +1,4 @@
-"""Files to tensors: sets of images, frames and sequences in memory, batches, augmentation. No spikes are encoded here.
+"""Turn files into tensors: sets of images, frames and sequences, batches, augmentation. Spikes are encoded elsewhere.
 
 Only :func:`prepare` downloads, and only on request.
 """

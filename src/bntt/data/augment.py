@@ -1,7 +1,7 @@
 """Random changes of a whole batch, independent for each image or recording, by counter-based randomness.
 
-All frames of a recording change alike, so that events stay events: counts move to other cells and are neither mixed nor
-changed, time and polarity stay as they are.
+All frames of a recording change in the same way, so that events stay events: counts move to other cells and are neither
+mixed nor changed, time and polarity stay as they are.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from bntt.registry import Registry
 ERASED = 0.5
 """Probability that an image is erased in part (Zhong et al. 2020)."""
 AREA = (0.02, 0.33)
-"""Least and largest share of the image in an erased rectangle."""
+"""Smallest and largest share of the image in an erased rectangle."""
 ASPECT = (0.3, 3.3)
-"""Least and largest height of an erased rectangle over its width."""
+"""Smallest and largest ratio of an erased rectangle's height to its width."""
 
 
 def random_crop(
     images: Shaped[Tensor, "B C H W"], *, seed: int, draw: int, index: Integer[Tensor, " B"], padding: int = 4
 ) -> Shaped[Tensor, "B C H W"]:
-    """Pad with black on every side and crop to the original size, at an offset of each image's own (0..2·padding).
+    """Pad with black on every side and crop to the original size, at a random offset for each image (0..2·padding).
 
     >>> random_crop(torch.zeros(2, 1, 8, 8, dtype=torch.uint8), seed=0, draw=0, index=torch.arange(2)).shape
     torch.Size([2, 1, 8, 8])
@@ -46,7 +46,7 @@ def random_crop(
 def random_flip(
     images: Shaped[Tensor, "B C H W"], *, seed: int, draw: int, index: Integer[Tensor, " B"]
 ) -> Shaped[Tensor, "B C H W"]:
-    """Mirror left and right, each image with probability one half.
+    """Flip horizontally, each image with probability one half.
 
     >>> random_flip(torch.zeros(2, 1, 8, 8, dtype=torch.uint8), seed=0, draw=0, index=torch.arange(2)).shape
     torch.Size([2, 1, 8, 8])
@@ -60,8 +60,8 @@ def cutout(
 ) -> Float[Tensor, "B C H W"]:
     """Fill one square, half as long as the image's shorter side, with the image's mean colour (DeVries & Taylor 2017).
 
-    Its centre is any of the pixels, so a part of the square may lie outside. The paper fills with 0 after
-    normalisation, the mean colour of the dataset; pixels are not normalised yet here, the colour is the image's own.
+    Its centre can be any pixel, so a part of the square may lie outside. The paper fills with 0 after normalisation,
+    which is the dataset's mean colour; here pixels are not normalised yet, and the colour is the image's own mean.
 
     >>> image = torch.tensor([0.0, 1.0]).repeat(1, 1, 8, 4)
     >>> cutout(image, seed=0, draw=0, index=torch.arange(1)).unique()
@@ -86,7 +86,7 @@ def random_erasing(
     uniform among all that fit, and its values are uniform in [0, 1), a number for each pixel and channel.
 
     A side longer than the image's is cut to it: nothing is drawn again. The paper draws again until both fit, with the
-    aspect uniform in 0.3..1/0.3. ``torchvision.transforms.RandomErasing`` has our aspect, draws again up to ten
+    aspect uniform in 0.3..1/0.3. ``torchvision.transforms.RandomErasing`` draws the aspect as we do, tries up to ten
     times until both sides are shorter than the image's, else leaves the image, and fills with 0 or normal numbers.
 
     >>> erased = random_erasing(torch.full((8, 1, 8, 8), 2.0), seed=0, draw=0, index=torch.arange(8))
@@ -102,7 +102,7 @@ def random_erasing(
 
 
 def _rectangle(numbers: list[float], height: int, width: int) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Return the first row and column, and those past the last; equal ones for images that stay."""
+    """Return the first row and column, and those past the last; both are equal for unchanged images."""
     chance, share, shape, down, right = numbers
     if chance >= ERASED:
         return (0, 0), (0, 0)
@@ -138,7 +138,7 @@ def inside(
 def flip_frames(
     frames: Shaped[Tensor, "B T C H W"], *, seed: int, draw: int, index: Integer[Tensor, " B"]
 ) -> Shaped[Tensor, "B T C H W"]:
-    """Mirror left and right, each recording with probability one half.
+    """Flip horizontally, each recording with probability one half.
 
     >>> flip_frames(torch.zeros(2, 3, 2, 8, 8, dtype=torch.uint8), seed=0, draw=0, index=torch.arange(2)).shape
     torch.Size([2, 3, 2, 8, 8])
@@ -150,7 +150,7 @@ def flip_frames(
 def shift_frames(
     frames: Shaped[Tensor, "B T C H W"], *, seed: int, draw: int, index: Integer[Tensor, " B"], most: int = 4
 ) -> Shaped[Tensor, "B T C H W"]:
-    """Move by -most..most rows and columns, drawn for each recording; what leaves the frame is lost, 0 comes in.
+    """Shift by -most..most rows and columns, drawn for each recording; counts that leave are lost, zeros come in.
 
     >>> shift_frames(torch.zeros(2, 3, 2, 8, 8, dtype=torch.uint8), seed=0, draw=0, index=torch.arange(2)).shape
     torch.Size([2, 3, 2, 8, 8])

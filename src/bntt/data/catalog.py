@@ -1,4 +1,4 @@
-"""The datasets by name: found where they lie, checked against published checksums, prepared once, loaded."""
+"""Datasets by name: find them, check them against published checksums, prepare them once, load them."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ def no_progress(done: int, total: int) -> None:
 
 
 def prepared_folder(name: str, root: Path | None = None, framing: Way | None = None) -> Path:
-    """Return the folder of the prepared dataset, existing or not; own files have one each, named after their path.
+    """Return the folder of the prepared dataset, existing or not; for the user's own files, ``root`` is in its name.
 
     Raises:
-        DataError: if own files come without their path, or the set has no such format of recordings.
+        DataError: if ``root`` is missing for the user's own files, or the set has no such format of recordings.
     """
     tag = [framing.tag(name)] if framing else []
     if "root" not in DATASETS[name].needs:
@@ -89,7 +89,7 @@ def prepare(
     """Read a dataset from its files, verify it, and write the tensor files that training uses.
 
     Args:
-        name: of the dataset.
+        name: name of the dataset.
         source: its file or folder; by default the usual places are tried, then ``download``.
         framing: conversion of recordings to frames, or of a folder's images to one shape; None: images as they are.
         download: download the files if they are not found.
@@ -113,7 +113,7 @@ def prepare(
     if found is None and download:
         found = _download(name, dataset, progress)
     if found is None:
-        here = f"{name} is not here as these frames" if kind else f"{name} is not here"
+        here = f"{name} is not prepared with these frames" if kind else f"{name} is not here"
         raise DataError(f"{here}: {'; or '.join(ways_to_get(name, framing))}")
     folder = prepared_folder(name, found, framing)
     if isinstance(framing, Framing) and kind:
@@ -128,7 +128,7 @@ def prepare(
         raise DataError(
             f"{found} is not the published {name} (its checksum differs): get it again, or pass --allow-modified-data"
         )
-    listing = _fingerprints(dataset, found)[-1]  # before it is read: what changes meanwhile is noticed later
+    listing = _fingerprints(dataset, found)[-1]  # before reading: a change meanwhile is noticed later
     parts = dataset.read(found, progress, **({"fitting": framing} if framing else {}))._asdict()
     return folder, write_prepared(folder, parts, name=name, source=found.resolve(), check=check, fingerprint=listing)
 
@@ -137,13 +137,13 @@ def open_dataset(name: str, root: Path | None = None, progress: Progress = no_pr
     """Return a set of images and its manifest: generated, prepared earlier, or prepared now from its usual place.
 
     Args:
-        name: of the dataset.
+        name: name of the dataset.
         root: its file or folder; by default the usual places.
         progress: called with ``(done, total)``: samples while they are read.
 
     Raises:
-        DataError: if there is no such dataset; if no files are found, with the command that gets them; if the prepared
-            data differs from ``root``; or if the dataset does not consist of images.
+        DataError: if there is no such dataset; if no files are found, with the command that gets them; if the dataset
+            was prepared from a place other than ``root``; or if it does not consist of images.
 
     >>> splits, manifest = open_dataset("synthetic")
     >>> splits.train.images.shape
@@ -161,7 +161,7 @@ def open_samples(
     """Open a dataset of any kind, as :func:`open_dataset` does.
 
     Args:
-        framing: as in :func:`prepare`; ignored where images need no file.
+        framing: as in :func:`prepare`; ignored if the dataset needs no file.
 
     Raises:
         DataError: as :func:`open_dataset`, or if the recordings have changed since they were prepared.
@@ -197,8 +197,8 @@ def _check_source(name: str, root: Path | None, framing: Way | None, manifest: M
 def _fingerprints(dataset: Dataset, source: Path) -> list[str]:
     """Compute the fingerprints of the user's own files: of their listing, and with the code of the user's own reader.
 
-    The last one is kept, of all files and of the reader's whole module; a set prepared by an earlier version has one
-    before it. Of other files it is "".
+    The last one, of all files and the reader's whole module, is stored; a set prepared by an earlier version has one of
+    the others. For the files of the library's datasets it is "".
     """
     if dataset.fits:
         return [fingerprint(source)]
@@ -207,7 +207,7 @@ def _fingerprints(dataset: Dataset, source: Path) -> list[str]:
     whole = fingerprint(source) if source.is_file() else listing_digest(source, files_below(source))
     try:
         listing = fingerprint(source)
-    except DataError:  # laid out otherwise than images
+    except DataError:  # not laid out like images
         listing = whole
     if not (code := _code_of(dataset.read)):
         return [listing, whole]
@@ -215,7 +215,7 @@ def _fingerprints(dataset: Dataset, source: Path) -> list[str]:
 
 
 def _code_of(read: Any) -> list[str]:
-    """Return the source of a reader, and that with its module's; of what is only called, or typed, less or nothing."""
+    """Return a reader's source code, and that with its module's; less or nothing if Python cannot find it."""
     try:
         own = inspect.getsource(read) if read else ""
     except (OSError, TypeError):
@@ -230,8 +230,8 @@ def _code_of(read: Any) -> list[str]:
 def check_published(dataset: Dataset, source: Path) -> str:
     """Compare the files to be read with the published ones: "published", "modified" or "unchecked".
 
-    An archive is compared by its checksum whatever its name; a folder of several files one by one, packed or not,
-    by their checksum or, where it is known, by that of their content.
+    An archive is compared by its checksum, whatever its name. The files of a folder are compared one by one, packed or
+    not, by their checksum or, if it is known, by that of their content.
     """
     published = dataset.published
     if source.is_file() and len(published) == 1:

@@ -1,3 +1,3 @@
-"""The error of data, whose home is the lowest room that reads files."""
+"""The error of ``bntt.data``, defined in ``bntt.io``, the lowest package that reads files."""
 
 from bntt.io.errors import DataError as DataError

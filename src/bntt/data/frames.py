@@ -21,7 +21,7 @@ from bntt.data.samples import check_labels
 COUNTS = (torch.uint8, torch.uint16)
 """Types of counts of events."""
 HEADER = 512
-"""Bytes of length and header, padded with spaces: the header is complete only at the end."""
+"""Bytes of length and header, padded with spaces, since the header is known only at the end."""
 CHUNK = 1 << 22
 
 
@@ -50,8 +50,8 @@ class FrameSet:
     scale: float = 1.0
     """Factor applied to a batch's values."""
     rows: Tensor | None = None
-    """int64, the place of each sample in ``frames``; None: all, in order. A selection leaves the frames where they are,
-    so that those of a mapped file, which may be larger than memory, are read in batches only."""
+    """int64, the place of each sample in ``frames``; None: all, in order. A selection copies no frames, so that a
+    mapped file, which can be larger than memory, is only read batch by batch."""
 
     def __post_init__(self) -> None:
         frames = self.frames
@@ -111,10 +111,10 @@ class FrameSplits(NamedTuple):
 class FrameFile:
     """File of ``frames`` ``[N, T, C, H, W]`` and ``labels`` ``[N]``, uint8 until a sample has uint16 counts.
 
-    Earlier samples are then rewritten, wider. The file is whole when the context ends without an error.
+    Earlier samples are then rewritten as uint16. The file is complete when the context ends without an error.
 
     Raises:
-        ValueError: on a sample of another shape or type, or, at the end, if their number differs from the labels'.
+        ValueError: on a sample of another shape or type, or, at the end, if samples and labels differ in number.
 
     >>> import tempfile, safetensors.torch
     >>> path = Path(tempfile.mkdtemp()) / "x.safetensors"

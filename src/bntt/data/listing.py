@@ -15,7 +15,7 @@ from bntt.io.files import digest_of_text
 from bntt.io.pictures import check_size, read_whole
 
 JUNK = {"thumbs.db", "desktop.ini", "__macosx"}
-"""Files that systems leave beside images, in lower case; hidden files are skipped as well."""
+"""Files that operating systems leave next to images, in lower case; hidden files are skipped as well."""
 MOST = 500_000
 """Most members of a zip; Tiny-ImageNet has 120,206."""
 END = struct.Struct("<4s6xH10x")
@@ -38,7 +38,7 @@ Entry = tuple[tuple[str, ...], ListedFile]
 
 
 class Listing(NamedTuple):
-    """Content of a folder or a zip, in order of path, without the files that systems leave there."""
+    """Content of a folder or a zip, in order of path, without the files that operating systems leave there."""
 
     files: list[Entry]
     folders: set[tuple[str, ...]]
@@ -66,7 +66,7 @@ def files_below(folder: Path) -> list[Path]:
 
 
 def _below(folder: Path, above: tuple[tuple[int, int], ...] = ()) -> Iterator[Path]:
-    """Yield every file and folder, through links too. ``above``: the folders around this one, by device and inode."""
+    """Yield every file and folder, through links too. ``above``: its parent folders, by device and inode."""
     try:
         facts, found = folder.stat(), sorted(folder.iterdir())
     except OSError as error:
@@ -94,13 +94,13 @@ def file_at(path: Path) -> ListedFile:
 
 
 def listing_digest(root: Path, paths: Iterable[Path]) -> str:
-    """Compute a digest of names below ``root``, sizes and times."""
+    """Compute a digest of the files' names below ``root``, sizes and times."""
     rows = [f"{p.relative_to(root)} {p.stat().st_size} {p.stat().st_mtime_ns}" for p in paths]
     return digest_of_text("\n".join(rows))
 
 
 def is_junk(name: str) -> bool:
-    """Return True for what systems leave beside files, and for hidden files."""
+    """Return True for files that operating systems leave, and for hidden files."""
     return name.startswith(".") or name.lower() in JUNK
 
 
@@ -109,7 +109,7 @@ def zip_listing(archive: Path) -> Listing:
     check_members(archive)
     try:
         reader = zipfile.ZipFile(archive)
-    except Exception as error:  # of foreign bytes, whatever they come to in the standard library
+    except Exception as error:  # foreign bytes can make the standard library raise anything
         raise DataError(f"{archive} is not a whole zip file: {error or type(error).__name__}") from None
     check_members(archive, len(reader.infolist()))
 
@@ -118,7 +118,7 @@ def zip_listing(archive: Path) -> Listing:
         return reader.read(info)
 
     files, folders = list[Entry](), set[tuple[str, ...]]()
-    last = {info.filename: info for info in reader.infolist()}  # of a name that comes twice, as unpacked
+    last = {info.filename: info for info in reader.infolist()}  # of two with one name the last, as when unpacked
     for info in sorted(last.values(), key=lambda info: info.filename):
         parts = tuple(part for part in PurePosixPath(info.filename).parts if part not in ("/", ".."))
         if not parts or any(map(is_junk, parts)):
@@ -130,9 +130,9 @@ def zip_listing(archive: Path) -> Listing:
 
 
 def check_members(archive: Path, count: int | None = None) -> None:
-    """Refuse a zip of more members than :data:`MOST`, by its last bytes, or by their number where that is known.
+    """Refuse a zip with more than :data:`MOST` members: ``count``, or by default the number in its last bytes.
 
-    A zip with another ending passes: its members are counted once they are read.
+    A zip with another ending passes: its members are counted when they have been read.
 
     Raises:
         DataError: naming the archive.

@@ -1,4 +1,4 @@
-"""Batches of a set or of a part of it; order and random changes depend on nothing but (seed, draw, index)."""
+"""Batches of a set or of a part of it; order and random changes depend only on (seed, draw, index)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from bntt.renamed import OldName
 
 
 class Batch(NamedTuple):
-    """Batch for one update or one step of an evaluation; yielded by ``SampleLoader``.
+    """Batch for one update or one pass of an evaluation; yielded by ``SampleLoader``.
 
     >>> Batch(torch.zeros(2, 1, 28, 28), torch.tensor([3, 4]), torch.arange(2)).inputs.shape
     torch.Size([2, 1, 28, 28])
@@ -30,10 +30,10 @@ class Batch(NamedTuple):
     labels: Tensor
     """int64, ``[B]``; from a loader that mixes, float32, ``[B, K]``: the share of every class, with sum 1."""
     indices: Tensor
-    """int64, ``[B]``: each sample's place in its set, for a mixed one the first's."""
+    """int64, ``[B]``: each sample's place in its set; for a mixed sample, that of the first image."""
 
 
-Batch.images = OldName("images", "inputs")  # type: ignore[attr-defined]  # in its body it would be no tuple to mypy
+Batch.images = OldName("images", "inputs")  # type: ignore[attr-defined]  # inside the class, mypy would see no tuple
 
 
 @dataclass(frozen=True)
@@ -47,19 +47,19 @@ class SampleLoader:
         data: an :class:`ImageSet`, a :class:`FrameSet`, or any :class:`SampleSet`.
         batch_size: the largest batch.
         shuffle: use a new order in every draw instead of the set's own.
-        augment: names, applied in the order given: of images "crop", "flip", "cutout", "erase"; of frames of events
+        augment: names, applied in the order given: for images "crop", "flip", "cutout", "erase"; for frames of events
             "flip", "shift", the same for all frames of a sample; or yours, by :func:`bntt.register.augmentation`.
         seed: seed of order, augmentation and mixing.
         device: where batches go; the set itself stays where it is.
-        mix: for images, after augmentation: "mixup" or "cutmix" with another image of the set, with that one's
-            augmentation in this draw; "" for none.
-        mix_alpha: α above 0: the share of the first is Beta(α, α).
-        share: ``(rank, count)``: this process's part of every batch, consecutive samples. The sizes of the parts
-            differ by at most one; together they are the batch.
+        mix: for images, after augmentation: "mixup" or "cutmix" with another image of the set, augmented as it is in
+            this draw; "" for none.
+        mix_alpha: α above 0: the share of the first image is drawn from Beta(α, α).
+        share: ``(rank, count)``: load only part ``rank`` of every batch, consecutive samples; one part per process. The
+            sizes of the ``count`` parts differ by at most one; together they are the batch.
 
     Raises:
         ValueError: if the set is empty, the batch size below 1, α not a finite number above 0, an augmentation or mix
-            unknown, or not available for these samples, or the rank is out of range.
+            unknown or not available for these samples, or the rank out of range.
 
     >>> from bntt.data import fashion_mnist_bundled
     >>> loader = SampleLoader(fashion_mnist_bundled().test, batch_size=300)
@@ -82,7 +82,7 @@ class SampleLoader:
         if self.batch_size < 1:
             raise ValueError(f"batch_size must be 1 or more, got {self.batch_size}")
         if not 0 <= self.share[0] < self.share[1]:
-            raise ValueError(f"share must be a rank and how many there are, from (0, 1) on, got {self.share}")
+            raise ValueError(f"share must be (rank, count) with 0 <= rank < count, got {self.share}")
         if len(self.data) == 0:
             raise ValueError("there are no samples: 0 batches")
         if self.augment and not self._augmentations:
@@ -111,19 +111,19 @@ class SampleLoader:
         return math.ceil(len(self.data) / self.batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
-        """Iterate over the next draw, from 0 on: every pass is a new one, like a shuffling ``DataLoader``'s."""
+        """Iterate over the next draw, from 0 on: every pass is a new draw, as in a shuffling ``DataLoader``."""
         draw = self._passes[0]
         self._passes[0] += 1
         yield from self.epoch(draw)
 
     def begin_at(self, draw: int) -> None:
-        """Let the next pass be this draw, of which no batch was taken yet."""
+        """Make this draw the next pass, from its first batch."""
         self._passes[0] = draw
 
     def epoch(self, draw: int, first: int = 0) -> Iterator[Batch]:
-        """Yield the batches of one draw, from number ``first`` on: pass the epoch's number in training.
+        """Yield the batches of one draw (in training, the epoch's number) from number ``first`` on.
 
-        Batches before the first are not read, and those after it are the same as in the whole epoch.
+        Earlier batches are not read, and the others are the same as in the whole epoch.
 
         Raises:
             ValueError: if ``first`` is not 0 to the number of batches.
@@ -159,10 +159,10 @@ class PartLoader:
 
     Args:
         data: the whole set.
-        places: of the samples, for example from :func:`~bntt.data.stratified`.
+        places: the samples' places, for example from :func:`~bntt.data.stratified`.
         batch_size: the largest batch.
         device: where batches go.
-        share: ``(rank, count)``, as a :class:`SampleLoader`'s; a part of a batch may have no sample.
+        share: ``(rank, count)``, as for a :class:`SampleLoader`; a part of a batch can be empty.
 
     Raises:
         ValueError: if there is no place, the batch size is below 1, or the rank is out of range.
@@ -184,7 +184,7 @@ class PartLoader:
 
     @cached_property
     def _loader(self) -> SampleLoader:
-        whole = torch.equal(self.places, torch.arange(len(self.data)))  # which needs no copy
+        whole = torch.equal(self.places, torch.arange(len(self.data)))  # then no copy is needed
         data = self.data if whole else self.data.select(self.places)
         return SampleLoader(data, self.batch_size, device=self.device, share=self.share)
 

@@ -1,7 +1,7 @@
-"""Two images in one, and soft labels: partner and share depend on (seed, draw, index), not on the batch.
+"""Mix two images, with soft labels: partner and share depend on (seed, draw, index), not on the batch.
 
 The papers' code pairs the images of a batch with one another and draws one share for all of them. Here every image has
-a partner out of the whole set and a share of its own, so that neither the batch's size nor its order changes anything.
+a partner from the whole set and its own share, so that neither the batch's size nor its order changes anything.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ class Pairs:
 
 
 def pair(*, seed: int, draw: int, index: Integer[Tensor, " B"], count: int, alpha: float) -> Pairs:
-    """Draw a partner for each sample, any of the set's (itself too), and a share λ of Beta(α, α).
+    """Draw a partner for each sample, from the whole set (itself included), and a share λ from Beta(α, α).
 
     Args:
         count: number of samples in the set.
-        alpha: α above 0: 1 is uniform, small is seldom a real mixture, large is mostly half and half.
+        alpha: α above 0: with 1, λ is uniform; a small α seldom mixes much, a large one mostly half and half.
 
     >>> pairs = pair(seed=0, draw=0, index=torch.arange(3), count=10, alpha=1.0)
     >>> pairs.partner, pairs.share
@@ -52,10 +52,10 @@ def pair(*, seed: int, draw: int, index: Integer[Tensor, " B"], count: int, alph
 
 
 def _beta(alpha: float, first: float, second: float) -> float:
-    """Make a Beta(α, α) number of two uniform ones: ``(1 + c / √(c² + W / (1 - W))) / 2``, W = U^(1/α), c = cos 2πV.
+    """Make a Beta(α, α) number from two uniform ones: ``(1 + c / √(c² + W / (1 - W))) / 2``, W = U^(1/α), c = cos 2πV.
 
     It is Student's t with 2α degrees of freedom, made by the polar method, which is exact (Bailey 1994, Math. Comp. 62;
-    Devroye 1996), mapped from the line to [0, 1]. One number at a time: a vector's ends may be rounded differently.
+    Devroye 1996), mapped from the line to [0, 1]. One number at a time: vectorised code may round its end differently.
     """
     half = 0.5 / GRID  # from [0, 1) to (0, 1)
     log_w = math.log(first + half) / alpha
@@ -83,8 +83,8 @@ def cutmix(
 ) -> tuple[Float[Tensor, "B C H W"], Float[Tensor, " B"]]:
     """Paste a box of the second image into the first (Yun et al. 2019); also return the share of pixels that stayed.
 
-    The box has √(1 - λ) of the height and width, and extends a whole number of pixels from its centre each way, as
-    released; the centre is any of the pixels, and what lies outside the image is cut off, so more than λ may stay.
+    The box has √(1 - λ) of the height and width, and extends a whole number of pixels from its centre each way, as in
+    the released code. The centre can be any pixel, and the part outside the image is cut off, so more than λ may stay.
 
     >>> pairs = Pairs(torch.tensor([1]), torch.tensor([0.75]), torch.full((1, 2), 0.5))
     >>> images, kept = cutmix(torch.ones(1, 1, 4, 4), torch.zeros(1, 1, 4, 4), pairs)
@@ -107,7 +107,7 @@ def cutmix(
 def soft_labels(
     first: Int[Tensor, " B"], second: Int[Tensor, " B"], kept: Float[Tensor, " B"], num_classes: int
 ) -> Float[Tensor, "B {num_classes}"]:
-    """Compute each class's share: ``kept`` for the first's, the rest for the second's; every row sums to 1.
+    """Compute each class's share: ``kept`` for the first image's class, the rest for the second's; rows sum to 1.
 
     >>> soft_labels(torch.tensor([0, 2]), torch.tensor([1, 2]), torch.tensor([0.75, 0.5]), 3)
     tensor([[0.7500, 0.2500, 0.0000],

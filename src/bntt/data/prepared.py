@@ -1,4 +1,4 @@
-"""A dataset prepared once: one verified uint8 tensor file per part, and a manifest beside them."""
+"""Prepared datasets: a verified tensor file for each part, and a manifest."""
 
 from __future__ import annotations
 
@@ -35,20 +35,20 @@ class Manifest:
     source: str
     """File or folder that was read."""
     check: str
-    """State of the checksums: "published" matched; "unchecked", none published for this form; "modified", they differ;
-    "built in", no file was read; "simulated", recordings that no camera made."""
+    """Result of the checksums: "published", they match; "unchecked", none is published for this form; "modified", they
+    differ; "built in", no file was read; "simulated", recordings that no camera made."""
     images: dict[str, int]
     """Number of images of each part."""
     shape: list[int]
     """``[C, H, W]`` of images, ``[T, C, H, W]`` or ``[T, F]`` of frames."""
     classes: list[str]
     sha256: dict[str, str] = field(default_factory=dict)
-    """SHA-256 of the tensor files, or of their would-be content."""
+    """SHA-256 of each tensor file, or of what the file would contain."""
     fingerprint: str = ""
-    """Digest of the listing of a folder of images or recordings when it was read."""
+    """Digest of the file list of a folder of images or recordings when it was read."""
     format: int = FORMAT
     details: dict[str, object] = field(default_factory=dict)
-    """Framing and split of recordings, and the counts made with them."""
+    """How recordings were framed and split, and the resulting counts."""
 
 
 _MANIFESTS = TypeAdapter(Manifest)
@@ -58,7 +58,7 @@ def cache_root() -> Path:
     """Return the folder of prepared datasets: ``$BNTT_DATA``, else ``bntt`` in the user's cache folder.
 
     Raises:
-        DataError: if no variable names that folder.
+        DataError: if neither BNTT_DATA, XDG_CACHE_HOME nor HOME is set.
     """
     if chosen := os.environ.get("BNTT_DATA"):
         return Path(chosen)
@@ -90,7 +90,7 @@ def write_prepared(
             file = temporary / f"{part}.safetensors"
             try:
                 safetensors.torch.save_file(_tensors(data), file)
-            except safetensors.SafetensorError as error:  # what it makes of an OSError
+            except safetensors.SafetensorError as error:  # it wraps an OSError in this
                 raise OSError(f"{file} could not be written ({error})") from None
             sums[part] = digest(file)
         return _manifest(parts, name, str(source), check, sums, fingerprint)
@@ -99,9 +99,9 @@ def write_prepared(
 
 
 def replace_prepared(folder: Path, write: Callable[[Path], Manifest]) -> Manifest:
-    """Write a folder beside this one, and move it with its manifest into place when it is complete.
+    """Write a new folder next to this one, and move it into place with its manifest when it is complete.
 
-    A link stays, and what it leads to is replaced.
+    If ``folder`` is a link, the link stays and its target is replaced.
 
     Raises:
         OSError: if that fails; the old content then stays.
@@ -111,7 +111,7 @@ def replace_prepared(folder: Path, write: Callable[[Path], Manifest]) -> Manifes
     aside = Path(tempfile.mkdtemp(prefix=folder.name, suffix=".tmp", dir=folder.parent))
     new, old = aside / "new", aside / "old"
     try:
-        new.mkdir()  # who may read it is the umask's to say; mkdtemp's own folder is the user's alone
+        new.mkdir()  # with the umask's permissions; only the user can read mkdtemp's own folder
         manifest = write(new)
         values = asdict(manifest)
         text = json.dumps({**values, "checksum": digest_of_values(values)}, indent=1)
@@ -153,7 +153,7 @@ def read_manifest(folder: Path, parts: Collection[str] = PARTS, *, some: bool = 
 
     Args:
         parts: the parts that it must have.
-        some: some of these are enough.
+        some: accept a manifest that has only some of them.
 
     Raises:
         DataError: if it is malformed.
@@ -165,7 +165,7 @@ def read_manifest(folder: Path, parts: Collection[str] = PARTS, *, some: bool = 
         values = read_json(path)
         found = values.get("format", FORMAT)
         if found == FORMAT and (sha256 := values.pop("checksum", None)) not in (None, digest_of_values(values)):
-            raise ValueError(f"its values are not those of its checksum, {str(sha256)[:64]}")  # of old, there is none
+            raise ValueError(f"its values do not match its checksum, {str(sha256)[:64]}")  # old manifests have none
         manifest = manifest_from(values) if found == FORMAT else None
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise DataError(f"{path} is damaged ({error}): prepare the dataset again") from None
@@ -181,8 +181,8 @@ def manifest_from(values: Any) -> Manifest:
     """Make a manifest from the values in a file.
 
     Raises:
-        ValueError: naming the value that is missing, unknown or of the wrong type; on no images, or images
-            without a pixel.
+        ValueError: naming the value that is missing, unknown or of the wrong type; or if there are no images, or
+            images without pixels.
     """
     try:
         manifest = _MANIFESTS.validate_json(json.dumps(values))  # strict, lists and tables as JSON has them
@@ -216,7 +216,7 @@ def load_prepared(folder: Path, manifest: Manifest) -> Splits | FrameSplits:
 
 
 def load_part(folder: Path, manifest: Manifest, part: str) -> ImageSet | FrameSet:
-    """Load the set in a part's file, which is mapped: images ``[C, H, W]``, or frames, which have a time axis too.
+    """Load one part from its file, which is mapped: images ``[C, H, W]``, or frames, which also have a time axis.
 
     Raises:
         DataError: naming the file, if it cannot be read, or does not hold what the manifest says.

@@ -1,4 +1,4 @@
-"""The registry of datasets: each declares its facts at its definition; no other code names it."""
+"""The registry of datasets: the module that defines a dataset declares its facts; no other code names it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bntt.data.image_set import Splits
 
 Kind = Literal["images", "recordings", "frames"]
 Progress = Callable[[int, int], None]
-"""Callback of the amount done, and the total: bytes while downloading, samples while they are read."""
+"""Callback ``(done, total)``: bytes while downloading, samples while they are read."""
 
 
 @dataclass(frozen=True)
@@ -45,9 +45,9 @@ class Dataset:
     samples: tuple[int, int] = (0, 0)
     """Number of training and test samples; (0, 0): as many as its files have."""
     augment: tuple[str, ...] = ()
-    """Augmentations usual in its training."""
+    """Augmentations usual in training on it."""
     needs: tuple[str, ...] = ()
-    """Keys that a recipe must set: "root", where each place is a dataset of its own, "frames.format"."""
+    """Keys that a recipe must set: "root" if every folder is a dataset of its own, "frames.format"."""
     make: Callable[[], Splits | FrameSplits] | None = None
     """Function that makes both parts without any file; the fields below are then unused."""
     expects: str = ""
@@ -63,7 +63,7 @@ class Dataset:
     formats: tuple[str, ...] = ()
     """Formats of recordings' files, out of ``EVENT_FORMATS``; the first is the default of recipes."""
     simulated: str = ""
-    """Images that its recordings are simulated from; "": a camera's."""
+    """Images that its recordings are simulated from; "": a camera recorded them."""
 
     def __str__(self) -> str:
         facts: list[str] = [self.kind]
@@ -76,7 +76,7 @@ class Dataset:
 
 
 class _Datasets(dict[str, Dataset]):
-    """Datasets by name; a name that none has is an error that lists them."""
+    """Datasets by name; an unknown name is an error that lists them."""
 
     def __missing__(self, name: str) -> Dataset:
         raise DataError(f"no dataset is called {name!r}: choose one of {', '.join(self)}")

@@ -1,4 +1,4 @@
-"""Sets of labelled samples of any kind: the protocol, a fair part of one, a validation part."""
+"""Sets of labelled samples of any kind: the protocol, stratified subsets, the validation split."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class SampleSet(Protocol):
         ...
 
     def select(self: Same, index: Int[Tensor, " M"]) -> Same:
-        """Return the samples at these places, in this order, as a set of their own."""
+        """Return the samples at these places, in this order, as a new set."""
         ...
 
     def batch(self, index: Int[Tensor, " B"]) -> Float[Tensor, "B *shape"]:
@@ -78,13 +78,13 @@ def check_labels(labels: Tensor, count: int, classes: tuple[str, ...], what: str
 def stratified(samples: SampleSet, count: int, seed: int = 0) -> Int[Tensor, " count"]:
     """Return the places of ``count`` samples, ascending, stratified by class.
 
-    They are the first of :func:`fair_order`, so a smaller subset of the same seed is part of a larger one. With fewer
+    They are the first of :func:`fair_order`, so with the same seed a smaller subset is part of a larger one. With fewer
     samples than classes, some classes are left out: see :func:`how_chosen`.
 
     Args:
         samples: the set, such as an :class:`~bntt.data.ImageSet`; ``samples.select(places)`` is the subset.
         count: 1 to all of them.
-        seed: of the choice.
+        seed: seed of the choice.
 
     Raises:
         ValueError: if the count is out of range.
@@ -101,10 +101,10 @@ def stratified(samples: SampleSet, count: int, seed: int = 0) -> Int[Tensor, " c
 
 
 def fair_order(samples: SampleSet, seed: int = 0) -> Int[Tensor, " N"]:
-    """Return all places in an order of which every prefix is stratified by class.
+    """Return all places, ordered so that every prefix is stratified by class.
 
-    The samples of each class are put in an order by the seed; number r of the n of its class has the share
-    (r + 1/2) / n, and the lowest shares of the set come first.
+    The seed orders the samples of each class. Sample number r of the n in its class has the share (r + 1/2) / n;
+    samples with the lowest shares come first.
 
     >>> from bntt.data import ImageSet
     >>> data = ImageSet(torch.zeros(8, 1, 2, 2, dtype=torch.uint8), torch.tensor([0] * 4 + [1] * 4), ("cat", "dog"))
@@ -121,7 +121,7 @@ def fair_order(samples: SampleSet, seed: int = 0) -> Int[Tensor, " N"]:
 
 
 def how_chosen(samples: SampleSet, count: int, seed: int = 0) -> str:
-    """Describe the choice of a :func:`stratified` subset, to be shown beside its numbers.
+    """Describe the choice of a :func:`stratified` subset, to be printed with its results.
 
     >>> from bntt.data import ImageSet
     >>> data = ImageSet(torch.zeros(6, 1, 2, 2, dtype=torch.uint8), torch.arange(6) % 3, ("cat", "dog", "cow"))
@@ -144,7 +144,7 @@ def split_validation(samples: Samples, count: int, seed: int) -> tuple[Samples, 
     Args:
         samples: the training samples.
         count: number of validation samples, 1 or more.
-        seed: of the random choice.
+        seed: seed of the random choice.
 
     Returns:
         ``(training, validation, index)``: ``index`` holds the original places of the validation samples.
@@ -173,7 +173,7 @@ def split_validation(samples: Samples, count: int, seed: int) -> tuple[Samples, 
 
 
 def some_of(samples: Samples, count: int, seed: int) -> Samples:
-    """Return ``count`` samples of a set, stratified by class; all of them if there are no more.
+    """Return ``count`` samples of a set, stratified by class; the whole set if it has no more.
 
     Raises:
         ValueError: if the count is below 1.

@@ -14,13 +14,13 @@ from bntt.ops.random import Purpose, permutation
 ORDERS = ("pixels", "rows", "permuted")
 """Pixel by pixel, row after row from the top left; row by row; or pixel by pixel in the order of :func:`places`."""
 SEED = 0
-"""Seed of the one permutation for every number of pixels."""
+"""Seed of the fixed permutation for each number of pixels."""
 
 
 def places(pixels: int) -> Int[Tensor, " T"]:
     """Return the fixed order of "permuted": the pixel of each step, the same for every image, run and machine.
 
-    It is a function of :data:`SEED` alone, and a run keeps its SHA-256 (:func:`digest_of`) beside the data's.
+    It depends only on :data:`SEED`; a run stores its SHA-256 (:func:`digest_of`) with the data's.
 
     >>> places(784)[:5].tolist(), digest_of("permuted", 784)[:12]
     ([151, 429, 572, 305, 740], 'be14d1a11dd2')
@@ -29,7 +29,7 @@ def places(pixels: int) -> Int[Tensor, " T"]:
 
 
 def digest_of(order: str, pixels: int) -> str:
-    """Return the digest that a run keeps of its pixel order, beside its data's.
+    """Return the digest of a pixel order, which a run stores with its data's.
 
     It is the SHA-256 of the order's name and, for a permuted order, of the places as text.
     """

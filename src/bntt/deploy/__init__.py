@@ -1,6 +1,6 @@
-"""Out of the laboratory: a trained network as plain data, in a bundle, ONNX or NIR, and run without PyTorch.
+"""Deployment: a trained network as plain data, written as a bundle, ONNX or NIR, and run without PyTorch.
 
-Names resolve on first use: what runs a bundle never waits for torch, nor needs it.
+Names resolve on first use, so that running a bundle neither loads nor needs torch.
 """
 
 from bntt.doors import door

@@ -21,7 +21,7 @@ SEAL = Seal("bundle", "bundle 1", BundleError)
 WeightType = Literal["float32", "float16", "int8"]
 WEIGHT_TYPES: tuple[WeightType, ...] = get_args(WeightType)
 WEIGHTS, STEP = ".weights.values", ".step"
-"""How the names of weights end, and of the size of one of their integers by output channel."""
+"""Endings of the names of weights, and of their step sizes by output channel."""
 
 for _kind in (Description, Encoder, Pictures, Layer, Sum, Pool, Weights, Neurons):
     fields_of(_kind)  # here, so that reading a file evaluates nothing
@@ -30,14 +30,14 @@ for _kind in (Description, Encoder, Pictures, Layer, Sum, Pool, Weights, Neurons
 def write(description: Description, path: Path, weights: WeightType = "float32") -> None:
     """Write a bundle whole or not at all.
 
-    With float32 nothing of a float32 network is lost, and scales and shifts are float64, so that a runtime in float64
-    has the library's numbers. With float16 and int8 they are float32; int8 is symmetric, ``round(w / step)`` with a
-    step for each output channel.
+    With float32, a float32 network loses nothing, and scales and shifts are float64, so that a runtime in float64
+    has the library's numbers. With float16 and int8, scales and shifts are float32; int8 is symmetric,
+    ``round(w / step)`` with a step size for each output channel.
 
     Raises:
-        OSError: if it cannot be written; what was there before is then still there.
-        DeployError: if the weights have no such type, or are beyond its range; or if a value of the description is of a
-            type that :func:`read` would refuse.
+        OSError: if it cannot be written; a file that was there before is kept.
+        DeployError: if there is no such type of weights, or weights are beyond its range; or if a value of the
+            description is of a type that :func:`read` would refuse.
     """
     check_readable(description)
     if weights not in WEIGHT_TYPES:
@@ -56,7 +56,7 @@ def write(description: Description, path: Path, weights: WeightType = "float32")
         else:
             held[name] = values
     notes = SEAL.notes(description=json.dumps(tree, allow_nan=False))
-    laid = {name: np.ascontiguousarray(values) for name, values in held.items()}  # safetensors asks for no order
+    laid = {name: np.ascontiguousarray(values) for name, values in held.items()}  # safetensors checks no memory order
     write_whole(path, SEAL.sealed(safetensors.numpy.save(laid, metadata=notes)))
 
 
@@ -70,7 +70,7 @@ def read(path: Path) -> Description:
     try:
         held = safetensors.numpy.load(payload)
         tree = parse_json(notes["description"])
-    except (SafetensorError, KeyError, ValueError, TypeError) as error:  # its checksum is right: it was made so
+    except (SafetensorError, KeyError, ValueError, TypeError) as error:  # the checksum is right: it was written so
         raise BundleError(f"{path} holds no description ({error or type(error).__name__})") from None
     try:
         made = from_tree(Description, tree, {name: _widened(name, held) for name in held if not name.endswith(STEP)})
@@ -81,7 +81,7 @@ def read(path: Path) -> Description:
 
 
 def quantised(weights: Array) -> tuple[Array, Array]:
-    """Return weights as int8 from -127 to 127, and the step of each output channel, ``[Cout]``.
+    """Return weights as int8 from -127 to 127, and the step size of each output channel, ``[Cout]``.
 
     >>> quantised(np.array([[0.5, -1.0], [0.0, 0.0]]))[0].tolist()
     [[64, -127], [0, 0]]

@@ -1,4 +1,4 @@
-"""A network made constant in time, for targets that know no parameter of a step; what that costs is measured."""
+"""Make a network constant in time, for targets without parameters per step, and measure what that costs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Constant:
     """A network made constant in time, and how it was chosen; returned by :func:`choose_constant`."""
 
     description: Description
-    """Weights that hold scale and shift, hard resets, the rule ``fire_after``."""
+    """The network: weights that hold scale and shift, hard resets, the rule ``fire_after``."""
     by: str
     """What replaces the steps: "median", "mean", or "step 3"."""
     accuracies: dict[str, float]
@@ -35,14 +35,14 @@ def make_constant(description: Description, by: str = "median") -> Description:
     """Return the network made constant in time: ``a_t y + b_t`` becomes ``a y + b``, folded into weights and bias.
 
     Neurons get what every framework has: the hard reset and the rule ``fire_after``; leak and threshold stay. γ, and
-    with it the exit by γ, is gone. It is another network: measure it, or let :func:`choose_constant` do so.
+    with it the exit by γ, is gone. The result is a different network: measure it, or use :func:`choose_constant`.
 
     Args:
         description: the network.
-        by: what a and b are over the steps, "median" or "mean"; or those of one, "step 1" to "step T".
+        by: the source of a and b: their "median" or "mean" over the steps, or one step, "step 1" to "step T".
 
     Raises:
-        DeployError: naming a layer whose neurons are folded; or on another ``by``.
+        DeployError: naming a layer whose neurons are folded; or on an unknown ``by``.
 
     >>> import bntt
     >>> from bntt import deploy
@@ -57,7 +57,7 @@ def make_constant(description: Description, by: str = "median") -> Description:
 
 
 def candidates(description: Description) -> list[str]:
-    """List what can stand for the steps, by name."""
+    """List the names of what can replace the steps."""
     return ["median", "mean", *(f"step {t + 1}" for t in range(description.num_steps))]
 
 
@@ -93,16 +93,16 @@ def choose_constant(
     seed: int = 0,
     tell: Callable[[str, float], None] = lambda by, accuracy: None,
 ) -> Constant:
-    """Return a network made constant in time, by the choice with the highest accuracy on validation samples.
+    """Return a network made constant in time, in the way with the highest accuracy on validation samples.
 
-    Of equal ones, the first wins.
+    If several are equally accurate, the first wins.
 
     Args:
         description: the network.
         validation: batches ``(samples, labels)``, or ``(samples, labels, places)``, read once for each candidate: a
             DataLoader, a :class:`~bntt.data.SampleLoader` or a list; not the test samples.
-        seed: of the encoder's noise, the same for all.
-        tell: told what was measured, and its accuracy.
+        seed: seed of the encoder's noise, the same for all candidates.
+        tell: called with each candidate's name and its accuracy.
 
     Raises:
         DeployError: as :func:`make_constant`, or if there are no samples.
@@ -129,9 +129,9 @@ def choose_constant(
 
 
 def accuracy(description: Description, samples: Iterable[Any], seed: int = 0) -> tuple[float, int]:
-    """Return the share of right answers, and the number of samples, by :class:`~bntt.deploy.Runtime`.
+    """Return the share of correct answers, and the number of samples, by :class:`~bntt.deploy.Runtime`.
 
-    A SampleLoader gives draw 0, so that every candidate is measured on the same samples.
+    Of a SampleLoader, draw 0 is used, so that every candidate is measured on the same samples.
 
     Raises:
         DeployError: if there are no samples, or labels are no class of each.

@@ -1,11 +1,11 @@
-"""A trained network in evaluation as plain data: NumPy arrays, no PyTorch. All that leaves the laboratory starts here.
+"""A trained network in evaluation mode as plain data: NumPy arrays, no PyTorch. Every export starts from it.
 
-A network is a list of nodes. Each reads what one before it gave, ``-1`` the encoder, in every one of T steps:
+A network is a list of nodes. In each of T steps, a node reads the output of an earlier node, or of the encoder, ``-1``:
 
 - a :class:`Layer` computes ``y = W * pool(x)``, ``z = scale[t] y + shift[t]``, fires, and pools its spikes;
-- a :class:`Sum` adds up two of them, for residual connections.
+- a :class:`Sum` adds the outputs of two nodes, for residual connections.
 
-The last node is the readout, a layer whose ``z`` (or spikes, where it has neurons) is added up over time; logits are
+The last node is the readout, a layer whose ``z`` (or spikes, if it has neurons) is summed over time; logits are
 the sum so far divided by the steps so far. Images are ``[C, H, W]`` everywhere, features ``[F, 1, 1]``.
 """
 
@@ -26,12 +26,12 @@ ENCODER_KINDS: tuple[EncoderKind, ...] = get_args(EncoderKind)
 ORDERS = ("", "pixels", "rows", "permuted")
 MOST_STEPS = 1 << 20
 MOST_VALUES = 1 << 26
-"""Most values of one sample in all nodes together: what has more is a mistake, or an attack."""
+"""Most values of one sample in all nodes together: a larger network is a mistake, or an attack."""
 
 
 @dataclass(frozen=True)
 class Encoder:
-    """From a sample to the network's input in each of T steps; it is normalised first, ``x = (pixels - mean) / std``.
+    """How a sample becomes the input in each of T steps; it is normalised first, ``x = (pixels - mean) / std``.
 
     ========================== =====================================================================================
     poisson, poisson-unsigned  spikes ``sign(x) [2r ≤ |x|]``, or ``[r < x]``; r of (seed, draw, index, t, position)
@@ -49,9 +49,9 @@ class Encoder:
     num_steps: int
     """T."""
     mean: tuple[float, ...] = ()
-    """One number a channel or feature, or one for all; (): values as they are."""
+    """One number per channel or feature, or one for all; (): nothing is subtracted."""
     std: tuple[float, ...] = ()
-    """Of the mean's length; (): not divided."""
+    """As many numbers as ``mean``; (): values are not divided."""
 
     def check(self, channels: int) -> None:
         """Refuse an invalid encoder.
@@ -125,7 +125,7 @@ class Description:
     """
 
     nodes: tuple[Node, ...]
-    """In an order in which each reads what came before it; the last is the readout."""
+    """In an order in which each reads only earlier ones; the last is the readout."""
     encoder: Encoder
     """How a sample becomes the input."""
     classes: tuple[str, ...]
@@ -178,7 +178,7 @@ class Description:
 
     @cached_property
     def shapes(self) -> tuple[tuple[Shape, Shape], ...]:
-        """For every node the shape of its neurons (or of its current), and that of its output.
+        """For every node, the shape of its neurons (or of its current), and that of its output.
 
         Raises:
             DeployError: if a node does not fit what it reads.
@@ -205,7 +205,7 @@ class Description:
 
 @contextmanager
 def named(node: Node) -> Iterator[None]:
-    """Say in an error which node it is about."""
+    """Name the node in an error."""
     try:
         yield
     except DeployError as error:

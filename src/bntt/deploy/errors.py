@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class DeployError(ValueError):
-    """A network that a target cannot have, or a description that describes none."""
+    """A network that a target cannot represent, or a description that is not a valid network."""
 
 
 class BundleError(RuntimeError):

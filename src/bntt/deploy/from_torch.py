@@ -1,4 +1,4 @@
-"""The description of a model of PyTorch, as it evaluates."""
+"""The description of a PyTorch model in evaluation mode."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ ENCODERS: dict[type, tuple[EncoderKind, EncoderKind]] = {
     FrameEncoder: ("frames", "frames"),
     SequenceEncoder: ("sequence", "sequence"),
 }
-"""The kind of each encoder, unsigned and signed; a subclass may encode otherwise."""
+"""The kind of each encoder, unsigned and signed; a subclass may encode differently."""
 remember(*ENCODERS)
 
 
@@ -49,21 +49,21 @@ def describe(
     pictures: Pictures | None = None,
     run: Mapping[str, str] | None = None,
 ) -> Description:
-    """Return a model as arrays, as it evaluates: statistics, γ and β become a scale and a shift by step and channel.
+    """Return a model in evaluation mode as arrays: statistics, γ and β become a scale and a shift by step and channel.
 
     Weights keep their dtype; everything else is computed and stored in float64. The model is left unchanged.
 
     Args:
         model: the classifier.
         classes: names of the classes; their numbers by default.
-        input_shape: of one step of a sample, ``[C, H, W]`` or ``[F]``; by default the one it was built for.
+        input_shape: shape of one step of a sample, ``[C, H, W]`` or ``[F]``; by default the one it was built for.
         pictures: how image files become samples.
         run: provenance, as text by name.
 
     Raises:
         TypeError: if it is not a classifier.
-        DeployError: naming a part that cannot be described (a layer norm, a part or hook of yours), and what to do; or
-            if no input shape is given and the network does not say it.
+        DeployError: naming a part that cannot be described (a layer norm, a custom part or hook), and what to do; or if
+            no input shape is given and the network does not have one.
 
     >>> from bntt.models import mlp
     >>> net = mlp(in_features=4, hidden=(8,), num_steps=5)
@@ -151,7 +151,7 @@ def _firing(lif: nn.Module) -> _Firing:
 
 
 def _table(value: Any) -> Array:
-    """Return a number, one a channel, or a table as ``[T or 1, C or 1]``."""
+    """Return a number, one number per channel, or a table as ``[T or 1, C or 1]``."""
     values = _array(value) if isinstance(value, Tensor) else np.asarray(value)
     return values.astype(np.float64).reshape(values.shape if values.ndim == 2 else (1, -1))
 
@@ -175,7 +175,7 @@ def _gammas(network: SpikingNetwork, steps: int) -> dict[str, tuple[Array, tuple
 
 
 def _check_whole(part: nn.Module, kind: type) -> None:
-    """Refuse a classifier or a network that does more than its parts."""
+    """Refuse a classifier or a network with code of its own besides its parts."""
     own = next((name for name in ("forward", "advance") if getattr(type(part), name) is not getattr(kind, name)), "")
     if reason := why_touched(part) or (own and f"has a method of its own, {own}"):
         raise DeployError(f"the {kind.__name__} cannot leave PyTorch: it {reason}, {REMEDY}")
@@ -198,7 +198,7 @@ def _input_shape(model: SpikingClassifier) -> tuple[int, ...]:
     """Return the shape of a step's input that the network was built for.
 
     Raises:
-        DeployError: if it was built for any.
+        DeployError: if it was built for any shape.
     """
     shape, takes = model.network.input_shape, encoder_facts(model.encoder).takes
     if shape is None or (len(shape) == 1) != (takes == "sequences"):

@@ -12,14 +12,14 @@ import numpy as np
 from bntt.deploy.errors import DeployError
 
 Array = np.ndarray[Any, np.dtype[Any]]
-"""NumPy's own class, since bundles are read by it: from NumPy 2.5 on ``NDArray`` is an alias of it, and no class."""
+"""NumPy's own class, because reading a bundle compares types with it: from NumPy 2.5 on ``NDArray`` is not a class."""
 Shape = tuple[int, int, int]
-"""``[C, H, W]``; of features ``[F, 1, 1]``."""
+"""``[C, H, W]``; for features ``[F, 1, 1]``."""
 
 
 @dataclass(frozen=True)
 class Pool:
-    """Pooling over whole windows without padding, one beside the other; odd last rows and columns are left out."""
+    """Pooling over adjacent whole windows without padding; rows and columns left over at the end are ignored."""
 
     kind: Literal["average", "max"]
     size: tuple[int, int]
@@ -49,7 +49,7 @@ class Weights:
     """``[Cout]``."""
     stride: tuple[int, int] = (1, 1)
     padding: tuple[int, int] = (0, 0)
-    """Rows above and below, and columns beside, of zeros."""
+    """Rows of zeros above and below, and columns of zeros on the left and right."""
     dilation: tuple[int, int] = (1, 1)
     groups: int = 1
 
@@ -104,9 +104,9 @@ class Neurons:
     rule: Literal["after", "before"] = "after"
     reset: Literal["soft", "hard"] = "soft"
     amount: Array | None = None
-    """What a soft reset subtracts; None: the threshold. Folded neurons alone have another."""
+    """What a soft reset subtracts; None: the threshold. Only folded neurons have another."""
     turned: Array | None = None
-    """True where the neuron fires *below* its threshold; None: nowhere. Folded neurons alone are turned."""
+    """True where the neuron fires *below* its threshold; None: nowhere. Only folded neurons are turned."""
 
     @property
     def is_plain(self) -> bool:
@@ -145,13 +145,13 @@ class Layer:
     weights: Weights | None = None
     """None: neurons that a sum of currents drives."""
     neurons: Neurons | None = None
-    """None: a current that is added to another's; in the readout, a voltage that is added up."""
+    """None: a current that is added to another node's; in the readout, a voltage that is summed over time."""
     before: tuple[Pool, ...] = ()
-    """Pooling of what it reads."""
+    """Pooling of its input."""
     after: tuple[Pool, ...] = ()
-    """Pooling of the spikes, or of the current where there are no neurons; it does not re-spike."""
+    """Pooling of the spikes, or of the current if there are no neurons; its output is not made into spikes."""
     gamma: Array | None = None
-    """Mean |γ| over the channels, ``[T]``, which the exit by threshold reads; None: it has none for each step."""
+    """Mean |γ| over the channels, ``[T]``, which the exit by threshold reads; None: it has no γ per step."""
     driven: tuple[int, int] = (0, 0)
     """The first step whose γ has a path to the readout, and one more than the last."""
 
@@ -208,7 +208,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class Sum:
-    """Two nodes added up."""
+    """Sum of two nodes' outputs."""
 
     name: str
     reads: tuple[int, int]

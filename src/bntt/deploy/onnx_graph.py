@@ -1,8 +1,8 @@
-"""ONNX: a described network as one graph of all its steps, or as one step whose state goes in and out.
+"""ONNX: a described network as one graph of all its steps, or as one step with the state as input and output.
 
-Both compute in float32, take any batch, and are built by ``onnx.helper`` alone, in opset 20. The input is what the
-encoder takes, ``[B, ...]`` or, for frames and sequences, ``[T, B, ...]``; but where the encoder draws, it is the spikes
-that it gives, ``[T, B, ...]``. The input of one step has no T. Only the neurons are a loop over time, a ``Scan``.
+Both compute in float32, take any batch, and are built with ``onnx.helper`` only, in opset 20. The input is what the
+encoder takes, ``[B, ...]`` or, for frames and sequences, ``[T, B, ...]``; if the encoder draws random spikes, the input
+is these spikes, ``[T, B, ...]``. The input of one step has no T. Only the neurons are a loop over time, a ``Scan``.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def build(description: Description, *, step: bool = False) -> onnx.ModelProto:
 
 
 def _facts(description: Description) -> dict[str, str]:
-    """Everything that a caller must know of a model and its graph does not say, as JSON by name."""
+    """Return everything that a caller must know and the graph does not say, as JSON by name."""
     encoder = description.encoder
     facts: dict[str, Any] = {
         "classes": description.classes,
@@ -85,7 +85,7 @@ class _Value(NamedTuple):
 
     name: str
     steps: int
-    """T, or 1 for what never changes."""
+    """T, or 1 for a value that never changes."""
     shape: Shape
 
 
@@ -161,7 +161,7 @@ class _Graph(_Nodes):
         self.outputs.append(_info(name, sizes))
 
     def encoded(self) -> _Value:
-        """Add the input, and what the encoder does with it where it draws nothing."""
+        """Add the input and, unless the encoder draws, what the encoder does with it."""
         description, encoder = self.description, self.description.encoder
         steps = 1 if self.step or encoder.kind in CONSTANT else description.num_steps
         in_time = not self.step and encoder.kind not in CONSTANT
@@ -206,7 +206,7 @@ class _Graph(_Nodes):
     def by_sample(
         self, x: _Value, op: str, more: Sequence[str], taken: Sequence[int], shape: Shape, **settings: Any
     ) -> _Value:
-        """Add a node that knows no time: steps and samples are one axis for it."""
+        """Add a node that has no time axis: steps and samples are one axis for it."""
         flat = x.name if self.step and len(taken) == 3 else self.reshape(x.name, -1, *taken)
         done = self(op, flat, *more, **settings)
         if not self.step or len(taken) == 1:
@@ -221,7 +221,7 @@ class _Graph(_Nodes):
         return self.constant(rows[0, 0] if len(table) == 1 else rows, f"{layer.name}.{what}")
 
     def fired(self, layer: Layer, neurons: Neurons, z: _Value) -> _Value:
-        """Add the neurons: from the membrane that comes in, one step; else a Scan over all steps, from rest."""
+        """Add the neurons: one step from the incoming membrane, or a Scan over all steps from rest."""
         from onnx import helper
 
         tables = {"leak": neurons.leak, "threshold": neurons.threshold}

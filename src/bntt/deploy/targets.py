@@ -1,4 +1,4 @@
-"""What a network can be written as, by name."""
+"""The formats that a network can be written in, by name."""
 
 from __future__ import annotations
 
@@ -47,25 +47,24 @@ def export(
     Args:
         model: the classifier; or its description by :func:`~bntt.deploy.describe`, which has classes, input shape and
             pictures already: leave these three out.
-        path: of the file to write.
-        target: "bundle", for :class:`bntt.deploy.Runtime`; "onnx", all steps at once, or "onnx-step", one step whose
-            state goes in and out (:func:`bntt.deploy.onnx_graph.build`); "nir", for :func:`~bntt.deploy.from_nir` and,
-            where nothing changes over time, for others (:mod:`bntt.deploy.nir.graph`).
-        weights: "float32", "float16", or "int8" with a step for each output channel; ONNX and NIR have float32.
+        path: the file to write.
+        target: "bundle", for :class:`bntt.deploy.Runtime`; "onnx", all steps at once, or "onnx-step", one step with the
+            state as input and output (:func:`bntt.deploy.onnx_graph.build`); "nir", for :func:`~bntt.deploy.from_nir`
+            and, if nothing changes over time, for other frameworks (:mod:`bntt.deploy.nir.graph`).
+        weights: "float32", "float16", or "int8" with a step size for each output channel; ONNX and NIR have float32.
         classes, input_shape, pictures: see :func:`~bntt.deploy.describe`.
-        lossy: "constant" writes another network, which others can read: the one of
+        lossy: "constant" writes a different network, one that other frameworks can read: that of
             :func:`~bntt.deploy.choose_constant`.
-        validation: what that is chosen on: batches of samples and labels, read several times.
+        validation: batches of samples and labels on which that network is chosen; they are read several times.
 
     Returns:
-        The description, with its weights as they were before any rounding; :class:`~bntt.deploy.Runtime` of the file
-        has them as written.
+        The description, with its weights before any rounding; :class:`~bntt.deploy.Runtime` reads them as written.
 
     Raises:
-        DeployError: if the target cannot have the network; the message names the part, and what to do. Or if a value of
-            the description is of a type that no reader takes.
+        DeployError: if the target cannot represent the network (the message names the part, and what to do), or if a
+            value of the description is of a type that no reader takes.
         ValueError: on an unknown target.
-        OSError: if the file cannot be written; what was there before is then still there.
+        OSError: if the file cannot be written; a file that was there before is kept.
 
     >>> import tempfile, bntt
     >>> path = Path(tempfile.mkdtemp()) / "clothes.safetensors"
@@ -82,12 +81,10 @@ def export(
     )
     if lossy is not None:
         if lossy != "constant" or validation is None:
-            raise DeployError(
-                f"lossy={lossy!r}: it is 'constant', chosen on validation=, batches of samples and labels"
-            )
+            raise DeployError(f"lossy={lossy!r}: 'constant' is chosen on validation=, batches of samples and labels")
         made = choose_constant(made, validation).description
     elif validation is not None:
-        raise DeployError("validation samples choose what is lossy: lossy='constant'")
+        raise DeployError("validation= is for lossy='constant', which is chosen on it")
     check_readable(made)
     write(made, Path(path), weights)
     return made

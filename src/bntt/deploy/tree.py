@@ -1,4 +1,4 @@
-"""Frozen records as values that JSON can hold, with their arrays beside them; and back, checked against their types."""
+"""Turn frozen records into values that JSON can hold and separate arrays; and back, checked against their types."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LARGEST = 1 << 31
 
 
 def to_tree(value: Any, arrays: dict[str, Array], place: str = "") -> Any:
-    """Return a record as a value for JSON; every array goes into ``arrays`` and leaves its name, its place, there.
+    """Return a record as a value for JSON; every array goes into ``arrays``, and its name there takes its place.
 
     Fields at their defaults are left out.
 
@@ -44,7 +44,7 @@ def to_tree(value: Any, arrays: dict[str, Array], place: str = "") -> Any:
 
 
 def from_tree(kind: Any, value: Any, arrays: Mapping[str, Array], place: str = "it") -> Any:
-    """Return the record of a type that :func:`to_tree` gave this value for.
+    """Return the record of a type that :func:`to_tree` turned into this value.
 
     Raises:
         DeployError: if the value is not of the type; the message names the place in it.
@@ -77,7 +77,7 @@ def from_tree(kind: Any, value: Any, arrays: Mapping[str, Array], place: str = "
 
 
 def check_readable(record: Any) -> None:
-    """Refuse a record that no reader would take back, before it is written over one that readers take.
+    """Refuse a record that no reader would accept, before it overwrites one that readers accept.
 
     Raises:
         DeployError: naming the place in it.

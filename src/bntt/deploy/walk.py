@@ -1,4 +1,4 @@
-"""The order of a network's layers, with their modules and what each reads; what cannot leave PyTorch is refused."""
+"""The order of a network's layers, with their modules and inputs; parts that cannot leave PyTorch are refused."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from bntt.nn.fusion.untouched import remember, why_touched
 from bntt.nn.network.spiking_network import SpikingNetwork
 
 REMEDY = "which the file cannot contain: remove it"
-"""What to do about a hook or a method of one's own."""
+"""What to do about a custom hook or method."""
 remember(Readout, SpikeCount)
 
 
@@ -35,7 +35,7 @@ class Unit(NamedTuple):
     before: tuple[Pool, ...]
     after: tuple[Pool, ...]
     channels: int
-    """Of its neurons."""
+    """Channels of its neurons."""
 
 
 def walk(network: SpikingNetwork, shape: Sequence[int]) -> list[Unit | Sum]:
@@ -80,7 +80,7 @@ class _Walk:
         return total if block.after is None else self.block(f"{name}.after", block.after, total)
 
     def chain(self, name: str, parts: Iterable[tuple[str, nn.Module]], at: _Place) -> _Place:
-        """Append blocks, one behind another."""
+        """Append blocks, one after another."""
         for part, block in parts:
             at = self.block(f"{name}.{part}", block, at)
         return at

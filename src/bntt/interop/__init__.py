@@ -1,6 +1,6 @@
-"""Use with other frameworks: norms in their networks, their neurons in ours, weights out, Lightning and the hub.
+"""Use with other frameworks: norms in their networks, their neurons in ours, export of weights, Lightning and the hub.
 
-Code for all peers lives here, and imports none. Code for one peer is in the file of its name:
+Code for all peers is in this package, and imports none of them. Code for one peer is in the module of its name:
 ``bntt.interop.spikingjelly``, ``lightning`` and ``hub`` import that peer when they are imported; ``snntorch`` and
 ``norse`` only wrap its objects.
 """

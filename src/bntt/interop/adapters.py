@@ -23,7 +23,7 @@ RESET = (
 
 
 def take(norm: nn.Module, x: Tensor, before: RestOf, anew: str) -> tuple[Tensor, RestOf]:
-    """Take the next steps ``[S, B, C, *space]`` after any earlier ones; the result has the input's type, half too.
+    """Take the next steps ``[S, B, C, *space]`` after any earlier ones; the result has the input's type, even if half.
 
     Args:
         anew: the way to restart the steps, for the message.
@@ -36,7 +36,7 @@ def take(norm: nn.Module, x: Tensor, before: RestOf, anew: str) -> tuple[Tensor,
     end = first + len(x)
     if total is not None and end > total:
         raise ValueError(
-            f"the norm{_named(norm)} has {total} time steps, and these would be {end} since they began: "
+            f"the norm{_named(norm)} has {total} time steps, and this call would bring the count to {end}: "
             f"{anew}, or build it with num_steps={end}"
         )
     y, state = norm(x, Call(first, whole=first == 0 and total in (None, end)), state)
@@ -55,10 +55,10 @@ class _Adapter(nn.Module):
 
 
 class Layer(_Adapter):
-    """A norm as a layer: ``[T, B, C, *space]`` to the same, a tensor; returned by :func:`as_layer`.
+    """A norm as a layer: a tensor ``[T, B, C, *space]`` in, one of the same shape out; returned by :func:`as_layer`.
 
     Args:
-        norm, time_first: as :func:`as_layer`'s.
+        norm, time_first: as for :func:`as_layer`.
     """
 
     def __init__(self, norm: nn.Module, *, time_first: bool = False) -> None:
@@ -102,7 +102,7 @@ class Step(_Adapter):
     """A norm that takes one step per call, ``[B, C, *space]``, and counts the steps; returned by :func:`as_step`.
 
     Args:
-        norm: as :func:`as_step`'s.
+        norm: as for :func:`as_step`.
     """
 
     def __init__(self, norm: nn.Module) -> None:
@@ -128,7 +128,7 @@ class Cell(_Adapter):
     """A norm as Norse calls its cells, ``y, state = cell(x, state)``, and its sequences; returned by :func:`as_cell`.
 
     Args:
-        norm, sequence: as :func:`as_cell`'s.
+        norm, sequence: as for :func:`as_cell`.
     """
 
     def __init__(self, norm: nn.Module, *, sequence: bool = False) -> None:
@@ -151,9 +151,9 @@ class LoopedNeurons(nn.Module):
     """Foreign neurons that take one step per call, as a part of ours: ``(spikes, state)`` of any number of steps.
 
     Args:
-        neuron: theirs; its parameters are this part's.
-        step: a function, ``(neuron, current [B, ...], state)`` → ``(spikes, state)``; None is rest. It is given the
-            neuron, since a copy of this part has its own.
+        neuron: the foreign neurons; their parameters become this part's.
+        step: a function, ``(neuron, current [B, ...], state)`` → ``(spikes, state)``; a state of None is rest. It is
+            given the neuron, since a copy of this part has its own.
     """
 
     facts = NeuronFacts(waits=False)
@@ -197,13 +197,13 @@ def as_layer(norm: nn.Module, *, time_first: bool = False) -> Layer:
 
 
 def as_step(norm: nn.Module) -> Step:
-    """Return a norm for a loop over time: one step per call, counted by itself, and ``reset()`` before the next batch.
+    """Return a norm for a loop over time: it counts its calls, one step each; call ``reset()`` before the next batch.
 
-    Norms that look ahead (tdBN, TEBN) train on all steps in one call only, and say so. The count is not part of
-    ``state_dict()``. A loop that knows its step needs no adapter: ``norm[t](x)``.
+    In training, norms that look ahead (tdBN, TEBN) need all steps in one call, and refuse single ones. The count is not
+    part of ``state_dict()``. A loop that knows its step needs no adapter: ``norm[t](x)``.
 
     Args:
-        norm: as :func:`as_layer`'s.
+        norm: as for :func:`as_layer`.
 
     Raises:
         TypeError: if it is no norm of this library's form.
@@ -219,11 +219,11 @@ def as_step(norm: nn.Module) -> Step:
 
 
 def as_cell(norm: nn.Module, *, sequence: bool = False) -> Cell:
-    """Return a norm as a module of Norse, for its ``SequentialState`` and ``Lift``: ``y, state = cell(x, state)``.
+    """Return a norm as a Norse module, for ``SequentialState`` and ``Lift``: ``y, state = cell(x, state)``.
 
     Args:
-        norm: as :func:`as_layer`'s.
-        sequence: take steps ``[S, B, C, ...]`` in a call, any number, instead of one ``[B, C, ...]``.
+        norm: as for :func:`as_layer`.
+        sequence: take any number of steps ``[S, B, C, ...]`` per call, instead of one ``[B, C, ...]``.
 
     Raises:
         TypeError: if it is no norm of this library's form.
@@ -242,7 +242,7 @@ def as_cell(norm: nn.Module, *, sequence: bool = False) -> Cell:
 def reset(network: nn.Module) -> None:
     """Restart at the first step in every part of a network that has ``reset()`` or snnTorch's ``reset_mem()``.
 
-    ``snntorch.utils.reset`` looks at neither nested neurons nor parts of other libraries; this does.
+    ``snntorch.utils.reset`` skips nested neurons and parts of other libraries; this function does not.
 
     Args:
         network: any module.

@@ -1,4 +1,4 @@
-"""The Hugging Face hub: a classifier that says how it is built, with ``save_pretrained`` and ``from_pretrained``."""
+"""The Hugging Face hub: a classifier that stores how it is built, with ``save_pretrained`` and ``from_pretrained``."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from bntt.nn.network.classifier import SpikingClassifier
 
 
 class Model(SpikingClassifier, PyTorchModelHubMixin, library_name="bntt"):  # type: ignore[misc,call-arg]
-    """A classifier of registered parts, which a folder or the hub can hold: config.json and model.safetensors.
+    """A classifier of registered parts, for a folder or the hub: config.json and model.safetensors.
 
-    Save with ``model.save_pretrained(folder)`` and load with ``Model.from_pretrained(folder)``, in evaluation mode. A
-    model that was changed since it was built is refused when it is saved.
-    Names in a file are looked up in the registries: a file can name no code.
+    Save with ``model.save_pretrained(folder)`` and load with ``Model.from_pretrained(folder)``, in evaluation mode.
+    Saving refuses a model that was changed since it was built.
+    Names in a file are looked up in the registries: a file cannot name code.
 
     Args:
         network: the name of the network and the arguments of its builder, ``{"name": "vgg9", "num_steps": 25}``.
@@ -54,8 +54,8 @@ class Model(SpikingClassifier, PyTorchModelHubMixin, library_name="bntt"):  # ty
         types, own = ([tensor.dtype for tensor in one.state_dict().values()] for one in (built, self))
         if structure(built) != structure(self) or types != own:
             raise ValueError(
-                "the model was changed since it was built, and config.json holds the arguments of that: build it as it "
-                "is to be, Model(network=..., encoder=...), and load its weights"
+                "the model was changed since it was built, and config.json holds the arguments it was built with: "
+                "build the changed model, Model(network=..., encoder=...), and load its weights"
             )
         super()._save_pretrained(save_directory)
 

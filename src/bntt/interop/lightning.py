@@ -23,21 +23,21 @@ ONLY_HERE = ("average", "grow")
 
 
 class Module(lightning.LightningModule):  # type: ignore[misc] # no types without the peer
-    """A classifier trained by ``lightning.Trainer`` with one of our methods: the updates of ``fit``.
+    """A classifier trained by ``lightning.Trainer`` with one of our methods: the same updates as ``fit``.
 
-    The draw is the epoch, learning rates follow the method update by update from ``max_epochs``, and running statistics
-    move with an update, after all its numbers were found finite. It logs ``train_loss``, ``train_accuracy``,
-    ``val_loss`` and ``val_accuracy``.
+    The draw is the epoch. Learning rates follow the method's schedule over ``max_epochs``, update by update. Running
+    statistics change with an update, after all its numbers were found finite. It logs ``train_loss``,
+    ``train_accuracy``, ``val_loss`` and ``val_accuracy``.
 
     Args:
-        model: trained in place.
+        model: the classifier; it is trained in place.
         method: the paper's by default.
-        seed: of the encoder's noise.
+        seed: seed of the encoder's noise.
 
     Raises:
         TypeError: if the model is not a classifier.
-        ValueError: if the method has options that belong to the Trainer, or that only ``fit`` supports; in a fit, if
-            the Trainer has several processes, or resumes in the middle of an epoch.
+        ValueError: if the method has options that belong to the Trainer, or that only ``fit`` supports; during a fit,
+            if the Trainer has several processes, or resumes in the middle of an epoch.
     """
 
     def __init__(self, model: SpikingClassifier, method: Method = PAPER, *, seed: int = 0) -> None:
@@ -61,7 +61,7 @@ class Module(lightning.LightningModule):  # type: ignore[misc] # no types withou
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         """Return the loss of a batch: a SampleLoader's, whose samples have an index, or ``(inputs, labels)``."""
         inputs, labels, index = self._samples(batch, "train")
-        self.model.train()  # a Trainer leaves the mode that a model came in
+        self.model.train()  # a Trainer does not change a model's mode
         with hold_statistics(self.model) as held:
             loss, right = BatchLoss(self.model, self.method, self.seed).forward(
                 inputs, labels, index, draw=self.current_epoch, steps=self.model.encoder.num_steps
@@ -85,33 +85,33 @@ class Module(lightning.LightningModule):  # type: ignore[misc] # no types withou
         return optimizer
 
     def on_fit_start(self) -> None:
-        """Refuse several processes: each would train on every batch, with statistics and noise of its own.
+        """Refuse several processes: each would train on every batch, with its own statistics and noise.
 
         Raises:
-            ValueError: saying what trains by many.
+            ValueError: saying how to train with several processes.
         """
         if (count := self.trainer.world_size) > 1:
             raise ValueError(
                 f"a Module trains in one process, the Trainer has {count}: Trainer(devices=1, num_nodes=1), or "
-                f"train by many with `bntt train` or bntt.training.updates(processes=...), started by torchrun"
+                f"train in several with `bntt train` or bntt.training.updates(processes=...), started by torchrun"
             )
 
     def on_train_start(self) -> None:
         """Forget batches of an earlier fit that was interrupted before their update.
 
         Raises:
-            ValueError: if the fit goes on in the middle of an epoch: a Trainer begins the loader anew there, so that
-                some samples of the epoch would come twice and others never.
+            ValueError: if the fit resumes in the middle of an epoch: a Trainer restarts the loader there, so that some
+                samples of the epoch would come twice and others never.
         """
         self._held.clear()
         if self.trainer.fit_loop.restarted_mid_epoch:
             raise ValueError(
-                "the checkpoint was written inside an epoch's loop, and a Trainer would begin its samples anew: "
-                "resume from one of an epoch's end (ModelCheckpoint(every_n_epochs=1))"
+                "the checkpoint was written inside an epoch's loop, and a Trainer would restart its samples: "
+                "resume from one written at the end of an epoch (ModelCheckpoint(every_n_epochs=1))"
             )
 
     def on_train_epoch_start(self) -> None:
-        """Restart the numbering of samples; a SampleLoader's draw is the epoch, after a resume too."""
+        """Restart the numbering of samples; a SampleLoader's draw is the epoch, also after a resume."""
         self._seen["train"] = 0
         if isinstance(loader := self.trainer.train_dataloader, SampleLoader):
             loader.begin_at(self.current_epoch)
@@ -121,7 +121,7 @@ class Module(lightning.LightningModule):  # type: ignore[misc] # no types withou
         self._seen["validation"] = 0
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-        """Set the rates of the update that this batch is for."""
+        """Set the learning rates of the update that this batch belongs to."""
         trainer, each = self.trainer, self.trainer.accumulate_grad_batches
         epochs, batches = trainer.max_epochs, trainer.num_training_batches
         if epochs is None or epochs < 1 or not isinstance(batches, int):
@@ -130,7 +130,7 @@ class Module(lightning.LightningModule):  # type: ignore[misc] # no types withou
         rates.apply(self.optimizers(), self.current_epoch, batch_idx // each)
 
     def on_before_optimizer_step(self, optimizer: optim.Optimizer) -> None:
-        """Let running statistics move, if everything is finite.
+        """Update the running statistics, if everything is finite.
 
         Raises:
             NonFiniteError: before weights or running statistics are touched.
@@ -165,12 +165,12 @@ class Draws:
         return len(self.loader)
 
     def __iter__(self) -> Iterator[Batch]:
-        draw = self.draw()  # asked for when the first batch is: a resume is known by then
+        draw = self.draw()  # at the first batch, when a resume is known
         yield from (Batch(*one) for one in self.loader.epoch(draw))
 
 
 class Data(lightning.LightningDataModule):  # type: ignore[misc] # no types without the peer
-    """Loaders for a Trainer: a ``SampleLoader``'s order and augmentation are the epoch's, after a resume too.
+    """Loaders for a Trainer: a ``SampleLoader``'s order and augmentation follow the epoch, also after a resume.
 
     Args:
         train, validation: ``bntt.data.SampleLoader``, or any iterable of ``(inputs, labels)``.

@@ -1,4 +1,4 @@
-"""Norse 1: its neurons as ours. A norm as its cell is :func:`bntt.interop.as_cell`; nothing of Norse is imported."""
+"""Norse 1: its neurons as ours. :func:`bntt.interop.as_cell` makes a norm its cell; nothing of Norse is imported."""
 
 from __future__ import annotations
 

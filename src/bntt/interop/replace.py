@@ -22,20 +22,20 @@ def replace_batchnorm(
     norm: str | NormBuilder = "bntt",
     loop: Literal["outside", "inside"] = "outside",
 ) -> nn.Module:
-    """Put a norm with time in the place of every ``BatchNorm1d``, ``2d`` and ``3d`` of a network, in place.
+    """Replace every ``BatchNorm1d``, ``2d`` and ``3d`` of a network by a norm with time, in place.
 
     γ, mean and variance are copied to every step, and ε, momentum, device, dtype and mode too, so that in evaluation
-    the network's output is unchanged. β is copied where the norm has one; a norm without β refuses a β that is not 0.
+    the network's output is unchanged. β is copied if the norm has one; a norm without β refuses a β that is not 0.
 
     To restart the steps:
 
     * SpikingJelly's network, in either step mode: with ``functional.reset_net(network)``;
     * Norse's: with ``state=None``; a ``Lift`` of a BatchNorm takes all steps of its call;
-    * snnTorch's or plain PyTorch's: with ``bntt.interop.reset(network)`` where the loop over time is around the
-      network, or, with ``loop="inside"``, in every call of the network, whose forward has the loop.
+    * snnTorch's or plain PyTorch's: with ``bntt.interop.reset(network)`` if the loop over time is around the network;
+      with ``loop="inside"``, for a loop in the network's forward, every call restarts them.
 
     Args:
-        network: the network whose parts are replaced; none is if one of them is refused.
+        network: the network whose parts are replaced; if one of them is refused, none is replaced.
         num_steps: T.
         norm: a name in ``bntt.nn.NORMS`` with running statistics, or ``(channels, num_steps, threshold) -> norm``;
             "bntt-beta" is BNTT with β.
@@ -45,8 +45,8 @@ def replace_batchnorm(
         The network.
 
     Raises:
-        ValueError: if it has no batch normalisation, or one that no norm here can replace, by its name: with a β
-            where the norm has none; without running statistics; used twice; or in a container that folds time.
+        ValueError: if it has no batch normalisation; or naming one that cannot be replaced: with a β if the norm has
+            none, without running statistics, used twice, or in a container that folds time.
         TypeError: if the norm has no running statistics.
 
     >>> network = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.ReLU())
@@ -72,7 +72,7 @@ def replace_batchnorm(
         place, _, last = name.rpartition(".")
         parent: Any = network.get_submodule(place)
         setattr(parent, last, part)
-        if isinstance(part, Cell) and hasattr(parent, "stateful_layers"):  # SequentialState looked when it was made
+        if isinstance(part, Cell) and hasattr(parent, "stateful_layers"):  # SequentialState looked when it was built
             parent.stateful_layers[[name for name, _ in parent.named_children()].index(last)] = True
     if "spikingjelly" in homes:
         from spikingjelly.activation_based import functional
@@ -137,7 +137,7 @@ def _filled(name: str, theirs: Any, ours: Any) -> Any:
 
 
 def _adapted(ours: nn.Module, theirs: Any, homes: set[str], lifted: bool) -> nn.Module:
-    """Wrap the norm as the framework of its network calls it."""
+    """Wrap the norm as the network's framework calls it."""
     if "spikingjelly" in homes:
         from bntt.interop.spikingjelly import Norm
 

@@ -15,8 +15,8 @@ from bntt.interop.adapters import LoopedNeurons
 def neuron(neuron: Any) -> LoopedNeurons:
     """Return snnTorch's neurons as a part of our blocks, with their own dynamics, surrogate and learned constants.
 
-    ``SpikingBlock(conv, BNTT(8, num_steps=4), neuron(Leaky(0.9)))``. Such a block runs in plain PyTorch, and what the
-    object itself remembers is set to rest. ``Leaky(0.95)`` resets a step later than the paper's neurons.
+    ``SpikingBlock(conv, BNTT(8, num_steps=4), neuron(Leaky(0.9)))``. Such a block runs in plain PyTorch, and the
+    object's own state is set to rest. ``Leaky(0.95)`` resets a step later than the paper's neurons.
 
     Args:
         neuron: one of snnTorch's neurons, with ``init_hidden=False``.

@@ -16,10 +16,10 @@ RESET = "call functional.reset_net(network) before every batch"
 
 
 class Norm(base.MemoryModule):  # type: ignore[misc] # no types without the peer
-    """A norm in a network of SpikingJelly's: ``[N, C, ...]`` a call in mode 's', ``[T, N, C, ...]`` in mode 'm'.
+    """A norm in a SpikingJelly network: ``[N, C, ...]`` per call in mode 's', ``[T, N, C, ...]`` in mode 'm'.
 
-    The steps taken, and what the norm keeps of them, are SpikingJelly's memories: ``set_step_mode``, ``reset_net`` and
-    the functional forward handle them. ``reset_net`` restarts at the first step; a sequence may be cut.
+    The number of steps taken and the norm's state are SpikingJelly memories: ``set_step_mode``, ``reset_net`` and the
+    functional forward handle them. ``reset_net`` restarts at the first step; several calls can share a sequence.
 
     Args:
         norm: ``BNTT(channels, num_steps)`` or any other norm.
@@ -27,7 +27,7 @@ class Norm(base.MemoryModule):  # type: ignore[misc] # no types without the peer
 
     Raises:
         TypeError: if it is not a norm of this library's form.
-        ValueError: in a call of steps that it does not have.
+        ValueError: on a call with more steps than it has left.
     """
 
     def __init__(self, norm: nn.Module, step_mode: str = "s") -> None:
@@ -80,7 +80,7 @@ def neuron(neuron: Any) -> Neuron:
 
     ``SpikingBlock(conv, BNTT(8, num_steps=4), neuron(LIFNode(tau=20.0, decay_input=False, v_reset=None)))``. Such a
     block runs in plain PyTorch, and the object is set to mode 'm'. The paper's neurons are ``LIFNode(tau=1/(1-λ),
-    decay_input=False, v_reset=None)``, but that theirs also fire exactly at the threshold.
+    decay_input=False, v_reset=None)``, except that theirs also fire exactly at the threshold.
 
     Args:
         neuron: a ``MemoryModule``, such as ``LIFNode``.

@@ -1,4 +1,4 @@
-"""Export of weights: our network as the state dict of another's, the inverse of :mod:`bntt.training.foreign`."""
+"""Export of weights: our network as another network's state dict, the inverse of :mod:`bntt.training.foreign`."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ def to_state_dict(
 ) -> dict[str, Tensor]:
     """Return a network's weights, γ and statistics under another network's names, T batch normalisations per layer.
 
-    Read again by ``bntt import`` they are the same numbers. A state dict holds neither ε, leak nor order of firing:
-    theirs must be made with ours (the authors' ε is 1e-4, as ours; SpikingJelly's and snnTorch's 1e-5).
+    ``bntt import`` reads the same numbers back. A state dict holds neither ε, the leak nor the firing rule: build the
+    other network with ours (the authors' ε is 1e-4, as is ours; SpikingJelly's and snnTorch's is 1e-5).
 
     Args:
-        network: SpikingBlocks of a bare layer and a BNTT one behind another; the authors' are conv1, ..., fc1.
+        network: a chain of SpikingBlocks of a bare layer and a BNTT; the authors' are conv1, ..., fc1.
         layout: "authors" (the released code), "spikingjelly" or "snntorch".
-        like: the state dict of their network, which gives its names in the order of its layers; what else it holds,
-            constants of neurons, stays as it is. Left out, layers are named after ours.
+        like: the state dict of the other network, which gives the names in the order of its layers; its other entries,
+            constants of neurons, stay as they are. Without it, layers are named after ours.
 
     Raises:
         ValueError: on an unknown layout, on parts that such a network does not have, or on shapes unlike ``like``'s.

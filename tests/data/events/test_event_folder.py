@@ -153,7 +153,7 @@ def damage(root):
             lambda root: (root / "dog" / "dog_5.aedat").write_bytes(recording(5)[:-3]),
             "dog_5.aedat ends within an event",
         ),
-        (lambda root: (root / "dog" / "dog_5.aedat").write_bytes(swapped(5)), "is none of a DVS128"),
+        (lambda root: (root / "dog" / "dog_5.aedat").write_bytes(swapped(5)), "is not an address of a DVS128"),
         (lambda root: (root / "dog" / "dog_5.aedat").write_bytes(backwards(5)), "dog_5.aedat, byte .*: time falls"),
         (lambda root: (root / "dog" / "gone.aedat").symlink_to("nowhere"), "is a link that leads nowhere"),
     ],
@@ -166,13 +166,13 @@ def test_a_folder_with_something_wrong(change, message, root, tmp_path):
 
 
 def test_no_folder_or_nothing_in_it(tmp_path):
-    with pytest.raises(DataError, match=r"is no folder: expected one with a folder of \.aedat files a class"):
+    with pytest.raises(DataError, match=r"is no folder: expected one folder of \.aedat files per class"):
         prepare(tmp_path / "nowhere", tmp_path)
     (tmp_path / "set").mkdir()
     with pytest.raises(DataError, match=r"holds no \.aedat file"):
         prepare(tmp_path / "set", tmp_path)
     write(tmp_path / "set" / "train")
-    with pytest.raises(DataError, match=r"train is one part alone: expected train and test \(or val\) beside"):
+    with pytest.raises(DataError, match=r"train is only one part: expected train and test \(or val\) next"):
         prepare(tmp_path / "set", tmp_path)
     write(tmp_path / "vehicles", labels=["bus", "train"])
     assert prepare(tmp_path / "vehicles", tmp_path).classes == ["bus", "train"], "a class may have this name"

@@ -119,7 +119,7 @@ def test_another_place_and_other_files_are_noticed(tmp_path):
         ("events", SMALL, "the format of events is one of aedat2, .*: it must be named"),
         ("dvs-cifar10", Framing(Binning(4, 16, 16), "nmnist"), "is one of aedat2, aedat2-raw, aedat4: got 'nmnist'"),
         ("events", Framing(Binning(4, 16, 16), "npz"), "npz needs the rows and columns of its sensor"),
-        ("n-mnist", Framing(Binning(4, 16, 16), "", (34, 34)), "nmnist says by itself, or by its name, the rows"),
+        ("n-mnist", Framing(Binning(4, 16, 16), "", (34, 34)), "nmnist already gives, itself or by its name, the rows"),
     ],
 )
 def test_formats_that_cannot_be(name, way, message, tmp_path):
@@ -132,7 +132,7 @@ def test_places_that_cannot_be(tmp_path):
         open_samples("events", OWN)
     with pytest.raises(DataError, match=r"nowhere does not exist: dvs-cifar10 is read from the unpacked CIFAR10-DVS"):
         open_samples("dvs-cifar10", SMALL, tmp_path / "nowhere")
-    with pytest.raises(DataError, match=r"not here as these frames: bntt data prepare dvs-cifar10 --from PATH --steps"):
+    with pytest.raises(DataError, match=r"not prepared with these frames: bntt data prepare dvs-cifar10 --from PATH --steps"):
         open_samples("dvs-cifar10", SMALL)
 
 

@@ -132,7 +132,7 @@ REFUSED = [
         r"'out' \(Output\): weights or neurons must follow the SumPool2d",
     ),
     (lambda: chain(pool()), r"'out' \(Output\): weights or neurons must follow the pooling before it"),
-    (lambda: chain(conv(), nir.Threshold(np.ones((1, 6, 6)))), r"'n1' \(Threshold\): it is neither that of LI or I"),
+    (lambda: chain(conv(), nir.Threshold(np.ones((1, 6, 6)))), r"'n1' \(Threshold\): it must follow an LI or I"),
     (
         lambda: chain(conv(), pool(nir.SumPool2d), nir.Threshold(np.full((1, 3, 3), 0.5))),
         r"'n2' \(Threshold\): the SumPool2d before it must add up spikes",
@@ -190,7 +190,7 @@ def spoiled(name: str, field: str, value) -> nir.NIRGraph:
         ("conv1_norm", "bias", lambda old: 2 * old, "its metadata shift and its numbers differ"),
         ("conv1_norm", "shift", lambda old: old[:, :1], r"its metadata shift is \[8, 1\], expected \[8, 16\]"),
         ("conv1_norm", "gamma", lambda old: "γ", "its metadata gamma is no array of numbers"),
-        ("conv1_norm", "weight", lambda old: old + 1, "says to be a norm, and scales no channel"),
+        ("conv1_norm", "weight", lambda old: old + 1, "call it a norm, but it does not scale each channel"),
         ("conv2_li", "leak", lambda old: old / 2, "its metadata leak and its numbers differ"),
         ("conv2_li", "threshold", lambda old: old / 2, "its metadata threshold and its numbers differ"),
         (
@@ -208,7 +208,7 @@ def test_tables_that_do_not_belong_to_their_nodes_are_refused(name, field, value
 
 def test_errors_of_a_file_name_it(tmp_path):
     nir.write(tmp_path / "x.nir", spoiled("conv1_norm", "weight", lambda old: old + 1))
-    with pytest.raises(DeployError, match=r"x\.nir: 'conv1_norm' \(Conv2d\): it says to be a norm"):
+    with pytest.raises(DeployError, match=r"x\.nir: 'conv1_norm' \(Conv2d\): its metadata call it a norm"):
         from_nir(tmp_path / "x.nir")
     nir.write(tmp_path / "y.nir", chain(linear(4), cuba(), shape=(36,)))
     with pytest.raises(DeployError, match=r"y\.nir: 'n1' \(CubaLIF\)"):

@@ -1,6 +1,6 @@
-"""AEDAT 2.0, read and written as by jAER: header lines, then big-endian pairs of 32 bits, an address and a time.
+"""AEDAT 2.0, read and written as jAER does: header lines, then pairs of big-endian 32-bit words, an address and a time.
 
-The layouts of addresses are those of iniVation's page "AEDAT 2.0". CIFAR10-DVS (Li et al. 2017) has that of the DVS128.
+The layouts of addresses are those of iniVation's page "AEDAT 2.0". CIFAR10-DVS (Li et al. 2017) uses the DVS128's.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ MAGIC = b"#!AER-DAT"
 VERSION = b"#!AER-DAT2.0"
 HEADER_ENDS = b"#End Of ASCII Header"
 LONGEST_HEADER = 1 << 20
-"""Longest header in bytes; preferences that jAER writes into headers have some ten thousand."""
+"""Longest header in bytes; the preferences that jAER writes into headers have some ten thousand."""
 WORDS = 8
 """Bytes per event."""
 NEIGHBOURS = 1_000_000
@@ -49,13 +49,13 @@ class AddressLayout:
     never: int
     """Bits that are never set."""
     turned: bool
-    """True if common readers turn it: x = width - 1 - Y, y = height - 1 - X, p = 1 - P."""
+    """True if common readers turn the picture: x = width - 1 - Y, y = height - 1 - X, p = 1 - P."""
 
 
 DVS128 = AddressLayout("DVS128", 128, 128, x=(1, 7), y=(8, 7), p=0, other=1 << 15, never=0xFFFF0000, turned=True)
 """Bit 0 P, 1-7 X, 8-14 Y; bit 15 is set for an edge at the camera's input."""
 DAVIS346 = AddressLayout("DAVIS", 260, 346, x=(12, 10), y=(22, 9), p=11, other=1 << 31 | 1 << 10, never=0, turned=False)
-"""Bit 31 is set for samples of images, 22-30 Y, 12-21 X, 11 P; bit 10 is set for others without a pixel's event."""
+"""Bit 31 is set for image samples, 22-30 Y, 12-21 X, 11 P; bit 10 is set for other words that are not pixel events."""
 DAVIS240 = replace(DAVIS346, height=180, width=240)
 """Layout of :data:`DAVIS346` for a smaller sensor."""
 
@@ -66,25 +66,25 @@ def read_aedat2(
     r"""Return the events of an AEDAT 2.0 file.
 
     A header line begins with "#", ends with a line feed and has no control characters; the line "#End Of ASCII Header"
-    ends the header. Without that line, the header ends before the first line that is no header line, or before the
-    first line from which on the bytes are whole events of this layout, less than a second apart: events may begin with
-    the byte of "#" and look like text.
+    ends the header. Without that line, the header ends before the first line that is not a header line, or before the
+    first line from which on the bytes are whole events of this layout, less than a second apart: an event can begin
+    with the byte of "#" and look like text.
 
     Times have 32 bits and wrap around after 71 minutes: each event is -2³¹ to 2³¹ - 1 microseconds after the one
-    before. Words that are no pixel's event are skipped and counted in ``left_out``.
+    before. Words that are not pixel events are skipped and counted in ``left_out``.
 
     Args:
-        path: of the file.
-        layout: the bits of an address: ``DVS128``, or a DAVIS's.
-        orientation: "common" gives the values of common readers of CIFAR10-DVS for the DVS128, ``x = 127 - Y``,
-            ``y = 127 - X`` and ``p = 1 - P``, and for a DAVIS the address as it is; "raw" is always the address as it
-            is. The camera counts its rows from below. Which of the two is upright was not verified on a recording, nor
-            whether P = 1 is brighter in it.
-        falling: handling of times that fall: "refuse", or "sort" all events by time, equal times in file order.
+        path: the file.
+        layout: the meaning of the bits of an address: ``DVS128``, or a DAVIS's.
+        orientation: "common": for the DVS128, what common readers of CIFAR10-DVS return, ``x = 127 - Y``,
+            ``y = 127 - X`` and ``p = 1 - P``; for a DAVIS, the address unchanged. "raw": always the address unchanged.
+            The camera counts its rows from the bottom. It was not verified on a recording which of the two is upright,
+            nor whether P = 1 means brighter.
+        falling: what to do if times decrease: "refuse", or "sort" all events by time, equal times in file order.
 
     Raises:
-        DataError: naming file and byte, if the file is missing or no AEDAT 2.0, its header does not end, it ends within
-            an event, it holds no event, an address is none of this layout or lies outside the sensor, or time falls.
+        DataError: naming file and byte, if the file is missing or not AEDAT 2.0, its header does not end, it ends
+            within an event, holds no event, an address does not fit the layout or the sensor, or times decrease.
         ValueError: on an unknown orientation or handling of falling times.
 
     >>> import tempfile
@@ -130,8 +130,8 @@ def _pixels(path: Path, address: np.ndarray, layout: AddressLayout, start: int) 
     if bits & layout.never:
         event = int(((address & layout.never) != 0).argmax())
         raise DataError(
-            f"{path}, byte {start + WORDS * event}: address {address[event]:08x} is none of a {layout.name}, which "
-            f"never has bits of {layout.never:08x}: the file has another layout, or is damaged"
+            f"{path}, byte {start + WORDS * event}: address {address[event]:08x} is not an address of a "
+            f"{layout.name}, which never has bits of {layout.never:08x}: the file has another layout, or is damaged"
         )
     return ((address & layout.other) == 0).nonzero()[0] if bits & layout.other else None
 
@@ -154,7 +154,7 @@ def _place(address: np.ndarray, layout: AddressLayout) -> tuple[np.ndarray, np.n
 
 
 def unwrapped(clock: np.ndarray) -> np.ndarray:
-    """Unwrap a clock of 32 bits to int64 times: every step is the one of -2³¹ to 2³¹ - 1 that leads to the next.
+    """Unwrap a 32-bit clock to int64 times: every difference is taken from -2³¹ to 2³¹ - 1.
 
     >>> unwrapped(np.array([2**32 - 1, 3, 2], np.uint32)).tolist()
     [4294967295, 4294967299, 4294967298]
@@ -185,7 +185,7 @@ def header_length(path: Path, content: bytes, layout: AddressLayout = DAVIS346) 
         end = content.find(b"\n", place, place + LONGEST_HEADER)
         line = content[place : end if end >= 0 else place + LONGEST_HEADER].rstrip(b"\r")
         if len(line.translate(None, NOT_TEXT)) < len(line):
-            break  # events, of which the first byte is that of "#"
+            break  # events, whose first byte is that of "#"
         if end < 0:
             if (first := _among_lines(content, ends, len(content), layout)) is None:
                 raise DataError(f"{path}, byte {place}: its header has a line that does not end")
@@ -218,13 +218,13 @@ def _are_events(content: bytes, place: int, last: int, layout: AddressLayout) ->
 
 
 def aedat2_bytes(events: Events, notes: Sequence[str] = ()) -> bytes:
-    """Make a whole file, from which :func:`~bntt.data.read_aedat2` reads these events again ("common" orientation).
+    """Make the bytes of a file from which :func:`~bntt.data.read_aedat2` reads these events ("common" orientation).
 
     Args:
         notes: lines of the header, in ASCII, each beginning with "#".
 
     Raises:
-        ValueError: if the sensor is no DVS128, a time is not 0 to 2³² - 1 microseconds, or a note is no header line.
+        ValueError: if the sensor is not a DVS128, a time is not 0 to 2³² - 1 microseconds, or a note not a header line.
 
     >>> one = np.array([7], np.int64)
     >>> aedat2_bytes(Events(one, one, one * 2, one * 0, 128, 128))[-8:].hex()

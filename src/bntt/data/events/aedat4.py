@@ -1,6 +1,6 @@
 """AEDAT 4, as iniVation's DV writes it: read with the package ``aedat``, ``pip install "bntt[events]"``.
 
-The structure around the packets is checked first: the package does not expect damaged files, and may end the process.
+The structure around the packets is checked first: on a damaged file the package can end the process.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ def read_aedat4(path: Path) -> Events:
         path: of the file.
 
     Raises:
-        DataError: naming the file (and event), if it is missing, no AEDAT 4, damaged, has no stream of events or more
-            than one, holds no event, one lies outside the sensor, or time falls; or if ``aedat`` is not installed.
+        DataError: naming the file (and event), if the file is missing, not AEDAT 4 or damaged, has no or several event
+            streams, holds no event, an event lies outside the sensor, or times decrease; or if ``aedat`` is missing.
 
     >>> read_aedat4(Path("none.aedat4"))
     Traceback (most recent call last):
@@ -47,7 +47,7 @@ def read_aedat4(path: Path) -> Events:
         packets = list(_packets(path, decoder)) if len(streams) == 1 else []
     except (DataError, MemoryError):
         raise
-    except BaseException as error:  # what its Rust panics with is no Exception
+    except BaseException as error:  # a panic in its Rust code is not an Exception
         if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
             raise
         raise DataError(f"{path} is damaged, aedat says: {error}") from None

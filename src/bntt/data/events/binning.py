@@ -69,7 +69,7 @@ class Frames:
     saturated: int
     """Events missing from the frames because their cell was full."""
     empty: float
-    """Share of frames without events: if all events come at one time, or there are fewer than frames."""
+    """Share of frames without events: not 0 if, for example, all events have one time or are fewer than the frames."""
 
 
 def to_frames(events: Events, binning: Binning) -> Frames:
@@ -80,7 +80,7 @@ def to_frames(events: Events, binning: Binning) -> Frames:
     or :func:`count_edges`.
 
     Args:
-        events: of one recording.
+        events: the events of one recording.
         binning: number of steps, size of a frame, and how steps divide the time.
 
     Raises:
@@ -116,7 +116,7 @@ def to_frames(events: Events, binning: Binning) -> Frames:
 
 
 def time_edges(events: Events, num_steps: int) -> Int[np.ndarray, "T_and_one"]:
-    """Return the first event of each step, and the number of events: step ``⌊(t - t_first)·T / duration⌋``.
+    """Return the index of each step's first event, then the event count; steps are ``⌊(t - t_first)·T / duration⌋``.
 
     >>> events = Events(np.array([0, 1, 9]), *(np.zeros(3, np.int64) for _ in range(3)), 1, 1)
     >>> time_edges(events, 5)
@@ -128,7 +128,7 @@ def time_edges(events: Events, num_steps: int) -> Int[np.ndarray, "T_and_one"]:
 
 
 def count_edges(events: Events, num_steps: int) -> Int[np.ndarray, "T_and_one"]:
-    """Return each step's first event, and the number of events N: ``⌊step·N / T⌋``; step sizes differ by at most one.
+    """Return the index of each step's first event, ``⌊step·N / T⌋``, then the event count N; sizes differ by at most 1.
 
     >>> events = Events(np.array([0, 1, 9]), *(np.zeros(3, np.int64) for _ in range(3)), 1, 1)
     >>> count_edges(events, 2)
@@ -148,10 +148,10 @@ def _cells(events: Events, binning: Binning) -> Integer[np.ndarray, " N"]:
     cells: np.ndarray
     if 2 * events.height * events.width > LARGEST_TABLE:
         cells = rows[events.y] + columns[events.x] + planes[events.p]
-    else:  # the same, sooner
+    else:  # the same, faster
         place = events.y.astype(np.intp, casting="same_kind")
         place *= events.width
-        np.add(place, events.x, out=place, dtype=np.intp)  # of uint64 the sum would be float64
+        np.add(place, events.x, out=place, dtype=np.intp)  # with uint64 the sum would be float64
         place *= 2
         np.add(place, events.p, out=place, dtype=np.intp)
         cells = (rows[:, None, None] + columns[:, None] + planes).ravel()[place]

@@ -1,4 +1,4 @@
-"""Simulated recordings: an event camera in front of a moving picture, and a folder of its recordings of a set.
+"""Simulated recordings: an event camera in front of a moving picture, and a folder of recordings of a set of images.
 
 Modelled on CIFAR10-DVS (Li et al. 2017), where a camera saw pictures move round a closed loop on a screen.
 """
@@ -35,7 +35,7 @@ LUMINANCE = (0.299, 0.587, 0.114)
 
 @dataclass(frozen=True)
 class Camera:
-    """Camera, and motion of the picture before it; all numbers are our choice.
+    """Camera, and motion of the picture in front of it; all numbers are our choice.
 
     >>> Camera(size=64).threshold
     0.2
@@ -46,11 +46,11 @@ class Camera:
     radius: float = 2.5
     """Radius of the circle on which the picture moves, in pixels of the sensor."""
     loops: int = 2
-    """Times that the picture goes round."""
+    """Number of times that the picture goes round."""
     loop_us: int = 300_000
     """Microseconds of one loop."""
     pictures: int = 24
-    """Positions per loop; between two of them a pixel's log intensity changes evenly."""
+    """Positions per loop; between two of them a pixel's log intensity changes linearly."""
     dark: float = 0.1
     """Offset of intensities in [0, 1] before the logarithm: a screen's black still emits light."""
     threshold: float = 0.2
@@ -60,7 +60,7 @@ class Camera:
     noise: float = 0.02
     """Share of the pixels that fire once without any change."""
     most: int = 20_000
-    """Most events of a recording: a picture that would give more is seen with a higher threshold."""
+    """Most events of a recording: for a picture that would give more, the threshold is raised."""
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
@@ -76,23 +76,22 @@ def simulate(
 ) -> tuple[Events, float]:
     """Simulate the recording of a still picture by an event camera.
 
-    The picture fills the sensor and the circle around it, so that its edges are never seen: its longer side is cropped
-    to the middle. A pixel of intensity I keeps the log intensity ``L = log(dark + I)`` of its last event, and fires
-    whenever L has risen (polarity 1) or fallen (0) by its threshold since. Every picture begins at an angle of its own,
-    so that a time step says nothing about the direction of the movement. All randomness depends on seed and index
-    alone.
+    The picture's middle square covers the sensor all the way round the circle, so that its edges are never seen. A
+    pixel of intensity I keeps the log intensity ``L = log(dark + I)`` of its last event, and fires whenever L has since
+    risen (polarity 1) or fallen (0) by its threshold. Every picture starts at its own random angle, so that a time step
+    says nothing about the direction of the movement. All randomness depends only on seed and index.
 
     Args:
         image: gray or RGB.
-        seed: of angle, noise and the pixels' thresholds, which belong to the camera and are the same for every picture.
+        seed: seed of angle, noise and the pixels' thresholds, which are the camera's, the same for every picture.
         index: the picture's place in its set.
-        camera: the camera, and how the picture moves before it.
+        camera: the camera, and how the picture moves in front of it.
 
     Returns:
-        The events, and the threshold that they were seen with.
+        The events, and the threshold that was used.
 
     Raises:
-        ValueError: if the camera's noise alone is more events than a recording may have.
+        ValueError: if the camera's noise alone makes more events than a recording may have.
 
     >>> image = torch.zeros(1, 28, 28, dtype=torch.uint8)
     >>> image[:, 10:18, 10:18] = 255
@@ -124,14 +123,14 @@ def simulate(
 
 @lru_cache(maxsize=4)
 def _thresholds(seed: int, camera: Camera) -> Float32[np.ndarray, " P"]:
-    """Draw each pixel's own threshold, as a share of the threshold; none is below a half."""
+    """Draw each pixel's own threshold, as a share of the threshold, at least 1/2."""
     keys = sample_keys(seed, Purpose.SIMULATE, 1, torch.tensor([0]))
     own: np.ndarray = normal(keys, camera.size**2)[0].numpy()
     return np.maximum(1 + np.float32(camera.mismatch) * own, np.float32(0.5))
 
 
 def _loop(image: Tensor, angle: float, camera: Camera) -> Iterator[Float32[np.ndarray, "S S"]]:
-    """Yield the intensities that the sensor sees, one after the other round the circle, from this angle."""
+    """Yield the intensities that the sensor sees at each position round the circle, starting at this angle."""
     margin = math.ceil(camera.radius) + 1
     wide = _enlarged(image, camera.size + 2 * margin)
     for number in range(camera.pictures):
@@ -162,11 +161,11 @@ Fired = tuple[np.ndarray, np.ndarray, np.ndarray]
 def _crossings(
     logs: Float[np.ndarray, "pictures P"], thresholds: Float[np.ndarray, " P"], camera: Camera
 ) -> Iterator[Fired]:
-    """Yield the events of every passage from a picture to the next, through all loops."""
+    """Yield the events between each position and the next, through all loops."""
     kept, tick = logs[0].copy(), camera.loop_us / camera.pictures
     for number in range(camera.loops * camera.pictures):
         before, after = logs[number % camera.pictures], logs[(number + 1) % camera.pictures]
-        count = np.trunc((after - kept) / thresholds) * (after != before)  # a rest of rounding is no change
+        count = np.trunc((after - kept) / thresholds) * (after != before)  # a rounding error is no change
         places = count.nonzero()[0]
         signed = count[places]
         times = np.abs(signed).astype(np.int64)
@@ -180,7 +179,7 @@ def _crossings(
 
 
 def _background(keys: Tensor, camera: Camera) -> Fired:
-    """Draw noise events: a share of the pixels, each once, at any time and of any polarity."""
+    """Draw noise events: a share of the pixels, each once, at a random time and with a random polarity."""
     chance, when, which = (uniform(child_keys(keys, number), camera.size**2)[0].numpy() for number in (1, 2, 3))
     places = (chance < camera.noise).nonzero()[0]
     t = (when[places].astype(np.float64) * camera.loops * camera.loop_us).astype(np.int64)
@@ -200,20 +199,20 @@ def simulate_set(
     """Record ``count`` images, stratified by class, each in a file of its own.
 
     Everything goes to ``<folder>.part`` first, which is renamed when it is complete. Files from an
-    earlier try are kept if their header matches the one to be written. The header of every file says that it
+    earlier attempt are kept if their header matches the one to be written. The header of every file says that it
     is simulated, from which image, with which seed and camera.
 
     Args:
         images: the images to record, gray or RGB.
-        folder: the folder to make; it gets a folder for each class.
-        name: of the set of images.
+        folder: the folder to create, with one sub-folder per class.
+        name: name of the set of images.
         count: the number of recordings.
-        seed: of the camera and of the choice of images.
-        camera: the camera, and how pictures move before it.
+        seed: seed of the camera and of the choice of images.
+        camera: the camera, and how pictures move in front of it.
         progress: called with the number of recordings done, and the total.
 
     Raises:
-        DataError: if the folder exists, there are fewer images, or an earlier try left other files.
+        DataError: if the folder exists, there are fewer images, or an earlier attempt left other files.
 
     >>> import tempfile
     >>> from bntt.data import fashion_mnist_bundled

@@ -1,6 +1,6 @@
-"""A folder of recordings, one sub-folder per class, made into frames once: a verified tensor file per part.
+"""A folder of recordings, one sub-folder per class, converted to frames once: a verified tensor file per part.
 
-Recordings are read one at a time and frames written at once, so neither needs to fit in memory.
+Recordings are read, and their frames written, one at a time, so neither need fit in memory as a whole.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from bntt.io.files import digest
 
 SPLIT = "split.json"
 PLACES = {"train": ("train",), "test": ("test", "val")}
-"""Folders of each part in lower case, the first that is there, as of images."""
+"""Names of each part's folder, in lower case; the first that exists is used, as for images."""
 
 
 def prepare_events(
@@ -49,22 +49,22 @@ def prepare_events(
 ) -> Manifest:
     """Read every recording of ``root`` and write ``folder``: a tensor file per part, the split, the manifest.
 
-    ``root`` has one folder per class, or ``train`` and ``test`` (or ``val``) with those; without these two the parts
-    are those of :func:`split_recordings`. Classes are the folders' names in order; one folder around them all is passed
-    over. The manifest's ``details`` record the framing and counts of the content: events, those left out and saturated,
-    the share of empty frames, the recordings repeated within a part, and the bits of a cell. Its ``check`` is
-    "simulated" where a recording says so.
+    ``root`` has one folder per class, or ``train`` and ``test`` (or ``val``) with one folder per class each; without
+    these two, :func:`split_recordings` makes the parts. Classes are the folders' names in order; a single folder around
+    all of them is skipped. The manifest's ``details`` record the framing and counts: events, events left out and
+    saturated, the share of empty frames, recordings repeated within a part, and the bits of a cell. Its ``check`` is
+    "simulated" if a recording says so.
 
     Args:
-        name: of the set, for the manifest and messages.
-        test_share: of every class, where ``root`` has no parts of its own.
+        name: name of the set, for the manifest and messages.
+        test_share: share of every class for the test part, if ``root`` has no parts of its own.
         simulated: True if all recordings must be simulated, False if none may be; None: either.
         progress: called with the number of recordings done, and the total.
 
     Raises:
         DataError: naming the file that is damaged, has no event, is of another format, does not fit into frames, or
-            violates ``simulated``; the part that is alone; or the recordings that are the same in both parts. Nothing
-            is written then.
+            violates ``simulated``; the part that lacks the other part; or the recordings that are in both parts.
+            Nothing is written then.
     """
     files, split = _parts(root, kind, test_share)
     listed = _fingerprint(root, files)
@@ -142,7 +142,7 @@ def _checked_origin(path: Path, name: str, simulated: bool | None) -> bool:
     found = is_simulated(path)
     if simulated is not None and found != simulated:
         said, wanted = ("is", "a camera") if found else ("is not", "the simulator")
-        raise DataError(f"{path} {said} simulated: {name} are recordings of {wanted}; take them as events")
+        raise DataError(f"{path} {said} simulated: {name} are recordings of {wanted}; use the dataset 'events'")
     return found
 
 
@@ -162,15 +162,15 @@ def _label(recording: str) -> str:
 def _parts(root: Path, kind: EventFormat, test_share: float) -> tuple[dict[str, dict[str, Path]], RecordingSplit]:
     """Return the files of each part by name, in order."""
     if not root.is_dir():
-        raise DataError(f"{root} is no folder: expected one with a folder of {kind.ending} files a class")
+        raise DataError(f"{root} is no folder: expected one folder of {kind.ending} files per class")
     inner = _around_classes(root, kind)
     there = {path.name.lower(): path for path in inner.iterdir() if path.is_dir()}
     places = {part: there[name] for part, names in PLACES.items() for name in reversed(names) if name in there}
     for place in places.values() if len(places) == 1 else ():
         if _holds_folders(place, kind):
             raise DataError(
-                f"{place} is one part alone: expected train and test (or val) beside each other, or a folder of "
-                f"{kind.ending} files a class; add the other part, or move the classes out of this one"
+                f"{place} is only one part: expected train and test (or val) next to each other, or one folder of "
+                f"{kind.ending} files per class; add the other part, or move the classes out of this one"
             )
     if len(places) == len(PARTS):
         files = {part: _recordings(_around_classes(places[part], kind), kind) for part in PARTS}
@@ -186,20 +186,20 @@ def _parts(root: Path, kind: EventFormat, test_share: float) -> tuple[dict[str, 
 
 
 def _around_classes(place: Path, kind: EventFormat) -> Path:
-    """Return the one folder in this place if it has a name of its own and the classes in it; else the place."""
+    """Return the only folder in this place if it holds the classes and is not named like a part; else the place."""
     inside = [path for path in place.iterdir() if not is_junk(path.name)]
     named = any(path.name.lower() in names for path in inside for names in PLACES.values())
     return inside[0] if len(inside) == 1 and not named and _holds_folders(inside[0], kind) else place
 
 
 def _holds_folders(place: Path, kind: EventFormat) -> bool:
-    """Return True if folders are in this one, and no recordings beside them, as there are in a class."""
+    """Return True if this folder holds folders and no recordings; a class's folder holds recordings."""
     inside = [path for path in place.iterdir() if not is_junk(path.name)] if place.is_dir() else []
     return any(path.is_dir() for path in inside) and not any(path.suffix.lower() == kind.ending for path in inside)
 
 
 def _recordings(place: Path, kind: EventFormat) -> dict[str, Path]:
-    """Return the files below each class's folder, by class and name without its ending."""
+    """Return the files below each class's folder, by class and file name without its ending."""
     found = dict[str, Path]()
     listing = folder_listing(place)
     for parts, file in listing.files:

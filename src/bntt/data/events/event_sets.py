@@ -17,7 +17,7 @@ DVS_CIFAR10 = Dataset(
     shape=(128, 128),
     samples=(9000, 1000),
     augment=("flip", "shift"),
-    expects="the unpacked CIFAR10-DVS, a folder a class with the recordings",
+    expects="the unpacked CIFAR10-DVS, one folder of recordings per class",
     formats=("aedat2", "aedat2-raw", "aedat4"),
 )
 register("dvs-cifar10", DVS_CIFAR10)
@@ -29,7 +29,7 @@ register(
         classes=10,
         shape=(34, 34),
         samples=(60_000, 10_000),
-        expects="the unpacked N-MNIST, Train and Test with a folder a class",
+        expects="the unpacked N-MNIST, Train and Test with one folder per class",
         formats=("nmnist",),
     ),
 )
@@ -40,7 +40,7 @@ for _images, _augment in (("cifar10", ("flip", "shift")), ("fashion-mnist", ("fl
             DVS_CIFAR10,
             licence="that of the images",
             augment=_augment,
-            expects=f"what bntt data simulate {_images} wrote",
+            expects=f"the folder that bntt data simulate {_images} wrote",
             formats=("aedat2",),
             simulated=_images,
         ),
@@ -51,7 +51,7 @@ register(
         "recordings",
         "yours",
         needs=("root", "frames.format"),
-        expects="a folder a class with its recordings, or train and test with those",
+        expects="a folder with one folder of recordings per class, or with train and test that have those",
         formats=tuple(EVENT_FORMATS),
     ),
 )
@@ -59,7 +59,7 @@ register(
 
 @dataclass(frozen=True)
 class Framing:
-    """Reading of a set's recordings, and their conversion to frames."""
+    """How a set's recordings are read and converted to frames."""
 
     binning: Binning
     format: str = ""
@@ -71,7 +71,7 @@ class Framing:
         """Return the name and the description of a set's format.
 
         Raises:
-            DataError: if the set has no such format, or it needs a sensor, or has one already.
+            DataError: if the set has no such format, or the format needs a sensor, or already has one.
         """
         known = DATASETS[name].formats
         chosen = self.format or known[0]
@@ -79,7 +79,7 @@ class Framing:
             said = "it must be named" if not self.format else f"got {self.format!r}"
             raise DataError(f"the format of {name} is one of {', '.join(known)}: {said} (--format, data.frames.format)")
         if (chosen == "npz") != (self.sensor is not None):
-            need = "needs" if chosen == "npz" else "says by itself, or by its name,"
+            need = "needs" if chosen == "npz" else "already gives, itself or by its name,"
             raise DataError(f"{chosen} {need} the rows and columns of its sensor (--sensor, data.frames.sensor)")
         kind = EVENT_FORMATS[chosen]
         if self.sensor is not None:
@@ -88,7 +88,7 @@ class Framing:
         return chosen, kind
 
     def tag(self, name: str) -> str:
-        """Return the tag that sets the folder of these frames apart from others of the set.
+        """Return the tag that distinguishes the folder of these frames from others of the same dataset.
 
         >>> Framing(Binning(20, 42, 42)).tag("dvs-cifar10")
         '20x42x42-time-counts-widen-aedat2'

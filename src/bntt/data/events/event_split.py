@@ -1,4 +1,4 @@
-"""A training and a test part for recordings published without: fixed by their names alone, and never overlapping."""
+"""Training and test parts for recordings published without them: fixed by the recordings' names, never overlapping."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def split_recordings(names: Iterable[str], test_share: float = TEST_SHARE) -> Re
     """Choose the same share of every class for testing: the recordings whose names have the lowest SHA-256.
 
     So a recording's part depends on the names in its class, not on the order of files, the system or a seed. Endings
-    are not part of a name: the same recordings in another format are split alike. Validation comes from the training
-    part, as it does for images (:func:`bntt.data.split_validation`).
+    are not part of a name: the same recordings in another format are split in the same way. Validation comes from the
+    training part, as it does for images (:func:`bntt.data.split_validation`).
 
     Raises:
         ValueError: if the share is not between 0 and 1.
@@ -67,7 +67,7 @@ def split_recordings(names: Iterable[str], test_share: float = TEST_SHARE) -> Re
 
 
 def content_of(events: Events) -> str:
-    """Compute a digest of a recording's events, with time from the first: the same in every file format."""
+    """Compute a digest of a recording's events, with times relative to the first: the same in every file format."""
     hasher = hashlib.sha256(f"{events.height}x{events.width}".encode())
     for values, kind in ((events.t - events.t[0], "<i8"), (events.x, "<u2"), (events.y, "<u2"), (events.p, "u1")):
         hasher.update(np.ascontiguousarray(values, kind).data)
@@ -95,8 +95,8 @@ def refuse_overlap(contents: Mapping[str, Mapping[str, str]]) -> int:
             other, first = seen.setdefault(content, (part, name))
             if other != part:
                 raise DataError(
-                    f"{name} ({part}) and {first} ({other}) are the same recording: what is trained on would be tested "
-                    f"on; remove one"
+                    f"{name} ({part}) and {first} ({other}) are the same recording: the test would contain a training "
+                    f"recording; remove one"
                 )
             again += first != name
     return again

@@ -33,18 +33,18 @@ LARGEST_TIME = 1 << 62
 def read_nmnist(path: Path, *, height: int = 34, width: int = 34) -> Events:
     """Return the events of a ``.bin`` file of N-MNIST or N-Caltech101 (Orchard et al. 2015).
 
-    The file consists of records of five bytes: x, y, then three bytes, big-endian: bit 23 the polarity, 0-22
-    microseconds. A record with y = 240 is no event: it adds 2¹³ microseconds to all later times, and counts in
-    ``left_out``.
+    The file consists of records of five bytes: x, y, then three bytes, big-endian: bit 23 is the polarity, bits 0-22
+    are microseconds. A record with y = 240 is not an event: it adds 2¹³ microseconds to all later times, and is counted
+    in ``left_out``.
 
     Args:
-        path: of the file.
-        height: of the sensor; N-Caltech101 has 180.
-        width: of the sensor; N-Caltech101 has 240.
+        path: the file.
+        height: rows of the sensor; N-Caltech101 has 180.
+        width: columns of the sensor; N-Caltech101 has 240.
 
     Raises:
-        DataError: naming file and byte, if it is missing, no whole number of records, holds no event, one lies outside
-            the sensor, or time falls.
+        DataError: naming file and byte, if the file is missing or not a whole number of records, holds no event, an
+            event lies outside the sensor, or times decrease.
 
     >>> import tempfile
     >>> path = Path(tempfile.mkdtemp()) / "one.bin"
@@ -76,19 +76,19 @@ def read_nmnist(path: Path, *, height: int = 34, width: int = 34) -> Events:
 
 
 def read_event_archive(path: Path, *, height: int, width: int) -> Events:
-    """Return the events of an ``.npz`` with one-dimensional arrays of one length. Nothing is unpickled.
+    """Return the events of an ``.npz`` with one-dimensional arrays of equal length. Nothing is unpickled.
 
-    ``t`` in whole microseconds, ``x`` and ``y`` of any integer type, ``p`` of an integer type or bool; others in the
-    archive are not read. The sizes stated in headers are checked against the file before anything is allocated.
+    ``t`` in whole microseconds, ``x`` and ``y`` of any integer type, ``p`` of an integer type or bool; other arrays are
+    not read. The sizes stated in headers are checked against the file before anything is allocated.
 
     Args:
-        path: of the archive.
-        height: of the sensor, which the archive does not store.
-        width: of the sensor.
+        path: the archive.
+        height: rows of the sensor, which the archive does not store.
+        width: columns of the sensor.
 
     Raises:
-        DataError: naming the file, and the array or event, if it is missing, no archive, damaged, lacks an array, one
-            is of another type or shape, or the events cannot be (as :class:`bntt.data.Events` says).
+        DataError: naming the file, and the array or event, if the file is missing, damaged or not an archive, an array
+            is missing or of another type or shape, or the events are invalid (see :class:`bntt.data.Events`).
 
     >>> import tempfile
     >>> path = Path(tempfile.mkdtemp()) / "mine.npz"
@@ -104,7 +104,7 @@ def read_event_archive(path: Path, *, height: int, width: int) -> Events:
             t, x, y, p = (_array(path, archive, name) for name in NAMES)
     except (DataError, MemoryError):
         raise
-    except Exception as error:  # foreign bytes make readers of archives fail in every way
+    except Exception as error:  # foreign bytes can make archive readers raise anything
         raise DataError(f"{path} is no whole .npz archive: {error}") from None
     if len(t) and not -LARGEST_TIME <= int(t.min()) <= int(t.max()) <= LARGEST_TIME:
         raise DataError(f"{path}: t must lie within 2**62 microseconds of 0, got {t.min()} to {t.max()}")
@@ -171,4 +171,4 @@ EVENT_FORMATS = {
     "nmnist": EventFormat(".bin", read_nmnist),
     "npz": EventFormat(".npz", partial(read_event_archive, height=128, width=128)),
 }
-"""Formats by name; an archive's sensor is a DVS128's, or for another: ``EventFormat(".npz", ...)``."""
+"""Formats by name; "npz" assumes the sensor of a DVS128, for another: ``EventFormat(".npz", ...)``."""

@@ -31,7 +31,7 @@ class Events:
 
     Raises:
         EventFault: (a ValueError) if there is no event, the arrays differ in length, an event lies outside the sensor,
-            has a polarity that is neither 0 nor 1, or a time before the event in front of it.
+            has a polarity that is neither 0 nor 1, or a time earlier than the event before it.
 
     >>> events = Events(np.array([5, 5, 9]), np.array([0, 3, 1]), np.array([2, 0, 1]), np.array([1, 0, 1]), 3, 4)
     >>> len(events), events.duration, events[1:].t
@@ -39,19 +39,19 @@ class Events:
     """
 
     t: Int[np.ndarray, "..."]
-    """int64: microseconds, from any zero."""
+    """int64: microseconds, from an arbitrary origin."""
     x: Integer[np.ndarray, "..."]
     """Columns, 0 to width - 1."""
     y: Integer[np.ndarray, "..."]
     """Rows, 0 to height - 1."""
     p: Integer[np.ndarray, "..."]
-    """Polarity: 1 brighter, 0 darker, where the reader does not say otherwise."""
+    """Polarity: 1 brighter, 0 darker, unless the reader says otherwise."""
     height: int
     """Rows of the sensor."""
     width: int
     """Columns of the sensor."""
     left_out: int = 0
-    """Number of words in the file that are no pixel's event: triggers, samples of images."""
+    """Number of words in the file that are not pixel events: triggers, image samples."""
 
     def __post_init__(self) -> None:
         shapes = [array.shape for array in (self.t, self.x, self.y, self.p)]
@@ -86,12 +86,12 @@ class Events:
 
     @property
     def duration(self) -> int:
-        """Microseconds from the first event to the last, both counted: 1 if all are at one time."""
+        """Microseconds from the first event to the last, inclusive: 1 if all have the same time."""
         return int(self.t[-1]) - int(self.t[0]) + 1
 
 
 def check_file(path: Path) -> None:
-    """Refuse anything but a file: opening a pipe would wait for it.
+    """Refuse anything but a file: opening a pipe would block.
 
     Raises:
         DataError: if it is missing or not a file.
@@ -101,7 +101,7 @@ def check_file(path: Path) -> None:
 
 
 def beginning(path: Path, count: int) -> bytes:
-    """Read the first bytes of a recording, fewer if it has no more.
+    """Read the first bytes of a recording, fewer if it is shorter.
 
     Raises:
         DataError: if it is missing or not a file.
@@ -126,7 +126,7 @@ def bytes_of(path: Path, most: int = LARGEST_FILE) -> bytes:
 
 
 def recorded(path: Path, where: Callable[[int], str], make: Callable[[], Events]) -> Events:
-    """Make events from a file: a fault names the file, and with ``where`` the place of the event in it.
+    """Make events from a file: an error names the file and, by ``where``, the event's place in it.
 
     Raises:
         DataError: in place of an :class:`EventFault`.

@@ -99,7 +99,7 @@ def _from_tar(archive: Path, limits: dict[str, int]) -> dict[str, bytes]:
         raise DataError(f"{archive} unpacks to more than CIFAR has: it is not read further") from None
     except MemoryError:
         raise
-    except Exception as error:  # of foreign bytes, whatever they come to in the standard library
+    except Exception as error:  # foreign bytes can make the standard library raise anything
         raise DataError(f"{archive} is not a whole tar archive: {error or type(error).__name__}") from None
     missing = [name for name in limits if name not in contents]
     if missing:

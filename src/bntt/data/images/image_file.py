@@ -14,7 +14,7 @@ from bntt.io.pictures import Fit, brought_to, decoded
 
 Mode = Literal["", "rgb", "gray"]
 LARGEST = 4096
-"""Most rows and columns that images are brought to."""
+"""Most rows and columns that images can be scaled to."""
 
 
 def decode(file: ListedFile) -> Tensor:
@@ -28,7 +28,7 @@ def decode(file: ListedFile) -> Tensor:
 
 @dataclass(frozen=True)
 class Fitting:
-    """Conversion of images of many sizes and modes to one, by Pillow's bilinear filter, which averages as it shrinks.
+    """Conversion of images to one size and mode, by Pillow's bilinear filter, which averages when it shrinks.
 
     Raises:
         DataError: on a size below 0 or beyond the largest.
@@ -40,17 +40,17 @@ class Fitting:
     size: int = 0
     """Rows and columns; 0: as they are."""
     mode: Mode = ""
-    """Mode: gray is ``0.299 R + 0.587 G + 0.114 B`` (Pillow's "L"), RGB of gray repeats it thrice; "": as it is."""
+    """Mode: gray is ``0.299 R + 0.587 G + 0.114 B`` (Pillow's "L"), gray becomes RGB by repetition; "": as it is."""
     fit: Fit = "crop"
-    """Way to make a picture square: the middle is cut out ("crop"), black is put beside it ("pad"), or its sides lose
-    their ratio ("stretch")."""
+    """How to make a picture square: cut out the middle ("crop"), add black borders ("pad"), or scale each side by
+    itself ("stretch")."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.size <= LARGEST:
             raise DataError(f"size must be from 0 to {LARGEST:,} pixels, got {self.size:,}")
 
     def tag(self, name: str) -> str:
-        """Return the tag that sets a prepared folder of these images apart from others of the set.
+        """Return the tag that distinguishes the prepared folder of these images from others of the same dataset.
 
         >>> Fitting(32, "rgb").tag("images"), Fitting(mode="gray").tag("images")
         ('32-crop-rgb', 'gray')
@@ -58,7 +58,7 @@ class Fitting:
         return "-".join(([str(self.size), self.fit] if self.size else []) + ([self.mode] if self.mode else []))
 
     def flags(self) -> str:
-        """Return the flags of ``bntt data prepare`` for it.
+        """Return the conversion as flags of ``bntt data prepare``.
 
         >>> Fitting(32, "rgb").flags()
         '--size 32 --fit crop --mode rgb'

@@ -1,4 +1,4 @@
-"""Image files: a folder or a zip with one sub-folder per class, for training and test each."""
+"""Image files: one folder or zip for training and one for test, each with one sub-folder per class."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ AS_THEY_ARE = Fitting()
 
 
 def read_images(root: Path, progress: Progress = lambda done, total: None, fitting: Fitting = AS_THEY_ARE) -> Splits:
-    """Read ``train`` and ``test`` (or ``val``), each ``<class>/<image>``: folders of folders or zips, or one zip.
+    """Read ``train`` and ``test`` (or ``val``), each a folder or a zip of ``<class>/<image>``, or one zip of both.
 
-    All images must have one size and mode, unless ``fitting`` gives them both. Classes are the first folders' names in
-    order, the same for both parts. Links are followed. Every file within a class is read, whatever its extension,
-    except hidden files and those in ``JUNK``.
+    All images must have one size and mode, unless ``fitting`` gives them both. Classes are the names of the class
+    folders in order, the same in both parts. Links are followed. Every file within a class is read, whatever its
+    extension, except hidden files and those in ``JUNK``.
 
     Raises:
-        DataError: naming the file that is missing, damaged, no image, of another size, of a mode that is not gray or
-            RGB, or beside the class folders; or the link that is broken or leads back to itself.
+        DataError: naming the file that is missing, damaged, not an image, of another size, of a mode other than gray
+            or RGB, or next to the class folders; or the link that is broken or leads back to itself.
     """
     listed = [_by_class(root, names) for names in PARTS]
     classes = tuple(sorted(listed[0]))
@@ -67,7 +67,7 @@ def _help(one: Sequence[int], other: Sequence[int]) -> str:
 
 
 def fingerprint(root: Path) -> str:
-    """Compute a digest of the files' names, sizes and times: it changes when they do, without reading them."""
+    """Compute a digest of the files' names, sizes and times, without reading the files."""
     places = [root] if root.is_file() else [_place(root, names) for names in PARTS]
     return listing_digest(root, [path for p in places for path in ([p] if p.is_file() else files_below(p))])
 
@@ -96,7 +96,7 @@ def _by_class(root: Path, names: tuple[str, ...]) -> dict[str, list[ListedFile]]
 
 
 def _without_strays(listing: Listing, place: Path) -> Listing:
-    """Keep files below folders; an image beside the folders has no class and is refused, anything else is ignored."""
+    """Keep files below folders; an image next to them has no class and is refused, anything else is ignored."""
     for parts, file in listing.files:
         if len(parts) == 1 and _is_image(file):
             raise DataError(f"{file.where} lies beside the class folders of {place}: move it into one of them, or away")

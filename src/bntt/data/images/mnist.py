@@ -1,4 +1,4 @@
-"""MNIST and Fashion-MNIST: four files in the IDX format, gzipped or not; the part of the latter inside the wheel."""
+"""MNIST and Fashion-MNIST: four IDX files, gzipped or not; and the subset of Fashion-MNIST that is in the wheel."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ FASHION_CLASSES = (
 STEMS = {"train": "train", "test": "t10k"}
 UNSIGNED_BYTE = 8
 LARGEST = 1 << 30
-"""Most bytes that a file may unpack to, twice those of the largest published in this format."""
+"""Most bytes that a file may unpack to: twice the size of the largest file published in this format."""
 
 
 def read_mnist(folder: Path, classes: tuple[str, ...] = DIGITS) -> Splits:
@@ -149,7 +149,7 @@ def _four_files(base: str, *rows: str) -> tuple[Published, ...]:
 
 MNIST = Dataset(
     "images",
-    "CC BY-SA 3.0, as TensorFlow's documentation of it says",
+    "CC BY-SA 3.0, according to TensorFlow's documentation",
     classes=10,
     shape=(1, 28, 28),
     samples=(60_000, 10_000),

@@ -1,4 +1,4 @@
-"""An artificial set that can be learned: every class is a smooth pattern, every image that pattern in noise."""
+"""An artificial set that can be learned: every class is a smooth pattern, every image is its pattern plus noise."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from bntt.ops.random import Purpose, sample_keys, uniform
 def synthetic(
     *, channels: int = 3, image_size: int = 32, num_classes: int = 10, train: int = 2000, test: int = 500, seed: int = 0
 ) -> Splits:
-    """Return images of any shape that need no file: to try a network out, and for tests.
+    """Return generated images of any shape, which need no file: for trying out a network, and for tests.
 
     Args:
         channels, image_size: C, and H = W.
         num_classes: K.
         train, test: numbers of images.
-        seed: of the random images.
+        seed: seed of the random images.
 
     >>> data = synthetic(image_size=8, train=20, test=10)
     >>> data.train.images.shape, data.test.counts()

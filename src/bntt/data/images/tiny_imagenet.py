@@ -65,7 +65,7 @@ def _image(path: Path) -> ListedFile:
         DataError: if it is not a file.
     """
     if not path.is_file():
-        raise DataError(f"{path} is missing, or no file")
+        raise DataError(f"{path} is missing or not a file")
     return file_at(path)
 
 
@@ -88,7 +88,7 @@ register(
     "tiny-imagenet",
     Dataset(
         "images",
-        "ImageNet's terms of access, for research and education alone",
+        "ImageNet's terms of access, only for research and education",
         classes=200,
         shape=(3, 64, 64),
         samples=(100_000, 10_000),

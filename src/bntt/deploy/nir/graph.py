@@ -1,8 +1,8 @@
 """NIR: a described network as a graph of convolutions, linear maps, poolings and neurons, in time steps of 0.1 ms.
 
-NIR knows no parameter that changes over time and no soft reset. What it cannot hold in its nodes it carries in their
-metadata: tables ``[T, C]``, of which the node has the median, so that a reader who knows nothing of them has a network
-nearby. The neurons are exact, by Euler steps of dt:
+NIR has no parameters that change over time and no soft reset. What a node cannot hold is in its metadata: tables
+``[T, C]``. The node itself holds their median over the steps, so that a reader that ignores the metadata gets a similar
+network. The neurons are exact, in Euler steps of dt:
 
 ======================= =====================================================================================
 ``m = λ u + z``, hard   LIF with ``τ = dt / (1 - λ)``, ``r = τ / dt``, ``v_leak = v_reset = 0``
@@ -11,8 +11,8 @@ soft reset              LI, then Threshold, whose spikes return a step later thr
 the rule ``fire_before`` Delay(dt) behind the neurons, and ``Scale(-θ)`` for the soft reset
 ======================= =====================================================================================
 
-Scale and shift of a norm are a 1x1 convolution of diagonal weights, of features an Affine; the largest of a window of
-spikes is ``Threshold(1/2)`` of their sum. The sum over time, and its division by T, stay outside.
+Scale and shift of a norm are a 1x1 convolution with diagonal weights, or an Affine for features. Max pooling of spikes
+is ``Threshold(1/2)`` of the sum of a window. The sum over time, and its division by T, are not in the graph.
 """
 
 from __future__ import annotations
@@ -63,11 +63,11 @@ def load() -> Any:
 def build(description: Description) -> nir.NIRGraph:
     """Return the NIR graph of a network.
 
-    Its input is what the encoder gives in one step; its output is a step's logits, whose mean over the steps is the
+    Its input is the encoder's output in one step; its output is a step's logits, whose mean over the steps is the
     network's.
 
     Raises:
-        DeployError: if nir is not installed; or naming the layer that NIR cannot have, and why.
+        DeployError: if nir is not installed; or naming the layer that NIR cannot represent, and why.
     """
     making = _Graph(load(), description)
     made: nir.NIRGraph = making.made()
@@ -75,7 +75,7 @@ def build(description: Description) -> nir.NIRGraph:
 
 
 class _Value(NamedTuple):
-    """What a node gives."""
+    """Output of a node."""
 
     node: str
     shape: Shape
@@ -117,7 +117,7 @@ class _Graph:
         return self.add(node.name, "", ones, *read, part="sum", binary=False)
 
     def add(self, layer: str, suffix: str, node: Any, *read: _Value, part: str = "", **changed: Any) -> _Value:
-        """Add a node of a layer behind others; return its output: that of the first of them, with the changes."""
+        """Add a node of a layer after others; return its output: that of the first of them, with the given changes."""
         stem = f"{layer}{suffix}".replace(".", "_").replace("/", "_")
         name = next(name for name in (stem + "_" * count for count in range(len(self.nodes) + 1)) if self.is_free(name))
         node.metadata = {LAYER: layer, **({PART: part} if part else {}), **node.metadata}
@@ -168,15 +168,15 @@ class _Graph:
 
     @staticmethod
     def check_convolution(weights: Weights) -> None:
-        """Refuse what nir's check of shapes, which every reader runs, would take for an error."""
+        """Refuse a convolution that nir's check of shapes, which every reader runs, would refuse."""
         high, wide = weights.values.shape[2:]
         if weights.groups > 1:
-            raise DeployError(f"its convolution has {weights.groups} groups, and nir 1.0.8 takes every one for 1")
+            raise DeployError(f"its convolution has {weights.groups} groups, and nir 1.0.8 always assumes 1")
         if high != wide:
             raise DeployError(f"its kernel is {high}x{wide}, and nir 1.0.8 takes every kernel for a square")
 
     def normalised(self, layer: Layer, x: _Value) -> _Value:
-        """Add the affine map, where it is one: the tables, if they change over time, and their median."""
+        """Add the affine map, unless it does nothing: its tables, if they change over time, and their median."""
         tables = {"scale": layer.scale, "shift": layer.shift}
         moves = any((table != table[:1]).any() for table in tables.values())
         notes: dict[str, Any] = dict(tables) if moves else {}
@@ -224,6 +224,6 @@ class _Graph:
 
     @staticmethod
     def spread(table: Array, x: _Value) -> Array:
-        """Return a table ``[1, C or 1]`` as one number a neuron."""
+        """Return a table ``[1, C or 1]`` as one number per neuron."""
         rows = table[0] if x.flat else table[0, :, None, None]
         return np.array(np.broadcast_to(rows, x.sizes))

@@ -1,6 +1,6 @@
-"""Opens a NIR file, and writes its graph as safetensors: a program for a process of its own, as HDF5 can crash.
+"""Open a NIR file and write its graph as safetensors: a program for a separate process, since HDF5 can crash.
 
-Nothing here is of this package. What a graph never has is refused before it is followed: links to other files, data
+Nothing here imports this package. What no graph has is refused before it is followed: links to other files, data
 outside the file, one object in two places, filters that are plugins, and more bytes than a network has.
 """
 
@@ -27,7 +27,7 @@ class Refused(Exception):
 
 
 def check(group: Any, h5py: Any, seen: set[Any], left: int = MOST_BYTES, depth: int = 0, place: str = "") -> int:
-    """Refuse what is no part of a graph; returns how many of the ``left`` bytes remain."""
+    """Refuse what is not part of a graph; return how many of the ``left`` bytes remain."""
     if depth > DEEPEST:
         raise Refused(f"{place} lies {depth} groups deep")
     for name in group:
@@ -51,7 +51,7 @@ def check(group: Any, h5py: Any, seen: set[Any], left: int = MOST_BYTES, depth: 
 
 
 def check_dataset(held: Any, h5py: Any, left: int, here: str) -> int:
-    """Refuse numbers that lie outside the file, are of other types, or too many; returns what of ``left`` remains."""
+    """Refuse numbers outside the file, of other types, or too many; return how many of the ``left`` bytes remain."""
     if held.external or held.is_virtual:
         raise Refused(f"{here} has its numbers in other files")
     plan = held.id.get_create_plist()
@@ -132,19 +132,19 @@ def packed(graph: dict[str, Any]) -> bytes:
 
 
 def limit() -> None:
-    """Bound this process's memory and time, where the system can; bounds of the system below ours stay."""
+    """Bound this process's memory and time, if the system can; stricter limits of the system stay."""
     try:
         import resource
     except ModuleNotFoundError:
         return
     for kind, most in ((resource.RLIMIT_AS, MEMORY), (resource.RLIMIT_CPU, SECONDS), (resource.RLIMIT_CORE, 0)):
         hard = resource.getrlimit(kind)[1]
-        with suppress(ValueError, OSError):  # macOS maps more than a limit of memory may be
+        with suppress(ValueError, OSError):  # on macOS a process maps more than any allowed limit
             resource.setrlimit(kind, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
 
 
 def main() -> int:
-    """Read a file's bytes from standard input, and write its graph to standard output; 3 if it is refused, and why."""
+    """Read a file's bytes from standard input, write its graph to standard output; if refused, say why and return 3."""
     limit()
     try:
         made = packed(opened(sys.stdin.buffer.read()))

@@ -46,7 +46,7 @@ class Node:
         self.notes: Mapping[str, Any] = notes if isinstance(notes, Mapping) else {}
         """Its metadata."""
         self.reads: list[str] = []
-        """The nodes before it, in the order of the edges, but for feedback."""
+        """The nodes before it, in the order of the edges, without feedback."""
         self.read_by: list[str] = []
 
     @property
@@ -63,7 +63,7 @@ class Node:
         return DeployError(f"{self.name!r} ({self.type}): {why}")
 
     def array(self, field: str, *dims: int) -> Array:
-        """Return a field of floating point numbers, of one of these numbers of dimensions, or of any."""
+        """Return a field of floating point numbers with one of these numbers of dimensions, by default any."""
         return self._floats(field, self.fields.get(field), dims)
 
     def note(self, field: str, *shapes: tuple[int, ...]) -> Array | None:
@@ -99,7 +99,7 @@ class Node:
         return float(values.flat[0])
 
     def by_channel(self, field: str, shape: Shape, flat: bool, default: float | None = None) -> Array:
-        """Return a field of one number a neuron as float64 ``[1, C]``, or ``[1, 1]`` where all are the same."""
+        """Return a field of one number per neuron as float64 ``[1, C]``, or ``[1, 1]`` if all are the same."""
         if default is not None and self.fields.get(field) is None:
             return np.full((1, 1), default)
         values = self.array(field).astype(np.float64)
@@ -131,7 +131,7 @@ class Node:
 
 
 def connected(graph: Mapping[str, Any]) -> dict[str, Node]:
-    """Return the nodes of a graph by name, each with those that it reads and that read it.
+    """Return the nodes of a graph by name, each with the nodes that it reads and that read it.
 
     Raises:
         DeployError: naming an unsupported node, or an edge that has no end.
@@ -172,7 +172,7 @@ def feedback(nodes: Mapping[str, Node]) -> dict[str, Node]:
 
 
 def in_order(nodes: Mapping[str, Node], last: str, done: Callable[[Node], None]) -> None:
-    """Call a function on every node that leads to the last, each after those that it reads, in the order of its edges.
+    """Call a function on every node that leads to the last, each after the nodes that it reads, in order of its edges.
 
     Raises:
         DeployError: naming a node of a loop.

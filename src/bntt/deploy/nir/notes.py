@@ -1,4 +1,4 @@
-"""What a graph of NIR says of a network beside its nodes: notes in metadata, and numbers as its nodes hold them."""
+"""What a NIR graph says about a network besides its nodes: metadata, and numbers in the form that nodes hold."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from bntt.deploy.tree import fields_of, from_tree, to_tree
 DT = 1e-4
 """Seconds of a time step, by the convention of SpikingJelly's and snnTorch's files."""
 LEAST = 2.0**-53
-"""Smallest 1 - λ of a neuron that leaks: beside neurons that leak, one with λ = 1 has a time constant of dt 2⁵³."""
+"""Smallest 1 - λ of a neuron that leaks: among neurons that leak, one with λ = 1 has a time constant of dt 2⁵³."""
 FACTS = "bntt"
 """Metadata of the graph: :class:`Facts` as JSON."""
 LAYER, PART = "layer", "part"
-"""Metadata of a node: the name of the layer that it belongs to, and what it is of it where its type does not say."""
+"""Metadata of a node: the name of its layer, and which part of the layer it is if its type does not say."""
 
 for _kind in (Encoder, Pictures):
     fields_of(_kind)  # here, so that reading a file evaluates nothing
@@ -36,7 +36,7 @@ class Facts(NamedTuple):
 
 
 def facts_of(made: Description) -> str:
-    """Return them as JSON.
+    """Return these parts of a description as JSON.
 
     >>> import bntt
     >>> from bntt.deploy import describe
@@ -77,6 +77,6 @@ def time_constant(leak: Array) -> Array:
 
 
 def stand_in(table: Array) -> Array:
-    """Return what stands for a table ``[T, C]`` where only one number a channel can: its median over the steps."""
+    """Return what replaces a table ``[T, C]`` where only one number per channel is possible: its median over steps."""
     middle: Array = np.median(table, 0)
     return middle

@@ -1,4 +1,4 @@
-"""What each node of a graph of NIR is of a layer: pooling, weights, affine map, neurons."""
+"""Which part of a layer each node of a NIR graph is: pooling, weights, affine map, neurons."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NEAR = 1e-6
 
 @dataclass(frozen=True)
 class Draft:
-    """A layer as its nodes are met: pooling, weights, affine map, neurons, pooling. Nothing but ``reads``: a node."""
+    """A layer while its nodes are read: pooling, weights, affine map, neurons, pooling. Empty: the node it reads."""
 
     reads: int
     shape: Shape
@@ -35,7 +35,7 @@ class Draft:
     gamma: Array | None = None
     driven: tuple[int, int] = (0, 0)
     gain: float = 1.0
-    """Of a sum of windows, which the next weights or neurons take over."""
+    """Factor of a sum of windows, which the next weights or neurons take over."""
 
     @property
     def is_empty(self) -> bool:
@@ -48,7 +48,7 @@ class Draft:
 
 
 class Reading(ABC):
-    """What a node may ask of the reading that it is met in."""
+    """What nodes need of the reading of their graph."""
 
     steps: int
     dt: float
@@ -57,15 +57,15 @@ class Reading(ABC):
 
     @abstractmethod
     def begun(self, node: Node, draft: Draft) -> Draft:
-        """Return the draft that weights, or neurons, go on with: this one, or a new one behind it."""
+        """Return the draft to which weights or neurons are added: this one, or a new one after it."""
 
     @abstractmethod
     def closed(self, node: Node, draft: Draft) -> Draft:
-        """Append a layer whose nodes are all met, and return what reads it."""
+        """Append a layer whose nodes are all read, and return the draft that reads it."""
 
     @abstractmethod
     def gives_spikes(self, place: int) -> bool:
-        """Whether a node gives zeros and ones alone."""
+        """Whether a node's output is only zeros and ones."""
 
 
 def convolution(reading: Reading, node: Node, draft: Draft) -> Draft:
@@ -92,7 +92,7 @@ def linear(reading: Reading, node: Node, draft: Draft) -> Draft:
 
 
 def of_layer(reading: Reading, node: Node, draft: Draft) -> Draft:
-    """Return the draft of a node's layer: a new one behind the layer that is being read, if it says another name."""
+    """Return the draft of a node's layer: a new one after the layer that is being read, if it names another."""
     other = node.layer and draft.name and node.layer != draft.name
     return reading.begun(node, draft) if other and (draft.weights is not None or draft.neurons is not None) else draft
 
@@ -115,7 +115,7 @@ def normalised(reading: Reading, node: Node, draft: Draft, matrix: Array, shift:
     width, found = draft.shape[0], []
     scale = np.diagonal(matrix)
     if matrix.shape != (width, width) or shift.shape != (width,) or (matrix != np.diag(scale)).any():
-        raise node.wrong("it says to be a norm, and scales no channel by a number of its own")
+        raise node.wrong("its metadata call it a norm, but it does not scale each channel by one number")
     for what, values in (("scale", scale), ("shift", shift)):
         table = node.note(what, (reading.steps, width))
         if table is not None:
@@ -129,18 +129,18 @@ def normalised(reading: Reading, node: Node, draft: Draft, matrix: Array, shift:
 
 
 def agree(node: Node, what: str, noted: Array, held: Array) -> None:
-    """Refuse metadata that belongs to other numbers than a node holds."""
+    """Refuse metadata that does not match a node's numbers."""
     if not np.allclose(noted, held, NEAR, 1e-12):
-        raise node.wrong(f"its metadata {what} and its numbers differ: what one of them says was changed elsewhere")
+        raise node.wrong(f"its metadata {what} and its numbers differ: one of them was changed elsewhere")
 
 
 def scaling(reading: Reading, node: Node, draft: Draft) -> Draft:
-    """Take a Scale of currents, or of one."""
+    """Take a Scale of currents, or one by 1."""
     factor = node.by_channel("scale", draft.shape, draft.flat)
     if (factor == 1).all():
         return draft
     if draft.weights is None or not draft.is_open:
-        raise node.wrong("it scales what is no current of weights: between these and their neurons alone it can be")
+        raise node.wrong("it scales what is no current of weights: a Scale must be between weights and their neurons")
     return replace(draft, scale=draft.scale * factor, shift=draft.shift * factor)
 
 
@@ -159,10 +159,10 @@ def flattening(reading: Reading, node: Node, draft: Draft) -> Draft:
 
 
 def pooling(reading: Reading, node: Node, draft: Draft) -> Draft:
-    """Take an AvgPool2d, or a SumPool2d, which the Threshold behind it makes the largest of spikes."""
+    """Take an AvgPool2d, or a SumPool2d, which a Threshold after it turns into max pooling of spikes."""
     size, stride, padding = node.pair("kernel_size", 1), node.pair("stride", 1), node.pair("padding", 0)
     if stride != size or padding != (0, 0) or draft.flat:
-        raise node.wrong(f"it pools {size} by steps of {stride}, padded by {padding}: windows side by side can be")
+        raise node.wrong(f"it pools {size} by steps of {stride}, padded by {padding}: windows must be adjacent")
     pool, gain = Pool("average", size), draft.gain * (float(np.prod(size)) if node.type == "SumPool2d" else 1.0)
     if (draft.weights is not None or draft.neurons is not None) and node.part == "before":
         draft = reading.closed(node, draft)
@@ -181,7 +181,7 @@ def threshold(reading: Reading, node: Node, draft: Draft) -> Draft:
     if before.type == "SumPool2d" and node.one("threshold") == 0.5:
         return largest(reading, node, draft)
     if before.type not in ("LI", "I"):
-        raise node.wrong("it is neither that of LI or I before it, nor 0.5 behind a SumPool2d of spikes")
+        raise node.wrong("it must follow an LI or I, or be 0.5 and follow a SumPool2d of spikes")
     if (back := reading.resets.get(node.name)) is None:
         raise node.wrong("its spikes reset nothing: a Scale must lead them back to the LI or I before it")
     draft = fired(reading, before, node, draft, "soft")
@@ -196,7 +196,7 @@ def threshold(reading: Reading, node: Node, draft: Draft) -> Draft:
 
 
 def largest(reading: Reading, node: Node, draft: Draft) -> Draft:
-    """Turn the sum of windows of spikes that was pooled last into their largest."""
+    """Turn the last sum pooling, of spikes, into max pooling."""
     *pools, last = draft.after or draft.before
     spikes = draft.neurons is not None if draft.after else reading.gives_spikes(draft.reads)
     if not spikes or any(pool.kind != "max" for pool in pools):
@@ -206,14 +206,14 @@ def largest(reading: Reading, node: Node, draft: Draft) -> Draft:
 
 
 def sizes(draft: Draft) -> tuple[Shape, bool]:
-    """Return the shape of what a draft gives, and whether it is of features."""
+    """Return the shape of a draft's output, and whether it is features."""
     return draft.shape, draft.flat
 
 
 def membrane(reading: Reading, node: Node, draft: Draft) -> Draft:
-    """Take an LI or I: the Threshold behind it makes neurons of them."""
+    """Take an LI or I: the Threshold after it completes the neurons."""
     if [reading.nodes[name].type for name in node.read_by] != ["Threshold"]:
-        raise node.wrong("a Threshold must follow it, which resets it by a Scale back: the library has no other use")
+        raise node.wrong("a Threshold must follow it, and reset it through a Scale: the library has no other use")
     return draft
 
 
@@ -255,13 +255,13 @@ def fired(reading: Reading, node: Node, fires: Node, draft: Draft, reset: Any) -
 
 
 def received(reading: Reading, node: Node, shape: Shape, flat: bool) -> Array:
-    """Return a membrane's gain for all that reaches it, feedback too: ``r dt / tau``, or ``r dt`` without a leak."""
+    """Return a membrane's gain for all its inputs, feedback included: ``r dt / tau``, or ``r dt`` without a leak."""
     gain: Array = node.by_channel("r", shape, flat) * reading.dt
     return gain / node.by_channel("tau", shape, flat) if node.type in ("LIF", "LI") else gain
 
 
 def delay(reading: Reading, node: Node, draft: Draft) -> Draft:
-    """Take a Delay of one step behind neurons: their spikes leave a step later."""
+    """Take a Delay of one step after neurons: their spikes leave a step later."""
     before = reading.nodes[node.reads[0]].type
     if draft.neurons is None or before not in ("LIF", "IF", "Threshold") or len(node.reads) > 1:
         raise node.wrong("it must stand behind neurons")

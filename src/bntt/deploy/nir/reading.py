@@ -1,4 +1,4 @@
-"""A description from a graph of NIR: this library's own, to the bit, or another framework's."""
+"""A description from a NIR graph: this library's own, bit for bit, or another framework's."""
 
 from __future__ import annotations
 
@@ -26,17 +26,18 @@ MOST_NODES = 10_000
 def from_nir(
     source: str | Path | nir.NIRGraph, *, encoder: Encoder | None = None, classes: Sequence[str] = (), dt: float = DT
 ) -> Description:
-    """Return a network from a graph of NIR: convolutions, linear maps, poolings, IF and LIF neurons, and their sums.
+    """Return a network from a NIR graph: convolutions, linear maps, poolings, IF and LIF neurons, and their sums.
 
-    A graph that :func:`~bntt.deploy.export` wrote gives the description that it was, bit for bit. Any other is one step
-    of a network, which ``encoder`` gives T steps: its Output, added up, is the logits. Hard resets are LIF and IF, soft
-    ones LI or I, Threshold and a Scale back; unsupported nodes are refused by name.
+    A graph that :func:`~bntt.deploy.export` wrote gives its description back, bit for bit. Any other graph is one step
+    of a network, and ``encoder`` sets the number of steps; the graph's Output, summed over them, gives the logits.
+    Neurons with a hard reset are LIF and IF; with a soft reset, LI or I, a Threshold and a Scale back. Unsupported
+    nodes are refused by name.
 
     Args:
-        source: a file, opened in a process of its own; or a graph in memory.
-        encoder: in place of what the graph says; a graph of others says nothing: ``Encoder("direct", num_steps=8)``.
-        classes: their names, in place of those that the graph says; their numbers by default.
-        dt: seconds of a step: λ = 1 - dt / τ.
+        source: a file, which is opened in a separate process; or a graph in memory.
+        encoder: replaces the graph's; other frameworks' graphs have none: ``Encoder("direct", num_steps=8)``.
+        classes: names of the classes, instead of the graph's; their numbers by default.
+        dt: duration of a step in seconds: λ = 1 - dt / τ.
 
     Raises:
         BundleError: if the file is missing, damaged, hostile or no NIR graph.
@@ -66,7 +67,7 @@ def described(
     """Describe a graph as ``nir.NIRGraph.to_dict`` has it; see :func:`from_nir`.
 
     Raises:
-        DeployError: as there.
+        DeployError: as for :func:`from_nir`.
     """
     nodes, notes = connected(graph), graph.get("metadata")
     facts = facts_from(str(notes[FACTS])) if isinstance(notes, Mapping) and FACTS in notes else None
@@ -84,10 +85,10 @@ class _Reading(Reading):
         self.resets, self.drafts = feedback(nodes), dict[str, Draft]()
 
     def description(self, classes: tuple[str, ...]) -> Description:
-        """Return it.
+        """Return the description.
 
         Raises:
-            DeployError: naming the node that is not the library's.
+            DeployError: naming the node that the library does not support.
         """
         ins, outs = ([node for node in self.nodes.values() if node.type == kind] for kind in ("Input", "Output"))
         if len(ins) != 1 or len(outs) != 1 or len(outs[0].reads) != 1 or len(self.nodes) > MOST_NODES:
@@ -109,7 +110,7 @@ class _Reading(Reading):
         return Description(tuple(self.made), self.facts.encoder, names, shape, pictures, told)
 
     def take(self, node: Node) -> None:
-        """Take one node, when all that it reads are taken."""
+        """Take one node, after all the nodes that it reads."""
         if node.type == "Output":
             return
         if node.type == "Input":

@@ -1,4 +1,4 @@
-"""The network in plain NumPy, float32 or float64: the reference for every other way to run it outside."""
+"""The network in plain NumPy, float32 or float64: the reference for every other way to run it outside PyTorch."""
 
 from __future__ import annotations
 
@@ -44,11 +44,11 @@ class Arrays:
         """Take some steps.
 
         Args:
-            x: the network's input, ``[S, B, H, W, C]``; or ``[1, ...]``, the same in all of them.
-            membranes: of every node before the first step; None is rest.
+            x: the network's input, ``[S, B, H, W, C]``; or ``[1, ...]``, the same in all steps.
+            membranes: each node's before the first step; None is rest.
 
         Returns:
-            what the readout adds up in each step, ``[S, B, K]``, and the membranes after the last.
+            what the readout adds in each step, ``[S, B, K]``, and the membranes after the last.
         """
         values, after = {-1: x.astype(self.dtype)}, list[Array | None]()
         for place, node in enumerate(self.made.nodes):
@@ -85,7 +85,7 @@ class Synapse:
         self.weights, values = weights, weights.values.astype(dtype)
         if weights.is_convolution:
             rows = np.moveaxis(values, 1, -1).reshape(weights.groups, -1, math.prod(values.shape[1:]))
-        else:  # its features are in C, H, W order, and lie in H, W, C
+        else:  # its weights are in C, H, W order, its input in H, W, C
             rows = np.moveaxis(values.reshape(len(values), *image), 1, -1).reshape(1, len(values), -1)
         self.matrices = np.ascontiguousarray(rows.swapaxes(1, 2))  # [groups, kh kw Cin, Cout]
         self.bias = None if weights.bias is None else weights.bias.astype(dtype)

@@ -16,11 +16,11 @@ from bntt.deploy.runtime.prepared import Prepared, address, takes_events
 from bntt.engine.cpu import library
 
 LARGEST_COUNT = 255
-"""Spikes of a window, or of a sum, are counted in a byte."""
+"""Largest count of spikes in a window or a sum, since counts are bytes."""
 
 
 class Value(NamedTuple):
-    """What a node gives: counts worth ``scale`` each, or floats."""
+    """Output of a node: counts worth ``scale`` each, or floats."""
 
     array: Array
     """``[S, B, H, W, C]``."""
@@ -40,7 +40,7 @@ class Chain:
         self.prepared, self.steps, self.batch = prepared, steps, batch
         made = prepared.made
         self.work: list[Callable[[int], object]] = []
-        """What is done in turn, told the first step."""
+        """The work in order; each function is given the first step."""
         self.membranes: list[Array | None] = []
         kind, (channels, height, width) = made.encoder.kind, made.image
         readers = [node for node in made.nodes if -1 in (node.reads if isinstance(node, Sum) else (node.reads,))]
@@ -133,7 +133,7 @@ class Chain:
         self._calls("bntt_events_forward", job)
 
     def _scan(self, place: int, neurons: Neurons, current: Array, window: tuple[int, int]) -> Array:
-        """Append the neurons of a layer; their spikes by window."""
+        """Append the neurons of a layer; return their spikes, counted by window."""
         steps, batch, height, width, channels = current.shape
         tables = self.prepared.tables[place]
         membrane = np.empty(current.shape[1:], np.float32)
@@ -174,7 +174,7 @@ class Chain:
 
         def run(first: int, job: library.Job = job) -> None:
             if call(reference) != 0:
-                raise MemoryError(f"{function} could not have the memory that it works in")
+                raise MemoryError(f"{function} could not allocate its working memory")
 
         self.work.append(run)
 
@@ -191,7 +191,7 @@ class Chain:
         self.work.append(scale)
 
     def _pools(self, pools: Sequence[Pool], scan: Callable[[tuple[int, int]], Array]) -> Value:
-        """Append neurons and the pooling behind them: the first average is a part of the scan."""
+        """Append neurons and the pooling after them: an average pooling that comes first is part of the scan."""
         window, rest = (1, 1), list(pools)
         if rest and rest[0].kind == "average" and math.prod(rest[0].size) <= LARGEST_COUNT:
             window = rest.pop(0).size

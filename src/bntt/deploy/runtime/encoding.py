@@ -1,4 +1,4 @@
-"""From samples to the network's input in NumPy: the library's numbers to the bit."""
+"""From samples to the network's input in NumPy, bit-identical to the library's."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ def samples_of(made: Description, x: Any, dtype: Any, *, whole: bool) -> Array:
     """Return a batch of samples in the runtime's type, checked and normalised.
 
     Args:
-        x: ``[B, ...]`` of images; of frames and sequences ``[B, T, ...]``, or one step of them.
+        x: images ``[B, ...]``; frames and sequences ``[B, T, ...]``, or one step of them.
         whole: True if frames and sequences come with all steps.
 
     Raises:
         TypeError: if they are not floating point; frames may be whole numbers.
-        DeployError: if they have another shape, are not finite, or, where they are pixels, not from 0 to 1.
+        DeployError: if they have another shape, are not finite, or, if they are pixels, are not from 0 to 1.
     """
     encoder, samples = made.encoder, np.asarray(x)
     timed, wanted = encoder.kind in IN_TIME, made.input_shape
@@ -54,7 +54,7 @@ def encode(made: Description, values: Array, noise: Noise, steps: range) -> Arra
     """Return the input of some steps, ``[S, B, H, W, C]``; ``[1, B, H, W, C]`` if it is the same in every one.
 
     Args:
-        values: from :func:`samples_of`; of frames and sequences those of these steps, ``[B, S, ...]``.
+        values: from :func:`samples_of`; for frames and sequences, those of these steps, ``[B, S, ...]``.
     """
     kind = made.encoder.kind
     if kind in IN_TIME:

@@ -1,4 +1,4 @@
-"""When a network may stop: by γ for all samples alike (paper Section 3.4), or by how certain it is of each."""
+"""When a network may stop: at one step for all samples, read from γ (paper Section 3.4), or when each is certain."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CRITERIA: tuple[Criterion, ...] = get_args(Criterion)
 
 
 def exit_step(made: Description, threshold: float) -> int:
-    """Find the number of steps to run, 1 to T: one more than the last at which a layer's mean |γ| reaches a threshold.
+    """Find the number of steps to run, 1 to T: up to the last step at which a layer's mean |γ| reaches a threshold.
 
     Steps whose γ has no path from the input to the readout do not count. If no mean reaches it, the result is 1, with a
     warning.

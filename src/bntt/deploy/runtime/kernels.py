@@ -1,7 +1,7 @@
-"""The network by the compiled kernels, float32: events where spikes are counted, the matrices of NumPy elsewhere.
+"""The network by the compiled kernels, float32: by events if the input is spike counts, by NumPy's matrices otherwise.
 
-All that a call needs is made once for each number of steps and samples, a :class:`Chain`: buffers, and jobs that hold
-their addresses. A call then only moves the addresses of the tables to its first step.
+Everything that a call needs is made once for each number of steps and samples, as a :class:`Chain`: buffers, and jobs
+that hold their addresses. A call then only moves the addresses of the tables to its first step.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from bntt.deploy.runtime.state import Noise
 from bntt.engine.cpu import library
 
 MOST_CHAINS = 4
-"""Chains that are kept, the last ones used."""
+"""Number of chains that are kept, the last ones used."""
 
 
 def why_not(dtype: Any) -> str:
@@ -36,7 +36,7 @@ def why_not(dtype: Any) -> str:
 
 
 class Kernels:
-    """Runs a description by the kernels; calls of several threads take turns."""
+    """Runs a description by the kernels; calls from several threads take turns."""
 
     def __init__(self, made: Description, threads: int) -> None:
         self.prepared = Prepared(made, Arrays(made, np.float32), threads)

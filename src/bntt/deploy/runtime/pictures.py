@@ -1,4 +1,4 @@
-"""From an image file to a network's sample: the library's numbers to the bit."""
+"""From an image file to a network's sample, bit-identical to the library's."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from bntt.io.pictures import read_picture
 
 
 def sample_of(made: Description, path: Path, *, invert: bool = False) -> tuple[Array, tuple[str, ...]]:
-    """Read a picture as the network was shown them in training: its sample, ``[1, ...]``, and what was done to it.
+    """Read a picture as in the network's training: return its sample, ``[1, ...]``, and what was done to it.
 
     Raises:
-        DeployError: if it is not said how a picture becomes a sample.
-        DataError: naming the file, if it is no picture that can be read.
+        DeployError: if the description does not say how a picture becomes a sample.
+        DataError: naming the file, if it cannot be read as a picture.
     """
     how = pictures_of(made)
     picture = read_picture(path, how.shape, fit=how.fit, invert=invert)
@@ -30,7 +30,7 @@ def pictures_of(made: Description) -> Pictures:
     """Return how a picture becomes a network's sample.
 
     Raises:
-        DeployError: if it is not said.
+        DeployError: if the description does not say it.
     """
     if made.encoder.kind == "frames":
         raise DeployError(f"the network takes frames {list(made.input_shape)}, one in each step, and no pictures")

@@ -1,4 +1,4 @@
-"""What all calls of the compiled kernels share: packed weights, tables of the neurons, and the door for arrays."""
+"""What all calls of the compiled kernels share: packed weights, tables of the neurons, and the check of arrays."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Prepared:
             values = synapse.weights.values.astype(np.float32)
             if not synapse.weights.is_convolution:  # [Cout, H W, C]
                 values = synapse.matrices[0].T.reshape(len(values), -1, self.made.image[0] if signed else 1)
-            if signed:  # spikes of -1 are events of channels of their own
+            if signed:  # spikes of -1 are events of separate channels
                 values = np.concatenate([values, -values], 1 if synapse.weights.is_convolution else 2)
             values, packed = np.ascontiguousarray(values), np.empty(library.packed_size(job), np.float32)
             size = job.out_channels * job.in_channels * job.kernel_height * job.kernel_width
@@ -59,10 +59,10 @@ def tables_of(neurons: Neurons, layer: Layer) -> dict[str, Array]:
 
 
 def address(array: Array, dtype: Any, size: int) -> int:
-    """Return where an array's values lie, for a kernel that takes them for a contiguous ``dtype`` of ``size`` elements.
+    """Return the address of an array's values, for a kernel that reads ``size`` contiguous elements of ``dtype``.
 
     Raises:
-        TypeError: if they are not; to meet it is a fault of this library.
+        TypeError: if they are not; that is a bug of this library.
 
     >>> address(np.zeros(3, np.float32), np.float32, 4)
     Traceback (most recent call last):

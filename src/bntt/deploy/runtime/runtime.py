@@ -1,4 +1,4 @@
-"""A bundle that runs: whole, step by step, or until each sample is certain. Nothing here needs PyTorch."""
+"""Run a bundle: all steps, one at a time, or until each sample is certain. Nothing here needs PyTorch."""
 
 from __future__ import annotations
 
@@ -22,40 +22,40 @@ from bntt.deploy.runtime.state import Noise, State, noise_of
 DType = Literal["float32", "float64"]
 BackendName = Literal["auto", "numpy", "kernels"]
 MOST_SAMPLES = 64
-"""Samples that run at once."""
+"""Most samples that run at once."""
 STEPS_AT_ONCE = 25
-"""Steps that run at once."""
+"""Most steps that run at once."""
 MOST_AT_ONCE = 1 << 29
-"""Most values of the largest node in samples and steps that run at once: of a large network fewer samples do."""
+"""Most values of the largest node over all samples and steps that run at once: a large network runs fewer samples."""
 MOST_THREADS = 1024
 EVALUATION = 1 << 32
-"""The first draw that evaluation shows in the library, :data:`bntt.analysis.accuracy.evaluation.FIRST_DRAW`."""
+"""The first draw of the library's evaluations, :data:`bntt.analysis.accuracy.evaluation.FIRST_DRAW`."""
 
 
 class Answers(NamedTuple):
-    """What a network said of samples that stopped individually.
+    """A network's answers for samples that stopped individually.
 
     >>> Answers(np.zeros((2, 10)), np.array([3, 8])).steps
     array([3, 8])
     """
 
     logits: Array
-    """``[B, K]``, of the step after which each stopped."""
+    """``[B, K]``, after the step at which each sample stopped."""
     steps: Array
     """Number of steps that each took, ``[B]``."""
 
 
 class Runtime:
-    """Run a network from a bundle, as it evaluates, without PyTorch.
+    """Run a network from a bundle, in evaluation mode, without PyTorch.
 
     Args:
         bundle: the file, or a description.
-        dtype: "float32"; or "float64", which gives the library's float64 spikes, in NumPy alone.
+        dtype: "float32"; or "float64" (only in NumPy), which gives the same spikes as the library in float64.
         backend: "kernels" (compiled, float32), "numpy", or "auto": the kernels if they can run.
-        threads: of the kernels, 1 to 1024.
+        threads: number of threads of the kernels, 1 to 1024.
 
     Attributes:
-        description: what is in the bundle: ``classes``, ``num_steps``, ``provenance`` and all else.
+        description: the content of the bundle: ``classes``, ``num_steps``, ``provenance`` and all else.
         backend: what runs it, "numpy" or "kernels".
 
     Raises:
@@ -103,33 +103,33 @@ class Runtime:
         return self.description.classes
 
     def read(self, path: str | Path, *, invert: bool = False) -> tuple[Array, tuple[str, ...]]:
-        """Read an image file as this network was shown images in training.
+        """Read an image file as images were read in the network's training.
 
-        It gets the mode and size that the network asks for; EXIF's orientation is followed.
+        The image is converted to the mode and size of the network's input; its EXIF orientation is applied.
 
         Args:
-            invert: the negative, of pictures that are dark on light where the network learned light on dark.
+            invert: take the negative, for pictures that are dark on light if the network learned light on dark.
 
         Returns:
             its sample ``[1, ...]``, and what was done to the picture, in words.
 
         Raises:
-            DataError: naming the file, if it is no picture that can be read.
+            DataError: naming the file, if it cannot be read as a picture.
             DeployError: if the bundle does not say how a picture becomes a sample.
         """
         return sample_of(self.description, Path(path), invert=invert)
 
     def run(self, x: Any, *, seed: int = 0, index: Any = None, draw: int = 0, steps: int | None = None) -> Array:
-        """Return logits ``[B, K]`` after all steps, or the first ``steps`` of them.
+        """Return logits ``[B, K]`` after all steps, or after the first ``steps`` of them.
 
         Args:
             x: samples as the library's encoder takes them: images ``[B, C, H, W]`` in [0, 1], frames or sequences
                 ``[B, T, ...]``.
-            seed, index, draw: name the noise: equal values give the same spikes as in the library.
+            seed, index, draw: select the noise: equal values give the same spikes as in the library.
 
         Raises:
             TypeError: if the samples are not floating point.
-            DeployError: if the network does not take them.
+            DeployError: if they do not fit the network.
         """
         total = self.num_steps if steps is None else steps
         if type(total) is bool or not isinstance(total, int | np.integer):
@@ -148,16 +148,16 @@ class Runtime:
     def step(
         self, x: Any, state: State | None = None, *, seed: int | None = None, index: Any = None, draw: int | None = None
     ) -> tuple[Array, State]:
-        """Take one step from a state: ``(logits [B, K] so far, state)``; one after another they are :meth:`run`.
+        """Take one step and return ``(logits [B, K] so far, state)``; T calls in a row give the result of :meth:`run`.
 
         Args:
-            x: the images, again in every step; of frames and sequences this step's, ``[B, C, H, W]``, ``[B, F]``.
-            state: the state that the last step returned; None is rest; ``state.rows(keep)`` lets samples leave.
-            seed, index, draw: as :meth:`run`'s in the first step; later the state has them, and others are refused.
+            x: images, the same in every step; of frames and sequences this step's, ``[B, C, H, W]`` or ``[B, F]``.
+            state: the state that the last step returned; None is rest; ``state.rows(keep)`` removes samples.
+            seed, index, draw: in the first step as for :meth:`run`; later the state has them, and others are refused.
 
         Raises:
             TypeError: if the samples are not floating point.
-            DeployError: if the network does not take them, they are not those of the state, or there is no such step.
+            DeployError: if they do not fit the network or the state, or the state has taken all steps.
         """
         values = samples_of(self.description, x, self.dtype, whole=False)
         if state is not None and state.batch != len(values):
@@ -176,7 +176,7 @@ class Runtime:
         return self._logits(state), state
 
     def exit_step(self, threshold: float) -> int:
-        """Return the number of steps to run by γ: one more than the last at which a layer's mean |γ| reaches it.
+        """Return the number of steps to run by γ: up to the last at which a layer's mean |γ| reaches the threshold.
 
         Raises:
             DeployError: on an invalid threshold, or a network without a γ for each step.
@@ -186,14 +186,14 @@ class Runtime:
     def answer(
         self, x: Any, criterion: Criterion, threshold: float, *, seed: int = 0, index: Any = None, draw: int = 0
     ) -> Answers:
-        """Run each sample until it is certain: those whose certainty reaches the threshold leave the batch.
+        """Run each sample until it is certain: samples whose certainty reaches the threshold leave the batch.
 
         Args:
             criterion: "confidence", "margin" or "entropy", see :func:`bntt.deploy.runtime.exits.certainty`.
-            x, seed, index, draw: as :meth:`run`'s.
+            x, seed, index, draw: as for :meth:`run`.
 
         Raises:
-            TypeError, DeployError: as :meth:`run`, or on a threshold that is negative or not a number.
+            TypeError, DeployError: as for :meth:`run`, or on a threshold that is negative or not a number.
         """
         if not threshold >= 0:
             raise DeployError(f"a threshold of certainty must be 0 or above, got {threshold}")

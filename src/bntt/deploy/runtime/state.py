@@ -21,7 +21,7 @@ class Noise:
     index: Array
     """Each sample's place in its dataset, ``[B]``."""
     keys: Array
-    """Each sample's key, ``[B]``, a function of the three."""
+    """Each sample's key, ``[B]``, a function of seed, draw and index."""
 
     def rows(self, chosen: Any) -> Noise:
         """Return the noise of some samples."""
@@ -60,7 +60,7 @@ def noise_of(seed: int | None, draw: int | None, index: Any, batch: int, known: 
 
 @dataclass(frozen=True, eq=False)
 class State:
-    """A batch after some steps; a runtime never changes one.
+    """A batch after some steps; a runtime never modifies it.
 
     >>> state = State(1, (np.zeros((3, 1, 1, 2)), None), np.arange(3)[:, None], noise_of(0, 0, None, 3))
     >>> state.rows(np.array([True, False, True])).total.ravel(), state.rows([2]).noise.index
@@ -70,9 +70,9 @@ class State:
     steps: int
     """Number of steps taken."""
     membranes: tuple[Array | None, ...]
-    """Of every node ``[B, H, W, C]`` after the reset; None where it has no neurons."""
+    """Each node's membranes after the reset, ``[B, H, W, C]``; None for a node without neurons."""
     total: Array
-    """What the readout has added up, ``[B, K]``."""
+    """Sum of the readout's values so far, ``[B, K]``."""
     noise: Noise
     """Keys of the samples' random numbers."""
 
@@ -83,7 +83,7 @@ class State:
 
     @property
     def shapes(self) -> tuple[tuple[int, ...] | None, ...]:
-        """Shape of every node's membranes of one sample."""
+        """Shape of every node's membranes for one sample."""
         return tuple(None if one is None else one.shape[1:] for one in self.membranes)
 
     def rows(self, keep: Any) -> State:
@@ -93,7 +93,7 @@ class State:
             keep: a mask ``[B]`` or indices.
 
         Raises:
-            DeployError: if it is neither, or names a sample that is not there.
+            DeployError: if it is neither, or names a sample that is not in the state.
         """
         chosen = np.asarray(keep)
         if chosen.ndim != 1 or (chosen.dtype == bool and len(chosen) != self.batch) or chosen.dtype.kind not in "biu":

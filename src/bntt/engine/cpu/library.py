@@ -212,4 +212,4 @@ def call(function: str, *arguments: Any) -> None:
             one = _door()(one, f"an argument of {function}")
         given.append(byref(one) if isinstance(one, Job) else one)
     if getattr(LIBRARY, function)(*given) != 0:
-        raise MemoryError(f"{function} could not have the memory that it works in")
+        raise MemoryError(f"{function} could not allocate its working memory")
