@@ -58,7 +58,7 @@ def test_words_of_other_kinds():
     forest, heat_map, histogram, image = (in_words(chart) for chart in charts()[2:])
     assert forest == "Values of bntt. bntt 3, 2 to 5; bad 30, invalid. Marked: bntt."
     assert heat_map == "Heat map of bntt, 2 rows and 2 columns: from 0.1 (bntt, time step 1) to 10 (b, time step 1)."
-    assert histogram == "Histogram of bntt. bntt: most, 3, from 1 to 2."
+    assert histogram == "Histogram of bntt. bntt: highest 3, from 1 to 2."
     assert image == "Picture of 2 rows of pixels: bntt."
     assert "without values" in in_words(HeatMap("", STEPS, ["a"], ["1"], [[None]], COUNT))
     assert "a: no values" in in_words(Histogram("", STEPS, COUNT, [], {"a": []}))

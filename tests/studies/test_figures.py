@@ -158,7 +158,7 @@ def test_spikes_of_a_neuron_are_those_of_its_layer_over_its_neurons():
 def test_what_enters_a_norm_is_of_steps_that_the_network_has():
     found = charts(inputs, "figure-3")
     assert [chart.title for chart in found] == ["one standard BN: what enters conv4", "BNTT: what enters conv4"]
-    assert [line.name for line in found[0].lines] == ["step 1", "step 4", "step 8", "held: mean 0, deviation 1"]
+    assert [line.name for line in found[0].lines] == ["step 1", "step 4", "step 8", "expected: mean 0, deviation 1"]
 
 
 def test_gamma_has_a_histogram_a_step_whose_shares_are_of_all_channels():

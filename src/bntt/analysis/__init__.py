@@ -1,6 +1,6 @@
-"""Measuring a network: read-only, frozen results.
+"""Measurements of networks; results are frozen records.
 
-Names resolve on first use, so that a measurement's declaration is read without waiting for torch.
+Names resolve on first use, so that reading a measurement's declaration does not import torch.
 """
 
 from bntt.doors import door

@@ -1,6 +1,6 @@
-"""Declarations of measurements: a folder of ``analysis`` declares each once, and all users read the declaration.
+"""Declarations of measurements: each folder of ``analysis`` declares one, and all other code reads the declaration.
 
-From one :class:`Measurement` come the verb with its flags, ``--json`` and ``--csv``, the file and the picture in the
+One :class:`Measurement` defines the verb with its flags, ``--json`` and ``--csv``, the file and the picture in the
 run directory, the section of the report, the metrics of studies and the Python function. Nothing here imports torch
 or pydantic: a declaration imports its result and its computation on first use.
 """
@@ -25,13 +25,13 @@ Split = Literal["test", "validation"]
 """Split to measure: the test split, or the samples held out of the training split."""
 
 MOST_DRAWS = 1000
-"""Largest number of draws, of a flag as of a recipe: the error of a mean over them is a thirtieth of one draw's."""
+"""Largest number of draws in a flag or a recipe: their mean has a thirtieth of the error of one draw."""
 Draws = Annotated[int, Ge(1), Le(MOST_DRAWS)]
 """Number of draws, each with fresh noise."""
 
 
-class ArgumentError(RuntimeError):  # no ValueError: tyro and pydantic would put theirs in its place
-    """A measurement asked to do something it cannot; the message names the flag and the remedy."""
+class ArgumentError(RuntimeError):  # not a ValueError: tyro and pydantic would replace it
+    """A request that a measurement cannot fulfil; the message names the flag and the remedy."""
 
 
 class InvalidResultError(RuntimeError):
@@ -54,10 +54,10 @@ class Facts:
 
     @property
     def norm_facts(self) -> NormFacts:
-        """Facts about its norm; all that may be where it has no name, in a network of yours with several norms."""
+        """Facts about its norm; the most permissive if it has no name, as in a custom network with several norms."""
         from bntt.nn.kinds import NormFacts, norm_facts_by_name
 
-        if not self.norm:  # what there is not the network says, when it is measured
+        if not self.norm:  # the network says what it lacks when it is measured
             return NormFacts(step_gamma=True, batch_statistics=True, running_statistics=True)
         return norm_facts_by_name(self.norm)
 
@@ -95,25 +95,25 @@ class Opened(Protocol):
         """The checksum of its weights."""
 
     def balanced_places(self, split: Split, count: int) -> tuple[Any, str]:
-        """Choose ``count`` places of a split, with every prefix fair to all classes; and describe the choice."""
+        """Choose ``count`` places of a split so that every prefix is balanced over the classes; describe the choice."""
 
     def loader(self, split: Split, at_most: int = 0) -> Any:
-        """Load batches of a split: all that the recipe measures, or at most ``at_most``, in proportion to classes."""
+        """Load batches of a split: all that the recipe measures, or at most ``at_most``, stratified by class."""
 
     def samples(self, split: Split) -> Any:
         """Return the whole split as a set of labelled samples."""
 
     def pictures(self, split: Split) -> Any:
-        """Return the whole split of images; an error for a run on frames or sequences."""
+        """Return the whole split of images; raise an error for a run on frames or sequences."""
 
     def part(self, split: Split, images: int, seed: int) -> tuple[Any, str]:
-        """Load batches of ``images`` images in proportion to the classes, chosen by a seed; and describe the choice."""
+        """Load batches of ``images`` images, stratified by class and chosen by a seed; describe the choice."""
 
     def has_same_images(self, other: Any, split: Split, places: Any) -> bool:
         """Check if another run's split is as large, and has the same images and labels at these places."""
 
     def evaluate(self, arguments: EvaluateArguments, progress: Progress) -> EvaluationResult:
-        """Measure it by its own evaluation, which knows its exit and other numbers of steps."""
+        """Measure it by its own evaluation, which supports its exit and other numbers of steps."""
 
     def exit_steps(self) -> int | None:
         """Return the number of steps after which the exit chosen for this run stops; None if none was chosen."""
@@ -134,7 +134,7 @@ class Progress:
         self.report(self.done - self.skipped_over, max(self.done, self.total) - self.skipped_over)
 
     def skip(self, samples: int) -> None:
-        """Count work that need not be done, and report the rest alone: it was kept, or a failure ended it."""
+        """Count work that need not be done, since it was saved or a failure ended it; only the rest is reported."""
         self.skipped_over += samples
         Progress.__call__(self, samples)
 
@@ -154,21 +154,21 @@ class Measurement:
     arguments: type
     """A frozen dataclass: its fields are the flags, with defaults, bounds (``Annotated[int, Ge(1)]``) and help."""
     record: Record = ""
-    """The record of the result; or its name below the folder of the arguments, imported only when it is needed; of
-    "drift" it is "result:DriftResult" if not given."""
+    """Class of the result, or its name relative to the folder of the arguments, imported on first use. The default
+    for "drift" is "result:DriftResult"."""
     measure: Measure = ""
-    """Function that measures a run, several runs in sequence, or a recipe; or its name, like the record's; of "drift"
-    it is "measure:measure_drift" if not given."""
+    """Function that measures a run, a sequence of runs, or a recipe; or its name, like the record's. The default
+    for "drift" is "measure:measure_drift"."""
     opens: Literal["run", "recipe"] = "run"
-    """A trained run, or a recipe that it trains by itself."""
+    """What it opens: a trained run, or a recipe that it trains itself."""
     several: bool = False
     """True if it takes several runs, and writes into the first one's directory."""
     second: str = ""
     """Purpose of a second run, the help of ``--from``; "" if it takes none."""
     draws_noise: bool = False
-    """True if each of its draws has noise of its own, whatever the encoder; else only an encoder's spikes are drawn."""
+    """True if each draw has fresh noise with any encoder; otherwise only an encoder's spikes are random."""
     needs_spikes: bool = True
-    """True if an ANN is refused, which has one step and no spikes."""
+    """True if it refuses an ANN, which has one step and no spikes."""
     refuses: Callable[[Facts, Any], str] = lambda facts, arguments: ""
     """Reason why a run cannot be measured with these arguments; "" if it can."""
     chooses: Callable[[Any], bool] = lambda arguments: False
@@ -178,7 +178,7 @@ class Measurement:
     variants: Mapping[str, tuple[Record, Measure]] = field(default_factory=dict)
     """Record and measure of each variant that has its own."""
     files_by_split: bool = True
-    """True if a split other than the usual one gets files of its own."""
+    """True if a split other than the default gets its own files."""
     file: str = ""
     """Prefix of the file's name if it is not the verb's."""
 
@@ -249,7 +249,7 @@ def draws_of(facts: Facts, draws: int | None) -> int:
 
 
 def run_names(opened: Sequence[Opened]) -> list[str]:
-    """Name each of several runs: by its directory's name if that tells them apart.
+    """Name each of several runs: by its directory's name if all names differ, else by its path.
 
     Raises:
         ArgumentError: if one is given twice.

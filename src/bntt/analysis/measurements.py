@@ -21,7 +21,7 @@ MEASUREMENTS: dict[str, Measurement] = {
 
 
 def register(measurement: Measurement) -> Measurement:
-    """Add a measurement: it becomes a verb, a section of reports and a kind that studies may ask for.
+    """Add a measurement: it becomes a verb, a section of reports and a kind that studies can request.
 
     Raises:
         ValueError: if another one has its name.

@@ -1,7 +1,7 @@
 """Results of measurements: frozen, validated records, whose JSON is the file and the only schema.
 
-A record has its display (words, tables, charts), its rows for CSV, and the numbers that studies ask for; it is made
-by the computation or read from a file, and the two are indistinguishable.
+A record has its display (words, tables, charts), its rows for CSV, and the numbers that studies request. It is made by
+the computation or read from a file, and the two are indistinguishable.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ OverSteps = Sequence[Number]
 
 
 def mean_of(values: Iterable[Number]) -> Number:
-    """Return the mean of those that are numbers; None if none is."""
+    """Return the mean of the values that are not None; None if all are."""
     return mean(found) if (found := [value for value in values if value is not None]) else None
 
 
@@ -87,12 +87,12 @@ class Result(Record):
     """
 
     METRICS: ClassVar[Mapping[str, Metric]] = {}
-    """The named numbers of studies; any other number is asked for by its path, ``layers.conv1.peak_step``."""
+    """Numbers that studies request by name; any other number is requested by its path, ``layers.conv1.peak_step``."""
 
     dataset: str
     """Name of the data."""
     split: str
-    """Split that was measured: "test" or "validation"; of an evaluation also "train"."""
+    """Split that was measured: "test" or "validation"; for an evaluation also "train"."""
     epoch: int | None = None
     """Epoch of the weights, from 0."""
 
@@ -111,16 +111,16 @@ class Result(Record):
         return ""
 
     def rows(self) -> list[dict[str, object]]:
-        """Build rows with the same keys, for CSV: each value one number, word or truth, never a list."""
+        """Build rows with the same keys, for CSV: each value is a number, word or boolean, never a list."""
         raise NotImplementedError  # each has its own
 
     def figures(self) -> list[Figure]:
-        """Draw the pictures beside the file: all charts of its section in one, unless a result has better ones."""
+        """Draw the pictures saved with the file: by default one with all charts of the section."""
         charts = self.section().charts
         return [Figure(self.title, charts)] if charts else []
 
     def attachments(self) -> dict[str, bytes]:
-        """Return files beside the JSON: contents by the suffix of the name, ``{"places.npz": ...}``."""
+        """Return files to save with the JSON: contents by the suffix of the name, ``{"places.npz": ...}``."""
         return {}
 
     def to_json(self) -> dict[str, Any]:
@@ -132,7 +132,7 @@ def result_from(kind: type[R], values: Any) -> R:
     """Read a record from JSON values.
 
     Raises:
-        ValueError: if they are not one, in one line that names the place.
+        ValueError: if they are not valid, in one line that names the place.
     """
     try:
         return kind.model_validate(values)

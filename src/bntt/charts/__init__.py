@@ -1,4 +1,4 @@
-"""Charts as records, drawn into files (PNG, PDF, SVG) and into the page: two renderers of the same."""
+"""Charts as records, with two renderers: into files (PNG, PDF, SVG) and into the page."""
 
 from bntt.charts.section import Cell as Cell
 from bntt.charts.section import Section as Section

@@ -1,4 +1,4 @@
-"""The range of an axis, in files and on the page alike."""
+"""Ranges, scales and ticks of axes, the same in files and on the page."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bntt.charts.records import Axis, Bars, Chart, Forest, HeatMap, Histogram, I
 MEASURES: dict[type, str] = {Lines: "y", Bars: "y", Forest: "x", HeatMap: "value", Histogram: "y"}
 """The axis of values of each kind of chart."""
 LEAST = 1e-90
-"""Least distance between the ends of an axis."""
+"""Smallest distance between the ends of an axis."""
 MARGIN = 0.05
 """Margin beyond the values, as a share of their range."""
 
@@ -45,7 +45,7 @@ def values_along(chart: Chart) -> list[float]:
 
 
 def on_shared_scales(charts: Sequence[Chart]) -> list[Chart]:
-    """Give charts of one figure that measure the same one scale, so that they can be compared."""
+    """Give charts of one figure that measure the same quantity a shared scale, so that they can be compared."""
     axes = [None if isinstance(chart, Image) else getattr(chart, MEASURES[type(chart)]) for chart in charts]
     shared = list[Chart]()
     for chart, axis in zip(charts, axes, strict=True):
@@ -59,7 +59,7 @@ def on_shared_scales(charts: Sequence[Chart]) -> list[Chart]:
 
 
 def is_logarithmic(axis: Axis, values: Iterable[float]) -> bool:
-    """Return True if an axis can be logarithmic: something on it is above 0."""
+    """Return True if an axis is to be logarithmic and can be: a value on it is above 0."""
     return axis.scale == "log" and any(value > 0 for value in values)
 
 
@@ -86,7 +86,7 @@ def value_limits(axis: Axis, values: Iterable[float]) -> tuple[float, float]:
 
 
 def place_limits(axis: Axis, places: Iterable[float]) -> tuple[float, float]:
-    """Return the ends of an axis of places: the first and the last, with half a step around where it counts."""
+    """Return the ends of an axis of places: the first and the last place with a margin, half a step if it counts."""
     places = list(places) or [0.0, 1.0]
     if is_logarithmic(axis, places):
         above = [place for place in places if place > 0]
@@ -106,7 +106,7 @@ def _possible(axis: Axis, low: float, high: float) -> tuple[float, float]:
 
 
 def places_along(chart: Chart) -> list[float]:
-    """Return all places of lines."""
+    """Return all places along x of a chart of lines."""
     if not isinstance(chart, Lines):
         return []
     levels = [level.value for level in chart.levels if level.at == "x"]
@@ -130,7 +130,7 @@ class Ruler:
     logarithmic: bool = False
 
     def shows(self, values: Iterable[Number]) -> list[float]:
-        """Return the values that have a place: a logarithmic axis has none of 0 and below."""
+        """Return the values that have a place: a logarithmic axis has none for 0 and below."""
         return [value for value in finite(values) if value > 0 or not self.logarithmic]
 
     def at(self, value: float) -> float:
@@ -146,7 +146,7 @@ def ruler(axis: Axis, held: Sequence[float], start: float, end: float, *, places
     """Make an axis that has room for these values.
 
     Args:
-        places: whether it is an axis of places, which begins at the first; one of values has 0 in it.
+        places: True for an axis of places, which begins at the first; an axis of values contains 0.
         most: approximate number of ticks that there is room for.
     """
     low, high = (place_limits if places else value_limits)(axis, held)
@@ -161,7 +161,7 @@ def ruler(axis: Axis, held: Sequence[float], start: float, end: float, *, places
 
 
 def colour_ruler(axis: Axis, held: Sequence[float], start: float, end: float) -> Ruler:
-    """Return the scale of a heat map's colours: from the least value to the most."""
+    """Return the scale of a heat map's colours: from the lowest value to the highest."""
     logarithmic = is_logarithmic(axis, held)
     held = [value for value in held if value > 0 or not logarithmic] or [0.0]
     low, high = min(held), max(held)
@@ -171,7 +171,7 @@ def colour_ruler(axis: Axis, held: Sequence[float], start: float, end: float) ->
 
 
 def ticks_of(low: float, high: float, most: int = 5) -> list[float]:
-    """Return multiples of 1, 2 or 5 times a power of ten in between, at most ``most`` + 1 of them.
+    """Return multiples of 1, 2 or 5 times a power of ten in the range, at most ``most`` + 1 of them.
 
     >>> ticks_of(0.0, 1.0), ticks_of(0.0, 0.37)
     ([0.0, 0.2, 0.4, 0.6, 0.8, 1.0], [0.0, 0.1, 0.2, 0.3])
@@ -182,9 +182,9 @@ def ticks_of(low: float, high: float, most: int = 5) -> list[float]:
 
 
 def _powers(low: float, high: float) -> list[float]:
-    """Return powers of ten in between, at most about seven; over few decades also 2 and 5 times as much.
+    """Return powers of ten in the range, at most about seven; over few decades also 2 and 5 times each.
 
-    Over less than such a step they are the ticks of a linear scale.
+    If fewer than two of them are in the range, return the ticks of a linear scale.
 
     >>> _powers(1.0, 100.0), _powers(22.0, 60.0)
     ([1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0], [30.0, 40.0, 50.0, 60.0])
@@ -198,7 +198,7 @@ def _powers(low: float, high: float) -> list[float]:
 
 
 def _round(value: float) -> float:
-    """Round away what sums of decimal fractions leave behind."""
+    """Round away the floating-point error of sums of decimal fractions."""
     return float(f"{value:.12g}")
 
 

@@ -1,6 +1,6 @@
 """The one palette: a colour for every method, shades in order for layers, a fixed cycle for all other names.
 
-Each colour has a tone for light grounds, which files take, and one for dark grounds, which the page takes too.
+Each colour has a tone for light backgrounds, used in files and on the page, and one for dark mode, used on the page.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ OTHERS = tuple(
         "bntt-scaled", "none",
     )
 )  # fmt: skip
-"""Colours in turn for names that are no method's, well apart; those of methods in the figure are left out."""
+"""Colours in turn, easy to tell apart, for names that are not methods; those of methods in the figure are left out."""
 _LIGHT = ("#2a1a5e", "#2f4b9e", "#1f7a9c", "#1e9a7c", "#7aa82a", "#d09a00")
 _DARK = ("#c3a8ee", "#7aa7ff", "#41c4d1", "#4fcf9f", "#b5d95a", "#ffd166")
 _SHADES = 24
@@ -124,7 +124,7 @@ def _series(chart: Chart) -> Iterator[tuple[str, str, bool]]:
 
 
 def _layer_groups(charts: Sequence[Chart]) -> list[list[str]]:
-    """Return the keys that take shades; charts that share one share the order, in which each keeps its own."""
+    """Return groups of keys that take shades; charts that share a key share a group, which keeps each chart's order."""
     groups = list[list[str]]()
     for chart in charts:
         keys = [key for _, key, in_order in _series(chart) if in_order]

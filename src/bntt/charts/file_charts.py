@@ -1,4 +1,4 @@
-"""Each kind of chart drawn into axes of matplotlib; returns the entries of the legend, by name."""
+"""Draw each kind of chart into matplotlib axes, and return the entries of the legend by name."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ if TYPE_CHECKING:
 MARKS = ("o", "s", "^", "D", "v", "P", "X", "*", "<")
 """Marks by which series that are compared are told apart without colours."""
 FEW = 40
-"""Most points of a line that are marked individually; beyond that, the line is enough."""
+"""Largest number of points of a line that are marked; longer lines have no marks."""
 INVALID = "#a61b1b"
 INK = "0.2"
 Legend = dict[str, Any]
-"""The legend's sample of each name."""
+"""The sample drawn in the legend for each name."""
 
 
 def wrapped(text: str, letters: int) -> str:
-    """Wrap a text into lines of at most ``letters`` letters; its own lines stay."""
+    """Wrap a text into lines of at most ``letters`` letters; existing line breaks stay."""
     return "\n".join(fill(line, letters) for line in text.splitlines())
 
 
 def draw_chart(axes: Axes, chart: Chart, looks: Looks) -> Legend:
-    """Draw a chart's data; the axes get their limits and names elsewhere."""
+    """Draw a chart's data; limits and names of the axes are set elsewhere."""
     match chart:
         case Lines():
             return _lines(axes, chart, looks)
@@ -80,7 +80,7 @@ def _lines(axes: Axes, chart: Lines, looks: Looks) -> Legend:
 
 
 def _spread(axes: Axes, line: Line, low: Sequence[float], high: Sequence[float], colour: str) -> None:
-    """Draw a band, and a stroke at each place that has no neighbour to be joined with."""
+    """Draw a band, and a stroke at each place without a neighbour."""
     there = {i for i, bounds in enumerate(zip(low, high, strict=False)) if not math.isnan(sum(bounds))}
     alone = sorted(i for i in there if not line.joined or not {i - 1, i + 1} & there)
     if len(alone) < len(there):
@@ -153,7 +153,7 @@ def _heat_map(axes: Axes, chart: HeatMap) -> Legend:
     norm = (LogNorm if scale.logarithmic else Normalize)(scale.low, scale.high)
     shown = axes.imshow(rows, aspect="auto", norm=norm, cmap="cividis", interpolation="nearest")
     axes.set_facecolor("0.85")
-    beside = axes.inset_axes((1.02, 0, 0.04, 1))  # a place of its own would stand at the end of the row
+    beside = axes.inset_axes((1.02, 0, 0.04, 1))  # as separate axes it would stand at the end of the row
     bar = axes.figure.colorbar(shown, cax=beside)
     bar.ax.minorticks_off()
     bar.set_ticks(list(scale.ticks), labels=list(scale.labels))
@@ -166,7 +166,7 @@ def _heat_map(axes: Axes, chart: HeatMap) -> Legend:
 
 
 def columns_are_turned(chart: HeatMap) -> bool:
-    """Return True if the names of the columns have no room side by side."""
+    """Return True if the names of the columns do not fit side by side."""
     return sum(len(name) + 1 for name in chart.columns[:FEW]) > 48
 
 

@@ -1,6 +1,6 @@
-"""Figures as files: PNG, PDF or SVG by the end of the name, written whole, the same bytes for the same figure.
+"""Figures as files: PNG, PDF or SVG by suffix, written whole, with the same bytes for the same figure.
 
-Names, titles and notes are text and never formulas; legends stand beside the data, not on it.
+Names, titles and notes are text, never formulas; legends are outside the data.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
 
 UNDATED: Mapping[str, Mapping[str, None]] = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
-"""The formats, with what is left out of each so that the same figure gives the same bytes."""
+"""The formats, with the metadata left out of each so that the same figure gives the same bytes."""
 TAG = re.compile(rb"<[^>]+>")
 """Tag of SVG; the text between two tags is left alone."""
 LETTERS = 13
-"""Letters of small print in an inch."""
+"""Letters of small print per inch."""
 HIGH = 36
-"""Letters that fit along the height of an axis, for its name."""
+"""Letters of an axis's name that fit along its height."""
 
 
 def save_figure(figure: Figure, path: Path) -> None:
     """Write a figure as .png, .pdf or .svg.
 
     Raises:
-        ValueError: if the path has another suffix, or the figure no chart.
+        ValueError: if the path has another suffix, or the figure has no chart.
         OSError: if it cannot be written; what was there before is unchanged.
     """
     from matplotlib import rc_context
@@ -51,7 +51,7 @@ def save_figure(figure: Figure, path: Path) -> None:
 
 
 def _rounded(tag: re.Match[bytes]) -> bytes:
-    """Round the places of a tag down to hundredths of a point: they are most of a drawing's bytes."""
+    """Cut the coordinates in a tag to hundredths of a point: they are most of a drawing's bytes."""
     return re.sub(rb"(\.\d\d)\d+", rb"\1", tag[0])
 
 
@@ -65,7 +65,7 @@ def draw_figure(figure: Figure) -> Drawing:
 
     charts = on_shared_scales(figure.charts)
     if not charts:
-        raise ValueError(f"the figure {figure.title!r} has no chart: leave out a figure of nothing")
+        raise ValueError(f"the figure {figure.title!r} has no chart: leave it out")
     columns = min(figure.columns or _columns(charts), len(charts))
     rows = math.ceil(len(charts) / columns)
     sizes = [_size(chart) for chart in charts]
@@ -87,7 +87,7 @@ def draw_figure(figure: Figure) -> Drawing:
 
 
 def _settle(drawing: Drawing) -> None:
-    """Lay out once, and round where the axes are: the solver's last bits differ from time to time."""
+    """Lay out once, and round the positions of the axes: the solver's last bits vary."""
     drawing.draw_without_rendering()
     drawing.set_layout_engine("none")
     for axes in drawing.axes:
@@ -102,7 +102,7 @@ def _columns(charts: Sequence[Chart]) -> int:
 
 
 def _size(chart: Chart) -> tuple[float, float]:
-    """Return the inches that a chart takes, with all that is written around it."""
+    """Return the size of a chart in inches, with all that is written around it."""
     match chart:
         case Bars():
             width = max(4.8, 1.2 + 0.2 * len(chart.names) * (1 if chart.stacked else 1 + len(chart.bars)))
@@ -126,7 +126,7 @@ def _inches(names: Sequence[str]) -> float:
 
 
 def _are_turned(chart: Bars) -> bool:
-    """Return True if the names of bars have no room side by side."""
+    """Return True if the names of bars do not fit side by side."""
     return sum(len(name) + 2 for name in chart.names) > 54
 
 
@@ -184,7 +184,7 @@ def _bar_names(axes: Axes, chart: Bars) -> None:
 
 
 def _legends(drawing: Drawing, legends: Sequence[tuple[Axes, Legend]], widths: Sequence[float], looks: Looks) -> None:
-    """Draw the legends: one beside all charts for names that several share or that do not fit, others below them."""
+    """Draw legends: one beside all charts for names that several share or that do not fit, others below their chart."""
     names = [name for _, legend in legends for name in legend]
     beside: Legend = {}
     for number, (axes, legend) in enumerate(legends):
@@ -211,7 +211,7 @@ def _below(axes: Axes, legend: Legend, columns: int) -> None:
 
 
 def _named(make: Any, legend: Legend, **options: Any) -> None:
-    """Set names afterwards: matplotlib would leave out those that begin with an underscore."""
+    """Make a legend, and set its names afterwards: matplotlib omits names that begin with an underscore."""
     shown = make(list(legend.values()), ["-"] * len(legend), fontsize=8, frameon=False, **options)
     for text, name in zip(shown.get_texts(), legend, strict=True):
         text.set_parse_math(False)

@@ -1,4 +1,4 @@
-"""Bars, forests and heat maps of the page: rows below one another, so that their names have room."""
+"""Draw bars, forests and heat maps on the page in rows, so that their names have room."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ BAR, GAP = 9.0, 6.0
 ROW, CELL = 20.0, 15.0
 """Heights of a row of a forest, and of a heat map."""
 SHADE = METHODS["bn"].css
-"""Strongest shade of heat maps, which start from the background, where there is little."""
+"""Shade of the highest values of heat maps; lower values fade into the background."""
 
 
 def _left(names: Sequence[str]) -> float:
@@ -87,7 +87,7 @@ def forest_height(chart: Forest) -> float:
 
 
 def forest(chart: Forest, looks: Looks) -> Iterator[Markup]:
-    """Draw a mark on its interval, one row each."""
+    """Draw a row for each entry: a mark on its interval."""
     left, bottom = _left([entry.name for entry in chart.entries]), forest_height(chart) - BOTTOM
     scale = ruler(chart.x, values_along(chart), left, WIDTH - RIGHT)
     yield from _frame(scale, chart.x, bottom)
@@ -122,7 +122,7 @@ def heat_map_height(chart: HeatMap) -> float:
 
 
 def heat_map(chart: HeatMap) -> Iterator[Markup]:
-    """Draw cells that are the stronger the more they measure; one without a value is crossed out by a line."""
+    """Draw cells, stronger for higher values; a cell without a value is crossed out by a line."""
     left, bottom = _left(chart.rows), TOP + CELL * len(chart.rows)
     width = (WIDTH - RIGHT - left) / max(1, len(chart.columns))
     scale = colour_ruler(chart.value, values_along(chart), 0.08, 1.0)
@@ -165,7 +165,7 @@ def draw(chart: Chart, looks: Looks) -> Markup:
 
 
 def legend_of(chart: Chart, looks: Looks) -> list[tuple[Markup, str]]:
-    """Return the sample of each name of a chart; nothing where there is only one series."""
+    """Return a sample and a name for each entry of a chart's legend; nothing if there is only one."""
     found = list(_legend(chart, looks))
     return found if len(found) > 1 else []
 

@@ -1,6 +1,6 @@
-"""A chart as a frozen record: what is shown, never how. A measurement makes one; files and the page draw the same.
+"""A chart as a frozen record: what is shown, never how. Measurements make charts; files and the page draw them.
 
-A ``Figure`` is the content of one file: charts under a title that says run and dataset. Colours have meanings: a
+A ``Figure`` is the content of one file: charts under a title that names run and dataset. Colours have meanings: a
 layer's place among the layers, or the name of a method, which has the same colour in every picture
 (:mod:`bntt.charts.colours`).
 """
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Number = float | None
-"""None where there is no value: a line is open there, a cell is empty."""
+"""None where there is no value: a line is interrupted there, a cell is empty."""
 Scale = Literal["linear", "log"]
 
 
@@ -47,16 +47,16 @@ class Line:
     x: Sequence[float]
     y: Sequence[Number]
     colour: str = ""
-    """A method's name, or that of a layer's line; "" takes the line's place among the figure's lines, as layers do."""
+    """Key of its colour, such as a method's name; "" gives a shade by its place among the lines, as for layers."""
     low: Sequence[Number] = ()
     high: Sequence[Number] = ()
     dashed: bool = False
     invalid: Sequence[int] = ()
-    """Places in ``x`` whose numbers are invalid; they are crossed out."""
+    """Indices of invalid values; they are crossed out."""
     stepped: bool = False
     """True if a value holds up to the next place, as counts between edges do."""
     joined: bool = True
-    """True if the points are joined; those of single starts are not."""
+    """True if the points are joined; points of single starts are not."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class Lines:
 
 @dataclass(frozen=True)
 class Bar:
-    """One series of bars: a value for each of the chart's names, with its interval or the single starts."""
+    """One series of bars: a value for each of the chart's names, with its interval or its single starts."""
 
     name: str
     values: Sequence[Number]
@@ -96,7 +96,7 @@ class Bar:
 
 @dataclass(frozen=True)
 class Bars:
-    """Bars from 0, one group a name; a logarithmic axis has no 0, and takes a :class:`Forest`."""
+    """Bars from 0, one group per name; a logarithmic axis has no 0 and needs a :class:`Forest`."""
 
     title: str
     y: Axis
@@ -150,7 +150,7 @@ class HeatMap:
 
 @dataclass(frozen=True)
 class Histogram:
-    """Counts between edges, a series each: ``counts[i]`` lie from ``edges[i]`` to ``edges[i + 1]``."""
+    """Counts between edges, for each series: ``counts[i]`` lie from ``edges[i]`` to ``edges[i + 1]``."""
 
     title: str
     x: Axis
@@ -174,27 +174,27 @@ Chart = Lines | Bars | Forest | HeatMap | Histogram | Image
 
 @dataclass(frozen=True)
 class Figure:
-    """The content of one file: charts side by side, under a title that says run and dataset."""
+    """The content of one file: charts side by side, under a title that names run and dataset."""
 
     title: str
     charts: Sequence[Chart]
     columns: int = 0
     """Charts in a row; 0 leaves it to the renderer."""
     stem: str = ""
-    """Stem of its file, where a measurement has several; "" is the measurement's own."""
+    """Stem of its file if a measurement has several figures; "" is the measurement's own."""
 
 
 def over_steps(rows: Mapping[str, Sequence[Number]], *, methods: bool = False) -> list[Line]:
     """Make a line for each row over steps counted from 1.
 
     Args:
-        methods: whether the names are those of methods, which have colours of their own; layers by default.
+        methods: True if the names are methods, which have their own colours; by default they are layers.
     """
     return [Line(name, range(1, len(row) + 1), row, name if methods else "") for name, row in rows.items()]
 
 
 def map_over_steps(title: str, rows: Mapping[str, Sequence[Number]], value: Axis, note: str = "") -> HeatMap:
-    """Make a heat map of a row for each name over steps counted from 1."""
+    """Make a heat map with a row for each name, over steps counted from 1."""
     steps = [str(t) for t in range(1, 1 + max(map(len, rows.values()), default=0))]
     return HeatMap(title, STEPS, list(rows), steps, list(rows.values()), value, note)
 

@@ -22,15 +22,15 @@ class Cell:
     text: str
     """Text that is shown."""
     value: float | None = None
-    """Key that it is sorted by."""
+    """Value that it is sorted by."""
     note: str = ""
     """Note below the text."""
     mark: Mark = ""
     """What distinguishes it: "gap", "good", "bad" or "open"."""
     link: str = ""
-    """Link to a place of the page."""
+    """Link to a place on the page."""
     source: str = ""
-    """Where the text is from; a page tells it in a footnote."""
+    """Source of the text; a page gives it in a footnote."""
 
 
 @dataclass(frozen=True)
@@ -42,13 +42,13 @@ class Table:
     """
 
     caption: str
-    """What was run."""
+    """Text above the table: what was run."""
     columns: tuple[str, ...]
-    """Heads of the columns."""
+    """Headings of the columns."""
     rows: tuple[tuple[Cell, ...], ...]
     """A cell for each column; the first names the row."""
     note: str = ""
-    """Note below it."""
+    """Note below the table."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def share(value: float | None, digits: int = 1, note: str = "") -> Cell:
 
 
 def count(value: float | None) -> Cell:
-    """Format a number that counts.
+    """Format a count.
 
     >>> count(5830.2).text, count(0.32).text
     ('5,830', '0.32')
@@ -103,7 +103,7 @@ def number(value: float | None, form: str = "#.3g") -> Cell:
 
     Args:
         value: the number; None is shown as a dash.
-        form: a format of Python's.
+        form: a Python format specification.
 
     Returns:
         A cell that is sorted by the number.

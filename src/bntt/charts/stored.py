@@ -1,4 +1,4 @@
-"""Charts as JSON values, so that a page can draw what a study drew, in its own colours."""
+"""Charts as JSON values, so that a page can draw a study's charts in its own colours."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ KINDS: dict[str, type[Chart]] = {
     "heat-map": HeatMap,
     "histogram": Histogram,
 }
-"""Charts that are stored, by the name in their JSON."""
+"""Kinds of charts that can be stored, by their name in JSON."""
 
 
 def stored(chart: Chart) -> dict[str, Any]:
@@ -41,7 +41,7 @@ def chart_from(values: Any) -> Chart:
     """Read a chart from JSON values, and make sure that it can be drawn.
 
     Raises:
-        ValueError: if they are no chart: of no known kind, a part missing, or parts of unequal length.
+        ValueError: if they are not a chart: an unknown kind, a missing part, or parts of unequal length.
     """
     kind = values.get("kind") if isinstance(values, Mapping) else None
     if not isinstance(kind, str) or kind not in KINDS:

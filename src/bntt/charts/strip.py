@@ -25,13 +25,13 @@ class Strip:
     low: float | None
     high: float | None
     bounds: tuple[float, ...]
-    """Values that it is held against, drawn as lines."""
+    """Values that it is compared with, drawn as lines."""
     scale: tuple[float, float]
     """Ends of the drawing, shared by strips that are read together."""
 
 
 def scale_of(values: Sequence[float | None]) -> tuple[float, float]:
-    """Return the ends of a scale on which all values are seen.
+    """Return the ends of a scale that shows all values.
 
     >>> scale_of([1.0, None, 3.0]), scale_of([2.0])
     ((1.0, 3.0), (1.5, 2.5))

@@ -1,6 +1,6 @@
-"""Elements of charts on the page: text that stays text, and shapes in classes of the page's style.
+"""Elements of charts on the page: text that stays text, and shapes with classes of the page's style sheet.
 
-No shape has a style of its own: the page's policy refuses those, and classes follow the reader's dark mode.
+No shape has an inline style: the page's policy forbids those, and classes follow the reader's dark mode.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ CIRCLE = "M-2.6 0a2.6 2.6 0 1 0 5.2 0a2.6 2.6 0 1 0 -5.2 0z"
 
 
 def digits(value: float) -> str:
-    """Format a coordinate, short.
+    """Format a coordinate with at most two decimals.
 
     >>> digits(2.0), digits(1 / 3)
     ('2', '0.33')
@@ -42,7 +42,7 @@ def digits(value: float) -> str:
 
 
 def path(way: str, kind: str) -> Markup:
-    """Draw a path of a class."""
+    """Draw a path with a CSS class."""
     return Markup('<path d="{}" class="{}"/>').format(way, kind)
 
 
@@ -57,14 +57,14 @@ def mark(x: float, y: float, number: int, colour: Colour) -> Markup:
 
 
 def rectangle(x: float, y: float, width: float, height: float, kind: str, opacity: float = 1.0) -> Markup:
-    """Draw a bar, or a cell of a heat map, which is the fainter the less there is."""
+    """Draw a bar, or a cell of a heat map, which is fainter for lower values."""
     faint = Markup(' fill-opacity="{}"').format(digits(opacity)) if opacity < 1 else ""
     ends = (digits(x), digits(y), digits(width), digits(height))
     return Markup('<rect x="{}" y="{}" width="{}" height="{}" class="{}"{}/>').format(*ends, kind, faint)
 
 
 def text(x: float, y: float, words: str, place: str, kind: str = "") -> Markup:
-    """Draw words that begin ("start"), end or have their middle at a place."""
+    """Draw words whose "start", "middle" or "end" is at a place."""
     classed = Markup(' class="{}"').format(kind) if kind else ""
     return Markup('<text x="{}" y="{}" text-anchor="{}"{}>{}</text>').format(
         digits(x), digits(y), place, classed, escape(words)
@@ -72,7 +72,7 @@ def text(x: float, y: float, words: str, place: str, kind: str = "") -> Markup:
 
 
 def shortened(name: str, width: float) -> str:
-    """Shorten a name that does not fit to its two ends: names with the same beginning differ at the end.
+    """Shorten a name that does not fit, keeping both ends: names with the same beginning differ at the end.
 
     >>> shortened("CIFAR-10 (JPEG copy, reduced): BNTT", 120.0)
     'CIFAR-10…ed): BNTT'
@@ -85,7 +85,7 @@ def shortened(name: str, width: float) -> str:
 
 
 def swatch(inner: Markup, width: int = 24) -> Markup:
-    """Draw the sample beside a name in a legend."""
+    """Draw the sample next to a name in a legend."""
     return Markup('<svg viewBox="0 0 {} 12" width="{}" height="12" aria-hidden="true" class="swatch">{}</svg>').format(
         width, width, inner
     )
@@ -94,15 +94,15 @@ def swatch(inner: Markup, width: int = 24) -> Markup:
 HEIGHT = 268.0
 LEFT, RIGHT, TOP, BOTTOM = 46.0, 12.0, 24.0, 40.0
 FEW = 40
-"""Most points of a line that has marks."""
+"""Largest number of points of a line with marks."""
 MARKED = 13
-"""Most marks on a line; on more points, they are evenly spaced."""
+"""Largest number of marks on a line; if it has more points, the marks are evenly spaced."""
 MOST_POINTS = 400
-"""Most points of one line; of more, an evenly spaced selection is drawn."""
+"""Largest number of points drawn of one line; of more, an evenly spaced selection."""
 
 
 def lines(chart: Lines, looks: Looks) -> Iterator[Markup]:
-    """Draw bands below lines below levels."""
+    """Draw bands, levels above them, and lines on top."""
     y = ruler(chart.y, values_along(chart), HEIGHT - BOTTOM, TOP)
     x = ruler(chart.x, places_along(chart), LEFT + 6, WIDTH - RIGHT, places=True, most=8)
     yield from _frame(x, y, chart.x, chart.y)
@@ -146,7 +146,7 @@ def _level(level: Level, x: Ruler, y: Ruler) -> Markup:
 
 
 def _stretches(line: Line, x: Ruler, y: Ruler, *values: Sequence[Number]) -> list[list[tuple[float, ...]]]:
-    """Return the places of a line, with the heights of these values there, broken where either is missing."""
+    """Return a line's places with the heights of these values, split where a place or a height is missing."""
     found: list[list[tuple[float, ...]]] = [[]]
     for i in thinned(len(line.x), MOST_POINTS):
         if len(shown := y.shows(of[i] for of in values)) < len(values) or not x.shows([line.x[i]]):
@@ -178,7 +178,7 @@ def _way(stretch: Sequence[tuple[float, ...]], *, stepped: bool) -> str:
 
 
 def _band(line: Line, x: Ruler, y: Ruler, css: str) -> Iterator[Markup]:
-    """Draw an interval along the line; a stroke where a place has no neighbour to be joined with."""
+    """Draw an interval along the line; a stroke at a place without a neighbour."""
     for stretch in _stretches(line, x, y, line.low, line.high) if line.low and line.high else ():
         if line.joined and len(stretch) > 1:
             there = [(at, high) for at, _, high in stretch] + [(at, low) for at, low, _ in stretch[::-1]]

@@ -1,4 +1,4 @@
-"""A chart as text, for those who cannot see it: a description, and a table of its numbers."""
+"""A chart as text, for readers who cannot see it: a description, and a table of its numbers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from bntt.charts.section import Cell, Table
 
 MOST_SERIES = 12
 MOST_VALUES = 12
-"""Most values of each that a description lists; more are counted."""
+"""Largest number of values of each series that a description lists."""
 
 
 def number_text(value: Number, axis: Axis) -> str:
@@ -122,11 +122,11 @@ def _counts(name: str, chart: Histogram) -> str:
     at = max(range(len(counts)), key=lambda i: counts[i], default=None)
     if at is None:
         return f"{name}: no values"
-    return f"{name}: most, {number_text(counts[at], chart.y)}, from {chart.edges[at]:g} to {chart.edges[at + 1]:g}"
+    return f"{name}: highest {number_text(counts[at], chart.y)}, from {chart.edges[at]:g} to {chart.edges[at + 1]:g}"
 
 
 MOST_ROWS = 100
-"""Most rows of a chart's table; of more, an evenly spaced selection is shown, and it says so."""
+"""Largest number of rows of a chart's table; of more, it shows an evenly spaced selection, and says so."""
 
 
 def thinned(total: int, most: int) -> list[int]:
@@ -195,7 +195,7 @@ def _lines(chart: Lines) -> Table:
 
 
 def _numbered(places: Sequence[float]) -> dict[tuple[float, int], int]:
-    """Index the points of a line by their place and how many came before them there: those of a scatter may share it.
+    """Index the points of a line by place and number of earlier points there: points of a scatter can share a place.
 
     >>> _numbered([0.0, 2.0, 0.0])
     {(0.0, 0): 0, (2.0, 0): 1, (0.0, 1): 2}

@@ -48,7 +48,7 @@ def test_dead_layers_and_those_behind_them():
         "layer fc2 never fires: the weights that its spikes meet get no gradient; lower its threshold, the weight "
         "decay of γ, or the learning rate"
     )
-    assert found[1].text == "layer fc3 never fires either: layer fc2 comes before it, see to that one first"
+    assert found[1].text == "layer fc3 never fires either: layer fc2 comes before it, fix that layer first"
     bare = health(activity(fc1=0 * firing(), fc2=firing(), fc3=firing()), chain(norm="none"))
     assert bare[0].text.endswith("get no gradient; give it a norm, or lower its threshold")
 
@@ -58,7 +58,7 @@ def test_silent_in_some_steps():
     assert kinds(found) == [("fc1", "silent", (1, 2)), ("fc2", "silent", (3, 4))]
     assert [one.share for one in found] == [0.4, 0.4]
     assert found[0].text.startswith("layer fc1 is silent at steps 2-3, where it could fire: lower its threshold")
-    assert found[1].text == "layer fc2 is silent at steps 4-5, where it could fire: fewer steps may do"
+    assert found[1].text == "layer fc2 is silent at steps 4-5, where it could fire: fewer steps may be enough"
 
 
 def test_saturated_above_a_rate_of_95_percent():
@@ -68,7 +68,9 @@ def test_saturated_above_a_rate_of_95_percent():
     full[2:4] = 0.97 * SEEN
     (found,) = health(activity(fc1=full, fc2=firing(), fc3=firing()), chain())
     assert (found.layer, found.kind, found.steps, found.share) == ("fc1", "saturated", (2, 3), 0.4)
-    assert found.text.startswith("97.0% of the neurons of layer fc1 fire at steps 3-4, which says little of the input")
+    assert found.text.startswith(
+        "97.0% of the neurons of layer fc1 fire at steps 3-4, which says little about the input"
+    )
 
 
 def test_channels_that_never_fired():
@@ -101,7 +103,7 @@ def test_too_few_steps_for_the_rule_are_named():
     counts = {"fc1": firing(0, steps=3), "fc2": firing(0, 1, steps=3), "fc3": 0 * firing(steps=3)}
     (found,) = health(activity(**counts), net)
     assert (found.layer, found.kind) == ("fc3", "dead")
-    assert "never fires, which may be for want of steps" in found.text
+    assert "never fires, perhaps for lack of steps" in found.text
     assert "take num_steps=4 or more in place of 3, or fire='after'" in found.text
 
 
@@ -144,7 +146,7 @@ def test_one_variance_for_all_steps(norm):
             net.layers["fc2"].norm.step_scale[3] = 3.0
     (found,) = health(activity(fc1=firing(0), fc2=firing(0, 1), fc3=firing(0, 1, 2)), net)
     assert (found.kind, found.steps, found.share) == ("collapsed", (0, 1, 2, 3, 4), 0.25)
-    assert "in 1 of 4 channels: any other would be multiplied by up to " in found.text
+    assert "in 1 of 4 channels: any deviation would be multiplied by up to " in found.text
     assert found.text.endswith(" 150" if norm == "tebn" else " 50")
 
 

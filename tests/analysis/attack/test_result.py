@@ -69,7 +69,7 @@ def test_metrics_are_the_lowest_of_what_is_valid():
 def test_what_is_invalid_is_told():
     assert SEVERAL.invalid == "1 of 6 rows are INVALID (fgsm straight_through at 4/255: zero)"
     section = SEVERAL.section()
-    assert section.words[-1] == "1 row of 6 INVALID: the reason stands in the row."
+    assert section.words[-1] == "1 row of 6 INVALID: the row gives the reason."
     (cell,) = [line[-1] for table in section.tables for line in table.rows if line[-1].mark]
     assert (cell.text, cell.note, cell.mark) == ("INVALID", "zero", "bad")
     assert result([row("fgsm", 8.0, 0.4)]).invalid == ""

@@ -213,7 +213,7 @@ def test_what_is_not_there_is_refused(rng):
     with pytest.raises(ValueError, match="there is no layer 'conv9' that holds statistics: choose one of conv1, conv2"):
         layer_inputs(model, batches(rng), "conv9")
     model.network.blocks["again"] = model.network.blocks["fc1"]
-    with pytest.raises(ValueError, match="layer 'again' has one norm with 'fc1', whose input cannot be told"):
+    with pytest.raises(ValueError, match="layer 'again' shares its norm with 'fc1': their inputs cannot be told apart"):
         layer_inputs(model, batches(rng), "again")
     for measure in (lambda: input_drift(model, []), lambda: layer_inputs(model, [], "conv1")):
         with pytest.raises(ValueError, match="no samples"):

@@ -42,7 +42,7 @@ def test_what_is_no_number_is_none_in_rows_charts_and_file():
     assert "NaN" not in json.dumps(found.to_json())
     distribution, distance, *_ = found.section().charts
     assert list(distance.lines[0].y) == [None, 0.5, 1.5]
-    assert [line.name for line in distribution.lines] == ["step 2", "step 3", "held: mean 0, deviation 1"]
+    assert [line.name for line in distribution.lines] == ["step 2", "step 3", "expected: mean 0, deviation 1"]
     assert distribution.lines[0].y == [0.5, 0.5]  # a quarter of the values in each half
 
 

@@ -145,7 +145,7 @@ def test_a_threshold_that_nothing_reaches_is_not_chosen():
         ([-0.1, -0.2, -0.3], r"stops after 1 of 3 steps and loses 70\.00"),
         ([0.3, 0.2, -0.3], r"stops after 2 of 3 steps and loses 20\.00"),
     ):
-        with pytest.raises(LossBudgetError, match=f"loses at most 0 points on validation: the gentlest {said}"):
+        with pytest.raises(LossBudgetError, match=f"loses at most 0 points on validation: the best one {said}"):
             choose_exit(profile(fc1=row), (0.1, 0.6, 0.8), 0.0, "signed")
 
 

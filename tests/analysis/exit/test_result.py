@@ -75,13 +75,16 @@ def test_numbers_of_studies():
 
 def test_the_rules_stand_side_by_side():
     section = FOUND.section()
-    assert "Stop after 3 of 4 steps: threshold 0.2262 of mean |γ|, loses at most 0.5 points" in section.words[0]
+    assert (
+        "Stop after 3 of 4 steps: threshold 0.2262 of mean |γ|, the highest that loses at most 0.5 points"
+        in section.words[0]
+    )
     (table,) = section.tables
     assert table.columns == ("rule", "threshold", "steps", "steps saved", "validation", "test", "points lost")
     assert texts(table, 0) == ["mean |γ|", "mean γ (paper)", "mean |γ|/σ̄", "truncation", "paper's 0.1"]
     assert texts(table, 1)[-2:] == ["–", "0.1"]
     assert texts(table, 2)[-2:] == ["3 of 4", "4 of 4"]
-    assert [cell.text for cell in table.rows[2]] == ["mean |γ|/σ̄", "none keeps the loss", *["–"] * 5]
+    assert [cell.text for cell in table.rows[2]] == ["mean |γ|/σ̄", "none within the loss", *["–"] * 5]
     stated = result_from(ExitResult, VALUES | {"chosen_on": "stated", "threshold": 0.226299}).section()
     assert "threshold 0.226299 of mean |γ|, as stated" in stated.words[0]
     assert texts(stated.tables[0], 0)[0] == "as stated"
@@ -150,7 +153,7 @@ def test_criteria_stand_beside_no_exit_and_all_alike():
     found = result_from(SampleExitResult, values)
     each, alike = found.section().tables
     assert texts(each, 0) == ["no exit", "confidence", "margin"]
-    assert texts(each, 1)[:2] == ["none", "nobody leaves"]
+    assert texts(each, 1)[:2] == ["none", "no image leaves"]
     assert texts(each, 2) == ["4.00", "3.00", "2.50"]
     assert each.rows[0][4].text == "3.15M"
     assert [row[1].value for row in alike.rows] == [3, 3]

@@ -96,7 +96,7 @@ def test_direct_coding_says_the_same_in_every_draw(images):
 def test_refusals(model, images):
     with pytest.raises(ValueError, match="draws must be 1 or more, got 0"):
         predict(model, images, NAMES, draws=0)
-    with pytest.raises(ValueError, match="tells 3 classes apart, 2 are named"):
+    with pytest.raises(ValueError, match="has 3 classes, but 2 names were given"):
         predict(model, images, NAMES[:2])
 
 

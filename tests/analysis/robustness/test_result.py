@@ -51,7 +51,7 @@ def test_several_runs_with_their_differences():
     assert [line.name for line in difference.lines] == ["longer", "bn"]
     assert list(difference.lines[1].y) == pytest.approx([0, -10])
     assert list(difference.lines[1].low) == pytest.approx([-10, -20])
-    assert [chart.title.split(",")[0] for chart in by_steps] == ["mine", "longer", "bn"]
+    assert [chart.title.split(":")[0] for chart in by_steps] == ["mine", "longer", "bn"]
     assert {line.name: list(line.y) for line in by_steps[0].lines} == {"σ 0": [0.25, 0.9], "σ 0.5": [0.25, 0.4]}
     (figure,) = found.figures()
     assert len(figure.charts) == 3

@@ -120,7 +120,7 @@ def test_networks_put_together_for_sequences_and_features_are_described(tmp_path
         expected = model.double().eval()(x.double()).detach().numpy()
         assert expected.any()
         assert np.abs(found - expected).max() < 1e-12
-    with pytest.raises(ArgumentError, match="operations are counted of a Readout, this one is a SpikeCount"):
+    with pytest.raises(ArgumentError, match="operations can be counted only for a Readout, this one is a SpikeCount"):
         measure("energy", bntt.load_run(run, model=model.float()))
     block.lif = bntt.nn.Rectifier()
     assert facts_of(opened.recipe, model).is_ann

@@ -1,4 +1,4 @@
-"""Accuracy of a stochastic classifier over noise draws and over time, and numbers of several starts, with intervals."""
+"""Accuracy of a stochastic classifier over noise draws and steps, and statistics of several starts, with intervals."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bntt.renamed import OldName
 
 @dataclass(frozen=True)
 class Accuracy:
-    """Correct answers for every draw of the encoder's noise and every time step.
+    """Correct answers for every draw of the encoder's noise and every step.
 
     >>> result = Accuracy(samples=200, correct=((100, 150), (110, 160)))
     >>> result.mean, round(result.spread, 4), result.over_time
@@ -22,12 +22,12 @@ class Accuracy:
     samples: int
     """Number of samples evaluated, each in every draw."""
     correct: tuple[tuple[int, ...], ...]
-    """``correct[draw][t]``: right answers when stopped after step t."""
+    """``correct[draw][t]``: number of correct answers if the network stops after step t."""
     images = OldName("images", "samples")
 
     @property
     def per_draw(self) -> tuple[float, ...]:
-        """Accuracy after the last step, of each draw."""
+        """Accuracy after the last step, for each draw."""
         return tuple(draw[-1] / self.samples for draw in self.correct)
 
     @property
@@ -39,24 +39,24 @@ class Accuracy:
     def spread(self) -> float | None:
         """Standard deviation over the draws (n - 1); None for one draw, where it is unknown.
 
-        It says nothing about the choice of samples.
+        It does not include the uncertainty from the choice of samples.
         """
         return stdev(self.per_draw) if len(self.correct) > 1 else None
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Wilson's 95 % interval of the mean for this number of samples: the range for other test sets."""
+        """Wilson's 95 % interval of the mean for this number of samples: the uncertainty from the choice of samples."""
         return wilson(self.mean, self.samples)
 
     @property
     def columns(self) -> dict[str, float | None]:
-        """Mean, interval and deviation, by their column names in rows of results."""
+        """Mean, interval and standard deviation, keyed by their column names in rows of results."""
         low, high = self.interval
         return {"accuracy": self.mean, "low_95": low, "high_95": high, "sd_over_draws": self.spread}
 
     @property
     def over_time(self) -> tuple[float, ...]:
-        """Accuracy when stopped after step t, mean over the draws."""
+        """Accuracy if the network stops after step t, mean over the draws."""
         steps = zip(*self.correct, strict=True)
         return tuple(mean(step) / self.samples for step in steps)
 
@@ -65,12 +65,12 @@ def wilson(share: float, count: int, z: float = 1.959964) -> tuple[float, float]
     """Compute Wilson's score interval of a share (Wilson 1927), 95 % by default.
 
     Args:
-        share: the share that was seen, 0 to 1.
+        share: the observed share, 0 to 1.
         count: the number of trials.
-        z: the normal quantile of the interval's coverage.
+        z: the normal quantile for the interval's coverage.
 
     Returns:
-        Its two ends.
+        Lower and upper end of the interval.
 
     >>> [round(bound, 3) for bound in wilson(0.905, 10_000)]
     [0.899, 0.911]
@@ -80,7 +80,7 @@ def wilson(share: float, count: int, z: float = 1.959964) -> tuple[float, float]
     centre = share + z * z / (2 * count)
     half = z * sqrt(share * (1 - share) / count + z * z / (4 * count * count))
     scale = 1 + z * z / count
-    return max(0.0, (centre - half) / scale), min(1.0, (centre + half) / scale)  # rounding may step over them
+    return max(0.0, (centre - half) / scale), min(1.0, (centre + half) / scale)  # rounding can overshoot 0 and 1
 
 
 FEW = 5
@@ -89,10 +89,10 @@ FEW = 5
 
 @dataclass(frozen=True)
 class Summary:
-    """Numbers of several starts, with mean, deviation and interval.
+    """One number from each of several starts, with their mean, standard deviation and interval.
 
     Raises:
-        ValueError: if there is none, or one is not finite.
+        ValueError: if there are no numbers, or one is not finite.
 
     >>> found = Summary((1.0, 2.0, 3.0))
     >>> found.mean, found.sd, [round(bound, 3) for bound in found.interval]
@@ -104,9 +104,9 @@ class Summary:
 
     def __post_init__(self) -> None:
         if not self.values:
-            raise ValueError("no start: there is no mean of nothing")
+            raise ValueError("no starts: there is nothing to average")
         if wrong := [value for value in self.values if not isfinite(value)]:
-            raise ValueError(f"{wrong[0]} of {self.n} starts' numbers is not finite: it has no mean and no deviation")
+            raise ValueError(f"the numbers of {self.n} starts contain {wrong[0]}: a mean needs finite numbers")
 
     @property
     def n(self) -> int:
@@ -125,7 +125,7 @@ class Summary:
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """Student's 95 % interval of the mean: the range other starts could have given. None for one start."""
+        """Student's 95 % interval of the mean: the uncertainty from the choice of seeds. None for one start."""
         if self.sd is None:
             return None
         half = student_quantile(0.975, self.n - 1) * self.sd / sqrt(self.n)
@@ -133,11 +133,11 @@ class Summary:
 
 
 class Difference(Summary):
-    """One training minus another, start by start with the same seed; returned by :func:`paired_difference`."""
+    """Differences of two trainings, paired by seed; returned by :func:`paired_difference`."""
 
     @property
     def superiority(self) -> float:
-        """P(one > other): share of starts in which the first is above; ties count half (Bouthillier et al. 2021)."""
+        """P(one > other): share of starts in which ``one`` is above; ties count half (Bouthillier et al. 2021)."""
         return sum(0.5 if value == 0 else float(value > 0) for value in self.values) / self.n
 
     @property
@@ -147,16 +147,16 @@ class Difference(Summary):
 
 
 def paired_difference(one: Mapping[int, float], other: Mapping[int, float]) -> Difference:
-    """Subtract one training's numbers from another's, start by start.
+    """Subtract the numbers of two trainings, paired by seed.
 
     Args:
-        one, other: a number for each seed; seeds that only one of them has are left out.
+        one, other: a number for each seed; seeds that only one training has are left out.
 
     Returns:
-        One minus other, in the order of the seeds.
+        ``one`` minus ``other``, in the order of the seeds.
 
     Raises:
-        ValueError: if they share no seed, or a difference is not finite.
+        ValueError: if the two share no seed, or a difference is not finite.
 
     >>> found = paired_difference({0: 3.0, 1: 5.0, 2: 4.0}, {0: 1.0, 1: 2.0, 7: 9.0})
     >>> found.values, found.superiority

@@ -1,4 +1,4 @@
-"""Passing one batch through a model: a few steps at a time, measured, with finished samples leaving."""
+"""Run one batch through a model a few steps at a time: measure, and drop samples that are finished."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Leaves = Callable[[Tensor], Tensor]
 
 
 class BatchSteps(NamedTuple):
-    """Some steps of the samples that are still in the batch."""
+    """Results of some steps, for the samples that are still in the batch."""
 
     logits: Float[Tensor, "S there K"]
     measured: Measured
@@ -39,13 +39,13 @@ def advance_batch(
 ) -> Iterator[BatchSteps]:
     """Advance a batch from rest to its last step, in the model's current mode; end early once all samples have left.
 
-    A fused network takes as many steps at a time as a pass without gradients, any other takes one; where samples may
-    leave, one.
+    A fused network takes as many steps at once as a pass without gradients; any other network takes one. If samples
+    can leave, every network takes one.
 
     Args:
         noise: seed, index and draw, as :meth:`~bntt.nn.SpikingClassifier.advance` takes them.
         leaves: called after every step to choose the samples that leave; by default none do.
-        unlisted: weights that the network does not list as a layer, to be measured too.
+        unlisted: weights to measure that the network does not list as a layer.
 
     >>> from bntt.models import mlp
     >>> from bntt.nn import PoissonEncoder

@@ -1,4 +1,4 @@
-"""One pass over a test set, for accuracy over time and spike activity together; and two networks on the same images."""
+"""Accuracy over time and spike activity in one pass over a test set; comparison of two networks on the same images."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FIRST_DRAW = 1 << 32
 
 @dataclass(frozen=True)
 class Activity:
-    """Spikes of every layer, step and channel, summed over ``presentations`` of a sample.
+    """Spikes of every layer, step and channel, summed over all ``presentations`` of samples.
 
     >>> import torch
     >>> Activity(2, {"conv1": torch.tensor([[3.0], [1.0]])}, {"conv1": 4}).rate("conv1")
@@ -45,7 +45,7 @@ class Activity:
         return self.spikes[layer].sum(1) / (self.presentations * self.neurons[layer])
 
     def spike_rate(self, layer: str) -> float:
-        """Supplement D's S_l: spikes of the layer over all T steps, per neuron and sample."""
+        """Return Supplement D's S_l: the spikes of the layer over all T steps, per neuron and sample."""
         return float(self.spikes[layer].sum() / (self.presentations * self.neurons[layer]))
 
     def spikes_per_sample(self) -> float:
@@ -55,15 +55,15 @@ class Activity:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What an evaluation measured; returned by :func:`evaluate`."""
+    """Results of an evaluation; returned by :func:`evaluate`."""
 
     accuracy: Accuracy
     """Accuracy after all steps and after every step."""
     activity: Activity
     """Spikes of every layer."""
     right: Bool[Tensor, "draws N"]
-    """True where the answer after the last step was right; samples in the order of the loader, which must not
-    shuffle where images are compared (:func:`paired`)."""
+    """True where the answer after the last step was right. Samples are in the loader's order; to compare networks
+    image by image (:func:`paired`), the loader must not shuffle."""
     loss: float
     """Mean cross entropy of the logits after the last step."""
 
@@ -77,7 +77,7 @@ def evaluate(
     steps: int | None = None,
     progress: Callable[[int], None] = lambda samples: None,
 ) -> Evaluation:
-    """Return accuracy and activity on every sample, shown ``draws`` times with fresh noise, in evaluation mode.
+    """Return accuracy and activity over all samples, each shown ``draws`` times with fresh noise, in evaluation mode.
 
     The model is left unchanged: parameters, running statistics and mode are as before.
 
@@ -86,13 +86,13 @@ def evaluate(
         batches: a ``SampleLoader``, or any iterable of ``(inputs, labels)`` that can be iterated again.
         seed: of the noise; draw d of the evaluation is the noise's ``draw`` number 2**32 + d.
         draws: number of times each sample is shown, 1 or more.
-        steps: t, to stop after the first t of the T steps, which saves the time of the others.
-        progress: called with the number of samples of every batch done.
+        steps: number of steps to run, 1 to T; fewer take less time. All T by default.
+        progress: called after every batch, with its number of samples.
 
     Raises:
-        NonFiniteError: on weights, statistics or logits that are not finite; their largest would be the first class.
-        TypeError: if the model is not a classifier, or the samples of a batch are no tensor.
-        ValueError: if there are no samples, ``draws`` is below 1, ``steps`` is not 1 to T, or a label is no class.
+        NonFiniteError: if weights, statistics or logits are not finite; argmax would still return a class.
+        TypeError: if the model is not a classifier, or the samples of a batch are not a tensor.
+        ValueError: if there are no samples, ``draws`` is below 1, ``steps`` is not 1 to T, or a label is not a class.
 
     >>> import bntt
     >>> net = bntt.models.mlp(in_features=784, hidden=(16,), num_steps=2)
@@ -133,16 +133,16 @@ def presented(
 ) -> Iterator[tuple[int, Tensor, Tensor, dict[str, Any]]]:
     """Yield every batch of every draw of an evaluation, and report the progress after each.
 
-    A batch is the draw's number, 0-based, the inputs on the model's device, their labels, and seed, index and draw of
-    their noise.
+    Each item holds the 0-based number of the draw, the inputs on the model's device, their labels, and the seed, index
+    and draw of their noise.
 
     Args:
-        what: what is done with the samples, for the message.
-        draw: of the noise in draw 0.
+        what: what the caller does with the samples, a verb for the message.
+        draw: draw number of the noise in the first draw.
 
     Raises:
         ValueError: if there are no samples, or draws is below 1.
-        NonFiniteError: as by :func:`check_weights`.
+        NonFiniteError: if a weight or a statistic is not finite.
     """
     if draws < 1:
         raise ValueError(f"draws must be 1 or more, got {draws}")
@@ -151,7 +151,7 @@ def presented(
     for number in range(draws):
         seen = 0
         for inputs, labels, index in samples(batches, 0):
-            if len(labels):  # of a batch that several processes share, one may have no sample
+            if len(labels):  # a process can get no samples of a batch that several share
                 yield number, inputs.to(device), labels, {"seed": seed, "index": index, "draw": draw + number}
             seen += len(labels)
             progress(len(labels))
@@ -171,7 +171,7 @@ def check_weights(model: nn.Module) -> None:
 
 
 def check_logits(logits: Tensor) -> None:
-    """Refuse logits that are not finite: their argmax is a class all the same.
+    """Refuse logits that are not finite: argmax would still return a class.
 
     Raises:
         NonFiniteError: on a NaN or an infinity.
@@ -181,12 +181,12 @@ def check_logits(logits: Tensor) -> None:
 
 
 def add_to(sums: dict[Any, Any], key: object, more: Any) -> None:
-    """Add to one of several sums, which may begin with it."""
+    """Add to the sum under a key, or start it."""
     sums[key] = sums[key] + more if key in sums else more
 
 
 def counted(hits: dict[int, Tensor], samples: int) -> Accuracy:
-    """Return the accuracy from the right answers of every draw by step."""
+    """Return the accuracy from the number of right answers, by draw and step."""
     return Accuracy(samples, tuple(tuple(row.tolist()) for row in hits.values()))
 
 
@@ -207,9 +207,9 @@ class Paired:
     """The difference of two accuracies, with its interval; returned by :func:`paired`."""
 
     difference: float
-    """Accuracy of the one minus that of the other, mean over the draws of each."""
+    """Accuracy of ``one`` minus that of ``other``, each the mean over its draws."""
     interval: tuple[float, float]
-    """The 95 % interval by the rule of :func:`paired`: the range other images could have given."""
+    """The 95 % interval by the rule of :func:`paired`: the uncertainty from the choice of images."""
 
     @property
     def decided(self) -> bool:
@@ -218,26 +218,26 @@ class Paired:
 
 
 def paired(one: Bool[Tensor, "D N"], other: Bool[Tensor, "E M"], z: float = 1.959964) -> Paired:
-    """Subtract the accuracy of one network from another's on the same N images, with an interval over images.
+    """Compute the difference of the accuracies of two networks on the same N images, with an interval over images.
 
-    Image i has the difference d_i of its two shares of right answers over the draws, from -1 to 1. The interval is
+    For image i, d_i is the difference of its two shares of right answers over the draws, from -1 to 1. The interval is
     Agresti and Min's "Wald+2" (Statistics in Medicine 24, 2005, p. 729): half an image is added to each of the four
-    cells of both right, both wrong, and one right, so that ``d̃ = Σ d / (N + 2)`` and
+    cells (both right, both wrong, only one right, only the other right), so that ``d̃ = Σ d / (N + 2)`` and
 
     ``d̃ ± z sqrt((Σ d² + 1) / (N + 2) - d̃²) / sqrt(N + 2)``, within -1 to 1.
 
-    For one draw it is exactly theirs. With more, d_i is a mean, and the added images count with their largest possible
-    difference: the interval is never too narrow, and never of width 0.
+    For one draw it is exactly their interval. With more draws, d_i is a mean and the added images count with their
+    largest possible difference: the interval is never too narrow, and its width is never 0.
 
     Args:
-        one, other: ``Evaluation.right`` of both, the images in the same order; the numbers of draws may differ.
-        z: quantile of the interval, 95 % by default.
+        one, other: ``Evaluation.right`` of the two networks, images in the same order; numbers of draws may differ.
+        z: the normal quantile for the interval's coverage, 95 % by default.
 
     Returns:
         The difference of the accuracies, ``one`` minus ``other``, and its interval.
 
     Raises:
-        ValueError: if they are not of the same number of images.
+        ValueError: if the numbers of images differ.
 
     >>> import torch
     >>> right = torch.tensor([[True, True, False, True]])

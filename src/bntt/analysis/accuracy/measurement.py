@@ -1,4 +1,4 @@
-"""Accuracy over time with its spread and interval, beside γ and firing rates."""
+"""Accuracy over time with its spread and interval, together with γ and firing rates."""
 
 from dataclasses import dataclass
 from typing import Annotated, Literal
@@ -8,8 +8,8 @@ from annotated_types import Ge
 from bntt.analysis.measurement import ArgumentError, Draws, Measurement
 
 Longer = Literal["hold", "interpolate", "re-estimate"]
-"""Treatment of steps beyond training: the last step's γ and statistics repeated ("hold"); those of all steps,
-stretched; or γ held, and the statistics of all steps re-estimated from training batches."""
+"""γ and statistics for steps beyond training: "hold" repeats those of the last step, "interpolate" stretches those of
+all steps, "re-estimate" holds γ and re-estimates the statistics of all steps from training batches."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class EvaluateArguments:
     exit: bool = False
     """Stop after the number of steps that bntt exit RUN chose."""
     num_steps: int | None = None
-    """Use another T than in training: fewer steps are the first ones (truncate), more need --longer."""
+    """Use another T than in training: a smaller T keeps the first steps (truncate), a larger one needs --longer."""
     longer: Longer | None = None
     """Fill added steps from the last step ("hold"), by stretching all steps ("interpolate"), or by "re-estimate".
 
@@ -40,7 +40,7 @@ class EvaluateArguments:
 
 
 def variant(arguments: EvaluateArguments) -> str:
-    """Name the ways in which a measurement differs from the usual one.
+    """Name the settings in which a measurement differs from the default.
 
     >>> variant(EvaluateArguments(split="validation", num_steps=16, longer="hold", images=100))
     'validation-16-steps-hold-100-images'

@@ -1,4 +1,4 @@
-"""Records of what a run's training began with, and what that had cost before."""
+"""Records of the weights that a training started from, and of their cost."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ class Conversion(Record):
 
 
 class BegunWith(Record):
-    """The run whose weights a training began with, and what that run cost with all that it began with."""
+    """The run whose weights a training started from, and its cost, including that of the weights it started from."""
 
     run: str
     updates: int | None
     seconds: Number
     weights_sha256: str = ""
-    """SHA-256 of its weights; "" in results from before it was kept."""
+    """SHA-256 of its weights; "" in older results, which do not have it."""

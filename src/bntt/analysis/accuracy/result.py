@@ -24,7 +24,7 @@ MOST_NAMED = 8
 
 
 class Retiming(Record):
-    """The way in which a run was measured with a number of steps other than it was trained with."""
+    """How a run was measured with a number of steps other than the one it was trained with."""
 
     trained_steps: int
     steps: int
@@ -41,16 +41,19 @@ class Retiming(Record):
 
 
 class Surprise(Record):
-    """A sample unlike all training samples; returned by :func:`bntt.analysis.activity.constant_input.surprises`."""
+    """A sample whose input differs at a step at which no training sample's did.
+
+    Returned by :func:`bntt.analysis.activity.constant_input.surprises`.
+    """
 
     index: int
     """Index of the sample in its set."""
     step: int
-    """The first step at which its input differs where no training sample's did, 0-based."""
+    """The first such step, 0-based."""
     gain: Number
-    """Largest ``|γ| / √(σ̄² + ε)`` of the first layer there; None where its norm has no statistics."""
+    """Largest ``|γ| / √(σ̄² + ε)`` of the first layer at that step; None if its norm has no statistics."""
     current: tuple[Number, Number]
-    """The largest input of a first-layer neuron at that step (θ is usually 1), and its value with the usual input."""
+    """The largest current of the first layer at that step (θ is usually 1), and the largest with the usual input."""
     spikes: tuple[float, float]
     """Spikes of all layers at all steps, and their number with the usual input at that step."""
     answer: tuple[int, int]
@@ -58,7 +61,7 @@ class Surprise(Record):
 
 
 class UnvaryingInput(Record):
-    """Steps without variation in training; returned by :func:`bntt.analysis.activity.constant_input.surprises`."""
+    """Steps with constant input in training; returned by :func:`bntt.analysis.activity.constant_input.surprises`."""
 
     steps: Sequence[int]
     """The steps at which no training sample's input varied, 0-based."""
@@ -96,7 +99,7 @@ class EvaluationResult(Result):
     """The best epoch of one run, measured on a split."""
 
     arguments: EvaluateArguments | None = None
-    """Arguments of the measurement; None in files from before they were kept."""
+    """Arguments of the measurement; None in older files, which do not have them."""
     weights: str = "as trained"
     """Weights measured: "as trained" or "moving average"."""
     images: Annotated[int, Field(ge=1)]
@@ -112,13 +115,13 @@ class EvaluationResult(Result):
     seconds: Number = None
     """Duration of the training, including validation."""
     gamma_floor: Number = None
-    """What decay alone would have made of a γ that began at 1 (:func:`~bntt.training.schedule.floor_of_decay`); None
-    where it did not begin there, as late steps of a training with ``grow``, by another optimiser, or if epochs were
-    added that changed the rates of earlier ones."""
+    """The value to which weight decay alone would have shrunk a γ of 1 (see
+    :func:`~bntt.training.schedule.floor_of_decay`). None if γ did not start at 1 (late steps of a training with
+    ``grow``), for another optimiser, or if added epochs changed the learning rates of earlier ones."""
     conversion: Conversion | None = None
-    """How an ANN became this network; None if none did."""
+    """How an ANN was converted to this network; None if it was not."""
     begun_with: BegunWith | None = None
-    """Run whose weights it began with; its time is not in ``seconds``."""
+    """Run whose weights the training started from; its time is not in ``seconds``."""
     steps: int = 0
     """Length of ``accuracy_over_time``; 0 in files that do not state it."""
     draws: Annotated[int, Field(ge=1)]
@@ -128,11 +131,11 @@ class EvaluationResult(Result):
     accuracy_sd_over_draws: Number
     """Standard deviation over draws; None for one draw."""
     accuracy_wilson_95: tuple[Share, Share]
-    """Wilson's 95 % interval for as many images."""
+    """Wilson's 95 % interval for this number of images."""
     accuracy_per_draw: Sequence[Share]
     """Share of right answers in each draw."""
     accuracy_over_time: Annotated[Sequence[Share], Field(min_length=1)]
-    """Share of right answers when stopped after each step, mean over draws."""
+    """Share of right answers if stopped after each step, mean over draws."""
     gamma_magnitude: Mapping[str, OverSteps]
     """Mean |γ| of each layer at all steps of the network, including those that were not run."""
     gamma_signed: Mapping[str, OverSteps]
@@ -144,7 +147,7 @@ class EvaluationResult(Result):
     retimed: Retiming | None = None
     """How it was measured with another number of steps; None if it was not."""
     unvarying_input: UnvaryingInput | None = None
-    """What steps whose input never varied in training may do to a sample; None if there are none."""
+    """Effect on samples of steps whose input never varied in training; None if there are no such steps."""
     is_random: bool = True
     """True if another draw of the input's noise could give another accuracy."""
     is_trained: bool = True
@@ -164,14 +167,14 @@ class EvaluationResult(Result):
             "test accuracy after some steps", "%", lambda r, at: r.accuracy_after(round(at or 0)), placed=True
         ),
         "steps": Metric("time steps", "", lambda r, at: len(r.accuracy_over_time), digits=0),
-        "spikes": Metric("spikes an image", "", lambda r, at: r.spikes_per_image, digits=0),
+        "spikes": Metric("spikes per image", "", lambda r, at: r.spikes_per_image, digits=0),
         "updates": Metric("updates", "", lambda r, at: r.updates, digits=0),
         "gamma-floor": Metric("γ by decay alone", "", lambda r, at: r.gamma_floor, digits=3),
         "retimed-accuracy": Metric("accuracy at another T", "%", lambda r, at: 100 * r.accuracy),
     }
 
     def accuracy_after(self, steps: int) -> Number:
-        """Return the accuracy in percent when stopped after this many steps; None if it has fewer steps."""
+        """Return the accuracy in percent if stopped after this many steps; None if the run has fewer."""
         return 100 * self.accuracy_over_time[steps - 1] if 1 <= steps <= len(self.accuracy_over_time) else None
 
     @property
@@ -224,7 +227,7 @@ class EvaluationResult(Result):
             yield self.unvarying_input.text
 
     def _spread(self) -> str:
-        """Describe the spread over other draws of the noise, up to where the brackets continue."""
+        """Describe the spread over noise draws, with an opening bracket that the caller closes."""
         if self.accuracy_sd_over_draws is not None:
             return f" ± {self.accuracy_sd_over_draws:.1%} (sd over {self.draws} noise draws"
         return " (one noise draw, the spread over others is not known" if self.is_random else " (one pass"

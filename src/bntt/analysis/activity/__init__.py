@@ -1,1 +1,1 @@
-"""Firing activity of a network: spikes by layer, step and class, and layers at fault."""
+"""Firing activity of a network: spikes by layer, step and class, and faulty layers."""

@@ -25,13 +25,13 @@ if TYPE_CHECKING:
     from bntt.analysis.activity.result import ActivityResult, GammaHistogram
 
 RATE = Axis("firing rate (spikes per neuron)", percent=True, low=0)
-SPIKES = Axis("spikes an image, all steps", scale="log")
+SPIKES = Axis("spikes per image, all steps", scale="log")
 BINS = 10
-"""Rows of a chart of the distribution of γ."""
+"""Number of rows in a chart of the distribution of γ."""
 
 
 def spike_charts(result: ActivityResult) -> tuple[Chart, ...]:
-    """Show the firing rate over time, and spikes by layer and by class."""
+    """Draw the firing rate over time, and spikes by layer and by class."""
     rates = result.by_layer(lambda row: row.firing_rate)
     entries = [Entry(name, layer.spikes_per_image) for name, layer in result.layers.items()]
     charts = (
@@ -43,7 +43,7 @@ def spike_charts(result: ActivityResult) -> tuple[Chart, ...]:
 
 
 def _by_class(result: ActivityResult) -> HeatMap:
-    """Divide each layer by its mean, since otherwise only a few layers would be visible."""
+    """Draw spikes by class, each layer divided by its mean: otherwise only a few layers would be visible."""
     rows = {name: layer.spikes_by_class for name, layer in result.layers.items()}
     classes = list(dict.fromkeys(one for by_class in rows.values() for one in by_class))
     values = [_over_mean([sum(by_class.get(one, ())) for one in classes]) for by_class in rows.values()]
@@ -57,7 +57,7 @@ def _over_mean(values: Sequence[float]) -> list[Number]:
 
 
 def gamma_charts(result: ActivityResult) -> tuple[HeatMap, ...]:
-    """Return charts of γ, its divisor, and how much both change, by layer and step; () without a γ for each step."""
+    """Return charts of γ, its divisor σ̄ and their changes, by layer and step; () if no layer has a γ for each step."""
     gamma = result.by_layer(lambda row: row.driven_gamma)
     deviation = result.by_layer(lambda row: row.deviation)
     changes = [
@@ -79,7 +79,7 @@ def _over_steps(title: str, value: Axis, rows: Mapping[str, Sequence[Number]], n
 
 
 def gamma_distributions(result: ActivityResult) -> tuple[HeatMap, ...]:
-    """Show the distribution of γ over the channels of each layer at every step."""
+    """Draw the distribution of γ over the channels of each layer at every step."""
     return tuple(
         _distribution(name, layer.gamma_histogram)
         for name, layer in result.layers.items()
@@ -94,7 +94,7 @@ def _distribution(layer: str, histogram: GammaHistogram) -> HeatMap:
     starts = range(0, len(edges) - 1, joined)[::-1]
     values = [[sum(row[i : i + joined]) / sum(row) or None for row in counts] for i in starts]
     middles = [(edges[i] + edges[min(i + joined, len(edges) - 1)]) / 2 for i in starts]
-    height = joined * (edges[-1] - edges[0]) / (len(edges) - 1)  # of all: kept neighbours may be equal in float32
+    height = joined * (edges[-1] - edges[0]) / (len(edges) - 1)  # neighbouring edges can be equal in float32
     digits = max(2, 1 + math.ceil(-math.log10(height)))
     rows = {f"{middle:.{digits}f}": row for middle, row in zip(middles, values, strict=True)}
     return map_over_steps(f"γ of {layer}", rows, Axis("channels", percent=True), "grey: no channel")

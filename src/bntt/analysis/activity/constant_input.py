@@ -25,7 +25,7 @@ from bntt.nn.network.spiking_network import SpikingNetwork
 
 @dataclass(frozen=True)
 class Unvarying:
-    """The input of a network at the steps at which it is the same for all samples; returned by :func:`unvarying`."""
+    """Steps at which a network's input is the same for all samples, and that input; returned by :func:`unvarying`."""
 
     samples: int
     """Number of samples examined."""
@@ -66,7 +66,9 @@ def unvarying(encoder: Encoder, batches: Loader) -> Unvarying:
 
 
 def surprises(model: SpikingClassifier, still: Unvarying, batches: Loader) -> UnvaryingInput:
-    """Return how many samples differ at a step that never varied, and what the first of them does, in evaluation mode.
+    """Return the number of samples that differ at a step that never varied, and the effect of the first of them.
+
+    The model runs in evaluation mode.
 
     Args:
         model: the classifier.
@@ -95,7 +97,7 @@ def surprises(model: SpikingClassifier, still: Unvarying, batches: Loader) -> Un
 
 
 def _driven(encoder: Encoder, inputs: Tensor, index: Tensor) -> Float[Tensor, "T B *shape"]:
-    """Encode samples where the encoder's pixel statistics are; a loader's may lie on the processor."""
+    """Encode samples on the device of the encoder's pixel statistics; a loader's samples can be on the CPU."""
     own = next(encoder.buffers(), inputs) if isinstance(encoder, nn.Module) else inputs
     return encoder(inputs.to(own.device), index=index)
 

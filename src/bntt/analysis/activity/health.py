@@ -1,4 +1,4 @@
-"""Detection of faults in a network's layers: silent, saturated and dead ones, and variances that have collapsed."""
+"""Faults of a network's layers: dead, silent, saturated or idle ones, and running variances that have collapsed."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ MANY = 0.1
 def health(activity: Activity, network: SpikingNetwork) -> tuple[Finding, ...]:
     """Return the faults of a network's layers, found from its spikes, in layer order.
 
-    Silence that the firing rule explains is no fault: in ``fire_before`` hidden layer l of L, from 1, is silent in its
-    first l steps, its last L - l never reach the readout, and running variances of steps without drive collapse
-    (:mod:`bntt.nn.network.delays`).
+    Silence that the firing rule explains is not a fault. With ``fire_before``, hidden layer l of L, from 1, is silent
+    in its first l steps, its spikes in the last L - l steps never reach the readout, and running variances of steps
+    without drive collapse (:mod:`bntt.nn.network.delays`).
 
-    Running variances are the network's current ones. They collapse where training always brings a channel the same
-    current, as silence does: any later deviation there is multiplied by up to ``γ / √ε``.
+    Running variances are those that the network has now. A variance collapses if training always brings its channel the
+    same current, for example none: any later deviation is multiplied by up to ``γ / √ε``.
 
     Args:
         activity: spike counts, for example ``evaluate(...).activity``.
@@ -67,10 +67,10 @@ def health(activity: Activity, network: SpikingNetwork) -> tuple[Finding, ...]:
 
 def _dead(name: str, steps: int, needed: int, before: str, norm: nn.Module | None) -> Finding:
     if before:
-        why = f"never fires either: layer {before} comes before it, see to that one first"
+        why = f"never fires either: layer {before} comes before it, fix that layer first"
     elif needed:
         why = (
-            f"never fires, which may be for want of steps: neurons that fire before they integrate answer a step later "
+            f"never fires, perhaps for lack of steps: neurons that fire before they integrate answer a step later "
             f"in every layer; take num_steps={needed} or more in place of {steps}, or fire='after'"
         )
     else:
@@ -82,14 +82,14 @@ def _of_spikes(name: str, activity: Activity, late: Delay, norm: nn.Module | Non
     counts, rate = activity.spikes[name], activity.rate(name)
     steps, effective = len(counts), late.reaching_readout(len(counts))
     if silent := tuple(t for t in effective if not counts[t].any()):
-        way = "fewer steps may do" if silent == tuple(effective)[-len(silent) :] else _more_spikes(norm)
+        way = "fewer steps may be enough" if silent == tuple(effective)[-len(silent) :] else _more_spikes(norm)
         what = f"layer {name} is silent at {spans(silent)}, where it could fire: {way}"
         yield Finding(layer=name, kind="silent", steps=silent, share=len(silent) / steps, text=what)
     if full := tuple(t for t in range(steps) if rate[t] > SATURATED):
         way = "give it a norm, or raise its threshold" if norm_facts(norm).identity else "raise its threshold"
         what = (
-            f"{max(rate[list(full)]):.1%} of the neurons of layer {name} fire at {spans(full)}, which says little of "
-            f"the input: {way}"
+            f"{max(rate[list(full)]):.1%} of the neurons of layer {name} fire at {spans(full)}, which says little "
+            f"about the input: {way}"
         )
         yield Finding(layer=name, kind="saturated", steps=full, share=len(full) / steps, text=what)
     idle = int((counts.sum(0) == 0).sum())
@@ -119,7 +119,7 @@ def _collapsed(name: str, norm: Any, late: Delay) -> Iterator[Finding]:
     steps = tuple(every) if norm.method.shared_running else tuple(t for t in every if rows[t])
     of = "channels" if norm.method.shared_running else f"(step, channel) pairs, at {spans(steps)}"
     what = (
-        f"layer {name} was always given the same current in training in {pairs} of {var.numel()} {of}: any other would "
+        f"layer {name} always got the same current in training in {pairs} of {var.numel()} {of}: any deviation would "
         f"be multiplied by up to {largest:.3g}"
     )
     yield Finding(layer=name, kind="collapsed", steps=steps, share=pairs / var.numel(), text=what)

@@ -1,4 +1,4 @@
-"""Recording the spikes and the γ of one run, and how much γ and σ̄ change from step to step.
+"""Measure the spikes and γ of one run, and how much γ and σ̄ change from step to step.
 
 The paper's Section 3.3 assumes that they do not change at all (Eq. 13).
 """
@@ -109,7 +109,7 @@ def peaks(activity: Activity, network: SpikingNetwork) -> dict[str, int | None]:
 
 
 def _gamma_columns(network: SpikingNetwork) -> dict[str, dict[str, Sequence[Any]]]:
-    """Tabulate γ over steps for each layer that has one for each step; the last step has no change to a next one."""
+    """Tabulate γ over steps, for layers with a γ for each step; the last step has no change to a next one."""
     profile, spread = gamma_profile(network), gamma_spread(network)
     return {
         layer: {

@@ -27,7 +27,7 @@ class GammaHistogram(Record):
 
     edges: Sequence[float]
     counts: Sequence[Sequence[int]]
-    """For each step, the number of channels between each two edges."""
+    """For each step, the number of channels between neighbouring edges."""
 
 
 class LayerActivity(Record):
@@ -38,11 +38,11 @@ class LayerActivity(Record):
     spike_rate: float
     """Spikes per neuron and image: the supplement's S_l."""
     peak_step: int | None
-    """The step, from 1, with most spikes of those that reach the readout; None if no spikes do."""
+    """The step, from 1, with the most spikes, among steps whose spikes reach the readout; None if none do."""
     spikes_by_class: Mapping[str, Sequence[float]] = {}
     """Spikes for one image of each class, by step."""
     gamma_peak_step: int | None = None
-    """The step, from 1, with the largest mean |γ| of those that have a path to the readout."""
+    """The step, from 1, with the largest mean |γ|, among steps whose γ has a path to the readout."""
     gamma_histogram: GammaHistogram | None = None
 
     @property
@@ -80,7 +80,7 @@ class LayerAtStep(Record):
 
     @property
     def driven_gamma(self) -> float | None:
-        """Mean |γ|; None where it has no path to the readout, and nothing but weight decay moves it."""
+        """Mean |γ|; None if γ has no path to the readout, so that only weight decay changes it."""
         return self.gamma_magnitude if self.gamma_driven else None
 
 
@@ -102,10 +102,10 @@ class Finding(Record):
 
 
 def depth_correlation(peaks: Sequence[float]) -> float | None:
-    """Compute Spearman's rank correlation of peak and depth; 0 if all layers peak alike, None for fewer than 3.
+    """Compute Spearman's rank correlation of peak and depth; 0 if all peaks are equal, None for fewer than 3.
 
-    Spearman's is not defined where all peak alike, but without a number such a start would be missing where it speaks
-    against a claim.
+    Spearman's correlation is undefined if all peaks are equal. Without a number, such a start would be left out even
+    though it speaks against a claim.
 
     >>> round(depth_correlation([1, 2, 3, 3]), 4), depth_correlation([3, 2, 1]), depth_correlation([4, 4, 4])
     (0.9487, -1.0, 0.0)
@@ -119,7 +119,7 @@ def depth_correlation(peaks: Sequence[float]) -> float | None:
 
 
 def _later(title: str, key: Peak) -> Metric:
-    """Measure how much later a layer peaks the deeper it is."""
+    """Measure whether deeper layers peak later."""
     return Metric(f"{title} (rank correlation)", "", lambda r, at: depth_correlation(_peaks(r, key)), digits=2)
 
 
@@ -133,7 +133,7 @@ def _peaks(result: ActivityResult, key: Peak) -> list[int]:
 
 
 def _of_peak(title: str, step: int, key: Literal["firing_rate", "driven_gamma"], first: int = 1) -> Metric:
-    """Measure the value at a step over the highest of any step, mean over the layers from ``first`` on, in %."""
+    """Measure the value at a step divided by the highest of all steps, in %, mean over the layers from ``first`` on."""
 
     def read(result: ActivityResult, at: float | None) -> float | None:
         rows = [[v for v in row if v is not None] for row in result.by_layer(lambda row: getattr(row, key)).values()]
@@ -161,7 +161,7 @@ class ActivityResult(Result):
     """Spikes and γ of one run."""
 
     arguments: ActivityArguments | None = None
-    """The arguments; None in files from before arguments were kept."""
+    """The arguments; None in older files, which do not have them."""
     images: int
     draws: int = 1
     spikes_per_image: float
@@ -196,7 +196,7 @@ class ActivityResult(Result):
     def section(self) -> Section:
         return Section(
             "Spike activity",
-            words=(f"{self.spikes_per_image:,.0f} spikes an image in all layers and steps.",),
+            words=(f"{self.spikes_per_image:,.0f} spikes per image in all layers and steps.",),
             tables=(self._layer_table(), *self._finding_table()),
             charts=(*spike_charts(self), *gamma_charts(self)),
             folded=self._class_table(),
@@ -209,7 +209,7 @@ class ActivityResult(Result):
         return pictures
 
     def _layer_table(self) -> Table:
-        columns = ("layer", "neurons", "spikes a neuron", "most spikes at step", "γ largest at step")
+        columns = ("layer", "neurons", "spikes per neuron", "most spikes at step", "γ largest at step")
         rows = tuple(
             (
                 Cell(name),
@@ -235,7 +235,7 @@ class ActivityResult(Result):
         if not classes:
             return ()
         rows = tuple((Cell(one), *(count(sum(of.get(one, ()))) for of in spikes.values())) for one in classes)
-        caption = f"Spikes an image by class and layer, all steps: {self.measured_on}"
+        caption = f"Spikes per image by class and layer, all steps: {self.measured_on}"
         return (Table(caption, ("class", *spikes), rows),)
 
     METRICS: ClassVar[Mapping[str, Metric]] = {
@@ -243,12 +243,12 @@ class ActivityResult(Result):
         "gamma-peak": _last_peak("peak of γ in the last layer", "gamma_peak_step"),
         "spikes-later": _later("spikes peak later with depth", "peak_step"),
         "spikes-peak": _last_peak("peak of spikes in the last layer", "peak_step"),
-        "spikes-first": _of_peak("firing at the first step, of the peak", 0, "firing_rate"),
-        "spikes-last": _of_peak("firing at the last step, of the peak", -1, "firing_rate"),
-        "gamma-first": _of_peak("γ at the first step, of its peak", 0, "driven_gamma"),
-        "gamma-last": _of_peak("γ at the last step, of its peak", -1, "driven_gamma"),
+        "spikes-first": _of_peak("firing at the first step, relative to the peak", 0, "firing_rate"),
+        "spikes-last": _of_peak("firing at the last step, relative to the peak", -1, "firing_rate"),
+        "gamma-first": _of_peak("γ at the first step, relative to its peak", 0, "driven_gamma"),
+        "gamma-last": _of_peak("γ at the last step, relative to its peak", -1, "driven_gamma"),
         "gamma-smallest": Metric("smallest mean |γ| of a layer and step", "", lambda r, at: _smallest(r), digits=3),
         "gamma-change": _change("change of γ from a step to the next", "gamma_change"),
         "deviation-change": _change("change of σ̄ from a step to the next", "deviation_change"),
-        "last-step": _of_peak("firing at the last step, of the peak", -1, "firing_rate", first=0),
+        "last-step": _of_peak("firing at the last step, relative to the peak", -1, "firing_rate", first=0),
     }

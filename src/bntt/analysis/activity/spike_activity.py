@@ -1,4 +1,4 @@
-"""Spikes by layer, step and class (paper Fig. 1C and 5, Supp. D), before training too."""
+"""Spikes by layer, step and class (paper Fig. 1C and 5, Supp. D), also before training."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from bntt.nn.norms.held_statistics import batch_statistics
 
 @dataclass(frozen=True)
 class ClassActivity:
-    """Spikes of every layer and step, by channel and by class; by place if requested."""
+    """Spikes of every layer and step, by channel and by class; by neuron if requested."""
 
     total: Activity
     by_class: dict[str, Float[Tensor, "K T"]]
@@ -51,7 +51,7 @@ def class_activity(
         places: True to count spikes for every neuron too.
 
     Raises:
-        ValueError: if there are no samples, a label is no class, or draws is below 1.
+        ValueError: if there are no samples, a label is not a class, or draws is below 1.
         NonFiniteError: if a weight or a statistic is not finite.
 
     >>> import bntt

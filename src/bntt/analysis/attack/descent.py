@@ -1,9 +1,9 @@
-"""FGSM and PGD by foolbox, along gradients, with our own starts and noise.
+"""FGSM and PGD by foolbox, with our own gradients, starts and noise.
 
-Foolbox (3.3.4) has the loop of signs and steps. Its parts that do not suit a random model are overridden, as it allows
-users to do: it knows no numbered draws, its gradient would reach the parameters' own, its mean over draws is of logits
+Foolbox (3.3.4) provides the loop of gradient-sign steps. Its parts that do not suit a random model are overridden, as
+foolbox allows: it has no numbered draws, its gradient would also reach the parameters, its mean over draws is of logits
 with all graphs in memory, its random starts use torch's global generator, and its projection rounds (x + ε) - x. Its
-default step of ε/30, its pick among restarts by one draw, and its success flag from one more draw are not used.
+default step of ε/30, its choice among restarts by one draw and its success flag from another draw are not used.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from bntt.nn.network.classifier import SpikingClassifier, check_classifier
 from bntt.ops.random import Purpose, sample_keys, uniform
 
 OVERSHOOT = 2.5
-"""Total length of all steps in units of ε, if no step size is given: enough from any start to any corner."""
+"""Total length of all steps in units of ε, if no step size is given: enough to get from any start to any corner."""
 
 
 @dataclass(frozen=True)
@@ -46,13 +46,13 @@ class Threat:
     steps: int = 1
     """Number of gradient steps; one step from the image itself is FGSM."""
     step_size: float | None = None
-    """Length of each step; None: ε for a single one, 2.5 ε / steps for several."""
+    """Length of each step; None: ε for a single step, 2.5 ε / steps for several."""
     restarts: int = 1
     """Number of starts; the worst result is kept for each image."""
     draws: int = 16
     """Number of noise draws behind every gradient (expectation over transformation)."""
     random_start: bool = False
-    """Begin anywhere within ε, uniformly, instead of at the image."""
+    """Start uniformly at random within ε instead of at the image."""
 
     def __post_init__(self) -> None:
         check_eps(self.eps)
@@ -62,7 +62,7 @@ class Threat:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be 1 or more, got {getattr(self, name)}")
         if self.restarts > 1 and not self.random_start:
-            raise ValueError(f"{self.restarts} restarts from the image itself are one: say random_start=True")
+            raise ValueError(f"{self.restarts} restarts from the image itself are all the same: say random_start=True")
 
     @property
     def length(self) -> float:
@@ -108,8 +108,8 @@ def descend(
     """Run FGSM or PGD: ``x ← clip(x + α sign(dL/dx))``, within ε of the image and [0, 1], for all steps of the threat.
 
     Goodfellow et al. 2015; Madry et al. 2018. Gradient k, counted over steps and starts, takes the draws
-    ``2**40 + k draws`` onwards; of several starts each image keeps that of the largest loss over fresh draws. Nothing
-    in the model changes, nor do the images given.
+    ``2**40 + k draws`` onwards; of several starts, each image keeps the result with the largest loss over fresh draws.
+    The model and the given images are left unchanged.
 
     Args:
         images: pixels in [0, 1].
@@ -163,7 +163,7 @@ def random_signs(
 
 
 def fair_signs(numbers: Tensor, like: Tensor) -> Tensor:
-    """Draw a sign for every uniform number, +1 below one half, in the dtype of another tensor.
+    """Turn uniform numbers into signs, +1 below one half, in the dtype of another tensor.
 
     >>> fair_signs(torch.tensor([0.2, 0.7]), torch.ones(()))
     tensor([ 1., -1.])
@@ -184,12 +184,12 @@ def require_foolbox() -> None:
         NoFoolboxError: saying how to install it.
     """
     if find_spec("foolbox") is None:
-        raise NoFoolboxError('FGSM and PGD are foolbox\'s, which is not installed: pip install "bntt[robust]"')
+        raise NoFoolboxError('FGSM and PGD need foolbox, which is not installed: pip install "bntt[robust]"')
 
 
 @cache
 def _foolbox() -> tuple[Any, Any]:
-    """Import its gradient descent, with our gradient and starts, and its only need of a model: the range of pixels.
+    """Return foolbox's gradient descent, with our gradient and starts, and all that it needs of a model: pixel bounds.
 
     Raises:
         NoFoolboxError: if it is not installed.

@@ -1,9 +1,9 @@
 """The gradient of a model's loss with respect to the pixels of its images, averaged over the model's noise.
 
-A random spike has no derivative, so an estimator stands in for it; the average is of the loss over fresh draws,
-before any sign is taken (expectation over transformation: Athalye, Carlini & Wagner 2018). For a network whose first
-layer is linear, the straight-through estimator is Sharmin et al. 2020: the gradient at the first layer's output, summed
-over time, goes back through its weights. At the output, not at the membrane: BNTT's factor of each step lies between.
+A random spike has no derivative, so an estimator replaces it. The loss is averaged over fresh draws before any sign is
+taken (expectation over transformation: Athalye, Carlini & Wagner 2018). For a network whose first layer is linear, the
+straight-through estimator is that of Sharmin et al. 2020: the gradient at the first layer's output, summed over time,
+goes back through its weights. It is taken at the output, not at the membrane: BNTT's factor of each step lies between.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ from bntt.nn.network.measured import evaluating
 from bntt.ops.poisson import GradientEstimator, expected, straight_through
 
 ATTACK_DRAW = FIRST_DRAW << 8
-"""First draw number of an attacker: he does not know the noise that he is measured with."""
+"""First draw number of an attack, which does not know the noise that it is measured with."""
 ESTIMATORS: dict[str, GradientEstimator] = {"straight_through": straight_through, "expected": expected}
-"""Estimators that may stand in for the derivative of a random spike, by name."""
+"""Estimators that can replace the derivative of a random spike, by name."""
 EXACT = "exact"
 """The name of an encoder's own derivative."""
 
 
 class NoGradientError(ValueError):
-    """A model with no gradient connecting its output with its images: it cannot be attacked along one."""
+    """A model without a gradient from its output to its images: gradient attacks are impossible."""
 
 
 @dataclass(frozen=True)
@@ -45,12 +45,12 @@ class InputGradient:
     loss: Float[Tensor, " B"]
     """``mean_d L``."""
     agreement: Float[Tensor, " B"]
-    """Share of pixels whose sign agrees between the first and second half of the draws, of those that have a sign
-    in either; NaN if there is no such pixel, or only one draw."""
+    """Share of pixels whose sign agrees between the first and second half of the draws, among pixels with a sign in
+    either half; NaN if there is no such pixel, or only one draw."""
 
     @property
     def zero(self) -> Bool[Tensor, " B"]:
-        """True where an image's gradient is zero in every pixel: an attack leaves the image as it is."""
+        """True where an image's gradient is zero in every pixel: an attack leaves such an image unchanged."""
         return (self.gradient == 0).flatten(1).all(1)
 
 
@@ -81,7 +81,7 @@ def input_gradient(
 ) -> InputGradient:
     """Compute the gradient of cross entropy with respect to the images, in evaluation mode, averaged over draws.
 
-    Nothing in the model changes: parameters, their gradients, statistics, modes and the encoder's own estimator.
+    The model is left unchanged: parameters, their gradients, statistics, modes and the encoder's own estimator.
 
     Args:
         images: as the encoder takes them: pixels in [0, 1].
@@ -164,8 +164,8 @@ def _slope(each: Tensor, x: Tensor) -> Tensor:
     found = torch.autograd.grad(each.sum(), x, allow_unused=True)[0] if each.requires_grad else None
     if found is None:
         raise NoGradientError(
-            "no gradient connects the model's output with its images, so it cannot be attacked along one: give its "
-            "encoder a derivative, such as PoissonEncoder's estimators, or attack by random search alone"
+            "no gradient connects the model's output with its images, so gradient attacks are impossible: give its "
+            "encoder a derivative, such as PoissonEncoder's estimators, or attack only by random search"
         )
     return found
 

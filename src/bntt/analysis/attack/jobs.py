@@ -28,7 +28,7 @@ from bntt.nn.network.measured import evaluating
 ALONG = ("fgsm", "pgd")
 """The attacks that follow gradients."""
 GRADIENT = 3
-"""Forward passes that take as long as a gradient with respect to an image."""
+"""Cost of a gradient with respect to an image, in forward passes."""
 Bits = Annotated[str, Field(pattern="^[01]*$")]
 """A 1 for each image for which something is true, and a 0 for any other."""
 
@@ -43,7 +43,7 @@ class Job:
     """"clean", "signs" (random ones), "fgsm", "pgd" or "square"."""
     eps: float = 0.0
     estimator: str = ""
-    """Name of the estimator for the derivative of a spike, if gradients are followed."""
+    """Name of the estimator of a spike's derivative; "" without gradients."""
     threat: Threat | None = None
     """The threat; None without gradients."""
     queries: int = 0
@@ -52,7 +52,7 @@ class Job:
 
     @property
     def passes(self) -> int:
-        """The approximate number of forward passes of an image that take as long."""
+        """The approximate cost for each image, in forward passes."""
         return self.queries + (GRADIENT * self.threat.passes if self.threat else 0)
 
 
@@ -108,7 +108,7 @@ class Batch(Record):
 
 
 class Outcome(Record):
-    """The file of a job: its completed batches, and whether they are all."""
+    """The file of a job: its completed batches, and whether they are all of them."""
 
     complete: bool
     batches: tuple[Batch, ...]
@@ -200,7 +200,7 @@ def right_under(
 ) -> Bool[Tensor, "draws B"]:
     """Find which images are classified right, in every draw of the noise of :func:`~bntt.analysis.evaluate`.
 
-    Nothing in the model changes.
+    The model is left unchanged.
 
     Raises:
         ValueError: if draws is below 1, or labels are not classes.

@@ -32,7 +32,7 @@ IMAGES = 500
 CONTROL_IMAGES = 100
 """Largest number of images for the attack without a bound."""
 EOT = 16
-"""Draws behind a gradient by default."""
+"""Default number of draws averaged in a gradient."""
 BATCH = 50
 """Number of images attacked together."""
 SWEEP = (1, 4, 16)
@@ -94,15 +94,15 @@ class Setup:
 
 
 def measure_attack(opened: Sequence[Opened], arguments: AttackArguments, progress: Progress) -> AttackResult:
-    """Attack a run; with a second one, also attack it with the images made on the other.
+    """Attack a run; with a second run, also measure each on the images made on the other.
 
     Raises:
-        ArgumentError: if more images are asked for than there are, draws of a model that draws nothing, or a second
-            run that has other images.
+        ArgumentError: if more images are requested than there are, several draws although nothing is random, or a
+            second run that has other images.
         NoFoolboxError: if an attack needs foolbox and it is not installed.
         NoGradientError: if a model cannot be attacked along a gradient.
-        CheckpointError: if a file that was kept is damaged.
-        RunLockedError: if another process attacks this run.
+        CheckpointError: if a saved file is damaged.
+        RunLockedError: if another process is attacking this run.
     """
     setup = prepare(opened, arguments)
     progress.expect(setup.total)
@@ -127,7 +127,7 @@ def prepare(opened: Sequence[Opened], arguments: AttackArguments) -> Setup:
     for other in others:
         if not run.has_same_images(other, arguments.split, places):
             raise ArgumentError(
-                f"--from {other.path}: its {arguments.split} images are not those of {run.path}: nothing carries over"
+                f"--from {other.path}: its {arguments.split} images are not those of {run.path}: no attack transfers"
             )
     random = [one for one in opened if one.facts.is_random]
     for flag, wanted in (("eot", arguments.eot), ("draws", arguments.draws)):
@@ -161,7 +161,7 @@ def outcomes(setup: Setup, progress: Progress) -> dict[Job, Outcome]:
 
 
 def _rounded(run: Opened) -> dict[str, str]:
-    """Return the precision of a run as a setting; in fp32 there is none, as in files kept before it was one."""
+    """Return the precision of a run as a setting; nothing for fp32, as in older files, which lack the setting."""
     precision = run.model.network.compute.precision
     return {} if precision == "fp32" else {"precision": precision}
 
@@ -191,7 +191,7 @@ def _outcome(setup: Setup, job: Job, folder: Path, settings: Mapping[str, Any], 
 def enough_draws(setup: Setup, progress: Progress) -> list[SignAgreement]:
     """Return the share of equal signs in two gradients, each the mean over its own draws.
 
-    It is None if the models draw nothing, or no attack follows gradients.
+    The list is empty if nothing is random, or no attack follows gradients.
     """
     found, rows = [], torch.arange(min(SWEEP_IMAGES, len(setup.images)))
     for i, estimator, count in setup.sweeps:

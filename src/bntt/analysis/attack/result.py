@@ -1,4 +1,4 @@
-"""The record of attacks: a row for each attack, ε and model, with its interval and whether it is worth anything."""
+"""The record of attacks: a row for each attack, ε and model, with its interval and whether it is valid."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from bntt.analysis.result import Metric, Number, Record, Result, Share
 from bntt.charts.records import Axis, Chart, Entry, Forest, Level, Line, Lines
 from bntt.charts.section import Cell, Section, Table, count, plural, share
 
-NOTE = "an upper bound of the robust accuracy, found by these attacks: no guarantee, a better one may find less"
+NOTE = "an upper bound of the robust accuracy, found by these attacks: no guarantee, a better attack may lower it"
 WORST = "worst case"
-"""Name of the rows in which an image counts as right if no attack turned it."""
+"""Name of the rows in which an image counts as right if every attack failed on it."""
 UNBOUNDED = "pgd, no bound"
 """Name of the control's rows, ε = 1, which are not drawn in charts."""
 NAMES = {"fgsm": "FGSM", "pgd": "PGD", "square": "Square (no gradients)", "signs": "random signs"}
@@ -23,7 +23,7 @@ EPS = Axis("ε (of 255)", low=0)
 
 
 class AttackedModel(Record):
-    """One of the models."""
+    """One of the attacked models."""
 
     name: str
     weights_sha256: str
@@ -49,7 +49,7 @@ class AttackRow(Record):
     """The model that the images were made on; "any" for the worst case."""
     attack: str
     estimator: str
-    """Estimator for the derivative of a spike; "" without gradients, "any" for the worst case."""
+    """Estimator of a spike's derivative; "" without gradients, "any" for the worst case."""
     eps: float
     eps_255: float
     accuracy: Share
@@ -95,7 +95,7 @@ class AttackResult(Result):
     """Images still classified right under attack: an upper bound of the robust accuracy."""
 
     arguments: AttackArguments | None = None
-    """The arguments; None in files from before arguments were kept."""
+    """The arguments; None in older files, which do not have them."""
     chosen: str
     """Description of how the images were chosen."""
     classes: int
@@ -121,7 +121,7 @@ class AttackResult(Result):
     def section(self) -> Section:
         wrong = sum(bool(row.invalid) for row in self.found)
         words = [f"Every accuracy is {self.note}.", f"Distances: {self.norm}."]
-        words += [f"{plural(wrong, 'row')} of {len(self.found)} INVALID: the reason stands in the row."] * bool(wrong)
+        words += [f"{plural(wrong, 'row')} of {len(self.found)} INVALID: the row gives the reason."] * bool(wrong)
         return Section(
             "Attacks",
             words=tuple(words),
@@ -133,7 +133,7 @@ class AttackResult(Result):
     def _tables(self, model: str) -> list[Table]:
         """Build a table for each ε, the control's first."""
         several = len(self.models) > 1
-        columns = ("attack", "accuracy", "95%", "sd (points)", "gradients 0", "signs alike", "s", "valid?")
+        columns = ("attack", "accuracy", "95%", "sd (points)", "zero gradients", "sign agreement", "s", "valid?")
         mine, tables = [row for row in self.found if row.model == model], []
         for eps in dict.fromkeys(row.eps_255 for row in mine):
             some = [row for row in mine if row.eps_255 == eps]
@@ -148,7 +148,7 @@ class AttackResult(Result):
             (Cell(f"{one.model}, {one.estimator.replace('_', ' ')}"), count(one.draws), share(one.sign_agreement))
             for one in self.enough_draws
         )
-        columns = ("gradient", "draws averaged", "equal signs in another mean of as many draws")
+        columns = ("gradient", "draws averaged", "sign agreement with another mean of as many draws")
         return Table(f"How many draws are enough: {plural(self.enough_draws[0].images, 'image')}", columns, rows)
 
     def _charts(self, model: str) -> list[Chart]:
@@ -186,7 +186,7 @@ def own_rows(result: AttackResult, attack: str) -> list[AttackRow]:
 
 
 def _rows(result: AttackResult, attack: str, at: float | None) -> list[AttackRow]:
-    """Return those at a bound, in units of 1/255."""
+    """Return the rows at a bound, in units of 1/255."""
     return [row for row in own_rows(result, attack) if abs(row.eps_255 - (at or 0)) < 1e-6]
 
 

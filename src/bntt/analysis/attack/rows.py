@@ -29,7 +29,7 @@ Outcomes = Mapping[Job, Outcome]
 
 
 def attack_rows(setup: Setup, outcomes: Outcomes) -> list[AttackRow]:
-    """Build a row for each attack and model; then, for each ε and model, the images that no attack turned."""
+    """Build a row for each attack and model; then, for each ε and model, the worst case of all attacks."""
     attacked = dict(outcomes)
     clean = attacked.pop(Job(0, "clean"))
     faults, models = reasons(setup, attacked), range(len(setup.models))
@@ -148,7 +148,7 @@ def zero_gradients(zero: Bool[Tensor, " N"]) -> str:
 
 
 def still_right(right: Bool[Tensor, "D N"], classes: int) -> str:
-    """Check if an attack without a bound, free to make any image of any, leaves more right than chance does.
+    """Check if an attack without a bound, which can turn any image into any other, leaves more right than chance.
 
     >>> import torch
     >>> still_right(torch.tensor([[True, False]]), 10)
@@ -187,13 +187,13 @@ def search_does_better(along: Bool[Tensor, "D N"], search: Bool[Tensor, "D N"]) 
 
 
 def worst_of(right: Bool[Tensor, "A D N"], *, random: bool) -> Bool[Tensor, "D N"]:
-    """Find the images that survive several attacks, if each image is attacked with the one that turns it.
+    """Find the images that stay right under several attacks, if each image gets the attack that works best on it.
 
-    For a model that draws noise, that attack is chosen in draws other than the one it is then counted in: an attacker
-    does not know the noise that the model will draw, and an image counted as turned because any attack turned it in
-    that very draw would be turned by chance as well, the more so the more attacks there are. Where that turns no more
-    images than the best attack alone, as with one draw, which leaves no others to choose in, that one is counted. A
-    model without noise answers as it did.
+    For a model with noise, that attack is chosen on draws other than the one in which it is counted: an attacker does
+    not know the noise that the model will draw. Otherwise an image would count as wrong if any attack succeeded in that
+    very draw, which also happens by chance, the more so the more attacks there are. If this choice makes no more images
+    wrong than the best single attack, the latter is counted; that is always so with one draw, which leaves no others.
+    Without noise, an image is right if it is right under every attack.
 
     Args:
         right: images classified right, by attack and draw.

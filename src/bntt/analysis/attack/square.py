@@ -1,6 +1,6 @@
 """A search without gradients: the Square attack, which only queries the model (Andriushchenko et al. 2020, l∞).
 
-If it finds what gradients did not, the gradients hide something.
+If it succeeds where gradients did not, the gradients are misleading.
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ def search(
 
     It begins with vertical stripes of ±ε. The model is random, so the current image and the one with a square are
     both queried in every round, in the same fresh draw: a lucky draw is never remembered as progress. Squares become
-    smaller with the rounds. Images that are wrong four draws in a row leave. Nothing in the model changes.
+    smaller with the rounds. Images that are wrong four draws in a row leave. The model is left unchanged.
 
     Args:
         images: pixels in [0, 1].
-        queries: the largest number of queries per image: two a round.
+        queries: the largest number of queries per image: two per round.
         index, seed: identify the noise, and the stripes and squares.
 
     Raises:
@@ -96,7 +96,7 @@ def _stripes(images: Tensor, eps: float, index: Tensor, seed: int) -> Tensor:
 
 
 def _side(size: torch.Size, number: int, rounds: int) -> int:
-    """Compute the side of a square: the root of its share of the area, from a pixel to the image's shorter side.
+    """Compute the side of a square: the root of its share of the area, at least a pixel, at most the shorter side.
 
     >>> [_side(torch.Size((28, 28)), number, 10_000) for number in (0, 11, 51, 9000)]
     [25, 18, 13, 1]

@@ -1,1 +1,1 @@
-"""What a chip sees of a network: its size, its state, its work for one image."""
+"""What a network needs of hardware: its size, its state, its work for one image."""

@@ -1,4 +1,4 @@
-"""Counting what hardware must hold of a network, and measuring what it must do for one image."""
+"""Count what hardware must store of a network, and measure what it must compute for one image."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from bntt.nn.network.state import NetworkState
 
 WEIGHT_BITS = {"float32": 32, "float16": 16, "int8": 8}
 TABLE_BITS = {"float32": 64, "float16": 32, "int8": 32}
-"""Of all numbers but weights in a bundle with such weights."""
+"""Bits of the scale and shift of each step and channel of a norm, in a bundle with such weights."""
 STEP_BITS = 32
-"""Of the size of one integer, which each output channel of int8 weights has."""
+"""Bits of the size of one integer, stored for each output channel of int8 weights."""
 
 
 def measure_card(opened: Opened, arguments: CardArguments, progress: Progress) -> CardResult:
@@ -48,7 +48,7 @@ def measure_card(opened: Opened, arguments: CardArguments, progress: Progress) -
 
 @dataclass(frozen=True)
 class Card:
-    """What hardware must hold of a network, and do for one image; the fields are those of :class:`CardResult`."""
+    """What hardware must store of a network, and compute for one image; fields as in :class:`CardResult`."""
 
     steps: int
     parameters: int
@@ -68,15 +68,15 @@ def network_card(
     seed: int = 0,
     progress: Callable[[int], None] = lambda samples: None,
 ) -> Card:
-    """Count what hardware must hold of a network; and, over samples, what it must do for one of them.
+    """Count what hardware must store of a network and, given samples, what it must compute for one of them.
 
-    The membranes are those that are kept from one step to the next, after the reset; the readout's is what it has added
-    up. Everything is in evaluation mode, and nothing in the model changes.
+    Membranes are those kept from one step to the next, after the reset; the readout's is its sum so far. The model runs
+    in evaluation mode and is left unchanged.
 
     Args:
         batches: as for :func:`~bntt.analysis.evaluate`, with the same noise; None measures nothing.
-        input_shape: of one sample in one step, ``[C, H, W]`` or ``[F]``; read from ``batches`` where there are any.
-        missing: why nothing is measured, for the reader.
+        input_shape: shape of one sample in one step, ``[C, H, W]`` or ``[F]``; read from ``batches`` if given.
+        missing: the reason why nothing is measured, shown to the reader.
         seed: identifies the encoder's noise.
 
     Raises:
@@ -94,7 +94,7 @@ def network_card(
     work = _Work() if batches is None else _measured(model, batches, seed, progress)
     shape = work.shape or tuple(input_shape or ())
     if not shape:
-        raise ValueError("the card of a network needs samples, or the shape of one in one step: give input_shape=")
+        raise ValueError("the card of a network needs samples, or one sample's shape in one step: give input_shape=")
     steps, planned = model.encoder.num_steps, plan_layers(model.network, shape, None)
     bytes_of = _state_bytes(model, shape)
     layers = [_layer(name, layer, bytes_of, work) for name, layer in planned.items()]
@@ -113,7 +113,7 @@ def _gamma(layer: PlannedLayer) -> Tensor | None:
 
 @dataclass
 class _Work:
-    """What was measured, by layer; nothing at first."""
+    """The measurements by layer; empty at first."""
 
     images: int = 0
     shape: tuple[int, ...] = ()
@@ -152,7 +152,7 @@ def _bits(planned: dict[str, PlannedLayer], steps: int, name: str) -> Bits:
 
 @torch.no_grad()
 def _state_bytes(model: SpikingClassifier, shape: tuple[int, ...]) -> dict[str, int]:
-    """Return the bytes of one sample's state, by layer: as it is after a step of silence."""
+    """Return the bytes of one sample's state, by layer, after a step without input."""
     weight = next(model.parameters())
     with evaluating(model):
         _, state = model.network.advance(torch.zeros(1, 1, *shape, dtype=weight.dtype, device=weight.device))
@@ -182,7 +182,7 @@ def _measured(model: SpikingClassifier, batches: Loader, seed: int, progress: Ca
 
 
 def _membranes(network: SpikingNetwork, state: NetworkState) -> Iterator[tuple[str, list[Tensor]]]:
-    """Yield the tensors of every layer's neurons, and the readout's, by the names of layers."""
+    """Yield the tensors of every layer's neurons, and the readout's, by layer name."""
     for (name, block), own in zip(network.blocks.items(), state.blocks, strict=True):
         yield from _of_block(name, block, own)
     yield READOUT, _tensors(state.readout)
@@ -199,7 +199,7 @@ def _of_block(name: str, block: Any, state: Any) -> Iterator[tuple[str, list[Ten
 
 
 def _tensors(state: Any) -> list[Tensor]:
-    """Return the tensors in a state of neurons; of an object of its own those of its attributes."""
+    """Return the tensors in a state of neurons; of an object, those in its attributes."""
     if state is None or isinstance(state, Tensor):
         return [] if state is None else [state]
     parts = state.values() if isinstance(state, dict) else state if isinstance(state, tuple) else vars(state).values()

@@ -1,4 +1,4 @@
-"""What a chip sees of a network: its size, its state, its work for one image."""
+"""What a network needs of hardware: its size, its state, its work for one image."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -15,7 +15,7 @@ class CardArguments:
     split: Split = "test"
     """Split whose images are measured."""
     images: Annotated[int, Ge(1)] = 200
-    """Number of images, stratified by class, at most; a recipe's evaluate.images may be fewer."""
+    """Number of images, stratified by class; fewer if the recipe's evaluate.images is smaller."""
 
 
 CARD = Measurement(

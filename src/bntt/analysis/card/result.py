@@ -17,10 +17,10 @@ Amount = Annotated[float | None, Field(ge=0, lt=BEYOND)]
 
 
 class Bits(Record):
-    """Bits of a network in a bundle, by the type of its weights."""
+    """Bits of a network in a bundle, for one type of weights."""
 
     weights: Count
-    """All weights; of int8 with the size of one integer for each output channel."""
+    """All weights; for int8, including the size of one integer for each output channel."""
     tables: Count
     """Scale and shift of every step and channel of a norm, and biases."""
 
@@ -31,13 +31,13 @@ class LayerCard(Record):
     layer: str
     weights: Count
     connections: Count
-    """Pairs of a value and a weight that it meets: the synapses, weights that are shared counted at each place."""
+    """Number of synapses: pairs of a value and a weight that it meets; shared weights count at every place."""
     neurons: Count
     """Values with a membrane."""
     state_bytes: Count
-    """What its neurons carry from step to step for one image."""
+    """Bytes that its neurons carry from step to step for one image."""
     fan_out_largest: Number
-    """Most weights that one arriving value meets; None if there are none."""
+    """Largest number of weights that one input value meets; None without weights."""
     fan_out_mean: Number
     negative_gamma: Number
     """Share of γ below 0; None without γ."""
@@ -50,21 +50,21 @@ class LayerCard(Record):
 
 
 class CardResult(Result):
-    """What hardware must hold of a run's network, and do for one image."""
+    """What hardware must store of a run's network, and compute for one image."""
 
     arguments: CardArguments
     images: Count
-    """Images that spikes, operations and membranes are of; 0 if none were measured."""
+    """Number of images on which spikes, operations and membranes were measured; 0 for none."""
     steps: Annotated[int, Field(ge=1)]
     parameters: Count
-    """Everything that was learned: weights, γ, leaks."""
+    """Number of all learned values: weights, γ, leaks."""
     bits: Mapping[str, Bits]
-    """By the type of the weights."""
+    """Bits by type of weights."""
     negative_gamma: Number
     """Share of all γ below 0; None if there are none."""
     layers: Annotated[Sequence[LayerCard], Field(min_length=1)]
     missing: str = ""
-    """Why nothing was measured."""
+    """The reason why nothing was measured."""
 
     @property
     def title(self) -> str:
@@ -73,7 +73,7 @@ class CardResult(Result):
 
     @property
     def state_bytes(self) -> int:
-        """What all neurons carry from step to step for one image: all layers at once, the peak."""
+        """Bytes that all neurons carry from step to step for one image: all layers at once, the peak."""
         return sum(row.state_bytes for row in self.layers)
 
     def total(self, read: Callable[[LayerCard], float | None]) -> float | None:
@@ -92,7 +92,7 @@ class CardResult(Result):
     def section(self) -> Section:
         gaps = () if self.images else (f"Spikes, synaptic operations and the highest |u|: {self.missing}.",)
         return Section(
-            "What a chip sees",
+            "Hardware requirements",
             words=tuple(self._words()),
             tables=(self._bits_table(), self._held_table(), *((self._work_table(),) if self.images else ())),
             charts=self._charts(),
@@ -133,12 +133,12 @@ class CardResult(Result):
             )
             for row in self.layers
         )
-        heads = ("layer", "weights", "synapses", "membranes", "bytes", "fan-out", "mean", "γ < 0")
+        heads = ("layer", "weights", "synapses", "membranes", "bytes", "largest fan-out", "mean fan-out", "γ < 0")
         note = (
-            "Synapses: shared weights count at every place. Bytes: of the membranes, for one image. Fan-out: weights "
-            "that one arriving value meets, at most and on average."
+            "Synapses: shared weights count at every place. Bytes: of the membranes, for one image. Fan-out: number of "
+            "weights that one input value meets."
         )
-        return Table("To hold, by layer", heads, rows, note)
+        return Table("Storage by layer", heads, rows, note)
 
     def _work_table(self) -> Table:
         rows = tuple(
@@ -147,10 +147,10 @@ class CardResult(Result):
         )
         heads = ("layer", "spikes", "synaptic operations", "highest |u|")
         note = (
-            "A mean over the images; |u| at most, after a step's reset (what fires held more before it): "
-            "of the readout what it has added up."
+            "Spikes and operations are means over the images. |u| is the highest after the reset (higher before it in "
+            "neurons that fire); for the readout, that of its sum."
         )
-        return Table(f"To do for one image, by layer: {self._measured_on}", heads, rows, note)
+        return Table(f"Work for one image, by layer: {self._measured_on}", heads, rows, note)
 
     @property
     def _measured_on(self) -> str:

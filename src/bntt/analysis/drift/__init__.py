@@ -1,1 +1,1 @@
-"""Drift of the normalised layers' inputs from the statistics that the layers hold."""
+"""Drift of the normalised layers' inputs from the layers' running statistics."""

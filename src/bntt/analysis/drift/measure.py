@@ -1,4 +1,4 @@
-"""Inputs of the normalised layers, compared with the statistics that they hold for them (the paper's Figure 3)."""
+"""Inputs of the normalised layers, compared with the layers' running statistics (the paper's Figure 3)."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ EDGES = tuple(tenths / 10 for tenths in range(-60, 61, 2))
 
 
 def measure_drift(opened: Opened, arguments: DriftArguments, progress: Progress) -> DriftResult:
-    """Measure the drift of a run on every image of a split, and the distribution in one layer on some.
+    """Measure the drift of a run on every image of a split, and the input distribution of one layer on some of them.
 
     Raises:
-        ArgumentError: if no layer holds statistics, or there is no such layer.
+        ArgumentError: if no layer has running statistics, or there is no such layer.
     """
     try:
         names = list(held_norms(opened.model.network))
@@ -62,16 +62,16 @@ def input_drift(
 ) -> dict[str, LayerDrift]:
     """Return how far every layer's input is from its running statistics, in evaluation mode, over all samples.
 
-    Means and variances of batches are combined exactly, whatever their sizes. The model is left as it was.
+    Means and variances of batches are combined exactly, whatever their sizes.
 
     Args:
         model: the classifier; left unchanged.
         batches: as :func:`~bntt.analysis.evaluate` takes them.
         seed, draw: identify the noise.
-        progress: called with the number of samples of every batch done.
+        progress: called after every batch, with its number of samples.
 
     Raises:
-        ValueError: if no layer holds statistics, or there are no samples.
+        ValueError: if no layer has running statistics, or there are no samples.
 
     >>> from bntt.models import mlp
     >>> from bntt.nn import PoissonEncoder
@@ -92,7 +92,7 @@ def input_moments(
     draw: int = FIRST_DRAW,
     progress: Callable[[int], None] = lambda samples: None,
 ) -> dict[str, Moments]:
-    """Return mean and variance (float64) of those layers' inputs at each step and channel.
+    """Return mean and variance (float64) of the normalised layers' inputs at each step and channel.
 
     Arguments and errors are those of :func:`input_drift`.
     """
@@ -110,7 +110,7 @@ def input_moments(
 
 
 def layer_drift(found: Moments, norm: Any, driven: range) -> LayerDrift:
-    """Compare the moments of a layer's input, a row for each step, with those that its norm holds.
+    """Compare the moments of a layer's input, a row for each step, with its norm's running statistics.
 
     >>> from bntt.nn import BNTT
     >>> came = Moments(torch.tensor([[2.0], [0.0]]).double(), torch.ones(2, 1).double(), (8, 8))
@@ -153,7 +153,7 @@ def layer_inputs(
         edges: of the histogram, two or more in ascending order.
 
     Raises:
-        ValueError: if there is no such layer, it holds no statistics, or its norm is that of another layer too; or
+        ValueError: if there is no such layer, it has no running statistics or shares its norm with another layer, or
             there are no samples.
 
     >>> from bntt.models import mlp
@@ -167,7 +167,7 @@ def layer_inputs(
     if layer not in (names := held_norms(model.network)):
         raise ValueError(f"there is no layer {layer!r} that holds statistics: choose one of {', '.join(names)}")
     if same := [other for other in names if names[other] is names[layer] and other != layer]:
-        raise ValueError(f"layer {layer!r} has one norm with {same[0]!r}, whose input cannot be told from its own")
+        raise ValueError(f"layer {layer!r} shares its norm with {same[0]!r}: their inputs cannot be told apart")
     wanted = tuple(Measure(current=edges).current)
     model = copy.deepcopy(model).eval()
     model.network.compute = replace(model.network.compute, backend="auto", precision="fp32")
@@ -192,7 +192,7 @@ def layer_inputs(
 
 
 def held_norms(network: SpikingNetwork) -> dict[str, Any]:
-    """Find the norms that hold running statistics, by layer.
+    """Find the norms that have running statistics, by layer.
 
     Raises:
         ValueError: if there is none.

@@ -1,4 +1,4 @@
-"""Distance of every normalised layer's input from the statistics that the layer holds for it."""
+"""Distance of every normalised layer's input from the layer's running statistics."""
 
 from dataclasses import dataclass
 from typing import Annotated

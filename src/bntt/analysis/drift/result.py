@@ -27,12 +27,12 @@ class LayerDrift(Record):
     """
 
     driven: tuple[int, int]
-    """The first and the last step, from 1, that is not silent by the firing rule and reaches the readout."""
+    """The first and the last step, from 1, of those that are not silent by the firing rule and reach the readout."""
     distance: OverSteps
-    """Mean over channels of ``|μ_t - μ̄_t| / σ̄_t``: 1 is a whole deviation away."""
+    """Mean over channels of ``|μ_t - μ̄_t| / σ̄_t``: 1 is one standard deviation."""
     distance_if_shared: OverSteps
-    """The distance if the layer held, for all steps, its average over the driven ones: how much its input moves
-    at all. It equals the distance itself if one pair of statistics serves every step."""
+    """The distance if all steps shared the average statistics of the driven ones: how much the input moves at all. It
+    equals ``distance`` if one pair of statistics serves every step."""
     divergence_nats: OverSteps
     """Mean over channels of ``KL(N(μ_t, σ²_t) ‖ N(μ̄_t, σ̄²_t)) = ½ (r - 1 - ln r + (μ_t - μ̄_t)² / σ̄²_t)`` with
     ``r = σ²_t / σ̄²_t``; 0 where they agree."""
@@ -58,10 +58,10 @@ class LayerInputs(Record):
     edges: Sequence[float]
     """Edges of the histogram, in ascending order."""
     counts: Sequence[Sequence[float]]
-    """For each step, the number of values below the first edge, between each two, and from the last edge on."""
+    """For each step, the number of values below the first edge, between neighbouring edges, and from the last on."""
 
     def density(self, step: int) -> list[float]:
-        """Return the share of a step's values between each two edges, divided by their distance; the step is 0-based.
+        """Return the density of a step's values between neighbouring edges; the step is 0-based.
 
         >>> LayerInputs(layer="fc1", images=1, edges=(0.0, 0.5, 1.0), counts=[[2, 1, 1, 0]]).density(0)
         [0.5, 0.5]
@@ -74,7 +74,7 @@ class DriftResult(Result):
     """The drift of every normalised layer of one run."""
 
     arguments: DriftArguments | None = None
-    """The arguments; None in files from before arguments were kept."""
+    """The arguments; None in older files, which do not have them."""
     norm: str
     images: int
     layers: Mapping[str, LayerDrift]
@@ -90,14 +90,14 @@ class DriftResult(Result):
 
     def section(self) -> Section:
         sample = f"{plural(self.images, f'{self.split} image')}, one start"
-        columns = ("layer", "distance", "were they shared", "divergence, nats", "ratio of deviations")
+        columns = ("layer", "distance", "if shared", "divergence, nats", "ratio of deviations")
         means = [
             (Cell(name), *(number(mean_of(getattr(layer, key))) for key in MEASURES))
             for name, layer in self.layers.items()
         ]
         return Section(
             "Drift of statistics",
-            words=("How far the running statistics of training are from those of images that were not trained on.",),
+            words=("How far the running statistics are from those of images outside the training set.",),
             tables=(Table(f"Means over the steps: {sample}", columns, tuple(means)),),
             charts=self._charts(sample),
         )
@@ -110,16 +110,16 @@ class DriftResult(Result):
         return (
             self._distribution_chart(),
             over("Distance of running statistics", DISTANCE, "distance"),
-            over("The same, if all steps shared them", DISTANCE, "distance_if_shared"),
-            over("Deviation of the input over the held one", RATIO, "deviation_ratio", Level(1.0, "as held")),
-            over("The input as a Gaussian, from the held one", DIVERGENCE, "divergence_nats"),
+            over("The same, if all steps shared running statistics", DISTANCE, "distance_if_shared"),
+            over("Deviation of the input / running deviation", RATIO, "deviation_ratio", Level(1.0, "equal")),
+            over("Divergence of the input from the running statistics", DIVERGENCE, "divergence_nats"),
         )
 
     def _distribution_chart(self) -> Lines:
         """Draw the first, the middle and the last driven step."""
         held = self.distribution
         shown = _shown(self.layers[held.layer], len(held.counts))
-        return inputs_chart(f"What enters {held.layer}", held, shown, plural(held.images, f"{self.split} image"))
+        return inputs_chart(f"Input of {held.layer}", held, shown, plural(held.images, f"{self.split} image"))
 
     METRICS: ClassVar[Mapping[str, Metric]] = {
         "drift": Metric("distance to the running mean", "σ", lambda r, at: _driven_mean(r, "distance"), digits=3),
@@ -138,16 +138,16 @@ class DriftResult(Result):
 
 
 def inputs_chart(title: str, held: LayerInputs, steps: Sequence[int], note: str) -> Lines:
-    """Draw a layer's input at some steps, from 1, beside the standard normal that the layer holds."""
+    """Draw a layer's input at some steps, from 1, and the standard normal that its running statistics expect."""
     middles = [(a + b) / 2 for a, b in pairwise(held.edges)]
     lines = [Line(f"step {t}", middles, held.density(t - 1)) for t in steps]
     normal = [math.exp(-x * x / 2) / math.sqrt(2 * math.pi) for x in middles]
-    lines.append(Line("held: mean 0, deviation 1", middles, normal, dashed=True))
+    lines.append(Line("expected: mean 0, deviation 1", middles, normal, dashed=True))
     return Lines(title, INPUT, Axis("density", low=0), lines, note=note)
 
 
 def _driven_mean(result: DriftResult, key: str) -> Number:
-    """Compute the mean over layers and over the steps in which something arrives."""
+    """Compute the mean over layers and their driven steps."""
     return mean_of(value for layer in result.layers.values() for value in layer.where_driven(getattr(layer, key)))
 
 

@@ -1,1 +1,1 @@
-"""Synaptic operations and state updates, counted."""
+"""Counts of synaptic operations and state updates, and their energy."""

@@ -1,4 +1,4 @@
-"""Tables of the costs of operations, in TOML, and the energy of one image by them."""
+"""Tables of the costs of operations, in TOML, and the energy of one image computed from them."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ class Energy(NamedTuple):
     """The energy of one image, in the unit of the table used."""
 
     synaptic: float
-    """Energy of weight operations; by a neuromorphic table, of spikes and their operations."""
+    """Energy of weight operations; with a neuromorphic table, of spikes and their operations."""
     other: float
-    """Energy of everything else that neurons do; by a neuromorphic table, of time."""
+    """Energy of everything else that neurons do; with a neuromorphic table, of the time steps."""
 
     @property
     def total(self) -> float:
@@ -44,7 +44,7 @@ class Energy(NamedTuple):
 
 
 class _Costs(Record):
-    """The entries of every table; strict about types, and closed to unknown keys."""
+    """The entries common to all tables; types are strict, and unknown keys are refused."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -57,7 +57,7 @@ class _Costs(Record):
 
 
 class Digital(_Costs):
-    """The costs of a machine that pays for arithmetic: cost of one operation each, in ``unit``."""
+    """The costs of hardware that pays for arithmetic: cost of one operation of each kind, in ``unit``."""
 
     kind: Literal["digital"]
     mac: Cost
@@ -71,7 +71,7 @@ class Digital(_Costs):
 
 
 class Neuromorphic(_Costs):
-    """The costs of a machine that pays for events and for time.
+    """The costs of hardware that pays for events and for time.
 
     ``E = spikes · spike + operations · operation + steps · step``.
     """
@@ -79,7 +79,7 @@ class Neuromorphic(_Costs):
     kind: Literal["neuromorphic"]
     spike: Cost
     operation: Cost
-    """Cost of a spike that meets one weight, added or multiplied."""
+    """Cost of one spike meeting one weight, by addition or multiplication."""
     step: Cost
     """Cost of a time step, whatever happens in it."""
 
@@ -136,6 +136,6 @@ def _explain(error: Any, values: dict[str, Any]) -> str:
     want = (
         "a finite number, 0 or more"
         if KINDS[values["kind"]].model_fields[key].annotation is float
-        else "text that says it"
+        else "non-empty text"
     )
     return f"{key}: must be {want}, got {error['input']!r}"

@@ -1,4 +1,4 @@
-"""Recording the operations and the energy of one run."""
+"""Measure the operations and the energy of one run."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def operations_of(opened: Opened, split: Split, **options: Any) -> Operations:
     """Count the operations of a run, as :func:`~bntt.analysis.energy.operations.count_operations` does.
 
     Raises:
-        ArgumentError: if the effect of a part of the network on spikes is unknown, or what it gives is no whole spikes.
+        ArgumentError: if the effect of a part of the network on spikes is unknown, or its output is not whole spikes.
     """
     try:
         return count_operations(opened.model, opened.loader(split), **options)
@@ -78,7 +78,7 @@ def measure_energy(opened: Opened, arguments: EnergyArguments, progress: Progres
 
 
 def _tables(sources: Sequence[str], *, is_ann: bool) -> dict[str, Costs]:
-    """Load tables by the names of their files; by default all, for an ANN those that do not price spikes."""
+    """Load tables, keyed by file name; by default all, for an ANN only those that do not price spikes."""
     if not sources:
         tables = {name: load_costs(name) for name in cost_names()}
         return {name: table for name, table in tables.items() if isinstance(table, Digital) or not is_ann}
@@ -105,7 +105,7 @@ def _size(network: nn.Module) -> tuple[int, float]:
 
 
 def layer_rows(found: Operations, stops: Sequence[int]) -> Iterator[LayerRow]:
-    """Yield every layer's operations for one image until every stop."""
+    """Yield every layer's operations for one image up to each stop."""
     for steps in stops:
         for name, layer in found.layers.items():
             by_spike, by_value = (layer.synaptic(steps, price) for price in PRICES)
@@ -170,7 +170,7 @@ def neurobench(
 ) -> NeuroBench:
     """Compute the metrics of NeuroBench's algorithm track for one image stopped after a number of steps.
 
-    Effective_ACs are operations of single spikes, Effective_MACs those of all other values that are not 0.
+    Effective_ACs are operations of single spikes, Effective_MACs those of all other non-zero values.
     """
     effective = found.synaptic(steps, "values")
     places = steps * sum(layer.neurons for layer in found.layers.values())

@@ -1,4 +1,4 @@
-"""The operations of a network for one image and their price, beside those of an ANN of the same architecture."""
+"""Operations of a network for one image and their energy, compared with an ANN of the same architecture."""
 
 from dataclasses import dataclass
 
@@ -26,7 +26,7 @@ class EnergyArguments:
 
 ENERGY = Measurement(
     "energy",
-    """Count synaptic operations from measured spikes, layer by layer, and compare their energy with an equal ANN's.
+    """Count synaptic operations from measured spikes, layer by layer, and compare their energy with an equal ANN.
 
     Example: bntt energy runs/fashion-mnist --steps 8 --costs digital-45nm --costs my-chip.toml""",
     EnergyArguments,

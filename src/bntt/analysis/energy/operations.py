@@ -32,7 +32,8 @@ from bntt.nn.network.labelled_batch import Loader
 from bntt.nn.network.measured import Arrivals, LayerMeasures, Measure, Measured, evaluating, joined
 
 InputKind = Literal["spikes", "counts", "analog", "nothing"]
-"""Single spikes, of either sign; several as one value, after an average or a sum; real numbers; or no weights."""
+"""The input of a layer's weights: single spikes, of either sign; counts of spikes, after an average or a sum; real
+numbers; or nothing, if there are no weights."""
 Price = Literal["spikes", "values"]
 """Pricing of counts: every spike in them as an addition, or every value as a multiply-accumulate."""
 
@@ -54,7 +55,7 @@ class LayerOperations:
     updates: Updates
 
     def synaptic(self, steps: int | None = None, price: Price = "spikes") -> WeightOperations:
-        """Count the operations of its weights in the first steps, all by default.
+        """Count the operations of its weights in the first ``steps`` steps; all by default.
 
         Single spikes are always added, and real numbers always multiplied.
         """
@@ -97,7 +98,7 @@ class Operations:
 
         Args:
             price: pricing of a pooled count.
-            input_once: compute the current of an input that is the same at every step once, and keep it.
+            input_once: True to compute the current of a constant input only once.
         """
         self.check_steps(steps)
         first, *others = self.layers.values()
@@ -130,14 +131,14 @@ def count_operations(
     leaves: Leaves | None = None,
     progress: Callable[[int], None] = lambda samples: None,
 ) -> Operations:
-    """Return the operations of every sample, shown ``draws`` times, in evaluation mode; the model is left unchanged.
+    """Return the operations per sample, each shown ``draws`` times, in evaluation mode; the model is left unchanged.
 
     Args:
         model, seed, draws: as :func:`~bntt.analysis.evaluate`'s.
         batches: as for :func:`~bntt.analysis.evaluate`, with the same noise for the samples.
         leaves: takes the logits ``[B, K]`` of the remaining samples after a step, and returns which leave now, ``[B]``:
             nothing is counted for them from then on, and their answer stays. By default no sample leaves early.
-        progress: called with the number of samples of every batch done.
+        progress: called after every batch, with its number of samples.
 
     Raises:
         TypeError: if the effect of a part of the network on spikes is unknown.
@@ -185,7 +186,7 @@ class _Total:
 def _run_batch(
     model: SpikingClassifier, inputs: Tensor, leaves: Leaves | None, noise: Mapping[str, Any]
 ) -> tuple[Tensor, torch.Size, Mapping[str, LayerMeasures]]:
-    """Return the logits of every step, the shape of the network's input in one, and the measurements."""
+    """Return the logits of every step, the shape of the network's input in one step, and the measurements."""
     total = model.encoder.num_steps
     shape = model.encoder(inputs[:1], **{**noise, "index": noise["index"][:1]}, steps=range(1)).shape[2:]
     readout = {READOUT: SpikingLayer(READOUT, model.network.readout, None, None)}
@@ -220,7 +221,7 @@ def _empty_step(part: Measured) -> Measured:
 def _layers(model: SpikingClassifier, total: _Total) -> Iterator[tuple[str, LayerOperations]]:
     arrived, steps = total.arrived, model.encoder.num_steps
     first = next(iter(arrived.values()))
-    spikes = first.are_whole(1) and bool((first.amount == first.active).all())  # all of them 1 in size
+    spikes = first.are_whole(1) and bool((first.amount == first.active).all())  # all have size 1
     planned = plan_layers(model.network, total.shape, Fraction(1) if spikes else None)
     none = torch.zeros(steps, dtype=torch.float64)
     for name, layer in planned.items():

@@ -60,7 +60,7 @@ def plan_layers(network: SpikingNetwork, image: Sequence[int], worth: Fraction |
 
     Raises:
         TypeError: on a block, a pool or a readout from outside the library and PyTorch.
-        ValueError: if a layer has the name that the readout has here.
+        ValueError: if a layer is called "readout".
 
     >>> from bntt.models import vgg6
     >>> found = plan_layers(vgg6(num_steps=2), (1, 28, 28), Fraction(1))
@@ -72,7 +72,7 @@ def plan_layers(network: SpikingNetwork, image: Sequence[int], worth: Fraction |
         raise ValueError(f"a layer is called {READOUT!r}, as the last weights are: give its block another name")
     at = _plan_blocks("", dict(network.blocks.items()), Value(tuple(image), worth), found)
     if block_facts(network.readout).form != "readout":
-        raise TypeError(f"operations are counted of a Readout, this one is a {type(network.readout).__name__}")
+        raise TypeError(f"operations can be counted only for a Readout, this one is a {type(network.readout).__name__}")
     _plan_weights(READOUT, network.readout, at, found)
     return found
 
@@ -138,7 +138,7 @@ def _parts(module: nn.Module) -> Iterator[nn.Module]:
 
 
 def _plan_pool(name: str, pool: nn.Module, at: Value) -> Value:
-    """Pass a value through a module without weights: in an average, every spike counts in part."""
+    """Pass a value through a module without weights: in an average, every spike counts as a fraction."""
     if isinstance(pool, nn.Identity):
         return at
     if not isinstance(pool, nn.Flatten | nn.MaxPool2d | nn.AvgPool2d | nn.AdaptiveAvgPool2d):
@@ -172,12 +172,12 @@ def _area(name: str, pool: nn.AvgPool2d | nn.AdaptiveAvgPool2d, into: Sequence[i
 def fan_out(weights: nn.Conv2d | nn.Linear, size: tuple[int, int]) -> Int64[Tensor, "H W"]:
     """Count the weights that a value meets at each place of an input of this height and width.
 
-    It is the same for every channel: ``C_out / groups`` times the pairs of an output place and a place of the kernel
-    that lie over it, ``y = stride · y_out - padding + dilation · y_kernel``, likewise x. The padding is no input. A
+    It is the same for every channel: ``C_out / groups`` times the number of pairs of output place and kernel place that
+    lie over it, ``y = stride · y_out - padding + dilation · y_kernel``, and likewise for x. Padding is not an input. A
     fully connected layer has one place, ``size`` (1, 1).
 
     Raises:
-        TypeError: if the convolution pads with other than zeros.
+        TypeError: if the convolution does not pad with zeros.
 
     >>> fan_out(nn.Conv2d(2, 5, 3, padding=1, device="meta"), (3, 4))
     tensor([[20, 30, 30, 20],
@@ -191,7 +191,7 @@ def fan_out(weights: nn.Conv2d | nn.Linear, size: tuple[int, int]) -> Int64[Tens
 
 
 def reach_of(weights: nn.Conv2d | nn.Linear, into: Value) -> tuple[Int64[Tensor, "H W"], int]:
-    """Return the weights that a value of an input meets at each place, :func:`fan_out`, and the sum over all values."""
+    """Return the number of weights that a value meets at each place (:func:`fan_out`), and the sum over all values."""
     shape = into.shape
     reach = fan_out(weights, (shape[1], shape[2]) if len(shape) == 3 else (1, 1))
     return reach, int(reach.sum()) * (into.size // reach.numel())
@@ -218,7 +218,7 @@ def _places(weights: nn.Conv2d, axis: int, size: int) -> Int64[Tensor, "out kern
     span = dilation * (kernel - 1)
     if weights.padding_mode != "zeros":
         raise TypeError(
-            f"operations are counted of convolutions that pad with zeros, this one has {weights.padding_mode}"
+            f"operations can be counted only for convolutions that pad with zeros, this one has {weights.padding_mode}"
         )
     if isinstance(weights.padding, str):
         before, both = (span // 2, span) if weights.padding == "same" else (0, 0)
@@ -229,30 +229,30 @@ def _places(weights: nn.Conv2d, axis: int, size: int) -> Int64[Tensor, "out kern
 
 
 def macs_of(layers: Iterable[PlannedLayer]) -> int:
-    """Count the multiply-accumulates of one sample's step, those on padding included."""
+    """Count the multiply-accumulates of one sample in one step, including those on padding."""
     return sum(math.prod(one.out) * one.weights.weight[0].numel() for one in layers if one.weights is not None)
 
 
 @dataclass(frozen=True)
 class Updates:
-    """Operations of one layer for one image, beside those of its weights.
+    """Operations of one layer for one image, other than those of its weights.
 
-    For every value that is normalised, in a step: a multiplication and an addition, since running statistics, γ and β
-    make one scale and one shift; for LayerNorm, which has statistics for every image, two and three. Without a norm,
-    an addition for a bias. For every neuron, in a step: a multiplication for the leak, unless it is 1, an addition for
-    the current and one for the comparison with the threshold; folded neurons scale and shift their current too, and
-    neurons that decay their input scale it where no norm's scale takes that in. For every spike an addition, unless the
-    reset is hard.
+    In a step, every normalised value takes a multiplication and an addition, since running statistics, γ and β merge
+    into one scale and one shift; LayerNorm, with statistics for every image, takes two and three. Without a norm, a
+    bias takes an addition. In a step, every neuron takes a multiplication for the leak, unless it is 1, an addition for
+    the current and one for the comparison with the threshold. Folded neurons also scale and shift their current;
+    neurons that decay their input also scale it, unless a norm's scale includes that. Every spike takes an addition,
+    unless the reset is hard.
     """
 
     multiplications: Float64[Tensor, " T"]
     additions: Float64[Tensor, " T"]
     ann: int
-    """Additions of an ANN in its one pass: a bias, which takes the norm in, and the comparison of ReLU."""
+    """Additions of an ANN in its one pass: a bias, which includes the norm, and the comparison of ReLU."""
 
 
 def updates_of(layer: PlannedLayer, *, spikes: Float64[Tensor, " T"]) -> Updates:
-    """Count the operations of one layer beside its weights, in every step.
+    """Count the operations of one layer other than those of its weights, in every step.
 
     Args:
         spikes: spikes of its neurons, by step.

@@ -14,30 +14,30 @@ from bntt.charts.records import Axis, Bar, Bars
 from bntt.charts.section import Cell, Section, Table, count, gap, number, plural
 
 NOTE = (
-    "an estimate by a table, not a measurement: published estimates of one network by different models disagree by "
-    "several times; operations by layer are what is certain"
+    "an estimate from a table, not a measurement: published estimates of one network by different models disagree by "
+    "several times; only the operations by layer are certain"
 )
 ANN_NOTE = (
-    "This network is an ANN: its own multiply-accumulates are those of values that are not 0, beside which the column "
-    "of ANN MACs has all of them."
+    "This network is an ANN: its own multiply-accumulates are only those of values that are not 0; the column ANN MACs "
+    "has all of them."
 )
 LEFT_OUT = (
     "memory accesses",
     "pooling itself",
-    "sums of residual blocks, and the readout's own over the steps",
+    "sums of residual blocks, and the readout's sum over the steps",
     "random numbers and normalisation of the encoder",
-    "zeros among an ANN's activations, and weights that are 0",
+    "savings from zeros among an ANN's activations, and from weights that are 0",
 )
 Amount = Annotated[float, Field(ge=0, lt=BEYOND)]
 """A mean number of operations, or an energy."""
 Steps = Annotated[int, Field(ge=1)]
 """Number of steps after which one image is stopped."""
 SUMMED = ("spikes", "additions_by_spike", "macs_by_spike", "additions_by_value", "macs_by_value", "ann_macs")
-HEADS = ("spikes", "added by spike", "MACs by spike", "added by value", "MACs by value", "ANN MACs")
+HEADS = ("spikes", "additions by spike", "MACs by spike", "additions by value", "MACs by value", "ANN MACs")
 
 
 class LayerRow(Record):
-    """One layer's operations for one image until a stop, on average.
+    """One layer's operations for one image up to a stop, on average.
 
     "By spike" every spike in a pooled value is an addition, "by value" the value is one multiply-accumulate (MAC).
     """
@@ -70,7 +70,7 @@ class LayerOverSteps(Record):
 
 
 class EnergyRow(Record):
-    """The energy of one image until a stop by one table, and that of an ANN of the same architecture.
+    """The energy of one image up to a stop, by one table, and that of an ANN of the same architecture.
 
     The ANN's is None if the table prices spikes. A ratio above 1 means that the spiking network costs less.
     """
@@ -135,7 +135,7 @@ class EnergyResult(Result):
     """The operations of one run's network, counted on a whole split, and their price."""
 
     arguments: EnergyArguments | None = None
-    """The arguments; None in files from before arguments were kept."""
+    """The arguments; None in older files, which do not have them."""
     images: Count
     draws: Count
     steps: Annotated[Sequence[Steps], Field(min_length=1)]
@@ -198,7 +198,7 @@ class EnergyResult(Result):
         costs = self.costs[name]
         return Table(
             f"Energy of one image by {name}, {unit}: {runs}",
-            ("stop", "network", "of it synaptic", "of it other", "ANN", "ANN / network"),
+            ("stop", "network", "synaptic part", "other part", "ANN", "ANN / network"),
             tuple(
                 (
                     Cell(row.stop, row.steps),
@@ -252,20 +252,20 @@ class EnergyResult(Result):
         )
 
     METRICS: ClassVar[Mapping[str, Metric]] = {
-        "energy": Metric("energy an image (45 nm)", "µJ", lambda r, at: _by_45nm(r, "snn", 1e6), digits=2),
+        "energy": Metric("energy per image (45 nm)", "µJ", lambda r, at: _by_45nm(r, "snn", 1e6), digits=2),
         "energy-synaptic": Metric(
-            "energy of synapses an image (45 nm)", "µJ", lambda r, at: _by_45nm(r, "snn_synaptic", 1e6), digits=2
+            "synaptic energy per image (45 nm)", "µJ", lambda r, at: _by_45nm(r, "snn_synaptic", 1e6), digits=2
         ),
-        "ann-energy": Metric("energy of an ANN of the plan", "µJ", lambda r, at: _by_45nm(r, "ann", 1e6), digits=2),
-        "ann-over-snn": Metric("ANN's energy / own", "", lambda r, at: _by_45nm(r, "ann_over_snn", 1), digits=2),
+        "ann-energy": Metric("energy of an equal ANN", "µJ", lambda r, at: _by_45nm(r, "ann", 1e6), digits=2),
+        "ann-over-snn": Metric("energy ratio ANN / SNN", "", lambda r, at: _by_45nm(r, "ann_over_snn", 1), digits=2),
         "ann-over-snn-synaptic": Metric(
-            "ANN's energy / own, synapses alone", "", lambda r, at: _by_45nm(r, "ann_over_snn_synaptic", 1), digits=2
+            "energy ratio ANN / SNN, synapses only", "", lambda r, at: _by_45nm(r, "ann_over_snn_synaptic", 1), digits=2
         ),
     }
 
 
 def _by_45nm(result: EnergyResult, key: str, unit: float) -> Number:
-    """Read a number for all steps from the 45 nm table, with each spike in a pooled value added."""
+    """Read a number for all steps from the 45 nm table, with each spike in a pooled value as an addition."""
     rows = [row for row in result.energy if row.costs == "digital-45nm" and row.steps == max(result.steps)]
     found: Number = next((getattr(row, key) for row in rows if row.price in ("spikes", "either")), None)
     return None if found is None else found / unit

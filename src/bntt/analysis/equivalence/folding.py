@@ -68,20 +68,20 @@ def fold_equivalence(
     draw: int = FIRST_DRAW,
     progress: Callable[[int], None] = lambda samples: None,
 ) -> Equivalence:
-    """Compare a network with four folded from it: exactly, without the mean, without the ratio, and Eq. 15.
+    """Compare a network with four folds of it: exact, without the mean, without the ratio, and Eq. 15.
 
-    Eq. 15 lacks both; the ratio is that of two steps' scales in the leak. Each layer is compared twice: alone, on the
-    network's true spikes, which shows its own error; and in the folded network as a whole, on that network's own
-    spikes, where errors add up. Spikes are compared before the pool. In float32 the exact fold differs where rounding
-    decides if a membrane reaches the threshold, and in what follows from it; in float64 it does not. The model runs in
-    evaluation mode and is left unchanged.
+    Eq. 15 lacks both. The ratio is that of the scales of two consecutive steps; it is a factor of the leak. Each layer
+    is compared twice: alone, on the network's true spikes, which shows its own error; and in the folded network as a
+    whole, on that network's own spikes, where errors add up. Spikes are compared before the pool. In float32 the exact
+    fold differs where rounding decides if a membrane reaches the threshold, and in all that follows; in float64 it does
+    not. The model runs in evaluation mode and is left unchanged.
 
     Args:
         model: a classifier whose blocks have norms to fold.
         batches: a ``SampleLoader``, or any iterable of ``(inputs, labels)``; a few steps of one batch are in memory at
             a time, and the membranes of nine networks.
         seed, draw: identify the encoder's noise.
-        progress: called with the number of samples of every batch done.
+        progress: called after every batch, with its number of samples.
 
     Returns:
         The network and its four folds, layer by layer and step by step.
@@ -143,10 +143,10 @@ def fold_equivalence(
 
 
 def check_sequence(network: SpikingNetwork) -> None:
-    """Reject a network whose layers are not compared one after another, or have no norm to fold.
+    """Reject a network that is not a sequence of :class:`~bntt.nn.SpikingBlock`, or has no norm to fold.
 
     Raises:
-        ValueError: stating which.
+        ValueError: stating the reason.
 
     >>> from bntt.models import mlp
     >>> check_sequence(mlp(hidden=(4,), norm="none"))
@@ -156,22 +156,22 @@ def check_sequence(network: SpikingNetwork) -> None:
     for name, block in network.blocks.items():
         if type(block) is not SpikingBlock:
             raise ValueError(
-                f"block {name!r} is {type(block).__name__}: only networks of SpikingBlock one after another are "
-                f"compared with what they fold to"
+                f"block {name!r} is {type(block).__name__}: only networks of SpikingBlock one after another can "
+                f"be compared with their folds"
             )
     if not any(norm_facts(block.norm).running_statistics for block in network.blocks.values()):
         raise ValueError("there is nothing to fold: no layer of this network has a norm with batch statistics")
 
 
 class _Comparison:
-    """The network, "", and its folded forms, by name: a batch passes all of them, some steps at a time."""
+    """The network, named "", and its folds: a batch passes through all of them, some steps at a time."""
 
     def __init__(self, network: SpikingNetwork, steps: int, device: torch.device) -> None:
         self.networks = {"": network} | {name: fold(network, **keeps) for name, keeps in FOLDS.items()}
         self.sums = defaultdict[tuple[str, str, str], Tensor](
             lambda: torch.zeros(steps, dtype=torch.float64, device=device)
         )
-        """Sums over batches and neurons for every step, by network, the spikes that it is fed with, and layer."""
+        """Sums over batches and neurons for every step, by network, kind of input spikes, and layer."""
         self.neurons: dict[str, int] = {}
         self.states: dict[tuple[str, ...], Any] = {}
         self.logits: dict[str, Tensor] = {}
@@ -191,7 +191,7 @@ class _Comparison:
             after = _block_output(block, spikes, call)
             for name in list(inputs)[1:]:
                 alone = own = self._fired(name, "true", layer, drawn, call)
-                if inputs[name] is not drawn:  # in the first layer the two are one
+                if inputs[name] is not drawn:  # in the first layer the two are the same
                     own = self._fired(name, "own", layer, inputs[name], call)
                 self._add((name, "true", layer), alone != spikes, call.first)
                 self._add((name, "own", layer), own != spikes, call.first)
@@ -203,7 +203,7 @@ class _Comparison:
             self.logits[name] = logits[-1]
 
     def _add(self, key: tuple[str, str, str], values: Tensor, first: int) -> None:
-        """Add ``[S, B, ...]``, the first of which is step ``first``."""
+        """Add values ``[S, B, ...]`` of the steps from ``first`` on."""
         self.sums[key][first : first + len(values)] += values.flatten(1).sum(1, dtype=torch.float64)
 
     def _fired(self, name: str, fed: str, layer: str, x: Tensor, call: Call) -> Tensor:

@@ -1,4 +1,4 @@
-"""Equivalence of BNTT to a threshold that varies with time: a network beside its folded forms."""
+"""Equivalence of BNTT to a threshold that varies with time: a network compared with its folded forms."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -15,7 +15,7 @@ class EquivalenceArguments:
     split: Split = "validation"
     """Split whose images are measured."""
     images: Annotated[int, Ge(1)] = 1000
-    """Number of images, stratified by class, at most; a recipe's evaluate.images may be fewer."""
+    """Number of images, stratified by class; fewer if the recipe's evaluate.images is smaller."""
 
 
 EQUIVALENCE = Measurement(

@@ -1,4 +1,4 @@
-"""The record of a network beside its folded forms: its numbers, tables, charts and metrics."""
+"""The record of a network compared with its folded forms: its numbers, tables, charts and metrics."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ WORDS = (
     "Section 3.3 of the paper reads BNTT as a threshold that varies with time. The network is compared with networks "
     "without norms, whose leak, threshold and bias contain the normalisation."
 )
-DIFFERING = Axis("neurons that fire otherwise", percent=True, low=0)
+DIFFERING = Axis("neurons that fire differently", percent=True, low=0)
 RATE = Axis("neurons that fire", percent=True, low=0)
 Layers = Mapping[str, OverSteps]
 
 
 class FoldedNetwork(Record):
-    """One folded network beside the network that it was folded from.
+    """One folded network, compared with the network that it was folded from.
 
     Returned by :func:`bntt.analysis.equivalence.folding.fold_equivalence`, in ``Equivalence.folds``.
     """
@@ -42,10 +42,10 @@ class FoldedNetwork(Record):
     agreement: Share
     """Share of samples in which it gives the network's answer."""
     differing_true_spikes: Layers
-    """For each layer and step, the share of neurons that fire in one of the two and not in the other; every layer
-    alone, on the spikes of the network's own previous layer."""
+    """For each layer and step, the share of neurons that fire in only one of the two networks; every layer alone, on
+    the spikes of the original network's previous layer."""
     differing_own_spikes: Layers
-    """The same; every layer on the spikes of the folded network's own previous layer."""
+    """The same; every layer on the spikes of the folded network's previous layer."""
 
     def differing(self, fed: str) -> Layers:
         """Return the differing spikes, fed with "true" spikes or with its "own"."""
@@ -53,7 +53,7 @@ class FoldedNetwork(Record):
 
 
 class Equivalence(Record):
-    """A network beside the networks without norms into which it folds.
+    """A network compared with the networks without norms into which it folds.
 
     Returned by :func:`bntt.analysis.equivalence.folding.fold_equivalence`.
     """
@@ -65,7 +65,7 @@ class Equivalence(Record):
     firing_rate: Layers
     """Its spikes per neuron, for each layer and step: the scale for judging the differences."""
     heard_steps: Mapping[str, Sequence[int]]
-    """The steps, from 1, in which a layer should fire and its spikes reach the readout; means use no others."""
+    """The steps, from 1, in which a layer should fire and its spikes reach the readout; means use only these."""
     folds: Mapping[str, FoldedNetwork]
     """The folded networks by name, see :data:`bntt.analysis.equivalence.folding.FOLDS`."""
 
@@ -74,7 +74,7 @@ class EquivalenceResult(Equivalence, Result):
     """The equivalence of one run's network."""
 
     arguments: EquivalenceArguments | None = None
-    """The arguments; None in files from before arguments were kept."""
+    """The arguments; None in older files, which do not have them."""
 
     @property
     def title(self) -> str:
@@ -109,7 +109,7 @@ class EquivalenceResult(Equivalence, Result):
             for name, fold in self.folds.items()
         ]
         columns = ("fold", "accuracy", "same answers", "mean", "ratio of deviations")
-        rate = Lines("The network itself", STEPS, RATE, over_steps(self._heard(self.firing_rate)))
+        rate = Lines("Firing rate of the network itself", STEPS, RATE, over_steps(self._heard(self.firing_rate)))
         return Section(
             "Equivalence of folded networks",
             words=(WORDS,),
@@ -142,7 +142,7 @@ class EquivalenceResult(Equivalence, Result):
             for layer, rate in self._heard(self.firing_rate).items()
         ]
         caption = f"Neurons that fire differently, mean over steps: {INPUTS[fed]}"
-        return Table(caption, ("layer", *self.folds, "fire at all"), tuple(rows))
+        return Table(caption, ("layer", *self.folds, "firing rate"), tuple(rows))
 
     def _over_steps(self, fed: str) -> Lines:
         rows = {

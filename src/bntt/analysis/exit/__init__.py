@@ -1,1 +1,1 @@
-"""Early exit, for all samples alike and for each individually."""
+"""Early exit: one for all samples, or one for each sample."""

@@ -54,8 +54,8 @@ def envelope(profile: GammaProfile, reading: Reading = "magnitude") -> Float[Ten
         largest[steps] = torch.maximum(largest[steps], row[steps])
     if not any(profile.driven[name] for name in rows):
         raise NoGammaError(
-            f"of {len(largest)} steps there is none whose γ has a path from the input to the readout: train with more "
-            f"steps (network.num_steps), or fire after integration (network.fire='after')"
+            f"among {len(largest)} steps there is none whose γ has a path from the input to the readout: train with "
+            f"more steps (network.num_steps), or fire after integration (network.fire='after')"
         )
     return largest
 
@@ -63,7 +63,7 @@ def envelope(profile: GammaProfile, reading: Reading = "magnitude") -> Float[Ten
 def exit_step(profile: GammaProfile, threshold: float, reading: Reading = "magnitude") -> int:
     """Return the number of steps to run, 1 to T: one more than the last t at which a layer reaches the threshold.
 
-    After it, the mean of every layer stays below the threshold: the other steps are silent enough to omit. If no layer
+    From then on, every layer's mean stays below the threshold: the other steps are quiet enough to omit. If no layer
     reaches the threshold at any step, the result is 1, with a warning.
 
     Args:
@@ -99,7 +99,7 @@ class ThresholdRange:
     above: float
     """Lower end, 0 or more: thresholds above this one stop there ..."""
     to: float
-    """... up to this one, which is included; ∞ for those that nothing reaches."""
+    """... up to and including this one; ∞ for 1 step, which thresholds that no layer reaches also give."""
 
 
 def threshold_ranges(profile: GammaProfile, reading: Reading = "magnitude") -> tuple[ThresholdRange, ...]:
@@ -136,26 +136,26 @@ class Choice:
     threshold: float | None
     """The highest threshold that stops there; None for a truncation."""
     accuracy: float
-    """Accuracy on validation, when stopped there."""
+    """Accuracy on validation after these steps."""
     lost: float
-    """Loss against the accuracy after all steps, on validation; negative if it is higher."""
+    """Accuracy lost on validation compared with all steps; negative if these steps are more accurate."""
 
 
 class LossBudgetError(ValueError):
-    """No threshold keeps within the stated loss."""
+    """No threshold stays within the allowed loss."""
 
 
 def choose_exit(
     profile: GammaProfile, over_time: Sequence[float], loss: float, reading: Reading = "magnitude"
 ) -> Choice:
-    """Return the threshold that stops earliest within a loss of the accuracy after all steps.
+    """Return the threshold that stops earliest within an allowed loss against the accuracy after all steps.
 
-    Of the thresholds that some layer reaches, it is the highest with that exit.
+    It is the highest threshold with that exit that some layer reaches.
 
     Args:
         profile: γ of every layer, from :func:`gamma_profile`.
-        over_time: accuracy on validation when stopped after step t, of all T steps.
-        loss: the largest loss, as a share: 0.005 is half a point.
+        over_time: accuracy on validation if stopped after step t, for all T steps.
+        loss: the largest allowed loss, as a share: 0.005 is half a point.
         reading: "magnitude", mean |γ|; "signed", mean γ; or "relative", see ``GammaProfile.relative``.
 
     Raises:
@@ -177,18 +177,18 @@ def choose_exit(
     if steps is None:
         gentle = max(reachable or {1: 0.0}, key=lambda count: over_time[count - 1])
         raise LossBudgetError(
-            f"no threshold loses at most {100 * loss:g} points on validation: the gentlest stops after {gentle} of "
+            f"no threshold loses at most {100 * loss:g} points on validation: the best one stops after {gentle} of "
             f"{len(over_time)} steps and loses {100 * (over_time[-1] - over_time[gentle - 1]):.2f}: allow a larger loss"
         )
     return choice_at(over_time, steps, reachable[steps])
 
 
 def choose_truncation(over_time: Sequence[float], loss: float) -> Choice:
-    """Return the fewest steps within a loss, regardless of γ: the baseline for an exit by γ.
+    """Return the fewest steps within an allowed loss, regardless of γ: the baseline for an exit by γ.
 
     Args:
-        over_time: accuracy on validation when stopped after step t, for all T steps.
-        loss: the largest loss, as a share: 0.005 is half a point.
+        over_time: accuracy on validation if stopped after step t, for all T steps.
+        loss: the largest allowed loss, as a share: 0.005 is half a point.
 
     Raises:
         ValueError: on a loss that is negative or not a number.
@@ -197,7 +197,7 @@ def choose_truncation(over_time: Sequence[float], loss: float) -> Choice:
     3
     """
     steps = _earliest(over_time, loss, range(1, len(over_time) + 1))
-    assert steps is not None  # all of them lose nothing
+    assert steps is not None  # all T steps lose nothing
     return choice_at(over_time, steps, None)
 
 

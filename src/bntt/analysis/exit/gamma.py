@@ -15,17 +15,17 @@ from bntt.nn.network.delays import delays
 from bntt.nn.network.spiking_network import SpikingNetwork
 
 NEAR_START = 1e-3
-"""Distance from 1 below which γ, if everywhere, counts as hardly trained."""
+"""If every γ is closer to 1 than this, a network looks untrained."""
 SAME = 1e-5
-"""Range of γ, relative to γ, up to which its histogram counts it as one value: float32 tells no bins apart in it."""
+"""If γ varies by no more than this share, its histogram shows one value: float32 cannot separate the bins."""
 
 
 @dataclass(frozen=True)
 class GammaProfile:
     """Mean γ of every layer that has a γ for each step, ``[T]`` each; returned by :func:`gamma_profile`.
 
-    Some γ have no path from input to readout, with ``fire_before`` those of a layer's first and last steps. Only weight
-    decay ever moved them, so they count in no peak and no exit (see :attr:`driven`).
+    Some γ have no path from input to readout: with ``fire_before``, those of a layer's first and last steps. Only
+    weight decay changes them, so peaks and exits ignore them (see :attr:`driven`).
     """
 
     magnitude: dict[str, Float[Tensor, " T"]]

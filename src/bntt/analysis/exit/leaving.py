@@ -1,7 +1,7 @@
-"""Samples that leave by themselves, in full batches: the few that stay of one batch go on with those of others.
+"""Per-sample early exit in full batches: samples that remain from several batches are merged.
 
-A step of few samples takes little less time than one of many, so samples wait for others that have taken as many steps,
-as long as few wait. Samples do not depend on each other, nor their noise on the batch: answers stay as they are.
+A step of few samples takes almost as long as one of many. So samples wait for others that have taken the same number of
+steps, until enough have come. Answers do not change: neither a sample nor its noise depends on the rest of the batch.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ class Step(NamedTuple):
     steps: int
     """Number of steps that they have taken, 1 to T."""
     measured: Measured
-    """Measurements of all that took the step."""
+    """Measurements of all samples that took the step."""
     logits: Float[Tensor, "gone K"]
     labels: Int[Tensor, " gone"]
     place: Int[Tensor, " gone"]
-    """Place of each in the order in which the samples came."""
+    """Place of each in the order in which the samples arrived."""
 
 
 def each_step(
@@ -49,13 +49,13 @@ def each_step(
     Args:
         leaves: called after every step but the last to choose the samples that leave.
     """
-    for _, draw in groupby(_placed(batches), key=itemgetter(0)):  # states of two draws do not join
+    for _, draw in groupby(_placed(batches), key=itemgetter(0)):  # states of different draws cannot be merged
         yield from _of_one_draw(model, (group for _, group in draw), measure, leaves)
 
 
 @dataclass(frozen=True)
 class _Group:
-    """Samples that have taken as many steps."""
+    """Samples that have taken the same number of steps."""
 
     own: Sequence[Tensor]
     """Their inputs, indices of their noise, labels, and places."""
@@ -73,7 +73,7 @@ class _Group:
         return 0 if self.state is None else len(self)
 
     def can_join(self, other: _Group) -> bool:
-        """Return True if the two can go on together: inputs, and what blocks carry, are of one form."""
+        """Return True if the two can be merged: their inputs and the states of their blocks have the same form."""
         mine, others = ((tuple(one.own), one.state and (one.state.blocks, one.state.readout)) for one in (self, other))
         return can_join(mine, others)
 
@@ -95,7 +95,7 @@ def _placed(batches: Iterable[Presented]) -> Iterator[tuple[int, _Group]]:
     done = 0
     for draw, inputs, labels, noise in batches:
         place = torch.arange(done, done := done + len(labels), device="cpu")
-        own = (inputs.clone(), noise["index"].clone(), labels.clone(), place)  # a loader may write over its own
+        own = (inputs.clone(), noise["index"].clone(), labels.clone(), place)  # a loader may reuse its tensors
         yield draw, _Group(own, {key: noise[key] for key in ("seed", "draw")})
 
 
@@ -113,7 +113,7 @@ def _of_one_draw(model: SpikingClassifier, fresh: Iterator[_Group], measure: Mea
                 continue
             step, group = _advance(model, _joined(group, waiting), measure, leaves)
             yield step
-    while waiting:  # nobody else comes: those with the fewest steps first, which then join the next
+    while waiting:  # no more samples come: those with the fewest steps first, which then join the next
         first, *others = waiting.pop(min(waiting))
         group = first.join(others)
         while group is not None:
@@ -122,13 +122,13 @@ def _of_one_draw(model: SpikingClassifier, fresh: Iterator[_Group], measure: Mea
 
 
 def _joined(group: _Group, waiting: dict[int, list[_Group]]) -> _Group:
-    """Return the group with those who wait for it; batches of other shapes go on apart."""
+    """Merge a group with those that wait at its step; groups of other shapes continue separately."""
     there = waiting.get(group.steps)
     return group if there is None or not there[0].can_join(group) else group.join(waiting.pop(group.steps))
 
 
 def _full(model: SpikingClassifier, group: _Group) -> int:
-    """Return the number of samples from which on nobody waits: as many as fill the memory of a pass, or of inputs."""
+    """Return how many samples a group needs to stop waiting: as many as fill the memory of a pass, or of inputs."""
     (inputs, index, *_), batch = group.own, len(group)
     shape = model.encoder(inputs[:1], index=index[:1], steps=range(1), **group.noise).shape
     at_once = samples_at_once(model.network.plan(shape), shape[2:])
@@ -136,7 +136,7 @@ def _full(model: SpikingClassifier, group: _Group) -> int:
 
 
 def _advance(model: SpikingClassifier, group: _Group, measure: Measure, leaves: Leaves) -> tuple[Step, _Group | None]:
-    """Take a step; return it, and those that stay."""
+    """Take a step; return it and the samples that stay."""
     inputs, index, *_ = group.own
     noise = {**group.noise, "index": index} if group.state is None else {}
     logits, state = model.advance(inputs, group.state, measure=measure, in_place=True, **noise)

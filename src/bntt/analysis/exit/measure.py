@@ -1,6 +1,6 @@
-"""The early exit of one run, for all samples alike by γ, or for each sample by its certainty.
+"""Measure the early exit of one run: one for all samples, by γ, or one for each sample, by its certainty.
 
-Either is chosen on validation and measured on the requested split.
+Both are chosen on validation and measured on the requested split.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ def measure_exit(opened: Opened, arguments: ExitArguments, progress: Progress) -
     """Choose the exit on validation, by every reading of γ and by truncation, and measure it on the split.
 
     Raises:
-        ArgumentError: if the network has no γ for each step; before anything is measured.
-        LossBudgetError: if no threshold keeps the loss.
+        ArgumentError: if the network has no γ for each step; raised before anything is measured.
+        LossBudgetError: if no threshold stays within the loss.
     """
     profile = gamma_profile(opened.model.network)
     try:
@@ -64,7 +64,7 @@ def measure_exit(opened: Opened, arguments: ExitArguments, progress: Progress) -
     over_time, loss = measured["validation"].over_time, arguments.loss / 100
     readings = {reading: _chosen(profile, over_time, loss, reading) for reading in READINGS}
     if stated is None:
-        chosen = readings["magnitude"] or choose_exit(profile, over_time, loss)  # its error says the least loss
+        chosen = readings["magnitude"] or choose_exit(profile, over_time, loss)  # its error states the smallest loss
     else:
         chosen = choice_at(over_time, stated, arguments.threshold)
     with warnings.catch_warnings(action="ignore"):
@@ -114,7 +114,7 @@ def _chosen(profile: GammaProfile, over_time: Sequence[float], loss: float, read
 
 
 def _accuracies(measured: dict[Split, Accuracy], steps: int, *, lost: bool = False) -> dict[str, float | None]:
-    """Tabulate the accuracies of each split when stopped after ``steps`` steps, under their names in files."""
+    """Tabulate the accuracies of each split if stopped after ``steps`` steps, under their names in files."""
     found = dict[str, float | None]()
     for split, accuracy in measured.items():
         here, whole = accuracy.over_time[steps - 1], accuracy.over_time[-1]
@@ -123,7 +123,7 @@ def _accuracies(measured: dict[Split, Accuracy], steps: int, *, lost: bool = Fal
 
 
 def _grid(profile: GammaProfile, lines: list[float], measured: dict[Split, Accuracy]) -> list[GridRow]:
-    """Build a row for every number of steps: accuracy when stopped there, and the thresholds that stop there."""
+    """Build a row for every number of steps: its accuracy, and the thresholds that stop there."""
     reachable = {stretch.steps: (stretch.above, stretch.to) for stretch in threshold_ranges(profile)}
     rows = []
     for steps, line in enumerate(lines, 1):
@@ -136,7 +136,8 @@ def _grid(profile: GammaProfile, lines: list[float], measured: dict[Split, Accur
 def measure_sample_exit(opened: Opened, arguments: ExitArguments, progress: Progress) -> SampleExitResult:
     """Choose a threshold for every criterion on validation; measure accuracy, steps, operations and time on the split.
 
-    Each criterion stands beside the fewest steps for all alike that are as accurate on validation, or match the best.
+    Each criterion is compared with one exit for all samples: the fewest steps that are as accurate on validation, or
+    that reach the best accuracy of any step if the criterion is more accurate than that.
     """
     model, split, draws = opened.model, arguments.split, draws_of(opened.facts, arguments.draws)
     images = draws * len(opened.loader(split).places)
@@ -196,7 +197,7 @@ def _timed(work: Callable[[], Found]) -> tuple[Found, float]:
 
 
 def _steps_as_accurate(over_time: Sequence[float], choice: SampleChoice) -> int:
-    """Find the fewest steps for all alike that are as accurate as individual exits, or match the best accuracy."""
+    """Find the fewest steps for all samples that are as accurate as individual exits, or reach the best accuracy."""
     wanted = min(choice.accuracy, max(over_time)) - ROUNDING
     return 1 + next(t for t, share in enumerate(over_time) if share >= wanted)
 

@@ -1,4 +1,4 @@
-"""Number of steps after which a trained network may stop, for all samples alike or for each individually."""
+"""Number of steps after which a trained network may stop: one for all samples, or one for each sample."""
 
 import math
 from dataclasses import dataclass
@@ -44,7 +44,7 @@ def refuses(facts: Facts, arguments: ExitArguments) -> str:
     if arguments.per_sample or facts.norm_facts.step_gamma:
         return ""
     return (
-        "its norm has no γ for each step (bntt has one, and a norm of your own with facts = NormFacts(step_gamma=True) "
+        "its norm has no γ for each step (bntt has one; so has a custom norm with facts = NormFacts(step_gamma=True) "
         "and step_tables()); --per-sample needs no γ either"
     )
 

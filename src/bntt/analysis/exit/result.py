@@ -1,4 +1,4 @@
-"""The record of an early exit of all samples alike: the rules side by side, and the results of every threshold."""
+"""The record of an early exit of all samples at one step: rules side by side, and the results of every threshold."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ GAMMA = Axis("mean |γ| over channels", low=0)
 DEVIATION = Axis("mean σ̄ over channels", low=0)
 THRESHOLD = Axis("threshold of mean |γ|", low=0)
 UNTIL = Axis("steps until exit", whole=True, low=0)
-STOPPED = "accuracy when stopped there"
+STOPPED = "accuracy at the exit"
 PAPER_THRESHOLD = 0.1
 """Threshold of the paper's Figure 4."""
 Reading = Literal["magnitude", "signed", "relative"]
@@ -38,10 +38,10 @@ class Stop(Record):
     """The highest threshold that stops there; None for a truncation."""
     validation_accuracy: Share
     validation_lost: float
-    """Loss against the accuracy after all steps; negative if it is higher."""
+    """Accuracy lost compared with all steps; negative if the stop is more accurate."""
     test_accuracy: Number = None
     test_lost: Number = None
-    """Loss on the test split; None if measured on validation alone."""
+    """Accuracy lost on the test split; None if only validation was measured."""
 
     def measured(self, split: str) -> tuple[Number, Number]:
         """Return accuracy and loss on a split."""
@@ -68,14 +68,14 @@ class EarlyExit(Result):
     """The part common to the records of all early exits: their choice and measurement."""
 
     arguments: ExitArguments | None = None
-    """The arguments; None in files from before arguments were kept."""
+    """The arguments; None in older files, which do not have them."""
     split: Split
     loss_allowed: float
     """The allowed loss, as a share: 0.005 is half a point."""
     draws: int
 
     def spoken(self, images: int) -> str:
-        """Describe the run."""
+        """Describe the images and draws that were measured."""
         return f"{plural(images, f'{self.split} image')}, {plural(self.draws, 'draw')} of each"
 
     def to_json(self) -> dict[str, Any]:
@@ -95,7 +95,7 @@ class ExitResult(EarlyExit):
     test_images: int | None = None
     chosen: Stop
     by_reading: Mapping[Reading, Stop | None]
-    """The stop by every reading of γ; None if no threshold keeps within the loss."""
+    """The stop by every reading of γ; None if no threshold stays within the loss."""
     truncation: Stop
     """The fewest steps within the loss, regardless of γ."""
     paper_threshold: Stop
@@ -166,7 +166,7 @@ class ExitResult(EarlyExit):
 
     def section(self) -> Section:
         told = threshold_text(self.threshold, stated=self.chosen_on == "stated")
-        how = f"loses at most {100 * self.loss_allowed:g} points on validation"
+        how = f"the highest that loses at most {100 * self.loss_allowed:g} points on validation"
         return Section(
             "Early exit",
             words=(
@@ -187,7 +187,7 @@ class ExitResult(EarlyExit):
 
         def row(name: str, stop: Stop | None, *, stated: bool = False) -> tuple[Cell, ...]:
             if stop is None:
-                return (Cell(name), gap("none keeps the loss"), *[Cell("–")] * (len(columns) - 2))
+                return (Cell(name), gap("none within the loss"), *[Cell("–")] * (len(columns) - 2))
             lost = stop.measured(self.split)[1]
             return (
                 Cell(name),
@@ -217,7 +217,7 @@ class ExitResult(EarlyExit):
         )
 
     def _layers(self, rows: Mapping[str, OverSteps]) -> list[Line]:
-        """Draw a line for each layer, open where its γ has no path to the readout."""
+        """Draw a line for each layer, interrupted where its γ has no path to the readout."""
         return over_steps(
             {
                 name: [value if first <= t < last else None for t, value in enumerate(row)]
@@ -245,7 +245,7 @@ class ExitResult(EarlyExit):
         )
 
     def _over_time(self) -> Lines:
-        """Draw truncation at every step, and the stops of the rules; rules with the same stop share a mark."""
+        """Draw the accuracy after every step, and the stops of the rules; rules with the same stop share a mark."""
         steps = [row.steps for row in self.grid]
         lines = [
             Line(name, steps, [getattr(row, f"{name}_accuracy") for row in self.grid], name, dashed=name != self.split)

@@ -29,7 +29,7 @@ def certainty(logits: Float[Tensor, "... K"], criterion: Criterion) -> Float[Ten
     """Compute the certainty of a network, from 0 to 1, with p the softmax of its logits so far.
 
     ``confidence``: the largest p. ``margin``: the largest p minus the second. ``entropy``: 1 + Σ p ln p / ln K, 0 if
-    all classes are equal and 1 if one has everything. Of one class alone each is 1.
+    all classes are equally likely and 1 if one is certain. With a single class each is 1.
 
     >>> certainty(torch.tensor([[0.0, 0.0], [0.0, 40.0]]), "margin")
     tensor([0., 1.])
@@ -44,7 +44,7 @@ def certainty(logits: Float[Tensor, "... K"], criterion: Criterion) -> Float[Ten
 
 
 def leave_when(criterion: Criterion, threshold: float) -> Leaves:
-    """Return the rule by which samples leave: all that are this certain.
+    """Return the rule by which samples leave: all whose certainty reaches the threshold.
 
     >>> leave_when("confidence", 0.9)(torch.tensor([[0.0, 0.0], [0.0, 40.0]]))
     tensor([False,  True])
@@ -58,7 +58,7 @@ class Running:
 
     certainty: dict[Criterion, Float[Tensor, "N T"]]
     right: Bool[Tensor, "N T"]
-    """True if the class was right when stopped after step t."""
+    """True if the class was right after step t."""
 
 
 @torch.no_grad()
@@ -78,7 +78,7 @@ def record_running(
         model, batches, seed, draws, progress: as :func:`~bntt.analysis.evaluate`'s, with the same noise.
 
     Raises:
-        ValueError: if there are no samples, a label is no class, or draws is below 1.
+        ValueError: if there are no samples, a label is not a class, or draws is below 1.
         NonFiniteError: on weights, statistics or logits that are not finite.
 
     >>> import bntt
@@ -122,13 +122,13 @@ class SampleChoice:
     accuracy: float
     """Accuracy on validation."""
     lost: float
-    """Loss against the accuracy after all steps."""
+    """Accuracy lost on validation compared with all steps."""
     mean_steps: float
     """Mean number of steps over the samples."""
 
 
 def _places(count: int) -> Tensor:
-    """Select evenly spaced places among so many, the first and the last among them.
+    """Select evenly spaced places among ``count``, including the first and the last.
 
     >>> _places(24_975_000)[-1].item()
     24974999
@@ -138,12 +138,12 @@ def _places(count: int) -> Tensor:
 
 
 def choose_sample_exit(running: Running, criterion: Criterion, loss: float) -> SampleChoice:
-    """Return the threshold with the fewest mean steps among those within the loss, from 500 quantiles.
+    """Return the threshold with the fewest mean steps among those within the allowed loss; 500 quantiles are tried.
 
     Args:
-        running: confidence and correctness at every step, from :func:`record_running`.
+        running: certainty and correctness at every step, from :func:`record_running`.
         criterion: what is compared with the threshold.
-        loss: the largest loss, as a share: 0.005 is half a point.
+        loss: the largest allowed loss, as a share: 0.005 is half a point.
 
     Raises:
         ValueError: on a loss that is negative or not a number.
@@ -218,8 +218,8 @@ def exit_each(
 ) -> SampleExits:
     """Return answers and exit times: samples whose :func:`certainty` reaches the threshold leave with their class.
 
-    The model runs step by step and is left unchanged. A sample keeps its own noise whichever others have left, and gets
-    the answer that it would get alone.
+    The model runs step by step and is left unchanged. A sample's noise does not depend on which others have left: it
+    gets the answer that it would get alone.
 
     Args:
         model: the classifier.

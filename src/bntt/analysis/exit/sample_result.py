@@ -1,4 +1,4 @@
-"""The record of samples that leave individually, by every criterion, beside a common stop of all samples."""
+"""The record of samples that leave individually, by every criterion, compared with a common stop of all samples."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from bntt.charts.records import STEPS, Axis, Chart, Line, Lines
 from bntt.charts.section import Cell, Section, Table, gap, number, share
 
 LEAVE = Axis("images that leave after this step", percent=True, low=0)
-MEAN_STEPS = Axis("mean steps an image")
+MEAN_STEPS = Axis("mean steps per image")
 COSTS = ("accuracy", "synaptic operations", "seconds")
 
 
 class Criterion(Record):
-    """Samples that leave when one measure of certainty reaches its threshold, beside a common stop of all samples."""
+    """Samples that leave when one measure of certainty reaches its threshold, and a common stop of all samples."""
 
     criterion: str
     threshold: Number
@@ -31,7 +31,7 @@ class Criterion(Record):
     additions_per_image: float
     macs_per_image: float
     alike_steps: int
-    """The fewest steps for all alike that are as accurate on validation, or match the best."""
+    """The fewest steps for all samples that are as accurate on validation, or that reach the best accuracy."""
     alike_test_accuracy: Number = None
     alike_validation_accuracy: Number = None
     alike_seconds: float
@@ -49,7 +49,7 @@ class SampleExitResult(EarlyExit):
     whole_additions_per_image: float
     whole_macs_per_image: float
     accuracy_over_time: Sequence[float]
-    """Accuracy of all samples stopped alike."""
+    """Accuracy if all samples stop after the same step."""
     criteria: Sequence[Criterion]
     leave_after_step: Mapping[str, Sequence[float]]
     """The share of images that leave after each step, by criterion."""
@@ -66,7 +66,7 @@ class SampleExitResult(EarlyExit):
             "Early exit, image by image",
             words=(
                 f"Each image stops early if that costs at most {100 * self.loss_allowed:g} points on validation. "
-                "Beside it: the fewest steps for all images with the same validation accuracy, or with the best one.",
+                "Common exit: the fewest steps for all images with the same validation accuracy, or with the best one.",
             ),
             tables=(self._each_table(), self._alike_table()),
             charts=self._charts(),
@@ -78,14 +78,14 @@ class SampleExitResult(EarlyExit):
         rows = [
             (
                 Cell(row.criterion),
-                gap("nobody leaves") if row.threshold is None else number(row.threshold),
+                gap("no image leaves") if row.threshold is None else number(row.threshold),
                 *_costs(number(row.mean_steps), getattr(row, f"{self.split}_accuracy"),
                         row.additions_per_image + row.macs_per_image, row.seconds),
             )
             for row in self.criteria
         ]  # fmt: skip
         columns = ("criterion", "threshold", "mean steps", *COSTS)
-        caption = f"Each image by itself: {self.spoken(self.images)}"
+        caption = f"Individual exits: {self.spoken(self.images)}"
         return Table(caption, columns, ((Cell("no exit"), gap("none"), *whole), *rows))
 
     def _alike_table(self) -> Table:
@@ -98,13 +98,13 @@ class SampleExitResult(EarlyExit):
             )
             for row in self.criteria
         ]  # fmt: skip
-        return Table(f"All images alike: {self.spoken(self.images)}", ("as right as by", "steps", *COSTS), tuple(rows))
+        return Table(f"Common exit: {self.spoken(self.images)}", ("as accurate as", "steps", *COSTS), tuple(rows))
 
     def _charts(self) -> tuple[Chart, ...]:
         leave = [Line(name, range(1, len(shares) + 1), shares, name) for name, shares in self.leave_after_step.items()]
         found = {row.criterion: (row.mean_steps, getattr(row, f"{self.split}_accuracy")) for row in self.criteria}
         points = [Line(name, [mean], [accuracy], name, joined=False) for name, (mean, accuracy) in found.items()]
-        alike = Line("all alike", range(1, len(self.accuracy_over_time) + 1), self.accuracy_over_time, "all alike")
+        alike = Line("common exit", range(1, len(self.accuracy_over_time) + 1), self.accuracy_over_time, "common exit")
         axis = zoomed_axis(f"{self.split} accuracy", [*points, alike])
         return (
             Lines("When images leave", STEPS, LEAVE, leave, note=self.spoken(self.images)),

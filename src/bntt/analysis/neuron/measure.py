@@ -41,7 +41,7 @@ class NeuronTrace:
     def potential(self) -> Float[Tensor, " T"]:
         """The potential that decided each step's spike: m before the reset; with ``fire_before`` the previous u.
 
-        It is NaN in steps of ``fire_after`` whose spike was erased by a reset other than the soft one.
+        With ``fire_after`` it is NaN at a spike whose reset is not soft, since that reset erases it.
 
         >>> from bntt.ops.lif import Neuron
         >>> two = NeuronTrace("fc1", (0,), Neuron(), torch.tensor([0.5, 0.25]), torch.tensor([False, True]))
@@ -74,7 +74,7 @@ class NeuronTrace:
 
     @property
     def surrogate(self) -> SurrogateCurve:
-        """The surrogate gradient over all potentials of the neuron, and a little around the threshold at least."""
+        """The surrogate gradient over the range of the neuron's potentials, at least from -0.5 θ to 2.5 θ."""
         threshold, known = self.neuron.threshold, self.potential[~self.potential.isnan()].tolist()
         potential = torch.linspace(min([-0.5 * threshold, *known]), max([2.5 * threshold, *known]), POINTS)
         gradient = self.neuron.surrogate(potential / threshold - 1)
@@ -127,7 +127,7 @@ def neuron_trace(
         model: the classifier.
         inputs: one sample, ``[1, ...]``, as the encoder takes it.
         layer: name of the neuron's layer.
-        place: of the neuron; by default the first whose spike count comes nearest to half of the steps.
+        place: place of the neuron; by default the first whose spike count is nearest to half of the steps.
         index, seed, draw: identify the noise; ``index`` is the sample's place in its dataset.
 
     Raises:

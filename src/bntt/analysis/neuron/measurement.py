@@ -15,7 +15,7 @@ class NeuronArguments:
     layer: str | None = None
     """Layer of the neuron; the first that spikes by default."""
     place: tuple[int, ...] = ()
-    """Channel, row and column of the neuron, 0-based; in a fully connected layer the channel alone.
+    """Channel, row and column of the neuron, 0-based; in a fully connected layer only the channel.
 
     By default the first neuron that fires in about half of the steps.
     """
@@ -27,7 +27,7 @@ class NeuronArguments:
 
 NEURON = Measurement(
     "neuron",
-    """Plot the membrane and the spikes of one neuron while it sees an image, beside the surrogate gradient.
+    """Plot the membrane and the spikes of one neuron while it sees an image, and the surrogate gradient.
 
     Example: bntt neuron runs/fashion-mnist --layer conv2 --place 5 7 7""",
     NeuronArguments,

@@ -39,9 +39,9 @@ class NeuronResult(Result):
     """One neuron of a run while it sees one image (the paper's Figure 2)."""
 
     arguments: NeuronArguments | None = None
-    """The arguments; None in files from before arguments were kept."""
+    """The arguments; None in older files, which do not have them."""
     image: int
-    """Its number in the split, from 0."""
+    """Index of the image in the split, from 0."""
     label: str
     layer: str
     place: Sequence[int]
@@ -49,7 +49,7 @@ class NeuronResult(Result):
     threshold: float
     steps: Sequence[NeuronAtStep]
     surrogate: SurrogateCurve | None = None
-    """The surrogate's curve; None in files from before it was kept."""
+    """The surrogate's curve; None in older files, which do not have it."""
 
     @property
     def title(self) -> str:
@@ -86,7 +86,7 @@ class NeuronResult(Result):
         lines = [Line("steps of the neuron", [u for u, _ in known], [slope for _, slope in known], joined=False)]
         if self.surrogate is not None:
             lines.insert(0, Line("surrogate gradient", self.surrogate.potential, self.surrogate.gradient))
-        potential = Axis(f"potential that the spike is decided on (threshold {self.threshold:g})")
+        potential = Axis(f"potential that decides the spike (threshold {self.threshold:g})")
         return Lines("Surrogate gradient by potential", potential, GRADIENT, lines, note=neuron)
 
     METRICS: ClassVar[Mapping[str, Metric]] = {

@@ -35,14 +35,14 @@ class Prediction:
 
     @property
     def label(self) -> str:
-        """The class with the highest confidence after the last step; the first of several, as accuracy counts it."""
+        """The class with the highest confidence after the last step; the first of equal ones, as in accuracy."""
         return self.classes[int(self.confidence[-1].argmax())]
 
     @property
     def stable_from(self) -> int:
         """Number of steps, 1 to T: stopping after this many, or more, gives the same class as after the last.
 
-        While another class is as high, as all are before the first spike arrives, no answer has been given.
+        A tie counts as no answer: before the first spike arrives, all classes are equal.
         """
         final = int(self.confidence[-1].argmax())
         others = self.confidence.clone()
@@ -83,7 +83,7 @@ def predict(
         draws: number of times an image is shown, each with fresh noise.
 
     Raises:
-        ValueError: if ``draws`` is below 1, or there are more or fewer names than classes; any error of the model on
+        ValueError: if ``draws`` is below 1, or the number of names is not that of classes; any error of the model on
             images that it does not take.
 
     >>> import bntt
@@ -104,7 +104,7 @@ def predict(
         for draw in range(draws):
             logits = model.trace(image, seed=seed, index=first, draw=FIRST_DRAW + draw).logits
             if logits.shape[2] != len(classes):
-                raise ValueError(f"the model tells {logits.shape[2]} classes apart, {len(classes)} are named")
+                raise ValueError(f"the model has {logits.shape[2]} classes, but {len(classes)} names were given")
             check_logits(logits)
             shares.append(logits[:, 0].double().softmax(1))
         found.append(Prediction(tuple(classes), torch.stack(shares).mean(0).cpu()))
@@ -112,7 +112,7 @@ def predict(
 
 
 def prediction_figure(predicted: Sequence[tuple[str, Tensor, Prediction]], leading: int = 3) -> Figure:
-    """Draw each picture as the network sees it, beside its confidence over time in the leading classes, a row each.
+    """Draw a row for each picture: as the network sees it, and the confidence in its leading classes over time.
 
     Args:
         predicted: the name of a picture, its pixels (uint8 ``[C, H, W]``), and the prediction for it.

@@ -1,1 +1,1 @@
-"""Loss of accuracy through noise on the images: several runs on the same noise."""
+"""Loss of accuracy from noise on the images, for several runs with the same noise."""

@@ -1,4 +1,4 @@
-"""Recording runs on noisy images: the same images, and the same noise on them."""
+"""Measure runs on noisy images: the same images, with the same noise, for every run."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ SEED = 0
 
 
 def measure_robustness(opened: Sequence[Opened], arguments: RobustArguments, progress: Progress) -> RobustResult:
-    """Measure every run at every σ: the same images, and the same noise on them.
+    """Measure every run at every σ, on the same images with the same noise.
 
-    Draw d of an image has one noise, regardless of the run, its encoder or σ; a Poisson code also draws its spikes.
+    Draw d of an image has the same noise pattern for every run, encoder and σ; a Poisson code also draws its spikes.
     If nothing is random (clean images in direct coding, or for an ANN), one pass is made. With σ above 0 the noise is
-    drawn, so that more draws add information there too.
+    random, so more draws add information there too.
 
     Raises:
         ArgumentError: if a run is given twice; runs differ in their images; there are too few images or steps; a
-            run's encoder cannot take the noise; or several draws are asked for where nothing is random.
+            run's encoder cannot take the noise; or several draws are requested although nothing is random.
     """
     names = run_names(opened)
     loaders, chosen = _loaders(opened, arguments)
@@ -111,7 +111,7 @@ def _draws(opened: Sequence[Opened], one: Opened, arguments: RobustArguments, si
 
 
 def _difference(right: Tensor, first: Tensor | None) -> dict[str, float | None]:
-    """Subtract the accuracy of the first run's answers, with an interval; None for the first itself."""
+    """Return the accuracy minus that of the first run, with its interval; None for the first run itself."""
     if first is None:
         return dict.fromkeys(("to_first", "to_first_low_95", "to_first_high_95"))
     found = paired(right, first)

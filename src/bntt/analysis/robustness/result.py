@@ -34,7 +34,7 @@ class NoisyRow(Record):
     sd_over_draws: Number
     clean_accuracy: Share
     to_first: Number
-    """Accuracy minus that of the first run on the same images and noise; None for the first itself."""
+    """Accuracy minus that of the first run on the same images and noise; None for the first run itself."""
     to_first_low_95: Number
     to_first_high_95: Number
     """The paired interval over images."""
@@ -47,7 +47,7 @@ class NoisyRow(Record):
     seconds: float
     accuracy_per_draw: Sequence[Share]
     accuracy_over_time: OverSteps
-    """Accuracy when stopped after each step."""
+    """Accuracy if stopped after each step."""
     over_time_wilson_95: Sequence[tuple[float, float]]
 
 
@@ -67,9 +67,9 @@ class RobustResult(Result):
     """Accuracy of runs on images with the same noise."""
 
     arguments: RobustArguments | None = None
-    """The arguments; None in files from before arguments were kept."""
+    """The arguments; None in older files, which do not have them."""
     classes: int | None = None
-    """Number of classes; None in files from before they were kept."""
+    """Number of classes; None in older files, which do not have it."""
     images: int
     images_chosen: str
     """Description of the choice of images."""
@@ -126,13 +126,13 @@ class RobustResult(Result):
         return charts
 
     def _line(self, run: NoisyRun, values: Sequence[Sequence[Number]]) -> Line:
-        """Draw a run over σ; the first of a method has the method's colour."""
+        """Draw a run over σ; the first run of a method has the method's colour."""
         y, low, high = zip(*values, strict=True)
         first = next(one for one in self.runs if one.norm == run.norm)
         return Line(run.run, [row.sigma for row in run.rows], y, run.norm if run is first else run.run, low, high)
 
     def accuracy_at(self, sigma: float | None) -> float | None:
-        """Return the first run's accuracy at a σ, or clean if σ is None, in %; None if it was not measured."""
+        """Return the first run's accuracy in % at a σ, or on clean images if σ is None; None if it was not measured."""
         rows = self.runs[0].rows
         return next((100 * row.accuracy for row in rows if abs(row.sigma - (sigma or 0)) < 1e-9), None)
 
@@ -176,14 +176,14 @@ def _accuracies(run: NoisyRun) -> Table:
     stopped = f", stopped after {clean.steps}" if clean.steps < run.num_steps else ""
     parts = ", ".join(filter(None, (run.network or "own network", run.norm, run.encoder)))  # "": made in Python
     caption = f"{run.run}: {parts}, {steps}{stopped}; images: {clean.images_chosen}"
-    columns = ("σ", "accuracy", "95% interval", "sd over draws", "draws", "drawn", "seconds")
+    columns = ("σ", "accuracy", "95% interval", "sd over draws", "draws", "redrawn", "seconds")
     per_draw = f"clean, draw by draw: {', '.join(f'{one:.1%}' for one in clean.accuracy_per_draw)}"
     return Table(caption, columns, tuple(rows), per_draw if clean.draws > 1 else "")
 
 
 def _by_steps(run: NoisyRun) -> Lines:
     lines = over_steps({f"σ {row.sigma:g}": row.accuracy_over_time for row in run.rows})
-    return Lines(f"{run.run}, stopped after some of its steps", STEPS, ACCURACY, lines)
+    return Lines(f"{run.run}: accuracy by number of steps", STEPS, ACCURACY, lines)
 
 
 def _points(row: NoisyRow) -> list[Number]:

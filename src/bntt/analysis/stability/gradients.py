@@ -28,13 +28,13 @@ class GradientNorms:
     loss: float
     """Loss of the batch."""
     norms: dict[str, Float64[Tensor, " T"]]
-    """``‖dL/dx_t‖₂`` for every layer with a norm, even an idle one; x_t is the synaptic current of step t."""
+    """``‖dL/dx_t‖₂`` for every layer with a norm, even an identity; x_t is the synaptic current of step t."""
 
 
 class AlongGradient(Record):
     """The loss at ``w - η g``, where ``g = dL/dw`` of the same batch (Santurkar et al. 2018, Figure 4).
 
-    All parameters move, including γ; momentum and weight decay do not count. Returned by :func:`loss_along_gradient`.
+    All parameters move, including γ; momentum and weight decay play no part. Returned by :func:`loss_along_gradient`.
     """
 
     steps: tuple[float, ...]
@@ -138,13 +138,13 @@ def loss_along_gradient(
     Args:
         model: the classifier; a copy is moved.
         inputs, labels, index, seed, draw, loss: as for :func:`gradient_norms`.
-        steps: η, each above 0: around the learning rate, say.
+        steps: step sizes η, each above 0, for example around the learning rate.
 
     Returns:
         The losses, and the change of the gradient, at every step size.
 
     Raises:
-        ValueError: if there are no step sizes, or one is not a finite number above 0; or if no parameter learns.
+        ValueError: if there are no step sizes, one is not a finite number above 0, or no parameter requires a gradient.
 
     >>> from bntt.models import mlp
     >>> from bntt.nn import PoissonEncoder
