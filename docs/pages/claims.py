@@ -1,4 +1,4 @@
-"""docs/evidence/claims.md, from the summaries of studies in results/: nothing is computed here."""
+"""docs/evidence/claims.md, from the summaries of studies in results/; no result is computed here."""
 
 from __future__ import annotations
 
@@ -46,14 +46,14 @@ def read() -> dict[str, Facts]:
 
 
 def recomputed(names: Sequence[str] = ORDER) -> list[StudyResult]:
-    """Read studies once more, from the kept runs alone."""
+    """Read studies again, from the kept runs only."""
     with TemporaryDirectory() as folder:
         places = Folders(Path(folder), (ROOT / "results",))
         return results_of(plan([load_study(name) for name in names], "small", places), places, [])
 
 
 def families(studies: Iterable[Facts]) -> str:
-    """Say how many verdicts are tests, and which of them would not stand were all rows of all studies one family."""
+    """Say how many verdicts are tests, and which of them would fall if all tests of all studies were one family."""
     found = [claim | {"title": facts["title"].partition(":")[0]} for facts in studies for claim in facts["claims"]]
     run = [one for one in found if one["verdict"] != "not run"]
     tested = [one for one in run if one["starts"] >= FEW]
@@ -62,9 +62,9 @@ def families(studies: Iterable[Facts]) -> str:
     falls = [one for one, was, stand in zip(tested, decided, stands, strict=True) if was and not stand]
     listed = "\n".join(f"- {one['says']} ({one['title']})" for one in falls)
     return (
-        f"Of {len(found)} rows {len(found) - len(run)} were not run, {len(run) - len(tested)} are shown by fewer than five starts, and "
-        f"{len(tested)} are tests, of which {sum(decided)} decide. Holm's rule takes together the tests of one study, the paper's claims and "
-        f"questions of our own each by themselves. Were all {len(tested)} one family, {len(falls)} of the {sum(decided)} would be open:\n\n{listed}"
+        f"Of {len(found)} rows, {len(found) - len(run)} were not run, {len(run) - len(tested)} are shown by fewer than five starts, and "
+        f"{len(tested)} are tests, {sum(decided)} of which are decided. Holm's rule is applied within each study, separately to the paper's "
+        f"claims and to our own questions. If all {len(tested)} tests were one family, {len(falls)} of the {sum(decided)} would be left open:\n\n{listed}"
     )
 
 
@@ -80,6 +80,6 @@ def page() -> str:
             else:
                 own.append([claim["says"], claim["source"], *here])
     parts = [introduction("claims"), "", families(studies), "", "## What the paper says", ""]
-    parts += table(("the paper's words", "its number", "so here", "verdict", "why", "study"), quoted)
-    parts += ["", "## Questions of our own", "", "The paper does not answer them, or its words were not seen.", ""]
+    parts += table(("the paper's words", "its number", "claim tested here", "verdict", "why", "study"), quoted)
+    parts += ["", "## Questions of our own", "", "The paper does not answer these questions, or we have not seen its words.", ""]
     return "\n".join([*parts, *table(("question", "asked after", "verdict", "why", "study"), own)]) + "\n"

@@ -1,4 +1,4 @@
-"""docs/evidence/findings.md, from the summaries of studies and the files of kept runs; what was not run says so."""
+"""docs/evidence/findings.md, from the summaries of studies and the files of kept runs; missing runs are marked."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ DRAWN = {
     "cifar10-steps25": ("γ and firing over time at T = 25", ("firing_rate", "gamma_magnitude")),
     "figure-8": ("Accuracy under noise on the image", ("noise",)),
 }
-"""Studies of which a picture is shown: its title, and what of the study's pictures is in it."""
+"""Studies of which a picture is shown: its title, and which of the study's charts it has."""
 NORMS = ("norms-anew", "table-4")
 """Studies of norms, the larger first; the first that was run is shown."""
 ALONE = {
     "fashion-mnist-best": "Fashion-MNIST, VGG6",
     "fashion-mnist-record": "Fashion-MNIST, the same for 40 epochs, with erased rectangles",
-    "fashion-mnist-compact": "Fashion-MNIST, a small residual network with crops (the recipe before)",
+    "fashion-mnist-compact": "Fashion-MNIST, a small residual network with crops (the previous recipe)",
     "cifar10-best": "CIFAR-10 (JPEG copy), VGG9 at half the channels",
     "cifar10-compact": "CIFAR-10 (JPEG copy), a small residual network",
     "cifar10-compact-ann": "the same, as an ANN of 30 epochs",
-    "cifar10-compact-hybrid": "the same, begun with that ANN",
-    "cifar10-record": "CIFAR-10 (JPEG copy), the small residual network with half as many channels again, and T that grows from 1",
+    "cifar10-compact-hybrid": "the same, started from that ANN",
+    "cifar10-record": "CIFAR-10 (JPEG copy), the small residual network with 1.5 times the channels, and T that grows from 1",
 }
 """Recipes for accuracy alone."""
 ATTACKED = {"bntt": "BNTT", "surrogate": "surrogate gradient alone", "ann": "ANN"}
@@ -51,7 +51,7 @@ class Evidence:
         return next(row for row in self.studies[study]["table"]["rows"] if row["run"] == run)
 
     def cell(self, study: str, run: str, key: str, unit: str = "") -> str:
-        """Return a number with its deviation and how many starts it is of."""
+        """Return a number with its deviation and its number of starts."""
         cells = self.row(study, run)["cells"]
         found = cells.get(key)
         return f"{found['text']}{unit} ({found['n']})" if found else "–" if any(cells.values()) else NOT_RUN
@@ -61,7 +61,7 @@ class Evidence:
         return mean(self.row(study, run)["cells"][key]["values"])
 
     def difference(self, study: str, run: str, other: str, key: str = "accuracy") -> str:
-        """Return by how many points one run is above another, over their starts, which are the same."""
+        """Return by how many points one run is above another, paired by start."""
         values = (self.row(study, one)["cells"][key]["values"] for one in (run, other))
         found = paired_difference(*(dict(enumerate(row)) for row in values))
         low, high = found.interval
@@ -78,7 +78,7 @@ class Evidence:
         return [[self.row(study, run)["label"], *(self.cell(study, run, key) for key in keys)] for run in names]
 
     def claims(self, study: str, *beginnings: str) -> list[list[str]]:
-        """Return the claims that begin so, with reason and verdict, ready for a table."""
+        """Return the claims with these beginnings, with verdict and reason, ready for a table."""
         found = self.studies[study]["claims"]
         asked = [claim for claim in found if claim["says"].startswith(beginnings)]
         if missing := [begin for begin in beginnings if not any(one["says"].startswith(begin) for one in asked)]:
@@ -96,7 +96,7 @@ Floors = dict[Training, list[tuple[float, float]]]
 
 
 def floors() -> Floors:
-    """Find what decay alone makes of γ, and the first layer's γ at the last step, of every BNTT run, by its training."""
+    """Find γ by decay alone, and the first layer's γ at the last step, of every BNTT run, grouped by training."""
     found, seen = defaultdict[Training, list[tuple[float, float]]](list), set[tuple[Training, int, float, float]]()
     for place in sorted(RUNS.glob("*/evaluation.json")):
         facts = read_json(place)
@@ -139,7 +139,7 @@ def _gamma(value: float) -> str:
 
 
 def floor_figure() -> Figure:
-    """Draw what decay alone predicts against what was seen."""
+    """Draw the observed γ against the prediction from decay alone."""
     pairs = [pair for row in floors().values() for pair in row]
     least = min(floor for floor, _ in pairs) / 2
     ends = [least ** (i / 60) for i in range(61)]
@@ -153,7 +153,7 @@ def floor_figure() -> Figure:
 
 
 def changed_runs() -> dict[str, Facts]:
-    """Read the base and those that differ from it in one thing; keys that came later have their defaults."""
+    """Read the base and the runs that differ from it in one thing; newer keys get their defaults."""
     return {
         place.name: {
             "recipe": values_of(load_recipe(place / "recipe.toml")),
@@ -183,7 +183,7 @@ def decay_figure() -> Figure:
 
 
 def norms_figure(evidence: Evidence) -> Figure:
-    """Draw accuracy against spikes of every norm, a mark a start."""
+    """Draw accuracy against spikes of every norm, one mark per start."""
     study = norms_study(evidence)
     lines = [
         Line(row["label"], row["cells"]["spikes"]["values"], row["cells"]["accuracy"]["values"], joined=False)
@@ -203,7 +203,7 @@ def norms_study(evidence: Evidence) -> str:
 
 
 def change_rows() -> list[list[str]]:
-    """Tabulate what one change does, the best first."""
+    """Tabulate the effect of each single change, the best first."""
     runs = changed_runs()
     base = runs[f"{CHANGES}base"]
     rows = []
@@ -235,7 +235,7 @@ def alone_rows() -> list[list[str]]:
 
 
 def attack_rows() -> list[list[str]]:
-    """Tabulate the lowest accuracy that attacks left of one start of each network."""
+    """Tabulate the lowest accuracy under attack, for one start of each network."""
     rows = []
     for method, label in ATTACKED.items():
         place = RUNS / f"rivals-attack-{method}"
@@ -247,7 +247,7 @@ def attack_rows() -> list[list[str]]:
 
 
 def by_margin() -> str:
-    """Say what stopping each image by its margin did to one network."""
+    """Say how one network does if each image stops by its margin."""
     (row,) = (
         one
         for one in read_json(RUNS / "cifar10-small-bntt" / "exit-per-sample.json")["criteria"]

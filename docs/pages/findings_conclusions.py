@@ -1,4 +1,4 @@
-"""What docs/evidence/findings.md concludes: in short, and what to choose for what."""
+"""Conclusions of docs/evidence/findings.md: in short, and what to choose for which purpose."""
 
 from __future__ import annotations
 
@@ -7,27 +7,30 @@ from pages.kept import table
 
 CHOOSE = """## What to choose, when
 
-By these runs, at their size:
+According to these runs, at their size:
 """
 
 SHORT = """## In short
 
-- **Silence comes from the decay of γ.** A γ without gradient ends at exp(-Σ lr · decay / (1 - m)): after six epochs at T = 25 {floor} is
-  predicted and {seen} was seen. On Fashion-MNIST without decay the last step fires as much as any, and an image takes {no_decay} spikes, not {decay}.
-- **A γ by step saves spikes; statistics by step, beside it, win accuracy.** Fashion-MNIST, ten epochs: {shared} spikes with one γ, {by_step}
-  with one a step; statistics by step are worth {statistics} points there. On CIFAR-10 at T = 25 each made both starts more accurate.
-- **The rate weighs as much as the norm.** CIFAR-10, T = 25: BNTT reaches {at_03} % at the paper's rate of 0.3, pooled BN {pooled} % at 0.01,
-  and BNTT {at_003} % at 0.03, where it fires {times} times as much as at 0.3.
-- **A lead may end.** Fashion-MNIST, three epochs: BNTT is {least} points above pooled BN, {most} above layer norm. After ten and thirty no
-  difference from pooled BN is shown, at half its spikes. Pixel by pixel its lead is {pixel_least} to {pixel_most} points.
-- **The paper's exit, at γ below 0.1,** saves {saved} % of the steps on CIFAR-10 at T = 25 and nothing in three other places; leaving out
-  the last steps, chosen on validation, saves {cut} %.
+- **Silence comes from the decay of γ.** A γ without gradient ends at exp(-Σ lr · decay / (1 - m)): after six epochs at
+  T = 25 this predicts {floor}, and {seen} was observed. On Fashion-MNIST without decay the last step fires as much as
+  any other, and an image takes {no_decay} spikes instead of {decay}.
+- **A γ per step saves spikes; adding statistics per step improves accuracy.** Fashion-MNIST, ten epochs: {shared}
+  spikes with one γ, {by_step} with a γ per step; statistics per step add {statistics} points there. On CIFAR-10 at
+  T = 25 each of the two made both starts more accurate.
+- **The learning rate matters as much as the norm.** CIFAR-10, T = 25: BNTT reaches {at_03} % at the paper's rate of
+  0.3, pooled BN {pooled} % at 0.01, and BNTT {at_003} % at 0.03, where it fires {times} times as much as at 0.3.
+- **A lead can vanish.** Fashion-MNIST, three epochs: BNTT is {least} points above pooled BN, {most} above layer norm.
+  After ten and thirty epochs no difference from pooled BN is shown, at half its spikes. With one pixel per step its
+  lead is {pixel_least} to {pixel_most} points.
+- **The paper's exit, at γ below 0.1,** saves {saved} % of the steps on CIFAR-10 at T = 25, where plain truncation,
+  chosen on validation, saves {cut} %. In three other settings the paper's exit saves nothing.
 - **Not better:** on CIFAR-10 at T = 25 BNTT costs more arithmetic than an ANN that skips zeros; in study `energy` that is not decided. No advantage is shown over a network without a norm under noise, or on simulated recordings at a rate of 0.1.
 """
 
 
 def in_short(evidence: Evidence) -> str:
-    """Say what the page found, in six sentences and their numbers."""
+    """Summarise the page in six points with their numbers."""
 
     def points(study: str, *beginnings: str) -> list[float]:
         found = [one for one in evidence.studies[study]["claims"] if one["says"].startswith(beginnings)]
@@ -57,12 +60,12 @@ def in_short(evidence: Evidence) -> str:
 
 
 def setting_of(evidence: Evidence, study: str) -> str:
-    """Return what a study trained, in words."""
+    """Describe what a study trained."""
     return str(evidence.studies[study]["setting_about"]).rstrip(".")
 
 
 def choices(evidence: Evidence) -> list[str]:
-    """Tabulate what was best for what, with the numbers that say so."""
+    """Tabulate the best choice for each purpose, with the numbers behind it."""
     norms = norms_study(evidence)
     other = if_all_hold(evidence, norms, "BNTT", "BNTT is more accurate than TEBN", "BNTT is more accurate than pooled BN")
     exits = if_all_hold(evidence, "cifar10-steps25", "either", "plain truncation", "the threshold of γ chosen")
@@ -79,9 +82,9 @@ def choices(evidence: Evidence) -> list[str]:
             f"{of('gamma-decay', 'decay', 'spikes')} spikes, without decay {of('gamma-decay', 'no-decay', 'spikes')}",
         ],
         [
-            "accuracy before spikes",
-            f"decay 1e-4 or none on γ, or a rate at which it decays little; of BNTT, TEBN and one BN over all steps (`bn-pooled`) after three "
-            f"epochs: {other}, but try the last for longer trainings (above)",
+            "accuracy rather than few spikes",
+            f"decay 1e-4 or none on γ, or a rate at which it decays little; of BNTT, TEBN and one BN over all steps (`bn-pooled`), after three "
+            f"epochs: {other}; for longer trainings try `bn-pooled` too (above)",
             f"{of('gamma-decay', 'no-decay', 'accuracy', ' %')} without decay, {of('gamma-decay', 'decay', 'accuracy', ' %')} "
             f"with ({setting_of(evidence, 'gamma-decay')}); the norms {of(norms, 'bntt', 'accuracy', ' %')}, "
             f"{of(norms, 'tebn', 'accuracy', ' %')}, {of(norms, 'pooled', 'accuracy', ' %')} ({setting_of(evidence, norms)})",
@@ -95,9 +98,9 @@ def choices(evidence: Evidence) -> list[str]:
         ],
         [
             "noisy images",
-            f"BNTT rather than one BN over all steps; no norm or BNTT: {alone}; perhaps fewer steps: a quarter or all: {noisy}, "
-            f"half of them was {half} above all (not planned)",
-            f"right at σ = 0.4: BNTT {of('cifar10-steps25', 'bntt', 'noise-04', ' %')}, pooled BN at 0.01 "
+            f"BNTT rather than one BN over all steps; no norm or BNTT: {alone}; perhaps fewer steps: a quarter of the steps or all: {noisy}; "
+            f"half of the steps was {half} above all (not planned)",
+            f"accuracy at σ = 0.4: BNTT {of('cifar10-steps25', 'bntt', 'noise-04', ' %')}, pooled BN at 0.01 "
             f"{of('cifar10-steps25', 'pooled', 'noise-04', ' %')} (CIFAR-10, T = 25); no norm {of('figure-8', 'none', 'noise-04', ' %')}, "
             f"BNTT {of('figure-8', 'bntt', 'noise-04', ' %')} ({setting_of(evidence, 'figure-8')}); T/4 "
             f"{of('noise-steps', 'quarter', 'noise-04', ' %')}, T/2 {of('noise-steps', 'half', 'noise-04', ' %')}, T "
@@ -107,7 +110,7 @@ def choices(evidence: Evidence) -> list[str]:
             "recordings of events",
             f"BNTT at a rate at which γ decays; at 0.1, BNTT or no norm: {events}",
             f"at 0.3, half the channels, six epochs: {of('figure-7-elsewhere', 'events', 'accuracy', ' %')} with "
-            f"{of('figure-7-elsewhere', 'events', 'spikes')} spikes; at 0.1, all channels, five: BNTT "
+            f"{of('figure-7-elsewhere', 'events', 'spikes')} spikes; at 0.1, all channels, five epochs: BNTT "
             f"{of('table-2', 'bntt', 'accuracy', ' %')} with {of('table-2', 'bntt', 'spikes')}, no norm "
             f"{of('table-2', 'none', 'accuracy', ' %')} with {of('table-2', 'none', 'spikes')} (settings differ: shown, not tested)",
         ],
@@ -117,7 +120,7 @@ def choices(evidence: Evidence) -> list[str]:
             f"same answers: {of('section-3.3', 'bntt', 'exact-agreement', ' %')} and {of('section-3.3', 'bntt', 'eq15-agreement', ' %')}",
         ],
         [
-            "one standard BN all the same",
+            "one standard BN nevertheless",
             "twice the steps, at more than five times the spikes",
             f"{of('standard-bn-steps', 'bn-2t', 'accuracy', ' %')} with {of('standard-bn-steps', 'bn-2t', 'spikes')} spikes; BNTT "
             f"{of('standard-bn-steps', 'bntt', 'accuracy', ' %')} with {of('standard-bn-steps', 'bntt', 'spikes')}",
@@ -127,6 +130,6 @@ def choices(evidence: Evidence) -> list[str]:
 
 
 def if_all_hold(evidence: Evidence, study: str, choice: str, *beginnings: str) -> str:
-    """Return the choice where the claims that begin so hold, else that they leave it open."""
+    """Return the choice if all claims with these beginnings hold, else say that no difference is shown."""
     claims = evidence.claims(study, *beginnings)
     return choice if all(verdict.startswith("**holds**") for _, verdict, _ in claims) else "no difference shown"

@@ -6,7 +6,7 @@ from pages.kept import introduction
 
 
 def page() -> str:
-    """The whole of gpu.md."""
+    """Make the whole of gpu.md."""
     from tests.engine.triton.test_kernels import table
 
     return f"{introduction('gpu')}\n\n{table()}\n"

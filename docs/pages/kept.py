@@ -1,4 +1,4 @@
-"""What all pages share: the runs kept in results/, numbers over several starts, tables, and pictures of results."""
+"""Shared by all pages: the runs kept in results/, numbers over several starts, tables, and pictures of results."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def over(found: list[Facts], of: Callable[[Facts], float], form: str) -> str:
 
 
 def table(heads: tuple[str, ...], rows: list[list[str]]) -> list[str]:
-    r"""Write a table in Markdown; a bar within a cell is escaped: |γ| would be two more cells.
+    r"""Write a table in Markdown; bars within a cell are escaped, because |γ| would add two cells.
 
     >>> table(("of", "n"), [["|γ|", "1"]])[2]
     '| \\|γ\\| | 1 |'

@@ -1,4 +1,4 @@
-"""A tutorial as a notebook for examples/: the same cells, without outputs; links lead to where the tutorial's do."""
+"""A tutorial as a notebook for examples/: the same cells, without outputs; links point to the same places."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def notebook(tutorial: str) -> str:
 
 
 def _moved(link: re.Match[str]) -> str:
-    """Return a link as it is seen from examples/."""
+    """Return a link relative to examples/."""
     parts = f"docs/tutorials/{link[1]}".split("/")
     while ".." in parts:
         at = parts.index("..")

@@ -1,4 +1,4 @@
-"""quality/parity.md, from quality/parity.json: every combination that can leave PyTorch, and what is refused."""
+"""quality/parity.md, from quality/parity.json: every combination that can be exported, and those that are refused."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ TITLES = {
 
 
 def measure() -> None:
-    """Write what every combination gives; a few minutes."""
+    """Measure every combination and write the results; takes a few minutes."""
     import torch
     from tests.deploy.matrix import measured
 
@@ -26,7 +26,7 @@ def measure() -> None:
 
 
 def page() -> str:
-    """The whole of parity.md."""
+    """Make the whole of parity.md."""
     found = read_json(MEASURED)
     rows = {(row["model"], row["norm"]): row for row in found["rows"]}
     models, norms = (list(dict.fromkeys(row[key] for row in found["rows"])) for key in ("model", "norm"))
@@ -36,7 +36,7 @@ def page() -> str:
     lines = [
         introduction("parity"),
         "",
-        f"{every:,} combinations are taken; samples have logits of their own in {spoke:,} of them ({found['samples']} samples, "
+        f"{every:,} combinations are exported; in {spoke:,} of them the logits differ between samples ({found['samples']} samples, "
         f"T = {' or '.join(map(str, found['steps']))}: neurons that fire before they integrate delay the input). Commit `{found['commit']}`{later}, {found['processor']}, one thread.",
     ]
     for target, title in TITLES.items():
@@ -52,7 +52,7 @@ def page() -> str:
         [norm, ", ".join(row["model"] for row in those), str(sum(row["cases"] for row in those)), "; ".join(sentences)]
         for (norm, *sentences), those in refused.items()
     ]
-    lines += ["", "## Refused", "", *table(("norm", "models", "combinations", "the sentence"), told)]
+    lines += ["", "## Refused", "", *table(("norm", "models", "combinations", "message"), told)]
     return "\n".join(lines) + "\n"
 
 

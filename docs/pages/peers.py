@@ -6,7 +6,7 @@ from pages.kept import ROOT, introduction, read_json, table
 
 
 def page() -> str:
-    """The whole of peers.md."""
+    """Make the whole of peers.md."""
     found = read_json(ROOT / "quality" / "peers.json")
     who = found["contenders"]
     rows = [

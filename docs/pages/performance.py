@@ -14,7 +14,7 @@ from pages.kept import table as as_table
 
 
 def facts(name: str, report: dict) -> str:
-    """What a report was measured on."""
+    """Say on which machine and with which versions a report was measured."""
     environment = report["environment"]
     versions = ", ".join(f"{package} {number}" for package, number in report["versions"].items() if package != "bntt")
     return (
@@ -24,27 +24,27 @@ def facts(name: str, report: dict) -> str:
 
 
 def firing(row: dict) -> str:
-    """The mean share of neurons that fire at a step."""
+    """Return the mean share of neurons that fire at a step."""
     rates = row["firing_rate"].values()
     return f"{sum(rates) / len(rates):.0%}"
 
 
 def setting(row: dict) -> str:
-    """A case's name, with T and the batch where the name has no T."""
+    """Return the name of a case, with T if the name lacks it, and with its batch."""
     case = row["case"]
     steps = "" if "steps" in case["name"] or "T=" in case["name"] else f", T = {case['num_steps']}"
     return f"{case['name']}{steps}, batch {case['batch']}"
 
 
 def cell(timing: dict) -> str:
-    """Seconds, speed and memory of a variant."""
+    """Return seconds, speed and memory of a variant."""
     speed = "" if timing["variant"] == YARDSTICK else f" ({timing['speed']:.2f}x)"
     memory = "" if timing["variant"] == "dense limit" else f", {timing['peak_over_base'] / 2**20:,.0f} MiB"
     return f"{timing['median']:.3g} s{speed}{memory}"
 
 
 def compared(name: str, report: dict) -> list[str]:
-    """All cases of a report, a row each: every variant's step, its speed against the loop, and its memory."""
+    """Tabulate the cases of a report: for each variant its time, its speed against the loop, and its memory."""
     variants = list(dict.fromkeys(timing["variant"] for row in report["cases"] for timing in row["timings"]))
     rows = []
     for row in report["cases"]:
@@ -58,7 +58,7 @@ RIVALS = (YARDSTICK, "spikingjelly unbind", "snntorch", "fused")
 
 
 def glance(report: dict) -> list[str]:
-    """The standard comparison in few columns: the loop, the better form of each peer, and the library."""
+    """Tabulate the standard comparison in few columns: the loop, the better form of each peer, and bntt."""
     rows = []
     for row in report["cases"]:
         timings = {timing["variant"]: timing for timing in row["timings"]}
@@ -74,7 +74,7 @@ WAYS = ("pytorch", "fused", "onnx", "runtime", "runtime int8")
 
 
 def deployed() -> list[str]:
-    """The trained networks in every way to run them."""
+    """Tabulate the trained networks, run in every way."""
     found = read_json(DEPLOYED)
     versions = ", ".join(f"{name} {number}" for name, number in found["versions"].items())
     environment = found["environment"]
@@ -99,7 +99,7 @@ def deployed() -> list[str]:
         heads = ("", "1, whole", "1, stepped", "64, whole", "64, stepped", "memory", "file", "within 1e-4", "same class")
         lines += [f"**{one['network']}**, T = {one['num_steps']}:", "", *as_table(heads, rows), ""]
     needs = [[way, ", ".join(sizes), f"{sum(sizes.values()) / 1e6:,.0f} MB"] for way, sizes in found["disk"].items()]
-    return [*lines, *as_table(("", "needs, beside our own code", "on disk"), needs), ""]
+    return [*lines, *as_table(("", "needs, besides our own code", "on disk"), needs), ""]
 
 
 SCALING = TEXTS / "scaling.json"
@@ -107,18 +107,18 @@ SCALING = TEXTS / "scaling.json"
 
 
 def scaling() -> list[str]:
-    """The model of an update's time, beside what was measured, and what it says of other machines."""
+    """Tabulate the model of an update's time against measured times, and its predictions for other machines."""
     found = read_json(SCALING)
     environment, model = found["environment"], found["model"]
     made = f"{environment['processor']}, commit `{environment['commit']}`, {environment['started'][:10]}"
     others = [[one["machine"], f"{one['seconds']:.2f} s", one["assumed"]] for one in found["elsewhere"]]
     told = (
-        f"An update takes {model['fixed'] * 1e3:.1f} ms, {model['mac'] * 1e12:.1f} ps for each multiply-accumulate of its three "
-        f"passes and {model['neuron'] * 1e9:.2f} ns for each neuron's step; a second thread gives {model['gain']:.2f} of the first, "
-        f"a second process of one thread {model['share']:.2f}, and processes exchange a byte of gradients in "
+        f"By the model an update takes {model['fixed'] * 1e3:.1f} ms, plus {model['mac'] * 1e12:.1f} ps for each multiply-accumulate of "
+        f"its three passes and {model['neuron'] * 1e9:.2f} ns for each neuron and step. A second thread adds {model['gain']:.2f} of the speed "
+        f"of the first, a second process of one thread {model['share']:.2f}; processes exchange a byte of gradients in "
         f"{model['byte'] * 1e9:.2f} ns. "
-        "Least of three updates, random weights; unseen points were not fitted. Elsewhere is a model, of which nothing was run: "
-        "an update of VGG9, T = 25, B = 128."
+        "Measured times are the minimum of three updates, with random weights; unseen points were not fitted. The second table is "
+        "predicted by the model, nothing in it was run: an update of VGG9, T = 25, B = 128."
     )
     heads = ("update of VGG9", "measured", "by the model", "error", "")
     elsewhere = as_table(("elsewhere", "update", "assumed"), others)
@@ -130,7 +130,7 @@ ACCURACY = TEXTS / "accuracy.json"
 
 
 def to_accuracy() -> list[str]:
-    """How long each variant trained until it met the target, with its spread over starts."""
+    """Tabulate how long each variant trained until it reached the target, with the spread over starts."""
     found = read_json(ACCURACY)
     lines = [facts("accuracy", found), ""]
     for case in found["cases"]:
@@ -169,7 +169,7 @@ def pictures() -> Iterator[tuple[str, Figure]]:
 
 
 def page() -> str:
-    """The whole page: the hand-written text, in which a line of `{name}` in backticks stands for what was measured."""
+    """Make the whole page: the hand-written text, with each line `{name}` in backticks replaced by a measurement."""
     measured = reports()
     parts = {name: compared(name, report) for name, report in measured.items()}
     parts |= {"glance": glance(measured["standard"]), "accuracy": to_accuracy(), "deploy": deployed(), "scaling": scaling()}

@@ -8,12 +8,12 @@ from bntt.io.files import write_json
 from pages.kept import RUNS, TEXTS, epochs, introduction, read, read_json
 
 MEASURED = TEXTS / "precision.json"
-"""What :func:`measure` found; ``python docs/make.py --measure precision`` makes it anew."""
+"""Results of :func:`measure`; ``python docs/make.py --measure precision`` measures them again."""
 PRECISIONS = ("fp32", "bf16-grad", "bf16")
 
 
 def measure() -> None:
-    """Write what one training step of VGG9 is in every precision, from the same weights and spikes."""
+    """Measure one update of VGG9 in every precision, from the same weights and spikes."""
     import copy
 
     import torch
@@ -25,7 +25,7 @@ def measure() -> None:
     from bntt.runs.environment import environment
 
     class Spikes(torch.nn.Module):
-        """A readout that hands on what the last layer fires."""
+        """A readout that returns the spikes of the last layer."""
 
         def forward(self, spikes: torch.Tensor, *_: object) -> tuple[torch.Tensor, None]:
             return spikes.flatten(2), None
@@ -62,7 +62,7 @@ def measure() -> None:
 
 
 def runs() -> list[str]:
-    """Accuracy over seeds of the runs precision-<precision>-<seed>."""
+    """Tabulate accuracy over seeds of the runs precision-<precision>-<seed>."""
     lines = ["| precision | seeds | test accuracy of each | mean ± sd over seeds | spikes per image | training time |"]
     lines.append("|---|---|---|---|---|---|")
     for precision in PRECISIONS:
@@ -84,7 +84,7 @@ def runs() -> list[str]:
 
 
 def page() -> str:
-    """The whole of precision.md."""
+    """Make the whole of precision.md."""
     measured = read_json(MEASURED)
     lines = [introduction("precision"), "", "## Accuracy", "", *runs(), ""]
     environment = measured["environment"]

@@ -11,7 +11,7 @@ from pages.claims import recomputed
 
 
 def page() -> str:
-    """The whole of report.html."""
+    """Make the whole of report.html."""
     with TemporaryDirectory() as folder:
         written = write_results(recomputed(), Folders(out=Path(folder)))
         return html_of(page_of([path.parent for path in written]))

@@ -34,12 +34,12 @@ HEADS = ("network", "T", "test accuracy, %", "each start, %", "spikes a sample",
 
 
 def seconds(facts: Facts) -> float:
-    """An epoch of training with its share of the validation, on one thread beside other work."""
+    """Return the seconds of an epoch with its share of the validation, on one thread while other work was running."""
     return facts["evaluation"]["seconds"] / facts["recipe"]["train"]["epochs"]
 
 
 def row(name: str, found: list[Facts]) -> list[str]:
-    """One line of a table."""
+    """Return one row of a table."""
     first = found[0]["recipe"]["network"]
     spiking = first["neuron"] != "relu"
     return [
@@ -54,7 +54,7 @@ def row(name: str, found: list[Facts]) -> list[str]:
 
 
 def compared(title: str, prefix: str, names: dict[str, str], text: str) -> tuple[list[str], list[Facts]]:
-    """A section: every norm that was run, and the first start of each."""
+    """Return a section with every norm that was run, and the first start of each."""
     runs = {label: starts(f"{prefix}-{key}") for key, label in names.items()}
     runs = {label: found for label, found in runs.items() if found}
     if not runs:
@@ -64,7 +64,7 @@ def compared(title: str, prefix: str, names: dict[str, str], text: str) -> tuple
 
 
 def growing() -> tuple[list[str], list[Facts]]:
-    """Validation accuracy after every epoch, by the steps taken so far, with T that grows and with all from the start."""
+    """Tabulate validation accuracy after every epoch, with the steps so far, for a growing T and for all steps."""
     runs = {label: starts(name) for name, label in GROWING}
     if not all(runs.values()):
         return [], []
@@ -82,49 +82,49 @@ def growing() -> tuple[list[str], list[Facts]]:
 
 SECTIONS = (
     (
-        "Fashion-MNIST before a simulated event camera",
+        "Fashion-MNIST in front of a simulated event camera",
         "events",
         EVENTS,
         "`fashion-mnist-events`: 8,100 training, 900 validation and 1,000 test recordings, ten frames of 28x28, VGG6 at the "
-        "full width, five epochs of batches of 50. The ANN has the frames summed.",
+        "full width, five epochs of batches of 50. The ANN gets the sum of the frames.",
     ),
     (
-        "CIFAR-10 before a simulated event camera",
+        "CIFAR-10 in front of a simulated event camera",
         "cifar-events",
         EVENTS,
-        "`dvs-cifar10-simulated`: as many recordings of the JPEG copy, ten frames of 32x32, the network of Wu et al. 2019 at "
+        "`dvs-cifar10-simulated`: the same number of recordings of the JPEG copy, ten frames of 32x32, the network of Wu et al. 2019 at "
         "an eighth of its channels.",
     ),
     (
-        "A row a step: sequential Fashion-MNIST, T = 28",
+        "One row per step: sequential Fashion-MNIST, T = 28",
         "rows",
         NORMS,
         "`sequential-fashion-mnist-rows`, five epochs: FC(28,256)-FC(256,256)-FC(256,10), a leak of 0.95, the paper's SGD at 0.1. The "
-        "LSNN, recurrent with thresholds that adapt, is made of registered parts (`lsnn.py`) and trains by Adam at 0.001: `bntt --with lsnn.py study lsnn-rows.toml --small` in `examples/parts`. With "
-        "αθ = 1 BNTT times αθ is BNTT and tdBN is the pooled BN, bit for bit.",
+        "LSNN, recurrent with adaptive thresholds, is built from registered parts (`lsnn.py`) and trained with Adam at 0.001: `bntt --with lsnn.py study lsnn-rows.toml --small` in `examples/parts`. With "
+        "αθ = 1, BNTT times αθ equals BNTT, and tdBN equals pooled BN, bit for bit.",
     ),
     (
-        "A pixel a step: T = 784",
+        "One pixel per step: T = 784",
         "pixels",
         NORMS,
-        "`sequential-fashion-mnist` on a subset, as the commands below say it: FC(1,256)-FC(256,256)-FC(256,10), a leak of 0.99. "
-        "The paper's Table 3 is about MNIST; how many steps and epochs it took was not found.",
+        "`sequential-fashion-mnist` on a subset (see the commands below): FC(1,256)-FC(256,256)-FC(256,10), a leak of 0.99. "
+        "The paper's Table 3 is about MNIST; we did not find how many steps and epochs it used.",
     ),
 )
 GROWN = (
-    "The half-width network of [Table 1's study](claims.md), five epochs; with `train.grow = [[2, 1], [4, 2]]` one epoch takes the first 2 "
-    "steps, two more the first 4, and the last two all 8. Cells are the epochs times steps so far, which is what training costs, "
-    "and validation accuracy in % with the steps that the epoch trained."
+    "The half-width network of [Table 1's study](claims.md), five epochs; with `train.grow = [[2, 1], [4, 2]]` one epoch trains the first 2 "
+    "steps, the next two the first 4, and the last two all 8. Each cell gives the epochs times steps so far, which is the cost of "
+    "training, and the validation accuracy in % with the steps that the epoch trained."
 )
 
 
 def page() -> str:
-    """The whole of temporal.md."""
+    """Make the whole of temporal.md."""
     lines, firsts = [introduction("temporal")], list[Facts]()
     for title, prefix, names, text in SECTIONS:
         more, found = compared(title, prefix, names, text)
         lines, firsts = [*lines, *more], [*firsts, *found]
     more, found = growing()
     lines, firsts = [*lines, *more], [*firsts, *found]
-    ways = ["", "## How they were made", "", "The first start of each; the others differ in the seed.", ""]
+    ways = ["", "## How they were made", "", "The command of the first start; the other starts differ only in the seed.", ""]
     return "\n".join([*lines, *ways, *(made(facts) for facts in firsts)]) + "\n"

@@ -1,13 +1,13 @@
-"""The two files of a trained network that comes with the package, made out of a run directory.
+"""The two files of a trained network in the package, made from a run directory.
 
     bntt train fashion-mnist-direct
     bntt evaluate runs/fashion-mnist-direct --split validation
     bntt energy runs/fashion-mnist-direct
     python docs/make.py --weights runs/fashion-mnist-direct fashion-mnist-direct
 
-Every number is from the run's own files, but for those that are measured here: the test accuracy with the synaptic weights
-in float16, which are stored where they lose at most ``LOST`` of it or float32 is too large, and how many of the package's test images are right in
-float64 and plain PyTorch.
+Every number comes from the run's own files, except two that are measured here: the test accuracy with synaptic weights in
+float16 (which are stored if they lose at most ``LOST`` of it, or if float32 is too large), and the number of the package's
+test images that are classified correctly in float64 and plain PyTorch.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ LICENCES = {
     "fashion-mnist": "MIT, Copyright (c) 2017 Zalando SE",
     "cifar10": "none stated by its distributor; Krizhevsky (2009), Learning Multiple Layers of Features from Tiny Images",
 }
-"""Licence of what they were trained on, as images or before the simulated camera."""
+"""Licence of the training data, as images or in front of the simulated camera."""
 LOST = 0.0005
 """Share of the test samples that rounding to float16 may cost."""
 MEASURED = (
@@ -54,7 +54,7 @@ MEASURED = (
     "spikes_per_image",
 )
 LARGEST = 4_000_000
-"""Bytes from which on a network is rounded whatever it costs: the wheel has 8 MB for all."""
+"""Bytes above which a network is always rounded: the wheel has 8 MB for all of them."""
 COUNTED = (100, 1000)
 RAN_ON = ("commit", "bntt", "torch", "python", "processor", "device", "threads", "started")
 
@@ -88,7 +88,7 @@ def make(run: Path, name: str, folder: Path = WEIGHTS) -> PretrainedFacts:
 
 
 def facts_of(loaded: LoadedRun, test: dict[str, Any], stored: dict[str, Any], sha256: str) -> PretrainedFacts:
-    """What the run's files say, with what was measured of the weights as they are stored."""
+    """Return the facts in the run's files, with the measurements of the weights as stored."""
     recipe = loaded.recipe
     if recipe.data.root:  # a folder of the machine that trained it
         recipe = dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, root=Path(recipe.data.root).name))
@@ -125,7 +125,7 @@ def facts_of(loaded: LoadedRun, test: dict[str, Any], stored: dict[str, Any], sh
 
 
 def licence_of(loaded: LoadedRun) -> str:
-    """The licence of what a run was trained on, by the name of the data or of its folder."""
+    """Return the licence of the data that a run was trained on, by the name of the data or of its folder."""
     data = loaded.recipe.data
     trained_on = f"{data.name} {Path(data.root).name}"
     found = next((text for name, text in LICENCES.items() if name in trained_on), "")
@@ -135,7 +135,7 @@ def licence_of(loaded: LoadedRun) -> str:
 
 
 def _best(loaded: LoadedRun, stem: str) -> dict[str, Any]:
-    """What was measured of the best epoch."""
+    """Read a measurement, and check that it is of the best epoch."""
     found: dict[str, Any] = json.loads((loaded.path / f"{stem}.json").read_text("utf-8"))
     if found["epoch"] != loaded.epoch:
         raise SystemExit(f"{loaded.path} was evaluated at epoch {found['epoch']}, its best is {loaded.epoch}")
@@ -143,7 +143,7 @@ def _best(loaded: LoadedRun, stem: str) -> dict[str, Any]:
 
 
 def _rounded(key: str, value: torch.Tensor) -> torch.Tensor:
-    """Synaptic weights in float16; γ, statistics and the encoder's scales are few, and stay as they are."""
+    """Round synaptic weights to float16; γ, statistics and the encoder's scales are few and stay float32."""
     return value.half() if key.endswith(".weight") else value
 
 
@@ -152,7 +152,7 @@ def _write(facts: PretrainedFacts, file: Path) -> None:
 
 
 def bundled_hits(model: SpikingClassifier, facts: PretrainedFacts, count: int) -> int:
-    """How many of the first test images of the package are right, in float64 and plain PyTorch."""
+    """Count the first test images of the package that are classified correctly in float64 and plain PyTorch."""
     model = copy.deepcopy(model).double()
     model.network.compute = Compute("reference")
     test = fashion_mnist_bundled().test.select(torch.arange(count))

@@ -1,4 +1,4 @@
-"""docs/reference/zoo.md, from the facts that the package has about its trained networks."""
+"""docs/reference/zoo.md, from the facts in the package about its trained networks."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ HEADS = (
 
 
 def page() -> str:
-    """The whole of zoo.md."""
+    """Make the whole of zoo.md."""
     rows = [list(pretrained_row(name)) for name in PRETRAINED]
     trained = [_trained(name) for name in PRETRAINED]
     size = sum(pretrained_facts(name).stored["bytes"] for name in PRETRAINED)
@@ -27,7 +27,7 @@ def page() -> str:
         "",
         *table(PRETRAINED_HEADS, rows),
         "",
-        f"Together {size / 1e6:.2f} MB.",
+        f"All together: {size / 1e6:.2f} MB.",
         "",
         "## How they were trained",
         "",
