@@ -1,4 +1,4 @@
-"""Doors: packages whose names are imported on first use, so that nobody waits for torch who only opens one."""
+"""Doors: packages that import their names on first use, so that importing the package does not load torch."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ Door = tuple[list[str], Callable[[str], Any], Callable[[], list[str]]]
 
 
 def door(package: str, file: str, old: Mapping[str, str] | None = None) -> Door:
-    """Make ``__all__``, ``__getattr__`` and ``__dir__`` of a package, out of the ``.pyi`` beside its file.
+    """Make ``__all__``, ``__getattr__`` and ``__dir__`` of a package from the ``.pyi`` next to its file.
 
-    That is the one list of its names, which type checkers read too: ``from HOME import name as name``, line by line.
+    The ``.pyi`` is the only list of its names, and type checkers read it too; its lines are
+    ``from HOME import name as name``.
 
     Args:
         package: its ``__name__``.

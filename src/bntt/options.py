@@ -1,7 +1,7 @@
 """Options: fields of the library's frozen dataclasses, each with its type, range and sentence in one place.
 
-The classes check themselves by :func:`check_options`; recipes are made of the same classes, and ``bntt show`` and every
-error print the same sentence. A field says what its type does not by :class:`Limits` and :class:`OneOf`::
+The classes check themselves with :func:`check_options`; recipes are made of the same classes, and ``bntt show`` and
+every error print the same sentence. What a type cannot say, a field says with :class:`Limits` and :class:`OneOf`::
 
     momentum: Annotated[float, Limits(at_least=0, below=1)] = 0.9
     \"\"\"Momentum of SGD; β₁ of Adam and AdamW.\"\"\"
@@ -63,11 +63,11 @@ class Limits:
 
 @dataclass(frozen=True)
 class OneOf:
-    """The names that a text may be, looked up when it is checked."""
+    """The allowed values of a string, looked up when it is checked."""
 
     names: Callable[[], Collection[str]]
     or_none: bool = False
-    """True if "" may stand in place of a name."""
+    """True if "" is also allowed, for no name."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ class Size:
 
 
 class OptionError(ValueError):
-    """An option with an invalid value; the message names the option, what was expected and what came."""
+    """An option with an invalid value; the message names the option, what was expected and what was given."""
 
     def __init__(self, name: str, problem: str) -> None:
         super().__init__(f"{name} {problem}")
@@ -103,7 +103,7 @@ class Option:
     name: str
     hint: Any
     default: Any
-    """``dataclasses.MISSING`` where one must be given."""
+    """``dataclasses.MISSING`` if the option must be given."""
     sentence: str
 
     def accepted(self) -> str:
@@ -140,7 +140,7 @@ def options_of(kind: type[Any]) -> dict[str, Option]:
 
 
 def check_keywords(call: str, given: Collection[str], known: Collection[str]) -> None:
-    """Refuse an unknown keyword argument, and name the nearest.
+    """Refuse an unknown keyword argument, and suggest the nearest known one.
 
     Raises:
         TypeError: as Python's own.
@@ -158,7 +158,7 @@ def check_keywords(call: str, given: Collection[str], known: Collection[str]) ->
 
 @dataclass(frozen=True)
 class Explained:
-    """A class's docstring whose ``Args`` are its options, made when it is read: ``help`` then says what each means."""
+    """A class's docstring whose ``Args`` are made from its options when it is read, so that ``help`` describes each."""
 
     text: str
 
@@ -169,7 +169,7 @@ class Explained:
 
 
 def named_keywords(kind: type[Kind]) -> type[Kind]:
-    """Make a dataclass name the nearest option if a keyword is unknown."""
+    """Make a dataclass suggest the nearest option if a keyword is unknown."""
     make, known = kind.__init__, [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]
 
     @functools.wraps(make)
@@ -182,7 +182,7 @@ def named_keywords(kind: type[Kind]) -> type[Kind]:
 
 
 def check_options(record: Any, kind: type | None = None) -> None:
-    """Refuse a dataclass whose options are not what their fields say; lists in it become tuples.
+    """Refuse a dataclass with an option outside its field's type or limits; turn its lists into tuples.
 
     Args:
         kind: the base class that has the options; by default the record's own.
@@ -278,7 +278,7 @@ def _accepted(hint: Any, *, many: bool = False) -> str:
 
 
 def _words(hint: Any) -> list[str]:
-    """Return the values of a type that is one of several, each in a recipe's spelling; [] for other types."""
+    """Return the values of a type that allows only certain ones, as a recipe spells them; [] for other types."""
     kind, notes = _parts(hint)
     origin = get_origin(kind)
     if named := [note for note in notes if isinstance(note, OneOf)]:
@@ -291,7 +291,7 @@ def _words(hint: Any) -> list[str]:
 
 
 def _names(hint: Any) -> list[str]:
-    """All texts that a type names."""
+    """Return all strings that a type allows by name."""
     kind, notes = _parts(hint)
     found = [name for note in notes if isinstance(note, OneOf) for name in note.names()]
     if get_origin(kind) is Literal:

@@ -1,7 +1,7 @@
 """Decorators that register parts of your own, ``@bntt.register.norm("mine")``, for recipes and verbs.
 
-Pass the file or package that defines them, ``bntt --with my_parts.py train recipe.toml``. No recipe and no checkpoint
-can name code (:mod:`bntt.runs.parts`).
+Pass the file or package that defines them: ``bntt --with my_parts.py train recipe.toml``. Recipes and checkpoints
+cannot name code themselves (:mod:`bntt.runs.parts`).
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ REGISTERED: dict[str, Callable[..., Any]] = {}
 
 
 def network(name: str) -> Decorator[Any]:
-    """Register a builder of networks, which recipes call with all of ``[network]``.
+    """Register a builder of networks, which recipes call with all keys of ``[network]``.
 
-    The builder takes ``num_classes``, ``num_steps``, ``leak``, ``norm``, ``width``, ``seed`` and, as ``**options``,
-    those of :class:`bntt.models.spiking.NeuronOptions`. It also names the sample sizes that it needs: ``in_features``,
+    The builder takes ``num_classes``, ``num_steps``, ``leak``, ``norm``, ``width``, ``seed`` and, as ``**options``, the
+    fields of :class:`bntt.models.spiking.NeuronOptions`. It also takes the sample sizes that it needs: ``in_features``,
     or ``in_channels`` and ``image_size``.
 
     Args:
@@ -72,9 +72,9 @@ def model(name: str) -> Decorator[Any]:
 
 
 def norm(name: str) -> Decorator[Any]:
-    """Register a norm, a class or a function of some of ``channels``, ``num_steps`` and ``threshold``.
+    """Register a norm: a class or function that takes any of ``channels``, ``num_steps`` and ``threshold``.
 
-    One that has a γ for each step, which early exit reads, says so: ``facts = NormFacts(step_gamma=True)``.
+    If it has a γ for each step, which early exit reads, declare it: ``facts = NormFacts(step_gamma=True)``.
 
     Args:
         name: ``network.norm`` of recipes, ``norm=`` of builders.
@@ -96,9 +96,9 @@ def norm(name: str) -> Decorator[Any]:
 
 
 def neuron(name: str) -> Decorator[Any]:
-    """Register neurons, a class or a function that is called with those arguments that it names.
+    """Register neurons: a class or function that takes any of the arguments below.
 
-    They may be ``channels``, ``num_steps``, ``leak``, ``threshold``, ``rule``, ``reset``, ``surrogate``,
+    The arguments are ``channels``, ``num_steps``, ``leak``, ``threshold``, ``rule``, ``reset``, ``surrogate``,
     ``decay_input`` and ``learn_leak``. Without ``facts = NeuronFacts(waits=False)`` they count as one step late.
 
     Args:
@@ -185,7 +185,7 @@ def rule(name: str) -> Decorator[Any]:
 
 
 def encoder(name: str) -> Decorator[Any]:
-    """Register an encoder, called with any of ``num_steps``, ``mean`` and ``std`` that it names.
+    """Register an encoder: a class or function that takes any of ``num_steps``, ``mean`` and ``std``.
 
     Args:
         name: ``encoder.name`` of recipes.
@@ -235,7 +235,7 @@ def dataset(name: str, *, licence: str, kind: str = "images", **facts: Any) -> D
 def augmentation(name: str, *, of: Literal["images", "events"] = "images") -> Decorator[Any]:
     """Register a random change of a batch, ``(batch, *, seed, draw, index)`` → a batch.
 
-    The change of a sample may depend on nothing but these numbers, see :mod:`bntt.data.augment`; shapes stay.
+    The change of a sample must depend only on these numbers (:mod:`bntt.data.augment`) and must keep its shape.
 
     Args:
         name: an element of ``data.augment`` of recipes.

@@ -1,4 +1,4 @@
-"""Names that recipes and builders know, one registry for each kind of part; open to additions."""
+"""Registries of parts by name, one for each kind of part, for recipes and builders; users can add their own."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Registry(Mapping[str, T], Generic[T]):
             self.add(name, entry)
 
     def add(self, name: str, entry: T) -> None:
-        """Give an entry its name.
+        """Add an entry under a name.
 
         Raises:
             ValueError: if the name is taken, or empty.
@@ -39,11 +39,11 @@ class Registry(Mapping[str, T], Generic[T]):
         self._entries[name] = entry
 
     def remove(self, name: str) -> None:
-        """Forget an entry."""
+        """Remove an entry."""
         del self._entries[name]
 
     def register(self, name: str) -> Callable[[Entry], Entry]:
-        """Decorate a definition: it is the entry of this name.
+        """Return a decorator that adds a definition under this name.
 
         >>> rules = Registry[object]("rule")
         >>> @rules.register("never")
@@ -60,7 +60,7 @@ class Registry(Mapping[str, T], Generic[T]):
         return decorate
 
     def resolve(self, value: str | T) -> T:
-        """Return the entry of a name; a value that is not a name is returned as it is.
+        """Return the entry of a name; a value that is not a string is returned unchanged.
 
         Raises:
             ValueError: on an unknown name; the message lists the known ones.

@@ -1,4 +1,4 @@
-"""Old names that still work: they warn, name the new one, and go with the next first number of the version.
+"""Old names that still work: each warns, names the new one, and is removed in the next major version.
 
 docs/develop/migration.md lists every name that changed.
 """
@@ -12,7 +12,7 @@ from typing import Any
 
 
 def old_names(module: str, now: Mapping[str, str]) -> Callable[..., Any]:
-    """Make the ``__getattr__`` of a module: an old name is what its new path leads to, with a ``DeprecationWarning``.
+    """Make a module's ``__getattr__``, which resolves an old name to its new path, with a ``DeprecationWarning``.
 
     Args:
         module: path of the module.
@@ -22,7 +22,7 @@ def old_names(module: str, now: Mapping[str, str]) -> Callable[..., Any]:
     >>> with warnings.catch_warnings(record=True) as caught:
     ...     warnings.simplefilter("always")
     ...     print(look_up("SpikeTrain").__name__, "-", caught[0].message)
-    Trace - bntt.nn.SpikeTrain is now bntt.nn.Trace; the old name goes with bntt 2.0
+    Trace - bntt.nn.SpikeTrain is now bntt.nn.Trace; the old name will be removed in bntt 2.0
     """
 
     def look_up(name: str, stacklevel: int = 3) -> Any:
@@ -35,7 +35,7 @@ def old_names(module: str, now: Mapping[str, str]) -> Callable[..., Any]:
 
 
 class OldName:
-    """An attribute or method of a class by its old name: ``images = OldName("images", "inputs")``."""
+    """Old name of an attribute or method of a class: ``images = OldName("images", "inputs")``."""
 
     def __init__(self, old: str, new: str) -> None:
         self.old, self.new = old, new
@@ -47,4 +47,4 @@ class OldName:
 
 def _warn(old: str, new: str, stacklevel: int = 3) -> None:
     """Warn where the name is used: the caller of the caller."""
-    warnings.warn(f"{old} is now {new}; the old name goes with bntt 2.0", DeprecationWarning, stacklevel)
+    warnings.warn(f"{old} is now {new}; the old name will be removed in bntt 2.0", DeprecationWarning, stacklevel)

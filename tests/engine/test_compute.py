@@ -13,11 +13,11 @@ def test_a_misspelt_or_impossible_choice_is_refused_where_it_is_made():
         ({"precision": "half"}, r'precision must be "fp32", "bf16-grad" or "bf16", got .half.'),
         (
             {"backend": "reference", "recompute": 5},
-            r"recompute 5 is the kernels' own, and backend 'reference' is plain PyTorch, which keeps all steps",
+            r"recompute 5 needs the kernels, and backend 'reference' is plain PyTorch, which keeps all steps",
         ),
         (
             {"backend": "reference", "precision": "bf16"},
-            r"'bf16' is the kernels' own, and backend",
+            r"'bf16' needs the kernels, and backend",
         ),
         *(
             ({"recompute": wrong}, r'recompute must be "auto", "never" or a whole number, 1 or more .steps., got')

@@ -160,7 +160,9 @@ def test_neurons_of_sizes_of_their_own_make_a_network(own):
     NEURONS("two-steps")(lambda channels, num_steps: Delayed(channels, num_steps))
     NEURONS("eights")(lambda channels: Grouped(channels))
     assert mlp(hidden=(8,), num_steps=3, neuron="two-steps").num_steps is not None
-    assert fused_parts()["eights"].startswith("not known: of 2 channels and few steps it cannot be made (num_channels")
+    assert fused_parts()["eights"].startswith(
+        "not known: with 2 channels and few steps it cannot be built (num_channels"
+    )
 
 
 def test_facts_are_of_a_norm_with_many_steps_and_channels(monkeypatch):
@@ -171,7 +173,7 @@ def test_facts_are_of_a_norm_with_many_steps_and_channels(monkeypatch):
     assert norm_facts_by_name("wide").step_gamma
     assert not norm_facts_by_name("groups").step_gamma
     assert not norm_facts_by_name("tens").step_gamma
-    assert fused_norms()["wide"].startswith("not known: of 2 channels and few steps it cannot be made (")
+    assert fused_norms()["wide"].startswith("not known: with 2 channels and few steps it cannot be built (")
 
 
 @each_row(

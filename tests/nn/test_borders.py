@@ -97,7 +97,7 @@ def patched(kind: type[nn.Module], name: str) -> Iterator[None]:
 
 
 OVERRIDES: dict[str, tuple[Callable[[], contextlib.AbstractContextManager], str]] = {
-    "a mode": (Halved, "a mode gives PyTorch's functions another meaning"),
+    "a mode": (Halved, "a mode overrides PyTorch's functions"),
     "a patched class": (lambda: patched(nn.Linear, "forward"), "whose methods were replaced, Linear"),
     "a patched convolution": (lambda: patched(nn.Conv2d, "_conv_forward"), "whose methods were replaced, Conv2d"),
     "a patched call": (lambda: patched(nn.AvgPool2d, "__call__"), "whose methods were replaced, AvgPool2d"),

@@ -133,7 +133,7 @@ def test_without_data_it_is_a_checkpoint_of_the_network(loop, file, tmp_path):
         (
             ImportSettings("vgg6", "spikingjelly", overrides=(*SMALL, "network.name=resnet20")),
             CheckpointError,
-            "one layer behind",
+            "plain chain of layers",
         ),
     ],
 )

@@ -115,8 +115,8 @@ WRONG = {
         "has other layers .*bntt_fc is missing",
     ),
     "a layer more": (lambda s: s.update({"conv9.weight": torch.ones(1, 1, 3, 3)}), "conv9.weight is unexpected"),
-    "a bias": (lambda s: s.update({"fc2.bias": torch.ones(10)}), r"belong to nothing .*no bias, no β\): fc2.bias"),
-    "a shift": (lambda s: s.update({"bntt1.0.bias": torch.ones(4)}), r"belong to nothing .*: bntt1.0.bias"),
+    "a bias": (lambda s: s.update({"fc2.bias": torch.ones(10)}), r"have no counterpart .*no bias, no β\): fc2.bias"),
+    "a shift": (lambda s: s.update({"bntt1.0.bias": torch.ones(4)}), r"have no counterpart .*: bntt1.0.bias"),
     "no last step": (
         lambda s: [s.pop(f"bntt2.2.{key}") for key in ("weight", "running_mean", "running_var")],
         "one number of steps T, .*bntt1 3, bntt2 2",
@@ -165,7 +165,7 @@ def test_what_does_not_fit_is_named(what):
         (lambda s: s.update({"lifs.0.beta": torch.ones(3)}), r"lifs.0.beta is \[3\]: one leak for all"),
         (lambda s: s["lifs.0.threshold"].fill_(0.5), "lifs.0.threshold is 0.5: only 1 is read"),
         (lambda s: s["lifs.2.reset_mechanism_val"].fill_(1), "reset_mechanism_val is 1: only 0 is read"),
-        (lambda s: s.update({"lifs.0.mem": torch.zeros(2)}), "belong to nothing .*lifs.0.mem"),
+        (lambda s: s.update({"lifs.0.mem": torch.zeros(2)}), "have no counterpart .*lifs.0.mem"),
         (lambda s: s.update({"more.weight": torch.ones(2, 2)}), "has 7 weights and 5 norms, this network 6 and 5"),
     ],
 )
@@ -184,7 +184,7 @@ def test_another_number_of_steps_is_no_fit():
 
 def test_networks_of_other_forms_are_refused():
     foreign = read_foreign(loop_of().state_dict())
-    with pytest.raises(CheckpointError, match="only networks of one layer behind another"):
+    with pytest.raises(CheckpointError, match="only networks that are a plain chain of layers"):
         as_ours(foreign, resnet20(num_steps=3, width=1 / 16))
     with pytest.raises(CheckpointError, match="has other layers"):
         as_ours(foreign, mlp(num_steps=3))

@@ -73,7 +73,7 @@ def test_a_process_without_a_sample_ends_all():
 
 def test_a_training_that_is_told_of_no_others_says_so(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.warns(UserWarning, match="there are 2 processes, and this training was told of none"):
+    with pytest.warns(UserWarning, match="there are 2 processes, but this training was given none"):
         Session(build(), SampleLoader(data(), 10, share=(0, 2)), epochs=1)
     Session(build(), SampleLoader(data(), 10, share=(0, 2)), epochs=1, processes=OneOfTwo())
 

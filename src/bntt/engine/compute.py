@@ -8,26 +8,26 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from bntt.options import Limits, OptionError, check_options, named_keywords
 
-if TYPE_CHECKING:  # recipes know these words without waiting for torch
+if TYPE_CHECKING:  # recipes use these names without importing torch
     from torch import Tensor
 
 BackendName = Literal["auto", "reference", "cpu", "triton"]
-"""``"reference"`` is plain PyTorch; ``"cpu"`` the fused C++ kernels, ``"triton"`` the fused kernels for GPUs: all
-blocks on them, or an error. ``"auto"``: the C++ kernels for every block that they know, where the input is on the
-processor, and plain PyTorch for the rest. Triton's must be asked for by name: nobody has proven them on a GPU yet."""
+"""``"reference"`` is plain PyTorch; ``"cpu"`` the fused C++ kernels, ``"triton"`` the fused kernels for GPUs: they run
+all blocks, or it is an error. ``"auto"``: for an input on the CPU, the C++ kernels for every block that they support,
+and plain PyTorch for the rest. Triton must be requested by name: its kernels are not yet proven on a GPU."""
 Events = Literal["measured", "fixed", "never"]
-"""The rule for going event-driven: below the crossover that is measured on this machine; by a fixed rule, the same in
-every run; or never. See :mod:`bntt.engine.crossover`."""
+"""When a layer runs event-driven: below the crossover measured on this machine; by a fixed rule, the same in every
+run; or never. See :mod:`bntt.engine.crossover`."""
 Recompute = Literal["auto", "never"] | Annotated[int, Limits(at_least=1, unit="steps")]
-"""Recomputation in the backward pass: none, currents and spikes of all time steps are kept (``"never"``); or that many
-steps at a time; ``"auto"`` recomputes where memory would not suffice, and never where sums are added up over processes:
-their free memory may differ. See :mod:`bntt.engine.graph.spans`."""
+"""Recomputation in the backward pass. ``"never"``: currents and spikes of all steps are kept. A number: they are
+recomputed that many steps at a time. ``"auto"``: recompute if memory would not suffice, but never if several processes
+share a batch: their free memory may differ. See :mod:`bntt.engine.graph.spans`."""
 Precision = Literal["fp32", "bf16-grad", "bf16"]
 """Precision of products of weights and spikes. ``"fp32"``; ``"bf16-grad"``: forward pass as in fp32, dense gradients in
 bfloat16, factors and products; ``"bf16"``: forward products too, with currents and gradients stored as bfloat16.
 Statistics, membranes and sums over chunks are always float32, and so is the sum of an event-driven product."""
 InputGrad = Literal["winograd", "direct"]
-"""The dense gradient towards a convolution's input: by Winograd's F(4x4, 3x3) where its shape lets it pay, or PyTorch's
+"""The dense gradient towards a convolution's input: by Winograd's F(4x4, 3x3) for shapes where it pays, or PyTorch's
 for every shape. See :mod:`bntt.engine.winograd`."""
 Rectifiers = Literal["fused", "plain"]
 """The layers of an ANN on the processor in float32: each as two operations with channels last, weights, and
@@ -36,20 +36,20 @@ a kernel for norm, rectifier and average pool; or module by module, as the equat
 KernelName = Literal["cpu", "triton"]
 """The kernels to use: C++ on the processor, or Triton on a GPU (in Triton's interpreter also on the processor)."""
 Reduce = Callable[["Tensor"], "Tensor"]
-"""The sum over all processes of a float64 tensor, which it may write over."""
+"""The sum over all processes of a float64 tensor, which it may overwrite."""
 
 
 @dataclass(frozen=True)
 class ComputeOptions:
-    """What a recipe may choose of a network's computing.
+    """What a recipe can choose about how a network computes.
 
     Raises:
-        OptionError: on a word that is none of these, or two that exclude each other.
+        OptionError: on an invalid value, or two that exclude each other.
     """
 
     backend: BackendName = "auto"
-    """Fused kernels where they can run ("auto"), plain PyTorch ("reference"), or the kernels or an error: on the CPU
-    ("cpu"), or on a GPU ("triton", never run on one by the authors)."""
+    """Fused kernels where they can run ("auto"), plain PyTorch ("reference"), or only the kernels, else an error: on
+    the CPU ("cpu"), or on a GPU ("triton", never run on one by the authors)."""
     events: Events = "measured"
     """When layers run event-driven: by the same rule in every run ("fixed"), by timing both ways, which may differ
     between two runs ("measured"), or "never"."""
@@ -61,7 +61,7 @@ class ComputeOptions:
     fp32; "bf16" uses it in the forward pass too, so that spikes may differ."""
     input_grad: InputGrad = "winograd"
     """How 3x3 convolutions compute the gradient towards their input in fp32: with a quarter of the products and twice
-    the rounding where their shape lets it pay ("winograd"), or by PyTorch ("direct")."""
+    the rounding, for shapes where it pays ("winograd"), or by PyTorch ("direct")."""
 
     rectifiers: Rectifiers = "fused"
     """How the layers of an ANN compute, with neuron = "relu" and backend "auto": with channels last and a kernel for
@@ -72,13 +72,13 @@ class ComputeOptions:
         if self.backend == "reference" and self.precision != "fp32":
             raise OptionError(
                 "precision",
-                f"{self.precision!r} is the kernels' own, and backend 'reference' is plain PyTorch: "
+                f"{self.precision!r} needs the kernels, and backend 'reference' is plain PyTorch: "
                 f"use precision 'fp32', or another backend",
             )
         if self.backend == "reference" and isinstance(self.recompute, int):
             raise OptionError(
                 "recompute",
-                f"{self.recompute} is the kernels' own, and backend 'reference' is plain PyTorch, which keeps all "
+                f"{self.recompute} needs the kernels, and backend 'reference' is plain PyTorch, which keeps all "
                 f"steps: leave it out, or use another backend",
             )
 
@@ -91,8 +91,8 @@ class Compute(ComputeOptions):
     ``reduce`` connects processes that train one network on parts of a batch: it makes batch statistics those of the
     whole batch. It is never part of a recipe. For every layer with batch statistics (and every span of steps kept
     together) it is called once in the forward pass, and once in the backward pass if that reaches it, in an order that
-    depends on the layers, which of them learn, steps and ``recompute`` alone. Gradients of γ and β stay those of the
-    part.
+    depends only on the layers, which of them learn, the steps and ``recompute``. Gradients of γ and β remain those of
+    this process's part.
 
     Raises:
         ValueError: as :class:`ComputeOptions`, or if ``reduce`` is not callable.

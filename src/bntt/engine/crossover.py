@@ -1,7 +1,7 @@
-"""Event-driven or dense: which way a layer goes for an input, by a crossover that is measured on the machine.
+"""Event-driven or dense: which way a layer runs on an input, by a crossover that is measured on the machine.
 
-``torch.use_deterministic_algorithms(True)`` asks for the fixed rule, and for event-driven weight gradients wherever
-there are some: their bits depend on no number of threads, those of PyTorch's do.
+``torch.use_deterministic_algorithms(True)`` selects the fixed rule, and event-driven weight gradients wherever there
+are some: unlike PyTorch's, their bits do not depend on the number of threads.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from bntt.engine.synapse import Spikes, Synapse
 
 FIXED_DENSITY = 0.5
 FIXED_WEIGHTS = 32 * 32
-"""The fixed rule goes event-driven below ``FIXED_DENSITY`` events per input, from this many pairs of channels on."""
+"""The fixed rule is event-driven below ``FIXED_DENSITY`` events per input, from this many pairs of channels on."""
 
 
 @dataclass(frozen=True)
 class Crossover:
-    """Events per input below which the event-driven way is the faster one; 0 where it never is."""
+    """Events per input below which the event-driven way is the faster one; 0 if it never is."""
 
     forward: float
     weight_grad: float
@@ -79,7 +79,8 @@ def limits(synapse: Synapse, x: Spikes, compute: Compute) -> Crossover:
 def crossover(synapse: Synapse, x: Spikes) -> Crossover:
     """Return a layer's crossover here, measured when a layer of its shape first runs with this number of threads.
 
-    Each direction by the type of its own dense way, so that precisions with one forward pass also go one way there.
+    Each direction is measured with the dtype of its own dense way, so that precisions with the same forward pass choose
+    the same way there.
     """
     place = tuple(x.values.shape[2:])
     key = (*place, *synapse.weight.shape, synapse.geometry, x.largest, torch.get_num_threads(), use_variant())

@@ -1,7 +1,7 @@
-"""The one door into the kernels: nothing gets there but the address of a tensor that was proven to be what they expect.
+"""The only way into the kernels: they get a tensor's address only after a check that the tensor is what they expect.
 
-A kernel sees addresses and sizes, and believes them. So every tensor comes as a :data:`Buffer`, which says what the
-kernel will take it for, and is refused unless it is a plain strided tensor of exactly that, in the processor's memory.
+A kernel gets addresses and sizes, and trusts them. So every tensor comes as a :data:`Buffer` with the type and size
+that the kernel assumes, and is refused unless it is a plain strided tensor of exactly these, in main memory.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ PLAIN = (Tensor, nn.Parameter, nn.Buffer)
 
 
 class KernelInputError(TypeError):
-    """A tensor that a kernel would misread; to meet one is a fault of this library."""
+    """Raised on a tensor that a kernel would misread; it is always a bug of this library."""
 
 
 Buffer = tuple[Tensor | None, torch.dtype, int]
-"""A tensor that a kernel reads or writes, None where the kernel knows that it may be missing, and what the kernel takes
-it for: its type and how many elements it has. A plain tuple, since a step of one sample makes a hundred."""
+"""A tensor that a kernel reads or writes (None if the kernel allows it to be missing), and the type and number of
+elements that the kernel assumes. A plain tuple, since one step of one sample makes a hundred."""
 
 
 def address(buffer: Buffer, name: str) -> int | None:
-    """Return where the values of a buffer lie.
+    """Return the address of a buffer's values.
 
     Args:
         name: what the message calls it.
 
     Raises:
-        KernelInputError: if the tensor is not what the kernel takes it for; the message says in what they differ.
+        KernelInputError: if the tensor is not what the kernel assumes; the message says how they differ.
 
     >>> address((torch.zeros(3), torch.float32, 4), "bias")
     Traceback (most recent call last):
@@ -51,7 +51,7 @@ contiguous float32 of 3
         and not tensor.is_neg()  # a lazily negated view has the other sign in memory
     ):
         place = tensor.data_ptr()
-        if place or not size:  # else its memory was taken away
+        if place or not size:  # else its memory was freed
             return place
     raise KernelInputError(
         f"a kernel takes {name} for a contiguous {_short(dtype)} of {size} elements, it is {_described(tensor)}"
@@ -59,7 +59,7 @@ contiguous float32 of 3
 
 
 def is_plain(tensor: Any) -> bool:
-    """Return whether a value is a strided tensor whose memory has its values: no subclass, no lazy sign between.
+    """Return True if a value is a strided tensor whose memory holds its values: no subclass, no lazy negation.
 
     >>> is_plain(nn.Parameter(torch.ones(1))), is_plain(1.0), is_plain(torch.ones(1, 1).to_sparse())
     (True, False, False)

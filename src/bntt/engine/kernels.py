@@ -1,4 +1,4 @@
-"""Sets of kernels: what each can do, which are here, and why not. Nothing ever switches silently."""
+"""Sets of kernels: what each can do, which are available here, and why not. Nothing ever switches silently."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def open_kernels(name: KernelName) -> Kernels:
 
 
 class BackendError(RuntimeError):
-    """A backend that cannot do what it was asked for; the message says why."""
+    """Raised if a backend cannot do what was requested; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def find_backend(name: str) -> Backend:
 
 
 def why_unavailable(kernels: KernelName) -> str:
-    """Return why a set of kernels cannot run here; "" if it can. Every call of a network asks."""
+    """Return why a set of kernels cannot run here; "" if it can. Every call of a network checks it."""
     found = None if kernels == "cpu" and library.LIBRARY is not None else find_backend(kernels)
     return "" if found is None or found.available else found.detail
 
@@ -98,10 +98,10 @@ def device_of(name: str) -> str:
 
 
 def require(compute: Compute, device: str | torch.device | None = None) -> None:
-    """Check that a choice can be had here, and on a device if one is given.
+    """Check that a choice is available here, and on a device if one is given.
 
     Raises:
-        BackendError: saying why it cannot.
+        BackendError: saying why it is not.
 
     >>> require(Compute(backend="reference"))
     """
@@ -115,10 +115,10 @@ def require(compute: Compute, device: str | torch.device | None = None) -> None:
 
 
 def require_precision(precision: Precision, device: torch.device) -> None:
-    """Check that products of a precision can be had on a device.
+    """Check that products of a precision are available on a device.
 
     Raises:
-        BackendError: saying why they cannot.
+        BackendError: saying why they are not.
 
     >>> require_precision("fp32", torch.device("cpu"))
     """

@@ -22,7 +22,7 @@ def surrogate_constants(neuron: AnyNeuron) -> tuple[int, float, float]:
     """Return the kernels' number of a neuron's surrogate, and its two constants.
 
     Raises:
-        TypeError: if they do not know it.
+        TypeError: if the kernels do not support it.
 
     >>> surrogate_constants(Neuron())
     (0, 0.3, 0.0)
@@ -46,7 +46,7 @@ class NeuronTables(NamedTuple):
     leak: Tensor
     """λ."""
     sign: Tensor
-    """-1 where the neuron is turned, else 1: a spike is where sign m > sign θ."""
+    """-1 where the neuron is turned, else 1: it spikes where sign m > sign θ."""
     threshold: Tensor
     """sign θ."""
     amount: Tensor
@@ -63,7 +63,7 @@ class NeuronTables(NamedTuple):
 
 
 def neuron_tables(neuron: AnyNeuron, channels: int, device: torch.device | None = None) -> NeuronTables:
-    """Return the tables of a neuron, float32, without their graph.
+    """Return the tables of a neuron, float32, detached.
 
     Raises:
         TypeError: if the neuron has a gain or a bias: the kernels take them as an :class:`Affine`.
@@ -148,7 +148,7 @@ class Affine:
         return Affine(zeros, torch.ones_like(zeros), zeros)
 
     def before(self, neuron: AnyNeuron) -> Affine:
-        """Return the map before the neuron: scale and shift are a folded one's own gain and bias, or hold its gain."""
+        """Return the map without the neuron's own gain and bias, which scale and shift include."""
         if isinstance(neuron, FoldedNeuron):
             return Affine(self.mean, torch.ones_like(self.scale), torch.zeros_like(self.shift))
         if not neuron.decay_input:

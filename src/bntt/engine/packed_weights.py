@@ -23,9 +23,9 @@ def weights_changed() -> None:
 
     :meth:`~bntt.nn.SpikingNetwork.advance` keeps weights and tables in the kernels' layout with the state. They are
     packed again when a parameter or buffer is replaced or changed in place, or after any optimizer's step; only a write
-    past PyTorch's version counters must be reported. Without the report, a sequence under way continues with a mixture:
-    what was packed before the write has the old values, what is packed later (such as the form for sparse spikes) the
-    new ones. The next sequence from rest compares values, and needs no report.
+    that bypasses PyTorch's version counters must be reported. Without the report, a sequence under way continues with a
+    mixture: what was packed before the write has the old values, what is packed later (such as the form for sparse
+    spikes) the new ones. The next sequence from rest compares values, and needs no report.
 
     >>> import bntt, torch
     >>> net, x = bntt.models.mlp(in_features=4, hidden=(8,), num_steps=4).eval(), torch.ones(2, 1, 4)
@@ -61,7 +61,7 @@ class _Held(NamedTuple):
 class Prepared:
     """A cache of synapses by their weight and bias, each valid as long as neither is changed or replaced.
 
-    Threads that advance from one state share it: its entries are finished.
+    Threads that advance from one state share it: an entry is complete before it is stored.
 
     >>> import torch
     >>> weight, kept = nn.Parameter(torch.ones(2, 4)), Prepared()
@@ -95,12 +95,12 @@ add_safe_globals([Prepared])  # it is read as an empty one, with the state that 
 
 
 def _has_versions(tensor: Tensor) -> bool:
-    """Return True if it is a module's own; others are of one pass, and those of inference mode count no versions."""
+    """Return True for a module's parameter; others live for one pass, and inference mode counts no versions."""
     return isinstance(tensor, nn.Parameter) and not tensor.is_inference()
 
 
 def version_of(tensor: Tensor | None) -> tuple[Any, ...]:
-    """Return what changes when a plain tensor's values do, or the memory that they lie in.
+    """Return a key that changes when a plain tensor's values change, or the memory that they lie in.
 
     >>> import torch
     >>> tensor = torch.zeros(2)

@@ -15,7 +15,7 @@ from bntt.engine.workspace import Lease
 MOST_SIZES = 4096
 """Limit on distinct sizes: more than averages of spikes have, unless taken over whole images of 64 by 64."""
 WITHIN = 1e-3
-"""Tolerance for one value to be a whole number of spikes, for the rounding of averages."""
+"""Tolerance for a value to count as a whole number of spikes, since averages are rounded."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Arrivals:
     active: Int64[Tensor, "S H W"]
     """Number of x that are not 0."""
     sizes: Float64[Tensor, " N"] | None
-    """Every |x| that may have come, except 0, each once; None where there were more than ``MOST_SIZES``."""
+    """Every |x| that may have occurred, except 0, each once; None if there were more than ``MOST_SIZES``."""
 
     def __add__(self, other: object) -> Arrivals:
         """Add the arrivals of more samples in the same steps."""
@@ -64,7 +64,7 @@ def _together(parts: Sequence[Tensor | None]) -> Tensor | None:
 
 
 def _few(sizes: Tensor) -> Tensor | None:
-    """Return each size once; None where there are too many."""
+    """Return each size once; None if there are too many."""
     if len(sizes) > 4 * MOST_SIZES and len(torch.unique(sizes[: 2 * MOST_SIZES])) > MOST_SIZES:
         return None
     found: Tensor = torch.unique(sizes)
@@ -76,7 +76,7 @@ def arrivals(x: Spikes, lease: Lease, *, places: bool = True) -> Arrivals:
 
     Args:
         lease: where buffers come from.
-        places: whether the weights know places; else all of an image counts as one.
+        places: True if the weights distinguish places; else a whole image counts as one place.
 
     >>> from bntt.engine.workspace import WORKSPACE
     >>> counts = torch.tensor([[[[[0, 3]]], [[[1, 2]]]]], dtype=torch.uint8)

@@ -39,7 +39,7 @@ def being_watched() -> bool:
 def being_overridden() -> bool:
     """Return True if a mode overrides PyTorch's functions.
 
-    A mode that only chooses the device of new tensors does not count: the kernels state the device of what they make.
+    A mode that only chooses the device of new tensors does not count: the kernels always name the device.
 
     >>> with torch.device("cpu"):
     ...     being_overridden()
@@ -59,7 +59,7 @@ def being_transformed() -> bool:
 
 
 def is_mapped(tensor: torch.Tensor) -> bool:
-    """Return True if a tensor stands for many, one for each turn of ``torch.func.vmap``: its values are hidden.
+    """Return True if a tensor is a batch of ``torch.func.vmap``: its values cannot be read.
 
     >>> is_mapped(torch.ones(2))
     False
@@ -152,7 +152,7 @@ def register_tree(
 
     Args:
         parts: attributes that are tensors or hold some.
-        rest: returns all else, as numbers: an exported program is for these alone.
+        rest: returns all else, as numbers: an exported program is valid only for these.
         make: takes the parts, and then the rest.
     """
 
@@ -175,7 +175,7 @@ def register_tree(
 
 
 STANDARD = frozenset(vars(torch.nn.Module())) | {"_reversed_padding_repeated_twice"}
-"""Attributes that every module has, and one of convolutions that pad with other values than zeros."""
+"""Attributes that every module has, and one of convolutions that pad with values other than zeros."""
 
 
 def attributes_of(module: torch.nn.Module) -> Iterator[tuple[str, object]]:
@@ -190,7 +190,7 @@ def attributes_of(module: torch.nn.Module) -> Iterator[tuple[str, object]]:
 def parts_of(module: torch.nn.Module, name: str = "") -> list[tuple[str, torch.nn.Module, list[torch.Tensor]]]:
     """List a module and all its parts, each with its own parameters and buffers.
 
-    It is ``named_modules`` in a tenth of the time: every block calls it in every call.
+    It is like ``named_modules`` in a tenth of the time, since it is called for every block in every call.
 
     >>> [name for name, _, _ in parts_of(torch.nn.Sequential(torch.nn.ReLU()))]
     ['', '0']

@@ -56,7 +56,7 @@ def scan(
     """Run all steps of ``current``; write the spikes of every window into ``counts`` (uint8, :func:`pooled_shape`).
 
     Args:
-        neuron: of these steps; gain and bias of a folded one, and 1 - λ where the input decays, are the affine's.
+        neuron: of these steps; a folded one's gain and bias, and 1 - λ if the input decays, are part of ``affine``.
         membrane: ``[B, H, W, C]``, carried in and out; None starts at rest and keeps nothing.
 
     Returns:
@@ -66,10 +66,10 @@ def scan(
 
 
 def scan_sums(reverse: Reverse, *, leak: bool = False, kernels: KernelName = "cpu") -> Tensor:
-    """dL/dβ and dL/dγ (Eq. 11): sums over rows of g = dL/dz and of g x̂, ``[2, T, C]``, float64.
+    """Return dL/dβ and dL/dγ (Eq. 11): sums over rows of g = dL/dz and of g x̂, ``[2, T, C]``, float64.
 
     Args:
-        leak: whether a third sum is wanted, of dL/dλ: what every step's leaking membrane λu gets, times u.
+        leak: True to add a third sum, of dL/dλ: the gradient of every step's leaked membrane λu, times u.
     """
     if reverse.neuron is None:
         return _drive_sums(reverse)
@@ -79,10 +79,10 @@ def scan_sums(reverse: Reverse, *, leak: bool = False, kernels: KernelName = "cp
 def scan_reverse(
     reverse: Reverse, out: Tensor, offset: Tensor | None, slope: Tensor | None, *, kernels: KernelName = "cpu"
 ) -> None:
-    """dL/d(current) ``= scale g - offset - slope (current - mean)`` into ``out``, which may be ``reverse.current``.
+    """Write dL/d(current), ``scale g - offset - slope (current - mean)``, to ``out``, which may be ``reverse.current``.
 
     Args:
-        offset, slope: Eq. 10's, ``[T, C]``, from :func:`scan_sums`; None where mean and variance were given, so that an
+        offset, slope: Eq. 10's, ``[T, C]``, from :func:`scan_sums`; None if mean and variance were given, so that an
             infinite current has the surrogate's gradient, 0, and not 0 times infinity.
     """
     if reverse.neuron is None:
@@ -94,8 +94,8 @@ def scan_reverse(
 def drive(current: Tensor, affine: Affine, out: Tensor) -> None:
     """Write ``z = scale (current - mean) + shift`` into ``out``, float32.
 
-    A residual sum adds it up, if no neuron of the layer takes it. Beside the layer's weights it costs next to nothing,
-    so it is plain PyTorch.
+    It is for layers without neurons, whose current goes into a residual sum. Compared with the layer's weights it costs
+    almost nothing, so it is plain PyTorch.
 
     >>> import torch
     >>> one, z = torch.ones(1, 1), torch.empty(1, 1, 1, 1, 1)
@@ -134,7 +134,7 @@ def _drive_grad(grad: SpikeGrad, t: int) -> Tensor:
 def scan_reference(
     current: Tensor, affine: Affine, neuron: AnyNeuron, window: PoolSize, membrane: Tensor | None = None
 ) -> Tensor:
-    """Run the twin of :func:`scan` in plain PyTorch, differentiable: mean spikes of every window.
+    """Return the mean spikes of every window: the twin of :func:`scan` in plain PyTorch, differentiable.
 
     >>> import torch
     >>> from bntt.ops.lif import Neuron

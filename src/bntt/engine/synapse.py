@@ -1,8 +1,8 @@
 """Weight layers on spikes: convolutions and fully connected layers whose input is a count of spikes for every place.
 
-Two ways with the same sums: dense (PyTorch's, on the counts as floats) and event-driven (``cpu/events.inl``: only the
-weights of active inputs are added, so the cost falls with the firing rate). Which one is faster depends on the
-activity: :mod:`bntt.engine.crossover`.
+There are two ways, with the same sums: dense (PyTorch's, on the counts as floats) and event-driven
+(``cpu/events.inl``: only the weights of active inputs are added, so the cost falls with the firing rate). Which one is
+faster depends on the activity: :mod:`bntt.engine.crossover`.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class Spikes:
 
     @contextmanager
     def as_floats(self, dtype: torch.dtype = torch.float32) -> Iterator[Tensor]:
-        """Return the same, in a buffer that is given back afterwards."""
+        """Yield the same, in a buffer that is given back afterwards."""
         if self.values.dtype == dtype:
             yield self.values.contiguous()
             return
@@ -196,9 +196,9 @@ class Synapse:
         return grads[0 if of == "input" else 1].to(grad_out.dtype)
 
     def _as_images(self, values: Tensor) -> Tensor:
-        """Return ``[T·B, C, H, W]`` with channels last in memory; but first, and in float32, if the layer strides.
+        """Return ``[T·B, C, H, W]`` with channels last in memory; if the layer strides, channels first and in float32.
 
-        oneDNN 3.12 computes some strided convolutions wrong in bfloat16, or where the channels lie last, or crashes.
+        oneDNN 3.12 computes some strided convolutions wrongly, or crashes, in bfloat16 or with channels last.
         """
         images = values.flatten(0, 1).permute(0, 3, 1, 2)
         if self.geometry.stride == (1, 1):
@@ -225,7 +225,7 @@ class Synapse:
             return out if sums is out else out.copy_(sums)
 
     def events(self, x: Spikes, out: Tensor) -> Events:
-        """Return the job of the event-driven way into ``out``, float32; it may be done again for other counts in x."""
+        """Return the job of the event-driven way into ``out``, float32; it can be repeated for other counts in x."""
         job, packed = self._job(x), self._packed_for(x)
         job.give(weight=(packed, torch.float32, packed.numel()))
         job.give(bias=(self.bias, torch.float32, self.weight.shape[0]))
@@ -233,7 +233,7 @@ class Synapse:
         return job
 
     def _packed_for(self, x: Spikes) -> Tensor:
-        """Return the weights packed for the event-driven kernels; others see them only when they are finished."""
+        """Return the weights packed for the event-driven kernels; other threads see them only when complete."""
         key = (x.scale, x.values.shape[-1])
         packed = self._packed.get(key)
         if packed is None:

@@ -48,11 +48,11 @@ OUT = (
 )
 """Aᵀ, for four pixels of the input's gradient."""
 LANES = 16
-"""Channels on both sides are multiples of it."""
+"""Channels on both sides must be multiples of this."""
 LEAST_TILES = 64
-"""Fewer tiles in all images of a pass do not pay for the transformed weights."""
+"""With fewer tiles in all images of a pass, transforming the weights does not pay."""
 MOST_WASTE = 1.8
-"""The most that tiles may cover, of the pixels that an image has."""
+"""The most pixels that tiles may cover, as a multiple of the image's."""
 PLACE = Geometry(padding=(1, 1))
 
 
@@ -90,7 +90,7 @@ def tiles(height: int, width: int) -> tuple[int, int]:
 
 
 def takes(synapse: Synapse, shape: tuple[int, ...], compute: Compute) -> bool:
-    """Return True if a layer's input gradient goes this way: by its shape, and never by a measurement.
+    """Return True if a layer's input gradient is computed this way: decided by its shape, never by a measurement.
 
     Args:
         shape: the input's, ``[T, B, H, W, Ci]``.
@@ -108,7 +108,7 @@ def takes(synapse: Synapse, shape: tuple[int, ...], compute: Compute) -> bool:
 
 
 def fits(synapse: Synapse) -> bool:
-    """Return True if a layer is one that the kernel knows, float32 on both sides."""
+    """Return True if the kernel supports a layer, float32 on both sides."""
     weight = synapse.weight
     return (
         synapse.backward_dtype is torch.float32
@@ -140,7 +140,7 @@ class InputGrad(NamedTuple):
         return InputGrad(shape, threads, packed, lease.take(threads * winograd_room(job)))
 
     def into(self, grad_out: Tensor, out: Tensor) -> None:
-        """Write dL/dx of some steps, ``[S, B, H, W, Ci]``, into ``out``: over dL/dy if it is as large, or elsewhere."""
+        """Write dL/dx of some steps, ``[S, B, H, W, Ci]``, into ``out``: ``grad_out`` if as large, or other memory."""
         height, width, inputs, outputs = self.shape
         images = out.shape[0] * out.shape[1]
         pixels = images * height * width

@@ -1,10 +1,10 @@
-"""Large buffers that are used again: fresh memory costs a page fault every 4 KiB, a third of a training step.
+"""Large buffers that are reused: fresh memory costs a page fault every 4 KiB, a third of an update's time.
 
-A pass takes its buffers by a lease, and a buffer belongs to one lease until it is given back, so two passes never share
-one; what a lease still has when its pass ends, by an error too, goes back with it. A buffer that leaves its lease
-(:meth:`Lease.keep`) and those of a lease that is dropped are freed as any tensor is. What was given back is kept up to
-twice the most that was ever in use at once, enough for two networks in turn; beyond that the buffers that lay longest
-are freed, so batches of many sizes do not add up.
+A pass takes its buffers from a lease, and a buffer belongs to one lease until it is given back, so two passes never
+share one. What a lease still has when its pass ends, even by an error, is given back. A buffer that leaves its lease
+(:meth:`Lease.keep`), or whose lease is dropped, is freed like any tensor. Buffers that were given back are kept, up to
+twice the most bytes ever in use at once, which is enough for two networks in turn. Beyond that the oldest are freed, so
+batches of many sizes do not accumulate.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Workspace:
         return Lease(self)
 
     def take(self, size: int) -> Tensor:
-        """Take at least ``size`` bytes with undefined values: of those given back, if one fits without wasting half."""
+        """Take at least ``size`` bytes with undefined values: a free buffer, if one fits without wasting half of it."""
         with self._lock:
             fitting = [i for i, held in enumerate(self._free) if size <= held.numel() < 2 * size + _SMALL]
             best = min(fitting, key=lambda i: self._free[i].numel(), default=None)
@@ -55,7 +55,7 @@ class Workspace:
         return held
 
     def _fresh(self, size: int) -> Tensor:
-        with torch.inference_mode(False):  # it outlives the mode, and what that makes cannot be written over outside
+        with torch.inference_mode(False):  # it outlives the mode, whose tensors are read-only outside
             held = torch.empty(size, dtype=torch.uint8, device=torch.device("cpu"))
         self._alive += size
         weakref.finalize(held.untyped_storage(), self._forget, size).atexit = False
@@ -85,7 +85,7 @@ class Workspace:
 
 
 class Lease:
-    """The buffers of one pass: taken one by one, given back early where they are done with, and at the end all.
+    """The buffers of one pass: taken one by one, and given back when no longer needed, at the latest at its end.
 
     >>> space = Workspace()
     >>> with space.lease() as lease:
@@ -159,7 +159,7 @@ class Lease:
 
     def _remove(self, buffer: Tensor) -> tuple[Tensor, bool]:
         place = buffer.untyped_storage().data_ptr()
-        if place == 0:  # of no elements
+        if place == 0:  # it has no elements
             return buffer, False
         if place not in self._out:
             raise RuntimeError("a buffer that is not out of this lease, or was given back before")
@@ -171,4 +171,4 @@ class Lease:
 
 
 WORKSPACE = Workspace()
-"""The workspace of the process, shared by all networks: a step of one network uses what a step of another left."""
+"""The workspace of the process, shared by all networks: one network reuses the buffers that another gave back."""

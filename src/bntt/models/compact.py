@@ -1,4 +1,4 @@
-"""A small residual network: one core trains it on CIFAR-10 in two hours. Most of its work is where images are small."""
+"""A small residual network: one core trains it on CIFAR-10 in two hours. Most work is in layers with small images."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ def compact(
 
     P is 2x2 average pooling, R a pair of 3x3 convolutions whose input (spikes) is added to the current of the second
     one before its neurons, as in :func:`~bntt.models.resnet19`. Pooling follows the pair. A 32x32 image takes 53 M
-    multiplications a step, of one channel and 28x28 pixels 35 M. Spikes of a sample::
+    multiplications per step, a 28x28 image of one channel 35 M. Spikes of a sample::
 
         [S, 3, 32, 32] -> conv1 [S, 32, 16, 16] -> conv2 [S, 64, 8, 8] -> conv3, pair3 [S, 128, 4, 4]
                        -> conv4, pair4 [S, 256] -> logits [K]
 
-    With ``neuron="relu", num_steps=1`` it is the ANN of the same architecture, which takes any norm too.
+    With ``neuron="relu", num_steps=1`` it is the ANN of the same architecture, which also takes any norm.
 
     Args:
         num_classes, num_steps, leak, norm, width, in_channels: as :func:`~bntt.models.vgg9`'s; images may have any
-            size from 8x8 on, of which pooling drops an odd last row and column.
+            size from 8x8 on; pooling drops an odd last row and column.
         **options: as :func:`~bntt.models.vgg9`'s; dropout follows the convolutions before a sum.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The network for frames of an event camera: seven layers, in the line of Wu et al. 2019."""
+"""The network for frames of an event camera: seven layers, similar to Wu et al. 2019."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ AVERAGE = "average"
 
 @dataclass(frozen=True)
 class VGGPlan:
-    """3x3 convolutions and poolings in order, then one hidden layer; the output layer follows from the classes."""
+    """3x3 convolutions and poolings in order, then one hidden layer; the classes determine the output layer."""
 
     features: tuple[int | str, ...]
     hidden: int
@@ -41,7 +41,7 @@ def vgg_layers(plan: VGGPlan, *, in_channels: int, image_size: int, width: float
     """Yield the hidden layers of a plan, uninitialised; ``width`` multiplies every number of channels.
 
     Raises:
-        ValueError: if the image does not halve as often as the plan asks, or the width leaves no channel.
+        ValueError: if the image cannot be halved as often as the plan asks, or the width leaves no channel.
     """
     halvings = plan.features.count(HALVE)
     if image_size < 1 or image_size % (1 << halvings):
@@ -97,7 +97,7 @@ def convolution(in_channels: int, out_channels: int, size: int = 3, stride: int 
 
 
 def linear(in_features: int, out_features: int) -> nn.Linear:
-    """Make a layer without bias; its weights are allocated but have no values until :func:`initialize`."""
+    """Make a linear layer without bias; its weights are allocated but have no values until :func:`initialize`."""
     layer: nn.Linear = nn.utils.skip_init(  # type: ignore[no-untyped-call]
         nn.Linear, in_features, out_features, bias=False
     )
@@ -107,7 +107,7 @@ def linear(in_features: int, out_features: int) -> nn.Linear:
 def initialize(network: nn.Module, seed: int, gain: float = 2.0) -> None:
     """Initialise every weight Xavier-uniform, with gain 2 as released, from its own generator (not the global one).
 
-    What norms and neurons of your own begin with stays; builders seed that too.
+    The initial values of custom norms and neurons stay; builders seed those too.
     """
     generator = torch.Generator().manual_seed(seed)
     inner = [getattr(block, part, None) for block in network.modules() for part in ("norm", "lif")]
@@ -119,7 +119,7 @@ def initialize(network: nn.Module, seed: int, gain: float = 2.0) -> None:
 
 @contextmanager
 def seeded(seed: int, number: int) -> Iterator[None]:
-    """Let a part of yours draw what it begins with from the seed and its number; the global generator stays.
+    """Let a custom part draw its initial values from the seed and its number; restore the global generator after.
 
     >>> with seeded(0, 1):
     ...     first = torch.rand(1)
@@ -139,7 +139,7 @@ def check_classes(num_classes: int) -> int:
 
 
 UNTOLD = re.compile(r" at 0x[0-9a-f]+|(?<=leak=)\S+ (?=\((?:mean of \d+, )?learned\))|(?<=tensor)\([^)]*\)")
-"""What a printed model says beside how it was built: addresses and learned numbers."""
+"""What a printed model contains besides how it was built: addresses and learned numbers."""
 
 
 def as_built(printed: str) -> str:

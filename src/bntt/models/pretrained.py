@@ -51,7 +51,7 @@ class PretrainedFacts:
     image_shape: tuple[int, int, int]
     """``[C, H, W]`` of an image, or of a frame."""
     order: str
-    """How :func:`bntt.data.sequences.arrange` makes a sequence of an image; "" if it stays an image."""
+    """How :func:`bntt.data.sequences.arrange` turns an image into a sequence; "" if it stays an image."""
     network: dict[str, Any]
     """Name and arguments of its builder."""
     encoder: dict[str, Any]
@@ -66,12 +66,13 @@ class PretrainedFacts:
     test: dict[str, Any]
     """The same for the test images, with the weights as stored."""
     energy_uj: float
-    """Arithmetic of a test image by a 45 nm table, in µJ, every spike in a pooled value added (`bntt energy`)."""
+    """Energy of a test image's arithmetic by a 45 nm table, in µJ; each spike in a pooled value is one addition
+    (`bntt energy`)."""
     stored: dict[str, Any]
     """Number format of the synaptic weights in the file, its bytes, and the test accuracy before they were rounded."""
     bundled_test: dict[str, int]
     """Correct answers in the first 100 and in all 1,000 test images of :func:`~bntt.data.fashion_mnist_bundled`, in
-    float64 and plain PyTorch, in draw 0 of an evaluation with this seed: the same on every machine. Empty for a network
+    float64 and plain PyTorch, in draw 0 of an evaluation with ``seed``: the same on every machine. Empty for a network
     that takes other samples."""
     recipe: str
     """The recipe given to `bntt train`, as TOML."""
@@ -89,9 +90,9 @@ def pretrained(name: str = "fashion-mnist-vgg6") -> SpikingClassifier:
     """Return a trained network with its encoder, in evaluation mode; its weights are verified by their checksum.
 
     Args:
-        name: a key of ``PRETRAINED``, which says what each is; `bntt list pretrained` prints their accuracies. Those
-            of Fashion-MNIST take grey images of 28x28 (light on dark), ``cifar10-compact`` RGB images of 32x32; for
-            others see ``PretrainedFacts``.
+        name: a key of ``PRETRAINED``, which says what each is; `bntt list pretrained` prints their accuracies.
+            Fashion-MNIST networks take grey images of 28x28 (light on dark), ``cifar10-compact`` RGB images of 32x32;
+            for others see ``PretrainedFacts``.
 
     Raises:
         ValueError: on an unknown name; the message lists the known ones.

@@ -18,7 +18,8 @@ from bntt.nn.kinds import NormBuilder
 from bntt.nn.network.spiking_network import SpikingNetwork
 
 Form = Literal["basic", "sew", "ms"]
-"""Spikes or the shortcut's current, before the neurons; spikes after them; currents with the neurons first."""
+"""Where the shortcut is added: to the current before the neurons ("basic"), to the spikes after them ("sew"), or to the
+current after the weights, with the neurons before them ("ms")."""
 AT_SUMS = 1 / math.sqrt(2)
 """Zheng et al.'s α of the two norms whose currents are added up, so that the sum has the variance of either."""
 
@@ -40,17 +41,17 @@ def resnet19(
     A block has two 3x3 convolutions. Its input (spikes) is added to the current of the second one before the neurons;
     if the shape changes, a strided 1x1 convolution and a norm come between. Any image size works.
 
-    Public codes agree on these layers, except for the first one's channels: 128 here, 64 in some (12.63 M weights, the
-    number that papers print). They add spikes as they are; some normalise them too. They do not normalise FC256; here
-    it has the norm of all other layers. Leak (0.25, 0.5) and threshold differ between them.
+    Public implementations agree on these layers, except for the first one's channels: 128 here, 64 in some (12.63 M
+    weights, the number that papers print). They add spikes as they are; some normalise them too. They do not normalise
+    FC256; here it has the norm of all other layers. Leak (0.25, 0.5) and threshold differ between them.
 
-    A gradient passes one surrogate per block, also along the identity: Eq. 8's, at most 0.3, leaves little of it after
-    eight blocks. ``surrogate="arctan"``, at most 1, trains such depth sooner.
+    A gradient passes one surrogate per block, even along the identity: Eq. 8's, at most 0.3, leaves little of it after
+    eight blocks. ``surrogate="arctan"``, at most 1, trains so deep a network sooner.
 
     Args:
         num_classes, num_steps, leak, norm, width, in_channels: as :func:`~bntt.models.vgg9`'s.
         alpha_at_sums: α of the norms before a sum, for norms that scale the drive by α θ (tdBN, scaled BNTT); 1/√2 in
-            public codes. Other norms ignore it.
+            public implementations. Other norms ignore it.
         **options: as :func:`~bntt.models.vgg9`'s; dropout follows conv1, every block's first convolution and FC256.
 
     >>> net = resnet19(num_classes=10, num_steps=2, norm="none")
@@ -89,7 +90,7 @@ def resnet20(
             al. 2021; the readout averages the sums, which nothing re-spikes); "ms" adds currents, with the neurons
             before the weights (Hu et al. 2021). They start γ of every second norm at 0; here it starts at 1: a BNTT
             without β would begin silent.
-        alpha_at_sums: as :func:`resnet19`'s, of "basic" alone: "sew" adds no currents, and α is 1 in all of "ms".
+        alpha_at_sums: as :func:`resnet19`'s, only for "basic": "sew" adds no currents, and α is 1 in all of "ms".
         **options: as :func:`~bntt.models.vgg9`'s; dropout follows the first convolution of every block, in "basic" and
             "sew" also conv1, in "sew" also the second convolution and the shortcut's.
 

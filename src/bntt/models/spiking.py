@@ -32,10 +32,10 @@ SURROGATES: Registry[Surrogate] = Registry(
 
 
 class Builders(Registry[Callable[..., SpikingNetwork]]):
-    """Builders of networks by name; a network knows which of them made it, and the arguments."""
+    """Builders of networks by name; a network records which builder made it, with which arguments."""
 
     def register(self, name: str) -> Callable[[Entry], Entry]:
-        """Decorate a builder: it is the entry of this name."""
+        """Return a decorator that registers a builder under this name."""
 
         def decorate(build: Entry) -> Entry:
             builder = cast(Callable[..., SpikingNetwork], build)
@@ -43,7 +43,7 @@ class Builders(Registry[Callable[..., SpikingNetwork]]):
             @wraps(builder)
             def recorded(*args: Any, **named: Any) -> SpikingNetwork:
                 network = builder(*args, **named)
-                with suppress(TypeError):  # functions of yours have no name that could be kept
+                with suppress(TypeError):  # custom functions have no name to record
                     network.built = None if args else (name, json.loads(json.dumps(named)))
                 network.input_shape = _input_shape(signature(builder), args, named)
                 return network
@@ -64,8 +64,8 @@ def _input_shape(builder: Signature, args: Any, named: Any) -> tuple[int, ...] |
 
 
 MODELS = Builders("network")
-"""The spiking networks that recipes know by name; each builder names what it must know of the samples, ``in_channels``
-(and ``image_size`` where they must be square) or ``in_features``, which sequences have too."""
+"""The spiking networks that recipes know by name; each builder takes what it must know of the samples, ``in_channels``
+(and ``image_size`` if they must be square) or ``in_features``, which sequences have too."""
 
 
 def create(name: str, **options: Any) -> SpikingNetwork:
@@ -95,14 +95,14 @@ def names() -> list[str]:
 
 
 RELU_GAIN = 2.0**0.5
-"""He's gain keeps the size of activations through rectifiers, which no norm would bring back."""
+"""He's gain, which keeps the size of activations through rectifiers where no norm restores it."""
 BUILDERS = ("num_classes", "num_steps", "leak", "norm", "in_channels", "image_size", "width", "seed")
-"""Arguments of builders beside the neuron options."""
+"""Arguments of builders besides the neuron options."""
 
 
 @dataclass(frozen=True)
 class NeuronOptions:
-    """The keyword arguments that every spiking builder takes as ``**options``, and tables of recipes as keys.
+    """The keyword arguments that every spiking builder takes as ``**options``, and recipes as keys of ``[network]``.
 
     Raises:
         OptionError: naming the option, what it must be, and what came.
@@ -113,14 +113,14 @@ class NeuronOptions:
 
     neuron: Annotated[str, OneOf(NEURONS.keys)] = "lif"
     """Neurons; "relu" makes an ANN of the same architecture, num_steps = 1, and ignores leak, fire, reset, surrogate,
-    and threshold unless a norm scales by it. With a norm it can begin a training (`init`), without one be converted."""
+    and threshold unless a norm scales by it. With a norm it can start a training (`init`), without one be converted."""
     threshold: Annotated[float, Limits(above=0, below=1_000_000)] = 1.0
     """Threshold θ."""
     fire: Annotated[str | FireRule, OneOf(FIRE_RULES.keys)] = "after"
-    """Firing after integration (the paper), before it (the authors' first upload: one step of delay per layer), or a
-    rule of yours."""
+    """Firing after integration (the paper), before it (the authors' first upload: one step of delay per layer), or your
+    own rule."""
     reset: Annotated[str | Reset, OneOf(RESETS.keys)] = "soft"
-    """What a spike subtracts from the potential: the threshold ("soft"), all of it ("hard"), or a function of yours."""
+    """What a spike subtracts from the potential: the threshold ("soft"), all of it ("hard"), or your own function."""
     surrogate: Annotated[str | Surrogate, OneOf(SURROGATES.keys)] = "triangle"
     """Gradient of a spike; "triangle" is the paper's Eq. 8."""
     surrogate_scale: Annotated[float, Limits(at_least=0, below=1_000_000)] = 0.0
@@ -135,7 +135,7 @@ class NeuronOptions:
     """ε of every norm, instead of its own 1e-4; 0: its own."""
     dropout: Annotated[float, Limits(at_least=0, below=1)] = 0.0
     """Share of spikes dropped in training, by one mask for all steps, after hidden layers that no pooling follows; in
-    residual networks where their builders say."""
+    residual networks, where their builders say."""
 
     def __post_init__(self) -> None:
         check_options(self)
@@ -197,7 +197,7 @@ class Maker:
         return CurrentBlock(synapse, self.norm(channels, alpha))
 
     def neurons(self, channels: int, pool: nn.Module | None = None, *, drops: bool = False) -> NeuronBlock:
-        """Make a block of neurons alone, with dropout if it ``drops``."""
+        """Make a block of only neurons, with dropout if it ``drops``."""
         rate = self.options.dropout if drops else 0.0
         return NeuronBlock(self.lif(channels), pool, SpikeDropout(rate) if rate else None)
 
@@ -222,11 +222,11 @@ def maker(num_steps: int, leak: float, norm: str | NormBuilder, *, seed: int = 0
     """Make a :class:`Maker` from the arguments of a builder.
 
     Args:
-        seed: of the start weights (Xavier-uniform, gain 2, or √2 of an ANN); the global generator is not touched.
+        seed: of the initial weights (Xavier-uniform, gain 2, or √2 for an ANN); the global generator is not touched.
         **options: those of :class:`NeuronOptions`.
 
     Raises:
-        ValueError: on an unknown name or an impossible value.
+        ValueError: on an unknown name or an invalid value.
     """
     if unknown := options.keys() - options_of(NeuronOptions).keys():
         check_keywords("the network's builder", unknown, [*BUILDERS, *options_of(NeuronOptions)])

@@ -1,4 +1,4 @@
-"""Modules: they own parameters and start values; the equations are in :mod:`bntt.ops`."""
+"""Modules, which own parameters and initial values; the equations are in :mod:`bntt.ops`."""
 
 from bntt.engine.compute import Compute as Compute
 from bntt.engine.packed_weights import weights_changed as weights_changed

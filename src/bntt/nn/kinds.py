@@ -1,7 +1,7 @@
 """Kinds of parts by name, and the facts that a part states about itself, so that no caller tests for classes.
 
-A part of yours has an attribute ``facts`` (a class attribute, or a property where it depends on its options) and is
-registered by a name at its definition, ``@norms("mine")``; builders, recipes, ``bntt list`` and measurements read both.
+A custom part has an attribute ``facts`` (a class attribute, or a property if it depends on options) and is registered
+under a name at its definition, ``@NORMS("mine")``; builders, recipes, ``bntt list`` and measurements read both.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class NeuronFacts:
     operations: tuple[int, int, int] = (1, 2, 1)
     """Multiplications and additions per neuron, and additions per spike, for energy."""
     scales_input: bool = False
-    """True if the input costs one more multiplication where no norm absorbs it."""
+    """True if the input costs one more multiplication, unless a norm absorbs it."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class EncoderFacts:
     mean_code: str = ""
     """The name of the encoder that gives its expectation, for the ANN that a network is converted from; "": itself."""
     estimated: bool = False
-    """True if its attribute ``gradient`` takes what stands in for the derivative of its spikes."""
+    """True if its attribute ``gradient`` takes an estimator of its spikes' derivative."""
 
 
 @dataclass(frozen=True)
@@ -152,11 +152,11 @@ def _facts_of(part: object, default: Part) -> Part:
 
 @dataclass(frozen=True)
 class Kind(Generic[Part]):
-    """A registered definition: it is called with those of the arguments that it names."""
+    """A registered definition, which is called with only the arguments that it names."""
 
     build: Callable[..., Part]
     offered: tuple[str, ...]
-    """The arguments that every kind of its registry may name, in the order of positional ones."""
+    """The arguments that the kinds of its registry can name, in positional order."""
 
     def __call__(self, *values: Any, **named: Any) -> Part:
         given = dict(zip(self.offered, values, strict=False)) | named
@@ -175,11 +175,11 @@ class Kinds(Registry[Kind[Part]]):
         self.offered = offered
 
     def __call__(self, name: str) -> Callable[[Definition], Definition]:
-        """Decorate a definition, a class or a function: it is the kind of this name.
+        """Return a decorator that registers a definition, a class or a function, under this name.
 
         Raises:
-            ValueError: if the name is taken, an argument without a default is none that is offered, or there are
-                arguments without names (``**options``).
+            ValueError: if the name is taken, an argument without a default is not one of those offered, or the
+                definition takes arguments that it does not name (``**options``).
         """
 
         def decorate(build: Definition) -> Definition:
@@ -212,7 +212,7 @@ NEURONS: Kinds[nn.Module] = Kinds(
 )
 """The neurons that builders and recipes know."""
 ENCODERS: Kinds[Any] = Kinds("encoder", "num_steps", "mean", "std")
-"""The encoders that recipes know; mean and std are those of the training samples, one number a channel or feature."""
+"""The encoders that recipes know; mean and std are those of the training samples, one number per channel or feature."""
 
 
 _GENERATOR = threading.RLock()
@@ -220,7 +220,7 @@ _GENERATOR = threading.RLock()
 
 @contextmanager
 def borrowed_generator() -> Iterator[None]:
-    """Let parts of yours draw from the global generator, which all threads share: one at a time, and it is put back."""
+    """Let custom parts draw from the global generator, one thread at a time; restore its state afterwards."""
     with _GENERATOR, fork_rng(devices=()):
         yield
 
@@ -231,12 +231,12 @@ MANY = (960, 256)
 
 def norm_facts_by_name(name: str) -> NormFacts:
     """Return the facts about the norms of this name, in a network of many steps and channels."""
-    with borrowed_generator():  # a part of yours may draw
+    with borrowed_generator():  # a custom part may draw
         return norm_facts(NORMS[name](*MANY, 1.0))
 
 
 def neuron_facts_by_name(name: str, num_steps: int = 1) -> NeuronFacts:
-    """Return the facts about the neurons of this name in a network of so many steps, with the usual options."""
+    """Return the facts about the neurons of this name in a network of ``num_steps`` steps, with the default options."""
     with borrowed_generator():
         return neuron_facts(NEURONS[name](MANY[0], num_steps, **vars(Neuron()), learn_leak=False))
 

@@ -1,4 +1,4 @@
-"""Neurons as modules: :mod:`bntt.ops.lif` and :mod:`bntt.ops.folded` with their records, and the neurons of an ANN."""
+"""Neurons as modules: those of :mod:`bntt.ops.lif` and :mod:`bntt.ops.folded`, and the rectifiers of an ANN."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from bntt.ops.spike import Surrogate, Triangle
 
 
 def check_membrane(current: Tensor, membrane: Tensor | None) -> None:
-    """Refuse a membrane that does not belong to the neurons that a current drives.
+    """Refuse a membrane that does not have the shape of the neurons that a current drives.
 
     Raises:
         TypeError: if the current is not a tensor.
@@ -44,20 +44,20 @@ class LIF(nn.Module):
     Args:
         leak: λ in [0, 1]; 1 is an integrator without leak. A learnable leak starts here and stays inside (0, 1).
         threshold: θ > 0.
-        learn_leak: make λ = sigmoid(w) a parameter: one of the "layer" or one in each "channel". True is one in each of
-            ``channels`` if these are given, else one.
-        channels: number of channels of the layer, which nothing but a λ in each of them needs.
+        learn_leak: make λ = sigmoid(w) a parameter: one per "layer" or one per "channel". True is one per channel if
+            ``channels`` is given, else one per layer.
+        channels: number of channels of the layer, needed only for one λ per channel.
         rule: ``fire_after`` integration (the paper) or ``fire_before`` it (the authors' first upload).
         reset: ``soft_reset`` (the paper) or ``hard_reset``.
         surrogate: do/du, Eq. 8 by default.
-        decay_input: multiply the input by 1 - λ, see above; λ is then below 1.
+        decay_input: multiply the input by 1 - λ, see above; λ must then be below 1.
 
-    A call takes the current of S steps, ``[S, B, C, ...]``, and returns spikes of that shape, and the membrane
-    ``[B, C, ...]``. That is an argument too, never an attribute: there is nothing to reset between batches.
+    A call takes the current of S steps, ``[S, B, C, ...]``, and returns spikes of that shape and the membrane
+    ``[B, C, ...]``. The membrane is an argument too, never an attribute: there is nothing to reset between batches.
 
     Raises:
-        ValueError: on a leak outside [0, 1], of 0 or 1 where it is learned, or of 1 where the input decays; a threshold
-            that is not above 0; or a leak in each channel without ``channels``.
+        ValueError: on a leak outside [0, 1], a learned leak of 0 or 1, a leak of 1 if the input decays, a threshold
+            that is not above 0, or a leak per channel without ``channels``.
 
     >>> spikes, membrane = LIF(leak=0.5)(torch.tensor([[[0.8]], [[0.8]]]))
     >>> spikes.flatten()
@@ -97,7 +97,7 @@ class LIF(nn.Module):
     def neuron(self) -> Neuron:
         """The neurons' parameters; a learned λ is a tensor, of one number or one per channel.
 
-        You may set it; a learned λ then stays.
+        You can set it; a learned λ is kept.
         """
         return self._start if self.leak_logit is None else replace(self._start, leak=self.leak_logit.sigmoid())
 
@@ -141,7 +141,7 @@ def facts_of_neuron(neuron: AnyNeuron, own: int = 0) -> NeuronFacts:
     """Return the facts about leaky integrate-and-fire neurons.
 
     Args:
-        own: multiplications and additions per input that they scale and shift themselves.
+        own: number of multiplications, and of additions, with which they scale and shift each input themselves.
     """
     leaks = isinstance(neuron.leak, Tensor) or neuron.leak != 1
     operations = own + int(leaks), own + 2, int(neuron.reset is not hard_reset)
@@ -170,13 +170,13 @@ class Rectifier(nn.Module):
 
 
 class FoldedLIF(nn.Module):
-    """Neurons with constants of their own in every step and channel, for evaluation: nothing in them learns.
+    """Neurons with different constants at every step and channel, for evaluation: nothing in them learns.
 
-    Folding an affine normalisation into the neurons behind it makes them (see :mod:`bntt.ops.folded`). Gradients pass
-    through them, to their input.
+    They result from folding an affine normalisation into the neurons after it (see :mod:`bntt.ops.folded`). Gradients
+    pass through them to their input.
 
     Args:
-        neuron: their constants. Its tables become the module's: they are in its ``state_dict`` and move with it.
+        neuron: the constants. Its tables become buffers: they are in the module's ``state_dict`` and move with it.
 
     Attributes:
         num_steps: T, if a table has a row for every step; else None: it takes any number of steps.

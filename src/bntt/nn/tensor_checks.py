@@ -1,4 +1,4 @@
-"""Checks of tensor arguments: a clear message before an attribute is missing somewhere below."""
+"""Checks of tensor arguments: a clear message instead of an AttributeError further down."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-ARRAY = "torch.from_numpy(...) makes one of an array"
-VALUES = "torch.as_tensor(...) makes one of such values"
+ARRAY = "torch.from_numpy(...) converts an array"
+VALUES = "torch.as_tensor(...) converts such values"
 
 
 class NonFiniteError(ArithmeticError):
@@ -29,7 +29,7 @@ def check_tensor(given: object, who: str, what: str) -> None:
     """Refuse anything that is not a tensor.
 
     Args:
-        who: the taker, for the message.
+        who: who takes it, for the message.
         what: the expected argument, with its shape.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Eq. 12-15: a normalisation folded into the neurons behind it, exactly, and as the paper does it.
+"""Eq. 12-15: a normalisation folded into the neurons after it, exactly, and as the paper does it.
 
 With ``a_t = γ_t / √(σ̄²_t + ε)`` (α θ and p_t included) a neuron is driven by ``z_t = a_t (x_t - μ̄_t) + β_t``, x the
 plain sum Σ w o. Let ``v_t = u_t / a_t`` be its membrane in the frame of that sum. Then, exactly,
@@ -6,7 +6,7 @@ plain sum Σ w o. Let ``v_t = u_t / a_t`` be its membrane in the frame of that s
 - leak ``λ a_{t-1} / a_t``: the membrane changes its unit from step to step;
 - threshold ``θ / a_t``, which a soft reset subtracts (``fire_before`` subtracts it too, and fires at ``θ / a_{t-1}``);
 - bias ``-μ̄_t + β_t / a_t``;
-- a spike where v is *below* the threshold if a_t < 0, for that turns the inequality.
+- a spike where v is *below* the threshold if a_t < 0: dividing by a_t then reverses the inequality.
 
 The paper drops two of these. Eq. 12: ``u_1 = a_1 (x_1 - μ̄_1) ≈ a_1 v_1``, no mean. Eq. 13 and 14: ``u_t ≈ a_t v_t``
 with ``v_t = λ v_{t-1} + x_t``, no ratio in the leak, since ``a_{t-1} ≈ a_t``. What is left is Eq. 15: a spike where
@@ -125,7 +125,8 @@ def fold_neuron(
         before: the normalisation, tables ``[T, C]``.
         mean: keep μ̄; Eq. 12 drops it. β stays.
         ratio: keep a_{t-1} / a_t in the leak; Eq. 13 drops it.
-        dtype: the dtype that the neurons compute in, whose range decides; the tables are float64.
+        dtype: the dtype that the neurons compute in, whose range decides which channels can be divided; the tables are
+            float64.
 
     Returns:
         The folded neuron, tables ``[T, C]`` or ``[1, C]``.
@@ -160,7 +161,7 @@ def fold_neuron(
         bias=bias - gain * centre if mean else bias,
         turned=threshold < 0,
         slope=fires.abs(),
-        rule=neuron.rule,  # type: ignore[arg-type]  # one that needs more of a neuron is yours, and refused
+        rule=neuron.rule,  # type: ignore[arg-type]  # a rule that needs more of a neuron is custom, and refused
         reset=neuron.reset,
         surrogate=neuron.surrogate,
     )

@@ -1,9 +1,10 @@
 """Neurons whose constants vary with the time step and the channel: those of a network without its norms.
 
-With ``v_t = u_t / s_t`` an affine normalisation ``z_t = s_t y_t + b_t`` becomes part of the neuron behind it, exactly:
-leak ``λ s_{t-1} / s_t``, threshold and amount ``θ / s_t`` (of ``fire_before`` the threshold is ``θ / s_{t-1}``), bias
-``b_t / s_t``, and ``|s|`` of the threshold as slope; turned where that s is negative. Where ``s_t = 0`` read 1 in its
-place and give the current a gain of 0. These neurons are for evaluation: gradients pass through them, none to them.
+With ``v_t = u_t / s_t`` an affine normalisation ``z_t = s_t y_t + b_t`` becomes part of the neuron after it, exactly.
+The leak is ``λ s_{t-1} / s_t``, threshold and amount are ``θ / s_t`` (for ``fire_before`` the threshold is
+``θ / s_{t-1}``), and the bias is ``b_t / s_t``. The slope is ``|s|`` of the threshold, and the neuron is turned where
+that s is negative. If ``s_t = 0``, use 1 in its place and a gain of 0 for the current. These neurons are for
+evaluation: gradients pass through them, but not to their constants.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ TABLES = ("leak", "threshold", "amount", "gain", "bias", "turned", "slope")
 
 @dataclass(frozen=True, eq=False)
 class FoldedNeuron:
-    """Hold the constants of neurons that have their own in every step and channel, see :func:`folded_sequence`.
+    """Constants of neurons that differ from step to step and from channel to channel, see :func:`folded_sequence`.
 
     Raises:
         ValueError: if table shapes disagree, a value is not finite, the membrane at rest would cross a threshold, or
@@ -63,7 +64,7 @@ class FoldedNeuron:
             raise ValueError("a folded neuron fires by fire_after or fire_before and has a soft_reset or a hard_reset")
         for name, table in self.tables():
             _check_kind(name, table)
-        _ = self.num_steps, self.channels  # which must be of one mind
+        _ = self.num_steps, self.channels  # they raise if tables disagree
         turned = torch.as_tensor(self.turned, dtype=torch.bool)
         for name, table in self.tables():
             values = torch.as_tensor(table)
@@ -94,7 +95,7 @@ class FoldedNeuron:
         return ((name, table) for name in TABLES if (table := getattr(self, name)) is not None)
 
     def with_tables(self, **tables: Any) -> FoldedNeuron:
-        """Return a copy with some tables replaced, unchecked: checking them would wait for a GPU."""
+        """Return a copy with some tables replaced, unchecked: a check would wait for a GPU."""
         made = copy.copy(self)
         for name, table in tables.items():
             object.__setattr__(made, name, table)
@@ -134,7 +135,7 @@ def folded_sequence(
 
     Args:
         current: y, ``[S, B, C, ...]``; the tables are converted to its dtype.
-        membrane: u after the step before, ``[B, C, ...]``; None is rest.
+        membrane: u after the previous step, ``[B, C, ...]``; None is rest.
         neuron: the constants, by step and channel.
         first: the neuron's step at which the current begins, 0-based.
 
@@ -172,7 +173,7 @@ class _Cell(NamedTuple):
     surrogate: Surrogate
 
     def fire(self, potential: Tensor) -> Tensor:
-        """Return spikes; turned neurons flip both signs, ``-m > -θ`` for ``m < θ``, and that of the derivative."""
+        """Return spikes; turned neurons flip both signs, ``-m > -θ`` for ``m < θ``, and the derivative's sign."""
         return fire(self.sign * potential, self.sign * self.threshold, self._scaled)
 
     def _scaled(self, v: Tensor) -> Tensor:
@@ -198,7 +199,7 @@ def _shaped(table: Table, current: Tensor) -> Tensor:
 
 
 def _check_kind(name: str, table: Table) -> None:
-    """Refuse anything but a number or a table of them; of bools for ``turned``."""
+    """Refuse anything but a number or a table of numbers; for ``turned``, of bools."""
     if isinstance(table, Tensor):
         fits = table.ndim == 2 and table.numel() > 0
         fits = fits and (table.dtype == torch.bool if name == "turned" else table.is_floating_point())

@@ -3,7 +3,7 @@
 ``current`` is the input of the neuron: the synaptic sum, normalised (y = BNTT(Σ w o), Eq. 9) or not (Eq. 4). Neurons
 that decay their input scale it first (:meth:`Neuron.drive`): Fang et al. (2021), Eq. 4, with λ = 1 - 1/τ.
 Firing rules and resets are values, so a variant is an argument and not another class. The spikes that reset the
-membrane are constants: no gradient passes through the reset, the leak path keeps its gradient (as the released code).
+membrane are constants: no gradient passes through the reset, but the leak path keeps it (as in the released code).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Threshold = float | Tensor
 Reset = Callable[[Tensor, Tensor, float], Tensor]
 """``(membrane, spikes, threshold)`` → membrane after the reset, all of one shape."""
 Leak = float | Tensor
-"""λ in [0, 1]: a number, or a scalar tensor that learns."""
+"""λ in [0, 1]: a number, or a tensor that learns, with one number or one per channel."""
 
 
 def soft_reset(membrane: Tensor, spikes: Tensor, threshold: Threshold) -> Tensor:
@@ -57,7 +57,7 @@ def hard_reset(membrane: Tensor, spikes: Tensor, threshold: Threshold) -> Tensor
 
 @runtime_checkable
 class Cell(Protocol):
-    """What a firing rule needs of a neuron: its leak, its firing, and its reset after a spike.
+    """What a firing rule needs from a neuron: its leak, its firing, and its reset after a spike.
 
     >>> isinstance(Neuron(), Cell)
     True
@@ -130,7 +130,7 @@ class Neuron:
     leak: Leak = 0.95
     """λ."""
     threshold: float = 1.0
-    """θ, a number. A tensor that learns gets a gradient from the soft reset alone, and runs in plain PyTorch."""
+    """θ, a number. A tensor that learns gets a gradient only from the soft reset, and runs in plain PyTorch."""
     rule: FireRule = fire_after
     """Firing rule: ``fire_after`` integration (the paper) or ``fire_before``."""
     reset: Reset = soft_reset
@@ -160,7 +160,7 @@ class Neuron:
         """Return the input added to the membrane: the current y; if the input decays, ``(1 - λ) y``.
 
         With λ = 1 - 1/τ that is ``m = u + (y - u) / τ`` (Fang et al. 2021, "Incorporating Learnable Membrane Time
-        Constant ...", Eq. 4 with a resting potential of 0), the PLIF neuron where the leak is learned.
+        Constant ...", Eq. 4 with a resting potential of 0): the PLIF neuron if the leak is learned.
 
         >>> Neuron(leak=0.75, decay_input=True).drive(torch.tensor([2.0]))
         tensor([0.5000])

@@ -34,7 +34,7 @@ class Moments:
 def step_moments(x: Float[Tensor, "T B C *space"]) -> Moments:
     """Return each step's ``μ_t = mean(x_t)``, ``σ²_t = mean((x_t - μ_t)²)`` over batch and space (Algorithm 1, Eq. 1).
 
-    It takes two passes, so the variance is right even if the mean is a thousand standard deviations away from 0.
+    It makes two passes, so the variance is right even if the mean is a thousand standard deviations away from 0.
 
     Args:
         x: the current, ``[T, B, C, ...]``.

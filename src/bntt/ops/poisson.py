@@ -47,7 +47,7 @@ def unsigned_rate(x: Float[Tensor, "*shape"], uniform: Float[Tensor, "*T_shape"]
 
 
 def expectation(x: Float[Tensor, "*shape"], signed: bool) -> Float[Tensor, "*shape"]:
-    """Return ``E[s]`` of a pixel: ``clip(x/2, -1, 1)`` if signed, else ``clip(x, 0, 1)``. Gradients pass, as a clamp's.
+    """Return ``E[s]`` of a pixel: ``clip(x/2, -1, 1)`` if signed, else ``clip(x, 0, 1)``. Gradients pass as for clamp.
 
     Args:
         x: pixels, any shape: normalised if signed, else in [0, 1].

@@ -1,7 +1,7 @@
-"""Pooling rules, as data: batch statistics of several time steps averaged into those that normalise one.
+"""Pooling rules, as data: how batch statistics of several steps are averaged into those that normalise one step.
 
 A pooling is a row-stochastic matrix over time: the identity is BNTT, one row of 1/T is tdBN and TEBN, the lower
-triangle is TAB. Where no row looks ahead, it can also be extended step by step from what the steps before left.
+triangle is TAB. If no row looks ahead, it can also be extended step by step, from moments kept of earlier steps.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Pooling(Protocol):
         ...
 
     def weights(self, num_steps: int) -> Float[Tensor, "rows T"]:
-        """Return the definition for ``num_steps`` steps: row t weights the steps in step t's statistics.
+        """Return the matrix for ``num_steps`` steps: row t weights the steps in step t's statistics.
 
         A single row serves all steps.
         """

@@ -1,7 +1,7 @@
 """Randomness as a pure function of (seed, purpose, draw, index, t, position): SplitMix64 over a counter.
 
-A sample gets the same spikes, crop and flip whatever the batch, the order, the number of threads or the device, and a
-resumed run needs two integers. The global generators are never touched. Positions count in C, H, W order.
+A sample gets the same spikes, crop and flip whatever the batch, the order, the number of threads or the device, and
+resuming a run needs only two integers. The global generators are never touched. Positions count in C, H, W order.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def _mix(z: Tensor) -> Tensor:
 
 
 def _child(key: Tensor, counter: Tensor) -> Tensor:
-    """Return key number ``counter`` below ``key``: output ``counter + 1`` of SplitMix64 seeded with the key."""
+    """Return child number ``counter`` of ``key``: output ``counter + 1`` of SplitMix64 seeded with the key."""
     return _mix(key + (counter.to(torch.int64) + 1) * _GOLDEN)
 
 
@@ -105,7 +105,7 @@ def uniform(keys: Int[Tensor, "*keys"], *shape: int) -> Float[Tensor, "*keys_and
 def normal(keys: Int[Tensor, "*keys"], *shape: int) -> Float[Tensor, "*keys_and_shape"]:
     """Return standard normal float32 numbers per key, ``[*keys, *shape]``: ``Φ⁻¹(u + 2⁻²⁵)`` of :func:`uniform`'s u.
 
-    Φ⁻¹ is the inverse of the normal distribution, in float64. There are 2²⁴ numbers, all equally likely and half of
+    Φ⁻¹ is the inverse normal distribution function, in float64. There are 2²⁴ numbers, all equally likely and half of
     them the negative of the other half, up to ±5.42; a true normal number lies beyond once in 17 million. Over all of
     them the mean is 0, the variance 1 - 8·10⁻⁸ and the fourth moment 3 - 5·10⁻⁶.
 

@@ -1,12 +1,12 @@
-"""Tables with a row for every time step, for another number of steps: as a matrix over time.
+"""Resampling of tables with a row for every time step to another number of steps: a matrix over time.
 
 A norm's table with a row for each of T steps (γ, β, p, running mean and variance), ``row[0..T-1]``, becomes
 ``new = A row`` with a row-stochastic A of ``[T', T]``:
 
 * ``truncate`` (T' ≤ T): ``new[t] = row[t]``, the rows of the first T' steps;
-* ``hold`` (T' ≥ T): ``new[t] = row[min(t, T-1)]``, the last one again and again;
+* ``hold`` (T' ≥ T): ``new[t] = row[min(t, T-1)]``, the last row repeated;
 * ``interpolate`` (T' ≥ T): with ``s = t (T-1) / (T'-1)`` and ``k = ⌊s⌋``, ``new[t] = (1 - s + k) row[k] + (s - k)
-  row[k+1]``: the same course, stretched; first and last stay first and last.
+  row[k+1]``: the same curve, stretched; the first and the last row stay.
 """
 
 from __future__ import annotations

@@ -68,7 +68,7 @@ class ArcTan:
 class Underived(torch.autograd.Function):
     """Mark a value as having no derivative with respect to a tensor: asking for one raises.
 
-    Every transform of ``torch.func`` raises too; ``once_differentiable`` would silently be a constant there.
+    Every transform of ``torch.func`` raises too; ``once_differentiable`` would silently give a constant there.
     """
 
     generate_vmap_rule = True
@@ -85,7 +85,7 @@ class Underived(torch.autograd.Function):
     def backward(ctx: Any, *_: Any) -> Any:
         raise RuntimeError(
             "trying to differentiate twice: surrogates, estimators and fused passes are differentiated once; an ANN "
-            "can be twice with Compute(rectifiers='plain')"
+            "can be differentiated twice with Compute(rectifiers='plain')"
         )
 
     jvp = backward

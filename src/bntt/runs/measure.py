@@ -252,7 +252,7 @@ def describe_replaced(
         changed.insert(0, f"on {'other weights of ' if runs.keys() == here.keys() else ''}{', '.join(runs)}")
     rows = kept["runs"][1:] if isinstance(kept.get("runs"), list) else []  # what `bntt robust` compared the first with
     compared = [str(row.get("run")) for row in rows if isinstance(row, dict)]
-    if not {*compared} <= {*run_names(opened)[1:]}:
+    if not {*compared} <= {*list(_origin(opened))[1:]}:
         changed.append(f"next to {', '.join(compared)}")
     return f"replaces {file} (it was measured {', '.join(changed)})" if changed else ""
 

@@ -1,8 +1,8 @@
 """Import of state dicts from other BNTT networks: the paper's released one, SpikingJelly's and snnTorch's.
 
-All three keep T modules of batch normalisation for a layer where we keep one γ ``[T, C]``. The released network is
-known by its names. In networks built from SpikingJelly's or snnTorch's layers names mean nothing: weights and
-norms are taken in the order in which the file has them, which is that of the layers, and every shape must fit.
+All three keep T batch normalisation modules for a layer where bntt keeps one γ ``[T, C]``. The released network is
+recognised by its names. In networks built from SpikingJelly's or snnTorch's layers, names mean nothing: weights and
+norms are taken in the order of the file, which is that of the layers, and every shape must fit.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def read_foreign(state: Mapping[str, Tensor], layout: str = "") -> Foreign:
     if left:
         listed = ", ".join(list(left)[:5])
         raise CheckpointError(
-            f"{len(left)} entries belong to nothing that BNTT networks here have (no bias, no β): {listed}"
+            f"{len(left)} entries have no counterpart in this library's BNTT networks (no bias, no β): {listed}"
         )
     layout = layout or _layout_of([*norms], [*synapses])
     notes = [f"the prefix {WRAPPER!r} of every name was left out"] if wrapped else []
@@ -91,7 +91,7 @@ def as_ours(foreign: Foreign, network: SpikingNetwork) -> dict[str, Tensor]:
     """
     blocks = {name: block for name, block in network.blocks.items() if isinstance(block, SpikingBlock)}
     if len(blocks) != len(network.blocks):
-        raise CheckpointError("only networks of one layer behind another are imported")
+        raise CheckpointError("only networks that are a plain chain of layers can be imported")
     pairs = _by_name(foreign, [*blocks]) if foreign.layout == "released" else _by_order(foreign, [*blocks])
     found: dict[str, Tensor] = {}
     origin: dict[str, str] = {}
@@ -100,7 +100,7 @@ def as_ours(foreign: Foreign, network: SpikingNetwork) -> dict[str, Tensor]:
         for key, value in values.items():
             name = _entry(expected, ours, key)
             found[name], origin[name] = value, theirs
-    wrong = [f"{name}, which nothing stands for" for name in expected if name not in found]
+    wrong = [f"{name} has no counterpart in the file" for name in expected if name not in found]
     for name in [name for name in expected if name in found]:
         have, want = found[name], expected[name]
         if have.shape != want.shape or have.dtype != want.dtype:
@@ -115,7 +115,7 @@ def as_ours(foreign: Foreign, network: SpikingNetwork) -> dict[str, Tensor]:
 
 
 def _entry(expected: Mapping[str, Tensor], part: str, key: str) -> str:
-    """Return the name of a part's entry; weights may lie behind what flattens their input."""
+    """Return the name of a part's entry; weights may come after a module that flattens their input."""
     inner = [name for name in expected if name.startswith(f"{part}.") and name.endswith(f".{key}")]
     return inner[0] if len(inner) == 1 else f"{part}.{key}"
 

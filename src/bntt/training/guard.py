@@ -23,8 +23,8 @@ def check_finite(
     """Raise unless everything an update reads is finite: loss, gradients, weights, statistics, momentum.
 
     Args:
-        model: checked in parameters (with γ), their gradients, and buffers (with running statistics).
-        optimizer: checked in its state; only gradients of the parameters it steps are then checked.
+        model: its parameters (with γ), their gradients, and its buffers (with running statistics) are checked.
+        optimizer: its state is also checked, and only gradients of the parameters that it steps.
         held: batch statistics that will go into the running ones.
 
     Returns:
@@ -42,7 +42,7 @@ def check_finite(
     others = [value for _, value in _read(model, optimizer, held)]
     if bool(torch.isfinite(loss) & torch.isfinite(norm) & torch.isfinite(_norm(others))):
         return norm
-    site = first_non_finite([*_read(model, optimizer, held), *_gradients(model, optimizer)])  # as they spread
+    site = first_non_finite([*_read(model, optimizer, held), *_gradients(model, optimizer)])  # causes first
     if site is None and bool(torch.isfinite(loss)):
         if bool(torch.isfinite(norm)):
             return norm  # all numbers are finite, but their norm overflows
@@ -96,7 +96,7 @@ def _read(model: nn.Module, optimizer: optim.Optimizer | None, held: HeldStatist
 
 @dataclass
 class LossWatch:
-    """Detector of a loss that jumps: above its running mean by more than eight deviations and half of that mean.
+    """Detector of a loss that jumps: above its running mean by more than eight deviations and more than half that mean.
 
     Mean and deviation are exponential averages over about fifty updates, which clip a jump.
     The first fifty never count as jumps.

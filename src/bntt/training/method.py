@@ -47,13 +47,13 @@ class Method:
     """Decay of synaptic weights and biases."""
     gamma_decay: NotNegative | None = None
     """Decay of γ, and of β and p_t if a norm has them; `weight_decay` by default, as in the released code. It makes
-    late steps silent, and so enables early exit. Where a recipe has both alike, `-s train.weight_decay=...` sets
+    late steps silent, and so enables early exit. If both are equal in a recipe, `-s train.weight_decay=...` sets
     both; `dataclasses.replace` does not. Learnable leaks never decay: 0 would mean λ = 1/2."""
     schedule: Literal["step", "cosine", "one-cycle", "constant"] = "step"
     """Schedule of the learning rate; "step" is the paper's, which drops at `lr_drops`."""
     lr_drops: Sequence[Annotated[int, Limits(at_least=0, at_most=100, unit="percent of epochs")]] = PAPER_DROPS
-    """Percent of the epochs after which the learning rate of "step" drops by `lr_factor`; 50 of 200 epochs: after the
-    100th."""
+    """Percent of the epochs after which the learning rate of "step" drops by `lr_factor`; 50 with 200 epochs is after
+    the 100th."""
     lr_factor: Share = 0.1
     """Factor of a drop of "step"."""
     lr_every: Literal["epoch", "step"] = "epoch"
@@ -69,7 +69,7 @@ class Method:
     """Number of batches per update; the gradient is that of the mean over all their samples. Each batch is normalised
     by its own statistics, and running statistics take them in one after another."""
     loss: Literal["cross-entropy", "tet"] = "cross-entropy"
-    """ "cross-entropy" of the logits after all steps (the paper's Eq. 5), or "tet", of every step's drive."""
+    """ "cross-entropy" of the logits after all steps (the paper's Eq. 5), or "tet", that of every step's drive."""
     label_smoothing: BelowOne = 0.0
     """Share of every label that is spread over all classes."""
     tet_share: Share = 0.05

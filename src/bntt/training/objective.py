@@ -103,7 +103,7 @@ def check_labels(logits: Float[Tensor, "B K"], labels: Tensor) -> None:
 
 
 def check_objective(network: SpikingNetwork, method: Method) -> None:
-    """Refuse "tet" over some of the steps where a norm takes its statistics over all of them.
+    """Refuse "tet" over only some of the steps if a norm takes its statistics over all of them.
 
     Raises:
         ValueError: naming the layer.
@@ -116,8 +116,8 @@ def check_objective(network: SpikingNetwork, method: Method) -> None:
     for name, layer in network.layers.items():
         if layer.norm is not None and norm_facts(layer.norm).looks_ahead:
             raise ValueError(
-                f"loss 'tet' with grow takes some of the steps, and the norm of {name!r}, {type(layer.norm).__name__}, "
-                f"takes its training statistics over all: take loss 'cross-entropy', or no grow"
+                f"loss 'tet' with grow takes some of the steps, but the norm of {name!r}, {type(layer.norm).__name__}, "
+                f"takes its training statistics over all: use loss 'cross-entropy', or no grow"
             )
 
 
@@ -166,5 +166,5 @@ class BatchLoss(nn.Module):
 
 
 def hits(logits: Tensor, labels: Tensor) -> Tensor:
-    """Return which samples are answered right, ``[B]``; of labels that are shares of classes the largest counts."""
+    """Return which samples are classified correctly, ``[B]``; of labels that are class shares, the largest counts."""
     return logits.argmax(1) == (labels.argmax(1) if labels.is_floating_point() else labels)

@@ -46,8 +46,8 @@ def freeze(network: SpikingNetwork, layers: Sequence[str], optimizer: optim.Opti
     """Exclude layers from a network's training: their parameters get no gradient and no decay, from here on.
 
     Args:
-        layers: names of blocks, or patterns of them, "conv*"; "readout" is the last layer.
-        optimizer: warn of other layers that it should step, and that were frozen before.
+        layers: names of blocks, or patterns such as "conv*"; "readout" is the last layer.
+        optimizer: warn about other layers that it should step but that were frozen before.
 
     Raises:
         ValueError: if one matches no layer, or nothing is left to train; nothing is frozen then.
@@ -75,7 +75,7 @@ def freeze(network: SpikingNetwork, layers: Sequence[str], optimizer: optim.Opti
     if still := [name for name, part in parts.items() if missing & set(part.parameters())]:
         warnings.warn(
             f"{', '.join(still)} will not learn, frozen before: network.requires_grad_(True) lets all layers learn; "
-            f"if it is meant, say Method(freeze={still})",
+            f"if this is intended, use Method(freeze={still})",
             stacklevel=4,  # at the call of fit
         )
 
@@ -134,10 +134,10 @@ def restored_state(
     """Convert that state to the form of the optimiser's ``load_state_dict``.
 
     Args:
-        method: of the optimiser, if :func:`optimizer_of` made it: the state must then be of the same.
+        method: the optimiser's method, if :func:`optimizer_of` made it: the state must then have the same settings.
 
     Raises:
-        ValueError: if it is of other parameters or settings: the first that differ are listed.
+        ValueError: if the state has other parameters or settings: the first that differ are listed.
     """
     shapes = {name: parameter.shape for name, parameter in model.named_parameters()}
     held: dict[str, dict[str, Any]] = {name: dict(state) for name, state in facts["state"].items()}

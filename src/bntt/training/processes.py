@@ -1,7 +1,7 @@
-"""Processes that train one network: a single one, or many started by torchrun, each on its part of every batch.
+"""Processes that train one network: a single one, or several started by torchrun, each on its part of every batch.
 
-Batch statistics are added up in a process group of their own, so that they never stand between DDP's buckets; gradients
-are averaged by DDP; the few numbers that all must agree on go through a third group, in main memory on every device.
+Batch statistics are summed in a process group of their own, so that they never come between DDP's buckets. DDP averages
+the gradients. The few numbers that all processes must agree on go through a third group, in main memory on any device.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 
 class LostProcessError(RuntimeError):
-    """Error of another process that has ended or cannot be reached."""
+    """Raised if another process has ended or cannot be reached."""
 
 
 class Processes:
@@ -49,7 +49,7 @@ class Processes:
 
     def __init__(self, device: str = "cpu") -> None:
         self.device = device
-        """Device of this process; on GPUs its own one."""
+        """Device of this process; on GPUs, each process has its own."""
 
     @property
     def first(self) -> bool:
@@ -72,7 +72,7 @@ class Processes:
         """Run work in the first process only, and send its result, serialisable as JSON, to all.
 
         Raises:
-            LostProcessError: in the others, if it raised there.
+            LostProcessError: in the other processes, if the work raised an error.
         """
         return work()
 
@@ -98,20 +98,20 @@ NEEDED = ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 
 
 class LaunchError(ValueError):
-    """Error of processes not started the way joint training requires."""
+    """Raised if the processes were not started as joint training requires."""
 
 
 class _Sum:
     """Sum statistics over the processes that share a batch, as long as their groups are open.
 
-    Deep copies of a network share it. A pickled network has None in its place: whoever opens it is alone.
+    Deep copies of a network share it. A pickled network has None in its place: whatever loads it is a single process.
     """
 
     def __init__(self, groups: Mapping[str, dist.ProcessGroup]) -> None:
         self._groups = groups
 
     def __call__(self, sums: Tensor) -> Tensor:
-        if not self._groups:  # closed: the processes go on apart
+        if not self._groups:  # closed: each process continues by itself
             return sums
         sums = sums.contiguous()
         dist.all_reduce(sums, group=self._groups["statistics"])
@@ -216,15 +216,15 @@ def own_device(device: str) -> str:
             f"start them by torchrun"
         )
     if ":" in device:
-        raise LaunchError(f"of many processes each has a GPU of its own: device 'cuda', not {device!r}")
+        raise LaunchError(f"with several processes, each has a GPU of its own: device 'cuda', not {device!r}")
     return f"cuda:{os.environ['LOCAL_RANK']}" if device == "cuda" else device
 
 
 @contextmanager
 def joined_processes(device: str) -> Iterator[Processes]:
-    """Join the processes started by torchrun, within the block; a single one if it started none, or one.
+    """Join the processes started by torchrun, within the block; if it started none, or one, there is a single one.
 
-    They meet through gloo on processors and NCCL on GPUs, each of which belongs to one process, by LOCAL_RANK.
+    They communicate through gloo on CPUs and NCCL on GPUs; each GPU belongs to one process, by LOCAL_RANK.
 
     Args:
         device: the requested device: "cpu" or "cuda".
@@ -234,7 +234,7 @@ def joined_processes(device: str) -> Iterator[Processes]:
         LostProcessError: within the block, if another process ended.
 
     Yields:
-        What this process asks of the others; alone, a :class:`Processes`.
+        The connection to the other processes; for a single process, a :class:`Processes`.
 
     >>> with joined_processes("cpu") as processes:
     ...     processes.count
@@ -262,15 +262,15 @@ def joined_processes(device: str) -> Iterator[Processes]:
 
 
 def told_of(processes: Processes | None) -> Processes:
-    """Return the processes that train together: one if none are given, with a warning where torchrun started several.
+    """Return the processes that train together: one if none are given, with a warning if torchrun started several.
 
     >>> told_of(None).count
     1
     """
     if processes is None and _are_many():
         warnings.warn(
-            f"there are {os.environ['WORLD_SIZE']} processes, and this training was told of none: each trains by "
-            f"itself. updates and Session take those of joined_processes(), processes=...; fit trains in one",
+            f"there are {os.environ['WORLD_SIZE']} processes, but this training was given none: each trains by "
+            f"itself. Pass processes=... of joined_processes() to updates or Session; fit trains in one process",
             stacklevel=4,  # at the call of fit
         )
     return Processes() if processes is None else processes
@@ -281,6 +281,6 @@ def _are_many() -> bool:
 
 
 def _is_of_the_connection(error: RuntimeError) -> bool:
-    if type(error) is not RuntimeError:  # ours name files, and one may be called igloo
+    if type(error) is not RuntimeError:  # bntt's own errors name files, and a name may contain "gloo"
         return isinstance(error, dist.DistError)
     return "gloo" in str(error).lower() or "by peer" in str(error)

@@ -21,12 +21,12 @@ def recalibrate(
     """Replace every norm's running statistics by averages over the first batches of a loader; nothing else changes.
 
     Every batch is normalised by its own statistics, layer after layer, as in training; then
-    ``μ̄_t = mean_b μ_t,b`` and ``σ̄²_t = mean_b σ²_t,b n / (n - 1)`` of the batches b, n values each. Where one row
-    serves all steps, the mean is over these as well. Dropout is off.
+    ``μ̄_t = mean_b μ_t,b`` and ``σ̄²_t = mean_b σ²_t,b n / (n - 1)`` of the batches b, n values each. If one row serves
+    all steps, the mean is over the steps as well. Dropout is off.
 
     Args:
         model: changed in place; its modes stay as they are.
-        loader: of training samples, as :func:`~bntt.training.updates`'s; its batches should be as large as those were.
+        loader: of training samples, as :func:`~bntt.training.updates`'s; its batches should be as large as in training.
         batches: number of batches used, or all if there are fewer.
         seed, draw: seed and draw of order, augmentation and noise.
 
@@ -53,6 +53,6 @@ def recalibrate(
             model(inputs.to(device), seed=seed, index=index, draw=draw)
             seen += len(inputs)
         if not seen:
-            raise ValueError("the loader gave no batch to take statistics of")
+            raise ValueError("the loader gave no batch to take statistics from")
         held.put_averages()
     return seen

@@ -2,17 +2,18 @@
 
 ``x`` is the share of the schedule that is done, from 0 to 1, and the rate of an update is ``lr · factor``:
 
-* "step": ``lr_factor ** (drops reached)``, as the paper's;
+* "step": ``lr_factor ** (drops reached)``, as in the paper;
 * "cosine": ``(1 + cos(π x)) / 2`` (Loshchilov & Hutter 2017, one descent to 0), as ``CosineAnnealingLR``;
 * "one-cycle": from 1/25 up to 1 in the first 30 %, then down to 1/250,000, both as half a cosine, while momentum (β₁)
   goes from 0.95 down to 0.85 and up again (Smith & Topin 2018), as ``OneCycleLR``'s defaults;
 * "constant": 1.
 
-A warm-up of w epochs goes before "step", "cosine" and "constant". It moves by updates even if the schedule moves by
-epochs: of its ``U = round(w · updates an epoch)`` updates number u, from 1, has the factor ``u / U``, as
-``LinearLR(1 / U, total_iters=U - 1)``. Then "cosine" descends over what is left, ``x = max(0, n - U) / (N - U)`` of N
-updates in all, where n is the updates done by now, or, with ``lr_every = "epoch"``, when the epoch began. "step" drops
-at the same percentages of the whole training as without a warm-up, and "constant" is 1.
+A warm-up of w epochs precedes "step", "cosine" and "constant". It changes the rate at every update even if the
+schedule does so at every epoch: update u of its ``U = round(w · updates per epoch)``, counted from 1, has the factor
+``u / U``, as ``LinearLR(1 / U, total_iters=U - 1)``. Then "cosine" descends over the remaining updates,
+``x = max(0, n - U) / (N - U)`` of N updates in all, where n is the number of updates done so far, or, with
+``lr_every = "epoch"``, before the epoch. "step" drops at the same percentages of the whole training as without a
+warm-up, and "constant" is 1.
 """
 
 from __future__ import annotations
@@ -104,7 +105,7 @@ def _half_cosine(first: float, last: float, share: float) -> float:
 
 
 def drops_reached(done: int, total: int, drops: Sequence[int] = PAPER_DROPS) -> int:
-    """Return the number of drops passed by epoch ``done`` of ``total``; one drops at epoch ``total · percent // 100``.
+    """Return the number of drops passed by epoch ``done`` of ``total``; each is at epoch ``total · percent // 100``.
 
     It calculates in integers: the released code compares ``90 * 0.7 == 62.999...`` with 63 and skips that drop. A drop
     before the first epoch does not count; in schedules of a few epochs several drops may fall on one.
@@ -122,11 +123,11 @@ def drops_reached(done: int, total: int, drops: Sequence[int] = PAPER_DROPS) -> 
 
 
 def floor_of_decay(rates: Rates, updates: int) -> float | None:
-    """Return the value to which a γ of 1 without a gradient shrinks in this number of updates of SGD; None for others.
+    """Return the value to which SGD shrinks a γ of 1 without a gradient in this number of updates; None if not SGD.
 
     ``v ← m v + decay γ, γ ← γ - lr v``, or by Nesterov ``γ - lr (decay γ + m v)``, about
-    ``exp(-Σ lr · decay / (1 - m))``: where the gradient is almost nothing, γ tells how long and how fast the training
-    was, and not what the network needs.
+    ``exp(-Σ lr · decay / (1 - m))``: if its gradient is almost zero, γ shows how long and at what rate the network was
+    trained, not what it needs.
 
     >>> round(floor_of_decay(Rates(Method(), epochs=10, updates=100), 1000), 4)
     0.4583
@@ -149,14 +150,14 @@ class DropsWarning(UserWarning):
 
 
 EARLY, HALF = 25, 50
-"""Percentages that the last drop of a schedule hardly stays below."""
+"""Percentages that the last drop of a schedule is rarely below."""
 
 
 def drops_as_epochs(method: Method, epochs: int) -> str:
     r"""Return a warning if ``lr_drops``, which are percent of the epochs, look like numbers of epochs; "" if not.
 
-    They do if the last is an epoch of this training, and as a percentage it falls in the first quarter; or in the
-    first half, though as an epoch it is in the second.
+    They do if the last one could be an epoch of this training and, as a percentage, lies in the first quarter; or in
+    the first half, although as an epoch it lies in the second.
 
     >>> print(drops_as_epochs(Method(lr_drops=(30,)), 40).replace("; ", "\n"))
     lr_drops [30] are percent of the epochs: of 40 epochs the rate falls after epoch 12
@@ -183,7 +184,7 @@ def _epochs(counts: Sequence[int]) -> str:
 
 
 Stages = Sequence[Sequence[int]]
-"""Pairs ``(steps, epochs)``: number of steps and for how many epochs, in order; all steps from then on."""
+"""Pairs ``(steps, epochs)``: a number of steps and for how many epochs, in order; after them, all steps."""
 
 
 def steps_in(stages: Stages, epoch: int, num_steps: int) -> int:
@@ -200,7 +201,7 @@ def steps_in(stages: Stages, epoch: int, num_steps: int) -> int:
 
 
 def check_stages(stages: Stages, epochs: int, num_steps: int) -> None:
-    """Refuse stages that leave no epoch, or that already take all steps.
+    """Refuse stages that leave no epoch for all steps, or that already take all steps.
 
     Raises:
         ValueError: describing valid stages.
@@ -221,7 +222,7 @@ def hold_from(
     What is not trained stays: parameters without a gradient, and those that the optimiser does not step.
 
     Args:
-        average: the model's average, in which the same is copied.
+        average: the model's moving average, in which the same steps are copied.
 
     >>> from bntt.models import mlp
     >>> net = mlp(hidden=(2,), num_steps=3)

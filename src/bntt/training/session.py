@@ -51,23 +51,23 @@ class Session:
         model: trained in place; put into training mode before every update.
         loader: as :func:`~bntt.training.updates`'s.
         epochs: number of epochs in the whole schedule.
-        method: training method; the paper's by default. With your own optimiser, its ``optimizer``, ``lr`` and decays
-            are not used: its schedule begins at the learning rates of your groups; "constant" without a warm-up,
-            or no method, leaves them to you. Parameters that you do not train do not count in the gradients' norm.
+        method: training method; the paper's by default. With your own optimiser, the method's ``optimizer``, ``lr`` and
+            decays are not used, and its schedule begins at the learning rates of your groups; "constant" without a
+            warm-up, or no method, leaves the rates to you. Only parameters that are stepped count in the gradient norm.
         seed: seed of the encoder's noise.
         optimizer: yours, instead of the method's.
-        processes: those that train this network together, from :func:`~bntt.training.processes.joined_processes`;
-            the loader gives each its part of every batch, ``SampleLoader(share=(rank, count))``. All have the same
-            weights, statistics and records then, those of the whole batches.
+        processes: those that train this network together, from :func:`~bntt.training.processes.joined_processes`; the
+            loader gives each its part of every batch, ``SampleLoader(share=(rank, count))``. All then have the same
+            weights, statistics and records: those of the whole batches.
 
     Attributes:
-        position: its progress. made_by: the method that made the optimizer; None where that was given.
-        average: the moving average of the model, a classifier too; None where the method has none.
+        position: its progress. made_by: the method that made the optimizer; None if you gave it.
+        average: the moving average of the model, also a classifier; None if the method has none.
 
     Raises:
         TypeError: if the model is not a classifier, or method or optimizer has a wrong type.
         ValueError: on fewer epochs than one, a schedule by updates over a loader that does not tell its length,
-            stages of few steps that leave no epoch for all of them, or a loader that is not for these processes.
+            stages of fewer steps that leave no epoch for all steps, or a loader that is not for these processes.
 
     >>> import bntt
     >>> def begin():
@@ -120,7 +120,7 @@ class Session:
 
     @property
     def average(self) -> SpikingClassifier | None:
-        """The moving average of the model, a classifier too; None if the method has none."""
+        """The moving average of the model, also a classifier; None if the method has none."""
         return None if self._average is None else cast(SpikingClassifier, self._average.module)
 
     @property
@@ -130,19 +130,19 @@ class Session:
 
     @property
     def steps(self) -> int:
-        """Number of the network's steps that the epoch takes."""
+        """Number of the network's steps that the current epoch takes."""
         return steps_in(self.method.grow, self.position.epoch, self.model.encoder.num_steps)
 
     @property
     def grown(self) -> bool:
-        """True if the epoch takes all steps; before that, later steps are not trained."""
+        """True if the current epoch takes all steps; before that, later steps are not trained."""
         return self.steps == self.model.encoder.num_steps
 
     def records(self) -> Iterator[StepRecord | EpochRecord]:
         """Train from the position, lazily: yield a record after every update and every epoch.
 
-        The position stays at an epoch's end until the record after its own is requested: saved in between, and
-        restored, the training yields that epoch's record once more.
+        The position stays at an epoch's end until the record after the epoch's own is requested: if saved in between
+        and restored, the training yields that epoch's record again.
 
         Raises:
             NonFiniteError: on anything that is not finite, before weights or running statistics are touched.
@@ -185,7 +185,7 @@ class Session:
         """
         parts = {kind: _part(tensors, kind) for kind in ("model", "average", "optimizer")}
         if bool(parts["average"]) != (self._average is not None):
-            raise ValueError(f"one of the two keeps an average of the weights: method.average is {self.method.average}")
+            raise ValueError(f"only one of the two keeps an average: method.average is {self.method.average}")
         for part, module in (("model", self.model), ("average", self.average)):
             if wrong := misfits(parts[part], {} if module is None else module.state_dict()):
                 raise ValueError(f"the {part}'s weights are of another network: {'; '.join(wrong[:5])}")
@@ -280,7 +280,7 @@ def _check_share(loader: Loader, processes: Processes) -> None:
     if processes.count > 1 and getattr(loader, "share", None) != wanted:
         raise ValueError(
             f"process {processes.rank} of {processes.count} needs a loader of its part of every batch, "
-            f"SampleLoader(share={wanted}), or one of yours with a `share` that says so"
+            f"SampleLoader(share={wanted}), or your own loader with this `share`"
         )
 
 

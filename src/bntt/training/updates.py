@@ -27,7 +27,7 @@ class Updates(Iterator[StepRecord | EpochRecord]):
 
     @property
     def average(self) -> SpikingClassifier | None:
-        """The moving average of the model so far, a classifier too; None where the method has none."""
+        """The moving average of the model so far, also a classifier; None if the method has none."""
         return self.session.average
 
     @property
@@ -59,7 +59,7 @@ def updates(
     optimizer: optim.Optimizer | None = None,
     processes: Processes | None = None,
 ) -> Updates:
-    """Train a model lazily: iterate to take the updates; a record follows every update and every epoch.
+    """Train a model lazily: iterating takes the updates; a record follows every update and every epoch.
 
     It evaluates nothing and writes nothing: :func:`bntt.fit` does both. Between two records you may measure the model.
     A :class:`~bntt.training.Session` does the same, and can be saved between two updates and resumed later. If you drop

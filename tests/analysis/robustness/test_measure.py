@@ -152,7 +152,7 @@ def test_refusals_before_anything_is_measured(runs):
         (["poisson", "unsigned"], noise(unclipped=True), "unsigned rate coding takes pixels from 0 to 1"),
         (["unsigned"], noise(where="normalized"), "it does not normalise"),
         (["direct"], noise(0, draws=2), "--draws 2: clean images are not random here"),
-        (["frames"], noise(), "noise is for images, an encoder of pixels, got FrameEncoder"),
+        (["frames"], noise(), "noise is for images: it needs an encoder of pixels, got FrameEncoder"),
     ):
         with pytest.raises(ArgumentError, match=message):
             measure_robustness([runs[name] for name in pick], asked, progress)

@@ -37,7 +37,7 @@ def test_a_step_beyond_the_last(encoder, steps, t, rng):
 
 @each_row("steps", [range(0), range(3, 3), range(0, 6, 2), range(5, -1, -1)])
 def test_steps_follow_one_another(steps):
-    with pytest.raises(ValueError, match="steps must be one or more that follow one another"):
+    with pytest.raises(ValueError, match="steps must be consecutive, one or more"):
         steps_of(steps, T)
 
 

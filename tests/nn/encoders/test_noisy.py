@@ -133,7 +133,7 @@ def test_a_classifier_of_noisy_images_sees_what_one_of_the_changed_images_sees(b
         ({"where": "image"}, "where must be one of pixels, normalized, got 'image'"),
         ({"seed": -1}, "seed must be an integer"),
         ({"where": "normalized", "encoder": PoissonEncoder(T)}, "no mean and std"),
-        ({"clip": False, "encoder": PoissonEncoder(T, signed=False)}, "unsigned rate coding.*: clip it"),
+        ({"clip": False, "encoder": PoissonEncoder(T, signed=False)}, "unsigned rate coding.*: take clip=True"),
     ],
 )
 def test_refusals(options, message):

@@ -79,7 +79,7 @@ def test_states_go_in_and_out_by_part(rng):
 
 def test_places_beyond_32_bits_are_not_fused():
     assert fuse(spiking(), replace(SITE, batch=1 << 26), LAYOUT) == (
-        "its neurons have 2818572288 places in a step, of at most 2147483647"
+        "its neurons have 2818572288 places in a step, more than 2147483647"
     )
     assert isinstance(fuse(spiking(), replace(SITE, batch=1 << 25), LAYOUT), FusedBlock)
 
@@ -95,7 +95,7 @@ def test_what_is_none_says_which_part():
     assert fuse(Residual({**body, "third": Residual(body)}), SITE, LAYOUT) == (
         "its 'third': it is Residual, which the kernels do not support"
     )
-    assert "they must have one shape" in fuse(Residual({"first": spiking()}), SITE, LAYOUT)
+    assert "they must have the same shape" in fuse(Residual({"first": spiking()}), SITE, LAYOUT)
     assert fuse(nn.Identity(), SITE, LAYOUT) == "it is Identity, which the kernels do not support"
     fused = spiking(None, type("Own", (SpikeDropout,), {})(0.5))
     assert fuse(fused, SITE, LAYOUT) == "its dropout is Own, which the kernels do not support"

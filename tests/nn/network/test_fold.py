@@ -240,7 +240,7 @@ def test_what_cannot_be_folded_says_why():
         return kind(linear(3, 3), NORMS[norm](3, 2, 1.0), LIF() if lif is None else lif)
 
     assert why(layer(), layer(norm="layer")).startswith("layer 'fc2' cannot be folded: LayerNorm takes the statistics")
-    assert "'fc1' cannot be folded: it is Mine, which is no block of the library's" in why(layer(Mine))
+    assert "'fc1' cannot be folded: it is Mine, which is not one of the library's blocks" in why(layer(Mine))
     current = CurrentBlock(linear(3, 3), NORMS["bntt"](3, 2, 1.0))
     assert "layer 'fc2.b' cannot be folded: its current is added to another's" in why(
         layer(), Residual({"a": layer(), "b": current})
@@ -252,7 +252,7 @@ def test_what_cannot_be_folded_says_why():
     assert "'fc1' cannot be folded: its neurons are Quiet, which is not from the library" in why(layer(lif=quiet()))
     hooked = layer()
     hooked.lif.register_forward_hook(lambda module, args, out: None)
-    assert "'fc1' cannot be folded: its norm or LIF has a hook, and other neurons take their place" in why(hooked)
+    assert "'fc1' cannot be folded: its norm or LIF has a hook, which the folded neurons would not have" in why(hooked)
     broken = layer()
     nn.init.constant_(broken.norm.gamma, float("nan"))
     assert "'fc1' cannot be folded: gain must be finite, got nan at step 0, channel 0" in why(broken)

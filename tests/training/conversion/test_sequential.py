@@ -75,7 +75,7 @@ def test_a_part_that_stands_twice_is_read_twice(rng):
         ([nn.Conv2d(1, 2, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Linear(2, 2)], "'2', a MaxPool2d.*average pooling"),
         ([nn.Conv2d(1, 2, 3), nn.MaxPool2d(2), nn.ReLU(), nn.Linear(2, 2)], "'1', a MaxPool2d.*average pooling"),
         ([nn.Conv2d(1, 2, 3), nn.ReLU(), nn.BatchNorm2d(2), nn.Linear(2, 2)], "'2', a BatchNorm2d.*after weights"),
-        ([nn.Linear(2, 2), nn.Linear(2, 2)], "'1', a Linear, .* stands behind the weights '0', where a ReLU must be"),
+        ([nn.Linear(2, 2), nn.Linear(2, 2)], "'1', a Linear, .* follows the weights '0', where a ReLU must be"),
         ([nn.Linear(2, 2), nn.AvgPool2d(2), nn.ReLU(), nn.Linear(2, 2)], "'1', a AvgPool2d.*where a ReLU"),
         ([nn.Linear(2, 2), nn.Sigmoid(), nn.Linear(2, 2)], "'1', a Sigmoid"),
         ([nn.Linear(2, 2), nn.ReLU(), nn.LayerNorm(2), nn.Linear(2, 2)], "'2', a LayerNorm.*average pooling or flat"),

@@ -1,5 +1,5 @@
-// What the variants share: the thread pool that they work in, and the table of what each offers, of which api.cpp calls
-// the one that fits the processor.
+// What the variants share: the thread pool that they work in, and the table of each one's kernels; api.cpp calls the
+// one that fits the processor.
 #pragma once
 #include "kernels.h"
 
@@ -11,9 +11,9 @@ namespace bntt {
 
 using Task = void (*)(void* context, Size unit, int worker);
 
-// Run task(context, unit, worker) for every unit in 0..units-1 on at most `threads` threads, the caller among them;
-// workers are numbered from 0, fewer than threads and than units, for both of which 1 counts at least. Which worker takes
-// which unit is left open: a result must not depend on it.
+// Run task(context, unit, worker) for every unit in 0..units-1 on at most `threads` threads, including the caller.
+// Workers are numbered from 0, and there are no more than threads or units (at least one). Which worker takes which
+// unit is undefined: a result must not depend on it.
 // A caller that finds the pool in use by another thread does all its units itself.
 void parallel(Size units, int threads, Task task, void* context);
 

@@ -1,7 +1,7 @@
 // The C interface: plain structs of pointers and sizes, called from Python through ctypes. No PyTorch headers.
 // Every activation lies in memory as [steps, images, height, width, channels]; a fully connected layer has height and
-// width 1. Currents and gradients are float, or bfloat16 where `bf16` is set. Functions return 0, or 1 when memory could not be had. All sums run in fixed blocks: the thread count
-// changes no bit.
+// width 1. Currents and gradients are float, or bfloat16 if `bf16` is set. Functions return 0, or 1 if memory could not
+// be allocated. All sums run in fixed blocks: the thread count changes no bit.
 #pragma once
 #include <cstdint>
 
@@ -12,9 +12,9 @@ extern "C" {
 struct BnttScan {
   const void* current;                 // [T, N, H, W, C]
   const float *mean, *scale, *shift;   // [T, C]
-  // The neuron, [T, C] or, where neuron_step is 0, [C]: m = leak u + z, a spike where sign m > threshold (which has the
-  // sign too; no signs are all 1), and amount is what a soft reset takes. For do/dm: 1 / theta, and the first constant of the surrogate
-  // with the neuron's sign and slope.
+  // The neuron, [T, C] or, if neuron_step is 0, [C]: m = leak u + z, a spike where sign m > threshold (which includes
+  // the sign; a null sign is all 1), and amount is what a soft reset subtracts. For do/dm: 1 / theta, and the first
+  // constant of the surrogate with the neuron's sign and slope.
   const float *leak, *sign, *threshold, *amount, *per_threshold, *surrogate_first;
   float* membrane;                     // [N, H, W, C], before the first step, and forward the one after the last comes
                                        // out; null: starts at rest, end not wanted
@@ -76,8 +76,8 @@ struct BnttWinograd {
   std::int32_t threads;
 };
 
-// Count it up, here and in library.py, when a call comes to mean something else: other fields or arguments, another
-// layout, or a pointer that may be null now.
+// Increase it, here and in library.py, when the meaning of a call changes: other fields or arguments, another layout,
+// or a pointer that may now be null.
 constexpr int BNTT_INTERFACE = 1;
 int bntt_interface();               // BNTT_INTERFACE of this build
 int bntt_variants();                // bit 0 portable, 1 AVX2, 2 AVX-512: what this machine can run

@@ -72,7 +72,7 @@ def reverse_current(reverse: Reverse, offset: Tensor | None, slope: Tensor | Non
 
 
 def rectify(current: Tensor, affine: Affine, window: PoolSize, floor: float) -> Tensor:
-    """Normalise one step of an ANN's layer, and average what is above ``floor``, else ``floor``, over windows.
+    """Normalise one step of an ANN's layer, raise values below ``floor`` to it, and average over windows.
 
     Args:
         current: ``[B, H, W, C]``.
@@ -105,7 +105,7 @@ def rectify_reverse(
     Args:
         inverse: ``1 / √(σ² + ε)``, ``[1, C]``.
         batch: True if mean and variance are the current's own, so that gradients pass through them (Eq. 10).
-        wants: whether each of the two is wanted; else it is None, and takes no time.
+        wants: whether each of the two is wanted; if not, it is None and takes no time.
     """
     out = torch.empty_like(current) if wants[0] else None
     sums = torch.empty(2, 1, current.shape[-1], dtype=F32, device=CPU) if wants[1] else None

@@ -11,12 +11,12 @@ from typing import Any
 
 VARIANTS = ("portable", "avx2", "avx512")
 INTERFACE = 1
-"""``BNTT_INTERFACE`` of ``kernels.h``: a library of another number would misread the calls."""
+"""``BNTT_INTERFACE`` of ``kernels.h``: a library with another number would misread the calls."""
 FILES = ("kernels.so", "kernels.dylib", "kernels.dll", "kernels.*.so")
 """The library's name on Linux, macOS and Windows, and in a checkout that was built before it had a plain one."""
 MISSING = (
     "the kernels were not compiled: take a wheel for this platform, or get a C++17 compiler (g++ or clang++) and "
-    "install bntt again with BNTT_REQUIRE_KERNELS=1 set, which says what fails"
+    "install bntt again with BNTT_REQUIRE_KERNELS=1 set, which reports what fails"
 )
 OTHER = "the compiled kernels are of another version of bntt ({}): build them again"
 
@@ -28,7 +28,7 @@ def _fields(**of_type: tuple[Any, str]) -> Any:
 
 @cache
 def _door() -> Any:
-    """Open :func:`bntt.engine.door.address`, for tensors alone: who has addresses of arrays needs no PyTorch."""
+    """Import :func:`bntt.engine.door.address` only for tensors: callers with addresses of arrays need no PyTorch."""
     from bntt.engine.door import address
 
     return address
@@ -38,7 +38,7 @@ class Job(Structure):
     """A structure that a kernel is called with: numbers, and pointers to buffers, which it keeps alive.
 
     Raises:
-        KernelInputError: on a buffer that is not what the kernel takes it for.
+        KernelInputError: on a buffer that is not what the kernel assumes.
     """
 
     def __init__(self, **values: Any) -> None:
@@ -190,7 +190,7 @@ def packed_size(job: Events) -> int:
 
 
 def winograd_room(job: Winograd) -> int:
-    """Return how many floats each thread works in for an input gradient by Winograd."""
+    """Return how many floats of memory each thread needs for an input gradient by Winograd."""
     return int(LIBRARY.bntt_winograd_room(byref(job)))
 
 
@@ -203,8 +203,8 @@ def call(function: str, *arguments: Any) -> None:
     """Call a kernel with numbers, buffers and jobs, all of which live until it returns.
 
     Raises:
-        KernelInputError: on a buffer that is not what the kernel takes it for.
-        MemoryError: if it found no memory for its work.
+        KernelInputError: on a buffer that is not what the kernel assumes.
+        MemoryError: if the kernel could not allocate its working memory.
     """
     given = []
     for one in arguments:

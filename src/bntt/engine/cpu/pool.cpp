@@ -19,14 +19,14 @@ class Pool {
   void run(Size units, int threads, Task task, void* context) {
     if (threads > units) threads = static_cast<int>(units);
     std::unique_lock<std::mutex> region(region_, std::defer_lock);
-    if (threads < 2 || !region.try_lock()) {  // who needs no other thread leaves them to those that do
+    if (threads < 2 || !region.try_lock()) {  // one that needs no other thread leaves the pool free
       for (Size unit = 0; unit < units; ++unit) task(context, unit, 0);
       return;
     }
     {
       std::lock_guard<std::mutex> hold(mutex_);
       while (workers_ < threads - 1 && start(workers_ + 1)) ++workers_;
-      threads = workers_ + 1 < threads ? workers_ + 1 : threads;  // where no more can be had, the others do it all
+      threads = workers_ + 1 < threads ? workers_ + 1 : threads;  // if no more can start, the others do all units
       task_ = task, context_ = context, units_ = units;
       std::fegetenv(&numbers_);
       wanted_ = running_ = threads - 1;
@@ -75,14 +75,14 @@ class Pool {
   Size region_number_ = 0, units_ = 0;
   Task task_ = nullptr;
   void* context_ = nullptr;
-  std::fenv_t numbers_{};  // how the caller rounds, and whether the smallest numbers are 0: all threads do alike
+  std::fenv_t numbers_{};  // the caller's rounding and flushing of denormals, for all threads
   std::atomic<Size> next_{0};
 };
 
 Pool* pool = nullptr;
 
 #if !defined(_WIN32)
-// A forked child has none of its parent's threads, and a lock may be held by one that is gone: it begins anew.
+// A forked child has none of its parent's threads, and a thread that is gone may hold a lock: it gets a new pool.
 void forked() { pool = new Pool; }
 #endif
 

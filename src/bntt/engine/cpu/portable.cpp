@@ -4,7 +4,7 @@
 
 #include "kernel_table.h"
 
-// No multiply and add become one: on every processor the same membranes, to the bit.
+// Never fuse a multiplication and an addition: membranes are then the same, to the bit, on every processor.
 #if defined(__clang__)
 #pragma clang fp contract(off)
 #else

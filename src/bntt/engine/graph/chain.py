@@ -1,7 +1,7 @@
-"""Layers one behind another for calls without gradients, of any number of samples: jobs and buffers are made once.
+"""Layers in a chain for calls without gradients, with any number of samples: jobs and buffers are made once.
 
-The kernels are those of :mod:`bntt.engine.graph.layer_pass`, in the same order, and so are the bits. What is left out
-is what only backward passes and statistics of a batch need: for one sample that is most of a step.
+The kernels are those of :mod:`bntt.engine.graph.layer_pass`, in the same order, so the bits are the same. A chain
+leaves out what only backward passes and batch statistics need: for one sample that is most of the work of a step.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def is_link(node: Node) -> bool:
 
 
 class Room(NamedTuple):
-    """What the buffers of a chain hold."""
+    """The sizes of a chain's buffers."""
 
     each: int
     """Values of the largest step of a sample."""
@@ -49,7 +49,7 @@ class Room(NamedTuple):
 
 
 def room_of(nodes: Sequence[Node], x: Spikes) -> Room:
-    """Return the room for calls like x, or of fewer samples, whose steps go through the layers a few at a time."""
+    """Return the room for calls like x, or with fewer samples; steps go through the layers a few at a time."""
     (steps, samples), each = x.values.shape[:2], sizes(nodes, x)
     largest = largest_step(each) // samples
     rows = min(steps * samples, max(samples, steps_at_once(largest)))
@@ -58,11 +58,11 @@ def room_of(nodes: Sequence[Node], x: Spikes) -> Room:
 
 
 class Chain:
-    """Layers in order; one call at a time may use it, since its buffers are its own.
+    """Layers in order; only one call at a time may use a chain, since it owns its buffers.
 
     Args:
-        layers: with a row of their tables for every step that may come.
-        x: an input of the shape to come, without values; of as many samples as a call may have.
+        layers: their tables have a row for every step that may come.
+        x: an input of the shape to come, without values, with the most samples that a call may have.
         prepared: the packed weights, which chains of other shapes may share.
     """
 
@@ -72,7 +72,7 @@ class Chain:
         """The most samples of a call; the room of the buffers."""
         self._shape: tuple[int, ...] = ()
         like = replace(x, values=x.values[:1, :1].expand(self.room.rows, 1, *x.values.shape[2:]))
-        with torch.inference_mode(False), torch.no_grad():  # it outlives the mode, see Workspace
+        with torch.inference_mode(False), torch.no_grad():  # it outlives inference mode, see Workspace
             floats = max(one.floats for one in sizes(layers, like))
             current = torch.empty(self.room.rows * floats, dtype=torch.float32, device=CPU)
             for layer in layers:
@@ -88,7 +88,7 @@ class Chain:
         Args:
             first: row of the tables for the first step of x.
             starts: state before that step, which is only modified if it may advance in place.
-            out: takes the last layer's spikes of some steps after those of others, before they are written over.
+            out: called with the last layer's spikes, a few steps at a time, before they are overwritten.
         """
         size = steps_at_once(max(self.room.each * x.values.shape[1], x.values[0].numel()))
         fired: list[list[Tensor]] = [[] for _ in self._links]
@@ -98,7 +98,7 @@ class Chain:
                 self._shape, spikes = (), some
                 for link in self._links:
                     spikes = link.fit(spikes)
-                self._shape = shape  # of all: an interrupt leaves none
+                self._shape = shape  # only when all fit: an interrupt leaves none
             for link, start, counts in zip(self._links, starts, fired, strict=True):
                 link.weigh(some)
                 ends.append(Start(link.fire(first + begin, start.membrane, in_place=in_place or begin > 0)))
@@ -120,7 +120,7 @@ class _Link:
         entered = layer.enter(x)
         shape = layer.current_shape(entered)
         counts = pooled_shape(torch.empty(shape, dtype=torch.float32, device="meta"), layer.window)
-        self._current = current  # of all links in turn
+        self._current = current  # shared by all links in turn
         self._counts = torch.empty(math.prod(counts), dtype=torch.uint8, device=CPU)
         self._moved: Tensor | None = None
         if entered is not x and before is not None:  # flattened, into a buffer of its own
@@ -132,7 +132,7 @@ class _Link:
         self.events = self.synapse.events(self.source, self.current) if self.limit > 0 else None
 
     def fit(self, x: Spikes) -> Spikes:
-        """Take inputs of as many samples as x, in the buffers of the most; return the spikes of as many."""
+        """Fit the buffers to inputs with as many samples as x, at most those they were made for; return the spikes."""
         layer, (down, across), (steps, samples, height, width, channels) = self.layer, self.layer.window, x.values.shape
         self.source, self.moves = x, None
         if self._moved is not None:
@@ -177,7 +177,7 @@ class _Link:
         job = self.scans.get((first, len(self.current))) or self._scan(first)
         job.membrane = address((membrane, torch.float32, shape.numel()), "membrane")
         call("bntt_scan_forward", job)
-        if membrane is start and not start.is_inference():  # a graph that still needs it says so
+        if membrane is start and not start.is_inference():  # so that a graph that still needs it raises
             torch.autograd.graph.increment_version(start)
         return membrane
 
@@ -186,7 +186,7 @@ class _Link:
         return density(self.compute, self.fired, self.spikes.values)
 
     def _scan(self, first: int) -> Scan:
-        """Return the scan of the steps whose first row of the tables this is."""
+        """Return the scan of the steps that begin at this row of the tables."""
         layer, last = self.layer, first + len(self.current)
         assert layer.neuron is not None
         neuron, affine = neuron_steps(layer.neuron, first, last), self.affine.steps(first, last)

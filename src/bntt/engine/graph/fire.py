@@ -38,7 +38,7 @@ class Firing:
     ) -> Firing:
         """Start on a current of all steps, ``[S, B, H, W, C]``, from a membrane; None is rest.
 
-        It is left unmodified, unless it may advance in place.
+        The membrane is left unmodified, unless it may advance in place.
         """
         lease, device = how.lease, current.device
         if start is not None and how.in_place and lease.owns(start):
@@ -76,7 +76,7 @@ class Firing:
 
 
 def density(compute: Compute, fired: Tensor, counts: Tensor) -> float:
-    """Return events per place. A GPU is not queried: that would block, and a graph cannot answer."""
+    """Return events per place. A GPU is not queried: that would block, and cannot be captured in a graph."""
     return float(fired.sum()) / max(1, counts.numel()) if compute.kernels == "cpu" else 1.0
 
 

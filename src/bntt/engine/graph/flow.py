@@ -1,6 +1,6 @@
 """Some time steps on their way through the nodes of a run, and their gradient on its way back.
 
-A value lives until the last node has read it, or, where the backward pass reads it again, until the first has there.
+A value lives until the last node has read it or, if the backward pass reads it again, until the first node has done so.
 """
 
 from __future__ import annotations
@@ -122,16 +122,16 @@ def backward(
     keep: bool,
     last: int,
 ) -> Towards | None:
-    """Propagate the gradient of the last node's output back, and return that of the run's input, where it is wanted.
+    """Propagate the gradient of the last node's output back, and return that of the run's input, if it is wanted.
 
     Args:
         learned: the gradients of what every node learns, to which these steps' part is added, and buffers for the norms
             of each step's gradient towards its current.
-        keep: do not modify what was kept, for another backward pass.
-        last: the node to end at, since nobody wants a gradient before it; -1: the input's is wanted too.
+        keep: True to leave what was kept unmodified, for another backward pass.
+        last: the node to end at, since no gradient is wanted before it; -1: the input's is wanted too.
     """
     saved, values, lease = went.saved, went.values, passes[0].how.lease
-    if not keep:  # what they hold is written over from here on, whether this comes to its end or not
+    if not keep:  # what they hold is overwritten from here on, even if an error ends this early
         went.saved, went.values = [], []
     into: list[Towards | None] = [None] * len(passes) + [towards]
     for i in range(len(passes) - 1, max(0, last) - 1, -1):

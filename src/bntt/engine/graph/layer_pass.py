@@ -131,10 +131,10 @@ class LayerPass(NodePass):
         apart = not done_with or done.spread is not None
         out = self.lease.take(*current.shape, dtype=current.dtype, device=current.device) if apart else current
         reverse, kernels = self._reverse(done, current, towards.grad, first, carry), self.compute.kernels
-        summed = any(one is not None for one in (found.moments, gamma, beta, leak, bias))  # not by attacks
+        summed = any(one is not None for one in (found.moments, gamma, beta, leak, bias))  # attacks need none
         sums = scan_sums(reverse, leak=leak is not None, kernels=kernels) if summed else found.inverse[:0]
         offset = slope = None
-        shifts = found.past is not None or carry.past is not None  # statistics that are of other steps too
+        shifts = found.past is not None or carry.past is not None  # the statistics include other steps
         if found.moments is not None:
             reduce = self.compute.reduce
             offset, slope, carry.past = towards_current(
@@ -238,7 +238,7 @@ class LayerPass(NodePass):
     ) -> tuple[Tensor | None, Tensor]:
         """Add the weight gradient to ``weight_grad``; return the input's gradient and its buffer.
 
-        It overwrites ``grad_current`` if it fits.
+        The input's gradient overwrites ``grad_current`` if it fits.
         """
         synapse, source, events = self.synapse, done.source.values, done.found.by_events[1]
         input_grad, held = None, grad_current

@@ -39,7 +39,7 @@ class Node(ABC):
 
     @property
     def looks_ahead(self) -> bool:
-        """True if a step needs those after it."""
+        """True if a step needs later steps."""
         return False
 
     @abstractmethod
@@ -71,7 +71,7 @@ class How:
     prepared: Prepared | None = None
     """Weights prepared in earlier steps, for passes without gradients."""
     in_place: bool = False
-    """True if a membrane in a buffer of the lease advances there: no backward pass begins from it again."""
+    """True if a membrane in a buffer of the lease advances in place: no backward pass will start from it."""
 
 
 class Start(NamedTuple):
@@ -85,7 +85,7 @@ class Start(NamedTuple):
 
 @dataclass
 class Carry:
-    """The gradients of a :class:`Start`, written over on the way back in time; None where none is wanted, or 0."""
+    """The gradients of a :class:`Start`, overwritten on the way back in time; None if not wanted, or 0."""
 
     membrane: Tensor | None
     past: tuple[Tensor, Tensor] | None = None
@@ -128,7 +128,7 @@ class BackwardCall(NamedTuple):
     carry: Carry
     """The gradients of what follows the steps; they become those of what came before."""
     keep: bool
-    """Do not modify what was saved, for another backward pass; else gradients may be written over it."""
+    """True to leave what was saved unmodified, for another backward pass; else gradients may overwrite it."""
     wants: Sequence[bool]
     """True for each input whose gradient is wanted."""
     norms: Tensor | None = None
@@ -153,7 +153,7 @@ class NodePass(ABC):
 
         Args:
             start: the state that the node carries from the steps before; it is not modified.
-            known: what an earlier pass over the same steps found; that pass measured.
+            known: what an earlier pass over the same steps found; that pass took the measurements.
         """
 
     def zero(self, wanted: Sequence[bool]) -> list[Tensor | None]:
@@ -180,7 +180,7 @@ def differentiable_once(backward: Callable[..., tuple[Any, ...]]) -> Callable[..
 
     @wraps(backward)
     def run(ctx: Any, *grads: Any) -> tuple[Any, ...]:
-        saved = ctx.saved_tensors  # once: checkpointing unpacks them no second time
+        saved = ctx.saved_tensors  # read once: checkpointing does not unpack them again
         with torch.no_grad():
             found = backward(ctx, saved, *grads)
         of = [one for one in (*saved, *grads) if isinstance(one, Tensor) and one.requires_grad]

@@ -44,7 +44,7 @@ def by_batch(layer: Layer, steps: slice, own: Moments, past: Moments | None, by_
 
 
 def as_given(layer: Layer, steps: slice, by_events: tuple[bool, bool]) -> Resolved:
-    """Normalise some steps (Eq. 9) by the layer's own statistics."""
+    """Normalise some steps (Eq. 9) by the layer's given statistics."""
     assert layer.mean is not None
     assert layer.var is not None
     mean, var = layer.mean[steps].clone(), layer.var[steps]  # the running mean itself may move on
@@ -64,10 +64,10 @@ def _resolved(
 def towards_current(
     layer: Layer, found: Resolved, sums: Tensor, later: tuple[Tensor, Tensor] | None = None
 ) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor] | None]:
-    """Eq. 10: what is taken from ``scale g`` on the way to the current, as ``offset + slope (current - mean)``.
+    """Return what Eq. 10 subtracts from ``scale g`` to get dL/d(current): ``offset + slope (current - mean)``.
 
-    For statistics of one step it is ``a (mean(g) + x̂ mean(g x̂))``. Where several steps' were pooled, the gradients of
-    all that were normalised by a step's current come to it, through the pooling as autograd has it.
+    For statistics of one step it is ``a (mean(g) + x̂ mean(g x̂))``. If statistics of several steps were pooled, a
+    step's current gets gradients from all steps that it helped to normalise, by autograd through the pooling.
 
     Args:
         sums: over rows, of g and of g x̂, ``[2, T, C]``, float64; of all processes.
@@ -102,7 +102,7 @@ def _leaves(moments: Moments) -> Moments:
 
 
 def by_sample(current: Tensor, eps: float, out: Tensor) -> Tensor:
-    """Layer normalisation without its scale, ``(x - μ) / √(σ² + ε)`` over channels and places of a sample and step.
+    """Normalise each sample and step, ``(x - μ) / √(σ² + ε)`` over channels and places: LayerNorm without its scale.
 
     Args:
         out: takes the result; it may be ``current`` itself.

@@ -60,11 +60,11 @@ class Measure:
                 f"membrane must be a layer and a neuron's place, ('conv1', (c, y, x)), got {self.membrane}"
             )
         if self.membrane is not None and self.gradient:
-            raise ValueError("a membrane is followed step by step, gradients come of all steps: measure one at a time")
+            raise ValueError("a membrane is measured step by step, gradients over all steps: measure one at a time")
 
     @property
     def every_place(self) -> bool:
-        """True if it asks for spikes that the pooled counts do not tell apart."""
+        """True if it asks for spikes by place or sample, which the pooled counts do not give."""
         return self.places or self.samples
 
 

@@ -76,7 +76,7 @@ def why_not_rectified(nodes: Sequence[Node], compute: Compute, *, alone: bool) -
         if isinstance(node, Fire) or (isinstance(node, Layer) and node.neuron is not None):
             return "some of its neurons spike and others rectify"
         if isinstance(node, Layer) and (node.sample_eps is not None or node.pooling not in (Window(0), AllSteps())):
-            return "its neurons rectify, and its norm is no batch normalisation of one step"
+            return "its neurons rectify, and its norm is not batch normalisation of one step"
     return ""
 
 
@@ -124,7 +124,7 @@ class _Rectified(torch.autograd.Function):
 
 
 class _How(NamedTuple):
-    """How a current goes on."""
+    """What follows a current."""
 
     found: Resolved
     window: PoolSize
@@ -140,7 +140,7 @@ def _by_kernel(x: Tensor, layer: Layer | None, window: PoolSize, floor: float) -
         if layer is None:
             affine = Affine.identity(1, channels, x.device)
             found = Resolved(affine, affine.scale, None, by_events)
-        elif layer.batch_statistics:  # pooled over the steps they are those of the one
+        elif layer.batch_statistics:  # with one step, pooled ones are that step's
             found = by_batch(replace(layer, pooling=Window(0)), steps, current_moments(x[None]), None, by_events)
         else:
             found = as_given(layer, steps, by_events)
@@ -195,7 +195,7 @@ class _Weigh(torch.autograd.Function):
             synapse.add_weight_grad(of_weight, Spikes(x), grad, events=False)
         of_input = _input_grad(synapse, grad, x.shape, ctx.compute) if wants_input else None
         of_bias = grad.sum((0, 1, 2, 3)) if wants_bias else None
-        if of_bias is not None and ctx.cancels:  # a constant does, in the batch's mean
+        if of_bias is not None and ctx.cancels:  # a constant cancels in the batch's mean
             of_bias.zero_()
         return of_input, of_weight, of_bias, None, None
 

@@ -1,9 +1,9 @@
-"""Checkpoints in time: only the membranes are kept every few steps, and the steps between are recomputed backward.
+"""Checkpoints in time: membranes are kept every few steps, and the steps between are recomputed in the backward pass.
 
-A backward pass needs every layer's synaptic current and spikes. Kept for all T steps (``"never"``), they are what a
-training step's memory consists of. With a span of K steps, the membranes of all layers are kept before every span, and
-currents and spikes of one span at a time: memory T / K membranes and K steps, least at K = √T, for one more forward
-pass without statistics. The result is the same, but for the order of sums: the second pass takes the first one's
+A backward pass needs every layer's synaptic current and spikes. Kept for all T steps (``"never"``), they make up the
+memory of an update. With spans of K steps, the membranes of all layers are kept before every span, and currents and
+spikes of one span at a time: T / K membranes and K steps, least at K = √T. The price is one more forward pass, without
+statistics. The result is identical up to floating-point summation order: the second pass reuses the first one's
 normalisations, and sees the same spikes.
 """
 
@@ -39,7 +39,7 @@ class Span:
     found: list[Any] = field(default_factory=list)
     """Findings of the forward pass, of every node."""
     went: Went | None = None
-    """Values kept of it; None where they must be recomputed."""
+    """Values kept of it; None if they must be recomputed."""
 
     def forward(self, passes: Sequence[NodePass], x: Spikes) -> Went:
         """Run the steps through all nodes; a run that is interrupted leaves a span without values."""
@@ -73,12 +73,12 @@ class Span:
 
 
 def span_of(nodes: Sequence[Node], x: Spikes, compute: Compute) -> int:
-    """Return the number of steps in a span: T where nothing is recomputed.
+    """Return the number of steps in a span: T if nothing is recomputed.
 
     Args:
-        compute: its ``recompute``: ``"never"``; a number of steps; or ``"auto"``: √T where keeping all would take more
-            than half of the memory that is available now, else T. With a ``reduce`` T too: other processes may find
-            other memory, and would wait for sums of other steps.
+        compute: its ``recompute``: ``"never"``; a number of steps; or ``"auto"``: √T if keeping all would take more
+            than half of the memory that is available now, else T. With a ``reduce``, "auto" is always T: processes with
+            different free memory would wait for sums of different steps.
 
     >>> span_of([], Spikes(torch.zeros(25, 1, 1, 1, 1)), Compute(recompute=4))
     4
@@ -103,7 +103,7 @@ def saves_memory(nodes: Sequence[Node], x: Spikes, compute: Compute) -> bool:
 
 
 def _first_that_learns(nodes: Sequence[Node]) -> int:
-    """Return where the backward pass ends: what lies before it keeps nothing but the counts that it reads."""
+    """Return the node where the backward pass ends: nodes before it keep nothing but the counts that it reads."""
     learn = (any(one is not None and one.requires_grad for one in node.learned) for node in nodes)
     return next((i for i, learns in enumerate(learn) if learns), 0)
 
@@ -124,14 +124,14 @@ def largest_step(each: Sequence[Size]) -> int:
 
 
 def steps_at_once(values: int) -> int:
-    """Return the number of steps of so many values that go through all nodes at a time."""
+    """Return the number of steps of this many values that go through all nodes at once."""
     return max(1, layer.CHUNK_BYTES // (4 * max(1, values)))
 
 
 def available_memory(device: torch.device) -> float:
-    """Return bytes that a step could take now, what it keeps from the last one included; infinite if unknown.
+    """Return the bytes that a pass could take now, including those kept from the last one; infinite if unknown.
 
-    Of a GPU, or the smaller of what the kernel and the control group (version 2 or 1) leave.
+    They are a GPU's; else the smaller of what Linux and the control group (version 2 or 1) leave.
     """
     if device.type == "cuda":
         kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
@@ -149,7 +149,7 @@ _GROUPS = (
         "total_inactive_file",
     ),
 )
-"""Limit, use, statistics, and there the name of what would be given back: read files that nobody looks at."""
+"""Files of limit, use and statistics, and the name in the last of what can be reclaimed: unused cached file pages."""
 
 
 def _left(limit: str, used: str, statistics: str, reclaimable: str) -> float:

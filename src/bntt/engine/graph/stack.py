@@ -64,14 +64,14 @@ class Stack:
 
 @dataclass(frozen=True)
 class Ran:
-    """The result of a run of a stack; of every node in its order."""
+    """The result of running a stack; tuples have an entry for every node, in order."""
 
     out: Tensor
     """Output of the last node, ``[T, B, H, W, C]``, or its mean over time, ``[B, H, W, C]``."""
     ends: tuple[Start, ...]
     """State after the last step, where wanted; else ()."""
     moments: tuple[Moments | None, ...]
-    """Batch moments, where a layer takes its own."""
+    """Batch moments, if a layer takes its own."""
     seen: tuple[Seen | None, ...]
     """Measurements, always with the spikes by step and channel."""
 
@@ -159,7 +159,7 @@ class Output:
         if not self.mean_over_time:
             self.parts.append(spikes.floats() if spikes.counted else spikes.values.clone())
             return
-        # of counts it is exact: the mean does not depend on the parts
+        # for counts it is exact: the mean does not depend on the parts
         count = spikes.count_over_time() if spikes.counted else spikes.values.sum(0)
         self.parts = [self.parts[0].add_(count) if self.parts else count]
         self.scale = spikes.scale / self.steps
@@ -213,7 +213,7 @@ class _RunStack(torch.autograd.Function):
         return whole, *given, counts, moments, seen
 
     @staticmethod
-    @differentiable_once  # unpacking raises where the graph was freed, or input or weights have changed since
+    @differentiable_once  # unpacking raises if the graph was freed, or input or weights have changed since
     def backward(ctx: Any, saved: Any, grad: Tensor | None, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
         values = saved[0]
         stack, x, spans = ctx.stack, ctx.x, ctx.spans
@@ -260,7 +260,7 @@ def _wants(stack: Stack, needed: Sequence[bool]) -> tuple[list[list[bool]], list
 
 
 def _own(end: Start) -> Start:
-    """Return other tensors than the graph holds, which it would keep alive as they keep it."""
+    """Return tensors other than the graph's own: those and the graph would keep each other alive."""
     past, membrane = end.past, end.membrane
     moments = None if past is None else Moments(past.mean.clone(), past.var.clone(), past.count)
     return Start(None if membrane is None else membrane.detach(), moments)
@@ -290,7 +290,7 @@ def _carries(
 
 
 def _of_moments(mean: Tensor | None, var: Tensor | None) -> tuple[Tensor, Tensor] | None:
-    """Return gradients of pooled moments in float64, like a pooling's tables; None is 0; if both are, nothing."""
+    """Return gradients of pooled moments in float64, like a pooling's tables; a missing one is 0; None if both are."""
     if mean is None:
         return None if var is None else (torch.zeros_like(var).double(), var.double())
     return mean.double(), torch.zeros_like(mean).double() if var is None else var.double()

@@ -1,4 +1,4 @@
-"""Operations on spikes between layers: firing from a current that was added up, sums, pools, dropout."""
+"""Operations on spikes between layers: firing from a summed current, sums, pools, dropout."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LARGEST_COUNT = 255
 
 @dataclass(frozen=True)
 class Fire(Node):
-    """Neurons driven by a value as it is, or by ``scale`` and ``shift``; of these the scale may learn."""
+    """Neurons driven by a value as it is, or after ``scale`` and ``shift``, of which only the scale may learn."""
 
     neuron: AnyNeuron
     window: PoolSize = (1, 1)
@@ -54,7 +54,7 @@ class Fire(Node):
 
 @dataclass(frozen=True)
 class Sum(Node):
-    """Two values of one shape, added up: counts stay counts where a byte holds them."""
+    """Two values of the same shape, added up: counts stay counts if a byte can hold them."""
 
     reads: tuple[int, ...]
 
@@ -67,7 +67,7 @@ class Sum(Node):
 
 @dataclass(frozen=True)
 class MaxPool(Node):
-    """The largest of every window; PyTorch tells which one it was."""
+    """The largest of every window; in the backward pass, PyTorch tells which one it was."""
 
     window: PoolSize
 
@@ -116,7 +116,7 @@ class FirePass(NodePass):
         first, last = call.first, call.first + len(current)
         affine, neuron = node.affine(first, last, current), neuron_steps(node.neuron, first, last)
         grad = towards.grad.of_type(current.dtype)
-        plain = torch.ones_like(affine.scale)  # the sums are then over the current as it came
+        plain = torch.ones_like(affine.scale)  # the sums are then over the unscaled current
         reverse = Reverse(current, affine, plain, neuron, node.window, grad, membrane, call.carry.membrane)
         kernels = self.how.compute.kernels
         if leak is not None:
@@ -201,7 +201,7 @@ class MaskPass(NodePass):
         return Passed(Spikes(out, x.scale / left, x.largest, x.density * left), None, (False,))
 
     def backward(self, done: None, towards: Towards, learned: Learned, call: BackwardCall) -> list[Towards | None]:
-        """Pass the gradient to the places that stayed, scaled alike."""
+        """Pass the gradient to the places that stayed, with the same scale."""
         values = towards.grad.values
         out = self.how.lease.take(*values.shape, dtype=values.dtype, device=values.device)
         torch.mul(values, self.node.draw().to(values.dtype), out=out)

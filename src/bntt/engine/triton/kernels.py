@@ -71,7 +71,7 @@ def row_of(table, row, c, channels):
 def constant(rule, which: tl.constexpr, t, c, channels):
     """Return a neuron's constant in a step: leak, sign, threshold (with the sign), amount, 1/θ, or the surrogate's.
 
-    ``rule`` are its tables, one after another; what is between two rows; and two tables.
+    ``rule`` holds its tables, consecutive in memory; the elements from row to row; and those from table to table.
     """
     return row_of(rule[0], which * rule[2] + t * rule[1], c, channels)
 
@@ -89,7 +89,7 @@ def step(membrane, drive, rule, t, c, channels, BEFORE: tl.constexpr, HARD: tl.c
 
 @triton.jit
 def surrogate(potential, inverse, first, second, KIND: tl.constexpr):
-    """do/du (ops/spike.py): Triangle (Eq. 8), FastSigmoid, ArcTan; ``inverse`` is 1/θ, ``first`` has the sign."""
+    """Return do/du (ops/spike.py): Triangle (Eq. 8), FastSigmoid, ArcTan; ``inverse`` is 1/θ, ``first`` is signed."""
     v = potential * inverse - 1.0
     if KIND == 0:
         slope = first * tl.maximum(1.0 - tl.abs(v), 0.0)

@@ -15,7 +15,7 @@ from bntt.ops.lif import fire_before, hard_reset
 
 TILE = 1024
 """Neurons of a tile, 8 for each thread of 4 warps: compiled for an H100 the reverse scan takes 150 registers, none of
-them spilled; of twice the size it spills."""
+them spilled; with twice the size it spills."""
 SPAN = 16
 """Steps whose potentials a reverse sweep holds at a time."""
 CHUNK = 1024

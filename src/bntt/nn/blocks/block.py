@@ -87,8 +87,8 @@ class LayerBlock(nn.Module):
     """One layer: :class:`SpikingBlock`, or a half of it, :class:`CurrentBlock` or :class:`NeuronBlock`.
 
     Args:
-        synapse, norm: weights and norm; None if the neurons take any incoming current.
-        lif, pool, dropout: the neurons and what follows them; lif is None if a current leaves the block.
+        synapse, norm: weights and norm; None if the neurons take the incoming current as it is.
+        lif, pool, dropout: the neurons and what follows them; lif is None if the block returns a current.
 
     Attributes:
         path: its place in the network, for messages; set by ``SpikingNetwork``.
@@ -134,7 +134,7 @@ class LayerBlock(nn.Module):
         return (SpikingLayer("", self.synapse, self.norm, spiking),)
 
     def _pooled(self, pool: nn.Module, spikes: Tensor) -> Tensor:
-        """Apply what follows the neurons.
+        """Apply the pool after the neurons.
 
         Raises:
             ValueError: if the image is too small for it.
@@ -214,7 +214,7 @@ class SpikingBlock(LayerBlock):
 
 
 class CurrentBlock(LayerBlock):
-    """Weights and norm without neurons: a current that is added to another's, or that neurons of another block take.
+    """Weights and norm without neurons: the current is added to another one, or drives the neurons of another block.
 
     Args:
         synapse, norm: as :class:`SpikingBlock`'s.

@@ -1,6 +1,6 @@
-"""The output layer (paper section 3.1), and one that fires, to compare it with.
+"""The output layer (paper section 3.1), and one that fires, for comparison.
 
-It accumulates voltage, does not leak, does not fire and is not normalised.
+The paper's accumulates voltage, does not leak, does not fire and is not normalised.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Readout(nn.Module):
 class SpikeCount(nn.Module):
     """An output layer of neurons: ``c^t = c^{t-1} + o^t`` with the spikes o of Eq. 4; the logits are ``c^t / t``.
 
-    Unlike the paper's readout, the loss passes one more surrogate here, and sees whole numbers.
+    Unlike with the paper's readout, the gradient passes one more surrogate, and the loss depends on whole spike counts.
 
     Args:
         synapse: the last weight layer, ``[B, F]`` to ``[B, K]``.
@@ -81,9 +81,9 @@ class SpikeCount(nn.Module):
 
 
 def _means(steps: Tensor, before: Tensor | None, first: int) -> tuple[Tensor, Tensor]:
-    """Return the mean of all steps so far after each of these, which begin at ``first``, and the sum after the last."""
+    """Return the mean of all steps so far after each step from ``first`` on, and the sum after the last."""
     after: list[Tensor] = []
-    for step in steps:  # one after another: no scan of CUDA's is deterministic
+    for step in steps:  # one after another: CUDA's cumulative sum is not deterministic
         last = after[-1] if after else before
         after.append(step if last is None else last + step)
     taken = torch.arange(first + 1, first + 1 + len(after), dtype=after[0].dtype, device=steps.device)

@@ -1,4 +1,4 @@
-"""Residual addition, in all the forms that spiking networks have."""
+"""Residual addition, in all the forms that spiking networks use."""
 
 from __future__ import annotations
 
@@ -103,5 +103,5 @@ class Residual(nn.Module):
         beside = f"its shortcut's {list(self.shortcut)[-1]!r}" if self.shortcut else "its input, having no shortcut,"
         return (
             f"{self.name} adds up what its body's {list(self.body)[-1]!r} gives, {list(body)}, and what {beside} "
-            f"gives, {list(shortcut)}: they must have one shape"
+            f"gives, {list(shortcut)}: they must have the same shape"
         )

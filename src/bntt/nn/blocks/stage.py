@@ -2,7 +2,7 @@
 
 ``y, state = stage(x, call, state)``: x is ``[S, B, ...]``, S consecutive steps of B samples; ``call`` says which steps
 they are (:class:`~bntt.nn.Call`), and ``state`` is what the last call returned, None at rest. A norm, a neuron, a
-block and a readout are all stages, so there is one form to write, however a sequence is cut.
+block and a readout are all stages: a part is written once, and works however a sequence is cut into calls.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from bntt.nn.tensor_checks import check_tensor
 class Stage(Protocol):
     """A norm, a neuron or a readout: any module with this ``forward`` is a stage.
 
-    Nobody else looks into its state. A state is a tensor ``[B, ...]``, a tuple or dict of these, or anything with
-    methods ``rows(keep)`` and ``detach()``; see :mod:`bntt.nn.network.state`. In training, a norm that needs all steps
-    at once refuses a call that is not ``call.whole``. In evaluation the steps may be cut anywhere: the output of a step
-    may depend on earlier steps, through the state, but not on what else the call holds.
+    Its state is private to it: a tensor ``[B, ...]``, a tuple or dict of these, or anything with methods ``rows(keep)``
+    and ``detach()``; see :mod:`bntt.nn.network.state`. In training, a norm that needs all steps at once refuses a call
+    that is not ``call.whole``. In evaluation the steps may be cut anywhere: the output of a step may depend on earlier
+    steps, through the state, but not on how the steps are cut into calls.
 
     >>> from bntt.nn import LIF
     >>> isinstance(LIF(), Stage)
@@ -55,9 +55,9 @@ class Block(Stage, Protocol):
 class SpikingLayer(NamedTuple):
     """One layer, as a block lists it: weights, norm and neurons.
 
-    It may lack a part: weights and norm alone give a current that is added to another's, or that the neurons of an ANN
-    rectify; neurons alone take such a sum. Each of the three must be called for it once in every pass, with all steps
-    at once or with one after another.
+    It may lack a part. Weights and norm alone give a current, which is added to another one or which the neurons of an
+    ANN rectify; neurons alone take such a sum. In every pass each part must be called exactly once for every step, with
+    all steps at once or step by step.
 
     >>> SpikingLayer("body", nn.Identity(), None, None).name
     'body'
@@ -106,7 +106,7 @@ def check_stage(module: object, name: str, returns: str) -> None:
 
 
 def check_layers(block: nn.Module, name: str) -> None:
-    """Refuse a block that does not list its layers, or lists something else, or two by one name.
+    """Refuse a block that does not list its layers, lists something else, or lists two layers with the same name.
 
     Raises:
         TypeError: saying which.
@@ -123,7 +123,7 @@ def check_layers(block: nn.Module, name: str) -> None:
     names = [layer.name for layer in layers]
     if len(set(names)) < len(names):
         raise TypeError(
-            f"{name} lists two layers by one name, {names}: name those of its parts apart, by layer.under('a') for "
+            f"{name} lists two layers with the same name, {names}: prefix those of each part, layer.under('a') for "
             f"layer in self.a.layers"
         )
 
@@ -140,7 +140,7 @@ def check_drive(x: Tensor) -> None:
     Traceback (most recent call last):
     ValueError: a network takes [S, B, ...], steps first, then samples, got [5, 2]
     """
-    check_tensor(x, "a network", "what drives it, [S, B, ...],")
+    check_tensor(x, "a network", "its input [S, B, ...]")
     if x.ndim < 3:
         raise ValueError(f"a network takes [S, B, ...], steps first, then samples, got {list(x.shape)}")
     if len(x) == 0:
@@ -182,13 +182,13 @@ def fold_time(module: nn.Module, x: Float[Tensor, "S B *in_shape"]) -> Float[Ten
 
 
 def settle(blocks: nn.ModuleDict) -> int | None:
-    """Tell parts where they are, for messages, number the dropouts, and agree on T.
+    """Give parts their place in the network, for messages, number the dropouts, and check that all agree on T.
 
-    A part whose class says ``settles = "path"`` gets its place in the network, one that says "number" its own. A
-    ``path`` or ``number`` of any other part is its own affair.
+    A part whose class has ``settles = "path"`` gets its place in the network as ``path``; one with "number" gets its
+    ``number``. A ``path`` or ``number`` of any other part is left alone.
 
     Returns:
-        The number of time steps that parts of the blocks have; None if none has one.
+        The number of steps that parts of the blocks have; None if no part has one.
 
     Raises:
         ValueError: if they differ in it.

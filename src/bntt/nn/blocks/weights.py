@@ -1,4 +1,4 @@
-"""Weights of a layer: applied to all steps at once, after a check of what enters them, and refused by name."""
+"""Weights of a layer: their input is checked, all steps are computed at once, and errors name the layer."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from bntt.nn.tensor_checks import check_tensor
 
 
 def weigh(name: str, synapse: nn.Module, x: Tensor) -> Tensor:
-    """Apply weights to all steps at once, ``[S, B, ...]``; the result is float32 at least, under autocast too.
+    """Apply weights to all steps at once, ``[S, B, ...]``; the result is float32 or wider, even under autocast.
 
     Args:
         name: the layer's name in messages.
 
     Raises:
-        ValueError: if PyTorch refuses the weights; the message names the parameter that is not what its layer says, or
-            the input that is not flattened.
+        ValueError: if PyTorch refuses the weights; the message names the parameter with a wrong size or type, or the
+            input that is not flattened.
 
     >>> import torch
     >>> weigh("block 'fc1'", nn.Linear(4, 8), torch.ones(5, 2, 4)).shape
@@ -56,7 +56,7 @@ def _misfit(synapse: nn.Module) -> str:
 
 
 def _unflattened(synapse: nn.Module, x: Tensor) -> str:
-    """Describe an input that a fully connected layer meets with axes of its own; "" if it does not."""
+    """Describe an input that does not fit a fully connected layer, such as an unflattened one; "" if it fits."""
     layer, features = first_weights(synapse), math.prod(x.shape[2:])
     flattens = any(isinstance(part, nn.Flatten) for part in synapse.modules())
     if not isinstance(layer, nn.Linear) or not _meets(synapse, layer):
@@ -68,7 +68,7 @@ def _unflattened(synapse: nn.Module, x: Tensor) -> str:
 
 
 def _meets(synapse: nn.Module, layer: nn.Module) -> bool:
-    """Return True if a synapse's input reaches these weights in its own size, or flattened."""
+    """Return True if a synapse's input reaches these weights in its original size, or flattened."""
     if type(synapse) is not nn.Sequential:
         return synapse is layer
     for part in synapse:
@@ -81,7 +81,7 @@ def check_input(name: str, synapse: nn.Module, x: Tensor) -> None:
     """Check an input against the first weights that it meets, if these declare their input size.
 
     Raises:
-        TypeError: on anything but a tensor, or weights of an impossible type.
+        TypeError: on anything but a tensor, or weights of an unsupported type.
         ValueError: on an input that does not fit them.
     """
     check_tensor(x, name, "an input [S, B, ...]")
@@ -98,7 +98,7 @@ def check_input(name: str, synapse: nn.Module, x: Tensor) -> None:
     if dtype.itemsize < 4:
         raise TypeError(
             f"{name} has weights of {dtype}: statistics and membranes need float32 at least, so weights are float32 or "
-            f"float64; for less use precision='bf16-grad' or 'bf16', or torch.autocast"
+            f"float64; for lower precision use precision='bf16-grad' or 'bf16', or torch.autocast"
         )
     if not fits or x.dtype != dtype:
         reason = (

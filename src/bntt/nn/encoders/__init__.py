@@ -1,1 +1,1 @@
-"""Encoders: from samples to what drives the first layer at every step."""
+"""Encoders: they turn samples into the input of the first layer at every step."""

@@ -1,4 +1,4 @@
-"""Encoders that drive the first layer by real numbers: an image held still, or frames and sequences as they come.
+"""Encoders that drive the first layer with real numbers: an image held constant, or frames and sequences as they are.
 
 Nothing in them is random, and gradients pass.
 """
@@ -18,7 +18,7 @@ from bntt.ops.poisson import expectation
 
 
 class StillEncoder(PixelEncoder):
-    """Base class of encoders that hold an image still: the first layer's input is the same at every step.
+    """Base class of encoders that hold an image constant: the first layer's input is the same at every step.
 
     It is not copied, and nothing is random.
 
@@ -61,7 +61,7 @@ class DirectEncoder(StillEncoder):
         mean, std: per channel, of the training images; both or neither (then the pixels go in as they are).
 
     Raises:
-        ValueError: if ``num_steps`` is below 1, or mean and std are not one finite number a channel, std above 0.
+        ValueError: if ``num_steps`` is below 1, or mean and std are not one finite number per channel, std above 0.
 
     >>> DirectEncoder(num_steps=4)(torch.zeros(2, 1, 8, 8)).shape
     torch.Size([4, 2, 1, 8, 8])
@@ -103,7 +103,7 @@ class ExpectedEncoder(StillEncoder):
 
         Raises:
             TypeError: if x is not floating point.
-            ValueError: if it is not finite; or not from 0 to 1 where the code is unsigned.
+            ValueError: if it is not finite, or, if the code is unsigned, not from 0 to 1.
         """
         check_rates(x, self.signed)
         return expectation(x, self.signed)
@@ -118,7 +118,7 @@ def _expected_unsigned(num_steps: int) -> ExpectedEncoder:
 
 
 class TimedEncoder(nn.Module, ABC):
-    """Base class of encoders of samples that have time in them already, batch first, as many steps as the encoder.
+    """Base class of encoders of samples that already have a time axis: batch first, with the encoder's T steps.
 
     A subclass defines ``at(x, steps)``.
 
@@ -143,7 +143,7 @@ class TimedEncoder(nn.Module, ABC):
         """Encode all steps, or some; the other arguments have no effect.
 
         Raises:
-            TypeError: if the samples are not a tensor of a kind that is taken.
+            TypeError: if the samples are not a tensor of a supported type.
             ValueError: if they are not batch first with the encoder's T, not finite, or of other features.
         """
         return self.at(x, steps_of(steps, self.num_steps))
@@ -161,7 +161,7 @@ ANEW = "bin them again, or build encoder and network with their T"
 
 @ENCODERS("frames")
 class FrameEncoder(TimedEncoder):
-    """Pass on samples that already have time, batch first, as the network's input, time first. Gradients pass.
+    """Pass on samples that already have a time axis, batch first, as the network's input, time first. Gradients pass.
 
     Frames of events ``[B, T, C, H, W]`` or sequences ``[B, T, F]``, with finite values of either sign, become
     ``[S, B, ...]`` without a copy. Whole numbers, such as the counts of tonic's frames, become float32. Scaling is up
@@ -189,7 +189,7 @@ class FrameEncoder(TimedEncoder):
                 f"frames must be [B, T, ...] with the encoder's T = {self.num_steps} steps, such as [B, T, C, H, W] or "
                 f"[B, T, F], got shape {list(frames.shape)}: {way}"
             )
-        x = frames[:, wanted.start : wanted.stop]  # only these are looked at: of many steps some at a time
+        x = frames[:, wanted.start : wanted.stop]  # only these steps are checked: a call may take a few of many
         x = x if x.is_floating_point() or x.is_complex() else x.to(torch.float32)
         check_values(x, "frames")
         return x.transpose(0, 1)
@@ -203,7 +203,7 @@ class SequenceEncoder(TimedEncoder):
 
     Args:
         num_steps: T, exactly as many as the sequences have.
-        mean, std: of the training sequences, one number for all features or one a feature; both or neither (then the
+        mean, std: of the training sequences, one number for all features or one per feature; both or neither (then the
             values go in as they are).
 
     Raises:
@@ -231,7 +231,7 @@ class SequenceEncoder(TimedEncoder):
                 f"sequences must be [B, T, F] with the encoder's T = {self.num_steps} steps, got shape "
                 f"{list(sequences.shape)}: cut them, or build encoder and network with their T"
             )
-        x = sequences[:, wanted.start : wanted.stop]  # only these are looked at: of many steps some at a time
+        x = sequences[:, wanted.start : wanted.stop]  # only these steps are checked: a call may take a few of many
         check_values(x, "sequences")
         x = x.transpose(0, 1)
         if self.mean is None or self.std is None:

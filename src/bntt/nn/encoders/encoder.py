@@ -47,8 +47,8 @@ class Encoder(Protocol):
 
         Args:
             x: a batch of samples.
-            seed, index, draw: name the noise, if there is any: all randomness is a function of these and of the
-                step, so that parts of the steps are parts of the whole. ``index``: each sample's place in its dataset.
+            seed, index, draw: keys of the noise, if there is any. It must depend only on these and on the step, so that
+                encoding some steps equals encoding all. ``index``: each sample's place in its dataset.
             steps: the steps to encode; all T by default.
             compact: True if the network takes signed spikes as int8, one byte each; floats are also allowed.
         """
@@ -67,14 +67,14 @@ def whole_steps(num_steps: int) -> int:
 
 
 def steps_of(steps: range | None, num_steps: int) -> range:
-    """Return the steps asked of an encoder of ``num_steps``: all if none are named.
+    """Return the requested steps of an encoder with ``num_steps`` steps; all if none are named.
 
     Args:
-        steps: the steps asked for, counted from 0; None for all.
+        steps: the requested steps, counted from 0; None for all.
         num_steps: T, the number of steps that the encoder has.
 
     Raises:
-        ValueError: if there are none, if they do not follow one another, or if one lies beyond the encoder's.
+        ValueError: if there are none, if they are not consecutive, or if one lies beyond the encoder's.
 
     >>> steps_of(None, 3), steps_of(range(1, 3), 3)
     (range(0, 3), range(1, 3))
@@ -82,7 +82,7 @@ def steps_of(steps: range | None, num_steps: int) -> range:
     if steps is None:
         return range(num_steps)
     if len(steps) == 0 or steps.step != 1:
-        raise ValueError(f"steps must be one or more that follow one another, got {steps}")
+        raise ValueError(f"steps must be consecutive, one or more, got {steps}")
     for t in (steps[0], steps[-1]):
         if not 0 <= t < num_steps:
             raise ValueError(f"the encoder has {num_steps} time steps (0-{num_steps - 1}), got t={t}")
@@ -110,7 +110,7 @@ def index_of(index: Tensor | None, x: Tensor) -> Int[Tensor, " B"]:
 
 
 def check_values(x: Tensor, what: str) -> None:
-    """Refuse a batch that is not real numbers, empty, or not finite.
+    """Refuse a batch that is not of real numbers, is empty, or is not finite.
 
     Args:
         x: a batch of samples, ``[B, ...]``.
@@ -133,5 +133,5 @@ def check_values(x: Tensor, what: str) -> None:
     if not is_mapped(x) and not finite.all():
         first = int((~finite).flatten(1).any(1).nonzero()[0]) if x.ndim > 1 else 0
         raise ValueError(
-            f"the encoder got {what} that are not finite, first in sample {first} of the batch: a NaN would be silence"
+            f"the encoder got {what} that are not finite, first in sample {first} of the batch: a NaN would never fire"
         )

@@ -1,4 +1,4 @@
-"""Images with Gaussian noise on them, the same for every network: an encoder around an encoder."""
+"""Gaussian noise on images, the same for every network: an encoder that wraps an encoder."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class NoisyEncoder(nn.Module):
 
     The n of a pixel depends only on (seed, draw, index) of the image: it is the same at all time steps and for every
     encoder, network, batch and σ. Networks that are compared see the same noise; another σ only scales it. The draw is
-    the call's; the seed is an argument here, because every run has its own.
+    the call's. The seed is an argument here, because the call's differs from run to run.
 
     ========== ============================ =====================================
     where      clip=True                    clip=False
@@ -59,7 +59,7 @@ class NoisyEncoder(nn.Module):
     ) -> None:
         super().__init__()
         if not isinstance(encoder, PixelEncoder):
-            raise TypeError(f"noise is for images, an encoder of pixels, got {type(encoder).__name__}")
+            raise TypeError(f"noise is for images: it needs an encoder of pixels, got {type(encoder).__name__}")
         if not (math.isfinite(sigma) and sigma >= 0):
             raise ValueError(f"sigma must be a finite number, 0 or more, got {sigma}")
         if where not in WHERE:
@@ -68,15 +68,15 @@ class NoisyEncoder(nn.Module):
             raise ValueError("the encoder has no mean and std, it does not normalise: choose where='pixels'")
         if not clip and not getattr(encoder, "signed", True):
             raise ValueError(
-                "unsigned rate coding takes pixels from 0 to 1, and noise that is not clipped leaves them: clip it, "
+                "unsigned rate coding takes pixels from 0 to 1, and unclipped noise leaves that range: take clip=True, "
                 "or an encoder with signed=True"
             )
-        sample_keys(seed, Purpose.NOISE, 0, torch.arange(0))  # refuses a seed that is none
+        sample_keys(seed, Purpose.NOISE, 0, torch.arange(0))  # refuses an invalid seed
         self.encoder, self.sigma, self.where, self.clip, self.seed = encoder, float(sigma), where, clip, seed
 
     @property
     def facts(self) -> EncoderFacts:
-        """Facts about the inner encoder, whose samples it changes at random."""
+        """Facts about the inner encoder; random also if σ is above 0."""
         inner = encoder_facts(self.encoder)
         return replace(inner, random=inner.random or self.sigma > 0, estimated=False)
 
@@ -88,10 +88,10 @@ class NoisyEncoder(nn.Module):
     def forward(self, images: Tensor, *, index: Tensor | None = None, draw: int = 0, **call: Any) -> Tensor:
         """Encode clean images ``[B, C, H, W]`` with pixels in [0, 1] into the network's input, ``[S, B, C, H, W]``.
 
-        See :class:`~bntt.nn.Encoder` for the arguments; ``seed`` is of the encoder's own randomness.
+        See :class:`~bntt.nn.Encoder` for the arguments; ``seed`` is for the inner encoder's own randomness.
 
         Raises:
-            TypeError, ValueError: if the encoder refuses the clean images, or what follows.
+            TypeError, ValueError: if the encoder refuses the clean or the noisy images.
         """
         x = self.normalized(images, index=index, draw=draw)
         return self.encoder.spikes(x, index=index, draw=draw, **call)

@@ -21,7 +21,8 @@ def channel_scales(mean: PerChannel, std: PerChannel) -> tuple[Tensor | None, Te
     """Return mean and standard deviation as rows ``[C, 1, 1]``; both or neither.
 
     Raises:
-        ValueError: if one of them is missing, their lengths differ, or a number is not finite or no deviation.
+        ValueError: if one of them is missing, their lengths differ, a number is not finite, or a deviation is not
+            above 0.
 
     >>> mean, std = channel_scales([0.5, 0.4, 0.3], 3 * [0.25])
     >>> mean.shape
@@ -31,7 +32,7 @@ def channel_scales(mean: PerChannel, std: PerChannel) -> tuple[Tensor | None, Te
     if (center is None) != (spread is None) or (
         center is not None and spread is not None and len(center) != len(spread)
     ):
-        raise ValueError(f"mean and std come together, one number a channel, got mean={mean} and std={std}")
+        raise ValueError(f"mean and std come together, one number per channel, got mean={mean} and std={std}")
     if spread is not None and not (spread > 0).all():
         raise ValueError(f"std must be above 0 in every channel, got {std}")
     return center, spread
@@ -46,7 +47,7 @@ def normalized(images: Tensor, mean: Tensor | None, std: Tensor | None) -> Tenso
 
     Raises:
         TypeError: if the images are not a tensor, not floating point, or have no values.
-        ValueError: if they are not ``[B, C, H, W]``, not finite, not within [0, 1], or of other channels.
+        ValueError: if they are not ``[B, C, H, W]``, not finite, not within [0, 1], or have other channels.
 
     >>> normalized(torch.ones(1, 1, 1, 2), *channel_scales(0.5, 0.25)).flatten()
     tensor([2., 2.])
@@ -74,11 +75,11 @@ def normalized(images: Tensor, mean: Tensor | None, std: Tensor | None) -> Tenso
 
 
 def check_rates(x: Tensor, signed: bool) -> None:
-    """Refuse values that rate coding does not take: not finite, or, where it is unsigned, not from 0 to 1.
+    """Refuse values that rate coding does not take: not finite, or, if it is unsigned, not from 0 to 1.
 
     Raises:
         TypeError: if they are not floating point.
-        ValueError: if they are none of these.
+        ValueError: if they are not finite, or out of range.
 
     >>> check_rates(torch.tensor([[-2.0, 0.5]]), signed=True)
     """
@@ -109,7 +110,7 @@ class PixelEncoder(nn.Module, ABC):
         mean, std: per channel, of the training images; both or neither (then the pixels are encoded as they are).
 
     Raises:
-        ValueError: if ``num_steps`` is below 1, or mean and std are not one finite number a channel, std above 0.
+        ValueError: if ``num_steps`` is below 1, or mean and std are not one finite number per channel, std above 0.
     """
 
     mean: Tensor | None
@@ -127,7 +128,7 @@ class PixelEncoder(nn.Module, ABC):
         See :class:`~bntt.nn.Encoder` for the arguments.
 
         Raises:
-            TypeError, ValueError: if :func:`normalized` refuses the images, or ``spikes`` what follows.
+            TypeError, ValueError: if :func:`normalized` refuses the images, or ``spikes`` the normalised ones.
         """
         return self.spikes(self.normalized(images), **call)
 

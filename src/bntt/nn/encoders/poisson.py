@@ -25,14 +25,14 @@ class PoissonEncoder(PixelEncoder):
             False: ``s = [r < x]`` for pixels in [0, 1].
         mean, std: per channel, of the training images; both or neither (then the pixels are coded as they are).
         gradient: a stand-in for the derivative of a random spike: :func:`~bntt.ops.poisson.straight_through`,
-            :func:`~bntt.ops.poisson.expected`, or yours. None: images that ask for a gradient are an error, because a
+            :func:`~bntt.ops.poisson.expected`, or yours. None: images that require a gradient are an error, because a
             gradient of zeros would look like robustness.
 
-    The numbers are a function of ``(seed, draw, index, t, position)`` alone: see :mod:`bntt.ops.random`. They are the
-    same with a gradient estimator and without.
+    The random numbers depend only on ``(seed, draw, index, t, position)``: see :mod:`bntt.ops.random`. They are the
+    same with and without a gradient estimator.
 
     Raises:
-        ValueError: if ``num_steps`` is below 1, or mean and std are not one finite number a channel, std above 0.
+        ValueError: if ``num_steps`` is below 1, or mean and std are not one finite number per channel, std above 0.
 
     >>> encoder = PoissonEncoder(num_steps=4, mean=[0.3], std=[0.2])
     >>> encoder(torch.zeros(2, 1, 8, 8), seed=0, draw=3).shape
@@ -69,18 +69,18 @@ class PoissonEncoder(PixelEncoder):
         """Draw spikes ``[S, B, ...]`` for values that are already normalised: finite, of any sign, possibly noisy.
 
         Args:
-            x: ``[B, ...]``, floating point; from 0 to 1 where the code is unsigned.
+            x: ``[B, ...]``, floating point; from 0 to 1 if the code is unsigned.
             seed: of the run.
-            index: names the samples in their dataset; 0..B-1 when left out.
+            index: each sample's place in its dataset; 0..B-1 by default.
             draw: number of the noise draw: the update or epoch in training, the repetition in evaluation.
             steps: the steps to encode; all T by default.
-            compact: give them as int8, channels last in memory, where the compiled kernels can draw them and no
-                gradient is asked for.
+            compact: return int8, channels last in memory, if the compiled kernels can draw the spikes and no gradient
+                is required.
 
         Raises:
             TypeError: if x is not floating point.
-            ValueError: if x is not finite or out of range, asks for a gradient that does not exist, or if ``index``
-                or ``steps`` do not fit.
+            ValueError: if x is not finite or out of range, requires a gradient without an estimator, or if ``index`` or
+                ``steps`` do not fit.
 
         >>> PoissonEncoder(num_steps=3).spikes(torch.full((1, 2), -2.0), steps=range(1, 3))
         tensor([[[-1., -1.]],
@@ -92,8 +92,8 @@ class PoissonEncoder(PixelEncoder):
         asked = _asks_for_gradient(x)
         if asked and self.gradient is None:
             raise ValueError(
-                "the images ask for a gradient, and random spikes have none: choose what stands in for it, "
-                "PoissonEncoder(gradient=bntt.nn.expected), or bntt.nn.straight_through; or pass images.detach()"
+                "the images ask for a gradient, but random spikes have none: choose an estimator, "
+                "PoissonEncoder(gradient=bntt.nn.expected) or bntt.nn.straight_through; or pass images.detach()"
             )
         keys = sample_keys(seed, Purpose.SPIKES, draw, index_of(index, x))
         keys, values = step_keys(keys, torch.arange(wanted.start, wanted.stop, device=x.device)), x.detach()
@@ -113,6 +113,6 @@ def _poisson_unsigned(num_steps: int) -> PoissonEncoder:
 
 
 def _asks_for_gradient(x: Tensor) -> bool:
-    """Return True if a derivative with respect to x is asked for, backward or forward."""
+    """Return True if a derivative with respect to x is required, backward or forward."""
     tangent = forward_ad.unpack_dual(x).tangent  # type: ignore[no-untyped-call]
     return (x.requires_grad and torch.is_grad_enabled()) or tangent is not None

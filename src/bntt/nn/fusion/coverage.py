@@ -1,4 +1,4 @@
-"""Coverage of every norm, neuron and block by the fused kernels of the processor, found by trying each."""
+"""Which norms, neurons and blocks the fused CPU kernels support, found by trying each."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ IMAGE = Layout((2, 4, 4), (4, 4, 2))
 
 
 def fused_norms() -> dict[str, str]:
-    """Return what the kernels do for every norm, by name.
+    """Return how every norm runs, fused or in plain PyTorch, by name.
 
     >>> fused_norms()["tdbn"]
     'fused in training and evaluation'
@@ -47,12 +47,12 @@ def _made(build: Callable[[], nn.Module]) -> nn.Module | str:
     try:
         with borrowed_generator():
             return build()
-    except Exception as error:  # the code of a part of yours runs here, and may raise anything
-        return f"not known: of 2 channels and few steps it cannot be made ({error})"
+    except Exception as error:  # the code of a custom part runs here, and may raise anything
+        return f"not known: with 2 channels and few steps it cannot be built ({error})"
 
 
 def fused_parts() -> dict[str, str]:
-    """Return what the kernels do for every kind of neuron and block.
+    """Return how every kind of neuron and block runs, fused or in plain PyTorch, by name.
 
     >>> fused_parts()["Residual"]
     'fused in training and evaluation'

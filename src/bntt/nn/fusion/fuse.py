@@ -1,7 +1,7 @@
 """Blocks as nodes of a fused run, or the reason why one cannot be fused.
 
-A block is fused when every part of it is exactly what the kernels know. Anything of yours (a subclass, a hook, another
-dtype) and anything wrong (a shape that does not fit) runs as a plain module, on real floats.
+A block is fused if every part of it is exactly one that the kernels support. A block with anything custom (a subclass,
+a hook, another dtype) or anything wrong (a shape that does not fit) runs as a plain module, on floats.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ from bntt.ops.folded import AnyNeuron, FoldedNeuron
 
 remember(*UNITS, Residual, SpikeDropout, LIF, FoldedLIF, Rectifier)
 MOST_PLACES = (1 << 31) - 1
-"""Places of all samples in one step, which the kernels number in 32 bits."""
+"""Most places of all samples in one step: the kernels number them in 32 bits."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def fuse(block: nn.Module, site: Site, layout: Layout) -> FusedBlock | str:
     if not found.rectifies:
         return found
     if any(getattr(part, "eps", None) == 0 for part in block.modules()):
-        return "its norm's eps is 0, by which the kernels of an ANN know that there is no norm"
+        return "its norm's eps is 0, which tells the kernels of an ANN that there is no norm"
     alone = bool(site.call.whole) and len(site.steps) == 1
     return why_not_rectified([one.node for one in found.nodes], site.compute, alone=alone) or found
 
@@ -135,7 +135,7 @@ class _Making:
         return total if block.after is None else self._chain({"after": block.after}, total)
 
     def _chain(self, parts: Mapping[str, nn.Module], at: _Place) -> _Place:
-        """Append blocks of one layer, one behind another."""
+        """Append blocks of one layer, one after another."""
         for name, part in parts.items():
             try:
                 at = self.unit(part, at, name)
@@ -151,12 +151,12 @@ class _Making:
         if (block.synapse is None) != (block.norm is None):
             raise NotKnown("it has weights without a norm, or a norm without weights")
         if block.lif is None and (block.pool is not None or block.dropout is not None):
-            raise NotKnown("it pools or drops a current, which has no neurons")
+            raise NotKnown("it has a pool or dropout, but no neurons before it")
         firing: _Firing | None
         norm = block.norm if isinstance(block.norm, TemporalNorm) else None
         if block.synapse is None:
             if len(at.layout.shape) not in (1, 3):
-                raise NotKnown(f"its input is [S, B, {', '.join(map(str, at.layout.shape))}], no image and no features")
+                raise NotKnown(f"its input is [S, B, {', '.join(map(str, at.layout.shape))}], not images or features")
             (height, width, channels), flat = at.layout.memory, len(at.layout.shape) == 1
             if flat and height * width > 1:
                 raise NotKnown("its input is a flattened image")
@@ -169,7 +169,7 @@ class _Making:
             firing = None if block.lif is None else self._firing(block, (channels, height, width), flat)
             node = self._layer(block, weights, flatten, (height, width, channels), firing)
         if (places := self.site.batch * height * width) > MOST_PLACES:
-            raise NotKnown(f"its neurons have {places} places in a step, of at most {MOST_PLACES}")
+            raise NotKnown(f"its neurons have {places} places in a step, more than {MOST_PLACES}")
         shape = (channels,) if flat else (channels, height, width)
         fused = FusedNode(node, unit, name, norm, (height, width, channels), flat)
         now = self.add(fused, at, layout=Layout(shape, (height, width, channels)))

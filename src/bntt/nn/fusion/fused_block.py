@@ -59,7 +59,7 @@ class FusedNode(NamedTuple):
         return Start(membrane, past if isinstance(past, Moments) else None)
 
     def leave(self, end: Start, state: BlockState | None) -> BlockState:
-        """Return the kernels' state as the module's, without a copy; ``state`` is the one that it came from."""
+        """Return the kernels' state in the module's form, without a copy; ``state`` is the one that it started from."""
         membrane = end.membrane
         if membrane is not None:
             membrane = membrane[:, 0, 0] if self.flat else membrane.permute(0, 3, 1, 2)

@@ -1,4 +1,4 @@
-"""Tensors of modules, channels first, as the kernels have them in memory, channels last; and back."""
+"""Conversion between the modules' layout, channels first, and the kernels', channels last."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ def channels_last(x: Tensor) -> Tensor:
 
 
 def left(out: Tensor, last: FusedBlock) -> Tensor:
-    """Return a run's output ``[..., H, W, C]`` in a layout for modules.
+    """Return a run's output ``[..., H, W, C]`` in the modules' layout.
 
-    It has the strides that they know, also those of one channel or pixel, because oneDNN 3.12 crashes on some others.
+    Its strides are the standard ones, even for a single channel or pixel, because oneDNN 3.12 crashes on some others.
     """
-    if last.out.memory[:2] == (1, 1):  # one pixel lies alike
+    if last.out.memory[:2] == (1, 1):  # a single pixel has the same memory layout
         return out.view(*out.shape[:-3], *last.out.shape)
     return out.movedim(-1, -3).reshape(-1).view(*out.shape[:-3], *last.out.shape)
 
@@ -37,8 +37,9 @@ def left(out: Tensor, last: FusedBlock) -> Tensor:
 def entered(nodes: list[Node], x: Tensor, compute: Compute) -> tuple[list[Node], Spikes]:
     """Return the nodes and their input as the kernels take it.
 
-    Where they run event-driven, signed spikes (int8) become events of two channels, one for each sign, and the weights
-    are applied to both. Convolutions over so few channels are faster dense, but for the bits of their weight gradient.
+    On the CPU, signed spikes (int8) become counts in two channels, one for each sign, and the weights are applied to
+    both, so that the layer can run event-driven. Convolutions stay dense, which is faster with so few channels, unless
+    deterministic algorithms are on: then the bits of the weight gradient matter.
     """
     values = channels_last(x)
     if x.dtype != torch.int8 or compute.kernels != "cpu":
@@ -52,5 +53,5 @@ def entered(nodes: list[Node], x: Tensor, compute: Compute) -> tuple[list[Node],
         values = torch.cat([values.clamp(min=0), values.clamp(max=0).neg_()], -1)
         nodes = [replace(layer, weight=torch.cat([layer.weight, -layer.weight], 1)), *rest]
     counts = values.contiguous().view(torch.uint8)
-    bound = 1 << (max(1, int(counts.max())) - 1).bit_length()  # of few values: ways are timed for each of them
+    bound = 1 << (max(1, int(counts.max())) - 1).bit_length()  # a power of two: each bound is timed separately
     return nodes, Spikes(counts, 1.0, bound, float(counts.sum()) / counts.numel())

@@ -1,4 +1,4 @@
-"""The plan of one call: which blocks of a network run together on the kernels, and why the next cannot."""
+"""The plan of one call: which blocks of a network run together on the kernels, and why the next one does not."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Plan(NamedTuple):
 
 
 def why_not_here(x: Tensor, kernels: KernelName) -> str:
-    """Return why nothing can be fused for this input; "" if something may be."""
+    """Return why nothing can be fused for this input; "" if blocks may be."""
     if reason := why_unavailable(kernels):
         return reason
     device = device_of(kernels)
@@ -51,7 +51,7 @@ def why_not_here(x: Tensor, kernels: KernelName) -> str:
     if private.being_transformed():
         return "forward-mode differentiation or a function transform is on"
     if private.being_overridden():
-        return "a mode gives PyTorch's functions another meaning"
+        return "a mode overrides PyTorch's functions"
     return "something watches PyTorch's operations, such as a FlopCounterMode" if private.being_watched() else ""
 
 
@@ -63,7 +63,7 @@ def plan_of(blocks: Mapping[str, nn.Module], x: Tensor, compute: Compute, call: 
         call: the steps' place in time.
 
     Raises:
-        BackendError: if a block cannot be fused and the choice insists on what only the kernels have.
+        BackendError: if a block cannot be fused, but ``compute`` requires the kernels.
     """
     require_precision(compute.precision, x.device)
     fused: dict[str, FusedBlock] = {}
@@ -96,13 +96,13 @@ def plan_of(blocks: Mapping[str, nn.Module], x: Tensor, compute: Compute, call: 
 
 
 def samples_at_once(plan: Plan, shape: Sequence[int]) -> int:
-    """Return how many samples take one step in the memory that the steps of a pass take which run together.
+    """Return how many samples can take one step in the memory of one chunk of a pass.
 
     Args:
         shape: of a sample's input in one step.
 
     Returns:
-        The number, 1 or more; 0 if a block runs in plain PyTorch, which takes all steps of a pass one by one.
+        The number, 1 or more; 0 if a block runs in plain PyTorch, which takes the steps of a pass one by one.
     """
     nodes = _nodes(plan)
     if plan.reason or not nodes:
@@ -112,7 +112,7 @@ def samples_at_once(plan: Plan, shape: Sequence[int]) -> int:
 
 
 def settled(blocks: Mapping[str, nn.Module], x: Tensor, compute: Compute, call: Call) -> Compute:
-    """Return the choice with "auto" recompute resolved: recomputing currents is decided here, once."""
+    """Return ``compute`` with ``recompute="auto"`` resolved: whether to recompute currents is decided here, once."""
     if compute.recompute != "auto" or compute.reduce is not None:
         return compute
     nodes, values = _nodes(plan_of(blocks, x, compute, call)), channels_last(x)

@@ -1,4 +1,4 @@
-"""The kernels' support for the parts of a block, weights, pools, norms and neurons, or why one is unsupported."""
+"""What the kernels support of a block's parts (weights, pools, norms and neurons), and why a part is unsupported."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Layout(NamedTuple):
     """The data between two blocks: its shape for modules, and its layout in memory."""
 
     shape: tuple[int, ...]
-    """Shape of one image: ``(C, H, W)``, ``(F,)``."""
+    """Shape of one sample: ``(C, H, W)`` or ``(F,)``."""
     memory: tuple[int, int, int]
     """Height, width, channels."""
 
@@ -107,7 +107,7 @@ def _misfit(weights: nn.Conv2d | nn.Linear, shape: tuple[int, ...]) -> str:
     """Describe a layer's parameter whose size is not the layer's; "" if there is none."""
     for name, value, wanted in (("weight", weights.weight, shape), ("bias", weights.bias, shape[:1])):
         if isinstance(value, Tensor) and value.shape != wanted:
-            return f"its {name} is {list(value.shape)}, a {type(weights).__name__} of its sizes has {list(wanted)}"
+            return f"its {name} is {list(value.shape)}, expected {list(wanted)} in this {type(weights).__name__}"
     return ""
 
 
@@ -171,10 +171,10 @@ def why_not_window(pooled: Pooled) -> str:
     """Return why the kernels do not average over a window; "" if they do.
 
     >>> why_not_window(Pooled((16, 16), (1, 1), Layout((1, 1, 1), (1, 1, 1))))
-    'its pooling window has 16x16 places, of at most 255'
+    'its pooling window has 16x16 places, more than 255'
     """
     height, width = pooled.average
-    return "" if height * width <= LARGEST_WINDOW else f"its pooling window has {height}x{width} places, of at most 255"
+    return "" if height * width <= LARGEST_WINDOW else f"its pooling window has {height}x{width} places, more than 255"
 
 
 def _pair(size: Any) -> tuple[int, int]:
@@ -235,7 +235,7 @@ def why_not_neuron(neuron: AnyNeuron, steps: range, channels: int, kernels: Kern
         return "its surrogate's constants are tensors"
     if isinstance(neuron, FoldedNeuron):
         return _why_not_folded(neuron, steps, channels)
-    threshold: Any = neuron.threshold  # a number, says its type, and nobody checks that it is
+    threshold: Any = neuron.threshold  # its type says that it is a number, but nothing enforces it
     if isinstance(threshold, Tensor):
         return f"its threshold is {'learned' if threshold.requires_grad else 'a tensor'}: kernels take a number"
     if isinstance(neuron.leak, Tensor) and neuron.leak.ndim and len(neuron.leak) != channels:
@@ -259,9 +259,9 @@ def _why_not_folded(neuron: FoldedNeuron, steps: range, channels: int) -> str:
 def drive_of(
     neuron: AnyNeuron, steps: range, channels: int, device: torch.device
 ) -> tuple[AnyNeuron, Tensor | None, Tensor | None]:
-    """Return the neurons of these steps without gain and bias, and these two, ``[steps, C]``; None if absent.
+    """Return the neurons of these steps without gain and bias; then gain and bias, ``[steps, C]`` or None.
 
-    Neurons that decay their input still say so: the kernels never look at it, and what is measured is without the gain.
+    Neurons that decay their input keep ``decay_input``: the kernels ignore it, and measured currents exclude the gain.
     """
     if not isinstance(neuron, FoldedNeuron):
         if not neuron.decay_input:
@@ -277,7 +277,7 @@ def drive_of(
 
 
 def normalisation_of(norm: nn.Module, steps: range, channels: int, device: torch.device) -> dict[str, Any]:
-    """Return a layer's γ and β of every step, the statistics if given, otherwise their pooling, and ε."""
+    """Return a layer's γ and β of every step, its statistics (None: the batch's), ε, and the pooling if it has one."""
     if not isinstance(norm, TemporalNorm):
         one = torch.ones(1, 1, dtype=torch.float32, device=device)
         ones, zeros = one.expand(len(steps), channels), torch.zeros_like(one).expand(len(steps), channels)

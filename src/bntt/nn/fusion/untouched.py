@@ -12,15 +12,15 @@ from torch import nn
 from bntt.engine.private import has_hooks
 
 CALLED = ("__call__", "forward", "_conv_forward")
-"""Methods of its class that a call of a module goes through."""
+"""Methods of a module's class that a call goes through."""
 _TORCH = str(Path(torch.__file__).parent)
 _remembered: dict[type[nn.Module], tuple[object, ...]] = {}
 
 
 def remember(*kinds: type[nn.Module]) -> None:
-    """Remember the methods of classes that a fused path computes in their place.
+    """Remember the methods of classes that the fused path stands in for.
 
-    A method of PyTorch's that was replaced before this import counts as replaced.
+    A PyTorch method that was replaced before this import counts as replaced.
     """
     for kind in kinds:
         methods = _methods_called(kind)

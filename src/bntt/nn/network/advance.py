@@ -37,7 +37,7 @@ class Work:
     prepared: Prepared | None = None
     """Weights as packed for earlier steps."""
     in_place: bool = False
-    """True if the membranes of the states before may be written over."""
+    """True if the membranes of the previous states may be overwritten."""
 
 
 class Advanced(NamedTuple):
@@ -50,7 +50,7 @@ class Advanced(NamedTuple):
     """State of every block; empty if they are not needed."""
     measured: Measured
     kept: bool = False
-    """True if a kept chain was used: no statistics are the batch's."""
+    """True if a kept chain was used, which takes no batch statistics."""
 
 
 def advance_blocks(
@@ -59,7 +59,7 @@ def advance_blocks(
     """Drive the blocks with x.
 
     Args:
-        states: every block's before the first step; None is rest.
+        states: every block's state before the first step; None is rest.
         mean: True if only the mean over time is wanted; it is returned where the kernels support it.
     """
     names, done, after, measured, is_mean = list(blocks), 0, list[Any](), Measured(), False
@@ -67,7 +67,7 @@ def advance_blocks(
         rest = {name: blocks[name] for name in names[done:]}
         run = plan_of(rest, x, work.compute, work.call).fused
         rectifies = any(block.rectifies for block in run.values())
-        if rectifies and work.measure:  # modules are measured
+        if rectifies and work.measure:  # only modules are measured
             run = {}
         if run and rectifies:
             x, now, found = _run_rectified(run, x, work)
@@ -86,10 +86,10 @@ def advance_blocks(
 
 @torch.no_grad()
 def plain_blocks(blocks: Mapping[str, nn.Module], x: Tensor, compute: Compute) -> dict[str, str]:
-    """Return why blocks in evaluation mode run in plain PyTorch, in training too, by name; fused ones are left out.
+    """Return, by name, why blocks run in plain PyTorch in training; fused ones are left out. All end in eval mode.
 
     Args:
-        x: an input of all steps from rest, which the blocks are driven with to learn what reaches the next one.
+        x: an input of all steps, from rest; it is passed through the blocks to get the input of each.
     """
     found, call = dict[str, str](), Call()
     for name, block in blocks.items():
@@ -132,7 +132,7 @@ def _run_fused(
     after, measured, ends, seen = list[Any](), Measured(), list(ran.ends), list(ran.seen)
     for (name, block), state in zip(run.items(), states, strict=True):
         size = len(block.nodes)
-        if ends:  # there are none where nobody goes on from them
+        if ends:  # empty if no later step needs them
             after.append(block.leave(ends[:size], state))
         if work.measure:
             measured |= measured_of(name, block, seen[:size], work.measure, after)
@@ -159,7 +159,7 @@ def _take_in(nodes: Sequence[FusedNode], moments: Sequence[Moments | None], step
 def measured_of(
     block: str, fused: FusedBlock, seen: Sequence[Seen | None], measure: Measure, after: Sequence[Any]
 ) -> Measured:
-    """Return the measures of a block's layers, the last of whose states is the block's."""
+    """Return the measures of a block's layers; the last state in ``after`` is the block's."""
     measured: Measured = {}
     for one, looked in zip(fused.nodes, seen, strict=True):
         if one.layer is None or looked is None:

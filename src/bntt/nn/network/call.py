@@ -15,7 +15,7 @@ from bntt.nn.tensor_checks import check_tensor
 
 @dataclass(frozen=True, eq=False)
 class Noise:
-    """Keys of the samples' random numbers, which are a function of these and of the step, see :mod:`bntt.ops.random`.
+    """Keys of the samples' random numbers, which depend only on these and on the step, see :mod:`bntt.ops.random`.
 
     >>> Noise(seed=0, draw=7, index=torch.arange(3)).draw
     7
@@ -37,12 +37,12 @@ class Noise:
         return replace(self, index=self.index[keep.to(self.index.device)])
 
     def join(self, *others: Noise) -> Noise:
-        """Return the noise of these samples and, behind them, of others."""
+        """Return the noise of these samples, followed by that of others."""
         return replace(self, index=torch.cat([self.index, *(other.index for other in others)]))
 
 
 def noise_of(known: Noise | None, batch: int, seed: int | None, draw: int | None, index: Tensor | None) -> Noise:
-    """Return the noise of a call: a state's, or the given one, by default seed 0, draw 0 and samples 0 to B-1.
+    """Return the noise of a call: the state's, or the given one; by default seed 0, draw 0 and samples 0 to B-1.
 
     Raises:
         TypeError: if ``index`` is not a tensor.
@@ -59,7 +59,7 @@ def noise_of(known: Noise | None, batch: int, seed: int | None, draw: int | None
     if known is None:
         own = torch.arange(batch, device="cpu") if index is None else index.to(torch.int64)
         return Noise(seed or 0, draw or 0, own)
-    mapped = index is not None and (is_mapped(index) or is_mapped(known.index))  # by vmap: nobody can compare them
+    mapped = index is not None and (is_mapped(index) or is_mapped(known.index))  # by vmap: values cannot be compared
     same = index is None or mapped or bool((index.to(known.index.device) == known.index).all())
     if seed not in (None, known.seed) or draw not in (None, known.draw) or not same:
         raise ValueError(
@@ -80,11 +80,11 @@ class Call:
     first: int = 0
     """The first step of the input, 0-based."""
     whole: bool | None = None
-    """True if the input has all steps, from the first on, and none follow; by default where ``first`` is 0."""
+    """True if the input has all steps, from the first on, and none follow; by default if ``first`` is 0."""
     noise: Noise | None = None
     """Noise of the samples; a network always sets it."""
     reduce: Callable[[Tensor], Tensor] | None = None
-    """Function that sums a float64 tensor over the processes that share a batch; None: there is one."""
+    """Function that sums a float64 tensor over the processes that share a batch; None: a single process."""
 
     def __post_init__(self) -> None:
         if self.whole is None:
@@ -100,7 +100,7 @@ ALL_STEPS = Call()
 
 
 def check_call(call: Call) -> Call:
-    """Refuse a state in the place of a call.
+    """Refuse a state in the place of the call.
 
     Raises:
         TypeError: if it is not a :class:`Call`.

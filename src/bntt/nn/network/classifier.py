@@ -59,7 +59,7 @@ class SpikingClassifier(nn.Module):
         """Return logits ``[B, K]`` after all T steps. The same ``seed``, ``index`` and ``draw`` give the same spikes.
 
         In evaluation without gradients, spikes are drawn a few steps at a time: memory does not grow with T. A hook in
-        the network, or a ``forward`` of its own, gets them all at once.
+        the network, or an overridden ``forward``, gets all steps at once.
 
         Args:
             x: samples ``[B, ...]`` as the encoder takes them: images ``[B, C, H, W]`` with pixels in [0, 1], frames
@@ -78,7 +78,7 @@ class SpikingClassifier(nn.Module):
         check_tensor(x, "the classifier", SAMPLES)
         noise, total = noise_of(None, len(x), seed, draw, index), self.encoder.num_steps if steps is None else steps
         if steps is None:
-            _check_steps(self.encoder, self.network)  # one of them may have been exchanged
+            _check_steps(self.encoder, self.network)  # one of them may have been replaced
         at_once = total <= STEPS_AT_ONCE or torch.is_grad_enabled() or self._is_seen(inner=True)
         if at_once or any(part.training for part in self.network.modules()):
             drawn = self._encode(x, noise, range(total))
@@ -151,7 +151,7 @@ class SpikingClassifier(nn.Module):
             steps: stop after the first ``steps`` of the T steps; the others are not computed.
 
         Raises:
-            ValueError: if there are fewer steps than that, or encoder and network differ in theirs.
+            ValueError: if there are fewer than ``steps``, or encoder and network differ in T.
 
         >>> from bntt.models import mlp
         >>> from bntt.nn import PoissonEncoder
@@ -166,11 +166,11 @@ class SpikingClassifier(nn.Module):
             _check_steps(self.encoder, self.network)
         elif not 1 <= steps <= total:
             raise ValueError(f"a trace stops after 1 to {total} steps, got steps={steps}")
-        with evaluating(self):  # before anything is decided: more norms are fused there than in training
+        with evaluating(self):  # before planning: more norms are fused in evaluation than in training
             return self.network.trace(self._parts(x, noise, steps or total), seed=seed, draw=draw, index=index)
 
     def _is_seen(self, *, inner: bool = False) -> bool:
-        """Return True if a hook on the network, or in it, or its own ``forward`` sees what it is called with."""
+        """Return True if a hook on the network (``inner``: or in it) or an overridden ``forward`` sees its input."""
         network = self.network
         hooked = any(map(has_hooks, network.modules())) if inner else has_hooks(network)
         own = "forward" in vars(network) or type(network).forward is not SpikingNetwork.forward
@@ -187,7 +187,7 @@ class SpikingClassifier(nn.Module):
             yield self._encode(x, noise, range(t, min(total, t + STEPS_AT_ONCE)))
 
     def _encode(self, x: Tensor, noise: Noise, steps: range) -> Shaped[Tensor, "S B *shape"]:
-        """Encode the network's input: spikes of a byte each if it has the CPU's kernels and no hook would see them."""
+        """Encode the network's input: as one-byte spikes if it uses the CPU kernels and no hook would see them."""
         encoder, compute = self.encoder, self.network.compute
         hooked = (isinstance(encoder, nn.Module) and any(map(has_hooks, encoder.modules()))) or self._is_seen()
         compact = compute.backend != "reference" and compute.kernels == "cpu" and not hooked

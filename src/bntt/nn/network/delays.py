@@ -1,4 +1,4 @@
-"""Delay of each layer in steps: the part of its silence that the firing rule explains, and that is no fault."""
+"""Delay of each layer in steps: how long it is silent because of the firing rule, which is no fault."""
 
 from __future__ import annotations
 
@@ -50,9 +50,9 @@ class Delay:
 def delays(network: SpikingNetwork) -> dict[str, Delay]:
     """Compute the delay of every layer, by its name in ``network.layers``.
 
-    The sum of a :class:`~bntt.nn.Residual` arrives with the first of its parts; but neurons ``after`` it
-    wait for the last, since a spike of the shortcut may be too little for them. In blocks from outside the library,
-    layers count as consecutive; neurons from outside it count as one step late.
+    The sum of a :class:`~bntt.nn.Residual` arrives with the first of its parts; but neurons ``after`` it wait for the
+    last part, since a spike of the shortcut alone may not make them fire. In custom blocks, layers count as
+    consecutive; custom neurons count as one step late unless their facts say otherwise.
 
     >>> from bntt.models import mlp
     >>> delays(mlp(hidden=(4, 4, 4), fire="before"))["fc2"]

@@ -19,11 +19,11 @@ from bntt.ops.lif import Neuron
 
 
 def fold(network: SpikingNetwork, *, mean: bool = True, ratio: bool = True) -> SpikingNetwork:
-    """Return a copy of the network, as it evaluates, without norms: statistics, γ and β go into the neurons' constants.
+    """Return a copy for evaluation without norms: statistics, γ and β become part of the neurons' constants.
 
-    By default it is the same network: spike for spike in float64, except for ties in float32. The paper's Eq. 15, a
-    threshold that varies with time, is ``mean=False, ratio=False``: another network (:mod:`bntt.ops.fold`). The copy is
-    in evaluation mode, with its own weights and the same T; layers without a norm stay; it runs fused.
+    By default the copy fires the same spikes in float64, and also in float32 except for ties. The paper's Eq. 15, a
+    threshold that varies with time, is ``mean=False, ratio=False``: a different network (:mod:`bntt.ops.fold`). The
+    copy is in evaluation mode, with its own weights and the same T; layers without a norm stay; it runs fused.
 
     Args:
         network: with :class:`~bntt.nn.TemporalNorm` norms, of any method, or none.
@@ -31,8 +31,8 @@ def fold(network: SpikingNetwork, *, mean: bool = True, ratio: bool = True) -> S
         ratio: keep the ratio of two steps' scales in the leak; Eq. 13 drops it.
 
     Raises:
-        ValueError: if a layer cannot be folded: a norm whose statistics are each sample's (``LayerNorm``), a norm whose
-            current is added to another's (``CurrentBlock``), or a part that is not the library's or has a hook.
+        ValueError: if a layer cannot be folded: a norm with statistics of each sample (``LayerNorm``), a norm whose
+            current is added to another one (``CurrentBlock``), or a part that is not the library's or has a hook.
 
     >>> import torch
     >>> from bntt.models import mlp
@@ -76,16 +76,16 @@ def normalisation_of(norm: TemporalNorm) -> Normalisation:
 def _why_not(block: Any) -> str:
     """Return why a block of one layer cannot be folded; "" if it can, or has nothing to fold."""
     if type(block) not in UNITS:
-        return f"it is {type(block).__name__}, which is no block of the library's"
+        return f"it is {type(block).__name__}, which is not one of the library's blocks"
     if isinstance(block, NeuronBlock) or type(block.norm) is NoNorm:
         return ""
     if type(block.norm) is LayerNorm:
-        return "LayerNorm takes the statistics of every sample, which are no constants; norms of batch statistics are"
+        return "LayerNorm takes the statistics of each sample, which vary; only batch statistics can be folded"
     if type(block.norm) not in FAMILY:
         return f"its norm is {type(block.norm).__name__}, which is not from the library"
     if isinstance(block, CurrentBlock):
         return (
-            "its current is added to another's, so that two scales come to one neuron; only the norm of a SpikingBlock "
+            "its current is added to another's, so two scales would reach one neuron; only the norm of a SpikingBlock "
             "can become part of its neurons"
         )
     if type(block.lif) is not LIF:
@@ -93,4 +93,4 @@ def _why_not(block: Any) -> str:
     if type(block.lif.neuron) is not Neuron:
         return f"its neurons are {type(block.lif.neuron).__name__}, which is not from the library"
     touched = why_touched(block.norm) or why_touched(block.lif)
-    return touched and f"its norm or LIF {touched}, and other neurons take their place: remove it"
+    return touched and f"its norm or LIF {touched}, which the folded neurons would not have: remove it"

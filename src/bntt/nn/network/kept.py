@@ -1,8 +1,8 @@
-"""The chains of layers that a network keeps from call to call: planning one step of one sample takes longer than it.
+"""Chains of layers that a network keeps across calls: planning one step of one sample takes longer than running it.
 
-A call without gradients that measures nothing but spikes, whose blocks all run fused and layer behind layer, is planned
-for all steps. The next call of its shape, with as many samples or fewer, takes the same :class:`Chain`, while
-everything that it was made of is as it was: so samples that leave a batch cost no new plan.
+A call is planned for all steps if it needs no gradients, measures nothing but spikes, and all its blocks run fused, one
+layer after another. The next call of its shape, with as many samples or fewer, reuses the same :class:`Chain`, as long
+as nothing that it was made of has changed. So a batch that loses samples needs no new plan.
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ from bntt.nn.network.call import Call
 from bntt.nn.network.measured import Measure, Measured
 
 MOST_BYTES = 64 << 20
-"""The most that the buffers of a network's chains may take: beyond it planning costs little."""
+"""The most bytes that the buffers of a network's chains may take; for larger ones, planning costs little."""
 MOST_WEIGHTS = 8 << 20
-"""The most parameters that a network may have: they are kept twice, packed and to compare."""
+"""The most parameters that a network with chains may have: they are copied twice, packed and for comparison."""
 MOST_SHAPES = 8
-"""Number of shapes of calls that are kept, whatever their number of samples; then the oldest is dropped."""
+"""Number of call shapes that are kept, whatever the number of samples; beyond it the oldest is dropped."""
 FIT = (Measure(), Measure(spikes=True))
-"""Measurements that a chain takes."""
+"""Measurements that a chain can take."""
 FOLDED = "_rules"
-"""The attribute of folded neurons whose tables are not read: those of the module are."""
+"""Attribute of folded neurons whose tables are not read: the module's own are."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +55,7 @@ class _Ready:
     chain: Chain
 
     def advance(self, x: Tensor, work: Work, row: int, states: Sequence[Any], *, mean: bool) -> Advanced | None:
-        """Advance by some steps, whose first row of all tables is given; None if these values need other layers."""
+        """Advance by some steps; ``row`` is the tables' row of the first. None if these values need other layers."""
         (first, *_), spikes = entered([*self.layers], x, work.compute)
         if first is not self.layers[0]:
             return None
@@ -75,7 +75,7 @@ class _Ready:
 
 @dataclass(frozen=True)
 class _Held:
-    """What a network is made of at one time, with copies of its values as soon as there is a chain."""
+    """The parts of a network at one time, with copies of their values as soon as there is a chain."""
 
     made: Made
     settings: tuple[object, ...]
@@ -83,11 +83,11 @@ class _Held:
     prepared: Prepared = field(default_factory=Prepared)
     values: list[Tensor | None] = field(default_factory=list)
     storages: list[Tensor] = field(default_factory=list)
-    """What parameters and buffers point to: while it is held, what replaces it has another address."""
+    """The memory of parameters and buffers: while it is held, a replacement has another address."""
     ready: dict[tuple[object, ...], list[_Ready]] = field(default_factory=dict)
-    """Chains by the shape of a call's samples; those in use are not in the list, so no two threads have the same."""
+    """Chains by the shape of a call's samples; those in use are not in the list, so two threads never share one."""
     refused: dict[tuple[object, ...], int] = field(default_factory=dict)
-    """Numbers of samples from which on calls of a shape cannot have one."""
+    """By shape, the number of samples from which on a call cannot have a chain."""
 
     def is_of(self, made: Made, settings: tuple[object, ...]) -> bool:
         """Return True if nothing has changed."""
@@ -105,11 +105,11 @@ class _Held:
             with contextlib.suppress(ValueError):  # another thread was sooner
                 free.remove(ready)
                 if ready.chain.most >= samples:
-                    return ready  # those for fewer samples go: one for more comes in their place
+                    return ready  # one for fewer samples is dropped: a larger one will replace it
         return None
 
     def make_room(self, size: int) -> None:
-        """Drop the oldest chains where with this many bytes more there would be too many."""
+        """Drop the oldest chains until another one of this many bytes fits."""
         while self.ready and (len(self.ready) >= MOST_SHAPES or self.bytes() + size > MOST_BYTES):
             with contextlib.suppress(StopIteration, RuntimeError):  # another thread was sooner
                 self.ready.pop(next(iter(self.ready)), None)
@@ -119,19 +119,19 @@ class _Held:
         return sum(ready.chain.room.size for free in list(self.ready.values()) for ready in free)
 
     def refuse(self, key: tuple[object, ...], samples: int) -> None:
-        """Remember that calls of this shape cannot have a chain, from so many samples on."""
+        """Remember that calls of this shape cannot have a chain, from this many samples on."""
         if len(self.refused) >= MOST_SHAPES:
             self.refused.clear()
         self.refused[key] = samples
 
     def copy_values(self) -> None:
-        """Remember the values, all at once: other threads look at them."""
+        """Remember the values, all at once, because other threads read them."""
         tensors = self.made.tensors
         self.storages[:] = [tensor.detach() for tensor in tensors if tensor is not None]
         self.values[:] = [None if tensor is None else tensor.detach().clone() for tensor in tensors]
 
     def same_values(self) -> bool:
-        """Return True if not even a write that counts no version has changed a parameter or a buffer."""
+        """Return True if no parameter or buffer has changed, not even by a write that moves no version counter."""
         pairs = zip(self.values, self.made.tensors, strict=True)
         return all(one is None or other is None or torch.equal(one, other) for one, other in pairs)
 
@@ -139,10 +139,10 @@ class _Held:
 class Kept:
     """The chains of one network; a copy of the network has none.
 
-    The first call with a network as it is leaves what it was made of, the next one a chain: where something changes
-    from call to call, that costs no more than to notice it. The first call of every sequence that could use a chain,
-    and each that begins one, compares the values of parameters and buffers too, so that what is written through
-    ``.data`` between two sequences needs no telling.
+    The first call with an unchanged network records its parts, and the next one makes a chain: if something changes
+    with every call, the only cost is noticing it. The first call of every sequence that could use a chain, and each
+    that makes one, also compares the values of parameters and buffers, so that a write through ``.data`` between two
+    sequences need not be reported.
     """
 
     def __init__(self) -> None:
@@ -158,11 +158,11 @@ class Kept:
         """Advance the blocks as :func:`~bntt.nn.network.advance.advance_blocks`; None if no chain is kept for the call.
 
         Args:
-            num_steps: T, where the blocks have it.
+            num_steps: T, if the blocks have one.
         """
         compute, first = work.compute, work.call.first
         if first == 0:
-            self._compared = False  # now, if this call cannot use a chain, the next one may
+            self._compared = False  # even if this call cannot use a chain, the next one may
         unfit = compute.backend not in ("auto", "cpu") or compute.precision == "bf16" or work.measure not in FIT
         if torch.compiler.is_compiling() or unfit or torch.is_grad_enabled():
             return None
@@ -210,7 +210,7 @@ def _begin(blocks: nn.ModuleDict, num_steps: int | None, x: Tensor, work: Work, 
     """Make a chain for calls like this one, or return the number of samples from which on none can be made."""
     if not all(name == FOLDED or _is_constant(value) for name, value in attributes_of(blocks)):
         return 1
-    with torch.inference_mode(False), torch.no_grad():  # it outlives the mode
+    with torch.inference_mode(False), torch.no_grad():  # the chain outlives inference mode
         if num_steps is None and any(getattr(module, "num_steps", None) for module in blocks.modules()):
             return 1  # a part with steps that the network was not built with
         every = x[:1].expand(num_steps or len(x), *x.shape[1:])

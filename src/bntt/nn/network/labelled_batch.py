@@ -17,7 +17,7 @@ Samples = tuple[Tensor, Tensor, Tensor]
 """``(inputs, labels, index)``: a batch as the encoder takes it, index naming each sample in its dataset."""
 
 Labels = Tensor | np.ndarray | Sequence[int] | Sequence[Sequence[float]]
-"""One integer per sample, of any integer type; or soft labels, floats ``[B, K]``: shares of the classes, 1 in sum."""
+"""One integer per sample, of any integer type; or soft labels, floats ``[B, K]``: class shares that sum to 1."""
 
 SUM_WITHIN = 1e-4
 """Tolerance of the sum of a sample's shares around 1."""
@@ -48,8 +48,8 @@ def samples(loader: Loader, draw: int, first: int = 0) -> Iterator[Samples]:
     """Yield one pass over a loader, from batch number ``first`` on; a plain loader's samples are numbered in order.
 
     A loader whose ``epoch`` is a number, or anything else that cannot be called, is a plain one. Skipped batches are
-    not read if the loader's ``epoch`` takes ``first``, else they are dropped; samples keep their numbers. A plain
-    loader must give the same batches again for them to be the same samples.
+    not read if the loader's ``epoch`` takes ``first``, else they are dropped; samples keep their numbers. With a plain
+    loader these are the same samples only if it yields the same batches again.
 
     Raises:
         TypeError: if the loader yields nothing, or samples, or an index, that are not tensors.
@@ -73,7 +73,7 @@ def samples(loader: Loader, draw: int, first: int = 0) -> Iterator[Samples]:
     left_out = sum(1 for _ in islice(batches, first))
     if left_out < first:
         raise ValueError(
-            f"the loader gave {left_out} batches, too few to leave {first} out: it is not the one that began this epoch"
+            f"the loader gave {left_out} batches, too few to skip {first}: it is not the one that began this epoch"
         )
     yield from batches
 

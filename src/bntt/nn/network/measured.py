@@ -25,7 +25,7 @@ class Currents:
     """Distribution of the input of a layer's neurons; returned by :meth:`bntt.nn.SpikingNetwork.advance`."""
 
     histogram: Int[Tensor, "S bins"]
-    """Counts below the first edge, between each two edges, and from the last edge on."""
+    """Counts below the first edge, between neighbouring edges, and from the last edge on."""
     maximum: Float[Tensor, " S"]
     """Largest input at each step."""
 
@@ -158,7 +158,7 @@ def evaluating(module: nn.Module) -> Iterator[None]:
 
 
 def being_captured(x: Tensor) -> bool:
-    """Return True while a CUDA graph captures what is done with a tensor: no value of it can be asked for.
+    """Return True while a CUDA graph captures what is done with a tensor: its values cannot be read.
 
     >>> being_captured(torch.ones(1))
     False
@@ -176,7 +176,7 @@ def check_finite_input(x: Tensor, first: int) -> None:
     if being_captured(x):
         return
     seen = x[:1] if x.stride(0) == 0 else x  # one image for all steps, as direct coding gives it
-    if math.isfinite(seen.detach().sum()) or bool(torch.isfinite(seen).all()):  # a sum is not, if one is not
+    if math.isfinite(seen.detach().sum()) or bool(torch.isfinite(seen).all()):  # NaN or ∞ reaches the sum
         return
     step, sample = (~torch.isfinite(seen)).flatten(2).any(2).nonzero()[0].tolist()
     raise ValueError(

@@ -23,8 +23,8 @@ def retime(network: SpikingNetwork, num_steps: int, how: str) -> SpikingNetwork:
     """Return a copy of the network for another T; the network itself is unchanged.
 
     γ, β and p of every norm and its running statistics, if they differ from step to step, are resampled by ``how``
-    (:mod:`bntt.ops.retime`); all else is shared over time, and copied. A truncated network computes what the network
-    itself does with ``steps=``. To measure new statistics, call :func:`bntt.training.recalibrate`.
+    (:mod:`bntt.ops.retime`); all else is shared over time, and copied. A truncated network computes the same as the
+    original with ``steps=``. To measure new statistics, call :func:`bntt.training.recalibrate`.
 
     Args:
         network: any spiking network that is not folded.
@@ -34,10 +34,10 @@ def retime(network: SpikingNetwork, num_steps: int, how: str) -> SpikingNetwork:
     Raises:
         ValueError: if ``how`` is unknown or leads in the other direction, or a norm's window over time is longer than
             T.
-        TypeError: on a part with steps of its own and no ``step_tables``: a folded network, or a part of yours.
+        TypeError: on a part with steps of its own and no ``step_tables``: a folded network, or a custom part.
 
     Warns:
-        UserWarning: if "hold" would repeat a last step whose γ is near 0, which weight decay brings about: silence.
+        UserWarning: if "hold" would repeat a last step whose γ weight decay has brought near 0: a nearly silent one.
 
     >>> import torch
     >>> from bntt.models import mlp
@@ -46,7 +46,7 @@ def retime(network: SpikingNetwork, num_steps: int, how: str) -> SpikingNetwork:
     (6, torch.Size([2, 10]))
     """
     if network.num_steps is None:
-        retiming(1, min(1, num_steps), how)  # refuses what is wrong where no part does, as none has tables
+        retiming(1, min(1, num_steps), how)  # checks the arguments, as no part has tables to check them with
     new, tied = copy.deepcopy(network), dict[int, tuple[Tensor, Tensor]]()
     for path, module in new.blocks.named_modules():
         alone = isinstance(module, FoldedLIF) and network.num_steps == 1  # its tables have one row, as constants do
@@ -54,7 +54,7 @@ def retime(network: SpikingNetwork, num_steps: int, how: str) -> SpikingNetwork:
             _retime_part(module, num_steps, how, tied)
         elif alone or getattr(module, "num_steps", None) is not None:
             raise TypeError(
-                f"{type(module).__name__} {path!r} has {module.num_steps or 1} steps of its own, not known here: "
+                f"{type(module).__name__} {path!r} has {module.num_steps or 1} steps that cannot be changed: "
                 f"retime a network before it is folded, or build it with num_steps={num_steps}"
             )
     new.num_steps = settle(new.blocks)
@@ -62,7 +62,7 @@ def retime(network: SpikingNetwork, num_steps: int, how: str) -> SpikingNetwork:
         listed = ", ".join(f"{value:.2g} in {name}" for name, value in faint.items())
         warnings.warn(
             f"the last of {network.num_steps} steps is held for {num_steps - (network.num_steps or 0)} more, and its "
-            f"mean |γ| is near 0, {listed}: these steps are all but silent; 'interpolate' instead, or train with a "
+            f"mean |γ| is near 0, {listed}: these steps are nearly silent; use 'interpolate', or train with a "
             f"smaller decay of γ",
             stacklevel=2,
         )
@@ -87,7 +87,7 @@ def faint_at_the_end(network: SpikingNetwork) -> dict[str, float]:
 
 
 def _retime_part(part: Any, num_steps: int, how: str, tied: dict[int, tuple[Tensor, Tensor]]) -> None:
-    """Give a part another number of steps; ``tied`` holds tables and what was made of them, by the table's identity."""
+    """Give a part another number of steps; ``tied`` maps the id of a table to the table and its resampled form."""
     rows = retiming(part.num_steps, num_steps, how)
     if isinstance(method := getattr(part, "method", None), NormMethod):
         check_window(f"{method.name} {part.path!r}", method.pooling, num_steps)
@@ -95,6 +95,6 @@ def _retime_part(part: Any, num_steps: int, how: str, tied: dict[int, tuple[Tens
         if id(table) not in tied:
             made = (rows.to(table.device) @ table.detach().double()).to(table.dtype)
             made = nn.Parameter(made, table.requires_grad) if isinstance(table, nn.Parameter) else made
-            tied[id(table)] = table, made  # alive, so that no other table has its identity
+            tied[id(table)] = table, made  # kept alive, so that no other table gets its id
         setattr(part, name, tied[id(table)][1])
     part.num_steps = num_steps

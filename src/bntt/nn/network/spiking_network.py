@@ -1,4 +1,4 @@
-"""The whole spiking network: blocks in order, then the readout; all forms of it are calls of one ``advance``."""
+"""The whole spiking network: blocks in order, then the readout; every way of running it shares one code path."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from bntt.nn.network.measured import Measure, Measured, Trace, check_finite_inpu
 from bntt.nn.network.state import NetworkState
 
 STEPS_AT_ONCE = 25
-"""Steps in memory in a pass without gradients: an encoder's spikes and the last layer's never cover more."""
+"""Most steps of the encoder's and the last layer's spikes that are in memory in a pass without gradients."""
 
 
 class SpikingNetwork(nn.Module):
@@ -32,8 +32,8 @@ class SpikingNetwork(nn.Module):
 
     Args:
         blocks: the hidden layers, named by the mapping's keys (a sequence gets ``block1``, ``block2``, ...):
-            :class:`SpikingBlock`, or modules of yours that are stages and list their ``layers``.
-        readout: the output layer, :class:`Readout` or a stage of yours.
+            :class:`SpikingBlock`, or your own modules that are stages and list their ``layers``.
+        readout: the output layer, :class:`Readout` or your own stage.
         compute: backend and precision, see :class:`~bntt.engine.compute.Compute`: by default fused kernels for every
             block that they support, and plain PyTorch for the rest.
 
@@ -43,10 +43,10 @@ class SpikingNetwork(nn.Module):
         TypeError: if a block or the readout is not a stage, or a block does not list its layers.
 
     Attributes:
-        compute: as above; you may set it at any time.
+        compute: as above; can be set at any time.
         num_steps: T of the norms and folded neurons; None if no part depends on it.
         built: the registered builder's name and arguments; None for a network put together by hand.
-        input_shape: of a sample in one step, ``[C, H, W]`` or ``[F]``, if the builder was told; else None.
+        input_shape: of a sample in one step, ``[C, H, W]`` or ``[F]``, if the builder was given it; else None.
 
     >>> from bntt.nn import BNTT, LIF, Readout, SpikingBlock
     >>> hidden = SpikingBlock(nn.Linear(6, 8, bias=False), BNTT(8, num_steps=5), LIF())
@@ -110,7 +110,7 @@ class SpikingNetwork(nn.Module):
     def settled_compute(self, shape: Sequence[int]) -> Compute:
         """Return ``compute`` with ``recompute="auto"`` resolved by the memory now free, for training on this ``shape``.
 
-        It is the input's, ``[S, B, ...]``. Resolve it once for a training that must have the same bits after a stop.
+        ``shape`` is the input's, ``[S, B, ...]``. Resolve it once for a training that must keep its bits when resumed.
         """
         call = Call(0, self._is_whole(0, shape[0]))
         return settled(dict(self.blocks.items()), self._stand_in(shape), self.compute, call)
@@ -133,13 +133,13 @@ class SpikingNetwork(nn.Module):
         draw: int | None = None,
         index: Integer[Tensor, " B"] | None = None,
     ) -> Float[Tensor, "B K"]:
-        """Return logits ``[B, K]`` after all steps, from rest: train with this. ``torch.compile`` does not look inside.
+        """Return logits ``[B, K]`` after all steps, from rest: use this to train. ``torch.compile`` does not trace it.
 
         Args:
             x: the input of the first layer, ``[T, B, ...]``: floating point, or int8, signed spikes of one byte each.
             steps: stop after fewer than the norms' T steps; x then has ``steps`` of them. Norms that look ahead pool
-                over those. In training, γ of later steps gets no gradient, but decays all the same.
-            seed, draw, index: name the samples' random numbers, for blocks that draw some.
+                over those. In training, γ of later steps gets no gradient, but still decays.
+            seed, draw, index: keys of the samples' random numbers, for blocks that draw some.
 
         Raises:
             BackendError: if ``compute`` requires the kernels and they do not support a block, or if the machine does
@@ -150,7 +150,7 @@ class SpikingNetwork(nn.Module):
         check_drive(x)
         wanted = steps if steps is not None else self.num_steps
         if wanted not in (None, len(x)):
-            way = "; to stop earlier on purpose, say steps=; advance(x, state) takes any number of steps" * (not steps)
+            way = "; to stop earlier on purpose, pass steps=; advance(x, state) takes any number of steps" * (not steps)
             raise ValueError(f"this network takes [T, B, ...] of {wanted} time steps, got {list(x.shape)}{way}")
         self._check_steps(x, 0)
         call = Call(0, True, noise_of(None, x.shape[1], seed, draw, index), self.compute.reduce)
@@ -185,20 +185,20 @@ class SpikingNetwork(nn.Module):
         draw: int | None = None,
         index: Integer[Tensor, " B"] | None = None,
     ) -> tuple[Float[Tensor, "S B K"], NetworkState]:
-        """Take the next S steps from a state, layer by layer: the same numbers however the steps are cut.
+        """Take the next S steps from a state, layer by layer; how the steps are cut into calls changes no result.
 
         All T steps from rest are :meth:`forward`; one step per call is streaming. Blocks run fused if they can.
         Gradients flow through the state, and ``state.detach()`` cuts them; ``state.rows(keep)`` lets samples leave the
-        batch. In training, running statistics take in the batch of every call, and γ of steps that never come gets no
-        gradient, though it decays all the same. Weights and tables are kept in the kernels' layout until they change or
-        are replaced; after writing to them through ``.data`` or NumPy between two steps, call ``weights_changed()``.
+        batch. In training, every call updates the running statistics, and γ of steps that are never taken gets no
+        gradient but still decays. Weights and tables are kept in the kernels' layout until they change or are replaced;
+        after writing to them through ``.data`` or NumPy between two steps, call ``weights_changed()``.
 
         Args:
             x: the input of the first layer, ``[S, B, ...]``, floating point or int8.
             state: the state that the last call returned; None is rest.
             measure: measurements to take in these steps; the results are in ``state.measured``.
-            in_place: True if you do not need ``state`` any more: its membranes may be written over, not copied.
-            seed, draw, index: name the samples' random numbers in the first call; later the state has them.
+            in_place: True if you do not need ``state`` any more: its membranes may be overwritten, not copied.
+            seed, draw, index: keys of the samples' random numbers, for the first call; later the state has them.
 
         Returns:
             ``(logits, state)``: logits after each step, the voltage so far divided by the steps so far.
@@ -230,7 +230,7 @@ class SpikingNetwork(nn.Module):
         if (layer := measure.membrane[0]) not in self.layers:
             raise ValueError(f"there is no layer {layer!r} to measure: it is one of {', '.join(self.layers)}")
         taken = list[tuple[Tensor, Measured]]()
-        for one in torch.split(x, 1):  # a membrane is known at the end of a call
+        for one in torch.split(x, 1):  # a membrane is only known at the end of a call
             some, state = self._advance(one, state, measure, noise, in_place)
             taken.append((some, state.measured or {}))
         assert state is not None

@@ -20,9 +20,9 @@ from bntt.ops.norm import Moments
 class NetworkState:
     """State that a network carries from one step to the next.
 
-    Gradients flow through it; :meth:`detach` cuts them. :meth:`rows` selects samples. It is a tree of tensors for
-    ``torch.export`` and ``torch.func``; a program exported with it is for its step. Import ``bntt.nn`` before
-    ``torch.export.load`` or ``torch.load`` reads one.
+    Gradients flow through it; :meth:`detach` cuts them. :meth:`rows` selects samples. For ``torch.export`` and
+    ``torch.func`` it is a tree of tensors; a program exported with a state is valid only at that state's step. Import
+    ``bntt.nn`` before reading a state with ``torch.export.load`` or ``torch.load``.
 
     >>> NetworkState(1, 3, (torch.zeros(3, 2),), torch.zeros(3, 10)).steps
     1
@@ -53,8 +53,8 @@ class NetworkState:
 
         Raises:
             ValueError: after a training pass under batch statistics, in which every sample depends on all others; or
-                if it is neither a mask of the batch's length nor indices in int64.
-            TypeError: if the state of a part of yours does not say how its rows are selected.
+                if ``keep`` is neither a mask of the batch's length nor indices in int64.
+            TypeError: if the state of a custom part does not define how its rows are selected.
 
         >>> state = NetworkState(1, 3, (torch.zeros(3, 2),), torch.arange(3.0)[:, None])
         >>> state.rows(torch.tensor([True, False, True])).readout.flatten()
@@ -80,12 +80,12 @@ class NetworkState:
         )
 
     def join(self, *others: NetworkState) -> NetworkState:
-        """Return the state of these samples and, behind them, of others that have taken as many steps.
+        """Return the state of these samples, followed by others that have taken the same number of steps.
 
         Raises:
             ValueError: if the others took more or fewer steps or have another seed or draw, or after a training pass
                 under batch statistics.
-            TypeError: if blocks' states differ in form, or one does not say how it is joined.
+            TypeError: if blocks' states differ in form, or one does not define how it is joined.
 
         >>> one, two = (NetworkState(1, n, (torch.zeros(n, 2),), torch.zeros(n, 1)) for n in (1, 2))
         >>> one.join(two).blocks[0].shape
@@ -95,13 +95,13 @@ class NetworkState:
             mine, theirs = ((one.steps, one.noise and (one.noise.seed, one.noise.draw)) for one in (self, other))
             if mine != theirs or self.pooled or other.pooled:
                 raise ValueError(
-                    f"states are joined after as many steps, of one seed and draw, and not in training: got (steps, "
+                    f"only states with the same steps, seed and draw can be joined, and not in training: got (steps, "
                     f"(seed, draw)) {mine} and {theirs}, in training {self.pooled} and {other.pooled}"
                 )
             if not can_join((self.blocks, self.readout), (other.blocks, other.readout)):
                 raise TypeError(
-                    "blocks' states are joined where both are of one form: tensors [B, ...] of equal other dimensions, "
-                    "tuples or dicts of such, or objects with a method join(other)"
+                    "only blocks' states of the same form can be joined: tensors [B, ...] that differ only in B, "
+                    "tuples or dicts of these, or objects with a method join(other)"
                 )
         every = (self, *others)
         return replace(
@@ -140,7 +140,7 @@ class NetworkState:
 def _made(
     blocks: tuple[Any, ...], readout: Any, noise: Any, measured: Any, steps: int, pooled: bool, batch: int
 ) -> NetworkState:
-    """Put a state together; an exported program knows the number of samples by the shape of their index alone."""
+    """Make a state from its parts; an exported program knows the number of samples only by the shape of their index."""
     index = getattr(noise, "index", None)
     batch = index.shape[0] if isinstance(index, Tensor) else batch
     return NetworkState(steps, batch, blocks, readout, noise, pooled, measured)
@@ -163,11 +163,11 @@ register_tree(
 def rows_of(state: Any, keep: Tensor) -> Any:
     """Select some samples in a block's state.
 
-    It is None, a tensor ``[B, ...]``, a tuple or dict of these, or anything with a method ``rows(keep)``. Moments
-    belong to no sample.
+    The state is None, a tensor ``[B, ...]``, a tuple or dict of these, or anything with a method ``rows(keep)``.
+    Moments belong to no sample and stay.
 
     Raises:
-        TypeError: if a state does not say how its rows are selected.
+        TypeError: if a state does not define how its rows are selected.
 
     >>> rows_of((torch.arange(3), None), torch.tensor([2]))
     (tensor([2]), None)
@@ -180,10 +180,10 @@ def rows_of(state: Any, keep: Tensor) -> Any:
 
 
 def joined_rows(state: Any, *others: Any) -> Any:
-    """Put the samples of a block's other states behind those of one, of the same kinds as :func:`rows_of`.
+    """Append the samples of a block's other states to those of the first; the states are as in :func:`rows_of`.
 
     Raises:
-        TypeError: if a state does not say how it is joined.
+        TypeError: if a state does not define how it is joined.
 
     >>> joined_rows((torch.zeros(1, 2), None), (torch.ones(2, 2), None))[0].sum(1)
     tensor([0., 2., 2.])
@@ -199,7 +199,7 @@ def joined_rows(state: Any, *others: Any) -> Any:
 
 
 def can_join(state: Any, other: Any) -> bool:
-    """Return True if the states of a block after two calls can be joined: both of one form, which says how.
+    """Return True if two states of a block can be joined: both have the same form, and it defines how.
 
     >>> can_join((torch.zeros(1), {"u": None}), (torch.zeros(2), {"u": None}))
     True
@@ -208,7 +208,7 @@ def can_join(state: Any, other: Any) -> bool:
     """
     if type(state) is not type(other):
         return False
-    if isinstance(state, Moments):  # of no sample
+    if isinstance(state, Moments):  # they belong to no sample
         return True
     if isinstance(state, Tensor):
         return bool(state.shape[1:] == other.shape[1:] and state.dtype == other.dtype and state.device == other.device)

@@ -29,8 +29,8 @@ def watching(layers: Mapping[str, SpikingLayer], x: Tensor, measure: Measure) ->
         x: ``[S, B, ...]``; only its numbers of steps and samples matter.
 
     Raises:
-        TypeError: if a layer's norm, neurons or weights were not called for each of the steps; or if it is asked what
-            arrives at weights that are not one convolution or fully connected layer.
+        TypeError: if a layer's norm, neurons or weights were not called for each of the steps; or if arrivals are
+            requested at weights that are not one convolution or fully connected layer.
     """
     found: Measured = {}
     size = (x.shape[0], x.shape[1])
@@ -153,7 +153,7 @@ def membrane_at(layer: str, membrane: object, place: tuple[int, ...]) -> Tensor:
     """Return one neuron's membrane in every sample, ``[1, B]``, out of ``[B, C, *space]``.
 
     Raises:
-        TypeError: if the neurons' state is not a tensor and has none called ``membrane``.
+        TypeError: if the neurons' state is not a tensor and has no tensor ``membrane``.
         ValueError: if there is no such neuron.
 
     >>> membrane_at("fc1", torch.tensor([[1.0, 2.0]]), (1,))

@@ -1,4 +1,4 @@
-"""Running statistics that wait: they move with the update, or not at all."""
+"""Held batch statistics: the running statistics move together with the update, or not at all."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ class HeldStatistics:
         return [(norm.path or norm.method.name, batch) for norm, batch, _ in self._held]
 
     def take_in(self) -> None:
-        """Move the running statistics, in the order of the passes, once; afterwards nothing is held.
+        """Update the running statistics by what is held, in the order of the passes; afterwards nothing is held.
 
-        Works inside the block too; a surrounding ``hold_statistics`` block then holds them.
+        This works inside the block too; a surrounding ``hold_statistics`` block then holds them.
         """
         now, self._held = self._held, []
         with _put_off_by(self.before):
@@ -45,7 +45,7 @@ class HeldStatistics:
                 norm.take_in(batch, running)
 
     def put_averages(self) -> None:
-        """Replace the running statistics by averages over all that is held, once; afterwards nothing is held.
+        """Replace the running statistics by averages over all that is held; afterwards nothing is held.
 
         Each row becomes the mean of its batches' means, and of their unbiased variances.
         """
@@ -96,7 +96,7 @@ def hold_statistics(module: nn.Module) -> Iterator[HeldStatistics]:
 
 @contextmanager
 def batch_statistics(module: nn.Module) -> Iterator[HeldStatistics]:
-    """Inside the block, evaluate the module but for its norms: they take, and hold, the statistics of the batch.
+    """Set evaluation mode inside the block, except for the norms: they use the batch's statistics, and hold them.
 
     >>> from bntt.nn.norms.methods import BNTT
     >>> norm = BNTT(1, num_steps=2).eval()

@@ -1,6 +1,6 @@
-"""The published norms by name: :class:`~bntt.nn.TemporalNorm` with their statistics and affine.
+"""The published norms by name: each is a :class:`~bntt.nn.TemporalNorm` with its own statistics and affine map.
 
-Two more have no batch statistics.
+Two more norms, ``LayerNorm`` and ``NoNorm``, use no batch statistics.
 """
 
 from __future__ import annotations
@@ -215,15 +215,15 @@ FAMILY = (
     *(TemporalNorm, BNTT, ScaledBNTT, TDBN, TEBN, TAB, BetaBNTT, SharedBN, PooledBN),
     *(SharedGammaBNTT, SharedStatisticsBNTT, SharedBothBNTT),
 )
-"""The classes that compute as :class:`~bntt.nn.TemporalNorm` does, and differ in their method alone."""
+"""The classes that compute as :class:`~bntt.nn.TemporalNorm` does, and differ only in their method."""
 
 
 @NORMS("layer")
 class LayerNorm(nn.Module):
     """Layer normalisation (Ba et al. 2016; the paper's Table 5): statistics over C and space of one sample and step.
 
-    The paper does not say what is learned: here one γ per channel, ``[1, C]``, shared over time, and no β. Training and
-    evaluation are alike, and it takes any number of steps.
+    The paper does not say what is learned: here one γ per channel, ``[1, C]``, shared over time, and no β. It computes
+    the same in training and evaluation, and takes any number of steps.
 
     Args:
         channels: C.

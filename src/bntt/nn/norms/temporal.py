@@ -44,15 +44,15 @@ class NormMethod:
 
 
 def check_window(name: str, pooling: Pooling, num_steps: int) -> None:
-    """Refuse a window over time that is longer than there are steps.
+    """Refuse a window over time that is longer than the number of steps.
 
     Raises:
-        ValueError: saying so.
+        ValueError: if it is longer.
     """
     back = pooling.back if isinstance(pooling, Window) else None
     if back is not None and back >= num_steps:
         raise ValueError(
-            f"{name} pools over {back + 1} steps, a step and {back} before it, and there are {num_steps}: "
+            f"{name} pools over {back + 1} steps, a step and {back} before it, but there are only {num_steps}: "
             f"take a shorter window, or Window(None) for all steps so far"
         )
 
@@ -66,7 +66,7 @@ class TemporalNorm(nn.Module):
     Args:
         channels, num_steps: C and T.
         method: statistics and affine, a :class:`NormMethod`.
-        scale: constant factor of γ, α θ of some methods.
+        scale: constant factor of γ: α θ in some methods.
         eps, momentum: ε above 0, added to the variance; weight of a batch in the running statistics, from 0 to 1.
 
     Attributes:
@@ -128,8 +128,8 @@ class TemporalNorm(nn.Module):
 
         Raises:
             TypeError: if x is not a tensor.
-            ValueError: if the model has no such steps; without a call, if they are not T, or if x could also be a batch
-                of images; or if in training the statistics need steps that are not there.
+            ValueError: if the norm has no such steps; without a call, if they are not T, or if x could also be a batch
+                of images; or, in training, if the statistics need steps that are missing.
         """
         x = self._check(x, check_call(call), state)
         steps = call.steps(x)
@@ -180,7 +180,7 @@ class TemporalNorm(nn.Module):
         return f"{self.method.name} '{self.path}'" if self.path else self.method.name
 
     def _check(self, x: Tensor, call: Call, state: Moments | None) -> Tensor:
-        """Return the input in float32 at least: statistics and membranes are not kept in half precision."""
+        """Check the input; return it as float32 or wider: statistics and membranes are not kept in half precision."""
         check_current(self._label, self.channels, x)
         if call is ALL_STEPS and len(x) != self.num_steps:
             raise ValueError(
@@ -205,15 +205,15 @@ class TemporalNorm(nn.Module):
         return x.to(torch.promote_types(x.dtype, torch.float32))
 
     def check_past(self, first: int, state: Moments | None) -> None:
-        """Refuse a training call at step ``first`` whose state lacks the steps before, where they are pooled.
+        """Refuse a training call at step ``first`` whose state lacks the earlier steps, if the norm pools them.
 
         Raises:
-            ValueError: saying so.
+            ValueError: if it lacks them.
         """
         if self.training and first > 0 and state is None and self.method.pooling != Window(0):
             raise ValueError(
                 f"{self._label} takes its training statistics over earlier steps as well, of which this call at "
-                f"t={first} has none: begin in training with state=None at t=0"
+                f"t={first} has none: in training, begin with state=None at t=0"
             )
 
     def scale_and_shift(self, steps: slice = slice(None)) -> tuple[Tensor, Tensor | None]:
@@ -264,7 +264,7 @@ class TemporalNorm(nn.Module):
 
 
 PutOff = Callable[[TemporalNorm, Moments, slice], None] | None
-"""Receiver of a norm's batch statistics and the running rows that they are for, in place of the norm; None: none."""
+"""Function that receives a norm's batch statistics and the running rows they are for, in place of the norm; or None."""
 
 
 def check_current(name: str, channels: int, x: Tensor) -> None:
@@ -286,7 +286,7 @@ def check_current(name: str, channels: int, x: Tensor) -> None:
 
 
 def check_space(name: str, channels: int, x: Tensor, call: Call) -> None:
-    """Refuse what may be a batch of images without time, if the call does not name its steps.
+    """Refuse an input that could be a batch of images without time, unless the call names its steps.
 
     Raises:
         ValueError: if ``[B, C, H, W]`` fits as well as ``[S, B, C, L]``.

@@ -1,6 +1,6 @@
 """ANN-SNN conversion: the weights of a trained ANN drive integrators (Sengupta et al. 2019).
 
-A neuron without leak that is driven by ``a`` at every step fires at the rate ``a / θ``, from 0 to 1: a rectifier, in
+A neuron without leak that is driven by ``a`` at every step fires at the rate ``a / θ``, from 0 to 1: a rectifier in
 units of its threshold. :func:`~bntt.training.balance` chooses the thresholds. A plain ``nn.Sequential`` of
 weights, ReLU and average pooling is read as the layers of a network.
 """
@@ -129,11 +129,11 @@ def read_sequential(ann: nn.Sequential) -> tuple[list[ReadLayer], nn.Module]:
         synapse = nn.Sequential(*before, weights) if before else weights
         if at == len(parts):
             if not layers:
-                raise ValueError(f"the ANN of {len(ann)} parts has no hidden layer, weights with a ReLU behind them")
+                raise ValueError(f"the ANN of {len(ann)} parts has no hidden layer, weights with a ReLU after them")
             return layers, synapse
         name_after, after = parts[at]
         if not isinstance(after, nn.ReLU):
-            raise _cannot(name_after, after, f"stands behind the weights {name!r}, where a ReLU must be")
+            raise _cannot(name_after, after, f"follows the weights {name!r}, where a ReLU must be")
         before, at = list[nn.Module](), at + 1
         while at < len(parts) and isinstance(parts[at][1], BETWEEN):
             before.append(parts[at][1])
@@ -147,7 +147,7 @@ def read_sequential(ann: nn.Sequential) -> tuple[list[ReadLayer], nn.Module]:
 
 
 def _parts(module: nn.Sequential, under: str) -> Iterator[tuple[str, nn.Module]]:
-    """Yield a copy of every module that does something in evaluation, in order; one that stands twice comes twice."""
+    """Yield a copy of every module that does something in evaluation, in order; one used twice is yielded twice."""
     for name, part in module.named_modules(remove_duplicate=False):
         if not name or "." in name:
             continue
@@ -158,7 +158,7 @@ def _parts(module: nn.Sequential, under: str) -> Iterator[tuple[str, nn.Module]]
 
 
 def _folded(parts: list[tuple[str, nn.Module]], at: int) -> tuple[Weights, int]:
-    """Return the weights at a place, with the batch normalisation behind them folded in, and the next place."""
+    """Return the weights at a place, with the batch normalisation after them folded in, and the next place."""
     before, weights = parts[at]
     assert isinstance(weights, Weights)
     if at + 1 == len(parts) or not isinstance(norm := parts[at + 1][1], nn.BatchNorm1d | nn.BatchNorm2d):
@@ -168,7 +168,7 @@ def _folded(parts: list[tuple[str, nn.Module]], at: int) -> tuple[Weights, int]:
             f"{parts[at + 1][0]!r}, a {type(norm).__name__}, has no running statistics to fold into {before!r}: "
             f"train it with track_running_stats=True"
         )
-    for name, value in (("weight", 1.0), ("bias", 0.0)):  # a copy; PyTorch's function wants them behind nn.Linear
+    for name, value in (("weight", 1.0), ("bias", 0.0)):  # a copy; after nn.Linear, PyTorch's function needs them
         if getattr(norm, name) is None:
             setattr(norm, name, nn.Parameter(torch.full_like(norm.running_mean, value)))
     folded: Weights = (
@@ -179,5 +179,5 @@ def _folded(parts: list[tuple[str, nn.Module]], at: int) -> tuple[Weights, int]:
 
 def _cannot(name: str, part: nn.Module, why: str = "") -> ValueError:
     known = next((way for kind, way in WAY_OUT.items() if isinstance(part, kind)), "")
-    why = known or why or "is no weights, ReLU, average pooling or flattening: take one of these"
+    why = known or why or "is not weights, ReLU, average pooling or flattening: take one of these"
     return ValueError(f"{name!r}, a {type(part).__name__}, cannot be converted: it {why}")

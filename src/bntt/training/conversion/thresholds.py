@@ -1,6 +1,6 @@
 """Threshold balancing (Sengupta et al. 2019, "Spike-Norm") of a converted network.
 
-For the layers l = 1, 2, ... in order, with the thresholds of those before already set:
+For the layers l = 1, 2, ... in order, with the thresholds of earlier layers already set:
 
     θ_l = max over samples, units and steps of the weighted input Σ w o (+ b) of layer l.
 
@@ -33,7 +33,7 @@ BALANCING = 1 << 31
 """Noise draw used to balance thresholds: neither a training epoch's nor an evaluation's."""
 
 AT_ONCE = 5
-"""Steps per pass: convolution outputs never exist for more at a time."""
+"""Steps per pass: convolution outputs never exist for more at once."""
 
 
 def balance(
