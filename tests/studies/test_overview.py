@@ -33,7 +33,7 @@ def test_few_runs_are_told_one_by_one_with_the_hours_of_all(pool):
     assert lines[4] == "made, by dataset:"
     assert lines[5].startswith("  fashion-mnist-bundled: 4 runs of s0 (4), about ")
     assert lines[6] == "4 runs: 0 are used again, 0 are measured further, 4 are made, 0 cannot be made"
-    assert lines[7].endswith("of training by a model, on 1 core; what is measured comes beside it")
+    assert lines[7].endswith("of training by a model, on 1 core; measurements come on top of it")
     assert lines[8].startswith("memory by a model: 0.")
     assert lines[8].endswith(" GiB for the largest training, s0: bntt, seed 0, beside its data")
     assert len(lines) == 9

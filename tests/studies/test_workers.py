@@ -67,7 +67,7 @@ def test_what_begins_with_a_failed_ann_is_not_begun(shop):
     broken.pool.mkdir()
     outcomes = list(work(items(broken, runs=CONVERTED, claims=None, figures=None), broken))
     assert [outcome.code for outcome in outcomes] == [3, 3]
-    assert "what it begins with failed" in outcomes[1].why
+    assert "its source run failed" in outcomes[1].why
     killed = (sys.executable, "-c", "import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
     (outcome, _) = work(items(broken, runs=CONVERTED, claims=None, figures=None), replace(broken, program=killed))
     assert (outcome.code, outcome.why[:36]) == (5, "its process was killed by signal 9 (")
@@ -143,7 +143,7 @@ def test_what_another_process_does_is_waited_for_and_then_used(shop, monkeypatch
         monkeypatch.setattr(study_work.time, "sleep", counted)
         with pytest.raises(InterruptedError):
             next(going)
-    assert said == [f"{found[0].called}: another process works on it, and is waited for"]
+    assert said == [f"{found[0].called}: another process works on it: waiting for it"]
     assert diary(shop) == []
     monkeypatch.undo()
     decide_actions(found, [shop.pool])

@@ -1,8 +1,8 @@
-"""Time to an accuracy: the same network, weights, batches and optimiser in the library and in others, until it is met.
+"""Time to reach an accuracy: the same network, weights, batches and optimiser in the library and in others.
 
-Every training has a process of its own, ``python -m bntt.bench.accuracy '{"variant": ...}'``, and they run one after
-another. Each answers with a line of JSON for every validation, and ends at the target. A report that was stopped goes
-on: :func:`kept` reads the trainings that it has.
+Every training has its own process, ``python -m bntt.bench.accuracy '{"variant": ...}'``, one after another. It prints
+a line of JSON for every validation, and ends at the target. A stopped benchmark continues: :func:`kept` reads the
+trainings in its report.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class Race:
     """The dataset's folder; "" is its usual one."""
 
     def told(self) -> dict[str, Any]:
-        """Return what a report tells of it, as JSON has it: all but the folder, which is a place of one machine."""
+        """Return its fields for a report, as JSON values; without the folder, which is specific to one machine."""
         return {name: value for name, value in json.loads(json.dumps(asdict(self))).items() if name != "root"}
 
     def splits(self) -> Splits:
@@ -85,7 +85,7 @@ RACES = (
 
 @dataclass(frozen=True)
 class Point:
-    """What a training had at a validation."""
+    """State of a training at a validation."""
 
     updates: int
     seconds: float
@@ -126,13 +126,13 @@ def measure(
     done: Sequence[Training] = (),
     progress: Callable[[str], None] = lambda what: None,
 ) -> Iterator[Training]:
-    """Train every variant from every seed, seed by seed, each in a process of its own; yield each as it ends.
+    """Train every variant from every seed, seed by seed, each in a separate process; yield each as it ends.
 
     Args:
-        done: trainings that are left out, since they were run before.
+        done: earlier trainings, which are not repeated.
 
     Raises:
-        LostProcessError: if a process ends early, with its last words.
+        LostProcessError: if a process ends early, with the last line that it printed.
     """
     before = {(training.variant, training.seed) for training in done}
     for seed in range(starts):
@@ -150,7 +150,7 @@ def measure(
 
 
 def report(races: Sequence[tuple[Race, list[Training]]], threads: int) -> dict[str, Any]:
-    """Collect all trainings, ready for ``json``: with each variant's seconds to the target, mean and spread."""
+    """Collect all trainings, ready for ``json``: with each variant's seconds to the target, and their mean."""
     cases = []
     for race, trainings in races:
         rows = {}
@@ -179,7 +179,7 @@ def kept(found: Mapping[str, Any], race: Race) -> list[Training]:
 
 
 def figure(found: Mapping[str, Any]) -> Figure:
-    """Draw accuracy on held-out images against minutes of training, a line a start."""
+    """Draw accuracy on held-out images against minutes of training, one line per start."""
     charts: list[Chart] = []
     for case in found["cases"]:
         race = case["race"]
@@ -203,7 +203,7 @@ def train(race: Race, variant: str, seed: int) -> Iterator[Point]:
     """Train one start, with plain cross entropy and ``torch.optim.SGD``, until the target or the last epoch.
 
     All variants have the same network with the weights of ``seed``, batches, augmentation, rates and decay. Each draws
-    the spikes of its input as it does: the library by sample, the others from torch's generator.
+    its input spikes in its own way: the library by sample, the others from torch's generator.
 
     Raises:
         DataError: if the dataset is missing.
@@ -247,7 +247,7 @@ def train(race: Race, variant: str, seed: int) -> Iterator[Point]:
 
 
 def contender(variant: str, model: SpikingClassifier, seed: int) -> tuple[nn.Module, Forward]:
-    """Return the module to train for a variant, with the model's weights, and how it gives logits.
+    """Return the module to train for a variant, with the model's weights, and the function that gives its logits.
 
     Raises:
         KeyError: for an unknown variant.
@@ -273,7 +273,7 @@ def validate(module: nn.Module, forward: Forward, batches: PartLoader) -> float:
 
 
 def main(specification: str) -> int:
-    """Train as told, and write a line for every validation, and an empty object at the end."""
+    """Train as specified; write a line for every validation, and an empty object at the end."""
     told = json.loads(specification)
     race = Race(**told["race"] | {"augment": tuple(told["race"]["augment"])})
     for point in train(race, told["variant"], told["seed"]):

@@ -1,6 +1,6 @@
 """Cases to time: a network with random weights at a chosen activity, and one step of training or evaluation.
 
-Every rival makes that step, by name.
+Every variant makes that step; :data:`VARIANTS` names them.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ def own_step(
         kernels: the device's fused kernels, else plain PyTorch.
         recompute: whether √T steps are kept at a time, and computed again.
         stepped: whether time is the outer loop, one step through all layers after another.
-        processes: those that share the batch, of which the case has this one's part; alone if left out.
+        processes: the processes that share the batch, of which the case has this one's part; by default one.
     """
     net, processes = network(case), processes or Processes()
     steps: Recompute = math.isqrt(case.num_steps - 1) + 1 if recompute else "never"
@@ -154,7 +154,7 @@ def kernels_of(device: str) -> BackendName:
 
 
 def step_of(module: torch.nn.Module, forward: Callable[[], Tensor], labels: Tensor, training: bool) -> Step:
-    """Make a step: forward without gradients, or forward, cross entropy and backward; no optimiser, alike for all."""
+    """Make a step: forward without gradients, or forward, cross entropy and backward; no optimiser, for any variant."""
 
     def evaluate() -> Tensor:
         with torch.no_grad():
@@ -170,7 +170,7 @@ def step_of(module: torch.nn.Module, forward: Callable[[], Tensor], labels: Tens
 
 
 def dense_limit(case: Case) -> Step:
-    """Make a step of the weight layers alone, all dense, each product by the way that the library's step takes it."""
+    """Make a step of only the weight layers, all dense, each product computed as in the library's step."""
     net, generator, steps = network(case), torch.Generator().manual_seed(0), case.num_steps
     drawn = PoissonEncoder(steps).spikes(images(case)[0])
     nodes = [one.node for block in net.plan(drawn.shape).fused.values() for one in block.nodes]
@@ -259,7 +259,7 @@ def threads_of(variant: str, threads: int) -> dict[str, str]:
 
 
 def takes_part(variant: str, case: Case) -> bool:
-    """Return True if a variant has the case's network and norm; only peers may not.
+    """Return True if a variant has the case's network and norm; only peers may lack them.
 
     >>> takes_part("snntorch", Case("x", norm="tab")), takes_part("loop", Case("x", norm="tab"))
     (False, True)

@@ -1,8 +1,8 @@
-"""The package's trained networks, run in every way that a program can: time, memory, disk, and parity before them.
+"""The package's trained networks, run in every way that a program can: first parity, then time, memory and disk.
 
-A round is one turn of every way, each in a process of its own on one thread, all alive at once: the least CPU time of
-some calls from samples to logits, encoding included. So a busy machine makes a round no slower, and no way is timed at
-a quieter moment than another.
+A round is one turn of every way. Each way has its own process on one thread, and all processes stay alive. A turn takes
+the least CPU time of some calls from samples to logits, encoding included. So other work on the machine makes a round
+no slower, and no way is timed at a quieter moment than another.
 """
 
 from __future__ import annotations
@@ -42,17 +42,17 @@ IMAGES, BATCHES = 1000, (1, 64)
 CALLS = {1: 20, 64: 1}
 """Calls of a round, by the number of samples."""
 WITHIN = 1e-4
-"""Distance of logits from the library's in float64 that counts as none; ties at a threshold go beyond it."""
+"""Distance of logits from the library's in float64 that counts as none; ties at a threshold can exceed it."""
 LEAST = {"float32": (0.98, 0.995), "int8": (0.0, 0.9)}
-"""The least shares of images whose logits are within it, and whose class is the same, by the type of the weights: below
-them a way computes something else, and its time means nothing. Ties grow with the number of neurons."""
+"""The least shares of images whose logits are within this distance, and whose class is the same, by type of weights:
+below them a way computes something else, and its time means nothing. More neurons have more ties."""
 PACKAGES = {
     "pytorch": ("torch", "numpy", "safetensors"),
     "fused": ("torch", "numpy", "safetensors"),
     "onnx": ("onnxruntime", "numpy"),
     "runtime": ("numpy", "safetensors", "pillow"),
 }
-"""What each way needs beside our own code, by the first word of its name."""
+"""What each way needs in addition to our own code, by the first word of its name."""
 FILES = {
     "runtime": "float32.safetensors",
     "runtime int8": "int8.safetensors",
@@ -117,11 +117,11 @@ def time_networks(
     rounds: int,
     progress: Callable[[str], None] = lambda what: None,
 ) -> Iterator[Deployed]:
-    """Time every network that comes with the package, after each way has shown the library's logits; yield each.
+    """Time every network that comes with the package, after checking each way's logits; yield each result.
 
     Raises:
-        ParityError: on the first way whose logits are too often others; nothing of its network is timed.
-        LostProcessError: if a process ends early, with its last words.
+        ParityError: on the first way whose logits differ too often; nothing of its network is timed.
+        LostProcessError: if a process ends early, with the last line that it printed.
     """
     for name in networks:
         yield _time_network(name, variants, rounds, progress)
@@ -164,7 +164,7 @@ def samples_of(network: str, count: int) -> Array:
     """Return samples that a trained network takes, made from the first test images inside the package.
 
     They are the images, their rows, or the frames of a simulated camera. For a network of larger or coloured images,
-    whose own are not in the package, they are framed in black and grey: its times and logits need no right answers.
+    which are not in the package, they stay grey and get a black frame: times and logits need no right answers.
 
     >>> samples_of("fashion-mnist-rows", 2).shape, samples_of("fashion-mnist-events-small", 1).shape
     ((2, 28, 28), (1, 10, 2, 28, 28))
@@ -196,7 +196,7 @@ def _write(model: SpikingClassifier, network: str, folder: Path, variants: Seque
 
 
 def _file(folder: Path, variant: str) -> int:
-    """Return the bytes of the file that a way reads: the last of those that its name begins with."""
+    """Return the bytes of the file that a way reads: the last of :data:`FILES` whose key begins its name."""
     name = next((file for known, file in reversed(FILES.items()) if variant.startswith(known)), FILES["runtime"])
     return (folder / name).stat().st_size
 

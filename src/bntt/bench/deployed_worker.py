@@ -1,8 +1,8 @@
-"""One way to run a network, in a process of its own: ``python -m bntt.bench.deployed_worker '{"variant": ...}'``.
+"""One way to run a network, in a separate process: ``python -m bntt.bench.deployed_worker '{"variant": ...}'``.
 
-It imports what this way needs and no more, so that its memory is what such a program takes. Each line that it receives
-is answered by one of JSON: to "time" the least CPU seconds of some calls on one batch of samples, and the bytes that
-the process holds; to "logits" what it says of all samples, written beside them.
+It imports only what this way needs, so that its memory is what such a program takes. It answers each line that it
+receives with a line of JSON: "time" with the least CPU seconds of some calls on one batch of samples, and the bytes
+that the process holds; "logits" when it has written the logits of all samples to a file next to them.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def main(specification: str) -> int:
     wanted = json.loads(specification)
     folder, batch = Path(wanted["folder"]), wanted["batch"]
     run, index = VARIANTS[wanted["variant"]](wanted["network"], folder), np.arange(batch)
-    samples = np.load(folder / "samples.npy", mmap_mode="r")  # all of them are no part of what a program holds
+    samples = np.load(folder / "samples.npy", mmap_mode="r")  # a program would not hold all of them
     part = np.array(samples[np.arange(batch) % len(samples)])
     del samples
     run(part, index)

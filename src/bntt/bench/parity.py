@@ -1,4 +1,4 @@
-"""No timing without parity: every variant must compute what the reference does, before it is timed."""
+"""Parity before timing: every variant must compute what the reference does before it is timed."""
 
 from __future__ import annotations
 

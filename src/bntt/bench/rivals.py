@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from bntt.nn import NORMS, SpikingNetwork, TemporalNorm
 
 PEER_NORMS = {"spikingjelly": ("bntt", "tdbn", "tebn"), "spikingjelly unbind": ("bntt",), "snntorch": ("bntt",)}
-"""The norms that each peer has, of networks without residual blocks."""
+"""The norms that each peer has, for networks without residual blocks."""
 
 
 class Layer(NamedTuple):

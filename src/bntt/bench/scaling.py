@@ -1,9 +1,9 @@
-"""One model of an update's time, fitted on this machine and checked on cases that it has not seen.
+"""One model of an update's time, fitted on this machine and checked on cases that the fit did not use.
 
 ``seconds = fixed + (mac · MACs + neuron · neuron steps) / (1 + gain · (threads - 1))``: dense work, traffic between
-layers, what an update costs without either, and what a further thread gives. MACs are those of B samples in T steps,
-once forward and twice backward; neuron steps are their values at the neurons. P processes of one thread each take B/P
-samples: the work of all is divided by ``1 + share · (P - 1)``, and ``byte · gradient bytes`` added for the exchange.
+layers, the fixed cost of an update, and the gain of each further thread. MACs are those of B samples in T steps, once
+forward and twice backward; neuron steps count their values at the neurons. P processes of one thread take B/P samples
+each: the work of all is divided by ``1 + share · (P - 1)``, and ``byte · gradient bytes`` is added for the exchange.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Point:
 
     @property
     def name(self) -> str:
-        """What differs between points."""
+        """Name of the point, by what differs between points."""
         case, s = self.case, "" if self.threads == 1 else "s"
         many = f"{self.threads} thread{s}" if self.processes == 1 else f"{self.processes} processes"
         return f"VGG9 x{case.width:g}, T={case.num_steps}, B={case.batch}, {many}"
@@ -102,7 +102,7 @@ class Model:
     """Seconds that processes take to exchange a byte of gradients."""
 
     def alone(self, work: Work) -> float:
-        """Predict the seconds of one thread, without what an update costs by itself."""
+        """Predict the seconds of one thread, without the fixed cost of an update."""
         return self.mac * work.macs + self.neuron * work.neuron_steps
 
     def seconds(self, work: Work, threads: int, processes: int = 1) -> float:
@@ -168,10 +168,10 @@ def _nonnegative(columns: torch.Tensor) -> list[float]:
 def measure(
     points: Sequence[Point], *, rounds: int, progress: Callable[[str], None] = lambda what: None
 ) -> Iterator[tuple[Point, float]]:
-    """Yield every point with the least seconds of its update, in processes of its own each.
+    """Yield every point with the least seconds of its update, each in separate processes.
 
     Raises:
-        LostProcessError: if a process ends early, with its last words.
+        LostProcessError: if a process ends early, with the last line that it printed.
     """
     for number, point in enumerate(points, 1):
         progress(f"{point.name} ({number} of {len(points)})")
@@ -191,7 +191,7 @@ def measure(
 
 
 def _places(processes: int) -> list[dict[str, str]]:
-    """Return what torchrun would tell each of the processes; nothing for a single one."""
+    """Return the variables that torchrun would set for each process; none for a single one."""
     if processes == 1:
         return [{}]
     with socket() as free:
@@ -202,7 +202,7 @@ def _places(processes: int) -> list[dict[str, str]]:
 
 
 def _together(name: str, workers: Sequence[Worker]) -> float:
-    """Return the seconds of a step that all make at once: those of the slowest."""
+    """Return the seconds of a step that all make at the same time: those of the slowest."""
     for worker in workers:
         tell(worker, "step")
     return max(answer(name, worker)["seconds"] for worker in workers)
@@ -213,7 +213,7 @@ MACHINES = {
     "8 nodes of 64 cores": "an eighth of the batch each, and the gradients twice over a link of 10 Gbit/s",
     "one H100": "half of its 67 Tflop/s in float32; 48 bytes a neuron's step at 2 TB/s; 2 ms for launches",
 }
-"""Machines that no one measured, and what the model takes of them."""
+"""Machines that were not measured, and what the model assumes about them."""
 LINK, GPU_MACS, GPU_BYTES, GPU_FIXED, BYTES = 1.25e9, 67e12 / 4, 2e12, 0.002, 48
 
 
@@ -240,7 +240,7 @@ def elsewhere(model: Model, case: Case) -> dict[str, float]:
 
 
 def report(measured: Mapping[Point, float]) -> dict[str, Any]:
-    """Fit the model to the points that are for it, and put its prediction beside every point."""
+    """Fit the model to the points in :data:`FITTED`, and add its prediction to every point."""
     works = {point: Work.of(point.case) for point in measured}
     model = fit(
         [(works[point], point.threads, point.processes, measured[point]) for point in FITTED if point in measured]

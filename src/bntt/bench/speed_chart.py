@@ -8,9 +8,9 @@ from typing import Any
 from bntt.charts.records import Axis, Bar, Bars, Chart, Entry, Figure, Forest, Line, Lines
 
 SWEEP = "VGG9 training, T="
-"""Prefix of the names of cases that differ in their steps alone."""
+"""Prefix of the names of cases that differ only in T."""
 MOST_BARS = 8
-"""Cases side by side; where there are more, every network has a row of its own."""
+"""Most cases side by side; if there are more, every network has its own row."""
 TIME, MEMORY = ("median", 1.0, "seconds a step"), ("peak_over_base", 2.0**-20, "peak memory over base (MiB)")
 Cases = Sequence[Mapping[str, Any]]
 Measure = tuple[str, float, str]
@@ -50,7 +50,7 @@ def _named(rows: Cases) -> tuple[str, list[str]]:
 
 
 def _times(rows: Cases) -> Chart:
-    """Draw bars; or marks on a logarithmic axis, where the slowest would flatten all others."""
+    """Draw bars, or marks on a logarithmic axis if the slowest would flatten all others."""
     title, names = _named(rows)
     every = [
         (name, variant, value)

@@ -50,7 +50,7 @@ class Comparison:
         return next((timing for timing in self.timings if timing.variant == variant), None)
 
     def speed(self, variant: str, against: str = YARDSTICK) -> float:
-        """Return the speedup: the median of the ratios within the rounds; NaN where one of them was not run."""
+        """Return the speedup: the median of the ratios within the rounds; NaN if one of the two was not run."""
         ours, theirs = self.of(variant), self.of(against)
         if ours is None or theirs is None:
             return float("nan")
@@ -63,7 +63,7 @@ def compare(
     """Time the variants that take part in turn; a first round warms up and is thrown away.
 
     Raises:
-        LostProcessError: if a variant's process ends early, with its last words.
+        LostProcessError: if a variant's process ends early, with the last line that it printed.
     """
     workers = {name: _start(name, case, threads) for name in variants if takes_part(name, case)}
     try:
@@ -137,7 +137,7 @@ def ask(title: str, worker: Worker, what: str) -> dict[str, float]:
 
 
 def tell(worker: Worker, what: str) -> None:
-    """Send a line; a process that has ended says why in its answer."""
+    """Send a line; if the process has ended, :func:`answer` says why."""
     assert worker.stdin is not None
     with suppress(BrokenPipeError):
         worker.stdin.write(f"{what}\n")
@@ -150,7 +150,7 @@ def take_turns(
     """Send a line to every process in turn, round after round; return the answers by name.
 
     Args:
-        rounds: their numbers, told before each, behind ``title``.
+        rounds: their numbers; each is reported after ``title`` when it begins.
 
     Raises:
         LostProcessError: as :func:`answer`.
@@ -174,7 +174,7 @@ def answer(title: str, worker: Worker) -> dict[str, float]:
     """Return the next answer of a process.
 
     Raises:
-        LostProcessError: if it has ended: the title, its exit code, and its last words.
+        LostProcessError: if it has ended, with the title, its exit code and the last line that it printed.
     """
     assert worker.stdout is not None
     line = worker.stdout.readline()

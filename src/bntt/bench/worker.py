@@ -1,8 +1,8 @@
 """One variant in a process of its own: builds its step, then runs one for every line that it receives.
 
 ``python -m bntt.bench.worker '{"variant": ..., "case": {...}}'`` answers every line with one of JSON: seconds, and the
-peak of resident memory over what the process held before its first step. Where torchrun's variables say that there are
-several processes, each makes this library's step of its part of the batch.
+peak of resident memory over what the process held before its first step. If torchrun's variables say that there are
+several processes, each makes this library's step with its part of the batch.
 """
 
 from __future__ import annotations

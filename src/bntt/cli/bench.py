@@ -1,4 +1,4 @@
-"""``bntt bench``: how fast, against what, on this machine."""
+"""``bntt bench``: speed compared with other ways and libraries, on this machine."""
 
 from __future__ import annotations
 
@@ -34,20 +34,20 @@ def bench(
         out: folder for the results.
         rounds: number of timed rounds, after the warm-up: 5 by default. For accuracy: number of starts, by default 3 on
             Fashion-MNIST and 1 on CIFAR-10.
-        cases: "standard": the standard comparisons; "sweep": time and memory against T; "norms": every norm in
-            training of VGG9, of the network for sequences and of ResNet-19; "vgg9-norms": of VGG9 alone; "all":
-            standard, sweep and norms. "deploy": the trained networks that come with
-            the package, from sample to logits, in every way to run them, on one thread (deploy.json). "accuracy": the
-            same networks trained to 87 % on Fashion-MNIST and to 50 % on CIFAR-10, some hours (accuracy.json). Where
-            it was stopped it goes on: trainings in --out's accuracy.json are kept.
-            "scaling": one model of an update's time, fitted here and checked on cases it has not seen (scaling.json).
+        cases: "standard": the standard comparisons; "sweep": time and memory against T; "norms": training of VGG9, of
+            the network for sequences and of ResNet-19 with every norm; "vgg9-norms": of VGG9 only; "all": standard,
+            sweep and norms. "deploy": the trained networks that come with the package, from sample to logits, in every
+            way to run them, on one thread (deploy.json). "accuracy": time to train the same network in every variant to
+            87 % on Fashion-MNIST and 50 % on CIFAR-10, some hours (accuracy.json); if it was stopped, it continues with
+            the trainings in --out's accuracy.json. "scaling": a model of an update's time, fitted here and checked on
+            cases that the fit did not use (scaling.json).
         variants: what to time: loop, reference, fused, recompute, bf16-grad, bf16, "bf16 recompute", "dense limit" and
             the peers, where they have the network and its norm; the loop is always timed. Default: loop, reference,
             fused, dense limit and the peers. For deploy: pytorch, fused, onnx, runtime, "runtime int8", and each with
             " step"; default: all. For accuracy: fused, bf16-grad, reference, loop and the peers; default: all but
             reference and bf16-grad.
-        device: cpu, or cuda: there the kernels are Triton's, batches hold 128 samples (16 against T), and the peers are
-            left out.
+        device: cpu, or cuda. On cuda the kernels are Triton's, batches hold 128 samples (16 in the sweep), and the
+            peers are left out.
         data: with accuracy: a folder of pictures by class (train/CLASS, test/CLASS) instead of CIFAR-10's files.
     """
     from bntt.bench.cases import (
@@ -111,7 +111,7 @@ def _write(
         for report in reports:
             results = {**(results or {"environment": environment()}), **report}
             write_json(file, results)
-    except Exception as error:  # every kind: raised again, with a note of where the parts before it are
+    except Exception as error:  # any kind: raised again, with a note on where the finished parts are
         if results:
             error.add_note(f"what was measured before is in {file}")
         raise
@@ -232,7 +232,7 @@ def _accuracy(out: Path, starts: int | None, variants: tuple[str, ...], device: 
 
 
 def _stopped(file: Path, threads: int) -> Mapping[str, Any]:
-    """Read the report of a benchmark that goes on; one without cases where there is none."""
+    """Read the report of a stopped benchmark, to continue it; without a file, return one without cases."""
     from bntt.bench.timing import versions
     from bntt.io.files import find_object
     from bntt.runs.environment import environment

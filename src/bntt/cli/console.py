@@ -26,7 +26,7 @@ from bntt.runs.training.epoch_log import EpochResult, Notice, TrainingRecord
 
 
 class _Screen(Console):
-    """Console whose reader may go away: the work goes on, unseen. A failure to write is an error."""
+    """Console whose reader may end: the work then continues without output. A failure to write is an error."""
 
     def print(self, *objects: Any, **options: Any) -> None:
         try:
@@ -35,23 +35,23 @@ class _Screen(Console):
         except streams.OutputError:
             if not self.stderr:
                 raise
-            self.on_broken_pipe()  # the numbers on standard output do not depend on what stands beside them
+            self.on_broken_pipe()  # standard output has the numbers, and needs no messages
 
     def on_broken_pipe(self) -> None:
-        del self._buffer[:]  # else it would go to the other stream, before the numbers
+        del self._buffer[:]  # otherwise it would go to the other stream, before the numbers
         streams.discard(sys.stderr if self.stderr else sys.stdout)
 
 
 console = _Screen(highlight=False, markup=False, emoji=False)
 MOST_STEPS = 100
-"""Most steps of a table that shows all of them."""
+"""Most steps for which a table shows every step."""
 QUIET = 60.0
-"""Longest silence in seconds, where there is no bar."""
+"""Seconds between two lines of progress where there is no bar."""
 
 
 @contextmanager
 def quiet_unless(speaks: bool) -> Iterator[None]:
-    """Silence all output in the block unless this process is the one that speaks."""
+    """Silence all output in the block unless this process is the one that prints."""
     before, console.quiet = console.quiet, not speaks
     try:
         yield
@@ -61,7 +61,7 @@ def quiet_unless(speaks: bool) -> Iterator[None]:
 
 @contextmanager
 def aside(numbers_alone: bool) -> Iterator[None]:
-    """Print on standard error in the block if standard output is for numbers alone: for ``--json`` and ``--csv``."""
+    """Print on standard error in the block if standard output is only for numbers (``--json``, ``--csv``)."""
     before = console.stderr, console.is_interactive
     if numbers_alone:
         console.stderr = True
@@ -73,7 +73,7 @@ def aside(numbers_alone: bool) -> Iterator[None]:
 
 
 def line(text: str) -> None:
-    """Print a text as it is, tabs and all, and end the line."""
+    """Print a text unchanged, tabs included, and end the line."""
     console.print(Segments([Segment(f"{text}\n")]), crop=False)
 
 
@@ -95,7 +95,7 @@ class _ProgressLines:
     """Reporter of progress and time left, once a minute where there is no bar.
 
     Args:
-        share: what was done before, of all that takes time.
+        share: share of the work that was done before.
     """
 
     def __init__(self, share: float = 0.0) -> None:
@@ -108,7 +108,7 @@ class _ProgressLines:
         return (time.monotonic() - self.began) / done * (1 - share) if done > 0 else None
 
     def say(self, what: str, left: float | None) -> None:
-        """Print the line if a minute is over."""
+        """Print the line if the last one is more than a minute old."""
         now = time.monotonic()
         if left is not None and not shows_bars() and now - self.spoke > QUIET:
             line(f"{what}, {duration(left)} left")
@@ -119,7 +119,7 @@ def training(records: Iterable[TrainingRecord], shares: Sequence[float], images:
     """Show a run as it trains: a line for each epoch, with a bar on a terminal, and a line a minute elsewhere.
 
     Args:
-        shares: of all time steps, that each epoch takes.
+        shares: for each epoch, the share of the T steps that it takes.
     """
     lines, epochs, pace = None, len(shares), Pace(shares)
     with _bar() as bar:
@@ -163,7 +163,7 @@ def as_csv(rows: Sequence[Mapping[str, object]]) -> None:
 
 
 def table(title: str, steps: int, rows: Mapping[str, Sequence[str]]) -> None:
-    """Print rows over time steps, from 1, in stretches that fit the screen; of many steps a selection, and the last."""
+    """Print rows over time steps, from 1, in blocks that fit the screen; of many steps, a selection with the last."""
     console.print(title, style="bold", soft_wrap=True)
     shown, widest = shown_steps(steps), max((len(cell) for cells in rows.values() for cell in cells), default=0)
     per_line = max(1, (console.width - max([12, *(len(name) + 2 for name in rows)])) // max(8, widest + 2))
@@ -202,7 +202,7 @@ def columns(title: str, heads: Sequence[str], rows: Iterable[Sequence[str]]) -> 
 
 
 def _print(grid: Table) -> None:
-    """Print a table; where there is no terminal, as wide as it is."""
+    """Print a table; without a terminal, at its full width."""
     if not console.is_terminal:
         grid.width = console.measure(grid, options=console.options.update(width=1 << 20)).maximum
     console.print(grid, crop=False)
@@ -241,13 +241,13 @@ def _over_time(chart: Lines) -> None:
 def _value(value: Number, axis: Axis) -> str:
     if value is None or axis.percent or not 0.1 <= abs(value) < 1000:
         return number_text(value, axis)
-    return f"{value:.2f}"  # one below the other
+    return f"{value:.2f}"  # so that the digits of a column align
 
 
 @contextmanager
 def status(what: str) -> Iterator[Callable[[str], None]]:
     """Show the current activity on a terminal; yields a function that changes the text."""
-    if not console.is_terminal:  # there rich would end it with an empty line
+    if not console.is_terminal:  # without one, rich would end with an empty line
         yield lambda text: None
         return
     with console.status(Text(what)) as shown:
@@ -273,7 +273,7 @@ def _epoch_line(epoch: EpochResult, epochs: int, left: float) -> str:
 
 
 class _TimeLeft(TimeRemainingColumn):
-    """Time left as the task tells it, where epochs take longer later; else by the pace of its last half minute."""
+    """Time left as the task states it, if later epochs take longer; else by the pace of its last half minute."""
 
     def render(self, task: Any) -> Text:
         left = task.fields.get("left")
@@ -281,7 +281,7 @@ class _TimeLeft(TimeRemainingColumn):
 
 
 def shows_bars() -> bool:
-    """Return True where a bar can be drawn over itself: in no file, on no dumb terminal, as an editor has one."""
+    """Return True if a bar can be redrawn in place: not in a file, nor on a dumb terminal such as an editor's."""
     return console.is_terminal and console.is_interactive
 
 

@@ -28,7 +28,7 @@ class Images(str):
 
 
 NAMES = tyro.constructors.ConstructorRegistry()
-"""Knows which names there are when the verbs are parsed; ``bntt --help`` would wait for torch."""
+"""Looks the names up when a verb is parsed, not on import: ``bntt --help`` would wait for torch."""
 
 
 @NAMES.primitive_rule
@@ -53,7 +53,7 @@ def _names(
 
 @dataclass(frozen=True)
 class FrameFlags:
-    """How to make frames of recordings, or images of one size."""
+    """How to make frames from recordings, or images of one size."""
 
     steps: int = 20
     """T, the number of frames per recording."""
@@ -64,21 +64,21 @@ class FrameFlags:
     cells: Literal["counts", "binary"] = "counts"
     """What a cell holds: the number of events, or 1 if there is any."""
     beyond: Literal["widen", "saturate"] = "widen"
-    """A count above 255: 16 bits per cell, or 255."""
+    """How to store a count above 255: with 16 bits per cell, or as 255."""
     format: str = ""
-    """Of the files: aedat2, aedat2-raw, aedat2-davis240, aedat2-davis346, aedat4, nmnist, npz; "events" needs it."""
+    """Format: aedat2, aedat2-raw, aedat2-davis240, aedat2-davis346, aedat4, nmnist, npz; "events" needs it."""
     sensor: tuple[int, int] | None = None
-    """Rows and columns of the sensor, for npz alone."""
+    """Rows and columns of the sensor, only for npz."""
     mode: Literal["", "rgb", "gray"] = ""
     """Colour mode of all images of a folder: rgb or gray."""
     fit: Literal["crop", "pad", "stretch"] = "crop"
     """How images reach --size: cut out the middle, add black borders, or scale each side by itself."""
 
     def framing(self, name: str) -> Framing | Fitting | None:
-        """Make the framing or fitting that the flags describe for a set; None: samples as they are.
+        """Make the framing or fitting that the flags describe for a dataset; None: samples stay as they are.
 
         Raises:
-            DataError: if they do not apply to the kind of set, or are invalid.
+            DataError: if they do not apply to the kind of dataset, or are invalid.
         """
         from bntt.data.errors import DataError
         from bntt.data.events.binning import Binning
@@ -194,7 +194,7 @@ def verify(name: tyro.conf.Positional[Name], source: Annotated[Path | None, tyro
 
     Args:
         name: the dataset.
-        source: for "images", the folder that it was prepared from. Verifies all frames or sizes made of it.
+        source: for "images", the folder that it was prepared from; all frames or sizes made from it are verified.
     """
     from bntt.cli import console
     from bntt.data.catalog import prepared_folder, prepared_folders
@@ -217,7 +217,7 @@ def verify(name: tyro.conf.Positional[Name], source: Annotated[Path | None, tyro
 
 
 def where() -> None:
-    """List the datasets that are prepared, those that are found, and those that are missing.
+    """List the datasets that are prepared, found but not prepared, or missing.
 
     Example: bntt data where
     """
@@ -283,7 +283,7 @@ def _describe_frames(found: Mapping[str, Any]) -> str:
     whole = "all counted" if found["binning"]["cells"] == "counts" else "cells hold 0 or 1"
     lost = f"{found['saturated']:,} of them not counted, as their cells were full" if found["saturated"] else whole
     said = [f"{found['events']:,} events, {lost}; cells of {bits}; {found['empty']:.1%} of the frames are empty"]
-    said += [f"{found['left_out']:,} words of the files are no pixel's event"] if found["left_out"] else []
+    said += [f"{found['left_out']:,} words of the files are not events of pixels"] if found["left_out"] else []
     said += [f"{found['again']} recordings are duplicates within their part"] if found["again"] else []
     return "; ".join(said)
 

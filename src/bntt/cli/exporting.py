@@ -23,9 +23,9 @@ def export(
 
     A bundle is one file with all that evaluation needs: weights, scale and shift of every step and channel, neurons,
     encoder, classes and provenance. Run it without PyTorch with bntt.deploy.Runtime, or on pictures with bntt predict
-    --bundle. The card of `bntt card` is printed too: what hardware must hold and do, measured on some of the
-    run's images. ONNX files have opset 20 and take any batch. NIR files hold what varies over time as metadata, which
-    bntt.deploy.from_nir reads; for other frameworks, pass --lossy constant.
+    --bundle. The card of `bntt card` is printed too: the memory and operations that hardware needs, measured on some
+    of the run's images. ONNX files have opset 20 and take any batch. NIR files hold values that vary over time as
+    metadata, which bntt.deploy.from_nir reads; for other frameworks, pass --lossy constant.
 
     Example: bntt export runs/fashion-mnist --to bundle --weights int8
 
@@ -33,11 +33,11 @@ def export(
         run: the run directory.
         pretrained: or a network of `bntt list pretrained`, by name.
         to: the format: a bundle; ONNX with all steps in one graph, or with one step and its state; or NIR.
-        weights: their type; int8 has one scale per output channel. ONNX and NIR use float32.
+        weights: type of the weights; int8 has one scale per output channel. ONNX and NIR use float32.
         lossy: "constant" makes scale and shift the same at every step, and the reset hard, as other frameworks have it.
             It takes the median, the mean or one step's values, whichever has the highest accuracy on at most 1,000
             validation images of RUN.
-        out: the file to write; RUN/bundle-float32.safetensors by default, named by target and weights.
+        out: the file to write; RUN/bundle-float32.safetensors by default, named after format and weights.
     """
     from bntt.analysis.measurement import ArgumentError, Progress
     from bntt.cli import console

@@ -17,7 +17,7 @@ from bntt.io.memory import keep_freed_memory
 
 
 def run_job(job: dict[str, Any]) -> None:
-    """Do one job; worthless numbers are marked in their file."""
+    """Do one job; numbers that cannot be used are marked in their file."""
     if "train" in job:
         from bntt.cli.train import train
 

@@ -16,7 +16,7 @@ def list_names(
 ) -> None:
     """List the names of recipes, studies, models, trained networks, datasets, norms, neurons, encoders or backends.
 
-    Trained networks come with test accuracy, its 95 % interval, steps, spikes and energy per image, and file size.
+    For trained networks, also print test accuracy (95 % interval), steps, spikes and energy per image, and file size.
 
     Example: bntt list recipes
 
@@ -51,7 +51,7 @@ def list_names(
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         for row in rows:
             console.line("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
-        console.line("`bntt train NAME` trains it again, by the recipe of its name")
+        console.line("`bntt train NAME` trains a network again, from the recipe of the same name")
         return
     if what == "datasets":
         for name, dataset in sorted(DATASETS.items()):
@@ -67,7 +67,7 @@ PRETRAINED_HEADS = ("name", "data", "test accuracy (95 %)", "T", "spikes", "ener
 
 
 def pretrained_row(name: str) -> tuple[str, ...]:
-    """Format the facts about a trained network, as ``PRETRAINED_HEADS`` has them."""
+    """Format the facts about a trained network, in the columns of ``PRETRAINED_HEADS``."""
     from bntt.models import PRETRAINED, pretrained_facts
 
     facts = pretrained_facts(name)
@@ -90,7 +90,7 @@ def show(
     overrides: Overrides = (),
     keys: bool = False,
 ) -> None:
-    """Print a recipe as TOML, with every default and the meaning of each key, after checking it; or one key or table.
+    """Check a recipe and print it as TOML, with every default and the meaning of each key; or one key or table.
 
     Example: bntt show cifar10 -s network.num_steps=10
 
@@ -104,7 +104,7 @@ def show(
     from bntt.runs.recipe.file import RecipeError, explained_key, explained_recipe, load_recipe
 
     if keys == bool(recipe):
-        raise RecipeError("bntt show takes a recipe, or --keys alone")
+        raise RecipeError("bntt show takes a recipe, or --keys without one")
     if keys:
         console.line(explained_key())
     else:

@@ -9,13 +9,13 @@ import tyro
 
 
 def log(run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")], csv: bool = False) -> None:
-    """Print one line per epoch of a run: losses, accuracies, learning rate; also while it trains.
+    """Print one line per epoch of a run: losses, accuracies, learning rate; also works while it trains.
 
     Example: bntt log runs/demo --csv
 
     Args:
         run: the run directory.
-        csv: print every number as comma-separated values, those of layers in a column each.
+        csv: print every number as comma-separated values, with one column for each layer.
     """
     from bntt.cli import console
     from bntt.io.checkpoint import CheckpointError

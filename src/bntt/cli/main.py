@@ -44,7 +44,7 @@ VERBS = {name: call for group in GROUPS.values() for name, call in group.items()
 
 
 def _flowing(call: Callable[..., None]) -> None:
-    """Join the lines of each paragraph and argument in a verb's help, of which tyro would keep some breaks."""
+    """Join the lines of each paragraph and argument in a verb's help, since tyro would keep some of the breaks."""
     inspect.unwrap(call).__doc__ = re.sub(r"(?<=\S)\n(?: {8,})?(?=\S)", " ", inspect.cleandoc(call.__doc__ or ""))
 
 
@@ -66,14 +66,14 @@ def grouped_verbs() -> dict[str, dict[str, Callable[..., None]]]:
 
 HELP = {"-h", "--help"}
 MACHINE = ("can't allocate memory", "CUDA error", "cuDNN error", "CUDA out of memory", "can't start new thread")
-"""Messages of PyTorch or Python in a plain RuntimeError when the machine failed."""
+"""Parts of the messages of plain RuntimeErrors of PyTorch or Python that mean that the machine failed."""
 STOPS = (KeyboardInterrupt, signals.Terminated, Interrupted)
 
 EXIT_CODES = {
-    0: ("ok", "Nothing: the work is done, or the reader of the output has gone (`| head`)."),
+    0: ("ok", "Nothing: the work is done, or the program that read the output has ended (`| head`)."),
     2: ("usage or recipe", "Read the line on stderr: it names the flag or key, what it takes, and the nearest name."),
-    3: ("data", "`bntt data where` lists what is there; `bntt data verify NAME` compares it with its checksums."),
-    4: ("checkpoint", "The directory is not a run, or a file in it is damaged or of another network: read the line."),
+    3: ("data", "`bntt data where` lists what was found; `bntt data verify NAME` compares it with its checksums."),
+    4: ("checkpoint", "The directory is not a run, or a file in it is damaged or from another network: read the line."),
     5: (
         "resource (disk, memory, device, another process of many)",
         "Free it and start again with `--resume`; for memory, `bntt train RECIPE --fit-batch 1GiB`.",
@@ -86,26 +86,26 @@ EXIT_CODES = {
     75: ("run directory in use", "Another process trains there: wait until it ends, or stop it."),
     130: (
         "interrupted (Ctrl-C)",
-        "A training saves first (twice: its last checkpoint is what you have): continue with `--resume`. "
-        "Give any other command again.",
+        "A training saves first (after a second Ctrl-C it has only its last checkpoint): continue with `--resume`. "
+        "Repeat any other command.",
     ),
     143: (
         "terminated (SIGTERM, SIGHUP)",
-        "A training saves first: continue with `--resume`. Give any other command again.",
+        "A training saves first: continue with `--resume`. Repeat any other command.",
     ),
 }
-"""What a verb ends with: what it means, and what to do."""
+"""Exit codes of the verbs: what each means, and what to do."""
 DESCRIPTION = f"""\
 Batch Normalization Through Time: train spiking networks with few time steps.
 
 {textwrap.fill(f"exit codes: {', '.join(f'{code} {said}' for code, (said, _) in EXIT_CODES.items())}.", 78)}
-bntt --with my_parts.py VERB loads parts of your own, a file or a package,
-repeatable: docs/how-to/extending.md. --debug shows the traceback of an error."""
+bntt --with my_parts.py VERB loads your own parts from a file or a package
+(repeatable; see docs/how-to/extending.md). --debug shows the traceback of an error."""
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run one verb and return its exit code."""
-    if "GOMP_SPINCOUNT" not in os.environ:  # a waiting thread that spins keeps a core from the kernels' threads
+    if "GOMP_SPINCOUNT" not in os.environ:  # a thread that spins while it waits takes a core from the kernels
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     streams.prepare()
     args = list(sys.argv[1:] if argv is None else argv)
@@ -114,7 +114,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def entry() -> NoReturn:
-    """Run the program ``bntt``: :func:`main`, in a process of its own."""
+    """Run :func:`main` as the program ``bntt``, and exit with its code."""
     signals.install()
     keep_freed_memory()
     code = main()
@@ -124,18 +124,18 @@ def entry() -> NoReturn:
 
 
 def run_safely(work: Callable[[], int | None], *, debug: bool = False) -> int:
-    """Do some work; an error becomes one line and its exit code."""
+    """Do some work; report an error in one line and return its exit code."""
     try:
         try:
             return work() or 0
         finally:
             if not isinstance(sys.exception(), STOPS):
                 with streams.writing():
-                    sys.stdout.flush()  # here, where what comes of it can be told
+                    sys.stdout.flush()  # here, where a failure can still be reported
     except STOPS as stop:
         return _stopped(stop)
     except BrokenPipeError:
-        streams.discard(sys.stdout)  # what read us has gone: nothing more to say
+        streams.discard(sys.stdout)  # the reader has ended: there is nothing more to say
         return 0
     except streams.OutputError as error:
         streams.discard(sys.stdout)
@@ -145,7 +145,7 @@ def run_safely(work: Callable[[], int | None], *, debug: bool = False) -> int:
         code = exit_code(error)
         if debug or code is None:
             if streams.rank() is not None:
-                streams.complain(f"{type(error).__name__}, and its traceback")
+                streams.complain(f"{type(error).__name__}; its traceback follows")
             raise
         streams.complain("; ".join([str(error) or type(error).__name__, *getattr(error, "__notes__", [])]))
         return code
@@ -157,7 +157,7 @@ def _stopped(stop: BaseException) -> int:
     except OSError:
         streams.discard(sys.stdout)
     told = stop if isinstance(stop, signals.Terminated | Interrupted) else None
-    if not streams.rank():  # of many processes one says it
+    if not streams.rank():  # only the first of several processes says it
         streams.complain("interrupted" if told is None else str(told))
     return 130 if told is None else signals.code_of(told.number)
 
@@ -242,7 +242,7 @@ def _call(args: list[str]) -> None:
 
 
 def exit_code(error: Exception) -> int | None:
-    """Return the documented code of an error, or None for a fault of ours, which keeps its traceback."""
+    """Return the documented code of an error, or None for a bug in bntt, which keeps its traceback."""
     import torch
 
     from bntt.analysis import LossBudgetError

@@ -55,7 +55,7 @@ def _flags(measurement: Measurement) -> list[tuple[Parameter, str]]:
         add("opened", Runs, "the run directory, or several on the same images.", Parameter.empty)
     else:
         add("opened", Run, "the run directory.", Parameter.empty)
-    # tyro only fills the fields: what they say together is checked where an error is one line
+    # tyro only fills the fields; they are checked together later, where an error becomes one line
     hints = {
         name: Annotated[one.hint, tyro.conf.arg(help=one.sentence)]  # in one line: tyro would keep the source's breaks
         for name, one in options_of(measurement.arguments).items()
@@ -76,7 +76,7 @@ def _flags(measurement: Measurement) -> list[tuple[Parameter, str]]:
     add("estimate", bool, "measure for a few seconds and print how long the whole takes; write no result.", False)
     add("json", bool, "print the numbers as JSON instead of tables.", False)
     add("format", Literal["png", "pdf", "svg"], "format of the pictures.", "png")
-    add("csv", bool, "print them as comma-separated values instead of tables.", False)
+    add("csv", bool, "print the numbers as comma-separated values instead of tables.", False)
     return found
 
 

@@ -47,8 +47,8 @@ def predict(
 
     The default network comes with the package and knows the ten kinds of clothes of Fashion-MNIST, as 28x28 grey
     images, light on dark. An image is converted to the network's mode and size: cropped or padded as the run's images
-    were (data.fit, if it has a data.size), otherwise scaled as a whole. Its EXIF orientation is applied. The answer
-    says what was done.
+    were (data.fit, if it has a data.size), otherwise scaled as a whole. Its EXIF orientation is applied. The output
+    lists these changes.
 
     Example: bntt predict shoe.png bag.jpg --invert
 
@@ -62,7 +62,7 @@ def predict(
         invert: show the negative: for dark-on-light images and a network that learned light on dark.
         json: print all classes and exact numbers as JSON.
         csv: print them as comma-separated values, a row for each image and step.
-        picture: also draw the images beside their confidence over time, as .png, .pdf or .svg.
+        picture: also draw the images next to their confidence over time, as .png, .pdf or .svg.
     """
     import torch
 
@@ -101,7 +101,7 @@ def predict(
 
 @dataclass(frozen=True)
 class _Network:
-    """The network that answers, and how it takes a picture."""
+    """The network that predicts, and the form in which it takes a picture."""
 
     name: str
     title: str
@@ -114,7 +114,7 @@ class _Network:
 
 
 def check_pretrained(name: str) -> None:
-    """Refuse a name of no network that comes with the package.
+    """Refuse a name unless a network of this name comes with the package.
 
     Raises:
         RecipeError: naming the known ones.
@@ -245,10 +245,10 @@ def _refusal(images: Sequence[Path], draws: int, seed: int, picture: Path | None
 
 
 def check_picture(path: Path | None) -> None:
-    """Refuse a ``--picture`` of a kind that is not drawn.
+    """Refuse a ``--picture`` in a format that cannot be drawn.
 
     Raises:
-        RecipeError: naming the kinds.
+        RecipeError: naming the formats.
     """
     from bntt.runs.recipe.file import RecipeError
 

@@ -8,11 +8,11 @@ import tyro
 
 
 def report(paths: tyro.conf.Positional[tuple[Path, ...]] = (), out: Path = Path("report.html")) -> None:
-    """Write one HTML page of runs and studies, from their results alone; it needs no network and no other file.
+    """Write one HTML page about runs and studies, from their results only; it needs no network and no other file.
 
-    One run: its training, and all its measurements. One study: its table with the paper's values beside, figures,
-    verdicts and runs. Several, or a folder of several: first an index and a table that compares them. No path:
-    everything below runs and studies. Missing results are marked as gaps.
+    For one run: its training and all its measurements. For one study: its table with the paper's values, its figures,
+    verdicts and runs. For several, or a folder of several: first an index and a table that compares them. No path:
+    everything in the folders runs and studies. Missing results are marked as gaps.
 
     Example: bntt report runs/fashion-mnist --out fashion-mnist.html
 
@@ -30,7 +30,7 @@ def report(paths: tyro.conf.Positional[tuple[Path, ...]] = (), out: Path = Path(
         raise RecipeError(f"--out {out} is a directory: name the file to write, such as {out / 'report.html'}")
     if out.is_file() and out.suffix not in (".html", ".htm"):
         raise RecipeError(
-            f"--out {out} is a file and no page, which the report would replace: name one, such as a.html"
+            f"--out {out} is a file and no page: the report would replace it; name a page, such as a.html"
         )
     check_folders(out.parent)
     folders = find_subjects(paths)

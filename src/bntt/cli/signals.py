@@ -1,4 +1,4 @@
-"""Signals: those that end the process, and their handling in a training. Installed by ``main``, by no import.
+"""Signals that end the process, and how a training handles them. ``main`` installs the handlers; imports do not.
 
 ============================== ============================================ ==================================
 signal                         anywhere                                     within :func:`deferred`
@@ -9,9 +9,9 @@ SIGINT (Ctrl-C)                ``KeyboardInterrupt``, exit code 130         a li
 SIGUSR1                        a line on standard error                     a request to save
 ============================== ============================================ ==================================
 
-The first signal that asks for a stop gives the exit code; Ctrl-C twice ends at once whatever else has come. Signals
-ignored by the parent stay ignored, as ``nohup`` does with SIGHUP and a shell with SIGINT of a job in the background.
-Python runs a handler between two of its own steps: a layer that is being computed is computed to its end.
+The first signal that asks for a stop decides the exit code; Ctrl-C twice ends at once, whatever other signals came.
+Signals ignored by the parent stay ignored, such as SIGHUP under ``nohup`` and SIGINT of a shell's background job.
+Python runs handlers between two of its own instructions: a layer that is being computed is finished first.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from bntt.runs.training.requests import Requests
 
 Handler = Callable[[int, FrameType | None], Any]
 PATIENCE = 3.0
-"""Seconds for an end that has begun: until then further signals change nothing, and then it is begun again."""
+"""Seconds that the process has to end: meanwhile further signals change nothing; then the exception is raised again."""
 
 
 class Terminated(SystemExit):
@@ -45,7 +45,7 @@ class Terminated(SystemExit):
 
 
 def code_of(number: int) -> int:
-    """Return the exit code for a signal: 130 for Ctrl-C, 143 for those that end a process."""
+    """Return the exit code for a signal: 130 for Ctrl-C, 143 for the others that end a process."""
     return 130 if number == signal.SIGINT else 143
 
 
@@ -60,9 +60,9 @@ class _Process:
 
     deferred: _Deferred | None = None
     ended: float = -math.inf
-    """Start of the end, by the monotonic clock."""
+    """Time at which the process began to end, by the monotonic clock."""
     by: int = 0
-    """Signal that began the end."""
+    """Signal by which the process began to end; 0: none."""
 
 
 _process = _Process()
@@ -70,7 +70,7 @@ _process = _Process()
 
 @contextmanager
 def installed() -> Iterator[None]:
-    """Handle signals as this file defines, and restore them after the block. Does nothing outside the main thread."""
+    """Handle signals as this file defines, and restore the handlers after the block; only in the main thread."""
     previous = install()
     try:
         yield
@@ -82,14 +82,14 @@ def installed() -> Iterator[None]:
 
 
 def install() -> dict[int, Handler | int]:
-    """Handle signals as this file defines, for good; return the handlers before."""
+    """Handle signals as this file defines, until the process ends; return the previous handlers."""
     previous: dict[int, Handler | int] = {}
     if threading.current_thread() is not threading.main_thread():
         return previous
     _process.ended, _process.by = -math.inf, 0
     for number, handler in _handlers():
         before = signal.getsignal(number)
-        if before is not None and before != signal.SIG_IGN:  # None: a library in C has it
+        if before is not None and before != signal.SIG_IGN:  # None: C code has installed one
             previous[number] = before
             signal.signal(number, handler)
     return previous
@@ -106,7 +106,7 @@ def ignore() -> None:
 def deferred() -> Iterator[Requests]:
     """Turn signals into requests within the block, which checks them at its safe points.
 
-    A request to stop that comes after the last of them ends the process where the block ends.
+    A request to stop that comes after the last safe point ends the process at the end of the block.
     """
     requests, outer = _Deferred(), _process.deferred
     _process.deferred = requests
@@ -121,7 +121,7 @@ def deferred() -> Iterator[Requests]:
 
 
 def _raise_stop(number: int) -> NoReturn:
-    """Raise it, and once more after a while: C code drops exceptions raised in it, as torch does on importing NumPy."""
+    """Raise the exception, and again after a while: C code may drop it, as torch does while it imports NumPy."""
     _process.ended, _process.by = time.monotonic(), number
     if hasattr(signal, "setitimer"):  # not on Windows
         signal.setitimer(signal.ITIMER_REAL, PATIENCE)
@@ -129,7 +129,7 @@ def _raise_stop(number: int) -> NoReturn:
 
 
 def arrived() -> None:
-    """Note that an end has come to where it waits for others to save: it is not begun again meanwhile."""
+    """Note that the exception has reached code that waits for others to save: it is not raised again meanwhile."""
     if _process.by and hasattr(signal, "setitimer"):
         signal.setitimer(signal.ITIMER_REAL, 0)
     _process.by = 0
@@ -166,7 +166,7 @@ def _on_save_request(number: int, frame: FrameType | None) -> None:
 
 
 def _say(text: str) -> None:
-    """Write without print: the handler may have interrupted one. Only one of many processes writes."""
+    """Write without print, which the handler may have interrupted. Only the first of several processes writes."""
     if streams.rank():
         return
     with suppress(OSError):

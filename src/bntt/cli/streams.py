@@ -1,4 +1,4 @@
-"""Standard output and error in any state: closed, full, gone, or of an encoding that lacks γ."""
+"""Standard output and error in any state: closed, full, without a reader, or in an encoding that lacks γ."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class OutputError(OSError):
 
 
 class _Terminal(io.FileIO):
-    """Terminal that may go away, as it does when its window is closed: later output is then discarded."""
+    """Terminal that may disappear, as when its window is closed; later output is then discarded."""
 
     def write(self, data: Any, /) -> int:
         try:
@@ -29,9 +29,9 @@ class _Terminal(io.FileIO):
 
 
 def prepare() -> None:
-    """Open closed streams on nothing, and replace characters that the encoding lacks by question marks.
+    """Open closed streams on the null device, and replace characters that the encoding lacks with question marks.
 
-    A closed descriptor would be given to the next file that is opened, and prints would end in that file.
+    Otherwise the next file that is opened would get a closed descriptor, and prints would end up in that file.
     """
     for descriptor in range(3):
         try:
@@ -44,13 +44,13 @@ def prepare() -> None:
         sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout = _outliving_its_terminal(sys.stdout)
-        sys.stdout.reconfigure(errors="replace", write_through=False)  # written where it is flushed, not by any print
+        sys.stdout.reconfigure(errors="replace", write_through=False)  # written when flushed, not by each print
     if isinstance(sys.stderr, io.TextIOWrapper):
         sys.stderr = _outliving_its_terminal(sys.stderr)
 
 
 def _outliving_its_terminal(stream: io.TextIOWrapper) -> io.TextIOWrapper:
-    """Return the stream itself unless it is a terminal; a Windows console is another class ending with its programs."""
+    """Wrap a terminal; return other streams as they are. A Windows console, another class, ends with its programs."""
     raw = getattr(stream.buffer, "raw", stream.buffer)
     if type(raw) is not io.FileIO or not raw.isatty():
         return stream
@@ -61,10 +61,10 @@ def _outliving_its_terminal(stream: io.TextIOWrapper) -> io.TextIOWrapper:
 
 @contextmanager
 def writing() -> Iterator[None]:
-    """Convert a failure to print in the block to :class:`OutputError`; a reader that has gone is left to the caller.
+    """Convert a failure to print to :class:`OutputError`; a broken pipe (the reader has ended) is left to the caller.
 
     Raises:
-        OutputError: if it cannot be written.
+        OutputError: if standard output cannot be written.
     """
     try:
         yield
@@ -75,17 +75,17 @@ def writing() -> Iterator[None]:
 
 
 def discard(stream: TextIO | io.FileIO) -> None:
-    """Discard everything that is still to be written there."""
+    """Discard everything that is still to be written to a stream."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def rank() -> int | None:
-    """Return this process's rank among many, as torchrun sets it; None for a single one."""
+    """Return this process's rank among several, as torchrun sets it; None for a single process."""
     return int(os.environ.get("RANK", "0")) if os.environ.get("WORLD_SIZE", "1") not in ("", "1") else None
 
 
 def complain(text: str) -> None:
-    """Print one line on standard error, if anybody can read it; one of many processes names itself."""
+    """Print one line on standard error, if it can be written; one of several processes gives its rank."""
     which = "" if rank() is None else f"process {rank()}: "
     try:
         sys.stderr.write(f"bntt: {which}{' '.join(text.split())}\n")

@@ -45,37 +45,37 @@ def study(
 ) -> None:
     """Make the missing runs of a study, measure them, and write its numbers, pictures and verdicts.
 
-    All studies share the runs in --pool. A run is used again if recipe, seed, checksums of the data and the number of
-    the numerics agree, even if its weights are gone. (That number is in runs/environment.py; it is raised by hand
-    whenever the same recipe gives other numbers, and a test checks this. Runs without a number count as 1.) Interrupt
-    or kill it as you like: the same command continues. A failed run stops no other; the exit code is then that of the
-    first failure, or 3 if nothing can be made for lack of data. Writes result.json and figures into OUT/NAME, or
-    OUT/NAME-small.
+    All studies share the runs in --pool. A run is used again if its recipe, seed, data checksums and numerics version
+    agree, even if its weights are gone. (The numerics version is in runs/environment.py. It is raised by hand whenever
+    the same recipe gives other numbers, and a test checks this. Runs without one count as version 1.) You can interrupt
+    or kill the command at any time: the same command continues. A failed run does not stop the others; the exit code is
+    then that of the first failure, or 3 if nothing can be made for lack of data. Writes result.json and figures into
+    OUT/NAME, or OUT/NAME-small.
 
     Example: bntt study table-5 --small --jobs 2
 
     Args:
         names: names from `bntt list studies`, TOML files, or `all`.
         small: use the small setting, which two cores train in minutes to hours, instead of the paper's.
-        jobs: number of runs at once; each takes its share of the cores, or OMP_NUM_THREADS.
+        jobs: number of runs at the same time; each uses its share of the cores, or OMP_NUM_THREADS threads.
         pool: the folder of runs.
         results: another folder with kept runs, or archives of them, repeatable; nothing is written there.
         out: the folder of results.
         data: the folder of a dataset, NAME=FOLDER, repeatable: `--data images=my/images`.
-        dry_run: print what would be made and how long it takes, what is used again, and which data is missing; make
-            nothing.
+        dry_run: print which runs would be made and how long they take, which are used again, and which data is missing;
+            make nothing.
         only_kept: make nothing, and write the results that exist: the rest is "not run".
-        pack: a folder to keep the result in: a summary, NAME.json, the runs behind it without their weights,
-            NAME.tar.xz, and float16 weights of one start per norm, weights-NAME.tar.xz (at most 10 MB in a folder),
-            with their checksums in SHA256SUMS; open it with --results. Finished studies are packed while the others
-            are made. An archive that holds more than the new result is not replaced: name its folder with --results
-            too. A name that ends in .tar.xz is one file with the checksums of its contents, for --merge elsewhere.
+        pack: a folder to keep the result in: a summary (NAME.json), its runs without their weights (NAME.tar.xz), and
+            float16 weights of one start per norm (weights-NAME.tar.xz, at most 10 MB in a folder), with their checksums
+            in SHA256SUMS; --results reads it again. Finished studies are packed while the others are made. An archive
+            that holds more than the new result is not replaced: name its folder with --results too. If the name ends in
+            .tar.xz, all goes into one file with the checksums of its contents, for --merge on another machine.
         merge: an archive from another machine, made by --pack FILE.tar.xz: its runs are verified and merged into the
-            result, with device and commit; nothing is made. It is refused if it is damaged, has other numerics or other
-            data, or contradicts a start that is here; --pack keeps what was merged.
+            result, with device and commit; nothing is made. It is refused if it is damaged, has another numerics
+            version or other data, or contradicts a start that is here; with --pack the merged runs are kept.
         device: cpu, or cuda.
-        precision: precision of the gradients of new runs. bf16-grad is faster on processors with bfloat16; the spikes
-            are those of fp32, and either counts as the other.
+        precision: precision of the gradients of new runs. bf16-grad is faster on processors with bfloat16; its forward
+            pass has the spikes of fp32, and a run in one precision counts as a run in the other.
     """
     import torch
 
@@ -134,13 +134,13 @@ def study(
 
 
 def _failure(outcome: Outcome, log: Path) -> str:
-    begun = outcome.seconds > 0  # else a log is of an earlier attempt
+    begun = outcome.seconds > 0  # otherwise the log is from an earlier attempt
     its = f"; its log: {log}" if begun and log.is_file() and str(log) not in outcome.why else ""
     return f"failed: {outcome.item.called}: {outcome.why} (exit code {outcome.code}{its})"
 
 
 def _merged(archive: Path, planned: StudyPlan, folders: Folders) -> Folders:
-    """Check the archive of another machine, and return the folders with its runs among them."""
+    """Check the archive of another machine, and return the folders with its runs added."""
     from dataclasses import replace
 
     from bntt.cli import console
@@ -181,7 +181,7 @@ def _studies(names: Sequence[str], setting: SettingName) -> list[Study]:
 
 
 PACK_EVERY = 300.0
-"""Fewest seconds between two archives of what is finished so far."""
+"""Least seconds from one packing of the finished runs to the next."""
 
 
 def _work(planned: StudyPlan, folders: Folders, jobs: int, device: str, pack: Path | None) -> list[Outcome]:
@@ -271,7 +271,7 @@ def _print_result(path: Path) -> None:
         for row in table["rows"]
     ]
     if table["columns"]:
-        console.columns("mean ± sd over starts; the paper's own in brackets, at its size", heads, rows)
+        console.columns("mean ± sd over starts; in brackets the paper's value, at the paper's size", heads, rows)
     for claim in values["claims"]:
         console.line(f"{claim['verdict'].upper()}: {claim['says']}: {claim['because']}")
     console.line(f"written: {path}")

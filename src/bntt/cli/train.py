@@ -37,8 +37,8 @@ def train(
 ) -> None:
     """Train a recipe, validate after every epoch, and measure the best epoch on the test images.
 
-    SIGTERM, SIGHUP and Ctrl-C save everything and stop; SIGUSR1 saves everything and continues. Under torchrun several
-    processes train it, each on its part of every batch of train.batch_size: docs/how-to/distributed.md.
+    SIGTERM, SIGHUP and Ctrl-C save everything and stop; SIGUSR1 saves everything and continues. Under torchrun,
+    several processes train it together, each on its part of every batch (train.batch_size): docs/how-to/distributed.md.
 
     Example: bntt train fashion-mnist -s train.epochs=3 -s network.norm=bn
 
@@ -52,9 +52,9 @@ def train(
         forget_best: with --resume, continue although the best epoch's weights are lost.
         or_resume: start in ROOT/NAME itself, or continue there from the last checkpoint: one command for both.
         init: start from the weights of a run, `--init RUN`, or of a network of `bntt list pretrained`,
-            `--init pretrained NAME`: the recipe's init.run or init.pretrained. Other classes get a new last layer.
-        estimate: measure a few updates and print their number, the time, the memory and the size of a checkpoint; train
-            nothing and write nothing.
+            `--init pretrained NAME`: the recipe's init.run or init.pretrained. For other classes the last layer is new.
+        estimate: measure a few updates and print the number of updates, time and memory of the whole training, and the
+            size of a checkpoint; train nothing and write nothing.
         fit_batch: measure a few updates and propose the largest train.batch_size whose peak memory stays under a limit,
             `--fit-batch 8GiB`, or under the free memory; train nothing and write nothing.
         device: cpu, or cuda; under torchrun each process takes the GPU of its LOCAL_RANK.
@@ -69,7 +69,7 @@ def train(
         raise RecipeError("--estimate and --fit-batch measure one process: leave out torchrun")
     require_device(own_device(device))
     if init and (len(init) > 2 or (len(init) == 2 and init[0] != "pretrained")):
-        raise RecipeError(f"--init {' '.join(init)}: expected a run directory, or pretrained NAME; it stands last")
+        raise RecipeError(f"--init {' '.join(init)}: expected a run directory, or pretrained NAME; put it last")
     if init:
         key = "init.pretrained" if len(init) == 2 else "init.run"
         overrides = (*overrides, f"{key}={json.dumps(init[-1])}")
@@ -90,7 +90,7 @@ def train(
 
 
 def _foretell(recipe: Recipe, device: str, fit_batch: tuple[str, ...] | None) -> None:
-    """Print the estimate of a training, or with a limit the largest batch."""
+    """Print the estimate of a training or, with ``fit_batch``, the largest batch."""
     from bntt.cli import console
     from bntt.runs.recipe.datasets import build_data
     from bntt.runs.recipe.file import RecipeError
@@ -98,7 +98,7 @@ def _foretell(recipe: Recipe, device: str, fit_batch: tuple[str, ...] | None) ->
     from bntt.runs.training.fit_batch import bytes_of, propose_batch
 
     if len(fit_batch or ()) > 1:
-        raise RecipeError(f"--fit-batch {' '.join(fit_batch or ())}: expected one limit, such as 8GiB; it stands last")
+        raise RecipeError(f"--fit-batch {' '.join(fit_batch or ())}: expected one limit, such as 8GiB; put it last")
     limit = bytes_of(fit_batch[0]) if fit_batch else None
     _warn_of_rates(recipe)
     with console.progress("preparing data") as progress:
@@ -185,9 +185,9 @@ def run_recipe(
     _warn_of_rates(recipe)
     if settings.average:
         console.line(
-            "the moving average of the weights is validated, kept as the best, and tested; over 5 % of it are the "
-            f"initial weights for {updates_to_forget(settings.average):,} updates, in which its accuracy tells little "
-            "and silent layers are not looked for"
+            "the moving average of the weights is validated, kept as the best, and tested; for the first "
+            f"{updates_to_forget(settings.average):,} updates over 5 % of it are the initial weights: until then its "
+            "accuracy says little, and silent layers are not reported"
         )
     with signals.deferred() as requests:
         records = train_run(

@@ -1,1 +1,1 @@
-"""File access: files are written whole or not at all, known by their digests, locked while they are written."""
+"""File access: files are written whole or not at all, identified by checksums, locked while they are written."""

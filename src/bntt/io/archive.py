@@ -1,8 +1,8 @@
 """Archives of text files: the evidence behind results, or one file for another machine.
 
-Evidence is one ``NAME.tar.xz`` per subject, with ``SHA256SUMS`` beside it; a single file has the ``SHA256SUMS`` of its
-files inside. The same files give the same bytes. Reading verifies the checksum first, and never writes where the
-archives are.
+Evidence is one ``NAME.tar.xz`` per subject, with ``SHA256SUMS`` in the same folder; a file for another machine has the
+``SHA256SUMS`` of its files inside. The same files give the same bytes. Reading verifies the checksum first, and never
+writes where the archives are.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from bntt.io.lock import hold_run
 SUFFIX = ".tar.xz"
 SUMS = "SHA256SUMS"
 LARGEST = 1 << 29
-"""Bytes of all files of an archive together."""
+"""Most bytes of all files of an archive together."""
 WRONG = {"\n": "a line break", "\0": "a NUL", "\\": "a backslash"}
-"""Signs that no name in an archive has, in words."""
+"""Characters that no name in an archive may have, in words."""
 Files = Iterable[tuple[str, bytes]]
 """Names and contents of files."""
 _UNPACKED: dict[tuple[Path, str], Path] = {}
@@ -58,7 +58,7 @@ def pack(path: Path, files: Mapping[str, bytes]) -> None:
 
 
 def pack_alone(path: Path, files: Mapping[str, bytes]) -> str:
-    """Write an archive that carries the checksums of its files, and return its own.
+    """Write an archive that holds the checksums of its files, and return its own checksum.
 
     Raises:
         CheckpointError: if a name in it would be refused when it is read.
@@ -80,7 +80,7 @@ def read_archive(path: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def read_alone(path: Path, payload: bytes | None = None) -> dict[str, bytes]:
-    """Return the files of an archive that carries their checksums, by name; ``payload``: its bytes, if they are read.
+    """Return the files of an archive that holds their checksums, by name; ``payload``: its bytes, if already read.
 
     Raises:
         CheckpointError: if one does not match its checksum, is not listed or is missing, or if it is no such archive.
@@ -111,7 +111,7 @@ def unpacked(folder: Path) -> Path:
 
 
 def unpacked_alone(path: Path) -> Path:
-    """Unpack an archive that carries its checksums into a temporary folder, which lasts as long as the process.
+    """Unpack an archive that holds its checksums into a temporary folder, which lasts as long as the process.
 
     Raises:
         CheckpointError: if it is damaged, or its files cannot lie beside each other here.
@@ -131,7 +131,7 @@ def unpacked_listed(path: Path) -> Path:
 
 
 def packed_place(path: Path) -> Path | None:
-    """Return the place to which an unpacked path belongs, ``FOLDER/NAME``; None for what lies there itself."""
+    """Return the place beside its archive that an unpacked path stands for, ``FOLDER/NAME``; None for other paths."""
     for (folder, _), target in _UNPACKED.items():
         if path.is_relative_to(target):
             here = Path.cwd().resolve()
@@ -141,7 +141,7 @@ def packed_place(path: Path) -> Path | None:
 
 
 def _unpacked_once(place: Path, digest: str, archives: Callable[[], Iterable[tuple[Path, Files]]]) -> Path:
-    """Unpack archives into a folder that is removed when the process ends, unless it has already."""
+    """Unpack archives, once per process, into a folder that is removed when the process ends."""
     key = (place.resolve(), digest)
     if key not in _UNPACKED:
         target = Path(tempfile.mkdtemp(prefix="bntt-"))
@@ -203,7 +203,7 @@ def _listed_payload(path: Path) -> bytes:
 
 
 def _fault(name: str) -> str:
-    """Return what is wrong with a name in an archive, which every system must be able to take; "" if nothing is."""
+    """Return why a name cannot be in an archive that every operating system can unpack; "" if it can."""
     parts = PurePosixPath(name).parts
     if not parts or name.startswith("/") or ".." in parts:
         return "which lies outside it"
@@ -212,7 +212,7 @@ def _fault(name: str) -> str:
 
 
 def _members(path: Path, payload: bytes) -> Iterator[tuple[str, bytes]]:
-    """Yield the files of an archive, and refuse what would lie elsewhere or is no file."""
+    """Yield the files of an archive; refuse members that are not files or would be unpacked elsewhere."""
     left = LARGEST
     try:
         with tarfile.open(fileobj=io.BytesIO(payload), mode="r:xz") as archive:
@@ -234,7 +234,7 @@ def _listed(sums: Mapping[str, Sequence[str]]) -> bytes:
 
 
 def _parsed(content: bytes) -> dict[str, list[str]]:
-    """Read checksums by name: of an archive whose writing was cut short, the old one and the new one."""
+    """Read checksums by name; an archive whose writing was interrupted has the old one and the new one."""
     found: dict[str, list[str]] = {}
     for line in content.decode("utf-8", "surrogateescape").replace("\r\n", "\n").split("\n"):
         digest, gap, name = line.partition("  ")

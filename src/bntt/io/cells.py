@@ -21,7 +21,7 @@ class OtherSettingsError(ValueError):
 
 @contextmanager
 def hold_cells(folder: Path) -> Iterator[None]:
-    """Make the folder of cells if it is not there, and keep every other process out while the block runs.
+    """Create the folder of cells if it is missing, and keep every other process out while the block runs.
 
     Raises:
         RunLockedError: if another process works in it.
@@ -32,16 +32,16 @@ def hold_cells(folder: Path) -> Iterator[None]:
 
 
 def write_cell(path: Path, settings: Mapping[str, Any], values: Mapping[str, Any]) -> None:
-    """Keep the values of a cell beside the settings that they were computed with.
+    """Save the values of a cell with the settings that they were computed with.
 
     Raises:
-        OSError: if they cannot be written; what was there before is then still there.
+        OSError: if they cannot be written; an older file is then unchanged.
     """
     write_json(path, {"settings": settings, **values})
 
 
 def read_cell(path: Path, settings: Mapping[str, Any], parse: Callable[[Any], T]) -> T | None:
-    """Read a cell; None where there is none.
+    """Read a cell; None if there is none.
 
     Args:
         settings: the settings it must have been computed with.

@@ -15,7 +15,7 @@ from bntt.io.files import write_whole
 from bntt.io.sealed import Seal
 
 TIED = "tied"
-"""The note of names that refer to another name's tensor."""
+"""Key of the header's note on names that refer to another name's tensor."""
 
 
 class CheckpointError(RuntimeError):
@@ -36,10 +36,10 @@ class Checkpoint(NamedTuple):
 def write_checkpoint(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
     """Write tensors and facts to ``path``, durably and whole; the file is read again and verified before it counts.
 
-    Tensors that are one, like those of tied weights, are written once and read under all of their names.
+    A tensor with several names, as tied weights have, is written once and read under all of them.
 
     Raises:
-        OSError: if it cannot be written; what was there before is then still there.
+        OSError: if it cannot be written; an older file is then unchanged.
 
     >>> import tempfile, torch
     >>> path = Path(tempfile.mkdtemp()) / "x.safetensors"
@@ -64,7 +64,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
     payload, header = SEAL.opened(path)
     try:
         tensors = unpack(payload)
-    except Exception as error:  # its checksum is right, and its head is not: whoever made it, made it so
+    except Exception as error:  # its checksum is right and its header is not: it was made so
         raise CheckpointError(f"{path} holds no tensors that can be read ({error or type(error).__name__})") from None
     bad = [name for name, value in tensors.items() if value.is_floating_point() and not value.isfinite().all()]
     if bad:
@@ -73,7 +73,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
 
 
 def read_facts(path: Path) -> dict[str, Any]:
-    """Read the facts of a checkpoint alone, verified too.
+    """Read only the facts of a checkpoint; the whole file is verified.
 
     Raises:
         CheckpointError: if the file is missing or damaged, or of another format.
@@ -126,7 +126,7 @@ def widened(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def misfits(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> list[str]:
-    """List how tensors differ from those of a model, or are what no model can have; in the order of their names.
+    """List how tensors differ from those of a model, or have values that no model can have; in the order of names.
 
     >>> import torch
     >>> misfits({"gamma": torch.ones(2)}, {"gamma": torch.ones(3)})
@@ -169,8 +169,8 @@ def unpack(payload: bytes) -> dict[str, Tensor]:
     """Read the tensors of packed bytes under all of their names.
 
     Raises:
-        Exception: of invalid bytes, whatever safetensors makes of them; a ValueError, if a name stands for a
-            tensor that is not there, or for another than its own.
+        Exception: of any kind, from safetensors, on invalid bytes; a ValueError if a name refers to a tensor that is
+            missing, or has both a tensor of its own and a reference.
     """
     size = int.from_bytes(payload[:8], "little")
     tied = json.loads(json.loads(payload[8 : 8 + size]).get("__metadata__", {}).get(TIED, "{}"))
@@ -182,7 +182,7 @@ def unpack(payload: bytes) -> dict[str, Tensor]:
 
 
 def untied(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Separate tensors that share no memory from the names that stand for another tensor, each with that one's name.
+    """Separate tensors that share no memory from the names that refer to another tensor, each with that tensor's name.
 
     A tensor that shares only a part of another's memory is copied.
 

@@ -4,5 +4,5 @@
 class DataError(ValueError):
     """Error that names the file (and record, if there is one), the expected and the actual content, and the remedy.
 
-    It is a ValueError, so that whoever catches those catches it.
+    It is a ValueError, so that code which catches ValueError catches it.
     """

@@ -1,4 +1,4 @@
-"""Files: written whole or not at all, durable, and read again before they count; known by digests; JSON in them."""
+"""Files: written whole or not at all, synced to disk and read back; checksums of files and values; JSON."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ DEFLATE_MOST = 1032
 def write_whole(path: Path, payload: bytes) -> None:
     """Write a file whole or not at all: a temporary file beside it, synced to disk, read again, renamed over it.
 
-    A kill at any moment leaves the old file or the new one. A link stays, and what it leads to is written.
+    A kill at any moment leaves the old file or the new one. A symbolic link stays, and its target is written.
 
     Raises:
         OSError: if it cannot be written, naming the file and, on a full disk, what is needed and what is free; or if a
@@ -47,12 +47,12 @@ def write_whole(path: Path, payload: bytes) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make a folder's names durable, if the system supports it.
+    """Sync the names in a folder to disk, if the system supports it.
 
-    Windows opens no folder, and needs none of it; some network file systems refuse.
+    Windows cannot open a folder and does not need to; some network file systems refuse.
 
     Raises:
-        OSError: if it fails; what was written is there, but might not outlive a loss of power.
+        OSError: if it fails; the files are written, but might not survive a loss of power.
     """
     if os.name == "nt":
         return
@@ -94,7 +94,7 @@ def digest_of_text(text: str) -> str:
 
 
 def digest_of_values(values: Any) -> str:
-    """Return the SHA-256 of what JSON can hold, whatever the order of its keys.
+    """Return the SHA-256 of a JSON value, whatever the order of its keys.
 
     >>> digest_of_values({"a": 1, "b": 2}) == digest_of_values({"b": 2, "a": 1})
     True
@@ -103,7 +103,7 @@ def digest_of_values(values: Any) -> str:
 
 
 def last_name(path: str) -> str:
-    """Return the last name of a path of any system.
+    """Return the last name of a path, of any operating system.
 
     >>> last_name("/a/b/"), last_name("C:\\\\mine\\\\cifar10")
     ('b', 'cifar10')
@@ -115,7 +115,7 @@ def parse_json(text: str | bytes) -> Any:
     """Return the value of a JSON text.
 
     Raises:
-        ValueError: if it is not JSON; lists nested beyond what Python follows are not either.
+        ValueError: if it is not JSON, or nested deeper than Python can parse.
 
     >>> parse_json('{"T": 8}')
     {'T': 8}
@@ -137,7 +137,7 @@ def read_json(path: Path) -> Any:
 
 
 def find_object(path: Path) -> dict[str, Any] | None:
-    """Read the object in a JSON file; None where there is none that can be read."""
+    """Read the object in a JSON file; None if there is none that can be read."""
     try:
         values = read_json(path)
     except (OSError, ValueError):
@@ -149,16 +149,16 @@ def write_json(path: Path, values: Any) -> None:
     """Write a value as JSON, whole or not at all, one entry a line.
 
     Raises:
-        OSError: if it cannot be written; what was there before is then still there.
+        OSError: if it cannot be written; an older file is then unchanged.
     """
     write_whole(path, (json.dumps(values, indent=1) + "\n").encode())
 
 
 def write_json_lines(path: Path, rows: list[Any]) -> None:
-    """Write values one a line, whole or not at all.
+    """Write values, one per line, whole or not at all.
 
     Raises:
-        OSError: if it cannot be written; what was there before is then still there.
+        OSError: if it cannot be written; an older file is then unchanged.
     """
     write_whole(path, "".join(json.dumps(row) + "\n" for row in rows).encode())
 

@@ -1,4 +1,4 @@
-"""One process per run directory: two that write into one would mix their metrics and tear each other's checkpoints.
+"""One process per run directory: two writers would mix their metrics and damage each other's checkpoints.
 
 Folders of archives are locked the same way, for the time of a write.
 """
@@ -32,10 +32,10 @@ class RunLockedError(RuntimeError):
 def hold_run(path: Path, *, name: str = "lock", seconds: float = 0.0) -> Iterator[None]:
     """Keep every other process, and every other holder in this one, out of a run directory while the block runs.
 
-    The operating system's lock on ``lock`` decides, so what a dead process left is no obstacle; ``lock.json`` says who
-    holds it, for the message only. On a file system without locks (some network ones) the file ``lock.soft`` stands for
-    one: a holder of this host is asked whether it still lives (by recent filelocks), any other is taken for alive,
-    since two runs in one directory cost more than a file that has to be deleted by hand.
+    The operating system's lock on ``lock`` decides, so files of a dead process are no obstacle; ``lock.json`` names the
+    holder, for the message only. On a file system without locks (some network ones) the file ``lock.soft`` replaces
+    the lock. Recent versions of filelock then check if a holder on this host is still alive; a holder on another host
+    counts as alive, since two runs in one directory cost more than a file that has to be deleted by hand.
 
     Args:
         name: the name of these files, where the directory holds something other than a run.
@@ -50,7 +50,7 @@ def hold_run(path: Path, *, name: str = "lock", seconds: float = 0.0) -> Iterato
     ...     sorted(file.name for file in Path(folder).iterdir())
     ['lock', 'lock.json']
     """
-    path.stat()  # filelock would make what is missing
+    path.stat()  # filelock would create a missing folder
     lock, owner = _lock(path / name, seconds), path / f"{name}.json"
     try:
         _write_owner(owner)
@@ -73,7 +73,7 @@ def _lock(file: Path, seconds: float) -> BaseFileLock:
             if isinstance(error, OSError) and error.errno not in _NO_LOCKS:
                 raise
             lock = SoftFileLock(soft, thread_local=False)
-            hint = f", or delete {soft} if it is no more (this file system has no locks that end by it)"
+            hint = f", or delete {soft} if it is no more (this file system has no locks that end with a process)"
             lock.acquire(timeout=seconds)
     except Timeout:
         owner = _owner(file.with_name(f"{file.name}.json"))
@@ -84,7 +84,7 @@ def _lock(file: Path, seconds: float) -> BaseFileLock:
 
 
 def _system_lock(file: Path) -> BaseFileLock:
-    """Return a lock that any thread may release, like a generator that is dropped."""
+    """Return a lock that any thread may release, as when a generator is garbage-collected."""
     if "fallback_to_soft" in inspect.signature(BaseFileLock.__init__).parameters:  # filelock 3.32 and later
         return FileLock(file, thread_local=False, fallback_to_soft=False)
     return FileLock(file, thread_local=False)

@@ -1,4 +1,4 @@
-"""Memory of this process, by the kernel's own account."""
+"""Memory of this process, as the kernel reports it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def resident(key: str = "VmRSS") -> int:
-    """Return bytes: what the process holds now, or "VmHWM", the most so far.
+    """Return the bytes that the process holds now or, for "VmHWM", the most that it held so far.
 
     If the kernel reports neither, it is the most that the system has counted, which may include a parent's.
 
@@ -48,21 +48,21 @@ def _working_set(key: str) -> int:
 
 
 def forget_peak() -> None:
-    """Let the peak count from here, where the system can do that."""
+    """Let the peak count from here, if the system supports it."""
     with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
 
 
 def return_freed_memory() -> None:
-    """Return freed memory to the system: leftovers of making a network are not part of what running it takes."""
-    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "malloc_trim"):  # glibc's; elsewhere more is held
+    """Return freed memory to the system, so that leftovers of building a network do not count when it runs."""
+    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "malloc_trim"):  # glibc's; elsewhere more stays
         libc.malloc_trim(0)
 
 
 def keep_freed_memory() -> None:
     """Let glibc's malloc keep what is freed, for the rest of the process; elsewhere do nothing.
 
-    It returns every large tensor to the system, and a page fault every 4 KiB brings the next one back.
+    By default it returns every large tensor to the system, and the next one costs a page fault every 4 KiB.
     """
     if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
         for parameter, value in ((-4, 0), (-1, 2**31 - 1), (-2, 2**28)):  # M_MMAP_MAX, M_TRIM_THRESHOLD, M_TOP_PAD

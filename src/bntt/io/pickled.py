@@ -1,8 +1,8 @@
 """Files of ``torch.save``, inspected before PyTorch opens them: weights in plain containers and nothing else.
 
-PyTorch's restricted loader runs no code, yet knows more than weights need, and a few bytes may ask it for any amount of
-memory. So a file is read here as what it is, an archive of stored members or a row of pickles: its sizes add up to no
-more than its bytes, its pickles name nothing but tensors, and no step of theirs is taken.
+PyTorch's restricted loader runs no code, but it accepts more than weights need, and a few bytes can make it request any
+amount of memory. So a file is first parsed here, as an archive of stored members or a sequence of pickles: its sizes
+must add up to no more than its bytes, its pickles must name nothing but tensors, and no pickle is executed.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from torch.torch_version import TorchVersion
 from bntt.io.checkpoint import SEAL, CheckpointError
 
 SAFE = "2.10"
-"""The first PyTorch whose loader of weights alone is trusted: pyproject.toml asks for it, and so does the reader."""
+"""The first PyTorch whose weights-only loader is trusted: pyproject.toml and the reader require it."""
 LARGEST = 2 << 30
-"""Bytes of a file: far more than any of the networks here."""
+"""Most bytes of a file: far more than any network here needs."""
 MOST_OPERATIONS = 1_000_000
 """Most operations in the pickles of a file; a VGG11 of 50 steps has 60,000."""
 MOST_MEMBERS = 100_000
@@ -48,21 +48,21 @@ REFUSED = {
     "NEXT_BUFFER",
     "READONLY_BUFFER",
 }
-"""Steps of a pickle that name or make things in ways that torch.save does not write."""
+"""Operations of a pickle that name or make objects in ways that torch.save does not use."""
 ZIP, OLD = b"PK\3\4", b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 """Magic bytes of files: since PyTorch 1.6, and before, when the paper's code was written."""
 OLD_PICKLES = 5
-"""Pickles of an older file: a number, a version, the writing machine, the object, the names of its storages."""
+"""Number of pickles of an older file: a number, a version, the writing machine, the object, its storages' names."""
 
 
 class PickledError(ValueError):
-    """A file that does not hold weights; the message goes on after the file's name."""
+    """A file that does not hold weights; the message continues a sentence that begins with the file's name."""
 
 
 def read_pickled(path: Path) -> dict[str, Tensor]:
     """Read the weights of a file of ``torch.save``: a state dict, or a dictionary that has one as ``state_dict``.
 
-    The file is looked at first and then read by PyTorch's restricted loader alone; what that refuses is refused.
+    The file is checked first and then read by PyTorch's restricted loader; what the loader refuses is refused.
 
     Raises:
         CheckpointError: if it is missing, larger than ``LARGEST``, damaged, names anything but tensors, or holds what
@@ -87,7 +87,7 @@ def read_pickled(path: Path) -> dict[str, Tensor]:
         raise CheckpointError(f"{path} {error}") from None
     try:
         found = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
-    except Exception as error:  # of hostile bytes, whatever the loader makes of them
+    except Exception as error:  # hostile bytes may make the loader raise anything
         said = (str(error) or type(error).__name__).splitlines()[0][:200]
         raise CheckpointError(f"{path} is damaged, or no file of weights ({said})") from None
     state = found.get("state_dict", found) if isinstance(found, dict) else None
@@ -117,7 +117,7 @@ def _no_weights(name: object, value: object) -> str:
 
 
 def check_pickled(payload: bytes) -> None:
-    """Refuse what holds more than tensors in dictionaries, before anything of it is loaded.
+    """Refuse a file with more than tensors in dictionaries, before anything of it is loaded.
 
     Raises:
         PickledError: saying what it holds, or that it is not whole.
@@ -159,12 +159,12 @@ def _pickle_of(payload: bytes) -> bytes:
             return archive.read(found[0])
     except PickledError:
         raise
-    except Exception as error:  # of hostile bytes, whatever they come to in the standard library
+    except Exception as error:  # hostile bytes may make the standard library raise anything
         raise PickledError(f"is not whole ({error or type(error).__name__})") from None
 
 
 def _check_steps(payload: bytes, pickles: int) -> None:
-    """Read pickles as text, one after another, without executing their steps."""
+    """Parse pickles, one after another, without executing their operations."""
     file, left = io.BytesIO(payload), MOST_OPERATIONS
     for _ in range(pickles):
         for name, value in _steps(file):

@@ -1,7 +1,7 @@
 """One image file: decoded as a viewer shows it, and converted to a network's channels and size; no PyTorch.
 
-A folder of images, ``bntt predict`` and the runtime read by the same functions, so that a network sees a picture
-exactly as in training, to the bit.
+Folders of images, ``bntt predict`` and the runtime use the same functions, so that a network sees a picture
+exactly as in training, bit for bit.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Pixels = NDArray[np.uint8]
 LARGEST = 1 << 26
 """Largest size of one image file, in bytes."""
 FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "PPM", "TIFF", "GIF")
-"""Formats that Pillow may open: none of its other readers sees a byte, least of all those that start programs."""
+"""Formats that Pillow may open: its other readers, some of which start programs, never see a file."""
 PIXELS = 1 << 25
 """Most pixels of one image: reading it takes about eleven bytes for each."""
 MODES_READ = ("L", "RGB", "P", "1", "LA", "RGBA", "PA", "CMYK", "I;16", "I;16B")
@@ -58,16 +58,16 @@ class Seen(NamedTuple):
 
 
 def decoded(read: Callable[[], bytes], where: str) -> Seen:
-    """Decode a file, upright: gray has one channel, RGB (palette, CMYK) three. Refuses truncated files.
+    """Decode a file, upright: gray has one channel, RGB (also palette, CMYK) three. Refuse truncated files.
 
-    What is transparent is put on white. Of 16 bits the upper eight are taken: Pillow itself takes them of RGB.
+    Transparent parts are put on white. Of 16 bits the upper eight are kept, as Pillow itself does for RGB.
 
     Args:
         read: gives the bytes of the file.
         where: its name in messages.
 
     Raises:
-        DataError: naming the file, if it is no whole image of a mode that is read, too large, or one of several.
+        DataError: naming the file, if it is not one whole image of a supported mode, or is too large.
     """
     from PIL import Image, UnidentifiedImageError
 
@@ -77,7 +77,7 @@ def decoded(read: Callable[[], bytes], where: str) -> Seen:
                 raise DataError(f"{where} has {image.width}x{image.height} pixels, more than {PIXELS}")
             count = getattr(image, "n_frames", 1)
             if count > 1 and image.format != "MPO":  # MPO: a JPEG with previews of itself
-                raise DataError(f"{where} holds {count} images: one a file is read")
+                raise DataError(f"{where} holds {count} images: only files with one image are read")
             deep = image.mode == "I" and image.format == "PPM"  # 16 bits, but not in other formats
             if not deep and image.mode not in MODES_READ:
                 raise DataError(f"{where} has mode {image.mode}: convert it to gray or RGB of 8 or 16 bits")
@@ -92,7 +92,7 @@ def decoded(read: Callable[[], bytes], where: str) -> Seen:
         raise DataError(
             f"{where} cannot be decoded (no image of the formats {', '.join(FORMATS)}): convert it, or move it away"
         ) from None
-    except Exception as error:  # foreign bytes make decoders fail in every way
+    except Exception as error:  # decoders may fail in any way on foreign bytes
         raise DataError(f"{where} cannot be decoded ({error}): repair it, or remove it") from None
     return Seen(_channels_first(pixels), (*changes, *done))
 
@@ -100,7 +100,7 @@ def decoded(read: Callable[[], bytes], where: str) -> Seen:
 def _plain(image: Image.Image) -> tuple[Image.Image, list[str]]:
     """Convert an image to opaque 8-bit gray or RGB, and describe the changes.
 
-    A colour may be transparent beside the mode: by a ``tRNS`` chunk of PNG, or as GIF's transparent colour.
+    Modes without an alpha channel may have a transparent colour too: by a ``tRNS`` chunk of PNG, or in a GIF.
 
     >>> from PIL import Image
     >>> image, changes = _plain(Image.new("LA", (3, 2), (0, 51)))
@@ -131,7 +131,7 @@ def orientation_of(image: Image.Image) -> int:
     """
     try:
         said = image.getexif().get(ORIENTATION, 1)
-    except Exception:  # damaged beside its pixels: viewers show it as it is stored
+    except Exception:  # damaged outside its pixels: viewers show it as stored
         return 1
     return said if isinstance(said, int) and said in TURNS else 1
 
@@ -155,7 +155,7 @@ def upright(image: Image.Image) -> Image.Image:
 
 
 def brought_to(pixels: Pixels, shape: Sequence[int], fit: Fit) -> tuple[Pixels, tuple[str, ...]]:
-    """Convert an image ``[C, H, W]`` to a shape, and describe the changes; first its mode changes, then its size.
+    """Convert an image ``[C, H, W]`` to a shape, and describe the changes; the mode is changed first, then the size.
 
     >>> brought_to(np.full((3, 4, 8), 100, np.uint8), (1, 2, 2), "pad")
     (array([[[100, 100],
@@ -215,8 +215,8 @@ def read_picture(path: Path, shape: Sequence[int], *, fit: Fit = "stretch", inve
             dark.
 
     Raises:
-        DataError: naming the file, if it is missing, no file, no image, damaged, too large, or of a mode that is not
-            read; or if the network takes neither gray nor RGB images.
+        DataError: naming the file, if it is missing, not a file, not an image, damaged, too large, or of an unsupported
+            mode; or if the network takes neither gray nor RGB images.
 
     >>> import tempfile; from PIL import Image
     >>> path = Path(tempfile.mkdtemp()) / "green.png"
@@ -231,7 +231,7 @@ def read_picture(path: Path, shape: Sequence[int], *, fit: Fit = "stretch", inve
         raise DataError(f"{path}: the network takes images of {channels} channels, and files hold gray or RGB ones")
     _check_file(path)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # smaller ones are refused
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit is lower
         pixels, seen = decoded(lambda: read_whole(path), str(path))
     values, changes = brought_to(pixels, shape, fit)
     changes = (*seen, *changes)
@@ -239,7 +239,7 @@ def read_picture(path: Path, shape: Sequence[int], *, fit: Fit = "stretch", inve
 
 
 def _check_file(path: Path) -> None:
-    """Refuse anything but a file: opening a pipe would wait for it."""
+    """Refuse anything but a file: opening a pipe would block."""
     try:
         mode = path.stat().st_mode
     except FileNotFoundError:

@@ -1,7 +1,7 @@
-"""Files of safetensors that are known by their SHA-256, with notes in their header; nothing here needs PyTorch.
+"""Files of safetensors that hold their own SHA-256, with notes in their header; nothing here needs PyTorch.
 
-No code can hide in one. safetensors checks its structure and not its bytes, so the header also holds the SHA-256 of
-the whole file, computed with dots in its own place: a single flipped bit anywhere is noticed before a number is used.
+No code can hide in one. safetensors checks the structure but not the bytes, so the header also holds the SHA-256 of the
+whole file, computed with dots in place of the checksum: a single flipped bit is noticed before a number is used.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 MOST_HEAD = 32 << 20
-"""Bytes of a header, with the notes: those of a training of ten thousand epochs take a sixth of it."""
+"""Most bytes of a header, with the notes: a training of ten thousand epochs needs a sixth of it."""
 _NO_SUM = ("·" * 32).encode()
 """Placeholder for the checksum: 64 bytes that JSON in ASCII, and so the notes, cannot hold."""
 
 
 @dataclass(frozen=True)
 class Seal:
-    """One kind of such files.
+    """One kind of sealed files.
 
     >>> Seal("checkpoint", "2", ValueError).notes(epoch="3")["format"]
     '2'
@@ -30,7 +30,7 @@ class Seal:
     format: str
     """Number of the format that is written and read."""
     error: type[Exception]
-    """What is raised of a file that cannot be read."""
+    """Exception to raise for a file that cannot be read."""
 
     def notes(self, **notes: str) -> dict[str, str]:
         """Return a header's notes, with room for the checksum."""
@@ -41,7 +41,7 @@ class Seal:
         return payload.replace(_NO_SUM, hashlib.sha256(payload).hexdigest().encode(), 1)
 
     def opened(self, path: Path) -> tuple[bytes, dict[str, str]]:
-        """Read a file's bytes and its header's notes, if it is what was written.
+        """Read a file's bytes and its header's notes, if it is as it was written.
 
         Raises:
             Exception: ``error``, if it is missing, damaged, or of another format.
@@ -63,7 +63,7 @@ class Seal:
         return payload, notes
 
     def bytes_of(self, path: Path, at_most: int | None = None) -> bytes:
-        """Read the bytes of a file; a pipe or a device is not a file, and is not waited for.
+        """Read the bytes of a file; refuse a pipe or a device, which could block.
 
         Raises:
             Exception: ``error``, if it is missing, not a file, larger than ``at_most``, or cannot be read.

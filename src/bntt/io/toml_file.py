@@ -31,7 +31,7 @@ def read_named(source: str | Path, folder: str, what: str, largest: int) -> dict
     """Read the tables of a TOML file, by the name of one that comes with the package or by path.
 
     Args:
-        folder: of the package, where the files that come with it are.
+        folder: folder of the package with the files that come with it.
         what: the name of such files in messages.
         largest: the most bytes that a file may have.
 
@@ -50,7 +50,7 @@ def read_named(source: str | Path, folder: str, what: str, largest: int) -> dict
 
 
 def tables_of(text: str) -> dict[str, Any]:
-    """Parse a TOML text whose tables lie in one another to at most ``DEEPEST``.
+    """Parse a TOML text whose tables are nested at most ``DEEPEST`` deep.
 
     Raises:
         ValueError: saying what is wrong with it.

@@ -155,7 +155,7 @@ class RunDirectory:
 
 
 def check_folders(*folders: Path | None) -> None:
-    """Refuse folders to write, before anything is computed, that are a file, lie below one, or cannot be written to.
+    """Refuse output folders that are a file, lie below one, or cannot be written to, before anything is computed.
 
     Raises:
         ArgumentError: naming the first, and the file.
@@ -203,10 +203,10 @@ def open_or_create_run(name: str, root: Path) -> RunDirectory:
 
 
 def copy_run(source: Path, target: Path, made: Path) -> None:
-    """Copy a run directory with its best weights in the place of what is there: whole, or not at all.
+    """Replace a folder by a copy of a run directory with its best weights: whole, or not at all.
 
     Args:
-        made: a place of its own beside the target, for the copy in the making.
+        made: a temporary path next to the target, for the unfinished copy.
     """
     shutil.rmtree(target, ignore_errors=True)
     shutil.rmtree(made, ignore_errors=True)

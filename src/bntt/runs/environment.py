@@ -34,7 +34,7 @@ def environment() -> dict[str, Any]:
 
 
 def write_environment(run: Path, updates: int, more: Mapping[str, Any]) -> None:
-    """Write the environment of a start and further facts; every start of a run has its own file.
+    """Write the environment of a training and further facts; each time a run is resumed it gets another file.
 
     >>> import tempfile
     >>> folder = Path(tempfile.mkdtemp())
@@ -73,12 +73,12 @@ def _processor() -> str:
 NUMERICS = 1
 """Version of the numerics, raised by hand when the same recipe gives different numbers than before.
 
-A result is reused only if it was made under the same version. Whoever changes what a training computes, on
-purpose or not, is caught by ``tests/golden/test_losses.py``, whose small trainings must give the recorded losses,
-and then raises it by one, records the losses again (``python -m tests.golden.make_losses``) and says under
-*Numerics* in CHANGELOG.md what changed. Where only recipes that use one option give other numbers, that option gets a
-version of its own in :mod:`bntt.runs.recipe.option_versions` instead, and no other result is thrown away. A change that
-rounds sums differently does not count: the losses agree to 1e-9 in float64.
+A result is reused only if it was made under the same version. If you change what a training computes, on purpose or
+not, ``tests/golden/test_losses.py`` fails: its small trainings must give the recorded losses. Then raise the version by
+one, record the losses again (``python -m tests.golden.make_losses``) and say under *Numerics* in CHANGELOG.md what
+changed. If only recipes that use one option give other numbers, give that option a version of its own in
+:mod:`bntt.runs.recipe.option_versions` instead, and no other result is thrown away. A change that only rounds sums
+differently does not count: the losses agree to 1e-9 in float64.
 """
 
 

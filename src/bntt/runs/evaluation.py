@@ -35,8 +35,8 @@ def retiming_of(recipe: Recipe, steps: int, longer: Longer | None) -> Retiming:
     """Choose how to change the number of steps.
 
     Raises:
-        ArgumentError: on fewer steps than one, the number that it has, more without a way, fewer with one, or sequences
-            or recordings that have no more.
+        ArgumentError: if ``steps`` is below 1 or is the trained number, if more steps come without ``longer`` or fewer
+            with it, or if sequences or recordings have no more steps.
     """
     trained = recipe.network.num_steps
     if steps < 1 or steps == trained:
@@ -89,7 +89,7 @@ def retimed(
         warnings.simplefilter("always")
         try:
             network = retime(model.network, retiming.steps, "interpolate" if retiming.how == "interpolate" else "hold")
-        except TypeError as error:  # a part of your own, with steps that are not known here
+        except TypeError as error:  # a custom part whose steps are not known here
             raise ArgumentError(f"--num-steps {retiming.steps}: {error}") from None
     encoder = _encoder_like(model.encoder, build_encoder(recipe, data, retiming.steps))
     longer = SpikingClassifier(encoder, network).to(device).eval()
@@ -102,7 +102,7 @@ def retimed(
 
 
 def _encoder_like(trained: Encoder, longer: Encoder) -> Encoder:
-    """Give an encoder of more steps what the run's own keeps for all steps: an imported one has other mean and std."""
+    """Copy what the run's encoder holds for all steps, such as an imported mean and std, to one with more steps."""
     if isinstance(trained, nn.Module) and isinstance(longer, nn.Module):
         built, kept = longer.state_dict(), trained.state_dict()
         fits = {name: value for name, value in kept.items() if name in built and value.shape == built[name].shape}
@@ -124,9 +124,9 @@ def evaluate_run(
     """Measure the best epoch of a run on every image of a split, or on as many as ``evaluate.images`` says.
 
     Args:
-        processes: those that evaluate it together; each makes this call and gets the same result; the first alone
-            reads the run directory. By default one, on the processor.
-        steps: stop after this many, or use another number than in training; all of them by default.
+        processes: the processes that evaluate it together. Each makes this call and gets the same result; only the
+            first reads the run directory. By default one, on the CPU.
+        steps: stop after this many steps, or use another number than in training; by default all steps.
 
     Raises:
         CheckpointError: if recipe or data are not those the run was trained with.
@@ -193,7 +193,7 @@ def evaluate_loaded(
         epoch=facts["epoch"],
         weights="moving average" if facts.get("averaged") else "as trained",
         images_of=len(data.of(split)),
-        training_images=len(data.train) or recipe.data.images,  # of bntt.fit a run keeps their number alone
+        training_images=len(data.train) or recipe.data.images,  # a run of bntt.fit keeps only their number
         training_images_of=data.whole or len(data.train),
         updates=last.get("updates"),
         seconds=last.get("seconds"),
@@ -208,8 +208,8 @@ def evaluate_loaded(
 def _gamma_floor(recipe: Recipe, facts: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> float | None:
     """Return what weight decay alone would have made of γ by the epoch of these weights.
 
-    None without decay, if γ began elsewhere or may have (in bntt.fit), if it was averaged, or if an epoch had another
-    rate than the recipe says: epochs were added later.
+    None without decay, if γ did not start from its initial value or might not have (in bntt.fit), if it was averaged,
+    or if an epoch had another rate than the recipe says, because epochs were added later.
     """
     done = rows[: facts["epoch"] + 1]
     begun = recipe.init.source or recipe.convert.ann or recipe.train.grow  # whose late steps begin as copies
@@ -224,14 +224,14 @@ def _gamma_floor(recipe: Recipe, facts: Mapping[str, Any], rows: Sequence[Mappin
 def rates_of(recipe: Recipe, rows: Sequence[Mapping[str, Any]]) -> Rates | None:
     """Return the learning rates of a recipe; None if one of these epochs began at another: epochs were added later.
 
-    It does not see that a training by updates was begun for one epoch: that began at the same rate.
+    It cannot tell if a training whose rate follows updates was begun for one epoch only: that began at the same rate.
 
     Args:
         rows: the first epochs of a training, one or more, as in ``metrics.jsonl``; the last one says its updates.
     """
     train = recipe.train
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DropsWarning)  # bntt train said it
+        warnings.simplefilter("ignore", DropsWarning)  # bntt train has warned of it
         rates = Rates(train, train.epochs, rows[-1]["updates"] // len(rows))
     began = [train.lr * rates.factor(epoch, 0) for epoch in range(len(rows))]
     told = [row.get("lr", math.nan) for row in rows]

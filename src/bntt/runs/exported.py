@@ -1,4 +1,4 @@
-"""A trained run, described with what its recipe and directory say of it, to be written for use elsewhere."""
+"""Descriptions of trained runs, with what their recipe and directory say about them, for export."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from bntt.runs.open_run import LoadedRun
 from bntt.runs.recipe.file import dump_recipe
 
 MOST_VALIDATED = 1000
-"""Validation samples on which a network made constant is chosen: each candidate runs on all of them."""
+"""Most validation samples to choose a network constant in time on: each candidate runs on all of them."""
 
 
 def describe_run(run: LoadedRun) -> Description:
@@ -41,7 +41,7 @@ def describe_run(run: LoadedRun) -> Description:
 
 
 def provenance(run: LoadedRun) -> dict[str, str]:
-    """Return where a run's weights come from, in words by name."""
+    """Return where a run's weights come from, as texts by name."""
     environment = find_object(run.path / "environment.json") or {}
     return {
         "run": run.path.name,
@@ -54,7 +54,7 @@ def provenance(run: LoadedRun) -> dict[str, str]:
 
 
 def constant_of(run: LoadedRun, made: Description, tell: Callable[[str, float], None]) -> Constant:
-    """Make a run's description constant in time, by what is right most often on its validation samples.
+    """Make a run's description constant in time: the candidate that is most accurate on its validation samples.
 
     Raises:
         DataError: if the run's data is missing.
@@ -76,7 +76,7 @@ def describe_pretrained(name: str) -> Description:
 
 
 def card_of_run(run: LoadedRun, made: Description, progress: Progress) -> CardResult:
-    """Return what a chip sees of a run, as ``bntt card`` finds it; without its data what needs none, and why.
+    """Return the card of a run, as ``bntt card`` does; if its data is missing, only what needs none, and the reason.
 
     Raises:
         ArgumentError: if the network's operations cannot be counted.
@@ -92,7 +92,7 @@ def card_of_run(run: LoadedRun, made: Description, progress: Progress) -> CardRe
 
 
 def card_of_pretrained(name: str, made: Description) -> CardResult:
-    """Return what a chip sees of a network that comes with the package: what needs no data.
+    """Return the card of a network that comes with the package, limited to what needs no data.
 
     >>> card_of_pretrained("fashion-mnist-vgg6", describe_pretrained("fashion-mnist-vgg6")).state_bytes
     151080

@@ -40,7 +40,7 @@ SPLITS = ("test", "validation")
 
 
 class Description(NamedTuple):
-    """A training given in Python, in the words of a recipe's."""
+    """A training given in Python, described as a recipe's is."""
 
     recipe: schema.Recipe
     data: RecipeData
@@ -100,7 +100,7 @@ def describe_session(session: Session, validation: object, test: object) -> Desc
 
 
 def save_samples(run: Path, data: RecipeData) -> None:
-    """Write the validation and test samples, used to measure the run, into it, unless it keeps them already.
+    """Write the validation and test samples into the run, to measure it with, unless it already keeps them.
 
     Raises:
         CheckpointError: if it keeps others.
@@ -118,7 +118,7 @@ def save_samples(run: Path, data: RecipeData) -> None:
 
 
 def load_samples(run: Path, like: RecipeData, order: str, encoder: Encoder) -> RecipeData:
-    """Load the samples kept by a run; a split that it was not given is empty, and that of the training always.
+    """Load the samples kept by a run; a split that it was not given is empty, and the training split always is.
 
     Raises:
         DataError: if there are none, or they are damaged.
@@ -159,10 +159,10 @@ def model_of(
     """Return the model of a run started from Python, without its weights.
 
     It is the given model, the one that its registered builder makes, or the one that :func:`bntt.register.model` has
-    under the run's name. Warn if it is not written as the trained one was.
+    under the run's name. Warn if it does not print as the trained one did.
 
     Raises:
-        CheckpointError: if there is none, or what is registered is no classifier.
+        CheckpointError: if there is none, or if what is registered is not a classifier.
     """
     if given is None and (rebuilt := rebuild_model(recipe, facts, device)):
         return rebuilt
@@ -182,7 +182,7 @@ def model_of(
 
 
 def _described(model: SpikingClassifier) -> dict[str, str]:
-    """Return a model as it prints, the class of its encoder, which may be no module, and the versions that print it."""
+    """Return how a model prints, the class of its encoder (which may not be a module), and the printing versions."""
     versions = f"bntt {__version__}, PyTorch {torch.__version__}"
     return {"written": as_built(str(model)), "encoder": type(model.encoder).__name__, "described_by": versions}
 
@@ -226,7 +226,7 @@ def _samples(loader: SampleLoader, what: str) -> SampleSet:
 
 
 def _alike(train: SampleSet, loader: object, what: str) -> SampleSet:
-    """Return the samples of a loader, which must be like the training samples; none of these without a loader."""
+    """Return the samples of a loader, which must be like the training samples; without a loader, no samples."""
     if loader is None:
         return train.select(torch.arange(0))
     found = _samples(_loader(loader, what), what)

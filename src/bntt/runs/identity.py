@@ -61,8 +61,8 @@ def check_same_recipe(
         The free keys that differ, each with its old and new value.
 
     Raises:
-        CheckpointError: naming every key that differs with both values, or an option that meant something else to a
-            trained network then; or if the checkpoint holds no recipe.
+        CheckpointError: naming every key that differs with both values, or an option whose meaning for a trained
+            network has changed since; or if the checkpoint holds no recipe.
     """
     run = checkpoint.parent.parent
     found = recipe_changes(recipe, trained_recipe(facts, checkpoint))
@@ -84,10 +84,10 @@ def _overrides(changed: Mapping[str, tuple[Any, Any]]) -> str:
 
 
 def difference(name: str, then: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    """Return the first thing in which a model is not built as a trained one, by what was kept of both; "" if nothing.
+    """Return the first difference between the recorded structure of a model and that of a trained one; "" if none.
 
     Args:
-        name: of the builder of both; "" if they were put together.
+        name: name of the builder of both; "" if they were put together by hand.
         then, now: facts of :func:`bntt.runs.from_python.describe_session`, or some of them.
     """
     if then.get("written"):
@@ -109,10 +109,10 @@ def check_same_network(name: str, now: Mapping[str, Any], facts: Mapping[str, An
     """Refuse a network given in Python that is not built as a checkpoint's.
 
     Args:
-        name, now: as :func:`difference`'s; of a recipe's network nothing is kept beside the recipe.
+        name, now: as for :func:`difference`; of a recipe's network nothing but the recipe is kept.
 
     Returns:
-        A warning in place of an error if another version described the checkpoint's, maybe in other words; or "".
+        A warning instead of an error if another version, which may print networks otherwise, described it; else "".
 
     Raises:
         CheckpointError: naming the first difference.
@@ -172,7 +172,7 @@ def weights_hash(run: RunDirectory) -> str:
 
 
 def began_with_others(evaluation: Mapping[str, Any], source: RunDirectory) -> bool:
-    """Return True if a training began with other weights than a run has now, as far as its evaluation and that run say.
+    """Return True if a training began with other weights than its source run has now, as far as both say.
 
     Raises:
         CheckpointError: as :func:`weights_hash`.

@@ -1,8 +1,8 @@
 """Networks trained elsewhere, imported as run directories that every verb accepts.
 
-A state dict says neither what a network was trained on nor how pixels drive it. With the name of a dataset the weights
-become a run on that data as it is here: the caller vouches that the weights belong to it, and the run's notes say
-so. Without one they become a checkpoint of the network alone, for Python.
+A state dict says neither what a network was trained on nor how its input is encoded. With the name of a dataset the
+weights become a run on that data as it is here: the caller vouches that the weights belong to it, and the run's notes
+say so. Without one they become a checkpoint of the network only, for use in Python.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Imported:
     """Number of tensors used from the file."""
     recipe: Recipe
     has_leak: bool
-    """True if the file says the leak."""
+    """True if the file gives the leak."""
     notes: tuple[str, ...]
 
 

@@ -32,14 +32,14 @@ def measure(
     progress: Progress | None = None,
     **arguments: Any,
 ) -> Result:
-    """Measure runs, save the result beside the first of them, and return it.
+    """Measure runs, save the result in the directory of the first, and return it.
 
     Args:
         name: a key of :data:`~bntt.analysis.measurements.MEASUREMENTS`, as the verb: "exit", "energy", "robust", ...
         *runs: run directories or loaded runs; one, or several for measurements that compare them. A measurement that
             trains takes the name or file of a recipe, or an opened recipe.
         device: the device to open them on, "cpu" or "cuda".
-        folder: folder to write the files to instead.
+        folder: another folder to write the files to.
         progress: called with the progress.
         **arguments: arguments of the measurement, named as its command line flags.
 
@@ -103,10 +103,10 @@ def check_measurable(measurement: Measurement, facts: Facts, arguments: Any, run
 
 
 def settled(measurement: Measurement, opened: Sequence[LoadedRun | OpenedRecipe], arguments: Any) -> Any:
-    """Return the arguments with the split that is measured: where a run has no test samples validation, with a warning.
+    """Return the arguments with the split to measure: if a run has no test samples, validation, with a warning.
 
     Raises:
-        ArgumentError: if what the measurement chooses on validation would be measured there.
+        ArgumentError: if the measurement chooses something on validation, and would be measured there too.
     """
     split = getattr(arguments, "split", "")
     runs = [one for one in opened if split and isinstance(one, LoadedRun)]
@@ -144,7 +144,7 @@ class _EnoughError(Exception):
 
 
 class _Stopwatch(Progress):
-    """Progress that times every batch, the first apart, which sets up and warms up, and ends after some seconds."""
+    """Progress that times every batch (the first, which sets up and warms up, apart) and ends after some seconds."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__()
@@ -162,7 +162,7 @@ class _Stopwatch(Progress):
         self.clock.lap()
 
     def text(self) -> str:
-        """Foretell the time of all that need be done by the fastest batch: a busy machine makes others slower."""
+        """Estimate the time of the work left by the fastest batch: other work on the machine makes batches slower."""
         left, took = max(self.done, self.total) - self.skipped_over, time.perf_counter() - self.began
         fastest = min(self.each[1:] or self.each, default=0.0)
         return f"{spoken(fastest * left)}, by the fastest of {len(self.each):,} batches in {took:.1f} s"
@@ -200,7 +200,7 @@ def save_result(
 
     Args:
         form: file format of the figures.
-        opened: the runs, if the folder is not theirs: its name does not tell them.
+        opened: the runs, if the folder is not theirs and so does not name them.
 
     Returns:
         The files.
@@ -231,7 +231,7 @@ def _origin(opened: Sequence[LoadedRun | OpenedRecipe]) -> dict[str, str]:
 def describe_replaced(
     measurement: Measurement, arguments: Any, folder: Path, opened: Sequence[LoadedRun | OpenedRecipe] = ()
 ) -> str:
-    """Describe the results that :func:`save_result` will overwrite; "" if none, or of the same runs and arguments.
+    """Describe the results that :func:`save_result` will overwrite; "" if none, or if of the same runs and arguments.
 
     >>> from tempfile import mkdtemp
     >>> folder, drift = Path(mkdtemp()), MEASUREMENTS["drift"]

@@ -1,4 +1,4 @@
-"""Every measurement, with those that need what only this room has: they register themselves."""
+"""Every measurement, with those that need this room (``bntt.runs``); they register themselves."""
 
 from bntt.analysis.measurements import MEASUREMENTS as MEASUREMENTS
 from bntt.runs.deployment.measurement import DEPLOYMENT as DEPLOYMENT

@@ -98,10 +98,10 @@ class LoadedRun:
         return data
 
     def pictures(self, split: Split) -> ImageSet:
-        """Return a whole split of a run on images.
+        """Return a whole split of a run that was trained on images.
 
         Raises:
-            RecipeError: if it is on frames or sequences.
+            RecipeError: if it was trained on frames or sequences.
         """
         found = self.data.of(split)
         if not isinstance(found, ImageSet):
@@ -176,13 +176,13 @@ class LoadedRun:
         return saved_exit(RunDirectory(self.path), self.recipe.network.num_steps) if there else None
 
     def loader(self, split: Split, at_most: int = 0) -> PartLoader:
-        """Load what the recipe measures of a split, on the model's device: all images, or ``evaluate.images`` of them.
+        """Load the images of a split that the recipe measures, on the model's device: all, or ``evaluate.images``.
 
         Args:
             at_most: upper bound on the number of images; 0 is no bound.
 
         Raises:
-            RecipeError: if the test images are fewer than the recipe says.
+            RecipeError: if there are fewer test images than the recipe says.
         """
         device = str(next(self.model.parameters()).device)
         return evaluation_loader(self.recipe, self.data, split, device, at_most=at_most)
@@ -203,7 +203,7 @@ def load_run(
     Args:
         path: the run directory, ``runs/NAME``.
         device: "cpu" or "cuda".
-        parts: files and packages of parts of your own, as ``bntt --with`` takes them.
+        parts: files and packages with your own parts, as ``bntt --with`` takes them.
         model: only for a run of :func:`bntt.fit` whose network or encoder came from no registered builder: the same
             model, rebuilt; it receives the run's weights. Not needed if :func:`bntt.register.model` has registered the
             run's name.

@@ -1,7 +1,7 @@
 """User-defined parts: the files and packages that the user names, and what a run records about them.
 
-The user alone names code, with ``bntt --with`` or ``load_run(parts=...)``. A run keeps names and checksums, with which
-missing or changed parts are detected; nothing that is read from a recipe, a checkpoint or a run is imported.
+Only the user names code, with ``bntt --with`` or ``load_run(parts=...)``. A run keeps names and checksums, by which
+missing or changed parts are detected; nothing that a recipe, a checkpoint or a run names is imported.
 """
 
 from __future__ import annotations
@@ -51,12 +51,12 @@ LOADED: list[Part] = []
 def load_parts(sources: str | Path | Sequence[str | Path]) -> None:
     """Import files (``my_parts.py``) and packages (their entry points of the group ``bntt.parts``) that register parts.
 
-    A file is imported under its own name, and its folder is put last on the path, so that it may import what lies
-    beside it, and processes that load samples find it. Only the file itself is hashed. Loading it again does nothing.
+    A file is imported under its own name. Its folder is appended to ``sys.path``, so that it can import its neighbours
+    and processes that load samples find it. Only the file itself is hashed. Loading it again does nothing.
 
     Raises:
-        PartsError: if there is no such file or package, it fails, registers nothing, was changed since it was loaded,
-            or its name is another module's.
+        PartsError: if there is no such file or package, if importing it fails or registers nothing, if it was changed
+            since it was loaded, or if another module has its name.
 
     >>> load_parts("nowhere.py")
     Traceback (most recent call last):
@@ -85,7 +85,7 @@ def _load(text: str) -> None:
 
 
 def _import_file(text: str) -> tuple[str, str, set[str]]:
-    """Import a file, unless it is imported; return its whole path, its SHA-256 and its module."""
+    """Import a file, unless it is already imported; return its absolute path, its SHA-256 and its module."""
     path = Path(text).expanduser().resolve()
     if not path.is_file():
         raise PartsError(f"--with {text}: there is no such file")
@@ -126,7 +126,7 @@ def _file_of(name: str) -> str:
 
 
 def parts_of(recipe: Recipe) -> list[Part]:
-    """Return the files and packages that provide the names in a recipe, with these names alone.
+    """Return the files and packages that provide the names in a recipe, each with only these names.
 
     Parts registered by a Python program without ``load_parts`` belong to the file that defines them.
     """
@@ -169,7 +169,7 @@ def versions_of(parts: Sequence[Part]) -> dict[str, str]:
 
 
 def _version_now(name: str, part: Part) -> str:
-    """Return the version of a name's code today, as it was recorded, of a file or of a package; "" if it has none."""
+    """Return the current version of the code behind a name, for a file or package as recorded; "" if it has none."""
     known = next((one for one in LOADED if name in one.names), None)
     of_file = part.source.endswith(".py")
     if known is not None and known.source.endswith(".py") == of_file:
@@ -185,10 +185,10 @@ def check_parts(run: Path, *, resuming: bool = False) -> None:
     """Check that the parts a run was trained with are loaded and unchanged; warn about changed code.
 
     Args:
-        resuming: True if training is to be resumed, which changed code may not do.
+        resuming: True if training is to be resumed, which changed code forbids.
 
     Raises:
-        CheckpointError: naming what ``--with`` must load, or, of a training, what was changed.
+        CheckpointError: naming what ``--with`` must load or, if training is to be resumed, what was changed.
     """
     kept = recorded_parts(find_object(run / "environment.json") or {})
     missing = [part for part in kept if not REGISTERED.keys() >= {*part.names}]

@@ -155,7 +155,7 @@ def scatter(result: StudyResult, part: Scatter) -> list[Chart]:
     held = [value for line in lines for value in line.y if value is not None]
     along_held = [value for line in lines for value in line.x]
     across = open_beyond(_axis(result, part.x, logarithmic=part.logarithmic), along_held)
-    return [Lines("", across, near(_axis(result, part.y), held), lines, note="a mark a start")] if lines else []
+    return [Lines("", across, near(_axis(result, part.y), held), lines, note="each mark is one start")] if lines else []
 
 
 def layer_spikes(result: StudyResult, part: LayerSpikes) -> list[Chart]:
@@ -225,7 +225,7 @@ def _axis(result: StudyResult, key: str, *, logarithmic: bool = False) -> Axis:
 
 
 def open_beyond(axis: Axis, values: Sequence[float]) -> Axis:
-    """Leave the end of an axis open where values are above it: a change may be more than 100 %.
+    """Leave the end of an axis open if values are above it: a change may be more than 100 %.
 
     >>> open_beyond(Axis("change (%)", high=100), [130.0]).high, open_beyond(Axis("change (%)", high=100), [30.0]).high
     (None, 100)
@@ -234,7 +234,7 @@ def open_beyond(axis: Axis, values: Sequence[float]) -> Axis:
 
 
 def near(axis: Axis, values: Sequence[float]) -> Axis:
-    """Begin an axis of points near them and not at 0, where they lie so close that they could not be told apart.
+    """Begin an axis near its points instead of at 0, if they lie so close that they could not be told apart.
 
     >>> near(Axis("accuracy (%)"), [80.0, 84.0]).low, near(Axis("spikes"), [2.0, 84.0]).low
     (76.0, None)

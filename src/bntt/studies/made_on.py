@@ -1,4 +1,4 @@
-"""On what the runs of a row were made: those that give its numbers, and further runs of the same starts."""
+"""Device, code and precision of the runs of a row: those that give its numbers, and further runs of its starts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PRECISIONS = {"fp32": "float32", "bf16-grad": "gradients in bfloat16", "bf16": "
 
 
 def made_on(runs: Iterable[KeptRun]) -> list[str]:
-    """Say on which devices, by which code, in which precision some runs were made, with their number."""
+    """Count runs by the device, code and precision that they were made with, in words."""
     found = Counter(where_made(one) for one in runs)
     return [f"{where}: {count} run{'s' * (count > 1)}" for where, count in found.items()]
 

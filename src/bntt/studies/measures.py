@@ -1,8 +1,8 @@
 """Measurements requested by a study: which one, and with which arguments.
 
-What was found is kept beside the run as ``measures/<name>-<digest of the arguments>.json``, with the code that found it
-and the evaluation of the weights that it is of; what a verb wrote into the run directory counts as well, where its
-record says that it was asked in the same way.
+A result is kept in the run directory as ``measures/<name>-<digest of the arguments>.json``, with the version of the
+code and the epoch and updates of the measured weights. What a verb wrote into the run directory counts as well, if its
+record states the same arguments.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class StudyKind:
 
 
 def _translate_attack(row: dict[str, Any]) -> dict[str, Any]:
-    """Translate a study's attack: whole bounds in a list are in units of 1/255; what is no list is refused later."""
+    """Translate a study's attack: integer bounds in a list are in units of 1/255; anything else is refused later."""
     row = {"attack" if key == "attacks" else key: value for key, value in row.items()}
     if isinstance(row["eps"], list):
         row["eps"] = [f"{eps}/255" if isinstance(eps, int) else eps for eps in row["eps"]]
@@ -90,7 +90,7 @@ class Measure:
         return not self.measurement.refusal(facts, self.arguments)
 
     def for_run(self, facts: Facts) -> Any:
-        """Return the arguments for one run: its norm is the whole grid; where nothing is random, nothing is drawn."""
+        """Return the arguments for one run: only its norm in a grid of norms; the usual draws if nothing is random."""
         if self.needs == "recipe":
             return replace(self.arguments, norms=(facts.norm,))
         if facts.is_random or self.measurement.draws_noise:

@@ -45,7 +45,7 @@ def gamma_histograms(result: StudyResult, part: GammaHistograms) -> list[Chart]:
 
 
 def surrogate(result: StudyResult, part: FigureSpec) -> list[Chart]:
-    """Chart what stands for a spike's derivative against u/θ, of every run's recipe, each function once."""
+    """Chart the surrogate gradient against u/θ, of every run's recipe, each function once."""
     along, lines = [i / 50 for i in range(-50, 151)], dict[tuple[float, ...], Line]()
     for run in result.runs:
         if run.starts and (not part.runs or run.name in part.runs):

@@ -53,7 +53,7 @@ def mean_rows(rows: Sequence[Sequence[Number]]) -> list[Number]:
 
 
 def line_over_starts(name: str, x: Sequence[float], rows: Sequence[Sequence[Number]], style: Style) -> Line:
-    """Draw the mean over starts, in a band from the lowest start to the highest where there are several."""
+    """Draw the mean over starts, with a band from the lowest start to the highest if there are several."""
     means = mean_rows(rows)
     x = list(x)[: len(means)]
     if len(rows) < 2:
@@ -66,7 +66,7 @@ def line_over_starts(name: str, x: Sequence[float], rows: Sequence[Sequence[Numb
 def layers_of(starts: Starts, key: str) -> dict[str, list[Number]]:
     """Average a quantity of every layer from `bntt activity` over starts; layers without it are left out.
 
-    γ is open at steps from which no path leads to the readout.
+    γ is None at steps from which no path leads to the readout.
     """
     rows: dict[str, list[list[Number]]] = {}
     for values in starts:

@@ -1,6 +1,6 @@
-"""The needs of some studies on one screen: a line for each dataset, with the hours to come and what is missing.
+"""What some studies need, on one screen: a line for each dataset, with the hours of work left and what is missing.
 
-Before any start is made it also says what the starts of each claim can decide.
+Before any start is made, it also says what the starts of each claim can decide.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from bntt.studies.study_file import Study
 from bntt.studies.work_items import Action, WorkItem
 
 EACH = 20
-"""Most runs that are told one by one."""
+"""Most runs that are listed one by one."""
 TOLD = 6
-"""Most studies whose claims are told one by one."""
+"""Most studies whose claims are listed one by one."""
 GROUPS: dict[str, tuple[Action, ...]] = {"made": ("train",), "measured further": ("measure", "adopt")}
 
 
@@ -60,7 +60,7 @@ def overview(planned: StudyPlan, cores: int) -> Iterator[str]:
     """Yield the lines of a dry run.
 
     Args:
-        cores: cores that work at a time.
+        cores: number of cores that work at the same time.
     """
     items = planned.items
     if len(items) <= EACH:
@@ -81,7 +81,7 @@ def overview(planned: StudyPlan, cores: int) -> Iterator[str]:
         yield "what the starts of each claim can decide: bntt study NAME --dry-run"
     yield counts(items)
     if made := [item for item in items if item.action == "train"]:
-        yield f"{_hours(made, cores)}; what is measured comes beside it"
+        yield f"{_hours(made, cores)}; measurements come on top of it"
     yield from _memory([item for item in items if item.action in ("train", "cannot")])
 
 
@@ -119,16 +119,17 @@ def _needs(items: Sequence[WorkItem], cores: int) -> str:
 def _hours(items: Sequence[WorkItem], cores: int) -> str:
     known = [item.seconds for item in items if item.seconds is not None]
     if not known:
-        return "for a time that no model tells"
-    beside = f", and {len(items) - len(known)} runs whose time no model tells" if len(known) < len(items) else ""
+        return "for a time that no model can estimate"
+    beside = f", and {len(items) - len(known)} runs whose time no model can estimate" if len(known) < len(items) else ""
     return f"{spoken(sum(known) / cores)} of training by a model, on {cores} core{'s' * (cores > 1)}{beside}"
 
 
 def decidable(study: Study, runs: Sequence[PlannedRun]) -> Iterator[str]:
     """Yield a line for each claim whose runs are made at a setting: the difference that its starts can decide.
 
-    Differences are by :mod:`bntt.studies.claims.power`, from the spread that the study's columns state, runs taken for
-    independent, and the strictest level that Holm's rule may ask for among the paper's claims, or our own questions.
+    Differences are by :mod:`bntt.studies.claims.power`, from the spread that the study's columns state, with runs
+    taken as independent, at the strictest level that Holm's rule can ask for among the paper's claims, or our own
+    questions.
     """
     starts = {run.name: len(run.starts) for run in runs}
     claims = [claim for claim in study.claims if starts.keys() >= set(claim.uses()[0])]

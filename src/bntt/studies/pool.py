@@ -1,8 +1,8 @@
 """The pool: one folder of runs shared by all studies, and the choice of a run for each required start.
 
 Two runs are the same if their recipes agree in all that numbers depend on, their data has the same checksums, and
-they were made under the same :mod:`number of the numerics <bntt.runs.environment>`. The ANN that a run begins with
-is part of it. Weights are not needed: measurements are used again where the weights are gone.
+they were made under the same :mod:`numerics version <bntt.runs.environment>`. The ANN that a run starts from belongs to
+its recipe. Weights are not needed: measurements are used again if the weights are gone.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class KeptRun:
     environment: Mapping[str, Any]
     evaluation: Mapping[str, Any]
     unfinished: str = ""
-    """Missing part of its training or measurements, with which it serves as no start; "" if it is complete."""
+    """What its training or evaluation lacks, so that it cannot serve as a start; "" if it is complete."""
 
     @property
     def has_weights(self) -> bool:
@@ -68,7 +68,7 @@ class KeptRun:
 
     @property
     def device(self) -> str | None:
-        """Device that it was made on: the GPU, or the processor; None if it was not kept."""
+        """Device that it was made on: the GPU, or the processor; None if it was not recorded."""
         facts = self.environment
         found = facts.get("processor") if facts.get("device") == "cpu" else facts.get("gpu", facts.get("processor"))
         return None if found is None else str(found)
@@ -124,12 +124,12 @@ def identity(recipe: Recipe, ann: str = "", kept: Mapping[str, Any] | None = Non
     """Compute a digest of everything that the numbers of a recipe depend on, except data and code.
 
     Only values that differ from the default count, so that a new key that is off changes no identity. Gradients in
-    bfloat16 count as in float32: every spike is the same, and not every machine has them. Of a run whose weights it
-    begins with, ``init.run``, the name counts and not the place, which no evidence has.
+    bfloat16 count as in float32: every spike is the same, and not every machine has bfloat16. Of the run that it starts
+    from, ``init.run``, only the name counts, since evidence does not keep its path.
 
     Args:
-        ann: the identity of the run that it begins with, in place of its path.
-        kept: the facts of a kept run, which say under which versions of its options and of parts of one's own it was
+        ann: the identity of the ANN that it starts from, in place of its path.
+        kept: the facts of a kept run, with the versions of its options and user-defined parts under which it was
             made; by default those of this code, see :mod:`bntt.runs.recipe.option_versions` and :mod:`bntt.runs.parts`.
     """
     values: dict[str, Any] = values_of(for_measuring(recipe), changed_only=True)
@@ -191,12 +191,12 @@ def kept_run(path: Path) -> KeptRun | None:
 
 
 def _unfinished(recipe: Recipe, path: Path, evaluation: Mapping[str, Any]) -> str:
-    """Explain why a run is not the whole of its recipe.
+    """Explain why a run does not complete its recipe; "" if it does.
 
-    Epochs are missing or had the learning rates of a shorter training, its evaluation was made before its end, or with
-    another number of draws, as `bntt evaluate RUN --draws N` does.
+    Epochs may be missing or have had the learning rates of a shorter training. The evaluation may be from before the
+    end, or with another number of draws, as `bntt evaluate RUN --draws N` makes it.
 
-    A training that continues for more epochs than it was begun with has its new recipe beside its old evaluation.
+    A training that continues for more epochs than planned at first has its new recipe, but its old evaluation.
     """
     run, epochs = RunDirectory(path), recipe.train.epochs
     drawn, asked = evaluation.get("draws"), facts_of(recipe).draws
@@ -226,7 +226,7 @@ def _ann_of(recipe: Recipe, path: Path, evaluation: Mapping[str, Any]) -> str:
 
 
 def ann_place(recipe: Recipe, path: Path, evaluation: Mapping[str, Any]) -> Path:
-    """Return the directory of the ANN that a kept run began with: its old place, or its name beside the run.
+    """Return the directory of the ANN that a kept run began with: its old place, or one of its name next to the run.
 
     The ANN there must still match the run's evaluation.
 
@@ -278,7 +278,7 @@ def manifest_here(recipe: Recipe) -> Manifest | None:
 
 
 def numerics_agree(run: KeptRun) -> bool:
-    """Return True if a run was made under this code's number of the numerics."""
+    """Return True if a run was made under this code's numerics version."""
     return numerics_of(run.environment) == NUMERICS
 
 

@@ -55,7 +55,7 @@ class StudyPlan:
 
 
 def plan(studies: Sequence[Study], setting: SettingName, folders: Folders) -> StudyPlan:
-    """Plan some studies: their needs, and the parts that exist. Data found in its usual places is prepared.
+    """Plan some studies: what they need, and what of it exists. Data found in its usual places is prepared.
 
     Raises:
         RecipeError: if a study or a recipe of it cannot be used, or a folder of results is not there.
@@ -74,14 +74,14 @@ def plan(studies: Sequence[Study], setting: SettingName, folders: Folders) -> St
 def in_turn(items: Sequence[WorkItem]) -> list[WorkItem]:
     """Order the work by seeds: the first start of every run comes before the second of any.
 
-    What is done can then be compared whenever the work ends.
+    The finished runs can then be compared whenever the work stops.
     """
     seeds = list(dict.fromkeys(item.start.seed for item in items))
     return sorted(items, key=lambda item: seeds.index(item.start.seed))
 
 
 def _check_sources(recipes: Sequence[Recipe]) -> None:
-    """Refuse runs to begin with, ``init.run``, of one name in two places: evidence knows them by their names."""
+    """Refuse source runs (``init.run``) of one name in two places: evidence identifies them by their names."""
     places: dict[str, str] = {}
     for place in (recipe.init.run for recipe in recipes if recipe.init.run):
         if (other := places.setdefault(last_name(place), place)) != place:
@@ -89,7 +89,7 @@ def _check_sources(recipes: Sequence[Recipe]) -> None:
 
 
 def _prepare(planned: Sequence[tuple[Study, tuple[PlannedRun, ...]]]) -> None:
-    """Prepare every dataset once, where its files are known; items report a missing one."""
+    """Prepare every dataset once, if its files are known; items report a missing one."""
     recipes = [run.starts[0].recipe for _, runs in planned for run in runs]
     for recipe in {data_key(recipe): recipe for recipe in recipes}.values():
         with suppress(DataError, RecipeError):

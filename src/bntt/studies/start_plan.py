@@ -97,7 +97,7 @@ def _starts(
         if base.convert.ann and not run.begins_with:
             raise RecipeError(f"study {study.name}, runs {run.name}: begins with an ANN: name its run in begins_with")
         facts = facts_of(base)
-        # only kernels have other gradients, and none trains an ANN
+        # only kernels have bfloat16 gradients, and none trains an ANN
         if precision != "fp32" and not facts.is_ann and base.compute.backend != "reference":
             base = replace(base, compute=replace(base.compute, precision=precision))
         measures = {name: study.measures[name] for name in study.measures_of(run) if study.measures[name].takes(facts)}
@@ -147,7 +147,7 @@ def _describe_norms(recipe: Recipe) -> list[str]:
     options = {**builder_options(recipe), "width": NARROWEST, "num_classes": 1}
     try:
         network = MODELS[recipe.network.name](**options)
-    except (ValueError, TypeError):  # one of your own may need the sizes of samples
+    except (ValueError, TypeError):  # a custom builder may need the sizes of samples
         return [recipe.network.norm]
     layers = network.layers.values()
     return [_describe_norm(layer.norm, recipe.network.norm) for layer in layers if layer.norm is not None]

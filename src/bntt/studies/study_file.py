@@ -31,7 +31,7 @@ LARGEST = 1 << 18
 """Largest size of a study's file, in bytes."""
 TABLES = ("settings", "measures", "runs", "table", "figures", "claims")
 OF_WEIGHTS = "weights-"
-"""Beginning of the name of an archive of weights, and so of no study."""
+"""Prefix of the names of archives of weights, which no study may have."""
 
 
 @dataclass(frozen=True)

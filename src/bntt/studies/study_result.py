@@ -43,7 +43,7 @@ class StartResult:
     numbers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Measurements as JSON values, by their names in the study."""
     more: tuple[StartResult, ...] = ()
-    """The same start in further runs, which are listed and give no number: they begin alike, so they are no start."""
+    """Further runs of the same start, which are listed but give no number: with its seed they are not another start."""
     records: dict[str, Result | None] = field(default_factory=dict, init=False, compare=False)
     """The same as records, cached when first read."""
 
@@ -151,7 +151,7 @@ def as_json(result: StudyResult, figures: Sequence[Mapping[str, Any]] = ()) -> d
 def summary_of(result: StudyResult) -> dict[str, Any]:
     """Shorten a result to the parts people read: tables, claims, and the environment of every start.
 
-    The measurements of each start are in the archive beside it, and the time of writing makes no difference.
+    It leaves out the measurements of each start, which the archive has, and the time and commit of writing.
     """
     values = as_json(result)
     for run in values["runs"]:
@@ -167,7 +167,7 @@ def _is_preliminary(result: StudyResult, numbers: Mapping[tuple[str, str], Mappi
 
 
 def _left_out(result: StudyResult, claim: Claim, numbers: Mapping[tuple[str, str], Mapping[int, float]]) -> str:
-    """Name the starts that were made and have no number for a claim: what fails must not be missing in silence."""
+    """Name the starts that were made and have no number for a claim: failures must not be left out silently."""
     runs, columns = claim.decided_by()
     lost = [
         f"{run} from start {seed}"

@@ -54,7 +54,7 @@ class RunSpec(TomlTable):
     set: list[str] = Field(default=[])
     """Overrides of the setting's recipe, as in `bntt train -s`."""
     begins_with: str = ""
-    """Run of the study whose network of the same seed it begins with (`convert.ann`)."""
+    """Run of the study from whose network, of the same seed, it starts (`convert.ann`)."""
     trained: bool = True
     """False if there is nothing to train: its measures (of the kind "stability") train by themselves."""
     measures: list[str] = Field(default=[])
@@ -85,10 +85,10 @@ class Column(TomlTable):
     minus: str = ""
     """Key of a column that is subtracted, start by start."""
     spread: Annotated[float | None, Field(gt=0)] = None
-    """Standard deviation over starts that is expected, written down before the runs: with it the plan says which
-    difference a claim can decide."""
+    """Expected standard deviation over starts, written down before the runs: the plan uses it to say which difference a
+    claim can decide."""
     shown: bool = True
-    """False if it serves claims and figures alone."""
+    """False if only claims and figures use it."""
 
 
 class Header(TomlTable):
@@ -102,7 +102,7 @@ class Header(TomlTable):
 
 
 class FigureSpec(TomlTable):
-    """``[[figures]]``: one picture; kinds that ask for nothing else have no class of their own."""
+    """``[[figures]]``: one picture; kinds that need no other keys have no class of their own."""
 
     kind: str
     title: Annotated[str, Field(min_length=1)]
@@ -166,7 +166,7 @@ class LayerSpikes(FigureSpec):
     """Spikes of every layer in all steps, on a logarithmic axis, mean over the starts."""
 
     per_neuron: bool = False
-    """True for spikes of a neuron in place of all of a layer."""
+    """True for spikes per neuron instead of those of a whole layer."""
 
 
 class GammaHistograms(FigureSpec):
@@ -174,14 +174,14 @@ class GammaHistograms(FigureSpec):
 
     layers: Annotated[list[str], Field(min_length=1)]
     steps: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)]
-    """Steps, counted from 1; those that the network has not are left out."""
+    """Steps, counted from 1; those beyond the network's T are left out."""
 
 
 class Inputs(FigureSpec):
-    """Distribution of what enters a norm at some steps, of the first start of each run."""
+    """Distribution of a norm's input at some steps, of the first start of each run."""
 
     steps: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)]
-    """Steps, counted from 1; those that the network has not are left out."""
+    """Steps, counted from 1; those beyond the network's T are left out."""
 
 
 class Bounds(FigureSpec):

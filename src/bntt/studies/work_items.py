@@ -1,4 +1,4 @@
-"""The work of some studies: every start once, however many of them need it, and the parts that exist."""
+"""The work of some studies: every start once, however many studies need it, and what of it exists."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class WorkItem:
     why: str = ""
     kept: KeptRun | None = None
     others: list[KeptRun] = field(default_factory=list)
-    """Other whole runs of the same start, which give no number: on another processor, or in another precision."""
+    """Other complete runs of the same start, which give no number: on another device, or in another precision."""
     missing: list[Measure] = field(default_factory=list)
     weights: bool = False
     """True if another item begins with its weights."""
@@ -74,17 +74,17 @@ class WorkItem:
 
     @property
     def work(self) -> float:
-        """Return the seconds of its training on one core by a model, or a minute where that has no answer."""
+        """Return the modelled seconds of its training on one core, or a minute if the model has no answer."""
         return self.seconds or 60.0
 
     @property
     def seconds(self) -> float | None:
-        """Return the seconds of its training on one core by a model; None if it has no answer."""
+        """Return the modelled seconds of its training on one core; None if the model has no answer."""
         return None if self.cost is None else self.cost.seconds
 
     @property
     def cost(self) -> Cost | None:
-        """Return what its training costs by a model; None if there is none, or the size of its data is unknown."""
+        """Return the modelled cost of its training; None if there is none, or the size of its data is unknown."""
         return training_cost(self.recipe) if self.start.trained else None
 
     @property
@@ -196,7 +196,7 @@ def _missing(item: WorkItem, run: KeptRun) -> list[Measure]:
 
 
 def _rank(item: WorkItem, run: KeptRun, pool: Path) -> tuple[bool, bool, bool, bool, int]:
-    """Rank complete before incomplete, with weights where needed first, float32 before others, then the pool."""
+    """Rank complete before incomplete, then with weights if they are needed, then float32, then in the pool."""
     missing = _missing(item, run)
     short = bool(missing) or (item.weights and not run.has_weights)
     rounded, elsewhere = run.recipe.compute.precision != "fp32", run.path.parent.resolve() != pool.resolve()
@@ -212,7 +212,7 @@ Job = dict[str, Any]
 
 
 def jobs_of(item: WorkItem, pool: Path, device: str) -> Iterator[tuple[str, Job]]:
-    """Yield each job of an item with a word for messages; ask for the next one when the last has succeeded.
+    """Yield each job of an item with a word for messages; take the next one only when the last has succeeded.
 
     Raises:
         OSError: if a file between them cannot be read or written.
@@ -243,7 +243,7 @@ def jobs_of(item: WorkItem, pool: Path, device: str) -> Iterator[tuple[str, Job]
 def _measurement_job(measure: Measure, run: Path, recipe: Recipe) -> tuple[Job, Path]:
     """Make a job of a measurement, and name the file that it will write."""
     folder, source = run, run
-    if measure.needs == "recipe":  # a folder of its own for every way to ask: cells of other settings would be refused
+    if measure.needs == "recipe":  # a folder for each set of arguments: cells with other settings would be refused
         folder, source = run / f"{measure.kind}-{measure.digest}", run / "recipe.toml"
     arguments = asdict(measure.for_run(facts_of(recipe)))
     job = {"measure": measure.measurement.name, "run": str(source), "folder": str(folder), "arguments": arguments}
@@ -260,7 +260,7 @@ def _with_ann(item: WorkItem, pool: Path) -> Recipe:
 
 
 def _adopt(kept: KeptRun, run: Path, made: Path) -> None:
-    """Copy a kept run into the pool; and the ANN that it began with, if that is known by its name beside it alone."""
+    """Copy a kept run into the pool, and the ANN that it began with if it is only found by its name next to it."""
     copy_run(kept.path, run, made)
     if was := kept.recipe.convert.ann:
         ann, beside = ann_place(kept.recipe, kept.path, kept.evaluation), run.parent / Path(was).name

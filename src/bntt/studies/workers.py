@@ -1,4 +1,4 @@
-"""Runner of studies' work: each start in processes of its own, several at once, isolated from others' failures.
+"""Runner of studies' work: each start in its own processes, several at once, isolated from others' failures.
 
 Results are files, written whole or not at all, so that a kill at any moment costs only the work in progress; the same
 command resumes. Only one process works on a start: the holder of ``locks/<place>`` in the pool.
@@ -53,7 +53,7 @@ class WorkSettings:
     program: tuple[str, ...] = ()
     """Command that starts a process and does the JSON job in its last argument; see :mod:`bntt.cli.job`."""
     stopping: Callable[[int], None] = lambda count: None
-    """Called with the number of processes, before they are waited for until they have saved and ended."""
+    """Called with the number of processes, before waiting until they have saved and ended."""
 
     @property
     def threads(self) -> str:
@@ -80,7 +80,7 @@ class _Running:
 def work(items: Sequence[WorkItem], settings: WorkSettings) -> Iterator[Outcome]:
     """Do the remaining work of every item, and yield each as it ends.
 
-    A training that fails stops only the items that begin with it, a measurement none.
+    A training that fails stops only the items that start from it; a measurement that fails stops none.
 
     Raises:
         KeyboardInterrupt, SystemExit: when asked to stop; the processes have saved and ended by then.
@@ -98,7 +98,7 @@ def work(items: Sequence[WorkItem], settings: WorkSettings) -> Iterator[Outcome]
                 if ann is not None and codes.get(ann.identity, 0) != 0:
                     waiting.remove(item)
                     codes[item.identity] = codes[ann.identity]
-                    yield Outcome(item, codes[ann.identity], f"what it begins with failed ({ann.called})", 0.0, False)
+                    yield Outcome(item, codes[ann.identity], f"its source run failed ({ann.called})", 0.0, False)
                 elif (
                     len(running) < settings.jobs
                     and (ann is None or ann.identity in codes)
@@ -107,7 +107,7 @@ def work(items: Sequence[WorkItem], settings: WorkSettings) -> Iterator[Outcome]
                     one = _claim(item, settings)
                     if one is None:
                         if item.identity not in retry_at:
-                            settings.tell(f"{item.called}: another process works on it, and is waited for")
+                            settings.tell(f"{item.called}: another process works on it: waiting for it")
                         retry_at[item.identity] = time.monotonic() + RETRY
                     else:
                         waiting.remove(item)

@@ -47,7 +47,7 @@ def test_a_run_says_it_before_and_after(tmp_path):
     told = [one.text for one in train_run(of, data, run) if isinstance(one, Notice)]
     assert told[0] == (
         "warning, before training: the input of 2 of 28 steps (steps 1-2) never varies in the 60 training samples: "
-        "what would differ there is not learned"
+        "differences there are not learned"
     )
     result = evaluate_run(of, data, run)
     found = json.loads(json.dumps(result.to_json()["unvarying_input"]))

@@ -1,1 +1,1 @@
-"""A run outside the laboratory: accuracy against bytes and milliseconds, stopped by γ and not."""
+"""Deployment of a run: accuracy against bytes and milliseconds, with and without an exit by γ."""

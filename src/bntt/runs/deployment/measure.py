@@ -88,7 +88,7 @@ def beside(right: Array, first: Array) -> dict[str, Any]:
 
 
 def thresholds(made: Description) -> list[float]:
-    """List every threshold at which another number of steps is run: the mean |γ| of all layers and steps, descending.
+    """List every threshold at which the number of steps changes: the mean |γ| of all layers and steps, descending.
 
     >>> from bntt.runs.exported import describe_pretrained
     >>> len(thresholds(describe_pretrained("fashion-mnist-vgg6")))
@@ -99,10 +99,10 @@ def thresholds(made: Description) -> list[float]:
 
 
 def chosen_exit(made: Description, accuracy: Sequence[float] | Array, loss: float) -> tuple[float | None, int]:
-    """Choose the highest threshold whose accuracy is within ``loss`` points of that after all steps; and its steps.
+    """Choose the highest threshold whose accuracy is within ``loss`` points of that after all steps, with its steps.
 
     Args:
-        accuracy: on validation, after each step, ``[T]``; empty for a network without a γ for each step, which runs on.
+        accuracy: on validation, after each step, ``[T]``; empty for a network without a γ for each step: no exit.
     """
     for threshold in thresholds(made) if len(accuracy) else ():
         steps = exit_step(made, threshold)

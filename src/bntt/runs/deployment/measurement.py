@@ -1,4 +1,4 @@
-"""The deployment measurement: what a run's bundles cost outside the laboratory, and what they know."""
+"""The deployment measurement: accuracy, size and time of a run's bundles without PyTorch."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -16,9 +16,9 @@ class DeploymentArguments:
     split: Split = "test"
     """Split to measure accuracy on; the exit is chosen on validation."""
     images: Annotated[int, Ge(1)] = 1000
-    """Number of images of each split, stratified by class, at most; a recipe's evaluate.images may be fewer."""
+    """Largest number of images of each split, stratified by class; a recipe's evaluate.images may be fewer."""
     loss: Annotated[float, Ge(0), Le(100)] = 0.5
-    """Largest loss of accuracy on validation that the exit may cost, in percentage points."""
+    """Largest loss of accuracy on validation that the exit is allowed, in percentage points."""
     rounds: Annotated[int, Ge(1)] = 10
     """Number of rounds in which every bundle is timed, with and without the exit."""
 

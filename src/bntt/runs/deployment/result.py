@@ -14,7 +14,7 @@ from bntt.charts.section import Cell, Section, Table, count, interval, number, p
 from bntt.runs.deployment.measurement import DeploymentArguments
 
 Steps = Annotated[int, Field(ge=1)]
-BESIDE = Axis("accuracy beside float32, all steps (points)")
+BESIDE = Axis("accuracy less that of float32, all steps (points)")
 
 
 class DeployedWay(Record):
@@ -60,7 +60,7 @@ class DeploymentResult(Result):
 
     def section(self) -> Section:
         return Section(
-            "Outside the laboratory",
+            "Deployment",
             words=(self._exit_words(), f"Run without PyTorch ({self.backend}), one image at a time on one thread."),
             tables=(self._table(),),
             charts=(

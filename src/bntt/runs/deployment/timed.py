@@ -1,7 +1,7 @@
-"""Times a run's bundles on one thread: a program for a process of its own, since NumPy's threads are set as it starts.
+"""Times a run's bundles on one thread, as a program in a separate process: NumPy sets its threads when it starts.
 
-It is told in JSON: the folder of bundles and of ``sample.npy``, their names, after how many steps each stops, and how
-many rounds. Its answer is a list of ``[name, steps, milliseconds]``.
+Its argument is JSON: the folder of the bundles and of ``sample.npy``, their names, the numbers of steps to stop after,
+and the number of rounds. Its output is a list of ``[name, steps, milliseconds]``.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from bntt.deploy.runtime.runtime import Runtime
 from bntt.io.child import ONE_THREAD, environment
 
 CALLS = 5
-"""Calls of a turn."""
+"""Calls of each bundle and number of steps in a round."""
 
 
 def timed(folder: Path, names: Sequence[str], steps: Sequence[int], rounds: int) -> dict[tuple[str, int], float]:
-    """Return the least CPU milliseconds of a call by bundle and steps, all in turn, measured in a process of its own.
+    """Return the least CPU milliseconds of a call by bundle and steps, timed in turn in a separate process.
 
     Raises:
-        RuntimeError: if the process ends early, with its last words.
+        RuntimeError: if the process ends early, with the last line that it printed.
     """
     told = json.dumps({"folder": str(folder), "names": list(names), "steps": list(steps), "rounds": rounds})
     command = [sys.executable, "-P", "-m", "bntt.runs.deployment.timed", told]

@@ -61,7 +61,7 @@ def with_absolute_paths(recipe: Recipe) -> Recipe:
 
 
 def describe_backend(recipe: Recipe, data: RecipeData, model: SpikingClassifier) -> str:
-    """Describe briefly what a run will compute with: fused kernels, or plain PyTorch, for which blocks and why."""
+    """Describe briefly if a run will compute with fused kernels or plain PyTorch, for which blocks, and why."""
     device = next(model.parameters()).device
     wanted = "triton" if recipe.compute.backend == "triton" else "cpu"
     kernels = find_backend(wanted)
@@ -88,7 +88,7 @@ def describe_backend(recipe: Recipe, data: RecipeData, model: SpikingClassifier)
 
 
 def _plain_blocks(data: RecipeData, model: SpikingClassifier) -> dict[str, str]:
-    """Return the blocks that run in plain PyTorch, each with the reason, found by driving them with two samples."""
+    """Return the blocks that run in plain PyTorch, each with the reason, found by running two samples."""
     two = data.train.batch(torch.arange(2) % len(data.train)).to(next(model.parameters()).device)
     network = model.network
     with evaluating(network):
@@ -98,7 +98,7 @@ def _plain_blocks(data: RecipeData, model: SpikingClassifier) -> dict[str, str]:
 def training_loader(
     recipe: Recipe, data: RecipeData, device: str = "cpu", share: tuple[int, int] = (0, 1)
 ) -> SampleLoader:
-    """Return the training loader, shuffled, augmented and mixed from the recipe's seed; for a process its share.
+    """Return the training loader, shuffled, augmented and mixed from the recipe's seed; or a process's share.
 
     Raises:
         RecipeError: if these samples cannot be augmented or mixed this way.
@@ -120,14 +120,14 @@ def training_loader(
 
 
 def for_measuring(recipe: Recipe) -> Recipe:
-    """Return the recipe without options only gradients need: "bf16-grad" becomes fp32, which every machine has."""
+    """Return the recipe without options that only gradients need: "bf16-grad" becomes fp32, which every machine has."""
     if recipe.compute.precision != "bf16-grad":
         return recipe
     return replace(recipe, compute=replace(recipe.compute, precision="fp32"))
 
 
 def facts_of(recipe: Recipe, model: SpikingClassifier | None = None) -> Facts:
-    """Return the facts of a run that its recipe alone determines; of a part without a name those of the model's."""
+    """Return the facts of a run that its recipe determines; for a part without a name, those of the model's part."""
     network, random = recipe.network, encoder_facts_by_name(recipe.encoder.name).random
     spikes = neuron_facts_by_name(network.neuron, network.num_steps).spikes
     if model is not None and not network.name:

@@ -34,7 +34,7 @@ WITHOUT: dict[Split, str] = {
     "--split test measures without them where a verb only measures",
     "train": "a run of bntt.fit keeps only their checksums",
 }
-"""What a run of :func:`bntt.fit` can do that was not given the samples of a split."""
+"""What to do if a run of :func:`bntt.fit` was not given the samples of a split."""
 
 
 @dataclass(frozen=True)
@@ -120,14 +120,14 @@ def build_data(recipe: Recipe, progress: Callable[[int, int], None] = lambda don
 
 
 MOST_VALUES = 1 << 27
-"""Most values of a blank sample, those of the largest picture that is read; and most samples of a split."""
+"""Most values of a blank sample, as in the largest picture that is read; also the most samples of a split."""
 
 
 def stand_in(recipe: Recipe, manifest: Manifest) -> RecipeData:
-    """Return blank samples of the sizes of a recipe's data, one of them in memory: to build and count, not to train.
+    """Return blank samples of the sizes of a recipe's data, to build and count with, not to train; one is in memory.
 
     Raises:
-        ValueError: if the manifest has no training samples or classes, or its samples are of no kind, or too large.
+        ValueError: if the manifest has no training samples or classes, or its samples are of unknown kind or too large.
 
     >>> from bntt.runs.recipe.file import load_recipe
     >>> recipe = load_recipe("demo")
@@ -199,7 +199,7 @@ def in_order(samples: ImageSet | FrameSet, order: str) -> SampleSet:
 
 
 def data_key(recipe: Recipe, *, placed: bool = True) -> str:
-    """Name all that a recipe's prepared data and its checksums depend on, without its folder if not ``placed``."""
+    """Return a key of all that a recipe's prepared data and its checksums depend on; with its folder if ``placed``."""
     data, steps = recipe.data, recipe.network.num_steps if DATASETS[recipe.data.name].formats else 0
     return repr((data.name, data.root * placed, data.size, data.mode, data.fit, data.order, data.frames, steps))
 
@@ -238,7 +238,7 @@ def evaluation_loader(
     at_most: int = 0,
     share: tuple[int, int] = (0, 1),
 ) -> PartLoader:
-    """Return batches of what a recipe measures of a split: every image, or ``evaluate.images``, stratified by class.
+    """Return batches of the images of a split that a recipe measures: all, or ``evaluate.images`` stratified by class.
 
     Each image keeps its place in the split, and so its noise.
 
@@ -247,7 +247,7 @@ def evaluation_loader(
         share: rank and number of processes, see :class:`~bntt.data.SampleLoader`.
 
     Raises:
-        RecipeError: if there are fewer test images than the recipe says; all validation images are always enough.
+        RecipeError: if there are fewer test images than the recipe says; in other splits fewer are enough.
     """
     images = data.of(split)
     count = recipe.evaluate.images or len(images)

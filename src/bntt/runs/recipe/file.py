@@ -25,7 +25,7 @@ PART_KEYS = {
     *("data.name", "data.augment", "encoder.name", "network.name", "network.norm"),
     *("network.neuron", "network.surrogate", "network.reset", "network.fire"),
 }
-"""Keys whose value may be the name of a part of the user's own, see :mod:`bntt.register`."""
+"""Keys whose value can name a user-defined part, see :mod:`bntt.register`."""
 _RECIPES = TypeAdapter(Recipe)
 
 
@@ -34,7 +34,7 @@ def load_recipe(source: str | Path, overrides: Sequence[str] = (), *, same_data:
 
     Args:
         overrides: ``table.key=value`` each, applied to the file's values before validation.
-        same_data: True if another ``data.root`` is another location of the same data, which keeps its label.
+        same_data: True if an overridden ``data.root`` is only another location of the same data, which keeps its label.
 
     Raises:
         RecipeError: on an unknown name, bad TOML, an unknown key (with the nearest known one) or a bad value.
@@ -62,7 +62,7 @@ def parse_recipe(values: dict[str, Any], overrides: Sequence[str] = ()) -> Recip
     train, decays = values.get("train"), {"train.weight_decay", "train.gamma_decay"}
     alike = isinstance(train, dict) and train.get("gamma_decay", "") == train.get("weight_decay")
     if alike and decays & {_key(override) for override in overrides} == {"train.weight_decay"}:
-        del values["train"]["gamma_decay"]  # a run wrote it, derived from the other: it is again
+        del values["train"]["gamma_decay"]  # a run wrote it, derived from weight_decay: derive it again
     for override in overrides:
         _apply(values, override)
     try:
@@ -91,7 +91,7 @@ def values_of(table: Any, *, changed_only: bool = False) -> dict[str, Any]:
     options = options_of(kind)
     required = {name: getattr(table, name) for name, one in options.items() if one.default is dataclasses.MISSING}
     usual = {name: one.default for name, one in options.items()}
-    if changed_only and not isinstance(table, Recipe):  # one option may stand in for an omitted one
+    if changed_only and not isinstance(table, Recipe):  # an omitted option may default to another one
         usual |= vars(kind(**required))
     found: dict[str, Any] = {}
     for name in options:
@@ -131,7 +131,7 @@ def explained_recipe(recipe: Recipe) -> str:
 
 
 def explained_key(key: str = "", recipe: Recipe | None = None) -> str:
-    """Describe a key, those of a table, or all: value in a recipe, or default; range, unit and meaning.
+    """Describe one key, the keys of a table, or all: value in a recipe or default, range, unit and meaning.
 
     Raises:
         RecipeError: if there is no such key or table.

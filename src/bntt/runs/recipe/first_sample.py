@@ -95,7 +95,7 @@ MOST_STEPS = 40
 
 
 def sample_figure(sample: Sample) -> Figure:
-    """Draw the image beside its spikes, the frames with both polarities, or the values of a sequence."""
+    """Draw the image next to its spikes, the frames with both polarities, or the values of a sequence."""
     code = "" if encoder_facts_by_name(sample.encoder).takes != "images" else f", {sample.encoder} code"
     title = f"{sample.dataset}, {sample.split} {sample.index}: {sample.label}{code}"
     if sample.drive.ndim == 2:

@@ -2,7 +2,7 @@
 
 Raising :data:`~bntt.runs.environment.NUMERICS` invalidates every kept run. A change of one option is a row of
 :data:`RULES` instead: recipes that use the option are distinguished by its version, in the identity of a start, in
-``environment.json`` and in checkpoints; all others stay what they are, to the bit of their identity.
+``environment.json`` and in checkpoints; all others keep their identity.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""The tables of a recipe: the library's own options classes, and those of a run alone; an unknown key is an error.
+"""The tables of a recipe: the library's own option classes, and those that only runs have; an unknown key is an error.
 
-Every option says type, range and sentence at its field (:mod:`bntt.options`): training's at :class:`bntt.Method`, the
+Every option has its type, range and meaning at its field (:mod:`bntt.options`): training's at :class:`bntt.Method`, the
 neurons' at :class:`bntt.models.spiking.NeuronOptions`, computing's at :class:`bntt.engine.compute.ComputeOptions`.
 """
 
@@ -43,12 +43,12 @@ class FrameSize(Table):
 
 @dataclass(frozen=True, kw_only=True)
 class Frames(Counting, FrameSize):
-    """How recordings of events become frames, ``network.num_steps`` of them; nothing else looks at it."""
+    """How recordings of events become ``network.num_steps`` frames; used for recordings only."""
 
     format: str = ""
-    """Format of the files: "events" needs it, "dvs-cifar10" may have another; `bntt data prepare` lists them."""
+    """Format of the files, as `bntt data prepare` lists them; needed for "events", optional for "dvs-cifar10"."""
     sensor: Annotated[Sequence[Positive], Size(0, 2)] = ()
-    """Rows and columns of the sensor, for "npz" alone, whose files do not state them."""
+    """Rows and columns of the sensor; only for "npz", whose files do not state them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,11 +60,11 @@ class Data(Table):
     root: str = ""
     """Folder of its files, if they are not prepared yet; "images" and "events" always need it."""
     label: str = ""
-    """Name to print beside numbers; the dataset's by default."""
+    """Name to print with the numbers; by default the dataset's."""
     size: Annotated[int, Limits(at_least=0, at_most=4096, unit="pixels")] = 0
-    """Rows and columns to which a folder's images are scaled when they are prepared; 0: all have one size already."""
+    """Rows and columns to which a folder's images are scaled when they are prepared; 0: all already have one size."""
     mode: Mode = ""
-    """Colour mode to which a folder's images are converted; "": all have one mode already."""
+    """Colour mode to which a folder's images are converted; "": all already have one mode."""
     fit: Fit = "crop"
     """How `size` is reached: scale the short side and cut out the middle ("crop"), scale the long side and add black
     borders ("pad"), or scale each side by itself ("stretch")."""
@@ -73,13 +73,13 @@ class Data(Table):
     row per step ("rows"); "": it stays an image."""
     augment: Sequence[Annotated[str, A_CHANGE]] = ()
     """Random changes of the training images, in this order; crop pads by 4, cutout fills a square of half the side,
-    erase a rectangle in about half of the images. Of recordings "flip" and "shift", by 4 at most, all frames alike."""
+    erase a rectangle in about half of the images. For recordings: "flip", "shift" (by at most 4), all frames alike."""
     frames: Frames = Frames()
     """How recordings become frames."""
     mix: Annotated[str, OneOf(MIXES.keys, or_none=True)] = ""
     """Mix each training image and its label with another's: "mixup", "cutmix", or "" for not at all."""
     mix_alpha: Annotated[float, Limits(above=0)] = 1.0
-    """α: the first image's share is Beta(α, α); 1 is uniform."""
+    """α: the first image's share is drawn from Beta(α, α); 1 is uniform."""
     validation: Annotated[float, Limits(above=0, below=1)] = 0.1
     """Share of the training split that is held out; all choices are made on it."""
     images: Number = 0
@@ -88,13 +88,13 @@ class Data(Table):
 
 @dataclass(frozen=True, kw_only=True)
 class Encoder(Table):
-    """Encoding of an image as a drive over time."""
+    """Encoding of a sample as the first layer's input over time."""
 
     name: Annotated[str, OneOf(ENCODERS.keys, or_none=True)] = "poisson"
-    """Code: "poisson" is signed and as released; "poisson-unsigned" fires with the pixel, from 0 to 1, as probability;
-    "direct" shows the normalised pixels at every step; "expected" and "expected-unsigned" are the means of the two
-    Poisson codes, for an ANN; "frames" passes on what already has time; "sequence" passes on each step's values,
-    normalised; "": given in Python."""
+    """Code: "poisson" is signed, as in the released code; "poisson-unsigned" fires with the pixel's value (0 to 1) as
+    probability; "direct" shows the normalised pixels at every step; "expected" and "expected-unsigned" are the means of
+    the two Poisson codes, for an ANN; "frames" passes on samples that already have steps; "sequence" passes on
+    each step's values, normalised; "": given in Python."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,13 +102,13 @@ class Plan(Table):
     """The network's layers and steps. Classes, channels and image size come from the data."""
 
     name: Annotated[str, OneOf(MODELS.keys, or_none=True)]
-    """Builder of the network; `bntt list models` names them; "": put together in Python."""
+    """Builder of the network, see `bntt list models`; "": put together in Python."""
     num_steps: Steps
     """Time steps T."""
     leak: Annotated[float, Limits(at_least=0, at_most=1)] = 0.95
     """Leak λ of the neurons; 1 is an integrator without leak."""
     norm: Annotated[str, OneOf(NORMS.keys, or_none=True)] = "bntt"
-    """Normalisation; `bntt list norms` names them; "": a norm without such a name, given in Python."""
+    """Normalisation, see `bntt list norms`; "": a norm without such a name, given in Python."""
     width: Annotated[float, Limits(above=0, at_most=64)] = 1.0
     """Multiplies every layer's channels."""
 
@@ -122,7 +122,7 @@ class Network(NeuronOptions, Plan):
 class Convert(Table):
     """Start from an ANN: its weights, and balanced thresholds (:func:`bntt.training.balance`).
 
-    With ``train.epochs = 0`` that is the result; otherwise it is trained on, the hybrid of Rathi et al. (2020).
+    With ``train.epochs = 0`` that is the result; otherwise it is trained further: the hybrid of Rathi et al. (2020).
     """
 
     ann: str = ""
@@ -130,19 +130,19 @@ class Convert(Table):
     images: Positive = 512
     """Number of training images that balance the thresholds, stratified by class."""
     steps: Steps = 250
-    """Number of steps for which they are shown."""
+    """Number of steps for which these images are shown."""
     scale: Literal["validation"] | Scale = 1.0
     """Factor of every threshold: 1 in Sengupta et al. 2019, 0.7 in Rathi et al. 2020; "validation" takes the best of
     `grid` (Han et al. 2020 scale too; their factor is not known)."""
     grid: Annotated[Sequence[Scale], Size(1)] = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
-    """Scales that "validation" tries; of equally accurate ones after all steps it takes the largest."""
+    """Scales that "validation" tries; if several are equally accurate after all steps, it takes the largest."""
     grid_images: Positive = 500
-    """Largest number of validation images that it tries them on, stratified by class."""
+    """Largest number of validation images on which "validation" tries them, stratified by class."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Imported(Table):
-    """The file that the weights are from, where they were not trained here: see :mod:`bntt.runs.imported`."""
+    """The file that the weights are from, if they were not trained here: see :mod:`bntt.runs.imported`."""
 
     file: str = ""
     """Name of the file; "": they were trained here."""
@@ -162,7 +162,7 @@ class Init(Table):
     pretrained: Annotated[str, OneOf(PRETRAINED.keys, or_none=True)] = ""
     """Or a trained network of the package, see `bntt list pretrained`."""
     longer: Literal["interpolate", "hold"] = "interpolate"
-    """How added steps start: with its own steps, stretched ("interpolate"), or with its last step ("hold")."""
+    """How added steps start: by stretching the trained steps ("interpolate"), or as copies of the last one ("hold")."""
 
     @property
     def source(self) -> str:
@@ -175,7 +175,7 @@ class Length(Table):
     """Length of training, and batch size."""
 
     epochs: Annotated[int, Limits(at_least=0, at_most=1_000_000)]
-    """Epochs of the whole training; 0 for a converted network alone, or an imported one."""
+    """Epochs of the whole training; 0 for a network that is only converted, or imported."""
     batch_size: Positive
     """Training samples in a batch."""
 
@@ -215,7 +215,7 @@ class Checkpoint(Table):
     every_minutes: Annotated[float, Limits(at_least=0, unit="minutes")] = 10.0
     """Minutes between two checkpoints; 0: after every update."""
     every_steps: Annotated[int, Limits(at_least=0, unit="updates")] = 0
-    """Updates between two checkpoints; 0: by time alone."""
+    """Updates between two checkpoints; 0: by time only."""
     last: Annotated[int, Limits(at_least=1, at_most=1000)] = 2
     """Number of latest checkpoints to keep, besides the best epoch's weights."""
 
@@ -231,21 +231,21 @@ class Recipe(Table):
     data: Data
     """Which images or recordings."""
     encoder: Encoder = Encoder()
-    """How an image becomes a drive over time."""
+    """How a sample becomes the first layer's input over time."""
     network: Network
     """The network and its neurons."""
     convert: Convert = Convert()
-    """An ANN whose weights and balanced thresholds the network begins with."""
+    """An ANN from whose weights and balanced thresholds the network starts."""
     imported: Imported = Imported()
-    """The file that the weights are from, where they were not trained here."""
+    """The file that the weights are from, if they were not trained here."""
     init: Init = Init()
-    """A trained network that the training begins with."""
+    """A trained network from which the training starts."""
     train: Train
     """How it is trained, the paper's SGD by default."""
     evaluate: Evaluate = Evaluate()
     """How accuracy is measured at the end."""
     compute: Compute = Compute()
-    """How it is computed, not what: results differ in rounding alone."""
+    """How it is computed, not what: results differ only in rounding."""
     checkpoint: Checkpoint = Checkpoint()
     """When a training is saved, so that it can continue after a stop."""
 
@@ -267,7 +267,7 @@ class Recipe(Table):
             raise RecipeError("train.epochs: 0 trains nothing; a network that is converted is named in convert.ann")
 
     def _check_sequences(self) -> None:
-        """Sequences have an encoder of their own, and nothing changes them."""
+        """Check that sequences have their own encoder, and no augmentation or mixing."""
         order, encoder = self.data.order, self.encoder.name if self.data.name or self.data.order else ""
         if encoder and bool(order) != (encoder_facts_by_name(encoder).takes == "sequences"):
             made = f"sequences (data.order = {order!r})" if order else 'images (data.order = "")'

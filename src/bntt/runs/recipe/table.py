@@ -21,7 +21,7 @@ class RecipeError(ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """A table: closed to unknown keys, strict about types, its options as their fields say."""
+    """A table: closed to unknown keys, strict about types, each option checked as its field says."""
 
     __pydantic_config__: ClassVar = ConfigDict(extra="forbid", strict=True)
 

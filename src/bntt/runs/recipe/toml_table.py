@@ -47,7 +47,7 @@ def validate_table(kind: type[P], values: Any, where: str) -> P:
 
 
 def validate_by_kind(kinds: Mapping[str, type[P]], key: str, values: Any, where: str) -> P:
-    """Validate values as the part of a closed dictionary that one of their keys names.
+    """Validate values as the kind of part, of a closed dictionary, that one of their keys names.
 
     Raises:
         RecipeError: as :func:`validate_table`, or on an unknown name.

@@ -34,7 +34,7 @@ ALONG = (0.25, 0.5, 1.0, 2.0, 4.0)
 VALIDATED = 1000
 """Maximum number of validation images that decide if a start failed."""
 TIMES_CHANCE = 2
-"""Multiple of chance accuracy below which a start has failed; of two classes it is half-way from chance to 1."""
+"""Multiple of chance accuracy below which a start has failed; for two classes, half-way from chance to 1."""
 
 
 def measure_stability(opened: OpenedRecipe, arguments: StabilityArguments, progress: Progress) -> StabilityResult:
@@ -45,7 +45,7 @@ def measure_stability(opened: OpenedRecipe, arguments: StabilityArguments, progr
     Raises:
         RecipeError: if a name or value is wrong, or the recipe begins with weights (``init``, ``convert``).
         DataError: if the data is missing or damaged.
-        OtherSettingsError: if the folder holds starts of other settings, data, parts of your own, or numerics.
+        OtherSettingsError: if the folder holds starts with other settings, data, user-defined parts or numerics.
         CheckpointError: if a file of a start is damaged.
         RunLockedError: if another process works in the folder.
     """
@@ -122,7 +122,7 @@ def settings_of(recipe: Recipe, arguments: StabilityArguments, data: RecipeData)
     for key in ("lr", "schedule", "lr_drops", "lr_factor", "lr_every", "warmup", "average", "epochs"):
         del values["train"][key]
     values |= rules_facts(first) | {"numerics": NUMERICS, "sha256": dict(data.manifest.sha256)}
-    if recipe.compute.precision != "fp32":  # which starts kept before it was a setting do not state
+    if recipe.compute.precision != "fp32":  # starts kept before it was a setting do not state it
         values["precision"] = recipe.compute.precision
     return values | {"steps": arguments.steps, "images": arguments.images, "gradients_of": MIXED}
 

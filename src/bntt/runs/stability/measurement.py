@@ -24,7 +24,7 @@ class StabilityArguments:
     rates: tuple[float, ...] = (0.03, 0.1, 0.3, 1.0)
     """Learning rates, constant during a start."""
     starts: Annotated[int, Ge(1)] = 3
-    """Number of starts of each; start s uses the recipe's seed plus s."""
+    """Number of starts of each combination; start s uses the recipe's seed plus s."""
     steps: Annotated[int, Ge(1)] = 100
     """Number of updates in a start, not time steps."""
     images: Annotated[int, Ge(1)] = 6400
@@ -52,7 +52,7 @@ STABILITY = register(
         "stability",
         """Train a recipe from several seeds with every norm, network and learning rate, and count the starts that fail.
 
-    A start fails if numbers are not finite, or if its validation accuracy is below twice chance at the end (of two
+    A start fails if numbers are not finite, or if its validation accuracy is below twice chance at the end (with two
     classes: below 75 %). Before, half-way through and after training, it measures the gradients of every layer and
     step, and how well the gradient predicts the loss along it. Finished starts are kept: the same command continues
     after a stop.

@@ -16,7 +16,7 @@ from bntt.runs.stability.measurement import StabilityArguments
 
 FAILED = Axis("starts that failed", percent=True, low=0, high=1)
 MIXED = "a batch of all classes"
-"""Setting of starts whose gradients count: of older ones a folder's first batch was taken, which is one class."""
+"""Setting of starts whose gradients count; older starts took a folder's first batch, which has only one class."""
 DISTANCE = Axis("distance along the gradient (learning rates)", low=0)
 
 
@@ -214,8 +214,8 @@ def _mixed(result: StabilityResult) -> Sequence[Start]:
 def _change_at(result: StabilityResult, percent: float) -> float | None:
     """Return the relative change of a batch's gradient where a step along it has lowered the loss by this share.
 
-    It is ``‖g(w) - g(w - η g)‖ / ‖g(w)‖`` at the least such η, in percent: mean over the moments of all starts that get
-    so far, which half of them must. Between two measured steps both are on a straight line.
+    It is ``‖g(w) - g(w - η g)‖ / ‖g(w)‖`` at the least such η, in percent: mean over the moments of all starts that
+    lower it so far; None if fewer than half do. Between two measured steps both are interpolated linearly.
     """
     moments = [moment.along for start in _mixed(result) for moment in start.moments]
     found = [change for along in moments if (change := change_at_loss(along, percent / 100)) is not None]
@@ -223,7 +223,7 @@ def _change_at(result: StabilityResult, percent: float) -> float | None:
 
 
 def change_at_loss(along: AlongGradient, share: float) -> float | None:
-    """Return the change of the gradient, of its norm, where the loss first is this share below its start.
+    """Return the change of the gradient, relative to its norm, where the loss is first this share below its start.
 
     >>> along = AlongGradient(steps=(1.0, 2.0), start=2.0, norm=4.0, loss=(1.8, 1.0), change=(1.0, 3.0))
     >>> change_at_loss(along, 0.1), change_at_loss(along, 0.3), change_at_loss(along, 0.6)

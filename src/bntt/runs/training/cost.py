@@ -1,7 +1,7 @@
-"""A model of what a training costs, from its recipe, its network and the size of its data: no pass is made.
+"""A model of what a training costs, from its recipe, its network and the size of its data: nothing is run.
 
-A pass of a sample takes the network's dense operations at the speed that one core was measured to have, and an update
-takes :data:`UPDATE` passes of every sample of its batch.
+A pass of a sample takes as long as the network's dense operations at the measured speed of one core; an update takes
+:data:`UPDATE` passes of every sample of its batch.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from bntt.runs.recipe.file import Recipe
 from bntt.training.schedule import steps_in
 
 UPDATE = 2.5
-"""Passes that an update of a sample costs: one forward, and backward those to inputs and weights."""
+"""Passes that an update costs per sample: one forward, the rest backward to inputs and weights."""
 MAC, NEURON, FIXED = 12e-12, 1.8e-9, 0.015
-"""Seconds of a multiply-accumulate and of a neuron's step in a pass, and of what an update costs without any, which no
-second core shortens: those of the kept runs of this project, on one core of an AMD EPYC."""
+"""Seconds of a multiply-accumulate and of a neuron's step in a pass, and of the fixed part of an update, which a second
+core does not shorten: from the kept runs of this project, on one core of an AMD EPYC."""
 KEPT = 6.0
-"""Bytes that an update keeps of a neuron's step: its current, its spike, and what moves between layers."""
+"""Bytes that an update keeps for a neuron's step: its current, its spike, and what moves between layers."""
 LOADED = 150 << 20
-"""Bytes of PyTorch that a process on the processor loads with its first update."""
+"""Bytes of PyTorch that a process on the CPU loads with its first update."""
 SLOWER, LARGER = 2.5, 8.0
-"""How many times as long plain PyTorch takes as the fused kernels, and how many times as much it keeps."""
+"""Time and memory of plain PyTorch, as multiples of those of the fused kernels."""
 
 
 def updates_an_epoch(recipe: Recipe, data: RecipeData) -> int:
@@ -42,7 +42,7 @@ def shares_of_steps(recipe: Recipe) -> list[float]:
 
 
 def time_left(recipe: Recipe, data: RecipeData, update: float, done: int = 0, sample: float | None = None) -> float:
-    """Return the seconds of all updates after so many, of the validations between them and of the test at the end.
+    """Return the seconds of all updates after the first ``done``, of their validations and of the test at the end.
 
     Args:
         update: seconds of an update that takes all steps; epochs of fewer take shorter ones.
@@ -67,7 +67,7 @@ def time_left(recipe: Recipe, data: RecipeData, update: float, done: int = 0, sa
 
 
 def update_seconds(network: SpikingNetwork, shape: tuple[int, ...], samples: float, threads: int) -> float | None:
-    """Estimate the seconds of an update of so many samples on the processor; None if operations cannot be counted.
+    """Estimate the seconds of an update of ``samples`` samples on the CPU; None if operations cannot be counted.
 
     Args:
         shape: of the network's input, ``[T, B, ...]``.
@@ -103,13 +103,14 @@ def _is_fused(network: SpikingNetwork, shape: tuple[int, ...]) -> bool:
 
 
 class Pace:
-    """Time left of a training by its epochs so far: another of as many steps takes as long as those did.
+    """Time left of a training, from its epochs so far: another epoch of as many steps takes as long.
 
-    One of more steps takes longer by the line through the two largest numbers of steps so far, since a part of an epoch
-    takes as long with any of them; never longer than in proportion, as after epochs of one number alone.
+    The time of an epoch of more steps is extrapolated along the line through the two largest numbers of steps so far,
+    since a part of it does not depend on the steps. It is at most proportional to them, and exactly so if all epochs so
+    far had one number.
 
     Args:
-        shares: of all time steps, that each epoch takes.
+        shares: for each epoch, the share of the T steps that it takes.
 
     >>> pace = Pace([0.25, 0.5, 1.0, 1.0])
     >>> pace.record(0, 100.0)
@@ -125,14 +126,14 @@ class Pace:
         self.took: dict[float, list[float]] = {}
 
     def record(self, epoch: int, seconds: float) -> None:
-        """Note the end of an epoch, so many seconds after the training began; a resumed one begins in proportion."""
+        """Note the end of an epoch, in seconds since the training began; a resumed one splits them in proportion."""
         share = self.shares[epoch]
         own = seconds - self.ended if self.took else seconds * share / sum(self.shares[: epoch + 1])
         self.took.setdefault(share, []).append(own)
         self.ended = seconds
 
     def left(self, epoch: int, rest: float = 0.0) -> float:
-        """Return the seconds of this share ``rest`` of an epoch, and of all epochs after it."""
+        """Return the seconds of the remaining share ``rest`` of an epoch, and of all epochs after it."""
         return rest * self._epoch(self.shares[epoch]) + sum(map(self._epoch, self.shares[epoch + 1 :]))
 
     def _epoch(self, share: float) -> float:

@@ -61,8 +61,8 @@ def save_curves(rows: Rows, title: str, folder: Path) -> None:
 def best_epoch(rows: Rows) -> tuple[int, float] | None:
     """Return the epoch (from 1) whose weights were kept, and its validation accuracy.
 
-    It is the last one with ``best``: epochs of fewer steps (``train.grow``) have none. Where rows do not say, it is the
-    highest, the first on a tie.
+    It is the last one with ``best``, which epochs of fewer steps (``train.grow``) do not have. If the rows do not
+    state it, it is the most accurate one, the first on a tie.
     """
     measured = [row for row in rows if row.get("validation_accuracy") is not None]
     if any(row.get("best") is not None for row in measured):
@@ -81,7 +81,7 @@ def _best(rows: Rows) -> list[Level]:
 def _learning_rate(rows: Rows) -> Lines:
     line = _line("learning rate", rows, "lr", stepped=True)
     rates = finite(line.y)
-    falls = bool(rates) and min(rates) > 0 and max(rates) >= 10 * min(rates)  # the last drops would not be seen
+    falls = bool(rates) and min(rates) > 0 and max(rates) >= 10 * min(rates)  # else the last drops could not be seen
     return Lines("Learning rate", EPOCHS, Axis("learning rate", scale="log" if falls else "linear"), [line])
 
 

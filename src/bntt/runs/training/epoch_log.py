@@ -32,9 +32,9 @@ class EpochResult:
     epoch: int
     """Number of the epoch, from 0."""
     train_loss: float
-    """Mean loss of the training samples, as they were while the weights changed."""
+    """Mean loss of the training samples, taken while the weights changed."""
     train_accuracy: float
-    """Share of them that was right."""
+    """Share of the training samples that were classified correctly."""
     validation_accuracy: float | None
     """Validation accuracy; None if this epoch was not validated."""
     lr: float
@@ -155,7 +155,7 @@ def no_better_than_chance(result: EpochResult, images: int, classes: int) -> Ite
     """Yield a line if an epoch's training accuracy is within three standard deviations of ``1 / classes``.
 
     Args:
-        images: number it was counted over; fewer than 100 a class give no line.
+        images: number of images behind the accuracy; fewer than 100 per class give no line.
     """
     chance = 1 / classes
     within = chance + 3 * math.sqrt(chance * (1 - chance) / images)
@@ -183,7 +183,7 @@ def explain_out_of_memory(recipe: Recipe) -> Iterator[None]:
                 f"a batch of train.batch_size={recipe.train.batch_size} samples with network.num_steps="
                 f"{recipe.network.num_steps} does not fit the free memory: take a smaller batch (`bntt train RECIPE "
                 f"--fit-batch` measures which fits), fewer steps, or compute.recompute=K, which keeps K steps at a "
-                f"time; what was kept can be resumed"
+                f"time; the run can be resumed from its last checkpoint"
             )
         raise
 
@@ -193,13 +193,13 @@ SAMPLES_AT_ONCE = 1000
 
 
 def startup_warnings(data: RecipeData, session: Session, training: SampleLoader) -> Iterator[Notice]:
-    """Yield warnings before the first update: steps of sequences that never vary, and layers faulty on a batch."""
+    """Yield warnings before the first update: steps whose input never varies, and layers with faults on a batch."""
     model, processes = session.model, session.processes
     if found := _unvarying_steps(data, model.encoder):
         yield Notice(
             f"warning, before training: the input of {len(found.which):,} of {len(found.steps):,} steps "
-            f"({spans(found.which)}) never varies in the {found.samples:,} training samples: what would differ there "
-            f"is not learned"
+            f"({spans(found.which)}) never varies in the {found.samples:,} training samples: differences there are "
+            f"not learned"
         )
     batch = next(training.epoch(0))
     activity = untrained_activity(model, batch.inputs, index=batch.indices, seed=session.seed)
@@ -210,7 +210,7 @@ def startup_warnings(data: RecipeData, session: Session, training: SampleLoader)
 def updates_to_forget(average: float) -> int:
     """Return the updates after which a moving average holds at most 5 % of the initial weights; 0 without one.
 
-    Before them its activity and accuracy tell of the initial weights, not of the network that learns.
+    Until then its activity and accuracy reflect the initial weights, not the network that learns.
 
     >>> updates_to_forget(0.999)
     2995
@@ -219,7 +219,7 @@ def updates_to_forget(average: float) -> int:
 
 
 def unvarying_input(data: RecipeData, model: SpikingClassifier, measured: PartLoader) -> UnvaryingInput | None:
-    """Check measured samples at steps that never varied in training; None without such steps or sequences."""
+    """Check measured samples at steps whose input never varied in training; None without such steps or sequences."""
     found = _unvarying_steps(data, model.encoder)
     return surprises(model, found, measured) if found else None
 

@@ -1,7 +1,7 @@
-"""Cost estimate of a training: by a model before it begins, by its own first updates, or by updates made for it alone.
+"""Cost estimate of a training: by a model before it begins, by its own first updates, or by a few trial updates.
 
-Whatever else a machine does makes updates slower, never faster: of a few, the fastest counts, and of the time on the
-wall and that of the processor the shorter.
+Other work on the machine makes updates slower, never faster. So the fastest of a few updates counts, by wall-clock time
+or CPU time, whichever is shorter.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ MEASURED = 4
 
 
 class Clock:
-    """Clock of laps, by the wall or, where one thread shares its core with other work, by the processor."""
+    """Clock of laps, by wall-clock time or, if that is shorter, by CPU time: one thread may share its core."""
 
     def __init__(self) -> None:
         self._at = time.perf_counter(), time.process_time()
@@ -50,7 +50,7 @@ class Estimate:
     updates: int
     """Number of updates in all epochs."""
     seconds: float | None
-    """Time of all updates and validations, and of the test after them; None if only updates can tell."""
+    """Time of all updates and validations, and of the test after them; None if only updates can show it."""
     peak_bytes: int
     """Peak memory: on a CPU of the whole process, PyTorch and data included; on a GPU what PyTorch reserves."""
     checkpoint_bytes: int
@@ -89,7 +89,7 @@ def spoken(seconds: float) -> str:
 
 
 def modelled(recipe: Recipe, data: RecipeData, model: SpikingClassifier, processes: int = 1) -> Estimate:
-    """Estimate a training from its recipe, model and data, by so many processes; nothing is computed.
+    """Estimate a training from its recipe, model and data, for a number of processes; nothing is computed.
 
     >>> from bntt.runs.recipe.build import build_model
     >>> from bntt.runs.recipe.datasets import build_data
@@ -118,7 +118,7 @@ Records = Iterator[TrainingRecord]
 
 
 def with_estimate(records: Records, recipe: Recipe, data: RecipeData, device: str) -> Records:
-    """Yield a training's records, and after its first updates a notice of the time and memory that they foretell."""
+    """Yield a training's records, and after its first updates a notice of the time and memory estimated from them."""
     seen, fastest, clock, total = 0, math.inf, Clock(), recipe.network.num_steps
     for record in records:
         took = clock.lap()
@@ -130,15 +130,15 @@ def with_estimate(records: Records, recipe: Recipe, data: RecipeData, device: st
                 done = record.epoch * updates_an_epoch(recipe, data) + record.step + 1
                 left, peak = time_left(recipe, data, fastest, done), peak_memory(device) / 2**20
                 more = f" with {steps} of {total} steps, higher with all" if steps < total else ""
-                most = "at most " if steps < total else ""  # in proportion, which a part of it does not grow in
+                most = "at most " if steps < total else ""  # in proportion to T, though a part of it does not grow
                 yield Notice(
                     f"estimate, by the first updates: {most}{spoken(left)} left; memory peaks at {peak:,.0f} MiB{more}"
                 )
-        clock.lap()  # of whoever takes the records
+        clock.lap()  # the time of whoever reads the records
 
 
 def estimate_training(recipe: Recipe, data: RecipeData, device: str = "cpu") -> Estimate:
-    """Make a few updates of a recipe's training and a batch of its validation, and write nothing.
+    """Estimate a training by making a few of its updates and validating one batch; write nothing.
 
     Raises:
         RecipeError: if network, data or options do not fit, or nothing is trained.
@@ -163,7 +163,7 @@ def estimate_training(recipe: Recipe, data: RecipeData, device: str = "cpu") -> 
 
 
 def fastest_update(session: Session, count: int) -> float:
-    """Make an update of all steps that warms up and so many more; return the seconds of the fastest."""
+    """Make an update of all steps to warm up, and ``count`` more; return the seconds of the fastest."""
     session.position.epoch = sum(epochs for _, epochs in session.method.grow)  # the first that takes all steps
     updates, clock = (record for record in session.records() if isinstance(record, StepRecord)), Clock()
     times = [clock.lap() for _ in islice(updates, 1 + count)]
@@ -171,7 +171,7 @@ def fastest_update(session: Session, count: int) -> float:
 
 
 def validated_sample(session: Session, recipe: Recipe, data: RecipeData, device: str) -> float:
-    """Validate one batch twice; return the seconds a sample of the faster: the first one warms up."""
+    """Validate one batch twice, the first time to warm up; return the seconds per sample of the faster."""
     index = torch.arange(min(recipe.evaluate.batch_size, len(data.validation)))
     images, clock, times = data.validation.batch(index).to(device), Clock(), []
     for _ in range(2):
@@ -181,7 +181,7 @@ def validated_sample(session: Session, recipe: Recipe, data: RecipeData, device:
 
 
 def peak_memory(device: str) -> int:
-    """Return the largest number of bytes that this process has used so far; on a GPU those that PyTorch reserved."""
+    """Return the most bytes that this process has used so far; on a GPU, the most that PyTorch has reserved."""
     if torch.device(device).type == "cuda":
         return torch.cuda.max_memory_reserved(device)
     return resident("VmHWM")

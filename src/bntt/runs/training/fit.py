@@ -42,7 +42,7 @@ class History(Sequence[Record]):
     process in the same directory have only the ``EpochResult``.
 
     Args:
-        records: an iterator of records; all are taken.
+        records: an iterator of records, which is read to its end.
     """
 
     def __init__(self, records: Iterator[Record]) -> None:
@@ -87,24 +87,24 @@ def fit(
     """Train a model to the end, validate after every epoch, and keep the best epoch; show progress on a terminal.
 
     The model ends in evaluation mode, with the weights of the epoch that validated best, or of the last one without
-    ``validation``; if the method averages weights, with the average's. For your own loop over single updates, without
-    evaluation or files, use :func:`bntt.training.updates`.
+    ``validation``. If the method averages weights, these are the averaged weights. For your own loop over single
+    updates, without evaluation or files, use :func:`bntt.training.updates`.
 
     Args:
         model: trained in place.
-        train: a ``bntt.data.SampleLoader`` (its true indices and ``draw = epoch`` make the noise), or any iterable of
-            ``(inputs, labels)`` such as a torch ``DataLoader``, whose samples are numbered as they come.
+        train: a ``bntt.data.SampleLoader`` (its sample indices and ``draw = epoch`` fix the noise), or any iterable of
+            ``(inputs, labels)`` such as a torch ``DataLoader``, whose samples are numbered in the order they come in.
         epochs: number of epochs in the whole schedule.
         validation: a loader of held-out samples; iterated after every epoch.
         test: a loader of samples that training never sees, for verbs that measure the directory. Without it they
             measure the validation samples, and refuse what must not be chosen and tested on the same samples, such as
             an exit.
-        directory: a run directory like those of ``bntt train``: started there, or resumed from the last checkpoint,
-            with the same bits. It keeps checkpoints, metrics and, in ``data/``, the samples of ``validation`` and
-            ``test``. All loaders must then be a ``SampleLoader`` of images, frames or sequences.
+        directory: a run directory like those of ``bntt train``. Training starts there, or resumes from the last
+            checkpoint, bit for bit. The directory keeps checkpoints, metrics and, in ``data/``, the samples of
+            ``validation`` and ``test``. Every loader must then be a ``SampleLoader`` of images, frames or sequences.
         method: training method, a :class:`~bntt.training.Method`; the paper's SGD, learning rate 0.3, by default.
         seed: seed of the encoder's noise.
-        optimizer: yours, instead of the method's, see :func:`bntt.training.updates`. A training that is resumed goes on
+        optimizer: your own, instead of the method's, see :func:`bntt.training.updates`. A resumed training continues
             with the learning rates and decays of its checkpoint.
 
     Returns:
@@ -112,12 +112,12 @@ def fit(
 
     Raises:
         TypeError: if the model is not a :class:`SpikingClassifier`, or method, optimizer or a batch has a wrong type;
-            or if a directory is to keep samples that are not a ``SampleLoader``'s of images, frames or sequences.
+            or if, with a directory, a loader is not a ``SampleLoader`` of images, frames or sequences.
         NonFiniteError: on anything that is not finite, before weights or running statistics are touched.
         ValueError: as :class:`~bntt.training.Session`; on a label outside the classes, a loader without batches,
-            ``test`` without a directory that keeps it, or samples of another size or other classes there.
-        CheckpointError: if the directory holds a run of another network, method or data, or weights and nothing to
-            resume from.
+            ``test`` without a directory, or, with one, validation or test samples of another size or other classes.
+        CheckpointError: if the directory holds a run of another network, method or data, or weights without a
+            checkpoint to resume from.
         ArgumentError: if the directory is a file, or lies below one.
         RunLockedError: if another process trains in the directory.
 
@@ -147,7 +147,7 @@ def fit(
 def _train_in_memory(session: Session, validation: Loader | None) -> Iterator[TrainingRecord]:
     """Yield the records of a training in memory; at the end the model has the best weights."""
     began, best = time.monotonic(), None
-    kept = session.measured.state_dict()  # the tensors themselves: those of the last update, without validation
+    kept = session.measured.state_dict()  # the tensors themselves: without validation, the last update's
     for record in session.records():
         if isinstance(record, StepRecord):
             yield record
@@ -169,7 +169,7 @@ def _train_in_memory(session: Session, validation: Loader | None) -> Iterator[Tr
 def _train_in_directory(
     directory: Path, session: Session, validation: Loader | None, test: Loader | None
 ) -> Iterator[TrainingRecord]:
-    """Yield the records of a training in a run directory, those of earlier starts first."""
+    """Yield the records of a training in a run directory; if it is resumed, those of earlier epochs first."""
     network = session.model.network
     networks = [network] if session.average is None else [network, session.average.network]
     chosen = network.compute
@@ -200,7 +200,7 @@ def _train_in_directory(
 
 
 def _as_begun(directory: Path, chosen: Compute) -> Compute:
-    """Return how a run computes: by rules that a second start finds again, with the rounding of the first one."""
+    """Return compute options that a resumed run repeats: none chosen by timing, and the rounding as it began."""
     begun: ComputeOptions = replace(chosen, events="fixed") if chosen.events == "measured" else chosen
     if (kept := RunDirectory(directory).checkpoints).paths():
         found = kept.latest()

@@ -1,4 +1,4 @@
-"""The largest batch whose training stays under a memory limit, found by updates in processes of their own."""
+"""The largest batch whose training stays under a memory limit, found by trial updates in separate processes."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ from bntt.training.processes import Processes
 
 UNITS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 NEAR = 0.02
-"""The search ends where a batch by this share larger does not fit."""
+"""The search ends when a batch larger by this share does not fit."""
 GROWTH = 8
 """Largest factor from one measured batch to the next: the line through two points is trusted no further."""
 PeakOf = Callable[[int], tuple[float, float]]
-"""Measures a batch size: peak memory of its updates, and of all that a training does; infinite if it was killed."""
+"""Measures a batch size: peak memory of its updates, and of the whole training; infinite if the process was killed."""
 
 
 def bytes_of(text: str) -> float:
     """Read a number of bytes.
 
     Raises:
-        RecipeError: if it is none.
+        RecipeError: if the text is not a number of bytes.
 
     >>> bytes_of("8GiB"), bytes_of("1.5 GB"), bytes_of("500000")
     (8589934592.0, 1500000000.0, 500000.0)
@@ -60,7 +60,7 @@ class Proposal:
     settings: tuple[str, ...]
     """What to change in the recipe."""
     about_lr: str
-    """What the learning rate does, and what it could do."""
+    """The learning rate as it stays, and as it would be if scaled with the batch."""
 
     def text(self) -> str:
         """Format the proposal, ready to be pasted.
@@ -75,11 +75,11 @@ class Proposal:
 def propose_batch(recipe: Recipe, data: RecipeData, limit: float | None = None, device: str = "cpu") -> Proposal:
     """Propose the largest batch size whose training stays under a limit; nothing is written.
 
-    A batch keeps all steps for the backward pass unless the recipe says ``compute.recompute = K``: where "auto" would
-    recompute beside it, the proposal has ``compute.recompute=never`` too.
+    A batch keeps all steps for the backward pass unless the recipe says ``compute.recompute = K``. If "auto" would
+    recompute with the proposed batch, the proposal also has ``compute.recompute=never``.
 
     Args:
-        limit: bytes, of the same memory as :attr:`Estimate.peak_bytes`; the memory that is free by default.
+        limit: bytes, of the same memory as :attr:`Estimate.peak_bytes`; by default the free memory.
 
     Raises:
         MemoryError: if not even the smallest batch fits.
@@ -96,7 +96,7 @@ def propose_batch(recipe: Recipe, data: RecipeData, limit: float | None = None, 
         )
     smallest = 1
     if norm_facts_by_name(recipe.network.norm).batch_statistics:
-        smallest = 2 + len(data.train) % 2  # batches are even: of an odd number, 2 would make one of 1
+        smallest = 2 + len(data.train) % 2  # of an odd number of samples, batches of 2 leave one of 1
     size, peak = largest_batch(
         lambda size: _peaks_apart(_with_batch(keeping, size), device), limit, smallest, len(data.train)
     )
@@ -191,8 +191,8 @@ def _peaks_apart(recipe: Recipe, device: str) -> tuple[float, float]:
 
 
 def _measure(result: Connection, parts: list[str], recipe: Recipe, device: str) -> None:
-    """Send the peaks of two updates, and of these, the data and a batch of validation; or what was raised."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the one who waits, and that kills this process
+    """Send two peaks, of two updates and of these with data and a validation batch; or the exception."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which kills this process
     try:
         load_parts(parts)
         keep_freed_memory()

@@ -1,4 +1,4 @@
-"""Runs that start from an ANN: its weights, balanced thresholds, and one factor on them."""
+"""Runs that start from an ANN: its weights, balanced thresholds, and one factor for all thresholds."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def convert_ann(
 def run_conversion(
     recipe: Recipe, data: RecipeData, run: RunDirectory, *, device: str = "cpu", requests: Requests | None = None
 ) -> Iterator[Notice]:
-    """Run a conversion without training: thresholds, one validation, and weights saved as a training's best.
+    """Run a conversion without training: thresholds, one validation, and weights saved like a training's best.
 
     Raises:
         RunLockedError: if another process works in this directory.

@@ -37,18 +37,19 @@ def build_session(recipe: Recipe, data: RecipeData, processes: Processes, device
     loader = training_loader(recipe, data, device, (processes.rank, processes.count))
     epochs, method = recipe.train.epochs, recipe.train
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DropsWarning)  # bntt train says it
+        warnings.simplefilter("ignore", DropsWarning)  # bntt train warns of it
         return Session(model, loader, epochs=epochs, method=method, seed=recipe.seed, processes=processes)
 
 
 def initialise_session(recipe: Recipe, data: RecipeData, session: Session) -> Generator[Notice, None, dict[str, Any]]:
-    """Give a session's model, and its average, the network of ``init``, as :func:`load_initial_weights` does.
+    """Load the network of ``init`` into a session's model and its average, as :func:`load_initial_weights` does.
 
     Returns:
         Facts for the checkpoints: the source, its epoch, the SHA-256 of its weights, and what was changed.
 
     Raises:
-        RecipeError, CheckpointError, PretrainedError: as :func:`load_initial_weights`; of many processes, in the first.
+        RecipeError, CheckpointError, PretrainedError: as :func:`load_initial_weights`; with several processes, only
+            in the first one.
     """
     model, processes = session.model, session.processes
     taken = processes.decided(lambda: load_initial_weights(recipe, model, data.train.classes))
@@ -62,13 +63,13 @@ def initialise_session(recipe: Recipe, data: RecipeData, session: Session) -> Ge
 def load_initial_weights(recipe: Recipe, model: SpikingClassifier, classes: Sequence[str]) -> dict[str, Any]:
     """Give a model the weights, γ and running statistics of the trained network that its recipe's ``init`` names.
 
-    The last layer keeps its initial weights unless both have the same classes. Where T differs, tables with a row
+    The last layer keeps its initial weights unless both have the same classes. If T differs, tables with a row
     for each step are retimed (:func:`bntt.nn.network.retime.retime`): truncated, or made longer as ``init.longer``
     says. The encoder stays: it normalises by the mean and deviation of the new data.
 
-    An ANN (``network.neuron = "relu"``) of the same architecture may begin a spiking network, of another norm too: the
-    one row of its norm's tables is copied to every step, γ and running statistics, and β if the norm here has one; else
-    β is left out. Learned leaks, and a β or p that only the norm here has, begin as built.
+    A spiking network, also with another norm, can start from an ANN (``network.neuron = "relu"``) of the same
+    architecture. The single row of the ANN's γ and running statistics is copied to every step, and so is β if the norm
+    here has one; otherwise β is left out. Learned leaks, and a β or p that only the norm here has, start as built.
 
     Args:
         model: built from the recipe; changed in place.
@@ -78,8 +79,8 @@ def load_initial_weights(recipe: Recipe, model: SpikingClassifier, classes: Sequ
         The source's ``epoch`` (from 1) and ``weights_sha256``, and a description of what was ``changed``.
 
     Raises:
-        RecipeError: if the source does not fit this network: another plan, width, norm, or size of the images; or
-            cannot take its T.
+        RecipeError: if the source does not fit this network (another plan, width, norm or image size), or cannot be
+            retimed to its T.
         CheckpointError: if the run is missing or damaged.
         PretrainedError: if the package's files are damaged.
 
@@ -120,7 +121,7 @@ def load_initial_weights(recipe: Recipe, model: SpikingClassifier, classes: Sequ
 
 
 def _load_source(recipe: Recipe) -> tuple[SpikingNetwork, Sequence[str], dict[str, Any], str]:
-    """Load the trained network, its classes, and its origin; and a warning if the split is another."""
+    """Load the trained network, its classes, and its origin; add a warning if it was trained on another split."""
     if name := recipe.init.pretrained:
         facts = pretrained_facts(name)
         made = tomllib.loads(facts.recipe)
@@ -148,7 +149,7 @@ def _overlap(its: tuple[str, str, float, int], recipe: Recipe) -> str:
 
 
 def _changed_parts(its: Recipe, ours: Recipe) -> str:
-    """Say in what two networks differ that weights do not show; nothing where an ANN begins one with spikes."""
+    """Describe differences of two networks that weights do not show; "" if an ANN starts a spiking network."""
     before, now = (vars(one.network) for one in (its, ours))
     if its.network.neuron == "relu" != ours.network.neuron:
         return ""
@@ -161,11 +162,11 @@ def _is_ann(network: SpikingNetwork) -> bool:
 
 
 AS_BUILT = (".beta", ".step_scale", ".leak_logit")
-"""What a spiking network learns that its ANN may not have."""
+"""Suffixes of parameters that a spiking network learns and its ANN may lack."""
 
 
 def _of_every_step(ann: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
-    """Return an ANN's state with a row of its norms' tables for every step of ``own``, and the β that ``own`` lacks."""
+    """Return an ANN's state with the row of its norms' tables repeated for every step, and the β that ``own`` lacks."""
     taken = dict(ann)
     for name, value in own.items():
         if name not in ann and name.endswith(AS_BUILT):

@@ -26,15 +26,15 @@ def check_shareable(recipe: Recipe, data: RecipeData, processes: Processes, *, r
     Raises:
         RecipeError: on a conversion of an ANN, or batches without a sample for each process.
         DataError: in a process whose data differ from the first one's.
-        BackendError: in one that has compiled kernels where the first one has none, or none where it has.
+        BackendError: in a process that has the compiled kernels if the first one lacks them, or the reverse.
     """
     count = processes.count
     if count == 1:
         return
     if recipe.convert.ann and (recipe.train.epochs == 0 or not resuming):
         raise RecipeError(
-            f"convert.ann: thresholds are balanced by one process, not by {count}: begin the run with one, and what "
-            f"it trains after that can go on with more by --resume"
+            f"convert.ann: thresholds are balanced by one process, not by {count}: begin the run with one, "
+            f"and continue its training with more by --resume"
         )
     whole, wanted = len(data.train), recipe.train.batch_size
     if (smallest := whole // math.ceil(whole / wanted)) < count:
@@ -56,7 +56,7 @@ def check_shareable(recipe: Recipe, data: RecipeData, processes: Processes, *, r
             f"process {processes.rank} found other data than process 0: {found} in place of {first}; "
             f"bring the same files to both"
         )
-    if recipe.compute.backend == "auto" and processes.device == "cpu":  # plain and fused layers sum other tables
+    if recipe.compute.backend == "auto" and processes.device == "cpu":  # plain and fused layers sum different tables
         ours = find_backend("cpu").available
         if processes.decided(lambda: ours) != ours:
             raise BackendError(

@@ -39,10 +39,10 @@ def check_resume(recipe: Recipe, run: RunDirectory, *, forget_best: bool = False
         The checkpoint to resume from, and the keys of the recipe that differ, each with its old and new value.
 
     Raises:
-        CheckpointError: if nothing was kept, the recipe differs where it may not or one of its options meant something
-            else then, or the best epoch's weights are lost.
-        RecipeError: if it asks for fewer epochs, for more with a schedule that cannot be extended, or for a precision
-            that computes other spikes.
+        CheckpointError: if there is no checkpoint, if the recipe differs where it may not, if one of its options had
+            another meaning then, or if the best epoch's weights are lost.
+        RecipeError: if the recipe asks for fewer epochs, for more with a schedule that cannot be extended, or for a
+            precision that computes other spikes.
     """
     found = run.checkpoints.latest()
     facts = found.checkpoint.facts
@@ -68,7 +68,7 @@ def check_resume(recipe: Recipe, run: RunDirectory, *, forget_best: bool = False
         try:
             read_checkpoint(run.best)
         except CheckpointError as error:
-            way = "--forget-best resumes, the best is then of later epochs"
+            way = "--forget-best resumes, and the best is then chosen from later epochs"
             if not recipe.data.name:
                 way = "with samples given in Python only a new run can go on: take another directory"
             raise CheckpointError(f"{error}: the best epoch's weights are lost; {way}") from None
@@ -114,8 +114,8 @@ def resume_state(
 def _best_so_far(run: RunDirectory, facts: dict[str, Any], forget_best: bool, seldom: bool) -> float | None:
     """Return the best validation accuracy so far.
 
-    A kill may have left the file one epoch ahead of the checkpoint; if that epoch is not validated again, the file
-    decides.
+    If the run was killed, the file of the best weights may be one epoch ahead of the checkpoint; if that epoch is not
+    validated again, the file decides.
     """
     best: float | None = facts["best"]
     try:
@@ -189,10 +189,10 @@ def resume_or_start(command: TrainCommand) -> TrainingStart:
 def resumes_in(run: RunDirectory, recipe: Recipe) -> bool:
     """Return True if there is a checkpoint to resume from, False if a training may start in the directory.
 
-    A training that stopped has a checkpoint before it has weights. A conversion has none: the same one is made again.
+    A training writes a checkpoint before it writes weights. A conversion writes none: it is made again.
 
     Raises:
-        CheckpointError: if it holds weights, and nothing to resume from; or a training, and the recipe trains nothing.
+        CheckpointError: if the directory holds weights without a checkpoint, or a training while the recipe has none.
     """
     if run.checkpoints.paths():
         if not recipe.train.epochs:
@@ -249,5 +249,5 @@ def resume_or_start_in_all(command: TrainCommand, processes: Processes) -> Train
 
 
 def _words(command: TrainCommand) -> str:
-    words = asdict(command) | {"with": [(last_name(part.source), part.version) for part in LOADED]}  # hosts differ
+    words = asdict(command) | {"with": [(last_name(part.source), part.version) for part in LOADED]}  # paths differ
     return ", ".join(f"{name} = {value!r}" for name, value in words.items() if value)

@@ -62,7 +62,7 @@ def train_run(
 ) -> Iterator[TrainingRecord]:
     """Train as the recipe says; yield every update, every epoch with its validation accuracy, and notices.
 
-    If the recipe begins with an ANN, that is converted first; with no epochs that is all.
+    If the recipe starts from an ANN, the ANN is converted first; with 0 epochs, nothing more is done.
 
     With ``resume``, training continues from the latest sound checkpoint, wherever it was made, with the same numbers as
     if it had never stopped: order, augmentation and noise are functions of the epoch, all else is in the checkpoint.
@@ -70,8 +70,8 @@ def train_run(
     Args:
         requests: handled after every update and every validation batch.
         forget_best: resume even if the best epoch's weights are lost.
-        processes: those that train the run together, each of which makes this call. Only the first one locks, reads
-            and writes the run directory; their number may change from one start to the next.
+        processes: the processes that train the run together; each makes this call. Only the first one locks, reads
+            and writes the run directory; their number may change when a run is resumed.
 
     Raises:
         RunLockedError: if another process trains in this directory.
@@ -214,13 +214,13 @@ class TrainingRun:
         problem: OSError | None = None
         try:
             if not self.run.checkpoints.paths():
-                self._save()  # so that weights without a checkpoint belong to no training that stopped
+                self._save()  # a stopped training never has weights without a checkpoint
             if result.best or self.held_out is None:
                 self._write_best(record.epoch, result.validation_accuracy)
             self.best = result.validation_accuracy if result.best else self.best
             self.epochs_done, self.rows = record.epoch + 1, [*self.rows, asdict(result)]
             self._write_metrics()
-            self.write_events(record.epoch, asdict(result), self._gammas())  # first: repeated work is shown once
+            self.write_events(record.epoch, asdict(result), self._gammas())  # first: a repeated epoch is shown once
             self._save()
         except OSError as error:
             problem = error
@@ -249,7 +249,7 @@ class TrainingRun:
         return combine_evaluations(own, len(self.held_out), self.processes)
 
     def _handle_requests_within(self, images: int) -> None:
-        """Handle requests at a safe point within validation, where no update is new."""
+        """Handle requests at a safe point within validation, where there is no new update."""
         self._handle_requests(by_clock=self.recipe.checkpoint.every_minutes > 0)
 
     def _handle_requests(self, *, due: bool = False, by_clock: bool = True) -> None:

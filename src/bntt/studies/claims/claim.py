@@ -1,8 +1,8 @@
 """A claim of a study: a statement, and the rule, written down before its runs are made, that decides it.
 
-Every rule looks at numbers of starts and knows four answers. "holds" and "does not hold" ask for at least two starts,
-"not decided" is what the numbers leave open, "not run" that there are none. With fewer than five starts all of it is
-shown and not tested, and says so. Rules that compare runs are in
+Every rule looks at the numbers of starts and has four answers. "holds" and "does not hold" need at least two starts,
+"not decided" means that the numbers leave the claim open, "not run" that there are none. With fewer than five starts an
+answer is shown but not tested, and says so. Rules that compare runs are in
 :mod:`bntt.studies.claims.pairs`, those about one run in :mod:`bntt.studies.claims.means`.
 """
 
@@ -38,7 +38,7 @@ class Verdict:
     starts: int = 0
     """Fewest starts of a comparison."""
     p: float | None = None
-    """Probability of numbers that speak so strongly, were the opposite true; None if the rule is no test of means."""
+    """Probability of evidence at least so strong if the opposite were true; None if the rule is no test of means."""
     effects: tuple[Effect, ...] = ()
     """Numbers that decide."""
 
@@ -48,9 +48,9 @@ class Claim(TomlTable):
 
     says: Annotated[str, Field(min_length=1)]
     quotation: str = ""
-    """The paper's words, as they were seen, or in brackets their sense; "" for a question of our own."""
+    """The paper's words, as they were seen, or in brackets a paraphrase; "" for a question of our own."""
     source: str = ""
-    """Where the words are, or, of our own question, what it asks after; "" if nothing."""
+    """Where the words are or, for our own question, what it asks after; "" if nothing."""
     paper: str = ""
     """The paper's number, as text; "" if none was seen."""
     rule: str
@@ -76,11 +76,11 @@ class Claim(TomlTable):
         raise NotImplementedError  # each rule says its own
 
     def finds(self, error: float, starts: int, level: float) -> float:
-        """Return the smallest difference that so many starts of such a deviation decide."""
+        """Return the smallest difference that ``starts`` starts of standard deviation ``error`` decide."""
         return smallest_difference(error, starts, level)
 
     def decides(self, spreads: Mapping[str, float], starts: int, level: float) -> dict[str, float]:
-        """Return the smallest difference of each column that so many starts decide.
+        """Return the smallest difference of each column that ``starts`` starts decide.
 
         Columns without a spread are omitted.
         """
@@ -101,7 +101,7 @@ def with_starts(said: str, starts: int) -> str:
 
 
 def all_agree(values: Sequence[float]) -> bool:
-    """Return True if few starts, but more than one, are all the same, as integers are.
+    """Return True if a few starts, but more than one, have the same value, as whole numbers often do.
 
     Their interval has no width, and says nothing.
 
@@ -112,7 +112,7 @@ def all_agree(values: Sequence[float]) -> bool:
 
 
 def same_but_for_rounding(values: Sequence[float]) -> bool:
-    """Return True if numbers are all the same, or differ in their last digits alone.
+    """Return True if numbers are all the same, or differ only in their last digits.
 
     >>> same_but_for_rounding([0.1 + 0.2, 0.3]), same_but_for_rounding([0.3, 0.31])
     (True, False)
@@ -121,7 +121,7 @@ def same_but_for_rounding(values: Sequence[float]) -> bool:
 
 
 def could_see(found: Summary, unit: str) -> str:
-    """Name the difference that starts which scatter so could have shown.
+    """Name the difference that starts with this scatter could have shown.
 
     >>> could_see(Summary((1.0, 2.0, 3.0)), "points")
     '; a difference of 3.3 points could have been seen'

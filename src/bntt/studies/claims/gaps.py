@@ -1,4 +1,4 @@
-"""The rule that compares two differences: whether what parts two runs is smaller at another setting."""
+"""The rule that compares two differences: whether the gap between two runs is smaller at another setting."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class Closes(Claim):
     """``closes``: the lead of one run over another is smaller between two later runs, such as those trained longer.
 
     Over the seeds that all four share, with the leads ``d = run - than`` and ``d' = later - later_than`` of each start,
-    both d and ``d - d'`` are tested: there must be a lead, and it must shrink. Seeds of a later run are those of its
-    first, so that d and d' are a pair: chance that belongs to a start drops out.
+    both d and ``d - d'`` are tested: there must be a lead, and it must shrink. A later run has the seeds of its first
+    one, so that d and d' are a pair: the chance variation of a start cancels.
     """
 
     rule: Literal["closes"]

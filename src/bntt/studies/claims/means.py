@@ -52,7 +52,7 @@ class Bound:
         return "holds" if low >= value - ROUNDING else "does not hold" if high < value - ROUNDING else "not decided"
 
     def chance(self, found: Summary) -> float:
-        """Return the two-sided probability of a mean so far from the bound."""
+        """Return the two-sided probability of a mean at least so far from the bound."""
         error = found.sd or 0.0
         sides = (above(found.mean, error, found.n, self.value), above(-found.mean, error, found.n, -self.value))
         return min(1.0, 2 * min(sides)) if error else 0.0
@@ -63,7 +63,7 @@ class _Means(Claim):
 
     run: str
     beside: list[str] = Field(default=[])
-    """Columns that are told beside the others, and decide nothing."""
+    """Columns that are reported too, and decide nothing."""
 
     def bounds(self) -> list[Bound]:
         """Return the bounds that decide the claim."""
@@ -129,7 +129,7 @@ class SavesSteps(_Means):
 
 
 class RisesAndFalls(_Means):
-    """``rises-and-falls``: from a low first step to a peak and down to a low last step, layers behind the first."""
+    """``rises-and-falls``: from a low first step to a peak and down to a low last step, in layers after the first."""
 
     rule: Literal["rises-and-falls"]
     first: str
@@ -180,7 +180,7 @@ class AtMost(_Means):
 
 
 class PeaksLater(_Means):
-    """``peaks-later``: peaks move to later steps with depth, and are left again: what only rises has no peak."""
+    """``peaks-later``: peaks come later in deeper layers, and values fall again: what only rises has no peak."""
 
     rule: Literal["peaks-later"]
     of: str
@@ -215,7 +215,7 @@ def _effect(run: str, bound: Bound, found: Summary, units: Mapping[str, str], na
 
 
 def _open(found: Summary, unit: str) -> str:
-    """Say what starts leave open that decide nothing: the difference that they could have shown, or that they agree."""
+    """Say what starts that decide nothing leave open: the difference that they could have shown, or that they agree."""
     if all_agree(found.values):
         return f"; all {found.n} starts agree, so that nothing says how far another would be"
     return could_see(found, unit)

@@ -56,15 +56,15 @@ class _Pairs(Claim):
         raise NotImplementedError  # each rule says its own
 
     def chance(self, found: Difference) -> float:
-        """Return the probability of a difference that speaks so strongly, were the opposite true."""
+        """Return the probability of a difference at least so strong if the opposite were true."""
         raise NotImplementedError  # each rule says its own
 
     def could_show(self, found: Difference, unit: str) -> str:
-        """Name what starts which scatter so could have shown of a pair that they leave open."""
+        """Name what starts with this scatter could have shown about a pair that they leave open."""
         return could_see(found, unit)
 
     def margins(self) -> tuple[float, ...]:
-        """Return the differences that a pair is held against."""
+        """Return the differences that a pair is compared with."""
         return (0.0,)
 
     def judge(self, numbers: Numbers, units: Mapping[str, str], same: Same = NONE_SAME, names: Names = KEYS) -> Verdict:
@@ -242,7 +242,7 @@ def _combined(answers: Sequence[Answer]) -> Answer:
 
 
 def _too_alike(found: Difference) -> bool:
-    """Return True if few starts all differ by the same; networks that are one differ by nothing, and may."""
+    """Return True if a few starts all differ by the same amount, but not by 0, as identical networks do."""
     return found.mean != 0 and all_agree(found.values)
 
 
@@ -252,7 +252,7 @@ def _shared(numbers: Numbers, column: str, run: str, other: str) -> Difference |
 
 
 def two_sided(found: Difference, bound: float) -> float:
-    """Return the two-sided probability of a mean so far from a bound."""
+    """Return the two-sided probability of a mean at least so far from a bound."""
     error = found.sd or 0.0
     return min(1.0, 2 * min(above(found.mean, error, found.n, bound), above(-found.mean, error, found.n, -bound)))
 

@@ -1,9 +1,9 @@
 """What a number of starts can decide: the smallest difference that is found in four of five studies, and Holm's rule.
 
-Differences are Student's, pair by pair: with n starts, a standard deviation s of one start's number and independent
-runs, a mean difference has the standard error ``e = s √2 / √n``. A test of level α finds a difference of d e if the
-noncentral t of n - 1 degrees about d exceeds ``t_{1-α/2}``: a share ``E[Φ(d - t_{1-α/2} S)]`` of studies, with S the
-measured over the true deviation, ``√(χ² / (n - 1))``.
+Differences are tested by Student's t, pair by pair: with n starts, a standard deviation s of one start's number and
+independent runs, a mean difference has the standard error ``e = s √2 / √n``. A test of level α finds a difference of
+d e if the noncentral t of n - 1 degrees about d exceeds ``t_{1-α/2}``: a share ``E[Φ(d - t_{1-α/2} S)]`` of studies,
+with S the measured over the true deviation, ``√(χ² / (n - 1))``.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def smallest_margin(error: float, starts: int, level: float = LEVEL) -> float:
 def _errors(starts: int, share: float, sides: int) -> float:
     """Return the difference, in standard errors, that :data:`POWER` of studies would decide.
 
-    It lies further than the quantile of t from one bound, or inside both.
+    With one side it lies further than the quantile of t beyond a bound, with two sides so far inside both bounds.
     """
     quantile, low, high = student_quantile(share, starts - 1), 0.0, 1.0
     while _found(high, quantile, starts - 1, sides) < POWER:
@@ -60,7 +60,7 @@ def _errors(starts: int, share: float, sides: int) -> float:
 
 
 def _found(errors: float, quantile: float, degrees: int, sides: int) -> float:
-    """Return the share of studies that find a difference of so many standard errors, by the midpoint rule."""
+    """Return the share of studies that find a difference of ``errors`` standard errors, by the midpoint rule."""
     return sum(
         weight * max(0.0, 1 - sides * erfc((errors - quantile * ratio) / sqrt(2)) / 2)
         for ratio, weight in _deviations(degrees)
@@ -82,7 +82,7 @@ def _deviations(degrees: int) -> tuple[tuple[float, float], ...]:
 
 
 def above(mean: float, error: float | None, starts: int, bound: float = 0.0) -> float:
-    """Return the one-sided probability of a mean so far above a bound, were the bound the truth.
+    """Return the one-sided probability of a mean at least so far above a bound if the bound were true.
 
     Args:
         error: standard deviation over starts; 0 where all agree.

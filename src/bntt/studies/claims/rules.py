@@ -34,8 +34,8 @@ def judged(
 ) -> Iterator[dict[str, Any]]:
     """Judge every claim, in the form of a result; runs that are identical by definition are counted once.
 
-    Claims with five starts or more are tested together by Holm's rule, the paper's claims by themselves and our own
-    questions by themselves; what it leaves open is not decided.
+    Claims with five starts or more are tested together by Holm's rule, the paper's claims and our own questions each as
+    a family of their own; a claim that the rule leaves open is not decided.
     """
     verdicts = [claim.judge(numbers, units, same, names) for claim in claims]
     for of_paper in (True, False):
@@ -58,7 +58,7 @@ def judged(
 
 
 def together(verdicts: Sequence[Verdict]) -> list[Verdict]:
-    """Withdraw the answers that Holm's rule does not let stand beside the other tests of one family.
+    """Withdraw the answers that do not stand under Holm's rule among the tests of one family.
 
     >>> weak = Verdict("holds", "a - b: +1", 5, 0.04)
     >>> [one.answer for one in together([weak])], [one.answer for one in together([weak, weak])]

@@ -9,7 +9,7 @@ from math import floor, log10
 
 @dataclass(frozen=True)
 class Names:
-    """Labels of runs and titles of columns; what has none is called by its key."""
+    """Labels of runs and titles of columns; one without any is called by its key."""
 
     runs: Mapping[str, str] = field(default_factory=dict)
     columns: Mapping[str, str] = field(default_factory=dict)
@@ -23,7 +23,7 @@ class Names:
         return between.join(map(self.run, names))
 
     def pair(self, run: str, other: str) -> str:
-        """Name a difference of two runs; a group that both labels begin with is told once, behind it.
+        """Name a difference of two runs; a group that both labels begin with is named once, at the end.
 
         >>> Names({"a": "CIFAR-10: BNTT", "b": "CIFAR-10: one BN"}).pair("a", "b")
         'BNTT − one BN (CIFAR-10)'
@@ -42,7 +42,7 @@ KEYS = Names()
 
 @dataclass(frozen=True)
 class Effect:
-    """One number behind a verdict, as a forest plot shows it: mean, interval, and the bound that it is held against."""
+    """One number behind a verdict, as a forest plot shows it: mean, interval, and the bound that decides it."""
 
     name: str
     """Runs that it is of."""
@@ -73,7 +73,7 @@ def three_digits(value: float, *, signed: bool = False) -> str:
 
 
 def with_interval(mean: float, interval: tuple[float, float] | None, unit: str = "", *, signed: bool = False) -> str:
-    """Format a number with its unit, as it stands behind the number, and its interval if there is one.
+    """Format a number with its unit (and the space before it), and its interval if there is one.
 
     >>> with_interval(4.1, (3.0, 5.25), " points", signed=True), with_interval(2.0, None)
     ('+4.1 points (+3 to +5.25)', '2')

@@ -1,1 +1,1 @@
-"""Evidence: which files of runs are kept behind a result, packed, and taken in from another machine."""
+"""Evidence: which files of runs are kept for a result, how they are packed, and merged from another machine."""

@@ -1,7 +1,7 @@
 """The files of a run that are evidence, and the weights that go with them.
 
-Evidence are the texts that a run's numbers can be checked with. Of weights there is one start for each norm of a study,
-rounded to float16: enough to look into a network, too little to measure in its place.
+Evidence is the text files by which a run's numbers can be checked. Weights are kept of one start for each norm of a
+study, rounded to float16: enough to inspect a network, not enough to measure instead of it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ EVIDENCE = ("*.toml", "*.json", "*.jsonl", "measures/*.json")
 TOLD_APART = ("recipe.toml", "environment.json", "evaluation.json")
 """Files that tell runs of one name apart."""
 WEIGHTS = "weights-float16.safetensors"
-"""File of rounded weights in a run's evidence, a checkpoint: as ``checkpoints/best.safetensors`` it opens the run."""
+"""Checkpoint of rounded weights in a run's evidence; renamed to ``checkpoints/best.safetensors`` it opens the run."""
 
 
 class Evidence:
@@ -41,7 +41,7 @@ class Evidence:
         self._taken: dict[str, str] = {}
 
     def reserve(self, files: Mapping[str, bytes]) -> None:
-        """Leave the names of the runs of an archive to them: they are unpacked beside these."""
+        """Reserve the names of the runs of an archive, which are unpacked next to these."""
         for folder in (name.removesuffix("/recipe.toml") for name in files if name.endswith("/recipe.toml")):
             own = {file: files.get(f"{folder}/{file}", b"") for file in TOLD_APART}
             self._taken.setdefault(folder, _told_apart(own))
@@ -102,8 +102,8 @@ def _with_ann(recipe: bytes, name: str) -> bytes:
 def weights_of(result: StudyResult, there: Mapping[str, bytes], evidence: Evidence) -> Iterator[tuple[str, bytes]]:
     """Yield rounded weights, with their names, of one start for each norm of a study.
 
-    It is the first, in the order of its runs and seeds, whose weights are here and whole; one whose weights were kept
-    before comes before all others, as it was kept.
+    It is the first, in the order of runs and seeds, whose weights are here and intact; one whose weights were kept
+    before comes before all others, unchanged.
 
     Args:
         there: the weights that were kept before, by the same names.
@@ -125,7 +125,7 @@ def weights_of(result: StudyResult, there: Mapping[str, bytes], evidence: Eviden
 def _weights(run: KeptRun) -> bytes:
     """Return a run's best weights as a checkpoint; b"" if they are not here, or damaged.
 
-    Those of synapses are in float16, all else is as it was.
+    Weights of synapses are in float16, all else is unchanged.
     """
     if (run.path / WEIGHTS).is_file():
         return (run.path / WEIGHTS).read_bytes()

@@ -1,7 +1,7 @@
 """Evidence from another machine: an archive of ``bntt study --pack FILE``, checked against what is here and taken in.
 
-A run is taken in as it is, with its device and its commit, where the recipe of a start, the checksums of the data and
-the number of the numerics agree; nothing of it is made again.
+A run is taken in as it is, with its device and its commit, if the recipe of a start, the checksums of the data and the
+numerics version agree; nothing of it is made again.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from bntt.studies.pool import KeptRun, kept_run, kept_runs, numerics_agree
 from bntt.studies.work_items import WorkItem
 
 OF_A_MACHINE = {"commit", "bntt", "arguments", "weights_sha256"}
-"""Keys of a measurement whose values may differ between two machines, beside times: a file of weights names places."""
+"""Keys of a measurement whose values may differ between two machines, like times: weights files contain paths."""
 
 
 def take_in(archive: Path, items: Sequence[WorkItem], known: Sequence[Path]) -> tuple[Path, list[str]]:
-    """Check an archive; return a folder with its runs, for this process, and a line for each of them.
+    """Check an archive; return a folder with its runs, which lasts as long as this process, and a line for each run.
 
     Args:
         items: the starts of the studies that take it.
         known: folders of the runs that are here.
 
     Raises:
-        CheckpointError: if it is damaged, was made under other numerics or with other data, holds what is no complete
-            run or no start of these studies, or a start that has other numbers here.
+        CheckpointError: if it is damaged, was made under another numerics version or with other data, holds an
+            incomplete run or no start of these studies, or a start that has other numbers here.
     """
     folder = unpacked_alone(archive)
     wanted = {item.identity: item for item in items}
@@ -78,7 +78,7 @@ def _check(archive: Path, run: KeptRun, item: WorkItem, others: Sequence[KeptRun
 
     Args:
         others: runs of the same start, here and before it in the archive.
-        beside: a run of these studies on data of this name, to compare with where the data itself is not here.
+        beside: a run of these studies on data of this name, to compare with if the data itself is not here.
     """
     where = f"{archive}: {run.path.name} ({item.called})"
     if not numerics_agree(run):
@@ -105,7 +105,7 @@ def _check(archive: Path, run: KeptRun, item: WorkItem, others: Sequence[KeptRun
 
 
 def _difference(one: KeptRun, other: KeptRun) -> str:
-    """Name the first number that differs between two runs of the same start; "" if what both have agrees."""
+    """Name the first number that differs between two runs of the same start; "" if all that both have agrees."""
     for key in ("accuracy_per_draw", "accuracy", "spikes_per_image", "updates"):
         if key in one.evaluation and key in other.evaluation and not _same(one.evaluation[key], other.evaluation[key]):
             return key
@@ -117,12 +117,12 @@ def _difference(one: KeptRun, other: KeptRun) -> str:
 
 
 def _same(one: Any, other: Any) -> bool:
-    """Return True if two values of JSON are the same; what is no number is the same as itself."""
+    """Return True if two values of JSON are the same; NaN is the same as NaN."""
     return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
 
 
 def _bare(values: Any) -> Any:
-    """Return measured values without the times that they took, and without the places of a machine."""
+    """Return measured values without the times that they took, and without the paths of a machine."""
     if isinstance(values, Mapping):
         own = {key for key in values if key in OF_A_MACHINE or key.endswith("seconds")}
         return {key: _bare(value) for key, value in values.items() if key not in own}

@@ -72,10 +72,11 @@ def pack_finished(
 
 
 def check_nothing_is_lost(results: Sequence[StudyResult], place: Path) -> None:
-    """Refuse to replace evidence by other evidence, or by less.
+    """Refuse to replace evidence if some of it would be lost.
 
-    That are runs of these studies' starts, or measurements of them, which an archive in place holds and these results
-    have not; in a file, runs of other studies as well; the last run of an archive; and a result of the other setting.
+    That is so if an archive in place holds runs of these studies' starts, or measurements of them, that these results
+    lack, or in a single file runs of other studies; if no run would be left in an archive; or if the result in place is
+    of the other setting.
 
     Raises:
         RecipeError: naming the first that would be lost, and what to do.
@@ -110,7 +111,7 @@ def _lost(results: Sequence[StudyResult], folder: Path, *, whole: bool = False) 
     """Name the runs of some results' starts, and measurements of them, which a folder has and the results lack.
 
     Args:
-        whole: True if the folder has nothing but what is replaced by all of these results.
+        whole: True if all of these results together replace the whole folder.
     """
     kept = list(kept_runs([folder]))
     had: dict[str, list[KeptRun]] = {}
@@ -132,10 +133,10 @@ def _lost(results: Sequence[StudyResult], folder: Path, *, whole: bool = False) 
 
 
 def _lost_of_start(found: StartResult, had: Sequence[KeptRun], now: Mapping[str, set[str]]) -> Iterator[str]:
-    """Name what the runs that were kept of a start have, and those that are here lack.
+    """Name what the kept runs of a start have and the runs that are here lack.
 
     Args:
-        now: the measurements of those that are here.
+        now: the measurements of the runs that are here.
     """
     for run in had:
         here = now.get(run.origin)
@@ -157,7 +158,7 @@ def _pack_weights(
     """Archive the weights of a result that no other archive of the folder holds; return the archive if there is one.
 
     Args:
-        held: what the folder's archives of weights hold; the new one is entered.
+        held: what the folder's archives of weights hold; the new one is added.
     """
     own = place / f"{OF_WEIGHTS}{result.study.name}{SUFFIX}"
     others = [path for path in held if path != own]
@@ -175,7 +176,7 @@ def _pack_weights(
 
 
 def _that_fit(weights: Mapping[str, bytes], room: int) -> dict[str, bytes]:
-    """Return the first weights that have room together, and warn of those that have not."""
+    """Return the first weights that fit together, and warn of those that do not."""
     fitting: dict[str, bytes] = {}
     for name, content in weights.items():
         if len(content) <= room:

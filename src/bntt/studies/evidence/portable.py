@@ -1,4 +1,4 @@
-"""Files of a run without the places of the machine that made it: of an absolute path only its name is kept."""
+"""Files of a run without the paths of the machine that made it: only the last name of an absolute path is kept."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ALONE = re.compile(
     r"(-{0,2}\w[\w.-]*=)?"  # a name that is given a path
     r"((?:file://[^/\n]*)?/(?:[^\s/]+/?|[^\n/]*/[^\n]*)|[A-Za-z]:\\[^\n]*|[A-Za-z]:/(?:[^\s/]+/?|[^\n/]+/[^\n]*)|\\\\\w[^\n]*)"
 )
-"""A text that is an absolute path to its end, of any system, or gives one to a name: ``images=/my data/cifar``."""
+"""A text that is wholly an absolute path, of any system, or gives one to a name: ``images=/my data/cifar``."""
 WITHIN = re.compile(
     r"""(?<=")(?:(?:file://[^/"]*)?/|[A-Za-z]:\\{1,2}|[A-Za-z]:/|\\{2,4}\w)[^"]+(?=")"""  # in quotation marks
     r"""|(?<!\w)file:/[^\s"',;]+"""
@@ -78,7 +78,7 @@ def without_places(values: Any) -> Any:
 
 @cache
 def _own_places() -> list[str]:
-    """List the working folder and the user's own, of which nothing is kept wherever they stand."""
+    """List the working folder and the user's home, of which nothing is kept, wherever they occur."""
     found: list[Path] = []
     for place in (Path.cwd, Path.home):
         with suppress(OSError, RuntimeError):

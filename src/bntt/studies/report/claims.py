@@ -44,7 +44,7 @@ class Claim:
     rule: str
     plots: tuple[Plot, ...] = ()
     few: bool = False
-    """True if its starts are too few for a test: the verdict is shown, and not tested."""
+    """True if its starts are too few for a test: the verdict is shown but not tested."""
 
 
 def claims_of(values: Values) -> tuple[Claim, ...]:

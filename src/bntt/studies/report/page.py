@@ -115,7 +115,7 @@ def page_of(folders: Sequence[Path]) -> Page:
 
 
 def _told_apart(subjects: Sequence[Subject], folders: Sequence[Path]) -> Iterator[Subject]:
-    """Add its place to the name of a run that another one has too."""
+    """Add its place to the name of a run that shares its name with another."""
     names = Counter(one.title for one in subjects if one.kind != "study")
     for one, folder in zip(subjects, folders, strict=True):
         if one.kind == "study" or names[one.title] == 1:
@@ -139,7 +139,7 @@ def _overview(subjects: Sequence[Subject]) -> list[Table]:
             for first, *rest in [subject.compared]
         )
         if rows:
-            note = "The paper's values stand beside those of studies." if kind == "run" else ""
+            note = "The paper's values are shown with the studies." if kind == "run" else ""
             found.append(Table(caption, columns, rows, note))
     return found
 

@@ -1,7 +1,7 @@
 """Reader of result files from any source, in which anything may be missing, of another type, or too large.
 
-The caller states what a file must hold; a missing part raises :class:`GapError`, a line that names the place, and
-becomes a stated gap of the page.
+The caller states what a file must hold. A missing part raises :class:`GapError`, whose one line names the place and is
+shown on the page as a gap.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ LONGEST = 2_000
 MOST_ROWS = 5_000
 """Most objects or texts in any list; more are refused."""
 MOST_VALUES = 100_000
-"""Most values in any list of a measurement, and most epochs; more are refused, for a part is not the whole."""
+"""Most values in any list of a measurement, and most epochs; more are refused, as a part is not the whole."""
 _HIDDEN = dict.fromkeys([*range(32), 127, *range(0x80, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A)], "�") | {
     9: " ",
     10: "\n",
@@ -251,8 +251,8 @@ def address_of(folder: Path, name: str) -> str:
     """Return the data address of the named figure in a directory.
 
     Raises:
-        GapError: if it lies elsewhere, is missing, is too large, or not an SVG; its own entities are refused, for they
-            can grow without an end.
+        GapError: if it lies elsewhere, is missing, is too large, or not an SVG; entities are refused, since they can
+            expand without limit.
     """
     shown = clean(name, 100)
     if PurePath(name).name != name or not name.endswith(".svg"):
@@ -267,7 +267,7 @@ def address_of(folder: Path, name: str) -> str:
 
 
 def _is_svg(content: bytes) -> bool:
-    """Return True if the first element is ``svg``; scans once from the front, however long the preceding part is."""
+    """Return True if the first element is ``svg``; scan once from the front, however long the preceding part is."""
     at = len(b"\xef\xbb\xbf") if content.startswith(b"\xef\xbb\xbf") else 0
     while at < len(content):
         if content[at : at + 1].isspace():

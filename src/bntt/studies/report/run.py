@@ -53,7 +53,7 @@ def sections_of(folder: Path) -> tuple[Section, ...]:
     if "" in found:
         names = ", ".join(clean(path.name, LONGEST_NAME) for path in found[""][:MOST_FILES])
         names += f" and {more} more" if (more := len(found[""]) - MOST_FILES) > 0 else ""
-        sections.append(Section("Other files", words=(f"Not shown, of no measurement that is known: {names}.",)))
+        sections.append(Section("Other files", words=(f"Not shown, of no known measurement: {names}.",)))
     return tuple(sections)
 
 

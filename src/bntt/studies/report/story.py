@@ -1,4 +1,4 @@
-"""What several studies say of the paper's claims, in the paper's order; then the questions of our own."""
+"""What several studies say about the paper's claims, in the paper's order; then our own questions."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class Story:
 def story_of(studies: Sequence[tuple[str, str, Sequence[Claim]]]) -> Story:
     """Order the claims of some studies, each given by title, anchor and claims.
 
-    A claim that several studies test by the same numbers is told once, with all of them.
+    A claim that several studies test by the same numbers is shown once, with all of them.
     """
     once = dict[Claim, list[tuple[str, str]]]()
     for title, anchor, claims in studies:
@@ -119,7 +119,7 @@ def part_of(source: str) -> str:
 
 
 def counted(found: Sequence[Claim]) -> str:
-    """Count claims by their verdicts in words: those that are tested, those that are shown alone, those not run.
+    """Count claims by their verdicts in words: those that are tested, those that are only shown, those not run.
 
     >>> counted([])
     'none'

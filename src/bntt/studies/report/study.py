@@ -25,7 +25,7 @@ Head = tuple[str, str, str]
 """Key, title and unit of a column."""
 Rows = tuple[tuple[Cell, ...], ...]
 WIDE = 6
-"""Most quantities that stand side by side; of more, each has a row."""
+"""Most quantities that have a column each; if there are more, each has a row."""
 
 
 def study_subject(folder: Path) -> Subject:
@@ -86,7 +86,7 @@ def _facts(values: Values, setting: str) -> Iterator[tuple[str, str]]:
 
 
 def results_section(values: Values, folder: Path) -> Section:
-    """Tabulate the numbers of a study; folded, every start's, and on what they were made.
+    """Tabulate the numbers of a study; in folded tables those of every start, and the machines.
 
     Raises:
         GapError: if a part of the table is missing, or of another kind.
@@ -143,7 +143,7 @@ def _number(row: Values, key: str) -> Cell:
 
 
 def _ours(cell: Values) -> Cell:
-    """Show our number, in the unit of its column as all of the cell is."""
+    """Show our number; the whole cell is in the unit of its column."""
     mean, spread, starts = cell.number("mean"), cell.maybe("sd"), cell.whole("n")
     several = spread is not None and starts > 1
     text = cell.shown("text") or f"{mean:.4g}" + (f" ± {spread or 0.0:.2g}" if several else "")

@@ -1,5 +1,5 @@
 "use strict";
-// Tables sort by a click, or a key, on the head of a column; without this script they are whole all the same.
+// A click or a key press on the head of a column sorts the table; without this script tables are complete, but fixed.
 for (const table of document.querySelectorAll("table[data-sortable]")) {
   const body = table.tBodies[0];
   const heads = [...table.tHead.rows[0].cells];
@@ -28,7 +28,7 @@ for (const table of document.querySelectorAll("table[data-sortable]")) {
       rows.sort((a, b) => {
         const [x, y] = [key(a), key(b)];
         if (x === null && y === null) return (down ? -1 : 1) * text(a).localeCompare(text(b), "en", { numeric: true });
-        if (x === null || y === null) return x === null ? 1 : -1; // what there is not comes last
+        if (x === null || y === null) return x === null ? 1 : -1; // missing values come last
         return down ? y - x : x - y;
       });
       body.append(...rows);
