@@ -177,7 +177,7 @@ def decay_figure() -> Figure:
         Line(f"decay {value:g}", [x], [y], low=[low], high=[high], joined=False)
         for (value, _), x, y, (low, high) in zip(points, spikes, accuracy, bounds, strict=True)
     ]
-    x = Axis("spikes an image, all layers and steps", low=0)
+    x = Axis("spikes per image, all layers and steps", low=0)
     y = Axis("test accuracy, 95 % interval", percent=True, low=min(low for low, _ in bounds) - 0.005, high=0.93)
     return Figure("What the decay of γ buys and costs (Fashion-MNIST, T = 4)", [Lines("", x, y, lines)])
 
@@ -191,7 +191,7 @@ def norms_figure(evidence: Evidence) -> Figure:
         if "same_as" not in row and row["cells"]["spikes"]
     ]
     charts = [
-        Lines("", Axis("spikes an image", low=0), Axis("test accuracy (%)", low=75), lines, note="a mark a start")
+        Lines("", Axis("spikes per image", low=0), Axis("test accuracy (%)", low=75), lines, note="a mark a start")
     ]
     return Figure(f"Norms by one budget ({evidence.studies[study]['setting_about'].rstrip('.')})", charts)
 

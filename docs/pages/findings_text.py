@@ -153,8 +153,8 @@ def text_of(evidence: Evidence) -> str:
     parts += [NOISE.format(**{run: evidence.cell("noise-steps", run, "lost-04", " points") for run in ("quarter", "whole")}), _attacks(evidence)]
     parts += table(("network", "clean", "FGSM", "worst case"), attack_rows())
     parts += ["", CHOOSE, *choices(evidence), "", ALONE]
-    parts += table(("recipe", "data", "T", "test accuracy, each start", "spikes an image"), alone_rows())
-    parts += ["", CHANGES, *table(("changed", "test accuracy", "points", "spikes an image"), change_rows())]
+    parts += table(("recipe", "data", "T", "test accuracy, each start", "spikes per image"), alone_rows())
+    parts += ["", CHANGES, *table(("changed", "test accuracy", "points", "spikes per image"), change_rows())]
     return "\n".join(parts) + "\n"
 
 
@@ -184,7 +184,7 @@ def _exits(evidence: Evidence) -> list[str]:
 
 def _decays(evidence: Evidence) -> list[str]:
     keys = ("accuracy", "spikes", "last-step", "exit-saved", "exit-lost")
-    heads = ("", "accuracy, %", "spikes an image", "firing at the last step", "steps saved by the exit, %", "points lost")
+    heads = ("", "accuracy, %", "spikes per image", "firing at the last step", "steps saved by the exit, %", "points lost")
     return table(heads, evidence.rows("gamma-decay", keys))
 
 
@@ -192,7 +192,7 @@ def _rates(evidence: Evidence) -> list[str]:
     runs = ("bntt", "bntt-lower-rate", "pooled-same-rate", "pooled-higher-rate", "pooled", "bn", "none", "conversion", "ann")
     rows = evidence.rows("cifar10-steps25", ("accuracy", "spikes", "noise-04", "energy", "gamma-floor"), runs)
     claims = table(("question", "verdict", "why"), evidence.claims("cifar10-steps25", "at 0.03 BNTT is", "BNTT fires less"))
-    heads = ("", "accuracy, %", "spikes an image", "accuracy at noise of σ = 0.4, %", "energy, µJ", "γ by decay alone")
+    heads = ("", "accuracy, %", "spikes per image", "accuracy at noise of σ = 0.4, %", "energy, µJ", "γ by decay alone")
     return [*table(heads, rows), "", *claims, "", _untuned(evidence)]
 
 

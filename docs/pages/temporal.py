@@ -30,7 +30,7 @@ NORMS = {
     "lsnn": "LSNN, no norm (Adam)",
 }
 GROWING = (("growing", "T grows from 2 over 4 to 8"), ("rival-bntt", "T = 8 from the start"))
-HEADS = ("network", "T", "test accuracy, %", "each start, %", "spikes a sample", "seconds an epoch", "starts")
+HEADS = ("network", "T", "test accuracy, %", "each start, %", "spikes per sample", "seconds per epoch", "starts")
 
 
 def seconds(facts: Facts) -> float:

@@ -150,7 +150,7 @@ def test_what_frames_do_not_hold_is_told(tmp_path, capsys):
     flags = ["--steps", "4", "--size", "16"]
     assert cli.main(["data", "prepare", "dvs-cifar10", "--from", str(root), *flags]) == 0
     said = (
-        "3,000 events, all counted; cells of 16 bits; 7.5% of the frames are empty; 1 words of the files are no pixel's"
+        "3,000 events, all counted; cells of 16 bits; 7.5% of the frames are empty; 1 words of the files are not events"
     )
     assert said in capsys.readouterr().out
     assert cli.main(["data", "prepare", "dvs-cifar10", "--from", str(root), *flags, "--beyond", "saturate"]) == 0

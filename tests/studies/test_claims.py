@@ -196,12 +196,12 @@ def test_rules_are_told_in_words_and_say_what_they_look_at():
 
 def test_runs_and_columns_are_called_by_their_labels_and_numbers_have_no_exponent():
     found = numbers(a=[31200.0, 30100.0, 30900.0], b=[15000.0, 15300.0, 15100.0])
-    names = Names({"a": "BNTT", "b": "standard BN"}, {"acc": "spikes an image"})
+    names = Names({"a": "BNTT", "b": "standard BN"}, {"acc": "spikes per image"})
     verdict = better().judge(found, {}, {}, names)
     assert verdict.because.startswith("BNTT − standard BN: +15,600 (+13,800 to +17,400), above in 3 of 3")
-    assert better().in_words(names).startswith("BNTT above standard BN in spikes an image: ")
+    assert better().in_words(names).startswith("BNTT above standard BN in spikes per image: ")
     (effect,) = verdict.effects
-    assert (effect.name, effect.of, effect.starts) == ("BNTT − standard BN", "spikes an image", 3)
+    assert (effect.name, effect.of, effect.starts) == ("BNTT − standard BN", "spikes per image", 3)
     assert effect.low < 15500 < effect.mean < effect.high
 
 

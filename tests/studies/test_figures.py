@@ -152,7 +152,7 @@ def test_spikes_of_a_neuron_are_those_of_its_layer_over_its_neurons():
     for line, per_neuron in zip(whole.lines, each.lines, strict=True):
         counts = [layer["neurons"] for layer in neurons.values()]
         assert per_neuron.y == pytest.approx([value / n for value, n in zip(line.y, counts, strict=True)])
-    assert each.y.label == "spikes a neuron and image, all steps"
+    assert each.y.label == "spikes per neuron and image, all steps"
 
 
 def test_what_enters_a_norm_is_of_steps_that_the_network_has():

@@ -29,7 +29,7 @@ BANDS = "bands: from the lowest start to the highest"
 RATES = {
     "firing_rate": Axis("firing rate", percent=True, low=0),
     "gamma_magnitude": Axis("mean |γ|", low=0),
-    "spikes_per_image": Axis("spikes an image", low=0),
+    "spikes_per_image": Axis("spikes per image", low=0),
     "deviation": Axis("mean σ̄ over channels", low=0),
 }
 
@@ -173,7 +173,7 @@ def layer_spikes(result: StudyResult, part: LayerSpikes) -> list[Chart]:
         ]
         lines.append(line_over_starts(label, range(1, len(names) + 1), rows, styles[label]))
     note = "layers: " + ", ".join(f"{i} {name}" for i, name in enumerate(names, start=1))
-    y = Axis(f"spikes {'a neuron and image' if part.per_neuron else 'an image'}, all steps", scale="log")
+    y = Axis(f"spikes per {'neuron and image' if part.per_neuron else 'image'}, all steps", scale="log")
     return [Lines("", Axis("layer", whole=True), y, lines, note=note)] if lines else []
 
 

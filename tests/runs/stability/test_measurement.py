@@ -22,7 +22,7 @@ def test_it_is_told_kept_and_taken_up(tmp_path, capsys, monkeypatch):
     assert cli.main([*GRID, "--out", str(tmp_path)]) == 0
     out = capsys.readouterr().out
     assert "not finite" in out
-    assert "Starts of mlp that failed: 3 updates a start" in out
+    assert "Starts of mlp that failed: 3 updates per start" in out
     assert f"written: {tmp_path}/stability.json, {tmp_path}/stability.png, " in out
     assert (tmp_path / "stability.png").exists()
     kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "cells").glob("*.json")}

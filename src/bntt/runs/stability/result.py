@@ -88,7 +88,7 @@ class StabilityResult(Result):
         return [one.model_dump(exclude={"moments"}) | {"start": one.start + 1} for one in self.cells]
 
     def section(self) -> Section:
-        length = f"{self.settings['steps']} updates a start"
+        length = f"{self.settings['steps']} updates per start"
         below = "75 %" if self.cells[0].chance == 0.5 else "twice chance"
         words = f"A start failed if numbers were not finite, or if it validated below {below} in the end."
         tables = tuple(self._table(network, length) for network in self._all("network"))
@@ -103,7 +103,7 @@ class StabilityResult(Result):
         return Section("Stability of training", words=(words,), tables=tables, charts=charts, folded=folded)
 
     def figures(self) -> list[Figure]:
-        length = f"{self.settings['steps']} updates a start"
+        length = f"{self.settings['steps']} updates per start"
         return [
             Figure(self.title, self._failures(length)),
             Figure(self.title, self._gradients(), stem="gradients"),

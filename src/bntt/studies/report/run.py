@@ -132,7 +132,7 @@ def _row(row: Values) -> dict[str, Any]:
     }
 
 
-RUN_COLUMNS = ("run", "data", "network", "norm", "steps", "start", "test accuracy", "95% interval", "spikes an image")
+RUN_COLUMNS = ("run", "data", "network", "norm", "steps", "start", "test accuracy", "95% interval", "spikes per image")
 """Heads of the table of several runs."""
 OWN, ITS_OWN = "own network", "of its own"
 """Names shown for a network put together in Python, and for its norms where they have no one name."""
