@@ -54,6 +54,14 @@ def test_words_of_bars():
     assert in_words(chart) == "Bar chart of spikes. ours: conv1 1,200, fc1 –."
 
 
+def test_words_of_many_bars_count_the_rest():
+    names = [str(i) for i in range(14)]
+    words = in_words(Bars("t", COUNT, names, [Bar(f"run {i}", [1.0] * 14) for i in range(13)]))
+    assert words.endswith("11 1 and 2 more. And 1 more series.")
+    counts = {str(i): [1, 2] for i in range(13)}
+    assert in_words(Histogram("t", COUNT, COUNT, [0, 1, 2], counts)).endswith(" And 1 more series.")
+
+
 def test_words_of_other_kinds():
     forest, heat_map, histogram, image = (in_words(chart) for chart in charts()[2:])
     assert forest == "Values of bntt. bntt 3, 2 to 5; bad 30, invalid. Marked: bntt."

@@ -132,10 +132,10 @@ def duration(seconds: float | None) -> str:
     """Format a time in the unit that suits it.
 
     >>> duration(42.4), duration(1330.3), duration(9000), duration(None)
-    ('42 s', '22 min', '2.5 h', 'not told')
+    ('42 s', '22 min', '2.5 h', 'a time not recorded')
     """
     if seconds is None:
-        return "not told"
+        return "a time not recorded"
     if seconds < 120:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

@@ -50,7 +50,8 @@ def in_words(chart: Chart) -> str:
                 + (_levels(chart))
             )
         case Bars():
-            return f"Bar chart of {chart.y.label}. {_bars(chart)}."
+            bars = "; ".join(_bar(bar.name, bar.values, chart) for bar in chart.bars[:MOST_SERIES])
+            return f"Bar chart of {chart.y.label}. {bars}.{_more(len(chart.bars), 'series')}"
         case Forest():
             rows = "; ".join(_entry(entry, chart.x) for entry in chart.entries[:MOST_SERIES])
             return f"Values of {chart.x.label}. {rows}.{_more(len(chart.entries), 'rows')}{_levels(chart)}"
@@ -58,7 +59,7 @@ def in_words(chart: Chart) -> str:
             return _heat_map(chart)
         case Histogram():
             series = "; ".join(_counts(name, chart) for name in list(chart.counts)[:MOST_SERIES])
-            return f"Histogram of {chart.x.label}. {series}."
+            return f"Histogram of {chart.x.label}. {series}.{_more(len(chart.counts), 'series')}"
         case Image():
             return f"Picture of {len(chart.pixels)} rows of pixels: {chart.title}."
 
@@ -85,15 +86,10 @@ def _line(line: Line, chart: Lines) -> str:
     return f"{text}{highest}{invalid}."
 
 
-def _bars(chart: Bars) -> str:
-    return "; ".join(
-        f"{bar.name}: "
-        + ", ".join(
-            f"{name} {number_text(value, chart.y)}"
-            for name, value in list(zip(chart.names, bar.values, strict=True))[:MOST_VALUES]
-        )
-        for bar in chart.bars[:MOST_SERIES]
-    )
+def _bar(name: str, values: Sequence[Number], chart: Bars) -> str:
+    pairs = list(zip(chart.names, values, strict=True))[:MOST_VALUES]
+    text = ", ".join(f"{label} {number_text(value, chart.y)}" for label, value in pairs)
+    return f"{name}: {text}" + (f" and {len(values) - MOST_VALUES} more" if len(values) > MOST_VALUES else "")
 
 
 def _entry(entry: Entry, axis: Axis) -> str:

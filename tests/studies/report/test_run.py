@@ -220,7 +220,7 @@ def test_tables_of_another_kind_are_passed_over(tmp_path):
     run = write_run(tmp_path / "run")
     (run / "recipe.toml").write_text('seed = "x"\nnetwork = 3\ndata = []\ntrain = "all"\n')
     (run / "environment.json").write_text('{"data": 3, "threads": "many", "device": []}')
-    assert "a network with norm not told" in run_subject(run).lead
+    assert "a network with norm not recorded" in run_subject(run).lead
 
 
 def test_settings_have_whole_names_and_an_end():

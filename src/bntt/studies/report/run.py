@@ -196,14 +196,14 @@ def table_in(values: Values | None, key: str) -> Values:
 def data_of(recipe: Values | None, made_on: Values | None) -> str:
     """Name the data that a run was trained on, as its recipe does."""
     data = table_in(recipe, "data")
-    return data.shown("label") or data.shown("name") or table_in(made_on, "data").shown("name") or "data not told"
+    return data.shown("label") or data.shown("name") or table_in(made_on, "data").shown("name") or "data not recorded"
 
 
 def _lead(recipe: Values | None, made_on: Values | None, evaluation: EvaluationResult | None) -> str:
     if recipe is None:
         return "Measurements without a training of their own: no recipe lies beside them."
     network = table_in(recipe, "network")
-    what = f"{network.shown('name', 'a network') or OWN} with norm {network.shown('norm', 'not told') or ITS_OWN}"
+    what = f"{network.shown('name', 'a network') or OWN} with norm {network.shown('norm', 'not recorded') or ITS_OWN}"
     steps = network.maybe("num_steps")
     during = "" if steps is None else f", {plural(round(steps), 'time step')}"
     text = f"{what}{during}, on {data_of(recipe, made_on)}: one start"
@@ -224,17 +224,17 @@ def _facts(folder: Path, recipe: Values | None, made_on: Values | None) -> Itera
         width, steps = network.shown("width", "?"), plural(round(network.maybe("num_steps") or 0), "time step")
         built = f"{network.shown('name', '?')}, width {width}, {steps}, leak {network.shown('leak', '?')}"
         yield "Network", built if network.shown("name", "?") else f"{OWN}, {steps}"
-        yield "Norm", network.shown("norm", "not told") or ITS_OWN
-        yield "Seed", f"{recipe.shown('seed', 'not told')} (one start)"
+        yield "Norm", network.shown("norm", "not recorded") or ITS_OWN
+        yield "Seed", f"{recipe.shown('seed', 'not recorded')} (one start)"
         rate = f"learning rate {train.shown('lr', '?')}, weight decay {train.shown('weight_decay', '?')}"
         yield "Training", f"{train.shown('epochs', '?')} epochs, batch {train.shown('batch_size', '?')}, {rate}"
     if made_on is not None:
-        device = environment.shown("gpu") or environment.shown("processor", "not told")
+        device = environment.shown("gpu") or environment.shown("processor", "not recorded")
         kind, threads = environment.shown("device"), environment.maybe("threads")
         yield "Device", ", ".join(w for w in (kind, device, plural(round(threads), "thread") if threads else "") if w)
-        yield "Commit", environment.shown("commit", "not told")
+        yield "Commit", environment.shown("commit", "not recorded")
         yield "Versions", f"bntt {environment.shown('bntt', '?')}, torch {environment.shown('torch', '?')}"
-        yield "Started", environment.shown("started", "not told")
+        yield "Started", environment.shown("started", "not recorded")
         if data.shown("fingerprint"):
             yield "Data fingerprint", data.shown("fingerprint")[:16]
     if (seconds := _seconds(folder)) is not None:

@@ -41,7 +41,7 @@ def study_subject(folder: Path) -> Subject:
         raise CheckpointError(f"{folder}: {error}: run the study again") from None
     sections = tuple(_section_or_gap(title, part, values, folder) for title, part in PARTS.items())
     claims = [claim.verdict for section in sections for claim in section.claims]
-    setting = values.shown("setting", "not told")
+    setting = values.shown("setting", "not recorded")
     title = values.shown("title", name)
     starts = _starts(values)
     return Subject(
@@ -82,7 +82,7 @@ def _facts(values: Values, setting: str) -> Iterator[tuple[str, str]]:
     done, asked = _starts(values)
     yield "Starts", f"{done} of {asked} done"
     for name in ("Device", "Commit", "bntt", "Numerics", "Written"):
-        yield name, values.shown(name.lower(), "not told")
+        yield name, values.shown(name.lower(), "not recorded")
 
 
 def results_section(values: Values, folder: Path) -> Section:
@@ -139,7 +139,7 @@ def _number(row: Values, key: str) -> Cell:
         return cell
     number = paper.maybe("value")
     said = f"paper: {paper.shown('value') if number is None else f'{number:g}'}"
-    return replace(cell, note="; ".join(filter(None, (cell.note, said))), source=paper.shown("source", "not told"))
+    return replace(cell, note="; ".join(filter(None, (cell.note, said))), source=paper.shown("source", "not recorded"))
 
 
 def _ours(cell: Values) -> Cell:
@@ -228,7 +228,7 @@ def _runs(values: Values, folder: Path) -> Section:
 
 
 def _start(start: Values) -> tuple[Cell, ...]:
-    state = start.shown("state", "not told")
+    state = start.shown("state", "not recorded")
     mark = STATES.get(state, "gap")
     seconds = start.maybe("seconds")
     return (
