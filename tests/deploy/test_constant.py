@@ -157,7 +157,7 @@ def test_what_cannot_be_made_constant_or_chosen(tmp_path):
     with pytest.raises(DeployError, match=r"a class for each of 1 samples, got int64 \(1, 1\)"):
         choose_constant(made, [(samples[0][0], np.zeros((1, 1), np.int64))])
     for wrong, said in (
-        ({"lossy": "constant"}, "lossy='constant': 'constant' is chosen on validation="),
+        ({"lossy": "constant"}, "lossy='constant': needs lossy='constant' and validation="),
         ({"validation": samples}, "validation= is for lossy='constant', which is chosen on it"),
     ):
         with pytest.raises(DeployError, match=said):

@@ -132,7 +132,7 @@ def measure(
         done: earlier trainings, which are not repeated.
 
     Raises:
-        LostProcessError: if a process ends early, with the last line that it printed.
+        LostProcessError: if a process ends early, with the last line of its standard error.
     """
     before = {(training.variant, training.seed) for training in done}
     for seed in range(starts):

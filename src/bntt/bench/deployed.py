@@ -121,7 +121,7 @@ def time_networks(
 
     Raises:
         ParityError: on the first way whose logits differ too often; nothing of its network is timed.
-        LostProcessError: if a process ends early, with the last line that it printed.
+        LostProcessError: if a process ends early, with the last line of its standard error.
     """
     for name in networks:
         yield _time_network(name, variants, rounds, progress)

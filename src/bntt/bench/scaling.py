@@ -171,7 +171,7 @@ def measure(
     """Yield every point with the least seconds of its update, each in separate processes.
 
     Raises:
-        LostProcessError: if a process ends early, with the last line that it printed.
+        LostProcessError: if a process ends early, with the last line of its standard error.
     """
     for number, point in enumerate(points, 1):
         progress(f"{point.name} ({number} of {len(points)})")

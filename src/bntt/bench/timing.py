@@ -63,7 +63,7 @@ def compare(
     """Time the variants that take part in turn; a first round warms up and is thrown away.
 
     Raises:
-        LostProcessError: if a variant's process ends early, with the last line that it printed.
+        LostProcessError: if a variant's process ends early, with the last line of its standard error.
     """
     workers = {name: _start(name, case, threads) for name in variants if takes_part(name, case)}
     try:
@@ -174,7 +174,7 @@ def answer(title: str, worker: Worker) -> dict[str, float]:
     """Return the next answer of a process.
 
     Raises:
-        LostProcessError: if it has ended, with the title, its exit code and the last line that it printed.
+        LostProcessError: if it has ended, with the title, its exit code and the last line of its standard error.
     """
     assert worker.stdout is not None
     line = worker.stdout.readline()

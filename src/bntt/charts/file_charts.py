@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 MARKS = ("o", "s", "^", "D", "v", "P", "X", "*", "<")
 """Marks by which series that are compared are told apart without colours."""
 FEW = 40
-"""Largest number of points of a line that are marked; longer lines have no marks."""
+"""Largest number of points of a joined line with marks; longer ones have none, points that are not joined always."""
 INVALID = "#a61b1b"
 INK = "0.2"
 Legend = dict[str, Any]

@@ -94,9 +94,9 @@ def swatch(inner: Markup, width: int = 24) -> Markup:
 HEIGHT = 268.0
 LEFT, RIGHT, TOP, BOTTOM = 46.0, 12.0, 24.0, 40.0
 FEW = 40
-"""Largest number of points of a line with marks."""
+"""Largest number of points of a joined line with marks; points that are not joined are all marked."""
 MARKED = 13
-"""Largest number of marks on a line; if it has more points, the marks are evenly spaced."""
+"""Largest number of marks on a joined line; if it has more points, the marks are evenly spaced."""
 MOST_POINTS = 400
 """Largest number of points drawn of one line; of more, an evenly spaced selection."""
 

@@ -273,7 +273,7 @@ def _epoch_line(epoch: EpochResult, epochs: int, left: float) -> str:
 
 
 class _TimeLeft(TimeRemainingColumn):
-    """Time left as the task states it, if later epochs take longer; else by the pace of its last half minute."""
+    """Time left as a training states it, as later epochs may take longer; else by the pace of the last half minute."""
 
     def render(self, task: Any) -> Text:
         left = task.fields.get("left")

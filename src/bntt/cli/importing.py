@@ -24,8 +24,9 @@ def import_file(
     """Import weights of BNTT's released code, or of SpikingJelly's or snnTorch's BNTT layers, as a run.
 
     The file is a state dict of torch.save (.pth.tar, .pt). Only tensors are read, no code runs, and every entry must
-    fit the network. It has weights, γ, statistics and T, but not data, encoder and leak: the command prints what it
-    assumes, and -s changes it. Without --data the result is ROOT/NAME.safetensors, for use in Python.
+    fit the network. The file has weights, γ, statistics and T, and from snnTorch the leak, but not data and encoder:
+    the command prints what it assumes, and -s changes that. Without --data the result is ROOT/NAME.safetensors, for
+    use in Python.
 
     Example: bntt import bestmodel.pth.tar --model vgg9 --data cifar10 -s network.leak=0.95
 

@@ -15,7 +15,7 @@ def log(run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
 
     Args:
         run: the run directory.
-        csv: print every number as comma-separated values, with one column for each layer.
+        csv: print every number as comma-separated values; each number of a layer has its own column.
     """
     from bntt.cli import console
     from bntt.io.checkpoint import CheckpointError

@@ -48,7 +48,7 @@ def predict(
     The default network comes with the package and knows the ten kinds of clothes of Fashion-MNIST, as 28x28 grey
     images, light on dark. An image is converted to the network's mode and size: cropped or padded as the run's images
     were (data.fit, if it has a data.size), otherwise scaled as a whole. Its EXIF orientation is applied. The output
-    lists these changes.
+    lists these changes, except with --csv.
 
     Example: bntt predict shoe.png bag.jpg --invert
 

@@ -32,7 +32,7 @@ from bntt.runs.training.requests import Requests
 
 Handler = Callable[[int, FrameType | None], Any]
 PATIENCE = 3.0
-"""Seconds that the process has to end: meanwhile further signals change nothing; then the exception is raised again."""
+"""Seconds that the process has to end: meanwhile SIGTERM and SIGHUP change nothing; then the exception comes again."""
 
 
 class Terminated(SystemExit):

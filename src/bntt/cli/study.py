@@ -69,7 +69,7 @@ def study(
             float16 weights of one start per norm (weights-NAME.tar.xz, at most 10 MB in a folder), with their checksums
             in SHA256SUMS; --results reads it again. Finished studies are packed while the others are made. An archive
             that holds more than the new result is not replaced: name its folder with --results too. If the name ends in
-            .tar.xz, all goes into one file with the checksums of its contents, for --merge on another machine.
+            .tar.xz, runs and weights go into one file with the checksums of its contents, for --merge elsewhere.
         merge: an archive from another machine, made by --pack FILE.tar.xz: its runs are verified and merged into the
             result, with device and commit; nothing is made. It is refused if it is damaged, has another numerics
             version or other data, or contradicts a start that is here; with --pack the merged runs are kept.

@@ -1,4 +1,4 @@
-"""The project's only download: by https, into a file that is kept only if its checksum is right."""
+"""The project's only download: https and nothing else, into a file that is kept only if its checksum is right."""
 
 from __future__ import annotations
 

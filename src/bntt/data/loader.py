@@ -19,7 +19,7 @@ from bntt.renamed import OldName
 
 
 class Batch(NamedTuple):
-    """Batch for one update or one pass of an evaluation; yielded by ``SampleLoader``.
+    """Samples that go through a network together, in training or evaluation; yielded by ``SampleLoader``.
 
     >>> Batch(torch.zeros(2, 1, 28, 28), torch.tensor([3, 4]), torch.arange(2)).inputs.shape
     torch.Size([2, 1, 28, 28])

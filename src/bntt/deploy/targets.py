@@ -81,7 +81,7 @@ def export(
     )
     if lossy is not None:
         if lossy != "constant" or validation is None:
-            raise DeployError(f"lossy={lossy!r}: 'constant' is chosen on validation=, batches of samples and labels")
+            raise DeployError(f"lossy={lossy!r}: needs lossy='constant' and validation=, batches of samples and labels")
         made = choose_constant(made, validation).description
     elif validation is not None:
         raise DeployError("validation= is for lossy='constant', which is chosen on it")

@@ -1,1 +1,1 @@
-"""Fast execution of networks: the same numbers as :mod:`bntt.ops`, faster and in less memory."""
+"""Fast execution of networks: the numbers of :mod:`bntt.ops` up to rounding, faster and in less memory."""

@@ -1,4 +1,4 @@
-"""The only way into the kernels: they get a tensor's address only after a check that the tensor is what they expect.
+"""The only way for tensors into the kernels: an address is given only after a check that the tensor is as expected.
 
 A kernel gets addresses and sizes, and trusts them. So every tensor comes as a :data:`Buffer` with the type and size
 that the kernel assumes, and is refused unless it is a plain strided tensor of exactly these, in main memory.

@@ -61,7 +61,7 @@ class Module(lightning.LightningModule):  # type: ignore[misc] # no types withou
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         """Return the loss of a batch: a SampleLoader's, whose samples have an index, or ``(inputs, labels)``."""
         inputs, labels, index = self._samples(batch, "train")
-        self.model.train()  # a Trainer does not change a model's mode
+        self.model.train()  # a Trainer trains in the mode that the model came in
         with hold_statistics(self.model) as held:
             loss, right = BatchLoss(self.model, self.method, self.seed).forward(
                 inputs, labels, index, draw=self.current_epoch, steps=self.model.encoder.num_steps

@@ -91,8 +91,8 @@ def pretrained(name: str = "fashion-mnist-vgg6") -> SpikingClassifier:
 
     Args:
         name: a key of ``PRETRAINED``, which says what each is; `bntt list pretrained` prints their accuracies.
-            Fashion-MNIST networks take grey images of 28x28 (light on dark), ``cifar10-compact`` RGB images of 32x32;
-            for others see ``PretrainedFacts``.
+            ``fashion-mnist-rows`` takes sequences of rows, ``fashion-mnist-events-small`` frames of events; the other
+            Fashion-MNIST networks take grey images of 28x28 (light on dark), ``cifar10-compact`` RGB images of 32x32.
 
     Raises:
         ValueError: on an unknown name; the message lists the known ones.

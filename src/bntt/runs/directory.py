@@ -203,7 +203,7 @@ def open_or_create_run(name: str, root: Path) -> RunDirectory:
 
 
 def copy_run(source: Path, target: Path, made: Path) -> None:
-    """Replace a folder by a copy of a run directory with its best weights: whole, or not at all.
+    """Remove a folder, and put a copy of a run directory with its best weights in its place: a whole one, or none.
 
     Args:
         made: a temporary path next to the target, for the unfinished copy.

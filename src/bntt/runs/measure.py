@@ -162,7 +162,7 @@ class _Stopwatch(Progress):
         self.clock.lap()
 
     def text(self) -> str:
-        """Estimate the time of the work left by the fastest batch: other work on the machine makes batches slower."""
+        """Estimate the time of all that is not kept yet, by the fastest batch: other work makes batches slower."""
         left, took = max(self.done, self.total) - self.skipped_over, time.perf_counter() - self.began
         fastest = min(self.each[1:] or self.each, default=0.0)
         return f"{spoken(fastest * left)}, by the fastest of {len(self.each):,} batches in {took:.1f} s"

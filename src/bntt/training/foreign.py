@@ -70,7 +70,7 @@ def read_foreign(state: Mapping[str, Tensor], layout: str = "") -> Foreign:
     if left:
         listed = ", ".join(list(left)[:5])
         raise CheckpointError(
-            f"{len(left)} entries have no counterpart in this library's BNTT networks (no bias, no β): {listed}"
+            f"this library's BNTT networks have no counterpart of {len(left)} of the entries (no bias, no β): {listed}"
         )
     layout = layout or _layout_of([*norms], [*synapses])
     notes = [f"the prefix {WRAPPER!r} of every name was left out"] if wrapped else []

@@ -185,7 +185,7 @@ class Session:
         """
         parts = {kind: _part(tensors, kind) for kind in ("model", "average", "optimizer")}
         if bool(parts["average"]) != (self._average is not None):
-            raise ValueError(f"only one of the two keeps an average: method.average is {self.method.average}")
+            raise ValueError(f"only the saved or the new training keeps an average: here average={self.method.average}")
         for part, module in (("model", self.model), ("average", self.average)):
             if wrong := misfits(parts[part], {} if module is None else module.state_dict()):
                 raise ValueError(f"the {part}'s weights are of another network: {'; '.join(wrong[:5])}")

@@ -74,7 +74,7 @@ def test_words_say_what_the_weights_cost():
     for said in (
         "converted",
         "1,000 of the 5,000 images, stratified by class",
-        "no updates, 5 s to convert",
+        "no updates; converted in 5 s",
         "before that, the ANN: 1,234 updates in 61 s",
         "0.7 times the largest weighted input, chosen on validation (512 training images, 250 steps)",
     ):

@@ -153,7 +153,7 @@ def test_criteria_stand_beside_no_exit_and_all_alike():
     found = result_from(SampleExitResult, values)
     each, alike = found.section().tables
     assert texts(each, 0) == ["no exit", "confidence", "margin"]
-    assert texts(each, 1)[:2] == ["none", "no image leaves"]
+    assert texts(each, 1)[:2] == ["none", "no image leaves early"]
     assert texts(each, 2) == ["4.00", "3.00", "2.50"]
     assert each.rows[0][4].text == "3.15M"
     assert [row[1].value for row in alike.rows] == [3, 3]

@@ -248,5 +248,5 @@ def test_small_modules_take_any_number_of_steps(rng):
 def test_a_window_beyond_the_last_step_is_refused():
     method = NormMethod("Mine", pooling=Window(4))
     assert TemporalNorm(3, 5, method).num_steps == 5
-    with pytest.raises(ValueError, match="Mine pools over 5 steps, a step and 4 before it, but there are only 4"):
+    with pytest.raises(ValueError, match="Mine pools over 5 steps, a step and 4 before it, but has only 4"):
         TemporalNorm(3, 4, method)

@@ -106,7 +106,7 @@ class Summary:
         if not self.values:
             raise ValueError("no starts: there is nothing to average")
         if wrong := [value for value in self.values if not isfinite(value)]:
-            raise ValueError(f"the numbers of {self.n} starts contain {wrong[0]}: a mean needs finite numbers")
+            raise ValueError(f"the numbers of the starts contain {wrong[0]}: a mean needs finite numbers")
 
     @property
     def n(self) -> int:

@@ -61,7 +61,10 @@ class Surprise(Record):
 
 
 class UnvaryingInput(Record):
-    """Steps with constant input in training; returned by :func:`bntt.analysis.activity.constant_input.surprises`."""
+    """Steps at which all training samples have the same input, and the samples that differ there.
+
+    Returned by :func:`bntt.analysis.activity.constant_input.surprises`.
+    """
 
     steps: Sequence[int]
     """The steps at which no training sample's input varied, 0-based."""
@@ -238,7 +241,7 @@ class EvaluationResult(Result):
             yield (
                 f"{self.updates:,} updates in {took}, with validation"
                 if self.is_trained
-                else (f"no updates, {took} to convert")
+                else f"no updates; converted in {took}"
             )
         if (source := self.begun_with) is not None and source.updates is not None:
             yield f"before that, {source.run}: {source.updates:,} updates in {duration(source.seconds)}"

@@ -191,8 +191,8 @@ def worst_of(right: Bool[Tensor, "A D N"], *, random: bool) -> Bool[Tensor, "D N
 
     For a model with noise, that attack is chosen on draws other than the one in which it is counted: an attacker does
     not know the noise that the model will draw. Otherwise an image would count as wrong if any attack succeeded in that
-    very draw, which also happens by chance, the more so the more attacks there are. If this choice makes no more images
-    wrong than the best single attack, the latter is counted; that is always so with one draw, which leaves no others.
+    very draw, which also happens by chance, the more so the more attacks there are. If the best single attack makes
+    more images wrong than this choice, it is counted; also with one draw, which leaves no others to choose on.
     Without noise, an image is right if it is right under every attack.
 
     Args:

@@ -26,7 +26,7 @@ from bntt.nn.network.state import NetworkState
 
 WEIGHT_BITS = {"float32": 32, "float16": 16, "int8": 8}
 TABLE_BITS = {"float32": 64, "float16": 32, "int8": 32}
-"""Bits of the scale and shift of each step and channel of a norm, in a bundle with such weights."""
+"""Bits of one number, a scale or a shift of a norm for one step and channel, in a bundle with such weights."""
 STEP_BITS = 32
 """Bits of the size of one integer, stored for each output channel of int8 weights."""
 
@@ -75,7 +75,7 @@ def network_card(
 
     Args:
         batches: as for :func:`~bntt.analysis.evaluate`, with the same noise; None measures nothing.
-        input_shape: shape of one sample in one step, ``[C, H, W]`` or ``[F]``; read from ``batches`` if given.
+        input_shape: shape of one sample in one step, ``[C, H, W]`` or ``[F]``; ignored if there are ``batches``.
         missing: the reason why nothing is measured, shown to the reader.
         seed: identifies the encoder's noise.
 

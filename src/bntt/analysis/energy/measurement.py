@@ -26,7 +26,7 @@ class EnergyArguments:
 
 ENERGY = Measurement(
     "energy",
-    """Count synaptic operations from measured spikes, layer by layer, and compare their energy with an equal ANN.
+    """Count synaptic operations from measured spikes, layer by layer, and compare their energy with an equal ANN's.
 
     Example: bntt energy runs/fashion-mnist --steps 8 --costs digital-45nm --costs my-chip.toml""",
     EnergyArguments,

@@ -177,7 +177,7 @@ def fan_out(weights: nn.Conv2d | nn.Linear, size: tuple[int, int]) -> Int64[Tens
     fully connected layer has one place, ``size`` (1, 1).
 
     Raises:
-        TypeError: if the convolution does not pad with zeros.
+        TypeError: if the convolution's ``padding_mode`` is not "zeros".
 
     >>> fan_out(nn.Conv2d(2, 5, 3, padding=1, device="meta"), (3, 4))
     tensor([[20, 30, 30, 20],

@@ -54,7 +54,7 @@ def envelope(profile: GammaProfile, reading: Reading = "magnitude") -> Float[Ten
         largest[steps] = torch.maximum(largest[steps], row[steps])
     if not any(profile.driven[name] for name in rows):
         raise NoGammaError(
-            f"among {len(largest)} steps there is none whose γ has a path from the input to the readout: train with "
+            f"with T = {len(largest)}, no γ has a path from the input to the readout: train with "
             f"more steps (network.num_steps), or fire after integration (network.fire='after')"
         )
     return largest
@@ -63,8 +63,8 @@ def envelope(profile: GammaProfile, reading: Reading = "magnitude") -> Float[Ten
 def exit_step(profile: GammaProfile, threshold: float, reading: Reading = "magnitude") -> int:
     """Return the number of steps to run, 1 to T: one more than the last t at which a layer reaches the threshold.
 
-    From then on, every layer's mean stays below the threshold: the other steps are quiet enough to omit. If no layer
-    reaches the threshold at any step, the result is 1, with a warning.
+    After these steps, every layer's mean stays below the threshold: the other steps are quiet enough to omit. If no
+    layer reaches the threshold at any step, the result is 1, with a warning.
 
     Args:
         profile: γ of every layer, from :func:`gamma_profile`.

@@ -78,7 +78,7 @@ class SampleExitResult(EarlyExit):
         rows = [
             (
                 Cell(row.criterion),
-                gap("no image leaves") if row.threshold is None else number(row.threshold),
+                gap("no image leaves early") if row.threshold is None else number(row.threshold),
                 *_costs(number(row.mean_steps), getattr(row, f"{self.split}_accuracy"),
                         row.additions_per_image + row.macs_per_image, row.seconds),
             )

@@ -162,7 +162,7 @@ def _label(recording: str) -> str:
 def _parts(root: Path, kind: EventFormat, test_share: float) -> tuple[dict[str, dict[str, Path]], RecordingSplit]:
     """Return the files of each part by name, in order."""
     if not root.is_dir():
-        raise DataError(f"{root} is no folder: expected one folder of {kind.ending} files per class")
+        raise DataError(f"{root} is no folder: expected a folder with one folder of {kind.ending} files per class")
     inner = _around_classes(root, kind)
     there = {path.name.lower(): path for path in inner.iterdir() if path.is_dir()}
     places = {part: there[name] for part, names in PLACES.items() for name in reversed(names) if name in there}

@@ -13,7 +13,7 @@ from bntt.ops.random import Purpose, sample_keys, uniform
 def synthetic(
     *, channels: int = 3, image_size: int = 32, num_classes: int = 10, train: int = 2000, test: int = 500, seed: int = 0
 ) -> Splits:
-    """Return generated images of any shape, which need no file: for trying out a network, and for tests.
+    """Return generated square images of any size, which need no file: for trying out a network, and for tests.
 
     Args:
         channels, image_size: C, and H = W.

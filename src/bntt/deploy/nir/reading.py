@@ -29,14 +29,14 @@ def from_nir(
     """Return a network from a NIR graph: convolutions, linear maps, poolings, IF and LIF neurons, and their sums.
 
     A graph that :func:`~bntt.deploy.export` wrote gives its description back, bit for bit. Any other graph is one step
-    of a network, and ``encoder`` sets the number of steps; the graph's Output, summed over them, gives the logits.
+    of a network, and ``encoder`` sets the number of steps; the mean of the graph's Output over them is the logits.
     Neurons with a hard reset are LIF and IF; with a soft reset, LI or I, a Threshold and a Scale back. Unsupported
     nodes are refused by name.
 
     Args:
         source: a file, which is opened in a separate process; or a graph in memory.
         encoder: replaces the graph's; other frameworks' graphs have none: ``Encoder("direct", num_steps=8)``.
-        classes: names of the classes, instead of the graph's; their numbers by default.
+        classes: names of the classes; by default the graph's, or their numbers if it has none.
         dt: duration of a step in seconds: λ = 1 - dt / τ.
 
     Raises:

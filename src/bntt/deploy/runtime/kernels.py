@@ -1,4 +1,4 @@
-"""The network by the compiled kernels, float32: by events if the input is spike counts, by NumPy's matrices otherwise.
+"""The network by the compiled kernels, float32: weights by events of spikes where they can, else NumPy's matrices.
 
 Everything that a call needs is made once for each number of steps and samples, as a :class:`Chain`: buffers, and jobs
 that hold their addresses. A call then only moves the addresses of the tables to its first step.

@@ -1,4 +1,4 @@
-"""Run a bundle: all steps, one at a time, or until each sample is certain. Nothing here needs PyTorch."""
+"""Run a bundle: all steps in one call, step by step, or until each sample is certain. Nothing here needs PyTorch."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ namespace bntt {
 using Task = void (*)(void* context, Size unit, int worker);
 
 // Run task(context, unit, worker) for every unit in 0..units-1 on at most `threads` threads, including the caller.
-// Workers are numbered from 0, and there are no more than threads or units (at least one). Which worker takes which
+// Workers are numbered from 0: at least one, but no more than threads and no more than units. Which worker takes which
 // unit is undefined: a result must not depend on it.
 // A caller that finds the pool in use by another thread does all its units itself.
 void parallel(Size units, int threads, Task task, void* context);

@@ -25,7 +25,7 @@ class Stage(Protocol):
     Its state is private to it: a tensor ``[B, ...]``, a tuple or dict of these, or anything with methods ``rows(keep)``
     and ``detach()``; see :mod:`bntt.nn.network.state`. In training, a norm that needs all steps at once refuses a call
     that is not ``call.whole``. In evaluation the steps may be cut anywhere: the output of a step may depend on earlier
-    steps, through the state, but not on how the steps are cut into calls.
+    steps, through the state, but not on later steps, on other samples, or on how the steps are cut into calls.
 
     >>> from bntt.nn import LIF
     >>> isinstance(LIF(), Stage)

@@ -19,7 +19,7 @@ def weigh(name: str, synapse: nn.Module, x: Tensor) -> Tensor:
 
     Raises:
         ValueError: if PyTorch refuses the weights; the message names the parameter with a wrong size or type, or the
-            input that is not flattened.
+            input that does not fit.
 
     >>> import torch
     >>> weigh("block 'fc1'", nn.Linear(4, 8), torch.ones(5, 2, 4)).shape

@@ -1,4 +1,4 @@
-"""Encoders that drive the first layer with real numbers: an image held constant, or frames and sequences as they are.
+"""Encoders that drive the first layer with real numbers: an image held constant, or frames and sequences step by step.
 
 Nothing in them is random, and gradients pass.
 """

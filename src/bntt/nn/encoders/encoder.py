@@ -48,7 +48,7 @@ class Encoder(Protocol):
         Args:
             x: a batch of samples.
             seed, index, draw: keys of the noise, if there is any. It must depend only on these and on the step, so that
-                encoding some steps equals encoding all. ``index``: each sample's place in its dataset.
+                some steps are the same as in a call for all. ``index``: each sample's place in its dataset.
             steps: the steps to encode; all T by default.
             compact: True if the network takes signed spikes as int8, one byte each; floats are also allowed.
         """

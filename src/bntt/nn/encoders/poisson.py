@@ -25,7 +25,7 @@ class PoissonEncoder(PixelEncoder):
             False: ``s = [r < x]`` for pixels in [0, 1].
         mean, std: per channel, of the training images; both or neither (then the pixels are coded as they are).
         gradient: a stand-in for the derivative of a random spike: :func:`~bntt.ops.poisson.straight_through`,
-            :func:`~bntt.ops.poisson.expected`, or yours. None: images that require a gradient are an error, because a
+            :func:`~bntt.ops.poisson.expected`, or yours. None: images that ask for a gradient are an error, because a
             gradient of zeros would look like robustness.
 
     The random numbers depend only on ``(seed, draw, index, t, position)``: see :mod:`bntt.ops.random`. They are the
@@ -74,12 +74,12 @@ class PoissonEncoder(PixelEncoder):
             index: each sample's place in its dataset; 0..B-1 by default.
             draw: number of the noise draw: the update or epoch in training, the repetition in evaluation.
             steps: the steps to encode; all T by default.
-            compact: return int8, channels last in memory, if the compiled kernels can draw the spikes and no gradient
-                is required.
+            compact: return int8, channels last in memory, if the compiled kernels can draw the spikes and x asks for no
+                gradient.
 
         Raises:
             TypeError: if x is not floating point.
-            ValueError: if x is not finite or out of range, requires a gradient without an estimator, or if ``index`` or
+            ValueError: if x is not finite or out of range, asks for a gradient without an estimator, or if ``index`` or
                 ``steps`` do not fit.
 
         >>> PoissonEncoder(num_steps=3).spikes(torch.full((1, 2), -2.0), steps=range(1, 3))

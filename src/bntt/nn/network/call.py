@@ -80,7 +80,7 @@ class Call:
     first: int = 0
     """The first step of the input, 0-based."""
     whole: bool | None = None
-    """True if the input has all steps, from the first on, and none follow; by default if ``first`` is 0."""
+    """True if the input has all steps, from the first on, and none follow; by default, True if ``first`` is 0."""
     noise: Noise | None = None
     """Noise of the samples; a network always sets it."""
     reduce: Callable[[Tensor], Tensor] | None = None

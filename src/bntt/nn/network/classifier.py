@@ -151,7 +151,7 @@ class SpikingClassifier(nn.Module):
             steps: stop after the first ``steps`` of the T steps; the others are not computed.
 
         Raises:
-            ValueError: if there are fewer than ``steps``, or encoder and network differ in T.
+            ValueError: if ``steps`` is not from 1 to T or, without ``steps``, encoder and network differ in T.
 
         >>> from bntt.models import mlp
         >>> from bntt.nn import PoissonEncoder

@@ -139,8 +139,8 @@ class _Held:
 class Kept:
     """The chains of one network; a copy of the network has none.
 
-    The first call with an unchanged network records its parts, and the next one makes a chain: if something changes
-    with every call, the only cost is noticing it. The first call of every sequence that could use a chain, and each
+    The first call with a network, or after a change of it, records its parts; the next one makes a chain. If something
+    changes with every call, the only cost is noticing it. The first call of a sequence that could use a chain, and each
     that makes one, also compares the values of parameters and buffers, so that a write through ``.data`` between two
     sequences need not be reported.
     """

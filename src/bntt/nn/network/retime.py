@@ -37,7 +37,7 @@ def retime(network: SpikingNetwork, num_steps: int, how: str) -> SpikingNetwork:
         TypeError: on a part with steps of its own and no ``step_tables``: a folded network, or a custom part.
 
     Warns:
-        UserWarning: if "hold" would repeat a last step whose γ weight decay has brought near 0: a nearly silent one.
+        UserWarning: if "hold" would repeat a nearly silent last step: its γ is near 0, as weight decay leaves it.
 
     >>> import torch
     >>> from bntt.models import mlp

@@ -24,7 +24,7 @@ from bntt.nn.network.measured import Measure, Measured, Trace, check_finite_inpu
 from bntt.nn.network.state import NetworkState
 
 STEPS_AT_ONCE = 25
-"""Most steps of the encoder's and the last layer's spikes that are in memory in a pass without gradients."""
+"""Most steps of the encoder's and the last layer's spikes in memory, in evaluation without gradients and hooks."""
 
 
 class SpikingNetwork(nn.Module):
@@ -110,7 +110,7 @@ class SpikingNetwork(nn.Module):
     def settled_compute(self, shape: Sequence[int]) -> Compute:
         """Return ``compute`` with ``recompute="auto"`` resolved by the memory now free, for training on this ``shape``.
 
-        ``shape`` is the input's, ``[S, B, ...]``. Resolve it once for a training that must keep its bits when resumed.
+        ``shape`` is the input's, ``[S, B, ...]``. Call this once for a training that must keep its bits when resumed.
         """
         call = Call(0, self._is_whole(0, shape[0]))
         return settled(dict(self.blocks.items()), self._stand_in(shape), self.compute, call)

@@ -52,7 +52,7 @@ def check_window(name: str, pooling: Pooling, num_steps: int) -> None:
     back = pooling.back if isinstance(pooling, Window) else None
     if back is not None and back >= num_steps:
         raise ValueError(
-            f"{name} pools over {back + 1} steps, a step and {back} before it, but there are only {num_steps}: "
+            f"{name} pools over {back + 1} steps, a step and {back} before it, but has only {num_steps}: "
             f"take a shorter window, or Window(None) for all steps so far"
         )
 

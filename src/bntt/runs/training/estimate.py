@@ -32,7 +32,7 @@ MEASURED = 4
 
 
 class Clock:
-    """Clock of laps, by wall-clock time or, if that is shorter, by CPU time: one thread may share its core."""
+    """Clock of laps, by wall-clock time or CPU time, whichever is shorter: one thread may share its core."""
 
     def __init__(self) -> None:
         self._at = time.perf_counter(), time.process_time()
