@@ -103,8 +103,9 @@ NO_BETTER = """## Where BNTT was not shown to be better
 NOISE = """Noise of σ = 0.4 costs a network trained with T/4 steps {quarter}, and one trained with T steps {whole}.
 """
 ATTACKS = """Under FGSM of 2/255 and more BNTT stays above an ANN on CIFAR-10 at T = 25; at 1/255 no difference is shown, {one}.
-Pooled BN stays above it too ({pooled} % at 2/255, BNTT {bntt}, the ANN {ann}): the reason may be random coding rather
-than the norm. The gradient of a spiking network is a mean over two draws there; the gradient of the ANN is exact.
+Pooled BN stays above the ANN too ({pooled} % at 2/255, BNTT {bntt}, the ANN {ann}): the reason may be random
+coding rather than the norm. The gradient of a spiking network is a mean over two draws there; the gradient of the
+ANN is exact.
 
 Adversarial images, one start each: accuracy in % on 500 images at ε = 8/255. The worst case is over FGSM and PGD with
 gradients averaged over 16 draws, and a search without gradients:
@@ -147,7 +148,8 @@ def text_of(evidence: Evidence) -> str:
     parts += [f"{setting_of(evidence, 'norms-anew')}:\n", *_beside(evidence), "", _at_one_threshold(evidence)]
     parts += [LASTS.format(behind=_behind(evidence))]
     parts += [*_longer(evidence), "", LASTED]
-    parts += [PIXELS, *table(("", "accuracy, %", "spikes a sequence"), evidence.rows("pixels", ("accuracy", "spikes"))), ""]
+    heads = ("", "accuracy, %", "spikes per sequence")
+    parts += [PIXELS, *table(heads, evidence.rows("pixels", ("accuracy", "spikes"))), ""]
     parts += [NO_BETTER, *_no_better(evidence)]
     parts += picture(files, "figure-8", "accuracy against the deviation of the noise")
     parts += [NOISE.format(**{run: evidence.cell("noise-steps", run, "lost-04", " points") for run in ("quarter", "whole")}), _attacks(evidence)]
