@@ -50,7 +50,8 @@ def main() -> None:
         seed=options.seed,
     )
     model = bntt.SpikingClassifier(bntt.FrameEncoder(options.steps), network)
-    loader = data.SampleLoader(train, options.batch_size, shuffle=True, augment=["flip", "shift"], seed=options.seed)
+    augment = ["shift"] if options.recordings else ["flip", "shift"]  # a mirror may change the class of a gesture
+    loader = data.SampleLoader(train, options.batch_size, shuffle=True, augment=augment, seed=options.seed)
     bntt.fit(model, loader, epochs=options.epochs, method=bntt.Method(lr=options.lr), seed=options.seed)
 
     whole = test.frames.float() if test.rows is None else test.frames[test.rows].float()

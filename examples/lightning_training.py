@@ -29,7 +29,6 @@ def main() -> None:
     parser.add_argument("--directory", type=Path, default=Path("runs/lightning"))
     options = parser.parse_args()
 
-    torch.manual_seed(0)
     published, test = data.fashion_mnist_bundled()
     train, held_out, _ = data.split_validation(published, 500, seed=0)
     train = train.select(torch.arange(min(options.most, len(train))))

@@ -12,6 +12,7 @@ from bntt.data import catalog
 from bntt.data.errors import DataError
 from bntt.data.events.binning import Binning
 from bntt.data.events.event_sets import Framing
+from bntt.runs.recipe.first_sample import recipe_for
 from tests import fakes
 
 
@@ -94,6 +95,8 @@ def test_flags_become_a_framing():
     binning = Binning(3, 9, 9, by="count", cells="binary", beyond="saturate")
     assert given.framing("events") == Framing(binning, "npz", (60, 80))
     assert FrameFlags().framing("dvs-cifar10") == Framing(Binning(20, 42, 42))
+    assert FrameFlags().framing("n-mnist") == Framing(Binning(20, 34, 34)), "no more than the sensor has"
+    assert recipe_for("n-mnist").data.frames.size == 34
     assert FrameFlags().framing("mnist") is None
     with pytest.raises(DataError, match="--fit pad needs --size"):
         FrameFlags(fit="pad", mode="rgb").framing("images")

@@ -1,5 +1,6 @@
 """A run in one line: the best epoch's network, without its data and with it."""
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -121,6 +122,10 @@ def test_a_model_needs_no_data_and_data_is_opened_once(trained, copy, monkeypatc
     assert not opened
     with pytest.raises(DataError, match="it is not here"):
         _ = run.data
+    moved = dataclasses.replace(run.recipe, data=dataclasses.replace(run.recipe.data, root="/nowhere"))
+    with pytest.raises(DataError, match="it is not here") as told:
+        _ = dataclasses.replace(run, recipe=moved).data
+    assert told.value.__notes__ == [f"if its data is elsewhere, change data.root in {copy / 'recipe.toml'}"]
     monkeypatch.undo()
     assert torch.equal(run.data.train.images, trained[1].train.images)
     assert run.data is run.data

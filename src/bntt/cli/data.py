@@ -58,7 +58,7 @@ class FrameFlags:
     steps: int = 20
     """T, the number of frames per recording."""
     size: int | None = None
-    """Rows and columns of a frame, 42 by default; or of an image."""
+    """Rows and columns of a frame, 42 by default or fewer if the sensor has fewer; or of an image."""
     by: Literal["time", "count"] = "time"
     """What frames divide equally: the recording's time, or its events."""
     cells: Literal["counts", "binary"] = "counts"
@@ -86,7 +86,8 @@ class FrameFlags:
         from bntt.data.images.image_file import Fitting
         from bntt.data.registry import DATASETS
 
-        dataset, size = DATASETS[name], 42 if self.size is None else self.size
+        dataset = DATASETS[name]
+        size = dataset.frame_size if self.size is None else self.size
         ours = {"mode", "fit"} if dataset.formats else {"steps", "by", "cells", "beyond", "format", "sensor"}
         ours |= set() if dataset.formats or dataset.fits else {"size", "mode", "fit"}
         given = [f"--{part.name}" for part in fields(self) if getattr(self, part.name) != part.default]

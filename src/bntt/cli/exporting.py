@@ -33,7 +33,8 @@ def export(
         run: the run directory.
         pretrained: or a network of `bntt list pretrained`, by name.
         to: the format: a bundle; ONNX with all steps in one graph, or with one step and its state; or NIR.
-        weights: type of the weights; int8 has one scale per output channel. ONNX and NIR use float32.
+        weights: type of the weights in the file; int8 has one scale per output channel. The runtime computes in float32
+            with all of them: int8 makes the file smaller, not memory or time. ONNX and NIR use float32.
         lossy: "constant" makes scale and shift the same at every step, and the reset hard, as other frameworks have it.
             It takes the median, the mean or one step's values, whichever has the highest accuracy on at most 1,000
             validation images of RUN.
@@ -76,6 +77,11 @@ def export(
         console.line(
             f"run it: bntt predict IMAGE --bundle {quote(str(path))}; without PyTorch (bntt-runtime): "
             f"python -m bntt_runtime {quote(str(path))} IMAGE"
+        )
+    else:
+        console.line(
+            "it takes no pictures: run it in Python by bntt.deploy.Runtime(FILE).run(samples), or .step one step at a "
+            "time (docs/how-to/exporting.md)"
         )
     try:
         with console.progress("measuring the card") as report:

@@ -168,7 +168,10 @@ def _of_run(run: Path, draws: int) -> _Network:
     recipe, data = loaded.recipe, loaded.recipe.data
     takes = encoder_facts(loaded.model.encoder).takes
     if takes == "frames" or (takes == "sequences" and not data.order):
-        raise RecipeError(f"{run} was trained on {takes} ({data.name or 'of your own'}) and takes no pictures")
+        raise RecipeError(
+            f"{run} was trained on {takes} ({data.name or 'of your own'}) and takes no pictures: in Python, "
+            f"bntt.load_run({str(run)!r}).model takes {takes}"
+        )
     draws_of(loaded.facts, draws)
     untrained = "imported" if recipe.imported.file else "converted"
     title = f"{run}, {f'epoch {loaded.epoch + 1}' if recipe.train.epochs else untrained}"

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
@@ -125,6 +126,8 @@ def study(
         found = results_of(planned, folders, outcomes, device)
     for path in write_results(found, folders):
         _print_result(path)
+    if found:
+        console.line(f"as pages: bntt report {quote(str(out))}")
     for path in pack_results(found, pack) if pack else ():
         console.line(f"packed: {path}")
     if failed:

@@ -65,6 +65,11 @@ class Dataset:
     simulated: str = ""
     """Images that its recordings are simulated from; "": a camera recorded them."""
 
+    @property
+    def frame_size(self) -> int:
+        """Rows and columns of a frame by default: 42, or those of the sensor if it has fewer."""
+        return min((42, *self.shape))
+
     def __str__(self) -> str:
         facts: list[str] = [self.kind]
         facts += [f"{self.classes} classes"] if self.classes else []

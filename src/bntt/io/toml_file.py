@@ -73,7 +73,8 @@ def tables_of(text: str) -> dict[str, Any]:
 
 def _read_file(path: Path, known: Sequence[str], what: str, largest: int) -> str:
     if not path.is_file():  # also what a FIFO or a device is not
-        near = difflib.get_close_matches(str(path), known, n=1)
+        inside = path / f"{what}.toml"  # a run's directory in place of its recipe
+        near = [str(inside)] if inside.is_file() else difflib.get_close_matches(str(path), known, n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""
         raise TomlError(f"no {what} {str(path)!r}: {hint}give a file, or one of {', '.join(known)}")
     if path.stat().st_size > largest:

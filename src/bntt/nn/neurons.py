@@ -58,6 +58,8 @@ class LIF(nn.Module):
     Raises:
         ValueError: on a leak outside [0, 1], a learned leak of 0 or 1, a leak of 1 if the input decays, a threshold
             that is not above 0, or a leak per channel without ``channels``.
+        TypeError: on a leak or threshold that requires a gradient, or a surrogate of SpikingJelly or snnTorch, which
+            returns spikes.
 
     >>> spikes, membrane = LIF(leak=0.5)(torch.tensor([[[0.8]], [[0.8]]]))
     >>> spikes.flatten()
@@ -77,6 +79,18 @@ class LIF(nn.Module):
         decay_input: bool = False,
     ) -> None:
         super().__init__()
+        home = str(getattr(surrogate, "__module__", "")).partition(".")[0]
+        if home in ("spikingjelly", "snntorch"):
+            raise TypeError(
+                f"surrogate must return do/du, but those of {home} return spikes: use Triangle(), FastSigmoid() or "
+                f"ArcTan(), or turn one into a slope (docs/how-to/own-rules.md)"
+            )
+        for name, value, way in (
+            ("leak", leak, "learn_leak=True learns one"),
+            ("threshold", threshold, "your own neurons can learn one (docs/how-to/own-neuron.md)"),
+        ):
+            if getattr(value, "requires_grad", False):
+                raise TypeError(f"{name} requires a gradient, but LIF keeps only its present value: {way}")
         self._start = Neuron(float(leak), float(threshold), rule, reset, surrogate, decay_input)
         if learn_leak and leak in (0, 1):
             raise ValueError(f"a learnable leak must start between 0 and 1, got {leak}")

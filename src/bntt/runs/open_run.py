@@ -13,7 +13,7 @@ from torch import Tensor
 from bntt.analysis.accuracy.measurement import EvaluateArguments
 from bntt.analysis.accuracy.result import EvaluationResult, Retiming
 from bntt.analysis.measurement import ArgumentError, Facts, Progress
-from bntt.data import FrameSet, ImageSet, PartLoader, stratified
+from bntt.data import DataError, FrameSet, ImageSet, PartLoader, stratified
 from bntt.data.image_set import same_images
 from bntt.data.prepared import manifest_from
 from bntt.data.samples import fair_order, how_chosen
@@ -93,7 +93,12 @@ class LoadedRun:
         if not self.recipe.data.name:
             like = _stand_in(self.path, self.recipe)
             return load_samples(self.path, like, self.recipe.data.order, self.model.encoder)
-        data = build_data(self.recipe)
+        try:
+            data = build_data(self.recipe)
+        except DataError as error:
+            if (root := self.recipe.data.root) and not Path(root).exists():
+                error.add_note(f"if its data is elsewhere, change data.root in {self.path / 'recipe.toml'}")
+            raise
         check_same_data(self.path, data.manifest)
         return data
 

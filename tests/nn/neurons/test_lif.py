@@ -23,6 +23,20 @@ def test_threshold_out_of_range(threshold):
         LIF(0.9, threshold)
 
 
+def test_constants_that_learn_and_surrogates_that_return_spikes_are_refused(no_hook):
+    with pytest.raises(TypeError, match=r"threshold requires a gradient, .* your own neurons can learn one"):
+        LIF(0.9, torch.nn.Parameter(torch.tensor(1.0)))
+    with pytest.raises(TypeError, match=r"leak requires a gradient, .* learn_leak=True learns one"):
+        LIF(torch.tensor(0.9, requires_grad=True))
+
+    def atan(v):
+        return (v > 0).float()
+
+    atan.__module__ = "snntorch.surrogate"
+    with pytest.raises(TypeError, match="do/du, but those of snntorch return spikes"):
+        LIF(0.9, surrogate=atan)
+
+
 def test_rules_without_a_name_are_printed():
     assert "reset=functools.partial(" in repr(LIF(reset=partial(soft_reset)))
 

@@ -10,6 +10,7 @@ from torch import nn
 
 import bntt
 from bntt.analysis import evaluate
+from bntt.analysis.exit.result import threshold_text
 from bntt.analysis.measurement import ArgumentError
 from bntt.data import FrameSet, SampleLoader, SequenceSet
 from bntt.deploy import Description, Runtime, export
@@ -76,6 +77,7 @@ def test_a_run_has_the_librarys_answers(tmp_path):
     assert [*written.pop("measured_on")] == [run.path.name]
     assert written == json.loads(json.dumps(found.to_json()))
     assert "With the exit it stops after" in found.section().words[0]
+    assert f"≥ {threshold_text(found.threshold)}, the highest" in found.section().words[0], "typed, it stops there"
     late = found.model_copy(update={"ways": [way.model_copy(update={"steps": 3}) for way in found.ways]})
     assert "No exit: every threshold of mean |γ| that stops before 3 steps lost more" in late.section().words[0]
     with pytest.raises(ArgumentError, match="chooses on validation, so it cannot measure there"):

@@ -69,6 +69,12 @@ def test_paths_that_are_no_file(make, tmp_path):
         load_recipe(tmp_path / "x")
 
 
+def test_a_run_in_place_of_its_recipe_is_told_where_the_recipe_is(tmp_path):
+    (tmp_path / "recipe.toml").write_text("seed = 0\n")
+    with pytest.raises(RecipeError, match=r"no recipe .*: did you mean '.*recipe\.toml'\?"):
+        load_recipe(tmp_path)
+
+
 def test_an_unknown_recipe_lists_the_known():
     with pytest.raises(RecipeError, match=r"no recipe 'nope': give a file, or one of .*demo"):
         load_recipe("nope")

@@ -16,7 +16,7 @@ from bntt.runs.measure import _Stopwatch, estimate_measurement
 from bntt.runs.open_run import load_run
 from bntt.runs.recipe.build import build_model
 from bntt.runs.training import cost
-from bntt.runs.training.cost import time_left, update_seconds
+from bntt.runs.training.cost import kept_bytes, time_left, update_seconds
 from bntt.runs.training.epoch_log import Notice
 from bntt.runs.training.estimate import Clock, estimate_training, fastest_update, modelled, with_estimate
 from bntt.runs.training.initial import build_session
@@ -43,6 +43,15 @@ def test_more_threads_shorten_no_updates_fixed_part():
     shared = [update_seconds(network, (2, 5, 4), 5, threads) - cost.FIXED for threads in (1, 2)]
     assert shared[0] == pytest.approx(2 * shared[1])
     assert shared[1] > 0
+
+
+def test_only_the_kernels_keep_fewer_steps():
+    network, shape = bntt.models.mlp(in_features=4, hidden=(8,), num_steps=100), (100, 5, 4)
+    own = bntt.models.mlp(in_features=4, hidden=(8,), num_steps=100, surrogate=lambda v: (-v.abs()).exp())
+    whole, plain = (kept_bytes(one, shape) for one in (network, own))
+    network.compute = own.compute = bntt.Compute(recompute=5)
+    assert kept_bytes(network, shape) == 0.25 * whole
+    assert kept_bytes(own, shape) == plain
 
 
 def test_the_time_left_counts_growing_epochs_seldom_validation_and_the_test(monkeypatch):

@@ -20,7 +20,7 @@ from tests.runs.training.test_fit_directory import equal, fitted, own, unseen
 from tests.training.test_fit import build, data
 
 
-def test_another_network_does_not_go_on_and_other_words_for_the_same_do(tmp_path, monkeypatch):
+def test_another_network_does_not_go_on_and_other_words_for_the_same_do(tmp_path, monkeypatch, capsys):
     run, another = tmp_path / "run", own()
     another.network.blocks["fc1"].lif = LIF(leak=0.5)
     with monkeypatch.context() as before:  # as runs were kept that say nothing of it
@@ -34,6 +34,7 @@ def test_another_network_does_not_go_on_and_other_words_for_the_same_do(tmp_path
     monkeypatch.setattr(from_python, "__version__", "2.0.0")
     told = next(one.text for one in fitted(run, another, epochs=3) if isinstance(one, Notice))
     assert told.startswith(f"warning: as it prints here, {run} was trained with another network: '(lif): LIF(leak=0.5")
+    assert told in capsys.readouterr().err
 
 
 def test_a_network_that_was_changed_is_not_what_its_builder_makes():

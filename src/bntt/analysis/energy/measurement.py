@@ -18,7 +18,7 @@ class EnergyArguments:
     steps: int | None = None
     """Compare all steps with a stop after this many; by default with the exit in the run's exit.json, if it has one."""
     costs: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
-    """A table of costs, by name or TOML file, repeatable.
+    """A table of costs, by name or TOML file (docs/ideas/energy.md shows one), repeatable.
 
     By default all tables of the package; for an ANN, those that price arithmetic.
     """

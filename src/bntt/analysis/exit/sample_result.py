@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from bntt.analysis.exit.result import EarlyExit, zoomed_axis
+from bntt.analysis.exit.result import EarlyExit, threshold_text, zoomed_axis
 from bntt.analysis.result import Number, Record, Share
 from bntt.charts.records import STEPS, Axis, Chart, Line, Lines
 from bntt.charts.section import Cell, Section, Table, gap, number, share
@@ -78,7 +78,9 @@ class SampleExitResult(EarlyExit):
         rows = [
             (
                 Cell(row.criterion),
-                gap("no image leaves early") if row.threshold is None else number(row.threshold),
+                gap("no image leaves early")
+                if row.threshold is None
+                else Cell(threshold_text(row.threshold), row.threshold),
                 *_costs(number(row.mean_steps), getattr(row, f"{self.split}_accuracy"),
                         row.additions_per_image + row.macs_per_image, row.seconds),
             )

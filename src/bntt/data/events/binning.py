@@ -93,7 +93,7 @@ def to_frames(events: Events, binning: Binning) -> Frames:
     if binning.height > events.height or binning.width > events.width:
         raise ValueError(
             f"frames of {binning.height}x{binning.width} are larger than the sensor, {events.height}x{events.width}: "
-            f"events are counted in cells of one pixel or more"
+            f"events are counted in cells of one pixel or more; take a smaller size (data.frames.size, --size)"
         )
     shape = (binning.num_steps, 2, binning.height, binning.width)
     cells, edges = _cells(events, binning), EDGES[binning.by](events, binning.num_steps)

@@ -33,7 +33,10 @@ def pictures_of(made: Description) -> Pictures:
         DeployError: if the description does not say it.
     """
     if made.encoder.kind == "frames":
-        raise DeployError(f"the network takes frames {list(made.input_shape)}, one in each step, and no pictures")
+        raise DeployError(
+            f"the network takes frames {list(made.input_shape)}, one in each step, and no pictures: in Python, give "
+            f"them to Runtime.run, or one at a time to Runtime.step"
+        )
     if made.pictures is None:
         raise DeployError(
             f"the bundle does not say how a picture becomes a sample ({made.encoder.kind} coding): write it with "

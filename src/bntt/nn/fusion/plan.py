@@ -90,6 +90,7 @@ def plan_of(blocks: Mapping[str, nn.Module], x: Tensor, compute: Compute, call: 
             raise BackendError(
                 f"block {name!r} cannot run {wanted}: {reason}; with Compute() such a block runs in plain PyTorch, "
                 f"backend 'auto' and precision 'fp32'"
+                + ("; on a GPU only backend 'triton' has kernels" if x.is_cuda and compute.kernels == "cpu" else "")
             )
         break
     return Plan(fused, reason)

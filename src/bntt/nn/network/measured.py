@@ -34,7 +34,7 @@ class Currents:
 class LayerMeasures:
     """Measurements of one layer in the steps of a pass; returned by :meth:`bntt.nn.SpikingNetwork.advance`.
 
-    What was not requested is None.
+    What was not requested is None. No gradient passes through any of them.
     """
 
     neurons: int

@@ -26,7 +26,7 @@ class DeploymentArguments:
 DEPLOYMENT = register(
     Measurement(
         "deployment",
-        """Write a run's bundles and measure them without PyTorch: accuracy, bytes, milliseconds.
+        """Measure a run's bundles without PyTorch: accuracy, bytes, milliseconds; bntt export writes one to keep.
 
         Weights are float32, float16 and int8, each with all steps and with an exit by γ: the highest threshold that
         loses at most --loss on validation. Milliseconds are CPU time per image, on one thread.

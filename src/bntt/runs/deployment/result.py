@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import Field
 
 from bntt.analysis.accuracy.accuracy import wilson
+from bntt.analysis.exit.result import threshold_text
 from bntt.analysis.result import BEYOND, Count, Number, Record, Result, Share
 from bntt.charts.records import Axis, Line, Lines
 from bntt.charts.section import Cell, Section, Table, count, interval, number, plural, share
@@ -80,8 +81,8 @@ class DeploymentResult(Result):
             )
         return (
             f"With the exit it stops after {stopped} of {plural(self.num_steps, 'step')}: by mean |γ| ≥ "
-            f"{self.threshold:.3g}, the highest threshold that lost no more than {self.arguments.loss:g} points on "
-            f"{kept}."
+            f"{threshold_text(self.threshold)}, the highest threshold that lost no more than {self.arguments.loss:g} "
+            f"points on {kept}."
         )
 
     def _table(self) -> Table:

@@ -83,8 +83,9 @@ def update_seconds(network: SpikingNetwork, shape: tuple[int, ...], samples: flo
 
 def kept_bytes(network: SpikingNetwork, shape: tuple[int, ...]) -> float:
     """Estimate the bytes that an update of a batch keeps for its backward pass; 0 where neurons cannot be counted."""
-    found, steps, span = _layers(network, shape), shape[0], network.compute.recompute
-    each = KEPT if _is_fused(network, shape) else KEPT * LARGER
+    found, steps, fused = _layers(network, shape), shape[0], _is_fused(network, shape)
+    span = network.compute.recompute if fused else "never"  # plain PyTorch keeps all steps
+    each = KEPT if fused else KEPT * LARGER
     at_once = min(steps, span) + steps / span if isinstance(span, int) else steps
     return 0.0 if found is None else at_once * shape[1] * each * (found[1] + math.prod(shape[2:]))
 

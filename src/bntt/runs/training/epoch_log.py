@@ -183,7 +183,7 @@ def explain_out_of_memory(recipe: Recipe) -> Iterator[None]:
                 f"a batch of train.batch_size={recipe.train.batch_size} samples with network.num_steps="
                 f"{recipe.network.num_steps} does not fit the free memory: take a smaller batch (`bntt train RECIPE "
                 f"--fit-batch` measures which fits), fewer steps, or compute.recompute=K, which keeps K steps at a "
-                f"time; a run that has a checkpoint can be resumed from it"
+                f"time in blocks on the kernels; a run that has a checkpoint can be resumed from it"
             )
         raise
 

@@ -84,11 +84,12 @@ def fit(
     seed: int = 0,
     optimizer: optim.Optimizer | None = None,
 ) -> History:
-    """Train a model to the end, validate after every epoch, and keep the best epoch; show progress on a terminal.
+    """Train a model to the end, validate after every epoch, and keep the best epoch.
 
     The model ends in evaluation mode, with the weights of the epoch that validated best, or of the last one without
-    ``validation``. If the method averages weights, these are the averaged weights. For your own loop over single
-    updates, without evaluation or files, use :func:`bntt.training.updates`.
+    ``validation``. If the method averages weights, these are the averaged weights. Warnings of the training go to
+    standard error, and on a terminal a progress bar. For your own loop over single updates, without evaluation or
+    files, use :func:`bntt.training.updates`.
 
     Args:
         model: trained in place.
@@ -225,6 +226,8 @@ def _show_progress(records: Iterator[TrainingRecord], epochs: int) -> Iterator[R
                 done = record.epoch + (seen / samples if samples else 0)
                 what = f"epoch {record.epoch + 1}/{epochs}, update {record.step + 1}, loss {record.loss:.3f}"
                 bar.update(task, description=what, completed=done, total=epochs if samples else None)
+            elif isinstance(record, Notice):
+                screen.print(record.text, markup=False, highlight=False, soft_wrap=True)
             elif isinstance(record, EpochResult):
                 samples = seen or samples
                 if seen:
