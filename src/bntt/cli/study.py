@@ -126,8 +126,6 @@ def study(
         found = results_of(planned, folders, outcomes, device)
     for path in write_results(found, folders):
         _print_result(path)
-    if found:
-        console.line(f"as pages: bntt report {quote(str(out))}")
     for path in pack_results(found, pack) if pack else ():
         console.line(f"packed: {path}")
     if failed:
@@ -277,7 +275,7 @@ def _print_result(path: Path) -> None:
         console.columns("mean ± sd over starts; in brackets the paper's value, at the paper's size", heads, rows)
     for claim in values["claims"]:
         console.line(f"{claim['verdict'].upper()}: {claim['says']}: {claim['because']}")
-    console.line(f"written: {path}")
+    console.line(f"written: {path}; as a page: bntt report {quote(str(path.parent))}")
 
 
 def _same(row: Any) -> str:
