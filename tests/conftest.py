@@ -53,6 +53,13 @@ def no_hook():
     jaxtyping.config.update("jaxtyping_disable", False)
 
 
+@pytest.fixture
+def cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """The test's own folder for prepared data."""
+    monkeypatch.setenv("BNTT_DATA", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
 @pytest.fixture(autouse=True)
 def hard_conditions(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """One thread; ``torch.empty`` gives NaN; a socket to anywhere but this machine raises."""

@@ -58,9 +58,9 @@ def demo_run(*settings: str) -> RunDirectory:
     return RunDirectory(_once("demo", settings, train))
 
 
-def copied_demo(folder: Path, *settings: str) -> RunDirectory:
+def copied_demo(folder: Path) -> RunDirectory:
     """A copy of the demo's run."""
-    return RunDirectory(shutil.copytree(demo_run(*settings).path, folder / "demo"))
+    return RunDirectory(shutil.copytree(demo_run().path, folder / "demo"))
 
 
 def _once(kind: str, key: object, train: Callable[[Path], None]) -> Path:

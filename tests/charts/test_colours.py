@@ -46,7 +46,7 @@ def test_many_names_go_round():
     names = [f"run {i}" for i in range(30)]
     looks = looks_of([lines(*names)])
     assert looks.colour(names[0]) == looks.colour(names[len(OTHERS)])
-    assert [looks.number(name) for name in names] == list(range(30))
+    assert [looks.numbers[name] for name in names] == list(range(30))
 
 
 def channels(colour):

@@ -15,11 +15,7 @@ from bntt.data.events.event_sets import Framing
 from bntt.runs.recipe.first_sample import recipe_for
 from tests import fakes
 
-
-@pytest.fixture(autouse=True)
-def cache(monkeypatch, tmp_path):
-    monkeypatch.setenv("BNTT_DATA", str(tmp_path / "cache"))
-    return tmp_path / "cache"
+pytestmark = pytest.mark.usefixtures("cache")
 
 
 def test_prepare_verify_where(tmp_path, cache, capsys):

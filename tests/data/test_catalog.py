@@ -20,11 +20,7 @@ from bntt.io.files import digest
 from tests import fakes
 from tests.rows import each_row
 
-
-@pytest.fixture(autouse=True)
-def cache(monkeypatch, tmp_path):
-    monkeypatch.setenv("BNTT_DATA", str(tmp_path / "cache"))
-    return tmp_path / "cache"
+pytestmark = pytest.mark.usefixtures("cache")
 
 
 def entry(monkeypatch, name, **changes):

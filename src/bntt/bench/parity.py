@@ -36,7 +36,7 @@ class Parity:
     """Deviation of the worst parameter's gradient."""
 
 
-def check_parity(variants: list[str], num_steps: int = 4, device: str = "cpu") -> list[Parity]:
+def check_parity(variants: list[str], device: str = "cpu") -> list[Parity]:
     """Compare the variants that claim the same arithmetic with the reference, on the same weights and spikes.
 
     snnTorch is left out: its neuron resets differently, so it is another model with the same layers. So is "bf16": some
@@ -46,13 +46,13 @@ def check_parity(variants: list[str], num_steps: int = 4, device: str = "cpu") -
         ParityError: on the first variant that is further away than the tolerance.
     """
     with torch.backends.cudnn.flags(allow_tf32=False):  # a GPU's short mantissa would flip spikes in every variant
-        return _check(variants, num_steps, device)
+        return _check(variants, device)
 
 
-def _check(variants: list[str], num_steps: int, device: str) -> list[Parity]:
-    case = Case("parity", num_steps=num_steps, batch=6, width=0.25, device=device)
+def _check(variants: list[str], device: str) -> list[Parity]:
+    case = Case("parity", num_steps=4, batch=6, width=0.25, device=device)
     pixels, labels = images(case)
-    spikes = PoissonEncoder(num_steps).spikes(pixels, draw=5)
+    spikes = PoissonEncoder(case.num_steps).spikes(pixels, draw=5)
     net = network(case)
     expected = _result(_own(net, Compute(backend="reference")), spikes, labels)
     found = []
@@ -62,7 +62,7 @@ def _check(variants: list[str], num_steps: int, device: str) -> list[Parity]:
             continue
         ours = _result(module, spikes if isinstance(module, SpikingNetwork) else pixels, labels)
         off = float((ours[0] - expected[0]).norm() / expected[0].norm())
-        parity = Parity(name, off, _worst(ours[1], expected[1], num_steps))
+        parity = Parity(name, off, _worst(ours[1], expected[1], case.num_steps))
         found.append(parity)
         tolerance = BF16_TOLERANCE if name == "bf16-grad" else TOLERANCE
         if not (parity.logits <= TOLERANCE and parity.gradients <= tolerance):  # written so that NaN fails

@@ -49,9 +49,9 @@ class Comparison:
     def of(self, variant: str) -> Timing | None:
         return next((timing for timing in self.timings if timing.variant == variant), None)
 
-    def speed(self, variant: str, against: str = YARDSTICK) -> float:
+    def speed(self, variant: str) -> float:
         """Return the speedup: the median of the ratios within the rounds; NaN if one of the two was not run."""
-        ours, theirs = self.of(variant), self.of(against)
+        ours, theirs = self.of(variant), self.of(YARDSTICK)
         if ours is None or theirs is None:
             return float("nan")
         return statistics.median(b / a for a, b in zip(ours.seconds, theirs.seconds, strict=True))

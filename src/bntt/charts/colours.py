@@ -75,14 +75,11 @@ class Looks:
 
     colours: Mapping[str, Colour]
     numbers: Mapping[str, int]
+    """The place of each name among the figure's names, from 0."""
 
     def colour(self, name: str, colour: str = "") -> Colour:
         """Return the colour of a series, from its name and the colour in its record."""
         return self.colours[(colour or name).lower()]
-
-    def number(self, name: str) -> int:
-        """Return the place of a name among the figure's names, from 0."""
-        return self.numbers[name]
 
 
 def looks_of(charts: Iterable[Chart]) -> Looks:

@@ -61,7 +61,7 @@ def _lines(axes: Axes, chart: Lines, looks: Looks) -> Legend:
     logarithmic = is_logarithmic(chart.y, values_along(chart))
     for line in chart.lines:
         y, low, high = (_open(values, logarithmic=logarithmic) for values in (line.y, line.low, line.high))
-        colour, mark = looks.colour(line.name, line.colour).light, MARKS[looks.number(line.name) % len(MARKS)]
+        colour, mark = looks.colour(line.name, line.colour).light, MARKS[looks.numbers[line.name] % len(MARKS)]
         (legend[line.name],) = axes.plot(
             list(line.x),
             y,

@@ -177,7 +177,7 @@ def _legend(chart: Chart, looks: Looks) -> Iterator[tuple[Markup, str]]:
                 colour, stroke = looks.colour(line.name, line.colour), Markup("")
                 if line.joined:
                     stroke = path("M0 6H24", f"l {colour.css}{' dashed' if line.dashed else ''}")
-                yield swatch(stroke + mark(12, 6, looks.number(line.name), colour)), line.name
+                yield swatch(stroke + mark(12, 6, looks.numbers[line.name], colour)), line.name
         case Bars():
             for bar in chart.bars:
                 yield swatch(rectangle(0, 1, 14, 10, f"b {looks.colour(bar.name, bar.colour).css}"), 14), bar.name

@@ -78,13 +78,13 @@ def gap(text: str) -> Cell:
     return Cell(text, mark="gap")
 
 
-def share(value: float | None, digits: int = 1, note: str = "") -> Cell:
+def share(value: float | None, digits: int = 1) -> Cell:
     """Format a share in percent.
 
     >>> share(0.5455).text, share(None).text
     ('54.5%', '–')
     """
-    return Cell("–", note=note) if value is None else Cell(f"{value:.{digits}%}", value, note)
+    return Cell("–") if value is None else Cell(f"{value:.{digits}%}", value)
 
 
 def count(value: float | None) -> Cell:

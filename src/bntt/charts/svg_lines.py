@@ -164,7 +164,7 @@ def _line(line: Line, x: Ruler, y: Ruler, looks: Looks) -> Iterator[Markup]:
     if len(line.x) <= (1 if line.stepped else FEW) or not line.joined:
         for stretch in stretches:
             for a, b in stretch if not line.joined else [stretch[i] for i in thinned(len(stretch), MARKED)]:
-                yield mark(a, b, looks.number(line.name), colour)
+                yield mark(a, b, looks.numbers[line.name], colour)
     for i in line.invalid:
         for value in y.shows([line.y[i]]) if x.shows([line.x[i]]) else ():
             yield shape(x.at(line.x[i]), y.at(value), CROSS, "cross")

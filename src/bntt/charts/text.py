@@ -45,10 +45,8 @@ def in_words(chart: Chart) -> str:
     match chart:
         case Lines():
             lines = " ".join(_line(line, chart) for line in chart.lines[:MOST_SERIES])
-            return (
-                f"Line chart of {chart.y.label} against {chart.x.label}. {lines}{_more(len(chart.lines), 'lines')}"
-                + (_levels(chart))
-            )
+            lines += _more(len(chart.lines), "lines") + _levels(chart)
+            return f"Line chart of {chart.y.label} against {chart.x.label}. {lines}"
         case Bars():
             bars = "; ".join(_bar(bar.name, bar.values, chart) for bar in chart.bars[:MOST_SERIES])
             return f"Bar chart of {chart.y.label}. {bars}.{_more(len(chart.bars), 'series')}"

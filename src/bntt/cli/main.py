@@ -43,13 +43,8 @@ GROUPS: dict[str, dict[str, Callable[..., None]]] = {
 VERBS = {name: call for group in GROUPS.values() for name, call in group.items()}
 
 
-def _flowing(call: Callable[..., None]) -> None:
-    """Join the lines of each paragraph and argument in a verb's help, since tyro would keep some of the breaks."""
-    inspect.unwrap(call).__doc__ = re.sub(r"(?<=\S)\n(?: {8,})?(?=\S)", " ", inspect.cleandoc(call.__doc__ or ""))
-
-
-for _verb in (*VERBS.values(), *data.VERBS.values()):
-    _flowing(_verb)
+for _verb in (*VERBS.values(), *data.VERBS.values()):  # joins lines of a paragraph, since tyro would keep some breaks
+    inspect.unwrap(_verb).__doc__ = re.sub(r"(?<=\S)\n(?: {8,})?(?=\S)", " ", inspect.cleandoc(_verb.__doc__ or ""))
 
 
 def verbs() -> dict[str, Callable[..., None]]:

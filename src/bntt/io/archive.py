@@ -57,8 +57,8 @@ def pack(path: Path, files: Mapping[str, bytes]) -> None:
                 write_whole(path, payload)
 
 
-def pack_alone(path: Path, files: Mapping[str, bytes]) -> str:
-    """Write an archive that holds the checksums of its files, and return its own checksum.
+def pack_alone(path: Path, files: Mapping[str, bytes]) -> None:
+    """Write an archive that holds the checksums of its files.
 
     Raises:
         CheckpointError: if a name in it would be refused when it is read.
@@ -67,7 +67,6 @@ def pack_alone(path: Path, files: Mapping[str, bytes]) -> str:
     payload = _compressed({**files, SUMS: _listed({name: [digest_of_bytes(files[name])] for name in files})})
     path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, payload)
-    return digest_of_bytes(payload)
 
 
 def read_archive(path: Path) -> Iterator[tuple[str, bytes]]:

@@ -16,12 +16,7 @@ from tests.rows import each_row
 
 SMALL = Framing(Binning(4, 16, 16))
 OWN = Framing(Binning(4, 16, 16), "aedat2")
-
-
-@pytest.fixture(autouse=True)
-def cache(monkeypatch, tmp_path):
-    monkeypatch.setenv("BNTT_DATA", str(tmp_path / "cache"))
-    return tmp_path / "cache"
+pytestmark = pytest.mark.usefixtures("cache")
 
 
 def simulated(seed):

@@ -26,10 +26,7 @@ from tests import fakes
 from tests.data.events import aedat4_files
 from tests.rows import each_row
 
-
-@pytest.fixture(autouse=True)
-def cache(monkeypatch, tmp_path):
-    monkeypatch.setenv("BNTT_DATA", str(tmp_path / "cache"))
+pytestmark = pytest.mark.usefixtures("cache")
 
 
 def recipe(tmp_path, name="dvs-cifar10", encoder="frames", frames=None, **tables):

@@ -87,7 +87,11 @@ class Chain:
             return self._pooled(Value(current), layer.after)
         current = self.scratch[: math.prod(shape)].reshape(shape)
         self._current(place, layer, x, current)
-        return self._pools(layer.after, lambda window: self._scan(place, firing, current, window))
+        window, rest = (1, 1), list(layer.after)
+        if rest and rest[0].kind == "average" and math.prod(rest[0].size) <= LARGEST_COUNT:  # it is part of the scan
+            window = rest.pop(0).size
+        area = math.prod(window)
+        return self._pooled(Value(self._scan(place, firing, current, window), 1 / area, area), rest)
 
     def _current(self, place: int, layer: Layer, x: Value, out: Array) -> None:
         """Append the work that fills ``out`` with the current of a layer."""
@@ -189,14 +193,6 @@ class Chain:
             np.add(current, b[first : first + self.steps], out=current)
 
         self.work.append(scale)
-
-    def _pools(self, pools: Sequence[Pool], scan: Callable[[tuple[int, int]], Array]) -> Value:
-        """Append neurons and the pooling after them: an average pooling that comes first is part of the scan."""
-        window, rest = (1, 1), list(pools)
-        if rest and rest[0].kind == "average" and math.prod(rest[0].size) <= LARGEST_COUNT:
-            window = rest.pop(0).size
-        area = math.prod(window)
-        return self._pooled(Value(scan(window), 1 / area, area), rest)
 
     def _pooled(self, x: Value, pools: Sequence[Pool]) -> Value:
         for pool in pools:

@@ -20,7 +20,7 @@ from bntt.studies.claims.claim import (
     could_see,
     with_starts,
 )
-from bntt.studies.claims.power import above
+from bntt.studies.claims.pairs import two_sided
 from bntt.studies.claims.words import KEYS, Effect, Names, with_interval
 
 ROUNDING = 1e-9
@@ -53,9 +53,7 @@ class Bound:
 
     def chance(self, found: Summary) -> float:
         """Return the two-sided probability of a mean at least so far from the bound."""
-        error = found.sd or 0.0
-        sides = (above(found.mean, error, found.n, self.value), above(-found.mean, error, found.n, -self.value))
-        return min(1.0, 2 * min(sides)) if error else 0.0
+        return two_sided(found, self.value) if found.sd else 0.0
 
 
 class _Means(Claim):

@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from bntt.analysis.accuracy.accuracy import FEW, Difference, paired_difference
+from bntt.analysis.accuracy.accuracy import FEW, Difference, Summary, paired_difference
 from bntt.studies.claims.claim import (
     NONE_SAME,
     Answer,
@@ -251,7 +251,7 @@ def _shared(numbers: Numbers, column: str, run: str, other: str) -> Difference |
     return paired_difference(one, two) if one.keys() & two.keys() else None
 
 
-def two_sided(found: Difference, bound: float) -> float:
+def two_sided(found: Summary, bound: float) -> float:
     """Return the two-sided probability of a mean at least so far from a bound."""
     error = found.sd or 0.0
     return min(1.0, 2 * min(above(found.mean, error, found.n, bound), above(-found.mean, error, found.n, -bound)))

@@ -95,16 +95,16 @@ def above(mean: float, error: float | None, starts: int, bound: float = 0.0) -> 
     return 1 - student_cdf((mean - bound) * sqrt(starts) / error, starts - 1)
 
 
-def holm(values: Sequence[float], level: float = LEVEL) -> list[bool]:
+def holm(values: Sequence[float]) -> list[bool]:
     """Say which of several tests are decided together (Holm 1979).
 
-    The k-th smallest of m is tested at level / (m - k + 1), until one is not decided.
+    The k-th smallest of m is tested at LEVEL / (m - k + 1), until one is not decided.
 
     >>> holm([0.03, 0.001, 0.02]), holm([0.03, 0.001, 0.024]), holm([0.2, 0.02, 0.03])
     ([True, True, True], [True, True, True], [False, False, False])
     """
     decided, open_ = [False] * len(values), True
     for rank, place in enumerate(sorted(range(len(values)), key=values.__getitem__)):
-        open_ = open_ and values[place] <= level / (len(values) - rank)
+        open_ = open_ and values[place] <= LEVEL / (len(values) - rank)
         decided[place] = open_
     return decided
