@@ -44,6 +44,7 @@ def test_logarithmic_axes_leave_zero_out():
     assert value_limits(axis, [0.0, 3.0, 30.0]) == (2, 45)
     assert place_limits(axis, [0.0, 1.1]) == (pytest.approx(1.0), pytest.approx(1.21))
     assert not is_logarithmic(axis, [0.0])
+    assert not is_logarithmic(axis, [5e-324]), "its logarithm's ends would be one number"
 
 
 def test_counts_have_half_a_step_around_them():

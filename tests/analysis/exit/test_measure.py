@@ -72,7 +72,7 @@ def test_a_loss_that_no_threshold_keeps(run, monkeypatch):
 
 def test_a_run_without_a_gamma_for_each_step_measures_nothing(run):
     progress = Progress(lambda done, total: pytest.fail("it measured"))
-    for options, words in (({"norm": "bn"}, "bntt"), ({"fire": "before", "num_steps": 1}, "whose γ has a path")):
+    for options, words in (({"norm": "bn"}, "bntt"), ({"fire": "before", "num_steps": 1}, "no γ has a path")):
         net = mlp(in_features=784, **options)
         other = dataclasses.replace(run, model=SpikingClassifier(PoissonEncoder(net.num_steps), net))
         with pytest.raises(ArgumentError, match=f"{words}.*--per-sample needs no γ either"):
