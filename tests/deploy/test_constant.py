@@ -122,7 +122,7 @@ def variants(made: Description) -> dict[str, Description]:
     constant = {by: make_constant(made, by) for by in ("median", "mean")}
     return {
         "exact": made,
-        "the hard reset alone": with_reset(made, "hard"),
+        "hard reset only": with_reset(made, "hard"),
         **{f"constant by {by}, soft reset": with_reset(one, "soft") for by, one in constant.items()},
         **{f"constant by {by}": one for by, one in constant.items()},
     }
