@@ -58,7 +58,7 @@ def test_the_page_says_it_with_quotation_footnote_plot_and_mark(tmp_path):
     assert ">(✓)</a>" in text, "three starts are shown, and not tested"
     assert "shown, not tested" in text
     assert ">BNTT − BN: +4 (+1 to +7), points</td>" in text, "the first of each part, at a glance"
-    assert "All studies are at a small setting" in text
+    assert "All studies have a small setting" in text
 
 
 @each_row(("verdict", "said"), [("not run", "not run"), ("not decided", "no numbers")])
