@@ -224,8 +224,12 @@ def save_result(
 
 def _origin(opened: Sequence[LoadedRun | OpenedRecipe]) -> dict[str, str]:
     """Return the checksums of the weights of runs, by names that tell them apart, as the result names them."""
+    return {name: one.weights_sha256 for name, one in _named(opened).items()}
+
+
+def _named(opened: Sequence[LoadedRun | OpenedRecipe]) -> dict[str, LoadedRun]:
     runs = [one for one in opened if isinstance(one, LoadedRun)]
-    return {name: one.weights_sha256 for name, one in zip(run_names(runs), runs, strict=True)}
+    return dict(zip(run_names(runs), runs, strict=True))
 
 
 def describe_replaced(
@@ -252,7 +256,7 @@ def describe_replaced(
         changed.insert(0, f"on {'other weights of ' if runs.keys() == here.keys() else ''}{', '.join(runs)}")
     rows = kept["runs"][1:] if isinstance(kept.get("runs"), list) else []  # what `bntt robust` compared the first with
     compared = [str(row.get("run")) for row in rows if isinstance(row, dict)]
-    if not {*compared} <= {*list(_origin(opened))[1:]}:
+    if not {*compared} <= {*list(_named(opened))[1:]}:
         changed.append(f"next to {', '.join(compared)}")
     return f"replaces {file} (it was measured {', '.join(changed)})" if changed else ""
 
