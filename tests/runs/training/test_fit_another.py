@@ -21,7 +21,7 @@ from tests.training.test_fit import build, data
 
 
 def test_another_network_does_not_go_on_and_other_words_for_the_same_do(tmp_path, monkeypatch, capsys):
-    run, another = tmp_path / "run", own()
+    run, another = tmp_path / ":cat: [b]", own()
     another.network.blocks["fc1"].lif = LIF(leak=0.5)
     with monkeypatch.context() as before:  # as runs were kept that say nothing of it
         before.setattr(from_python, "_described", lambda model: {})

@@ -215,7 +215,7 @@ def _device(session: Session) -> str:
 
 def _show_progress(records: Iterator[TrainingRecord], epochs: int) -> Iterator[Record]:
     """Yield records as they come, with epoch records as in :func:`bntt.training.updates`; draw a progress bar."""
-    screen, seen = Console(stderr=True), 0
+    screen, seen = Console(stderr=True, highlight=False, markup=False, emoji=False), 0
     columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
     with Progress(*columns, console=screen, transient=True, disable=not screen.is_terminal) as bar:
         task = bar.add_task("training", total=None)
@@ -227,7 +227,7 @@ def _show_progress(records: Iterator[TrainingRecord], epochs: int) -> Iterator[R
                 what = f"epoch {record.epoch + 1}/{epochs}, update {record.step + 1}, loss {record.loss:.3f}"
                 bar.update(task, description=what, completed=done, total=epochs if samples else None)
             elif isinstance(record, Notice):
-                screen.print(record.text, markup=False, highlight=False, soft_wrap=True)
+                screen.print(record.text, soft_wrap=True)
             elif isinstance(record, EpochResult):
                 samples = seen or samples
                 if seen:
