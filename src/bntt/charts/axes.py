@@ -51,16 +51,21 @@ def on_shared_scales(charts: Sequence[Chart]) -> list[Chart]:
     for chart, axis in zip(charts, axes, strict=True):
         if axis is not None and axes.count(axis) > 1:
             values = [v for other, held in zip(charts, axes, strict=True) if held == axis for v in values_along(other)]
-            shown = [v for v in values if v > LEAST] if is_logarithmic(axis, values) else values
+            shown = above_zero(values) if is_logarithmic(axis, values) else values
             whole = replace(axis, shown=(min(shown), max(shown)) if shown else ())
             chart = replace(chart, **{MEASURES[type(chart)]: whole})
         shared.append(chart)
     return shared
 
 
+def above_zero(values: Iterable[float]) -> list[float]:
+    """Return the values that have a place on a logarithmic axis: those above :data:`LEAST`."""
+    return [value for value in values if value > LEAST]
+
+
 def is_logarithmic(axis: Axis, values: Iterable[float]) -> bool:
-    """Return True if an axis is to be logarithmic and can be: a value on it is above :data:`LEAST`."""
-    return axis.scale == "log" and any(value > LEAST for value in values)
+    """Return True if an axis is to be logarithmic and can be: a value has a place on it."""
+    return axis.scale == "log" and bool(above_zero(values))
 
 
 def value_limits(axis: Axis, values: Iterable[float]) -> tuple[float, float]:
@@ -73,7 +78,7 @@ def value_limits(axis: Axis, values: Iterable[float]) -> tuple[float, float]:
     """
     values = list(values)
     if is_logarithmic(axis, values):
-        above = [value for value in values if value > LEAST]
+        above = above_zero(values)
         low, high = min(above) / 1.5, max(above) * 1.5
     else:
         low, high = min([0.0, *values]), max([0.0, *values])
@@ -89,7 +94,7 @@ def place_limits(axis: Axis, places: Iterable[float]) -> tuple[float, float]:
     """Return the ends of an axis of places: the first and the last place with a margin, half a step if it counts."""
     places = list(places) or [0.0, 1.0]
     if is_logarithmic(axis, places):
-        above = [place for place in places if place > LEAST]
+        above = above_zero(places)
         return _possible(axis, min(above) / 1.1, max(above) * 1.1)
     low, high = min(places), max(places)
     if high - low <= max(LEAST, 1e-9 * max(abs(low), abs(high))):
@@ -131,7 +136,7 @@ class Ruler:
 
     def shows(self, values: Iterable[Number]) -> list[float]:
         """Return the values that have a place: a logarithmic axis has none for 0, below, or just above."""
-        return [value for value in finite(values) if value > LEAST or not self.logarithmic]
+        return above_zero(finite(values)) if self.logarithmic else finite(values)
 
     def at(self, value: float) -> float:
         """Return the place of a value, within the axis."""
@@ -163,7 +168,7 @@ def ruler(axis: Axis, held: Sequence[float], start: float, end: float, *, places
 def colour_ruler(axis: Axis, held: Sequence[float], start: float, end: float) -> Ruler:
     """Return the scale of a heat map's colours: from the lowest value to the highest."""
     logarithmic = is_logarithmic(axis, held)
-    held = [value for value in held if value > LEAST or not logarithmic] or [0.0]
+    held = (above_zero(held) if logarithmic else held) or [0.0]
     low, high = min(held), max(held)
     high = high if high > low else low + 1
     ticks = _powers(low, high) if logarithmic else ticks_of(low, high)

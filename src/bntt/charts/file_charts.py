@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
-from bntt.charts.axes import colour_ruler, is_logarithmic, values_along
+from bntt.charts.axes import LEAST, colour_ruler, is_logarithmic, values_along
 from bntt.charts.colours import Looks
 from bntt.charts.records import Bars, Chart, Forest, HeatMap, Histogram, Image, Level, Line, Lines, Number
 from bntt.charts.text import number_text
@@ -51,7 +51,7 @@ def draw_chart(axes: Axes, chart: Chart, looks: Looks) -> Legend:
 def _open(values: Sequence[Number], *, logarithmic: bool = False) -> list[float]:
     """Return the values with NaN where there is none, or no logarithm: matplotlib leaves a gap."""
     return [
-        value if value is not None and math.isfinite(value) and (value > 0 or not logarithmic) else math.nan
+        value if value is not None and math.isfinite(value) and (value > LEAST or not logarithmic) else math.nan
         for value in values
     ]
 
@@ -149,7 +149,7 @@ def _heat_map(axes: Axes, chart: HeatMap) -> Legend:
     from matplotlib.colors import LogNorm, Normalize
 
     scale = colour_ruler(chart.value, values_along(chart), 0, 1)
-    rows = [[v if v > 0 or not scale.logarithmic else math.nan for v in _open(row)] for row in chart.values]
+    rows = [[v if v > LEAST or not scale.logarithmic else math.nan for v in _open(row)] for row in chart.values]
     norm = (LogNorm if scale.logarithmic else Normalize)(scale.low, scale.high)
     shown = axes.imshow(rows, aspect="auto", norm=norm, cmap="cividis", interpolation="nearest")
     axes.set_facecolor("0.85")
