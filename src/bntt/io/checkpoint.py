@@ -64,7 +64,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
     payload, header = SEAL.opened(path)
     try:
         tensors = unpack(payload)
-    except Exception as error:  # its checksum is right and its header is not: it was made so
+    except Exception as error:  # its checksum is right but its header is not: it was forged
         raise CheckpointError(f"{path} holds no tensors that can be read ({error or type(error).__name__})") from None
     bad = [name for name, value in tensors.items() if value.is_floating_point() and not value.isfinite().all()]
     if bad:

@@ -79,9 +79,11 @@ def recipe_for(name: str, overrides: Sequence[str] = ()) -> Recipe:
     """
     if name in recipe_names() or name not in DATASETS:
         return load_recipe(name, overrides)
+    dataset = DATASETS[name]
+    frames = {"frames": {"size": dataset.frame_size}} if dataset.formats else {}
     values: dict[str, Any] = {
-        "data": {"name": name, **({"frames": {"size": DATASETS[name].frame_size}} if DATASETS[name].formats else {})},
-        "encoder": {"name": "poisson" if DATASETS[name].kind == "images" else "frames"},
+        "data": {"name": name, **frames},
+        "encoder": {"name": "poisson" if dataset.kind == "images" else "frames"},
         "network": {"name": "vgg6", "num_steps": 8},
         "train": {"epochs": 1, "batch_size": 1},
     }
