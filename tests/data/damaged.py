@@ -76,7 +76,12 @@ AEDAT2: list[tuple[str, Callable[[Path], Events], bytes, str]] = [
         VERSION + GOOD + hexed("00010000 00000006"),
         f"byte {START + 8}: address 00010000 is not an address of a DVS128, which never has bits of ffff0000",
     ),
-    ("little-endian", read_aedat2, VERSION + hexed("02010000 05000000"), f"byte {START}: address 02010000 is not"),
+    (
+        "little-endian",
+        read_aedat2,
+        VERSION + hexed("02010000 05000000"),
+        f"byte {START}: address 02010000 is not an address",
+    ),
     (
         "a DAVIS as a DVS128",
         read_aedat2,

@@ -119,7 +119,7 @@ def test_what_is_not_known_is_named():
         TypeError, match="block 'odd' is a Mine, whose operations cannot be counted: build it of Spiking"
     ):
         plan_layers(net, (2,), None)
-    with pytest.raises(TypeError, match="only for a Readout, this one is a Mine"):
+    with pytest.raises(TypeError, match="counted only for a Readout, this one is a Mine"):
         plan_layers(SpikingNetwork({}, Mine()), (2,), None)
     for last in (nn.Bilinear(1, 1, 1, device="meta"), nn.Sequential(conv(1, 2, 1), nn.Flatten())):
         named = "Bilinear" if isinstance(last, nn.Bilinear) else "Flatten"

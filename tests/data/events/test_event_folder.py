@@ -166,7 +166,7 @@ def test_a_folder_with_something_wrong(change, message, root, tmp_path):
 
 
 def test_no_folder_or_nothing_in_it(tmp_path):
-    with pytest.raises(DataError, match=r"expected a folder with one folder of \.aedat files per class"):
+    with pytest.raises(DataError, match=r"is no folder: expected a folder with one folder of \.aedat files per"):
         prepare(tmp_path / "nowhere", tmp_path)
     (tmp_path / "set").mkdir()
     with pytest.raises(DataError, match=r"holds no \.aedat file"):

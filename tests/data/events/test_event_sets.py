@@ -127,7 +127,8 @@ def test_places_that_cannot_be(tmp_path):
         open_samples("events", OWN)
     with pytest.raises(DataError, match=r"nowhere does not exist: dvs-cifar10 is read from the unpacked CIFAR10-DVS"):
         open_samples("dvs-cifar10", SMALL, tmp_path / "nowhere")
-    with pytest.raises(DataError, match=r"with these frames: bntt data prepare dvs-cifar10 --from PATH --steps"):
+    expected = r"not prepared with these frames: bntt data prepare dvs-cifar10 --from PATH --steps"
+    with pytest.raises(DataError, match=expected):
         open_samples("dvs-cifar10", SMALL)
 
 

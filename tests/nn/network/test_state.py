@@ -51,7 +51,8 @@ def test_joined_states_are_those_of_all_samples():
     assert torch.equal(both.readout, wanted.readout)
     assert both.noise.index.tolist() == [9, 7, 8]
     for other in (replace(state(), steps=3), replace(state(), noise=Noise(1, 3, torch.arange(3))), state(pooled=True)):
-        with pytest.raises(ValueError, match="the same steps, seed and draw can be joined, and not in training"):
+        said = "only states with the same steps, seed and draw can be joined, and not in training"
+        with pytest.raises(ValueError, match=said):
             state().join(other)
     with pytest.raises(TypeError, match="states of the same form can be joined"):
         replace(state(), readout=3).join(state())
