@@ -191,7 +191,7 @@ def norms_figure(evidence: Evidence) -> Figure:
         if "same_as" not in row and row["cells"]["spikes"]
     ]
     charts = [
-        Lines("", Axis("spikes per image", low=0), Axis("test accuracy (%)", low=75), lines, note="a mark a start")
+        Lines("", Axis("spikes per image", low=0), Axis("test accuracy (%)", low=75), lines, note="one mark per start")
     ]
     return Figure(f"Norms by one budget ({evidence.studies[study]['setting_about'].rstrip('.')})", charts)
 
