@@ -174,7 +174,7 @@ class CardResult(Result):
 
     METRICS: ClassVar[Mapping[str, Metric]] = {
         "synaptic-operations": Metric(
-            "synaptic operations an image", "", lambda r, at: r.total(lambda row: row.synaptic_operations), digits=0
+            "synaptic operations per image", "", lambda r, at: r.total(lambda row: row.synaptic_operations), digits=0
         ),
         "membrane-bytes": Metric("membranes", "bytes", lambda r, at: float(r.state_bytes), digits=0),
         "highest-membrane": Metric("highest |u|", "", lambda r, at: r.highest_membrane, digits=2),

@@ -93,7 +93,7 @@ class DeploymentResult(Result):
             )
             for way in self.ways
         )
-        heads = ("weights", "steps", "bytes", "ms an image", "accuracy", "95% interval", "same class")
+        heads = ("weights", "steps", "bytes", "ms per image", "accuracy", "95% interval", "same class")
         caption = f"Bundles of one run: {plural(self.images, f'{self.split} image')}, one draw"
         return Table(caption, heads, rows, "Same class: as float32 gives after all steps.")
 
