@@ -1,5 +1,7 @@
 """What PyTorch does not promise still says what we take it to say."""
 
+import sys
+
 import pytest
 import torch
 from torch import nn
@@ -8,6 +10,12 @@ from torch.nn.modules.module import register_module_forward_pre_hook
 from torch.utils.flop_counter import FlopCounterMode
 
 from bntt.engine import private
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looked for on Linux")
+def test_pytorchs_openmp_is_found():
+    """PyTorch for Linux computes with GNU OpenMP, or one that has its entries."""
+    assert private.openmp_entry()
 
 
 def test_a_trace_is_seen():

@@ -100,7 +100,7 @@ bntt --with my_parts.py VERB loads your own parts from a file or a package
 
 def main(argv: list[str] | None = None) -> int:
     """Run one verb and return its exit code."""
-    if "GOMP_SPINCOUNT" not in os.environ:  # a thread that spins while it waits takes a core from the kernels
+    if "GOMP_SPINCOUNT" not in os.environ:  # waiting threads leave their cores to other work
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     streams.prepare()
     args = list(sys.argv[1:] if argv is None else argv)

@@ -15,7 +15,10 @@ from bntt.engine.compute import Compute, KernelName, Precision
 from bntt.engine.cpu import library
 from bntt.engine.layer_spec import Affine, PoolSize, Reverse
 from bntt.engine.private import has_bf16 as has_bf16
+from bntt.engine.private import openmp_entry
 from bntt.ops.folded import AnyNeuron
+
+library.use_openmp(openmp_entry())  # threads of two pools would compete for the cores: PyTorch's spin while they wait
 
 
 @runtime_checkable

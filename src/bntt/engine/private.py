@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -16,6 +19,17 @@ from torch.utils._pytree import GetAttrKey, register_pytree_node
 def has_bf16() -> bool:
     """Return True if this processor multiplies bfloat16 natively (AVX-512 BF16 or AMX); emulation would be slow."""
     return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+
+
+def openmp_entry() -> int | None:
+    """Return the address of ``GOMP_parallel`` in PyTorch's OpenMP runtime; None if there is none, or not on Linux."""
+    if not sys.platform.startswith("linux"):
+        return None
+    try:
+        torch_cpu = ctypes.CDLL("libtorch_cpu.so", mode=os.RTLD_NOLOAD | os.RTLD_LAZY)
+        return ctypes.cast(torch_cpu.GOMP_parallel, ctypes.c_void_p).value
+    except (OSError, AttributeError):  # PyTorch under another name, or without OpenMP
+        return None
 
 
 def being_traced() -> bool:

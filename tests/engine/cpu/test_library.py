@@ -90,6 +90,28 @@ def test_a_forked_child_and_two_python_threads_use_the_pool():
     assert done.returncode == 0, done.stderr
 
 
+@needs_kernels
+@pytest.mark.skipif(sys.platform != "linux", reason="shares PyTorch's threads on Linux")
+def test_kernels_work_in_pytorchs_threads_and_leave_them_as_they_were():
+    """Threads of another pool would wait for cores on which PyTorch's spin: an update took a third longer."""
+    code = (
+        "import os, bntt.nn, torch\n"
+        "from bntt.engine.cpu.launch import moments\n"
+        "from bntt.engine.cpu.library import use_openmp\n"
+        "threads = lambda: len(os.listdir('/proc/self/task'))\n"
+        "torch.set_num_threads(3)\n"
+        "x, smallest = torch.randn(4, 600, 2, 2, 16), torch.full((1 << 20,), 1e-40)\n"
+        "smallest * 1; before = threads()\n"
+        "torch.set_flush_denormal(True); want = moments(x, None); torch.set_flush_denormal(False)\n"
+        "assert threads() == before, 'threads of its own'\n"
+        "assert (smallest * 1 != 0).all(), 'torch computes otherwise now'\n"
+        "use_openmp(None); own = moments(x, None)\n"
+        "assert threads() == before + 2 and all(map(torch.equal, own, want))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 HEADER = Path(library.__file__).with_name("kernels.h")
 C_TYPES = {"double": ctypes.c_double, "std::int64_t": ctypes.c_int64, "std::int32_t": ctypes.c_int32}
 C_TYPES["float"] = ctypes.c_float
@@ -184,8 +206,9 @@ def test_a_thread_that_cannot_be_started_is_done_without(tmp_path):
     code = (
         "import ctypes, torch\n"
         "from bntt.engine.cpu.launch import moments\n"
+        "from bntt.engine.cpu.library import use_openmp\n"
         "x = torch.randn(4, 600, 2, 2, 16); want = moments(x, None)\n"
-        "torch.set_num_threads(2)\n"
+        "torch.set_num_threads(2); use_openmp(None)\n"
         f"ctypes.c_int.in_dll(ctypes.CDLL({str(shared)!r}), 'deny').value = 1\n"
         "assert all(torch.equal(a, b) for a, b in zip(moments(x, None), want))\n"
         f"ctypes.c_int.in_dll(ctypes.CDLL({str(shared)!r}), 'deny').value = 0\n"

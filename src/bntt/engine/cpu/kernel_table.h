@@ -6,7 +6,8 @@
 // Sizes, indices and counts: 64 bits everywhere, which a `long` is not on Windows.
 using Size = std::int64_t;
 
-// A thread pool that sleeps between regions: torch's own OpenMP runtime stays the only one, and its cores stay free.
+// The threads that the kernels work in: those of torch's OpenMP runtime where it is known, since threads of another pool
+// would compete with them for the cores while they spin; else a pool that sleeps between regions.
 namespace bntt {
 
 using Task = void (*)(void* context, Size unit, int worker);

@@ -82,6 +82,11 @@ constexpr int BNTT_INTERFACE = 1;
 int bntt_interface();               // BNTT_INTERFACE of this build
 int bntt_variants();                // bit 0 portable, 1 AVX2, 2 AVX-512: what this machine can run
 int bntt_use_variant(int number);   // 0..2; returns the one in use now; -1 only asks
+
+// Work from now on in the threads of an OpenMP runtime, by its GOMP_parallel; null: in threads of the kernels' own.
+using BnttOpenMP = void (*)(void (*body)(void*), void* given, unsigned threads, unsigned flags);
+void bntt_use_openmp(BnttOpenMP parallel);
+
 int bntt_moments(const void* current, std::int64_t steps, std::int64_t rows, std::int64_t channels, void* copy,
                  float* mean, float* var, std::int32_t bf16, std::int32_t threads);
 int bntt_scan_forward(const BnttScan*);

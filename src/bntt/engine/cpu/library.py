@@ -136,6 +136,7 @@ class Winograd(Job):
 _ARGUMENTS: dict[str, tuple[Any, list[Any]]] = {
     "bntt_interface": (c_int, []),
     "bntt_variants": (c_int, []),
+    "bntt_use_openmp": (None, [c_void_p]),
     "bntt_use_variant": (c_int, [c_int]),
     "bntt_moments": (c_int, [c_void_p, c_int64, c_int64, c_int64, c_void_p, c_void_p, c_void_p, c_int32, c_int32]),
     "bntt_scan_forward": (c_int, [POINTER(Scan)]),
@@ -197,6 +198,12 @@ def winograd_room(job: Winograd) -> int:
 def use_variant(name: str | None = None) -> str:
     """Use one instruction set from now on, in this process; None only queries the one in use."""
     return VARIANTS[LIBRARY.bntt_use_variant(-1 if name is None else VARIANTS.index(name))]
+
+
+def use_openmp(entry: int | None) -> None:
+    """Work in the threads of an OpenMP runtime, given its ``GOMP_parallel``; None: in threads of the kernels' own."""
+    if LIBRARY is not None:
+        LIBRARY.bntt_use_openmp(entry)
 
 
 def call(function: str, *arguments: Any) -> None:
