@@ -20,6 +20,7 @@ def test_what_a_training_is_given():
     for wrong, message in (
         ({"method": {"lr": 0.1}}, "method must be of class Method, or left out, got dict"),
         ({"optimizer": "sgd"}, "optimizer must be of class Optimizer, or left out, got str"),
+        ({"loss": "mse"}, "loss must be a function of logits and labels, or left out, got str"),
     ):
         with pytest.raises(TypeError, match=message):
             Session(MODEL, pairs, epochs=1, **wrong)

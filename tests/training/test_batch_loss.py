@@ -1,11 +1,14 @@
 """What a batch costs, by either loss; and which networks learn all that they have."""
 
+from dataclasses import replace
+
 import pytest
 import torch
+from torch import nn
 
 from bntt.models import mlp
 from bntt.nn import PoissonEncoder, SpikingClassifier
-from bntt.training import Method
+from bntt.training import Method, Session, updates
 from bntt.training.objective import BatchLoss, cross_entropy, temporal_efficient
 from tests.rows import each_row
 
@@ -37,6 +40,56 @@ def test_temporal_efficient_of_every_step():
     assert each[-1].any()
     assert loss.item() == pytest.approx(temporal_efficient(each, LABELS, 0.2).item())
     assert int(right) == int((each[-1].argmax(1) == LABELS).sum())
+
+
+def test_a_loss_of_ones_own_trains_by_its_gradient():
+    """Twice the cross entropy, at half the rate, without momentum or decay, is the same training."""
+    plain = Method(lr=0.25, momentum=0.0, weight_decay=0.0)
+
+    def weights(method, loss):
+        made = model()
+        records = [*updates(made, [(X, LABELS)] * 3, epochs=2, method=method, loss=loss)]
+        return made.state_dict(), [record.loss for record in records]
+
+    usual, losses = weights(replace(plain, lr=0.5), None)
+    own, doubled = weights(plain, lambda logits, labels: 2 * cross_entropy(logits, labels))
+    assert doubled == [2 * loss for loss in losses]
+    assert usual.keys() == own.keys()
+    assert all(torch.equal(usual[name], own[name]) for name in usual)
+    weighed, _ = weights(plain, nn.CrossEntropyLoss(torch.arange(5.0)))
+    assert not torch.equal(weighed["network.readout.synapse.weight"], usual["network.readout.synapse.weight"])
+
+
+@each_row(
+    ("loss", "message"),
+    [
+        (nn.Sequential(nn.Linear(5, 1)), "the loss, Sequential, has parameters to learn"),
+        (nn.CrossEntropyLoss(reduction="none"), r"loss must return one number.* got a tensor \[5\]"),
+        (lambda logits, _: logits.sum().item(), "loss must return one number.* got float"),
+        (lambda logits, _: logits.detach().sum(), r"got a tensor \[\], without a gradient"),
+    ],
+)
+def test_what_is_no_loss_is_refused(loss, message):
+    with pytest.raises(ValueError, match=message):
+        next(updates(model(), [(X, LABELS)], epochs=1, loss=loss))
+
+
+@each_row(
+    ("method", "named"), [(Method(label_smoothing=0.1), "label_smoothing=0.1"), (Method(loss="tet"), "loss='tet'")]
+)
+def test_a_loss_next_to_the_methods_is_refused(method, named):
+    with pytest.raises(ValueError, match=f"a loss of your own replaces the method's: leave out {named}$"):
+        Session(model(), [(X, LABELS)], epochs=1, method=method, loss=cross_entropy)
+
+
+def test_a_training_does_not_go_on_with_another_loss():
+    first = Session(model(), [(X, LABELS)], epochs=1, loss=cross_entropy)
+    state = first.state()
+    Session(model(), [(X, LABELS)], epochs=1, loss=cross_entropy).load(*state)
+    with pytest.raises(ValueError, match="saved training minimises cross_entropy, this one its method's loss"):
+        Session(model(), [(X, LABELS)], epochs=1).load(*state)
+    older = {name: fact for name, fact in state[1].items() if name != "loss"}
+    Session(model(), [(X, LABELS)], epochs=1).load(state[0], older)
 
 
 @each_row(

@@ -30,6 +30,7 @@ from bntt.runs.identity import difference
 from bntt.runs.recipe import schema
 from bntt.runs.recipe.datasets import RecipeData, SampleSet, in_order
 from bntt.training import Method, Session
+from bntt.training.objective import name_of
 from bntt.version import __version__
 
 SAMPLES_FOLDER = "data"
@@ -69,6 +70,7 @@ def describe_session(session: Session, validation: object, test: object) -> Desc
         seed=session.seed,
         notes=f"Trained by bntt.fit in Python, by {type(session.optimizer).__name__}."
         + ("" if session.made_by else " It is your own: rates, momentum and decay in the table train are not its.")
+        + (f" Its loss is your own, {name_of(session.loss)}, not the table's." if session.loss else "")
         + ("" if built else " No recipe builds its network: in the table network only T and norm are true."),
         data=schema.Data(
             name="",

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import asdict
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -12,6 +15,11 @@ from bntt.nn.network.classifier import SpikingClassifier
 from bntt.nn.network.labelled_batch import not_shares
 from bntt.nn.network.spiking_network import SpikingNetwork
 from bntt.training.method import Method
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+"""A loss of your own: it takes logits ``[B, K]`` and the labels of the batch, and returns one number to minimise."""
+OPTIONS = ("loss", "tet_share", "tet_target", "label_smoothing")
+"""Options of a method that say what its loss is."""
 
 
 def cross_entropy(logits: Float[Tensor, "B K"], labels: Tensor, label_smoothing: float = 0.0) -> Float[Tensor, ""]:
@@ -102,15 +110,18 @@ def check_labels(logits: Float[Tensor, "B K"], labels: Tensor) -> None:
         raise ValueError(f"labels must be from 0 to {classes - 1}, got {int(low)} to {int(high)}")
 
 
-def check_objective(network: SpikingNetwork, method: Method) -> None:
-    """Refuse "tet" over only some of the steps if a norm takes its statistics over all of them.
+def check_objective(network: SpikingNetwork, method: Method, own: object = None) -> None:
+    """Refuse "tet" over only some of the steps if a norm takes its statistics over all; and a loss that is not one.
 
     Raises:
-        ValueError: naming the layer.
+        TypeError: if the loss of your own cannot be called.
+        ValueError: naming the layer; or if the loss has parameters to learn, or is given next to the method's.
 
     >>> from bntt.models import mlp
     >>> check_objective(mlp(num_steps=2), Method(loss="tet", grow=[(1, 1)]))
     """
+    if own is not None:
+        _check_own(own, method)
     if method.loss != "tet" or not method.grow:
         return
     for name, layer in network.layers.items():
@@ -121,8 +132,22 @@ def check_objective(network: SpikingNetwork, method: Method) -> None:
             )
 
 
+def _check_own(loss: object, method: Method) -> None:
+    """Refuse a loss of the caller's that would not be minimised, or not alone; see :func:`check_objective`."""
+    if not callable(loss):
+        raise TypeError(f"loss must be a function of logits and labels, or left out, got {type(loss).__name__}")
+    given, usual = (asdict(one) for one in (method, Method()))
+    if both := [f"{name}={given[name]!r}" for name in OPTIONS if given[name] != usual[name]]:
+        raise ValueError(f"a loss of your own replaces the method's: leave out {', '.join(both)}")
+    if isinstance(loss, nn.Module) and any(parameter.requires_grad for parameter in loss.parameters()):
+        raise ValueError(
+            f"the loss, {type(loss).__name__}, has parameters to learn, and only the model's are trained: "
+            f"write your own loop, or call requires_grad_(False) on it"
+        )
+
+
 class BatchLoss(nn.Module):
-    """Loss of a batch by the training method.
+    """Loss of a batch by the training method, or your own.
 
     ``loss, right = batch_loss(inputs, labels, index, draw=epoch, steps=T)`` returns the loss and the number of correct
     answers.
@@ -136,9 +161,9 @@ class BatchLoss(nn.Module):
     (torch.Size([]), torch.Size([]))
     """
 
-    def __init__(self, model: SpikingClassifier, method: Method, seed: int) -> None:
+    def __init__(self, model: SpikingClassifier, method: Method, seed: int, own: Loss | None = None) -> None:
         super().__init__()
-        self.model, self.method, self.seed = model, method, seed
+        self.model, self.method, self.seed, self.own = model, method, seed, own
 
     @property
     def all_learn(self) -> bool:
@@ -161,8 +186,30 @@ class BatchLoss(nn.Module):
             logits = each[-1]
         else:
             logits = model(inputs, seed=self.seed, index=index, draw=draw, steps=steps)
-            loss = cross_entropy(logits, labels, method.label_smoothing)
+            if self.own is None:
+                loss = cross_entropy(logits, labels, method.label_smoothing)
+            else:
+                check_labels(logits, labels)
+                loss = _one_number(self.own(logits, labels))
         return loss, hits(logits.detach(), labels).sum()
+
+
+def name_of(loss: Loss | None) -> str:
+    """Return how a checkpoint names a loss of your own; None is the method's.
+
+    >>> name_of(nn.CrossEntropyLoss()), name_of(F.cross_entropy), name_of(None)
+    ('CrossEntropyLoss', 'cross_entropy', "its method's loss")
+    """
+    return "its method's loss" if loss is None else str(getattr(loss, "__qualname__", type(loss).__qualname__))
+
+
+def _one_number(loss: object) -> Tensor:
+    """Return what a loss of your own gave, if it is one number with a gradient."""
+    if not (isinstance(loss, Tensor) and loss.shape == () and loss.requires_grad):
+        got = f"a tensor {list(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
+        without = ", without a gradient" if isinstance(loss, Tensor) and not loss.requires_grad else ""
+        raise ValueError(f"loss must return one number, a tensor [] computed from the logits, got {got}{without}")
+    return loss
 
 
 def hits(logits: Tensor, labels: Tensor) -> Tensor:

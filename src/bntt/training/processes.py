@@ -284,3 +284,17 @@ def _is_of_the_connection(error: RuntimeError) -> bool:
     if type(error) is not RuntimeError:  # bntt's own errors name files, and a name may contain "gloo"
         return isinstance(error, dist.DistError)
     return "gloo" in str(error).lower() or "by peer" in str(error)
+
+
+def check_share(loader: object, processes: Processes) -> None:
+    """Refuse a loader that does not give a process its part of every batch.
+
+    Raises:
+        ValueError: saying which part it should be.
+    """
+    wanted = (processes.rank, processes.count)
+    if processes.count > 1 and getattr(loader, "share", None) != wanted:
+        raise ValueError(
+            f"process {processes.rank} of {processes.count} needs a loader of its part of every batch, "
+            f"SampleLoader(share={wanted}), or your own loader with this `share`"
+        )

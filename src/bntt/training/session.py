@@ -18,9 +18,9 @@ from bntt.nn.network.labelled_batch import Loader, Samples, samples
 from bntt.nn.norms.held_statistics import hold_statistics
 from bntt.training.guard import LossWatch, NonFiniteError, check_finite
 from bntt.training.method import PAPER, Method
-from bntt.training.objective import BatchLoss, check_objective
+from bntt.training.objective import BatchLoss, Loss, check_objective, name_of
 from bntt.training.optimizer import check_given, freeze, optimizer_of, optimizer_state, restored_state, stepped
-from bntt.training.processes import Processes, told_of
+from bntt.training.processes import Processes, check_share, told_of
 from bntt.training.records import EpochRecord, StepRecord
 from bntt.training.schedule import Rates, check_stages, hold_from, steps_in
 
@@ -56,18 +56,21 @@ class Session:
             warm-up, or no method, leaves the rates to you. Only parameters that are stepped count in the gradient norm.
         seed: seed of the encoder's noise.
         optimizer: yours, instead of the method's.
+        loss: yours, instead of the method's: it takes the logits ``[B, K]`` after all steps and the labels, and returns
+            one number, as ``torch.nn.CrossEntropyLoss(weight)`` does.
         processes: those that train this network together, from :func:`~bntt.training.processes.joined_processes`; the
             loader gives each its part of every batch, ``SampleLoader(share=(rank, count))``. All then have the same
             weights, statistics and records: those of the whole batches.
 
     Attributes:
-        position: its progress. made_by: the method that made the optimizer; None if you gave it.
+        position: its progress. made_by: the method that made the optimizer; None if you gave it. loss: yours, if any.
         average: the moving average of the model, also a classifier; None if the method has none.
 
     Raises:
-        TypeError: if the model is not a classifier, or method or optimizer has a wrong type.
-        ValueError: on fewer epochs than one, a schedule by updates over a loader that does not tell its length,
-            stages of fewer steps that leave no epoch for all steps, or a loader that is not for these processes.
+        TypeError: if the model is not a classifier, or method, optimizer or loss has a wrong type.
+        ValueError: on fewer epochs than one, a schedule by updates over a loader that does not tell its length, a loss
+            of your own next to the method's or with parameters to learn, stages of fewer steps that leave no epoch for
+            all steps, or a loader that is not for these processes.
 
     >>> import bntt
     >>> def begin():
@@ -91,16 +94,17 @@ class Session:
         method: Method | None = None,
         seed: int = 0,
         optimizer: optim.Optimizer | None = None,
+        loss: Loss | None = None,
         processes: Processes | None = None,
     ) -> None:
         check_given(model, method, optimizer)
         if epochs < 1:
             raise ValueError(f"epochs must be 1 or more, got {epochs}")
         self.processes = told_of(processes)
-        _check_share(loader, self.processes)
+        check_share(loader, self.processes)
         check_stages((method or PAPER).grow, epochs, model.encoder.num_steps)
-        check_objective(model.network, method or PAPER)
-        self.model, self.loader, self.epochs, self.seed = model, loader, epochs, seed
+        check_objective(model.network, method or PAPER, loss)
+        self.model, self.loader, self.epochs, self.seed, self.loss = model, loader, epochs, seed, loss
         self.method = PAPER if method is None else method
         untouched = self.method.schedule == "constant" and self.method.warmup == 0
         scheduled = optimizer is None or (method is not None and not untouched)
@@ -115,7 +119,7 @@ class Session:
         self._average = _averaged(model, self.method.average) if self.method.average else None
         if self.processes.reduce is not None:  # after the average, which one process evaluates alone
             model.network.compute = replace(model.network.compute, reduce=self.processes.reduce)
-        batch_loss = BatchLoss(model, self.method, seed)
+        batch_loss = BatchLoss(model, self.method, seed, loss)
         self._batch_loss = self.processes.averaging(batch_loss, all_learn=batch_loss.all_learn)
 
     @property
@@ -169,7 +173,7 @@ class Session:
         The tensors are the training's own, not copies.
         """
         tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
-        facts: dict[str, Any] = {"position": asdict(self.position)}
+        facts: dict[str, Any] = {"position": asdict(self.position), "loss": name_of(self.loss)}
         if self._average is not None:
             tensors |= {f"average.{name}": value for name, value in self._average.module.state_dict().items()}
             facts["averaged"] = int(self._average.n_averaged)
@@ -180,9 +184,11 @@ class Session:
         """Restore what :meth:`state` returned.
 
         Raises:
-            ValueError: if they are of another model, another kind of optimiser, or this method with another rate, decay
-                or momentum; nothing is changed then.
+            ValueError: if they are of another model, another kind of optimiser, a loss of another name, or this method
+                with another rate, decay or momentum; nothing is changed then.
         """
+        if (saved := facts.get("loss", name_of(None))) != name_of(self.loss):
+            raise ValueError(f"the saved training minimises {saved}, this one {name_of(self.loss)}")
         parts = {kind: _part(tensors, kind) for kind in ("model", "average", "optimizer")}
         if bool(parts["average"]) != (self._average is not None):
             raise ValueError(f"only the saved or the new training keeps an average: here average={self.method.average}")
@@ -273,15 +279,6 @@ class Session:
         now.step, now.updates, now.batches = now.step + 1, now.updates + 1, now.batches + len(parts)
         now.loss_sum, now.correct, now.samples = now.loss_sum + loss * total, now.correct + correct, now.samples + total
         return record
-
-
-def _check_share(loader: Loader, processes: Processes) -> None:
-    wanted = (processes.rank, processes.count)
-    if processes.count > 1 and getattr(loader, "share", None) != wanted:
-        raise ValueError(
-            f"process {processes.rank} of {processes.count} needs a loader of its part of every batch, "
-            f"SampleLoader(share={wanted}), or your own loader with this `share`"
-        )
 
 
 def _summed(processes: Processes, *numbers: float) -> list[float]:

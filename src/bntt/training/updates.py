@@ -10,6 +10,7 @@ from torch import optim
 from bntt.nn.network.classifier import SpikingClassifier
 from bntt.nn.network.labelled_batch import Loader
 from bntt.training.method import Method
+from bntt.training.objective import Loss
 from bntt.training.processes import Processes
 from bntt.training.records import EpochRecord, StepRecord
 from bntt.training.session import Session
@@ -57,6 +58,7 @@ def updates(
     method: Method | None = None,
     seed: int = 0,
     optimizer: optim.Optimizer | None = None,
+    loss: Loss | None = None,
     processes: Processes | None = None,
 ) -> Updates:
     """Train a model lazily: iterating takes the updates; a record follows every update and every epoch.
@@ -78,13 +80,15 @@ def updates(
         seed: seed of the encoder's noise.
         optimizer: yours, instead of the method's. Without a method, its learning rates stay as they are; with one, the
             method's schedule begins at the rates of its groups.
+        loss: yours, instead of the method's, see :class:`~bntt.training.Session`.
         processes: those that train this network together, see :class:`~bntt.training.Session`.
 
     Returns:
         An iterator of ``StepRecord`` and ``EpochRecord``, with the attributes ``average`` and ``measured``.
 
     Raises:
-        TypeError: if the model is not a :class:`SpikingClassifier`, or method, optimizer or a batch has a wrong type.
+        TypeError: if the model is not a :class:`SpikingClassifier`, or another argument or a batch has a
+            wrong type.
         NonFiniteError: on anything that is not finite, before weights or running statistics are touched.
         ValueError: at the call, as :class:`~bntt.training.Session`; later, on a label outside the classes, or a loader
             without batches.
@@ -101,5 +105,14 @@ def updates(
     >>> bntt.analysis.evaluate(training.measured, loader, draws=1).accuracy.samples
     1000
     """
-    session = Session(model, loader, epochs=epochs, method=method, seed=seed, optimizer=optimizer, processes=processes)
+    session = Session(
+        model,
+        loader,
+        epochs=epochs,
+        method=method,
+        seed=seed,
+        optimizer=optimizer,
+        loss=loss,
+        processes=processes,
+    )
     return Updates(session)

@@ -48,13 +48,18 @@ def test_a_network_that_was_changed_is_not_what_its_builder_makes():
     assert builder_of(learns)[0] == "mlp", "a leak that was learned is a weight"
 
 
-def test_what_a_run_does_not_keep_is_not_measured_and_no_optimizer_is_said_to_be_another(tmp_path):
+def test_what_a_run_does_not_keep_is_not_measured_and_what_is_yours_is_not_said_to_be_the_methods(tmp_path):
     model = build()
     run = tmp_path / "run"
-    fitted(run, model, method=None, optimizer=torch.optim.SGD(model.parameters(), lr=0.3))
+    own = torch.optim.SGD(model.parameters(), lr=0.3)
+    fitted(run, model, method=None, optimizer=own, loss=torch.nn.functional.cross_entropy)
     with pytest.raises(bntt.data.DataError, match=r"there are no train samples: .*checksums"):
         measure("evaluate", run, split="train")
-    assert "rates, momentum and decay in the table train are not its" in (run / "recipe.toml").read_text("utf-8")
+    written = (run / "recipe.toml").read_text("utf-8")
+    assert "rates, momentum and decay in the table train are not its" in written
+    assert "Its loss is your own, cross_entropy, not the table's" in written
+    with pytest.raises(CheckpointError, match="minimises cross_entropy, this one its method's loss"):
+        fitted(run, model, method=None, optimizer=own)
     found = measure("evaluate", run, split="validation", folder=tmp_path / "there")
     assert (found.gamma_floor, found.training_images) == (None, len(data()))
     assert [*json.loads((tmp_path / "there" / "evaluation-validation.json").read_text())["measured_on"]] == [run.name]

@@ -29,6 +29,7 @@ from bntt.runs.training.start import resumes_in
 from bntt.runs.training.train import TrainingRun
 from bntt.training import EpochRecord, Method, Session, StepRecord
 from bntt.training.guard import check_state
+from bntt.training.objective import Loss
 
 Record = TrainingRecord | EpochRecord
 """An update, an epoch of training, the same epoch with its validation, or a notice."""
@@ -83,6 +84,7 @@ def fit(
     method: Method | None = None,
     seed: int = 0,
     optimizer: optim.Optimizer | None = None,
+    loss: Loss | None = None,
 ) -> History:
     """Train a model to the end, validate after every epoch, and keep the best epoch.
 
@@ -107,12 +109,14 @@ def fit(
         seed: seed of the encoder's noise.
         optimizer: your own, instead of the method's, see :func:`bntt.training.updates`. A resumed training continues
             with the learning rates and decays of its checkpoint.
+        loss: your own, instead of the method's: it takes the logits ``[B, K]`` after all steps and the labels, and
+            returns one number, as ``torch.nn.CrossEntropyLoss(weight)`` does. Validation reports the cross entropy.
 
     Returns:
         The sequence of training records.
 
     Raises:
-        TypeError: if the model is not a :class:`SpikingClassifier`, or method, optimizer or a batch has a wrong type;
+        TypeError: if the model is not a :class:`SpikingClassifier`, or another argument or a batch has a wrong type;
             or if, with a directory, a loader is not a ``SampleLoader`` of images, frames or sequences.
         NonFiniteError: on anything that is not finite, before weights or running statistics are touched.
         ValueError: as :class:`~bntt.training.Session`; on a label outside the classes, a loader without batches,
@@ -135,7 +139,7 @@ def fit(
     """
     if test is not None and directory is None:
         raise ValueError("test= are samples that a directory keeps for its verbs: give directory=, or leave out test=")
-    session = Session(model, train, epochs=epochs, method=method, seed=seed, optimizer=optimizer)
+    session = Session(model, train, epochs=epochs, method=method, seed=seed, optimizer=optimizer, loss=loss)
     if directory is None:
         records = _train_in_memory(session, validation)
     else:
