@@ -4,7 +4,6 @@ import json
 import os
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -15,9 +14,10 @@ from bntt.cli import main as cli
 from bntt.cli import predict as verb
 from bntt.data import fashion_mnist_bundled
 from bntt.deploy import export
-from bntt.io.pictures import Picture
 from bntt.models import PRETRAINED, pretrained, pretrained_facts
 from bntt.runs.open_run import load_run
+from bntt.runs.predictors import Shown, predictor_of
+from tests.fakes import npz_bytes, write_recordings
 from tests.rows import each_row
 from tests.trained import demo_run
 
@@ -115,7 +115,7 @@ def test_names_of_any_length_and_look_fit_the_screen(capsys, monkeypatch):
     monkeypatch.setattr(console.console, "_width", 80)
     names = ("x" * 60 + "1", "x" * 60 + "2", "[red]fox[/red]")
     found = Prediction(names, torch.tensor([[0.3, 0.4, 0.3]] * 12))
-    verb._show(Picture(Path("x.png"), np.zeros((1, 1, 1), np.uint8), ()), found)
+    verb._show(Shown(Path("x.png"), torch.zeros(1, 1), torch.zeros(1, 1, 1), ()), found)
     lines = capsys.readouterr().out.splitlines()
     table = lines[lines.index("confidence after step") + 1 :]
     assert max(map(len, table)) <= 80
@@ -169,6 +169,36 @@ def test_refusals(pictures, capsys):
     for args, code, message in REFUSED:
         assert cli.main(["predict", *[str(pictures[0]) if a == "IMAGE" else a for a in args]]) == code, args
         assert message in capsys.readouterr().err, args
+
+
+def test_recordings_are_read_as_in_training(tmp_path, monkeypatch, capsys):
+    """Of the five of each class one is kept for the test; a network of recordings takes nothing else."""
+    monkeypatch.setenv("BNTT_DATA", str(tmp_path / "data"))
+    root, runs = write_recordings(tmp_path / "mine", npz_bytes, ".npz"), tmp_path / "runs"
+    of = ("name=events", f"root={root}", "augment=[]", "validation=0.3")
+    of += ("frames.format=npz", "frames.sensor=[60,80]", "frames.size=12", "frames.by=count")
+    settings = [f"data.{one}" for one in of] + ["network.num_steps=3", "network.width=0.125", "train.epochs=1"]
+    flags = [part for one in settings for part in ("-s", one)]
+    assert cli.main(["train", "fashion-mnist-events", *flags, "--root", str(runs), "--name", "own"]) == 0
+    loaded = load_run(runs / "own")
+    expected = predict(loaded.model, loaded.data.test.batch(torch.arange(2)), loaded.classes)
+    names = json.loads(next((tmp_path / "data").rglob("split.json")).read_text("utf-8"))["test"]
+    files = [root / f"{name}.npz" for name in names]
+    capsys.readouterr()
+    found = json.loads(said(capsys, *files, "--run", runs / "own", "--json", "--picture", tmp_path / "own.png"))
+    assert [one["confidence"] for one in found["images"]] == [one.confidence.tolist() for one in expected]
+    assert found["images"][0]["changes"] == ["300 events in 0.01 s on 60x80 pixels", "3 frames of 12x12 by count"]
+    shown = predictor_of(runs / "own", "", None, 1).read(files[0], False)
+    counts = loaded.data.test.batch(torch.arange(1)).double().sum((0, 1, 2))
+    assert torch.equal(shown.pixels[0], (counts / counts.max() * 255).byte())
+    for args, code, message in (
+        ((files[0], "--invert"), 2, "--invert is for pictures, and this network takes recordings"),
+        ((files[0], "--draws", 2), 2, "--draws 2: frames coding is not random"),
+        ((tmp_path / "own.png",), 3, "own.png is no .npz archive"),
+        ((root / "none.npz",), 3, "none.npz is missing: a recording is read from a file"),
+    ):
+        assert cli.main(["predict", *map(str, args), "--run", str(runs / "own")]) == code
+        assert message in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -110,11 +110,11 @@ def test_predictions_stand_beside_their_pictures():
     assert (image.title, coloured.title) == ("a$b$.png", "c" * 19 + "…")
     assert image.pixels[0] == pytest.approx([0, 1 / 255, 2 / 255])
     assert coloured.pixels[0][1] == pytest.approx([1 / 255] * 3)
-    assert [line.name for line in lines.lines] == ["80.0%  $dog$", "10.0%  _cat", "10.0%  fox"]
+    assert [line.name for line in lines.lines] == ["$dog$", "_cat", "fox"]
     assert lines.lines[1].y == pytest.approx([0.5, 0.2, 0.1])
     assert list(lines.lines[0].x) == [1, 2, 3]
     assert (lines.levels[0].value, lines.levels[0].at) == (2, "x")
-    assert lines.title == "$dog$, from step 2 on"
+    assert lines.title == "$dog$, 80.0%; the same from step 2 on"
     assert len(other.lines) == 3
     assert len(draw_figure(figure).axes) == 4
     assert len(prediction_figure([("a", pixels, first)], leading=1).charts[1].lines) == 1

@@ -131,9 +131,9 @@ def _confidence(prediction: Prediction, leading: int) -> Lines:
     lines = []
     for number in prediction.leading(leading):
         name = _short(prediction.classes[number])
-        label = f"{confidence[-1][number]:.1%}  {name}"
-        lines.append(Line(label, places, [row[number] for row in confidence], name))
-    title = f"{_short(prediction.label)}, from step {prediction.stable_from} on"
+        lines.append(Line(name, places, [row[number] for row in confidence], name))
+    share = float(prediction.confidence[-1].max())
+    title = f"{_short(prediction.label)}, {share:.1%}; the same from step {prediction.stable_from} on"
     return Lines(title, STEPS, CONFIDENCE, lines, [Level(prediction.stable_from, at="x")])
 
 
