@@ -1,5 +1,8 @@
 """What PyTorch does not promise still says what we take it to say."""
 
+import os
+import shutil
+import subprocess
 import sys
 
 import pytest
@@ -16,6 +19,26 @@ from bntt.engine import private
 def test_pytorchs_openmp_is_found():
     """PyTorch for Linux computes with GNU OpenMP, or one that has its entries."""
     assert private.openmp_entry()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux" or shutil.which("gcc") is None, reason="looked for on Linux; needs gcc")
+def test_a_preloaded_openmp_is_pytorchs_too(tmp_path):
+    """LD_PRELOAD=libiomp5.so is common advice for PyTorch on Intel's processors."""
+    source, shared = tmp_path / "openmp.c", tmp_path / "openmp.so"
+    source.write_text("void GOMP_parallel(void (*f)(void*), void* x, unsigned n, unsigned o) { f(x); }\n", "utf-8")
+    subprocess.run(["gcc", "-shared", "-fPIC", str(source), "-o", str(shared)], check=True, timeout=60)
+    code = (
+        "import ctypes\n"
+        "from bntt.engine.private import openmp_entry\n"
+        f"theirs = ctypes.CDLL({str(shared)!r}).GOMP_parallel\n"
+        "print(openmp_entry() == ctypes.cast(theirs, ctypes.c_void_p).value)\n"
+    )
+    environment = os.environ | {"LD_PRELOAD": str(shared)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, env=environment, check=False
+    )
+    assert done.stdout.strip() == "True", done.stderr
 
 
 def test_a_trace_is_seen():

@@ -25,11 +25,13 @@ def openmp_entry() -> int | None:
     """Return the address of ``GOMP_parallel`` in PyTorch's OpenMP runtime; None if there is none, or not on Linux."""
     if not sys.platform.startswith("linux"):
         return None
-    try:
-        torch_cpu = ctypes.CDLL("libtorch_cpu.so", mode=os.RTLD_NOLOAD | os.RTLD_LAZY)
-        return ctypes.cast(torch_cpu.GOMP_parallel, ctypes.c_void_p).value
-    except (OSError, AttributeError):  # PyTorch under another name, or without OpenMP
-        return None
+    for library in (None, "libtorch_cpu.so"):  # as the linker looks for it: a preloaded runtime comes first
+        try:
+            opened = ctypes.CDLL(library, mode=os.RTLD_NOLOAD | os.RTLD_LAZY)
+            return ctypes.cast(opened.GOMP_parallel, ctypes.c_void_p).value
+        except (OSError, AttributeError):  # PyTorch under another name, or without OpenMP
+            continue
+    return None
 
 
 def being_traced() -> bool:
