@@ -14,7 +14,7 @@ from bntt.nn.network.labelled_batch import EpochLoader, Loader, Samples, samples
 from bntt.nn.norms.held_statistics import HeldStatistics, hold_statistics
 from bntt.training.guard import check_finite
 from bntt.training.method import PAPER, Method
-from bntt.training.objective import BatchLoss, cross_entropy, hits
+from bntt.training.objective import BatchLoss, Loss, check_objective, cross_entropy, hits
 from bntt.training.optimizer import freeze, optimizer_of
 from bntt.training.schedule import Rates
 
@@ -33,23 +33,28 @@ class Module(lightning.LightningModule):  # type: ignore[misc] # no types withou
         model: the classifier; it is trained in place.
         method: the paper's by default.
         seed: seed of the encoder's noise.
+        loss: yours, instead of the method's, see :func:`bntt.fit`.
 
     Raises:
-        TypeError: if the model is not a classifier.
-        ValueError: if the method has options that belong to the Trainer, or that only ``fit`` supports; during a fit,
-            if the Trainer has several processes, or resumes in the middle of an epoch.
+        TypeError: if the model is not a classifier, or the loss cannot be called.
+        ValueError: if the method has options that belong to the Trainer, or that only ``fit`` supports, or a loss next
+            to yours, or if yours has parameters to learn; during a fit, if the Trainer has several processes, or
+            resumes in the middle of an epoch.
     """
 
-    def __init__(self, model: SpikingClassifier, method: Method = PAPER, *, seed: int = 0) -> None:
+    def __init__(
+        self, model: SpikingClassifier, method: Method = PAPER, *, seed: int = 0, loss: Loss | None = None
+    ) -> None:
         super().__init__()
         check_classifier(model, "a Module trains")
+        check_objective(model.network, method, loss)
         for name, theirs in TRAINER_S.items():
             if getattr(method, name) != getattr(PAPER, name):
                 raise ValueError(f"{name}={getattr(method, name)!r} is the Trainer's here: Trainer({theirs}=...)")
         for name in ONLY_HERE:
             if getattr(method, name):
                 raise ValueError(f"{name}={getattr(method, name)!r} is for fit: a LightningModule has none")
-        self.model, self.method, self.seed = model, method, seed
+        self.model, self.method, self.seed, self.loss = model, method, seed, loss
         self._held: list[tuple[Tensor, HeldStatistics]] = []
         self._seen = {"train": 0, "validation": 0}
 
@@ -63,7 +68,7 @@ class Module(lightning.LightningModule):  # type: ignore[misc] # no types withou
         inputs, labels, index = self._samples(batch, "train")
         self.model.train()  # a Trainer trains in the mode that the model came in
         with hold_statistics(self.model) as held:
-            loss, right = BatchLoss(self.model, self.method, self.seed).forward(
+            loss, right = BatchLoss(self.model, self.method, self.seed, self.loss).forward(
                 inputs, labels, index, draw=self.current_epoch, steps=self.model.encoder.num_steps
             )
         self._held.append((loss.detach(), held))
