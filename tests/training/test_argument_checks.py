@@ -21,6 +21,7 @@ def test_what_a_training_is_given():
         ({"method": {"lr": 0.1}}, "method must be of class Method, or left out, got dict"),
         ({"optimizer": "sgd"}, "optimizer must be of class Optimizer, or left out, got str"),
         ({"loss": "mse"}, "loss must be a function of logits and labels, or left out, got str"),
+        ({"loss": torch.nn.CrossEntropyLoss}, "left out, got the class CrossEntropyLoss, not an object"),
     ):
         with pytest.raises(TypeError, match=message):
             Session(MODEL, pairs, epochs=1, **wrong)

@@ -56,8 +56,8 @@ def test_a_loss_of_ones_own_trains_by_its_gradient():
     assert doubled == [2 * loss for loss in losses]
     assert usual.keys() == own.keys()
     assert all(torch.equal(usual[name], own[name]) for name in usual)
-    weighed, _ = weights(plain, nn.CrossEntropyLoss(torch.arange(5.0)))
-    assert not torch.equal(weighed["network.readout.synapse.weight"], usual["network.readout.synapse.weight"])
+    (alike, _), (weighed, _) = (weights(plain, nn.CrossEntropyLoss(w)) for w in (torch.ones(5), torch.arange(5.0)))
+    assert not torch.equal(weighed["network.readout.synapse.weight"], alike["network.readout.synapse.weight"])
 
 
 @each_row(
@@ -72,6 +72,23 @@ def test_a_loss_of_ones_own_trains_by_its_gradient():
 def test_what_is_no_loss_is_refused(loss, message):
     with pytest.raises(ValueError, match=message):
         next(updates(model(), [(X, LABELS)], epochs=1, loss=loss))
+
+
+def test_a_loss_may_hold_the_model():
+    class Penalty(nn.Module):
+        def __init__(self, of):
+            super().__init__()
+            self.of = of
+
+        def forward(self, logits, labels):
+            return cross_entropy(logits, labels) + self.of.network.readout.synapse.weight.abs().sum()
+
+    losses = []
+    for penalised in (False, True):
+        made = model()
+        records = updates(made, [(X, LABELS)], epochs=1, method=Method(), loss=Penalty(made) if penalised else None)
+        losses.append(next(records).loss)
+    assert losses[1] == pytest.approx(losses[0] + model().network.readout.synapse.weight.abs().sum().item())
 
 
 @each_row(

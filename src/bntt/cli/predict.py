@@ -59,7 +59,7 @@ def predict(
         seed: seed of the noise.
         invert: show the negative: for dark-on-light images and a network that learned light on dark.
         json: print all classes and exact numbers as JSON.
-        csv: print them as comma-separated values, a row for each image and step.
+        csv: print them as comma-separated values, a row for each file and step.
         picture: also draw the images next to their confidence over time, as .png, .pdf or .svg. Of a recording it draws
             the number of events of each cell.
     """
@@ -81,7 +81,7 @@ def predict(
     pairs = []
     with console.aside(json or csv), console.progress("predicting") as report:
         for one in shown:
-            pairs.append((one, of.predict(one.sample, seed, draws)))
+            pairs.append((one, of.predict(of.sample(one.values), seed, draws)))
             report(len(pairs), len(shown))
     header = {"network": of.name, "classes": of.classes, "seed": seed, "draws": draws}
     _print(pairs, header, of.title, as_json=json, as_csv=csv)

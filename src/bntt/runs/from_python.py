@@ -70,7 +70,7 @@ def describe_session(session: Session, validation: object, test: object) -> Desc
         seed=session.seed,
         notes=f"Trained by bntt.fit in Python, by {type(session.optimizer).__name__}."
         + ("" if session.made_by else " It is your own: rates, momentum and decay in the table train are not its.")
-        + (f" Its loss is your own, {name_of(session.loss)}, not the table's." if session.loss else "")
+        + (f" Its loss is your own, {name_of(session.loss)}, not the table's." if session.loss is not None else "")
         + ("" if built else " No recipe builds its network: in the table network only T and norm are true."),
         data=schema.Data(
             name="",

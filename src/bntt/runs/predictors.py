@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import torch
@@ -36,8 +35,8 @@ class Shown:
     """A file as a network takes it."""
 
     path: Path
-    sample: Tensor
-    """``[1, ...]``, as the encoder takes it."""
+    values: Tensor
+    """The sample as it is kept: a picture's pixels, uint8 ``[C, H, W]``, or a recording's counts ``[T, 2, H, W]``."""
     pixels: Tensor
     """uint8 ``[C, H, W]``, to draw: the picture, or a recording's events in each cell, the most in white."""
     changes: tuple[str, ...]
@@ -54,7 +53,9 @@ class Predictor:
     """``(sample [1, ...], seed, draws)`` → the prediction."""
     classes: Sequence[str]
     read: Callable[[Path, bool], Shown]
-    """``(path, invert)`` → the sample."""
+    """``(path, invert)`` → the file."""
+    sample: Callable[[Tensor], Tensor]
+    """``values`` → the sample ``[1, ...]`` as the encoder takes it."""
 
 
 def predictor_of(run: Path | None, name: str, bundle: Path | None, draws: int) -> Predictor:
@@ -75,14 +76,15 @@ def _of_package(name: str, draws: int) -> Predictor:
     facts = pretrained_facts(name)
     encoder, network = encoder_facts_by_name(facts.encoder["name"]), facts.network
     if encoder.takes == "frames":
-        raise RecipeError(f"{name} was trained on frames ({facts.dataset}) and takes no pictures")
+        raise RecipeError(f"{name} was trained on frames ({facts.dataset}) and takes neither pictures nor recordings")
     about = Facts(
         network["name"], network["norm"], facts.encoder["name"], network["num_steps"], False, 1, encoder.random
     )
     draws_of(about, draws)
     title = f"{name}, which comes with the package; test accuracy {facts.test['accuracy']:.1%}"
     answers = _answers_of(pretrained(name), facts.classes)
-    return Predictor(name, title, answers, facts.classes, _pictures(facts.image_shape, facts.order, "stretch"))
+    read, sample = _pictures(facts.image_shape, facts.order, "stretch")
+    return Predictor(name, title, answers, facts.classes, read, sample)
 
 
 def _of_run(run: Path, draws: int) -> Predictor:
@@ -91,18 +93,18 @@ def _of_run(run: Path, draws: int) -> Predictor:
     takes = encoder_facts(loaded.model.encoder).takes
     framing = framing_of(recipe) if takes == "frames" and data.name else None
     if isinstance(framing, Framing):
-        read: Callable[[Path, bool], Shown] = partial(_recording, framing, data.name)
+        read, sample = _recordings(framing, data.name)
     elif takes == "frames" or (takes == "sequences" and not data.order):
         raise RecipeError(
-            f"{run} was trained on {takes} ({data.name or 'of your own'}) and takes no pictures: in Python, "
-            f"bntt.load_run({str(run)!r}).model takes {takes}"
+            f"{run} was trained on {takes} ({data.name or 'of your own'}) and takes neither pictures nor recordings: "
+            f"in Python, bntt.load_run({str(run)!r}).model takes {takes}"
         )
     else:
-        read = _pictures(loaded.image_shape, data.order, data.fit if data.size else "stretch")
+        read, sample = _pictures(loaded.image_shape, data.order, data.fit if data.size else "stretch")
     draws_of(loaded.facts, draws)
     untrained = "imported" if recipe.imported.file else "converted"
     title = f"{run}, {f'epoch {loaded.epoch + 1}' if recipe.train.epochs else untrained}"
-    return Predictor(str(run), title, _answers_of(loaded.model, loaded.classes), loaded.classes, read)
+    return Predictor(str(run), title, _answers_of(loaded.model, loaded.classes), loaded.classes, read, sample)
 
 
 def _of_bundle(path: Path, draws: int) -> Predictor:
@@ -117,47 +119,55 @@ def _of_bundle(path: Path, draws: int) -> Predictor:
         shares = torch.stack([torch.from_numpy(one).double().softmax(1) for one in logits])
         return Prediction(made.classes, shares.mean(0))
 
-    read = _pictures(pictures.shape, pictures.order, pictures.fit)
-    return Predictor(str(path), f"{path}, run by {runtime.backend}", answers, made.classes, read)
+    read, sample = _pictures(pictures.shape, pictures.order, pictures.fit)
+    return Predictor(str(path), f"{path}, run by {runtime.backend}", answers, made.classes, read, sample)
 
 
 def _answers_of(model: SpikingClassifier, classes: Sequence[str]) -> Callable[[Tensor, int, int], Prediction]:
     return lambda sample, seed, draws: predictions(model, sample, classes, seed=seed, draws=draws)[0]
 
 
-def _pictures(shape: Sequence[int], order: str, fit: Fit) -> Callable[[Path, bool], Shown]:
-    """Return a reader of pictures for a network that takes them in this shape, or as sequences in this order."""
+Reader = tuple[Callable[[Path, bool], Shown], Callable[[Tensor], Tensor]]
+"""``read`` and ``sample`` of a :class:`Predictor`."""
+
+
+def _pictures(shape: Sequence[int], order: str, fit: Fit) -> Reader:
+    """Read pictures, for a network that takes them in this shape, or as sequences in this order."""
 
     def read(path: Path, invert: bool) -> Shown:
         picture = read_picture(path, shape, fit=fit, invert=invert)
         pixels = torch.from_numpy(picture.pixels)
-        sample = pixels.unsqueeze(0).float() / 255
-        return Shown(path, arrange(sample, order) if order else sample, pixels, picture.changes)
+        return Shown(path, pixels, pixels, picture.changes)
 
-    return read
+    def sample(pixels: Tensor) -> Tensor:
+        image = pixels.unsqueeze(0).float() / 255
+        return arrange(image, order) if order else image
+
+    return read, sample
 
 
-def _recording(framing: Framing, dataset: str, path: Path, invert: bool) -> Shown:
-    """Read a recording and make frames as in training.
-
-    Raises:
-        DataError: naming the file, if it is damaged, has no event, is of another format or does not fit into frames.
-        RecipeError: if it is to be inverted.
-    """
-    if invert:
-        raise RecipeError("--invert is for pictures, and this network takes recordings: leave it out")
+def _recordings(framing: Framing, dataset: str) -> Reader:
+    """Read recordings, and make frames as in training."""
     binning, (name, kind) = framing.binning, framing.of(dataset)
-    events = kind.read(path)
-    try:
-        frames = to_frames(events, binning)
-    except ValueError as error:
-        raise DataError(f"{path}: {error}") from None
-    changes = [
-        f"{len(events):,} events in {events.duration / 1e6:.2f} s on {events.height}x{events.width} pixels",
-        f"{binning.num_steps} frames of {binning.height}x{binning.width} by {binning.by}",
-    ]
-    changes += [f"{frames.saturated:,} events lost in full cells"] if frames.saturated else []
-    changes += ["simulated"] if name.startswith("aedat2") and is_simulated(path) else []
-    sample = FrameSet(frames.counts.unsqueeze(0), torch.tensor([0]), (dataset,)).batch(torch.tensor([0]))
-    cells = frames.counts.double().sum((0, 1))
-    return Shown(path, sample, (cells / cells.max() * 255).byte().unsqueeze(0), tuple(changes))
+
+    def read(path: Path, invert: bool) -> Shown:
+        if invert:
+            raise RecipeError("--invert is for pictures, and this network takes recordings: leave it out")
+        events = kind.read(path)
+        try:
+            frames = to_frames(events, binning)
+        except ValueError as error:
+            raise DataError(f"{path}: {error}") from None
+        changes = [
+            f"{len(events):,} events in {events.duration / 1e6:.2f} s on {events.height}x{events.width} pixels",
+            f"{binning.num_steps} frames of {binning.height}x{binning.width} by {binning.by}",
+        ]
+        changes += [f"{frames.saturated:,} events lost in full cells"] if frames.saturated else []
+        changes += ["simulated"] if name.startswith("aedat2") and is_simulated(path) else []
+        cells = frames.counts.double().sum((0, 1))
+        return Shown(path, frames.counts, (cells / cells.max() * 255).byte().unsqueeze(0), tuple(changes))
+
+    def sample(counts: Tensor) -> Tensor:
+        return FrameSet(counts.unsqueeze(0), torch.tensor([0]), (dataset,)).batch(torch.tensor([0]))
+
+    return read, sample

@@ -17,7 +17,7 @@ from bntt.nn.network.spiking_network import SpikingNetwork
 from bntt.training.method import Method
 
 Loss = Callable[[Tensor, Tensor], Tensor]
-"""A loss of your own: it takes logits ``[B, K]`` and the labels of the batch, and returns one number to minimise."""
+"""A loss of your own: it takes logits ``[B, K]`` and labels, and returns the mean loss of the samples."""
 OPTIONS = ("loss", "tet_share", "tet_target", "label_smoothing")
 """Options of a method that say what its loss is."""
 
@@ -121,7 +121,7 @@ def check_objective(network: SpikingNetwork, method: Method, own: object = None)
     >>> check_objective(mlp(num_steps=2), Method(loss="tet", grow=[(1, 1)]))
     """
     if own is not None:
-        _check_own(own, method)
+        _check_own(own, network, method)
     if method.loss != "tet" or not method.grow:
         return
     for name, layer in network.layers.items():
@@ -132,14 +132,16 @@ def check_objective(network: SpikingNetwork, method: Method, own: object = None)
             )
 
 
-def _check_own(loss: object, method: Method) -> None:
+def _check_own(loss: object, network: SpikingNetwork, method: Method) -> None:
     """Refuse a loss of the caller's that would not be minimised, or not alone; see :func:`check_objective`."""
-    if not callable(loss):
-        raise TypeError(f"loss must be a function of logits and labels, or left out, got {type(loss).__name__}")
+    if isinstance(loss, type) or not callable(loss):
+        got = f"the class {loss.__name__}, not an object" if isinstance(loss, type) else type(loss).__name__
+        raise TypeError(f"loss must be a function of logits and labels, or left out, got {got}")
     given, usual = (asdict(one) for one in (method, Method()))
     if both := [f"{name}={given[name]!r}" for name in OPTIONS if given[name] != usual[name]]:
         raise ValueError(f"a loss of your own replaces the method's: leave out {', '.join(both)}")
-    if isinstance(loss, nn.Module) and any(parameter.requires_grad for parameter in loss.parameters()):
+    trained = set(map(id, network.parameters()))
+    if isinstance(loss, nn.Module) and any(p.requires_grad and id(p) not in trained for p in loss.parameters()):
         raise ValueError(
             f"the loss, {type(loss).__name__}, has parameters to learn, and only the model's are trained: "
             f"write your own loop, or call requires_grad_(False) on it"
@@ -163,7 +165,8 @@ class BatchLoss(nn.Module):
 
     def __init__(self, model: SpikingClassifier, method: Method, seed: int, own: Loss | None = None) -> None:
         super().__init__()
-        self.model, self.method, self.seed, self.own = model, method, seed, own
+        self.model, self.method, self.seed = model, method, seed
+        self._own = (own,)  # not a part of this module: it may hold the model
 
     @property
     def all_learn(self) -> bool:
@@ -186,11 +189,12 @@ class BatchLoss(nn.Module):
             logits = each[-1]
         else:
             logits = model(inputs, seed=self.seed, index=index, draw=draw, steps=steps)
-            if self.own is None:
+            (own,) = self._own
+            if own is None:
                 loss = cross_entropy(logits, labels, method.label_smoothing)
             else:
                 check_labels(logits, labels)
-                loss = _one_number(self.own(logits, labels))
+                loss = _one_number(own(logits, labels))
         return loss, hits(logits.detach(), labels).sum()
 
 
@@ -200,6 +204,7 @@ def name_of(loss: Loss | None) -> str:
     >>> name_of(nn.CrossEntropyLoss()), name_of(F.cross_entropy), name_of(None)
     ('CrossEntropyLoss', 'cross_entropy', "its method's loss")
     """
+    loss = getattr(loss, "func", loss)  # functools.partial
     return "its method's loss" if loss is None else str(getattr(loss, "__qualname__", type(loss).__qualname__))
 
 

@@ -114,7 +114,10 @@ def test_predictions_stand_beside_their_pictures():
     assert lines.lines[1].y == pytest.approx([0.5, 0.2, 0.1])
     assert list(lines.lines[0].x) == [1, 2, 3]
     assert (lines.levels[0].value, lines.levels[0].at) == (2, "x")
-    assert lines.title == "$dog$, 80.0%; the same from step 2 on"
+    assert lines.title == "$dog$, 80.0%; from step 2 on"
     assert len(other.lines) == 3
     assert len(draw_figure(figure).axes) == 4
     assert len(prediction_figure([("a", pixels, first)], leading=1).charts[1].lines) == 1
+    alike = Prediction(("American Staffordshire terrier", "American Staffordshire bull terrier"), torch.ones(2, 2) / 2)
+    drawn = [line.name for line in prediction_figure([("a", pixels, alike)]).charts[1].lines]
+    assert drawn == ["American Staffordsh… (0)", "American Staffordsh… (1)"]

@@ -199,6 +199,7 @@ int pthread_create(pthread_t* t, const pthread_attr_t* a, void* (*f)(void*), voi
 @needs_kernels
 @pytest.mark.skipif(shutil.which("gcc") is None, reason="needs a C compiler")
 def test_a_thread_that_cannot_be_started_is_done_without(tmp_path):
+    """Of a pool of our own: OpenMP ends the process, as for any operation of PyTorch."""
     source, shared = tmp_path / "deny.c", tmp_path / "deny.so"
     source.write_text(DENIES_THREADS, "utf-8")
     command = ["gcc", "-D_GNU_SOURCE", "-shared", "-fPIC", str(source), "-o", str(shared), "-ldl"]

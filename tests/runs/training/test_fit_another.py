@@ -76,7 +76,10 @@ def test_sequences_of_features_leave_without_pictures(tmp_path, capsys):
     Image.new("L", (5, 4)).save(tmp_path / "a.png")
     capsys.readouterr()
     assert cli.main(["predict", str(tmp_path / "a.png"), "--run", str(tmp_path / "run")]) == 2
-    assert "was trained on sequences (of your own) and takes no pictures" in capsys.readouterr().err
+    assert (
+        "was trained on sequences (of your own) and takes neither pictures nor recordings: in Python"
+        in capsys.readouterr().err
+    )
 
 
 def test_a_network_in_float64_is_opened_in_float64(tmp_path, capsys):

@@ -130,10 +130,11 @@ def _confidence(prediction: Prediction, leading: int) -> Lines:
     confidence, places = prediction.confidence.tolist(), range(1, len(prediction.confidence) + 1)
     lines = []
     for number in prediction.leading(leading):
-        name = _short(prediction.classes[number])
+        whole = prediction.classes[number]
+        name = whole if len(whole) <= LONGEST else f"{_short(whole)} ({number})"
         lines.append(Line(name, places, [row[number] for row in confidence], name))
     share = float(prediction.confidence[-1].max())
-    title = f"{_short(prediction.label)}, {share:.1%}; the same from step {prediction.stable_from} on"
+    title = f"{_short(prediction.label)}, {share:.1%}; from step {prediction.stable_from} on"
     return Lines(title, STEPS, CONFIDENCE, lines, [Level(prediction.stable_from, at="x")])
 
 

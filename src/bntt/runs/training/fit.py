@@ -110,7 +110,8 @@ def fit(
         optimizer: your own, instead of the method's, see :func:`bntt.training.updates`. A resumed training continues
             with the learning rates and decays of its checkpoint.
         loss: your own, instead of the method's: it takes the logits ``[B, K]`` after all steps and the labels, and
-            returns one number, as ``torch.nn.CrossEntropyLoss(weight)`` does. Validation reports the cross entropy.
+            returns a mean over the samples, as ``torch.nn.CrossEntropyLoss`` does. Of accumulated batches, each mean
+            counts by its number of samples. Validation reports the cross entropy.
 
     Returns:
         The sequence of training records.
