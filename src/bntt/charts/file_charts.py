@@ -149,7 +149,7 @@ def _heat_map(axes: Axes, chart: HeatMap) -> Legend:
     from matplotlib.colors import LogNorm, Normalize
 
     scale = colour_ruler(chart.value, values_along(chart), 0, 1)
-    rows = [[v if v > LEAST or not scale.logarithmic else math.nan for v in _open(row)] for row in chart.values]
+    rows = [_open(row, logarithmic=scale.logarithmic) for row in chart.values]
     norm = (LogNorm if scale.logarithmic else Normalize)(scale.low, scale.high)
     shown = axes.imshow(rows, aspect="auto", norm=norm, cmap="cividis", interpolation="nearest")
     axes.set_facecolor("0.85")
