@@ -1,8 +1,6 @@
 """What PyTorch does not promise still says what we take it to say."""
 
-import os
 import shutil
-import subprocess
 import sys
 
 import pytest
@@ -13,6 +11,7 @@ from torch.nn.modules.module import register_module_forward_pre_hook
 from torch.utils.flop_counter import FlopCounterMode
 
 from bntt.engine import private
+from tests.preloaded import run_preloaded
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looked for on Linux")
@@ -25,19 +24,14 @@ def test_pytorchs_openmp_is_found():
 @pytest.mark.skipif(sys.platform != "linux" or shutil.which("gcc") is None, reason="looked for on Linux; needs gcc")
 def test_a_preloaded_openmp_is_pytorchs_too(tmp_path):
     """LD_PRELOAD=libiomp5.so is common advice for PyTorch on Intel's processors."""
-    source, shared = tmp_path / "openmp.c", tmp_path / "openmp.so"
-    source.write_text("void GOMP_parallel(void (*f)(void*), void* x, unsigned n, unsigned o) { f(x); }\n", "utf-8")
-    subprocess.run(["gcc", "-shared", "-fPIC", str(source), "-o", str(shared)], check=True, timeout=60)
+    source = "void GOMP_parallel(void (*f)(void*), void* x, unsigned n, unsigned o) { f(x); }\n"
     code = (
-        "import ctypes\n"
+        "import ctypes, os\n"
         "from bntt.engine.private import openmp_entry\n"
-        f"theirs = ctypes.CDLL({str(shared)!r}).GOMP_parallel\n"
+        "theirs = ctypes.CDLL(os.environ['LD_PRELOAD']).GOMP_parallel\n"
         "print(openmp_entry() == ctypes.cast(theirs, ctypes.c_void_p).value)\n"
     )
-    environment = os.environ | {"LD_PRELOAD": str(shared)}
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, env=environment, check=False
-    )
+    done = run_preloaded(tmp_path, source, code)
     assert done.stdout.strip() == "True", done.stderr
 
 

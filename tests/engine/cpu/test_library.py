@@ -1,7 +1,6 @@
 """The compiled library: it is there, its variants run, and its absence is explained."""
 
 import ctypes
-import os
 import re
 import shutil
 import subprocess
@@ -12,6 +11,7 @@ import pytest
 
 from bntt.engine.cpu import library
 from tests.kernels import needs_kernels
+from tests.preloaded import run_preloaded
 
 
 @needs_kernels
@@ -200,23 +200,17 @@ int pthread_create(pthread_t* t, const pthread_attr_t* a, void* (*f)(void*), voi
 @pytest.mark.skipif(shutil.which("gcc") is None, reason="needs a C compiler")
 def test_a_thread_that_cannot_be_started_is_done_without(tmp_path):
     """Of a pool of our own: OpenMP ends the process, as for any operation of PyTorch."""
-    source, shared = tmp_path / "deny.c", tmp_path / "deny.so"
-    source.write_text(DENIES_THREADS, "utf-8")
-    command = ["gcc", "-D_GNU_SOURCE", "-shared", "-fPIC", str(source), "-o", str(shared), "-ldl"]
-    subprocess.run(command, check=True, timeout=60)
     code = (
-        "import ctypes, torch\n"
+        "import ctypes, os, torch\n"
         "from bntt.engine.cpu.launch import moments\n"
         "from bntt.engine.cpu.library import use_openmp\n"
+        "deny = ctypes.c_int.in_dll(ctypes.CDLL(os.environ['LD_PRELOAD']), 'deny')\n"
         "x = torch.randn(4, 600, 2, 2, 16); want = moments(x, None)\n"
         "torch.set_num_threads(2); use_openmp(None)\n"
-        f"ctypes.c_int.in_dll(ctypes.CDLL({str(shared)!r}), 'deny').value = 1\n"
+        "deny.value = 1\n"
         "assert all(torch.equal(a, b) for a, b in zip(moments(x, None), want))\n"
-        f"ctypes.c_int.in_dll(ctypes.CDLL({str(shared)!r}), 'deny').value = 0\n"
+        "deny.value = 0\n"
         "assert all(torch.equal(a, b) for a, b in zip(moments(x, None), want)); print('the same')\n"
     )
-    environment = os.environ | {"LD_PRELOAD": str(shared)}
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, env=environment, check=False
-    )
+    done = run_preloaded(tmp_path, DENIES_THREADS, code)
     assert done.stdout.strip() == "the same", done.stderr
