@@ -167,7 +167,8 @@ def _rows(shown: Shown, prediction: Prediction) -> list[dict[str, object]]:
 
 
 def _show(shown: Shown, prediction: Prediction) -> None:
-    """Print a line and a table for one image."""
+    """Print a line and a table for one file."""
+    from bntt.analysis.prediction.prediction import distinct_name
     from bntt.cli import console
 
     changes = f" ({', '.join(shown.changes)})" if shown.changes else ""
@@ -177,7 +178,6 @@ def _show(shown: Shown, prediction: Prediction) -> None:
     console.line(f"{prediction.label}, {final:.1%}; the same from step {prediction.stable_from} of {steps} on")
     rows = {}
     for number in prediction.leading(LEADING):
-        name = prediction.classes[number]
-        short = name if len(name) <= WIDEST else f"{name[: WIDEST - 8]}… ({number})"
-        rows[short] = [f"{share:.1%}" for share in prediction.confidence[:, number].tolist()]
+        name = distinct_name(prediction.classes[number], number, WIDEST, WIDEST - 8)
+        rows[name] = [f"{share:.1%}" for share in prediction.confidence[:, number].tolist()]
     console.table("confidence after step", steps, rows)

@@ -130,12 +130,19 @@ def _confidence(prediction: Prediction, leading: int) -> Lines:
     confidence, places = prediction.confidence.tolist(), range(1, len(prediction.confidence) + 1)
     lines = []
     for number in prediction.leading(leading):
-        whole = prediction.classes[number]
-        name = whole if len(whole) <= LONGEST else f"{_short(whole)} ({number})"
+        name = distinct_name(prediction.classes[number], number, LONGEST, LONGEST - 1)
         lines.append(Line(name, places, [row[number] for row in confidence], name))
-    share = float(prediction.confidence[-1].max())
-    title = f"{_short(prediction.label)}, {share:.1%}; from step {prediction.stable_from} on"
+    title = f"{_short(prediction.label)}, {max(confidence[-1]):.1%}; from step {prediction.stable_from} on"
     return Lines(title, STEPS, CONFIDENCE, lines, [Level(prediction.stable_from, at="x")])
+
+
+def distinct_name(name: str, number: int, longest: int, kept: int) -> str:
+    """Return the name of a class; a long one is cut, and its number tells it from others that begin alike.
+
+    >>> distinct_name("American Staffordshire terrier", 180, 24, 16)
+    'American Staffor… (180)'
+    """
+    return name if len(name) <= longest else f"{name[:kept]}… ({number})"
 
 
 def _short(name: str) -> str:
