@@ -2,6 +2,7 @@
 
 import shutil
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -33,6 +34,11 @@ def test_a_preloaded_openmp_is_pytorchs_too(tmp_path):
     )
     done = run_preloaded(tmp_path, source, code)
     assert done.stdout.strip() == "True", done.stderr
+
+
+@pytest.mark.skipif(not Path("/proc/cpuinfo").exists(), reason="reads Linux's list of the processor's features")
+def test_tiles_are_what_linux_says_of_the_processor():
+    assert private.has_tiles() == ("amx_tile" in Path("/proc/cpuinfo").read_text().split())
 
 
 def test_a_trace_is_seen():

@@ -18,7 +18,12 @@ from torch.utils._pytree import GetAttrKey, register_pytree_node
 
 def has_bf16() -> bool:
     """Return True if this processor multiplies bfloat16 natively (AVX-512 BF16 or AMX); emulation would be slow."""
-    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return torch.cpu._is_avx512_bf16_supported() or has_tiles()
+
+
+def has_tiles() -> bool:
+    """Return True if this processor multiplies tiles of bfloat16 (AMX)."""
+    return torch.cpu._is_amx_tile_supported()
 
 
 def openmp_entry() -> int | None:

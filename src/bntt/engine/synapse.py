@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from bntt.engine import columns
 from bntt.engine.compute import Precision
 from bntt.engine.cpu.library import LIBRARY, Events, call, packed_size
 from bntt.engine.workspace import WORKSPACE
@@ -172,11 +173,18 @@ class Synapse:
             return
         with x.as_floats(grad_out.dtype) as floats:
             if not self.linear:
-                total.add_(self._conv_backward(grad_out, floats, of="weight"))
+                self._add_conv_weight_grad(total, floats, grad_out)
             elif grad_out.dtype == total.dtype:
                 total.addmm_(grad_out.flatten(0, 3).t(), floats.flatten(0, 3))
             else:
                 total.add_(grad_out.flatten(0, 3).t() @ floats.flatten(0, 3))
+
+    def _add_conv_weight_grad(self, total: Tensor, floats: Tensor, grad_out: Tensor) -> None:
+        g, low = self.geometry, grad_out.dtype == torch.bfloat16 and grad_out.device.type == "cpu"
+        if low and columns.pays((grad_out.shape[2], grad_out.shape[3]), g.stride, g.dilation, g.groups):
+            columns.add_weight_grad(total, floats.flatten(0, 1), grad_out.flatten(0, 1), g.padding)
+        else:
+            total.add_(self._conv_backward(grad_out, floats, of="weight"))
 
     def input_grad(self, grad_out: Tensor, in_shape: tuple[int, int, int]) -> Tensor:
         """Return dL/dx of some steps, ``[T, B, H, W, Ci]``, contiguous, as ``grad_out``; ``in_shape`` is (H, W, Ci)."""

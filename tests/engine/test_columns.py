@@ -1,0 +1,92 @@
+"""A convolution's weight gradient as one product, against PyTorch's in float64, and when it is taken."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+from bntt.engine import columns
+from bntt.engine.synapse import Geometry, Spikes, Synapse
+from tests.kernels import needs_bf16
+from tests.rows import each_row
+
+SHAPES = [  # images, height, width, Ci, Co, kernel, padding
+    (5, 4, 4, 16, 24, (3, 3), (1, 1)),
+    (7, 8, 8, 33, 16, (3, 3), (1, 1)),
+    (3, 6, 5, 7, 9, (3, 3), (0, 0)),
+    (4, 5, 6, 8, 8, (5, 3), (2, 0)),
+    (4, 7, 7, 8, 8, (1, 4), (0, 3)),
+    (6, 1, 1, 12, 5, (3, 3), (1, 1)),
+    (2, 3, 3, 4, 6, (1, 1), (0, 0)),
+]
+
+
+def oracle(x: torch.Tensor, grad: torch.Tensor, weight: torch.Tensor, padding: tuple[int, int]) -> torch.Tensor:
+    images, grad = (one.double().permute(0, 3, 1, 2) for one in (x, grad))
+    mask = [False, True, False]
+    found = torch.ops.aten.convolution_backward(
+        grad, images, weight.double(), None, [1, 1], padding, [1, 1], False, [0, 0], 1, mask
+    )
+    return found[1]
+
+
+def sample(case: tuple, rng: torch.Generator) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    images, height, width, inputs, outputs, kernel, padding = case
+    places = Geometry(padding=padding).out_size((height, width), kernel)
+    x = torch.randn(images, height, width, inputs, generator=rng)
+    return x, torch.randn(images, *places, outputs, generator=rng), torch.zeros(outputs, inputs, *kernel)
+
+
+@each_row("case", SHAPES)
+def test_it_is_the_gradient_whatever_the_blocks(case, rng, monkeypatch):
+    x, grad, weight = sample(case, rng)
+    expected = oracle(x, grad, weight, case[-1])
+    for images in (1, 2, 100):
+        rows = 4 * math.prod(grad.shape[1:3]) * math.prod(weight.shape[1:])
+        monkeypatch.setattr(columns, "BLOCK_BYTES", images * rows)
+        total = torch.ones_like(weight)
+        columns.add_weight_grad(total, x, grad, case[-1])
+        torch.testing.assert_close(total.double(), 1 + expected, rtol=1e-4, atol=1e-4)
+
+
+@needs_bf16
+def test_a_layer_in_bfloat16_takes_it_and_rounds_as_bfloat16(rng, monkeypatch):
+    monkeypatch.setattr(columns, "has_tiles", lambda: True)
+    taken = []
+    monkeypatch.setattr(columns, "add_weight_grad", spy(taken, columns.add_weight_grad))
+    x, grad, weight = sample((6, 8, 8, 32, 16, (3, 3), (1, 1)), rng)
+    counts = Spikes((x > 1).to(torch.uint8)[None], scale=0.5)
+    synapse = Synapse(weight, None, Geometry(padding=(1, 1)), "bf16")
+    total = torch.zeros_like(weight)
+    synapse.add_weight_grad(total, counts, grad[None].bfloat16(), events=False)
+    expected = oracle(counts.floats()[0], grad.bfloat16(), weight, (1, 1))
+    assert len(taken) == 1
+    assert (total - expected).norm() / expected.norm() < 2**-8
+
+
+def spy(taken, real):
+    def watched(*given):
+        taken.append(given)
+        real(*given)
+
+    return watched
+
+
+def test_it_is_taken_for_small_plain_maps_on_a_processor_with_tiles(monkeypatch):
+    plain, one = ((8, 8), (1, 1), (1, 1), 1), (1, 1)
+    for has in (True, False):
+        monkeypatch.setattr(columns, "has_tiles", lambda has=has: has)
+        assert columns.pays(*plain) is has
+    monkeypatch.setattr(columns, "has_tiles", lambda: True)
+    others = [((9, 8), one, one, 1), ((8, 8), (2, 1), one, 1), ((8, 8), one, (1, 2), 1), ((8, 8), one, one, 2)]
+    assert not any(columns.pays(*other) for other in others)
+
+
+def test_single_precision_does_not_take_it(rng, monkeypatch):
+    monkeypatch.setattr(columns, "has_tiles", lambda: True)
+    taken = []
+    monkeypatch.setattr(columns, "add_weight_grad", spy(taken, columns.add_weight_grad))
+    x, grad, weight = sample(SHAPES[0], rng)
+    Synapse(weight, None, Geometry(padding=(1, 1))).add_weight_grad(weight, Spikes(x[None]), grad[None], events=False)
+    assert not taken
