@@ -25,7 +25,9 @@ share a batch: their free memory may differ. See :mod:`bntt.engine.graph.spans`.
 Precision = Literal["fp32", "bf16-grad", "bf16"]
 """Precision of products of weights and spikes. ``"fp32"``; ``"bf16-grad"``: forward pass as in fp32, dense gradients in
 bfloat16, factors and products; ``"bf16"``: forward products too, with currents and gradients stored as bfloat16.
-Statistics, membranes and sums over chunks are always float32, and so is the sum of an event-driven product."""
+Statistics, membranes and sums over chunks are always float32, and so is the sum of an event-driven product. In an ANN,
+which needs ``rectifiers="fused"``, only factors and products are bfloat16, and a measured pass is its modules', in
+float32."""
 InputGrad = Literal["winograd", "direct"]
 """The dense gradient towards a convolution's input: by Winograd's F(4x4, 3x3) for shapes where it pays, or PyTorch's
 for every shape. See :mod:`bntt.engine.winograd`."""

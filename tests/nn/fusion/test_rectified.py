@@ -5,6 +5,7 @@ from copy import deepcopy
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.parametrize import register_parametrization
 
 from bntt.engine.compute import Compute
 from bntt.models import compact, mlp, vgg6
@@ -28,6 +29,7 @@ from bntt.nn import (
 )
 from bntt.nn.norms.methods import NoNorm
 from tests.grids import pairs
+from tests.kernels import needs_bf16
 from tests.rows import each_row
 
 
@@ -96,6 +98,57 @@ def test_an_ann_is_what_its_modules_are(name, norm, training, rng):
     for what, value in wanted.items():
         error = float((found[what].double() - value).norm()) / max(float(value.norm()), most)
         assert error < 5e-5, (what, error)
+
+
+class Rounded(torch.autograd.Function):
+    """A value, and on the way back its gradient, rounded to bfloat16."""
+
+    @staticmethod
+    def forward(ctx, value):
+        return value.bfloat16().to(value.dtype)
+
+    backward = forward
+
+
+class RoundedWeight(nn.Module):
+    def forward(self, weight):
+        return Rounded.apply(weight)
+
+
+def in_bfloat16(net: SpikingNetwork) -> SpikingNetwork:
+    """Return the modules in float64, with factors, products and their gradients rounded to bfloat16."""
+    exact = deepcopy(net).double()
+    for module in exact.blocks.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            register_parametrization(module, "weight", RoundedWeight())
+            module.register_forward_pre_hook(lambda _, given: (Rounded.apply(given[0]),))
+            module.register_forward_hook(lambda _, given, out: Rounded.apply(out))
+    return exact
+
+
+@needs_bf16
+@each_row("name, norm, most_error", [("vgg6", "bntt", 0.002), ("compact", "bn", 0.2), ("odd", "none", 0.2)])
+def test_products_in_bfloat16_are_rounded_and_nothing_else(name, norm, most_error, rng):
+    """In deep networks single precision rounds a few factors to the neighbour, and the next layers make more of it."""
+    net, x = made(name, norm, rng)
+    exact = in_bfloat16(net)
+    net.compute = Compute(precision="bf16")
+    found, wanted = learned(net, x), learned(exact, x.double())
+    wanted = {what.replace("parametrizations.weight.original", "weight"): value for what, value in wanted.items()}
+    most = 0.01 * max(float(p.grad.norm()) for p in exact.parameters())
+    for what, value in wanted.items():
+        error = float((found[what].double() - value).norm()) / max(float(value.norm()), most)
+        assert error < most_error, (what, error)
+
+
+@needs_bf16
+def test_gradients_in_bfloat16_leave_the_logits(rng):
+    net, x = made("compact", "bn-pooled", rng)
+    low = deepcopy(net)
+    low.compute = Compute(precision="bf16-grad")
+    found, fp32 = learned(low, x), learned(net, x)
+    assert torch.equal(found["logits"], fp32["logits"])
+    assert 1e-4 < float((found["input"] - fp32["input"]).norm() / fp32["input"].norm()) < 0.02
 
 
 def test_a_shift_that_changes_before_the_gradient_is_asked_for_changes_no_gradient(rng):

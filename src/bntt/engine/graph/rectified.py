@@ -1,8 +1,9 @@
 """The layers of an ANN: one step in which nothing spikes and nothing is carried over.
 
 So each node is a few operations of autograd on images ``[B, C, H, W]``, whose channels lie last in memory: weights with
-the engine's gradients; norm, rectifier and average pool by one kernel, ``cpu/rectify.inl``. The modules are the
-readable twin.
+the engine's gradients; norm, rectifier and average pool by one kernel, ``cpu/rectify.inl``. In every precision only
+factors and products are bfloat16: what lies between the weights of two layers is float32. The modules are the readable
+twin.
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ def why_not_rectified(nodes: Sequence[Node], compute: Compute, *, alone: bool) -
     """
     if compute.rectifiers == "plain":
         return "its neurons rectify, and rectifiers are 'plain'"
-    if compute.backend != "auto" or compute.precision != "fp32":
+    if compute.backend != "auto":
         return "its neurons rectify, which the kernels do not support"
     if not alone or compute.reduce is not None:
         return "its neurons rectify, which is fused in networks of one step, trained by one process"
@@ -180,20 +181,24 @@ class _Weigh(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, layer: Layer, compute: Compute) -> Tensor:
-        synapse, x = Synapse(weight, bias, layer.geometry), x.reshape(-1).view(x.shape)  # strides of one channel too
+        synapse = Synapse(weight, bias, layer.geometry, compute.precision)
+        x = x.reshape(-1).view(x.shape).to(synapse.forward_dtype)  # contiguous in the strides of one channel too
         ctx.save_for_backward(x, weight)
         ctx.synapse, ctx.compute, ctx.cancels = synapse, compute, layer.batch_statistics
-        return synapse.forward(Spikes(x), events=False)[0]
+        return synapse.forward(Spikes(x), events=False)[0].float()
 
     @staticmethod
     @differentiable_once
     def backward(ctx: Any, saved: tuple[Tensor, Tensor], grad_out: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = saved
         grad, synapse, (wants_input, wants_weight, wants_bias, *_) = grad_out[None], ctx.synapse, ctx.needs_input_grad
-        grad, of_weight = grad.contiguous(), torch.zeros_like(weight) if wants_weight else None
+        low, of_weight = (
+            grad.contiguous().to(synapse.backward_dtype),
+            torch.zeros_like(weight) if wants_weight else None,
+        )
         if of_weight is not None:
-            synapse.add_weight_grad(of_weight, Spikes(x), grad, events=False)
-        of_input = _input_grad(synapse, grad, x.shape, ctx.compute) if wants_input else None
+            synapse.add_weight_grad(of_weight, Spikes(x), low, events=False)
+        of_input = _input_grad(synapse, low, x.shape, ctx.compute).float() if wants_input else None
         of_bias = grad.sum((0, 1, 2, 3)) if wants_bias else None
         if of_bias is not None and ctx.cancels:  # a constant cancels in the batch's mean
             of_bias.zero_()
