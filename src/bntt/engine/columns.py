@@ -3,7 +3,7 @@
 dL/dW[o, i, k, l] sums dL/dy[s, h, w, o] · x[s, h + k, w + l, i] over images and places: with every window of the
 padded input as a row, it is one product, whose sums have thousands of terms. For a map of 4x4 oneDNN reaches a tenth
 of the rate of its forward convolutions, and this way a third: 0.3 of the time, and 0.7 for 8x8. For larger maps the
-rows cost more than they save, and so they do without tiles.
+rows cost more than they save, and without tiles they cost more for every map.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def add_weight_grad(total: Tensor, x: Tensor, grad_out: Tensor, padding: tuple[i
     Args:
         total: ``[Co, Ci, Kh, Kw]``, float32.
         x: ``[S, H, W, Ci]``.
-        grad_out: ``[S, H', W', Co]``, contiguous, of the type of ``x``; products are rounded to it once per block.
+        grad_out: ``[S, H', W', Co]``, contiguous, of the type of ``x``, to which each block's sum is rounded.
 
     >>> total = torch.zeros(1, 1, 1, 2)
     >>> x, grad = torch.tensor([1.0, 2.0, 4.0]).view(1, 1, 3, 1), torch.tensor([1.0, 10.0]).view(1, 1, 2, 1)

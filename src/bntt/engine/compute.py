@@ -25,14 +25,14 @@ share a batch: their free memory may differ. See :mod:`bntt.engine.graph.spans`.
 Precision = Literal["fp32", "bf16-grad", "bf16"]
 """Precision of products of weights and spikes. ``"fp32"``; ``"bf16-grad"``: forward pass as in fp32, dense gradients in
 bfloat16, factors and products; ``"bf16"``: forward products too, with currents and gradients stored as bfloat16.
-Statistics, membranes and sums over chunks are always float32, and so is the sum of an event-driven product. In an ANN,
-which needs ``rectifiers="fused"``, only factors and products are bfloat16, and a measured pass is its modules', in
-float32."""
+Statistics, membranes and sums over chunks are always float32, and so is the sum of an event-driven product. ANNs have
+the lower two with ``rectifiers="fused"`` only: their factors and products are bfloat16, what lies between two layers is
+float32, and so is all of a pass that measures, which runs the modules."""
 InputGrad = Literal["winograd", "direct"]
 """The dense gradient towards a convolution's input: by Winograd's F(4x4, 3x3) for shapes where it pays, or PyTorch's
 for every shape. See :mod:`bntt.engine.winograd`."""
 Rectifiers = Literal["fused", "plain"]
-"""The layers of an ANN on the processor in float32: each as two operations with channels last, weights, and
+"""The layers of an ANN on the processor: each as two operations with channels last, weights, and
 a kernel for norm, rectifier and average pool; or module by module, as the equations are written. See
 :mod:`bntt.engine.graph.rectified`."""
 KernelName = Literal["cpu", "triton"]

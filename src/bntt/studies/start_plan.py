@@ -97,7 +97,7 @@ def _starts(
         if base.convert.ann and not run.begins_with:
             raise RecipeError(f"study {study.name}, runs {run.name}: begins with an ANN: name its run in begins_with")
         facts = facts_of(base)
-        # only the kernels of spiking neurons have bfloat16 gradients
+        # plain PyTorch has no bfloat16 gradients, and ANNs run in it unless a recipe asks for kernels
         if precision != "fp32" and not facts.is_ann and base.compute.backend != "reference":
             base = replace(base, compute=replace(base.compute, precision=precision))
         measures = {name: study.measures[name] for name in study.measures_of(run) if study.measures[name].takes(facts)}

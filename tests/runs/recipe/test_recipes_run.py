@@ -6,6 +6,7 @@ import torch
 from bntt.data import FrameSet, synthetic
 from bntt.data.prepared import Manifest, manifest_of
 from bntt.data.registry import DATASETS
+from bntt.engine.kernels import has_bf16
 from bntt.runs.directory import new_run_directory
 from bntt.runs.recipe import recipe_names
 from bntt.runs.recipe.build import build_model
@@ -62,6 +63,8 @@ def parts_like(recipe):
 
 def trains_two_steps(name, tmp_path):
     smallest = ["train.batch_size=2", "train.epochs=1", "evaluate.batch_size=2", "evaluate.images=0"]
+    if not has_bf16():
+        smallest += ["compute.precision=fp32"]
     if load_recipe(name).train.grow:
         smallest += ["train.epochs=2", "train.grow=[[2, 1]]"]
     recipe = load_recipe(name, smallest)

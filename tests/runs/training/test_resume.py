@@ -74,7 +74,7 @@ def test_a_precision_that_computes_other_spikes_is_refused(run, tmp_path):
     recipe, data, *_ = run
     folder = tiny.stopped(recipe, data, tmp_path)
     check_resume(tiny.edited(recipe, compute={"precision": "bf16-grad"}), folder)
-    with pytest.raises(RecipeError, match="'bf16' computes other spikes than 'fp32'"):
+    with pytest.raises(RecipeError, match="'bf16' has another forward pass than 'fp32'"):
         check_resume(tiny.edited(recipe, compute={"precision": "bf16"}), folder)
 
 

@@ -1,9 +1,9 @@
 """The layers of an ANN: one step in which nothing spikes and nothing is carried over.
 
 So each node is a few operations of autograd on images ``[B, C, H, W]``, whose channels lie last in memory: weights with
-the engine's gradients; norm, rectifier and average pool by one kernel, ``cpu/rectify.inl``. In every precision only
-factors and products are bfloat16: what lies between the weights of two layers is float32. The modules are the readable
-twin.
+the engine's gradients; norm, rectifier and average pool by one kernel, ``cpu/rectify.inl``. In the lower
+precisions factors and products are bfloat16, and what lies between the weights of two layers is float32. The modules
+are the readable twin.
 """
 
 from __future__ import annotations
@@ -65,10 +65,10 @@ def why_not_rectified(nodes: Sequence[Node], compute: Compute, *, alone: bool) -
         alone: True if there is one step.
 
     >>> why_not_rectified([Rectify(window=(1, 1))], Compute(rectifiers="plain"), alone=True)
-    "its neurons rectify, and rectifiers are 'plain'"
+    "its neurons rectify, and rectifiers are 'plain', not 'fused'"
     """
     if compute.rectifiers == "plain":
-        return "its neurons rectify, and rectifiers are 'plain'"
+        return "its neurons rectify, and rectifiers are 'plain', not 'fused'"
     if compute.backend != "auto":
         return "its neurons rectify, which the kernels do not support"
     if not alone or compute.reduce is not None:
@@ -192,10 +192,8 @@ class _Weigh(torch.autograd.Function):
     def backward(ctx: Any, saved: tuple[Tensor, Tensor], grad_out: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = saved
         grad, synapse, (wants_input, wants_weight, wants_bias, *_) = grad_out[None], ctx.synapse, ctx.needs_input_grad
-        low, of_weight = (
-            grad.contiguous().to(synapse.backward_dtype),
-            torch.zeros_like(weight) if wants_weight else None,
-        )
+        grad = grad.contiguous()
+        low, of_weight = grad.to(synapse.backward_dtype), torch.zeros_like(weight) if wants_weight else None
         if of_weight is not None:
             synapse.add_weight_grad(of_weight, Spikes(x), low, events=False)
         of_input = _input_grad(synapse, low, x.shape, ctx.compute).float() if wants_input else None

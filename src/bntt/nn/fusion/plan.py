@@ -88,8 +88,8 @@ def plan_of(blocks: Mapping[str, nn.Module], x: Tensor, compute: Compute, call: 
                 else f"on backend {compute.backend!r}"
             )
             raise BackendError(
-                f"block {name!r} cannot run {wanted}: {reason}; with Compute() such a block runs in plain PyTorch, "
-                f"backend 'auto' and precision 'fp32'"
+                f"block {name!r} cannot run {wanted}: {reason}; in plain PyTorch such a block runs with backend 'auto' "
+                f"and precision 'fp32'"
                 + ("; on a GPU only backend 'triton' has kernels" if x.is_cuda and compute.kernels == "cpu" else "")
             )
         break

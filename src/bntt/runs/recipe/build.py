@@ -70,8 +70,10 @@ def describe_backend(recipe: Recipe, data: RecipeData, model: SpikingClassifier)
     if not neuron_facts_by_name(recipe.network.neuron, recipe.network.num_steps).spikes:
         if not model.network.plan(input_shape(recipe, data)).reason:
             single = recipe.compute.precision == "fp32"
-            gradients = f"{recipe.compute.input_grad} input gradients" if single else f"in {recipe.compute.precision}"
-            return f"an ANN, its norms and rectifiers by a C++ kernel; {gradients}"
+            products = (
+                f"{recipe.compute.input_grad} input gradients" if single else f"products {recipe.compute.precision}"
+            )
+            return f"an ANN, its norms and rectifiers by a C++ kernel; {products}"
         return "plain PyTorch: the kernels are for spiking neurons, this is an ANN"
     if device.type != "cpu" and wanted == "cpu":
         return f"plain PyTorch on {device}; its Triton kernels must be asked for: compute.backend=triton"

@@ -62,7 +62,8 @@ def check_resume(recipe: Recipe, run: RunDirectory, *, forget_best: bool = False
     if "bf16" in changed.get("compute.precision", ()):
         begun, wanted = changed["compute.precision"]
         raise RecipeError(
-            f"compute.precision: {wanted!r} computes other spikes than {begun!r}, which it began with; train a new run"
+            f"compute.precision: {wanted!r} has another forward pass than {begun!r}, which it began with: train a new "
+            f"run"
         )
     if facts["best"] is not None and not forget_best:
         try:
