@@ -1,4 +1,4 @@
-"""ANNs in bfloat16: factors and products are rounded, to the bit that the modules say, and nothing else is."""
+"""ANNs in bfloat16: factors and products are rounded, as in modules that round in float64, and nothing else is."""
 
 from copy import deepcopy
 

@@ -1,9 +1,9 @@
 """The layers of an ANN: one step in which nothing spikes and nothing is carried over.
 
 So each node is a few operations of autograd on images ``[B, C, H, W]``, whose channels lie last in memory: weights with
-the engine's gradients; norm, rectifier and average pool by one kernel, ``cpu/rectify.inl``. In the lower
-precisions factors and products are bfloat16, and what lies between the weights of two layers is float32. The modules
-are the readable twin.
+the engine's gradients; norm, rectifier and average pool by one kernel, ``cpu/rectify.inl``. In the lower precisions
+factors and products are bfloat16, and what lies between the weights of two layers is float32. The modules are the
+readable twin.
 """
 
 from __future__ import annotations
