@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import signal
@@ -10,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 
 from bntt.data import SampleLoader
@@ -163,6 +165,8 @@ def killed(processes: Processes) -> dict[str, Any]:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    with joined_processes("cpu") as together:
+    with contextlib.suppress(KeyboardInterrupt), joined_processes("cpu") as together:
         found = {"some": some, "all": all_ways, "killed": killed}[sys.argv[2]](together)
-        torch.save(found, f"{sys.argv[1]}.{together.rank}")
+        raise KeyboardInterrupt  # as a signal ends a training
+    found["left"] = [dist.is_initialized(), together.reduce(torch.ones(1)).item()]
+    torch.save(found, f"{sys.argv[1]}.{together.rank}")

@@ -77,6 +77,11 @@ def test_what_they_tell_each_other(two):
     assert [one["refused"] for one in two] == ["no", "process 0 has stopped: no"]
 
 
+def test_a_block_that_is_left_by_a_signal_closes_their_connections(two):
+    """Threads of an open connection once ended a process that had saved everything with SIGABRT."""
+    assert [one["left"] for one in two] == [[False, 1.0]] * 2
+
+
 @pytest.mark.slow
 def test_many_train_the_network_of_one_under_every_norm_and_in_every_way(tmp_path):
     """Parts differ in size, and the fourth of four has a single sample of every other batch."""

@@ -10,7 +10,7 @@ import json
 import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from typing import TypeVar
 
 import torch
@@ -139,8 +139,9 @@ class _Several(Processes):
         return self._groups["control"]
 
     def close(self) -> None:
-        """Destroy the groups: one that outlives the interpreter may abort the process (SIGABRT) as its threads end."""
+        """Destroy the groups: the threads of one that outlives the interpreter may abort the process (SIGABRT)."""
         self._groups.clear()
+        dist.destroy_process_group()
 
     def total(self, values: Tensor) -> Tensor:
         dist.all_reduce(values, group=self._control)
@@ -249,10 +250,8 @@ def joined_processes(device: str) -> Iterator[Processes]:
         torch.cuda.set_device(own)
     try:
         dist.init_process_group("nccl" if gpu else "gloo")
-        several = _Several(own)
-        yield several
-        several.close()
-        dist.destroy_process_group()
+        with closing(_Several(own)) as several:
+            yield several
     except RuntimeError as error:
         if not _is_of_the_connection(error):
             raise
