@@ -7,7 +7,7 @@ import shutil
 
 from bntt.cli import console
 from bntt.cli import main as cli
-from tests.trained import trained_run
+from tests.trained import copied_run, trained_run
 
 
 def test_refusals(capsys, tmp_path):
@@ -51,6 +51,19 @@ def test_files_go_elsewhere_when_asked(tmp_path, capsys):
         said = capsys.readouterr().err
         assert note in said, (directory, said)
         assert bool(note) == ("replaces" in said)
+
+
+def test_other_options_than_the_recipes_need_a_folder_for_the_files(tmp_path, capsys):
+    run, there = copied_run(tmp_path).path, tmp_path / "there"
+    asked = ["drift", str(run), "--images", "20", "-s", "compute.backend=reference"]
+    assert cli.main(asked) == 2
+    assert "measured with -s compute.backend=reference: name another folder, --out FOLDER" in capsys.readouterr().err
+    assert cli.main([*asked, "--estimate"]) == 0
+    assert not (run / "drift.json").exists()
+    assert cli.main([*asked, "--out", str(there)]) == 0
+    assert json.loads((there / "drift.json").read_text())["measured_with"] == {"copy": {"compute.backend": "reference"}}
+    assert cli.main(["drift", str(run), "-s", "train.lr=1"]) == 2
+    assert "what may be set is data.root, evaluate.*, compute.*" in capsys.readouterr().err
 
 
 def test_no_progress_stands_among_the_numbers(tmp_path, capsys, monkeypatch):

@@ -90,6 +90,12 @@ def test_a_run_answers_in_exact_numbers(run, pictures, capsys):
         }
 
 
+def test_options_of_a_run_may_be_changed_to_predict_and_are_kept_with_the_answers(run, pictures, capsys):
+    plain = json.loads(said(capsys, *pictures, "--run", run, "-s", "compute.backend=reference", "--json"))
+    assert plain["measured_with"] == {"compute.backend": "reference"}
+    assert predictor_of(run, "", None, 1, ["compute.backend=reference"]).measured_with == plain["measured_with"]
+
+
 def test_a_run_is_named_with_its_epoch(run, pictures, capsys):
     assert said(capsys, pictures[0], "--run", run).startswith(f"network: {run}, epoch 1\n")
 
@@ -158,6 +164,7 @@ REFUSED = [
         2,
         "--run, --pretrained and --bundle: choose one",
     ),
+    (["IMAGE", "-s", "compute.backend=reference"], 2, "-s changes the recipe of a run: name one, --run"),
     (["IMAGE", "--pretrained", "vgg6"], 2, "--pretrained: no network 'vgg6', choose one of fashion-mnist-vgg6"),
     (["IMAGE", "--picture", "IMAGE"], 2, "is an image to predict, which the drawing would replace"),
     (["IMAGE", "--pretrained", "fashion-mnist-events-small"], 2, "was trained on frames (fashion-mnist-simulated) and"),

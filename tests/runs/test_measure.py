@@ -1,20 +1,12 @@
-"""Any measurement on any run, and what was kept of it."""
+"""Any measurement on any run."""
 
 import dataclasses
-import json
-import shutil
 
 import pytest
 
-from bntt.analysis.activity.measurement import ACTIVITY, ActivityArguments
-from bntt.analysis.activity.result import ActivityResult
 from bntt.analysis.drift.measurement import DRIFT, DriftArguments
 from bntt.analysis.measurement import ArgumentError, Progress
-from bntt.analysis.measurements import MEASUREMENTS
-from bntt.analysis.result import result_from
-from bntt.io.files import write_json
-from bntt.runs.measure import describe_replaced, get_measurement, measure, run_measurement, save_result
-from tests.analysis.activity.test_result import VALUES
+from bntt.runs.measure import get_measurement, measure, run_measurement
 from tests.rows import each_row
 from tests.runs.tiny import opened_run
 
@@ -22,38 +14,6 @@ from tests.runs.tiny import opened_run
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     return opened_run(tmp_path_factory.mktemp("runs"))
-
-
-def test_the_note_on_what_is_replaced_names_the_flags_that_differ(run):
-    """The same arguments are no news, tuples among them, which JSON reads as lists."""
-    robust = MEASUREMENTS["robust"]
-    write_json(run.path / "robust.json", {"arguments": {"sigmas": [0.1, 0.2], "draws": None, "unclipped": True}})
-    same, other = robust.arguments((0.1, 0.2), unclipped=True), robust.arguments((0.3,), draws=2)
-    assert describe_replaced(robust, same, run.path) == ""
-    assert describe_replaced(robust, other, run.path).partition("robust.json")[2] == (
-        " (it was measured with --sigmas 0.1 0.2, without --draws, with --unclipped)"
-    )
-
-
-def test_results_of_other_weights_of_a_run_of_that_name_are_told_and_without_a_name_unknown(run):
-    file, same = run.path / "drift.json", DriftArguments()
-    for measured_on, said in (
-        ({run.path.name: "06"}, f" (it was measured on other weights of {run.path.name})"),
-        ({"one": "06", "two": "07"}, " (it was measured on one, two)"),
-        (None, ""),
-    ):
-        write_json(file, {"arguments": dataclasses.asdict(same), "measured_on": measured_on})
-        assert describe_replaced(DRIFT, same, run.path, [run]).partition("drift.json")[2] == said
-
-
-def test_a_comparison_that_is_replaced_is_named(run):
-    robust = MEASUREMENTS["robust"]
-    same = robust.arguments((0.1,))
-    kept = {"arguments": dataclasses.asdict(same), "runs": [{"run": "one"}, {"run": "two"}]}
-    write_json(run.path / "robust.json", kept)
-    assert describe_replaced(robust, same, run.path, [run]).endswith("(it was measured next to two)")
-    write_json(run.path / "robust.json", {**kept, "runs": kept["runs"][:1]})
-    assert describe_replaced(robust, same, run.path, [run]) == ""
 
 
 @each_row("runs", [0, 2])
@@ -95,24 +55,3 @@ def test_flags_are_checked_by_their_declaration(run):
             measure("drift", run, **arguments)
     with pytest.raises(ArgumentError, match="no measurement 'drifts'"):
         get_measurement("drifts")
-
-
-def test_pictures_and_attachments_lie_beside_the_file(tmp_path):
-    found = result_from(ActivityResult, VALUES | {"places_npz": b"spikes"})
-    written = save_result(ACTIVITY, found, ActivityArguments(split="validation"), tmp_path / "new")
-    assert [path.name.removeprefix("activity-validation") for path in written] == [
-        ".json", ".png", "-gamma.png", "-places.npz",
-    ]  # fmt: skip
-    assert written[-1].read_bytes() == b"spikes"
-
-
-def test_two_runs_of_one_name_are_both_told_by_a_result_written_elsewhere(run, tmp_path):
-    other = dataclasses.replace(run, path=shutil.copytree(run.path, tmp_path / run.path.name))
-    found = result_from(ActivityResult, VALUES)
-    written, *_ = save_result(ACTIVITY, found, ActivityArguments(), tmp_path / "there", opened=[run, other])
-    assert json.loads(written.read_text())["measured_on"].keys() == {str(run.path), str(other.path)}
-
-
-def test_nothing_is_replaced_where_nothing_is(run, tmp_path):
-    (tmp_path / "recipe.toml").touch()
-    assert describe_replaced(DRIFT, DriftArguments(), tmp_path, [run]) == ""

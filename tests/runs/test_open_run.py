@@ -15,6 +15,7 @@ from bntt.analysis.accuracy.measurement import EvaluateArguments
 from bntt.analysis.measurement import Progress
 from bntt.data import DataError, SampleLoader
 from bntt.engine import kernels as backend
+from bntt.engine.kernels import BackendError
 from bntt.io.checkpoint import CheckpointError, read_checkpoint
 from bntt.runs import directory
 from bntt.runs import open_run as load
@@ -24,7 +25,7 @@ from bntt.runs.identity import trained_on, weights_hash
 from bntt.runs.open_run import load_run
 from bntt.runs.recipe.build import DeviceError
 from bntt.runs.recipe.datasets import build_data
-from bntt.runs.recipe.file import load_recipe
+from bntt.runs.recipe.file import RecipeError, load_recipe
 from bntt.runs.training.epoch_log import EpochResult
 from bntt.runs.training.train import train_run
 from tests.rows import each_row
@@ -125,7 +126,7 @@ def test_a_model_needs_no_data_and_data_is_opened_once(trained, copy, monkeypatc
     moved = dataclasses.replace(run.recipe, data=dataclasses.replace(run.recipe.data, root="/nowhere"))
     with pytest.raises(DataError, match="it is not here") as told:
         _ = dataclasses.replace(run, recipe=moved).data
-    assert told.value.__notes__ == [f"if its data is elsewhere, change data.root in {copy / 'recipe.toml'}"]
+    assert told.value.__notes__ == ["if its data is elsewhere, give the folder: -s data.root=FOLDER"]
     monkeypatch.undo()
     assert torch.equal(run.data.train.images, trained[1].train.images)
     assert run.data is run.data
@@ -146,6 +147,21 @@ def test_a_recipe_that_was_edited(copy):
     recipe.write_text(text.replace("leak = 0.95", "leak = 0.9"))
     with pytest.raises(CheckpointError, match=r"network.leak is 0.9, it was trained with 0.95"):
         load_run(copy)
+
+
+def test_options_are_overridden_to_measure_it_but_none_that_it_was_trained_with(copy, monkeypatch):
+    recipe = copy / "recipe.toml"
+    recipe.write_text(recipe.read_text().replace('precision = "fp32"', 'precision = "bf16"'))
+    monkeypatch.setattr(backend, "has_bf16", lambda: False)
+    with pytest.raises(BackendError, match="use 'fp32'"):
+        load_run(copy)
+    run = load_run(copy, overrides=["compute.precision=fp32", "evaluate.batch_size=7", "data.root=/there"])
+    assert (run.model.network.compute.precision, run.recipe.evaluate.batch_size) == ("fp32", 7)
+    assert run.recipe.data.root == "/there"
+    assert run.measured_with == {"compute.precision": "fp32", "evaluate.batch_size": 7}
+    for wrong in ("network.leak=0.9", "data.images=7", "train.lr=3", "notes=mine"):
+        with pytest.raises(RecipeError, match=rf"-s {wrong.split('=')[0]}: a trained run is measured as it was"):
+            load_run(copy, overrides=[wrong])
 
 
 def test_gradients_in_bfloat16_are_no_matter_where_there_are_none(copy, monkeypatch):

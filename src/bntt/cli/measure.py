@@ -15,7 +15,8 @@ from bntt.cli.train import Overrides
 from bntt.options import options_of
 
 if TYPE_CHECKING:
-    from bntt.runs.open_run import LoadedRun, OpenedRecipe
+    from bntt.runs.open_recipe import OpenedRecipe
+    from bntt.runs.open_run import LoadedRun
 
 Run = Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
 Runs = Annotated[
@@ -71,6 +72,8 @@ def _flags(measurement: Measurement) -> list[tuple[Parameter, str]]:
     if measurement.opens == "recipe":
         add("out", Path, "folder of the results.", Path(measurement.name))
     else:
+        place = "the folder of its data, or with --out another value of evaluate or compute"
+        add("overrides", Overrides, f"{place}, repeatable: `-s data.root=FOLDER`, `-s compute.precision=fp32`.", ())
         add("out", Path | None, "folder for the files instead of the run directory.", None)
     add("device", str, "cpu, or cuda.", "cpu")
     add("estimate", bool, "measure for a few seconds and print how long the whole takes; write no result.", False)
@@ -85,7 +88,8 @@ def _measure(measurement: Measurement, given: Mapping[str, Any]) -> None:
     from bntt.analysis.result import checked_arguments
     from bntt.cli import console, streams
     from bntt.runs.directory import check_folders
-    from bntt.runs.measure import describe_replaced, estimate_measurement, run_measurement, save_result, settled
+    from bntt.runs.measure import estimate_measurement, run_measurement, settled
+    from bntt.runs.results import check_destination, describe_replaced, save_result
 
     json, csv, out = given["json"], given["csv"], given["out"]
     if json and csv:
@@ -97,6 +101,8 @@ def _measure(measurement: Measurement, given: Mapping[str, Any]) -> None:
     with warnings.catch_warnings(record=True) as caught, console.aside(json or csv):
         warnings.simplefilter("default", UserWarning)
         opened = _opened(measurement, given, arguments)
+        if not given["estimate"]:
+            check_destination(opened, out)
         arguments = settled(measurement, opened, arguments)
         estimate = estimate_measurement(measurement, opened, arguments) if given["estimate"] else ""
         if not estimate:
@@ -124,23 +130,23 @@ def _measure(measurement: Measurement, given: Mapping[str, Any]) -> None:
 
 
 def _opened(measurement: Measurement, given: Mapping[str, Any], arguments: Any) -> Sequence[LoadedRun | OpenedRecipe]:
-    from bntt.runs.open_run import open_recipe
+    from bntt.runs.open_recipe import open_recipe
 
     if measurement.opens == "recipe":
         return [open_recipe(given["opened"], given["overrides"], folder=given["out"], device=given["device"])]
     runs = list(given["opened"]) if measurement.several else [given["opened"]]
     runs += [second] if (second := given.get("second")) else []
-    return [_opened_run(measurement, run, arguments, given["device"]) for run in runs]
+    return [_opened_run(measurement, run, arguments, given) for run in runs]
 
 
-def _opened_run(measurement: Measurement, run: Path, arguments: Any, device: str) -> LoadedRun:
+def _opened_run(measurement: Measurement, run: Path, arguments: Any, given: Mapping[str, Any]) -> LoadedRun:
     """Open a run with its data; warn if its network looks untrained."""
     from bntt.analysis import looks_untrained
     from bntt.cli import console, streams
     from bntt.runs.measure import check_measurable
     from bntt.runs.open_run import load_run
 
-    loaded = load_run(run, device=device)
+    loaded = load_run(run, device=given["device"], overrides=given["overrides"])
     check_measurable(measurement, loaded.facts, arguments, run)
     with console.status("opening the data"):
         _ = loaded.data

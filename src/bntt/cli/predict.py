@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from bntt.analysis.measurement import MOST_DRAWS
+from bntt.cli.train import Overrides
 
 if TYPE_CHECKING:
     from bntt.analysis import Prediction
@@ -32,6 +33,7 @@ def predict(
     run: Path | None = None,
     pretrained: str = "",
     bundle: Path | None = None,
+    overrides: Overrides = (),
     draws: int = 1,
     seed: int = 0,
     invert: bool = False,
@@ -55,6 +57,7 @@ def predict(
         run: a run directory, to use its best epoch.
         pretrained: or a network of `bntt list pretrained`, by name.
         bundle: or a bundle written by `bntt export`, run by bntt.deploy.Runtime.
+        overrides: another value of the run's compute, repeatable: `-s compute.precision=fp32`.
         draws: number of times an image is shown, each with fresh noise; the confidence is the mean.
         seed: seed of the noise.
         invert: show the negative: for dark-on-light images and a network that learned light on dark.
@@ -71,12 +74,13 @@ def predict(
 
     wrong = _refusal(images, draws, seed, picture) or ("--json and --csv: choose one" if json and csv else "")
     several = sum(map(bool, (run, pretrained, bundle))) > 1
-    if wrong := wrong or ("--run, --pretrained and --bundle: choose one" if several else ""):
+    wrong = wrong or ("--run, --pretrained and --bundle: choose one" if several else "")
+    if wrong := wrong or ("-s changes the recipe of a run: name one, --run" if overrides and not run else ""):
         raise RecipeError(wrong)
     check_picture(picture)
     if not (run or bundle):
         check_pretrained(pretrained or DEFAULT)
-    of = predictor_of(run, pretrained or DEFAULT, bundle, draws)
+    of = predictor_of(run, pretrained or DEFAULT, bundle, draws, overrides)
     shown = [of.read(path, invert) for path in images]
     pairs = []
     with console.aside(json or csv), console.progress("predicting") as report:
@@ -84,6 +88,7 @@ def predict(
             pairs.append((one, of.predict(of.sample(one.values), seed, draws)))
             report(len(pairs), len(shown))
     header = {"network": of.name, "classes": of.classes, "seed": seed, "draws": draws}
+    header |= {"measured_with": dict(of.measured_with)} if of.measured_with else {}
     _print(pairs, header, of.title, as_json=json, as_csv=csv)
     if picture is not None:
         rows = [(one.path.name, one.pixels, found) for one, found in pairs]

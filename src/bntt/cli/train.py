@@ -235,7 +235,7 @@ def _measure(recipe: Recipe, data: RecipeData, run: RunDirectory, processes: Pro
     from bntt.analysis.measurement import Progress
     from bntt.cli import console
     from bntt.runs.evaluation import evaluate_run
-    from bntt.runs.measure import save_result
+    from bntt.runs.results import save_result
 
     with console.progress("measuring") as report:
         result = evaluate_run(recipe, data, run, processes=processes, progress=Progress(report))

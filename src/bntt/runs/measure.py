@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import time
 import warnings
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from bntt.analysis.measurement import ArgumentError, Facts, Measurement, Progress, run_names
 from bntt.analysis.result import Result, checked_arguments
-from bntt.charts.files import save_figure
-from bntt.io.files import find_object, write_json, write_whole
 from bntt.runs.directory import check_folders
 from bntt.runs.measurements import MEASUREMENTS
-from bntt.runs.open_run import LoadedRun, OpenedRecipe, load_run, open_recipe
+from bntt.runs.open_recipe import OpenedRecipe, open_recipe
+from bntt.runs.open_run import LoadedRun, load_run
+from bntt.runs.results import check_destination, save_result
 from bntt.runs.training.estimate import Clock, spoken
-
-Format = Literal["png", "pdf", "svg"]
-"""File format of figures."""
 
 
 def measure(
@@ -47,7 +43,8 @@ def measure(
         The measurement's result, a record that is also saved as ``<name>.json``.
 
     Raises:
-        ArgumentError: on an unknown measurement or invalid arguments, or if the run lacks the numbers it needs.
+        ArgumentError: on an unknown measurement or invalid arguments, if the run lacks the numbers it needs, or was
+            opened with overrides and the folder is a run directory.
         CheckpointError: if a directory is not a run, or cannot be measured.
         DataError: if its dataset is missing or damaged, or it has no samples to measure on.
         OSError: if the files cannot be written.
@@ -69,6 +66,7 @@ def measure(
         one if isinstance(one, LoadedRun | OpenedRecipe) else _open(measurement, one, folder, device) for one in runs
     ]
     check_folders(folder, *(one.path for one in opened[:1] if not folder))
+    check_destination(opened, folder)
     checked = settled(measurement, opened, checked_arguments(measurement.arguments, arguments))
     result = run_measurement(measurement, opened, checked, progress or Progress())
     save_result(measurement, result, checked, folder or opened[0].path, opened=opened if folder else ())
@@ -186,84 +184,3 @@ def estimate_measurement(
     with suppress(_EnoughError):
         run_measurement(measurement, opened, arguments, watch)
     return watch.text()
-
-
-def save_result(
-    measurement: Measurement,
-    result: Result,
-    arguments: Any,
-    folder: Path,
-    form: Format = "png",
-    opened: Sequence[LoadedRun | OpenedRecipe] = (),
-) -> list[Path]:
-    """Write a result, its figures and attachments, each atomically.
-
-    Args:
-        form: file format of the figures.
-        opened: the runs, if the folder is not theirs and so does not name them.
-
-    Returns:
-        The files.
-
-    Raises:
-        OSError: if they cannot be written.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    stem = measurement.stem(arguments)
-    written = [folder / f"{stem}.json"]
-    origin = _origin(opened)
-    write_json(written[0], result.to_json() | ({"measured_on": origin} if origin else {}))
-    for figure in result.figures():
-        written.append(folder / f"{'-'.join(part for part in (stem, figure.stem) if part)}.{form}")
-        save_figure(figure, written[-1])
-    for name, content in result.attachments().items():
-        written.append(folder / f"{stem}-{name}")
-        write_whole(written[-1], content)
-    return written
-
-
-def _origin(opened: Sequence[LoadedRun | OpenedRecipe]) -> dict[str, str]:
-    """Return the checksums of the weights of runs, by names that tell them apart, as the result names them."""
-    return {name: one.weights_sha256 for name, one in _named(opened).items()}
-
-
-def _named(opened: Sequence[LoadedRun | OpenedRecipe]) -> dict[str, LoadedRun]:
-    runs = [one for one in opened if isinstance(one, LoadedRun)]
-    return dict(zip(run_names(runs), runs, strict=True))
-
-
-def describe_replaced(
-    measurement: Measurement, arguments: Any, folder: Path, opened: Sequence[LoadedRun | OpenedRecipe] = ()
-) -> str:
-    """Describe the results that :func:`save_result` will overwrite; "" if none, or if of the same runs and arguments.
-
-    >>> from tempfile import mkdtemp
-    >>> folder, drift = Path(mkdtemp()), MEASUREMENTS["drift"]
-    >>> write_json(folder / "drift.json", {"arguments": {"images": 900}})
-    >>> describe_replaced(drift, drift.arguments(), folder).partition("drift.json")[2]
-    ' (it was measured with --images 900)'
-    """
-    file = folder / f"{measurement.stem(arguments)}.json"
-    if (kept := find_object(file)) is None:
-        return ""
-    before, now, runs = kept.get("arguments"), json.loads(json.dumps(vars(arguments))), kept.get("measured_on")
-    elsewhere = opened and folder.resolve() not in [one.path.resolve() for one in opened]
-    if runs is None and elsewhere and (folder / "recipe.toml").is_file():
-        runs = {folder.resolve().name: ""}  # a run's own results do not name it
-    values = before.items() if isinstance(before, dict) else ()
-    changed = [_as_flag(name, value) for name, value in values if value != now.get(name)]
-    if isinstance(runs, dict) and runs != (here := _origin(opened)):
-        changed.insert(0, f"on {'other weights of ' if runs.keys() == here.keys() else ''}{', '.join(runs)}")
-    rows = kept["runs"][1:] if isinstance(kept.get("runs"), list) else []  # what `bntt robust` compared the first with
-    compared = [str(row.get("run")) for row in rows if isinstance(row, dict)]
-    if not {*compared} <= {*list(_named(opened))[1:]}:
-        changed.append(f"next to {', '.join(compared)}")
-    return f"replaces {file} (it was measured {', '.join(changed)})" if changed else ""
-
-
-def _as_flag(name: str, value: Any) -> str:
-    """Describe an argument as its flag: "with --draws 2", or "without --draws" where it was left out."""
-    flag, values = f"--{name.replace('_', '-')}", value if isinstance(value, list) else [value]
-    if value in (None, False, []):
-        return f"without {flag}"
-    return f"with {flag}" if value is True else f"with {flag} {' '.join(map(str, values))}"

@@ -1,9 +1,9 @@
-"""Trained runs, and recipes for measurements that train, opened for use."""
+"""Trained runs, opened for use."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -23,11 +23,20 @@ from bntt.renamed import OldName
 from bntt.runs.directory import RunDirectory, find_run, load_best
 from bntt.runs.evaluation import LoadedWeights, evaluate_loaded, retiming_of
 from bntt.runs.from_python import load_samples, model_of
-from bntt.runs.identity import EXIT, RESUMING, check_same_data, check_same_recipe, saved_exit, trained_on, weights_hash
+from bntt.runs.identity import (
+    EXIT,
+    RESUMING,
+    check_same_data,
+    check_same_recipe,
+    recipe_to_measure,
+    saved_exit,
+    trained_on,
+    weights_hash,
+)
 from bntt.runs.parts import check_parts, load_parts
-from bntt.runs.recipe.build import build_model, facts_of, for_measuring, require_device, with_absolute_paths
+from bntt.runs.recipe.build import build_model, facts_of, for_measuring, require_device
 from bntt.runs.recipe.datasets import RecipeData, SampleSet, Split, build_data, evaluation_loader, stand_in
-from bntt.runs.recipe.file import Recipe, RecipeError, load_recipe
+from bntt.runs.recipe.file import Recipe, RecipeError
 from bntt.training.processes import Processes
 
 
@@ -49,6 +58,8 @@ class LoadedRun:
     """``[C, H, W]``, also for frames."""
     checkpoint_facts: Mapping[str, Any]
     """Facts stored with the weights."""
+    measured_with: Mapping[str, Any] = field(default_factory=dict)
+    """Options of its recipe that were overridden to measure it, each with its new value; without ``data.root``."""
     kept = OldName("kept", "checkpoint_facts")
 
     @property
@@ -97,7 +108,7 @@ class LoadedRun:
             data = build_data(self.recipe)
         except DataError as error:
             if (root := self.recipe.data.root) and not Path(root).exists():
-                error.add_note(f"if its data is elsewhere, change data.root in {self.path / 'recipe.toml'}")
+                error.add_note("if its data is elsewhere, give the folder: -s data.root=FOLDER")
             raise
         check_same_data(self.path, data.manifest)
         return data
@@ -199,6 +210,7 @@ def load_run(
     device: str = "cpu",
     parts: str | Path | Sequence[str | Path] = (),
     model: SpikingClassifier | None = None,
+    overrides: Sequence[str] = (),
 ) -> LoadedRun:
     """Load the model, recipe and data of a run directory.
 
@@ -212,6 +224,8 @@ def load_run(
         model: only for a run of :func:`bntt.fit` whose network or encoder came from no registered builder: the same
             model, rebuilt; it receives the run's weights. Not needed if :func:`bntt.register.model` has registered the
             run's name.
+        overrides: options that replace the recipe's, each ``table.key=value``: where its data are (``data.root``), and
+            how it is measured (tables ``evaluate`` and ``compute``).
 
     Returns:
         The run, its model in evaluation mode with the weights of the best epoch.
@@ -219,12 +233,13 @@ def load_run(
     Raises:
         CheckpointError: if this is not a run, a file of it is missing or damaged, parts it was trained with are not
             loaded, or the recipe was changed after training in more than measurement options.
-        RecipeError: if the recipe cannot be used.
+        RecipeError: if the recipe cannot be used, or an override changes more than a measurement may.
         DeviceError: if the device is not available.
         BackendError: if a block cannot be evaluated as the recipe's ``compute`` asks.
 
     >>> import tempfile
     >>> from bntt.runs.directory import new_run_directory
+    >>> from bntt.runs.recipe.file import load_recipe
     >>> from bntt.runs.training.train import train_run
     >>> small = ["network.width=0.125", "network.num_steps=2", "train.epochs=1", "data.images=500"]
     >>> recipe, place = load_recipe("demo", small), new_run_directory("demo", Path(tempfile.mkdtemp()))
@@ -239,7 +254,7 @@ def load_run(
     load_parts(parts)
     run = find_run(Path(path))
     check_parts(run.path)
-    recipe, best = load_recipe(run.recipe), run.best
+    (recipe, changed), best = recipe_to_measure(run.recipe, overrides), run.best
     check_same_recipe(recipe, read_facts(best), best, RESUMING)
     like = _stand_in(run.path, recipe)
     if model is None and recipe.data.name:
@@ -250,7 +265,7 @@ def load_run(
     model = model.to(device)
     facts = load_best(run, recipe, model, needs=("epoch",))
     shape = tuple(like.manifest.shape[-3:])
-    return LoadedRun(run.path, model.eval(), recipe, facts["epoch"], like.test.classes, shape, facts)
+    return LoadedRun(run.path, model.eval(), recipe, facts["epoch"], like.test.classes, shape, facts, changed)
 
 
 def _stand_in(run: Path, recipe: Recipe) -> RecipeData:
@@ -266,35 +281,3 @@ def _stand_in(run: Path, recipe: Recipe) -> RecipeData:
         raise CheckpointError(
             f"{run}/environment.json does not say what the images are like ({error}): put the file back, or train again"
         ) from None
-
-
-@dataclass(frozen=True)
-class OpenedRecipe:
-    """A recipe, and the folder of its results."""
-
-    recipe: Recipe
-    path: Path
-    """The folder of the results."""
-    device: str = "cpu"
-
-    @property
-    def facts(self) -> Facts:
-        """Facts about the recipe that need no training."""
-        return facts_of(self.recipe)
-
-
-def open_recipe(name: str, overrides: Sequence[str] = (), *, folder: Path, device: str = "cpu") -> OpenedRecipe:
-    """Open a recipe by name or file.
-
-    Args:
-        overrides: values that replace the recipe's, each ``table.key=value``.
-
-    Raises:
-        RecipeError: if it does not exist or cannot be used.
-        DeviceError: if the device is not available.
-
-    >>> open_recipe("demo", ["network.num_steps=2"], folder=Path("stability")).facts.num_steps
-    2
-    """
-    require_device(device)
-    return OpenedRecipe(with_absolute_paths(load_recipe(name, overrides)), folder, device)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -56,20 +57,27 @@ class Predictor:
     """``(path, invert)`` → the file."""
     sample: Callable[[Tensor], Tensor]
     """``values`` → the sample ``[1, ...]`` as the encoder takes it."""
+    measured_with: Mapping[str, Any] = field(default_factory=dict)
+    """Options of a run's recipe that were overridden."""
 
 
-def predictor_of(run: Path | None, name: str, bundle: Path | None, draws: int) -> Predictor:
+def predictor_of(
+    run: Path | None, name: str, bundle: Path | None, draws: int, overrides: Sequence[str] = ()
+) -> Predictor:
     """Load the network of a bundle or a run, if one is given, or else the one that comes with the package.
 
+    Args:
+        overrides: options that replace those of a run's recipe, as for :func:`~bntt.runs.open_run.load_run`.
+
     Raises:
-        RecipeError: if it takes neither pictures nor recordings.
+        RecipeError: if it takes neither pictures nor recordings, or an override is refused.
         BundleError: if the file is not a bundle.
         DeployError: if the bundle takes no pictures.
         ArgumentError: if more than one draw is requested and nothing is random.
     """
     if bundle:
         return _of_bundle(bundle, draws)
-    return _of_run(run, draws) if run else _of_package(name, draws)
+    return _of_run(run, draws, overrides) if run else _of_package(name, draws)
 
 
 def _of_package(name: str, draws: int) -> Predictor:
@@ -87,8 +95,8 @@ def _of_package(name: str, draws: int) -> Predictor:
     return Predictor(name, title, answers, facts.classes, read, sample)
 
 
-def _of_run(run: Path, draws: int) -> Predictor:
-    loaded = load_run(run)
+def _of_run(run: Path, draws: int, overrides: Sequence[str]) -> Predictor:
+    loaded = load_run(run, overrides=overrides)
     recipe, data = loaded.recipe, loaded.recipe.data
     takes = encoder_facts(loaded.model.encoder).takes
     framing = framing_of(recipe) if takes == "frames" and data.name else None
@@ -104,7 +112,8 @@ def _of_run(run: Path, draws: int) -> Predictor:
     draws_of(loaded.facts, draws)
     untrained = "imported" if recipe.imported.file else "converted"
     title = f"{run}, {f'epoch {loaded.epoch + 1}' if recipe.train.epochs else untrained}"
-    return Predictor(str(run), title, _answers_of(loaded.model, loaded.classes), loaded.classes, read, sample)
+    answers = _answers_of(loaded.model, loaded.classes)
+    return Predictor(str(run), title, answers, loaded.classes, read, sample, loaded.measured_with)
 
 
 def _of_bundle(path: Path, draws: int) -> Predictor:

@@ -8,7 +8,7 @@ from bntt.analysis.measurement import ArgumentError
 from bntt.analysis.result import result_from
 from bntt.cli import main as cli
 from bntt.runs.measure import measure
-from bntt.runs.open_run import open_recipe
+from bntt.runs.open_recipe import open_recipe
 from bntt.runs.stability.measurement import StabilityArguments
 from bntt.runs.stability.result import StabilityResult
 

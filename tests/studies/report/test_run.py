@@ -68,13 +68,15 @@ def test_more_than_is_read_is_said_and_never_cut(tmp_path, monkeypatch):
 def test_numbers_of_another_run_or_of_other_weights_are_told(tmp_path):
     run = write_run(tmp_path / "run")
     given = json.loads((run / "evaluation.json").read_text("utf-8"))
-    for name, change in (("1", {"measured_on": {"other": "0" * 64}}), ("2", {"epoch": given["epoch"] + 3})):
+    plain = {"measured_with": {"run": {"compute.precision": "fp32"}}}
+    for name, change in ("1", {"measured_on": {"other": "0" * 64}}), ("2", {"epoch": given["epoch"] + 3}), ("3", plain):
         (run / f"evaluation-{name}-steps.json").write_text(json.dumps(given | change))
     (section,) = (one for one in sections_of(run) if one.tables)
     assert section.gaps == (
         "evaluation-1-steps.json: measured on other, and not on this run",
         f"evaluation-2-steps.json: measured with the weights of epoch {given['epoch'] + 4}, evaluation.json with those "
         f"of {given['epoch'] + 1}",
+        "evaluation-3-steps.json: measured with compute.precision=fp32, not as trained",
     )
 
 

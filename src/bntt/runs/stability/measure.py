@@ -18,7 +18,7 @@ from bntt.data.samples import fair_order, some_of
 from bntt.io.cells import hold_cells, read_cell, write_cell
 from bntt.nn import SpikingClassifier
 from bntt.runs.environment import NUMERICS
-from bntt.runs.open_run import OpenedRecipe
+from bntt.runs.open_recipe import OpenedRecipe
 from bntt.runs.parts import parts_of, versions_of
 from bntt.runs.recipe.build import build_model, training_loader
 from bntt.runs.recipe.datasets import RecipeData, build_data

@@ -75,8 +75,11 @@ def _section(measurement: Measurement, path: Path) -> Section:
 
 
 def _of_others(values: Mapping[str, Any], path: Path) -> str:
-    """Say that numbers in a run directory are of another run, or of other weights than its evaluation; else ""."""
+    """Say that numbers are of another run, or of other options or weights than its evaluation; else ""."""
     folder, name = path.parent, clean(path.name, LONGEST_NAME)
+    if isinstance(options := values.get("measured_with"), dict) and options:
+        changed = {f"{key}={value}" for one in options.values() if isinstance(one, dict) for key, value in one.items()}
+        return f"{name}: measured with {clean(', '.join(sorted(changed)), LONGEST_NAME)}, not as trained"
     if not (folder / "recipe.toml").exists():
         return ""
     runs = values.get("measured_on") or {folder.resolve().name: ""}
