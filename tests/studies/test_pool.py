@@ -179,6 +179,7 @@ ASKED = {"split": "test", "draws": 1, "places": False}
         ({"n": 1, "arguments": ASKED, "weights_sha256": "x"}, False),
         ({"n": 1, "arguments": ASKED, "measured_on": {"a": "x"}}, True),
         ({"n": 1, "arguments": ASKED, "measured_on": {"b": "x"}}, False),
+        ({"n": 1, "arguments": ASKED, "measured_with": {"a": {"compute.precision": "fp32"}}}, False),
         ({"n": 1, "arguments": None}, False),
         ({"n": 1}, False),
         ([], False),

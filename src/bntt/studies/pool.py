@@ -113,8 +113,8 @@ class KeptRun:
         return same_epoch and isinstance(arguments, dict) and measure.matches(arguments, facts_of(self.recipe))
 
     def _is_of_weights(self, values: Mapping[str, Any]) -> bool:
-        """Return True unless numbers name other runs or weights than the ones here; they may be missing."""
-        if set(values.get("measured_on") or {self.place.name}) != {self.place.name}:
+        """Return True unless numbers name other runs, weights or options than the ones here; they may be missing."""
+        if set(values.get("measured_on") or {self.place.name}) != {self.place.name} or values.get("measured_with"):
             return False
         told = values.get("weights_sha256")
         return told is None or not self.has_weights or told == weights_hash(RunDirectory(self.path))
