@@ -93,7 +93,8 @@ def test_a_run_answers_in_exact_numbers(run, pictures, capsys):
 def test_options_of_a_run_may_be_changed_to_predict_and_are_kept_with_the_answers(run, pictures, capsys):
     plain = json.loads(said(capsys, *pictures, "--run", run, "-s", "compute.backend=reference", "--json"))
     assert plain["measured_with"] == {"compute.backend": "reference"}
-    assert predictor_of(run, "", None, 1, ["compute.backend=reference"]).measured_with == plain["measured_with"]
+    assert cli.main(["predict", str(pictures[0]), "--run", str(run), "-s", "evaluate.draws=3"]) == 2
+    assert "-s evaluate.draws=3: only values of compute change a prediction" in capsys.readouterr().err
 
 
 def test_a_run_is_named_with_its_epoch(run, pictures, capsys):

@@ -126,7 +126,9 @@ def test_a_model_needs_no_data_and_data_is_opened_once(trained, copy, monkeypatc
     moved = dataclasses.replace(run.recipe, data=dataclasses.replace(run.recipe.data, root="/nowhere"))
     with pytest.raises(DataError, match="it is not here") as told:
         _ = dataclasses.replace(run, recipe=moved).data
-    assert told.value.__notes__ == ["if its data is elsewhere, give the folder: -s data.root=FOLDER"]
+    assert told.value.__notes__ == [
+        "if its data are elsewhere: -s data.root=FOLDER (in Python, overrides= of load_run)"
+    ]
     monkeypatch.undo()
     assert torch.equal(run.data.train.images, trained[1].train.images)
     assert run.data is run.data
@@ -153,23 +155,29 @@ def test_options_are_overridden_to_measure_it_but_none_that_it_was_trained_with(
     recipe = copy / "recipe.toml"
     recipe.write_text(recipe.read_text().replace('precision = "fp32"', 'precision = "bf16"'))
     monkeypatch.setattr(backend, "has_bf16", lambda: False)
-    with pytest.raises(BackendError, match="use 'fp32'"):
+    with pytest.raises(BackendError, match="use 'fp32'") as told:
         load_run(copy)
+    assert told.value.__notes__ == ["in float32: -s compute.precision=fp32 (in Python, overrides= of load_run)"]
     run = load_run(copy, overrides=["compute.precision=fp32", "evaluate.batch_size=7", "data.root=/there"])
     assert (run.model.network.compute.precision, run.recipe.evaluate.batch_size) == ("fp32", 7)
     assert run.recipe.data.root == "/there"
     assert run.measured_with == {"compute.precision": "fp32", "evaluate.batch_size": 7}
-    for wrong in ("network.leak=0.9", "data.images=7", "train.lr=3", "notes=mine"):
+    for wrong in ("network.leak=0.9", "data.images=7", "train.lr=3", "notes=mine", "evaluate.every=2"):
         with pytest.raises(RecipeError, match=rf"-s {wrong.split('=')[0]}: a trained run is measured as it was"):
             load_run(copy, overrides=[wrong])
+    with pytest.raises(RecipeError, match="expected key=value"):
+        load_run(copy, overrides=["=3"])
 
 
 def test_gradients_in_bfloat16_are_no_matter_where_there_are_none(copy, monkeypatch):
     recipe = copy / "recipe.toml"
     recipe.write_text(recipe.read_text().replace('precision = "fp32"', 'precision = "bf16-grad"'))
     monkeypatch.setattr(backend, "has_bf16", lambda: False)
-    run = load_run(copy)
-    assert (run.recipe.compute.precision, run.model.network.compute.precision) == ("bf16-grad", "fp32")
+    for overrides in (), ("compute.precision=fp32",):
+        run = load_run(copy, overrides=overrides)
+        assert run.model.network.compute.precision == "fp32"
+        assert not run.measured_with
+    assert load_run(copy).recipe.compute.precision == "bf16-grad"
 
 
 @each_row(

@@ -94,6 +94,10 @@ class Opened(Protocol):
     def weights_sha256(self) -> str:
         """The checksum of its weights."""
 
+    @property
+    def measured_with(self) -> Mapping[str, Any]:
+        """The options of its recipe that were overridden to measure it."""
+
     def balanced_places(self, split: Split, count: int) -> tuple[Any, str]:
         """Choose ``count`` places of a split so that every prefix is balanced over the classes; describe the choice."""
 

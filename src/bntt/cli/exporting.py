@@ -9,6 +9,7 @@ from typing import Literal
 import tyro
 
 from bntt.cli.predict import DEFAULT, check_pretrained
+from bntt.cli.train import Overrides
 
 
 def export(
@@ -18,6 +19,7 @@ def export(
     weights: Literal["float32", "float16", "int8"] = "float32",
     lossy: Literal["constant"] | None = None,
     out: Path | None = None,
+    overrides: Overrides = (),
 ) -> None:
     """Write a run's best epoch for use elsewhere; by default a network that comes with the package.
 
@@ -39,6 +41,8 @@ def export(
             It takes the median, the mean or one step's values, whichever has the highest accuracy on at most 1,000
             validation images of RUN.
         out: the file to write; RUN/bundle-float32.safetensors by default, named after format and weights.
+        overrides: where the run's data are, or another value of compute: `-s data.root=FOLDER`, `-s
+            compute.precision=fp32`.
     """
     from bntt.analysis.measurement import ArgumentError, Progress
     from bntt.cli import console
@@ -58,9 +62,11 @@ def export(
         raise RecipeError(f"--out {out} is a run's checkpoint, which the export would replace: name another file")
     if lossy and (not run or to != "nir"):
         raise RecipeError("--lossy constant is for --to nir, and chosen on the validation images of a run: name a RUN")
+    if overrides and not run:
+        raise RecipeError("-s changes the recipe of a run: name a RUN")
     if not run:
         check_pretrained(name)
-    loaded = load_run(run) if run else None
+    loaded = load_run(run, overrides=overrides) if run else None
     made = describe_run(loaded) if loaded else describe_pretrained(name)
     if lossy and loaded:
         found = constant_of(loaded, made, lambda by, right: console.line(f"{by:>8}: {right:.1%} right"))

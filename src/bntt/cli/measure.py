@@ -72,8 +72,8 @@ def _flags(measurement: Measurement) -> list[tuple[Parameter, str]]:
     if measurement.opens == "recipe":
         add("out", Path, "folder of the results.", Path(measurement.name))
     else:
-        place = "the folder of its data, or with --out another value of evaluate or compute"
-        add("overrides", Overrides, f"{place}, repeatable: `-s data.root=FOLDER`, `-s compute.precision=fp32`.", ())
+        what = "where its data are; with --out another value of compute, or of evaluate's draws, batch_size or images"
+        add("overrides", Overrides, f"{what}: `-s data.root=FOLDER`, `-s compute.precision=fp32`.", ())
         add("out", Path | None, "folder for the files instead of the run directory.", None)
     add("device", str, "cpu, or cuda.", "cpu")
     add("estimate", bool, "measure for a few seconds and print how long the whole takes; write no result.", False)
@@ -89,7 +89,7 @@ def _measure(measurement: Measurement, given: Mapping[str, Any]) -> None:
     from bntt.cli import console, streams
     from bntt.runs.directory import check_folders
     from bntt.runs.measure import estimate_measurement, run_measurement, settled
-    from bntt.runs.results import check_destination, describe_replaced, save_result
+    from bntt.runs.results import describe_replaced, save_result
 
     json, csv, out = given["json"], given["csv"], given["out"]
     if json and csv:
@@ -101,8 +101,6 @@ def _measure(measurement: Measurement, given: Mapping[str, Any]) -> None:
     with warnings.catch_warnings(record=True) as caught, console.aside(json or csv):
         warnings.simplefilter("default", UserWarning)
         opened = _opened(measurement, given, arguments)
-        if not given["estimate"]:
-            check_destination(opened, out)
         arguments = settled(measurement, opened, arguments)
         estimate = estimate_measurement(measurement, opened, arguments) if given["estimate"] else ""
         if not estimate:
@@ -145,8 +143,11 @@ def _opened_run(measurement: Measurement, run: Path, arguments: Any, given: Mapp
     from bntt.cli import console, streams
     from bntt.runs.measure import check_measurable
     from bntt.runs.open_run import load_run
+    from bntt.runs.results import check_destination
 
     loaded = load_run(run, device=given["device"], overrides=given["overrides"])
+    if not given["estimate"]:
+        check_destination([loaded], given["out"])
     check_measurable(measurement, loaded.facts, arguments, run)
     with console.status("opening the data"):
         _ = loaded.data

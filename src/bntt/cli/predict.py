@@ -57,7 +57,7 @@ def predict(
         run: a run directory, to use its best epoch.
         pretrained: or a network of `bntt list pretrained`, by name.
         bundle: or a bundle written by `bntt export`, run by bntt.deploy.Runtime.
-        overrides: another value of the run's compute, repeatable: `-s compute.precision=fp32`.
+        overrides: another value of the run's compute: `-s compute.precision=fp32`.
         draws: number of times an image is shown, each with fresh noise; the confidence is the mean.
         seed: seed of the noise.
         invert: show the negative: for dark-on-light images and a network that learned light on dark.

@@ -17,14 +17,15 @@ from bntt.io.toml_file import tables_of
 from bntt.models import MODELS
 from bntt.models.plan import as_built
 from bntt.runs.directory import RunDirectory
+from bntt.runs.recipe.build import for_measuring
 from bntt.runs.recipe.file import Recipe, RecipeError, load_recipe, parse_recipe, values_of
 from bntt.runs.recipe.option_versions import check_same_rules
 
 RESUMING = ("data.root", "notes", "train.epochs", "evaluate", "compute", "checkpoint")
 """Keys, and whole tables, that may differ when a run is resumed, or measured. Data are compared by checksum; the
 number of epochs may only grow."""
-MEASURING = ("data.root", "evaluate", "compute")
-"""Keys, and whole tables, that may be overridden to measure a run."""
+MEASURING = ("data.root", "evaluate.draws", "evaluate.batch_size", "evaluate.images", "compute")
+"""Keys, and a whole table, that may be overridden to measure a run."""
 EXIT = "exit.json"
 """File in which ``bntt exit`` stores the step at which a run may stop."""
 
@@ -55,19 +56,23 @@ def recipe_changes(recipe: Recipe, trained: Recipe) -> dict[str, tuple[Any, Any]
 
 
 def recipe_to_measure(file: Path, overrides: Sequence[str]) -> tuple[Recipe, dict[str, Any]]:
-    """Load the recipe of a run with overrides, and return it with the changed values; a place of data is no change.
+    """Load the recipe of a run with overrides, and return it with the values that this changes for a measurement.
+
+    The place of the data is no change, nor is a precision of gradients.
 
     Raises:
         RecipeError: if the recipe cannot be used, or an override changes more than how the run is measured.
     """
-    keys = [override.partition("=")[0].strip() for override in overrides]
+    keys = [key for override in overrides if (key := override.partition("=")[0].strip())]
     if wrong := [key for key in keys if not {key, key.partition(".")[0]} & set(MEASURING)]:
         raise RecipeError(
             f"-s {wrong[0]}: a trained run is measured as it was trained; what may be set is "
             f"{', '.join(f'{key}.*' if '.' not in key else key for key in MEASURING)}"
         )
+    if "data.root" in keys and not load_recipe(file).data.name:
+        raise RecipeError(f"-s data.root: {file.parent} keeps its samples itself (bntt.fit made it): leave it out")
     recipe = load_recipe(file, overrides, same_data=True)
-    changed = recipe_changes(recipe, load_recipe(file))
+    changed = recipe_changes(for_measuring(recipe), for_measuring(load_recipe(file)))
     return recipe, {key: now for key, (_, now) in changed.items() if key != "data.root"}
 
 

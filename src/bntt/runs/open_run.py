@@ -17,6 +17,7 @@ from bntt.data import DataError, FrameSet, ImageSet, PartLoader, stratified
 from bntt.data.image_set import same_images
 from bntt.data.prepared import manifest_from
 from bntt.data.samples import fair_order, how_chosen
+from bntt.engine.kernels import BackendError
 from bntt.io.checkpoint import CheckpointError, read_facts
 from bntt.nn import SpikingClassifier
 from bntt.renamed import OldName
@@ -108,7 +109,7 @@ class LoadedRun:
             data = build_data(self.recipe)
         except DataError as error:
             if (root := self.recipe.data.root) and not Path(root).exists():
-                error.add_note("if its data is elsewhere, give the folder: -s data.root=FOLDER")
+                error.add_note("if its data are elsewhere: -s data.root=FOLDER (in Python, overrides= of load_run)")
             raise
         check_same_data(self.path, data.manifest)
         return data
@@ -225,7 +226,7 @@ def load_run(
             model, rebuilt; it receives the run's weights. Not needed if :func:`bntt.register.model` has registered the
             run's name.
         overrides: options that replace the recipe's, each ``table.key=value``: where its data are (``data.root``), and
-            how it is measured (tables ``evaluate`` and ``compute``).
+            how it is measured (``compute``, and ``draws``, ``batch_size`` and ``images`` of ``evaluate``).
 
     Returns:
         The run, its model in evaluation mode with the weights of the best epoch.
@@ -233,7 +234,8 @@ def load_run(
     Raises:
         CheckpointError: if this is not a run, a file of it is missing or damaged, parts it was trained with are not
             loaded, or the recipe was changed after training in more than measurement options.
-        RecipeError: if the recipe cannot be used, or an override changes more than a measurement may.
+        RecipeError: if the recipe cannot be used, or an override changes more than a measurement may, or ``compute`` of
+            a model of your own, whose ``network.compute`` you set.
         DeviceError: if the device is not available.
         BackendError: if a block cannot be evaluated as the recipe's ``compute`` asks.
 
@@ -257,8 +259,16 @@ def load_run(
     (recipe, changed), best = recipe_to_measure(run.recipe, overrides), run.best
     check_same_recipe(recipe, read_facts(best), best, RESUMING)
     like = _stand_in(run.path, recipe)
+    own = model is not None or not (recipe.network.name and recipe.encoder.name)
+    if own and any(key.startswith("compute.") for key in changed):
+        raise RecipeError(f"-s compute: {run.path} has a model of your own: set its model.network.compute in Python")
     if model is None and recipe.data.name:
-        model = build_model(for_measuring(recipe), like, device)
+        try:
+            model = build_model(for_measuring(recipe), like, device)
+        except BackendError as error:
+            if "bfloat16" in str(error):
+                error.add_note("in float32: -s compute.precision=fp32 (in Python, overrides= of load_run)")
+            raise
     elif not recipe.data.name:
         model = model_of(run.path, for_measuring(recipe), read_facts(best), device, model)
     assert model is not None

@@ -96,6 +96,8 @@ def _of_package(name: str, draws: int) -> Predictor:
 
 
 def _of_run(run: Path, draws: int, overrides: Sequence[str]) -> Predictor:
+    if wrong := [override for override in overrides if not override.strip().startswith("compute")]:
+        raise RecipeError(f"-s {wrong[0]}: only values of compute change a prediction")
     loaded = load_run(run, overrides=overrides)
     recipe, data = loaded.recipe, loaded.recipe.data
     takes = encoder_facts(loaded.model.encoder).takes

@@ -118,9 +118,10 @@ def describe_replaced(
     changed = [_as_flag(name, value) for name, value in values if value != now.get(name)]
     if isinstance(runs, dict) and runs != (here := _origin(opened)):
         changed.insert(0, f"on {'other weights of ' if runs.keys() == here.keys() else ''}{', '.join(runs)}")
-    options, other = kept.get("measured_with") or {}, _overridden(opened)
-    if options != other:
-        changed.append(f"with {_as_overrides(options.values())}" if options else "without -s")
+    told, other = kept.get("measured_with"), _overridden(opened)
+    if (options := told if isinstance(told, dict) else {}) != other:
+        named = _as_overrides(one for one in options.values() if isinstance(one, dict))
+        changed.append(f"with {named}" if named else "without -s")
     rows = kept["runs"][1:] if isinstance(kept.get("runs"), list) else []  # what `bntt robust` compared the first with
     compared = [str(row.get("run")) for row in rows if isinstance(row, dict)]
     if not {*compared} <= {*list(_named(opened))[1:]}:

@@ -10,7 +10,7 @@ import json
 import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from typing import TypeVar
 
 import torch
@@ -141,7 +141,6 @@ class _Several(Processes):
     def close(self) -> None:
         """Destroy the groups: the threads of one that outlives the interpreter may abort the process (SIGABRT)."""
         self._groups.clear()
-        dist.destroy_process_group()
 
     def total(self, values: Tensor) -> Tensor:
         dist.all_reduce(values, group=self._control)
@@ -250,7 +249,9 @@ def joined_processes(device: str) -> Iterator[Processes]:
         torch.cuda.set_device(own)
     try:
         dist.init_process_group("nccl" if gpu else "gloo")
-        with closing(_Several(own)) as several:
+        with ExitStack() as leaving:
+            leaving.callback(dist.destroy_process_group)
+            leaving.callback((several := _Several(own)).close)
             yield several
     except RuntimeError as error:
         if not _is_of_the_connection(error):

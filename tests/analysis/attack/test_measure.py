@@ -143,6 +143,8 @@ def test_other_settings_are_other_attacks(run, tmp_path, monkeypatch):
     monkeypatch.setattr(measure, "run_job", lambda *_: made)
     outcomes(prepare([run], SQUARE), Progress())
     assert files() == 13, "another precision is another attack"
+    outcomes(prepare([dataclasses.replace(run, measured_with={"compute.precision": "bf16"})], SQUARE), Progress())
+    assert files() == 16, "and so are overridden options"
     job, settings = Job(0, "pgd", 8 / 255, "expected"), {"attack": "pgd", "eps": 0.1}
     assert cell_path(tmp_path, job, settings).name == "pgd-expected-8-796ee6b6f622.json"
     assert cell_path(tmp_path, job, dict(reversed(settings.items()))) == cell_path(tmp_path, job, settings)

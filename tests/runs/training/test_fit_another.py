@@ -15,6 +15,7 @@ from bntt.runs import from_python
 from bntt.runs.directory import RunDirectory
 from bntt.runs.from_python import builder_of
 from bntt.runs.measure import measure
+from bntt.runs.recipe.file import RecipeError
 from bntt.runs.training.epoch_log import Notice
 from tests.runs.training.test_fit_directory import equal, fitted, own, unseen
 from tests.training.test_fit import build, data
@@ -35,6 +36,18 @@ def test_another_network_does_not_go_on_and_other_words_for_the_same_do(tmp_path
     told = next(one.text for one in fitted(run, another, epochs=3) if isinstance(one, Notice))
     assert told.startswith(f"warning: as it prints here, {run} was trained with another network: '(lif): LIF(leak=0.5")
     assert told in capsys.readouterr().err
+
+
+def test_a_network_put_together_keeps_its_own_ways_to_compute_and_its_samples(tmp_path):
+    fitted(tmp_path / "run", own(), epochs=1, test=unseen())
+    for override, refused in (
+        ("compute.backend=reference", "a model of your own"),
+        ("data.root=x", "its samples itself"),
+    ):
+        with pytest.raises(RecipeError, match=refused):
+            bntt.load_run(tmp_path / "run", model=own(), overrides=[override])
+    opened = bntt.load_run(tmp_path / "run", model=own(), overrides=["evaluate.batch_size=3"])
+    assert opened.loader("test").batch_size == 3
 
 
 def test_a_network_that_was_changed_is_not_what_its_builder_makes():

@@ -148,7 +148,7 @@ def outcomes(setup: Setup, progress: Progress) -> dict[Job, Outcome]:
     contents = (setup.images.images.contiguous().numpy().tobytes(), setup.images.labels.numpy().tobytes())
     shared = {
         "models": [
-            {"weights_sha256": model.weights_sha256, "seed": run.seed, **_rounded(run)}
+            {"weights_sha256": model.weights_sha256, "seed": run.seed, **_rounded(run), **_overridden(run)}
             for model, run in zip(setup.models, setup.runs, strict=True)
         ],
         "images_sha256": digest_of_bytes(b"".join(contents)),
@@ -164,6 +164,11 @@ def _rounded(run: Opened) -> dict[str, str]:
     """Return the precision of a run as a setting; nothing for fp32, as in older files, which lack the setting."""
     precision = run.model.network.compute.precision
     return {} if precision == "fp32" else {"precision": precision}
+
+
+def _overridden(run: Opened) -> dict[str, Any]:
+    """Return the overridden options of a run as a setting; nothing without any, as in older files."""
+    return {"measured_with": dict(run.measured_with)} if run.measured_with else {}
 
 
 def cell_path(folder: Path, job: Job, settings: Mapping[str, Any]) -> Path:
