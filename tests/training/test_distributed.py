@@ -78,7 +78,7 @@ def test_what_they_tell_each_other(two):
 
 
 def test_a_block_that_is_left_by_a_signal_closes_their_connections(two):
-    """Threads of an open connection once ended a process that had saved everything with SIGABRT."""
+    """They stayed open: a process that had saved everything once ended with SIGABRT."""
     assert [one["left"] for one in two] == [[False, 1.0]] * 2
 
 

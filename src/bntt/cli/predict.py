@@ -72,10 +72,13 @@ def predict(
     from bntt.runs.predictors import predictor_of
     from bntt.runs.recipe.file import RecipeError
 
-    wrong = _refusal(images, draws, seed, picture) or ("--json and --csv: choose one" if json and csv else "")
     several = sum(map(bool, (run, pretrained, bundle))) > 1
-    wrong = wrong or ("--run, --pretrained and --bundle: choose one" if several else "")
-    if wrong := wrong or ("-s changes the recipe of a run: name one, --run" if overrides and not run else ""):
+    if wrong := (
+        _refusal(images, draws, seed, picture)
+        or ("--json and --csv: choose one" if json and csv else "")
+        or ("--run, --pretrained and --bundle: choose one" if several else "")
+        or ("-s changes the recipe of a run: name one, --run" if overrides and not run else "")
+    ):
         raise RecipeError(wrong)
     check_picture(picture)
     if not (run or bundle):

@@ -69,11 +69,14 @@ def recipe_to_measure(file: Path, overrides: Sequence[str]) -> tuple[Recipe, dic
             f"-s {wrong[0]}: a trained run is measured as it was trained; what may be set is "
             f"{', '.join(f'{key}.*' if '.' not in key else key for key in MEASURING)}"
         )
-    if "data.root" in keys and not load_recipe(file).data.name:
+    recipe = load_recipe(file)
+    if not overrides:
+        return recipe, {}
+    if "data.root" in keys and not recipe.data.name:
         raise RecipeError(f"-s data.root: {file.parent} keeps its samples itself (bntt.fit made it): leave it out")
-    recipe = load_recipe(file, overrides, same_data=True)
-    changed = recipe_changes(for_measuring(recipe), for_measuring(load_recipe(file)))
-    return recipe, {key: now for key, (_, now) in changed.items() if key != "data.root"}
+    other = load_recipe(file, overrides, same_data=True)
+    changed = recipe_changes(for_measuring(other), for_measuring(recipe))
+    return other, {key: now for key, (_, now) in changed.items() if key != "data.root"}
 
 
 def check_same_recipe(
