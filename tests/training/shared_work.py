@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from bntt.data import SampleLoader
 from bntt.nn import LIF, NORMS, Compute, PoissonEncoder, Readout, SpikingBlock, SpikingClassifier, SpikingNetwork
-from bntt.training import Method, NonFiniteError, Session, recalibrate
+from bntt.training import Distillation, Method, NonFiniteError, Session, recalibrate
 from bntt.training.processes import LostProcessError, Processes, joined_processes
 from bntt.training.records import EpochRecord, StepRecord
 from tests.training.test_fit import data
@@ -59,13 +59,15 @@ def model(norm: str, **neuron: Any) -> SpikingClassifier:
     return SpikingClassifier(PoissonEncoder(STEPS, mean=[0.5], std=[0.25]), net)
 
 
-def session(processes: Processes, norm: str, method: Method, kind: type = Wide, **options: Any) -> Session:
+def session(
+    processes: Processes, norm: str, method: Method, kind: type = Wide, *, taught: bool = False, **options: Any
+) -> Session:
     loader = kind(data(), BATCH, shuffle=True, augment=("flip",), share=(processes.rank, processes.count), **options)
     learns = norm == "none"
     made = model(norm, learn_leak=True) if learns else model(norm)
-    return Session(
-        made.double() if kind is Wide else made, loader, epochs=5, method=method, seed=3, processes=processes
-    )
+    made = made.double() if kind is Wide else made
+    loss = Distillation(made) if taught else None  # its own initial weights, by running statistics
+    return Session(made, loader, epochs=5, method=method, seed=3, loss=loss, processes=processes)
 
 
 def outcome(of: Session, updates: int = UPDATES) -> dict[str, Any]:
@@ -125,6 +127,7 @@ def all_ways(processes: Processes) -> dict[str, Any]:
     """Three epochs under every norm, and in every way of training."""
     found: dict[str, Any] = {f"norm {norm}": outcome(session(processes, norm, Method(lr=0.05))) for norm in NORMS}
     found |= {name: outcome(session(processes, norm, method)) for name, (norm, method) in WAYS.items()}
+    found["taught"] = outcome(session(processes, "bntt", Method(lr=0.05), taught=True))
     return {**found, "mixed": outcome(session(processes, "bntt", Method(lr=0.05), mix="mixup"))}
 
 

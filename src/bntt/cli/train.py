@@ -92,6 +92,7 @@ def train(
 def _foretell(recipe: Recipe, device: str, fit_batch: tuple[str, ...] | None) -> None:
     """Print the estimate of a training or, with ``fit_batch``, the largest batch."""
     from bntt.cli import console
+    from bntt.runs.recipe.build import with_absolute_paths
     from bntt.runs.recipe.datasets import build_data
     from bntt.runs.recipe.file import RecipeError
     from bntt.runs.training.estimate import estimate_training
@@ -99,7 +100,7 @@ def _foretell(recipe: Recipe, device: str, fit_batch: tuple[str, ...] | None) ->
 
     if len(fit_batch or ()) > 1:
         raise RecipeError(f"--fit-batch {' '.join(fit_batch or ())}: expected one limit, such as 8GiB; put it last")
-    limit = bytes_of(fit_batch[0]) if fit_batch else None
+    recipe, limit = with_absolute_paths(recipe), bytes_of(fit_batch[0]) if fit_batch else None
     _warn_of_rates(recipe)
     with console.progress("preparing data") as progress:
         data = build_data(recipe, progress)
@@ -155,7 +156,7 @@ def run_recipe(
     from bntt.runs.training.epoch_log import updates_to_forget
     from bntt.runs.training.estimate import modelled, with_estimate
     from bntt.runs.training.from_ann import open_ann
-    from bntt.runs.training.initial import load_initial_weights
+    from bntt.runs.training.initial import load_initial_weights, load_teacher
     from bntt.runs.training.shared import check_shareable
     from bntt.runs.training.train import train_run
     from bntt.training.processes import Processes
@@ -170,6 +171,7 @@ def run_recipe(
     model = build_model(recipe, data, device)
     if recipe.init.source and not resume:
         processes.decided(lambda: load_initial_weights(recipe, model, data.train.classes))
+    load_teacher(recipe, data, processes)
     if recipe.convert.ann and not resume:
         open_ann(recipe, device)
     training_loader(recipe, data)  # refuses augmentations that these samples cannot have

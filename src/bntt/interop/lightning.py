@@ -33,7 +33,7 @@ class Module(lightning.LightningModule):  # type: ignore[misc] # no types withou
         model: the classifier; it is trained in place.
         method: the paper's by default.
         seed: seed of the encoder's noise.
-        loss: yours, instead of the method's, see :func:`bntt.fit`.
+        loss: yours, instead of the method's, or a teacher beside it, see :func:`bntt.fit`.
 
     Raises:
         TypeError: if the model is not a classifier, or the loss cannot be called.

@@ -30,7 +30,8 @@ from bntt.runs.identity import difference
 from bntt.runs.recipe import schema
 from bntt.runs.recipe.datasets import RecipeData, SampleSet, in_order
 from bntt.training import Method, Session
-from bntt.training.objective import name_of
+from bntt.training.distillation import Distillation
+from bntt.training.objective import Loss, name_of
 from bntt.version import __version__
 
 SAMPLES_FOLDER = "data"
@@ -70,7 +71,7 @@ def describe_session(session: Session, validation: object, test: object) -> Desc
         seed=session.seed,
         notes=f"Trained by bntt.fit in Python, by {type(session.optimizer).__name__}."
         + ("" if session.made_by else " It is your own: rates, momentum and decay in the table train are not its.")
-        + (f" Its loss is your own, {name_of(session.loss)}, not the table's." if session.loss is not None else "")
+        + _about(session.loss)
         + ("" if built else " No recipe builds its network: in the table network only T and norm are true."),
         data=schema.Data(
             name="",
@@ -140,6 +141,15 @@ def load_samples(run: Path, like: RecipeData, order: str, encoder: Encoder) -> R
     )
     validation, test = (found.get(split, none) for split in ("validation", "test"))
     return replace(like, train=none, validation=validation, test=test, mean=mean, std=std, label=LABEL)
+
+
+def _about(loss: Loss | None) -> str:
+    """Describe a loss that the table does not have, for a run's notes."""
+    if loss is None:
+        return ""
+    if isinstance(loss, Distillation):
+        return f" Its loss is the table's and {loss}."
+    return f" Its loss is your own, {name_of(loss)}, not the table's."
 
 
 def builder_of(network: SpikingNetwork) -> tuple[str, dict[str, Any]] | None:

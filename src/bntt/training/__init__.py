@@ -5,6 +5,8 @@ from bntt.training.conversion.thresholds import balance as balance
 from bntt.training.conversion.thresholds import balancing as balancing
 from bntt.training.conversion.thresholds import set_thresholds as set_thresholds
 from bntt.training.conversion.thresholds import thresholds_of as thresholds_of
+from bntt.training.distillation import Distillation as Distillation
+from bntt.training.distillation import distilled as distilled
 from bntt.training.guard import NonFiniteError as NonFiniteError
 from bntt.training.method import Method as Method
 from bntt.training.objective import cross_entropy as cross_entropy

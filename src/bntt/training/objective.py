@@ -14,10 +14,12 @@ from bntt.nn.kinds import neuron_facts, norm_facts
 from bntt.nn.network.classifier import SpikingClassifier
 from bntt.nn.network.labelled_batch import not_shares
 from bntt.nn.network.spiking_network import SpikingNetwork
+from bntt.training.distillation import Distillation
 from bntt.training.method import Method
 
-Loss = Callable[[Tensor, Tensor], Tensor]
-"""A loss of your own: it takes logits ``[B, K]`` and labels, and returns the mean loss of the samples."""
+Loss = Callable[[Tensor, Tensor], Tensor] | Distillation
+"""A loss of your own: it takes logits ``[B, K]`` and labels, and returns the mean loss of the samples. Or a teacher,
+whose answers count beside the method's loss."""
 OPTIONS = ("loss", "tet_share", "tet_target", "label_smoothing")
 """Options of a method that say what its loss is."""
 
@@ -134,6 +136,8 @@ def check_objective(network: SpikingNetwork, method: Method, own: object = None)
 
 def _check_own(loss: object, network: SpikingNetwork, method: Method) -> None:
     """Refuse a loss of the caller's that would not be minimised, or not alone; see :func:`check_objective`."""
+    if isinstance(loss, Distillation):
+        return
     if isinstance(loss, type) or not callable(loss):
         got = f"the class {loss.__name__}, not an object" if isinstance(loss, type) else type(loss).__name__
         raise TypeError(f"loss must be a function of logits and labels, or left out, got {got}")
@@ -180,7 +184,7 @@ class BatchLoss(nn.Module):
         return fewest > 1 and not any(neuron_facts(neuron).waits for neuron in neurons)
 
     def forward(self, inputs: Tensor, labels: Tensor, index: Tensor, *, draw: int, steps: int) -> tuple[Tensor, Tensor]:
-        model, method = self.model, self.method
+        model, method, (own,) = self.model, self.method, self._own
         device = next(model.parameters()).device
         inputs, labels = inputs.to(device), labels.to(device)
         if method.loss == "tet":
@@ -189,21 +193,24 @@ class BatchLoss(nn.Module):
             logits = each[-1]
         else:
             logits = model(inputs, seed=self.seed, index=index, draw=draw, steps=steps)
-            (own,) = self._own
-            if own is None:
+            if own is None or isinstance(own, Distillation):
                 loss = cross_entropy(logits, labels, method.label_smoothing)
             else:
                 check_labels(logits, labels)
                 loss = _one_number(own(logits, labels))
+        if isinstance(own, Distillation):
+            loss = own.mixed(loss, logits, inputs, index, seed=self.seed, draw=draw)
         return loss, hits(logits.detach(), labels).sum()
 
 
 def name_of(loss: Loss | None) -> str:
-    """Return how a checkpoint names a loss of your own; None is the method's.
+    """Return how a checkpoint names a loss of your own; None is the method's, a teacher counts beside it.
 
     >>> name_of(nn.CrossEntropyLoss()), name_of(F.cross_entropy), name_of(None)
     ('CrossEntropyLoss', 'cross_entropy', "its method's loss")
     """
+    if isinstance(loss, Distillation):
+        return f"its method's loss and {loss}"
     loss = getattr(loss, "func", loss)  # functools.partial
     return "its method's loss" if loss is None else str(getattr(loss, "__qualname__", type(loss).__qualname__))
 

@@ -58,6 +58,7 @@ class Session:
         optimizer: yours, instead of the method's.
         loss: yours, instead of the method's: it takes the logits ``[B, K]`` after all steps and the labels, and returns
             a mean over the samples. Of accumulated batches and several processes the samples' share weighs each mean.
+            Or a :class:`~bntt.training.Distillation`, whose teacher counts beside the method's loss.
         processes: those that train this network together, from :func:`~bntt.training.processes.joined_processes`; the
             loader gives each its part of every batch, ``SampleLoader(share=(rank, count))``. All then have the same
             weights, statistics and records: those of the whole batches.

@@ -80,7 +80,7 @@ def updates(
         seed: seed of the encoder's noise.
         optimizer: yours, instead of the method's. Without a method, its learning rates stay as they are; with one, the
             method's schedule begins at the rates of its groups.
-        loss: yours, instead of the method's, see :class:`~bntt.training.Session`.
+        loss: yours, instead of the method's, or a teacher beside it, see :class:`~bntt.training.Session`.
         processes: those that train this network together, see :class:`~bntt.training.Session`.
 
     Returns:

@@ -17,6 +17,7 @@ from bntt.runs.from_python import builder_of
 from bntt.runs.measure import measure
 from bntt.runs.recipe.file import RecipeError
 from bntt.runs.training.epoch_log import Notice
+from bntt.training import Distillation
 from tests.runs.training.test_fit_directory import equal, fitted, own, unseen
 from tests.training.test_fit import build, data
 
@@ -73,6 +74,8 @@ def test_what_a_run_does_not_keep_is_not_measured_and_what_is_yours_is_not_said_
     assert "Its loss is your own, cross_entropy, not the table's" in written
     with pytest.raises(CheckpointError, match="minimises cross_entropy, this one its method's loss"):
         fitted(run, model, method=None, optimizer=own)
+    fitted(tmp_path / "taught", build(), epochs=1, loss=Distillation(model))
+    assert "Its loss is the table's and Distillation(share=0.5" in (tmp_path / "taught" / "recipe.toml").read_text()
     found = measure("evaluate", run, split="validation", folder=tmp_path / "there")
     assert (found.gamma_floor, found.training_images) == (None, len(data()))
     assert [*json.loads((tmp_path / "there" / "evaluation-validation.json").read_text())["measured_on"]] == [run.name]

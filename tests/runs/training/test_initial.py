@@ -1,13 +1,14 @@
 """Trainings that begin with a trained network, and layers that are not trained."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import pytest
 import torch
 
 from bntt.cli import main as cli
-from bntt.io.checkpoint import read_facts
+from bntt.io.checkpoint import CheckpointError, read_facts
 from bntt.models import PRETRAINED, pretrained, pretrained_facts
 from bntt.nn.network.retime import retime
 from bntt.runs.directory import RunDirectory
@@ -18,10 +19,13 @@ from bntt.runs.recipe.build import build_model
 from bntt.runs.recipe.datasets import build_data
 from bntt.runs.recipe.file import RecipeError, load_recipe
 from bntt.runs.training import initial
-from bntt.runs.training.initial import load_initial_weights
+from bntt.runs.training.initial import build_session, load_initial_weights, load_teacher
+from bntt.runs.training.train import train_run
+from bntt.training import Processes, distilled
+from bntt.training.objective import BatchLoss
 from bntt.training.optimizer import freeze
 from tests.rows import each_row
-from tests.runs.tiny import parts, recipe, trained
+from tests.runs.tiny import assert_same, parts, recipe, stopped, trained
 from tests.trained import trained_run
 
 
@@ -99,12 +103,15 @@ def test_what_cannot_be_taken(source):
         recipe(init={"run": "a", "pretrained": "fashion-mnist-vgg6"})
 
 
+ANN = {"encoder": {"name": "expected"}, "network": {"neuron": "relu", "num_steps": 1, "norm": "bn-pooled"}}
+
+
 @pytest.fixture(scope="module")
 def anns(tmp_path_factory):
     """An ANN by the name of its norm."""
 
     def of(norm):
-        ann = recipe(encoder={"name": "expected"}, network={"neuron": "relu", "num_steps": 1, "norm": norm})
+        ann = recipe(**{**ANN, "network": {**ANN["network"], "norm": norm}})
         return trained(ann, parts(ann), tmp_path_factory.mktemp(norm))[0].path
 
     return {norm: of(norm) for norm in ("bntt", "bn-pooled", "none")}
@@ -144,6 +151,56 @@ def test_what_an_ann_does_not_have_is_said_and_its_time_is_counted(anns, tmp_pat
     assert f"before that, {anns['bn-pooled'].name}: {cost['updates']} updates in" in " ".join(result.section().words)
     third = taken(run.path)[-1]
     assert third["updates"] == run.training_cost()["updates"] + cost["updates"], "with what that one began with"
+
+
+def test_the_ann_can_teach_what_it_begins_and_goes_on_after_a_stop(anns, tmp_path):
+    """Its answers are the loss, beside the labels' with smoothing; another ANN in its place is refused."""
+    ann = tmp_path / "ann"
+    shutil.copytree(anns["bn-pooled"], ann)
+    begins = {"run": str(ann), "distil": 0.25, "temperature": 3.0}
+    of = recipe(init=begins, train={"epochs": 1, "label_smoothing": 0.1})
+    run, _ = trained(of, data := parts(of), tmp_path)
+    told = read_facts(run.checkpoints.latest().path)["session"]["loss"]
+    assert told.startswith("its method's loss and Distillation(share=0.25, temperature=3.0, teacher ")
+    folder = stopped(of, data, tmp_path, records=2)
+    list(train_run(of, data, folder, resume=True))
+    assert_same(run, folder)
+    first = build_session(of, data, Processes())
+    load_initial_weights(of, first.model, data.train.classes)
+    loss, other = (BatchLoss(first.model, of.train, of.seed, own) for own in (first.loss, None))
+    batch = next(iter(first.loader))
+    mixed, alone = (one(*batch, draw=0, steps=3)[0].item() for one in (loss, other))
+    logits, answers = (one(batch[0], seed=of.seed, index=batch[2]) for one in (first.model, load_run(ann).model.eval()))
+    assert mixed == pytest.approx(0.75 * alone + 0.25 * distilled(logits, answers, 3.0).item(), rel=1e-4)
+    folder = stopped(of, data, tmp_path, records=2)
+    shutil.rmtree(ann)
+    with pytest.raises(CheckpointError, match=r"init\.distil: the teacher cannot be read: .*ann"):
+        list(train_run(of, data, folder, resume=True))
+    shutil.copytree(trained(recipe(**ANN, train={"lr": 0.1}), data, tmp_path)[0].path, ann)
+    with pytest.raises(CheckpointError, match=r"does not fit this run: the saved training minimises .*Distillation"):
+        list(train_run(of, data, folder, resume=True))
+
+
+def test_who_cannot_teach(source):
+    with pytest.raises(RecipeError, match=r"init\.distil: no network to learn from: set init.run or init.pretrained"):
+        recipe(init={"distil": 0.5})
+    of = recipe(init={"run": str(source), "distil": 0.5})
+    data = parts(of)
+    classes = tuple(f"{name}s" for name in data.train.classes)
+    with pytest.raises(RecipeError, match=r"init\.distil: .* has other classes"):
+        load_teacher(of, replace(data, train=replace(data.train, classes=classes)), Processes())
+    small = replace(data.train, images=data.train.images[..., :20])
+    with pytest.raises(RecipeError, match=r"init\.distil: .* cannot take these samples"):
+        load_teacher(of, replace(data, train=small), Processes())
+
+    class Third(Processes):
+        rank = 2
+
+        def decided(self, work):
+            return work().replace("teacher ", "teacher another ")
+
+    with pytest.raises(RecipeError, match=r"process 2 reads Distill.*, process 0 Distill.*teacher another"):
+        load_teacher(of, data, Third())
 
 
 def test_a_frozen_layer_stays_and_the_others_learn(source, tmp_path):

@@ -111,7 +111,8 @@ def fit(
             with the learning rates and decays of its checkpoint.
         loss: your own, instead of the method's: it takes the logits ``[B, K]`` after all steps and the labels, and
             returns a mean over the samples, as ``torch.nn.CrossEntropyLoss`` does. Of accumulated batches, each mean
-            counts by its number of samples. Validation reports the cross entropy.
+            counts by its number of samples. Validation reports the cross entropy. Or a
+            :class:`~bntt.training.Distillation`, whose teacher counts beside the method's loss.
 
     Returns:
         The sequence of training records.

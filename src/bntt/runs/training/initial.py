@@ -7,9 +7,10 @@ import warnings
 from collections.abc import Generator, Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 
-from bntt.io.checkpoint import misfits
+from bntt.io.checkpoint import CheckpointError, misfits
 from bntt.models.pretrained import pretrained, pretrained_facts
 from bntt.nn import SpikingClassifier, SpikingNetwork
 from bntt.nn.network.retime import retime
@@ -19,6 +20,7 @@ from bntt.runs.recipe.build import build_model, input_shape, training_loader
 from bntt.runs.recipe.datasets import RecipeData
 from bntt.runs.recipe.file import Recipe, RecipeError, parse_recipe
 from bntt.runs.training.epoch_log import Notice
+from bntt.training.distillation import Distillation
 from bntt.training.processes import Processes
 from bntt.training.schedule import DropsWarning
 from bntt.training.session import Session
@@ -28,17 +30,18 @@ def build_session(recipe: Recipe, data: RecipeData, processes: Processes, device
     """Create a session for the recipe's own network from its initial weights, before the first update.
 
     Raises:
-        RecipeError: if network, data or options do not fit.
+        RecipeError: if network, data, teacher or options do not fit.
         BackendError: if a block cannot be trained as ``compute`` asks.
+        CheckpointError, PretrainedError: if the teacher is missing or damaged.
     """
-    model = build_model(recipe, data, device)
+    model, teacher = build_model(recipe, data, device), load_teacher(recipe, data, processes, device)
     if processes.count == 1:  # else keep everything: free memory differs between processes
         model.network.compute = model.network.settled_compute(input_shape(recipe, data))
     loader = training_loader(recipe, data, device, (processes.rank, processes.count))
     epochs, method = recipe.train.epochs, recipe.train
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DropsWarning)  # bntt train warns of it
-        return Session(model, loader, epochs=epochs, method=method, seed=recipe.seed, processes=processes)
+        return Session(model, loader, epochs=epochs, method=method, seed=recipe.seed, loss=teacher, processes=processes)
 
 
 def initialise_session(recipe: Recipe, data: RecipeData, session: Session) -> Generator[Notice, None, dict[str, Any]]:
@@ -56,7 +59,8 @@ def initialise_session(recipe: Recipe, data: RecipeData, session: Session) -> Ge
     weights = dict(processes.given(model.state_dict()))
     for other in filter(None, (model, session.average)):
         other.load_state_dict(weights)
-    yield Notice(f"weights are those of {recipe.init.source}, epoch {taken['epoch']}{taken['changed']}")
+    teaches = f"; its answers are {recipe.init.distil:g} of the loss" if recipe.init.distil else ""
+    yield Notice(f"weights are those of {recipe.init.source}, epoch {taken['epoch']}{taken['changed']}{teaches}")
     return {"init": taken}
 
 
@@ -92,7 +96,8 @@ def load_initial_weights(recipe: Recipe, model: SpikingClassifier, classes: Sequ
     >>> load_initial_weights(recipe, build_model(recipe, data), data.train.classes)["changed"]
     '; T is 4, it was 8 (truncate)'
     """
-    source, told, facts, said = _load_source(recipe)
+    trained, told, facts, said = _load_source(recipe)
+    source = trained.network
     steps, own = recipe.network.num_steps, model.network.state_dict()
     if _is_ann(source) and not _is_ann(model.network):
         weights, left = _of_every_step(source.state_dict(), own)
@@ -120,15 +125,44 @@ def load_initial_weights(recipe: Recipe, model: SpikingClassifier, classes: Sequ
     return {**facts, "changed": said}
 
 
-def _load_source(recipe: Recipe) -> tuple[SpikingNetwork, Sequence[str], dict[str, Any], str]:
-    """Load the trained network, its classes, and its origin; add a warning if it was trained on another split."""
+def load_teacher(recipe: Recipe, data: RecipeData, processes: Processes, device: str = "cpu") -> Distillation | None:
+    """Load the network of ``init`` as a teacher, in every process; None if nothing is distilled.
+
+    It computes in this recipe's precision.
+
+    Raises:
+        RecipeError: if it has other classes or cannot take these samples, or if processes read different ones.
+        CheckpointError, PretrainedError: if it is missing or damaged.
+    """
+    if not (share := recipe.init.distil):
+        return None
+    place = recipe.init.source
+    try:
+        source, classes, *_ = _load_source(recipe)
+    except CheckpointError as error:
+        raise CheckpointError(f"init.distil: the teacher cannot be read: {error}") from None
+    if tuple(classes) != tuple(data.train.classes):
+        raise RecipeError(f"init.distil: {place} has other classes, so that it cannot teach these")
+    try:
+        source.eval()(data.train.batch(torch.tensor([0])))
+    except ValueError as error:
+        raise RecipeError(f"init.distil: {place} cannot take these samples: {error}") from None
+    teacher = Distillation(source.to(device), share=share, temperature=recipe.init.temperature)
+    if (first := processes.decided(lambda: repr(teacher))) != repr(teacher):
+        raise RecipeError(f"init.distil: process {processes.rank} reads {teacher} from {place}, process 0 {first}")
+    return teacher
+
+
+def _load_source(recipe: Recipe) -> tuple[SpikingClassifier, Sequence[str], dict[str, Any], str]:
+    """Load the trained classifier, its classes, and its origin; add a warning if it was trained on another split."""
     if name := recipe.init.pretrained:
         facts = pretrained_facts(name)
         made = tomllib.loads(facts.recipe)
         said = _overlap((made["data"]["name"], recipe.data.root, made["data"]["validation"], made["seed"]), recipe)
         kept = {"pretrained": name, "epoch": facts.epoch, "weights_sha256": facts.sha256}
-        return pretrained(name).network, facts.classes, kept, said + _changed_parts(parse_recipe(made), recipe)
-    run = load_run(recipe.init.run)
+        return pretrained(name), facts.classes, kept, said + _changed_parts(parse_recipe(made), recipe)
+    as_here = ("compute.backend=auto", "compute.rectifiers=fused", f"compute.precision={recipe.compute.precision}")
+    run = load_run(recipe.init.run, overrides=as_here)
     if run.recipe.convert.ann:
         raise RecipeError(
             f"init.run: {run.path} is a converted network with thresholds of its own: begin with its ANN, convert.ann"
@@ -138,7 +172,7 @@ def _load_source(recipe: Recipe) -> tuple[SpikingNetwork, Sequence[str], dict[st
     said = _overlap((its.name, its.root, its.validation, run.recipe.seed), recipe)
     before, cost = run.checkpoint_facts.get("init", {}), RunDirectory(run.path).training_cost()
     whole = {name: None if value is None else value + (before.get(name) or 0) for name, value in cost.items()}
-    return run.model.network, run.classes, kept | whole, said + _changed_parts(run.recipe, recipe)
+    return run.model, run.classes, kept | whole, said + _changed_parts(run.recipe, recipe)
 
 
 def _overlap(its: tuple[str, str, float, int], recipe: Recipe) -> str:
