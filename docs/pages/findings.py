@@ -34,8 +34,9 @@ ALONE = {
     "cifar10-compact": "CIFAR-10 (JPEG copy), a small residual network",
     "cifar10-compact-ann": "the same, as an ANN of 30 epochs",
     "cifar10-compact-hybrid": "the same, started from that ANN",
-    "cifar10-record-in-fp32": "CIFAR-10 (JPEG copy), that network at 1.5 times the channels, T grows (the previous recipe)",
-    "cifar10-record": "the same with erased rectangles and 98 % of the images, in bfloat16",
+    "cifar10-record-in-fp32": "CIFAR-10 (JPEG copy), that network at 1.5 times the channels, T grows (an earlier recipe)",
+    "cifar10-record-in-48-epochs": "the same with erased rectangles and 98 % of the images, in bfloat16",
+    "cifar10-record": "the same for 60 epochs",
 }
 """Recipes for accuracy alone."""
 ATTACKED = {"bntt": "BNTT", "surrogate": "surrogate gradient alone", "ann": "ANN"}
