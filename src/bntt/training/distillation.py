@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Integer
 from torch import Tensor
 
+from bntt.io.checkpoint import pack
+from bntt.io.files import digest_of_bytes
 from bntt.nn.network.classifier import SpikingClassifier, check_classifier
 
 
@@ -72,7 +73,7 @@ class Distillation:
         self.teacher = copy.deepcopy(teacher).requires_grad_(False).eval()
         self.teacher.zero_grad(set_to_none=True)
         self.share, self.temperature = share, temperature
-        self._weights = _weights_hash(self.teacher)
+        self._weights = digest_of_bytes(pack(self.teacher.state_dict(), {}))
 
     def __repr__(self) -> str:
         """Name share, temperature and the checksum of the teacher's weights: a training is resumed with these only."""
@@ -98,12 +99,3 @@ class Distillation:
         with torch.no_grad():
             answers = self.teacher.to(logits.device)(inputs, seed=seed, index=index, draw=draw)
         return (1 - self.share) * loss + self.share * distilled(logits, answers, self.temperature)
-
-
-def _weights_hash(model: SpikingClassifier) -> str:
-    """Return the SHA-256 of a model's tensors and their names."""
-    found = hashlib.sha256()
-    for name, value in model.state_dict().items():
-        found.update(f"{name} {value.dtype} {list(value.shape)}".encode())
-        found.update(value.detach().cpu().reshape(-1).view(torch.uint8).numpy())
-    return found.hexdigest()

@@ -34,7 +34,7 @@ def build_session(recipe: Recipe, data: RecipeData, processes: Processes, device
         BackendError: if a block cannot be trained as ``compute`` asks.
         CheckpointError, PretrainedError: if the teacher is missing or damaged.
     """
-    model, teacher = build_model(recipe, data, device), load_teacher(recipe, data, processes, device)
+    model, teacher = build_model(recipe, data, device), load_teacher(recipe, data, processes)
     if processes.count == 1:  # else keep everything: free memory differs between processes
         model.network.compute = model.network.settled_compute(input_shape(recipe, data))
     loader = training_loader(recipe, data, device, (processes.rank, processes.count))
@@ -125,7 +125,7 @@ def load_initial_weights(recipe: Recipe, model: SpikingClassifier, classes: Sequ
     return {**facts, "changed": said}
 
 
-def load_teacher(recipe: Recipe, data: RecipeData, processes: Processes, device: str = "cpu") -> Distillation | None:
+def load_teacher(recipe: Recipe, data: RecipeData, processes: Processes) -> Distillation | None:
     """Load the network of ``init`` as a teacher, in every process; None if nothing is distilled.
 
     It computes in this recipe's precision.
@@ -147,7 +147,7 @@ def load_teacher(recipe: Recipe, data: RecipeData, processes: Processes, device:
         source.eval()(data.train.batch(torch.tensor([0])))
     except ValueError as error:
         raise RecipeError(f"init.distil: {place} cannot take these samples: {error}") from None
-    teacher = Distillation(source.to(device), share=share, temperature=recipe.init.temperature)
+    teacher = Distillation(source, share=share, temperature=recipe.init.temperature)
     if (first := processes.decided(lambda: repr(teacher))) != repr(teacher):
         raise RecipeError(f"init.distil: process {processes.rank} reads {teacher} from {place}, process 0 {first}")
     return teacher
