@@ -78,7 +78,7 @@ def test_lines_are_open_where_there_is_no_value():
     chart = of(Line("a", range(7), [0.5] * 7, "bn", low=[*values, 0.2, 0.2], high=[*values, 0.6, 0.6]))
     drawn = Markup("").join(lines(chart, looks_of([chart])))
     bands = re.findall(r'd="([^"]*)" class="band c-bn"', drawn)
-    assert [band.count("L") for band in bands] == [3, 3], "two places each, and nothing over the gaps"
+    assert [len(re.findall("[LHV]", band)) for band in bands] == [3, 3], "two places each, and nothing over the gaps"
     assert len(re.findall(r'd="M[\d.]+ [\d.]+V[\d.]+" class="l c-bn"', drawn)) == 1, "the one between the gaps"
 
 
@@ -114,6 +114,24 @@ def test_how_lines_are_drawn():
     chart = of(Line("a", [1, 2, 3], [1.0, 2.0, 1.0], "bn", stepped=True))
     (way,) = re.findall(r'd="([^"]*)" class="l c-bn"', Markup("").join(lines(chart, looks_of([chart]))))
     assert re.fullmatch(r"M[\d. ]+H[\d.]+V[\d.]+H[\d.]+V[\d.]+", way)
+
+
+def ways(heights, **options):
+    """Return the paths of a line on an axis from 0.8 (y = 228) to 1.0 (y = 24), and the heights of its marks."""
+    line = Line("a", [*range(1, len(heights) + 1)], heights, "bn", **options)
+    chart = Lines("t", STEPS, Axis("accuracy", low=0.8, high=1.0), [line])
+    found = Markup("").join(lines(chart, looks_of([chart])))
+    marks = re.findall(r'translate\([\d.]+ ([\d.]+)\)" class="m c-bn"', found)
+    drawn = "".join(re.findall(r'd="(M[^"]*)" class="l c-bn"', found))
+    return [re.sub(r"([MHL])[\d.]+", r"\1x", part) for part in re.split("(?=M)", drawn) if part], marks
+
+
+def test_a_line_is_cut_where_it_leaves_the_axis():
+    assert ways([0.1, 0.9, 1.0]) == (["Mx 228Lx 126Lx 24"], ["126", "24"]), "from below; no mark for what is below"
+    assert ways([0.9, 0.1, 1.0])[0] == ["Mx 126Lx 228", "Mx 228Lx 24"]
+    assert ways([0.1, 1.0, 0.1])[0] == ["Mx 228Lx 24Lx 228"]
+    assert ways([0.1, 0.2, 0.3]) == ([], []), "nothing of it is on the axis"
+    assert ways([1.0, 0.5, 0.9, 0.9], stepped=True)[0] == ["Mx 24HxV228", "Mx 228V126HxHx"]
 
 
 def test_long_lines_are_thinned_and_bear_no_marks():

@@ -122,6 +122,10 @@ UNITS = ((1e9, 1e9, "G"), (1e6, 1e6, "M"), (1e4, 1e3, "k"))
 """Letters for large numbers: the threshold from which each is written, and the value it stands for."""
 
 
+ROUNDING = 1e-9
+"""Share of an axis by which the rounding of a value may exceed it."""
+
+
 @dataclass(frozen=True)
 class Ruler:
     """A scale from ``low`` at the place ``start`` to ``high`` at ``end``, with ticks and their labels."""
@@ -140,11 +144,26 @@ class Ruler:
 
     def at(self, value: float) -> float:
         """Return the place of a value, within the axis."""
+        return self.start + min(1.0, max(0.0, self._share(value))) * (self.end - self.start)
+
+    def beyond(self, value: float) -> float:
+        """Return the place of a value, which may lie outside the axis."""
+        share = self._share(value)
+        return self.at(value) if -ROUNDING < share < 1 + ROUNDING else self.start + share * (self.end - self.start)
+
+    def holds(self, place: float) -> bool:
+        """Return True if a place lies on the axis."""
+        return place == self.within(place)
+
+    def within(self, place: float) -> float:
+        """Return the nearest place on the axis."""
+        return min(max(place, min(self.start, self.end)), max(self.start, self.end))
+
+    def _share(self, value: float) -> float:
         low, high = self.low, self.high
         if self.logarithmic:
             low, high, value = (math.log10(max(v, 5e-324)) for v in (low, high, value))
-        share = (value - low) / (high - low)
-        return self.start + min(1.0, max(0.0, share)) * (self.end - self.start)
+        return (value - low) / (high - low)
 
 
 def ruler(axis: Axis, held: Sequence[float], start: float, end: float, *, places: bool = False, most: int = 6) -> Ruler:

@@ -6,6 +6,7 @@ No shape has an inline style: the page's policy forbids those, and classes follo
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 from markupsafe import Markup, escape
 
@@ -146,43 +147,81 @@ def _level(level: Level, x: Ruler, y: Ruler) -> Markup:
 
 
 def _stretches(line: Line, x: Ruler, y: Ruler, *values: Sequence[Number]) -> list[list[tuple[float, ...]]]:
-    """Return a line's places with the heights of these values, split where a place or a height is missing."""
+    """Return a line's places with the heights of these values, split where a place or a height is missing.
+
+    Heights may lie outside the axis.
+    """
     found: list[list[tuple[float, ...]]] = [[]]
     for i in thinned(len(line.x), MOST_POINTS):
         if len(shown := y.shows(of[i] for of in values)) < len(values) or not x.shows([line.x[i]]):
             found.append([])
         else:
-            found[-1].append((x.at(line.x[i]), *map(y.at, shown)))
+            found[-1].append((x.at(line.x[i]), *map(y.beyond, shown)))
     return [stretch for stretch in found if stretch]
 
 
 def _line(line: Line, x: Ruler, y: Ruler, looks: Looks) -> Iterator[Markup]:
     stretches, colour = _stretches(line, x, y, line.y), looks.colour(line.name, line.colour)
-    way = "".join(_way(stretch, stepped=line.stepped) for stretch in stretches if len(stretch) > 1)
+    parts = [part for stretch in stretches for part in _within(_corners(stretch, stepped=line.stepped), y)]
+    way = "".join(_way(part) for part in parts)
     if way and line.joined:
         yield path(way, f"l {colour.css}{' dashed' if line.dashed else ''}")
     if len(line.x) <= (1 if line.stepped else FEW) or not line.joined:
         for stretch in stretches:
             for a, b in stretch if not line.joined else [stretch[i] for i in thinned(len(stretch), MARKED)]:
-                yield mark(a, b, looks.numbers[line.name], colour)
+                if y.holds(b):
+                    yield mark(a, b, looks.numbers[line.name], colour)
     for i in line.invalid:
         for value in y.shows([line.y[i]]) if x.shows([line.x[i]]) else ():
-            yield shape(x.at(line.x[i]), y.at(value), CROSS, "cross")
+            if y.holds(height := y.beyond(value)):
+                yield shape(x.at(line.x[i]), height, CROSS, "cross")
 
 
-def _way(stretch: Sequence[tuple[float, ...]], *, stepped: bool) -> str:
-    if stepped:
-        (a, b), *others = stretch
-        return f"M{digits(a)} {digits(b)}" + "".join(f"H{digits(a)}V{digits(b)}" for a, b in others)
-    return "M" + "L".join(f"{digits(a)} {digits(b)}" for a, b in stretch)
+Points = Sequence[tuple[float, ...]]
+
+
+def _corners(stretch: Points, *, stepped: bool) -> Points:
+    """Return the points that a line joins; steps go to the next place first, then to its height."""
+    if not stepped:
+        return stretch
+    return [*stretch[:1], *(corner for (_, old), (a, b) in pairwise(stretch) for corner in ((a, old), (a, b)))]
+
+
+def _within(points: Points, y: Ruler) -> Iterator[list[tuple[float, ...]]]:
+    """Yield the parts of a line that lie on the axis of heights, cut where it leaves."""
+    part: list[tuple[float, ...]] = []
+    for (a, b), (c, d) in pairwise(points):
+        ends = sorted([(y.start - b) / (d - b), (y.end - b) / (d - b)] if d != b else [0.0, float(y.holds(b))])
+        first, last = max(0.0, ends[0]), min(1.0, ends[1])
+        if first > 0 and part:
+            yield part
+            part = []
+        if first < last:
+            part = part or [(a + first * (c - a), b + first * (d - b))]
+            part.append((a + last * (c - a), b + last * (d - b)))
+        if last < 1 and part:
+            yield part
+            part = []
+    if part:
+        yield part
+
+
+def _way(points: Points) -> str:
+    (a, b), *_ = points
+    joined = (
+        f"H{digits(c)}" if d == b else f"V{digits(d)}" if c == a else f"L{digits(c)} {digits(d)}"
+        for (a, b), (c, d) in pairwise(points)
+    )
+    return f"M{digits(a)} {digits(b)}{''.join(joined)}"
 
 
 def _band(line: Line, x: Ruler, y: Ruler, css: str) -> Iterator[Markup]:
     """Draw an interval along the line; a stroke at a place without a neighbour."""
     for stretch in _stretches(line, x, y, line.low, line.high) if line.low and line.high else ():
         if line.joined and len(stretch) > 1:
-            there = [(at, high) for at, _, high in stretch] + [(at, low) for at, low, _ in stretch[::-1]]
-            yield path(f"{_way(there, stepped=False)}z", f"band {css}")
+            there = [(at, y.within(high)) for at, _, high in stretch]
+            there += [(at, y.within(low)) for at, low, _ in stretch[::-1]]
+            yield path(f"{_way(there)}z", f"band {css}")
         else:
             for at, low, high in stretch:
-                yield path(f"M{digits(at)} {digits(low)}V{digits(high)}", f"l {css}")
+                yield path(f"M{digits(at)} {digits(y.within(low))}V{digits(y.within(high))}", f"l {css}")
