@@ -1,6 +1,7 @@
 """The operations of a run and their price: numbers by hand, what is shown of them, a stop, and tables of the user's."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -64,6 +65,13 @@ def test_energy_by_hand():
     chip = found["n", 2, "either"]
     assert (chip.snn_synaptic, chip.snn_other, chip.ann, chip.ann_over_snn) == (12, 20, None, None)
     assert (found["n", 1, "either"].snn_synaptic, found["n", 1, "either"].snn_other) == (7, 10)
+
+
+def test_an_ann_reads_every_frame_of_a_recording():
+    frames = replace(counted(), frames=2)
+    (row, *_), (layer, *_) = energy_rows(frames, (2,), TABLES), layer_rows(frames, (2,))
+    assert (row.ann, layer.ann_macs, layer.ann_update_additions) == (2 * (160 * 5 + 30 * 1), 200, 40)
+    assert frames.dense == 160, "NeuroBench's is of one step, times the steps"
 
 
 def test_layers_by_hand():

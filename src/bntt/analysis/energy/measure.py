@@ -70,7 +70,8 @@ def measure_energy(opened: Opened, arguments: EnergyArguments, progress: Progres
             )
             for name, layer in found.layers.items()
         },
-        ann=AnnOperations(macs=found.dense, update_additions=found.ann_updates),
+        ann=AnnOperations(macs=found.ann_macs, update_additions=found.ann_updates),
+        frames=found.frames,
         energy=list(energy_rows(found, stops, tables)),
         costs=tables,
         operations_by_value_if_the_input_current_is_computed_once=once if found.constant_input else None,
@@ -121,8 +122,8 @@ def layer_rows(found: Operations, stops: Sequence[int]) -> Iterator[LayerRow]:
                 macs_by_value=by_value.macs,
                 update_additions=float(layer.updates.additions[:steps].sum()),
                 update_multiplications=float(layer.updates.multiplications[:steps].sum()),
-                ann_macs=layer.dense,
-                ann_update_additions=layer.updates.ann,
+                ann_macs=found.ann_inputs * layer.dense,
+                ann_update_additions=found.ann_inputs * layer.updates.ann,
             )
 
 
@@ -132,7 +133,7 @@ def energy_rows(found: Operations, stops: Sequence[int], tables: Mapping[str, Co
     If a table gives the same energy for both prices, one row has the price "either".
     """
     for name, table in tables.items():
-        work = Work(0.0, found.dense, found.ann_updates, 0.0, 0.0, 0)
+        work = Work(0.0, found.ann_macs, found.ann_updates, 0.0, 0.0, 0)
         ann = table.energy(work) if isinstance(table, Digital) else None
         for steps in stops:
             costs = {price: table.energy(_work(found, steps, price)) for price in PRICES}

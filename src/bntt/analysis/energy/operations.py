@@ -75,6 +75,8 @@ class Operations:
     """Counts by layer."""
     constant_input: bool
     """True if the input is the same at every step, so that the first layer's current can be computed once."""
+    frames: int = 0
+    """Number of frames or rows of a sample, of which a step shows one and an ANN reads each; 0 for an image."""
 
     @property
     def num_steps(self) -> int:
@@ -82,13 +84,23 @@ class Operations:
         return len(self.accuracy.correct[0])
 
     @property
+    def ann_inputs(self) -> int:
+        """Number of inputs that an ANN of the same architecture reads for one sample."""
+        return self.frames or 1
+
+    @property
     def ann_updates(self) -> int:
-        """Additions of an ANN of the same architecture outside its weights, for one image."""
-        return sum(layer.updates.ann for layer in self.layers.values())
+        """Additions of an ANN of the same architecture outside its weights, for one sample."""
+        return self.ann_inputs * sum(layer.updates.ann for layer in self.layers.values())
+
+    @property
+    def ann_macs(self) -> int:
+        """Multiply-accumulates of an ANN of the same architecture, for one sample."""
+        return self.ann_inputs * self.dense
 
     @property
     def dense(self) -> int:
-        """Multiply-accumulates of an ANN of the same architecture, for one image: no input is assumed to be 0."""
+        """Multiply-accumulates of all weights for one input: none of its values is assumed to be 0."""
         return sum(layer.dense for layer in self.layers.values())
 
     def synaptic(
@@ -161,7 +173,9 @@ def count_operations(
             add_to(hits, number, (logits.argmax(2).cpu() == labels.cpu()).sum(1))
             total.add(measured, shape, len(labels))
     accuracy = counted(hits, total.samples // draws)
-    return Operations(accuracy, dict(_layers(model, total)), encoder_facts(model.encoder).constant)
+    facts = encoder_facts(model.encoder)
+    frames = 0 if facts.takes == "images" else model.encoder.num_steps
+    return Operations(accuracy, dict(_layers(model, total)), facts.constant, frames)
 
 
 class _Total:

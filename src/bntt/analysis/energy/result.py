@@ -125,7 +125,7 @@ class WeightOperations(Record):
 
 
 class AnnOperations(Record):
-    """Operations of an ANN of the same architecture for one image."""
+    """Operations of an ANN of the same architecture for one image, or for all frames or rows of one sample."""
 
     macs: Count
     update_additions: Count
@@ -152,6 +152,8 @@ class EnergyResult(Result):
     """All layers for each stop."""
     per_step: Mapping[str, LayerOverSteps]
     ann: AnnOperations
+    frames: Annotated[int, Field(ge=0)] = 0
+    """Number of frames or rows of a sample, each of which the ANN reads; 0 for an image."""
     energy: Sequence[EnergyRow]
     costs: Mapping[str, Costs]
     operations_by_value_if_the_input_current_is_computed_once: Mapping[int, WeightOperations] | None = None
@@ -190,6 +192,8 @@ class EnergyResult(Result):
                 f"The input is the same at every step: with its current computed once there are {once.macs:,.0f} MACs "
                 f"by value in all after {plural(steps, 'step')}."
             )
+        if self.frames > 1:
+            yield f"The ANN reads all {self.frames} frames or rows of a sample, one after the other."
         yield f"Energy is {self.note}."
         yield f"Left out: {'; '.join(self.left_out)}."
 
