@@ -120,8 +120,8 @@ def test_the_earliest_exit_that_keeps_the_loss():
 
 
 def test_a_loss_that_is_none():
-    for loss in (-0.01, math.nan):
-        with pytest.raises(ValueError, match="must be 0 or above"):
+    for loss in (-0.01, math.nan, 1.5):  # 1.5 may be meant as points
+        with pytest.raises(ValueError, match="must be 0 to 1, as a share"):
             choose_truncation((0.5, 0.6), loss)
 
 

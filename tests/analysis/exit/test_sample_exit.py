@@ -121,8 +121,15 @@ def test_thresholds_and_losses_that_are_none(data):
     for value in (-0.1, math.nan):
         with pytest.raises(ValueError, match="0 or above"):
             exit_each(model(), SampleLoader(data, 10), "margin", value)
-        with pytest.raises(ValueError, match="0 or above"):
+        with pytest.raises(ValueError, match="0 to 1, as a share"):
             choose_sample_exit(Running({"margin": torch.ones(2, 2)}, torch.ones(2, 2).bool()), "margin", value)
+
+
+def test_a_criterion_that_is_none(data, no_hook):
+    with pytest.raises(ValueError, match="unknown criterion 'margn': choose one of confidence, margin, entropy"):
+        exit_each(model(), SampleLoader(data, 10), "margn", 0.5)
+    with pytest.raises(ValueError, match="unknown criterion 'margn'"):
+        choose_sample_exit(Running({"margin": torch.ones(2, 2)}, torch.ones(2, 2).bool()), "margn", 0.1)
 
 
 def test_labels_outside_the_classes(data):

@@ -23,13 +23,13 @@ class NoGammaError(ValueError):
 
 
 def check_loss(loss: float) -> None:
-    """Reject a loss that is negative or not a number.
+    """Reject a loss that is no share.
 
     Raises:
         ValueError: stating so.
     """
-    if not (loss >= 0 and math.isfinite(loss)):
-        raise ValueError(f"the allowed loss must be 0 or above, as a share, got {loss}")
+    if not 0 <= loss <= 1:
+        raise ValueError(f"the allowed loss must be 0 to 1, as a share (0.005 is half a point), got {loss}")
 
 
 def envelope(profile: GammaProfile, reading: Reading = "magnitude") -> Float[Tensor, " T"]:

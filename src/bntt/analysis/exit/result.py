@@ -171,7 +171,8 @@ class ExitResult(EarlyExit):
             "Early exit",
             words=(
                 f"Stop after {self.steps} of {self.num_steps} steps: threshold {told} of mean |γ|, "
-                f"{'as stated' if self.chosen_on == 'stated' else how}; bntt evaluate --exit stops there.",
+                f"{'as stated' if self.chosen_on == 'stated' else how}. bntt evaluate --exit stops where the run's own "
+                f"exit.json says.",
             ),
             tables=(self._table(),),
             charts=self._charts(),

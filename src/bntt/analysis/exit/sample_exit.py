@@ -31,9 +31,13 @@ def certainty(logits: Float[Tensor, "... K"], criterion: Criterion) -> Float[Ten
     ``confidence``: the largest p. ``margin``: the largest p minus the second. ``entropy``: 1 + Σ p ln p / ln K, 0 if
     all classes are equally likely and 1 if one is certain. With a single class each is 1.
 
+    Raises:
+        ValueError: on another criterion.
+
     >>> certainty(torch.tensor([[0.0, 0.0], [0.0, 40.0]]), "margin")
     tensor([0., 1.])
     """
+    _check_criterion(criterion)
     if logits.shape[-1] == 1:
         return torch.ones_like(logits[..., 0])
     if criterion == "entropy":
@@ -41,6 +45,11 @@ def certainty(logits: Float[Tensor, "... K"], criterion: Criterion) -> Float[Ten
         return (1 + (logs.exp() * logs).sum(-1) / math.log(logits.shape[-1])).clamp(0, 1)  # rounding
     best = logits.softmax(-1).topk(2, dim=-1).values
     return best[..., 0] if criterion == "confidence" else best[..., 0] - best[..., 1]
+
+
+def _check_criterion(criterion: str) -> None:
+    if criterion not in CRITERIA:
+        raise ValueError(f"unknown criterion {criterion!r}: choose one of {', '.join(CRITERIA)}")
 
 
 def leave_when(criterion: Criterion, threshold: float) -> Leaves:
@@ -146,12 +155,13 @@ def choose_sample_exit(running: Running, criterion: Criterion, loss: float) -> S
         loss: the largest allowed loss, as a share: 0.005 is half a point.
 
     Raises:
-        ValueError: on a loss that is negative or not a number.
+        ValueError: on another criterion, or a loss that is no share.
 
     >>> seen = Running({"margin": torch.tensor([[0.1, 0.9], [0.6, 0.9]])}, torch.tensor([[False, True], [True, True]]))
     >>> choose_sample_exit(seen, "margin", 0.0).mean_steps
     1.5
     """
+    _check_criterion(criterion)
     check_loss(loss)
     sure, right = running.certainty[criterion], running.right
     whole = float(right[:, -1].double().mean())
