@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from bntt.models import mlp, vgg6
-from bntt.nn import LIF, SpikeCount
+from bntt.nn import LIF, FrameEncoder, SpikeCount, SpikingClassifier
 from bntt.training import Method, optimizer_of
-from bntt.training.optimizer import optimizer_state, restored_state
+from bntt.training.optimizer import check_given, optimizer_state, restored_state
 from tests.rows import each_row
 
 
@@ -143,3 +143,22 @@ def test_a_state_of_another_model_is_refused():
         restored_state(optimizer, model, renamed, facts)
     with pytest.raises(ValueError, match=r"groups of \[1\] parameters"):
         restored_state(optimizer, model, tensors, {**facts, "groups": [{**facts["groups"][0], "params": [0]}]})
+
+
+def test_a_state_of_adam_is_none_of_adamw():
+    """Their groups have the same keys, and only a flag tells them apart."""
+    model = net()
+    adam, adamw = torch.optim.Adam(model.parameters()), torch.optim.AdamW(model.parameters())
+    with pytest.raises(ValueError, match="trained with decoupled_weight_decay False, this training has True"):
+        restored_state(adamw, model, *optimizer_state(adam, model))
+
+
+def test_an_optimizer_that_does_not_step_the_model():
+    model = SpikingClassifier(FrameEncoder(2), net())
+    old = torch.optim.SGD(model.parameters(), lr=0.1)
+    check_given(model, None, torch.optim.SGD(model.network.blocks.parameters(), lr=0.1))
+    with pytest.raises(ValueError, match=r"steps no parameter of the model that learns: make the optimizer"):
+        check_given(model, None, torch.optim.SGD(net().parameters(), lr=0.1))
+    model.network.readout = net().readout
+    with pytest.warns(UserWarning, match=r"not the model's, and leaves out network\.readout\.synapse\.weight"):
+        check_given(model, None, old)

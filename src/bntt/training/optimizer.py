@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from torch import Tensor, nn, optim
 
@@ -141,7 +141,7 @@ def restored_state(
     """
     shapes = {name: parameter.shape for name, parameter in model.named_parameters()}
     held: dict[str, dict[str, Any]] = {name: dict(state) for name, state in facts["state"].items()}
-    wrong, fixed = [], {"initial_lr"}
+    wrong, fixed = [], {"initial_lr", "decoupled_weight_decay"}  # the second tells AdamW from Adam
     if method is not None:
         fixed |= {"weight_decay", "nesterov", "amsgrad"}
         fixed |= {"momentum", "betas"} if method.schedule != "one-cycle" else set()
@@ -188,10 +188,11 @@ def _names(optimizer: optim.Optimizer, model: nn.Module) -> dict[int, str]:
 
 
 def check_given(model: object, method: object, optimizer: object) -> None:
-    """Refuse arguments that are not a classifier, a method or an optimizer.
+    """Refuse arguments that are not a classifier, a method or an optimizer; warn if the optimizer is older than a part.
 
     Raises:
         TypeError: naming the expected and the given type.
+        ValueError: if the optimizer steps nothing of the model that could learn.
 
     >>> check_given([], None, None)
     Traceback (most recent call last):
@@ -201,3 +202,20 @@ def check_given(model: object, method: object, optimizer: object) -> None:
     for name, given, kind in (("method", method, Method), ("optimizer", optimizer, optim.Optimizer)):
         if given is not None and not isinstance(given, kind):
             raise TypeError(f"{name} must be of class {kind.__name__}, or left out, got {type(given).__name__}")
+    if optimizer is not None:
+        _check_steps(cast(nn.Module, model), cast(optim.Optimizer, optimizer))
+
+
+def _check_steps(model: nn.Module, optimizer: optim.Optimizer) -> None:
+    """Refuse an optimizer of another model, and warn about parts that replaced those it was made for."""
+    held = set(stepped(optimizer))
+    learns = {name: one for name, one in model.named_parameters() if one.requires_grad}
+    left = [name for name, one in learns.items() if one not in held]
+    remedy = "make the optimizer from model.parameters(), after the last change of the network"
+    if learns and len(left) == len(learns):
+        raise ValueError(f"the optimizer steps no parameter of the model that learns: {remedy}")
+    if left and held - set(model.parameters()):
+        warnings.warn(
+            f"the optimizer steps parameters that are not the model's, and leaves out {', '.join(left[:3])}: {remedy}",
+            stacklevel=5,  # at the call of fit
+        )
