@@ -167,3 +167,8 @@ def test_the_next_pass_is_the_draw_it_is_told():
     loader.begin_at(3)
     passes = [torch.cat([batch.indices for batch in loader]).tolist() for _ in range(2)]
     assert passes == [torch.cat([batch.indices for batch in loader.epoch(draw)]).tolist() for draw in (3, 4)]
+
+
+def test_a_dataset_of_pytorch_is_no_sample_set(no_hook):
+    with pytest.raises(TypeError, match="another SampleSet, got TensorDataset: fit and evaluate also take a"):
+        SampleLoader(torch.utils.data.TensorDataset(torch.zeros(3, 1), torch.zeros(3)), 2)

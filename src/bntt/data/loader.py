@@ -60,6 +60,7 @@ class SampleLoader:
     Raises:
         ValueError: if the set is empty, the batch size below 1, α not a finite number above 0, an augmentation or mix
             unknown or not available for these samples, or the rank out of range.
+        TypeError: if ``data`` is no sample set.
 
     >>> from bntt.data import fashion_mnist_bundled
     >>> loader = SampleLoader(fashion_mnist_bundled().test, batch_size=300)
@@ -79,6 +80,11 @@ class SampleLoader:
     _passes: list[int] = field(default_factory=lambda: [0], init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        if not isinstance(self.data, SampleSet):
+            raise TypeError(
+                f"data must be an ImageSet, a FrameSet or another SampleSet, got {type(self.data).__name__}: fit and "
+                f"evaluate also take a DataLoader of PyTorch"
+            )
         if self.batch_size < 1:
             raise ValueError(f"batch_size must be 1 or more, got {self.batch_size}")
         if not 0 <= self.share[0] < self.share[1]:

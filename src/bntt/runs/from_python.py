@@ -36,6 +36,8 @@ from bntt.version import __version__
 
 SAMPLES_FOLDER = "data"
 """Folder of the kept samples within a run."""
+STORED = (ImageSet, FrameSet, SequenceSet)
+"""Sets that a run directory stores."""
 LABEL = "given in Python"
 SPLITS = ("test", "validation")
 """Splits whose samples a run keeps; of those it was trained on it keeps checksums."""
@@ -229,12 +231,14 @@ def _loader(loader: Any, what: str) -> SampleLoader:
 
 
 def _samples(loader: SampleLoader, what: str) -> SampleSet:
-    if not isinstance(loader.data, ImageSet | FrameSet | SequenceSet):
+    found = loader.data
+    stored = found.images if isinstance(found, SequenceSet) else found
+    if not isinstance(found, STORED) or {type(found), type(stored)} - {*STORED}:  # a subclass may have its own batch()
         raise TypeError(
             f"a run directory keeps checksums of its samples: {what} must be a loader of an ImageSet, a FrameSet or a "
-            f"SequenceSet, got a {type(loader.data).__name__}; without directory= any set trains"
+            f"SequenceSet itself, got a {type(stored).__name__}; without directory= any set trains"
         )
-    return loader.data
+    return found
 
 
 def _alike(train: SampleSet, loader: object, what: str) -> SampleSet:

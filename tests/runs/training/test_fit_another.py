@@ -8,7 +8,7 @@ from PIL import Image
 
 import bntt
 from bntt.cli import main as cli
-from bntt.data import FrameSet, SampleLoader
+from bntt.data import FrameSet, ImageSet, SampleLoader
 from bntt.io.checkpoint import CheckpointError
 from bntt.nn import LIF
 from bntt.runs import from_python
@@ -111,3 +111,14 @@ def test_a_run_that_is_never_validated_goes_on_from_an_earlier_checkpoint(tmp_pa
     latest = RunDirectory(tmp_path / "run").checkpoints.paths()[0]
     latest.write_bytes(latest.read_bytes()[:-10])
     assert len(fitted(tmp_path / "run", build(), epochs=3, validation=None).epochs) == 3
+
+
+def test_a_set_that_changes_its_samples_is_not_stored_without_that(tmp_path):
+    class Inverted(ImageSet):
+        def batch(self, index):
+            return 1 - super().batch(index)
+
+    loader = SampleLoader(Inverted(data().images, data().labels, data().classes), 10)
+    with pytest.raises(TypeError, match=r"a SequenceSet itself, got a Inverted; without directory= any set trains"):
+        bntt.fit(build(), loader, epochs=1, directory=tmp_path / "run")
+    assert not list(tmp_path.iterdir())
