@@ -26,6 +26,9 @@ def test_prepare_verify_where(tmp_path, cache, capsys):
     assert "mnist: 20 + 10 images of 1x28x28, 10 classes, source modified" in capsys.readouterr().out
     assert cli.main(["data", "verify", "mnist"]) == 0
     assert capsys.readouterr().out.count("unchanged") == 2
+    assert cli.main(["data", "verify", "mnist", "--from", str(source)]) == 0
+    assert cli.main(["data", "verify", "mnist", "--from", str(tmp_path)]) == 3, "nothing was prepared from it"
+    capsys.readouterr()
     assert cli.main(["data", "where"]) == 0
     out = capsys.readouterr().out
     assert "fashion-mnist-bundled: built in" in out

@@ -195,7 +195,7 @@ def verify(name: tyro.conf.Positional[Name], source: Annotated[Path | None, tyro
 
     Args:
         name: the dataset.
-        source: for "images", the folder that it was prepared from; all frames or sizes made from it are verified.
+        source: what it was prepared from, needed for "images"; all frames or sizes made from it are verified.
     """
     from bntt.cli import console
     from bntt.data.catalog import prepared_folder, prepared_folders
@@ -203,8 +203,8 @@ def verify(name: tyro.conf.Positional[Name], source: Annotated[Path | None, tyro
     from bntt.data.prepared import cache_root, read_manifest, verify_prepared
     from bntt.data.registry import DATASETS
 
-    if DATASETS[name].formats:
-        place, found = cache_root(), dict(prepared_folders(name))
+    if DATASETS[name].formats or "root" not in DATASETS[name].needs:
+        place, found = cache_root(), dict(prepared_folders(name, source))
     else:
         place = prepared_folder(name, source)
         folders = [place, *(sorted(place.parent.glob(f"{place.name}-*")) if DATASETS[name].fits else ())]

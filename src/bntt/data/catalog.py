@@ -44,11 +44,12 @@ def prepared_folder(name: str, root: Path | None = None, framing: Way | None = N
     return cache_root() / "-".join([name, place.name, digest_of_text(str(place))[:12], *tag])
 
 
-def prepared_folders(name: str) -> Iterator[tuple[Path, Manifest]]:
-    """Yield every folder prepared from a dataset, in order of name: one for each source and framing."""
+def prepared_folders(name: str, source: Path | None = None) -> Iterator[tuple[Path, Manifest]]:
+    """Yield every folder prepared from a dataset, or from one source of it, in order of name: one for each framing."""
+    own = "" if source is None else str(source.expanduser().resolve())
     for folder in [cache_root() / name, *sorted(cache_root().glob(f"{name}-*"))]:
         manifest = read_manifest(folder)
-        if manifest is not None and manifest.name == name:
+        if manifest is not None and manifest.name == name and own in ("", manifest.source):
             yield folder, manifest
 
 
