@@ -135,9 +135,11 @@ def test_permutation_is_one_and_differs_by_draw():
     assert torch.equal(first, permutation(0, Purpose.ORDER, 0, 1000))
 
 
-@each_row("bad", [-1, 2**63])
-def test_seed_and_draw_out_of_range(bad):
+@each_row("bad", [-1, 2**63, 0.5])
+def test_seed_and_draw_out_of_range(bad, no_hook):
     with pytest.raises(ValueError, match=f"seed must be an integer .* got {bad}"):
         sample_keys(bad, Purpose.SPIKES, 0, torch.arange(1))
     with pytest.raises(ValueError, match=f"draw must be an integer .* got {bad}"):
         sample_keys(0, Purpose.SPIKES, bad, torch.arange(1))
+    one = sample_keys(0, Purpose.SPIKES, torch.tensor(1), torch.arange(1))
+    assert torch.equal(one, sample_keys(0, Purpose.SPIKES, 1, torch.arange(1)))

@@ -6,6 +6,7 @@ resuming a run needs only two integers. The global generators are never touched.
 
 from __future__ import annotations
 
+import operator
 from enum import IntEnum
 
 import torch
@@ -59,6 +60,16 @@ def _child(key: Tensor, counter: Tensor) -> Tensor:
     return _mix(key + (counter.to(torch.int64) + 1) * _GOLDEN)
 
 
+def _checked(name: str, value: int) -> int:
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = -1
+    if not 0 <= number < 1 << 63:
+        raise ValueError(f"{name} must be an integer from 0 to 2**63 - 1, got {value}")
+    return number
+
+
 def sample_keys(seed: int, purpose: Purpose, draw: int, index: Integer[Tensor, " B"]) -> Int[Tensor, " B"]:
     """Return a 64-bit key for each sample: the seed, with purpose, draw and the sample's index mixed in, in turn.
 
@@ -69,19 +80,17 @@ def sample_keys(seed: int, purpose: Purpose, draw: int, index: Integer[Tensor, "
         index: the sample's place in its dataset, of any integer type.
 
     Raises:
-        ValueError: if seed or draw is out of range, or the index is of no integer type.
+        ValueError: if seed or draw is no integer or out of range, or the index is of no integer type.
 
     >>> keys = sample_keys(0, Purpose.SPIKES, 0, torch.arange(3))
     >>> bool((keys[2:] == sample_keys(0, Purpose.SPIKES, 0, torch.tensor([2]))).all())
     True
     """
-    for name, value in (("seed", seed), ("draw", draw)):
-        if not 0 <= value < 1 << 63:
-            raise ValueError(f"{name} must be an integer from 0 to 2**63 - 1, got {value}")
+    counters = _checked("seed", seed), int(purpose), _checked("draw", draw)
     if index.is_floating_point() or index.is_complex() or index.dtype == torch.bool:
         raise ValueError(f"index must name samples by integers, got {index.dtype}")
-    key = torch.tensor([seed], device=index.device)
-    for counter in (int(purpose), draw):
+    key = torch.tensor(counters[:1], device=index.device)
+    for counter in counters[1:]:
         key = _child(key, torch.tensor([counter], device=index.device))
     return _child(key, index)
 

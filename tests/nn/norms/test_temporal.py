@@ -1,5 +1,6 @@
 """TemporalNorm's behaviour: promise N1, modes, limits and messages."""
 
+import math
 import re
 
 import pytest
@@ -171,15 +172,15 @@ def test_a_negative_gamma_is_legal(rng):
     assert torch.equal(norm(x)[0], -BNTT(3, num_steps=4)(x)[0])
 
 
-@each_row("options", [{"eps": 0.0}, {"eps": -1.0}, {"momentum": 1.5}, {"momentum": -0.1}])
+@each_row("options", [{"eps": 0.0}, {"eps": math.inf}, {"momentum": 1.5}, {"momentum": -0.1}])
 def test_settings_out_of_range(options):
     with pytest.raises(ValueError, match="needs eps > 0 and momentum from 0 to 1"):
         BNTT(3, num_steps=4, **options)
 
 
-@each_row("channels, steps", [(0, 3), (3, 0)])
-def test_sizes_out_of_range(channels, steps):
-    with pytest.raises(ValueError, match="channels >= 1 and num_steps >= 1"):
+@each_row("channels, steps", [(0, 3), (3, 0), (3, 2.0)])
+def test_sizes_out_of_range(channels, steps, no_hook):
+    with pytest.raises(ValueError, match="needs channels and num_steps, integers >= 1"):
         BNTT(channels, num_steps=steps)
 
 

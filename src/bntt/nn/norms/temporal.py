@@ -104,9 +104,9 @@ class TemporalNorm(nn.Module):
         momentum: float = 0.1,
     ) -> None:
         super().__init__()
-        if channels < 1 or num_steps < 1:
-            raise ValueError(f"{method.name} needs channels >= 1 and num_steps >= 1, got {channels} and {num_steps}")
-        if not eps > 0 or not 0 <= momentum <= 1:
+        if not all(hasattr(count, "__index__") and count >= 1 for count in (channels, num_steps)):
+            raise ValueError(f"{method.name} needs channels and num_steps, integers >= 1, got {channels}, {num_steps}")
+        if not 0 < eps < float("inf") or not 0 <= momentum <= 1:
             raise ValueError(f"{method.name} needs eps > 0 and momentum from 0 to 1, got {eps} and {momentum}")
         check_window(method.name, method.pooling, num_steps)
         self.channels, self.num_steps, self.method = channels, num_steps, method
