@@ -1,5 +1,6 @@
 """Names become values once, in the builder."""
 
+import functools
 import math
 import threading
 import time
@@ -11,6 +12,7 @@ from torch import nn
 from bntt.engine.compute import Compute
 from bntt.models import mlp, vgg6
 from bntt.nn import (
+    BNTT,
     LIF,
     NORMS,
     TDBN,
@@ -256,3 +258,12 @@ def test_epsilon_is_of_every_norm_that_has_one(rng):
         mlp(num_steps=2, norm="none", norm_eps=0.1)
     with pytest.raises(ValueError, match="norm_eps must be a number from 0 to below 1"):
         mlp(num_steps=2, norm_eps=-1e-4)
+
+
+def test_a_norm_is_a_name_or_a_function():
+    norm = functools.partial(BNTT, eps=1e-3)
+    built = mlp(num_steps=2, norm=lambda channels, num_steps, threshold: norm(channels, num_steps))
+    assert {block.norm.eps for block in built.blocks.values()} == {1e-3}
+    for given in (BNTT, BNTT(4, num_steps=2)):
+        with pytest.raises(TypeError, match=r"num_steps, threshold\) -> norm, got BNTT: norm='bntt' makes it"):
+            mlp(num_steps=2, norm=given)

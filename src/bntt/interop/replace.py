@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from bntt.interop.adapters import Cell, Layer, Step
-from bntt.nn.kinds import NORMS, NormBuilder, norm_facts
+from bntt.nn.kinds import NormBuilder, norm_builder, norm_facts
 
 BATCHNORM = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 FOLDS = {"SeqToANNContainer", "TLastSeqToANNContainer"}
@@ -55,7 +55,7 @@ def replace_batchnorm(
       (norm): BNTT(channels=8, num_steps=5)
     )
     """
-    build: NormBuilder = NORMS.resolve(norm) if isinstance(norm, str) else norm
+    build = norm_builder(norm)
     homes = {kind.__module__.partition(".")[0] for module in network.modules() for kind in type(module).__mro__}
     found: dict[str, nn.Module] = {}
     seen: dict[nn.Module, str] = {}

@@ -16,7 +16,7 @@ from torch import nn
 from bntt.models.plan import HiddenLayer, check_classes, initialize, linear, seeded
 from bntt.nn.blocks.block import CurrentBlock, NeuronBlock, SpikeDropout, SpikingBlock
 from bntt.nn.blocks.readout import Readout, SpikeCount
-from bntt.nn.kinds import NEURONS, NORMS, Kind, NormBuilder, neuron_facts_by_name
+from bntt.nn.kinds import NEURONS, Kind, NormBuilder, neuron_facts_by_name, norm_builder
 from bntt.nn.network.spiking_network import SpikingNetwork
 from bntt.ops.lif import FireRule, Reset, fire_after, fire_before, hard_reset, soft_reset
 from bntt.ops.spike import ArcTan, FastSigmoid, Surrogate, Triangle
@@ -232,7 +232,7 @@ def maker(num_steps: int, leak: float, norm: str | NormBuilder, *, seed: int = 0
         check_keywords("the network's builder", unknown, [*BUILDERS, *options_of(NeuronOptions)])
     chosen = NeuronOptions(**options)
     surrogate_of(chosen)
-    builder: NormBuilder = NORMS.resolve(norm) if isinstance(norm, str) else norm
+    builder = norm_builder(norm)
     takes, spikes = NEURONS[chosen.neuron].takes, neuron_facts_by_name(chosen.neuron, num_steps).spikes
     for option, (argument, default) in (LEAK | FIRING if spikes else LEAK).items():
         value = getattr(chosen, option)

@@ -206,6 +206,34 @@ NormBuilder = Callable[[int, int, float], nn.Module]
 """``(channels, num_steps, threshold)`` → a norm, which is a stage."""
 NORMS: Kinds[nn.Module] = Kinds("norm", "channels", "num_steps", "threshold")
 """The norms that builders and recipes know; ``NORMS["bntt"](channels, num_steps, threshold)`` makes one."""
+
+
+def norm_builder(norm: str | NormBuilder) -> NormBuilder:
+    """Return the function that makes a network's norms, by its name or as it was given.
+
+    Raises:
+        TypeError: on a norm that is made already, or a class that needs other arguments.
+        ValueError: on an unknown name.
+
+    >>> norm_builder("bntt")(8, 5, 1.0)
+    BNTT(channels=8, num_steps=5)
+    """
+    if isinstance(norm, str):
+        return NORMS.resolve(norm)
+    made = isinstance(norm, nn.Module)
+    try:
+        signature(norm).bind(8, 5, 1.0)
+    except TypeError:
+        made = True
+    if made:
+        kind = norm if isinstance(norm, type) else type(norm)
+        name = next((f": norm={name!r} makes it" for name, one in NORMS.items() if one.build is kind), "")
+        raise TypeError(
+            f"norm takes a name, or a function (channels, num_steps, threshold) -> norm, got {kind.__name__}{name}"
+        )
+    return norm
+
+
 NEURONS: Kinds[nn.Module] = Kinds(
     "neuron",
     *("channels", "num_steps", "leak", "threshold", "rule", "reset", "surrogate", "decay_input", "learn_leak"),

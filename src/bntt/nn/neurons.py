@@ -58,8 +58,8 @@ class LIF(nn.Module):
     Raises:
         ValueError: on a leak outside [0, 1], a learned leak of 0 or 1, a leak of 1 if the input decays, a threshold
             that is not above 0, or a leak per channel without ``channels``.
-        TypeError: on a leak or threshold that requires a gradient, or a surrogate of SpikingJelly or snnTorch, which
-            returns spikes.
+        TypeError: on a leak or threshold that requires a gradient, a rule, reset or surrogate that is a name or a
+            class, or a surrogate of SpikingJelly or snnTorch, which returns spikes.
 
     >>> spikes, membrane = LIF(leak=0.5)(torch.tensor([[[0.8]], [[0.8]]]))
     >>> spikes.flatten()

@@ -122,6 +122,7 @@ class Neuron:
 
     Raises:
         ValueError: on a leak outside [0, 1], or a threshold that is not above 0.
+        TypeError: if rule, reset or surrogate is a name or a class.
 
     >>> Neuron(leak=0.5).threshold
     1.0
@@ -141,6 +142,11 @@ class Neuron:
     """True if the input decays as the membrane does: ``m = λu + (1 - λ)y``, else the paper's ``m = λu + y``."""
 
     def __post_init__(self) -> None:
+        for name, example in (("rule", "fire_after"), ("reset", "soft_reset"), ("surrogate", "Triangle()")):
+            if isinstance(value := getattr(self, name), type) or not callable(value):
+                raise TypeError(
+                    f"{name} must be a function, such as {example}, got {value!r}: only builders and recipes take names"
+                )
         if not isinstance(self.leak, Tensor) and not 0 <= self.leak <= 1:
             raise ValueError(f"leak must be a number from 0 to 1, got {self.leak}")
         if not 0 < self.threshold < math.inf:

@@ -6,7 +6,7 @@ from functools import partial
 import pytest
 import torch
 
-from bntt.nn import LIF, Call, FastSigmoid, fire_before, hard_reset, soft_reset
+from bntt.nn import LIF, ArcTan, Call, FastSigmoid, fire_before, hard_reset, soft_reset
 from bntt.ops.lif import Neuron, lif_sequence
 from tests.rows import each_row
 
@@ -33,6 +33,10 @@ def test_constants_that_learn_and_surrogates_that_return_spikes_are_refused(no_h
         return (v > 0).float()
 
     atan.__module__ = "snntorch.surrogate"
+    with pytest.raises(TypeError, match="reset must be a function, such as soft_reset, got 'hard': only builders"):
+        LIF(reset="hard")
+    with pytest.raises(TypeError, match=r"surrogate must be a function, such as Triangle\(\), got <class .*ArcTan"):
+        LIF(surrogate=ArcTan)
     with pytest.raises(TypeError, match="do/du, but those of snntorch return spikes"):
         LIF(0.9, surrogate=atan)
 
