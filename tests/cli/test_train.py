@@ -136,6 +136,7 @@ REFUSED = [
         2,
         "loss 'tet' with grow takes some of the steps",
     ),
+    (["demo", "-s", "evaluate.images=5000"], 2, "5,000 requested, but there are only 1,000 test images"),
     (["cifar10"], 3, "cifar10 is not here: bntt data prepare cifar10 --from PATH"),
 ]
 

@@ -71,8 +71,8 @@ def train(
     if init and (len(init) > 2 or (len(init) == 2 and init[0] != "pretrained")):
         raise RecipeError(f"--init {' '.join(init)}: expected a run directory, or pretrained NAME; put it last")
     if init:
-        key = "init.pretrained" if len(init) == 2 else "init.run"
-        overrides = (*overrides, f"{key}={json.dumps(init[-1])}")
+        key, other = ("init.pretrained", "init.run")[:: 1 if len(init) == 2 else -1]
+        overrides = (f'{other}=""', *overrides, f"{key}={json.dumps(init[-1])}")  # the recipe may name another source
     if estimate or fit_batch is not None:
         if estimate and fit_batch is not None:
             raise RecipeError("--estimate and --fit-batch: choose one")
@@ -150,7 +150,7 @@ def run_recipe(
     from bntt.cli import console, signals
     from bntt.runs.directory import RunDirectory
     from bntt.runs.recipe.build import build_model, describe_backend, training_loader, with_absolute_paths
-    from bntt.runs.recipe.datasets import build_data
+    from bntt.runs.recipe.datasets import build_data, evaluation_loader
     from bntt.runs.recipe.file import RecipeError
     from bntt.runs.training.cost import shares_of_steps
     from bntt.runs.training.epoch_log import updates_to_forget
@@ -175,6 +175,7 @@ def run_recipe(
     if recipe.convert.ann and not resume:
         open_ann(recipe, device)
     training_loader(recipe, data)  # refuses augmentations that these samples cannot have
+    evaluation_loader(recipe, data, "test")  # refuses more images than there are
     run = RunDirectory(Path(processes.decided(lambda: str(open_directory().path))))
     settings = recipe.train
     if settings.epochs and not resume:

@@ -72,7 +72,7 @@ class Distillation:
             raise ValueError(f"temperature must be above 0, got {temperature}")
         self.teacher = copy.deepcopy(teacher).requires_grad_(False).eval()
         self.teacher.zero_grad(set_to_none=True)
-        self.share, self.temperature = share, temperature
+        self.share, self.temperature = float(share), float(temperature)
         self._weights = digest_of_bytes(pack(self.teacher.state_dict(), {}))
 
     def __repr__(self) -> str:

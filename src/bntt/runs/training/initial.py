@@ -93,8 +93,8 @@ def load_initial_weights(recipe: Recipe, model: SpikingClassifier, classes: Sequ
     >>> from bntt.runs.recipe.file import load_recipe
     >>> recipe = load_recipe("demo", ["init.pretrained=fashion-mnist-vgg6", "network.width=1", "network.num_steps=4"])
     >>> data = build_data(recipe)
-    >>> load_initial_weights(recipe, build_model(recipe, data), data.train.classes)["changed"]
-    '; T is 4, it was 8 (truncate)'
+    >>> load_initial_weights(recipe, build_model(recipe, data), data.train.classes)["changed"].rpartition("; ")[2]
+    'T is 4, it was 8 (truncate)'
     """
     trained, told, facts, said = _load_source(recipe)
     source = trained.network
@@ -119,7 +119,7 @@ def load_initial_weights(recipe: Recipe, model: SpikingClassifier, classes: Sequ
         raise RecipeError(
             f"init: {recipe.init.source} is another network than this recipe's ({wrong[0]}): name, width, "
             f"norm and neuron of the network must be the same, and channels and size of the images; an ANN may have "
-            f"another norm with batch statistics"
+            f"another norm with batch statistics, but neither TEBN nor TAB"
         )
     model.network.load_state_dict(weights)
     return {**facts, "changed": said}
@@ -175,9 +175,15 @@ def _load_source(recipe: Recipe) -> tuple[SpikingClassifier, Sequence[str], dict
     return run.model, run.classes, kept | whole, said + _changed_parts(run.recipe, recipe)
 
 
+BUNDLED = "-bundled"
+"""Suffix of the name of data that are a part of another dataset's."""
+
+
 def _overlap(its: tuple[str, str, float, int], recipe: Recipe) -> str:
     """Return a warning if a network of this data, root, share for validation and seed trained on another split."""
     ours = recipe.data.name, recipe.data.root, recipe.data.validation, recipe.seed
+    if its[0] != ours[0] and its[0].removesuffix(BUNDLED) == ours[0].removesuffix(BUNDLED):
+        return f"; it may have trained on images that validate here: {its[0]} and {ours[0]} share images"
     seen = its[:2] == ours[:2] and its != ours
     return "; it may have trained on images that validate here: seed or data.validation differ" if seen else ""
 
