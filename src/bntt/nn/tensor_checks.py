@@ -10,6 +10,7 @@ from torch import Tensor
 
 ARRAY = "torch.from_numpy(...) converts an array"
 VALUES = "torch.as_tensor(...) converts such values"
+PAIR = "norms and neurons return (y, state): pass y on, or join both in a SpikingBlock"
 
 
 class NonFiniteError(ArithmeticError):
@@ -42,4 +43,5 @@ def check_tensor(given: object, who: str, what: str) -> None:
     if isinstance(given, Tensor):
         return
     way = ARRAY if isinstance(given, np.ndarray) else VALUES if isinstance(given, list | tuple | int | float) else ""
+    way = PAIR if isinstance(given, tuple) and any(isinstance(one, Tensor) for one in given) else way
     raise TypeError(f"{who} takes {what} as a torch.Tensor, got {type(given).__name__}{': ' * bool(way)}{way}")

@@ -197,9 +197,8 @@ def check_labels(labels: Tensor, classes: int) -> None:
         ValueError: stating the valid labels.
     """
     if labels.ndim != 1 or labels.is_floating_point() or labels.min() < 0 or labels.max() >= classes:
-        raise ValueError(
-            f"labels must be integers from 0 to {classes - 1}, one a sample, got {labels.dtype} {list(labels.shape)}"
-        )
+        got = f"{labels.dtype} {list(labels.shape)}, from {labels.min()} to {labels.max()}"
+        raise ValueError(f"labels must be integers from 0 to {classes - 1}, one a sample, got {got}")
 
 
 @dataclass(frozen=True)

@@ -182,7 +182,7 @@ class EvaluationResult(Result):
 
     @property
     def title(self) -> str:
-        other = f"; {self.retimed.steps} steps by {self.retimed.how}" if self.retimed else ""
+        other = f"; {plural(self.retimed.steps, 'step')} by {self.retimed.how}" if self.retimed else ""
         return f"{super().title}: {self._measured_on}{other}"
 
     @property

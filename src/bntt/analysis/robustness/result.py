@@ -89,7 +89,7 @@ class RobustResult(Result):
         return [row.model_dump(exclude=longer) for run in self.runs for row in run.rows]
 
     def section(self) -> Section:
-        clipped = ", clipped to [0, 1]" if self.clipped else ""
+        clipped = "; the noisy pixels are clipped to [0, 1]" if self.clipped else ""
         return Section(
             "Robustness to noise",
             words=(f"Gaussian noise, the same for every run, is added to {NOISED[self.sigma_in]}{clipped}.",),

@@ -101,9 +101,10 @@ def check_input(name: str, synapse: nn.Module, x: Tensor) -> None:
             f"float64; for lower precision use precision='bf16-grad' or 'bf16', or torch.autocast"
         )
     if not fits or x.dtype != dtype:
+        also = f", or the network with .to({x.dtype})" if x.dtype in (torch.float32, torch.float64) else ""
         reason = (
             "time comes first, and channels and image size are those that the network was built for"
             if not fits
-            else f"convert the input, or the network with .to({x.dtype})"
+            else f"convert the input{also}"
         )
         raise ValueError(f"{name} takes {dtype} [S, B, {wanted}], got {x.dtype} {list(x.shape)}: {reason}")

@@ -223,6 +223,6 @@ def check_classifier(model: object, verb: str) -> None:
     """
     if isinstance(model, SpikingClassifier):
         return
-    way = ": put an encoder before it, SpikingClassifier(PoissonEncoder(num_steps=...), network)"
+    way = ": put an encoder before it, SpikingClassifier(PoissonEncoder(num_steps=..., mean=..., std=...), network)"
     way = way if isinstance(model, SpikingNetwork) else ""
     raise TypeError(f"{verb} a SpikingClassifier, got {type(model).__name__}{way}")

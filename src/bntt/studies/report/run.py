@@ -100,8 +100,9 @@ def _as_one_table(sections: list[Section]) -> Section:
     first = whole[0]
     table, *rest = first.tables
     rows = [
-        (Cell(f"{row[0].text}{section.title.removeprefix(first.title)}"), *row[1:])
+        (Cell(row[0].text + ("" if suffix == f" ({row[0].text})" else suffix)), *row[1:])
         for section in whole
+        for suffix in [section.title.removeprefix(first.title)]
         for row in section.tables[0].rows
     ]
     gaps = tuple(gap for section in sections for gap in section.gaps)
