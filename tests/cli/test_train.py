@@ -137,6 +137,7 @@ REFUSED = [
         "loss 'tet' with grow takes some of the steps",
     ),
     (["demo", "-s", "evaluate.images=5000"], 2, "5,000 requested, but there are only 1,000 test images"),
+    (["cifar10-compact-hybrid", "--init", "pretrained", "fashion-mnist-vgg6"], 3, "cifar10 is not here"),
     (["cifar10"], 3, "cifar10 is not here: bntt data prepare cifar10 --from PATH"),
 ]
 

@@ -33,6 +33,8 @@ def test_constants_that_learn_and_surrogates_that_return_spikes_are_refused(no_h
         return (v > 0).float()
 
     atan.__module__ = "snntorch.surrogate"
+    with pytest.raises(TypeError, match=r"got tuple: norms and neurons return \(y, state\): pass y on"):
+        LIF()(LIF()(torch.zeros(1, 1, 1)))
     with pytest.raises(TypeError, match="reset must be a function, such as soft_reset, got 'hard': only builders"):
         LIF(reset="hard")
     with pytest.raises(TypeError, match=r"surrogate must be a function, such as Triangle\(\), got <class .*ArcTan"):
