@@ -1,6 +1,5 @@
 """Names become values once, in the builder."""
 
-import functools
 import math
 import threading
 import time
@@ -261,8 +260,7 @@ def test_epsilon_is_of_every_norm_that_has_one(rng):
 
 
 def test_a_norm_is_a_name_or_a_function():
-    norm = functools.partial(BNTT, eps=1e-3)
-    built = mlp(num_steps=2, norm=lambda channels, num_steps, threshold: norm(channels, num_steps))
+    built = mlp(num_steps=2, norm=lambda channels, num_steps, threshold: BNTT(channels, num_steps, eps=1e-3))
     assert {block.norm.eps for block in built.blocks.values()} == {1e-3}
     for given in (BNTT, BNTT(4, num_steps=2)):
         with pytest.raises(TypeError, match=r"num_steps, threshold\) -> norm, got BNTT: norm='bntt' makes it"):

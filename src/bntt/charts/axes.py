@@ -144,12 +144,17 @@ class Ruler:
 
     def at(self, value: float) -> float:
         """Return the place of a value, within the axis."""
-        return self.start + min(1.0, max(0.0, self._share(value))) * (self.end - self.start)
+        return self.within(self.beyond(value))
 
     def beyond(self, value: float) -> float:
         """Return the place of a value, which may lie outside the axis."""
-        share = self._share(value)
-        return self.at(value) if -ROUNDING < share < 1 + ROUNDING else self.start + share * (self.end - self.start)
+        low, high = self.low, self.high
+        if self.logarithmic:
+            low, high, value = (math.log10(max(v, 5e-324)) for v in (low, high, value))
+        share = (value - low) / (high - low)
+        if -ROUNDING < share < 1 + ROUNDING:
+            share = min(1.0, max(0.0, share))
+        return self.start + share * (self.end - self.start)
 
     def holds(self, place: float) -> bool:
         """Return True if a place lies on the axis."""
@@ -158,12 +163,6 @@ class Ruler:
     def within(self, place: float) -> float:
         """Return the nearest place on the axis."""
         return min(max(place, min(self.start, self.end)), max(self.start, self.end))
-
-    def _share(self, value: float) -> float:
-        low, high = self.low, self.high
-        if self.logarithmic:
-            low, high, value = (math.log10(max(v, 5e-324)) for v in (low, high, value))
-        return (value - low) / (high - low)
 
 
 def ruler(axis: Axis, held: Sequence[float], start: float, end: float, *, places: bool = False, most: int = 6) -> Ruler:

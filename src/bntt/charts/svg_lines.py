@@ -163,7 +163,7 @@ def _stretches(line: Line, x: Ruler, y: Ruler, *values: Sequence[Number]) -> lis
 def _line(line: Line, x: Ruler, y: Ruler, looks: Looks) -> Iterator[Markup]:
     stretches, colour = _stretches(line, x, y, line.y), looks.colour(line.name, line.colour)
     parts = [part for stretch in stretches for part in _within(_corners(stretch, stepped=line.stepped), y)]
-    way = "".join(_way(part) for part in parts)
+    way = "".join(_way(part, stepped=line.stepped) for part in parts)
     if way and line.joined:
         yield path(way, f"l {colour.css}{' dashed' if line.dashed else ''}")
     if len(line.x) <= (1 if line.stepped else FEW) or not line.joined:
@@ -206,13 +206,12 @@ def _within(points: Points, y: Ruler) -> Iterator[list[tuple[float, ...]]]:
         yield part
 
 
-def _way(points: Points) -> str:
-    (a, b), *_ = points
-    joined = (
-        f"H{digits(c)}" if d == b else f"V{digits(d)}" if c == a else f"L{digits(c)} {digits(d)}"
-        for (a, b), (c, d) in pairwise(points)
-    )
-    return f"M{digits(a)} {digits(b)}{''.join(joined)}"
+def _way(points: Points, *, stepped: bool) -> str:
+    if not stepped:
+        return "M" + "L".join(f"{digits(a)} {digits(b)}" for a, b in points)
+    (first, height), *_ = points
+    steps = (f"H{digits(c)}" if d == b else f"V{digits(d)}" for (_, b), (c, d) in pairwise(points))
+    return f"M{digits(first)} {digits(height)}{''.join(steps)}"
 
 
 def _band(line: Line, x: Ruler, y: Ruler, css: str) -> Iterator[Markup]:
@@ -221,7 +220,7 @@ def _band(line: Line, x: Ruler, y: Ruler, css: str) -> Iterator[Markup]:
         if line.joined and len(stretch) > 1:
             there = [(at, y.within(high)) for at, _, high in stretch]
             there += [(at, y.within(low)) for at, low, _ in stretch[::-1]]
-            yield path(f"{_way(there)}z", f"band {css}")
+            yield path(f"{_way(there, stepped=False)}z", f"band {css}")
         else:
             for at, low, high in stretch:
                 yield path(f"M{digits(at)} {digits(y.within(low))}V{digits(y.within(high))}", f"l {css}")

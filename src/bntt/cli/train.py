@@ -71,7 +71,7 @@ def train(
     if init and (len(init) > 2 or (len(init) == 2 and init[0] != "pretrained")):
         raise RecipeError(f"--init {' '.join(init)}: expected a run directory, or pretrained NAME; put it last")
     if init:
-        key, other = ("init.pretrained", "init.run")[:: 1 if len(init) == 2 else -1]
+        key, other = ("init.pretrained", "init.run") if len(init) == 2 else ("init.run", "init.pretrained")
         overrides = (f'{other}=""', *overrides, f"{key}={json.dumps(init[-1])}")  # the recipe may name another source
     if estimate or fit_batch is not None:
         if estimate and fit_batch is not None:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, fields, replace
 from inspect import signature
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import torch
 from torch import nn
@@ -36,8 +36,6 @@ from bntt.version import __version__
 
 SAMPLES_FOLDER = "data"
 """Folder of the kept samples within a run."""
-STORED = (ImageSet, FrameSet, SequenceSet)
-"""Sets that a run directory stores."""
 LABEL = "given in Python"
 SPLITS = ("test", "validation")
 """Splits whose samples a run keeps; of those it was trained on it keeps checksums."""
@@ -232,8 +230,9 @@ def _loader(loader: Any, what: str) -> SampleLoader:
 
 def _samples(loader: SampleLoader, what: str) -> SampleSet:
     found = loader.data
-    stored = found.images if isinstance(found, SequenceSet) else found
-    if not isinstance(found, STORED) or {type(found), type(stored)} - {*STORED}:  # a subclass may have its own batch()
+    stored = _as_stored(found) if isinstance(found, SampleSet) else found
+    if not isinstance(found, SampleSet) or {type(found), type(stored)} - {*get_args(SampleSet)}:
+        # a subclass may have its own batch()
         raise TypeError(
             f"a run directory keeps checksums of its samples: {what} must be a loader of an ImageSet, a FrameSet or a "
             f"SequenceSet itself, got a {type(stored).__name__}; without directory= any set trains"

@@ -172,7 +172,7 @@ def test_a_negative_gamma_is_legal(rng):
     assert torch.equal(norm(x)[0], -BNTT(3, num_steps=4)(x)[0])
 
 
-@each_row("options", [{"eps": 0.0}, {"eps": math.inf}, {"momentum": 1.5}, {"momentum": -0.1}])
+@each_row("options", [{"eps": 0.0}, {"eps": -1.0}, {"eps": math.inf}, {"momentum": 1.5}, {"momentum": -0.1}])
 def test_settings_out_of_range(options):
     with pytest.raises(ValueError, match="needs eps > 0 and momentum from 0 to 1"):
         BNTT(3, num_steps=4, **options)

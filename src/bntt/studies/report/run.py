@@ -231,7 +231,7 @@ def _facts(folder: Path, recipe: Values | None, made_on: Values | None) -> Itera
         yield "Norm", network.shown("norm", "not recorded") or ITS_OWN
         yield "Seed", f"{recipe.shown('seed', 'not recorded')} (one start)"
         rate = f"learning rate {train.shown('lr', '?')}, weight decay {train.shown('weight_decay', '?')}"
-        epochs = plural(round(train.maybe("epochs") or 0), "epoch")
+        epochs = "1 epoch" if train.shown("epochs") == "1" else f"{train.shown('epochs', '?')} epochs"
         yield "Training", f"{epochs}, batch {train.shown('batch_size', '?')}, {rate}"
     if made_on is not None:
         device = environment.shown("gpu") or environment.shown("processor", "not recorded")
