@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from importlib.util import find_spec
 from typing import Protocol, runtime_checkable
 
@@ -42,6 +43,7 @@ class Kernels(Protocol):
     def reverse_current(self, reverse: Reverse, offset: Tensor | None, slope: Tensor | None, out: Tensor) -> None: ...
 
 
+@cache
 def open_kernels(name: KernelName) -> Kernels:
     """Open the set of this name; each is loaded when it is first asked for."""
     if name == "triton":

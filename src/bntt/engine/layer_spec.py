@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -59,7 +59,7 @@ class NeuronTables(NamedTuple):
     @property
     def step(self) -> int:
         """Number of elements from one step's row to the next."""
-        return 0 if len(self.leak) == 1 else self.leak.shape[1]
+        return 0 if self.leak.shape[0] == 1 else self.leak.shape[1]
 
 
 def neuron_tables(neuron: AnyNeuron, channels: int, device: torch.device | None = None) -> NeuronTables:
@@ -190,6 +190,8 @@ class Reverse:
     carry: Tensor | None = None
     """dL/d(membrane after the last step), ``[B, H, W, C]``; it becomes the one before the first step. None: no later
     step follows."""
+    made: list[Any] = field(default_factory=list)
+    """What a set of kernels made of these inputs for the first of both scans, for the second."""
 
     @property
     def fires(self) -> AnyNeuron:

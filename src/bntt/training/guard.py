@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -38,11 +38,12 @@ def check_finite(
     >>> check_finite(layer, torch.zeros(()))
     tensor(1.4142)
     """
-    norm = _norm(value for _, value in _gradients(model, optimizer))
-    others = [value for _, value in _read(model, optimizer, held)]
+    names = _names(model)
+    gradients, others = list(_gradients(names, optimizer)), list(_read(model, names, optimizer, held))
+    norm = _norm(gradients)
     if bool(torch.isfinite(loss) & torch.isfinite(norm) & torch.isfinite(_norm(others))):
         return norm
-    site = first_non_finite([*_read(model, optimizer, held), *_gradients(model, optimizer)])  # causes first
+    site = first_non_finite([*others, *gradients])  # causes first
     if site is None and bool(torch.isfinite(loss)):
         if bool(torch.isfinite(norm)):
             return norm  # all numbers are finite, but their norm overflows
@@ -61,28 +62,31 @@ def check_state(model: nn.Module, optimizer: optim.Optimizer | None = None) -> N
 
     >>> check_state(nn.Linear(1, 1))
     """
-    site = first_non_finite(_read(model, optimizer))
+    site = first_non_finite(_read(model, _names(model), optimizer))
     if site is not None:
         raise NonFiniteError(
             f"{site} is not finite after the last update: it is not kept; train again with a lower learning rate"
         )
 
 
-def _norm(values: Iterable[Tensor]) -> Tensor:
-    listed = list(values)
-    return torch.nn.utils.get_total_norm(listed) if listed else torch.zeros(())
+def _norm(values: Sequence[Named]) -> Tensor:
+    return torch.nn.utils.get_total_norm([value for _, value in values]) if values else torch.zeros(())
 
 
-def _gradients(model: nn.Module, optimizer: optim.Optimizer | None) -> Iterator[Named]:
-    names: dict[Tensor, str] = {parameter: name for name, parameter in model.named_parameters()}
+def _names(model: nn.Module) -> dict[Tensor, str]:
+    return {parameter: name for name, parameter in model.named_parameters()}
+
+
+def _gradients(names: dict[Tensor, str], optimizer: optim.Optimizer | None) -> Iterator[Named]:
     for parameter in names if optimizer is None else stepped(optimizer):
         if parameter.grad is not None:
             yield f"the gradient of {names.get(parameter, 'a parameter')}", parameter.grad
 
 
-def _read(model: nn.Module, optimizer: optim.Optimizer | None, held: HeldStatistics | None = None) -> Iterator[Named]:
+def _read(
+    model: nn.Module, names: dict[Tensor, str], optimizer: optim.Optimizer | None, held: HeldStatistics | None = None
+) -> Iterator[Named]:
     """Yield the tensors an update reads besides loss and gradients."""
-    names: dict[Tensor, str] = {parameter: name for name, parameter in model.named_parameters()}
     yield from ((f"parameter {name}", parameter.detach()) for parameter, name in names.items())
     yield from ((f"buffer {name}", value) for name, value in model.named_buffers() if value.is_floating_point())
     for parameter, state in optimizer.state.items() if optimizer is not None else ():

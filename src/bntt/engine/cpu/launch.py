@@ -137,6 +137,14 @@ def poisson_bytes(x: Float[Tensor, "B C H W"], keys: Int[Tensor, "T B"], *, sign
 
 
 def _reverse_job(reverse: Reverse) -> Scan:
+    """Return the job of both reverse scans, which read the same and write into fields of their own."""
+    if not reverse.made:
+        reverse.made.append(_new_reverse_job(reverse))
+    job: Scan = reverse.made[0]
+    return job
+
+
+def _new_reverse_job(reverse: Reverse) -> Scan:
     current, grad = reverse.current, reverse.grad.values
     job = _job(current, reverse.affine, reverse.fires, reverse.window)
     steps = current.shape[0]

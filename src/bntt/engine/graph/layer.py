@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -152,12 +153,12 @@ class Saved:
 
 def chunks(compute: Compute, *values: Tensor) -> Iterator[tuple[int, int]]:
     """Yield the first step and the one after the last of each chunk of values with equally many steps."""
-    steps, size = len(values[0]), chunk_steps(compute, *values)
+    steps, size = values[0].shape[0], chunk_steps(compute, *values)
     return ((begin, min(steps, begin + size)) for begin in range(0, steps, size))
 
 
 def chunk_steps(compute: Compute, *values: Tensor) -> int:
     """Return the number of steps of the largest value per chunk: all on a GPU."""
     if compute.kernels != "cpu":
-        return len(values[0])
-    return max(1, CHUNK_BYTES // (4 * max(one[0].numel() for one in values)))
+        return values[0].shape[0]
+    return max(1, CHUNK_BYTES // (4 * max(math.prod(one.shape[1:]) for one in values)))

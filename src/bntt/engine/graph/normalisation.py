@@ -5,6 +5,7 @@ The batch may be that of all processes.
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import torch
@@ -24,8 +25,8 @@ def current_moments(current: Tensor, copy: Tensor | None = None, *, kernels: Ker
     >>> current_moments(torch.zeros(1, 4, 2, 2, 8)).count
     (16,)
     """
-    rows = current[0].numel() // current.shape[-1]
-    return Moments(*moments(current, copy, kernels=kernels), (rows,) * len(current))
+    steps, *places, _ = current.shape
+    return Moments(*moments(current, copy, kernels=kernels), (math.prod(places),) * steps)
 
 
 def by_batch(layer: Layer, steps: slice, own: Moments, past: Moments | None, by_events: tuple[bool, bool]) -> Resolved:
