@@ -61,23 +61,26 @@ def parts_like(recipe):
     return RecipeData(train, test, test, *made.train.pixel_statistics(), "made", manifest_of(made._asdict(), "made"))
 
 
-def trains_two_steps(name, tmp_path):
-    smallest = ["train.batch_size=2", "train.epochs=1", "evaluate.batch_size=2", "evaluate.images=0"]
+def smallest(name):
+    """Overrides with which a recipe takes two updates."""
+    few = ["train.batch_size=2", "train.epochs=1", "evaluate.batch_size=2", "evaluate.images=0"]
     if not has_bf16():
-        smallest += ["compute.precision=fp32"]
-    if load_recipe(name).train.grow:
-        smallest += ["train.epochs=2", "train.grow=[[2, 1]]"]
-    recipe = load_recipe(name, smallest)
+        few += ["compute.precision=fp32"]
+    return [*few, "train.epochs=2", "train.grow=[[2, 1]]"] if load_recipe(name).train.grow else few
+
+
+def trains_two_steps(name, tmp_path):
+    recipe = load_recipe(name, smallest(name))
     data = parts_like(recipe)
     if recipe.convert.ann:
         ann = new_run_directory("ann", tmp_path)
-        list(train_run(load_recipe("fashion-mnist-ann", smallest), data, ann))
+        list(train_run(load_recipe("fashion-mnist-ann", smallest("fashion-mnist-ann")), data, ann))
         few = [f"convert.ann={ann.path}", "convert.images=2", "convert.steps=30", "convert.grid=[1.0]"]
-        recipe = load_recipe(name, [*smallest, *few])
+        recipe = load_recipe(name, [*smallest(name), *few])
     if recipe.init.run:
         ann = new_run_directory("ann", tmp_path)
-        list(train_run(load_recipe("cifar10-compact-ann", smallest), data, ann))
-        recipe = load_recipe(name, [*smallest, f"init.run={ann.path}"])
+        list(train_run(load_recipe("cifar10-compact-ann", smallest("cifar10-compact-ann")), data, ann))
+        recipe = load_recipe(name, [*smallest(name), f"init.run={ann.path}"])
     run = new_run_directory(name, tmp_path)
     told = list(train_run(recipe, data, run))
     epochs = [one for one in told if isinstance(one, EpochResult)]
