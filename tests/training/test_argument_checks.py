@@ -1,4 +1,4 @@
-"""What is given to a training that is something else: a sentence."""
+"""What is given to a training, or in the place of a network, that is something else: a sentence."""
 
 import numpy as np
 import pytest
@@ -35,6 +35,29 @@ def test_what_a_training_is_given():
             next(bntt.training.updates(MODEL, loader, epochs=1))
     with pytest.raises(ValueError, match=r"epoch\(draw\) must yield \(inputs, labels, index\), got tuple of 2"):
         next(bntt.training.updates(MODEL, Epochs(IMAGES, LABELS), epochs=1))
+
+
+def test_a_network_is_wanted_not_its_classifier():
+    analysis, training = bntt.analysis, bntt.training
+    for taker, more in (
+        (analysis.gamma_profile, ()),
+        (analysis.gamma_spread, ()),
+        (analysis.looks_untrained, ()),
+        (analysis.step_changes, ()),
+        (analysis.stepwise_norms, ()),
+        (bntt.interop.to_state_dict, ("authors",)),
+        (bntt.nn.fold, ()),
+        (bntt.nn.retime, (8, "hold")),
+        (training.balance, (PoissonEncoder(4), [(IMAGES, LABELS)])),
+        (training.set_thresholds, ({"fc1": 1.0},)),
+        (training.thresholds_of, ()),
+    ):
+        with pytest.raises(
+            TypeError, match=rf"{taker.__name__}\(\) takes a SpikingNetwork, got SpikingClassifier: give"
+        ):
+            taker(MODEL, *more)
+    with pytest.raises(TypeError, match=r"convert\(\) takes a SpikingNetwork or an nn\.Sequential, got Identity$"):
+        training.convert(torch.nn.Identity())
 
 
 class Epochs:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from bntt.nn.kinds import block_facts, norm_facts
+from bntt.nn.network.classifier import check_network
 from bntt.nn.network.spiking_network import SpikingNetwork
 from bntt.registry import Registry
 from bntt.training.foreign import COUNT, NORM, WRAPPER, is_wrapped, norm_of_released, read_foreign
@@ -43,6 +44,7 @@ def to_state_dict(
     >>> [name for name in state if name.startswith("bntt_fc.1")]
     ['bntt_fc.1.weight', 'bntt_fc.1.running_mean', 'bntt_fc.1.running_var', 'bntt_fc.1.num_batches_tracked']
     """
+    check_network(network, "to_state_dict")
     theirs = LAYOUTS.resolve(layout)
     weights, norms = _parts(network)
     prefix = WRAPPER * is_wrapped(like or {})

@@ -11,6 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from bntt.nn.kinds import norm_facts
+from bntt.nn.network.classifier import check_network
 from bntt.nn.network.delays import delays
 from bntt.nn.network.spiking_network import SpikingNetwork
 
@@ -76,6 +77,7 @@ def gamma_profile(network: SpikingNetwork) -> GammaProfile:
     >>> gamma_profile(vgg6(num_steps=3)).magnitude["conv1"]
     tensor([1., 1., 1.])
     """
+    check_network(network, "gamma_profile")
     late, found = delays(network), GammaProfile({}, {}, {}, {}, {})
     for name, norm in stepwise_norms(network).items():
         gamma, deviation = norm.gamma.detach(), deviations(norm)
@@ -112,6 +114,7 @@ def stepwise_norms(network: SpikingNetwork) -> dict[str, Any]:
     >>> list(stepwise_norms(mlp(hidden=(4,), num_steps=3))), list(stepwise_norms(mlp(hidden=(4,), norm="bn")))
     (['fc1'], [])
     """
+    check_network(network, "stepwise_norms")
     norms = {name: layer.norm for name, layer in network.layers.items()}
     return {name: norm for name, norm in norms.items() if norm_facts(norm).step_gamma}
 
@@ -126,6 +129,7 @@ def looks_untrained(network: SpikingNetwork) -> bool:
     >>> looks_untrained(mlp(num_steps=3)), looks_untrained(mlp(norm="none"))
     (True, False)
     """
+    check_network(network, "looks_untrained")
     norms: list[Any] = [part for part in network.modules() if norm_facts(part).running_statistics]
     gammas = [norm.gamma.detach() for norm in norms]
     return bool(gammas) and all(bool(torch.all((gamma - 1).abs() < NEAR_START)) for gamma in gammas)
@@ -154,6 +158,7 @@ def gamma_spread(network: SpikingNetwork, bins: int = 40) -> dict[str, GammaSpre
     tensor([[0, 4],
             [0, 4]])
     """
+    check_network(network, "gamma_spread")
     found = {}
     for name, norm in stepwise_norms(network).items():
         gamma = norm.gamma.detach()

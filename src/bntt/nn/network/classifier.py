@@ -226,3 +226,22 @@ def check_classifier(model: object, verb: str) -> None:
     way = ": put an encoder before it, SpikingClassifier(PoissonEncoder(num_steps=..., mean=..., std=...), network)"
     way = way if isinstance(model, SpikingNetwork) else ""
     raise TypeError(f"{verb} a SpikingClassifier, got {type(model).__name__}{way}")
+
+
+def check_network(value: object, taker: str, other: str = "") -> None:
+    """Refuse anything that is not a network.
+
+    Args:
+        taker: the function it was given to.
+        other: what it also takes: `` or ...``.
+
+    Raises:
+        TypeError: naming the type given, and where a classifier has its network.
+
+    >>> check_network([], "fold")
+    Traceback (most recent call last):
+    TypeError: fold() takes a SpikingNetwork, got list
+    """
+    if not isinstance(value, SpikingNetwork):
+        way = ": give its .network" if isinstance(value, SpikingClassifier) else ""
+        raise TypeError(f"{taker}() takes a SpikingNetwork{other}, got {type(value).__name__}{way}")

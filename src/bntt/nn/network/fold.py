@@ -10,6 +10,7 @@ from torch import nn
 from bntt.nn.blocks.block import UNITS, CurrentBlock, NeuronBlock, SpikingBlock
 from bntt.nn.blocks.residual import Residual
 from bntt.nn.fusion.untouched import why_touched
+from bntt.nn.network.classifier import check_network
 from bntt.nn.network.spiking_network import SpikingNetwork
 from bntt.nn.neurons import LIF, FoldedLIF
 from bntt.nn.norms.methods import FAMILY, LayerNorm, NoNorm
@@ -41,6 +42,7 @@ def fold(network: SpikingNetwork, *, mean: bool = True, ratio: bool = True) -> S
     >>> folded.blocks["fc1"].norm, folded.num_steps, torch.equal(folded(x), net(x))
     (NoNorm(), 6, True)
     """
+    check_network(network, "fold")
     made = copy.deepcopy(network)
     for name, block in made.blocks.items():
         _fold_block(name, block, mean=mean, ratio=ratio)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from bntt.nn.blocks.stage import settle
 from bntt.nn.kinds import norm_facts
+from bntt.nn.network.classifier import check_network
 from bntt.nn.network.spiking_network import SpikingNetwork
 from bntt.nn.neurons import FoldedLIF
 from bntt.nn.norms.temporal import NormMethod, check_window
@@ -45,6 +46,7 @@ def retime(network: SpikingNetwork, num_steps: int, how: str) -> SpikingNetwork:
     >>> longer.num_steps, longer(torch.ones(6, 2, 1)).shape
     (6, torch.Size([2, 10]))
     """
+    check_network(network, "retime")
     if network.num_steps is None:
         retiming(1, min(1, num_steps), how)  # checks the arguments, as no part has tables to check them with
     new, tied = copy.deepcopy(network), dict[int, tuple[Tensor, Tensor]]()

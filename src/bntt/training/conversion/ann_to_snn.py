@@ -17,6 +17,7 @@ from torch.nn.utils import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from bntt.nn.blocks.block import SpikeDropout, SpikingBlock
 from bntt.nn.blocks.readout import Readout
+from bntt.nn.network.classifier import check_network
 from bntt.nn.network.spiking_network import SpikingNetwork
 from bntt.nn.neurons import LIF, Rectifier
 from bntt.nn.norms.methods import NoNorm
@@ -53,6 +54,7 @@ def convert(
             one.name: SpikingBlock(one.synapse, NoNorm(), LIF(1.0, rule=rule, reset=reset), one.pool) for one in layers
         }
         return SpikingNetwork(blocks, Readout(readout)).eval()
+    check_network(ann, "convert", " or an nn.Sequential")
     for name, block in ann.blocks.items():
         if why := _why_not(block):
             raise ValueError(f"layer {name!r} cannot be converted: {why}")

@@ -23,7 +23,7 @@ from bntt.nn.blocks.block import SpikingBlock
 from bntt.nn.encoders.encoder import Encoder
 from bntt.nn.kinds import norm_facts
 from bntt.nn.network.call import Call
-from bntt.nn.network.classifier import SpikingClassifier
+from bntt.nn.network.classifier import SpikingClassifier, check_network
 from bntt.nn.network.labelled_batch import Loader, samples
 from bntt.nn.network.measured import evaluating
 from bntt.nn.network.spiking_network import SpikingNetwork
@@ -106,6 +106,7 @@ def balancing(
     """
     if not 0 < scale < math.inf:
         raise ValueError(f"the scale of the thresholds must be a number above 0, got {scale}")
+    check_network(network, "balance")
     _check_balanceable(network)
     set_thresholds(network, dict.fromkeys(network.blocks, 1.0), biases=True)
     thresholds = dict.fromkeys(network.blocks, 1.0)
@@ -148,6 +149,7 @@ def set_thresholds(network: SpikingNetwork, thresholds: Mapping[str, float], *, 
     >>> network.blocks["fc1"].lif.neuron.threshold
     2.5
     """
+    check_network(network, "set_thresholds")
     neurons = _neurons(network)
     if neurons.keys() != thresholds.keys():
         raise ValueError(f"the thresholds are of layers {list(thresholds)}, the network has {list(neurons)}")
@@ -172,6 +174,7 @@ def thresholds_of(network: SpikingNetwork) -> dict[str, float]:
     >>> thresholds_of(mlp(in_features=4, hidden=(8,), num_steps=3))
     {'fc1': 1.0}
     """
+    check_network(network, "thresholds_of")
     return {name: float(lif.neuron.threshold) for name, lif in _neurons(network).items()}
 
 
