@@ -52,3 +52,12 @@ def test_few_starts_show_and_do_not_test():
 
 def test_without_a_spread_it_says_which_is_missing():
     assert lines(settings=at(5))[1] == "  1. BNTT wins: 5 starts, no spread is stated for acc"
+
+
+def test_runs_are_compared_in_the_seeds_they_share():
+    runs = [STUDY["runs"][0], {**STUDY["runs"][1], "small": {"seeds": [5, 6, 7, 8, 9, 10]}}]
+    head, one = lines(settings=at(6), runs=runs, table=spread(0.8))
+    assert one == "  1. BNTT wins: 1 start, shown, not tested: it decides nothing"
+    assert head.endswith("0 tests of the paper's claims, 0 of questions of our own:")
+    runs[1]["small"] = {"seeds": [6]}
+    assert lines(settings=at(6), runs=runs, table=spread(0.8))[1].endswith("share no seed: it decides nothing")

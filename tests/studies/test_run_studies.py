@@ -43,6 +43,11 @@ def test_two_runs_to_begin_with_of_one_name_are_refused(places):
         plan([parse_study(study(runs=runs, claims=None), "s0")], "small", places)
 
 
+def test_two_studies_of_one_name_are_refused(places):
+    with pytest.raises(RecipeError, match="2 studies are called s0, and would have one result: rename a file"):
+        plan([parse_study(study(), "s0"), parse_study(study(claims=None), "s0")], "small", places)
+
+
 def test_a_failed_start_is_told_and_the_others_stand(places):
     runs = [{"name": "tab", "set": ["network.norm=tab"]}, {"name": "bntt"}]
     _, (result,) = done(places, study(runs=runs, claims=None))

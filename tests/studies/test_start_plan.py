@@ -53,6 +53,8 @@ def test_bad_overrides_name_study_and_run():
     runs = [{"name": "a", "small": {"recipe": "fashion-mnist-conversion"}}]
     with pytest.raises(RecipeError, match="begins with an ANN: name its run in begins_with"):
         planned(runs=runs, table=None, figures=None, claims=None)
+    with pytest.raises(RecipeError, match="study s, runs a: set: seed is given by seeds"):
+        planned(runs=[{"name": "a", "set": ["seed=7"]}], table=None, figures=None, claims=None)
 
 
 def test_plain_pytorch_keeps_its_precision():

@@ -90,11 +90,17 @@ def test_data_that_is_not_here_is_told_and_what_was_kept_is_used(pool, tmp_path,
     monkeypatch.setenv("BNTT_DATA", str(tmp_path / "nothing"))
     runs = [{"name": "a", "small": {"recipe": "cifar10-small", "seeds": [0, 1]}}]
     found = items(study(runs=runs, claims=None, figures=None))
-    from bntt.runs.recipe.file import load_recipe
-
     keep(pool / "a", load_recipe("cifar10-small"))
     assert [action for action, *_ in decided(found, pool)] == ["reuse", "cannot"]
     assert "bntt data prepare cifar10" in found[1].why
+
+
+def test_starts_made_with_other_data_stand_in_no_table_together(pool, tmp_path, monkeypatch):
+    monkeypatch.setenv("BNTT_DATA", str(tmp_path / "nothing"))
+    found = items(study(runs=[{"name": "a", "small": {"recipe": "cifar10-small"}}], claims=None, figures=None))
+    for seed in (0, 1):
+        keep(pool / f"{seed}", load_recipe("cifar10-small", [f"seed={seed}"]), sums={"train": f"{seed}"})
+    assert [action for action, *_ in decided(found, pool)] == ["reuse", "cannot"]
 
 
 def test_images_of_a_folder_are_nobodys_until_it_is_named(pool):

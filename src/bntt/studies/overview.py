@@ -131,9 +131,9 @@ def decidable(study: Study, runs: Sequence[PlannedRun]) -> Iterator[str]:
     taken as independent, at the strictest level that Holm's rule can ask for among the paper's claims, or our own
     questions.
     """
-    starts = {run.name: len(run.starts) for run in runs}
-    claims = [claim for claim in study.claims if starts.keys() >= set(claim.uses()[0])]
-    tested = [bool(claim.quotation) for claim in claims if _fewest(claim, starts) >= max(FEW, claim.fewest)]
+    seeds = {run.name: {start.seed for start in run.starts} for run in runs}
+    claims = [claim for claim in study.claims if seeds.keys() >= set(claim.uses()[0])]
+    tested = [bool(claim.quotation) for claim in claims if _fewest(claim, seeds) >= max(FEW, claim.fewest)]
     tests = {of_paper: tested.count(of_paper) for of_paper in (True, False)}
     same = same_runs(runs)
     if claims:
@@ -141,15 +141,18 @@ def decidable(study: Study, runs: Sequence[PlannedRun]) -> Iterator[str]:
         yield f"{study.name}: what its starts can decide, in {POWER:.0%} of studies, {families}:"
     for number, claim in enumerate(claims, start=1):
         once = " (one of its runs is another by definition)" if same.keys() & set(claim.uses()[0]) else ""
-        decides = _decides(study, claim, _fewest(claim, starts), tests[bool(claim.quotation)])
+        decides = _decides(study, claim, _fewest(claim, seeds), tests[bool(claim.quotation)])
         yield f"  {number}. {claim.says}: {decides}{once}"
 
 
-def _fewest(claim: Claim, starts: dict[str, int]) -> int:
-    return min(starts[run] for run in claim.uses()[0])
+def _fewest(claim: Claim, seeds: dict[str, set[int]]) -> int:
+    """Return the fewest seeds that runs which are compared share."""
+    return min(len(set.intersection(*(seeds[run] for run in group))) for group in claim.compared())
 
 
 def _decides(study: Study, claim: Claim, starts: int, tests: int) -> str:
+    if not starts:
+        return "runs that it compares share no seed: it decides nothing"
     if starts < claim.fewest:
         asked = f" of {claim.fewest} that the rule asks for" if starts > 1 else ""
         return f"{starts} start{'s' * (starts > 1)}{asked}, shown, not tested: it decides nothing"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -60,6 +61,9 @@ def plan(studies: Sequence[Study], setting: SettingName, folders: Folders) -> St
     Raises:
         RecipeError: if a study or a recipe of it cannot be used, or a folder of results is not there.
     """
+    for name, count in Counter(study.name for study in studies).items():
+        if count > 1:
+            raise RecipeError(f"{count} studies are called {name}, and would have one result: rename a file")
     for folder in folders.results:
         if not folder.is_dir():
             raise RecipeError(f"--results {folder}: is not a folder")

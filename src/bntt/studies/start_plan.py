@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,6 +21,9 @@ from bntt.studies.measures import Measure
 from bntt.studies.pool import identity
 from bntt.studies.study_file import Study
 from bntt.studies.study_schema import RunSpec, SettingName
+
+OF_STARTS = {"seed": "seeds", "convert.ann": "begins_with"}
+"""Keys of recipes that a study sets for every start, and its own keys that they come from."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,9 @@ def _run(
     at, whole = run.at(setting), study.settings[setting]
     recipe = at.recipe or whole.recipe
     overrides = (*(() if at.recipe else whole.set), *run.set, *at.set)
+    for override in overrides:
+        if (key := override.partition("=")[0].strip()) in OF_STARTS:
+            raise RecipeError(f"study {study.name}, runs {run.name}: set: {key} is given by {OF_STARTS[key]}")
     seeds = at.seeds or whole.seeds
     starts = tuple(_starts(study, run, recipe, overrides, seeds, data_roots, precision))
     return PlannedRun(run.name, at.label or run.label or run.name, recipe, overrides, starts)
@@ -87,7 +94,7 @@ def _starts(
     precision: Precision,
 ) -> Iterator[Start]:
     for seed in dict.fromkeys(seeds):
-        ann = [f"convert.ann={run.begins_with}"] if run.begins_with else []
+        ann = [f"convert.ann={json.dumps(run.begins_with, ensure_ascii=False)}"] if run.begins_with else []
         try:
             base = load_recipe(_locate_recipe(study, recipe), [*overrides, *ann, f"seed={seed}"])
         except RecipeError as error:

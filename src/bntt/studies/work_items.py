@@ -141,19 +141,19 @@ def decide_actions(items: Sequence[WorkItem], folders: Sequence[Path]) -> None:
 
     An item that begins with an ANN comes before the ANN: the ANN's weights are needed only if the item must be made.
     """
-    index: dict[str, list[KeptRun]] = {}
+    index, seen = dict[str, list[KeptRun]](), dict[str, Mapping[str, str]]()
     for run in kept_runs(folders):
         index.setdefault(run.identity, []).append(run)
     for item in items:
         item.weights = False
     for item in sorted(items, key=lambda one: one.ann is None):
-        choose_kept_run(item, index.get(item.identity, []), folders[0])
+        choose_kept_run(item, index.get(item.identity, []), folders[0], seen)
         if item.ann is not None and item.action == "train":
             item.ann.weights = True
 
 
-def choose_kept_run(item: WorkItem, kept: Sequence[KeptRun], pool: Path) -> None:
-    """Choose the best kept run for an item, or record why none will do."""
+def choose_kept_run(item: WorkItem, kept: Sequence[KeptRun], pool: Path, seen: dict[str, Mapping[str, str]]) -> None:
+    """Choose the best kept run for an item, or record why none will do; ``seen``: checksums of data not here."""
     fitting, reasons = list[KeptRun](), list[str]()
     for run in kept:
         if run.unfinished:
@@ -166,6 +166,8 @@ def choose_kept_run(item: WorkItem, kept: Sequence[KeptRun], pool: Path) -> None
             reasons.append(f"{run.place} may be of other data, and the data to compare with is not here")
         elif (source := item.recipe.init.run) and began_with_others(run.evaluation, RunDirectory(Path(source))):
             reasons.append(f"{run.place} began with other weights than {source} has")
+        elif item.sums is None and seen.setdefault(data_key(item.recipe), run.data) != run.data:
+            reasons.append(f"{run.place} was made with other data than other runs")
         else:
             fitting.append(run)
     fitting.sort(key=lambda run: _rank(item, run, pool))

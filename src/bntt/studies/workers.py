@@ -140,7 +140,7 @@ def _claim(item: WorkItem, settings: WorkSettings) -> _Running | None:
     there = kept_run(settings.pool / item.place)
     if there is not None and not there.unfinished and numerics_agree(there):
         known = [] if item.kept is None or item.kept.path == there.path else [item.kept]
-        choose_kept_run(item, [there, *known], settings.pool)  # another process may have done it meanwhile
+        choose_kept_run(item, [there, *known], settings.pool, {})  # another process may have done it meanwhile
     log = settings.pool / "logs" / f"{item.place}.log"
     return _Running(item, jobs_of(item, settings.pool, settings.device), lock, log)
 

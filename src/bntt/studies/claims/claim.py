@@ -67,6 +67,10 @@ class Claim(TomlTable):
         """Return the runs and the columns without which there is no answer."""
         return self.uses()
 
+    def compared(self) -> list[list[str]]:
+        """Return the groups of runs that are compared start by start, with the same seed."""
+        return [self.uses()[0]]
+
     def judge(self, numbers: Numbers, units: Mapping[str, str], same: Same = NONE_SAME, names: Names = KEYS) -> Verdict:
         """Return the answer that these numbers give."""
         raise NotImplementedError  # each rule says its own

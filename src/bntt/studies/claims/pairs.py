@@ -51,6 +51,9 @@ class _Pairs(Claim):
     def uses(self) -> tuple[list[str], list[str]]:
         return list(dict.fromkeys(run for pair in self.pairs() for run in pair)), [self.of]
 
+    def compared(self) -> list[list[str]]:
+        return [list(pair) for pair in self.pairs()]
+
     def judge_pair(self, found: Difference) -> Answer:
         """Judge one pair from at least :attr:`fewest` starts."""
         raise NotImplementedError  # each rule says its own
