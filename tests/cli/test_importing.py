@@ -44,7 +44,9 @@ def test_the_run_is_measured_by_the_other_verbs(file, capsys):
 
 def test_a_checkpoint_alone(file, capsys):
     assert imported(file) == 0
-    assert f"written: {file.parent}/runs/best.safetensors" in capsys.readouterr().out
+    out = " ".join(capsys.readouterr().out.split())
+    assert f"written: {file.parent}/runs/best.safetensors" in out
+    assert "reads it into bntt.models.vgg6(num_steps=2, width=0.25, norm_eps=0.0001, leak=0.95), with the sizes" in out
 
 
 def test_a_file_that_is_none_is_a_checkpoint_error(file, capsys):

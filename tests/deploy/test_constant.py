@@ -148,6 +148,8 @@ def test_what_cannot_be_made_constant_or_chosen(tmp_path):
     )
     with pytest.raises(DeployError, match="'fc1': its neurons are folded, which cannot be constant"):
         make_constant(folded)
+    with pytest.raises(DeployError, match=r"samples must be finite in float32, got 0 to 1e\+300"):
+        Runtime(folded).run(np.array([[[0.0, 0, 0, 1e300]] * 2]))
     for by in ("step 9", "step 0", "middle"):
         with pytest.raises(DeployError, match=f"by median, mean, step 1, .*, step 8, got '{by}'"):
             make_constant(made, by)
@@ -156,6 +158,8 @@ def test_what_cannot_be_made_constant_or_chosen(tmp_path):
         choose_constant(made, iter(samples))
     with pytest.raises(DeployError, match=r"a class for each of 1 samples, got int64 \(1, 1\)"):
         choose_constant(made, [(samples[0][0], np.zeros((1, 1), np.int64))])
+    with pytest.raises(DeployError, match="labels must be from 0 to 9, got 10 to 10"):
+        choose_constant(made, [(samples[0][0], [10])])
     for wrong, said in (
         ({"lossy": "constant"}, "lossy='constant': needs lossy='constant' and validation="),
         ({"validation": samples}, "validation= is for lossy='constant', which is chosen on it"),

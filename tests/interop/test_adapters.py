@@ -188,6 +188,14 @@ def test_half_precision_stays_half(dtype, rng):
     assert torch.allclose(interop.replace_batchnorm(net, num_steps=T)(x), before, atol=0.05)
 
 
+def test_counts_of_events_are_not_cut_to_integers(rng, no_hook):
+    norm, x = made("bntt", rng).eval(), (2 * drive(rng)).to(torch.int64)
+    expected, _ = norm(x, Call(), None)
+    step, cell = interop.as_step(norm), interop.as_cell(norm, sequence=True)
+    for y in (interop.as_layer(norm)(x), torch.stack([step(now) for now in x]), cell(x)[0]):
+        assert torch.equal(y, expected)
+
+
 def test_names_of_norms_are_types(rng):
     norm = bntt.BNTT(3, num_steps=T)
     assert isinstance(norm, bntt.BNTT)

@@ -77,12 +77,47 @@ def test_a_loop_inside_forward_begins_anew_by_itself(rng):
             assert torch.allclose(one(x[:steps]), sum(each[:steps]), atol=1e-3)
 
 
+class NorseCell(nn.Module):
+    """As Norse's: it takes a state, and returns one."""
+
+    __module__ = "norse.torch.module.lif"
+
+    def forward(self, x: torch.Tensor, state: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
+        now = x if state is None else 0.5 * state + x
+        return now, now
+
+
+def test_a_loop_of_ones_own_over_cells_of_norse_gets_tensors(rng):
+    class Looped(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc, self.bn, self.lif = nn.Linear(4, 3), nn.BatchNorm1d(3), NorseCell()
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            out, state = torch.zeros(()), None
+            for now in x:
+                now, state = self.lif(self.bn(self.fc(now)), state)
+                out = out + now
+            return out
+
+    net, x = Looped().eval(), torch.randn(T, 6, 4, generator=rng)
+    wanted = net(x)
+    torch.testing.assert_close(replace_batchnorm(net, T, loop="inside")(x), wanted, atol=1e-3, rtol=1e-3)
+
+
 class SeqToANNContainer(nn.Sequential):
     """As SpikingJelly's."""
 
 
 class Own(SeqToANNContainer):
     """As its users derive from it."""
+
+
+class Halved(nn.BatchNorm1d):
+    """As tdBN is often written."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return 0.5 * super().forward(x)
 
 
 def test_a_norm_with_a_scale_stands_for_one_without_affine(rng):
@@ -93,13 +128,16 @@ def test_a_norm_with_a_scale_stands_for_one_without_affine(rng):
     torch.testing.assert_close(net(x), wanted)
 
 
-def test_what_no_norm_can_stand_for_is_refused_by_name():
-    shared = nn.BatchNorm1d(3)
+def test_what_no_norm_can_stand_for_is_refused_by_name(no_hook):
+    shared, hooked = nn.BatchNorm1d(3), nn.Sequential(nn.BatchNorm1d(3))
+    hooked[0].register_forward_hook(lambda norm, args, out: 2 * out)
     rows = {
         "'b' is 'a' as well": nn.ModuleDict({"a": shared, "b": shared}),
         "'0' has no running statistics": nn.Sequential(nn.BatchNorm1d(3, track_running_stats=False)),
         "is the network itself": nn.BatchNorm1d(3),
         "is in a container that folds time": nn.Sequential(Own(nn.BatchNorm1d(3))),
+        "'0' has a forward of its own": nn.Sequential(Halved(3)),
+        "'0' has a hook, which would be lost": hooked,
         "there is no BatchNorm1d": nn.Sequential(nn.Linear(2, 2)),
     }
     for said, net in rows.items():
@@ -109,3 +147,5 @@ def test_what_no_norm_can_stand_for_is_refused_by_name():
         replace_batchnorm(nn.Sequential(nn.BatchNorm1d(3)), T, norm="layer")
     with pytest.raises(ValueError, match="unknown norm 'bnt'"):
         replace_batchnorm(nn.Sequential(nn.BatchNorm1d(3)), T, norm="bnt")
+    with pytest.raises(ValueError, match="loop is 'outside' or 'inside'"):
+        replace_batchnorm(nn.Sequential(nn.BatchNorm1d(3)), T, loop="Inside")

@@ -1,6 +1,7 @@
 """Files of other makers become runs and checkpoints that hold exactly what they held."""
 
 import json
+import math
 
 import pytest
 import torch
@@ -72,7 +73,7 @@ def test_pixels_are_normalised_as_is_said(file, tmp_path):
     assert (said.model.encoder.mean.item(), said.model.encoder.std.item()) == (0.5, 0.25)
     longer, _ = retimed(said.model, said.recipe, said.data, retiming_of(said.recipe, 5, "hold"), "cpu")
     assert (longer.encoder.num_steps, longer.encoder.mean.item(), longer.encoder.std.item()) == (5, 0.5, 0.25)
-    for wrong in ({"mean": (0.5, 0.5)}, {"std": (0.0,)}):
+    for wrong in ({"mean": (0.5, 0.5)}, {"std": (0.0,)}, {"mean": (math.nan,)}, {"std": (math.inf,)}):
         with pytest.raises(RecipeError, match="--mean and --std: 1 numbers each"):
             import_network(file, _with(**wrong), "c", tmp_path)
 
@@ -93,6 +94,8 @@ def test_without_data_it_is_a_checkpoint_of_the_network(loop, file, tmp_path):
         import_network(file, ImportSettings("vgg6", overrides=SMALL), "net", tmp_path / "out")
     with pytest.raises(RecipeError, match="name the data too"):
         import_network(file, ImportSettings("vgg6", overrides=SMALL, mean=(0.5,)), "other", tmp_path)
+    with pytest.raises(RecipeError, match=r"-s encoder\.name=direct: without data only the network is made"):
+        import_network(file, ImportSettings("vgg6", overrides=(*SMALL, "encoder.name=direct")), "other", tmp_path)
 
 
 @pytest.mark.parametrize(

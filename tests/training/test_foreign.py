@@ -1,5 +1,7 @@
 """Networks of other makers, run beside ours with the same weights; and state dicts that have no place here."""
 
+import math
+
 import pytest
 import torch
 
@@ -96,6 +98,10 @@ def test_leak_and_wrapper_are_read():
     loop = loop_of()
     assert read_foreign(snntorch(loop)).leak == pytest.approx(0.95)
     assert read_foreign(loop.state_dict()).leak is None
+    state = snntorch(loop)
+    for name in [name for name in state if name.endswith(".beta")]:
+        state[name] = torch.tensor(math.exp(-1 / 20))
+    assert torch.tensor(read_foreign(state).leak) == torch.tensor(math.exp(-1 / 20)), "not rounded to six decimals"
     wrapped = read_foreign({f"module.{name}": value for name, value in loop.state_dict().items()})
     assert wrapped.layout == "released"
     assert wrapped.notes == ["the prefix 'module.' of every name was left out"]

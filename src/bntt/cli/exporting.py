@@ -58,8 +58,8 @@ def export(
         raise RecipeError(f"--out FILE is needed where no run is named: {name} comes with the package")
     if out is not None and out.is_dir():
         raise RecipeError(f"--out {out} is a directory: name the file to write, such as {out / 'bundle.safetensors'}")
-    if out is not None and out.is_file() and out.resolve().parent.name == "checkpoints":
-        raise RecipeError(f"--out {out} is a run's checkpoint, which the export would replace: name another file")
+    if out is not None and out.is_file() and (what := _part_of_run(out.resolve())):
+        raise RecipeError(f"--out {out} is a run's {what}, which the export would replace: name another file")
     if lossy and (not run or to != "nir"):
         raise RecipeError("--lossy constant is for --to nir, and chosen on the validation images of a run: name a RUN")
     if overrides and not run:
@@ -96,3 +96,11 @@ def export(
         console.line(f"no card: {error}")
     else:
         console.section(card.title, card.section())
+
+
+def _part_of_run(path: Path) -> str:
+    """Return what a file is to a run; "" if it is no part of one, as an earlier export."""
+    if path.parent.name == "checkpoints":
+        return "checkpoint"
+    inside = (path.parent / "recipe.toml").is_file() and path.suffix in (".toml", ".json", ".jsonl")
+    return path.name if inside else ""

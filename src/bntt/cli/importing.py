@@ -44,6 +44,7 @@ def import_file(
     from bntt.cli import console
     from bntt.runs.directory import check_folders
     from bntt.runs.imported import ImportSettings, import_network
+    from bntt.runs.recipe.file import values_of
     from bntt.runs.training.start import check_name
 
     folder = name or file.name.partition(".")[0]
@@ -63,4 +64,7 @@ def import_file(
     if data:
         console.line(f"run directory: {made.path}; measure it: bntt evaluate {made.path}")
     else:
-        console.line(f"written: {made.path}; bntt.load_checkpoint reads it into the network")
+        made_by = {**values_of(network, changed_only=True), "leak": network.leak}
+        del made_by["name"]
+        call = f"bntt.models.{network.name}({', '.join(f'{key}={value!r}' for key, value in made_by.items())})"
+        console.line(f"written: {made.path}; bntt.load_checkpoint reads it into {call}, with the sizes of your data")

@@ -145,6 +145,8 @@ def accuracy(description: Description, samples: Iterable[Any], seed: int = 0) ->
             raise DeployError(
                 f"validation must give a class for each of {len(x)} samples, got {true.dtype} {true.shape}"
             )
+        if true.min() < 0 or true.max() >= (classes := len(description.classes)):
+            raise DeployError(f"labels must be from 0 to {classes - 1}, got {true.min()} to {true.max()}")
         right, count = right + int((answers == true).sum()), count + len(x)
     if not count:
         raise DeployError("validation has no samples, or is an iterator that was read before: give a list or a loader")

@@ -23,7 +23,7 @@ RESET = (
 
 
 def take(norm: nn.Module, x: Tensor, before: RestOf, anew: str) -> tuple[Tensor, RestOf]:
-    """Take the next steps ``[S, B, C, *space]`` after any earlier ones; the result has the input's type, even if half.
+    """Take the next steps ``[S, B, C, *space]`` after any earlier ones; a floating input's type is kept.
 
     Args:
         anew: the way to restart the steps, for the message.
@@ -40,7 +40,11 @@ def take(norm: nn.Module, x: Tensor, before: RestOf, anew: str) -> tuple[Tensor,
             f"{anew}, or build it with num_steps={end}"
         )
     y, state = norm(x, Call(first, whole=first == 0 and total in (None, end)), state)
-    return y.to(x.dtype), (end, state)
+    return _typed_as(y, x), (end, state)
+
+
+def _typed_as(y: Tensor, x: Tensor) -> Tensor:
+    return y.to(x.dtype) if x.is_floating_point() else y
 
 
 def _named(norm: nn.Module) -> str:
@@ -75,8 +79,7 @@ class Layer(_Adapter):
         check_tensor(x, "a norm", "a current [T, B, C, ...]")
         if not self.time_first:
             self._check_time(x.shape)
-        y: Tensor = self.norm(x, Call(), None)[0]
-        return y.to(x.dtype)
+        return _typed_as(self.norm(x, Call(), None)[0], x)
 
     def _check_time(self, shape: Sequence[int]) -> None:
         """Refuse an input whose first axis is not, or may not be, all time steps."""

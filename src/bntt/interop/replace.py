@@ -8,11 +8,14 @@ import torch
 from torch import nn
 
 from bntt.interop.adapters import Cell, Layer, Step
+from bntt.nn.fusion.untouched import why_touched
 from bntt.nn.kinds import NormBuilder, norm_builder, norm_facts
 
 BATCHNORM = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 FOLDS = {"SeqToANNContainer", "TLastSeqToANNContainer"}
 """SpikingJelly's containers, whose parts see [T·N, ...]."""
+PLAIN = ("torch", "spikingjelly")
+"""Packages whose forward of a batch normalisation does what its name says."""
 
 
 def replace_batchnorm(
@@ -31,8 +34,9 @@ def replace_batchnorm(
 
     * SpikingJelly's network, in either step mode: with ``functional.reset_net(network)``;
     * Norse's: with ``state=None``; a ``Lift`` of a BatchNorm takes all steps of its call;
-    * snnTorch's or plain PyTorch's: with ``bntt.interop.reset(network)`` if the loop over time is around the network;
-      with ``loop="inside"``, for a loop in the network's forward, every call restarts them.
+    * snnTorch's, plain PyTorch's, or a loop of your own over Norse's cells: with ``bntt.interop.reset(network)`` if the
+      loop over time is around the network; with ``loop="inside"``, for a loop in the network's forward, every call
+      restarts them.
 
     Args:
         network: the network whose parts are replaced; if one of them is refused, none is replaced.
@@ -46,7 +50,8 @@ def replace_batchnorm(
 
     Raises:
         ValueError: if it has no batch normalisation; or naming one that cannot be replaced: with a β if the norm has
-            none, without running statistics, used twice, or in a container that folds time.
+            none, without running statistics, used twice, with a hook or a forward of its own, or in a container that
+            folds time; on a loop that is neither.
         TypeError: if the norm has no running statistics.
 
     >>> network = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.ReLU())
@@ -55,6 +60,8 @@ def replace_batchnorm(
       (norm): BNTT(channels=8, num_steps=5)
     )
     """
+    if loop not in ("outside", "inside"):
+        raise ValueError(f"loop is 'outside' or 'inside' (the network's forward), got {loop!r}")
     build = norm_builder(norm)
     homes = {kind.__module__.partition(".")[0] for module in network.modules() for kind in type(module).__mro__}
     found: dict[str, nn.Module] = {}
@@ -65,14 +72,14 @@ def replace_batchnorm(
             place, _, last = name.rpartition(".")
             lifted = last == "lifted_module" and _home(network.get_submodule(place)) == "norse"
             made = _filled(name, module, build(module.num_features, num_steps, 1.0))
-            found[place if lifted else name] = _adapted(made, module, homes, lifted)
+            found[place if lifted else name] = _adapted(made, module, homes, network.get_submodule(place), lifted)
     if not found:
         raise ValueError(f"there is no BatchNorm1d, 2d or 3d inside this {type(network).__name__}")
     for name, part in found.items():
         place, _, last = name.rpartition(".")
         parent: Any = network.get_submodule(place)
         setattr(parent, last, part)
-        if isinstance(part, Cell) and hasattr(parent, "stateful_layers"):  # SequentialState looked when it was built
+        if isinstance(part, Cell):  # SequentialState looked when it was built
             parent.stateful_layers[[name for name, _ in parent.named_children()].index(last)] = True
     if "spikingjelly" in homes:
         from spikingjelly.activation_based import functional
@@ -103,6 +110,10 @@ def _check(name: str, norm: Any, network: nn.Module, first: str) -> None:
         why = f"is {first!r} as well, and one norm cannot count the steps of two places"
     elif any(map(_folds, parents)):
         why = "is in a container that folds time into the batch: use SpikingJelly's own layer.BatchNorm2d there"
+    elif type(norm).forward.__module__.partition(".")[0] not in PLAIN:
+        why = "has a forward of its own, which no norm here has: build the network with a norm in its place"
+    elif touched := why_touched(norm):
+        why = f"{touched}, which would be lost: give it to the new norm"
     elif norm.running_mean is None or norm.momentum is None:
         why = "has no running statistics with a momentum, which norms here have"
     elif norm.weight is not None and norm.bias is None:
@@ -136,12 +147,12 @@ def _filled(name: str, theirs: Any, ours: Any) -> Any:
     return ours
 
 
-def _adapted(ours: nn.Module, theirs: Any, homes: set[str], lifted: bool) -> nn.Module:
-    """Wrap the norm as the network's framework calls it."""
+def _adapted(ours: nn.Module, theirs: Any, homes: set[str], parent: nn.Module, lifted: bool) -> nn.Module:
+    """Wrap the norm as the network's framework calls it; what is no container of Norse's wants no state back."""
     if "spikingjelly" in homes:
         from bntt.interop.spikingjelly import Norm
 
         return Norm(ours, getattr(theirs, "step_mode", "s"))
     if lifted:
         return Layer(ours, time_first=True)
-    return Cell(ours) if "norse" in homes else Step(ours)
+    return Cell(ours) if hasattr(parent, "stateful_layers") else Step(ours)

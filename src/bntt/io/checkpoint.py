@@ -81,14 +81,14 @@ def read_facts(path: Path) -> dict[str, Any]:
     return _facts_of(path, SEAL.opened(path)[1])
 
 
-def load_checkpoint(path: Path, model: nn.Module, needs: Sequence[str] = ()) -> dict[str, Any]:
+def load_checkpoint(path: str | Path, model: nn.Module, needs: Sequence[str] = ()) -> dict[str, Any]:
     """Load the weights of a checkpoint into a model, those of the moving average if it has one.
 
     Packed evidence keeps weights in float16; they become float32.
 
     Args:
         path: a file that a run wrote, ``runs/NAME/checkpoints/best.safetensors``.
-        model: the model of that run, on any device.
+        model: the model of that run, on any device, with its constants (leak, threshold, ε): weights do not say them.
         needs: the facts that the file must have.
 
     Returns:
@@ -102,6 +102,7 @@ def load_checkpoint(path: Path, model: nn.Module, needs: Sequence[str] = ()) -> 
     Traceback (most recent call last):
     bntt.io.checkpoint.CheckpointError: ...
     """
+    path = Path(path)
     tensors, facts = read_checkpoint(path)
     if missing := [name for name in needs if name not in facts]:
         raise CheckpointError(f"{path} does not say {', '.join(missing)}")

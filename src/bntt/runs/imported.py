@@ -7,6 +7,7 @@ say so. Without one they become a checkpoint of the network only, for use in Pyt
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from inspect import signature
@@ -137,6 +138,9 @@ def _as_checkpoint(
 ) -> tuple[Path, int]:
     if settings.mean or settings.std:
         raise RecipeError("--mean and --std are for an encoder, which a run has: name the data too (--data)")
+    for override in settings.overrides:
+        if not override.startswith("network."):
+            raise RecipeError(f"-s {override}: without data only the network is made: name the data too (--data)")
     options = builder_options(recipe)
     weights = list(foreign.synapses.values())
     sizes = {"in_features": weights[0].shape[-1]} if weights[0].ndim == 2 else {"in_channels": weights[0].shape[1]}
@@ -167,8 +171,10 @@ def _with_pixels(data: RecipeData, foreign: Foreign, settings: ImportSettings) -
     released = foreign.layout == "released" and channels == len(MEAN)
     mean = list(settings.mean) or (list(MEAN) if released else data.mean)
     std = list(settings.std) or (list(STD) if released else data.std)
-    if len(mean) != channels or len(std) != channels or not all(value > 0 for value in std):
+    usable = all(map(math.isfinite, (*mean, *std))) and all(value > 0 for value in std)
+    if len(mean) != channels or len(std) != channels or not usable:
         raise RecipeError(
-            f"--mean and --std: {channels} numbers each for {data.label}, deviations above 0, got {mean} and {std}"
+            f"--mean and --std: {channels} numbers each for {data.label}, all finite, deviations above 0, got {mean} "
+            f"and {std}"
         )
     return replace(data, mean=mean, std=std)

@@ -165,7 +165,7 @@ def _leak(left: dict[str, Tensor]) -> float | None:
         beta = left.pop(f"{neuron}.beta")
         if beta.numel() != 1:
             raise CheckpointError(f"{neuron}.beta is {list(beta.shape)}: one leak for all neurons is read")
-        leaks[neuron] = round(float(beta), 6)
+        leaks[neuron] = float(str(beta.numpy().reshape(())))  # 0.95, of the float32 next to it
         for key, expected in NEURON.items():
             value = left.pop(f"{neuron}.{key}", None)
             if value is not None and (value.numel() != 1 or float(value) != expected):

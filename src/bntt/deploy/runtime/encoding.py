@@ -40,6 +40,8 @@ def samples_of(made: Description, x: Any, dtype: Any, *, whole: bool) -> Array:
     if not (np.isfinite(low) and np.isfinite(high)) or not (timed or (low >= 0 and high <= 1)):
         wrong = "finite" if timed else "finite and from 0 to 1"
         raise DeployError(f"samples must be {wrong}, got {low:.4g} to {high:.4g}")
+    if max(-low, high) > np.finfo(dtype).max:
+        raise DeployError(f"samples must be finite in {np.dtype(dtype)}, got {low:.4g} to {high:.4g}")
     values = samples.astype(dtype)
     if encoder.mean:
         images = len(made.input_shape) == 3
