@@ -18,7 +18,7 @@ from bntt.nn.encoders.analog import DirectEncoder, ExpectedEncoder, FrameEncoder
 from bntt.nn.encoders.poisson import PoissonEncoder
 from bntt.nn.fusion.supported import NotKnown, geometry_of
 from bntt.nn.fusion.untouched import remember, why_touched
-from bntt.nn.kinds import encoder_facts, norm_facts
+from bntt.nn.kinds import encoder_facts, norm_facts, step_gamma
 from bntt.nn.network.classifier import SpikingClassifier, check_classifier
 from bntt.nn.network.delays import delays
 from bntt.nn.network.fold import normalisation_of
@@ -170,7 +170,7 @@ def _gammas(network: SpikingNetwork, steps: int) -> dict[str, tuple[Array, tuple
         if norm_facts(norm).step_gamma:
             driven = late[name].driven(steps)
             first = min(driven.start, steps)
-            found[name] = _array(norm.gamma.abs().mean(1)), (first, max(first, min(driven.stop, steps)))
+            found[name] = _array(step_gamma(norm).abs().mean(1)), (first, max(first, min(driven.stop, steps)))
     return found
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from inspect import Parameter, signature
 from typing import Any, Generic, Literal, TypeVar
 
-from torch import nn
+from torch import Tensor, nn
 from torch.random import fork_rng
 
 from bntt.ops.lif import Neuron
@@ -112,6 +112,18 @@ def norm_facts(norm: object) -> NormFacts:
     """
     batches = isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d | nn.SyncBatchNorm)
     return _facts_of(norm, NormFacts(batch_statistics=batches, identity=norm is None))
+
+
+def step_gamma(norm: Any) -> Tensor:
+    """Return γ ``[T, C]`` of a norm that has one for each step, detached; where it also has a p (TAB), ``pᵏ γ``.
+
+    >>> from bntt.nn import BNTT
+    >>> step_gamma(BNTT(1, num_steps=2)).flatten()
+    tensor([1., 1.])
+    """
+    gamma: Tensor = norm.gamma.detach()
+    p: Tensor | None = getattr(norm, "step_scale", None)
+    return gamma if p is None else p.detach().unsqueeze(1) ** norm.method.step_power * gamma
 
 
 def neuron_facts(neurons: object) -> NeuronFacts:

@@ -22,11 +22,13 @@ def check_membrane(current: Tensor, membrane: Tensor | None) -> None:
 
     Raises:
         TypeError: if the current is not a tensor.
-        ValueError: if its shape is not that of a step's current.
+        ValueError: if its shape is not that of a step's current, or there is no step.
 
     >>> check_membrane(torch.ones(5, 2, 3), torch.ones(2, 3))
     """
     check_tensor(current, "a layer of neurons", "a current [S, B, ...]")
+    if current.ndim and current.shape[0] == 0:
+        raise ValueError("a layer of neurons needs at least one time step, got a sequence of 0")
     if membrane is not None and membrane.shape != current.shape[1:]:
         raise ValueError(
             f"the membrane has shape {list(membrane.shape)} and a step's current {list(current.shape[1:])}: "
@@ -59,7 +61,7 @@ class LIF(nn.Module):
         ValueError: on a leak outside [0, 1], a learned leak of 0 or 1, a leak of 1 if the input decays, a threshold
             that is not above 0, or a leak per channel without ``channels``.
         TypeError: on a leak or threshold that requires a gradient, a rule, reset or surrogate that is a name or a
-            class, or a surrogate of SpikingJelly or snnTorch, which returns spikes.
+            class, or a module with parameters, or a surrogate of SpikingJelly or snnTorch, which returns spikes.
 
     >>> spikes, membrane = LIF(leak=0.5)(torch.tensor([[[0.8]], [[0.8]]]))
     >>> spikes.flatten()
@@ -91,7 +93,7 @@ class LIF(nn.Module):
         ):
             if getattr(value, "requires_grad", False):
                 raise TypeError(f"{name} requires a gradient, but LIF keeps only its present value: {way}")
-        self._start = Neuron(float(leak), float(threshold), rule, reset, surrogate, decay_input)
+        self._start = _without_parameters(Neuron(float(leak), float(threshold), rule, reset, surrogate, decay_input))
         if learn_leak and leak in (0, 1):
             raise ValueError(f"a learnable leak must start between 0 and 1, got {leak}")
         if learn_leak not in (False, True, "layer", "channel"):
@@ -117,6 +119,7 @@ class LIF(nn.Module):
 
     @neuron.setter
     def neuron(self, neuron: Neuron) -> None:
+        _without_parameters(neuron)
         self._start = neuron if self.leak_logit is None else replace(neuron, leak=self._start.leak)
 
     def forward(
@@ -144,6 +147,16 @@ class LIF(nn.Module):
         leak = float(torch.as_tensor(neuron.leak).detach().mean())
         decays = ", decay_input=True" if neuron.decay_input else ""
         return f"leak={leak:.4g}{learned}, threshold={neuron.threshold:.4g}, {rules}{decays}"
+
+
+def _without_parameters(neuron: Neuron) -> Neuron:
+    """Return a neuron whose rules have nothing to learn: no optimizer and no state dict would see it."""
+    for name in ("rule", "reset", "surrogate"):
+        part = getattr(neuron, name)
+        if isinstance(part, nn.Module) and any(True for _ in part.parameters()):
+            way = "your own neurons can (docs/how-to/own-neuron.md)"
+            raise TypeError(f"{name} has parameters, which LIF would neither train nor save: {way}")
+    return neuron
 
 
 def _printed(neuron: Any) -> str:

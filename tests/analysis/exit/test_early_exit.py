@@ -232,3 +232,13 @@ def test_the_spread_counts_every_channel_once():
         with torch.no_grad():
             net.blocks["fc1"].norm.gamma.fill_(1.0)[0, 0] = 1 + range_
         assert (gamma_spread(net)["fc1"].edges.diff() > 0).all()
+
+
+def test_a_factor_of_each_step_is_a_part_of_gamma():
+    net = mlp(in_features=4, hidden=(8,), num_steps=4, norm="tab")
+    with torch.no_grad():
+        net.blocks["fc1"].norm.step_scale[1:] = 0.1
+    found = gamma_profile(net)
+    torch.testing.assert_close(found.magnitude["fc1"], torch.tensor([1.0, 0.01, 0.01, 0.01]))
+    assert exit_step(found, 0.1) == 1
+    assert float(gamma_spread(net)["fc1"].smallest[1]) == pytest.approx(0.01)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 import torch
 from torch import nn
 
 from bntt.models import vgg6
-from bntt.nn import BNTT, LIF, Call, Noise, SpikeDropout, SpikingBlock
+from bntt.nn import BNTT, LIF, Call, Noise, Readout, SpikeDropout, SpikingBlock, SpikingNetwork
 from tests.kernels import needs_kernels
 from tests.nn.networks import close, linear, pair
 from tests.rows import each_row
@@ -66,3 +68,24 @@ def test_draws_and_samples_have_their_own_masks_and_fused_they_are_the_same(rng)
         swap = torch.tensor([2, 0, 3, 1])
         again = ours(x[:, swap], seed=3, index=index[swap])
         assert close(again, ours(x, seed=3, index=index)[swap])
+
+
+def test_masks_of_layers_differ_whatever_was_built_or_replaced_since():
+    def layer():
+        block = SpikingBlock(linear(16, 16), BNTT(16, 3), LIF(), None, SpikeDropout(0.5))
+        nn.init.eye_(block.synapse.weight)
+        return block
+
+    def masks():
+        net(x, draw=1)
+        return [block.dropout.stays(NOISE, (16,), x.device) for block in net.blocks.values()]
+
+    net = SpikingNetwork({name: layer() for name in "abc"}, Readout(nn.Identity()))
+    x = torch.arange(384.0).reshape(3, 8, 16)
+    before = masks()
+    part = SpikingNetwork({name: net.blocks[name] for name in "bc"}, net.readout)
+    part(x, draw=1)
+    assert all(map(torch.equal, masks(), before))
+    net.blocks["c"].dropout = SpikeDropout(0.5)
+    assert all(map(torch.equal, masks(), before))
+    assert not any(torch.equal(*two) for two in itertools.combinations(before, 2))

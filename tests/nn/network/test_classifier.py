@@ -160,3 +160,16 @@ def test_memory_layout_does_not_matter(layout, rng):
     want = model(images)
     assert want.abs().max() > 0
     assert torch.allclose(model(other), want, atol=1e-6)
+
+
+def test_an_encoder_must_return_the_steps_that_are_asked_for(images):
+    class Whole:
+        num_steps = 4
+
+        def __call__(self, x, *, seed=0, index=None, draw=0, steps=None, compact=False):
+            return x.flatten(1).expand(4, -1, -1)
+
+    model = SpikingClassifier(Whole(), build().network).eval()
+    assert model(images).shape == (5, 3)
+    with pytest.raises(ValueError, match=r"a Whole, must return \[1, 5, \.\.\.\] for 1 steps of 5 samples"):
+        model.advance(images, steps=1)

@@ -1,9 +1,21 @@
 """What a network tells its parts."""
 
 import pytest
+import torch
 from torch import nn
 
-from bntt.nn import BNTT, LIF, NoNorm, SpikeDropout, SpikingBlock
+from bntt.nn import (
+    BNTT,
+    LIF,
+    Call,
+    NoNorm,
+    Readout,
+    SpikeDropout,
+    SpikingBlock,
+    SpikingNetwork,
+    fold,
+    retime,
+)
 from bntt.nn.blocks.stage import settle
 from tests.nn.networks import linear, residual
 
@@ -33,3 +45,27 @@ def test_no_steps_or_two_numbers_of_them():
     assert settle(nn.ModuleDict({"a": block(NoNorm())})) is None
     with pytest.raises(ValueError, match="must have one number of time steps"):
         settle(nn.ModuleDict({"a": block(BNTT(6, 3)), "b": block(BNTT(6, 4))}))
+
+
+class Normed(nn.Module):
+    """A readout with a norm before its weights."""
+
+    def __init__(self, steps: int) -> None:
+        super().__init__()
+        self.norm, self.readout = BNTT(6, steps), Readout(linear(6, 2))
+
+    def forward(self, x: torch.Tensor, call: Call = Call(), state: torch.Tensor | None = None):
+        return self.readout(self.norm(x, call)[0], call, state)
+
+
+def test_a_norm_of_the_readout_is_one_of_the_networks():
+    net, x = SpikingNetwork({"a": block(NoNorm())}, Normed(4)), torch.ones(6, 3, 4)
+    assert net.num_steps == 4
+    assert net.readout.norm.path == "readout.norm"
+    assert net.advance(x[:1])[1].pooled
+    assert not net.eval().advance(x[:1])[1].pooled
+    assert retime(net, 6, "interpolate")(x).shape == (3, 2)
+    with pytest.raises(ValueError, match="the readout cannot be folded: it has a norm"):
+        fold(net)
+    with pytest.raises(ValueError, match="must have one number of time steps"):
+        SpikingNetwork({"a": block(BNTT(6, 3))}, Normed(4))

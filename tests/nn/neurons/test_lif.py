@@ -39,6 +39,14 @@ def test_constants_that_learn_and_surrogates_that_return_spikes_are_refused(no_h
         LIF(reset="hard")
     with pytest.raises(TypeError, match=r"surrogate must be a function, such as Triangle\(\), got <class .*ArcTan"):
         LIF(surrogate=ArcTan)
+    learned = torch.nn.PReLU()
+    with pytest.raises(TypeError, match="surrogate has parameters, which LIF would neither train nor save: your own"):
+        LIF(surrogate=learned)
+    plain = LIF()
+    with pytest.raises(TypeError, match="rule has parameters"):
+        plain.neuron = Neuron(rule=learned)
+    with pytest.raises(ValueError, match="at least one time step, got a sequence of 0"):
+        plain(torch.zeros(0, 2, 3))
     with pytest.raises(TypeError, match="do/du, but those of snntorch return spikes"):
         LIF(0.9, surrogate=atan)
 

@@ -87,6 +87,10 @@ class Other(Readout):
     pass
 
 
+HOOKED = Rectifier()
+HOOKED.register_forward_hook(lambda module, args, out: None)
+
+
 @each_row(
     ("network", "message"),
     [
@@ -95,6 +99,7 @@ class Other(Readout):
         (SpikingNetwork({"a": block(norm=BNTT(2, 1))}, Readout(nn.Identity())), "'a'.*its norm is BNTT.*norm="),
         (SpikingNetwork({"a": block(pool=nn.MaxPool2d(2))}, Readout(nn.Identity())), "'a'.*average pooling"),
         (SpikingNetwork({"a": block(dropout=NoNorm())}, Readout(nn.Identity())), "'a'.*its dropout is NoNorm"),
+        (SpikingNetwork({"a": block(lif=HOOKED)}, Readout(nn.Identity())), "'a' cannot be converted: .*has a hook"),
         (SpikingNetwork({"a": block()}, Other(nn.Identity())), "the readout is a Other"),
     ],
 )

@@ -69,6 +69,17 @@ def test_a_part_that_stands_twice_is_read_twice(rng):
     assert layers[3].synapse.bias is not layers[4].synapse.bias
 
 
+class Skip(nn.Sequential):
+    """A residual connection, as it is often written."""
+
+    def forward(self, x):
+        return x + super().forward(x)
+
+
+HOOKED = nn.ReLU()
+HOOKED.register_forward_hook(lambda module, args, out: 2 * out)
+
+
 @each_row(
     ("parts", "message"),
     [
@@ -81,6 +92,11 @@ def test_a_part_that_stands_twice_is_read_twice(rng):
         ([nn.Linear(2, 2), nn.ReLU(), nn.LayerNorm(2), nn.Linear(2, 2)], "'2', a LayerNorm.*average pooling or flat"),
         ([nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 2), nn.Softmax(1)], "'3', a Softmax.*leave it out"),
         ([nn.Linear(2, 2), nn.ReLU()], "ends without an output layer"),
+        (
+            [Skip(nn.Linear(2, 2), nn.ReLU()), nn.Linear(2, 2)],
+            "'0', a Skip, .* a forward of its own, which would be",
+        ),
+        ([nn.Linear(2, 2), HOOKED, nn.Linear(2, 2)], "'1', a ReLU, cannot be converted: it has a hook or"),
         ([nn.Flatten(), nn.Linear(2, 2)], "no hidden layer"),
         (
             [nn.Linear(2, 2), nn.BatchNorm1d(2, track_running_stats=False), nn.ReLU(), nn.Linear(2, 2)],
@@ -91,3 +107,8 @@ def test_a_part_that_stands_twice_is_read_twice(rng):
 def test_what_cannot_be_read_is_named(parts, message):
     with pytest.raises(ValueError, match=message):
         read_sequential(nn.Sequential(*parts))
+
+
+def test_a_network_with_a_forward_of_its_own_is_refused():
+    with pytest.raises(ValueError, match="'the ANN', a Skip, cannot be converted"):
+        read_sequential(Skip(nn.Flatten(), nn.ReLU()))

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from bntt.models import mlp, resnet20, vgg6
-from bntt.nn import DirectEncoder, Measure, PoissonEncoder, hard_reset, soft_reset
+from bntt.nn import DirectEncoder, Measure, PoissonEncoder, fold, hard_reset, soft_reset
 from bntt.training import balance, balancing, convert, set_thresholds, thresholds_of
 from bntt.training.conversion.thresholds import BALANCING
 from tests.oracle import weight_of
@@ -213,3 +213,8 @@ def test_thresholds_are_of_every_layer_or_refused():
     with pytest.raises(ValueError, match="threshold must be a number above 0"):
         set_thresholds(network, {"fc1": 2.0, "fc2": 0.0})
     assert thresholds_of(network) == {"fc1": 1.0, "fc2": 1.0}
+    with pytest.raises(TypeError, match="layer 'fc1' has FoldedLIF neurons: only LIF has one threshold"):
+        thresholds_of(fold(mlp(in_features=2, hidden=(3,), num_steps=2)))
+    network.blocks["fc2"].lif = network.blocks["fc1"].lif
+    with pytest.raises(ValueError, match=r"layer 'fc2' shares its neurons: they cannot have 2\.0 and 1\.0"):
+        set_thresholds(network, {"fc1": 2.0, "fc2": 1.0})

@@ -23,6 +23,7 @@ from bntt.analysis.activity.result import ActivityResult, GammaHistogram, LayerA
 from bntt.analysis.activity.spike_activity import class_activity
 from bntt.analysis.exit.gamma import deviations, gamma_profile, gamma_spread, stepwise_norms
 from bntt.analysis.measurement import Opened, Progress, draws_of, origin
+from bntt.nn.kinds import step_gamma
 from bntt.nn.network.classifier import check_network
 from bntt.nn.network.delays import delays
 from bntt.nn.network.spiking_network import SpikingNetwork
@@ -177,7 +178,7 @@ def step_changes(network: SpikingNetwork) -> dict[str, StepChanges]:
     check_network(network, "step_changes")
     found, late = {}, delays(network)
     for name, norm in stepwise_norms(network).items():
-        gamma, deviation = norm.gamma.detach(), deviations(norm)
+        gamma, deviation = step_gamma(norm), deviations(norm)
         scale = gamma / deviation
         pairs = itertools.pairwise(scale)
         rows = [torch.nanquantile(now / after, torch.tensor(QUANTILES).to(scale)) for now, after in pairs]

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from bntt.nn.kinds import norm_facts
+from bntt.nn.kinds import norm_facts, step_gamma
 from bntt.nn.network.classifier import check_network
 from bntt.nn.network.delays import delays
 from bntt.nn.network.spiking_network import SpikingNetwork
@@ -80,7 +80,7 @@ def gamma_profile(network: SpikingNetwork) -> GammaProfile:
     check_network(network, "gamma_profile")
     late, found = delays(network), GammaProfile({}, {}, {}, {}, {})
     for name, norm in stepwise_norms(network).items():
-        gamma, deviation = norm.gamma.detach(), deviations(norm)
+        gamma, deviation = step_gamma(norm), deviations(norm)
         steps = late[name].driven(norm.num_steps)
         usual = deviation[steps.start : steps.stop].mean(0) if steps else deviation.mean(0)
         found.magnitude[name], found.signed[name] = gamma.abs().mean(1), gamma.mean(1)
@@ -161,7 +161,7 @@ def gamma_spread(network: SpikingNetwork, bins: int = 40) -> dict[str, GammaSpre
     check_network(network, "gamma_spread")
     found = {}
     for name, norm in stepwise_norms(network).items():
-        gamma = norm.gamma.detach()
+        gamma = step_gamma(norm)
         low, high = float(gamma.min()), float(gamma.max())
         if high - low <= SAME * max(abs(low), abs(high)):
             low, high = low - 0.5, high + 0.5

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 import itertools
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from jaxtyping import Float
@@ -181,14 +182,14 @@ def fold_time(module: nn.Module, x: Float[Tensor, "S B *in_shape"]) -> Float[Ten
     return x if y is images else y.reshape(*x.shape[:2], *y.shape[1:])
 
 
-def settle(blocks: nn.ModuleDict) -> int | None:
+def settle(blocks: nn.ModuleDict, readout: nn.Module | None = None) -> int | None:
     """Give parts their place in the network, for messages, number the dropouts, and check that all agree on T.
 
     A part whose class has ``settles = "path"`` gets its place in the network as ``path``; one with "number" gets its
     ``number``. A ``path`` or ``number`` of any other part is left alone.
 
     Returns:
-        The number of steps that parts of the blocks have; None if no part has one.
+        The number of steps that parts of the blocks and the readout have; None if no part has one.
 
     Raises:
         ValueError: if they differ in it.
@@ -197,15 +198,26 @@ def settle(blocks: nn.ModuleDict) -> int | None:
     >>> settle(nn.ModuleDict({"fc1": SpikingBlock(nn.Linear(6, 8), BNTT(8, num_steps=5), LIF())}))
     5
     """
-    lengths, numbers = {}, itertools.count()
-    for path, module in blocks.named_modules():
-        settles = getattr(type(module), "settles", "")
-        if settles == "path":
+    lengths, parts = {}, [*blocks.named_modules()]
+    parts += [] if readout is None else [*readout.named_modules(prefix="readout")]
+    number(module for _, module in parts)
+    for path, module in parts:
+        if getattr(type(module), "settles", "") == "path":
             module.path = path
-        if settles == "number":
-            module.number = next(numbers)
         if (length := getattr(module, "num_steps", None)) is not None:
             lengths[path] = length
     if len(set(lengths.values())) > 1:
         raise ValueError(f"norms and folded neurons must have one number of time steps in a network, got {lengths}")
     return next(iter(lengths.values()), None)
+
+
+def number(modules: Iterable[nn.Module]) -> None:
+    """Give the dropouts of a network their numbers, in order.
+
+    Training does it in every call: a part may have come later, or be in another network too.
+    """
+    numbers = itertools.count()
+    found: Iterator[Any] = (module for module in modules if getattr(type(module), "settles", "") == "number")
+    for module in found:
+        if module.number != (now := next(numbers)):
+            module.number = now

@@ -191,7 +191,13 @@ class SpikingClassifier(nn.Module):
         encoder, compute = self.encoder, self.network.compute
         hooked = (isinstance(encoder, nn.Module) and any(map(has_hooks, encoder.modules()))) or self._is_seen()
         compact = compute.backend != "reference" and compute.kernels == "cpu" and not hooked
-        return encoder(x, seed=noise.seed, index=noise.index, draw=noise.draw, steps=steps, compact=compact)
+        drawn = encoder(x, seed=noise.seed, index=noise.index, draw=noise.draw, steps=steps, compact=compact)
+        if drawn.shape[:2] != (len(steps), len(x)):
+            raise ValueError(
+                f"the encoder, a {type(encoder).__name__}, must return [{len(steps)}, {len(x)}, ...] for {len(steps)} "
+                f"steps of {len(x)} samples (its argument steps is {steps}), got {list(drawn.shape)}"
+            )
+        return drawn
 
 
 def _check_steps(encoder: Encoder, network: SpikingNetwork) -> None:

@@ -10,6 +10,7 @@ from torch import nn
 from bntt.nn.blocks.block import UNITS, CurrentBlock, NeuronBlock, SpikingBlock
 from bntt.nn.blocks.residual import Residual
 from bntt.nn.fusion.untouched import why_touched
+from bntt.nn.kinds import norm_facts
 from bntt.nn.network.classifier import check_network
 from bntt.nn.network.spiking_network import SpikingNetwork
 from bntt.nn.neurons import LIF, FoldedLIF
@@ -33,7 +34,8 @@ def fold(network: SpikingNetwork, *, mean: bool = True, ratio: bool = True) -> S
 
     Raises:
         ValueError: if a layer cannot be folded: a norm with statistics of each sample (``LayerNorm``), a norm whose
-            current is added to another one (``CurrentBlock``), or a part that is not the library's or has a hook.
+            current is added to another one (``CurrentBlock``), or a part that is not the library's or has a hook; or if
+            the readout has a norm.
 
     >>> import torch
     >>> from bntt.models import mlp
@@ -46,6 +48,8 @@ def fold(network: SpikingNetwork, *, mean: bool = True, ratio: bool = True) -> S
     made = copy.deepcopy(network)
     for name, block in made.blocks.items():
         _fold_block(name, block, mean=mean, ratio=ratio)
+    if any(norm_facts(part).running_statistics for part in made.readout.modules()):
+        raise ValueError("the readout cannot be folded: it has a norm")
     return made.eval()
 
 

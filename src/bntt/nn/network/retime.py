@@ -50,7 +50,7 @@ def retime(network: SpikingNetwork, num_steps: int, how: str) -> SpikingNetwork:
     if network.num_steps is None:
         retiming(1, min(1, num_steps), how)  # checks the arguments, as no part has tables to check them with
     new, tied = copy.deepcopy(network), dict[int, tuple[Tensor, Tensor]]()
-    for path, module in new.blocks.named_modules():
+    for path, module in (*new.blocks.named_modules(), *new.readout.named_modules(prefix="readout")):
         alone = isinstance(module, FoldedLIF) and network.num_steps == 1  # its tables have one row, as constants do
         if hasattr(module, "step_tables"):
             _retime_part(module, num_steps, how, tied)
@@ -59,7 +59,7 @@ def retime(network: SpikingNetwork, num_steps: int, how: str) -> SpikingNetwork:
                 f"{type(module).__name__} {path!r} has {module.num_steps or 1} steps that cannot be changed: "
                 f"retime a network before it is folded, or build it with num_steps={num_steps}"
             )
-    new.num_steps = settle(new.blocks)
+    new.num_steps = settle(new.blocks, new.readout)
     if how == "hold" and (faint := faint_at_the_end(network)) and num_steps > (network.num_steps or num_steps):
         listed = ", ".join(f"{value:.2g} in {name}" for name, value in faint.items())
         warnings.warn(

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from bntt.engine.compute import Compute
 from bntt.engine.kernels import require
 from bntt.nn.blocks.readout import is_linear
-from bntt.nn.blocks.stage import SpikingLayer, check_drive, check_layers, check_stage, passed, settle
+from bntt.nn.blocks.stage import SpikingLayer, check_drive, check_layers, check_stage, number, passed, settle
 from bntt.nn.blocks.weights import weigh
 from bntt.nn.fusion.plan import Plan, plan_of, settled
 from bntt.nn.kinds import norm_facts
@@ -74,7 +74,7 @@ class SpikingNetwork(nn.Module):
             check_layers(block, f"block {name!r}")
         check_stage(readout, "the readout", "logits [S, B, K]")
         self.blocks, self.readout = nn.ModuleDict(dict(blocks.items())), readout
-        self.num_steps: int | None = settle(self.blocks)
+        self.num_steps: int | None = settle(self.blocks, self.readout)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__({"_kept": Kept()} | state)  # type: ignore[no-untyped-call] # older pickles have none
@@ -255,12 +255,13 @@ class SpikingNetwork(nn.Module):
         )
 
     def _through(self, x: Tensor, work: Work, states: Sequence[Any], *, mean: bool) -> Advanced:
+        if self.training and not torch.compiler.is_compiling():
+            number(self.modules())
         went = self._kept.advance(self.blocks, self.num_steps, x, work, states, mean=mean)
         return went or advance_blocks(dict(self.blocks.items()), x, work, states, mean=mean)
 
     def _pools_batches(self) -> bool:
-        norms = [layer.norm for layer in self.layers.values() if layer.norm is not None]
-        return any(norm.training and norm_facts(norm).batch_statistics for norm in norms)
+        return any(part.training and norm_facts(part).batch_statistics for part in self.modules())
 
     @torch.no_grad()
     def trace(
@@ -296,5 +297,4 @@ class SpikingNetwork(nn.Module):
 
     def _at_once(self, x: Tensor) -> int:
         """Return the steps of a trace to take at a time: ``STEPS_AT_ONCE`` if all blocks are fused, else one."""
-        whole = len(x) and not plan_of(dict(self.blocks.items()), x, self.compute).reason
-        return STEPS_AT_ONCE if whole else 1
+        return STEPS_AT_ONCE if len(x) and not plan_of(dict(self.blocks.items()), x, self.compute).reason else 1

@@ -17,6 +17,7 @@ from bntt.engine import crossover
 from bntt.io.checkpoint import CheckpointError, write_checkpoint
 from bntt.io.files import write_json_lines, write_whole
 from bntt.io.lock import hold_run
+from bntt.nn.kinds import step_gamma
 from bntt.runs.directory import RunDirectory, restore_thresholds
 from bntt.runs.environment import write_environment
 from bntt.runs.identity import check_same_network
@@ -238,7 +239,7 @@ class TrainingRun:
 
     def _gammas(self) -> dict[str, torch.Tensor]:
         norms = stepwise_norms(self.session.measured.network)
-        return {name: norm.gamma.detach().abs().cpu() for name, norm in norms.items()}
+        return {name: step_gamma(norm).abs().cpu() for name, norm in norms.items()}
 
     def _validate(self, epoch: int) -> Evaluation | None:
         skipped = (epoch + 1) % self.recipe.evaluate.every and epoch + 1 < self.session.epochs

@@ -17,6 +17,7 @@ from torch.nn.utils import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from bntt.nn.blocks.block import SpikeDropout, SpikingBlock
 from bntt.nn.blocks.readout import Readout
+from bntt.nn.fusion.untouched import why_touched
 from bntt.nn.network.classifier import check_network
 from bntt.nn.network.spiking_network import SpikingNetwork
 from bntt.nn.neurons import LIF, Rectifier
@@ -80,13 +81,15 @@ def _why_not(block: nn.Module) -> str:
         return "max pooling has no counterpart in spikes: train it with average pooling"
     if block.dropout is not None and type(block.dropout) is not SpikeDropout:
         return f"its dropout is {type(block.dropout).__name__}"
-    return ""
+    return why_touched(block.lif)
 
 
 Weights = nn.Conv2d | nn.Linear
 BETWEEN = (nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.Flatten)
 NOTHING = (nn.Identity, nn.Dropout, nn.Dropout2d)
 """Modules that do nothing in evaluation."""
+READ = (nn.Sequential, nn.Conv2d, nn.Linear, nn.BatchNorm1d, nn.BatchNorm2d, nn.ReLU, *BETWEEN, *NOTHING)
+"""Modules whose forward conversion knows."""
 WAY_OUT: dict[type[nn.Module], str] = {
     nn.MaxPool2d: "takes a maximum, which has no counterpart in spikes: train with average pooling",
     nn.AdaptiveMaxPool2d: "takes a maximum, which has no counterpart in spikes: train with average pooling",
@@ -151,6 +154,10 @@ def read_sequential(ann: nn.Sequential) -> tuple[list[ReadLayer], nn.Module]:
 def _parts(module: nn.Sequential, under: str) -> Iterator[tuple[str, nn.Module]]:
     """Yield a copy of every module that does something in evaluation, in order; one used twice is yielded twice."""
     for name, part in module.named_modules(remove_duplicate=False):
+        own = not type(part).forward.__module__.startswith("torch.")
+        if isinstance(part, READ) and (own or why_touched(part)):
+            place = f"{under}{name}".rstrip(".") or "the ANN"
+            raise _cannot(place, part, "has a hook or a forward of its own, which would be lost")
         if not name or "." in name:
             continue
         if isinstance(part, nn.Sequential):

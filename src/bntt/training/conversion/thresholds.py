@@ -141,7 +141,9 @@ def set_thresholds(network: SpikingNetwork, thresholds: Mapping[str, float], *, 
         biases: also scale every bias, so that it stays the same in units of its layer's rates.
 
     Raises:
-        ValueError: if the layers are not the network's, or a threshold is not above 0; nothing is changed then.
+        ValueError: if the layers are not the network's, a threshold is not above 0, or layers that share neurons get
+            different ones; nothing is changed then.
+        TypeError: if a layer's neurons are not LIF.
 
     >>> from bntt.models import mlp
     >>> network = mlp(in_features=4, hidden=(8,), num_steps=3, norm="none")
@@ -153,6 +155,10 @@ def set_thresholds(network: SpikingNetwork, thresholds: Mapping[str, float], *, 
     neurons = _neurons(network)
     if neurons.keys() != thresholds.keys():
         raise ValueError(f"the thresholds are of layers {list(thresholds)}, the network has {list(neurons)}")
+    each: dict[LIF, float] = {}
+    for name, lif in neurons.items():
+        if (other := each.setdefault(lif, thresholds[name])) != thresholds[name]:
+            raise ValueError(f"layer {name!r} shares its neurons: they cannot have {other} and {thresholds[name]}")
     made = {name: replace(lif.neuron, threshold=float(thresholds[name])) for name, lif in neurons.items()}
     factor = 1.0
     for name, lif in neurons.items():
@@ -178,8 +184,14 @@ def thresholds_of(network: SpikingNetwork) -> dict[str, float]:
     return {name: float(lif.neuron.threshold) for name, lif in _neurons(network).items()}
 
 
-def _neurons(network: SpikingNetwork) -> dict[str, Any]:
-    return {name: layer.lif for name, layer in network.layers.items() if layer.lif is not None}
+def _neurons(network: SpikingNetwork) -> dict[str, LIF]:
+    found = dict[str, LIF]()
+    for name, layer in network.layers.items():
+        if isinstance(layer.lif, LIF):
+            found[name] = layer.lif
+        elif layer.lif is not None:
+            raise TypeError(f"layer {name!r} has {type(layer.lif).__name__} neurons: only LIF has one threshold")
+    return found
 
 
 def _scale_bias(module: nn.Module | None, factor: float) -> None:
