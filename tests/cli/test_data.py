@@ -138,6 +138,16 @@ def test_recordings_are_simulated_prepared_shown_and_verified(tmp_path, cache, c
     assert (tmp_path / "events-test-2.png").stat().st_size > 1000
 
 
+def test_a_damaged_set_hides_no_other(cache, capsys):
+    (cache / "mnist").mkdir(parents=True)
+    (cache / "mnist" / "manifest.json").write_text("{")
+    assert cli.main(["data", "where"]) == 0
+    out = capsys.readouterr().out
+    assert "mnist: " in out
+    assert "manifest.json is damaged" in out
+    assert "tiny-imagenet: not here" in out
+
+
 def test_where_finds_what_was_simulated(cache, capsys):
     assert cli.main(["data", "simulate", "fashion-mnist-bundled", "--recordings", "20"]) == 0
     (cache / "simulated" / "fashion-mnist-bundled").rename(cache / "simulated" / "fashion-mnist")

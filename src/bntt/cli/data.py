@@ -224,16 +224,17 @@ def where() -> None:
     """
     from bntt.cli import console
     from bntt.data.catalog import locate, prepared_folders
+    from bntt.data.errors import DataError
     from bntt.data.registry import DATASETS
 
     for name, dataset in DATASETS.items():
-        prepared = [] if dataset.make else list(prepared_folders(name))
-        for folder, manifest in prepared:
-            console.line(_describe(name, folder, manifest))
-        if not prepared:
-            found = locate(name)
-            said = f"not prepared, found in {found}" if found else "not here"
-            console.line(f"{name}: {'built in' if dataset.make else said}")
+        try:
+            lines = [] if dataset.make else [_describe(name, *one) for one in prepared_folders(name)]
+        except DataError as error:
+            lines = [f"{name}: {error}"]
+        found = None if lines or dataset.make else locate(name)
+        said = "built in" if dataset.make else f"not prepared, found in {found}" if found else "not here"
+        console.line("\n".join(lines or [f"{name}: {said}"]))
 
 
 def _describe(name: str, folder: Path, manifest: Manifest) -> str:

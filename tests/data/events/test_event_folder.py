@@ -15,6 +15,7 @@ from bntt.data.events.event_split import read_split, split_recordings
 from bntt.data.events.formats import EVENT_FORMATS
 from bntt.data.prepared import read_manifest
 from tests.data.damaged import VERSION
+from tests.data.events.aedat4_files import recording as aedat4_recording
 from tests.fakes import aedat2_bytes as recording
 from tests.rows import each_row
 
@@ -222,3 +223,13 @@ def test_every_format_reads_its_files(tmp_path):
         "nmnist": [3, 5, 1],
         "npz": [127, 0, 1],
     }
+
+
+def test_recordings_of_two_sensors_make_no_set(tmp_path):
+    for label, size in (("cat", 128), ("dog", 64)):
+        (tmp_path / "root" / label).mkdir(parents=True)
+        for number in range(5):
+            place = tmp_path / "root" / label / f"{number}.aedat4"
+            place.write_bytes(aedat4_recording(number + size, height=size, width=size))
+    with pytest.raises(DataError, match=r"0.aedat4 is of a sensor of 64x64, .*aedat4 of 128x128: their frames would"):
+        prepare(tmp_path / "root", tmp_path, kind=EVENT_FORMATS["aedat4"])

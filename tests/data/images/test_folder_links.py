@@ -1,6 +1,7 @@
 """What an image folder's links lead to, and the fingerprint, which sees what is read and nothing else."""
 
 import os
+import shutil
 
 import pytest
 import torch
@@ -58,6 +59,14 @@ def test_links_that_lose_images_are_named(change, message, tmp_path):
     for look in (read_images, fingerprint):
         with pytest.raises(DataError, match=message):
             look(root)
+
+
+def test_the_training_images_are_no_test(tmp_path):
+    root = fakes.write_image_folder(tmp_path / "root")
+    shutil.rmtree(root / "test")
+    (root / "test").symlink_to(root / "train")
+    with pytest.raises(DataError, match="train and test are one place: no image would be new in the test"):
+        read_images(root)
 
 
 def test_a_fingerprint_changes_with_the_files(tmp_path):

@@ -29,6 +29,12 @@ def test_a_files_label_does_not_stand_beside_other_data():
     assert load_recipe("demo", ["data.name=mnist", "data.label=mine"]).data.label == "mine"
 
 
+def test_a_text_may_look_like_a_number_or_a_date():
+    for root in ("2024", "2024-01-01", "true"):
+        assert load_recipe("demo", [f"data.root={root}"]).data.root == root
+    assert load_recipe("demo", ['data.root="2024"']).data.root == "2024"
+
+
 @each_row(
     ("override", "message"),
     [
@@ -37,6 +43,8 @@ def test_a_files_label_does_not_stand_beside_other_data():
         ("seed.deep=3", "seed is a value, not a table"),
         ("network.num_step=3", "did you mean 'num_steps'"),
         ("train.epochs=three", "train.epochs: .* got 'three'"),
+        ("train={epochs=3}", r"replaces a whole table: set its keys one by one, -s train\.KEY=VALUE"),
+        ("train.epochs=2024-01-01", "train.epochs: .* got"),
     ],
 )
 def test_bad_overrides(override, message):

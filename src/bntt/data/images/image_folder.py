@@ -29,8 +29,11 @@ def read_images(root: Path, progress: Progress = lambda done, total: None, fitti
 
     Raises:
         DataError: naming the file that is missing, damaged, not an image, of another size, of a mode other than gray
-            or RGB, or next to the class folders; or the link that is broken or leads back to itself.
+            or RGB, or next to the class folders; or the link that is broken or leads back to itself; or if train and
+            test are one place.
     """
+    if not root.is_file() and _place(root, PARTS[0]).resolve() == _place(root, PARTS[1]).resolve():
+        raise DataError(f"{root}: train and test are one place: no image would be new in the test")
     listed = [_by_class(root, names) for names in PARTS]
     classes = tuple(sorted(listed[0]))
     if classes != tuple(sorted(listed[1])):

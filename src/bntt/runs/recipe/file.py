@@ -179,11 +179,16 @@ def _apply(values: dict[str, Any], override: str) -> None:
                 f"-s {shlex.quote(f'{key}=[{quoted}]')}"
             ) from None
         value = text
+    option = keys_of().get(key.strip())
+    if option and option.problem(value) and not option.problem(text):
+        value = text  # a text that looks like a number or a date
     *tables, last = key.strip().split(".")
     for table in tables:
         values = values.setdefault(table, {})
         if not isinstance(values, dict):
             raise RecipeError(f"-s {override}: {table} is a value, not a table")
+    if isinstance(value, dict) and isinstance(values.get(last), dict):
+        raise RecipeError(f"-s {override}: replaces a whole table: set its keys one by one, -s {key.strip()}.KEY=VALUE")
     values[last] = value
 
 
