@@ -76,6 +76,14 @@ def test_a_cell_has_mean_deviation_interval_and_every_value():
     assert found["table"]["rows"][0]["paper"]["acc"] == {"missing": "not available"}
 
 
+def test_a_row_on_modified_files_says_so():
+    result = small_result()
+    found = result.found["bntt", 0]
+    kept = replace(found.kept, environment={**found.kept.environment, "data": {"check": "modified"}})
+    rows = as_json(replace(result, found={**result.found, ("bntt", 0): replace(found, kept=kept)}))["table"]["rows"]
+    assert [row["label"] for row in rows] == ["BNTT (modified files)", "none"]
+
+
 @pytest.mark.parametrize(("accuracy", "told"), [(0.9, "90.00 %"), (math.nan, "no accuracy")])
 def test_one_run_gives_every_number_of_a_start_and_the_others_are_listed(accuracy, told):
     """Their seed is the same, and so are the weights that they begin with: they are no starts of their own."""

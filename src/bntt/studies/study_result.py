@@ -237,8 +237,11 @@ def _row(
     paper = {column.key: paper_cell(result.study.name, run.name, column.key) for column in columns}
     every = [(start.seed, result.found[run.name, start.seed].runs()) for start in run.starts]
     further = {"also_run": found} if (found := also_run(every)) else {}
-    made = {"made_on": made_on(kept[0] for _, kept in every if kept), **further}
-    return {"run": run.name, "label": run.label, **made, "cells": cells, "paper": paper}
+    first = [kept[0] for _, kept in every if kept]
+    made = {"made_on": made_on(first), **further}
+    modified = any(one.environment.get("data", {}).get("check") == "modified" for one in first)
+    label = run.label + " (modified files)" * modified
+    return {"run": run.name, "label": label, **made, "cells": cells, "paper": paper}
 
 
 def _same_as(result: StudyResult, run: PlannedRun, same: Mapping[str, str]) -> dict[str, str]:
