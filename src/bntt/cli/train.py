@@ -72,11 +72,8 @@ def train(
         raise RecipeError(f"--init {' '.join(init)}: expected a run directory, or pretrained NAME; put it last")
     if init:
         key, other = ("init.pretrained", "init.run") if len(init) == 2 else ("init.run", "init.pretrained")
-        overrides = (
-            f'{other}=""',
-            *overrides,
-            f"{key}={json.dumps(init[-1], ensure_ascii=False)}",
-        )  # the recipe may name another source
+        given = json.dumps(init[-1], ensure_ascii=False)
+        overrides = (f'{other}=""', *overrides, f"{key}={given}")  # the recipe may name another source
     if estimate or fit_batch is not None:
         if estimate and fit_batch is not None:
             raise RecipeError("--estimate and --fit-batch: choose one")

@@ -213,7 +213,7 @@ def test_thresholds_are_of_every_layer_or_refused():
     with pytest.raises(ValueError, match="threshold must be a number above 0"):
         set_thresholds(network, {"fc1": 2.0, "fc2": 0.0})
     assert thresholds_of(network) == {"fc1": 1.0, "fc2": 1.0}
-    with pytest.raises(TypeError, match="layer 'fc1' has FoldedLIF neurons: only LIF has one threshold"):
+    with pytest.raises(TypeError, match="layer 'fc1' has FoldedLIF neurons, which have no one threshold"):
         thresholds_of(fold(mlp(in_features=2, hidden=(3,), num_steps=2)))
     network.blocks["fc2"].lif = network.blocks["fc1"].lif
     with pytest.raises(ValueError, match=r"layer 'fc2' shares its neurons: they cannot have 2\.0 and 1\.0"):

@@ -28,6 +28,7 @@ from bntt.nn.network.labelled_batch import Loader, samples
 from bntt.nn.network.measured import evaluating
 from bntt.nn.network.spiking_network import SpikingNetwork
 from bntt.nn.neurons import LIF
+from bntt.ops.lif import Neuron
 
 BALANCING = 1 << 31
 """Noise draw used to balance thresholds: neither a training epoch's nor an evaluation's."""
@@ -143,7 +144,7 @@ def set_thresholds(network: SpikingNetwork, thresholds: Mapping[str, float], *, 
     Raises:
         ValueError: if the layers are not the network's, a threshold is not above 0, or layers that share neurons get
             different ones; nothing is changed then.
-        TypeError: if a layer's neurons are not LIF.
+        TypeError: if a layer's neurons have no one threshold.
 
     >>> from bntt.models import mlp
     >>> network = mlp(in_features=4, hidden=(8,), num_steps=3, norm="none")
@@ -155,7 +156,7 @@ def set_thresholds(network: SpikingNetwork, thresholds: Mapping[str, float], *, 
     neurons = _neurons(network)
     if neurons.keys() != thresholds.keys():
         raise ValueError(f"the thresholds are of layers {list(thresholds)}, the network has {list(neurons)}")
-    each: dict[LIF, float] = {}
+    each: dict[Any, float] = {}
     for name, lif in neurons.items():
         if (other := each.setdefault(lif, thresholds[name])) != thresholds[name]:
             raise ValueError(f"layer {name!r} shares its neurons: they cannot have {other} and {thresholds[name]}")
@@ -184,13 +185,11 @@ def thresholds_of(network: SpikingNetwork) -> dict[str, float]:
     return {name: float(lif.neuron.threshold) for name, lif in _neurons(network).items()}
 
 
-def _neurons(network: SpikingNetwork) -> dict[str, LIF]:
-    found = dict[str, LIF]()
-    for name, layer in network.layers.items():
-        if isinstance(layer.lif, LIF):
-            found[name] = layer.lif
-        elif layer.lif is not None:
-            raise TypeError(f"layer {name!r} has {type(layer.lif).__name__} neurons: only LIF has one threshold")
+def _neurons(network: SpikingNetwork) -> dict[str, Any]:
+    found = {name: layer.lif for name, layer in network.layers.items() if layer.lif is not None}
+    for name, lif in found.items():
+        if not isinstance(getattr(lif, "neuron", None), Neuron):
+            raise TypeError(f"layer {name!r} has {type(lif).__name__} neurons, which have no one threshold as LIF has")
     return found
 
 
