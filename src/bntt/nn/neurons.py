@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -93,6 +94,8 @@ class LIF(nn.Module):
         ):
             if getattr(value, "requires_grad", False):
                 raise TypeError(f"{name} requires a gradient, but LIF keeps only its present value: {way}")
+            if (shape := [*getattr(value, "shape", ())]) and math.prod(shape) != 1:
+                raise TypeError(f"{name} is one number for all neurons of a LIF, got a tensor of {shape}")
         self._start = _without_parameters(Neuron(float(leak), float(threshold), rule, reset, surrogate, decay_input))
         if learn_leak and leak in (0, 1):
             raise ValueError(f"a learnable leak must start between 0 and 1, got {leak}")

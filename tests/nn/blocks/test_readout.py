@@ -1,5 +1,6 @@
 """Accumulated voltage, divided by the steps taken."""
 
+import pytest
 import torch
 from torch import nn
 
@@ -20,6 +21,8 @@ def test_logits_are_the_accumulated_voltage_over_t(rng):
     whole, last = readout(spikes)
     assert torch.allclose(whole[-1], expected / 5, atol=1e-14)
     assert torch.allclose(last, voltage, atol=1e-14)
+    with pytest.raises(ValueError, match="a readout needs at least one time step"):
+        readout(spikes[:0])
 
 
 def test_voltages_and_membranes_are_float32_under_autocast(rng):

@@ -26,6 +26,8 @@ def test_threshold_out_of_range(threshold):
 def test_constants_that_learn_and_surrogates_that_return_spikes_are_refused(no_hook):
     with pytest.raises(TypeError, match=r"threshold requires a gradient, .* your own neurons can learn one"):
         LIF(0.9, torch.nn.Parameter(torch.tensor(1.0)))
+    with pytest.raises(TypeError, match=r"threshold is one number for all neurons of a LIF, got a tensor of \[8\]"):
+        LIF(threshold=torch.ones(8))
     with pytest.raises(TypeError, match=r"leak requires a gradient, .* learn_leak=True learns one"):
         LIF(torch.tensor(0.9, requires_grad=True))
 

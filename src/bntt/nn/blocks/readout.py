@@ -82,6 +82,8 @@ class SpikeCount(nn.Module):
 
 def _means(steps: Tensor, before: Tensor | None, first: int) -> tuple[Tensor, Tensor]:
     """Return the mean of all steps so far after each step from ``first`` on, and the sum after the last."""
+    if not len(steps):
+        raise ValueError("a readout needs at least one time step, got a sequence of 0")
     after: list[Tensor] = []
     for step in steps:  # one after another: CUDA's cumulative sum is not deterministic
         last = after[-1] if after else before
