@@ -12,6 +12,8 @@ def test_by_default_a_call_has_all_steps_from_rest():
     assert (Call().first, Call().whole, Call().noise, Call().reduce) == (0, True, None, None)
     assert not Call(first=3).whole
     assert Call().steps(torch.zeros(4, 2)) == slice(0, 4)
+    with pytest.raises(ValueError, match="steps begin with 0, got first=-1"):
+        Call(first=-1)
 
 
 @pytest.mark.parametrize(

@@ -73,6 +73,9 @@ def noise_of(known: Noise | None, batch: int, seed: int | None, draw: int | None
 class Call:
     """The context of a call to a stage; by default it takes all steps, from rest.
 
+    Raises:
+        ValueError: if ``first`` is negative.
+
     >>> Call(first=3).steps(torch.zeros(2, 1, 4))
     slice(3, 5, None)
     """
@@ -87,6 +90,8 @@ class Call:
     """Function that sums a float64 tensor over the processes that share a batch; None: a single process."""
 
     def __post_init__(self) -> None:
+        if self.first < 0:
+            raise ValueError(f"steps begin with 0, got first={self.first}")
         if self.whole is None:
             object.__setattr__(self, "whole", self.first == 0)
 
