@@ -224,13 +224,13 @@ def where() -> None:
     """
     from bntt.cli import console
     from bntt.data.catalog import locate, prepared_folders
-    from bntt.data.errors import DataError
+    from bntt.data.errors import DamagedManifest
     from bntt.data.registry import DATASETS
 
     for name, dataset in DATASETS.items():
         try:
             lines = [] if dataset.make else [_describe(name, *one) for one in prepared_folders(name)]
-        except DataError as error:
+        except DamagedManifest as error:
             lines = [f"{name}: {error}"]
         found = None if lines or dataset.make else locate(name)
         said = "built in" if dataset.make else f"not prepared, found in {found}" if found else "not here"

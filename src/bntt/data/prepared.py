@@ -16,7 +16,7 @@ import safetensors.torch
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from torch import Tensor
 
-from bntt.data.errors import DataError
+from bntt.data.errors import DamagedManifest, DataError
 from bntt.data.frames import FrameSet, FrameSplits
 from bntt.data.image_set import ImageSet, Splits
 from bntt.io.files import digest, digest_of_bytes, digest_of_values, read_json
@@ -156,7 +156,7 @@ def read_manifest(folder: Path, parts: Collection[str] = PARTS, *, some: bool = 
         some: accept a manifest that has only some of them.
 
     Raises:
-        DataError: if it is malformed.
+        DamagedManifest: if it is malformed.
     """
     path = folder / "manifest.json"
     if not path.is_file():
@@ -168,12 +168,12 @@ def read_manifest(folder: Path, parts: Collection[str] = PARTS, *, some: bool = 
             raise ValueError(f"its values do not match its checksum, {str(sha256)[:64]}")  # old manifests have none
         manifest = manifest_from(values) if found == FORMAT else None
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
-        raise DataError(f"{path} is damaged ({error}): prepare the dataset again") from None
+        raise DamagedManifest(f"{path} is damaged ({error}): prepare the dataset again") from None
     if manifest is None:
-        raise DataError(f"{path} has format {found!r}, this version reads {FORMAT}: prepare the dataset again")
+        raise DamagedManifest(f"{path} has format {found!r}, this version reads {FORMAT}: prepare the dataset again")
     named = manifest.sha256.keys()
     if named != manifest.images.keys() or not (named <= set(parts) if some else named == set(parts)):
-        raise DataError(f"{path} lacks checksums or numbers of images: prepare the dataset again")
+        raise DamagedManifest(f"{path} lacks checksums or numbers of images: prepare the dataset again")
     return manifest
 
 
