@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from bntt.nn.kinds import NEURONS, NeuronFacts
 from bntt.nn.network.call import Call, check_call
-from bntt.nn.tensor_checks import check_tensor
+from bntt.nn.tensor_checks import check_steps, check_tensor
 from bntt.ops.folded import TABLES, AnyNeuron, FoldedNeuron, folded_sequence
 from bntt.ops.lif import FireRule, Neuron, Reset, fire_after, hard_reset, lif_sequence, soft_reset
 from bntt.ops.spike import Surrogate, Triangle
@@ -28,8 +28,7 @@ def check_membrane(current: Tensor, membrane: Tensor | None) -> None:
     >>> check_membrane(torch.ones(5, 2, 3), torch.ones(2, 3))
     """
     check_tensor(current, "a layer of neurons", "a current [S, B, ...]")
-    if current.ndim and current.shape[0] == 0:
-        raise ValueError("a layer of neurons needs at least one time step, got a sequence of 0")
+    check_steps(current, "a layer of neurons")
     if membrane is not None and membrane.shape != current.shape[1:]:
         raise ValueError(
             f"the membrane has shape {list(membrane.shape)} and a step's current {list(current.shape[1:])}: "

@@ -45,3 +45,17 @@ def check_tensor(given: object, who: str, what: str) -> None:
     way = ARRAY if isinstance(given, np.ndarray) else VALUES if isinstance(given, list | tuple | int | float) else ""
     way = PAIR if isinstance(given, tuple) and any(isinstance(one, Tensor) for one in given) else way
     raise TypeError(f"{who} takes {what} as a torch.Tensor, got {type(given).__name__}{': ' * bool(way)}{way}")
+
+
+def check_steps(x: Tensor, who: str) -> None:
+    """Refuse a sequence ``[S, ...]`` without steps.
+
+    Raises:
+        ValueError: naming who takes it.
+
+    >>> check_steps(torch.zeros(0, 2), "a network")
+    Traceback (most recent call last):
+    ValueError: a network needs at least one time step, got a sequence of 0
+    """
+    if x.ndim and x.shape[0] == 0:
+        raise ValueError(f"{who} needs at least one time step, got a sequence of 0")

@@ -18,7 +18,7 @@ from bntt.models import MODELS
 from bntt.models.plan import as_built
 from bntt.runs.directory import RunDirectory
 from bntt.runs.recipe.build import for_measuring
-from bntt.runs.recipe.file import Recipe, RecipeError, load_recipe, parse_recipe, values_of
+from bntt.runs.recipe.file import Recipe, RecipeError, key_in, load_recipe, parse_recipe, values_of
 from bntt.runs.recipe.option_versions import check_same_rules
 
 RESUMING = ("data.root", "notes", "train.epochs", "evaluate", "compute", "checkpoint")
@@ -63,7 +63,7 @@ def recipe_to_measure(file: Path, overrides: Sequence[str]) -> tuple[Recipe, dic
     Raises:
         RecipeError: if the recipe cannot be used, or an override changes more than how the run is measured.
     """
-    keys = [key for override in overrides if (key := override.partition("=")[0].strip())]
+    keys = [key for override in overrides if (key := key_in(override))]
     if wrong := [key for key in keys if not {key, key.partition(".")[0]} & set(MEASURING)]:
         raise RecipeError(
             f"-s {wrong[0]}: a trained run is measured as it was trained; what may be set is "

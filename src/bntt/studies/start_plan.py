@@ -15,7 +15,7 @@ from bntt.models import MODELS
 from bntt.nn import TemporalNorm
 from bntt.nn.norms.methods import FAMILY
 from bntt.runs.recipe.build import builder_options, facts_of, with_absolute_paths
-from bntt.runs.recipe.file import load_recipe
+from bntt.runs.recipe.file import key_in, load_recipe
 from bntt.runs.recipe.schema import Recipe, RecipeError
 from bntt.studies.measures import Measure
 from bntt.studies.pool import identity
@@ -77,7 +77,7 @@ def _run(
     recipe = at.recipe or whole.recipe
     overrides = (*(() if at.recipe else whole.set), *run.set, *at.set)
     for override in overrides:
-        if (key := override.partition("=")[0].strip()) in OF_STARTS:
+        if (key := key_in(override)) in OF_STARTS:
             raise RecipeError(f"study {study.name}, runs {run.name}: set: {key} is given by {OF_STARTS[key]}")
     seeds = at.seeds or whole.seeds
     starts = tuple(_starts(study, run, recipe, overrides, seeds, data_roots, precision))

@@ -73,20 +73,19 @@ def prepare_events(
     total, counted, contents = len(split.train) + len(split.test), _Counted(), dict[str, dict[str, str]]()
 
     def write(temporary: Path) -> Manifest:
-        sums, sensor = {}, dict[tuple[int, int], Path]()
+        sums, sensor = {}, None
         for part, recordings in files.items():
             target, contents[part] = temporary / f"{part}.safetensors", {}
             numbers = [labels[_label(recording)] for recording in recordings]
             with FrameFile(target, [len(numbers), *size], numbers) as file:
                 for recording, path in recordings.items():
                     events = kind.read(path)
-                    if len(sensor | {(events.height, events.width): path}) > 1:
-                        ((rows, columns), other), *_ = sensor.items()
+                    sensor = rows, columns, other = sensor or (events.height, events.width, path)
+                    if (events.height, events.width) != (rows, columns):
                         raise DataError(
                             f"{path} is of a sensor of {events.height}x{events.width}, {other} of {rows}x{columns}: "
                             f"their frames would differ by the camera; make two sets of them"
                         )
-                    sensor.setdefault((events.height, events.width), path)
                     contents[part][recording] = content_of(events)
                     file.add(counted.frames_of(events, binning, path))
                     counted.simulated += _checked_origin(path, name, simulated)

@@ -15,7 +15,7 @@ from bntt.nn.blocks.weights import weigh
 from bntt.nn.fusion.untouched import remember, why_touched
 from bntt.nn.kinds import BlockFacts
 from bntt.nn.network.call import Call, check_call
-from bntt.nn.tensor_checks import check_tensor
+from bntt.nn.tensor_checks import check_steps, check_tensor
 
 
 class Readout(nn.Module):
@@ -82,8 +82,7 @@ class SpikeCount(nn.Module):
 
 def _means(steps: Tensor, before: Tensor | None, first: int) -> tuple[Tensor, Tensor]:
     """Return the mean of all steps so far after each step from ``first`` on, and the sum after the last."""
-    if not len(steps):
-        raise ValueError("a readout needs at least one time step, got a sequence of 0")
+    check_steps(steps, "a readout")
     after: list[Tensor] = []
     for step in steps:  # one after another: CUDA's cumulative sum is not deterministic
         last = after[-1] if after else before

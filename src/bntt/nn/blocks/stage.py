@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from bntt.nn.network.call import Call
-from bntt.nn.tensor_checks import check_tensor
+from bntt.nn.tensor_checks import check_steps, check_tensor
 
 
 @runtime_checkable
@@ -144,8 +144,7 @@ def check_drive(x: Tensor) -> None:
     check_tensor(x, "a network", "its input [S, B, ...]")
     if x.ndim < 3:
         raise ValueError(f"a network takes [S, B, ...], steps first, then samples, got {list(x.shape)}")
-    if len(x) == 0:
-        raise ValueError("a network needs at least one time step, got a sequence of 0")
+    check_steps(x, "a network")
 
 
 def passed(name: str, stage: Stage, x: Tensor, call: Call, state: Any) -> tuple[Tensor, Any]:

@@ -7,6 +7,7 @@ import json
 import re
 import shlex
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,7 @@ def load_recipe(source: str | Path, overrides: Sequence[str] = (), *, same_data:
         values = read_named(source, "runs/recipes", "recipe", LARGEST)
     except TomlError as error:
         raise RecipeError(str(error)) from None
-    named = {_key(override) for override in overrides}
+    named = {key_in(override) for override in overrides}
     if named & ({"data.name"} if same_data else {"data.name", "data.root"}) and isinstance(values.get("data"), dict):
         values["data"].pop("label", None)  # the file's label and notes describe the file's data
         values["notes"] = f"The recipe {source} on other data."
@@ -61,7 +62,7 @@ def parse_recipe(values: dict[str, Any], overrides: Sequence[str] = ()) -> Recip
     """
     train, decays = values.get("train"), {"train.weight_decay", "train.gamma_decay"}
     alike = isinstance(train, dict) and train.get("gamma_decay", "") == train.get("weight_decay")
-    if alike and decays & {_key(override) for override in overrides} == {"train.weight_decay"}:
+    if alike and decays & {key_in(override) for override in overrides} == {"train.weight_decay"}:
         del values["train"]["gamma_decay"]  # a run wrote it, derived from weight_decay: derive it again
     for override in overrides:
         _apply(values, override)
@@ -101,6 +102,7 @@ def values_of(table: Any, *, changed_only: bool = False) -> dict[str, Any]:
     return found
 
 
+@cache
 def keys_of(kind: type = Recipe, table: str = "") -> dict[str, Option]:
     """Return every key of a recipe, ``table.key``, and its option.
 
@@ -160,7 +162,8 @@ def _meaning(option: Option) -> str:
     return f"{option.accepted()}. {option.sentence}"
 
 
-def _key(override: str) -> str:
+def key_in(override: str) -> str:
+    """Return the key that an override ``key=value`` sets."""
     return override.partition("=")[0].strip()
 
 
