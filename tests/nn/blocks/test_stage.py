@@ -254,3 +254,29 @@ def test_fold_time_is_a_loop_over_time(rng):
     x = torch.randn(4, 2, 2, 6, 6, generator=rng)
     pool = nn.AvgPool2d(3)
     assert torch.equal(fold_time(pool, x), torch.stack([pool(step) for step in x]))
+
+
+def test_weights_of_ones_own_may_return_what_autocast_gives(rng):
+    class Weights(nn.Module):
+        layers = ()
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.linear = linear(5, 5)
+
+        def forward(self, x, call, state):
+            return self.linear(x), None
+
+    x = inputs(rng).float()
+    net = SpikingNetwork([Weights(), SpikingBlock(linear(5, 4), NoNorm(), LIF())], Readout(linear(4, 2)))
+    with torch.autocast("cpu", torch.bfloat16):
+        assert net.blocks["block1"].linear(x).dtype == torch.bfloat16
+        assert net(x).dtype == torch.float32
+
+
+def test_spikes_meet_a_block_without_weights_in_the_type_of_the_next_weights(rng):
+    net, x = (
+        SpikingNetwork([Dropout(), SpikingBlock(linear(5, 4), NoNorm(), LIF())], Readout(linear(4, 2))),
+        inputs(rng),
+    )
+    assert torch.equal(net.double()(x.to(torch.int8), index=INDEX), net(x, index=INDEX))

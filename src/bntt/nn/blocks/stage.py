@@ -12,6 +12,7 @@ import itertools
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -148,7 +149,7 @@ def check_drive(x: Tensor) -> None:
 
 
 def passed(name: str, stage: Stage, x: Tensor, call: Call, state: Any) -> tuple[Tensor, Any]:
-    """Call a stage, and check its return value.
+    """Call a stage, and check its return value; what it returns narrower than float32 under autocast is widened.
 
     Raises:
         TypeError: if that is not a pair of a tensor and a state.
@@ -159,6 +160,8 @@ def passed(name: str, stage: Stage, x: Tensor, call: Call, state: Any) -> tuple[
         raise TypeError(f"{name} must return (tensor [S, B, ...], state), got {type(result).__name__}")
     if result[0].shape[:2] != x.shape[:2]:
         raise ValueError(f"{name} took {list(x.shape[:2])} steps and samples and returned {list(result[0].shape[:2])}")
+    if result[0].is_floating_point() and torch.is_autocast_enabled(x.device.type):
+        return result[0].to(torch.promote_types(result[0].dtype, torch.float32)), result[1]
     return result
 
 

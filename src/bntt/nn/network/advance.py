@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -77,7 +78,7 @@ def advance_blocks(
         else:
             name, block = next(iter(rest.items()))
             with watching(layers_of({name: block}), x, work.measure) as found:
-                x, state = passed(f"block {name!r}", block, real(x, block), work.call, states[done])
+                x, state = passed(f"block {name!r}", block, real(x, *rest.values()), work.call, states[done])
             now = [state]
         done, after = done + max(1, len(run)), after + now
         measured |= found
@@ -107,11 +108,12 @@ def layers_of(blocks: Mapping[str, Any]) -> dict[str, SpikingLayer]:
     return {layer.name: layer for layer in listed}
 
 
-def real(x: Tensor, module: nn.Module) -> Tensor:
-    """Convert the input of a module to floats of its own weights' type."""
+def real(x: Tensor, *modules: nn.Module) -> Tensor:
+    """Convert spikes to floats of the type of the first weights that they meet in a sequence of modules."""
     if x.dtype != torch.int8:
         return x
-    return x.to(next((p.dtype for p in module.parameters()), torch.get_default_dtype()))
+    weights = itertools.chain.from_iterable(module.parameters() for module in modules)
+    return x.to(next((weight.dtype for weight in weights), torch.get_default_dtype()))
 
 
 def _run_fused(
