@@ -32,11 +32,13 @@ ALONE = {
     "fashion-mnist-compact": "Fashion-MNIST, a small residual network with crops (the previous recipe)",
     "cifar10-best": "CIFAR-10 (JPEG copy), VGG9 at half the channels",
     "cifar10-compact": "CIFAR-10 (JPEG copy), a small residual network",
-    "cifar10-compact-ann": "the same, as an ANN of 30 epochs",
-    "cifar10-compact-hybrid": "the same, started from that ANN",
+    "cifar10-compact-ann-at-width-1": "the same, as an ANN of 30 epochs (an earlier recipe)",
+    "cifar10-compact-hybrid-at-width-1": "the same, started from that ANN (an earlier recipe)",
     "cifar10-record-in-fp32": "CIFAR-10 (JPEG copy), that network at 1.5 times the channels, T grows (an earlier recipe)",
     "cifar10-record-in-48-epochs": "the same with erased rectangles and 98 % of the images, in bfloat16",
     "cifar10-record": "the same for 60 epochs",
+    "cifar10-compact-ann": "the same, as an ANN of 24 epochs",
+    "cifar10-compact-hybrid": "the same for 40 epochs, started from that ANN and taught by it",
 }
 """Recipes for accuracy alone."""
 ATTACKED = {"bntt": "BNTT", "surrogate": "surrogate gradient alone", "ann": "ANN"}
