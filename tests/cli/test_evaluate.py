@@ -27,6 +27,7 @@ REFUSED = [
     (["--num-steps", "1", "--exit"], "--exit and --num-steps both say when to stop"),
     (["--longer", "hold"], "--longer hold needs a number of steps: --num-steps"),
     (["--images", "2000"], "evaluate.images: 2,000 requested"),
+    (["--images", "51", "--split", "validation"], "--images 51: there are 50 validation images"),
     (["--draws", "0"], "--draws must be 1 or more"),
     (["--draws", "1001"], "--draws must be 1000 or less, got 1001"),
 ]

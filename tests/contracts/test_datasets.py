@@ -100,7 +100,7 @@ def test_facts_are_those_of_the_recipes_and_of_what_is_read():
     for name in recipe_names():
         data = load_recipe(name).data
         if not name.endswith(("-best", "-record")) and not data.order:
-            assert {*data.augment} - {"cutout"} == {*DATASETS[data.name].augment}, name
+            assert {*data.augment} - {"cutout", "erase"} == {*DATASETS[data.name].augment}, name
     for name, dataset in DATASETS.items():
         assert {*dataset.augment} <= (EVENT_AUGMENTATIONS if dataset.formats else AUGMENTATIONS).keys(), name
     for name in BUILT_IN:

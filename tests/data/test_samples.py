@@ -141,3 +141,10 @@ def test_some_of_a_set_keep_its_shares(make):
     assert some_of(data, 30, seed=3) is data
     with pytest.raises(ValueError, match="1 or more, got 0"):
         some_of(data, 0, seed=3)
+
+
+@pytest.mark.usefixtures("no_hook")
+def test_a_share_is_no_count():
+    for share in (0.1, 2.5):
+        with pytest.raises(TypeError, match=rf"count is a number of samples, got {share}: for a share, round"):
+            split_validation(images(30), share, seed=0)

@@ -3,12 +3,15 @@
 import dataclasses
 
 import pytest
+import torch
 
 from bntt.analysis.drift.measurement import DRIFT, DriftArguments
 from bntt.analysis.measurement import ArgumentError, Progress
 from bntt.runs.measure import get_measurement, measure, run_measurement
+from bntt.runs.open_run import load_run
 from tests.rows import each_row
 from tests.runs.tiny import opened_run
+from tests.trained import copied_run
 
 
 @pytest.fixture(scope="module")
@@ -55,3 +58,12 @@ def test_flags_are_checked_by_their_declaration(run):
             measure("drift", run, **arguments)
     with pytest.raises(ArgumentError, match="no measurement 'drifts'"):
         get_measurement("drifts")
+
+
+def test_a_model_that_was_changed_is_not_the_runs(tmp_path):
+    opened = load_run(copied_run(tmp_path).path)
+    assert measure("drift", opened, images=50, folder=str(tmp_path / "out")).images == 50
+    with torch.no_grad():
+        next(opened.model.parameters()).mul_(0.5)
+    with pytest.raises(ArgumentError, match="its model was changed after load_run, and what is saved here counts as"):
+        measure("drift", opened, images=50, folder=tmp_path / "out")

@@ -71,3 +71,42 @@ class Epochs:
 
     def epoch(self, draw):
         yield self.batch
+
+
+def test_a_half_epoch_is_none():
+    for epochs in (1.5, 0.5, -1):
+        with pytest.raises(ValueError, match=f"epochs must be 1 or more, a whole number, got {epochs}"):
+            Session(MODEL, [(IMAGES, LABELS)], epochs=epochs)
+    assert Session(MODEL, [(IMAGES, LABELS)], epochs=np.int64(2)).epochs == 2
+
+
+def test_a_training_is_not_taken_up_within_an_epoch_of_other_batches():
+    def session(batches):
+        return Session(MODEL, [(IMAGES, LABELS)] * batches, epochs=2)
+
+    one, records = session(3), []
+    for record, _ in zip(one.records(), range(5), strict=False):
+        records.append((record, one.state()[1]))
+    within, between = records[1][1], records[4][1]
+    with pytest.raises(ValueError, match="is in an epoch of 3 batches, this loader has 2"):
+        session(2).load(one.state()[0], within)
+    session(3).load(one.state()[0], within)
+    assert within["position"]["batches"] == 2
+    assert between["position"]["batches"] == 1
+
+
+def test_what_an_optimizer_steps_outside_the_model_is_kept():
+    def session():
+        scale = torch.nn.Parameter(torch.zeros(()))
+        optimizer = torch.optim.Adam([*MODEL.parameters(), scale], lr=0.05)
+
+        def loss(logits, labels):
+            return torch.nn.functional.cross_entropy(logits * scale.exp(), labels)
+
+        return Session(MODEL, [(IMAGES, LABELS)], epochs=3, optimizer=optimizer, loss=loss), scale
+
+    (one, scale), (other, fresh) = session(), session()
+    next(one.records())
+    other.load(*one.state())
+    assert scale != 0
+    assert fresh == scale

@@ -150,6 +150,7 @@ def split_validation(samples: Samples, count: int, seed: int) -> tuple[Samples, 
         ``(training, validation, index)``: ``index`` holds the original places of the validation samples.
 
     Raises:
+        TypeError: if the count is not a whole number.
         ValueError: if the count is below 1, or so large that a class would have no sample left to train on; the message
             names the class.
 
@@ -163,10 +164,12 @@ def split_validation(samples: Samples, count: int, seed: int) -> tuple[Samples, 
     labels = samples.labels[order].tolist()
     ends = {label: place for place, label in enumerate(labels)}
     most = min(ends.values(), default=0)
+    if count != int(count):
+        raise TypeError(f"count is a number of samples, got {count!r}: for a share, round(share * len(samples))")
     if not 0 < count <= most:
         more = f": more would leave the class {samples.classes[labels[most]]!r} none to train on" if ends else ""
         raise ValueError(f"validation needs 1 to {most} of {len(samples)} samples, got {count}{more}")
-    chosen = order[:count].sort().values
+    chosen = order[: int(count)].sort().values
     rest = torch.ones(len(samples), dtype=torch.bool)
     rest[chosen] = False
     return samples.select(rest.nonzero().squeeze(1)), samples.select(chosen), chosen

@@ -11,7 +11,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from bntt.io.files import write_whole
+from bntt.io.files import digest_of_bytes, write_whole
 from bntt.io.sealed import Seal
 
 TIED = "tied"
@@ -180,6 +180,15 @@ def unpack(payload: bytes) -> dict[str, Tensor]:
         if of not in tensors or name in tensors:
             raise ValueError(f"{name!r} cannot be the tensor {of!r}")
     return tensors | {name: tensors[of] for name, of in tied.items()}
+
+
+def state_digest(model: nn.Module) -> str:
+    """Return the SHA-256 of a model's parameters and buffers.
+
+    >>> state_digest(nn.ReLU()) == state_digest(nn.Tanh())
+    True
+    """
+    return digest_of_bytes(pack(model.state_dict(), {}))
 
 
 def untied(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, str]]:

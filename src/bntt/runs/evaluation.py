@@ -178,9 +178,9 @@ def evaluate_loaded(
     progress.expect(len(loader.places) * draws)
     advance = progress_of_all(progress, len(loader.places) * draws, processes)
     own = evaluate(model, loader, seed=recipe.seed, draws=draws, steps=stop, progress=advance)
-    unvarying = (
-        unvarying_input(data, model, replace(loader, share=(0, 1))) if processes.first and recipe.data.name else None
-    )
+    unvarying = None
+    if processes.first and recipe.data.name and stop is None:  # it is about all steps
+        unvarying = unvarying_input(data, model, replace(loader, share=(0, 1)))
     kept = {"retimed": retiming, "unvarying_input": unvarying, "gamma_floor": _gamma_floor(recipe, facts, rows)}
     rare: dict[str, Any] = {key: v for key, v in kept.items() if v is not None}
     if "seconds" in (begun := facts.get("init", {})):

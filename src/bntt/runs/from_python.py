@@ -25,6 +25,7 @@ from bntt.io.files import digest_of_values
 from bntt.models import MODELS
 from bntt.models.plan import as_built, structure
 from bntt.nn import ENCODERS, NORMS, Encoder, SpikingClassifier, SpikingNetwork
+from bntt.nn.fusion.untouched import why_touched
 from bntt.register import REGISTERED
 from bntt.runs.identity import difference
 from bntt.runs.recipe import schema
@@ -98,7 +99,8 @@ def describe_session(session: Session, validation: object, test: object) -> Desc
     mean = getattr(model.encoder, "mean", None)
     pixels = 0 if mean is None else mean.numel()
     wide = {"dtype": "float64"} if any(p.dtype == torch.float64 for p in model.parameters()) else {}
-    facts = {"built": built[1] if built else None, "pixels": pixels, **wide, **_described(model)}
+    hooked = {"hooked": names} if (names := _hooked(model)) else {}
+    facts = {"built": built[1] if built else None, "pixels": pixels, **wide, **hooked, **_described(model)}
     return Description(recipe, RecipeData(train, held_out, tested, [], [], LABEL, manifest), facts)
 
 
@@ -177,6 +179,9 @@ def model_of(
         CheckpointError: if there is none, or if what is registered is not a classifier.
     """
     if given is None and (rebuilt := rebuild_model(recipe, facts, device)):
+        if hooked := facts.get("hooked"):
+            way = f"if it changes a value, give the model, load_run({str(run)!r}, model=...)"
+            warnings.warn(f"{run}: a hook or method of your own on {', '.join(hooked)} is missing: {way}", stacklevel=3)
         return rebuilt
     name = run.resolve().name
     model = REGISTERED.get(f"model={name}", lambda: None)() if given is None else given
@@ -197,6 +202,12 @@ def _described(model: SpikingClassifier) -> dict[str, str]:
     """Return how a model prints, the class of its encoder (which may not be a module), and the printing versions."""
     versions = f"bntt {__version__}, PyTorch {torch.__version__}"
     return {"written": as_built(str(model)), "encoder": type(model.encoder).__name__, "described_by": versions}
+
+
+def _hooked(model: SpikingClassifier) -> list[str]:
+    """Return the names of parts whose hooks or methods of their own a rebuilt model does not have."""
+    own = type(model) is not SpikingClassifier
+    return [name or "the classifier" for name, part in model.named_modules() if why_touched(part) or (own and not name)]
 
 
 def rebuild_model(recipe: schema.Recipe, facts: Mapping[str, Any], device: str) -> SpikingClassifier | None:

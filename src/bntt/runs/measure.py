@@ -12,6 +12,7 @@ from typing import Any
 
 from bntt.analysis.measurement import ArgumentError, Facts, Measurement, Progress, run_names
 from bntt.analysis.result import Result, checked_arguments
+from bntt.io.checkpoint import state_digest
 from bntt.runs.directory import check_folders
 from bntt.runs.measurements import MEASUREMENTS
 from bntt.runs.open_recipe import OpenedRecipe, open_recipe
@@ -24,7 +25,7 @@ def measure(
     name: str,
     *runs: str | Path | LoadedRun | OpenedRecipe,
     device: str = "cpu",
-    folder: Path | None = None,
+    folder: str | Path | None = None,
     progress: Progress | None = None,
     **arguments: Any,
 ) -> Result:
@@ -43,8 +44,8 @@ def measure(
         The measurement's result, a record that is also saved as ``<name>.json``.
 
     Raises:
-        ArgumentError: on an unknown measurement or invalid arguments, if the run lacks the numbers it needs, or was
-            opened with overrides and the folder is a run directory.
+        ArgumentError: on an unknown measurement or invalid arguments, if the run lacks the numbers it needs, was opened
+            with overrides and the folder is a run directory, or has a model that was changed since.
         CheckpointError: if a directory is not a run, or cannot be measured.
         DataError: if its dataset is missing or damaged, or it has no samples to measure on.
         OSError: if the files cannot be written.
@@ -61,10 +62,16 @@ def measure(
     >>> measure("drift", place.path, images=50).images
     500
     """
-    measurement = get_measurement(name)
+    measurement, folder = get_measurement(name), None if folder is None else Path(folder)
     opened = [
         one if isinstance(one, LoadedRun | OpenedRecipe) else _open(measurement, one, folder, device) for one in runs
     ]
+    for one in opened:
+        if isinstance(one, LoadedRun) and one.state_sha256 not in ("", state_digest(one.model)):
+            raise ArgumentError(
+                f"{one.path}: its model was changed after load_run, and what is saved here counts as the run's: "
+                f"measure the model with the functions of bntt.analysis"
+            )
     check_folders(folder, *(one.path for one in opened[:1] if not folder))
     check_destination(opened, folder)
     checked = settled(measurement, opened, checked_arguments(measurement.arguments, arguments))

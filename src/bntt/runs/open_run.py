@@ -18,7 +18,7 @@ from bntt.data.image_set import same_images
 from bntt.data.prepared import manifest_from
 from bntt.data.samples import fair_order, how_chosen
 from bntt.engine.kernels import BackendError
-from bntt.io.checkpoint import CheckpointError, read_facts
+from bntt.io.checkpoint import CheckpointError, read_facts, state_digest
 from bntt.nn import SpikingClassifier
 from bntt.renamed import OldName
 from bntt.runs.directory import RunDirectory, find_run, load_best
@@ -61,6 +61,8 @@ class LoadedRun:
     """Facts stored with the weights."""
     measured_with: Mapping[str, Any] = field(default_factory=dict)
     """Options of its recipe that were overridden to measure it, each with its new value; without ``data.root``."""
+    state_sha256: str = ""
+    """Checksum of the model's state as loaded, if it was."""
     kept = OldName("kept", "checkpoint_facts")
 
     @property
@@ -166,6 +168,8 @@ class LoadedRun:
                 f"{self.path} is an ANN: its one step is all there is, leave out --exit and --num-steps"
             )
         if arguments.images is not None:
+            if arguments.split != "test" and arguments.images > (most := len(self.data.of(arguments.split))):
+                raise ArgumentError(f"--images {arguments.images}: there are {most} {arguments.split} images")
             recipe = replace(recipe, evaluate=replace(recipe.evaluate, images=arguments.images))
         if arguments.exit:
             steps = saved_exit(run, recipe.network.num_steps)
@@ -275,7 +279,8 @@ def load_run(
     model = model.to(device)
     facts = load_best(run, recipe, model, needs=("epoch",))
     shape = tuple(like.manifest.shape[-3:])
-    return LoadedRun(run.path, model.eval(), recipe, facts["epoch"], like.test.classes, shape, facts, changed)
+    classes, state = like.test.classes, state_digest(model)
+    return LoadedRun(run.path, model.eval(), recipe, facts["epoch"], classes, shape, facts, changed, state)
 
 
 def _stand_in(run: Path, recipe: Recipe) -> RecipeData:

@@ -9,8 +9,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Integer
 from torch import Tensor
 
-from bntt.io.checkpoint import pack
-from bntt.io.files import digest_of_bytes
+from bntt.io.checkpoint import state_digest
 from bntt.nn.network.classifier import SpikingClassifier, check_classifier
 
 
@@ -73,7 +72,7 @@ class Distillation:
         self.teacher = copy.deepcopy(teacher).requires_grad_(False).eval()
         self.teacher.zero_grad(set_to_none=True)
         self.share, self.temperature = float(share), float(temperature)
-        self._weights = digest_of_bytes(pack(self.teacher.state_dict(), {}))
+        self._weights = state_digest(self.teacher)
 
     def __repr__(self) -> str:
         """Name share, temperature and the checksum of the teacher's weights: a training is resumed with these only."""

@@ -35,7 +35,7 @@ class Method:
     lr: NotNegative = 0.3
     """Learning rate: the first one of "step" and "cosine", the highest one of "one-cycle"."""
     momentum: BelowOne = 0.9
-    """Momentum of SGD; β₁ of Adam and AdamW."""
+    """Momentum of SGD; β₁ of Adam and AdamW. The schedule "one-cycle" sets it itself, between 0.85 and 0.95."""
     nesterov: bool = False
     """Nesterov's momentum, in SGD: the step is that of the gradient plus momentum times the new velocity (Sutskever et
     al. 2013, as PyTorch writes it)."""

@@ -124,6 +124,17 @@ def optimizer_state(optimizer: optim.Optimizer, model: nn.Module) -> tuple[dict[
     return tensors, {"groups": groups, "state": numbers}
 
 
+def others(optimizer: optim.Optimizer, model: nn.Module) -> dict[str, Tensor]:
+    """Return the parameters that an optimiser steps outside a model, as one of your own loss, by name.
+
+    >>> layer, scale = nn.Linear(1, 1), nn.Parameter(torch.ones(1))
+    >>> list(others(optim.SGD([*layer.parameters(), scale], lr=0.1), layer))
+    ['other2']
+    """
+    within, names = set(model.parameters()), _names(optimizer, model)
+    return {names[place]: one for place, one in enumerate(stepped(optimizer)) if one not in within}
+
+
 def restored_state(
     optimizer: optim.Optimizer,
     model: nn.Module,

@@ -20,9 +20,9 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Sized
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn, optim
@@ -151,6 +151,34 @@ class DropsWarning(UserWarning):
 
 EARLY, HALF = 25, 50
 """Percentages that the last drop of a schedule is rarely below."""
+
+
+def updates_of(method: Method, loader: object) -> int:
+    """Return the number of updates in an epoch; 1 if no rate depends on it.
+
+    Raises:
+        ValueError: if it does, and the loader does not tell its length.
+    """
+    if method.schedule != "one-cycle" and method.lr_every == "epoch" and method.warmup == 0:
+        return 1
+    if (batches := batches_of(loader)) is None:
+        raise ValueError(
+            f"schedule {method.schedule!r} by update, or with a warm-up, needs a loader that tells its length, "
+            f"len(loader): {type(loader).__name__} does not"
+        )
+    return -(-batches // method.accumulate)
+
+
+def batches_of(loader: object) -> int | None:
+    """Return the number of batches in an epoch; None if the loader does not tell it.
+
+    >>> batches_of([1, 2]), batches_of(iter([1, 2]))
+    (2, None)
+    """
+    try:
+        return len(cast(Sized, loader))
+    except TypeError:
+        return None
 
 
 def drops_as_epochs(method: Method, epochs: int) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sized
+from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, cast
@@ -19,10 +19,10 @@ from bntt.nn.norms.held_statistics import hold_statistics
 from bntt.training.guard import LossWatch, NonFiniteError, check_finite
 from bntt.training.method import PAPER, Method
 from bntt.training.objective import BatchLoss, Loss, check_objective, name_of
-from bntt.training.optimizer import check_given, freeze, optimizer_of, optimizer_state, restored_state, stepped
+from bntt.training.optimizer import check_given, freeze, optimizer_of, optimizer_state, others, restored_state, stepped
 from bntt.training.processes import Processes, check_share, told_of
 from bntt.training.records import EpochRecord, StepRecord
-from bntt.training.schedule import Rates, check_stages, hold_from, steps_in
+from bntt.training.schedule import Rates, batches_of, check_stages, hold_from, steps_in, updates_of
 
 
 @dataclass
@@ -99,17 +99,17 @@ class Session:
         processes: Processes | None = None,
     ) -> None:
         check_given(model, method, optimizer)
-        if epochs < 1:
-            raise ValueError(f"epochs must be 1 or more, got {epochs}")
+        if epochs != int(epochs) or epochs < 1:
+            raise ValueError(f"epochs must be 1 or more, a whole number, got {epochs}")
         self.processes = told_of(processes)
         check_share(loader, self.processes)
         check_stages((method or PAPER).grow, epochs, model.encoder.num_steps)
         check_objective(model.network, method or PAPER, loss)
-        self.model, self.loader, self.epochs, self.seed, self.loss = model, loader, epochs, seed, loss
+        self.model, self.loader, self.epochs, self.seed, self.loss = model, loader, int(epochs), seed, loss
         self.method = PAPER if method is None else method
         untouched = self.method.schedule == "constant" and self.method.warmup == 0
         scheduled = optimizer is None or (method is not None and not untouched)
-        self.rates = Rates(self.method, epochs, self._updates()) if scheduled else None
+        self.rates = Rates(self.method, epochs, updates_of(self.method, loader)) if scheduled else None
         self.optimizer = optimizer_of(model, self.method) if optimizer is None else optimizer
         if self.rates is not None:
             for group in self.optimizer.param_groups:
@@ -175,9 +175,12 @@ class Session:
         """
         tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
         facts: dict[str, Any] = {"position": asdict(self.position), "loss": name_of(self.loss)}
+        if (batches := batches_of(self.loader)) is not None:
+            facts["batches"] = batches
         if self._average is not None:
             tensors |= {f"average.{name}": value for name, value in self._average.module.state_dict().items()}
             facts["averaged"] = int(self._average.n_averaged)
+        tensors |= {f"other.{name}": value.detach() for name, value in others(self.optimizer, self.model).items()}
         moments, facts["optimizer"] = optimizer_state(self.optimizer, self.model)
         return tensors | {f"optimizer.{name}": value for name, value in moments.items()}, facts
 
@@ -186,11 +189,15 @@ class Session:
 
         Raises:
             ValueError: if they are of another model, another kind of optimiser, a loss of another name, or this method
-                with another rate, decay or momentum; nothing is changed then.
+                with another rate, decay or momentum; or if they are from the middle of an epoch of other batches.
+                Nothing is changed then.
         """
         if (saved := facts.get("loss", name_of(None))) != name_of(self.loss):
             raise ValueError(f"the saved training minimises {saved}, this one {name_of(self.loss)}")
-        parts = {kind: _part(tensors, kind) for kind in ("model", "average", "optimizer")}
+        counts = facts.get("batches"), batches_of(self.loader)
+        if facts["position"]["batches"] and None not in counts and counts[0] != counts[1]:
+            raise ValueError(f"the saved training is in an epoch of {counts[0]} batches, this loader has {counts[1]}")
+        parts = {kind: _part(tensors, kind) for kind in ("model", "average", "optimizer", "other")}
         if bool(parts["average"]) != (self._average is not None):
             raise ValueError(f"only the saved or the new training keeps an average: here average={self.method.average}")
         for part, module in (("model", self.model), ("average", self.average)):
@@ -203,6 +210,9 @@ class Session:
             self._average.module.load_state_dict(parts["average"])
             self._average.n_averaged.fill_(facts["averaged"])
         self.optimizer.load_state_dict(state)
+        with torch.no_grad():
+            for name, value in others(self.optimizer, self.model).items():
+                value.copy_(parts["other"].get(name, value))
         self.position = Position(**position)
 
     def _grow(self) -> None:
@@ -211,20 +221,6 @@ class Session:
         before = steps_in(self.method.grow, max(0, now.epoch - 1), self.model.encoder.num_steps)
         if now.batches == 0 and before < self.steps:
             hold_from(self.model, before, self.optimizer, self.average)
-
-    def _updates(self) -> int:
-        """Return the number of updates in an epoch; 1 if no rate depends on it."""
-        method = self.method
-        if method.schedule != "one-cycle" and method.lr_every == "epoch" and method.warmup == 0:
-            return 1
-        try:
-            batches = len(cast(Sized, self.loader))
-        except TypeError:
-            raise ValueError(
-                f"schedule {method.schedule!r} by update, or with a warm-up, needs a loader that tells its length, "
-                f"len(loader): {type(self.loader).__name__} does not"
-            ) from None
-        return -(-batches // method.accumulate)
 
     def _update(self, parts: list[Samples]) -> StepRecord:
         """Run forward, backward and update. Statistics move with the weights, or not at all."""

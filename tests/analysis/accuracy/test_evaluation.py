@@ -242,3 +242,15 @@ def test_rates_by_hand():
     assert a.rate("fc1").tolist() == [0.5, 0.0]
     assert a.spike_rate("conv1") == pytest.approx(6 / 8)
     assert a.spikes_per_sample() == pytest.approx(3.5)
+
+
+def test_draws_of_other_samples_are_no_draws(model, data):
+    class Shrinking:
+        sizes = iter((23, 20))
+
+        def __iter__(self):
+            count = next(self.sizes)
+            yield data.images[:count].double() / 255, data.labels[:count]
+
+    with pytest.raises(ValueError, match="draw 2 has 20 samples, the first 23: every draw needs the same ones"):
+        evaluate(model, Shrinking(), draws=2)

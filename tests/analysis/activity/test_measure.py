@@ -92,3 +92,12 @@ def test_steps_without_a_path_are_marked():
 
 def test_one_step_has_no_neighbour():
     assert step_changes(mlp(hidden=(2,), num_steps=1))["fc1"].ratio.shape == (0, 3)
+
+
+def test_a_class_without_images_has_no_mean():
+    run = opened_run(evaluate={"images": 4})
+    found = measure_activity(run, ActivityArguments(split="test", draws=1), Progress())
+    loader = run.loader("test")
+    there = loader.data.labels[loader.places].unique().tolist()
+    assert 0 < len(there) <= 4
+    assert all(list(layer.spikes_by_class) == [run.classes[n] for n in there] for layer in found.layers.values())

@@ -29,6 +29,7 @@ from bntt.nn import (
     TemporalNorm,
     fold,
 )
+from bntt.nn.tensor_checks import NonFiniteError
 from tests.kernels import needs_kernels
 from tests.runs.tiny import opened_run
 
@@ -223,3 +224,11 @@ def test_a_run_that_folds_to_nothing_is_refused(run):
     assert EQUIVALENCE.refusal(dataclasses.replace(FACTS, norm="tebn"), asked) == ""
     assert "nothing to fold" in EQUIVALENCE.refusal(dataclasses.replace(FACTS, norm="layer"), asked)
     assert "no spikes" in EQUIVALENCE.refusal(dataclasses.replace(FACTS, is_ann=True), asked)
+
+
+def test_logits_that_are_not_finite_are_no_answers(rng):
+    model = classifier(rng, torch.float32)
+    with torch.no_grad():
+        model.network.readout.synapse.weight.mul_(1e38)
+    with pytest.raises(NonFiniteError, match="the logits are not finite"):
+        fold_equivalence(model, images(rng, torch.float32, (8,)))

@@ -242,3 +242,10 @@ def test_a_factor_of_each_step_is_a_part_of_gamma():
     torch.testing.assert_close(found.magnitude["fc1"], torch.tensor([1.0, 0.01, 0.01, 0.01]))
     assert exit_step(found, 0.1) == 1
     assert float(gamma_spread(net)["fc1"].smallest[1]) == pytest.approx(0.01)
+
+
+def test_where_every_gamma_is_zero_the_last_step_is_an_exit():
+    found = profile(fc1=[0.0, 0.0, 0.0])
+    choice = choose_exit(found, (0.5, 0.7, 0.8), 0.0)
+    assert (choice.steps, choice.threshold, choice.lost) == (3, 0.0, 0.0)
+    assert exit_step(found, choice.threshold) == 3

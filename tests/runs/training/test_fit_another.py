@@ -122,3 +122,42 @@ def test_a_set_that_changes_its_samples_is_not_stored_without_that(tmp_path):
     with pytest.raises(TypeError, match=r"a SequenceSet itself, got a Inverted; without directory= any set trains"):
         bntt.fit(build(), loader, epochs=1, directory=tmp_path / "run")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_hook_that_a_loaded_run_lacks_is_told(tmp_path):
+    model = build()
+    hook = model.encoder.register_forward_hook(lambda encoder, args, drawn: -drawn)
+    fitted(tmp_path / "run", model, epochs=1)
+    with pytest.warns(UserWarning, match=r"run: a hook or method of your own on encoder is missing: if it changes"):
+        assert not bntt.load_run(tmp_path / "run").model.encoder._forward_hooks
+    hook.remove()
+    fitted(tmp_path / "plain", build(), epochs=1)
+    bntt.load_run(tmp_path / "plain")  # a warning would be an error
+
+
+class Turned(bntt.SpikingClassifier):
+    def forward(self, x, **options):
+        return super().forward(x, **options).roll(1, 1)
+
+
+def test_a_classifier_with_answers_of_its_own_is_trained_and_not_measured_by_other_answers(tmp_path):
+    plain = build()
+    model = Turned(plain.encoder, plain.network)
+    train = SampleLoader(data(), 10)
+    for given in ({"validation": train}, {"test": train, "directory": tmp_path / "run"}):
+        with pytest.raises(
+            TypeError, match=r"after every step, without Turned\.forward, your own: put what it does into"
+        ):
+            bntt.fit(model, train, epochs=1, **given)
+    assert len(bntt.fit(model, train, epochs=1).epochs) == 1
+    with pytest.raises(TypeError, match=r"evaluate\(\) takes the answers after every step"):
+        bntt.analysis.evaluate(model, train)
+
+
+def test_a_refused_training_leaves_no_layer_frozen(tmp_path):
+    model = build()
+    with pytest.raises(TypeError, match=r"validation must be a bntt\.data\.SampleLoader"):
+        fitted(tmp_path / "run", model, validation=[], method=bntt.Method(freeze=["fc1"]))
+    assert all(parameter.requires_grad for parameter in model.parameters())
+    fitted(tmp_path / "run", model, epochs=1, method=bntt.Method(freeze=["fc1"]))
+    assert not model.network.blocks["fc1"].norm.gamma.requires_grad

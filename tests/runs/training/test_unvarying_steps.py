@@ -56,6 +56,7 @@ def test_a_run_says_it_before_and_after(tmp_path):
     shown = result.unvarying_input.text
     assert "1 of the 60 measured differ there. The first, sample 17 at step 1: the first layer's largest" in shown
     assert "a gain of up to" in shown
+    assert evaluate_run(of, data, run, steps=2).unvarying_input is None, "it is about all steps"
 
 
 def test_where_nothing_differs_and_where_everything_varies():

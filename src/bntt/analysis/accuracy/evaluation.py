@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from bntt.analysis.accuracy.accuracy import Accuracy
-from bntt.nn.network.classifier import SpikingClassifier, check_classifier
+from bntt.nn.network.classifier import SpikingClassifier, check_answers, check_classifier
 from bntt.nn.network.labelled_batch import Loader, samples
 from bntt.nn.tensor_checks import NonFiniteError, first_non_finite
 from bntt.renamed import OldName
@@ -91,7 +91,8 @@ def evaluate(
 
     Raises:
         NonFiniteError: if weights, statistics or logits are not finite; argmax would still return a class.
-        TypeError: if the model is not a classifier, or the samples of a batch are not a tensor.
+        TypeError: if the model is not a classifier or has a ``forward`` of its own, or the samples of a batch are not a
+            tensor.
         ValueError: if there are no samples, ``draws`` is below 1, ``steps`` is not 1 to T, or a label is not a class.
 
     >>> import bntt
@@ -102,6 +103,7 @@ def evaluate(
     1000
     """
     check_classifier(model, "evaluate() takes")
+    check_answers(model, "evaluate() takes")
     hits, answers, spikes, neurons = dict[int, Tensor](), list[Tensor](), dict[str, Tensor](), dict[str, int]()
     loss = torch.zeros((), dtype=torch.float64)
     for number, inputs, labels, noise in presented(model, batches, "evaluate", seed, draws, progress):
@@ -141,13 +143,14 @@ def presented(
         draw: draw number of the noise in the first draw.
 
     Raises:
-        ValueError: if there are no samples, or draws is below 1.
+        ValueError: if there are no samples, a draw has more or fewer than the first, or draws is below 1.
         NonFiniteError: if a weight or a statistic is not finite.
     """
     if draws < 1:
         raise ValueError(f"draws must be 1 or more, got {draws}")
     check_weights(model)
     device = next(model.parameters()).device
+    first = 0
     for number in range(draws):
         seen = 0
         for inputs, labels, index in samples(batches, 0):
@@ -157,6 +160,9 @@ def presented(
             progress(len(labels))
         if not seen:
             raise ValueError(f"there are no samples to {what}")
+        if number and seen != first:
+            raise ValueError(f"draw {number + 1} has {seen} samples, the first {first}: every draw needs the same ones")
+        first = seen
 
 
 def check_weights(model: nn.Module) -> None:

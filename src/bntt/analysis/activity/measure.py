@@ -50,8 +50,10 @@ def measure_activity(opened: Opened, arguments: ActivityArguments, progress: Pro
         progress=progress,
     )
     total, gamma = counted.total, _gamma_columns(network)
+    shown = loader.data.labels[loader.places].unique().tolist()  # of other classes no mean is known
     by_class = {
-        layer: dict(zip(opened.classes, rows.tolist(), strict=True)) for layer, rows in counted.by_class.items()
+        layer: {opened.classes[label]: rows[label].tolist() for label in shown}
+        for layer, rows in counted.by_class.items()
     }
     return ActivityResult(
         **origin(opened, arguments),

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bntt.analysis.accuracy.evaluation import FIRST_DRAW, check_labels, presented
+from bntt.analysis.accuracy.evaluation import FIRST_DRAW, check_labels, check_logits, presented
 from bntt.analysis.equivalence.measurement import EquivalenceArguments
 from bntt.analysis.equivalence.result import Equivalence, EquivalenceResult, FoldedNetwork
 from bntt.analysis.measurement import ArgumentError, Opened, Progress, origin
@@ -111,6 +111,8 @@ def fold_equivalence(
                 drawn = model.encoder(inputs, steps=steps, **noise)
                 compared.advance(drawn, Call(first, noise=noise_of(None, len(inputs), **noise)))
             check_labels(labels, compared.logits[""].shape[1])
+            for logits in compared.logits.values():
+                check_logits(logits)
             answers = {name: logits.argmax(1).cpu() for name, logits in compared.logits.items()}
             for name, answer in answers.items():
                 hits[name] += int((answer == labels.cpu()).sum())

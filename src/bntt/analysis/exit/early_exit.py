@@ -172,7 +172,8 @@ def choose_exit(
     if len(lines) != len(over_time):
         raise ValueError(f"γ has {len(lines)} steps, the accuracies have {len(over_time)}")
     highest = float(lines.max())
-    reachable = {s.steps: min(s.to, highest) for s in threshold_ranges(profile, reading) if s.above < highest}
+    ranges = threshold_ranges(profile, reading)
+    reachable = {one.steps: min(one.to, highest) for one in ranges if one.above < highest or one.to == highest}
     steps = _earliest(over_time, loss, reachable)
     if steps is None:
         gentle = max(reachable or {1: 0.0}, key=lambda count: over_time[count - 1])

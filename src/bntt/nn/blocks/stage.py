@@ -160,8 +160,8 @@ def passed(name: str, stage: Stage, x: Tensor, call: Call, state: Any) -> tuple[
         raise TypeError(f"{name} must return (tensor [S, B, ...], state), got {type(result).__name__}")
     if result[0].shape[:2] != x.shape[:2]:
         raise ValueError(f"{name} took {list(x.shape[:2])} steps and samples and returned {list(result[0].shape[:2])}")
-    if result[0].is_floating_point() and torch.is_autocast_enabled(x.device.type):
-        return result[0].to(torch.promote_types(result[0].dtype, torch.float32)), result[1]
+    if result[0].dtype in (torch.bfloat16, torch.float16) and torch.is_autocast_enabled(x.device.type):
+        return result[0].float(), result[1]
     return result
 
 

@@ -234,6 +234,27 @@ def check_classifier(model: object, verb: str) -> None:
     raise TypeError(f"{verb} a SpikingClassifier, got {type(model).__name__}{way}")
 
 
+def check_answers(model: SpikingClassifier, taker: str) -> None:
+    """Refuse a classifier whose answer after the last step is not that of ``forward``: this is the caller's own.
+
+    Args:
+        taker: what takes the answers of single steps, with a verb, for the message.
+
+    Raises:
+        TypeError: naming the class with a ``forward`` of its own.
+
+    >>> from bntt.models import mlp
+    >>> from bntt.nn import PoissonEncoder
+    >>> check_answers(SpikingClassifier(PoissonEncoder(2), mlp(num_steps=2)), "evaluate() takes")
+    """
+    for part, kind in ((model, SpikingClassifier), (model.network, SpikingNetwork)):
+        if "forward" in vars(part) or type(part).forward is not kind.forward:
+            raise TypeError(
+                f"{taker} the answers after every step, without {type(part).__name__}.forward, your own: put what it "
+                f"does into the encoder, a block or the readout"
+            )
+
+
 def check_network(value: object, taker: str, other: str = "") -> None:
     """Refuse anything that is not a network.
 

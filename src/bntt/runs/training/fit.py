@@ -11,7 +11,7 @@ from typing import cast, overload
 import torch
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-from torch import optim
+from torch import nn, optim
 
 from bntt.analysis import evaluate
 from bntt.data import SampleLoader
@@ -19,6 +19,7 @@ from bntt.engine.compute import ComputeOptions
 from bntt.io.checkpoint import load_checkpoint
 from bntt.io.lock import hold_run
 from bntt.nn import Compute, SpikingClassifier
+from bntt.nn.network.classifier import check_answers, check_classifier
 from bntt.nn.network.labelled_batch import Loader
 from bntt.runs.directory import RunDirectory, open_or_create_run
 from bntt.runs.from_python import describe_session, save_samples
@@ -141,12 +142,21 @@ def fit(
     """
     if test is not None and directory is None:
         raise ValueError("test= are samples that a directory keeps for its verbs: give directory=, or leave out test=")
+    if validation is not None or test is not None:
+        check_classifier(model, "fit trains")
+        check_answers(model, "validation and test take")
+    learn = [one for one in model.parameters() if one.requires_grad] if isinstance(model, nn.Module) else []
     session = Session(model, train, epochs=epochs, method=method, seed=seed, optimizer=optimizer, loss=loss)
     if directory is None:
         records = _train_in_memory(session, validation)
     else:
         records = _train_in_directory(Path(directory), session, validation, test)
-    history = History(_show_progress(records, epochs))
+    try:
+        history = History(_show_progress(records, epochs))
+    except Exception:
+        for one in () if session.position.updates else learn:  # refused: frozen layers learn again
+            one.requires_grad_(True)
+        raise
     model.eval()
     return history
 
