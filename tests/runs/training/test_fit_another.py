@@ -150,8 +150,9 @@ def test_a_classifier_with_answers_of_its_own_is_trained_and_not_measured_by_oth
         ):
             bntt.fit(model, train, epochs=1, **given)
     assert len(bntt.fit(model, train, epochs=1).epochs) == 1
-    with pytest.raises(TypeError, match=r"evaluate\(\) takes the answers after every step"):
-        bntt.analysis.evaluate(model, train)
+    for analysis in (bntt.analysis.evaluate, bntt.analysis.count_operations):
+        with pytest.raises(TypeError, match="analyses take the answers after every step"):
+            analysis(model, train)
 
 
 def test_a_refused_training_leaves_no_layer_frozen(tmp_path):

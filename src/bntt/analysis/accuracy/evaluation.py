@@ -103,7 +103,6 @@ def evaluate(
     1000
     """
     check_classifier(model, "evaluate() takes")
-    check_answers(model, "evaluate() takes")
     hits, answers, spikes, neurons = dict[int, Tensor](), list[Tensor](), dict[str, Tensor](), dict[str, int]()
     loss = torch.zeros((), dtype=torch.float64)
     for number, inputs, labels, noise in presented(model, batches, "evaluate", seed, draws, progress):
@@ -143,11 +142,13 @@ def presented(
         draw: draw number of the noise in the first draw.
 
     Raises:
+        TypeError: if the model has a ``forward`` of its own.
         ValueError: if there are no samples, a draw has more or fewer than the first, or draws is below 1.
         NonFiniteError: if a weight or a statistic is not finite.
     """
     if draws < 1:
         raise ValueError(f"draws must be 1 or more, got {draws}")
+    check_answers(model, "analyses take")
     check_weights(model)
     device = next(model.parameters()).device
     first = 0
