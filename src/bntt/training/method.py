@@ -35,7 +35,7 @@ class Method:
     lr: NotNegative = 0.3
     """Learning rate: the first one of "step" and "cosine", the highest one of "one-cycle"."""
     momentum: BelowOne = 0.9
-    """Momentum of SGD; β₁ of Adam and AdamW. The schedule "one-cycle" sets it itself, between 0.85 and 0.95."""
+    """Momentum of SGD; β₁ of Adam and AdamW."""
     nesterov: bool = False
     """Nesterov's momentum, in SGD: the step is that of the gradient plus momentum times the new velocity (Sutskever et
     al. 2013, as PyTorch writes it)."""
@@ -50,7 +50,8 @@ class Method:
     late steps silent, and so enables early exit. If both are equal in a recipe, `-s train.weight_decay=...` sets
     both; `dataclasses.replace` does not. Learnable leaks never decay: 0 would mean λ = 1/2."""
     schedule: Literal["step", "cosine", "one-cycle", "constant"] = "step"
-    """Schedule of the learning rate; "step" is the paper's, which drops at `lr_drops`."""
+    """Schedule of the learning rate; "step" is the paper's, which drops at `lr_drops`; "one-cycle" sets the momentum
+    too, between 0.85 and 0.95."""
     lr_drops: Sequence[Annotated[int, Limits(at_least=0, at_most=100, unit="percent of epochs")]] = PAPER_DROPS
     """Percent of the epochs after which the learning rate of "step" drops by `lr_factor`; 50 with 200 epochs is after
     the 100th."""

@@ -127,6 +127,7 @@ def optimizer_state(optimizer: optim.Optimizer, model: nn.Module) -> tuple[dict[
 def others(optimizer: optim.Optimizer, model: nn.Module) -> dict[str, Tensor]:
     """Return the parameters that an optimiser steps outside a model, as one of your own loss, by name.
 
+    >>> import torch
     >>> layer, scale = nn.Linear(1, 1), nn.Parameter(torch.ones(1))
     >>> list(others(optim.SGD([*layer.parameters(), scale], lr=0.1), layer))
     ['other2']
