@@ -1,5 +1,7 @@
 """What is given to a training, or in the place of a network, that is something else: a sentence."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -84,10 +86,9 @@ def test_a_training_is_not_taken_up_within_an_epoch_of_other_batches():
     def session(batches):
         return Session(MODEL, [(IMAGES, LABELS)] * batches, epochs=2)
 
-    one, records = session(3), []
-    for record, _ in zip(one.records(), range(5), strict=False):
-        records.append((record, one.state()[1]))
-    within, between = records[1][1], records[4][1]
+    one = session(3)
+    facts = [one.state()[1] for _ in itertools.islice(one.records(), 5)]
+    within, between = facts[1], facts[4]
     with pytest.raises(ValueError, match="is in an epoch of 3 batches, this loader has 2"):
         session(2).load(one.state()[0], within)
     session(3).load(one.state()[0], within)

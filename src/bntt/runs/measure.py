@@ -66,7 +66,7 @@ def measure(
     opened = [
         one if isinstance(one, LoadedRun | OpenedRecipe) else _open(measurement, one, folder, device) for one in runs
     ]
-    for one in opened:
+    for one in runs:  # what is opened here cannot have changed
         if isinstance(one, LoadedRun) and one.state_sha256 not in ("", state_digest(one.model)):
             raise ArgumentError(
                 f"{one.path}: its model was changed after load_run, and what is saved here counts as the run's: "

@@ -173,8 +173,7 @@ class SpikingClassifier(nn.Module):
         """Return True if a hook on the network (``inner``: or in it) or an overridden ``forward`` sees its input."""
         network = self.network
         hooked = any(map(has_hooks, network.modules())) if inner else has_hooks(network)
-        own = "forward" in vars(network) or type(network).forward is not SpikingNetwork.forward
-        return hooked or own or has_global_hooks()
+        return hooked or _has_own_forward(network, SpikingNetwork) or has_global_hooks()
 
     def _parts(self, x: Tensor, noise: Noise, total: int) -> Iterator[Tensor]:
         """Yield ``total`` steps, as many at a time as the network traces; one is encoded ahead, for its shape."""
@@ -198,6 +197,10 @@ class SpikingClassifier(nn.Module):
                 f"steps of {len(x)} samples (its argument steps is {steps}), got {list(drawn.shape)}"
             )
         return drawn
+
+
+def _has_own_forward(part: nn.Module, kind: type[nn.Module]) -> bool:
+    return "forward" in vars(part) or type(part).forward is not kind.forward
 
 
 def _check_steps(encoder: Encoder, network: SpikingNetwork) -> None:
@@ -248,7 +251,7 @@ def check_answers(model: SpikingClassifier, taker: str) -> None:
     >>> check_answers(SpikingClassifier(PoissonEncoder(2), mlp(num_steps=2)), "evaluate() takes")
     """
     for part, kind in ((model, SpikingClassifier), (model.network, SpikingNetwork)):
-        if "forward" in vars(part) or type(part).forward is not kind.forward:
+        if _has_own_forward(part, kind):
             raise TypeError(
                 f"{taker} the answers after every step, without {type(part).__name__}.forward, your own: put what it "
                 f"does into the encoder, a block or the readout"

@@ -11,7 +11,7 @@ from typing import cast, overload
 import torch
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-from torch import nn, optim
+from torch import optim
 
 from bntt.analysis import evaluate
 from bntt.data import SampleLoader
@@ -142,10 +142,10 @@ def fit(
     """
     if test is not None and directory is None:
         raise ValueError("test= are samples that a directory keeps for its verbs: give directory=, or leave out test=")
+    check_classifier(model, "fit and Session train")
     if validation is not None or test is not None:
-        check_classifier(model, "fit trains")
         check_answers(model, "validation and test take")
-    learn = [one for one in model.parameters() if one.requires_grad] if isinstance(model, nn.Module) else []
+    learn = [one for one in model.parameters() if one.requires_grad]
     session = Session(model, train, epochs=epochs, method=method, seed=seed, optimizer=optimizer, loss=loss)
     if directory is None:
         records = _train_in_memory(session, validation)
@@ -153,8 +153,8 @@ def fit(
         records = _train_in_directory(Path(directory), session, validation, test)
     try:
         history = History(_show_progress(records, epochs))
-    except Exception:
-        for one in () if session.position.updates else learn:  # refused: frozen layers learn again
+    except Exception:  # whatever it is, it is raised again: a training that never began leaves no layer frozen
+        for one in () if session.position.updates else learn:
             one.requires_grad_(True)
         raise
     model.eval()
