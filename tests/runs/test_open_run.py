@@ -256,7 +256,7 @@ def test_a_run_of_an_older_version_is_opened_and_goes_on(tmp_path):
         assert found.gamma_magnitude[layer] == pytest.approx(then["gamma_magnitude"][layer], abs=1e-6), layer
     kept = read_checkpoint(run.best).tensors
     assert all(torch.equal(kept[f"model.{name}"], value) for name, value in opened.model.state_dict().items())
-    longer = load_recipe(run.recipe, ["train.epochs=2"], same_data=True)
+    longer = load_recipe(run.recipe, ["train.epochs=2"], stored=True)
     told = [one for one in train_run(longer, opened.data, run, resume=True) if isinstance(one, EpochResult)]
     assert [one.epoch for one in told] == [1]
     assert [row["epoch"] for row in run.rows()] == [0, 1]

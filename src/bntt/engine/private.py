@@ -17,7 +17,12 @@ from torch.utils._pytree import GetAttrKey, register_pytree_node
 
 
 def has_bf16() -> bool:
-    """Return True if this processor multiplies bfloat16 natively (AVX-512 BF16 or AMX); emulation would be slow."""
+    """Return True if this processor multiplies bfloat16 natively (AVX-512 BF16 or AMX); emulation would be slow.
+
+    False also if ``ONEDNN_MAX_CPU_ISA`` keeps oneDNN below AVX-512: PyTorch then adds products in bfloat16.
+    """
+    if os.environ.get("ONEDNN_MAX_CPU_ISA", "").upper().startswith(("SSE", "AVX2")):
+        return False
     return torch.cpu._is_avx512_bf16_supported() or has_tiles()
 
 

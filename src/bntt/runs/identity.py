@@ -37,7 +37,7 @@ def trained_recipe(facts: Mapping[str, Any], checkpoint: Path) -> Recipe:
         CheckpointError: if it holds none that this version can use.
     """
     try:
-        return parse_recipe(tables_of(facts["recipe"]))
+        return parse_recipe(tables_of(facts["recipe"]), stored=True)
     except KeyError:
         raise CheckpointError(f"{checkpoint} does not say which recipe it was trained with: train it again") from None
     except (ValueError, TypeError, AttributeError) as error:
@@ -69,12 +69,12 @@ def recipe_to_measure(file: Path, overrides: Sequence[str]) -> tuple[Recipe, dic
             f"-s {wrong[0]}: a trained run is measured as it was trained; what may be set is "
             f"{', '.join(f'{key}.*' if '.' not in key else key for key in MEASURING)}"
         )
-    recipe = load_recipe(file)
+    recipe = load_recipe(file, stored=True)
     if not overrides:
         return recipe, {}
     if "data.root" in keys and not recipe.data.name:
         raise RecipeError(f"-s data.root: {file.parent} keeps its samples itself (bntt.fit made it): leave it out")
-    other = load_recipe(file, overrides, same_data=True)
+    other = load_recipe(file, overrides, stored=True)
     changed = recipe_changes(for_measuring(other), for_measuring(recipe))
     return other, {key: now for key, (_, now) in changed.items() if key != "data.root"}
 

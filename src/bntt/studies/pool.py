@@ -180,7 +180,7 @@ def kept_run(path: Path) -> KeptRun | None:
         return None
     data = environment.get("data")
     try:
-        recipe = load_recipe(path / "recipe.toml", same_data=True)
+        recipe = load_recipe(path / "recipe.toml", stored=True)
         of = identity(recipe, _ann_of(recipe, path, evaluation), environment) + UNTRAINED * (not trained)
     except (RecipeError, CheckpointError, OSError):
         return None
@@ -222,7 +222,7 @@ def _ann_of(recipe: Recipe, path: Path, evaluation: Mapping[str, Any]) -> str:
         return ""
     place = ann_place(recipe, path, evaluation)
     kept = find_object(place / "environment.json") or {}
-    return identity(load_recipe(place / "recipe.toml", same_data=True), kept=kept)
+    return identity(load_recipe(place / "recipe.toml", stored=True), kept=kept)
 
 
 def ann_place(recipe: Recipe, path: Path, evaluation: Mapping[str, Any]) -> Path:
@@ -245,7 +245,7 @@ def _is_ann(place: Path, told: Mapping[str, Any]) -> bool:
 
     It has the same training length, and the same weights if they are here.
     """
-    run, ann = RunDirectory(place), load_recipe(place / "recipe.toml", same_data=True)
+    run, ann = RunDirectory(place), load_recipe(place / "recipe.toml", stored=True)
     found = {**run.training_cost(), **({"weights_sha256": weights_hash(run)} if run.best.is_file() else {})}
     if _unfinished(ann, place, {}):
         return False

@@ -122,13 +122,13 @@ def test_devices_that_are_not_here(device):
 def test_the_recipe_chooses_how_it_is_computed(monkeypatch):
     data = build_data(load_recipe("demo"))
     net = build_model(load_recipe("demo"), data).network
-    assert net.compute == Compute(events="fixed", input_grad="direct", rectifiers="plain")
-    values = ["backend=cpu", "events=measured", "recompute=3", "precision=bf16-grad", "input_grad=winograd"]
-    values.append("rectifiers=fused")
+    assert net.compute == Compute(events="fixed")
+    values = ["backend=cpu", "events=measured", "recompute=3", "precision=bf16-grad", "input_grad=direct"]
+    values.append("rectifiers=plain")
     chosen = load_recipe("demo", [f"compute.{value}" for value in values])
     monkeypatch.setattr(backend, "has_bf16", lambda: True)
     net = build_model(chosen, data).network
-    assert net.compute == Compute("cpu", "measured", 3, "bf16-grad")
+    assert net.compute == Compute("cpu", "measured", 3, "bf16-grad", "direct", "plain")
     with pytest.raises(RecipeError, match=r"compute.precision: .*needs the kernels"):
         build_model(load_recipe("demo", ["compute.backend=reference", "compute.precision=bf16"]), data)
     monkeypatch.setattr(backend, "has_bf16", lambda: False)

@@ -18,6 +18,20 @@ def test_every_recipe_loads_and_its_resolved_form_is_itself(name):
     assert parse_recipe(tomllib.loads(dump_recipe(recipe))) == recipe
 
 
+def test_a_runs_recipe_keeps_the_rounding_of_before_its_keys():
+    made, run = tomllib.loads(dump_recipe(load_recipe("demo"))), {}
+    for key in ("input_grad", "rectifiers"):
+        run[key] = made["compute"].pop(key)
+    assert run == {"input_grad": "winograd", "rectifiers": "fused"}
+    assert parse_recipe(made) == load_recipe("demo")
+    old = parse_recipe(made, stored=True).compute
+    assert (old.input_grad, old.rectifiers) == ("direct", "plain")
+    made["compute"] |= run
+    assert parse_recipe(made, stored=True) == load_recipe("demo")
+    with pytest.raises(RecipeError, match="compute"):
+        parse_recipe(made | {"compute": 3}, stored=True)
+
+
 def test_overrides_are_put_over_the_file():
     found = load_recipe("demo", ["train.epochs=3", "network.norm=tdbn", "evaluate.draws=7", "data.augment=[]"])
     assert (found.train.epochs, found.network.norm, found.evaluate.draws, found.data.augment) == (3, "tdbn", 7, ())

@@ -6,7 +6,7 @@ import signal
 import pytest
 import torch
 
-from bntt.io.checkpoint import CheckpointError, read_facts
+from bntt.io.checkpoint import CheckpointError, read_checkpoint, read_facts, write_checkpoint
 from bntt.runs.directory import new_run_directory
 from bntt.runs.recipe.file import RecipeError, load_recipe
 from bntt.runs.training import train as runs
@@ -170,6 +170,30 @@ def test_resuming_a_finished_run_trains_no_more(run):
     told = list(train_run(recipe, data, folder, resume=True))
     assert [one.text for one in told] == ["all 3 epochs are done: there is nothing to train"]
     assert tiny.final(folder)[1] == before[1]
+
+
+def test_a_run_from_before_winograd_goes_on_to_the_same_bits(tmp_path):
+    """Its recipe does not say how it rounds: it rounded as PyTorch does."""
+    wide = {"width": 0.5}
+    direct, new = (
+        tiny.recipe(network=wide, compute=compute) for compute in ({"input_grad": "direct", "rectifiers": "plain"}, {})
+    )
+    data = tiny.parts(direct)
+    whole, _ = tiny.trained(direct, data, tmp_path)
+    other, _ = tiny.trained(new, data, tmp_path)
+    assert not torch.equal(*(next(iter(tiny.final(one)[2].values())) for one in (whole, other)))
+    old = tiny.stopped(direct, data, tmp_path)
+    for path in (*old.checkpoints.paths(), old.best):
+        tensors, facts = read_checkpoint(path)
+        write_checkpoint(path, tensors, facts | {"recipe": without_rounding(facts["recipe"])})
+    old.recipe.write_text(without_rounding(old.recipe.read_text("utf-8")), "utf-8")
+    resumed = resume_or_start(TrainCommand(str(old.path), resume=True)).recipe
+    list(train_run(resumed, data, old, resume=True))
+    tiny.assert_same(whole, old)
+
+
+def without_rounding(recipe: str) -> str:
+    return "".join(line for line in recipe.splitlines(True) if not line.startswith(("input_grad", "rectifiers")))
 
 
 def test_weights_without_a_checkpoint_are_of_a_run_that_ended_and_stay(run, tmp_path, monkeypatch):

@@ -1,8 +1,10 @@
 """What was asked for becomes a recipe and a place, in one process for all."""
 
+from dataclasses import replace
+
 import pytest
 
-from bntt.io.checkpoint import CheckpointError
+from bntt.io.checkpoint import CheckpointError, write_checkpoint
 from bntt.runs.directory import RunDirectory
 from bntt.runs.parts import Part
 from bntt.runs.recipe.file import RecipeError, dump_recipe, load_recipe
@@ -35,9 +37,15 @@ def test_a_new_run_has_a_place_that_is_made_when_it_is_wanted(tmp_path):
 def test_begun_or_taken_up_by_the_same_words(tmp_path):
     command = TrainCommand("demo", name="mine", root=str(tmp_path), or_resume=True)
     assert resume_or_start(command).resumes is False
-    (tmp_path / "mine" / "checkpoints" / "step-000000001.safetensors").touch()
-    assert resume_or_start(command).resumes is True
-    assert resume_or_start(command).open_directory() == RunDirectory(tmp_path / "mine")
+    run = RunDirectory(tmp_path / "mine")
+    begun = dump_recipe(load_recipe("demo", ["compute.input_grad=direct", "compute.rectifiers=plain"]))
+    write_checkpoint(run.path / "checkpoints" / "step-000000001.safetensors", {}, {"recipe": begun})
+    start = resume_or_start(command)
+    assert start.resumes is True
+    assert start.open_directory() == run
+    assert dump_recipe(start.recipe) == begun, "it rounds as it was begun"
+    other = resume_or_start(replace(command, overrides=("compute.rectifiers=fused",))).recipe.compute
+    assert (other.input_grad, other.rectifiers) == ("direct", "fused")
 
 
 @each_row(

@@ -51,7 +51,8 @@ class Runtime:
     Args:
         bundle: the file, or a description.
         dtype: "float32"; or "float64" (only in NumPy), which gives the same spikes as the library in float64.
-        backend: "kernels" (compiled, float32), "numpy", or "auto": the kernels if they can run.
+        backend: "kernels" (compiled, float32), "numpy", or "auto": the kernels if they can run. Products of NumPy may
+            round differently with another number of steps or samples in a call.
         threads: number of threads of the kernels, 1 to 1024.
 
     Attributes:

@@ -27,15 +27,18 @@ PART_KEYS = {
     *("network.neuron", "network.surrogate", "network.reset", "network.fire"),
 }
 """Keys whose value can name a user-defined part, see :mod:`bntt.register`."""
+BEFORE = {"compute": {"input_grad": "direct", "rectifiers": "plain"}}
+"""Values of keys that a run's recipe lacks, of what was computed before the key existed; no default of today."""
 _RECIPES = TypeAdapter(Recipe)
 
 
-def load_recipe(source: str | Path, overrides: Sequence[str] = (), *, same_data: bool = False) -> Recipe:
+def load_recipe(source: str | Path, overrides: Sequence[str] = (), *, stored: bool = False) -> Recipe:
     """Load a recipe by the name of a bundled one, or by the path of a TOML file.
 
     Args:
         overrides: ``table.key=value`` each, applied to the file's values before validation.
-        same_data: True if an overridden ``data.root`` is only another location of the same data, which keeps its label.
+        stored: True for the recipe that a run was made with: keys that it lacks are ``BEFORE``'s, and an overridden
+            ``data.root`` is only another location of the same data, which keeps its label.
 
     Raises:
         RecipeError: on an unknown name, bad TOML, an unknown key (with the nearest known one) or a bad value.
@@ -48,18 +51,23 @@ def load_recipe(source: str | Path, overrides: Sequence[str] = (), *, same_data:
     except TomlError as error:
         raise RecipeError(str(error)) from None
     named = {key_in(override) for override in overrides}
-    if named & ({"data.name"} if same_data else {"data.name", "data.root"}) and isinstance(values.get("data"), dict):
+    if named & ({"data.name"} if stored else {"data.name", "data.root"}) and isinstance(values.get("data"), dict):
         values["data"].pop("label", None)  # the file's label and notes describe the file's data
         values["notes"] = f"The recipe {source} on other data."
-    return parse_recipe(values, overrides)
+    return parse_recipe(values, overrides, stored=stored)
 
 
-def parse_recipe(values: dict[str, Any], overrides: Sequence[str] = ()) -> Recipe:
+def parse_recipe(values: dict[str, Any], overrides: Sequence[str] = (), *, stored: bool = False) -> Recipe:
     """Validate a recipe given as nested dictionaries, after applying overrides.
+
+    Args:
+        stored: as for :func:`load_recipe`.
 
     Raises:
         RecipeError: naming the first invalid key.
     """
+    for name, table in BEFORE.items() if stored else ():
+        values[name] = table | found if isinstance(found := values.get(name, {}), dict) else found
     train, decays = values.get("train"), {"train.weight_decay", "train.gamma_decay"}
     alike = isinstance(train, dict) and train.get("gamma_decay", "") == train.get("weight_decay")
     if alike and decays & {key_in(override) for override in overrides} == {"train.weight_decay"}:

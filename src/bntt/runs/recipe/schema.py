@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from bntt.analysis.measurement import MOST_DRAWS
-from bntt.engine.compute import ComputeOptions, Events, InputGrad, Rectifiers
+from bntt.engine.compute import ComputeOptions, Events
 from bntt.models.pretrained import PRETRAINED
 from bntt.models.spiking import MODELS, NeuronOptions
 from bntt.nn.kinds import ENCODERS, NORMS, encoder_facts_by_name
@@ -138,8 +138,6 @@ class Compute(ComputeOptions, Table):
     """Computation options; results differ only in rounding."""
 
     events: Events = "fixed"
-    input_grad: InputGrad = "direct"
-    rectifiers: Rectifiers = "plain"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,7 +15,6 @@ from torch import optim
 
 from bntt.analysis import evaluate
 from bntt.data import SampleLoader
-from bntt.engine.compute import ComputeOptions
 from bntt.io.checkpoint import load_checkpoint
 from bntt.io.lock import hold_run
 from bntt.nn import Compute, SpikingClassifier
@@ -23,10 +22,9 @@ from bntt.nn.network.classifier import check_answers, check_classifier
 from bntt.nn.network.labelled_batch import Loader
 from bntt.runs.directory import RunDirectory, open_or_create_run
 from bntt.runs.from_python import describe_session, save_samples
-from bntt.runs.identity import trained_recipe
 from bntt.runs.training.curves import save_curves
 from bntt.runs.training.epoch_log import EpochResult, Notice, TrainingRecord, describe_jump, epoch_result
-from bntt.runs.training.start import resumes_in
+from bntt.runs.training.start import resumes_in, rounding_of
 from bntt.runs.training.train import TrainingRun
 from bntt.training import EpochRecord, Method, Session, StepRecord
 from bntt.training.guard import check_state
@@ -218,11 +216,9 @@ def _train_in_directory(
 
 def _as_begun(directory: Path, chosen: Compute) -> Compute:
     """Return compute options that a resumed run repeats: none chosen by timing, and the rounding as it began."""
-    begun: ComputeOptions = replace(chosen, events="fixed") if chosen.events == "measured" else chosen
-    if (kept := RunDirectory(directory).checkpoints).paths():
-        found = kept.latest()
-        begun = trained_recipe(found.checkpoint.facts, found.path).compute
-    return replace(chosen, events=begun.events, input_grad=begun.input_grad, rectifiers=begun.rectifiers)
+    if (run := RunDirectory(directory)).checkpoints.paths():
+        return replace(chosen, **rounding_of(run))
+    return replace(chosen, events="fixed") if chosen.events == "measured" else chosen
 
 
 def _device(session: Session) -> str:

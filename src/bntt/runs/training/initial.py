@@ -160,7 +160,7 @@ def _load_source(recipe: Recipe) -> tuple[SpikingClassifier, Sequence[str], dict
         made = tomllib.loads(facts.recipe)
         said = _overlap((made["data"]["name"], recipe.data.root, made["data"]["validation"], made["seed"]), recipe)
         kept = {"pretrained": name, "epoch": facts.epoch, "weights_sha256": facts.sha256}
-        return pretrained(name), facts.classes, kept, said + _changed_parts(parse_recipe(made), recipe)
+        return pretrained(name), facts.classes, kept, said + _changed_parts(parse_recipe(made, stored=True), recipe)
     as_here = ("compute.backend=auto", "compute.rectifiers=fused", f"compute.precision={recipe.compute.precision}")
     run = load_run(recipe.init.run, overrides=as_here)
     if run.recipe.convert.ann:

@@ -20,7 +20,7 @@ from bntt.runs.directory import (
     new_run_directory,
     open_or_create_run,
 )
-from bntt.runs.identity import RESUMING, check_same_data, check_same_recipe
+from bntt.runs.identity import RESUMING, check_same_data, check_same_recipe, trained_recipe
 from bntt.runs.parts import LOADED, check_parts
 from bntt.runs.recipe.build import with_absolute_paths
 from bntt.runs.recipe.datasets import RecipeData
@@ -166,7 +166,7 @@ def resume_or_start(command: TrainCommand) -> TrainingStart:
         if command.name:
             raise RecipeError("--resume continues in the run's own directory: leave out --name")
         check_parts(run.path, resuming=True)
-        recipe = load_recipe(run.recipe, command.overrides, same_data=True)
+        recipe = load_recipe(run.recipe, command.overrides, stored=True)
         with hold_run(run.path):  # another process training there is reported first
             check_resume(with_absolute_paths(recipe), run, forget_best=command.forget_best)
         return TrainingStart(recipe, lambda: run, True)
@@ -182,7 +182,10 @@ def resume_or_start(command: TrainCommand) -> TrainingStart:
     check_name(folder)
     if command.or_resume:
         run = open_or_create_run(folder, root)
-        return TrainingStart(recipe, lambda: run, resumes_in(run, with_absolute_paths(recipe)))
+        if resumes := resumes_in(run, with_absolute_paths(recipe)):
+            as_begun = [f"compute.{key}={value}" for key, value in rounding_of(run).items()]
+            recipe = load_recipe(command.recipe, [*as_begun, *command.overrides])
+        return TrainingStart(recipe, lambda: run, resumes)
     check_folders(root)
     return TrainingStart(recipe, lambda: new_run_directory(folder, root), False)
 
@@ -210,6 +213,13 @@ def resumes_in(run: RunDirectory, recipe: Recipe) -> bool:
             )
         check_same_recipe(recipe, read_facts(run.best), run.best, RESUMING)
     return False
+
+
+def rounding_of(run: RunDirectory) -> dict[str, Any]:
+    """Return the compute options that decide the rounding of a training with a checkpoint, to resume with its bits."""
+    found = run.checkpoints.latest()
+    begun = trained_recipe(found.checkpoint.facts, found.path).compute
+    return {key: getattr(begun, key) for key in ("events", "input_grad", "rectifiers")}
 
 
 def check_name(folder: str) -> None:
