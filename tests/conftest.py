@@ -1,4 +1,4 @@
-"""Every test runs on one thread, with shapes checked, unset memory poisoned and the network closed."""
+"""Every test runs on one thread (``BNTT_TEST_THREADS`` sets others), with shapes checked, unset memory poisoned and the network closed."""
 
 from __future__ import annotations
 
@@ -30,8 +30,13 @@ import torch  # noqa: E402
 
 from bntt.charts import files  # noqa: E402
 from bntt.charts.records import Figure  # noqa: E402
+from bntt.engine.cpu import library  # noqa: E402
 
 DRAWN: set[tuple[tuple[type, str], ...]] = set()
+THREADS = int(os.environ.get("BNTT_TEST_THREADS", "1"))
+"""Threads of every test, and below the instruction set of its kernels: ``tests.processors`` forces others."""
+if library.LIBRARY is not None and (forced := os.environ.get("BNTT_TEST_KERNELS")) in library.variants():
+    library.use_variant(forced)
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what deterministic algorithms on a GPU ask for
 torch.backends.cudnn.allow_tf32 = False
 if not torch.cuda.is_available():
@@ -62,7 +67,7 @@ def cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def hard_conditions(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """One thread; ``torch.empty`` gives NaN; a socket to anywhere but this machine raises."""
+    """A fixed number of threads; ``torch.empty`` gives NaN; a socket to anywhere but this machine raises."""
 
     def connect(self: socket.socket, address: Any, real: Any = socket.socket.connect) -> None:
         if isinstance(address, tuple) and address[0] not in ("127.0.0.1", "::1", "localhost"):
@@ -70,11 +75,11 @@ def hard_conditions(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         real(self, address)
 
     monkeypatch.setattr(socket.socket, "connect", connect)
-    torch.set_num_threads(1)
+    torch.set_num_threads(THREADS)
     torch.use_deterministic_algorithms(True)
     torch.utils.deterministic.fill_uninitialized_memory = True
     yield
-    torch.set_num_threads(1)
+    torch.set_num_threads(THREADS)
 
 
 @pytest.fixture(autouse=True)

@@ -73,16 +73,21 @@ def flat() -> SpikingNetwork:
 
 @each_row("build, shape", [(residual, (4, 8, 8)), (grouped, (4, 8, 8)), (flat, (24,))])
 def test_products_in_bfloat16_are_rounded_and_nothing_else(build, shape, rng):
+    """To the rounding of float32 for most inputs: in one of about ten, a sum lies so near to a tie of bfloat16 that the
+    order in which a processor adds decides which way it is rounded, which changes it by 2^-8 of itself.
+    """
     net = apart(build)
-    x = torch.randn(1, 6, *shape, generator=rng)
-    exact, single = in_bfloat16(net), deepcopy(net)
-    net.compute = Compute(precision="bf16")
-    found, fp32, wanted = learned(net, x), learned(single, x), learned(exact, x.double())
-    for what, value in wanted.items():
-        name = what.replace("parametrizations.weight.original", "weight")
-        error = float((found[name].double() - value).norm() / value.norm())
-        assert error < 1e-5, (what, error)
-    assert float((fp32["input"] - found["input"]).norm() / found["input"].norm()) > 1e-3
+    errors: dict[str, list[float]] = {}
+    for _ in range(9):
+        x, low = torch.randn(1, 6, *shape, generator=rng), deepcopy(net)
+        low.compute = Compute(precision="bf16")
+        found, fp32, wanted = learned(low, x), learned(deepcopy(net), x), learned(in_bfloat16(net), x.double())
+        for what, value in wanted.items():
+            name = what.replace("parametrizations.weight.original", "weight")
+            errors.setdefault(name, []).append(float((found[name].double() - value).norm() / value.norm()))
+        assert float((fp32["input"] - found["input"]).norm() / found["input"].norm()) > 1e-3
+    for name, of in errors.items():
+        assert sorted(of)[4] < 1e-5, (name, of)
 
 
 def test_gradients_in_bfloat16_leave_the_logits(rng):

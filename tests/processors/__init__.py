@@ -1,0 +1,1 @@
+"""The fast suite as other processors would run it: ``python -m tests.processors``."""
