@@ -1,4 +1,4 @@
-"""Every test runs on one thread (``BNTT_TEST_THREADS`` sets others), with shapes checked, unset memory poisoned and the network closed."""
+"""Every test has a fixed number of threads, with shapes checked, unset memory poisoned and the network closed."""
 
 from __future__ import annotations
 
