@@ -8,7 +8,7 @@ from bntt.models import mlp, vgg6
 from bntt.nn import NORMS, DirectEncoder, ExpectedEncoder
 from bntt.training import StepRecord, updates
 
-NUMERICS_KEY = "numerics"
+NUMERICS_KEY, WEIGHTS_KEY = "numerics", "weights"
 STEPS = 6
 """One more than layers, so that something comes through where every layer delays."""
 SMALL = {"num_classes": 3, "num_steps": STEPS, "width": 0.125, "in_channels": 1, "image_size": 8, "seed": 5}
@@ -54,6 +54,24 @@ class Loader(SampleLoader):
             yield batch._replace(inputs=batch.inputs.to(self.dtype))
 
 
+def weights_of(model):
+    return [part.weight for part in model.modules() if isinstance(part, torch.nn.Conv2d | torch.nn.Linear)]
+
+
+def begin_exactly(model):
+    """Weights of a range without rounding: what PyTorch draws in float32 has another last bit on old processors."""
+    generator = torch.Generator().manual_seed(5)
+    with torch.no_grad():
+        for weight in weights_of(model):
+            bound = 2 * (6 / (weight[0].numel() + weight[:, 0].numel())) ** 0.5
+            weight.copy_((torch.rand(weight.shape, generator=generator, dtype=torch.float64) * 2 - 1) * bound)
+
+
+def sizes_of_weights():
+    """The mean size of every layer's weights that a builder draws from its seed."""
+    return [float(weight.detach().double().abs().mean()) for weight in weights_of(vgg6(**SMALL))]
+
+
 def losses(name):
     """The losses of every update of a case: two epochs of three batches."""
     case = dict(CASES[name])
@@ -69,6 +87,7 @@ def losses(name):
     network.compute = Compute(backend)
     made = ExpectedEncoder(1, mean=[0.4], std=[0.3]) if case.get("neuron") == "relu" else ENCODERS[encoder]()
     model = SpikingClassifier(made, network).to(dtype)
+    begin_exactly(model)
     images = synthetic(channels=1, image_size=8, num_classes=3, train=24, test=3).train
     loader = Loader(images, 8, shuffle=True, augment=augment, mix=mix, seed=7)
     loader.dtype = dtype

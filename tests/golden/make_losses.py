@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 
 from bntt.runs.environment import NUMERICS
-from tests.golden.losses import CASES, NUMERICS_KEY, losses
+from tests.golden.losses import CASES, NUMERICS_KEY, WEIGHTS_KEY, losses, sizes_of_weights
 
 FILE = Path(__file__).parent / "losses.json"
 
@@ -18,6 +18,7 @@ FILE = Path(__file__).parent / "losses.json"
 def main() -> None:
     """Train every case and keep its losses."""
     found = {name: losses(name) for name in CASES}
+    found[WEIGHTS_KEY] = sizes_of_weights()
     FILE.write_text(json.dumps({NUMERICS_KEY: NUMERICS, **found}, indent=1) + "\n", encoding="utf-8")
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from bntt.engine.kernels import find_backend
 from bntt.runs.environment import NUMERICS
-from tests.golden.losses import CASES, NUMERICS_KEY, losses
+from tests.golden.losses import CASES, NUMERICS_KEY, WEIGHTS_KEY, losses, sizes_of_weights
 from tests.golden.make_losses import FILE
 
 KEPT = json.loads(FILE.read_text(encoding="utf-8"))
@@ -20,9 +20,13 @@ RAISE = (
 def test_the_losses_are_those_of_this_number_and_differ_from_case_to_case():
     """A case that changes nothing guards nothing."""
     assert KEPT[NUMERICS_KEY] == NUMERICS, "NUMERICS was raised: python -m tests.golden.make_losses"
-    assert KEPT.keys() - {NUMERICS_KEY} == CASES.keys()
+    assert KEPT.keys() - {NUMERICS_KEY, WEIGHTS_KEY} == CASES.keys()
     seen = [tuple(round(loss, 9) for loss in KEPT[name]) for name in CASES if not name.startswith("kernels")]
     assert len(set(seen)) == len(seen)
+
+
+def test_a_seed_gives_the_weights_that_it_gave():
+    assert sizes_of_weights() == pytest.approx(KEPT[WEIGHTS_KEY], rel=1e-6), RAISE
 
 
 @pytest.mark.parametrize("name", CASES)
