@@ -256,14 +256,17 @@ class EnergyResult(Result):
         )
 
     METRICS: ClassVar[Mapping[str, Metric]] = {
-        "energy": Metric("energy per image (45 nm)", "µJ", lambda r, at: _by_45nm(r, "snn", 1e6), digits=2),
+        "energy": Metric("energy per image (45 nm, by spike)", "µJ", lambda r, at: _by_45nm(r, "snn", 1e6), digits=2),
         "energy-synaptic": Metric(
-            "synaptic energy per image (45 nm)", "µJ", lambda r, at: _by_45nm(r, "snn_synaptic", 1e6), digits=2
+            "synaptic energy (45 nm, by spike)", "µJ", lambda r, at: _by_45nm(r, "snn_synaptic", 1e6), digits=2
         ),
         "ann-energy": Metric("energy of an equal ANN", "µJ", lambda r, at: _by_45nm(r, "ann", 1e6), digits=2),
-        "ann-over-snn": Metric("energy ratio ANN / SNN", "", lambda r, at: _by_45nm(r, "ann_over_snn", 1), digits=2),
+        "ann-over-snn": Metric("energy ANN / SNN by spike", "", lambda r, at: _by_45nm(r, "ann_over_snn", 1), digits=2),
         "ann-over-snn-synaptic": Metric(
-            "energy ratio ANN / SNN, synapses only", "", lambda r, at: _by_45nm(r, "ann_over_snn_synaptic", 1), digits=2
+            "energy ANN / SNN by spike, synapses only",
+            "",
+            lambda r, at: _by_45nm(r, "ann_over_snn_synaptic", 1),
+            digits=2,
         ),
     }
 
