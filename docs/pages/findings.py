@@ -5,18 +5,16 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterator
-from pathlib import Path
 from statistics import mean
 
-from bntt.analysis import paired_difference
 from bntt.charts.records import Axis, Figure, Line, Lines
 from bntt.runs.recipe.file import load_recipe, values_of
 from bntt.studies.figures import figures_of
 from bntt.training.schedule import Rates, floor_of_decay
-from pages.claims import read, recomputed
-from pages.kept import RUNS, Facts, epochs, introduction, read_json, verdict
+from pages.claims import recomputed
+from pages.evidence import NOT_RUN, Evidence
+from pages.kept import RUNS, Facts, epochs, introduction, read_json
 
-NOT_RUN = "*not run*"
 CHANGES = "one-"
 """Runs that differ from ``one-base`` in one thing each."""
 DRAWN = {
@@ -42,56 +40,6 @@ ALONE = {
 }
 """Recipes for accuracy alone."""
 ATTACKED = {"bntt": "BNTT", "surrogate": "surrogate gradient alone", "ann": "ANN"}
-
-
-class Evidence:
-    """The summaries of all studies, asked for cells and claims."""
-
-    def __init__(self) -> None:
-        self.studies = read()
-
-    def row(self, study: str, run: str) -> Facts:
-        """Return the row of a run."""
-        return next(row for row in self.studies[study]["table"]["rows"] if row["run"] == run)
-
-    def cell(self, study: str, run: str, key: str, unit: str = "") -> str:
-        """Return a number with its deviation and its number of starts."""
-        cells = self.row(study, run)["cells"]
-        found = cells.get(key)
-        return f"{found['text']}{unit} ({found['n']})" if found else "–" if any(cells.values()) else NOT_RUN
-
-    def mean(self, study: str, run: str, key: str) -> float:
-        """Return the mean of a number over starts."""
-        return mean(self.row(study, run)["cells"][key]["values"])
-
-    def difference(self, study: str, run: str, other: str, key: str = "accuracy") -> str:
-        """Return by how many points one run is above another, paired by start."""
-        values = (self.row(study, one)["cells"][key]["values"] for one in (run, other))
-        found = paired_difference(*(dict(enumerate(row)) for row in values))
-        low, high = found.interval
-        return f"{found.mean:.2f} points ({low:.2f} to {high:.2f})"
-
-    def last_gamma(self, study: str) -> list[float]:
-        """Return the mean |γ| of every layer at the last step, of the first start of the first run."""
-        place = Path(self.studies[study]["runs"][0]["starts"][0]["directory"]).name
-        return [gamma[-1] for gamma in read_json(RUNS / place / "evaluation.json")["gamma_magnitude"].values()]
-
-    def rows(self, study: str, keys: tuple[str, ...], runs: tuple[str, ...] = ()) -> list[list[str]]:
-        """Return columns of the runs of a study, of all by default, ready for a table."""
-        names = runs or tuple(row["run"] for row in self.studies[study]["table"]["rows"])
-        return [[self.row(study, run)["label"], *(self.cell(study, run, key) for key in keys)] for run in names]
-
-    def claims(self, study: str, *beginnings: str) -> list[list[str]]:
-        """Return the claims with these beginnings, with verdict and reason, ready for a table."""
-        found = self.studies[study]["claims"]
-        asked = [claim for claim in found if claim["says"].startswith(beginnings)]
-        if missing := [begin for begin in beginnings if not any(one["says"].startswith(begin) for one in asked)]:
-            raise ValueError(f"study {study} has no claim that begins {missing[0]!r}")
-        return [[one["says"], verdict(one), one["because"]] for one in asked]
-
-    def ran(self, study: str, key: str = "accuracy") -> list[Facts]:
-        """Return the rows of a study that have a number."""
-        return [row for row in self.studies[study]["table"]["rows"] if row["cells"].get(key)]
 
 
 Training = tuple[str, ...]
@@ -252,17 +200,11 @@ def attack_rows() -> list[list[str]]:
 
 def by_margin() -> str:
     """Say how one network does if each image stops by its margin."""
-    (row,) = (
-        one
-        for one in read_json(RUNS / "cifar10-small-bntt" / "exit-per-sample.json")["criteria"]
-        if one["criterion"] == "margin"
-    )
-    steps, whole = (
-        read_json(RUNS / "cifar10-small-bntt" / f"{stem}.json")[key]
-        for stem, key in (("exit", "num_steps"), ("evaluation", "accuracy"))
-    )
-    said = f"{row['mean_steps']:.1f} of {steps} steps on average, at {row['test_accuracy']:.1%} accuracy"
-    return f"{said} (one start, T = {steps}; {whole:.1%} with all steps)"
+    found = read_json(RUNS / "cifar10-small-bntt" / "exit-per-sample.json")
+    (row,) = (one for one in found["criteria"] if one["criterion"] == "margin")
+    steps, whole = found["whole_steps"], found["whole_accuracy"]
+    said = f"{row['mean_steps']:.1f} of {steps} steps on average, at {row['test_accuracy']:.2%} accuracy"
+    return f"{said} (one start, T = {steps}; {whole:.2%} with all steps, on the same images and draw)"
 
 
 def _right(row: Facts) -> float:

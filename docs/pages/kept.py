@@ -40,6 +40,13 @@ def read(run: Path) -> Facts:
     return found
 
 
+def measured(run: Path, kind: str) -> Facts:
+    """Read the record of a measurement that a study kept, or else a verb."""
+    kept = sorted(run.glob(f"measures/{kind}-*.json"))
+    facts: Facts = read_json(kept[0])["values"] if kept else read_json(run / f"{kind}.json")
+    return facts
+
+
 def epochs(run: Path) -> list[Facts]:
     """Read the row of every epoch."""
     return [json.loads(line) for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]

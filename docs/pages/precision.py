@@ -86,7 +86,9 @@ def runs() -> list[str]:
 def page() -> str:
     """Make the whole of precision.md."""
     measured = read_json(MEASURED)
-    lines = [introduction("precision"), "", "## Accuracy", "", *runs(), ""]
+    off = max(max(row["gradients_off"].values()) for row in measured["rows"] if row["precision"] == "bf16-grad")
+    text = introduction("precision").replace("{off}", f"{100 * off:.1f} %")
+    lines = [text, "", "## Accuracy", "", *runs(), ""]
     environment = measured["environment"]
     lines += ["## Spikes and gradients", "", f"{environment['processor']}, commit `{environment['commit']}`.", ""]
     names = list(measured["rows"][0]["places_that_differ"])
