@@ -100,7 +100,7 @@ SECTIONS = (
         "rows",
         NORMS,
         "`sequential-fashion-mnist-rows`, five epochs: FC(28,256)-FC(256,256)-FC(256,10), a leak of 0.95, the paper's SGD at 0.1. The "
-        "LSNN, recurrent with adaptive thresholds, is built from registered parts (`lsnn.py`) and trained with Adam at 0.001: `bntt --with lsnn.py study lsnn-rows.toml --small` in `examples/parts`. With "
+        "LSNN, recurrent with adaptive thresholds, is built from registered parts (`lsnn.py`) and trained with Adam at 0.001: `bntt --with lsnn.py study lsnn-rows.toml --small` in `examples/parts`. Unlike that of Bellec et al., its surrogate gradient is not divided by the adaptive threshold. With "
         "αθ = 1, BNTT times αθ equals BNTT, and tdBN equals pooled BN, bit for bit.",
     ),
     (

@@ -19,7 +19,8 @@ class AdaptiveLIF(nn.Module):
 
     With z the spikes of the step before, β = 0 for the first half and 1.8 for the second: a = ρ a + (1 - ρ) z,
     A = θ (1 + β a), u = λ (u - A' z) + y with A' the threshold that z crossed, and a spike where u > A.
-    The reset leaks with the membrane, as in the library's LIF; Bellec et al. subtract A' z undecayed.
+    The reset leaks with the membrane, as in the library's LIF; Bellec et al. subtract A' z undecayed. The surrogate is
+    a triangle in (u - A) / θ, equally wide for every A, and no gradient passes through a; theirs is one in (u - A) / A.
     """
 
     facts = NeuronFacts(waits=False)

@@ -20,7 +20,7 @@ from bntt.registry import Registry
 ERASED = 0.5
 """Probability that an image is erased in part (Zhong et al. 2020)."""
 AREA = (0.02, 0.33)
-"""Smallest and largest share of the image in an erased rectangle."""
+"""Smallest and largest share of the image in an erased rectangle; Zhong et al. erase up to 0.4."""
 ASPECT = (0.3, 3.3)
 """Smallest and largest ratio of an erased rectangle's height to its width."""
 
@@ -86,8 +86,9 @@ def random_erasing(
     uniform among all that fit, and its values are uniform in [0, 1), a number for each pixel and channel.
 
     A side longer than the image's is cut to it: nothing is drawn again. The paper draws again until both fit, with the
-    aspect uniform in 0.3..1/0.3. ``torchvision.transforms.RandomErasing`` draws the aspect as we do, tries up to ten
-    times until both sides are shorter than the image's, else leaves the image, and fills with 0 or normal numbers.
+    share uniform in 0.02..0.4 and the aspect in 0.3..1/0.3. ``torchvision.transforms.RandomErasing`` draws both as we
+    do, tries up to ten times until both sides are shorter than the image's, else leaves the image, and fills with 0 or
+    normal numbers.
 
     >>> erased = random_erasing(torch.full((8, 1, 8, 8), 2.0), seed=0, draw=0, index=torch.arange(8))
     >>> (erased < 1).flatten(1).any(1).long()
