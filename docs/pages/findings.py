@@ -55,7 +55,7 @@ def floors() -> Floors:
         gamma = facts.get("gamma_magnitude")
         if not gamma:
             continue
-        recipe = load_recipe(place.parent / "recipe.toml", same_data=True)
+        recipe = load_recipe(place.parent / "recipe.toml", stored=True)
         train, network = recipe.train, recipe.network
         if network.norm != "bntt" or not train.epochs or train.average or train.grow:
             continue

@@ -11,8 +11,9 @@ import pytest
 
 from tests.architecture.source import FILES, ROOT, SOURCE, code_of, name
 
-SUFFIXES = (".py", ".cpp", ".inl", ".h")
-MOST_LINES, MOST_FILES = 300, 18
+BUDGET, SPARE = 59600, 250
+"""Most lines under ``src``, and how far below it they may fall before the commit that takes them out lowers it."""
+MOST_LINES, MOST_FILES = 800, 18
 OTHER_PROGRAMS = {"runs/environment.py", "bench/timing.py", "deploy/nir/file.py", "runs/deployment/timed.py"}
 """Where command lines are built: of git, and of processes where benchmarks and bundles are timed, HDF5 is opened."""
 WRONG = {
@@ -31,20 +32,20 @@ WRONG = {
 """An import that its room must not have, by file."""
 
 
-def test_files_and_folders_are_small():
-    written = [
-        path
-        for room in ("src", "tests", "docs", "examples")
-        for path in (ROOT / room).rglob("*")
-        if path.suffix in SUFFIXES
-    ]
-    lines = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in written}
+def test_the_source_keeps_within_its_budget():
+    """Lowered by every commit that earns it, and never raised."""
+    kinds = {".py", ".pyi", ".cpp", ".inl", ".h", ".html", ".css", ".js"}
+    lines = {path: count_lines(path) for path in (ROOT / "src").rglob("*") if path.suffix in kinds}
     assert SOURCE / "engine" / "cpu" / "scan.inl" in lines
-    assert not {str(path): count for path, count in lines.items() if count > MOST_LINES}
-    folders = {path.parent for path in FILES}
-    files = {name(folder): len(list(folder.glob("*.py"))) for folder in folders}
+    assert BUDGET - SPARE <= sum(lines.values()) <= BUDGET
+    assert not {name(path): count for path, count in lines.items() if count > MOST_LINES}
+    files = {name(folder): len(list(folder.glob("*.py"))) for folder in {path.parent for path in FILES}}
     assert not {folder: count for folder, count in files.items() if count > MOST_FILES}
     assert not {path.stem for path in FILES} & {"utils", "common", "misc", "helpers"}
+
+
+def count_lines(path: Path) -> int:
+    return len(path.read_text(encoding="utf-8").splitlines())
 
 
 def flags_in(code: str) -> set[str]:

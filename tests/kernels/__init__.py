@@ -25,8 +25,9 @@ needs_bf16 = pytest.mark.skipif(not has_bf16(), reason="this processor has no bf
 needs_kernels = pytest.mark.skipif(library.LIBRARY is None, reason=library.REASON)
 
 
-VARIANTS = library.variants() or ["none"]
-"""Every instruction set that this processor has; tests that need one are skipped where there is none."""
+VARIANTS = library.variants()[: library.variants().index(library.use_variant()) + 1] if library.LIBRARY else ["none"]
+"""Every instruction set of this processor, up to the one in use; tests that need another one are skipped."""
+needs_fused = pytest.mark.skipif(VARIANTS[-1] in ("none", "portable"), reason="needs fused multiply-add")
 
 
 @contextmanager

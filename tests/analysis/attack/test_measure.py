@@ -17,6 +17,7 @@ from bntt.analysis.result import checked_arguments
 from bntt.cli import main as cli
 from bntt.data import SampleLoader, stratified
 from bntt.data.samples import how_chosen
+from bntt.engine import kernels
 from bntt.io.checkpoint import CheckpointError
 from bntt.runs.open_run import load_run
 from tests.trained import copied_run, opened_run, trained_run
@@ -139,6 +140,7 @@ def test_other_settings_are_other_attacks(run, tmp_path, monkeypatch):
     outcomes(prepare([run], dataclasses.replace(wider, draws=1)), Progress())
     assert files() == 10
     assert "precision" not in json.loads(next((run.path / "attack").glob("square*.json")).read_text())["settings"]
+    monkeypatch.setattr(kernels, "has_bf16", lambda: True)  # nothing computes with it below
     run.model.network.compute = dataclasses.replace(run.model.network.compute, precision="bf16")
     monkeypatch.setattr(measure, "run_job", lambda *_: made)
     outcomes(prepare([run], SQUARE), Progress())

@@ -23,29 +23,31 @@ pytestmark = needs_kernels
 
 @pytest.mark.parametrize("threads", [2, 3])
 def test_the_same_bits_on_any_number_of_threads(threads, rng):
-    """Up to the readout, whose small matrix products are PyTorch's own and promise nothing."""
+    """Up to the matrix products of fc1 and the readout, which are PyTorch's own and promise nothing."""
     x = torch.randint(-1, 2, (5, 7, 2, 12, 12), generator=rng).to(torch.int8)
-    gradient, found = torch.randn(7, 90, generator=rng), []
+    found = list[list[Tensor]]()
     for count in (1, threads):
         torch.set_num_threads(count)
         net = bntt.models.vgg6(num_classes=10, in_channels=2, image_size=12, num_steps=5, width=0.7)
-        hidden = SpikingNetwork(dict(net.blocks), Readout(nn.Identity()), compute=Compute("cpu"))
+        blocks = {name: block for name, block in net.blocks.items() if name != "fc1"}
+        hidden = SpikingNetwork(blocks, Readout(nn.Identity()), compute=Compute("cpu"))
         mean = hidden(x)
-        mean.backward(gradient)
+        mean.backward(torch.randn(mean.shape, generator=torch.Generator().manual_seed(2)))
         found.append([mean.detach(), *(p.grad for p in hidden.parameters()), *hidden.buffers()])
     assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
 
 
 @each_row("recompute", [1, 2, 4])
 def test_steps_computed_again_give_the_same_and_update_the_statistics_once(recompute, rng):
+    """To rounding: PyTorch's matrix products may round by their number of rows."""
     nets, x = [small(5) for _ in range(2)], spikes_of(5, 4, rng).to(torch.int8)
     for net, choice in zip(nets, ("never", recompute), strict=True):
         choose(net, backend="cpu", recompute=choice)
-    assert torch.equal(*(backward(net, x) for net in nets))
+    assert close(*(backward(net, x) for net in nets), 1e-5)
     for p, q in zip(*(net.parameters() for net in nets), strict=True):
         assert close(p.grad, q.grad, 1e-5)
     for p, q in zip(*(net.buffers() for net in nets), strict=True):
-        assert torch.equal(p, q)
+        assert close(p, q, 1e-5)
 
 
 class TestReuse:

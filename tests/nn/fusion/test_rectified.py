@@ -28,6 +28,7 @@ from bntt.nn import (
 )
 from bntt.nn.norms.methods import NoNorm
 from tests.grids import pairs
+from tests.kernels import needs_fused
 from tests.rows import each_row
 
 
@@ -116,6 +117,7 @@ def test_the_device_of_new_tensors_changes_nothing(rng):
     assert all(torch.equal(found[what], value) for what, value in wanted.items())
 
 
+@needs_fused
 def test_input_gradients_go_by_winograd_where_they_are_asked_to(rng):
     net, x = made("vgg6", "bntt", rng)
     direct = deepcopy(net)

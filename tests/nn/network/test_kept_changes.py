@@ -19,7 +19,7 @@ import bntt
 from bntt.engine.packed_weights import Prepared
 from bntt.nn import LIF, SpikingNetwork
 from bntt.nn.network import kept
-from tests.kernels import needs_kernels
+from tests.kernels import needs_bf16, needs_kernels
 from tests.nn.network.streaming import T, anew, equal, stream, with_statistics
 from tests.nn.networks import small, spikes_of
 
@@ -207,9 +207,10 @@ def test_gradients_are_not_kept_away(rng, used):
     assert all(p.grad is not None for p in net.parameters())
 
 
-@pytest.mark.parametrize(
-    "compute", [bntt.Compute("reference"), bntt.Compute(events="never"), bntt.Compute("cpu", precision="bf16-grad")]
-)
+LOW = pytest.param(bntt.Compute("cpu", precision="bf16-grad"), marks=needs_bf16)
+
+
+@pytest.mark.parametrize("compute", [bntt.Compute("reference"), bntt.Compute(events="never"), LOW])
 def test_another_compute_is_taken(compute, rng, used):
     net, x = with_statistics(small(T)), spikes_of(T, 3, rng)
     stream(net, x)
