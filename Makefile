@@ -37,6 +37,7 @@ test-long: test-all chaos promises
 	$(BIN)/python -m tests.hostile --inputs 1000000
 	$(BIN)/python -m tests.mutations
 	$(BIN)/python -m tests.emulation
+	$(BIN)/python -m tests.processors
 	$(MAKE) test-peers faults-peers docs
 
 # Runs that are stopped at every place, and killed at random: an hour or two.
