@@ -63,7 +63,8 @@ class ComputeOptions:
     fp32; "bf16" uses it in the forward pass too, so that spikes may differ."""
     input_grad: InputGrad = "winograd"
     """How 3x3 convolutions compute the gradient towards their input in fp32: with a quarter of the products and twice
-    the rounding, for shapes where it pays ("winograd"), or by PyTorch ("direct")."""
+    the rounding of its 4x4 pixels, for shapes where it pays ("winograd"), or by PyTorch ("direct"), as attacks do with
+    either: take this for gradients of pixels of your own, too."""
 
     rectifiers: Rectifiers = "fused"
     """How the layers of an ANN compute, with neuron = "relu" and backend "auto": with channels last and a kernel for

@@ -6,6 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+import bntt
 from bntt.analysis.accuracy.evaluation import FIRST_DRAW
 from bntt.analysis.attack.gradient import (
     ATTACK_DRAW,
@@ -18,7 +19,7 @@ from bntt.analysis.attack.gradient import (
 )
 from bntt.nn import BNTT, DirectEncoder, NoisyEncoder, NoNorm, PoissonEncoder, SpikingClassifier
 from tests.analysis.attack.models import MEAN, STD, Cut, Hidden, conv_model, some
-from tests.kernels import needs_kernels
+from tests.kernels import VARIANTS, needs_kernels
 
 STAND_IN = {"straight_through": lambda x: x, "expected": lambda x: (x / 2).clamp(-1, 1)}
 
@@ -67,6 +68,27 @@ def test_fused_and_plain_agree():
     one, other = (input_gradient(m, images, labels, estimator="expected", draws=2, index=index) for m in (plain, fused))
     assert (one.gradient - other.gradient).norm() < 1e-5 * one.gradient.norm()
     assert torch.allclose(one.loss, other.loss, atol=1e-5)
+
+
+@pytest.mark.skipif(VARIANTS[-1] in ("none", "portable"), reason="needs fused multiply-add")
+def test_it_never_goes_by_winograd_whose_errors_are_those_of_a_tile():
+    """The same bits whatever the network's choice, which stays after errors too; gradients of a training differ."""
+    net = bntt.models.vgg6(num_classes=4, num_steps=3, in_channels=3)
+    model = SpikingClassifier(DirectEncoder(3), net)
+    images, labels, index = some(dtype=torch.float32, shape=(3, 28, 28))
+    found, trained = [], []
+    for choice in ("winograd", "direct"):
+        net.compute = bntt.Compute(input_grad=choice)
+        found.append(input_gradient(model, images, labels, estimator="exact", index=index).gradient)
+        x = images.clone().requires_grad_()
+        F.cross_entropy(model.eval()(x, index=index), labels).backward()
+        trained.append(x.grad)
+        with pytest.raises(ValueError, match="labels"):
+            input_gradient(model, images, labels + 9, estimator="exact", index=index)
+        assert net.compute == bntt.Compute(input_grad=choice)
+    assert found[0].any()
+    assert torch.equal(*found)
+    assert not torch.equal(*trained)
 
 
 def test_direct_coding_has_its_own_derivative():

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -147,13 +147,16 @@ def _estimating(model: SpikingClassifier, estimator: str) -> Iterator[None]:
     encoder: Any = model.encoder if encoder_facts(model.encoder).estimated else None
     own = encoder and encoder.gradient
     wanted = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
+    compute = model.network.compute
     with evaluating(model):
         try:
             model.requires_grad_(False)
+            model.network.compute = replace(compute, input_grad="direct")  # Winograd's error is that of a whole tile
             if encoder is not None:
                 encoder.gradient = ESTIMATORS[estimator]
             yield
         finally:
+            model.network.compute = compute
             if encoder is not None:
                 encoder.gradient = own
             for parameter, wants in wanted:
