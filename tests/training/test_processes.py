@@ -7,10 +7,14 @@ import pytest
 import torch
 from torch import nn
 
+from bntt import fit
+from bntt.analysis import evaluate
 from bntt.data import SampleLoader
 from bntt.engine.compute import Compute
 from bntt.io.checkpoint import CheckpointError
-from bntt.training import Method, Session, updates
+from bntt.models import mlp
+from bntt.nn import DirectEncoder
+from bntt.training import Method, Session, balance, convert, recalibrate, updates
 from bntt.training.processes import Processes, _is_of_the_connection, _Sum
 from tests.rows import each_row
 from tests.training.test_fit import build, data
@@ -23,6 +27,12 @@ class OneOfTwo(Processes):
 
     def total(self, values):
         return 2 * values
+
+
+class Unheard(Processes):
+    """One of two that hears nothing of the other."""
+
+    count = 2
 
 
 class WithoutSamples(OneOfTwo):
@@ -45,7 +55,7 @@ def test_numbers_are_those_of_all():
     (record,) = [
         told for told, _ in zip(updates(build(), loader, epochs=1, processes=OneOfTwo()), range(1), strict=False)
     ]
-    alone = next(updates(build(), SampleLoader(data(), 10, shuffle=True, share=(0, 2)), epochs=1))
+    alone = next(updates(build(), loader, epochs=1, processes=Unheard()))
     assert (record.samples, record.correct) == (2 * alone.samples, 2 * alone.correct)
     assert record.loss == pytest.approx(alone.loss)
 
@@ -64,6 +74,24 @@ def test_a_loader_that_does_not_share_is_refused(share):
         Session(build(), loader, epochs=1, processes=OneOfTwo())
 
 
+def test_one_process_needs_a_loader_of_all_samples(tmp_path):
+    half, whole = (SampleLoader(data(), 10, share=share) for share in ((0, 2), (0, 1)))
+    for train, held_out, test in ((half, whole, None), (whole, half, None), (whole, whole, half)):
+        with pytest.raises(ValueError, match=r"process 0 of 1 needs a loader .* its share is \(0, 2\)"):
+            fit(build(), train, epochs=1, validation=held_out, test=test, directory=tmp_path / "run")
+    encoder, ann = DirectEncoder(4), convert(mlp(in_features=16, num_steps=1, norm="none", neuron="relu"))
+    for refused in (lambda: recalibrate(build(), half), lambda: balance(ann, encoder, half)):
+        with pytest.raises(ValueError, match=r"its share is \(0, 2\)"):
+            refused()
+    with pytest.raises(ValueError, match=r"only the share \(0, 2\) of its samples"):
+        evaluate(build(), half)
+    assert evaluate(build(), half, draws=1, part=True).accuracy.samples == 15
+    model = build()
+    model.network.compute = Compute(reduce=lambda sums: 2 * sums)
+    assert recalibrate(model, half) == 15
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_process_without_a_sample_ends_all():
     loader = SampleLoader(data(), 10, share=(0, 2))
     session = Session(build(), loader, epochs=1, method=Method(), processes=WithoutSamples())
@@ -74,7 +102,7 @@ def test_a_process_without_a_sample_ends_all():
 def test_a_training_that_is_told_of_no_others_says_so(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.warns(UserWarning, match="there are 2 processes, but this training was given none"):
-        Session(build(), SampleLoader(data(), 10, share=(0, 2)), epochs=1)
+        Session(build(), SampleLoader(data(), 10), epochs=1)
     Session(build(), SampleLoader(data(), 10, share=(0, 2)), epochs=1, processes=OneOfTwo())
 
 

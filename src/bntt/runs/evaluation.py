@@ -177,7 +177,7 @@ def evaluate_loaded(
         model, retiming = retimed(model, recipe, data, retiming, device)
     progress.expect(len(loader.places) * draws)
     advance = progress_of_all(progress, len(loader.places) * draws, processes)
-    own = evaluate(model, loader, seed=recipe.seed, draws=draws, steps=stop, progress=advance)
+    own = evaluate(model, loader, seed=recipe.seed, draws=draws, steps=stop, part=True, progress=advance)
     unvarying = None
     if processes.first and recipe.data.name and stop is None:  # it is about all steps
         unvarying = unvarying_input(data, model, replace(loader, share=(0, 1)))

@@ -287,14 +287,10 @@ def _is_of_the_connection(error: RuntimeError) -> bool:
 
 
 def check_share(loader: object, processes: Processes) -> None:
-    """Refuse a loader that does not give a process its part of every batch.
-
-    Raises:
-        ValueError: saying which part it should be.
-    """
+    """Refuse a loader that does not give a process its part of every batch: all of it, if there is one process."""
     wanted = (processes.rank, processes.count)
-    if processes.count > 1 and getattr(loader, "share", None) != wanted:
+    if (found := getattr(loader, "share", None if processes.count > 1 else wanted)) != wanted:
         raise ValueError(
             f"process {processes.rank} of {processes.count} needs a loader of its part of every batch, "
-            f"SampleLoader(share={wanted}), or your own loader with this `share`"
+            f"SampleLoader(share={wanted}), or your own loader with this `share`; its share is {found}"
         )

@@ -10,6 +10,7 @@ from bntt.nn.kinds import norm_facts
 from bntt.nn.network.classifier import SpikingClassifier, check_classifier
 from bntt.nn.network.labelled_batch import Loader, samples
 from bntt.nn.norms.held_statistics import batch_statistics
+from bntt.training.processes import Processes, check_share
 
 BATCHES = 20
 
@@ -47,6 +48,8 @@ def recalibrate(
         raise ValueError("no norm of the network has running statistics: there is nothing to measure")
     if batches < 1:
         raise ValueError(f"batches must be 1 or more, got {batches}")
+    if model.network.compute.reduce is None:
+        check_share(loader, Processes())
     device, seen = next(model.parameters()).device, 0
     with batch_statistics(model) as held:
         for inputs, _, index in itertools.islice(samples(loader, draw), batches):

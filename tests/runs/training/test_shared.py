@@ -69,7 +69,7 @@ def test_every_sample_is_counted_once(kind, count):
 
     def measure(one):
         loader, seen = loader_of(kind, (one.rank, one.count)), []
-        own = evaluate(build(), loader, draws=2, seed=3, progress=seen.append)
+        own = evaluate(build(), loader, draws=2, seed=3, part=True, progress=seen.append)
         return combine_evaluations(own, len(loader), one), seen
 
     for found, seen in Threads(count).run(measure):

@@ -75,6 +75,7 @@ def evaluate(
     seed: int = 0,
     draws: int = 5,
     steps: int | None = None,
+    part: bool = False,
     progress: Callable[[int], None] = lambda samples: None,
 ) -> Evaluation:
     """Return accuracy and activity over all samples, each shown ``draws`` times with fresh noise, in evaluation mode.
@@ -87,6 +88,7 @@ def evaluate(
         seed: of the noise; draw d of the evaluation is the noise's ``draw`` number 2**32 + d.
         draws: number of times each sample is shown, 1 or more.
         steps: number of steps to run, 1 to T; fewer take less time. All T by default.
+        part: True to take a loader with a ``share``: one process's part of the samples.
         progress: called after every batch, with its number of samples.
 
     Raises:
@@ -105,7 +107,7 @@ def evaluate(
     check_classifier(model, "evaluate() takes")
     hits, answers, spikes, neurons = dict[int, Tensor](), list[Tensor](), dict[str, Tensor](), dict[str, int]()
     loss = torch.zeros((), dtype=torch.float64)
-    for number, inputs, labels, noise in presented(model, batches, "evaluate", seed, draws, progress):
+    for number, inputs, labels, noise in presented(model, batches, "evaluate", seed, draws, progress, part=part):
         trace = model.trace(inputs, steps=steps, **noise)
         check_labels(labels, trace.logits.shape[2])
         check_logits(trace.logits)
@@ -131,6 +133,7 @@ def presented(
     progress: Callable[[int], None],
     *,
     draw: int = FIRST_DRAW,
+    part: bool = False,
 ) -> Iterator[tuple[int, Tensor, Tensor, dict[str, Any]]]:
     """Yield every batch of every draw of an evaluation, and report the progress after each.
 
@@ -148,6 +151,8 @@ def presented(
     """
     if draws < 1:
         raise ValueError(f"draws must be 1 or more, got {draws}")
+    if not part and (share := getattr(batches, "share", (0, 1))) != (0, 1):
+        raise ValueError(f"the loader has only the share {share} of its samples: give one of all of them")
     check_answers(model, "analyses take")
     check_weights(model)
     device = next(model.parameters()).device

@@ -29,6 +29,7 @@ from bntt.runs.training.train import TrainingRun
 from bntt.training import EpochRecord, Method, Session, StepRecord
 from bntt.training.guard import check_state
 from bntt.training.objective import Loss
+from bntt.training.processes import Processes, check_share
 
 Record = TrainingRecord | EpochRecord
 """An update, an epoch of training, the same epoch with its validation, or a notice."""
@@ -143,6 +144,8 @@ def fit(
     check_classifier(model, "fit and Session train")
     if validation is not None or test is not None:
         check_answers(model, "validation and test take")
+    check_share(validation, Processes())
+    check_share(test, Processes())
     learn = [one for one in model.parameters() if one.requires_grad]
     session = Session(model, train, epochs=epochs, method=method, seed=seed, optimizer=optimizer, loss=loss)
     if directory is None:

@@ -246,7 +246,8 @@ class TrainingRun:
         if self.held_out is None or skipped:
             return None
         measured, steps, seed = self.session.measured, self.session.steps, self.recipe.seed
-        own = evaluate(measured, self.held_out, seed=seed, draws=1, steps=steps, progress=self._handle_requests_within)
+        progress = self._handle_requests_within
+        own = evaluate(measured, self.held_out, seed=seed, draws=1, steps=steps, part=True, progress=progress)
         return combine_evaluations(own, len(self.held_out), self.processes)
 
     def _handle_requests_within(self, images: int) -> None:

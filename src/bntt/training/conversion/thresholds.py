@@ -29,6 +29,7 @@ from bntt.nn.network.measured import evaluating
 from bntt.nn.network.spiking_network import SpikingNetwork
 from bntt.nn.neurons import LIF
 from bntt.ops.lif import Neuron
+from bntt.training.processes import Processes, check_share
 
 BALANCING = 1 << 31
 """Noise draw used to balance thresholds: neither a training epoch's nor an evaluation's."""
@@ -108,6 +109,7 @@ def balancing(
     if not 0 < scale < math.inf:
         raise ValueError(f"the scale of the thresholds must be a number above 0, got {scale}")
     check_network(network, "balance")
+    check_share(batches, Processes())
     _check_balanceable(network)
     set_thresholds(network, dict.fromkeys(network.blocks, 1.0), biases=True)
     thresholds = dict.fromkeys(network.blocks, 1.0)
