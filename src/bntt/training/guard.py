@@ -20,18 +20,9 @@ Named = tuple[str, Tensor]
 def check_finite(
     model: nn.Module, loss: Tensor, optimizer: optim.Optimizer | None = None, held: HeldStatistics | None = None
 ) -> Tensor:
-    """Raise unless everything an update reads is finite: loss, gradients, weights, statistics, momentum.
+    """Return the norm of the gradients that are stepped; raise at the first place where anything is not finite.
 
-    Args:
-        model: its parameters (with γ), their gradients, and its buffers (with running statistics) are checked.
-        optimizer: its state is also checked, and only gradients of the parameters that it steps.
-        held: batch statistics that will go into the running ones.
-
-    Returns:
-        The total norm of these gradients.
-
-    Raises:
-        NonFiniteError: naming the first place found; this update has changed nothing.
+    An update reads loss, gradients, weights, buffers and momentum, and what ``held`` will put into the buffers.
 
     >>> layer = nn.Linear(1, 1)
     >>> layer(torch.ones(1, 1)).sum().backward()
@@ -56,9 +47,6 @@ def check_finite(
 
 def check_state(model: nn.Module, optimizer: optim.Optimizer | None = None) -> None:
     """Raise unless weights, statistics and momentum are finite, before they are saved.
-
-    Raises:
-        NonFiniteError: naming the first place found.
 
     >>> check_state(nn.Linear(1, 1))
     """
@@ -89,6 +77,8 @@ def _read(
     """Yield the tensors an update reads besides loss and gradients."""
     yield from ((f"parameter {name}", parameter.detach()) for parameter, name in names.items())
     yield from ((f"buffer {name}", value) for name, value in model.named_buffers() if value.is_floating_point())
+    if optimizer is not None:
+        yield from (("a parameter outside", one.detach()) for one in stepped(optimizer) if one not in names)
     for parameter, state in optimizer.state.items() if optimizer is not None else ():
         for key, value in state.items():
             if isinstance(value, Tensor) and value.is_floating_point():
@@ -96,6 +86,9 @@ def _read(
     for label, moments in held.moments if held is not None else ():
         yield f"the batch mean of {label}", moments.mean
         yield f"the batch variance of {label}", moments.var
+    for (part, name), value in held.moved.items() if held is not None else ():
+        if value.is_floating_point():
+            yield f"the buffer {name} of {type(part).__name__}", value
 
 
 @dataclass

@@ -1,16 +1,24 @@
-"""Held batch statistics: the running statistics move together with the update, or not at all."""
+"""Held batch statistics: the running statistics move together with the update, or not at all.
+
+A norm of this library gives the moments of its batches. Foreign parts, such as an ``nn.BatchNorm2d`` in a norm of your
+own, move their buffers themselves: inside the block these are copies.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from bntt.nn.network.measured import evaluating
 from bntt.nn.norms.temporal import PutOff, TemporalNorm
 from bntt.ops.norm import Moments
+
+Buffers = dict[tuple[nn.Module, str], Tensor]
+"""Buffers by part and name."""
 
 
 class HeldStatistics:
@@ -18,11 +26,13 @@ class HeldStatistics:
 
     Args:
         before: each norm's receiver before the block.
+        own: buffers of foreign parts before the block.
     """
 
-    def __init__(self, before: dict[TemporalNorm, PutOff]) -> None:
-        self.before = before
-        """Receiver of each norm's statistics when the block began."""
+    def __init__(self, before: dict[TemporalNorm, PutOff], own: Buffers) -> None:
+        self.before, self.own = before, own
+        self.ended: Buffers = {}
+        """Buffers of foreign parts at the end of the block, until they are taken in."""
         self._held: list[tuple[TemporalNorm, Moments, slice]] = []
 
     def put_off(self, norm: TemporalNorm, batch: Moments, running: slice) -> None:
@@ -34,12 +44,22 @@ class HeldStatistics:
         """Held moments, in the order of the passes, each under its norm's name."""
         return [(norm.path or norm.method.name, batch) for norm, batch, _ in self._held]
 
+    @property
+    def moved(self) -> Buffers:
+        """Buffers of foreign parts as the passes have left them."""
+        now = {place: getattr(*place) for place in self.own}
+        return self.ended or {place: value.detach() for place, value in now.items() if value is not None}
+
+    @torch.no_grad()
     def take_in(self) -> None:
         """Update the running statistics by what is held, in the order of the passes; afterwards nothing is held.
 
         This works inside the block too; a surrounding ``hold_statistics`` block then holds them.
         """
-        now, self._held = self._held, []
+        for place, value in self.moved.items():
+            if not torch.equal(own := self.own[place], value.to(own)):
+                own.resize_(value.shape).copy_(value)
+        now, self._held, self.ended = self._held, [], {}
         with _put_off_by(self.before):
             for norm, batch, running in now:
                 norm.take_in(batch, running)
@@ -66,14 +86,15 @@ class HeldStatistics:
 
 
 @contextmanager
-def hold_statistics(module: nn.Module) -> Iterator[HeldStatistics]:
-    """Leave the running statistics of every norm unchanged inside the block, and hold the batches' statistics.
+def hold_statistics(module: nn.Module, after: HeldStatistics | None = None) -> Iterator[HeldStatistics]:
+    """Leave running statistics and the buffers of foreign parts unchanged inside the block, and hold how they move.
 
     Apply them with ``take_in()``, together with the optimiser's step; or never, after a pass that only measures or that
     failed half-way. A pass under ``torch.utils.checkpoint`` runs twice, and is held twice.
 
     Args:
-        module: a network, or any module with a :class:`~bntt.nn.TemporalNorm`.
+        module: a network, or any other module.
+        after: statistics held before and not taken in yet, from which foreign parts go on.
 
     Yields:
         The held statistics.
@@ -89,9 +110,20 @@ def hold_statistics(module: nn.Module) -> Iterator[HeldStatistics]:
     >>> norm.running_mean.flatten()
     tensor([0.3000, 0.3000])
     """
-    held = HeldStatistics({norm: norm.put_off for norm in module.modules() if isinstance(norm, TemporalNorm)})
-    with _put_off_by(dict.fromkeys(held.before, held.put_off)):
-        yield held
+    parts = [*module.modules()]
+    norms = {norm: norm.put_off for norm in parts if isinstance(norm, TemporalNorm)}
+    held = HeldStatistics(norms, _foreign_buffers(parts))
+    start = held.own if after is None else held.own | after.moved
+    copies = {own: start[place].detach().clone() for place, own in held.own.items()}  # one of a buffer with two names
+    try:
+        for place, own in held.own.items():
+            setattr(*place, copies[own])
+        with _put_off_by(dict.fromkeys(norms, held.put_off)):
+            yield held
+    finally:
+        held.ended = held.moved
+        for place, own in held.own.items():
+            setattr(*place, own)
 
 
 @contextmanager
@@ -109,6 +141,18 @@ def batch_statistics(module: nn.Module) -> Iterator[HeldStatistics]:
         for norm in held.before:
             norm.training = True
         yield held
+
+
+def _foreign_buffers(parts: Sequence[nn.Module]) -> Buffers:
+    """Return the buffers of all parts that are not of this library; running statistics are held as moments."""
+    return {
+        (part, name): value
+        for part in parts
+        if not type(part).__module__.startswith("bntt.")
+        for name, value in vars(part)["_buffers"].items()
+        if value is not None and value.layout is torch.strided and not is_lazy(value)
+        if not (isinstance(part, TemporalNorm) and name in ("running_mean", "running_var"))
+    }
 
 
 @contextmanager
