@@ -145,6 +145,51 @@ def test_a_state_of_another_model_is_refused():
         restored_state(optimizer, model, tensors, {**facts, "groups": [{**facts["groups"][0], "params": [0]}]})
 
 
+def grouped(model, order, rate=7.0):
+    """Adam whose norms have a group of their own; ``order`` turns the groups, and the parameters in them."""
+    norms = [one for name, one in model.named_parameters() if ".norm." in name]
+    rest = [one for name, one in model.named_parameters() if ".norm." not in name]
+    groups = [{"params": rest[::order], "lr": rate}, {"params": norms[::order], "lr": rate / 50, "betas": (0.5, 0.6)}]
+    return torch.optim.Adam(groups[::order])
+
+
+def test_groups_are_found_by_their_parameters_in_whatever_order():
+    model, other = net(norm="bntt-beta"), net(norm="bntt-beta")
+    first, second = grouped(model, 1, 0.1), grouped(other, -1)
+    learn(model)
+    first.step()
+    tensors, facts = optimizer_state(first, model)
+    second.load_state_dict(restored_state(second, other, tensors, json.loads(json.dumps(facts))))
+    assert [group["lr"] for group in second.param_groups] == [0.002, 0.1]
+    other.load_state_dict(model.state_dict())
+    for one, optimizer in ((model, first), (other, second)):
+        optimizer.zero_grad()
+        learn(one, 1)
+        optimizer.step()
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), other.parameters(), strict=True))
+
+
+def test_groups_of_other_parameters_are_refused_and_older_states_taken_by_position():
+    model, other = net(), net()
+    first, second = grouped(model, 1, 0.1), grouped(other, 1)
+    second.param_groups[0]["params"][0], second.param_groups[1]["params"][0] = (
+        group["params"][0] for group in second.param_groups[::-1]
+    )
+    tensors, facts = optimizer_state(first, model)
+    with pytest.raises(ValueError, match=r"none here steps just .*weight"):
+        restored_state(second, other, tensors, facts)
+    old = {key: value for key, value in facts.items() if key != "names"}
+    assert [group["lr"] for group in restored_state(second, other, tensors, old)["param_groups"]] == [0.1, 0.002]
+    with pytest.raises(ValueError, match=r"groups of \[2, 1\] parameters"):
+        restored_state(grouped(other, -1), other, tensors, old)
+    outside = [torch.nn.Parameter(torch.zeros(size)) for size in (2, 3)]
+    stepped = [torch.optim.Adam([*model.parameters(), one]) for one in outside]
+    (model(torch.ones(2, 8, 3)).sum() + outside[0].sum()).backward()
+    stepped[0].step()
+    with pytest.raises(ValueError, match=r"other3.exp_avg is \[2\], the parameter is \[3\]"):
+        restored_state(stepped[1], model, *optimizer_state(stepped[0], model))
+
+
 def test_a_state_of_adam_is_none_of_adamw():
     """Their groups have the same keys, and only a flag tells them apart."""
     model = net()

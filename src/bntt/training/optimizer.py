@@ -43,14 +43,7 @@ def optimizer_of(model: nn.Module, method: Method = PAPER) -> optim.Optimizer:
 
 
 def freeze(network: SpikingNetwork, layers: Sequence[str], optimizer: optim.Optimizer | None = None) -> None:
-    """Exclude layers from a network's training: their parameters get no gradient and no decay, from here on.
-
-    Args:
-        layers: names of blocks, or patterns such as "conv*"; "readout" is the last layer.
-        optimizer: warn about other layers that it should step but that were frozen before.
-
-    Raises:
-        ValueError: if one matches no layer, or nothing is left to train; nothing is frozen then.
+    """Exclude layers, by name or pattern, from a network's training; warn of others that were frozen before.
 
     >>> from bntt.models import mlp
     >>> net = mlp(hidden=(8, 8), num_steps=2)
@@ -121,11 +114,11 @@ def optimizer_state(optimizer: optim.Optimizer, model: nn.Module) -> tuple[dict[
         {key: value.item() if isinstance(value, Tensor) else value for key, value in group.items()}
         for group in held["param_groups"]
     ]
-    return tensors, {"groups": groups, "state": numbers}
+    return tensors, {"groups": groups, "state": numbers, "names": _by_group(optimizer, names)[1]}
 
 
 def others(optimizer: optim.Optimizer, model: nn.Module) -> dict[str, Tensor]:
-    """Return the parameters that an optimiser steps outside a model, as one of your own loss, by name.
+    """Return the parameters that an optimiser steps outside a model, as one of your own loss, by name, detached.
 
     >>> import torch
     >>> layer, scale = nn.Linear(1, 1), nn.Parameter(torch.ones(1))
@@ -133,7 +126,7 @@ def others(optimizer: optim.Optimizer, model: nn.Module) -> dict[str, Tensor]:
     ['other2']
     """
     within, names = set(model.parameters()), _names(optimizer, model)
-    return {names[place]: one for place, one in enumerate(stepped(optimizer)) if one not in within}
+    return {names[place]: one.detach() for place, one in enumerate(stepped(optimizer)) if one not in within}
 
 
 def restored_state(
@@ -143,15 +136,9 @@ def restored_state(
     facts: Mapping[str, Any],
     method: Method | None = None,
 ) -> dict[str, Any]:
-    """Convert that state to the form of the optimiser's ``load_state_dict``.
-
-    Args:
-        method: the optimiser's method, if :func:`optimizer_of` made it: the state must then have the same settings.
-
-    Raises:
-        ValueError: if the state has other parameters or settings: the first that differ are listed.
-    """
-    shapes = {name: parameter.shape for name, parameter in model.named_parameters()}
+    """Convert that state to the form of ``load_state_dict``; refuse other parameters, or settings of another method."""
+    named = dict(model.named_parameters()) | others(optimizer, model)
+    shapes = {name: parameter.shape for name, parameter in named.items()}
     held: dict[str, dict[str, Any]] = {name: dict(state) for name, state in facts["state"].items()}
     wrong, fixed = [], {"initial_lr", "decoupled_weight_decay"}  # the second tells AdamW from Adam
     if method is not None:
@@ -164,10 +151,15 @@ def restored_state(
             wrong.append(f"{name} is {list(value.shape)}, the parameter is {list(shapes[owner])}")
     names = _names(optimizer, model)
     wrong += [f"{name} is no parameter of this optimiser" for name in held.keys() - set(names.values())]
+    places, ours = _by_group(optimizer, names)
+    theirs = facts.get("names", ours)  # the groups of an older state are taken by position
+    known = dict(zip(map(tuple, theirs), facts["groups"], strict=False))
+    groups = [dict(known[group]) for group in map(tuple, ours) if group in known]
     sizes = [len(group["params"]) for group in facts["groups"]]
-    if sizes != [len(group["params"]) for group in optimizer.param_groups]:
-        wrong.append(f"it has groups of {sizes} parameters")
-    for now, then in zip(optimizer.param_groups, facts["groups"], strict=False):
+    if len(sizes) != len(ours) or [len(group["params"]) for group in groups] != [len(group) for group in ours]:
+        other = [f"{', '.join(group[:3])}, ..." for group in theirs if group not in ours]
+        wrong.append(f"it has groups of {sizes} parameters, none here steps just {'; '.join(other) or 'so many'}")
+    for now, then in zip(optimizer.param_groups, groups, strict=False):
         if now.keys() != then.keys():
             wrong.append(f"another kind of optimiser has {', '.join(sorted(now.keys() ^ then.keys()))}")
         wrong += [
@@ -177,8 +169,8 @@ def restored_state(
         ]
     if wrong:
         raise ValueError(f"the optimiser's state does not fit: {'; '.join(sorted(wrong)[:5])}")
-    groups = [{**g, "betas": tuple(g["betas"])} if "betas" in g else dict(g) for g in facts["groups"]]
-    for now, group in zip(optimizer.param_groups, groups, strict=True):
+    for now, group, its in zip(optimizer.param_groups, groups, places, strict=True):
+        group |= {"params": its} | ({"betas": tuple(group["betas"])} if "betas" in group else {})
         group |= {key: now[key].new_tensor(value) for key, value in group.items() if isinstance(now[key], Tensor)}
     return {"state": {i: held[name] for i, name in names.items() if name in held}, "param_groups": groups}
 
@@ -199,12 +191,14 @@ def _names(optimizer: optim.Optimizer, model: nn.Module) -> dict[int, str]:
     return {number: names.get(id(parameter), f"other{number}") for number, parameter in enumerate(stepped(optimizer))}
 
 
+def _by_group(optimizer: optim.Optimizer, names: Mapping[int, str]) -> tuple[list[list[int]], list[list[str]]]:
+    """Return the numbers of the parameters of every group, and their sorted names."""
+    places = [group["params"] for group in optimizer.state_dict()["param_groups"]]
+    return places, [sorted(names[place] for place in group) for group in places]
+
+
 def check_given(model: object, method: object, optimizer: object) -> None:
     """Refuse arguments that are not a classifier, a method or an optimizer; warn if the optimizer is older than a part.
-
-    Raises:
-        TypeError: naming the expected and the given type.
-        ValueError: if the optimizer steps nothing of the model that could learn.
 
     >>> check_given([], None, None)
     Traceback (most recent call last):
