@@ -10,6 +10,7 @@ import bntt
 from bntt.models import mlp
 from bntt.nn import PoissonEncoder, SpikingClassifier
 from bntt.training import Session
+from tests.rows import each_row
 
 pytestmark = pytest.mark.usefixtures("no_hook")
 MODEL = SpikingClassifier(PoissonEncoder(4), mlp(in_features=4, hidden=(8,), num_classes=3, num_steps=4))
@@ -94,6 +95,34 @@ def test_a_training_is_not_taken_up_within_an_epoch_of_other_batches():
     session(3).load(one.state()[0], within)
     assert within["position"]["batches"] == 2
     assert between["position"]["batches"] == 1
+
+
+class Refilled:
+    """A loader that refills the same two tensors."""
+
+    def __init__(self, batches):
+        self.batches = batches
+        self.images, self.labels = (torch.zeros_like(part) for part in batches[0])
+
+    def __iter__(self):
+        for images, labels in self.batches:
+            self.images.copy_(images)
+            self.labels.copy_(labels)
+            yield self.images, self.labels
+
+
+@each_row("accumulate", [1, 3])
+def test_a_loader_may_reuse_its_tensors(accumulate):
+    rng = torch.Generator().manual_seed(0)
+    batches = [(torch.rand(4, 1, 2, 2, generator=rng), LABELS + number) for number in (0, 1, 2)]
+    found = []
+    for loader in (batches, Refilled(batches)):
+        model = SpikingClassifier(PoissonEncoder(4), mlp(in_features=4, hidden=(8,), num_classes=3, num_steps=4))
+        records = list(Session(model, loader, epochs=2, method=bntt.Method(accumulate=accumulate)).records())
+        found.append((records, list(model.state_dict().values())))
+    (records, values), (others, refilled) = found
+    assert others == records
+    assert all(torch.equal(one, other) for one, other in zip(values, refilled, strict=True))
 
 
 def test_what_an_optimizer_steps_outside_the_model_is_kept():

@@ -1,12 +1,17 @@
 """Eq. 5 and Eq. 7 against the oracle."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
+from torch import nn
+from torch.nn import functional
 
-from bntt.training import cross_entropy, temporal_efficient
+from bntt.training import Session, cross_entropy, temporal_efficient
 from tests import reference
 from tests.rows import each_row
+from tests.training.test_fit import build, loader
 
 
 def test_loss_and_its_gradient(rng):
@@ -70,3 +75,83 @@ def test_of_one_step_without_a_distance_it_is_the_cross_entropy(rng):
     logits = torch.randn(1, 5, 4, generator=rng)
     labels = torch.tensor([0, 1, 2, 3, 0])
     assert torch.equal(temporal_efficient(logits, labels, share=0.0), cross_entropy(logits[0], labels))
+
+
+class Weighed:
+    """A loss of one's own with settings, one of them itself."""
+
+    def __init__(self, weights):
+        self.weights, self.inner = weights, self.weighed
+
+    def __call__(self, logits, labels):
+        return self.weighed(logits, labels)
+
+    def weighed(self, logits, labels):
+        return functional.cross_entropy(logits, labels, torch.as_tensor(self.weights))
+
+
+def closure(weights, smoothing=0.0):
+    def loss(logits, labels, more=smoothing):
+        return functional.cross_entropy(logits, labels, weights, label_smoothing=more)
+
+    return loss
+
+
+ONES, TWOS = torch.ones(3), torch.full((3,), 2.0)
+LOSSES = {  # how each is made, twice the same and once another
+    "a partial": (lambda: partial(functional.cross_entropy, label_smoothing=0.1), lambda: functional.cross_entropy),
+    "a partial with a tensor": (
+        lambda: partial(functional.cross_entropy, weight=ONES.clone()),
+        lambda: partial(functional.cross_entropy, weight=TWOS),
+    ),
+    "a module": (lambda: nn.CrossEntropyLoss(label_smoothing=0.1), nn.CrossEntropyLoss),
+    "a module with a tensor": (lambda: nn.CrossEntropyLoss(ONES.clone()), lambda: nn.CrossEntropyLoss(TWOS)),
+    "a lambda": (
+        lambda: lambda logits, labels: functional.cross_entropy(logits, labels),
+        lambda: lambda logits, labels: functional.cross_entropy(logits, labels, label_smoothing=0.1),
+    ),
+    "a closure": (lambda: closure(ONES.clone()), lambda: closure(TWOS)),
+    "a default": (lambda: closure(ONES), lambda: closure(ONES, 0.1)),
+    "a callable": (lambda: Weighed(ONES.clone()), lambda: Weighed(TWOS)),
+    "a callable with an array": (lambda: Weighed(np.ones(3, "f4")), lambda: Weighed(np.full(3, 2, "f4"))),
+    "a method": (lambda: Weighed(ONES.clone()).weighed, lambda: Weighed(TWOS).weighed),
+    "compiled": (
+        lambda: torch.compile(closure(ONES.clone()), backend="eager"),
+        lambda: torch.compile(closure(TWOS), backend="eager"),
+    ),
+}
+
+
+@each_row("name", LOSSES)
+def test_a_training_is_resumed_with_a_loss_of_the_same_settings_only(name):
+    same, other = LOSSES[name]
+    first, again, changed = (Session(build(), loader(), epochs=1, loss=make()) for make in (same, same, other))
+    tensors, facts = first.state()
+    again.load(tensors, facts)
+    with pytest.raises(ValueError, match="the saved training minimises"):
+        changed.load(tensors, facts)
+    old = {key: value for key, value in facts.items() if key != "loss_settings"}
+    again.load(tensors, old)  # as older states, which have the name alone
+
+
+def test_what_a_training_moves_is_no_setting_of_its_loss():
+    """A loss may hold the model, a part of it, and what the optimizer steps: none of them is as it began."""
+
+    def session():
+        model, scale = build(), nn.Parameter(torch.zeros(()))
+        block, var = model.network.blocks["fc1"], model.network.blocks["fc1"].norm.running_var
+
+        def loss(logits, labels):
+            more = block.norm.gamma.square().sum() + var.sum() + model.network.readout.synapse.weight.sum()
+            return functional.cross_entropy(logits * scale.exp(), labels) + 1e-3 * more
+
+        optimizer = torch.optim.SGD([*model.parameters(), scale], lr=0.1)
+        return Session(model, loader(), epochs=2, optimizer=optimizer, loss=loss), model, scale
+
+    (one, *_), (other, model, scale) = session(), session()
+    next(one.records())
+    with torch.no_grad():
+        for value in (scale, *model.parameters(), *model.buffers()):
+            value += 1
+    again = Session(model, loader(), epochs=2, optimizer=other.optimizer, loss=other.loss)
+    again.load(*one.state())

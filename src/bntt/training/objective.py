@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, is_dataclass
+from functools import partial
+from types import FunctionType, MethodType
+from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from bntt.io.checkpoint import pack
+from bntt.io.files import digest_of_bytes
 from bntt.nn.kinds import neuron_facts, norm_facts
 from bntt.nn.network.classifier import SpikingClassifier
 from bntt.nn.network.labelled_batch import not_shares
@@ -90,9 +96,6 @@ def drives_of(logits: Float[Tensor, "T B K"]) -> Float[Tensor, "T B K"]:
 
 def check_labels(logits: Float[Tensor, "B K"], labels: Tensor) -> None:
     """Refuse labels that are neither one class nor shares of all classes per sample.
-
-    Raises:
-        ValueError: if they are not.
 
     >>> check_labels(torch.zeros(2, 10), torch.tensor([3, 4]))
     """
@@ -213,6 +216,41 @@ def name_of(loss: Loss | None) -> str:
         return f"its method's loss and {loss}"
     loss = getattr(loss, "func", loss)  # functools.partial
     return "its method's loss" if loss is None else str(getattr(loss, "__qualname__", type(loss).__qualname__))
+
+
+def described(value: Any, known: frozenset[int] = frozenset()) -> str:
+    """Describe a loss with all that it was made with; by its type what has a known id, or is neither data nor callable.
+
+    A function goes by its name; one that is made in another function by what it encloses too, a lambda by its code.
+
+    >>> described(partial(F.cross_entropy, label_smoothing=0.1))
+    "partial(cross_entropy(), tuple(), dict(tuple('label_smoothing', 0.1)))"
+    """
+    value = getattr(value, "_orig_mod", getattr(value, "_torchdynamo_orig_callable", value))  # given to torch.compile
+    kind, parts = str(getattr(value, "__qualname__", type(value).__qualname__)), tuple[Any, ...]()
+    if value is None or isinstance(value, bool | int | float | complex | str | bytes):
+        return repr(value)
+    if id(value) in known or isinstance(value, type):
+        return kind
+    if isinstance(value, Tensor | np.ndarray):
+        content = value.tobytes() if isinstance(value, np.ndarray) else pack({"": value}, {})
+        return f"{kind} {list(value.shape)} {digest_of_bytes(content)[:12]}"
+    if isinstance(value, list | tuple):
+        parts = tuple(value)
+    elif isinstance(value, dict):
+        parts = tuple(sorted(value.items(), key=lambda item: str(item[0])))
+    elif isinstance(value, partial):
+        kind, parts = "partial", (value.func, value.args, value.keywords)
+    elif isinstance(value, MethodType):
+        parts = (value.__self__,)
+    elif isinstance(value, FunctionType):
+        code, cells = value.__code__, [cell.cell_contents for cell in value.__closure__ or ()]
+        parts = (*cells, value.__defaults__, value.__kwdefaults__) if "<" in kind else ()
+        parts += (code.co_code, code.co_consts, code.co_names) if value.__name__ == "<lambda>" else ()
+    elif callable(value) or is_dataclass(value):
+        blank = vars(nn.Module()).keys() - {"_parameters", "_buffers", "_modules"}
+        parts = tuple(pair for pair in sorted(getattr(value, "__dict__", {}).items()) if pair[0] not in blank)
+    return f"{kind}({', '.join(described(part, known | {id(value)}) for part in parts)})"
 
 
 def _one_number(loss: object) -> Tensor:

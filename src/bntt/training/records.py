@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from bntt.training.guard import LossWatch
 
 
 @dataclass(frozen=True)
@@ -49,3 +51,22 @@ class EpochRecord:
     """Number of samples in the whole epoch, over all processes."""
     lr: float
     """Learning rate of the optimiser's first group when the epoch began."""
+
+
+@dataclass
+class Position:
+    """Progress of a training, and the running sums of its epoch."""
+
+    epoch: int = 0
+    step: int = 0
+    """Updates done in this epoch."""
+    batches: int = 0
+    """Batches taken in this epoch."""
+    updates: int = 0
+    """Updates done in all."""
+    loss_sum: float = 0.0
+    correct: int = 0
+    samples: int = 0
+    lr: float = 0.0
+    """Learning rate when the epoch began."""
+    watch: LossWatch = field(default_factory=LossWatch)

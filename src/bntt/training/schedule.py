@@ -26,6 +26,7 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor, nn, optim
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from bntt.training.method import PAPER_DROPS, Method
 from bntt.training.optimizer import stepped
@@ -154,11 +155,7 @@ EARLY, HALF = 25, 50
 
 
 def updates_of(method: Method, loader: object) -> int:
-    """Return the number of updates in an epoch; 1 if no rate depends on it.
-
-    Raises:
-        ValueError: if it does, and the loader does not tell its length.
-    """
+    """Return the number of updates in an epoch, for which a loader must tell its length; 1 if no rate depends on it."""
     if method.schedule != "one-cycle" and method.lr_every == "epoch" and method.warmup == 0:
         return 1
     if (batches := batches_of(loader)) is None:
@@ -229,16 +226,26 @@ def steps_in(stages: Stages, epoch: int, num_steps: int) -> int:
 
 
 def check_stages(stages: Stages, epochs: int, num_steps: int) -> None:
-    """Refuse stages that leave no epoch for all steps, or that already take all steps.
-
-    Raises:
-        ValueError: describing valid stages.
-    """
+    """Refuse stages that leave no epoch for all steps, or that already take all steps."""
     if stages and (stages[-1][0] >= num_steps or sum(many for _, many in stages) >= epochs):
         raise ValueError(
             f"grow = {[list(stage) for stage in stages]} must take fewer steps than the network's {num_steps}, and "
             f"fewer epochs in all than {epochs}: the last epochs take all steps"
         )
+
+
+def moving_average(model: nn.Module, decay: float) -> AveragedModel:
+    """Create the average of a model: floating-point tensors are averaged, others, such as counts and places, copied."""
+    moving = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+
+    def move(average: Any, now: Any, updates: Any) -> None:
+        if average[0].is_floating_point() or average[0].is_complex():
+            moving(average, now, updates)
+        else:
+            for one, other in zip(average, now, strict=True):
+                one.copy_(other)
+
+    return AveragedModel(model, multi_avg_fn=move, use_buffers=True).requires_grad_(False).eval()
 
 
 @torch.no_grad()

@@ -5,43 +5,23 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from typing import Any, cast
 
 import torch
 from torch import Tensor, optim
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from bntt.io.checkpoint import misfits
+from bntt.io.checkpoint import CheckpointError, misfits
 from bntt.nn.network.classifier import SpikingClassifier
 from bntt.nn.network.labelled_batch import Loader, Samples, samples
 from bntt.nn.norms.held_statistics import hold_statistics
 from bntt.training.guard import LossWatch, NonFiniteError, check_finite
 from bntt.training.method import PAPER, Method
-from bntt.training.objective import BatchLoss, Loss, check_objective, name_of
+from bntt.training.objective import BatchLoss, Loss, check_objective, described, name_of
 from bntt.training.optimizer import check_given, freeze, optimizer_of, optimizer_state, others, restored_state, stepped
 from bntt.training.processes import Processes, check_share, told_of
-from bntt.training.records import EpochRecord, StepRecord
-from bntt.training.schedule import Rates, batches_of, check_stages, hold_from, steps_in, updates_of
-
-
-@dataclass
-class Position:
-    """Progress of a training, and the running sums of its epoch."""
-
-    epoch: int = 0
-    step: int = 0
-    """Updates done in this epoch."""
-    batches: int = 0
-    """Batches taken in this epoch."""
-    updates: int = 0
-    """Updates done in all."""
-    loss_sum: float = 0.0
-    correct: int = 0
-    samples: int = 0
-    lr: float = 0.0
-    """Learning rate when the epoch began."""
-    watch: LossWatch = field(default_factory=LossWatch)
+from bntt.training.records import EpochRecord, Position, StepRecord
+from bntt.training.schedule import Rates, batches_of, check_stages, hold_from, moving_average, steps_in, updates_of
 
 
 class Session:
@@ -117,9 +97,11 @@ class Session:
         freeze(model.network, self.method.freeze, self.optimizer)
         self.made_by = self.method if optimizer is None else None
         self.position = Position()
-        self._average = _averaged(model, self.method.average) if self.method.average else None
+        self._average = moving_average(model, self.method.average) if self.method.average else None
         if self.processes.reduce is not None:  # after the average, which one process evaluates alone
             model.network.compute = replace(model.network.compute, reduce=self.processes.reduce)
+        moves = (*model.modules(), *model.parameters(), *model.buffers(), *stepped(self.optimizer))
+        self._minimises = {"loss": name_of(loss), "loss_settings": described(loss, frozenset(map(id, moves)))}
         batch_loss = BatchLoss(model, self.method, seed, loss)
         self._batch_loss = self.processes.averaging(batch_loss, all_learn=batch_loss.all_learn)
 
@@ -157,6 +139,8 @@ class Session:
         while now.epoch < self.epochs:
             self._grow()
             batches = samples(self.loader, now.epoch, now.batches)
+            if self.method.accumulate > 1:  # they are collected, and a loader may reuse its tensors
+                batches = ((x.clone(), y.clone(), index.clone()) for x, y, index in batches)
             while parts := list(itertools.islice(batches, self.method.accumulate)):
                 yield self._update(parts)
             if not now.samples:
@@ -173,27 +157,49 @@ class Session:
 
         The tensors are the training's own, not copies.
         """
-        tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
-        facts: dict[str, Any] = {"position": asdict(self.position), "loss": name_of(self.loss)}
+        tensors = self.weights(self.model)
+        facts: dict[str, Any] = {"position": asdict(self.position), **self._minimises}
         if (batches := batches_of(self.loader)) is not None:
             facts["batches"] = batches
         if self._average is not None:
             tensors |= {f"average.{name}": value for name, value in self._average.module.state_dict().items()}
             facts["averaged"] = int(self._average.n_averaged)
-        tensors |= {f"other.{name}": value.detach() for name, value in others(self.optimizer, self.model).items()}
         moments, facts["optimizer"] = optimizer_state(self.optimizer, self.model)
         return tensors | {f"optimizer.{name}": value for name, value in moments.items()}, facts
+
+    def weights(self, model: SpikingClassifier | None = None) -> dict[str, Tensor]:
+        """Return what is kept of an epoch: the state of the measured model, or of another, and all parameters outside.
+
+        Buffers that a module registers as not persistent are no part of it. The average is the model's alone.
+        """
+        tensors = {f"model.{name}": value for name, value in (model or self.measured).state_dict().items()}
+        return tensors | {f"other.{name}": value for name, value in others(self.optimizer, self.model).items()}
+
+    def restore(self, weights: Mapping[str, Tensor]) -> None:
+        """Give the model and the parameters outside it what :meth:`weights` returned.
+
+        Raises:
+            CheckpointError: if it has no such parameters.
+        """
+        found, own = _part(weights, "other"), others(self.optimizer, self.model)
+        if wrong := misfits(found, own):
+            raise CheckpointError(f"kept without all parameters outside the model: {'; '.join(wrong[:5])}")
+        self.model.load_state_dict(_part(weights, "model"))
+        for name, value in own.items():
+            value.copy_(found[name])
 
     def load(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
         """Restore what :meth:`state` returned.
 
         Raises:
-            ValueError: if they are of another model, another kind of optimiser, a loss of another name, or this method
-                with another rate, decay or momentum; or if they are from the middle of an epoch of other batches.
+            ValueError: if they are of another model, another kind of optimiser, another loss, or this method with
+                another rate, decay or momentum; or if they are from the middle of an epoch of other batches.
                 Nothing is changed then.
         """
-        if (saved := facts.get("loss", name_of(None))) != name_of(self.loss):
-            raise ValueError(f"the saved training minimises {saved}, this one {name_of(self.loss)}")
+        then = facts if "loss" in facts else {"loss": name_of(None)}
+        for key, ours in self._minimises.items():
+            if (saved := then.get(key, ours)) != ours:
+                raise ValueError(f"the saved training minimises {saved}, this one {ours}")
         counts = facts.get("batches"), batches_of(self.loader)
         if facts["position"]["batches"] and None not in counts and counts[0] != counts[1]:
             raise ValueError(f"the saved training is in an epoch of {counts[0]} batches, this loader has {counts[1]}")
@@ -203,6 +209,9 @@ class Session:
         for part, module in (("model", self.model), ("average", self.average)):
             if wrong := misfits(parts[part], {} if module is None else module.state_dict()):
                 raise ValueError(f"the {part}'s weights are of another network: {'; '.join(wrong[:5])}")
+        outside = others(self.optimizer, self.model)
+        if parts["other"] and (wrong := misfits(parts["other"], outside)):
+            raise ValueError(f"the optimizer steps other parameters outside the model: {'; '.join(wrong[:5])}")
         state = restored_state(self.optimizer, self.model, parts["optimizer"], facts["optimizer"], self.made_by)
         position = {**facts["position"], "watch": LossWatch(**facts["position"]["watch"])}
         self.model.load_state_dict(parts["model"])
@@ -210,9 +219,8 @@ class Session:
             self._average.module.load_state_dict(parts["average"])
             self._average.n_averaged.fill_(facts["averaged"])
         self.optimizer.load_state_dict(state)
-        with torch.no_grad():
-            for name, value in others(self.optimizer, self.model).items():
-                value.copy_(parts["other"].get(name, value))
+        for name, value in outside.items():
+            value.copy_(parts["other"].get(name, value))  # an older state has none
         self.position = Position(**position)
 
     def _grow(self) -> None:
@@ -281,13 +289,6 @@ class Session:
 def _summed(processes: Processes, *numbers: float) -> list[float]:
     """Sum numbers over all processes."""
     return processes.total(torch.tensor(numbers, dtype=torch.float64)).tolist()
-
-
-def _averaged(model: SpikingClassifier, decay: float) -> AveragedModel:
-    """Create the moving average of weights and running statistics."""
-    moving = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
-    average = AveragedModel(model, multi_avg_fn=moving, use_buffers=True)
-    return average.requires_grad_(False).eval()
 
 
 def _part(tensors: Mapping[str, Tensor], kind: str) -> dict[str, Tensor]:

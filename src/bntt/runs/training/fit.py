@@ -15,7 +15,7 @@ from torch import optim
 
 from bntt.analysis import evaluate
 from bntt.data import SampleLoader
-from bntt.io.checkpoint import load_checkpoint
+from bntt.io.checkpoint import load_checkpoint, read_checkpoint
 from bntt.io.lock import hold_run
 from bntt.nn import Compute, SpikingClassifier
 from bntt.nn.network.classifier import check_answers, check_classifier
@@ -89,9 +89,9 @@ def fit(
     """Train a model to the end, validate after every epoch, and keep the best epoch.
 
     The model ends in evaluation mode, with the weights of the epoch that validated best, or of the last one without
-    ``validation``. If the method averages weights, these are the averaged weights. Warnings of the training go to
-    standard error, and on a terminal a progress bar. For your own loop over single updates, without evaluation or
-    files, use :func:`bntt.training.updates`.
+    ``validation``, as do parameters that your optimizer updates outside it. If the method averages weights, the model
+    has the averaged ones. Warnings of the training go to standard error, and on a terminal a progress bar. For your own
+    loop over single updates, without evaluation or files, use :func:`bntt.training.updates`.
 
     Args:
         model: trained in place.
@@ -165,7 +165,7 @@ def fit(
 def _train_in_memory(session: Session, validation: Loader | None) -> Iterator[TrainingRecord]:
     """Yield the records of a training in memory; at the end the model has the best weights."""
     began, best = time.monotonic(), None
-    kept = session.measured.state_dict()  # the tensors themselves: without validation, the last update's
+    kept = session.weights()  # the tensors themselves: without validation, the last update's
     for record in session.records():
         if isinstance(record, StepRecord):
             yield record
@@ -179,9 +179,9 @@ def _train_in_memory(session: Session, validation: Loader | None) -> Iterator[Tr
         result = epoch_result(record, session, found, best, time.monotonic() - began)
         if result.best:
             best = result.validation_accuracy
-            kept = {name: value.clone() for name, value in session.measured.state_dict().items()}
+            kept = {name: value.clone() for name, value in session.weights().items()}
         yield result
-    session.model.load_state_dict(kept)
+    session.restore(kept)
 
 
 def _train_in_directory(
@@ -210,7 +210,8 @@ def _train_in_directory(
             yield from (EpochResult(**row) for row in training.rows)
             yield from notices
             yield from training.train()
-            load_checkpoint(run.best, session.model)
+            load_checkpoint(run.best, session.model)  # refuses those of another model
+            session.restore(read_checkpoint(run.best).tensors)
             save_curves(run.rows(), f"{run.path.name}: {data.label}", run.path)
     finally:
         for one in networks:

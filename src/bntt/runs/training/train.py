@@ -291,10 +291,9 @@ class TrainingRun:
         self.run.checkpoints.write(self.session.position.updates, tensors, facts, self.recipe.checkpoint.last)
 
     def _write_best(self, epoch: int, accuracy: float | None) -> None:
-        tensors = {f"model.{name}": value for name, value in self.session.measured.state_dict().items()}
         averaged = self.session.average is not None
         facts = {"epoch": epoch, "validation_accuracy": accuracy, "averaged": averaged, "recipe": self.recipe_text}
-        write_checkpoint(self.run.best, tensors, {**facts, **self.rules, **self.extra_facts})
+        write_checkpoint(self.run.best, self.session.weights(), {**facts, **self.rules, **self.extra_facts})
 
     def _write_metrics(self) -> None:
         write_json_lines(self.run.metrics, self.rows)

@@ -1,0 +1,162 @@
+"""Buffers of anybody's parts, and parameters outside the model: averaged, kept, restored and left alone by one rule."""
+
+import pytest
+import torch
+from torch import nn
+
+import bntt
+from bntt.data import SampleLoader
+from bntt.io.checkpoint import CheckpointError, read_checkpoint, write_checkpoint
+from bntt.nn import LIF, Call, PoissonEncoder, Readout, SpikingBlock, SpikingClassifier, SpikingNetwork, hold_statistics
+from bntt.runs.directory import RunDirectory
+from bntt.training import Method, NonFiniteError, Session
+from tests.nn.networks import dense
+from tests.rows import each_row
+from tests.training.test_fit import data, loader
+
+PLACES = 784
+
+
+class Own(nn.Module):
+    """A norm by PyTorch's, with places, a count that no file keeps, and a level that is bound anew in every pass."""
+
+    def __init__(self, channels):
+        super().__init__()
+        self.norm, self.bad = nn.BatchNorm1d(channels), 0.0
+        self.register_buffer("places", torch.randperm(PLACES, generator=torch.Generator().manual_seed(0)))
+        self.register_buffer("passes", torch.zeros((), dtype=torch.int64), persistent=False)
+        self.register_buffer("level", torch.zeros(channels))
+
+    def forward(self, x, call=Call(), state=None):
+        if self.training:
+            self.passes += 1
+            self.level = 0.5 * self.level + x.mean((0, 1)) + self.bad
+        return self.norm(x.flatten(0, 1)).view_as(x), None
+
+
+def build():
+    rng = torch.Generator().manual_seed(1)
+    block = SpikingBlock(nn.Sequential(nn.Flatten(), dense(16, 12, rng)), Own(12), LIF(0.9))
+    network = SpikingNetwork({"fc1": block}, Readout(dense(12, 3, rng)))
+    return SpikingClassifier(PoissonEncoder(4, mean=[0.5], std=[0.25]), network)
+
+
+def buffers(model):
+    return {name: value.clone() for name, value in model.named_buffers()}
+
+
+def same(one, other):
+    return {name for name, value in one.items() if torch.equal(value, other[name])}
+
+
+MOVED = {"norm.running_mean", "norm.running_var", "norm.num_batches_tracked", "passes", "level"}
+MOVED = {f"network.blocks.fc1.norm.{name}" for name in MOVED}
+
+
+def test_an_average_copies_what_is_counted_or_placed():
+    one = Session(build(), loader(), epochs=3, method=Method(lr=0.1, average=0.9))
+    list(one.records())
+    found, own = one.average.network.blocks["fc1"].norm, one.model.network.blocks["fc1"].norm
+    assert torch.equal(found.places, own.places)
+    assert found.norm.num_batches_tracked == own.norm.num_batches_tracked == found.passes == own.passes == 9
+    assert not torch.equal(found.norm.running_var, own.norm.running_var)
+
+
+@each_row("accumulate", [1, 2])
+def test_a_refused_update_leaves_the_buffers_of_foreign_parts(accumulate):
+    model = build()
+    one = Session(model, loader(), epochs=2, method=Method(lr=0.1, accumulate=accumulate))
+    records, weight = one.records(), model.network.readout.synapse.weight
+    start = buffers(model)
+    next(records)
+    before, kept = buffers(model), weight.detach().clone()
+    assert set(before) - same(start, before) == MOVED
+    weight.data.fill_(torch.nan)
+    with pytest.raises(NonFiniteError):
+        next(records)
+    assert same(before, buffers(model)) == set(before)
+    weight.data.copy_(kept)
+    next(one.records())
+    assert set(before) - same(before, buffers(model)) == MOVED
+
+
+def test_a_foreign_buffer_that_is_not_finite_stops_the_update():
+    model = build()
+    one, before = Session(model, loader(), epochs=1), buffers(model)
+    model.network.blocks["fc1"].norm.bad = torch.inf
+    with pytest.raises(NonFiniteError, match="the buffer level of Own"):
+        next(one.records())
+    assert same(before, buffers(model)) == set(before)
+
+
+def test_held_and_taken_in_foreign_buffers_are_what_passes_make_of_them(rng):
+    """Inside and after the block, in parts or as one; the tensors stay the part's own."""
+    first, second = (torch.rand(4, 5, 1, 4, 4, generator=rng) for _ in range(2))
+    direct, after, inside, parts = (build().network for _ in range(4))
+    direct(first), direct(second)
+    own, before = dict(after.named_buffers()), buffers(after)
+    with hold_statistics(after) as held:
+        after(first), after(second)
+    assert same(before, buffers(after)) == set(before)
+    held.take_in()
+    assert all(value is own[name] for name, value in after.named_buffers())
+    with hold_statistics(inside) as held:
+        inside(first), inside(second)
+        held.take_in()
+        inside(first)
+    with hold_statistics(parts) as one:
+        parts(first)
+    with hold_statistics(parts, one) as other:
+        parts(second)
+    one.take_in(), other.take_in()
+    for network in (after, inside, parts):
+        assert same(buffers(direct), buffers(network)) == set(before)
+
+
+def fitted(model, epochs, directory=None, validate=True):
+    """A training whose optimizer steps a parameter of the loss too; that parameter."""
+    factor = nn.Parameter(torch.zeros(()))
+
+    def loss(logits, labels):
+        return nn.functional.cross_entropy(logits * factor.exp(), labels)
+
+    optimizer = torch.optim.Adam([*model.parameters(), factor], lr=0.05)
+    held_out = SampleLoader(data(12), 6) if validate else None
+    options = {"optimizer": optimizer, "loss": loss, "validation": held_out, "directory": directory}
+    bntt.fit(model, loader(), epochs=epochs, **options)
+    return factor
+
+
+@each_row("kept", [False, True])
+def test_parameters_outside_the_model_end_with_the_best_epoch_too(kept, tmp_path, monkeypatch):
+    """Told that the second of three epochs validates best, all are those of a training of two."""
+    accuracies = iter([0.5, 0.9, 0.9])
+    wanted = fitted(twin := build(), 2, validate=False)
+    monkeypatch.setattr(bntt.analysis.accuracy.accuracy.Accuracy, "mean", property(lambda self: next(accuracies)))
+    folder = tmp_path / "run" if kept else None
+    found = fitted(model := build(), 3, folder)
+    assert wanted != 0
+    assert torch.equal(found, wanted)
+    assert all(torch.equal(value, model.state_dict()[name]) for name, value in twin.state_dict().items())
+    if kept:
+        assert torch.equal(fitted(build(), 3, folder), wanted), "there is nothing left to train"
+        best = RunDirectory(folder).best
+        tensors, facts = read_checkpoint(best)
+        write_checkpoint(best, {name: value for name, value in tensors.items() if name[:5] != "other"}, facts)
+        with pytest.raises(CheckpointError, match="outside the model: other6 is missing"):
+            fitted(build(), 3, folder)
+
+
+def test_a_parameter_outside_the_model_that_is_not_finite_is_not_kept():
+    model, factor = build(), nn.Parameter(torch.zeros(()))
+    one = Session(
+        model,
+        loader(),
+        epochs=1,
+        optimizer=torch.optim.SGD([*model.parameters(), factor], lr=0.1),
+        loss=lambda logits, labels: nn.functional.cross_entropy(logits + factor, labels),
+    )
+    factor.data.fill_(torch.inf)
+    bntt.training.guard.check_state(model)
+    with pytest.raises(NonFiniteError, match="a parameter outside"):
+        bntt.training.guard.check_state(model, one.optimizer)
