@@ -1,6 +1,8 @@
 """Lightning 2: the same updates as ours; it trains, keeps and resumes."""
 
+import itertools
 import warnings
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,6 +13,9 @@ from bntt.data import SampleLoader, fashion_mnist_bundled
 from bntt.models import mlp
 from bntt.training import NonFiniteError, Session
 from tests.interop.peers import need
+from tests.rows import each_row
+from tests.training.test_fit import data as small
+from tests.training.test_foreign_parts import build as foreign_model
 
 need("lightning", "2.6.6")
 
@@ -91,6 +96,51 @@ def test_a_sample_loader_and_pairs_go_in_as_they_are(tmp_path):
         ValueError, match=r"was written inside an epoch's loop, .* resume from one written at the end of an epoch"
     ):
         trainer(tmp_path, 1).fit(Module(model(), method), pairs, ckpt_path=tmp_path / "step=2.ckpt")
+
+
+def pairs(*sizes: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """Batches of these sizes."""
+    images, ends = fashion_mnist_bundled().test, list(itertools.accumulate(sizes))
+    places = [torch.arange(end - size, end) for end, size in zip(ends, sizes, strict=True)]
+    return [(images.batch(index), images.labels[index]) for index in places]
+
+
+@each_row("sizes", [(40, 40, 40), (60, 20, 40), (60, 20, 40, 30, 10), (40, 40, 40, 40)])
+def test_accumulated_batches_count_by_their_samples_also_if_they_are_few(sizes, tmp_path):
+    """Weights end within rounding of ours: a loss that is divided by the number of batches was 0.1 off."""
+    method = bntt.Method(lr=0.1, clip_norm=0.5, accumulate=2)
+    ours, module = model(), Module(model(), replace(method, accumulate=1, clip_norm=0.0))
+    list(Session(ours, pairs(*sizes), epochs=2, method=method).records())
+    loaders = DataLoader(pairs(*sizes), batch_size=None)
+    trainer(tmp_path, 2, accumulate_grad_batches=2, gradient_clip_val=0.5).fit(module, loaders)
+    for name, value in ours.state_dict().items():
+        assert torch.allclose(module.model.state_dict()[name], value, atol=2e-5), name
+
+
+def test_statistics_of_foreign_parts_wait_for_the_update_as_ours(tmp_path):
+    method = bntt.Method(lr=0.1, accumulate=2)
+    ours, module, images = foreign_model(), Module(foreign_model(), bntt.Method(lr=0.1)), small(40)
+    batches = DataLoader(TensorDataset(images.batch(torch.arange(40)), images.labels), batch_size=10)
+    list(Session(ours, batches, epochs=1, method=method).records())
+    trainer(tmp_path, 1, accumulate_grad_batches=2).fit(module, batches)
+    found = module.model.state_dict()
+    assert all(torch.allclose(value, found[name], atol=2e-5) for name, value in ours.state_dict().items())
+    assert found["network.blocks.fc1.norm.norm.num_batches_tracked"] == 4
+    before = {name: value.clone() for name, value in module.model.named_buffers()}
+    module.model.network.readout.synapse.weight.data.fill_(torch.nan)
+    with pytest.raises(NonFiniteError):
+        trainer(tmp_path, 1, accumulate_grad_batches=2, enable_checkpointing=False).fit(module, batches)
+    for name, value in module.model.named_buffers():
+        assert torch.equal(value, before[name]), name
+
+
+def test_a_loader_of_a_part_of_the_samples_is_refused(tmp_path):
+    half = SampleLoader(fashion_mnist_bundled().test, 100, share=(0, 2))
+    for train, held_out in ((half, None), (loader(), half)):
+        with pytest.raises(ValueError, match=r"its share is \(0, 2\)"):
+            Data(train, held_out).val_dataloader(), Data(train, held_out).train_dataloader()
+        with pytest.raises(ValueError, match=r"its share is \(0, 2\)"):
+            trainer(tmp_path, 1, num_sanity_val_steps=0).fit(Module(model()), train, held_out)
 
 
 def test_a_network_in_evaluation_mode_is_trained_as_any_other(tmp_path):

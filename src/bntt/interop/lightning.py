@@ -15,7 +15,8 @@ from bntt.nn.norms.held_statistics import HeldStatistics, hold_statistics
 from bntt.training.guard import check_finite
 from bntt.training.method import PAPER, Method
 from bntt.training.objective import BatchLoss, Loss, check_objective, cross_entropy, hits
-from bntt.training.optimizer import freeze, optimizer_of
+from bntt.training.optimizer import freeze, optimizer_of, stepped
+from bntt.training.processes import Processes, check_share
 from bntt.training.schedule import Rates
 
 TRAINER_S = {"accumulate": "accumulate_grad_batches", "clip_norm": "gradient_clip_val"}
@@ -25,9 +26,10 @@ ONLY_HERE = ("average", "grow")
 class Module(lightning.LightningModule):  # type: ignore[misc] # no types without the peer
     """A classifier trained by ``lightning.Trainer`` with one of our methods: the same updates as ``fit``.
 
-    The draw is the epoch. Learning rates follow the method's schedule over ``max_epochs``, update by update. Running
-    statistics change with an update, after all its numbers were found finite. It logs ``train_loss``,
-    ``train_accuracy``, ``val_loss`` and ``val_accuracy``.
+    The draw is the epoch. Learning rates follow the method's schedule over ``max_epochs``, update by update. Batches of
+    one update count by their samples, also if they are fewer than ``accumulate_grad_batches``. Running statistics
+    change with an update, after all its numbers were found finite. It logs ``train_loss``, ``train_accuracy``,
+    ``val_loss`` and ``val_accuracy``.
 
     Args:
         model: the classifier; it is trained in place.
@@ -55,7 +57,7 @@ class Module(lightning.LightningModule):  # type: ignore[misc] # no types withou
             if getattr(method, name):
                 raise ValueError(f"{name}={getattr(method, name)!r} is for fit: a LightningModule has none")
         self.model, self.method, self.seed, self.loss = model, method, seed, loss
-        self._held: list[tuple[Tensor, HeldStatistics]] = []
+        self._held: list[tuple[int, Tensor, HeldStatistics]] = []
         self._seen = {"train": 0, "validation": 0}
 
     def forward(self, inputs: Tensor) -> Tensor:
@@ -67,14 +69,14 @@ class Module(lightning.LightningModule):  # type: ignore[misc] # no types withou
         """Return the loss of a batch: a SampleLoader's, whose samples have an index, or ``(inputs, labels)``."""
         inputs, labels, index = self._samples(batch, "train")
         self.model.train()  # a Trainer trains in the mode that the model came in
-        with hold_statistics(self.model) as held:
+        with hold_statistics(self.model, self._held[-1][2] if self._held else None) as held:
             loss, right = BatchLoss(self.model, self.method, self.seed, self.loss).forward(
                 inputs, labels, index, draw=self.current_epoch, steps=self.model.encoder.num_steps
             )
-        self._held.append((loss.detach(), held))
+        self._held.append((len(labels), loss.detach(), held))
         self.log("train_loss", loss.detach(), on_epoch=True, batch_size=len(labels))
         self.log("train_accuracy", right / len(labels), on_epoch=True, batch_size=len(labels))
-        return loss
+        return loss * (len(labels) / self._held[0][0])
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
         """Log loss and accuracy in draw 0."""
@@ -109,6 +111,9 @@ class Module(lightning.LightningModule):  # type: ignore[misc] # no types withou
                 samples of the epoch would come twice and others never.
         """
         self._held.clear()
+        given = self.trainer.val_dataloaders or []
+        for loader in (self.trainer.train_dataloader, *(given if isinstance(given, list) else [given])):
+            check_share(loader, Processes())
         if self.trainer.fit_loop.restarted_mid_epoch:
             raise ValueError(
                 "the checkpoint was written inside an epoch's loop, and a Trainer would restart its samples: "
@@ -135,16 +140,19 @@ class Module(lightning.LightningModule):  # type: ignore[misc] # no types withou
         rates.apply(self.optimizers(), self.current_epoch, batch_idx // each)
 
     def on_before_optimizer_step(self, optimizer: optim.Optimizer) -> None:
-        """Update the running statistics, if everything is finite.
+        """Update the running statistics, if everything is finite, and weigh batches by samples, as no Trainer does.
 
         Raises:
             NonFiniteError: before weights or running statistics are touched.
         """
         batches, self._held = self._held, []  # a refused update leaves none behind
-        for loss, held in batches:
+        for _, loss, held in batches:
             check_finite(self.model, loss, optimizer, held)
-        for _, held in batches:
+        for _, _, held in batches:
             held.take_in()
+        whole = sum(samples for samples, *_ in batches) / self.trainer.accumulate_grad_batches
+        for gradient in (one.grad for one in stepped(optimizer) if one.grad is not None):
+            gradient.mul_(batches[0][0] / whole)
 
     def _samples(self, batch: Any, part: str) -> Samples:
         if isinstance(batch, Batch):
@@ -164,6 +172,7 @@ class Draws:
     """
 
     def __init__(self, loader: EpochLoader, draw: Callable[[], int]) -> None:
+        check_share(loader, Processes())
         self.loader, self.draw = loader, draw
 
     def __len__(self) -> int:
