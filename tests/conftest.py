@@ -14,7 +14,7 @@ import jaxtyping
 import pytest
 from jaxtyping import install_import_hook
 
-import tests.checking  # noqa: F401 -- the hook names it
+import tests.checking
 
 SOURCE = Path(__file__).parents[1] / "src" / "bntt"
 CHECKED = [
@@ -33,8 +33,6 @@ from bntt.charts.records import Figure  # noqa: E402
 from bntt.engine.cpu import library  # noqa: E402
 
 DRAWN: set[tuple[tuple[type, str], ...]] = set()
-THREADS = int(os.environ.get("BNTT_TEST_THREADS", "1"))
-"""Threads of every test, and below the instruction set of its kernels: ``tests.processors`` forces others."""
 if library.LIBRARY is not None and (forced := os.environ.get("BNTT_TEST_KERNELS")) in library.variants():
     library.use_variant(forced)
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what deterministic algorithms on a GPU ask for
@@ -75,11 +73,11 @@ def hard_conditions(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         real(self, address)
 
     monkeypatch.setattr(socket.socket, "connect", connect)
-    torch.set_num_threads(THREADS)
+    torch.set_num_threads(tests.checking.THREADS)
     torch.use_deterministic_algorithms(True)
     torch.utils.deterministic.fill_uninitialized_memory = True
     yield
-    torch.set_num_threads(THREADS)
+    torch.set_num_threads(tests.checking.THREADS)
 
 
 @pytest.fixture(autouse=True)

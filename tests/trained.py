@@ -19,6 +19,7 @@ from bntt.cli import main as cli
 from bntt.runs.directory import RunDirectory
 from bntt.runs.open_run import LoadedRun, load_run
 from bntt.runs.training.train import train_run
+from tests.checking import THREADS
 
 SMALL = ("network.width=0.125", "network.num_steps=2", "train.epochs=1", "train.batch_size=900", "evaluate.draws=1")
 """Settings that make the demo a matter of two seconds."""
@@ -71,7 +72,7 @@ def _once(kind: str, key: object, train: Callable[[Path], None]) -> Path:
     with FileLock(f"{place}.lock"):
         if not seal.exists():
             (place / "checkpoints").mkdir(parents=True)
-            torch.set_num_threads(1)
+            torch.set_num_threads(THREADS)
             torch.use_deterministic_algorithms(True)  # as in every test, and not in fixtures of a module
             train(place)
             seal.write_text(_files(place))

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn.modules.module import register_module_forward_hook
 
 import bntt
 from bntt.deploy import DeployError, Runtime, describe
@@ -185,6 +186,12 @@ def test_a_classifier_or_network_that_does_more_than_its_parts_is_refused():
     network.register_forward_hook(lambda module, args, out: 2 * out)
     with pytest.raises(DeployError, match="the SpikingNetwork cannot leave PyTorch: it has a hook, which the file"):
         describe(bntt.SpikingClassifier(bntt.SequenceEncoder(4), network))
+    handle = register_module_forward_hook(lambda module, args, out: None)
+    try:
+        with pytest.raises(DeployError, match="it has a hook of all modules, which the file"):
+            describe(bntt.SpikingClassifier(bntt.SequenceEncoder(4), mlp(in_features=4, num_steps=4)))
+    finally:
+        handle.remove()
 
 
 def test_a_description_that_describes_no_network_is_refused():

@@ -66,6 +66,28 @@ def test_a_model_that_was_changed_is_not_saved_as_what_it_was(tmp_path):
     Model.from_pretrained(saved(tmp_path / "again")).save_pretrained(tmp_path / "twice")
 
 
+def test_what_a_folder_cannot_hold_is_not_saved(tmp_path):
+    class Negated(Model):
+        def forward(self, *args, **call):
+            return -super().forward(*args, **call)
+
+    def hook(model):
+        model.network.blocks["conv1"].lif.register_forward_hook(lambda lif, args, out: (0 * out[0], out[1]))
+
+    def method(model):
+        model.forward = lambda *args, **call: 0
+
+    def subclass(model):
+        model.__class__ = Negated
+
+    for change, said in ((hook, "network.blocks.conv1.lif has a hook"), (method, "forward"), (subclass, "forward")):
+        model = Model(network=NETWORK, encoder=ENCODER).eval()
+        change(model)
+        with pytest.raises(ValueError, match=said):
+            model.save_pretrained(tmp_path)
+    assert not (tmp_path / "model.safetensors").exists()
+
+
 def saved(folder):
     Model(network=NETWORK, encoder=ENCODER).save_pretrained(folder)
     return folder

@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils.parametrize import register_parametrization
 
 import bntt
 from bntt import interop
@@ -128,8 +129,14 @@ def test_a_norm_with_a_scale_stands_for_one_without_affine(rng):
     torch.testing.assert_close(net(x), wanted)
 
 
+def positive(norm):
+    register_parametrization(norm, "gamma", nn.Softplus())
+    return norm
+
+
 def test_what_no_norm_can_stand_for_is_refused_by_name(no_hook):
-    shared, hooked = nn.BatchNorm1d(3), nn.Sequential(nn.BatchNorm1d(3))
+    shared, hooked, computed = nn.BatchNorm1d(3), nn.Sequential(nn.BatchNorm1d(3)), nn.Sequential(nn.BatchNorm1d(3))
+    register_parametrization(computed[0], "weight", nn.Tanh())
     hooked[0].register_forward_hook(lambda norm, args, out: 2 * out)
     rows = {
         "'b' is 'a' as well": nn.ModuleDict({"a": shared, "b": shared}),
@@ -138,11 +145,16 @@ def test_what_no_norm_can_stand_for_is_refused_by_name(no_hook):
         "is in a container that folds time": nn.Sequential(Own(nn.BatchNorm1d(3))),
         "'0' has a forward of its own": nn.Sequential(Halved(3)),
         "'0' has a hook, which would be lost": hooked,
+        "'0' has a parametrization, which would be lost": computed,
         "there is no BatchNorm1d": nn.Sequential(nn.Linear(2, 2)),
     }
     for said, net in rows.items():
         with pytest.raises(ValueError, match=said):
             replace_batchnorm(net, T)
+    with pytest.raises(ValueError, match="'gamma' of this ParametrizedBNTT is computed"):
+        replace_batchnorm(
+            nn.Sequential(shared), T, norm=lambda channels, steps, _: positive(bntt.BNTT(channels, steps))
+        )
     with pytest.raises(TypeError, match="LayerNorm has no running statistics to take those of '0' over"):
         replace_batchnorm(nn.Sequential(nn.BatchNorm1d(3)), T, norm="layer")
     with pytest.raises(ValueError, match="unknown norm 'bnt'"):

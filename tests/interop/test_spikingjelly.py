@@ -142,3 +142,40 @@ def test_the_paper_s_neurons_are_one_of_theirs(rng):
     assert torch.equal(ours, theirs)
     with pytest.raises(TypeError, match="MemoryModules, got LIF"):
         spikingjelly.neuron(LIF())
+
+
+WHOLE = {
+    "DSRIFNode": lambda: neuron.DSRIFNode(T=4),
+    "DSRLIFNode": lambda: neuron.DSRLIFNode(T=4),
+    "SlidingPSN": lambda: neuron.SlidingPSN(k=2),
+    "MaskedPSN": lambda: neuron.MaskedPSN(k=2, T=4, step_mode="m"),
+    "GatedLIFNode": lambda: neuron.GatedLIFNode(T=4, inplane=6),
+}
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_neurons_without_a_memory_between_calls_take_all_steps(name, rng):
+    part, images = spikingjelly.neuron(theirs := WHOLE[name]()), name == "GatedLIFNode"
+    current = 2 * torch.rand(4, 3, 6, *[1] * images * 2, generator=rng)
+    spikes, state = part(current)
+    functional.reset_net(theirs)
+    assert torch.equal(spikes, theirs(current))
+    weights = nn.Conv2d(5, 6, 1) if images else nn.Linear(5, 6)
+    block = SpikingBlock(weights, bntt.BNTT(6, num_steps=4), part, nn.Flatten())
+    net, x = bntt.SpikingNetwork({"a": block}, readout(6)), torch.randn(4, 3, 5, *[1] * images * 2, generator=rng)
+    net(x).sum().backward()
+    assert net.eval()(x).shape == (3, 2)
+    for ask in (lambda: net.trace(x), lambda: net.advance(x[:2]), lambda: part(current, state=state)):
+        with pytest.raises(ValueError, match=f"{name} keeps nothing from one call to the next"):
+            ask()
+    with pytest.raises(TypeError, match="MemoryModules, got PSN"):
+        spikingjelly.neuron(neuron.PSN(T=4))
+
+
+def test_a_network_that_cannot_be_cut_is_not_measured_as_another(rng):
+    block = SpikingBlock(nn.Linear(4, 6), bntt.BNTT(6, num_steps=4), spikingjelly.neuron(neuron.SlidingPSN(k=3)))
+    model = bntt.SpikingClassifier(bntt.SequenceEncoder(4), bntt.SpikingNetwork({"a": block}, readout(6)))
+    batches = [(torch.randn(5, 4, 4, generator=rng), torch.arange(5) % 2)]
+    with pytest.raises(ValueError, match="SlidingPSN keeps nothing"):
+        bntt.analysis.evaluate(model, batches)
+    assert len(bntt.fit(model, batches, epochs=1).epochs) == 1

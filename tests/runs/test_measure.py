@@ -67,3 +67,7 @@ def test_a_model_that_was_changed_is_not_the_runs(tmp_path):
         next(opened.model.parameters()).mul_(0.5)
     with pytest.raises(ArgumentError, match="its model was changed after load_run, and what is saved here counts as"):
         measure("drift", opened, images=50, folder=tmp_path / "out")
+    hooked = load_run(opened.path)
+    hooked.model.network.blocks["conv1"].lif.register_forward_hook(lambda lif, args, out: (0 * out[0], out[1]))
+    with pytest.raises(ArgumentError, match="its model was changed after load_run"):
+        measure("drift", hooked, images=50, folder=tmp_path / "out")

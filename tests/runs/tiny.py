@@ -15,6 +15,7 @@ from bntt.runs.recipe.file import parse_recipe
 from bntt.runs.training.epoch_log import EpochResult, Notice
 from bntt.runs.training.requests import Interrupted, Requests
 from bntt.runs.training.train import train_run
+from tests.checking import THREADS
 from tests.runs.recipe.test_schema import changed
 from tests.trained import copied_run
 
@@ -41,7 +42,7 @@ def parts(of):
 def trained(of, data, folder, **options):
     """A run to the end, and its epochs."""
     run = new_run_directory("tiny", folder)
-    torch.set_num_threads(1)
+    torch.set_num_threads(THREADS)
     torch.use_deterministic_algorithms(True)  # as in every test, and not in fixtures of a module
     return run, [told for told in train_run(of, data, run, **options) if isinstance(told, EpochResult)]
 

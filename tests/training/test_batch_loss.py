@@ -42,6 +42,14 @@ def test_temporal_efficient_of_every_step():
     assert int(right) == int((each[-1].argmax(1) == LABELS).sum())
 
 
+def test_temporal_efficient_takes_no_classifier_that_it_would_bypass():
+    made = model()
+    made.register_forward_pre_hook(lambda model, args: (1 - args[0],))
+    with pytest.raises(TypeError, match="the classifier has a hook"):
+        BatchLoss(made, Method(loss="tet"), seed=4)
+    BatchLoss(made, Method(), seed=4)
+
+
 def test_a_loss_of_ones_own_trains_by_its_gradient():
     """Twice the cross entropy, at half the rate, without momentum or decay, is the same training."""
     plain = Method(lr=0.25, momentum=0.0, weight_decay=0.0)

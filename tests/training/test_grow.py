@@ -4,6 +4,7 @@ import copy
 
 import pytest
 import torch
+from torch.nn.utils.parametrize import register_parametrization
 
 from bntt.models import mlp
 from bntt.nn import NORMS, FrameEncoder, SpikingClassifier, TemporalNorm
@@ -180,3 +181,22 @@ def test_stages_are_pairs_with_ever_more_steps(stages):
         ValueError, match=r"grow must (have ever more steps|be a list of lists of 2 whole numbers from 1)"
     ):
         Method(grow=stages)
+
+
+class Positive(torch.nn.Module):
+    def forward(self, value):
+        return value.exp()
+
+
+def test_a_table_that_is_computed_cannot_follow_and_is_refused_before_training(batches):
+    model = built()
+    session = Session(model, batches, epochs=2, method=Method(lr=0.05, grow=((2, 1),)))
+    register_parametrization(model.network.blocks["fc1"].norm, "gamma", Positive())
+    for refused in (
+        lambda: Session(model, batches, epochs=2, method=Method(lr=0.05, grow=((2, 1),))),
+        lambda: hold_from(model, 2),
+        lambda: list(session.records()),
+    ):
+        with pytest.raises(ValueError, match=r"'gamma' of this ParametrizedBNTT is computed .*remove_parametrizations"):
+            refused()
+    assert len(list(Session(model, batches, epochs=1).records())) == 4, "without new steps it trains"

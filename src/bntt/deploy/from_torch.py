@@ -14,6 +14,7 @@ from bntt.deploy.description import Description, Encoder, EncoderKind, Pictures
 from bntt.deploy.errors import DeployError
 from bntt.deploy.layers import Array, Layer, Neurons, Node, Sum, Weights
 from bntt.deploy.walk import REMEDY, Unit, refusing, walk
+from bntt.engine.private import has_global_hooks
 from bntt.nn.encoders.analog import DirectEncoder, ExpectedEncoder, FrameEncoder, SequenceEncoder
 from bntt.nn.encoders.poisson import PoissonEncoder
 from bntt.nn.fusion.supported import NotKnown, geometry_of
@@ -174,10 +175,9 @@ def _gammas(network: SpikingNetwork, steps: int) -> dict[str, tuple[Array, tuple
     return found
 
 
-def _check_whole(part: nn.Module, kind: type) -> None:
+def _check_whole(part: nn.Module, kind: type[nn.Module]) -> None:
     """Refuse a classifier or a network with code of its own besides its parts."""
-    own = next((name for name in ("forward", "advance") if getattr(type(part), name) is not getattr(kind, name)), "")
-    if reason := why_touched(part) or (own and f"has a method of its own, {own}"):
+    if reason := why_touched(part, kind) or "has a hook of all modules" * has_global_hooks():
         raise DeployError(f"the {kind.__name__} cannot leave PyTorch: it {reason}, {REMEDY}")
 
 

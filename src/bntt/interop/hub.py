@@ -13,7 +13,7 @@ from huggingface_hub import PyTorchModelHubMixin
 from bntt.models.plan import structure
 from bntt.models.spiking import MODELS, create
 from bntt.nn.kinds import ENCODERS
-from bntt.nn.network.classifier import SpikingClassifier
+from bntt.nn.network.classifier import SpikingClassifier, touched_parts
 
 
 class Model(SpikingClassifier, PyTorchModelHubMixin, library_name="bntt"):  # type: ignore[misc,call-arg]
@@ -48,8 +48,11 @@ class Model(SpikingClassifier, PyTorchModelHubMixin, library_name="bntt"):  # ty
         super().__init__(kind(**{"num_steps": steps, **options}), net)
 
     def _save_pretrained(self, save_directory: Path) -> None:
-        """Save the weights, unless the model was changed into one that config.json does not build."""
+        """Save the weights, unless config.json builds another model than this one has become."""
         config: Any = self._hub_mixin_config
+        if touched := touched_parts(self):
+            name, why = next(iter(touched.items()))
+            raise ValueError(f"{name} {why}, which a model loaded from the folder would lack: remove it to save")
         built = type(self)(**config)
         types, own = ([tensor.dtype for tensor in one.state_dict().values()] for one in (built, self))
         if structure(built) != structure(self) or types != own:

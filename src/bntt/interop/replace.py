@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from bntt.interop.adapters import Cell, Layer, Step
-from bntt.nn.fusion.untouched import why_touched
+from bntt.nn.fusion.untouched import own_tensor, why_touched
 from bntt.nn.kinds import NormBuilder, norm_builder, norm_facts
 
 BATCHNORM = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
@@ -136,11 +136,11 @@ def _filled(name: str, theirs: Any, ours: Any) -> Any:
     ours.path, ours.eps, ours.momentum = name, theirs.eps, theirs.momentum
     with torch.no_grad():
         ours.running_mean[:], ours.running_var[:] = theirs.running_mean, theirs.running_var
-        ours.gamma[:] = (1.0 if theirs.weight is None else theirs.weight) / ours.scale
+        own_tensor(ours, "gamma")[:] = (1.0 if theirs.weight is None else theirs.weight) / ours.scale
         if theirs.weight is not None:
             ours.gamma.requires_grad_(theirs.weight.requires_grad)
             if ours.beta is not None:
-                ours.beta[:] = theirs.bias
+                own_tensor(ours, "beta")[:] = theirs.bias
                 ours.beta.requires_grad_(theirs.bias.requires_grad)
             elif theirs.bias.any():
                 raise ValueError(f"{name!r} has a learned β, and {ours.method.name} has none: norm='bntt-beta' has")

@@ -67,12 +67,22 @@ class Neuron(nn.Module):
         self.neuron = neuron
 
     def forward(self, current: Tensor, call: Call = Call(), state: Any = None) -> tuple[Tensor, Any]:
-        """Return ``(spikes, state)`` of the next steps ``[S, B, ...]``; the state is their memories, None at rest."""
-        check_call(call)
+        """Return ``(spikes, state)`` of the next steps ``[S, B, ...]``; the state is their memories, None at rest.
+
+        Raises:
+            ValueError: on a part of the steps, if the neurons keep nothing between calls, as ``SlidingPSN``.
+        """
+        whole = check_call(call).whole and state is None
         if state is None:
             state = tuple(self.neuron.get_reset_value(name) for name, _ in self.neuron.named_memories())
-        (spikes,), state = base.to_functional_forward(self.neuron)((current,), state)
-        return spikes, state
+        if whole or not hasattr(self.neuron, "T"):  # with a T, they take all T steps in every call
+            (spikes,), after = base.to_functional_forward(self.neuron)((current,), state)
+            if whole or any(one is not other for one, other in zip(state, after, strict=True)):
+                return spikes, after
+        raise ValueError(
+            f"{type(self.neuron).__name__} keeps nothing from one call to the next, so that it would fire otherwise if "
+            f"steps are cut into calls, as evaluation and streaming do: call the network for all steps, network(x)"
+        )
 
 
 def neuron(neuron: Any) -> Neuron:

@@ -25,9 +25,9 @@ from bntt.io.files import digest_of_values
 from bntt.models import MODELS
 from bntt.models.plan import as_built, structure
 from bntt.nn import ENCODERS, NORMS, Encoder, SpikingClassifier, SpikingNetwork
-from bntt.nn.fusion.untouched import why_touched
+from bntt.nn.network.classifier import touched_parts
 from bntt.register import REGISTERED
-from bntt.runs.identity import difference
+from bntt.runs.identity import difference, unprinted
 from bntt.runs.recipe import schema
 from bntt.runs.recipe.datasets import RecipeData, SampleSet, in_order
 from bntt.training import Method, Session
@@ -99,7 +99,7 @@ def describe_session(session: Session, validation: object, test: object) -> Desc
     mean = getattr(model.encoder, "mean", None)
     pixels = 0 if mean is None else mean.numel()
     wide = {"dtype": "float64"} if any(p.dtype == torch.float64 for p in model.parameters()) else {}
-    hooked = {"hooked": names} if (names := _hooked(model)) else {}
+    hooked = {"hooked": names} if (names := [*touched_parts(model)]) else {}
     facts = {"built": built[1] if built else None, "pixels": pixels, **wide, **hooked, **_described(model)}
     return Description(recipe, RecipeData(train, held_out, tested, [], [], LABEL, manifest), facts)
 
@@ -193,21 +193,18 @@ def model_of(
             f"put @bntt.register.model({name!r}) above it, and --with my_model.py before the verb; or in Python, "
             f"load_run({str(run)!r}, model=...)"
         )
-    if other := difference("", facts, _described(model)):
+    now, held = _described(model), model.state_dict()  # what this holds comes from the weights' file
+    now["values"] = {name: value for name, value in now["values"].items() if name not in held}
+    if other := difference("", facts, now):
         warnings.warn(f"{run}: this model is not built as the trained one: {other}", stacklevel=3)
     return model
 
 
-def _described(model: SpikingClassifier) -> dict[str, str]:
-    """Return how a model prints, the class of its encoder (which may not be a module), and the printing versions."""
+def _described(model: SpikingClassifier) -> dict[str, Any]:
+    """Return how a model prints, the class of its encoder, the printing versions, and what it does not print."""
+    written, encoder = as_built(str(model)), type(model.encoder).__name__
     versions = f"bntt {__version__}, PyTorch {torch.__version__}"
-    return {"written": as_built(str(model)), "encoder": type(model.encoder).__name__, "described_by": versions}
-
-
-def _hooked(model: SpikingClassifier) -> list[str]:
-    """Return the names of parts whose hooks or methods of their own a rebuilt model does not have."""
-    own = type(model) is not SpikingClassifier
-    return [name or "the classifier" for name, part in model.named_modules() if why_touched(part) or (own and not name)]
+    return {"written": written, "encoder": encoder, "described_by": versions, "values": unprinted(model)}
 
 
 def rebuild_model(recipe: schema.Recipe, facts: Mapping[str, Any], device: str) -> SpikingClassifier | None:

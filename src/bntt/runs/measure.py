@@ -12,8 +12,8 @@ from typing import Any
 
 from bntt.analysis.measurement import ArgumentError, Facts, Measurement, Progress, run_names
 from bntt.analysis.result import Result, checked_arguments
-from bntt.io.checkpoint import state_digest
 from bntt.runs.directory import check_folders
+from bntt.runs.identity import loaded_digest
 from bntt.runs.measurements import MEASUREMENTS
 from bntt.runs.open_recipe import OpenedRecipe, open_recipe
 from bntt.runs.open_run import LoadedRun, load_run
@@ -67,7 +67,7 @@ def measure(
         one if isinstance(one, LoadedRun | OpenedRecipe) else _open(measurement, one, folder, device) for one in runs
     ]
     for one in runs:  # what is opened here cannot have changed
-        if isinstance(one, LoadedRun) and one.state_sha256 not in ("", state_digest(one.model)):
+        if isinstance(one, LoadedRun) and one.state_sha256 not in ("", loaded_digest(one.model)):
             raise ArgumentError(
                 f"{one.path}: its model was changed after load_run, and what is saved here counts as the run's: "
                 f"measure the model with the functions of bntt.analysis"

@@ -18,7 +18,7 @@ from bntt.data.image_set import same_images
 from bntt.data.prepared import manifest_from
 from bntt.data.samples import fair_order, how_chosen
 from bntt.engine.kernels import BackendError
-from bntt.io.checkpoint import CheckpointError, read_facts, state_digest
+from bntt.io.checkpoint import CheckpointError, read_facts
 from bntt.nn import SpikingClassifier
 from bntt.renamed import OldName
 from bntt.runs.directory import RunDirectory, find_run, load_best
@@ -29,6 +29,7 @@ from bntt.runs.identity import (
     RESUMING,
     check_same_data,
     check_same_recipe,
+    loaded_digest,
     recipe_to_measure,
     saved_exit,
     trained_on,
@@ -62,7 +63,7 @@ class LoadedRun:
     measured_with: Mapping[str, Any] = field(default_factory=dict)
     """Options of its recipe that were overridden to measure it, each with its new value; without ``data.root``."""
     state_sha256: str = ""
-    """Checksum of the model's state as loaded, if it was."""
+    """Checksum of the model's state, hooks and methods as loaded, if it was."""
     kept = OldName("kept", "checkpoint_facts")
 
     @property
@@ -279,7 +280,7 @@ def load_run(
     model = model.to(device)
     facts = load_best(run, recipe, model, needs=("epoch",))
     shape = tuple(like.manifest.shape[-3:])
-    classes, state = like.test.classes, state_digest(model)
+    classes, state = like.test.classes, loaded_digest(model)
     return LoadedRun(run.path, model.eval(), recipe, facts["epoch"], classes, shape, facts, changed, state)
 
 

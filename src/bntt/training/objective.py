@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from bntt.io.checkpoint import pack
 from bntt.io.files import digest_of_bytes
 from bntt.nn.kinds import neuron_facts, norm_facts
-from bntt.nn.network.classifier import SpikingClassifier
+from bntt.nn.network.classifier import SpikingClassifier, check_answers
 from bntt.nn.network.labelled_batch import not_shares
 from bntt.nn.network.spiking_network import SpikingNetwork
 from bntt.training.distillation import Distillation
@@ -172,6 +172,8 @@ class BatchLoss(nn.Module):
 
     def __init__(self, model: SpikingClassifier, method: Method, seed: int, own: Loss | None = None) -> None:
         super().__init__()
+        if method.loss == "tet":
+            check_answers(model, "the loss 'tet' takes")
         self.model, self.method, self.seed = model, method, seed
         self._own = (own,)  # not a part of this module: it may hold the model
 

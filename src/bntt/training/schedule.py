@@ -28,6 +28,7 @@ import torch
 from torch import Tensor, nn, optim
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from bntt.nn.fusion.untouched import own_tensor
 from bntt.training.method import PAPER_DROPS, Method
 from bntt.training.optimizer import stepped
 
@@ -259,6 +260,9 @@ def hold_from(
     Args:
         average: the model's moving average, in which the same steps are copied.
 
+    Raises:
+        ValueError: if a table is computed from other tensors, as a parametrized γ is.
+
     >>> from bntt.models import mlp
     >>> net = mlp(hidden=(2,), num_steps=3)
     >>> _ = net.blocks["fc1"].norm.gamma.data[0].fill_(0.5)
@@ -271,7 +275,8 @@ def hold_from(
     for norm, twin in pairs:
         if not hasattr(norm, "step_tables"):
             continue
-        for (_, table), (_, averaged) in zip(norm.step_tables(), twin.step_tables(), strict=True):
+        for name, _ in norm.step_tables():
+            table, averaged = own_tensor(norm, name), own_tensor(twin, name)
             if isinstance(table, nn.Parameter) and not (table.requires_grad and table in learned):
                 continue
             state = {} if optimizer is None else optimizer.state.get(table, {})

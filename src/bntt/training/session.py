@@ -91,6 +91,8 @@ class Session:
         scheduled = optimizer is None or (method is not None and not untouched)
         self.rates = Rates(self.method, epochs, updates_of(self.method, loader)) if scheduled else None
         self.optimizer = optimizer_of(model, self.method) if optimizer is None else optimizer
+        if self.method.grow:
+            hold_from(model, model.encoder.num_steps, self.optimizer)  # copies nothing, and refuses what it could not
         if self.rates is not None:
             for group in self.optimizer.param_groups:
                 group["initial_lr"] = group["lr"]

@@ -19,6 +19,7 @@ from bntt.models import mlp, resnet20, vgg6
 from bntt.nn import (
     LIF,
     Compute,
+    DirectEncoder,
     NeuronBlock,
     NoNorm,
     PoissonEncoder,
@@ -171,6 +172,22 @@ def test_layers_without_a_norm_do_not_differ_by_themselves(rng):
     assert not any(found.folds["Eq. 15"].differing_own_spikes["fc1"])
 
 
+class Halved(nn.Module):
+    """Works in place."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.mul_(0.5)
+
+
+def test_a_pool_that_works_in_place_does_not_change_what_is_compared(rng):
+    net = mlp(in_features=4, hidden=(8,), num_steps=3).double()
+    net.blocks["fc1"].pool = Halved()
+    inputs = [(torch.rand(6, 1, 2, 2, generator=rng).double(), torch.arange(6) % 10)]
+    found = fold_equivalence(SpikingClassifier(DirectEncoder(3), net), inputs)
+    assert any(found.firing_rate["fc1"])
+    assert not any(found.folds["exact"].differing_true_spikes["fc1"])
+
+
 def test_what_cannot_be_compared_says_why(rng):
     def refused(net: SpikingNetwork, batches: list[tuple[Tensor, Tensor]]) -> str:
         with pytest.raises(ValueError, match=r".") as error:
@@ -186,6 +203,9 @@ def test_what_cannot_be_compared_says_why(rng):
     mixed = mlp(in_features=4, hidden=(4, 4), num_steps=3)
     mixed.blocks["fc2"].norm = mlp(hidden=(4,), norm="layer").blocks["fc1"].norm
     assert "layer 'fc2' cannot be folded: LayerNorm" in refused(mixed, batches)
+    hooked = mlp(in_features=4, num_steps=3)
+    hooked.blocks["fc1"].register_forward_pre_hook(lambda block, args: (2 * args[0], *args[1:]))
+    assert "block 'fc1' has a hook, and its parts are compared one by one" in refused(hooked, batches)
     fine = mlp(in_features=4, num_steps=3)
     assert "there are no samples" in refused(fine, [])
     assert "labels must be integers" in refused(fine, [(batches[0][0], torch.full((2, 10), 0.1))])

@@ -280,3 +280,18 @@ def test_spikes_meet_a_block_without_weights_in_the_type_of_the_next_weights(rng
         inputs(rng),
     )
     assert torch.equal(net.double()(x.to(torch.int8), index=INDEX), net(x, index=INDEX))
+
+
+class Halved(nn.Module):
+    """Works in place."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.mul_(0.5)
+
+
+@pytest.mark.parametrize("contiguous", [True, False])
+def test_a_module_that_works_in_place_acts_however_the_steps_lie_in_memory(contiguous, rng):
+    x = torch.rand(3, 4, 2, generator=rng)
+    given = x.clone() if contiguous else x.transpose(0, 1).contiguous().transpose(0, 1)
+    assert torch.equal(fold_time(nn.Identity(), given), x)
+    assert torch.equal(fold_time(Halved(), given), x / 2)

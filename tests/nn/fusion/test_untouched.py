@@ -6,10 +6,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_hook
+from torch.nn.utils.prune import l1_unstructured
 
 from bntt.engine.private import has_global_hooks
-from bntt.nn import LIF, Call, NoNorm, Readout, SpikingBlock, SpikingNetwork
-from bntt.nn.fusion.untouched import why_touched
+from bntt.nn import LIF, Call, NoNorm, Readout, SequenceEncoder, SpikingBlock, SpikingClassifier, SpikingNetwork
+from bntt.nn.fusion.untouched import own_tensor, why_touched
+from bntt.nn.network.classifier import touched_parts
 from tests.kernels import needs_kernels
 
 
@@ -95,6 +97,53 @@ def test_a_method_set_on_an_instance_is_used(where):
     part.forward = lambda *args: louder(real(*args))
     assert not torch.allclose(net(spikes()), before)
     assert why_touched(part) == "has a method of its own, forward"
+
+
+class Called(SpikingNetwork):
+    def __call__(self, *args, **call):
+        return -super().__call__(*args, **call)
+
+
+class Described(SpikingNetwork):
+    """Has more, and answers as it does."""
+
+    def about(self) -> str:
+        return "mine"
+
+
+def test_the_parts_of_a_classifier_that_do_more_are_named():
+    model = SpikingClassifier(SequenceEncoder(6), network())
+    assert not touched_parts(model)
+    model.encoder.register_forward_pre_hook(lambda encoder, args: None)
+    model.network.blocks["block1"].lif.forward = lambda *args: None
+    nn.utils.parametrizations.weight_norm(model.network.readout.synapse)
+    model.network.__class__ = Described
+    found = {
+        "encoder": "has a hook",
+        "network.blocks.block1.lif": "has a method of its own, forward",
+        "network.readout.synapse": "has a parametrization",
+    }
+    assert touched_parts(model) == found
+    model.network.__class__ = Called
+    model.trace = lambda *args: None
+    found |= {"network": "has a method of its own, __call__", "the classifier": "has a method of its own, trace"}
+    assert touched_parts(model) == found
+    handle = register_module_forward_hook(lambda module, args, out: None)
+    try:
+        assert touched_parts(model) == found | {"every module": "has a hook"}
+    finally:
+        handle.remove()
+
+
+def test_a_tensor_that_is_computed_is_not_written():
+    layer = linear(4, 2)
+    assert own_tensor(layer, "weight") is layer.weight
+    buffer = nn.BatchNorm1d(2)
+    assert own_tensor(buffer, "running_mean") is buffer.running_mean
+    for change in (nn.utils.parametrizations.weight_norm, lambda layer: l1_unstructured(layer, "weight", 1)):
+        change(layer := linear(4, 2))
+        with pytest.raises(ValueError, match=r"'weight' of this .* is computed"):
+            own_tensor(layer, "weight")
 
 
 @pytest.mark.parametrize("where", ["blocks.block1", "blocks.block1.synapse", "blocks.block2.norm", "readout"])

@@ -22,6 +22,7 @@ from bntt.runs.training.requests import Interrupted, Requests
 from bntt.runs.training.start import resumes_in
 from bntt.runs.training.train import train_run
 from bntt.training import StepRecord, balance, convert, thresholds_of
+from tests.checking import THREADS
 from tests.rows import each_row
 from tests.runs import tiny
 
@@ -59,7 +60,7 @@ def ann(tmp_path_factory):
 def converted(ann, tmp_path_factory):
     recipe = becoming(ann, convert={"scale": "validation", "grid": [0.5, 1.0]})
     data, run = tiny.parts(recipe), new_run_directory("tiny", tmp_path_factory.mktemp("converted"))
-    torch.set_num_threads(1)
+    torch.set_num_threads(THREADS)
     torch.use_deterministic_algorithms(True)
     return recipe, data, run, list(train_run(recipe, data, run))
 

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils.parametrizations import spectral_norm
 
 from bntt.training.conversion.ann_to_snn import read_sequential
 from tests.rows import each_row
@@ -97,6 +98,10 @@ HOOKED.register_forward_hook(lambda module, args, out: 2 * out)
             "'0', a Skip, .* a forward of its own, which would be",
         ),
         ([nn.Linear(2, 2), HOOKED, nn.Linear(2, 2)], "'1', a ReLU, cannot be converted: it has a hook or"),
+        (
+            [spectral_norm(nn.Linear(2, 2)), nn.BatchNorm1d(2), nn.ReLU(), nn.Linear(2, 2)],
+            "'0', a ParametrizedLinear, .* has a parametrization, and '1' would be folded .*remove_parametrizations",
+        ),
         ([nn.Flatten(), nn.Linear(2, 2)], "no hidden layer"),
         (
             [nn.Linear(2, 2), nn.BatchNorm1d(2, track_running_stats=False), nn.ReLU(), nn.Linear(2, 2)],

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils.parametrize import register_parametrization
 
 from bntt.models import mlp, resnet20, vgg6
 from bntt.nn import DirectEncoder, Measure, PoissonEncoder, fold, hard_reset, soft_reset
@@ -204,6 +205,21 @@ def test_networks_that_cannot_be_balanced_are_refused(ann, images):
     decays = mlp(in_features=64, hidden=(3,), num_steps=2, norm="none", decay_input=True)
     with pytest.raises(ValueError, match=r"layer 'fc1' decay their input .* take decay_input=False"):
         balance(decays, DirectEncoder(2), pairs(images))
+
+
+def test_biases_that_cannot_be_scaled_and_blocks_that_would_be_bypassed_are_refused(ann, images):
+    network = convert(ann)
+    network.blocks["conv2"].register_forward_pre_hook(lambda block, args: (2 * args[0], *args[1:]))
+    with pytest.raises(ValueError, match="layer 'conv2' has a hook"):
+        balance(network, DirectEncoder(2), pairs(images))
+    network = mlp(in_features=2, hidden=(3, 3), num_steps=2, norm="none")
+    network.blocks["fc1"].synapse.bias = nn.Parameter(torch.ones(3))
+    network.readout.synapse.bias = nn.Parameter(torch.ones(10))
+    register_parametrization(network.readout.synapse, "bias", nn.Tanh())
+    with pytest.raises(ValueError, match="'bias' of this ParametrizedLinear is computed"):
+        set_thresholds(network, {"fc1": 2.0, "fc2": 1.0}, biases=True)
+    assert thresholds_of(network) == {"fc1": 1.0, "fc2": 1.0}
+    assert torch.equal(network.blocks["fc1"].synapse.bias, torch.ones(3))
 
 
 def test_thresholds_are_of_every_layer_or_refused():

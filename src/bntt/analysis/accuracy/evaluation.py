@@ -93,8 +93,8 @@ def evaluate(
 
     Raises:
         NonFiniteError: if weights, statistics or logits are not finite; argmax would still return a class.
-        TypeError: if the model is not a classifier or has a ``forward`` of its own, or the samples of a batch are not a
-            tensor.
+        TypeError: if the model is not a classifier, a hook or ``forward`` of your own on it or its network would be
+            bypassed, or the samples of a batch are not a tensor.
         ValueError: if there are no samples, ``draws`` is below 1, ``steps`` is not 1 to T, or a label is not a class.
 
     >>> import bntt
@@ -145,7 +145,7 @@ def presented(
         draw: draw number of the noise in the first draw.
 
     Raises:
-        TypeError: if the model has a ``forward`` of its own.
+        TypeError: if a hook or ``forward`` of your own on the model or its network would be bypassed.
         ValueError: if there are no samples, a draw has more or fewer than the first, or draws is below 1.
         NonFiniteError: if a weight or a statistic is not finite.
     """

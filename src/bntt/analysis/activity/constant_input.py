@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from bntt.analysis.accuracy.result import Surprise, UnvaryingInput
 from bntt.nn.encoders.encoder import Encoder
 from bntt.nn.kinds import norm_facts
-from bntt.nn.network.classifier import SpikingClassifier, check_classifier
+from bntt.nn.network.classifier import SpikingClassifier, check_answers
 from bntt.nn.network.labelled_batch import Loader, samples
 from bntt.nn.network.measured import Measure, evaluating
 from bntt.nn.network.spiking_network import SpikingNetwork
@@ -83,7 +83,7 @@ def surprises(model: SpikingClassifier, still: Unvarying, batches: Loader) -> Un
     >>> found.differ, found.first.step, round(found.first.gain, 1)
     (2, 2, 1.0)
     """
-    check_classifier(model, "surprises() takes")
+    check_answers(model, "surprises() takes")
     count, differ, first = 0, 0, None
     for inputs, _, index in samples(batches, 0):
         drive = _driven(model.encoder, inputs, index)

@@ -14,7 +14,7 @@ from torch import Tensor
 from bntt.analysis.accuracy.batches import advance_batch
 from bntt.analysis.accuracy.evaluation import FIRST_DRAW, Activity, add_to, check_labels, presented
 from bntt.nn.kinds import norm_facts
-from bntt.nn.network.classifier import SpikingClassifier, check_classifier
+from bntt.nn.network.classifier import SpikingClassifier, check_answers, check_classifier
 from bntt.nn.network.labelled_batch import Loader, Samples
 from bntt.nn.network.measured import Measure, evaluating, joined
 from bntt.nn.network.spiking_network import STEPS_AT_ONCE
@@ -138,7 +138,7 @@ def untrained_activity(
     >>> untrained_activity(model, torch.rand(3, 1, 2, 2)).spikes["fc1"].shape
     torch.Size([6, 8])
     """
-    check_classifier(model, "untrained_activity() takes")
+    check_answers(model, "untrained_activity() takes")
     total = model.encoder.num_steps
     at_once = total if any(norm_facts(part).looks_ahead for part in model.modules()) else STEPS_AT_ONCE
     parts, state = [], None

@@ -16,6 +16,7 @@ from bntt.analysis.equivalence.result import Equivalence, EquivalenceResult, Fol
 from bntt.analysis.measurement import ArgumentError, Opened, Progress, origin
 from bntt.nn.blocks.block import SpikingBlock
 from bntt.nn.blocks.stage import fold_time, passed
+from bntt.nn.fusion.untouched import why_touched
 from bntt.nn.kinds import norm_facts
 from bntt.nn.network.advance import Work, advance_blocks, real
 from bntt.nn.network.call import Call, noise_of
@@ -161,6 +162,8 @@ def check_sequence(network: SpikingNetwork) -> None:
                 f"block {name!r} is {type(block).__name__}: only networks of SpikingBlock one after another can "
                 f"be compared with their folds"
             )
+        if why := why_touched(block):
+            raise ValueError(f"block {name!r} {why}, and its parts are compared one by one: remove it")
     if not any(norm_facts(block.norm).running_statistics for block in network.blocks.values()):
         raise ValueError("there is nothing to fold: no layer of this network has a norm with batch statistics")
 
@@ -222,7 +225,7 @@ class _Comparison:
 
 def _block_output(block: Any, spikes: Tensor, call: Call) -> Tensor:
     """Return the output of a block for given spikes of its neurons."""
-    pooled = fold_time(block.pool, spikes)
+    pooled = fold_time(block.pool, spikes.clone())  # it may work in place
     if block.dropout is None:
         return pooled
     return passed(f"the dropout of {block.name}", block.dropout, pooled, call, None)[0]

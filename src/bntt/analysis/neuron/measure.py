@@ -13,7 +13,7 @@ from bntt.analysis.accuracy.evaluation import FIRST_DRAW
 from bntt.analysis.measurement import ArgumentError, Opened, Progress, origin
 from bntt.analysis.neuron.measurement import NeuronArguments
 from bntt.analysis.neuron.result import NeuronAtStep, NeuronResult, SurrogateCurve
-from bntt.nn.network.classifier import SpikingClassifier, check_classifier
+from bntt.nn.network.classifier import SpikingClassifier, check_answers
 from bntt.nn.network.measured import LayerMeasures, Measure, evaluating
 from bntt.nn.network.spiking_network import SpikingNetwork
 from bntt.ops.lif import Neuron, fire_before, soft_reset
@@ -140,7 +140,7 @@ def neuron_trace(
     >>> neuron_trace(model, torch.ones(1, 1, 2, 2), "fc1", (3,)).membrane.shape
     torch.Size([5])
     """
-    check_classifier(model, "neuron_trace() takes")
+    check_answers(model, "neuron_trace() takes")
     if len(inputs) != 1:
         raise ValueError(f"a neuron is followed while it sees one sample, got {len(inputs)}")
     found, steps, at = neuron_of(model.network, layer), model.encoder.num_steps, torch.tensor([index])

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from bntt.analysis.accuracy.evaluation import FIRST_DRAW, check_logits, check_weights
 from bntt.charts.records import STEPS, Axis, Chart, Figure, Image, Level, Line, Lines
-from bntt.nn.network.classifier import SpikingClassifier, check_classifier
+from bntt.nn.network.classifier import SpikingClassifier, check_answers
 from bntt.nn.tensor_checks import check_tensor
 
 CONFIDENCE = Axis("confidence", percent=True, low=0, high=1)
@@ -91,7 +91,7 @@ def predict(
     >>> [said.label for said in predict(bntt.models.pretrained(), images.batch(torch.tensor([333, 555])), classes)]
     ['Sneaker', 'Trouser']
     """
-    check_classifier(model, "predict() takes")
+    check_answers(model, "predict() takes")
     check_tensor(images, "predict()", "images [B, ...]")
     if draws < 1:
         raise ValueError(f"draws must be 1 or more, got {draws}")

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from bntt.analysis.accuracy.evaluation import FIRST_DRAW
 from bntt.analysis.result import Number, Record, finite
-from bntt.nn.network.classifier import SpikingClassifier, check_classifier
+from bntt.nn.network.classifier import SpikingClassifier, check_answers, check_classifier
 from bntt.nn.network.measured import Measure
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -107,7 +107,7 @@ def gradient_norms(
     >>> gradient_norms(model, torch.rand(5, 1, 2, 2), torch.arange(5)).norms["fc1"].shape
     torch.Size([3])
     """
-    check_classifier(model, "gradient_norms() takes")
+    check_answers(model, "gradient_norms() takes")
     probe = copy.deepcopy(model).train().requires_grad_()  # a frozen layer's current has a gradient too
     logits, state = probe.advance(
         inputs, steps=probe.encoder.num_steps, measure=Measure(gradient=True), seed=seed, index=index, draw=draw

@@ -181,7 +181,9 @@ def fold_time(module: nn.Module, x: Float[Tensor, "S B *in_shape"]) -> Float[Ten
     """
     images = x.flatten(0, 1)
     y: Tensor = module(images)
-    return x if y is images else y.reshape(*x.shape[:2], *y.shape[1:])
+    if y is images and torch.compiler.is_exporting():  # to split it again would fix the number of samples
+        return x
+    return y.reshape(*x.shape[:2], *y.shape[1:])  # also if y is images, changed in place: they may be a copy of x
 
 
 def settle(blocks: nn.ModuleDict, readout: nn.Module | None = None) -> int | None:

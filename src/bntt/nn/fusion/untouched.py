@@ -1,4 +1,7 @@
-"""Detection of changed modules: hooks, overridden methods, and classes patched since this module was imported."""
+"""What a module does besides what its class says: hooks, parametrizations, methods of its own, and patched classes.
+
+Whatever bypasses a ``forward``, rebuilds a model or writes into its tensors asks here.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn.utils.parametrize import is_parametrized
 
 from bntt.engine.private import has_hooks
 
 CALLED = ("__call__", "forward", "_conv_forward")
 """Methods of a module's class that a call goes through."""
+WHOLE = ("__call__", "forward", "advance", "trace")
+"""Methods of a classifier or network that say what it answers."""
+PARAMETRIZED = "has a parametrization"
 _TORCH = str(Path(torch.__file__).parent)
 _remembered: dict[type[nn.Module], tuple[object, ...]] = {}
 
@@ -37,10 +44,13 @@ def _is_of_torch(method: object) -> bool:
     return method is None or (code is not None and code.co_filename.startswith(_TORCH))
 
 
-def why_touched(module: nn.Module) -> str:
-    """Describe a change to a module that a fused path would bypass; "" if there is none.
+def why_touched(module: nn.Module, kind: type[nn.Module] | None = None) -> str:
+    """Describe a change to a module that is lost where the module is bypassed or rebuilt; "" if there is none.
 
-    Such changes are hooks, and methods set on the instance or on its class.
+    Such changes are hooks, parametrizations, and methods set on the instance or on its class.
+
+    Args:
+        kind: the classifier's or network's class, if a subclass may not answer by methods of its own.
 
     >>> layer = nn.Linear(2, 2)
     >>> why_touched(layer)
@@ -51,11 +61,33 @@ def why_touched(module: nn.Module) -> str:
     """
     if has_hooks(module):
         return "has a hook"
-    kind: Any = type(module)
-    if (methods := _remembered.get(kind)) is not None and methods != _methods_called(kind):
-        return f"is of a class whose methods were replaced, {kind.__name__}"
-    names, own = _methods(kind), vars(module)
-    return "" if names.isdisjoint(own) else f"has a method of its own, {min(names & own.keys())}"
+    cls: Any = type(module)
+    if (methods := _remembered.get(cls)) is not None and methods != _methods_called(cls):
+        return f"is of a class whose methods were replaced, {cls.__name__}"
+    names, own = _methods(cls), vars(module)
+    found = names & own.keys() or {name for name in WHOLE if kind and getattr(cls, name) is not getattr(kind, name)}
+    if found:
+        return f"has a method of its own, {min(found)}"
+    return PARAMETRIZED if is_parametrized(module) else ""
+
+
+def own_tensor(module: nn.Module, name: str) -> Tensor:
+    """Return a parameter or buffer of a module, to write into.
+
+    Raises:
+        ValueError: if it is computed from others, as a parametrized one: what is written into it would be lost.
+
+    >>> own_tensor(nn.Linear(2, 3), "weight").shape
+    torch.Size([3, 2])
+    """
+    parts = vars(module)
+    found: Tensor | None = (parts["_parameters"] | parts["_buffers"]).get(name)
+    if found is None:
+        raise ValueError(
+            f"{name!r} of this {type(module).__name__} is computed from other tensors, so that a value written into it "
+            f"would be lost: torch.nn.utils.parametrize.remove_parametrizations(part, {name!r}) makes it a parameter"
+        )
+    return found
 
 
 @cache

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from bntt.engine.private import has_global_hooks, has_hooks
 from bntt.nn.encoders.encoder import Encoder
+from bntt.nn.fusion.untouched import remember, why_touched
 from bntt.nn.network.call import Noise, noise_of
 from bntt.nn.network.measured import Measure, Trace, evaluating
 from bntt.nn.network.spiking_network import STEPS_AT_ONCE, SpikingNetwork
@@ -170,10 +171,9 @@ class SpikingClassifier(nn.Module):
             return self.network.trace(self._parts(x, noise, steps or total), seed=seed, draw=draw, index=index)
 
     def _is_seen(self, *, inner: bool = False) -> bool:
-        """Return True if a hook on the network (``inner``: or in it) or an overridden ``forward`` sees its input."""
-        network = self.network
-        hooked = any(map(has_hooks, network.modules())) if inner else has_hooks(network)
-        return hooked or _has_own_forward(network, SpikingNetwork) or has_global_hooks()
+        """Return True if a hook on the network (``inner``: or in it) or a method of its own sees its input."""
+        hooked = has_global_hooks() or (inner and any(map(has_hooks, self.network.modules())))
+        return hooked or bool(why_touched(self.network, SpikingNetwork))
 
     def _parts(self, x: Tensor, noise: Noise, total: int) -> Iterator[Tensor]:
         """Yield ``total`` steps, as many at a time as the network traces; one is encoded ahead, for its shape."""
@@ -199,8 +199,23 @@ class SpikingClassifier(nn.Module):
         return drawn
 
 
-def _has_own_forward(part: nn.Module, kind: type[nn.Module]) -> bool:
-    return "forward" in vars(part) or type(part).forward is not kind.forward
+remember(SpikingClassifier, SpikingNetwork)
+
+
+def touched_parts(model: SpikingClassifier) -> dict[str, str]:
+    """Return what a model does besides what its classes say, by the part's name: see :func:`why_touched`.
+
+    >>> from bntt.models import mlp
+    >>> from bntt.nn import PoissonEncoder
+    >>> model = SpikingClassifier(PoissonEncoder(2), mlp(num_steps=2))
+    >>> _ = model.network.register_forward_hook(lambda module, args, out: -out)
+    >>> touched_parts(model)
+    {'network': 'has a hook'}
+    """
+    kinds = {"": SpikingClassifier, "network": SpikingNetwork}
+    found = {name or "the classifier": why_touched(part, kinds.get(name)) for name, part in model.named_modules()}
+    found["every module"] = "has a hook" * has_global_hooks()
+    return {name: why for name, why in found.items() if why}
 
 
 def _check_steps(encoder: Encoder, network: SpikingNetwork) -> None:
@@ -238,24 +253,25 @@ def check_classifier(model: object, verb: str) -> None:
 
 
 def check_answers(model: SpikingClassifier, taker: str) -> None:
-    """Refuse a classifier whose answer after the last step is not that of ``forward``: this is the caller's own.
+    """Refuse anything but a classifier that answers as its parts do, without a hook or method on it or on its network.
 
     Args:
         taker: what takes the answers of single steps, with a verb, for the message.
 
     Raises:
-        TypeError: naming the class with a ``forward`` of its own.
+        TypeError: as :func:`check_classifier`, or naming the place of the hook or method.
 
     >>> from bntt.models import mlp
     >>> from bntt.nn import PoissonEncoder
     >>> check_answers(SpikingClassifier(PoissonEncoder(2), mlp(num_steps=2)), "evaluate() takes")
     """
-    for part, kind in ((model, SpikingClassifier), (model.network, SpikingNetwork)):
-        if _has_own_forward(part, kind):
-            raise TypeError(
-                f"{taker} the answers after every step, without {type(part).__name__}.forward, your own: put what it "
-                f"does into the encoder, a block or the readout"
-            )
+    check_classifier(model, taker)
+    found = touched_parts(model)
+    if place := next((name for name in ("the classifier", "network", "every module") if name in found), ""):
+        raise TypeError(
+            f"{taker} the answers after every step and calls neither classifier nor network as a whole, but {place} "
+            f"{found[place]}: put what it does into the encoder, a block or the readout, or remove it while measuring"
+        )
 
 
 def check_network(value: object, taker: str, other: str = "") -> None:

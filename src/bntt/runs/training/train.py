@@ -20,7 +20,7 @@ from bntt.io.lock import hold_run
 from bntt.nn.kinds import step_gamma
 from bntt.runs.directory import RunDirectory, restore_thresholds
 from bntt.runs.environment import write_environment
-from bntt.runs.identity import check_same_network
+from bntt.runs.identity import check_same_network, lasting
 from bntt.runs.parts import parts_facts
 from bntt.runs.recipe.datasets import RecipeData
 from bntt.runs.recipe.file import Recipe, dump_recipe
@@ -281,7 +281,7 @@ class TrainingRun:
             "lines": self.rows,
             "recipe": self.recipe_text,
             **self.rules,
-            **self.extra_facts,
+            **lasting(self.extra_facts, self.session.model),
             "machine": machine_facts(self.session),
             "compute": {
                 "recompute": self.session.model.network.compute.recompute,
@@ -291,9 +291,9 @@ class TrainingRun:
         self.run.checkpoints.write(self.session.position.updates, tensors, facts, self.recipe.checkpoint.last)
 
     def _write_best(self, epoch: int, accuracy: float | None) -> None:
-        averaged = self.session.average is not None
+        averaged, said = self.session.average is not None, lasting(self.extra_facts, self.session.model)
         facts = {"epoch": epoch, "validation_accuracy": accuracy, "averaged": averaged, "recipe": self.recipe_text}
-        write_checkpoint(self.run.best, self.session.weights(), {**facts, **self.rules, **self.extra_facts})
+        write_checkpoint(self.run.best, self.session.weights(), {**facts, **self.rules, **said})
 
     def _write_metrics(self) -> None:
         write_json_lines(self.run.metrics, self.rows)

@@ -17,7 +17,7 @@ from torch.nn.utils import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from bntt.nn.blocks.block import SpikeDropout, SpikingBlock
 from bntt.nn.blocks.readout import Readout
-from bntt.nn.fusion.untouched import why_touched
+from bntt.nn.fusion.untouched import PARAMETRIZED, why_touched
 from bntt.nn.network.classifier import check_network
 from bntt.nn.network.spiking_network import SpikingNetwork
 from bntt.nn.neurons import LIF, Rectifier
@@ -155,7 +155,7 @@ def _parts(module: nn.Sequential, under: str) -> Iterator[tuple[str, nn.Module]]
     """Yield a copy of every module that does something in evaluation, in order; one used twice is yielded twice."""
     for name, part in module.named_modules(remove_duplicate=False):
         own = not type(part).forward.__module__.startswith("torch.")
-        if isinstance(part, READ) and (own or why_touched(part)):
+        if isinstance(part, READ) and (own or why_touched(part) not in ("", PARAMETRIZED)):
             place = f"{under}{name}".rstrip(".") or "the ANN"
             raise _cannot(place, part, "has a hook or a forward of its own, which would be lost")
         if not name or "." in name:
@@ -172,6 +172,9 @@ def _folded(parts: list[tuple[str, nn.Module]], at: int) -> tuple[Weights, int]:
     assert isinstance(weights, Weights)
     if at + 1 == len(parts) or not isinstance(norm := parts[at + 1][1], nn.BatchNorm1d | nn.BatchNorm2d):
         return weights, at + 1
+    if why := why_touched(weights):
+        way = "torch.nn.utils.parametrize.remove_parametrizations first"
+        raise _cannot(before, weights, f"{why}, and {parts[at + 1][0]!r} would be folded into it: {way}")
     if norm.running_mean is None:
         raise ValueError(
             f"{parts[at + 1][0]!r}, a {type(norm).__name__}, has no running statistics to fold into {before!r}: "

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from bntt.nn.blocks.block import SpikingBlock
 from bntt.nn.encoders.encoder import Encoder
+from bntt.nn.fusion.untouched import own_tensor, why_touched
 from bntt.nn.kinds import norm_facts
 from bntt.nn.network.call import Call
 from bntt.nn.network.classifier import SpikingClassifier, check_network
@@ -144,8 +145,8 @@ def set_thresholds(network: SpikingNetwork, thresholds: Mapping[str, float], *, 
         biases: also scale every bias, so that it stays the same in units of its layer's rates.
 
     Raises:
-        ValueError: if the layers are not the network's, a threshold is not above 0, or layers that share neurons get
-            different ones; nothing is changed then.
+        ValueError: if the layers are not the network's, a threshold is not above 0, layers that share neurons get
+            different ones, or a bias to scale is parametrized; nothing is changed then.
         TypeError: if a layer's neurons have no one threshold.
 
     >>> from bntt.models import mlp
@@ -164,6 +165,8 @@ def set_thresholds(network: SpikingNetwork, thresholds: Mapping[str, float], *, 
             raise ValueError(f"layer {name!r} shares its neurons: they cannot have {other} and {thresholds[name]}")
     made = {name: replace(lif.neuron, threshold=float(thresholds[name])) for name, lif in neurons.items()}
     factor = 1.0
+    if biases:
+        _scale_bias(network, 1.0)  # changes nothing, and refuses a bias that it could not
     for name, lif in neurons.items():
         if biases:
             _scale_bias(network.layers[name].synapse, factor)
@@ -197,9 +200,8 @@ def _neurons(network: SpikingNetwork) -> dict[str, Any]:
 
 def _scale_bias(module: nn.Module | None, factor: float) -> None:
     for part in () if module is None else module.modules():
-        bias = getattr(part, "bias", None)
-        if isinstance(bias, Tensor):
-            bias.mul_(factor)
+        if isinstance(getattr(part, "bias", None), Tensor):
+            own_tensor(part, "bias").mul_(factor)
 
 
 def _check_balanceable(network: SpikingNetwork) -> None:
@@ -209,6 +211,8 @@ def _check_balanceable(network: SpikingNetwork) -> None:
             raise ValueError(
                 f"layer {name!r} has no threshold to balance: it is a {kind}, not a SpikingBlock of LIF neurons"
             )
+        if why := why_touched(block):
+            raise ValueError(f"layer {name!r} {why}, and its weights are balanced by themselves: remove it")
         if not norm_facts(block.norm).identity:
             raise ValueError(
                 f"layer {name!r} has a {type(block.norm).__name__}, and thresholds are balanced without norms: "
