@@ -95,7 +95,7 @@ BORDERS = [
     Mutation(
         "a patched class is passed by",
         "nn/fusion/untouched.py",
-        "methods != _methods_called(kind):",
+        "methods != _methods_called(cls):",
         "False:",
         WITHIN,
     ),
