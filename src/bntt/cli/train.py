@@ -126,7 +126,7 @@ def _warn_of_rates(recipe: Recipe) -> None:
 
 
 def demo(root: Path = Path("runs")) -> None:
-    """Train a small BNTT network on the bundled real images in about a minute, and show what it learned.
+    """Train a small BNTT network on the bundled real images in one to two minutes, and show what it learned.
 
     Example: bntt demo
 
