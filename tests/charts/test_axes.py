@@ -70,12 +70,11 @@ AXES = [Axis("", percent, whole, scale) for percent, whole, scale in product(*2 
 @given(st.lists(st.floats(-1e99, 1e99), max_size=5), st.sampled_from(AXES), st.booleans())
 @settings(max_examples=50)
 def test_any_values_have_an_axis(values, axis, places):
-    found = ruler(axis, values, 200.0, 20.0, places=places)
+    found = ruler(axis, values, places=places)
     assert found.high > found.low
     assert len(found.ticks) == len(found.labels)
     beyond = 0.01 * (found.high - found.low)
     assert all(found.low - beyond <= tick <= found.high + beyond for tick in found.ticks)
-    assert all(20 <= found.at(v) <= 200 and math.isfinite(found.at(v)) for v in values)
 
 
 def test_panels_of_one_measure_share_a_scale():
@@ -94,30 +93,27 @@ def test_panels_of_one_measure_share_a_scale():
 
 
 def colours(chart):
-    return colour_ruler(chart.value, values_along(chart), 0, 1)
+    return colour_ruler(chart.value, values_along(chart))
 
 
 def test_values_begin_at_zero_and_shares_end_at_one():
-    axis = ruler(Axis("", percent=True), [0.2, 0.99], 100.0, 0.0)
+    axis = ruler(Axis("", percent=True), [0.2, 0.99])
     assert (axis.low, axis.high, axis.labels[0], axis.labels[-1]) == (0.0, 1.0, "0%", "100%")
-    assert axis.at(0.25) == 75.0
-    assert axis.at(7.0) == 0.0
 
 
 def test_powers_of_ten():
-    axis = ruler(Axis("", scale="log"), [0.3, 3e-4], 100.0, 0.0)
+    axis = ruler(Axis("", scale="log"), [0.3, 3e-4])
     assert axis.labels == ("0.001", "0.01", "0.1")
-    assert axis.at(math.sqrt(0.3 * 3e-4)) == pytest.approx(50.0)
-    assert ruler(Axis("", scale="log"), [20.0, 70.0], 0.0, 1.0).labels == ("20", "50", "100")
+    assert ruler(Axis("", scale="log"), [20.0, 70.0]).labels == ("20", "50", "100")
 
 
 def test_counting_axes_count_from_one():
-    assert ruler(STEPS, [1, 8], 0.0, 1.0, places=True, most=8).ticks == tuple(map(float, range(1, 9)))
-    assert ruler(STEPS, [1, 3], 0.0, 1.0, places=True).labels == ("1", "2", "3")
-    assert ruler(STEPS, [1, 1000], 0.0, 1.0, places=True).labels[:2] == ("1", "200")
-    assert ruler(STEPS, [4.0], 0.0, 10.0, places=True).at(4.0) == 5.0
+    assert ruler(STEPS, [1, 8], places=True, most=8).ticks == tuple(map(float, range(1, 9)))
+    assert ruler(STEPS, [1, 3], places=True).labels == ("1", "2", "3")
+    assert ruler(STEPS, [1, 1000], places=True).labels[:2] == ("1", "200")
+    assert (ruler(STEPS, [4.0], places=True).low, ruler(STEPS, [4.0], places=True).high) == (3.5, 4.5)
 
 
 def test_large_numbers_are_short():
-    assert ruler(Axis(""), [2.4e6], 0.0, 1.0).labels[:3] == ("0", "0.5M", "1M")
+    assert ruler(Axis(""), [2.4e6]).labels[:3] == ("0", "0.5M", "1M")
     assert ticks_of(0.0, 50.0) == [0.0, 10.0, 20.0, 30.0, 40.0, 50.0]

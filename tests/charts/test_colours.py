@@ -4,7 +4,7 @@ from itertools import combinations
 
 import pytest
 
-from bntt.charts.colours import METHODS, OTHERS, SHADES, looks_of, style_rules
+from bntt.charts.colours import METHODS, OTHERS, SHADES, looks_of
 from bntt.charts.records import Axis, Bar, Bars, Entry, Forest, Line, Lines
 from bntt.nn.kinds import NORMS
 from tests.charts.every_kind import layers
@@ -22,9 +22,8 @@ def test_every_norm_has_its_colour_in_every_chart():
         [Bars("", Axis("y"), ["x"], [Bar("bntt", [1.0])])],
     ):
         assert looks_of(charts).colour("bntt") == METHODS["bntt"]
-    assert (
-        looks_of([Forest("", Axis("x"), [Entry("ours", 1.0, colour="bntt")])]).colour("entry", "bntt").css == "c-bntt"
-    )
+    forest = Forest("", Axis("x"), [Entry("ours", 1.0, colour="bntt")])
+    assert looks_of([forest]).colour("entry", "bntt") == METHODS["bntt"]
 
 
 def test_no_other_name_gets_the_strongest_colour_or_that_of_a_method_beside_it():
@@ -71,9 +70,3 @@ def test_colours_stand_out_from_the_ground_and_from_each_other(ground, tone):
         sum(abs(a - b) for a, b in zip(channels(x), channels(y), strict=True)) for x, y in combinations(methods, 2)
     ]
     assert min(apart) > 40
-
-
-def test_the_style_names_every_class_twice():
-    rules = style_rules()
-    assert all(rules.count(f".{colour.css}{{") == 2 for colour in (*METHODS.values(), *SHADES))
-    assert ".c-bntt{--c:#d1410c}" in rules

@@ -20,10 +20,10 @@ from bntt.analysis.activity.measure import step_changes as step_changes
 from bntt.analysis.activity.result import Finding as Finding
 from bntt.analysis.activity.spike_activity import class_activity as class_activity
 from bntt.analysis.activity.spike_activity import untrained_activity as untrained_activity
-from bntt.analysis.drift.measure import input_drift as input_drift
-from bntt.analysis.drift.measure import layer_inputs as layer_inputs
-from bntt.analysis.drift.result import LayerDrift as LayerDrift
-from bntt.analysis.drift.result import LayerInputs as LayerInputs
+from bntt.analysis.drift.inputs import input_drift as input_drift
+from bntt.analysis.drift.inputs import layer_inputs as layer_inputs
+from bntt.analysis.drift.measurement import LayerDrift as LayerDrift
+from bntt.analysis.drift.measurement import LayerInputs as LayerInputs
 from bntt.analysis.energy.operations import Operations as Operations
 from bntt.analysis.energy.operations import count_operations as count_operations
 from bntt.analysis.equivalence.folding import fold_equivalence as fold_equivalence

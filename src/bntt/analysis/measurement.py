@@ -212,7 +212,7 @@ class Measurement:
 
     def metrics(self) -> Mapping[str, Metric]:
         """Return the numbers that studies ask for by name."""
-        return self.record_in(self.file or self.name).METRICS
+        return self.record_in(self.file or self.name).metrics()
 
     def refusal(self, facts: Facts, arguments: Any) -> str:
         """Return the reason why a run cannot be measured with these arguments; "" if it can."""

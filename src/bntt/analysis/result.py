@@ -11,14 +11,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
 from functools import cache
+from inspect import getattr_static, isfunction
 from statistics import mean
-from typing import Annotated, Any, ClassVar, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar, get_args, get_type_hints
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
 from bntt.analysis.measurement import ArgumentError
 from bntt.charts.records import Figure
-from bntt.charts.section import Section
+from bntt.charts.section import Cell, Section, Table, count, number, share
 
 BEYOND = 1e100
 """Upper bound of every number of a result; JSON's infinities and larger values are read as None."""
@@ -53,8 +54,95 @@ class Record(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore", arbitrary_types_allowed=False)
 
+    def flat(self) -> dict[str, object]:
+        """Return its single values by name, for a row of CSV."""
+        values = self.model_dump()
+        return {name: value for name, value in values.items() if not isinstance(value, dict | list | tuple)}
+
 
 R = TypeVar("R", bound=Record)
+
+
+@dataclass(frozen=True)
+class Shown:
+    """How a number is shown, said where it is declared: by a field, or by what a property or a method returns.
+
+    Tables take heading and format from it, studies title, unit and digits. A method's number is read at a place.
+
+    >>> class Part(Record):
+    ...     name: str
+    ...     share: Annotated[float, Shown("share of all", form=".0%")]
+    >>> table("Parts", [Part(name="a", share=0.5)], "name", "share").rows[0][1].text
+    '50%'
+    """
+
+    title: str = ""
+    """Heading of its column; "" is its name."""
+    unit: str = ""
+    """Unit; that of a percentage is "%" without it."""
+    form: str = "#.3g"
+    """Python's format; "," rounds a count."""
+    metric: str = ""
+    """Name by which studies ask for it; "" if they do not."""
+    digits: int = 1
+    """Digits after the point in studies."""
+
+    def cell(self, value: Any) -> Cell:
+        """Write a value: a number by the format, an interval with "to", the mean of a list; a text or cell as it is."""
+        value = mean_of(value) if isinstance(value, list) else value
+        if value is None or value == "":
+            return Cell("–")
+        if isinstance(value, tuple):
+            low, high = (self.cell(end) for end in value)
+            return low if low.text == "–" else Cell(f"{low.text} to {high.text}", value[0])
+        if isinstance(value, Cell | str):
+            return value if isinstance(value, Cell) else Cell(value)
+        if isinstance(value, int) or self.form == ",":
+            return count(value)
+        return share(value, int(self.form[1:-1])) if self.form.endswith("%") else number(value, self.form)
+
+    def to_metric(self, name: str, *, placed: bool) -> Metric:
+        """Return it as studies read it from the result of this attribute."""
+        times = 100 if self.form.endswith("%") else 1
+
+        def read(result: Any, at: float | None) -> float | None:
+            value = getattr(result, name)
+            value = value(at) if placed else value
+            return value if value is None or times == 1 else times * value
+
+        return Metric(self.title, self.unit or "%" * (times == 100), read, placed, self.digits)
+
+
+@cache
+def shown_in(kind: type[BaseModel]) -> dict[str, Shown]:
+    """Return what a record's fields, properties and methods say of themselves, by name."""
+    said = {name: field.metadata for name, field in kind.model_fields.items()}
+    for name in dir(kind):
+        held = getattr_static(kind, name)
+        made = held.fget if isinstance(held, property) else held
+        if isfunction(made) and "Shown(" in str(made.__annotations__.get("return", "")):
+            said[name] = [*get_args(get_type_hints(made, include_extras=True)["return"])]
+    counts = (name for name, field in kind.model_fields.items() if field.annotation is int)
+    found = dict.fromkeys(kind.model_fields, Shown()) | dict.fromkeys(counts, Shown(form=","))
+    return found | {name: one for name, parts in said.items() for one in parts if isinstance(one, Shown)}
+
+
+def table(
+    caption: str, rows: Sequence[Record] | Mapping[str, Record], *columns: str, first: str = "", note: str = ""
+) -> Table:
+    """Make a table of records: a row each, a column for each named field or property, as :class:`Shown` there says.
+
+    Args:
+        rows: the records; if they have names, these are the first column, headed ``first``.
+    """
+    named = rows if isinstance(rows, Mapping) else dict(enumerate(rows))
+    shown = shown_in(type(next(iter(named.values())))) if named else {}
+    heads = [shown[one].title or one.replace("_", " ") if one in shown else one for one in columns]
+    body = [
+        (*([Cell(str(name))] if first else ()), *(shown[one].cell(getattr(row, one)) for one in columns))
+        for name, row in named.items()
+    ]
+    return Table(caption, (*([first] if first else ()), *heads), tuple(body), note)
 
 
 @dataclass(frozen=True)
@@ -80,14 +168,14 @@ class Metric:
 class Result(Record):
     """The part common to all results: what a measurement returns and writes as JSON.
 
-    >>> class Share(Result):
-    ...     share: float
-    >>> Share(dataset="digits", split="test", share=0.5).title
-    'digits, test'
+    >>> class Measured(Result):
+    ...     share: Annotated[float, Shown("share of all", form=".1%", metric="share")]
+    >>> found = Measured(dataset="digits", split="test", share=0.5)
+    >>> found.title, found.metrics()["share"].read(found, None)
+    ('digits, test', 50.0)
     """
 
     METRICS: ClassVar[Mapping[str, Metric]] = {}
-    """Numbers that studies request by name; any other number is requested by its path, ``layers.conv1.peak_step``."""
 
     dataset: str
     """Name of the data."""
@@ -104,6 +192,15 @@ class Result(Record):
     def section(self) -> Section:
         """Build the words, tables and charts that the terminal prints and the page shows."""
         raise NotImplementedError  # each has its own
+
+    @classmethod
+    def metrics(cls) -> Mapping[str, Metric]:
+        """Return the numbers that studies request by name; any other one has a path, ``layers.conv1.peak_step``."""
+        return cls.METRICS | {
+            one.metric: one.to_metric(name, placed=isfunction(getattr_static(cls, name, None)))
+            for name, one in shown_in(cls).items()
+            if one.metric
+        }
 
     @property
     def invalid(self) -> str:

@@ -1,4 +1,4 @@
-"""Ranges, scales and ticks of axes, the same in files and on the page."""
+"""Ranges, scales and ticks of axes."""
 
 from __future__ import annotations
 
@@ -122,50 +122,18 @@ UNITS = ((1e9, 1e9, "G"), (1e6, 1e6, "M"), (1e4, 1e3, "k"))
 """Letters for large numbers: the threshold from which each is written, and the value it stands for."""
 
 
-ROUNDING = 1e-9
-"""Share of an axis by which the rounding of a value may exceed it."""
-
-
 @dataclass(frozen=True)
 class Ruler:
-    """A scale from ``low`` at the place ``start`` to ``high`` at ``end``, with ticks and their labels."""
+    """A scale from ``low`` to ``high``, with ticks and their labels."""
 
     low: float
     high: float
-    start: float
-    end: float
     ticks: tuple[float, ...]
     labels: tuple[str, ...]
     logarithmic: bool = False
 
-    def shows(self, values: Iterable[Number]) -> list[float]:
-        """Return the values that have a place: a logarithmic axis has none for 0, below, or just above."""
-        return above_zero(finite(values)) if self.logarithmic else finite(values)
 
-    def at(self, value: float) -> float:
-        """Return the place of a value, within the axis."""
-        return self.within(self.beyond(value))
-
-    def beyond(self, value: float) -> float:
-        """Return the place of a value, which may lie outside the axis."""
-        low, high = self.low, self.high
-        if self.logarithmic:
-            low, high, value = (math.log10(max(v, 5e-324)) for v in (low, high, value))
-        share = (value - low) / (high - low)
-        if -ROUNDING < share < 1 + ROUNDING:
-            share = min(1.0, max(0.0, share))
-        return self.start + share * (self.end - self.start)
-
-    def holds(self, place: float) -> bool:
-        """Return True if a place lies on the axis."""
-        return place == self.within(place)
-
-    def within(self, place: float) -> float:
-        """Return the nearest place on the axis."""
-        return min(max(place, min(self.start, self.end)), max(self.start, self.end))
-
-
-def ruler(axis: Axis, held: Sequence[float], start: float, end: float, *, places: bool = False, most: int = 6) -> Ruler:
+def ruler(axis: Axis, held: Sequence[float], *, places: bool = False, most: int = 6) -> Ruler:
     """Make an axis that has room for these values.
 
     Args:
@@ -180,17 +148,17 @@ def ruler(axis: Axis, held: Sequence[float], start: float, end: float, *, places
     if places and axis.whole and 0.5 <= low < 1 and 1.0 not in ticks and not logarithmic:  # counts begin at 1
         crowded = len(ticks) > 1 and ticks[1] - 1 < 0.5 * (ticks[-1] - ticks[-2])
         ticks = [1.0, *(tick for tick in ticks[crowded:] if tick > 0)]
-    return Ruler(low, high, start, end, tuple(ticks), labels_of(axis, ticks), logarithmic)
+    return Ruler(low, high, tuple(ticks), labels_of(axis, ticks), logarithmic)
 
 
-def colour_ruler(axis: Axis, held: Sequence[float], start: float, end: float) -> Ruler:
+def colour_ruler(axis: Axis, held: Sequence[float]) -> Ruler:
     """Return the scale of a heat map's colours: from the lowest value to the highest."""
     logarithmic = is_logarithmic(axis, held)
     held = (above_zero(held) if logarithmic else held) or [0.0]
     low, high = min(held), max(held)
     high = high if high > low else low + 1
     ticks = _powers(low, high) if logarithmic else ticks_of(low, high)
-    return Ruler(low, high, start, end, tuple(ticks), labels_of(axis, ticks), logarithmic)
+    return Ruler(low, high, tuple(ticks), labels_of(axis, ticks), logarithmic)
 
 
 def ticks_of(low: float, high: float, most: int = 5) -> list[float]:

@@ -13,15 +13,14 @@ from bntt.charts.records import Bars, Chart, Forest, Histogram, Lines
 
 @dataclass(frozen=True)
 class Colour:
-    """A colour with its class in the page's style."""
+    """A colour on a light background, and in dark mode."""
 
-    css: str
     light: str
     dark: str
 
 
 METHODS = {
-    name: Colour(f"c-{name}", light, dark)
+    name: Colour(light, dark)
     for name, light, dark in (
         ("bntt", "#d1410c", "#ff7a45"),
         ("bntt-scaled", "#a3123f", "#ff8fa8"),
@@ -63,9 +62,7 @@ def _between(stops: Sequence[str], share: float) -> str:
     return "#" + "".join(f"{round(a + part * (b - a)):02x}" for a, b in zip(*ends, strict=True))
 
 
-SHADES = tuple(
-    Colour(f"s-{i}", *(_between(stops, i / (_SHADES - 1)) for stops in (_LIGHT, _DARK))) for i in range(_SHADES)
-)
+SHADES = tuple(Colour(*(_between(stops, i / (_SHADES - 1)) for stops in (_LIGHT, _DARK))) for i in range(_SHADES))
 """Shades from the first layer to the last."""
 
 
@@ -140,11 +137,3 @@ def _merged(first: Sequence[str], second: Sequence[str]) -> list[str]:
             names.insert(at, name)
         at = names.index(name) + 1
     return names
-
-
-def style_rules() -> str:
-    """Return the page's rules that give every class its colour, in light and in dark mode."""
-    every = (*METHODS.values(), *SHADES)
-    light = "".join(f".{colour.css}{{--c:{colour.light}}}" for colour in every)
-    dark = "".join(f".{colour.css}{{--c:{colour.dark}}}" for colour in every)
-    return f"{light}\n@media screen and (prefers-color-scheme: dark){{{dark}}}"

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 from bntt.charts.axes import LEAST, colour_ruler, is_logarithmic, values_along
 from bntt.charts.colours import Looks
 from bntt.charts.records import Bars, Chart, Forest, HeatMap, Histogram, Image, Level, Line, Lines, Number
-from bntt.charts.text import number_text
+from bntt.charts.text import number_text, thinned
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,6 +20,8 @@ MARKS = ("o", "s", "^", "D", "v", "P", "X", "*", "<")
 """Marks by which series that are compared are told apart without colours."""
 FEW = 40
 """Largest number of points of a joined line with marks; longer ones have none, points that are not joined always."""
+MARKED, MOST_POINTS = 13, 200
+"""Most marks on a joined line, where every so many points have one, and most points of any line."""
 INVALID = "#a61b1b"
 INK = "0.2"
 Legend = dict[str, Any]
@@ -59,7 +62,7 @@ def _open(values: Sequence[Number], *, logarithmic: bool = False) -> list[float]
 def _lines(axes: Axes, chart: Lines, looks: Looks) -> Legend:
     legend: Legend = {}
     logarithmic = is_logarithmic(chart.y, values_along(chart))
-    for line in chart.lines:
+    for line in map(_thinned, chart.lines):
         y, low, high = (_open(values, logarithmic=logarithmic) for values in (line.y, line.low, line.high))
         colour, mark = looks.colour(line.name, line.colour).light, MARKS[looks.numbers[line.name] % len(MARKS)]
         (legend[line.name],) = axes.plot(
@@ -69,6 +72,7 @@ def _lines(axes: Axes, chart: Lines, looks: Looks) -> Legend:
             linestyle=("--" if line.dashed else "-") if line.joined else "none",
             marker=mark if len(line.x) <= (1 if line.stepped else FEW) or not line.joined else None,
             markersize=4 if line.joined else 6,
+            markevery=math.ceil(len(line.x) / MARKED) if line.joined and not line.invalid else None,
             drawstyle="steps-post" if line.stepped else None,
         )
         _spread(axes, line, low, high, colour)
@@ -77,6 +81,15 @@ def _lines(axes: Axes, chart: Lines, looks: Looks) -> Legend:
     if "INVALID" in legend:
         legend["INVALID"] = legend.pop("INVALID")  # the last
     return legend | _levels(axes, chart.levels)
+
+
+def _thinned(line: Line) -> Line:
+    """Return a line of at most ``MOST_POINTS`` points, evenly spaced; one with invalid points is short."""
+    at = thinned(len(line.x), MOST_POINTS)
+    if len(at) == len(line.x) or line.invalid:
+        return line
+    held = {key: getattr(line, key) for key in ("x", "y", "low", "high")}
+    return replace(line, **{key: [values[i] for i in at] for key, values in held.items() if values})
 
 
 def _spread(axes: Axes, line: Line, low: Sequence[float], high: Sequence[float], colour: str) -> None:
@@ -148,7 +161,7 @@ def _forest(axes: Axes, chart: Forest, looks: Looks) -> Legend:
 def _heat_map(axes: Axes, chart: HeatMap) -> Legend:
     from matplotlib.colors import LogNorm, Normalize
 
-    scale = colour_ruler(chart.value, values_along(chart), 0, 1)
+    scale = colour_ruler(chart.value, values_along(chart))
     rows = [_open(row, logarithmic=scale.logarithmic) for row in chart.values]
     norm = (LogNorm if scale.logarithmic else Normalize)(scale.low, scale.high)
     shown = axes.imshow(rows, aspect="auto", norm=norm, cmap="cividis", interpolation="nearest")

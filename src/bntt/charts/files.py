@@ -9,6 +9,7 @@ import io
 import math
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,15 +40,21 @@ def save_figure(figure: Figure, path: Path) -> None:
         ValueError: if the path has another suffix, or the figure has no chart.
         OSError: if it cannot be written; what was there before is unchanged.
     """
-    from matplotlib import rc_context
-
     kind, content = path.suffix.removeprefix(".").lower(), io.BytesIO()
     if kind not in UNDATED:
         raise ValueError(f"{path}: a figure is a .png, .pdf or .svg file, got {path.suffix or 'no suffix'!r}")
-    with rc_context({"svg.hashsalt": "bntt", "svg.fonttype": "none", "font.sans-serif": ["DejaVu Sans"]}):
+    with reproducible("bntt"):
         draw_figure(figure).savefig(content, format=kind, dpi="figure", metadata=UNDATED[kind])
     drawn = content.getvalue()
     write_whole(path, TAG.sub(_rounded, drawn) if kind == "svg" else drawn)
+
+
+def reproducible(salt: str) -> AbstractContextManager[None]:
+    """Draw the same bytes for the same figure in a block, with text that stays text; ``salt`` names its parts."""
+    from matplotlib import rc_context
+
+    ticks = {"xtick.major.size": 0, "ytick.major.size": 0}  # the grid shows the places
+    return rc_context({"svg.hashsalt": salt, "svg.fonttype": "none", "font.sans-serif": ["DejaVu Sans"], **ticks})
 
 
 def _rounded(tag: re.Match[bytes]) -> bytes:
@@ -55,8 +62,11 @@ def _rounded(tag: re.Match[bytes]) -> bytes:
     return re.sub(rb"(\.\d\d)\d+", rb"\1", tag[0])
 
 
-def draw_figure(figure: Figure) -> Drawing:
+def draw_figure(figure: Figure, looks: Looks | None = None) -> Drawing:
     """Draw all charts of a figure in rows and columns, under its title.
+
+    Args:
+        looks: of its series; by default chosen for this figure alone.
 
     Raises:
         ValueError: if there is no chart.
@@ -71,9 +81,10 @@ def draw_figure(figure: Figure) -> Drawing:
     sizes = [_size(chart) for chart in charts]
     widths = [max(width for width, _ in sizes[i::columns]) for i in range(columns)]
     heights = [max(height for _, height in sizes[i * columns : (i + 1) * columns]) for i in range(rows)]
-    drawing = Drawing(figsize=(max(4.5, sum(widths)), sum(heights) + 0.5), dpi=110, layout="constrained")
+    size = max(4.5, sum(widths)), sum(heights) + 0.5 * bool(figure.title)
+    drawing = Drawing(figsize=size, dpi=110, layout="constrained")
     grid = drawing.subplots(rows, columns, squeeze=False, width_ratios=widths, height_ratios=heights)
-    places, looks, legends = list(grid.flat), looks_of(charts), []
+    places, looks, legends = list(grid.flat), looks or looks_of(charts), []
     for axes, chart, (width, _) in zip(places, charts, sizes, strict=False):
         legends.append((axes, draw_chart(axes, chart, looks)))
         _frame(axes, chart, round(LETTERS * width) - 8)
@@ -81,7 +92,8 @@ def draw_figure(figure: Figure) -> Drawing:
         axes.set_visible(False)
     _legends(drawing, legends, widths, looks)
     letters = round(10 * drawing.get_size_inches()[0])
-    drawing.suptitle(wrapped(figure.title, letters), parse_math=False, fontsize=11)
+    if figure.title:
+        drawing.suptitle(wrapped(figure.title, letters), parse_math=False, fontsize=11)
     _settle(drawing)
     return drawing
 
@@ -162,10 +174,10 @@ def _frame(axes: Axes, chart: Chart, letters: int) -> None:
 
 
 def _measure(axes: Axes, which: str, axis: Axis, held: Sequence[float], letters: int, *, values: bool = False) -> None:
-    """Set up one axis: scale, ends, ticks and name, as the page chooses them."""
+    """Set up one axis: scale, ends, ticks and name."""
     from matplotlib.ticker import FixedLocator, NullLocator
 
-    scale, drawn = ruler(axis, held, 0, 1, places=not (values or which == "y"), most=8), getattr(axes, f"{which}axis")
+    scale, drawn = ruler(axis, held, places=not (values or which == "y"), most=8), getattr(axes, f"{which}axis")
     if scale.logarithmic:
         getattr(axes, f"set_{which}scale")("log")
     getattr(axes, f"set_{which}lim")(scale.low, scale.high)

@@ -58,6 +58,10 @@ class Line:
     joined: bool = True
     """True if the points are joined; points of single starts are not."""
 
+    def __post_init__(self) -> None:
+        if len(self.x) != len(self.y) or {len(self.low), len(self.high)} - {0, len(self.y)}:
+            raise ValueError(f"the line {self.name!r} has {len(self.x)} places and {len(self.y)} values")
+
 
 @dataclass(frozen=True)
 class Level:

@@ -10,10 +10,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from bntt.charts.colours import looks_of
-from bntt.charts.page import draw
 from bntt.charts.records import Bars, Chart, Forest, HeatMap, Histogram, Lines
-from bntt.charts.text import table_of
 
 KINDS: dict[str, type[Chart]] = {
     "lines": Lines,
@@ -38,7 +35,7 @@ def stored(chart: Chart) -> dict[str, Any]:
 
 
 def chart_from(values: Any) -> Chart:
-    """Read a chart from JSON values, and make sure that it can be drawn.
+    """Read a chart from JSON values, and make sure that its numbers fit together.
 
     Raises:
         ValueError: if they are not a chart: an unknown kind, a missing part, or parts of unequal length.
@@ -48,8 +45,6 @@ def chart_from(values: Any) -> Chart:
         raise ValueError(f"no chart: its kind is {kind!r}, not one of {', '.join(KINDS)}")
     try:
         chart: Chart = _reader(kind).validate_python({key: value for key, value in values.items() if key != "kind"})
-        draw(chart, looks_of([chart]))
-        table_of(chart)
     except (ValidationError, ValueError, LookupError, ArithmeticError) as error:
         raise ValueError(f"no chart of kind {kind!r}: {str(error).splitlines()[0]}") from None
     return chart

@@ -11,7 +11,7 @@ from statistics import mean
 from typing import Any
 
 from bntt.analysis.attack.result import AttackResult, own_rows
-from bntt.analysis.drift.result import LayerDrift, LayerInputs, inputs_chart
+from bntt.analysis.drift.measurement import LayerDrift, LayerInputs, inputs_chart
 from bntt.charts.axes import finite
 from bntt.charts.files import save_figure
 from bntt.charts.records import STEPS, Axis, Bar, Bars, Chart, Entry, Figure, Forest, Line, Lines, over_steps

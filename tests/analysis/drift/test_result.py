@@ -5,8 +5,7 @@ import math
 
 import pytest
 
-from bntt.analysis.drift.measurement import DriftArguments
-from bntt.analysis.drift.result import DriftResult
+from bntt.analysis.drift.measurement import DriftArguments, DriftResult
 from bntt.analysis.result import result_from
 
 LAYER = {
@@ -30,7 +29,7 @@ VALUES = {
 
 def test_numbers_are_those_of_driven_steps():
     found = result_from(DriftResult, VALUES)
-    read = {name: metric.read(found, None) for name, metric in found.METRICS.items()}
+    read = {name: metric.read(found, None) for name, metric in found.metrics().items()}
     assert read == {"drift": 1.0, "largest-drift": 1.5, "drift-if-shared": 1.5}
     assert found.arguments == DriftArguments(images=4)
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from bntt.analysis.accuracy.accuracy import FEW
 from bntt.charts.section import Mark
-from bntt.charts.strip import Strip, scale_of
 from bntt.studies.claims.words import with_interval
 from bntt.studies.report.reading import GapError, Values, finite
 
@@ -17,6 +16,27 @@ VERDICTS: dict[str, tuple[str, Mark]] = {
     "not run": ("–", "gap"),
 }
 """Verdicts with a sign each, for readers who see no colour."""
+
+
+@dataclass(frozen=True)
+class Strip:
+    """One value in a cell: a mark on its interval, drawn one line high."""
+
+    name: str
+    said: str
+    """The value in words."""
+    value: float
+    low: float | None
+    high: float | None
+    bounds: tuple[float, ...]
+    """Values that it is compared with, drawn as lines."""
+    scale: tuple[float, float]
+    """Ends of the drawing, shared by strips that are read together."""
+
+    def at(self, value: float) -> float:
+        """Return the place of a value, from 6 to 174."""
+        low, high = self.scale
+        return round(6 + 168 * min(1.0, max(0.0, (value - low) / (high - low))), 1)
 
 
 @dataclass(frozen=True)
@@ -87,7 +107,8 @@ def _plot(of: str, effects: list[Values]) -> Plot:
         [value for value in map(finite, effect.held.get("bounds") or ()) if value is not None] for effect in effects
     ]
     ends = [v for effect in effects for v in (effect.number("mean"), effect.maybe("low"), effect.maybe("high"))]
-    scale = scale_of([*ends, *(value for row in bounds for value in row)])
+    seen = [v for v in (*ends, *(value for row in bounds for value in row)) if v is not None]
+    scale = (min(seen), max(seen)) if min(seen) < max(seen) else (min(seen) - 0.5, max(seen) + 0.5)
     signed = any(" − " in effect.shown("name") for effect in effects)
     strips = (
         Strip(

@@ -13,12 +13,10 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from bntt.charts import page as chart_page
 from bntt.charts.axes import on_shared_scales
-from bntt.charts.colours import looks_of, style_rules
+from bntt.charts.colours import looks_of
 from bntt.charts.section import Cell, Table
-from bntt.charts.strip import draw_strip
-from bntt.charts.text import table_of
+from bntt.charts.svg import Pictures
 from bntt.io.checkpoint import CheckpointError
 from bntt.io.files import write_whole
 from bntt.runs.recipe.schema import RecipeError
@@ -185,14 +183,14 @@ def html_of(page: Page) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    parts = {"style": f"{_part('page.css')}\n{style_rules()}", "script": _part("page.js")}
-    environment.globals |= {"anchor": anchor, "numeric": numeric, "table_of": table_of, "looks_of": looks_of}
-    environment.globals |= {"draw": chart_page.draw, "legend_of": chart_page.legend_of}
-    environment.globals |= {"on_shared_scales": on_shared_scales, "draw_strip": draw_strip, "sorts_apart": sorts_apart}
+    pictures = Pictures()
+    environment.globals |= {"anchor": anchor, "numeric": numeric, "looks_of": looks_of, "draw": pictures.draw}
+    environment.globals |= {"on_shared_scales": on_shared_scales, "sorts_apart": sorts_apart}
     environment.globals |= {"footnotes": {}}  # number of each source, in the order in which the page names them first
+    body = environment.get_template("body.html").render(page=page, version=__version__)
+    parts = {"style": f"{_part('page.css')}\n{pictures.rules()}", "script": _part("page.js")}
     hashes = {f"{name}_hash": _hash(text) for name, text in parts.items()}
-    template = environment.get_template("page.html")
-    return template.render(page=page, version=__version__, **parts, **hashes)
+    return environment.get_template("page.html").render(page=page, version=__version__, body=body, **parts, **hashes)
 
 
 def _part(name: str) -> str:

@@ -103,7 +103,7 @@ def results_section(values: Values, folder: Path) -> Section:
     cells = [row.inside("cells") for row in rows]
     starts = [one.inside(key).whole("n") for one in cells for key in one if key in one]
     words = (f"Preliminary: numbers of fewer than {FEW} starts.",) if min(starts, default=FEW) < FEW else ()
-    folded = (_every_value(rows, columns), _made_on(rows))
+    folded = (_made_on(rows),)
     tables = (Table(caption, heads, body, note),)
     return Section("Results", words=words, tables=tables, folded=tuple(one for one in folded if one.rows))
 
@@ -161,18 +161,6 @@ def _plain(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
-def _every_value(rows: Sequence[Values], columns: Sequence[Head]) -> Table:
-    found = list[tuple[Cell, ...]]()
-    for row in rows:
-        cells = row.inside("cells")
-        for key, title, _ in columns:
-            if key in cells and "values" in cells.inside(key):
-                held = cells.inside(key).numbers("values")
-                shown = ", ".join("–" if v is None else f"{v:.6g}" for v in held[:100]) + ", …" * (len(held) > 100)
-                found.append((_name(row), Cell(title), Cell(shown)))
-    return Table("Every start's value", ("run", "measure", "values, in the order of the seeds"), tuple(found))
-
-
 def _made_on(rows: Sequence[Values]) -> Table:
     found = list[tuple[Cell, ...]]()
     for row in rows:
@@ -214,17 +202,12 @@ def _runs(values: Values, folder: Path) -> Section:
     rows = list[tuple[Cell, ...]]()
     for run in values.rows("runs"):
         name = run.shown("label") or run.text("name")
-        for start in run.rows("starts"):
-            rows.append((Cell(name), *_start(start)))
+        rows += [(Cell(name), *_start(start)) for start in run.rows("starts") if start.shown("state") != "done"]
     columns = ("run", "seed", "state", "time", "device", "commit", "data", "directory")
     settings = tuple(_settings(run) for run in values.rows("runs"))
-    return Section(
-        "Runs",
-        folded=(
-            Table("Every start, with what it ran on", columns, tuple(rows)),
-            Table("Recipes and what was changed in them", ("run", "recipe", "overrides"), settings),
-        ),
-    )
+    missing = Table("Starts that are not done", columns, tuple(rows))
+    recipes = Table("Recipes and what was changed in them", ("run", "recipe", "overrides"), settings)
+    return Section("Runs", tables=(missing,) if rows else (), folded=(recipes,))
 
 
 def _start(start: Values) -> tuple[Cell, ...]:

@@ -12,9 +12,7 @@ from torch import Tensor, nn
 
 from bntt.analysis.accuracy.batches import advance_batch
 from bntt.analysis.accuracy.evaluation import FIRST_DRAW, add_to, presented
-from bntt.analysis.drift.measurement import DriftArguments
-from bntt.analysis.drift.result import DriftResult, LayerDrift, LayerInputs
-from bntt.analysis.measurement import ArgumentError, Opened, Progress, origin
+from bntt.analysis.drift.measurement import LayerDrift, LayerInputs
 from bntt.engine.graph.recording import distribution
 from bntt.nn.kinds import norm_facts
 from bntt.nn.network.classifier import SpikingClassifier, check_classifier
@@ -26,30 +24,6 @@ from bntt.ops.norm import Moments, moment_sums, moments_of_sums
 
 EDGES = tuple(tenths / 10 for tenths in range(-60, 61, 2))
 """Edges of a histogram of standardised inputs."""
-
-
-def measure_drift(opened: Opened, arguments: DriftArguments, progress: Progress) -> DriftResult:
-    """Measure the drift of a run on every image of a split, and the input distribution of one layer on some of them.
-
-    Raises:
-        ArgumentError: if no layer has running statistics, or there is no such layer.
-    """
-    try:
-        names = list(held_norms(opened.model.network))
-    except ValueError as error:
-        raise ArgumentError(f"{opened.path}: {error}") from None
-    layer = arguments.layer or names[len(names) // 2]
-    if layer not in names:
-        raise ArgumentError(f"--layer {layer}: choose one of {', '.join(names)}")
-    every, some = opened.loader(arguments.split), opened.loader(arguments.split, arguments.images)
-    progress.expect(len(every.places) + len(some.places))
-    return DriftResult(
-        **origin(opened, arguments),
-        norm=opened.facts.norm,
-        images=len(every.places),
-        layers=input_drift(opened.model, every, seed=opened.seed, progress=progress),
-        distribution=layer_inputs(opened.model, some, layer, seed=opened.seed, progress=progress),
-    )
 
 
 def input_drift(
