@@ -4,7 +4,7 @@ BIN := .venv/bin
 # Compiled modules are kept, whatever the surroundings say: every test's process imports hundreds.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo test checks fast test-all test-peers test-long chaos promises bench-peers faults-peers docs release format clean
+.PHONY: demo test checks fast test-all test-peers test-long chaos promises bench bench-peers faults-peers docs release format clean
 
 .venv/installed: pyproject.toml setup.py $(wildcard src/bntt/engine/cpu/*.cpp src/bntt/engine/cpu/*.inl src/bntt/engine/cpu/*.h)
 	$(PYTHON) -m venv .venv
@@ -20,7 +20,7 @@ test: .venv/installed
 	$(MAKE) --jobs=2 checks fast
 
 checks: .venv/installed
-	$(BIN)/ruff format --check src tests examples runtime
+	$(BIN)/ruff format --check src tests benchmarks examples runtime
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/mypy
@@ -49,15 +49,19 @@ chaos: .venv/installed
 promises: .venv/installed
 	$(BIN)/python -m tests.promises
 
-# SpikingJelly, snnTorch and Lightning, for the benchmark and for faults side by side, in an environment of their own.
+# Speed on this machine, benchmarks/; bench-peers has the peers too.
+bench: .venv/installed
+	$(BIN)/python -m benchmarks
+
+# SpikingJelly, snnTorch and Lightning, for the benchmarks and for faults side by side, in an environment of their own.
 .venv-peers/installed: pyproject.toml
 	$(PYTHON) -m venv .venv-peers
 	.venv-peers/bin/pip install --quiet --upgrade pip
-	.venv-peers/bin/pip install --quiet . 'spikingjelly==2.0.0' 'snntorch==1.0.0' 'lightning==2.6.6' torchvision
+	.venv-peers/bin/pip install --quiet --editable . 'spikingjelly==2.0.0' 'snntorch==1.0.0' 'lightning==2.6.6' torchvision
 	touch $@
 
 bench-peers: .venv-peers/installed
-	.venv-peers/bin/bntt bench
+	.venv-peers/bin/python -m benchmarks
 
 # bntt.interop in the networks of SpikingJelly, snnTorch, Norse and Lightning, in an environment of their own.
 .venv-interop/installed: pyproject.toml
@@ -111,8 +115,8 @@ release: .venv-release/installed
 		$$python tests/packaging/installed.py dist/bntt_runtime-*.whl .venv-release/trial; done
 
 format: .venv/installed
-	$(BIN)/ruff format src tests examples runtime
-	$(BIN)/ruff check --fix src tests examples runtime
+	$(BIN)/ruff format src tests benchmarks examples runtime
+	$(BIN)/ruff check --fix src tests benchmarks examples runtime
 
 clean:
 	rm -rf .venv .venv-peers .venv-interop .venv-docs .venv-release site build dist src/*.egg-info

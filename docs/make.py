@@ -3,7 +3,8 @@
     python docs/make.py                          # every page; those that differ are written
     python docs/make.py --check                  # writes nothing; exit code 1 if a page is not what its maker makes
     python docs/make.py findings claims          # these alone
-    python docs/make.py --measure precision      # measures it anew first; parity too, in a few minutes
+    python docs/make.py --measure precision      # measures it anew first; parity too, in a few minutes; of performance
+                                                 # the model of an update's time, the rest by `python -m benchmarks`
     python docs/make.py --weights RUN NAME       # the files of a trained network that comes with the package
 
 The page of GPUs needs a GPU, or TRITON_INTERPRET=1, and is made when it is named; so is docs/report.html.
@@ -65,9 +66,9 @@ def main() -> int:
     asked = parser.parse_args()
     if unknown := sorted({*asked.pages} - {*PAGES, *NAMED}):
         parser.error(f"no page {unknown[0]!r}: there are {', '.join([*PAGES, *NAMED])}")
-    if asked.measure and (len(asked.pages) != 1 or asked.pages[0] not in ("precision", "parity")):
+    if asked.measure and (len(asked.pages) != 1 or asked.pages[0] not in ("precision", "parity", "performance")):
         parser.error(
-            "--measure is for precision or parity: the evidence of the other pages comes from runs and make promises"
+            "--measure is for precision, parity or performance: the other pages take runs and make promises as evidence"
         )
     if asked.weights:
         from pages.weights import make as make_weights

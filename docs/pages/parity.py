@@ -16,9 +16,9 @@ TITLES = {
 def measure() -> None:
     """Measure every combination and write the results; takes a few minutes."""
     import torch
-    from tests.deploy.matrix import measured
 
     from bntt.runs.environment import environment
+    from tests.deploy.matrix import measured
 
     torch.set_num_threads(1)
     where = environment()

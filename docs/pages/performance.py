@@ -1,16 +1,15 @@
-"""docs/evidence/performance.md, from the kept reports of `bntt bench`."""
+"""docs/evidence/performance.md, from the kept reports of the benchmarks."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from bntt.bench import accuracy
-from bntt.bench.scaling import rows as scaling_rows
-from bntt.bench.speed_chart import speed_figure
-from bntt.bench.timing import YARDSTICK
 from bntt.charts.records import Figure
 from pages.kept import RUNS, TEXTS, introduction, read_json, spread
 from pages.kept import table as as_table
+from pages.scaling import measure as measure
+from pages.scaling import scaling
+from pages.speed_charts import accuracy_figure, speed_figure
 
 
 def facts(name: str, report: dict) -> str:
@@ -38,7 +37,7 @@ def setting(row: dict) -> str:
 
 def cell(timing: dict) -> str:
     """Return seconds, speed and memory of a variant."""
-    speed = "" if timing["variant"] == YARDSTICK else f" ({timing['speed']:.2f}x)"
+    speed = "" if timing["variant"] == "loop" else f" ({timing['speed']:.2f}x)"
     memory = "" if timing["variant"] == "dense limit" else f", {timing['peak_over_base'] / 2**20:,.0f} MiB"
     return f"{timing['median']:.3g} s{speed}{memory}"
 
@@ -54,7 +53,7 @@ def compared(name: str, report: dict) -> list[str]:
     return [facts(name, report), "", *as_table(("case", "neurons that fire", *variants), rows), "", picture]
 
 
-RIVALS = (YARDSTICK, "spikingjelly unbind", "snntorch", "fused")
+GLANCE = ("loop", "spikingjelly unbind", "snntorch", "fused")
 
 
 def glance(report: dict) -> list[str]:
@@ -62,14 +61,14 @@ def glance(report: dict) -> list[str]:
     rows = []
     for row in report["cases"]:
         timings = {timing["variant"]: timing for timing in row["timings"]}
-        cells = [f"{timings[name]['median']:.2f} s, {timings[name]['peak_over_base'] / 2**20:,.0f} MiB" for name in RIVALS]
+        cells = [f"{timings[name]['median']:.2f} s, {timings[name]['peak_over_base'] / 2**20:,.0f} MiB" for name in GLANCE]
         rows.append([setting(row), firing(row), *cells, f"**{timings['fused']['speed']:.1f}x**"])
     heads = ("", "neurons that fire", "loop", "SpikingJelly, list of norms", "snnTorch", "bntt", "bntt against the loop")
     return as_table(heads, rows)
 
 
 DEPLOYED = TEXTS / "deploy.json"
-"""The report of ``bntt bench --cases deploy``."""
+"""The report of ``python -m benchmarks --cases deploy``."""
 WAYS = ("pytorch", "fused", "onnx", "runtime", "runtime int8")
 
 
@@ -102,31 +101,8 @@ def deployed() -> list[str]:
     return [*lines, *as_table(("", "needs, besides our own code", "on disk"), needs), ""]
 
 
-SCALING = TEXTS / "scaling.json"
-"""The report of ``bntt bench --cases scaling``."""
-
-
-def scaling() -> list[str]:
-    """Tabulate the model of an update's time against measured times, and its predictions for other machines."""
-    found = read_json(SCALING)
-    environment, model = found["environment"], found["model"]
-    made = f"{environment['processor']}, commit `{environment['commit']}`, {environment['started'][:10]}"
-    others = [[one["machine"], f"{one['seconds']:.2f} s", one["assumed"]] for one in found["elsewhere"]]
-    told = (
-        f"By the model an update takes {model['fixed'] * 1e3:.1f} ms, plus {model['mac'] * 1e12:.1f} ps for each multiply-accumulate of "
-        f"its three passes and {model['neuron'] * 1e9:.2f} ns for each neuron and step. A second thread adds {model['gain']:.2f} of the speed "
-        f"of the first, a second process of one thread {model['share']:.2f}; processes exchange a byte of gradients in "
-        f"{model['byte'] * 1e9:.2f} ns. "
-        "Measured times are the minimum of three updates, with random weights; unseen points were not fitted. The second table is "
-        "predicted by the model, nothing in it was run: an update of VGG9, T = 25, B = 128."
-    )
-    heads = ("update of VGG9", "measured", "by the model", "error", "")
-    elsewhere = as_table(("elsewhere", "update", "assumed"), others)
-    return [f"{made}.", "", told, "", *as_table(heads, scaling_rows(found)), "", *elsewhere]
-
-
 ACCURACY = TEXTS / "accuracy.json"
-"""The report of ``bntt bench --cases accuracy``."""
+"""The report of ``python -m benchmarks --cases accuracy``."""
 
 
 def to_accuracy() -> list[str]:
@@ -165,7 +141,7 @@ def pictures() -> Iterator[tuple[str, Figure]]:
     """Yield the pictures of the page."""
     for name, report in reports().items():
         yield f"bench-{name}.svg", speed_figure(report)
-    yield "bench-accuracy.svg", accuracy.figure(read_json(ACCURACY))
+    yield "bench-accuracy.svg", accuracy_figure(read_json(ACCURACY))
 
 
 def page() -> str:

@@ -19,7 +19,7 @@ def measure() -> None:
     import torch
     import torch.nn.functional as F
 
-    from bntt.bench.cases import STANDARD, images, network
+    from benchmarks.cases import STANDARD, images, network
     from bntt.engine.compute import Compute
     from bntt.nn import PoissonEncoder, SpikingNetwork
     from bntt.runs.environment import environment

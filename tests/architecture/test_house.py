@@ -11,11 +11,11 @@ import pytest
 
 from tests.architecture.source import FILES, ROOT, SOURCE, code_of, name
 
-BUDGET, SPARE = 59700, 250
+BUDGET, SPARE = 56700, 250
 """Most lines under ``src``, and how far below it they may fall before the commit that takes them out lowers it."""
 MOST_LINES, MOST_FILES = 800, 18
-OTHER_PROGRAMS = {"runs/environment.py", "bench/timing.py", "deploy/nir/file.py", "runs/deployment/timed.py"}
-"""Where command lines are built: of git, and of processes where benchmarks and bundles are timed, HDF5 is opened."""
+OTHER_PROGRAMS = {"runs/environment.py", "deploy/nir/file.py", "runs/deployment/timed.py"}
+"""Where command lines are built: of git, and of processes where bundles are timed, HDF5 is opened."""
 WRONG = {
     "ops/lif.py": "from bntt.nn import BNTT",
     "engine/compute.py": "import bntt.io.files",
@@ -24,7 +24,7 @@ WRONG = {
     "runs/identity.py": "from bntt.studies import pool",
     "analysis/result.py": "def draw():\n    import matplotlib",
     "io/files.py": "from bntt.charts import records",
-    "bench/cases.py": "from bntt.runs import open_run",
+    "runs/measure.py": "from benchmarks import cases",
     "charts/records.py": "from bntt.ops import lif",
     "training/schedule.py": "from bntt.charts import records",
     "deploy/bundle.py": "import torch",

@@ -1,58 +1,38 @@
 """The standard benchmark of two source trees in alternation: ``python -m tests.bench.alternate OTHER/src``.
 
-Both trees' workers live at once, and a round is one step of each, in an order that turns round. The ratio of a case is
-the geometric mean of this tree's seconds over the other's within rounds, with its 95 % interval; below 1 is faster.
+The benchmarks of this tree time both. Both workers live at once, and a round is one step of each, in an order that
+turns round. The ratio of a case is the geometric mean of this tree's seconds over the other's within rounds, with its
+95 % interval; below 1 is faster.
 """
 
 import argparse
-import json
 import math
 import os
 import statistics
-import subprocess
-import sys
 from dataclasses import asdict
 from pathlib import Path
 
+from benchmarks.cases import STANDARD, Case
+from benchmarks.workers import Worker
 from bntt.analysis.accuracy.accuracy import student_quantile
-from bntt.bench.cases import STANDARD, Case
 
-OURS = Path(__file__).parents[2] / "src"
-
-
-def worker(source: Path, variant: str, case: Case) -> subprocess.Popen[str]:
-    settings = os.environ | {"PYTHONPATH": str(source), "OMP_NUM_THREADS": "2"}
-    command = [sys.executable, "-W", "ignore", "-m", "bntt.bench.worker"]
-    specification = json.dumps({"variant": variant, "case": asdict(case)})
-    pipe = subprocess.PIPE
-    started = subprocess.Popen([*command, specification], stdin=pipe, stdout=pipe, text=True, env=settings)
-    assert answer(started) == {"ready": True}
-    return started
+ROOT = Path(__file__).parents[2]
 
 
-def answer(process: subprocess.Popen[str]) -> dict[str, float]:
-    return json.loads(process.stdout.readline())
-
-
-def step(process: subprocess.Popen[str]) -> float:
-    process.stdin.write("step\n")
-    process.stdin.flush()
-    return answer(process)["seconds"]
+def worker(source: Path, variant: str, case: Case) -> Worker:
+    settings = {"PYTHONPATH": os.pathsep.join(map(str, (source, ROOT))), "OMP_NUM_THREADS": "2"}
+    return Worker(f"{source}: {variant}", "timing", {"variant": variant, "case": asdict(case)}, settings)
 
 
 def ratios(other: Path, variant: str, case: Case, rounds: int) -> list[float]:
     """The logarithms of ours over theirs, round by round; the first two rounds warm up."""
-    pair = [worker(OURS, variant, case), worker(other, variant, case)]
-    try:
-        found = []
+    found = []
+    with worker(ROOT / "src", variant, case) as ours, worker(other, variant, case) as theirs:
         for number in range(rounds + 2):
-            order = (0, 1) if number % 2 else (1, 0)
-            seconds = {i: step(pair[i]) for i in order}
-            found.append(math.log(seconds[0] / seconds[1]))
-        return found[2:]
-    finally:
-        for process in pair:
-            process.kill()
+            order = (ours, theirs) if number % 2 else (theirs, ours)
+            seconds = {one.title: one.ask("step")["seconds"] for one in order}
+            found.append(math.log(seconds[ours.title] / seconds[theirs.title]))
+    return found[2:]
 
 
 def main() -> None:

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from bntt.bench import cases
-from bntt.bench.cases import Case, dense_limit, firing_rates, images, network, own_step, step_of
+from benchmarks import cases
+from benchmarks.cases import Case, dense_limit, firing_rates, images, network, own_step, step_of, takes_part
 from bntt.engine import kernels as backend
 from bntt.engine.cpu.library import use_variant
 from bntt.engine.graph import spans as recompute
@@ -31,11 +31,11 @@ def test_evaluation_fires_as_training_does():
 
 
 @needs_kernels
-@pytest.mark.parametrize(("kind", "kernels"), [("vgg9", True), ("mlp", False)])
-def test_a_step_of_ours(kind, kernels):
+@pytest.mark.parametrize(("kind", "variant"), [("vgg9", "fused"), ("mlp", "reference")])
+def test_a_step_of_ours(kind, variant):
     case = Case("x", network=kind, num_steps=2, batch=3, width=0.1)
-    own_step(case, kernels=kernels)()
-    evaluated = own_step(Case("x", network=kind, num_steps=2, batch=3, width=0.1, training=False), kernels=kernels)()
+    step_of(variant, case)()
+    evaluated = step_of(variant, replace(case, training=False))()
     assert isinstance(evaluated, torch.Tensor)
     assert not evaluated.requires_grad
     dense_limit(case)()
@@ -49,8 +49,8 @@ def test_the_dense_limit_takes_gradients_by_the_way_of_our_step(monkeypatch):
         InputGrad, "begin", lambda synapse, *args: begun.append(synapse.weight.shape) or real(synapse, *args)
     )
     case, ways = Case("x", num_steps=2, batch=3, width=0.25), []
-    for make in (own_step, dense_limit):
-        make(case)()
+    for variant in ("fused", "dense limit"):
+        step_of(variant, case)()
         ways.append(sorted(begun))
         begun.clear()
     assert ways[0] == ways[1]
@@ -64,37 +64,46 @@ def test_a_step_that_computes_again_keeps_the_square_root_of_all_steps(monkeypat
     spans = []
     real = recompute.span_of
     monkeypatch.setattr(fused, "span_of", lambda *args: spans.append(real(*args)) or spans[-1])
-    for again in (False, True):
-        own_step(Case("x", network="mlp", num_steps=10, batch=3, width=0.1), recompute=again)()
+    for variant in ("fused", "recompute"):
+        own_step(variant, Case("x", network="mlp", num_steps=10, batch=3, width=0.1))()
     assert spans == [10, 4]
 
 
 def test_a_training_step_leaves_gradients():
     net = network(SMALL)
     pixels, labels = images(SMALL)
-    step_of(net, lambda: net(pixels.expand(2, -1, -1, -1, -1)), labels, True)()
+    cases._pass(net, lambda: net(pixels.expand(2, -1, -1, -1, -1)), labels, True)()
     assert all(p.grad is not None for p in net.parameters())
 
 
 def test_peers_are_listed_only_where_they_are_installed(monkeypatch):
     monkeypatch.setattr(cases, "find_spec", lambda name: None)
-    assert cases.installed_peers() == []
+    assert not {*cases.available()} & {*cases.NORMS_OF}
     monkeypatch.setattr(cases, "find_spec", lambda name: object() if name == "spikingjelly" else None)
-    assert cases.installed_peers() == ["spikingjelly", "spikingjelly unbind"]
-    assert set(cases.USUAL) <= set(cases.OURS)
-    assert set(cases.SLEEPING) <= set(cases.OURS) <= set(cases.VARIANTS)
+    assert {*cases.available()} & {*cases.NORMS_OF} == {"spikingjelly", "spikingjelly unbind"}
 
 
 def test_bf16_can_be_timed_only_where_the_processor_has_it(monkeypatch):
     monkeypatch.setattr(backend, "has_bf16", lambda: False)
     assert not [name for name in cases.available() if "bf16" in name]
     monkeypatch.setattr(backend, "has_bf16", lambda: True)
-    assert set(cases.OURS) <= set(cases.available())
-    assert set(cases.usual()) == {*cases.USUAL, *cases.installed_peers()}
+    assert {"loop", "reference", *cases.FUSED} <= set(cases.available())
 
 
 def test_the_peers_stay_on_the_processor(monkeypatch):
     monkeypatch.setattr(cases, "find_spec", lambda name: object())
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: False)
     assert cases.available("cuda") == ["loop", "reference", "fused", "recompute", "dense limit"]
-    assert cases.usual("cuda") == list(cases.USUAL)
+
+
+def test_a_peer_is_left_out_of_norms_and_networks_that_it_lacks():
+    bntt, tab, residual = Case("x"), Case("x", norm="tab"), Case("x", network="resnet19")
+    takes = {name: [takes_part(name, case) for case in (bntt, tab, residual)] for name in ("loop", "fused", "snntorch")}
+    assert takes == {"loop": [True] * 3, "fused": [True] * 3, "snntorch": [True, False, False]}
+
+
+@pytest.mark.parametrize("norm", cases.COMPARED_NORMS)
+def test_every_norm_has_a_loop(norm):
+    """Written out for BNTT, of the library's modules for others: step by step, or layer by layer."""
+    with torch.random.fork_rng(devices=[]):  # the loop draws its spikes from torch's generator
+        step_of("loop", replace(SMALL, norm=norm))()

@@ -1,14 +1,14 @@
-"""Networks outside, timed: each way in its own process shows the library's logits first, or nothing is timed."""
+"""Trained networks, timed: each way in its own process shows the library's logits first, or nothing is timed."""
 
 import json
 
 import numpy as np
 import pytest
 
-from bntt.bench import deployed
-from bntt.bench.deployed import parity, report, samples_of, time_networks
-from bntt.bench.deployed_worker import VARIANTS, main
-from bntt.bench.parity import ParityError
+from benchmarks import deployed, ways
+from benchmarks.deployed import exact_logits, parity, samples_of, time_network
+from benchmarks.parity import ParityError
+from benchmarks.ways import FILES
 from bntt.models import PRETRAINED, pretrained
 from tests.kernels import needs_kernels
 
@@ -16,7 +16,7 @@ from tests.kernels import needs_kernels
 @pytest.fixture
 def few(monkeypatch):
     monkeypatch.setattr(deployed, "IMAGES", 6)
-    monkeypatch.setattr(deployed, "CALLS", {1: 2, 64: 1})
+    monkeypatch.setattr(deployed, "CALLS", {64: 1, 1: 2})
 
 
 SOON = ("fashion-mnist-sparse", "fashion-mnist-rows")
@@ -28,17 +28,16 @@ SOON = ("fashion-mnist-sparse", "fashion-mnist-rows")
 def test_every_way_of_every_network_has_its_logits(network, few, tmp_path, monkeypatch, capsys):
     """In this process: what differs from the library's numbers would be told."""
     model, samples = pretrained(network), samples_of(network, deployed.IMAGES)
-    np.save(tmp_path / "samples.npy", samples)
-    deployed._write(model, network, tmp_path, list(VARIANTS))
-    exact = deployed._exact_logits(model, samples)
-    for variant in VARIANTS:
-        told = {"variant": variant, "network": network, "folder": str(tmp_path), "batch": 4, "calls": 1}
+    deployed.write(model, network, samples, tmp_path, list(FILES))
+    exact = exact_logits(model, samples)
+    for way in FILES:
+        told = {"way": way, "network": network, "folder": str(tmp_path), "batch": 4, "calls": 1}
         monkeypatch.setattr("sys.stdin", iter(["logits\n", "time\n"]))
-        assert main(json.dumps(told)) == 0
-        said = np.load(tmp_path / f"{variant}.npy")
+        ways.main(json.dumps(told))
+        said = np.load(tmp_path / f"{way}.npy")
         assert said.shape == exact.shape
-        if "int8" not in variant:
-            assert parity(variant, said, exact) == (1.0, 1.0)
+        if "int8" not in way:
+            assert parity(way, said, exact) == {"within": 1.0, "same_class": 1.0}
         *_, timed = (json.loads(line) for line in capsys.readouterr().out.splitlines())
         assert timed["seconds"] > 0
         assert timed["resident"] > 10 << 20
@@ -46,33 +45,43 @@ def test_every_way_of_every_network_has_its_logits(network, few, tmp_path, monke
 
 @needs_kernels
 def test_ways_in_processes_of_their_own(few):
-    said = []
-    ways = ["runtime", "runtime step", "onnx step"]
-    (found,) = time_networks(ways, networks=["fashion-mnist-sparse"], rounds=2, progress=said.append)
-    assert [(way.variant, way.batch) for way in found.ways] == [(name, batch) for batch in (1, 64) for name in ways]
-    assert all(len(way.seconds) == 2 and way.within == way.same_class == 1 for way in found.ways)
-    assert found.ways[0].resident < 60 << 20, "it needs no torch"
-    assert found.ways[0].seconds[0] < found.ways[3].seconds[0], "64 images take longer than one"
-    assert found.ways[0].file != found.ways[2].file
-    assert "fashion-mnist-sparse: the logits of onnx step" in said
-    written = json.loads(json.dumps(report([found])))
-    assert written["networks"][0]["ways"][0]["median"] == found.ways[0].median
-    assert written["disk"]["pytorch"]["torch"] > 10 * written["disk"]["runtime"]["safetensors"] > 0
-    assert len(deployed.figure(written).charts) == 2
+    chosen = ["runtime", "runtime step", "onnx step"]
+    found = time_network("fashion-mnist-sparse", chosen, rounds=2)
+    rows = found["ways"]
+    assert [(row["variant"], row["batch"]) for row in rows] == [(name, batch) for batch in (1, 64) for name in chosen]
+    assert all(len(row["seconds"]) == 2 and row["within"] == row["same_class"] == 1 for row in rows)
+    assert rows[0]["resident"] < 60 << 20, "it needs no torch"
+    assert rows[0]["seconds"][0] < rows[3]["seconds"][0], "64 images take longer than one"
+    assert rows[0]["file"] != rows[2]["file"]
+    assert rows[0]["median"] == sum(rows[0]["seconds"]) / 2
+    assert deployed.disk()["pytorch"]["torch"] > 10 * deployed.disk()["runtime"]["safetensors"] > 0
+
+
+def test_samples_have_the_shape_that_a_network_takes():
+    assert samples_of("fashion-mnist-rows", 2).shape == (2, 28, 28)
+    assert samples_of("fashion-mnist-events-small", 1).shape == (1, 10, 2, 28, 28)
+    assert samples_of("cifar10-compact", 1).shape == (1, 3, 32, 32)
 
 
 def test_other_logits_are_named_and_nothing_is_timed(few, monkeypatch):
-    monkeypatch.setattr(deployed, "_exact_logits", lambda model, samples: np.zeros((len(samples), 10)))
-    said = []
-    with pytest.raises(ParityError, match=r"runtime: 0.0% of 6 images have logits within 0.0001 .*: nothing is timed"):
-        next(time_networks(["runtime"], networks=["fashion-mnist-sparse"], rounds=1, progress=said.append))
-    assert not [what for what in said if "round" in what]
-    with pytest.raises(ParityError):
-        parity("fused", np.full((2, 3), np.nan), np.zeros((2, 3)))
+    monkeypatch.setattr(deployed, "exact_logits", lambda model, samples: np.zeros((len(samples), 10)))
+    turns, real = [], deployed.take_turns
+    monkeypatch.setattr(deployed, "take_turns", lambda *args: turns.append(args[2]) or real(*args))
+    with pytest.raises(ParityError, match=r"runtime: 0\.0% of 6 images"):
+        time_network("fashion-mnist-sparse", ["runtime"], rounds=1)
+    assert turns == ["logits"]
 
 
-def test_what_is_not_installed_is_named(monkeypatch):
+def test_shares_that_a_way_may_have_depend_on_its_weights():
+    assert parity("runtime int8", np.eye(3), np.eye(3) + 1e-3) == {"within": 0.0, "same_class": 1.0}
+    for way, logits in (("runtime", np.eye(3) + 1e-3), ("fused", np.full((3, 3), np.nan))):
+        with pytest.raises(ParityError):
+            parity(way, logits, np.eye(3))
+
+
+def test_what_is_not_installed_is_left_out(monkeypatch):
     monkeypatch.setattr(deployed, "find_spec", lambda name: None if name == "onnxruntime" else object())
-    assert deployed.missing()["onnx step"] == 'onnxruntime not installed: pip install "bntt[onnx]"'
     monkeypatch.setattr(deployed, "why_unavailable", lambda kernels: f"no {kernels}")
-    assert deployed.missing()["fused"] == "no compiled kernels: no cpu"
+    assert deployed.available() == [
+        f"{name}{step}" for step in ("", " step") for name in ("pytorch", "runtime", "runtime int8")
+    ]

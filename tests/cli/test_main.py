@@ -16,7 +16,6 @@ from bntt.analysis.attack.descent import NoFoolboxError
 from bntt.analysis.attack.gradient import NoGradientError
 from bntt.analysis.measurement import ArgumentError, InvalidResultError
 from bntt.analysis.measurements import MEASUREMENTS
-from bntt.bench.parity import ParityError
 from bntt.cli import main as cli
 from bntt.cli import signals
 from bntt.engine.kernels import BackendError
@@ -78,7 +77,6 @@ ERRORS = [
     (RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED"), 5),
     (NonFiniteError("x"), 6),
     (BackendError("x"), 5),
-    (ParityError("x"), 6),
     (InvalidResultError("x"), 7),
     (ArgumentError("x"), 2),
     (OtherSettingsError("x"), 2),
@@ -157,10 +155,19 @@ def test_debug_and_our_own_faults_keep_their_traceback(monkeypatch):
         cli.main(["fault"])
 
 
-def test_help_does_not_wait_for_torch():
+def test_a_verb_that_has_gone_names_what_took_its_place(capsys):
+    for words in (["bench"], ["bench", "--rounds", "3"], ["bench", "--help"]):
+        assert cli.main(words) == 2
+        said = capsys.readouterr().err
+        assert said.count("\n") == 1
+        assert "python -m benchmarks" in said
+
+
+@pytest.mark.parametrize("word", ["--help", "bench"])
+def test_help_does_not_wait_for_torch(word):
     code = (
         "import sys, bntt.cli.main as m\n"
-        "try: m.main(['--help'])\n"
+        f"try: m.main(['{word}'])\n"
         "except SystemExit: pass\n"
         "assert 'torch' not in sys.modules"
     )

@@ -24,7 +24,6 @@ def test_refusals(capsys, tmp_path):
         (["train", "demo", "--or-resume", "--root", str(file)], 2, f"because {file} is a file"),
         (["demo", "--root", str(file)], 2, f"because {file} is a file"),
         (["import", run, "--model", "vgg9", "--root", str(file)], 2, f"because {file} is a file"),
-        (["bench", "--out", str(file)], 2, f"because {file} is a file"),
         (["report", run, "--out", str(file / "page.html")], 2, f"because {file} is a file"),
         (["data", "simulate", "fashion-mnist-bundled", "--to", str(file / "there")], 2, f"because {file} is a file"),
         (["data", "show", "demo", "--picture", "out.jpg"], 2, "--picture out.jpg: the name must end in .png, .pdf"),

@@ -17,8 +17,8 @@ from sybil import Sybil
 from sybil.parsers.markdown import PythonCodeBlockParser
 
 import bntt
+from benchmarks import cases
 from bntt import data
-from bntt.bench import cases
 from bntt.data import Splits
 from bntt.engine.kernels import has_bf16
 from bntt.nn import NORMS

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from bntt.io.memory import keep_freed_memory, resident, return_freed_memory
+from bntt.io.memory import keep_freed_memory, resident
 
 PROBE = """
 import resource, sys
@@ -36,7 +36,6 @@ def test_elsewhere_nothing_is_done_or_said(platform, monkeypatch):
     monkeypatch.setattr(sys, "platform", platform)
     monkeypatch.setattr(ctypes, "CDLL", lambda name: object() if platform == "linux" else 1 / 0)
     keep_freed_memory()
-    return_freed_memory()
 
 
 def test_windows_is_asked_for_the_working_set(monkeypatch):

@@ -21,7 +21,7 @@ QUICK = ["-O1"]
 def copy_project(root: Path, to: Path) -> None:
     """All that a test run reads."""
     ignored = shutil.ignore_patterns("__pycache__", ".git", ".venv*", "build", "dist", ".*_cache", "*.egg-info")
-    for name in ("src", "tests", "docs", "examples"):
+    for name in ("src", "tests", "docs", "examples", "benchmarks"):
         shutil.copytree(root / name, to / name, ignore=ignored)
     for path in root.iterdir():
         if path.is_file() and path.name != ".git":

@@ -17,7 +17,6 @@ from typing import NoReturn
 import tyro
 
 from bntt.cli import data, signals, streams
-from bntt.cli.bench import bench
 from bntt.cli.exporting import export
 from bntt.cli.importing import import_file
 from bntt.cli.list import list_names, show
@@ -35,11 +34,13 @@ from bntt.version import __version__
 GROUPS: dict[str, dict[str, Callable[..., None]]] = {
     "train": {"demo": demo, "train": train, "import": import_file, "export": export},
     "measure": {"predict": predict},
-    "compare": {"study": study, "bench": bench},
+    "compare": {"study": study},
     "data": {"data": data.data},
     "report": {"log": log, "report": report, "show": show, "list": list_names},
 }
 """Verbs that are not measurements, as the help groups them; measurements join "measure"."""
+GONE = {"bench": "bench has left the package: run `python -m benchmarks` in a checkout of the source"}
+"""What took the place of a verb that the version before had."""
 VERBS = {name: call for group in GROUPS.values() for name, call in group.items()}
 
 
@@ -189,7 +190,7 @@ def _run(args: list[str]) -> int:
     if args and not args[0].startswith("-") and args[0] not in (known := verbs()):
         near = difflib.get_close_matches(args[0], known, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(known)}"
-        streams.complain(f"unknown verb {args[0]!r}; {hint}")
+        streams.complain(GONE.get(args[0]) or f"unknown verb {args[0]!r}; {hint}")
         return 2
     if args[:1] == ["train"] and (advice := _key_as_option(args)):
         streams.complain(advice)
@@ -244,7 +245,6 @@ def exit_code(error: Exception) -> int | None:
     from bntt.analysis.attack.descent import NoFoolboxError
     from bntt.analysis.attack.gradient import NoGradientError
     from bntt.analysis.measurement import ArgumentError, InvalidResultError
-    from bntt.bench.parity import ParityError
     from bntt.data.errors import DataError
     from bntt.deploy.errors import BundleError, DeployError
     from bntt.engine.kernels import BackendError
@@ -265,7 +265,7 @@ def exit_code(error: Exception) -> int | None:
         2: (RecipeError, ArgumentError, LaunchError, OtherSettingsError, NoGradientError, DeployError),
         3: (DataError,),
         4: (CheckpointError, PretrainedError, BundleError),
-        6: (NonFiniteError, ParityError),
+        6: (NonFiniteError,),
         7: (LossBudgetError, InvalidResultError),
         75: (RunLockedError,),
         5: (DeviceError, BackendError, LostProcessError, NoFoolboxError, MemoryError, torch.OutOfMemoryError, OSError),

@@ -53,12 +53,6 @@ def forget_peak() -> None:
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
 
 
-def return_freed_memory() -> None:
-    """Return freed memory to the system, so that leftovers of building a network do not count when it runs."""
-    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "malloc_trim"):  # glibc's; elsewhere more stays
-        libc.malloc_trim(0)
-
-
 def keep_freed_memory() -> None:
     """Let glibc's malloc keep what is freed, for the rest of the process; elsewhere do nothing.
 

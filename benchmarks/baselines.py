@@ -1,21 +1,23 @@
 """The same networks in other code: the per-time-step loop of most BNTT code, SpikingJelly 2 and snnTorch 1.
 
-The loop is our yardstick, in the manner of the authors' release: time outside, layers inside; NCHW; one BatchNorm
+The loop is the yardstick, in the manner of the authors' release: time outside, layers inside; NCHW; one BatchNorm
 module without shift for every layer and step; spikes and resets by masked assignment; fresh Poisson spikes drawn from
-torch's generator inside the loop. The peers are imported when their networks are made, never before.
+torch's generator inside the loop. Every class takes a network of ours, whose weights, γ and running statistics it has,
+and the spikes ``[T, B, C, H, W]`` to use instead of drawing some.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple, cast
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from bntt.nn import NORMS, SpikingNetwork, TemporalNorm
 
-PEER_NORMS = {"spikingjelly": ("bntt", "tdbn", "tebn"), "spikingjelly unbind": ("bntt",), "snntorch": ("bntt",)}
+NORMS_OF = {"spikingjelly": ("bntt", "tdbn", "tebn"), "spikingjelly unbind": ("bntt",), "snntorch": ("bntt",)}
 """The norms that each peer has, for networks without residual blocks."""
 
 
@@ -28,23 +30,16 @@ class Layer(NamedTuple):
     pool: nn.Module
 
     @property
-    def is_conv(self) -> bool:
-        return isinstance(self.synapse, nn.Conv2d)
+    def dims(self) -> str:
+        return "2d" if isinstance(self.synapse, nn.Conv2d) else "1d"
 
 
-def layers_of(network: SpikingNetwork, norms: Sequence[str] = ("bntt",)) -> Iterator[Layer]:
-    """Yield the layers that every rival has too: a convolution or a fully connected layer, a temporal norm, neurons.
-
-    Raises:
-        ValueError: on another block, or a norm that is none of ``norms``.
-    """
+def layers_of(network: SpikingNetwork, norms: tuple[str, ...] = ("bntt",)) -> Iterator[Layer]:
+    """Yield the layers; a norm or block that the other code lacks is an error, not timed as BNTT."""
     blocks: dict[str, Any] = dict(network.blocks.items())
     for name, block in blocks.items():
-        found = type(getattr(block, "norm", block))
-        if found not in [NORMS[norm].build for norm in norms]:
-            raise ValueError(
-                f"block {name!r} has a {found.__name__}: this rival has layers with {', '.join(norms)} only"
-            )
+        if type(getattr(block, "norm", None)) not in [NORMS[norm].build for norm in norms]:
+            raise ValueError(f"block {name!r} has no norm of {', '.join(norms)}")
         yield Layer(block.synapse, block.norm, float(block.lif.neuron.leak), block.pool)
 
 
@@ -53,22 +48,23 @@ def signed_poisson(images: Tensor) -> Tensor:
     return torch.mul(torch.le(torch.rand_like(images) * 2.0, torch.abs(images)).float(), torch.sign(images))
 
 
-def step_norms(norm: TemporalNorm, *, conv: bool) -> list[nn.Module]:
+def step_norms(one: Layer) -> list[nn.Module]:
     """Make one BatchNorm without shift for every step."""
-    kind = nn.BatchNorm2d if conv else nn.BatchNorm1d
-    options: dict[str, Any] = {"eps": norm.eps, "momentum": norm.momentum, "device": norm.gamma.device}
-    made = [kind(norm.channels, **options) for _ in range(norm.num_steps)]
-    _fill(made, norm)
-    return list(made)
+    kind = nn.BatchNorm2d if one.dims == "2d" else nn.BatchNorm1d
+    options: dict[str, Any] = {"eps": one.norm.eps, "momentum": one.norm.momentum, "device": one.norm.gamma.device}
+    made: list[nn.Module] = [kind(one.norm.channels, **options) for _ in range(one.norm.num_steps)]
+    fill(made, one.norm)
+    return made
 
 
-def _fill(norms: Any, ours: TemporalNorm) -> None:
-    with torch.no_grad():
-        for t, norm in enumerate(norms):
-            norm.bias = None
-            norm.weight.copy_(ours.gamma[t])
-            norm.running_mean.copy_(ours.running_mean[t])
-            norm.running_var.copy_(ours.running_var[t])
+@torch.no_grad()
+def fill(norms: Any, ours: TemporalNorm) -> None:
+    """Give the norms of all steps our γ and running statistics, and no shift."""
+    for t, norm in enumerate(norms):
+        norm.bias = None
+        norm.weight.copy_(ours.gamma[t])
+        norm.running_mean.copy_(ours.running_mean[t])
+        norm.running_var.copy_(ours.running_var[t])
 
 
 class _Spike(torch.autograd.Function):
@@ -86,27 +82,21 @@ class _Spike(torch.autograd.Function):
 
 
 class PerStepLoop(nn.Module):
-    """The loop with the weights, γ and running statistics of a network of ours.
+    """The loop, for neurons that fire after they integrate, with soft reset and θ = 1."""
 
-    Args:
-        network: blocks of convolution or fully connected layers with BNTT, fire after, soft reset, θ = 1.
-        draw: ``(images, t)`` → spikes of step t; None draws signed Poisson spikes, as released.
-    """
-
-    def __init__(self, network: SpikingNetwork, draw: Callable[[Tensor, int], Tensor] | None = None) -> None:
+    def __init__(self, network: SpikingNetwork, spikes: Tensor | None = None) -> None:
         super().__init__()
-        self.draw = draw or (lambda images, t: signed_poisson(images))
-        self.num_steps, layers = network.num_steps or 1, list(layers_of(network))
+        self.num_steps, self.spikes, layers = network.num_steps or 1, spikes, list(layers_of(network))
         self.synapses = nn.ModuleList(layer.synapse for layer in layers)
-        self.norms = nn.ModuleList(nn.ModuleList(step_norms(one.norm, conv=one.is_conv)) for one in layers)
+        self.norms = nn.ModuleList(nn.ModuleList(step_norms(layer)) for layer in layers)
         self.pools, self.leaks = nn.ModuleList(layer.pool for layer in layers), [layer.leak for layer in layers]
         self.readout = network.readout.get_submodule("synapse")
 
     def forward(self, images: Tensor) -> Tensor:
         membranes: list[Tensor | None] = [None] * len(self.synapses)
-        voltage: Tensor | float = 0.0
+        voltage: Any = 0.0
         for t in range(self.num_steps):
-            x = self.draw(images, t)
+            x = signed_poisson(images) if self.spikes is None else self.spikes[t]
             for i, synapse in enumerate(self.synapses):
                 drive = self.norms[i][t](synapse(x))  # type: ignore[index]
                 membrane = membranes[i]
@@ -118,20 +108,14 @@ class PerStepLoop(nn.Module):
                 spikes: Tensor = _Spike.apply(above)  # type: ignore[no-untyped-call]
                 x = self.pools[i](spikes)
             voltage = voltage + self.readout(x)
-        assert isinstance(voltage, Tensor)
-        return voltage / self.num_steps
+        return voltage / self.num_steps  # type: ignore[no-any-return]
 
 
-class _Triangle(torch.autograd.Function):
+class _Triangle(_Spike):
     @staticmethod
     def forward(ctx: Any, above: Tensor) -> Tensor:
         ctx.save_for_backward(above)
         return (above > 0).to(above.dtype)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Tensor:
-        (above,) = ctx.saved_tensors
-        return grad * 0.3 * torch.clamp(1 - above.abs(), min=0)
 
 
 class Unbound(nn.Module):
@@ -145,18 +129,23 @@ class Unbound(nn.Module):
         return torch.stack([norm(step) for norm, step in zip(self.norms, x.unbind(0), strict=True)])
 
 
-def _layer_of(layer: Any, norm: TemporalNorm, conv: bool) -> nn.Module:
+def _spikingjelly_norm(layer: Any, one: Layer) -> nn.Module:
     """Return SpikingJelly's own layer for BNTT, tdBN or TEBN."""
-    options, dims = {"eps": norm.eps, "momentum": norm.momentum}, "2d" if conv else "1d"
     made: Any
+    norm = one.norm
+    options = {"eps": norm.eps, "momentum": norm.momentum}
     if norm.method.name == "BNTT":
-        made = getattr(layer, f"BatchNormThroughTime{dims}")(norm.num_steps, norm.channels, step_mode="m", **options)
-        _fill(made.bn_list, norm)
-        return cast(nn.Module, made)
+        made = getattr(layer, f"BatchNormThroughTime{one.dims}")(
+            norm.num_steps, norm.channels, step_mode="m", **options
+        )
+        fill(made.bn_list, norm)
+        return made  # type: ignore[no-any-return]
     if norm.method.name == "tdBN":
-        made = inner = getattr(layer, f"ThresholdDependentBatchNorm{dims}")(norm.scale, 1.0, norm.channels, **options)
+        made = inner = getattr(layer, f"ThresholdDependentBatchNorm{one.dims}")(
+            norm.scale, 1.0, norm.channels, **options
+        )
     else:
-        made = getattr(layer, f"TemporalEffectiveBatchNorm{dims}")(norm.num_steps, norm.channels, **options)
+        made = getattr(layer, f"TemporalEffectiveBatchNorm{one.dims}")(norm.num_steps, norm.channels, **options)
         inner = made.bn if hasattr(made, "bn") else made
     with torch.no_grad():
         inner.weight.copy_(norm.scale * norm.gamma[0])
@@ -164,7 +153,7 @@ def _layer_of(layer: Any, norm: TemporalNorm, conv: bool) -> nn.Module:
         inner.running_mean.copy_(norm.running_mean[0])
         inner.running_var.copy_(norm.running_var[0])
     made.step_mode = "m"
-    return cast(nn.Module, made)
+    return made  # type: ignore[no-any-return]
 
 
 class SpikingJelly(nn.Module):
@@ -172,27 +161,15 @@ class SpikingJelly(nn.Module):
 
     def __init__(self, network: SpikingNetwork, spikes: Tensor | None = None, *, unbind: bool = False) -> None:
         super().__init__()
-        from spikingjelly.activation_based import functional, layer, neuron, surrogate
-
-        class Triangle(surrogate.SurrogateFunctionBase):  # type: ignore[misc]
-            def __init__(self, alpha: float = 1.0, spiking: bool = True) -> None:
-                super().__init__()
-
-            @staticmethod
-            def spiking_function(x: Tensor, alpha: float) -> Tensor:
-                return _Triangle.apply(x)  # type: ignore[no-any-return, no-untyped-call]
-
-            def forward(self, x: Tensor) -> Tensor:
-                return _Triangle.apply(x)  # type: ignore[no-any-return, no-untyped-call]
+        from spikingjelly.activation_based import functional, layer, neuron
 
         self.functional, self.spikes, self.num_steps = functional, spikes, network.num_steps or 1
         parts: list[nn.Module] = []
         node = {"v_threshold": 1.0, "v_reset": None, "detach_reset": True, "decay_input": False, "step_mode": "m"}
-        for one in layers_of(network, PEER_NORMS["spikingjelly unbind" if unbind else "spikingjelly"]):
-            norms = step_norms(one.norm, conv=one.is_conv) if unbind else None
+        for one in layers_of(network, NORMS_OF["spikingjelly unbind" if unbind else "spikingjelly"]):
             parts.append(layer.SeqToANNContainer(one.synapse))
-            parts.append(_layer_of(layer, one.norm, one.is_conv) if norms is None else Unbound(norms))
-            parts.append(neuron.LIFNode(tau=1 / (1 - one.leak), surrogate_function=Triangle(), **node))
+            parts.append(Unbound(step_norms(one)) if unbind else _spikingjelly_norm(layer, one))
+            parts.append(neuron.LIFNode(tau=1 / (1 - one.leak), surrogate_function=_Triangle.apply, **node))
             parts.append(layer.SeqToANNContainer(one.pool))
         parts.append(layer.SeqToANNContainer(network.readout.get_submodule("synapse")))
         self.net = nn.Sequential(*parts)
@@ -209,18 +186,18 @@ class SnnTorch(nn.Module):
 
     def __init__(self, network: SpikingNetwork, spikes: Tensor | None = None) -> None:
         super().__init__()
-        import snntorch  # type: ignore[import-not-found]
+        import snntorch
         from snntorch import surrogate
 
         slope = surrogate.custom_surrogate(lambda x, grad, out: grad * 0.3 * torch.clamp(1 - x.abs(), min=0))
         self.num_steps, self.spikes = network.num_steps or 1, spikes
         self.synapses, self.norms, self.neurons, self.pools = (nn.ModuleList() for _ in range(4))
-        for one in layers_of(network, PEER_NORMS["snntorch"]):
-            kind = snntorch.BatchNormTT2d if one.is_conv else snntorch.BatchNormTT1d
-            through = kind(one.norm.channels, one.norm.num_steps, eps=one.norm.eps, momentum=one.norm.momentum)
-            _fill(through, one.norm)
+        for one in layers_of(network):
+            kind = getattr(snntorch, f"BatchNormTT{one.dims}")
+            norm = kind(one.norm.channels, one.norm.num_steps, eps=one.norm.eps, momentum=one.norm.momentum)
             self.synapses.append(one.synapse)
-            self.norms.append(through)
+            fill(norm, one.norm)
+            self.norms.append(norm)
             self.neurons.append(snntorch.Leaky(beta=one.leak, spike_grad=slope, reset_delay=False))
             self.pools.append(one.pool)
         self.readout = network.readout.get_submodule("synapse")
@@ -237,8 +214,9 @@ class SnnTorch(nn.Module):
         return voltage / self.num_steps  # type: ignore[no-any-return]
 
 
-PEERS: dict[str, Callable[..., nn.Module]] = {
+BASELINES: dict[str, Callable[..., nn.Module]] = {
+    "loop": PerStepLoop,
     "spikingjelly": SpikingJelly,
-    "spikingjelly unbind": lambda network, spikes=None: SpikingJelly(network, spikes, unbind=True),
+    "spikingjelly unbind": partial(SpikingJelly, unbind=True),
     "snntorch": SnnTorch,
 }

@@ -5,11 +5,11 @@ import copy
 import pytest
 import torch
 
-from bntt.bench import rivals
-from bntt.bench.cases import Case, images, installed_peers, network
-from bntt.bench.parity import check_parity
-from bntt.bench.rivals import PEER_NORMS, PEERS, PerStepLoop
-from bntt.nn import BNTT, NORMS, PoissonEncoder
+from benchmarks import baselines
+from benchmarks.baselines import BASELINES, NORMS_OF, PerStepLoop, layers_of
+from benchmarks.cases import Case, available, images, network
+from benchmarks.parity import check_parity
+from bntt.nn import NORMS, PoissonEncoder
 
 
 @pytest.mark.parametrize(("kind", "training"), [("vgg9", True), ("mlp", False)])
@@ -17,7 +17,7 @@ def test_it_computes_what_the_library_does_in_float64(kind, training):
     case = Case("t", network=kind, num_steps=3, batch=4, width=0.1, training=training)
     net = network(case)
     spikes = PoissonEncoder(3).spikes(images(case)[0], draw=2).double()
-    loop = PerStepLoop(copy.deepcopy(net).double(), lambda pixels, t: spikes[t]).double().train(training)
+    loop = PerStepLoop(copy.deepcopy(net).double(), spikes).double().train(training)
     ours = net.double()
     logits = [ours(spikes), loop(images(case)[0])]
     assert torch.allclose(*logits, rtol=1e-9, atol=1e-11)
@@ -35,7 +35,7 @@ def test_it_computes_what_the_library_does_in_float64(kind, training):
 def test_its_own_spikes_are_signed_and_its_draws_differ():
     state = torch.random.get_rng_state()
     pixels = torch.tensor([-2.5, 0.0, 1.0]).expand(1000, 3)
-    first, second = rivals.signed_poisson(pixels), rivals.signed_poisson(pixels)
+    first, second = baselines.signed_poisson(pixels), baselines.signed_poisson(pixels)
     torch.random.set_rng_state(state)  # the yardstick draws from the global generator, as released code does
     assert set(first.unique().tolist()) == {-1.0, 0.0, 1.0}
     assert (first[:, 0] == -1).all()
@@ -52,36 +52,39 @@ def test_it_lives_and_trains_where_the_network_does():
 
 
 def test_the_per_step_list_is_the_temporal_norm(rng):
-    ours = BNTT(5, num_steps=4)
+    layer = next(layers_of(network(Case("t", num_steps=4, batch=3, width=0.1))))
+    ours, channels = layer.norm, layer.norm.channels
     with torch.no_grad():
-        ours.gamma.copy_(torch.rand(4, 5, generator=rng))
-    list_of_norms = rivals.Unbound(rivals.step_norms(ours, conv=True))
-    x = torch.randn(4, 3, 5, 6, 6, generator=rng)
+        ours.gamma.copy_(torch.rand(4, channels, generator=rng))
+    list_of_norms = baselines.Unbound(baselines.step_norms(layer))
+    x = torch.randn(4, 3, channels, 6, 6, generator=rng)
     assert torch.allclose(list_of_norms(x), ours(x)[0], atol=1e-5)
     assert all(norm.bias is None for norm in list_of_norms.norms)
 
 
-def test_a_rival_refuses_norms_and_networks_that_it_does_not_have():
+def test_a_baseline_refuses_norms_and_networks_that_it_does_not_have():
     """The loop, and the peers where they are installed; BNTT's time must not stand under another name."""
     for norm, kind in [*((norm, "mlp") for norm in NORMS), ("bntt", "resnet19")]:
         net = network(Case("x", network=kind, norm=norm, num_steps=2, batch=2, width=0.05))
-        for rival in ("loop", *installed_peers()):
-            make = PEERS.get(rival, PerStepLoop)
-            if kind == "mlp" and norm in PEER_NORMS.get(rival, ("bntt",)):
-                make(copy.deepcopy(net))
+        for name in set(BASELINES) & set(available()):
+            if kind == "mlp" and norm in NORMS_OF.get(name, ("bntt",)):
+                BASELINES[name](copy.deepcopy(net))
                 continue
-            with pytest.raises(ValueError, match="this rival has layers with bntt"):
-                make(net)
+            with pytest.raises(ValueError, match="no norm of bntt"):
+                BASELINES[name](net)
 
 
 @pytest.mark.parametrize("name", ["spikingjelly", "spikingjelly unbind"])
 def test_spikingjelly_computes_the_same(name):
     pytest.importorskip("spikingjelly")
-    assert [row.variant for row in check_parity([name])] == [name]
+    assert [row["variant"] for row in check_parity([name])] == [name]
 
 
 def test_snntorch_runs_but_is_another_model():
     pytest.importorskip("snntorch")
     case = Case("x", num_steps=3, batch=2, width=0.1)
     net = network(case)
-    assert rivals.SnnTorch(copy.deepcopy(net), torch.zeros(3, 2, 3, 32, 32))(torch.zeros(2, 3, 32, 32)).shape == (2, 10)
+    assert baselines.SnnTorch(copy.deepcopy(net), torch.zeros(3, 2, 3, 32, 32))(torch.zeros(2, 3, 32, 32)).shape == (
+        2,
+        10,
+    )

@@ -1,11 +1,12 @@
-"""A benchmark as a figure."""
+"""Reports of the benchmarks as figures."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bntt.charts.records import Axis, Bar, Bars, Chart, Entry, Figure, Forest, Line, Lines
+from bntt.charts.records import Axis, Bar, Bars, Chart, Entry, Figure, Forest, Level, Line, Lines
 
 SWEEP = "VGG9 training, T="
 """Prefix of the names of cases that differ only in T."""
@@ -74,3 +75,24 @@ def _against_steps(rows: Cases, measure: Measure) -> Lines:
     steps = [row["case"]["num_steps"] for row in rows]
     lines = [Line(name, steps, [_value(row, name, measure) for row in rows], name) for name in _variants(rows)]
     return Lines("VGG9 training", Axis("time steps T", whole=True, low=0), Axis(measure[2]), lines)
+
+
+def accuracy_figure(report: Mapping[str, Any]) -> Figure:
+    """Draw accuracy on held-out images against minutes of training, one line per start."""
+    charts: list[Chart] = []
+    for case in report["cases"]:
+        setting = case["race"]
+        lines = [
+            Line(
+                f"{one['variant']}, seed {one['seed']}",
+                [point["seconds"] / 60 for point in one["points"]],
+                [point["accuracy"] for point in one["points"]],
+                one["variant"],
+            )
+            for one in case["trainings"]
+        ]
+        target = Level(setting["target"], f"{setting['target']:.0%}")
+        lowest = min((value for line in lines for value in line.y if value is not None), default=0.0)
+        accuracy = Axis("accuracy on held-out images", percent=True, low=math.floor(10 * lowest) / 10)
+        charts.append(Lines(setting["name"], Axis("minutes of training", low=0), accuracy, lines, levels=[target]))
+    return Figure(f"{report['threads']} threads", charts, columns=1)

@@ -1,1 +1,0 @@
-"""Rivals and timing: what `bntt bench` runs. Nothing here is needed to use the library."""
