@@ -12,9 +12,10 @@ import statistics
 from dataclasses import asdict
 from pathlib import Path
 
+from scipy.special import stdtrit
+
 from benchmarks.cases import STANDARD, Case
 from benchmarks.workers import Worker
-from bntt.analysis.accuracy.accuracy import student_quantile
 
 ROOT = Path(__file__).parents[2]
 
@@ -46,7 +47,7 @@ def main() -> None:
         for variant in asked.variants:
             logs = ratios(asked.other, variant, case, asked.rounds)
             mean, half = statistics.mean(logs), 0.0
-            half = student_quantile(0.975, len(logs) - 1) * statistics.stdev(logs) / math.sqrt(len(logs))
+            half = stdtrit(len(logs) - 1, 0.975) * statistics.stdev(logs) / math.sqrt(len(logs))
             means.append(mean)
             low, high = math.exp(mean - half), math.exp(mean + half)
             print(f"{case.name}, {variant}: {math.exp(mean):.3f} [{low:.3f}, {high:.3f}]", flush=True)

@@ -8,8 +8,6 @@ from bntt.analysis.accuracy.accuracy import (
     Difference,
     Summary,
     paired_difference,
-    student_cdf,
-    student_quantile,
     wilson,
 )
 
@@ -76,24 +74,3 @@ def test_what_is_not_finite_is_refused():
             Summary((1.0, wrong))
         with pytest.raises(ValueError, match="a mean needs finite numbers"):
             paired_difference({0: 1.0, 1: wrong}, {0: 1.0, 1: 2.0})
-
-
-def test_students_distribution_and_quantiles_are_scipys():
-    for degrees in (1, 2, 3, 4, 5, 9, 10, 29, 30, 199):
-        for t in (-7.0, -1.3, 0.0, 0.2, 1.0, 2.5, 12.7):
-            assert student_cdf(t, degrees) == pytest.approx(float(stats.t.cdf(t, degrees)), abs=1e-13), (t, degrees)
-        for share in (0.001, 0.025, 0.5, 0.9, 0.975, 0.9995):
-            expected = pytest.approx(float(stats.t.ppf(share, degrees)), rel=1e-9, abs=1e-12)
-            assert student_quantile(share, degrees) == expected, (share, degrees)
-
-
-def test_what_tables_print():
-    printed = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 9: 2.262}
-    assert {n: round(student_quantile(0.975, n), 3) for n in printed} == printed
-
-
-def test_degrees_and_shares_that_cannot_be():
-    with pytest.raises(ValueError, match="degrees of freedom must be 1 or more, got 0"):
-        student_cdf(1.0, 0)
-    with pytest.raises(ValueError, match="between 0 and 1, got 1"):
-        student_quantile(1.0, 3)

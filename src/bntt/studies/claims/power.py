@@ -8,18 +8,19 @@ with S the measured over the true deviation, ``√(χ² / (n - 1))``.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cache
-from math import erfc, exp, lgamma, log, sqrt
+from math import sqrt
 
-from bntt.analysis.accuracy.accuracy import student_cdf, student_quantile
+from scipy.integrate import quad
+from scipy.optimize import brentq
+from scipy.special import nctdtr, ndtr, stdtr, stdtrit
+from scipy.stats import chi
 
 LEVEL = 0.05
 """Level of all tests."""
 POWER = 0.8
 """Share of studies in which the difference is found."""
-CELLS = 1000
-"""Cells of the integral over the measured deviation."""
 
 
 def smallest_difference(error: float, starts: int, level: float = LEVEL) -> float:
@@ -50,35 +51,17 @@ def _errors(starts: int, share: float, sides: int) -> float:
 
     With one side it lies further than the quantile of t beyond a bound, with two sides so far inside both bounds.
     """
-    quantile, low, high = student_quantile(share, starts - 1), 0.0, 1.0
-    while _found(high, quantile, starts - 1, sides) < POWER:
-        low, high = high, 2 * high
-    for _ in range(30):
-        middle = (low + high) / 2
-        low, high = (middle, high) if _found(middle, quantile, starts - 1, sides) < POWER else (low, middle)
-    return (low + high) / 2
+    degrees = starts - 1
+    quantile = stdtrit(degrees, share)
 
+    def lacks(errors: float) -> float:
+        if sides == 1:
+            return POWER - 1 + float(nctdtr(degrees, errors, quantile))
+        inside = errors / quantile * sqrt(degrees)  # beyond it, both tests cannot be decided
+        found = quad(lambda s: chi.pdf(s, degrees) * (2 * ndtr(errors - quantile * s / sqrt(degrees)) - 1), 0, inside)
+        return POWER - float(found[0])
 
-def _found(errors: float, quantile: float, degrees: int, sides: int) -> float:
-    """Return the share of studies that find a difference of ``errors`` standard errors, by the midpoint rule."""
-    return sum(
-        weight * max(0.0, 1 - sides * erfc((errors - quantile * ratio) / sqrt(2)) / 2)
-        for ratio, weight in _deviations(degrees)
-    )
-
-
-@cache
-def _deviations(degrees: int) -> tuple[tuple[float, float], ...]:
-    """Return measured deviations, over the true one, with their probabilities."""
-    width = (1 + 8 / sqrt(degrees)) / CELLS
-    constant = log(2) + degrees / 2 * log(degrees / 2) - lgamma(degrees / 2)
-
-    def cells() -> Iterator[tuple[float, float]]:
-        for number in range(CELLS):
-            ratio = (number + 0.5) * width
-            yield ratio, width * exp(constant + (degrees - 1) * log(ratio) - degrees * ratio * ratio / 2)
-
-    return tuple(cells())
+    return float(brentq(lacks, 0.0, 1000.0))
 
 
 def above(mean: float, error: float | None, starts: int, bound: float = 0.0) -> float:
@@ -92,7 +75,7 @@ def above(mean: float, error: float | None, starts: int, bound: float = 0.0) -> 
     """
     if not error:
         return 0.0 if mean > bound else 1.0
-    return 1 - student_cdf((mean - bound) * sqrt(starts) / error, starts - 1)
+    return 1 - float(stdtr(starts - 1, (mean - bound) * sqrt(starts) / error))
 
 
 def holm(values: Sequence[float]) -> list[bool]:
