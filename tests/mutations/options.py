@@ -15,8 +15,8 @@ OPTIONS = [
     Mutation(
         "an option that changed has no version",
         "runs/recipe/option_versions.py",
-        "for rule in RULES if rule.applies(recipe)}",
-        "for rule in RULES if not recipe}",
+        "return {\"train.warmup\": 2} if",
+        "return {} if",
         ("tests/runs/recipe/test_option_versions.py",),
     ),
     Mutation(

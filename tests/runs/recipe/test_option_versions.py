@@ -7,8 +7,8 @@ import pytest
 
 from bntt.io.checkpoint import CheckpointError, read_checkpoint, write_checkpoint
 from bntt.runs.open_run import load_run
-from bntt.runs.recipe.file import load_recipe, values_of
-from bntt.runs.recipe.option_versions import RULES, check_same_rules, rules_facts, rules_of
+from bntt.runs.recipe.file import load_recipe
+from bntt.runs.recipe.option_versions import check_same_rules, rules_facts, rules_of
 from bntt.runs.training.train import train_run
 from bntt.studies.pool import identity, kept_run
 from tests.rows import each_row
@@ -51,14 +51,6 @@ def test_recipes_that_use_nothing_that_changed_keep_their_identity_to_the_bit(na
 )
 def test_which_recipes_have_a_version(overrides, rules):
     assert rules_of(small(*overrides)) == rules
-
-
-def test_a_row_is_an_option_of_recipes_from_version_2_on():
-    tables = values_of(load_recipe("demo"))
-    for rule in RULES:
-        table, key = rule.option.split(".")
-        assert key in tables[table]
-        assert rule.version >= 2
 
 
 def test_kept_results_of_the_old_rule_are_not_taken_for_the_new(tmp_path):
@@ -107,7 +99,7 @@ def test_a_run_of_the_old_rule_is_measured_and_not_resumed(run):
     recipe, data, folder = run
     load_run(folder.path)
     without_rules(folder)
-    with pytest.raises(CheckpointError, match=r"rules differ \(train.warmup: with train.lr_every = .epoch.*"):
+    with pytest.raises(CheckpointError, match=r"train\.warmup: it was version 1, here it is 2"):
         list(train_run(recipe, data, folder, resume=True))
     load_run(folder.path)  # its weights mean what they meant
 
@@ -126,11 +118,11 @@ CHECKPOINT = Path("run/checkpoints/best.safetensors")
 
 @each_row("facts", [{"rules": {"train.warmup": 3}}, {"rules": {"train.warmup": 2, "x.y": 2}}])
 def test_rules_of_a_later_version_are_refused(facts):
-    with pytest.raises(CheckpointError, match=r"(train.warmup: it was rule 3, here it is rule 2|x.y: it was rule 2)"):
+    with pytest.raises(CheckpointError, match=r"(train.warmup: it was version 3, here it is 2|x.y: it was version 2)"):
         check_same_rules(small(*WARM), facts, CHECKPOINT, resuming=True)
 
 
 def test_what_changes_a_trained_network_is_not_measured_either():
     """As of a neuron that means something else."""
-    with pytest.raises(CheckpointError, match=r"x\.y: it was rule 2, here it is rule 1"):
+    with pytest.raises(CheckpointError, match=r"x\.y: it was version 2, here it is 1"):
         check_same_rules(small(), {"rules": {"x.y": 2}}, CHECKPOINT, resuming=False)
