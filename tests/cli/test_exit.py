@@ -58,6 +58,6 @@ def test_a_loss_that_cannot_be_kept(run, monkeypatch, capsys):
     def refuse(*args):
         raise LossBudgetError("no threshold loses at most 0.5 points")
 
-    monkeypatch.setattr("bntt.analysis.exit.measure.choose_exit", refuse)
+    monkeypatch.setattr("bntt.analysis.exit.early_exit.choose_exit", refuse)
     assert cli.main(["exit", str(run), "--draws", "1"]) == 7
     assert "no threshold loses" in capsys.readouterr().err

@@ -70,12 +70,6 @@ def test_predict_prints_rows(tmp_path, capsys):
     assert main(["predict", str(tmp_path / "grey.png"), "--csv", "--json"]) == 2
 
 
-def test_test_is_no_choice_of_the_split_to_choose_on(run, capsys):
-    with pytest.raises(SystemExit):
-        main(["exit", "--help"])
-    assert "--choose-on {validation}" in capsys.readouterr().out
-
-
 def test_a_keyword_that_does_not_exist_names_the_nearest(run):
     for call, near in (
         (lambda: bntt.Method(lr_drop=[50]), "lr_drops"),

@@ -11,9 +11,8 @@ import pytest
 import torch
 
 import bntt
-from bntt.analysis.exit.early_exit import exit_step
-from bntt.analysis.exit.gamma import gamma_profile
-from bntt.analysis.exit.sample_exit import CRITERIA, certainty
+from bntt.analysis.exit.early_exit import exit_step, gamma_profile
+from bntt.analysis.exit.exit_rules import CRITERIA, certainty
 from bntt.data.sequences import places
 from bntt.deploy import DeployError, Runtime, describe, export
 from bntt.deploy.description import Description, Encoder

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from bntt.analysis.exit.gamma import gamma_profile
+from bntt.analysis.exit.early_exit import gamma_profile
 from bntt.cli import main as cli
 from bntt.nn import Measure, SpikingNetwork
 from bntt.runs.directory import new_run_directory

@@ -33,6 +33,8 @@ def test_the_note_on_what_is_replaced_names_the_flags_that_differ(run):
     assert describe_replaced(robust, other, run.path).partition("robust.json")[2] == (
         " (it was measured with --sigmas 0.1 0.2, without --draws, with --unclipped)"
     )
+    write_json(run.path / "robust.json", {"arguments": {"sigmas": [0.1, 0.2], "unclipped": True, "gone": 1}})
+    assert describe_replaced(robust, same, run.path) == "", "a flag that is no more cannot differ"
 
 
 def test_results_of_other_weights_of_a_run_of_that_name_are_told_and_without_a_name_unknown(run):

@@ -79,6 +79,8 @@ def test_a_run_is_asked_for_what_it_can_be():
         ("activity", {"unheard": 2}, FACTS, False),
         ("exit", {"kind": "exit", "loss": 0.5}, FACTS, True),
         ("exit", {"kind": "exit", "loss": 1.0}, FACTS, False),
+        ("exit", asdict(made("exit").arguments) | {"choose_on": "validation"}, FACTS, True),  # as older files say
+        ("exit", asdict(made("exit").arguments) | {"choose_on": "test"}, FACTS, False),
         ("attack", {"kind": "attack", "eps": [2, 4, 8], "attacks": ["fgsm"], "images": 500, "eot": 16}, FACTS, True),
         ("attack", asdict(made("attack").arguments), FACTS, True),
         ("attack", asdict(made("attack").arguments) | {"eot": None}, DIRECT, True),

@@ -267,15 +267,18 @@ _adapter_of = cache(TypeAdapter)
 def checked_arguments(kind: type, values: Mapping[str, Any]) -> Any:
     """Check a frozen dataclass of arguments by its fields' types and bounds, and by its ``__post_init__``.
 
+    What its ``RETIRED`` names was an argument with this one value, which older files state: it is ignored.
+
     Raises:
         ArgumentError: naming the flag, its bounds and the given value.
     """
-    known = [one.name for one in fields(kind)]
+    known, retired = [one.name for one in fields(kind)], getattr(kind, "RETIRED", {}).items()
+    values = {name: value for name, value in values.items() if (name, value) not in retired}
     if unknown := sorted(values.keys() - set(known)):
         near = "".join(f": did you mean --{name}?" for name in get_close_matches(unknown[0], known, n=1))
         raise ArgumentError(f"there is no --{unknown[0]}{near}".replace("_", "-"))
     try:
-        return _adapter_of(kind).validate_python(dict(values))
+        return _adapter_of(kind).validate_python(values)
     except ValidationError as error:
         raise ArgumentError(_refusal(error)) from None
 

@@ -115,7 +115,7 @@ def describe_replaced(
     if runs is None and elsewhere and (folder / "recipe.toml").is_file():
         runs = {folder.resolve().name: ""}  # a run's own results do not name it
     values = before.items() if isinstance(before, dict) else ()
-    changed = [_as_flag(name, value) for name, value in values if value != now.get(name)]
+    changed = [_as_flag(name, value) for name, value in values if value != now.get(name, value)]
     if isinstance(runs, dict) and runs != (here := _origin(opened)):
         changed.insert(0, f"on {'other weights of ' if runs.keys() == here.keys() else ''}{', '.join(runs)}")
     told, other = kept.get("measured_with"), _overridden(opened)

@@ -6,12 +6,17 @@ import math
 import pytest
 import torch
 
-from bntt.analysis import LossBudgetError, exit_step, gamma_profile
-from bntt.analysis.exit import measure
-from bntt.analysis.exit.measure import accuracy_of, measure_exit, measure_sample_exit
-from bntt.analysis.exit.measurement import EXIT, ExitArguments
-from bntt.analysis.exit.result import ExitResult, threshold_text
-from bntt.analysis.exit.sample_exit import CRITERIA
+from bntt.analysis import LossBudgetError, evaluate, exit_step, gamma_profile
+from bntt.analysis.exit import early_exit
+from bntt.analysis.exit.exit_rules import CRITERIA
+from bntt.analysis.exit.measurement import (
+    EXIT,
+    ExitArguments,
+    ExitResult,
+    measure_exit,
+    measure_sample_exit,
+    threshold_text,
+)
 from bntt.analysis.measurement import ArgumentError, Facts, Progress, draws_of
 from bntt.analysis.result import checked_arguments
 from bntt.models import mlp
@@ -38,7 +43,7 @@ def test_what_is_chosen_is_chosen_on_validation(run):
     images = len(run.data.validation)
     assert (found.validation_images, found.test_images, found.draws) == (images, 30, 2)
     assert progress.done == progress.total == 2 * (images + 30)
-    over_time = accuracy_of(run, "validation", 2, Progress()).over_time
+    over_time = evaluate(run.model, run.loader("validation"), seed=run.seed, draws=2).accuracy.over_time
     assert [row.validation_accuracy for row in found.grid] == list(over_time)
     profile = gamma_profile(run.model.network)
     for stop in (found.chosen, found.truncation):
@@ -46,7 +51,7 @@ def test_what_is_chosen_is_chosen_on_validation(run):
     assert exit_step(profile, found.chosen.threshold) == found.steps == found.chosen.steps
     assert exit_step(profile, float(threshold_text(found.threshold))) == found.steps
     assert found.paper_threshold.steps == exit_step(profile, 0.1)
-    reported = accuracy_of(run, "test", 2, Progress()).over_time
+    reported = evaluate(run.model, run.loader("test"), seed=run.seed, draws=2).accuracy.over_time
     assert [row.test_accuracy for row in found.grid] == list(reported)
     assert found.chosen.test_lost == reported[-1] - reported[found.steps - 1]
 
@@ -63,7 +68,7 @@ def test_a_loss_that_no_threshold_keeps(run, monkeypatch):
     def refuse(*args):
         raise LossBudgetError("no threshold loses")
 
-    monkeypatch.setattr(measure, "choose_exit", refuse)
+    monkeypatch.setattr(early_exit, "choose_exit", refuse)
     with pytest.raises(LossBudgetError):
         measure_exit(run, ExitArguments(split="validation"), Progress())
     stated = measure_exit(run, ExitArguments(split="validation", threshold=0.1), Progress())
@@ -108,7 +113,7 @@ def test_files_are_those_of_one_choice_or_of_each_sample():
 
 def test_arguments_without_sense_are_refused():
     for asked, words in (
-        ({"choose_on": "test"}, "--choose-on: input should be 'validation'"),
+        ({"choose_on": "test"}, "there is no --choose-on"),
         ({"loss": -1.0}, "--loss must be 0 or more"),
         ({"loss": math.nan}, "--loss must be"),
         ({"loss": 100.5}, "--loss must be 100 or less"),

@@ -2,8 +2,7 @@
 
 import pytest
 
-from bntt.analysis.exit.result import ExitResult, threshold_text, zoomed_axis
-from bntt.analysis.exit.sample_result import SampleExitResult
+from bntt.analysis.exit.measurement import ExitResult, SampleExitResult, threshold_text, zoomed_axis
 from bntt.analysis.result import result_from
 from bntt.charts.records import Line
 
@@ -22,8 +21,7 @@ def stop(steps, threshold, validation, test):
 
 
 VALUES = {
-    "arguments": {"loss": 0.5, "threshold": None, "per_sample": False, "split": "test", "choose_on": "validation",
-                  "draws": 2},
+    "arguments": {"loss": 0.5, "threshold": None, "per_sample": False, "split": "test", "draws": 2},
     "dataset": "made", "split": "test", "epoch": 4, "loss_allowed": 0.005, "draws": 2, "steps": 3,
     "threshold": 0.22629, "chosen_on": "validation", "data_sha256": {"train": "a"}, "weights_sha256": "b",
     "num_steps": 4, "validation_images": 100, "test_images": 200, "chosen": stop(3, 0.22629, 0.619, 0.599),
@@ -51,10 +49,12 @@ def texts(table, column):
 
 def test_a_file_is_read_whole():
     assert FOUND.to_json() == VALUES
+    older = VALUES | {"arguments": VALUES["arguments"] | {"choose_on": "validation"}}
+    assert result_from(ExitResult, older) == FOUND, "an argument that older files state"
 
 
 def test_numbers_of_studies():
-    read = {name: metric.read(FOUND, None) for name, metric in FOUND.METRICS.items()}
+    read = {name: metric.read(FOUND, None) for name, metric in FOUND.metrics().items()}
     assert read == pytest.approx(
         {
             "exit-steps": 3,
@@ -141,8 +141,7 @@ def criterion(name, mean_steps):
 def test_criteria_stand_beside_no_exit_and_all_alike():
     leave = {"confidence": [0.1, 0.2, 0.3, 0.4], "margin": [0.0, 0.5, 0.5, 0.0]}
     values = {
-        "arguments": {"loss": 1.0, "threshold": None, "per_sample": True, "split": "test", "choose_on": "validation",
-                      "draws": None},
+        "arguments": {"loss": 1.0, "threshold": None, "per_sample": True, "split": "test", "draws": None},
         "dataset": "made", "split": "test", "epoch": 4, "loss_allowed": 0.01, "draws": 1, "images": 200,
         "whole_accuracy": 0.6, "whole_steps": 4, "whole_seconds": 2.0, "whole_additions_per_image": 3e6,
         "whole_macs_per_image": 1.5e5, "accuracy_over_time": [0.2, 0.4, 0.58, 0.6], "leave_after_step": leave,

@@ -15,7 +15,7 @@ from bntt.nn.network.measured import Measure, Measured
 from bntt.nn.network.spiking_network import STEPS_AT_ONCE
 from bntt.nn.network.watch import watching
 
-Leaves = Callable[[Tensor], Tensor]
+ExitRule = Callable[[Tensor], Tensor]
 """Logits ``[B, K]`` of the remaining samples → mask of those that leave, ``[B]``."""
 
 
@@ -34,7 +34,7 @@ def advance_batch(
     measure: Measure,
     noise: Mapping[str, Any],
     *,
-    leaves: Leaves | None = None,
+    leaves: ExitRule | None = None,
     unlisted: Mapping[str, SpikingLayer] = {},
 ) -> Iterator[BatchSteps]:
     """Advance a batch from rest to its last step, in the model's current mode; end early once all samples have left.

@@ -21,7 +21,7 @@ from bntt.analysis.activity.health import health
 from bntt.analysis.activity.measurement import ActivityArguments
 from bntt.analysis.activity.result import ActivityResult, GammaHistogram, LayerActivity, LayerAtStep
 from bntt.analysis.activity.spike_activity import class_activity
-from bntt.analysis.exit.gamma import deviations, gamma_profile, gamma_spread, stepwise_norms
+from bntt.analysis.exit.early_exit import deviations, gamma_profile, gamma_spread, stepwise_norms
 from bntt.analysis.measurement import Opened, Progress, draws_of, origin
 from bntt.nn.kinds import step_gamma
 from bntt.nn.network.classifier import check_network

@@ -21,7 +21,7 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from bntt.analysis.accuracy.accuracy import Accuracy
-from bntt.analysis.accuracy.batches import Leaves, advance_batch
+from bntt.analysis.accuracy.batches import ExitRule, advance_batch
 from bntt.analysis.accuracy.evaluation import add_to, check_labels, check_logits, counted, presented
 from bntt.analysis.energy.plan import READOUT, PlannedLayer, Updates, plan_layers, reach_of, updates_of
 from bntt.analysis.energy.result import WeightOperations
@@ -140,7 +140,7 @@ def count_operations(
     *,
     seed: int = 0,
     draws: int = 1,
-    leaves: Leaves | None = None,
+    leaves: ExitRule | None = None,
     progress: Callable[[int], None] = lambda samples: None,
 ) -> Operations:
     """Return the operations per sample, each shown ``draws`` times, in evaluation mode; the model is left unchanged.
@@ -198,7 +198,7 @@ class _Total:
 
 
 def _run_batch(
-    model: SpikingClassifier, inputs: Tensor, leaves: Leaves | None, noise: Mapping[str, Any]
+    model: SpikingClassifier, inputs: Tensor, leaves: ExitRule | None, noise: Mapping[str, Any]
 ) -> tuple[Tensor, torch.Size, Mapping[str, LayerMeasures]]:
     """Return the logits of every step, the shape of the network's input in one step, and the measurements."""
     total = model.encoder.num_steps

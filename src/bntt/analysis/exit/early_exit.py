@@ -1,19 +1,27 @@
-"""Static early exit (paper Section 3.4): γ determines, before any image is seen, when a network may stop."""
+"""γ over time (Fig. 4 and 6), and the static exit that it determines before any image is seen (paper Section 3.4)."""
 
 from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
-from bntt.analysis.exit.gamma import GammaProfile
-from bntt.analysis.exit.result import Reading
+from bntt.analysis.exit.measurement import Reading
+from bntt.nn.kinds import norm_facts, step_gamma
+from bntt.nn.network.classifier import check_network
+from bntt.nn.network.delays import delays
+from bntt.nn.network.spiking_network import SpikingNetwork
 
+NEAR_START = 1e-3
+"""If every γ is closer to 1 than this, a network looks untrained."""
+SAME = 1e-5
+"""If γ varies by no more than this share, its histogram shows one value: float32 cannot separate the bins."""
 ROUNDING = 1e-9
 """Tolerance for rounding of shares: less than one image in any data set."""
 
@@ -22,26 +30,157 @@ class NoGammaError(ValueError):
     """A network without a γ for each step that reaches its readout: nothing determines when it may stop."""
 
 
-def check_loss(loss: float) -> None:
-    """Reject a loss that is no share.
+class LossBudgetError(ValueError):
+    """No threshold stays within the allowed loss."""
 
-    Raises:
-        ValueError: stating so.
+
+@dataclass(frozen=True)
+class GammaProfile:
+    """Mean γ of every layer that has a γ for each step, ``[T]`` each; returned by :func:`gamma_profile`.
+
+    Some γ have no path from input to readout: with ``fire_before``, those of a layer's first and last steps. Only
+    weight decay changes them, so peaks and exits ignore them (see :attr:`driven`).
     """
-    if not 0 <= loss <= 1:
-        raise ValueError(f"the allowed loss must be 0 to 1, as a share (0.005 is half a point), got {loss}")
+
+    magnitude: dict[str, Float[Tensor, " T"]]
+    """Mean of |γ|: the value that early exit reads."""
+    signed: dict[str, Float[Tensor, " T"]]
+    """Mean of γ: the paper's wording."""
+    driven: dict[str, range]
+    """The steps whose γ has a path from the input to the readout."""
+    deviation: dict[str, Float[Tensor, " T"]]
+    """Mean of σ̄ = √(running variance + ε)."""
+    relative: dict[str, Float[Tensor, " T"]]
+    """Mean of |γ_t| σ̄ / σ̄_t, where σ̄ is each channel's mean over the driven steps: the factor on the current, in
+    the unit of γ. It equals ``magnitude`` if σ̄ does not vary, as the paper's Section 3.3 assumes."""
+
+    def where_driven(self, field: Literal["magnitude", "deviation"]) -> dict[str, list[float]]:
+        """Return the rows of a field, NaN where γ has no path to the readout.
+
+        >>> rows, no = {"fc1": torch.tensor([9.0, 1.0, 2.0])}, {}
+        >>> GammaProfile(rows, no, {"fc1": range(1, 3)}, no, no).where_driven("magnitude")
+        {'fc1': [nan, 1.0, 2.0]}
+        """
+        rows: dict[str, Tensor] = getattr(self, field)
+        return {
+            name: [value if t in self.driven[name] else math.nan for t, value in enumerate(row.tolist())]
+            for name, row in rows.items()
+        }
+
+    def peak(self, layer: str) -> int | None:
+        """Return the driven step, 0-based, at which a layer's mean |γ| is largest; None if none is driven.
+
+        >>> rows, no = {"fc1": torch.tensor([9.0, 1.0, 2.0])}, {}
+        >>> GammaProfile(rows, no, {"fc1": range(1, 3)}, no, no).peak("fc1")
+        2
+        """
+        steps = self.driven[layer]
+        if not steps:
+            return None
+        return steps.start + int(self.magnitude[layer][steps.start : steps.stop].argmax())
+
+
+def gamma_profile(network: SpikingNetwork) -> GammaProfile:
+    """Return γ and σ̄ of every layer whose norm has a γ for each step; other layers are omitted.
+
+    Args:
+        network: any spiking network.
+
+    >>> from bntt.models import vgg6
+    >>> gamma_profile(vgg6(num_steps=3)).magnitude["conv1"]
+    tensor([1., 1., 1.])
+    """
+    check_network(network, "gamma_profile")
+    late, found = delays(network), GammaProfile({}, {}, {}, {}, {})
+    for name, norm in stepwise_norms(network).items():
+        gamma, deviation = step_gamma(norm), deviations(norm)
+        steps = late[name].driven(norm.num_steps)
+        usual = deviation[steps.start : steps.stop].mean(0) if steps else deviation.mean(0)
+        found.magnitude[name], found.signed[name] = gamma.abs().mean(1), gamma.mean(1)
+        found.driven[name] = steps
+        found.deviation[name] = deviation.mean(1)
+        found.relative[name] = (gamma.abs() * usual / deviation).mean(1)
+    return found
+
+
+def deviations(norm: Any) -> Float[Tensor, "T C"]:
+    """Return σ̄ of every step and channel, ``√(running variance + ε)``; 1 if a custom norm keeps no statistics."""
+    if not norm_facts(norm).running_statistics:
+        return torch.ones_like(norm.gamma)
+    found: Tensor = (norm.running_var + norm.eps).sqrt().expand_as(norm.gamma)
+    return found
+
+
+def stepwise_norms(network: SpikingNetwork) -> dict[str, Any]:
+    """Return the norms that have a γ for each step, by layer.
+
+    Args:
+        network: any spiking network.
+
+    >>> from bntt.models import mlp
+    >>> list(stepwise_norms(mlp(hidden=(4,), num_steps=3))), list(stepwise_norms(mlp(hidden=(4,), norm="bn")))
+    (['fc1'], [])
+    """
+    check_network(network, "stepwise_norms")
+    norms = {name: layer.norm for name, layer in network.layers.items()}
+    return {name: norm for name, norm in norms.items() if norm_facts(norm).step_gamma}
+
+
+def looks_untrained(network: SpikingNetwork) -> bool:
+    """Return True if every γ is still about 1, its initial value; never for a network without γ.
+
+    Args:
+        network: any spiking network.
+
+    >>> from bntt.models import mlp
+    >>> looks_untrained(mlp(num_steps=3)), looks_untrained(mlp(norm="none"))
+    (True, False)
+    """
+    check_network(network, "looks_untrained")
+    norms: list[Any] = [part for part in network.modules() if norm_facts(part).running_statistics]
+    gammas = [norm.gamma.detach() for norm in norms]
+    return bool(gammas) and all(bool(torch.all((gamma - 1).abs() < NEAR_START)) for gamma in gammas)
+
+
+@dataclass(frozen=True)
+class GammaSpread:
+    """Distribution of γ over the channels of one layer (Fig. 6)."""
+
+    smallest: Float[Tensor, " T"]
+    largest: Float[Tensor, " T"]
+    edges: Float[Tensor, " edges"]
+    counts: Int[Tensor, "T bins"]
+    """Number of channels between two edges; the last bin includes its upper edge."""
+
+
+def gamma_spread(network: SpikingNetwork, bins: int = 40) -> dict[str, GammaSpread]:
+    """Return histograms of γ for every layer that has one for each step, over the range of all its steps.
+
+    Args:
+        network: any spiking network.
+        bins: number of bins.
+
+    >>> from bntt.models import mlp
+    >>> gamma_spread(mlp(hidden=(4,), num_steps=2), bins=2)["fc1"].counts
+    tensor([[0, 4],
+            [0, 4]])
+    """
+    check_network(network, "gamma_spread")
+    found = {}
+    for name, norm in stepwise_norms(network).items():
+        gamma = step_gamma(norm)
+        low, high = float(gamma.min()), float(gamma.max())
+        if high - low <= SAME * max(abs(low), abs(high)):
+            low, high = low - 0.5, high + 0.5
+        edges = torch.linspace(low, high, bins + 1)
+        which = torch.bucketize(gamma.cpu().float(), edges[1:-1], right=True)
+        counts = torch.stack([row.bincount(minlength=bins) for row in which])
+        found[name] = GammaSpread(gamma.amin(1), gamma.amax(1), edges, counts)
+    return found
 
 
 def envelope(profile: GammaProfile, reading: Reading = "magnitude") -> Float[Tensor, " T"]:
-    """Compute the largest mean over all normalised layers at every step; −∞ where none is driven.
-
-    Raises:
-        NoGammaError: if no layer has a γ for each step, or none that reaches the readout.
-
-    >>> rows, no = {"conv1": torch.tensor([0.9, 0.2]), "fc1": torch.tensor([0.1, 0.3])}, {}
-    >>> envelope(GammaProfile(rows, no, {"conv1": range(2), "fc1": range(2)}, no, no))
-    tensor([0.9000, 0.3000])
-    """
+    """Return the largest mean over all normalised layers at every step; −∞ where none is driven."""
     rows: dict[str, Tensor] = getattr(profile, reading)
     if not rows:
         raise NoGammaError(
@@ -118,12 +257,10 @@ def threshold_ranges(profile: GammaProfile, reading: Reading = "magnitude") -> t
     """
     found, above = list[ThresholdRange](), 0.0
     largest = envelope(profile, reading).tolist()
-    for t in range(len(largest) - 1, -1, -1):
+    for t in range(len(largest) - 1, 0, -1):
         if largest[t] > above or (not found and largest[t] == above):
             found.append(ThresholdRange(t + 1, above, largest[t]))
             above = largest[t]
-    if found and found[-1].steps == 1:
-        return (*found[:-1], ThresholdRange(1, found[-1].above, math.inf))
     return (*found, ThresholdRange(1, above, math.inf))
 
 
@@ -139,10 +276,6 @@ class Choice:
     """Accuracy on validation after these steps."""
     lost: float
     """Accuracy lost on validation compared with all steps; negative if these steps are more accurate."""
-
-
-class LossBudgetError(ValueError):
-    """No threshold stays within the allowed loss."""
 
 
 def choose_exit(
@@ -174,14 +307,14 @@ def choose_exit(
     highest = float(lines.max())
     ranges = threshold_ranges(profile, reading)
     reachable = {one.steps: min(one.to, highest) for one in ranges if one.above < highest or one.to == highest}
-    steps = _earliest(over_time, loss, reachable)
-    if steps is None:
-        gentle = max(reachable or {1: 0.0}, key=lambda count: over_time[count - 1])
-        raise LossBudgetError(
-            f"no threshold loses at most {100 * loss:g} points on validation: the best one stops after {gentle} of "
-            f"{len(over_time)} steps and loses {100 * (over_time[-1] - over_time[gentle - 1]):.2f}: allow a larger loss"
-        )
-    return choice_at(over_time, steps, reachable[steps])
+    for steps in _within(loss, over_time):
+        if steps in reachable:
+            return _choice(over_time, steps, reachable[steps])
+    gentle = max(reachable or [1], key=lambda steps: over_time[steps - 1])
+    raise LossBudgetError(
+        f"no threshold loses at most {100 * loss:g} points on validation: the best one stops after {gentle} of "
+        f"{len(over_time)} steps and loses {100 * (over_time[-1] - over_time[gentle - 1]):.2f}: allow a larger loss"
+    )
 
 
 def choose_truncation(over_time: Sequence[float], loss: float) -> Choice:
@@ -197,22 +330,20 @@ def choose_truncation(over_time: Sequence[float], loss: float) -> Choice:
     >>> choose_truncation((0.5, 0.7, 0.75, 0.74), 0.005).steps
     3
     """
-    steps = _earliest(over_time, loss, range(1, len(over_time) + 1))
-    assert steps is not None  # all T steps lose nothing
-    return choice_at(over_time, steps, None)
+    return _choice(over_time, _within(loss, over_time)[0], None)
 
 
-def _earliest(over_time: Sequence[float], loss: float, counts: Iterable[int]) -> int | None:
+def _within(loss: float, over_time: Sequence[float]) -> list[int]:
+    """Return the numbers of steps, ascending, that lose at most this; all T steps lose nothing."""
     check_loss(loss)
-    enough = [count for count in counts if over_time[count - 1] >= over_time[-1] - loss - ROUNDING]
-    return min(enough, default=None)
+    return [steps for steps, accuracy in enumerate(over_time, 1) if accuracy >= over_time[-1] - loss - ROUNDING]
 
 
-def choice_at(over_time: Sequence[float], steps: int, threshold: float | None) -> Choice:
-    """Describe a stop after a number of steps, however it was chosen.
+def check_loss(loss: float) -> None:
+    """Refuse a loss that is not a share."""
+    if not 0 <= loss <= 1:
+        raise ValueError(f"the allowed loss must be 0 to 1, as a share (0.005 is half a point), got {loss}")
 
-    >>> choice_at((0.5, 0.75), 1, None)
-    Choice(steps=1, threshold=None, accuracy=0.5, lost=0.25)
-    """
-    accuracy = over_time[steps - 1]
-    return Choice(steps, threshold, accuracy, over_time[-1] - accuracy)
+
+def _choice(over_time: Sequence[float], steps: int, threshold: float | None) -> Choice:
+    return Choice(steps, threshold, over_time[steps - 1], over_time[-1] - over_time[steps - 1])

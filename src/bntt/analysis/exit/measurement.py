@@ -1,20 +1,47 @@
 """Number of steps after which a trained network may stop: one for all samples, or one for each sample."""
 
+from __future__ import annotations
+
 import math
+import time
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from decimal import ROUND_FLOOR, Context
+from typing import Annotated, Any, ClassVar, Literal
 
 from annotated_types import Ge, Le
+from pydantic import model_validator
 
-from bntt.analysis.measurement import ArgumentError, Draws, Facts, Measurement, Split
+from bntt.analysis.measurement import ArgumentError, Draws, Measurement, Opened, Progress, Split, draws_of, origin
+from bntt.analysis.result import Number, OverSteps, Record, Result, Share, Shown
+from bntt.charts.records import STEPS, Axis, Chart, Figure, Level, Line, Lines, over_steps
+from bntt.charts.section import Cell, Section, Table, gap, number, plural, share
 
 PER_SAMPLE = "per-sample"
 """Part of the file's name for an exit of each sample individually."""
+PAPER_THRESHOLD = 0.1
+"""Threshold of the paper's Figure 4."""
+NO_GAMMA = (
+    "its norm has no γ for each step (bntt has one; so has a custom norm with facts = NormFacts(step_gamma=True) and "
+    "step_tables()); --per-sample needs no γ either"
+)
+AT_PAPERS = f"at the threshold {PAPER_THRESHOLD}"
+Reading = Literal["magnitude", "signed", "relative"]
+"""The mean over channels that is compared with the threshold, see :class:`~bntt.analysis.GammaProfile`: that of |γ|;
+that of γ, as the paper words it; or that of |γ|/σ̄ in the unit of γ."""
+READINGS: dict[Reading, str] = {"magnitude": "mean |γ|", "signed": "mean γ (paper)", "relative": "mean |γ|/σ̄"}
+SHOWN = 0.12
+"""Range of accuracy shown below the highest."""
+THRESHOLD = Axis("threshold of mean |γ|", low=0)
+STOPPED = "accuracy at the exit"
 
 
 @dataclass(frozen=True)
 class ExitArguments:
     """Arguments of the exit measurement."""
+
+    RETIRED: ClassVar[Mapping[str, object]] = {"choose_on": "validation"}
 
     loss: Annotated[float, Ge(0), Le(100)] = 0.5
     """Largest loss of accuracy on validation, in percentage points."""
@@ -24,11 +51,6 @@ class ExitArguments:
     """Stop each image individually, as soon as the network is sure of it."""
     split: Split = "test"
     """Split to measure the exit on; "validation" needs --threshold."""
-    choose_on: Literal["validation"] = "validation"
-    """Split to choose the exit on; never the split that measures it.
-
-    The whole grid is kept for both splits, to show what another choice would have given.
-    """
     draws: Draws | None = None
     """Number of draws, each with fresh noise; by default the recipe's."""
 
@@ -39,13 +61,496 @@ class ExitArguments:
             raise ArgumentError("--threshold applies to γ, which --per-sample does not use: pass only one of them")
 
 
-def refuses(facts: Facts, arguments: ExitArguments) -> str:
-    """Return the reason why a run has no such exit; "" if it has one."""
-    if arguments.per_sample or facts.norm_facts.step_gamma:
-        return ""
-    return (
-        "its norm has no γ for each step (bntt has one; so has a custom norm with facts = NormFacts(step_gamma=True) "
-        "and step_tables()); --per-sample needs no γ either"
+class Stop(Record):
+    """The stop by one rule."""
+
+    steps: int
+    threshold: Number
+    """The highest threshold that stops there; None for a truncation."""
+    validation_accuracy: Share
+    validation_lost: float
+    """Accuracy lost compared with all steps; negative if the stop is more accurate."""
+    test_accuracy: Number = None
+    test_lost: Number = None
+
+
+class GridRow(Record):
+    """One number of steps, with the range of thresholds that stop there."""
+
+    steps: int
+    largest_mean_gamma: Number
+    """The largest mean of all layers at this step; None if no γ has a path to the readout."""
+    threshold_above: Number
+    """Lower end of the thresholds, excluded; None if no threshold stops here."""
+    threshold_to: Number
+    """Upper end of the thresholds, included; None if there is no highest."""
+    validation_accuracy: Share
+    test_accuracy: Number = None
+
+
+class EarlyExit(Result):
+    """The part common to the records of all early exits. Without test images no number of theirs is in the file."""
+
+    arguments: ExitArguments | None = None
+    """The arguments; None in older files, which do not have them."""
+    split: Split
+    loss_allowed: float
+    """The allowed loss, as a share: 0.005 is half a point."""
+    draws: int
+
+    def spoken(self, images: int) -> str:
+        """Describe the images and draws that were measured."""
+        return f"{plural(images, f'{self.split} image')}, {plural(self.draws, 'draw')} of each"
+
+    def to_json(self) -> dict[str, Any]:
+        return self.model_dump(mode="json", exclude_unset=True)
+
+
+class ExitResult(EarlyExit):
+    """The early exit of one run, by γ and by truncation."""
+
+    steps: int
+    threshold: Number
+    chosen_on: Literal["validation", "stated"]
+    data_sha256: Mapping[str, str]
+    weights_sha256: str
+    num_steps: int
+    validation_images: int
+    test_images: int | None = None
+    chosen: Stop
+    by_reading: Mapping[Reading, Stop | None]
+    """The stop by every reading of γ; None if no threshold stays within the loss."""
+    truncation: Stop
+    """The fewest steps within the loss, regardless of γ."""
+    paper_threshold: Stop
+    grid: Sequence[GridRow]
+    deviation: Mapping[str, OverSteps]
+    gamma_magnitude: Mapping[str, OverSteps]
+    gamma_signed: Mapping[str, OverSteps]
+    gamma_relative: Mapping[str, OverSteps]
+    driven: Mapping[str, tuple[int, int]]
+    """The first step, from 0, whose γ has a path to the readout, and the one after the last."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> ExitResult:
+        """Refuse a file whose parts differ in their numbers of steps or layers."""
+        stops = (self.chosen, self.truncation, self.paper_threshold, *self.by_reading.values())
+        if not self.grid or [row.steps for row in self.grid] != list(range(1, self.num_steps + 1)):
+            raise ValueError(f"the grid must have one row for each of {self.num_steps} steps")
+        if any(not 1 <= steps <= self.num_steps for steps in (self.steps, *(stop.steps for stop in stops if stop))):
+            raise ValueError(f"a stop is not within {self.num_steps} steps")
+        if not self.driven.keys() >= self.gamma_magnitude.keys() | self.deviation.keys():
+            raise ValueError("driven names fewer layers than γ has")
+        return self
+
+    @property
+    def exit_steps(self) -> Annotated[int, Shown("steps until the exit", metric="exit-steps", digits=0)]:
+        return self.chosen.steps
+
+    @property
+    def exit_accuracy(self) -> Annotated[Number, Shown(STOPPED, form=".1%", metric="exit-accuracy")]:
+        return self.chosen.test_accuracy
+
+    @property
+    def exit_lost(self) -> Annotated[Number, Shown("points lost at the exit", "points", ".2%", "exit-lost", 2)]:
+        return self.chosen.test_lost
+
+    @property
+    def exit_saved(self) -> Annotated[float, Shown("steps saved by the exit", form=".1%", metric="exit-saved")]:
+        return self.saved(self.chosen)
+
+    @property
+    def exit_threshold(self) -> Annotated[Number, Shown("threshold of γ", metric="exit-threshold", digits=3)]:
+        return self.chosen.threshold
+
+    @property
+    def truncated(self) -> Annotated[int, Shown("steps by plain truncation", metric="truncation-steps", digits=0)]:
+        return self.truncation.steps
+
+    @property
+    def truncation_saved(
+        self,
+    ) -> Annotated[float, Shown("steps saved by plain truncation", form=".1%", metric="truncation-saved")]:
+        return self.saved(self.truncation)
+
+    @property
+    def truncation_lost(
+        self,
+    ) -> Annotated[Number, Shown("points lost by plain truncation", "points", ".2%", "truncation-lost", 2)]:
+        return self.truncation.test_lost
+
+    @property
+    def paper_steps(self) -> Annotated[int, Shown(f"steps {AT_PAPERS}", metric="paper-exit-steps", digits=0)]:
+        return self.paper_threshold.steps
+
+    @property
+    def paper_accuracy(
+        self,
+    ) -> Annotated[Number, Shown(f"accuracy {AT_PAPERS}", form=".1%", metric="paper-exit-accuracy")]:
+        return self.paper_threshold.test_accuracy
+
+    @property
+    def paper_saved(self) -> Annotated[float, Shown(f"steps saved {AT_PAPERS}", form=".1%", metric="paper-exit-saved")]:
+        return self.saved(self.paper_threshold)
+
+    @property
+    def paper_lost(
+        self,
+    ) -> Annotated[Number, Shown(f"points lost {AT_PAPERS}", "points", ".2%", "paper-exit-lost", 2)]:
+        return self.paper_threshold.test_lost
+
+    def saved(self, stop: Stop) -> float:
+        """Return the share of steps that a stop leaves out."""
+        return 1 - stop.steps / self.num_steps
+
+    @property
+    def title(self) -> str:
+        how = "as stated" if self.chosen_on == "stated" else "chosen on validation"
+        return f"{super().title}: early exit read from γ, {how}"
+
+    @property
+    def what_was_run(self) -> str:
+        """Images of the split, and draws."""
+        return self.spoken(self.validation_images if self.test_images is None else self.test_images)
+
+    def rows(self) -> list[dict[str, object]]:
+        return [row.model_dump(exclude_unset=True) for row in self.grid]
+
+    def section(self) -> Section:
+        stated = self.chosen_on == "stated"
+        how = f"the highest that loses at most {100 * self.loss_allowed:g} points on validation"
+        return Section(
+            "Early exit",
+            words=(
+                f"Stop after {self.steps} of {self.num_steps} steps: threshold "
+                f"{threshold_text(self.threshold, stated=stated)} of mean |γ|, {'as stated' if stated else how}. "
+                f"bntt evaluate --exit stops where the run's own exit.json says.",
+            ),
+            tables=(self._table(),),
+            charts=self._charts(),
+        )
+
+    def figures(self) -> list[Figure]:
+        """Draw γ, every threshold and accuracy over time; σ̄ is a chart on the page only."""
+        return [Figure(self.title, self._charts()[:-1], columns=2)]
+
+    def _table(self) -> Table:
+        """Show the rules side by side; by hand, since a rule may have no stop, and stops do not know all steps."""
+        splits = dict.fromkeys(("validation", self.split))
+        rules = {"as stated": self.chosen} if self.chosen_on == "stated" else dict[str, Stop | None]()
+        rules |= {READINGS[reading]: stop for reading, stop in self.by_reading.items()}
+        rules |= {"truncation": self.truncation, f"paper's {PAPER_THRESHOLD}": self.paper_threshold}
+        rows = list[tuple[Cell, ...]]()
+        for name, stop in rules.items():
+            if stop is None:
+                rows.append((Cell(name), gap("none within the loss"), *[Cell("–")] * (3 + len(splits))))
+                continue
+            lost = getattr(stop, f"{self.split}_lost")
+            cells = (
+                Cell(name),
+                Cell(threshold_text(stop.threshold, stated=name == "as stated") or "–", stop.threshold),
+                Cell(f"{stop.steps} of {self.num_steps}", stop.steps),
+                share(self.saved(stop), 0),
+                *(share(getattr(stop, f"{split}_accuracy")) for split in splits),
+                Cell("–") if lost is None else Cell(f"{100 * lost:+.2f}", lost),
+            )
+            rows.append(cells)
+        columns = ("rule", "threshold", "steps", "steps saved", *splits, "points lost")
+        return Table(f"Where to stop: {self.what_was_run}", columns, tuple(rows))
+
+    def _charts(self) -> tuple[Chart, ...]:
+        """Draw the paper's Figure 7, with a chart of σ̄ at the end."""
+        text, ran = threshold_text(self.threshold, stated=self.chosen_on == "stated"), self.what_was_run
+        levels = [] if self.threshold is None else [Level(self.threshold, f"threshold {text}")]
+        after = Level(self.steps, f"stop after {self.steps}", at="x")
+        note = "the last step at which any layer reaches the threshold"
+        gamma, deviation = Axis("mean |γ| over channels", low=0), Axis("mean σ̄ over channels", low=0)
+        splits = dict.fromkeys((self.split, "validation"))
+        curves = {name: [getattr(row, f"{name}_accuracy") for row in self.grid] for name in splits}
+        rows = [row for row in reversed(self.grid) if row.threshold_above is not None]
+        most = 1.15 * max(row.largest_mean_gamma or 0 for row in self.grid)
+        edges = [*(row.threshold_above or 0.0 for row in rows), most]
+
+        def stairs(name: str, values: Sequence[Number]) -> Line:
+            heights = [values[row.steps - 1] for row in rows]
+            return Line(name, edges, [*heights, heights[-1]], colour=name, stepped=True)
+
+        steps = [row.steps for row in self.grid]
+        accuracy = [stairs(name, curve) for name, curve in curves.items()]
+        papers = [Level(PAPER_THRESHOLD, f"paper's {PAPER_THRESHOLD}", at="x")]
+        over_time = [Line(name, steps, curve, name, dashed=name != self.split) for name, curve in curves.items()]
+        stops = {"the exit": self.chosen.steps, "truncation": self.truncation.steps}
+        stops |= {f"threshold {PAPER_THRESHOLD}": self.paper_threshold.steps}
+        for t in dict.fromkeys(stops.values()):  # rules with the same stop share a mark
+            name = ", ".join(rule for rule, stop in stops.items() if stop == t)
+            over_time.append(Line(name, [t], [curves[self.split][t - 1]], name, joined=False))
+        until = Axis("steps until exit", whole=True, low=0)
+        return (
+            Lines("γ and the threshold", STEPS, gamma, self._layers(self.gamma_magnitude), (*levels, after), note),
+            Lines("Accuracy by threshold", THRESHOLD, zoomed_axis(STOPPED, accuracy), accuracy, papers, ran),
+            Lines("Exit by threshold", THRESHOLD, until, [stairs("steps", steps)], papers),
+            Lines("Accuracy by exit step", STEPS, zoomed_axis(STOPPED, over_time), over_time, note=ran),
+            Lines("Deviations that inputs are divided by", STEPS, deviation, self._layers(self.deviation)),
+        )
+
+    def _layers(self, rows: Mapping[str, OverSteps]) -> list[Line]:
+        """Draw a line for each layer, interrupted where its γ has no path to the readout."""
+        driven = {name: range(*steps) for name, steps in self.driven.items()}
+        return over_steps(
+            {name: [value if t in driven[name] else None for t, value in enumerate(row)] for name, row in rows.items()}
+        )
+
+
+class CriterionRow(Record):
+    """Samples that leave when one measure of certainty reaches its threshold, and a common stop of all samples."""
+
+    criterion: str
+    threshold: Number
+    """The threshold; None if no sample may leave early."""
+    validation_accuracy: Share
+    validation_lost: float
+    test_accuracy: Number = None
+    mean_steps: float
+    spikes_per_image: float
+    """Spikes of the samples still present."""
+    seconds: float
+    """Duration of the pass over the split."""
+    additions_per_image: float
+    macs_per_image: float
+    alike_steps: int
+    """The fewest steps for all samples that are as accurate on validation, or that reach the best accuracy."""
+    alike_test_accuracy: Number = None
+    alike_validation_accuracy: Number = None
+    alike_seconds: float
+    alike_additions_per_image: float
+    alike_macs_per_image: float
+
+
+class SampleExitResult(EarlyExit):
+    """The early exit of each sample of one run."""
+
+    images: int
+    whole_accuracy: Share
+    whole_steps: int
+    whole_seconds: float
+    whole_additions_per_image: float
+    whole_macs_per_image: float
+    accuracy_over_time: Sequence[float]
+    """Accuracy if all samples stop after the same step."""
+    criteria: Sequence[CriterionRow]
+    leave_after_step: Mapping[str, Sequence[float]]
+    """The share of images that leave after each step, by criterion."""
+
+    @property
+    def title(self) -> str:
+        return f"{super().title}: each image stops when the network is sure"
+
+    def rows(self) -> list[dict[str, object]]:
+        return [row.model_dump(exclude_unset=True) for row in self.criteria]
+
+    def section(self) -> Section:
+        def costs(of: Record, prefix: str, accuracy: float | None) -> tuple[Cell, ...]:
+            operations = getattr(of, f"{prefix}additions_per_image") + getattr(of, f"{prefix}macs_per_image")
+            seconds = number(getattr(of, f"{prefix}seconds"))
+            return share(accuracy), Cell(f"{operations / 1e6:.2f}M", operations), seconds
+
+        whole = costs(self, "whole_", self.whole_accuracy)
+        each, alike = [(Cell("no exit"), gap("none"), number(self.whole_steps), *whole)], []
+        for row in self.criteria:
+            name, threshold = Cell(row.criterion), Cell(threshold_text(row.threshold), row.threshold)
+            threshold = gap("no image leaves early") if row.threshold is None else threshold
+            own = costs(row, "", getattr(row, f"{self.split}_accuracy"))
+            each.append((name, threshold, number(row.mean_steps), *own))
+            steps = Cell(f"{row.alike_steps} of {self.whole_steps}", row.alike_steps)
+            alike.append((name, steps, *costs(row, "alike_", getattr(row, f"alike_{self.split}_accuracy"))))
+        columns, told = ("accuracy", "synaptic operations", "seconds"), self.spoken(self.images)
+        return Section(
+            "Early exit, image by image",
+            words=(
+                f"Each image stops early if that costs at most {100 * self.loss_allowed:g} points on validation. "
+                "Common exit: the fewest steps for all images with the same validation accuracy, or with the best one.",
+            ),
+            tables=(  # by hand: the first row is not a criterion, and a row has the costs of two exits
+                Table(f"Individual exits: {told}", ("criterion", "threshold", "mean steps", *columns), tuple(each)),
+                Table(f"Common exit: {told}", ("as accurate as", "steps", *columns), tuple(alike)),
+            ),
+            charts=self._charts(told),
+        )
+
+    def _charts(self, told: str) -> tuple[Chart, ...]:
+        leave = [Line(name, range(1, len(left) + 1), left, name) for name, left in self.leave_after_step.items()]
+        points = [
+            Line(row.criterion, [row.mean_steps], [getattr(row, f"{self.split}_accuracy")], row.criterion, joined=False)
+            for row in self.criteria
+        ]
+        over_time = self.accuracy_over_time
+        lines = [*points, Line("common exit", range(1, len(over_time) + 1), over_time, "common exit")]
+        shares = Axis("images that leave after this step", percent=True, low=0)
+        accuracy = zoomed_axis(f"{self.split} accuracy", lines)
+        return (
+            Lines("When images leave", STEPS, shares, leave, note=told),
+            Lines("Accuracy by mean steps", Axis("mean steps per image"), accuracy, lines, note=told),
+        )
+
+
+def zoomed_axis(label: str, lines: Sequence[Line]) -> Axis:
+    """Scale an axis of accuracy to the choices: from a little below the highest, or below a marked point."""
+    joined, marked = ([v for line in lines if line.joined == j for v in line.y if v is not None] for j in (True, False))
+    low = min([max(joined, default=1.0) - SHOWN, *(value - 0.1 * SHOWN for value in marked)])
+    return Axis(label, percent=True, low=max(0.0, low), high=1)
+
+
+def threshold_text(threshold: float | None, *, stated: bool = False) -> str:
+    """Format a threshold in four figures, rounded down, so that entering it stops no earlier than the threshold itself.
+
+    >>> threshold_text(0.50651639), threshold_text(1e9, stated=True), threshold_text(None)
+    ('0.5065', '1e+09', '')
+    """
+    if threshold is None or stated or not math.isfinite(threshold):
+        return "" if threshold is None else f"{threshold:g}"
+    return f"{float(Context(prec=4, rounding=ROUND_FLOOR).create_decimal(repr(threshold))):g}"
+
+
+def measure_exit(opened: Opened, arguments: ExitArguments, progress: Progress) -> ExitResult:
+    """Choose the exit on validation, by every reading of γ and by truncation, and measure it on the split."""
+    from bntt.analysis.accuracy.evaluation import evaluate
+    from bntt.analysis.exit import early_exit as by_gamma
+
+    profile = by_gamma.gamma_profile(opened.model.network)
+    try:
+        stated = None if arguments.threshold is None else by_gamma.exit_step(profile, arguments.threshold)
+        lines = by_gamma.envelope(profile).tolist()
+    except by_gamma.NoGammaError as error:
+        raise ArgumentError(f"{opened.path}: {error}; --per-sample needs no γ either") from None
+    draws = draws_of(opened.facts, arguments.draws)
+    loaders = {split: opened.loader(split) for split in dict.fromkeys(("validation", arguments.split))}
+    progress.expect(draws * sum(len(loader.places) for loader in loaders.values()))
+    measured = {
+        split: evaluate(opened.model, loader, seed=opened.seed, draws=draws, progress=progress).accuracy
+        for split, loader in loaders.items()
+    }
+    over_time, loss = measured["validation"].over_time, arguments.loss / 100
+
+    def accuracies(steps: int) -> dict[str, Any]:
+        return {f"{split}_accuracy": one.over_time[steps - 1] for split, one in measured.items()}
+
+    def stop(steps: int, threshold: float | None) -> Stop:
+        lost = {f"{split}_lost": one.over_time[-1] - one.over_time[steps - 1] for split, one in measured.items()}
+        return Stop.model_validate({"steps": steps, "threshold": threshold} | accuracies(steps) | lost)
+
+    by_reading = dict[Reading, Stop | None]()
+    for reading in READINGS:
+        try:
+            choice = by_gamma.choose_exit(profile, over_time, loss, reading)
+            by_reading[reading] = stop(choice.steps, choice.threshold)
+        except by_gamma.LossBudgetError:
+            if stated is None and reading == "magnitude":
+                raise
+            by_reading[reading] = None
+    chosen = by_reading["magnitude"] if stated is None else stop(stated, arguments.threshold)
+    assert chosen is not None
+    with warnings.catch_warnings(action="ignore"):
+        papers = by_gamma.exit_step(profile, PAPER_THRESHOLD)
+    ranges = {one.steps: one for one in by_gamma.threshold_ranges(profile)}
+    grid = [
+        {"steps": t, "largest_mean_gamma": line, "threshold_above": one and one.above, "threshold_to": one and one.to}
+        | accuracies(t)
+        for t, line in enumerate(lines, 1)
+        for one in [ranges.get(t)]
+    ]
+    tested: dict[str, Any] = {"test_images": measured["test"].samples} if "test" in measured else {}
+    gamma: dict[str, Any] = {
+        f"gamma_{reading}": {name: row.tolist() for name, row in getattr(profile, reading).items()}
+        for reading in READINGS
+    }
+    return ExitResult(
+        **origin(opened, arguments),
+        steps=chosen.steps,
+        threshold=chosen.threshold,
+        chosen_on="validation" if stated is None else "stated",
+        loss_allowed=loss,
+        data_sha256=opened.data_sha256,
+        weights_sha256=opened.weights_sha256,
+        num_steps=len(over_time),
+        validation_images=measured["validation"].samples,
+        draws=draws,
+        **tested,
+        chosen=chosen,
+        by_reading=by_reading,
+        truncation=stop(by_gamma.choose_truncation(over_time, loss).steps, None),
+        paper_threshold=stop(papers, PAPER_THRESHOLD),
+        grid=[GridRow.model_validate(row) for row in grid],
+        deviation={name: row.tolist() for name, row in profile.deviation.items()},
+        **gamma,
+        driven={name: (steps.start, steps.stop) for name, steps in profile.driven.items()},
+    )
+
+
+def measure_sample_exit(opened: Opened, arguments: ExitArguments, progress: Progress) -> SampleExitResult:
+    """Choose a threshold for every criterion on validation; measure accuracy, steps, operations and time on the split.
+
+    Each criterion is compared with one exit for all samples: the fewest steps that are as accurate on validation, or
+    that reach the best accuracy of any step if the criterion is more accurate than that.
+    """
+    from bntt.analysis.accuracy.evaluation import evaluate
+    from bntt.analysis.energy.measure import operations_of
+    from bntt.analysis.exit.early_exit import ROUNDING
+    from bntt.analysis.exit.exit_rules import CRITERIA, choose_sample_exit, exit_each, exit_rule, record_running
+
+    split, draws, loss = arguments.split, draws_of(opened.facts, arguments.draws), arguments.loss / 100
+    loader, validation = opened.loader(split), opened.loader("validation")
+    options: dict[str, Any] = {"seed": opened.seed, "draws": draws, "progress": progress}
+    images = draws * len(loader.places)
+    progress.expect(draws * len(validation.places) + (2 + 2 * len(CRITERIA)) * images)
+    running = record_running(opened.model, validation, **options)
+    choices = [choose_sample_exit(running, criterion, loss) for criterion in CRITERIA]
+    validated = running.right.double().mean(0).tolist()
+    alike = [
+        1 + next(t for t, share in enumerate(validated) if share >= min(one.accuracy, max(validated)) - ROUNDING)
+        for one in choices
+    ]
+    progress.expect(len(set(alike)) * images)
+
+    def timed(function: Callable[..., Any], *args: object, **more: object) -> tuple[Any, float]:
+        began = time.perf_counter()
+        return function(opened.model, loader, *args, **options, **more), time.perf_counter() - began
+
+    def costs(prefix: str, operations: Any, seconds: float) -> dict[str, Any]:
+        work = {"additions_per_image": operations.additions, "macs_per_image": operations.macs, "seconds": seconds}
+        return {f"{prefix}{key}": value for key, value in work.items()}
+
+    whole, whole_seconds = timed(evaluate)
+    exits = [timed(exit_each, one.criterion, one.threshold) for one in choices]
+    seconds = {steps: timed(evaluate, steps=steps)[1] for steps in sorted(set(alike))}
+    operations, over_time = operations_of(opened, split, **options), whole.accuracy.over_time
+    criteria = []
+    for choice, (left, took), steps in zip(choices, exits, alike, strict=True):
+        rule = exit_rule(choice.criterion, choice.threshold)
+        found = {
+            "criterion": choice.criterion,
+            "threshold": choice.threshold,
+            "validation_accuracy": choice.accuracy,
+            "validation_lost": choice.lost,
+            f"{split}_accuracy": left.accuracy,
+            "mean_steps": left.mean_steps,
+            "spikes_per_image": float(left.spikes.sum()),
+            "alike_steps": steps,
+            f"alike_{split}_accuracy": over_time[steps - 1],
+        }
+        found |= costs("", operations_of(opened, split, leaves=rule, **options).synaptic(), took)
+        found |= costs("alike_", operations.synaptic(steps), seconds[steps])
+        criteria.append(CriterionRow.model_validate(found))
+    return SampleExitResult(
+        **origin(opened, arguments),
+        loss_allowed=loss,
+        images=whole.accuracy.samples,
+        draws=draws,
+        whole_accuracy=whole.accuracy.mean,
+        whole_steps=len(over_time),
+        **costs("whole_", operations.synaptic(), whole_seconds),
+        accuracy_over_time=over_time,
+        criteria=criteria,
+        leave_after_step={one.criterion: left.distribution for one, (left, _) in zip(choices, exits, strict=True)},
     )
 
 
@@ -59,9 +564,11 @@ EXIT = Measurement(
 
     Example: bntt exit runs/fashion-mnist --loss 0.5""",
     ExitArguments,
-    refuses=refuses,
+    ExitResult,
+    measure_exit,
+    refuses=lambda facts, arguments: "" if arguments.per_sample or facts.norm_facts.step_gamma else NO_GAMMA,
     chooses=lambda arguments: arguments.threshold is None,
     variant=lambda arguments: PER_SAMPLE if arguments.per_sample else "",
-    variants={PER_SAMPLE: ("sample_result:SampleExitResult", "measure:measure_sample_exit")},
+    variants={PER_SAMPLE: (SampleExitResult, measure_sample_exit)},
     files_by_split=False,
 )

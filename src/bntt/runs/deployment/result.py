@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import Field
 
 from bntt.analysis.accuracy.accuracy import wilson
-from bntt.analysis.exit.result import threshold_text
+from bntt.analysis.exit.measurement import threshold_text
 from bntt.analysis.result import BEYOND, Count, Number, Record, Result, Share
 from bntt.charts.records import Axis, Line, Lines
 from bntt.charts.section import Cell, Section, Table, count, interval, number, plural, share

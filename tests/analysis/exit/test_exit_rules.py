@@ -6,8 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bntt.analysis.accuracy.evaluation import presented
-from bntt.analysis.exit.leaving import each_step
-from bntt.analysis.exit.sample_exit import exit_each
+from bntt.analysis.exit.exit_rules import each_step, exit_each
 from bntt.data import ImageSet, SampleLoader
 from bntt.engine.compute import Compute
 from bntt.engine.graph import layer

@@ -1,23 +1,32 @@
-"""Early exit of each sample individually: samples that are certain enough leave the batch, the others continue."""
+"""Early exit of each sample individually: samples that are certain enough leave the batch, the others continue.
+
+A step of few samples takes almost as long as one of many. So samples wait for others that have taken the same number of
+steps, until enough have come. Answers do not change: neither a sample nor its noise depends on the rest of the batch.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain, groupby
+from operator import itemgetter
+from typing import Any, Literal, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from bntt.analysis.accuracy.batches import Leaves
+from bntt.analysis.accuracy.batches import ExitRule
 from bntt.analysis.accuracy.evaluation import check_labels, check_logits, presented
 from bntt.analysis.exit.early_exit import ROUNDING, check_loss
-from bntt.analysis.exit.leaving import each_step
+from bntt.engine.graph.layer import CHUNK_BYTES
+from bntt.nn.fusion.plan import samples_at_once
 from bntt.nn.network.classifier import SpikingClassifier, check_classifier
 from bntt.nn.network.labelled_batch import Loader
-from bntt.nn.network.measured import Measure, evaluating
+from bntt.nn.network.measured import Measure, Measured, evaluating
+from bntt.nn.network.spiking_network import STEPS_AT_ONCE
+from bntt.nn.network.state import NetworkState, can_join
 
 Criterion = Literal["confidence", "margin", "entropy"]
 CRITERIA: tuple[Criterion, ...] = ("confidence", "margin", "entropy")
@@ -26,18 +35,11 @@ CANDIDATES = 500
 
 
 def certainty(logits: Float[Tensor, "... K"], criterion: Criterion) -> Float[Tensor, "..."]:
-    """Compute the certainty of a network, from 0 to 1, with p the softmax of its logits so far.
+    """Return the certainty of a network, from 0 to 1, with p the softmax of its logits so far.
 
     ``confidence``: the largest p. ``margin``: the largest p minus the second. ``entropy``: 1 + Σ p ln p / ln K, 0 if
     all classes are equally likely and 1 if one is certain. With a single class each is 1.
-
-    Raises:
-        ValueError: on another criterion.
-
-    >>> certainty(torch.tensor([[0.0, 0.0], [0.0, 40.0]]), "margin")
-    tensor([0., 1.])
     """
-    _check_criterion(criterion)
     if logits.shape[-1] == 1:
         return torch.ones_like(logits[..., 0])
     if criterion == "entropy":
@@ -47,18 +49,14 @@ def certainty(logits: Float[Tensor, "... K"], criterion: Criterion) -> Float[Ten
     return best[..., 0] if criterion == "confidence" else best[..., 0] - best[..., 1]
 
 
+def exit_rule(criterion: Criterion, threshold: float) -> ExitRule:
+    """Return the rule by which samples leave: all whose certainty reaches the threshold."""
+    return lambda logits: certainty(logits, criterion) >= threshold
+
+
 def _check_criterion(criterion: str) -> None:
     if criterion not in CRITERIA:
         raise ValueError(f"unknown criterion {criterion!r}: choose one of {', '.join(CRITERIA)}")
-
-
-def leave_when(criterion: Criterion, threshold: float) -> Leaves:
-    """Return the rule by which samples leave: all whose certainty reaches the threshold.
-
-    >>> leave_when("confidence", 0.9)(torch.tensor([[0.0, 0.0], [0.0, 40.0]]))
-    tensor([False,  True])
-    """
-    return lambda logits: certainty(logits, criterion) >= threshold
 
 
 @dataclass(frozen=True)
@@ -110,11 +108,7 @@ def record_running(
 
 
 def exits_at(sure: Float[Tensor, "N T"], threshold: float) -> Int[Tensor, " N"]:
-    """Find the number of steps after which each sample leaves: the first at which it is that certain, or all.
-
-    >>> exits_at(torch.tensor([[0.2, 0.9, 0.3], [0.1, 0.2, 0.3]]), 0.9)
-    tensor([2, 3])
-    """
+    """Return the number of steps after which each sample leaves: the first at which it is that certain, or all."""
     leaves = sure >= threshold
     leaves[:, -1] = True
     return leaves.to(torch.uint8).argmax(1) + 1
@@ -136,16 +130,6 @@ class SampleChoice:
     """Mean number of steps over the samples."""
 
 
-def _places(count: int) -> Tensor:
-    """Select evenly spaced places among ``count``, including the first and the last.
-
-    >>> _places(24_975_000)[-1].item()
-    24974999
-    """
-    last = count - 1  # beyond 2²⁴ float32 rounds it up
-    return torch.linspace(0, last, min(CANDIDATES, count)).round().long().clamp(max=last)
-
-
 def choose_sample_exit(running: Running, criterion: Criterion, loss: float) -> SampleChoice:
     """Return the threshold with the fewest mean steps among those within the allowed loss; 500 quantiles are tried.
 
@@ -165,19 +149,15 @@ def choose_sample_exit(running: Running, criterion: Criterion, loss: float) -> S
     check_loss(loss)
     sure, right = running.certainty[criterion], running.right
     whole = float(right[:, -1].double().mean())
-    early = sure[:, :-1].flatten().double()
-    tried = [math.inf]
-    if early.numel():
-        tried += sorted(set(early.sort().values[_places(early.numel())].tolist()))
-    best: SampleChoice | None = None
-    for threshold in tried:
+    early = sure[:, :-1].flatten().double().sort().values
+    last = len(early) - 1  # beyond 2²⁴ float32 rounds it up
+    places = torch.linspace(0, last, min(CANDIDATES, len(early))).round().long().clamp(max=last)
+    choices = []
+    for threshold in (math.inf, *sorted(set(early[places].tolist()))):
         steps = exits_at(sure, threshold)
         accuracy = float(right.gather(1, steps[:, None] - 1).double().mean())
-        choice = SampleChoice(criterion, threshold, accuracy, whole - accuracy, float(steps.double().mean()))
-        if choice.lost <= loss + ROUNDING and (best is None or choice.mean_steps < best.mean_steps):
-            best = choice
-    assert best is not None  # no sample leaves early at ∞
-    return best
+        choices.append(SampleChoice(criterion, threshold, accuracy, whole - accuracy, float(steps.double().mean())))
+    return min((one for one in choices if one.lost <= loss + ROUNDING), key=lambda one: one.mean_steps)
 
 
 @dataclass(frozen=True)
@@ -250,12 +230,13 @@ def exit_each(
     check_classifier(model, "exit_each() takes")
     if not threshold >= 0:
         raise ValueError(f"a threshold of certainty must be 0 or above, got {threshold}")
-    total, leaves = model.encoder.num_steps, leave_when(criterion, threshold)
+    _check_criterion(criterion)
+    total, rule = model.encoder.num_steps, exit_rule(criterion, threshold)
     classes, right, steps, place = list[Tensor](), list[Tensor](), list[Tensor](), list[Tensor]()
     spikes = torch.zeros(total, dtype=torch.float64)
     with evaluating(model):
         shown = presented(model, batches, "classify", seed, draws, progress)
-        for step in each_step(model, shown, Measure(spikes=True), leaves):
+        for step in each_step(model, shown, Measure(spikes=True), rule):
             spikes[step.steps - 1] += sum(
                 float(one.spikes.sum()) for one in step.measured.values() if one.spikes is not None
             )
@@ -269,3 +250,107 @@ def exit_each(
     order = torch.cat(place).argsort()
     said, hits, left = (torch.cat(parts)[order] for parts in (classes, right, steps))
     return SampleExits(said, hits, left, spikes / len(order), total)
+
+
+class Step(NamedTuple):
+    """One step of some samples, and those that leave after it."""
+
+    steps: int
+    """Number of steps that they have taken, 1 to T."""
+    measured: Measured
+    """Measurements of all samples that took the step."""
+    logits: Float[Tensor, "gone K"]
+    labels: Int[Tensor, " gone"]
+    place: Int[Tensor, " gone"]
+    """Place of each in the order in which the samples arrived."""
+
+
+def each_step(
+    model: SpikingClassifier,
+    batches: Iterable[tuple[int, Tensor, Tensor, dict[str, Any]]],
+    measure: Measure,
+    rule: ExitRule,
+) -> Iterator[Step]:
+    """Yield the steps of all samples, as :func:`presented` yields their batches, until each has left."""
+    waiting, done = dict[int, list[_Group]](), 0
+
+    def advance(group: _Group | None, full: int) -> Iterator[Step]:
+        """Advance samples until all have left, or the rest waits for others: fewer than ``full`` do."""
+        while group:
+            there = waiting.get(group.steps, [])
+            can_join = group.can_join(there[0] if there else group)
+            held = sum(len(one) for one in chain([group], *waiting.values()) if one.state)
+            if can_join and len(group) + sum(map(len, there)) < full and held <= full:
+                waiting[group.steps] = [*there, group]
+                return
+            if there and can_join:
+                group = group.join(waiting.pop(group.steps))
+            step, group = _advance(model, group, measure, rule)
+            yield step
+
+    for _, draw in groupby(batches, key=itemgetter(0)):  # states of different draws cannot be joined
+        full = 0
+        for _, inputs, labels, noise in draw:
+            place = torch.arange(done, done := done + len(labels), device="cpu")
+            own = (inputs.clone(), noise["index"].clone(), labels.clone(), place)  # a loader may reuse its tensors
+            group = _Group(own, {key: noise[key] for key in ("seed", "draw")})
+            full = full or _full(model, group)
+            yield from advance(group, full)
+        while waiting:  # no more samples come: those with the fewest steps first, which then join the next
+            first, *others = waiting.pop(min(waiting))
+            yield from advance(first.join(others), 0)
+
+
+@dataclass(frozen=True)
+class _Group:
+    """Samples that have taken the same number of steps."""
+
+    own: Sequence[Tensor]
+    """Their inputs, indices of their noise, labels, and places."""
+    noise: dict[str, Any]
+    """Seed and draw."""
+    state: NetworkState | None = None
+
+    @property
+    def steps(self) -> int:
+        return self.state.steps if self.state else 0
+
+    def __len__(self) -> int:
+        return len(self.own[0])
+
+    def can_join(self, other: _Group) -> bool:
+        mine, others = ((tuple(one.own), one.state and (one.state.blocks, one.state.readout)) for one in (self, other))
+        return can_join(mine, others)
+
+    def join(self, others: Sequence[_Group]) -> _Group:
+        if not others:
+            return self
+        state = self.state and self.state.join(*(one.state for one in others if one.state))
+        own = zip(self.own, *(one.own for one in others), strict=True)
+        return _Group([torch.cat(parts) for parts in own], self.noise, state)
+
+
+def _full(model: SpikingClassifier, group: _Group) -> int:
+    """Return how many samples need not wait: as many as fill the memory of a pass, or of inputs."""
+    (inputs, index, *_), batch = group.own, len(group)
+    shape = model.encoder(inputs[:1], index=index[:1], steps=range(1), **group.noise).shape
+    at_once = samples_at_once(model.network.plan(shape), shape[2:])
+    return max(batch, min(at_once, STEPS_AT_ONCE * batch, CHUNK_BYTES // max(1, inputs[0].nbytes)))
+
+
+def _advance(model: SpikingClassifier, group: _Group, measure: Measure, rule: ExitRule) -> tuple[Step, _Group | None]:
+    """Take a step; return it and the samples that stay."""
+    inputs, index, *told = group.own
+    noise = {} if group.state else {**group.noise, "index": index}
+    logits, state = model.advance(inputs, group.state, measure=measure, in_place=True, **noise)
+    done = state.steps == model.encoder.num_steps
+    gone = torch.ones_like(logits[-1, :, 0], dtype=torch.bool) if done else rule(logits[-1])
+    leave, stay = gone.nonzero().flatten(), (~gone).nonzero().flatten()
+    step = Step(state.steps, state.measured or {}, *_rows([logits[-1], *told], leave))
+    if len(leave) == 0:
+        return step, replace(group, state=state)
+    return step, _Group(_rows(group.own, stay), group.noise, state.rows(stay)) if len(stay) else None
+
+
+def _rows(tensors: Sequence[Tensor], keep: Tensor) -> list[Tensor]:
+    return [one.index_select(0, keep.to(one.device)) for one in tensors]
