@@ -12,8 +12,7 @@ import pytest
 import torch
 
 import bntt
-from bntt.analysis.attack.descent import NoFoolboxError
-from bntt.analysis.attack.gradient import NoGradientError
+from bntt.analysis.attack.attacks import NoFoolboxError, NoGradientError
 from bntt.analysis.measurement import ArgumentError, InvalidResultError
 from bntt.analysis.measurements import MEASUREMENTS
 from bntt.cli import main as cli

@@ -8,9 +8,8 @@ from unittest import mock
 
 import torch
 
-from bntt.analysis.attack import jobs, measure
-from bntt.analysis.attack.descent import Threat, descend
-from bntt.analysis.attack.gradient import input_gradient
+from bntt.analysis.attack import jobs
+from bntt.analysis.attack.attacks import Threat, descend, input_gradient
 from bntt.models import mlp
 from bntt.nn import DirectEncoder, SpikingClassifier
 from tests.faults.case import Case, adder
@@ -48,7 +47,7 @@ def hidden(tmp: Path) -> str:
         found = real(model, pixels, labels, threat, **options)
         return type(found)(pixels, found.zero | True, found.agreement)
 
-    with mock.patch.object(jobs, "descend", without), mock.patch.object(measure, "SWEEP", (1,)):
+    with mock.patch.object(jobs, "descend", without), mock.patch.object(jobs, "SWEEP", (1,)):
         return bntt("attack", str(trained(tmp)), *FEW, *EOT)
 
 
@@ -75,7 +74,7 @@ def as_bytes(_: Path) -> str:
 
 @case(95, "an attack stopped half way, and begun again", r"exit 130: .* then the rows of one that was not stopped$")
 def half_way(tmp: Path) -> str:
-    run, real, done = trained(tmp), measure.run_job, []
+    run, real, done = trained(tmp), jobs.run_job, []
 
     def stopping(*args):
         if len(done) == 3:
@@ -83,8 +82,8 @@ def half_way(tmp: Path) -> str:
         done.append(args)
         return real(*args)
 
-    with mock.patch.object(measure, "BATCH", 10), mock.patch.object(measure, "SWEEP", (1,)):
-        with mock.patch.object(measure, "run_job", stopping):
+    with mock.patch.object(jobs, "BATCH", 10), mock.patch.object(jobs, "SWEEP", (1,)):
+        with mock.patch.object(jobs, "run_job", stopping):
             stopped = bntt("attack", str(run), *FEW, *EOT)
         kept = [json.loads(path.read_text()) for path in (run / "attack").glob("*.json")]
         assert sorted(one["complete"] for one in kept) == [False, True], "the third batch was of the second attack"

@@ -8,10 +8,8 @@ import torch
 from torch import nn
 
 import bntt
-from bntt.analysis.attack.descent import descend
-from bntt.analysis.attack.gradient import estimators_of, input_gradient
+from bntt.analysis.attack.attacks import descend, estimators_of, input_gradient, search
 from bntt.analysis.attack.jobs import right_under
-from bntt.analysis.attack.square import search
 from bntt.models import mlp
 from bntt.nn import (
     BNTT,

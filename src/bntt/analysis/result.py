@@ -267,12 +267,12 @@ _adapter_of = cache(TypeAdapter)
 def checked_arguments(kind: type, values: Mapping[str, Any]) -> Any:
     """Check a frozen dataclass of arguments by its fields' types and bounds, and by its ``__post_init__``.
 
-    What its ``RETIRED`` names was an argument with this one value, which older files state: it is ignored.
+    A pair in its ``RETIRED`` was an argument with this one value, which older files state: it is ignored.
 
     Raises:
         ArgumentError: naming the flag, its bounds and the given value.
     """
-    known, retired = [one.name for one in fields(kind)], getattr(kind, "RETIRED", {}).items()
+    known, retired = [one.name for one in fields(kind)], getattr(kind, "RETIRED", ())
     values = {name: value for name, value in values.items() if (name, value) not in retired}
     if unknown := sorted(values.keys() - set(known)):
         near = "".join(f": did you mean --{name}?" for name in get_close_matches(unknown[0], known, n=1))

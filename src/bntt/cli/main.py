@@ -242,8 +242,7 @@ def exit_code(error: Exception) -> int | None:
     import torch
 
     from bntt.analysis import LossBudgetError
-    from bntt.analysis.attack.descent import NoFoolboxError
-    from bntt.analysis.attack.gradient import NoGradientError
+    from bntt.analysis.attack.attacks import NoFoolboxError, NoGradientError
     from bntt.analysis.measurement import ArgumentError, InvalidResultError
     from bntt.data.errors import DataError
     from bntt.deploy.errors import BundleError, DeployError

@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from bntt.analysis.attack.result import AttackResult, own_rows
+from bntt.analysis.attack.measurement import AttackResult
 from bntt.analysis.drift.measurement import LayerDrift, LayerInputs, inputs_chart
 from bntt.charts.axes import finite
 from bntt.charts.files import save_figure
@@ -79,7 +79,7 @@ def bounds(result: StudyResult, part: Bounds) -> list[Chart]:
 def _lowest(values: Mapping[str, Any], attack: str) -> dict[float, float]:
     """Return the lowest accuracy of all estimators, by ε."""
     record = AttackResult.model_validate(values)
-    rows = own_rows(record, attack)
+    rows = record.own_rows(attack)
     clean = (rows or record.found)[:1]
     found = {eps: row.clean_accuracy for eps, row in zip((0.0,), clean, strict=False)}
     for row in rows:

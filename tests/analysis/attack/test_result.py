@@ -2,7 +2,7 @@
 
 import pytest
 
-from bntt.analysis.attack.result import UNBOUNDED, AttackResult
+from bntt.analysis.attack.measurement import UNBOUNDED, AttackResult
 from bntt.analysis.result import result_from
 from bntt.charts.records import Forest, Lines
 
@@ -58,7 +58,7 @@ SEVERAL = result(
 
 
 def test_metrics_are_the_lowest_of_what_is_valid():
-    read = {name: metric.read for name, metric in SEVERAL.METRICS.items()}
+    read = {name: metric.read for name, metric in SEVERAL.metrics().items()}
     assert read["fgsm-accuracy"](SEVERAL, 8.0) == 30.0
     assert read["fgsm-accuracy"](SEVERAL, 4.0) is None
     assert read["pgd-accuracy"](SEVERAL, 8.0) is None

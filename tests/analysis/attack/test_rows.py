@@ -1,23 +1,15 @@
 """Rows of attacks: what each says, the worst case, and which are worth nothing and why."""
 
+import sys
+
 import pytest
 import torch
 
 from bntt.analysis.accuracy.accuracy import wilson
 from bntt.analysis.accuracy.evaluation import paired
-from bntt.analysis.attack.descent import Threat
-from bntt.analysis.attack.jobs import Batch, Job, Outcome
-from bntt.analysis.attack.measure import Setup
-from bntt.analysis.attack.measurement import AttackArguments
-from bntt.analysis.attack.result import AttackedModel
-from bntt.analysis.attack.rows import (
-    attack_rows,
-    search_does_better,
-    still_right,
-    weaker_than_one_step,
-    worst_of,
-    zero_gradients,
-)
+from bntt.analysis.attack.attacks import Threat
+from bntt.analysis.attack.jobs import Batch, Job, Outcome, Setup, attack_rows, worst_of
+from bntt.analysis.attack.measurement import AttackArguments, AttackedModel
 from bntt.data import ImageSet
 
 COUNT = 100
@@ -116,6 +108,7 @@ def invalid(rows):
 
 def test_zero_gradients_are_told():
     assert not invalid(found(cell(FGSM, 40, zero=1), cell(PGD, 30)))
+    assert "of 2.0% of the images" in invalid(found(cell(FGSM, 40, zero=2), cell(PGD, 30)))["fgsm"]
     wrong = invalid(found(cell(FGSM, 90, zero=100), cell(PGD, 30)))
     assert wrong["fgsm"] == "the gradient is zero in every pixel of 100.0% of the images"
     assert wrong["worst case"] == "some of its attacks are invalid: fgsm"
@@ -125,6 +118,8 @@ def test_zero_gradients_are_told():
 def test_an_attack_that_cannot_win_without_a_bound_makes_its_estimators_rows_invalid():
     other = Job(0, "fgsm", 0.1, "b", Threat(0.1, draws=4))
     assert not invalid(found(cell(BOUND, 10), cell(FGSM, 40), cell(PGD, 30)))
+    widest = Job(0, "fgsm", 1.0, "a", Threat(1.0, draws=4))
+    assert not invalid(found(cell(BOUND, 10), cell(FGSM, 40), cell(widest, 0))), "the control is no attack to compare"
     rows = found(cell(BOUND, 11), cell(FGSM, 40), cell(PGD, 30), cell(other, 40), cell(SQUARE, 35))
     assert invalid(rows).keys() == {"pgd, no bound", "fgsm", "pgd", "worst case"}
     assert rows["fgsm", "b", "run0", "run0"]["invalid"] == ""
@@ -188,34 +183,21 @@ def test_the_worst_attack_of_each_image_is_found():
     assert torch.equal(worst_of(right, random=False), right.all(0))
 
 
-def pairs(both: int, first: int, second: int, neither: int):
-    """Two rows of so many images that both, only the first, only the second and neither had right."""
-    one = torch.tensor([1] * both + [1] * first + [0] * second + [0] * neither).bool()
-    other = torch.tensor([1] * both + [0] * first + [1] * second + [0] * neither).bool()
-    return one[None], other[None]
+def beside(first: int, second: int, both: int = 40):
+    """Images that two attacks leave right: both some, and each some that the other does not."""
+    return {*range(both + first)}, {*range(both), *range(both + first, both + first + second)}
 
 
-def test_zero_gradients():
-    assert zero_gradients(torch.arange(100) < 1) == ""
-    assert "2.0% of the images" in zero_gradients(torch.arange(100) < 2)
+@pytest.mark.parametrize(("first", "second", "weaker"), [(30, 2, True), (6, 4, False), (2, 30, False), (0, 0, False)])
+def test_a_difference_counts_beyond_its_interval(first, second, weaker):
+    one, other = beside(first, second)
+    assert ("pgd" in invalid(found(cell(FGSM, other), cell(PGD, one)))) == weaker
+    assert ("fgsm" in invalid(found(cell(FGSM, one), cell(SQUARE, other)))) == weaker
 
 
-def test_above_chance():
-    assert still_right(torch.arange(100)[None] < 10, 10) == ""
-    assert "leaves 11.0% right, above chance (10.0%)" in still_right(torch.arange(100)[None] < 11, 10)
-    assert still_right(torch.arange(100)[None] < 11, 4) == ""
-
-
-def test_a_difference_counts_beyond_its_interval():
-    for first, second, weaker in ((30, 2, True), (6, 4, False), (2, 30, False), (0, 0, False)):
-        one, other = pairs(40, first, second, 20)
-        assert bool(weaker_than_one_step(one, other)) == weaker, (first, second)
-        assert bool(search_does_better(one, other)) == weaker, (first, second)
-
-
-def test_a_search_may_do_better_by_a_fifth_of_a_point():
-    along, search = pairs(9000, 18, 0, 982)
-    assert paired(along, search).interval[0] > 0
-    assert search_does_better(along, search) == ""
-    along, search = pairs(9000, 30, 0, 970)
-    assert "0.3 points fewer" in search_does_better(along, search)
+def test_a_search_may_do_better_by_a_fifth_of_a_point(monkeypatch):
+    monkeypatch.setattr(sys.modules[__name__], "COUNT", 10_000)
+    for first, told in ((18, None), (30, "the random search leaves 0.3 points fewer right than gradients")):
+        one, other = beside(first, 0, 9000)
+        assert paired(*(torch.arange(COUNT)[None] < len(some) for some in (one, other))).interval[0] > 0
+        assert invalid(found(cell(FGSM, one), cell(SQUARE, other))).get("fgsm") == told

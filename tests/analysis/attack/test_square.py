@@ -3,23 +3,23 @@
 import pytest
 import torch
 
-from bntt.analysis.attack import square
+from bntt.analysis.attack import attacks
+from bntt.analysis.attack.attacks import SURE, search
 from bntt.analysis.attack.jobs import right_under
-from bntt.analysis.attack.square import SURE, search
 from bntt.ops.random import Purpose, sample_keys
 from tests.analysis.attack.models import Hidden, conv_model, linear_model, some
 
 
 def test_the_margin():
     logits = torch.tensor([[1.0, 4.0, 2.0], [1.0, 4.0, 2.0], [3.0, 3.0, 0.0]])
-    assert square._margin(logits, torch.tensor([1, 2, 0])).tolist() == [2.0, -2.0, 0.0]
+    assert attacks._margin(logits, torch.tensor([1, 2, 0])).tolist() == [2.0, -2.0, 0.0]
 
 
 def test_a_square_is_one_and_moves_from_the_image_as_it_was():
     images, _, index = some(50, shape=(3, 9, 7))
     images = 0.3 + 0.4 * images
     x = images + 0.05
-    moved = square._with_square(x, images, 0.1, 3, sample_keys(0, Purpose.SEARCH, 1, index))
+    moved = attacks._with_square(x, images, 0.1, 3, sample_keys(0, Purpose.SEARCH, 1, index))
     change = moved != x
     corners = set()
     for row in range(50):
@@ -35,15 +35,15 @@ def test_a_square_is_one_and_moves_from_the_image_as_it_was():
 
 
 def test_sizes_fall_as_published():
-    shares = [square._side(torch.Size((100, 100)), number, 10_000) for number in (0, 10, 11, 51, 201, 501, 1001, 9999)]
+    shares = [attacks._side(torch.Size((100, 100)), number, 10_000) for number in (0, 10, 11, 51, 201, 501, 1001, 9999)]
     assert shares == [89, 89, 63, 45, 32, 22, 16, 4]
-    assert square._side(torch.Size((28, 28)), 5, 10) == square._side(torch.Size((28, 28)), 5000, 10_000)
+    assert attacks._side(torch.Size((28, 28)), 5, 10) == attacks._side(torch.Size((28, 28)), 5000, 10_000)
 
 
 def test_it_begins_with_stripes():
     images, _, index = some(4)
     images = 0.3 + 0.4 * images
-    change = square._stripes(images, 0.1, index, 0) - images
+    change = attacks._stripes(images, 0.1, index, 0) - images
     assert torch.allclose(change.abs(), torch.full_like(change, 0.1))
     assert torch.allclose(change, change[:, :, :1].expand_as(change))
 
@@ -98,10 +98,10 @@ def test_more_queries_move_margins_further():
     labels = model(images).argmax(1)
     with torch.no_grad():
         few, many = (
-            square._margin(model(search(model, images, labels, 0.02, queries=n, index=index).images), labels)
+            attacks._margin(model(search(model, images, labels, 0.02, queries=n, index=index).images), labels)
             for n in (2, 60)
         )
-        best = square._margin(model(images), labels) - 2 * 0.02 * model.network.readout.synapse.weights.abs().sum()
+        best = attacks._margin(model(images), labels) - 2 * 0.02 * model.network.readout.synapse.weights.abs().sum()
     assert many.mean() < few.mean()
     assert bool((many >= best - 1e-12).all())
 
@@ -112,11 +112,3 @@ def test_it_finds_what_a_hidden_gradient_does_not():
     found = search(model, images, labels, 0.5, queries=100, index=index)
     right = right_under(model, found.images, labels, draws=1)[0]
     assert right.double().mean() < 0.5
-
-
-def test_refusals():
-    model, (images, labels, _) = conv_model(), some()
-    with pytest.raises(ValueError, match="queries must be 2 or more"):
-        search(model, images, labels, 0.1, queries=1)
-    with pytest.raises(ValueError, match="do you mean 8/255"):
-        search(model, images, labels, 8, queries=10)

@@ -1,14 +1,19 @@
-"""The individual attacks on a run: the changes to the images, and the models' answers.
+"""The individual attacks on runs: done batch by batch, kept in files, counted as rows, and checked.
 
-A job is done batch by batch, and its outcome is a file, so that interrupted work can resume.
+Each job is a file below ``RUN/attack``, written after every batch: interrupted jobs resume where they stopped, and
+incomplete ones are never averaged. The checks for hidden gradients, and for attacks that do not work, are those of
+Athalye, Carlini & Wagner 2018, Carlini et al. 2019, and AutoAttack.
 """
 
 from __future__ import annotations
 
 import itertools
+import math
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
 from typing import Annotated, Any
 
 import torch
@@ -16,19 +21,53 @@ from jaxtyping import Bool, Float, Int, Integer
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from bntt.analysis.accuracy.evaluation import FIRST_DRAW, check_labels, check_logits, check_weights
-from bntt.analysis.attack.descent import AttackedImages, Threat, descend, random_signs
-from bntt.analysis.attack.measurement import AttackArguments
-from bntt.analysis.attack.square import search
-from bntt.analysis.measurement import Opened
-from bntt.analysis.result import Number, Record
+from bntt.analysis.accuracy.accuracy import Accuracy
+from bntt.analysis.accuracy.evaluation import FIRST_DRAW, check_labels, check_logits, check_weights, paired
+from bntt.analysis.attack.attacks import (
+    AttackedImages,
+    Threat,
+    descend,
+    estimators_of,
+    input_gradient,
+    random_signs,
+    require_foolbox,
+    search,
+)
+from bntt.analysis.attack.measurement import (
+    UNBOUNDED,
+    WORST,
+    AttackArguments,
+    AttackedModel,
+    AttackRow,
+    SignAgreement,
+)
+from bntt.analysis.measurement import ArgumentError, Opened, Progress, run_names
+from bntt.analysis.result import Number, Record, result_from
+from bntt.io.cells import hold_cells, read_cell, write_cell
+from bntt.io.files import digest_of_bytes, digest_of_values
 from bntt.nn.network.classifier import SpikingClassifier, check_classifier
 from bntt.nn.network.measured import evaluating
 
 ALONG = ("fgsm", "pgd")
 """The attacks that follow gradients."""
+IMAGES = 500
+"""Default number of images, if there are that many."""
+CONTROL_IMAGES = 100
+"""Largest number of images for the attack without a bound."""
+EOT = 16
+"""Default number of draws averaged in a gradient."""
+BATCH = 50
+"""Number of images attacked together."""
+SWEEP = (1, 4, 16)
+"""Numbers of draws whose gradients are compared."""
+SWEEP_IMAGES = 20
+"""Number of images, from the first batch, on which they are compared."""
 GRADIENT = 3
 """Cost of a gradient with respect to an image, in forward passes."""
+MOST_ZERO = 0.01
+"""Largest share of images whose gradient may be zero everywhere."""
+MARGIN = 0.002
+"""Margin by which a search may outdo gradients."""
 Bits = Annotated[str, Field(pattern="^[01]*$")]
 """A 1 for each image for which something is true, and a 0 for any other."""
 
@@ -50,18 +89,9 @@ class Job:
     control: bool = False
     """True for PGD without a bound, ε = 1, which only checks that the attack works."""
 
-    @property
-    def passes(self) -> int:
-        """The approximate cost for each image, in forward passes."""
-        return self.queries + (GRADIENT * self.threat.passes if self.threat else 0)
-
 
 def jobs(arguments: AttackArguments, estimators: Sequence[Sequence[str]], eot: Sequence[int]) -> Iterator[Job]:
-    """List all jobs, in order: clean images, the control, then each ε.
-
-    Args:
-        estimators: gradient estimators of every model.
-        eot: number of draws behind a gradient, for every model.
+    """List all jobs: clean images, the control, then each ε; for the estimators and draws of a gradient of each model.
 
     >>> [job.attack for job in jobs(AttackArguments(("0.1",), ("fgsm",)), (("exact",),), (1,))]
     ['clean', 'pgd', 'signs', 'fgsm']
@@ -85,6 +115,77 @@ def jobs(arguments: AttackArguments, estimators: Sequence[Sequence[str]], eot: S
                 yield Job(source, "square", eps, queries=arguments.queries)
 
 
+@dataclass(frozen=True)
+class Setup:
+    """Everything that the attacks are carried out on."""
+
+    arguments: AttackArguments
+    runs: Sequence[Opened]
+    """The run itself, then the one on which images are also made."""
+    models: Sequence[AttackedModel]
+    images: Any
+    """The chosen images, as a set of labelled images."""
+    places: Tensor
+    """Indices in their split, which identify their noise."""
+    chosen: str
+    """Description of how they were chosen."""
+    draws: int
+    """Repetitions with fresh noise to measure with."""
+
+    @property
+    def jobs(self) -> list[Job]:
+        eot = [(self.arguments.eot or EOT) if run.facts.is_random else 1 for run in self.runs]
+        return list(jobs(self.arguments, [estimators_of(run.model) for run in self.runs], eot))
+
+    @property
+    def sweeps(self) -> list[tuple[int, str, int]]:
+        """List model, estimator and number of draws of the gradients that are compared with one another."""
+        along = {*ALONG} & {*self.arguments.attack}
+        random = [(i, run) for i, run in enumerate(self.runs) if along and run.facts.is_random]
+        return [(i, name, count) for i, run in random for name in estimators_of(run.model) for count in SWEEP]
+
+    def images_of(self, job: Job) -> int:
+        return min(len(self.images), CONTROL_IMAGES) if job.control else len(self.images)
+
+    def passes(self, job: Job) -> int:
+        """Return the approximate number of forward passes to change an image and to measure it."""
+        changing = job.queries + (GRADIENT * job.threat.passes if job.threat else 0)
+        return changing + self.draws * len(self.runs)
+
+    @property
+    def total(self) -> int:
+        """Count the passes of all jobs and of the sweep."""
+        few = min(SWEEP_IMAGES, len(self.images))
+        swept = sum(2 * GRADIENT * count * few for _, _, count in self.sweeps)
+        return swept + sum(self.images_of(job) * self.passes(job) for job in self.jobs)
+
+
+def prepare(opened: Sequence[Opened], arguments: AttackArguments) -> Setup:
+    """Choose the targets of the attacks, after all checks; nothing is computed yet."""
+    run, *others = opened
+    if {*ALONG} & {*arguments.attack}:
+        require_foolbox()
+    every, count = run.pictures(arguments.split), arguments.images or len(run.loader(arguments.split, IMAGES).places)
+    places, chosen = run.balanced_places(arguments.split, count)
+    for other in others:
+        if not run.has_same_images(other, arguments.split, places):
+            raise ArgumentError(
+                f"--from {other.path}: its {arguments.split} images are not those of {run.path}: no attack transfers"
+            )
+    random = [one for one in opened if one.facts.is_random]
+    for flag, wanted in (("eot", arguments.eot), ("draws", arguments.draws)):
+        if not random and (wanted or 1) > 1:
+            raise ArgumentError(f"--{flag} {wanted}: this model is not random, every pass is the same; leave it out")
+    draws = arguments.draws or random[0].facts.draws if random else 1
+    models = [
+        AttackedModel(
+            name=name, weights_sha256=one.weights_sha256, randomness="redrawn" if one.facts.is_random else "none"
+        )
+        for name, one in zip(run_names(opened), opened, strict=True)
+    ]
+    return Setup(arguments, opened, models, every.select(places), places, chosen, draws)
+
+
 class Batch(Record):
     """Images that were attacked together, and measured."""
 
@@ -93,7 +194,7 @@ class Batch(Record):
     zero: Bits
     """Images whose gradient is zero everywhere; "" without gradients."""
     agreement: tuple[Number, ...]
-    """Sign agreement of each image, see :class:`~bntt.analysis.attack.gradient.InputGradient`."""
+    """Sign agreement of each image's gradient."""
     change: tuple[float, ...]
     """The largest change of a pixel of each image."""
     queries: tuple[int, ...]
@@ -119,22 +220,19 @@ class Outcome(Record):
         return torch.stack([from_bits("".join(rows)) for rows in draws])
 
     def share_right(self, model: int) -> float:
-        """Return the mean share of right answers of a model."""
         return float(self.right(model).double().mean())
 
     @property
-    def zero(self) -> Bool[Tensor, " N"]:
-        """Return the images whose gradient is zero everywhere."""
-        return from_bits("".join(batch.zero for batch in self.batches))
+    def zero(self) -> float:
+        """Share of images whose gradient is zero everywhere."""
+        return float(from_bits("".join(batch.zero for batch in self.batches)).double().mean())
 
     @property
     def change(self) -> float:
-        """The largest change of any pixel."""
         return max(one for batch in self.batches for one in batch.change)
 
     @property
     def seconds(self) -> float:
-        """The total time taken."""
         return sum(batch.seconds for batch in self.batches)
 
     def mean(self, key: str) -> float | None:
@@ -143,12 +241,11 @@ class Outcome(Record):
         return sum(found) / len(found) if found else None
 
 
-def to_bits(flags: Bool[Tensor, " N"]) -> str:
-    """Write booleans as digits.
+Outcomes = Mapping[Job, Outcome]
 
-    >>> to_bits(torch.tensor([True, False]))
-    '10'
-    """
+
+def to_bits(flags: Bool[Tensor, " N"]) -> str:
+    """Write booleans as digits."""
     return "".join("01"[flag] for flag in flags.tolist())
 
 
@@ -157,19 +254,56 @@ def from_bits(text: str) -> Bool[Tensor, " N"]:
     return torch.tensor([one == "1" for one in text], dtype=torch.bool)
 
 
-def run_job(job: Job, runs: Sequence[Opened], images: Tensor, labels: Tensor, places: Tensor, draws: int) -> Batch:
-    """Change some images as a job specifies, on its source, and measure every run with fresh noise.
+def outcomes(setup: Setup, progress: Progress) -> dict[Job, Outcome]:
+    """Carry out the missing batches of every job; earlier work counts as progress."""
+    contents = (setup.images.images.contiguous().numpy().tobytes(), setup.images.labels.numpy().tobytes())
+    models: list[dict[str, Any]] = []
+    for run in setup.runs:  # precision and overridden options stand only where they are unusual, as in older files
+        precision = run.model.network.compute.precision
+        models.append({"weights_sha256": run.weights_sha256, "seed": run.seed})
+        models[-1] |= {} if precision == "fp32" else {"precision": precision}
+        models[-1] |= {"measured_with": dict(run.measured_with)} if run.measured_with else {}
+    images = digest_of_bytes(b"".join(contents))
+    shared = {"models": models, "images_sha256": images, "places": setup.chosen, "draws": setup.draws}
+    with hold_cells(folder := setup.runs[0].path / "attack"):
+        return {job: _outcome(setup, job, folder, asdict(job) | shared, progress) for job in setup.jobs}
 
-    Args:
-        places: indices of the images in their split, which identify their noise.
-        draws: repetitions to measure with.
-    """
+
+def cell_path(folder: Path, job: Job, settings: Mapping[str, Any]) -> Path:
+    """Return the path of a job's file: its name describes the job, and ends in a digest of all its settings."""
+    digest = digest_of_values(settings)[:12]
+    words = [job.attack, job.estimator, f"{255 * job.eps:.4g}" if job.eps else "", digest]
+    return folder / f"{'-'.join(word for word in words if word)}.json"
+
+
+def _outcome(setup: Setup, job: Job, folder: Path, settings: Mapping[str, Any], progress: Progress) -> Outcome:
+    path, count = cell_path(folder, job, settings), setup.images_of(job)
+    found = read_cell(path, settings, partial(result_from, Outcome)) or Outcome(complete=False, batches=())
+    wanted = torch.arange(count).tensor_split(math.ceil(count / BATCH))
+    done = len(found.batches)
+    progress.skip(setup.passes(job) * sum(map(len, wanted[:done])))
+    for number, rows in enumerate(wanted[done:], done + 1):
+        images, labels = setup.images.batch(rows), setup.images.labels[rows]
+        batch = run_job(job, setup.runs, images, labels, setup.places[rows], setup.draws)
+        found = Outcome(complete=number == len(wanted), batches=(*found.batches, batch))
+        write_cell(path, settings, found.model_dump(mode="json"))
+        progress(setup.passes(job) * len(rows))
+    return found
+
+
+def run_job(job: Job, runs: Sequence[Opened], images: Tensor, labels: Tensor, places: Tensor, draws: int) -> Batch:
+    """Change some images as a job specifies, on its source, and measure every run ``draws`` times with fresh noise."""
     start, source = time.monotonic(), runs[job.source]
     device = next(source.model.parameters()).device
     images, labels = images.to(device), labels.to(device)
-    found = _attack(source, job, images, labels, places.to(device))
-    noise: dict[str, Any] = {"draws": draws, "index": places}
-    right = [right_under(one.model, found.images, labels, seed=one.seed, **noise) for one in runs]
+    noise: dict[str, Any] = {"index": places.to(device), "seed": source.seed}
+    if job.threat is not None:
+        found = descend(source.model, images, labels, job.threat, estimator=job.estimator, **noise)
+    elif job.attack == "square":
+        found = search(source.model, images, labels, job.eps, queries=job.queries, **noise)
+    else:
+        found = AttackedImages(images if job.attack == "clean" else random_signs(images, job.eps, **noise))
+    right = [right_under(one.model, found.images, labels, draws=draws, seed=one.seed, index=places) for one in runs]
     return Batch(
         right=tuple(tuple(map(to_bits, each)) for each in right),
         zero="" if found.zero is None else to_bits(found.zero),
@@ -178,15 +312,6 @@ def run_job(job: Job, runs: Sequence[Opened], images: Tensor, labels: Tensor, pl
         queries=() if found.queries is None else tuple(found.queries.tolist()),
         seconds=time.monotonic() - start,
     )
-
-
-def _attack(source: Opened, job: Job, images: Tensor, labels: Tensor, index: Tensor) -> AttackedImages:
-    noise: dict[str, Any] = {"index": index, "seed": source.seed}
-    if job.threat is not None:
-        return descend(source.model, images, labels, job.threat, estimator=job.estimator, **noise)
-    if job.attack == "square":
-        return search(source.model, images, labels, job.eps, queries=job.queries, **noise)
-    return AttackedImages(images if job.attack == "clean" else random_signs(images, job.eps, **noise))
 
 
 def right_under(
@@ -198,22 +323,8 @@ def right_under(
     seed: int = 0,
     index: Integer[Tensor, " B"] | None = None,
 ) -> Bool[Tensor, "draws B"]:
-    """Find which images are classified right, in every draw of the noise of :func:`~bntt.analysis.evaluate`.
-
-    The model is left unchanged.
-
-    Raises:
-        ValueError: if draws is below 1, or labels are not classes.
-
-    >>> from bntt.models import mlp
-    >>> from bntt.nn import PoissonEncoder
-    >>> model = SpikingClassifier(PoissonEncoder(3), mlp(in_features=4, hidden=(8,), num_steps=3))
-    >>> right_under(model, torch.rand(5, 1, 2, 2), torch.arange(5), draws=2).shape
-    torch.Size([2, 5])
-    """
+    """Return which images are classified right, in every draw of the noise of :func:`~bntt.analysis.evaluate`."""
     check_classifier(model, "right_under() takes")
-    if draws < 1:
-        raise ValueError(f"draws must be 1 or more, got {draws}")
     check_weights(model)
     found = []
     with torch.no_grad(), evaluating(model):
@@ -223,3 +334,128 @@ def right_under(
             check_logits(logits)
             found.append(logits.argmax(1) == labels)
     return torch.stack(found)
+
+
+def enough_draws(setup: Setup, progress: Progress) -> list[SignAgreement]:
+    """Return the share of equal signs in two gradients, each the mean over its own draws.
+
+    The list is empty if nothing is random, or no attack follows gradients.
+    """
+    found, rows = [], torch.arange(min(SWEEP_IMAGES, len(setup.images)))
+    for i, estimator, count in setup.sweeps:
+        run, name = setup.runs[i], setup.models[i].name
+        device = next(run.model.parameters()).device
+        images, labels = setup.images.batch(rows).to(device), setup.images.labels[rows].to(device)
+        noise: dict[str, Any] = {"seed": run.seed, "index": setup.places[rows]}
+        gradient = input_gradient(run.model, images, labels, estimator=estimator, draws=2 * count, **noise)
+        share = float(gradient.agreement.nanmean())
+        found.append(
+            SignAgreement(model=name, estimator=estimator, draws=count, images=len(rows), sign_agreement=share)
+        )
+        progress(2 * GRADIENT * count * len(rows))
+    return found
+
+
+def attack_rows(setup: Setup, found: Outcomes) -> list[AttackRow]:
+    """Build a row for each attack and model; then, for each ε and model, the worst case of all attacks."""
+    attacked = {job: one for job, one in found.items() if job.attack != "clean"}
+    clean, faults = found[Job(0, "clean")], reasons(setup, attacked)
+
+    def row(target: int, right: Tensor, some: Outcomes, **facts: Any) -> AttackRow:
+        (draws, images), model, eps = right.shape, setup.models[target], next(iter(some)).eps
+        facts |= Accuracy(images, tuple((int(hits),) for hits in right.sum(1))).columns
+        return AttackRow(
+            model=model.name,
+            eps=eps,
+            eps_255=255 * eps,
+            clean_accuracy=float(clean.right(target)[:, :images].double().mean()),
+            images=images,
+            chosen=setup.chosen if len(setup.images) == images else f"the first {images} of {setup.chosen}",
+            draws=draws,
+            randomness="none" if model.randomness == "none" else "redrawn in every pass",
+            largest_change=max(one.change for one in some.values()),
+            seconds=sum(one.seconds for one in some.values()),
+            **facts,
+        )
+
+    rows, models = list[AttackRow](), range(len(setup.models))
+    for job, one in attacked.items():
+        facts: dict[str, Any] = {"crafted_on": setup.models[job.source].name, "estimator": job.estimator}
+        if threat := job.threat:
+            facts |= {key: getattr(threat, key) for key in ("steps", "restarts", "random_start")}
+            facts |= {"eot": threat.draws, "step_size": threat.length, "zero_gradient_share": one.zero}
+        facts |= {"queries": job.queries or None, "queries_used": one.mean("queries")}
+        facts |= {"attack": UNBOUNDED if job.control else job.attack, "sign_agreement": one.mean("agreement")}
+        for target in [job.source] if job.control else models:
+            why = "; ".join(faults.get((job, target), []))
+            rows.append(row(target, one.right(target), {job: one}, **facts, invalid=why))
+    for target, eps in itertools.product(models, setup.arguments.bounds):
+        some = {job: one for job, one in attacked.items() if job.eps == eps and not job.control}
+        right = torch.stack([one.right(target) for one in some.values()])
+        right = worst_of(right, random=setup.models[target].randomness != "none")
+        lowest = min(some, key=lambda job: some[job].share_right(target))
+        source = f"on {setup.models[lowest.source].name}" if len(models) > 1 else ""
+        single = " ".join(word for word in (lowest.attack, lowest.estimator, source) if word)
+        wrong = ", ".join(sorted({job.attack for job in some if (job, target) in faults}))
+        why = f"some of its attacks are invalid: {wrong}" if wrong else ""
+        worst = {"crafted_on": "any", "attack": WORST, "estimator": "any", "lowest_single": single}
+        rows.append(row(target, right, some, **worst, invalid=why))
+    return rows
+
+
+def reasons(setup: Setup, found: Outcomes) -> dict[tuple[Job, int], list[str]]:
+    """Collect the reasons why attacks are worthless, by job and model measured; sound ones are left out.
+
+    Gradients that vanish leave images unchanged, which would look like robustness. An attack without a bound can turn
+    any image into any other. Several steps that are weaker than one, or a search without gradients that does better,
+    count beyond the interval of the difference.
+    """
+    faults: dict[tuple[Job, int], list[str]] = {}
+    along = [job for job in found if job.threat]
+
+    def blame(some: Iterable[Job], why: str, targets: Iterable[int]) -> None:
+        for job, target in itertools.product(some, targets):
+            faults.setdefault((job, target), []).append(why)
+
+    def right(job: Job) -> Tensor:
+        return found[job].right(job.source)
+
+    everywhere, chance = range(len(setup.models)), 1 / len(setup.images.classes)
+    for job in along:
+        if (share := found[job].zero) > MOST_ZERO:
+            blame([job], f"the gradient is zero in every pixel of {share:.1%} of the images", everywhere)
+        same = [other for other in along if (other.source, other.estimator) == (job.source, job.estimator)]
+        if job.control and (share := found[job].share_right(job.source)) > chance:
+            blame(same, f"PGD at eps = 1 leaves {share:.1%} right, above chance ({chance:.1%})", everywhere)
+        for other in same if job.attack == "pgd" and not job.control else ():
+            if (other.attack, other.eps) == ("fgsm", job.eps):
+                more = paired(right(job), right(other))
+                if more.interval[0] > 0:
+                    why = f"several steps leave {100 * more.difference:.1f} points more right than one step"
+                    blame([job], why, [job.source])
+    for job in found:
+        gradients = [one for one in along if (one.source, one.eps, one.control) == (job.source, job.eps, False)]
+        if job.attack == "square" and gradients:
+            best = min(gradients, key=lambda one: found[one].share_right(one.source))
+            more = paired(right(best), right(job))
+            if more.difference > MARGIN and more.interval[0] > 0:
+                why = f"the random search leaves {100 * more.difference:.1f} points fewer right than gradients"
+                blame(gradients, why, [job.source])
+    return faults
+
+
+def worst_of(right: Bool[Tensor, "A D N"], *, random: bool) -> Bool[Tensor, "D N"]:
+    """Return the images that stay right under several attacks, if each image gets the attack that works best on it.
+
+    For a model with noise, that attack is chosen on draws other than the one in which it is counted: an attacker does
+    not know the noise that the model will draw. Otherwise an image would count as wrong if any attack succeeded in that
+    very draw, which also happens by chance, the more so the more attacks there are. If the best single attack makes
+    more images wrong than this choice, it is counted; also with one draw, which leaves no others to choose on.
+    Without noise, an image is right if it is right under every attack.
+    """
+    if not random:
+        return right.all(0)
+    strongest_first = right[right.flatten(1).sum(1).argsort(stable=True)]
+    in_others = strongest_first.sum(1, keepdim=True) - strongest_first.long()
+    each = strongest_first.gather(0, in_others.argmin(0, keepdim=True))[0]
+    return min(each, strongest_first[0], key=lambda one: int(one.sum()))

@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_FLOOR, Context
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Le
 from pydantic import model_validator
@@ -41,7 +41,7 @@ STOPPED = "accuracy at the exit"
 class ExitArguments:
     """Arguments of the exit measurement."""
 
-    RETIRED: ClassVar[Mapping[str, object]] = {"choose_on": "validation"}
+    RETIRED = (("choose_on", "validation"),)
 
     loss: Annotated[float, Ge(0), Le(100)] = 0.5
     """Largest loss of accuracy on validation, in percentage points."""
