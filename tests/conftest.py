@@ -28,7 +28,7 @@ install_import_hook(  # for good: as a context manager it would end before bntt 
 
 import torch  # noqa: E402
 
-from bntt.charts import files  # noqa: E402
+from bntt.charts import files, svg  # noqa: E402, F401 -- svg keeps the real function: pages draw all their pictures
 from bntt.charts.records import Figure  # noqa: E402
 from bntt.engine.cpu import library  # noqa: E402
 

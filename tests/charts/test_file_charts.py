@@ -1,14 +1,18 @@
 """Every kind of chart in axes of matplotlib."""
 
 import math
+from itertools import product
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from matplotlib.colors import LogNorm, to_hex
 from matplotlib.figure import Figure
 
+from bntt.charts.axes import place_limits, value_limits
 from bntt.charts.colours import METHODS, looks_of
-from bntt.charts.file_charts import FEW, draw_chart
+from bntt.charts.file_charts import FEW, draw_chart, ticks_of
 from bntt.charts.records import STEPS, Axis, Bar, Bars, Entry, Forest, HeatMap, Histogram, Line, Lines
 from tests.charts.every_kind import SHARE, charts
 
@@ -118,3 +122,33 @@ def test_pixels_are_grey_or_coloured():
     axes, _ = drawn(charts()[IMAGE])
     assert axes.images[0].get_array().tolist() == pytest.approx(np.array([[0, 0.5], [1, 0.2]]))
     assert axes.images[0].get_clim() == (0, 1)
+
+
+AXES = [Axis("", percent, whole, scale) for percent, whole, scale in product(*2 * [(False, True)], ("linear", "log"))]
+
+
+@given(st.lists(st.floats(-1e99, 1e99), max_size=5), st.sampled_from(AXES), st.booleans())
+@settings(max_examples=50)
+def test_any_values_have_an_axis(values, axis, places):
+    low, high = (place_limits if places else value_limits)(axis, values)
+    assert high > low
+    beyond = 0.01 * (high - low)
+    assert all(low - beyond <= tick <= high + beyond for tick in ticks_of(axis, low, high, 6))
+
+
+def labels(*given, **options):
+    return list(ticks_of(*given, **options).values())
+
+
+def test_ticks_are_round_numbers_with_one_unit():
+    assert labels(Axis("", percent=True), 0.0, 1.0, 6) == ["0%", "20%", "40%", "60%", "80%", "100%"]
+    assert labels(Axis("", percent=True), 0.0, 0.37, 6) == ["0%", "10%", "20%", "30%"]
+    assert labels(Axis(""), 0.0, 2.5e6, 6)[:3] == ["0", "0.5M", "1M"]
+    assert list(ticks_of(STEPS, 0.5, 8.5, 8)) == list(range(1, 9))
+
+
+def test_powers_of_ten():
+    axis = Axis("", scale="log")
+    assert labels(axis, 2e-4, 0.45, 6, logarithmic=True) == ["0.001", "0.01", "0.1"]
+    assert labels(axis, 13.3, 105.0, 6, logarithmic=True) == ["20", "50", "100"]
+    assert labels(axis, 22.0, 45.0, 6, logarithmic=True) == ["25", "30", "35", "40", "45"]

@@ -10,6 +10,7 @@ from bntt.charts import files
 from bntt.charts.files import draw_figure, save_figure
 from bntt.charts.records import STEPS, Axis, Bar, Bars, Entry, Figure, Forest, Image, Level, Line, Lines, over_steps
 from tests.charts.every_kind import SHARE, charts, layers
+from tests.rows import each_row
 
 BEGINS = {".png": b"\x89PNG", ".pdf": b"%PDF", ".svg": b"<?xml"}
 
@@ -59,9 +60,7 @@ def test_a_name_is_no_formula(tmp_path):
         save_figure(figure, tmp_path / "x.svg")
         text = (tmp_path / "x.svg").read_text(encoding="utf-8")
         assert text.count(name) >= 15
-        legends = [axes.get_legend() for axes in draw_figure(figure).axes]
-        legends += draw_figure(figure).legends
-        assert name in [text.get_text() for legend in legends if legend for text in legend.get_texts()]
+        assert name in names(draw_figure(figure).legends[0])
 
 
 @pytest.mark.slow
@@ -115,26 +114,35 @@ def names(legend):
     return [text.get_text() for text in legend.get_texts()]
 
 
-def test_charts_of_the_same_layers_share_a_legend_beside_them():
+def test_one_legend_has_every_name_once():
     figure = drawn(layers("a", "sum"), layers("a", "b"), charts()[1])
     (legend,) = figure.legends
     assert names(legend) == ["a", "sum", "b"]
-    assert all(axes.get_legend() is None for axes in figure.axes)
+    assert not drawn(layers("conv1")).legends
+    level = Lines("", STEPS, SHARE, over_steps({"bntt": [0.1]}, methods=True), [Level(0.1, "chance")])
+    assert names(drawn(level).legends[0]) == ["bntt", "chance"]
 
 
-def test_other_legends_stand_below_their_chart_or_beside_where_they_are_long():
-    methods = Lines("", STEPS, SHARE, over_steps({"bntt": [0.1], "bn": [0.2]}, methods=True), [Level(0.1, "chance")])
-    figure = drawn(methods, layers("conv1"))
-    assert not figure.legends
-    assert names(figure.axes[0].get_legend()) == ["bntt", "bn", "chance"]
-    assert figure.axes[1].get_legend() is None
+@each_row(("count", "below"), [(6, True), (30, False)])
+def test_a_legend_stands_below_or_beside_where_it_is_long(count, below):
+    figure = drawn(layers(*(f"conv{i}" for i in range(count))))
     figure.draw_without_rendering()
-    box, data = figure.axes[0].get_legend().get_window_extent(), figure.axes[0].get_window_extent()
-    assert box.y1 < data.y0
-    many = drawn(layers(*(f"conv{i}" for i in range(30))))
-    assert len(names(many.legends[0])) == 30
-    many.draw_without_rendering()
-    assert many.legends[0].get_window_extent().x0 > many.axes[0].get_window_extent().x1
+    legend, data = figure.legends[0].get_window_extent(), figure.axes[0].get_window_extent()
+    assert len(names(figure.legends[0])) == count
+    assert (legend.y1 < data.y0, legend.x0 > data.x1) == (below, not below)
+
+
+def test_a_page_has_its_legend_below_in_its_own_width():
+    figure = draw_figure(Figure("", [layers(*(f"a long name {i}" for i in range(30)))]), width=4.2)
+    figure.draw_without_rendering()
+    legend, data = figure.legends[0].get_window_extent(), figure.axes[0].get_window_extent()
+    assert (figure.get_figwidth(), legend.y1 < data.y0) == (4.2, True)
+    assert data.height > 150, "rows of the legend take no room from the data"
+
+
+def test_counts_begin_at_one():
+    (axes,) = drawn(layers("conv1", steps=1000)).axes
+    assert ticks(axes)[:2] == [1, 200]
 
 
 def test_nothing_that_is_written_is_cut():

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 
 from bntt.charts.records import Bars, Chart, Forest, Histogram, Lines
 
@@ -87,7 +88,6 @@ def looks_of(charts: Iterable[Chart]) -> Looks:
     '#d1410c'
     """
     charts = list(charts)
-    names = dict.fromkeys(name for chart in charts for name, _, _ in _series(chart))
     colours = dict[str, Colour]()
     for layers in _layer_groups(charts):
         for i, key in enumerate(layers):
@@ -97,7 +97,12 @@ def looks_of(charts: Iterable[Chart]) -> Looks:
     free = [colour for colour in OTHERS if colour not in colours.values()] or list(OTHERS)
     others = [key for key in keys if key not in colours]
     colours |= {key: free[i % len(free)] for i, key in enumerate(others)}
-    return Looks(colours, {name: i for i, name in enumerate(names)})
+    return Looks(colours, {name: i for i, name in enumerate(names_in(charts))})
+
+
+def names_in(charts: Iterable[Chart]) -> list[str]:
+    """Return the names of all series, each once."""
+    return list(dict.fromkeys(name for chart in charts for name, _, _ in _series(chart)))
 
 
 def _series(chart: Chart) -> Iterator[tuple[str, str, bool]]:
@@ -123,14 +128,12 @@ def _layer_groups(charts: Sequence[Chart]) -> list[list[str]]:
     for chart in charts:
         keys = [key for _, key, in_order in _series(chart) if in_order]
         mine = [group for group in groups if set(group) & set(keys)]
-        merged = list[str]()
-        for part in (*mine, keys):
-            merged = _merged(merged, part)
-        groups = [group for group in groups if group not in mine] + ([merged] if merged else [])
+        groups = [group for group in groups if group not in mine] + [reduce(_merged, [*mine, keys])]
     return groups
 
 
-def _merged(first: Sequence[str], second: Sequence[str]) -> list[str]:
+def _merged(first: list[str], second: list[str]) -> list[str]:
+    """Insert the names of the second list after those that stand before them there."""
     names, at = list(first), 0
     for name in second:
         if name not in names:

@@ -8,10 +8,22 @@ from dataclasses import replace
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
-from bntt.charts.axes import LEAST, colour_ruler, is_logarithmic, values_along
+from bntt.charts.axes import LEAST, colour_limits, is_logarithmic, values_along
 from bntt.charts.colours import Looks
-from bntt.charts.records import Bars, Chart, Forest, HeatMap, Histogram, Image, Level, Line, Lines, Number
-from bntt.charts.text import number_text, thinned
+from bntt.charts.records import (
+    Axis,
+    Bars,
+    Chart,
+    Forest,
+    HeatMap,
+    Histogram,
+    Image,
+    Level,
+    Line,
+    Lines,
+    Number,
+    thinned,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,10 +32,14 @@ MARKS = ("o", "s", "^", "D", "v", "P", "X", "*", "<")
 """Marks by which series that are compared are told apart without colours."""
 FEW = 40
 """Largest number of points of a joined line with marks; longer ones have none, points that are not joined always."""
-MARKED, MOST_POINTS = 13, 200
+MARKED, MOST_POINTS = 8, 200
 """Most marks on a joined line, where every so many points have one, and most points of any line."""
+LETTERS = 13
+"""Letters of small print per inch."""
 INVALID = "#a61b1b"
 INK = "0.2"
+UNITS = ((1e9, 1e9, "G"), (1e6, 1e6, "M"), (1e4, 1e3, "k"), (0.0, 1.0, ""))
+"""Letters for large numbers: the threshold from which each is written, and the value it stands for."""
 Legend = dict[str, Any]
 """The sample drawn in the legend for each name."""
 
@@ -88,8 +104,8 @@ def _thinned(line: Line) -> Line:
     at = thinned(len(line.x), MOST_POINTS)
     if len(at) == len(line.x) or line.invalid:
         return line
-    held = {key: getattr(line, key) for key in ("x", "y", "low", "high")}
-    return replace(line, **{key: [values[i] for i in at] for key, values in held.items() if values})
+    y, low, high = ([of[i] for i in at] if of else of for of in (line.y, line.low, line.high))
+    return replace(line, x=[line.x[i] for i in at], y=y, low=low, high=high)
 
 
 def _spread(axes: Axes, line: Line, low: Sequence[float], high: Sequence[float], colour: str) -> None:
@@ -148,7 +164,7 @@ def _forest(axes: Axes, chart: Forest, looks: Looks) -> Legend:
             list(entry.points), [place] * len(entry.points), "o", color=INK, markersize=4, markerfacecolor="white"
         )
         if entry.value is not None and logarithmic and entry.value <= 0:
-            axes.text(0.01, place, number_text(entry.value, chart.x), transform=axes.get_yaxis_transform(), va="center")
+            axes.text(0.01, place, f"{entry.value:g}", transform=axes.get_yaxis_transform(), va="center")
         elif entry.value is not None:
             axes.plot(entry.value, place, "D", color=colour, markersize=7)
             if entry.invalid:
@@ -161,26 +177,50 @@ def _forest(axes: Axes, chart: Forest, looks: Looks) -> Legend:
 def _heat_map(axes: Axes, chart: HeatMap) -> Legend:
     from matplotlib.colors import LogNorm, Normalize
 
-    scale = colour_ruler(chart.value, values_along(chart))
-    rows = [_open(row, logarithmic=scale.logarithmic) for row in chart.values]
-    norm = (LogNorm if scale.logarithmic else Normalize)(scale.low, scale.high)
+    values = values_along(chart)
+    logarithmic, ends = is_logarithmic(chart.value, values), colour_limits(chart.value, values)
+    rows = [_open(row, logarithmic=logarithmic) for row in chart.values]
+    norm = (LogNorm if logarithmic else Normalize)(*ends)
     shown = axes.imshow(rows, aspect="auto", norm=norm, cmap="cividis", interpolation="nearest")
     axes.set_facecolor("0.85")
     beside = axes.inset_axes((1.02, 0, 0.04, 1))  # as separate axes it would stand at the end of the row
     bar = axes.figure.colorbar(shown, cax=beside)
     bar.ax.minorticks_off()
-    bar.set_ticks(list(scale.ticks), labels=list(scale.labels))
+    ticks = ticks_of(chart.value, *ends, 5, logarithmic=logarithmic)
+    bar.set_ticks(list(ticks), labels=list(ticks.values()))
     bar.set_label(wrapped(chart.value.label, 26), parse_math=False, fontsize=9)
     for names, set_ticks, turned in ((chart.columns, axes.set_xticks, True), (chart.rows, axes.set_yticks, False)):
         every = math.ceil(len(names) / FEW) or 1
-        words: dict[str, Any] = {"rotation": 90} if turned and columns_are_turned(chart) else {}
+        words: dict[str, Any] = {"rotation": 90} if turned and not fit(names, 4.8) else {}
         set_ticks(range(0, len(names), every), list(names[::every]), fontsize=8, parse_math=False, **words)
     return {}
 
 
-def columns_are_turned(chart: HeatMap) -> bool:
-    """Return True if the names of the columns do not fit side by side."""
-    return sum(len(name) + 1 for name in chart.columns[:FEW]) > 48
+def ticks_of(axis: Axis, low: float, high: float, most: int, *, logarithmic: bool = False) -> dict[float, str]:
+    """Return round numbers in the range, each as it is written, with one unit for all of them.
+
+    On a logarithmic axis they are powers of ten, over few decades 2 and 5 times each as well.
+    """
+    from matplotlib.ticker import LogLocator, MaxNLocator
+
+    beyond = 1e-9 * (high - low)
+    by = (1, 2, 5) if high <= 300 * low else (1,)
+    powers = LogLocator(subs=by, numticks=8).tick_values(low, high) if logarithmic else ()
+    ticks = [float(tick) for tick in powers if low <= tick <= high]
+    if len(ticks) < 2:
+        steps = MaxNLocator(most, steps=[1, 2, 5, 10], integer=axis.whole).tick_values(low, high)
+        ticks = [float(tick) for tick in steps if low - beyond <= tick <= high + beyond]
+    if axis.whole:
+        ticks = [tick for tick in ticks if tick == round(tick)]
+    largest = max(map(abs, ticks), default=0.0)
+    size, unit = next((size, unit) for bound, size, unit in UNITS if largest >= bound)
+    size, unit = (0.01, "%") if axis.percent else (size, unit)
+    return {tick: f"{tick / size:.6g}{unit}" if tick or axis.percent else "0" for tick in ticks}
+
+
+def fit(names: Sequence[str], inches: float) -> bool:
+    """Return True if names fit side by side below an axis."""
+    return sum(len(name) + 2 for name in names[:FEW]) <= LETTERS * inches - 8
 
 
 def _histogram(axes: Axes, chart: Histogram, looks: Looks) -> Legend:

@@ -11,11 +11,19 @@ import re
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from bntt.charts.axes import finite, on_shared_scales, places_along, ruler, values_along
+from bntt.charts.axes import (
+    finite,
+    is_logarithmic,
+    on_shared_scales,
+    place_limits,
+    places_along,
+    value_limits,
+    values_along,
+)
 from bntt.charts.colours import Looks, looks_of
-from bntt.charts.file_charts import FEW, Legend, columns_are_turned, draw_chart, wrapped
+from bntt.charts.file_charts import FEW, LETTERS, Legend, draw_chart, fit, ticks_of, wrapped
 from bntt.charts.records import Axis, Bars, Chart, Figure, Forest, HeatMap, Histogram, Image, Lines
 from bntt.io.files import write_whole
 
@@ -27,8 +35,6 @@ UNDATED: Mapping[str, Mapping[str, None]] = {"png": {}, "svg": {"Date": None}, "
 """The formats, with the metadata left out of each so that the same figure gives the same bytes."""
 TAG = re.compile(rb"<[^>]+>")
 """Tag of SVG; the text between two tags is left alone."""
-LETTERS = 13
-"""Letters of small print per inch."""
 HIGH = 36
 """Letters of an axis's name that fit along its height."""
 
@@ -53,8 +59,15 @@ def reproducible(salt: str) -> AbstractContextManager[None]:
     """Draw the same bytes for the same figure in a block, with text that stays text; ``salt`` names its parts."""
     from matplotlib import rc_context
 
-    ticks = {"xtick.major.size": 0, "ytick.major.size": 0}  # the grid shows the places
-    return rc_context({"svg.hashsalt": salt, "svg.fonttype": "none", "font.sans-serif": ["DejaVu Sans"], **ticks})
+    return rc_context(
+        {
+            "svg.hashsalt": salt,
+            "svg.fonttype": "none",
+            "font.sans-serif": ["DejaVu Sans"],
+            "xtick.major.size": 0,  # the grid shows the places
+            "ytick.major.size": 0,
+        }
+    )
 
 
 def _rounded(tag: re.Match[bytes]) -> bytes:
@@ -62,14 +75,10 @@ def _rounded(tag: re.Match[bytes]) -> bytes:
     return re.sub(rb"(\.\d\d)\d+", rb"\1", tag[0])
 
 
-def draw_figure(figure: Figure, looks: Looks | None = None) -> Drawing:
-    """Draw all charts of a figure in rows and columns, under its title.
+def draw_figure(figure: Figure, looks: Looks | None = None, *, width: float = 0.0) -> Drawing:
+    """Draw all charts of a figure in rows and columns, under its title, with its own looks or those given.
 
-    Args:
-        looks: of its series; by default chosen for this figure alone.
-
-    Raises:
-        ValueError: if there is no chart.
+    ``width`` is of one chart alone on a page, in inches: its legend stands below it.
     """
     from matplotlib.figure import Figure as Drawing
 
@@ -78,21 +87,21 @@ def draw_figure(figure: Figure, looks: Looks | None = None) -> Drawing:
         raise ValueError(f"the figure {figure.title!r} has no chart: leave it out")
     columns = min(figure.columns or _columns(charts), len(charts))
     rows = math.ceil(len(charts) / columns)
-    sizes = [_size(chart) for chart in charts]
+    sizes = [_size(chart, width) for chart in charts]
     widths = [max(width for width, _ in sizes[i::columns]) for i in range(columns)]
     heights = [max(height for _, height in sizes[i * columns : (i + 1) * columns]) for i in range(rows)]
-    size = max(4.5, sum(widths)), sum(heights) + 0.5 * bool(figure.title)
+    size = width or max(4.5, sum(widths)), sum(heights) + 0.5 * bool(figure.title)
     drawing = Drawing(figsize=size, dpi=110, layout="constrained")
     grid = drawing.subplots(rows, columns, squeeze=False, width_ratios=widths, height_ratios=heights)
     places, looks, legends = list(grid.flat), looks or looks_of(charts), []
-    for axes, chart, (width, _) in zip(places, charts, sizes, strict=False):
-        legends.append((axes, draw_chart(axes, chart, looks)))
-        _frame(axes, chart, round(LETTERS * width) - 8)
+    for axes, chart, (wide, _) in zip(places, charts, sizes, strict=False):
+        legends.append(draw_chart(axes, chart, looks))
+        _frame(axes, chart, wide)
     for axes in places[len(charts) :]:
         axes.set_visible(False)
-    _legends(drawing, legends, widths, looks)
-    letters = round(10 * drawing.get_size_inches()[0])
+    _draw_legend(drawing, legends, looks, page=bool(width))
     if figure.title:
+        letters = round(10 * drawing.get_size_inches()[0])
         drawing.suptitle(wrapped(figure.title, letters), parse_math=False, fontsize=11)
     _settle(drawing)
     return drawing
@@ -113,23 +122,26 @@ def _columns(charts: Sequence[Chart]) -> int:
     return {4: 2}.get(len(charts), 3)
 
 
-def _size(chart: Chart) -> tuple[float, float]:
-    """Return the size of a chart in inches, with all that is written around it."""
+def _size(chart: Chart, page: float = 0.0) -> tuple[float, float]:
+    """Return the size of a chart in inches, with all that is written around it; on a page of this width no title."""
     match chart:
         case Bars():
             width = max(4.8, 1.2 + 0.2 * len(chart.names) * (1 if chart.stacked else 1 + len(chart.bars)))
-            return width, 3.9 + (0.8 * _inches(chart.names) if _are_turned(chart) else 0)
+            height = 3.9 + (0.8 * _inches(chart.names) if not fit(chart.names, min(page or width, 4.8)) else 0)
         case Forest():
-            return 4.2 + _inches([entry.name for entry in chart.entries]), max(2.4, 1.3 + 0.3 * len(chart.entries))
+            width = 4.2 + _inches([entry.name for entry in chart.entries])
+            lines = max((entry.name.count("\n") + 1 for entry in chart.entries), default=1)
+            height = max(2.4, 1.3 + max(0.3, 0.16 * lines) * len(chart.entries))
         case HeatMap():
             width = max(3.2, 0.22 * min(FEW, len(chart.columns))) + 1.6 + _inches(chart.rows)
-            high = max(2.8, 1.4 + 0.2 * min(FEW, len(chart.rows)))
-            return width, high + (_inches(chart.columns) if columns_are_turned(chart) else 0)
+            height = max(2.8, 1.4 + 0.2 * min(FEW, len(chart.rows)))
+            height += _inches(chart.columns) if not fit(chart.columns, 4.8) else 0
         case Image():
             high, wide = len(chart.pixels), len(chart.pixels[0]) if chart.pixels else 1
-            return 1.35, 0.45 + 1.25 * min(3.0, high / wide)
+            width, height = 1.35, 0.45 + 1.25 * min(3.0, high / wide)
         case _:
-            return 4.8, 3.9
+            width, height = 4.8, 3.9
+    return (page, height - 0.6) if page else (width, height)
 
 
 def _inches(names: Sequence[str]) -> float:
@@ -137,13 +149,9 @@ def _inches(names: Sequence[str]) -> float:
     return max(map(len, names), default=0) / LETTERS
 
 
-def _are_turned(chart: Bars) -> bool:
-    """Return True if the names of bars do not fit side by side."""
-    return sum(len(name) + 2 for name in chart.names) > 54
-
-
-def _frame(axes: Axes, chart: Chart, letters: int) -> None:
+def _frame(axes: Axes, chart: Chart, width: float) -> None:
     """Draw title, note, names, limits and ticks."""
+    letters = round(LETTERS * width) - 8
     note = wrapped(chart.note, letters + 6)
     small = isinstance(chart, Image)
     title = wrapped(chart.title, max(12, letters - 4))
@@ -159,72 +167,62 @@ def _frame(axes: Axes, chart: Chart, letters: int) -> None:
     axes.set_axisbelow(True)
     match chart:
         case Lines():
-            _measure(axes, "x", chart.x, places_along(chart), letters)
+            _measure(axes, "x", chart.x, places_along(chart), letters, values=False)
             _measure(axes, "y", chart.y, values_along(chart), HIGH)
         case Bars():
             _measure(axes, "y", chart.y, values_along(chart), HIGH)
-            _bar_names(axes, chart)
+            axes.set_xticks(range(len(chart.names)), list(chart.names), fontsize=8, parse_math=False)
+            if not fit(chart.names, min(width, 4.8)):
+                axes.tick_params("x", rotation=60)
+                for name in axes.get_xticklabels():
+                    name.set(ha="right", rotation_mode="anchor")
+            axes.set_xlim(-0.6, len(chart.names) - 0.4)
         case Forest():
-            _measure(axes, "x", chart.x, values_along(chart), letters, values=True)
+            _measure(axes, "x", chart.x, values_along(chart), letters)
         case HeatMap():
             axes.set_xlabel(wrapped(chart.x.label, letters), parse_math=False, fontsize=9)
         case Histogram():
-            _measure(axes, "x", chart.x, finite(chart.edges), letters)
+            _measure(axes, "x", chart.x, finite(chart.edges), letters, values=False)
             _measure(axes, "y", chart.y, values_along(chart), HIGH)
 
 
-def _measure(axes: Axes, which: str, axis: Axis, held: Sequence[float], letters: int, *, values: bool = False) -> None:
-    """Set up one axis: scale, ends, ticks and name."""
-    from matplotlib.ticker import FixedLocator, NullLocator
-
-    scale, drawn = ruler(axis, held, places=not (values or which == "y"), most=8), getattr(axes, f"{which}axis")
-    if scale.logarithmic:
+def _measure(axes: Axes, which: str, axis: Axis, held: Sequence[float], letters: int, *, values: bool = True) -> None:
+    """Set up one axis, of values or of places: scale, ends, ticks and name."""
+    drawn, logarithmic = getattr(axes, f"{which}axis"), is_logarithmic(axis, held)
+    low, high = (value_limits if values else place_limits)(axis, held)
+    ticks = ticks_of(axis, low, high, 8, logarithmic=logarithmic)
+    if not values and axis.whole and 0.5 <= low < 1 and 1.0 not in ticks and not logarithmic:  # counts begin at 1
+        ticks = {1.0: "1"} | ticks
+    if logarithmic:
         getattr(axes, f"set_{which}scale")("log")
-    getattr(axes, f"set_{which}lim")(scale.low, scale.high)
-    drawn.set_major_locator(FixedLocator(scale.ticks))
-    drawn.set_minor_locator(NullLocator())
-    drawn.set_ticklabels(scale.labels, parse_math=False)
+    getattr(axes, f"set_{which}lim")(low, high)
+    drawn.set_ticks(list(ticks), labels=list(ticks.values()), parse_math=False)
+    drawn.set_ticks([], minor=True)
     drawn.set_label_text(wrapped(axis.label, letters), parse_math=False, fontsize=9)
-    axes.grid(alpha=0.3, axis=which)  # type: ignore[arg-type]
+    axes.grid(alpha=0.3, axis=which, clip_on=False)  # type: ignore[arg-type]
 
 
-def _bar_names(axes: Axes, chart: Bars) -> None:
-    turned = {"rotation": 60, "ha": "right", "rotation_mode": "anchor"}
-    words: dict[str, Any] = turned if _are_turned(chart) else {}
-    axes.set_xticks(range(len(chart.names)), list(chart.names), fontsize=8, parse_math=False, **words)
-    axes.set_xlim(-0.6, len(chart.names) - 0.4)
-
-
-def _legends(drawing: Drawing, legends: Sequence[tuple[Axes, Legend]], widths: Sequence[float], looks: Looks) -> None:
-    """Draw legends: one beside all charts for names that several share or that do not fit, others below their chart."""
-    names = [name for _, legend in legends for name in legend]
-    beside: Legend = {}
-    for number, (axes, legend) in enumerate(legends):
-        columns = max(1, min(4, int(LETTERS * widths[number % len(widths)]) // (max(map(len, legend), default=0) + 6)))
-        turned = any(label.get_rotation() for label in axes.get_xticklabels())
-        if any(names.count(name) > 1 for name in legend) or len(legend) > 2 * columns or (turned and len(legend) > 1):
-            beside = legend | beside
-        elif len(legend) > 1 or (legend and not legend.keys() <= looks.numbers.keys()):
-            _below(axes, legend, columns)
-    if beside:
-        beside = {name: beside[name] for name in sorted(beside, key=lambda name: looks.numbers.get(name, len(names)))}
-        columns = 1 + (len(beside) - 1) // 20
-        _named(drawing.legend, beside, loc="outside right center", ncols=columns)
-        wide, high = drawing.get_size_inches()
-        drawing.set_size_inches(wide + columns * (0.6 + max(map(len, beside)) / LETTERS), high)
-
-
-def _below(axes: Axes, legend: Legend, columns: int) -> None:
-    from matplotlib.transforms import ScaledTranslation
-
-    figure = axes.figure
-    lower = axes.transAxes + ScaledTranslation(0, -0.48, figure.dpi_scale_trans)
-    _named(axes.legend, legend, loc="upper center", bbox_to_anchor=(0.5, 0), bbox_transform=lower, ncols=columns)
-
-
-def _named(make: Any, legend: Legend, **options: Any) -> None:
-    """Make a legend, and set its names afterwards: matplotlib omits names that begin with an underscore."""
-    shown = make(list(legend.values()), ["-"] * len(legend), fontsize=8, frameon=False, **options)
-    for text, name in zip(shown.get_texts(), legend, strict=True):
-        text.set_parse_math(False)
+def _draw_legend(drawing: Drawing, legends: Sequence[Legend], looks: Looks, *, page: bool) -> None:
+    """Draw one legend of all charts that have more than one series: below them if it is short, else beside them."""
+    needed = [legend for legend in legends if len(legend) > 1 or not legend.keys() <= looks.numbers.keys()]
+    samples = {name: sample for legend in reversed(needed) for name, sample in legend.items()}
+    if not samples:
+        return
+    names = sorted(samples, key=lambda name: looks.numbers.get(name, len(samples)))
+    (wide, high), longest = drawing.get_size_inches(), max(map(len, names))
+    columns = max(1, min(len(names), 4 if page else 8, int(LETTERS * wide) // (longest + 6)))
+    below = page or len(names) <= 2 * columns
+    columns = columns if below else 1 + (len(names) - 1) // 20
+    more = (0, 0.17 * math.ceil(len(names) / columns)) if below else (columns * (0.6 + longest / LETTERS), 0)
+    drawing.set_size_inches(wide + more[0], high + more[1])
+    shown = drawing.legend(
+        [samples[name] for name in names],
+        ["-"] * len(names),
+        loc="outside lower center" if below else "outside right center",
+        ncols=columns,
+        fontsize=8,
+        frameon=False,
+    )
+    for text, name in zip(shown.get_texts(), names, strict=True):
+        text.set_parse_math(False)  # set afterwards: matplotlib omits names that begin with an underscore
         text.set_text(name)

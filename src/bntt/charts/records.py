@@ -1,36 +1,32 @@
 """A chart as a frozen record: what is shown, never how. Measurements make charts; files and the page draw them.
 
-A ``Figure`` is the content of one file: charts under a title that names run and dataset. Colours have meanings: a
-layer's place among the layers, or the name of a method, which has the same colour in every picture
-(:mod:`bntt.charts.colours`).
+Colours have meanings: a layer's place among the layers, or the name of a method, which has the same colour in every
+picture (:mod:`bntt.charts.colours`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 Number = float | None
 """None where there is no value: a line is interrupted there, a cell is empty."""
-Scale = Literal["linear", "log"]
 
 
 @dataclass(frozen=True)
 class Axis:
-    """The quantity along an axis."""
+    """The quantity along an axis; its label has the unit in parentheses."""
 
     label: str
-    """Name, with its unit in parentheses."""
     percent: bool = False
     """True if values are shares, 0 to 1, written as percentages."""
     whole: bool = False
     """True if it counts: no ticks between whole numbers."""
-    scale: Scale = "linear"
+    scale: Literal["linear", "log"] = "linear"
     low: Number = None
-    """The lowest possible value; nothing is drawn below it."""
     high: Number = None
-    """The highest possible value; nothing is drawn above it."""
+    """The lowest and the highest possible value; nothing is drawn beyond."""
     shown: tuple[float, ...] = ()
     """Values of other panels for which a shared scale needs room as well."""
 
@@ -95,7 +91,6 @@ class Bar:
     low: Sequence[Number] = ()
     high: Sequence[Number] = ()
     points: Sequence[Sequence[float]] = ()
-    """Values of the single starts, for each name."""
 
 
 @dataclass(frozen=True)
@@ -140,7 +135,7 @@ class Forest:
 
 @dataclass(frozen=True)
 class HeatMap:
-    """A table of colours: ``values[row][column]``."""
+    """A table of colours, ``values[row][column]``, that measure ``value``."""
 
     title: str
     x: Axis
@@ -148,7 +143,6 @@ class HeatMap:
     columns: Sequence[str]
     values: Sequence[Sequence[Number]]
     value: Axis
-    """The quantity that the colours measure."""
     note: str = ""
 
 
@@ -189,11 +183,7 @@ class Figure:
 
 
 def over_steps(rows: Mapping[str, Sequence[Number]], *, methods: bool = False) -> list[Line]:
-    """Make a line for each row over steps counted from 1.
-
-    Args:
-        methods: True if the names are methods, which have their own colours; by default they are layers.
-    """
+    """Make a line for each row over steps counted from 1, in colours of ``methods`` or in shades of layers."""
     return [Line(name, range(1, len(row) + 1), row, name if methods else "") for name, row in rows.items()]
 
 
@@ -204,21 +194,29 @@ def map_over_steps(title: str, rows: Mapping[str, Sequence[Number]], value: Axis
 
 
 def is_empty(chart: Chart) -> bool:
-    """Return True if a chart has no value at all.
-
-    >>> is_empty(Lines("", STEPS, Axis("γ"), [Line("conv1", [1.0], [None])]))
-    True
-    """
+    """Return True if a chart has no value at all; a histogram, if it has no count."""
     match chart:
         case Lines():
-            return all(value is None for line in chart.lines for value in line.y)
+            rows: Sequence[Sequence[Any]] = [line.y for line in chart.lines]
         case Bars():
-            return all(value is None for bar in chart.bars for value in bar.values)
+            rows = [bar.values for bar in chart.bars]
         case Forest():
-            return all(entry.value is None for entry in chart.entries)
+            rows = [[entry.value for entry in chart.entries]]
         case HeatMap():
-            return all(value is None for row in chart.values for value in row)
+            rows = chart.values
         case Histogram():
-            return not any(any(counts) for counts in chart.counts.values())
+            rows = [[count or None for count in counts] for counts in chart.counts.values()]
         case Image():
-            return not chart.pixels
+            rows = chart.pixels
+    return all(value is None for row in rows for value in row)
+
+
+def thinned(total: int, most: int) -> list[int]:
+    """Select evenly spaced places among ``total``, including the first and the last.
+
+    >>> thinned(5, 9), thinned(10, 4)
+    ([0, 1, 2, 3, 4], [0, 3, 6, 9])
+    """
+    if total <= most:
+        return list(range(total))
+    return [round(i * (total - 1) / (most - 1)) for i in range(most)]

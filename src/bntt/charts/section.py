@@ -30,7 +30,7 @@ class Cell:
     link: str = ""
     """Link to a place on the page."""
     source: str = ""
-    """Source of the text; a page gives it in a footnote."""
+    """Source of the text; a page gives it below, in parentheses."""
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,6 @@ from rich.text import Text
 
 from bntt.charts.records import STEPS, Axis, HeatMap, Lines, Number
 from bntt.charts.section import Section
-from bntt.charts.text import number_text
 from bntt.cli import streams
 from bntt.runs.training.cost import Pace
 from bntt.runs.training.epoch_log import EpochResult, Notice, TrainingRecord
@@ -239,9 +238,20 @@ def _over_time(chart: Lines) -> None:
 
 
 def _value(value: Number, axis: Axis) -> str:
-    if value is None or axis.percent or not 0.1 <= abs(value) < 1000:
-        return number_text(value, axis)
-    return f"{value:.2f}"  # so that the digits of a column align
+    """Format a value of a chart for a table.
+
+    >>> _value(0.5455, Axis("accuracy", percent=True)), _value(0.0004, Axis("firing rate", percent=True))
+    ('54.5%', '0.04%')
+    >>> _value(1234.5, Axis("spikes")), _value(12.345, Axis("spikes")), _value(None, Axis("spikes"))
+    ('1,234', '12.35', '–')
+    """
+    if value is None:
+        return "–"
+    if axis.percent:
+        return f"{value:.1%}" if abs(value) >= 0.0005 or not value else f"{100 * value:.1g}%"
+    if 0.1 <= abs(value) < 1000:
+        return f"{value:.2f}"  # so that the digits of a column align
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
 @contextmanager

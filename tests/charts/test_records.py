@@ -1,0 +1,30 @@
+"""Charts as records."""
+
+import pytest
+
+from bntt.charts.records import STEPS, Axis, Bar, Bars, Entry, Forest, HeatMap, Histogram, Image, is_empty, over_steps
+
+
+def test_lines_over_steps_count_from_one():
+    (line,) = over_steps({"conv1": [0.5, None]})
+    assert (list(line.x), line.y, line.colour) == ([1, 2], [0.5, None], "")
+    assert over_steps({"bntt": [1.0]}, methods=True)[0].colour == "bntt"
+
+
+def test_what_shows_nothing_is_empty():
+    share = Axis("share", percent=True)
+    for chart in (
+        Bars("", share, ["a"], [Bar("x", [None])]),
+        Forest("", share, [Entry("a", None)]),
+        HeatMap("", STEPS, ["a"], ["1"], [[None]], share),
+        Histogram("", share, share, [0, 1], {"a": [0]}),
+        Image("", []),
+    ):
+        assert is_empty(chart)
+    assert not is_empty(Forest("", share, [Entry("a", 0.0)]))
+    assert not is_empty(Histogram("", share, share, [0, 1], {"a": [2]}))
+
+
+def test_bars_have_no_logarithmic_axis():
+    with pytest.raises(ValueError, match="make a Forest"):
+        Bars("energy", Axis("energy", scale="log"), ["a"], [Bar("x", [1.0])])
