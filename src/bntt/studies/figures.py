@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from itertools import combinations
 from pathlib import Path
 from statistics import mean
@@ -15,7 +15,6 @@ from bntt.analysis.drift.measurement import LayerDrift, LayerInputs, inputs_char
 from bntt.charts.axes import finite
 from bntt.charts.files import save_figure
 from bntt.charts.records import STEPS, Axis, Bar, Bars, Chart, Entry, Figure, Forest, Line, Lines, over_steps
-from bntt.charts.stored import stored
 from bntt.studies.measures import metric_of
 from bntt.studies.neuron_figures import gamma_histograms, membrane, surrogate
 from bntt.studies.numbers import Starts, column_of, layers_of, line_over_starts, mean_rows, measured_runs, styles_of
@@ -284,6 +283,6 @@ def save_figures(result: StudyResult, folder: Path) -> list[dict[str, Any]]:
     for name, part, figure in figures_of(result):
         save_figure(figure, folder / f"figure-{name}")
         alt = f"{part.alt.strip()} ({SIZES[result.setting]})"
-        charts = [stored(chart) for chart in figure.charts]
+        charts = [asdict(chart) for chart in figure.charts]
         saved.append({"file": f"figure-{name}", "title": part.title, "alt": alt, "charts": charts})
     return saved

@@ -24,6 +24,7 @@ from bntt.studies.pool import KeptRun
 from bntt.studies.published import paper_cell
 from bntt.studies.start_plan import PlannedRun, Start, same_runs
 from bntt.studies.study_file import Study, measure_of
+from bntt.studies.study_record import StudyRecord
 from bntt.studies.study_schema import Column, SettingName
 from bntt.version import __version__
 
@@ -123,7 +124,7 @@ def as_json(result: StudyResult, figures: Sequence[Mapping[str, Any]] = ()) -> d
     labels = {run.name: run.label or run.name for run in study.runs} | {run.name: run.label for run in result.runs}
     names = Names(labels, {column.key: _title(column) for column in study.table})
     columns = [column for column in study.table if column.shown]
-    return {
+    values = {
         "study": study.name,
         "title": study.title,
         "about": study.about,
@@ -146,6 +147,7 @@ def as_json(result: StudyResult, figures: Sequence[Mapping[str, Any]] = ()) -> d
             for claim, row in zip(study.claims, judged(study.claims, numbers, units, same, names), strict=True)
         ],
     }
+    return StudyRecord.model_validate(values).model_dump(mode="json", exclude_unset=True)
 
 
 def summary_of(result: StudyResult) -> dict[str, Any]:

@@ -6,7 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-FIGURE = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 40 20"><path d="M0 20L40 0" stroke="#1f4e9c"/></svg>'
+CHART = {
+    "title": "BNTT", "x": {"label": "time step"}, "y": {"label": "γ"},
+    "lines": [{"name": "conv1", "x": [1, 2], "y": [0.5, 0.25]}],
+}  # fmt: skip
 
 
 def start(seed: int, state: str = "done", why: str = "") -> dict[str, Any]:
@@ -33,13 +36,15 @@ def study() -> dict[str, Any]:
     return {
         "study": "table-1", "title": "Table 1: accuracy on CIFAR-10", "setting": "small", "bntt": "0.1.0",
         "about": "BNTT beside standard BN and no normalisation, at equal budget.",
-        "numerics": 3, "written": "2026-11-26T18:00:00+00:00", "commit": "0123456789ab", "device": "AMD EPYC, cpu",
+        "preliminary": True, "numerics": 3, "written": "2026-11-26T18:00:00+00:00", "commit": "0123456789ab",
+        "device": "AMD EPYC, cpu",
         "runs": [
-            {"name": "bntt", "label": "BNTT", "recipe": "cifar10-small", "overrides": {"train.epochs": 6},
+            {"name": "bntt", "label": "BNTT", "recipe": "cifar10-small", "overrides": ["train.epochs=6"],
              "seeds": [0, 1, 2], "starts": [start(0), start(1), start(2)]},
-            {"name": "bn", "label": "standard BN", "recipe": "cifar10-small", "overrides": {"network.norm": "bn"},
-             "seeds": [0, 1], "starts": [start(0), start(1, "failed", "numbers not finite at update 40")]},
-            {"name": "none", "label": "no normalisation", "recipe": "cifar10-small", "overrides": {},
+            {"name": "bn", "label": "standard BN", "recipe": "cifar10-small",
+             "overrides": ["train.epochs=6", "network.norm=bn"], "seeds": [0, 1],
+             "starts": [start(0), start(1, "failed", "numbers not finite at update 40")]},
+            {"name": "none", "label": "no normalisation", "recipe": "cifar10-small", "overrides": ["train.epochs=6"],
              "seeds": [0], "starts": [start(0, "not run")]},
         ],
         "table": {
@@ -50,7 +55,7 @@ def study() -> dict[str, Any]:
             "rows": [
                 {"run": "bntt", "label": "BNTT",
                  "cells": {"accuracy": cell(54.55, 0.31, [54.24, 54.55, 54.86]),
-                           "steps": {"mean": 8, "sd": 0, "n": 5, "values": [8] * 5, "text": "8"}},
+                           "steps": cell(8, None, [8] * 5) | {"text": "8"}},
                  "paper": {"accuracy": {"value": 90.5, "source": "Table 1"},
                            "steps": {"value": 25, "source": "Table 1"}}},
                 {"run": "bn", "label": "standard BN",
@@ -59,9 +64,7 @@ def study() -> dict[str, Any]:
                 {"run": "none", "label": "no normalisation", "cells": {"accuracy": None, "steps": None}, "paper": {}},
             ],
         },
-        "figures": [
-            {"file": "accuracy.svg", "title": "Accuracy by norm", "alt": "A line that rises from left to right."},
-        ],
+        "figures": [{"file": "figure-1-layers.svg", "title": "γ over time", "alt": "A line.", "charts": [CHART]}],
         "claims": [
             {"says": "BNTT is better than standard BN at equal budget", "source": "Section 4.1", "verdict": "holds",
              "because": "54.5 against 51.2 %, P(better) = 1.00 of 3 × 1 pairs", "rule": "P(better) ≥ 0.75"},
@@ -74,10 +77,9 @@ def study() -> dict[str, Any]:
 
 
 def write_study(folder: Path, values: dict[str, Any] | None = None) -> Path:
-    """A study directory with its figure."""
+    """A study directory."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "result.json").write_text(json.dumps(study() if values is None else values), encoding="utf-8")
-    (folder / "accuracy.svg").write_text(FIGURE, encoding="utf-8")
     return folder
 
 

@@ -3,6 +3,7 @@
 import itertools
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
@@ -27,11 +28,11 @@ from tests.studies.report.results import study, write_run, write_study
 HOSTILE = "</script></style><script>alert(1)</script><img src=x onerror=alert(2)>\"'&{{ 7 * 7 }}\x00\u202e"
 TAGS = {
     "a", "article", "body", "caption", "dd", "details", "div", "dl", "dt", "figcaption", "figure", "footer", "h1", "h2",
-    "h3", "h4", "head", "header", "html", "img", "li", "main", "meta", "nav", "ol", "p", "path", "rect", "script",
-    "section", "span", "strong", "style", "summary", "sup", "svg", "table", "tbody", "td", "text", "th", "thead",
+    "h3", "h4", "head", "header", "html", "li", "main", "meta", "nav", "p", "path", "rect", "script",
+    "section", "span", "strong", "style", "summary", "svg", "table", "tbody", "td", "text", "th", "thead",
     "title", "tr", "ul", "clippath", "defs", "g", "image", "use",
 }  # fmt: skip
-VOID = {"meta", "img", "br", "path", "rect", "use", "image"}
+VOID = {"meta", "path", "rect", "use", "image"}
 
 
 class Reader(HTMLParser):
@@ -107,14 +108,12 @@ def test_tables_have_captions_and_scopes_and_figures_their_words(text):
     assert all(attributes.get("scope") in ("col", "row") for attributes in page.all("th"))
     assert all(attributes.get("aria-label") for attributes in page.all("svg") if attributes.get("role") == "img")
     assert all("role" in attributes or attributes["aria-hidden"] == "true" for attributes in page.all("svg"))
-    assert all(attributes["alt"] for attributes in page.all("img"))
 
 
 def test_nothing_is_from_elsewhere(text):
     page = Reader(text)
     assert not [a for _, a in page.elements for key in a if key in ("srcset", "style") or key.startswith("on")]
-    assert all(attributes["src"].startswith("data:image/svg+xml;base64,") for attributes in page.all("img"))
-    assert not page.all("link", "iframe", "object", "embed", "form", "base")
+    assert not page.all("img", "link", "iframe", "object", "embed", "form", "base")
     assert page.all("script") == [{}]
     outside = re.sub(r"data:[^\"]*", "", text)
     assert not re.search(r"https?:|url\((?!#)|@import|fetch\(|XMLHttp", outside)
@@ -141,8 +140,12 @@ def hostile(values):
 
 def test_what_files_say_is_text_and_nothing_else(tmp_path):
     spoilt = hostile(study())
-    for claim, verdict in zip(spoilt["claims"], ("holds", "not run", "not decided", "does not hold"), strict=True):
-        claim["verdict"] = verdict
+    for spoilt_part, part in zip(
+        [*spoilt["claims"], *(start for run in spoilt["runs"] for start in run["starts"])],
+        [*study()["claims"], *(start for run in study()["runs"] for start in run["starts"])],
+        strict=True,
+    ):
+        spoilt_part |= {key: part[key] for key in ("verdict", "state") if key in part}
     spoilt["table"]["columns"][0]["key"] = "accuracy"
     folder, run = write_study(tmp_path / "study", spoilt), write_run(tmp_path / "<b>run")
     for path in run.glob("*.json"):
@@ -181,7 +184,8 @@ def test_runs_of_one_name_are_told_apart_by_their_places(tmp_path, monkeypatch):
 def test_columns_of_numbers_are_told_from_words():
     rows = ((Cell("a"), Cell("1", 1.0), Cell("x")), (Cell("b"), Cell("–"), Cell("y", 2.0)))
     table = Table("t", ("", "n", "w"), rows)
-    assert [numeric(table, column) for column in range(3)] == [False, True, False]
+    assert numeric(table) == [False, True, False]
+    assert numeric(replace(table, rows=())) == [False] * 3
 
 
 def test_heads_stay_where_a_table_scrolls(text):

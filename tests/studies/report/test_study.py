@@ -5,10 +5,13 @@ import json
 import pytest
 
 from bntt.io.checkpoint import CheckpointError
+from bntt.studies.figures import save_figures
 from bntt.studies.report.claims import VERDICTS
-from bntt.studies.report.study import PARTS, study_subject
+from bntt.studies.report.study import study_subject
+from bntt.studies.study_result import write_result
 from tests.rows import each_row
-from tests.studies.report.results import study, write_study
+from tests.studies.found import full_result
+from tests.studies.report.results import CHART, cell, study, write_study
 
 
 def of(tmp_path, **changes):
@@ -25,83 +28,56 @@ def test_ours_stand_beside_the_papers(tmp_path):
     assert table.columns == ("run", "test accuracy (%)", "time steps")
     ours, steps = table.rows[0][1:]
     assert (ours.text, ours.value) == ("54.5 ± 0.3", 54.55)
-    assert (ours.note, ours.source) == ("3 starts, 53.55 to 55.55; paper: 90.5", "Table 1")
+    assert ours.note == "3 starts, 53.5 to 55.5; paper: 90.5"
     assert (steps.text, steps.note) == ("8", "5 starts; paper: 25")
     assert [cell.text for cell in table.rows[1][2:]] == ["not run"]
     assert [(cell.text, cell.note) for cell in table.rows[2][1:]] == [("not run", "")] * 2
     assert "small setting" in table.note
+    assert table.note.endswith("Sources of the paper's values: Table 1 (90.5 of BNTT, 25 of BNTT).")
     assert "Preliminary" in section(subject, "Results").words[0]
 
 
 def test_a_row_that_is_another_by_definition_says_so(tmp_path):
     rows = study()["table"]
     rows["rows"][1] |= {"same_as": "BNTT", "made_on": ["P at abc, float32: 3 runs"], "also_run": ["start 0 on Q"]}
-    (table,) = section(of(tmp_path, table=rows), "Results").tables
+    subject = of(tmp_path, table=rows)
+    (table,) = section(subject, "Results").tables
     assert [row[0].note for row in table.rows] == ["", "by definition BNTT", ""]
-    *_, made = section(of(tmp_path / "again", table=rows), "Results").folded
-    assert [cell.text for cell in made.rows[0]] == ["standard BN", "P at abc, float32: 3 runs"]
-    assert made.rows[0][1].note == "also run, and in no number: start 0 on Q"
+    (recipes,) = section(subject, "Runs").folded
+    *_, made = recipes.rows[1]
+    assert (made.text, made.note) == ("P at abc, float32: 3 runs", "also run, and in no number: start 0 on Q")
 
 
-def test_numbers_without_a_text_and_near_0_are_in_the_unit_of_their_column(tmp_path):
-    held = study()
-    held["table"]["rows"][0]["cells"] = {
-        "accuracy": {"mean": 54.5, "sd": 0.31, "n": 6, "low_95": 54.2, "high_95": 54.8},
-        "steps": {"mean": 8, "sd": None, "n": 1},
-    }
-    row = section(of(tmp_path, table=held["table"]), "Results").tables[0].rows[0]
-    assert (row[1].text, row[1].note) == ("54.5 ± 0.31", "6 starts, 54.2 to 54.8; paper: 90.5")
-    assert (row[2].text, row[2].note) == ("8", "1 start; paper: 25")
-    near = {"mean": 0.0, "sd": 0.5, "n": 5, "low_95": -0.62, "high_95": 0.62, "text": "0.0 ± 0.5"}
-    held["table"]["rows"][0]["cells"] = {"accuracy": near}
-    row = section(of(tmp_path / "near", table=held["table"]), "Results").tables[0].rows[0]
+def test_an_interval_around_0_is_shown(tmp_path):
+    held = study()["table"]
+    held["rows"][0]["cells"]["accuracy"] = cell(0.0, 0.5, [0.0] * 5) | {"low_95": -0.62, "high_95": 0.62}
+    row = section(of(tmp_path, table=held), "Results").tables[0].rows[0]
     assert (row[1].text, row[1].note) == ("0.0 ± 0.5", "5 starts, -0.62 to 0.62; paper: 90.5")
 
 
 def test_starts_that_are_not_done_are_listed(tmp_path):
     subject = of(tmp_path)
-    (settings,), (missing,) = section(subject, "Runs").folded, section(subject, "Runs").tables
+    (recipes,), (missing,) = section(subject, "Runs").folded, section(subject, "Runs").tables
     failed, lacking = (row[2] for row in missing.rows)
     assert (failed.text, failed.note, failed.mark) == ("failed", "numbers not finite at update 40", "bad")
-    assert lacking.text == "not run"
-    assert [row[2].text for row in settings.rows] == ["train.epochs=6", "network.norm=bn", "none"]
+    assert (lacking.text, lacking.mark) == ("not run", "gap")
+    assert [row[2].text for row in recipes.rows] == ["–", "network.norm=bn", "–"]
+    assert "train.epochs=6" in recipes.note, "what all runs change is told once"
     assert dict(subject.facts)["Starts"] == "4 of 6 done"
 
 
-def test_verdicts_have_a_sign_and_a_word(tmp_path):
+def test_a_study_is_a_row_of_the_index(tmp_path):
     subject = of(tmp_path)
-    claims = section(subject, "Claims").claims
-    assert [claim.verdict for claim in claims] == list(VERDICTS)
-    assert len({claim.sign for claim in claims}) == len({claim.mark for claim in claims}) == 4
+    assert [claim.verdict for claim in subject.claims] == list(VERDICTS)
     assert [cell.text for cell in subject.compared] == [
         "Table 1: accuracy on CIFAR-10", "small", "4 of 6 done", "1", "1", "1", "1"
     ]  # fmt: skip
 
 
-def test_figures_that_cannot_be_shown_are_gaps(tmp_path):
-    figures = [{"file": "accuracy.svg", "title": "a", "alt": ""}, {"file": "../x.svg", "title": "b", "alt": "c"}]
-    found = section(of(tmp_path, figures=figures * 26), "Figures")
-    assert found.pictures[0].alt == "No description was given."
-    assert found.gaps[0] == "52 figures, more than the 50 that are shown"
-    assert "../x.svg" in found.gaps[1]
-
-
-def test_charts_of_a_figure_are_drawn_by_the_page(tmp_path):
-    """In its colours; what is no chart is a gap."""
-    line = {"name": "conv1", "x": [1, 2], "y": [0.5, 0.25]}
-    axis = {"label": "γ"}
-    chart = {"kind": "lines", "title": "BNTT", "x": axis, "y": axis, "lines": [line]}
-    wrong = [
-        chart | {"kind": "pie"},
-        chart | {"kind": ["lines"]},
-        chart | {"lines": [line | {"y": [0.5]}]},
-        chart | {"lines": 3},
-        "x",
-    ]
-    figures = [{"title": "γ over time", "charts": [one]} for one in (chart, *wrong)]
-    found = section(of(tmp_path, figures=figures), "Figures")
-    assert [one.title for one in found.charts] == ["γ over time: BNTT"]
-    assert len(found.gaps) == len(wrong)
+def test_charts_of_a_figure_have_its_title(tmp_path):
+    (chart,) = section(of(tmp_path), "Figures").charts
+    assert (chart.title, chart.lines[0].y) == ("γ over time: BNTT", [0.5, 0.25])
+    assert "Figures" not in [one.title for one in of(tmp_path / "none", figures=[]).sections]
 
 
 def test_many_quantities_have_a_row_each(tmp_path):
@@ -111,33 +87,36 @@ def test_many_quantities_have_a_row_each(tmp_path):
     assert table.columns == ("quantity", "BNTT", "standard BN", "no normalisation")
     assert [row[0].text for row in table.rows[:3]] == ["test accuracy (%)", "time steps", "more 0"]
     assert table.rows[0][1].note.endswith("paper: 90.5")
+    nothing = of(tmp_path / "nothing", table=held | {"rows": []}, runs=[], claims=[], figures=[])
+    assert section(nothing, "Results").tables[0].rows == section(nothing, "Runs").folded[0].rows == ()
 
 
-def test_numbers_of_a_claim_share_a_scale_with_what_they_are_held_against(tmp_path):
-    effect = {"name": "BNTT − BN", "of": "accuracy, points", "mean": 4.0, "low": 1.0, "high": 7.0, "starts": 3}
-    other = effect | {"name": "BNTT − none", "mean": 9.0, "low": None, "high": None}
-    claim = study()["claims"][0] | {"effects": [effect | {"bounds": [0.0]}, other | {"bounds": [0.0]}]}
-    (found,) = section(of(tmp_path, claims=[claim]), "Claims").claims
-    ((one, two),) = (plot.strips for plot in found.plots)
-    assert one.scale == two.scale == (0.0, 9.0)
-    assert (one.said, two.said) == ("+4 (+1 to +7)", "+9")
-    assert found.few
+def test_what_a_study_writes_is_what_the_page_reads(tmp_path):
+    result = full_result("figure-4")
+    write_result(result, tmp_path, save_figures(result, tmp_path))
+    subject = study_subject(tmp_path)
+    assert section(subject, "Figures").charts[0].title.startswith("γ of every layer over time: ")
+    assert section(subject, "Results").tables[0].rows
+    held = json.loads((tmp_path / "result.json").read_text()) | {"of a later version": 1}
+    assert study_subject(write_study(tmp_path / "later", held)).sections == subject.sections
 
 
-@pytest.mark.parametrize("key", ["table", "figures", "claims", "runs"])
-@each_row("odd", [None, 3, "x", [None], [{}], {}])
-def test_parts_of_another_kind_are_gaps_beside_the_rest(key, odd, tmp_path):
-    subject = of(tmp_path, **{key: odd})
-    assert [one.title for one in subject.sections] == list(PARTS)
-    with_gaps = [one.title for one in subject.sections if one.gaps]
-    titles = {"table": "Results", "figures": "Figures", "claims": "Claims", "runs": "Runs"}
-    assert set(with_gaps) <= {titles[key]}
-    assert with_gaps or (key, odd) == ("figures", None)
+FIGURE = study()["figures"][0]
 
 
-def test_an_unknown_verdict_is_a_gap(tmp_path):
-    claims = [{"says": "x", "source": "", "verdict": "proven", "because": "", "rule": ""}]
-    assert "'proven' is no verdict" in section(of(tmp_path, claims=claims), "Claims").gaps[0]
+@each_row(
+    "wrong",
+    [
+        *({key: odd} for key in ("table", "figures", "claims", "runs") for odd in (None, 3, "x", [None], [{}])),
+        {"claims": [study()["claims"][0] | {"verdict": "proven"}]},
+        {"figures": [FIGURE | {"charts": [CHART | {"lines": [{"name": "a", "x": [1, 2], "y": [0.5]}]}]}]},
+        {"figures": [FIGURE | {"charts": ["x"]}]},
+    ],
+)
+def test_a_part_of_another_kind_is_an_error_that_names_it(wrong, tmp_path):
+    (key,) = wrong
+    with pytest.raises(CheckpointError, match=rf"result\.json: {key}.*run the study again"):
+        of(tmp_path, **wrong)
 
 
 @each_row("content", ["{", "[]", "{}", '{"study": 3}'])
@@ -149,5 +128,5 @@ def test_a_result_of_no_study_is_an_error(content, tmp_path):
 
 def test_paper_settings_have_no_note_of_a_small_one(tmp_path):
     subject = of(tmp_path, setting="paper")
-    assert not section(subject, "Results").tables[0].note
+    assert section(subject, "Results").tables[0].note.startswith("Sources")
     assert json.dumps(subject.facts).count("paper") == 2

@@ -1,37 +1,131 @@
-"""Claims of a study: what is claimed, by whom, our numbers as forest plots, the verdict and its reason."""
+"""What studies say about the paper's claims, in the paper's order; then our own questions."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from bntt.analysis.accuracy.accuracy import FEW
-from bntt.charts.section import Mark
+from bntt.charts.section import Mark, plural
+from bntt.studies.claims.claim import Answer
 from bntt.studies.claims.words import with_interval
-from bntt.studies.report.reading import GapError, Values, finite
+from bntt.studies.study_record import ClaimRecord, EffectRecord
 
-VERDICTS: dict[str, tuple[str, Mark]] = {
-    "holds": ("✓", "good"),
-    "does not hold": ("✗", "bad"),
-    "not decided": ("?", "open"),
-    "not run": ("–", "gap"),
+PAPER = (
+    "Kim and Panda (2021): Revisiting Batch Normalization for Training Low-Latency Deep Spiking Neural Networks From "
+    "Scratch"
+)
+"""Paper whose claims the studies test."""
+PARTS: dict[str, tuple[str, ...]] = {
+    "Few steps, few spikes (Figure 1)": ("Figure 1",),
+    "Neurons and gradients (Section 3.1, Figure 2)": ("Section 3.1", "Figure 2"),
+    "A norm for each step (Section 3.2)": ("Section 3.2",),
+    "Statistics of each step (Figure 3)": ("Figure 3",),
+    "A threshold that varies with time (Section 3.3)": ("Section 3.3",),
+    "γ and spikes over time (Figures 4 and 6)": ("Figure 4", "Figure 6"),
+    "Accuracy (Table 1)": ("Table 1",),
+    "Recordings of events (Table 2)": ("Table 2",),
+    "Sequences (Table 3)": ("Table 3",),
+    "Spikes of each layer (Figure 5)": ("Figure 5",),
+    "Early exit (Section 3.4, Figure 7)": ("Section 3.4", "Figure 7"),
+    "Noise and attacks (Figure 8)": ("Figure 8", "Section 4"),
+    "Other norms (Tables 4 and 5)": ("Table 4", "Table 5"),
+    "Energy (Supplement E)": ("Supplement",),
+    "Stable training (Abstract)": ("Abstract",),
+    "Elsewhere": (),
 }
-"""Verdicts with a sign each, for readers who see no colour."""
+"""Parts of the paper, in its order, and the places that belong to each."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How a verdict is shown: by a sign, by a colour, and in a count of one claim or of several."""
+
+    sign: str
+    mark: Mark
+    one: str
+    several: str
+
+
+VERDICTS: dict[Answer, Verdict] = {
+    "holds": Verdict("✓", "good", "holds", "hold"),
+    "does not hold": Verdict("✗", "bad", "does not hold", "do not hold"),
+    "not decided": Verdict("?", "open", "is not decided", "are not decided"),
+    "not run": Verdict("–", "gap", "was not run", "were not run"),
+}
+Studies = dict[str, str]
+"""Titles of studies by their anchors on the page."""
+Parts = dict[str, list[tuple[int, ClaimRecord, Studies]]]
+"""By part of the paper: claims with their numbers on the page and the studies that test them."""
+
+
+@dataclass(frozen=True)
+class Story:
+    """Claims of all studies of a page."""
+
+    lead: str
+    claims: Parts
+    questions: Parts
+
+
+def story_of(studies: Sequence[tuple[str, str, Sequence[ClaimRecord]]]) -> Story:
+    """Order the claims of studies, given by anchor, title and claims; what several test by the same numbers is once."""
+    once = dict[ClaimRecord, tuple[ClaimRecord, Studies]]()
+    for anchor, title, claims in studies:
+        for claim in claims:
+            once.setdefault(claim.model_copy(update={"rule": ""}), (claim, {}))[1][anchor] = title
+    quoted = [one for one in once.values() if one[0].quotation]
+    own = [one for one in once.values() if not one[0].quotation]
+    lead = []
+    if quoted:
+        sentences = plural(len({claim.quotation for claim, _ in quoted}), "sentence")
+        lead.append(f"{sentences} of the paper in {plural(len(quoted), 'row')}: {_counted(quoted)}.")
+    if own:
+        lead.append(f"{plural(len(own), 'question')} of our own: {_counted(own)}.")
+    return Story(" ".join(lead), _parts(quoted, 1), _parts(own, 1 + len(quoted)))
+
+
+def _parts(found: Sequence[tuple[ClaimRecord, Studies]], first: int) -> Parts:
+    ranked = sorted(found, key=lambda one: (list(VERDICTS).index(one[0].verdict), one[0].few))
+    ordered = sorted(ranked, key=lambda one: list(PARTS).index(part_of(one[0].source)))
+    parts: Parts = {}
+    for number, (claim, studies) in enumerate(ordered, first):
+        parts.setdefault(part_of(claim.source), []).append((number, claim, studies))
+    return parts
+
+
+def part_of(source: str) -> str:
+    """Return the part of the paper that a source names: the last one, and the abstract only if there is no other.
+
+    >>> part_of("Abstract; Figures 4 and 6"), part_of("asked after Table 1"), part_of("a letter")
+    ('γ and spikes over time (Figures 4 and 6)', 'Accuracy (Table 1)', 'Elsewhere')
+    """
+    named = re.findall(r"(Figure|Table|Section)s? (\d(?:\.\d)?)|(Supplement|Abstract)", source)
+    places = [f"{kind} {number}" if kind else word for kind, number, word in named]
+    places.sort(key=lambda place: place == "Abstract", reverse=True)
+    part = {place: title for title, belonging in PARTS.items() for place in belonging}
+    return next((part[place] for place in reversed(places) if place in part), "Elsewhere")
+
+
+def _counted(found: Sequence[tuple[ClaimRecord, Studies]]) -> str:
+    """Count claims by their verdicts in words: those that are tested, those that are only shown, those not run."""
+    claims, said = [claim for claim, _ in found], []
+    for title, few in (("tested by five starts or more, ", False), ("shown by fewer, ", True), ("", None)):
+        group = [one.verdict for one in claims if (None if one.verdict == "not run" else one.few) is few]
+        counts = [
+            f"{n} {(one.several if n > 1 else one.one)}" for name, one in VERDICTS.items() if (n := group.count(name))
+        ]
+        said += [title + ", ".join(counts)] * bool(counts)
+    return "; ".join(said)
 
 
 @dataclass(frozen=True)
 class Strip:
-    """One value in a cell: a mark on its interval, drawn one line high."""
+    """One number behind a verdict: a mark on its interval, drawn one line high, on a scale with others of its kind."""
 
-    name: str
-    said: str
-    """The value in words."""
-    value: float
-    low: float | None
-    high: float | None
-    bounds: tuple[float, ...]
-    """Values that it is compared with, drawn as lines."""
+    effect: EffectRecord
     scale: tuple[float, float]
-    """Ends of the drawing, shared by strips that are read together."""
+    said: str
 
     def at(self, value: float) -> float:
         """Return the place of a value, from 6 to 174."""
@@ -39,92 +133,18 @@ class Strip:
         return round(6 + 168 * min(1.0, max(0.0, (value - low) / (high - low))), 1)
 
 
-@dataclass(frozen=True)
-class Plot:
-    """Strips on one scale, under the quantity that they measure."""
-
-    of: str
-    strips: tuple[Strip, ...]
-
-
-@dataclass(frozen=True)
-class Claim:
-    """Claim of a source or question of our own, and the verdict on it: a word, a sign, and the reason."""
-
-    says: str
-    quotation: str
-    """Words of the source; "" for a question of our own."""
-    source: str
-    paper: str
-    """Number of the source, as text."""
-    verdict: str
-    sign: str
-    mark: Mark
-    because: str
-    rule: str
-    plots: tuple[Plot, ...] = ()
-    few: bool = False
-    """True if its starts are too few for a test: the verdict is shown but not tested."""
-
-
-def claims_of(values: Values) -> tuple[Claim, ...]:
-    """Read the claims of a study, those of the paper first.
-
-    Raises:
-        GapError: if one has no text or no verdict.
-    """
-    return tuple(_claim(one) for one in sorted(values.rows("claims"), key=lambda one: not one.shown("quotation")))
-
-
-def _claim(one: Values) -> Claim:
-    verdict = one.text("verdict")
-    if verdict not in VERDICTS:
-        raise GapError(f"{one.where}: {verdict!r} is no verdict; there are {', '.join(VERDICTS)}")
-    effects = one.rows("effects") if "effects" in one else []
-    starts = [effect.whole("starts") for effect in effects]
-    return Claim(
-        one.text("says"),
-        one.shown("quotation"),
-        one.shown("source"),
-        one.shown("paper"),
-        verdict,
-        *VERDICTS[verdict],
-        one.shown("because"),
-        one.shown("rule"),
-        _plots(effects),
-        bool(starts) and min(starts) < FEW,
-    )
-
-
-def _plots(effects: list[Values]) -> tuple[Plot, ...]:
-    """Put effects that measure the same on one scale."""
-    quantities = dict.fromkeys(effect.shown("of") for effect in effects)
-    return tuple(_plot(of, [effect for effect in effects if effect.shown("of") == of]) for of in quantities)
-
-
-def _plot(of: str, effects: list[Values]) -> Plot:
-    bounds = [
-        [value for value in map(finite, effect.held.get("bounds") or ()) if value is not None] for effect in effects
-    ]
-    ends = [v for effect in effects for v in (effect.number("mean"), effect.maybe("low"), effect.maybe("high"))]
-    seen = [v for v in (*ends, *(value for row in bounds for value in row)) if v is not None]
-    scale = (min(seen), max(seen)) if min(seen) < max(seen) else (min(seen) - 0.5, max(seen) + 0.5)
-    signed = any(" − " in effect.shown("name") for effect in effects)
-    strips = (
-        Strip(
-            effect.text("name"),
-            _said(effect, signed=signed),
-            effect.number("mean"),
-            effect.maybe("low"),
-            effect.maybe("high"),
-            tuple(row),
-            scale,
+def strips_of(claim: ClaimRecord) -> Iterator[tuple[str, list[Strip]]]:
+    """Yield each quantity behind a verdict with its numbers, on one scale."""
+    for of in dict.fromkeys(effect.of for effect in claim.effects):
+        effects = [effect for effect in claim.effects if effect.of == of]
+        seen = [v for one in effects for v in (one.mean, one.low, one.high, *one.bounds) if v is not None]
+        scale = (min(seen), max(seen)) if min(seen) < max(seen) else (seen[0] - 0.5, seen[0] + 0.5)
+        signed = any(" − " in effect.name for effect in effects)
+        ends = [None if one.low is None or one.high is None else (one.low, one.high) for one in effects]
+        yield (
+            of,
+            [
+                Strip(one, scale, with_interval(one.mean, its, signed=signed))
+                for one, its in zip(effects, ends, strict=True)
+            ],
         )
-        for effect, row in zip(effects, bounds, strict=True)
-    )
-    return Plot(of, tuple(strips))
-
-
-def _said(effect: Values, *, signed: bool) -> str:
-    low, high = effect.maybe("low"), effect.maybe("high")
-    return with_interval(effect.number("mean"), None if low is None or high is None else (low, high), signed=signed)

@@ -1,24 +1,55 @@
-"""The measurements in a directory, and the section of each, as defined by its record."""
+"""A run, or measurements alone, as a subject of the page: each file is shown as the section that its record defines."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from pydantic import Field, TypeAdapter
+
 from bntt.analysis.accuracy.result import EvaluationResult
 from bntt.analysis.measurement import Measurement
-from bntt.analysis.result import result_from
+from bntt.analysis.result import Number, Record, result_from
 from bntt.charts.section import Cell, Section, Table, count, duration, gap, interval, plural, share
+from bntt.io.files import flatten
 from bntt.runs.measurements import MEASUREMENTS
-from bntt.runs.training.curves import EVERY_EPOCH, best_epoch, training_curves
-from bntt.studies.report.blocks import Subject
-from bntt.studies.report.reading import GapError, Values, clean, cleaned, read_json, read_lines, read_toml
+from bntt.runs.training.curves import best_epoch, training_curves
+from bntt.studies.report.subject import OBJECT, Subject, read
 
-LONGEST_NAME = 100
-MOST_FILES = 200
+RUN_COLUMNS = ("run", "data", "network", "norm", "steps", "start", "test accuracy", "95% interval", "spikes per image")
+"""Heads of the table of several runs."""
+MEASUREMENT_COLUMNS = ("directory", "measured")
+"""Heads of the table of measurements alone."""
+Values = Mapping[str, Any]
+
+
+class Epoch(Record):
+    """A line of ``metrics.jsonl``, of any version, with what curves need of an :class:`EpochResult`."""
+
+    epoch: int
+    train_loss: Number = None
+    validation_loss: Number = None
+    train_accuracy: Number = None
+    validation_accuracy: Number = None
+    lr: Number = None
+    seconds: Number = None
+    best: bool | None = None
+    firing_rate: dict[str, Number] | None = None
+    gamma: dict[str, Number] | None = None
+
+
+EPOCHS = TypeAdapter(list[Epoch]).validate_python
+
+
+class Provenance(Record):
+    """What the file of any measurement says of its origin."""
+
+    measured_with: dict[str, dict[str, Any]] = Field(default={})
+    measured_on: dict[str, str] = Field(default={})
+    epoch: int | None = None
 
 
 def measured(folder: Path) -> dict[str, list[Path]]:
@@ -44,15 +75,10 @@ def sections_of(folder: Path) -> tuple[Section, ...]:
     found = measured(folder)
     sections = list[Section]()
     for kind, measurement in MEASUREMENTS.items():
-        paths = found.get(kind, [])
-        shown = [_section(measurement, path) for path in paths[:MOST_FILES]]
-        if len(paths) > MOST_FILES:
-            gap = f"{len(paths):,} files, more than the {MOST_FILES} that are read"
-            shown.append(Section(measurement.name.capitalize(), gaps=(gap,)))
+        shown = [_section(measurement, path) for path in found.get(kind, ())]
         sections += [_as_one_table(shown)] if kind == "evaluate" and shown else shown
     if "" in found:
-        names = ", ".join(clean(path.name, LONGEST_NAME) for path in found[""][:MOST_FILES])
-        names += f" and {more} more" if (more := len(found[""]) - MOST_FILES) > 0 else ""
+        names = ", ".join(path.name for path in found[""])
         sections.append(Section("Other files", words=(f"Not shown, of no known measurement: {names}.",)))
     return tuple(sections)
 
@@ -61,238 +87,130 @@ def _section(measurement: Measurement, path: Path) -> Section:
     beyond = path.stem.removeprefix(measurement.file or measurement.name).strip("-")
     for variant in measurement.variants:  # its record has a title of its own
         beyond = beyond.removeprefix(variant).strip("-")
-    beyond = clean(beyond, LONGEST_NAME)
     try:
-        values = cleaned(read_json(path).held)
+        values = read(path, OBJECT)
         section = result_from(measurement.record_in(path.stem), values).section()
-        if other := _of_others(values, path):
-            section = replace(section, gaps=(*section.gaps, other))
+        section = replace(section, gaps=(*section.gaps, *(f"{path.name}: {other}" for other in _others(path, values))))
     except (ValueError, ArithmeticError, LookupError, TypeError) as error:
-        odd = clean(str(error), 200) if isinstance(error, ValueError) else "its numbers do not fit together"
-        why = str(error) if isinstance(error, GapError) else f"{clean(path.name, LONGEST_NAME)}: {odd}"
-        section = Section(measurement.name.capitalize(), gaps=(why,))
+        why = str(error) if isinstance(error, ValueError) else "its numbers do not fit together"
+        named = why if why.startswith(f"{path.name}: ") else f"{path.name}: {why}"
+        section = Section(measurement.name.capitalize(), gaps=(named,))
     return replace(section, title=f"{section.title} ({beyond.replace('-', ' ')})") if beyond else section
 
 
-def _of_others(values: Mapping[str, Any], path: Path) -> str:
-    """Say that numbers are of another run, or of other options or weights than its evaluation; else ""."""
-    folder, name = path.parent, clean(path.name, LONGEST_NAME)
-    if isinstance(options := values.get("measured_with"), dict) and options:
-        changed = {f"{key}={value}" for one in options.values() if isinstance(one, dict) for key, value in one.items()}
-        return f"{name}: measured with {clean(', '.join(sorted(changed)), LONGEST_NAME)}, not as trained"
-    if not (folder / "recipe.toml").exists():
-        return ""
-    runs = values.get("measured_on") or {folder.resolve().name: ""}
-    if folder.resolve().name not in runs:
-        return f"{name}: measured on {clean(', '.join(map(str, runs)), LONGEST_NAME)}, and not on this run"
-    with suppress(GapError):
-        now, then = read_json(folder / "evaluation.json").held.get("epoch"), values.get("epoch")
-        if isinstance(now, int) and isinstance(then, int) and now != then:
-            return f"{name}: measured with the weights of epoch {then + 1}, evaluation.json with those of {now + 1}"
-    return ""
+def _others(path: Path, values: Values) -> list[str]:
+    """Say that numbers are of another run, or of other options or weights than its evaluation."""
+    file = result_from(Provenance, values)
+    if file.measured_with:
+        changed = sorted(f"{key}={value}" for options in file.measured_with.values() for key, value in options.items())
+        return [f"measured with {', '.join(changed)}, not as trained"]
+    if not path.with_name("recipe.toml").exists():
+        return []
+    if file.measured_on and path.resolve().parent.name not in file.measured_on:
+        return [f"measured on {', '.join(file.measured_on)}, and not on this run"]
+    with suppress(ValueError):
+        now, then = read(path.with_name("evaluation.json"), Provenance.model_validate).epoch, file.epoch
+        if now is not None and then is not None and now != then:
+            return [f"measured with the weights of epoch {then + 1}, evaluation.json with those of {now + 1}"]
+    return []
 
 
 def _as_one_table(sections: list[Section]) -> Section:
     """Combine all evaluations of a run as rows of one table, and show the first of them over time."""
-    whole = [section for section in sections if section.tables]
-    if not whole:
-        return replace(sections[0], gaps=tuple(gap for section in sections for gap in section.gaps))
-    first = whole[0]
-    table, *rest = first.tables
-    rows = [
-        (Cell(row[0].text + ("" if suffix == f" ({row[0].text})" else suffix)), *row[1:])
-        for section in whole
-        for suffix in [section.title.removeprefix(first.title)]
-        for row in section.tables[0].rows
-    ]
     gaps = tuple(gap for section in sections for gap in section.gaps)
-    return replace(first, tables=(replace(table, rows=tuple(rows)), *rest), gaps=gaps)
+    whole = [section for section in sections if section.tables] or sections
+    rows = list[tuple[Cell, ...]]()
+    for section in whole:
+        suffix = section.title.removeprefix(whole[0].title)
+        for first, *rest in section.tables[0].rows if section.tables else ():
+            rows.append((Cell(first.text + suffix * (suffix != f" ({first.text})")), *rest))
+    tables = tuple(replace(table, rows=tuple(rows)) for table in whole[0].tables)
+    return replace(whole[0], tables=tables, gaps=gaps)
 
 
-def training(rows: Sequence[Values]) -> Section:
-    """Chart loss, accuracies, learning rate, and of every layer the mean firing rate and mean |γ|, over epochs.
-
-    Raises:
-        GapError: if a row has no epoch.
-    """
-    if not rows:
+def training(epochs: list[Epoch]) -> Section:
+    """Chart loss, accuracies, learning rate, and of every layer the mean firing rate and mean |γ|, over epochs."""
+    if not epochs:
         return Section("Training", gaps=("metrics.jsonl: no epoch was finished",))
-    read = [_row(row) for row in rows]
-    best = best_epoch(read)
+    rows = [epoch.model_dump() for epoch in epochs]
+    best = best_epoch(rows)
     word = "No validation accuracy of all time steps was measured."
     if best is not None:
         word = f"Best validation accuracy {best[1]:.1%}, at epoch {best[0]} of {len(rows)}."
-    return Section("Training", words=(word,), charts=tuple(training_curves(read)) if len(rows) > 1 else ())
-
-
-def _row(row: Values) -> dict[str, Any]:
-    """Return an epoch with the values that can be drawn."""
-    by_layer = {key: row.inside(key) for key in ("firing_rate", "gamma") if key in row}
-    return {
-        "epoch": row.whole("epoch"),
-        **{key: row.maybe(key) for key in EVERY_EPOCH},
-        "best": row.held.get("best"),
-        **{key: {clean(name, 60): of.maybe(name) for name in of} for key, of in by_layer.items()},
-    }
-
-
-RUN_COLUMNS = ("run", "data", "network", "norm", "steps", "start", "test accuracy", "95% interval", "spikes per image")
-"""Heads of the table of several runs."""
-OWN, ITS_OWN = "own network", "of its own"
-"""Names shown for a network put together in Python, and for its norms where they have no one name."""
-MEASUREMENT_COLUMNS = ("directory", "measured")
-"""Heads of the table of measurements alone."""
+    return Section("Training", words=(word,), charts=tuple(training_curves(rows)) if len(rows) > 1 else ())
 
 
 def run_subject(folder: Path) -> Subject:
-    """Read all results in a run directory; missing parts are gaps."""
-    gaps: list[str] = []
-    recipe, made_on = _read_or_gap(folder, "recipe.toml", gaps), _read_or_gap(folder, "environment.json", gaps)
-    if recipe is None and (folder / "recipe.toml").exists():
-        recipe = Values({}, "recipe.toml")
-    sections = list(sections_of(folder))
-    first = 1 if "evaluate" in measured(folder) else 0
-    sections[first:first] = _trained(folder)
-    if recipe is not None:
-        sections.append(_recipe(recipe))
+    """Read all results in a run directory; what is missing or invalid is a gap."""
+    title, sections, gaps = folder.resolve().name, list(sections_of(folder)), list[str]()
+    epochs, tables = list[Epoch](), list[dict[str, Any]]()
+    if (folder / "metrics.jsonl").exists():
+        try:
+            epochs = read(folder / "metrics.jsonl", EPOCHS)
+            trained = training(epochs)
+        except ValueError as error:
+            trained = Section("Training", gaps=(str(error),))
+        sections.insert(1 if "evaluate" in measured(folder) else 0, trained)
+    if not (folder / "recipe.toml").exists():
+        lead = "Measurements without a training of their own: no recipe lies beside them."
+        row = (Cell(title), Cell(", ".join(section.title for section in sections)))
+        return Subject(title, "measurements", lead, (), tuple(sections), row)
+    for name in ("recipe.toml", "environment.json"):
+        try:
+            tables.append(flatten(read(folder / name, OBJECT)))
+        except ValueError as error:
+            tables.append({})
+            gaps.append(str(error))
+    recipe, made_on = tables
     evaluation: EvaluationResult | None = None
     with suppress(ValueError):  # its section states the gap
-        evaluation = result_from(EvaluationResult, cleaned(read_json(folder / "evaluation.json").held))
-    return Subject(
-        clean(folder.resolve().name, 120),
-        "measurements" if recipe is None else "run",
-        _lead(recipe, made_on, evaluation),
-        tuple(_facts(folder, recipe, made_on)),
-        tuple(sections),
-        _run_row(folder, recipe, made_on, evaluation) if recipe is not None else _measured_row(folder, sections),
-        tuple(gaps),
-    )
+        evaluation = read(folder / "evaluation.json", EvaluationResult.model_validate)
+    notes = (str(recipe["notes"]),) if recipe.get("notes") else ()
+    settings = tuple((Cell(name), Cell(str(value))) for name, value in recipe.items() if name != "notes")
+    table = Table("The recipe, with what was left to the defaults", ("setting", "value"), settings)
+    sections.append(Section("Recipe", notes, folded=(table,)))
+    seconds = epochs[-1].seconds if epochs else None
+    facts = tuple((name, text) for name, text in _facts(recipe, made_on, seconds).items() if text)
+    lead, compared = _lead(title, recipe, made_on, evaluation)
+    return Subject(title, "run", lead, facts, tuple(sections), compared, tuple(gaps))
 
 
-def _read_or_gap(folder: Path, name: str, gaps: list[str]) -> Values | None:
-    path = folder / name
-    if not (folder / "recipe.toml").exists():
-        gaps = []  # nothing was trained here: what is missing is no gap
-    try:
-        return read_toml(path) if path.suffix == ".toml" else read_json(path)
-    except GapError as error:
-        gaps.append(str(error))
-        return None
-
-
-def _trained(folder: Path) -> list[Section]:
-    if not (folder / "metrics.jsonl").exists():
-        return []
-    try:
-        return [training(read_lines(folder / "metrics.jsonl"))]
-    except (GapError, ValueError) as error:
-        return [Section("Training", gaps=(str(error),))]
-
-
-def table_in(values: Values | None, key: str) -> Values:
-    """Return a table of a recipe, or an empty one."""
-    try:
-        return values.inside(key) if values is not None else Values({}, key)
-    except GapError:
-        return Values({}, key)
-
-
-def data_of(recipe: Values | None, made_on: Values | None) -> str:
-    """Name the data that a run was trained on, as its recipe does."""
-    data = table_in(recipe, "data")
-    return data.shown("label") or data.shown("name") or table_in(made_on, "data").shown("name") or "data not recorded"
-
-
-def _lead(recipe: Values | None, made_on: Values | None, evaluation: EvaluationResult | None) -> str:
-    if recipe is None:
-        return "Measurements without a training of their own: no recipe lies beside them."
-    network = table_in(recipe, "network")
-    what = f"{network.shown('name', 'a network') or OWN} with norm {network.shown('norm', 'not recorded') or ITS_OWN}"
-    steps = network.maybe("num_steps")
-    during = "" if steps is None else f", {plural(round(steps), 'time step')}"
-    text = f"{what}{during}, on {data_of(recipe, made_on)}: one start"
+def _lead(
+    title: str, recipe: Values, made_on: Values, evaluation: EvaluationResult | None
+) -> tuple[str, tuple[Cell, ...]]:
+    """Say what was trained and how accurate it is: in a sentence, and in a row of the table of several runs."""
+    data = recipe.get("data.label") or recipe.get("data.name") or made_on.get("data.name") or "data not recorded"
+    network, norm = recipe.get("network.name") or "own network", recipe.get("network.norm") or "of its own"
+    steps, seed = recipe.get("network.num_steps", "?"), recipe.get("seed", "?")
+    row = [*(Cell(str(text)) for text in (title, data, network, norm, steps)), Cell(f"seed {seed}")]
+    lead = f"{network} with norm {norm}, {steps} time steps, on {data}: one start"
     if evaluation is None:
-        return f"{text}, not evaluated."
-    low, high = evaluation.accuracy_wilson_95
-    return (
-        f"{text}. {evaluation.split.capitalize()} accuracy of {evaluation.images:,} images: {evaluation.accuracy:.1%} "
-        f"(95% interval {low:.1%} to {high:.1%})."
-    )
+        return f"{lead}, not evaluated.", (*row, gap("not evaluated"), Cell("–"), Cell("–"))
+    between, images = interval(*evaluation.accuracy_wilson_95), plural(evaluation.images, "image")
+    accuracy = f"{evaluation.split.capitalize()} accuracy of {images}: {evaluation.accuracy:.1%}"
+    row += [share(evaluation.accuracy), between, count(evaluation.spikes_per_image)]
+    return f"{lead}. {accuracy} (95% interval {between.text}).", tuple(row)
 
 
-def _facts(folder: Path, recipe: Values | None, made_on: Values | None) -> Iterator[tuple[str, str]]:
-    train, network, data = table_in(recipe, "train"), table_in(recipe, "network"), table_in(made_on, "data")
-    environment = made_on or Values({}, "")
-    if recipe is not None:
-        yield "Data", data_of(recipe, made_on) + (f", {data.shown('check')}" if data.shown("check") else "")
-        width, steps = network.shown("width", "?"), plural(round(network.maybe("num_steps") or 0), "time step")
-        built = f"{network.shown('name', '?')}, width {width}, {steps}, leak {network.shown('leak', '?')}"
-        yield "Network", built if network.shown("name", "?") else f"{OWN}, {steps}"
-        yield "Norm", network.shown("norm", "not recorded") or ITS_OWN
-        yield "Seed", f"{recipe.shown('seed', 'not recorded')} (one start)"
-        rate = f"learning rate {train.shown('lr', '?')}, weight decay {train.shown('weight_decay', '?')}"
-        epochs = "1 epoch" if train.shown("epochs") == "1" else f"{train.shown('epochs', '?')} epochs"
-        yield "Training", f"{epochs}, batch {train.shown('batch_size', '?')}, {rate}"
-    if made_on is not None:
-        device = environment.shown("gpu") or environment.shown("processor", "not recorded")
-        kind, threads = environment.shown("device"), environment.maybe("threads")
-        yield "Device", ", ".join(w for w in (kind, device, plural(round(threads), "thread") if threads else "") if w)
-        yield "Commit", environment.shown("commit", "not recorded")
-        yield "Versions", f"bntt {environment.shown('bntt', '?')}, torch {environment.shown('torch', '?')}"
-        yield "Started", environment.shown("started", "not recorded")
-        if data.shown("fingerprint"):
-            yield "Data fingerprint", data.shown("fingerprint")[:16]
-    if (seconds := _seconds(folder)) is not None:
-        yield "Time", f"{duration(seconds)}, with validation"
-    if recipe is not None:
-        yield "The paper's value", "not available for a single run: a study puts the paper's numbers beside its own"
-
-
-def _seconds(folder: Path) -> float | None:
-    try:
-        rows = read_lines(folder / "metrics.jsonl")
-    except GapError:
-        return None
-    return rows[-1].maybe("seconds") if rows else None
-
-
-def _run_row(
-    folder: Path, recipe: Values, made_on: Values | None, evaluation: EvaluationResult | None
-) -> tuple[Cell, ...]:
-    network, seed = table_in(recipe, "network"), recipe.shown("seed")
-    return (
-        Cell(clean(folder.resolve().name, 120)),
-        Cell(data_of(recipe, made_on)),
-        Cell(network.shown("name", "–") or OWN),
-        Cell(network.shown("norm", "–") or ITS_OWN),
-        count(network.maybe("num_steps")),
-        Cell(f"seed {seed}" if seed else "–"),
-        share(evaluation.accuracy) if evaluation else gap("not evaluated"),
-        interval(*evaluation.accuracy_wilson_95) if evaluation else Cell("–"),
-        count(evaluation.spikes_per_image if evaluation else None),
-    )
-
-
-def _measured_row(folder: Path, sections: Sequence[Section]) -> tuple[Cell, ...]:
-    return Cell(clean(folder.resolve().name, 120)), Cell(", ".join(section.title for section in sections))
-
-
-def _recipe(recipe: Values) -> Section:
-    rows = tuple((Cell(name), Cell(value)) for name, value in flat(recipe.held))[:500]
-    notes = (recipe.shown("notes"),) if recipe.shown("notes") else ()
-    table = Table("The recipe, with what was left to the defaults", ("setting", "value"), rows)
-    return Section("Recipe", words=notes, folded=(table,))
-
-
-def flat(values: Any, before: str = "", depth: int = 0) -> Iterator[tuple[str, str]]:
-    """Yield settings by their full names, as ``bntt train -s`` takes them.
-
-    >>> list(flat({"seed": 0, "train": {"lr": 0.3, "lr_drops": [50, 70]}}))
-    [('seed', '0'), ('train.lr', '0.3'), ('train.lr_drops', '[50, 70]')]
-    """
-    for key, value in values.items():
-        name = f"{before}{clean(str(key), 80)}"
-        if isinstance(value, dict) and depth < 8:
-            yield from flat(value, f"{name}.", depth + 1)
-        elif name != "notes":
-            yield name, clean(str(value), 300)
+def _facts(recipe: Values, made_on: Values, seconds: Number) -> dict[str, Any]:
+    """Name what a run was made of and on; empty what is not recorded."""
+    width, leak, epochs, batch, rate, decay = (
+        recipe.get(key, "?")
+        for key in (
+            "network.width", "network.leak", "train.epochs", "train.batch_size", "train.lr", "train.weight_decay"
+        )
+    )  # fmt: skip
+    device = [made_on.get("device"), made_on.get("gpu") or made_on.get("processor")]
+    device += [plural(threads, "thread") if isinstance(threads := made_on.get("threads"), int) else None]
+    return {
+        "Network": f"width {width}, leak {leak}",
+        "Seed": f"{recipe.get('seed', 'not recorded')} (one start)",
+        "Training": f"{epochs} epochs, batch {batch}, learning rate {rate}, weight decay {decay}",
+        "Device": ", ".join(str(one) for one in device if one),
+        "Commit": made_on.get("commit"),
+        "Versions": f"bntt {made_on.get('bntt', '?')}, torch {made_on.get('torch', '?')}",
+        "Started": made_on.get("started"),
+        "Data": made_on.get("data.check"),
+        "Data fingerprint": str(made_on.get("data.fingerprint", ""))[:16],
+        "Time": f"{duration(seconds)}, with validation" if seconds is not None else "",
+    }

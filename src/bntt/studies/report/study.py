@@ -1,253 +1,141 @@
-"""A study as a subject of the page, from its ``result.json`` and the figures beside it."""
+"""A study as a subject of the page, from its ``result.json``."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from bntt.analysis.accuracy.accuracy import FEW
 from bntt.charts.records import Chart
-from bntt.charts.section import Cell, Mark, Table, count, duration, gap, plural
-from bntt.charts.stored import chart_from
+from bntt.charts.section import Cell, Section, Table, count, duration, gap, plural
 from bntt.io.checkpoint import CheckpointError
-from bntt.studies.report.blocks import Picture, Section, Subject
-from bntt.studies.report.claims import VERDICTS, claims_of
-from bntt.studies.report.reading import GapError, Values, address_of, clean, cleaned, read_json
+from bntt.studies.claims.words import three_digits
+from bntt.studies.report.claims import VERDICTS
+from bntt.studies.report.subject import Subject, read
+from bntt.studies.study_record import FigureRecord, RowRecord, RunRecord, StartRecord, StudyRecord
 
 RESULT = "result.json"
-STATES: dict[str, Mark] = {"done": "", "failed": "bad"}
-"""Marks of a start's states; any other state is a gap."""
 SETTINGS = {"paper": "the paper's settings", "small": "a small setting, not comparable with the paper's numbers"}
-STUDY_COLUMNS = ("study", "setting", "starts", "holds", "does not hold", "not decided", "not run")
+STUDY_COLUMNS = ("study", "setting", "starts", *VERDICTS)
 """Heads of the table of several studies."""
-Head = tuple[str, str, str]
-"""Key, title and unit of a column."""
-Rows = tuple[tuple[Cell, ...], ...]
 WIDE = 6
 """Most quantities that have a column each; if there are more, each has a row."""
 
 
 def study_subject(folder: Path) -> Subject:
-    """Read everything in a study's result.
-
-    Raises:
-        CheckpointError: if its ``result.json`` cannot be read, or is not a study's.
-    """
+    """Read a study's result; one that cannot be read is a :class:`CheckpointError`."""
     try:
-        values = read_json(folder / RESULT)
-        name = values.text("study")
-    except GapError as error:
+        study = read(folder / RESULT, StudyRecord.model_validate)
+    except ValueError as error:
         raise CheckpointError(f"{folder}: {error}: run the study again") from None
-    sections = tuple(_section_or_gap(title, part, values, folder) for title, part in PARTS.items())
-    claims = [claim.verdict for section in sections for claim in section.claims]
-    setting = values.shown("setting", "not recorded")
-    title = values.shown("title", name)
-    starts = _starts(values)
+    states = [start.state for run in study.runs for start in run.starts]
+    verdicts = [claim.verdict for claim in study.claims]
+    done = f"{states.count('done'):,} of {len(states):,} done"
+    setting = f"{study.setting}: {SETTINGS[study.setting]}" if study.setting in SETTINGS else study.setting
+    facts = {
+        "Setting": setting, "Size": study.setting_about, "Starts": done, "Device": study.device,
+        "Commit": study.commit or "not recorded", "bntt": study.bntt, "Numerics": str(study.numerics),
+        "Written": study.written,
+    }  # fmt: skip
+    figures = tuple(chart for figure in study.figures for chart in _charts(figure))
     return Subject(
-        title,
+        study.title,
         "study",
-        values.shown("about"),
-        tuple(_facts(values, setting)),
-        sections,
+        study.about,
+        tuple((name, text) for name, text in facts.items() if text),
+        (_results(study), *([Section("Figures", charts=figures)] if figures else []), _runs(study)),
         (
-            Cell(title),
-            Cell(setting),
-            Cell(f"{starts[0]:,} of {starts[1]:,} done", starts[0]),
-            *(count(claims.count(verdict)) for verdict in VERDICTS),
+            Cell(study.title),
+            Cell(study.setting),
+            Cell(done, states.count("done")),
+            *(count(verdicts.count(one)) for one in VERDICTS),
         ),
+        claims=study.claims,
     )
 
 
-def _section_or_gap(title: str, part: Callable[[Values, Path], Section], values: Values, folder: Path) -> Section:
-    try:
-        return part(values, folder)
-    except (GapError, ValueError, OverflowError) as error:
-        return Section(title, gaps=(str(error),))
-
-
-def _starts(values: Values) -> tuple[int, int]:
-    """Count the starts done, and those requested."""
-    try:
-        states = [start.shown("state") for run in values.rows("runs") for start in run.rows("starts")]
-    except GapError:
-        return 0, 0
-    return states.count("done"), len(states)
-
-
-def _facts(values: Values, setting: str) -> Iterator[tuple[str, str]]:
-    yield "Setting", f"{setting}: {SETTINGS[setting]}" if setting in SETTINGS else setting
-    if about := values.shown("setting_about"):
-        yield "Size", about
-    done, asked = _starts(values)
-    yield "Starts", f"{done} of {asked} done"
-    for name in ("Device", "Commit", "bntt", "Numerics", "Written"):
-        yield name, values.shown(name.lower(), "not recorded")
-
-
-def results_section(values: Values, folder: Path) -> Section:
-    """Tabulate the numbers of a study; in folded tables those of every start, and the machines.
-
-    Raises:
-        GapError: if a part of the table is missing, or of another kind.
-    """
-    table = values.inside("table")
-    columns = [
-        (one.text("key"), one.shown("title") or one.text("key"), one.shown("unit")) for one in table.rows("columns")
-    ]
-    rows = table.rows("rows")
-    heads, body = _by_run(rows, columns) if len(columns) <= WIDE else _by_quantity(rows, columns)
+def _results(study: StudyRecord) -> Section:
+    """Tabulate the numbers of a study: a run in each row, or a quantity where there are many."""
+    table, columns = study.table, study.table.columns
+    heads: tuple[str, ...] = ("run", *(column.head for column in columns))
+    body = [(_name(row), *(_number(row, column.key) for column in columns)) for row in table.rows]
+    if len(columns) > WIDE and body:
+        cells = zip(*body, strict=True)
+        heads = ("quantity", *(cell.text for cell in next(cells)))
+        body = [(Cell(column.head), *row) for column, row in zip(columns, cells, strict=True)]
     caption = "Ours: mean ± standard deviation over starts; below it how many, and the 95% interval of the mean"
-    small = values.shown("setting") == "small"
-    note = "Ours were run in a small setting; the paper's values are of the paper's settings." if small else ""
-    cells = [row.inside("cells") for row in rows]
-    starts = [one.inside(key).whole("n") for one in cells for key in one if key in one]
+    sources: dict[str, list[str]] = {}
+    for row in table.rows:
+        for paper in (row.paper[column.key] for column in columns if column.key in row.paper):
+            if paper.value is not None:
+                sources.setdefault(paper.source, []).append(f"{paper.value:g} of {row.label or row.run}")
+    seen = "; ".join(f"{source} ({', '.join(values)})" for source, values in sources.items())
+    small = study.setting == "small"
+    note = "Ours were run in a small setting; the paper's values are of the paper's settings. " if small else ""
+    note += f"Sources of the paper's values: {seen}." if seen else ""
+    starts = [cell.n for row in table.rows for cell in row.cells.values() if cell]
     words = (f"Preliminary: numbers of fewer than {FEW} starts.",) if min(starts, default=FEW) < FEW else ()
-    folded = (_made_on(rows),)
-    tables = (Table(caption, heads, body, note),)
-    return Section("Results", words=words, tables=tables, folded=tuple(one for one in folded if one.rows))
+    return Section("Results", words, (Table(caption, heads, tuple(body), note.strip()),))
 
 
-def _by_run(rows: Sequence[Values], columns: Sequence[Head]) -> tuple[tuple[str, ...], Rows]:
-    """Tabulate a run in each row."""
-    body = tuple((_name(row), *(_number(row, key) for key, _, _ in columns)) for row in rows)
-    return ("run", *(_head(title, unit) for _, title, unit in columns)), body
+def _name(row: RowRecord) -> Cell:
+    return Cell(row.label or row.run, note=f"by definition {row.same_as}" if row.same_as else "")
 
 
-def _by_quantity(rows: Sequence[Values], columns: Sequence[Head]) -> tuple[tuple[str, ...], Rows]:
-    """Tabulate a quantity in each row and a run in each column, where there are many quantities."""
-    body = tuple((Cell(_head(title, unit)), *(_number(row, key) for row in rows)) for key, title, unit in columns)
-    return ("quantity", *(_name(row).text for row in rows)), body
-
-
-def _head(title: str, unit: str) -> str:
-    return f"{title} ({unit})" if unit and unit not in title else title
-
-
-def _name(row: Values) -> Cell:
-    same = row.shown("same_as")
-    return Cell(row.shown("label") or row.text("run"), note=f"by definition {same}" if same else "")
-
-
-def _number(row: Values, key: str) -> Cell:
+def _number(row: RowRecord, key: str) -> Cell:
     """Show our number, and below it the paper's."""
-    cells = row.inside("cells")
-    cell = _ours(cells.inside(key)) if key in cells else gap("not run")
-    told = row.inside("paper") if "paper" in row else None
-    paper = told.inside(key) if told is not None and key in told else None
-    if paper is None or "value" not in paper:
+    ours, paper = row.cells.get(key), row.paper.get(key)
+    cell = gap("not run")
+    if ours is not None:
+        low, high, note = ours.low_95, ours.high_95, plural(ours.n, "start")
+        if low is not None and high is not None and low < high:
+            note += f", {three_digits(low)} to {three_digits(high)}"
+        cell = Cell(ours.text, ours.mean, note)
+    if paper is None or paper.value is None:
         return cell
-    number = paper.maybe("value")
-    said = f"paper: {paper.shown('value') if number is None else f'{number:g}'}"
-    return replace(cell, note="; ".join(filter(None, (cell.note, said))), source=paper.shown("source", "not recorded"))
+    return replace(cell, note="; ".join(filter(None, (cell.note, f"paper: {paper.value:g}"))))
 
 
-def _ours(cell: Values) -> Cell:
-    """Show our number; the whole cell is in the unit of its column."""
-    mean, spread, starts = cell.number("mean"), cell.maybe("sd"), cell.whole("n")
-    several = spread is not None and starts > 1
-    text = cell.shown("text") or f"{mean:.4g}" + (f" ± {spread or 0.0:.2g}" if several else "")
-    low, high = cell.maybe("low_95"), cell.maybe("high_95")
-    between = f", {_plain(low)} to {_plain(high)}" if low is not None and high is not None and low < high else ""
-    return Cell(text, mean, f"{plural(starts, 'start')}{between}")
+def _charts(figure: FigureRecord) -> list[Chart]:
+    """Put the figure's title before that of each of its charts."""
+    titles = [f"{figure.title}: {chart.title}" if chart.title else figure.title for chart in figure.charts]
+    return [replace(chart, title=title) for chart, title in zip(figure.charts, titles, strict=True)]
 
 
-def _plain(value: float) -> str:
-    """Format a number without an exponent.
-
-    >>> _plain(339300.4), _plain(87.871)
-    ('339,300', '87.87')
-    """
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
-
-
-def _made_on(rows: Sequence[Values]) -> Table:
-    found = list[tuple[Cell, ...]]()
-    for row in rows:
-        if "made_on" in row:
-            further = row.texts("also_run") if "also_run" in row else ()
-            also = f"also run, and in no number: {'; '.join(further)}" if further else ""
-            found.append((_name(row), Cell("; ".join(row.texts("made_on")), note=also)))
-    return Table("On what each row was made", ("run", "device, commit and precision"), tuple(found))
-
-
-MOST_FIGURES = 50
-
-
-def _figures(values: Values, folder: Path) -> Section:
-    charts, pictures, gaps = list[Chart](), list[Picture](), list[str]()
-    every = values.rows("figures") if "figures" in values else []
-    if len(every) > MOST_FIGURES:
-        gaps.append(f"{len(every):,} figures, more than the {MOST_FIGURES} that are shown")
-    for one in every[:MOST_FIGURES]:
-        title = one.shown("title", "Figure")
-        try:
-            if "charts" in one:
-                charts += _charts(title, one)
-            else:
-                address = address_of(folder, one.text("file"))
-                pictures.append(Picture(title, address, one.shown("alt") or "No description was given."))
-        except (GapError, ValueError) as error:
-            gaps.append(str(error))
-    return Section("Figures", charts=tuple(charts), pictures=tuple(pictures), gaps=tuple(gaps))
-
-
-def _charts(title: str, figure: Values) -> list[Chart]:
-    """Read the charts of a figure, each under the figure's title and its own."""
-    found = [chart_from(cleaned(one.held)) for one in figure.rows("charts")]
-    return [replace(chart, title=f"{title}: {chart.title}" if chart.title else title) for chart in found]
-
-
-def _runs(values: Values, folder: Path) -> Section:
-    rows = list[tuple[Cell, ...]]()
-    for run in values.rows("runs"):
-        name = run.shown("label") or run.text("name")
-        rows += [(Cell(name), *_start(start)) for start in run.rows("starts") if start.shown("state") != "done"]
+def _runs(study: StudyRecord) -> Section:
+    """Tabulate the starts that are not done and, folded, recipes and machines."""
+    rows = [
+        (Cell(run.label or run.name), *_start(start))
+        for run in study.runs
+        for start in run.starts
+        if start.state != "done"
+    ]
     columns = ("run", "seed", "state", "time", "device", "commit", "data", "directory")
-    settings = tuple(_settings(run) for run in values.rows("runs"))
-    missing = Table("Starts that are not done", columns, tuple(rows))
-    recipes = Table("Recipes and what was changed in them", ("run", "recipe", "overrides"), settings)
-    return Section("Runs", tables=(missing,) if rows else (), folded=(recipes,))
+    missing = (Table("Starts that are not done", columns, tuple(rows)),) if rows else ()
+    made = {row.run: row for row in study.table.rows}
+    every = [key for run in study.runs[:1] for key in run.overrides if all(key in one.overrides for one in study.runs)]
+    settings = tuple(_made(run, every, made.get(run.name)) for run in study.runs)
+    heads = ("run", "recipe", "changed in it", "made on")
+    note = f"Changed in every recipe: {', '.join(every)}." if every else ""
+    recipes = Table("Recipes, and on what they were run", heads, settings, note)
+    return Section("Runs", tables=missing, folded=(recipes,))
 
 
-def _start(start: Values) -> tuple[Cell, ...]:
-    state = start.shown("state", "not recorded")
-    mark = STATES.get(state, "gap")
-    seconds = start.maybe("seconds")
+def _start(start: StartRecord) -> tuple[Cell, ...]:
+    checksums = ", ".join(f"{part} {digits[:8]}" for part, digits in (start.data or {}).items())
     return (
-        Cell(start.shown("seed", "–"), start.maybe("seed")),
-        Cell(state, note=start.shown("why"), mark=mark),
-        Cell(duration(seconds), seconds) if seconds is not None else Cell("–"),
-        Cell(start.shown("device", "–")),
-        Cell(start.shown("commit", "–")),
-        Cell(_checksums(start)),
-        Cell(start.shown("directory", "–")),
+        Cell(str(start.seed), start.seed),
+        Cell(start.state, note=start.why, mark="bad" if start.state == "failed" else "gap"),
+        Cell("–" if start.seconds is None else duration(start.seconds)),
+        *(Cell(text or "–") for text in (start.device, start.commit, checksums, start.directory)),
     )
 
 
-def _checksums(start: Values) -> str:
-    """Join the first digits of every part's checksum."""
-    held = start.held.get("data")
-    if not isinstance(held, dict):
-        return start.shown("data", "–")[:16]
-    return clean(", ".join(f"{part} {str(digits)[:8]}" for part, digits in held.items()), 100) or "–"
-
-
-def _settings(run: Values) -> tuple[Cell, ...]:
-    held = run.held.get("overrides")
-    shown = ", ".join(f"{k}={v}" for k, v in held.items()) if isinstance(held, dict) else ""
-    shown = shown or (", ".join(run.texts("overrides")) if isinstance(held, list) else "")
+def _made(run: RunRecord, every: list[str], row: RowRecord | None) -> tuple[Cell, ...]:
+    also = f"also run, and in no number: {'; '.join(row.also_run)}" if row and row.also_run else ""
     return (
-        Cell(run.shown("label") or run.text("name")),
-        Cell(run.shown("recipe", "–")),
-        Cell(clean(shown, 500) or "none"),
+        Cell(run.label or run.name),
+        Cell(run.recipe),
+        Cell(", ".join(key for key in run.overrides if key not in every) or "–"),
+        Cell("; ".join(row.made_on if row else ()) or "–", note=also),
     )
-
-
-PARTS: dict[str, Callable[[Values, Path], Section]] = {
-    "Results": results_section,
-    "Claims": lambda values, folder: Section("Claims", claims=claims_of(values)),
-    "Figures": _figures,
-    "Runs": _runs,
-}
-"""Parts of the page, in order."""

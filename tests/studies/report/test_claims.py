@@ -1,10 +1,8 @@
 """The claims of several studies as one story: the paper's order, every claim once, what is not tested marked."""
 
-from dataclasses import replace
-
-from bntt.studies.report.claims import Claim
+from bntt.studies.report.claims import PAPER, part_of, story_of, strips_of
 from bntt.studies.report.page import html_of, page_of
-from bntt.studies.report.story import PAPER, part_of, story_of
+from bntt.studies.study_record import ClaimRecord
 from tests.rows import each_row
 from tests.studies.report.results import study, write_study
 
@@ -32,33 +30,43 @@ def page(tmp_path):
 def test_claims_are_in_the_papers_order_and_told_once_with_their_studies(tmp_path):
     found = page(tmp_path)
     assert found.title == f"{PAPER}, claim by claim"
-    rows = [one for part in found.story.claims for one in part.tested]
-    assert [(one.number, one.claim.says, len(one.studies)) for one in rows] == [
-        (1, "it is accurate", 2),
-        (2, "it is robust", 1),
+    rows = [one for tested in found.story.claims.values() for one in tested]
+    assert [(number, one.says, studies) for number, one, studies in rows] == [
+        (1, "it is accurate", {"s1": "one", "s2": "two"}),
+        (2, "it is robust", {"s1": "one"}),
     ]
-    (part,) = found.story.questions
-    assert [one.claim.says for one in part.tested] == ["own"]
+    ((number, own, _),) = found.story.questions["Accuracy (Table 1)"]
+    assert (number, own.says) == (3, "own")
     assert "1 sentence of the paper in 2 rows: shown by fewer, 1 holds, 1 is not decided." in found.story.lead
+    assert "1 question of our own: shown by fewer, 1 holds." in found.story.lead
+    assert "All studies have a small setting" in found.story.lead
 
 
 def test_what_is_tested_stands_before_what_is_shown_alone():
-    one = Claim("shown", "less", "Table 1", "", "holds", "", "good", "", "", few=True)
-    story = story_of([("a study", "a", (one, replace(one, says="tested", few=False)))])
-    assert [row.claim.says for part in story.claims for row in part.tested] == ["tested", "shown"]
+    shown = ClaimRecord.model_validate(claim("shown", "Table 1"))
+    tested = ClaimRecord.model_validate(claim("tested", "Table 1", effects=[EFFECT | {"starts": 5}]))
+    story = story_of([("a", "a study", (shown, tested))])
+    assert [one.says for part in story.claims.values() for _, one, _ in part] == ["tested", "shown"]
     assert "in 2 rows: tested by five starts or more, 1 holds; shown by fewer, 1 holds." in story.lead
 
 
-def test_the_page_says_it_with_quotation_footnote_plot_and_mark(tmp_path):
+def test_numbers_of_a_claim_share_a_scale_with_what_they_are_held_against():
+    other = EFFECT | {"name": "BNTT − none", "mean": 9.0, "low": None, "high": None}
+    found = ClaimRecord.model_validate(claim("", "", effects=[EFFECT, other, EFFECT | {"of": "spikes"}]))
+    ((of, (one, two)), (_, (alone,))) = strips_of(found)
+    assert (of, one.scale, two.scale, alone.scale) == ("points", (0.0, 9.0), (0.0, 9.0), (0.0, 7.0))
+    assert (one.said, two.said) == ("+4 (+1 to +7)", "+9")
+    assert [one.at(value) for value in (-1.0, 0.0, 9.0)] == [6, 6, 174]
+
+
+def test_the_page_says_it_with_quotation_source_plot_and_mark(tmp_path):
     text = html_of(page(tmp_path))
     assert "“less spikes”" in text
     assert text.count('class="strip"') == 3
-    assert '<li id="note-1">Abstract; Table 1</li>' in text
-    assert 'href="#note-1"' in text
+    assert '<p class="note">Abstract; Table 1</p>' in text
     assert ">(✓)</a>" in text, "three starts are shown, and not tested"
     assert "shown, not tested" in text
     assert ">BNTT − BN: +4 (+1 to +7), points</td>" in text, "the first of each part, at a glance"
-    assert "All studies have a small setting" in text
 
 
 @each_row(("verdict", "said"), [("not run", "not run"), ("not decided", "no numbers")])

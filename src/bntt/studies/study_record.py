@@ -1,0 +1,166 @@
+"""The content of ``result.json`` as records: ``bntt study`` writes it by them, and ``bntt report`` reads it by them."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field, FiniteFloat
+
+from bntt.analysis.accuracy.accuracy import FEW
+from bntt.analysis.result import Count, Number, Record
+from bntt.charts.records import Bars, Forest, HeatMap, Histogram, Lines
+from bntt.studies.claims.claim import Answer
+
+
+class FurtherRun(Record):
+    """A further run of a start, which gives no number."""
+
+    directory: str
+    made_on: str
+    accuracy: Number
+
+
+class StartRecord(Record):
+    """One start of a run."""
+
+    seed: int
+    state: Literal["done", "failed", "not run"]
+    why: str = ""
+    directory: str | None = None
+    digest: str = ""
+    data: dict[str, str] | None = None
+    """Checksums of the parts of the data."""
+    commit: str | None = None
+    device: str | None = None
+    threads: int | None = None
+    precision: str | None = None
+    seconds: Number = None
+    numerics: int | None = None
+    also_run: tuple[FurtherRun, ...] = ()
+    measures: dict[str, Any] = Field(default={})
+
+
+class RunRecord(Record):
+    """One run of a study: its recipe, and its starts."""
+
+    name: str
+    label: str
+    recipe: str
+    overrides: tuple[str, ...]
+    seeds: tuple[int, ...]
+    starts: tuple[StartRecord, ...]
+
+
+class ColumnRecord(Record):
+    """One column of the table."""
+
+    key: str
+    title: str
+    unit: str
+
+    @property
+    def head(self) -> str:
+        """Title, and the unit if the title does not name it."""
+        return f"{self.title} ({self.unit})" if self.unit and self.unit not in self.title else self.title
+
+
+class CellRecord(Record):
+    """Our number: mean, standard deviation and 95 % interval over starts, in the unit of its column."""
+
+    mean: FiniteFloat
+    sd: Number
+    n: Count
+    values: tuple[float, ...]
+    low_95: Number
+    high_95: Number
+    text: str
+
+
+class PaperRecord(Record):
+    """The paper's number and its source, or why there is none."""
+
+    value: Number = None
+    source: str = ""
+    missing: str = ""
+
+
+class RowRecord(Record):
+    """One run in the table."""
+
+    run: str
+    label: str
+    made_on: tuple[str, ...] = ()
+    also_run: tuple[str, ...] = ()
+    same_as: str = ""
+    """Label of the run that this one is by definition."""
+    cells: dict[str, CellRecord | None]
+    paper: dict[str, PaperRecord] = Field(default={})
+
+
+class TableRecord(Record):
+    """The numbers of a study."""
+
+    columns: tuple[ColumnRecord, ...]
+    rows: tuple[RowRecord, ...]
+
+
+class FigureRecord(Record):
+    """A picture of a study: its file, and the charts in it."""
+
+    file: str
+    title: str
+    alt: str
+    charts: tuple[Lines | Bars | Forest | HeatMap | Histogram, ...] = ()
+
+
+class EffectRecord(Record):
+    """One number behind a verdict: mean, interval, and the values that it is compared with."""
+
+    name: str
+    of: str
+    """The quantity."""
+    mean: FiniteFloat
+    low: FiniteFloat | None
+    high: FiniteFloat | None
+    starts: Count
+    bounds: tuple[FiniteFloat, ...]
+
+
+class ClaimRecord(Record):
+    """A claim of the paper, or a question of our own, and the verdict on it."""
+
+    says: str
+    quotation: str = ""
+    source: str = ""
+    paper: str = ""
+    verdict: Answer
+    because: str
+    starts: Count = 0
+    p: Number = None
+    rule: str
+    effects: tuple[EffectRecord, ...] = ()
+
+    @property
+    def few(self) -> bool:
+        """True if its starts are too few for a test: the verdict is shown, not tested."""
+        return bool(self.effects) and min(effect.starts for effect in self.effects) < FEW
+
+
+class StudyRecord(Record):
+    """A study at a setting, with all its results."""
+
+    study: str
+    title: str
+    about: str
+    setting: str
+    setting_about: str = ""
+    preliminary: bool
+    bntt: str
+    numerics: int
+    written: str
+    commit: str | None = None
+    device: str
+    runs: tuple[RunRecord, ...]
+    table: TableRecord
+    figures: tuple[FigureRecord, ...] = ()
+    claims: tuple[ClaimRecord, ...]
