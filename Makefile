@@ -80,7 +80,8 @@ faults-peers: .venv/installed .venv-peers/installed
 	$(BIN)/python -m tests.side_by_side --python .venv-peers/bin/python
 	$(BIN)/python docs/make.py peers
 
-# The site, in site/: open site/index.html. Notebooks are executed once and kept in .venv-docs/executed.
+# The site, in site/: open site/index.html. Notebooks are executed once and kept in .venv-docs/executed. The report of all
+# kept studies is made first, in a minute.
 .venv-docs/installed: pyproject.toml
 	$(PYTHON) -m venv .venv-docs
 	.venv-docs/bin/pip install --quiet --upgrade pip
@@ -88,6 +89,8 @@ faults-peers: .venv/installed .venv-peers/installed
 	touch $@
 
 docs: .venv-docs/installed
+	.venv-docs/bin/python docs/make.py report
+	test $$(wc -c < docs/report.html) -le 1000000
 	OMP_WAIT_POLICY=PASSIVE .venv-docs/bin/sphinx-build -q -W -n --keep-going -d .venv-docs/doctrees docs site
 	test $$(du -sb site | cut -f1) -le 15000000
 

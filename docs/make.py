@@ -7,7 +7,7 @@
                                                  # the model of an update's time, the rest by `python -m benchmarks`
     python docs/make.py --weights RUN NAME       # the files of a trained network that comes with the package
 
-The page of GPUs needs a GPU, or TRITON_INTERPRET=1, and is made when it is named; so is docs/report.html.
+The page of GPUs needs a GPU, or TRITON_INTERPRET=1, and is made when it is named; so is docs/report.html, by make docs.
 """
 
 from __future__ import annotations

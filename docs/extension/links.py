@@ -31,12 +31,8 @@ def file_of(target: str, page: str) -> str | None:
 
 
 def lead(app: Sphinx, doctree: nodes.document) -> None:
-    """Turn links to included files, and to the report, towards their pages; what is no page stays as words."""
+    """Turn links to included files towards their pages; what is no page stays as words."""
     page = app.env.docname
-    for download in list(doctree.findall(addnodes.download_reference)):
-        if download["reftarget"].endswith("report.html"):  # a page of its own at the root of the site, and no download
-            up = "../" * page.count("/")
-            download.replace_self(nodes.reference("", "", *download.children, refuri=f"{up}report.html"))
     for node in list(doctree.findall(addnodes.pending_xref)):
         target = node["reftarget"]
         if node.get("reftype") != "myst" or (node.get("refdomain") == "doc" and target in app.env.found_docs):
