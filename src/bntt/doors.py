@@ -18,11 +18,6 @@ def door(package: str, file: str, old: Mapping[str, str] | None = None) -> Door:
 
     The ``.pyi`` is the only list of its names, and type checkers read it too; its lines are
     ``from HOME import name as name``.
-
-    Args:
-        package: its ``__name__``.
-        file: its ``__file__``.
-        old: new path by old name, as :func:`~bntt.renamed.old_names` takes them.
     """
     lines = ast.parse(Path(file).with_suffix(".pyi").read_text(encoding="utf-8")).body
     home_of = {part.name: line.module for line in lines if isinstance(line, ast.ImportFrom) for part in line.names}

@@ -142,9 +142,6 @@ def options_of(kind: type[Any]) -> dict[str, Option]:
 def check_keywords(call: str, given: Collection[str], known: Collection[str]) -> None:
     """Refuse an unknown keyword argument, and suggest the nearest known one.
 
-    Raises:
-        TypeError: as Python's own.
-
     >>> check_keywords("vgg9()", ["num_step"], ["num_steps", "leak"])
     Traceback (most recent call last):
     TypeError: vgg9() got an unexpected keyword argument 'num_step': did you mean 'num_steps'?
@@ -182,14 +179,7 @@ def named_keywords(kind: type[Kind]) -> type[Kind]:
 
 
 def check_options(record: Any, kind: type | None = None) -> None:
-    """Refuse a dataclass with an option outside its field's type or limits; turn its lists into tuples.
-
-    Args:
-        kind: the base class that has the options; by default the record's own.
-
-    Raises:
-        OptionError: naming the first option that is wrong.
-    """
+    """Refuse a dataclass with an option outside its field's type or limits; turn its lists into tuples."""
     for name, option in options_of(kind or type(record)).items():
         value = getattr(record, name)
         if problem := option.problem(value):

@@ -27,11 +27,7 @@ class Registry(Mapping[str, T], Generic[T]):
             self.add(name, entry)
 
     def add(self, name: str, entry: T) -> None:
-        """Add an entry under a name.
-
-        Raises:
-            ValueError: if the name is taken, or empty.
-        """
+        """Add an entry under a name."""
         if not name:
             raise ValueError(f"a {self.kind} needs a name")
         if name in self._entries:
@@ -60,11 +56,7 @@ class Registry(Mapping[str, T], Generic[T]):
         return decorate
 
     def resolve(self, value: str | T) -> T:
-        """Return the entry of a name; a value that is not a string is returned unchanged.
-
-        Raises:
-            ValueError: on an unknown name; the message lists the known ones.
-        """
+        """Return the entry of a name; a value that is not a string is returned unchanged."""
         if not isinstance(value, str):
             return value
         if value not in self._entries:

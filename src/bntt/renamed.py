@@ -14,10 +14,6 @@ from typing import Any
 def old_names(module: str, now: Mapping[str, str]) -> Callable[..., Any]:
     """Make a module's ``__getattr__``, which resolves an old name to its new path, with a ``DeprecationWarning``.
 
-    Args:
-        module: path of the module.
-        now: new path by old name.
-
     >>> look_up = old_names("bntt.nn", {"SpikeTrain": "bntt.nn.Trace"})
     >>> with warnings.catch_warnings(record=True) as caught:
     ...     warnings.simplefilter("always")

@@ -40,12 +40,7 @@ HIGH = 36
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Write a figure as .png, .pdf or .svg.
-
-    Raises:
-        ValueError: if the path has another suffix, or the figure has no chart.
-        OSError: if it cannot be written; what was there before is unchanged.
-    """
+    """Write a figure as .png, .pdf or .svg."""
     kind, content = path.suffix.removeprefix(".").lower(), io.BytesIO()
     if kind not in UNDATED:
         raise ValueError(f"{path}: a figure is a .png, .pdf or .svg file, got {path.suffix or 'no suffix'!r}")

@@ -120,11 +120,6 @@ def inside(
 ) -> Bool[Tensor, "B 1 {size[0]} {size[1]}"]:
     """Mark the pixels of an image that lie in its rectangle; parts outside the image are cut off.
 
-    Args:
-        first: the first row and column that belong to it.
-        past: the row and column after its last.
-        size: height and width of the images.
-
     >>> inside(torch.tensor([[-1, 1]]), torch.tensor([[1, 9]]), (2, 3)).int()
     tensor([[[[0, 1, 1],
               [0, 0, 0]]]], dtype=torch.int32)

@@ -30,11 +30,7 @@ def no_progress(done: int, total: int) -> None:
 
 
 def prepared_folder(name: str, root: Path | None = None, framing: Way | None = None) -> Path:
-    """Return the folder of the prepared dataset, existing or not; for the user's own files, ``root`` is in its name.
-
-    Raises:
-        DataError: if ``root`` is missing for the user's own files, or the set has no such format of recordings.
-    """
+    """Return the folder of the prepared dataset, existing or not; for the user's own files, ``root`` is in its name."""
     tag = [framing.tag(name)] if framing else []
     if "root" not in DATASETS[name].needs:
         return cache_root() / "-".join([name, *tag])
@@ -59,11 +55,7 @@ def simulated_root(images: str) -> Path:
 
 
 def locate(name: str, source: Path | None = None) -> Path | None:
-    """Return the given source, or the first usual place that exists.
-
-    Raises:
-        DataError: if a source is given and is missing, is empty, or is a file where a folder is expected.
-    """
+    """Return the given source, or the first usual place that exists."""
     dataset = DATASETS[name]
     if source is None:
         usual = (simulated_root(dataset.simulated),) if dataset.simulated else dataset.usual
@@ -159,14 +151,7 @@ def open_dataset(name: str, root: Path | None = None, progress: Progress = no_pr
 def open_samples(
     name: str, framing: Way | None = None, root: Path | None = None, progress: Progress = no_progress
 ) -> tuple[Splits | FrameSplits, Manifest]:
-    """Open a dataset of any kind, as :func:`open_dataset` does.
-
-    Args:
-        framing: as in :func:`prepare`; ignored if the dataset needs no file.
-
-    Raises:
-        DataError: as :func:`open_dataset`, or if the recordings have changed since they were prepared.
-    """
+    """Open a dataset of any kind, as :func:`open_dataset` does."""
     dataset = DATASETS[name]
     if dataset.make:
         made = dataset.make()

@@ -41,15 +41,7 @@ def download(
     progress: Progress = lambda done, total: None,
     opener: OpenerDirector | None = None,
 ) -> None:
-    """Fetch ``url`` to ``target``: into a ``.part`` file first, which becomes the target when its checksum is right.
-
-    Args:
-        md5: the checksum that the distributor publishes.
-        size: the published size in bytes; nothing beyond it is read.
-
-    Raises:
-        DataError: if the address is not https, the server fails, or size or checksum differ; no target is left then.
-    """
+    """Fetch ``url`` to ``target``: into a ``.part`` file first, which becomes the target when its checksum is right."""
     _require_https(url)
     part = target.with_name(target.name + ".part")
     target.parent.mkdir(parents=True, exist_ok=True)

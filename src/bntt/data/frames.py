@@ -113,9 +113,6 @@ class FrameFile:
 
     Earlier samples are then rewritten as uint16. The file is complete when the context ends without an error.
 
-    Raises:
-        ValueError: on a sample of another shape or type, or, at the end, if samples and labels differ in number.
-
     >>> import tempfile, safetensors.torch
     >>> path = Path(tempfile.mkdtemp()) / "x.safetensors"
     >>> with FrameFile(path, [1, 4, 2, 3, 3], [0]) as file:

@@ -36,10 +36,6 @@ class Pairs:
 def pair(*, seed: int, draw: int, index: Integer[Tensor, " B"], count: int, alpha: float) -> Pairs:
     """Draw a partner for each sample, from the whole set (itself included), and a share λ from Beta(α, α).
 
-    Args:
-        count: number of samples in the set.
-        alpha: α above 0: with 1, λ is uniform; a small α seldom mixes much, a large one mostly half and half.
-
     >>> pairs = pair(seed=0, draw=0, index=torch.arange(3), count=10, alpha=1.0)
     >>> pairs.partner, pairs.share
     (tensor([1, 0, 2]), tensor([0.8829, 0.3734, 0.2083]))

@@ -55,11 +55,7 @@ _MANIFESTS = TypeAdapter(Manifest)
 
 
 def cache_root() -> Path:
-    """Return the folder of prepared datasets: ``$BNTT_DATA``, else ``bntt`` in the user's cache folder.
-
-    Raises:
-        DataError: if neither BNTT_DATA, XDG_CACHE_HOME nor HOME is set.
-    """
+    """Return the folder of prepared datasets: ``$BNTT_DATA``, else ``bntt`` in the user's cache folder."""
     if chosen := os.environ.get("BNTT_DATA"):
         return Path(chosen)
     if cache := os.environ.get("XDG_CACHE_HOME"):
@@ -78,11 +74,7 @@ def write_prepared(
     check: str,
     fingerprint: str = "",
 ) -> Manifest:
-    """Write the parts and the manifest; an existing folder is replaced when the new one is complete.
-
-    Raises:
-        OSError: if something cannot be written; the old content then stays.
-    """
+    """Write the parts and the manifest; an existing folder is replaced when the new one is complete."""
 
     def write(temporary: Path) -> Manifest:
         sums = {}
@@ -102,9 +94,6 @@ def replace_prepared(folder: Path, write: Callable[[Path], Manifest]) -> Manifes
     """Write a new folder next to this one, and move it into place with its manifest when it is complete.
 
     If ``folder`` is a link, the link stays and its target is replaced.
-
-    Raises:
-        OSError: if that fails; the old content then stays.
     """
     folder = folder.resolve()
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -149,15 +138,7 @@ def _manifest(
 
 
 def read_manifest(folder: Path, parts: Collection[str] = PARTS, *, some: bool = False) -> Manifest | None:
-    """Read the manifest of a prepared folder; None if nothing was prepared.
-
-    Args:
-        parts: the parts that it must have.
-        some: accept a manifest that has only some of them.
-
-    Raises:
-        DamagedManifest: if it is malformed.
-    """
+    """Read the manifest of a prepared folder; None if nothing was prepared."""
     path = folder / "manifest.json"
     if not path.is_file():
         return None
@@ -178,12 +159,7 @@ def read_manifest(folder: Path, parts: Collection[str] = PARTS, *, some: bool = 
 
 
 def manifest_from(values: Any) -> Manifest:
-    """Make a manifest from the values in a file.
-
-    Raises:
-        ValueError: naming the value that is missing, unknown or of the wrong type; or if there are no images, or
-            images without pixels.
-    """
+    """Make a manifest from the values in a file."""
     try:
         manifest = _MANIFESTS.validate_json(json.dumps(values))  # strict, lists and tables as JSON has them
     except ValidationError as error:
@@ -195,11 +171,7 @@ def manifest_from(values: Any) -> Manifest:
 
 
 def verify_prepared(folder: Path, manifest: Manifest) -> None:
-    """Compare the tensor files with the checksums recorded when they were made.
-
-    Raises:
-        DataError: naming the file that differs.
-    """
+    """Compare the tensor files with the checksums recorded when they were made."""
     for part, expected in manifest.sha256.items():
         file = folder / f"{part}.safetensors"
         if not file.is_file():
@@ -216,11 +188,7 @@ def load_prepared(folder: Path, manifest: Manifest) -> Splits | FrameSplits:
 
 
 def load_part(folder: Path, manifest: Manifest, part: str) -> ImageSet | FrameSet:
-    """Load one part from its file, which is mapped: images ``[C, H, W]``, or frames, which also have a time axis.
-
-    Raises:
-        DataError: naming the file, if it cannot be read, or does not hold what the manifest says.
-    """
+    """Load one part from its file, which is mapped: images ``[C, H, W]``, or frames, which also have a time axis."""
     kind: type[ImageSet | FrameSet] = ImageSet if len(manifest.shape) == 3 else FrameSet
     file, values = folder / f"{part}.safetensors", "images" if kind is ImageSet else "frames"
     try:

@@ -92,11 +92,7 @@ DATASETS: dict[str, Dataset] = _Datasets()
 
 
 def register(name: str, dataset: Dataset) -> None:
-    """Make a dataset known by name, in recipes and every verb.
-
-    Raises:
-        ValueError: if the name is taken, or the dataset has no way to be made or read.
-    """
+    """Make a dataset known by name, in recipes and every verb."""
     if name in DATASETS:
         raise ValueError(f"there is a dataset {name!r} already: give yours another name")
     if not (dataset.make or dataset.read or dataset.formats):

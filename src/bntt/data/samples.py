@@ -53,13 +53,6 @@ Samples = TypeVar("Samples", bound=SampleSet)
 def check_labels(labels: Tensor, count: int, classes: tuple[str, ...], what: str) -> None:
     """Refuse labels that do not name a class of each sample.
 
-    Args:
-        count: number of samples.
-        what: name of a sample in messages.
-
-    Raises:
-        ValueError: if they are not int64 ``[count]`` from 0 to len(classes) - 1.
-
     >>> check_labels(torch.tensor([0, 1, 1]), 3, ("cat", "dog"), "image")
     """
     if labels.dtype != torch.int64 or labels.shape != (count,):
@@ -177,9 +170,6 @@ def split_validation(samples: Samples, count: int, seed: int) -> tuple[Samples, 
 
 def some_of(samples: Samples, count: int, seed: int) -> Samples:
     """Return ``count`` samples of a set, stratified by class; the whole set if it has no more.
-
-    Raises:
-        ValueError: if the count is below 1.
 
     >>> from bntt.data import ImageSet
     >>> data = ImageSet(torch.zeros(8, 1, 2, 2, dtype=torch.uint8), torch.tensor([0] * 4 + [1] * 4), ("cat", "dog"))

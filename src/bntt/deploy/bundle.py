@@ -33,11 +33,6 @@ def write(description: Description, path: Path, weights: WeightType = "float32")
     With float32, a float32 network loses nothing, and scales and shifts are float64, so that a runtime in float64
     has the library's numbers. With float16 and int8, scales and shifts are float32; int8 is symmetric,
     ``round(w / step)`` with a step size for each output channel.
-
-    Raises:
-        OSError: if it cannot be written; a file that was there before is kept.
-        DeployError: if there is no such type of weights, or weights are beyond its range; or if a value of the
-            description is of a type that :func:`read` would refuse.
     """
     check_readable(description)
     if weights not in WEIGHT_TYPES:
@@ -61,11 +56,7 @@ def write(description: Description, path: Path, weights: WeightType = "float32")
 
 
 def read(path: Path) -> Description:
-    """Read and verify a bundle. Weights come as float32, all other numbers as float64.
-
-    Raises:
-        BundleError: if it is missing, damaged or of another format, or describes no network; the message says why.
-    """
+    """Read and verify a bundle. Weights come as float32, all other numbers as float64."""
     payload, notes = SEAL.opened(path)
     try:
         held = safetensors.numpy.load(payload)

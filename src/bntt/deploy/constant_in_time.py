@@ -132,9 +132,6 @@ def accuracy(description: Description, samples: Iterable[Any], seed: int = 0) ->
     """Return the share of correct answers, and the number of samples, by :class:`~bntt.deploy.Runtime`.
 
     Of a SampleLoader, draw 0 is used, so that every candidate is measured on the same samples.
-
-    Raises:
-        DeployError: if there are no samples, or labels are no class of each.
     """
     runtime, right, count = Runtime(description), 0, 0
     for x, labels, *places in samples.epoch(0) if isinstance(samples, EpochLoader) else samples:

@@ -195,11 +195,7 @@ def _encoder(encoder: Any) -> Encoder:
 
 
 def _input_shape(model: SpikingClassifier) -> tuple[int, ...]:
-    """Return the shape of a step's input that the network was built for.
-
-    Raises:
-        DeployError: if it was built for any shape.
-    """
+    """Return the shape of a step's input that the network was built for."""
     shape, takes = model.network.input_shape, encoder_facts(model.encoder).takes
     if shape is None or (len(shape) == 1) != (takes == "sequences"):
         raise DeployError("the network does not say the shape of its samples: give it, input_shape=(C, H, W)")

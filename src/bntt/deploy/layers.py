@@ -30,11 +30,7 @@ class Pool:
         return image[0], image[1] // self.size[0], image[2] // self.size[1]
 
     def check(self) -> None:
-        """Refuse an invalid pooling.
-
-        Raises:
-            DeployError: saying why.
-        """
+        """Refuse an invalid pooling."""
         if self.kind not in ("average", "max") or min(self.size) < 1:
             raise DeployError(f"it pools by {self.kind!r} over {self.size}: average or max over 1x1 or more is known")
 
@@ -58,11 +54,7 @@ class Weights:
         return self.values.ndim == 4
 
     def shape(self, image: Shape) -> Shape:
-        """Return the shape of the current.
-
-        Raises:
-            DeployError: if the image does not fit.
-        """
+        """Return the shape of the current."""
         if not self.is_convolution:
             if self.values.shape[1] != math.prod(image):
                 raise DeployError(f"its weights take {self.values.shape[1]} features, and it reads {list(image)}")
@@ -76,11 +68,7 @@ class Weights:
         return self.values.shape[0], rows, columns
 
     def check(self) -> None:
-        """Refuse invalid weights.
-
-        Raises:
-            DeployError: saying why.
-        """
+        """Refuse invalid weights."""
         if self.values.ndim not in (2, 4) or self.values.size == 0:
             raise DeployError(f"its weights are {list(self.values.shape)}: two or four dimensions are needed")
         check_table("its weights", self.values, self.values.shape)
@@ -114,11 +102,7 @@ class Neurons:
         return self.amount is None and self.turned is None and len(self.leak) == len(self.threshold) == 1
 
     def check(self, steps: int, channels: int) -> None:
-        """Refuse neurons that a layer of ``channels`` channels cannot have.
-
-        Raises:
-            DeployError: saying why.
-        """
+        """Refuse neurons that a layer of ``channels`` channels cannot have."""
         fits = [(rows, columns) for rows in {1, steps} for columns in {1, channels}]
         for what in ("leak", "threshold", "amount", "turned"):
             if (table := getattr(self, what)) is not None:
@@ -165,11 +149,7 @@ class Layer:
         return channels * (height + 2 * rows) * (width + 2 * columns)
 
     def shapes(self, *images: Shape) -> Iterator[Shape]:
-        """Yield the shape of its neurons, and that of its output.
-
-        Raises:
-            DeployError: if it cannot read such an image.
-        """
+        """Yield the shape of its neurons, and that of its output."""
         (image,) = images
         for pool in self.before:
             image = pool.shape(image)
@@ -180,20 +160,12 @@ class Layer:
         yield current
 
     def check_parts(self) -> None:
-        """Refuse invalid weights and poolings.
-
-        Raises:
-            DeployError: saying why.
-        """
+        """Refuse invalid weights and poolings."""
         for part in (*self.before, *self.after, *(() if self.weights is None else (self.weights,))):
             part.check()
 
     def check(self, steps: int, channels: int) -> None:
-        """Refuse tables that do not fit its neurons, and numbers that are not finite.
-
-        Raises:
-            DeployError: saying why.
-        """
+        """Refuse tables that do not fit its neurons, and numbers that are not finite."""
         check_table("its scale", self.scale, (steps, channels))
         check_table("its shift", self.shift, (steps, channels))
         if self.gamma is not None:
@@ -214,11 +186,7 @@ class Sum:
     reads: tuple[int, int]
 
     def shapes(self, *images: Shape) -> Iterator[Shape]:
-        """Yield the shape of the sum twice, as :meth:`Layer.shapes` does.
-
-        Raises:
-            DeployError: if the two differ.
-        """
+        """Yield the shape of the sum twice, as :meth:`Layer.shapes` does."""
         one, other = images
         if one != other:
             raise DeployError(f"it adds up {list(one)} and {list(other)}: one shape is needed")
@@ -233,9 +201,6 @@ def check_table(what: str, table: Array, *shapes: tuple[int, ...], kind: str = "
 
     Args:
         kind: NumPy's letter of its type, "f" for floating point and "b" for true or false.
-
-    Raises:
-        DeployError: saying which.
 
     >>> check_table("its bias", np.ones(3), (4,))
     Traceback (most recent call last):

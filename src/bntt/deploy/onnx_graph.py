@@ -31,11 +31,7 @@ FLOAT, INT64 = 1, 7
 
 
 def write(description: Description, path: Path, weights: str = "float32", *, step: bool = False) -> None:
-    """Write :func:`build`'s model into a file, whole or not at all.
-
-    Raises:
-        DeployError: if onnx is not installed, or for other weights than float32.
-    """
+    """Write :func:`build`'s model into a file, whole or not at all."""
     if weights != "float32":
         raise DeployError(f"ONNX files have float32 weights, got {weights!r}: a bundle can have float16 and int8")
     write_whole(path, build(description, step=step).SerializeToString())
@@ -49,9 +45,6 @@ def build(description: Description, *, step: bool = False) -> onnx.ModelProto:
             ``[T, B, K]`` after each. True: inputs ``input``, ``step`` (int64, from 0), ``voltage`` ``[B, K]`` and a
             ``membrane.NAME`` ``[B, C, H, W]`` for every layer with neurons, all zero at rest; outputs ``logits``
             ``[B, K]`` after this step, and ``next.voltage`` and ``next.membrane.NAME``.
-
-    Raises:
-        DeployError: if onnx is not installed.
     """
     try:
         import onnx

@@ -46,9 +46,6 @@ def to_tree(value: Any, arrays: dict[str, Array], place: str = "") -> Any:
 def from_tree(kind: Any, value: Any, arrays: Mapping[str, Array], place: str = "it") -> Any:
     """Return the record of a type that :func:`to_tree` turned into this value.
 
-    Raises:
-        DeployError: if the value is not of the type; the message names the place in it.
-
     >>> from bntt.deploy.layers import Pool
     >>> from_tree(Pool, {"kind": "max", "size": [2, 2]}, {})
     Pool(kind='max', size=(2, 2))
@@ -78,9 +75,6 @@ def from_tree(kind: Any, value: Any, arrays: Mapping[str, Array], place: str = "
 
 def check_readable(record: Any) -> None:
     """Refuse a record that no reader would accept, before it overwrites one that readers accept.
-
-    Raises:
-        DeployError: naming the place in it.
 
     >>> from bntt.deploy.layers import Pool
     >>> check_readable(Pool("max", (2, 2)))

@@ -41,9 +41,6 @@ class Unit(NamedTuple):
 def walk(network: SpikingNetwork, shape: Sequence[int]) -> list[Unit | Sum]:
     """List a network's units for inputs of a shape, ``[C, H, W]`` or ``[F]``; the last is the readout.
 
-    Raises:
-        DeployError: naming a part that is not the library's, or does not fit the input.
-
     >>> from bntt.models import mlp
     >>> [unit.name for unit in walk(mlp(in_features=4, hidden=(8, 8), num_steps=2), [4])]
     ['fc1', 'fc2', 'readout']

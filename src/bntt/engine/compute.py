@@ -43,11 +43,7 @@ Reduce = Callable[["Tensor"], "Tensor"]
 
 @dataclass(frozen=True)
 class ComputeOptions:
-    """What a recipe can choose about how a network computes.
-
-    Raises:
-        OptionError: on an invalid value, or two that exclude each other.
-    """
+    """What a recipe can choose about how a network computes."""
 
     backend: BackendName = "auto"
     """Fused kernels where they can run ("auto"), plain PyTorch ("reference"), or only the kernels, else an error: on

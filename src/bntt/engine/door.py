@@ -30,9 +30,6 @@ def address(buffer: Buffer, name: str) -> int | None:
     Args:
         name: what the message calls it.
 
-    Raises:
-        KernelInputError: if the tensor is not what the kernel assumes; the message says how they differ.
-
     >>> address((torch.zeros(3), torch.float32, 4), "bias")
     Traceback (most recent call last):
     bntt.engine.door.KernelInputError: a kernel takes bias for a contiguous float32 of 4 elements, it is a \

@@ -105,9 +105,6 @@ def device_of(name: str) -> str:
 def require(compute: Compute, device: str | torch.device | None = None) -> None:
     """Check that a choice is available here, and on a device if one is given.
 
-    Raises:
-        BackendError: saying why it is not.
-
     >>> require(Compute(backend="reference"))
     """
     if compute.backend != "auto":
@@ -121,9 +118,6 @@ def require(compute: Compute, device: str | torch.device | None = None) -> None:
 
 def require_precision(precision: Precision, device: torch.device) -> None:
     """Check that products of a precision are available on a device.
-
-    Raises:
-        BackendError: saying why they are not.
 
     >>> require_precision("fp32", torch.device("cpu"))
     """

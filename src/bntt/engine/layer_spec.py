@@ -21,9 +21,6 @@ PoolSize = tuple[int, int]
 def surrogate_constants(neuron: AnyNeuron) -> tuple[int, float, float]:
     """Return the kernels' number of a neuron's surrogate, and its two constants.
 
-    Raises:
-        TypeError: if the kernels do not support it.
-
     >>> surrogate_constants(Neuron())
     (0, 0.3, 0.0)
     """
@@ -64,9 +61,6 @@ class NeuronTables(NamedTuple):
 
 def neuron_tables(neuron: AnyNeuron, channels: int, device: torch.device | None = None) -> NeuronTables:
     """Return the tables of a neuron, float32, detached.
-
-    Raises:
-        TypeError: if the neuron has a gain or a bias: the kernels take them as an :class:`Affine`.
 
     >>> neuron_tables(Neuron(leak=0.5), 2).leak
     tensor([[0.5000, 0.5000]])

@@ -122,21 +122,13 @@ class Lease:
         return buffer.untyped_storage().data_ptr() in self._out
 
     def give(self, *buffers: Tensor | None) -> None:
-        """Give buffers back, by any view of them. Nothing else may still use them.
-
-        Raises:
-            RuntimeError: on one that this lease does not have, or no longer.
-        """
+        """Give buffers back, by any view of them. Nothing else may still use them."""
         for buffer in buffers:
             if buffer is not None:
                 self._return(*self._remove(buffer))
 
     def keep(self, buffer: Tensor) -> Tensor:
-        """Let a buffer leave the lease for good.
-
-        Raises:
-            RuntimeError: if this lease does not have it.
-        """
+        """Let a buffer leave the lease for good."""
         self._remove(buffer)
         return buffer
 

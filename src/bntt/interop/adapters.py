@@ -23,14 +23,7 @@ RESET = (
 
 
 def take(norm: nn.Module, x: Tensor, before: RestOf, anew: str) -> tuple[Tensor, RestOf]:
-    """Take the next steps ``[S, B, C, *space]`` after any earlier ones; a floating input's type is kept.
-
-    Args:
-        anew: the way to restart the steps, for the message.
-
-    Raises:
-        ValueError: if the norm has no such steps.
-    """
+    """Take the next steps ``[S, B, C, *space]`` after any earlier ones; a floating input's type is kept."""
     check_tensor(x, "a norm", "a current [S, B, C, ...]")
     (first, state), total = before, getattr(norm, "num_steps", None)
     end = first + len(x)
@@ -151,13 +144,7 @@ class Cell(_Adapter):
 
 
 class LoopedNeurons(nn.Module):
-    """Foreign neurons that take one step per call, as a part of ours: ``(spikes, state)`` of any number of steps.
-
-    Args:
-        neuron: the foreign neurons; their parameters become this part's.
-        step: a function, ``(neuron, current [B, ...], state)`` → ``(spikes, state)``; a state of None is rest. It is
-            given the neuron, since a copy of this part has its own.
-    """
+    """Foreign neurons that take one step per call, as a part of ours: ``(spikes, state)`` of any number of steps."""
 
     facts = NeuronFacts(waits=False)
 

@@ -42,11 +42,6 @@ def pack(path: Path, files: Mapping[str, bytes]) -> None:
     """Write an archive of files by their names, and its checksum into ``SHA256SUMS`` beside it.
 
     Processes that pack into one folder wait for each other.
-
-    Raises:
-        CheckpointError: if a name in it would be refused when it is read.
-        RunLockedError: if another process packs there for a minute.
-        OSError: if they cannot be written.
     """
     payload = _compressed(files)
     with hold_run(path.parent, name=f"{SUMS}.lock", seconds=60):
@@ -58,32 +53,19 @@ def pack(path: Path, files: Mapping[str, bytes]) -> None:
 
 
 def pack_alone(path: Path, files: Mapping[str, bytes]) -> None:
-    """Write an archive that holds the checksums of its files.
-
-    Raises:
-        CheckpointError: if a name in it would be refused when it is read.
-        OSError: if it cannot be written.
-    """
+    """Write an archive that holds the checksums of its files."""
     payload = _compressed({**files, SUMS: _listed({name: [digest_of_bytes(files[name])] for name in files})})
     path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, payload)
 
 
 def read_archive(path: Path) -> Iterator[tuple[str, bytes]]:
-    """Yield name and content of every file of an archive.
-
-    Raises:
-        CheckpointError: if it does not match its checksum, or holds anything but files below it.
-    """
+    """Yield name and content of every file of an archive."""
     yield from _members(path, _listed_payload(path))
 
 
 def read_alone(path: Path, payload: bytes | None = None) -> dict[str, bytes]:
-    """Return the files of an archive that holds their checksums, by name; ``payload``: its bytes, if already read.
-
-    Raises:
-        CheckpointError: if one does not match its checksum, is not listed or is missing, or if it is no such archive.
-    """
+    """Return the files of an archive that holds their checksums, by name; ``payload``: its bytes, if already read."""
     files = dict(_members(path, _payload(path) if payload is None else payload))
     listed = {name: digests[-1] for name, digests in _parsed(files.pop(SUMS, b"")).items()}
     if not listed:
@@ -99,32 +81,20 @@ def read_alone(path: Path, payload: bytes | None = None) -> dict[str, bytes]:
 
 
 def unpacked(folder: Path) -> Path:
-    """Unpack all archives of a folder into one temporary folder, which lasts as long as the process.
-
-    Raises:
-        CheckpointError: if one is damaged.
-    """
+    """Unpack all archives of a folder into one temporary folder, which lasts as long as the process."""
     sums = folder / SUMS
     digest = digest_of_bytes(sums.read_bytes()) if sums.is_file() else ""
     return _unpacked_once(folder, digest, lambda: ((one, read_archive(one)) for one in archives_in(folder)))
 
 
 def unpacked_alone(path: Path) -> Path:
-    """Unpack an archive that holds its checksums into a temporary folder, which lasts as long as the process.
-
-    Raises:
-        CheckpointError: if it is damaged, or its files cannot lie beside each other here.
-    """
+    """Unpack an archive that holds its checksums into a temporary folder, which lasts as long as the process."""
     payload = _payload(path)
     return _unpacked_once(path, digest_of_bytes(payload), lambda: [(path, read_alone(path, payload).items())])
 
 
 def unpacked_listed(path: Path) -> Path:
-    """Unpack one archive whose checksum is in ``SHA256SUMS`` beside it, as :func:`unpacked_alone` does.
-
-    Raises:
-        CheckpointError: if it is damaged.
-    """
+    """Unpack one archive whose checksum is in ``SHA256SUMS`` beside it, as :func:`unpacked_alone` does."""
     payload = _listed_payload(path)
     return _unpacked_once(path, digest_of_bytes(payload), lambda: [(path, _members(path, payload))])
 

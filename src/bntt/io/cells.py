@@ -21,35 +21,19 @@ class OtherSettingsError(ValueError):
 
 @contextmanager
 def hold_cells(folder: Path) -> Iterator[None]:
-    """Create the folder of cells if it is missing, and keep every other process out while the block runs.
-
-    Raises:
-        RunLockedError: if another process works in it.
-    """
+    """Create the folder of cells if it is missing, and keep every other process out while the block runs."""
     folder.mkdir(parents=True, exist_ok=True)
     with hold_run(folder):
         yield
 
 
 def write_cell(path: Path, settings: Mapping[str, Any], values: Mapping[str, Any]) -> None:
-    """Save the values of a cell with the settings that they were computed with.
-
-    Raises:
-        OSError: if they cannot be written; an older file is then unchanged.
-    """
+    """Save the values of a cell with the settings that they were computed with."""
     write_json(path, {"settings": settings, **values})
 
 
 def read_cell(path: Path, settings: Mapping[str, Any], parse: Callable[[Any], T]) -> T | None:
     """Read a cell; None if there is none.
-
-    Args:
-        settings: the settings it must have been computed with.
-        parse: makes the cell from its values; raises ValueError if they are invalid.
-
-    Raises:
-        CheckpointError: if the file is damaged.
-        OtherSettingsError: if it was computed with other settings.
 
     >>> import tempfile
     >>> path = Path(tempfile.mkdtemp()) / "cell.json"

@@ -38,9 +38,6 @@ def write_checkpoint(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[s
 
     A tensor with several names, as tied weights have, is written once and read under all of them.
 
-    Raises:
-        OSError: if it cannot be written; an older file is then unchanged.
-
     >>> import tempfile, torch
     >>> path = Path(tempfile.mkdtemp()) / "x.safetensors"
     >>> write_checkpoint(path, {"gamma": torch.ones(2)}, {"epoch": 3})
@@ -56,11 +53,7 @@ def sealed_checkpoint(tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
-    """Read and verify a checkpoint.
-
-    Raises:
-        CheckpointError: if it is missing or damaged, of another format, or holds numbers that are not finite.
-    """
+    """Read and verify a checkpoint."""
     payload, header = SEAL.opened(path)
     try:
         tensors = unpack(payload)
@@ -73,11 +66,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
 
 
 def read_facts(path: Path) -> dict[str, Any]:
-    """Read only the facts of a checkpoint; the whole file is verified.
-
-    Raises:
-        CheckpointError: if the file is missing or damaged, or of another format.
-    """
+    """Read only the facts of a checkpoint; the whole file is verified."""
     return _facts_of(path, SEAL.opened(path)[1])
 
 
@@ -167,12 +156,7 @@ def pack(tensors: Mapping[str, Tensor], notes: Mapping[str, str]) -> bytes:
 
 
 def unpack(payload: bytes) -> dict[str, Tensor]:
-    """Read the tensors of packed bytes under all of their names.
-
-    Raises:
-        Exception: of any kind, from safetensors, on invalid bytes; a ValueError if a name refers to a tensor that is
-            missing, or has both a tensor of its own and a reference.
-    """
+    """Read the tensors of packed bytes under all of their names."""
     size = int.from_bytes(payload[:8], "little")
     tied = json.loads(json.loads(payload[8 : 8 + size]).get("__metadata__", {}).get(TIED, "{}"))
     tensors = safetensors.torch.load(payload)

@@ -21,10 +21,6 @@ def write_whole(path: Path, payload: bytes) -> None:
     """Write a file whole or not at all: a temporary file beside it, synced to disk, read again, renamed over it.
 
     A kill at any moment leaves the old file or the new one. A symbolic link stays, and its target is written.
-
-    Raises:
-        OSError: if it cannot be written, naming the file and, on a full disk, what is needed and what is free; or if a
-            folder, a device or a pipe has its name.
     """
     path = Path(os.path.realpath(path)) if os.path.islink(path) else path
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
@@ -50,9 +46,6 @@ def sync_folder(folder: Path) -> None:
     """Sync the names in a folder to disk, if the system supports it.
 
     Windows cannot open a folder and does not need to; some network file systems refuse.
-
-    Raises:
-        OSError: if it fails; the files are written, but might not survive a loss of power.
     """
     if os.name == "nt":
         return
@@ -114,9 +107,6 @@ def last_name(path: str) -> str:
 def parse_json(text: str | bytes) -> Any:
     """Return the value of a JSON text.
 
-    Raises:
-        ValueError: if it is not JSON, or nested deeper than Python can parse.
-
     >>> parse_json('{"T": 8}')
     {'T': 8}
     """
@@ -127,12 +117,7 @@ def parse_json(text: str | bytes) -> Any:
 
 
 def read_json(path: Path) -> Any:
-    """Read the value in a JSON file of UTF-8.
-
-    Raises:
-        OSError: if it cannot be read.
-        ValueError: if it is not UTF-8, or not JSON.
-    """
+    """Read the value in a JSON file of UTF-8."""
     return parse_json(path.read_text(encoding="utf-8"))
 
 
@@ -146,20 +131,12 @@ def find_object(path: Path) -> dict[str, Any] | None:
 
 
 def write_json(path: Path, values: Any) -> None:
-    """Write a value as JSON, whole or not at all, one entry a line.
-
-    Raises:
-        OSError: if it cannot be written; an older file is then unchanged.
-    """
+    """Write a value as JSON, whole or not at all, one entry a line."""
     write_whole(path, (json.dumps(values, indent=1) + "\n").encode())
 
 
 def write_json_lines(path: Path, rows: list[Any]) -> None:
-    """Write values, one per line, whole or not at all.
-
-    Raises:
-        OSError: if it cannot be written; an older file is then unchanged.
-    """
+    """Write values, one per line, whole or not at all."""
     write_whole(path, "".join(json.dumps(row) + "\n" for row in rows).encode())
 
 

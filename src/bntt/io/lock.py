@@ -37,14 +37,6 @@ def hold_run(path: Path, *, name: str = "lock", seconds: float = 0.0) -> Iterato
     the lock. Recent versions of filelock then check if a holder on this host is still alive; a holder on another host
     counts as alive, since two runs in one directory cost more than a file that has to be deleted by hand.
 
-    Args:
-        name: the name of these files, where the directory holds something other than a run.
-        seconds: how long to wait for another holder.
-
-    Raises:
-        RunLockedError: if the directory is held already, and still is after that time.
-        OSError: if the directory is missing or cannot be written to.
-
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder, hold_run(Path(folder)):
     ...     sorted(file.name for file in Path(folder).iterdir())

@@ -64,11 +64,6 @@ def read_pickled(path: Path) -> dict[str, Tensor]:
 
     The file is checked first and then read by PyTorch's restricted loader; what the loader refuses is refused.
 
-    Raises:
-        CheckpointError: if it is missing, larger than ``LARGEST``, damaged, names anything but tensors, or holds what
-            no state dict does: other values, tensors larger than their bytes, numbers that are not finite; or if
-            PyTorch is older than :data:`SAFE`.
-
     >>> import tempfile
     >>> path = Path(tempfile.mkdtemp()) / "x.pth.tar"
     >>> torch.save({"global_step": 3, "state_dict": {"fc2.weight": torch.ones(2)}}, path)
@@ -118,9 +113,6 @@ def _no_weights(name: object, value: object) -> str:
 
 def check_pickled(payload: bytes) -> None:
     """Refuse a file with more than tensors in dictionaries, before anything of it is loaded.
-
-    Raises:
-        PickledError: saying what it holds, or that it is not whole.
 
     >>> file = io.BytesIO()
     >>> torch.save({"weight": torch.ones(2)}, file)

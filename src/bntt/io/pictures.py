@@ -61,13 +61,6 @@ def decoded(read: Callable[[], bytes], where: str) -> Seen:
     """Decode a file, upright: gray has one channel, RGB (also palette, CMYK) three. Refuse truncated files.
 
     Transparent parts are put on white. Of 16 bits the upper eight are kept, as Pillow itself does for RGB.
-
-    Args:
-        read: gives the bytes of the file.
-        where: its name in messages.
-
-    Raises:
-        DataError: naming the file, if it is not one whole image of a supported mode, or is too large.
     """
     from PIL import Image, UnidentifiedImageError
 
@@ -208,16 +201,6 @@ def read_picture(path: Path, shape: Sequence[int], *, fit: Fit = "stretch", inve
 
     It is decoded as files of a folder are (:func:`decoded`), and fitted as they are (:func:`brought_to`).
 
-    Args:
-        shape: ``[C, H, W]`` of the network's images; C is 1 or 3.
-        fit: for a picture of another size; "stretch" cuts nothing off and does not keep the ratio of its sides.
-        invert: replace every value v by 255 - v, for pictures that are dark on light where the network learned light on
-            dark.
-
-    Raises:
-        DataError: naming the file, if it is missing, not a file, not an image, damaged, too large, or of an unsupported
-            mode; or if the network takes neither gray nor RGB images.
-
     >>> import tempfile; from PIL import Image
     >>> path = Path(tempfile.mkdtemp()) / "green.png"
     >>> Image.new("RGB", (8, 4), (0, 255, 0)).save(path)
@@ -253,20 +236,12 @@ def _check_file(path: Path) -> None:
 
 
 def read_whole(path: Path) -> bytes:
-    """Read a file that may be an image.
-
-    Raises:
-        DataError: if it is too large for one.
-    """
+    """Read a file that may be an image."""
     check_size(str(path), path.stat().st_size)
     return path.read_bytes()
 
 
 def check_size(where: str, size: int) -> None:
-    """Refuse a file that is larger than any valid image.
-
-    Raises:
-        DataError: naming the file.
-    """
+    """Refuse a file that is larger than any valid image."""
     if size > LARGEST:
         raise DataError(f"{where} has {size} bytes, more than {LARGEST}: it is no image that can be read here")

@@ -41,11 +41,7 @@ class Seal:
         return payload.replace(_NO_SUM, hashlib.sha256(payload).hexdigest().encode(), 1)
 
     def opened(self, path: Path) -> tuple[bytes, dict[str, str]]:
-        """Read a file's bytes and its header's notes, if it is as it was written.
-
-        Raises:
-            Exception: ``error``, if it is missing, damaged, or of another format.
-        """
+        """Read a file's bytes and its header's notes, if it is as it was written."""
         payload = self.bytes_of(path)
         try:
             size = int.from_bytes(payload[:8], "little")
@@ -63,11 +59,7 @@ class Seal:
         return payload, notes
 
     def bytes_of(self, path: Path, at_most: int | None = None) -> bytes:
-        """Read the bytes of a file; refuse a pipe or a device, which could block.
-
-        Raises:
-            Exception: ``error``, if it is missing, not a file, larger than ``at_most``, or cannot be read.
-        """
+        """Read the bytes of a file; refuse a pipe or a device, which could block."""
         try:
             if path.exists() and not path.is_file():
                 raise self.error(f"{path} cannot be read: it is no file")

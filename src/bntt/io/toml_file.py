@@ -28,16 +28,7 @@ def names_in(folder: str) -> list[str]:
 
 
 def read_named(source: str | Path, folder: str, what: str, largest: int) -> dict[str, Any]:
-    """Read the tables of a TOML file, by the name of one that comes with the package or by path.
-
-    Args:
-        folder: folder of the package with the files that come with it.
-        what: the name of such files in messages.
-        largest: the most bytes that a file may have.
-
-    Raises:
-        TomlError: on an unknown name, a file that is too large or not UTF-8, or bad TOML.
-    """
+    """Read the tables of a TOML file, by the name of one that comes with the package or by path."""
     known = names_in(folder)
     if str(source) in known:
         text = files("bntt").joinpath(f"{folder}/{source}.toml").read_text(encoding="utf-8")
@@ -51,9 +42,6 @@ def read_named(source: str | Path, folder: str, what: str, largest: int) -> dict
 
 def tables_of(text: str) -> dict[str, Any]:
     """Parse a TOML text whose tables are nested at most ``DEEPEST`` deep.
-
-    Raises:
-        ValueError: saying what is wrong with it.
 
     >>> tables_of("a.b = 1"), tables_of("a = 1")
     ({'a': {'b': 1}}, {'a': 1})

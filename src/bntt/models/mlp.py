@@ -45,11 +45,7 @@ def mlp(
 
 
 def mlp_layers(in_features: int, hidden: Sequence[int], width: float) -> Iterator[HiddenLayer]:
-    """Yield the hidden layers fc1, fc2, ..., uninitialised.
-
-    Raises:
-        ValueError: if there is no input feature or no hidden layer.
-    """
+    """Yield the hidden layers fc1, fc2, ..., uninitialised."""
     if in_features < 1 or not hidden:
         raise ValueError(f"in_features must be 1 or more and hidden not empty, got {in_features} and {list(hidden)}")
     for number, features in enumerate(hidden, start=1):

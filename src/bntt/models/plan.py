@@ -38,11 +38,7 @@ class HiddenLayer(NamedTuple):
 
 
 def vgg_layers(plan: VGGPlan, *, in_channels: int, image_size: int, width: float) -> Iterator[HiddenLayer]:
-    """Yield the hidden layers of a plan, uninitialised; ``width`` multiplies every number of channels.
-
-    Raises:
-        ValueError: if the image cannot be halved as often as the plan asks, or the width leaves no channel.
-    """
+    """Yield the hidden layers of a plan, uninitialised; ``width`` multiplies every number of channels."""
     halvings = plan.features.count(HALVE)
     if image_size < 1 or image_size % (1 << halvings):
         raise ValueError(

@@ -155,11 +155,7 @@ class Maker:
     """Numbers of the norms and neurons made."""
 
     def norm(self, channels: int, alpha: float = 1.0) -> nn.Module:
-        """Make a norm; ``alpha`` scales the input in norms that give it the threshold's size, as α θ.
-
-        Raises:
-            ValueError: if it has no ε, and one is given.
-        """
+        """Make a norm; ``alpha`` scales the input in norms that give it the threshold's size, as α θ."""
         options = self.options
         with seeded(self.seed, next(self._parts)):
             norm: Any = self.norm_builder(channels, self.num_steps, alpha * options.threshold)
@@ -219,15 +215,7 @@ POOLS = (nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.MaxPool2d)
 
 
 def maker(num_steps: int, leak: float, norm: str | NormBuilder, *, seed: int = 0, **options: Any) -> Maker:
-    """Make a :class:`Maker` from the arguments of a builder.
-
-    Args:
-        seed: of the initial weights (Xavier-uniform, gain 2, or √2 for an ANN); the global generator is not touched.
-        **options: those of :class:`NeuronOptions`.
-
-    Raises:
-        ValueError: on an unknown name or an invalid value.
-    """
+    """Make a :class:`Maker` from the arguments of a builder."""
     if unknown := options.keys() - options_of(NeuronOptions).keys():
         check_keywords("the network's builder", unknown, [*BUILDERS, *options_of(NeuronOptions)])
     chosen = NeuronOptions(**options)
@@ -257,11 +245,7 @@ def surrogate_of(options: NeuronOptions) -> Surrogate:
 
 
 def _scaled(surrogate: Surrogate, scale: float) -> Surrogate:
-    """Return the surrogate with another scale; unchanged for 0.
-
-    Raises:
-        ValueError: if it has none.
-    """
+    """Return the surrogate with another scale; unchanged for 0."""
     if scale == 0:
         return surrogate
     if not hasattr(surrogate, "scale") or not is_dataclass(type(surrogate)):
@@ -271,11 +255,7 @@ def _scaled(surrogate: Surrogate, scale: float) -> Surrogate:
 
 
 def _check_ann(num_steps: int, options: NeuronOptions) -> None:
-    """Refuse options that an ANN does not have.
-
-    Raises:
-        ValueError: naming it.
-    """
+    """Refuse options that an ANN does not have."""
     ann = f"an ANN (neuron={options.neuron!r})"
     if num_steps != 1:
         raise ValueError(f"{ann} has one step, got num_steps={num_steps}: take num_steps=1")

@@ -187,12 +187,7 @@ class Kinds(Registry[Kind[Part]]):
         self.offered = offered
 
     def __call__(self, name: str) -> Callable[[Definition], Definition]:
-        """Return a decorator that registers a definition, a class or a function, under this name.
-
-        Raises:
-            ValueError: if the name is taken, an argument without a default is not one of those offered, or the
-                definition takes arguments that it does not name (``**options``).
-        """
+        """Return a decorator that registers a definition, a class or a function, under this name."""
 
         def decorate(build: Definition) -> Definition:
             given = f"is given {', '.join(self.offered)}"
@@ -222,10 +217,6 @@ NORMS: Kinds[nn.Module] = Kinds("norm", "channels", "num_steps", "threshold")
 
 def norm_builder(norm: str | NormBuilder) -> NormBuilder:
     """Return the function that makes a network's norms, by its name or as it was given.
-
-    Raises:
-        TypeError: on a norm that is made already, or a class that needs other arguments.
-        ValueError: on an unknown name.
 
     >>> norm_builder("bntt")(8, 5, 1.0)
     BNTT(channels=8, num_steps=5)

@@ -21,10 +21,6 @@ from bntt.ops.spike import Surrogate, Triangle
 def check_membrane(current: Tensor, membrane: Tensor | None) -> None:
     """Refuse a membrane that does not have the shape of the neurons that a current drives.
 
-    Raises:
-        TypeError: if the current is not a tensor.
-        ValueError: if its shape is not that of a step's current, or there is no step.
-
     >>> check_membrane(torch.ones(5, 2, 3), torch.ones(2, 3))
     """
     check_tensor(current, "a layer of neurons", "a current [S, B, ...]")

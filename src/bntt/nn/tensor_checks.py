@@ -33,9 +33,6 @@ def check_tensor(given: object, who: str, what: str) -> None:
         who: who takes it, for the message.
         what: the expected argument, with its shape.
 
-    Raises:
-        TypeError: saying what was expected, what was given, and how to convert it to a tensor.
-
     >>> check_tensor(None, "the network", "an input [T, B, ...]")
     Traceback (most recent call last):
     TypeError: the network takes an input [T, B, ...] as a torch.Tensor, got NoneType
@@ -49,9 +46,6 @@ def check_tensor(given: object, who: str, what: str) -> None:
 
 def check_steps(x: Tensor, who: str) -> None:
     """Refuse a sequence ``[S, ...]`` without steps.
-
-    Raises:
-        ValueError: naming who takes it.
 
     >>> check_steps(torch.zeros(0, 2), "a network")
     Traceback (most recent call last):

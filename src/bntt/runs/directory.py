@@ -74,9 +74,6 @@ class Checkpoints:
         """Write and verify the next checkpoint, then delete all but the ``last`` ones.
 
         Checkpoints later than this one were damaged or belong to an abandoned training: they are deleted too.
-
-        Raises:
-            OSError: if it cannot be written; earlier checkpoints are untouched.
         """
         path = self.folder / f"step-{updates:09}.safetensors"
         write_checkpoint(path, tensors, facts)
@@ -93,11 +90,7 @@ class Checkpoints:
                 stump.unlink()
 
     def latest(self) -> LatestCheckpoint:
-        """Return the latest sound checkpoint.
-
-        Raises:
-            CheckpointError: if there is none, naming the fault of each.
-        """
+        """Return the latest sound checkpoint."""
         skipped: list[str] = []
         for path in self.paths():
             try:
@@ -155,12 +148,7 @@ class RunDirectory:
 
 
 def check_folders(*folders: Path | None) -> None:
-    """Refuse output folders that are a file, lie below one, or cannot be written to, before anything is computed.
-
-    Raises:
-        ArgumentError: naming the first, and the file.
-        PermissionError: naming the first that cannot be written to.
-    """
+    """Refuse output folders that are a file, lie below one, or cannot be written to, before anything is computed."""
     for folder in filter(None, folders):
         place = next((one for one in (folder, *folder.parents) if one.exists()), Path())
         if not place.is_dir():
@@ -170,12 +158,7 @@ def check_folders(*folders: Path | None) -> None:
 
 
 def new_run_directory(name: str, root: Path) -> RunDirectory:
-    """Create ``root/name``, or ``root/name-2`` and so on: no run is ever overwritten.
-
-    Raises:
-        ArgumentError: if the root cannot be a folder.
-        PermissionError: if it cannot be written to.
-    """
+    """Create ``root/name``, or ``root/name-2`` and so on: no run is ever overwritten."""
     check_folders(root)
     root.mkdir(parents=True, exist_ok=True)
     for number in itertools.count(1):
@@ -190,12 +173,7 @@ def new_run_directory(name: str, root: Path) -> RunDirectory:
 
 
 def open_or_create_run(name: str, root: Path) -> RunDirectory:
-    """Return ``root/name`` itself, created if missing; its lock guards against concurrent use.
-
-    Raises:
-        ArgumentError: if it cannot be a folder.
-        PermissionError: if it cannot be written to.
-    """
+    """Return ``root/name`` itself, created if missing; its lock guards against concurrent use."""
     run = RunDirectory(root / name)
     check_folders(run.path)
     (run.path / "checkpoints").mkdir(parents=True, exist_ok=True)
@@ -203,11 +181,7 @@ def open_or_create_run(name: str, root: Path) -> RunDirectory:
 
 
 def copy_run(source: Path, target: Path, made: Path) -> None:
-    """Remove a folder, and put a copy of a run directory with its best weights in its place: a whole one, or none.
-
-    Args:
-        made: a temporary path next to the target, for the unfinished copy.
-    """
+    """Remove a folder, and put a copy of a run directory with its best weights in its place: a whole one, or none."""
     shutil.rmtree(target, ignore_errors=True)
     shutil.rmtree(made, ignore_errors=True)
     shutil.copytree(source, made, ignore=shutil.ignore_patterns("step-*", "lock*", "events.out*", "*.png"))
@@ -215,11 +189,7 @@ def copy_run(source: Path, target: Path, made: Path) -> None:
 
 
 def find_run(path: Path) -> RunDirectory:
-    """Return the run in this directory.
-
-    Raises:
-        CheckpointError: if there is none.
-    """
+    """Return the run in this directory."""
     run = RunDirectory(path)
     if not run.recipe.is_file():
         beside = "runs" / path
@@ -229,22 +199,14 @@ def find_run(path: Path) -> RunDirectory:
 
 
 def load_best(run: RunDirectory, recipe: Recipe, model: SpikingClassifier, needs: Sequence[str]) -> dict[str, Any]:
-    """Load weights and thresholds of a run's best epoch into the model; return the facts.
-
-    Raises:
-        CheckpointError: if it is damaged, of another model, or lacks a fact that is needed.
-    """
+    """Load weights and thresholds of a run's best epoch into the model; return the facts."""
     facts = load_checkpoint(run.best, model, needs=needs)
     restore_thresholds(model, recipe, facts, run.best)
     return facts
 
 
 def restore_thresholds(model: SpikingClassifier, recipe: Recipe, facts: Mapping[str, Any], checkpoint: Path) -> None:
-    """Set the thresholds stored in a checkpoint, if the recipe is of a converted network.
-
-    Raises:
-        CheckpointError: if it stores none, or those of another network.
-    """
+    """Set the thresholds stored in a checkpoint, if the recipe is of a converted network."""
     if not recipe.convert.ann:
         return
     try:

@@ -32,12 +32,7 @@ from bntt.training.schedule import DropsWarning, Rates, floor_of_decay
 
 
 def retiming_of(recipe: Recipe, steps: int, longer: Longer | None) -> Retiming:
-    """Choose how to change the number of steps.
-
-    Raises:
-        ArgumentError: if ``steps`` is below 1 or is the trained number, if more steps come without ``longer`` or fewer
-            with it, or if sequences or recordings have no more steps.
-    """
+    """Choose how to change the number of steps."""
     trained = recipe.network.num_steps
     if steps < 1 or steps == trained:
         raise ArgumentError(
@@ -71,11 +66,7 @@ def retiming_of(recipe: Recipe, steps: int, longer: Longer | None) -> Retiming:
 def retimed(
     model: SpikingClassifier, recipe: Recipe, data: RecipeData, retiming: Retiming, device: str
 ) -> tuple[SpikingClassifier, Retiming]:
-    """Give the model more steps, and describe the change.
-
-    Raises:
-        ArgumentError: if statistics are to be recalibrated in a network that has none, or a part has steps of its own.
-    """
+    """Give the model more steps, and describe the change."""
     has_statistics = any(norm_facts(part).running_statistics for part in model.modules())
     if retiming.how == "re-estimate" and not recipe.data.name:
         raise ArgumentError(
@@ -121,17 +112,7 @@ def evaluate_run(
     steps: int | Retiming | None = None,
     progress: Progress | None = None,
 ) -> EvaluationResult:
-    """Measure the best epoch of a run on every image of a split, or on as many as ``evaluate.images`` says.
-
-    Args:
-        processes: the processes that evaluate it together. Each makes this call and gets the same result; only the
-            first reads the run directory. By default one, on the CPU.
-        steps: stop after this many steps, or use another number than in training; by default all steps.
-
-    Raises:
-        CheckpointError: if recipe or data are not those the run was trained with.
-        ArgumentError: if more than one draw is requested where nothing is random.
-    """
+    """Measure the best epoch of a run on every image of a split, or on as many as ``evaluate.images`` says."""
     processes = processes or Processes()
     draws = draws_of(facts_of(recipe), draws)
     weights = _load(recipe, data, run, build_model(for_measuring(recipe), data, processes.device), processes)
@@ -161,11 +142,7 @@ def evaluate_loaded(
     steps: int | Retiming | None,
     progress: Progress | None,
 ) -> EvaluationResult:
-    """Evaluate weights that are already loaded, as :func:`evaluate_run` does.
-
-    Raises:
-        ArgumentError: as :func:`evaluate_run`.
-    """
+    """Evaluate weights that are already loaded, as :func:`evaluate_run` does."""
     (model, facts, rows), progress = weights, progress or Progress()
     last = rows[-1] if rows else {}
     known = facts_of(recipe, model)
@@ -225,9 +202,6 @@ def rates_of(recipe: Recipe, rows: Sequence[Mapping[str, Any]]) -> Rates | None:
     """Return the learning rates of a recipe; None if one of these epochs began at another: epochs were added later.
 
     It cannot tell if a training whose rate follows updates was begun for one epoch only: that began at the same rate.
-
-    Args:
-        rows: the first epochs of a training, one or more, as in ``metrics.jsonl``; the last one says its updates.
     """
     train = recipe.train
     with warnings.catch_warnings():

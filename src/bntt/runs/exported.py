@@ -29,11 +29,7 @@ MOST_VALIDATED = 1000
 
 
 def describe_run(run: LoadedRun) -> Description:
-    """Describe a run's best epoch, with classes, pictures and provenance.
-
-    Raises:
-        DeployError: if a part of the network cannot be described.
-    """
+    """Describe a run's best epoch, with classes, pictures and provenance."""
     data, shape = run.recipe.data, run.image_shape
     channels, height, width = (1, 1, *shape)[-3:]
     pictures = Pictures((channels, height, width), data.fit if data.size else "stretch", data.order)
@@ -54,11 +50,7 @@ def provenance(run: LoadedRun) -> dict[str, str]:
 
 
 def constant_of(run: LoadedRun, made: Description, tell: Callable[[str, float], None]) -> Constant:
-    """Make a run's description constant in time: the candidate that is most accurate on its validation samples.
-
-    Raises:
-        DataError: if the run's data is missing.
-    """
+    """Make a run's description constant in time: the candidate that is most accurate on its validation samples."""
     return choose_constant(made, run.loader("validation", at_most=MOST_VALIDATED), seed=run.seed, tell=tell)
 
 
@@ -76,11 +68,7 @@ def describe_pretrained(name: str) -> Description:
 
 
 def card_of_run(run: LoadedRun, made: Description, progress: Progress) -> CardResult:
-    """Return the card of a run, as ``bntt card`` does; if its data is missing, only what needs none, and the reason.
-
-    Raises:
-        ArgumentError: if the network's operations cannot be counted.
-    """
+    """Return the card of a run, as ``bntt card`` does; if its data is missing, only what needs none, and the reason."""
     arguments = CARD.arguments()
     try:
         _ = run.data

@@ -52,12 +52,7 @@ class Description(NamedTuple):
 
 
 def describe_session(session: Session, validation: object, test: object) -> Description:
-    """Describe a training as a recipe, and its samples as the recipe's parts.
-
-    Raises:
-        TypeError: on samples whose checksums cannot be kept.
-        ValueError: on options that no recipe has, or samples unlike the training samples.
-    """
+    """Describe a training as a recipe, and its samples as the recipe's parts."""
     loader, model, method = _loader(session.loader, "train"), session.model, session.method
     train = _samples(loader, "train")
     held_out, tested = _alike(train, validation, "validation"), _alike(train, test, "test")
@@ -105,12 +100,7 @@ def describe_session(session: Session, validation: object, test: object) -> Desc
 
 
 def save_samples(run: Path, data: RecipeData) -> None:
-    """Write the validation and test samples into the run, to measure it with, unless it already keeps them.
-
-    Raises:
-        CheckpointError: if it keeps others.
-        OSError: if they cannot be written.
-    """
+    """Write the validation and test samples into the run, to measure it with, unless it already keeps them."""
     parts = {split: _as_stored(samples) for split in SPLITS if len(samples := getattr(data, split))}
     if not parts:
         return
@@ -123,11 +113,7 @@ def save_samples(run: Path, data: RecipeData) -> None:
 
 
 def load_samples(run: Path, like: RecipeData, order: str, encoder: Encoder) -> RecipeData:
-    """Load the samples kept by a run; a split that it was not given is empty, and the training split always is.
-
-    Raises:
-        DataError: if there are none, or they are damaged.
-    """
+    """Load the samples kept by a run; a split that it was not given is empty, and the training split always is."""
     folder = run / SAMPLES_FOLDER
     manifest = read_manifest(folder, SPLITS, some=True)
     if manifest is None:
@@ -174,9 +160,6 @@ def model_of(
 
     It is the given model, the one that its registered builder makes, or the one that :func:`bntt.register.model` has
     under the run's name. Warn if it does not print as the trained one did.
-
-    Raises:
-        CheckpointError: if there is none, or if what is registered is not a classifier.
     """
     if given is None and (rebuilt := rebuild_model(recipe, facts, device)):
         if hooked := facts.get("hooked"):
@@ -208,11 +191,7 @@ def _described(model: SpikingClassifier) -> dict[str, Any]:
 
 
 def rebuild_model(recipe: schema.Recipe, facts: Mapping[str, Any], device: str) -> SpikingClassifier | None:
-    """Rebuild the model described by a checkpoint's facts, without its weights; None if they describe none.
-
-    Raises:
-        CheckpointError: if they cannot be understood.
-    """
+    """Rebuild the model described by a checkpoint's facts, without its weights; None if they describe none."""
     if not (recipe.network.name and recipe.encoder.name):
         return None
     try:

@@ -38,11 +38,7 @@ EXIT = "exit.json"
 
 
 def trained_recipe(facts: Mapping[str, Any], checkpoint: Path) -> Recipe:
-    """Return the recipe that a checkpoint was trained with, from its facts.
-
-    Raises:
-        CheckpointError: if it holds none that this version can use.
-    """
+    """Return the recipe that a checkpoint was trained with, from its facts."""
     try:
         return parse_recipe(tables_of(facts["recipe"]), stored=True)
     except KeyError:
@@ -66,9 +62,6 @@ def recipe_to_measure(file: Path, overrides: Sequence[str]) -> tuple[Recipe, dic
     """Load the recipe of a run with overrides, and return it with the values that this changes for a measurement.
 
     The place of the data is no change, nor is a precision of gradients.
-
-    Raises:
-        RecipeError: if the recipe cannot be used, or an override changes more than how the run is measured.
     """
     keys = [key for override in overrides if (key := key_in(override))]
     if wrong := [key for key in keys if not {key, key.partition(".")[0]} & set(MEASURING)]:
@@ -89,15 +82,7 @@ def recipe_to_measure(file: Path, overrides: Sequence[str]) -> tuple[Recipe, dic
 def check_same_recipe(
     recipe: Recipe, facts: Mapping[str, Any], checkpoint: Path, free: Collection[str]
 ) -> dict[str, tuple[Any, Any]]:
-    """Refuse a recipe that differs from the one a checkpoint was trained with, except in the free keys.
-
-    Returns:
-        The free keys that differ, each with its old and new value.
-
-    Raises:
-        CheckpointError: naming every key that differs with both values, or an option whose meaning for a trained
-            network has changed since; or if the checkpoint holds no recipe.
-    """
+    """Refuse a recipe that differs from the one a checkpoint was trained with, except in the free keys."""
     run = checkpoint.parent.parent
     found = recipe_changes(recipe, trained_recipe(facts, checkpoint))
     changed = {key: pair for key, pair in found.items() if not {key, key.partition(".")[0]} & set(free)}
@@ -150,12 +135,7 @@ def lasting(facts: dict[str, Any], model: SpikingClassifier) -> dict[str, Any]:
 
 
 def difference(name: str, then: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    """Return the first difference between the recorded structure of a model and that of a trained one; "" if none.
-
-    Args:
-        name: name of the builder of both; "" if they were put together by hand.
-        then, now: facts of :func:`bntt.runs.from_python.describe_session`, or some of them.
-    """
+    """Return the first difference between the recorded structure of a model and that of a trained one; "" if none."""
     if then.get("written"):
         lines = [as_built(facts["written"]).splitlines() for facts in (then, now)]
         for was, instead in (*zip_longest(*lines, fillvalue=""), (then.get("encoder", now["encoder"]), now["encoder"])):
@@ -176,17 +156,7 @@ def difference(name: str, then: Mapping[str, Any], now: Mapping[str, Any]) -> st
 
 
 def check_same_network(name: str, now: Mapping[str, Any], facts: Mapping[str, Any], checkpoint: Path) -> str:
-    """Refuse a network given in Python that is not built as a checkpoint's.
-
-    Args:
-        name, now: as for :func:`difference`; of a recipe's network nothing but the recipe is kept.
-
-    Returns:
-        A warning instead of an error if another version, which may print networks otherwise, described it; else "".
-
-    Raises:
-        CheckpointError: naming the first difference.
-    """
+    """Refuse a network given in Python that is not built as a checkpoint's."""
     if not (found := difference(name, facts, now)):
         return ""
     said = f"{checkpoint.parent.parent} was trained with another network: {found}"
@@ -196,11 +166,7 @@ def check_same_network(name: str, now: Mapping[str, Any], facts: Mapping[str, An
 
 
 def check_same_data(run: Path, manifest: Manifest) -> None:
-    """Refuse data other than what the run in this directory was trained on.
-
-    Raises:
-        CheckpointError: if the checksums differ, or the run does not say what it was trained on.
-    """
+    """Refuse data other than what the run in this directory was trained on."""
     first = trained_on(run)
     if first["sha256"] != manifest.sha256:
         raise CheckpointError(
@@ -210,11 +176,7 @@ def check_same_data(run: Path, manifest: Manifest) -> None:
 
 
 def trained_on(run: Path) -> dict[str, Any]:
-    """Return the manifest of a run's data, checksums included, as the run recorded it.
-
-    Raises:
-        CheckpointError: if the run does not say what it was trained on.
-    """
+    """Return the manifest of a run's data, checksums included, as the run recorded it."""
     file = run / "environment.json"
     again = "so nothing says whether this is the data that it was trained on: put the file back, or train again"
     try:
@@ -230,11 +192,7 @@ def trained_on(run: Path) -> dict[str, Any]:
 
 
 def weights_hash(run: RunDirectory) -> str:
-    """Return the SHA-256 of the best epoch's file.
-
-    Raises:
-        CheckpointError: if it cannot be read.
-    """
+    """Return the SHA-256 of the best epoch's file."""
     try:
         return digest(run.best)
     except OSError as error:
@@ -242,21 +200,13 @@ def weights_hash(run: RunDirectory) -> str:
 
 
 def began_with_others(evaluation: Mapping[str, Any], source: RunDirectory) -> bool:
-    """Return True if a training began with other weights than its source run has now, as far as both say.
-
-    Raises:
-        CheckpointError: as :func:`weights_hash`.
-    """
+    """Return True if a training began with other weights than its source run has now, as far as both say."""
     known = (evaluation.get("begun_with") or {}).get("weights_sha256")
     return bool(known) and source.best.is_file() and known != weights_hash(source)
 
 
 def saved_exit(run: RunDirectory, num_steps: int) -> int:
-    """Return the number of steps after which the exit stored with a run stops.
-
-    Raises:
-        CheckpointError: if none is kept, it is damaged, or it was chosen for other weights or other data.
-    """
+    """Return the number of steps after which the exit stored with a run stops."""
     path = run.path / EXIT
     again = f"choose one: bntt exit {run.path} (of a network with a γ for each step)"
     try:

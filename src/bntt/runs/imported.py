@@ -75,12 +75,6 @@ def import_network(file: Path, settings: ImportSettings, name: str, root: Path) 
     """Import a ``torch.save`` file as a run or a checkpoint.
 
     If a dataset is named, write a run in ``root/name``; else the checkpoint ``root/name.safetensors``.
-
-    Raises:
-        RecipeError: on an invalid value, or if model and data do not fit.
-        CheckpointError: if the file is not a state dict of this network, naming what differs.
-        DataError: if the dataset is missing.
-        OSError: if it cannot be written.
     """
     if settings.layout and settings.layout not in LAYOUTS:
         raise RecipeError(f"--layout {settings.layout!r}: choose one of {', '.join(LAYOUTS)}")

@@ -87,32 +87,20 @@ def _open(measurement: Measurement, source: str | Path, folder: Path | None, dev
 
 
 def get_measurement(name: str) -> Measurement:
-    """Return the measurement with this name.
-
-    Raises:
-        ArgumentError: if there is none.
-    """
+    """Return the measurement with this name."""
     if name not in MEASUREMENTS:
         raise ArgumentError(f"no measurement {name!r}: choose one of {', '.join(MEASUREMENTS)}")
     return MEASUREMENTS[name]
 
 
 def check_measurable(measurement: Measurement, facts: Facts, arguments: Any, run: Path) -> None:
-    """Refuse a run that lacks the numbers this measurement needs.
-
-    Raises:
-        ArgumentError: with the reason.
-    """
+    """Refuse a run that lacks the numbers this measurement needs."""
     if why := measurement.refusal(facts, arguments):
         raise ArgumentError(f"{run}: {why}: bntt {measurement.name} has nothing to measure there")
 
 
 def settled(measurement: Measurement, opened: Sequence[LoadedRun | OpenedRecipe], arguments: Any) -> Any:
-    """Return the arguments with the split to measure: if a run has no test samples, validation, with a warning.
-
-    Raises:
-        ArgumentError: if the measurement chooses something on validation, and would be measured there too.
-    """
+    """Return the arguments with the split to measure: if a run has no test samples, validation, with a warning."""
     split = getattr(arguments, "split", "")
     runs = [one for one in opened if split and isinstance(one, LoadedRun)]
     lacking = next((one.path for one in runs if not (one.recipe.data.name or len(one.data.test))), None)
@@ -129,11 +117,7 @@ def settled(measurement: Measurement, opened: Sequence[LoadedRun | OpenedRecipe]
 def run_measurement(
     measurement: Measurement, opened: Sequence[LoadedRun | OpenedRecipe], arguments: Any, progress: Progress
 ) -> Result:
-    """Measure without writing anything.
-
-    Raises:
-        ArgumentError: if a run lacks the numbers needed, or the measurement takes exactly one run.
-    """
+    """Measure without writing anything."""
     most = len(opened) if measurement.several else 1 + bool(measurement.second)
     if not 0 < len(opened) <= most:
         wanted = f"one {measurement.opens}, got {len(opened)}" if most == 1 else "a run, or several to be compared"
@@ -180,12 +164,6 @@ def estimate_measurement(
 
     Measurements that save parts as they go (attacks, stability) keep the finished ones for the full measurement, whose
     time is then estimated without them.
-
-    Args:
-        seconds: time after which it stops, at the next batch, but not before the second.
-
-    Raises:
-        ArgumentError: as :func:`run_measurement`.
     """
     watch = _Stopwatch(seconds)
     with suppress(_EnoughError):

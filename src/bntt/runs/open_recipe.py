@@ -29,13 +29,6 @@ class OpenedRecipe:
 def open_recipe(name: str, overrides: Sequence[str] = (), *, folder: Path, device: str = "cpu") -> OpenedRecipe:
     """Open a recipe by name or file.
 
-    Args:
-        overrides: values that replace the recipe's, each ``table.key=value``.
-
-    Raises:
-        RecipeError: if it does not exist or cannot be used.
-        DeviceError: if the device is not available.
-
     >>> open_recipe("demo", ["network.num_steps=2"], folder=Path("stability")).facts.num_steps
     2
     """

@@ -285,11 +285,7 @@ def load_run(
 
 
 def _stand_in(run: Path, recipe: Recipe) -> RecipeData:
-    """Return blank samples like those of the run.
-
-    Raises:
-        CheckpointError: if the run does not say what its samples are like.
-    """
+    """Return blank samples like those of the run."""
     facts = trained_on(run)
     try:
         return stand_in(recipe, manifest_from(facts))

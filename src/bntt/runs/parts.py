@@ -54,10 +54,6 @@ def load_parts(sources: str | Path | Sequence[str | Path]) -> None:
     A file is imported under its own name. Its folder is appended to ``sys.path``, so that it can import its neighbours
     and processes that load samples find it. Only the file itself is hashed. Loading it again does nothing.
 
-    Raises:
-        PartsError: if there is no such file or package, if importing it fails or registers nothing, if it was changed
-            since it was loaded, or if another module has its name.
-
     >>> load_parts("nowhere.py")
     Traceback (most recent call last):
     bntt.runs.parts.PartsError: --with nowhere.py: there is no such file
@@ -152,11 +148,7 @@ def parts_facts(recipe: Recipe) -> dict[str, Any]:
 
 
 def recorded_parts(environment: Mapping[str, Any]) -> Sequence[Part]:
-    """Read the parts from the facts of a run (``environment.json``).
-
-    Raises:
-        CheckpointError: if they cannot be read.
-    """
+    """Read the parts from the facts of a run (``environment.json``)."""
     try:
         return _RECORDED.validate_python(environment.get("parts", []))
     except ValueError:
@@ -182,14 +174,7 @@ def _version_now(name: str, part: Part) -> str:
 
 
 def check_parts(run: Path, *, resuming: bool = False) -> None:
-    """Check that the parts a run was trained with are loaded and unchanged; warn about changed code.
-
-    Args:
-        resuming: True if training is to be resumed, which changed code forbids.
-
-    Raises:
-        CheckpointError: naming what ``--with`` must load or, if training is to be resumed, what was changed.
-    """
+    """Check that the parts a run was trained with are loaded and unchanged; warn about changed code."""
     kept = recorded_parts(find_object(run / "environment.json") or {})
     missing = [part for part in kept if not REGISTERED.keys() >= {*part.names}]
     if missing:

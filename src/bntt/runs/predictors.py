@@ -64,17 +64,7 @@ class Predictor:
 def predictor_of(
     run: Path | None, name: str, bundle: Path | None, draws: int, overrides: Sequence[str] = ()
 ) -> Predictor:
-    """Load the network of a bundle or a run, if one is given, or else the one that comes with the package.
-
-    Args:
-        overrides: options that replace those of a run's recipe, as for :func:`~bntt.runs.open_run.load_run`.
-
-    Raises:
-        RecipeError: if it takes neither pictures nor recordings, or an override is refused.
-        BundleError: if the file is not a bundle.
-        DeployError: if the bundle takes no pictures.
-        ArgumentError: if more than one draw is requested and nothing is random.
-    """
+    """Load the network of a bundle or a run, if one is given, or else the one that comes with the package."""
     if bundle:
         return _of_bundle(bundle, draws)
     return _of_run(run, draws, overrides) if run else _of_package(name, draws)

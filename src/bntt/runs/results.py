@@ -19,14 +19,7 @@ Format = Literal["png", "pdf", "svg"]
 
 
 def check_destination(opened: Sequence[LoadedRun | OpenedRecipe], folder: Path | None) -> None:
-    """Refuse to put numbers measured with overridden options where those of a recipe are kept.
-
-    Args:
-        folder: the folder for the files; None is the directory of the first run.
-
-    Raises:
-        ArgumentError: naming the options, if the folder is a run directory.
-    """
+    """Refuse to put numbers measured with overridden options where those of a recipe are kept."""
     changed = [one.measured_with for one in opened if isinstance(one, LoadedRun)]
     if any(changed) and ((into := folder or opened[0].path) / "recipe.toml").exists():
         raise ArgumentError(
@@ -43,18 +36,7 @@ def save_result(
     form: Format = "png",
     opened: Sequence[LoadedRun | OpenedRecipe] = (),
 ) -> list[Path]:
-    """Write a result, its figures and attachments, each atomically.
-
-    Args:
-        form: file format of the figures.
-        opened: the runs, if the folder is not theirs and so does not name them.
-
-    Returns:
-        The files.
-
-    Raises:
-        OSError: if they cannot be written.
-    """
+    """Write a result, its figures and attachments, each atomically."""
     folder.mkdir(parents=True, exist_ok=True)
     stem = measurement.stem(arguments)
     written = [folder / f"{stem}.json"]

@@ -274,11 +274,7 @@ def figures_of(result: StudyResult) -> Iterator[tuple[str, FigureSpec, Figure]]:
 
 
 def save_figures(result: StudyResult, folder: Path) -> list[dict[str, Any]]:
-    """Draw every picture of a study; return file, title, text alternative and charts of each.
-
-    Raises:
-        OSError: if one cannot be written.
-    """
+    """Draw every picture of a study; return file, title, text alternative and charts of each."""
     saved = []
     for name, part, figure in figures_of(result):
         save_figure(figure, folder / f"figure-{name}")

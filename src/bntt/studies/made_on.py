@@ -19,11 +19,7 @@ def made_on(runs: Iterable[KeptRun]) -> list[str]:
 
 
 def also_run(starts: Iterable[tuple[int, Sequence[KeptRun]]]) -> list[str]:
-    """Name the further runs of starts, which give no number, with their accuracies.
-
-    Args:
-        starts: seed and runs of each, the run that gives its numbers first.
-    """
+    """Name the further runs of starts, which give no number, with their accuracies."""
     return [f"start {seed} on {where_made(one)}: {_in_words(one)}" for seed, runs in starts for one in runs[1:]]
 
 

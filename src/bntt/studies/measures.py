@@ -108,20 +108,12 @@ class Measure:
             return False
 
     def read(self, values: Any) -> Result:
-        """Read the record of the results.
-
-        Raises:
-            ValueError: if the values are no such record.
-        """
+        """Read the record of the results."""
         return result_from(self.measurement.record_in(self.measurement.stem(self.arguments)), values)
 
 
 def measure_from(kind: str, row: Values) -> Measure:
-    """Make a measure from a table of a study.
-
-    Raises:
-        ArgumentError: if there is no such measurement, or it does not accept the arguments.
-    """
+    """Make a measure from a table of a study."""
     known = KINDS.get(kind, StudyKind(kind))
     measurement = get_measurement(known.measurement)
     asked = checked_arguments(measurement.arguments, known.translate(dict(known.defaults) | dict(row)))
@@ -135,9 +127,6 @@ def measure_from(kind: str, row: Values) -> Measure:
 
 def agree(values: Values, evaluation: Values, **keys: str) -> bool:
     """Return True if numbers and an evaluation describe the same thing, wherever both state it.
-
-    Args:
-        keys: the evaluation's name of each property, by the numbers' name; images and epoch by default.
 
     >>> agree({"images": 10}, {"images": 10000}), agree({"images": 10}, {}), agree({"n": 8}, {"steps": 8}, n="steps")
     (False, True, True)

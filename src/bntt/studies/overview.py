@@ -47,21 +47,13 @@ def missing(items: Sequence[WorkItem]) -> Iterator[str]:
 
 
 def check_possible(items: Sequence[WorkItem]) -> None:
-    """Refuse studies for which nothing is here, and nothing can be made.
-
-    Raises:
-        DataError: saying how to get every dataset.
-    """
+    """Refuse studies for which nothing is here, and nothing can be made."""
     if items and all(item.action == "cannot" for item in items):
         raise DataError("nothing can be made: " + "; ".join(dict.fromkeys(map(_why, items))))
 
 
 def overview(planned: StudyPlan, cores: int) -> Iterator[str]:
-    """Yield the lines of a dry run.
-
-    Args:
-        cores: number of cores that work at the same time.
-    """
+    """Yield the lines of a dry run."""
     items = planned.items
     if len(items) <= EACH:
         yield from _one_by_one(items)

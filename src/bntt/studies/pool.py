@@ -126,11 +126,6 @@ def identity(recipe: Recipe, ann: str = "", kept: Mapping[str, Any] | None = Non
     Only values that differ from the default count, so that a new key that is off changes no identity. Gradients in
     bfloat16 count as in float32: every spike is the same, and not every machine has bfloat16. Of the run that it starts
     from, ``init.run``, only the name counts, since evidence does not keep its path.
-
-    Args:
-        ann: the identity of the ANN that it starts from, in place of its path.
-        kept: the facts of a kept run, with the versions of its options and user-defined parts under which it was
-            made; by default those of this code, see :mod:`bntt.runs.recipe.option_versions` and :mod:`bntt.runs.parts`.
     """
     values: dict[str, Any] = values_of(for_measuring(recipe), changed_only=True)
     for key in ("notes", "checkpoint"):
@@ -157,11 +152,7 @@ def directory_name(name: str, of: str, data: Mapping[str, str]) -> str:
 
 
 def kept_runs(folders: Sequence[Path]) -> Iterator[KeptRun]:
-    """Yield the measured runs of some folders and of the archives in them, in order.
-
-    Raises:
-        CheckpointError: if an archive is damaged.
-    """
+    """Yield the measured runs of some folders and of the archives in them, in order."""
     for folder in folders:
         for place in (folder, unpacked(folder)) if archives_in(folder) else (folder,):
             for depth in range(1, DEPTH + 1):
@@ -229,9 +220,6 @@ def ann_place(recipe: Recipe, path: Path, evaluation: Mapping[str, Any]) -> Path
     """Return the directory of the ANN that a kept run began with: its old place, or one of its name next to the run.
 
     The ANN there must still match the run's evaluation.
-
-    Raises:
-        RecipeError: if it is in neither.
     """
     was, made = Path(recipe.convert.ann), evaluation.get("conversion") or {}
     for place in dict.fromkeys((was, path.parent / was.name)):
@@ -253,21 +241,13 @@ def _is_ann(place: Path, told: Mapping[str, Any]) -> bool:
 
 
 def data_checksums(recipe: Recipe) -> Mapping[str, str] | None:
-    """Return the checksums of a recipe's data if it is here and prepared; None otherwise.
-
-    Raises:
-        DataError: if the data here is damaged.
-    """
+    """Return the checksums of a recipe's data if it is here and prepared; None otherwise."""
     manifest = manifest_here(recipe)
     return None if manifest is None else checksums(manifest, recipe.data.order)
 
 
 def manifest_here(recipe: Recipe) -> Manifest | None:
-    """Return what a recipe's data holds if it is here and prepared; None otherwise.
-
-    Raises:
-        DataError: if the data here is damaged.
-    """
+    """Return what a recipe's data holds if it is here and prepared; None otherwise."""
     name, root = recipe.data.name, Path(recipe.data.root) if recipe.data.root else None
     dataset = DATASETS[name]
     if dataset.make:

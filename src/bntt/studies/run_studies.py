@@ -56,11 +56,7 @@ class StudyPlan:
 
 
 def plan(studies: Sequence[Study], setting: SettingName, folders: Folders) -> StudyPlan:
-    """Plan some studies: what they need, and what of it exists. Data found in its usual places is prepared.
-
-    Raises:
-        RecipeError: if a study or a recipe of it cannot be used, or a folder of results is not there.
-    """
+    """Plan some studies: what they need, and what of it exists. Data found in its usual places is prepared."""
     for name, count in Counter(study.name for study in studies).items():
         if count > 1:
             raise RecipeError(f"{count} studies are called {name}, and would have one result: rename a file")
@@ -103,11 +99,7 @@ def _prepare(planned: Sequence[tuple[Study, tuple[PlannedRun, ...]]]) -> None:
 def results_of(
     planned: StudyPlan, folders: Folders, outcomes: Sequence[Outcome], device: str = "cpu"
 ) -> list[StudyResult]:
-    """Collect the result of every study, from everything that exists now.
-
-    Args:
-        outcomes: of the work, to explain missing starts.
-    """
+    """Collect the result of every study, from everything that exists now."""
     decide_actions(planned.items, folders.folders)
     ended = {outcome.item.identity: outcome for outcome in outcomes}
     items = {called: item for item in planned.items for called in item.needed_by}
@@ -143,11 +135,7 @@ def _lacking(found: StartResult) -> list[str]:
 
 
 def write_results(results: Sequence[StudyResult], folders: Folders) -> list[Path]:
-    """Draw and write every result; return the files.
-
-    Raises:
-        OSError: if something cannot be written.
-    """
+    """Draw and write every result; return the files."""
     written = []
     for result in results:
         folder = directory_of(result.study.name, result.setting, folders.out)

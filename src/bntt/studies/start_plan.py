@@ -56,15 +56,7 @@ class PlannedRun:
 def plan_study(
     study: Study, setting: SettingName, data_roots: Mapping[str, str] | None = None, precision: Precision = "fp32"
 ) -> list[PlannedRun]:
-    """Plan every run of a study at a setting.
-
-    Args:
-        data_roots: ``data.root`` by ``data.name``.
-        precision: of gradients, "bf16-grad" where the machine has it; not part of a run's identity.
-
-    Raises:
-        RecipeError: if the study has no such setting, or an override does not fit its recipe.
-    """
+    """Plan every run of a study at a setting."""
     if setting not in study.settings:
         raise RecipeError(f"study {study.name} has no setting {setting!r}, only {', '.join(study.settings)}")
     return [_run(study, run, setting, data_roots or {}, precision) for run in study.runs_at(setting)]
@@ -136,9 +128,6 @@ def same_runs(runs: Sequence[PlannedRun]) -> dict[str, str]:
 
 def definition(recipe: Recipe, begins_with: str = "") -> str:
     """Compute a digest of a recipe's computation, regardless of the name of its norm and of its seed.
-
-    Args:
-        begins_with: a stand-in for the run whose network it begins with.
 
     >>> from bntt.runs.recipe.file import load_recipe
     >>> tdbn, pooled = (load_recipe("demo", [f"network.norm={norm}"]) for norm in ("tdbn", "bn-pooled"))

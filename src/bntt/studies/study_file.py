@@ -70,9 +70,6 @@ def study_names() -> list[str]:
 def load_study(source: str | Path) -> Study:
     """Load a study by its name in the package, or by the path of a TOML file.
 
-    Raises:
-        RecipeError: on an unknown name, bad TOML, an unknown key or name (with the nearest known one) or a bad value.
-
     >>> study = load_study("table-5")
     >>> [run.name for run in study.runs_at("small")]
     ['bntt', 'layer']
@@ -89,11 +86,7 @@ def load_study(source: str | Path) -> Study:
 
 
 def parse_study(values: Mapping[str, Any], name: str, folder: Path | None = None) -> Study:
-    """Validate a study given as nested dictionaries.
-
-    Raises:
-        RecipeError: naming the first key that is wrong.
-    """
+    """Validate a study given as nested dictionaries."""
     if name.startswith(OF_WEIGHTS):
         raise RecipeError(f"{name}: archives of weights are called {OF_WEIGHTS}NAME: give the study another name")
     known = [*Header.model_fields, *TABLES]
@@ -122,11 +115,7 @@ def parse_study(values: Mapping[str, Any], name: str, folder: Path | None = None
 
 
 def measure_of(column: Column) -> str:
-    """Return the name of the measure that a column is read from.
-
-    Raises:
-        RecipeError: if there is no such metric.
-    """
+    """Return the name of the measure that a column is read from."""
     if not is_metric(column.metric):
         raise RecipeError(f"table {column.key}.metric: {unknown_name(column.metric, list(named_metrics()))}")
     return column.measure or metric_of(column.metric).kind

@@ -107,11 +107,7 @@ def directory_of(study: str, setting: SettingName, root: Path) -> Path:
 
 
 def write_result(result: StudyResult, folder: Path, figures: Sequence[Mapping[str, Any]] = ()) -> Path:
-    """Write a result as ``result.json`` into a folder that exists, whole or not at all.
-
-    Raises:
-        OSError: if it cannot be written.
-    """
+    """Write a result as ``result.json`` into a folder that exists, whole or not at all."""
     path = folder / "result.json"
     write_json(path, as_json(result, figures))
     return path

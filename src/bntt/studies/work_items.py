@@ -94,14 +94,7 @@ class WorkItem:
 
 
 def work_items(plans: Iterable[tuple[str, Sequence[PlannedRun]]]) -> list[WorkItem]:
-    """List every start of some studies once, each after the one that it begins with.
-
-    Args:
-        plans: the name and the planned runs of each study.
-
-    Raises:
-        RecipeError: if a start begins with one that is not planned.
-    """
+    """List every start of some studies once, each after the one that it begins with."""
     found: dict[str, WorkItem] = {}
     sums: dict[str, tuple[Mapping[str, str] | None, str]] = {}
     for study, runs in plans:
@@ -214,12 +207,7 @@ Job = dict[str, Any]
 
 
 def jobs_of(item: WorkItem, pool: Path, device: str) -> Iterator[tuple[str, Job]]:
-    """Yield each job of an item with a word for messages; take the next one only when the last has succeeded.
-
-    Raises:
-        OSError: if a file between them cannot be read or written.
-        ValueError: if the file of a measurement is not JSON.
-    """
+    """Yield each job of an item with a word for messages; take the next one only when the last has succeeded."""
     run = pool / item.place
     if item.action == "reuse":
         return

@@ -47,12 +47,6 @@ class Foreign:
 def read_foreign(state: Mapping[str, Tensor], layout: str = "") -> Foreign:
     """Sort a state dict; every entry must be recognised.
 
-    Args:
-        layout: a name in ``LAYOUTS``; "" detects it from the names.
-
-    Raises:
-        CheckpointError: naming unknown entries, or missing steps of a norm.
-
     >>> bn = {f"bntt1.{t}.{name}": torch.ones(4) for t in range(3) for name in NORM}
     >>> found = read_foreign({"conv1.weight": torch.ones(4, 1, 3, 3), **bn, "fc2.weight": torch.ones(2, 4)})
     >>> found.layout, found.num_steps, list(found.synapses), list(found.norms)
@@ -83,12 +77,7 @@ def is_wrapped(state: Mapping[str, Tensor]) -> bool:
 
 
 def as_ours(foreign: Foreign, network: SpikingNetwork) -> dict[str, Tensor]:
-    """Return the state dict of this network, with the weights, γ and statistics of the foreign one.
-
-    Raises:
-        CheckpointError: naming every entry that is missing, extra, or of another shape or type, with what is expected
-            here; or a variance below 0.
-    """
+    """Return the state dict of this network, with the weights, γ and statistics of the foreign one."""
     blocks = {name: block for name, block in network.blocks.items() if isinstance(block, SpikingBlock)}
     if len(blocks) != len(network.blocks):
         raise CheckpointError("only networks that are a plain chain of layers can be imported")
@@ -155,11 +144,7 @@ def _stacked(name: str, rows: list[Tensor | None]) -> Tensor:
 
 
 def _leak(left: dict[str, Tensor]) -> float | None:
-    """Take the entries of snnTorch's neurons out of a state dict: one leak, a soft reset at θ = 1.
-
-    Raises:
-        CheckpointError: if leaks differ, or neurons are of another kind.
-    """
+    """Take the entries of snnTorch's neurons out of a state dict: one leak, a soft reset at θ = 1."""
     leaks: dict[str, float] = {}
     for neuron in [name.removesuffix(".beta") for name in left if name.endswith(".beta")]:
         beta = left.pop(f"{neuron}.beta")
@@ -196,11 +181,7 @@ def norm_of_released(block: str) -> str:
 
 
 def _by_name(foreign: Foreign, blocks: list[str]) -> Pairs:
-    """Pair conv1 with bntt1, conv2 with bntt2, ...; fc1 with bntt_fc; fc2 is the readout.
-
-    Raises:
-        CheckpointError: naming missing and extra entries.
-    """
+    """Pair conv1 with bntt1, conv2 with bntt2, ...; fc1 with bntt_fc; fc2 is the readout."""
     norm_of = {name: norm_of_released(name) for name in blocks}
     wanted = [f"{name}.weight" for name in [*blocks, "fc2"]] + [*norm_of.values()]
     there = [*foreign.synapses, *foreign.norms]
@@ -213,11 +194,7 @@ def _by_name(foreign: Foreign, blocks: list[str]) -> Pairs:
 
 
 def _by_order(foreign: Foreign, blocks: list[str]) -> Pairs:
-    """Pair weights and norms with layers in order; the last weights are the readout's.
-
-    Raises:
-        CheckpointError: if there are more or fewer.
-    """
+    """Pair weights and norms with layers in order; the last weights are the readout's."""
     synapses, norms = [*foreign.synapses], [*foreign.norms]
     if len(synapses) != len(blocks) + 1 or len(norms) != len(blocks):
         raise CheckpointError(

@@ -118,10 +118,6 @@ def check_labels(logits: Float[Tensor, "B K"], labels: Tensor) -> None:
 def check_objective(network: SpikingNetwork, method: Method, own: object = None) -> None:
     """Refuse "tet" over only some of the steps if a norm takes its statistics over all; and a loss that is not one.
 
-    Raises:
-        TypeError: if the loss of your own cannot be called.
-        ValueError: naming the layer; or if the loss has parameters to learn, or is given next to the method's.
-
     >>> from bntt.models import mlp
     >>> check_objective(mlp(num_steps=2), Method(loss="tet", grow=[(1, 1)]))
     """

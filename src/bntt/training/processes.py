@@ -202,9 +202,6 @@ class _Several(Processes):
 def own_device(device: str) -> str:
     """Return this process's device: the requested one, or with several GPU processes that of its LOCAL_RANK.
 
-    Raises:
-        LaunchError: if several processes were not started by torchrun, or a GPU is named.
-
     >>> own_device("cpu")
     'cpu'
     """

@@ -257,12 +257,6 @@ def hold_from(
 
     What is not trained stays: parameters without a gradient, and those that the optimiser does not step.
 
-    Args:
-        average: the model's moving average, in which the same steps are copied.
-
-    Raises:
-        ValueError: if a table is computed from other tensors, as a parametrized γ is.
-
     >>> from bntt.models import mlp
     >>> net = mlp(hidden=(2,), num_steps=3)
     >>> _ = net.blocks["fc1"].norm.gamma.data[0].fill_(0.5)

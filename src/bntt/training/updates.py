@@ -17,11 +17,7 @@ from bntt.training.session import Session
 
 
 class Updates(Iterator[StepRecord | EpochRecord]):
-    """Iterator over the records of a training, with its session.
-
-    Attributes:
-        session: the training session.
-    """
+    """Iterator over the records of a training, with its session."""
 
     def __init__(self, session: Session) -> None:
         self.session, self._records, self._started = session, session.records(), False

@@ -169,11 +169,7 @@ def unwrapped(clock: np.ndarray) -> np.ndarray:
 
 
 def header_length(path: Path, content: bytes, layout: AddressLayout = DAVIS346) -> int:
-    """Count the bytes of an AEDAT 2.0 file before its first event, as :func:`read_aedat2` defines.
-
-    Raises:
-        DataError: if it does not begin like AEDAT 2.0, or its header does not end.
-    """
+    """Count the bytes of an AEDAT 2.0 file before its first event, as :func:`read_aedat2` defines."""
     if not content.startswith(VERSION):
         begins = content[:16].split(b"\n")[0].rstrip().decode("ascii", "backslashreplace")
         hint = "; AEDAT 4 is read by read_aedat4" if content.startswith(MAGIC + b"4") else ""
@@ -220,12 +216,6 @@ def _are_events(content: bytes, place: int, last: int, layout: AddressLayout) ->
 def aedat2_bytes(events: Events, notes: Sequence[str] = ()) -> bytes:
     """Make the bytes of a file from which :func:`~bntt.data.read_aedat2` reads these events ("common" orientation).
 
-    Args:
-        notes: lines of the header, in ASCII, each beginning with "#".
-
-    Raises:
-        ValueError: if the sensor is not a DVS128, a time is not 0 to 2³² - 1 microseconds, or a note not a header line.
-
     >>> one = np.array([7], np.int64)
     >>> aedat2_bytes(Events(one, one, one * 2, one * 0, 128, 128))[-8:].hex()
     '000078e300000007'
@@ -247,9 +237,6 @@ def aedat2_bytes(events: Events, notes: Sequence[str] = ()) -> bytes:
 
 def is_simulated(path: Path, notes: Sequence[str] = (SIMULATED,)) -> bool:
     """Return True if a recording's header declares it simulated, or begins with all of these notes.
-
-    Raises:
-        DataError: if it is missing or not a file.
 
     >>> import tempfile
     >>> path = Path(tempfile.mkdtemp()) / "one.aedat"

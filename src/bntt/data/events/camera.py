@@ -239,11 +239,7 @@ def simulate_set(
 
 
 def _paths(images: ImageSet, places: list[int], folder: Path, name: str) -> dict[int, Path]:
-    """Name the file of each image.
-
-    Raises:
-        DataError: if two classes would share a folder.
-    """
+    """Name the file of each image."""
     labels = [_as_folder(label) for label in images.classes]
     if len({label.lower() for label in labels}) < len(labels):
         raise DataError(

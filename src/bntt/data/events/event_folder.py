@@ -54,17 +54,6 @@ def prepare_events(
     all of them is skipped. The manifest's ``details`` record the framing and counts: events, events left out and
     saturated, the share of empty frames, recordings repeated within a part, and the bits of a cell. Its ``check`` is
     "simulated" if a recording says so.
-
-    Args:
-        name: name of the set, for the manifest and messages.
-        test_share: share of every class for the test part, if ``root`` has no parts of its own.
-        simulated: True if all recordings must be simulated, False if none may be; None: either.
-        progress: called with the number of recordings done, and the total.
-
-    Raises:
-        DataError: naming the file that is damaged, has no event, is of another format, does not fit into frames, or
-            violates ``simulated``; the part that lacks the other part; or the recordings that are in both parts.
-            Nothing is written then.
     """
     files, split = _parts(root, kind, test_share)
     listed = _fingerprint(root, files)
@@ -132,11 +121,7 @@ class _Counted:
 
 
 def load_events(folder: Path, manifest: Manifest) -> Splits | FrameSplits:
-    """Load and verify the two parts; the files are mapped, and read in batches.
-
-    Raises:
-        DataError: if a file is missing or has changed, or the split is not the one that the manifest names.
-    """
+    """Load and verify the two parts; the files are mapped, and read in batches."""
     found = load_prepared(folder, manifest)
     if read_split(folder / SPLIT).sha256 != manifest.details.get("split"):
         raise DataError(f"{folder / SPLIT} is not the split that {manifest.name} was prepared with: prepare it again")

@@ -68,11 +68,7 @@ class Framing:
     """Rows and columns of the sensor, for "npz", which does not store them."""
 
     def of(self, name: str) -> tuple[str, EventFormat]:
-        """Return the name and the description of a set's format.
-
-        Raises:
-            DataError: if the set has no such format, or the format needs a sensor, or already has one.
-        """
+        """Return the name and the description of a set's format."""
         known = DATASETS[name].formats
         chosen = self.format or known[0]
         if ("frames.format" in DATASETS[name].needs and not self.format) or chosen not in known:

@@ -40,10 +40,6 @@ def split_recordings(names: Iterable[str], test_share: float = TEST_SHARE) -> Re
     are not part of a name: the same recordings in another format are split in the same way. Validation comes from the
     training part, as it does for images (:func:`bntt.data.split_validation`).
 
-    Raises:
-        ValueError: if the share is not between 0 and 1.
-        DataError: if a name comes twice, or a class has one recording only: each part needs one.
-
     >>> split = split_recordings(f"{label}/{number}" for label in ("cat", "dog") for number in range(10))
     >>> len(split.train), split.test
     (18, ('cat/9', 'dog/7'))
@@ -77,15 +73,6 @@ def content_of(events: Events) -> str:
 def refuse_overlap(contents: Mapping[str, Mapping[str, str]]) -> int:
     """Refuse the same recording in two parts.
 
-    Args:
-        contents: the digest of every recording by its name, for each part.
-
-    Returns:
-        Number of recordings repeated within their part.
-
-    Raises:
-        DataError: naming two recordings that are the same in different parts.
-
     >>> refuse_overlap({"train": {"cat/0": "a", "cat/1": "b", "dog/0": "b"}, "test": {"cat/2": "c"}})
     1
     """
@@ -109,11 +96,7 @@ def write_split(path: Path, split: RecordingSplit) -> None:
 
 
 def read_split(path: Path) -> RecordingSplit:
-    """Read the file of :func:`write_split`.
-
-    Raises:
-        DataError: if it is missing, malformed, or has changed since.
-    """
+    """Read the file of :func:`write_split`."""
     try:
         values = read_json(path)
         split = RecordingSplit(tuple(values["train"]), tuple(values["test"]))

@@ -77,11 +77,7 @@ class Events:
         return len(self.t)
 
     def __getitem__(self, part: slice) -> Events:
-        """Return some of the events, as views.
-
-        Raises:
-            EventFault: if none are left, or a negative step reverses time.
-        """
+        """Return some of the events, as views."""
         return Events(self.t[part], self.x[part], self.y[part], self.p[part], self.height, self.width)
 
     @property
@@ -91,32 +87,20 @@ class Events:
 
 
 def check_file(path: Path) -> None:
-    """Refuse anything but a file: opening a pipe would block.
-
-    Raises:
-        DataError: if it is missing or not a file.
-    """
+    """Refuse anything but a file: opening a pipe would block."""
     if not path.is_file():
         raise DataError(f"{path} is {'no file' if path.exists() else 'missing'}: a recording is read from a file")
 
 
 def beginning(path: Path, count: int) -> bytes:
-    """Read the first bytes of a recording, fewer if it is shorter.
-
-    Raises:
-        DataError: if it is missing or not a file.
-    """
+    """Read the first bytes of a recording, fewer if it is shorter."""
     check_file(path)
     with path.open("rb") as file:
         return file.read(count)
 
 
 def bytes_of(path: Path, most: int = LARGEST_FILE) -> bytes:
-    """Read all bytes of a recording, which must be a file of at most ``most``.
-
-    Raises:
-        DataError: if it is missing, not a file, or larger.
-    """
+    """Read all bytes of a recording, which must be a file of at most ``most``."""
     check_file(path)
     size = path.stat().st_size
     if size > most:
@@ -126,11 +110,7 @@ def bytes_of(path: Path, most: int = LARGEST_FILE) -> bytes:
 
 
 def recorded(path: Path, where: Callable[[int], str], make: Callable[[], Events]) -> Events:
-    """Make events from a file: an error names the file and, by ``where``, the event's place in it.
-
-    Raises:
-        DataError: in place of an :class:`EventFault`.
-    """
+    """Make events from a file: an error names the file and, by ``where``, the event's place in it."""
     try:
         return make()
     except EventFault as fault:

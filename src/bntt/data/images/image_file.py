@@ -18,20 +18,13 @@ LARGEST = 4096
 
 
 def decode(file: ListedFile) -> Tensor:
-    """Decode to uint8 ``[C, H, W]`` as :func:`bntt.io.pictures.decoded` does.
-
-    Raises:
-        DataError: naming the file.
-    """
+    """Decode to uint8 ``[C, H, W]`` as :func:`bntt.io.pictures.decoded` does."""
     return torch.from_numpy(decoded(file.read, file.where).pixels)
 
 
 @dataclass(frozen=True)
 class Fitting:
     """Conversion of images to one size and mode, by Pillow's bilinear filter, which averages when it shrinks.
-
-    Raises:
-        DataError: on a size below 0 or beyond the largest.
 
     >>> Fitting(2, "gray", "pad").applied(torch.full((3, 4, 8), 100, dtype=torch.uint8))[0].tolist()
     [[[100, 100], [0, 0]]]

@@ -26,11 +26,6 @@ def read_images(root: Path, progress: Progress = lambda done, total: None, fitti
     All images must have one size and mode, unless ``fitting`` gives them both. Classes are the names of the class
     folders in order, the same in both parts. Links are followed. Every file within a class is read, whatever its
     extension, except hidden files and those in ``JUNK``.
-
-    Raises:
-        DataError: naming the file that is missing, damaged, not an image, of another size, of a mode other than gray
-            or RGB, or next to the class folders; or the link that is broken or leads back to itself; or if train and
-            test are one place.
     """
     if not root.is_file() and _place(root, PARTS[0]).resolve() == _place(root, PARTS[1]).resolve():
         raise DataError(f"{root}: train and test are one place: no image would be new in the test")

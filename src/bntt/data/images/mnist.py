@@ -53,11 +53,7 @@ def read_mnist(folder: Path, classes: tuple[str, ...] = DIGITS) -> Splits:
 
 
 def find(folder: Path, name: str) -> Path:
-    """Find the file ``name`` or ``name.gz`` of a folder.
-
-    Raises:
-        DataError: if neither exists.
-    """
+    """Find the file ``name`` or ``name.gz`` of a folder."""
     for path in (folder / name, folder / f"{name}.gz"):
         if path.is_file():
             return path
@@ -79,9 +75,6 @@ def read_idx(path: Path, dimensions: int) -> Tensor:
     """Read one IDX file of unsigned bytes: two zero bytes, the type, the number of dimensions, the sizes, the values.
 
     The header is checked against the file's size before anything is allocated.
-
-    Raises:
-        DataError: if magic number, sizes and length do not agree.
     """
     packed = path.suffix == ".gz"
     try:

@@ -20,9 +20,6 @@ def read_tiny_imagenet(root: Path, progress: Progress = lambda done, total: None
 
     The published test images have no labels, so the published validation part is the test part here. Classes are in
     the order of their sorted WordNet ids; gray images become RGB.
-
-    Raises:
-        DataError: naming the file or line that is missing or wrong.
     """
     wnids = sorted(_text(root / "wnids.txt").split())
     number = {wnid: label for label, wnid in enumerate(wnids)}
@@ -59,11 +56,7 @@ def read_tiny_imagenet(root: Path, progress: Progress = lambda done, total: None
 
 
 def _image(path: Path) -> ListedFile:
-    """Return the file at a path; refuse a pipe or a device, which would block.
-
-    Raises:
-        DataError: if it is not a file.
-    """
+    """Return the file at a path; refuse a pipe or a device, which would block."""
     if not path.is_file():
         raise DataError(f"{path} is missing or not a file")
     return file_at(path)

@@ -21,12 +21,7 @@ FILE = Seal("NIR file", "", BundleError)
 
 
 def read(path: Path) -> dict[str, Any]:
-    """Return the graph in a file as ``nir.NIRGraph.to_dict`` has it.
-
-    Raises:
-        BundleError: if it is missing, damaged, hostile or no NIR graph; the message says why.
-        DeployError: if nir is not installed.
-    """
+    """Return the graph in a file as ``nir.NIRGraph.to_dict`` has it."""
     if importlib.util.find_spec("nir") is None:
         raise DeployError('NIR files are read by nir, which is not installed: pip install "bntt[nir]"')
     payload = FILE.bytes_of(path, hdf5.MOST_BYTES)

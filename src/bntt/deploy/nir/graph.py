@@ -35,11 +35,7 @@ if TYPE_CHECKING:
 
 
 def write(description: Description, path: Path, weights: str = "float32") -> None:
-    """Write :func:`build`'s graph into a file, whole or not at all.
-
-    Raises:
-        DeployError: as :func:`build`, or for other weights than float32.
-    """
+    """Write :func:`build`'s graph into a file, whole or not at all."""
     if weights != "float32":
         raise DeployError(f"NIR files have float32 weights, got {weights!r}: a bundle can have float16 and int8")
     payload, made = io.BytesIO(), build(description)
@@ -48,11 +44,7 @@ def write(description: Description, path: Path, weights: str = "float32") -> Non
 
 
 def load() -> Any:
-    """Return the package nir.
-
-    Raises:
-        DeployError: if it is not installed.
-    """
+    """Return the package nir."""
     try:
         import nir
     except ModuleNotFoundError:
@@ -65,9 +57,6 @@ def build(description: Description) -> nir.NIRGraph:
 
     Its input is the encoder's output in one step; its output is a step's logits, whose mean over the steps is the
     network's.
-
-    Raises:
-        DeployError: if nir is not installed; or naming the layer that NIR cannot represent, and why.
     """
     making = _Graph(load(), description)
     made: nir.NIRGraph = making.made()

@@ -75,11 +75,7 @@ def check_dataset(held: Any, h5py: Any, left: int, here: str) -> int:
 
 
 def opened(payload: bytes) -> dict[str, Any]:
-    """Return the graph in a file's bytes, as ``nir.NIRGraph.to_dict`` has it.
-
-    Raises:
-        Refused: saying why there is none.
-    """
+    """Return the graph in a file's bytes, as ``nir.NIRGraph.to_dict`` has it."""
     import h5py
     import nir
 

@@ -131,11 +131,7 @@ class Node:
 
 
 def connected(graph: Mapping[str, Any]) -> dict[str, Node]:
-    """Return the nodes of a graph by name, each with the nodes that it reads and that read it.
-
-    Raises:
-        DeployError: naming an unsupported node, or an edge that has no end.
-    """
+    """Return the nodes of a graph by name, each with the nodes that it reads and that read it."""
     named, edges = graph.get("nodes"), graph.get("edges")
     if graph.get("type") != "NIRGraph" or not isinstance(named, Mapping) or not isinstance(edges, list | tuple):
         raise DeployError("it is no NIRGraph of nodes and edges")
@@ -172,11 +168,7 @@ def feedback(nodes: Mapping[str, Node]) -> dict[str, Node]:
 
 
 def in_order(nodes: Mapping[str, Node], last: str, done: Callable[[Node], None]) -> None:
-    """Call a function on every node that leads to the last, each after the nodes that it reads, in order of its edges.
-
-    Raises:
-        DeployError: naming a node of a loop.
-    """
+    """Call a function on every node that leads to the last, each after the nodes that it reads."""
     waiting, open_, closed = [last], set[str](), set[str]()
     while waiting:
         name = waiting[-1]
@@ -195,11 +187,7 @@ def in_order(nodes: Mapping[str, Node], last: str, done: Callable[[Node], None])
 def padding_of(
     node: Node, kernel: tuple[int, ...], stride: tuple[int, int], dilation: tuple[int, int]
 ) -> tuple[int, int]:
-    """Return the padding of a convolution in rows and columns.
-
-    Raises:
-        DeployError: if it is not the same on both sides.
-    """
+    """Return the padding of a convolution in rows and columns."""
     kind = node.fields.get("padding")
     if not isinstance(kind, str):
         return node.pair("padding", 0)

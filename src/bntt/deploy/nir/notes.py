@@ -51,11 +51,7 @@ def facts_of(made: Description) -> str:
 
 
 def facts_from(text: str) -> Facts:
-    """Return the facts that :func:`facts_of` wrote.
-
-    Raises:
-        DeployError: if there are none; the message says why.
-    """
+    """Return the facts that :func:`facts_of` wrote."""
     kinds = {"encoder": Encoder, "classes": tuple[str, ...], "pictures": Pictures | None, "provenance": dict[str, str]}
     try:
         tree = json.loads(text)

@@ -64,11 +64,7 @@ def from_nir(
 def described(
     graph: Mapping[str, Any], encoder: Encoder | None = None, classes: tuple[str, ...] = (), dt: float = DT
 ) -> Description:
-    """Describe a graph as ``nir.NIRGraph.to_dict`` has it; see :func:`from_nir`.
-
-    Raises:
-        DeployError: as for :func:`from_nir`.
-    """
+    """Describe a graph as ``nir.NIRGraph.to_dict`` has it; see :func:`from_nir`."""
     nodes, notes = connected(graph), graph.get("metadata")
     facts = facts_from(str(notes[FACTS])) if isinstance(notes, Mapping) and FACTS in notes else None
     if encoder is not None:
@@ -85,11 +81,7 @@ class _Reading(Reading):
         self.resets, self.drafts = feedback(nodes), dict[str, Draft]()
 
     def description(self, classes: tuple[str, ...]) -> Description:
-        """Return the description.
-
-        Raises:
-            DeployError: naming the node that the library does not support.
-        """
+        """Return the description."""
         ins, outs = ([node for node in self.nodes.values() if node.type == kind] for kind in ("Input", "Output"))
         if len(ins) != 1 or len(outs) != 1 or len(outs[0].reads) != 1 or len(self.nodes) > MOST_NODES:
             raise DeployError(

@@ -22,10 +22,6 @@ def samples_of(made: Description, x: Any, dtype: Any, *, whole: bool) -> Array:
     Args:
         x: images ``[B, ...]``; frames and sequences ``[B, T, ...]``, or one step of them.
         whole: True if frames and sequences come with all steps.
-
-    Raises:
-        TypeError: if they are not floating point; frames may be whole numbers.
-        DeployError: if they have another shape, are not finite, or, if they are pixels, are not from 0 to 1.
     """
     encoder, samples = made.encoder, np.asarray(x)
     timed, wanted = encoder.kind in IN_TIME, made.input_shape

@@ -21,9 +21,6 @@ def exit_step(made: Description, threshold: float) -> int:
 
     Steps whose γ has no path from the input to the readout do not count. If no mean reaches it, the result is 1, with a
     warning.
-
-    Raises:
-        DeployError: on a threshold that is negative or not a number, or a network without a γ for each step.
     """
     if not (threshold >= 0 and math.isfinite(threshold)):
         raise DeployError(f"an exit threshold must be 0 or above, in units of γ, got {threshold}")
@@ -48,9 +45,6 @@ def certainty(logits: Array, criterion: Criterion) -> Array:
     """Compute the certainty of each sample, from 0 to 1, with p the softmax of its logits ``[B, K]``.
 
     ``confidence``: the largest p. ``margin``: the largest p minus the second. ``entropy``: 1 + Σ p ln p / ln K.
-
-    Raises:
-        DeployError: on an unknown criterion.
 
     >>> certainty(np.array([[0.0, 0.0], [0.0, 40.0]]), "margin")
     array([0., 1.])

@@ -14,12 +14,7 @@ from bntt.io.pictures import read_picture
 
 
 def sample_of(made: Description, path: Path, *, invert: bool = False) -> tuple[Array, tuple[str, ...]]:
-    """Read a picture as in the network's training: return its sample, ``[1, ...]``, and what was done to it.
-
-    Raises:
-        DeployError: if the description does not say how a picture becomes a sample.
-        DataError: naming the file, if it cannot be read as a picture.
-    """
+    """Read a picture as in the network's training: return its sample, ``[1, ...]``, and what was done to it."""
     how = pictures_of(made)
     picture = read_picture(path, how.shape, fit=how.fit, invert=invert)
     pixels = picture.pixels[None].astype(np.float32) / np.float32(255)
@@ -27,11 +22,7 @@ def sample_of(made: Description, path: Path, *, invert: bool = False) -> tuple[A
 
 
 def pictures_of(made: Description) -> Pictures:
-    """Return how a picture becomes a network's sample.
-
-    Raises:
-        DeployError: if the description does not say it.
-    """
+    """Return how a picture becomes a network's sample."""
     if made.encoder.kind == "frames":
         raise DeployError(
             f"the network takes frames {list(made.input_shape)}, one in each step, and no pictures: in Python, give "

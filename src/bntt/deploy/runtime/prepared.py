@@ -61,9 +61,6 @@ def tables_of(neurons: Neurons, layer: Layer) -> dict[str, Array]:
 def address(array: Array, dtype: Any, size: int) -> int:
     """Return the address of an array's values, for a kernel that reads ``size`` contiguous elements of ``dtype``.
 
-    Raises:
-        TypeError: if they are not; that is a bug of this library.
-
     >>> address(np.zeros(3, np.float32), np.float32, 4)
     Traceback (most recent call last):
     TypeError: a kernel takes a contiguous float32 of 4 elements, got float32 [3]

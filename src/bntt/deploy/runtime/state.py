@@ -31,10 +31,6 @@ class Noise:
 def noise_of(seed: int | None, draw: int | None, index: Any, batch: int, known: Noise | None = None) -> Noise:
     """Return the noise of a batch: a state's, or the given one, by default seed 0, draw 0 and samples 0 to B-1.
 
-    Raises:
-        DeployError: if seed or draw is out of range, the index does not name each sample by an integer, or the given
-            noise differs from the state's.
-
     >>> noise_of(0, 0, None, 2).index
     array([0, 1])
     """

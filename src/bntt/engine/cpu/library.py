@@ -35,11 +35,7 @@ def _door() -> Any:
 
 
 class Job(Structure):
-    """A structure that a kernel is called with: numbers, and pointers to buffers, which it keeps alive.
-
-    Raises:
-        KernelInputError: on a buffer that is not what the kernel assumes.
-    """
+    """A structure that a kernel is called with: numbers, and pointers to buffers, which it keeps alive."""
 
     def __init__(self, **values: Any) -> None:
         super().__init__()
@@ -207,12 +203,7 @@ def use_openmp(entry: int | None) -> None:
 
 
 def call(function: str, *arguments: Any) -> None:
-    """Call a kernel with numbers, buffers and jobs, all of which live until it returns.
-
-    Raises:
-        KernelInputError: on a buffer that is not what the kernel assumes.
-        MemoryError: if the kernel could not allocate its working memory.
-    """
+    """Call a kernel with numbers, buffers and jobs, all of which live until it returns."""
     given = []
     for one in arguments:
         if type(one) is tuple:

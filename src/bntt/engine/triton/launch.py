@@ -66,11 +66,7 @@ def scan(
 
 
 def reverse_sums(reverse: Reverse, *, leak: bool) -> Tensor:
-    """Return sums over rows of g and of g x̂, ``[2, T, C]``, float64.
-
-    Raises:
-        NotImplementedError: if a leak's gradient is wanted: these kernels do not support it.
-    """
+    """Return sums over rows of g and of g x̂, ``[2, T, C]``, float64."""
     if leak:
         raise NotImplementedError("the Triton kernels have no gradient of a leak")
     return _sweep(reverse, None, None, None).sum(0)

@@ -134,11 +134,7 @@ class LayerBlock(nn.Module):
         return (SpikingLayer("", self.synapse, self.norm, spiking),)
 
     def _pooled(self, pool: nn.Module, spikes: Tensor) -> Tensor:
-        """Apply the pool after the neurons.
-
-        Raises:
-            ValueError: if the image is too small for it.
-        """
+        """Apply the pool after the neurons."""
         try:
             return fold_time(pool, spikes)
         except RuntimeError as error:

@@ -86,9 +86,6 @@ class SpikingLayer(NamedTuple):
 def check_stage(module: object, name: str, returns: str) -> None:
     """Refuse an object that cannot be called as a stage.
 
-    Raises:
-        TypeError: saying how it must be called.
-
     >>> check_stage(nn.BatchNorm2d(4), "the norm", "y")
     Traceback (most recent call last):
     TypeError: the norm must take (x [S, B, ...], call, state) and return (y, state); BatchNorm2d takes (input)
@@ -108,11 +105,7 @@ def check_stage(module: object, name: str, returns: str) -> None:
 
 
 def check_layers(block: nn.Module, name: str) -> None:
-    """Refuse a block that does not list its layers, lists something else, or lists two layers with the same name.
-
-    Raises:
-        TypeError: saying which.
-    """
+    """Refuse a block that does not list its layers, lists something else, or lists two layers with the same name."""
     kind = type(block).__name__
     if inspect.getattr_static(block, "layers", None) is None:
         raise TypeError(
@@ -133,10 +126,6 @@ def check_layers(block: nn.Module, name: str) -> None:
 def check_drive(x: Tensor) -> None:
     """Refuse an input that cannot drive a network.
 
-    Raises:
-        TypeError: if it is not a tensor.
-        ValueError: if it is not ``[S, B, ...]`` with a step or more.
-
     >>> import torch
     >>> check_drive(torch.zeros(5, 2))
     Traceback (most recent call last):
@@ -149,12 +138,7 @@ def check_drive(x: Tensor) -> None:
 
 
 def passed(name: str, stage: Stage, x: Tensor, call: Call, state: Any) -> tuple[Tensor, Any]:
-    """Call a stage, and check its return value; what it returns narrower than float32 under autocast is widened.
-
-    Raises:
-        TypeError: if that is not a pair of a tensor and a state.
-        ValueError: if the tensor has other steps or samples than the input.
-    """
+    """Call a stage, and check its return value; what it returns narrower than float32 under autocast is widened."""
     result = stage(x, call, state)
     if not (isinstance(result, tuple) and len(result) == 2 and isinstance(result[0], Tensor)):
         raise TypeError(f"{name} must return (tensor [S, B, ...], state), got {type(result).__name__}")
@@ -194,9 +178,6 @@ def settle(blocks: nn.ModuleDict, readout: nn.Module | None = None) -> int | Non
 
     Returns:
         The number of steps that parts of the blocks and the readout have; None if no part has one.
-
-    Raises:
-        ValueError: if they differ in it.
 
     >>> from bntt.nn import BNTT, LIF, SpikingBlock
     >>> settle(nn.ModuleDict({"fc1": SpikingBlock(nn.Linear(6, 8), BNTT(8, num_steps=5), LIF())}))

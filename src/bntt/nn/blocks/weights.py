@@ -17,10 +17,6 @@ def weigh(name: str, synapse: nn.Module, x: Tensor) -> Tensor:
     Args:
         name: the layer's name in messages.
 
-    Raises:
-        ValueError: if PyTorch refuses the weights; the message names the parameter with a wrong size or type, or the
-            input that does not fit.
-
     >>> import torch
     >>> weigh("block 'fc1'", nn.Linear(4, 8), torch.ones(5, 2, 4)).shape
     torch.Size([5, 2, 8])
@@ -78,12 +74,7 @@ def _meets(synapse: nn.Module, layer: nn.Module) -> bool:
 
 
 def check_input(name: str, synapse: nn.Module, x: Tensor) -> None:
-    """Check an input against the first weights that it meets, if these declare their input size.
-
-    Raises:
-        TypeError: on anything but a tensor, or weights of an unsupported type.
-        ValueError: on an input that does not fit them.
-    """
+    """Check an input against the first weights that it meets, if these declare their input size."""
     check_tensor(x, name, "an input [S, B, ...]")
     layer = first_weights(synapse)
     if layer is None:

@@ -40,9 +40,6 @@ class StillEncoder(PixelEncoder):
         """Return the held input at all steps, or at some: ``[S, B, ...]``, every step the same memory.
 
         The other arguments have no effect.
-
-        Raises:
-            TypeError, ValueError: if ``held`` refuses the values, or there are no such steps.
         """
         wanted = steps_of(steps, self.num_steps)
         return self.held(x).expand(len(wanted), *x.shape)
@@ -121,9 +118,6 @@ class TimedEncoder(nn.Module, ABC):
     """Base class of encoders of samples that already have a time axis: batch first, with the encoder's T steps.
 
     A subclass defines ``at(x, steps)``.
-
-    Raises:
-        ValueError: if ``num_steps`` is below 1.
     """
 
     def __init__(self, num_steps: int) -> None:
@@ -140,12 +134,7 @@ class TimedEncoder(nn.Module, ABC):
         steps: range | None = None,
         compact: bool = False,
     ) -> Tensor:
-        """Encode all steps, or some; the other arguments have no effect.
-
-        Raises:
-            TypeError: if the samples are not a tensor of a supported type.
-            ValueError: if they are not batch first with the encoder's T, not finite, or of other features.
-        """
+        """Encode all steps, or some; the other arguments have no effect."""
         return self.at(x, steps_of(steps, self.num_steps))
 
     @abstractmethod

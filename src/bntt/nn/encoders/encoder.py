@@ -56,11 +56,7 @@ class Encoder(Protocol):
 
 
 def whole_steps(num_steps: int) -> int:
-    """Return an encoder's number of steps, after checking it.
-
-    Raises:
-        ValueError: if it is not a whole number, or below 1.
-    """
+    """Return an encoder's number of steps, after checking it."""
     if num_steps != int(num_steps) or num_steps < 1:
         raise ValueError(f"num_steps must be a whole number, 1 or more, got {num_steps}")
     return int(num_steps)
@@ -91,10 +87,6 @@ def steps_of(steps: range | None, num_steps: int) -> range:
 
 def index_of(index: Tensor | None, x: Tensor) -> Int[Tensor, " B"]:
     """Return each sample's index in its dataset, int64 on the samples' device: 0..B-1 if none is given.
-
-    Raises:
-        TypeError: if it is not a tensor.
-        ValueError: if it does not name each sample by an integer.
 
     >>> index_of(None, torch.zeros(3, 1))
     tensor([0, 1, 2])

@@ -20,10 +20,6 @@ PerChannel = Sequence[float] | float | Tensor | None
 def channel_scales(mean: PerChannel, std: PerChannel) -> tuple[Tensor | None, Tensor | None]:
     """Return mean and standard deviation as rows ``[C, 1, 1]``; both or neither.
 
-    Raises:
-        ValueError: if one of them is missing, their lengths differ, a number is not finite, or a deviation is not
-            above 0.
-
     >>> mean, std = channel_scales([0.5, 0.4, 0.3], 3 * [0.25])
     >>> mean.shape
     torch.Size([3, 1, 1])
@@ -44,10 +40,6 @@ def normalized(images: Tensor, mean: Tensor | None, std: Tensor | None) -> Tenso
     Args:
         images: ``[B, C, H, W]``, floating point, pixels in [0, 1].
         mean, std: as :func:`channel_scales` gives them.
-
-    Raises:
-        TypeError: if the images are not a tensor, not floating point, or have no values.
-        ValueError: if they are not ``[B, C, H, W]``, not finite, not within [0, 1], or have other channels.
 
     >>> normalized(torch.ones(1, 1, 1, 2), *channel_scales(0.5, 0.25)).flatten()
     tensor([2., 2.])
@@ -77,10 +69,6 @@ def normalized(images: Tensor, mean: Tensor | None, std: Tensor | None) -> Tenso
 def check_rates(x: Tensor, signed: bool) -> None:
     """Refuse values that rate coding does not take: not finite, or, if it is unsigned, not from 0 to 1.
 
-    Raises:
-        TypeError: if they are not floating point.
-        ValueError: if they are not finite, or out of range.
-
     >>> check_rates(torch.tensor([[-2.0, 0.5]]), signed=True)
     """
     check_values(x, "pixels")
@@ -108,9 +96,6 @@ class PixelEncoder(nn.Module, ABC):
     Args:
         num_steps: T.
         mean, std: per channel, of the training images; both or neither (then the pixels are encoded as they are).
-
-    Raises:
-        ValueError: if ``num_steps`` is below 1, or mean and std are not one finite number per channel, std above 0.
     """
 
     mean: Tensor | None
@@ -126,9 +111,6 @@ class PixelEncoder(nn.Module, ABC):
         """Encode images ``[B, C, H, W]`` with pixels in [0, 1] into the network's input, ``[S, B, C, H, W]``.
 
         See :class:`~bntt.nn.Encoder` for the arguments.
-
-        Raises:
-            TypeError, ValueError: if :func:`normalized` refuses the images, or ``spikes`` the normalised ones.
         """
         return self.spikes(self.normalized(images), **call)
 

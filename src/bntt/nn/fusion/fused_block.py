@@ -38,12 +38,7 @@ class FusedNode(NamedTuple):
         return self.memory[0] * self.memory[1] * self.memory[2] if fires else 0
 
     def enter(self, state: BlockState | None, batch: int, first: int) -> Start:
-        """Return a module's state before step ``first`` as the kernels take it.
-
-        Raises:
-            ValueError: if its membrane belongs to other neurons or another batch, or its norm needs steps that it does
-                not have.
-        """
+        """Return a module's state before step ``first`` as the kernels take it."""
         membrane, past = (None, None) if state is None else state
         if self.norm is not None:
             self.norm.check_past(first, past)

@@ -61,9 +61,6 @@ def plan_of(blocks: Mapping[str, nn.Module], x: Tensor, compute: Compute, call: 
     Args:
         x: ``[S, B, ...]``; only its shape, type and device matter.
         call: the steps' place in time.
-
-    Raises:
-        BackendError: if a block cannot be fused, but ``compute`` requires the kernels.
     """
     require_precision(compute.precision, x.device)
     fused: dict[str, FusedBlock] = {}

@@ -74,9 +74,6 @@ def why_touched(module: nn.Module, kind: type[nn.Module] | None = None) -> str:
 def own_tensor(module: nn.Module, name: str) -> Tensor:
     """Return a parameter or buffer of a module, to write into.
 
-    Raises:
-        ValueError: if it is computed from others, as a parametrized one: what is written into it would be lost.
-
     >>> own_tensor(nn.Linear(2, 3), "weight").shape
     torch.Size([3, 2])
     """

@@ -44,10 +44,6 @@ class Noise:
 def noise_of(known: Noise | None, batch: int, seed: int | None, draw: int | None, index: Tensor | None) -> Noise:
     """Return the noise of a call: the state's, or the given one; by default seed 0, draw 0 and samples 0 to B-1.
 
-    Raises:
-        TypeError: if ``index`` is not a tensor.
-        ValueError: if the given noise differs from the state's, or ``index`` does not name each sample by an integer.
-
     >>> noise_of(None, 2, None, 7, None).index
     tensor([0, 1])
     """
@@ -105,11 +101,7 @@ ALL_STEPS = Call()
 
 
 def check_call(call: Call) -> Call:
-    """Refuse a state in the place of the call.
-
-    Raises:
-        TypeError: if it is not a :class:`Call`.
-    """
+    """Refuse a state in the place of the call."""
     if not isinstance(call, Call):
         raise TypeError(
             f"the second argument says which steps a part is called for, a Call, got {type(call).__name__}: the state "

@@ -238,9 +238,6 @@ def check_classifier(model: object, verb: str) -> None:
     Args:
         verb: the action on it, for the message.
 
-    Raises:
-        TypeError: naming the type given, and how a network becomes a classifier.
-
     >>> check_classifier([], "fit trains")
     Traceback (most recent call last):
     TypeError: fit trains a SpikingClassifier, got list
@@ -257,9 +254,6 @@ def check_answers(model: SpikingClassifier, taker: str) -> None:
 
     Args:
         taker: what takes the answers of single steps, with a verb, for the message.
-
-    Raises:
-        TypeError: as :func:`check_classifier`, or naming the place of the hook or method.
 
     >>> from bntt.models import mlp
     >>> from bntt.nn import PoissonEncoder
@@ -280,9 +274,6 @@ def check_network(value: object, taker: str, other: str = "") -> None:
     Args:
         taker: the function it was given to.
         other: what it also takes: `` or ...``.
-
-    Raises:
-        TypeError: naming the type given, and where a classifier has its network.
 
     >>> check_network([], "fold")
     Traceback (most recent call last):

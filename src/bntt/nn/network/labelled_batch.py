@@ -51,11 +51,6 @@ def samples(loader: Loader, draw: int, first: int = 0) -> Iterator[Samples]:
     not read if the loader's ``epoch`` takes ``first``, else they are dropped; samples keep their numbers. With a plain
     loader these are the same samples only if it yields the same batches again.
 
-    Raises:
-        TypeError: if the loader yields nothing, or samples, or an index, that are not tensors.
-        ValueError: on a batch that is not inputs and labels; labels that are neither one integer a sample nor shares of
-            classes; or fewer batches than are to be skipped.
-
     >>> pairs = [(torch.zeros(2, 1, 4, 4), [0, 1])] * 2
     >>> [index.tolist() for _, _, index in samples(pairs, draw=0)]
     [[0, 1], [2, 3]]

@@ -166,9 +166,6 @@ def rows_of(state: Any, keep: Tensor) -> Any:
     The state is None, a tensor ``[B, ...]``, a tuple or dict of these, or anything with a method ``rows(keep)``.
     Moments belong to no sample and stay.
 
-    Raises:
-        TypeError: if a state does not define how its rows are selected.
-
     >>> rows_of((torch.arange(3), None), torch.tensor([2]))
     (tensor([2]), None)
     """
@@ -181,9 +178,6 @@ def rows_of(state: Any, keep: Tensor) -> Any:
 
 def joined_rows(state: Any, *others: Any) -> Any:
     """Append the samples of a block's other states to those of the first; the states are as in :func:`rows_of`.
-
-    Raises:
-        TypeError: if a state does not define how it is joined.
 
     >>> joined_rows((torch.zeros(1, 2), None), (torch.ones(2, 2), None))[0].sum(1)
     tensor([0., 2., 2.])

@@ -27,10 +27,6 @@ def watching(layers: Mapping[str, SpikingLayer], x: Tensor, measure: Measure) ->
 
     Args:
         x: ``[S, B, ...]``; only its numbers of steps and samples matter.
-
-    Raises:
-        TypeError: if a layer's norm, neurons or weights were not called for each of the steps; or if arrivals are
-            requested at weights that are not one convolution or fully connected layer.
     """
     found: Measured = {}
     size = (x.shape[0], x.shape[1])
@@ -131,9 +127,6 @@ class _Watch:
 def weights_of(layer: SpikingLayer) -> nn.Conv2d | nn.Linear | None:
     """Return the one convolution or fully connected layer in a layer's weights; None if it has no weights.
 
-    Raises:
-        TypeError: if its synapse has none, or several, or other parameters.
-
     >>> weights_of(SpikingLayer("fc1", nn.Sequential(nn.Flatten(), nn.Linear(4, 2, device="meta")), None, None))
     Linear(in_features=4, out_features=2, bias=True)
     """
@@ -151,10 +144,6 @@ def weights_of(layer: SpikingLayer) -> nn.Conv2d | nn.Linear | None:
 
 def membrane_at(layer: str, membrane: object, place: tuple[int, ...]) -> Tensor:
     """Return one neuron's membrane in every sample, ``[1, B]``, out of ``[B, C, *space]``.
-
-    Raises:
-        TypeError: if the neurons' state is not a tensor and has no tensor ``membrane``.
-        ValueError: if there is no such neuron.
 
     >>> membrane_at("fc1", torch.tensor([[1.0, 2.0]]), (1,))
     tensor([[2.]])

@@ -44,11 +44,7 @@ class NormMethod:
 
 
 def check_window(name: str, pooling: Pooling, num_steps: int) -> None:
-    """Refuse a window over time that is longer than the number of steps.
-
-    Raises:
-        ValueError: if it is longer.
-    """
+    """Refuse a window over time that is longer than the number of steps."""
     back = pooling.back if isinstance(pooling, Window) else None
     if back is not None and back >= num_steps:
         raise ValueError(
@@ -156,9 +152,6 @@ class TemporalNorm(nn.Module):
 
     def __getitem__(self, t: int) -> Callable[[Tensor], Tensor]:
         """Return step t by itself, ``norm[t](x [B, C, *space])``, a tensor: for loops that know their step.
-
-        Raises:
-            IndexError: if there is no such step.
 
         >>> from bntt.nn.norms.methods import BNTT
         >>> bn = BNTT(8, num_steps=5)
@@ -270,10 +263,6 @@ PutOff = Callable[[TemporalNorm, Moments, slice], None] | None
 def check_current(name: str, channels: int, x: Tensor) -> None:
     """Check that the input of a norm with ``channels`` channels is ``[S, B, C, *space]``.
 
-    Raises:
-        TypeError: if it is not a tensor.
-        ValueError: if it has too few dimensions, or other channels.
-
     >>> check_current("BNTT", 8, torch.zeros(5, 2, 4))
     Traceback (most recent call last):
     ValueError: BNTT has 8 channels, got an input with 4
@@ -287,9 +276,6 @@ def check_current(name: str, channels: int, x: Tensor) -> None:
 
 def check_space(name: str, channels: int, x: Tensor, call: Call) -> None:
     """Refuse an input that could be a batch of images without time, unless the call names its steps.
-
-    Raises:
-        ValueError: if ``[B, C, H, W]`` fits as well as ``[S, B, C, L]``.
 
     >>> check_space("BNTT", 8, torch.zeros(6, 2, 8, 5), ALL_STEPS)
     """

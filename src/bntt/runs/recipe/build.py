@@ -29,11 +29,7 @@ class DeviceError(RuntimeError):
 
 
 def require_device(name: str) -> None:
-    """Check that a device is usable.
-
-    Raises:
-        DeviceError: listing the available devices.
-    """
+    """Check that a device is usable."""
     try:
         if torch.device(name).type not in ("cpu", "cuda"):
             raise RuntimeError("only cpu and cuda are supported")
@@ -102,11 +98,7 @@ def _plain_blocks(data: RecipeData, model: SpikingClassifier) -> dict[str, str]:
 def training_loader(
     recipe: Recipe, data: RecipeData, device: str = "cpu", share: tuple[int, int] = (0, 1)
 ) -> SampleLoader:
-    """Return the training loader, shuffled, augmented and mixed from the recipe's seed; or a process's share.
-
-    Raises:
-        RecipeError: if these samples cannot be augmented or mixed this way.
-    """
+    """Return the training loader, shuffled, augmented and mixed from the recipe's seed; or a process's share."""
     try:
         return SampleLoader(
             data.train,
@@ -150,12 +142,7 @@ def facts_of(recipe: Recipe, model: SpikingClassifier | None = None) -> Facts:
 
 
 def build_model(recipe: Recipe, data: RecipeData, device: str = "cpu") -> SpikingClassifier:
-    """Build the recipe's network and encoder for this data, with initial weights from its seed, on a device.
-
-    Raises:
-        RecipeError: if network and data do not fit.
-        BackendError: if a block cannot be trained or evaluated as ``compute`` asks.
-    """
+    """Build the recipe's network and encoder for this data, with initial weights from its seed, on a device."""
     if not (recipe.network.name and recipe.encoder.name):
         raise RecipeError('network.name, encoder.name: "" stands for a part given in Python, which no recipe builds')
     options = builder_options(recipe) | _sizes(recipe, data.train)
@@ -194,11 +181,7 @@ def input_shape(recipe: Recipe, data: RecipeData) -> tuple[int, ...]:
 
 
 def _sizes(recipe: Recipe, samples: SampleSet) -> dict[str, Any]:
-    """Return the builder arguments that depend on the samples.
-
-    Raises:
-        RecipeError: if the network does not take these samples.
-    """
+    """Return the builder arguments that depend on the samples."""
     name = recipe.network.name
     takes = signature(MODELS[name]).parameters
     if isinstance(samples, SequenceSet):
@@ -235,11 +218,7 @@ def builder_options(recipe: Recipe) -> dict[str, Any]:
 
 
 def build_encoder(recipe: Recipe, data: RecipeData, steps: int | None = None) -> Encoder:
-    """Build the recipe's encoder for this data, with the network's number of steps or another.
-
-    Raises:
-        RecipeError: if it does not suit the data.
-    """
+    """Build the recipe's encoder for this data, with the network's number of steps or another."""
     steps = steps or recipe.network.num_steps
     takes = encoder_facts_by_name(recipe.encoder.name).takes
     if (has_time := isinstance(data.train, FrameSet)) != (takes == "frames"):

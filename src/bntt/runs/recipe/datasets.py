@@ -64,11 +64,7 @@ class RecipeData:
         return {"data": asdict(self.manifest), "samples": counts}  # the manifest counts the lazy test split
 
     def of(self, split: Split) -> SampleSet:
-        """Return the samples of a split.
-
-        Raises:
-            DataError: if there are none, as in a run of :func:`bntt.fit` that was not given them.
-        """
+        """Return the samples of a split."""
         found: SampleSet = getattr(self, split)
         if not len(found):
             raise DataError(f"{self.label}: there are no {split} samples: {WITHOUT[split]}")
@@ -76,12 +72,7 @@ class RecipeData:
 
 
 def build_data(recipe: Recipe, progress: Callable[[int, int], None] = lambda done, total: None) -> RecipeData:
-    """Load the recipe's dataset and split off its validation part.
-
-    Raises:
-        DataError: if the dataset is missing or damaged.
-        RecipeError: if the recipe requests an impossible split.
-    """
+    """Load the recipe's dataset and split off its validation part."""
     if not recipe.data.name:
         raise RecipeError(
             'data.name: "" stands for samples given in Python, of which a run keeps only those that measure it: resume '
@@ -126,9 +117,6 @@ MOST_VALUES = 1 << 27
 def stand_in(recipe: Recipe, manifest: Manifest) -> RecipeData:
     """Return blank samples of the sizes of a recipe's data, to build and count with, not to train; one is in memory.
 
-    Raises:
-        ValueError: if the manifest has no training samples or classes, or its samples are of unknown kind or too large.
-
     >>> from bntt.runs.recipe.file import load_recipe
     >>> recipe = load_recipe("demo")
     >>> made = stand_in(recipe, build_data(recipe).manifest)
@@ -163,11 +151,7 @@ def checksums(manifest: Manifest, order: str) -> dict[str, str]:
 
 
 def _choose_samples(part: Samples, count: int, seed: int) -> Samples:
-    """Choose ``count`` training samples, stratified by class; 0: all.
-
-    Raises:
-        RecipeError: if there are fewer.
-    """
+    """Choose ``count`` training samples, stratified by class; 0: all."""
     if count > len(part):
         raise RecipeError(f"data.images: {count:,} requested, but validation leaves only {len(part):,} training images")
     return some_of(part, count or len(part), seed)
@@ -186,11 +170,7 @@ def describe_subset(some: ImageSet | FrameSet, of: int) -> str:
 
 
 def in_order(samples: ImageSet | FrameSet, order: str) -> SampleSet:
-    """Convert images to sequences in an order; without one return them unchanged.
-
-    Raises:
-        RecipeError: if an order is requested for frames.
-    """
+    """Convert images to sequences in an order; without one return them unchanged."""
     if not order:
         return samples
     if isinstance(samples, FrameSet):
@@ -205,12 +185,7 @@ def data_key(recipe: Recipe, *, placed: bool = True) -> str:
 
 
 def framing_of(recipe: Recipe) -> Way | None:
-    """Return the conversion of recordings to frames, or of images to one size and mode; None: unchanged.
-
-    Raises:
-        RecipeError: on a sensor with one side, a size, mode or fit for data other than a folder of images, or a fit
-            without a size.
-    """
+    """Return the conversion of recordings to frames, or of images to one size and mode; None: unchanged."""
     data, dataset = recipe.data, DATASETS[recipe.data.name]
     if data.size or data.mode or data.fit != "crop":
         if not dataset.fits:
@@ -241,13 +216,6 @@ def evaluation_loader(
     """Return batches of the images of a split that a recipe measures: all, or ``evaluate.images`` stratified by class.
 
     Each image keeps its place in the split, and so its noise.
-
-    Args:
-        at_most: upper bound on the number of images; 0 is no bound.
-        share: rank and number of processes, see :class:`~bntt.data.SampleLoader`.
-
-    Raises:
-        RecipeError: if there are fewer test images than the recipe says; in other splits fewer are enough.
     """
     images = data.of(split)
     count = recipe.evaluate.images or len(images)

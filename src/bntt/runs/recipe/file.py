@@ -35,14 +35,6 @@ _RECIPES = TypeAdapter(Recipe)
 def load_recipe(source: str | Path, overrides: Sequence[str] = (), *, stored: bool = False) -> Recipe:
     """Load a recipe by the name of a bundled one, or by the path of a TOML file.
 
-    Args:
-        overrides: ``table.key=value`` each, applied to the file's values before validation.
-        stored: True for the recipe that a run was made with: keys that it lacks are ``BEFORE``'s, and an overridden
-            ``data.root`` is only another location of the same data, which keeps its label.
-
-    Raises:
-        RecipeError: on an unknown name, bad TOML, an unknown key (with the nearest known one) or a bad value.
-
     >>> load_recipe("demo", ["network.width=0.25"]).network.width
     0.25
     """
@@ -58,14 +50,7 @@ def load_recipe(source: str | Path, overrides: Sequence[str] = (), *, stored: bo
 
 
 def parse_recipe(values: dict[str, Any], overrides: Sequence[str] = (), *, stored: bool = False) -> Recipe:
-    """Validate a recipe given as nested dictionaries, after applying overrides.
-
-    Args:
-        stored: as for :func:`load_recipe`.
-
-    Raises:
-        RecipeError: naming the first invalid key.
-    """
+    """Validate a recipe given as nested dictionaries, after applying overrides."""
     for name, table in BEFORE.items() if stored else ():
         values[name] = table | found if isinstance(found := values.get(name, {}), dict) else found
     train, decays = values.get("train"), {"train.weight_decay", "train.gamma_decay"}
@@ -89,9 +74,6 @@ def dump_recipe(recipe: Recipe) -> str:
 
 def values_of(table: Any, *, changed_only: bool = False) -> dict[str, Any]:
     """Return a table's values, nested tables included, as TOML and JSON represent them.
-
-    Args:
-        changed_only: omit values equal to their defaults.
 
     >>> values_of(load_recipe("demo"), changed_only=True)["network"]
     {'name': 'vgg6', 'num_steps': 8, 'width': 0.5}
@@ -142,9 +124,6 @@ def explained_recipe(recipe: Recipe) -> str:
 
 def explained_key(key: str = "", recipe: Recipe | None = None) -> str:
     """Describe one key, the keys of a table, or all: value in a recipe or default, range, unit and meaning.
-
-    Raises:
-        RecipeError: if there is no such key or table.
 
     >>> print(explained_key("train.momentum"))
     train.momentum = 0.9

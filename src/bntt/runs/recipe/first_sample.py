@@ -48,12 +48,6 @@ class Sample:
 def sample_of(recipe: Recipe, data: RecipeData, split: Split, index: int) -> Sample:
     """Encode a sample of a split as in the first draw of an evaluation.
 
-    Args:
-        index: its number in the split, from 0.
-
-    Raises:
-        RecipeError: if there is no such sample, or the encoder does not suit it.
-
     >>> from bntt.runs.recipe.datasets import build_data
     >>> recipe = load_recipe("demo")
     >>> sample = sample_of(recipe, build_data(recipe), "test", 3)
@@ -71,11 +65,7 @@ def sample_of(recipe: Recipe, data: RecipeData, split: Split, index: int) -> Sam
 
 
 def recipe_for(name: str, overrides: Sequence[str] = ()) -> Recipe:
-    """Return the recipe of that name or file; for a bare dataset, signed Poisson spikes of 8 steps, or 8 frames.
-
-    Raises:
-        RecipeError: if it is neither, or an override is invalid.
-    """
+    """Return the recipe of that name or file; for a bare dataset, signed Poisson spikes of 8 steps, or 8 frames."""
     if name in recipe_names() or name not in DATASETS:
         return load_recipe(name, overrides)
     dataset = DATASETS[name]

@@ -31,14 +31,7 @@ IN_TOML = {
 
 
 def validate_table(kind: type[P], values: Any, where: str) -> P:
-    """Validate values as a part of this kind.
-
-    Args:
-        where: name of the table in messages.
-
-    Raises:
-        RecipeError: naming the first invalid key and, if it is unknown, the nearest known one.
-    """
+    """Validate values as a part of this kind."""
     try:
         return kind.model_validate(values)
     except ValidationError as error:
@@ -47,11 +40,7 @@ def validate_table(kind: type[P], values: Any, where: str) -> P:
 
 
 def validate_by_kind(kinds: Mapping[str, type[P]], key: str, values: Any, where: str) -> P:
-    """Validate values as the kind of part, of a closed dictionary, that one of their keys names.
-
-    Raises:
-        RecipeError: as :func:`validate_table`, or on an unknown name.
-    """
+    """Validate values as the kind of part, of a closed dictionary, that one of their keys names."""
     if not isinstance(values, dict):
         raise RecipeError(f"{where}: must be a table of keys and values, got {values!r}")
     if key not in values:

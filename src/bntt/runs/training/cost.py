@@ -44,10 +44,6 @@ def shares_of_steps(recipe: Recipe) -> list[float]:
 def time_left(recipe: Recipe, data: RecipeData, update: float, done: int = 0, sample: float | None = None) -> float:
     """Return the seconds of all updates after the first ``done``, of their validations and of the test at the end.
 
-    Args:
-        update: seconds of an update that takes all steps; epochs of fewer take shorter ones.
-        sample: seconds of evaluating a sample; None: an update's share.
-
     >>> from bntt.runs.recipe.datasets import build_data
     >>> from bntt.runs.recipe.file import load_recipe
     >>> recipe = load_recipe("demo", ["evaluate.images=100"])  # 10 epochs of 100 updates, 500 samples to validate
@@ -67,12 +63,7 @@ def time_left(recipe: Recipe, data: RecipeData, update: float, done: int = 0, sa
 
 
 def update_seconds(network: SpikingNetwork, shape: tuple[int, ...], samples: float, threads: int) -> float | None:
-    """Estimate the seconds of an update of ``samples`` samples on the CPU; None if operations cannot be counted.
-
-    Args:
-        shape: of the network's input, ``[T, B, ...]``.
-        threads: number of cores.
-    """
+    """Estimate the seconds of an update of ``samples`` samples on the CPU; None if operations cannot be counted."""
     found = _layers(network, shape)
     if found is None:
         return None
@@ -109,9 +100,6 @@ class Pace:
     The time of an epoch of more steps is extrapolated along the line through the two largest numbers of steps so far,
     since a part of it does not depend on the steps. It is at most proportional to them, and exactly so if all epochs so
     far had one number.
-
-    Args:
-        shares: for each epoch, the share of the T steps that it takes.
 
     >>> pace = Pace([0.25, 0.5, 1.0, 1.0])
     >>> pace.record(0, 100.0)

@@ -21,11 +21,6 @@ def training_curves(rows: Rows) -> list[Lines]:
     """Return charts of a run over its epochs: loss, accuracies, learning rate, mean firing rate and mean |γ|.
 
     The last two, by layer, only if the rows have them.
-
-    Args:
-        rows: one per epoch, as the lines of ``metrics.jsonl``: ``epoch`` (from 0), ``train_loss``, ``train_accuracy``,
-            ``lr``; ``validation_loss``, ``validation_accuracy``, ``firing_rate``, ``gamma`` (by layer) and
-            ``best`` may be None or missing.
     """
     accuracy = Axis("accuracy", percent=True, low=0, high=1)
     accuracies = [_line("training", rows, "train_accuracy"), _line("validation", rows, "validation_accuracy")]

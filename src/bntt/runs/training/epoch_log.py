@@ -113,11 +113,7 @@ def growth_notices(session: Session, epoch: int) -> Iterator[Notice]:
 def epoch_result(
     record: EpochRecord, session: Session, evaluation: Evaluation | None, best: float | None, seconds: float
 ) -> EpochResult:
-    """Combine the results of an epoch and its validation.
-
-    Args:
-        best: best validation accuracy of earlier epochs.
-    """
+    """Combine the results of an epoch and its validation."""
     accuracy = None if evaluation is None else evaluation.accuracy.mean
     gammas = gamma_profile(session.measured.network).magnitude
     return EpochResult(
@@ -152,11 +148,7 @@ def describe_jump(record: StepRecord) -> str:
 
 
 def no_better_than_chance(result: EpochResult, images: int, classes: int) -> Iterator[Notice]:
-    """Yield a line if an epoch's training accuracy is within three standard deviations of ``1 / classes``.
-
-    Args:
-        images: number of images behind the accuracy; fewer than 100 per class give no line.
-    """
+    """Yield a line if an epoch's training accuracy is within three standard deviations of ``1 / classes``."""
     chance = 1 / classes
     within = chance + 3 * math.sqrt(chance * (1 - chance) / images)
     if classes > 1 and images >= 100 * classes and result.train_accuracy <= within:

@@ -140,9 +140,6 @@ def with_estimate(records: Records, recipe: Recipe, data: RecipeData, device: st
 def estimate_training(recipe: Recipe, data: RecipeData, device: str = "cpu") -> Estimate:
     """Estimate a training by making a few of its updates and validating one batch; write nothing.
 
-    Raises:
-        RecipeError: if network, data or options do not fit, or nothing is trained.
-
     >>> from bntt.runs.recipe.datasets import build_data
     >>> from bntt.runs.recipe.file import load_recipe
     >>> recipe = load_recipe("demo", ["network.width=0.125", "network.num_steps=2", "train.epochs=3"])

@@ -39,9 +39,6 @@ PeakOf = Callable[[int], tuple[float, float]]
 def bytes_of(text: str) -> float:
     """Read a number of bytes.
 
-    Raises:
-        RecipeError: if the text is not a number of bytes.
-
     >>> bytes_of("8GiB"), bytes_of("1.5 GB"), bytes_of("500000")
     (8589934592.0, 1500000000.0, 500000.0)
     """
@@ -77,13 +74,6 @@ def propose_batch(recipe: Recipe, data: RecipeData, limit: float | None = None, 
 
     A batch keeps all steps for the backward pass unless the recipe says ``compute.recompute = K``. If "auto" would
     recompute with the proposed batch, the proposal also has ``compute.recompute=never``.
-
-    Args:
-        limit: bytes, of the same memory as :attr:`Estimate.peak_bytes`; by default the free memory.
-
-    Raises:
-        MemoryError: if not even the smallest batch fits.
-        RecipeError: if network, data or options do not fit, nothing is trained, or the free memory is not known.
     """
     if not recipe.train.epochs:
         raise RecipeError("train.epochs: 0 trains nothing, there is no batch to fit")
@@ -109,12 +99,6 @@ def propose_batch(recipe: Recipe, data: RecipeData, limit: float | None = None, 
 
 def largest_batch(peak_of: PeakOf, limit: float, smallest: int, most: int) -> tuple[int, float]:
     """Find the largest batch that fits, to within 2 %, along the line through the last two peaks.
-
-    Returns:
-        The batch, and its measured peak.
-
-    Raises:
-        MemoryError: if the smallest does not fit.
 
     >>> largest_batch(lambda size: (100.0 + 10 * size, 100.0 + 10 * size), 1100, smallest=2, most=60_000)
     (100, 1100.0)
@@ -164,11 +148,7 @@ def _mib(size: float) -> str:
 
 
 def _peaks_apart(recipe: Recipe, device: str) -> tuple[float, float]:
-    """Measure the memory peaks of a recipe in a fresh process, so that earlier work does not raise them.
-
-    Raises:
-        Exception: any error of that process, except one for lack of memory.
-    """
+    """Measure the memory peaks of a recipe in a fresh process, so that earlier work does not raise them."""
     spawn = get_context("spawn")
     ours, theirs = spawn.Pipe(duplex=False)
     arguments = (theirs, [part.source for part in LOADED], recipe, device)

@@ -31,12 +31,7 @@ from bntt.training import balancing, convert, set_thresholds
 
 
 def open_ann(recipe: Recipe, device: str = "cpu") -> LoadedRun:
-    """Load the ANN that a recipe converts, after checking that it fits this network.
-
-    Raises:
-        RecipeError: if it is missing, not an ANN, or has another plan, encoder, data or seed.
-        CheckpointError: if it is damaged.
-    """
+    """Load the ANN that a recipe converts, after checking that it fits this network."""
     place = recipe.convert.ann
     if not RunDirectory(Path(place)).recipe.is_file():
         raise RecipeError(
@@ -73,14 +68,7 @@ def open_ann(recipe: Recipe, device: str = "cpu") -> LoadedRun:
 def convert_ann(
     recipe: Recipe, data: RecipeData, model: SpikingClassifier, after_batch: Callable[[int], None]
 ) -> Generator[Notice, None, Conversion]:
-    """Give the model an ANN's weights and thresholds; yield a notice for every threshold found.
-
-    Args:
-        after_batch: called after every batch.
-
-    Raises:
-        RecipeError: as :func:`open_ann`, or if a layer cannot be balanced.
-    """
+    """Give the model an ANN's weights and thresholds; yield a notice for every threshold found."""
     began, wanted, device = time.monotonic(), recipe.convert, str(next(model.parameters()).device)
     source = open_ann(recipe, device)
     if trained_on(source.path)["sha256"] != data.manifest.sha256:
@@ -126,14 +114,7 @@ def convert_ann(
 def run_conversion(
     recipe: Recipe, data: RecipeData, run: RunDirectory, *, device: str = "cpu", requests: Requests | None = None
 ) -> Iterator[Notice]:
-    """Run a conversion without training: thresholds, one validation, and weights saved like a training's best.
-
-    Raises:
-        RunLockedError: if another process works in this directory.
-        RecipeError: as :func:`convert_ann`.
-        Interrupted: after a stop request; nothing is saved then.
-        OSError: if something cannot be written.
-    """
+    """Run a conversion without training: thresholds, one validation, and weights saved like a training's best."""
     after_batch, began = stop_on_request(requests or Requests()), time.monotonic()
     with hold_run(run.path):
         write_whole(run.recipe, (written := dump_recipe(recipe)).encode())

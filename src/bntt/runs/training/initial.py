@@ -27,13 +27,7 @@ from bntt.training.session import Session
 
 
 def build_session(recipe: Recipe, data: RecipeData, processes: Processes, device: str = "cpu") -> Session:
-    """Create a session for the recipe's own network from its initial weights, before the first update.
-
-    Raises:
-        RecipeError: if network, data, teacher or options do not fit.
-        BackendError: if a block cannot be trained as ``compute`` asks.
-        CheckpointError, PretrainedError: if the teacher is missing or damaged.
-    """
+    """Create a session for the recipe's own network from its initial weights, before the first update."""
     model, teacher = build_model(recipe, data, device), load_teacher(recipe, data, processes)
     if processes.count == 1:  # else keep everything: free memory differs between processes
         model.network.compute = model.network.settled_compute(input_shape(recipe, data))
@@ -45,15 +39,7 @@ def build_session(recipe: Recipe, data: RecipeData, processes: Processes, device
 
 
 def initialise_session(recipe: Recipe, data: RecipeData, session: Session) -> Generator[Notice, None, dict[str, Any]]:
-    """Load the network of ``init`` into a session's model and its average, as :func:`load_initial_weights` does.
-
-    Returns:
-        Facts for the checkpoints: the source, its epoch, the SHA-256 of its weights, and what was changed.
-
-    Raises:
-        RecipeError, CheckpointError, PretrainedError: as :func:`load_initial_weights`; with several processes, only
-            in the first one.
-    """
+    """Load the network of ``init`` into a session's model and its average, as :func:`load_initial_weights` does."""
     model, processes = session.model, session.processes
     taken = processes.decided(lambda: load_initial_weights(recipe, model, data.train.classes))
     weights = dict(processes.given(model.state_dict()))
@@ -74,19 +60,6 @@ def load_initial_weights(recipe: Recipe, model: SpikingClassifier, classes: Sequ
     A spiking network, also with another norm, can start from an ANN (``network.neuron = "relu"``) of the same
     architecture. The single row of the ANN's γ and running statistics is copied to every step, and so is β if the norm
     here has one; otherwise β is left out. Learned leaks, and a β or p that only the norm here has, start as built.
-
-    Args:
-        model: built from the recipe; changed in place.
-        classes: classes of its data, in order.
-
-    Returns:
-        The source's ``epoch`` (from 1) and ``weights_sha256``, and a description of what was ``changed``.
-
-    Raises:
-        RecipeError: if the source does not fit this network (another plan, width, norm or image size), or cannot be
-            retimed to its T.
-        CheckpointError: if the run is missing or damaged.
-        PretrainedError: if the package's files are damaged.
 
     >>> from bntt.runs.recipe.build import build_model
     >>> from bntt.runs.recipe.datasets import build_data
@@ -129,10 +102,6 @@ def load_teacher(recipe: Recipe, data: RecipeData, processes: Processes) -> Dist
     """Load the network of ``init`` as a teacher, in every process; None if nothing is distilled.
 
     It computes in this recipe's precision.
-
-    Raises:
-        RecipeError: if it has other classes or cannot take these samples, or if processes read different ones.
-        CheckpointError, PretrainedError: if it is missing or damaged.
     """
     if not (share := recipe.init.distil):
         return None

@@ -18,16 +18,7 @@ from bntt.training.processes import Processes
 
 
 def check_shareable(recipe: Recipe, data: RecipeData, processes: Processes, *, resuming: bool) -> None:
-    """Refuse, in every process alike, what several processes cannot do together.
-
-    Args:
-        resuming: True if the run resumes from a checkpoint.
-
-    Raises:
-        RecipeError: on a conversion of an ANN, or batches without a sample for each process.
-        DataError: in a process whose data differ from the first one's.
-        BackendError: in a process that has the compiled kernels if the first one lacks them, or the reverse.
-    """
+    """Refuse, in every process alike, what several processes cannot do together."""
     count = processes.count
     if count == 1:
         return
@@ -70,12 +61,7 @@ def _sums(data: RecipeData) -> dict[str, Any]:
 
 
 def combine_evaluations(own: Evaluation, batches: int, processes: Processes) -> Evaluation:
-    """Combine the evaluations of all processes, each sample counted once and in order; the same in each process.
-
-    Args:
-        own: evaluation of this process's part of every batch.
-        batches: number of batches.
-    """
+    """Combine the evaluations of all processes, each sample counted once and in order; the same in each process."""
     if processes.count == 1:
         return own
     correct = processes.total(torch.tensor(own.accuracy.correct))

@@ -33,17 +33,7 @@ Changed = dict[str, tuple[Any, Any]]
 
 
 def check_resume(recipe: Recipe, run: RunDirectory, *, forget_best: bool = False) -> tuple[LatestCheckpoint, Changed]:
-    """Check that the run can be resumed with this recipe, before the data is read.
-
-    Returns:
-        The checkpoint to resume from, and the keys of the recipe that differ, each with its old and new value.
-
-    Raises:
-        CheckpointError: if there is no checkpoint, if the recipe differs where it may not, if one of its options had
-            another meaning then, or if the best epoch's weights are lost.
-        RecipeError: if the recipe asks for fewer epochs, for more with a schedule that cannot be extended, or for a
-            precision that computes other spikes.
-    """
+    """Check that the run can be resumed with this recipe, before the data is read."""
     found = run.checkpoints.latest()
     facts = found.checkpoint.facts
     check_parts(run.path, resuming=True)
@@ -89,12 +79,7 @@ class ResumeState:
 def resume_state(
     recipe: Recipe, data: RecipeData, run: RunDirectory, processes: Processes, *, forget_best: bool
 ) -> ResumeState:
-    """Return the state to resume from: the first process reads it, and sends it to the others.
-
-    Raises:
-        CheckpointError: if the run cannot be resumed, or recipe or data are not those it began with.
-        RecipeError: as :func:`check_resume`.
-    """
+    """Return the state to resume from: the first process reads it, and sends it to the others."""
     read: list[Checkpoint] = []
 
     def look() -> dict[str, Any]:
@@ -154,13 +139,7 @@ class TrainingStart:
 
 
 def resume_or_start(command: TrainCommand) -> TrainingStart:
-    """Read recipe and run directory, and refuse what cannot be trained or resumed, before any data is read.
-
-    Raises:
-        RecipeError: on a recipe, an option or a name that cannot be used.
-        RunLockedError: if another process trains in the directory to resume.
-        CheckpointError: if that run cannot be resumed this way.
-    """
+    """Read recipe and run directory, and refuse what cannot be trained or resumed, before any data is read."""
     if command.resume:
         run = find_run(Path(command.recipe))
         if command.name:
@@ -194,9 +173,6 @@ def resumes_in(run: RunDirectory, recipe: Recipe) -> bool:
     """Return True if there is a checkpoint to resume from, False if a training may start in the directory.
 
     A training writes a checkpoint before it writes weights. A conversion writes none: it is made again.
-
-    Raises:
-        CheckpointError: if the directory holds weights without a checkpoint, or a training while the recipe has none.
     """
     if run.checkpoints.paths():
         if not recipe.train.epochs:
@@ -225,9 +201,6 @@ def rounding_of(run: RunDirectory) -> dict[str, Any]:
 def check_name(folder: str) -> None:
     """Refuse anything but the name of one folder.
 
-    Raises:
-        RecipeError: describing a valid name.
-
     >>> check_name("fashion-mnist")
     """
     one = Path(folder).name == folder and folder.strip() not in ("", ".", "..")
@@ -236,12 +209,7 @@ def check_name(folder: str) -> None:
 
 
 def resume_or_start_in_all(command: TrainCommand, processes: Processes) -> TrainingStart:
-    """Start or resume the same training in all processes; only the first one reads.
-
-    Raises:
-        RecipeError: in a process whose command differs from the first one's.
-        LostProcessError: in the others, if the first one refuses.
-    """
+    """Start or resume the same training in all processes; only the first one reads."""
     if processes.count == 1:
         return resume_or_start(command)
     first, mine = processes.decided(lambda: _words(command)), _words(command)

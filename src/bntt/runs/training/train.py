@@ -67,18 +67,6 @@ def train_run(
 
     With ``resume``, training continues from the latest sound checkpoint, wherever it was made, with the same numbers as
     if it had never stopped: order, augmentation and noise are functions of the epoch, all else is in the checkpoint.
-
-    Args:
-        requests: handled after every update and every validation batch.
-        forget_best: resume even if the best epoch's weights are lost.
-        processes: the processes that train the run together; each makes this call. Only the first one locks, reads
-            and writes the run directory; their number may change when a run is resumed.
-
-    Raises:
-        RunLockedError: if another process trains in this directory.
-        CheckpointError: if the run cannot be resumed, or recipe or data are not those it began with.
-        Interrupted: after a stop request: everything is saved.
-        OSError: if something cannot be written; what was measured is yielded first.
     """
     if recipe.train.epochs == 0:
         yield from run_conversion(recipe, data, run, device=device, requests=requests)
@@ -100,12 +88,7 @@ def train_run(
 
 
 class TrainingRun:
-    """A run in progress.
-
-    Args:
-        held_out: validation samples; None: no validation, and the last epoch is kept as the best.
-        extra_facts: facts for every checkpoint.
-    """
+    """A run in progress."""
 
     def __init__(
         self,

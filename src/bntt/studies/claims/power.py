@@ -26,10 +26,6 @@ POWER = 0.8
 def smallest_difference(error: float, starts: int, level: float = LEVEL) -> float:
     """Return the difference that a two-sided test finds in four of five studies.
 
-    Args:
-        error: standard deviation over starts of what is averaged.
-        starts: number of starts, 2 or more.
-
     >>> round(smallest_difference(1.0, 6), 3)
     1.435
     """
@@ -66,9 +62,6 @@ def _errors(starts: int, share: float, sides: int) -> float:
 
 def above(mean: float, error: float | None, starts: int, bound: float = 0.0) -> float:
     """Return the one-sided probability of a mean at least so far above a bound if the bound were true.
-
-    Args:
-        error: standard deviation over starts; 0 where all agree.
 
     >>> round(above(1.0, 1.0, 4), 4), above(1.0, 0.0, 4), above(-1.0, 0.0, 4)
     (0.0697, 0.0, 1.0)

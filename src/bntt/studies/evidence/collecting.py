@@ -64,11 +64,7 @@ class Evidence:
         return self._names[run.path]
 
     def _add(self, folder: Path, found: dict[str, bytes], ann: str = "") -> str:
-        """Collect the files of a folder, and return its name here.
-
-        Args:
-            ann: another name of the ANN that it begins with; "" if the ANN has its own.
-        """
+        """Collect the files of a folder, and return its name here."""
         own = {
             file.relative_to(folder).as_posix(): portable(file.name, file.read_bytes())
             for pattern in EVIDENCE
@@ -104,10 +100,6 @@ def weights_of(result: StudyResult, there: Mapping[str, bytes], evidence: Eviden
 
     It is the first, in the order of runs and seeds, whose weights are here and intact; one whose weights were kept
     before comes before all others, unchanged.
-
-    Args:
-        there: the weights that were kept before, by the same names.
-        evidence: the files of the runs, which name their folders.
     """
     starts: dict[tuple[str, str], list[KeptRun]] = {}
     for found in result.found.values():

@@ -25,16 +25,7 @@ OF_A_MACHINE = {"commit", "bntt", "arguments", "weights_sha256"}
 
 
 def take_in(archive: Path, items: Sequence[WorkItem], known: Sequence[Path]) -> tuple[Path, list[str]]:
-    """Check an archive; return a folder with its runs, which lasts as long as this process, and a line for each run.
-
-    Args:
-        items: the starts of the studies that take it.
-        known: folders of the runs that are here.
-
-    Raises:
-        CheckpointError: if it is damaged, was made under another numerics version or with other data, holds an
-            incomplete run or no start of these studies, or a start that has other numbers here.
-    """
+    """Check an archive; return a folder with its runs, which lasts as long as this process, and a line for each run."""
     folder = unpacked_alone(archive)
     wanted = {item.identity: item for item in items}
     here: dict[str, list[KeptRun]] = {}
@@ -74,12 +65,7 @@ def _runs(archive: Path, folder: Path) -> Iterator[KeptRun]:
 
 
 def _check(archive: Path, run: KeptRun, item: WorkItem, others: Sequence[KeptRun], beside: KeptRun) -> None:
-    """Refuse a run that does not fit.
-
-    Args:
-        others: runs of the same start, here and before it in the archive.
-        beside: a run of these studies on data of this name, to compare with if the data itself is not here.
-    """
+    """Refuse a run that does not fit."""
     where = f"{archive}: {run.path.name} ({item.called})"
     if not numerics_agree(run):
         raise CheckpointError(

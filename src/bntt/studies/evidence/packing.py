@@ -28,11 +28,6 @@ def pack_results(results: Sequence[StudyResult], place: Path) -> list[Path]:
 
     Into a folder: a summary ``NAME.json`` of each, the runs behind it as one archive, and rounded weights of one start
     a norm as ``weights-NAME.tar.xz``. Into a file: all of it as one ``FILE.tar.xz``, for another machine to merge.
-
-    Raises:
-        RecipeError: before anything is written, as :func:`check_nothing_is_lost`.
-        CheckpointError: if an archive in place, or a checkpoint, is damaged.
-        OSError: if something cannot be written.
     """
     check_nothing_is_lost(results, place)
     evidence = Evidence()
@@ -61,11 +56,7 @@ def pack_results(results: Sequence[StudyResult], place: Path) -> list[Path]:
 def pack_finished(
     planned: StudyPlan, folders: Folders, outcomes: Sequence[Outcome], place: Path, device: str = "cpu"
 ) -> list[Path]:
-    """Archive the finished runs of all studies that have some, while others are still being made.
-
-    Raises:
-        OSError: if something cannot be written.
-    """
+    """Archive the finished runs of all studies that have some, while others are still being made."""
     apart = replace(planned, items=tuple(copy(item) for item in planned.items))  # work reads the items themselves
     found = results_of(apart, folders, outcomes, device)
     return pack_results([one for one in found if any(start.kept for start in one.found.values())], place)
@@ -77,10 +68,6 @@ def check_nothing_is_lost(results: Sequence[StudyResult], place: Path) -> None:
     That is so if an archive in place holds runs of these studies' starts, or measurements of them, that these results
     lack, or in a single file runs of other studies; if no run would be left in an archive; or if the result in place is
     of the other setting.
-
-    Raises:
-        RecipeError: naming the first that would be lost, and what to do.
-        CheckpointError: if an archive in place is damaged.
     """
     if place.name.endswith(SUFFIX):
         if place.is_file() and (lost := list(_lost(results, unpacked_alone(place), whole=True))):
@@ -108,11 +95,7 @@ def _dropped(lost: Sequence[str]) -> str:
 
 
 def _lost(results: Sequence[StudyResult], folder: Path, *, whole: bool = False) -> Iterator[str]:
-    """Name the runs of some results' starts, and measurements of them, which a folder has and the results lack.
-
-    Args:
-        whole: True if all of these results together replace the whole folder.
-    """
+    """Name the runs of some results' starts, and measurements of them, which a folder has and the results lack."""
     kept = list(kept_runs([folder]))
     had: dict[str, list[KeptRun]] = {}
     for one in kept:
@@ -133,11 +116,7 @@ def _lost(results: Sequence[StudyResult], folder: Path, *, whole: bool = False) 
 
 
 def _lost_of_start(found: StartResult, had: Sequence[KeptRun], now: Mapping[str, set[str]]) -> Iterator[str]:
-    """Name what the kept runs of a start have and the runs that are here lack.
-
-    Args:
-        now: the measurements of the runs that are here.
-    """
+    """Name what the kept runs of a start have and the runs that are here lack."""
     for run in had:
         here = now.get(run.origin)
         if here is None:
@@ -155,11 +134,7 @@ def _files(result: StudyResult, evidence: Evidence) -> dict[str, bytes]:
 def _pack_weights(
     result: StudyResult, place: Path, evidence: Evidence, held: dict[Path, dict[str, bytes]]
 ) -> list[Path]:
-    """Archive the weights of a result that no other archive of the folder holds; return the archive if there is one.
-
-    Args:
-        held: what the folder's archives of weights hold; the new one is added.
-    """
+    """Archive the weights of a result that no other archive of the folder holds; return the archive if there is one."""
     own = place / f"{OF_WEIGHTS}{result.study.name}{SUFFIX}"
     others = [path for path in held if path != own]
     there = {name: content for path in others for name, content in held[path].items()}

@@ -34,9 +34,6 @@ WITHIN = re.compile(
 def portable(name: str, content: bytes) -> bytes:
     """Replace every absolute path in a run's file by ``.../NAME``.
 
-    Args:
-        name: its ending says which format: TOML, JSON, or lines of JSON.
-
     >>> portable("recipe.toml", b'[data]\\nroot = "/data/of/mine/cifar10"\\n')
     b'[data]\\nroot = ".../cifar10"\\n'
     >>> portable("a.json", b'{"source": "https://host/of/data"}')

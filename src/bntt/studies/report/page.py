@@ -52,12 +52,7 @@ def is_run(folder: Path) -> bool:
 
 
 def find_subjects(paths: Sequence[Path]) -> list[Path]:
-    """List the requested directories, each once: studies, then runs, where a folder holds several.
-
-    Raises:
-        CheckpointError: if a path is neither, and holds neither.
-        RecipeError: if nothing is requested and nothing exists.
-    """
+    """List the requested directories, each once: studies, then runs, where a folder holds several."""
     found = [] if paths else [folder for place in PLACES for folder in subjects_in(place)]
     if not paths and not found:
         looked = " and ".join(str(Path.cwd() / place) for place in PLACES)
@@ -83,11 +78,7 @@ def subjects_in(root: Path) -> Iterator[Path]:
 
 
 def page_of(folders: Sequence[Path]) -> Page:
-    """Make the page of these runs and studies; with several, an index comes before them.
-
-    Raises:
-        CheckpointError: if a study's result cannot be read.
-    """
+    """Make the page of these runs and studies; with several, an index comes before them."""
     subjects = [study_subject(folder) if is_study(folder) else run_subject(folder) for folder in folders]
     names = Counter(one.title for one in subjects if one.kind != "study")
     for n, (one, folder) in enumerate(zip(subjects, folders, strict=True)):

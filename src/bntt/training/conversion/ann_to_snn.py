@@ -113,9 +113,6 @@ class ReadLayer(NamedTuple):
 def read_sequential(ann: nn.Sequential) -> tuple[list[ReadLayer], nn.Module]:
     """Read copies of the hidden layers in order, and the last weights, with batch normalisation folded in.
 
-    Raises:
-        ValueError: if a part is unsupported, or in an unsupported place; the message names it.
-
     >>> layers, readout = read_sequential(nn.Sequential(nn.Flatten(), nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2)))
     >>> layers[0].name, readout
     ('1', Linear(in_features=3, out_features=2, bias=True))
