@@ -106,8 +106,8 @@ class Shown:
         times = 100 if self.form.endswith("%") else 1
 
         def read(result: Any, at: float | None) -> float | None:
-            value = getattr(result, name)
-            value = value(at) if placed else value
+            held: Any = getattr(result, name)
+            value: float | None = held(at) if placed else held
             return value if value is None or times == 1 else times * value
 
         return Metric(self.title, self.unit or "%" * (times == 100), read, placed, self.digits)
@@ -196,10 +196,10 @@ class Result(Record):
     @classmethod
     def metrics(cls) -> Mapping[str, Metric]:
         """Return the numbers that studies request by name; any other one has a path, ``layers.conv1.peak_step``."""
-        return cls.METRICS | {
+        said = {name: one for name, one in shown_in(cls).items() if one.metric}
+        return {**cls.METRICS} | {
             one.metric: one.to_metric(name, placed=isfunction(getattr_static(cls, name, None)))
-            for name, one in shown_in(cls).items()
-            if one.metric
+            for name, one in said.items()
         }
 
     @property
