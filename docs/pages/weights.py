@@ -24,7 +24,7 @@ import torch
 
 from bntt.analysis import evaluate
 from bntt.analysis.accuracy.measurement import EvaluateArguments
-from bntt.analysis.energy.result import EnergyResult
+from bntt.analysis.energy.measurement import EnergyResult
 from bntt.analysis.measurement import Progress
 from bntt.data import fashion_mnist_bundled
 from bntt.data.sequences import arrange
@@ -96,7 +96,7 @@ def facts_of(loaded: LoadedRun, test: dict[str, Any], stored: dict[str, Any], sh
     environment = json.loads((loaded.path / "environment.json").read_text("utf-8"))
     epochs = [json.loads(line) for line in (loaded.path / "metrics.jsonl").read_text("utf-8").splitlines()]
     validation = _best(loaded, "evaluation-validation")
-    energy = EnergyResult.METRICS["energy"].read(EnergyResult.model_validate(_best(loaded, "energy")), None)
+    energy = EnergyResult.model_validate(_best(loaded, "energy")).energy_uj
     network, options = loaded.model.network.built
     return PretrainedFacts(
         dataset="cifar10, JPEG copy" if recipe.data.name == "images" else test["dataset"],

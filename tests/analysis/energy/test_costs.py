@@ -5,12 +5,17 @@ import math
 import pytest
 import tomli_w
 
-from bntt.analysis.energy.costs import Digital, Energy, Neuromorphic, Work, cost_names, load_costs
+from bntt.analysis.energy.costs import FOLDER, Digital, LayerRow, Neuromorphic, load_costs
 from bntt.analysis.measurement import ArgumentError
+from bntt.io.toml_file import names_in
 
 DIGITAL = {"kind": "digital", "unit": "nJ", "source": "mine", "mac": 5, "addition": 1.5, "multiplication": 0.0}
 CHIP = {"kind": "neuromorphic", "unit": "pJ", "source": "mine", "spike": 2.0, "operation": 0.5, "step": 100.0}
-WORK = Work(100.0, 10.0, 7.0, 3.0, 20.0, 4)
+WORK = LayerRow(
+    steps=4, layer="all", input="", neurons=9, spikes=20, additions_by_spike=100, macs_by_spike=10,
+    additions_by_value=60, macs_by_value=30, update_additions=7, update_multiplications=3,
+    ann_macs=200, ann_update_additions=11,
+)  # fmt: skip
 
 
 @pytest.fixture
@@ -26,8 +31,8 @@ def table(tmp_path):
 
 
 def test_what_comes_with_the_package_says_where_it_is_from():
-    assert cost_names() == ["digital-45nm", "neuromorphic"]
-    digital, chip = map(load_costs, cost_names())
+    assert names_in(FOLDER) == ["digital-45nm", "neuromorphic"]
+    digital, chip = map(load_costs, names_in(FOLDER))
     assert (digital.mac, digital.addition, digital.multiplication, digital.unit) == (4.6, 0.9, 3.7, "pJ")
     assert digital.mac == pytest.approx(digital.addition + digital.multiplication)
     assert "Horowitz 2014" in digital.source
@@ -39,33 +44,32 @@ def test_energy_is_work_times_costs(table):
     digital, chip = table(DIGITAL, multiplication=4.0), table(CHIP)
     assert isinstance(digital, Digital)
     assert isinstance(chip, Neuromorphic)
-    assert digital.energy(WORK) == Energy(100 * 1.5 + 10 * 5, 7 * 1.5 + 3 * 4.0)
-    assert digital.energy(WORK).total == 222.5
-    assert chip.energy(WORK) == Energy(20 * 2.0 + 110 * 0.5, 4 * 100.0)
+    assert digital.energy(WORK, "spikes") == (100 * 1.5 + 10 * 5, 7 * 1.5 + 3 * 4.0)
+    assert digital.energy(WORK, "values") == (60 * 1.5 + 30 * 5, 7 * 1.5 + 3 * 4.0)
+    assert digital.ann_energy(WORK) == (200 * 5, 11 * 1.5)
+    assert chip.energy(WORK, "spikes") == (20 * 2.0 + 110 * 0.5, 4 * 100.0)
 
 
 def test_a_wrong_entry_is_named(table):
-    for base, changes, message in (
-        (DIGITAL, {"mac": None}, "mac: missing; a table of kind 'digital' has kind, unit, source, note, mac, addition"),
-        (DIGITAL, {"source": None}, "source: missing"),
-        (DIGITAL, {"mac": -0.1}, "mac: must be a finite number, 0 or more, got -0.1"),
-        (DIGITAL, {"addition": math.nan}, "addition: must be a finite number, 0 or more, got nan"),
-        (DIGITAL, {"multiplication": math.inf}, "multiplication: must be a finite number, 0 or more, got inf"),
-        (DIGITAL, {"mac": "4.6"}, "mac: must be a finite number, 0 or more, got '4.6'"),
-        (DIGITAL, {"mac": True}, "mac: must be a finite number, 0 or more, got True"),
-        (DIGITAL, {"maac": 1.0, "mac": None}, "maac: unknown key; did you mean 'mac'?"),
-        (DIGITAL, {"step": 1.0}, "step: unknown key; known keys: kind, unit, source"),
-        (DIGITAL, {"source": ""}, "source: must be non-empty text, got ''"),
-        (DIGITAL, {"unit": ""}, "unit: must be non-empty text, got ''"),
-        (CHIP, {"step": None}, "step: missing; a table of kind 'neuromorphic' has kind, unit, source, note, spike"),
-        (CHIP, {"spike": -1}, "spike: must be a finite number, 0 or more, got -1"),
-        (CHIP, {"kind": "analog"}, "kind: must be one of digital, neuromorphic, got 'analog'"),
-        (CHIP, {"kind": None}, "kind: must be one of digital, neuromorphic, got None"),
+    for base, changes, entry in (
+        (DIGITAL, {"mac": None}, "mac"),
+        (DIGITAL, {"source": None}, "source"),
+        (DIGITAL, {"mac": -0.1}, "mac"),
+        (DIGITAL, {"addition": math.nan}, "addition"),
+        (DIGITAL, {"multiplication": math.inf}, "multiplication"),
+        (DIGITAL, {"mac": "4.6"}, "mac"),
+        (DIGITAL, {"mac": True}, "mac"),
+        (DIGITAL, {"maac": 1.0, "mac": None}, "maac"),
+        (DIGITAL, {"step": 1.0}, "step"),
+        (DIGITAL, {"source": ""}, "source"),
+        (DIGITAL, {"unit": ""}, "unit"),
+        (CHIP, {"step": None}, "step"),
+        (CHIP, {"spike": -1}, "spike"),
+        (CHIP, {"kind": "analog"}, "kind"),
+        (CHIP, {"kind": None}, "kind"),
     ):
-        with pytest.raises(ArgumentError) as error:
+        with pytest.raises(ArgumentError, match=rf"mine\.toml: (.*; )?{entry}: "):
             table(base, **changes)
-        assert "mine.toml" in str(error.value)
-        assert message in str(error.value)
 
 
 def test_what_is_no_table(tmp_path):

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 import bntt
 from bntt.analysis import evaluate, fold_equivalence
 from bntt.analysis.accuracy.evaluation import FIRST_DRAW
+from bntt.analysis.energy.measurement import WeightOperations
 from bntt.analysis.energy.operations import count_operations
-from bntt.analysis.energy.result import WeightOperations
 from bntt.nn import LIF, DirectEncoder, NoNorm, PoissonEncoder, Readout, SpikingBlock, SpikingNetwork
 from tests.kernels import choose, needs_kernels
 from tests.nn.networks import FORMS, conv, linear, residual, small

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 import bntt
-from bntt.analysis.energy.plan import PlannedLayer, Value, fan_out, out_size, plan_layers, updates_of
+from bntt.analysis.energy.plan import PlannedLayer, Value, fan_out, plan_layers, updates_of
 from bntt.nn import (
     BNTT,
     LIF,
@@ -197,6 +197,13 @@ def looped(weights: nn.Conv2d, size: tuple[int, int], padding: tuple[int, int]) 
     return met, tuple(out)
 
 
+def shape_behind(weights: nn.Conv2d, image: tuple[int, ...]) -> tuple[int, ...]:
+    """Shape of the current that is planned for a convolution."""
+    net = SpikingNetwork({"conv": SpikingBlock(weights, NoNorm(), LIF())}, Readout(nn.Flatten()))
+    net.readout = Readout(nn.Sequential(nn.Flatten(), linear(1, 1)))
+    return plan_layers(net, image, None)["conv"].out
+
+
 CONVOLUTIONS = [
     {},
     {"padding": 1},
@@ -216,24 +223,25 @@ def test_every_weight_is_met_as_often_as_a_loop_finds():
         weights = nn.Conv2d(4, 8, (3, 2), device="meta", **options)
         for size in ((7, 7), (9, 8)):
             met, out = looped(weights, size, weights.padding)
-            assert fan_out(weights, size).tolist() == met, options
-            assert out_size(weights, size) == out, options
+            assert fan_out(weights, (4, *size)).tolist() == met, options
+            assert shape_behind(weights, (4, *size)) == (8, *out), options
             assert tuple(weights(torch.empty(1, 4, *size, device="meta")).shape[2:]) == out, options
 
 
 def test_padding_by_name():
     for padding, dilation, width in (("same", 1, 1), ("same", 3, 3), ("valid", 2, 0)):
         weights = nn.Conv2d(1, 3, 3, padding=padding, dilation=dilation, device="meta")
-        assert fan_out(weights, (8, 7)).tolist() == looped(weights, (8, 7), (width, width))[0]
-        assert out_size(weights, (8, 7)) == tuple(weights(torch.empty(1, 1, 8, 7, device="meta")).shape[2:])
+        assert fan_out(weights, (1, 8, 7)).tolist() == looped(weights, (8, 7), (width, width))[0]
+        assert shape_behind(weights, (1, 8, 7)) == tuple(weights(torch.empty(1, 1, 8, 7, device="meta")).shape[1:])
 
 
 def test_the_sum_over_an_image_is_what_a_dense_layer_multiplies():
     inside = nn.Conv2d(3, 5, 3, device="meta")
-    assert int(fan_out(inside, (6, 7)).sum()) * 3 == 4 * 5 * 5 * 9 * 3
-    assert fan_out(nn.Linear(9, 5, device="meta"), (1, 1)).tolist() == [[5]]
+    assert PlannedLayer(Value((3, 6, 7), None), (5, 4, 5), inside).connections == 4 * 5 * 5 * 9 * 3
+    assert fan_out(nn.Linear(9, 5, device="meta"), (9,)).tolist() == [[5]]
+    assert PlannedLayer(Value((9,), None), (5,), nn.Linear(9, 5, device="meta")).connections == 45
 
 
 def test_padding_that_repeats_the_image_is_refused():
     with pytest.raises(TypeError, match="pad with zeros, this one has circular"):
-        fan_out(nn.Conv2d(1, 1, 3, padding=1, padding_mode="circular", device="meta"), (5, 5))
+        fan_out(nn.Conv2d(1, 1, 3, padding=1, padding_mode="circular", device="meta"), (1, 5, 5))

@@ -14,7 +14,7 @@ from bntt.analysis.accuracy.evaluation import FIRST_DRAW
 from bntt.analysis.card.measurement import CardArguments
 from bntt.analysis.card.result import Bits, CardResult, LayerCard
 from bntt.analysis.energy.operations import count_operations
-from bntt.analysis.energy.plan import READOUT, PlannedLayer, plan_layers, reach_of
+from bntt.analysis.energy.plan import READOUT, PlannedLayer, fan_out, plan_layers
 from bntt.analysis.measurement import ArgumentError, Opened, Progress, origin
 from bntt.nn.blocks.block import BlockState
 from bntt.nn.kinds import block_facts, norm_facts
@@ -124,11 +124,11 @@ class _Work:
 
 def _layer(name: str, layer: PlannedLayer, bytes_of: dict[str, int], work: _Work) -> LayerCard:
     weights, gamma = layer.weights, _gamma(layer)
-    reach, connections = (None, 0) if weights is None else reach_of(weights, layer.into)
+    reach = None if weights is None else fan_out(weights, layer.into.shape)
     return LayerCard(
         layer=name,
         weights=0 if weights is None else weights.weight.numel(),
-        connections=connections,
+        connections=layer.connections,
         neurons=math.prod(layer.out) if name in bytes_of else 0,
         state_bytes=bytes_of.get(name, 0),
         fan_out_largest=None if reach is None else int(reach.max()),

@@ -1,10 +1,44 @@
 """Operations of a network for one image and their energy, compared with an ANN of the same architecture."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Annotated, Any
 
 import tyro
+from pydantic import Field
 
-from bntt.analysis.measurement import Draws, Measurement, Split
+from bntt.analysis.energy.costs import (
+    SUMMED,
+    Amount,
+    Costs,
+    Digital,
+    EnergyRow,
+    LayerRow,
+    Steps,
+    all_layers,
+    energy_rows,
+    load_tables,
+    readable,
+)
+from bntt.analysis.measurement import ArgumentError, Draws, Measurement, Opened, Progress, Split, draws_of, origin
+from bntt.analysis.result import Count, Number, OverSteps, Record, Result, Share, Shown, table
+from bntt.charts.records import Axis, Bar, Bars
+from bntt.charts.section import Section, Table, plural
+
+NOTE = (
+    "an estimate from a table, not a measurement: published estimates of one network by different models disagree by "
+    "several times; only the operations by layer are certain"
+)
+LEFT_OUT = (
+    "memory accesses",
+    "pooling itself",
+    "sums of residual blocks, and the readout's sum over the steps",
+    "random numbers and normalisation of the encoder",
+    "savings from zeros among an ANN's activations, and from weights that are 0",
+)
+ONCE = "operations_by_value_if_the_input_current_is_computed_once"
 
 
 @dataclass(frozen=True)
@@ -24,11 +58,239 @@ class EnergyArguments:
     """
 
 
+class LayerOverSteps(Record):
+    """One layer's spikes and operations for one image in each step."""
+
+    spikes: OverSteps
+    operations_by_spike: OverSteps
+    operations_by_value: OverSteps
+
+
+class SynapticOperations(Record):
+    """Operations under NeuroBench's names."""
+
+    Effective_MACs: Amount
+    Effective_ACs: Amount
+    Dense: Count
+
+
+class NeuroBench(Record):
+    """The metrics of NeuroBench's algorithm track (Yik et al. 2025), under its names."""
+
+    footprint: Count
+    """Bytes of parameters and buffers."""
+    connection_sparsity: Share
+    """The share of weights that are 0."""
+    activation_sparsity: Number
+    """The share of neurons and steps without a spike; None for an ANN."""
+    synaptic_operations: SynapticOperations
+    classification_accuracy: Share
+
+
+class WeightOperations(Record):
+    """Operations of all weights for one image."""
+
+    additions: Amount
+    macs: Amount
+
+
+class AnnOperations(Record):
+    """Operations of an ANN of the same architecture for one image, or for all frames or rows of one sample."""
+
+    macs: Count
+    update_additions: Count
+
+
+class EnergyResult(Result):
+    """The operations of one run's network, counted on a whole split, and their price."""
+
+    arguments: EnergyArguments | None = None
+    """The arguments; None in older files, which do not have them."""
+    images: Count
+    draws: Count
+    steps: Annotated[Sequence[Steps], Field(min_length=1)]
+    """The stops: all steps, and an exit if there is one."""
+    note: str = NOTE
+    is_ann: bool = False
+    """True if the network has no spikes: its own operations are then the MACs of values that are not 0."""
+    left_out: Sequence[str] = LEFT_OUT
+    """The costs that are not counted."""
+    neurobench: Mapping[int, NeuroBench]
+    """NeuroBench metrics for each stop."""
+    accuracy_over_time: Sequence[Share]
+    layers: Sequence[LayerRow]
+    """All layers for each stop."""
+    per_step: Mapping[str, LayerOverSteps]
+    ann: AnnOperations
+    frames: Annotated[int, Field(ge=0)] = 0
+    """Number of frames or rows of a sample, each of which the ANN reads; 0 for an image."""
+    energy: Sequence[EnergyRow]
+    costs: Mapping[str, Costs]
+    operations_by_value_if_the_input_current_is_computed_once: Mapping[int, WeightOperations] | None = None
+    """Operations for each stop, if the network's input is the same at every step; None for other networks."""
+
+    @property
+    def energy_uj(
+        self,
+    ) -> Annotated[Number, Shown("energy per image (45 nm, by spike)", "µJ", metric="energy", digits=2)]:
+        return self._by_45nm("snn", 1e6)
+
+    @property
+    def synaptic_uj(
+        self,
+    ) -> Annotated[Number, Shown("synaptic energy (45 nm, by spike)", "µJ", metric="energy-synaptic", digits=2)]:
+        return self._by_45nm("snn_synaptic", 1e6)
+
+    @property
+    def ann_uj(self) -> Annotated[Number, Shown("energy of an equal ANN", "µJ", metric="ann-energy", digits=2)]:
+        return self._by_45nm("ann", 1e6)
+
+    @property
+    def ann_over_snn(self) -> Annotated[Number, Shown("energy ANN / SNN by spike", metric="ann-over-snn", digits=2)]:
+        return self._by_45nm("ann_over_snn")
+
+    @property
+    def ann_over_snn_synaptic(
+        self,
+    ) -> Annotated[Number, Shown("energy ANN / SNN by spike, synapses only", metric="ann-over-snn-synaptic", digits=2)]:
+        return self._by_45nm("ann_over_snn_synaptic")
+
+    def _by_45nm(self, key: str, unit: float = 1) -> Number:
+        """Read a number for all steps from the 45 nm table, with each spike in a pooled value as an addition."""
+        rows = [row for row in self.energy if row.costs == "digital-45nm" and row.steps == max(self.steps)]
+        found: Number = next((getattr(row, key) for row in rows if row.price in ("spikes", "either")), None)
+        return None if found is None else found / unit
+
+    def to_json(self) -> dict[str, Any]:
+        return self.model_dump(mode="json", exclude={ONCE} if getattr(self, ONCE) is None else None)
+
+    def rows(self) -> list[dict[str, object]]:
+        return [row.flat() for row in self.layers]
+
+    def section(self) -> Section:
+        runs = f"{plural(self.images, f'{self.split} image')}, {plural(self.draws, 'draw')}, one start"
+        by_table = ([row for row in self.energy if row.costs == name] for name in self.costs)
+        priced = [readable(rows) for rows in by_table if rows]
+        stops = {steps: [row for row in self.layers if row.steps == steps] for steps in self.steps}
+        return Section(
+            "Operations and energy",
+            words=tuple(self._words()),
+            tables=tuple(self._energy_table(rows, runs) for rows in priced),
+            charts=(self._operations_chart(stops[self.steps[0]]), *map(self._energy_chart, priced)),
+            folded=tuple(
+                table(
+                    f"Operations for one image after {plural(steps, 'step')}: {runs}",
+                    [*rows, all_layers(rows)],
+                    *("layer", "input", "spikes", *(name for name in SUMMED if "_by_" in name), "ann_macs"),
+                )
+                for steps, rows in stops.items()
+            ),
+        )
+
+    def _words(self) -> Iterator[str]:
+        for steps, one in self.neurobench.items():
+            spikes = sum(row.spikes for row in self.layers if row.steps == steps)
+            yield (
+                f"After {plural(steps, 'step')}: {self.split} accuracy {one.classification_accuracy:.1%}, "
+                f"{spikes:,.0f} spikes for one image."
+            )
+        if self.is_ann:
+            yield "This network is an ANN: its own MACs are only those of values that are not 0."
+        for steps, once in (self.operations_by_value_if_the_input_current_is_computed_once or {}).items():
+            yield (
+                f"The input is the same at every step: with its current computed once there are {once.macs:,.0f} MACs "
+                f"by value in all after {plural(steps, 'step')}."
+            )
+        if self.frames > 1:
+            yield f"The ANN reads all {self.frames} frames or rows of a sample, one after the other."
+        yield f"Energy is {self.note}."
+        yield f"Left out: {'; '.join(self.left_out)}."
+
+    def _energy_table(self, rows: Sequence[EnergyRow], runs: str) -> Table:
+        name, unit = rows[0].costs, rows[0].unit
+        note = f"Costs: {'; '.join(filter(None, (self.costs[name].source, self.costs[name].note)))}."
+        columns = ("stop", "snn", "snn_synaptic", "snn_other", "ann", "ann_over_snn")
+        return table(f"Energy of one image by {name}, {unit}: {runs}", rows, *columns, note=note)
+
+    def _operations_chart(self, layers: Sequence[LayerRow]) -> Bars:
+        rows = [row for row in layers if row.ann_macs]
+        by_spike, by_value = ([sum(row.of_weights(price)) / 1e6 for row in rows] for price in ("spikes", "values"))
+        own = [Bar("by spike", by_spike), Bar("by value", by_value)]
+        return Bars(
+            f"Operations by layer after {plural(rows[0].steps, 'step')}",
+            Axis("operations for one image (millions)", low=0),
+            [row.layer for row in rows],
+            [
+                *([Bar("values that are not 0", by_value)] if self.is_ann else own),
+                Bar("all MACs of an ANN", [row.ann_macs / 1e6 for row in rows], "ann"),
+            ],
+            note="" if self.is_ann else "k spikes in a pooled value: k additions by spike, one MAC by value",
+        )
+
+    def _energy_chart(self, rows: Sequence[EnergyRow]) -> Bars:
+        first = rows[0]
+        bars = [(row.stop.text, row.snn_synaptic, row.snn_other) for row in rows]
+        if first.ann_synaptic is not None and first.ann_other is not None:
+            bars.append(("ANN", first.ann_synaptic, first.ann_other))
+        names, synaptic, other = zip(*bars, strict=True)
+        arithmetic = isinstance(self.costs[first.costs], Digital)
+        parts = ("weights", "norm, leak, threshold, reset") if arithmetic else ("spikes", "time")
+        return Bars(
+            f"Energy by {first.costs}",
+            Axis(f"energy of one image ({first.unit})", low=0),
+            names,
+            [Bar(parts[0], synaptic), Bar(parts[1], other)],
+            stacked=True,
+        )
+
+
+def measure_energy(opened: Opened, arguments: EnergyArguments, progress: Progress) -> EnergyResult:
+    """Count the operations of every image of a split, and price them."""
+    from bntt.analysis.energy.operations import layer_rows, neurobench, operations_of
+
+    facts, network = opened.facts, opened.model.network
+    tables = load_tables(arguments.costs, is_ann=facts.is_ann)
+    stop = opened.exit_steps() if arguments.steps is None else arguments.steps
+    if stop is not None and not 1 <= stop <= facts.num_steps:
+        raise ArgumentError(f"--steps {stop}: must be a number of steps from 1 to {facts.num_steps}")
+    draws, loader = draws_of(facts, arguments.draws), opened.loader(arguments.split)
+    progress.expect(len(loader.places) * draws)
+    found = operations_of(opened, arguments.split, seed=opened.seed, draws=draws, progress=progress)
+    stops = list(dict.fromkeys([found.num_steps, stop or found.num_steps]))
+    layers = {steps: list(layer_rows(found, steps)) for steps in stops}
+    once = {steps: found.synaptic(steps, "values", input_once=True) for steps in stops}
+    return EnergyResult(
+        **origin(opened, arguments),
+        images=found.accuracy.samples,
+        draws=draws,
+        steps=stops,
+        is_ann=facts.is_ann,
+        neurobench={steps: neurobench(found, network, steps, is_ann=facts.is_ann) for steps in stops},
+        accuracy_over_time=found.accuracy.over_time,
+        layers=[row for rows in layers.values() for row in rows],
+        per_step={
+            name: LayerOverSteps(
+                spikes=layer.spikes.tolist(),
+                operations_by_spike=layer.events.tolist(),
+                operations_by_value=layer.active.tolist(),
+            )
+            for name, layer in found.layers.items()
+        },
+        ann=AnnOperations(macs=found.ann_macs, update_additions=found.ann_updates),
+        frames=found.frames,
+        energy=list(energy_rows([all_layers(rows) for rows in layers.values()], tables)),
+        costs=tables,
+        operations_by_value_if_the_input_current_is_computed_once=once if found.constant_input else None,
+    )
+
+
 ENERGY = Measurement(
     "energy",
     """Count synaptic operations from measured spikes, layer by layer, and compare their energy with an equal ANN's.
 
     Example: bntt energy runs/fashion-mnist --steps 8 --costs digital-45nm --costs my-chip.toml""",
     EnergyArguments,
+    EnergyResult,
+    measure_energy,
     needs_spikes=False,
 )

@@ -1,35 +1,33 @@
 """Synaptic operations, counted from the actual spikes, and those of an ANN of the same architecture.
 
-One spike that meets one weight is one operation. A spike at an image's border meets fewer weights than one inside
-(:func:`~bntt.analysis.energy.plan.fan_out`), and so does an input of the ANN. Weights that are 0 count; dropout is
-off.
-
-Not counted: pooling itself, the sums of residual blocks, the encoder's random numbers, and memory: every access costs
-more than the arithmetic on the data it brings. Neuron operations (norm, leak and reset) are reported separately
-(:class:`~bntt.analysis.energy.plan.Updates`).
+One spike that meets one weight is one operation: fewer at an image's border, also of the ANN
+(:func:`~bntt.analysis.energy.plan.fan_out`). Weights that are 0 count; dropout is off. The work of norms and neurons is
+separate (:class:`~bntt.analysis.energy.plan.Updates`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any, Literal
 
 import torch
 from jaxtyping import Float64
-from torch import Tensor
+from torch import Tensor, nn
 
 from bntt.analysis.accuracy.accuracy import Accuracy
 from bntt.analysis.accuracy.batches import ExitRule, advance_batch
 from bntt.analysis.accuracy.evaluation import add_to, check_labels, check_logits, counted, presented
-from bntt.analysis.energy.plan import READOUT, PlannedLayer, Updates, plan_layers, reach_of, updates_of
-from bntt.analysis.energy.result import WeightOperations
+from bntt.analysis.energy.costs import LayerRow
+from bntt.analysis.energy.measurement import NeuroBench, SynapticOperations, WeightOperations
+from bntt.analysis.energy.plan import READOUT, PlannedLayer, Updates, fan_out, plan_layers, updates_of
+from bntt.analysis.measurement import ArgumentError, Opened, Split
 from bntt.nn.blocks.stage import SpikingLayer
 from bntt.nn.kinds import encoder_facts
 from bntt.nn.network.classifier import SpikingClassifier, check_classifier
 from bntt.nn.network.labelled_batch import Loader
-from bntt.nn.network.measured import Arrivals, LayerMeasures, Measure, Measured, evaluating, joined
+from bntt.nn.network.measured import Arrivals, Measure, evaluating, joined
 
 InputKind = Literal["spikes", "counts", "analog", "nothing"]
 """The input of a layer's weights: single spikes, of either sign; counts of spikes, after an average or a sum; real
@@ -59,10 +57,9 @@ class LayerOperations:
 
         Single spikes are always added, and real numbers always multiplied.
         """
-        events, active = float(self.events[:steps].sum()), float(self.active[:steps].sum())
         if self.arrives == "analog" or (self.arrives == "counts" and price == "values"):
-            return WeightOperations(additions=0, macs=active)
-        return WeightOperations(additions=events, macs=0)
+            return WeightOperations(additions=0, macs=float(self.active[:steps].sum()))
+        return WeightOperations(additions=float(self.events[:steps].sum()), macs=0)
 
 
 @dataclass(frozen=True)
@@ -164,100 +161,108 @@ def count_operations(
     True
     """
     check_classifier(model, "count_operations() takes")
-    total, hits = _Total(), dict[int, Tensor]()
+    steps, samples, measure = model.encoder.num_steps, 0, Measure(spikes=True, arrivals=True)
+    readout, shape = {READOUT: SpikingLayer(READOUT, model.network.readout, None, None)}, torch.Size()
+    hits, spikes = dict[int, Tensor](), dict[str, Tensor]()
+    arrived, neurons = dict[str, Arrivals](), dict[str, int]()
     with evaluating(model):
-        for number, inputs, labels, noise in presented(model, batches, "count", seed, draws, progress):
-            logits, shape, measured = _run_batch(model, inputs, leaves, noise)
-            check_labels(labels, logits.shape[2])
-            check_logits(logits)
-            add_to(hits, number, (logits.argmax(2).cpu() == labels.cpu()).sum(1))
-            total.add(measured, shape, len(labels))
-    accuracy = counted(hits, total.samples // draws)
-    facts = encoder_facts(model.encoder)
-    frames = 0 if facts.takes == "images" else model.encoder.num_steps
-    return Operations(accuracy, dict(_layers(model, total)), facts.constant, frames)
-
-
-class _Total:
-    """Measurements of all batches."""
-
-    def __init__(self) -> None:
-        self.samples, self.shape = 0, torch.Size()
-        self.arrived: dict[str, Arrivals] = {}
-        self.spikes: dict[str, Tensor] = {}
-        self.neurons: dict[str, int] = {}
-
-    def add(self, measured: Mapping[str, LayerMeasures], shape: torch.Size, samples: int) -> None:
-        self.samples, self.shape = self.samples + samples, shape
-        for name, layer in measured.items():
-            self.neurons[name] = layer.neurons
-            if layer.spikes is not None:
-                add_to(self.spikes, name, layer.spikes.sum(1))
-            if layer.arrivals is not None:
-                add_to(self.arrived, name, layer.arrivals)
-
-
-def _run_batch(
-    model: SpikingClassifier, inputs: Tensor, leaves: ExitRule | None, noise: Mapping[str, Any]
-) -> tuple[Tensor, torch.Size, Mapping[str, LayerMeasures]]:
-    """Return the logits of every step, the shape of the network's input in one step, and the measurements."""
-    total = model.encoder.num_steps
-    shape = model.encoder(inputs[:1], **{**noise, "index": noise["index"][:1]}, steps=range(1)).shape[2:]
-    readout = {READOUT: SpikingLayer(READOUT, model.network.readout, None, None)}
-    logits, parts = list[Tensor](), list[Measured]()
-    measure = Measure(spikes=True, arrivals=True)
-    for part in advance_batch(model, inputs, measure, noise, leaves=leaves, unlisted=readout):
-        answers = part.logits
-        if logits:  # samples that have left keep their last answer
-            answers = logits[-1][-1:].repeat(len(part.logits), 1, 1).index_copy(1, part.there, part.logits)
-        logits.append(answers)
-        parts.append(part.measured)
-    missing = total - sum(map(len, logits))
-    logits += [logits[-1][-1:]] * missing
-    parts += [_empty_step(parts[-1])] * missing
-    return torch.cat(logits), shape, joined(parts)
-
-
-def _empty_step(part: Measured) -> Measured:
-    """Return the measurements of a step in which no sample remains."""
-    return {
-        name: replace(
-            layer,
-            spikes=None if layer.spikes is None else 0 * layer.spikes[:1],
-            arrivals=None
-            if layer.arrivals is None
-            else Arrivals(0 * layer.arrivals.amount[:1], 0 * layer.arrivals.active[:1], layer.arrivals.sizes),
-        )
-        for name, layer in part.items()
-    }
-
-
-def _layers(model: SpikingClassifier, total: _Total) -> Iterator[tuple[str, LayerOperations]]:
-    arrived, steps = total.arrived, model.encoder.num_steps
+        for draw, inputs, labels, noise in presented(model, batches, "count", seed, draws, progress):
+            shape = model.encoder(inputs[:1], **{**noise, "index": noise["index"][:1]}, steps=range(1)).shape[2:]
+            logits, parts = list[Tensor](), []
+            for part in advance_batch(model, inputs, measure, noise, leaves=leaves, unlisted=readout):
+                answers = part.logits
+                if logits:  # samples that have left keep their last answer
+                    answers = logits[-1][-1:].repeat(len(part.logits), 1, 1).index_copy(1, part.there, part.logits)
+                logits.append(answers)
+                parts.append(part.measured)
+            answers = torch.cat([*logits, *[logits[-1][-1:]] * (steps - sum(map(len, logits)))])
+            check_labels(labels, answers.shape[2])
+            check_logits(answers)
+            add_to(hits, draw, (answers.argmax(2).cpu() == labels.cpu()).sum(1))
+            samples += len(labels)
+            for name, layer in joined(parts).items():
+                neurons[name] = layer.neurons
+                if layer.spikes is not None:
+                    add_to(spikes, name, _padded(layer.spikes.sum(1), steps))
+                if (came := layer.arrivals) is not None:
+                    padded = replace(came, amount=_padded(came.amount, steps), active=_padded(came.active, steps))
+                    add_to(arrived, name, padded)
     first = next(iter(arrived.values()))
-    spikes = first.are_whole(1) and bool((first.amount == first.active).all())  # all have size 1
-    planned = plan_layers(model.network, total.shape, Fraction(1) if spikes else None)
-    none = torch.zeros(steps, dtype=torch.float64)
-    for name, layer in planned.items():
-        own = total.spikes.get(name)
-        fired = none if own is None else own.cpu() / total.samples
-        mine = fired, total.neurons[name], updates_of(layer, spikes=fired)
-        if layer.weights is None:
-            yield name, LayerOperations("nothing", none, none, 0, *mine)
-            continue
-        reach, dense = reach_of(layer.weights, layer.into)
-        active = (arrived[name].active.cpu() * reach).sum((1, 2)).double() / total.samples
-        arrives, events = _events(name, layer, arrived[name])
-        events = (events * reach).sum((1, 2)) / total.samples
-        yield name, LayerOperations(arrives, events, active, dense, *mine)
+    single = first.are_whole(1) and bool((first.amount == first.active).all())  # all have size 1
+    planned, none = plan_layers(model.network, shape, Fraction(1) if single else None), torch.zeros(steps).double()
+    found = {
+        name: _layer(name, layer, arrived.get(name), spikes.get(name, none).cpu() / samples, neurons[name], samples)
+        for name, layer in planned.items()
+    }
+    facts = encoder_facts(model.encoder)
+    return Operations(counted(hits, samples // draws), found, facts.constant, 0 if facts.takes == "images" else steps)
 
 
-def _events(name: str, layer: PlannedLayer, arrived: Arrivals) -> tuple[InputKind, Tensor]:
-    """Return the kind of input of a layer, and the spikes in it by step and place."""
-    worth, amount, active = layer.into.worth, arrived.amount.cpu(), arrived.active.cpu()
-    if worth is None:
-        return "analog", torch.zeros_like(amount)
-    if not arrived.are_whole(float(worth)):
-        raise ValueError(f"what arrives at layer {name!r} is not whole spikes: its input's neurons gave other values")
-    events = (amount / float(worth)).round()
-    return ("spikes" if worth == 1 and torch.equal(events, active.double()) else "counts"), events
+def _padded(counts: Tensor, steps: int) -> Tensor:
+    """Append zeros for the steps in which no sample is left."""
+    return torch.cat([counts, counts.new_zeros(steps - len(counts), *counts.shape[1:])])
+
+
+def _layer(
+    name: str, layer: PlannedLayer, came: Arrivals | None, fired: Tensor, neurons: int, samples: int
+) -> LayerOperations:
+    """Count the operations of one layer from what came to its weights, if it has any, and the spikes it fired."""
+    updates, none = updates_of(layer, fired), 0 * fired
+    if layer.weights is None or came is None:
+        return LayerOperations("nothing", none, none, 0, fired, neurons, updates)
+    reach, worth, active = fan_out(layer.weights, layer.into.shape), layer.into.worth, came.active.cpu()
+    kind: InputKind = "analog"
+    events = torch.zeros_like(active, dtype=torch.float64)
+    if worth is not None:
+        if not came.are_whole(float(worth)):
+            raise ValueError(
+                f"what arrives at layer {name!r} is not whole spikes: its input's neurons gave other values"
+            )
+        events = (came.amount.cpu() / float(worth)).round()
+        kind = "spikes" if worth == 1 and torch.equal(events, active.double()) else "counts"
+    by_event, by_value = ((one * reach).sum((1, 2)).double() / samples for one in (events, active))
+    return LayerOperations(kind, by_event, by_value, layer.connections, fired, neurons, updates)
+
+
+def operations_of(opened: Opened, split: Split, **options: Any) -> Operations:
+    """Count the operations of a run; :class:`ArgumentError` if they cannot be counted."""
+    try:
+        return count_operations(opened.model, opened.loader(split), **options)
+    except (TypeError, ValueError) as error:
+        raise ArgumentError(f"{opened.path}: {error}") from None
+
+
+def layer_rows(found: Operations, steps: int) -> Iterator[LayerRow]:
+    """Yield every layer's operations for one image that stops after ``steps`` steps."""
+    for name, layer in found.layers.items():
+        by_spike, by_value = layer.synaptic(steps, "spikes"), layer.synaptic(steps, "values")
+        yield LayerRow(
+            steps=steps,
+            layer=name,
+            input=layer.arrives,
+            neurons=layer.neurons,
+            spikes=float(layer.spikes[:steps].sum()),
+            additions_by_spike=by_spike.additions,
+            macs_by_spike=by_spike.macs,
+            additions_by_value=by_value.additions,
+            macs_by_value=by_value.macs,
+            update_additions=float(layer.updates.additions[:steps].sum()),
+            update_multiplications=float(layer.updates.multiplications[:steps].sum()),
+            ann_macs=found.ann_inputs * layer.dense,
+            ann_update_additions=found.ann_inputs * layer.updates.ann,
+        )
+
+
+def neurobench(found: Operations, network: nn.Module, steps: int, *, is_ann: bool) -> NeuroBench:
+    """Compute NeuroBench's metrics for one image: ACs are operations of single spikes, MACs those of other values."""
+    effective, places = found.synaptic(steps, "values"), steps * sum(layer.neurons for layer in found.layers.values())
+    weights = [part.weight for part in network.modules() if isinstance(part, nn.Conv2d | nn.Linear)]
+    return NeuroBench(
+        footprint=sum(tensor.nbytes for tensor in (*network.parameters(), *network.buffers())),
+        connection_sparsity=sum(int((one == 0).sum()) for one in weights) / sum(one.numel() for one in weights),
+        activation_sparsity=None if is_ann else 1 - found.spikes(steps) / places if places else 1.0,
+        synaptic_operations=SynapticOperations(
+            Effective_MACs=effective.macs, Effective_ACs=effective.additions, Dense=found.dense * steps
+        ),
+        classification_accuracy=found.accuracy.over_time[steps - 1],
+    )

@@ -493,7 +493,7 @@ def measure_sample_exit(opened: Opened, arguments: ExitArguments, progress: Prog
     that reach the best accuracy of any step if the criterion is more accurate than that.
     """
     from bntt.analysis.accuracy.evaluation import evaluate
-    from bntt.analysis.energy.measure import operations_of
+    from bntt.analysis.energy.operations import operations_of
     from bntt.analysis.exit.early_exit import ROUNDING
     from bntt.analysis.exit.exit_rules import CRITERIA, choose_sample_exit, exit_each, exit_rule, record_running
 
