@@ -12,7 +12,7 @@ from bntt.analysis.equivalence.measurement import EQUIVALENCE
 from bntt.analysis.exit.measurement import EXIT
 from bntt.analysis.measurement import Measurement
 from bntt.analysis.neuron.measurement import NEURON
-from bntt.analysis.robustness.measurement import ROBUST
+from bntt.analysis.robustness import ROBUST
 
 MEASUREMENTS: dict[str, Measurement] = {
     one.name: one for one in (EVALUATE, ACTIVITY, EXIT, ENERGY, ROBUST, ATTACK, DRIFT, EQUIVALENCE, NEURON, CARD)

@@ -19,7 +19,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter,
 
 from bntt.analysis.measurement import ArgumentError
 from bntt.charts.records import Figure
-from bntt.charts.section import Cell, Section, Table, count, number, share
+from bntt.charts.section import Cell, Section, Table, count, number
 
 BEYOND = 1e100
 """Upper bound of every number of a result; JSON's infinities and larger values are read as None."""
@@ -97,9 +97,7 @@ class Shown:
             return low if low.text == "–" else Cell(f"{low.text} to {high.text}", value[0])
         if isinstance(value, Cell | str):
             return value if isinstance(value, Cell) else Cell(value)
-        if isinstance(value, int) or self.form == ",":
-            return count(value)
-        return share(value, int(self.form[1:-1])) if self.form.endswith("%") else number(value, self.form)
+        return count(value) if isinstance(value, int) or self.form == "," else number(value, self.form)
 
     def to_metric(self, name: str, *, placed: bool) -> Metric:
         """Return it as studies read it from the result of this attribute."""

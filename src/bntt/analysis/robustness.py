@@ -1,0 +1,292 @@
+"""Accuracy on images with Gaussian noise: the same images, with the same noise, for every run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Annotated, Any, Literal
+
+from annotated_types import Ge, Le
+from pydantic import Field
+
+from bntt.analysis.accuracy.accuracy import wilson
+from bntt.analysis.measurement import ArgumentError, Draws, Measurement, Opened, Progress, Split, run_names
+from bntt.analysis.result import Number, OverSteps, Record, Result, Share, Shown, table
+from bntt.charts.records import STEPS, Axis, Figure, Level, Line, Lines, over_steps
+from bntt.charts.section import Section, Table, plural
+
+Unit = Literal["pixels", "normalized"]
+"""Unit of σ: the range of the pixels, or their standard deviation."""
+UNITS = {"pixels": "1 = the range of the pixels", "normalized": "1 = a standard deviation of the pixels"}
+NOISED = {"pixels": "pixel values in [0, 1]", "normalized": "normalised pixel values, in their standard deviations"}
+ACCURACY = Axis("accuracy", percent=True, low=0, high=1)
+SEED = 0
+"""Seed of the noise and of the choice of images, regardless of the seeds of the runs: it is the same for all."""
+
+
+@dataclass(frozen=True)
+class RobustArguments:
+    """Arguments of the robustness measurement."""
+
+    sigmas: tuple[Annotated[float, Ge(0), Le(1000)], ...] = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+    """Standard deviations σ of the noise; 0 is always measured."""
+    where: Unit = "pixels"
+    """Unit of σ: the range of the pixels, or their standard deviation (normalised pixels)."""
+    unclipped: bool = False
+    """Do not clip noisy pixels to the range from 0 to 1."""
+    draws: Draws | None = None
+    """Number of draws, each with fresh noise and spikes; by default the first recipe's (5 by default)."""
+    images: Annotated[int, Ge(1)] | None = None
+    """Number of images, stratified by class; by default the fewest that a run's recipe measures (all by default)."""
+    split: Split = "test"
+    """Split whose images are measured."""
+    steps: Annotated[int, Ge(1)] | None = None
+    """Stop after this number of steps; all by default."""
+
+    @property
+    def grid(self) -> tuple[float, ...]:
+        """The sigmas with 0, ascending, each once."""
+        return tuple(sorted({0.0, *self.sigmas}))
+
+
+class NoisyRow(Record):
+    """One run at one σ, with everything needed to read it on its own."""
+
+    run: str
+    sigma: Annotated[float, Shown("σ", form=".3g")]
+    sigma_in: Unit
+    """Unit of σ, see :class:`~bntt.nn.NoisyEncoder`."""
+    clipped: bool
+    accuracy: Annotated[Share, Shown(form=".1%")]
+    """Accuracy after all steps, mean over draws."""
+    low_95: float
+    high_95: float
+    """Wilson's interval over images."""
+    sd_over_draws: Annotated[Number, Shown(form=".2%")]
+    clean_accuracy: Share
+    to_first: Annotated[Number, Shown("difference", form="+.1%")]
+    """Accuracy minus that of the first run on the same images and noise; None for the first run itself."""
+    to_first_low_95: Number
+    to_first_high_95: Number
+    """The paired interval over images."""
+    draws: int
+    redrawn: str
+    """Randomness redrawn in every draw: "spikes", "noise", "spikes, noise"; or "nothing"."""
+    steps: int
+    images: int
+    images_chosen: str
+    seconds: Annotated[float, Shown(form=".1f")]
+    accuracy_per_draw: Sequence[Share]
+    accuracy_over_time: OverSteps
+    """Accuracy if stopped after each step."""
+    over_time_wilson_95: Sequence[tuple[float, float]]
+
+    @property
+    def interval(self) -> Annotated[tuple[float, float], Shown("95% interval", form=".1%")]:
+        return self.low_95, self.high_95
+
+    @property
+    def difference_interval(self) -> Annotated[tuple[Number, Number], Shown("paired 95% interval", form="+.1%")]:
+        return self.to_first_low_95, self.to_first_high_95
+
+
+class NoisyRun(Record):
+    """One run at every σ, the clean one first."""
+
+    run: str
+    network: str
+    norm: str
+    encoder: str
+    num_steps: int
+    epoch: int
+    rows: Annotated[Sequence[NoisyRow], Field(min_length=1)]
+
+    def table(self) -> Table:
+        clean = self.rows[0]
+        stopped = f", stopped after {clean.steps}" if clean.steps < self.num_steps else ""
+        parts = ", ".join(filter(None, (self.network or "own network", self.norm, self.encoder)))  # "": made in Python
+        caption = f"{self.run}: {parts}, {plural(self.num_steps, 'step')}{stopped}; images: {clean.images_chosen}"
+        per_draw = f"clean, draw by draw: {', '.join(f'{one:.1%}' for one in clean.accuracy_per_draw)}"
+        columns = ("sigma", "accuracy", "interval", "sd_over_draws", "draws", "redrawn", "seconds")
+        return table(caption, self.rows, *columns, note=per_draw if clean.draws > 1 else "")
+
+    def by_steps(self) -> Lines:
+        lines = over_steps({f"σ {row.sigma:g}": row.accuracy_over_time for row in self.rows})
+        return Lines(f"{self.run}: accuracy by number of steps", STEPS, ACCURACY, lines)
+
+
+class RobustResult(Result):
+    """Accuracy of runs on images with the same noise."""
+
+    arguments: RobustArguments | None = None
+    """The arguments; None in older files, which do not have them."""
+    classes: int | None = None
+    """Number of classes; None in older files, which do not have it."""
+    images: int
+    images_chosen: str
+    """Description of the choice of images."""
+    sigma_in: Unit
+    clipped: bool
+    noise_seed: int
+    runs: Annotated[Sequence[NoisyRun], Field(min_length=1)]
+
+    @property
+    def title(self) -> str:
+        draws = max(row.draws for run in self.runs for row in run.rows)
+        images = f"{self.dataset}, {self.split} images: {self.images_chosen}"
+        return f"{images}; Gaussian noise, {'' if self.clipped else 'not '}clipped, {plural(draws, 'draw')}"
+
+    def noisy_accuracy(
+        self, sigma: float | None
+    ) -> Annotated[Number, Shown("accuracy under noise", "%", metric="noisy-accuracy")]:
+        """Return the first run's accuracy in % at a σ, or on clean images if σ is None; None if it was not measured."""
+        rows = self.runs[0].rows
+        return next((100 * row.accuracy for row in rows if abs(row.sigma - (sigma or 0)) < 1e-9), None)
+
+    def noise_loss(
+        self, sigma: float | None
+    ) -> Annotated[Number, Shown("points lost by noise", "points", metric="noise-loss")]:
+        """Return the points of the clean accuracy that the first run loses at a σ; None if it was not measured."""
+        clean, noisy = self.noisy_accuracy(0), self.noisy_accuracy(sigma)
+        return None if clean is None or noisy is None else clean - noisy
+
+    @property
+    def noise_area(self) -> Annotated[float, Shown("mean accuracy over σ", form=".1%", metric="noise-area")]:
+        """The first run's mean accuracy from σ = 0 to the largest, by trapezoids; the clean one if σ is only 0."""
+        rows = self.runs[0].rows
+        width = rows[-1].sigma - rows[0].sigma
+        areas = ((b.sigma - a.sigma) * ((a.accuracy + b.accuracy) / 2) for a, b in pairwise(rows))
+        return sum(areas) / width if width else rows[0].accuracy
+
+    def rows(self) -> list[dict[str, object]]:
+        return [row.flat() for run in self.runs for row in run.rows]
+
+    def section(self) -> Section:
+        clipped = "; the noisy pixels are clipped to [0, 1]" if self.clipped else ""
+        rows = [row for run in self.runs[1:] for row in run.rows]
+        caption = f"Accuracy minus that of {self.runs[0].run} (points), on the same images and noise"
+        differences = [table(caption, rows, "run", "sigma", "to_first", "difference_interval")] if rows else []
+        return Section(
+            "Robustness to noise",
+            words=(f"Gaussian noise, the same for every run, is added to {NOISED[self.sigma_in]}{clipped}.",),
+            charts=(*self._over_sigma(), *(run.by_steps() for run in self.runs)),
+            folded=(*(run.table() for run in self.runs), *differences),
+        )
+
+    def figures(self) -> list[Figure]:
+        """Draw one picture: all runs over σ, and the first by number of steps."""
+        return [Figure(self.title, (*self._over_sigma(), self.runs[0].by_steps()))]
+
+    def _over_sigma(self) -> list[Lines]:
+        sigma, first = Axis(f"σ of the noise ({UNITS[self.sigma_in]})"), self.runs[0].run
+        of_method = {run.norm: run for run in reversed(self.runs)}
+
+        def line(run: NoisyRun, *keys: str, times: int = 1) -> Line:
+            found = [[getattr(row, key) for row in run.rows] for key in keys]
+            y, low, high = ([None if value is None else times * value for value in values] for values in found)
+            colour = run.norm if of_method[run.norm] is run else run.run  # the first of a method has its colour
+            return Line(run.run, [row.sigma for row in run.rows], y, colour, low, high)
+
+        chance = [Level(1 / self.classes, "chance")] if self.classes else []
+        accuracy = [line(run, "accuracy", "low_95", "high_95") for run in self.runs]
+        band = "after all steps; bands: 95% intervals over images"
+        charts = [Lines("Accuracy under noise", sigma, ACCURACY, accuracy, chance, band)]
+        keys = ("to_first", "to_first_low_95", "to_first_high_95")
+        if differences := [line(run, *keys, times=100) for run in self.runs[1:]]:
+            axis = Axis(f"accuracy minus that of {first} (points)")
+            note = "on the same images and noise; bands: paired 95% intervals"
+            charts.append(Lines(f"Difference to {first}", sigma, axis, differences, [Level(0)], note))
+        return charts
+
+
+def measure_robustness(opened: Sequence[Opened], arguments: RobustArguments, progress: Progress) -> RobustResult:
+    """Measure every run at every σ; draw d of an image has the same noise for every run, encoder and σ."""
+    from bntt.analysis.accuracy.evaluation import evaluate, paired
+    from bntt.nn import NoisyEncoder, SpikingClassifier
+    from bntt.nn.kinds import encoder_facts
+
+    names, (loaders, chosen) = run_names(opened), _same_images(opened, arguments)
+    options: dict[str, Any] = {"where": arguments.where, "clip": not arguments.unclipped, "seed": SEED}
+    plan = dict[tuple[str, float], tuple[NoisyEncoder, str, int]]()
+    for name, one in zip(names, opened, strict=True):
+        encoder = one.model.encoder
+        if arguments.steps is not None and arguments.steps > encoder.num_steps:
+            raise ArgumentError(f"--steps {arguments.steps}: {one.path} has {encoder.num_steps} steps")
+        for sigma in arguments.grid:
+            drawn = ["spikes"] * encoder_facts(encoder).random + ["noise"] * (sigma > 0)
+            draws = (arguments.draws or opened[0].draws) if drawn else 1
+            try:
+                plan[name, sigma] = NoisyEncoder(encoder, sigma, **options), ", ".join(drawn) or "nothing", draws
+            except (TypeError, ValueError) as error:
+                raise ArgumentError(f"{one.path}: {error}") from None
+    if (arguments.draws or 1) > max(draws for _, _, draws in plan.values()):
+        raise ArgumentError(
+            f"--draws {arguments.draws}: clean images are not random here, every pass would be the same; "
+            f"leave out --draws, or name a sigma above 0"
+        )
+    images = len(loaders[0].places)
+    progress.expect(images * sum(draws for _, _, draws in plan.values()))
+    runs, right = list[NoisyRun](), dict[float, Any]()
+    for name, one, loader in zip(names, opened, loaders, strict=True):
+        rows = list[NoisyRow]()
+        for sigma in arguments.grid:
+            encoder, redrawn, draws = plan[name, sigma]
+            began, model = time.perf_counter(), SpikingClassifier(encoder, one.model.network)
+            found = evaluate(model, loader, seed=one.seed, draws=draws, steps=arguments.steps, progress=progress)
+            accuracy, first = found.accuracy, right.setdefault(sigma, found.right)
+            beside = paired(found.right, first) if runs else None
+            low, high = beside.interval if beside else (None, None)
+            row = {
+                "run": name, "sigma": sigma, "sigma_in": arguments.where, "clipped": not arguments.unclipped,
+                **accuracy.columns, "clean_accuracy": rows[0].accuracy if rows else accuracy.mean,
+                "to_first": beside and beside.difference, "to_first_low_95": low, "to_first_high_95": high,
+                "draws": draws, "redrawn": redrawn, "steps": len(accuracy.over_time), "images": images,
+                "images_chosen": chosen, "seconds": time.perf_counter() - began,
+                "accuracy_per_draw": accuracy.per_draw, "accuracy_over_time": accuracy.over_time,
+                "over_time_wilson_95": [wilson(share, accuracy.samples) for share in accuracy.over_time],
+            }  # fmt: skip
+            rows.append(NoisyRow.model_validate(row))
+        facts = {key: getattr(one.facts, key) for key in ("network", "norm", "encoder", "num_steps")}
+        runs.append(NoisyRun(run=name, epoch=one.epoch, rows=rows, **facts))
+    return RobustResult(
+        arguments=arguments, dataset=opened[0].dataset, split=arguments.split, classes=len(opened[0].classes),
+        images=images, images_chosen=chosen, sigma_in=arguments.where, clipped=not arguments.unclipped,
+        noise_seed=SEED, runs=runs,
+    )  # fmt: skip
+
+
+def _same_images(opened: Sequence[Opened], arguments: RobustArguments) -> tuple[list[Any], str]:
+    """Load the same images of every run in batches, and describe the choice."""
+    first, *others = opened
+    there = len(first.pictures(arguments.split))
+    count = arguments.images or min(len(one.loader(arguments.split).places) for one in opened)
+    if count > there:
+        raise ArgumentError(f"--images {count}: the {arguments.split} split of {first.path} has {there}")
+    loader, chosen = first.part(arguments.split, count, SEED)
+    for other in others:
+        if not first.has_same_images(other, arguments.split, loader.places):
+            raise ArgumentError(
+                f"{other.path} has other {arguments.split} images than {first.path}: compare runs of one dataset; "
+                f"validation images also differ with the recipe's seed, those of --split test do not"
+            )
+    return [loader, *(other.part(arguments.split, count, SEED)[0] for other in others)], chosen
+
+
+ROBUST = Measurement(
+    "robust",
+    """Measure accuracy on images with Gaussian noise, the same for every run, against σ and the number of steps.
+
+    Each draw of an image has one noise pattern, the same at all time steps; a Poisson encoder draws its spikes on top.
+    The first row, σ = 0, is the clean accuracy, and its spread is the encoder's own noise. Several runs are compared
+    with the first, image by image.
+
+    Example: bntt robust runs/fashion-mnist --sigmas 0.1 0.2 0.4 --draws 5 --images 1000""",
+    RobustArguments,
+    RobustResult,
+    measure_robustness,
+    several=True,
+    draws_noise=True,
+    needs_spikes=False,
+)
