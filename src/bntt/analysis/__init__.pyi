@@ -48,10 +48,10 @@ from bntt.analysis.exit.exit_rules import exit_each as exit_each
 from bntt.analysis.exit.exit_rules import record_running as record_running
 from bntt.analysis.measurement import ArgumentError as ArgumentError
 from bntt.analysis.measurement import Split as Split
-from bntt.analysis.neuron.measure import NeuronTrace as NeuronTrace
-from bntt.analysis.neuron.measure import neuron_trace as neuron_trace
-from bntt.analysis.prediction.prediction import Prediction as Prediction
-from bntt.analysis.prediction.prediction import predict as predict
+from bntt.analysis.neuron.trace import NeuronTrace as NeuronTrace
+from bntt.analysis.neuron.trace import neuron_trace as neuron_trace
+from bntt.analysis.prediction import Prediction as Prediction
+from bntt.analysis.prediction import predict as predict
 from bntt.analysis.result import Metric as Metric
 from bntt.analysis.result import Result as Result
 from bntt.analysis.stability.gradients import AlongGradient as AlongGradient

@@ -66,7 +66,7 @@ def predict(
         picture: also draw the images next to their confidence over time, as .png, .pdf or .svg. Of a recording it draws
             the number of events of each cell.
     """
-    from bntt.analysis.prediction.prediction import prediction_figure
+    from bntt.analysis.prediction import prediction_figure
     from bntt.charts.files import save_figure
     from bntt.cli import console
     from bntt.runs.predictors import predictor_of
@@ -176,7 +176,7 @@ def _rows(shown: Shown, prediction: Prediction) -> list[dict[str, object]]:
 
 def _show(shown: Shown, prediction: Prediction) -> None:
     """Print a line and a table for one file."""
-    from bntt.analysis.prediction.prediction import distinct_name
+    from bntt.analysis.prediction import distinct_name
     from bntt.cli import console
 
     changes = f" ({', '.join(shown.changes)})" if shown.changes else ""

@@ -8,8 +8,8 @@ from torch import nn
 
 from bntt.analysis.accuracy.evaluation import FIRST_DRAW
 from bntt.analysis.measurement import ArgumentError, Progress
-from bntt.analysis.neuron.measure import NeuronTrace, measure_neuron, neuron_of, neuron_trace
-from bntt.analysis.neuron.measurement import NeuronArguments
+from bntt.analysis.neuron.measurement import NeuronArguments, measure_neuron
+from bntt.analysis.neuron.trace import NeuronTrace, neuron_trace
 from bntt.analysis.result import checked_arguments
 from bntt.models import vgg6
 from bntt.nn import PoissonEncoder, SpikingClassifier
@@ -107,7 +107,7 @@ def test_what_cannot_be_followed_is_refused(rng):
         neuron_trace(model, image[:1], "conv1", (1, 1))
     model.network.blocks["conv2"].lif = Strange()
     with pytest.raises(ValueError, match="the neurons of 'conv2' are Strange"):
-        neuron_of(model.network, "conv2")
+        neuron_trace(model, image[:1], "conv2")
 
 
 @pytest.fixture(scope="module")

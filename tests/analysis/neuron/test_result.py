@@ -1,6 +1,6 @@
 """The record of a neuron: what it shows."""
 
-from bntt.analysis.neuron.result import NeuronResult
+from bntt.analysis.neuron.measurement import NeuronResult
 from bntt.analysis.result import result_from
 
 STEPS = [
@@ -32,7 +32,7 @@ def test_what_is_shown():
         ([0.0, 1.0, 2.0], [0.0, 0.3, 0.0]),
         ([0.5], [0.15]),
     ]
-    assert found.METRICS["spiking-steps"].read(found, None) == 1
+    assert found.metrics()["spiking-steps"].read(found, None) == 1
     assert found.rows() == STEPS
 
 

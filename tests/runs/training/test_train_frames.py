@@ -9,8 +9,7 @@ import pytest
 import torch
 
 from bntt.analysis.measurement import Progress
-from bntt.analysis.neuron.measure import measure_neuron
-from bntt.analysis.neuron.measurement import NeuronArguments
+from bntt.analysis.neuron.measurement import NeuronArguments, measure_neuron
 from bntt.data import FrameSet
 from bntt.data.errors import DataError
 from bntt.data.events.aedat4 import read_aedat4

@@ -1,11 +1,19 @@
-"""The membrane and the spikes of one neuron while it sees one image."""
+"""The membrane and the spikes of one neuron while it sees one image, and the surrogate gradient (Figure 2)."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
 from annotated_types import Ge
 
-from bntt.analysis.measurement import Measurement, Split
+from bntt.analysis.measurement import ArgumentError, Measurement, Opened, Progress, Split, origin
+from bntt.analysis.result import Number, Record, Result, Shown
+from bntt.charts.records import STEPS, Axis, Level, Line, Lines, is_empty, over_steps
+from bntt.charts.section import Section
+
+GRADIENT = Axis("surrogate gradient do/du", low=0)
 
 
 @dataclass(frozen=True)
@@ -25,10 +33,124 @@ class NeuronArguments:
     """Split whose images are measured."""
 
 
+class NeuronAtStep(Record):
+    """One time step; values erased by a reset are None."""
+
+    step: int
+    """The step, counted from 1."""
+    potential: Number
+    """Membrane potential that decided the step's spike."""
+    spike: bool
+    membrane: Number
+    """u after the step, including the reset."""
+    surrogate_gradient: Number
+    """do/du at the step."""
+
+
+class SurrogateCurve(Record):
+    """do/du over potentials."""
+
+    potential: Sequence[float]
+    gradient: Sequence[Number]
+
+
+class NeuronResult(Result):
+    """One neuron of a run while it sees one image."""
+
+    arguments: NeuronArguments | None = None
+    """The arguments; None in older files, which do not have them."""
+    image: int
+    """Index of the image in the split, from 0."""
+    label: str
+    layer: str
+    place: Sequence[int]
+    """Channel, row and column; in a fully connected layer only the channel."""
+    threshold: float
+    steps: Sequence[NeuronAtStep]
+    surrogate: SurrogateCurve | None = None
+    """The surrogate's curve; None in older files, which do not have it."""
+
+    @property
+    def title(self) -> str:
+        return f"{self.dataset}, {self.split} image {self.image} ({self.label})"
+
+    @property
+    def fired(self) -> list[int]:
+        """The steps in which it fired."""
+        return [one.step for one in self.steps if one.spike]
+
+    @property
+    def spiking_steps(self) -> Annotated[int, Shown("steps with a spike", metric="spiking-steps", digits=0)]:
+        return len(self.fired)
+
+    def rows(self) -> list[dict[str, object]]:
+        return [step.flat() for step in self.steps]
+
+    def section(self) -> Section:
+        steps = f"{'step' if len(self.fired) == 1 else 'steps'} {', '.join(map(str, self.fired))}"
+        neuron = f"neuron {', '.join(map(str, self.place))} of {self.layer}"
+        words = f"{neuron.capitalize()}, {self.split} image {self.image} ({self.label}): it "
+        membrane = over_steps(
+            {
+                "potential before firing": [one.potential for one in self.steps],
+                "kept after the reset": [one.membrane for one in self.steps],
+            }
+        )
+        levels = [Level(self.threshold, "threshold"), *(Level(step, "spike", "x") for step in self.fired)]
+        gradient = over_steps({"surrogate gradient": [one.surrogate_gradient for one in self.steps]})
+        known = [one for one in self.steps if one.potential is not None]
+        points = [one.potential for one in known], [one.surrogate_gradient for one in known]
+        curve = [Line("steps of the neuron", *points, joined=False)]
+        if self.surrogate is not None:
+            curve.insert(0, Line("surrogate gradient", self.surrogate.potential, self.surrogate.gradient))
+        potential = Axis(f"potential that decides the spike (threshold {self.threshold:g})")
+        charts = (
+            Lines("Membrane over time", STEPS, Axis("membrane potential"), membrane, levels, neuron),
+            Lines("Surrogate gradient over time", STEPS, GRADIENT, gradient, note=neuron),
+            Lines("Surrogate gradient by potential", potential, GRADIENT, curve, note=neuron),
+        )
+        return Section(
+            "One neuron over time",
+            words=(words + (f"fires at {steps}." if self.fired else "never fires."),),
+            charts=tuple(chart for chart in charts if not is_empty(chart)),
+        )
+
+
+def measure_neuron(opened: Opened, arguments: NeuronArguments, progress: Progress) -> NeuronResult:
+    """Follow one neuron through one image of a split."""
+    import torch
+
+    from bntt.analysis.neuron.trace import neuron_trace
+
+    images, model = opened.samples(arguments.split), opened.model
+    if arguments.image >= len(images):
+        raise ArgumentError(
+            f"--image {arguments.image}: the {arguments.split} images are numbered 0 to {len(images) - 1}"
+        )
+    pixels = images.batch(torch.tensor([arguments.image])).to(next(model.parameters()).device)
+    layer = arguments.layer or next(name for name, part in model.network.layers.items() if part.lif is not None)
+    try:
+        trace = neuron_trace(model, pixels, layer, arguments.place or None, index=arguments.image, seed=opened.seed)
+    except ValueError as error:
+        raise ArgumentError(f"--layer, --place: {error}") from None
+    return NeuronResult(
+        **origin(opened, arguments),
+        image=arguments.image,
+        label=opened.classes[int(images.labels[arguments.image])],
+        layer=layer,
+        place=trace.place,
+        threshold=trace.neuron.threshold,
+        steps=trace.steps,
+        surrogate=trace.surrogate,
+    )
+
+
 NEURON = Measurement(
     "neuron",
     """Plot the membrane and the spikes of one neuron while it sees an image, and the surrogate gradient.
 
     Example: bntt neuron runs/fashion-mnist --layer conv2 --place 5 7 7""",
     NeuronArguments,
+    NeuronResult,
+    measure_neuron,
 )

@@ -5,7 +5,7 @@ import torch
 
 from bntt.analysis import Prediction, predict
 from bntt.analysis.accuracy.evaluation import FIRST_DRAW
-from bntt.analysis.prediction.prediction import prediction_figure
+from bntt.analysis.prediction import prediction_figure
 from bntt.charts.files import draw_figure
 from bntt.models import mlp
 from bntt.nn import DirectEncoder, PoissonEncoder, SpikingClassifier

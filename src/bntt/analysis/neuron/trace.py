@@ -10,12 +10,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from bntt.analysis.accuracy.evaluation import FIRST_DRAW
-from bntt.analysis.measurement import ArgumentError, Opened, Progress, origin
-from bntt.analysis.neuron.measurement import NeuronArguments
-from bntt.analysis.neuron.result import NeuronAtStep, NeuronResult, SurrogateCurve
-from bntt.nn.network.classifier import SpikingClassifier, check_answers
+from bntt.analysis.neuron.measurement import NeuronAtStep, SurrogateCurve
+from bntt.nn.network.classifier import SpikingClassifier, check_classifier
 from bntt.nn.network.measured import LayerMeasures, Measure, evaluating
-from bntt.nn.network.spiking_network import SpikingNetwork
 from bntt.ops.lif import Neuron, fire_before, soft_reset
 
 POINTS = 201
@@ -62,15 +59,11 @@ class NeuronTrace:
     @property
     def steps(self) -> list[NeuronAtStep]:
         """The record of every step."""
-        columns = {
-            "step": torch.arange(1, len(self.spikes) + 1),
-            "potential": self.potential,
-            "spike": self.spikes,
-            "membrane": self.membrane,
-            "surrogate_gradient": self.gradient,
-        }
-        rows = zip(*(column.tolist() for column in columns.values()), strict=True)
-        return [NeuronAtStep.model_validate(dict(zip(columns, row, strict=True))) for row in rows]
+        rows = zip(*(x.tolist() for x in (self.potential, self.spikes, self.membrane, self.gradient)), strict=True)
+        return [
+            NeuronAtStep(step=t, potential=potential, spike=spike, membrane=membrane, surrogate_gradient=gradient)
+            for t, (potential, spike, membrane, gradient) in enumerate(rows, 1)
+        ]
 
     @property
     def surrogate(self) -> SurrogateCurve:
@@ -79,35 +72,6 @@ class NeuronTrace:
         potential = torch.linspace(min([-0.5 * threshold, *known]), max([2.5 * threshold, *known]), POINTS)
         gradient = self.neuron.surrogate(potential / threshold - 1)
         return SurrogateCurve(potential=potential.tolist(), gradient=gradient.tolist())
-
-
-def measure_neuron(opened: Opened, arguments: NeuronArguments, progress: Progress) -> NeuronResult:
-    """Follow one neuron through one image of a split.
-
-    Raises:
-        ArgumentError: if there is no such layer, neuron or image.
-    """
-    images, model = opened.samples(arguments.split), opened.model
-    if arguments.image >= len(images):
-        raise ArgumentError(
-            f"--image {arguments.image}: the {arguments.split} images are numbered 0 to {len(images) - 1}"
-        )
-    pixels = images.batch(torch.tensor([arguments.image])).to(next(model.parameters()).device)
-    layer = arguments.layer or next(name for name, part in model.network.layers.items() if part.lif is not None)
-    try:
-        trace = neuron_trace(model, pixels, layer, arguments.place or None, index=arguments.image, seed=opened.seed)
-    except ValueError as error:
-        raise ArgumentError(f"--layer, --place: {error}") from None
-    return NeuronResult(
-        **origin(opened, arguments),
-        image=arguments.image,
-        label=opened.classes[int(images.labels[arguments.image])],
-        layer=layer,
-        place=trace.place,
-        threshold=trace.neuron.threshold,
-        steps=trace.steps,
-        surrogate=trace.surrogate,
-    )
 
 
 @torch.no_grad()
@@ -140,10 +104,16 @@ def neuron_trace(
     >>> neuron_trace(model, torch.ones(1, 1, 2, 2), "fc1", (3,)).membrane.shape
     torch.Size([5])
     """
-    check_answers(model, "neuron_trace() takes")
+    check_classifier(model, "neuron_trace() takes")
     if len(inputs) != 1:
         raise ValueError(f"a neuron is followed while it sees one sample, got {len(inputs)}")
-    found, steps, at = neuron_of(model.network, layer), model.encoder.num_steps, torch.tensor([index])
+    spiking = {name: part.lif for name, part in model.network.layers.items() if part.lif is not None}
+    if layer not in spiking:
+        raise ValueError(f"there are no neurons in a layer {layer!r}: choose one of {', '.join(spiking)}")
+    if not isinstance(neuron := getattr(spiking[layer], "neuron", None), Neuron):
+        kind = type(spiking[layer]).__name__
+        raise ValueError(f"the neurons of {layer!r} are {kind}, which has no single threshold to show")
+    steps, at = model.encoder.num_steps, torch.tensor([index])
 
     def measured(measure: Measure) -> LayerMeasures:
         _, state = model.advance(inputs, steps=steps, measure=measure, seed=seed, index=at, draw=draw)
@@ -161,23 +131,4 @@ def neuron_trace(
     assert one.places is not None
     assert one.membrane is not None
     spikes = one.places.movedim(0, -1)[place]
-    return NeuronTrace(layer, place, found, one.membrane[:, 0].cpu(), (spikes > 0).cpu())
-
-
-def neuron_of(network: SpikingNetwork, layer: str) -> Neuron:
-    """Return the parameters of a layer's neurons; a learned leak of each channel as a tensor.
-
-    Raises:
-        ValueError: if there is no such layer, or its neurons are of another kind than :class:`~bntt.nn.LIF`.
-
-    >>> from bntt.models import mlp
-    >>> neuron_of(mlp(hidden=(4,), leak=0.5), "fc1").leak
-    0.5
-    """
-    spiking = {name: part.lif for name, part in network.layers.items() if part.lif is not None}
-    if layer not in spiking:
-        raise ValueError(f"there are no neurons in a layer {layer!r}: choose one of {', '.join(spiking)}")
-    if not isinstance(found := getattr(spiking[layer], "neuron", None), Neuron):
-        kind = type(spiking[layer]).__name__
-        raise ValueError(f"the neurons of {layer!r} are {kind}, which has no single threshold to show")
-    return found
+    return NeuronTrace(layer, place, neuron, one.membrane[:, 0].cpu(), (spikes > 0).cpu())

@@ -1,1 +1,0 @@
-"""Answers of a network for an image, step by step."""
