@@ -27,9 +27,6 @@ def pays(map_size: tuple[int, int], stride: tuple[int, int], dilation: tuple[int
 
     Args:
         map_size: height and width of the output.
-
-    >>> pays((16, 16), (1, 1), (1, 1), 1)
-    False
     """
     plain = stride == (1, 1) and dilation == (1, 1) and groups == 1
     return plain and math.prod(map_size) <= LARGEST_MAP and has_tiles()
@@ -42,12 +39,6 @@ def add_weight_grad(total: Tensor, x: Tensor, grad_out: Tensor, padding: tuple[i
         total: ``[Co, Ci, Kh, Kw]``, float32.
         x: ``[S, H, W, Ci]``.
         grad_out: ``[S, H', W', Co]``, contiguous, of the type of ``x``, to which each block's sum is rounded.
-
-    >>> total = torch.zeros(1, 1, 1, 2)
-    >>> x, grad = torch.tensor([1.0, 2.0, 4.0]).view(1, 1, 3, 1), torch.tensor([1.0, 10.0]).view(1, 1, 2, 1)
-    >>> add_weight_grad(total, x, grad, (0, 0))
-    >>> total.flatten().tolist()
-    [21.0, 42.0]
     """
     outputs, inputs, *kernel = total.shape
     images, height, width, _ = x.shape

@@ -47,25 +47,13 @@ def remember(measured: Mapping[str, float]) -> None:
 
 
 def goes_by_events(synapse: Synapse, x: Spikes, compute: Compute) -> tuple[bool, bool]:
-    """Decide if a layer's forward pass and its weight gradient go event-driven for this input; only on the processor.
-
-    >>> from bntt.engine.synapse import Geometry
-    >>> floats = Spikes(torch.ones(1, 1, 1, 1, 4))
-    >>> goes_by_events(Synapse(torch.ones(2, 4), None, Geometry()), floats, Compute(events="fixed"))
-    (False, False)
-    """
+    """Decide if a layer's forward pass and its weight gradient go event-driven for this input, on a CPU."""
     below = limits(synapse, x, compute)
     return x.density < below.forward, x.density < below.weight_grad
 
 
 def limits(synapse: Synapse, x: Spikes, compute: Compute) -> Crossover:
-    """Return the densities below which a layer goes event-driven; only the input's shape and kind matter.
-
-    >>> from bntt.engine.synapse import Geometry
-    >>> counts = Spikes(torch.ones(1, 1, 1, 1, 64, dtype=torch.uint8))
-    >>> limits(Synapse(torch.ones(64, 64), None, Geometry()), counts, Compute(events="never"))
-    Crossover(forward=0.0, weight_grad=0.0)
-    """
+    """Return the densities below which a layer goes event-driven; only the input's shape and kind matter."""
     choice, deterministic = compute.events, torch.are_deterministic_algorithms_enabled()
     if compute.kernels != "cpu" or not x.counted or not synapse.has_event_way or choice == "never":
         return Crossover(0.0, 0.0)

@@ -29,11 +29,6 @@ def address(buffer: Buffer, name: str) -> int | None:
 
     Args:
         name: what the message calls it.
-
-    >>> address((torch.zeros(3), torch.float32, 4), "bias")
-    Traceback (most recent call last):
-    bntt.engine.door.KernelInputError: a kernel takes bias for a contiguous float32 of 4 elements, it is a \
-contiguous float32 of 3
     """
     tensor, dtype, size = buffer
     if tensor is None:
@@ -56,11 +51,7 @@ contiguous float32 of 3
 
 
 def is_plain(tensor: Any) -> bool:
-    """Return True if a value is a strided tensor whose memory holds its values: no subclass, no lazy negation.
-
-    >>> is_plain(nn.Parameter(torch.ones(1))), is_plain(1.0), is_plain(torch.ones(1, 1).to_sparse())
-    (True, False, False)
-    """
+    """Return True if a value is a strided tensor whose memory holds its values: no subclass, no lazy negation."""
     return type(tensor) in PLAIN and tensor.layout is torch.strided and not tensor.is_neg()
 
 

@@ -19,11 +19,7 @@ PoolSize = tuple[int, int]
 
 
 def surrogate_constants(neuron: AnyNeuron) -> tuple[int, float, float]:
-    """Return the kernels' number of a neuron's surrogate, and its two constants.
-
-    >>> surrogate_constants(Neuron())
-    (0, 0.3, 0.0)
-    """
+    """Return the kernels' number of a neuron's surrogate, and its two constants."""
     kind = neuron.surrogate
     if isinstance(kind, Triangle):
         return 0, kind.scale, 0.0

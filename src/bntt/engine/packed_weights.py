@@ -62,12 +62,6 @@ class Prepared:
     """A cache of synapses by their weight and bias, each valid as long as neither is changed or replaced.
 
     Threads that advance from one state share it: an entry is complete before it is stored.
-
-    >>> import torch
-    >>> weight, kept = nn.Parameter(torch.ones(2, 4)), Prepared()
-    >>> first = kept.synapse(weight, None, Geometry(), "fp32")
-    >>> kept.synapse(weight, None, Geometry(), "fp32") is first
-    True
     """
 
     def __reduce__(self) -> tuple[type[Prepared], tuple[()]]:
@@ -100,14 +94,7 @@ def _has_versions(tensor: Tensor) -> bool:
 
 
 def version_of(tensor: Tensor | None) -> tuple[Any, ...]:
-    """Return a key that changes when a plain tensor's values change, or the memory that they lie in.
-
-    >>> import torch
-    >>> tensor = torch.zeros(2)
-    >>> before = version_of(tensor)
-    >>> before == version_of(tensor), before == version_of(tensor.add_(1))
-    (True, False)
-    """
+    """Return a key that changes when a plain tensor's values change, or the memory that they lie in."""
     if tensor is None:
         return ()
     place = tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype, tensor.is_neg()

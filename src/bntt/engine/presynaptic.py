@@ -39,12 +39,7 @@ class Arrivals:
         return Arrivals(self.amount + other.amount, self.active + other.active, _together([self.sizes, other.sizes]))
 
     def are_whole(self, worth: float) -> bool:
-        """Return True if every x is a whole number of spikes worth ``worth`` each.
-
-        >>> one = torch.ones(1, 1, 1, dtype=torch.float64)
-        >>> Arrivals(one, 2 * one.long(), torch.tensor([0.25, 0.75]).double()).are_whole(0.25)
-        True
-        """
+        """Return True if every x is a whole number of spikes worth ``worth`` each."""
         if self.sizes is None:
             return False
         counts = self.sizes / worth
@@ -77,13 +72,6 @@ def arrivals(x: Spikes, lease: Lease, *, places: bool = True) -> Arrivals:
     Args:
         lease: where buffers come from.
         places: True if the weights distinguish places; else a whole image counts as one place.
-
-    >>> from bntt.engine.workspace import WORKSPACE
-    >>> counts = torch.tensor([[[[[0, 3]]], [[[1, 2]]]]], dtype=torch.uint8)
-    >>> with WORKSPACE.lease() as lease:
-    ...     found = arrivals(Spikes(counts, scale=0.25, largest=4), lease)
-    >>> found.amount.item(), found.active.item()
-    (1.5, 3)
     """
     steps, values = len(x.values), x.values
     if steps > 1 and values.stride(0) == 0:  # one image for all steps, as direct coding gives it

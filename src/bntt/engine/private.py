@@ -45,20 +45,12 @@ def openmp_entry() -> int | None:
 
 
 def being_traced() -> bool:
-    """Return True while ``torch.jit.trace`` is recording.
-
-    >>> being_traced()
-    False
-    """
+    """Return True while ``torch.jit.trace`` is recording."""
     return bool(torch._C._get_tracing_state())
 
 
 def being_watched() -> bool:
-    """Return True if a mode sees every PyTorch operation, as ``FlopCounterMode`` does.
-
-    >>> being_watched()
-    False
-    """
+    """Return True if a mode sees every PyTorch operation, as ``FlopCounterMode`` does."""
     return torch._C._len_torch_dispatch_stack() > 0
 
 
@@ -66,21 +58,13 @@ def being_overridden() -> bool:
     """Return True if a mode overrides PyTorch's functions.
 
     A mode that only chooses the device of new tensors does not count: the kernels always name the device.
-
-    >>> with torch.device("cpu"):
-    ...     being_overridden()
-    False
     """
     modes = [torch._C._get_function_stack_at(i) for i in range(torch._C._len_torch_function_stack())]
     return any(not isinstance(mode, DeviceContext) for mode in modes)
 
 
 def being_transformed() -> bool:
-    """Return True if forward-mode differentiation or a function transform (``torch.func``) is on.
-
-    >>> being_transformed()
-    False
-    """
+    """Return True if forward-mode differentiation or a function transform (``torch.func``) is on."""
     return forward_ad._current_level >= 0 or torch._C._functorch.peek_interpreter_stack() is not None
 
 
@@ -104,11 +88,7 @@ def keeps_graph() -> bool:
 
 
 def has_global_hooks() -> bool:
-    """Return True if a global hook observes every module.
-
-    >>> has_global_hooks()
-    False
-    """
+    """Return True if a global hook observes every module."""
     return bool(torch_module._has_any_global_hook())  # type: ignore[no-untyped-call]
 
 
@@ -217,9 +197,6 @@ def parts_of(module: torch.nn.Module, name: str = "") -> list[tuple[str, torch.n
     """List a module and all its parts, each with its own parameters and buffers.
 
     It is like ``named_modules`` in a tenth of the time, since it is called for every block in every call.
-
-    >>> [name for name, _, _ in parts_of(torch.nn.Sequential(torch.nn.ReLU()))]
-    ['', '0']
     """
     own = (*module._parameters.values(), *module._buffers.values())
     found = [(name, module, [tensor for tensor in own if tensor is not None])]

@@ -22,23 +22,12 @@ from bntt.ops.lif import lif_sequence
 
 
 def moments(current: Tensor, copy: Tensor | None = None, *, kernels: KernelName = "cpu") -> tuple[Tensor, Tensor]:
-    """Return mean and biased variance ``[T, C]`` over all but the first and last axis; ``copy`` receives the values.
-
-    >>> import torch
-    >>> mean, var = moments(torch.tensor([[[[[1.0]]], [[[3.0]]]]]))
-    >>> mean, var
-    (tensor([[2.]]), tensor([[1.]]))
-    """
+    """Return mean and biased variance ``[T, C]`` over all but the first and last axis; ``copy`` receives the values."""
     return open_kernels(kernels).moments(current, copy)
 
 
 def pooled_shape(current: Tensor, window: PoolSize) -> tuple[int, ...]:
-    """Return the shape of the counts that a scan over ``current`` outputs.
-
-    >>> import torch
-    >>> pooled_shape(torch.empty(4, 2, 5, 5, 8), (2, 2))
-    (4, 2, 2, 2, 8)
-    """
+    """Return the shape of the counts that a scan over ``current`` outputs."""
     steps, batch, height, width, channels = current.shape
     return steps, batch, height // window[0], width // window[1], channels
 
@@ -96,12 +85,6 @@ def drive(current: Tensor, affine: Affine, out: Tensor) -> None:
 
     It is for layers without neurons, whose current goes into a residual sum. Compared with the layer's weights it costs
     almost nothing, so it is plain PyTorch.
-
-    >>> import torch
-    >>> one, z = torch.ones(1, 1), torch.empty(1, 1, 1, 1, 1)
-    >>> drive(torch.full((1, 1, 1, 1, 1), 5.0), Affine(one, 2 * one, one), z)
-    >>> z.item()
-    9.0
     """
     for t, values in enumerate(current):
         torch.sub(values, affine.mean[t], out=out[t]).mul_(affine.scale[t]).add_(affine.shift[t])
@@ -134,14 +117,7 @@ def _drive_grad(grad: SpikeGrad, t: int) -> Tensor:
 def scan_reference(
     current: Tensor, affine: Affine, neuron: AnyNeuron, window: PoolSize, membrane: Tensor | None = None
 ) -> Tensor:
-    """Return the mean spikes of every window: the twin of :func:`scan` in plain PyTorch, differentiable.
-
-    >>> import torch
-    >>> from bntt.ops.lif import Neuron
-    >>> one = torch.ones(1, 1)
-    >>> scan_reference(torch.full((1, 1, 2, 2, 1), 2.0), Affine(0 * one, one, 0 * one), Neuron(), (2, 2)).item()
-    1.0
-    """
+    """Return the mean spikes of every window: the twin of :func:`scan` in plain PyTorch, differentiable."""
 
     def over(rows: Tensor) -> Tensor:
         return rows[:, None, None, None, :]

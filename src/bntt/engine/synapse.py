@@ -33,11 +33,7 @@ class Geometry:
     groups: int = 1
 
     def out_size(self, size: tuple[int, int], kernel: tuple[int, int]) -> tuple[int, int]:
-        """Return height and width of the output.
-
-        >>> Geometry(padding=(1, 1)).out_size((8, 8), (3, 3))
-        (8, 8)
-        """
+        """Return height and width of the output."""
         down, across = (
             (n + 2 * p - d * (k - 1) - 1) // s + 1
             for n, k, s, p, d in zip(size, kernel, self.stride, self.padding, self.dilation, strict=True)
@@ -68,11 +64,7 @@ class Spikes:
         return Spikes(self.values[first:last], self.scale, self.largest, self.density)
 
     def floats(self) -> Tensor:
-        """Return the values as contiguous floats.
-
-        >>> Spikes(torch.tensor([[[[[3]]]]], dtype=torch.uint8), scale=0.25).floats().item()
-        0.75
-        """
+        """Return the values as contiguous floats."""
         if self.values.is_floating_point():
             return self.values.float().contiguous()
         return self.floats_into(torch.empty(self.values.shape, dtype=torch.float32, device=self.values.device))
@@ -90,9 +82,6 @@ class Spikes:
         """Return the counts summed over all steps, float32, ``[B, H, W, C]``.
 
         It adds in bytes as long as none can overflow, thirty times as fast as in floats.
-
-        >>> Spikes(torch.full((300, 1, 1, 1, 1), 2, dtype=torch.uint8), largest=2).count_over_time().item()
-        600.0
         """
         groups = [part.sum(0, dtype=torch.uint8) for part in torch.split(self.values, max(1, 255 // self.largest))]
         return torch.stack(groups).sum(0, dtype=torch.float32)

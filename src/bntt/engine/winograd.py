@@ -64,13 +64,6 @@ def input_grad_reference(grad_out: Tensor, weight: Tensor) -> Tensor:
     Args:
         grad_out: dL/dy, ``[N, H, W, Co]``.
         weight: ``[Co, Ci, 3, 3]``.
-
-    >>> grad, weight = torch.zeros(1, 4, 4, 1), torch.arange(1.0, 10).view(1, 1, 3, 3)
-    >>> grad[0, 1, 1, 0] = 1
-    >>> input_grad_reference(grad, weight)[0, :3, :3, 0].round(decimals=12)
-    tensor([[1., 2., 3.],
-            [4., 5., 6.],
-            [7., 8., 9.]], dtype=torch.float64)
     """
     into, turn, out = (torch.tensor(table, dtype=torch.float64, device=grad_out.device) for table in (IN, WEIGHT, OUT))
     _, height, width, _ = grad_out.shape
@@ -83,11 +76,7 @@ def input_grad_reference(grad_out: Tensor, weight: Tensor) -> Tensor:
 
 
 def tiles(height: int, width: int) -> tuple[int, int]:
-    """Return how many tiles of 4x4 cover an image, down and across.
-
-    >>> tiles(8, 9)
-    (2, 3)
-    """
+    """Return how many tiles of 4x4 cover an image, down and across."""
     return -(-height // 4), -(-width // 4)
 
 
@@ -96,9 +85,6 @@ def takes(synapse: Synapse, shape: tuple[int, ...], compute: Compute) -> bool:
 
     Args:
         shape: the input's, ``[T, B, H, W, Ci]``.
-
-    >>> takes(Synapse(torch.ones(32, 16, 3, 3), None, PLACE), (4, 8, 8, 8, 16), Compute(input_grad="direct"))
-    False
     """
     steps, batch, height, width, _ = shape
     if compute.input_grad != "winograd" or compute.kernels != "cpu" or not fits(synapse):

@@ -21,13 +21,7 @@ _SMALL = 1 << 16
 
 
 class Workspace:
-    """Flat byte buffers by size; a pass takes them by :meth:`lease`.
-
-    >>> space = Workspace()
-    >>> with space.lease() as lease:
-    ...     lease.take(2, 3).shape
-    torch.Size([2, 3])
-    """
+    """Flat byte buffers by size; a pass takes them by :meth:`lease`."""
 
     def __init__(self) -> None:
         self._free: list[Tensor] = []

@@ -50,15 +50,7 @@ class LatestCheckpoint(NamedTuple):
 
 @dataclass(frozen=True)
 class Checkpoints:
-    """Checkpoints ``step-000000123.safetensors``, named and ordered by the number of updates, not by clock.
-
-    >>> import tempfile, torch
-    >>> checkpoints = Checkpoints(Path(tempfile.mkdtemp()))
-    >>> for updates in (9, 10, 11):
-    ...     _ = checkpoints.write(updates, {"x": torch.zeros(1)}, {}, last=2)
-    >>> [path.name for path in checkpoints.paths()]
-    ['step-000000011.safetensors', 'step-000000010.safetensors']
-    """
+    """Checkpoints ``step-000000123.safetensors``, named and ordered by the number of updates, not by clock."""
 
     folder: Path
 
@@ -71,10 +63,7 @@ class Checkpoints:
         return sorted(named, reverse=True)
 
     def write(self, updates: int, tensors: Mapping[str, Tensor], facts: Mapping[str, Any], last: int) -> Path:
-        """Write and verify the next checkpoint, then delete all but the ``last`` ones.
-
-        Checkpoints later than this one were damaged or belong to an abandoned training: they are deleted too.
-        """
+        """Write and verify the next checkpoint, then delete all but the ``last`` ones."""
         path = self.folder / f"step-{updates:09}.safetensors"
         write_checkpoint(path, tensors, facts)
         kept = [old for number, old in self._numbered() if number < updates][: last - 1]
@@ -128,10 +117,7 @@ class RunDirectory:
             return []
 
     def training_cost(self) -> dict[str, Any]:
-        """Return the cost of training so far: ``updates``, and ``seconds`` including validation.
-
-        None where ``metrics.jsonl`` does not say.
-        """
+        """Return the cost of training so far: ``updates``, and ``seconds`` including validation."""
         rows = self.kept_rows()
         last = rows[-1] if rows else {}
         return {"updates": last.get("updates"), "seconds": last.get("seconds")}

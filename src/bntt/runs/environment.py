@@ -34,15 +34,7 @@ def environment() -> dict[str, Any]:
 
 
 def write_environment(run: Path, updates: int, more: Mapping[str, Any]) -> None:
-    """Write the environment of a training and further facts; each time a run is resumed it gets another file.
-
-    >>> import tempfile
-    >>> folder = Path(tempfile.mkdtemp())
-    >>> for updates in (0, 100, 100):
-    ...     write_environment(folder, updates, {"device": "cpu"})
-    >>> sorted(file.stem for file in folder.iterdir())
-    ['environment', 'environment-from-update-100', 'environment-from-update-100-2']
-    """
+    """Write the environment of a training and further facts; each time a run is resumed it gets another file."""
     stem = f"environment-from-update-{updates}" if updates else "environment"
     names = itertools.chain([stem], (f"{stem}-{number}" for number in itertools.count(2)))
     name = next(name for name in names if not updates or not (run / f"{name}.json").exists())
@@ -83,10 +75,6 @@ differently does not count: the losses agree to 1e-9 in float64.
 
 
 def numerics_of(environment: Mapping[str, Any]) -> int:
-    """Return the numerics version of a result, from its ``environment.json``; 1 if it has none.
-
-    >>> numerics_of({"numerics": 3}), numerics_of({"bntt": "0.1.0"})
-    (3, 1)
-    """
+    """Return the numerics version of a result, from its ``environment.json``; 1 if it has none."""
     found = environment.get("numerics", 1)
     return found if type(found) is int else 0

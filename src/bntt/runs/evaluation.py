@@ -183,11 +183,7 @@ def evaluate_loaded(
 
 
 def _gamma_floor(recipe: Recipe, facts: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> float | None:
-    """Return what weight decay alone would have made of γ by the epoch of these weights.
-
-    None without decay, if γ did not start from its initial value or might not have (in bntt.fit), if it was averaged,
-    or if an epoch had another rate than the recipe says, because epochs were added later.
-    """
+    """Return what weight decay alone would have made of γ by the epoch of these weights."""
     done = rows[: facts["epoch"] + 1]
     begun = recipe.init.source or recipe.convert.ann or recipe.train.grow  # whose late steps begin as copies
     if not recipe.data.name or begun or facts.get("averaged") or facts_of(recipe).norm_facts.identity:
@@ -199,10 +195,7 @@ def _gamma_floor(recipe: Recipe, facts: Mapping[str, Any], rows: Sequence[Mappin
 
 
 def rates_of(recipe: Recipe, rows: Sequence[Mapping[str, Any]]) -> Rates | None:
-    """Return the learning rates of a recipe; None if one of these epochs began at another: epochs were added later.
-
-    It cannot tell if a training whose rate follows updates was begun for one epoch only: that began at the same rate.
-    """
+    """Return the learning rates of a recipe; None if one of these epochs began at another: epochs were added later."""
     train = recipe.train
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DropsWarning)  # bntt train has warned of it

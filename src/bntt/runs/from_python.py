@@ -141,12 +141,7 @@ def _about(loss: Loss | None) -> str:
 
 
 def builder_of(network: SpikingNetwork) -> tuple[str, dict[str, Any]] | None:
-    """Return the registered builder and arguments of a network; None if it was assembled by hand or modified.
-
-    >>> import bntt
-    >>> builder_of(bntt.models.mlp(hidden=(8,), num_steps=3))
-    ('mlp', {'hidden': [8], 'num_steps': 3})
-    """
+    """Return the registered builder and arguments of a network; None if it was assembled by hand or modified."""
     if network.built is None or network.built[0] not in MODELS:
         return None
     name, arguments = network.built
@@ -156,11 +151,7 @@ def builder_of(network: SpikingNetwork) -> tuple[str, dict[str, Any]] | None:
 def model_of(
     run: Path, recipe: schema.Recipe, facts: Mapping[str, Any], device: str, given: SpikingClassifier | None
 ) -> SpikingClassifier:
-    """Return the model of a run started from Python, without its weights.
-
-    It is the given model, the one that its registered builder makes, or the one that :func:`bntt.register.model` has
-    under the run's name. Warn if it does not print as the trained one did.
-    """
+    """Return the model of a run started from Python, without its weights."""
     if given is None and (rebuilt := rebuild_model(recipe, facts, device)):
         if hooked := facts.get("hooked"):
             way = f"if it changes a value, give the model, load_run({str(run)!r}, model=...)"

@@ -59,10 +59,7 @@ def recipe_changes(recipe: Recipe, trained: Recipe) -> dict[str, tuple[Any, Any]
 
 
 def recipe_to_measure(file: Path, overrides: Sequence[str]) -> tuple[Recipe, dict[str, Any]]:
-    """Load the recipe of a run with overrides, and return it with the values that this changes for a measurement.
-
-    The place of the data is no change, nor is a precision of gradients.
-    """
+    """Load the recipe of a run with overrides, and return it with the values that this changes for a measurement."""
     keys = [key for override in overrides if (key := key_in(override))]
     if wrong := [key for key in keys if not {key, key.partition(".")[0]} & set(MEASURING)]:
         raise RecipeError(
@@ -103,10 +100,7 @@ def _overrides(changed: Mapping[str, tuple[Any, Any]]) -> str:
 
 
 def unprinted(model: SpikingClassifier) -> dict[str, str]:
-    """Return what a model does not print, by name: its touched parts, attributes, and the buffers of its encoder.
-
-    PyTorch's modules print theirs. Weights are not compared, nor is an object that does not print its contents.
-    """
+    """Return what a model does not print, by name: its touched parts, attributes, and the buffers of its encoder."""
     found: dict[str, Any] = {"touched": ", ".join(f"{name} {why}" for name, why in touched_parts(model).items())}
     for name, part in {**dict(model.named_modules()), "encoder": model.encoder}.items():
         if type(part).__module__.startswith("torch."):

@@ -72,10 +72,7 @@ class ImportSettings:
 
 
 def import_network(file: Path, settings: ImportSettings, name: str, root: Path) -> Imported:
-    """Import a ``torch.save`` file as a run or a checkpoint.
-
-    If a dataset is named, write a run in ``root/name``; else the checkpoint ``root/name.safetensors``.
-    """
+    """Import a ``torch.save`` file as a run or a checkpoint."""
     if settings.layout and settings.layout not in LAYOUTS:
         raise RecipeError(f"--layout {settings.layout!r}: choose one of {', '.join(LAYOUTS)}")
     state = read_pickled(file)

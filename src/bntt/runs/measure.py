@@ -160,11 +160,7 @@ class _Stopwatch(Progress):
 def estimate_measurement(
     measurement: Measurement, opened: Sequence[LoadedRun | OpenedRecipe], arguments: Any, seconds: float = 10.0
 ) -> str:
-    """Start a measurement and estimate its time from that of its batches; no result is written.
-
-    Measurements that save parts as they go (attacks, stability) keep the finished ones for the full measurement, whose
-    time is then estimated without them.
-    """
+    """Start a measurement and estimate its time from that of its batches; no result is written."""
     watch = _Stopwatch(seconds)
     with suppress(_EnoughError):
         run_measurement(measurement, opened, arguments, watch)

@@ -27,10 +27,6 @@ class OpenedRecipe:
 
 
 def open_recipe(name: str, overrides: Sequence[str] = (), *, folder: Path, device: str = "cpu") -> OpenedRecipe:
-    """Open a recipe by name or file.
-
-    >>> open_recipe("demo", ["network.num_steps=2"], folder=Path("stability")).facts.num_steps
-    2
-    """
+    """Open a recipe by name or file."""
     require_device(device)
     return OpenedRecipe(with_absolute_paths(load_recipe(name, overrides)), folder, device)

@@ -49,15 +49,7 @@ LOADED: list[Part] = []
 
 
 def load_parts(sources: str | Path | Sequence[str | Path]) -> None:
-    """Import files (``my_parts.py``) and packages (their entry points of the group ``bntt.parts``) that register parts.
-
-    A file is imported under its own name. Its folder is appended to ``sys.path``, so that it can import its neighbours
-    and processes that load samples find it. Only the file itself is hashed. Loading it again does nothing.
-
-    >>> load_parts("nowhere.py")
-    Traceback (most recent call last):
-    bntt.runs.parts.PartsError: --with nowhere.py: there is no such file
-    """
+    """Import files (``my_parts.py``) and packages (entry points of the group ``bntt.parts``) that register parts."""
     for source in [sources] if isinstance(sources, str | Path) else sources:
         _load(str(source))
 
@@ -122,10 +114,7 @@ def _file_of(name: str) -> str:
 
 
 def parts_of(recipe: Recipe) -> list[Part]:
-    """Return the files and packages that provide the names in a recipe, each with only these names.
-
-    Parts registered by a Python program without ``load_parts`` belong to the file that defines them.
-    """
+    """Return the files and packages that provide the names in a recipe, each with only these names."""
     used = {name for name in REGISTERED if _is_named(name, recipe)}
     found = [Part(part.source, part.version, tuple(sorted(used & {*part.names}))) for part in LOADED]
     for name in sorted(used.difference(*(part.names for part in LOADED))):

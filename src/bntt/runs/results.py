@@ -80,15 +80,7 @@ def _named(opened: Sequence[LoadedRun | OpenedRecipe]) -> dict[str, LoadedRun]:
 def describe_replaced(
     measurement: Measurement, arguments: Any, folder: Path, opened: Sequence[LoadedRun | OpenedRecipe] = ()
 ) -> str:
-    """Describe the results that :func:`save_result` will overwrite; "" if none, or if of the same runs and arguments.
-
-    >>> from tempfile import mkdtemp
-    >>> from bntt.runs.measurements import MEASUREMENTS
-    >>> folder, drift = Path(mkdtemp()), MEASUREMENTS["drift"]
-    >>> write_json(folder / "drift.json", {"arguments": {"images": 900}})
-    >>> describe_replaced(drift, drift.arguments(), folder).partition("drift.json")[2]
-    ' (it was measured with --images 900)'
-    """
+    """Describe the results that :func:`save_result` will overwrite; "" if none, or if equally measured."""
     file = folder / f"{measurement.stem(arguments)}.json"
     if (kept := find_object(file)) is None:
         return ""

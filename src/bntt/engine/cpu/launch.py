@@ -79,9 +79,6 @@ def rectify(current: Tensor, affine: Affine, window: PoolSize, floor: float) -> 
 
     Returns:
         ``[B, H', W', C]``.
-
-    >>> rectify(torch.tensor([[[[-1.0]], [[3.0]]]]), Affine.identity(1, 1, CPU), (2, 1), 0.0).item()
-    1.5
     """
     images, height, width, channels = current.shape
     out = torch.empty(images, height // window[0], width // window[1], channels, dtype=F32, device=CPU)
@@ -120,9 +117,6 @@ def poisson_bytes(x: Float[Tensor, "B C H W"], keys: Int[Tensor, "T B"], *, sign
     """Draw the spikes of :mod:`bntt.ops.poisson` for these step keys by the compiled kernels.
 
     The same spikes as ``rate(x, uniform(keys, C, H, W))``, one byte each, with the channels last in memory.
-
-    >>> poisson_bytes(torch.full((1, 1, 2, 2), 3.0), torch.zeros(2, 1, dtype=torch.int64), signed=True).sum()
-    tensor(8)
     """
     pixels, keys = x.contiguous(), keys.contiguous()
     batch, channels, height, width = x.shape

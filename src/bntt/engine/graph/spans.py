@@ -79,9 +79,6 @@ def span_of(nodes: Sequence[Node], x: Spikes, compute: Compute) -> int:
         compute: its ``recompute``: ``"never"``; a number of steps; or ``"auto"``: √T if keeping all would take more
             than half of the memory that is available now, else T. With a ``reduce``, "auto" is always T: processes with
             different free memory would wait for sums of different steps.
-
-    >>> span_of([], Spikes(torch.zeros(25, 1, 1, 1, 1)), Compute(recompute=4))
-    4
     """
     steps, choice = x.values.shape[0], compute.recompute
     if any(node.looks_ahead for node in nodes):

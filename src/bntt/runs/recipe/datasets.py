@@ -115,14 +115,7 @@ MOST_VALUES = 1 << 27
 
 
 def stand_in(recipe: Recipe, manifest: Manifest) -> RecipeData:
-    """Return blank samples of the sizes of a recipe's data, to build and count with, not to train; one is in memory.
-
-    >>> from bntt.runs.recipe.file import load_recipe
-    >>> recipe = load_recipe("demo")
-    >>> made = stand_in(recipe, build_data(recipe).manifest)
-    >>> len(made.train), made.train.batch(torch.tensor([0])).shape
-    (4500, torch.Size([1, 1, 28, 28]))
-    """
+    """Return blank samples of the sizes of a recipe's data, to build and count with, not to train; one is in memory."""
     data, published, classes = recipe.data, manifest.images.get("train", 0), tuple(manifest.classes)
     kinds: dict[int, type[ImageSet | FrameSet]] = {3: ImageSet, 4: FrameSet}
     if data.name not in DATASETS or DATASETS[data.name].kind == "frames":
@@ -213,10 +206,7 @@ def evaluation_loader(
     at_most: int = 0,
     share: tuple[int, int] = (0, 1),
 ) -> PartLoader:
-    """Return batches of the images of a split that a recipe measures: all, or ``evaluate.images`` stratified by class.
-
-    Each image keeps its place in the split, and so its noise.
-    """
+    """Return batches of the images of a split that a recipe measures: all, or ``evaluate.images`` by class."""
     images = data.of(split)
     count = recipe.evaluate.images or len(images)
     if count > len(images) and split == "test":

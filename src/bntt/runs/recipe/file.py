@@ -33,11 +33,7 @@ _RECIPES = TypeAdapter(Recipe)
 
 
 def load_recipe(source: str | Path, overrides: Sequence[str] = (), *, stored: bool = False) -> Recipe:
-    """Load a recipe by the name of a bundled one, or by the path of a TOML file.
-
-    >>> load_recipe("demo", ["network.width=0.25"]).network.width
-    0.25
-    """
+    """Load a recipe by the name of a bundled one, or by the path of a TOML file."""
     try:
         values = read_named(source, "runs/recipes", "recipe", LARGEST)
     except TomlError as error:
@@ -73,11 +69,7 @@ def dump_recipe(recipe: Recipe) -> str:
 
 
 def values_of(table: Any, *, changed_only: bool = False) -> dict[str, Any]:
-    """Return a table's values, nested tables included, as TOML and JSON represent them.
-
-    >>> values_of(load_recipe("demo"), changed_only=True)["network"]
-    {'name': 'vgg6', 'num_steps': 8, 'width': 0.5}
-    """
+    """Return a table's values, nested tables included, as TOML and JSON represent them."""
     kind: type = type(table)
     options = options_of(kind)
     required = {name: getattr(table, name) for name, one in options.items() if one.default is dataclasses.MISSING}
@@ -94,11 +86,7 @@ def values_of(table: Any, *, changed_only: bool = False) -> dict[str, Any]:
 
 @cache
 def keys_of(kind: type = Recipe, table: str = "") -> dict[str, Option]:
-    """Return every key of a recipe, ``table.key``, and its option.
-
-    >>> keys_of()["train.lr_drops"].accepted()
-    'a list of whole numbers from 0 to 100 (percent of epochs)'
-    """
+    """Return every key of a recipe, ``table.key``, and its option."""
     found: dict[str, Option] = {}
     for name, option in options_of(kind).items():
         inner = isinstance(option.hint, type) and issubclass(option.hint, Table)
@@ -123,12 +111,7 @@ def explained_recipe(recipe: Recipe) -> str:
 
 
 def explained_key(key: str = "", recipe: Recipe | None = None) -> str:
-    """Describe one key, the keys of a table, or all: value in a recipe or default, range, unit and meaning.
-
-    >>> print(explained_key("train.momentum"))
-    train.momentum = 0.9
-        a number from 0 to below 1. Momentum of SGD; β₁ of Adam and AdamW.
-    """
+    """Describe one key, the keys of a table, or all: value in a recipe or default, range, unit and meaning."""
     known = keys_of()
     asked = [name for name in known if not key or f"{name}.".startswith(f"{key}.")]
     if not asked:

@@ -46,14 +46,7 @@ class Sample:
 
 
 def sample_of(recipe: Recipe, data: RecipeData, split: Split, index: int) -> Sample:
-    """Encode a sample of a split as in the first draw of an evaluation.
-
-    >>> from bntt.runs.recipe.datasets import build_data
-    >>> recipe = load_recipe("demo")
-    >>> sample = sample_of(recipe, build_data(recipe), "test", 3)
-    >>> sample.label, sample.drive.shape
-    ('Trouser', torch.Size([8, 1, 28, 28]))
-    """
+    """Encode a sample of a split as in the first draw of an evaluation."""
     samples = data.of(split)
     if not 0 <= index < len(samples):
         raise RecipeError(f"--index {index}: the {split} samples are numbered 0 to {len(samples) - 1}")
@@ -112,10 +105,7 @@ def _largest(sample: Sample) -> float:
 
 
 def _coloured(sample: Sample, drive: Tensor) -> Any:
-    """Colour the drive: white for zero, darker for larger values, on a square-root scale.
-
-    Each colour shows a polarity, or what is above and below 0, mean over channels.
-    """
+    """Colour the drive: white for zero, darker for larger values, on a square-root scale."""
     by_sign = (drive.clamp(min=0).mean(0), drive.clamp(max=0).neg().mean(0))
     planes = (drive[1], drive[0]) if sample.has_polarities else by_sign
     pixels = torch.ones(*planes[0].shape, 3)

@@ -58,10 +58,7 @@ class Network(NeuronOptions, Plan):
 
 @dataclass(frozen=True, kw_only=True)
 class Convert(Table):
-    """Start from an ANN: its weights, and balanced thresholds (:func:`bntt.training.balance`).
-
-    With ``train.epochs = 0`` that is the result; otherwise it is trained further: the hybrid of Rathi et al. (2020).
-    """
+    """Start from an ANN: its weights, and balanced thresholds (:func:`bntt.training.balance`)."""
 
     ann: str = ""
     """The run directory of an ANN (network.neuron = "relu") of this architecture, width, data and seed; "": none."""

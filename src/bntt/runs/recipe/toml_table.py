@@ -52,11 +52,7 @@ def validate_by_kind(kinds: Mapping[str, type[P]], key: str, values: Any, where:
 
 
 def unknown_name(name: str, known: Sequence[str]) -> str:
-    """Return the message for an unknown name.
-
-    >>> unknown_name("accurcy", ["accuracy", "spikes"])
-    "unknown name 'accurcy'; did you mean 'accuracy'?"
-    """
+    """Return the message for an unknown name."""
     return f"unknown name {name!r}; " + unknown_key(name, known).removeprefix("unknown key; ").replace("keys", "names")
 
 

@@ -42,15 +42,7 @@ def shares_of_steps(recipe: Recipe) -> list[float]:
 
 
 def time_left(recipe: Recipe, data: RecipeData, update: float, done: int = 0, sample: float | None = None) -> float:
-    """Return the seconds of all updates after the first ``done``, of their validations and of the test at the end.
-
-    >>> from bntt.runs.recipe.datasets import build_data
-    >>> from bntt.runs.recipe.file import load_recipe
-    >>> recipe = load_recipe("demo", ["evaluate.images=100"])  # 10 epochs of 100 updates, 500 samples to validate
-    >>> data = build_data(recipe)
-    >>> time_left(recipe, data, 0.1, sample=0.0), time_left(recipe, data, 0.0, sample=0.1)
-    (100.0, 550.0)
-    """
+    """Return the seconds of all updates after the first ``done``, of their validations and of the test at the end."""
     epochs, per_epoch, shares = recipe.train.epochs, updates_an_epoch(recipe, data), shares_of_steps(recipe)
     first = min(done // per_epoch, epochs - 1)
     updates = per_epoch * sum(shares[first:]) - shares[first] * (done - per_epoch * first)
@@ -96,10 +88,6 @@ def _is_fused(network: SpikingNetwork, shape: tuple[int, ...]) -> bool:
 
 class Pace:
     """Time left of a training, from its epochs so far: another epoch of as many steps takes as long.
-
-    The time of an epoch of more steps is extrapolated along the line through the two largest numbers of steps so far,
-    since a part of it does not depend on the steps. It is at most proportional to them, and exactly so if all epochs so
-    far had one number.
 
     >>> pace = Pace([0.25, 0.5, 1.0, 1.0])
     >>> pace.record(0, 100.0)

@@ -18,10 +18,7 @@ Rows = Sequence[Mapping[str, Any]]
 
 
 def training_curves(rows: Rows) -> list[Lines]:
-    """Return charts of a run over its epochs: loss, accuracies, learning rate, mean firing rate and mean |γ|.
-
-    The last two, by layer, only if the rows have them.
-    """
+    """Return charts of a run over its epochs: loss, accuracies, learning rate, mean firing rate and mean |γ|."""
     accuracy = Axis("accuracy", percent=True, low=0, high=1)
     accuracies = [_line("training", rows, "train_accuracy"), _line("validation", rows, "validation_accuracy")]
     losses = [_line("training", rows, "train_loss"), _line("validation", rows, "validation_loss")]
@@ -54,11 +51,7 @@ def save_curves(rows: Rows, title: str, folder: Path) -> None:
 
 
 def best_epoch(rows: Rows) -> tuple[int, float] | None:
-    """Return the epoch (from 1) whose weights were kept, and its validation accuracy.
-
-    It is the last one with ``best``, which epochs of fewer steps (``train.grow``) do not have. If the rows do not
-    state it, it is the most accurate one, the first on a tie.
-    """
+    """Return the epoch (from 1) whose weights were kept, and its validation accuracy."""
     measured = [row for row in rows if row.get("validation_accuracy") is not None]
     if any(row.get("best") is not None for row in measured):
         measured = [row for row in measured if row.get("best")][-1:]
@@ -112,18 +105,7 @@ def no_events(epoch: int, row: Mapping[str, Any], gammas: Mapping[str, Any]) -> 
 
 @contextmanager
 def event_writer(folder: Path, first_epoch: int = 0) -> Iterator[Write]:
-    """Yield ``write(epoch, row, gammas)`` for TensorBoard; it does nothing without tensorboard.
-
-    A row is one of ``metrics.jsonl``; |γ| ``[T, C]`` of each layer is drawn from black (0) to white (the layer's
-    largest).
-
-    Numbers missing from a row, or None, are omitted. TensorBoard hides what an earlier process wrote for
-    ``first_epoch`` and later, which a resumed run writes again.
-
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder, event_writer(Path(folder)) as write:
-    ...     write(0, {"train_loss": 1.0, "train_accuracy": 0.5, "lr": 0.3, "firing_rate": {"conv1": 0.2}}, {})
-    """
+    """Yield ``write(epoch, row, gammas)`` for TensorBoard; it does nothing without tensorboard."""
     if find_spec("tensorboard") is None:
         yield no_events
         return

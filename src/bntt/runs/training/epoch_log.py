@@ -202,8 +202,6 @@ def startup_warnings(data: RecipeData, session: Session, training: SampleLoader)
 def updates_to_forget(average: float) -> int:
     """Return the updates after which a moving average holds at most 5 % of the initial weights; 0 without one.
 
-    Until then its activity and accuracy reflect the initial weights, not the network that learns.
-
     >>> updates_to_forget(0.999)
     2995
     """

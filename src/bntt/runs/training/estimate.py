@@ -57,13 +57,7 @@ class Estimate:
     """Size of a training checkpoint; the best epoch's weights are smaller."""
 
     def text(self) -> str:
-        """Format the numbers in one line.
-
-        >>> Estimate(1200, 90.0, 3 << 28, 5 << 20).text()
-        '1,200 updates, about 90 seconds; memory peaks at 768 MiB; checkpoints of 5.0 MiB'
-        >>> Estimate(12, None, 3 << 28, 30 << 10).text().rpartition("; ")[2]
-        'checkpoints of 30.0 KiB'
-        """
+        """Format the numbers in one line."""
         long = "the first of them will show how long it takes" if self.seconds is None else spoken(self.seconds)
         checkpoint, unit = self.checkpoint_bytes / 2**20, "MiB"
         if checkpoint < 0.1:
@@ -89,16 +83,7 @@ def spoken(seconds: float) -> str:
 
 
 def modelled(recipe: Recipe, data: RecipeData, model: SpikingClassifier, processes: int = 1) -> Estimate:
-    """Estimate a training from its recipe, model and data, for a number of processes; nothing is computed.
-
-    >>> from bntt.runs.recipe.build import build_model
-    >>> from bntt.runs.recipe.datasets import build_data
-    >>> from bntt.runs.recipe.file import load_recipe
-    >>> recipe = load_recipe("demo")
-    >>> data = build_data(recipe)
-    >>> modelled(recipe, data, build_model(recipe, data)).updates
-    1000
-    """
+    """Estimate a training from its recipe, model and data, for a number of processes; nothing is computed."""
     train, device, (steps, batch, *sample) = recipe.train, next(model.parameters()).device, input_shape(recipe, data)
     shape, per_epoch = (steps, math.ceil(batch / processes), *sample), updates_an_epoch(recipe, data)
     update = update_seconds(model.network, shape, len(data.train) / per_epoch / processes, torch.get_num_threads())
@@ -138,14 +123,7 @@ def with_estimate(records: Records, recipe: Recipe, data: RecipeData, device: st
 
 
 def estimate_training(recipe: Recipe, data: RecipeData, device: str = "cpu") -> Estimate:
-    """Estimate a training by making a few of its updates and validating one batch; write nothing.
-
-    >>> from bntt.runs.recipe.datasets import build_data
-    >>> from bntt.runs.recipe.file import load_recipe
-    >>> recipe = load_recipe("demo", ["network.width=0.125", "network.num_steps=2", "train.epochs=3"])
-    >>> estimate_training(recipe, build_data(recipe)).updates
-    300
-    """
+    """Estimate a training by making a few of its updates and validating one batch; write nothing."""
     if not recipe.train.epochs:
         raise RecipeError("train.epochs: 0 trains nothing, there is nothing to estimate")
     session = build_session(recipe, data, Processes(device), device)

@@ -37,11 +37,7 @@ PeakOf = Callable[[int], tuple[float, float]]
 
 
 def bytes_of(text: str) -> float:
-    """Read a number of bytes.
-
-    >>> bytes_of("8GiB"), bytes_of("1.5 GB"), bytes_of("500000")
-    (8589934592.0, 1500000000.0, 500000.0)
-    """
+    """Read a number of bytes."""
     found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(?:([kmgt])(i?))?b?", text.strip().lower())
     if found is None or not float(found[1]):
         raise RecipeError(f"--fit-batch {text}: expected a number of bytes above 0, such as 8GiB or 500MB")
@@ -60,21 +56,13 @@ class Proposal:
     """The learning rate as it stays, and as it would be if scaled with the batch."""
 
     def text(self) -> str:
-        """Format the proposal, ready to be pasted.
-
-        >>> print(Proposal(512, 3 << 30, ("train.batch_size=512",), "train.lr stays 0.3").text())
-        -s train.batch_size=512 (memory peaks at 3,072 MiB); train.lr stays 0.3
-        """
+        """Format the proposal, ready to be pasted."""
         flags = " ".join(f"-s {setting}" for setting in self.settings)
         return f"{flags} (memory peaks at {_mib(self.peak_bytes)}); {self.about_lr}"
 
 
 def propose_batch(recipe: Recipe, data: RecipeData, limit: float | None = None, device: str = "cpu") -> Proposal:
-    """Propose the largest batch size whose training stays under a limit; nothing is written.
-
-    A batch keeps all steps for the backward pass unless the recipe says ``compute.recompute = K``. If "auto" would
-    recompute with the proposed batch, the proposal also has ``compute.recompute=never``.
-    """
+    """Propose the largest batch size whose training stays under a limit; nothing is written."""
     if not recipe.train.epochs:
         raise RecipeError("train.epochs: 0 trains nothing, there is no batch to fit")
     auto = recipe.compute.recompute == "auto"
@@ -98,11 +86,7 @@ def propose_batch(recipe: Recipe, data: RecipeData, limit: float | None = None, 
 
 
 def largest_batch(peak_of: PeakOf, limit: float, smallest: int, most: int) -> tuple[int, float]:
-    """Find the largest batch that fits, to within 2 %, along the line through the last two peaks.
-
-    >>> largest_batch(lambda size: (100.0 + 10 * size, 100.0 + 10 * size), 1100, smallest=2, most=60_000)
-    (100, 1100.0)
-    """
+    """Find the largest batch that fits, to within 2 %, along the line through the last two peaks."""
     size, (line_peak, peak) = smallest, peak_of(smallest)
     if peak > limit:
         raise MemoryError(

@@ -51,24 +51,7 @@ def initialise_session(recipe: Recipe, data: RecipeData, session: Session) -> Ge
 
 
 def load_initial_weights(recipe: Recipe, model: SpikingClassifier, classes: Sequence[str]) -> dict[str, Any]:
-    """Give a model the weights, γ and running statistics of the trained network that its recipe's ``init`` names.
-
-    The last layer keeps its initial weights unless both have the same classes. If T differs, tables with a row
-    for each step are retimed (:func:`bntt.nn.network.retime.retime`): truncated, or made longer as ``init.longer``
-    says. The encoder stays: it normalises by the mean and deviation of the new data.
-
-    A spiking network, also with another norm, can start from an ANN (``network.neuron = "relu"``) of the same
-    architecture. The single row of the ANN's γ and running statistics is copied to every step, and so is β if the norm
-    here has one; otherwise β is left out. Learned leaks, and a β or p that only the norm here has, start as built.
-
-    >>> from bntt.runs.recipe.build import build_model
-    >>> from bntt.runs.recipe.datasets import build_data
-    >>> from bntt.runs.recipe.file import load_recipe
-    >>> recipe = load_recipe("demo", ["init.pretrained=fashion-mnist-vgg6", "network.width=1", "network.num_steps=4"])
-    >>> data = build_data(recipe)
-    >>> load_initial_weights(recipe, build_model(recipe, data), data.train.classes)["changed"].rpartition("; ")[2]
-    'T is 4, it was 8 (truncate)'
-    """
+    """Give a model the weights, γ and running statistics of the trained network that its recipe's ``init`` names."""
     trained, told, facts, said = _load_source(recipe)
     source = trained.network
     steps, own = recipe.network.num_steps, model.network.state_dict()
@@ -99,10 +82,7 @@ def load_initial_weights(recipe: Recipe, model: SpikingClassifier, classes: Sequ
 
 
 def load_teacher(recipe: Recipe, data: RecipeData, processes: Processes) -> Distillation | None:
-    """Load the network of ``init`` as a teacher, in every process; None if nothing is distilled.
-
-    It computes in this recipe's precision.
-    """
+    """Load the network of ``init`` as a teacher, in every process; None if nothing is distilled."""
     if not (share := recipe.init.distil):
         return None
     place = recipe.init.source

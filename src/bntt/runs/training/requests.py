@@ -10,14 +10,7 @@ from pathlib import Path
 
 @dataclass
 class Requests:
-    """Requests set from outside at any time; the run handles and clears them at its safe points.
-
-    >>> requests = Requests()
-    >>> requests.stop = 15  # SIGTERM
-    >>> raise Interrupted(requests.stop, "everything is saved")
-    Traceback (most recent call last):
-    bntt.runs.training.requests.Interrupted: stopped by SIGTERM; everything is saved
-    """
+    """Requests set from outside at any time; the run handles and clears them at its safe points."""
 
     stop: int | None = None
     """Number of the signal that requests a stop: save, then raise :class:`Interrupted`."""

@@ -98,11 +98,7 @@ def resume_state(
 
 
 def _best_so_far(run: RunDirectory, facts: dict[str, Any], forget_best: bool, seldom: bool) -> float | None:
-    """Return the best validation accuracy so far.
-
-    If the run was killed, the file of the best weights may be one epoch ahead of the checkpoint; if that epoch is not
-    validated again, the file decides.
-    """
+    """Return the best validation accuracy so far."""
     best: float | None = facts["best"]
     try:
         file = read_facts(run.best)
@@ -170,10 +166,7 @@ def resume_or_start(command: TrainCommand) -> TrainingStart:
 
 
 def resumes_in(run: RunDirectory, recipe: Recipe) -> bool:
-    """Return True if there is a checkpoint to resume from, False if a training may start in the directory.
-
-    A training writes a checkpoint before it writes weights. A conversion writes none: it is made again.
-    """
+    """Return True if there is a checkpoint to resume from, False if a training may start in the directory."""
     if run.checkpoints.paths():
         if not recipe.train.epochs:
             raise CheckpointError(

@@ -61,13 +61,7 @@ def train_run(
     forget_best: bool = False,
     processes: Processes | None = None,
 ) -> Iterator[TrainingRecord]:
-    """Train as the recipe says; yield every update, every epoch with its validation accuracy, and notices.
-
-    If the recipe starts from an ANN, the ANN is converted first; with 0 epochs, nothing more is done.
-
-    With ``resume``, training continues from the latest sound checkpoint, wherever it was made, with the same numbers as
-    if it had never stopped: order, augmentation and noise are functions of the epoch, all else is in the checkpoint.
-    """
+    """Train as the recipe says; yield every update, every epoch with its validation accuracy, and notices."""
     if recipe.train.epochs == 0:
         yield from run_conversion(recipe, data, run, device=device, requests=requests)
         return
