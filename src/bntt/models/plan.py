@@ -71,21 +71,14 @@ def vgg_layers(plan: VGGPlan, *, in_channels: int, image_size: int, width: float
 
 
 def scaled(channels: int, width: float) -> int:
-    """Return ``channels`` times the width multiplier, rounded, at least 1.
-
-    >>> scaled(64, 0.25)
-    16
-    """
+    """Return ``channels`` times the width multiplier, rounded, at least 1."""
     if not 0 < width < math.inf:
         raise ValueError(f"width must be a number above 0, got {width}")
     return max(1, round(channels * width))
 
 
 def convolution(in_channels: int, out_channels: int, size: int = 3, stride: int = 1) -> nn.Conv2d:
-    """Return a convolution without bias, ``size`` odd, padded so that stride 1 keeps an image's size.
-
-    Its weights are allocated but have no values until :func:`initialize`.
-    """
+    """Return a convolution without bias, ``size`` odd, padded so that stride 1 keeps an image's size."""
     conv: nn.Conv2d = nn.utils.skip_init(  # type: ignore[no-untyped-call]
         nn.Conv2d, in_channels, out_channels, size, stride=stride, padding=size // 2, bias=False
     )
@@ -101,10 +94,7 @@ def linear(in_features: int, out_features: int) -> nn.Linear:
 
 
 def initialize(network: nn.Module, seed: int, gain: float = 2.0) -> None:
-    """Initialise every weight Xavier-uniform, with gain 2 as released, from its own generator (not the global one).
-
-    The initial values of custom norms and neurons stay; builders seed those too.
-    """
+    """Initialise every weight Xavier-uniform, with gain 2 as released, from its own generator (not the global one)."""
     generator = torch.Generator().manual_seed(seed)
     inner = [getattr(block, part, None) for block in network.modules() for part in ("norm", "lif")]
     own = {id(module) for part in inner if isinstance(part, nn.Module) for module in part.modules()}
@@ -115,13 +105,7 @@ def initialize(network: nn.Module, seed: int, gain: float = 2.0) -> None:
 
 @contextmanager
 def seeded(seed: int, number: int) -> Iterator[None]:
-    """Let a custom part draw its initial values from the seed and its number; restore the global generator after.
-
-    >>> with seeded(0, 1):
-    ...     first = torch.rand(1)
-    >>> with seeded(0, 1):
-    ...     assert torch.equal(first, torch.rand(1))
-    """
+    """Let a custom part draw its initial values from the seed and its number; restore the global generator after."""
     with borrowed_generator():
         torch.default_generator.manual_seed((1_000_003 * seed + number) % 2**64)
         yield
@@ -139,11 +123,7 @@ UNTOLD = re.compile(r" at 0x[0-9a-f]+|(?<=leak=)\S+ (?=\((?:mean of \d+, )?learn
 
 
 def as_built(printed: str) -> str:
-    """Return a printed model without addresses and learned numbers.
-
-    >>> as_built("LIF(leak=0.95 (learned), threshold=1)")
-    'LIF(leak=(learned), threshold=1)'
-    """
+    """Return a printed model without addresses and learned numbers."""
     return UNTOLD.sub("", printed)
 
 

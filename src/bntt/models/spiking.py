@@ -235,12 +235,7 @@ def maker(num_steps: int, leak: float, norm: str | NormBuilder, *, seed: int = 0
 
 
 def surrogate_of(options: NeuronOptions) -> Surrogate:
-    """Return the surrogate gradient that options name, with their scale.
-
-    >>> import torch
-    >>> surrogate_of(NeuronOptions(surrogate_scale=0.5))(torch.tensor([0.0, 0.5]))
-    tensor([0.5000, 0.2500])
-    """
+    """Return the surrogate gradient that options name, with their scale."""
     return _scaled(SURROGATES.resolve(options.surrogate), options.surrogate_scale)
 
 

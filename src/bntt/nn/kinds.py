@@ -115,12 +115,7 @@ def norm_facts(norm: object) -> NormFacts:
 
 
 def step_gamma(norm: Any) -> Tensor:
-    """Return γ ``[T, C]`` of a norm that has one for each step, detached; where it also has a p (TAB), ``pᵏ γ``.
-
-    >>> from bntt.nn import BNTT
-    >>> step_gamma(BNTT(1, num_steps=2)).flatten()
-    tensor([1., 1.])
-    """
+    """Return γ ``[T, C]`` of a norm that has one for each step, detached; where it also has a p (TAB), ``pᵏ γ``."""
     gamma: Tensor = norm.gamma.detach()
     p: Tensor | None = getattr(norm, "step_scale", None)
     return gamma if p is None else p.detach().unsqueeze(1) ** norm.method.step_power * gamma
@@ -216,11 +211,7 @@ NORMS: Kinds[nn.Module] = Kinds("norm", "channels", "num_steps", "threshold")
 
 
 def norm_builder(norm: str | NormBuilder) -> NormBuilder:
-    """Return the function that makes a network's norms, by its name or as it was given.
-
-    >>> norm_builder("bntt")(8, 5, 1.0)
-    BNTT(channels=8, num_steps=5)
-    """
+    """Return the function that makes a network's norms, by its name or as it was given."""
     if isinstance(norm, str):
         return NORMS.resolve(norm)
     made = isinstance(norm, nn.Module)

@@ -19,10 +19,7 @@ from bntt.ops.spike import Surrogate, Triangle
 
 
 def check_membrane(current: Tensor, membrane: Tensor | None) -> None:
-    """Refuse a membrane that does not have the shape of the neurons that a current drives.
-
-    >>> check_membrane(torch.ones(5, 2, 3), torch.ones(2, 3))
-    """
+    """Refuse a membrane that does not have the shape of the neurons that a current drives."""
     check_tensor(current, "a layer of neurons", "a current [S, B, ...]")
     check_steps(current, "a layer of neurons")
     if membrane is not None and membrane.shape != current.shape[1:]:
@@ -163,11 +160,7 @@ def _printed(neuron: Any) -> str:
 
 
 def facts_of_neuron(neuron: AnyNeuron, own: int = 0) -> NeuronFacts:
-    """Return the facts about leaky integrate-and-fire neurons.
-
-    Args:
-        own: number of multiplications, and of additions, with which they scale and shift each input themselves.
-    """
+    """Return the facts about leaky integrate-and-fire neurons."""
     leaks = isinstance(neuron.leak, Tensor) or neuron.leak != 1
     operations = own + int(leaks), own + 2, int(neuron.reset is not hard_reset)
     scales = isinstance(neuron, Neuron) and neuron.decay_input

@@ -18,25 +18,12 @@ class NonFiniteError(ArithmeticError):
 
 
 def first_non_finite(named: Iterable[tuple[str, Tensor]]) -> str | None:
-    """Return the name of the first tensor that holds a NaN or an infinity, or None.
-
-    >>> first_non_finite([("weight", torch.ones(2)), ("bias", torch.tensor([0.0, torch.inf]))])
-    'bias'
-    """
+    """Return the name of the first tensor that holds a NaN or an infinity, or None."""
     return next((name for name, value in named if not torch.isfinite(value).all()), None)
 
 
 def check_tensor(given: object, who: str, what: str) -> None:
-    """Refuse anything that is not a tensor.
-
-    Args:
-        who: who takes it, for the message.
-        what: the expected argument, with its shape.
-
-    >>> check_tensor(None, "the network", "an input [T, B, ...]")
-    Traceback (most recent call last):
-    TypeError: the network takes an input [T, B, ...] as a torch.Tensor, got NoneType
-    """
+    """Refuse anything that is not a tensor."""
     if isinstance(given, Tensor):
         return
     way = ARRAY if isinstance(given, np.ndarray) else VALUES if isinstance(given, list | tuple | int | float) else ""
@@ -45,11 +32,6 @@ def check_tensor(given: object, who: str, what: str) -> None:
 
 
 def check_steps(x: Tensor, who: str) -> None:
-    """Refuse a sequence ``[S, ...]`` without steps.
-
-    >>> check_steps(torch.zeros(0, 2), "a network")
-    Traceback (most recent call last):
-    ValueError: a network needs at least one time step, got a sequence of 0
-    """
+    """Refuse a sequence ``[S, ...]`` without steps."""
     if x.ndim and x.shape[0] == 0:
         raise ValueError(f"{who} needs at least one time step, got a sequence of 0")

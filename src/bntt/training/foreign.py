@@ -45,13 +45,7 @@ class Foreign:
 
 
 def read_foreign(state: Mapping[str, Tensor], layout: str = "") -> Foreign:
-    """Sort a state dict; every entry must be recognised.
-
-    >>> bn = {f"bntt1.{t}.{name}": torch.ones(4) for t in range(3) for name in NORM}
-    >>> found = read_foreign({"conv1.weight": torch.ones(4, 1, 3, 3), **bn, "fc2.weight": torch.ones(2, 4)})
-    >>> found.layout, found.num_steps, list(found.synapses), list(found.norms)
-    ('released', 3, ['conv1.weight', 'fc2.weight'], ['bntt1'])
-    """
+    """Sort a state dict; every entry must be recognised."""
     wrapped = is_wrapped(state)
     left = {name.removeprefix(WRAPPER) if wrapped else name: value for name, value in state.items()}
     norms = _norms(left)
@@ -172,11 +166,7 @@ Pairs = dict[tuple[str, str], dict[str, Tensor]]
 
 
 def norm_of_released(block: str) -> str:
-    """Return the released name of a block's norm.
-
-    >>> norm_of_released("conv2"), norm_of_released("fc1")
-    ('bntt2', 'bntt_fc')
-    """
+    """Return the released name of a block's norm."""
     return "bntt_fc" if block == "fc1" else block.replace("conv", "bntt")
 
 

@@ -20,15 +20,7 @@ Named = tuple[str, Tensor]
 def check_finite(
     model: nn.Module, loss: Tensor, optimizer: optim.Optimizer | None = None, held: HeldStatistics | None = None
 ) -> Tensor:
-    """Return the norm of the gradients that are stepped; raise at the first place where anything is not finite.
-
-    An update reads loss, gradients, weights, buffers and momentum, and what ``held`` will put into the buffers.
-
-    >>> layer = nn.Linear(1, 1)
-    >>> layer(torch.ones(1, 1)).sum().backward()
-    >>> check_finite(layer, torch.zeros(()))
-    tensor(1.4142)
-    """
+    """Return the norm of the gradients that are stepped; raise at the first place where anything is not finite."""
     names = _names(model)
     gradients, others = list(_gradients(names, optimizer)), list(_read(model, names, optimizer, held))
     norm = _norm(gradients)
@@ -46,10 +38,7 @@ def check_finite(
 
 
 def check_state(model: nn.Module, optimizer: optim.Optimizer | None = None) -> None:
-    """Raise unless weights, statistics and momentum are finite, before they are saved.
-
-    >>> check_state(nn.Linear(1, 1))
-    """
+    """Raise unless weights, statistics and momentum are finite, before they are saved."""
     site = first_non_finite(_read(model, _names(model), optimizer))
     if site is not None:
         raise NonFiniteError(

@@ -83,22 +83,14 @@ def temporal_efficient(
 
 
 def drives_of(logits: Float[Tensor, "T B K"]) -> Float[Tensor, "T B K"]:
-    """Return each step's own drive, from the means of all drives so far.
-
-    >>> import torch
-    >>> drives_of(torch.tensor([[[1.0]], [[2.0]], [[3.0]]])).flatten()
-    tensor([1., 3., 5.])
-    """
+    """Return each step's own drive, from the means of all drives so far."""
     taken = torch.arange(1, len(logits) + 1, dtype=logits.dtype, device=logits.device)
     voltage = logits * taken[:, None, None]
     return torch.cat([voltage[:1], voltage[1:] - voltage[:-1]])
 
 
 def check_labels(logits: Float[Tensor, "B K"], labels: Tensor) -> None:
-    """Refuse labels that are neither one class nor shares of all classes per sample.
-
-    >>> check_labels(torch.zeros(2, 10), torch.tensor([3, 4]))
-    """
+    """Refuse labels that are neither one class nor shares of all classes per sample."""
     count, classes = logits.shape
     if labels.is_floating_point():
         if labels.shape != logits.shape:
@@ -116,11 +108,7 @@ def check_labels(logits: Float[Tensor, "B K"], labels: Tensor) -> None:
 
 
 def check_objective(network: SpikingNetwork, method: Method, own: object = None) -> None:
-    """Refuse "tet" over only some of the steps if a norm takes its statistics over all; and a loss that is not one.
-
-    >>> from bntt.models import mlp
-    >>> check_objective(mlp(num_steps=2), Method(loss="tet", grow=[(1, 1)]))
-    """
+    """Refuse "tet" over only some of the steps if a norm takes its statistics over all; and a loss that is not one."""
     if own is not None:
         _check_own(own, network, method)
     if method.loss != "tet" or not method.grow:
@@ -152,19 +140,7 @@ def _check_own(loss: object, network: SpikingNetwork, method: Method) -> None:
 
 
 class BatchLoss(nn.Module):
-    """Loss of a batch by the training method, or your own.
-
-    ``loss, right = batch_loss(inputs, labels, index, draw=epoch, steps=T)`` returns the loss and the number of correct
-    answers.
-
-    >>> import torch
-    >>> from bntt.models import mlp
-    >>> from bntt.nn import PoissonEncoder
-    >>> of = BatchLoss(SpikingClassifier(PoissonEncoder(3), mlp(in_features=4, num_steps=3)), Method(), seed=0)
-    >>> loss, right = of(torch.rand(2, 1, 2, 2), torch.tensor([0, 1]), torch.arange(2), draw=0, steps=3)
-    >>> loss.shape, right.shape
-    (torch.Size([]), torch.Size([]))
-    """
+    """Loss of a batch by the training method, or your own."""
 
     def __init__(self, model: SpikingClassifier, method: Method, seed: int, own: Loss | None = None) -> None:
         super().__init__()
@@ -175,11 +151,7 @@ class BatchLoss(nn.Module):
 
     @property
     def all_learn(self) -> bool:
-        """Return True if every parameter gets a gradient in every epoch.
-
-        With one step a learned leak gets none; nor do the weights of layers whose spikes come too late with
-        ``fire_before``.
-        """
+        """True if every parameter gets a gradient: in one step no leak does, nor do layers that fire late."""
         fewest = min([self.model.encoder.num_steps, *(steps for steps, _ in self.method.grow)])
         neurons = [layer.lif for layer in self.model.network.layers.values() if layer.lif is not None]
         return fewest > 1 and not any(neuron_facts(neuron).waits for neuron in neurons)
@@ -205,11 +177,7 @@ class BatchLoss(nn.Module):
 
 
 def name_of(loss: Loss | None) -> str:
-    """Return how a checkpoint names a loss of your own; None is the method's, a teacher counts beside it.
-
-    >>> name_of(nn.CrossEntropyLoss()), name_of(F.cross_entropy), name_of(None)
-    ('CrossEntropyLoss', 'cross_entropy', "its method's loss")
-    """
+    """Return how a checkpoint names a loss of your own; None is the method's, a teacher counts beside it."""
     if isinstance(loss, Distillation):
         return f"its method's loss and {loss}"
     loss = getattr(loss, "func", loss)  # functools.partial
@@ -217,12 +185,9 @@ def name_of(loss: Loss | None) -> str:
 
 
 def described(value: Any, known: frozenset[int] = frozenset()) -> str:
-    """Describe a loss with all that it was made with; by its type what has a known id, or is neither data nor callable.
+    """Describe a loss with all that it was made with; what has a known id, or is no data or callable, by its type.
 
     A function goes by its name; one that is made in another function by what it encloses too, a lambda by its code.
-
-    >>> described(partial(F.cross_entropy, label_smoothing=0.1))
-    "partial(cross_entropy(), tuple(), dict(tuple('label_smoothing', 0.1)))"
     """
     value = getattr(value, "_orig_mod", getattr(value, "_torchdynamo_orig_callable", value))  # given to torch.compile
     kind, parts = str(getattr(value, "__qualname__", type(value).__qualname__)), tuple[Any, ...]()

@@ -43,14 +43,7 @@ def optimizer_of(model: nn.Module, method: Method = PAPER) -> optim.Optimizer:
 
 
 def freeze(network: SpikingNetwork, layers: Sequence[str], optimizer: optim.Optimizer | None = None) -> None:
-    """Exclude layers, by name or pattern, from a network's training; warn of others that were frozen before.
-
-    >>> from bntt.models import mlp
-    >>> net = mlp(hidden=(8, 8), num_steps=2)
-    >>> freeze(net, ["fc1"])
-    >>> [net.blocks[name].norm.gamma.requires_grad for name in ("fc1", "fc2")]
-    [False, True]
-    """
+    """Exclude layers, by name or pattern, from a network's training; warn of others that were frozen before."""
     parts: dict[str, nn.Module] = {**network.blocks, "readout": network.readout}
     chosen = list[str]()
     for pattern in layers:
@@ -86,22 +79,12 @@ def _kinds(model: nn.Module) -> dict[int, str]:
 
 
 def stepped(optimizer: optim.Optimizer) -> list[Tensor]:
-    """Return the parameters that an optimiser steps, in its order; other parameters of a model stay unchanged.
-
-    >>> layer = nn.Linear(1, 1)
-    >>> len(stepped(optim.SGD([layer.bias], lr=0.1)))
-    1
-    """
+    """Return the parameters that an optimiser steps, in its order; other parameters of a model stay unchanged."""
     return [parameter for group in optimizer.param_groups for parameter in group["params"]]
 
 
 def optimizer_state(optimizer: optim.Optimizer, model: nn.Module) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Return the state of any PyTorch optimiser: tensors as ``weight.momentum_buffer``, and facts for JSON.
-
-    >>> layer = nn.Linear(1, 1)
-    >>> optimizer_state(optim.SGD(layer.parameters(), lr=0.1), layer)[1]["groups"][0]["lr"]
-    0.1
-    """
+    """Return the state of any PyTorch optimiser: tensors as ``weight.momentum_buffer``, and facts for JSON."""
     held, names = optimizer.state_dict(), _names(optimizer, model)
     tensors, numbers = dict[str, Tensor](), dict[str, dict[str, Any]]()
     for place, state in held["state"].items():
@@ -118,13 +101,7 @@ def optimizer_state(optimizer: optim.Optimizer, model: nn.Module) -> tuple[dict[
 
 
 def others(optimizer: optim.Optimizer, model: nn.Module) -> dict[str, Tensor]:
-    """Return the parameters that an optimiser steps outside a model, as one of your own loss, by name, detached.
-
-    >>> import torch
-    >>> layer, scale = nn.Linear(1, 1), nn.Parameter(torch.ones(1))
-    >>> list(others(optim.SGD([*layer.parameters(), scale], lr=0.1), layer))
-    ['other2']
-    """
+    """Return the parameters that an optimiser steps outside a model, as one of your own loss, by name, detached."""
     within, names = set(model.parameters()), _names(optimizer, model)
     return {names[place]: one.detach() for place, one in enumerate(stepped(optimizer)) if one not in within}
 
@@ -198,12 +175,7 @@ def _by_group(optimizer: optim.Optimizer, names: Mapping[int, str]) -> tuple[lis
 
 
 def check_given(model: object, method: object, optimizer: object) -> None:
-    """Refuse arguments that are not a classifier, a method or an optimizer; warn if the optimizer is older than a part.
-
-    >>> check_given([], None, None)
-    Traceback (most recent call last):
-    TypeError: fit and Session train a SpikingClassifier, got list
-    """
+    """Refuse a wrong model, method or optimizer; warn if the optimizer is older than a part of the model."""
     check_classifier(model, "fit and Session train")
     for name, given, kind in (("method", method, Method), ("optimizer", optimizer, optim.Optimizer)):
         if given is not None and not isinstance(given, kind):

@@ -102,10 +102,7 @@ class LaunchError(ValueError):
 
 
 class _Sum:
-    """Sum statistics over the processes that share a batch, as long as their groups are open.
-
-    Deep copies of a network share it. A pickled network has None in its place: whatever loads it is a single process.
-    """
+    """Sum over processes while their groups are open; copies share it, and a pickled network has None in its place."""
 
     def __init__(self, groups: Mapping[str, dist.ProcessGroup]) -> None:
         self._groups = groups
@@ -200,11 +197,7 @@ class _Several(Processes):
 
 
 def own_device(device: str) -> str:
-    """Return this process's device: the requested one, or with several GPU processes that of its LOCAL_RANK.
-
-    >>> own_device("cpu")
-    'cpu'
-    """
+    """Return this process's device: the requested one, or with several GPU processes that of its LOCAL_RANK."""
     if not _are_many():
         return device
     if missing := [name for name in NEEDED if name not in os.environ]:
@@ -259,11 +252,7 @@ def joined_processes(device: str) -> Iterator[Processes]:
 
 
 def told_of(processes: Processes | None) -> Processes:
-    """Return the processes that train together: one if none are given, with a warning if torchrun started several.
-
-    >>> told_of(None).count
-    1
-    """
+    """Return the processes that train together: one if none are given, with a warning if torchrun started several."""
     if processes is None and _are_many():
         warnings.warn(
             f"there are {os.environ['WORLD_SIZE']} processes, but this training was given none: each trains by "

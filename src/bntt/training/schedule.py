@@ -40,11 +40,7 @@ MOMENTUM = (0.95, 0.85)
 
 @dataclass(frozen=True)
 class Rates:
-    """Learning rates of a whole training.
-
-    >>> Rates(Method(schedule="cosine"), epochs=4, updates=10).factor(2, 5)
-    0.5
-    """
+    """Learning rates of a whole training."""
 
     method: Method
     epochs: int
@@ -127,12 +123,7 @@ def drops_reached(done: int, total: int, drops: Sequence[int] = PAPER_DROPS) -> 
 def floor_of_decay(rates: Rates, updates: int) -> float | None:
     """Return the value to which SGD shrinks a γ of 1 without a gradient in this number of updates; None if not SGD.
 
-    ``v ← m v + decay γ, γ ← γ - lr v``, or by Nesterov ``γ - lr (decay γ + m v)``, about
-    ``exp(-Σ lr · decay / (1 - m))``: if its gradient is almost zero, γ shows how long and at what rate the network was
-    trained, not what it needs.
-
-    >>> round(floor_of_decay(Rates(Method(), epochs=10, updates=100), 1000), 4)
-    0.4583
+    ``v ← m v + decay γ, γ ← γ - lr v``, or by Nesterov ``γ - lr (decay γ + m v)``.
     """
     method = rates.method
     if method.optimizer != "sgd" or method.gamma_decay is None:
@@ -168,11 +159,7 @@ def updates_of(method: Method, loader: object) -> int:
 
 
 def batches_of(loader: object) -> int | None:
-    """Return the number of batches in an epoch; None if the loader does not tell it.
-
-    >>> batches_of([1, 2]), batches_of(iter([1, 2]))
-    (2, None)
-    """
+    """Return the number of batches in an epoch; None if the loader does not tell it."""
     try:
         return len(cast(Sized, loader))
     except TypeError:
@@ -180,17 +167,7 @@ def batches_of(loader: object) -> int | None:
 
 
 def drops_as_epochs(method: Method, epochs: int) -> str:
-    r"""Return a warning if ``lr_drops``, which are percent of the epochs, look like numbers of epochs; "" if not.
-
-    They do if the last one could be an epoch of this training and, as a percentage, lies in the first quarter; or in
-    the first half, although as an epoch it lies in the second.
-
-    >>> print(drops_as_epochs(Method(lr_drops=(30,)), 40).replace("; ", "\n"))
-    lr_drops [30] are percent of the epochs: of 40 epochs the rate falls after epoch 12
-    after epoch 30 it falls by lr_drops [75]
-    >>> drops_as_epochs(Method(), 200)
-    ''
-    """
+    r"""Return a warning if ``lr_drops``, which are percent of the epochs, look like numbers of epochs; "" if not."""
     drops, last = method.lr_drops, max(method.lr_drops, default=0)
     if method.schedule != "step" or not 0 < last < epochs or epochs == 100:
         return ""
@@ -214,11 +191,7 @@ Stages = Sequence[Sequence[int]]
 
 
 def steps_in(stages: Stages, epoch: int, num_steps: int) -> int:
-    """Return the number of steps that an epoch, counted from 0, takes.
-
-    >>> [steps_in([(2, 1), (4, 2)], epoch, 8) for epoch in range(5)]
-    [2, 4, 4, 8, 8]
-    """
+    """Return the number of steps that an epoch, counted from 0, takes."""
     for steps, epochs in stages:
         if epoch < epochs:
             return steps
@@ -253,17 +226,7 @@ def moving_average(model: nn.Module, decay: float) -> AveragedModel:
 def hold_from(
     model: nn.Module, first: int, optimizer: optim.Optimizer | None = None, average: nn.Module | None = None
 ) -> None:
-    """Copy step ``first - 1`` to step ``first`` and all later ones in every norm: γ, β, p, statistics, momentum.
-
-    What is not trained stays: parameters without a gradient, and those that the optimiser does not step.
-
-    >>> from bntt.models import mlp
-    >>> net = mlp(hidden=(2,), num_steps=3)
-    >>> _ = net.blocks["fc1"].norm.gamma.data[0].fill_(0.5)
-    >>> hold_from(net, 1)
-    >>> net.blocks["fc1"].norm.gamma[:, 0].tolist()
-    [0.5, 0.5, 0.5]
-    """
+    """Copy step ``first - 1`` of what every norm trains (γ, β, p, momentum) and of its statistics to all later ones."""
     learned = set(model.parameters() if optimizer is None else stepped(optimizer))
     pairs: Iterable[tuple[Any, Any]] = zip(model.modules(), (average or model).modules(), strict=True)
     for norm, twin in pairs:

@@ -97,11 +97,7 @@ remember(*LINEAR)
 
 
 def is_linear(readout: nn.Module) -> bool:
-    """Return True if a readout only applies linear weights from this library, so that the mean over time is enough.
-
-    >>> is_linear(Readout(nn.Linear(8, 3)))
-    True
-    """
+    """Return True if a readout only applies linear weights from this library, so that the mean over time is enough."""
     if type(readout) is not Readout or has_global_hooks() or not all(map(is_plain, readout.parameters())):
         return False
     return all(type(part) in LINEAR and not why_touched(part) for part in readout.modules())

@@ -84,12 +84,7 @@ class SpikingLayer(NamedTuple):
 
 
 def check_stage(module: object, name: str, returns: str) -> None:
-    """Refuse an object that cannot be called as a stage.
-
-    >>> check_stage(nn.BatchNorm2d(4), "the norm", "y")
-    Traceback (most recent call last):
-    TypeError: the norm must take (x [S, B, ...], call, state) and return (y, state); BatchNorm2d takes (input)
-    """
+    """Refuse an object that cannot be called as a stage."""
     takes: inspect.Signature | str = "nothing: it cannot be called"
     if callable(module):
         takes = inspect.signature(module.forward if isinstance(module, nn.Module) else module)
@@ -124,13 +119,7 @@ def check_layers(block: nn.Module, name: str) -> None:
 
 
 def check_drive(x: Tensor) -> None:
-    """Refuse an input that cannot drive a network.
-
-    >>> import torch
-    >>> check_drive(torch.zeros(5, 2))
-    Traceback (most recent call last):
-    ValueError: a network takes [S, B, ...], steps first, then samples, got [5, 2]
-    """
+    """Refuse an input that cannot drive a network."""
     check_tensor(x, "a network", "its input [S, B, ...]")
     if x.ndim < 3:
         raise ValueError(f"a network takes [S, B, ...], steps first, then samples, got {list(x.shape)}")
@@ -171,18 +160,7 @@ def fold_time(module: nn.Module, x: Float[Tensor, "S B *in_shape"]) -> Float[Ten
 
 
 def settle(blocks: nn.ModuleDict, readout: nn.Module | None = None) -> int | None:
-    """Give parts their place in the network, for messages, number the dropouts, and check that all agree on T.
-
-    A part whose class has ``settles = "path"`` gets its place in the network as ``path``; one with "number" gets its
-    ``number``. A ``path`` or ``number`` of any other part is left alone.
-
-    Returns:
-        The number of steps that parts of the blocks and the readout have; None if no part has one.
-
-    >>> from bntt.nn import BNTT, LIF, SpikingBlock
-    >>> settle(nn.ModuleDict({"fc1": SpikingBlock(nn.Linear(6, 8), BNTT(8, num_steps=5), LIF())}))
-    5
-    """
+    """Set ``path`` where a class has ``settles = "path"``, number dropouts, check that all agree on T; return it."""
     lengths, parts = {}, [*blocks.named_modules()]
     parts += [] if readout is None else [*readout.named_modules(prefix="readout")]
     number(module for _, module in parts)

@@ -12,15 +12,7 @@ from bntt.nn.tensor_checks import check_tensor
 
 
 def weigh(name: str, synapse: nn.Module, x: Tensor) -> Tensor:
-    """Apply weights to all steps at once, ``[S, B, ...]``; the result is float32 or wider, even under autocast.
-
-    Args:
-        name: the layer's name in messages.
-
-    >>> import torch
-    >>> weigh("block 'fc1'", nn.Linear(4, 8), torch.ones(5, 2, 4)).shape
-    torch.Size([5, 2, 8])
-    """
+    """Apply weights to all steps at once, ``[S, B, ...]``; the result is float32 or wider, even under autocast."""
     try:
         weighed = fold_time(synapse, x)
         return weighed.to(torch.promote_types(weighed.dtype, torch.float32))

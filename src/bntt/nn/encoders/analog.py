@@ -18,12 +18,7 @@ from bntt.ops.poisson import expectation
 
 
 class StillEncoder(PixelEncoder):
-    """Base class of encoders that hold an image constant: the first layer's input is the same at every step.
-
-    It is not copied, and nothing is random.
-
-    A subclass defines ``held(x)`` for values that are already normalised, which it may refuse.
-    """
+    """Base class of encoders that hold an image constant, without a copy: a subclass defines ``held(x)``."""
 
     facts = EncoderFacts(constant=True)
 
@@ -37,10 +32,7 @@ class StillEncoder(PixelEncoder):
         steps: range | None = None,
         compact: bool = False,
     ) -> Tensor:
-        """Return the held input at all steps, or at some: ``[S, B, ...]``, every step the same memory.
-
-        The other arguments have no effect.
-        """
+        """Return the held input at all steps, or at some: ``[S, B, ...]``, every step the same memory."""
         wanted = steps_of(steps, self.num_steps)
         return self.held(x).expand(len(wanted), *x.shape)
 
@@ -115,10 +107,7 @@ def _expected_unsigned(num_steps: int) -> ExpectedEncoder:
 
 
 class TimedEncoder(nn.Module, ABC):
-    """Base class of encoders of samples that already have a time axis: batch first, with the encoder's T steps.
-
-    A subclass defines ``at(x, steps)``.
-    """
+    """Base class of encoders of samples that have a time axis: a subclass defines ``at(x, steps)``."""
 
     def __init__(self, num_steps: int) -> None:
         super().__init__()

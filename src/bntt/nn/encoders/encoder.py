@@ -86,11 +86,7 @@ def steps_of(steps: range | None, num_steps: int) -> range:
 
 
 def index_of(index: Tensor | None, x: Tensor) -> Int[Tensor, " B"]:
-    """Return each sample's index in its dataset, int64 on the samples' device: 0..B-1 if none is given.
-
-    >>> index_of(None, torch.zeros(3, 1))
-    tensor([0, 1, 2])
-    """
+    """Return each sample's index in its dataset, int64 on the samples' device: 0..B-1 if none is given."""
     if index is None:
         return torch.arange(len(x), device=x.device)
     check_tensor(index, "the encoder", "index")

@@ -18,12 +18,7 @@ PerChannel = Sequence[float] | float | Tensor | None
 
 
 def channel_scales(mean: PerChannel, std: PerChannel) -> tuple[Tensor | None, Tensor | None]:
-    """Return mean and standard deviation as rows ``[C, 1, 1]``; both or neither.
-
-    >>> mean, std = channel_scales([0.5, 0.4, 0.3], 3 * [0.25])
-    >>> mean.shape
-    torch.Size([3, 1, 1])
-    """
+    """Return mean and standard deviation as rows ``[C, 1, 1]``; both or neither."""
     center, spread = _per_channel("mean", mean), _per_channel("std", std)
     if (center is None) != (spread is None) or (
         center is not None and spread is not None and len(center) != len(spread)
@@ -35,15 +30,7 @@ def channel_scales(mean: PerChannel, std: PerChannel) -> tuple[Tensor | None, Te
 
 
 def normalized(images: Tensor, mean: Tensor | None, std: Tensor | None) -> Tensor:
-    """Return ``(images - mean) / std`` per channel, after checking the images; unchanged if mean and std are None.
-
-    Args:
-        images: ``[B, C, H, W]``, floating point, pixels in [0, 1].
-        mean, std: as :func:`channel_scales` gives them.
-
-    >>> normalized(torch.ones(1, 1, 1, 2), *channel_scales(0.5, 0.25)).flatten()
-    tensor([2., 2.])
-    """
+    """Return ``(images - mean) / std`` per channel, after checking the images; unchanged if mean and std are None."""
     check_tensor(images, "the encoder", "images [B, C, H, W]")
     if not images.is_floating_point():
         raise TypeError(f"images must be floating point with pixels in [0, 1], got {images.dtype}: divide by 255")
@@ -67,10 +54,7 @@ def normalized(images: Tensor, mean: Tensor | None, std: Tensor | None) -> Tenso
 
 
 def check_rates(x: Tensor, signed: bool) -> None:
-    """Refuse values that rate coding does not take: not finite, or, if it is unsigned, not from 0 to 1.
-
-    >>> check_rates(torch.tensor([[-2.0, 0.5]]), signed=True)
-    """
+    """Refuse values that rate coding does not take: not finite, or, if it is unsigned, not from 0 to 1."""
     check_values(x, "pixels")
     if not signed and not is_mapped(x) and (x.amin() < 0 or x.amax() > 1):
         raise ValueError(
@@ -89,14 +73,7 @@ def _per_channel(name: str, values: PerChannel) -> Tensor | None:
 
 
 class PixelEncoder(nn.Module, ABC):
-    """Base class of image encoders: a call checks and normalises the images, and then encodes them.
-
-    A subclass defines ``spikes(x, *, seed, index, draw, steps, compact)`` for values that are already normalised.
-
-    Args:
-        num_steps: T.
-        mean, std: per channel, of the training images; both or neither (then the pixels are encoded as they are).
-    """
+    """Base class of image encoders: a call normalises the images; a subclass encodes them by ``spikes(x, ...)``."""
 
     mean: Tensor | None
     std: Tensor | None
@@ -108,10 +85,7 @@ class PixelEncoder(nn.Module, ABC):
             self.register_buffer(name, rows)
 
     def forward(self, images: Tensor, **call: Any) -> Tensor:
-        """Encode images ``[B, C, H, W]`` with pixels in [0, 1] into the network's input, ``[S, B, C, H, W]``.
-
-        See :class:`~bntt.nn.Encoder` for the arguments.
-        """
+        """Encode images ``[B, C, H, W]`` with pixels in [0, 1] into the network's input, ``[S, B, C, H, W]``."""
         return self.spikes(self.normalized(images), **call)
 
     def normalized(self, images: Tensor) -> Tensor:

@@ -25,11 +25,7 @@ IMAGE = Layout((2, 4, 4), (4, 4, 2))
 
 
 def fused_norms() -> dict[str, str]:
-    """Return how every norm runs, fused or in plain PyTorch, by name.
-
-    >>> fused_norms()["tdbn"]
-    'fused in training and evaluation'
-    """
+    """Return how every norm runs, fused or in plain PyTorch, by name."""
     return {name: _norm_done(build) for name, build in NORMS.items()}
 
 
@@ -52,11 +48,7 @@ def _made(build: Callable[[], nn.Module]) -> nn.Module | str:
 
 
 def fused_parts() -> dict[str, str]:
-    """Return how every kind of neuron and block runs, fused or in plain PyTorch, by name.
-
-    >>> fused_parts()["Residual"]
-    'fused in training and evaluation'
-    """
+    """Return how every kind of neuron and block runs, fused or in plain PyTorch, by name."""
     current = CurrentBlock(_layer(LIF()).synapse, NoNorm())
     kinds: dict[str, nn.Module] = {
         "LIF": _layer(LIF()),

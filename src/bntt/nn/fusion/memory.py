@@ -16,31 +16,19 @@ from bntt.nn.fusion.fused_block import FusedBlock
 
 
 def channels_last(x: Tensor) -> Tensor:
-    """Return a network's input ``[S, B, ...]`` as ``[S, B, H, W, C]``.
-
-    >>> channels_last(torch.zeros(2, 3, 4)).shape
-    torch.Size([2, 3, 1, 1, 4])
-    """
+    """Return a network's input ``[S, B, ...]`` as ``[S, B, H, W, C]``."""
     return x.movedim(2, -1) if x.ndim == 5 else x.flatten(2)[:, :, None, None, :]
 
 
 def left(out: Tensor, last: FusedBlock) -> Tensor:
-    """Return a run's output ``[..., H, W, C]`` in the modules' layout.
-
-    Its strides are the standard ones, even for a single channel or pixel, because oneDNN 3.12 crashes on some others.
-    """
+    """Return a run's output ``[..., H, W, C]`` in the modules' layout, in standard strides: oneDNN 3.12 needs them."""
     if last.out.memory[:2] == (1, 1):  # a single pixel has the same memory layout
         return out.view(*out.shape[:-3], *last.out.shape)
     return out.movedim(-1, -3).reshape(-1).view(*out.shape[:-3], *last.out.shape)
 
 
 def entered(nodes: list[Node], x: Tensor, compute: Compute) -> tuple[list[Node], Spikes]:
-    """Return the nodes and their input as the kernels take it.
-
-    On the CPU, signed spikes (int8) become counts in two channels, one for each sign, and the weights are applied to
-    both, so that the layer can run event-driven. Convolutions stay dense, which is faster with so few channels, unless
-    deterministic algorithms are on: then the bits of the weight gradient matter.
-    """
+    """Return the nodes and their input as the kernels take it."""
     values = channels_last(x)
     if x.dtype != torch.int8 or compute.kernels != "cpu":
         return nodes, Spikes(values)
@@ -49,7 +37,8 @@ def entered(nodes: list[Node], x: Tensor, compute: Compute) -> tuple[list[Node],
         if not isinstance(layer, Layer) or readers_of(nodes)[0] > 1 or layer.geometry.groups != 1:
             return nodes, Spikes(values)
         if layer.weight.ndim == 4 and not torch.are_deterministic_algorithms_enabled():
-            return nodes, Spikes(values)
+            return nodes, Spikes(values)  # dense, which is faster with so few channels
+        # counts in two channels, one for each sign: the layer can run event-driven
         values = torch.cat([values.clamp(min=0), values.clamp(max=0).neg_()], -1)
         nodes = [replace(layer, weight=torch.cat([layer.weight, -layer.weight], 1)), *rest]
     counts = values.contiguous().view(torch.uint8)

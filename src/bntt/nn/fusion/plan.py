@@ -56,12 +56,7 @@ def why_not_here(x: Tensor, kernels: KernelName) -> str:
 
 
 def plan_of(blocks: Mapping[str, nn.Module], x: Tensor, compute: Compute, call: Call = Call()) -> Plan:
-    """Fuse as many blocks from the first on as this input allows, and say why the next one cannot be.
-
-    Args:
-        x: ``[S, B, ...]``; only its shape, type and device matter.
-        call: the steps' place in time.
-    """
+    """Fuse as many blocks from the first on as this input allows, and say why the next one cannot be."""
     require_precision(compute.precision, x.device)
     fused: dict[str, FusedBlock] = {}
     reason = "backend 'reference' is plain PyTorch"
@@ -94,14 +89,7 @@ def plan_of(blocks: Mapping[str, nn.Module], x: Tensor, compute: Compute, call: 
 
 
 def samples_at_once(plan: Plan, shape: Sequence[int]) -> int:
-    """Return how many samples can take one step in the memory of one chunk of a pass.
-
-    Args:
-        shape: of a sample's input in one step.
-
-    Returns:
-        The number, 1 or more; 0 if a block runs in plain PyTorch, which takes the steps of a pass one by one.
-    """
+    """Return how many samples can take one step in the memory of one chunk of a pass."""
     nodes = _nodes(plan)
     if plan.reason or not nodes:
         return 0

@@ -112,11 +112,7 @@ def _misfit(weights: nn.Conv2d | nn.Linear, shape: tuple[int, ...]) -> str:
 
 
 def why_not_values(values: Mapping[str, Tensor | None], device: torch.device) -> str:
-    """Describe a layer's tensor that the kernels cannot read; "" if they can read all.
-
-    >>> why_not_values({"weight": torch.ones(1), "bias": torch.ones(1).double()}, torch.device("cpu"))
-    'its bias is torch.float64 on cpu'
-    """
+    """Describe a layer's tensor that the kernels cannot read; "" if they can read all."""
     for name, tensor in values.items():
         if tensor is None:
             continue
@@ -142,12 +138,7 @@ class Pooled(NamedTuple):
 
 
 def pool_of(pool: nn.Module, image: tuple[int, int, int], flat: bool) -> Pooled | str:
-    """Return the pooling after the spikes, and the layout that then leaves the block.
-
-    Args:
-        image: channels, height and width of the neurons.
-        flat: True if their module sees channels only.
-    """
+    """Return the pooling after the spikes, and the layout that then leaves the block."""
     (channels, height, width), shape, none = image, image, (1, 1)
     average, largest = none, none
     for module in pool if type(pool) is nn.Sequential else [pool]:
@@ -168,11 +159,7 @@ def pool_of(pool: nn.Module, image: tuple[int, int, int], flat: bool) -> Pooled 
 
 
 def why_not_window(pooled: Pooled) -> str:
-    """Return why the kernels do not average over a window; "" if they do.
-
-    >>> why_not_window(Pooled((16, 16), (1, 1), Layout((1, 1, 1), (1, 1, 1))))
-    'its pooling window has 16x16 places, more than 255'
-    """
+    """Return why the kernels do not average over a window; "" if they do."""
     height, width = pooled.average
     return "" if height * width <= LARGEST_WINDOW else f"its pooling window has {height}x{width} places, more than 255"
 
@@ -200,12 +187,7 @@ def _average(module: nn.Module, height: int, width: int) -> PoolSize | None:
 
 
 def why_not_norm(norm: nn.Module, steps: range, channels: int, *, whole: bool = True, single: bool = False) -> str:
-    """Return why the kernels do not support a norm on these steps and channels; "" if they do.
-
-    Args:
-        whole: True if no further steps will follow.
-        single: True if a step has a single value per channel.
-    """
+    """Return why the kernels do not support a norm on these steps and channels; "" if they do."""
     if type(norm) is NoNorm:
         return ""
     if isinstance(getattr(norm, "eps", None), Tensor):
@@ -259,10 +241,7 @@ def _why_not_folded(neuron: FoldedNeuron, steps: range, channels: int) -> str:
 def drive_of(
     neuron: AnyNeuron, steps: range, channels: int, device: torch.device
 ) -> tuple[AnyNeuron, Tensor | None, Tensor | None]:
-    """Return the neurons of these steps without gain and bias; then gain and bias, ``[steps, C]`` or None.
-
-    Neurons that decay their input keep ``decay_input``: the kernels ignore it, and measured currents exclude the gain.
-    """
+    """Return neurons of these steps (kernels ignore ``decay_input``), and their gain and bias, ``[steps, C]``."""
     if not isinstance(neuron, FoldedNeuron):
         if not neuron.decay_input:
             return neuron, None, None

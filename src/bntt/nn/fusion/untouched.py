@@ -25,10 +25,7 @@ _remembered: dict[type[nn.Module], tuple[object, ...]] = {}
 
 
 def remember(*kinds: type[nn.Module]) -> None:
-    """Remember the methods of classes that the fused path stands in for.
-
-    A PyTorch method that was replaced before this import counts as replaced.
-    """
+    """Remember the methods of classes that the fused path stands in for; PyTorch's own must not be replaced yet."""
     for kind in kinds:
         methods = _methods_called(kind)
         foreign = kind.__module__.startswith("torch.") and not all(map(_is_of_torch, methods))
@@ -45,20 +42,7 @@ def _is_of_torch(method: object) -> bool:
 
 
 def why_touched(module: nn.Module, kind: type[nn.Module] | None = None) -> str:
-    """Describe a change to a module that is lost where the module is bypassed or rebuilt; "" if there is none.
-
-    Such changes are hooks, parametrizations, and methods set on the instance or on its class.
-
-    Args:
-        kind: the classifier's or network's class, if a subclass may not answer by methods of its own.
-
-    >>> layer = nn.Linear(2, 2)
-    >>> why_touched(layer)
-    ''
-    >>> _ = layer.register_forward_hook(lambda module, args, out: None)
-    >>> why_touched(layer)
-    'has a hook'
-    """
+    """Describe a hook, parametrization or own method, lost where a module is bypassed or rebuilt; "" if none."""
     if has_hooks(module):
         return "has a hook"
     cls: Any = type(module)
@@ -72,11 +56,7 @@ def why_touched(module: nn.Module, kind: type[nn.Module] | None = None) -> str:
 
 
 def own_tensor(module: nn.Module, name: str) -> Tensor:
-    """Return a parameter or buffer of a module, to write into.
-
-    >>> own_tensor(nn.Linear(2, 3), "weight").shape
-    torch.Size([3, 2])
-    """
+    """Return a parameter or buffer of a module, to write into."""
     parts = vars(module)
     found: Tensor | None = (parts["_parameters"] | parts["_buffers"]).get(name)
     if found is None:

@@ -57,12 +57,7 @@ class Advanced(NamedTuple):
 def advance_blocks(
     blocks: Mapping[str, nn.Module], x: Tensor, work: Work, states: Sequence[Any], *, mean: bool
 ) -> Advanced:
-    """Drive the blocks with x.
-
-    Args:
-        states: every block's state before the first step; None is rest.
-        mean: True if only the mean over time is wanted; it is returned where the kernels support it.
-    """
+    """Drive the blocks with x."""
     names, done, after, measured, is_mean = list(blocks), 0, list[Any](), Measured(), False
     while done < len(names):
         rest = {name: blocks[name] for name in names[done:]}
@@ -87,11 +82,7 @@ def advance_blocks(
 
 @torch.no_grad()
 def plain_blocks(blocks: Mapping[str, nn.Module], x: Tensor, compute: Compute) -> dict[str, str]:
-    """Return, by name, why blocks run in plain PyTorch in training; fused ones are left out. All end in eval mode.
-
-    Args:
-        x: an input of all steps, from rest; it is passed through the blocks to get the input of each.
-    """
+    """Return, by name, why blocks run in plain PyTorch in training; fused ones are left out. All end in eval mode."""
     found, call = dict[str, str](), Call()
     for name, block in blocks.items():
         if reason := plan_of({name: block.train()}, x, compute, call).reason:

@@ -42,11 +42,7 @@ class Noise:
 
 
 def noise_of(known: Noise | None, batch: int, seed: int | None, draw: int | None, index: Tensor | None) -> Noise:
-    """Return the noise of a call: the state's, or the given one; by default seed 0, draw 0 and samples 0 to B-1.
-
-    >>> noise_of(None, 2, None, 7, None).index
-    tensor([0, 1])
-    """
+    """Return the noise of a call: the state's, or the given one; by default seed 0, draw 0 and samples 0 to B-1."""
     if index is not None:
         check_tensor(index, "the network", "index")
     if index is not None and (index.shape != (batch,) or index.is_floating_point() or index.dtype == torch.bool):

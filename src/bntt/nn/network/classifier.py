@@ -203,15 +203,7 @@ remember(SpikingClassifier, SpikingNetwork)
 
 
 def touched_parts(model: SpikingClassifier) -> dict[str, str]:
-    """Return what a model does besides what its classes say, by the part's name: see :func:`why_touched`.
-
-    >>> from bntt.models import mlp
-    >>> from bntt.nn import PoissonEncoder
-    >>> model = SpikingClassifier(PoissonEncoder(2), mlp(num_steps=2))
-    >>> _ = model.network.register_forward_hook(lambda module, args, out: -out)
-    >>> touched_parts(model)
-    {'network': 'has a hook'}
-    """
+    """Return what a model does besides what its classes say, by the part's name: see :func:`why_touched`."""
     kinds = {"": SpikingClassifier, "network": SpikingNetwork}
     found = {name or "the classifier": why_touched(part, kinds.get(name)) for name, part in model.named_modules()}
     found["every module"] = "has a hook" * has_global_hooks()
@@ -233,15 +225,7 @@ def _check_parts(encoder: object, network: object) -> None:
 
 
 def check_classifier(model: object, verb: str) -> None:
-    """Refuse anything that is not a classifier.
-
-    Args:
-        verb: the action on it, for the message.
-
-    >>> check_classifier([], "fit trains")
-    Traceback (most recent call last):
-    TypeError: fit trains a SpikingClassifier, got list
-    """
+    """Refuse anything that is not a classifier."""
     if isinstance(model, SpikingClassifier):
         return
     way = ": put an encoder before it, SpikingClassifier(PoissonEncoder(num_steps=..., mean=..., std=...), network)"
@@ -250,15 +234,7 @@ def check_classifier(model: object, verb: str) -> None:
 
 
 def check_answers(model: SpikingClassifier, taker: str) -> None:
-    """Refuse anything but a classifier that answers as its parts do, without a hook or method on it or on its network.
-
-    Args:
-        taker: what takes the answers of single steps, with a verb, for the message.
-
-    >>> from bntt.models import mlp
-    >>> from bntt.nn import PoissonEncoder
-    >>> check_answers(SpikingClassifier(PoissonEncoder(2), mlp(num_steps=2)), "evaluate() takes")
-    """
+    """Refuse anything but a classifier that answers as its parts do, without hooks or methods of its own."""
     check_classifier(model, taker)
     found = touched_parts(model)
     if place := next((name for name in ("the classifier", "network", "every module") if name in found), ""):
@@ -269,16 +245,7 @@ def check_answers(model: SpikingClassifier, taker: str) -> None:
 
 
 def check_network(value: object, taker: str, other: str = "") -> None:
-    """Refuse anything that is not a network.
-
-    Args:
-        taker: the function it was given to.
-        other: what it also takes: `` or ...``.
-
-    >>> check_network([], "fold")
-    Traceback (most recent call last):
-    TypeError: fold() takes a SpikingNetwork, got list
-    """
+    """Refuse anything that is not a network."""
     if not isinstance(value, SpikingNetwork):
         way = ": give its .network" if isinstance(value, SpikingClassifier) else ""
         raise TypeError(f"{taker}() takes a SpikingNetwork{other}, got {type(value).__name__}{way}")

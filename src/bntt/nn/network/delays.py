@@ -15,12 +15,7 @@ from bntt.nn.network.spiking_network import SpikingNetwork
 
 @dataclass(frozen=True)
 class Delay:
-    """The number of steps by which a layer lags.
-
-    >>> second_of_three = Delay(before=1, own=1, after=1)
-    >>> list(second_of_three.driven(6)), list(second_of_three.reaching_readout(6))
-    ([1, 2, 3], [2, 3, 4])
-    """
+    """The number of steps by which a layer lags."""
 
     before: int
     """Number of steps after which it is fully driven."""
@@ -35,10 +30,7 @@ class Delay:
         return self.before + self.own + self.after + 1
 
     def driven(self, num_steps: int) -> range:
-        """Return the steps whose current is not silent by rule and reaches the readout: their γ gets a gradient.
-
-        With too few steps the range is empty.
-        """
+        """Return the steps whose current is not silent by rule and reaches the readout: their γ gets a gradient."""
         return range(self.before, max(self.before, num_steps - self.own - self.after))
 
     def reaching_readout(self, num_steps: int) -> range:
@@ -51,12 +43,7 @@ def delays(network: SpikingNetwork) -> dict[str, Delay]:
     """Compute the delay of every layer, by its name in ``network.layers``.
 
     The sum of a :class:`~bntt.nn.Residual` arrives with the first of its parts; but neurons ``after`` it wait for the
-    last part, since a spike of the shortcut alone may not make them fire. In custom blocks, layers count as
-    consecutive; custom neurons count as one step late unless their facts say otherwise.
-
-    >>> from bntt.models import mlp
-    >>> delays(mlp(hidden=(4, 4, 4), fire="before"))["fc2"]
-    Delay(before=1, own=1, after=1)
+    last part, since a spike of the shortcut alone may not make them fire. Layers of custom blocks count as consecutive.
     """
     return dict(_in_order(dict(network.blocks.items()), 0, 0))
 
@@ -109,10 +96,5 @@ def _of_neurons(lif: nn.Module | None) -> int:
 
 
 def rule_of(lif: nn.Module) -> object:
-    """Return the firing rule of neurons; None if they have none.
-
-    >>> from bntt.nn import LIF
-    >>> rule_of(LIF()).__name__, rule_of(nn.ReLU())
-    ('fire_after', None)
-    """
+    """Return the firing rule of neurons; None if they have none."""
     return getattr(getattr(lif, "neuron", None), "rule", None)

@@ -139,10 +139,8 @@ class _Held:
 class Kept:
     """The chains of one network; a copy of the network has none.
 
-    The first call with a network, or after a change of it, records its parts; the next one makes a chain. If something
-    changes with every call, the only cost is noticing it. The first call of a sequence that could use a chain, and each
-    that makes one, also compares the values of parameters and buffers, so that a write through ``.data`` between two
-    sequences need not be reported.
+    A network's first call, or the first after a change, records its parts; the next one makes a chain. The first call
+    of a sequence also compares the values of parameters and buffers, which finds writes through ``.data``.
     """
 
     def __init__(self) -> None:
@@ -155,11 +153,7 @@ class Kept:
     def advance(
         self, blocks: nn.ModuleDict, num_steps: int | None, x: Tensor, work: Work, states: Sequence[Any], *, mean: bool
     ) -> Advanced | None:
-        """Advance the blocks as :func:`~bntt.nn.network.advance.advance_blocks`; None if no chain is kept for the call.
-
-        Args:
-            num_steps: T, if the blocks have one.
-        """
+        """Advance the blocks as ``advance_blocks`` does; None if no chain is kept for the call."""
         compute, first = work.compute, work.call.first
         if first == 0:
             self._compared = False  # even if this call cannot use a chain, the next one may
@@ -232,11 +226,7 @@ def _begin(blocks: nn.ModuleDict, num_steps: int | None, x: Tensor, work: Work, 
 
 
 def _is_constant(value: Any) -> bool:
-    """Return True if a value cannot be changed in place, so that it is known by its identity.
-
-    >>> _is_constant((1, "a")), _is_constant([1]), _is_constant(torch.ones(1))
-    (True, False, False)
-    """
+    """Return True if a value cannot be changed in place, so that it is known by its identity."""
     if value is None or type(value) in (bool, int, float, str, FunctionType):
         return True
     if type(value) is tuple:

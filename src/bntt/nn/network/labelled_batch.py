@@ -45,18 +45,7 @@ Loader = EpochLoader | Iterable[tuple[Tensor, Labels]]
 
 
 def samples(loader: Loader, draw: int, first: int = 0) -> Iterator[Samples]:
-    """Yield one pass over a loader, from batch number ``first`` on; a plain loader's samples are numbered in order.
-
-    A loader whose ``epoch`` is a number, or anything else that cannot be called, is a plain one. Skipped batches are
-    not read if the loader's ``epoch`` takes ``first``, else they are dropped; samples keep their numbers. With a plain
-    loader these are the same samples only if it yields the same batches again.
-
-    >>> pairs = [(torch.zeros(2, 1, 4, 4), [0, 1])] * 2
-    >>> [index.tolist() for _, _, index in samples(pairs, draw=0)]
-    [[0, 1], [2, 3]]
-    >>> [index.tolist() for _, _, index in samples(pairs, draw=0, first=1)]
-    [[2, 3]]
-    """
+    """Yield one pass over a loader, from batch number ``first`` on; a plain loader's samples are numbered in order."""
     if first < 0:
         raise ValueError(f"first must be 0 or more, got {first}")
     if not isinstance(loader, EpochLoader) or not callable(loader.epoch):
@@ -156,11 +145,7 @@ def _shares(labels: Tensor) -> Tensor:
 
 
 def not_shares(labels: Tensor) -> Tensor:
-    """Return the rows of ``[B, K]`` that are not shares of classes: finite, 0 or more, 1 in sum.
-
-    >>> not_shares(torch.tensor([[0.5, 0.5], [0.5, 0.6]])).tolist()
-    [1]
-    """
+    """Return the rows of ``[B, K]`` that are not shares of classes: finite, 0 or more, 1 in sum."""
     wide = labels.double()
     return (~((wide.amin(1) >= 0) & ((wide.sum(1) - 1).abs() < SUM_WITHIN))).nonzero().flatten()  # NaN is neither
 

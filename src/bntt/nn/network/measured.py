@@ -62,11 +62,7 @@ Measured = dict[str, LayerMeasures]
 
 
 def of_seen(seen: Seen, measure: Measure, neurons: int, *, flat: bool) -> LayerMeasures:
-    """Convert the kernels' record of a layer to the modules' order: channels before space.
-
-    Args:
-        flat: True if the layer has channels only.
-    """
+    """Convert the kernels' record of a layer to the modules' order: channels before space."""
     places = None if seen.places is None else seen.places.double().permute(0, 3, 1, 2)
     return LayerMeasures(
         neurons,
@@ -81,12 +77,7 @@ def of_seen(seen: Seen, measure: Measure, neurons: int, *, flat: bool) -> LayerM
 
 
 def joined(parts: Sequence[Measured]) -> Measured:
-    """Join the measurements of consecutive steps into those of one pass over them.
-
-    >>> part = {"fc1": LayerMeasures(neurons=2, spikes=torch.ones(3, 2))}
-    >>> joined([part, part])["fc1"].spikes.shape
-    torch.Size([6, 2])
-    """
+    """Join the measurements of consecutive steps into those of one pass over them."""
     if len(parts) == 1:
         return parts[0]
     found = {}
@@ -98,11 +89,7 @@ def joined(parts: Sequence[Measured]) -> Measured:
 
 
 def over_time(values: Sequence[Any]) -> Any:
-    """Join tensors, currents, moments or arrivals of consecutive steps.
-
-    >>> over_time([torch.zeros(1), torch.ones(1)])
-    tensor([0., 1.])
-    """
+    """Join tensors, currents, moments or arrivals of consecutive steps."""
     if isinstance(values[0], Tensor):
         return torch.cat(list(values))
     if isinstance(values[0], Moments):
@@ -158,19 +145,12 @@ def evaluating(module: nn.Module) -> Iterator[None]:
 
 
 def being_captured(x: Tensor) -> bool:
-    """Return True while a CUDA graph captures what is done with a tensor: its values cannot be read.
-
-    >>> being_captured(torch.ones(1))
-    False
-    """
+    """Return True while a CUDA graph captures what is done with a tensor: its values cannot be read."""
     return x.is_cuda and torch.cuda.is_current_stream_capturing()
 
 
 def check_finite_input(x: Tensor, first: int) -> None:
-    """Refuse NaN and infinity in an input ``[T, B, ...]`` whose first step is ``first``, where it has values.
-
-    >>> check_finite_input(torch.zeros(2, 1, 3), 0)
-    """
+    """Refuse NaN and infinity in an input ``[T, B, ...]`` whose first step is ``first``, where it has values."""
     if not x.is_floating_point() or x.is_meta or torch.compiler.is_compiling() or being_traced() or is_mapped(x):
         return
     if being_captured(x):

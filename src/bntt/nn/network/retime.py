@@ -72,12 +72,7 @@ def retime(network: SpikingNetwork, num_steps: int, how: str) -> SpikingNetwork:
 
 
 def faint_at_the_end(network: SpikingNetwork) -> dict[str, float]:
-    """Return the layers whose mean |γ| at the last step is below ``FAINT`` (p γ where a norm has a p), with that mean.
-
-    >>> from bntt.models import mlp
-    >>> faint_at_the_end(mlp(hidden=(8,), num_steps=4))
-    {}
-    """
+    """Return the mean |γ| (p γ where a norm has a p) of layers at the last step, if it is below ``FAINT``."""
     found = {}
     for name, layer in network.layers.items():
         norm: Any = layer.norm

@@ -161,14 +161,7 @@ register_tree(
 
 
 def rows_of(state: Any, keep: Tensor) -> Any:
-    """Select some samples in a block's state.
-
-    The state is None, a tensor ``[B, ...]``, a tuple or dict of these, or anything with a method ``rows(keep)``.
-    Moments belong to no sample and stay.
-
-    >>> rows_of((torch.arange(3), None), torch.tensor([2]))
-    (tensor([2]), None)
-    """
+    """Select samples in a block's state; moments belong to no sample and stay."""
     if not isinstance(state, Tensor):
         return _through(state, "rows", lambda part: rows_of(part, keep), keep)
     if state.ndim == 4 and state.is_contiguous(memory_format=torch.channels_last):
@@ -177,11 +170,7 @@ def rows_of(state: Any, keep: Tensor) -> Any:
 
 
 def joined_rows(state: Any, *others: Any) -> Any:
-    """Append the samples of a block's other states to those of the first; the states are as in :func:`rows_of`.
-
-    >>> joined_rows((torch.zeros(1, 2), None), (torch.ones(2, 2), None))[0].sum(1)
-    tensor([0., 2., 2.])
-    """
+    """Append the samples of a block's other states to those of the first; the states are as in :func:`rows_of`."""
     if isinstance(state, Tensor):
         return torch.cat([state, *others])
     if isinstance(state, dict):
@@ -193,13 +182,7 @@ def joined_rows(state: Any, *others: Any) -> Any:
 
 
 def can_join(state: Any, other: Any) -> bool:
-    """Return True if two states of a block can be joined: both have the same form, and it defines how.
-
-    >>> can_join((torch.zeros(1), {"u": None}), (torch.zeros(2), {"u": None}))
-    True
-    >>> can_join((object(),), (object(),)), can_join(None, torch.zeros(1))
-    (False, False)
-    """
+    """Return True if two states of a block can be joined: both have the same form, and it defines how."""
     if type(state) is not type(other):
         return False
     if isinstance(state, Moments):  # they belong to no sample
@@ -214,11 +197,7 @@ def can_join(state: Any, other: Any) -> bool:
 
 
 def detached(state: Any) -> Any:
-    """Return a block's state without gradients, of the same kinds as :func:`rows_of`.
-
-    >>> detached({"membrane": torch.ones(1, requires_grad=True)})["membrane"].requires_grad
-    False
-    """
+    """Return a block's state without gradients, of the same kinds as :func:`rows_of`."""
     if isinstance(state, Tensor):
         return state.detach()
     if isinstance(state, Moments):

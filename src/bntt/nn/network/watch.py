@@ -23,11 +23,7 @@ from bntt.ops.norm import Moments, step_moments
 
 @contextmanager
 def watching(layers: Mapping[str, SpikingLayer], x: Tensor, measure: Measure) -> Iterator[Measured]:
-    """Measure these layers while their block is called inside the context; results are complete afterwards.
-
-    Args:
-        x: ``[S, B, ...]``; only its numbers of steps and samples matter.
-    """
+    """Measure these layers while their block is called inside the context; results are complete afterwards."""
     found: Measured = {}
     size = (x.shape[0], x.shape[1])
     watches = {name: _Watch(name, layer, size, measure) for name, layer in layers.items()} if measure else {}
@@ -125,11 +121,7 @@ class _Watch:
 
 
 def weights_of(layer: SpikingLayer) -> nn.Conv2d | nn.Linear | None:
-    """Return the one convolution or fully connected layer in a layer's weights; None if it has no weights.
-
-    >>> weights_of(SpikingLayer("fc1", nn.Sequential(nn.Flatten(), nn.Linear(4, 2, device="meta")), None, None))
-    Linear(in_features=4, out_features=2, bias=True)
-    """
+    """Return the one convolution or fully connected layer in a layer's weights; None if it has no weights."""
     if layer.synapse is None:
         return None
     known = [part for part in layer.synapse.modules() if isinstance(part, nn.Conv2d | nn.Linear)]
@@ -143,11 +135,7 @@ def weights_of(layer: SpikingLayer) -> nn.Conv2d | nn.Linear | None:
 
 
 def membrane_at(layer: str, membrane: object, place: tuple[int, ...]) -> Tensor:
-    """Return one neuron's membrane in every sample, ``[1, B]``, out of ``[B, C, *space]``.
-
-    >>> membrane_at("fc1", torch.tensor([[1.0, 2.0]]), (1,))
-    tensor([[2.]])
-    """
+    """Return one neuron's membrane in every sample, ``[1, B]``, out of ``[B, C, *space]``."""
     if not isinstance(membrane, Tensor):
         raise TypeError(f"the neurons of {layer!r} have no membrane to measure, but a {type(membrane).__name__}")
     shape, flat = membrane.shape[1:], 0

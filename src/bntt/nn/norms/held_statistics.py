@@ -128,15 +128,7 @@ def hold_statistics(module: nn.Module, after: HeldStatistics | None = None) -> I
 
 @contextmanager
 def batch_statistics(module: nn.Module) -> Iterator[HeldStatistics]:
-    """Set evaluation mode inside the block, except for the norms: they use the batch's statistics, and hold them.
-
-    >>> from bntt.nn.norms.methods import BNTT
-    >>> norm = BNTT(1, num_steps=2).eval()
-    >>> with batch_statistics(norm) as held:
-    ...     _ = norm(torch.full((2, 4, 1), 3.0))
-    >>> norm.training, len(held.moments)
-    (False, 1)
-    """
+    """Set evaluation mode inside the block, except for the norms: they use the batch's statistics, and hold them."""
     with evaluating(module), hold_statistics(module) as held:
         for norm in held.before:
             norm.training = True

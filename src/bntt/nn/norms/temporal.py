@@ -261,12 +261,7 @@ PutOff = Callable[[TemporalNorm, Moments, slice], None] | None
 
 
 def check_current(name: str, channels: int, x: Tensor) -> None:
-    """Check that the input of a norm with ``channels`` channels is ``[S, B, C, *space]``.
-
-    >>> check_current("BNTT", 8, torch.zeros(5, 2, 4))
-    Traceback (most recent call last):
-    ValueError: BNTT has 8 channels, got an input with 4
-    """
+    """Check that the input of a norm with ``channels`` channels is ``[S, B, C, *space]``."""
     check_tensor(x, name, "a current [S, B, C, ...]")
     if x.ndim < 3:
         raise ValueError(f"{name} takes [S, B, C, ...], steps first, got {list(x.shape)}")
@@ -275,10 +270,7 @@ def check_current(name: str, channels: int, x: Tensor) -> None:
 
 
 def check_space(name: str, channels: int, x: Tensor, call: Call) -> None:
-    """Refuse an input that could be a batch of images without time, unless the call names its steps.
-
-    >>> check_space("BNTT", 8, torch.zeros(6, 2, 8, 5), ALL_STEPS)
-    """
+    """Refuse an input that could be a batch of images without time, unless the call names its steps."""
     if call is ALL_STEPS and x.ndim == 4 and x.shape[1] == channels:
         raise ValueError(
             f"{name} takes [S, B, C, ...], steps first, and {list(x.shape)} may as well be images [B, C, H, W]: "

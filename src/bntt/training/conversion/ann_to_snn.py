@@ -111,12 +111,7 @@ class ReadLayer(NamedTuple):
 
 
 def read_sequential(ann: nn.Sequential) -> tuple[list[ReadLayer], nn.Module]:
-    """Read copies of the hidden layers in order, and the last weights, with batch normalisation folded in.
-
-    >>> layers, readout = read_sequential(nn.Sequential(nn.Flatten(), nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2)))
-    >>> layers[0].name, readout
-    ('1', Linear(in_features=3, out_features=2, bias=True))
-    """
+    """Read copies of the hidden layers in order, and the last weights, with batch normalisation folded in."""
     parts = list(_parts(ann, ""))
     layers, before, at = list[ReadLayer](), list[nn.Module](), 0
     while at < len(parts):
