@@ -149,8 +149,8 @@ REFUSED = [
     (SpikingBlock(linear(5, CHANNELS), NoNorm(), quiet()), "its neurons are Quiet, which is not from the library"),
     (SpikingBlock(linear(5, CHANNELS), OwnNorm(), LIF()), "its norm, OwnNorm, is not from the library"),
     (SpikingBlock(linear(5, CHANNELS), NoNorm(), LIF(), nn.AvgPool2d(3, stride=2)), "its pool is AvgPool2d"),
-    (hooked("body.a.norm"), "'fc1' cannot leave PyTorch: norm has a hook, which the file cannot contain"),
-    (hooked(""), "block 'fc1' cannot leave PyTorch: it has a hook, which the file cannot contain: remove it"),
+    (hooked("body.a.norm"), "^network.blocks.fc1.norm has a hook, which the file cannot contain: remove it"),
+    (hooked(""), "^network.blocks.fc1 has a hook, which the file cannot contain: remove it"),
     (SpikingBlock(linear(6, CHANNELS), NoNorm(), LIF()), "its input does not fit"),
     (
         SpikingBlock(nn.Sequential(linear(5, CHANNELS), nn.Flatten()), NoNorm(), LIF()),
@@ -181,14 +181,14 @@ class Warmer(bntt.SpikingClassifier):
 
 def test_a_classifier_or_network_that_does_more_than_its_parts_is_refused():
     network = mlp(in_features=4, num_steps=4)
-    with pytest.raises(DeployError, match="the SpikingClassifier cannot leave PyTorch: it has a method of its own"):
+    with pytest.raises(DeployError, match="^the classifier has a method of its own, .* which the file"):
         describe(Warmer(bntt.SequenceEncoder(4), network))
     network.register_forward_hook(lambda module, args, out: 2 * out)
-    with pytest.raises(DeployError, match="the SpikingNetwork cannot leave PyTorch: it has a hook, which the file"):
+    with pytest.raises(DeployError, match="^network has a hook, which the file"):
         describe(bntt.SpikingClassifier(bntt.SequenceEncoder(4), network))
     handle = register_module_forward_hook(lambda module, args, out: None)
     try:
-        with pytest.raises(DeployError, match="it has a hook of all modules, which the file"):
+        with pytest.raises(DeployError, match="every module has a hook, which the file"):
             describe(bntt.SpikingClassifier(bntt.SequenceEncoder(4), mlp(in_features=4, num_steps=4)))
     finally:
         handle.remove()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,15 +13,16 @@ from torch import Tensor, nn
 
 from bntt.deploy.description import Description, Encoder, EncoderKind, Pictures
 from bntt.deploy.errors import DeployError
-from bntt.deploy.layers import Array, Layer, Neurons, Node, Sum, Weights
-from bntt.deploy.walk import REMEDY, Unit, refusing, walk
-from bntt.engine.private import has_global_hooks
+from bntt.deploy.layers import Array, Layer, Neurons, Pool, Sum, Weights
+from bntt.nn.blocks.block import UNITS, SpikeDropout
+from bntt.nn.blocks.readout import Readout, SpikeCount
+from bntt.nn.blocks.residual import Residual
 from bntt.nn.encoders.analog import DirectEncoder, ExpectedEncoder, FrameEncoder, SequenceEncoder
 from bntt.nn.encoders.poisson import PoissonEncoder
-from bntt.nn.fusion.supported import NotKnown, geometry_of
-from bntt.nn.fusion.untouched import remember, why_touched
+from bntt.nn.fusion.supported import Layout, NotKnown, Pooled, geometry_of, known, pool_of, synapse_of
+from bntt.nn.fusion.untouched import remember
 from bntt.nn.kinds import encoder_facts, norm_facts, step_gamma
-from bntt.nn.network.classifier import SpikingClassifier, check_classifier
+from bntt.nn.network.classifier import SpikingClassifier, check_classifier, touched_parts
 from bntt.nn.network.delays import delays
 from bntt.nn.network.fold import normalisation_of
 from bntt.nn.network.spiking_network import SpikingNetwork
@@ -39,7 +41,7 @@ ENCODERS: dict[type, tuple[EncoderKind, EncoderKind]] = {
     SequenceEncoder: ("sequence", "sequence"),
 }
 """The kind of each encoder, unsigned and signed; a subclass may encode differently."""
-remember(*ENCODERS)
+remember(*ENCODERS, Readout, SpikeCount)
 
 
 def describe(
@@ -73,39 +75,126 @@ def describe(
     (['fc1', 'readout'], (4,), (5, 8))
     """
     check_classifier(model, "describe() takes")
-    _check_whole(model, SpikingClassifier)
-    _check_whole(model.network, SpikingNetwork)
-    encoder, network = _encoder(model.encoder), model.network
-    shape = _input_shape(model) if input_shape is None else tuple(input_shape)
+    for name, why in touched_parts(model).items():
+        raise DeployError(f"{name} {why}, which the file cannot contain: remove it")
+    kinds, network = ENCODERS.get(type(model.encoder)), model.network
+    if kinds is None:
+        ours = ", ".join(kind.__name__ for kind in ENCODERS)
+        raise DeployError(f"the encoder, {type(model.encoder).__name__}, cannot leave PyTorch: use {ours}")
+    scales = (getattr(model.encoder, name, None) for name in ("mean", "std"))
+    mean, std = (() if rows is None else tuple(map(float, rows.flatten().double().tolist())) for rows in scales)
+    encoder = Encoder(kinds[bool(getattr(model.encoder, "signed", True))], model.encoder.num_steps, mean, std)
+    shape = network.input_shape if input_shape is None else tuple(input_shape)
+    takes_sequences = encoder_facts(model.encoder).takes == "sequences"
+    if shape is None or (input_shape is None and (len(shape) == 1) != takes_sequences):
+        raise DeployError("the network does not say the shape of its samples: give it, input_shape=(C, H, W)")
     if len(shape) not in (1, 3):
         raise DeployError(f"one step of a sample is [C, H, W] or [F], got {list(shape)}")
-    walk(network, shape)  # refuses before anything is copied
-    exact = copy.deepcopy(network).cpu().double()
-    profile, dtype = _gammas(network, encoder.num_steps), next(network.parameters()).dtype
-    nodes: list[Node] = []
-    for unit in walk(exact, shape):
-        with refusing(unit.name):
-            nodes.append(unit if isinstance(unit, Sum) else _layer(unit, encoder.num_steps, profile, dtype))
-    count = nodes[-1].scale.shape[1] if isinstance(nodes[-1], Layer) else 0
+    walk = _Walk(network, encoder.num_steps)
+    count = walk.network(network, shape)
     names = tuple(classes) or tuple(map(str, range(count)))
-    return Description(tuple(nodes), encoder, names, shape, pictures, dict(run or {}))
+    return Description(tuple(walk.nodes), encoder, names, shape, pictures, dict(run or {}))
 
 
-def _layer(unit: Unit, steps: int, profile: Mapping[str, tuple[Array, tuple[int, int]]], dtype: torch.dtype) -> Layer:
-    scale, shift = _affine(unit.norm, steps, unit.channels)
-    neurons = None
-    if unit.lif is not None:
-        firing = _firing(unit.lif)
-        neurons, scale, shift = firing.neurons, firing.gain * scale, firing.gain * shift + firing.bias
-    gamma, driven = profile.get(unit.name, (None, (0, 0)))
-    weights = None if unit.weights is None else _weights(unit.weights, dtype)
-    scale, shift = (np.ascontiguousarray(np.broadcast_to(rows, (steps, unit.channels))) for rows in (scale, shift))
-    return Layer(unit.name, unit.reads, scale, shift, weights, neurons, unit.before, unit.after, gamma, driven)
+class _Place(NamedTuple):
+    node: int
+    """The node that gives the values; -1: the network's input."""
+    layout: Layout
 
 
-def _weights(weights: nn.Conv2d | nn.Linear, dtype: torch.dtype) -> Weights:
-    made, bias = geometry_of(weights), None if weights.bias is None else _array(weights.bias.to(dtype))
-    return Weights(_array(weights.weight.to(dtype)), bias, made.stride, made.padding, made.dilation, made.groups)
+class _Walk:
+    """The nodes of a description, as the network's layers are visited in order."""
+
+    def __init__(self, network: SpikingNetwork, steps: int) -> None:
+        self.steps, self.dtype = steps, next(network.parameters()).dtype
+        self.nodes: list[Layer | Sum] = []
+        self.gammas: dict[str, tuple[Array, tuple[int, int]]] = {}
+        """The mean |γ| of every layer that has one for each step, and the steps in which it counts."""
+        late = delays(network)
+        for name, layer in network.layers.items():
+            norm: Any = layer.norm
+            if norm_facts(norm).step_gamma:
+                driven = late[name].driven(steps)
+                first = min(driven.start, steps)
+                self.gammas[name] = _array(step_gamma(norm).abs().mean(1)), (first, max(first, min(driven.stop, steps)))
+
+    def network(self, network: SpikingNetwork, shape: tuple[int, ...]) -> int:
+        """Append all nodes; return the number of classes."""
+        memory = (shape[1], shape[2], shape[0]) if len(shape) == 3 else (1, 1, shape[0])
+        at = _Place(-1, Layout(shape, memory))
+        for name, block in network.blocks.items():
+            at = self.block(name, block, at)
+        readout: Any = network.readout
+        with refusing("readout"):
+            if type(readout) not in (Readout, SpikeCount):
+                raise NotKnown(f"it is {type(readout).__name__}: only Readout and SpikeCount can")
+            at = self.layer("readout", at, readout.synapse, None, getattr(readout, "lif", None), None)
+        return at.layout.memory[2]
+
+    def block(self, name: str, block: Any, at: _Place) -> _Place:
+        """Append a block."""
+        if type(block) is not Residual:
+            with refusing(name):
+                if type(block) not in UNITS:
+                    raise NotKnown(f"it is {type(block).__name__}, and only the library's blocks can: build it of them")
+                if block.dropout is not None and type(block.dropout) is not SpikeDropout:
+                    raise NotKnown(f"its dropout is {type(block.dropout).__name__}, which is not from the library")
+                return self.layer(name, at, block.synapse, block.norm, block.lif, block.pool)
+        ends = []
+        for side in (block.body, block.shortcut):
+            end = at
+            for part, inner in side.items():
+                end = self.block(f"{name}.{part}", inner, end)
+            ends.append(end)
+        body, beside = ends
+        if body.layout.shape != beside.layout.shape:
+            raise DeployError(block.differs(body.layout.shape, beside.layout.shape))
+        self.nodes.append(Sum(name, (body.node, beside.node)))
+        total = _Place(len(self.nodes) - 1, body.layout)
+        return total if block.after is None else self.block(f"{name}.after", block.after, total)
+
+    def layer(self, name: str, at: _Place, synapse: Any, norm: Any, lif: Any, pool: nn.Module | None) -> _Place:
+        """Append a layer."""
+        layout, weights, before, after = at.layout, None, tuple[Pool, ...](), tuple[Pool, ...]()
+        (height, width, channels), flat = layout.memory, len(layout.shape) == 1
+        if synapse is None and flat and height * width > 1:
+            raise NotKnown("its input is a flattened image: flatten behind the neurons")
+        if synapse is not None:
+            *first, last = synapse if type(synapse) is nn.Sequential else (synapse,)
+            if type(last) not in (nn.Conv2d, nn.Linear):
+                raise NotKnown(f"its weights end in {type(last).__name__}: nn.Conv2d or nn.Linear must be last")
+            pooled = known(pool_of(nn.Sequential(*first), (channels, height, width), flat))
+            module, _, (height, width, channels) = known(synapse_of(last, pooled.out))
+            before, flat, made = _pools(pooled), isinstance(module, nn.Linear), geometry_of(module)
+            bias = None if module.bias is None else _array(module.bias.to(self.dtype))
+            values = _array(module.weight.to(self.dtype))
+            weights = Weights(values, bias, made.stride, made.padding, made.dilation, made.groups)
+            layout = Layout((channels,) if flat else (channels, height, width), (height, width, channels))
+        if pool is not None:
+            pooled = known(pool_of(pool, (channels, height, width), flat))
+            after, layout = _pools(pooled), pooled.out
+        tables, neurons = _affine(norm, self.steps, channels), None
+        if lif is not None:
+            neurons, gain, bias = _neurons(lif)
+            tables = gain * tables[0], gain * tables[1] + bias
+        scale, shift = (np.ascontiguousarray(np.broadcast_to(rows, (self.steps, channels))) for rows in tables)
+        gamma, driven = self.gammas.get(name, (None, (0, 0)))
+        self.nodes.append(Layer(name, at.node, scale, shift, weights, neurons, before, after, gamma, driven))
+        return _Place(len(self.nodes) - 1, layout)
+
+
+@contextmanager
+def refusing(name: str) -> Iterator[None]:
+    """Turn the reason why a part cannot be described into an error that names its layer."""
+    try:
+        yield
+    except NotKnown as reason:
+        raise DeployError(f"layer {name!r} cannot leave PyTorch: {reason}") from None
+
+
+def _pools(pooled: Pooled) -> tuple[Pool, ...]:
+    sizes = (("average", pooled.average), ("max", pooled.largest))
+    return tuple(Pool(kind, size) for kind, size in sizes if size != (1, 1))  # type: ignore[arg-type]
 
 
 def _affine(norm: Any, steps: int, channels: int) -> tuple[Array, Array]:
@@ -120,35 +209,28 @@ def _affine(norm: Any, steps: int, channels: int) -> tuple[Array, Array]:
         raise NotKnown(
             f"its norm has {norm.num_steps} steps of {norm.channels} channels, expected {steps} of {channels}"
         )
-    scale, mean, shift = map(_array, normalisation_of(norm))
+    scale, mean, shift = map(_array, normalisation_of(copy.deepcopy(norm).cpu().double()))
     return scale, shift - scale * mean
 
 
-class _Firing(NamedTuple):
-    neurons: Neurons
-    gain: Array
-    """Factor of the current, ``[T or 1, C or 1]``."""
-    bias: Array
-
-
-def _firing(lif: nn.Module) -> _Firing:
-    if not isinstance(lif, LIF | FoldedLIF) or type(lif) not in (LIF, FoldedLIF):
+def _neurons(lif: Any) -> tuple[Neurons, Array, Array]:
+    """Return neurons, and the factor of their current and what is added to it, ``[T or 1, C or 1]`` each."""
+    if type(lif) not in (LIF, FoldedLIF):
         raise NotKnown(f"its neurons are {type(lif).__name__}: only LIF and FoldedLIF can")
-    neuron = lif.neuron
-    if type(neuron) not in (Neuron, FoldedNeuron):
-        raise NotKnown(f"its neurons are {type(neuron).__name__}, which is not from the library")
+    if type(lif.neuron) not in (Neuron, FoldedNeuron):
+        raise NotKnown(f"its neurons are {type(lif.neuron).__name__}, which is not from the library")
+    neuron = copy.deepcopy(lif).cpu().double().neuron
     if neuron.rule not in RULES or neuron.reset not in RESETS:
         raise NotKnown(
             "its firing rule or reset is a custom one: only fire_after, fire_before, soft and hard reset can"
         )
-    names = RULES[neuron.rule], RESETS[neuron.reset]
+    tables, names = (_table(neuron.leak), _table(neuron.threshold)), (RULES[neuron.rule], RESETS[neuron.reset])
     if not isinstance(neuron, FoldedNeuron):
-        neurons = Neurons(_table(neuron.leak), _table(neuron.threshold), *names)
-        return _Firing(neurons, _table(neuron.input_gain), np.zeros((1, 1)))
+        return Neurons(*tables, *names), _table(neuron.input_gain), np.zeros((1, 1))
     amount = None if neuron.amount is None else _table(neuron.amount)
     turned = _table(neuron.turned).astype(bool)
-    neurons = Neurons(_table(neuron.leak), _table(neuron.threshold), *names, amount, turned if turned.any() else None)
-    return _Firing(neurons, _table(neuron.gain), _table(neuron.bias))
+    neurons = Neurons(*tables, *names, amount, turned if turned.any() else None)
+    return neurons, _table(neuron.gain), _table(neuron.bias)
 
 
 def _table(value: Any) -> Array:
@@ -161,42 +243,3 @@ def _array(values: Tensor) -> Array:
     values = values.detach().cpu()
     found: Array = (values.float() if values.dtype == torch.bfloat16 else values).numpy()  # NumPy has no bfloat16
     return np.array(found, order="C")
-
-
-def _gammas(network: SpikingNetwork, steps: int) -> dict[str, tuple[Array, tuple[int, int]]]:
-    """Return the mean |γ| of every layer that has one for each step, and the steps in which it counts."""
-    late, found = delays(network), {}
-    for name, layer in network.layers.items():
-        norm: Any = layer.norm
-        if norm_facts(norm).step_gamma:
-            driven = late[name].driven(steps)
-            first = min(driven.start, steps)
-            found[name] = _array(step_gamma(norm).abs().mean(1)), (first, max(first, min(driven.stop, steps)))
-    return found
-
-
-def _check_whole(part: nn.Module, kind: type[nn.Module]) -> None:
-    """Refuse a classifier or a network with code of its own besides its parts."""
-    if reason := why_touched(part, kind) or "has a hook of all modules" * has_global_hooks():
-        raise DeployError(f"the {kind.__name__} cannot leave PyTorch: it {reason}, {REMEDY}")
-
-
-def _encoder(encoder: Any) -> Encoder:
-    kinds = ENCODERS.get(type(encoder))
-    reason = why_touched(encoder) if isinstance(encoder, nn.Module) else ""
-    if kinds is None or reason:
-        raise DeployError(
-            f"the encoder, {type(encoder).__name__}, cannot leave PyTorch{reason and ': it ' + reason}: use "
-            f"{', '.join(kind.__name__ for kind in ENCODERS)}"
-        )
-    scales = (getattr(encoder, name, None) for name in ("mean", "std"))
-    mean, std = (() if rows is None else tuple(map(float, rows.flatten().double().tolist())) for rows in scales)
-    return Encoder(kinds[bool(getattr(encoder, "signed", True))], encoder.num_steps, mean, std)
-
-
-def _input_shape(model: SpikingClassifier) -> tuple[int, ...]:
-    """Return the shape of a step's input that the network was built for."""
-    shape, takes = model.network.input_shape, encoder_facts(model.encoder).takes
-    if shape is None or (len(shape) == 1) != (takes == "sequences"):
-        raise DeployError("the network does not say the shape of its samples: give it, input_shape=(C, H, W)")
-    return shape
