@@ -181,10 +181,10 @@ class Warmer(bntt.SpikingClassifier):
 
 def test_a_classifier_or_network_that_does_more_than_its_parts_is_refused():
     network = mlp(in_features=4, num_steps=4)
-    with pytest.raises(DeployError, match="^the classifier has a method of its own, .* which the file"):
+    with pytest.raises(DeployError, match=r"^the classifier has a method of its own, .* which the file"):
         describe(Warmer(bntt.SequenceEncoder(4), network))
     network.register_forward_hook(lambda module, args, out: 2 * out)
-    with pytest.raises(DeployError, match="^network has a hook, which the file"):
+    with pytest.raises(DeployError, match=r"^network has a hook, which the file"):
         describe(bntt.SpikingClassifier(bntt.SequenceEncoder(4), network))
     handle = register_module_forward_hook(lambda module, args, out: None)
     try:

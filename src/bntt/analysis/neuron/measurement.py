@@ -98,9 +98,8 @@ class NeuronResult(Result):
         )
         levels = [Level(self.threshold, "threshold"), *(Level(step, "spike", "x") for step in self.fired)]
         gradient = over_steps({"surrogate gradient": [one.surrogate_gradient for one in self.steps]})
-        known = [one for one in self.steps if one.potential is not None]
-        points = [one.potential for one in known], [one.surrogate_gradient for one in known]
-        curve = [Line("steps of the neuron", *points, joined=False)]
+        known = [(one.potential, one.surrogate_gradient) for one in self.steps if one.potential is not None]
+        curve = [Line("steps of the neuron", [u for u, _ in known], [slope for _, slope in known], joined=False)]
         if self.surrogate is not None:
             curve.insert(0, Line("surrogate gradient", self.surrogate.potential, self.surrogate.gradient))
         potential = Axis(f"potential that decides the spike (threshold {self.threshold:g})")
