@@ -86,8 +86,10 @@ def plain(text: str) -> str:
 def files(_: list[str]) -> str:
     """Expand to the table of a run's files, and of those that measurements add."""
     rows = [f"| `{name}` | {said} |" for name, said in FILES.items()]
+    known = main.verbs()
+    makers = {name: f"bntt {name}" if name in known else f"bntt.measure('{name}', run)" for name in MEASUREMENTS}
     rows += [
-        f"| `{one.file or one.name}*` | `bntt {one.name}`: numbers as JSON, and pictures. |"
+        f"| `{one.file or one.name}*` | `{makers[one.name]}`: numbers as JSON, and pictures. |"
         for one in MEASUREMENTS.values()
     ]
     return "\n".join(["| file | holds |", "|---|---|", *rows])

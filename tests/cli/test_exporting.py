@@ -2,7 +2,7 @@
 
 import pytest
 
-from bntt.analysis.card import measure as card_measure
+from bntt.analysis.card import hardware_profile
 from bntt.cli import main as cli
 from bntt.data.errors import DataError
 from bntt.deploy import bundle, from_nir
@@ -21,8 +21,7 @@ def test_a_run_is_written_with_what_is_known_of_it(tmp_path, capsys):
     assert f"run it: bntt predict IMAGE --bundle {path}; without PyTorch (bntt-runtime): python -m bntt_runtime" in out
     card = measure("card", place)
     assert f"{card.parameters:,} parameters" in out
-    spikes, operations = card.total(lambda row: row.spikes), card.total(lambda row: row.synaptic_operations)
-    assert f"For one image {spikes:,.0f} spikes and {operations:,.0f} synaptic operations" in out
+    assert f"For one image {card.spikes:,.0f} spikes and {card.synaptic_operations:,.0f} synaptic operations" in out
     assert "mean and maximum over 200 test images, one draw)" in out
     made, run = bundle.read(path), load_run(place)
     assert made.classes == run.classes
@@ -89,6 +88,6 @@ def test_without_its_data_a_run_is_written_and_the_card_says_what_is_missing(tmp
     assert "bits of weights" in out
     assert "For one image" not in out
     monkeypatch.undo()
-    monkeypatch.setattr(card_measure, "plan_layers", lambda *args: (_ for _ in ()).throw(TypeError("odd block")))
+    monkeypatch.setattr(hardware_profile, "plan_layers", lambda *args: (_ for _ in ()).throw(TypeError("odd block")))
     assert cli.main(["export", str(place)]) == 0
     assert "no card: " in capsys.readouterr().out

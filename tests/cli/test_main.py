@@ -155,11 +155,12 @@ def test_debug_and_our_own_faults_keep_their_traceback(monkeypatch):
 
 
 def test_a_verb_that_has_gone_names_what_took_its_place(capsys):
-    for words in (["bench"], ["bench", "--rounds", "3"], ["bench", "--help"]):
-        assert cli.main(words) == 2
-        said = capsys.readouterr().err
-        assert said.count("\n") == 1
-        assert "python -m benchmarks" in said
+    for verb, instead in (("bench", "python -m benchmarks"), ("card", "bntt export"), ("equivalence", "section-3.3")):
+        for words in ([verb], [verb, "runs/demo"], [verb, "--help"]):
+            assert cli.main(words) == 2
+            said = capsys.readouterr().err
+            assert said.count("\n") == 1
+            assert instead in said
 
 
 @pytest.mark.parametrize("word", ["--help", "bench"])

@@ -25,9 +25,9 @@ def export(
 
     A bundle is one file with all that evaluation needs: weights, scale and shift of every step and channel, neurons,
     encoder, classes and provenance. Run it without PyTorch with bntt.deploy.Runtime, or on pictures with bntt predict
-    --bundle. The card of `bntt card` is printed too: the memory and operations that hardware needs, measured on some
-    of the run's images. ONNX files have opset 20 and take any batch. NIR files hold values that vary over time as
-    metadata, which bntt.deploy.from_nir reads; for other frameworks, pass --lossy constant.
+    --bundle. Its card is printed too: the memory and operations that hardware needs, measured on some of the run's
+    images. ONNX files have opset 20 and take any batch. NIR files hold values that vary over time as metadata, which
+    bntt.deploy.from_nir reads; for other frameworks, pass --lossy constant.
 
     Example: bntt export runs/fashion-mnist --to bundle --weights int8
 

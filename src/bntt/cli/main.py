@@ -39,7 +39,11 @@ GROUPS: dict[str, dict[str, Callable[..., None]]] = {
     "report": {"log": log, "report": report, "show": show, "list": list_names},
 }
 """Verbs that are not measurements, as the help groups them; measurements join "measure"."""
-GONE = {"bench": "bench has left the package: run `python -m benchmarks` in a checkout of the source"}
+GONE = {
+    "bench": "bench has left the package: run `python -m benchmarks` in a checkout of the source",
+    "card": "card is no verb: `bntt export RUN` prints it; in Python, bntt.measure('card', RUN) measures it",
+    "equivalence": "equivalence is no verb: the study section-3.3 has it; in Python, bntt.measure('equivalence', RUN)",
+}
 """What took the place of a verb that the version before had."""
 VERBS = {name: call for group in GROUPS.values() for name, call in group.items()}
 
@@ -49,8 +53,8 @@ for _verb in (*VERBS.values(), *data.VERBS.values()):  # joins lines of a paragr
 
 
 def verbs() -> dict[str, Callable[..., None]]:
-    """Return every verb: those that train, show or move files, and one for each registered measurement."""
-    return VERBS | {name: verb(one) for name, one in MEASUREMENTS.items() if name not in VERBS}
+    """Return every verb: those that train, show or move files, and one for each measurement that has not gone."""
+    return VERBS | {name: verb(one) for name, one in MEASUREMENTS.items() if name not in VERBS | GONE}
 
 
 def grouped_verbs() -> dict[str, dict[str, Callable[..., None]]]:

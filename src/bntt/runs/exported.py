@@ -6,9 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 import torch
 
-from bntt.analysis.card.measure import network_card
-from bntt.analysis.card.measurement import CARD
-from bntt.analysis.card.result import CardResult
+from bntt.analysis.card.hardware_profile import hardware_profile
+from bntt.analysis.card.measurement import CARD, CardArguments, CardResult
 from bntt.analysis.measurement import ArgumentError, Progress
 from bntt.data.errors import DataError
 from bntt.data.sequences import arrange
@@ -68,13 +67,12 @@ def describe_pretrained(name: str) -> Description:
 
 
 def card_of_run(run: LoadedRun, made: Description, progress: Progress) -> CardResult:
-    """Return the card of a run, as ``bntt card`` does; if its data is missing, only what needs none, and the reason."""
-    arguments = CARD.arguments()
+    """Return the card of a run; if its data is missing, only what needs none, and the reason."""
     try:
         _ = run.data
     except (DataError, CheckpointError) as error:
         return _card_without_data(run.model, made, run.recipe.data.name, str(error))
-    found = run_measurement(CARD, [run], settled(CARD, [run], arguments), progress)
+    found = run_measurement(CARD, [run], settled(CARD, [run], CardArguments()), progress)
     assert isinstance(found, CardResult)
     return found
 
@@ -85,17 +83,17 @@ def card_of_pretrained(name: str, made: Description) -> CardResult:
     >>> card_of_pretrained("fashion-mnist-vgg6", describe_pretrained("fashion-mnist-vgg6")).state_bytes
     151080
     """
-    missing = f"no data lie beside {name}, which comes with the package: train its recipe, and bntt card RUN has them"
+    missing = f"no data lie beside {name}, which comes with the package: train its recipe, and export the run"
     return _card_without_data(pretrained(name), made, pretrained_facts(name).dataset, missing)
 
 
 def _card_without_data(model: SpikingClassifier, made: Description, dataset: str, missing: str) -> CardResult:
-    arguments = CARD.arguments()
     try:
-        card = network_card(model, input_shape=made.input_shape, missing=missing)
+        found = hardware_profile(model, input_shape=made.input_shape)
     except TypeError as error:
         raise ArgumentError(str(error)) from None
-    return CardResult(arguments=arguments, dataset=dataset, split=arguments.split, **vars(card))
+    asked = CardArguments()
+    return CardResult(arguments=asked, dataset=dataset, split=asked.split, missing=missing, **dict(found))
 
 
 def _described(

@@ -96,7 +96,7 @@ def get_measurement(name: str) -> Measurement:
 def check_measurable(measurement: Measurement, facts: Facts, arguments: Any, run: Path) -> None:
     """Refuse a run that lacks the numbers this measurement needs."""
     if why := measurement.refusal(facts, arguments):
-        raise ArgumentError(f"{run}: {why}: bntt {measurement.name} has nothing to measure there")
+        raise ArgumentError(f"{run}: {why}: {measurement.name} has nothing to measure there")
 
 
 def settled(measurement: Measurement, opened: Sequence[LoadedRun | OpenedRecipe], arguments: Any) -> Any:
@@ -121,7 +121,7 @@ def run_measurement(
     most = len(opened) if measurement.several else 1 + bool(measurement.second)
     if not 0 < len(opened) <= most:
         wanted = f"one {measurement.opens}, got {len(opened)}" if most == 1 else "a run, or several to be compared"
-        raise ArgumentError(f"bntt {measurement.name}: name {wanted}")
+        raise ArgumentError(f"{measurement.name}: name {wanted}")
     run_names([one for one in opened if isinstance(one, LoadedRun)])  # refuses a run that is given twice
     for one in opened:
         check_measurable(measurement, one.facts, arguments, one.path)

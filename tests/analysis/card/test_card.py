@@ -7,9 +7,8 @@ import safetensors.numpy
 import torch
 from torch import nn
 
-from bntt.analysis.card.measure import network_card
-from bntt.analysis.card.measurement import CardArguments
-from bntt.analysis.card.result import CardResult
+from bntt.analysis.card.hardware_profile import hardware_profile
+from bntt.analysis.card.measurement import CardArguments, CardResult
 from bntt.deploy import describe, export
 from bntt.io.sealed import Seal
 from bntt.models import pretrained, resnet20
@@ -41,7 +40,7 @@ def frames():
 
 
 def test_numbers_by_hand():
-    found = network_card(by_hand(), batches=[(frames(), torch.zeros(1, dtype=torch.int64))])
+    found = hardware_profile(by_hand(), batches=[(frames(), torch.zeros(1, dtype=torch.int64))])
     conv1, readout = found.layers
     assert found.parameters == 2 + 4 + 6
     assert (conv1.weights, readout.weights) == (2, 6)
@@ -61,7 +60,7 @@ def test_numbers_by_hand():
 
 def test_bits_are_those_of_the_bundle(tmp_path):
     model = pretrained()
-    found = network_card(model, input_shape=(1, 28, 28))
+    found = hardware_profile(model, input_shape=(1, 28, 28))
     for weights, bits in found.bits.items():
         export(model, tmp_path / "x", weights=weights)
         payload, _ = Seal("bundle", "bundle 1", RuntimeError).opened(tmp_path / "x")
@@ -77,7 +76,7 @@ def test_the_membranes_of_a_residual_network_are_named_as_its_layers():
     net = resnet20(num_steps=STEPS, width=0.125, in_channels=1)
     model = SpikingClassifier(DirectEncoder(STEPS), net)
     batch = [(torch.rand(2, 1, 8, 8, generator=torch.Generator().manual_seed(0)), torch.zeros(2, dtype=torch.int64))]
-    found = network_card(model, batches=batch)
+    found = hardware_profile(model, batches=batch)
     firing = {name for name, layer in net.layers.items() if layer.lif is not None}
     assert {row.layer for row in found.layers if row.state_bytes} == {*firing, "readout"}
     assert {row.layer for row in found.layers if row.highest_membrane is not None} == {*firing, "readout"}
@@ -86,16 +85,15 @@ def test_the_membranes_of_a_residual_network_are_named_as_its_layers():
 
 
 def test_without_samples_the_rest_is_there_and_the_reason():
-    missing = network_card(by_hand(), input_shape=(1, 1, 2), missing="the disk is out")
-    told = CardResult(arguments=CardArguments(), dataset="x", split="test", **vars(missing))
+    found = dict(hardware_profile(by_hand(), input_shape=(1, 1, 2)))
+    told = CardResult(arguments=CardArguments(), dataset="x", split="test", missing="the disk is out", **found)
     section = told.section()
     assert section.gaps == ("Spikes, synaptic operations and the highest |u|: the disk is out.",)
     assert len(section.tables) == 2
     assert (told.title, told.model_copy(update={"images": 5}).title) == ("x", "x, test")
     assert told.state_bytes == 28
-    assert told.METRICS["synaptic-operations"].read(told, None) is None
-    with pytest.raises(ValueError, match="give input_shape="):
-        network_card(by_hand())
+    read = {name: metric.read(told, None) for name, metric in told.metrics().items()}
+    assert read == {"synaptic-operations": None, "membrane-bytes": 28, "highest-membrane": None, "negative-gamma": 25}
 
 
 def test_a_run_has_the_operations_of_its_energy(tmp_path):

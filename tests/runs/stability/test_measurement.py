@@ -58,7 +58,7 @@ def test_it_is_a_function(tmp_path):
     assert [(start.network, start.norm) for start in found.cells] == [("mlp", "bn")]
     assert found.dataset == "Fashion-MNIST (bundled part)"
     assert found.to_json() == json.loads((tmp_path / "stability.json").read_text())
-    with pytest.raises(ArgumentError, match="bntt stability: name one recipe, got 2"):
+    with pytest.raises(ArgumentError, match="stability: name one recipe, got 2"):
         measure("stability", small, "demo")
 
 

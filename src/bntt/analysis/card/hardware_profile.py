@@ -1,0 +1,148 @@
+"""Count what hardware must store of a network, and measure what it must compute for one image."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bntt.analysis.accuracy.evaluation import presented
+from bntt.analysis.card.measurement import Bits, HardwareProfile, LayerCard
+from bntt.analysis.energy.operations import count_operations
+from bntt.analysis.energy.plan import READOUT, PlannedLayer, fan_out, plan_layers
+from bntt.nn.blocks.block import BlockState
+from bntt.nn.kinds import block_facts, norm_facts
+from bntt.nn.network.classifier import SpikingClassifier
+from bntt.nn.network.labelled_batch import Loader
+from bntt.nn.network.measured import evaluating
+from bntt.nn.network.spiking_network import SpikingNetwork
+from bntt.nn.network.state import NetworkState
+
+WEIGHT_BITS = {"float32": 32, "float16": 16, "int8": 8}
+TABLE_BITS = {"float32": 64, "float16": 32, "int8": 32}
+"""Bits of one number, a scale or a shift of a norm for one step and channel, in a bundle with such weights."""
+STEP_BITS = 32
+"""Bits of the size of one integer, stored for each output channel of int8 weights."""
+
+
+@torch.no_grad()
+def hardware_profile(
+    model: SpikingClassifier,
+    batches: Loader | None = None,
+    *,
+    input_shape: Sequence[int] = (),
+    seed: int = 0,
+    progress: Callable[[int], None] = lambda samples: None,
+) -> HardwareProfile:
+    """Count what hardware must store of a network and, given samples, what it must compute for one of them.
+
+    Membranes are those kept from one step to the next, after the reset; the readout's is its sum so far. Without
+    batches, ``input_shape`` is that of one sample in one step, ``[C, H, W]`` or ``[F]``.
+
+    >>> from bntt.models import mlp
+    >>> from bntt.nn import PoissonEncoder
+    >>> model = SpikingClassifier(PoissonEncoder(3), mlp(in_features=4, hidden=(8,), num_steps=3, num_classes=2))
+    >>> found = hardware_profile(model, input_shape=(4,))
+    >>> found.parameters, found.bits["int8"].weights, [(row.layer, row.state_bytes) for row in found.layers]
+    (72, 704, [('fc1', 32), ('readout', 8)])
+    """
+    network, steps, shape = model.network, model.encoder.num_steps, tuple(input_shape)
+    images, work, highest = 0, dict[str, dict[str, float]](), dict[str, float]()
+    with evaluating(model):
+        if batches is not None:
+            counted = count_operations(model, batches, seed=seed, progress=progress)
+            images = counted.accuracy.samples
+            for name, layer in counted.layers.items():
+                found = layer.synaptic()
+                work[name] = {"spikes": float(layer.spikes.sum()), "synaptic_operations": found.additions + found.macs}
+            shape, highest = _highest_membranes(model, batches, seed, progress)
+        weight = next(model.parameters())
+        _, state = network.advance(torch.zeros(1, 1, *shape, dtype=weight.dtype, device=weight.device))
+    state_bytes = {name: sum(one.nbytes for one in tensors) for name, tensors in _membranes(network, state)}
+    planned, layers, gammas = plan_layers(network, shape, None), [], list[Tensor]()
+    for name, one in planned.items():
+        reach = None if one.weights is None else fan_out(one.weights, one.into.shape)
+        norm: Any = one.norm
+        gamma = norm.gamma.detach().flatten() if norm_facts(norm).running_statistics else None
+        gammas += [] if gamma is None else [gamma]
+        spent = work.get(name, {})
+        layers.append(
+            LayerCard(
+                layer=name,
+                weights=0 if one.weights is None else one.weights.weight.numel(),
+                connections=one.connections,
+                neurons=math.prod(one.out) if name in state_bytes else 0,
+                state_bytes=state_bytes.get(name, 0),
+                fan_out_largest=None if reach is None else int(reach.max()),
+                fan_out_mean=None if reach is None else float(reach.double().mean()),
+                negative_gamma=None if gamma is None else _share_below_0(gamma),
+                spikes=None if one.lif is None else spent.get("spikes"),
+                synaptic_operations=spent.get("synaptic_operations"),
+                highest_membrane=highest.get(name),
+            )
+        )
+    return HardwareProfile(
+        images=images,
+        steps=steps,
+        parameters=sum(parameter.numel() for parameter in network.parameters()),
+        bits={name: _bits(planned, steps, name) for name in WEIGHT_BITS},
+        negative_gamma=_share_below_0(torch.cat(gammas)) if gammas else None,
+        layers=layers,
+    )
+
+
+def _share_below_0(gamma: Tensor) -> float:
+    return float((gamma < 0).double().mean())
+
+
+def _bits(planned: dict[str, PlannedLayer], steps: int, name: str) -> Bits:
+    weights = [layer.weights for layer in planned.values() if layer.weights is not None]
+    bits = sum(one.weight.numel() for one in weights) * WEIGHT_BITS[name]
+    if name == "int8":
+        bits += sum(len(one.weight) for one in weights) * STEP_BITS
+    numbers = sum(2 * steps * layer.out[0] for layer in planned.values() if layer.norm is not None)
+    biases = 32 * sum(one.bias.numel() for one in weights if one.bias is not None)
+    return Bits(weights=bits, tables=numbers * TABLE_BITS[name] + biases)
+
+
+def _highest_membranes(
+    model: SpikingClassifier, batches: Loader, seed: int, progress: Callable[[int], None]
+) -> tuple[tuple[int, ...], dict[str, float]]:
+    """Return the shape of a sample in one step, and the highest \\|u\\| of each layer."""
+    shape, highest = tuple[int, ...](), dict[str, float]()
+    for _, inputs, _, noise in presented(model, batches, "measure", seed, 1, progress):
+        one = {**noise, "index": noise["index"][:1]}
+        shape, state = tuple(model.encoder(inputs[:1], **one, steps=range(1)).shape[2:]), None
+        for _ in range(model.encoder.num_steps):
+            _, state = model.advance(inputs, state, steps=1, **({} if state else noise))
+            for name, tensors in _membranes(model.network, state):
+                highest[name] = max(highest.get(name, 0.0), *(float(one.abs().max()) for one in tensors))
+    return shape, highest
+
+
+def _membranes(network: SpikingNetwork, state: NetworkState) -> Iterator[tuple[str, list[Tensor]]]:
+    """Yield the tensors of every layer's neurons, and the readout's, by layer name."""
+    for (name, block), own in zip(network.blocks.items(), state.blocks, strict=True):
+        yield from _of_block(name, block, own)
+    yield READOUT, _tensors(state.readout)
+
+
+def _of_block(name: str, block: Any, state: Any) -> Iterator[tuple[str, list[Tensor]]]:
+    if block_facts(block).form == "sum":
+        after = {} if block.after is None else {"after": block.after}
+        parts = [*block.body.items(), *block.shortcut.items(), *after.items()]
+        for (part, inner), own in zip(parts, state, strict=True):
+            yield from _of_block(f"{name}.{part}", inner, own)
+    elif tensors := _tensors(state.membrane if isinstance(state, BlockState) else state):
+        yield name, tensors
+
+
+def _tensors(state: Any) -> list[Tensor]:
+    """Return the tensors in a state of neurons; of an object, those in its attributes."""
+    if state is None or isinstance(state, Tensor):
+        return [] if state is None else [state]
+    parts = state.values() if isinstance(state, dict) else state if isinstance(state, tuple) else vars(state).values()
+    return [one for part in parts if isinstance(part, Tensor | tuple | dict) for one in _tensors(part)]
