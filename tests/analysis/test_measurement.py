@@ -30,6 +30,6 @@ def test_progress_adds_up_and_never_passes_its_total():
     assert told == [(1, 3), (3, 3), (7, 7)]
 
 
-def test_declarations_wait_for_neither_torch_nor_pydantic():
-    code = "import sys, bntt.analysis.measurements; sys.exit(any(m in sys.modules for m in ('torch', 'pydantic')))"
+def test_declarations_do_not_wait_for_torch():
+    code = "import sys, bntt.analysis.measurements; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

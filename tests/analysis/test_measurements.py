@@ -60,9 +60,8 @@ def test_it_leaves_a_file_and_a_picture(drill, run):
 
 def test_it_is_a_function_and_its_numbers_have_paths(drill, run):
     found = measure("drill", run, power=2)
-    assert (
-        at_path(found.to_json(), "largest.conv1") == found.largest["conv1"] == found.METRICS["drill"].read(found, None)
-    )
+    named = found.metrics()["drill"].read(found, None)
+    assert at_path(found.to_json(), "largest.conv1") == found.largest["conv1"] == named
 
 
 def test_a_study_may_ask_for_it_and_a_report_shows_it(drill, run):

@@ -58,7 +58,7 @@ def test_decay_alone_is_told_beside_gamma(run, tmp_path):
     result = evaluate_run(recipe, data, folder, draws=1)
     rates = Rates(recipe.train, 1, result.updates)
     assert result.gamma_floor == floor_of_decay(rates, result.updates) < 1
-    assert result.METRICS["gamma-floor"].read(result, None) == result.gamma_floor
+    assert result.metrics()["gamma-floor"].read(result, None) == result.gamma_floor
     longer = tiny.recipe(train={"epochs": 3})
     stopped = tiny.stopped(longer, data, tmp_path)
     found = evaluate_run(longer, data, stopped, draws=1)

@@ -27,8 +27,8 @@ from bntt.analysis.drift.measurement import LayerInputs as LayerInputs
 from bntt.analysis.energy.operations import Operations as Operations
 from bntt.analysis.energy.operations import count_operations as count_operations
 from bntt.analysis.equivalence.folding import fold_equivalence as fold_equivalence
-from bntt.analysis.equivalence.result import Equivalence as Equivalence
-from bntt.analysis.equivalence.result import FoldedNetwork as FoldedNetwork
+from bntt.analysis.equivalence.measurement import Equivalence as Equivalence
+from bntt.analysis.equivalence.measurement import FoldedNetwork as FoldedNetwork
 from bntt.analysis.exit.early_exit import Choice as Choice
 from bntt.analysis.exit.early_exit import GammaProfile as GammaProfile
 from bntt.analysis.exit.early_exit import LossBudgetError as LossBudgetError
@@ -54,7 +54,7 @@ from bntt.analysis.prediction import Prediction as Prediction
 from bntt.analysis.prediction import predict as predict
 from bntt.analysis.result import Metric as Metric
 from bntt.analysis.result import Result as Result
-from bntt.analysis.stability.gradients import AlongGradient as AlongGradient
+from bntt.analysis.stability.along import AlongGradient as AlongGradient
 from bntt.analysis.stability.gradients import GradientNorms as GradientNorms
 from bntt.analysis.stability.gradients import gradient_norms as gradient_norms
 from bntt.analysis.stability.gradients import loss_along_gradient as loss_along_gradient

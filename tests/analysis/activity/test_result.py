@@ -52,7 +52,7 @@ VALUES = {
 def test_numbers_by_hand():
     layers = {f"conv{n}": LAYER | {"peak_step": peak} for n, peak in enumerate((1, 2, None, 3))}
     found = result_from(ActivityResult, VALUES | {"layers": layers})
-    assert {name: metric.read(found, None) for name, metric in found.METRICS.items()} == {
+    assert {name: metric.read(found, None) for name, metric in found.metrics().items()} == {
         "gamma-later": 0.0,  # all peak alike
         "gamma-peak": 1,
         "gamma-first": None,  # the other layer has no γ
@@ -81,8 +81,8 @@ def test_a_curve_that_stays_at_its_peak_does_not_fall():
         steps[-1]["gamma_magnitude"] = 9.0
     found = result_from(ActivityResult, VALUES | {"steps": steps})
     for key in ("spikes", "gamma"):
-        assert found.METRICS[f"{key}-first"].read(found, None) == pytest.approx((25 + 100) / 2)
-        assert found.METRICS[f"{key}-last"].read(found, None) == pytest.approx((75 + 100) / 2)
+        assert found.metrics()[f"{key}-first"].read(found, None) == pytest.approx((25 + 100) / 2)
+        assert found.metrics()[f"{key}-last"].read(found, None) == pytest.approx((75 + 100) / 2)
 
 
 def test_depth_correlation_is_spearmans():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bntt.analysis.equivalence.result import EquivalenceResult
+from bntt.analysis.equivalence.measurement import EquivalenceResult
 from bntt.analysis.result import result_from
 
 
@@ -78,7 +78,7 @@ def test_rows_are_of_each_network_layer_and_step():
 
 
 def test_numbers():
-    read = {name: metric.read(FOUND, None) for name, metric in FOUND.METRICS.items()}
+    read = {name: metric.read(FOUND, None) for name, metric in FOUND.metrics().items()}
     assert read == {"exact-agreement": 50, "eq15-accuracy": 25, "eq15-agreement": 50, "full-accuracy": 90}
     bare = result_from(EquivalenceResult, VALUES | {"folds": {}})
-    assert bare.METRICS["eq15-accuracy"].read(bare, None) is None
+    assert bare.metrics()["eq15-accuracy"].read(bare, None) is None

@@ -17,17 +17,17 @@ from bntt.runs.recipe.build import build_model
 from bntt.runs.recipe.datasets import build_data
 from bntt.runs.recipe.file import RecipeError
 from bntt.runs.recipe.schema import Init
-from bntt.runs.stability import measure
-from bntt.runs.stability.measure import measure_stability, recipe_of, trained_starts
-from bntt.runs.stability.measurement import MOMENT, StabilityArguments
+from bntt.runs.stability import starts as computation
+from bntt.runs.stability.measurement import MOMENT, StabilityArguments, measure_stability
+from bntt.runs.stability.starts import recipe_of, trained_starts
 from tests.runs.tiny import recipe
 
 GRID = StabilityArguments((), ("none", "bntt"), (0.3, 1e30), starts=2, steps=2, images=60)
 
 
 def started(of, asked, folder, progress=None):
-    data = measure.build_data(of)
-    settings = measure.settings_of(of, asked, data)
+    data = computation.build_data(of)
+    settings = computation.settings_of(of, asked, data)
     return trained_starts(OpenedRecipe(of, folder), asked, settings, data, progress or Progress())
 
 
@@ -39,15 +39,15 @@ def of():
 @pytest.fixture
 def trainings(monkeypatch):
     """Every start that is trained."""
-    found, train = [], measure._train
+    found, train = [], computation._train
 
     def watched(one, data, grid, start, *options):
         found.append((one.network.name, one.network.norm, one.train.lr, start))
         assert (len(data.train), len(data.validation)) == (60, 100)
         return train(one, data, grid, start, *options)
 
-    monkeypatch.setattr(measure, "_train", watched)
-    monkeypatch.setattr(measure, "ALONG", (0.5, 1.0))
+    monkeypatch.setattr(computation, "_train", watched)
+    monkeypatch.setattr(computation, "ALONG", (0.5, 1.0))
     return found
 
 
@@ -99,7 +99,7 @@ def test_it_measures_the_network_as_it_is_before_and_between_updates(of, tmp_pat
     grid = StabilityArguments((), ("bntt",), (0.3,), starts=1, steps=2, images=60)
     (cell,) = started(of, grid, tmp_path)
     one = recipe_of(of, "mlp", "bntt", 0.3, 0)
-    data = measure._fewer(build_data(one), grid, 0)
+    data = computation._fewer(build_data(one), grid, 0)
     model = build_model(one, data)
     order = fair_order(data.train, one.seed)[:20]
     assert data.train.labels[order].bincount().tolist() == [2] * 10, "a folder's first images are all of one class"
@@ -129,7 +129,7 @@ def test_another_grid_in_the_folder_is_refused(of, tmp_path, monkeypatch):
     }
     for key, (name, other) in ways.items():
         with monkeypatch.context() as patched:
-            patched.setattr(measure, name, other)
+            patched.setattr(computation, name, other)
             with pytest.raises(OtherSettingsError, match=rf"other settings \({key} differ\)"):
                 list(started(of, grid, tmp_path))
     cell = next((tmp_path / "cells").glob("*.json"))
@@ -140,8 +140,8 @@ def test_another_grid_in_the_folder_is_refused(of, tmp_path, monkeypatch):
 
 
 def test_names_are_looked_at_before_anything_is_trained(of, tmp_path, trainings, monkeypatch):
-    opened, build = [], measure.build_data
-    monkeypatch.setattr(measure, "build_data", lambda of: opened.append(of) or build(of))
+    opened, build = [], computation.build_data
+    monkeypatch.setattr(computation, "build_data", lambda of: opened.append(of) or build(of))
     converted = recipe(network={"norm": "none"}, convert={"ann": "runs/a"})
     for begun in (converted, dataclasses.replace(of, init=Init(run="runs/a"))):
         with pytest.raises(RecipeError, match="trains from new weights, not from runs/a"):
@@ -172,4 +172,4 @@ def test_a_start_is_trained_at_a_constant_rate_with_all_steps(of):
         build_data(of),
         dataclasses.replace(of, train=dataclasses.replace(of.train, grow=((1, 1),), epochs=2)),
     )
-    assert measure.settings_of(growing, GRID, data) == measure.settings_of(of, GRID, data)
+    assert computation.settings_of(growing, GRID, data) == computation.settings_of(of, GRID, data)

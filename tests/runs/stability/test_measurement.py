@@ -9,8 +9,7 @@ from bntt.analysis.result import result_from
 from bntt.cli import main as cli
 from bntt.runs.measure import measure
 from bntt.runs.open_recipe import open_recipe
-from bntt.runs.stability.measurement import StabilityArguments
-from bntt.runs.stability.result import StabilityResult
+from bntt.runs.stability.measurement import StabilityArguments, StabilityResult
 
 SMALL = ["-s", "network.num_steps=2", "-s", "network.width=0.1", "-s", "train.batch_size=20", "--networks", "mlp"]
 GRID = ["stability", "demo", *SMALL, "--norms", "none", "bntt", "--rates", "0.3", "1e38", "--starts", "1"]
@@ -18,7 +17,7 @@ GRID += ["--steps", "3", "--images", "60"]
 
 
 def test_it_is_told_kept_and_taken_up(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("bntt.runs.stability.measure.ALONG", (0.5, 1.0))
+    monkeypatch.setattr("bntt.runs.stability.starts.ALONG", (0.5, 1.0))
     assert cli.main([*GRID, "--out", str(tmp_path)]) == 0
     out = capsys.readouterr().out
     assert "not finite" in out

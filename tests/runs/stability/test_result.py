@@ -8,7 +8,7 @@ import pytest
 from bntt.analysis.result import result_from
 from bntt.analysis.stability.gradients import AlongGradient
 from bntt.charts.files import draw_figure
-from bntt.runs.stability.result import MIXED, Moment, StabilityResult, Start, failures
+from bntt.runs.stability.measurement import MIXED, Moment, StabilityResult, Start, failures
 from tests.evidence import RESULTS
 
 KEPT = sorted(RESULTS.glob("**/stability*.json"))
@@ -38,7 +38,7 @@ def result(cells):
 
 def test_metrics_by_hand():
     found = result(starts())
-    read = {name: metric.read for name, metric in found.METRICS.items()}
+    read = {name: metric.read for name, metric in found.metrics().items()}
     assert read["failed-starts"](found, None) == pytest.approx(100 * 10 / 24)
     assert read["reached-accuracy"](found, None) == pytest.approx(100 * (14 * 0.5 + 10 * 0.1) / 24)
     assert read["gradient-change"](found, 0.1) == pytest.approx(100 * 0.3 / 1.5)
@@ -46,7 +46,7 @@ def test_metrics_by_hand():
     old = found.model_copy(update={"settings": {**found.settings, "gradients_of": ""}})
     assert read["gradient-change"](old, 0.1) is None, "of a batch that may be one class"
     lost = result(starts(along=LOST))
-    assert lost.METRICS["gradient-change"].read(lost, 0.1) is None
+    assert lost.metrics()["gradient-change"].read(lost, 0.1) is None
 
 
 def test_what_is_shown():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
@@ -11,9 +10,7 @@ import torch
 from torch import Tensor
 
 from bntt.analysis.accuracy.evaluation import FIRST_DRAW, check_labels, check_logits, presented
-from bntt.analysis.equivalence.measurement import EquivalenceArguments
-from bntt.analysis.equivalence.result import Equivalence, EquivalenceResult, FoldedNetwork
-from bntt.analysis.measurement import ArgumentError, Opened, Progress, origin
+from bntt.analysis.equivalence.measurement import Equivalence, FoldedNetwork
 from bntt.nn.blocks.block import SpikingBlock
 from bntt.nn.blocks.stage import fold_time, passed
 from bntt.nn.fusion.untouched import why_touched
@@ -40,24 +37,6 @@ FOLDS = {
 """Parts of the normalisation that each of the four networks keeps, see :mod:`bntt.ops.fold`."""
 BATCH = 50
 """Number of images at a time; nine networks hold membranes for them."""
-
-
-def measure_equivalence(opened: Opened, arguments: EquivalenceArguments, progress: Progress) -> EquivalenceResult:
-    """Compare the best epoch's network with its four folded forms, on some images of a split.
-
-    Raises:
-        ArgumentError: if the network cannot be folded, or has nothing to fold.
-    """
-    model = opened.model
-    try:
-        check_sequence(model.network)
-        fold(model.network)
-    except ValueError as error:
-        raise ArgumentError(f"{opened.path}: {error}") from None
-    loader = dataclasses.replace(opened.loader(arguments.split, arguments.images), batch_size=BATCH)
-    progress.expect(len(loader.places))
-    found = fold_equivalence(model, loader, seed=opened.seed, progress=progress)
-    return EquivalenceResult(**origin(opened, arguments), **dict(found))
 
 
 @torch.no_grad()
@@ -146,16 +125,7 @@ def fold_equivalence(
 
 
 def check_sequence(network: SpikingNetwork) -> None:
-    """Reject a network that is not a sequence of :class:`~bntt.nn.SpikingBlock`, or has no norm to fold.
-
-    Raises:
-        ValueError: stating the reason.
-
-    >>> from bntt.models import mlp
-    >>> check_sequence(mlp(hidden=(4,), norm="none"))
-    Traceback (most recent call last):
-    ValueError: there is nothing to fold: no layer of this network has a norm with batch statistics
-    """
+    """Refuse a network that is not a sequence of :class:`~bntt.nn.SpikingBlock`, or has no norm to fold."""
     for name, block in network.blocks.items():
         if type(block) is not SpikingBlock:
             raise ValueError(

@@ -1,11 +1,34 @@
-"""Equivalence of BNTT to a threshold that varies with time: a network compared with its folded forms."""
+"""Equivalence of BNTT to a threshold that varies with time: a network compared with its folded forms (Section 3.3)."""
 
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
 from annotated_types import Ge
 
-from bntt.analysis.measurement import Measurement, Split
+from bntt.analysis.measurement import ArgumentError, Measurement, Opened, Progress, Split, origin
+from bntt.analysis.result import Number, OverSteps, Record, Result, Share, Shown, mean_of
+from bntt.charts.records import STEPS, Axis, Figure, HeatMap, Lines, map_over_steps, over_steps
+from bntt.charts.section import Cell, Section, Table, gap, share
+
+MEANINGS = {
+    "exact": "exact fold (float32: ties differ)",
+    "no mean": "without the mean (Eq. 12)",
+    "no ratio": "without the ratio in the leak (Eq. 13)",
+    "Eq. 15": "without both (Eq. 15)",
+}
+INPUTS = {"true": "each layer alone, on true spikes", "own": "each network on its own spikes"}
+"""Descriptions of the inputs of the layers of a folded network."""
+WORDS = (
+    "Section 3.3 of the paper reads BNTT as a threshold that varies with time. The network is compared with networks "
+    "without norms, whose leak, threshold and bias contain the normalisation."
+)
+DIFFERING = Axis("neurons that fire differently", percent=True, low=0)
+RATE = Axis("neurons that fire", percent=True, low=0)
+Layers = Mapping[str, OverSteps]
 
 
 @dataclass(frozen=True)
@@ -18,6 +41,176 @@ class EquivalenceArguments:
     """Number of images, stratified by class; fewer if the recipe's evaluate.images is smaller."""
 
 
+class FoldedNetwork(Record):
+    """One folded network, compared with the network that it was folded from.
+
+    Returned by :func:`bntt.analysis.equivalence.folding.fold_equivalence`, in ``Equivalence.folds``.
+    """
+
+    keeps_mean: bool
+    """True if the fold keeps μ̄ (Eq. 12 drops it)."""
+    keeps_ratio: bool
+    """True if the fold keeps a_{t-1} / a_t in the leak (Eq. 13 drops it)."""
+    accuracy: Annotated[Share, Shown(form=".1%")]
+    """Accuracy on its own spikes."""
+    agreement: Annotated[Share, Shown("same answers", form=".1%")]
+    """Share of samples in which it gives the network's answer."""
+    differing_true_spikes: Layers
+    """For each layer and step, the share of neurons that fire in only one of the two networks; every layer alone, on
+    the spikes of the original network's previous layer."""
+    differing_own_spikes: Layers
+    """The same; every layer on the spikes of the folded network's previous layer."""
+
+    def differing(self, fed: str) -> Layers:
+        """Return the differing spikes, fed with "true" spikes or with its "own"."""
+        return self.differing_true_spikes if fed == "true" else self.differing_own_spikes
+
+
+class Equivalence(Record):
+    """A network compared with the networks without norms into which it folds.
+
+    Returned by :func:`bntt.analysis.equivalence.folding.fold_equivalence`.
+    """
+
+    images: int
+    """Number of samples compared."""
+    accuracy: Annotated[Share, Shown("accuracy of the network itself", form=".1%", metric="full-accuracy")]
+    """Accuracy of the network itself."""
+    firing_rate: Layers
+    """Its spikes per neuron, for each layer and step: the scale for judging the differences."""
+    heard_steps: Mapping[str, Sequence[int]]
+    """The steps, from 1, in which a layer should fire and its spikes reach the readout; means use only these."""
+    folds: Mapping[str, FoldedNetwork]
+    """The folded networks by name, see :data:`bntt.analysis.equivalence.folding.FOLDS`."""
+
+
+class EquivalenceResult(Equivalence, Result):
+    """The equivalence of one run's network."""
+
+    arguments: EquivalenceArguments | None = None
+    """The arguments; None in older files, which do not have them."""
+
+    @property
+    def title(self) -> str:
+        epoch = "" if self.epoch is None else f", epoch {self.epoch + 1}"
+        return (
+            f"{self.dataset}, {self.split}: {self.images:,} images{epoch}; accuracy of the network {self.accuracy:.1%}"
+        )
+
+    def rows(self) -> list[dict[str, object]]:
+        return [
+            {
+                "network": name,
+                "layer": layer,
+                "step": t + 1,
+                "heard": int(t + 1 in self.heard_steps[layer]),
+                "firing_rate": rate[t],
+                "differing_true_spikes": fold.differing_true_spikes[layer][t],
+                "differing_own_spikes": fold.differing_own_spikes[layer][t],
+                "accuracy": fold.accuracy,
+            }
+            for name, fold in self.folds.items()
+            for layer, rate in self.firing_rate.items()
+            for t in range(len(rate))
+        ]
+
+    def section(self) -> Section:
+        said = f"{self.images:,} {self.split} images, one start"
+        kept = {True: Cell("kept"), False: Cell("left out")}
+        itself = (Cell("not folded"), share(self.accuracy), gap("itself"), gap("itself"), gap("itself"))
+        folds = [
+            (Cell(name), share(fold.accuracy), share(fold.agreement), kept[fold.keeps_mean], kept[fold.keeps_ratio])
+            for name, fold in self.folds.items()
+        ]
+        columns = ("fold", "accuracy", "same answers", "mean", "ratio of deviations")
+        rate = Lines("Firing rate of the network itself", STEPS, RATE, over_steps(self._heard(self.firing_rate)))
+        return Section(
+            "Equivalence of folded networks",
+            words=(WORDS,),
+            tables=(
+                Table(f"Folded networks: {said}", columns, (itself, *folds)),
+                *(self._by_layer(fed) for fed in INPUTS),
+            ),
+            charts=(*(self._over_steps(fed) for fed in INPUTS), rate),
+        )
+
+    def figures(self) -> list[Figure]:
+        """Draw the section's charts in one picture, and every layer and step of each folded network in another."""
+        maps = [self._layers_and_steps(name, fed) for fed in INPUTS for name in self.folds]
+        return [
+            Figure(self.title, self.section().charts),
+            Figure(self.title, maps, columns=len(self.folds), stem="layers"),
+        ]
+
+    def _heard(self, layers: Layers) -> dict[str, list[Number]]:
+        """Return the values of the steps that count, None elsewhere."""
+        return {
+            name: [value if t in self.heard_steps[name] else None for t, value in enumerate(row, 1)]
+            for name, row in layers.items()
+        }
+
+    def _by_layer(self, fed: str) -> Table:
+        each = [self._heard(fold.differing(fed)) for fold in self.folds.values()]
+        rows = [
+            (Cell(layer), *(_small(mean_of(rows[layer])) for rows in each), share(mean_of(rate)))
+            for layer, rate in self._heard(self.firing_rate).items()
+        ]
+        caption = f"Neurons that fire differently, mean over steps: {INPUTS[fed]}"
+        return Table(caption, ("layer", *self.folds, "firing rate"), tuple(rows))
+
+    def _over_steps(self, fed: str) -> Lines:
+        rows = {
+            name: [mean_of(step) for step in zip(*self._heard(fold.differing(fed)).values(), strict=True)]
+            for name, fold in self.folds.items()
+        }
+        title, note = f"Spikes that differ, on {fed} spikes", f"{INPUTS[fed]}; mean over layers"
+        return Lines(title, STEPS, DIFFERING, over_steps(rows, methods=True), note=note)
+
+    def _layers_and_steps(self, name: str, fed: str) -> HeatMap:
+        rows, fold = self._heard(self.folds[name].differing(fed)), self.folds[name]
+        answers = f"on its own spikes; accuracy {fold.accuracy:.1%}, {fold.agreement:.1%} same answers"
+        note = answers if fed == "own" else INPUTS[fed]
+        return map_over_steps(MEANINGS.get(name, name), rows, DIFFERING, note)
+
+    @property
+    def exact_agreement(
+        self,
+    ) -> Annotated[Number, Shown("same answers, exact fold", form=".1%", metric="exact-agreement")]:
+        return self.folds["exact"].agreement if "exact" in self.folds else None
+
+    @property
+    def eq15_accuracy(self) -> Annotated[Number, Shown("accuracy by Eq. 15", form=".1%", metric="eq15-accuracy")]:
+        return self.folds["Eq. 15"].accuracy if "Eq. 15" in self.folds else None
+
+    @property
+    def eq15_agreement(
+        self,
+    ) -> Annotated[Number, Shown("same answers by Eq. 15", form=".1%", metric="eq15-agreement")]:
+        return self.folds["Eq. 15"].agreement if "Eq. 15" in self.folds else None
+
+
+def _small(value: Number) -> Cell:
+    """Format a share in percent, with enough digits that a very small one does not read as 0."""
+    return Cell(f"{100 * value:.1g}%", value) if value is not None and 0 < value < 1e-4 else share(value, 2)
+
+
+def measure_equivalence(opened: Opened, arguments: EquivalenceArguments, progress: Progress) -> EquivalenceResult:
+    """Compare the best epoch's network with its four folded forms, on some images of a split."""
+    from bntt.analysis.equivalence.folding import BATCH, check_sequence, fold_equivalence
+    from bntt.nn.network.fold import fold
+
+    model = opened.model
+    try:
+        check_sequence(model.network)
+        fold(model.network)
+    except ValueError as error:
+        raise ArgumentError(f"{opened.path}: {error}") from None
+    loader = dataclasses.replace(opened.loader(arguments.split, arguments.images), batch_size=BATCH)
+    progress.expect(len(loader.places))
+    found = fold_equivalence(model, loader, seed=opened.seed, progress=progress)
+    return EquivalenceResult(**origin(opened, arguments), **dict(found))
+
+
 EQUIVALENCE = Measurement(
     "equivalence",
     """Compare a run's best epoch with four networks whose norms are folded into the neurons (Section 3.3).
@@ -25,11 +218,10 @@ EQUIVALENCE = Measurement(
     The four: the exact fold; without the mean; without the ratio in the leak; without both, the paper's Eq. 15.
 
     Prints the share of neurons that fire differently, by layer, on true spikes and on each network's own, and the
-    accuracies.
-
-    Example: bntt equivalence runs/fashion-mnist --images 500""",
+    accuracies.""",
     EquivalenceArguments,
-    measure="folding:measure_equivalence",
+    EquivalenceResult,
+    measure_equivalence,
     refuses=lambda facts, arguments: (
         "there is nothing to fold, its norm holds no statistics" if not facts.norm_facts.running_statistics else ""
     ),

@@ -24,8 +24,7 @@ from bntt.runs.recipe.build import build_model, training_loader
 from bntt.runs.recipe.datasets import RecipeData, build_data
 from bntt.runs.recipe.file import Recipe, RecipeError, parse_recipe, values_of
 from bntt.runs.recipe.option_versions import rules_facts
-from bntt.runs.stability.measurement import MOMENT, StabilityArguments
-from bntt.runs.stability.result import MIXED, Moment, StabilityResult, Start, failures
+from bntt.runs.stability.measurement import MIXED, MOMENT, Moment, StabilityArguments, Start
 from bntt.training import NonFiniteError, Session, StepRecord
 from bntt.training.guard import check_state
 
@@ -37,24 +36,6 @@ TIMES_CHANCE = 2
 """Multiple of chance accuracy below which a start has failed; for two classes, half-way from chance to 1."""
 
 
-def measure_stability(opened: OpenedRecipe, arguments: StabilityArguments, progress: Progress) -> StabilityResult:
-    """Train the missing starts of a grid as the recipe says, but at a constant rate, with all steps, on few images.
-
-    Losses along the gradient are cross entropy, whatever the training's loss is.
-
-    Raises:
-        RecipeError: if a name or value is wrong, or the recipe begins with weights (``init``, ``convert``).
-        DataError: if the data is missing or damaged.
-        OtherSettingsError: if the folder holds starts with other settings, data, user-defined parts or numerics.
-        CheckpointError: if a file of a start is damaged.
-        RunLockedError: if another process works in the folder.
-    """
-    data = build_data(opened.recipe)
-    settings = settings_of(opened.recipe, arguments, data)
-    starts = list(trained_starts(opened, arguments, settings, data, progress))
-    return StabilityResult(arguments=arguments, settings=settings, shares=failures(starts), cells=starts)
-
-
 def trained_starts(
     opened: OpenedRecipe,
     arguments: StabilityArguments,
@@ -62,11 +43,7 @@ def trained_starts(
     first: RecipeData,
     progress: Progress,
 ) -> Iterator[Start]:
-    """Yield every start of a grid when it is ready; starts trained before, with these settings, count as progress.
-
-    Args:
-        first: the recipe's data, as its seed splits them: those of the first start.
-    """
+    """Yield every start of a grid when it is ready; starts trained before, with these settings, count as progress."""
     networks = arguments.networks or (opened.recipe.network.name,)
     order = list(itertools.product(range(arguments.starts), networks, arguments.norms, arguments.rates))
     recipes = [recipe_of(opened.recipe, network, norm, rate, start) for start, network, norm, rate in order]
@@ -91,16 +68,7 @@ def trained_starts(
 
 
 def recipe_of(recipe: Recipe, network: str, norm: str, rate: float, start: int) -> Recipe:
-    """Return the recipe of one start.
-
-    Raises:
-        RecipeError: if there is no such network or norm.
-
-    >>> from bntt.runs.recipe.file import load_recipe
-    >>> found = recipe_of(load_recipe("demo"), "vgg9", "bn", 0.1, 2)
-    >>> found.network.name, found.network.norm, found.train.lr, found.seed
-    ('vgg9', 'bn', 0.1, 2)
-    """
+    """Return the recipe of one start."""
     values = values_of(recipe)
     values["network"] |= {"name": network, "norm": norm}
     values["train"] |= {"lr": rate, "schedule": "constant", "warmup": 0.0, "average": 0.0, "grow": ()}
@@ -108,11 +76,7 @@ def recipe_of(recipe: Recipe, network: str, norm: str, rate: float, start: int) 
 
 
 def settings_of(recipe: Recipe, arguments: StabilityArguments, data: RecipeData) -> dict[str, Any]:
-    """Return the settings that all starts of a folder share, with the checksums of their data and the numerics.
-
-    Raises:
-        RecipeError: if the recipe begins with weights, which no start would have.
-    """
+    """Return the settings that all starts of a folder share, with the checksums of their data and the numerics."""
     if begun := recipe.init.source or recipe.convert.ann:
         raise RecipeError(f"init, convert: stability trains from new weights, not from {begun}: leave both out")
     first = recipe_of(recipe, recipe.network.name, recipe.network.norm, recipe.train.lr, start=0)
@@ -171,13 +135,7 @@ def _train(
 
 
 def why_failed(accuracy: float | None, chance: float) -> str:
-    """Return why a start failed; "" if it did not.
-
-    >>> [why_failed(accuracy, 0.1) for accuracy in (0.2, 0.19, None)]
-    ['', 'near chance', 'not finite']
-    >>> [why_failed(accuracy, 0.5) for accuracy in (0.75, 0.74)]
-    ['', 'near chance']
-    """
+    """Return why a start failed; "" if it did not."""
     if accuracy is None:
         return "not finite"
     return "near chance" if accuracy < min(TIMES_CHANCE * chance, (1 + chance) / 2) else ""

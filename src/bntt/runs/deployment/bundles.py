@@ -17,19 +17,14 @@ from bntt.deploy.bundle import WEIGHT_TYPES
 from bntt.deploy.layers import Array
 from bntt.deploy.runtime.exits import exit_step
 from bntt.nn.network.labelled_batch import samples
-from bntt.runs.deployment.measurement import DeploymentArguments
-from bntt.runs.deployment.result import DeployedWay, DeploymentResult
+from bntt.runs.deployment.measurement import DeployedWay, DeploymentArguments, DeploymentResult
 from bntt.runs.deployment.timed import timed
 from bntt.runs.exported import describe_run
 from bntt.runs.open_run import LoadedRun
 
 
-def measure_deployment(opened: LoadedRun, arguments: DeploymentArguments, progress: Progress) -> DeploymentResult:
-    """Measure a run's bundles on some images of a split, after the exit was chosen on validation.
-
-    Raises:
-        ArgumentError: if the network cannot leave PyTorch.
-    """
+def measure_bundles(opened: LoadedRun, arguments: DeploymentArguments, progress: Progress) -> DeploymentResult:
+    """Measure a run's bundles on some images of a split, after the exit was chosen on validation."""
     try:
         made = describe_run(opened)
     except DeployError as error:
@@ -74,26 +69,13 @@ def measure_deployment(opened: LoadedRun, arguments: DeploymentArguments, progre
 
 
 def beside(right: Array, first: Array) -> dict[str, Any]:
-    """Compare right answers with those of the first way, on the same images.
-
-    Returns:
-        The difference, and its 95 % interval by :func:`~bntt.analysis.accuracy.evaluation.paired`.
-
-    >>> found = beside(np.array([1, 1, 0, 0]) > 0, np.array([1, 1, 1, 0]) > 0)
-    >>> found["difference"], [round(end, 3) for end in found["difference_95"]]
-    (-0.25, [-0.609, 0.276])
-    """
+    """Compare right answers with those of the first way, on the same images."""
     found = paired(torch.from_numpy(right)[None], torch.from_numpy(first)[None])
     return {"difference": found.difference, "difference_95": found.interval}
 
 
 def thresholds(made: Description) -> list[float]:
-    """List every threshold at which the number of steps changes: the mean |γ| of all layers and steps, descending.
-
-    >>> from bntt.runs.exported import describe_pretrained
-    >>> len(thresholds(describe_pretrained("fashion-mnist-vgg6")))
-    40
-    """
+    """List every threshold at which the number of steps changes: the mean |γ| of all layers and steps, descending."""
     rows = [layer.gamma[slice(*layer.driven)] for layer in made.layers if layer.gamma is not None]
     return sorted({float(value) for row in rows for value in row.astype(np.float32)}, reverse=True)
 
