@@ -313,12 +313,9 @@ def _promise(moment: Moment, rate: float) -> list[Line]:
 
 def measure_stability(opened: Any, arguments: StabilityArguments, progress: Progress) -> StabilityResult:
     """Train the missing starts of a grid as the recipe says, but at a constant rate, with all steps, on few images."""
-    from bntt.runs.recipe.datasets import build_data
-    from bntt.runs.stability.starts import settings_of, trained_starts
+    from bntt.runs.stability.starts import grid
 
-    data = build_data(opened.recipe)
-    settings = settings_of(opened.recipe, arguments, data)
-    starts = list(trained_starts(opened, arguments, settings, data, progress))
+    settings, starts = grid(opened, arguments, progress)
     return StabilityResult(arguments=arguments, settings=settings, shares=failures(starts), cells=starts)
 
 

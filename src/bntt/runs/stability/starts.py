@@ -36,6 +36,13 @@ TIMES_CHANCE = 2
 """Multiple of chance accuracy below which a start has failed; for two classes, half-way from chance to 1."""
 
 
+def grid(opened: OpenedRecipe, arguments: StabilityArguments, progress: Progress) -> tuple[dict[str, Any], list[Start]]:
+    """Return the settings that all starts share, and every start."""
+    data = build_data(opened.recipe)
+    settings = settings_of(opened.recipe, arguments, data)
+    return settings, list(trained_starts(opened, arguments, settings, data, progress))
+
+
 def trained_starts(
     opened: OpenedRecipe,
     arguments: StabilityArguments,
