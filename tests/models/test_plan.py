@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from bntt.models.plan import scaled, vgg_layers
-from bntt.models.vgg import VGG6
+from bntt.models.chains import VGG6, vgg_layers
+from bntt.models.spiking import scaled
 from tests.rows import each_row
 
 

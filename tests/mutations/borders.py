@@ -43,14 +43,14 @@ BORDERS = [
     ),
     Mutation(
         "a bias of another length",
-        "nn/fusion/supported.py",
+        "nn/fusion/fuse.py",
         '("bias", weights.bias, shape[:1])',
         '("bias", weights.bias, ())',
         WEIGHTS,
     ),
     Mutation(
         "parameters that are plain tensors are not looked at",
-        "nn/fusion/supported.py",
+        "nn/fusion/fuse.py",
         "if tensor.dtype != torch.float32 or tensor.device != device:",
         "if False:",
         WEIGHTS,

@@ -38,7 +38,7 @@ STATES = [
     ),
     Mutation(
         "γ of the first steps, whatever the state",
-        "nn/fusion/supported.py",
+        "nn/fusion/fuse.py",
         "which = slice(steps.start, steps.stop)",
         "which = slice(0, len(steps))",
         ADVANCE,

@@ -19,7 +19,7 @@ from bntt.nn.blocks.readout import Readout, SpikeCount
 from bntt.nn.blocks.residual import Residual
 from bntt.nn.encoders.analog import DirectEncoder, ExpectedEncoder, FrameEncoder, SequenceEncoder
 from bntt.nn.encoders.poisson import PoissonEncoder
-from bntt.nn.fusion.supported import Layout, NotKnown, Pooled, geometry_of, known, pool_of, synapse_of
+from bntt.nn.fusion.fuse import Layout, NotKnown, Pooled, geometry_of, known, pool_of, synapse_of
 from bntt.nn.fusion.untouched import remember
 from bntt.nn.kinds import encoder_facts, norm_facts, step_gamma
 from bntt.nn.network.classifier import SpikingClassifier, check_classifier, touched_parts

@@ -10,8 +10,7 @@ from typing import Any
 
 from huggingface_hub import PyTorchModelHubMixin
 
-from bntt.models.plan import structure
-from bntt.models.spiking import MODELS, create
+from bntt.models.spiking import MODELS, create, structure
 from bntt.nn.kinds import ENCODERS
 from bntt.nn.network.classifier import SpikingClassifier, touched_parts
 

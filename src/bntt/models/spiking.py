@@ -1,27 +1,106 @@
-"""The steps common to all builders: add norm, neurons and readout to the weights, then initialise."""
+"""The steps common to all builders: weights, norms, neurons, readout, initial values; and the builders by name."""
 
 from __future__ import annotations
 
 import itertools
 import json
+import math
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, is_dataclass, replace
 from functools import wraps
 from inspect import Signature, signature
-from typing import Annotated, Any, Literal, TypeVar, cast
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar, cast
 
+import torch
 from torch import nn
 
-from bntt.models.plan import HiddenLayer, check_classes, initialize, linear, seeded
 from bntt.nn.blocks.block import CurrentBlock, NeuronBlock, SpikeDropout, SpikingBlock
 from bntt.nn.blocks.readout import Readout, SpikeCount
-from bntt.nn.kinds import NEURONS, Kind, NormBuilder, neuron_facts_by_name, norm_builder
+from bntt.nn.kinds import NEURONS, Kind, NormBuilder, borrowed_generator, neuron_facts_by_name, norm_builder
 from bntt.nn.network.spiking_network import SpikingNetwork
 from bntt.ops.lif import FireRule, Reset, fire_after, fire_before, hard_reset, soft_reset
 from bntt.ops.spike import ArcTan, FastSigmoid, Surrogate, Triangle
 from bntt.options import Limits, OneOf, check_keywords, check_options, options_of
 from bntt.registry import Registry
+
+
+class HiddenLayer(NamedTuple):
+    """One hidden layer: weights, their number of output channels, and the pooling after the activation."""
+
+    name: str
+    synapse: nn.Module
+    channels: int
+    pool: nn.Module | None
+
+
+def scaled(channels: int, width: float) -> int:
+    """Return ``channels`` times the width multiplier, rounded, at least 1."""
+    if not 0 < width < math.inf:
+        raise ValueError(f"width must be a number above 0, got {width}")
+    return max(1, round(channels * width))
+
+
+def convolution(in_channels: int, out_channels: int, size: int = 3, stride: int = 1) -> nn.Conv2d:
+    """Return a convolution without bias, ``size`` odd, padded so that stride 1 keeps an image's size."""
+    conv: nn.Conv2d = nn.utils.skip_init(  # type: ignore[no-untyped-call]
+        nn.Conv2d, in_channels, out_channels, size, stride=stride, padding=size // 2, bias=False
+    )
+    return conv
+
+
+def linear(in_features: int, out_features: int) -> nn.Linear:
+    """Make a linear layer without bias; its weights are allocated but have no values until :func:`initialize`."""
+    layer: nn.Linear = nn.utils.skip_init(  # type: ignore[no-untyped-call]
+        nn.Linear, in_features, out_features, bias=False
+    )
+    return layer
+
+
+def initialize(network: nn.Module, seed: int, gain: float = 2.0) -> None:
+    """Initialise every weight Xavier-uniform, with gain 2 as released, from its own generator (not the global one)."""
+    generator = torch.Generator().manual_seed(seed)
+    inner = [getattr(block, part, None) for block in network.modules() for part in ("norm", "lif")]
+    own = {id(module) for part in inner if isinstance(part, nn.Module) for module in part.modules()}
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear) and id(module) not in own:
+            nn.init.xavier_uniform_(module.weight, gain=gain, generator=generator)
+
+
+@contextmanager
+def seeded(seed: int, number: int) -> Iterator[None]:
+    """Let a custom part draw its initial values from the seed and its number; restore the global generator after."""
+    with borrowed_generator():
+        torch.default_generator.manual_seed((1_000_003 * seed + number) % 2**64)
+        yield
+
+
+def check_classes(num_classes: int) -> int:
+    """Refuse fewer than one class."""
+    if num_classes < 1:
+        raise ValueError(f"num_classes must be 1 or more, got {num_classes}")
+    return num_classes
+
+
+UNTOLD = re.compile(r" at 0x[0-9a-f]+|(?<=leak=)\S+ (?=\((?:mean of \d+, )?learned\))|(?<=tensor)\([^)]*\)")
+"""What a printed model contains besides how it was built: addresses and learned numbers."""
+
+
+def as_built(printed: str) -> str:
+    """Return a printed model without addresses and learned numbers."""
+    return UNTOLD.sub("", printed)
+
+
+def structure(network: nn.Module) -> list[Any]:
+    """Return everything that distinguishes two networks except their weights, learned leaks among them."""
+    plain = (int, float, str)
+    found = [
+        {k: v for k, v in vars(one).items() if isinstance(v, plain) and k != "training"} for one in network.modules()
+    ]
+    printed = [str(network), *(str(getattr(one, "neuron", None)) for one in network.modules())]
+    return [found, [as_built(text) for text in printed]]
+
 
 Entry = TypeVar("Entry")
 FIRE_RULES: Registry[FireRule] = Registry("fire rule", {"after": fire_after, "before": fire_before})

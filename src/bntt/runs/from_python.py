@@ -23,7 +23,7 @@ from bntt.engine.kernels import require
 from bntt.io.checkpoint import CheckpointError
 from bntt.io.files import digest_of_values
 from bntt.models import MODELS
-from bntt.models.plan import as_built, structure
+from bntt.models.spiking import as_built, structure
 from bntt.nn import ENCODERS, NORMS, Encoder, SpikingClassifier, SpikingNetwork
 from bntt.nn.network.classifier import touched_parts
 from bntt.register import REGISTERED
@@ -31,8 +31,7 @@ from bntt.runs.identity import difference, unprinted
 from bntt.runs.recipe import schema
 from bntt.runs.recipe.datasets import RecipeData, SampleSet, in_order
 from bntt.training import Method, Session
-from bntt.training.distillation import Distillation
-from bntt.training.objective import Loss, name_of
+from bntt.training.objective import Distillation, Loss, name_of
 from bntt.version import __version__
 
 SAMPLES_FOLDER = "data"

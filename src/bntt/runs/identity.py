@@ -18,7 +18,7 @@ from bntt.io.checkpoint import CheckpointError, state_digest
 from bntt.io.files import digest, digest_of_text, digest_of_values, flatten, read_json
 from bntt.io.toml_file import tables_of
 from bntt.models import MODELS
-from bntt.models.plan import as_built
+from bntt.models.spiking import as_built
 from bntt.nn import SpikingClassifier
 from bntt.nn.network.classifier import touched_parts
 from bntt.runs.directory import RunDirectory

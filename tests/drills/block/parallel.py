@@ -6,8 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from bntt.models.plan import linear
-from bntt.models.spiking import MODELS, maker
+from bntt.models.spiking import MODELS, linear, maker
 from bntt.nn import Call, SpikingLayer, SpikingNetwork
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from bntt.nn import DirectEncoder, PoissonEncoder
-from bntt.nn.encoders.pixels import channel_scales, normalized
+from bntt.nn.encoders.encoder import channel_scales, normalized
 from tests.rows import each_row
 
 ENCODERS = pytest.mark.parametrize("encoder", [PoissonEncoder, DirectEncoder])

@@ -11,9 +11,7 @@ from bntt.engine.compute import Compute
 from bntt.engine.graph.layer import Layer
 from bntt.engine.graph.weightless import Fire, Mask, MaxPool, Sum
 from bntt.nn import BNTT, LIF, BlockState, Call, CurrentBlock, NeuronBlock, Noise, Residual, SpikeDropout, SpikingBlock
-from bntt.nn.fusion.fuse import Site, fuse
-from bntt.nn.fusion.fused_block import FusedBlock
-from bntt.nn.fusion.supported import layout_of
+from bntt.nn.fusion.fuse import FusedBlock, Site, fuse, layout_of
 from tests.nn.networks import conv, residual
 
 CALL = Call(noise=Noise(0, 0, torch.arange(2)))

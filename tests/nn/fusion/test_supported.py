@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from bntt.nn import BNTT, LIF, TAB, TDBN, Neuron
-from bntt.nn.fusion.supported import layout_of, pool_of, synapse_of, why_not_neuron, why_not_norm
+from bntt.nn.fusion.fuse import layout_of, pool_of, synapse_of, why_not_neuron, why_not_norm
 from tests.nn.networks import conv, linear
 
 

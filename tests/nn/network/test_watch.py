@@ -10,8 +10,7 @@ from torch import nn
 from bntt.engine.graph.recording import distribution
 from bntt.nn import BNTT, LIF, Call, Measure, SpikingBlock
 from bntt.nn.blocks.stage import SpikingLayer
-from bntt.nn.network.measured import Currents
-from bntt.nn.network.watch import membrane_at, watching, weights_of
+from bntt.nn.network.measured import Currents, membrane_at, watching, weights_of
 
 EVERYTHING = Measure(
     spikes=True, places=True, samples=True, current=(-0.5, 0.5, 1.0), moments=True, gradient=True, arrivals=True

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from bntt.training.conversion.ann_to_snn import read_sequential
+from bntt.training.conversion import read_sequential
 from tests.rows import each_row
 
 

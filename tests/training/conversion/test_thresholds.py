@@ -9,7 +9,7 @@ from torch.nn.utils.parametrize import register_parametrization
 from bntt.models import mlp, resnet20, vgg6
 from bntt.nn import DirectEncoder, Measure, PoissonEncoder, fold, hard_reset, soft_reset
 from bntt.training import balance, balancing, convert, set_thresholds, thresholds_of
-from bntt.training.conversion.thresholds import BALANCING
+from bntt.training.conversion import BALANCING
 from tests.oracle import weight_of
 from tests.rows import each_row
 

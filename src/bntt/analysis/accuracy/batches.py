@@ -11,9 +11,8 @@ from torch import Tensor
 
 from bntt.nn.blocks.stage import SpikingLayer
 from bntt.nn.network.classifier import SpikingClassifier
-from bntt.nn.network.measured import Measure, Measured
+from bntt.nn.network.measured import Measure, Measured, watching
 from bntt.nn.network.spiking_network import STEPS_AT_ONCE
-from bntt.nn.network.watch import watching
 
 ExitRule = Callable[[Tensor], Tensor]
 """Logits ``[B, K]`` of the remaining samples → mask of those that leave, ``[B]``."""

@@ -9,8 +9,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from bntt.engine.private import register_tree
-from bntt.nn.blocks.stage import SpikingLayer, check_stage, fold_time, passed
-from bntt.nn.blocks.weights import check_input, weigh
+from bntt.nn.blocks.stage import SpikingLayer, check_input, check_stage, fold_time, passed, weigh
 from bntt.nn.kinds import BlockFacts, neuron_facts
 from bntt.nn.network.call import ALL_STEPS, Call, Noise, check_call
 from bntt.ops.dropout import dropout_mask

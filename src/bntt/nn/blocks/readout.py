@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from bntt.engine.door import is_plain
 from bntt.engine.private import has_global_hooks
-from bntt.nn.blocks.weights import weigh
+from bntt.nn.blocks.stage import weigh
 from bntt.nn.fusion.untouched import remember, why_touched
 from bntt.nn.kinds import BlockFacts
 from bntt.nn.network.call import Call, check_call

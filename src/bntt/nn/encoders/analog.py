@@ -10,8 +10,15 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor, nn
 
-from bntt.nn.encoders.encoder import check_values, steps_of, whole_steps
-from bntt.nn.encoders.pixels import PerChannel, PixelEncoder, channel_scales, check_rates
+from bntt.nn.encoders.encoder import (
+    PerChannel,
+    PixelEncoder,
+    channel_scales,
+    check_rates,
+    check_values,
+    steps_of,
+    whole_steps,
+)
 from bntt.nn.kinds import ENCODERS, EncoderFacts
 from bntt.nn.tensor_checks import check_tensor
 from bntt.ops.poisson import expectation

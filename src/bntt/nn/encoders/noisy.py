@@ -9,8 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bntt.nn.encoders.encoder import Encoder, index_of
-from bntt.nn.encoders.pixels import PixelEncoder
+from bntt.nn.encoders.encoder import Encoder, PixelEncoder, index_of
 from bntt.nn.kinds import EncoderFacts, encoder_facts
 from bntt.ops.random import Purpose, normal, sample_keys
 

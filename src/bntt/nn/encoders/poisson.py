@@ -7,8 +7,7 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from bntt.engine.cpu.launch import poisson_bytes
-from bntt.nn.encoders.encoder import index_of, steps_of
-from bntt.nn.encoders.pixels import PerChannel, PixelEncoder, check_rates
+from bntt.nn.encoders.encoder import PerChannel, PixelEncoder, check_rates, index_of, steps_of
 from bntt.nn.fusion.plan import why_not_here
 from bntt.nn.kinds import ENCODERS, EncoderFacts
 from bntt.ops.poisson import GradientEstimator, estimated, signed_rate, unsigned_rate

@@ -11,8 +11,7 @@ from torch import nn
 from bntt.engine.compute import Compute
 from bntt.nn.blocks.block import CurrentBlock, NeuronBlock, SpikeDropout, SpikingBlock
 from bntt.nn.blocks.residual import Residual
-from bntt.nn.fusion.fuse import Site, fuse
-from bntt.nn.fusion.supported import Layout
+from bntt.nn.fusion.fuse import Layout, Site, fuse
 from bntt.nn.kinds import NEURONS, NORMS, Kind, NormBuilder, borrowed_generator
 from bntt.nn.network.call import Call
 from bntt.nn.neurons import LIF, FoldedLIF

@@ -6,45 +6,400 @@ a hook, another dtype) or anything wrong (a shape that does not fit) runs as a p
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from bntt.engine.compute import Compute
+from bntt.engine.compute import Compute, KernelName
 from bntt.engine.door import is_plain
+from bntt.engine.graph.flow import readers_of
 from bntt.engine.graph.layer import Layer
+from bntt.engine.graph.node import Node, Start
 from bntt.engine.graph.rectified import RectifiedLayer, Rectify, why_not_rectified
 from bntt.engine.graph.weightless import Fire, Mask, MaxPool, Sum
+from bntt.engine.layer_spec import PoolSize
 from bntt.engine.private import parts_of
-from bntt.nn.blocks.block import UNITS, LayerBlock, SpikeDropout
+from bntt.engine.synapse import Geometry, Spikes
+from bntt.nn.blocks.block import UNITS, BlockState, LayerBlock, SpikeDropout
 from bntt.nn.blocks.residual import Residual
-from bntt.nn.fusion.fused_block import FusedBlock, FusedNode
-from bntt.nn.fusion.supported import (
-    Layout,
-    NotKnown,
-    Pooled,
-    drive_of,
-    geometry_of,
-    known,
-    normalisation_of,
-    pool_of,
-    refuse,
-    synapse_of,
-    why_not_neuron,
-    why_not_norm,
-    why_not_values,
-    why_not_window,
-)
 from bntt.nn.fusion.untouched import remember, why_touched
 from bntt.nn.network.call import Call
 from bntt.nn.neurons import LIF, FoldedLIF, Rectifier
-from bntt.nn.norms.methods import NoNorm
+from bntt.nn.norms.methods import FAMILY, LayerNorm, NoNorm
 from bntt.nn.norms.temporal import TemporalNorm
 from bntt.ops.folded import AnyNeuron, FoldedNeuron
+from bntt.ops.lif import Neuron, fire_after, fire_before, hard_reset, soft_reset
+from bntt.ops.norm import Moments
+from bntt.ops.pooling import AllSteps, Window
+from bntt.ops.spike import ArcTan, FastSigmoid, Triangle
+
+
+class Layout(NamedTuple):
+    """The data between two blocks: its shape for modules, and its layout in memory."""
+
+    shape: tuple[int, ...]
+    """Shape of one sample: ``(C, H, W)`` or ``(F,)``."""
+    memory: tuple[int, int, int]
+    """Height, width, channels."""
+
+
+def layout_of(x: Tensor) -> Layout:
+    """Return the layout of an input ``[T, B, ...]``."""
+    shape = tuple(x.shape[2:])
+    return Layout(shape, (shape[1], shape[2], shape[0]) if len(shape) == 3 else (1, 1, math.prod(shape)))
+
+
+class FusedNode(NamedTuple):
+    """A node and the part of its block that it stands for."""
+
+    node: Node
+    unit: int | None = None
+    """Index of the block's state that it starts from; None: it has no state."""
+    layer: str | None = None
+    """Name of the block's layer under which it is measured."""
+    norm: TemporalNorm | None = None
+    """The norm whose running statistics the batch updates."""
+    memory: tuple[int, int, int] = (1, 1, 1)
+    """Height, width and channels of its neurons, in the order of memory."""
+    flat: bool = False
+    """True if its module's membrane is ``[B, C]``, not ``[B, C, H, W]``."""
+
+    @property
+    def neurons(self) -> int:
+        fires = isinstance(self.node, Fire) or (isinstance(self.node, Layer) and self.node.neuron is not None)
+        return self.memory[0] * self.memory[1] * self.memory[2] if fires else 0
+
+    def enter(self, state: BlockState | None, batch: int, first: int) -> Start:
+        """Return a module's state before step ``first`` as the kernels take it."""
+        membrane, past = (None, None) if state is None else state
+        if self.norm is not None:
+            self.norm.check_past(first, past)
+        if membrane is not None:
+            height, width, channels = self.memory
+            wanted = (batch, channels) if self.flat else (batch, channels, height, width)
+            if membrane.shape != wanted or membrane.dtype != torch.float32:
+                raise ValueError(
+                    f"the membrane is {membrane.dtype} {list(membrane.shape)} and a step's current torch.float32 "
+                    f"{list(wanted)}: begin every batch with state=None"
+                )
+            membrane = (membrane[:, None, None, :] if self.flat else membrane.permute(0, 2, 3, 1)).contiguous()
+        return Start(membrane, past if isinstance(past, Moments) else None)
+
+    def leave(self, end: Start, state: BlockState | None) -> BlockState:
+        """Return the kernels' state in the module's form, without a copy; ``state`` is the one that it started from."""
+        membrane = end.membrane
+        if membrane is not None:
+            membrane = membrane[:, 0, 0] if self.flat else membrane.permute(0, 3, 1, 2)
+        return BlockState(membrane, end.past if end.past is not None or state is None else state.norm)
+
+
+class FusedBlock(NamedTuple):
+    """A block as the kernels see it."""
+
+    nodes: tuple[FusedNode, ...]
+    out: Layout
+    several: bool
+    """True if its state is a tuple of its parts' states."""
+
+    @property
+    def rectifies(self) -> bool:
+        """True if its neurons are those of an ANN."""
+        return any(isinstance(one.node, RectifiedLayer | Rectify) for one in self.nodes)
+
+    def enter(self, state: Any, batch: int, first: int) -> list[Start]:
+        """Return the initial state of every node; ``state`` is the block's."""
+        return [
+            Start() if one.unit is None else one.enter(self._of_unit(state, one.unit), batch, first)
+            for one in self.nodes
+        ]
+
+    def leave(self, ends: Iterable[Start], state: Any) -> Any:
+        """Return the block's state after the last step; ``state`` is the one before the first."""
+        units = [
+            one.leave(end, self._of_unit(state, one.unit))
+            for one, end in zip(self.nodes, ends, strict=True)
+            if one.unit is not None
+        ]
+        return tuple(units) if self.several else units[0]
+
+    def _of_unit(self, state: Any, unit: int) -> BlockState | None:
+        found: BlockState | None = state[unit] if self.several and state is not None else state
+        return found
+
+
+def channels_last(x: Tensor) -> Tensor:
+    """Return a network's input ``[S, B, ...]`` as ``[S, B, H, W, C]``."""
+    return x.movedim(2, -1) if x.ndim == 5 else x.flatten(2)[:, :, None, None, :]
+
+
+def left(out: Tensor, last: FusedBlock) -> Tensor:
+    """Return a run's output ``[..., H, W, C]`` in the modules' layout, in standard strides: oneDNN 3.12 needs them."""
+    if last.out.memory[:2] == (1, 1):  # a single pixel has the same memory layout
+        return out.view(*out.shape[:-3], *last.out.shape)
+    return out.movedim(-1, -3).reshape(-1).view(*out.shape[:-3], *last.out.shape)
+
+
+def entered(nodes: list[Node], x: Tensor, compute: Compute) -> tuple[list[Node], Spikes]:
+    """Return the nodes and their input as the kernels take it."""
+    values = channels_last(x)
+    if x.dtype != torch.int8 or compute.kernels != "cpu":
+        return nodes, Spikes(values)
+    layer, *rest = nodes
+    if bool((x < 0).any()):
+        if not isinstance(layer, Layer) or readers_of(nodes)[0] > 1 or layer.geometry.groups != 1:
+            return nodes, Spikes(values)
+        if layer.weight.ndim == 4 and not torch.are_deterministic_algorithms_enabled():
+            return nodes, Spikes(values)  # dense, which is faster with so few channels
+        # counts in two channels, one for each sign: the layer can run event-driven
+        values = torch.cat([values.clamp(min=0), values.clamp(max=0).neg_()], -1)
+        nodes = [replace(layer, weight=torch.cat([layer.weight, -layer.weight], 1)), *rest]
+    counts = values.contiguous().view(torch.uint8)
+    bound = 1 << (max(1, int(counts.max())) - 1).bit_length()  # a power of two: each bound is timed separately
+    return nodes, Spikes(counts, 1.0, bound, float(counts.sum()) / counts.numel())
+
+
+T = TypeVar("T")
+LARGEST_WINDOW = 255
+"""Spikes of a pooling window are counted in a byte."""
+remember(nn.Sequential, nn.Flatten, nn.Identity, nn.Linear, nn.Conv2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.MaxPool2d)
+remember(*FAMILY, LayerNorm, NoNorm)
+
+
+class NotKnown(Exception):
+    """A part of a block that the kernels do not support."""
+
+
+def known(found: T | str) -> T:
+    """Return what was found; raise :class:`NotKnown` if it is a reason instead."""
+    if isinstance(found, str):
+        raise NotKnown(found)
+    return found
+
+
+def refuse(reason: str) -> None:
+    """Raise a reason, if there is one."""
+    if reason:
+        raise NotKnown(reason)
+
+
+def synapse_of(synapse: nn.Module, layout: Layout) -> tuple[nn.Conv2d | nn.Linear, bool, tuple[int, int, int]] | str:
+    """Return the weights, whether to flatten their input, and height, width and channels of the current."""
+    flattens = False
+    if type(synapse) is nn.Sequential and len(synapse) == 2 and _is_flatten(synapse[0]):
+        synapse, flattens = synapse[1], True
+    height, width, channels = layout.memory
+    if type(synapse) is nn.Linear:
+        if not (flattens or len(layout.shape) == 1) or synapse.in_features != height * width * channels:
+            return "its input does not fit, or is not flat"
+        return _misfit(synapse, (synapse.out_features, synapse.in_features)) or (
+            synapse,
+            height * width > 1,
+            (1, 1, synapse.out_features),
+        )
+    if type(synapse) is not nn.Conv2d or flattens:
+        return "its synapse is neither nn.Conv2d nor nn.Linear"
+    if len(layout.shape) != 3 or synapse.in_channels != channels:
+        return "its input does not fit"
+    if isinstance(synapse.padding, str) or synapse.padding_mode != "zeros":
+        return f"its convolution pads with {synapse.padding_mode}, {synapse.padding!r}"
+    kernel, geometry = _pair(synapse.kernel_size), geometry_of(synapse)
+    whole = (kernel, geometry.stride, geometry.padding, geometry.dilation)
+    if not all(_is_size(pair, least) for pair, least in zip(whole, (1, 1, 0, 1), strict=True)):
+        return f"its kernel, stride, padding and dilation are {whole}, not pairs of whole numbers"
+    if synapse.groups < 1 or channels % synapse.groups:
+        return f"its {channels} input channels are not {synapse.groups} groups"
+    if reason := _misfit(synapse, (synapse.out_channels, channels // synapse.groups, *kernel)):
+        return reason
+    size = geometry.out_size((height, width), kernel)
+    return (synapse, False, (*size, synapse.out_channels)) if min(size) > 0 else "its input is smaller than its kernel"
+
+
+def geometry_of(weights: nn.Conv2d | nn.Linear) -> Geometry:
+    """Return the geometry of a convolution; a fully connected layer has the default one."""
+    if isinstance(weights, nn.Linear):
+        return Geometry()
+    return Geometry(_pair(weights.stride), _pair(weights.padding), _pair(weights.dilation), weights.groups)
+
+
+def _is_size(pair: tuple[Any, ...], least: int) -> bool:
+    return len(pair) == 2 and all(type(size) is int and size >= least for size in pair)
+
+
+def _misfit(weights: nn.Conv2d | nn.Linear, shape: tuple[int, ...]) -> str:
+    """Describe a layer's parameter whose size is not the layer's; "" if there is none."""
+    for name, value, wanted in (("weight", weights.weight, shape), ("bias", weights.bias, shape[:1])):
+        if isinstance(value, Tensor) and value.shape != wanted:
+            return f"its {name} is {list(value.shape)}, expected {list(wanted)} in this {type(weights).__name__}"
+    return ""
+
+
+def why_not_values(values: Mapping[str, Tensor | None], device: torch.device) -> str:
+    """Describe a layer's tensor that the kernels cannot read; "" if they can read all."""
+    for name, tensor in values.items():
+        if tensor is None:
+            continue
+        if not is_plain(tensor):
+            return f"its {name} is a {type(tensor).__name__}, which is not a plain tensor"
+        if tensor.dtype != torch.float32 or tensor.device != device:
+            return f"its {name} is {tensor.dtype} on {tensor.device}"
+    return ""
+
+
+def _is_flatten(module: nn.Module) -> bool:
+    return type(module) is nn.Flatten and (module.start_dim, module.end_dim) == (1, -1)
+
+
+class Pooled(NamedTuple):
+    """Pooling of the spikes of a block."""
+
+    average: PoolSize
+    """Window of the average; (1, 1) is none."""
+    largest: PoolSize
+    """Window of the maximum."""
+    out: Layout
+
+
+def pool_of(pool: nn.Module, image: tuple[int, int, int], flat: bool) -> Pooled | str:
+    """Return the pooling after the spikes, and the layout that then leaves the block."""
+    (channels, height, width), shape, none = image, image, (1, 1)
+    average, largest = none, none
+    for module in pool if type(pool) is nn.Sequential else [pool]:
+        whole = average == largest == none and not flat
+        if type(module) is nn.Identity or _is_flatten(module):
+            flat = flat or _is_flatten(module)
+        elif whole and (found := _average(module, height, width)):
+            average, shape = found, (channels, height // found[0], width // found[1])
+        elif whole and (found := _largest(module)):
+            largest, shape = found, (channels, height // found[0], width // found[1])
+        else:
+            return f"its pool is {type(module).__name__}, which is no average or maximum over whole windows"
+    if min(shape) < 1:
+        down, across = map(max, average, largest)  # one of them is (1, 1)
+        return f"its pooling window has {down}x{across} places on an image of {height}x{width}"
+    features = shape[0] * shape[1] * shape[2]
+    return Pooled(average, largest, Layout((features,) if flat else shape, (shape[1], shape[2], shape[0])))
+
+
+def why_not_window(pooled: Pooled) -> str:
+    """Return why the kernels do not average over a window; "" if they do."""
+    height, width = pooled.average
+    return "" if height * width <= LARGEST_WINDOW else f"its pooling window has {height}x{width} places, more than 255"
+
+
+def _pair(size: Any) -> tuple[int, int]:
+    """Return a size as a pair, as PyTorch reads it: one for both directions, or one for each."""
+    return tuple(size) if isinstance(size, tuple | list) else (size, size)
+
+
+def _largest(module: nn.Module) -> PoolSize | None:
+    if type(module) is not nn.MaxPool2d or module.ceil_mode or module.return_indices:
+        return None
+    plain = _pair(module.padding) == (0, 0) and _pair(module.dilation) == (1, 1)
+    kernel = _pair(module.kernel_size)
+    return kernel if plain and kernel == _pair(module.stride) else None
+
+
+def _average(module: nn.Module, height: int, width: int) -> PoolSize | None:
+    if type(module) is nn.AdaptiveAvgPool2d and module.output_size in (1, (1, 1)):
+        return height, width
+    if type(module) is not nn.AvgPool2d or module.ceil_mode or module.divisor_override is not None:
+        return None
+    kernel = _pair(module.kernel_size)
+    return kernel if kernel == _pair(module.stride) and _pair(module.padding) == (0, 0) else None
+
+
+def why_not_norm(norm: nn.Module, steps: range, channels: int, *, whole: bool = True, single: bool = False) -> str:
+    """Return why the kernels do not support a norm on these steps and channels; "" if they do."""
+    if type(norm) is NoNorm:
+        return ""
+    if isinstance(getattr(norm, "eps", None), Tensor):
+        return "its norm's eps is a tensor: kernels take a number"
+    if type(norm) is LayerNorm:
+        return "" if norm.channels == channels else f"its norm takes {norm.channels} channels"
+    if not isinstance(norm, TemporalNorm) or type(norm) not in FAMILY:
+        return f"its norm is {type(norm).__name__}, which the kernels do not support"
+    if steps.stop > norm.num_steps or norm.channels != channels:
+        return f"its norm takes {norm.num_steps} steps of {norm.channels} channels"
+    if type(norm.method.pooling) not in (Window, AllSteps):
+        return f"its pooling is {type(norm.method.pooling).__name__}, which the kernels do not support"
+    if norm.running_mean.requires_grad or norm.running_var.requires_grad:
+        return "its running statistics are learned"
+    if norm.training and norm.method.pooling.looks_ahead and not whole:
+        return f"{norm.method.name} takes its training statistics over all steps, and the call does not have all"
+    return "its statistics would be of a single value" if norm.training and single else ""
+
+
+def why_not_neuron(neuron: AnyNeuron, steps: range, channels: int, kernels: KernelName) -> str:
+    """Return why the kernels do not support neurons on these steps and channels; "" if they do."""
+    if type(neuron) not in (Neuron, FoldedNeuron):
+        return f"its neurons are {type(neuron).__name__}, which the kernels do not support"
+    if type(neuron.surrogate) not in (Triangle, FastSigmoid, ArcTan):
+        return "its surrogate is a custom one"
+    if any(isinstance(constant, Tensor) for constant in vars(neuron.surrogate).values()):
+        return "its surrogate's constants are tensors"
+    if isinstance(neuron, FoldedNeuron):
+        return _why_not_folded(neuron, steps, channels)
+    threshold: Any = neuron.threshold  # its type says that it is a number, but nothing enforces it
+    if isinstance(threshold, Tensor):
+        return f"its threshold is {'learned' if threshold.requires_grad else 'a tensor'}: kernels take a number"
+    if isinstance(neuron.leak, Tensor) and neuron.leak.ndim and len(neuron.leak) != channels:
+        return f"its {neuron.leak.numel()} leaks are not one for each of {channels} channels"
+    if isinstance(neuron.leak, Tensor) and kernels != "cpu":
+        return "its leak is learned, which only the CPU kernels support"
+    if neuron.rule not in (fire_after, fire_before) or neuron.reset not in (soft_reset, hard_reset):
+        return "its firing rule or reset is a custom one"
+    return ""
+
+
+def _why_not_folded(neuron: FoldedNeuron, steps: range, channels: int) -> str:
+    if neuron.num_steps is not None and steps.stop > neuron.num_steps:
+        return f"its folded neurons have {neuron.num_steps} steps"
+    if neuron.channels not in (None, channels):
+        return f"its folded neurons have {neuron.channels} channels, its current {channels}"
+    learns = any(isinstance(table, Tensor) and table.requires_grad for _, table in neuron.tables())
+    return "its folded neurons learn, which the kernels do not support" if learns else ""
+
+
+def drive_of(
+    neuron: AnyNeuron, steps: range, channels: int, device: torch.device
+) -> tuple[AnyNeuron, Tensor | None, Tensor | None]:
+    """Return neurons of these steps (kernels ignore ``decay_input``), and their gain and bias, ``[steps, C]``."""
+    if not isinstance(neuron, FoldedNeuron):
+        if not neuron.decay_input:
+            return neuron, None, None
+        gain = torch.as_tensor(neuron.input_gain, dtype=torch.float32, device=device)
+        return neuron, gain.expand(len(steps), channels), None
+    neuron = neuron.steps(steps.start, steps.stop)
+    gain, bias = (
+        torch.as_tensor(table, dtype=torch.float32, device=device).expand(len(steps), channels)
+        for table in (neuron.gain, neuron.bias)
+    )
+    return neuron.with_tables(gain=1.0, bias=0.0), gain, bias
+
+
+def normalisation_of(norm: nn.Module, steps: range, channels: int, device: torch.device) -> dict[str, Any]:
+    """Return a layer's γ and β of every step, its statistics (None: the batch's), ε, and the pooling if it has one."""
+    if not isinstance(norm, TemporalNorm):
+        one = torch.ones(1, 1, dtype=torch.float32, device=device)
+        ones, zeros = one.expand(len(steps), channels), torch.zeros_like(one).expand(len(steps), channels)
+        tables = {"gamma": ones, "beta": None, "mean": zeros, "var": ones, "eps": 0.0}
+        if isinstance(norm, LayerNorm):
+            tables |= {"gamma": norm.gamma.expand(len(steps), channels), "sample_eps": norm.eps}
+        return tables
+    which = slice(steps.start, steps.stop)
+    running = slice(None) if norm.method.shared_running else which
+    gamma, beta = norm.scale_and_shift(which)
+    statistics = (None, None) if norm.training else (norm.running_mean[running], norm.running_var[running])
+    values = {"gamma": gamma, "beta": beta, "mean": statistics[0], "var": statistics[1]}
+    return {"eps": norm.eps, "pooling": norm.method.pooling} | {
+        name: None if rows is None else rows.expand(len(steps), channels) for name, rows in values.items()
+    }
+
 
 remember(*UNITS, Residual, SpikeDropout, LIF, FoldedLIF, Rectifier)
 MOST_PLACES = (1 << 31) - 1

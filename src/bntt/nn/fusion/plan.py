@@ -17,10 +17,7 @@ from bntt.engine.graph.node import Node
 from bntt.engine.graph.spans import largest_step, saves_memory, sizes, steps_at_once
 from bntt.engine.kernels import BackendError, device_of, require_precision, why_unavailable
 from bntt.engine.synapse import Spikes
-from bntt.nn.fusion.fuse import Site, fuse
-from bntt.nn.fusion.fused_block import FusedBlock
-from bntt.nn.fusion.memory import channels_last
-from bntt.nn.fusion.supported import layout_of
+from bntt.nn.fusion.fuse import FusedBlock, Site, channels_last, fuse, layout_of
 from bntt.nn.network.call import Call
 
 

@@ -26,10 +26,8 @@ from bntt.engine.graph.stack import Output
 from bntt.engine.packed_weights import Prepared, changes_told, version_of
 from bntt.engine.private import Made, attributes_of, made_of
 from bntt.engine.synapse import Spikes
-from bntt.nn.fusion.fused_block import FusedBlock
-from bntt.nn.fusion.memory import entered, left
+from bntt.nn.fusion.fuse import FusedBlock, entered, layout_of, left
 from bntt.nn.fusion.plan import plan_of, why_not_here
-from bntt.nn.fusion.supported import layout_of
 from bntt.nn.network.advance import Advanced, Work, measured_of
 from bntt.nn.network.call import Call
 from bntt.nn.network.measured import Measure, Measured

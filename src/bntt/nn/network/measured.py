@@ -1,21 +1,26 @@
-"""Measurements of a pass, returned in its state."""
+"""Measurements of a pass, returned in its state; of blocks that run as plain modules they are taken by hooks."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+from functools import partial
 from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from bntt.engine.graph.recording import Measure, Seen
-from bntt.engine.presynaptic import Arrivals, joined_arrivals
+from bntt.engine.graph.recording import Measure, Seen, distribution, write_norms
+from bntt.engine.presynaptic import Arrivals, arrivals, joined_arrivals
 from bntt.engine.private import being_traced, is_mapped
-from bntt.ops.norm import Moments, joined_moments
+from bntt.engine.synapse import Spikes
+from bntt.engine.workspace import WORKSPACE
+from bntt.nn.blocks.stage import SpikingLayer
+from bntt.ops.norm import Moments, joined_moments, step_moments
 
 __all__ = ["Arrivals", "Currents", "LayerMeasures", "Measure", "Measured", "joined", "over_time"]
 
@@ -166,3 +171,128 @@ def check_finite_input(x: Tensor, first: int) -> None:
 
 
 torch.serialization.add_safe_globals([LayerMeasures, Currents, Arrivals])  # a state may hold them
+
+
+@contextmanager
+def watching(layers: Mapping[str, SpikingLayer], x: Tensor, measure: Measure) -> Iterator[Measured]:
+    """Measure these layers while their block is called inside the context; results are complete afterwards."""
+    found: Measured = {}
+    size = (x.shape[0], x.shape[1])
+    watches = {name: _Watch(name, layer, size, measure) for name, layer in layers.items()} if measure else {}
+    try:
+        yield found
+        found |= {name: watch.result() for name, watch in watches.items()}
+    finally:
+        for watch in watches.values():
+            watch.close()
+
+
+class _Watch:
+    """One layer, seen by hooks on its norm, its neurons and its weights."""
+
+    def __init__(self, name: str, layer: SpikingLayer, size: tuple[int, int], measure: Measure) -> None:
+        self.name, (self.steps, self.batch), self.measure = name, size, measure
+        weights = weights_of(layer) if measure.arrivals else None
+        wanted = measure.gradient and layer.norm is not None
+        self.gradient = torch.full((self.steps,), torch.nan, dtype=torch.float64) if wanted else None
+        self.taken = {part: 0 for part in ("norm", "lif") if getattr(layer, part) is not None}
+        self.arrived: list[Arrivals] = []
+        self.moments: list[Moments] = []
+        self.seen: list[LayerMeasures] = []
+        self.thread = threading.get_ident()
+        self.handles = []
+        if weights is not None:
+            self.taken["synapse"] = 0
+            self.handles.append(weights.register_forward_pre_hook(self._before_weights))
+        if layer.norm is not None:
+            self.handles.append(layer.norm.register_forward_pre_hook(self._before_norm, with_kwargs=True))
+        if layer.lif is not None:
+            self.handles.append(layer.lif.register_forward_hook(self._after_lif, with_kwargs=True))
+
+    def close(self) -> None:
+        for handle in self.handles:
+            handle.remove()
+
+    def result(self) -> LayerMeasures:
+        for part, steps in self.taken.items():
+            if steps != self.steps:
+                raise TypeError(
+                    f"layer {self.name!r} cannot be measured: its {part} was called for {steps} of {self.steps} steps"
+                )
+        moments = over_time(self.moments) if self.moments else None
+        seen = joined([{"": seen} for seen in self.seen])[""] if self.seen else LayerMeasures(0)
+        arrived = joined_arrivals(self.arrived) if self.arrived else None
+        return replace(seen, gradient=self.gradient, moments=moments, arrivals=arrived)
+
+    @torch.no_grad()
+    def _before_weights(self, module: nn.Module, args: tuple[Any, ...]) -> None:
+        if threading.get_ident() != self.thread:
+            return
+        x: Tensor = args[0]
+        images = x.reshape(-1, self.batch, *x.shape[1:])
+        self.taken["synapse"] += len(images)
+        values = images.movedim(2, -1) if x.ndim == 4 else images[:, :, None, None, :]
+        with WORKSPACE.lease() as lease:
+            self.arrived.append(arrivals(Spikes(values), lease))
+
+    def _before_norm(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        if threading.get_ident() != self.thread:
+            return
+        x: Tensor = args[0] if args else next(iter(kwargs.values()))
+        first = self.taken["norm"]
+        self.taken["norm"] += len(x)
+        if self.measure.moments:
+            self.moments.append(step_moments(x.detach()))
+        if (gradient := self.gradient) is not None and x.requires_grad:
+            steps = slice(first, first + len(x))
+            x.register_hook(partial(write_norms, out=gradient[steps]))  # type: ignore[no-untyped-call]
+
+    @torch.no_grad()
+    def _after_lif(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
+        if threading.get_ident() != self.thread:
+            return
+        current: Tensor = args[0] if args else next(iter(kwargs.values()))
+        spikes, state = result
+        self.taken["lif"] += len(spikes)
+        self.seen.append(
+            LayerMeasures(
+                neurons=spikes[0, 0].numel(),
+                spikes=spikes.sum((1, *range(3, spikes.ndim)), dtype=torch.float64) if self.measure.spikes else None,
+                places=spikes.sum(1, dtype=torch.float64) if self.measure.places else None,
+                samples=spikes.flatten(2).sum(2, dtype=torch.float64) if self.measure.samples else None,
+                current=Currents(*distribution(current, self.measure.current)) if self.measure.current else None,
+                membrane=self._membrane(state),
+            )
+        )
+
+    def _membrane(self, state: Any) -> Tensor | None:
+        """Return the membrane of the requested neuron, ``[1, B]``, after a call of one step."""
+        if self.measure.membrane is None or self.measure.membrane[0] != self.name:
+            return None
+        return membrane_at(self.name, getattr(state, "membrane", state), self.measure.membrane[1])
+
+
+def weights_of(layer: SpikingLayer) -> nn.Conv2d | nn.Linear | None:
+    """Return the one convolution or fully connected layer in a layer's weights; None if it has no weights."""
+    if layer.synapse is None:
+        return None
+    known = [part for part in layer.synapse.modules() if isinstance(part, nn.Conv2d | nn.Linear)]
+    others = {id(p) for p in layer.synapse.parameters()} - {id(p) for part in known for p in part.parameters()}
+    if len(known) != 1 or others:
+        raise TypeError(
+            f"what arrives at the weights of layer {layer.name!r} cannot be counted: its synapse, a "
+            f"{type(layer.synapse).__name__}, is not one nn.Conv2d or nn.Linear"
+        )
+    return known[0]
+
+
+def membrane_at(layer: str, membrane: object, place: tuple[int, ...]) -> Tensor:
+    """Return one neuron's membrane in every sample, ``[1, B]``, out of ``[B, C, *space]``."""
+    if not isinstance(membrane, Tensor):
+        raise TypeError(f"the neurons of {layer!r} have no membrane to measure, but a {type(membrane).__name__}")
+    shape, flat = membrane.shape[1:], 0
+    for at, size in zip(place, shape, strict=False):
+        flat = flat * size + at
+    if len(place) != len(shape) or not all(0 <= at < size for at, size in zip(place, shape, strict=True)):
+        raise ValueError(f"layer {layer!r} has neurons {list(shape)}, there is none at {list(place)}")
+    return membrane.detach().flatten(1)[None, :, flat].clone()

@@ -13,8 +13,7 @@ from torch import Tensor, nn
 from bntt.engine.compute import Compute
 from bntt.engine.kernels import require
 from bntt.nn.blocks.readout import is_linear
-from bntt.nn.blocks.stage import SpikingLayer, check_drive, check_layers, check_stage, number, passed, settle
-from bntt.nn.blocks.weights import weigh
+from bntt.nn.blocks.stage import SpikingLayer, check_drive, check_layers, check_stage, number, passed, settle, weigh
 from bntt.nn.fusion.plan import Plan, plan_of, settled
 from bntt.nn.kinds import norm_facts
 from bntt.nn.network.advance import Advanced, Work, advance_blocks, layers_of, real

@@ -20,7 +20,7 @@ from bntt.runs.recipe.build import build_model, input_shape, training_loader
 from bntt.runs.recipe.datasets import RecipeData
 from bntt.runs.recipe.file import Recipe, RecipeError, parse_recipe
 from bntt.runs.training.epoch_log import Notice
-from bntt.training.distillation import Distillation
+from bntt.training.objective import Distillation
 from bntt.training.processes import Processes
 from bntt.training.schedule import DropsWarning
 from bntt.training.session import Session

@@ -1,1 +1,0 @@
-"""ANN-SNN conversion: weights, thresholds."""
