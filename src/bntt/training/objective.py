@@ -19,7 +19,7 @@ from bntt.io.checkpoint import pack, state_digest
 from bntt.io.files import digest_of_bytes
 from bntt.nn.kinds import neuron_facts, norm_facts
 from bntt.nn.network.classifier import SpikingClassifier, check_answers, check_classifier
-from bntt.nn.network.labelled_batch import not_shares
+from bntt.nn.network.labelled_batch import check_shares
 from bntt.nn.network.spiking_network import SpikingNetwork
 from bntt.training.method import Method
 
@@ -163,33 +163,25 @@ def temporal_efficient(
     tensor(2.3026)
     """
     check_labels(logits[-1], labels)
-    drives = drives_of(logits)
+    taken = torch.arange(1, len(logits) + 1, dtype=logits.dtype, device=logits.device)
+    voltage = logits * taken[:, None, None]
+    drives = torch.cat([voltage[:1], voltage[1:] - voltage[:-1]])
     every = F.cross_entropy(
         drives.flatten(0, 1), labels.repeat(len(drives), *[1] * (labels.ndim - 1)), label_smoothing=label_smoothing
     )
     return (1 - share) * every + share * (drives - target).square().mean()
 
 
-def drives_of(logits: Float[Tensor, "T B K"]) -> Float[Tensor, "T B K"]:
-    """Return each step's own drive, from the means of all drives so far."""
-    taken = torch.arange(1, len(logits) + 1, dtype=logits.dtype, device=logits.device)
-    voltage = logits * taken[:, None, None]
-    return torch.cat([voltage[:1], voltage[1:] - voltage[:-1]])
-
-
 def check_labels(logits: Float[Tensor, "B K"], labels: Tensor) -> None:
     """Refuse labels that are neither one class nor shares of all classes per sample."""
-    count, classes = logits.shape
-    if labels.is_floating_point():
-        if labels.shape != logits.shape:
-            raise ValueError(
-                f"labels must be {count} integers, or shares [{count}, {classes}], got {list(labels.shape)}"
-            )
-        if len(not_shares(labels)):
-            raise ValueError("labels that are shares of classes must be 0 or more and add up to 1 in every row")
+    (count, classes), shares = logits.shape, labels.is_floating_point()
+    if labels.shape != (logits.shape if shares else (count,)):
+        raise ValueError(
+            f"labels must be {count} integers, or shares [{count}, {classes}], got {labels.dtype} {list(labels.shape)}"
+        )
+    if shares:
+        check_shares(labels)
         return
-    if labels.shape != (count,):
-        raise ValueError(f"labels must be {count} integers, got {labels.dtype} {list(labels.shape)}")
     low, high = labels.aminmax()
     if low < 0 or high >= classes:
         raise ValueError(f"labels must be from 0 to {classes - 1}, got {int(low)} to {int(high)}")

@@ -26,8 +26,8 @@ from jaxtyping import Bool, Float, Int, Integer
 from torch import Tensor
 
 from bntt.analysis.accuracy.evaluation import FIRST_DRAW
-from bntt.nn.encoders.encoder import index_of
 from bntt.nn.kinds import encoder_facts
+from bntt.nn.network.call import index_of
 from bntt.nn.network.classifier import SpikingClassifier, check_classifier
 from bntt.nn.network.measured import evaluating
 from bntt.ops.poisson import GradientEstimator, expected, straight_through
@@ -217,7 +217,7 @@ def descend(
     The model and the given images are left unchanged.
     """
     check_classifier(model, "descend() takes")
-    (kind, pixels), places = _foolbox(), index_of(index, images)
+    (kind, pixels), places = _foolbox(), index_of(index, len(images), images.device)
     noise: dict[str, Any] = {"seed": seed, "index": places, "draws": threat.draws}
     seen: list[InputGradient] = []
 
@@ -310,7 +310,7 @@ def search(
     with the rounds. Images that are wrong four draws in a row leave. The model is left unchanged.
     """
     check_classifier(model, "search() takes")
-    places = index_of(index, images)
+    places = index_of(index, len(images), images.device)
     best, asked = _stripes(images, eps, places, seed), torch.zeros_like(places)
     wrong, alive = torch.zeros_like(places), torch.arange(len(images), device=images.device)
     with torch.no_grad(), evaluating(model):

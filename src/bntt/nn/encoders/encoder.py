@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Int
 from torch import Tensor, nn
 
 from bntt.engine.private import is_mapped
@@ -85,18 +84,6 @@ def steps_of(steps: range | None, num_steps: int) -> range:
         if not 0 <= t < num_steps:
             raise ValueError(f"the encoder has {num_steps} time steps (0-{num_steps - 1}), got t={t}")
     return steps
-
-
-def index_of(index: Tensor | None, x: Tensor) -> Int[Tensor, " B"]:
-    """Return each sample's index in its dataset, int64 on the samples' device: 0..B-1 if none is given."""
-    if index is None:
-        return torch.arange(len(x), device=x.device)
-    check_tensor(index, "the encoder", "index")
-    if index.shape != x.shape[:1] or index.is_floating_point() or index.dtype == torch.bool:
-        raise ValueError(
-            f"index must name each of the {len(x)} samples by an integer, got {index.dtype} {list(index.shape)}"
-        )
-    return index.to(x.device, torch.int64)
 
 
 def check_values(x: Tensor, what: str) -> None:

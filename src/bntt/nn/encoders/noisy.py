@@ -9,8 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bntt.nn.encoders.encoder import Encoder, PixelEncoder, index_of
+from bntt.nn.encoders.encoder import Encoder, PixelEncoder
 from bntt.nn.kinds import EncoderFacts, encoder_facts
+from bntt.nn.network.call import index_of
 from bntt.ops.random import Purpose, normal, sample_keys
 
 WHERE = ("pixels", "normalized")
@@ -105,7 +106,7 @@ class NoisyEncoder(nn.Module):
         clean, encoder = self.encoder.normalized(images), self.encoder
         if self.sigma == 0:
             return clean
-        keys = sample_keys(self.seed, Purpose.NOISE, draw, index_of(index, images))
+        keys = sample_keys(self.seed, Purpose.NOISE, draw, index_of(index, len(images), images.device))
         noise = self.sigma * normal(keys, *images.shape[1:]).to(images.dtype)
         noisy = images + (noise if self.where == "pixels" or encoder.std is None else encoder.std * noise)
         if self.clip:

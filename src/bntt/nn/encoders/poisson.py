@@ -7,9 +7,10 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from bntt.engine.cpu.launch import poisson_bytes
-from bntt.nn.encoders.encoder import PerChannel, PixelEncoder, check_rates, index_of, steps_of
+from bntt.nn.encoders.encoder import PerChannel, PixelEncoder, check_rates, steps_of
 from bntt.nn.fusion.plan import why_not_here
 from bntt.nn.kinds import ENCODERS, EncoderFacts
+from bntt.nn.network.call import index_of
 from bntt.ops.poisson import GradientEstimator, estimated, signed_rate, unsigned_rate
 from bntt.ops.random import Purpose, sample_keys, step_keys, uniform
 
@@ -94,7 +95,7 @@ class PoissonEncoder(PixelEncoder):
                 "the images ask for a gradient, but random spikes have none: choose an estimator, "
                 "PoissonEncoder(gradient=bntt.nn.expected) or bntt.nn.straight_through; or pass images.detach()"
             )
-        keys = sample_keys(seed, Purpose.SPIKES, draw, index_of(index, x))
+        keys = sample_keys(seed, Purpose.SPIKES, draw, index_of(index, len(x), x.device))
         keys, values = step_keys(keys, torch.arange(wanted.start, wanted.stop, device=x.device)), x.detach()
         if compact and not asked and x.ndim == 4 and not why_not_here(x, "cpu"):
             return poisson_bytes(values, keys, signed=self.signed)

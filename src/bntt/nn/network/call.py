@@ -41,15 +41,22 @@ class Noise:
         return replace(self, index=torch.cat([self.index, *(other.index for other in others)]))
 
 
+def index_of(index: Tensor | None, batch: int, device: torch.device | str) -> Integer[Tensor, " B"]:
+    """Return each sample's index in its dataset, int64 on a device: 0..B-1 if none is given."""
+    if index is None:
+        return torch.arange(batch, device=device)
+    check_tensor(index, "the network", "index")
+    if index.shape != (batch,) or index.is_floating_point() or index.dtype == torch.bool:
+        raise ValueError(
+            f"index must name each of the {batch} samples by an integer, got {index.dtype} {list(index.shape)}"
+        )
+    return index.to(device, torch.int64)
+
+
 def noise_of(known: Noise | None, batch: int, seed: int | None, draw: int | None, index: Tensor | None) -> Noise:
     """Return the noise of a call: the state's, or the given one; by default seed 0, draw 0 and samples 0 to B-1."""
-    if index is not None:
-        check_tensor(index, "the network", "index")
-    if index is not None and (index.shape != (batch,) or index.is_floating_point() or index.dtype == torch.bool):
-        came = f"{index.dtype} {list(index.shape)}"
-        raise ValueError(f"index must name each of the {batch} samples by an integer, got {came}")
+    own = index_of(index, batch, "cpu" if index is None else index.device)
     if known is None:
-        own = torch.arange(batch, device="cpu") if index is None else index.to(torch.int64)
         return Noise(seed or 0, draw or 0, own)
     mapped = index is not None and (is_mapped(index) or is_mapped(known.index))  # by vmap: values cannot be compared
     same = index is None or mapped or bool((index.to(known.index.device) == known.index).all())

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence, Sized
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from inspect import Parameter, signature
 from itertools import islice
-from typing import Any, Protocol, TypeGuard, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -34,12 +34,6 @@ class EpochLoader(Protocol):
         ...
 
 
-class _Skipping(Protocol):
-    """An :class:`EpochLoader` that can begin at any batch."""
-
-    def epoch(self, draw: int, *, first: int) -> Iterator[Samples]: ...
-
-
 Loader = EpochLoader | Iterable[tuple[Tensor, Labels]]
 """An :class:`EpochLoader`, or anything that yields ``(inputs, labels)``, such as a torch ``DataLoader``."""
 
@@ -48,12 +42,13 @@ def samples(loader: Loader, draw: int, first: int = 0) -> Iterator[Samples]:
     """Yield one pass over a loader, from batch number ``first`` on; a plain loader's samples are numbered in order."""
     if first < 0:
         raise ValueError(f"first must be 0 or more, got {first}")
-    if not isinstance(loader, EpochLoader) or not callable(loader.epoch):
+    epoch: Any = getattr(loader, "epoch", None) if isinstance(loader, EpochLoader) else None
+    if not callable(epoch):
         batches = _numbered(loader)
-    elif first and _skips(loader):
-        batches, first = _checked(loader.epoch(draw, first=first)), 0
+    elif first and _takes_first(epoch):
+        batches, first = _checked(epoch(draw, first=first)), 0
     else:
-        batches = _checked(loader.epoch(draw))
+        batches = _checked(epoch(draw))
     left_out = sum(1 for _ in islice(batches, first))
     if left_out < first:
         raise ValueError(
@@ -62,10 +57,9 @@ def samples(loader: Loader, draw: int, first: int = 0) -> Iterator[Samples]:
     yield from batches
 
 
-def _skips(loader: Any) -> TypeGuard[_Skipping]:
-    """Return True if ``epoch`` has a parameter ``first``."""
+def _takes_first(epoch: Callable[..., Any]) -> bool:
     try:
-        found = signature(loader.epoch).parameters.get("first")
+        found = signature(epoch).parameters.get("first")
     except (TypeError, ValueError):  # a callable that Python cannot look into
         return False
     return found is not None and found.kind in (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
@@ -73,11 +67,9 @@ def _skips(loader: Any) -> TypeGuard[_Skipping]:
 
 def _checked(batches: Iterator[Samples]) -> Iterator[Samples]:
     for batch in batches:
-        if not isinstance(batch, tuple | list) or len(batch) != 3:
-            raise ValueError(f"a loader's epoch(draw) must yield (inputs, labels, index), got {_kind(batch)}")
-        inputs, labels, index = batch
+        inputs, labels, index = _parts(batch, "a loader's epoch(draw) must yield (inputs, labels, index)", 3)
         check_tensor(index, "a classifier", "the index of a batch, each sample's place in its set,")
-        yield _inputs(inputs), _labels(labels, len(inputs)), index
+        yield inputs, _labels(labels, len(inputs)), index
 
 
 def _numbered(loader: Any) -> Iterator[Samples]:
@@ -88,7 +80,7 @@ def _numbered(loader: Any) -> Iterator[Samples]:
         )
     start = 0
     for batch in loader:
-        inputs, given = _pair(batch)
+        inputs, given = _parts(batch, "a loader must yield pairs (inputs, labels)", 2)
         count = len(given) if isinstance(given, Sized) and getattr(given, "ndim", None) != 0 else None
         if inputs.ndim > 2 and len(inputs) != count == inputs.shape[1]:
             raise ValueError(
@@ -100,22 +92,15 @@ def _numbered(loader: Any) -> Iterator[Samples]:
         start += len(labels)
 
 
-def _pair(batch: Any) -> tuple[Tensor, Any]:
-    if not isinstance(batch, tuple | list) or len(batch) != 2:
-        raise ValueError(f"a loader must yield pairs (inputs, labels), got {_kind(batch)}")
-    return _inputs(batch[0]), batch[1]
-
-
-def _kind(batch: Any) -> str:
-    """Describe the type of a batch."""
-    return type(batch).__name__ + (f" of {len(batch)}" if isinstance(batch, tuple | list) else "")
-
-
-def _inputs(inputs: Any) -> Tensor:
-    check_tensor(inputs, "a classifier", "the samples of a batch, such as images [B, C, H, W],")
-    if inputs.ndim == 0:
+def _parts(batch: Any, expected: str, count: int) -> tuple[Any, ...]:
+    """Return the parts of a batch, of which the first is a tensor of samples."""
+    if not isinstance(batch, tuple | list) or len(batch) != count:
+        size = f" of {len(batch)}" if isinstance(batch, tuple | list) else ""
+        raise ValueError(f"{expected}, got {type(batch).__name__}{size}")
+    check_tensor(batch[0], "a classifier", "the samples of a batch, such as images [B, C, H, W],")
+    if batch[0].ndim == 0:
         raise ValueError("the samples of a batch must be one tensor [B, ...], got a single number")
-    return inputs  # type: ignore[no-any-return]
+    return tuple(batch)
 
 
 def _labels(given: Any, count: int) -> Tensor:
@@ -126,28 +111,23 @@ def _labels(given: Any, count: int) -> Tensor:
     except (TypeError, ValueError):  # the second: rows of different lengths
         raise ValueError(f"{expected}, got {_described(given)}") from None
     if labels.is_floating_point() and labels.ndim == 2 and labels.shape[1] and len(labels) == count:
-        return _shares(labels)
+        check_shares(labels)
+        return labels.to(torch.float32)
     if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool or labels.shape != (count,):
         raise ValueError(f"{expected}, got {labels.dtype} {list(labels.shape)}")
     return labels.to(torch.int64)
 
 
-def _shares(labels: Tensor) -> Tensor:
-    wrong = not_shares(labels)
+def check_shares(labels: Tensor) -> None:
+    """Refuse soft labels ``[B, K]`` that are not finite, 0 or more and 1 in sum."""
+    least, total = labels.double().amin(1), labels.double().sum(1)
+    wrong = (~((least >= 0) & ((total - 1).abs() < SUM_WITHIN))).nonzero()  # NaN is neither
     if len(wrong):
         row = int(wrong[0])
-        least, total = labels.double().amin(1), labels.double().sum(1)
         raise ValueError(
             f"soft labels are shares of the classes, finite, 0 or more and 1 in sum (within {SUM_WITHIN:g}), got "
             f"{float(least[row]):.4g} at least and {float(total[row]):.6g} in sum in row {row} of the batch"
         )
-    return labels.to(torch.float32)
-
-
-def not_shares(labels: Tensor) -> Tensor:
-    """Return the rows of ``[B, K]`` that are not shares of classes: finite, 0 or more, 1 in sum."""
-    wide = labels.double()
-    return (~((wide.amin(1) >= 0) & ((wide.sum(1) - 1).abs() < SUM_WITHIN))).nonzero().flatten()  # NaN is neither
 
 
 def _from_array(array: np.ndarray) -> Tensor:

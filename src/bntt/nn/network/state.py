@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import reduce
 from typing import Any
@@ -74,7 +75,7 @@ class NetworkState:
         return replace(
             self,
             batch=int(keep.sum()) if mask else len(keep),
-            blocks=tuple(rows_of(block, keep) for block in self.blocks),
+            blocks=rows_of(self.blocks, keep),
             readout=rows_of(self.readout, keep),
             noise=None if self.noise is None else self.noise.rows(keep),
         )
@@ -107,8 +108,8 @@ class NetworkState:
         return replace(
             self,
             batch=sum(one.batch for one in every),
-            blocks=joined_rows(*(one.blocks for one in every)),
-            readout=joined_rows(*(one.readout for one in every)),
+            blocks=_map(_joined, *(one.blocks for one in every)),
+            readout=_map(_joined, *(one.readout for one in every)),
             noise=self.noise and self.noise.join(*(one.noise for one in others if one.noise)),
             measured=None,
         )
@@ -119,13 +120,10 @@ class NetworkState:
         >>> NetworkState(1, 1, (), torch.ones(1, 1, requires_grad=True)).detach().readout.requires_grad
         False
         """
-        return replace(self, blocks=tuple(map(detached, self.blocks)), readout=detached(self.readout))
+        return replace(self, blocks=detached(self.blocks), readout=detached(self.readout))
 
     def tracked(self) -> NetworkState:
-        """Return the same numbers as ordinary tensors, which autograd can save.
-
-        Outside ``torch.inference_mode()``, tensors made inside it are copied: autograd cannot save them and forbids
-        in-place writes.
+        """Return the same numbers as tensors that autograd can save: copies, outside inference mode, of those made in it.
 
         >>> with torch.inference_mode():
         ...     state = NetworkState(1, 1, (), torch.ones(1, 1))
@@ -134,7 +132,7 @@ class NetworkState:
         """
         if torch.is_inference_mode_enabled() or not _has_inference((self.blocks, self.readout)):
             return self
-        return replace(self, blocks=tuple(map(_tracked, self.blocks)), readout=_tracked(self.readout))
+        return replace(self, blocks=_map(_tracked, self.blocks), readout=_map(_tracked, self.readout))
 
 
 def _made(
@@ -160,49 +158,70 @@ register_tree(
 )
 
 
+def _map(each: Callable[..., Any], state: Any, *others: Any) -> Any:
+    """Apply a function to the parts of a block's state (to states of one form: of each) inside its tuples and dicts."""
+    if isinstance(state, dict):
+        return {name: _map(each, part, *(other[name] for other in others)) for name, part in state.items()}
+    if isinstance(state, tuple):
+        parts = [_map(each, *some) for some in zip(state, *others, strict=True)]
+        return type(state)(*parts) if hasattr(state, "_fields") else tuple(parts)
+    return each(state, *others)
+
+
+def _own(state: Any, method: str, *arguments: Any) -> Any:
+    """Call a custom state's own method."""
+    if not callable(own := getattr(state, method, None)):
+        raise TypeError(
+            f"a block's state of type {type(state).__name__} does not say how to do {method}(): give it that method, "
+            f"or make it a tensor [B, ...], a tuple or a dict of such"
+        )
+    return own(*arguments)
+
+
 def rows_of(state: Any, keep: Tensor) -> Any:
     """Select samples in a block's state; moments belong to no sample and stay."""
-    if not isinstance(state, Tensor):
-        return _through(state, "rows", lambda part: rows_of(part, keep), keep)
-    if state.ndim == 4 and state.is_contiguous(memory_format=torch.channels_last):
-        return state.movedim(1, -1)[keep].movedim(-1, 1)  # in the order of memory: twice as fast
-    return state[keep]
+
+    def each(part: Any) -> Any:
+        if not isinstance(part, Tensor):
+            return part if part is None or isinstance(part, Moments) else _own(part, "rows", keep)
+        if part.ndim == 4 and part.is_contiguous(memory_format=torch.channels_last):
+            return part.movedim(1, -1)[keep].movedim(-1, 1)  # in the order of memory: twice as fast
+        return part[keep]
+
+    return _map(each, state)
 
 
-def joined_rows(state: Any, *others: Any) -> Any:
-    """Append the samples of a block's other states to those of the first; the states are as in :func:`rows_of`."""
-    if isinstance(state, Tensor):
-        return torch.cat([state, *others])
-    if isinstance(state, dict):
-        return {name: joined_rows(part, *(other[name] for other in others)) for name, part in state.items()}
-    if isinstance(state, tuple):
-        parts = (joined_rows(*each) for each in zip(state, *others, strict=True))
-        return type(state)(*parts) if hasattr(state, "_fields") else tuple(parts)
-    return reduce(lambda one, other: _through(one, "join", joined_rows, other), others, state)
+def _joined(first: Any, *others: Any) -> Any:
+    """Append the samples of other states to those of the first."""
+    if isinstance(first, Tensor):
+        return torch.cat([first, *others])
+    if first is None or isinstance(first, Moments):
+        return first
+    return reduce(lambda one, other: _own(one, "join", other), others, first)
 
 
 def can_join(state: Any, other: Any) -> bool:
     """Return True if two states of a block can be joined: both have the same form, and it defines how."""
     if type(state) is not type(other):
         return False
-    if isinstance(state, Moments):  # they belong to no sample
-        return True
     if isinstance(state, Tensor):
         return bool(state.shape[1:] == other.shape[1:] and state.dtype == other.dtype and state.device == other.device)
     if isinstance(state, dict):
         return state.keys() == other.keys() and all(can_join(part, other[name]) for name, part in state.items())
     if isinstance(state, tuple):
         return len(state) == len(other) and all(map(can_join, state, other))
-    return state is None or callable(getattr(state, "join", None))
+    return state is None or isinstance(state, Moments) or callable(getattr(state, "join", None))
 
 
 def detached(state: Any) -> Any:
-    """Return a block's state without gradients, of the same kinds as :func:`rows_of`."""
-    if isinstance(state, Tensor):
-        return state.detach()
-    if isinstance(state, Moments):
-        return Moments(state.mean.detach(), state.var.detach(), state.count)
-    return _through(state, "detach", detached)
+    """Return a block's state without gradients."""
+
+    def each(part: Any) -> Any:
+        if isinstance(part, Moments):
+            return Moments(part.mean.detach(), part.var.detach(), part.count)
+        return None if part is None else _own(part, "detach")
+
+    return _map(each, state)
 
 
 def _has_inference(state: Any) -> bool:
@@ -216,26 +235,7 @@ def _has_inference(state: Any) -> bool:
     )
 
 
-def _tracked(state: Any) -> Any:
-    """Return a block's state as in :meth:`NetworkState.tracked`; custom objects are left unchanged."""
-    if isinstance(state, Tensor):
-        return state.clone() if state.is_inference() else state
-    if isinstance(state, Moments):
-        return Moments(_tracked(state.mean), _tracked(state.var), state.count)
-    return _through(state, "", _tracked) if isinstance(state, dict | tuple) else state
-
-
-def _through(state: Any, method: str, each: Any, *arguments: Any) -> Any:
-    if state is None or isinstance(state, Moments):
-        return state
-    if isinstance(state, dict):
-        return {name: each(part) for name, part in state.items()}
-    if isinstance(state, tuple):
-        parts = (each(part) for part in state)
-        return type(state)(*parts) if hasattr(state, "_fields") else tuple(parts)
-    if callable(own := getattr(state, method, None)):
-        return own(*arguments)
-    raise TypeError(
-        f"a block's state of type {type(state).__name__} does not say how to do {method}(): give it that method, or "
-        f"make it a tensor [B, ...], a tuple or a dict of such"
-    )
+def _tracked(part: Any) -> Any:
+    if isinstance(part, Moments):
+        return Moments(_tracked(part.mean), _tracked(part.var), part.count)
+    return part.clone() if isinstance(part, Tensor) and part.is_inference() else part
