@@ -22,7 +22,7 @@ from bntt.runs.recipe import build
 from bntt.runs.recipe import datasets as parts
 from bntt.runs.training import curves
 from bntt.runs.training import train as run
-from bntt.training import session
+from bntt.training import objective, session
 
 
 @dataclass(frozen=True)
@@ -60,11 +60,11 @@ PLACES = [
     Place("writing the environment", environment, "write_json", keeps=False, saving=True),
     Place("looking at the untrained network", run, "startup_warnings", keeps=False),
     Place("reading the first batch", SampleLoader, "epoch", 2, keeps=False),
-    Place("the first forward pass", session.Session, "_loss", 1, keeps=False),
+    Place("the first forward pass", objective.BatchLoss, "forward", 1, keeps=False),
     Place("the first backward pass", torch.Tensor, "backward", 1, keeps=False),
     Place("the first check before an update", session, "check_finite", 1, keeps=False),
     Place("between two updates", session.Session, "_recorded", 6),
-    Place("a forward pass in mid-epoch", session.Session, "_loss", 7),
+    Place("a forward pass in mid-epoch", objective.BatchLoss, "forward", 7),
     Place("a backward pass in mid-epoch", torch.Tensor, "backward", 6),
     Place("the check before an update", session, "check_finite", 7),
     Place("the last update of an epoch", session, "check_finite", 10),

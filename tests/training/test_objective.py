@@ -45,7 +45,7 @@ def test_smoothed_and_shared_labels_by_hand(rng):
 
 @each_row("shares", [[[0.5, 0.6, 0.0]], [[1.2, -0.2, 0.0]], [[float("nan"), 0.5, 0.5]]])
 def test_shares_must_add_up(shares):
-    with pytest.raises(ValueError, match="shares of the classes, .* 1 in sum"):
+    with pytest.raises(ValueError, match=r"shares of the classes, .* 1 in sum"):
         cross_entropy(torch.zeros(1, 3), torch.tensor(shares))
 
 

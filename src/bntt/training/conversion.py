@@ -115,46 +115,46 @@ WAY_OUT: dict[type[nn.Module], str] = {
 
 
 class ReadLayer(NamedTuple):
-    """A hidden layer."""
+    """A hidden layer: the name of its weights, with dots replaced by underscores, and the pooling after its ReLU."""
 
     name: str
-    """Name of its weights, with dots replaced by underscores."""
     synapse: nn.Module
     pool: nn.Module | None
-    """Pooling after its ReLU."""
 
 
 def read_sequential(ann: nn.Sequential) -> tuple[list[ReadLayer], nn.Module]:
     """Read copies of the hidden layers in order, and the last weights, with batch normalisation folded in."""
-    parts = list(_parts(ann, ""))
-    layers, before, at = list[ReadLayer](), list[nn.Module](), 0
-    while at < len(parts):
-        name, part = parts[at]
-        if isinstance(part, BETWEEN):
-            before.append(part)
-            at += 1
-            continue
-        if not isinstance(part, Weights):
-            raise _cannot(name, part)
-        weights, at = _folded(parts, at)
-        synapse = nn.Sequential(*before, weights) if before else weights
-        if at == len(parts):
-            if not layers:
-                raise ValueError(f"the ANN of {len(ann)} parts has no hidden layer, weights with a ReLU after them")
-            return layers, synapse
-        name_after, after = parts[at]
-        if not isinstance(after, nn.ReLU):
-            raise _cannot(name_after, after, f"follows the weights {name!r}, where a ReLU must be")
-        before, at = list[nn.Module](), at + 1
-        while at < len(parts) and isinstance(parts[at][1], BETWEEN):
-            before.append(parts[at][1])
-            at += 1
-        pool = nn.Sequential(*before) if len(before) > 1 else (before[0] if before else None)
+    weights, pools = list[tuple[str, nn.Module]](), [list[nn.Module]()]  # pools: before the first ReLU, after each
+    is_open, folded = False, False
+    for name, part in list(_parts(ann, "")):
+        if not is_open and isinstance(part, BETWEEN):
+            pools[-1].append(part)
+        elif not is_open and isinstance(part, Weights):
+            weights.append((name, part))
+            is_open, folded = True, False
+        elif is_open and isinstance(part, nn.BatchNorm1d | nn.BatchNorm2d) and not folded:
+            before, synapse = weights.pop()
+            weights.append((before, _folded(before, synapse, name, part)))
+            folded = True
+        elif is_open and isinstance(part, nn.ReLU):
+            pools.append([])
+            is_open = False
+        else:
+            raise _cannot(
+                name, part, f"follows the weights {weights[-1][0]!r}, where a ReLU must be" if is_open else ""
+            )
+    if not is_open:
+        raise ValueError("the ANN ends without an output layer: its last part must be weights, nn.Linear or nn.Conv2d")
+    (*hidden, (_, readout)), (first, *pools) = weights, pools
+    if not hidden:
+        raise ValueError(f"the ANN of {len(ann)} parts has no hidden layer, weights with a ReLU after them")
+    layers = list[ReadLayer]()
+    for (name, synapse), pool in zip(hidden, pools, strict=True):
         if (taken := name.replace(".", "_")) in [one.name for one in layers]:
             raise ValueError(f"{name!r} and another part would both be layer {taken!r}: give one another name")
-        layers.append(ReadLayer(taken, synapse, pool))
-        before = []
-    raise ValueError("the ANN ends without an output layer: its last part must be weights, nn.Linear or nn.Conv2d")
+        synapse = nn.Sequential(*first, synapse) if first and not layers else synapse
+        layers.append(ReadLayer(taken, synapse, nn.Sequential(*pool) if len(pool) > 1 else next(iter(pool), None)))
+    return layers, readout
 
 
 def _parts(module: nn.Sequential, under: str) -> Iterator[tuple[str, nn.Module]]:
@@ -172,27 +172,20 @@ def _parts(module: nn.Sequential, under: str) -> Iterator[tuple[str, nn.Module]]
             yield f"{under}{name}", copy.deepcopy(part).eval()
 
 
-def _folded(parts: list[tuple[str, nn.Module]], at: int) -> tuple[Weights, int]:
-    """Return the weights at a place, with the batch normalisation after them folded in, and the next place."""
-    before, weights = parts[at]
-    assert isinstance(weights, Weights)
-    if at + 1 == len(parts) or not isinstance(norm := parts[at + 1][1], nn.BatchNorm1d | nn.BatchNorm2d):
-        return weights, at + 1
+def _folded(name: str, weights: Any, norm_name: str, norm: nn.BatchNorm1d | nn.BatchNorm2d) -> nn.Module:
+    """Return the weights with the batch normalisation after them folded in."""
     if why := why_touched(weights):
         way = "torch.nn.utils.parametrize.remove_parametrizations first"
-        raise _cannot(before, weights, f"{why}, and {parts[at + 1][0]!r} would be folded into it: {way}")
+        raise _cannot(name, weights, f"{why}, and {norm_name!r} would be folded into it: {way}")
     if norm.running_mean is None:
         raise ValueError(
-            f"{parts[at + 1][0]!r}, a {type(norm).__name__}, has no running statistics to fold into {before!r}: "
+            f"{norm_name!r}, a {type(norm).__name__}, has no running statistics to fold into {name!r}: "
             f"train it with track_running_stats=True"
         )
-    for name, value in (("weight", 1.0), ("bias", 0.0)):  # a copy; after nn.Linear, PyTorch's function needs them
-        if getattr(norm, name) is None:
-            setattr(norm, name, nn.Parameter(torch.full_like(norm.running_mean, value)))
-    folded: Weights = (
-        fuse_conv_bn_eval(weights, norm) if isinstance(weights, nn.Conv2d) else fuse_linear_bn_eval(weights, norm)
-    )
-    return folded, at + 2
+    for part, value in (("weight", 1.0), ("bias", 0.0)):  # a copy; after nn.Linear, PyTorch's function needs them
+        if getattr(norm, part) is None:
+            setattr(norm, part, nn.Parameter(torch.full_like(norm.running_mean, value)))
+    return fuse_conv_bn_eval(weights, norm) if isinstance(weights, nn.Conv2d) else fuse_linear_bn_eval(weights, norm)
 
 
 def _cannot(name: str, part: nn.Module, why: str = "") -> ValueError:
@@ -220,15 +213,12 @@ def balance(
 ) -> dict[str, float]:
     """Set the threshold of every layer, and return them by layer; earlier thresholds do not matter.
 
-    They do not depend on the batch size, except for rounding; memory does not grow with T.
-
     Args:
         network: a chain of blocks without norms, as :func:`~bntt.training.convert` makes it.
         encoder: encoder of the samples; its T is the number of steps used.
         batches: batches of training samples; labels are ignored.
         scale: factor on all thresholds, above 0.
-        seed: seed of the encoder's noise.
-        draw: number of the encoder's draw.
+        seed, draw: seed and draw of the encoder's noise.
         progress: called with the number of samples of every finished batch, once per layer.
 
     Returns:
@@ -240,7 +230,6 @@ def balance(
 
     >>> from bntt.models import mlp
     >>> from bntt.nn import DirectEncoder
-    >>> from bntt.training import convert
     >>> network = convert(mlp(in_features=4, hidden=(8, 8), num_steps=1, norm="none", neuron="relu"))
     >>> images = [(torch.rand(5, 1, 2, 2, generator=torch.Generator().manual_seed(0)), torch.zeros(5).long())]
     >>> thresholds = balance(network, DirectEncoder(20), images, scale=0.7)
@@ -270,7 +259,6 @@ def balancing(
 
     >>> from bntt.models import mlp
     >>> from bntt.nn import DirectEncoder
-    >>> from bntt.training import convert
     >>> network = convert(mlp(in_features=4, hidden=(8, 8), num_steps=1, norm="none", neuron="relu"))
     >>> images = [(torch.rand(5, 1, 2, 2, generator=torch.Generator().manual_seed(0)), torch.zeros(5).long())]
     >>> [layer for layer, threshold in balancing(network, DirectEncoder(20), images)]
@@ -280,24 +268,24 @@ def balancing(
         raise ValueError(f"the scale of the thresholds must be a number above 0, got {scale}")
     check_network(network, "balance")
     check_share(batches, Processes())
-    _check_balanceable(network)
+    for name, block in network.blocks.items():
+        if why := _why_not_balanced(block):
+            raise ValueError(f"layer {name!r} {why}")
     set_thresholds(network, dict.fromkeys(network.blocks, 1.0), biases=True)
-    thresholds = dict.fromkeys(network.blocks, 1.0)
+    thresholds, before = dict.fromkeys(network.blocks, 1.0), dict[str, Any]()
     with evaluating(network):
-        for name in network.blocks:  # the neurons of later blocks are not used yet
-            model = SpikingClassifier(encoder, _up_to(network, name))
+        for name, block in network.blocks.items():
+            up_to = SpikingNetwork(before, _Largest(block.synapse), compute=network.compute).eval()  # type: ignore[arg-type]
+            before[name], model = block, SpikingClassifier(encoder, up_to)
             largest = _largest(model, batches, {"seed": seed, "draw": draw}, progress)
-            if not math.isfinite(largest):
-                raise ValueError(
-                    f"the weighted input of layer {name!r} is {largest} at most: weights or samples are not finite, or "
-                    f"too large"
-                )
-            if not largest > 0:
-                raise ValueError(
-                    f"the weighted input of layer {name!r} is never above 0 ({largest:.4g} at most), so that it would "
-                    f"never fire and has no threshold: the ANN's layer is dead, train it again; or balance with more "
-                    f"samples"
-                )
+            if not 0 < largest < math.inf:
+                why = f"{largest} at most: weights or samples are not finite, or too large"
+                if largest <= 0:
+                    why = (
+                        f"never above 0 ({largest:.4g} at most), so that it would never fire: the ANN's layer is dead, "
+                        f"train it again; or balance with more samples"
+                    )
+                raise ValueError(f"the weighted input of layer {name!r} is {why}")
             thresholds[name] = largest
             set_thresholds(network, thresholds, biases=True)
             yield name, scale * largest
@@ -373,25 +361,18 @@ def _scale_bias(module: nn.Module | None, factor: float) -> None:
             own_tensor(part, "bias").mul_(factor)
 
 
-def _check_balanceable(network: SpikingNetwork) -> None:
-    for name, block in network.blocks.items():
-        if type(block) is not SpikingBlock or type(block.lif) is not LIF:
-            kind = type(block.lif if type(block) is SpikingBlock else block).__name__
-            raise ValueError(
-                f"layer {name!r} has no threshold to balance: it is a {kind}, not a SpikingBlock of LIF neurons"
-            )
-        if why := why_touched(block):
-            raise ValueError(f"layer {name!r} {why}, and its weights are balanced by themselves: remove it")
-        if not norm_facts(block.norm).identity:
-            raise ValueError(
-                f"layer {name!r} has a {type(block.norm).__name__}, and thresholds are balanced without norms: "
-                f"take norm='none'"
-            )
-        if block.lif.neuron.decay_input:
-            raise ValueError(
-                f"the neurons of layer {name!r} decay their input (decay_input), and thresholds are balanced with the "
-                f"input as it is: take decay_input=False"
-            )
+def _why_not_balanced(block: Any) -> str:
+    """Return why a block's threshold cannot be balanced; "" if it can."""
+    if type(block) is not SpikingBlock or type(block.lif) is not LIF:
+        kind = type(block.lif if type(block) is SpikingBlock else block).__name__
+        return f"has no threshold to balance: it is a {kind}, not a SpikingBlock of LIF neurons"
+    if why := why_touched(block):
+        return f"{why}, and its weights are balanced by themselves: remove it"
+    if not norm_facts(block.norm).identity:
+        return f"has a {type(block.norm).__name__}, and thresholds are balanced without norms: take norm='none'"
+    if block.lif.neuron.decay_input:
+        return "decays its input, and thresholds are balanced with the input as it is: take decay_input=False"
+    return ""
 
 
 class _Largest(nn.Module):
@@ -403,14 +384,6 @@ class _Largest(nn.Module):
 
     def forward(self, x: Tensor, call: Call = Call(), state: None = None) -> tuple[Tensor, None]:
         return torch.stack([self.synapse(step).flatten(1).amax(1, keepdim=True) for step in x]), None
-
-
-def _up_to(network: SpikingNetwork, name: str) -> SpikingNetwork:
-    """Return a network of the blocks before the named one, and its weights, shared with the original."""
-    names = list(network.blocks)
-    blocks: dict[str, Any] = {before: network.blocks[before] for before in names[: names.index(name)]}
-    last: Any = network.blocks[name]
-    return SpikingNetwork(blocks, _Largest(last.synapse), compute=network.compute).eval()
 
 
 @torch.no_grad()

@@ -29,30 +29,25 @@ class Session:
     """Train a model on a loader's samples, as an object that can be saved between two updates.
 
     Args:
-        model: trained in place; put into training mode before every update.
-        loader: as :func:`~bntt.training.updates`'s.
-        epochs: number of epochs in the whole schedule.
-        method: training method; the paper's by default. With your own optimiser, the method's ``optimizer``, ``lr`` and
-            decays are not used, and its schedule begins at the learning rates of your groups; "constant" without a
-            warm-up, or no method, leaves the rates to you. Only parameters that are stepped count in the gradient norm.
-        seed: seed of the encoder's noise.
-        optimizer: yours, instead of the method's.
+        model, loader, epochs, seed: as :func:`~bntt.training.updates`'s.
+        method: training method; the paper's by default. With your own optimiser its ``optimizer``, ``lr`` and decays
+            are not used, and its schedule begins at the learning rates of your groups; "constant" without a warm-up, or
+            no method, leaves the rates to you.
+        optimizer: yours, instead of the method's. Only parameters that it steps count in the gradient norm.
         loss: yours, instead of the method's: it takes the logits ``[B, K]`` after all steps and the labels, and returns
-            a mean over the samples. Of accumulated batches and several processes the samples' share weighs each mean.
-            Or a :class:`~bntt.training.Distillation`, whose teacher counts beside the method's loss.
+            a mean over the samples. Or a :class:`~bntt.training.Distillation`, which counts beside the method's loss.
         processes: those that train this network together, from :func:`~bntt.training.processes.joined_processes`; the
             loader gives each its part of every batch, ``SampleLoader(share=(rank, count))``. All then have the same
             weights, statistics and records: those of the whole batches.
 
     Attributes:
         position: its progress. made_by: the method that made the optimizer; None if you gave it. loss: yours, if any.
-        average: the moving average of the model, also a classifier; None if the method has none.
 
     Raises:
         TypeError: if the model is not a classifier, or method, optimizer or loss has a wrong type.
-        ValueError: on fewer epochs than one, a schedule by updates over a loader that does not tell its length, a loss
-            of your own next to the method's or with parameters to learn, stages of fewer steps that leave no epoch for
-            all steps, or a loader that is not for these processes.
+        ValueError: on fewer epochs than one, a schedule by updates over a loader of unknown length, a loss of your own
+            next to the method's or with parameters to learn, stages of fewer steps that leave no epoch for all steps,
+            or a loader that is not for these processes.
 
     >>> import bntt
     >>> def begin():
@@ -84,10 +79,10 @@ class Session:
             raise ValueError(f"epochs must be 1 or more, a whole number, got {epochs}")
         self.processes = told_of(processes)
         check_share(loader, self.processes)
-        check_stages((method or PAPER).grow, epochs, model.encoder.num_steps)
-        check_objective(model.network, method or PAPER, loss)
+        self.method = method or PAPER
+        check_stages(self.method.grow, epochs, model.encoder.num_steps)
+        check_objective(model.network, self.method, loss)
         self.model, self.loader, self.epochs, self.seed, self.loss = model, loader, int(epochs), seed, loss
-        self.method = PAPER if method is None else method
         untouched = self.method.schedule == "constant" and self.method.warmup == 0
         scheduled = optimizer is None or (method is not None and not untouched)
         self.rates = Rates(self.method, epochs, updates_of(self.method, loader)) if scheduled else None
@@ -140,7 +135,9 @@ class Session:
         """
         now = self.position
         while now.epoch < self.epochs:
-            self._grow()
+            before = steps_in(self.method.grow, max(0, now.epoch - 1), self.model.encoder.num_steps)
+            if now.batches == 0 and before < self.steps:
+                hold_from(self.model, before, self.optimizer, self.average)
             batches = samples(self.loader, now.epoch, now.batches)
             if self.method.accumulate > 1:  # they are collected, and a loader may reuse its tensors
                 batches = ((x.clone(), y.clone(), index.clone()) for x, y, index in batches)
@@ -156,10 +153,7 @@ class Session:
             now.loss_sum, now.correct, now.samples = 0.0, 0, 0
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Return everything needed to continue training: tensors by name, and JSON-serialisable facts.
-
-        The tensors are the training's own, not copies.
-        """
+        """Return all that continues the training: its own tensors by name, not copies, and JSON-serialisable facts."""
         tensors = self.weights(self.model)
         facts: dict[str, Any] = {"position": asdict(self.position), **self._minimises}
         if (batches := batches_of(self.loader)) is not None:
@@ -171,10 +165,7 @@ class Session:
         return tensors | {f"optimizer.{name}": value for name, value in moments.items()}, facts
 
     def weights(self, model: SpikingClassifier | None = None) -> dict[str, Tensor]:
-        """Return what is kept of an epoch: the state of the measured model, or of another, and all parameters outside.
-
-        Buffers that a module registers as not persistent are no part of it. The average is the model's alone.
-        """
+        """Return what is kept of an epoch: the state of the measured model, or of another, and parameters outside."""
         tensors = {f"model.{name}": value for name, value in (model or self.measured).state_dict().items()}
         return tensors | {f"other.{name}": value for name, value in others(self.optimizer, self.model).items()}
 
@@ -195,9 +186,8 @@ class Session:
         """Restore what :meth:`state` returned.
 
         Raises:
-            ValueError: if they are of another model, another kind of optimiser, another loss, or this method with
-                another rate, decay or momentum; or if they are from the middle of an epoch of other batches.
-                Nothing is changed then.
+            ValueError: if it is of another model, loss or optimiser (its kind, rate, decay or momentum), or from the
+                middle of an epoch of other batches; nothing is changed then.
         """
         then = facts if "loss" in facts else {"loss": name_of(None)}
         for key, ours in self._minimises.items():
@@ -226,13 +216,6 @@ class Session:
             value.copy_(parts["other"].get(name, value))  # an older state has none
         self.position = Position(**position)
 
-    def _grow(self) -> None:
-        """Prepare an epoch that takes more steps than the one before."""
-        now = self.position
-        before = steps_in(self.method.grow, max(0, now.epoch - 1), self.model.encoder.num_steps)
-        if now.batches == 0 and before < self.steps:
-            hold_from(self.model, before, self.optimizer, self.average)
-
     def _update(self, parts: list[Samples]) -> StepRecord:
         """Run forward, backward and update. Statistics move with the weights, or not at all."""
         now, method, processes = self.position, self.method, self.processes
@@ -253,7 +236,7 @@ class Session:
             for number, part in enumerate(parts, start=1):
                 share = len(part[1]) / total
                 with nullcontext() if number == len(parts) else processes.waiting(self._batch_loss):
-                    mean, right = self._loss(*part)
+                    mean, right = self._batch_loss(*part, draw=now.epoch, steps=self.steps)
                     (mean * (share * processes.count)).backward()  # type: ignore[no-untyped-call]
                 loss, correct = loss + mean.detach().cpu() * share, correct + int(right)
         problem: NonFiniteError | None = None
@@ -271,11 +254,6 @@ class Session:
         if self._average is not None:
             self._average.update_parameters(self.model)
         return self._recorded(whole, int(hits), rate, int(total), parts)
-
-    def _loss(self, inputs: Tensor, labels: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
-        """Compute the loss of one batch and the number of correct answers."""
-        loss, right = self._batch_loss(inputs, labels, index, draw=self.position.epoch, steps=self.steps)
-        return loss, right
 
     def _recorded(self, loss: float, correct: int, rate: float, total: int, parts: list[Samples]) -> StepRecord:
         now, jumped = self.position, tuple[int, ...]()
@@ -342,12 +320,8 @@ def updates(
     """Train a model lazily: iterating takes the updates; a record follows every update and every epoch.
 
     It evaluates nothing and writes nothing: :func:`bntt.fit` does both. Between two records you may measure the model.
-    A :class:`~bntt.training.Session` does the same, and can be saved between two updates and resumed later. If you drop
-    the result before its first record, it warns and trains nothing.
-
-    The model has the weights of the last update. If the method averages them (``Method(average=0.999)``), the average
-    is a second model, ``result.average``: recipes validate, keep and test that one. ``result.measured`` is the average,
-    or the model itself if there is none.
+    A :class:`~bntt.training.Session` does the same, and can be saved between two updates. The model has the weights of
+    the last update; their average, if the method has one, is a second model, ``result.average``.
 
     Args:
         model: trained in place; put into training mode before every update.
@@ -356,17 +330,13 @@ def updates(
         epochs: number of epochs in the whole schedule.
         method: training method, a :class:`~bntt.training.Method`; the paper's SGD, learning rate 0.3, by default.
         seed: seed of the encoder's noise.
-        optimizer: yours, instead of the method's. Without a method, its learning rates stay as they are; with one, the
-            method's schedule begins at the rates of its groups.
-        loss: yours, instead of the method's, or a teacher beside it, see :class:`~bntt.training.Session`.
-        processes: those that train this network together, see :class:`~bntt.training.Session`.
+        optimizer, loss, processes: see :class:`~bntt.training.Session`.
 
     Returns:
         An iterator of ``StepRecord`` and ``EpochRecord``, with the attributes ``average`` and ``measured``.
 
     Raises:
-        TypeError: if the model is not a :class:`SpikingClassifier`, or another argument or a batch has a
-            wrong type.
+        TypeError: if the model is not a classifier, or another argument or a batch has a wrong type.
         NonFiniteError: on anything that is not finite, before weights or running statistics are touched.
         ValueError: at the call, as :class:`~bntt.training.Session`; later, on a label outside the classes, or a loader
             without batches.
@@ -383,14 +353,5 @@ def updates(
     >>> bntt.analysis.evaluate(training.measured, loader, draws=1).accuracy.samples
     1000
     """
-    session = Session(
-        model,
-        loader,
-        epochs=epochs,
-        method=method,
-        seed=seed,
-        optimizer=optimizer,
-        loss=loss,
-        processes=processes,
-    )
-    return Updates(session)
+    given = {"method": method, "optimizer": optimizer, "loss": loss, "processes": processes}
+    return Updates(Session(model, loader, epochs=epochs, seed=seed, **given))  # type: ignore[arg-type]

@@ -123,7 +123,7 @@ class NetworkState:
         return replace(self, blocks=detached(self.blocks), readout=detached(self.readout))
 
     def tracked(self) -> NetworkState:
-        """Return the same numbers as tensors that autograd can save: copies, outside inference mode, of those made in it.
+        """Return the same numbers for autograd: outside inference mode, tensors that were made in it are copied.
 
         >>> with torch.inference_mode():
         ...     state = NetworkState(1, 1, (), torch.ones(1, 1))
