@@ -89,7 +89,7 @@ def _onnx(folder: Path, file: str, stepped: bool) -> Run:
 
     from bntt.deploy.bundle import read
     from bntt.deploy.runtime.encoding import encode, samples_of
-    from bntt.deploy.runtime.state import noise_of
+    from bntt.deploy.runtime.noise import noise_of
 
     made = read(folder / "float32.safetensors")  # for the encoder, which is not in the graph where it draws
     steps, rank = made.num_steps, 1 + len(made.input_shape)

@@ -13,7 +13,7 @@ from bntt.data.sequences import ORDERS, SequenceSet
 from bntt.deploy import DeployError, Runtime, describe
 from bntt.deploy.description import Pictures
 from bntt.deploy.runtime import EVALUATION
-from bntt.deploy.runtime.pictures import arranged
+from bntt.deploy.runtime.encoding import arranged
 from bntt.models import pretrained
 from tests import fakes
 

@@ -17,10 +17,11 @@ from bntt.data.sequences import places
 from bntt.deploy import DeployError, Runtime, describe, export
 from bntt.deploy.description import Description, Encoder
 from bntt.deploy.layers import Layer, Weights
-from bntt.deploy.runtime import exits, random
+from bntt.deploy.runtime import exits
+from bntt.deploy.runtime import noise as random
 from bntt.deploy.runtime import runtime as module
 from bntt.deploy.runtime.encoding import samples_of
-from bntt.deploy.runtime.state import noise_of
+from bntt.deploy.runtime.noise import noise_of
 from bntt.engine.cpu import library as library_of_kernels
 from bntt.models import MODELS, pretrained
 from bntt.nn import NORMS, fold

@@ -205,9 +205,9 @@ def test_beside_bntt_it_is_the_same_class_whatever_comes_or_goes_first(wheel, py
     assert (alone.stdout, alone.stderr) == ("bntt_runtime.deploy.runtime.runtime\n", "")
     with zipfile.ZipFile(theirs) as archive:
         archive.extractall(site)
-    (site / "bntt" / "deploy" / "runtime" / "chain.py").unlink()
+    (site / "bntt" / "deploy" / "runtime" / "arrays.py").unlink()
     broken = said(python, "-c", ask)
-    assert "No module named 'bntt.deploy.runtime.chain'" in broken.stderr
+    assert "No module named 'bntt.deploy.runtime.arrays'" in broken.stderr
 
 
 def test_a_name_that_the_terminal_lacks_is_shown_all_the_same(python, place, tmp_path):

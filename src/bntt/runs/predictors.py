@@ -21,7 +21,7 @@ from bntt.data.events.binning import to_frames
 from bntt.data.events.event_sets import Framing
 from bntt.data.sequences import arrange
 from bntt.deploy import Runtime
-from bntt.deploy.runtime.pictures import pictures_of
+from bntt.deploy.runtime.encoding import pictures_of
 from bntt.io.pictures import Fit, read_picture
 from bntt.models import pretrained, pretrained_facts
 from bntt.nn import SpikingClassifier

@@ -5,6 +5,6 @@ from bntt.deploy.errors import DeployError as DeployError
 from bntt.deploy.runtime.runtime import EVALUATION as EVALUATION
 from bntt.deploy.runtime.runtime import Answers as Answers
 from bntt.deploy.runtime.runtime import Runtime as Runtime
-from bntt.deploy.runtime.state import State as State
+from bntt.deploy.runtime.runtime import State as State
 from bntt.io.errors import DataError as DataError
 from bntt.version import __version__ as __version__

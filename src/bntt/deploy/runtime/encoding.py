@@ -1,4 +1,4 @@
-"""From samples to the network's input in NumPy, bit-identical to the library's."""
+"""From pictures to samples, and from samples to the network's input in NumPy, bit-identical to the library's."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from bntt.deploy.description import Description
+from bntt.deploy.description import Description, Pictures
 from bntt.deploy.errors import DeployError
 from bntt.deploy.layers import Array
-from bntt.deploy.runtime.random import step_keys, uniform
-from bntt.deploy.runtime.state import Noise
+from bntt.deploy.runtime.noise import Noise, places, step_keys, uniform
 
 IN_TIME = ("frames", "sequence")
 """Encoders whose samples have an input for each step."""
@@ -63,3 +62,34 @@ def encode(made: Description, values: Array, noise: Noise, steps: range) -> Arra
     else:
         drawn = (np.clip(values / 2, -1, 1) if kind == "expected" else values)[None]
     return np.moveaxis(drawn.reshape(*drawn.shape[:2], *made.image), 2, -1)
+
+
+def pictures_of(made: Description) -> Pictures:
+    """Return how a picture becomes a network's sample."""
+    if made.encoder.kind == "frames":
+        raise DeployError(
+            f"the network takes frames {list(made.input_shape)}, one in each step, and no pictures: in Python, give "
+            f"them to Runtime.run, or one at a time to Runtime.step"
+        )
+    if made.pictures is None:
+        raise DeployError(
+            f"the bundle does not say how a picture becomes a sample ({made.encoder.kind} coding): write it with "
+            f"bntt export, or with pictures= in bntt.deploy.export"
+        )
+    return made.pictures
+
+
+def arranged(images: Array, order: str) -> Array:
+    """Return images ``[N, C, H, W]`` in the order of :func:`bntt.data.sequences.arrange`; "": as they are.
+
+    >>> image = np.arange(6).reshape(1, 1, 2, 3)
+    >>> arranged(image, "pixels").shape, arranged(image, "rows")[0, 1].tolist()
+    ((1, 6, 1), [3, 4, 5])
+    """
+    if not order:
+        return images
+    count, channels, height, width = images.shape
+    if order == "rows":
+        return images.swapaxes(1, 2).reshape(count, height, channels * width)
+    pixels = images.reshape(count, channels, height * width).swapaxes(1, 2)
+    return pixels if order == "pixels" else pixels[:, places(height * width)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -13,11 +14,11 @@ from bntt.deploy.description import Description
 from bntt.deploy.errors import DeployError
 from bntt.deploy.layers import Array, Layer
 from bntt.deploy.runtime.arrays import Arrays
-from bntt.deploy.runtime.encoding import IN_TIME, samples_of
+from bntt.deploy.runtime.encoding import IN_TIME, arranged, pictures_of, samples_of
 from bntt.deploy.runtime.exits import Criterion, certainty, exit_step
 from bntt.deploy.runtime.kernels import Kernels, why_not
-from bntt.deploy.runtime.pictures import sample_of
-from bntt.deploy.runtime.state import Noise, State, noise_of
+from bntt.deploy.runtime.noise import Noise, noise_of
+from bntt.io.pictures import read_picture
 
 DType = Literal["float32", "float64"]
 BackendName = Literal["auto", "numpy", "kernels"]
@@ -43,6 +44,53 @@ class Answers(NamedTuple):
     """``[B, K]``, after the step at which each sample stopped."""
     steps: Array
     """Number of steps that each took, ``[B]``."""
+
+
+@dataclass(frozen=True, eq=False)
+class State:
+    """A batch after some steps; a runtime never modifies it.
+
+    >>> state = State(1, (np.zeros((3, 1, 1, 2)), None), np.arange(3)[:, None], noise_of(0, 0, None, 3))
+    >>> state.rows(np.array([True, False, True])).total.ravel(), state.rows([2]).noise.index
+    (array([0, 2]), array([2]))
+    """
+
+    steps: int
+    """Number of steps taken."""
+    membranes: tuple[Array | None, ...]
+    """Each node's membranes after the reset, ``[B, H, W, C]``; None for a node without neurons."""
+    total: Array
+    """Sum of the readout's values so far, ``[B, K]``."""
+    noise: Noise
+    """Keys of the samples' random numbers."""
+
+    @property
+    def batch(self) -> int:
+        """Number of samples."""
+        return len(self.total)
+
+    @property
+    def shapes(self) -> tuple[tuple[int, ...] | None, ...]:
+        """Shape of every node's membranes for one sample."""
+        return tuple(None if one is None else one.shape[1:] for one in self.membranes)
+
+    def rows(self, keep: Any) -> State:
+        """Return the state of some samples, for example of the unfinished ones.
+
+        Args:
+            keep: a mask ``[B]`` or indices.
+
+        Raises:
+            DeployError: if it is neither, or names a sample that is not in the state.
+        """
+        chosen = np.asarray(keep)
+        if chosen.ndim != 1 or (chosen.dtype == bool and len(chosen) != self.batch) or chosen.dtype.kind not in "biu":
+            came = f"{chosen.dtype} {list(chosen.shape)}"
+            raise DeployError(f"keep must be a mask of {self.batch} samples, or their indices, got {came}")
+        if chosen.dtype != bool and chosen.size and not 0 <= chosen.min() <= chosen.max() < self.batch:
+            raise DeployError(f"keep has {chosen.min()} to {chosen.max()}, of samples 0 to {self.batch - 1}")
+        membranes = tuple(None if one is None else one[chosen] for one in self.membranes)
+        return replace(self, membranes=membranes, total=self.total[chosen], noise=self.noise.rows(chosen))
 
 
 class Runtime:
@@ -118,7 +166,10 @@ class Runtime:
             DataError: naming the file, if it cannot be read as a picture.
             DeployError: if the bundle does not say how a picture becomes a sample.
         """
-        return sample_of(self.description, Path(path), invert=invert)
+        how = pictures_of(self.description)
+        picture = read_picture(Path(path), how.shape, fit=how.fit, invert=invert)
+        pixels = picture.pixels[None].astype(np.float32) / np.float32(255)
+        return arranged(pixels, how.order), picture.changes
 
     def run(self, x: Any, *, seed: int = 0, index: Any = None, draw: int = 0, steps: int | None = None) -> Array:
         """Return logits ``[B, K]`` after all steps, or after the first ``steps`` of them.
