@@ -248,7 +248,7 @@ REFUSED = [
     (lambda r, x: r.run(x * 3), DeployError, "must be finite and from 0 to 1, got"),
     (lambda r, x: r.run(x * np.nan), DeployError, "must be finite and from 0 to 1, got"),
     (lambda r, x: r.run(x[0]), DeployError, r"samples must be \[B, 1, 28, 28\] with B >= 1, got \[1, 28, 28\]"),
-    (lambda r, x: r.run(x, steps=9), DeployError, "stops after 1 to 8 steps, got 9"),
+    (lambda r, x: r.run(x, steps=9), DeployError, "steps must be a whole number from 1 to 8, got 9"),
     (lambda r, x: r.run(x, steps=2.0), DeployError, "steps must be a whole number from 1 to 8, got 2.0"),
     (lambda r, x: r.run(x, index=[0.5, 1, 2]), DeployError, "index must name each of the 3 samples by an integer"),
     (lambda r, x: r.run(x, seed=-1), DeployError, "seed must be an integer from 0"),

@@ -24,32 +24,23 @@ class Arrays:
 
     def __init__(self, made: Description, dtype: Any) -> None:
         self.made, self.dtype = made, np.dtype(dtype)
-        self.synapses = [
-            Synapse(node.weights, _input_of(made, place), self.dtype)
-            if isinstance(node, Layer) and node.weights is not None
-            else None
-            for place, node in enumerate(made.nodes)
-        ]
-        self.last_reader = {
-            read: place
-            for place, node in enumerate(made.nodes)
-            for read in (node.reads if isinstance(node.reads, tuple) else (node.reads,))
-        }
+        self.synapses: list[Synapse | None] = []
+        for node in made.nodes:
+            synapse = None
+            if isinstance(node, Layer) and node.weights is not None:
+                image = made.image if node.reads < 0 else made.shapes[node.reads][1]
+                for pool in node.before:
+                    image = pool.shape(image)
+                synapse = Synapse(node.weights, image, self.dtype)
+            self.synapses.append(synapse)
+        self.last_reader = {read: place for place, node in enumerate(made.nodes) for read in node.inputs}
 
     def encode(self, values: Array, noise: Noise, steps: range) -> Array:
         """Return the input of some steps, see :func:`bntt.deploy.runtime.encoding.encode`."""
         return encode(self.made, values, noise, steps)
 
     def advance(self, x: Array, steps: range, membranes: Sequence[Array | None] | None) -> tuple[Array, Membranes]:
-        """Take some steps.
-
-        Args:
-            x: the network's input, ``[S, B, H, W, C]``; or ``[1, ...]``, the same in all steps.
-            membranes: each node's before the first step; None is rest.
-
-        Returns:
-            what the readout adds in each step, ``[S, B, K]``, and the membranes after the last.
-        """
+        """Return what the readout adds in each step, ``[S, B, K]``, and every node's membranes after the last."""
         values, after = {-1: x.astype(self.dtype)}, list[Array | None]()
         for place, node in enumerate(self.made.nodes):
             if isinstance(node, Layer):
@@ -93,14 +84,13 @@ class Synapse:
     def current(self, x: Array) -> Array:
         """Return ``[S, B, H', W', C']``."""
         steps, batch = x.shape[:2]
-        y = self._convolved(x.reshape(-1, *x.shape[2:])) if self.weights.is_convolution else self._connected(x)
+        if self.weights.is_convolution:
+            y = self._convolved(x.reshape(-1, *x.shape[2:]))
+        else:
+            y = (x.reshape(steps * batch, -1) @ self.matrices[0])[:, None, None]
         if self.bias is not None:
             y = y + self.bias
         return y.reshape(steps, batch, *y.shape[1:])
-
-    def _connected(self, x: Array) -> Array:
-        flat: Array = x.reshape(x.shape[0] * x.shape[1], -1) @ self.matrices[0]
-        return flat[:, None, None]
 
     def _convolved(self, images: Array) -> Array:
         w, (kh, kw) = self.weights, self.weights.values.shape[2:]
@@ -123,15 +113,14 @@ class Synapse:
 
 
 def fired(neurons: Neurons, z: Array, steps: range, membrane: Array | None) -> tuple[Array, Array]:
-    """Return the spikes of some steps, ``[S, B, H, W, C]``, and the membrane after them.
-
-    Args:
-        z: the neurons' input, ``[S, ...]``.
-    """
+    """Return the spikes of some steps of input ``[S, B, H, W, C]``, and the membrane after them."""
     spikes = np.empty_like(z)
     u = np.zeros(z.shape[1:], z.dtype) if membrane is None else membrane
+    sign = np.ones((1, 1)) if neurons.turned is None else np.where(neurons.turned, -1.0, 1.0)
+    taken = neurons.threshold if neurons.amount is None else neurons.amount
+    tables = [table.astype(z.dtype) for table in (neurons.leak, neurons.threshold, taken, sign)]
     for number, t in enumerate(steps):
-        leak, threshold, amount, sign = (row.astype(z.dtype) for row in step_of(neurons, t))
+        leak, threshold, amount, sign = (table[t if len(table) > 1 else 0] for table in tables)
         m = leak * u + z[number] if neurons.rule == "after" else leak * u
         tested = m if neurons.rule == "after" else u
         spikes[number] = fires = sign * tested > sign * threshold
@@ -141,35 +130,11 @@ def fired(neurons: Neurons, z: Array, steps: range, membrane: Array | None) -> t
     return spikes, u
 
 
-def step_of(neurons: Neurons, t: int) -> tuple[Array, Array, Array, Array]:
-    """Return leak, threshold, amount of a soft reset, and sign (-1 where turned) in one step, ``[C or 1]`` each."""
-    amount = neurons.threshold if neurons.amount is None else neurons.amount
-    turned = np.zeros((1, 1), bool) if neurons.turned is None else neurons.turned
-    tables = (neurons.leak, neurons.threshold, amount, np.where(turned, -1.0, 1.0))
-    leak, threshold, taken, sign = (table[t if len(table) > 1 else 0] for table in tables)
-    return leak, threshold, taken, sign
-
-
 def pooled(x: Array, pool: Pool) -> Array:
-    """Return a pooled image, ``[S, B, H, W, C]``.
-
-    >>> pooled(np.arange(6.0).reshape(1, 1, 2, 3, 1), Pool("average", (2, 2))).ravel()
-    array([2.])
-    """
+    """Return a pooled image, ``[S, B, H, W, C]``."""
     down, across = pool.size
     rows, columns = x.shape[2] // down, x.shape[3] // across
     windows = x[:, :, : rows * down, : columns * across].reshape(*x.shape[:2], rows, down, columns, across, x.shape[4])
     if pool.kind == "max":
-        largest: Array = windows.max((3, 5))
-        return largest
-    average: Array = windows.sum((3, 5)) / x.dtype.type(down * across)
-    return average
-
-
-def _input_of(made: Description, place: int) -> tuple[int, int, int]:
-    """Return the shape of what a layer's weights read, ``[C, H, W]``."""
-    node: Any = made.nodes[place]
-    image = made.image if node.reads < 0 else made.shapes[node.reads][1]
-    for pool in node.before:
-        image = pool.shape(image)
-    return image
+        return np.asarray(windows.max((3, 5)))
+    return np.asarray(windows.sum((3, 5)) / x.dtype.type(down * across))

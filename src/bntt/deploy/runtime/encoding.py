@@ -16,12 +16,7 @@ IN_TIME = ("frames", "sequence")
 
 
 def samples_of(made: Description, x: Any, dtype: Any, *, whole: bool) -> Array:
-    """Return a batch of samples in the runtime's type, checked and normalised.
-
-    Args:
-        x: images ``[B, ...]``; frames and sequences ``[B, T, ...]``, or one step of them.
-        whole: True if frames and sequences come with all steps.
-    """
+    """Return a batch of samples in the runtime's type, checked and normalised; ``whole``: all steps of frames."""
     encoder, samples = made.encoder, np.asarray(x)
     timed, wanted = encoder.kind in IN_TIME, made.input_shape
     if timed and whole:
@@ -48,11 +43,7 @@ def samples_of(made: Description, x: Any, dtype: Any, *, whole: bool) -> Array:
 
 
 def encode(made: Description, values: Array, noise: Noise, steps: range) -> Array:
-    """Return the input of some steps, ``[S, B, H, W, C]``; ``[1, B, H, W, C]`` if it is the same in every one.
-
-    Args:
-        values: from :func:`samples_of`; for frames and sequences, those of these steps, ``[B, S, ...]``.
-    """
+    """Return the input of some steps, ``[S, B, H, W, C]``; ``[1, B, H, W, C]`` if it is the same in every one."""
     kind = made.encoder.kind
     if kind in IN_TIME:
         drawn = np.moveaxis(values, 1, 0)

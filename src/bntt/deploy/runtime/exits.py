@@ -45,21 +45,16 @@ def certainty(logits: Array, criterion: Criterion) -> Array:
     """Compute the certainty of each sample, from 0 to 1, with p the softmax of its logits ``[B, K]``.
 
     ``confidence``: the largest p. ``margin``: the largest p minus the second. ``entropy``: 1 + Σ p ln p / ln K.
-
-    >>> certainty(np.array([[0.0, 0.0], [0.0, 40.0]]), "margin")
-    array([0., 1.])
     """
     if criterion not in CRITERIA:
         raise DeployError(f"unknown criterion {criterion!r}: choose one of {', '.join(CRITERIA)}")
     shifted = logits - logits.max(1, keepdims=True)
     logs = shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
     p = np.exp(logs)
-    if p.shape[1] < 2:
-        alone: Array = np.ones_like(p[:, 0])
-        return alone
-    if criterion == "entropy":
-        sure: Array = np.clip(1 + (p * logs).sum(1) / math.log(p.shape[1]), 0, 1)  # rounding
-        return sure
     ordered = np.sort(p, 1)
-    best: Array = ordered[:, -1]
-    return best if criterion == "confidence" else best - ordered[:, -2]
+    sure: Array = ordered[:, -1]
+    if p.shape[1] > 1 and criterion == "entropy":
+        sure = np.clip(1 + (p * logs).sum(1) / math.log(p.shape[1]), 0, 1)  # rounding
+    elif p.shape[1] > 1 and criterion == "margin":
+        sure = sure - ordered[:, -2]
+    return sure

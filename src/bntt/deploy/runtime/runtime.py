@@ -134,7 +134,11 @@ class Runtime:
         if type(threads) is not int or not 1 <= threads <= MOST_THREADS:
             raise DeployError(f"threads must be a whole number from 1 to {MOST_THREADS}, got {threads!r}")
         self.description, self.dtype = made, np.dtype(dtype)
-        self.backend, self._network = _network(made, self.dtype, backend, threads)
+        reason = "" if backend == "numpy" else why_not(self.dtype)
+        if backend == "kernels" and reason:
+            raise DeployError(f"the kernels cannot run here: {reason}; take backend='numpy'")
+        self.backend = "numpy" if backend == "numpy" or reason else "kernels"
+        self._network: Any = Arrays(made, self.dtype) if self.backend == "numpy" else Kernels(made, threads)
         pairs = zip(made.nodes, made.shapes, strict=True)
         self._shapes = tuple(
             (height, width, channels) if isinstance(node, Layer) and node.neurons is not None else None
@@ -184,12 +188,11 @@ class Runtime:
             DeployError: if they do not fit the network.
         """
         total = self.num_steps if steps is None else steps
-        if type(total) is bool or not isinstance(total, int | np.integer):
+        if type(total) is bool or not isinstance(total, int | np.integer) or not 1 <= total <= self.num_steps:
             raise DeployError(f"steps must be a whole number from 1 to {self.num_steps}, got {total!r}")
         values, noise = self._samples(x, seed, index, draw)
-        return np.concatenate(
-            [self._logits(self._advance(part, own, None, range(total))[1]) for part, own in self._parts(values, noise)]
-        )
+        parts = [self._advance(part, own, None, range(total))[0][-1] for part, own in self._parts(values, noise)]
+        return np.concatenate(parts)
 
     def trace(self, x: Any, *, seed: int = 0, index: Any = None, draw: int = 0) -> Array:
         """Return logits after each step, ``[T, B, K]``; see :meth:`run`."""
@@ -224,8 +227,8 @@ class Runtime:
                 f"begin the next samples with state=None"
             )
         values = values[:, None] if self.description.encoder.kind in IN_TIME else values
-        _, state = self._advance(values, noise, state, range(t, t + 1))
-        return self._logits(state), state
+        logits, state = self._advance(values, noise, state, range(t, t + 1))
+        return logits[0], state
 
     def exit_step(self, threshold: float) -> int:
         """Return the number of steps to run by γ: up to the last at which a layer's mean |γ| reaches the threshold.
@@ -257,8 +260,8 @@ class Runtime:
         logits = np.empty((len(values), len(self.classes)), self.dtype)
         taken, alive, state = np.zeros(len(values), np.int64), np.arange(len(values)), None
         for t in range(self.num_steps):
-            _, state = self._advance(values[alive], noise, state, range(t, t + 1))
-            logits[alive], taken[alive] = self._logits(state), t + 1
+            (logits[alive],), state = self._advance(values[alive], noise, state, range(t, t + 1))
+            taken[alive] = t + 1
             stays = certainty(logits[alive], criterion) < threshold
             alive, state = alive[stays], state.rows(stays)
             noise = state.noise
@@ -281,8 +284,6 @@ class Runtime:
 
     def _advance(self, values: Array, noise: Noise, state: State | None, steps: range) -> tuple[Array, State]:
         """Take some steps, a few at once: logits after each, ``[S, B, K]``, and the state."""
-        if not 1 <= len(steps) <= self.num_steps:
-            raise DeployError(f"the network stops after 1 to {self.num_steps} steps, got {len(steps)}")
         logits = []
         for first in range(steps.start, steps.stop, STEPS_AT_ONCE):
             part = range(first, min(steps.stop, first + STEPS_AT_ONCE))
@@ -295,16 +296,3 @@ class Runtime:
             logits.append(total / np.arange(part.start + 1, part.stop + 1, dtype=self.dtype)[:, None, None])
         assert state is not None
         return np.concatenate(logits), state
-
-    def _logits(self, state: State) -> Array:
-        logits: Array = state.total / self.dtype.type(state.steps)
-        return logits
-
-
-def _network(made: Description, dtype: Any, backend: BackendName, threads: int) -> tuple[str, Any]:
-    reason = why_not(dtype)
-    if backend == "kernels" and reason:
-        raise DeployError(f"the kernels cannot run here: {reason}; take backend='numpy'")
-    if backend == "numpy" or reason:
-        return "numpy", Arrays(made, dtype)
-    return "kernels", Kernels(made, threads)
