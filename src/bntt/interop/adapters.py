@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -22,22 +22,20 @@ RESET = (
 )
 
 
-def take(norm: nn.Module, x: Tensor, before: RestOf, anew: str) -> tuple[Tensor, RestOf]:
-    """Take the next steps ``[S, B, C, *space]`` after any earlier ones; a floating input's type is kept."""
-    check_tensor(x, "a norm", "a current [S, B, C, ...]")
+def take(norm: nn.Module, x: Tensor, before: RestOf, anew: str, *, single: bool = True) -> tuple[Tensor, RestOf]:
+    """Take the next step ``[B, C, *space]``, or steps ``[S, B, C, *space]``; a floating input's type is kept."""
+    check_tensor(x, "a norm", "a step's current [B, C, ...]" if single else "a current [S, B, C, ...]")
+    steps = x.unsqueeze(0) if single else x
     (first, state), total = before, getattr(norm, "num_steps", None)
-    end = first + len(x)
+    end = first + len(steps)
     if total is not None and end > total:
         raise ValueError(
             f"the norm{_named(norm)} has {total} time steps, and this call would bring the count to {end}: "
             f"{anew}, or build it with num_steps={end}"
         )
-    y, state = norm(x, Call(first, whole=first == 0 and total in (None, end)), state)
-    return _typed_as(y, x), (end, state)
-
-
-def _typed_as(y: Tensor, x: Tensor) -> Tensor:
-    return y.to(x.dtype) if x.is_floating_point() else y
+    y, state = norm(steps, Call(first, whole=first == 0 and total in (None, end)), state)
+    y = y.to(x.dtype) if x.is_floating_point() else y
+    return (y.squeeze(0) if single else y), (end, state)
 
 
 def _named(norm: nn.Module) -> str:
@@ -70,28 +68,23 @@ class Layer(_Adapter):
             ValueError: as :func:`as_layer` says, or as the norm does.
         """
         check_tensor(x, "a norm", "a current [T, B, C, ...]")
-        if not self.time_first:
-            self._check_time(x.shape)
-        return _typed_as(self.norm(x, Call(), None)[0], x)
-
-    def _check_time(self, shape: Sequence[int]) -> None:
-        """Refuse an input whose first axis is not, or may not be, all time steps."""
-        total = getattr(self.norm, "num_steps", None)
-        if total is None or len(shape) < 2:
-            return
-        begins = f"the norm{_named(self.norm)} has {total} time steps, and its input {[*shape]} begins with {shape[0]}"
-        turned = "x.transpose(0, 1) makes [T, B, C, ...] of [B, T, C, ...]"
-        if shape[0] != total:
-            raise ValueError(
-                f"{begins}: as_layer takes all steps in one call, time first; {turned}, and "
-                f"as_layer(norm, time_first=True) takes fewer steps, the first ones"
-            )
-        if shape[1] == total and not self._seen:
-            raise ValueError(
-                f"{begins} and {shape[1]}: time or samples may be first, and the norm needs time first; {turned}; if "
-                f"time is first, say as_layer(norm, time_first=True)"
-            )
-        self._seen = True
+        shape, total = x.shape, getattr(self.norm, "num_steps", None)
+        if not self.time_first and total is not None and len(shape) > 1:
+            begins = f"the norm{_named(self.norm)} has {total} time steps, and its input {[*shape]} begins with"
+            turned = "x.transpose(0, 1) makes [T, B, C, ...] of [B, T, C, ...]"
+            if shape[0] != total:
+                raise ValueError(
+                    f"{begins} {shape[0]}: as_layer takes all steps in one call, time first; {turned}, and "
+                    f"as_layer(norm, time_first=True) takes fewer steps, the first ones"
+                )
+            if shape[1] == total and not self._seen:
+                raise ValueError(
+                    f"{begins} {shape[0]} and {shape[1]}: time or samples may be first, and the norm needs time first; "
+                    f"{turned}; if time is first, say as_layer(norm, time_first=True)"
+                )
+            self._seen = True
+        y: Tensor = self.norm(x, Call(), None)[0]
+        return y.to(x.dtype) if x.is_floating_point() else y
 
 
 class Step(_Adapter):
@@ -115,9 +108,8 @@ class Step(_Adapter):
         Raises:
             ValueError: after T steps without ``reset()``, or as the norm does.
         """
-        check_tensor(x, "a norm", "a step's current [B, C, ...]")
-        y, self._before = take(self.norm, x.unsqueeze(0), self._before, RESET)
-        return y.squeeze(0)
+        y, self._before = take(self.norm, x, self._before, RESET)
+        return y
 
 
 class Cell(_Adapter):
@@ -137,10 +129,8 @@ class Cell(_Adapter):
         Raises:
             ValueError: if the norm has no such step, or as the norm does.
         """
-        check_tensor(x, "a norm", "a current")
-        steps = x if self.sequence else x.unsqueeze(0)
-        y, state = take(self.norm, steps, state or (0, None), "begin every batch with state=None")
-        return (y if self.sequence else y.squeeze(0)), state
+        anew = "begin every batch with state=None"
+        return take(self.norm, x, state or (0, None), anew, single=not self.sequence)
 
 
 class LoopedNeurons(nn.Module):

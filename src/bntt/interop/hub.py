@@ -19,7 +19,6 @@ class Model(SpikingClassifier, PyTorchModelHubMixin, library_name="bntt"):  # ty
     """A classifier of registered parts, for a folder or the hub: config.json and model.safetensors.
 
     Save with ``model.save_pretrained(folder)`` and load with ``Model.from_pretrained(folder)``, in evaluation mode.
-    Saving refuses a model that was changed since it was built.
     Names in a file are looked up in the registries: a file cannot name code.
 
     Args:

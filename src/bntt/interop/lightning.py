@@ -92,11 +92,7 @@ class Module(lightning.LightningModule):  # type: ignore[misc] # no types withou
         return optimizer
 
     def on_fit_start(self) -> None:
-        """Refuse several processes: each would train on every batch, with its own statistics and noise.
-
-        Raises:
-            ValueError: saying how to train with several processes.
-        """
+        """Refuse several processes: each would train on every batch, with its own statistics and noise."""
         if (count := self.trainer.world_size) > 1:
             raise ValueError(
                 f"a Module trains in one process, the Trainer has {count}: Trainer(devices=1, num_nodes=1), or "
@@ -104,12 +100,7 @@ class Module(lightning.LightningModule):  # type: ignore[misc] # no types withou
             )
 
     def on_train_start(self) -> None:
-        """Forget batches of an earlier fit that was interrupted before their update.
-
-        Raises:
-            ValueError: if the fit resumes in the middle of an epoch: a Trainer restarts the loader there, so that some
-                samples of the epoch would come twice and others never.
-        """
+        """Forget batches of a fit that was interrupted before their update; refuse to resume inside an epoch."""
         self._held.clear()
         given = self.trainer.val_dataloaders or []
         for loader in (self.trainer.train_dataloader, *(given if isinstance(given, list) else [given])):
@@ -140,11 +131,7 @@ class Module(lightning.LightningModule):  # type: ignore[misc] # no types withou
         rates.apply(self.optimizers(), self.current_epoch, batch_idx // each)
 
     def on_before_optimizer_step(self, optimizer: optim.Optimizer) -> None:
-        """Update the running statistics, if everything is finite, and weigh batches by samples, as no Trainer does.
-
-        Raises:
-            NonFiniteError: before weights or running statistics are touched.
-        """
+        """Update the running statistics, if everything is finite, and weigh batches by samples, as no Trainer does."""
         batches, self._held = self._held, []  # a refused update leaves none behind
         for _, loss, held in batches:
             check_finite(self.model, loss, optimizer, held)
@@ -164,12 +151,7 @@ class Module(lightning.LightningModule):  # type: ignore[misc] # no types withou
 
 
 class Draws:
-    """One of our loaders as an iterable with a length, which asks for the draw of its next pass.
-
-    Args:
-        loader: a loader with ``epoch(draw)``.
-        draw: returns the draw of the next pass.
-    """
+    """One of our loaders as an iterable with a length, which asks ``draw()`` for the draw of its next pass."""
 
     def __init__(self, loader: EpochLoader, draw: Callable[[], int]) -> None:
         check_share(loader, Processes())

@@ -70,14 +70,15 @@ def replace_batchnorm(
         if isinstance(module, BATCHNORM):
             _check(name, module, network, seen.setdefault(module, name))
             place, _, last = name.rpartition(".")
-            lifted = last == "lifted_module" and _home(network.get_submodule(place)) == "norse"
+            parent: Any = network.get_submodule(place)
+            lifted = last == "lifted_module" and type(parent).__module__.startswith("norse.")
             made = _filled(name, module, build(module.num_features, num_steps, 1.0))
-            found[place if lifted else name] = _adapted(made, module, homes, network.get_submodule(place), lifted)
+            found[place if lifted else name] = _adapted(made, module, homes, parent, lifted)
     if not found:
         raise ValueError(f"there is no BatchNorm1d, 2d or 3d inside this {type(network).__name__}")
     for name, part in found.items():
         place, _, last = name.rpartition(".")
-        parent: Any = network.get_submodule(place)
+        parent = network.get_submodule(place)
         setattr(parent, last, part)
         if isinstance(part, Cell):  # SequentialState looked when it was built
             parent.stateful_layers[[name for name, _ in parent.named_children()].index(last)] = True
@@ -94,10 +95,6 @@ def _begin(network: nn.Module, _: Any) -> None:
     for module in network.modules():
         if isinstance(module, Step):
             module.reset()
-
-
-def _home(module: nn.Module) -> str:
-    return type(module).__module__.partition(".")[0]
 
 
 def _check(name: str, norm: Any, network: nn.Module, first: str) -> None:

@@ -40,13 +40,13 @@ class Norm(base.MemoryModule):  # type: ignore[misc] # no types without the peer
     def single_step_functional_forward(
         self, inputs: tuple[Tensor, ...], states: tuple[Any, ...], **_: object
     ) -> tuple[tuple[Tensor, ...], tuple[Any, ...]]:
-        y, after = take(self.norm, inputs[0].unsqueeze(0), (states[0], states[1]), RESET)
-        return (y.squeeze(0),), after
+        y, after = take(self.norm, inputs[0], (states[0], states[1]), RESET)
+        return (y,), after
 
     def multi_step_functional_forward(
         self, inputs: tuple[Tensor, ...], states: tuple[Any, ...], **_: object
     ) -> tuple[tuple[Tensor, ...], tuple[Any, ...]]:
-        y, after = take(self.norm, inputs[0], (states[0], states[1]), RESET)
+        y, after = take(self.norm, inputs[0], (states[0], states[1]), RESET, single=False)
         return (y,), after
 
 
