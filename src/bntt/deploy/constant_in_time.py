@@ -81,9 +81,9 @@ def _constant(layer: Layer, by: str) -> Layer:
 
 
 def _of(table: Array, by: str) -> Array:
-    named: dict[str, Callable[..., Array]] = {"median": np.median, "mean": np.mean}
-    row: Array = named[by](table, 0) if by in named else table[int(by.removeprefix("step ")) - 1]
-    return row
+    if by in ("median", "mean"):
+        return np.asarray({"median": np.median, "mean": np.mean}[by](table, 0))
+    return np.asarray(table[int(by.removeprefix("step ")) - 1])
 
 
 def choose_constant(

@@ -67,7 +67,7 @@ def test_residual_networks_of_every_kind_are_read_again_to_the_bit():
 def spikes_of(made: Description, samples: np.ndarray):
     """The input of every step, and what every layer with neurons gives in it, by the runtime's arrays in float64."""
     runtime, noise = Runtime(made, "float64"), {"seed": 3}
-    values, keys = runtime._samples(samples.astype(np.float64), 3, None, 0)
+    ((values, keys),) = runtime._parts(samples.astype(np.float64), 3, None, 0)
     x = runtime._network.encode(values, keys, range(made.num_steps))
     x = np.broadcast_to(x, (made.num_steps, *x.shape[1:]))
     return np.moveaxis(x, -1, 2), runtime.trace(samples.astype(np.float64), **noise)

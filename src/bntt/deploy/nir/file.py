@@ -31,16 +31,17 @@ def read(path: Path) -> dict[str, Any]:
         told = subprocess.run(command, input=payload, capture_output=True, env=here, timeout=2 * hdf5.SECONDS)
     except subprocess.TimeoutExpired:
         raise BundleError(f"{path} is no NIR graph: opening it took more than {2 * hdf5.SECONDS} seconds") from None
+    if told.returncode == 0:
+        return unpacked(told.stdout)
     said = told.stderr.decode("utf-8", "replace").strip()
+    why = f"could not be opened: {said.splitlines()[-1] if said else 'for no known reason'}"
     if told.returncode == 3:
-        raise BundleError(f"{path} is no NIR graph: {said}")
-    if told.returncode == -getattr(signal, "SIGXCPU", 0) != 0:  # Windows has none
-        raise BundleError(f"{path} is no NIR graph: opening it took more than {hdf5.SECONDS} seconds of CPU")
-    if told.returncode < 0:
-        raise BundleError(f"{path} is damaged: HDF5 crashed on it (signal {-told.returncode})")
-    if told.returncode:
-        raise BundleError(f"{path} could not be opened: {said.splitlines()[-1] if said else 'for no known reason'}")
-    return unpacked(told.stdout)
+        why = f"is no NIR graph: {said}"
+    elif told.returncode == -getattr(signal, "SIGXCPU", 0):  # Windows has none
+        why = f"is no NIR graph: opening it took more than {hdf5.SECONDS} seconds of CPU"
+    elif told.returncode < 0:
+        why = f"is damaged: HDF5 crashed on it (signal {-told.returncode})"
+    raise BundleError(f"{path} {why}")
 
 
 def unpacked(packed: bytes) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import sys
 from contextlib import suppress
 from typing import Any
@@ -63,12 +64,8 @@ def check_dataset(held: Any, h5py: Any, left: int, here: str) -> int:
         raise Refused(f"{here} is empty")
     if held.dtype.kind not in "fiubS" and h5py.check_string_dtype(held.dtype) is None:
         raise Refused(f"{here} holds {held.dtype}: neither numbers nor text")
-    size: int = held.dtype.itemsize
-    for count in held.shape:
-        size *= count
-    chunk = held.dtype.itemsize
-    for count in held.chunks or ():
-        chunk *= count
+    size = held.dtype.itemsize * math.prod(map(int, held.shape))
+    chunk = held.dtype.itemsize * math.prod(map(int, held.chunks or ()))
     if max(size, chunk) > left:
         raise Refused(f"{here} would have {max(size, chunk):,} bytes, of at most {left:,}")
     return left - size
@@ -79,29 +76,18 @@ def opened(payload: bytes) -> dict[str, Any]:
     import h5py
     import nir
 
-    file = io.BytesIO(payload)
+    file, wrong = io.BytesIO(payload), "HDF5 cannot read it"
     try:
         with h5py.File(file, "r") as held:
             check(held, h5py, set())
+        wrong = "nir finds no graph in it"
+        made: dict[str, Any] = nir.read(file, type_check=False).to_dict()
+        return made
     except Refused:
         raise
     except Exception as error:
-        raise Refused(f"HDF5 cannot read it ({first_line(error)})") from None
-    try:
-        made: dict[str, Any] = nir.read(file, type_check=False).to_dict()
-    except Exception as error:
-        raise Refused(f"nir finds no graph in it ({first_line(error)})") from None
-    return made
-
-
-def first_line(error: Exception) -> str:
-    """Return what an error says, or its name.
-
-    >>> first_line(KeyError("node"))
-    "KeyError: 'node'"
-    """
-    lines = str(error).splitlines() or [""]
-    return f"{type(error).__name__}: {lines[0][:200]}" if lines[0] else type(error).__name__
+        first = (str(error).splitlines() or [""])[0]
+        raise Refused(f"{wrong} ({type(error).__name__}: {first[:200]})") from None
 
 
 def packed(graph: dict[str, Any]) -> bytes:

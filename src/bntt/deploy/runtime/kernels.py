@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable, Sequence
-from ctypes import byref
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,11 +25,6 @@ MOST_CHAINS = 4
 WIDEST_KERNEL = 16
 LARGEST_COUNT = 255
 """Largest count of spikes in a window or a sum, since counts are bytes."""
-
-
-def why_not(dtype: Any) -> str:
-    """Return why the kernels cannot run here; "" if they can."""
-    return library.REASON if library.LIBRARY is None else "" if dtype == np.float32 else "they are float32"
 
 
 class Kernels:
@@ -225,7 +219,7 @@ class Chain:
         bias = self.kernels.arrays.synapses[place].bias  # type: ignore[union-attr]
         job.held = [x.array, out, packed, bias]
         job.give(weight=packed.ctypes.data, out=out.ctypes.data, bias=None if bias is None else bias.ctypes.data)
-        self._calls("bntt_events_forward", job)
+        self.work.append(lambda first: library.call("bntt_events_forward", job))
 
     def _scan(self, place: int, neurons: Neurons, current: Array, window: tuple[int, int]) -> Array:
         """Append the neurons of a layer; return their spikes, counted by window."""
@@ -255,17 +249,8 @@ class Chain:
                 setattr(job, name, base + 4 * first * channels)
 
         self.work.append(place_tables)
-        self._calls("bntt_scan_forward", job)
+        self.work.append(lambda first: library.call("bntt_scan_forward", job))
         return counts
-
-    def _calls(self, function: str, job: library.Job) -> None:
-        reference, call = byref(job), getattr(library.LIBRARY, function)
-
-        def run(first: int, job: library.Job = job) -> None:
-            if call(reference) != 0:
-                raise MemoryError(f"{function} could not allocate its working memory")
-
-        self.work.append(run)
 
     def _map(self, layer: Layer, current: Array) -> None:
         """Append scale and shift of a current, in place."""

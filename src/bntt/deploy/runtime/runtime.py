@@ -16,8 +16,9 @@ from bntt.deploy.layers import Array, Layer
 from bntt.deploy.runtime.arrays import Arrays
 from bntt.deploy.runtime.encoding import IN_TIME, arranged, pictures_of, samples_of
 from bntt.deploy.runtime.exits import Criterion, certainty, exit_step
-from bntt.deploy.runtime.kernels import Kernels, why_not
+from bntt.deploy.runtime.kernels import Kernels
 from bntt.deploy.runtime.noise import Noise, noise_of
+from bntt.engine.cpu import library
 from bntt.io.pictures import read_picture
 
 DType = Literal["float32", "float64"]
@@ -134,7 +135,7 @@ class Runtime:
         if type(threads) is not int or not 1 <= threads <= MOST_THREADS:
             raise DeployError(f"threads must be a whole number from 1 to {MOST_THREADS}, got {threads!r}")
         self.description, self.dtype = made, np.dtype(dtype)
-        reason = "" if backend == "numpy" else why_not(self.dtype)
+        reason = "they are float32" if dtype == "float64" else library.REASON if library.LIBRARY is None else ""
         if backend == "kernels" and reason:
             raise DeployError(f"the kernels cannot run here: {reason}; take backend='numpy'")
         self.backend = "numpy" if backend == "numpy" or reason else "kernels"
@@ -190,15 +191,13 @@ class Runtime:
         total = self.num_steps if steps is None else steps
         if type(total) is bool or not isinstance(total, int | np.integer) or not 1 <= total <= self.num_steps:
             raise DeployError(f"steps must be a whole number from 1 to {self.num_steps}, got {total!r}")
-        values, noise = self._samples(x, seed, index, draw)
-        parts = [self._advance(part, own, None, range(total))[0][-1] for part, own in self._parts(values, noise)]
-        return np.concatenate(parts)
+        parts = self._parts(x, seed, index, draw)
+        return np.concatenate([self._advance(*part, None, range(total))[0][-1] for part in parts])
 
     def trace(self, x: Any, *, seed: int = 0, index: Any = None, draw: int = 0) -> Array:
         """Return logits after each step, ``[T, B, K]``; see :meth:`run`."""
-        values, noise = self._samples(x, seed, index, draw)
-        parts = [self._advance(part, own, None, range(self.num_steps))[0] for part, own in self._parts(values, noise)]
-        return np.concatenate(parts, 1)
+        parts = self._parts(x, seed, index, draw)
+        return np.concatenate([self._advance(*part, None, range(self.num_steps))[0] for part in parts], 1)
 
     def step(
         self, x: Any, state: State | None = None, *, seed: int | None = None, index: Any = None, draw: int | None = None
@@ -252,8 +251,7 @@ class Runtime:
         """
         if not threshold >= 0:
             raise DeployError(f"a threshold of certainty must be 0 or above, got {threshold}")
-        values, noise = self._samples(x, seed, index, draw)
-        parts = [self._answered(part, own, criterion, threshold) for part, own in self._parts(values, noise)]
+        parts = [self._answered(*part, criterion, threshold) for part in self._parts(x, seed, index, draw)]
         return Answers(*map(np.concatenate, zip(*parts, strict=True)))
 
     def _answered(self, values: Array, noise: Noise, criterion: Criterion, threshold: float) -> Answers:
@@ -269,18 +267,16 @@ class Runtime:
                 break
         return Answers(logits, taken)
 
-    def _parts(self, values: Array, noise: Noise) -> list[tuple[Array, Noise]]:
+    def _parts(self, x: Any, seed: int, index: Any, draw: int) -> list[tuple[Array, Noise]]:
         """Return the samples that run at once, with their noise."""
+        values = samples_of(self.description, x, self.dtype, whole=True)
+        noise = noise_of(seed, draw, index, len(values))
         sizes = (self.description.image, *(neurons for neurons, _ in self.description.shapes))
         largest = max(map(math.prod, sizes))
         most = MOST_AT_ONCE // (min(self.num_steps, STEPS_AT_ONCE) * largest)
         size = max(1, min(MOST_SAMPLES, most))
         parts = [slice(first, first + size) for first in range(0, len(values), size)]
         return [(values[part], noise.rows(part)) for part in parts]
-
-    def _samples(self, x: Any, seed: int, index: Any, draw: int) -> tuple[Array, Noise]:
-        values = samples_of(self.description, x, self.dtype, whole=True)
-        return values, noise_of(seed, draw, index, len(values))
 
     def _advance(self, values: Array, noise: Noise, state: State | None, steps: range) -> tuple[Array, State]:
         """Take some steps, a few at once: logits after each, ``[S, B, K]``, and the state."""
