@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
 import safetensors.numpy
 from safetensors import SafetensorError
 
-from bntt.deploy.description import Description, Encoder, Pictures
+from bntt.deploy.description import Description
 from bntt.deploy.errors import BundleError, DeployError
-from bntt.deploy.layers import Array, Layer, Neurons, Pool, Sum, Weights
-from bntt.deploy.tree import check_readable, fields_of, from_tree, to_tree
+from bntt.deploy.layers import Array
+from bntt.deploy.tree import check_types, from_tree, to_tree
 from bntt.io.files import parse_json, write_whole
 from bntt.io.sealed import Seal
 
@@ -23,9 +23,6 @@ WEIGHT_TYPES: tuple[WeightType, ...] = get_args(WeightType)
 WEIGHTS, STEP = ".weights.values", ".step"
 """Endings of the names of weights, and of their step sizes by output channel."""
 
-for _kind in (Description, Encoder, Pictures, Layer, Sum, Pool, Weights, Neurons):
-    fields_of(_kind)  # here, so that reading a file evaluates nothing
-
 
 def write(description: Description, path: Path, weights: WeightType = "float32") -> None:
     """Write a bundle whole or not at all.
@@ -34,22 +31,24 @@ def write(description: Description, path: Path, weights: WeightType = "float32")
     has the library's numbers. With float16 and int8, scales and shifts are float32; int8 is symmetric,
     ``round(w / step)`` with a step size for each output channel.
     """
-    check_readable(description)
     if weights not in WEIGHT_TYPES:
         raise DeployError(f"weights must be one of {', '.join(WEIGHT_TYPES)}, got {weights!r}")
     arrays: dict[str, Array] = {}
     tree = to_tree(description, arrays)
     held: dict[str, Array] = {}
     for name, values in arrays.items():
-        if name.endswith(WEIGHTS) and weights == "int8":
+        kind = weights if name.endswith(WEIGHTS) else "float32"
+        if kind == "int8":
             held[name], held[name + STEP] = quantised(values)
-            _in_range(name, held[name + STEP])
-        elif name.endswith(WEIGHTS):
-            held[name] = _narrowed(name, values, np.dtype(weights))
-        elif values.dtype != bool and weights != "float32":
-            held[name] = _narrowed(name, values, np.dtype("float32"))
-        else:
+        elif values.dtype == bool or (weights == "float32" and not name.endswith(WEIGHTS)):
             held[name] = values
+        else:
+            with np.errstate(over="ignore"):
+                held[name] = values.astype(kind)
+    for name, values in held.items():
+        if not np.isfinite(values).all():
+            beyond = f"{name.removesuffix(STEP)} has numbers beyond the range of {values.dtype}"
+            raise DeployError(f"{beyond}: write the bundle with weights='float32'")
     notes = SEAL.notes(description=json.dumps(tree, allow_nan=False))
     laid = {name: np.ascontiguousarray(values) for name, values in held.items()}  # safetensors checks no memory order
     write_whole(path, SEAL.sealed(safetensors.numpy.save(laid, metadata=notes)))
@@ -65,10 +64,11 @@ def read(path: Path) -> Description:
         raise BundleError(f"{path} holds no description ({error or type(error).__name__})") from None
     try:
         made = from_tree(Description, tree, {name: _widened(name, held) for name in held if not name.endswith(STEP)})
+        check_types(made, Description)
     except DeployError as error:
         raise BundleError(f"{path} describes no network: {error}") from None
-    assert isinstance(made, Description)
-    return made
+    description: Description = made
+    return description
 
 
 def quantised(weights: Array) -> tuple[Array, Array]:
@@ -82,19 +82,6 @@ def quantised(weights: Array) -> tuple[Array, Array]:
         step = np.where(largest > 0, largest / 127, 1.0).astype(np.float32)
     rows = step.astype(np.float64).reshape(-1, *[1] * (weights.ndim - 1))
     return np.clip(np.rint(weights / rows), -127, 127).astype(np.int8), step
-
-
-def _narrowed(name: str, values: Array, dtype: np.dtype[Any]) -> Array:
-    with np.errstate(over="ignore"):
-        made: Array = values.astype(dtype)
-    _in_range(name, made)
-    return made
-
-
-def _in_range(name: str, made: Array) -> None:
-    if not np.isfinite(made).all():
-        way = "write the bundle with weights='float32'"
-        raise DeployError(f"{name} has numbers beyond the range of {made.dtype}: {way}")
 
 
 def _widened(name: str, held: dict[str, Array]) -> Array:

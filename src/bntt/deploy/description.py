@@ -9,24 +9,19 @@ The last node is the readout, a layer whose ``z`` (or spikes, if it has neurons)
 the sum so far divided by the steps so far. Images are ``[C, H, W]`` everywhere, features ``[F, 1, 1]``.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal, get_args
+from typing import Literal
 
 from bntt.deploy.errors import DeployError
-from bntt.deploy.layers import Layer, Node, Shape
+from bntt.deploy.layers import MOST_VALUES, Layer, Node, Shape
+from bntt.deploy.tree import check_types
 
 EncoderKind = Literal["poisson", "poisson-unsigned", "direct", "expected", "expected-unsigned", "frames", "sequence"]
-ENCODER_KINDS: tuple[EncoderKind, ...] = get_args(EncoderKind)
-ORDERS = ("", "pixels", "rows", "permuted")
 MOST_STEPS = 1 << 20
-MOST_VALUES = 1 << 26
-"""Most values of one sample in all nodes together: a larger network is a mistake, or an attack."""
 
 
 @dataclass(frozen=True)
@@ -54,13 +49,8 @@ class Encoder:
     """As many numbers as ``mean``; (): values are not divided."""
 
     def check(self, channels: int) -> None:
-        """Refuse an invalid encoder.
-
-        Raises:
-            DeployError: saying why.
-        """
-        if self.kind not in ENCODER_KINDS:
-            raise DeployError(f"unknown encoder {self.kind!r}: choose one of {', '.join(ENCODER_KINDS)}")
+        """Refuse an encoder that does not fit these channels; raise a DeployError that says why."""
+        check_types(self, Encoder, "the encoder")
         if not 1 <= self.num_steps <= MOST_STEPS:
             raise DeployError(f"the encoder must have 1 to {MOST_STEPS} steps, got {self.num_steps}")
         if len(self.mean) != len(self.std) or len(self.mean) not in (0, 1, channels):
@@ -83,7 +73,7 @@ class Pictures:
     """``[C, H, W]``; C is 1 (gray) or 3 (RGB)."""
     fit: Literal["crop", "pad", "stretch"] = "stretch"
     """How to reach that size: cut, add black borders, or scale each axis."""
-    order: str = ""
+    order: Literal["", "pixels", "rows", "permuted"] = ""
     """The order of its pixels as a sequence, "pixels", "rows" or "permuted"; "": it stays an image."""
 
     @property
@@ -93,19 +83,6 @@ class Pictures:
         if self.order == "rows":
             return height, channels * width
         return (height * width, channels) if self.order else self.shape
-
-    def check(self) -> None:
-        """Refuse invalid pictures.
-
-        Raises:
-            DeployError: saying why.
-        """
-        shaped = min(self.shape) >= 1 and self.shape[0] in (1, 3) and math.prod(self.shape) <= MOST_VALUES
-        if not shaped or self.fit not in ("crop", "pad", "stretch") or self.order not in ORDERS:
-            raise DeployError(
-                f"pictures are [1 or 3, H, W], fitted by crop, pad or stretch, in an order of {', '.join(ORDERS[1:])}, "
-                f"or none, got {self}"
-            )
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,11 +115,10 @@ class Description:
     """Recipe, run, epoch, commit, dataset: what is known, by name."""
 
     def __post_init__(self) -> None:
+        check_types(self, Description)
         if len(self.input_shape) not in (1, 3) or min(self.input_shape) < 1:
             raise DeployError(f"one step of a sample is [C, H, W] or [F], got {list(self.input_shape)}")
         self.encoder.check(self.input_shape[0])
-        if self.pictures is not None:
-            self.pictures.check()
         if not self.nodes or not isinstance(last := self.nodes[-1], Layer) or last.weights is None or last.after:
             raise DeployError("a network ends in a readout, a layer with weights and no pooling after them")
         if len({node.name for node in self.nodes}) < len(self.nodes):
@@ -155,8 +131,12 @@ class Description:
             raise DeployError(
                 f"the readout gives {list(self.shapes[-1][1])}, and {len(self.classes)} classes are named"
             )
-        takes = self.input_shape, (self.num_steps, *self.input_shape)
-        if self.pictures is not None and (given := self.pictures.given) not in takes:
+        if self.pictures is None:
+            return
+        sizes, given = self.pictures.shape, self.pictures.given
+        if sizes[0] not in (1, 3) or min(sizes) < 1 or math.prod(sizes) > MOST_VALUES:
+            raise DeployError(f"pictures are [1 or 3, H, W], got {list(sizes)}")
+        if given not in (self.input_shape, (self.num_steps, *self.input_shape)):
             taken = f"{list(self.input_shape)} in each of {self.num_steps} steps"
             raise DeployError(f"pictures become {list(given)}, and the network takes {taken}")
 
@@ -185,18 +165,13 @@ class Description:
         """
         found, values = list[tuple[Shape, Shape]](), math.prod(self.image)
         for place, node in enumerate(self.nodes):
-            reads = (node.reads,) if isinstance(node, Layer) else node.reads
             with named(node):
-                if not all(-1 <= read < place for read in reads):
-                    raise DeployError(f"it reads nodes {list(reads)}, and is node {place}: it can read those before it")
-                if isinstance(node, Layer):
-                    node.check_parts()
-                neurons, out = node.shapes(*(found[read][1] if read >= 0 else self.image for read in reads))
-                values += max(1, math.prod(neurons))
-                if isinstance(node, Layer):
-                    values += (padded := node.padded(found[node.reads][1] if node.reads >= 0 else self.image))
-                    if padded > MOST_VALUES:
-                        raise DeployError(f"its padded input would have {padded:,} values")
+                if not all(-1 <= read < place for read in node.inputs):
+                    reads = list(node.inputs)
+                    raise DeployError(f"it reads nodes {reads}, and is node {place}: it can read those before it")
+                images = [found[read][1] if read >= 0 else self.image for read in node.inputs]
+                neurons, out, more = node.shapes(*images)
+                values += more
                 if min(*neurons, *out) < 1 or values > MOST_VALUES:
                     raise DeployError(f"its neurons would be {list(neurons)}, and its output {list(out)}")
             found.append((neurons, out))

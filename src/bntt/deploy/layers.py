@@ -1,9 +1,6 @@
 """The nodes of a network as plain data: pooling, weights, an affine map and neurons, and the sum of two nodes."""
 
-from __future__ import annotations
-
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -15,6 +12,8 @@ Array = np.ndarray[Any, np.dtype[Any]]
 """NumPy's own class, because reading a bundle compares types with it: from NumPy 2.5 on ``NDArray`` is not a class."""
 Shape = tuple[int, int, int]
 """``[C, H, W]``; for features ``[F, 1, 1]``."""
+MOST_VALUES = 1 << 26
+"""Most values of one sample in all nodes together: a larger network is a mistake, or an attack."""
 
 
 @dataclass(frozen=True)
@@ -27,12 +26,9 @@ class Pool:
 
     def shape(self, image: Shape) -> Shape:
         """Return the shape of the pooled image."""
+        if min(self.size) < 1:
+            raise DeployError(f"it pools over {self.size}: a window is 1x1 or more")
         return image[0], image[1] // self.size[0], image[2] // self.size[1]
-
-    def check(self) -> None:
-        """Refuse an invalid pooling."""
-        if self.kind not in ("average", "max") or min(self.size) < 1:
-            raise DeployError(f"it pools by {self.kind!r} over {self.size}: average or max over 1x1 or more is known")
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +51,11 @@ class Weights:
 
     def shape(self, image: Shape) -> Shape:
         """Return the shape of the current."""
+        if self.values.ndim not in (2, 4) or self.values.size == 0:
+            raise DeployError(f"its weights are {list(self.values.shape)}: two or four dimensions are needed")
+        if min(*self.stride, *self.dilation, self.groups) < 1 or min(self.padding) < 0:
+            sizes = f"stride {self.stride}, padding {self.padding}, dilation {self.dilation}, {self.groups} groups"
+            raise DeployError(f"its weights have {sizes}: that is no convolution")
         if not self.is_convolution:
             if self.values.shape[1] != math.prod(image):
                 raise DeployError(f"its weights take {self.values.shape[1]} features, and it reads {list(image)}")
@@ -66,17 +67,6 @@ class Weights:
             (size + 2 * pad - step * (kernel - 1) - 1) // stride + 1 for size, kernel, stride, pad, step in sizes
         )
         return self.values.shape[0], rows, columns
-
-    def check(self) -> None:
-        """Refuse invalid weights."""
-        if self.values.ndim not in (2, 4) or self.values.size == 0:
-            raise DeployError(f"its weights are {list(self.values.shape)}: two or four dimensions are needed")
-        check_table("its weights", self.values, self.values.shape)
-        if self.bias is not None:
-            check_table("its bias", self.bias, self.values.shape[:1])
-        if min(*self.stride, *self.dilation, self.groups) < 1 or min(self.padding) < 0:
-            sizes = f"stride {self.stride}, padding {self.padding}, dilation {self.dilation}, {self.groups} groups"
-            raise DeployError(f"its weights have {sizes}: that is no convolution")
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,18 +90,6 @@ class Neurons:
     def is_plain(self) -> bool:
         """True if threshold and leak are the same in every step: neurons that no norm was folded into."""
         return self.amount is None and self.turned is None and len(self.leak) == len(self.threshold) == 1
-
-    def check(self, steps: int, channels: int) -> None:
-        """Refuse neurons that a layer of ``channels`` channels cannot have."""
-        fits = [(rows, columns) for rows in {1, steps} for columns in {1, channels}]
-        for what in ("leak", "threshold", "amount", "turned"):
-            if (table := getattr(self, what)) is not None:
-                check_table(f"its {what}", table, *fits, kind="b" if what == "turned" else "f")
-        if self.rule not in ("after", "before") or self.reset not in ("soft", "hard"):
-            raise DeployError(f"its neurons fire {self.rule!r} integration and have a {self.reset!r} reset")
-        sign = 1.0 if self.turned is None else np.where(self.turned, -1.0, 1.0)
-        if (self.threshold * sign <= 0).any():
-            raise DeployError("its neurons would fire at rest: a threshold is above 0, or below 0 where it is turned")
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,43 +117,48 @@ class Layer:
     driven: tuple[int, int] = (0, 0)
     """The first step whose γ has a path to the readout, and one more than the last."""
 
-    def padded(self, image: Shape) -> int:
-        """Return the number of values of a convolution's padded input; 0 of anything else."""
-        if self.weights is None or not self.weights.is_convolution:
-            return 0
-        for pool in self.before:
-            image = pool.shape(image)
-        (rows, columns), (channels, height, width) = self.weights.padding, image
-        return channels * (height + 2 * rows) * (width + 2 * columns)
+    @property
+    def inputs(self) -> tuple[int, ...]:
+        """The nodes that it reads."""
+        return (self.reads,)
 
-    def shapes(self, *images: Shape) -> Iterator[Shape]:
-        """Yield the shape of its neurons, and that of its output."""
-        (image,) = images
+    def shapes(self, image: Shape) -> tuple[Shape, Shape, int]:
+        """Return the shape of its neurons, that of its output, and the number of values that it computes."""
         for pool in self.before:
             image = pool.shape(image)
-        current = image if self.weights is None else self.weights.shape(image)
-        yield current
+        neurons, values = image, 0
+        if self.weights is not None:
+            neurons = self.weights.shape(image)
+            if self.weights.is_convolution:
+                (rows, columns), (channels, height, width) = self.weights.padding, image
+                values = channels * (height + 2 * rows) * (width + 2 * columns)
+        if values > MOST_VALUES:
+            raise DeployError(f"its padded input would have {values:,} values")
+        out = neurons
         for pool in self.after:
-            current = pool.shape(current)
-        yield current
-
-    def check_parts(self) -> None:
-        """Refuse invalid weights and poolings."""
-        for part in (*self.before, *self.after, *(() if self.weights is None else (self.weights,))):
-            part.check()
+            out = pool.shape(out)
+        return neurons, out, values + max(1, math.prod(neurons))
 
     def check(self, steps: int, channels: int) -> None:
         """Refuse tables that do not fit its neurons, and numbers that are not finite."""
-        check_table("its scale", self.scale, (steps, channels))
-        check_table("its shift", self.shift, (steps, channels))
-        if self.gamma is not None:
-            check_table("its mean |γ|", self.gamma, (steps,))
+        check_table("scale", self.scale, (steps, channels))
+        check_table("shift", self.shift, (steps, channels))
+        check_table("mean |γ|", self.gamma, (steps,))
         if not 0 <= self.driven[0] <= self.driven[1] <= steps:
             raise DeployError(f"the steps {self.driven} are driven, of {steps}")
-        if self.weights is None and self.neurons is None:
-            raise DeployError("it has neither weights nor neurons")
-        if self.neurons is not None:
-            self.neurons.check(steps, channels)
+        if self.weights is not None:
+            check_table("weights", self.weights.values, self.weights.values.shape)
+            check_table("bias", self.weights.bias, self.weights.values.shape[:1])
+        if self.neurons is None:
+            if self.weights is None:
+                raise DeployError("it has neither weights nor neurons")
+            return
+        fits = [(rows, columns) for rows in {1, steps} for columns in {1, channels}]
+        for what in ("leak", "threshold", "amount"):
+            check_table(what, getattr(self.neurons, what), *fits)
+        check_table("turned", turned := self.neurons.turned, *fits, kind="b")
+        if (self.neurons.threshold * (1.0 if turned is None else np.where(turned, -1.0, 1.0)) <= 0).any():
+            raise DeployError("its neurons would fire at rest: a threshold is above 0, or below 0 where it is turned")
 
 
 @dataclass(frozen=True)
@@ -185,29 +168,34 @@ class Sum:
     name: str
     reads: tuple[int, int]
 
-    def shapes(self, *images: Shape) -> Iterator[Shape]:
-        """Yield the shape of the sum twice, as :meth:`Layer.shapes` does."""
-        one, other = images
+    @property
+    def inputs(self) -> tuple[int, ...]:
+        """The nodes that it reads."""
+        return self.reads
+
+    def shapes(self, one: Shape, other: Shape) -> tuple[Shape, Shape, int]:
+        """Return the shape of the sum twice, and the number of its values, as :meth:`Layer.shapes` does."""
         if one != other:
             raise DeployError(f"it adds up {list(one)} and {list(other)}: one shape is needed")
-        yield from images
+        return one, one, math.prod(one)
 
 
 Node = Layer | Sum
 
 
-def check_table(what: str, table: Array, *shapes: tuple[int, ...], kind: str = "f") -> None:
-    """Refuse a table of a wrong shape or type, or with a number that is not finite.
+def check_table(what: str, table: Array | None, *shapes: tuple[int, ...], kind: str = "f") -> None:
+    """Refuse a table of another shape or kind of numbers, or with a number that is not finite; None passes.
 
-    Args:
-        kind: NumPy's letter of its type, "f" for floating point and "b" for true or false.
-
-    >>> check_table("its bias", np.ones(3), (4,))
+    >>> check_table("bias", np.ones(3), (4,))
     Traceback (most recent call last):
     bntt.deploy.errors.DeployError: its bias is float64 [3], expected [4]
     """
+    if table is None:
+        return
     if table.shape not in shapes or table.dtype.kind != kind:
         wanted = " or ".join(str(list(one)) for one in shapes)
-        raise DeployError(f"{what} is {table.dtype} {list(table.shape)}, expected {'bool ' * (kind == 'b')}{wanted}")
+        raise DeployError(
+            f"its {what} is {table.dtype} {list(table.shape)}, expected {'bool ' * (kind == 'b')}{wanted}"
+        )
     if not np.isfinite(table).all():
-        raise DeployError(f"{what} has numbers that are not finite")
+        raise DeployError(f"its {what} has numbers that are not finite")

@@ -14,7 +14,7 @@ from bntt.deploy.description import Description, Pictures
 from bntt.deploy.errors import DeployError
 from bntt.deploy.from_torch import describe
 from bntt.deploy.nir import graph
-from bntt.deploy.tree import check_readable
+from bntt.deploy.tree import check_types
 from bntt.nn.network.classifier import SpikingClassifier
 from bntt.registry import Registry
 
@@ -72,19 +72,17 @@ def export(
     (8, True)
     """
     write = TARGETS.resolve(target)
-    if isinstance(model, Description) and (classes or input_shape is not None or pictures is not None):
+    if not isinstance(model, Description):
+        made = describe(model, classes=classes, input_shape=input_shape, pictures=pictures)
+    elif classes or input_shape is not None or pictures is not None:
         raise DeployError("a description has its classes, input shape and pictures: leave out these arguments")
-    made = (
-        model
-        if isinstance(model, Description)
-        else describe(model, classes=classes, input_shape=input_shape, pictures=pictures)
-    )
+    else:
+        check_types(made := model, Description)  # its provenance may have changed
     if lossy is not None:
         if lossy != "constant" or validation is None:
             raise DeployError(f"lossy={lossy!r}: needs lossy='constant' and validation=, batches of samples and labels")
         made = choose_constant(made, validation).description
     elif validation is not None:
         raise DeployError("validation= is for lossy='constant', which is chosen on it")
-    check_readable(made)
     write(made, Path(path), weights)
     return made

@@ -1,13 +1,11 @@
-"""Turn frozen records into values that JSON can hold and separate arrays; and back, checked against their types."""
+"""Frozen records as values that JSON can hold and separate arrays, and back; and the check of records' types."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping
-from functools import cache
-from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from types import UnionType
+from typing import Any, Literal, get_args, get_origin
 
 import numpy as np
 
@@ -19,9 +17,7 @@ LARGEST = 1 << 31
 
 
 def to_tree(value: Any, arrays: dict[str, Array], place: str = "") -> Any:
-    """Return a record as a value for JSON; every array goes into ``arrays``, and its name there takes its place.
-
-    Fields at their defaults are left out.
+    """Return a record without fields at their defaults; arrays go into ``arrays``, and their names take their places.
 
     >>> from bntt.deploy.layers import Weights
     >>> arrays = {}
@@ -31,7 +27,7 @@ def to_tree(value: Any, arrays: dict[str, Array], place: str = "") -> Any:
     if isinstance(value, np.ndarray):
         arrays[place] = value
         return place
-    if isinstance(value, tuple):
+    if isinstance(value, tuple | list):
         return [to_tree(one, arrays, f"{place}.{number}".lstrip(".")) for number, one in enumerate(value)]
     if not dataclasses.is_dataclass(value):
         return value
@@ -44,85 +40,64 @@ def to_tree(value: Any, arrays: dict[str, Array], place: str = "") -> Any:
 
 
 def from_tree(kind: Any, value: Any, arrays: Mapping[str, Array], place: str = "it") -> Any:
-    """Return the record of a type that :func:`to_tree` turned into this value.
+    """Return what :func:`to_tree` turned into this value; what is no record, tuple or array stays as it is.
 
     >>> from bntt.deploy.layers import Pool
     >>> from_tree(Pool, {"kind": "max", "size": [2, 2]}, {})
     Pool(kind='max', size=(2, 2))
     """
     origin, parts = get_origin(kind), get_args(kind)
-    if origin in (Union, UnionType):
-        return from_tree(_chosen(parts, value, place), value, arrays, place)
-    if dataclasses.is_dataclass(kind):
-        return _record(kind, value, arrays, place)
-    if origin is tuple and isinstance(value, list):
-        kinds = parts[:1] * len(value) if parts[1:] == (...,) else parts
+    if origin is UnionType:
+        return next((made for one in parts if (made := from_tree(one, value, arrays, place)) is not value), value)
+    if dataclasses.is_dataclass(kind) and isinstance(value, dict):
+        held = {field.name: field for field in dataclasses.fields(kind)}
+        needed = {name for name, field in held.items() if field.default is field.default_factory}  # it has neither
+        if needed <= value.keys() <= held.keys():
+            made = {name: from_tree(held[name].type, one, arrays, f"{place}.{name}") for name, one in value.items()}
+            for name, one in made.items():
+                check_types(one, held[name].type, f"{place}.{name}")
+            return kind(**made)
+    elif origin is tuple and isinstance(value, list):
+        kinds = parts[:1] * len(value) if parts[-1] is ... else parts
         if len(kinds) == len(value):
-            pairs = enumerate(zip(kinds, value, strict=True))
-            return tuple(from_tree(one, part, arrays, f"{place}[{number}]") for number, (one, part) in pairs)
-    elif origin is dict and isinstance(value, dict) and all(isinstance(one, str) for one in value.values()):
-        return value
-    elif origin is np.ndarray and isinstance(value, str) and value in arrays:
-        return arrays[value]
-    elif origin is Literal and value in parts and type(value) is type(parts[0]):
-        return value
-    elif kind is float and type(value) in (int, float):
-        return float(value)
-    elif kind in (int, str, bool, NoneType) and type(value) is kind and not (kind is int and abs(value) >= LARGEST):
-        return value
-    raise DeployError(f"{place} is {_short(value)}, which is no {getattr(kind, '__name__', kind)}")
+            parts = tuple(zip(kinds, value, strict=True))
+            return tuple(from_tree(*part, arrays, f"{place}[{number}]") for number, part in enumerate(parts))
+    elif origin is np.ndarray and isinstance(value, str):
+        return arrays.get(value, value)
+    return value
 
 
-def check_readable(record: Any) -> None:
-    """Refuse a record that no reader would accept, before it overwrites one that readers accept.
+def check_types(value: Any, kind: Any, place: str = "it") -> None:
+    """Refuse a value that is not of its type, or a record with such a part.
 
-    >>> from bntt.deploy.layers import Pool
-    >>> check_readable(Pool("max", (2, 2)))
+    >>> check_types((2, 2.5), tuple[int, int], "size")
+    Traceback (most recent call last):
+    bntt.deploy.errors.DeployError: size[1] is 2.5, which is no int
     """
-    arrays: dict[str, Array] = {}
-    try:
-        tree = json.loads(json.dumps(to_tree(record, arrays), allow_nan=False))
-    except (TypeError, ValueError) as error:
-        raise DeployError(f"it cannot be written: {error}") from None
-    from_tree(type(record), tree, arrays)
-
-
-@cache
-def fields_of(kind: type) -> dict[str, Any]:
-    """Return the types of a record's fields by name.
-
-    >>> from bntt.deploy.layers import Sum
-    >>> fields_of(Sum)
-    {'name': <class 'str'>, 'reads': tuple[int, int]}
-    """
-    return get_type_hints(kind)
-
-
-def _chosen(kinds: tuple[Any, ...], value: Any, place: str) -> Any:
-    """Return the type of a union that a value is of: None, or the record that has its fields."""
-    if value is None and NoneType in kinds:
-        return NoneType
-    found = [kind for kind in kinds if kind is not NoneType]
-    if len(found) == 1:
-        return found[0]
-    for kind in found:
-        if isinstance(value, dict) and _needed(kind) <= value.keys() <= fields_of(kind).keys():
-            return kind
-    raise DeployError(f"{place} is {_short(value)}, which is none of {', '.join(kind.__name__ for kind in found)}")
-
-
-def _record(kind: Any, value: Any, arrays: Mapping[str, Array], place: str) -> Any:
-    hints = fields_of(kind)
-    if not isinstance(value, dict) or not _needed(kind) <= value.keys() <= hints.keys():
-        raise DeployError(f"{place} is {_short(value)}, which is no {kind.__name__}")
-    return kind(**{name: from_tree(hints[name], part, arrays, f"{place}.{name}") for name, part in value.items()})
-
-
-def _needed(kind: Any) -> set[str]:
-    missing = dataclasses.MISSING
-    return {one.name for one in dataclasses.fields(kind) if one.default is missing and one.default_factory is missing}
-
-
-def _short(value: Any) -> str:
-    told = repr(value)
-    return told if len(told) < 80 else f"{told[:76]} ..."
+    origin, parts = get_origin(kind), get_args(kind)
+    if origin is UnionType:
+        kind = next((one for one in parts if isinstance(value, get_origin(one) or one)), parts[0])
+        return check_types(value, kind, place)
+    inner: list[tuple[Any, Any, str]] = []
+    if origin is tuple:
+        held = value if isinstance(value, tuple | list) else ()
+        kinds = parts[:1] * len(held) if parts[-1] is ... else parts
+        fits = isinstance(value, tuple | list) and len(kinds) == len(held)
+        inner = [(one, kind, f"{place}[{number}]") for number, (one, kind) in enumerate(zip(held, kinds, strict=False))]
+    elif origin is dict:
+        fits = isinstance(value, dict) and all(isinstance(one, str) for pair in value.items() for one in pair)
+    elif origin is Literal:
+        fits = isinstance(value, str) and value in parts
+    elif kind in (int, float):
+        whole = type(value) is int and abs(value) < LARGEST
+        fits = whole or (kind is float and isinstance(value, float))
+    else:
+        fits = isinstance(value, origin or kind)
+        if fits and dataclasses.is_dataclass(kind):
+            named = [(field.name, field.type) for field in dataclasses.fields(kind)]
+            inner = [(getattr(value, name), hint, f"{place}.{name}") for name, hint in named]
+    if not fits:
+        raise DeployError(f"{place} is {value!r:.80}, which is no {getattr(kind, '__name__', kind)}")
+    for one in inner:
+        check_types(*one)
+    return None

@@ -18,6 +18,7 @@ is ``Threshold(1/2)`` of the sum of a window. The sum over time, and its divisio
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -26,12 +27,21 @@ import numpy as np
 
 from bntt.deploy.description import Description, named
 from bntt.deploy.errors import DeployError
-from bntt.deploy.layers import Array, Layer, Neurons, Pool, Shape, Sum, Weights
-from bntt.deploy.nir.notes import DT, FACTS, LAYER, PART, facts_of, stand_in, time_constant
+from bntt.deploy.layers import Layer, Neurons, Pool, Shape, Sum, Weights
+from bntt.deploy.tree import to_tree
 from bntt.io.files import write_whole
 
 if TYPE_CHECKING:
     import nir
+
+DT = 1e-4
+"""Seconds of a time step, by the convention of SpikingJelly's and snnTorch's files."""
+LEAST = 2.0**-53
+"""Smallest 1 - λ of a neuron that leaks: among neurons that leak, one with λ = 1 has a time constant of dt 2⁵³."""
+FACTS, KEPT = "bntt", ("encoder", "classes", "pictures", "provenance")
+"""Metadata of the graph, as JSON: these fields of the description."""
+LAYER, PART = "layer", "part"
+"""Metadata of a node: the name of its layer, and which part of the layer it is if its type does not say."""
 
 
 def write(description: Description, path: Path, weights: str = "float32") -> None:
@@ -39,17 +49,10 @@ def write(description: Description, path: Path, weights: str = "float32") -> Non
     if weights != "float32":
         raise DeployError(f"NIR files have float32 weights, got {weights!r}: a bundle can have float16 and int8")
     payload, made = io.BytesIO(), build(description)
-    load().write(payload, made)
+    import nir
+
+    nir.write(payload, made)
     write_whole(path, payload.getvalue())
-
-
-def load() -> Any:
-    """Return the package nir."""
-    try:
-        import nir
-    except ModuleNotFoundError:
-        raise DeployError('NIR files are written by nir, which is not installed: pip install "bntt[nir]"') from None
-    return nir
 
 
 def build(description: Description) -> nir.NIRGraph:
@@ -58,8 +61,11 @@ def build(description: Description) -> nir.NIRGraph:
     Its input is the encoder's output in one step; its output is a step's logits, whose mean over the steps is the
     network's.
     """
-    making = _Graph(load(), description)
-    made: nir.NIRGraph = making.made()
+    try:
+        import nir
+    except ModuleNotFoundError:
+        raise DeployError('NIR files are written by nir, which is not installed: pip install "bntt[nir]"') from None
+    made: nir.NIRGraph = _Graph(nir, description).made()
     return made
 
 
@@ -92,12 +98,14 @@ class _Graph:
         self.nodes["input"] = self.nir.Input({"input": sizes})
         values = [_Value("input", made.image, len(sizes) == 1, encoder.kind == "poisson-unsigned")]
         for node in made.nodes:
-            reads = (node.reads,) if isinstance(node, Layer) else node.reads
             with named(node):
-                values.append(self.node(node, [values[read + 1] for read in reads]))
+                values.append(self.node(node, [values[read + 1] for read in node.inputs]))
         self.nodes["output"] = self.nir.Output({"output": np.array(values[-1].sizes)})
         self.edges.append((values[-1].node, "output"))
-        return self.nir.NIRGraph(self.nodes, self.edges, {FACTS: facts_of(made)})
+        facts = {name: to_tree(getattr(made, name), {}) for name in KEPT}
+        return self.nir.NIRGraph(
+            self.nodes, self.edges, {FACTS: json.dumps(facts, ensure_ascii=False, allow_nan=False)}
+        )
 
     def node(self, node: Layer | Sum, read: Sequence[_Value]) -> _Value:
         if isinstance(node, Layer):
@@ -108,14 +116,13 @@ class _Graph:
     def add(self, layer: str, suffix: str, node: Any, *read: _Value, part: str = "", **changed: Any) -> _Value:
         """Add a node of a layer after others; return its output: that of the first of them, with the given changes."""
         stem = f"{layer}{suffix}".replace(".", "_").replace("/", "_")
-        name = next(name for name in (stem + "_" * count for count in range(len(self.nodes) + 1)) if self.is_free(name))
+        name = stem
+        while name in self.nodes or name == "output":
+            name += "_"
         node.metadata = {LAYER: layer, **({PART: part} if part else {}), **node.metadata}
         self.nodes[name] = node
         self.edges += [(value.node, name) for value in read]
         return read[0]._replace(node=name, **changed)
-
-    def is_free(self, name: str) -> bool:
-        return name not in self.nodes and name != "output"
 
     def layer(self, layer: Layer, x: _Value) -> _Value:
         """Add pooling, weights, the affine map, neurons, and pooling."""
@@ -144,7 +151,11 @@ class _Graph:
     def current(self, layer: Layer, weights: Weights, x: _Value) -> _Value:
         shape, values = weights.shape(x.shape), weights.values
         if weights.is_convolution:
-            self.check_convolution(weights)
+            high, wide = values.shape[2:]
+            if weights.groups > 1:  # which nir's check of shapes would refuse, and every reader runs it
+                raise DeployError(f"its convolution has {weights.groups} groups, and nir 1.0.8 always assumes 1")
+            if high != wide:
+                raise DeployError(f"its kernel is {high}x{wide}, and nir 1.0.8 takes every kernel for a square")
             bias = np.zeros(len(values), values.dtype) if weights.bias is None else weights.bias
             sizes = (np.array(size) for size in (weights.stride, weights.padding, weights.dilation))
             node = self.nir.Conv2d(x.shape[1:], values, *sizes, 1, bias)
@@ -155,15 +166,6 @@ class _Graph:
         node = self.nir.Linear(values) if weights.bias is None else self.nir.Affine(values, weights.bias)
         return self.add(layer.name, "", node, x, shape=shape, flat=True, binary=False)
 
-    @staticmethod
-    def check_convolution(weights: Weights) -> None:
-        """Refuse a convolution that nir's check of shapes, which every reader runs, would refuse."""
-        high, wide = weights.values.shape[2:]
-        if weights.groups > 1:
-            raise DeployError(f"its convolution has {weights.groups} groups, and nir 1.0.8 always assumes 1")
-        if high != wide:
-            raise DeployError(f"its kernel is {high}x{wide}, and nir 1.0.8 takes every kernel for a square")
-
     def normalised(self, layer: Layer, x: _Value) -> _Value:
         """Add the affine map, unless it does nothing: its tables, if they change over time, and their median."""
         tables = {"scale": layer.scale, "shift": layer.shift}
@@ -173,7 +175,7 @@ class _Graph:
             notes |= {"gamma": layer.gamma, "driven": np.array(layer.driven)}
         if not notes and (layer.scale == 1).all() and not layer.shift.any():
             return x
-        scale, shift = (stand_in(table) for table in tables.values())
+        scale, shift = (np.median(table, 0) for table in tables.values())
         diagonal = np.diag(scale)
         if x.flat:
             node = self.nir.Affine(diagonal, shift)
@@ -189,10 +191,13 @@ class _Graph:
             raise DeployError("its neurons are folded, and NIR's do not vary over time: export the unfolded network")
         if not (neurons.leak >= 0).all() or not (neurons.leak <= 1).all():
             raise DeployError(f"its leak is {neurons.leak.min():g} to {neurons.leak.max():g}: NIR's is 0 to 1")
-        leak, threshold = (self.spread(table, x) for table in (neurons.leak, neurons.threshold))
+        rows = (0, slice(None)) if x.flat else (0, slice(None), None, None)
+        leak, threshold = (
+            np.array(np.broadcast_to(table[rows], x.sizes)) for table in (neurons.leak, neurons.threshold)
+        )
         notes = {"leak": neurons.leak, "threshold": neurons.threshold}
         keeps, zeros = (neurons.leak == 1).all(), np.zeros(x.sizes)
-        tau = time_constant(leak)
+        tau = DT / np.maximum(1 - leak, LEAST)
         r = np.full(x.sizes, 1 / DT) if keeps else tau / DT
         if neurons.reset == "hard":
             node = self.nir.IF(r, threshold, zeros) if keeps else self.nir.LIF(tau, r, zeros, threshold, zeros)
@@ -210,9 +215,3 @@ class _Graph:
         if neurons.rule == "before":
             x = self.add(layer.name, "_delay", self.nir.Delay(np.full(x.sizes, DT)), x)
         return x
-
-    @staticmethod
-    def spread(table: Array, x: _Value) -> Array:
-        """Return a table ``[1, C or 1]`` as one number per neuron."""
-        rows = table[0] if x.flat else table[0, :, None, None]
-        return np.array(np.broadcast_to(rows, x.sizes))

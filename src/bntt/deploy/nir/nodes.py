@@ -7,37 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from bntt.deploy.description import MOST_VALUES
 from bntt.deploy.errors import DeployError
-from bntt.deploy.layers import Array, Shape
-from bntt.deploy.nir.notes import LAYER, PART
+from bntt.deploy.layers import MOST_VALUES, Array
+from bntt.deploy.nir.graph import LAYER, PART
 
-SUPPORTED = (
-    "Input",
-    "Output",
-    "Conv2d",
-    "Linear",
-    "Affine",
-    "Scale",
-    "Flatten",
-    "AvgPool2d",
-    "SumPool2d",
-    "LIF",
-    "IF",
-    "LI",
-    "I",
-    "Threshold",
-    "Delay",
-)
+NAMES = "Input Output Conv2d Linear Affine Scale Flatten AvgPool2d SumPool2d LIF IF LI I Threshold Delay"
+SUPPORTED = NAMES.split()
 
 
 class Node:
-    """One node, by name.
-
-    >>> Node("a", {"type": "Delay", "delay": np.array([1e-4, 2e-4])}).one("delay")
-    Traceback (most recent call last):
-    bntt.deploy.errors.DeployError: 'a' (Delay): its delay is 0.0001 to 0.0002, and one number is needed
-    """
+    """One node, by name."""
 
     def __init__(self, name: str, fields: Any) -> None:
         self.name, self.fields = name, fields if isinstance(fields, Mapping) else {}
@@ -45,18 +24,11 @@ class Node:
         notes = self.fields.get("metadata")
         self.notes: Mapping[str, Any] = notes if isinstance(notes, Mapping) else {}
         """Its metadata."""
+        self.layer, self.part = (str(self.notes.get(name, "")) for name in (LAYER, PART))
+        """The layer that it belongs to, and which part of it; "" if it does not say."""
         self.reads: list[str] = []
         """The nodes before it, in the order of the edges, without feedback."""
         self.read_by: list[str] = []
-
-    @property
-    def layer(self) -> str:
-        """The layer that it belongs to; "" if it does not say."""
-        return str(self.notes.get(LAYER, ""))
-
-    @property
-    def part(self) -> str:
-        return str(self.notes.get(PART, ""))
 
     def wrong(self, why: str) -> DeployError:
         """Return the error that names this node."""
@@ -98,16 +70,16 @@ class Node:
             raise self.wrong(f"its {field} is {values.min():g} to {values.max():g}, and one number is needed")
         return float(values.flat[0])
 
-    def by_channel(self, field: str, shape: Shape, flat: bool, default: float | None = None) -> Array:
+    def by_channel(self, field: str, sizes: tuple[int, ...], default: float | None = None) -> Array:
         """Return a field of one number per neuron as float64 ``[1, C]``, or ``[1, 1]`` if all are the same."""
         if default is not None and self.fields.get(field) is None:
             return np.full((1, 1), default)
         values = self.array(field).astype(np.float64)
         if values.size == 1 or (values == values.flat[0]).all():
             return values.reshape(-1)[:1, None]
-        if values.shape != (shape[:1] if flat else shape):
-            raise self.wrong(f"its {field} is {list(values.shape)}, and its neurons are {list(shape)}")
-        rows = values.reshape(shape[0], -1)
+        if values.shape != sizes:
+            raise self.wrong(f"its {field} is {list(values.shape)}, and its neurons are {list(sizes)}")
+        rows = values.reshape(len(values), -1)
         if (rows != rows[:, :1]).any():
             raise self.wrong(f"its {field} differs within a channel, and only channels may differ")
         return rows[:, 0][None]

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from bntt.deploy.description import MOST_VALUES, Description, Encoder
+from bntt.deploy.description import Description, Encoder
 from bntt.deploy.errors import DeployError
-from bntt.deploy.layers import Layer, Sum
+from bntt.deploy.layers import MOST_VALUES, Array, Layer, Neurons, Pool, Shape, Sum, Weights
 from bntt.deploy.nir.file import read
-from bntt.deploy.nir.nodes import Node, connected, feedback, in_order
-from bntt.deploy.nir.notes import DT, FACTS, Facts, facts_from
-from bntt.deploy.nir.parts import TAKES, Draft, Reading
+from bntt.deploy.nir.graph import DT, FACTS, KEPT
+from bntt.deploy.nir.nodes import Node, connected, feedback, in_order, padding_of
+from bntt.deploy.tree import check_types, from_tree
+from bntt.io.files import parse_json
 
 if TYPE_CHECKING:
     import nir
 
 MOST_NODES = 10_000
+NEAR = 1e-6
+"""Relative error of numbers that other programs round to float32."""
 
 
 def from_nir(
@@ -66,22 +69,78 @@ def described(
 ) -> Description:
     """Describe a graph as ``nir.NIRGraph.to_dict`` has it; see :func:`from_nir`."""
     nodes, notes = connected(graph), graph.get("metadata")
-    facts = facts_from(str(notes[FACTS])) if isinstance(notes, Mapping) and FACTS in notes else None
-    if encoder is not None:
-        facts = Facts(encoder, *(facts[1:] if facts else ((),)))
-    if facts is None:
+    facts = _facts(str(notes[FACTS])) if isinstance(notes, Mapping) and FACTS in notes else {}
+    encoder = encoder or facts.get("encoder")
+    if encoder is None:
         raise DeployError("the graph does not say how samples become its input: encoder=Encoder('direct', num_steps=8)")
-    return _Reading(nodes, facts, dt).description(classes)
+    reading = _Reading(nodes, encoder, dt)
+    shape, count = reading.network()
+    names = classes or facts.get("classes") or tuple(map(str, range(count)))
+    return Description(
+        tuple(reading.made), encoder, names, shape, facts.get("pictures"), dict(facts.get("provenance", {}))
+    )
 
 
-class _Reading(Reading):
-    def __init__(self, nodes: dict[str, Node], facts: Facts, dt: float) -> None:
-        self.nodes, self.facts, self.dt = nodes, facts, dt
-        self.steps, self.made = facts.encoder.num_steps, list[Layer | Sum]()
+def _facts(text: str) -> dict[str, Any]:
+    """Return the fields of a description that are no nodes."""
+    kinds = {kept.name: kept.type for kept in fields(Description) if kept.name in KEPT}
+    try:
+        tree = parse_json(text)
+        if not isinstance(tree, dict) or tree.keys() != kinds.keys():
+            raise DeployError(f"it has {tree!s:.80}, expected {', '.join(KEPT)}")
+        facts = {name: from_tree(kind, tree[name], {}) for name, kind in kinds.items()}
+        for name, kind in kinds.items():
+            check_types(facts[name], kind, name)
+        return facts
+    except ValueError as error:
+        raise DeployError(f"its metadata {FACTS!r} describes no network: {error}") from None
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A layer while its nodes are read: pooling, weights, affine map, neurons, pooling. Empty: the node it reads."""
+
+    reads: int
+    shape: Shape
+    flat: bool
+    name: str = ""
+    before: tuple[Pool, ...] = ()
+    weights: Weights | None = None
+    scale: Array = field(default_factory=lambda: np.ones((1, 1)))
+    shift: Array = field(default_factory=lambda: np.zeros((1, 1)))
+    neurons: Neurons | None = None
+    after: tuple[Pool, ...] = ()
+    gamma: Array | None = None
+    driven: tuple[int, int] = (0, 0)
+    gain: float = 1.0
+    """Factor of a sum of windows, which the next weights or neurons take over."""
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Shape of the output, ``[C, H, W]`` or ``[F]``."""
+        return self.shape[:1] if self.flat else self.shape
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether it has weights or neurons."""
+        return self.weights is not None or self.neurons is not None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether an affine map or neurons can follow."""
+        return self.neurons is None and not self.after
+
+
+class _Reading:
+    """The nodes of a description, as the graph's are read in order."""
+
+    def __init__(self, nodes: dict[str, Node], encoder: Encoder, dt: float) -> None:
+        self.nodes, self.encoder, self.dt, self.steps = nodes, encoder, dt, encoder.num_steps
+        self.made: list[Layer | Sum] = []
         self.resets, self.drafts = feedback(nodes), dict[str, Draft]()
 
-    def description(self, classes: tuple[str, ...]) -> Description:
-        """Return the description."""
+    def network(self) -> tuple[tuple[int, ...], int]:
+        """Read all nodes; return the shape of the input and the number of classes."""
         ins, outs = ([node for node in self.nodes.values() if node.type == kind] for kind in ("Input", "Output"))
         if len(ins) != 1 or len(outs) != 1 or len(outs[0].reads) != 1 or len(self.nodes) > MOST_NODES:
             raise DeployError(
@@ -89,17 +148,13 @@ class _Reading(Reading):
                 f"output that one node leads to, and at most {MOST_NODES:,} nodes are needed"
             )
         shape = ins[0].sizes("shape")
-        self.facts.encoder.check(shape[0])
+        self.encoder.check(shape[0])
         in_order(self.nodes, outs[0].name, self.take)
         beside = {scale.name for scale in self.resets.values()}
         for node in self.nodes.values():
             if node.name not in self.drafts and node.name not in beside and node is not outs[0]:
                 raise node.wrong("it leads to no output")
-        last = self.closed(outs[0], self.drafts[outs[0].reads[0]])
-        count = last.shape[0]
-        names = classes or self.facts.classes or tuple(map(str, range(count)))
-        pictures, told = self.facts.pictures, dict(self.facts.provenance)
-        return Description(tuple(self.made), self.facts.encoder, names, shape, pictures, told)
+        return shape, self.closed(outs[0], self.drafts[outs[0].reads[0]]).shape[0]
 
     def take(self, node: Node) -> None:
         """Take one node, after all the nodes that it reads."""
@@ -112,8 +167,7 @@ class _Reading(Reading):
             raise node.wrong("nothing leads to it")
         else:
             read = [self.drafts[name] for name in node.reads]
-            draft = read[0] if len(read) == 1 else self.added(node, read)
-            draft = TAKES[node.type](self, node, draft)
+            draft = TAKES[node.type](self, node, read[0] if len(read) == 1 else self.added(node, read))
         self.drafts[node.name] = draft if len(node.read_by) < 2 else self.closed(node, draft)
 
     def added(self, node: Node, read: Sequence[Draft]) -> Draft:
@@ -129,16 +183,16 @@ class _Reading(Reading):
         return total
 
     def closed(self, node: Node, draft: Draft) -> Draft:
+        """Append a layer whose nodes are all read, and return the draft that reads it."""
         if draft.gain != 1:
             raise node.wrong("weights or neurons must follow the SumPool2d before it")
-        if draft.is_empty:
+        if not draft.is_begun:
+            if draft.before:
+                raise node.wrong("weights or neurons must follow the pooling before it")
             return draft
-        if draft.weights is None and draft.neurons is None:
-            raise node.wrong("weights or neurons must follow the pooling before it")
-        width = draft.shape[0]
-        if self.steps * width > MOST_VALUES:
-            raise node.wrong(f"{self.steps} steps of {width} channels are more than a network has")
-        size = self.steps, width
+        size = self.steps, draft.shape[0]
+        if size[0] * size[1] > MOST_VALUES:
+            raise node.wrong(f"{size[0]} steps of {size[1]} channels are more than a network has")
         scale, shift = (np.array(np.broadcast_to(table, size)) for table in (draft.scale, draft.shift))
         self.made.append(
             Layer(
@@ -149,13 +203,214 @@ class _Reading(Reading):
         return Draft(len(self.made) - 1, draft.shape, draft.flat)
 
     def begun(self, node: Node, draft: Draft) -> Draft:
-        if draft.weights is not None or draft.neurons is not None:
-            gain, draft = draft.gain, self.closed(node, replace(draft, gain=1.0))
-            draft = replace(draft, gain=gain)
+        """Return the draft to which weights or neurons are added: this one, or a new one after it."""
+        if draft.is_begun:
+            draft = replace(self.closed(node, replace(draft, gain=1.0)), gain=draft.gain)
         return replace(draft, name=node.layer or node.name)
 
+    def of_layer(self, node: Node, draft: Draft) -> Draft:
+        """Return the draft of a node's layer: a new one after the layer that is being read, if it names another."""
+        other = node.layer and draft.name and node.layer != draft.name
+        return self.begun(node, draft) if other and draft.is_begun else draft
+
+    def convolution(self, node: Node, draft: Draft) -> Draft:
+        """Take a Conv2d: weights, or a norm."""
+        values, bias = node.array("weight", 4), node.array("bias", 1)
+        if node.part == "norm" and (mine := self.of_layer(node, draft)).is_open:
+            return self.normalised(node, mine, values[..., 0, 0], bias)
+        if draft.flat:
+            raise node.wrong("it reads features, and a convolution needs an image")
+        stride, dilation = node.pair("stride", 1), node.pair("dilation", 1)
+        padding = padding_of(node, values.shape[2:], stride, dilation)
+        kept = bias.astype(values.dtype) if bias.any() else None
+        return self.weighed(node, draft, Weights(values, kept, stride, padding, dilation, node.pair("groups", 1)[0]))
+
+    def linear(self, node: Node, draft: Draft) -> Draft:
+        """Take a Linear or an Affine: weights, or a norm."""
+        values, bias = node.array("weight", 2), node.array("bias", 1) if node.type == "Affine" else None
+        if node.part == "norm" and bias is not None and (mine := self.of_layer(node, draft)).is_open:
+            return self.normalised(node, mine, values, bias)
+        if not draft.flat:
+            raise node.wrong("it reads an image: a Flatten must stand before it")
+        return self.weighed(node, draft, Weights(values, None if bias is None else bias.astype(values.dtype)))
+
+    def weighed(self, node: Node, draft: Draft, weights: Weights) -> Draft:
+        """Add weights to the layer that is being read."""
+        draft = self.begun(node, draft)
+        if draft.gain != 1:
+            weights = replace(weights, values=weights.values * weights.values.dtype.type(draft.gain))
+        try:
+            shape = weights.shape(draft.shape)
+        except DeployError as error:
+            raise node.wrong(str(error)) from None
+        return replace(draft, weights=weights, shape=shape, flat=not weights.is_convolution, gain=1.0)
+
+    def normalised(self, node: Node, draft: Draft, matrix: Array, shift: Array) -> Draft:
+        """Add a norm of :func:`~bntt.deploy.export`: a diagonal map, and its tables if they change over time."""
+        width, found = draft.shape[0], []
+        scale = np.diagonal(matrix)
+        if matrix.shape != (width, width) or shift.shape != (width,) or (matrix != np.diag(scale)).any():
+            raise node.wrong("its metadata call it a norm, but it does not scale each channel by one number")
+        for what, values in (("scale", scale), ("shift", shift)):
+            table = node.note(what, (self.steps, width))
+            if table is not None:
+                agree(node, what, np.median(table, 0), values)
+            found.append((values[None] if table is None else table).astype(np.float64))
+        driven = node.note("driven", (2,))
+        first, last = (0, 0) if driven is None else map(int, driven)
+        name, gamma = draft.name or node.layer or node.name, node.note("gamma", (self.steps,))
+        return replace(draft, name=name, scale=found[0], shift=found[1], gamma=gamma, driven=(first, last))
+
+    def scaling(self, node: Node, draft: Draft) -> Draft:
+        """Take a Scale of currents, or one by 1."""
+        factor = node.by_channel("scale", draft.sizes)
+        if (factor == 1).all():
+            return draft
+        if draft.weights is None or not draft.is_open:
+            raise node.wrong(
+                "it scales what is no current of weights: a Scale must be between weights and their neurons"
+            )
+        return replace(draft, scale=draft.scale * factor, shift=draft.shift * factor)
+
+    def flattening(self, node: Node, draft: Draft) -> Draft:
+        """Take a Flatten of the whole image."""
+        first, last, dims = node.fields.get("start_dim"), node.fields.get("end_dim"), len(draft.sizes)
+        if first not in (0, -dims) or last not in (-1, dims - 1):
+            raise node.wrong(f"it flattens from {first} to {last}: all of {dims} dimensions must be, from 0 to -1")
+        fires = [name for name in node.read_by if self.nodes[name].type in ("LIF", "IF", "LI", "I")]
+        if fires and draft.shape[1:] != (1, 1):
+            raise node.wrong(f"it flattens an image for the neurons {fires[0]!r}: flatten behind them, before a Linear")
+        shape, gain = (int(np.prod(draft.shape)), 1, 1), draft.gain
+        if draft.is_begun:
+            draft = self.closed(node, replace(draft, gain=1.0))
+        return replace(draft, shape=shape, flat=True, gain=gain)
+
+    def pooling(self, node: Node, draft: Draft) -> Draft:
+        """Take an AvgPool2d, or a SumPool2d, which a Threshold after it turns into max pooling of spikes."""
+        size, stride, padding = node.pair("kernel_size", 1), node.pair("stride", 1), node.pair("padding", 0)
+        if stride != size or padding != (0, 0) or draft.flat:
+            raise node.wrong(f"it pools {size} by steps of {stride}, padded by {padding}: windows must be adjacent")
+        pool, gain = Pool("average", size), draft.gain * (float(np.prod(size)) if node.type == "SumPool2d" else 1.0)
+        if draft.is_begun and node.part == "before":
+            draft = self.closed(node, draft)
+        shape = pool.shape(draft.shape)
+        if min(shape) < 1:
+            raise node.wrong(f"it pools {size}, and reads {list(draft.shape)}")
+        if not draft.is_begun:
+            return replace(draft, before=(*draft.before, pool), shape=shape, gain=gain)
+        return replace(draft, after=(*draft.after, pool), shape=shape, gain=gain)
+
+    def threshold(self, node: Node, draft: Draft) -> Draft:
+        """Take a Threshold: of a sum of spikes, or of a membrane that it resets."""
+        before = self.nodes[node.reads[0]]
+        if before.type == "SumPool2d" and node.one("threshold") == 0.5:
+            return self.largest(node, draft)
+        if before.type not in ("LI", "I"):
+            raise node.wrong("it must follow an LI or I, or be 0.5 and follow a SumPool2d of spikes")
+        if (back := self.resets.get(node.name)) is None:
+            raise node.wrong("its spikes reset nothing: a Scale must lead them back to the LI or I before it")
+        draft = self.fired(before, node, draft, "soft")
+        assert draft.neurons is not None
+        delayed = any(self.nodes[name].type == "Delay" for name in node.read_by)
+        taken = draft.neurons.threshold * (1 if delayed else draft.neurons.leak) / self.received(before, draft)
+        if not np.allclose(back.by_channel("scale", draft.sizes), -taken, NEAR, 1e-12):
+            what = "its threshold, as a Delay follows" if delayed else "its leak times its threshold"
+            expected = f"expected minus {what}, over the gain of {before.name}: {-taken.flat[0]:g}"
+            raise back.wrong(f"it leads back {back.array('scale').flat[0]:g}, {expected}")
+        return draft
+
+    def largest(self, node: Node, draft: Draft) -> Draft:
+        """Turn the last sum pooling, of spikes, into max pooling."""
+        *pools, last = draft.after or draft.before
+        spikes = draft.neurons is not None if draft.after else self.gives_spikes(draft.reads)
+        if not spikes or any(pool.kind != "max" for pool in pools):
+            raise node.wrong("the SumPool2d before it must add up spikes, 0 or 1")
+        draft, made = replace(draft, gain=draft.gain / float(np.prod(last.size))), (*pools, Pool("max", last.size))
+        return replace(draft, after=made) if draft.after else replace(draft, before=made)
+
     def gives_spikes(self, place: int) -> bool:
+        """Whether a node's output is only zeros and ones."""
         if place < 0:
-            return self.facts.encoder.kind == "poisson-unsigned"
+            return self.encoder.kind == "poisson-unsigned"
         node = self.made[place]
         return isinstance(node, Layer) and node.neurons is not None and all(pool.kind == "max" for pool in node.after)
+
+    def membrane(self, node: Node, draft: Draft) -> Draft:
+        """Take an LI or I: the Threshold after it completes the neurons."""
+        if [self.nodes[name].type for name in node.read_by] != ["Threshold"]:
+            raise node.wrong("a Threshold must follow it, and reset it through a Scale: the library has no other use")
+        return draft
+
+    def firing(self, node: Node, draft: Draft) -> Draft:
+        """Take an LIF or IF."""
+        reset = node.by_channel("v_reset", draft.sizes, 0.0)
+        if reset.any():
+            raise node.wrong(f"its v_reset is {reset.min():g} to {reset.max():g}: the library's neurons reset to 0")
+        return self.fired(node, node, draft, "hard")
+
+    def fired(self, node: Node, fires: Node, draft: Draft, reset: Literal["soft", "hard"]) -> Draft:
+        """Add neurons: one node, or a membrane and the node that fires."""
+        draft = self.of_layer(node, draft)
+        if not draft.is_open or not (draft.is_begun or draft.before):
+            draft = self.begun(node, draft)
+        leak = np.ones((1, 1))
+        if node.type in ("LIF", "LI"):
+            tau, rest = node.by_channel("tau", draft.sizes), node.by_channel("v_leak", draft.sizes)
+            dt = self.dt
+            if rest.any() or (tau < dt * (1 - NEAR)).any():
+                raise node.wrong(
+                    f"its v_leak must be 0 and its tau at least dt = {dt:g}, a smaller one has no Euler step"
+                )
+            leak = np.maximum(0.0, 1 - dt / tau)
+        gain = self.received(node, draft)
+        held = fires.by_channel("threshold" if fires.type == "Threshold" else "v_threshold", draft.sizes)
+        tables = []
+        for what, table in (("leak", leak), ("threshold", held)):
+            noted = node.note(what, (1, 1), (1, draft.shape[0]))
+            if noted is not None:
+                agree(node, what, noted, table)
+            tables.append(table if noted is None else noted.astype(np.float64))
+        if (tables[1] <= 0).any():
+            raise fires.wrong("its threshold must be above 0, or it fires at rest")
+        scale, shift = draft.scale if draft.gain == 1 else draft.scale * draft.gain, draft.shift
+        if not np.allclose(gain, 1, NEAR, 0):
+            scale, shift = scale * gain, shift * gain
+        neurons, name = Neurons(tables[0], tables[1], "after", reset), draft.name or node.layer or node.name
+        return replace(draft, neurons=neurons, scale=scale, shift=shift, name=name, gain=1.0)
+
+    def received(self, node: Node, draft: Draft) -> Array:
+        """Return a membrane's gain for all its inputs, feedback included: ``r dt / tau``, or ``r dt`` if none leaks."""
+        gain: Array = node.by_channel("r", draft.sizes) * self.dt
+        return gain / node.by_channel("tau", draft.sizes) if node.type in ("LIF", "LI") else gain
+
+    def delay(self, node: Node, draft: Draft) -> Draft:
+        """Take a Delay of one step after neurons: their spikes leave a step later."""
+        before = self.nodes[node.reads[0]].type
+        if draft.neurons is None or before not in ("LIF", "IF", "Threshold") or len(node.reads) > 1:
+            raise node.wrong("it must stand behind neurons")
+        if draft.neurons.rule == "before" or not np.isclose(node.one("delay"), self.dt, NEAR, 0):
+            raise node.wrong(f"it must be one step, {self.dt:g} s, and one for each layer")
+        return replace(draft, neurons=replace(draft.neurons, rule="before"))
+
+
+TAKES: dict[str, Callable[[_Reading, Node, Draft], Draft]] = {
+    "Conv2d": _Reading.convolution,
+    "Linear": _Reading.linear,
+    "Affine": _Reading.linear,
+    "Scale": _Reading.scaling,
+    "Flatten": _Reading.flattening,
+    "AvgPool2d": _Reading.pooling,
+    "SumPool2d": _Reading.pooling,
+    "Threshold": _Reading.threshold,
+    "LI": _Reading.membrane,
+    "I": _Reading.membrane,
+    "LIF": _Reading.firing,
+    "IF": _Reading.firing,
+    "Delay": _Reading.delay,
+}
+
+
+def agree(node: Node, what: str, noted: Array, held: Array) -> None:
+    """Refuse metadata that does not match a node's numbers."""
+    if not np.allclose(noted, held, NEAR, 1e-12):
+        raise node.wrong(f"its metadata {what} and its numbers differ: one of them was changed elsewhere")
