@@ -50,18 +50,11 @@ def build(description: Description, *, step: bool = False) -> onnx.ModelProto:
         import onnx
     except ModuleNotFoundError:
         raise DeployError('ONNX files are written by onnx, which is not installed: pip install "bntt[onnx]"') from None
-    made = _Graph(description, step).made()
-    model = onnx.helper.make_model(made, opset_imports=[onnx.helper.make_opsetid("", OPSET)], ir_version=IR)
+    graph = _Graph(description, step).made()
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", OPSET)], ir_version=IR)
     model.producer_name, model.producer_version = "bntt", __version__
-    onnx.helper.set_model_props(model, _facts(description))
-    onnx.checker.check_model(model, full_check=True)
-    return model
-
-
-def _facts(description: Description) -> dict[str, str]:
-    """Return everything that a caller must know and the graph does not say, as JSON by name."""
     encoder = description.encoder
-    facts: dict[str, Any] = {
+    facts: dict[str, Any] = {  # what a caller must know and the graph does not say
         "classes": description.classes,
         "encoder": encoder.kind,
         "num_steps": encoder.num_steps,
@@ -70,15 +63,17 @@ def _facts(description: Description) -> dict[str, str]:
         "gamma": {layer.name: layer.gamma.tolist() for layer in description.layers if layer.gamma is not None},
         "provenance": description.provenance,
     }
-    return {f"bntt.{name}": json.dumps(fact, ensure_ascii=False) for name, fact in facts.items()}
+    told = {f"bntt.{name}": json.dumps(fact, ensure_ascii=False) for name, fact in facts.items()}
+    onnx.helper.set_model_props(model, told)
+    onnx.checker.check_model(model, full_check=True)
+    return model
 
 
 class _Value(NamedTuple):
-    """A value of the graph, ``[steps, B, *shape]``, or in one step ``[B, *shape]``."""
+    """A value, ``[steps, B, *shape]``, or in one step ``[B, *shape]``; its steps are T, or 1 if it never changes."""
 
     name: str
     steps: int
-    """T, or 1 for a value that never changes."""
     shape: Shape
 
 
@@ -139,11 +134,12 @@ class _Graph(_Nodes):
 
         values = [self.encoded()]
         for node in self.description.nodes:
+            one, *others = (values[read + 1] for read in node.inputs)
             if isinstance(node, Layer):
-                values.append(self.layer(node, values[node.reads + 1]))
+                values.append(self.layer(node, one))
             else:
-                one, other = (values[read + 1] for read in node.reads)
-                values.append(_Value(self("Add", one.name, other.name), max(one.steps, other.steps), one.shape))
+                steps = max(one.steps, others[0].steps)
+                values.append(_Value(self("Add", one.name, others[0].name), steps, one.shape))
         self.readout(values[-1])
         return helper.make_graph(self.nodes, "bntt", self.inputs, self.outputs, list(self.constants.values()))
 

@@ -50,10 +50,25 @@ class _Adapter(nn.Module):
 
 
 class Layer(_Adapter):
-    """A norm as a layer: a tensor ``[T, B, C, *space]`` in, one of the same shape out; returned by :func:`as_layer`.
+    """A norm as a layer of any network: a tensor in, a tensor out, all steps in one call, time first.
+
+    An input ``[B, T, C, ...]`` would be normalised along the wrong axis, so the layer refuses an input whose first axis
+    is not T. If the first input has B = T, its shape cannot show which axis is time: the layer refuses it too, until
+    another input has shown that time is first. A norm without steps, such as ``LayerNorm``, takes any input.
 
     Args:
-        norm, time_first: as for :func:`as_layer`.
+        norm: ``BNTT(channels, num_steps)`` or any other norm; it is used, not copied.
+        time_first: declare that the first axis is time. The layer then does not check it, and an input of fewer than T
+            steps is the first ones.
+
+    Raises:
+        TypeError: if it is no norm of this library's form.
+        ValueError: on a call with an input that it refuses.
+
+    >>> import torch
+    >>> from bntt.nn import BNTT
+    >>> as_layer(BNTT(8, num_steps=5))(torch.randn(5, 2, 8, 4, 4)).shape
+    torch.Size([5, 2, 8, 4, 4])
     """
 
     def __init__(self, norm: nn.Module, *, time_first: bool = False) -> None:
@@ -62,11 +77,7 @@ class Layer(_Adapter):
         self._seen = False  # an input whose shape says that time is first
 
     def forward(self, x: Float[Tensor, "S B C *space"]) -> Float[Tensor, "S B C *space"]:
-        """Normalise all T steps, or with ``time_first`` the first S of them.
-
-        Raises:
-            ValueError: as :func:`as_layer` says, or as the norm does.
-        """
+        """Normalise all T steps, or with ``time_first`` the first S of them."""
         check_tensor(x, "a norm", "a current [T, B, C, ...]")
         shape, total = x.shape, getattr(self.norm, "num_steps", None)
         if not self.time_first and total is not None and len(shape) > 1:
@@ -88,10 +99,23 @@ class Layer(_Adapter):
 
 
 class Step(_Adapter):
-    """A norm that takes one step per call, ``[B, C, *space]``, and counts the steps; returned by :func:`as_step`.
+    """A norm for a loop over time: it counts its calls, one step each; call ``reset()`` before the next batch.
+
+    In training, norms that look ahead (tdBN, TEBN) need all steps in one call, and refuse single ones. The count is not
+    part of ``state_dict()``. A loop that knows its step needs no adapter: ``norm[t](x)``.
 
     Args:
-        norm: as for :func:`as_step`.
+        norm: as for :func:`as_layer`.
+
+    Raises:
+        TypeError: if it is no norm of this library's form.
+
+    >>> import torch
+    >>> from bntt.nn import BNTT
+    >>> step = as_step(BNTT(8, num_steps=5))
+    >>> [step(torch.randn(2, 8)).shape for t in range(5)][-1]
+    torch.Size([2, 8])
+    >>> step.reset()
     """
 
     def __init__(self, norm: nn.Module) -> None:
@@ -103,20 +127,28 @@ class Step(_Adapter):
         self._before: RestOf = (0, None)
 
     def forward(self, x: Float[Tensor, "B C *space"]) -> Float[Tensor, "B C *space"]:
-        """Normalise the next step.
-
-        Raises:
-            ValueError: after T steps without ``reset()``, or as the norm does.
-        """
+        """Normalise the next step; raise a ValueError after T steps without ``reset()``."""
         y, self._before = take(self.norm, x, self._before, RESET)
         return y
 
 
 class Cell(_Adapter):
-    """A norm as Norse calls its cells, ``y, state = cell(x, state)``, and its sequences; returned by :func:`as_cell`.
+    """A norm as a Norse module, for ``SequentialState`` and ``Lift``: ``y, state = cell(x, state)``.
 
     Args:
-        norm, sequence: as for :func:`as_cell`.
+        norm: as for :func:`as_layer`.
+        sequence: take any number of steps ``[S, B, C, ...]`` per call, instead of one ``[B, C, ...]``.
+
+    Raises:
+        TypeError: if it is no norm of this library's form.
+
+    >>> import torch
+    >>> from bntt.nn import BNTT
+    >>> cell = as_cell(BNTT(8, num_steps=5))
+    >>> y, state = cell(torch.randn(2, 8))
+    >>> y, state = cell(torch.randn(2, 8), state)
+    >>> y.shape, state[0]
+    (torch.Size([2, 8]), 2)
     """
 
     def __init__(self, norm: nn.Module, *, sequence: bool = False) -> None:
@@ -124,13 +156,13 @@ class Cell(_Adapter):
         self.sequence = sequence
 
     def forward(self, x: Tensor, state: RestOf | None = None) -> tuple[Tensor, RestOf]:
-        """Return ``(y, state)`` of the next step ``[B, C, *space]``, or of the next steps ``[S, B, C, *space]``.
-
-        Raises:
-            ValueError: if the norm has no such step, or as the norm does.
-        """
+        """Return ``(y, state)`` of the next step ``[B, C, *space]``, or of the next steps ``[S, B, C, *space]``."""
         anew = "begin every batch with state=None"
         return take(self.norm, x, state or (0, None), anew, single=not self.sequence)
+
+
+as_layer, as_step, as_cell = Layer, Step, Cell
+"""The names that say what becomes of a norm."""
 
 
 class LoopedNeurons(nn.Module):
@@ -150,73 +182,6 @@ class LoopedNeurons(nn.Module):
             fired, state = self._step(self.neuron, now, state)
             spikes.append(fired)
         return torch.stack(spikes), state
-
-
-def as_layer(norm: nn.Module, *, time_first: bool = False) -> Layer:
-    """Return a norm as a layer of any network: a tensor in, a tensor out, all steps in one call, time first.
-
-    An input ``[B, T, C, ...]`` would be normalised along the wrong axis, so the layer refuses an input whose first axis
-    is not T. If the first input has B = T, its shape cannot show which axis is time: the layer refuses it too, until
-    another input has shown that time is first. A norm without steps, such as ``LayerNorm``, takes any input.
-
-    Args:
-        norm: ``BNTT(channels, num_steps)`` or any other norm; it is used, not copied.
-        time_first: declare that the first axis is time. The layer then does not check it, and an input of fewer than T
-            steps is the first ones.
-
-    Raises:
-        TypeError: if it is no norm of this library's form.
-        ValueError: on a call with an input that it refuses.
-
-    >>> import torch
-    >>> from bntt.nn import BNTT
-    >>> as_layer(BNTT(8, num_steps=5))(torch.randn(5, 2, 8, 4, 4)).shape
-    torch.Size([5, 2, 8, 4, 4])
-    """
-    return Layer(norm, time_first=time_first)
-
-
-def as_step(norm: nn.Module) -> Step:
-    """Return a norm for a loop over time: it counts its calls, one step each; call ``reset()`` before the next batch.
-
-    In training, norms that look ahead (tdBN, TEBN) need all steps in one call, and refuse single ones. The count is not
-    part of ``state_dict()``. A loop that knows its step needs no adapter: ``norm[t](x)``.
-
-    Args:
-        norm: as for :func:`as_layer`.
-
-    Raises:
-        TypeError: if it is no norm of this library's form.
-
-    >>> import torch
-    >>> from bntt.nn import BNTT
-    >>> step = as_step(BNTT(8, num_steps=5))
-    >>> [step(torch.randn(2, 8)).shape for t in range(5)][-1]
-    torch.Size([2, 8])
-    >>> step.reset()
-    """
-    return Step(norm)
-
-
-def as_cell(norm: nn.Module, *, sequence: bool = False) -> Cell:
-    """Return a norm as a Norse module, for ``SequentialState`` and ``Lift``: ``y, state = cell(x, state)``.
-
-    Args:
-        norm: as for :func:`as_layer`.
-        sequence: take any number of steps ``[S, B, C, ...]`` per call, instead of one ``[B, C, ...]``.
-
-    Raises:
-        TypeError: if it is no norm of this library's form.
-
-    >>> import torch
-    >>> from bntt.nn import BNTT
-    >>> cell = as_cell(BNTT(8, num_steps=5))
-    >>> y, state = cell(torch.randn(2, 8))
-    >>> y, state = cell(torch.randn(2, 8), state)
-    >>> y.shape, state[0]
-    (torch.Size([2, 8]), 2)
-    """
-    return Cell(norm, sequence=sequence)
 
 
 def reset(network: nn.Module) -> None:

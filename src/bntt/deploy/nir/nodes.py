@@ -86,7 +86,7 @@ class Node:
 
     def pair(self, field: str, lowest: int) -> tuple[int, int]:
         """Return a field of one whole number, or of two for height and width."""
-        values = self._floats(field, self.fields.get(field), (0, 1))
+        values = self.array(field, 0, 1)
         if values.size not in (1, 2) or (values != np.rint(values)).any() or not lowest <= values.min() <= values.max():
             raise self.wrong(f"its {field} is {values.tolist()}: one or two whole numbers from {lowest} on are needed")
         high, wide = (int(min(one, MOST_VALUES)) for one in np.broadcast_to(values.reshape(-1), 2))
@@ -94,7 +94,7 @@ class Node:
 
     def sizes(self, field: str) -> tuple[int, ...]:
         """Return a shape, ``[C, H, W]`` or ``[F]``."""
-        values = self._floats(field, self.fields.get(field), (1,))
+        values = self.array(field, 1)
         if len(values) not in (1, 3) or (values != np.rint(values)).any() or values.min() < 1:
             raise self.wrong(
                 f"its {field} is {values.tolist()}: one step of a sample is [C, H, W] or [F], and no batch"
@@ -121,10 +121,7 @@ def connected(graph: Mapping[str, Any]) -> dict[str, Node]:
 
 
 def feedback(nodes: Mapping[str, Node]) -> dict[str, Node]:
-    """Remove the soft resets from a graph: LI or I, Threshold, and Scale back to the first.
-
-    Return the Scales by the name of the Threshold.
-    """
+    """Remove the soft resets, LI or I, Threshold, and Scale back; return the Scales by the name of the Threshold."""
     found = {}
     for scale in [node for node in nodes.values() if node.type == "Scale"]:
         if len(scale.reads) != 1 or len(scale.read_by) != 1:

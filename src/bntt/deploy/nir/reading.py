@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -96,22 +96,12 @@ def _facts(text: str) -> dict[str, Any]:
         raise DeployError(f"its metadata {FACTS!r} describes no network: {error}") from None
 
 
-@dataclass(frozen=True)
-class Draft:
-    """A layer while its nodes are read: pooling, weights, affine map, neurons, pooling. Empty: the node it reads."""
+@dataclass(frozen=True, eq=False)
+class Draft(Layer):
+    """A layer while its nodes are read; its scale and shift may be ``[1, 1]``. Empty: the node it reads."""
 
-    reads: int
-    shape: Shape
-    flat: bool
-    name: str = ""
-    before: tuple[Pool, ...] = ()
-    weights: Weights | None = None
-    scale: Array = field(default_factory=lambda: np.ones((1, 1)))
-    shift: Array = field(default_factory=lambda: np.zeros((1, 1)))
-    neurons: Neurons | None = None
-    after: tuple[Pool, ...] = ()
-    gamma: Array | None = None
-    driven: tuple[int, int] = (0, 0)
+    shape: Shape = (1, 1, 1)
+    flat: bool = False
     gain: float = 1.0
     """Factor of a sum of windows, which the next weights or neurons take over."""
 
@@ -129,6 +119,11 @@ class Draft:
     def is_open(self) -> bool:
         """Whether an affine map or neurons can follow."""
         return self.neurons is None and not self.after
+
+
+def empty(reads: int, shape: Shape, flat: bool) -> Draft:
+    """Return the draft of a node that is read."""
+    return Draft("", reads, np.ones((1, 1)), np.zeros((1, 1)), shape=shape, flat=flat)
 
 
 class _Reading:
@@ -162,7 +157,7 @@ class _Reading:
             return
         if node.type == "Input":
             shape = node.sizes("shape")
-            draft = Draft(-1, (shape[0], *(shape[1:] or (1, 1))), len(shape) == 1)  # type: ignore[arg-type]
+            draft = empty(-1, (shape[0], *(shape[1:] or (1, 1))), len(shape) == 1)  # type: ignore[arg-type]
         elif not node.reads:
             raise node.wrong("nothing leads to it")
         else:
@@ -179,7 +174,7 @@ class _Reading:
             self.made.append(Sum(name, (total.reads, one.reads)))
             if one.shape != total.shape:
                 raise node.wrong(f"it adds up {list(total.shape)} and {list(one.shape)}")
-            total = Draft(len(self.made) - 1, total.shape, total.flat)
+            total = empty(len(self.made) - 1, total.shape, total.flat)
         return total
 
     def closed(self, node: Node, draft: Draft) -> Draft:
@@ -194,13 +189,9 @@ class _Reading:
         if size[0] * size[1] > MOST_VALUES:
             raise node.wrong(f"{size[0]} steps of {size[1]} channels are more than a network has")
         scale, shift = (np.array(np.broadcast_to(table, size)) for table in (draft.scale, draft.shift))
-        self.made.append(
-            Layer(
-                draft.name, draft.reads, scale, shift, draft.weights, draft.neurons, draft.before, draft.after,
-                draft.gamma, draft.driven,
-            )
-        )  # fmt: skip
-        return Draft(len(self.made) - 1, draft.shape, draft.flat)
+        kept = {one.name: getattr(draft, one.name) for one in fields(Layer)}
+        self.made.append(Layer(**kept | {"scale": scale, "shift": shift}))
+        return empty(len(self.made) - 1, draft.shape, draft.flat)
 
     def begun(self, node: Node, draft: Draft) -> Draft:
         """Return the draft to which weights or neurons are added: this one, or a new one after it."""
