@@ -21,6 +21,7 @@ from bntt.deploy.layers import MOST_VALUES, Layer, Node, Shape
 from bntt.deploy.tree import check_types
 
 EncoderKind = Literal["poisson", "poisson-unsigned", "direct", "expected", "expected-unsigned", "frames", "sequence"]
+ORDERS = ("", "pixels", "rows", "permuted")
 MOST_STEPS = 1 << 20
 
 
@@ -73,7 +74,7 @@ class Pictures:
     """``[C, H, W]``; C is 1 (gray) or 3 (RGB)."""
     fit: Literal["crop", "pad", "stretch"] = "stretch"
     """How to reach that size: cut, add black borders, or scale each axis."""
-    order: Literal["", "pixels", "rows", "permuted"] = ""
+    order: str = ""
     """The order of its pixels as a sequence, "pixels", "rows" or "permuted"; "": it stays an image."""
 
     @property
@@ -134,8 +135,10 @@ class Description:
         if self.pictures is None:
             return
         sizes, given = self.pictures.shape, self.pictures.given
-        if sizes[0] not in (1, 3) or min(sizes) < 1 or math.prod(sizes) > MOST_VALUES:
-            raise DeployError(f"pictures are [1 or 3, H, W], got {list(sizes)}")
+        fits = sizes[0] in (1, 3) and min(sizes) >= 1 and math.prod(sizes) <= MOST_VALUES
+        if not fits or self.pictures.order not in ORDERS:
+            orders = ", ".join(ORDERS[1:])
+            raise DeployError(f"pictures are [1 or 3, H, W], in an order of {orders}, or none, got {self.pictures}")
         if given not in (self.input_shape, (self.num_steps, *self.input_shape)):
             taken = f"{list(self.input_shape)} in each of {self.num_steps} steps"
             raise DeployError(f"pictures become {list(given)}, and the network takes {taken}")

@@ -54,8 +54,8 @@ class Weights:
         if self.values.ndim not in (2, 4) or self.values.size == 0:
             raise DeployError(f"its weights are {list(self.values.shape)}: two or four dimensions are needed")
         if min(*self.stride, *self.dilation, self.groups) < 1 or min(self.padding) < 0:
-            sizes = f"stride {self.stride}, padding {self.padding}, dilation {self.dilation}, {self.groups} groups"
-            raise DeployError(f"its weights have {sizes}: that is no convolution")
+            told = f"stride {self.stride}, padding {self.padding}, dilation {self.dilation}, {self.groups} groups"
+            raise DeployError(f"its weights have {told}: that is no convolution")
         if not self.is_convolution:
             if self.values.shape[1] != math.prod(image):
                 raise DeployError(f"its weights take {self.values.shape[1]} features, and it reads {list(image)}")

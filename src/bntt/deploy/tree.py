@@ -56,12 +56,12 @@ def from_tree(kind: Any, value: Any, arrays: Mapping[str, Array], place: str = "
             made = {name: from_tree(held[name].type, one, arrays, f"{place}.{name}") for name, one in value.items()}
             for name, one in made.items():
                 check_types(one, held[name].type, f"{place}.{name}")
-            return kind(**made)
+            return kind(**made)  # type: ignore[operator] # a class
     elif origin is tuple and isinstance(value, list):
         kinds = parts[:1] * len(value) if parts[-1] is ... else parts
         if len(kinds) == len(value):
-            parts = tuple(zip(kinds, value, strict=True))
-            return tuple(from_tree(*part, arrays, f"{place}[{number}]") for number, part in enumerate(parts))
+            pairs = enumerate(zip(kinds, value, strict=True))
+            return tuple(from_tree(one, part, arrays, f"{place}[{number}]") for number, (one, part) in pairs)
     elif origin is np.ndarray and isinstance(value, str):
         return arrays.get(value, value)
     return value

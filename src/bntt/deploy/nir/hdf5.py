@@ -64,7 +64,7 @@ def check_dataset(held: Any, h5py: Any, left: int, here: str) -> int:
         raise Refused(f"{here} is empty")
     if held.dtype.kind not in "fiubS" and h5py.check_string_dtype(held.dtype) is None:
         raise Refused(f"{here} holds {held.dtype}: neither numbers nor text")
-    size = held.dtype.itemsize * math.prod(map(int, held.shape))
+    size: int = held.dtype.itemsize * math.prod(map(int, held.shape))
     chunk = held.dtype.itemsize * math.prod(map(int, held.chunks or ()))
     if max(size, chunk) > left:
         raise Refused(f"{here} would have {max(size, chunk):,} bytes, of at most {left:,}")
