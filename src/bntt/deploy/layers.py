@@ -91,6 +91,12 @@ class Neurons:
         """True if threshold and leak are the same in every step: neurons that no norm was folded into."""
         return self.amount is None and self.turned is None and len(self.leak) == len(self.threshold) == 1
 
+    def tables(self) -> dict[str, Array]:
+        """Return λ, the sign (-1 where it is turned), sign times θ, and what a soft reset subtracts."""
+        sign = np.ones((1, 1)) if self.turned is None else np.where(self.turned, -1.0, 1.0)
+        amount = self.threshold if self.amount is None else self.amount
+        return {"leak": self.leak, "sign": sign, "threshold": sign * self.threshold, "amount": amount}
+
 
 @dataclass(frozen=True, eq=False)
 class Layer:
@@ -156,8 +162,8 @@ class Layer:
         fits = [(rows, columns) for rows in {1, steps} for columns in {1, channels}]
         for what in ("leak", "threshold", "amount"):
             check_table(what, getattr(self.neurons, what), *fits)
-        check_table("turned", turned := self.neurons.turned, *fits, kind="b")
-        if (self.neurons.threshold * (1.0 if turned is None else np.where(turned, -1.0, 1.0)) <= 0).any():
+        check_table("turned", self.neurons.turned, *fits, kind="b")
+        if (self.neurons.tables()["threshold"] <= 0).any():
             raise DeployError("its neurons would fire at rest: a threshold is above 0, or below 0 where it is turned")
 
 

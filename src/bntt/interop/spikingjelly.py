@@ -51,11 +51,7 @@ class Norm(base.MemoryModule):  # type: ignore[misc] # no types without the peer
 
 
 class Neuron(nn.Module):
-    """SpikingJelly's neurons as a part of our blocks, with their own parameters; returned by :func:`neuron`.
-
-    Args:
-        neuron: a ``MemoryModule``.
-    """
+    """SpikingJelly's neurons as a part of our blocks; ``neuron`` as for :func:`neuron`."""
 
     facts = NeuronFacts(waits=False)
 
@@ -67,11 +63,7 @@ class Neuron(nn.Module):
         self.neuron = neuron
 
     def forward(self, current: Tensor, call: Call = Call(), state: Any = None) -> tuple[Tensor, Any]:
-        """Return ``(spikes, state)`` of the next steps ``[S, B, ...]``; the state is their memories, None at rest.
-
-        Raises:
-            ValueError: on a part of the steps, if the neurons keep nothing between calls, as ``SlidingPSN``.
-        """
+        """Return ``(spikes, state)`` of the next steps ``[S, B, ...]``; the state is their memories, None at rest."""
         whole = check_call(call).whole and state is None
         if state is None:
             state = tuple(self.neuron.get_reset_value(name) for name, _ in self.neuron.named_memories())

@@ -116,14 +116,12 @@ def fired(neurons: Neurons, z: Array, steps: range, membrane: Array | None) -> t
     """Return the spikes of some steps of input ``[S, B, H, W, C]``, and the membrane after them."""
     spikes = np.empty_like(z)
     u = np.zeros(z.shape[1:], z.dtype) if membrane is None else membrane
-    sign = np.ones((1, 1)) if neurons.turned is None else np.where(neurons.turned, -1.0, 1.0)
-    taken = neurons.threshold if neurons.amount is None else neurons.amount
-    tables = [table.astype(z.dtype) for table in (neurons.leak, neurons.threshold, taken, sign)]
+    tables = [table.astype(z.dtype) for table in neurons.tables().values()]
     for number, t in enumerate(steps):
-        leak, threshold, amount, sign = (table[t if len(table) > 1 else 0] for table in tables)
+        leak, sign, threshold, amount = (table[t if len(table) > 1 else 0] for table in tables)
         m = leak * u + z[number] if neurons.rule == "after" else leak * u
         tested = m if neurons.rule == "after" else u
-        spikes[number] = fires = sign * tested > sign * threshold
+        spikes[number] = fires = sign * tested > threshold
         u = np.where(fires, m - amount if neurons.reset == "soft" else z.dtype.type(0), m)  # not infinity times 0
         if neurons.rule == "before":
             u = u + z[number]

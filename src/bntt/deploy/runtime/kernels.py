@@ -85,14 +85,11 @@ class Kernels:
 
 def tables_of(neurons: Neurons, layer: Layer) -> dict[str, Array]:
     """Return a layer's affine map and neurons as the kernels read them, by field, ``[rows, C]`` each, float32."""
-    tables = neurons.leak, neurons.threshold, neurons.amount, neurons.turned
-    shape = max(len(table) for table in tables if table is not None), layer.scale.shape[1]
-    ones, amount = np.ones((1, 1)), neurons.threshold if neurons.amount is None else neurons.amount
-    fields = {"leak": neurons.leak, "threshold": neurons.threshold, "amount": amount}
-    if neurons.turned is not None:
-        sign = np.where(neurons.turned, -1.0, 1.0)
-        fields |= {"sign": sign, "threshold": sign * neurons.threshold}
-    fields |= {"per_threshold": ones, "surrogate_first": ones}
+    ones = np.ones((1, 1))
+    fields = neurons.tables() | {"per_threshold": ones, "surrogate_first": ones}
+    if neurons.turned is None:
+        del fields["sign"]
+    shape = max(map(len, fields.values())), layer.scale.shape[1]
     made = {name: np.ascontiguousarray(np.broadcast_to(table, shape), np.float32) for name, table in fields.items()}
     affine = {"scale": layer.scale, "shift": layer.shift, "mean": np.zeros_like(layer.scale)}
     return made | {name: np.ascontiguousarray(table, np.float32) for name, table in affine.items()}
