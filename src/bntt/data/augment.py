@@ -28,11 +28,7 @@ ASPECT = (0.3, 3.3)
 def random_crop(
     images: Shaped[Tensor, "B C H W"], *, seed: int, draw: int, index: Integer[Tensor, " B"], padding: int = 4
 ) -> Shaped[Tensor, "B C H W"]:
-    """Pad with black on every side and crop to the original size, at a random offset for each image (0..2·padding).
-
-    >>> random_crop(torch.zeros(2, 1, 8, 8, dtype=torch.uint8), seed=0, draw=0, index=torch.arange(2)).shape
-    torch.Size([2, 1, 8, 8])
-    """
+    """Pad with black on every side and crop to the original size, at a random offset for each image (0..2·padding)."""
     batch, _, height, width = images.shape
     offsets = uniform(sample_keys(seed, Purpose.CROP, draw, index.to(images.device)), 2)
     offsets = (offsets * (2 * padding + 1)).long()
@@ -46,11 +42,7 @@ def random_crop(
 def random_flip(
     images: Shaped[Tensor, "B C H W"], *, seed: int, draw: int, index: Integer[Tensor, " B"]
 ) -> Shaped[Tensor, "B C H W"]:
-    """Flip horizontally, each image with probability one half.
-
-    >>> random_flip(torch.zeros(2, 1, 8, 8, dtype=torch.uint8), seed=0, draw=0, index=torch.arange(2)).shape
-    torch.Size([2, 1, 8, 8])
-    """
+    """Flip horizontally, each image with probability one half."""
     heads = uniform(sample_keys(seed, Purpose.FLIP, draw, index.to(images.device))) < 0.5
     return torch.where(heads.view(-1, 1, 1, 1), images.flip(3), images)
 
@@ -58,14 +50,9 @@ def random_flip(
 def cutout(
     images: Float[Tensor, "B C H W"], *, seed: int, draw: int, index: Integer[Tensor, " B"]
 ) -> Float[Tensor, "B C H W"]:
-    """Fill one square, half as long as the image's shorter side, with the image's mean colour (DeVries & Taylor 2017).
+    """Fill a square, half as long as the shorter side, with the image's mean colour (DeVries & Taylor 2017).
 
-    Its centre can be any pixel, so a part of the square may lie outside. The paper fills with 0 after normalisation,
-    which is the dataset's mean colour; here pixels are not normalised yet, and the colour is the image's own mean.
-
-    >>> image = torch.tensor([0.0, 1.0]).repeat(1, 1, 8, 4)
-    >>> cutout(image, seed=0, draw=0, index=torch.arange(1)).unique()
-    tensor([0.0000, 0.5000, 1.0000])
+    Its centre can be any pixel, so a part of it may lie outside. The paper fills with 0 after normalisation.
     """
     height, width = images.shape[2:]
     side = min(height, width) // 2
@@ -82,17 +69,9 @@ def random_erasing(
 ) -> Float[Tensor, "B C H W"]:
     """Fill a rectangle of about half of the images with random pixels (Zhong et al. 2020, "RE-R").
 
-    Its share of the image is uniform in 0.02..0.33, its height over its width log-uniform in 0.3..3.3, its place
-    uniform among all that fit, and its values are uniform in [0, 1), a number for each pixel and channel.
-
-    A side longer than the image's is cut to it: nothing is drawn again. The paper draws again until both fit, with the
-    share uniform in 0.02..0.4 and the aspect in 0.3..1/0.3. ``torchvision.transforms.RandomErasing`` draws both as we
-    do, tries up to ten times until both sides are shorter than the image's, else leaves the image, and fills with 0 or
-    normal numbers.
-
-    >>> erased = random_erasing(torch.full((8, 1, 8, 8), 2.0), seed=0, draw=0, index=torch.arange(8))
-    >>> (erased < 1).flatten(1).any(1).long()
-    tensor([1, 1, 1, 1, 1, 0, 0, 1])
+    Its share of the image is uniform in 0.02..0.33, its height over its width log-uniform in 0.3..3.3 (both as in
+    torchvision; the paper: 0.02..0.4 and uniform in 0.3..1/0.3), its place uniform among all that fit. A side longer
+    than the image's is cut to it, where the paper and torchvision draw again.
     """
     size = (images.shape[2], images.shape[3])
     keys = sample_keys(seed, Purpose.ERASE, draw, index.to(images.device))
@@ -118,12 +97,7 @@ def _rectangle(numbers: list[float], height: int, width: int) -> tuple[tuple[int
 def inside(
     first: Int[Tensor, "B 2"], past: Int[Tensor, "B 2"], size: tuple[int, int]
 ) -> Bool[Tensor, "B 1 {size[0]} {size[1]}"]:
-    """Mark the pixels of an image that lie in its rectangle; parts outside the image are cut off.
-
-    >>> inside(torch.tensor([[-1, 1]]), torch.tensor([[1, 9]]), (2, 3)).int()
-    tensor([[[[0, 1, 1],
-              [0, 0, 0]]]], dtype=torch.int32)
-    """
+    """Mark the pixels of an image that lie in its rectangle; parts outside the image are cut off."""
     rows, columns = (
         (place >= first[:, axis : axis + 1]) & (place < past[:, axis : axis + 1])
         for axis, place in enumerate(torch.arange(length, device=first.device) for length in size)
@@ -134,11 +108,7 @@ def inside(
 def flip_frames(
     frames: Shaped[Tensor, "B T C H W"], *, seed: int, draw: int, index: Integer[Tensor, " B"]
 ) -> Shaped[Tensor, "B T C H W"]:
-    """Flip horizontally, each recording with probability one half.
-
-    >>> flip_frames(torch.zeros(2, 3, 2, 8, 8, dtype=torch.uint8), seed=0, draw=0, index=torch.arange(2)).shape
-    torch.Size([2, 3, 2, 8, 8])
-    """
+    """Flip horizontally, each recording with probability one half."""
     flipped = random_flip(frames.flatten(1, 2), seed=seed, draw=draw, index=index)
     return flipped.reshape(frames.shape)
 
@@ -146,11 +116,7 @@ def flip_frames(
 def shift_frames(
     frames: Shaped[Tensor, "B T C H W"], *, seed: int, draw: int, index: Integer[Tensor, " B"], most: int = 4
 ) -> Shaped[Tensor, "B T C H W"]:
-    """Shift by -most..most rows and columns, drawn for each recording; counts that leave are lost, zeros come in.
-
-    >>> shift_frames(torch.zeros(2, 3, 2, 8, 8, dtype=torch.uint8), seed=0, draw=0, index=torch.arange(2)).shape
-    torch.Size([2, 3, 2, 8, 8])
-    """
+    """Shift by -most..most rows and columns, drawn for each recording; counts that leave are lost, zeros come in."""
     shifted = random_crop(frames.flatten(1, 2), seed=seed, draw=draw, index=index, padding=most)
     return shifted.reshape(frames.shape)
 

@@ -181,11 +181,7 @@ def _check_source(name: str, root: Path | None, framing: Way | None, manifest: M
 
 
 def _fingerprints(dataset: Dataset, source: Path) -> list[str]:
-    """Compute the fingerprints of the user's own files: of their listing, and with the code of the user's own reader.
-
-    The last one, of all files and the reader's whole module, is stored; a set prepared by an earlier version has one of
-    the others. For the files of the library's datasets it is "".
-    """
+    """Compute the fingerprints of the user's own files: of their listing, and with the code of their own reader."""
     if dataset.fits:
         return [fingerprint(source)]
     if "root" not in dataset.needs and getattr(dataset.read, "__module__", "bntt.").startswith("bntt."):
@@ -214,11 +210,7 @@ def _code_of(read: Any) -> list[str]:
 
 
 def check_published(dataset: Dataset, source: Path) -> str:
-    """Compare the files to be read with the published ones: "published", "modified" or "unchecked".
-
-    An archive is compared by its checksum, whatever its name. The files of a folder are compared one by one, packed or
-    not, by their checksum or, if it is known, by that of their content.
-    """
+    """Compare the files to be read with the published ones: "published", "modified" or "unchecked"."""
     published = dataset.published
     if source.is_file() and len(published) == 1:
         return "published" if digest(source, "md5") == published[0].md5 else "modified"

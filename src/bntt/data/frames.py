@@ -109,17 +109,7 @@ class FrameSplits(NamedTuple):
 
 
 class FrameFile:
-    """File of ``frames`` ``[N, T, C, H, W]`` and ``labels`` ``[N]``, uint8 until a sample has uint16 counts.
-
-    Earlier samples are then rewritten as uint16. The file is complete when the context ends without an error.
-
-    >>> import tempfile, safetensors.torch
-    >>> path = Path(tempfile.mkdtemp()) / "x.safetensors"
-    >>> with FrameFile(path, [1, 4, 2, 3, 3], [0]) as file:
-    ...     file.add(torch.ones(4, 2, 3, 3, dtype=torch.uint8))
-    >>> safetensors.torch.load_file(path)["frames"].sum()
-    tensor(72)
-    """
+    """File of ``frames`` ``[N, T, C, H, W]`` and ``labels`` ``[N]``, uint8 until a sample has uint16 counts."""
 
     def __init__(self, path: Path, shape: Sequence[int], labels: Sequence[int]) -> None:
         self.path, self.shape, self.labels = path, tuple(shape), np.array(labels, "<i8")

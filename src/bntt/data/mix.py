@@ -34,12 +34,7 @@ class Pairs:
 
 
 def pair(*, seed: int, draw: int, index: Integer[Tensor, " B"], count: int, alpha: float) -> Pairs:
-    """Draw a partner for each sample, from the whole set (itself included), and a share λ from Beta(α, α).
-
-    >>> pairs = pair(seed=0, draw=0, index=torch.arange(3), count=10, alpha=1.0)
-    >>> pairs.partner, pairs.share
-    (tensor([1, 0, 2]), tensor([0.8829, 0.3734, 0.2083]))
-    """
+    """Draw a partner for each sample, from the whole set (itself included), and a share λ from Beta(α, α)."""
     keys = sample_keys(seed, Purpose.MIX, draw, index.cpu())
     partner = child_keys(keys, 0).bitwise_and(torch.iinfo(torch.int64).max) % count
     numbers = uniform(child_keys(keys, 1), 4)
@@ -50,8 +45,7 @@ def pair(*, seed: int, draw: int, index: Integer[Tensor, " B"], count: int, alph
 def _beta(alpha: float, first: float, second: float) -> float:
     """Make a Beta(α, α) number from two uniform ones: ``(1 + c / √(c² + W / (1 - W))) / 2``, W = U^(1/α), c = cos 2πV.
 
-    It is Student's t with 2α degrees of freedom, made by the polar method, which is exact (Bailey 1994, Math. Comp. 62;
-    Devroye 1996), mapped from the line to [0, 1]. One number at a time: vectorised code may round its end differently.
+    The polar method, which is exact (Bailey 1994), one number at a time: vectorised code may round differently.
     """
     half = 0.5 / GRID  # from [0, 1) to (0, 1)
     log_w = math.log(first + half) / alpha
@@ -63,13 +57,7 @@ def _beta(alpha: float, first: float, second: float) -> float:
 def mixup(
     first: Float[Tensor, "B C H W"], second: Float[Tensor, "B C H W"], pairs: Pairs
 ) -> tuple[Float[Tensor, "B C H W"], Float[Tensor, " B"]]:
-    """Compute ``λ x_i + (1 - λ) x_j`` (Zhang et al. 2018), and return the share of the first, λ, as well.
-
-    >>> pairs = Pairs(torch.tensor([1]), torch.tensor([0.25]), torch.zeros(1, 2))
-    >>> images, kept = mixup(torch.ones(1, 1, 2, 2), torch.zeros(1, 1, 2, 2), pairs)
-    >>> images.unique(), kept
-    (tensor([0.2500]), tensor([0.2500]))
-    """
+    """Compute ``λ x_i + (1 - λ) x_j`` (Zhang et al. 2018), and return the share of the first, λ, as well."""
     share = pairs.share.to(first).view(-1, 1, 1, 1)
     return share * first + (1 - share) * second, pairs.share
 
@@ -77,19 +65,7 @@ def mixup(
 def cutmix(
     first: Float[Tensor, "B C H W"], second: Float[Tensor, "B C H W"], pairs: Pairs
 ) -> tuple[Float[Tensor, "B C H W"], Float[Tensor, " B"]]:
-    """Paste a box of the second image into the first (Yun et al. 2019); also return the share of pixels that stayed.
-
-    The box has √(1 - λ) of the height and width, and extends a whole number of pixels from its centre each way, as in
-    the released code. The centre can be any pixel, and the part outside the image is cut off, so more than λ may stay.
-
-    >>> pairs = Pairs(torch.tensor([1]), torch.tensor([0.75]), torch.full((1, 2), 0.5))
-    >>> images, kept = cutmix(torch.ones(1, 1, 4, 4), torch.zeros(1, 1, 4, 4), pairs)
-    >>> images[0, 0].int(), kept
-    (tensor([[1, 1, 1, 1],
-            [1, 0, 0, 1],
-            [1, 0, 0, 1],
-            [1, 1, 1, 1]], dtype=torch.int32), tensor([0.7500]))
-    """
+    """Paste a box of the second image into the first (Yun et al. 2019); also return the share of pixels that stayed."""
     height, width = first.shape[2:]
     size = torch.tensor([height, width])
     half = ((1 - pairs.share.double()).sqrt().unsqueeze(1) * size / 2).long()
@@ -103,12 +79,7 @@ def cutmix(
 def soft_labels(
     first: Int[Tensor, " B"], second: Int[Tensor, " B"], kept: Float[Tensor, " B"], num_classes: int
 ) -> Float[Tensor, "B {num_classes}"]:
-    """Compute each class's share: ``kept`` for the first image's class, the rest for the second's; rows sum to 1.
-
-    >>> soft_labels(torch.tensor([0, 2]), torch.tensor([1, 2]), torch.tensor([0.75, 0.5]), 3)
-    tensor([[0.7500, 0.2500, 0.0000],
-            [0.0000, 0.0000, 1.0000]])
-    """
+    """Compute each class's share: ``kept`` for the first image's class, the rest for the second's; rows sum to 1."""
     share = kept.to(first.device).unsqueeze(1)
     return share * F.one_hot(first, num_classes) + (1 - share) * F.one_hot(second, num_classes)
 

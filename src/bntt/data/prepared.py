@@ -91,10 +91,7 @@ def write_prepared(
 
 
 def replace_prepared(folder: Path, write: Callable[[Path], Manifest]) -> Manifest:
-    """Write a new folder next to this one, and move it into place with its manifest when it is complete.
-
-    If ``folder`` is a link, the link stays and its target is replaced.
-    """
+    """Write a new folder next to this one, and move it into place with its manifest when it is complete."""
     folder = folder.resolve()
     folder.parent.mkdir(parents=True, exist_ok=True)
     aside = Path(tempfile.mkdtemp(prefix=folder.name, suffix=".tmp", dir=folder.parent))

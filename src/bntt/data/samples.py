@@ -51,10 +51,7 @@ Samples = TypeVar("Samples", bound=SampleSet)
 
 
 def check_labels(labels: Tensor, count: int, classes: tuple[str, ...], what: str) -> None:
-    """Refuse labels that do not name a class of each sample.
-
-    >>> check_labels(torch.tensor([0, 1, 1]), 3, ("cat", "dog"), "image")
-    """
+    """Refuse labels that do not name a class of each sample."""
     if labels.dtype != torch.int64 or labels.shape != (count,):
         raise ValueError(
             f"labels must be int64, one for each of {count} {what}s, got {labels.dtype} {list(labels.shape)}"
@@ -94,16 +91,7 @@ def stratified(samples: SampleSet, count: int, seed: int = 0) -> Int[Tensor, " c
 
 
 def fair_order(samples: SampleSet, seed: int = 0) -> Int[Tensor, " N"]:
-    """Return all places, ordered so that every prefix is stratified by class.
-
-    The seed orders the samples of each class. Sample number r of the n in its class has the share (r + 1/2) / n;
-    samples with the lowest shares come first.
-
-    >>> from bntt.data import ImageSet
-    >>> data = ImageSet(torch.zeros(8, 1, 2, 2, dtype=torch.uint8), torch.tensor([0] * 4 + [1] * 4), ("cat", "dog"))
-    >>> [data.select(fair_order(data)[:count]).counts() for count in (2, 4, 6)]
-    [[1, 1], [2, 2], [3, 3]]
-    """
+    """Return all indices, by (r + 1/2) / n for the r-th of n in a class: every prefix is stratified by class."""
     total = len(samples)
     order = permutation(seed, Purpose.SPLIT, 0, total)
     share = torch.empty(total, dtype=torch.float64)
@@ -114,15 +102,7 @@ def fair_order(samples: SampleSet, seed: int = 0) -> Int[Tensor, " N"]:
 
 
 def how_chosen(samples: SampleSet, count: int, seed: int = 0) -> str:
-    """Describe the choice of a :func:`stratified` subset, to be printed with its results.
-
-    >>> from bntt.data import ImageSet
-    >>> data = ImageSet(torch.zeros(6, 1, 2, 2, dtype=torch.uint8), torch.arange(6) % 3, ("cat", "dog", "cow"))
-    >>> how_chosen(data, 6), how_chosen(data, 3, seed=4)
-    ('all 6', '3 of 6, stratified by class, seed 4')
-    >>> how_chosen(data, 1)
-    '1 of 6, stratified by class, seed 0, with 1 of the 3 classes'
-    """
+    """Describe the choice of a :func:`stratified` subset, to be printed with its results."""
     places = stratified(samples, count, seed)
     if count == len(samples):
         return f"all {count:,}"
@@ -169,13 +149,7 @@ def split_validation(samples: Samples, count: int, seed: int) -> tuple[Samples, 
 
 
 def some_of(samples: Samples, count: int, seed: int) -> Samples:
-    """Return ``count`` samples of a set, stratified by class; the whole set if it has no more.
-
-    >>> from bntt.data import ImageSet
-    >>> data = ImageSet(torch.zeros(8, 1, 2, 2, dtype=torch.uint8), torch.tensor([0] * 4 + [1] * 4), ("cat", "dog"))
-    >>> some_of(data, 4, seed=0).counts(), len(some_of(data, 100, seed=0))
-    ([2, 2], 8)
-    """
+    """Return ``count`` samples of a set, stratified by class; the whole set if it has no more."""
     if count < 1:
         raise ValueError(f"count must be 1 or more, got {count}")
     return samples if count >= len(samples) else samples.select(stratified(samples, count, seed))

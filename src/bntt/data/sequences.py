@@ -18,33 +18,18 @@ SEED = 0
 
 
 def places(pixels: int) -> Int[Tensor, " T"]:
-    """Return the fixed order of "permuted": the pixel of each step, the same for every image, run and machine.
-
-    It depends only on :data:`SEED`; a run stores its SHA-256 (:func:`digest_of`) with the data's.
-
-    >>> places(784)[:5].tolist(), digest_of("permuted", 784)[:12]
-    ([151, 429, 572, 305, 740], 'be14d1a11dd2')
-    """
+    """Return the fixed order of "permuted": the pixel of each step, the same for every image, run and machine."""
     return permutation(SEED, Purpose.PIXELS, 0, pixels)
 
 
 def digest_of(order: str, pixels: int) -> str:
-    """Return the digest of a pixel order, which a run stores with its data's.
-
-    It is the SHA-256 of the order's name and, for a permuted order, of the places as text.
-    """
+    """Return the digest of a pixel order, which a run stores with its data's."""
     listed = ",".join(map(str, places(pixels).tolist())) if order == "permuted" else ""
     return digest_of_text(f"{order}:{listed}")
 
 
 def arrange(images: Shaped[Tensor, "N C H W"], order: str) -> Shaped[Tensor, "N T F"]:
-    """Arrange images as sequences: ``[N, H·W, C]`` by pixels, ``[N, H, C·W]`` by rows, channel after channel.
-
-    >>> import torch
-    >>> image = torch.arange(6).view(1, 1, 2, 3)
-    >>> arrange(image, "pixels").shape, arrange(image, "rows")[0, 1].tolist()
-    (torch.Size([1, 6, 1]), [3, 4, 5])
-    """
+    """Arrange images as sequences: ``[N, H·W, C]`` by pixels, ``[N, H, C·W]`` by rows, channel after channel."""
     if order not in ORDERS:
         raise ValueError(f"unknown order {order!r}: choose one of {', '.join(ORDERS)}")
     if order == "rows":

@@ -39,10 +39,7 @@ def archives_in(folder: Path) -> list[Path]:
 
 
 def pack(path: Path, files: Mapping[str, bytes]) -> None:
-    """Write an archive of files by their names, and its checksum into ``SHA256SUMS`` beside it.
-
-    Processes that pack into one folder wait for each other.
-    """
+    """Write an archive of files by their names, and its checksum into ``SHA256SUMS`` beside it."""
     payload = _compressed(files)
     with hold_run(path.parent, name=f"{SUMS}.lock", seconds=60):
         sums, new = _sums(path.parent), [digest_of_bytes(payload)]

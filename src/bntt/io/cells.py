@@ -33,15 +33,7 @@ def write_cell(path: Path, settings: Mapping[str, Any], values: Mapping[str, Any
 
 
 def read_cell(path: Path, settings: Mapping[str, Any], parse: Callable[[Any], T]) -> T | None:
-    """Read a cell; None if there is none.
-
-    >>> import tempfile
-    >>> path = Path(tempfile.mkdtemp()) / "cell.json"
-    >>> read_cell(path, {"steps": 4}, dict)
-    >>> write_cell(path, {"steps": 4}, {"loss": 0.5})
-    >>> read_cell(path, {"steps": 4}, dict)
-    {'loss': 0.5}
-    """
+    """Read a cell; None if there is none."""
     wanted = json.loads(json.dumps(settings))
     try:
         values = read_json(path)

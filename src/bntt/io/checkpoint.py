@@ -34,16 +34,7 @@ class Checkpoint(NamedTuple):
 
 
 def write_checkpoint(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
-    """Write tensors and facts to ``path``, durably and whole; the file is read again and verified before it counts.
-
-    A tensor with several names, as tied weights have, is written once and read under all of them.
-
-    >>> import tempfile, torch
-    >>> path = Path(tempfile.mkdtemp()) / "x.safetensors"
-    >>> write_checkpoint(path, {"gamma": torch.ones(2)}, {"epoch": 3})
-    >>> read_checkpoint(path)
-    Checkpoint(tensors={'gamma': tensor([1., 1.])}, facts={'epoch': 3})
-    """
+    """Write tensors and facts to ``path``, durably and whole; the file is read again and verified before it counts."""
     write_whole(path, sealed_checkpoint(tensors, facts))
 
 
@@ -144,13 +135,7 @@ def _facts_of(path: Path, header: Mapping[str, str]) -> dict[str, Any]:
 
 
 def pack(tensors: Mapping[str, Tensor], notes: Mapping[str, str]) -> bytes:
-    """Put tensors and notes into the bytes of a safetensors file; tied tensors are kept once.
-
-    >>> import torch
-    >>> weight = torch.ones(2)
-    >>> sorted(unpack(pack({"a": weight, "b": weight}, {})))
-    ['a', 'b']
-    """
+    """Put tensors and notes into the bytes of a safetensors file; tied tensors are kept once."""
     own, tied = untied(tensors)
     return safetensors.torch.save(own, metadata={**notes, **({TIED: json.dumps(tied)} if tied else {})})
 
@@ -176,15 +161,7 @@ def state_digest(model: nn.Module) -> str:
 
 
 def untied(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Separate tensors that share no memory from the names that refer to another tensor, each with that tensor's name.
-
-    A tensor that shares only a part of another's memory is copied.
-
-    >>> import torch
-    >>> weight = torch.ones(2)
-    >>> untied({"a": weight, "b": weight, "c": weight[:1]})
-    ({'a': tensor([1., 1.]), 'c': tensor([1.])}, {'b': 'a'})
-    """
+    """Separate tensors that share no memory from names that refer to another tensor; partial overlaps are copied."""
     own, tied = dict[str, Tensor](), dict[str, str]()
     views, memory = dict[object, str](), set[object]()
     for name, value in tensors.items():

@@ -10,9 +10,5 @@ ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_
 
 
 def environment(**changed: str) -> dict[str, str]:
-    """Return this process's environment with some variables changed; the child finds the modules that this one finds.
-
-    >>> environment(ANSWER="42")["ANSWER"]
-    '42'
-    """
+    """Return this process's environment with some variables changed and its ``sys.path``."""
     return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), **changed}

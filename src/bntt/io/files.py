@@ -18,10 +18,7 @@ DEFLATE_MOST = 1032
 
 
 def write_whole(path: Path, payload: bytes) -> None:
-    """Write a file whole or not at all: a temporary file beside it, synced to disk, read again, renamed over it.
-
-    A kill at any moment leaves the old file or the new one. A symbolic link stays, and its target is written.
-    """
+    """Write a file whole or not at all: a temporary file beside it, synced to disk, read again, renamed over it."""
     path = Path(os.path.realpath(path)) if os.path.islink(path) else path
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
@@ -43,10 +40,7 @@ def write_whole(path: Path, payload: bytes) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Sync the names in a folder to disk, if the system supports it.
-
-    Windows cannot open a folder and does not need to; some network file systems refuse.
-    """
+    """Sync the names in a folder to disk, if the system supports it."""
     if os.name == "nt":
         return
     descriptor = os.open(folder, os.O_RDONLY)
@@ -78,20 +72,12 @@ def digest_of_bytes(content: bytes) -> str:
 
 
 def digest_of_text(text: str) -> str:
-    """Return the SHA-256 of a text in UTF-8; file names that are not UTF-8 keep their bytes.
-
-    >>> digest_of_text("bntt")[:8]
-    'ea180ba0'
-    """
+    """Return the SHA-256 of a text in UTF-8; file names that are not UTF-8 keep their bytes."""
     return digest_of_bytes(text.encode("utf-8", "surrogateescape"))
 
 
 def digest_of_values(values: Any) -> str:
-    """Return the SHA-256 of a JSON value, whatever the order of its keys.
-
-    >>> digest_of_values({"a": 1, "b": 2}) == digest_of_values({"b": 2, "a": 1})
-    True
-    """
+    """Return the SHA-256 of a JSON value, whatever the order of its keys."""
     return digest_of_bytes(json.dumps(values, sort_keys=True).encode())
 
 
@@ -105,11 +91,7 @@ def last_name(path: str) -> str:
 
 
 def parse_json(text: str | bytes) -> Any:
-    """Return the value of a JSON text.
-
-    >>> parse_json('{"T": 8}')
-    {'T': 8}
-    """
+    """Return the value of a JSON text."""
     try:
         return json.loads(text)
     except RecursionError:
@@ -141,11 +123,7 @@ def write_json_lines(path: Path, rows: list[Any]) -> None:
 
 
 def flatten(values: Mapping[str, Any], separator: str = ".") -> dict[str, Any]:
-    """Flatten nested objects into one, with their keys joined.
-
-    >>> flatten({"a": {"b": 1}, "c": [2]})
-    {'a.b': 1, 'c': [2]}
-    """
+    """Flatten nested objects into one, with their keys joined."""
     found: dict[str, Any] = {}
     for key, value in values.items():
         inner = flatten(value, separator) if isinstance(value, dict) else None

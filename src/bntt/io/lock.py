@@ -30,18 +30,7 @@ class RunLockedError(RuntimeError):
 
 @contextmanager
 def hold_run(path: Path, *, name: str = "lock", seconds: float = 0.0) -> Iterator[None]:
-    """Keep every other process, and every other holder in this one, out of a run directory while the block runs.
-
-    The operating system's lock on ``lock`` decides, so files of a dead process are no obstacle; ``lock.json`` names the
-    holder, for the message only. On a file system without locks (some network ones) the file ``lock.soft`` replaces
-    the lock. Recent versions of filelock then check if a holder on this host is still alive; a holder on another host
-    counts as alive, since two runs in one directory cost more than a file that has to be deleted by hand.
-
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder, hold_run(Path(folder)):
-    ...     sorted(file.name for file in Path(folder).iterdir())
-    ['lock', 'lock.json']
-    """
+    """Keep every other process, and every other holder in this one, out of a run directory while the block runs."""
     path.stat()  # filelock would create a missing folder
     lock, owner = _lock(path / name, seconds), path / f"{name}.json"
     try:

@@ -9,13 +9,7 @@ from pathlib import Path
 
 
 def resident(key: str = "VmRSS") -> int:
-    """Return the bytes that the process holds now or, for "VmHWM", the most that it held so far.
-
-    If the kernel reports neither, it is the most that the system has counted, which may include a parent's.
-
-    >>> 0 < resident() <= resident("VmHWM")
-    True
-    """
+    """Return the bytes that the process holds now or, for "VmHWM", the most that it held so far."""
     status = Path("/proc/self/status")
     if status.exists():
         lines = status.read_text(encoding="ascii").splitlines()
@@ -54,10 +48,7 @@ def forget_peak() -> None:
 
 
 def keep_freed_memory() -> None:
-    """Let glibc's malloc keep what is freed, for the rest of the process; elsewhere do nothing.
-
-    By default it returns every large tensor to the system, and the next one costs a page fault every 4 KiB.
-    """
+    """Let glibc's malloc keep what is freed, for the rest of the process; elsewhere do nothing."""
     if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
         for parameter, value in ((-4, 0), (-1, 2**31 - 1), (-2, 2**28)):  # M_MMAP_MAX, M_TRIM_THRESHOLD, M_TOP_PAD
             libc.mallopt(parameter, value)

@@ -58,10 +58,7 @@ class Seen(NamedTuple):
 
 
 def decoded(read: Callable[[], bytes], where: str) -> Seen:
-    """Decode a file, upright: gray has one channel, RGB (also palette, CMYK) three. Refuse truncated files.
-
-    Transparent parts are put on white. Of 16 bits the upper eight are kept, as Pillow itself does for RGB.
-    """
+    """Decode a file, upright: gray has one channel, RGB (also palette, CMYK) three. Refuse truncated files."""
     from PIL import Image, UnidentifiedImageError
 
     try:
@@ -93,8 +90,6 @@ def decoded(read: Callable[[], bytes], where: str) -> Seen:
 def _plain(image: Image.Image) -> tuple[Image.Image, list[str]]:
     """Convert an image to opaque 8-bit gray or RGB, and describe the changes.
 
-    Modes without an alpha channel may have a transparent colour too: by a ``tRNS`` chunk of PNG, or in a GIF.
-
     >>> from PIL import Image
     >>> image, changes = _plain(Image.new("LA", (3, 2), (0, 51)))
     >>> image.mode, image.getpixel((0, 0)), changes
@@ -114,14 +109,7 @@ def _plain(image: Image.Image) -> tuple[Image.Image, list[str]]:
 
 
 def orientation_of(image: Image.Image) -> int:
-    """Return the EXIF orientation of an image, 1 to 8: 1, upright, if it has none or an unreadable one.
-
-    >>> from PIL import Image
-    >>> image = Image.new("L", (3, 2))
-    >>> image.getexif()[ORIENTATION] = 6
-    >>> orientation_of(image)
-    6
-    """
+    """Return the EXIF orientation of an image, 1 to 8: 1, upright, if it has none or an unreadable one."""
     try:
         said = image.getexif().get(ORIENTATION, 1)
     except Exception:  # damaged outside its pixels: viewers show it as stored
@@ -130,16 +118,7 @@ def orientation_of(image: Image.Image) -> int:
 
 
 def upright(image: Image.Image) -> Image.Image:
-    """Read an image and turn it as its orientation asks.
-
-    Pillow turns TIFF files itself while it reads them; their orientation is 1 afterwards.
-
-    >>> from PIL import Image
-    >>> image = Image.new("L", (3, 2))
-    >>> image.getexif()[ORIENTATION] = 6
-    >>> upright(image).size
-    (2, 3)
-    """
+    """Read an image and turn it as its orientation asks."""
     from PIL import Image
 
     image.load()
@@ -197,17 +176,7 @@ class Picture:
 
 
 def read_picture(path: Path, shape: Sequence[int], *, fit: Fit = "stretch", invert: bool = False) -> Picture:
-    """Read one image file for a network that takes images of this shape.
-
-    It is decoded as files of a folder are (:func:`decoded`), and fitted as they are (:func:`brought_to`).
-
-    >>> import tempfile; from PIL import Image
-    >>> path = Path(tempfile.mkdtemp()) / "green.png"
-    >>> Image.new("RGB", (8, 4), (0, 255, 0)).save(path)
-    >>> picture = read_picture(path, [1, 2, 2])
-    >>> picture.pixels.tolist(), picture.changes
-    ([[[150, 150], [150, 150]]], ('gray from RGB', 'resized from 8x4 to 2x2'))
-    """
+    """Read one image file for a network that takes images of this shape."""
     from PIL import Image
 
     if (channels := shape[0]) not in MODES:

@@ -19,11 +19,7 @@ _NO_SUM = ("·" * 32).encode()
 
 @dataclass(frozen=True)
 class Seal:
-    """One kind of sealed files.
-
-    >>> Seal("checkpoint", "2", ValueError).notes(epoch="3")["format"]
-    '2'
-    """
+    """One kind of sealed files."""
 
     kind: str
     """Its name in messages."""

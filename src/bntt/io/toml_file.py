@@ -18,11 +18,7 @@ class TomlError(ValueError):
 
 
 def names_in(folder: str) -> list[str]:
-    """List the names of the TOML files in a folder of the package.
-
-    >>> names_in("analysis/energy/cost_tables")
-    ['digital-45nm', 'neuromorphic']
-    """
+    """List the names of the TOML files in a folder of the package."""
     entries = files("bntt").joinpath(folder).iterdir()
     return sorted(entry.name.removesuffix(".toml") for entry in entries if entry.name.endswith(".toml"))
 
@@ -74,10 +70,6 @@ def _read_file(path: Path, known: Sequence[str], what: str, largest: int) -> str
 
 
 def unknown_key(key: str, known: Sequence[str]) -> str:
-    """Say that there is no such key, and name the nearest one or all.
-
-    >>> unknown_key("sed", ["seed", "data"])
-    "unknown key; did you mean 'seed'?"
-    """
+    """Say that there is no such key, and name the nearest one or all."""
     near = difflib.get_close_matches(key, known, n=1)
     return "unknown key; " + (f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(known)}")

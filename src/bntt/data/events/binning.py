@@ -116,24 +116,14 @@ def to_frames(events: Events, binning: Binning) -> Frames:
 
 
 def time_edges(events: Events, num_steps: int) -> Int[np.ndarray, "T_and_one"]:
-    """Return the index of each step's first event, then the event count; steps are ``⌊(t - t_first)·T / duration⌋``.
-
-    >>> events = Events(np.array([0, 1, 9]), *(np.zeros(3, np.int64) for _ in range(3)), 1, 1)
-    >>> time_edges(events, 5)
-    array([0, 2, 2, 2, 2, 3])
-    """
+    """Return the index of each step's first event, then the event count; steps are ``⌊(t - t_first)·T / duration⌋``."""
     first = int(events.t[0])
     begins = [first - (-step * events.duration // num_steps) for step in range(num_steps)]  # rounded up
     return np.append(np.searchsorted(events.t, np.array(begins, np.int64)), len(events))
 
 
 def count_edges(events: Events, num_steps: int) -> Int[np.ndarray, "T_and_one"]:
-    """Return the index of each step's first event, ``⌊step·N / T⌋``, then the event count N; sizes differ by at most 1.
-
-    >>> events = Events(np.array([0, 1, 9]), *(np.zeros(3, np.int64) for _ in range(3)), 1, 1)
-    >>> count_edges(events, 2)
-    array([0, 1, 3])
-    """
+    """Return the index of each step's first event, ``⌊step·N / T⌋``, then the event count N."""
     return np.arange(num_steps + 1) * len(events) // num_steps
 
 

@@ -47,14 +47,7 @@ def prepare_events(
     simulated: bool | None = None,
     progress: Progress = lambda done, total: None,
 ) -> Manifest:
-    """Read every recording of ``root`` and write ``folder``: a tensor file per part, the split, the manifest.
-
-    ``root`` has one folder per class, or ``train`` and ``test`` (or ``val``) with one folder per class each; without
-    these two, :func:`split_recordings` makes the parts. Classes are the folders' names in order; a single folder around
-    all of them is skipped. The manifest's ``details`` record the framing and counts: events, events left out and
-    saturated, the share of empty frames, recordings repeated within a part, and the bits of a cell. Its ``check`` is
-    "simulated" if a recording says so.
-    """
+    """Read every recording of ``root`` and write ``folder``: a tensor file per part, the split, the manifest."""
     files, split = _parts(root, kind, test_share)
     listed = _fingerprint(root, files)
     labels = {label: number for number, label in enumerate(sorted({_label(recording) for recording in files["train"]}))}

@@ -84,22 +84,14 @@ class Framing:
         return chosen, kind
 
     def tag(self, name: str) -> str:
-        """Return the tag that distinguishes the folder of these frames from others of the same dataset.
-
-        >>> Framing(Binning(20, 42, 42)).tag("dvs-cifar10")
-        '20x42x42-time-counts-widen-aedat2'
-        """
+        """Return the tag that distinguishes the folder of these frames from others of the same dataset."""
         size = "x".join(map(str, (self.binning.num_steps, self.binning.height, self.binning.width)))
         sensor = [] if self.sensor is None else ["x".join(map(str, self.sensor))]
         chosen, _ = self.of(name)
         return "-".join([size, self.binning.by, self.binning.cells, self.binning.beyond, chosen, *sensor])
 
     def flags(self) -> str:
-        """Return the framing as flags of ``bntt data prepare``.
-
-        >>> Framing(Binning(20, 42, 42, by="count")).flags()
-        '--steps 20 --size 42 --by count'
-        """
+        """Return the framing as flags of ``bntt data prepare``."""
         binning = self.binning
         said = [f"--steps {binning.num_steps}", f"--size {binning.height}"]
         said += [f"--by {binning.by}"] if binning.by != "time" else []

@@ -34,16 +34,7 @@ class RecordingSplit:
 
 
 def split_recordings(names: Iterable[str], test_share: float = TEST_SHARE) -> RecordingSplit:
-    """Choose the same share of every class for testing: the recordings whose names have the lowest SHA-256.
-
-    So a recording's part depends on the names in its class, not on the order of files, the system or a seed. Endings
-    are not part of a name: the same recordings in another format are split in the same way. Validation comes from the
-    training part, as it does for images (:func:`bntt.data.split_validation`).
-
-    >>> split = split_recordings(f"{label}/{number}" for label in ("cat", "dog") for number in range(10))
-    >>> len(split.train), split.test
-    (18, ('cat/9', 'dog/7'))
-    """
+    """Choose the same share of every class for testing: the names, without endings, of the lowest SHA-256."""
     if not 0 < test_share < 1:
         raise ValueError(f"test_share must be between 0 and 1, got {test_share}")
     classes = defaultdict[str, list[str]](list)
@@ -71,11 +62,7 @@ def content_of(events: Events) -> str:
 
 
 def refuse_overlap(contents: Mapping[str, Mapping[str, str]]) -> int:
-    """Refuse the same recording in two parts.
-
-    >>> refuse_overlap({"train": {"cat/0": "a", "cat/1": "b", "dog/0": "b"}, "test": {"cat/2": "c"}})
-    1
-    """
+    """Refuse the same recording in two parts."""
     seen, again = dict[str, tuple[str, str]](), 0
     for part, digests in contents.items():
         for name, content in digests.items():

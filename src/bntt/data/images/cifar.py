@@ -79,10 +79,7 @@ def _from_folder(folder: Path, limits: dict[str, int]) -> dict[str, bytes]:
 
 
 def _from_tar(archive: Path, limits: dict[str, int]) -> dict[str, bytes]:
-    """Read the wanted members by name, bounded in size; nothing is extracted to disk.
-
-    The archive is read once from beginning to end, and unpacked only to the size of the wanted files.
-    """
+    """Read the wanted members by name, bounded in size; nothing is extracted to disk."""
     contents: dict[str, bytes] = {}
     try:
         with archive.open("rb") as packed:

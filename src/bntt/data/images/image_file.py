@@ -24,11 +24,7 @@ def decode(file: ListedFile) -> Tensor:
 
 @dataclass(frozen=True)
 class Fitting:
-    """Conversion of images to one size and mode, by Pillow's bilinear filter, which averages when it shrinks.
-
-    >>> Fitting(2, "gray", "pad").applied(torch.full((3, 4, 8), 100, dtype=torch.uint8))[0].tolist()
-    [[[100, 100], [0, 0]]]
-    """
+    """Conversion of images to one size and mode, by Pillow's bilinear filter, which averages when it shrinks."""
 
     size: int = 0
     """Rows and columns; 0: as they are."""
@@ -43,19 +39,11 @@ class Fitting:
             raise DataError(f"size must be from 0 to {LARGEST:,} pixels, got {self.size:,}")
 
     def tag(self, name: str) -> str:
-        """Return the tag that distinguishes the prepared folder of these images from others of the same dataset.
-
-        >>> Fitting(32, "rgb").tag("images"), Fitting(mode="gray").tag("images")
-        ('32-crop-rgb', 'gray')
-        """
+        """Return the tag that distinguishes the prepared folder of these images from others of the same dataset."""
         return "-".join(([str(self.size), self.fit] if self.size else []) + ([self.mode] if self.mode else []))
 
     def flags(self) -> str:
-        """Return the conversion as flags of ``bntt data prepare``.
-
-        >>> Fitting(32, "rgb").flags()
-        '--size 32 --fit crop --mode rgb'
-        """
+        """Return the conversion as flags of ``bntt data prepare``."""
         size = [f"--size {self.size} --fit {self.fit}"] if self.size else []
         return " ".join([*size, *([f"--mode {self.mode}"] if self.mode else [])])
 

@@ -21,12 +21,7 @@ AS_THEY_ARE = Fitting()
 
 
 def read_images(root: Path, progress: Progress = lambda done, total: None, fitting: Fitting = AS_THEY_ARE) -> Splits:
-    """Read ``train`` and ``test`` (or ``val``), each a folder or a zip of ``<class>/<image>``, or one zip of both.
-
-    All images must have one size and mode, unless ``fitting`` gives them both. Classes are the names of the class
-    folders in order, the same in both parts. Links are followed. Every file within a class is read, whatever its
-    extension, except hidden files and those in ``JUNK``.
-    """
+    """Read ``train`` and ``test`` (or ``val``), each a folder or a zip of ``<class>/<image>``, or one zip of both."""
     if not root.is_file() and _place(root, PARTS[0]).resolve() == _place(root, PARTS[1]).resolve():
         raise DataError(f"{root}: train and test are one place: no image would be new in the test")
     listed = [_by_class(root, names) for names in PARTS]

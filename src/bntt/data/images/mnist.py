@@ -72,10 +72,7 @@ def content_digest(path: Path) -> str:
 
 
 def read_idx(path: Path, dimensions: int) -> Tensor:
-    """Read one IDX file of unsigned bytes: two zero bytes, the type, the number of dimensions, the sizes, the values.
-
-    The header is checked against the file's size before anything is allocated.
-    """
+    """Read an IDX file of unsigned bytes: two zero bytes, the type, the number of dimensions, the sizes, the values."""
     packed = path.suffix == ".gz"
     try:
         opened: io.BufferedIOBase = gzip.open(path, "rb") if packed else path.open("rb")  # noqa: SIM115

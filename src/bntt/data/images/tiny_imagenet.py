@@ -16,11 +16,7 @@ ANNOTATIONS = "val/val_annotations.txt"
 
 
 def read_tiny_imagenet(root: Path, progress: Progress = lambda done, total: None) -> Splits:
-    """Read ``wnids.txt``, ``train/<wnid>/images/*.JPEG``, ``val/images/*.JPEG`` with ``val/val_annotations.txt``.
-
-    The published test images have no labels, so the published validation part is the test part here. Classes are in
-    the order of their sorted WordNet ids; gray images become RGB.
-    """
+    """Read ``wnids.txt``, ``train/<wnid>/images/*.JPEG``, ``val/images/*.JPEG`` with ``val/val_annotations.txt``."""
     wnids = sorted(_text(root / "wnids.txt").split())
     number = {wnid: label for label, wnid in enumerate(wnids)}
     if not wnids:
