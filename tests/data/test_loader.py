@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from bntt.data import FrameSet, ImageSet, SampleLoader
-from bntt.data.mix import cutmix, mixup, pair
+from bntt.data.augment import cutmix, mixup, pair
 from tests.rows import each_row
 
 

@@ -5,8 +5,7 @@ from inspect import unwrap
 import pytest
 import torch
 
-from bntt.data.augment import AUGMENTATIONS, EVENT_AUGMENTATIONS
-from bntt.data.mix import pair
+from bntt.data.augment import AUGMENTATIONS, EVENT_AUGMENTATIONS, pair
 from bntt.models import mlp
 from bntt.nn import Call, ExpectedEncoder, NoisyEncoder, PoissonEncoder, SpikingClassifier
 from bntt.nn.blocks.block import SpikeDropout

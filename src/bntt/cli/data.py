@@ -15,7 +15,7 @@ from bntt.cli.train import Overrides
 
 if TYPE_CHECKING:
     from bntt.data.events.event_sets import Framing
-    from bntt.data.images.image_file import Fitting
+    from bntt.data.images.image_folder import Fitting
     from bntt.data.prepared import Manifest
 
 
@@ -83,7 +83,7 @@ class FrameFlags:
         from bntt.data.errors import DataError
         from bntt.data.events.binning import Binning
         from bntt.data.events.event_sets import Framing
-        from bntt.data.images.image_file import Fitting
+        from bntt.data.images.image_folder import Fitting
         from bntt.data.registry import DATASETS
 
         dataset = DATASETS[name]

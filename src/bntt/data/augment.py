@@ -1,13 +1,15 @@
-"""Random changes of a whole batch, independent for each image or recording, by counter-based randomness.
+"""Random changes and mixtures of a batch, independent for each image or recording, by counter-based randomness.
 
 All frames of a recording change in the same way, so that events stay events: counts move to other cells and are neither
-mixed nor changed, time and polarity stay as they are.
+mixed nor changed, time and polarity stay as they are. An image is mixed with a partner from the whole set by a share of
+its own, where the papers' code pairs the images of a batch and draws one share for all of them.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -26,25 +28,25 @@ ASPECT = (0.3, 3.3)
 
 
 def random_crop(
-    images: Shaped[Tensor, "B C H W"], *, seed: int, draw: int, index: Integer[Tensor, " B"], padding: int = 4
-) -> Shaped[Tensor, "B C H W"]:
+    images: Shaped[Tensor, "B *T C H W"], *, seed: int, draw: int, index: Integer[Tensor, " B"], padding: int = 4
+) -> Shaped[Tensor, "B *T C H W"]:
     """Pad with black on every side and crop to the original size, at a random offset for each image (0..2·padding)."""
-    batch, _, height, width = images.shape
+    height, width = images.shape[-2:]
     offsets = uniform(sample_keys(seed, Purpose.CROP, draw, index.to(images.device)), 2)
     offsets = (offsets * (2 * padding + 1)).long()
     rows = offsets[:, :1] + torch.arange(height, device=images.device)
     columns = offsets[:, 1:] + torch.arange(width, device=images.device)
-    padded = F.pad(images, [padding] * 4).permute(0, 2, 3, 1)
-    sample = torch.arange(batch, device=images.device).view(-1, 1, 1)
-    return padded[sample, rows.unsqueeze(2), columns.unsqueeze(1)].permute(0, 3, 1, 2)
+    sample = torch.arange(len(images), device=images.device).view(-1, 1, 1)
+    cropped = F.pad(images, [padding] * 4)[sample, ..., rows.unsqueeze(2), columns.unsqueeze(1)]
+    return cropped.movedim((1, 2), (-2, -1))
 
 
 def random_flip(
-    images: Shaped[Tensor, "B C H W"], *, seed: int, draw: int, index: Integer[Tensor, " B"]
-) -> Shaped[Tensor, "B C H W"]:
+    images: Shaped[Tensor, "B *T C H W"], *, seed: int, draw: int, index: Integer[Tensor, " B"]
+) -> Shaped[Tensor, "B *T C H W"]:
     """Flip horizontally, each image with probability one half."""
     heads = uniform(sample_keys(seed, Purpose.FLIP, draw, index.to(images.device))) < 0.5
-    return torch.where(heads.view(-1, 1, 1, 1), images.flip(3), images)
+    return torch.where(heads.view(-1, *[1] * (images.ndim - 1)), images.flip(-1), images)
 
 
 def cutout(
@@ -105,27 +107,80 @@ def inside(
     return (rows.unsqueeze(2) & columns.unsqueeze(1)).unsqueeze(1)
 
 
-def flip_frames(
-    frames: Shaped[Tensor, "B T C H W"], *, seed: int, draw: int, index: Integer[Tensor, " B"]
-) -> Shaped[Tensor, "B T C H W"]:
-    """Flip horizontally, each recording with probability one half."""
-    flipped = random_flip(frames.flatten(1, 2), seed=seed, draw=draw, index=index)
-    return flipped.reshape(frames.shape)
-
-
-def shift_frames(
-    frames: Shaped[Tensor, "B T C H W"], *, seed: int, draw: int, index: Integer[Tensor, " B"], most: int = 4
-) -> Shaped[Tensor, "B T C H W"]:
-    """Shift by -most..most rows and columns, drawn for each recording; counts that leave are lost, zeros come in."""
-    shifted = random_crop(frames.flatten(1, 2), seed=seed, draw=draw, index=index, padding=most)
-    return shifted.reshape(frames.shape)
-
-
 AUGMENTATIONS: Registry[Callable[..., Tensor]] = Registry(
     "augmentation", {"crop": random_crop, "flip": random_flip, "cutout": cutout, "erase": random_erasing}
 )
 """Augmentations of images, by their names in recipes."""
 EVENT_AUGMENTATIONS: Registry[Callable[..., Tensor]] = Registry(
-    "augmentation of events", {"flip": flip_frames, "shift": shift_frames}
+    "augmentation of events", {"flip": random_flip, "shift": random_crop}
 )
 """Augmentations of frames, by name, as :class:`~bntt.data.SampleLoader` takes them."""
+GRID = 1 << 24
+"""Resolution of shares: with multiples of 2⁻²⁴, 1 - share is exact in float32, and no mixed pixel exceeds 1."""
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Partners and shares for mixing a batch of images."""
+
+    partner: Int[Tensor, " B"]
+    """Place of the second image in the set."""
+    share: Float[Tensor, " B"]
+    """λ, float32 in [0, 1]: the share of the first image."""
+    place: Float[Tensor, "B 2"]
+    """Centre of a box, down and to the right, in [0, 1)."""
+
+
+def pair(*, seed: int, draw: int, index: Integer[Tensor, " B"], count: int, alpha: float) -> Pairs:
+    """Draw a partner for each sample, from the whole set (itself included), and a share λ from Beta(α, α)."""
+    keys = sample_keys(seed, Purpose.MIX, draw, index.cpu())
+    partner = child_keys(keys, 0).bitwise_and(torch.iinfo(torch.int64).max) % count
+    numbers = uniform(child_keys(keys, 1), 4)
+    shares = [_beta(alpha, first, second) for first, second in numbers[:, :2].tolist()]
+    return Pairs(partner, torch.tensor(shares, dtype=torch.float32), numbers[:, 2:])
+
+
+def _beta(alpha: float, first: float, second: float) -> float:
+    """Make a Beta(α, α) number from two uniform ones: ``(1 + c / √(c² + W / (1 - W))) / 2``, W = U^(1/α), c = cos 2πV.
+
+    The polar method, which is exact (Bailey 1994), one number at a time: vectorised code may round differently.
+    """
+    half = 0.5 / GRID  # from [0, 1) to (0, 1)
+    log_w = math.log(first + half) / alpha
+    c = math.cos(2 * math.pi * (second + half))
+    odds = math.exp(log_w) / -math.expm1(log_w)
+    return round((1 + c / math.sqrt(c * c + odds)) / 2 * GRID) / GRID
+
+
+def mixup(
+    first: Float[Tensor, "B C H W"], second: Float[Tensor, "B C H W"], pairs: Pairs
+) -> tuple[Float[Tensor, "B C H W"], Float[Tensor, " B"]]:
+    """Compute ``λ x_i + (1 - λ) x_j`` (Zhang et al. 2018), and return the share of the first, λ, as well."""
+    share = pairs.share.to(first).view(-1, 1, 1, 1)
+    return share * first + (1 - share) * second, pairs.share
+
+
+def cutmix(
+    first: Float[Tensor, "B C H W"], second: Float[Tensor, "B C H W"], pairs: Pairs
+) -> tuple[Float[Tensor, "B C H W"], Float[Tensor, " B"]]:
+    """Paste a box of the second image into the first (Yun et al. 2019); also return the share of pixels that stayed."""
+    height, width = first.shape[2:]
+    size = torch.tensor([height, width])
+    half = ((1 - pairs.share.double()).sqrt().unsqueeze(1) * size / 2).long()
+    centre = (pairs.place * size).long()
+    begin, past = (centre - half).clamp(min=0), torch.minimum(centre + half, size)
+    box = inside(begin.to(first.device), past.to(first.device), (height, width))
+    stayed = height * width - (past - begin).prod(1)
+    return torch.where(box, second, first), (stayed.double() / (height * width)).float()
+
+
+def soft_labels(
+    first: Int[Tensor, " B"], second: Int[Tensor, " B"], kept: Float[Tensor, " B"], num_classes: int
+) -> Float[Tensor, "B {num_classes}"]:
+    """Compute each class's share: ``kept`` for the first image's class, the rest for the second's; rows sum to 1."""
+    share = kept.to(first.device).unsqueeze(1)
+    return share * F.one_hot(first, num_classes) + (1 - share) * F.one_hot(second, num_classes)
+
+
+MIXES = {"mixup": mixup, "cutmix": cutmix}
+"""Mixing functions, by their names in recipes."""

@@ -13,8 +13,7 @@ from bntt.data.events.event_folder import load_events, prepare_events, recording
 from bntt.data.events.event_sets import Framing
 from bntt.data.frames import FrameSplits
 from bntt.data.image_set import Splits
-from bntt.data.images.image_file import Fitting
-from bntt.data.images.image_folder import fingerprint
+from bntt.data.images.image_folder import Fitting, fingerprint
 from bntt.data.images.mnist import content_digest, find
 from bntt.data.listing import files_below, listing_digest
 from bntt.data.prepared import Manifest, cache_root, load_prepared, manifest_of, read_manifest, write_prepared

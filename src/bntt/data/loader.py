@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from bntt.data.mix import MIXES, pair, soft_labels
+from bntt.data.augment import MIXES, pair, soft_labels
 from bntt.data.samples import SampleSet
 from bntt.ops.random import Purpose, permutation
 from bntt.renamed import OldName

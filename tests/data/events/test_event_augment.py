@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from bntt.data import FrameSet, ImageSet, SampleLoader
-from bntt.data.augment import EVENT_AUGMENTATIONS, flip_frames, random_flip, shift_frames
+from bntt.data.augment import EVENT_AUGMENTATIONS, random_crop, random_flip
 from tests.rows import each_row
 
 INDEX = torch.arange(40)
@@ -29,7 +29,7 @@ def test_counts_are_kept_step_by_step(change, kind, frames):
 
 
 def test_a_flip_mirrors_a_recordings_columns_or_not(frames):
-    flipped = flip_frames(frames, seed=3, draw=1, index=INDEX)
+    flipped = random_flip(frames, seed=3, draw=1, index=INDEX)
     heads = [torch.equal(a, b.flip(3)) for a, b in zip(flipped, frames, strict=True)]
     stays = [torch.equal(a, b) for a, b in zip(flipped, frames, strict=True)]
     assert all(h != s for h, s in zip(heads, stays, strict=True))
@@ -39,7 +39,7 @@ def test_a_flip_mirrors_a_recordings_columns_or_not(frames):
 
 
 def test_a_shift_moves_all_frames_of_a_recording_alike(frames):
-    shifted = shift_frames(frames, seed=3, draw=1, index=INDEX)
+    shifted = random_crop(frames, seed=3, draw=1, index=INDEX)
     moves = []
     for before, after in zip(frames, shifted, strict=True):
         offsets = {
@@ -55,7 +55,7 @@ def test_a_shift_moves_all_frames_of_a_recording_alike(frames):
 
 def test_what_leaves_the_frame_is_lost():
     frames = torch.ones(8, 1, 1, 3, 3, dtype=torch.uint8)
-    shifted = shift_frames(frames, seed=0, draw=0, index=torch.arange(8), most=1)
+    shifted = random_crop(frames, seed=0, draw=0, index=torch.arange(8), padding=1)
     assert sorted(set(shifted.flatten(1).sum(1).tolist())) == [4, 6, 9]
 
 
@@ -71,7 +71,7 @@ def test_the_loader_changes_frames(frames):
     data = FrameSet(frames, INDEX % 2, ("left", "right"), scale=0.5)
     (batch,) = SampleLoader(data, 40, augment=["flip", "shift"], seed=3).epoch(1)
     options = {"seed": 3, "draw": 1, "index": INDEX}
-    assert torch.equal(batch.inputs, shift_frames(flip_frames(frames.float(), **options), **options) / 2)
+    assert torch.equal(batch.inputs, random_crop(random_flip(frames.float(), **options), **options) / 2)
 
 
 def test_names_of_images_are_none_of_frames(frames):

@@ -10,8 +10,7 @@ from bntt.data import SampleLoader, SampleSet, split_validation
 from bntt.data.errors import DataError
 from bntt.data.events.aedat2 import read_aedat2
 from bntt.data.events.binning import Binning, to_frames
-from bntt.data.events.event_folder import load_events, prepare_events
-from bntt.data.events.event_split import read_split, split_recordings
+from bntt.data.events.event_folder import load_events, prepare_events, read_split, split_recordings
 from bntt.data.events.formats import EVENT_FORMATS
 from bntt.data.prepared import read_manifest
 from tests.data.damaged import VERSION

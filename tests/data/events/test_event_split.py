@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bntt.data.errors import DataError
-from bntt.data.events.event_split import (
+from bntt.data.events.event_folder import (
     RecordingSplit,
     content_of,
     read_split,

@@ -9,8 +9,7 @@ import torch
 from PIL import Image
 
 from bntt.data.errors import DataError
-from bntt.data.images.image_file import decode
-from bntt.data.images.image_folder import read_images
+from bntt.data.images.image_folder import decode, read_images
 from bntt.data.listing import ListedFile
 from bntt.io import pictures
 from tests import fakes

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from bntt.data.mix import MIXES, Pairs, cutmix, mixup, pair, soft_labels
+from bntt.data.augment import MIXES, Pairs, cutmix, mixup, pair, soft_labels
 from tests import reference
 from tests.rows import each_row
 

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from bntt.data.errors import DataError
-from bntt.data.images.image_file import Fitting, decode
+from bntt.data.images.image_folder import Fitting, decode
 from bntt.data.listing import ListedFile
 from bntt.io.pictures import read_picture
 from tests import fakes

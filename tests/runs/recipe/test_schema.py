@@ -7,8 +7,7 @@ import tomllib
 
 import pytest
 
-from bntt.data.augment import AUGMENTATIONS
-from bntt.data.mix import MIXES
+from bntt.data.augment import AUGMENTATIONS, MIXES
 from bntt.data.registry import DATASETS
 from bntt.models import MODELS, spiking
 from bntt.nn import NORMS

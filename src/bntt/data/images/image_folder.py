@@ -5,18 +5,63 @@ from __future__ import annotations
 import io
 import mimetypes
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
+from torch import Tensor
 
 from bntt.data.errors import DataError
 from bntt.data.image_set import ImageSet, Splits
-from bntt.data.images.image_file import Fitting, decode
 from bntt.data.listing import ListedFile, Listing, files_below, folder_listing, listing_digest, zip_listing
 from bntt.data.registry import Dataset, Progress, register
-from bntt.io.pictures import FORMATS
+from bntt.io.pictures import FORMATS, Fit, brought_to, decoded
 
+Mode = Literal["", "rgb", "gray"]
+LARGEST = 4096
+"""Most rows and columns that images can be scaled to."""
 PARTS = (("train",), ("test", "val"))
+
+
+def decode(file: ListedFile) -> Tensor:
+    """Decode to uint8 ``[C, H, W]`` as :func:`bntt.io.pictures.decoded` does."""
+    return torch.from_numpy(decoded(file.read, file.where)[0])
+
+
+@dataclass(frozen=True)
+class Fitting:
+    """Conversion of images to one size and mode, by Pillow's bilinear filter, which averages when it shrinks."""
+
+    size: int = 0
+    """Rows and columns; 0: as they are."""
+    mode: Mode = ""
+    """Mode: gray is ``0.299 R + 0.587 G + 0.114 B`` (Pillow's "L"), gray becomes RGB by repetition; "": as it is."""
+    fit: Fit = "crop"
+    """How to make a picture square: cut out the middle ("crop"), add black borders ("pad"), or scale each side by
+    itself ("stretch")."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.size <= LARGEST:
+            raise DataError(f"size must be from 0 to {LARGEST:,} pixels, got {self.size:,}")
+
+    def tag(self, name: str) -> str:
+        """Return the tag that distinguishes the prepared folder of these images from others of the same dataset."""
+        return "-".join(([str(self.size), self.fit] if self.size else []) + ([self.mode] if self.mode else []))
+
+    def flags(self) -> str:
+        """Return the conversion as flags of ``bntt data prepare``."""
+        size = [f"--size {self.size} --fit {self.fit}"] if self.size else []
+        return " ".join([*size, *([f"--mode {self.mode}"] if self.mode else [])])
+
+    def applied(self, pixels: Tensor) -> tuple[Tensor, tuple[str, ...]]:
+        """Convert an image, uint8 ``[C, H, W]``, to this mode and size; also describe the changes."""
+        channels = {"": len(pixels), "gray": 1, "rgb": 3}[self.mode]
+        shape = (channels, self.size or pixels.shape[1], self.size or pixels.shape[2])
+        made, changes = brought_to(pixels.numpy(), shape, self.fit)
+        return torch.from_numpy(made), changes
+
+
 AS_THEY_ARE = Fitting()
 
 

@@ -8,7 +8,7 @@ import torch
 
 from bntt.data.errors import DataError
 from bntt.data.image_set import ImageSet, Splits
-from bntt.data.images.image_file import decode
+from bntt.data.images.image_folder import decode
 from bntt.data.listing import ListedFile, file_at
 from bntt.data.registry import Dataset, Progress, register
 

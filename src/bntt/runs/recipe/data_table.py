@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
-from bntt.data.augment import AUGMENTATIONS, EVENT_AUGMENTATIONS
+from bntt.data.augment import AUGMENTATIONS, EVENT_AUGMENTATIONS, MIXES
 from bntt.data.events.binning import Counting
-from bntt.data.images.image_file import Mode
-from bntt.data.mix import MIXES
+from bntt.data.images.image_folder import Mode
 from bntt.data.registry import DATASETS
 from bntt.data.sequences import ORDERS
 from bntt.io.pictures import Fit

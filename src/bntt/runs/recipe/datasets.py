@@ -15,7 +15,7 @@ from bntt.data import DataError, FrameSet, ImageSet, PartLoader, SequenceSet, sp
 from bntt.data.catalog import Way, open_samples
 from bntt.data.events.binning import Binning
 from bntt.data.events.event_sets import Framing
-from bntt.data.images.image_file import Fitting
+from bntt.data.images.image_folder import Fitting
 from bntt.data.prepared import Manifest
 from bntt.data.registry import DATASETS
 from bntt.data.samples import Samples, some_of
