@@ -170,7 +170,7 @@ LIES = [
     (b'"shape"', b'"shapf"', "holds no tensors that can be read"),
     (b'"facts"', b'"fakts"', "does not say its facts"),
     (b'"facts":"{', b'"facts":"[', "does not say its facts"),
-    (b'"facts":"{}"', b'"facts":"7 "', "does not say its facts: a int is none"),
+    (b'"facts":"{}"', b'"facts":"7 "', "does not say its facts: 'int' object is not a mapping"),
 ]
 
 

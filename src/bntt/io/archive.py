@@ -18,7 +18,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from bntt.io.checkpoint import CheckpointError
-from bntt.io.files import digest_of_bytes, write_whole
+from bntt.io.errors import refusing
+from bntt.io.files import digest_of_bytes, read_file, write_whole
 from bntt.io.lock import hold_run
 
 SUFFIX = ".tar.xz"
@@ -63,7 +64,7 @@ def read_archive(path: Path) -> Iterator[tuple[str, bytes]]:
 
 def read_alone(path: Path, payload: bytes | None = None) -> dict[str, bytes]:
     """Return the files of an archive that holds their checksums, by name; ``payload``: its bytes, if already read."""
-    files = dict(_members(path, _payload(path) if payload is None else payload))
+    files = dict(_members(path, read_file(path, error=CheckpointError) if payload is None else payload))
     listed = {name: digests[-1] for name, digests in _parsed(files.pop(SUMS, b"")).items()}
     if not listed:
         raise CheckpointError(f"{path} holds no {SUMS}: it was not made by bntt study --pack FILE{SUFFIX}; pack it so")
@@ -86,7 +87,7 @@ def unpacked(folder: Path) -> Path:
 
 def unpacked_alone(path: Path) -> Path:
     """Unpack an archive that holds its checksums into a temporary folder, which lasts as long as the process."""
-    payload = _payload(path)
+    payload = read_file(path, error=CheckpointError)
     return _unpacked_once(path, digest_of_bytes(payload), lambda: [(path, read_alone(path, payload).items())])
 
 
@@ -152,16 +153,9 @@ def _compressed(files: Mapping[str, bytes]) -> bytes:
     return lzma.compress(content.getvalue(), preset=9 | lzma.PRESET_EXTREME)
 
 
-def _payload(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise CheckpointError(f"{path} cannot be read: {error.strerror}") from None
-
-
 def _listed_payload(path: Path) -> bytes:
     """Read an archive, and refuse one whose checksum is not listed beside it."""
-    payload, expected = _payload(path), _sums(path.parent).get(path.name, ())
+    payload, expected = read_file(path, error=CheckpointError), _sums(path.parent).get(path.name, ())
     if digest_of_bytes(payload) not in expected:
         wrong = f"its SHA-256 is not the one in {SUMS}" if expected else f"{SUMS} beside it does not list it"
         raise CheckpointError(f"{path} is damaged or was replaced: {wrong}; fetch it again, or delete it and pack anew")
@@ -179,19 +173,17 @@ def _fault(name: str) -> str:
 
 def _members(path: Path, payload: bytes) -> Iterator[tuple[str, bytes]]:
     """Yield the files of an archive; refuse members that are not files or would be unpacked elsewhere."""
-    left = LARGEST
-    try:
-        with tarfile.open(fileobj=io.BytesIO(payload), mode="r:xz") as archive:
-            for member in archive:
-                left -= member.size
-                content = archive.extractfile(member) if member.isreg() else None
-                if content is None or _fault(member.name) or left < 0:
-                    raise CheckpointError(
-                        f"{path} holds {member.name!r}, which no archive of results has: fetch it again"
-                    )
-                yield str(PurePosixPath(member.name)), content.read()
-    except (tarfile.TarError, lzma.LZMAError, EOFError) as error:
-        raise CheckpointError(f"{path} is no archive that can be read ({error}): fetch it again") from None
+    left, damage = LARGEST, (tarfile.TarError, lzma.LZMAError, EOFError)
+    with (
+        refusing(f"{path} is no archive that can be read, fetch it again", *damage, error=CheckpointError),
+        tarfile.open(fileobj=io.BytesIO(payload), mode="r:xz") as archive,
+    ):
+        for member in archive:
+            left -= member.size
+            content = archive.extractfile(member) if member.isreg() else None
+            if content is None or _fault(member.name) or left < 0:
+                raise CheckpointError(f"{path} holds {member.name!r}, which no archive of results has: fetch it again")
+            yield str(PurePosixPath(member.name)), content.read()
 
 
 def _listed(sums: Mapping[str, Sequence[str]]) -> bytes:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from bntt.io.checkpoint import CheckpointError
+from bntt.io.errors import refusing
 from bntt.io.files import read_json, write_json
 from bntt.io.lock import hold_run
 
@@ -35,15 +36,13 @@ def write_cell(path: Path, settings: Mapping[str, Any], values: Mapping[str, Any
 def read_cell(path: Path, settings: Mapping[str, Any], parse: Callable[[Any], T]) -> T | None:
     """Read a cell; None if there is none."""
     wanted = json.loads(json.dumps(settings))
-    try:
+    if not path.exists():
+        return None
+    with refusing(f"{path} is damaged, delete it, and it is computed again", error=CheckpointError):
         values = read_json(path)
         had = values.pop("settings")
         different = sorted(key for key in had | wanted if had.get(key) != wanted.get(key))
         cell = parse(values)
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CheckpointError(f"{path} is damaged ({error}): delete it, and it is computed again") from None
     if different:
         raise OtherSettingsError(
             f"{path} was computed with other settings ({', '.join(different)} differ): "

@@ -11,6 +11,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from bntt.io.errors import refusing
 from bntt.io.files import digest_of_bytes, write_whole
 from bntt.io.sealed import Seal
 
@@ -46,10 +47,8 @@ def sealed_checkpoint(tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -
 def read_checkpoint(path: Path) -> Checkpoint:
     """Read and verify a checkpoint."""
     payload, header = SEAL.opened(path)
-    try:
+    with refusing(f"{path} holds no tensors that can be read", error=CheckpointError):  # its header may be forged
         tensors = unpack(payload)
-    except Exception as error:  # its checksum is right but its header is not: it was forged
-        raise CheckpointError(f"{path} holds no tensors that can be read ({error or type(error).__name__})") from None
     bad = [name for name, value in tensors.items() if value.is_floating_point() and not value.isfinite().all()]
     if bad:
         raise CheckpointError(f"{path}: {bad[0]} holds numbers that are not finite")
@@ -125,13 +124,8 @@ def misfits(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> list
 
 
 def _facts_of(path: Path, header: Mapping[str, str]) -> dict[str, Any]:
-    try:
-        facts = json.loads(header["facts"])
-    except (KeyError, ValueError, TypeError, RecursionError) as error:
-        raise CheckpointError(f"{path} does not say its facts ({error or type(error).__name__})") from None
-    if not isinstance(facts, dict):
-        raise CheckpointError(f"{path} does not say its facts: a {type(facts).__name__} is none")
-    return facts
+    with refusing(f"{path} does not say its facts", error=CheckpointError):
+        return {**json.loads(header["facts"])}
 
 
 def pack(tensors: Mapping[str, Tensor], notes: Mapping[str, str]) -> bytes:

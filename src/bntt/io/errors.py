@@ -1,4 +1,7 @@
-"""One error for data that is missing, damaged or not what it claims to be."""
+"""The error for data that is missing, damaged or not what it claims to be, and the way to raise it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 class DataError(ValueError):
@@ -6,3 +9,17 @@ class DataError(ValueError):
 
     It is a ValueError, so that code which catches ValueError catches it.
     """
+
+
+@contextmanager
+def refusing(what: object, *kinds: type[Exception], error: type[Exception] = DataError) -> Iterator[None]:
+    """Raise ``error`` with "what: reason" for these exceptions, by default for all: foreign bytes can cause any."""
+    try:
+        yield
+    except (error, MemoryError):
+        raise
+    except Exception as failure:
+        if kinds and not isinstance(failure, kinds):
+            raise
+        reason = (str(failure) or type(failure).__name__).splitlines()[0][:300]
+        raise error(f"{what}: {reason}") from None

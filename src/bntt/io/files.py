@@ -8,10 +8,13 @@ import json
 import os
 import re
 import shutil
+import stat
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+from bntt.io.errors import DataError
 
 DEFLATE_MOST = 1032
 """Most bytes that one byte packed by DEFLATE (gzip, zip, .npz) can stand for."""
@@ -58,6 +61,22 @@ def _failure(error: OSError, path: Path, size: int) -> OSError:
     if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)):
         text += f": {size:,} bytes are needed, {shutil.disk_usage(path.parent).free:,} are free"
     return OSError(error.errno, f"{path} could not be written, what was there before is unchanged ({text})")
+
+
+def read_file(path: Path, most: int | None = None, error: type[Exception] = DataError) -> bytes:
+    """Read a file of at most ``most`` bytes; refuse a pipe or a device, which could block."""
+    try:
+        facts = path.stat()
+        if stat.S_ISREG(facts.st_mode) and (most is None or facts.st_size <= most):
+            return path.read_bytes()
+    except FileNotFoundError:
+        raise error(f"{path} does not exist") from None
+    except (OSError, ValueError) as failure:
+        raise error(f"{path} cannot be read: {getattr(failure, 'strerror', None) or failure}") from None
+    if stat.S_ISREG(facts.st_mode):
+        raise error(f"{path} has {facts.st_size:,} bytes, at most {most:,} are read")
+    folder = f", but a folder: name a file in it, such as {path}/..." if stat.S_ISDIR(facts.st_mode) else ""
+    raise error(f"{path} cannot be read: it is no file{folder}")
 
 
 def digest(path: Path, algorithm: str = "sha256") -> str:

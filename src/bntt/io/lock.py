@@ -6,7 +6,6 @@ Folders of archives are locked the same way, for the time of a write.
 from __future__ import annotations
 
 import errno
-import inspect
 import json
 import os
 import platform
@@ -48,10 +47,10 @@ def _lock(file: Path, seconds: float) -> BaseFileLock:
     hint, soft = "", file.with_name(f"{file.name}.soft")
     try:
         try:
-            lock = _system_lock(file)
+            lock: BaseFileLock = FileLock(file, thread_local=False, fallback_to_soft=False)  # any thread may release it
             lock.acquire(timeout=seconds)
-        except (OSError, NotImplementedError) as error:  # the latter from older filelocks
-            if isinstance(error, OSError) and error.errno not in _NO_LOCKS:
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
                 raise
             lock = SoftFileLock(soft, thread_local=False)
             hint = f", or delete {soft} if it is no more (this file system has no locks that end with a process)"
@@ -62,13 +61,6 @@ def _lock(file: Path, seconds: float) -> BaseFileLock:
             f"{file.parent} is held by {owner}: one process per directory; wait until it ends or stop it{hint}"
         ) from None
     return lock
-
-
-def _system_lock(file: Path) -> BaseFileLock:
-    """Return a lock that any thread may release, as when a generator is garbage-collected."""
-    if "fallback_to_soft" in inspect.signature(BaseFileLock.__init__).parameters:  # filelock 3.32 and later
-        return FileLock(file, thread_local=False, fallback_to_soft=False)
-    return FileLock(file, thread_local=False)
 
 
 def _write_owner(file: Path) -> None:

@@ -8,16 +8,18 @@ must add up to no more than its bytes, its pickles must name nothing but tensors
 from __future__ import annotations
 
 import io
+import itertools
 import pickletools
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.torch_version import TorchVersion
 
-from bntt.io.checkpoint import SEAL, CheckpointError
+from bntt.io.checkpoint import CheckpointError
+from bntt.io.errors import refusing
+from bntt.io.files import read_file
 
 SAFE = "2.10"
 """The first PyTorch whose weights-only loader is trusted: pyproject.toml and the reader require it."""
@@ -36,18 +38,8 @@ KNOWN = {
     *(f"torch {kind}Storage" for kind in _KINDS),
 }
 """All names that a file of weights needs."""
-REFUSED = {
-    "STACK_GLOBAL",
-    "INST",
-    "OBJ",
-    "NEWOBJ",
-    "NEWOBJ_EX",
-    "EXT1",
-    "EXT2",
-    "EXT4",
-    "NEXT_BUFFER",
-    "READONLY_BUFFER",
-}
+REFUSED = {"STACK_GLOBAL", "INST", "OBJ", "NEWOBJ", "NEWOBJ_EX", "EXT1", "EXT2", "EXT4"}
+REFUSED |= {"NEXT_BUFFER", "READONLY_BUFFER"}
 """Operations of a pickle that name or make objects in ways that torch.save does not use."""
 ZIP, OLD = b"PK\3\4", b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 """Magic bytes of files: since PyTorch 1.6, and before, when the paper's code was written."""
@@ -63,19 +55,15 @@ def read_pickled(path: Path) -> dict[str, Tensor]:
     """Read the weights of a file of ``torch.save``: a state dict, or a dictionary that has one as ``state_dict``."""
     if TorchVersion(torch.__version__) < SAFE:
         raise CheckpointError(
-            f"{path} is not read: the restricted loader of PyTorch {torch.__version__} has known holes, which {SAFE} "
-            f"closed"
+            f"{path} is not read: the loader of PyTorch {torch.__version__} has known holes, which {SAFE} closed"
         )
-    payload = SEAL.bytes_of(path, LARGEST)
+    payload = read_file(path, LARGEST, CheckpointError)
     try:
         check_pickled(payload)
     except PickledError as error:
         raise CheckpointError(f"{path} {error}") from None
-    try:
+    with refusing(f"{path} is damaged, or no file of weights", error=CheckpointError):
         found = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
-    except Exception as error:  # hostile bytes may make the loader raise anything
-        said = (str(error) or type(error).__name__).splitlines()[0][:200]
-        raise CheckpointError(f"{path} is damaged, or no file of weights ({said})") from None
     state = found.get("state_dict", found) if isinstance(found, dict) else None
     if not isinstance(state, dict) or not state:
         raise CheckpointError(f"{path} holds no state dict, but a {type(found).__name__}")
@@ -116,43 +104,30 @@ def _pickle_of(payload: bytes) -> bytes:
     """Return the pickle of an archive, whose members are inspected by their announced sizes."""
     if not payload[-END:].startswith(b"PK\5\6"):
         raise PickledError("is not whole, or holds more after its end")
-    try:
-        with zipfile.ZipFile(io.BytesIO(payload)) as archive:
-            members = archive.infolist()
-            if len(members) > MOST_MEMBERS:
-                raise PickledError(f"holds {len(members):,} members, more than weights need")
-            if packed := [member.filename for member in members if member.compress_type != zipfile.ZIP_STORED]:
-                raise PickledError(f"holds a packed member, {packed[0]!r}, which torch.save does not write")
-            if sum(max(member.file_size, member.compress_size) for member in members) > len(payload):
-                raise PickledError("announces more bytes than it has")
-            names = [member.filename for member in members]
-            if code := [name for name in names if "/code/" in name or name.endswith("/constants.pkl")]:
-                raise PickledError(f"holds code, {code[0]!r}: TorchScript, and not weights")
-            found = [name for name in names if name.rpartition("/")[2] == "data.pkl"]
-            if len(found) != 1 or len(set(names)) != len(names):
-                raise PickledError("is not a file of torch.save: it needs one data.pkl, and each member once")
-            return archive.read(found[0])
-    except PickledError:
-        raise
-    except Exception as error:  # hostile bytes may make the standard library raise anything
-        raise PickledError(f"is not whole ({error or type(error).__name__})") from None
+    with refusing("is not whole", error=PickledError), zipfile.ZipFile(io.BytesIO(payload)) as archive:
+        members = archive.infolist()
+        if len(members) > MOST_MEMBERS:
+            raise PickledError(f"holds {len(members):,} members, more than weights need")
+        if packed := [member.filename for member in members if member.compress_type != zipfile.ZIP_STORED]:
+            raise PickledError(f"holds a packed member, {packed[0]!r}, which torch.save does not write")
+        if sum(max(member.file_size, member.compress_size) for member in members) > len(payload):
+            raise PickledError("announces more bytes than it has")
+        names = [member.filename for member in members]
+        if code := [name for name in names if "/code/" in name or name.endswith("/constants.pkl")]:
+            raise PickledError(f"holds code, {code[0]!r}: TorchScript, and not weights")
+        found = [name for name in names if name.rpartition("/")[2] == "data.pkl"]
+        if len(found) != 1 or len(set(names)) != len(names):
+            raise PickledError("is not a file of torch.save: it needs one data.pkl, and each member once")
+        return archive.read(found[0])
 
 
 def _check_steps(payload: bytes, pickles: int) -> None:
     """Parse pickles, one after another, without executing their operations."""
     file, left = io.BytesIO(payload), MOST_OPERATIONS
-    for _ in range(pickles):
-        for name, value in _steps(file):
+    with refusing("is not whole", error=PickledError):
+        for step, value, _ in itertools.chain.from_iterable(pickletools.genops(file) for _ in range(pickles)):
             left -= 1
             if left < 0:
                 raise PickledError("has more steps in its pickle than weights need")
-            if name in REFUSED or (name == "GLOBAL" and value not in KNOWN):
-                raise PickledError(f"names {str(value or name)[:100]!r}, which no weights need: it is not loaded")
-
-
-def _steps(file: io.BytesIO) -> Iterator[tuple[str, object]]:
-    try:
-        for step, value, _ in pickletools.genops(file):
-            yield step.name, value
-    except Exception as error:  # as above
-        raise PickledError(f"is not whole ({error or type(error).__name__})") from None
+            if step.name in REFUSED or (step.name == "GLOBAL" and value not in KNOWN):
+                raise PickledError(f"names {str(value or step.name)[:100]!r}, which no weights need: it is not loaded")

@@ -11,6 +11,8 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from bntt.io.files import read_file
+
 MOST_HEAD = 32 << 20
 """Most bytes of a header, with the notes: a training of ten thousand epochs needs a sixth of it."""
 _NO_SUM = ("·" * 32).encode()
@@ -38,7 +40,7 @@ class Seal:
 
     def opened(self, path: Path) -> tuple[bytes, dict[str, str]]:
         """Read a file's bytes and its header's notes, if it is as it was written."""
-        payload = self.bytes_of(path)
+        payload = read_file(path, error=self.error)
         try:
             size = int.from_bytes(payload[:8], "little")
             if size > MOST_HEAD:
@@ -53,18 +55,3 @@ class Seal:
         if len(expected) != 64 or hashlib.sha256(blank).hexdigest().encode() != expected:
             raise self.error(f"{path} is damaged: its bytes are not those that were written (SHA-256)")
         return payload, notes
-
-    def bytes_of(self, path: Path, at_most: int | None = None) -> bytes:
-        """Read the bytes of a file; refuse a pipe or a device, which could block."""
-        try:
-            if path.exists() and not path.is_file():
-                raise self.error(f"{path} cannot be read: it is no file")
-            if at_most is not None and (size := path.stat().st_size) > at_most:
-                raise self.error(f"{path} has {size:,} bytes, at most {at_most:,} are read")
-            return path.read_bytes()
-        except FileNotFoundError:
-            raise self.error(f"{path} does not exist") from None
-        except self.error:
-            raise
-        except (OSError, ValueError) as error:
-            raise self.error(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from None

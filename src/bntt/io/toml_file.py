@@ -9,6 +9,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from bntt.io.errors import refusing
+from bntt.io.files import read_file
+
 DEEPEST = 20
 """Limit of nested tables: far more than any file here has."""
 
@@ -30,10 +33,8 @@ def read_named(source: str | Path, folder: str, what: str, largest: int) -> dict
         text = files("bntt").joinpath(f"{folder}/{source}.toml").read_text(encoding="utf-8")
     else:
         text = _read_file(Path(source), known, what, largest)
-    try:
+    with refusing(f"{source} is not TOML", ValueError, error=TomlError):
         return tables_of(text)
-    except ValueError as error:
-        raise TomlError(f"{source} is not TOML: {error}") from None
 
 
 def tables_of(text: str) -> dict[str, Any]:
@@ -61,12 +62,8 @@ def _read_file(path: Path, known: Sequence[str], what: str, largest: int) -> str
         near = [str(inside)] if inside.is_file() else difflib.get_close_matches(str(path), known, n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""
         raise TomlError(f"no {what} {str(path)!r}: {hint}give a file, or one of {', '.join(known)}")
-    if path.stat().st_size > largest:
-        raise TomlError(f"{path} has {path.stat().st_size} bytes: a {what} has at most {largest}")
-    try:
-        return path.read_text(encoding="utf-8-sig")  # some editors begin UTF-8 with a mark
-    except UnicodeDecodeError as error:
-        raise TomlError(f"{path} is not UTF-8 text: {error}") from None
+    with refusing(f"{path} is not UTF-8 text", UnicodeDecodeError, error=TomlError):
+        return read_file(path, largest, TomlError).decode("utf-8-sig")  # some editors begin UTF-8 with a mark
 
 
 def unknown_key(key: str, known: Sequence[str]) -> str:

@@ -73,7 +73,7 @@ def test_bad_overrides(override, message):
         (b"\xff\xfe", "is not UTF-8"),
         (b"seed = 1\nseed = 2", "is not TOML"),
         (b"seed = = 1", "is not TOML"),
-        (b"#" * (1 << 20) + b"#", "at most 1048576"),
+        (b"#" * (1 << 20) + b"#", "at most 1,048,576"),
     ],
 )
 def test_files_that_are_no_recipe(content, message, tmp_path):

@@ -15,16 +15,14 @@ import safetensors.numpy
 from bntt.deploy.errors import BundleError, DeployError
 from bntt.deploy.nir import hdf5
 from bntt.io.child import environment
-from bntt.io.sealed import Seal
-
-FILE = Seal("NIR file", "", BundleError)
+from bntt.io.files import read_file
 
 
 def read(path: Path) -> dict[str, Any]:
     """Return the graph in a file as ``nir.NIRGraph.to_dict`` has it."""
     if importlib.util.find_spec("nir") is None:
         raise DeployError('NIR files are read by nir, which is not installed: pip install "bntt[nir]"')
-    payload = FILE.bytes_of(path, hdf5.MOST_BYTES)
+    payload = read_file(path, hdf5.MOST_BYTES, BundleError)
     here = environment(OPENBLAS_NUM_THREADS="1", HDF5_PLUGIN_PRELOAD="::")  # HDF5's word for: no plugins
     command = [sys.executable, "-P", str(hdf5.__file__)]
     try:
