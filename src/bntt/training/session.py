@@ -237,7 +237,7 @@ class Session:
                 share = len(part[1]) / total
                 with nullcontext() if number == len(parts) else processes.waiting(self._batch_loss):
                     mean, right = self._batch_loss(*part, draw=now.epoch, steps=self.steps)
-                    (mean * (share * processes.count)).backward()  # type: ignore[no-untyped-call]
+                    (mean * (share * processes.count)).backward()
                 loss, correct = loss + mean.detach().cpu() * share, correct + int(right)
         problem: NonFiniteError | None = None
         try:
