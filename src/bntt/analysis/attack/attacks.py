@@ -137,11 +137,7 @@ def input_gradient(
     draw: int = ATTACK_DRAW,
     index: Integer[Tensor, " B"] | None = None,
 ) -> InputGradient:
-    """Return the gradient of cross entropy with respect to pixels in [0, 1], in evaluation mode, averaged over draws.
-
-    The noise has the numbers ``draw`` to ``draw + draws - 1``. The model is left unchanged: parameters, their
-    gradients, statistics, modes and the encoder's own estimator.
-    """
+    """Return the gradient of cross entropy with respect to pixels in [0, 1], averaged over draws from ``draw`` on."""
     check_classifier(model, "input_gradient() takes")
     halves, loss = [torch.zeros_like(images), torch.zeros_like(images)], images.new_zeros(len(images))
     with torch.enable_grad(), _estimating(model, estimator):
@@ -210,12 +206,7 @@ def descend(
     index: Integer[Tensor, " B"] | None = None,
     seed: int = 0,
 ) -> AttackedImages:
-    """Run FGSM or PGD: ``x ← clip(x + α sign(dL/dx))``, within ε of the image and [0, 1], for all steps of the threat.
-
-    Goodfellow et al. 2015; Madry et al. 2018. Gradient k, counted over steps and starts, takes the draws
-    ``2**40 + k draws`` onwards; of several starts, each image keeps the result with the largest loss over fresh draws.
-    The model and the given images are left unchanged.
-    """
+    """Run FGSM or PGD (Goodfellow 2015; Madry 2018): ``x ← clip(x + α sign(dL/dx))``, within ε and [0, 1]."""
     check_classifier(model, "descend() takes")
     (kind, pixels), places = _foolbox(), index_of(index, len(images), images.device)
     noise: dict[str, Any] = {"seed": seed, "index": places, "draws": threat.draws}
@@ -249,12 +240,7 @@ def require_foolbox() -> None:
 
 @cache
 def _foolbox() -> tuple[Any, Any]:
-    """Return foolbox's gradient descent, with our gradient and starts, and all that it needs of a model: pixel bounds.
-
-    Overridden (of 3.3.4) is what does not suit a random model: it has no numbered draws, its gradient would also reach
-    the parameters, its mean over draws is of logits with all graphs in memory, its random starts use torch's global
-    generator, and its projection rounds (x + ε) - x.
-    """
+    """Return foolbox's gradient descent with numbered draws, our gradient and starts; and what it needs of a model."""
     require_foolbox()
     with warnings.catch_warnings(action="ignore"):  # it uses a deprecated name of SciPy
         from eagerpy.astensor import astensor
@@ -302,12 +288,10 @@ def search(
     index: Integer[Tensor, " B"] | None = None,
     seed: int = 0,
 ) -> AttackedImages:
-    """Try squares of ±ε at random places, and keep each that reduces the margin ``z_y - max_{k≠y} z_k``.
+    """Run the Square attack (Andriushchenko 2020): keep squares of ±ε that reduce the margin ``z_y - max_{k≠y} z_k``.
 
-    The Square attack, l∞ (Andriushchenko et al. 2020); if it succeeds where gradients did not, these are misleading. It
-    begins with vertical stripes of ±ε. The model is random, so the current image and the one with a square are both
-    queried in every round, in the same fresh draw: a lucky draw is never remembered as progress. Squares become smaller
-    with the rounds. Images that are wrong four draws in a row leave. The model is left unchanged.
+    The model is random: in each round the image is queried with and without the square, in the same fresh draw, so that
+    a lucky draw is never remembered as progress.
     """
     check_classifier(model, "search() takes")
     places = index_of(index, len(images), images.device)

@@ -91,11 +91,7 @@ class Job:
 
 
 def jobs(arguments: AttackArguments, estimators: Sequence[Sequence[str]], eot: Sequence[int]) -> Iterator[Job]:
-    """List all jobs: clean images, the control, then each ε; for the estimators and draws of a gradient of each model.
-
-    >>> [job.attack for job in jobs(AttackArguments(("0.1",), ("fgsm",)), (("exact",),), (1,))]
-    ['clean', 'pgd', 'signs', 'fgsm']
-    """
+    """List all jobs: clean images, the control, then each ε; with the estimators and draws of each model."""
     yield Job(0, "clean")
     attacks = dict.fromkeys(arguments.attack)
     along = [attack for attack in attacks if attack in ALONG]
@@ -337,10 +333,7 @@ def right_under(
 
 
 def enough_draws(setup: Setup, progress: Progress) -> list[SignAgreement]:
-    """Return the share of equal signs in two gradients, each the mean over its own draws.
-
-    The list is empty if nothing is random, or no attack follows gradients.
-    """
+    """Return the share of equal signs in two gradients, each the mean over its own draws."""
     found, rows = [], torch.arange(min(SWEEP_IMAGES, len(setup.images)))
     for i, estimator, count in setup.sweeps:
         run, name = setup.runs[i], setup.models[i].name
@@ -404,12 +397,7 @@ def attack_rows(setup: Setup, found: Outcomes) -> list[AttackRow]:
 
 
 def reasons(setup: Setup, found: Outcomes) -> dict[tuple[Job, int], list[str]]:
-    """Collect the reasons why attacks are worthless, by job and model measured; sound ones are left out.
-
-    Gradients that vanish leave images unchanged, which would look like robustness. An attack without a bound can turn
-    any image into any other. Several steps that are weaker than one, or a search without gradients that does better,
-    count beyond the interval of the difference.
-    """
+    """Collect the reasons why attacks are worthless, by job and model measured; sound ones are left out."""
     faults: dict[tuple[Job, int], list[str]] = {}
     along = [job for job in found if job.threat]
 
@@ -447,11 +435,8 @@ def reasons(setup: Setup, found: Outcomes) -> dict[tuple[Job, int], list[str]]:
 def worst_of(right: Bool[Tensor, "A D N"], *, random: bool) -> Bool[Tensor, "D N"]:
     """Return the images that stay right under several attacks, if each image gets the attack that works best on it.
 
-    For a model with noise, that attack is chosen on draws other than the one in which it is counted: an attacker does
-    not know the noise that the model will draw. Otherwise an image would count as wrong if any attack succeeded in that
-    very draw, which also happens by chance, the more so the more attacks there are. If the best single attack makes
-    more images wrong than this choice, it is counted; also with one draw, which leaves no others to choose on.
-    Without noise, an image is right if it is right under every attack.
+    With noise, that attack is chosen on draws other than the one in which it counts: no attacker knows the noise to
+    come. The best single attack counts if it makes more images wrong.
     """
     if not random:
         return right.all(0)

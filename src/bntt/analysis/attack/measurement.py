@@ -27,11 +27,7 @@ COLUMNS = ("accuracy", "interval", "sd_over_draws", "zero_gradient_share", "sign
 
 
 def parse_eps(text: str, flag: str = "--eps") -> float:
-    """Parse a bound: a fraction such as 8/255, or a decimal number, in units of the whole range of a pixel.
-
-    >>> parse_eps("8/255") == 8 / 255, parse_eps("0.03")
-    (True, 0.03)
-    """
+    """Parse a bound: a fraction such as 8/255, or a decimal number, in units of the whole range of a pixel."""
     if re.fullmatch(r"\d+", text) and int(text):
         raise ArgumentError(
             f"{flag} {text}: pixels range from 0 to 1: do you mean {text}/255? (1.0 is the whole range)"

@@ -37,18 +37,7 @@ def hardware_profile(
     seed: int = 0,
     progress: Callable[[int], None] = lambda samples: None,
 ) -> HardwareProfile:
-    """Count what hardware must store of a network and, given samples, what it must compute for one of them.
-
-    Membranes are those kept from one step to the next, after the reset; the readout's is its sum so far. Without
-    batches, ``input_shape`` is that of one sample in one step, ``[C, H, W]`` or ``[F]``.
-
-    >>> from bntt.models import mlp
-    >>> from bntt.nn import PoissonEncoder
-    >>> model = SpikingClassifier(PoissonEncoder(3), mlp(in_features=4, hidden=(8,), num_steps=3, num_classes=2))
-    >>> found = hardware_profile(model, input_shape=(4,))
-    >>> found.parameters, found.bits["int8"].weights, [(row.layer, row.state_bytes) for row in found.layers]
-    (72, 704, [('fc1', 32), ('readout', 8)])
-    """
+    """Count what hardware must store of a network and, given samples, what it must compute for one of them."""
     network, steps, shape = model.network, model.encoder.num_steps, tuple(input_shape)
     images, work, highest = 0, dict[str, dict[str, float]](), dict[str, float]()
     with evaluating(model):

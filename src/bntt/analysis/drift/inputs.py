@@ -66,10 +66,7 @@ def input_moments(
     draw: int = FIRST_DRAW,
     progress: Callable[[int], None] = lambda samples: None,
 ) -> dict[str, Moments]:
-    """Return mean and variance (float64) of the normalised layers' inputs at each step and channel.
-
-    Arguments and errors are those of :func:`input_drift`.
-    """
+    """Return mean and variance (float64) of the normalised layers' inputs at each step and channel."""
     check_classifier(model, "input_drift() takes")
     norms, sums = held_norms(model.network), dict[str, Tensor]()
     with torch.no_grad(), evaluating(model):
@@ -84,13 +81,7 @@ def input_moments(
 
 
 def layer_drift(found: Moments, norm: Any, driven: range) -> LayerDrift:
-    """Compare the moments of a layer's input, a row for each step, with its norm's running statistics.
-
-    >>> from bntt.nn import BNTT
-    >>> came = Moments(torch.tensor([[2.0], [0.0]]).double(), torch.ones(2, 1).double(), (8, 8))
-    >>> [round(value, 3) for value in layer_drift(came, BNTT(1, num_steps=2, eps=1e-9), range(2)).distance]
-    [2.0, 0.0]
-    """
+    """Compare the moments of a layer's input, a row for each step, with its norm's running statistics."""
     mean, var = norm.running_mean.detach().double().cpu(), norm.running_var.detach().double().cpu()
     at = slice(driven.start, driven.stop) if driven and len(mean) > 1 else slice(None)
     usual = mean[at].mean(0)
@@ -166,15 +157,7 @@ def layer_inputs(
 
 
 def held_norms(network: SpikingNetwork) -> dict[str, Any]:
-    """Find the norms that have running statistics, by layer.
-
-    Raises:
-        ValueError: if there is none.
-
-    >>> from bntt.models import mlp
-    >>> list(held_norms(mlp(hidden=(4,), norm="bn")))
-    ['fc1']
-    """
+    """Find the norms that have running statistics, by layer."""
     norms = {name: layer.norm for name, layer in network.layers.items()}
     held = {name: norm for name, norm in norms.items() if norm_facts(norm).running_statistics}
     if not held:

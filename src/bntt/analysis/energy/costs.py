@@ -26,10 +26,7 @@ LARGEST = 1 << 16
 
 
 class LayerRow(Record):
-    """One layer's operations for one image up to a stop, on average.
-
-    "By spike" every spike in a pooled value is an addition, "by value" the value is one multiply-accumulate (MAC).
-    """
+    """One layer's operations for one image up to a stop, on average."""
 
     steps: Steps
     layer: str
@@ -97,10 +94,7 @@ class Digital(_Costs):
 
 
 class Neuromorphic(_Costs):
-    """The costs of hardware that pays for events and for time.
-
-    ``E = spikes · spike + operations · operation + steps · step``.
-    """
+    """The costs of hardware that pays for events and for time."""
 
     kind: Literal["neuromorphic"]
     spike: Cost
@@ -120,14 +114,7 @@ _COSTS: TypeAdapter[Digital | Neuromorphic] = TypeAdapter(Costs)
 
 
 def load_costs(source: str | Path) -> Digital | Neuromorphic:
-    """Read a table of costs, by the name of a built-in one or by the path of a TOML file.
-
-    Raises:
-        ArgumentError: on an unknown name, bad TOML, or an entry that is missing, unknown, negative or not finite.
-
-    >>> load_costs("digital-45nm").mac
-    4.6
-    """
+    """Read a table of costs, by the name of a built-in one or by the path of a TOML file."""
     try:
         return _COSTS.validate_python(read_named(source, FOLDER, "table of costs", LARGEST))
     except TomlError as error:
@@ -146,10 +133,7 @@ def load_tables(sources: Sequence[str], *, is_ann: bool) -> dict[str, Digital | 
 
 
 class EnergyRow(Record):
-    """The energy of one image up to a stop, by one table, and that of an ANN of the same architecture.
-
-    The ANN's is None if the table prices spikes. A ratio above 1 means that the spiking network costs less.
-    """
+    """The energy of one image up to a stop, by one table, and that of an ANN of the same architecture."""
 
     costs: str
     """The name of the table."""

@@ -53,10 +53,7 @@ class LayerOperations:
     updates: Updates
 
     def synaptic(self, steps: int | None = None, price: Price = "spikes") -> WeightOperations:
-        """Count the operations of its weights in the first ``steps`` steps; all by default.
-
-        Single spikes are always added, and real numbers always multiplied.
-        """
+        """Count the operations of its weights in the first ``steps`` steps; all by default."""
         if self.arrives == "analog" or (self.arrives == "counts" and price == "values"):
             return WeightOperations(additions=0, macs=float(self.active[:steps].sum()))
         return WeightOperations(additions=float(self.events[:steps].sum()), macs=0)

@@ -51,12 +51,7 @@ class PlannedLayer:
 
 
 def plan_layers(network: SpikingNetwork, image: Sequence[int], worth: Fraction | None) -> dict[str, PlannedLayer]:
-    """Plan every layer and the readout by name; ``worth`` of the input is 1 for spikes, None for real numbers.
-
-    >>> from bntt.models import vgg6
-    >>> plan_layers(vgg6(num_steps=2), (1, 28, 28), Fraction(1))["conv3"].into
-    Value(shape=(16, 14, 14), worth=Fraction(1, 4))
-    """
+    """Plan every layer and the readout by name; ``worth`` of the input is 1 for spikes, None for real numbers."""
     if READOUT in network.layers:
         raise ValueError(f"a layer is called {READOUT!r}, as the last weights are: give its block another name")
     if block_facts(network.readout).form != "readout":
@@ -149,16 +144,7 @@ def _area(name: str, pool: nn.AvgPool2d | nn.AdaptiveAvgPool2d, into: Sequence[i
 
 
 def fan_out(weights: nn.Conv2d | nn.Linear, shape: Sequence[int]) -> Int64[Tensor, "H W"]:
-    """Count the weights that a value meets at each place of an input ``(C, H, W)``; one of ``(F,)`` has one place.
-
-    It is the same for every channel: ``C_out / groups`` times the number of pairs of output place and kernel place that
-    lie over it, which is the gradient of a convolution with weights of 1.
-
-    >>> fan_out(nn.Conv2d(2, 5, 3, padding=1, device="meta"), (2, 3, 4))
-    tensor([[20, 30, 30, 20],
-            [30, 45, 45, 30],
-            [20, 30, 30, 20]])
-    """
+    """Count the weights that a value meets at each place of an input ``(C, H, W)``; one of ``(F,)`` has one place."""
     if isinstance(weights, nn.Linear):
         return torch.full(shape[1:] if len(shape) == 3 else (1, 1), weights.out_features)
     with torch.inference_mode(False), torch.enable_grad():
@@ -184,15 +170,7 @@ def macs_of(layers: Iterable[PlannedLayer]) -> int:
 
 @dataclass(frozen=True)
 class Updates:
-    """Operations of one layer for one image, other than those of its weights.
-
-    In a step, every normalised value takes a multiplication and an addition, since running statistics, γ and β merge
-    into one scale and one shift; LayerNorm, with statistics for every image, takes two and three. Without a norm, a
-    bias takes an addition. In a step, every neuron takes a multiplication for the leak, unless it is 1, an addition for
-    the current and one for the comparison with the threshold. Folded neurons also scale and shift their current;
-    neurons that decay their input also scale it, unless a norm's scale includes that. Every spike takes an addition,
-    unless the reset is hard.
-    """
+    """Operations of one layer for one image, other than those of its weights."""
 
     multiplications: Float64[Tensor, " T"]
     additions: Float64[Tensor, " T"]

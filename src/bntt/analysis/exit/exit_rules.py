@@ -35,11 +35,7 @@ CANDIDATES = 500
 
 
 def certainty(logits: Float[Tensor, "... K"], criterion: Criterion) -> Float[Tensor, "..."]:
-    """Return the certainty of a network, from 0 to 1, with p the softmax of its logits so far.
-
-    ``confidence``: the largest p. ``margin``: the largest p minus the second. ``entropy``: 1 + Σ p ln p / ln K, 0 if
-    all classes are equally likely and 1 if one is certain. With a single class each is 1.
-    """
+    """Return the certainty of a network, from 0 to 1, with p the softmax of its logits so far."""
     if logits.shape[-1] == 1:
         return torch.ones_like(logits[..., 0])
     if criterion == "entropy":

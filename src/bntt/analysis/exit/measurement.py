@@ -401,11 +401,7 @@ def zoomed_axis(label: str, lines: Sequence[Line]) -> Axis:
 
 
 def threshold_text(threshold: float | None, *, stated: bool = False) -> str:
-    """Format a threshold in four figures, rounded down, so that entering it stops no earlier than the threshold itself.
-
-    >>> threshold_text(0.50651639), threshold_text(1e9, stated=True), threshold_text(None)
-    ('0.5065', '1e+09', '')
-    """
+    """Format a threshold in four figures, rounded down: entering it stops no earlier."""
     if threshold is None or stated or not math.isfinite(threshold):
         return "" if threshold is None else f"{threshold:g}"
     return f"{float(Context(prec=4, rounding=ROUND_FLOOR).create_decimal(repr(threshold))):g}"
@@ -487,11 +483,7 @@ def measure_exit(opened: Opened, arguments: ExitArguments, progress: Progress) -
 
 
 def measure_sample_exit(opened: Opened, arguments: ExitArguments, progress: Progress) -> SampleExitResult:
-    """Choose a threshold for every criterion on validation; measure accuracy, steps, operations and time on the split.
-
-    Each criterion is compared with one exit for all samples: the fewest steps that are as accurate on validation, or
-    that reach the best accuracy of any step if the criterion is more accurate than that.
-    """
+    """Choose a threshold for every criterion on validation; measure it, and as good a common exit, on the split."""
     from bntt.analysis.accuracy.evaluation import evaluate
     from bntt.analysis.energy.operations import operations_of
     from bntt.analysis.exit.early_exit import ROUNDING

@@ -81,11 +81,7 @@ def thresholds(made: Description) -> list[float]:
 
 
 def chosen_exit(made: Description, accuracy: Sequence[float] | Array, loss: float) -> tuple[float | None, int]:
-    """Choose the highest threshold whose accuracy is within ``loss`` points of that after all steps, with its steps.
-
-    Args:
-        accuracy: on validation, after each step, ``[T]``; empty for a network without a γ for each step: no exit.
-    """
+    """Choose the highest threshold whose accuracy is within ``loss`` points of that after all steps, with its steps."""
     for threshold in thresholds(made) if len(accuracy) else ():
         steps = exit_step(made, threshold)
         if accuracy[steps - 1] >= accuracy[-1] - loss / 100 - 1e-12:

@@ -24,11 +24,7 @@ CALLS = 5
 
 
 def timed(folder: Path, names: Sequence[str], steps: Sequence[int], rounds: int) -> dict[tuple[str, int], float]:
-    """Return the least CPU milliseconds of a call by bundle and steps, timed in turn in a separate process.
-
-    Raises:
-        RuntimeError: if the process ends early, with the last line of its standard error.
-    """
+    """Return the least CPU milliseconds of a call by bundle and steps, timed in turn in a separate process."""
     told = json.dumps({"folder": str(folder), "names": list(names), "steps": list(steps), "rounds": rounds})
     command = [sys.executable, "-P", "-m", "bntt.runs.deployment.timed", told]
     found = subprocess.run(

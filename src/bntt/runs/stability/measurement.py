@@ -248,11 +248,7 @@ class StabilityResult(Result):
             "change of the gradient where the loss is so many % lower", "%", metric="gradient-change-at-loss", digits=0
         ),
     ]:
-        """Return the relative change of a batch's gradient where a step along it has lowered the loss by this share.
-
-        It is ``‖g(w) - g(w - η g)‖ / ‖g(w)‖`` at the least such η, in percent: mean over the moments of all starts that
-        lower it so far; None if fewer than half do. Between two measured steps both are interpolated linearly.
-        """
+        """Return ``‖g(w) - g(w - η g)‖ / ‖g(w)‖`` in percent, at the least η that lowers the loss by so many %."""
         moments = [moment.along for start in self.mixed for moment in start.moments]
         found = [c for along in moments if (c := change_at_loss(along, (percent or 0) / 100)) is not None]
         return 100 * mean(found) if found and 2 * len(found) >= len(moments) else None
@@ -260,10 +256,7 @@ class StabilityResult(Result):
     def gradient_change(
         self, rate: float | None
     ) -> Annotated[Number, Shown("change of the gradient over a step", "%", metric="gradient-change", digits=0)]:
-        """Return the relative change of a batch's gradient after a step of the learning rate along it, in percent.
-
-        It is ``‖g(w) - g(w - η g)‖ / ‖g(w)‖``: mean over networks and moments of the starts at this rate.
-        """
+        """Return ``‖g(w) - g(w - η g)‖ / ‖g(w)‖`` in percent: the mean over the starts and moments at this rate η."""
         found = []
         for start in self.mixed:
             for along in (moment.along for moment in start.moments if abs(start.rate - (rate or 0)) <= 1e-9):
