@@ -75,13 +75,7 @@ def is_logarithmic(axis: Axis, values: Iterable[float]) -> bool:
 
 
 def value_limits(axis: Axis, values: Iterable[float]) -> tuple[float, float]:
-    """Return the ends of an axis: slightly beyond the values, never beyond what is possible; a linear one contains 0.
-
-    >>> value_limits(Axis("accuracy", percent=True, low=0, high=1), [0.2, 0.99])
-    (0, 1.0)
-    >>> value_limits(Axis("loss"), [1.0, 2.0])
-    (0.0, 2.1)
-    """
+    """Return the ends of an axis: slightly beyond the values, within what is possible; a linear one contains 0."""
     values = list(values)
     if is_logarithmic(axis, values):
         above = above_zero(values)

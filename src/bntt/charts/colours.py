@@ -81,12 +81,7 @@ class Looks:
 
 
 def looks_of(charts: Iterable[Chart]) -> Looks:
-    """Choose colours and numbers of all series of charts that are seen together: one name, one look.
-
-    >>> looks = looks_of([])
-    >>> METHODS["bntt"].light
-    '#d1410c'
-    """
+    """Choose colours and numbers of all series of charts that are seen together: one name, one look."""
     charts = list(charts)
     colours = dict[str, Colour]()
     for layers in _layer_groups(charts):

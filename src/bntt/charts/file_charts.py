@@ -197,10 +197,7 @@ def _heat_map(axes: Axes, chart: HeatMap) -> Legend:
 
 
 def ticks_of(axis: Axis, low: float, high: float, most: int, *, logarithmic: bool = False) -> dict[float, str]:
-    """Return round numbers in the range, each as it is written, with one unit for all of them.
-
-    On a logarithmic axis they are powers of ten, over few decades 2 and 5 times each as well.
-    """
+    """Return round numbers in the range, each as it is written, with one unit for all of them."""
     from matplotlib.ticker import LogLocator, MaxNLocator
 
     beyond = 1e-9 * (high - low)

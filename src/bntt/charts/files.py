@@ -71,10 +71,7 @@ def _rounded(tag: re.Match[bytes]) -> bytes:
 
 
 def draw_figure(figure: Figure, looks: Looks | None = None, *, width: float = 0.0) -> Drawing:
-    """Draw all charts of a figure in rows and columns, under its title, with its own looks or those given.
-
-    ``width`` is of one chart alone on a page, in inches: its legend stands below it.
-    """
+    """Draw all charts of a figure in rows and columns, under its title, with its own looks or those given."""
     from matplotlib.figure import Figure as Drawing
 
     charts = on_shared_scales(figure.charts)

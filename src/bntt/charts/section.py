@@ -79,20 +79,12 @@ def gap(text: str) -> Cell:
 
 
 def share(value: float | None, digits: int = 1) -> Cell:
-    """Format a share in percent.
-
-    >>> share(0.5455).text, share(None).text
-    ('54.5%', '–')
-    """
+    """Format a share in percent."""
     return Cell("–") if value is None else Cell(f"{value:.{digits}%}", value)
 
 
 def count(value: float | None) -> Cell:
-    """Format a count.
-
-    >>> count(5830.2).text, count(0.32).text
-    ('5,830', '0.32')
-    """
+    """Format a count."""
     if value is None:
         return Cell("–")
     return Cell(f"{value:,.0f}" if abs(value) >= 100 or value == round(value) else f"{value:.3g}", value)
@@ -120,20 +112,12 @@ def interval(low: float | None, high: float | None) -> Cell:
 
 
 def plural(number: int, what: str) -> str:
-    """Return a count with its noun.
-
-    >>> plural(1, "start"), plural(2, "start")
-    ('1 start', '2 starts')
-    """
+    """Return a count with its noun."""
     return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def duration(seconds: float | None) -> str:
-    """Format a time in the unit that suits it.
-
-    >>> duration(42.4), duration(1330.3), duration(9000), duration(None)
-    ('42 s', '22 min', '2.5 h', 'a time not recorded')
-    """
+    """Format a time in the unit that suits it."""
     if seconds is None:
         return "a time not recorded"
     if seconds < 120:

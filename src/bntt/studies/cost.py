@@ -27,13 +27,7 @@ class Cost(NamedTuple):
 
 
 def training_cost(recipe: Recipe) -> Cost | None:
-    """Estimate a training and its test; None if nothing is trained, or the size of the data is unknown.
-
-    >>> from bntt.runs.recipe.file import load_recipe
-    >>> one, longer = (training_cost(load_recipe("demo", [f"train.epochs={count}"])) for count in (1, 10))
-    >>> 5 < longer.seconds / one.seconds < 10, longer.peak_bytes == one.peak_bytes > 1 << 27
-    (True, True)
-    """
+    """Estimate a training and its test; None if nothing is trained, or the size of the data is unknown."""
     return _modelled(replace(recipe, seed=0, notes="")) if recipe.train.epochs else None
 
 

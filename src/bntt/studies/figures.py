@@ -233,11 +233,7 @@ def open_beyond(axis: Axis, values: Sequence[float]) -> Axis:
 
 
 def near(axis: Axis, values: Sequence[float]) -> Axis:
-    """Begin an axis near its points instead of at 0, if they lie so close that they could not be told apart.
-
-    >>> near(Axis("accuracy (%)"), [80.0, 84.0]).low, near(Axis("spikes"), [2.0, 84.0]).low
-    (76.0, None)
-    """
+    """Begin an axis near its points instead of at 0, if they lie so close that they could not be told apart."""
     low, high = min(values, default=0.0), max(values, default=0.0)
     axis = open_beyond(axis, values)
     below = low - max(high - low, 0.02 * high)

@@ -126,11 +126,7 @@ def measure_from(kind: str, row: Values) -> Measure:
 
 
 def agree(values: Values, evaluation: Values, **keys: str) -> bool:
-    """Return True if numbers and an evaluation describe the same thing, wherever both state it.
-
-    >>> agree({"images": 10}, {"images": 10000}), agree({"images": 10}, {}), agree({"n": 8}, {"steps": 8}, n="steps")
-    (False, True, True)
-    """
+    """Return True if numbers and an evaluation describe the same thing, wherever both state it."""
     pairs = [(values.get(one), evaluation.get(other)) for one, other in (keys or COMPARED_KEYS).items()]
     return all(one == other for one, other in pairs if None not in (one, other))
 
@@ -172,11 +168,7 @@ def is_metric(name: str) -> bool:
 
 
 def metric_of(name: str) -> StudyMetric:
-    """Find a number by its name, or by measurement and path, ``activity.layers.conv1.peak_step``.
-
-    >>> metric_of("drift").kind, metric_of("drift.images").metric.title
-    ('drift', 'drift.images')
-    """
+    """Find a number by its name, or by measurement and path, ``activity.layers.conv1.peak_step``."""
     if found := named_metrics().get(name):
         return found
     kind, _, path = name.partition(".")

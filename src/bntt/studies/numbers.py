@@ -43,11 +43,7 @@ def column_of(result: StudyResult, part: FigureSpec, key: str) -> dict[str, dict
 
 
 def mean_rows(rows: Sequence[Sequence[Number]]) -> list[Number]:
-    """Average element by element over starts; None where a start is not finite. The shortest sets the length.
-
-    >>> mean_rows([[1.0, 2.0], [3.0, 4.0, 5.0]])
-    [2.0, 3.0]
-    """
+    """Average element by element over starts; None where a start is not finite. The shortest sets the length."""
     places = [finite(place) for place in zip(*rows, strict=False)]
     return [mean(values) if len(values) == len(rows) else None for values in places]
 
@@ -64,10 +60,7 @@ def line_over_starts(name: str, x: Sequence[float], rows: Sequence[Sequence[Numb
 
 
 def layers_of(starts: Starts, key: str) -> dict[str, list[Number]]:
-    """Average a quantity of every layer from `bntt activity` over starts; layers without it are left out.
-
-    γ is None at steps from which no path leads to the readout.
-    """
+    """Average a quantity of every layer from `bntt activity` over starts; layers without it are left out."""
     rows: dict[str, list[list[Number]]] = {}
     for values in starts:
         mine: dict[str, list[Number]] = {}

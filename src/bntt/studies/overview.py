@@ -28,11 +28,7 @@ GROUPS: dict[str, tuple[Action, ...]] = {"made": ("train",), "measured further":
 
 
 def counts(items: Sequence[WorkItem]) -> str:
-    """Count the runs by what is done with them.
-
-    >>> counts([])
-    '0 runs: 0 are used again, 0 are measured further, 0 are made, 0 cannot be made'
-    """
+    """Count the runs by what is done with them."""
     actions = Counter(item.action for item in items)
     return (
         f"{len(items)} runs: {actions['reuse']} are used again, {actions['measure'] + actions['adopt']} are measured "
@@ -117,12 +113,7 @@ def _hours(items: Sequence[WorkItem], cores: int) -> str:
 
 
 def decidable(study: Study, runs: Sequence[PlannedRun]) -> Iterator[str]:
-    """Yield a line for each claim whose runs are made at a setting: the difference that its starts can decide.
-
-    Differences are by :mod:`bntt.studies.claims.power`, from the spread that the study's columns state, with runs
-    taken as independent, at the strictest level that Holm's rule can ask for among the paper's claims, or our own
-    questions.
-    """
+    """Yield a line for each claim whose runs are made at a setting: the difference that its starts can decide."""
     seeds = {run.name: {start.seed for start in run.starts} for run in runs}
     claims = [claim for claim in study.claims if seeds.keys() >= set(claim.uses()[0])]
     tested = [bool(claim.quotation) for claim in claims if _fewest(claim, seeds) >= max(FEW, claim.fewest)]

@@ -47,10 +47,7 @@ DEPTH = 2
 
 @dataclass(frozen=True)
 class KeptRun:
-    """Run directory that was measured on the test images, or an untrained one.
-
-    Measures that train by themselves take an untrained one.
-    """
+    """Run directory that was measured on the test images, or an untrained one."""
 
     path: Path
     recipe: Recipe
@@ -95,10 +92,7 @@ class KeptRun:
         return packed_place(self.path) or self.path
 
     def found(self, measure: Measure) -> Mapping[str, Any] | None:
-        """Find the numbers of a measure on this run, for the weights that its evaluation describes.
-
-        They are those that a study kept, or those of the verb if it had the same arguments.
-        """
+        """Find the numbers of a measure on this run, for the weights that its evaluation describes."""
         for file in sorted((self.path / "measures").glob(f"{measure.kind}-*.json")):
             kept = find_object(file) or {}
             values = kept.get("values") or {}
@@ -121,12 +115,7 @@ class KeptRun:
 
 
 def identity(recipe: Recipe, ann: str = "", kept: Mapping[str, Any] | None = None) -> str:
-    """Compute a digest of everything that the numbers of a recipe depend on, except data and code.
-
-    Only values that differ from the default count, so that a new key that is off changes no identity. Gradients in
-    bfloat16 count as in float32: every spike is the same, and not every machine has bfloat16. Of the run that it starts
-    from, ``init.run``, only the name counts, since evidence does not keep its path.
-    """
+    """Compute a digest of everything that the numbers of a recipe depend on, except data and code."""
     values: dict[str, Any] = values_of(for_measuring(recipe), changed_only=True)
     for key in ("notes", "checkpoint"):
         values.pop(key, None)
@@ -182,13 +171,7 @@ def kept_run(path: Path) -> KeptRun | None:
 
 
 def _unfinished(recipe: Recipe, path: Path, evaluation: Mapping[str, Any]) -> str:
-    """Explain why a run does not complete its recipe; "" if it does.
-
-    Epochs may be missing or have had the learning rates of a shorter training. The evaluation may be from before the
-    end, or with another number of draws, as `bntt evaluate RUN --draws N` makes it.
-
-    A training that continues for more epochs than planned at first has its new recipe, but its old evaluation.
-    """
+    """Explain why a run does not complete its recipe; "" if it does."""
     run, epochs = RunDirectory(path), recipe.train.epochs
     drawn, asked = evaluation.get("draws"), facts_of(recipe).draws
     if drawn not in (None, asked):
@@ -217,10 +200,7 @@ def _ann_of(recipe: Recipe, path: Path, evaluation: Mapping[str, Any]) -> str:
 
 
 def ann_place(recipe: Recipe, path: Path, evaluation: Mapping[str, Any]) -> Path:
-    """Return the directory of the ANN that a kept run began with: its old place, or one of its name next to the run.
-
-    The ANN there must still match the run's evaluation.
-    """
+    """Return the directory of the ANN that a kept run began with: its old place, or one of its name next to the run."""
     was, made = Path(recipe.convert.ann), evaluation.get("conversion") or {}
     for place in dict.fromkeys((was, path.parent / was.name)):
         if (place / "recipe.toml").is_file() and _is_ann(place, made.get("ann") or {}):
@@ -229,10 +209,7 @@ def ann_place(recipe: Recipe, path: Path, evaluation: Mapping[str, Any]) -> Path
 
 
 def _is_ann(place: Path, told: Mapping[str, Any]) -> bool:
-    """Return True if the run in this place is the one that a conversion names.
-
-    It has the same training length, and the same weights if they are here.
-    """
+    """Return True if the run in this place is the one that a conversion names."""
     run, ann = RunDirectory(place), load_recipe(place / "recipe.toml", stored=True)
     found = {**run.training_cost(), **({"weights_sha256": weights_hash(run)} if run.best.is_file() else {})}
     if _unfinished(ann, place, {}):

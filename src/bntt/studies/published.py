@@ -26,11 +26,7 @@ class Number(TomlTable):
 
 @cache
 def published() -> Mapping[tuple[str, str, str], Number]:
-    """Return every number by study, run and column.
-
-    >>> published()["table-1", "cifar10-bntt", "accuracy"].value
-    90.5
-    """
+    """Return every number by study, run and column."""
     text = files("bntt.studies").joinpath("published.toml").read_text(encoding="utf-8")
     return {
         (study, run, column): validate_table(Number, number, f"{study}.{run}.{column}")

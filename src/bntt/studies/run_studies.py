@@ -72,10 +72,7 @@ def plan(studies: Sequence[Study], setting: SettingName, folders: Folders) -> St
 
 
 def in_turn(items: Sequence[WorkItem]) -> list[WorkItem]:
-    """Order the work by seeds: the first start of every run comes before the second of any.
-
-    The finished runs can then be compared whenever the work stops.
-    """
+    """Order the work by seeds: the first start of every run comes before the second of any."""
     seeds = list(dict.fromkeys(item.start.seed for item in items))
     return sorted(items, key=lambda item: seeds.index(item.start.seed))
 

@@ -68,12 +68,7 @@ def study_names() -> list[str]:
 
 
 def load_study(source: str | Path) -> Study:
-    """Load a study by its name in the package, or by the path of a TOML file.
-
-    >>> study = load_study("table-5")
-    >>> [run.name for run in study.runs_at("small")]
-    ['bntt', 'layer']
-    """
+    """Load a study by its name in the package, or by the path of a TOML file."""
     try:
         values = read_named(source, "studies/studies", "study", LARGEST)
     except TomlError as error:

@@ -98,11 +98,7 @@ class StudyResult:
 
 
 def directory_of(study: str, setting: SettingName, root: Path) -> Path:
-    """Name the folder of a study's result.
-
-    >>> directory_of("table-1", "small", Path("runs/studies")).name
-    'table-1-small'
-    """
+    """Name the folder of a study's result."""
     return root / (study if setting == "paper" else f"{study}-{setting}")
 
 
@@ -147,10 +143,7 @@ def as_json(result: StudyResult, figures: Sequence[Mapping[str, Any]] = ()) -> d
 
 
 def summary_of(result: StudyResult) -> dict[str, Any]:
-    """Shorten a result to the parts people read: tables, claims, and the environment of every start.
-
-    It leaves out the measurements of each start, which the archive has, and the time and commit of writing.
-    """
+    """Shorten a result to the parts people read: tables, claims, and the environment of every start."""
     values = as_json(result)
     for run in values["runs"]:
         for start in run["starts"]:

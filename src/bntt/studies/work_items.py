@@ -130,10 +130,7 @@ def _checksums(
 
 
 def decide_actions(items: Sequence[WorkItem], folders: Sequence[Path]) -> None:
-    """Set on every item which parts of it exist in some folders, the pool first, and which work is left.
-
-    An item that begins with an ANN comes before the ANN: the ANN's weights are needed only if the item must be made.
-    """
+    """Set on every item which parts of it exist in some folders, the pool first, and which work is left."""
     index, seen = dict[str, list[KeptRun]](), dict[str, Mapping[str, str]]()
     for run in kept_runs(folders):
         index.setdefault(run.identity, []).append(run)

@@ -78,10 +78,7 @@ class _Running:
 
 
 def work(items: Sequence[WorkItem], settings: WorkSettings) -> Iterator[Outcome]:
-    """Do the remaining work of every item, and yield each as it ends.
-
-    A training that fails stops only the items that start from it; a measurement that fails stops none.
-    """
+    """Do the remaining work of every item, and yield each as it ends."""
     waiting = [item for item in items if item.action not in ("reuse", "cannot")]
     codes: dict[str, int] = {item.identity: 0 if item.action == "reuse" else 2 for item in items if item not in waiting}
     retry_at: dict[str, float] = {}

@@ -84,20 +84,13 @@ class Claim(TomlTable):
         return smallest_difference(error, starts, level)
 
     def decides(self, spreads: Mapping[str, float], starts: int, level: float) -> dict[str, float]:
-        """Return the smallest difference of each column that ``starts`` starts decide.
-
-        Columns without a spread are omitted.
-        """
+        """Return the smallest difference of each column that ``starts`` starts decide."""
         known = [column for column in self.decided_by()[1] if column in spreads and starts >= self.fewest]
         return {column: self.finds(self.scatter * spreads[column], starts, level) for column in known}
 
 
 def with_starts(said: str, starts: int) -> str:
-    """Append the number of starts behind a finding.
-
-    >>> with_starts("as much", 3)
-    'as much; 3 starts (shown, not tested: fewer than 5)'
-    """
+    """Append the number of starts behind a finding."""
     if not starts:
         return said
     few = f" (shown, not tested: fewer than {FEW})" if starts < FEW else ""
@@ -106,8 +99,6 @@ def with_starts(said: str, starts: int) -> str:
 
 def all_agree(values: Sequence[float]) -> bool:
     """Return True if a few starts, but more than one, have the same value, as whole numbers often do.
-
-    Their interval has no width, and says nothing.
 
     >>> all_agree([20.0, 20.0]), all_agree([20.0, 21.0]), all_agree([20.0] * 5)
     (True, False, False)
@@ -125,13 +116,7 @@ def same_but_for_rounding(values: Sequence[float]) -> bool:
 
 
 def could_see(found: Summary, unit: str) -> str:
-    """Name the difference that starts with this scatter could have shown.
-
-    >>> could_see(Summary((1.0, 2.0, 3.0)), "points")
-    '; a difference of 3.3 points could have been seen'
-    >>> could_see(Summary((0.1 + 0.2, 0.3)), "points")
-    ''
-    """
+    """Name the difference that starts with this scatter could have shown."""
     if not found.sd or same_but_for_rounding(found.values):
         return ""
     least = float(f"{smallest_difference(found.sd, found.n):.2g}")

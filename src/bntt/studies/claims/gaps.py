@@ -23,12 +23,7 @@ from bntt.studies.claims.words import KEYS, Names
 
 
 class Closes(Claim):
-    """``closes``: the lead of one run over another is smaller between two later runs, such as those trained longer.
-
-    Over the seeds that all four share, with the leads ``d = run - than`` and ``d' = later - later_than`` of each start,
-    both d and ``d - d'`` are tested: there must be a lead, and it must shrink. A later run has the seeds of its first
-    one, so that d and d' are a pair: the chance variation of a start cancels.
-    """
+    """``closes``: the lead of one run over another is smaller between two later runs, such as those trained longer."""
 
     rule: Literal["closes"]
     scatter: ClassVar[float] = 2.0

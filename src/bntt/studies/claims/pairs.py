@@ -261,10 +261,7 @@ def two_sided(found: Summary, bound: float) -> float:
 
 
 def _together(judged: Sequence[tuple[Answer, float]], pairs: int) -> float | None:
-    """Return the probability behind an answer of several pairs: all must hold, or one does not (Bonferroni).
-
-    One that does not hold is enough, whether the others were run or not; pairs that hold say nothing against the claim.
-    """
+    """Return the probability behind an answer of several pairs: all must hold, or one does not (Bonferroni)."""
     against = [p for answer, p in judged if answer == "does not hold"]
     if against:
         return min(1.0, pairs * min(against))

@@ -24,29 +24,18 @@ POWER = 0.8
 
 
 def smallest_difference(error: float, starts: int, level: float = LEVEL) -> float:
-    """Return the difference that a two-sided test finds in four of five studies.
-
-    >>> round(smallest_difference(1.0, 6), 3)
-    1.435
-    """
+    """Return the difference that a two-sided test finds in four of five studies."""
     return _errors(starts, 1 - level / 2, 1) * error / sqrt(starts)
 
 
 def smallest_margin(error: float, starts: int, level: float = LEVEL) -> float:
-    """Return the margin within which two one-sided tests find two equal runs equivalent in four of five studies.
-
-    >>> round(smallest_margin(1.0, 6), 3)
-    1.397
-    """
+    """Return the margin within which two one-sided tests find two equal runs equivalent in four of five studies."""
     return _errors(starts, 1 - level, 2) * error / sqrt(starts)
 
 
 @cache
 def _errors(starts: int, share: float, sides: int) -> float:
-    """Return the difference, in standard errors, that :data:`POWER` of studies would decide.
-
-    With one side it lies further than the quantile of t beyond a bound, with two sides so far inside both bounds.
-    """
+    """Return the difference, in standard errors, that :data:`POWER` of studies would decide."""
     degrees = starts - 1
     quantile = stdtrit(degrees, share)
 
@@ -61,24 +50,14 @@ def _errors(starts: int, share: float, sides: int) -> float:
 
 
 def above(mean: float, error: float | None, starts: int, bound: float = 0.0) -> float:
-    """Return the one-sided probability of a mean at least so far above a bound if the bound were true.
-
-    >>> round(above(1.0, 1.0, 4), 4), above(1.0, 0.0, 4), above(-1.0, 0.0, 4)
-    (0.0697, 0.0, 1.0)
-    """
+    """Return the one-sided probability of a mean at least so far above a bound if the bound were true."""
     if not error:
         return 0.0 if mean > bound else 1.0
     return 1 - float(stdtr(starts - 1, (mean - bound) * sqrt(starts) / error))
 
 
 def holm(values: Sequence[float]) -> list[bool]:
-    """Say which of several tests are decided together (Holm 1979).
-
-    The k-th smallest of m is tested at LEVEL / (m - k + 1), until one is not decided.
-
-    >>> holm([0.03, 0.001, 0.02]), holm([0.03, 0.001, 0.024]), holm([0.2, 0.02, 0.03])
-    ([True, True, True], [True, True, True], [False, False, False])
-    """
+    """Say which of several tests are decided together (Holm 1979)."""
     decided, open_ = [False] * len(values), True
     for rank, place in enumerate(sorted(range(len(values)), key=values.__getitem__)):
         open_ = open_ and values[place] <= LEVEL / (len(values) - rank)

@@ -32,11 +32,7 @@ RULES: dict[str, type[Claim]] = {
 def judged(
     claims: Sequence[Claim], numbers: Numbers, units: Mapping[str, str], same: Same = NONE_SAME, names: Names = KEYS
 ) -> Iterator[dict[str, Any]]:
-    """Judge every claim, in the form of a result; runs that are identical by definition are counted once.
-
-    Claims with five starts or more are tested together by Holm's rule, the paper's claims and our own questions each as
-    a family of their own; a claim that the rule leaves open is not decided.
-    """
+    """Judge every claim, in the form of a result; runs that are identical by definition are counted once."""
     verdicts = [claim.judge(numbers, units, same, names) for claim in claims]
     for of_paper in (True, False):
         family = [place for place, claim in enumerate(claims) if bool(claim.quotation) is of_paper]
@@ -58,12 +54,7 @@ def judged(
 
 
 def together(verdicts: Sequence[Verdict]) -> list[Verdict]:
-    """Withdraw the answers that do not stand under Holm's rule among the tests of one family.
-
-    >>> weak = Verdict("holds", "a - b: +1", 5, 0.04)
-    >>> [one.answer for one in together([weak])], [one.answer for one in together([weak, weak])]
-    (['holds'], ['not decided', 'not decided'])
-    """
+    """Withdraw the answers that do not stand under Holm's rule among the tests of one family."""
     places = [i for i, one in enumerate(verdicts) if one.p is not None and one.starts >= FEW]
     found = list(verdicts)
     for place, stands in zip(places, holm([verdicts[i].p or 0.0 for i in places]), strict=True):

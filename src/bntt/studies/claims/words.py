@@ -23,11 +23,7 @@ class Names:
         return between.join(map(self.run, names))
 
     def pair(self, run: str, other: str) -> str:
-        """Name a difference of two runs; a group that both labels begin with is named once, at the end.
-
-        >>> Names({"a": "CIFAR-10: BNTT", "b": "CIFAR-10: one BN"}).pair("a", "b")
-        'BNTT − one BN (CIFAR-10)'
-        """
+        """Name a difference of two runs; a group that both labels begin with is named once, at the end."""
         (group, colon, one), (of, _, two) = (self.run(name).partition(": ") for name in (run, other))
         return f"{one} − {two} ({group})" if colon and group == of else f"{self.run(run)} − {self.run(other)}"
 

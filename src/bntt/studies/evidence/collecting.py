@@ -30,10 +30,7 @@ WEIGHTS = "weights-float16.safetensors"
 
 
 class Evidence:
-    """Files behind some runs, each run in a folder of its own name.
-
-    Two runs of one start often have the same name, such as one on another machine: the second gets a digest behind it.
-    """
+    """Files behind some runs, each run in a folder of its own name."""
 
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {}
@@ -47,10 +44,7 @@ class Evidence:
             self._taken.setdefault(folder, _told_apart(own))
 
     def add(self, run: KeptRun) -> dict[str, bytes]:
-        """Collect the files that a run's numbers can be checked with, and those of its ANN, by their names.
-
-        Absolute paths in them are shortened to ``.../NAME``.
-        """
+        """Collect the files that a run's numbers can be checked with, and those of its ANN, by their names."""
         found: dict[str, bytes] = {}
         ann = ann_place(run.recipe, run.path, run.evaluation) if run.recipe.convert.ann else None
         called = self._add(ann, found) if ann else ""
@@ -96,11 +90,7 @@ def _with_ann(recipe: bytes, name: str) -> bytes:
 
 
 def weights_of(result: StudyResult, there: Mapping[str, bytes], evidence: Evidence) -> Iterator[tuple[str, bytes]]:
-    """Yield rounded weights, with their names, of one start for each norm of a study.
-
-    It is the first, in the order of runs and seeds, whose weights are here and intact; one whose weights were kept
-    before comes before all others, unchanged.
-    """
+    """Yield rounded weights, with their names, of one start for each norm of a study."""
     starts: dict[tuple[str, str], list[KeptRun]] = {}
     for found in result.found.values():
         if found.kept and found.start.trained:
@@ -115,10 +105,7 @@ def weights_of(result: StudyResult, there: Mapping[str, bytes], evidence: Eviden
 
 
 def _weights(run: KeptRun) -> bytes:
-    """Return a run's best weights as a checkpoint; b"" if they are not here, or damaged.
-
-    Weights of synapses are in float16, all else is unchanged.
-    """
+    """Return a run's best weights as a checkpoint; b"" if they are not here, or damaged."""
     if (run.path / WEIGHTS).is_file():
         return (run.path / WEIGHTS).read_bytes()
     try:

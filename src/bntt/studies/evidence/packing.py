@@ -24,11 +24,7 @@ ROOM = 10_000_000
 
 
 def pack_results(results: Sequence[StudyResult], place: Path) -> list[Path]:
-    """Archive the results.
-
-    Into a folder: a summary ``NAME.json`` of each, the runs behind it as one archive, and rounded weights of one start
-    a norm as ``weights-NAME.tar.xz``. Into a file: all of it as one ``FILE.tar.xz``, for another machine to merge.
-    """
+    """Archive the results."""
     check_nothing_is_lost(results, place)
     evidence = Evidence()
     if place.name.endswith(SUFFIX):
@@ -63,12 +59,7 @@ def pack_finished(
 
 
 def check_nothing_is_lost(results: Sequence[StudyResult], place: Path) -> None:
-    """Refuse to replace evidence if some of it would be lost.
-
-    That is so if an archive in place holds runs of these studies' starts, or measurements of them, that these results
-    lack, or in a single file runs of other studies; if no run would be left in an archive; or if the result in place is
-    of the other setting.
-    """
+    """Refuse to replace evidence if some of it would be lost."""
     if place.name.endswith(SUFFIX):
         if place.is_file() and (lost := list(_lost(results, unpacked_alone(place), whole=True))):
             way = "pack into another file, or take that one in: --merge"

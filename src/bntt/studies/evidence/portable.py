@@ -32,13 +32,7 @@ WITHIN = re.compile(
 
 
 def portable(name: str, content: bytes) -> bytes:
-    """Replace every absolute path in a run's file by ``.../NAME``.
-
-    >>> portable("recipe.toml", b'[data]\\nroot = "/data/of/mine/cifar10"\\n')
-    b'[data]\\nroot = ".../cifar10"\\n'
-    >>> portable("a.json", b'{"source": "https://host/of/data"}')
-    b'{"source": "https://host/of/data"}'
-    """
+    """Replace every absolute path in a run's file by ``.../NAME``."""
     try:
         text = content.decode("utf-8")
         if name.endswith(".toml"):
@@ -55,11 +49,7 @@ def portable(name: str, content: bytes) -> bytes:
 
 
 def without_places(values: Any) -> Any:
-    """Return values with ``.../NAME`` for every absolute path in their texts.
-
-    >>> without_places({"pool": "/a/b/", "command": ["--data", "images=/a/b c", '{"root": "/pool"}'], "n": 1})
-    {'pool': '.../b', 'command': ['--data', 'images=.../b c', '{"root": ".../pool"}'], 'n': 1}
-    """
+    """Return values with ``.../NAME`` for every absolute path in their texts."""
     if isinstance(values, Mapping):
         return {without_places(key): without_places(value) for key, value in values.items()}
     if isinstance(values, list | tuple):
@@ -94,9 +84,5 @@ def _named(found: re.Match[str]) -> str:
 
 
 def _name(path: str) -> str:
-    """Return the last name of an absolute path behind three dots.
-
-    >>> _name("/a/b/"), _name("C:\\\\mine\\\\cifar10")
-    ('.../b', '.../cifar10')
-    """
+    """Return the last name of an absolute path behind three dots."""
     return f".../{last_name(path)}"

@@ -95,11 +95,7 @@ def _parts(found: Sequence[tuple[ClaimRecord, Studies]], first: int) -> Parts:
 
 
 def part_of(source: str) -> str:
-    """Return the part of the paper that a source names: the last one, and the abstract only if there is no other.
-
-    >>> part_of("Abstract; Figures 4 and 6"), part_of("asked after Table 1"), part_of("a letter")
-    ('γ and spikes over time (Figures 4 and 6)', 'Accuracy (Table 1)', 'Elsewhere')
-    """
+    """Return the part of the paper that a source names: the last one, and the abstract only if there is no other."""
     named = re.findall(r"(Figure|Table|Section)s? (\d(?:\.\d)?)|(Supplement|Abstract)", source)
     places = [f"{kind} {number}" if kind else word for kind, number, word in named]
     places.sort(key=lambda place: place == "Abstract", reverse=True)

@@ -62,11 +62,7 @@ def measured(folder: Path) -> dict[str, list[Path]]:
 
 
 def kind_of(stem: str) -> str:
-    """Name the measurement that a file belongs to; "" if none.
-
-    >>> kind_of("evaluation"), kind_of("exit-per-sample-validation"), kind_of("drift-test"), kind_of("notes")
-    ('evaluate', 'exit', 'drift', '')
-    """
+    """Name the measurement that a file belongs to; "" if none."""
     return next((name for name, one in MEASUREMENTS.items() if f"{stem}-".startswith(f"{one.file or name}-")), "")
 
 
