@@ -223,7 +223,7 @@ def test_a_flipped_bit(name, tmp_path):
     content[-1] ^= 1
     file.write_bytes(content)
     with pytest.raises(
-        PretrainedError, match=r"safetensors is not the file that .*json describes \(SHA-256\): install"
+        PretrainedError, match=r"safetensors is missing or damaged \(it is not .*json describes \(SHA-256\)\): install"
     ):
         read_pretrained(name, tmp_path)
 
@@ -244,7 +244,7 @@ def test_weights_of_another_network(copy):
 def test_what_is_no_file_of_weights(copy):
     (copy / f"{NAME}.safetensors").write_bytes(b"x")
     change(copy, sha256=hashlib.sha256(b"x").hexdigest())
-    with pytest.raises(PretrainedError, match=r"safetensors holds no weights .*: install the package again"):
+    with pytest.raises(PretrainedError, match=r"safetensors is missing or damaged .*: install the package again"):
         read_pretrained(NAME, copy)
 
 
@@ -269,20 +269,20 @@ def test_weights_that_lack_one_or_have_one_more(edit, message, copy):
 @each_row("content", ["", "{", "[]", "{}", '{"classes": 1, "image_shape": []}'])
 def test_damaged_facts(content, copy):
     (copy / f"{NAME}.json").write_text(content)
-    with pytest.raises(PretrainedError, match=r"json is damaged .*: install the package again"):
+    with pytest.raises(PretrainedError, match=r"json is missing or damaged .*: install the package again"):
         read_facts(NAME, copy)
 
 
 def test_unknown_facts(copy):
     change(copy, unknown=1)
-    with pytest.raises(PretrainedError, match=r"json is damaged .*unknown"):
+    with pytest.raises(PretrainedError, match=r"json is missing or damaged .*unknown"):
         read_facts(NAME, copy)
 
 
 @pytest.mark.parametrize("end", ["json", "safetensors"])
 def test_a_missing_file(end, copy):
     (copy / f"{NAME}.{end}").unlink()
-    with pytest.raises(PretrainedError, match=rf"{NAME}.{end} cannot be read"):
+    with pytest.raises(PretrainedError, match=rf"{NAME}.{end} is missing or damaged .*No such file"):
         read_pretrained(NAME, copy)
 
 

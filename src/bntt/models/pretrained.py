@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -124,18 +126,14 @@ def pretrained_facts(name: str = "fashion-mnist-vgg6") -> PretrainedFacts:
 def read_pretrained(name: str, folder: Traversable) -> SpikingClassifier:
     """Load a trained network like :func:`pretrained`, from files in a folder."""
     facts = read_facts(name, folder)
-    payload = _bytes(folder.joinpath(f"{name}.safetensors"))
-    if digest_of_bytes(payload) != facts.sha256:
-        raise PretrainedError(f"{name}.safetensors is not the file that {name}.json describes (SHA-256): {AGAIN}")
-    try:
+    with _reading(f"{name}.safetensors is missing or damaged"):
+        payload = folder.joinpath(f"{name}.safetensors").read_bytes()
+        if digest_of_bytes(payload) != facts.sha256:
+            raise ValueError(f"it is not the file that {name}.json describes (SHA-256)")
+        state = widened(safetensors.torch.load(payload))
+    with _reading(f"{name}.json describes no network"):
         encoder = ENCODERS.resolve(facts.encoder["name"])(**facts.encoder)
         model = SpikingClassifier(encoder, create(**facts.network))
-    except (ValueError, TypeError, KeyError) as error:
-        raise PretrainedError(f"{name}.json describes no network ({error}): {AGAIN}") from None
-    try:
-        state = widened(safetensors.torch.load(payload))
-    except safetensors.SafetensorError as error:
-        raise PretrainedError(f"{name}.safetensors holds no weights ({error}): {AGAIN}") from None
     if wrong := misfits(state, model.state_dict()):
         raise PretrainedError(f"{name}.safetensors does not fit the network of {name}.json ({wrong[0]}): {AGAIN}")
     model.load_state_dict(state)
@@ -145,24 +143,21 @@ def read_pretrained(name: str, folder: Traversable) -> SpikingClassifier:
 def read_facts(name: str, folder: Traversable) -> PretrainedFacts:
     """Read the facts like :func:`pretrained_facts`, from a file in a folder."""
     PRETRAINED.resolve(name)
-    try:
-        facts = json.loads(_bytes(folder.joinpath(f"{name}.json")))
-        for key in ("classes", "image_shape"):
-            facts[key] = tuple(facts[key])
-        return PretrainedFacts(**facts)
-    except (ValueError, TypeError, KeyError) as error:
-        raise PretrainedError(f"{name}.json is damaged ({error}): {AGAIN}") from None
+    with _reading(f"{name}.json is missing or damaged"):
+        facts = json.loads(folder.joinpath(f"{name}.json").read_bytes())
+        return PretrainedFacts(**facts | {key: tuple(facts[key]) for key in ("classes", "image_shape")})
 
 
 AGAIN = "install the package again"
 
 
+@contextmanager
+def _reading(fault: str) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError, TypeError, KeyError, safetensors.SafetensorError) as error:
+        raise PretrainedError(f"{fault} ({error}): {AGAIN}") from None
+
+
 def _folder() -> Traversable:
     return files("bntt.models").joinpath("weights")
-
-
-def _bytes(file: Traversable) -> bytes:
-    try:
-        return file.read_bytes()
-    except OSError as error:
-        raise PretrainedError(f"{file.name} cannot be read ({error}): {AGAIN}") from None

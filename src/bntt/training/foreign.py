@@ -72,29 +72,25 @@ def is_wrapped(state: Mapping[str, Tensor]) -> bool:
 
 def as_ours(foreign: Foreign, network: SpikingNetwork) -> dict[str, Tensor]:
     """Return the state dict of this network, with the weights, γ and statistics of the foreign one."""
-    blocks = {name: block for name, block in network.blocks.items() if isinstance(block, SpikingBlock)}
+    blocks = [name for name, block in network.blocks.items() if isinstance(block, SpikingBlock)]
     if len(blocks) != len(network.blocks):
         raise CheckpointError("only networks that are a plain chain of layers can be imported")
-    pairs = _by_name(foreign, [*blocks]) if foreign.layout == "released" else _by_order(foreign, [*blocks])
-    found: dict[str, Tensor] = {}
-    origin: dict[str, str] = {}
+    found: dict[str, tuple[str, Tensor]] = {}
     expected = network.state_dict()
-    for (theirs, ours), values in pairs.items():
-        for key, value in values.items():
-            name = _entry(expected, ours, key)
-            found[name], origin[name] = value, theirs
+    for synapse, part, norm in (_by_name if foreign.layout == "released" else _by_order)(foreign, blocks):
+        found[_entry(expected, f"{part}.synapse", "weight")] = synapse, foreign.synapses[synapse]
+        for theirs, value in foreign.norms[norm].items() if norm else ():
+            found[_entry(expected, f"{part}.norm", "gamma" if theirs == "weight" else theirs)] = norm, value
     wrong = [f"{name} has no counterpart in the file" for name in expected if name not in found]
-    for name in [name for name in expected if name in found]:
-        have, want = found[name], expected[name]
+    for name, want in expected.items():
+        theirs, have = found.get(name, ("", want))
         if have.shape != want.shape or have.dtype != want.dtype:
-            wrong.append(
-                f"{origin[name]} is {have.dtype} {list(have.shape)}, {name} is {want.dtype} {list(want.shape)}"
-            )
-        elif name.endswith("running_var") and (have < 0).any():
-            wrong.append(f"{origin[name]} holds a negative variance")
+            wrong.append(f"{theirs} is {have.dtype} {list(have.shape)}, {name} is {want.dtype} {list(want.shape)}")
+        elif theirs and name.endswith("running_var") and (have < 0).any():
+            wrong.append(f"{theirs} holds a negative variance")
     if wrong:
         raise CheckpointError(f"does not fit this network ({len(wrong)} differences): {'; '.join(wrong[:5])}")
-    return {name: found[name].clone() for name in expected}
+    return {name: found[name][1].clone() for name in expected}
 
 
 def _entry(expected: Mapping[str, Tensor], part: str, key: str) -> str:
@@ -115,26 +111,18 @@ def _norms(left: dict[str, Tensor]) -> dict[str, dict[str, Tensor]]:
     found = {}
     for name, rows in steps.items():
         missing = [f"{name}.{t}" for t in range(len(rows)) if t not in rows]
-        parts = {key: [left.pop(f"{rows[t]}.{key}", None) for t in sorted(rows)] for key in NORM}
-        missing += [
-            f"{rows[t]}.{key}"
-            for key in NORM
-            for t, value in zip(sorted(rows), parts[key], strict=True)
-            if value is None
-        ]
+        missing += [f"{rows[t]}.{key}" for key in NORM for t in sorted(rows) if f"{rows[t]}.{key}" not in left]
         if missing:
             raise CheckpointError(f"{len(missing)} entries are missing, the first is {missing[0]}")
         for t in rows:
             left.pop(f"{rows[t]}.{COUNT}", None)
-        found[name] = {key: _stacked(f"{name}.*.{key}", parts[key]) for key in NORM}
+        parts = {key: [left.pop(f"{rows[t]}.{key}") for t in range(len(rows))] for key in NORM}
+        for key, each in parts.items():
+            if len({(row.shape, row.dtype) for row in each}) != 1 or each[0].ndim != 1:
+                said = f"{name}.*.{key} are vectors of one length and type at every step"
+                raise CheckpointError(f"{said}, got {list(each[0].shape)} first")
+        found[name] = {key: torch.stack(each) for key, each in parts.items()}
     return found
-
-
-def _stacked(name: str, rows: list[Tensor | None]) -> Tensor:
-    whole = [row for row in rows if row is not None]
-    if len({(row.shape, row.dtype) for row in whole}) != 1 or whole[0].ndim != 1:
-        raise CheckpointError(f"{name} are vectors of one length and type at every step, got {whole[0].shape} first")
-    return torch.stack(whole)
 
 
 def _leak(left: dict[str, Tensor]) -> float | None:
@@ -161,29 +149,28 @@ def _layout_of(norms: list[str], synapses: list[str]) -> str:
     return "released" if all(released.fullmatch(name) for name in [*norms, *synapses]) else "snntorch"
 
 
-Pairs = dict[tuple[str, str], dict[str, Tensor]]
-"""Values by (foreign name, our name) of the module, each under our own name."""
-
-
 def norm_of_released(block: str) -> str:
     """Return the released name of a block's norm."""
     return "bntt_fc" if block == "fc1" else block.replace("conv", "bntt")
 
 
-def _by_name(foreign: Foreign, blocks: list[str]) -> Pairs:
+Triples = list[tuple[str, str, str]]
+"""The foreign name of weights, our part, and the foreign name of its norm, "" for the readout."""
+
+
+def _by_name(foreign: Foreign, blocks: list[str]) -> Triples:
     """Pair conv1 with bntt1, conv2 with bntt2, ...; fc1 with bntt_fc; fc2 is the readout."""
-    norm_of = {name: norm_of_released(name) for name in blocks}
-    wanted = [f"{name}.weight" for name in [*blocks, "fc2"]] + [*norm_of.values()]
+    found = [(f"{name}.weight", f"blocks.{name}", norm_of_released(name)) for name in blocks]
+    wanted = [*(synapse for synapse, _, _ in found), "fc2.weight", *(norm for _, _, norm in found)]
     there = [*foreign.synapses, *foreign.norms]
     wrong = [f"{name} is missing" for name in wanted if name not in there]
     wrong += [f"{name} is unexpected" for name in there if name not in wanted]
     if wrong:
         raise CheckpointError(f"has other layers ({len(wrong)} differences): {'; '.join(wrong[:5])}")
-    pairs = [(f"{name}.weight", name, norm_of[name]) for name in blocks]
-    return _paired(foreign, pairs, "fc2.weight")
+    return [*found, ("fc2.weight", "readout", "")]
 
 
-def _by_order(foreign: Foreign, blocks: list[str]) -> Pairs:
+def _by_order(foreign: Foreign, blocks: list[str]) -> Triples:
     """Pair weights and norms with layers in order; the last weights are the readout's."""
     synapses, norms = [*foreign.synapses], [*foreign.norms]
     if len(synapses) != len(blocks) + 1 or len(norms) != len(blocks):
@@ -191,16 +178,5 @@ def _by_order(foreign: Foreign, blocks: list[str]) -> Pairs:
             f"has {len(synapses)} weights and {len(norms)} norms, this network {len(blocks) + 1} and {len(blocks)}: "
             f"{', '.join(synapses[:12])}; {', '.join(norms[:12])}"
         )
-    return _paired(foreign, list(zip(synapses, blocks, norms, strict=False)), synapses[-1])
-
-
-def _paired(foreign: Foreign, pairs: list[tuple[str, str, str]], readout: str) -> Pairs:
-    found: Pairs = {(readout, "readout.synapse"): {"weight": foreign.synapses[readout]}}
-    for synapse, block, norm in pairs:
-        rows = foreign.norms[norm]
-        found[synapse, f"blocks.{block}.synapse"] = {"weight": foreign.synapses[synapse]}
-        found[norm, f"blocks.{block}.norm"] = {
-            "gamma": rows["weight"],
-            **{key: rows[key] for key in ("running_mean", "running_var")},
-        }
-    return found
+    parts = [*(f"blocks.{name}" for name in blocks), "readout"]
+    return list(zip(synapses, parts, [*norms, ""], strict=True))

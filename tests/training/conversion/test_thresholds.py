@@ -203,7 +203,7 @@ def test_networks_that_cannot_be_balanced_are_refused(ann, images):
     with pytest.raises(ValueError, match="layer 'fc1' has a BNTT, and thresholds"):
         balance(mlp(in_features=64, hidden=(3,), num_steps=2), DirectEncoder(2), pairs(images))
     decays = mlp(in_features=64, hidden=(3,), num_steps=2, norm="none", decay_input=True)
-    with pytest.raises(ValueError, match=r"layer 'fc1' decays its input .* take decay_input=False"):
+    with pytest.raises(ValueError, match=r"layer 'fc1' decays its input, .* take decay_input=False"):
         balance(decays, DirectEncoder(2), pairs(images))
 
 
