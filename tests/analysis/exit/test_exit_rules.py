@@ -1,12 +1,12 @@
-"""Samples that leave go on in full batches, with the bits that they have in any other, and few wait."""
+"""Batches from which samples leave are merged into full ones, with the bits that samples have in any other."""
 
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import nn
 
-from bntt.analysis.accuracy.evaluation import presented
-from bntt.analysis.exit.exit_rules import each_step, exit_each
+from bntt.analysis.exit import exit_rules
+from bntt.analysis.exit.exit_rules import exit_each
 from bntt.data import ImageSet, SampleLoader
 from bntt.engine.compute import Compute
 from bntt.engine.graph import layer
@@ -15,55 +15,38 @@ from bntt.nn import (
     BNTT,
     LIF,
     DirectEncoder,
-    Measure,
     PoissonEncoder,
     Readout,
     SpikingBlock,
     SpikingClassifier,
     SpikingNetwork,
 )
-from bntt.nn.network.measured import evaluating
 from tests.kernels import needs_kernels
 
 T, SAMPLES, BATCH = 6, 41, 3
 pytestmark = needs_kernels
 
 
-class Total:
-    """A state of a readout of one's own, which says how its rows are selected, and may say how they are joined."""
-
-    def __init__(self, sums: Tensor) -> None:
-        self.sums = sums
-
-    def rows(self, keep: Tensor) -> "Total":
-        return type(self)(self.sums[keep])
-
-
-class Joined(Total):
-    def join(self, other: "Total") -> "Total":
-        return type(self)(torch.cat([self.sums, other.sums]))
-
-
 class Summed(nn.Module):
-    """A readout of one's own."""
+    """A readout whose bits are the same in a batch of any size."""
 
-    def __init__(self, kind: type[Total]) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.weight, self.kind = nn.Parameter(torch.randn(3, 64, generator=torch.Generator().manual_seed(1))), kind
+        self.weight = nn.Parameter(torch.randn(3, 64, generator=torch.Generator().manual_seed(1)))
 
     def forward(self, x, call, state=None):
         steps = (x[:, :, None] * self.weight).sum(-1).cumsum(0)
-        steps = steps if state is None else steps + state.sums
-        return steps, self.kind(steps[-1])
+        steps = steps if state is None else steps + state
+        return steps, steps[-1]
 
 
 @pytest.fixture
 def shown(rng, monkeypatch):
-    """A model, a function for its samples in batches, and the numbers of samples of its calls."""
+    """A model, its samples in batches, and the numbers of samples of its calls."""
     pixels = torch.randint(0, 256, (SAMPLES, 1, 4, 4), generator=rng, dtype=torch.uint8)
     data, asked = ImageSet(pixels, torch.arange(SAMPLES) % 3, ("a", "b", "c")), []
     net = mlp(in_features=16, hidden=(64, 64), num_classes=3, num_steps=T, seed=1)
-    net.compute, net.readout = Compute("cpu", events="fixed"), Summed(Joined)
+    net.compute, net.readout = Compute("cpu", events="fixed"), Summed()
     model = SpikingClassifier(PoissonEncoder(T, mean=[0.5], std=[0.25]), net)
     real = SpikingClassifier.advance
 
@@ -72,50 +55,27 @@ def shown(rng, monkeypatch):
         return real(self, x, *args, **kwargs)
 
     monkeypatch.setattr(SpikingClassifier, "advance", advance)
-    return model, lambda: presented(model, SampleLoader(data, BATCH), "", 5, 2, lambda samples: None), asked
+    return model, SampleLoader(data, BATCH), asked
 
 
-def run(model, batches, leaves):
-    with torch.no_grad(), evaluating(model):
-        return list(each_step(model, batches, Measure(spikes=True), leaves))
-
-
-def leaves(logits: Tensor) -> Tensor:
-    """About a third of them, whoever is there."""
-    return (logits[:, 0] * 7).sin() > 0.5
-
-
-def test_bits_are_those_of_batches_alone_and_calls_are_few(shown):
+def test_merged_batches_give_the_bits_of_batches_alone_in_few_calls(shown, monkeypatch):
     model, batches, asked = shown
-    found = run(model, batches(), leaves)
-    many, most = len(asked), max(asked)
-    alone, done = {}, 0
-    for batch in batches():
-        for step in run(model, iter([batch]), leaves):
-            alone |= {done + int(place): (step.steps, row) for place, row in zip(step.place, step.logits, strict=True)}
-        done += len(batch[2])
-    seen = {int(place): (step.steps, row) for step in found for place, row in zip(step.place, step.logits, strict=True)}
-    assert seen.keys() == alone.keys() == set(range(2 * SAMPLES))
-    assert all(seen[place][0] == steps and torch.equal(seen[place][1], row) for place, (steps, row) in alone.items())
-    assert len({steps for steps, _ in seen.values()}) > 3
-    assert many == 2 * T, "all samples of a draw fit together"
-    assert most == SAMPLES
+    found = exit_each(model, batches, "margin", 0.9, seed=5, draws=2)
+    assert len(asked) <= 2 * T, "all samples of a draw fit together"
+    assert max(asked) == SAMPLES
+    asked.clear()
+    monkeypatch.setattr(exit_rules, "samples_at_once", lambda *args: 0)
+    alone = exit_each(model, batches, "margin", 0.9, seed=5, draws=2)
+    assert max(asked) == BATCH
+    assert all(torch.equal(getattr(found, name), getattr(alone, name)) for name in ("classes", "steps", "spikes"))
+    assert len(set(found.steps.tolist())) > 3
 
 
-@pytest.mark.parametrize("kind", [Joined, Total])
-def test_few_wait_and_none_whose_states_cannot_be_joined(kind, shown, monkeypatch):
-    """Eight samples fill the memory of a step: as many wait, and as many take it."""
+def test_merged_batches_fill_the_memory_of_a_step_and_no_more(shown, monkeypatch):
+    model, batches, asked = shown
     monkeypatch.setattr(layer, "CHUNK_BYTES", 4 * 64 * 8)
-    model, batches, asked = shown
-    model.network.readout.kind = kind
-    taken, left, most = [], 0, 0
-    with torch.no_grad(), evaluating(model):
-        coming = (taken.extend(batch[2].tolist()) or batch for batch in batches())
-        for step in each_step(model, coming, Measure(), leaves):
-            most, left = max(most, len(taken) - left), left + len(step.place)
-    assert len(taken) == left == 2 * SAMPLES
-    assert max(asked) <= most <= (8 + 8 + BATCH if kind is Joined else 8 + BATCH)
-    assert (len(asked) < 50) == (kind is Joined)
+    exit_each(model, batches, "margin", 0.9)
+    assert max(asked) == 6, "eight samples fill it: two batches of three"
 
 
 class LastInput(nn.Module):

@@ -1,32 +1,26 @@
-"""Early exit of each sample individually: samples that are certain enough leave the batch, the others continue.
-
-A step of few samples takes almost as long as one of many. So samples wait for others that have taken the same number of
-steps, until enough have come. Answers do not change: neither a sample nor its noise depends on the rest of the batch.
-"""
+"""Early exit of each sample individually: samples that are certain enough leave the batch, the others continue."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from itertools import chain, groupby
-from operator import itemgetter
-from typing import Any, Literal, NamedTuple
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import chain, groupby, islice
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from bntt.analysis.accuracy.batches import ExitRule
+from bntt.analysis.accuracy.batches import ExitRule, advance_batch
 from bntt.analysis.accuracy.evaluation import check_labels, check_logits, presented
 from bntt.analysis.exit.early_exit import ROUNDING, check_loss
 from bntt.engine.graph.layer import CHUNK_BYTES
 from bntt.nn.fusion.plan import samples_at_once
 from bntt.nn.network.classifier import SpikingClassifier, check_classifier
 from bntt.nn.network.labelled_batch import Loader
-from bntt.nn.network.measured import Measure, Measured, evaluating
+from bntt.nn.network.measured import Measure, evaluating
 from bntt.nn.network.spiking_network import STEPS_AT_ONCE
-from bntt.nn.network.state import NetworkState, can_join
 
 Criterion = Literal["confidence", "margin", "entropy"]
 CRITERIA: tuple[Criterion, ...] = ("confidence", "margin", "entropy")
@@ -228,125 +222,39 @@ def exit_each(
         raise ValueError(f"a threshold of certainty must be 0 or above, got {threshold}")
     _check_criterion(criterion)
     total, rule = model.encoder.num_steps, exit_rule(criterion, threshold)
-    classes, right, steps, place = list[Tensor](), list[Tensor](), list[Tensor](), list[Tensor]()
+    classes, right, steps = list[Tensor](), list[Tensor](), list[Tensor]()
     spikes = torch.zeros(total, dtype=torch.float64)
     with evaluating(model):
-        shown = presented(model, batches, "classify", seed, draws, progress)
-        for step in each_step(model, shown, Measure(spikes=True), rule):
-            spikes[step.steps - 1] += sum(
-                float(one.spikes.sum()) for one in step.measured.values() if one.spikes is not None
+        for inputs, labels, noise in _merged(model, presented(model, batches, "classify", seed, draws, progress)):
+            answer, left = (torch.zeros(len(labels), dtype=torch.int64, device=inputs.device) for _ in range(2))
+            for step, part in enumerate(advance_batch(model, inputs, Measure(spikes=True), noise, leaves=rule)):
+                spikes[step] += sum(float(one.spikes.sum()) for one in part.measured.values() if one.spikes is not None)
+                check_labels(labels, part.logits.shape[2])
+                check_logits(part.logits)
+                answer[part.there], left[part.there] = part.logits[-1].argmax(1), step + 1
+            classes.append(answer.cpu())
+            right.append(classes[-1] == labels.cpu())
+            steps.append(left.cpu())
+    return SampleExits(torch.cat(classes), torch.cat(right), torch.cat(steps), spikes / sum(map(len, steps)), total)
+
+
+def _merged(
+    model: SpikingClassifier, batches: Iterable[tuple[int, Tensor, Tensor, dict[str, Any]]]
+) -> Iterator[tuple[Tensor, Tensor, dict[str, Any]]]:
+    """Merge as many batches of a draw as fill the memory of a pass: a step of few samples takes as long as one of many.
+
+    Answers do not change: neither a sample nor its noise depends on the rest of the batch.
+    """
+    for _, group in groupby(batches, key=lambda one: (one[0], one[1].shape[1:])):
+        for batch in (alike := iter(group)):
+            _, inputs, _, noise = batch
+            shape = model.encoder(inputs[:1], **{**noise, "index": noise["index"][:1]}, steps=range(1)).shape
+            full = min(
+                samples_at_once(model.network.plan(shape), shape[2:]),
+                STEPS_AT_ONCE * len(inputs),
+                CHUNK_BYTES // max(1, inputs[0].nbytes),
             )
-            if len(step.place):
-                check_labels(step.labels, step.logits.shape[1])
-                check_logits(step.logits)
-            classes.append(step.logits.argmax(1).cpu())
-            right.append(classes[-1] == step.labels.cpu())
-            steps.append(torch.full_like(step.place, step.steps))
-            place.append(step.place)
-    order = torch.cat(place).argsort()
-    said, hits, left = (torch.cat(parts)[order] for parts in (classes, right, steps))
-    return SampleExits(said, hits, left, spikes / len(order), total)
-
-
-class Step(NamedTuple):
-    """One step of some samples, and those that leave after it."""
-
-    steps: int
-    """Number of steps that they have taken, 1 to T."""
-    measured: Measured
-    """Measurements of all samples that took the step."""
-    logits: Float[Tensor, "gone K"]
-    labels: Int[Tensor, " gone"]
-    place: Int[Tensor, " gone"]
-    """Place of each in the order in which the samples arrived."""
-
-
-def each_step(
-    model: SpikingClassifier,
-    batches: Iterable[tuple[int, Tensor, Tensor, dict[str, Any]]],
-    measure: Measure,
-    rule: ExitRule,
-) -> Iterator[Step]:
-    """Yield the steps of all samples, as :func:`presented` yields their batches, until each has left."""
-    waiting, done = dict[int, list[_Group]](), 0
-
-    def advance(group: _Group | None, full: int) -> Iterator[Step]:
-        """Advance samples until all have left, or the rest waits for others: fewer than ``full`` do."""
-        while group:
-            there = waiting.get(group.steps, [])
-            can_join = group.can_join(there[0] if there else group)
-            held = sum(len(one) for one in chain([group], *waiting.values()) if one.state)
-            if can_join and len(group) + sum(map(len, there)) < full and held <= full:
-                waiting[group.steps] = [*there, group]
-                return
-            if there and can_join:
-                group = group.join(waiting.pop(group.steps))
-            step, group = _advance(model, group, measure, rule)
-            yield step
-
-    for _, draw in groupby(batches, key=itemgetter(0)):  # states of different draws cannot be joined
-        full = 0
-        for _, inputs, labels, noise in draw:
-            place = torch.arange(done, done := done + len(labels), device="cpu")
-            own = (inputs.clone(), noise["index"].clone(), labels.clone(), place)  # a loader may reuse its tensors
-            group = _Group(own, {key: noise[key] for key in ("seed", "draw")})
-            full = full or _full(model, group)
-            yield from advance(group, full)
-        while waiting:  # no more samples come: those with the fewest steps first, which then join the next
-            first, *others = waiting.pop(min(waiting))
-            yield from advance(first.join(others), 0)
-
-
-@dataclass(frozen=True)
-class _Group:
-    """Samples that have taken the same number of steps."""
-
-    own: Sequence[Tensor]
-    """Their inputs, indices of their noise, labels, and places."""
-    noise: dict[str, Any]
-    """Seed and draw."""
-    state: NetworkState | None = None
-
-    @property
-    def steps(self) -> int:
-        return self.state.steps if self.state else 0
-
-    def __len__(self) -> int:
-        return len(self.own[0])
-
-    def can_join(self, other: _Group) -> bool:
-        mine, others = ((tuple(one.own), one.state and (one.state.blocks, one.state.readout)) for one in (self, other))
-        return can_join(mine, others)
-
-    def join(self, others: Sequence[_Group]) -> _Group:
-        if not others:
-            return self
-        state = self.state and self.state.join(*(one.state for one in others if one.state))
-        own = zip(self.own, *(one.own for one in others), strict=True)
-        return _Group([torch.cat(parts) for parts in own], self.noise, state)
-
-
-def _full(model: SpikingClassifier, group: _Group) -> int:
-    """Return how many samples need not wait: as many as fill the memory of a pass, or of inputs."""
-    (inputs, index, *_), batch = group.own, len(group)
-    shape = model.encoder(inputs[:1], index=index[:1], steps=range(1), **group.noise).shape
-    at_once = samples_at_once(model.network.plan(shape), shape[2:])
-    return max(batch, min(at_once, STEPS_AT_ONCE * batch, CHUNK_BYTES // max(1, inputs[0].nbytes)))
-
-
-def _advance(model: SpikingClassifier, group: _Group, measure: Measure, rule: ExitRule) -> tuple[Step, _Group | None]:
-    """Take a step; return it and the samples that stay."""
-    inputs, index, *told = group.own
-    noise = {} if group.state else {**group.noise, "index": index}
-    logits, state = model.advance(inputs, group.state, measure=measure, in_place=True, **noise)
-    done = state.steps == model.encoder.num_steps
-    gone = torch.ones_like(logits[-1, :, 0], dtype=torch.bool) if done else rule(logits[-1])
-    leave, stay = gone.nonzero().flatten(), (~gone).nonzero().flatten()
-    step = Step(state.steps, state.measured or {}, *_rows([logits[-1], *told], leave))
-    if len(leave) == 0:
-        return step, replace(group, state=state)
-    return step, _Group(_rows(group.own, stay), group.noise, state.rows(stay)) if len(stay) else None
-
-
-def _rows(tensors: Sequence[Tensor], keep: Tensor) -> list[Tensor]:
-    return [one.index_select(0, keep.to(one.device)) for one in tensors]
+            some = chain([batch], islice(alike, max(0, full // len(inputs) - 1)))
+            own = [(x.clone(), y.clone(), told["index"].clone()) for _, x, y, told in some]  # loaders may reuse tensors
+            inputs, labels, index = map(torch.cat, zip(*own, strict=True))
+            yield inputs, labels, {**noise, "index": index}
