@@ -163,7 +163,7 @@ case(30, "an image to predict that is not there", r"exit 3: .*shoe.png does not 
 )
 
 
-@case(30, "a named pipe as image to predict", r"exit 3: .*shoe.png is no file: an image is read from a file$")
+@case(30, "a named pipe as image to predict", r"exit 3: .*shoe.png cannot be read: it is no file$")
 def piped(tmp: Path) -> str:
     os.mkfifo(tmp / "shoe.png")
     return bntt("predict", str(tmp / "shoe.png"))

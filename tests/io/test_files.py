@@ -10,12 +10,14 @@ import pytest
 from bntt.io import files
 from bntt.io.cells import OtherSettingsError, hold_cells, read_cell, write_cell
 from bntt.io.checkpoint import CheckpointError
+from bntt.io.errors import DataError
 from bntt.io.files import (
     digest,
     digest_of_bytes,
     digest_of_text,
     digest_of_values,
     find_object,
+    read_file,
     read_json,
     sync_folder,
     write_json,
@@ -159,3 +161,18 @@ def test_toml_that_cannot_be_read_is_named(tmp_path):
         mine.write_text(text)
         with pytest.raises(TomlError, match=r"mine.toml is not TOML: (tables or lists nested|Exceeds|Invalid)"):
             read_named(mine, "runs/recipes", "recipe", 1 << 20)
+
+
+def test_only_files_that_fit_are_read(tmp_path):
+    path = tmp_path / "a.bin"
+    with pytest.raises(DataError, match="does not exist"):
+        read_file(path)
+    with pytest.raises(DataError, match="it is no file, but a folder"):
+        read_file(tmp_path)
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(DataError, match="it is no file"):
+        read_file(tmp_path / "pipe")
+    path.write_bytes(b"12345")
+    assert read_file(path, 5) == read_file(path) == b"12345"
+    with pytest.raises(DataError, match="has 5 bytes, at most 4 are read"):
+        read_file(path, 4)

@@ -7,12 +7,14 @@ import struct
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from bntt.data.errors import DataError
-from bntt.io.files import digest_of_text
-from bntt.io.pictures import check_size, read_whole
+from bntt.io.errors import refusing
+from bntt.io.files import digest_of_text, read_file
+from bntt.io.pictures import LARGEST
 
 JUNK = {"thumbs.db", "desktop.ini", "__macosx"}
 """Files that operating systems leave next to images, in lower case; hidden files are skipped as well."""
@@ -31,6 +33,11 @@ class ListedFile:
     where: str
     """Name in messages: the file, or archive and member."""
     read: Callable[[], bytes]
+
+    @classmethod
+    def at(cls, path: Path) -> ListedFile:
+        """Return the file at this place."""
+        return cls(str(path), partial(read_file, path, LARGEST))
 
 
 Entry = tuple[tuple[str, ...], ListedFile]
@@ -52,7 +59,7 @@ def folder_listing(folder: Path) -> Listing:
         if path.is_dir():
             folders.add(parts)
         else:
-            files.append((parts, file_at(path)))
+            files.append((parts, ListedFile.at(path)))
     return Listing(sorted(files, key=lambda entry: entry[0]), folders)
 
 
@@ -84,11 +91,6 @@ def _below(folder: Path, above: tuple[tuple[int, int], ...] = ()) -> Iterator[Pa
             raise DataError(f"{path} is neither a file nor a folder: remove it")
 
 
-def file_at(path: Path) -> ListedFile:
-    """Return the file at this place, not yet read."""
-    return ListedFile(str(path), lambda: read_whole(path))
-
-
 def listing_digest(root: Path, paths: Iterable[Path]) -> str:
     """Compute a digest of the files' names below ``root``, sizes and times."""
     rows = [f"{p.relative_to(root)} {p.stat().st_size} {p.stat().st_mtime_ns}" for p in paths]
@@ -103,14 +105,13 @@ def is_junk(name: str) -> bool:
 def zip_listing(archive: Path) -> Listing:
     """List the members of a zip by name, to be read in memory, bounded in size; nothing is extracted."""
     check_members(archive)
-    try:
+    with refusing(f"{archive} is not a whole zip file"):
         reader = zipfile.ZipFile(archive)
-    except Exception as error:  # foreign bytes can make the standard library raise anything
-        raise DataError(f"{archive} is not a whole zip file: {error or type(error).__name__}") from None
     check_members(archive, len(reader.infolist()))
 
     def read(info: zipfile.ZipInfo) -> bytes:
-        check_size(f"{archive}:{info.filename}", max(info.file_size, info.compress_size))
+        if (size := max(info.file_size, info.compress_size)) > LARGEST:
+            raise DataError(f"{archive}:{info.filename} has {size:,} bytes, at most {LARGEST:,} are read")
         return reader.read(info)
 
     files, folders = list[Entry](), set[tuple[str, ...]]()

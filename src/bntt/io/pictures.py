@@ -7,17 +7,17 @@ exactly as in training, bit for bit.
 from __future__ import annotations
 
 import io
-import stat
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bntt.io.errors import DataError
+from bntt.io.errors import DataError, refusing
+from bntt.io.files import read_file
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -48,43 +48,33 @@ NAMES = {1: "gray", 3: "RGB"}
 Fit = Literal["crop", "pad", "stretch"]
 
 
-class Seen(NamedTuple):
-    """Image as a viewer shows it."""
-
-    pixels: Pixels
-    """``[C, H, W]``."""
-    changes: tuple[str, ...]
-    """Descriptions of what was done: "turned upright (EXIF orientation 6)", "put on white"."""
-
-
-def decoded(read: Callable[[], bytes], where: str) -> Seen:
-    """Decode a file, upright: gray has one channel, RGB (also palette, CMYK) three. Refuse truncated files."""
+def decoded(read: Callable[[], bytes], where: str) -> tuple[Pixels, tuple[str, ...]]:
+    """Decode a file, upright: gray has one channel, RGB (also palette, CMYK) three; also describe what was done."""
     from PIL import Image, UnidentifiedImageError
 
-    try:
-        with Image.open(io.BytesIO(read()), formats=FORMATS) as image:
-            if image.width * image.height > PIXELS:
-                raise DataError(f"{where} has {image.width}x{image.height} pixels, more than {PIXELS}")
-            count = getattr(image, "n_frames", 1)
-            if count > 1 and image.format != "MPO":  # MPO: a JPEG with previews of itself
-                raise DataError(f"{where} holds {count} images: only files with one image are read")
-            deep = image.mode == "I" and image.format == "PPM"  # 16 bits, but not in other formats
-            if not deep and image.mode not in MODES_READ:
-                raise DataError(f"{where} has mode {image.mode}: convert it to gray or RGB of 8 or 16 bits")
-            orientation, changes = orientation_of(image), list[str]()
-            if orientation != 1:
-                changes.append(f"turned upright (EXIF orientation {orientation})")
-            seen, done = _plain(upright(image))
-            pixels = np.asarray(seen)
-    except (DataError, MemoryError):
-        raise
-    except UnidentifiedImageError:
-        raise DataError(
-            f"{where} cannot be decoded (no image of the formats {', '.join(FORMATS)}): convert it, or move it away"
-        ) from None
-    except Exception as error:  # decoders may fail in any way on foreign bytes
-        raise DataError(f"{where} cannot be decoded ({error}): repair it, or remove it") from None
-    return Seen(_channels_first(pixels), (*changes, *done))
+    with refusing(f"{where} cannot be decoded (repair it, or remove it)"):
+        try:
+            image = Image.open(io.BytesIO(read()), formats=FORMATS)
+        except UnidentifiedImageError:
+            raise DataError(
+                f"{where} cannot be decoded (no image of the formats {', '.join(FORMATS)}): convert it, or move it away"
+            ) from None
+        if image.width * image.height > PIXELS:
+            raise DataError(f"{where} has {image.width}x{image.height} pixels, more than {PIXELS}")
+        count = getattr(image, "n_frames", 1)
+        if count > 1 and image.format != "MPO":  # MPO: a JPEG with previews of itself
+            raise DataError(f"{where} holds {count} images: only files with one image are read")
+        deep = image.mode == "I" and image.format == "PPM"  # 16 bits, but not in other formats
+        if not deep and image.mode not in MODES_READ:
+            raise DataError(f"{where} has mode {image.mode}: convert it to gray or RGB of 8 or 16 bits")
+        orientation, changes = orientation_of(image), list[str]()
+        if orientation != 1:
+            changes.append(f"turned upright (EXIF orientation {orientation})")
+        image.load()
+        orientation = orientation_of(image)  # Pillow turns TIFF files itself while it reads them: 1 afterwards
+        upright = image if orientation == 1 else image.transpose(Image.Transpose[TURNS[orientation]])
+        seen, done = _plain(upright)
+        return _channels_first(np.asarray(seen)), (*changes, *done)
 
 
 def _plain(image: Image.Image) -> tuple[Image.Image, list[str]]:
@@ -115,15 +105,6 @@ def orientation_of(image: Image.Image) -> int:
     except Exception:  # damaged outside its pixels: viewers show it as stored
         return 1
     return said if isinstance(said, int) and said in TURNS else 1
-
-
-def upright(image: Image.Image) -> Image.Image:
-    """Read an image and turn it as its orientation asks."""
-    from PIL import Image
-
-    image.load()
-    orientation = orientation_of(image)
-    return image if orientation == 1 else image.transpose(Image.Transpose[TURNS[orientation]])
 
 
 def brought_to(pixels: Pixels, shape: Sequence[int], fit: Fit) -> tuple[Pixels, tuple[str, ...]]:
@@ -181,36 +162,9 @@ def read_picture(path: Path, shape: Sequence[int], *, fit: Fit = "stretch", inve
 
     if (channels := shape[0]) not in MODES:
         raise DataError(f"{path}: the network takes images of {channels} channels, and files hold gray or RGB ones")
-    _check_file(path)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit is lower
-        pixels, seen = decoded(lambda: read_whole(path), str(path))
+        pixels, seen = decoded(lambda: read_file(path, LARGEST), str(path))
     values, changes = brought_to(pixels, shape, fit)
     changes = (*seen, *changes)
     return Picture(path, 255 - values, (*changes, "inverted")) if invert else Picture(path, values, changes)
-
-
-def _check_file(path: Path) -> None:
-    """Refuse anything but a file: opening a pipe would block."""
-    try:
-        mode = path.stat().st_mode
-    except FileNotFoundError:
-        raise DataError(f"{path} does not exist") from None
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}") from error
-    if stat.S_ISDIR(mode):
-        raise DataError(f"{path} is a folder: name the images in it, such as {path}/*.png")
-    if not stat.S_ISREG(mode):
-        raise DataError(f"{path} is no file: an image is read from a file")
-
-
-def read_whole(path: Path) -> bytes:
-    """Read a file that may be an image."""
-    check_size(str(path), path.stat().st_size)
-    return path.read_bytes()
-
-
-def check_size(where: str, size: int) -> None:
-    """Refuse a file that is larger than any valid image."""
-    if size > LARGEST:
-        raise DataError(f"{where} has {size} bytes, more than {LARGEST}: it is no image that can be read here")

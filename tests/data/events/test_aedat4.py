@@ -38,7 +38,7 @@ HEAD = len(container())
         (container()[:-1], "byte 14: its header announces 47 bytes, more than the file has"),
         (VERSION + struct.pack("<I", 8) + b"\xff" * 8, "its header is damaged"),
         (VERSION + struct.pack("<II", 8, 4) + struct.pack("<i", 99), "fields at byte -95 of 8"),
-        (container(text=b"<dv>\xff"), "its header is damaged .*utf-8"),
+        (container(text=b"<dv>\xff"), "its header is damaged: .*utf-8"),
         (container(text=b"<dv>\0"), "a NUL in its text"),
         (container(table=1 << 40), "places a table at byte 1099511627776, the file has"),
         (container(table=3), "places a table at byte 3"),

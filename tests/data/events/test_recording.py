@@ -1,12 +1,10 @@
 """The events of a recording: what cannot be is refused, and parts are views."""
 
-import os
-
 import numpy as np
 import pytest
 
 from bntt.data.errors import DataError
-from bntt.data.events.recording import EventFault, Events, beginning, bytes_of, recorded
+from bntt.data.events.recording import EventFault, Events, recorded
 from tests.rows import each_row
 
 GOOD = {"t": [3, 3, 8, 9], "x": [0, 3, 1, 2], "y": [2, 0, 1, 1], "p": [0, 1, 1, 0]}
@@ -63,18 +61,3 @@ def test_a_fault_names_file_and_place(tmp_path):
         recorded(tmp_path / "a.bin", lambda event: f"byte {8 * event}", lambda: build(x=[0, 3, 9, 9]))
     with pytest.raises(DataError, match=r"a.bin: there is no event"):
         recorded(tmp_path / "a.bin", str, lambda: build(**{name: np.zeros(0, np.int64) for name in "txyp"}))
-
-
-def test_only_files_that_fit_are_read(tmp_path):
-    path = tmp_path / "a.bin"
-    with pytest.raises(DataError, match="is missing: a recording is read from a file"):
-        bytes_of(path)
-    with pytest.raises(DataError, match="is no file"):
-        beginning(tmp_path, 4)
-    os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(DataError, match="is no file"):
-        bytes_of(tmp_path / "pipe")
-    path.write_bytes(b"12345")
-    assert (bytes_of(path, 5), beginning(path, 2), beginning(path, 9)) == (b"12345", b"12", b"12345")
-    with pytest.raises(DataError, match="has 5 bytes, more than 4: cut the recording into parts"):
-        bytes_of(path, 4)

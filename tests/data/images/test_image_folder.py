@@ -156,7 +156,7 @@ def test_a_damaged_member_of_a_zip_is_named(tmp_path):
     content = bytearray((root / "train.zip").read_bytes())
     content[content.index(b"IDAT") + 20] ^= 255
     (root / "train.zip").write_bytes(content)
-    with pytest.raises(DataError, match=r"train.zip:cat/0.png cannot be decoded \(Bad CRC-32"):
+    with pytest.raises(DataError, match=r"train.zip:cat/0.png cannot be decoded .*: Bad CRC-32"):
         read_images(root)
 
 
@@ -260,5 +260,5 @@ def test_a_member_of_a_zip_that_announces_too_many_packed_bytes(tmp_path):
     content, size = path.read_bytes(), len(encoded("RGB")).to_bytes(4, "little")
     directory = content.index(b"PK\x01\x02")
     path.write_bytes(content[:directory] + content[directory:].replace(size, b"\xff\xff\xff\x7f", 1))
-    with pytest.raises(DataError, match=r"x\.zip:train/cat/1\.png has 2147483647 bytes, more than"):
+    with pytest.raises(DataError, match=r"x\.zip:train/cat/1\.png has 2,147,483,647 bytes, at most"):
         read_images(path)

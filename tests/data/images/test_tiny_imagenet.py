@@ -48,7 +48,7 @@ def _pipe(path):
         (lambda r: (r / "val" / "val_annotations.txt").write_text(""), "names no image"),
         (lambda r: [p.unlink() for p in (r / "train" / "n02" / "images").iterdir()], "n02/images holds no .JPEG"),
         (lambda r: (r / "val" / "images" / "val_0.JPEG").write_bytes(b""), "val_0.JPEG cannot be decoded"),
-        (lambda r: (r / "val" / "images" / "val_0.JPEG").unlink(), "val_0.JPEG is missing or not a file"),
+        (lambda r: (r / "val" / "images" / "val_0.JPEG").unlink(), "val_0.JPEG does not exist"),
         (
             lambda r: _name(r, "../../../secret.JPEG"),
             "val_annotations.txt names '../../../secret.JPEG': expected the name",
@@ -57,7 +57,7 @@ def _pipe(path):
         (lambda r: _name(r, "x" * 300), "names 'xxx"),
         (lambda r: _name(r, "a\0b"), r"names 'a\\x00b'"),
         (lambda r: (r / "wnids.txt").write_text("../n01\n"), r"wnids.txt names '../n01'"),
-        (lambda r: _pipe(r / "val" / "images" / "val_0.JPEG"), "val_0.JPEG is missing or not a file"),
+        (lambda r: _pipe(r / "val" / "images" / "val_0.JPEG"), "val_0.JPEG cannot be read: it is no file"),
     ],
 )
 def test_what_is_missing_is_named(change, message, tmp_path):

@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from bntt.data.errors import DataError
-from bntt.data.events.recording import Events, beginning, bytes_of, recorded
+from bntt.data.events.recording import LARGEST_FILE, Events, recorded
+from bntt.io.files import read_file
 
 MAGIC = b"#!AER-DAT"
 VERSION = b"#!AER-DAT2.0"
@@ -97,7 +98,7 @@ def read_aedat2(
     for name, chosen, choices in (("orientation", orientation, ORIENTATIONS), ("falling", falling, FALLING)):
         if chosen not in choices:
             raise ValueError(f"{name}: choose out of {', '.join(choices)}, got {chosen!r}")
-    content = bytes_of(path)
+    content = read_file(path, LARGEST_FILE)
     start = header_length(path, content, layout)
     if (len(content) - start) % WORDS:
         whole = start + (len(content) - start) // WORDS * WORDS
@@ -107,8 +108,14 @@ def read_aedat2(
         )
     pairs = np.frombuffer(content, ">u4", offset=start).reshape(-1, 2)
     address, clock = pairs[:, 0].astype(np.uint32), pairs[:, 1].astype(np.uint32)
-    places = _pixels(path, address, layout, start)
-    left_out = len(address) - len(places) if places is not None else 0
+    bits = int(np.bitwise_or.reduce(address)) if len(address) else 0
+    if bits & layout.never:
+        event = int(((address & layout.never) != 0).argmax())
+        raise DataError(
+            f"{path}, byte {start + WORDS * event}: address {address[event]:08x} is not an address of a "
+            f"{layout.name}, which never has bits of {layout.never:08x}: the file has another layout, or is damaged"
+        )
+    words, places = len(address), ((address & layout.other) == 0).nonzero()[0] if bits & layout.other else None
     if places is not None:
         address, clock = address[places], clock[places]
     t = unwrapped(clock)
@@ -121,19 +128,7 @@ def read_aedat2(
             return f"event {event} in order of time"
         return f"byte {start + WORDS * (event if places is None else int(places[event]))}, event {event}"
 
-    return recorded(path, where, lambda: _decode(t, address, layout, orientation, left_out))
-
-
-def _pixels(path: Path, address: np.ndarray, layout: AddressLayout, start: int) -> np.ndarray | None:
-    """Select the pixels' events; None if all words are."""
-    bits = int(np.bitwise_or.reduce(address)) if len(address) else 0
-    if bits & layout.never:
-        event = int(((address & layout.never) != 0).argmax())
-        raise DataError(
-            f"{path}, byte {start + WORDS * event}: address {address[event]:08x} is not an address of a "
-            f"{layout.name}, which never has bits of {layout.never:08x}: the file has another layout, or is damaged"
-        )
-    return ((address & layout.other) == 0).nonzero()[0] if bits & layout.other else None
+    return recorded(path, where, lambda: _decode(t, address, layout, orientation, words - len(t)))
 
 
 def _decode(t: np.ndarray, address: np.ndarray, layout: AddressLayout, orientation: str, left_out: int) -> Events:
@@ -229,4 +224,5 @@ def aedat2_bytes(events: Events, notes: Sequence[str] = ()) -> bytes:
 def is_simulated(path: Path, notes: Sequence[str] = (SIMULATED,)) -> bool:
     """Return True if a recording's header declares it simulated, or begins with all of these notes."""
     start = "\r\n".join([VERSION.decode(), *notes, ""]).encode("ascii")
-    return beginning(path, len(start)) == start
+    with path.open("rb") as file:
+        return file.read(len(start)) == start

@@ -13,7 +13,9 @@ from typing import Any
 import numpy as np
 
 from bntt.data.errors import DataError
-from bntt.data.events.recording import Events, bytes_of, recorded
+from bntt.data.events.recording import LARGEST_FILE, Events, recorded
+from bntt.io.errors import refusing
+from bntt.io.files import read_file
 
 VERSION = b"#!AER-DAT4.0\r\n"
 LARGEST_PACKETS = 1 << 30
@@ -34,13 +36,13 @@ def read_aedat4(path: Path) -> Events:
 
     >>> read_aedat4(Path("none.aedat4"))
     Traceback (most recent call last):
-    bntt.io.errors.DataError: none.aedat4 is missing: a recording is read from a file
+    bntt.io.errors.DataError: none.aedat4 does not exist
     """
     try:
         import aedat
     except ImportError:
         raise DataError(f'{path}: AEDAT 4 is read with the package aedat: pip install "bntt[events]"') from None
-    _check_container(path, bytes_of(path))
+    _check_container(path, read_file(path, LARGEST_FILE))
     try:
         decoder = aedat.Decoder(str(path))
         streams = {name: facts for name, facts in decoder.id_to_stream().items() if facts["type"] == "events"}
@@ -77,17 +79,14 @@ def _check_container(path: Path, content: bytes) -> None:
     if not content.startswith(VERSION):
         begins = content[:16].split(b"\n")[0].rstrip().decode("ascii", "backslashreplace")
         raise DataError(f"{path} begins with {begins!r}, an AEDAT 4 file with {VERSION.decode().strip()!r}")
-    try:
+    with refusing(f"{path}: its header is damaged", struct.error, UnicodeDecodeError):
         (size,) = struct.unpack_from("<I", content, len(VERSION))
         place = len(VERSION) + 4 + size
         if place > len(content):
             raise DataError(f"{path}, byte {len(VERSION)}: its header announces {size} bytes, more than the file has")
         text, table = _header(content[len(VERSION) + 4 : place])
-        text.decode("utf-8")
-    except (struct.error, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: its header is damaged ({error})") from None
-    if b"\0" in text:
-        raise DataError(f"{path}: its header is damaged (a NUL in its text)")
+        if "\0" in text.decode("utf-8"):
+            raise struct.error("a NUL in its text")
     end = len(content) if table < 0 else table
     if not place <= end <= len(content):
         raise DataError(f"{path}: its header places a table at byte {table}, the file has {len(content)} bytes")

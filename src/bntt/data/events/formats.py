@@ -15,8 +15,9 @@ import numpy as np
 from bntt.data.errors import DataError
 from bntt.data.events.aedat2 import DAVIS240, DAVIS346, read_aedat2
 from bntt.data.events.aedat4 import read_aedat4
-from bntt.data.events.recording import LARGEST_FILE, Events, beginning, bytes_of, recorded
-from bntt.io.files import DEFLATE_MOST
+from bntt.data.events.recording import LARGEST_FILE, Events, recorded
+from bntt.io.errors import refusing
+from bntt.io.files import DEFLATE_MOST, read_file
 
 RECORD = 5
 OVERFLOW = 240
@@ -53,7 +54,7 @@ def read_nmnist(path: Path, *, height: int = 34, width: int = 34) -> Events:
     >>> events.t, events.x, events.y, events.p
     (array([256]), array([3], dtype=uint8), array([5], dtype=uint8), array([1], dtype=uint8))
     """
-    content = bytes_of(path)
+    content = read_file(path, LARGEST_FILE)
     if len(content) % RECORD:
         raise DataError(
             f"{path} ends within an event: it has {len(content)} bytes, no multiple of {RECORD}; it is not whole"
@@ -96,25 +97,24 @@ def read_event_archive(path: Path, *, height: int, width: int) -> Events:
     >>> read_event_archive(path, height=2, width=4).p
     array([1, 0], dtype=uint8)
     """
-    if beginning(path, 4) not in ZIP:
+    content = read_file(path, LARGEST_FILE)
+    if not content.startswith(ZIP):
         raise DataError(f"{path} is no .npz archive: expected one with t, x, y and p, as numpy.savez writes it")
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            _check_sizes(path, archive)
-            t, x, y, p = (_array(path, archive, name) for name in NAMES)
-    except (DataError, MemoryError):
-        raise
-    except Exception as error:  # foreign bytes can make archive readers raise anything
-        raise DataError(f"{path} is no whole .npz archive: {error}") from None
+    with (
+        refusing(f"{path} is no whole .npz archive"),
+        np.load(io.BytesIO(content), allow_pickle=False) as archive,
+    ):
+        _check_sizes(path, archive, DEFLATE_MOST * (len(content) + 1))
+        t, x, y, p = (_array(f"{path}: its array {name!r}", archive.zip, f"{name}.npy") for name in NAMES)
     if len(t) and not -LARGEST_TIME <= int(t.min()) <= int(t.max()) <= LARGEST_TIME:
         raise DataError(f"{path}: t must lie within 2**62 microseconds of 0, got {t.min()} to {t.max()}")
     t, p = t.astype(np.int64), p.astype(np.uint8) if p.dtype.kind == "b" else p
     return recorded(path, lambda event: f"event {event}", lambda: Events(t, x, y, p, height, width))
 
 
-def _check_sizes(path: Path, archive: Any) -> None:
+def _check_sizes(path: Path, archive: Any, most: int) -> None:
     """Refuse arrays that are missing, or state a size beyond the file's or the memory's limit."""
-    total, most = 0, DEFLATE_MOST * (path.stat().st_size + 1)
+    total = 0
     for name in NAMES:
         if f"{name}.npy" not in archive.zip.namelist():
             raise DataError(
@@ -128,11 +128,10 @@ def _check_sizes(path: Path, archive: Any) -> None:
         raise DataError(f"{path} has {total} bytes unpacked, more than {LARGEST_FILE}: cut the recording into parts")
 
 
-def _array(path: Path, archive: Any, name: str) -> np.ndarray:
+def _array(what: str, archive: Any, member: str) -> np.ndarray:
     """Read one array, in this machine's byte order."""
-    member = archive.zip.getinfo(f"{name}.npy")
-    with archive.zip.open(member) as file:
-        return _values(f"{path}: its array {name!r}", file, member.file_size)
+    with archive.open(member) as file:
+        return _values(what, file, archive.getinfo(member).file_size)
 
 
 def _values(what: str, file: io.BufferedIOBase, size: int) -> np.ndarray:

@@ -86,29 +86,6 @@ class Events:
         return int(self.t[-1]) - int(self.t[0]) + 1
 
 
-def check_file(path: Path) -> None:
-    """Refuse anything but a file: opening a pipe would block."""
-    if not path.is_file():
-        raise DataError(f"{path} is {'no file' if path.exists() else 'missing'}: a recording is read from a file")
-
-
-def beginning(path: Path, count: int) -> bytes:
-    """Read the first bytes of a recording, fewer if it is shorter."""
-    check_file(path)
-    with path.open("rb") as file:
-        return file.read(count)
-
-
-def bytes_of(path: Path, most: int = LARGEST_FILE) -> bytes:
-    """Read all bytes of a recording, which must be a file of at most ``most``."""
-    check_file(path)
-    size = path.stat().st_size
-    if size > most:
-        raise DataError(f"{path} has {size} bytes, more than {most}: cut the recording into parts")
-    with path.open("rb") as file:
-        return file.read(size)
-
-
 def recorded(path: Path, where: Callable[[int], str], make: Callable[[], Events]) -> Events:
     """Make events from a file: an error names the file and, by ``where``, the event's place in it."""
     try:

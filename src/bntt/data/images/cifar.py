@@ -14,6 +14,8 @@ import torch
 from bntt.data.errors import DataError
 from bntt.data.image_set import ImageSet, Splits
 from bntt.data.registry import Dataset, Published, register
+from bntt.io.errors import refusing
+from bntt.io.files import read_file
 
 PIXELS = 3 * 32 * 32
 BESIDE = 1 << 20
@@ -54,10 +56,8 @@ def read_cifar(source: Path, layout: CifarLayout) -> Splits:
         rows = np.concatenate(records)
         images = torch.from_numpy(rows[:, layout.labels :].reshape(-1, 3, 32, 32).copy())
         labels = torch.from_numpy(rows[:, layout.labels - 1].astype(np.int64))
-        try:
+        with refusing(f"{source}, {', '.join(files)}", ValueError):
             parts.append(ImageSet(images, labels, classes))
-        except ValueError as error:
-            raise DataError(f"{source}, {', '.join(files)}: {error}") from None
     return Splits(*parts)
 
 
@@ -68,58 +68,42 @@ def _records(where: str, content: bytes, expected: int, layout: CifarLayout) -> 
 
 
 def _from_folder(folder: Path, limits: dict[str, int]) -> dict[str, bytes]:
-    contents = {}
-    for name, limit in limits.items():
-        path = folder / name
-        if not path.is_file():
-            raise DataError(f"{folder} has no {name}: expected the binary version of CIFAR")
-        with path.open("rb") as file:
-            contents[name] = file.read(limit + 1)
-    return contents
+    if missing := [name for name in limits if not (folder / name).is_file()]:
+        raise DataError(f"{folder} has no {', '.join(missing)}: expected the binary version of CIFAR")
+    return {name: read_file(folder / name, limit) for name, limit in limits.items()}
 
 
 def _from_tar(archive: Path, limits: dict[str, int]) -> dict[str, bytes]:
     """Read the wanted members by name, bounded in size; nothing is extracted to disk."""
     contents: dict[str, bytes] = {}
-    try:
-        with archive.open("rb") as packed:
-            zipped = packed.read(2) == b"\x1f\x8b"
-            packed.seek(0)
-            stream = _Bounded(gzip.GzipFile(fileobj=packed) if zipped else packed, sum(limits.values()) + BESIDE)
-            with tarfile.open(fileobj=stream, mode="r|") as tar:
-                for member in tar:
-                    name = member.name.rsplit("/", 1)[-1]
-                    file = tar.extractfile(member) if name in limits and member.isreg() else None
-                    if file is not None and name not in contents:
-                        contents[name] = file.read(limits[name] + 1)
-    except _TooLargeError:
-        raise DataError(f"{archive} unpacks to more than CIFAR has: it is not read further") from None
-    except MemoryError:
-        raise
-    except Exception as error:  # foreign bytes can make the standard library raise anything
-        raise DataError(f"{archive} is not a whole tar archive: {error or type(error).__name__}") from None
+    with refusing(f"{archive} is not a whole tar archive"), archive.open("rb") as packed:
+        zipped = packed.read(2) == b"\x1f\x8b"
+        packed.seek(0)
+        stream = _Bounded(gzip.GzipFile(fileobj=packed) if zipped else packed, sum(limits.values()) + BESIDE, archive)
+        with tarfile.open(fileobj=stream, mode="r|") as tar:
+            for member in tar:
+                name = member.name.rsplit("/", 1)[-1]
+                file = tar.extractfile(member) if name in limits and member.isreg() else None
+                if file is not None and name not in contents:
+                    contents[name] = file.read(limits[name] + 1)
     missing = [name for name in limits if name not in contents]
     if missing:
         raise DataError(f"{archive} has no {', '.join(missing)}: expected the binary version of CIFAR")
     return contents
 
 
-class _TooLargeError(Exception):
-    """Stream longer than allowed."""
-
-
 class _Bounded(io.RawIOBase):
     """Stream that raises an error beyond a number of bytes."""
 
-    def __init__(self, stream: io.BufferedIOBase | io.BufferedReader, most: int) -> None:
-        self.stream, self.left = stream, most
+    def __init__(self, stream: io.BufferedIOBase | io.BufferedReader, most: int, where: Path) -> None:
+        self.stream, self.left, self.where = stream, most, where
 
     def read(self, size: int = -1, /) -> bytes:
         """Read the next bytes, at most ``size``: every caller passes a number."""
         found = self.stream.read(min(size, self.left + 1))
         self.left -= len(found)
         if self.left < 0:
-            raise _TooLargeError
+            raise DataError(f"{self.where} unpacks to more than CIFAR has: it is not read further")
         return found
 
 

@@ -74,26 +74,29 @@ def read_images(root: Path, progress: Progress = lambda done, total: None, fitti
     if classes != tuple(sorted(listed[1])):
         differing = sorted(set(listed[0]) ^ set(listed[1]))
         raise DataError(f"{root}: the classes of train and test differ: {', '.join(differing[:5])}")
-    total = sum(len(files) for part in listed for files in part.values())
-    done, sets = 0, []
-    for part in listed:
-        files = [(file, label) for label, name in enumerate(classes) for file in part[name]]
-        first, _ = fitting.applied(decode(files[0][0]))
-        images = torch.empty(len(files), *first.shape, dtype=torch.uint8)
+    parts = [[(file, label) for label, name in enumerate(classes) for file in part[name]] for part in listed]
+    return stacked(parts, classes, fitting, progress)
+
+
+def stacked(
+    parts: Sequence[Sequence[tuple[ListedFile, int]]], classes: tuple[str, ...], fitting: Fitting, progress: Progress
+) -> Splits:
+    """Decode the files and labels of two parts, whose images must have one shape."""
+    first, sets, done = parts[0][0][0], list[ImageSet](), 0
+    shape = fitting.applied(decode(first))[0].shape
+    for files in parts:
+        images = torch.empty(len(files), *shape, dtype=torch.uint8)
         for row, (file, _) in enumerate(files):
             pixels, _ = fitting.applied(decode(file))
-            if pixels.shape != first.shape:
+            if pixels.shape != shape:
                 raise DataError(
-                    f"{file.where} is {list(pixels.shape)} (channels, height, width), {files[0][0].where} is "
-                    f"{list(first.shape)}: {_help(pixels.shape, first.shape)}"
+                    f"{file.where} is {list(pixels.shape)} (channels, height, width), {first.where} is {list(shape)}: "
+                    f"{_help(pixels.shape, shape)}"
                 )
             images[row] = pixels
             done += 1
-            progress(done, total)
+            progress(done, sum(map(len, parts)))
         sets.append(ImageSet(images, torch.tensor([label for _, label in files]), classes))
-    if sets[0].images.shape[1:] != sets[1].images.shape[1:]:
-        shapes = [list(part.images.shape[1:]) for part in sets]
-        raise DataError(f"{root}: training images are {shapes[0]}, test images {shapes[1]}: {_help(*shapes)}")
     return Splits(*sets)
 
 

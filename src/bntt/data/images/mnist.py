@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
+import math
 import struct
 import zlib
 from dataclasses import replace
@@ -18,6 +19,7 @@ from torch import Tensor
 from bntt.data.errors import DataError
 from bntt.data.image_set import ImageSet, Splits
 from bntt.data.registry import Dataset, Published, register
+from bntt.io.errors import refusing
 from bntt.io.files import DEFLATE_MOST, digest
 
 DIGITS = tuple("0123456789")
@@ -45,10 +47,8 @@ def read_mnist(folder: Path, classes: tuple[str, ...] = DIGITS) -> Splits:
     for stem in STEMS.values():
         images = read_idx(find(folder, f"{stem}-images-idx3-ubyte"), dimensions=3)
         labels = read_idx(find(folder, f"{stem}-labels-idx1-ubyte"), dimensions=1)
-        try:
+        with refusing(f"{folder}/{stem}-*", ValueError):
             parts.append(ImageSet(images.unsqueeze(1), labels.long(), classes))
-        except ValueError as error:
-            raise DataError(f"{folder}/{stem}-*: {error}") from None
     return Splits(*parts)
 
 
@@ -74,42 +74,25 @@ def content_digest(path: Path) -> str:
 def read_idx(path: Path, dimensions: int) -> Tensor:
     """Read an IDX file of unsigned bytes: two zero bytes, the type, the number of dimensions, the sizes, the values."""
     packed = path.suffix == ".gz"
-    try:
-        opened: io.BufferedIOBase = gzip.open(path, "rb") if packed else path.open("rb")  # noqa: SIM115
-        with opened as file:
-            header = file.read(4 + 4 * dimensions)
-            sizes = _sizes(path, header, dimensions)
-            count = int(np.prod([int(size) for size in sizes], dtype=object))
-            length = path.stat().st_size
-            if count > (length * DEFLATE_MOST if packed else length):
-                raise DataError(
-                    f"{path}: its header announces {count} bytes, more than {length} bytes of file can hold"
-                )
-            if count > LARGEST:
-                raise DataError(f"{path}: its header announces {count} bytes, at most {LARGEST} are read")
-            values = _values(path, file, count)
-            if not count:
-                raise DataError(f"{path}: its header announces no value")
-            return torch.from_numpy(values.reshape(sizes))
-    except (gzip.BadGzipFile, zlib.error, EOFError) as error:
-        raise DataError(f"{path} is not a whole gzip file: {error}") from None
-
-
-def _sizes(path: Path, header: bytes, dimensions: int) -> tuple[int, ...]:
-    expected = bytes((0, 0, UNSIGNED_BYTE, dimensions))
-    if len(header) < 4 + 4 * dimensions or header[:4] != expected:
-        raise DataError(
-            f"{path}: an IDX file of {dimensions} dimensions begins with {expected.hex()}, got {header[:4].hex()}"
-        )
-    return struct.unpack(f">{dimensions}I", header[4:])
-
-
-def _values(path: Path, file: io.BufferedIOBase, count: int) -> np.ndarray:
-    values = file.read(count + 1)
+    opened: io.BufferedIOBase = gzip.open(path, "rb") if packed else path.open("rb")  # noqa: SIM115
+    with refusing(f"{path} is not a whole gzip file", gzip.BadGzipFile, zlib.error, EOFError), opened as file:
+        header, expected = file.read(4 + 4 * dimensions), bytes((0, 0, UNSIGNED_BYTE, dimensions))
+        if len(header) < 4 + 4 * dimensions or header[:4] != expected:
+            raise DataError(
+                f"{path}: an IDX file of {dimensions} dimensions begins with {expected.hex()}, got {header[:4].hex()}"
+            )
+        sizes = struct.unpack(f">{dimensions}I", header[4:])
+        count, length = math.prod(sizes), path.stat().st_size
+        most = min(length * DEFLATE_MOST if packed else length, LARGEST)
+        if not count:
+            raise DataError(f"{path}: its header announces no value")
+        if count > most:
+            raise DataError(f"{path}: its header announces {count} bytes, more than {most}, the most that it can hold")
+        values = file.read(count + 1)
     if len(values) != count:
         more = "more" if len(values) > count else str(len(values))
         raise DataError(f"{path}: its header announces {count} values, the file holds {more}")
-    return np.frombuffer(bytearray(values), np.uint8)
+    return torch.from_numpy(np.frombuffer(bytearray(values), np.uint8).reshape(sizes))
 
 
 def fashion_mnist_bundled() -> Splits:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
-
 from bntt.data.errors import DataError
-from bntt.data.image_set import ImageSet, Splits
-from bntt.data.images.image_folder import decode
-from bntt.data.listing import ListedFile, file_at
+from bntt.data.image_set import Splits
+from bntt.data.images.image_folder import Fitting, stacked
+from bntt.data.listing import ListedFile
 from bntt.data.registry import Dataset, Progress, register
+from bntt.io.errors import refusing
 
 ANNOTATIONS = "val/val_annotations.txt"
 
@@ -21,41 +20,22 @@ def read_tiny_imagenet(root: Path, progress: Progress = lambda done, total: None
     number = {wnid: label for label, wnid in enumerate(wnids)}
     if not wnids:
         raise DataError(f"{root}/wnids.txt names no class")
-    training: list[tuple[Path, int]] = []
+    training, testing = list[tuple[ListedFile, int]](), list[tuple[ListedFile, int]]()
     for wnid, label in number.items():
         _check_name(root / "wnids.txt", wnid)
         found = sorted((root / "train" / wnid / "images").glob("*.JPEG"))
         if not found:
             raise DataError(f"{root}/train/{wnid}/images holds no .JPEG file")
-        training += [(path, label) for path in found]
-    testing = []
+        training += [(ListedFile.at(path), label) for path in found]
     for row, line in enumerate(_text(root / ANNOTATIONS).splitlines(), start=1):
         fields = line.split("\t")
         if len(fields) < 2 or fields[1] not in number:
             raise DataError(f"{root}/{ANNOTATIONS}, line {row}: expected <file> <wnid> ..., got {line[:60]!r}")
         _check_name(root / ANNOTATIONS, fields[0])
-        testing.append((root / "val" / "images" / fields[0], number[fields[1]]))
+        testing.append((ListedFile.at(root / "val" / "images" / fields[0]), number[fields[1]]))
     if not testing:
         raise DataError(f"{root}/{ANNOTATIONS} names no image")
-    total = len(training) + len(testing)
-    parts = []
-    for before, files in ((0, training), (len(training), testing)):
-        images = torch.empty(len(files), 3, *decode(_image(files[0][0])).shape[1:], dtype=torch.uint8)
-        for row, (path, _) in enumerate(files):
-            pixels = decode(_image(path))
-            if pixels.shape[1:] != images.shape[2:]:
-                raise DataError(f"{path} is {list(pixels.shape[1:])} pixels, {files[0][0]} is {list(images.shape[2:])}")
-            images[row] = pixels.expand(3, -1, -1)
-            progress(before + row + 1, total)
-        parts.append(ImageSet(images, torch.tensor([label for _, label in files]), tuple(wnids)))
-    return Splits(*parts)
-
-
-def _image(path: Path) -> ListedFile:
-    """Return the file at a path; refuse a pipe or a device, which would block."""
-    if not path.is_file():
-        raise DataError(f"{path} is missing or not a file")
-    return file_at(path)
+    return stacked([training, testing], tuple(wnids), Fitting(mode="rgb"), progress)
 
 
 def _check_name(where: Path, name: str) -> None:
@@ -67,10 +47,8 @@ def _check_name(where: Path, name: str) -> None:
 def _text(path: Path) -> str:
     if not path.is_file():
         raise DataError(f"{path} is missing: expected the folder tiny-imagenet-200")
-    try:
+    with refusing(f"{path} is not text", UnicodeDecodeError):
         return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path} is not text: {error}") from None
 
 
 register(
