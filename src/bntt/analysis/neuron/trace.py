@@ -11,7 +11,7 @@ from torch import Tensor
 
 from bntt.analysis.accuracy.evaluation import FIRST_DRAW
 from bntt.analysis.neuron.measurement import NeuronAtStep, SurrogateCurve
-from bntt.nn.network.classifier import SpikingClassifier, check_classifier
+from bntt.nn.network.classifier import SpikingClassifier, check_answers
 from bntt.nn.network.measured import LayerMeasures, Measure, evaluating
 from bntt.ops.lif import Neuron, fire_before, soft_reset
 
@@ -104,7 +104,7 @@ def neuron_trace(
     >>> neuron_trace(model, torch.ones(1, 1, 2, 2), "fc1", (3,)).membrane.shape
     torch.Size([5])
     """
-    check_classifier(model, "neuron_trace() takes")
+    check_answers(model, "neuron_trace() takes")
     if len(inputs) != 1:
         raise ValueError(f"a neuron is followed while it sees one sample, got {len(inputs)}")
     spiking = {name: part.lif for name, part in model.network.layers.items() if part.lif is not None}
