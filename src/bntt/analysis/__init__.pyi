@@ -10,8 +10,8 @@ from bntt.analysis.accuracy.evaluation import Evaluation as Evaluation
 from bntt.analysis.accuracy.evaluation import Paired as Paired
 from bntt.analysis.accuracy.evaluation import evaluate as evaluate
 from bntt.analysis.accuracy.evaluation import paired as paired
-from bntt.analysis.accuracy.result import Surprise as Surprise
-from bntt.analysis.accuracy.result import UnvaryingInput as UnvaryingInput
+from bntt.analysis.accuracy.measurement import Surprise as Surprise
+from bntt.analysis.accuracy.measurement import UnvaryingInput as UnvaryingInput
 from bntt.analysis.activity.constant_input import Unvarying as Unvarying
 from bntt.analysis.activity.constant_input import surprises as surprises
 from bntt.analysis.activity.constant_input import unvarying as unvarying

@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, TypeAlias, 
 from annotated_types import Ge, Le
 
 if TYPE_CHECKING:
-    from bntt.analysis.accuracy.measurement import EvaluateArguments
-    from bntt.analysis.accuracy.result import EvaluationResult
+    from bntt.analysis.accuracy.measurement import EvaluateArguments, EvaluationResult
     from bntt.analysis.result import Metric, Result
     from bntt.nn import NormFacts, SpikingClassifier
 

@@ -12,9 +12,7 @@ from typing import Any, NamedTuple, get_args
 from torch import nn
 
 from bntt.analysis import Evaluation, evaluate, gamma_profile
-from bntt.analysis.accuracy.measurement import Longer
-from bntt.analysis.accuracy.origin import BegunWith, Conversion
-from bntt.analysis.accuracy.result import EvaluationResult, Retiming
+from bntt.analysis.accuracy.measurement import BegunWith, Conversion, EvaluationResult, Longer, Retiming
 from bntt.analysis.measurement import ArgumentError, Progress, draws_of
 from bntt.io.checkpoint import read_facts
 from bntt.nn import Encoder, SpikingClassifier, norm_facts, retime

@@ -10,8 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
-from bntt.analysis.accuracy.measurement import EvaluateArguments
-from bntt.analysis.accuracy.result import EvaluationResult, Retiming
+from bntt.analysis.accuracy.measurement import EvaluateArguments, EvaluationResult, Retiming
 from bntt.analysis.measurement import ArgumentError, Facts, Progress
 from bntt.data import DataError, FrameSet, ImageSet, PartLoader, stratified
 from bntt.data.image_set import same_images

@@ -4,8 +4,7 @@ import json
 
 import pytest
 
-from bntt.analysis.accuracy.measurement import EVALUATE, EvaluateArguments
-from bntt.analysis.accuracy.result import EvaluationResult, Retiming, UnvaryingInput
+from bntt.analysis.accuracy.measurement import EVALUATE, EvaluateArguments, EvaluationResult, Retiming, UnvaryingInput
 from bntt.analysis.measurement import ArgumentError
 from bntt.analysis.result import checked_arguments, result_from
 from bntt.charts.records import HeatMap, Lines
@@ -147,7 +146,7 @@ def test_input_that_never_varied_in_training_is_told():
 
 def test_numbers_of_studies():
     found = record(updates=70)
-    read = {name: metric.read(found, 1) for name, metric in found.METRICS.items()}
+    read = {name: metric.read(found, 1) for name, metric in found.metrics().items()}
     assert read == {
         "accuracy": 86.5,
         "accuracy-after": 51.0,
@@ -157,7 +156,7 @@ def test_numbers_of_studies():
         "retimed-accuracy": 86.5,
         "gamma-floor": None,
     }
-    assert found.METRICS["accuracy-after"].read(found, 3) is None
+    assert found.metrics()["accuracy-after"].read(found, 3) is None
 
 
 def test_a_file_that_is_none_is_refused():

@@ -135,20 +135,7 @@ def presented(
     draw: int = FIRST_DRAW,
     part: bool = False,
 ) -> Iterator[tuple[int, Tensor, Tensor, dict[str, Any]]]:
-    """Yield every batch of every draw of an evaluation, and report the progress after each.
-
-    Each item holds the 0-based number of the draw, the inputs on the model's device, their labels, and the seed, index
-    and draw of their noise.
-
-    Args:
-        what: what the caller does with the samples, a verb for the message.
-        draw: draw number of the noise in the first draw.
-
-    Raises:
-        TypeError: if a hook or ``forward`` of your own on the model or its network would be bypassed.
-        ValueError: if there are no samples, a draw has more or fewer than the first, or draws is below 1.
-        NonFiniteError: if a weight or a statistic is not finite.
-    """
+    """Yield every batch of every draw: number of the draw, inputs on the model's device, labels, and their noise."""
     if draws < 1:
         raise ValueError(f"draws must be 1 or more, got {draws}")
     if not part and (share := getattr(batches, "share", (0, 1))) != (0, 1):
@@ -172,22 +159,13 @@ def presented(
 
 
 def check_weights(model: nn.Module) -> None:
-    """Refuse weights or statistics that are not finite: a NaN membrane never fires, so the logits alone can look sound.
-
-    Raises:
-        NonFiniteError: naming the first parameter or buffer that is not finite.
-    """
-    site = first_non_finite((*model.named_parameters(), *model.named_buffers()))
-    if site is not None:
+    """Refuse weights or statistics that are not finite: a NaN membrane never fires, so logits alone can look sound."""
+    if site := first_non_finite((*model.named_parameters(), *model.named_buffers())):
         raise NonFiniteError(f"{site} is not finite, so the model has no answer: train it again")
 
 
 def check_logits(logits: Tensor) -> None:
-    """Refuse logits that are not finite: argmax would still return a class.
-
-    Raises:
-        NonFiniteError: on a NaN or an infinity.
-    """
+    """Refuse logits that are not finite: argmax would still return a class."""
     if not bool(torch.isfinite(logits).all()):
         raise NonFiniteError("the logits are not finite, so the model has no answer: weights or input are too large")
 
@@ -203,11 +181,7 @@ def counted(hits: dict[int, Tensor], samples: int) -> Accuracy:
 
 
 def check_labels(labels: Tensor, classes: int) -> None:
-    """Reject labels that are not classes.
-
-    Raises:
-        ValueError: stating the valid labels.
-    """
+    """Reject labels that are not classes."""
     if labels.ndim != 1 or labels.is_floating_point() or labels.min() < 0 or labels.max() >= classes:
         got = f"{labels.dtype} {list(labels.shape)}, from {labels.min()} to {labels.max()}"
         raise ValueError(f"labels must be integers from 0 to {classes - 1}, one a sample, got {got}")
@@ -255,10 +229,8 @@ def paired(one: Bool[Tensor, "D N"], other: Bool[Tensor, "E M"], z: float = 1.95
     >>> paired(right, right).difference, paired(right, ~right).difference
     (0.0, 0.5)
     """
-    if one.shape[1] != other.shape[1]:
-        raise ValueError(
-            f"both networks must have answered the same images, got {one.shape[1]} and {other.shape[1]} of them"
-        )
+    if (here := one.shape[1]) != (there := other.shape[1]):
+        raise ValueError(f"both networks must have answered the same images, got {here} and {there} of them")
     each = one.double().mean(0) - other.double().mean(0)
     count = len(each) + 2
     middle = float(each.sum()) / count

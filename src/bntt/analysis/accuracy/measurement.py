@@ -1,12 +1,28 @@
 """Accuracy over time with its spread and interval, together with γ and firing rates."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from annotated_types import Ge
+from pydantic import Field, model_validator
 
+from bntt.analysis.accuracy.accuracy import wilson
 from bntt.analysis.measurement import ArgumentError, Draws, Measurement
+from bntt.analysis.result import Number, OverSteps, Record, Result, Share, Shown, table
+from bntt.charts.records import STEPS, Axis, Chart, Line, Lines, map_over_steps, over_steps
+from bntt.charts.section import Section, duration, plural
 
+ACCURACY = Axis("accuracy when stopped there", percent=True, low=0, high=1)
+GAMMA = Axis("mean |γ| over channels", low=0)
+RATE = Axis("spikes per neuron", percent=True, low=0)
+BY_LAYER = ("gamma_magnitude", "gamma_signed", "firing_rate")
+MOST_LINES = 10
+"""Largest number of layers drawn as separate lines; beyond it, values are shown as colours."""
+MOST_NAMED = 8
+"""Largest number of steps named one by one."""
 Longer = Literal["hold", "interpolate", "re-estimate"]
 """γ and statistics for steps beyond training: "hold" repeats those of the last step, "interpolate" stretches those of
 all steps, "re-estimate" holds γ and re-estimates the statistics of all steps from training batches."""
@@ -39,6 +55,286 @@ class EvaluateArguments:
             raise ArgumentError(f"--longer {self.longer} needs a number of steps: --num-steps")
 
 
+class Retiming(Record):
+    """How a run was measured with a number of steps other than the one it was trained with."""
+
+    trained_steps: int
+    steps: int
+    how: Literal["truncate"] | Longer
+    samples: int = 0
+    """Number of training samples used to re-estimate the statistics."""
+    warning: str = ""
+
+    @property
+    def text(self) -> str:
+        anew = f" from {self.samples:,} training samples" if self.samples else ""
+        return f"trained with {self.trained_steps} steps, measured with {self.steps}: {self.how}{anew}"
+
+
+class Surprise(Record):
+    """A sample whose input differs at a step at which no training sample's did.
+
+    Returned by :func:`bntt.analysis.surprises`.
+    """
+
+    index: int
+    """Index of the sample in its set."""
+    step: int
+    """The first such step, 0-based."""
+    gain: Number
+    """Largest ``|γ| / √(σ̄² + ε)`` of the first layer at that step; None if its norm has no statistics."""
+    current: tuple[Number, Number]
+    """The largest current of the first layer at that step (θ is usually 1), and the largest with the usual input."""
+    spikes: tuple[float, float]
+    """Spikes of all layers at all steps, and their number with the usual input at that step."""
+    answer: tuple[int, int]
+    """The predicted class, and that with the usual input at that step."""
+
+
+class UnvaryingInput(Record):
+    """Steps at which all training samples have the same input, and the samples that differ there.
+
+    Returned by :func:`bntt.analysis.surprises`.
+    """
+
+    steps: Sequence[int]
+    """The steps at which no training sample's input varied, 0-based."""
+    training_samples: int
+    """Number of training samples examined."""
+    samples: int
+    """Number of samples measured."""
+    differ: int
+    """Number of samples whose input differs at one of the steps."""
+    first: Surprise | None
+    """The first of these samples."""
+
+    @property
+    def text(self) -> str:
+        """The record in one line."""
+        named = ", ".join(str(t + 1) for t in self.steps[:MOST_NAMED]) + ", ..." * (len(self.steps) > MOST_NAMED)
+        still = (
+            f"the input of {plural(len(self.steps), 'step')} ({named}) never varies in the "
+            f"{self.training_samples:,} training samples"
+        )
+        if (first := self.first) is None:
+            return f"{still}, nor in the {self.samples:,} that were measured"
+        gain = "" if first.gain is None else f", a gain of up to {first.gain:.3g}"
+        current, usual = ("not finite" if value is None else f"{value:.3g}" for value in first.current)
+        (spikes, without), (answer, other) = first.spikes, first.answer
+        return (
+            f"{still}; {self.differ:,} of the {self.samples:,} measured differ there. The first, sample {first.index} "
+            f"at step {first.step + 1}: the first layer's largest current is {current} in place of {usual}{gain}; "
+            f"{spikes:,.0f} spikes in all in place of {without:,.0f}; "
+            + ("the class stays" if answer == other else f"class {answer} in place of {other}")
+        )
+
+
+class Ann(Record):
+    """The ANN that a run was converted from."""
+
+    run: str
+    epoch: int
+    validation_accuracy: Number
+    weights_sha256: str
+    updates: int | None
+    seconds: Number
+
+
+class Conversion(Record):
+    """The conversion of a run from an ANN."""
+
+    ann: Ann
+    thresholds: Mapping[str, float]
+    """Scaled threshold of each layer."""
+    scale: float
+    tried: Sequence[tuple[float, float]]
+    """Each scale of a grid with its accuracy on validation; empty if the scale was given."""
+    tried_images: int
+    images: int
+    """Number of training images used to find the thresholds."""
+    steps: int
+    seconds: float
+
+
+class BegunWith(Record):
+    """The run whose weights a training started from, and its cost, including that of the weights it started from."""
+
+    run: str
+    updates: int | None
+    seconds: Number
+    weights_sha256: str = ""
+    """SHA-256 of its weights; "" in older results, which do not have it."""
+
+
+class EvaluationResult(Result):
+    """The best epoch of one run, measured on a split."""
+
+    arguments: EvaluateArguments | None = None
+    """Arguments of the measurement; None in older files, which do not have them."""
+    weights: str = "as trained"
+    """Weights measured: "as trained" or "moving average"."""
+    images: Annotated[int, Field(ge=1)]
+    """Number of images measured."""
+    images_of: int = 0
+    """Number of images in the split; 0 in files that do not state it."""
+    training_images: int = 0
+    """Number of training images."""
+    training_images_of: int = 0
+    """Number of images from which the training images were chosen."""
+    updates: Annotated[int | None, Shown("updates", metric="updates", digits=0)] = None
+    """Number of updates of the training; None if it is not known."""
+    seconds: Number = None
+    """Duration of the training, including validation."""
+    gamma_floor: Annotated[Number, Shown("γ by decay alone", metric="gamma-floor", digits=3)] = None
+    """The value to which weight decay alone would have shrunk a γ of 1 (see
+    :func:`~bntt.training.schedule.floor_of_decay`). None if γ did not start at 1 (late steps of a training with
+    ``grow``), for another optimiser, or if added epochs changed the learning rates of earlier ones."""
+    conversion: Conversion | None = None
+    """How an ANN was converted to this network; None if it was not."""
+    begun_with: BegunWith | None = None
+    """Run whose weights the training started from; its time is not in ``seconds``."""
+    steps: int = 0
+    """Length of ``accuracy_over_time``; 0 in files that do not state it."""
+    draws: Annotated[int, Field(ge=1)]
+    """Number of draws of the input's noise."""
+    accuracy: Annotated[Share, Shown(form=".1%")]
+    """Share of right answers, mean over draws."""
+    accuracy_sd_over_draws: Annotated[Number, Shown("sd over draws", form=".2%")]
+    """Standard deviation over draws; None for one draw."""
+    accuracy_wilson_95: Annotated[tuple[Share, Share], Shown("95% interval", form=".1%")]
+    """Wilson's 95 % interval for this number of images."""
+    accuracy_per_draw: Sequence[Share]
+    """Share of right answers in each draw."""
+    accuracy_over_time: Annotated[Sequence[Share], Field(min_length=1)]
+    """Share of right answers if stopped after each step, mean over draws."""
+    gamma_magnitude: Mapping[str, OverSteps]
+    """Mean |γ| of each layer at all steps of the network, including those that were not run."""
+    gamma_signed: Mapping[str, OverSteps]
+    """Mean γ, with its sign."""
+    firing_rate: Mapping[str, OverSteps]
+    """Firing rate of each layer; empty for an ANN."""
+    spikes_per_image: Annotated[float, Shown("spikes per image", form=",", metric="spikes", digits=0)]
+    """Spikes of all layers and steps for one image."""
+    retimed: Retiming | None = None
+    """How it was measured with another number of steps; None if it was not."""
+    unvarying_input: UnvaryingInput | None = None
+    """Effect on samples of steps whose input never varied in training; None if there are no such steps."""
+    is_random: bool = True
+    """True if another draw of the input's noise could give another accuracy."""
+    is_trained: bool = True
+    """False for a network that was converted or imported and not trained afterwards."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> EvaluationResult:
+        """Reject a file whose layers have fewer steps than its accuracy."""
+        for key in BY_LAYER:
+            if any(len(row) < self.num_steps for row in getattr(self, key).values()):
+                raise ValueError(f"{key} has a layer of fewer steps than accuracy_over_time")
+        return self
+
+    @property
+    def test_accuracy(self) -> Annotated[Share, Shown("test accuracy", form=".1%", metric="accuracy")]:
+        return self.accuracy
+
+    @property
+    def retimed_accuracy(self) -> Annotated[Share, Shown("accuracy at another T", "", ".1%", "retimed-accuracy")]:
+        return self.accuracy
+
+    @property
+    def num_steps(self) -> Annotated[int, Shown("time steps", metric="steps", digits=0)]:
+        return len(self.accuracy_over_time)
+
+    def accuracy_after(
+        self, steps: float
+    ) -> Annotated[Number, Shown("test accuracy after some steps", form=".1%", metric="accuracy-after")]:
+        """Return the accuracy if stopped after this many steps; None if the run has fewer."""
+        return self.accuracy_over_time[round(steps) - 1] if 1 <= round(steps) <= self.num_steps else None
+
+    @property
+    def title(self) -> str:
+        other = f"; {plural(self.retimed.steps, 'step')} by {self.retimed.how}" if self.retimed else ""
+        return f"{super().title}: {self.sample}{other}"
+
+    @property
+    def sample(self) -> str:
+        """The images and draws over which the numbers are means."""
+        return f"{plural(self.images, 'image')}, {plural(self.draws, 'draw')}"
+
+    def to_json(self) -> dict[str, Any]:
+        return self.model_dump(mode="json", exclude_unset=True)  # most runs have no other T and no unvarying input
+
+    def rows(self) -> list[dict[str, object]]:
+        layers = {f"{key}.{name}": row for key in BY_LAYER for name, row in getattr(self, key).items()}
+        return [
+            {"step": t + 1, "accuracy": accuracy} | {name: row[t] for name, row in layers.items()}
+            for t, accuracy in enumerate(self.accuracy_over_time)
+        ]
+
+    def section(self) -> Section:
+        spread = ("accuracy", "accuracy_wilson_95", "accuracy_sd_over_draws")
+        shown = table(
+            "Accuracy, one start: interval over images (Wilson), sd over the input's noise",
+            [self],
+            *("split", *spread, "images", "draws", "num_steps", "spikes_per_image"),
+        )
+        return Section("Accuracy", words=tuple(self._words()), tables=(shown,), charts=tuple(self._charts()))
+
+    def _words(self) -> Iterator[str]:
+        if self.arguments and self.arguments.exit:
+            yield f"stopped after {plural(self.num_steps, 'step')}, as bntt exit chose"
+        if self.retimed:
+            yield self.retimed.text
+            if self.retimed.warning:
+                yield f"warning: {self.retimed.warning}"
+        if self.accuracy_sd_over_draws is not None:
+            spread = f" ± {self.accuracy_sd_over_draws:.1%} (sd over {self.draws} noise draws"
+        else:
+            spread = " (one noise draw, the spread over others is not known" if self.is_random else " (one pass"
+        low, high = self.accuracy_wilson_95
+        untrained = "converted" if self.conversion else "imported"
+        weights = f"epoch {self.epoch + 1}" if self.is_trained and self.epoch is not None else untrained
+        yield (
+            f"{self.split} accuracy {self.accuracy:.1%}{spread}; 95% interval for {self.images:,} images "
+            f"{low:.1%} to {high:.1%}), {weights}"
+        )
+        if self.images_of > self.images:
+            yield f"{self.images:,} of the {self.images_of:,} images, stratified by class"
+        if self.updates is not None and self.is_trained:
+            yield f"{self.updates:,} updates in {duration(self.seconds)}, with validation"
+        elif self.updates is not None:
+            yield f"no updates; converted in {duration(self.seconds)}"
+        begun = {self.begun_with.run: self.begun_with} if self.begun_with else {}
+        begun |= {"the ANN": self.conversion.ann} if self.conversion else {}
+        for name, source in begun.items():
+            if source.updates is not None:
+                yield f"before that, {name}: {source.updates:,} updates in {duration(source.seconds)}"
+        if made := self.conversion:
+            yield (
+                f"thresholds: {made.scale:g} times the largest weighted input"
+                f"{', chosen on validation' * bool(made.tried)} ({made.images:,} training images, {made.steps} steps)"
+            )
+        spikes = f"{self.spikes_per_image:,.0f} spikes per image in all layers and steps"
+        yield spikes if self.firing_rate else "an ANN: nothing in it spikes"
+        if self.unvarying_input:
+            yield self.unvarying_input.text
+
+    def _charts(self) -> Iterator[Chart]:
+        low, high = zip(*(wilson(accuracy, self.images) for accuracy in self.accuracy_over_time), strict=True)
+        line = Line(self.split, range(1, self.num_steps + 1), self.accuracy_over_time, self.split, low, high)
+        sd = "" if self.accuracy_sd_over_draws is None else f" ± {self.accuracy_sd_over_draws:.1%}"
+        note = f"{self.accuracy:.1%}{sd} after all steps; band: 95% interval over images"
+        yield Lines("Accuracy over time", STEPS, ACCURACY, [line], note=note)
+        for title, axis, rows, note in (
+            ("γ over time", GAMMA, self.gamma_magnitude, "learned; one start"),
+            ("Firing rate over time", RATE, self.firing_rate, f"{self.sample}, one start"),
+        ):
+            run = {name: row[: self.num_steps] for name, row in rows.items()}
+            if len(run) > MOST_LINES:
+                yield map_over_steps(title, run, axis, note)
+            elif run:
+                yield Lines(title, STEPS, axis, over_steps(run), note=note)
+
+
 def variant(arguments: EvaluateArguments) -> str:
     """Name the settings in which a measurement differs from the default.
 
@@ -63,7 +359,7 @@ EVALUATE = Measurement(
 
     Example: bntt evaluate runs/fashion-mnist --draws 10""",
     EvaluateArguments,
-    "result:EvaluationResult",
+    EvaluationResult,
     lambda run, arguments, progress: run.evaluate(arguments, progress),
     needs_spikes=False,
     variant=variant,

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from bntt.analysis.accuracy.result import Surprise, UnvaryingInput
+from bntt.analysis.accuracy.measurement import Surprise, UnvaryingInput
 from bntt.nn.encoders.encoder import Encoder
 from bntt.nn.kinds import norm_facts
 from bntt.nn.network.classifier import SpikingClassifier, check_answers

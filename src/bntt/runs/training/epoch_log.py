@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from bntt.analysis import Evaluation, gamma_profile, health, surprises, untrained_activity, unvarying
-from bntt.analysis.accuracy.result import UnvaryingInput
+from bntt.analysis.accuracy.measurement import UnvaryingInput
 from bntt.analysis.activity.constant_input import Unvarying
 from bntt.analysis.activity.health import spans
 from bntt.data import PartLoader, SampleLoader, SequenceSet

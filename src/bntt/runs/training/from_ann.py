@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 from bntt.analysis import evaluate
-from bntt.analysis.accuracy.origin import Ann, Conversion
+from bntt.analysis.accuracy.measurement import Ann, Conversion
 from bntt.data import SampleLoader
 from bntt.data.samples import some_of
 from bntt.io.checkpoint import write_checkpoint

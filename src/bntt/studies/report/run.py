@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import Field, TypeAdapter
 
-from bntt.analysis.accuracy.result import EvaluationResult
+from bntt.analysis.accuracy.measurement import EvaluationResult
 from bntt.analysis.measurement import Measurement
 from bntt.analysis.result import Number, Record, result_from
 from bntt.charts.section import Cell, Section, Table, count, duration, gap, interval, plural, share
