@@ -139,7 +139,7 @@ def test_some_of_a_set_keep_its_shares(make):
     assert [int((few.labels == label).sum()) for label in range(3)] == [3, 3, 3]
     assert torch.equal(few.labels, split_validation(data, 9, 3)[1].labels)
     assert some_of(data, 30, seed=3) is data
-    with pytest.raises(ValueError, match="1 or more, got 0"):
+    with pytest.raises(ValueError, match="count must be 1 to 30, got 0"):
         some_of(data, 0, seed=3)
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from bntt.data.download import download
-from bntt.data.errors import DataError
 from bntt.data.events.event_folder import load_events, prepare_events, recordings_fingerprint
 from bntt.data.events.event_sets import Framing
 from bntt.data.frames import FrameSplits
@@ -18,6 +17,7 @@ from bntt.data.images.mnist import content_digest, find
 from bntt.data.listing import files_below, listing_digest
 from bntt.data.prepared import Manifest, cache_root, load_prepared, manifest_of, read_manifest, write_prepared
 from bntt.data.registry import DATASETS, Dataset, Progress, Published
+from bntt.io.errors import DataError
 from bntt.io.files import digest, digest_of_text
 
 Way = Framing | Fitting

@@ -11,8 +11,8 @@ from urllib.error import URLError
 from urllib.parse import urlsplit
 from urllib.request import HTTPRedirectHandler, OpenerDirector, Request, build_opener
 
-from bntt.data.errors import DataError
 from bntt.data.registry import Progress
+from bntt.io.errors import DataError
 
 CHUNK = 1 << 20
 

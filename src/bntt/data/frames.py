@@ -113,7 +113,7 @@ class FrameFile:
 
     def __init__(self, path: Path, shape: Sequence[int], labels: Sequence[int]) -> None:
         self.path, self.shape, self.labels = path, tuple(shape), np.array(labels, "<i8")
-        self.bits, self.count = 8, 0
+        self.bits = 8
 
     def __enter__(self) -> FrameFile:
         self._file = self.path.open("w+b")
@@ -122,25 +122,18 @@ class FrameFile:
 
     def add(self, counts: Tensor) -> None:
         """Write the next sample, ``[T, C, H, W]``."""
-        if counts.shape != self.shape[1:] or counts.dtype not in (torch.uint8, torch.uint16):
-            raise ValueError(
-                f"a sample must be uint8 or uint16 {list(self.shape[1:])}, got {counts.dtype} {list(counts.shape)}"
-            )
         if counts.dtype == torch.uint16 and self.bits == 8:
             self._widen()
         self._file.write(counts.numpy().astype(f"<u{self.bits // 8}").tobytes())
-        self.count += 1
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         with self._file:
             if error is None:
-                self._finish()
+                self._write_header()
 
-    def _finish(self) -> None:
-        if not self.count == len(self.labels) == self.shape[0]:
-            raise ValueError(f"{self.path}: {self.count} samples of {self.shape[0]}, and {len(self.labels)} labels")
+    def _write_header(self) -> None:
         past = len(self.labels) * 8
         frames = past + int(np.prod(self.shape, dtype=object)) * self.bits // 8
         header = {

@@ -11,8 +11,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from bntt.data.errors import DataError
-from bntt.io.errors import refusing
+from bntt.io.errors import DataError, refusing
 from bntt.io.files import digest_of_text, read_file
 from bntt.io.pictures import LARGEST
 

@@ -19,6 +19,7 @@ from torch import Tensor
 from bntt.data.errors import DamagedManifest, DataError
 from bntt.data.frames import FrameSet, FrameSplits
 from bntt.data.image_set import ImageSet, Splits
+from bntt.io.errors import refusing
 from bntt.io.files import digest, digest_of_bytes, digest_of_values, read_json
 
 FORMAT = 1
@@ -80,10 +81,8 @@ def write_prepared(
         sums = {}
         for part, data in parts.items():
             file = temporary / f"{part}.safetensors"
-            try:
+            with refusing(f"{file} could not be written", safetensors.SafetensorError, error=OSError):  # it wraps one
                 safetensors.torch.save_file(_tensors(data), file)
-            except safetensors.SafetensorError as error:  # it wraps an OSError in this
-                raise OSError(f"{file} could not be written ({error})") from None
             sums[part] = digest(file)
         return _manifest(parts, name, str(source), check, sums, fingerprint)
 
@@ -139,16 +138,13 @@ def read_manifest(folder: Path, parts: Collection[str] = PARTS, *, some: bool = 
     path = folder / "manifest.json"
     if not path.is_file():
         return None
-    try:
+    with refusing(f"{path} is damaged", remedy="prepare the dataset again", error=DamagedManifest):
         values = read_json(path)
-        found = values.get("format", FORMAT)
-        if found == FORMAT and (sha256 := values.pop("checksum", None)) not in (None, digest_of_values(values)):
-            raise ValueError(f"its values do not match its checksum, {str(sha256)[:64]}")  # old manifests have none
-        manifest = manifest_from(values) if found == FORMAT else None
-    except (ValueError, TypeError, AttributeError, RecursionError) as error:
-        raise DamagedManifest(f"{path} is damaged ({error}): prepare the dataset again") from None
-    if manifest is None:
-        raise DamagedManifest(f"{path} has format {found!r}, this version reads {FORMAT}: prepare the dataset again")
+        if (found := values.get("format", FORMAT)) != FORMAT:
+            raise DamagedManifest(f"{path} has format {found!r}, this version reads {FORMAT}: prepare the data again")
+        if (sha256 := values.pop("checksum", None)) not in (None, digest_of_values(values)):  # old manifests have none
+            raise ValueError(f"its values do not match its checksum, {str(sha256)[:64]}")
+        manifest = manifest_from(values)
     named = manifest.sha256.keys()
     if named != manifest.images.keys() or not (named <= set(parts) if some else named == set(parts)):
         raise DamagedManifest(f"{path} lacks checksums or numbers of images: prepare the dataset again")
@@ -188,11 +184,9 @@ def load_part(folder: Path, manifest: Manifest, part: str) -> ImageSet | FrameSe
     """Load one part from its file, which is mapped: images ``[C, H, W]``, or frames, which also have a time axis."""
     kind: type[ImageSet | FrameSet] = ImageSet if len(manifest.shape) == 3 else FrameSet
     file, values = folder / f"{part}.safetensors", "images" if kind is ImageSet else "frames"
-    try:
+    with refusing(f"{file} cannot be read", remedy=f"prepare {manifest.name} again"):
         tensors = safetensors.torch.load_file(file)
         found = list(tensors[values].shape)
         if found != (expected := [manifest.images[part], *manifest.shape]):
             raise ValueError(f"{values} {found}, its manifest says {expected}")
         return kind(tensors[values], tensors["labels"], tuple(manifest.classes))
-    except (safetensors.SafetensorError, OSError, KeyError, ValueError) as error:
-        raise DataError(f"{file} cannot be read ({error}): prepare {manifest.name} again") from None

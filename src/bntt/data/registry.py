@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from bntt.data.errors import DataError
 from bntt.data.frames import FrameSplits
 from bntt.data.image_set import Splits
+from bntt.io.errors import DataError
 
 Kind = Literal["images", "recordings", "frames"]
 Progress = Callable[[int, int], None]

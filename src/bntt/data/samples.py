@@ -150,6 +150,4 @@ def split_validation(samples: Samples, count: int, seed: int) -> tuple[Samples, 
 
 def some_of(samples: Samples, count: int, seed: int) -> Samples:
     """Return ``count`` samples of a set, stratified by class; the whole set if it has no more."""
-    if count < 1:
-        raise ValueError(f"count must be 1 or more, got {count}")
     return samples if count >= len(samples) else samples.select(stratified(samples, count, seed))

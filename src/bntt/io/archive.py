@@ -175,7 +175,7 @@ def _members(path: Path, payload: bytes) -> Iterator[tuple[str, bytes]]:
     """Yield the files of an archive; refuse members that are not files or would be unpacked elsewhere."""
     left, damage = LARGEST, (tarfile.TarError, lzma.LZMAError, EOFError)
     with (
-        refusing(f"{path} is no archive that can be read, fetch it again", *damage, error=CheckpointError),
+        refusing(f"{path} is no archive that can be read", *damage, remedy="fetch it again", error=CheckpointError),
         tarfile.open(fileobj=io.BytesIO(payload), mode="r:xz") as archive,
     ):
         for member in archive:

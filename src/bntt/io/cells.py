@@ -38,7 +38,7 @@ def read_cell(path: Path, settings: Mapping[str, Any], parse: Callable[[Any], T]
     wanted = json.loads(json.dumps(settings))
     if not path.exists():
         return None
-    with refusing(f"{path} is damaged, delete it, and it is computed again", error=CheckpointError):
+    with refusing(f"{path} is damaged", remedy="delete it, and it is computed again", error=CheckpointError):
         values = read_json(path)
         had = values.pop("settings")
         different = sorted(key for key in had | wanted if had.get(key) != wanted.get(key))

@@ -12,8 +12,10 @@ class DataError(ValueError):
 
 
 @contextmanager
-def refusing(what: object, *kinds: type[Exception], error: type[Exception] = DataError) -> Iterator[None]:
-    """Raise ``error`` with "what: reason" for these exceptions, by default for all: foreign bytes can cause any."""
+def refusing(
+    what: object, *kinds: type[Exception], remedy: str = "", error: type[Exception] = DataError
+) -> Iterator[None]:
+    """Raise ``error`` for these exceptions, by default for all: foreign bytes can cause any."""
     try:
         yield
     except (error, MemoryError):
@@ -22,4 +24,4 @@ def refusing(what: object, *kinds: type[Exception], error: type[Exception] = Dat
         if kinds and not isinstance(failure, kinds):
             raise
         reason = (str(failure) or type(failure).__name__).splitlines()[0][:300]
-        raise error(f"{what}: {reason}") from None
+        raise error(f"{what} ({reason}): {remedy}" if remedy else f"{what}: {reason}") from None

@@ -52,7 +52,7 @@ def decoded(read: Callable[[], bytes], where: str) -> tuple[Pixels, tuple[str, .
     """Decode a file, upright: gray has one channel, RGB (also palette, CMYK) three; also describe what was done."""
     from PIL import Image, UnidentifiedImageError
 
-    with refusing(f"{where} cannot be decoded (repair it, or remove it)"):
+    with refusing(f"{where} cannot be decoded", remedy="repair it, or remove it"):
         try:
             image = Image.open(io.BytesIO(read()), formats=FORMATS)
         except UnidentifiedImageError:

@@ -49,22 +49,9 @@ def test_both_parts_have_some_of_every_class(count, share, tests):
     assert [sum(name[0] == c for name in split.test) for c in "abc"] == [tests] * 3
 
 
-@each_row(
-    ("names", "message"),
-    [
-        (["a/1", "a/2", "b/1"], "class b has 1 recording: training and test need"),
-        (["a/1", "a/2", "a/1"], "a/1 comes twice"),
-    ],
-)
-def test_recordings_that_cannot_be_split(names, message):
-    with pytest.raises(DataError, match=message):
-        split_recordings(names)
-
-
-@each_row("share", [0, 1, -0.1, float("nan")])
-def test_a_share_is_between_0_and_1(share):
-    with pytest.raises(ValueError, match="test_share must be between 0 and 1"):
-        split_recordings(["a/1", "a/2"], share)
+def test_a_class_of_one_recording_cannot_be_split():
+    with pytest.raises(DataError, match="class b has 1 recording: training and test need"):
+        split_recordings(["a/1", "a/2", "b/1"])
 
 
 def test_a_name_that_changes_part_changes_the_digest():

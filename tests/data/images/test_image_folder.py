@@ -156,7 +156,7 @@ def test_a_damaged_member_of_a_zip_is_named(tmp_path):
     content = bytearray((root / "train.zip").read_bytes())
     content[content.index(b"IDAT") + 20] ^= 255
     (root / "train.zip").write_bytes(content)
-    with pytest.raises(DataError, match=r"train.zip:cat/0.png cannot be decoded .*: Bad CRC-32"):
+    with pytest.raises(DataError, match=r"train.zip:cat/0.png cannot be decoded \(Bad CRC-32"):
         read_images(root)
 
 

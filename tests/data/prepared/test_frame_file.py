@@ -47,18 +47,6 @@ def fill(path, added, count=1):
             file.add(sample)
 
 
-@each_row("sample", [torch.zeros(3, 2, 4, 6, dtype=torch.uint8), torch.zeros(3, 2, 4, 5)])
-def test_samples_of_another_shape_or_type(sample, tmp_path):
-    with pytest.raises(ValueError, match=r"a sample must be uint8 or uint16 \[3, 2, 4, 5\], got"):
-        fill(tmp_path / "x.safetensors", [sample])
-
-
-@each_row("count", [1, 3])
-def test_another_number_of_samples(count, rng, tmp_path):
-    with pytest.raises(ValueError, match=f"{count} samples of 2, and 2 labels"):
-        fill(tmp_path / "x.safetensors", samples(rng, [torch.uint8] * count), count=2)
-
-
 def test_an_error_leaves_no_file_that_can_be_read(rng, tmp_path):
     def broken():
         yield from samples(rng, [torch.uint8])

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from bntt.data.errors import DataError
 from bntt.data.events.recording import LARGEST_FILE, Events, recorded
+from bntt.io.errors import DataError
 from bntt.io.files import read_file
 
 MAGIC = b"#!AER-DAT"

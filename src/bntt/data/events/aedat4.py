@@ -12,9 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from bntt.data.errors import DataError
 from bntt.data.events.recording import LARGEST_FILE, Events, recorded
-from bntt.io.errors import refusing
+from bntt.io.errors import DataError, refusing
 from bntt.io.files import read_file
 
 VERSION = b"#!AER-DAT4.0\r\n"

@@ -19,11 +19,11 @@ import torch.nn.functional as F
 from jaxtyping import Float, Float32, UInt8
 from torch import Tensor
 
-from bntt.data.errors import DataError
 from bntt.data.events.aedat2 import SIMULATED, aedat2_bytes, is_simulated
 from bntt.data.events.recording import Events
 from bntt.data.image_set import ImageSet
 from bntt.data.samples import stratified
+from bntt.io.errors import DataError
 from bntt.io.files import digest_of_bytes
 from bntt.ops.random import Purpose, child_keys, normal, sample_keys, uniform
 

@@ -15,7 +15,6 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from torch import Tensor
 
-from bntt.data.errors import DataError
 from bntt.data.events.aedat2 import is_simulated
 from bntt.data.events.binning import Binning, to_frames
 from bntt.data.events.formats import EventFormat
@@ -25,6 +24,7 @@ from bntt.data.image_set import Splits
 from bntt.data.listing import folder_listing, is_junk, listing_digest
 from bntt.data.prepared import PARTS, Manifest, load_prepared, replace_prepared
 from bntt.data.registry import Progress
+from bntt.io.errors import DataError, refusing
 from bntt.io.files import digest, digest_of_text, read_json
 
 SPLIT = "split.json"
@@ -100,10 +100,8 @@ class _Counted:
     bits: dict[str, int] = field(default_factory=dict)
 
     def frames_of(self, events: Events, binning: Binning, path: Path) -> Tensor:
-        try:
+        with refusing(path, ValueError):
             frames = to_frames(events, binning)
-        except ValueError as error:
-            raise DataError(f"{path}: {error}") from None
         self.events += len(events)
         self.left_out += events.left_out
         self.saturated += frames.saturated
@@ -215,14 +213,9 @@ class RecordingSplit:
 
 def split_recordings(names: Iterable[str], test_share: float = TEST_SHARE) -> RecordingSplit:
     """Choose the same share of every class for testing: the names, without endings, of the lowest SHA-256."""
-    if not 0 < test_share < 1:
-        raise ValueError(f"test_share must be between 0 and 1, got {test_share}")
     classes = defaultdict[str, list[str]](list)
     for name in sorted(names):
-        members = classes[name.partition("/")[0]]
-        if members and members[-1] == name:
-            raise DataError(f"{name} comes twice: its files differ only in their endings; remove one")
-        members.append(name)
+        classes[_label(name)].append(name)
     test = set[str]()
     for label, members in classes.items():
         if len(members) < 2:
@@ -264,12 +257,9 @@ def write_split(path: Path, split: RecordingSplit) -> None:
 
 def read_split(path: Path) -> RecordingSplit:
     """Read the file of :func:`write_split`."""
-    try:
+    with refusing(f"{path} cannot be read", remedy="prepare the recordings again"):
         values = read_json(path)
         split = RecordingSplit(tuple(values["train"]), tuple(values["test"]))
-        unchanged = values["sha256"] == split.sha256
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path} cannot be read ({error!r}): prepare the recordings again") from None
-    if not unchanged:
-        raise DataError(f"{path} has changed since it was written (SHA-256): prepare the recordings again")
+        if values["sha256"] != split.sha256:
+            raise DataError(f"{path} has changed since it was written (SHA-256): prepare the recordings again")
     return split

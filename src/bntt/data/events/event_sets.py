@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import partial
 
-from bntt.data.errors import DataError
 from bntt.data.events.binning import Binning
 from bntt.data.events.formats import EVENT_FORMATS, EventFormat, read_event_archive
 from bntt.data.registry import DATASETS, Dataset, register
+from bntt.io.errors import DataError
 
 DVS_CIFAR10 = Dataset(
     "recordings",

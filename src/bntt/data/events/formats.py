@@ -12,11 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from bntt.data.errors import DataError
 from bntt.data.events.aedat2 import DAVIS240, DAVIS346, read_aedat2
 from bntt.data.events.aedat4 import read_aedat4
 from bntt.data.events.recording import LARGEST_FILE, Events, recorded
-from bntt.io.errors import refusing
+from bntt.io.errors import DataError, refusing
 from bntt.io.files import DEFLATE_MOST, read_file
 
 RECORD = 5

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int, Integer
 
-from bntt.data.errors import DataError
+from bntt.io.errors import DataError
 
 LARGEST_SIDE = 1 << 15
 """Largest side of a sensor, in pixels."""

@@ -11,10 +11,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from bntt.data.errors import DataError
 from bntt.data.image_set import ImageSet, Splits
 from bntt.data.registry import Dataset, Published, register
-from bntt.io.errors import refusing
+from bntt.io.errors import DataError, refusing
 from bntt.io.files import read_file
 
 PIXELS = 3 * 32 * 32

@@ -16,10 +16,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bntt.data.errors import DataError
 from bntt.data.image_set import ImageSet, Splits
 from bntt.data.registry import Dataset, Published, register
-from bntt.io.errors import refusing
+from bntt.io.errors import DataError, refusing
 from bntt.io.files import DEFLATE_MOST, digest
 
 DIGITS = tuple("0123456789")
