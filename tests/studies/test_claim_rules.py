@@ -6,9 +6,18 @@ from bntt.analysis.accuracy.accuracy import Difference
 from bntt.runs.recipe.schema import RecipeError
 from bntt.runs.recipe.toml_table import validate_by_kind
 from bntt.studies.claims.claim import Verdict, could_see
-from bntt.studies.claims.means import AtLeast, AtMost, PeaksLater, RisesAndFalls, SavesSteps
-from bntt.studies.claims.pairs import Better, Equivalent
-from bntt.studies.claims.rules import RULES, judged, together
+from bntt.studies.claims.rules import (
+    RULES,
+    AtLeast,
+    AtMost,
+    Better,
+    Equivalent,
+    PeaksLater,
+    RisesAndFalls,
+    SavesSteps,
+    judged,
+    together,
+)
 from tests.rows import each_row
 
 

@@ -2,9 +2,8 @@
 
 import pytest
 
-from bntt.studies.claims.claim import Claim, with_starts
-from bntt.studies.claims.pairs import Better, Equivalent, NoWorse, Order
-from bntt.studies.claims.words import Names
+from bntt.studies.claims.claim import Claim, Names, with_starts
+from bntt.studies.claims.rules import Better, Equivalent, NoWorse, Order
 from tests.rows import each_row
 
 

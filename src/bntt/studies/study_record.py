@@ -9,7 +9,7 @@ from pydantic import Field, FiniteFloat
 from bntt.analysis.accuracy.accuracy import FEW
 from bntt.analysis.result import Count, Number, Record
 from bntt.charts.records import Bars, Forest, HeatMap, Histogram, Lines
-from bntt.studies.claims.claim import Answer
+from bntt.studies.claims.claim import Answer, EffectRecord
 
 
 class FurtherRun(Record):
@@ -111,19 +111,6 @@ class FigureRecord(Record):
     title: str
     alt: str
     charts: tuple[Lines | Bars | Forest | HeatMap | Histogram, ...] = ()
-
-
-class EffectRecord(Record):
-    """One number behind a verdict: mean, interval, and the values that it is compared with."""
-
-    name: str
-    of: str
-    """The quantity."""
-    mean: FiniteFloat
-    low: FiniteFloat | None
-    high: FiniteFloat | None
-    starts: Count
-    bounds: tuple[FiniteFloat, ...]
 
 
 class ClaimRecord(Record):

@@ -15,9 +15,8 @@ from bntt.analysis.accuracy.accuracy import FEW, Summary
 from bntt.analysis.result import Result
 from bntt.io.files import write_json
 from bntt.runs.environment import NUMERICS, environment, numerics_of
-from bntt.studies.claims.claim import Claim
+from bntt.studies.claims.claim import Claim, Names
 from bntt.studies.claims.rules import judged
-from bntt.studies.claims.words import Names
 from bntt.studies.made_on import accuracy_of, also_run, made_on, where_made
 from bntt.studies.measures import EVALUATE, measure_from, metric_of
 from bntt.studies.pool import KeptRun

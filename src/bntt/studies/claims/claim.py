@@ -2,24 +2,23 @@
 
 Every rule looks at the numbers of starts and has four answers. "holds" and "does not hold" need at least two starts,
 "not decided" means that the numbers leave the claim open, "not run" that there are none. With fewer than five starts an
-answer is shown but not tested, and says so. Rules that compare runs are in
-:mod:`bntt.studies.claims.pairs`, those about one run in :mod:`bntt.studies.claims.means`.
+answer is shown but not tested, and says so.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from math import isclose
+from dataclasses import dataclass, field
+from math import floor, isclose, log10
 from types import MappingProxyType
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, FiniteFloat
 
 from bntt.analysis.accuracy.accuracy import FEW, Summary
+from bntt.analysis.result import Count, Record
 from bntt.runs.recipe.toml_table import TomlTable
 from bntt.studies.claims.power import smallest_difference
-from bntt.studies.claims.words import KEYS, Effect, Names
 
 Answer = Literal["holds", "does not hold", "not decided", "not run"]
 Numbers = Mapping[tuple[str, str], Mapping[int, float]]
@@ -27,6 +26,50 @@ Numbers = Mapping[tuple[str, str], Mapping[int, float]]
 Same = Mapping[str, str]
 """Run that each duplicate run equals by definition: :func:`~bntt.studies.start_plan.same_runs`."""
 NONE_SAME: Same = MappingProxyType({})
+
+
+@dataclass(frozen=True)
+class Names:
+    """Labels of runs and titles of columns; one without any is called by its key."""
+
+    runs: Mapping[str, str] = field(default_factory=dict)
+    columns: Mapping[str, str] = field(default_factory=dict)
+
+    def run(self, name: str) -> str:
+        """Return the label of a run."""
+        return self.runs.get(name, name)
+
+    def all_runs(self, names: list[str], between: str = " and ") -> str:
+        """Join the labels of several runs."""
+        return between.join(map(self.run, names))
+
+    def pair(self, run: str, other: str) -> str:
+        """Name a difference of two runs; a group that both labels begin with is named once, at the end."""
+        (group, colon, one), (of, _, two) = (self.run(name).partition(": ") for name in (run, other))
+        return f"{one} − {two} ({group})" if colon and group == of else f"{self.run(run)} − {self.run(other)}"
+
+    def column(self, key: str) -> str:
+        """Return the title of a column."""
+        return self.columns.get(key, key)
+
+
+KEYS = Names()
+"""Everything by its key."""
+
+
+class EffectRecord(Record):
+    """One number behind a verdict, as a forest plot shows it: mean, interval, and the values that decide."""
+
+    name: str
+    """Runs that it is of."""
+    of: str
+    """Title of its column, with the unit."""
+    mean: FiniteFloat
+    low: FiniteFloat | None
+    high: FiniteFloat | None
+    starts: Count
+    bounds: tuple[FiniteFloat, ...]
+    """Values that decide: 0 for a difference, one bound of a mean, both margins of an equivalence."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +82,7 @@ class Verdict:
     """Fewest starts of a comparison."""
     p: float | None = None
     """Probability of evidence at least so strong if the opposite were true; None if the rule is no test of means."""
-    effects: tuple[Effect, ...] = ()
+    effects: tuple[EffectRecord, ...] = ()
     """Numbers that decide."""
 
 
@@ -130,3 +173,29 @@ def in_points(unit: str) -> str:
     (' points', ' µJ', '')
     """
     return f" {'points' if unit == '%' else unit}" * bool(unit)
+
+
+def three_digits(value: float, *, signed: bool = False) -> str:
+    """Format a number with three digits, without an exponent.
+
+    >>> three_digits(-15234.0), three_digits(0.00556), three_digits(4.1415, signed=True), three_digits(99.96)
+    ('-15,200', '0.00556', '+4.14', '100')
+    """
+    sign = "+" if signed else ""
+    if not value:
+        return f"{0:{sign}}"
+    places = 2 - floor(log10(abs(float(f"{value:.2e}"))))
+    if places <= 0:
+        return f"{round(value, places):{sign},.0f}"
+    text = f"{value:{sign}.{places}f}"
+    return text.rstrip("0").rstrip(".")
+
+
+def with_interval(mean: float, interval: tuple[float, float] | None, unit: str = "", *, signed: bool = False) -> str:
+    """Format a number with its unit (and the space before it), and its interval if there is one.
+
+    >>> with_interval(4.1, (3.0, 5.25), " points", signed=True), with_interval(2.0, None)
+    ('+4.1 points (+3 to +5.25)', '2')
+    """
+    ends = "" if interval is None else " ({} to {})".format(*(three_digits(end, signed=signed) for end in interval))
+    return f"{three_digits(mean, signed=signed)}{unit}{ends}"

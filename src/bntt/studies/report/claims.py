@@ -7,8 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from bntt.charts.section import Mark, plural
-from bntt.studies.claims.claim import Answer
-from bntt.studies.claims.words import with_interval
+from bntt.studies.claims.claim import Answer, with_interval
 from bntt.studies.study_record import ClaimRecord, EffectRecord
 
 PAPER = (

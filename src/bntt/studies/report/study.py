@@ -9,7 +9,7 @@ from bntt.analysis.accuracy.accuracy import FEW
 from bntt.charts.records import Chart
 from bntt.charts.section import Cell, Section, Table, count, duration, gap, plural
 from bntt.io.checkpoint import CheckpointError
-from bntt.studies.claims.words import three_digits
+from bntt.studies.claims.claim import three_digits
 from bntt.studies.report.claims import VERDICTS
 from bntt.studies.report.subject import Subject, read
 from bntt.studies.study_record import FigureRecord, RowRecord, RunRecord, StartRecord, StudyRecord
