@@ -21,6 +21,7 @@ def test_kept_results_are_read_whole(name):
         record = MEASUREMENTS[name].record_in(path.stem if path.parent.name != "measures" else name)
         found = result_from(record, values)
         written = json.loads(json.dumps(found.to_json()))
+        values.get("arguments", {}).pop("choose_on", None)  # an argument of older files, which had one value
         assert {key: written[key] for key in values} == values, path
         assert not any(written[key] for key in written.keys() - values.keys()), path
         assert found.section().charts, path

@@ -83,7 +83,7 @@ def test_it_never_goes_by_winograd_whose_errors_are_those_of_a_tile():
         x = images.clone().requires_grad_()
         F.cross_entropy(model.eval()(x, index=index), labels).backward()
         trained.append(x.grad)
-        with pytest.raises(ValueError, match="labels"):
+        with pytest.raises(IndexError):
             input_gradient(model, images, labels + 9, estimator="exact", index=index)
         assert net.compute == bntt.Compute(input_grad=choice)
     assert found[0].any()
