@@ -20,48 +20,42 @@ AVERAGE = "average"
 
 @dataclass(frozen=True)
 class VGGPlan:
-    """3x3 convolutions and poolings in order, then one hidden layer; the classes determine the output layer."""
+    """3x3 convolutions, each with the pooling after it, then one hidden layer; the classes determine the output."""
 
-    features: tuple[int | str, ...]
+    features: tuple[tuple[int, str], ...]
     hidden: int
 
 
 def vgg_layers(plan: VGGPlan, *, in_channels: int, image_size: int, width: float) -> Iterator[HiddenLayer]:
     """Yield the hidden layers of a plan, uninitialised; ``width`` multiplies every number of channels."""
-    halvings = plan.features.count(HALVE)
+    halvings = [pooling for _, pooling in plan.features].count(HALVE)
     if image_size < 1 or image_size % (1 << halvings):
         raise ValueError(
             f"image_size={image_size} cannot be halved {halvings} times, as this network's poolings do: "
             f"it must be a multiple of {1 << halvings}"
         )
-    if in_channels < 1:
-        raise ValueError(f"in_channels must be 1 or more, got {in_channels}")
     channels, size = in_channels, image_size
-    last = max(i for i, item in enumerate(plan.features) if isinstance(item, int))
-    number = 0
-    for i, item in enumerate(plan.features):
-        if not isinstance(item, int):
-            continue
-        number += 1
-        out = scaled(item, width)
-        follow = plan.features[i + 1] if i + 1 < len(plan.features) else None
-        steps: list[nn.Module] = []
-        if follow == HALVE:
-            steps, size = [nn.AvgPool2d(2)], size // 2
-        elif follow == AVERAGE:
-            steps, size = [nn.AdaptiveAvgPool2d(1)], 1
-        if i == last:
-            steps.append(nn.Flatten())
-        pool = nn.Sequential(*steps) if len(steps) > 1 else (steps[0] if steps else None)
+    for number, (features, pooling) in enumerate(plan.features, start=1):
+        out, pool = scaled(features, width), None
+        if pooling:
+            pool, size = (nn.AvgPool2d(2), size // 2) if pooling == HALVE else (nn.AdaptiveAvgPool2d(1), 1)
+        if number == len(plan.features):
+            pool = nn.Sequential(pool, nn.Flatten()) if pool else nn.Flatten()
         yield HiddenLayer(f"conv{number}", convolution(channels, out), out, pool)
         channels = out
     hidden = scaled(plan.hidden, width)
     yield HiddenLayer("fc1", linear(channels * size * size, hidden), hidden, None)
 
 
-VGG6 = VGGPlan((16, 16, HALVE, 32, 32, HALVE), hidden=128)
-VGG9 = VGGPlan((64, 64, HALVE, 128, 128, HALVE, 256, 256, 256, HALVE), hidden=1024)
-VGG11 = VGGPlan((64, HALVE, 128, HALVE, 256, 256, HALVE, 512, 512, HALVE, 512, 512, AVERAGE), hidden=4096)
+VGG6 = VGGPlan(((16, ""), (16, HALVE), (32, ""), (32, HALVE)), hidden=128)
+VGG9 = VGGPlan(
+    ((64, ""), (64, HALVE), (128, ""), (128, HALVE), (256, ""), (256, ""), (256, HALVE)),
+    hidden=1024,
+)
+VGG11 = VGGPlan(
+    ((64, HALVE), (128, HALVE), (256, ""), (256, HALVE), (512, ""), (512, HALVE), (512, ""), (512, AVERAGE)),
+    hidden=4096,
+)
 
 
 @MODELS.register("vgg9")
@@ -120,8 +114,7 @@ def vgg11(
     C64-P-C128-P-C256-C256-P-C512-C512-P-C512-C512-AdaptiveAvg-FC(512→4096)-FC; 11.72 M weights for 100 classes.
 
     Args:
-        num_classes, num_steps, leak, norm, width: as :func:`vgg9`'s.
-        **options: as :func:`vgg9`'s.
+        num_classes, num_steps, leak, norm, width, **options: as :func:`vgg9`'s.
         in_channels, image_size: of the square input; the size must be a multiple of 16.
 
     >>> round((sum(p.numel() for p in vgg11(num_steps=2).parameters()) - 2 * 6848) / 1e6, 2)
@@ -146,8 +139,7 @@ def vgg6(
     """Return a small VGG for 28x28 images (not in the paper): C16-C16-P-C32-C32-P-FC128-FC.
 
     Args:
-        num_classes, num_steps, leak, norm, width: as :func:`vgg9`'s.
-        **options: as :func:`vgg9`'s.
+        num_classes, num_steps, leak, norm, width, **options: as :func:`vgg9`'s.
         in_channels, image_size: of the square input; the size must be a multiple of 4.
 
     >>> vgg6(width=0.5, num_steps=4).blocks["conv1"].synapse.weight.shape
@@ -181,8 +173,7 @@ def dvs_cnn(
     drops an odd last row and column, as PyTorch's does: 42, 21, 10.
 
     Args:
-        num_classes, num_steps, leak, norm, width: as :func:`~bntt.models.vgg9`'s.
-        **options: as :func:`~bntt.models.vgg9`'s.
+        num_classes, num_steps, leak, norm, width, **options: as :func:`~bntt.models.vgg9`'s.
         in_channels: 2, one per polarity.
         image_size: side of the square frames, 4 or more.
 
@@ -195,8 +186,8 @@ def dvs_cnn(
 
 
 def _layers(channels: int, size: int, width: float) -> Iterator[HiddenLayer]:
-    if channels < 1 or size < 4:
-        raise ValueError(f"in_channels must be 1 or more and image_size 4 or more, got {channels} and {size}")
+    if size < 4:
+        raise ValueError(f"image_size must be 4 or more, got {size}")
     for number, features in enumerate(CONVOLUTIONS, start=1):
         out = scaled(features, width)
         halves, last = number % 2 == 0, number == len(CONVOLUTIONS)
@@ -230,23 +221,23 @@ def mlp(
     Args:
         in_features: F, inputs per step.
         hidden: sizes of the hidden layers, before ``width``.
-        num_classes, num_steps, leak, norm, width: as :func:`~bntt.models.vgg9`'s.
-        **options: as :func:`~bntt.models.vgg9`'s.
+        num_classes, num_steps, leak, norm, width, **options: as :func:`~bntt.models.vgg9`'s.
+
+    Raises:
+        ValueError: as :func:`~bntt.models.vgg9`, or if there are no inputs or no hidden layers.
 
     >>> import torch
     >>> mlp(num_steps=7)(torch.ones(7, 2, 1)).shape
     torch.Size([2, 10])
     """
-    layers = mlp_layers(in_features, hidden, width)
-    return spiking_network(layers, num_classes=num_classes, num_steps=num_steps, leak=leak, norm=norm, **options)
-
-
-def mlp_layers(in_features: int, hidden: Sequence[int], width: float) -> Iterator[HiddenLayer]:
-    """Yield the hidden layers fc1, fc2, ..., uninitialised."""
     if in_features < 1 or not hidden:
         raise ValueError(f"in_features must be 1 or more and hidden not empty, got {in_features} and {list(hidden)}")
-    for number, features in enumerate(hidden, start=1):
-        out = scaled(features, width)
-        synapse = linear(in_features, out)
-        yield HiddenLayer(f"fc{number}", nn.Sequential(nn.Flatten(), synapse) if number == 1 else synapse, out, None)
-        in_features = out
+    layers, features = list[HiddenLayer](), in_features
+    for number, size in enumerate(hidden, start=1):
+        out = scaled(size, width)
+        synapse = linear(features, out)
+        layers.append(
+            HiddenLayer(f"fc{number}", nn.Sequential(nn.Flatten(), synapse) if number == 1 else synapse, out, None)
+        )
+        features = out
+    return spiking_network(layers, num_classes=num_classes, num_steps=num_steps, leak=leak, norm=norm, **options)

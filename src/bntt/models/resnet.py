@@ -115,8 +115,6 @@ def _body(
     make: Maker, in_channels: int, stages: Sequence[tuple[int, int]], form: Form, end: nn.Module, alpha: float
 ) -> dict[str, nn.Module]:
     """Make the stem and the blocks of every stage, all but the first of which halve the image; ``end`` pools spikes."""
-    if in_channels < 1:
-        raise ValueError(f"in_channels must be 1 or more, got {in_channels}")
     channels = stages[0][0]
     stem = convolution(in_channels, channels)
     blocks: dict[str, nn.Module] = {
@@ -191,8 +189,6 @@ def compact(
     >>> list(net.blocks)
     ['conv1', 'conv2', 'conv3', 'pair3', 'conv4', 'pair4']
     """
-    if in_channels < 1:
-        raise ValueError(f"in_channels must be 1 or more, got {in_channels}")
     make, channels = maker(num_steps, leak, norm, **options), scaled(STEM, width)
     blocks: dict[str, nn.Module] = {
         "conv1": make.spiking(convolution(in_channels, channels), channels, nn.AvgPool2d(2))

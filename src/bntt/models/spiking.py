@@ -44,18 +44,15 @@ def scaled(channels: int, width: float) -> int:
 
 def convolution(in_channels: int, out_channels: int, size: int = 3, stride: int = 1) -> nn.Conv2d:
     """Return a convolution without bias, ``size`` odd, padded so that stride 1 keeps an image's size."""
-    conv: nn.Conv2d = nn.utils.skip_init(  # type: ignore[no-untyped-call]
-        nn.Conv2d, in_channels, out_channels, size, stride=stride, padding=size // 2, bias=False
-    )
-    return conv
+    if in_channels < 1:
+        raise ValueError(f"in_channels must be 1 or more, got {in_channels}")
+    options = {"stride": stride, "padding": size // 2, "bias": False}
+    return nn.utils.skip_init(nn.Conv2d, in_channels, out_channels, size, **options)  # type: ignore[no-any-return, no-untyped-call]
 
 
 def linear(in_features: int, out_features: int) -> nn.Linear:
     """Make a linear layer without bias; its weights are allocated but have no values until :func:`initialize`."""
-    layer: nn.Linear = nn.utils.skip_init(  # type: ignore[no-untyped-call]
-        nn.Linear, in_features, out_features, bias=False
-    )
-    return layer
+    return nn.utils.skip_init(nn.Linear, in_features, out_features, bias=False)  # type: ignore[no-any-return, no-untyped-call]
 
 
 def initialize(network: nn.Module, seed: int, gain: float = 2.0) -> None:
@@ -242,8 +239,7 @@ class Maker:
             if not hasattr(norm, "eps"):
                 raise ValueError(f"norm_eps={options.norm_eps}: a {type(norm).__name__} has no ε to set")
             norm.eps = options.norm_eps
-        made: nn.Module = norm
-        return made
+        return cast(nn.Module, norm)
 
     def lif(self, channels: int, *, learns: bool = True) -> nn.Module:
         """Make the neurons of a layer; those of the output layer do not learn their leak."""
@@ -308,33 +304,22 @@ def maker(num_steps: int, leak: float, norm: str | NormBuilder, *, seed: int = 0
     unused = spikes and not takes("threshold") and isinstance(builder, Kind) and not builder.takes("threshold")
     if chosen.threshold != 1 and unused:
         raise ValueError(f"threshold={chosen.threshold!r}: neurons {chosen.neuron!r} have none, and the norm neither")
-    if not spikes:
-        _check_ann(num_steps, chosen)
+    if not spikes and (num_steps != 1 or chosen.readout != "voltage"):
+        why = f"one step, got num_steps={num_steps}: take num_steps=1"
+        why = why if num_steps != 1 else f"no spikes to count, got readout={chosen.readout!r}"
+        raise ValueError(f"an ANN (neuron={chosen.neuron!r}) has {why}")
     return Maker(num_steps, leak, builder, chosen, seed)
 
 
 def surrogate_of(options: NeuronOptions) -> Surrogate:
     """Return the surrogate gradient that options name, with their scale."""
-    return _scaled(SURROGATES.resolve(options.surrogate), options.surrogate_scale)
-
-
-def _scaled(surrogate: Surrogate, scale: float) -> Surrogate:
-    """Return the surrogate with another scale; unchanged for 0."""
+    surrogate, scale = SURROGATES.resolve(options.surrogate), options.surrogate_scale
     if scale == 0:
         return surrogate
     if not hasattr(surrogate, "scale") or not is_dataclass(type(surrogate)):
         raise ValueError(f"surrogate_scale={scale}: {surrogate!r} has no scale")
     scaled: Surrogate = replace(surrogate, scale=scale)  # type: ignore[type-var]
     return scaled
-
-
-def _check_ann(num_steps: int, options: NeuronOptions) -> None:
-    """Refuse options that an ANN does not have."""
-    ann = f"an ANN (neuron={options.neuron!r})"
-    if num_steps != 1:
-        raise ValueError(f"{ann} has one step, got num_steps={num_steps}: take num_steps=1")
-    if options.readout != "voltage":
-        raise ValueError(f"{ann} has no spikes to count, got readout={options.readout!r}")
 
 
 def spiking_network(

@@ -53,8 +53,8 @@ class LIF(nn.Module):
     Raises:
         ValueError: on a leak outside [0, 1], a learned leak of 0 or 1, a leak of 1 if the input decays, a threshold
             that is not above 0, or a leak per channel without ``channels``.
-        TypeError: on a leak or threshold that requires a gradient, a rule, reset or surrogate that is a name or a
-            class, or a module with parameters, or a surrogate of SpikingJelly or snnTorch, which returns spikes.
+        TypeError: on a leak or threshold that learns, a rule, reset or surrogate that is no function or has parameters,
+            or a surrogate of SpikingJelly or snnTorch, which returns spikes.
 
     >>> spikes, membrane = LIF(leak=0.5)(torch.tensor([[[0.8]], [[0.8]]]))
     >>> spikes.flatten()
@@ -135,13 +135,11 @@ class LIF(nn.Module):
         return lif_sequence(current, membrane, neuron)
 
     def extra_repr(self) -> str:
-        neuron = self.neuron
-        logit = self.leak_logit
+        neuron, logit = self.neuron, self.leak_logit
         learned = "" if logit is None else " (learned)" if logit.ndim == 0 else f" (mean of {len(logit)}, learned)"
-        rules = _printed(neuron)
         leak = float(torch.as_tensor(neuron.leak).detach().mean())
         decays = ", decay_input=True" if neuron.decay_input else ""
-        return f"leak={leak:.4g}{learned}, threshold={neuron.threshold:.4g}, {rules}{decays}"
+        return f"leak={leak:.4g}{learned}, threshold={neuron.threshold:.4g}, {_printed(neuron)}{decays}"
 
 
 def _without_parameters(neuron: Neuron) -> Neuron:
@@ -190,8 +188,7 @@ class Rectifier(nn.Module):
 class FoldedLIF(nn.Module):
     """Neurons with different constants at every step and channel, for evaluation: nothing in them learns.
 
-    They result from folding an affine normalisation into the neurons after it (see :mod:`bntt.ops.folded`). Gradients
-    pass through them to their input.
+    They result from folding a norm into the neurons after it (:mod:`bntt.ops.folded`). Gradients pass to their input.
 
     Args:
         neuron: the constants. Its tables become buffers: they are in the module's ``state_dict`` and move with it.
@@ -242,6 +239,4 @@ class FoldedLIF(nn.Module):
         return folded_sequence(current, membrane, self.neuron, call.first)
 
     def extra_repr(self) -> str:
-        neuron = self._rules
-        sizes = f"num_steps={self.num_steps}, channels={self.neuron.channels}"
-        return f"{sizes}, {_printed(neuron)}"
+        return f"num_steps={self.num_steps}, channels={self.neuron.channels}, {_printed(self._rules)}"

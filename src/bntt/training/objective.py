@@ -52,8 +52,8 @@ def distilled(logits: Float[Tensor, "B K"], answers: Tensor, temperature: float 
 class Distillation:
     """A teacher for :func:`bntt.fit`, as ``loss=``: the loss is ``(1 - α) L + α distilled(...)``, L the method's loss.
 
-    Every update runs the teacher without gradients, in evaluation mode, on the batch that the network sees, augmented
-    alike; it encodes the batch with its own encoder and takes all its steps. It may be an ANN, which costs one step.
+    Every update runs the teacher in evaluation mode on the batch that the network sees, augmented alike, with its own
+    encoder and all its steps. It may be an ANN, which costs one step.
 
     Args:
         teacher: trained classifier of the same classes; it is copied, and neither copy nor original is changed.
@@ -99,13 +99,7 @@ class Distillation:
         seed: int,
         draw: int,
     ) -> Float[Tensor, ""]:
-        """Return a batch's loss by the labels, mixed with its distance from the teacher's answers.
-
-        Args:
-            loss: L, the method's loss of the batch.
-            logits: output of the network that learns, ``[B, K]``.
-            inputs, index, seed, draw: samples and noise, as :class:`~bntt.SpikingClassifier` takes them.
-        """
+        """Return the method's loss of a batch, mixed with the distance of its logits from the teacher's answers."""
         with torch.no_grad():
             answers = self.teacher.to(logits.device)(inputs, seed=seed, index=index, draw=draw)
         return (1 - self.share) * loss + self.share * distilled(logits, answers, self.temperature)
@@ -189,7 +183,7 @@ def check_labels(logits: Float[Tensor, "B K"], labels: Tensor) -> None:
 
 def check_objective(network: SpikingNetwork, method: Method, own: object = None) -> None:
     """Refuse "tet" over only some of the steps if a norm takes its statistics over all; and a loss that is not one."""
-    if own is not None:
+    if own is not None and not isinstance(own, Distillation):
         _check_own(own, network, method)
     if method.loss != "tet" or not method.grow:
         return
@@ -202,9 +196,7 @@ def check_objective(network: SpikingNetwork, method: Method, own: object = None)
 
 
 def _check_own(loss: object, network: SpikingNetwork, method: Method) -> None:
-    """Refuse a loss of the caller's that would not be minimised, or not alone; see :func:`check_objective`."""
-    if isinstance(loss, Distillation):
-        return
+    """Refuse a loss of the caller's that would not be minimised, or not alone."""
     if isinstance(loss, type) or not callable(loss):
         got = f"the class {loss.__name__}, not an object" if isinstance(loss, type) else type(loss).__name__
         raise TypeError(f"loss must be a function of logits and labels, or left out, got {got}")
@@ -297,7 +289,6 @@ def described(value: Any, known: frozenset[int] = frozenset()) -> str:
 
 
 def _one_number(loss: object) -> Tensor:
-    """Return what a loss of your own gave, if it is one number with a gradient."""
     if not (isinstance(loss, Tensor) and loss.shape == () and loss.requires_grad):
         got = f"a tensor {list(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
         without = ", without a gradient" if isinstance(loss, Tensor) and not loss.requires_grad else ""

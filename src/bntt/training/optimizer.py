@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
 from torch import Tensor, nn, optim
 
@@ -174,18 +174,14 @@ def _by_group(optimizer: optim.Optimizer, names: Mapping[int, str]) -> tuple[lis
     return places, [sorted(names[place] for place in group) for group in places]
 
 
-def check_given(model: object, method: object, optimizer: object) -> None:
+def check_given(model: nn.Module, method: Method | None, optimizer: optim.Optimizer | None) -> None:
     """Refuse a wrong model, method or optimizer; warn if the optimizer is older than a part of the model."""
     check_classifier(model, "fit and Session train")
     for name, given, kind in (("method", method, Method), ("optimizer", optimizer, optim.Optimizer)):
         if given is not None and not isinstance(given, kind):
             raise TypeError(f"{name} must be of class {kind.__name__}, or left out, got {type(given).__name__}")
-    if optimizer is not None:
-        _check_steps(cast(nn.Module, model), cast(optim.Optimizer, optimizer))
-
-
-def _check_steps(model: nn.Module, optimizer: optim.Optimizer) -> None:
-    """Refuse an optimizer of another model, and warn about parts that replaced those it was made for."""
+    if optimizer is None:
+        return
     held = set(stepped(optimizer))
     learns = {name: one for name, one in model.named_parameters() if one.requires_grad}
     left = [name for name, one in learns.items() if one not in held]
@@ -195,5 +191,5 @@ def _check_steps(model: nn.Module, optimizer: optim.Optimizer) -> None:
     if left and held - set(model.parameters()):
         warnings.warn(
             f"the optimizer steps parameters that are not the model's, and leaves out {', '.join(left[:3])}: {remedy}",
-            stacklevel=5,  # at the call of fit
+            stacklevel=4,  # at the call of fit
         )

@@ -22,8 +22,7 @@ def recalibrate(
     """Replace every norm's running statistics by averages over the first batches of a loader; nothing else changes.
 
     Every batch is normalised by its own statistics, layer after layer, as in training; then
-    ``μ̄_t = mean_b μ_t,b`` and ``σ̄²_t = mean_b σ²_t,b n / (n - 1)`` of the batches b, n values each. If one row serves
-    all steps, the mean is over the steps as well. Dropout is off.
+    ``μ̄_t = mean_b μ_t,b`` and ``σ̄²_t = mean_b σ²_t,b n / (n - 1)`` of the batches b, n values each. Dropout is off.
 
     Args:
         model: changed in place; its modes stay as they are.

@@ -132,26 +132,10 @@ class LayerBlock(nn.Module):
         spiking = self.lif if self.lif is not None and neuron_facts(self.lif).spikes else None
         return (SpikingLayer("", self.synapse, self.norm, spiking),)
 
-    def _pooled(self, pool: nn.Module, spikes: Tensor) -> Tensor:
-        """Apply the pool after the neurons."""
-        try:
-            return fold_time(pool, spikes)
-        except RuntimeError as error:
-            if "too small" not in str(error):
-                raise
-            raise ValueError(
-                f"{self.name} cannot pool spikes {list(spikes.shape[2:])} of a sample by {pool}: give larger images, "
-                f"or build the network with fewer poolings. PyTorch says: {error}"
-            ) from error
-
     def forward(
         self, x: Float[Tensor, "S B *in_shape"], call: Call = ALL_STEPS, state: BlockState | None = None
     ) -> tuple[Float[Tensor, "S B *out_shape"], BlockState]:
-        """Return ``(pooled spikes or a current, state)``; layers without memory run with time folded into the batch.
-
-        Raises:
-            ValueError: on an input that does not fit the weights.
-        """
+        """Return ``(pooled spikes or a current, state)``; layers without memory run with time folded into the batch."""
         check_call(call)
         membrane, norm_state = (None, None) if state is None else state
         if self.synapse is not None:
@@ -162,7 +146,15 @@ class LayerBlock(nn.Module):
         if self.lif is not None:
             x, membrane = passed(f"the lif of {self.name}", self.lif, x, call, membrane)
         if self.pool is not None:
-            x = self._pooled(self.pool, x)
+            try:
+                x = fold_time(self.pool, x)
+            except RuntimeError as error:
+                if "too small" not in str(error):
+                    raise
+                raise ValueError(
+                    f"{self.name} cannot pool spikes {list(x.shape[2:])} of a sample by {self.pool}: give larger "
+                    f"images, or build the network with fewer poolings. PyTorch says: {error}"
+                ) from error
         if self.dropout is not None:
             x, _ = passed(f"the dropout of {self.name}", self.dropout, x, call, None)
         return x, BlockState(membrane, norm_state)

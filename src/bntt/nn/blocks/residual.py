@@ -19,13 +19,13 @@ class Residual(nn.Module):
     Body and shortcut are blocks in order; their composition makes the form:
 
     - spikes + spikes after the neurons (SEW-ResNet with ADD, Fang et al. 2021): a body of
-      :class:`~bntt.nn.SpikingBlock`, a shortcut of one where the shape changes, and no ``after``;
+      :class:`~bntt.nn.SpikingBlock`, and no ``after``;
     - current + current with the neurons before the weights (MS-ResNet, Hu et al. 2021): a body of
-      :class:`~bntt.nn.NeuronBlock` and :class:`~bntt.nn.CurrentBlock` in turn, a shortcut of a
-      ``CurrentBlock`` where the shape changes, and no ``after``;
+      :class:`~bntt.nn.NeuronBlock` and :class:`~bntt.nn.CurrentBlock` in turn, and no ``after``;
     - spikes, or the shortcut's normalised current, + current before the neurons (ResNet-19 of Zheng et al. 2021): a
-      body whose last block is a ``CurrentBlock``, a shortcut of one where the shape changes, and a ``NeuronBlock``
-      after.
+      body whose last block is a ``CurrentBlock``, and a ``NeuronBlock`` after.
+
+    Where the shape changes, the shortcut is a block of the body's last kind.
 
     Args:
         body: blocks by name.

@@ -22,8 +22,7 @@ class NoisyEncoder(nn.Module):
     """Encode ``x + σ n`` instead of every image x, n standard normal; the encoder's own randomness stays.
 
     The n of a pixel depends only on (seed, draw, index) of the image: it is the same at all time steps and for every
-    encoder, network, batch and σ. Networks that are compared see the same noise; another σ only scales it. The draw is
-    the call's. The seed is an argument here, because the call's differs from run to run.
+    encoder, network, batch and σ. The draw is the call's; the seed is an argument, as the call's differs between runs.
 
     ========== ============================ =====================================
     where      clip=True                    clip=False
@@ -33,11 +32,10 @@ class NoisyEncoder(nn.Module):
     ========== ============================ =====================================
 
     s is the encoder's ``std`` of each channel, z the normalised image ``(x - mean) / s``. Clean images must be in
-    [0, 1] as usual; without the clip, values outside it after the noise bypass the encoder's check of the range.
-    Gradients pass where nothing was clipped. With σ = 0 the bits are those of the encoder alone.
+    [0, 1]. Gradients pass where nothing was clipped. With σ = 0 the bits are those of the encoder alone.
 
     Args:
-        encoder: the encoder of the noisy image, a ``PoissonEncoder``, a ``DirectEncoder`` or another encoder of pixels.
+        encoder: the encoder of the noisy image, any encoder of pixels.
         sigma: σ, finite, 0 or more.
         where: the unit of σ: "pixels" or "normalized".
         clip: cut the noisy image to the valid range of an image.
@@ -45,8 +43,7 @@ class NoisyEncoder(nn.Module):
 
     Raises:
         TypeError: if it is not an encoder of images.
-        ValueError: if σ, where or seed is invalid; σ is in deviations and the encoder has none; or the unsigned
-            code, which takes only [0, 1], is used without the clip.
+        ValueError: on an invalid σ, where or seed, deviations that the encoder lacks, or the unsigned code unclipped.
 
     >>> from bntt.nn import PoissonEncoder
     >>> encoder = NoisyEncoder(PoissonEncoder(num_steps=4, mean=[0.3], std=[0.2]), sigma=0.1)
@@ -86,13 +83,7 @@ class NoisyEncoder(nn.Module):
         return self.encoder.num_steps
 
     def forward(self, images: Tensor, *, index: Tensor | None = None, draw: int = 0, **call: Any) -> Tensor:
-        """Encode clean images ``[B, C, H, W]`` with pixels in [0, 1] into the network's input, ``[S, B, C, H, W]``.
-
-        See :class:`~bntt.nn.Encoder` for the arguments; ``seed`` is for the inner encoder's own randomness.
-
-        Raises:
-            TypeError, ValueError: if the encoder refuses the clean or the noisy images.
-        """
+        """Encode clean images; ``seed`` is for the inner encoder's own randomness."""
         x = self.normalized(images, index=index, draw=draw)
         return self.encoder.spikes(x, index=index, draw=draw, **call)
 

@@ -70,26 +70,16 @@ class PoissonEncoder(PixelEncoder):
 
         Args:
             x: ``[B, ...]``, floating point; from 0 to 1 if the code is unsigned.
-            seed: of the run.
-            index: each sample's place in its dataset; 0..B-1 by default.
-            draw: number of the noise draw: the update or epoch in training, the repetition in evaluation.
-            steps: the steps to encode; all T by default.
-            compact: return int8, channels last in memory, if the compiled kernels can draw the spikes and x asks for no
-                gradient.
+            seed, index, draw, steps: as :class:`~bntt.nn.Encoder`'s.
+            compact: return int8, channels last in memory, where the compiled kernels can and x asks for no gradient.
 
         Raises:
-            TypeError: if x is not floating point.
-            ValueError: if x is not finite or out of range, asks for a gradient without an estimator, or if ``index`` or
-                ``steps`` do not fit.
-
-        >>> PoissonEncoder(num_steps=3).spikes(torch.full((1, 2), -2.0), steps=range(1, 3))
-        tensor([[[-1., -1.]],
-        <BLANKLINE>
-                [[-1., -1.]]])
+            ValueError: if x asks for a gradient without an estimator.
         """
         wanted = steps_of(steps, self.num_steps)
         check_rates(x, self.signed)
-        asked = _asks_for_gradient(x)
+        tangent = forward_ad.unpack_dual(x).tangent  # type: ignore[no-untyped-call]
+        asked = (x.requires_grad and torch.is_grad_enabled()) or tangent is not None
         if asked and self.gradient is None:
             raise ValueError(
                 "the images ask for a gradient, but random spikes have none: choose an estimator, "
@@ -110,9 +100,3 @@ class PoissonEncoder(PixelEncoder):
 @ENCODERS("poisson-unsigned")
 def _poisson_unsigned(num_steps: int) -> PoissonEncoder:
     return PoissonEncoder(num_steps, signed=False)
-
-
-def _asks_for_gradient(x: Tensor) -> bool:
-    """Return True if a derivative with respect to x is required, backward or forward."""
-    tangent = forward_ad.unpack_dual(x).tangent  # type: ignore[no-untyped-call]
-    return (x.requires_grad and torch.is_grad_enabled()) or tangent is not None

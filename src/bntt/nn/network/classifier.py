@@ -44,7 +44,11 @@ class SpikingClassifier(nn.Module):
 
     def __init__(self, encoder: Encoder, network: SpikingNetwork) -> None:
         super().__init__()
-        _check_parts(encoder, network)
+        if not isinstance(network, SpikingNetwork) or not isinstance(encoder, Encoder):
+            came = f"{type(encoder).__name__} and {type(network).__name__}"
+            raise TypeError(
+                f"a SpikingClassifier is made of an Encoder and a SpikingNetwork, in this order, got {came}"
+            )
         _check_steps(encoder, network)
         self.encoder, self.network = encoder, network
 
@@ -59,9 +63,6 @@ class SpikingClassifier(nn.Module):
     ) -> Float[Tensor, "B K"]:
         """Return logits ``[B, K]`` after all T steps. The same ``seed``, ``index`` and ``draw`` give the same spikes.
 
-        In evaluation without gradients, spikes are drawn a few steps at a time: memory does not grow with T. A hook in
-        the network, or an overridden ``forward``, gets all steps at once.
-
         Args:
             x: samples ``[B, ...]`` as the encoder takes them: images ``[B, C, H, W]`` with pixels in [0, 1], frames
                 ``[B, T, C, H, W]``, sequences ``[B, T, F]``; floating point, frames also whole numbers (counts).
@@ -73,8 +74,7 @@ class SpikingClassifier(nn.Module):
 
         Raises:
             TypeError: if the samples are not a tensor, or of a type that the encoder does not take.
-            ValueError: if the encoder does not take them: wrong shape, values that are not finite, pixels outside [0,
-                1]; if ``index`` or ``steps`` do not fit; or if encoder and network differ in T.
+            ValueError: if the encoder refuses them, ``index`` or ``steps`` do not fit, or encoder and network differ.
         """
         check_tensor(x, "the classifier", SAMPLES)
         noise, total = noise_of(None, len(x), seed, draw, index), self.encoder.num_steps if steps is None else steps
@@ -102,17 +102,14 @@ class SpikingClassifier(nn.Module):
         index: Integer[Tensor, " B"] | None = None,
         draw: int | None = None,
     ) -> tuple[Float[Tensor, "S B K"], NetworkState]:
-        """Take the next steps of the same samples from a state: the encoder codes them, the network advances by them.
+        """Take the next steps of the same samples from a state, which carries their noise.
 
-        The state carries seed, draw and index, and ``state.rows(keep)`` selects them too, so that a sample keeps its
-        own noise when others leave the batch; then pass only the samples that stay.
+        ``state.rows(keep)`` lets samples leave the batch; then pass only those that stay.
 
         Args:
             x: as :meth:`forward`'s; the samples that the state holds.
-            state: the state that the last call returned; None is rest.
+            state, measure, in_place: as :meth:`~bntt.nn.SpikingNetwork.advance`'s.
             steps: S, the number of steps.
-            measure: measurements to take in these steps; the results are in ``state.measured``.
-            in_place: True if you do not need ``state`` any more: its membranes may be written over, not copied.
             seed, index, draw: as :meth:`forward`'s for the first call; omit them later.
 
         Returns:
@@ -216,12 +213,6 @@ def _check_steps(encoder: Encoder, network: SpikingNetwork) -> None:
             f"the encoder has num_steps={encoder.num_steps} and the network num_steps={network.num_steps}: "
             f"they must agree"
         )
-
-
-def _check_parts(encoder: object, network: object) -> None:
-    if not isinstance(network, SpikingNetwork) or not isinstance(encoder, Encoder):
-        came = f"{type(encoder).__name__} and {type(network).__name__}"
-        raise TypeError(f"a SpikingClassifier is made of an Encoder and a SpikingNetwork, in this order, got {came}")
 
 
 def check_classifier(model: object, verb: str) -> None:

@@ -23,9 +23,8 @@ from bntt.ops.lif import Neuron
 def fold(network: SpikingNetwork, *, mean: bool = True, ratio: bool = True) -> SpikingNetwork:
     """Return a copy for evaluation without norms: statistics, γ and β become part of the neurons' constants.
 
-    By default the copy fires the same spikes in float64, and also in float32 except for ties. The paper's Eq. 15, a
-    threshold that varies with time, is ``mean=False, ratio=False``: a different network (:mod:`bntt.ops.fold`). The
-    copy is in evaluation mode, with its own weights and the same T; layers without a norm stay; it runs fused.
+    By default the copy fires the same spikes, in float32 except for ties. The paper's Eq. 15, a threshold that varies
+    with time, is ``mean=False, ratio=False``: a different network (:mod:`bntt.ops.fold`).
 
     Args:
         network: with :class:`~bntt.nn.TemporalNorm` norms, of any method, or none.
@@ -33,9 +32,8 @@ def fold(network: SpikingNetwork, *, mean: bool = True, ratio: bool = True) -> S
         ratio: keep the ratio of two steps' scales in the leak; Eq. 13 drops it.
 
     Raises:
-        ValueError: if a layer cannot be folded: a norm with statistics of each sample (``LayerNorm``), a norm whose
-            current is added to another one (``CurrentBlock``), or a part that is not the library's or has a hook; or if
-            the readout has a norm.
+        ValueError: if a layer cannot be folded (``LayerNorm``, a norm in a ``CurrentBlock``, a part that is not the
+            library's or has a hook), or the readout has a norm.
 
     >>> import torch
     >>> from bntt.models import mlp

@@ -23,9 +23,8 @@ FAINT = 0.1
 def retime(network: SpikingNetwork, num_steps: int, how: str) -> SpikingNetwork:
     """Return a copy of the network for another T; the network itself is unchanged.
 
-    γ, β and p of every norm and its running statistics, if they differ from step to step, are resampled by ``how``
-    (:mod:`bntt.ops.retime`); all else is shared over time, and copied. A truncated network computes the same as the
-    original with ``steps=``. To measure new statistics, call :func:`bntt.training.recalibrate`.
+    What differs from step to step in a norm (γ, β, p, running statistics) is resampled by ``how``
+    (:mod:`bntt.ops.retime`). To measure new statistics, call :func:`bntt.training.recalibrate`.
 
     Args:
         network: any spiking network that is not folded.
@@ -33,8 +32,7 @@ def retime(network: SpikingNetwork, num_steps: int, how: str) -> SpikingNetwork:
         how: "truncate" for fewer steps; "hold" or "interpolate" for more.
 
     Raises:
-        ValueError: if ``how`` is unknown or leads in the other direction, or a norm's window over time is longer than
-            T.
+        ValueError: if ``how`` is unknown or leads in the other direction, or a norm's window is longer than T.
         TypeError: on a part with steps of its own and no ``step_tables``: a folded network, or a custom part.
 
     Warns:

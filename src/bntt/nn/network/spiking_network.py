@@ -96,21 +96,12 @@ class SpikingNetwork(nn.Module):
         return layers_of(dict(self.blocks.items()))
 
     def plan(self, shape: Sequence[int], first: int = 0) -> Plan:
-        """Return the plan of a pass over an input of this ``shape`` ``[S, B, ...]``, from step ``first`` on.
-
-        It depends on the blocks' mode.
-
-        Raises:
-            BackendError: as :meth:`forward` does.
-        """
+        """Return the plan of a pass, in the blocks' mode, over an input of this ``shape`` from step ``first`` on."""
         call = Call(first, self._is_whole(first, shape[0]))
         return plan_of(dict(self.blocks.items()), self._stand_in(shape), self.compute, call)
 
     def settled_compute(self, shape: Sequence[int]) -> Compute:
-        """Return ``compute`` with ``recompute="auto"`` resolved by the memory now free, for training on this ``shape``.
-
-        ``shape`` is the input's, ``[S, B, ...]``. Call this once for a training that must keep its bits when resumed.
-        """
+        """Return ``compute`` with ``recompute="auto"`` resolved by the memory now free, for this input ``shape``."""
         call = Call(0, self._is_whole(0, shape[0]))
         return settled(dict(self.blocks.items()), self._stand_in(shape), self.compute, call)
 
@@ -136,8 +127,8 @@ class SpikingNetwork(nn.Module):
 
         Args:
             x: the input of the first layer, ``[T, B, ...]``: floating point, or int8, signed spikes of one byte each.
-            steps: stop after fewer than the norms' T steps; x then has ``steps`` of them. Norms that look ahead pool
-                over those. In training, γ of later steps gets no gradient, but still decays.
+            steps: stop after fewer than the norms' T steps; x then has ``steps`` of them. In training, γ of later
+                steps gets no gradient, but still decays.
             seed, draw, index: keys of the samples' random numbers, for blocks that draw some.
 
         Raises:
@@ -186,11 +177,9 @@ class SpikingNetwork(nn.Module):
     ) -> tuple[Float[Tensor, "S B K"], NetworkState]:
         """Take the next S steps from a state, layer by layer; how the steps are cut into calls changes no result.
 
-        All T steps from rest are :meth:`forward`; one step per call is streaming. Blocks run fused if they can.
         Gradients flow through the state, and ``state.detach()`` cuts them; ``state.rows(keep)`` lets samples leave the
-        batch. In training, every call updates the running statistics, and γ of steps that are never taken gets no
-        gradient but still decays. Weights and tables are kept in the kernels' layout until they change or are replaced;
-        after writing to them through ``.data`` or NumPy between two steps, call ``weights_changed()``.
+        batch. In training, every call updates the running statistics. Weights are kept in the kernels' layout until
+        they change; after writing to them through ``.data`` or NumPy between two steps, call ``weights_changed()``.
 
         Args:
             x: the input of the first layer, ``[S, B, ...]``, floating point or int8.
@@ -271,9 +260,7 @@ class SpikingNetwork(nn.Module):
         draw: int | None = None,
         index: Integer[Tensor, " B"] | None = None,
     ) -> Trace:
-        """Return logits and spike counts at every step, in evaluation mode; memory otherwise does not grow with T.
-
-        It restores the mode of the network.
+        """Return logits and spike counts at every step, in evaluation mode; the network's own mode is restored.
 
         Args:
             inputs: all steps, or an iterable that yields some of them at a time.
@@ -284,7 +271,10 @@ class SpikingNetwork(nn.Module):
         """
         taken, state = list[tuple[Tensor, Measured]](), None
         with evaluating(self):
-            for part in torch.split(inputs, self._at_once(inputs)) if isinstance(inputs, Tensor) else inputs:
+            if isinstance(inputs, Tensor):  # many steps at a time if all blocks are fused
+                fused = len(inputs) and not plan_of(dict(self.blocks.items()), inputs, self.compute).reason
+                inputs = torch.split(inputs, STEPS_AT_ONCE if fused else 1)
+            for part in inputs:
                 noise = {"seed": seed, "draw": draw, "index": index} if state is None else {}
                 some, state = self.advance(part, state, measure=Measure(spikes=True), in_place=True, **noise)  # type: ignore[arg-type]
                 taken.append((some, state.measured or {}))
@@ -293,7 +283,3 @@ class SpikingNetwork(nn.Module):
         found = joined([part for _, part in taken])
         spikes = {name: layer.spikes for name, layer in found.items() if layer.spikes is not None}
         return Trace(torch.cat([some for some, _ in taken]), spikes, {name: found[name].neurons for name in spikes})
-
-    def _at_once(self, x: Tensor) -> int:
-        """Return the steps of a trace to take at a time: ``STEPS_AT_ONCE`` if all blocks are fused, else one."""
-        return STEPS_AT_ONCE if len(x) and not plan_of(dict(self.blocks.items()), x, self.compute).reason else 1

@@ -90,7 +90,7 @@ def hold_statistics(module: nn.Module, after: HeldStatistics | None = None) -> I
     """Leave running statistics and the buffers of foreign parts unchanged inside the block, and hold how they move.
 
     Apply them with ``take_in()``, together with the optimiser's step; or never, after a pass that only measures or that
-    failed half-way. A pass under ``torch.utils.checkpoint`` runs twice, and is held twice.
+    failed half-way.
 
     Args:
         module: a network, or any other module.

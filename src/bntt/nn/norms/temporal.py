@@ -121,11 +121,6 @@ class TemporalNorm(nn.Module):
         """Return ``(y, state)`` for the steps of a call, ``x [S, B, C, ...]``; without a call, x must hold all T steps.
 
         In training, ``state`` holds the moments of earlier steps that the pooling needs; None at rest.
-
-        Raises:
-            TypeError: if x is not a tensor.
-            ValueError: if the norm has no such steps; without a call, if they are not T, or if x could also be a batch
-                of images; or, in training, if the statistics need steps that are missing.
         """
         x = self._check(x, check_call(call), state)
         steps = call.steps(x)
@@ -198,11 +193,7 @@ class TemporalNorm(nn.Module):
         return x.to(torch.promote_types(x.dtype, torch.float32))
 
     def check_past(self, first: int, state: Moments | None) -> None:
-        """Refuse a training call at step ``first`` whose state lacks the earlier steps, if the norm pools them.
-
-        Raises:
-            ValueError: if it lacks them.
-        """
+        """Refuse a training call at step ``first`` whose state lacks the earlier steps, if the norm pools them."""
         if self.training and first > 0 and state is None and self.method.pooling != Window(0):
             raise ValueError(
                 f"{self._label} takes its training statistics over earlier steps as well, of which this call at "
@@ -236,24 +227,17 @@ class TemporalNorm(nn.Module):
 
     @torch.no_grad()
     def take_in(self, batch: Moments, running: slice = slice(None), first: int = 0) -> None:
-        """Move the running statistics (``running`` rows) towards a batch's, or hold them inside ``hold_statistics``.
-
-        Raises:
-            ValueError: if a statistic was taken over a single value; its step is counted from ``first``.
-        """
-        self._check_counts(batch, first)
-        if self.put_off is not None:
-            self.put_off(self, batch, running)
-        else:
-            update_running(self.running_mean[running], self.running_var[running], batch, self.momentum)
-
-    def _check_counts(self, batch: Moments, first: int) -> None:
+        """Move the running statistics (``running`` rows) towards a batch's, or hold them inside ``hold_statistics``."""
         if 1 in batch.count:
             raise ValueError(
                 f"{self._label} cannot take statistics over a single value in training "
                 f"(step t={first + batch.count.index(1)}): a variance needs at least two; "
                 f"use batches of two or more images (a DataLoader's last one may be smaller: drop_last=True), or eval()"
             )
+        if self.put_off is not None:
+            self.put_off(self, batch, running)
+        else:
+            update_running(self.running_mean[running], self.running_var[running], batch, self.momentum)
 
 
 PutOff = Callable[[TemporalNorm, Moments, slice], None] | None
