@@ -6,8 +6,7 @@ import shutil
 
 import pytest
 
-from bntt.analysis.activity.measurement import ACTIVITY, ActivityArguments
-from bntt.analysis.activity.result import ActivityResult
+from bntt.analysis.activity.measurement import ACTIVITY, ActivityArguments, ActivityResult
 from bntt.analysis.drift.measurement import DRIFT, DriftArguments
 from bntt.analysis.measurement import ArgumentError
 from bntt.analysis.measurements import MEASUREMENTS

@@ -16,10 +16,10 @@ from bntt.analysis.activity.constant_input import Unvarying as Unvarying
 from bntt.analysis.activity.constant_input import surprises as surprises
 from bntt.analysis.activity.constant_input import unvarying as unvarying
 from bntt.analysis.activity.health import health as health
-from bntt.analysis.activity.measure import step_changes as step_changes
-from bntt.analysis.activity.result import Finding as Finding
+from bntt.analysis.activity.measurement import Finding as Finding
 from bntt.analysis.activity.spike_activity import class_activity as class_activity
 from bntt.analysis.activity.spike_activity import untrained_activity as untrained_activity
+from bntt.analysis.activity.step_changes import step_changes as step_changes
 from bntt.analysis.drift.inputs import input_drift as input_drift
 from bntt.analysis.drift.inputs import layer_inputs as layer_inputs
 from bntt.analysis.drift.measurement import LayerDrift as LayerDrift

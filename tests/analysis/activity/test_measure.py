@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from bntt.analysis import Activity
-from bntt.analysis.activity.measure import _over_steps, measure_activity, peaks, step_changes
-from bntt.analysis.activity.measurement import ActivityArguments
+from bntt.analysis.activity.measurement import ActivityArguments, layer_steps, measure_activity
+from bntt.analysis.activity.spike_activity import peaks
+from bntt.analysis.activity.step_changes import step_changes
 from bntt.analysis.measurement import Progress
 from bntt.analysis.result import result_from
 from bntt.models import mlp
@@ -50,7 +51,7 @@ def test_a_norm_without_steps_has_no_gamma_to_tell():
 
 def test_channels_that_never_and_always_fire():
     counts = torch.tensor([[0.0, 6.0, 1.0, 6.0], [0.0, 0.0, 6.0, 5.0]])
-    rows = _over_steps(Activity(2, {"conv1": counts}, {"conv1": 12}), "conv1", {})
+    rows = layer_steps(Activity(2, {"conv1": counts}, {"conv1": 12}), "conv1", {})
     assert [(row.channels_never, row.channels_always) for row in rows] == [(1, 2), (2, 1)]
 
 

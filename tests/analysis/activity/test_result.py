@@ -5,8 +5,7 @@ import json
 import pytest
 from scipy import stats
 
-from bntt.analysis.activity.charts import gamma_charts, gamma_distributions, spike_charts
-from bntt.analysis.activity.result import ActivityResult, depth_correlation
+from bntt.analysis.activity.measurement import ActivityResult, depth_correlation
 from bntt.analysis.result import result_from
 from bntt.charts.files import draw_figure
 from tests.evidence import RESULTS
@@ -125,7 +124,7 @@ def test_kept_files_are_read_whole():
 
 
 def test_spikes_by_layer_and_class():
-    rates, layers, classes = spike_charts(result_from(ActivityResult, VALUES))
+    rates, layers, classes = result_from(ActivityResult, VALUES).spike_charts()
     assert [list(line.y) for line in rates.lines] == [[0.25, 0.5, 0.125], [0.0, 0.0, 0.0]]
     assert [(entry.name, entry.value) for entry in layers.entries] == [("conv1", 3.5), ("fc1", 0.0)]
     assert (classes.rows, classes.columns) == (["conv1", "fc1"], ["cat", "dog"])
@@ -133,7 +132,7 @@ def test_spikes_by_layer_and_class():
 
 
 def test_gamma_is_shown_where_it_has_a_path():
-    gamma, deviation, change = gamma_charts(result_from(ActivityResult, VALUES))
+    gamma, deviation, change = result_from(ActivityResult, VALUES).gamma_charts()
     assert (gamma.rows, gamma.columns, gamma.values) == (["conv1"], ["1", "2", "3"], [[0.5, 0.5, None]])
     assert deviation.values == [[2.0, 2.0, 2.0]]
     assert (change.columns, change.values) == (["1", "2"], [[0.25, 0.25]])
@@ -143,14 +142,14 @@ def test_bins_of_gamma_are_joined_and_the_largest_is_above():
     counts = [0] * 38 + [1, 3]
     histogram = {"edges": [i / 40 for i in range(41)], "counts": [[4] + [0] * 39, counts]}
     values = VALUES | {"layers": {"conv1": LAYER | {"gamma_histogram": histogram}}}
-    (chart,) = gamma_distributions(result_from(ActivityResult, values))
+    (chart,) = result_from(ActivityResult, values).gamma_distributions()
     assert (chart.rows[0], chart.rows[-1], len(chart.rows)) == ("0.95", "0.05", 10)
     assert (chart.values[0], chart.values[-1]) == ([None, 1.0], [1.0, None])
     near = LAYER | {"gamma_histogram": {"edges": [0.99, 0.991, 0.992], "counts": [[2, 0]]}}
-    (chart,) = gamma_distributions(result_from(ActivityResult, VALUES | {"layers": {"conv1": near}}))
+    (chart,) = result_from(ActivityResult, VALUES | {"layers": {"conv1": near}}).gamma_distributions()
     assert chart.rows == ["0.9915", "0.9905"]
     near = LAYER | {"gamma_histogram": {"edges": [1 - 2**-24] * 2 + [1.0], "counts": [[2, 0]]}}
-    assert len(gamma_distributions(result_from(ActivityResult, VALUES | {"layers": {"conv1": near}}))) == 1
+    assert len(result_from(ActivityResult, VALUES | {"layers": {"conv1": near}}).gamma_distributions()) == 1
 
 
 def test_a_silent_network_without_gamma_is_drawn():

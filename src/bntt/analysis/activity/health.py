@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from bntt.analysis.accuracy.evaluation import Activity
-from bntt.analysis.activity.result import Finding
+from bntt.analysis.activity.measurement import Finding
 from bntt.nn.kinds import norm_facts
 from bntt.nn.network.delays import Delay, delays, rule_of
 from bntt.nn.network.spiking_network import SpikingNetwork

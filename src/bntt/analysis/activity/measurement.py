@@ -1,8 +1,45 @@
-"""Firing of the neurons of a run by step and class, and its γ over time."""
+"""Firing of the neurons of a run by step and class, and its γ over time (the paper's Figures 1C, 4, 5 and 6)."""
 
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import correlation, mean
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from bntt.analysis.measurement import Draws, Measurement, Split
+from pydantic import Field
+
+from bntt.analysis.measurement import Draws, Measurement, Opened, Progress, Split, draws_of, origin
+from bntt.analysis.result import Number, Record, Result, Shown, mean_of, table
+from bntt.charts.records import (
+    STEPS,
+    Axis,
+    Chart,
+    Entry,
+    Figure,
+    Forest,
+    HeatMap,
+    Lines,
+    is_empty,
+    map_over_steps,
+    over_steps,
+)
+from bntt.charts.section import Cell, Section, Table, count, plural
+
+if TYPE_CHECKING:
+    from bntt.analysis.accuracy.evaluation import Activity
+
+RATE = Axis("firing rate (spikes per neuron)", percent=True, low=0)
+SPIKES = Axis("spikes per image, all steps", scale="log")
+OF_CLASS = Axis("spikes / mean over the layer's classes")
+BINS = 10
+"""Number of rows in a chart of the distribution of γ."""
+LEAK_RATIO = ("leak_ratio.10%", "leak_ratio.50%", "leak_ratio.90%")
+"""CSV columns of the three quantiles."""
+MOST_CLASSES = 200
+"""Largest number of rows in the table of classes."""
 
 
 @dataclass(frozen=True)
@@ -17,6 +54,375 @@ class ActivityArguments:
     """Also write the spikes of every neuron, as activity-places.npz."""
 
 
+class GammaHistogram(Record):
+    """Distribution of γ over the channels of one layer at every step (the paper's Figure 6)."""
+
+    edges: Sequence[float]
+    counts: Sequence[Sequence[int]]
+    """For each step, the number of channels between neighbouring edges."""
+
+
+class LayerActivity(Record):
+    """One layer, all steps together."""
+
+    neurons: int
+    channels: int
+    spike_rate: Annotated[float, Shown("spikes per neuron")]
+    """Spikes per neuron and image: the supplement's S_l."""
+    peak_step: Annotated[int | None, Shown("most spikes at step")]
+    """The step, from 1, with the most spikes, among steps whose spikes reach the readout; None if none do."""
+    spikes_by_class: Mapping[str, Sequence[float]] = {}
+    """Spikes for one image of each class, by step."""
+    gamma_peak_step: Annotated[int | None, Shown("γ largest at step")] = None
+    """The step, from 1, with the largest mean |γ|, among steps whose γ has a path to the readout."""
+    gamma_histogram: GammaHistogram | None = None
+
+    @property
+    def spikes_per_image(self) -> float:
+        return self.neurons * self.spike_rate
+
+
+class LayerAtStep(Record):
+    """One layer in one time step; fields that need a γ for each step are None for layers without one."""
+
+    layer: str
+    step: int
+    """The step, counted from 1."""
+    spikes_per_image: float
+    firing_rate: float
+    """Spikes per neuron, 0 to 1."""
+    channels_never: int
+    """Channels in which no neuron fired for any image."""
+    channels_always: int
+    """Channels in which every neuron fired for every image."""
+    gamma_magnitude: Number = None
+    """Mean |γ| over the channels."""
+    gamma_signed: Number = None
+    gamma_largest: Number = None
+    gamma_driven: bool = False
+    """True if γ has a path from the input to the readout."""
+    deviation: Number = None
+    """Mean of σ̄ = √(running variance + ε)."""
+    gamma_change: Number = None
+    """Mean over channels of |γ_{t+1} - γ_t|, over the mean of |γ_t|."""
+    deviation_change: Number = None
+    leak_ratio: tuple[Number, Number, Number] | None = None
+    """a_t / a_{t+1} of a = γ/σ̄: 10 %, 50 % and 90 % quantile over channels."""
+
+    @property
+    def driven_gamma(self) -> Number:
+        """Mean |γ|; None if γ has no path to the readout, so that only weight decay changes it."""
+        return self.gamma_magnitude if self.gamma_driven else None
+
+
+class Finding(Record):
+    """A fault of a layer; returned by :func:`bntt.analysis.health`."""
+
+    layer: str
+    """Name of the layer."""
+    kind: Literal["dead", "silent", "saturated", "idle", "collapsed"]
+    """"dead": no spike at all; "silent": none in some steps; "saturated": nearly every neuron fires; "idle": channels
+    without a spike; "collapsed": running variances below ε, which then alone determines the gain of the norm."""
+    steps: tuple[int, ...] = Field(default=(), exclude=True)
+    """The steps concerned, from 0; not written to the file."""
+    share: float
+    """Affected share of the layer: of its steps ("dead", "silent", "saturated"), of its channels ("idle"), or of its
+    running variances ("collapsed")."""
+    text: Annotated[str, Shown("finding")]
+    """One line that states the fault and a possible remedy."""
+
+
+def depth_correlation(peaks: Sequence[float]) -> float | None:
+    """Compute Spearman's rank correlation of peak and depth; 0 if all peaks are equal, None for fewer than 3.
+
+    Spearman's correlation is undefined if all peaks are equal. Without a number, such a start would be left out even
+    though it speaks against a claim.
+
+    >>> round(depth_correlation([1, 2, 3, 3]), 4), depth_correlation([3, 2, 1]), depth_correlation([4, 4, 4])
+    (0.9487, -1.0, 0.0)
+    """
+    if len(peaks) < 3:
+        return None
+    if len(set(peaks)) == 1:
+        return 0.0
+    ranks = [sum(other < peak for other in peaks) + sum(other <= peak for other in peaks) for peak in peaks]
+    return correlation(range(len(peaks)), ranks)
+
+
+class ActivityResult(Result):
+    """Spikes and γ of one run."""
+
+    arguments: ActivityArguments | None = None
+    """The arguments; None in older files, which do not have them."""
+    images: int
+    draws: int = 1
+    spikes_per_image: float
+    layers: Mapping[str, LayerActivity]
+    steps: Sequence[LayerAtStep]
+    findings: Sequence[Finding] = ()
+    places_npz: bytes = Field(default=b"", exclude=True, repr=False)
+    """Spikes of every neuron, saved as a separate file; empty if not requested."""
+
+    @property
+    def gamma_later(
+        self,
+    ) -> Annotated[Number, Shown("γ peaks later with depth (rank correlation)", metric="gamma-later", digits=2)]:
+        return depth_correlation(self._peaks("gamma_peak_step"))
+
+    @property
+    def gamma_peak(
+        self,
+    ) -> Annotated[Number, Shown("peak of γ in the last layer", "step", metric="gamma-peak", digits=0)]:
+        return next(reversed(self._peaks("gamma_peak_step")), None)
+
+    @property
+    def spikes_later(
+        self,
+    ) -> Annotated[Number, Shown("spikes peak later with depth (rank correlation)", metric="spikes-later", digits=2)]:
+        return depth_correlation(self._peaks("peak_step"))
+
+    @property
+    def spikes_peak(
+        self,
+    ) -> Annotated[Number, Shown("peak of spikes in the last layer", "step", metric="spikes-peak", digits=0)]:
+        return next(reversed(self._peaks("peak_step")), None)
+
+    @property
+    def spikes_first(
+        self,
+    ) -> Annotated[Number, Shown("firing at the first step, relative to the peak", "", ".0%", "spikes-first", 0)]:
+        return self._of_peak("firing_rate", 0)
+
+    @property
+    def spikes_last(
+        self,
+    ) -> Annotated[Number, Shown("firing at the last step, relative to the peak", "", ".0%", "spikes-last", 0)]:
+        return self._of_peak("firing_rate", -1)
+
+    @property
+    def gamma_first(
+        self,
+    ) -> Annotated[Number, Shown("γ at the first step, relative to its peak", "", ".0%", "gamma-first", 0)]:
+        return self._of_peak("driven_gamma", 0)
+
+    @property
+    def gamma_last(
+        self,
+    ) -> Annotated[Number, Shown("γ at the last step, relative to its peak", "", ".0%", "gamma-last", 0)]:
+        return self._of_peak("driven_gamma", -1)
+
+    @property
+    def gamma_smallest(
+        self,
+    ) -> Annotated[Number, Shown("smallest mean |γ| of a layer and step", metric="gamma-smallest", digits=3)]:
+        return min((row.driven_gamma for row in self.steps if row.driven_gamma is not None), default=None)
+
+    @property
+    def gamma_change(
+        self,
+    ) -> Annotated[Number, Shown("change of γ from a step to the next", form=".1%", metric="gamma-change")]:
+        """Mean over layers and the steps that drive the readout."""
+        return mean_of(row.gamma_change for row in self.steps if row.gamma_driven)
+
+    @property
+    def deviation_change(
+        self,
+    ) -> Annotated[Number, Shown("change of σ̄ from a step to the next", form=".1%", metric="deviation-change")]:
+        return mean_of(row.deviation_change for row in self.steps if row.gamma_driven)
+
+    @property
+    def last_step(
+        self,
+    ) -> Annotated[Number, Shown("firing at the last step, relative to the peak", "", ".0%", "last-step", 0)]:
+        return self._of_peak("firing_rate", -1, first=0)
+
+    def _peaks(self, key: str) -> list[int]:
+        return [peak for layer in self.layers.values() if (peak := getattr(layer, key)) is not None]
+
+    def _of_peak(self, key: str, step: int, first: int = 1) -> Number:
+        """Divide the value at a step by the highest of all steps: the mean over the layers from ``first`` on."""
+        rows = [[value for value in row if value is not None] for row in self.by_layer(key).values()]
+        return mean_of(row[step] / max(row) for row in rows[first:] if max(row, default=0) > 0)
+
+    def by_layer(self, key: str) -> dict[str, list[Any]]:
+        """Collect a value of every layer over steps."""
+        found: dict[str, list[Any]] = {}
+        for row in self.steps:
+            found.setdefault(row.layer, []).append(getattr(row, key))
+        return found
+
+    def rows(self) -> list[dict[str, object]]:
+        return [
+            row.model_dump(exclude={"leak_ratio"})
+            | dict(zip(LEAK_RATIO, row.leak_ratio or (None,) * len(LEAK_RATIO), strict=True))
+            for row in self.steps
+        ]
+
+    def attachments(self) -> dict[str, bytes]:
+        return {"places.npz": self.places_npz} if self.places_npz else {}
+
+    @property
+    def sample(self) -> str:
+        """The images and draws over which the numbers are means."""
+        return f"{plural(self.images, f'{self.split} image')}, {plural(self.draws, 'draw')}, one start"
+
+    def section(self) -> Section:
+        columns = ("neurons", "spike_rate", "peak_step", "gamma_peak_step")
+        tables = [table(f"Spikes by layer: {self.sample}", self.layers, *columns, first="layer")]
+        if self.findings:
+            caption = f"{plural(len(self.findings), 'finding')}: faults of layers"
+            tables.append(table(caption, self.findings, "layer", "kind", "text"))
+        spikes = {name: layer.spikes_by_class for name, layer in self.layers.items() if layer.spikes_by_class}
+        rows = [  # by hand: a column for each layer, and no record for each class
+            (Cell(one), *(count(sum(by_class.get(one, ()))) for by_class in spikes.values()))
+            for one in _classes(spikes)[:MOST_CLASSES]
+        ]
+        caption = f"Spikes per image by class and layer, all steps: {self.sample}"
+        return Section(
+            "Spike activity",
+            words=(f"{self.spikes_per_image:,.0f} spikes per image in all layers and steps.",),
+            tables=tuple(tables),
+            charts=(*self.spike_charts(), *self.gamma_charts()),
+            folded=(Table(caption, ("class", *spikes), tuple(rows)),) if rows else (),
+        )
+
+    def figures(self) -> list[Figure]:
+        pictures = [Figure(self.title, self.spike_charts())]
+        if gamma := (*self.gamma_charts(), *self.gamma_distributions()):
+            pictures.append(Figure(f"{self.title}: γ over time", gamma, stem="gamma"))
+        return pictures
+
+    def spike_charts(self) -> tuple[Chart, ...]:
+        """Draw the firing rate over time, and spikes by layer and by class."""
+        entries = [Entry(name, layer.spikes_per_image) for name, layer in self.layers.items()]
+        by_class = {name: layer.spikes_by_class for name, layer in self.layers.items()}
+        classes, values = _classes(by_class), list[list[Number]]()
+        for of in by_class.values():  # over the layer's mean: otherwise only a few layers would be visible
+            row = [sum(of.get(one, ())) for one in classes]
+            values.append([value / mean(row) if any(row) else None for value in row])
+        charts = (
+            Lines(
+                "Firing rate by layer and step", STEPS, RATE, over_steps(self.by_layer("firing_rate")), (), self.sample
+            ),
+            Forest("Spikes of each layer", SPIKES, entries, note=self.sample),
+            HeatMap("Spikes by class", Axis("class"), list(by_class), classes, values, OF_CLASS),
+        )
+        return tuple(chart for chart in charts if not is_empty(chart))
+
+    def gamma_charts(self) -> tuple[Chart, ...]:
+        """Draw γ, its divisor σ̄ and their changes by layer and step; nothing if no layer has a γ for each step."""
+        charts = list[Chart]()
+        for title, axis, key, last, note in (
+            ("γ over time", Axis("mean |γ| over channels"), "driven_gamma", None, "grey: no path to the readout"),
+            ("σ̄ over time", Axis("mean σ̄ over channels", scale="log"), "deviation", None, ""),
+            ("Change of γ", Axis("change to the next step / |γ|", percent=True), "gamma_change", -1, ""),
+            ("Change of σ̄", Axis("change to the next step / σ̄", percent=True), "deviation_change", -1, ""),
+        ):
+            rows = {name: row[:last] for name, row in self.by_layer(key).items()}  # the last step has no next one
+            shown = {name: row for name, row in rows.items() if any(value is not None for value in row)}
+            if shown:
+                charts.append(map_over_steps(title, shown, axis, note))
+        return tuple(charts)
+
+    def gamma_distributions(self) -> tuple[HeatMap, ...]:
+        """Draw the distribution of γ over the channels of each layer at every step."""
+        found = {name: layer.gamma_histogram for name, layer in self.layers.items()}
+        return tuple(_distribution(name, histogram) for name, histogram in found.items() if histogram)
+
+
+def _classes(by_layer: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    return list(dict.fromkeys(one for by_class in by_layer.values() for one in by_class))
+
+
+def _distribution(layer: str, histogram: GammaHistogram) -> HeatMap:
+    """Merge bins into a few rows, with the largest γ in the top row, as on an axis."""
+    edges, bins = histogram.edges, len(histogram.edges) - 1
+    joined = max(1, bins // BINS)
+    height = joined * (edges[-1] - edges[0]) / bins  # neighbouring edges can be equal in float32
+    digits, rows = max(2, 1 + math.ceil(-math.log10(height))), dict[str, list[Number]]()
+    for i in range(0, bins, joined)[::-1]:
+        middle = (edges[i] + edges[min(i + joined, bins)]) / 2
+        rows[f"{middle:.{digits}f}"] = [sum(row[i : i + joined]) / sum(row) or None for row in histogram.counts]
+    return map_over_steps(f"γ of {layer}", rows, Axis("channels", percent=True), "grey: no channel")
+
+
+def measure_activity(opened: Opened, arguments: ActivityArguments, progress: Progress) -> ActivityResult:
+    """Count the spikes of every image of a split, and read γ."""
+    import numpy as np
+
+    from bntt.analysis.activity.health import health
+    from bntt.analysis.activity.spike_activity import class_activity, peaks
+    from bntt.analysis.activity.step_changes import step_changes
+    from bntt.analysis.exit.early_exit import gamma_profile, gamma_spread
+
+    network, loader = opened.model.network, opened.loader(arguments.split)
+    draws = draws_of(opened.facts, arguments.draws)
+    progress.expect(draws * len(loader.places))
+    options: dict[str, Any] = {"seed": opened.seed, "draws": draws, "progress": progress}
+    counted = class_activity(opened.model, loader, len(opened.classes), places=arguments.places, **options)
+    total, most, layers = counted.total, peaks(counted.total, network), dict[str, LayerActivity]()
+    gamma, spread, columns = gamma_profile(network), gamma_spread(network), dict[str, dict[str, Any]]()
+    for name, changes in step_changes(network).items():
+        columns[name] = {
+            "gamma_magnitude": gamma.magnitude[name].tolist(),
+            "gamma_signed": gamma.signed[name].tolist(),
+            "gamma_largest": spread[name].largest.tolist(),
+            "gamma_driven": [t in gamma.driven[name] for t in range(len(gamma.signed[name]))],
+            "deviation": gamma.deviation[name].tolist(),
+            "gamma_change": [*changes.gamma.tolist(), None],
+            "deviation_change": [*changes.deviation.tolist(), None],
+            "leak_ratio": [*changes.ratio.tolist(), None],
+        }
+    shown = loader.data.labels[loader.places].unique().tolist()  # of other classes no mean is known
+    histograms = {
+        name: GammaHistogram(edges=found.edges.tolist(), counts=found.counts.tolist()) for name, found in spread.items()
+    }
+    for name, neurons in total.neurons.items():
+        layers[name] = LayerActivity(
+            neurons=neurons,
+            channels=total.spikes[name].shape[1],
+            spike_rate=total.spike_rate(name),
+            peak_step=_from_1(most.get(name)),
+            spikes_by_class={opened.classes[label]: counted.by_class[name][label].tolist() for label in shown},
+            gamma_peak_step=_from_1(gamma.peak(name)) if name in spread else None,
+            gamma_histogram=histograms.get(name),
+        )
+    npz = io.BytesIO()
+    if arguments.places:
+        np.savez_compressed(npz, **dict[str, Any]({name: row.float().numpy() for name, row in counted.places.items()}))
+    return ActivityResult(
+        **origin(opened, arguments),
+        images=len(loader.places),
+        draws=draws,
+        spikes_per_image=total.spikes_per_sample(),
+        layers=layers,
+        steps=[row for name in total.spikes for row in layer_steps(total, name, columns.get(name, {}))],
+        findings=health(total, network),
+        places_npz=npz.getvalue(),
+    )
+
+
+def _from_1(step: int | None) -> int | None:
+    return None if step is None else step + 1
+
+
+def layer_steps(total: Activity, layer: str, gamma: Mapping[str, Sequence[Any]]) -> list[LayerAtStep]:
+    """Return a layer's record of every step: its spikes, and the given columns of γ."""
+    counts = total.spikes[layer]
+    every = total.presentations * total.neurons[layer] / counts.shape[1]
+    columns = {
+        "step": range(1, len(counts) + 1),
+        "spikes_per_image": (counts.sum(1) / total.presentations).tolist(),
+        "firing_rate": total.rate(layer).tolist(),
+        "channels_never": (counts == 0).sum(1).tolist(),
+        "channels_always": (counts == every).sum(1).tolist(),
+        **gamma,
+    }
+    return [
+        LayerAtStep(layer=layer, **dict(zip(columns, row, strict=True))) for row in zip(*columns.values(), strict=True)
+    ]
+
+
 ACTIVITY = Measurement(
     "activity",
     """Count a run's spikes by layer, step and class; show its γ: peaks, spread, and change over time.
@@ -25,4 +431,6 @@ ACTIVITY = Measurement(
 
     Example: bntt activity runs/fashion-mnist""",
     ActivityArguments,
+    ActivityResult,
+    measure_activity,
 )

@@ -15,9 +15,10 @@ from bntt.analysis.accuracy.batches import advance_batch
 from bntt.analysis.accuracy.evaluation import FIRST_DRAW, Activity, add_to, check_labels, presented
 from bntt.nn.kinds import norm_facts
 from bntt.nn.network.classifier import SpikingClassifier, check_answers, check_classifier
+from bntt.nn.network.delays import delays
 from bntt.nn.network.labelled_batch import Loader, Samples
 from bntt.nn.network.measured import Measure, evaluating, joined
-from bntt.nn.network.spiking_network import STEPS_AT_ONCE
+from bntt.nn.network.spiking_network import STEPS_AT_ONCE, SpikingNetwork
 from bntt.nn.norms.held_statistics import batch_statistics
 
 
@@ -152,3 +153,20 @@ def untrained_activity(
     found = joined(parts)
     spikes = {name: layer.spikes.cpu() for name, layer in found.items() if layer.spikes is not None}
     return Activity(len(inputs), spikes, {name: found[name].neurons for name in spikes})
+
+
+def peaks(activity: Activity, network: SpikingNetwork) -> dict[str, int | None]:
+    """Find the step, from 0, at which each layer fires most, among those that reach the readout; None if it never does.
+
+    >>> from bntt.models import mlp
+    >>> activity = Activity(1, {"fc1": torch.tensor([[1.0], [2.0], [0.0]])}, {"fc1": 4})
+    >>> peaks(activity, mlp(hidden=(4,), num_steps=3))
+    {'fc1': 1}
+    """
+    found: dict[str, int | None] = {}
+    for name, delay in delays(network).items():
+        if name in activity.spikes:
+            steps = delay.reaching_readout(len(activity.spikes[name]))
+            rate = activity.rate(name)[steps.start : steps.stop]
+            found[name] = steps.start + int(rate.argmax()) if len(rate) and rate.any() else None
+    return found
