@@ -110,11 +110,9 @@ def inside(
 AUGMENTATIONS: Registry[Callable[..., Tensor]] = Registry(
     "augmentation", {"crop": random_crop, "flip": random_flip, "cutout": cutout, "erase": random_erasing}
 )
-"""Augmentations of images, by their names in recipes."""
 EVENT_AUGMENTATIONS: Registry[Callable[..., Tensor]] = Registry(
     "augmentation of events", {"flip": random_flip, "shift": random_crop}
 )
-"""Augmentations of frames, by name, as :class:`~bntt.data.SampleLoader` takes them."""
 GRID = 1 << 24
 """Resolution of shares: with multiples of 2⁻²⁴, 1 - share is exact in float32, and no mixed pixel exceeds 1."""
 
@@ -183,4 +181,3 @@ def soft_labels(
 
 
 MIXES = {"mixup": mixup, "cutmix": cutmix}
-"""Mixing functions, by their names in recipes."""

@@ -21,7 +21,6 @@ from bntt.io.errors import DataError
 from bntt.io.files import digest, digest_of_text
 
 Way = Framing | Fitting
-"""Conversion of recordings to frames, or of pictures to images of one size and mode."""
 
 
 def no_progress(done: int, total: int) -> None:

@@ -19,7 +19,6 @@ from bntt.data.augment import EVENT_AUGMENTATIONS
 from bntt.data.samples import check_labels
 
 COUNTS = (torch.uint8, torch.uint16)
-"""Types of counts of events."""
 HEADER = 512
 """Bytes of length and header, padded with spaces, since the header is known only at the end."""
 CHUNK = 1 << 22

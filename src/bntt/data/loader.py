@@ -91,15 +91,13 @@ class SampleLoader:
             raise ValueError(f"share must be (rank, count) with 0 <= rank < count, got {self.share}")
         if len(self.data) == 0:
             raise ValueError("there are no samples: 0 batches")
-        if self.augment and not self._augmentations:
-            raise ValueError(
-                f"augmentations are for images and frames of events, got {', '.join(self.augment)} for a "
-                f"{type(self.data).__name__} that is neither: leave out augment, or change the samples in batch() of "
-                f"a set of your own"
-            )
         for name in self.augment:
             if name not in self._augmentations:
-                raise ValueError(f"unknown augmentation {name!r}: choose out of {', '.join(self._augmentations)}")
+                known = (
+                    ", ".join(self._augmentations)
+                    or f"none for a {type(self.data).__name__} of neither images nor events"
+                )
+                raise ValueError(f"unknown augmentation {name!r}: choose out of {known}")
         if self.mix and self.mix not in MIXES:
             raise ValueError(f"unknown mix {self.mix!r}: choose out of {', '.join(MIXES)}, or '' for none")
         if not (math.isfinite(self.mix_alpha) and self.mix_alpha > 0):
@@ -109,7 +107,6 @@ class SampleLoader:
 
     @property
     def _augmentations(self) -> Mapping[str, Callable[..., Tensor]]:
-        """Return the augmentations available for these samples, as defined by their set."""
         return getattr(self.data, "augmentations", {})
 
     def __len__(self) -> int:

@@ -20,7 +20,7 @@ from bntt.data.errors import DamagedManifest, DataError
 from bntt.data.frames import FrameSet, FrameSplits
 from bntt.data.image_set import ImageSet, Splits
 from bntt.io.errors import refusing
-from bntt.io.files import digest, digest_of_bytes, digest_of_values, read_json
+from bntt.io.files import digest, digest_of_bytes, digest_of_values, read_json, write_json
 
 FORMAT = 1
 PARTS = ("train", "test")
@@ -99,8 +99,7 @@ def replace_prepared(folder: Path, write: Callable[[Path], Manifest]) -> Manifes
         new.mkdir()  # with the umask's permissions; only the user can read mkdtemp's own folder
         manifest = write(new)
         values = asdict(manifest)
-        text = json.dumps({**values, "checksum": digest_of_values(values)}, indent=1)
-        (new / "manifest.json").write_text(f"{text}\n", encoding="utf-8")
+        write_json(new / "manifest.json", {**values, "checksum": digest_of_values(values)})
         if folder.is_dir():
             folder.replace(old)
         new.replace(folder)

@@ -11,7 +11,6 @@ from torch import Tensor
 from bntt.ops.random import Purpose, permutation
 
 Same = TypeVar("Same")
-"""Set of the same kind as the one it is taken from."""
 
 
 @runtime_checkable

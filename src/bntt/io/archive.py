@@ -25,11 +25,8 @@ from bntt.io.lock import hold_run
 SUFFIX = ".tar.xz"
 SUMS = "SHA256SUMS"
 LARGEST = 1 << 29
-"""Most bytes of all files of an archive together."""
 WRONG = {"\n": "a line break", "\0": "a NUL", "\\": "a backslash"}
-"""Characters that no name in an archive may have, in words."""
 Files = Iterable[tuple[str, bytes]]
-"""Names and contents of files."""
 _UNPACKED: dict[tuple[Path, str], Path] = {}
 """Folders of archives that this process has unpacked, by their checksums; removed when it ends."""
 
@@ -139,7 +136,6 @@ def _write(target: Path, archive: Path, files: Files) -> None:
 
 
 def _compressed(files: Mapping[str, bytes]) -> bytes:
-    """Return the bytes of an archive."""
     content = io.BytesIO()
     with tarfile.open(fileobj=content, mode="w", format=tarfile.PAX_FORMAT) as archive:
         for name in sorted(files):
@@ -202,7 +198,6 @@ def _parsed(content: bytes) -> dict[str, list[str]]:
 
 
 def _sums(folder: Path) -> dict[str, list[str]]:
-    """Read the checksums of a folder, by name of the file."""
     try:
         return _parsed((folder / SUMS).read_bytes())
     except OSError:

@@ -37,7 +37,6 @@ KNOWN = {
     "torch._utils _rebuild_tensor_v2",
     *(f"torch {kind}Storage" for kind in _KINDS),
 }
-"""All names that a file of weights needs."""
 REFUSED = {"STACK_GLOBAL", "INST", "OBJ", "NEWOBJ", "NEWOBJ_EX", "EXT1", "EXT2", "EXT4"}
 REFUSED |= {"NEXT_BUFFER", "READONLY_BUFFER"}
 """Operations of a pickle that name or make objects in ways that torch.save does not use."""

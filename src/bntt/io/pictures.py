@@ -24,15 +24,12 @@ if TYPE_CHECKING:
 
 Pixels = NDArray[np.uint8]
 LARGEST = 1 << 26
-"""Largest size of one image file, in bytes."""
 FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "PPM", "TIFF", "GIF")
 """Formats that Pillow may open: its other readers, some of which start programs, never see a file."""
 PIXELS = 1 << 25
 """Most pixels of one image: reading it takes about eleven bytes for each."""
 MODES_READ = ("L", "RGB", "P", "1", "LA", "RGBA", "PA", "CMYK", "I;16", "I;16B")
-"""Pillow's modes that are read, all to 8-bit gray or RGB."""
 ORIENTATION = 0x0112
-"""EXIF tag of the orientation."""
 TURNS = {
     2: "FLIP_LEFT_RIGHT",
     3: "ROTATE_180",
@@ -78,13 +75,7 @@ def decoded(read: Callable[[], bytes], where: str) -> tuple[Pixels, tuple[str, .
 
 
 def _plain(image: Image.Image) -> tuple[Image.Image, list[str]]:
-    """Convert an image to opaque 8-bit gray or RGB, and describe the changes.
-
-    >>> from PIL import Image
-    >>> image, changes = _plain(Image.new("LA", (3, 2), (0, 51)))
-    >>> image.mode, image.getpixel((0, 0)), changes
-    ('L', 204, ['put on white'])
-    """
+    """Convert an image to opaque 8-bit gray or RGB, and describe the changes."""
     from PIL import Image
 
     if image.mode.startswith("I"):

@@ -21,14 +21,11 @@ HEADER_ENDS = b"#End Of ASCII Header"
 LONGEST_HEADER = 1 << 20
 """Longest header in bytes; the preferences that jAER writes into headers have some ten thousand."""
 WORDS = 8
-"""Bytes per event."""
 NEIGHBOURS = 1_000_000
 """Microseconds: upper bound on the gap between successive events of a working or noisy sensor."""
 NOT_TEXT = bytes(set(range(32)) - {9}) + b"\x7f"
 SIMULATED = "# This recording is simulated: no camera made it."
-"""Second line of a simulator's file."""
 LATEST = 1 << 32
-"""Bound of the file's clock, in microseconds."""
 ORIENTATIONS = ("common", "raw")
 FALLING = ("refuse", "sort")
 
@@ -58,7 +55,6 @@ DVS128 = AddressLayout("DVS128", 128, 128, x=(1, 7), y=(8, 7), p=0, other=1 << 1
 DAVIS346 = AddressLayout("DAVIS", 260, 346, x=(12, 10), y=(22, 9), p=11, other=1 << 31 | 1 << 10, never=0, turned=False)
 """Bit 31 is set for image samples, 22-30 Y, 12-21 X, 11 P; bit 10 is set for other words that are not pixel events."""
 DAVIS240 = replace(DAVIS346, height=180, width=240)
-"""Layout of :data:`DAVIS346` for a smaller sensor."""
 
 
 def read_aedat2(
@@ -140,7 +136,6 @@ def _decode(t: np.ndarray, address: np.ndarray, layout: AddressLayout, orientati
 
 
 def _place(address: np.ndarray, layout: AddressLayout) -> tuple[np.ndarray, np.ndarray]:
-    """Extract X and Y from the addresses."""
     x, y = (
         ((address >> np.uint32(first)) & np.uint32((1 << count) - 1)).astype(np.uint16)
         for first, count in (layout.x, layout.y)

@@ -18,9 +18,7 @@ from bntt.io.files import read_file
 
 VERSION = b"#!AER-DAT4.0\r\n"
 LARGEST_PACKETS = 1 << 30
-"""Bytes of all events together, unpacked."""
 EVENT = 16
-"""Bytes of an event in a packet."""
 
 
 def read_aedat4(path: Path) -> Events:

@@ -131,7 +131,6 @@ EDGES: dict[str, Callable[[Events, int], Int[np.ndarray, "T_and_one"]]] = {"time
 
 
 def _cells(events: Events, binning: Binning) -> Integer[np.ndarray, " N"]:
-    """Return each event's place in a frame."""
     rows = np.arange(events.height) * binning.height // events.height * binning.width
     columns = np.arange(events.width) * binning.width // events.width
     planes = np.arange(2) * (binning.height * binning.width)

@@ -6,7 +6,6 @@ Modelled on CIFAR10-DVS (Li et al. 2017), where a camera saw pictures move round
 from __future__ import annotations
 
 import math
-import os
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -24,13 +23,11 @@ from bntt.data.events.recording import Events
 from bntt.data.image_set import ImageSet
 from bntt.data.samples import stratified
 from bntt.io.errors import DataError
-from bntt.io.files import digest_of_bytes
+from bntt.io.files import digest_of_bytes, write_whole
 from bntt.ops.random import Purpose, child_keys, normal, sample_keys, uniform
 
 RECORDINGS = 10_000
-"""Number of recordings in CIFAR10-DVS."""
 LUMINANCE = (0.299, 0.587, 0.114)
-"""Weights of red, green and blue."""
 
 
 @dataclass(frozen=True)
@@ -233,14 +230,17 @@ def simulate_set(
     for done, (place, path) in enumerate(paths.items(), start=1):
         notes = _notes(name, images.images[place], place, seed, camera)
         if not (path.is_file() and is_simulated(path, notes)):  # else this very recording exists
-            _write(path, notes, images.images[place], place, seed, camera)
+            events, threshold = simulate(images.images[place], seed=seed, index=place, camera=camera)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            last = f"# Threshold {threshold:.6g}, {len(events)} events"
+            write_whole(path, aedat2_bytes(events, [*notes, last]))
         progress(done, count)
     part.replace(folder)
 
 
 def _paths(images: ImageSet, places: list[int], folder: Path, name: str) -> dict[int, Path]:
-    """Name the file of each image."""
-    labels = [_as_folder(label) for label in images.classes]
+    """Name the file of each image; its class's folder has a name that is valid on every system."""
+    labels = [re.sub(r"[^\w.-]+", "-", label, flags=re.ASCII).strip("-.") or "class" for label in images.classes]
     if len({label.lower() for label in labels}) < len(labels):
         raise DataError(
             f"two classes of {name} would have one folder: {', '.join(sorted(labels))}; give them other names"
@@ -249,20 +249,6 @@ def _paths(images: ImageSet, places: list[int], folder: Path, name: str) -> dict
     return {place: folder / label / f"{name}_{label}_{place:05}.aedat" for place, label in called.items()}
 
 
-def _as_folder(label: str) -> str:
-    """Turn a class name into a folder name that is valid on every system."""
-    return re.sub(r"[^\w.-]+", "-", label, flags=re.ASCII).strip("-.") or "class"
-
-
 def _notes(name: str, image: Tensor, place: int, seed: int, camera: Camera) -> list[str]:
     content = digest_of_bytes(image.contiguous().numpy().tobytes())
     return [SIMULATED, f"# Image {place} of {name}, SHA-256 {content}", f"# Seed {seed}, {camera}"]
-
-
-def _write(path: Path, notes: list[str], image: Tensor, place: int, seed: int, camera: Camera) -> None:
-    """Write the file whole, or not at all."""
-    events, threshold = simulate(image, seed=seed, index=place, camera=camera)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".aedat.tmp")
-    temporary.write_bytes(aedat2_bytes(events, [*notes, f"# Threshold {threshold:.6g}, {len(events)} events"]))
-    os.replace(temporary, path)

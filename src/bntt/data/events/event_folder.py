@@ -6,14 +6,12 @@ Recordings are read, and their frames written, one at a time, so neither need fi
 from __future__ import annotations
 
 import hashlib
-import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 
 import numpy as np
-from torch import Tensor
 
 from bntt.data.events.aedat2 import is_simulated
 from bntt.data.events.binning import Binning, to_frames
@@ -25,7 +23,7 @@ from bntt.data.listing import folder_listing, is_junk, listing_digest
 from bntt.data.prepared import PARTS, Manifest, load_prepared, replace_prepared
 from bntt.data.registry import Progress
 from bntt.io.errors import DataError, refusing
-from bntt.io.files import digest, digest_of_text, read_json
+from bntt.io.files import digest, digest_of_text, read_json, write_json
 
 SPLIT = "split.json"
 TEST_SHARE = 0.1
@@ -50,9 +48,11 @@ def prepare_events(
     listed = _fingerprint(root, files)
     labels = {label: number for number, label in enumerate(sorted({_label(recording) for recording in files["train"]}))}
     size = [binning.num_steps, 2, binning.height, binning.width]
-    total, counted, contents = len(split.train) + len(split.test), _Counted(), dict[str, dict[str, str]]()
+    total, contents = len(split.train) + len(split.test), dict[str, dict[str, str]]()
+    counted, bits, empty = dict.fromkeys(("events", "left_out", "saturated", "simulated"), 0), dict[str, int](), 0.0
 
     def write(temporary: Path) -> Manifest:
+        nonlocal empty
         sums, sensor = {}, None
         for part, recordings in files.items():
             target, contents[part] = temporary / f"{part}.safetensors", {}
@@ -66,47 +66,35 @@ def prepare_events(
                             f"{path} is of a sensor of {events.height}x{events.width}, {other} of {rows}x{columns}: "
                             f"their frames would differ by the camera; make two sets of them"
                         )
+                    made = is_simulated(path)
+                    if simulated not in (None, made):
+                        said, wanted = ("is", "a camera") if made else ("is not", "the simulator")
+                        raise DataError(
+                            f"{path} {said} simulated: {name} are recordings of {wanted}; use the dataset 'events'"
+                        )
+                    with refusing(path, ValueError):
+                        frames = to_frames(events, binning)
+                    file.add(frames.counts)
                     contents[part][recording] = content_of(events)
-                    file.add(counted.frames_of(events, binning, path))
-                    counted.simulated += _checked_origin(path, name, simulated)
+                    for key, more in zip(counted, (len(events), events.left_out, frames.saturated, made), strict=True):
+                        counted[key] += more
+                    empty += frames.empty
                     progress(sum(map(len, contents.values())), total)
-            sums[part], counted.bits[part] = digest(target), file.bits
+            sums[part], bits[part] = digest(target), file.bits
         write_split(temporary / SPLIT, split)
         details = {
             "binning": asdict(binning),
             "split": split.sha256,
             "again": refuse_overlap(contents),
-            **asdict(counted),
-            "empty": counted.empty / total,
+            **counted,
+            "empty": empty / total,
+            "bits": bits,
         }
         counts = {part: len(recordings) for part, recordings in files.items()}
-        check = "simulated" if counted.simulated else "unchecked"
+        check = "simulated" if counted["simulated"] else "unchecked"
         return Manifest(name, str(root.resolve()), check, counts, size, list(labels), sums, listed, details=details)
 
     return replace_prepared(folder, write)
-
-
-@dataclass
-class _Counted:
-    """Counts made while recordings become frames."""
-
-    events: int = 0
-    left_out: int = 0
-    saturated: int = 0
-    simulated: int = 0
-    """Number of simulated recordings."""
-    empty: float = 0.0
-    """Share of empty frames, summed over recordings."""
-    bits: dict[str, int] = field(default_factory=dict)
-
-    def frames_of(self, events: Events, binning: Binning, path: Path) -> Tensor:
-        with refusing(path, ValueError):
-            frames = to_frames(events, binning)
-        self.events += len(events)
-        self.left_out += events.left_out
-        self.saturated += frames.saturated
-        self.empty += frames.empty
-        return frames.counts
 
 
 def load_events(folder: Path, manifest: Manifest) -> Splits | FrameSplits:
@@ -114,15 +102,6 @@ def load_events(folder: Path, manifest: Manifest) -> Splits | FrameSplits:
     found = load_prepared(folder, manifest)
     if read_split(folder / SPLIT).sha256 != manifest.details.get("split"):
         raise DataError(f"{folder / SPLIT} is not the split that {manifest.name} was prepared with: prepare it again")
-    return found
-
-
-def _checked_origin(path: Path, name: str, simulated: bool | None) -> bool:
-    """Return True if a recording is simulated; refuse it if its origin is not the required one."""
-    found = is_simulated(path)
-    if simulated is not None and found != simulated:
-        said, wanted = ("is", "a camera") if found else ("is not", "the simulator")
-        raise DataError(f"{path} {said} simulated: {name} are recordings of {wanted}; use the dataset 'events'")
     return found
 
 
@@ -140,7 +119,6 @@ def _label(recording: str) -> str:
 
 
 def _parts(root: Path, kind: EventFormat, test_share: float) -> tuple[dict[str, dict[str, Path]], RecordingSplit]:
-    """Return the files of each part by name, in order."""
     if not root.is_dir():
         raise DataError(f"{root} is no folder: expected a folder with one folder of {kind.ending} files per class")
     inner = _around_classes(root, kind)
@@ -251,8 +229,7 @@ def refuse_overlap(contents: Mapping[str, Mapping[str, str]]) -> int:
 
 def write_split(path: Path, split: RecordingSplit) -> None:
     """Write both lists and their digest, as JSON."""
-    values = {"sha256": split.sha256, "train": split.train, "test": split.test}
-    path.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+    write_json(path, {"sha256": split.sha256, "train": split.train, "test": split.test})
 
 
 def read_split(path: Path) -> RecordingSplit:

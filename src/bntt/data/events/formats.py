@@ -24,7 +24,6 @@ OVERFLOW = 240
 OVERFLOW_STEP = 1 << 13
 """Microseconds that each such record adds to all times after it."""
 ZIP = (b"PK\3\4", b"PK\5\6")
-"""First bytes of an archive, and of an empty one."""
 NAMES = ("t", "x", "y", "p")
 HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 LARGEST_TIME = 1 << 62
@@ -128,7 +127,6 @@ def _check_sizes(path: Path, archive: Any, most: int) -> None:
 
 
 def _array(what: str, archive: Any, member: str) -> np.ndarray:
-    """Read one array, in this machine's byte order."""
     with archive.open(member) as file:
         return _values(what, file, archive.getinfo(member).file_size)
 

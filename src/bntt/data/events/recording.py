@@ -12,7 +12,6 @@ from jaxtyping import Int, Integer
 from bntt.io.errors import DataError
 
 LARGEST_SIDE = 1 << 15
-"""Largest side of a sensor, in pixels."""
 LARGEST_FILE = 1 << 30
 """Largest size of one recording in bytes, more than 100 million events."""
 

@@ -20,7 +20,6 @@ from bntt.io.pictures import FORMATS, Fit, brought_to, decoded
 
 Mode = Literal["", "rgb", "gray"]
 LARGEST = 4096
-"""Most rows and columns that images can be scaled to."""
 PARTS = (("train",), ("test", "val"))
 
 
@@ -101,7 +100,6 @@ def stacked(
 
 
 def _help(one: Sequence[int], other: Sequence[int]) -> str:
-    """Suggest the flags that bring two shapes together."""
     keys = ["data.mode (--mode), rgb or gray, makes them one mode"] if one[0] != other[0] else []
     keys += ["data.size (--size), with data.fit, makes them one size"] if list(one[1:]) != list(other[1:]) else []
     return "; ".join(keys)
@@ -158,7 +156,6 @@ def _is_image(file: ListedFile) -> bool:
 
 
 def _part(root: Path, names: tuple[str, ...]) -> tuple[Path, Listing]:
-    """Return the place of a part, and its content."""
     if not root.is_file():
         place = _place(root, names)
         return place, folder_listing(place) if place.is_dir() else zip_listing(place)
@@ -171,7 +168,6 @@ def _part(root: Path, names: tuple[str, ...]) -> tuple[Path, Listing]:
 
 
 def _place(root: Path, names: tuple[str, ...]) -> Path:
-    """Return the folder or the zip of one part."""
     for name in names:
         if (root / name).is_dir():
             return root / name
