@@ -1,8 +1,6 @@
 """Random changes and mixtures of a batch, independent for each image or recording, by counter-based randomness.
 
-All frames of a recording change in the same way, so that events stay events: counts move to other cells and are neither
-mixed nor changed, time and polarity stay as they are. An image is mixed with a partner from the whole set by a share of
-its own, where the papers' code pairs the images of a batch and draws one share for all of them.
+All frames of a recording change alike. An image is mixed with one of the whole set, by a share of its own.
 """
 
 from __future__ import annotations

@@ -68,13 +68,7 @@ class ImageSet:
 
 
 def same_images(one: ImageSet, other: ImageSet, places: Int[Tensor, " M"]) -> bool:
-    """Return True if two sets are equal in size, and have the same images and labels at these places.
-
-    >>> black = ImageSet(torch.zeros(3, 1, 2, 2, dtype=torch.uint8), torch.tensor([0, 1, 1]), ("cat", "dog"))
-    >>> first = torch.tensor([0])
-    >>> same_images(black, black, first), same_images(black, black.select(first), first)
-    (True, False)
-    """
+    """Return True if two sets are equal in size, and have the same images and labels at these places."""
     if len(one) != len(other):
         return False
     ours, theirs = one.select(places), other.select(places)

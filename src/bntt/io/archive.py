@@ -1,9 +1,4 @@
-"""Archives of text files: the evidence behind results, or one file for another machine.
-
-Evidence is one ``NAME.tar.xz`` per subject, with ``SHA256SUMS`` in the same folder; a file for another machine has the
-``SHA256SUMS`` of its files inside. The same files give the same bytes. Reading verifies the checksum first, and never
-writes where the archives are.
-"""
+"""Archives ``NAME.tar.xz`` with ``SHA256SUMS`` beside them, or inside one for another machine; checked before use."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""One process per run directory: two writers would mix their metrics and damage each other's checkpoints.
-
-Folders of archives are locked the same way, for the time of a write.
-"""
+"""One process per run directory, and per folder of archives while one is written."""
 
 from __future__ import annotations
 

@@ -1,8 +1,6 @@
-"""Files of ``torch.save``, inspected before PyTorch opens them: weights in plain containers and nothing else.
+"""Files of ``torch.save``, inspected before PyTorch opens them: tensors in plain containers and nothing else.
 
-PyTorch's restricted loader runs no code, but it accepts more than weights need, and a few bytes can make it request any
-amount of memory. So a file is first parsed here, as an archive of stored members or a sequence of pickles: its sizes
-must add up to no more than its bytes, its pickles must name nothing but tensors, and no pickle is executed.
+A few bytes can make PyTorch's restricted loader request any memory: here sizes add up to at most the file's bytes.
 """
 
 from __future__ import annotations

@@ -1,8 +1,4 @@
-"""One image file: decoded as a viewer shows it, and converted to a network's channels and size; no PyTorch.
-
-Folders of images, ``bntt predict`` and the runtime use the same functions, so that a network sees a picture
-exactly as in training, bit for bit.
-"""
+"""One image file: decoded as a viewer shows it, and fitted to a network, for training and runtime alike; no PyTorch."""
 
 from __future__ import annotations
 
@@ -99,12 +95,7 @@ def orientation_of(image: Image.Image) -> int:
 
 
 def brought_to(pixels: Pixels, shape: Sequence[int], fit: Fit) -> tuple[Pixels, tuple[str, ...]]:
-    """Convert an image ``[C, H, W]`` to a shape, and describe the changes; the mode is changed first, then the size.
-
-    >>> brought_to(np.full((3, 4, 8), 100, np.uint8), (1, 2, 2), "pad")
-    (array([[[100, 100],
-            [  0,   0]]], dtype=uint8), ('gray from RGB', 'resized and padded from 8x4 to 2x2'))
-    """
+    """Convert an image ``[C, H, W]`` to a shape, and describe the changes; the mode is changed first, then the size."""
     from PIL import Image, ImageOps
 
     channels, height, width = shape

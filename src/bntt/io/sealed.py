@@ -1,8 +1,4 @@
-"""Files of safetensors that hold their own SHA-256, with notes in their header; nothing here needs PyTorch.
-
-No code can hide in one. safetensors checks the structure but not the bytes, so the header also holds the SHA-256 of the
-whole file, computed with dots in place of the checksum: a single flipped bit is noticed before a number is used.
-"""
+"""Files of safetensors with notes in the header and their own SHA-256, computed with dots in its place; no PyTorch."""
 
 from __future__ import annotations
 

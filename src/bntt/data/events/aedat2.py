@@ -1,7 +1,4 @@
-"""AEDAT 2.0, read and written as jAER does: header lines, then pairs of big-endian 32-bit words, an address and a time.
-
-The layouts of addresses are those of iniVation's page "AEDAT 2.0". CIFAR10-DVS (Li et al. 2017) uses the DVS128's.
-"""
+"""AEDAT 2.0 as jAER has it: header lines, then pairs of big-endian words, address (iniVation's layouts) and time."""
 
 from __future__ import annotations
 
@@ -63,20 +60,16 @@ def read_aedat2(
     r"""Return the events of an AEDAT 2.0 file.
 
     A header line begins with "#", ends with a line feed and has no control characters; the line "#End Of ASCII Header"
-    ends the header. Without that line, the header ends before the first line that is not a header line, or before the
-    first line from which on the bytes are whole events of this layout, less than a second apart: an event can begin
-    with the byte of "#" and look like text.
-
-    Times have 32 bits and wrap around after 71 minutes: each event is -2³¹ to 2³¹ - 1 microseconds after the one
-    before. Words that are not pixel events are skipped and counted in ``left_out``.
+    ends the header. Without it, the header ends before the first line that is none, or from which on the bytes are
+    whole events of this layout, less than a second apart. Times have 32 bits and wrap around after 71 minutes. Words
+    that are not pixel events are skipped and counted in ``left_out``.
 
     Args:
         path: the file.
         layout: the meaning of the bits of an address: ``DVS128``, or a DAVIS's.
         orientation: "common": for the DVS128, what common readers of CIFAR10-DVS return, ``x = 127 - Y``,
             ``y = 127 - X`` and ``p = 1 - P``; for a DAVIS, the address unchanged. "raw": always the address unchanged.
-            The camera counts its rows from the bottom. It was not verified on a recording which of the two is upright,
-            nor whether P = 1 means brighter.
+            Not verified on a recording: which of the two is upright, and whether P = 1 means brighter.
         falling: what to do if times decrease: "refuse", or "sort" all events by time, equal times in file order.
 
     Raises:
@@ -124,15 +117,11 @@ def read_aedat2(
             return f"event {event} in order of time"
         return f"byte {start + WORDS * (event if places is None else int(places[event]))}, event {event}"
 
-    return recorded(path, where, lambda: _decode(t, address, layout, orientation, words - len(t)))
-
-
-def _decode(t: np.ndarray, address: np.ndarray, layout: AddressLayout, orientation: str, left_out: int) -> Events:
     x, y = _place(address, layout)
     p = ((address >> np.uint32(layout.p)) & np.uint32(1)).astype(np.uint8)
     if layout.turned and orientation == "common":
         x, y, p = np.uint16(layout.width - 1) - y, np.uint16(layout.height - 1) - x, np.uint8(1) - p
-    return Events(t, x, y, p, layout.height, layout.width, left_out)
+    return recorded(path, where, lambda: Events(t, x, y, p, layout.height, layout.width, words - len(t)))
 
 
 def _place(address: np.ndarray, layout: AddressLayout) -> tuple[np.ndarray, np.ndarray]:

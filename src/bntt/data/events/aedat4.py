@@ -1,14 +1,9 @@
-"""AEDAT 4, as iniVation's DV writes it: read with the package ``aedat``, ``pip install "bntt[events]"``.
-
-The structure around the packets is checked first: on a damaged file the package can end the process.
-"""
+"""AEDAT 4, as iniVation's DV writes it, read by ``aedat`` after a check: a damaged file could end the process."""
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -43,7 +38,12 @@ def read_aedat4(path: Path) -> Events:
     try:
         decoder = aedat.Decoder(str(path))
         streams = {name: facts for name, facts in decoder.id_to_stream().items() if facts["type"] == "events"}
-        packets = list(_packets(path, decoder)) if len(streams) == 1 else []
+        packets, size = [], 0
+        for packet in decoder if len(streams) == 1 else ():
+            size += EVENT * len(packet.get("events", ()))
+            if size > LARGEST_PACKETS:
+                raise DataError(f"{path} has more than {LARGEST_PACKETS} bytes of events: cut the recording into parts")
+            packets += [packet["events"]] if "events" in packet else []
     except (DataError, MemoryError):
         raise
     except BaseException as error:  # a panic in its Rust code is not an Exception
@@ -58,17 +58,6 @@ def read_aedat4(path: Path) -> Events:
     p = rows["on"].astype(np.uint8)
     sensor = facts["height"], facts["width"]
     return recorded(path, lambda event: f"event {event}", lambda: Events(t, x, y, p, *sensor))
-
-
-def _packets(path: Path, decoder: Any) -> Iterator[np.ndarray]:
-    """Yield the packets of events, as long as they fit in memory."""
-    size = 0
-    for packet in decoder:
-        if "events" in packet:
-            size += EVENT * len(packet["events"])
-            if size > LARGEST_PACKETS:
-                raise DataError(f"{path} has more than {LARGEST_PACKETS} bytes of events: cut the recording into parts")
-            yield packet["events"]
 
 
 def _check_container(path: Path, content: bytes) -> None:

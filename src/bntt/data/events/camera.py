@@ -1,7 +1,4 @@
-"""Simulated recordings: an event camera in front of a moving picture, and a folder of recordings of a set of images.
-
-Modelled on CIFAR10-DVS (Li et al. 2017), where a camera saw pictures move round a closed loop on a screen.
-"""
+"""Recordings simulated like CIFAR10-DVS (Li et al. 2017): an event camera before a picture that moves round a loop."""
 
 from __future__ import annotations
 
@@ -73,10 +70,9 @@ def simulate(
 ) -> tuple[Events, float]:
     """Simulate the recording of a still picture by an event camera.
 
-    The picture's middle square covers the sensor all the way round the circle, so that its edges are never seen. A
-    pixel of intensity I keeps the log intensity ``L = log(dark + I)`` of its last event, and fires whenever L has since
-    risen (polarity 1) or fallen (0) by its threshold. Every picture starts at its own random angle, so that a time step
-    says nothing about the direction of the movement. All randomness depends only on seed and index.
+    The picture's middle square covers the sensor all the way round the circle, from a random angle. A pixel of
+    intensity I keeps the log intensity ``L = log(dark + I)`` of its last event, and fires whenever L has since risen
+    (polarity 1) or fallen (0) by its threshold. All randomness depends only on seed and index.
 
     Args:
         image: gray or RGB.
@@ -195,9 +191,8 @@ def simulate_set(
 ) -> None:
     """Record ``count`` images, stratified by class, each in a file of its own.
 
-    Everything goes to ``<folder>.part`` first, which is renamed when it is complete. Files from an
-    earlier attempt are kept if their header matches the one to be written. The header of every file says that it
-    is simulated, from which image, with which seed and camera.
+    Everything goes to ``<folder>.part`` first; recordings of an earlier attempt are kept if their header, which names
+    image, seed and camera, is the one to be written.
 
     Args:
         images: the images to record, gray or RGB.
@@ -224,31 +219,21 @@ def simulate_set(
         raise DataError(f"{name} has {len(images):,} images to simulate recordings from, asked for {count:,}")
     chosen = stratified(images, count, seed)
     part = folder.with_name(folder.name + ".part")
-    paths = _paths(images, chosen.tolist(), part, name)
+    labels = [re.sub(r"[^\w.-]+", "-", label, flags=re.ASCII).strip("-.") or "class" for label in images.classes]
+    if len({label.lower() for label in labels}) < len(labels):
+        raise DataError(f"two classes of {name} would have one folder: {', '.join(sorted(labels))}; rename one")
+    called = {place: labels[int(images.labels[place])] for place in chosen.tolist()}
+    paths = {place: part / label / f"{name}_{label}_{place:05}.aedat" for place, label in called.items()}
     if strange := set(part.rglob("*.aedat")) - set(paths.values()):
         raise DataError(f"{part} holds {min(strange).name}, which is none of these recordings: remove the folder")
     for done, (place, path) in enumerate(paths.items(), start=1):
-        notes = _notes(name, images.images[place], place, seed, camera)
+        image = images.images[place]
+        content = digest_of_bytes(image.contiguous().numpy().tobytes())
+        notes = [SIMULATED, f"# Image {place} of {name}, SHA-256 {content}", f"# Seed {seed}, {camera}"]
         if not (path.is_file() and is_simulated(path, notes)):  # else this very recording exists
-            events, threshold = simulate(images.images[place], seed=seed, index=place, camera=camera)
+            events, threshold = simulate(image, seed=seed, index=place, camera=camera)
             path.parent.mkdir(parents=True, exist_ok=True)
             last = f"# Threshold {threshold:.6g}, {len(events)} events"
             write_whole(path, aedat2_bytes(events, [*notes, last]))
         progress(done, count)
     part.replace(folder)
-
-
-def _paths(images: ImageSet, places: list[int], folder: Path, name: str) -> dict[int, Path]:
-    """Name the file of each image; its class's folder has a name that is valid on every system."""
-    labels = [re.sub(r"[^\w.-]+", "-", label, flags=re.ASCII).strip("-.") or "class" for label in images.classes]
-    if len({label.lower() for label in labels}) < len(labels):
-        raise DataError(
-            f"two classes of {name} would have one folder: {', '.join(sorted(labels))}; give them other names"
-        )
-    called = {place: labels[int(images.labels[place])] for place in places}
-    return {place: folder / label / f"{name}_{label}_{place:05}.aedat" for place, label in called.items()}
-
-
-def _notes(name: str, image: Tensor, place: int, seed: int, camera: Camera) -> list[str]:
-    content = digest_of_bytes(image.contiguous().numpy().tobytes())
-    return [SIMULATED, f"# Image {place} of {name}, SHA-256 {content}", f"# Seed {seed}, {camera}"]

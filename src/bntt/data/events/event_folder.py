@@ -1,7 +1,4 @@
-"""A folder of recordings, one sub-folder per class, converted to frames once: a verified tensor file per part.
-
-Recordings are read, and their frames written, one at a time, so neither need fit in memory as a whole.
-"""
+"""A folder of recordings, one sub-folder per class, converted to frames one by one: a verified file per part."""
 
 from __future__ import annotations
 
