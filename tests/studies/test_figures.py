@@ -10,23 +10,29 @@ from bntt.charts.records import Figure
 from bntt.studies.figures import (
     CHARTS,
     bounds,
+    column_of,
     drifts,
     failures,
     figures_of,
     folds,
+    gamma_histograms,
     inputs,
     layer_spikes,
     layers,
+    layers_of,
+    mean_rows,
     means,
+    measured_runs,
+    membrane,
     near,
     noise,
     over_time,
     save_figures,
     scatter,
+    styles_of,
+    surrogate,
     thresholds,
 )
-from bntt.studies.neuron_figures import gamma_histograms, membrane, surrogate
-from bntt.studies.numbers import column_of, layers_of, mean_rows, measured_runs, styles_of
 from bntt.studies.study_file import load_study, study_names
 from bntt.studies.study_schema import FIGURES, READS, Bars, FigureSpec, OverTime, Scatter
 from tests.studies.found import empty_result, full_result, small_result

@@ -1,27 +1,56 @@
-"""Line charts of a study: over time, over noise, over thresholds."""
+"""Pictures of a study: the numbers of every run's starts, under the run's label and in the colour of its method."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from itertools import combinations
 from pathlib import Path
 from statistics import mean
-from typing import Any
+from typing import Any, NamedTuple
+
+import torch
 
 from bntt.analysis.attack.measurement import AttackResult
 from bntt.analysis.drift.measurement import LayerDrift, LayerInputs, inputs_chart
 from bntt.charts.axes import finite
 from bntt.charts.files import save_figure
-from bntt.charts.records import STEPS, Axis, Bar, Bars, Chart, Entry, Figure, Forest, Line, Lines, over_steps
+from bntt.charts.records import (
+    STEPS,
+    Axis,
+    Bar,
+    Bars,
+    Chart,
+    Entry,
+    Figure,
+    Forest,
+    Histogram,
+    Level,
+    Line,
+    Lines,
+    Number,
+    over_steps,
+)
+from bntt.models.spiking import surrogate_of
+from bntt.runs.recipe.build import facts_of
 from bntt.studies.measures import metric_of
-from bntt.studies.neuron_figures import gamma_histograms, membrane, surrogate
-from bntt.studies.numbers import Starts, column_of, layers_of, line_over_starts, mean_rows, measured_runs, styles_of
+from bntt.studies.start_plan import Start
 from bntt.studies.study_result import StudyResult
 from bntt.studies.study_schema import Bars as BarsSpec
-from bntt.studies.study_schema import Bounds, FigureSpec, Inputs, Layers, LayerSpikes, OverTime, Scatter
+from bntt.studies.study_schema import (
+    Bounds,
+    FigureSpec,
+    GammaHistograms,
+    Inputs,
+    Layers,
+    LayerSpikes,
+    OverTime,
+    Scatter,
+)
 
+Values = Mapping[str, Any]
+Starts = Sequence[Values]
 SIGMA = {"pixels": "of the pixels' range", "normalized": "in standard deviations of the pixels"}
 """Unit of σ, by where the noise is added."""
 BANDS = "bands: from the lowest start to the highest"
@@ -33,57 +62,147 @@ RATES = {
 }
 
 
-def banded(x: Axis, y: Axis, lines: list[Line]) -> list[Chart]:
+class Style(NamedTuple):
+    """Look of a run in every chart of its study."""
+
+    colour: str
+    dashed: bool
+
+
+def measured_runs(result: StudyResult, part: FigureSpec) -> dict[str, Starts]:
+    """Collect the results of a picture's measure for each start of its runs; runs without any are left out."""
+    found: dict[str, Starts] = {}
+    for run in result.runs:
+        if part.runs and run.name not in part.runs:
+            continue
+        numbers = [result.found[run.name, start.seed].numbers.get(part.source) for start in run.starts]
+        if there := [values for values in numbers if values is not None]:
+            found[run.label] = there
+    return found
+
+
+def column_of(result: StudyResult, part: FigureSpec, key: str) -> dict[str, dict[int, float]]:
+    """Collect a column's number of each start, for every run in a picture."""
+    numbers = result.numbers()
+    rows = {run.label: numbers[run.name, key] for run in result.runs if not part.runs or run.name in part.runs}
+    return {label: row for label, row in rows.items() if row}
+
+
+def mean_rows(rows: Sequence[Sequence[Number]]) -> list[Number]:
+    """Average element by element over starts; None where a start is not finite. The shortest sets the length."""
+    places = [finite(place) for place in zip(*rows, strict=False)]
+    return [mean(values) if len(values) == len(rows) else None for values in places]
+
+
+def lines_over_starts(
+    result: StudyResult,
+    part: FigureSpec,
+    places: Callable[[Starts], Sequence[float]],
+    row: Callable[[Values, Sequence[float]], Sequence[Number]],
+) -> list[Line]:
+    """Draw the mean over a run's starts, with a band from the lowest start to the highest if there are several."""
+    styles, lines = styles_of(result), list[Line]()
+    for label, starts in measured_runs(result, part).items():
+        x = list(places(starts))
+        rows = [row(values, x) for values in starts]
+        means, style = mean_rows(rows), styles[label]
+        spread = [finite(place) for place in zip(*rows, strict=False)] if len(rows) > 1 else []
+        low, high = ([end(values, default=None) for values in spread] for end in (min, max))
+        lines.append(Line(label, x[: len(means)], means, style.colour, low, high, style.dashed))
+    return lines
+
+
+def layers_of(starts: Starts, key: str) -> dict[str, list[Number]]:
+    """Average a quantity of every layer from `bntt activity` over starts; layers without it are left out."""
+    rows: dict[str, list[list[Number]]] = {}
+    for values in starts:
+        mine: dict[str, list[Number]] = {}
+        for row in values["steps"]:
+            counts = key != "gamma_magnitude" or row["gamma_driven"]
+            mine.setdefault(row["layer"], []).append(row[key] if counts else None)
+        for layer, line in mine.items():
+            rows.setdefault(layer, []).append(line)
+    means = {layer: mean_rows(lines) for layer, lines in rows.items()}
+    return {layer: line for layer, line in means.items() if any(value is not None for value in line)}
+
+
+def styles_of(result: StudyResult) -> dict[str, Style]:
+    """Assign every run's look by label: the colour of its method; a further run of the same method is dashed."""
+    styles: dict[str, Style] = {}
+    for run in result.runs:
+        method = _method(run.starts[0]) if run.starts else run.label
+        styles[run.label] = Style(method, any(style.colour == method for style in styles.values()))
+    return styles
+
+
+def _method(start: Start) -> str:
+    if facts_of(start.recipe).is_ann:
+        return "ann"
+    if start.begins_with:
+        return "hybrid" if start.recipe.train.epochs else "conversion"
+    return start.recipe.network.norm
+
+
+def _accuracy(result: StudyResult, part: FigureSpec, when: str = "") -> Axis:
+    """Return an axis of accuracy on the split that was measured."""
+    splits = dict.fromkeys(values["split"] for starts in measured_runs(result, part).values() for values in starts)
+    return Axis(f"{' or '.join(splits)} accuracy{when}", percent=True, low=0, high=1)
+
+
+def _banded(x: Axis, y: Axis, lines: list[Line]) -> list[Chart]:
     """Chart lines over starts, with a note where some have bands."""
     return [Lines("", x, y, lines, note=BANDS * any(line.low for line in lines))] if lines else []
 
 
-def _accuracy(starts: Iterable[Starts], when: str = "") -> Axis:
-    """Return an axis of accuracy on the split that was measured."""
-    splits = dict.fromkeys(values["split"] for some in starts for values in some)
-    return Axis(f"{' or '.join(splits)} accuracy{when}", percent=True, low=0, high=1)
-
-
 def over_time(result: StudyResult, part: OverTime) -> list[Chart]:
     """Chart the accuracy when stopped after each step."""
-    runs, styles, lines = measured_runs(result, part), styles_of(result), []
-    for label, starts in runs.items():
-        rows = [values["accuracy_over_time"] for values in starts]
-        lines.append(line_over_starts(label, range(1, max(map(len, rows)) + 1), rows, styles[label]))
+    lines = lines_over_starts(
+        result,
+        part,
+        lambda starts: range(1, 1 + max(len(values["accuracy_over_time"]) for values in starts)),
+        lambda values, _: values["accuracy_over_time"],
+    )
     x = replace(STEPS, scale="log") if part.logarithmic else STEPS
-    return banded(x, _accuracy(runs.values(), " when stopped after this step"), lines)
+    return _banded(x, _accuracy(result, part, " when stopped after this step"), lines)
 
 
 def noise(result: StudyResult, part: FigureSpec) -> list[Chart]:
     """Chart accuracy against σ."""
-    runs, styles, lines = measured_runs(result, part), styles_of(result), []
-    for label, starts in runs.items():
-        each = [values["runs"][0]["rows"] for values in starts]
-        rows = [[row["accuracy"] for row in one] for one in each]
-        lines.append(line_over_starts(label, [row["sigma"] for row in each[0]], rows, styles[label]))
+    lines = lines_over_starts(
+        result,
+        part,
+        lambda starts: [row["sigma"] for row in starts[0]["runs"][0]["rows"]],
+        lambda values, _: [row["accuracy"] for row in values["runs"][0]["rows"]],
+    )
+    runs = measured_runs(result, part)
     units = dict.fromkeys(SIGMA[values["sigma_in"]] for starts in runs.values() for values in starts)
-    return banded(Axis(f"σ of the noise ({' or '.join(units)})"), _accuracy(runs.values()), lines)
+    return _banded(Axis(f"σ of the noise ({' or '.join(units)})"), _accuracy(result, part), lines)
 
 
 def bounds(result: StudyResult, part: Bounds) -> list[Chart]:
     """Chart accuracy against ε, the lowest of all estimators; at 0 the clean images."""
-    runs, styles, lines = measured_runs(result, part), styles_of(result), []
-    for label, starts in runs.items():
-        each = [_lowest(values, part.attack) for values in starts]
-        shared = sorted(set.intersection(*(set(one) for one in each)))
-        lines.append(line_over_starts(label, shared, [[one[eps] for eps in shared] for one in each], styles[label]))
-    return banded(Axis(f"ε of {part.attack.upper()} (1/255)"), _accuracy(runs.values()), lines)
 
+    def lowest(values: Values) -> dict[float, float]:
+        record = AttackResult.model_validate(values)
+        rows = record.own_rows(part.attack)
+        found = dict[float, float]()
+        for row in (rows or record.found)[:1]:
+            found[0.0] = row.clean_accuracy
+        for row in rows:
+            found[row.eps_255] = min(found.get(row.eps_255, 1.0), row.accuracy)
+        return found
 
-def _lowest(values: Mapping[str, Any], attack: str) -> dict[float, float]:
-    """Return the lowest accuracy of all estimators, by ε."""
-    record = AttackResult.model_validate(values)
-    rows = record.own_rows(attack)
-    clean = (rows or record.found)[:1]
-    found = {eps: row.clean_accuracy for eps, row in zip((0.0,), clean, strict=False)}
-    for row in rows:
-        found[row.eps_255] = min(found.get(row.eps_255, 1.0), row.accuracy)
-    return found
+    def row(values: Values, shared: Sequence[float]) -> list[Number]:
+        found = lowest(values)
+        return [found[eps] for eps in shared]
+
+    lines = lines_over_starts(
+        result,
+        part,
+        lambda starts: sorted(set.intersection(*(set(lowest(values)) for values in starts))),
+        row,
+    )
+    return _banded(Axis(f"ε of {part.attack.upper()} (1/255)"), _accuracy(result, part), lines)
 
 
 def thresholds(result: StudyResult, part: FigureSpec) -> list[Chart]:
@@ -99,7 +218,7 @@ def thresholds(result: StudyResult, part: FigureSpec) -> list[Chart]:
             heights = [row[key] for row in rows]
             lines.append(Line(f"start {number}", edges, [*heights, *heights[-1:]], stepped=True))
     x, until = Axis("threshold of mean |γ|", low=0), Axis("steps until the exit", whole=True, low=0)
-    return [Lines("", x, _accuracy(runs.values()), accuracy), Lines("", x, until, steps)] if accuracy else []
+    return [Lines("", x, _accuracy(result, part), accuracy), Lines("", x, until, steps)] if accuracy else []
 
 
 def layers(result: StudyResult, part: Layers) -> list[Chart]:
@@ -110,7 +229,11 @@ def layers(result: StudyResult, part: Layers) -> list[Chart]:
 
 def drifts(result: StudyResult, part: FigureSpec) -> list[Chart]:
     """Chart the distance to the running mean, of every layer by step, one chart per run, on one scale."""
-    found = {label: over_steps(_distances(starts)) for label, starts in measured_runs(result, part).items()}
+    found = dict[str, list[Line]]()
+    for label, starts in measured_runs(result, part).items():
+        each = [{name: LayerDrift(**layer) for name, layer in values["layers"].items()} for values in starts]
+        driven = {name: [one[name].where_driven(one[name].distance) for one in each] for name in each[0]}
+        found[label] = over_steps({name: mean_rows(rows) for name, rows in driven.items()})
     highest = max(finite(value for lines in found.values() for line in lines for value in line.y), default=0.0)
     axis = Axis("distance to the running mean (running deviations)", low=0, high=1.05 * highest or 1)
     return [Lines(label, STEPS, axis, lines) for label, lines in found.items()]
@@ -124,11 +247,6 @@ def inputs(result: StudyResult, part: Inputs) -> list[Chart]:
         steps = [step for step in part.steps if step <= len(held.counts)]
         charts.append(inputs_chart(f"{label}: what enters {held.layer}", held, steps, "of the first start"))
     return charts
-
-
-def _distances(starts: Starts) -> dict[str, Sequence[float | None]]:
-    each = [{name: LayerDrift(**layer) for name, layer in values["layers"].items()} for values in starts]
-    return {name: mean_rows([one[name].where_driven(one[name].distance) for one in each]) for name in each[0]}
 
 
 def means(result: StudyResult, part: BarsSpec) -> list[Chart]:
@@ -159,19 +277,16 @@ def scatter(result: StudyResult, part: Scatter) -> list[Chart]:
 
 def layer_spikes(result: StudyResult, part: LayerSpikes) -> list[Chart]:
     """Chart the spikes of every layer in all steps, of the layer or of a neuron of it, on a logarithmic axis."""
-    runs, styles, lines, names = measured_runs(result, part), styles_of(result), [], list[str]()
-    for label, starts in runs.items():
-        names = list(starts[0]["layers"])
-        rows = [
-            [
-                sum(row["spikes_per_image"] for row in values["steps"] if row["layer"] == name)
-                / (values["layers"][name]["neurons"] if part.per_neuron else 1)
-                for name in names
-            ]
-            for values in starts
-        ]
-        lines.append(line_over_starts(label, range(1, len(names) + 1), rows, styles[label]))
-    note = "layers: " + ", ".join(f"{i} {name}" for i, name in enumerate(names, start=1))
+
+    def spikes(values: Values, _: Sequence[float]) -> list[Number]:
+        found = dict.fromkeys(values["layers"], 0.0)
+        for row in values["steps"]:
+            found[row["layer"]] += row["spikes_per_image"]
+        return [n / (values["layers"][name]["neurons"] if part.per_neuron else 1) for name, n in found.items()]
+
+    lines = lines_over_starts(result, part, lambda starts: range(1, 1 + len(starts[0]["layers"])), spikes)
+    names = [list(starts[0]["layers"]) for starts in measured_runs(result, part).values()]
+    note = "layers: " + ", ".join(f"{i} {name}" for i, name in enumerate(names[-1] if names else (), start=1))
     y = Axis(f"spikes per {'neuron and image' if part.per_neuron else 'image'}, all steps", scale="log")
     return [Lines("", Axis("layer", whole=True), y, lines, note=note)] if lines else []
 
@@ -188,7 +303,7 @@ def folds(result: StudyResult, part: FigureSpec) -> list[Chart]:
             for starts in runs.values()
         ]
         bars.append(Bar(name, [mean(row) for row in points], points=points))
-    return [Bars("", _accuracy(runs.values()), list(runs), bars, note="circles: single starts")]
+    return [Bars("", _accuracy(result, part), list(runs), bars, note="circles: single starts")]
 
 
 def failures(result: StudyResult, part: FigureSpec) -> list[Chart]:
@@ -238,6 +353,50 @@ def near(axis: Axis, values: Sequence[float]) -> Axis:
     axis = open_beyond(axis, values)
     below = low - max(high - low, 0.02 * high)
     return replace(axis, low=below) if axis.scale == "linear" and below > 0.5 * high else axis
+
+
+def membrane(result: StudyResult, part: FigureSpec) -> list[Chart]:
+    """Chart one neuron's potential, membrane and spikes, of the first start of the first run."""
+    runs = measured_runs(result, part)
+    if not runs:
+        return []
+    values = next(iter(runs.values()))[0]
+    rows = values["steps"]
+    steps = [row["step"] for row in rows]
+    lines = [
+        Line("potential", steps, [row["potential"] for row in rows], "potential", dashed=True),
+        Line("membrane after the step", steps, [row["membrane"] for row in rows], "membrane"),
+    ]
+    fired = [row["step"] for row in rows if row["spike"]]
+    spikes = [Level(step, "" if i else "spike", "x") for i, step in enumerate(fired)]
+    title = f"{values['layer']}, neuron {', '.join(map(str, values['place']))}"
+    return [Lines(title, STEPS, Axis("membrane potential"), lines, [Level(values["threshold"], "threshold"), *spikes])]
+
+
+def gamma_histograms(result: StudyResult, part: GammaHistograms) -> list[Chart]:
+    """Chart the share of channels by γ, one chart per layer, one series per step."""
+    values = next(iter(measured_runs(result, part).values()), [{}])[0]
+    charts = list[Chart]()
+    for name in part.layers:
+        found = values.get("layers", {}).get(name, {}).get("gamma_histogram")
+        if found is None:
+            continue
+        rows = {f"step {step}": found["counts"][step - 1] for step in part.steps if step <= len(found["counts"])}
+        shares = {step: [n / sum(row) for n in row] for step, row in rows.items()}
+        y = Axis("channels", percent=True, low=0)
+        charts.append(Histogram(name, Axis("γ"), y, found["edges"], shares, "of the first start"))
+    return charts
+
+
+def surrogate(result: StudyResult, part: FigureSpec) -> list[Chart]:
+    """Chart the surrogate gradient against u/θ, of every run's recipe, each function once."""
+    along, lines = [i / 50 for i in range(-50, 151)], dict[tuple[float, ...], Line]()
+    for run in result.runs:
+        if run.starts and (not part.runs or run.name in part.runs):
+            values = surrogate_of(run.starts[0].recipe.network)(torch.tensor(along) - 1).tolist()
+            lines.setdefault(tuple(values), Line(run.label, along, values))
+    x, y = Axis("potential u over threshold θ"), Axis("do/du", low=0)
+    return [Lines("", x, y, [*lines.values()], [Level(1.0, "threshold", "x")])] if lines else []
 
 
 CHARTS: dict[str, Callable[[StudyResult, Any], list[Chart]]] = {
