@@ -32,8 +32,8 @@ STATES = [
     Mutation(
         "the membrane of another sample",
         "nn/network/state.py",
-        "    return state[keep]\n",
-        "    return state[keep].roll(1, 0)\n",
+        "    return part[keep]\n",
+        "    return part[keep].roll(1, 0)\n",
         ADVANCE,
     ),
     Mutation(

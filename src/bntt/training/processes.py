@@ -69,11 +69,7 @@ class Processes:
         return values
 
     def decided(self, work: Callable[[], T]) -> T:
-        """Run work in the first process only, and send its result, serialisable as JSON, to all.
-
-        Raises:
-            LostProcessError: in the other processes, if the work raised an error.
-        """
+        """Run work in the first process only, and send its result, serialisable as JSON, or its error, to all."""
         return work()
 
     def given(self, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
@@ -81,11 +77,7 @@ class Processes:
         return tensors
 
     def averaging(self, module: nn.Module, *, all_learn: bool) -> nn.Module:
-        """Return the module with the first process's parameters and buffers in all, and averaged gradients.
-
-        Args:
-            all_learn: True if every parameter gets a gradient in every pass; if not, finding the others costs time.
-        """
+        """Return the module with the first process's tensors and averaged gradients; all parameters may have some."""
         return module
 
     def waiting(self, module: nn.Module) -> AbstractContextManager[None]:
@@ -212,7 +204,7 @@ def own_device(device: str) -> str:
 
 @contextmanager
 def joined_processes(device: str) -> Iterator[Processes]:
-    """Join the processes started by torchrun, within the block; if it started none, or one, there is a single one.
+    """Yield the processes started by torchrun, joined within the block; if it started none, or one, a single one.
 
     They communicate through gloo on CPUs and NCCL on GPUs; each GPU belongs to one process, by LOCAL_RANK.
 
@@ -222,9 +214,6 @@ def joined_processes(device: str) -> Iterator[Processes]:
     Raises:
         LaunchError: as :func:`own_device`.
         LostProcessError: within the block, if another process ended.
-
-    Yields:
-        The connection to the other processes; for a single process, a :class:`Processes`.
 
     >>> with joined_processes("cpu") as processes:
     ...     processes.count

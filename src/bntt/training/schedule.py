@@ -109,8 +109,7 @@ def drops_reached(done: int, total: int, drops: Sequence[int] = PAPER_DROPS) -> 
     before the first epoch does not count; in schedules of a few epochs several drops may fall on one.
 
     Args:
-        done: number of finished epochs.
-        total: number of epochs in the schedule.
+        done, total: numbers of finished epochs, and of epochs in the schedule.
         drops: the places of the drops, in percent of ``total``.
 
     >>> [drops_reached(epoch, 90) for epoch in (44, 45, 63, 81)]

@@ -3,8 +3,8 @@
 from dataclasses import replace
 
 from bntt.nn import NORMS, TDBN
-from bntt.nn.fusion import coverage as parts
-from bntt.nn.fusion.coverage import fused_norms, fused_parts
+from bntt.nn.fusion import plan as parts
+from bntt.nn.fusion.plan import fused_norms, fused_parts
 from bntt.nn.network.call import Call
 
 

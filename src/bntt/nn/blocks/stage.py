@@ -26,9 +26,9 @@ class Stage(Protocol):
     """A norm, a neuron or a readout: any module with this ``forward`` is a stage.
 
     Its state is private to it: a tensor ``[B, ...]``, a tuple or dict of these, or anything with methods ``rows(keep)``
-    and ``detach()``; see :mod:`bntt.nn.network.state`. In training, a norm that needs all steps at once refuses a call
-    that is not ``call.whole``. In evaluation the steps may be cut anywhere: the output of a step may depend on earlier
-    steps, through the state, but not on later steps, on other samples, or on how the steps are cut into calls.
+    and ``detach()``. In training, a norm that needs all steps at once refuses a call that is not ``call.whole``. In
+    evaluation a step's output may depend on earlier steps, through the state, but not on later steps, on other samples,
+    or on how the steps are cut into calls.
 
     >>> from bntt.nn import LIF
     >>> isinstance(LIF(), Stage)
@@ -76,11 +76,7 @@ class SpikingLayer(NamedTuple):
     """Neurons from that input to spikes ``[S, B, C, ...]``."""
 
     def under(self, name: str) -> SpikingLayer:
-        """Return the same layer, named as the block around its own lists it.
-
-        >>> SpikingLayer("", nn.Identity(), nn.Identity(), nn.Identity()).under("body").name
-        'body'
-        """
+        """Return the same layer, named as the block around its own lists it."""
         return self._replace(name=f"{name}.{self.name}".rstrip("."))
 
 
@@ -140,14 +136,11 @@ def passed(name: str, stage: Stage, x: Tensor, call: Call, state: Any) -> tuple[
 
 
 def fold_time(module: nn.Module, x: Float[Tensor, "S B *in_shape"]) -> Float[Tensor, "S B *out_shape"]:
-    """Apply a module without memory to all steps at once: ``[S, B, ...]`` → ``[S·B, ...]`` → back.
+    """Return what a module without memory makes of all steps at once: ``[S, B, ...]`` → ``[S·B, ...]`` → back.
 
     Args:
         module: a module that takes and returns a batch, ``[S·B, ...]``.
         x: S steps of B samples.
-
-    Returns:
-        What the module returns, ``[S, B, ...]``.
 
     >>> import torch
     >>> fold_time(nn.AvgPool2d(2), torch.ones(4, 2, 1, 8, 8)).shape

@@ -64,11 +64,7 @@ class DirectEncoder(StillEncoder):
     """
 
     def held(self, x: Tensor) -> Tensor:
-        """Return the values unchanged.
-
-        >>> DirectEncoder(num_steps=3).spikes(torch.tensor([[-2.0, 0.5]]), steps=range(1), seed=3)
-        tensor([[[-2.0000,  0.5000]]])
-        """
+        """Return the values unchanged."""
         check_values(x, "pixels")
         return x
 
@@ -95,12 +91,7 @@ class ExpectedEncoder(StillEncoder):
         self.signed = signed
 
     def held(self, x: Tensor) -> Tensor:
-        """Return the expected spikes for values that are already normalised.
-
-        Raises:
-            TypeError: if x is not floating point.
-            ValueError: if it is not finite, or, if the code is unsigned, not from 0 to 1.
-        """
+        """Return the expected spikes for values that are already normalised."""
         check_rates(x, self.signed)
         return expectation(x, self.signed)
 

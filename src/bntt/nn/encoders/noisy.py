@@ -88,12 +88,7 @@ class NoisyEncoder(nn.Module):
         return self.encoder.spikes(x, index=index, draw=draw, **call)
 
     def normalized(self, images: Tensor, *, index: Tensor | None = None, draw: int = 0) -> Tensor:
-        """Return the images with their noise, normalised as the encoder does it; clean ones are checked first.
-
-        >>> from bntt.nn import DirectEncoder
-        >>> NoisyEncoder(DirectEncoder(2), sigma=9.0).normalized(torch.zeros(1, 1, 1, 6)).unique()
-        tensor([0., 1.])
-        """
+        """Return the images with their noise, normalised as the encoder does it; clean ones are checked first."""
         clean, encoder = self.encoder.normalized(images), self.encoder
         if self.sigma == 0:
             return clean

@@ -29,11 +29,7 @@ class Noise:
     """Each sample's index in its dataset."""
 
     def rows(self, keep: Tensor) -> Noise:
-        """Return the noise of some samples: a mask ``[B]`` or indices.
-
-        >>> Noise(0, 7, torch.arange(3)).rows(torch.tensor([2])).index
-        tensor([2])
-        """
+        """Return the noise of some samples: a mask ``[B]`` or indices."""
         return replace(self, index=self.index[keep.to(self.index.device)])
 
     def join(self, *others: Noise) -> Noise:

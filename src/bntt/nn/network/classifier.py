@@ -73,8 +73,7 @@ class SpikingClassifier(nn.Module):
                 :meth:`~bntt.nn.SpikingNetwork.forward`.
 
         Raises:
-            TypeError: if the samples are not a tensor, or of a type that the encoder does not take.
-            ValueError: if the encoder refuses them, ``index`` or ``steps`` do not fit, or encoder and network differ.
+            TypeError, ValueError: if the encoder refuses the samples, or ``index`` or ``steps`` do not fit.
         """
         check_tensor(x, "the classifier", SAMPLES)
         noise, total = noise_of(None, len(x), seed, draw, index), self.encoder.num_steps if steps is None else steps
@@ -142,11 +141,7 @@ class SpikingClassifier(nn.Module):
         draw: int = 0,
         steps: int | None = None,
     ) -> Trace:
-        """Return logits and spike counts at every step, in evaluation mode; see :class:`~bntt.nn.Trace`.
-
-        Args:
-            x, seed, index, draw: as :meth:`forward`'s.
-            steps: stop after the first ``steps`` of the T steps; the others are not computed.
+        """Return logits and spike counts at every step, in evaluation mode, of samples as :meth:`forward` takes them.
 
         Raises:
             ValueError: if ``steps`` is not from 1 to T or, without ``steps``, encoder and network differ in T.

@@ -132,9 +132,7 @@ class SpikingNetwork(nn.Module):
             seed, draw, index: keys of the samples' random numbers, for blocks that draw some.
 
         Raises:
-            BackendError: if ``compute`` requires the kernels and they do not support a block, or if the machine does
-                not have its precision.
-            TypeError: if x is not a tensor.
+            BackendError: if ``compute`` requires what kernels or machine do not have.
             ValueError: on a wrong number of steps (:meth:`advance` takes any number), or a value that is not finite.
         """
         check_drive(x)
@@ -194,7 +192,7 @@ class SpikingNetwork(nn.Module):
         Raises:
             ValueError: on steps beyond the norms', a norm that looks ahead in training, an x that is not finite, a
                 state of another batch, noise or network, or an unknown layer to measure.
-            BackendError, TypeError: as :meth:`forward`, or if ``measure`` is not a :class:`~bntt.nn.Measure`.
+            BackendError: as :meth:`forward`.
 
         >>> from bntt.models import mlp
         >>> net, x = mlp(in_features=4, hidden=(8,), num_steps=6).eval(), torch.ones(6, 3, 4)

@@ -21,9 +21,8 @@ from bntt.ops.norm import Moments
 class NetworkState:
     """State that a network carries from one step to the next.
 
-    Gradients flow through it; :meth:`detach` cuts them. :meth:`rows` selects samples. For ``torch.export`` and
-    ``torch.func`` it is a tree of tensors; a program exported with a state is valid only at that state's step. Import
-    ``bntt.nn`` before reading a state with ``torch.export.load`` or ``torch.load``.
+    Gradients flow through it. For ``torch.export`` and ``torch.func`` it is a tree of tensors; a program exported with
+    a state is valid only at its step. Import ``bntt.nn`` before ``torch.load`` or ``torch.export.load`` reads one.
 
     >>> NetworkState(1, 3, (torch.zeros(3, 2),), torch.zeros(3, 10)).steps
     1
@@ -47,14 +46,11 @@ class NetworkState:
     """Weights in the kernels' layout, for the next steps without gradients."""
 
     def rows(self, keep: Tensor) -> NetworkState:
-        """Return the state of some samples, for example of the unfinished ones.
-
-        Args:
-            keep: a mask ``[B]`` of bools, or indices ``[M]`` in int64.
+        """Return the state of some samples: ``keep`` is a mask ``[B]`` of bools, or indices ``[M]`` in int64.
 
         Raises:
-            ValueError: after a training pass under batch statistics, in which every sample depends on all others; or
-                if ``keep`` is neither a mask of the batch's length nor indices in int64.
+            ValueError: after a training pass under batch statistics, in which samples depend on each other; or on a
+                wrong ``keep``.
             TypeError: if the state of a custom part does not define how its rows are selected.
 
         >>> state = NetworkState(1, 3, (torch.zeros(3, 2),), torch.arange(3.0)[:, None])
@@ -84,13 +80,8 @@ class NetworkState:
         """Return the state of these samples, followed by others that have taken the same number of steps.
 
         Raises:
-            ValueError: if the others took more or fewer steps or have another seed or draw, or after a training pass
-                under batch statistics.
+            ValueError: if the others have other steps, seed or draw, or after a training pass under batch statistics.
             TypeError: if blocks' states differ in form, or one does not define how it is joined.
-
-        >>> one, two = (NetworkState(1, n, (torch.zeros(n, 2),), torch.zeros(n, 1)) for n in (1, 2))
-        >>> one.join(two).blocks[0].shape
-        torch.Size([3, 2])
         """
         for other in others:
             mine, theirs = ((one.steps, one.noise and (one.noise.seed, one.noise.draw)) for one in (self, other))
@@ -115,21 +106,11 @@ class NetworkState:
         )
 
     def detach(self) -> NetworkState:
-        """Return the same numbers without gradients.
-
-        >>> NetworkState(1, 1, (), torch.ones(1, 1, requires_grad=True)).detach().readout.requires_grad
-        False
-        """
+        """Return the same numbers without gradients."""
         return replace(self, blocks=detached(self.blocks), readout=detached(self.readout))
 
     def tracked(self) -> NetworkState:
-        """Return the same numbers for autograd: outside inference mode, tensors that were made in it are copied.
-
-        >>> with torch.inference_mode():
-        ...     state = NetworkState(1, 1, (), torch.ones(1, 1))
-        >>> state.tracked().readout.is_inference()
-        False
-        """
+        """Return the same numbers for autograd: outside inference mode, tensors that were made in it are copied."""
         if torch.is_inference_mode_enabled() or not _has_inference((self.blocks, self.readout)):
             return self
         return replace(self, blocks=_map(_tracked, self.blocks), readout=_map(_tracked, self.readout))
