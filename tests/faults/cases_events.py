@@ -32,7 +32,7 @@ case(23, "a recording without an event", r"exit 3: .*cat_0.aedat: there is no ev
 case(23, "a recording that is none", r"exit 3: .*cat_0.aedat begins with 'GIF89a', an AEDAT 2.0 file with")(
     lambda tmp: prepared(tmp, content=b"GIF89a\n" + GOOD)
 )
-case(33, "a recording in the training and the test part", r"exit 3: .* are the same recording: the test would contain")(
+case(33, "a recording in the training and the test part", r"exit 3: .* are the same recording: remove one")(
     lambda tmp: prepare("dvs-cifar10", _twice(tmp), *FRAMES)
 )
 case(

@@ -1,7 +1,4 @@
-"""Turn files into tensors: sets of images, frames and sequences, batches, augmentation. Spikes are encoded elsewhere.
-
-Only :func:`prepare` downloads, and only on request.
-"""
+"""Turn files into tensors: sets of images, frames and sequences, batches, augmentation. Only :func:`prepare` downloads."""
 
 from typing import TYPE_CHECKING
 

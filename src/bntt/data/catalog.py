@@ -116,9 +116,8 @@ def prepare(
         raise DataError(f"{name} is not read from files")
     check = check_published(dataset, found)
     if check == "modified" and not allow_modified:
-        raise DataError(
-            f"{found} is not the published {name} (its checksum differs): get it again, or pass --allow-modified-data"
-        )
+        how = "get it again, or pass --allow-modified-data"
+        raise DataError(f"{found} is not the published {name} (its checksum differs): {how}")
     listing = _fingerprints(dataset, found)[-1]  # before reading: a change meanwhile is noticed later
     parts = dataset.read(found, progress, **({"fitting": framing} if framing else {}))._asdict()
     return folder, write_prepared(folder, parts, name=name, source=found.resolve(), check=check, fingerprint=listing)
@@ -229,9 +228,7 @@ def _check_file(path: Path, item: Published) -> str:
 
 def _download(name: str, dataset: Dataset, progress: Progress) -> Path:
     if not dataset.published:
-        raise DataError(
-            f"{name} has no published checksum to download it by: get {dataset.expects}, pass it with --from"
-        )
+        raise DataError(f"{name} has no published checksum: get {dataset.expects}, and pass it with --from")
     folder = cache_root() / "downloads" / name
     for item in dataset.published:
         target = folder / item.name

@@ -63,10 +63,8 @@ def read_alone(path: Path, payload: bytes | None = None) -> dict[str, bytes]:
     found = {name: digest_of_bytes(content) for name, content in files.items()}
     wrong = sorted(name for name in listed.keys() | found.keys() if listed.get(name) != found.get(name))
     if wrong:
-        raise CheckpointError(
-            f"{path} is damaged or was changed: {len(wrong)} of its files are not what its {SUMS} says, {wrong[0]} "
-            f"first; fetch it again"
-        )
+        many = f"{len(wrong)} of its files are not what its {SUMS} says, {wrong[0]} first"
+        raise CheckpointError(f"{path} is damaged or was changed: {many}; fetch it again")
     return files
 
 
@@ -135,9 +133,7 @@ def _compressed(files: Mapping[str, bytes]) -> bytes:
     with tarfile.open(fileobj=content, mode="w", format=tarfile.PAX_FORMAT) as archive:
         for name in sorted(files):
             if fault := _fault(name):
-                raise CheckpointError(
-                    f"{name!r} is no name for a file in an archive, {fault}: give its run another name"
-                )
+                raise CheckpointError(f"{name!r} is no name for a file in an archive, {fault}: rename its run")
             member = tarfile.TarInfo(name)  # mode 0644, owner 0, time 0
             member.size = len(files[name])
             archive.addfile(member, io.BytesIO(files[name]))

@@ -44,8 +44,6 @@ def read_cell(path: Path, settings: Mapping[str, Any], parse: Callable[[Any], T]
         different = sorted(key for key in had | wanted if had.get(key) != wanted.get(key))
         cell = parse(values)
     if different:
-        raise OtherSettingsError(
-            f"{path} was computed with other settings ({', '.join(different)} differ): "
-            "delete it, or give another folder as --out"
-        )
+        how = f"({', '.join(different)} differ): delete it, or give another folder as --out"
+        raise OtherSettingsError(f"{path} was computed with other settings {how}")
     return cell

@@ -32,7 +32,14 @@ def read_named(source: str | Path, folder: str, what: str, largest: int) -> dict
     if str(source) in known:
         text = files("bntt").joinpath(f"{folder}/{source}.toml").read_text(encoding="utf-8")
     else:
-        text = _read_file(Path(source), known, what, largest)
+        path = Path(source)
+        if not path.is_file():  # also what a FIFO or a device is not
+            inside = path / f"{what}.toml"  # a run's directory in place of its recipe
+            near = [str(inside)] if inside.is_file() else difflib.get_close_matches(str(path), known, n=1)
+            hint = f"did you mean {near[0]!r}? " if near else ""
+            raise TomlError(f"no {what} {str(path)!r}: {hint}give a file, or one of {', '.join(known)}")
+        with refusing(f"{path} is not UTF-8 text", UnicodeDecodeError, error=TomlError):
+            text = read_file(path, largest, TomlError).decode("utf-8-sig")  # some editors begin UTF-8 with a mark
     with refusing(f"{source} is not TOML", ValueError, error=TomlError):
         return tables_of(text)
 
@@ -54,16 +61,6 @@ def tables_of(text: str) -> dict[str, Any]:
         if not level:
             return values
     raise ValueError(f"tables or lists nested deeper than {DEEPEST}")
-
-
-def _read_file(path: Path, known: Sequence[str], what: str, largest: int) -> str:
-    if not path.is_file():  # also what a FIFO or a device is not
-        inside = path / f"{what}.toml"  # a run's directory in place of its recipe
-        near = [str(inside)] if inside.is_file() else difflib.get_close_matches(str(path), known, n=1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        raise TomlError(f"no {what} {str(path)!r}: {hint}give a file, or one of {', '.join(known)}")
-    with refusing(f"{path} is not UTF-8 text", UnicodeDecodeError, error=TomlError):
-        return read_file(path, largest, TomlError).decode("utf-8-sig")  # some editors begin UTF-8 with a mark
 
 
 def unknown_key(key: str, known: Sequence[str]) -> str:

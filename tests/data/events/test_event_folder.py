@@ -172,7 +172,7 @@ def test_no_folder_or_nothing_in_it(tmp_path):
     with pytest.raises(DataError, match=r"holds no \.aedat file"):
         prepare(tmp_path / "set", tmp_path)
     write(tmp_path / "set" / "train")
-    with pytest.raises(DataError, match=r"train is only one part: expected train and test \(or val\) next"):
+    with pytest.raises(DataError, match=r"train is only one part: add train or test \(or val\), or move"):
         prepare(tmp_path / "set", tmp_path)
     write(tmp_path / "vehicles", labels=["bus", "train"])
     assert prepare(tmp_path / "vehicles", tmp_path).classes == ["bus", "train"], "a class may have this name"
@@ -230,5 +230,7 @@ def test_recordings_of_two_sensors_make_no_set(tmp_path):
         for number in range(5):
             place = tmp_path / "root" / label / f"{number}.aedat4"
             place.write_bytes(aedat4_recording(number + size, height=size, width=size))
-    with pytest.raises(DataError, match=r"0.aedat4 is of a sensor of 64x64, .*aedat4 of 128x128: their frames would"):
+    with pytest.raises(
+        DataError, match=r"0.aedat4 is of a sensor of 64x64, .*aedat4 of 128x128: make two sets of them"
+    ):
         prepare(tmp_path / "root", tmp_path, kind=EVENT_FORMATS["aedat4"])

@@ -89,12 +89,9 @@ def read_aedat2(
             raise ValueError(f"{name}: choose out of {', '.join(choices)}, got {chosen!r}")
     content = read_file(path, LARGEST_FILE)
     start = header_length(path, content, layout)
-    if (len(content) - start) % WORDS:
-        whole = start + (len(content) - start) // WORDS * WORDS
-        raise DataError(
-            f"{path} ends within an event: {len(content) - whole} of {WORDS} bytes follow byte {whole} "
-            f"(its header has {start}); the file is not whole"
-        )
+    if rest := (len(content) - start) % WORDS:
+        place = f"{rest} of {WORDS} bytes follow byte {len(content) - rest} (its header has {start})"
+        raise DataError(f"{path} ends within an event: {place}; the file is not whole")
     pairs = np.frombuffer(content, ">u4", offset=start).reshape(-1, 2)
     address, clock = pairs[:, 0].astype(np.uint32), pairs[:, 1].astype(np.uint32)
     bits = int(np.bitwise_or.reduce(address)) if len(address) else 0

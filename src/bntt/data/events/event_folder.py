@@ -59,10 +59,8 @@ def prepare_events(
                     events = kind.read(path)
                     sensor = rows, columns, other = sensor or (events.height, events.width, path)
                     if (events.height, events.width) != (rows, columns):
-                        raise DataError(
-                            f"{path} is of a sensor of {events.height}x{events.width}, {other} of {rows}x{columns}: "
-                            f"their frames would differ by the camera; make two sets of them"
-                        )
+                        sizes = f"{events.height}x{events.width}, {other} of {rows}x{columns}"
+                        raise DataError(f"{path} is of a sensor of {sizes}: make two sets of them")
                     made = is_simulated(path)
                     if simulated not in (None, made):
                         said, wanted = ("is", "a camera") if made else ("is not", "the simulator")
@@ -123,17 +121,12 @@ def _parts(root: Path, kind: EventFormat, test_share: float) -> tuple[dict[str, 
     places = {part: there[name] for part, names in PLACES.items() for name in reversed(names) if name in there}
     for place in places.values() if len(places) == 1 else ():
         if _holds_folders(place, kind):
-            raise DataError(
-                f"{place} is only one part: expected train and test (or val) next to each other, or one folder of "
-                f"{kind.ending} files per class; add the other part, or move the classes out of this one"
-            )
+            raise DataError(f"{place} is only one part: add train or test (or val), or move the classes out of it")
     if len(places) == len(PARTS):
         files = {part: _recordings(_around_classes(places[part], kind), kind) for part in PARTS}
         classes = [{_label(recording) for recording in found} for found in files.values()]
-        if classes[0] != classes[1]:
-            raise DataError(
-                f"{root}: the classes of train and test differ: {', '.join(sorted(classes[0] ^ classes[1])[:5])}"
-            )
+        if differing := sorted(classes[0] ^ classes[1])[:5]:
+            raise DataError(f"{root}: the classes of train and test differ: {', '.join(differing)}")
         return files, RecordingSplit(*(tuple(found) for found in files.values()))
     every = _recordings(inner, kind)
     split = split_recordings(every, test_share)
@@ -216,10 +209,7 @@ def refuse_overlap(contents: Mapping[str, Mapping[str, str]]) -> int:
         for name, content in digests.items():
             other, first = seen.setdefault(content, (part, name))
             if other != part:
-                raise DataError(
-                    f"{name} ({part}) and {first} ({other}) are the same recording: the test would contain a training "
-                    f"recording; remove one"
-                )
+                raise DataError(f"{name} ({part}) and {first} ({other}) are the same recording: remove one")
             again += first != name
     return again
 

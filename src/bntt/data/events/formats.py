@@ -54,9 +54,7 @@ def read_nmnist(path: Path, *, height: int = 34, width: int = 34) -> Events:
     """
     content = read_file(path, LARGEST_FILE)
     if len(content) % RECORD:
-        raise DataError(
-            f"{path} ends within an event: it has {len(content)} bytes, no multiple of {RECORD}; it is not whole"
-        )
+        raise DataError(f"{path} ends within an event: {len(content)} bytes are no multiple of {RECORD}")
     records = np.frombuffer(content, np.uint8).reshape(-1, RECORD)
     x, y, p = records[:, 0].copy(), records[:, 1].copy(), records[:, 2] >> 7
     t = (records[:, 2] & 127).astype(np.int64) << 16

@@ -70,9 +70,8 @@ def read_images(root: Path, progress: Progress = lambda done, total: None, fitti
         raise DataError(f"{root}: train and test are one place: no image would be new in the test")
     listed = [_by_class(root, names) for names in PARTS]
     classes = tuple(sorted(listed[0]))
-    if classes != tuple(sorted(listed[1])):
-        differing = sorted(set(listed[0]) ^ set(listed[1]))
-        raise DataError(f"{root}: the classes of train and test differ: {', '.join(differing[:5])}")
+    if differing := sorted(set(listed[0]) ^ set(listed[1]))[:5]:
+        raise DataError(f"{root}: the classes of train and test differ: {', '.join(differing)}")
     parts = [[(file, label) for label, name in enumerate(classes) for file in part[name]] for part in listed]
     return stacked(parts, classes, fitting, progress)
 
