@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from bntt.charts.axes import place_limits, value_limits
 from bntt.charts.colours import METHODS, looks_of
-from bntt.charts.file_charts import FEW, draw_chart, ticks_of
+from bntt.charts.files import FEW, draw_chart, ticks_of
 from bntt.charts.records import STEPS, Axis, Bar, Bars, Entry, Forest, HeatMap, Histogram, Line, Lines
 from tests.charts.every_kind import SHARE, charts
 
@@ -21,7 +21,7 @@ LINES, BARS, FOREST, HEAT_MAP, HISTOGRAM, IMAGE = range(6)
 
 def drawn(chart):
     axes = Figure().subplots()
-    return axes, draw_chart(axes, chart, looks_of([chart]))
+    return axes, draw_chart(axes, chart, looks_of([chart]), 4.8)
 
 
 def points(line):

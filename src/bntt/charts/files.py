@@ -10,10 +10,14 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from textwrap import fill
+from typing import TYPE_CHECKING, Any
 
 from bntt.charts.axes import (
+    LEAST,
+    colour_limits,
     finite,
     is_logarithmic,
     on_shared_scales,
@@ -23,18 +27,46 @@ from bntt.charts.axes import (
     values_along,
 )
 from bntt.charts.colours import Looks, looks_of
-from bntt.charts.file_charts import FEW, LETTERS, Legend, draw_chart, fit, ticks_of, wrapped
-from bntt.charts.records import Axis, Bars, Chart, Figure, Forest, HeatMap, Histogram, Image, Lines
+from bntt.charts.records import (
+    Axis,
+    Bars,
+    Chart,
+    Figure,
+    Forest,
+    HeatMap,
+    Histogram,
+    Image,
+    Level,
+    Line,
+    Lines,
+    Number,
+    thinned,
+)
 from bntt.io.files import write_whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Drawing
 
+MARKS = ("o", "s", "^", "D", "v", "P", "X", "*", "<")
+"""Marks by which series that are compared are told apart without colours."""
+FEW = 40
+"""Largest number of points of a joined line with marks; longer ones have none, points that are not joined always."""
+MARKED, MOST_POINTS = 8, 200
+"""Most marks on a joined line, where every so many points have one, and most points of any line."""
+LETTERS = 13
+"""Letters of small print per inch."""
+INVALID = "#a61b1b"
+CROSSED: dict[str, Any] = {"color": INVALID, "markersize": 11, "markeredgewidth": 2.2, "zorder": 4}
+INK = "0.2"
+SINGLE: dict[str, Any] = {"color": INK, "markersize": 4, "markerfacecolor": "white"}
+"""Looks of what is invalid, and of single starts."""
+UNITS = ((1e9, 1e9, "G"), (1e6, 1e6, "M"), (1e4, 1e3, "k"), (0.0, 1.0, ""))
+"""Letters for large numbers: the threshold from which each is written, and the value it stands for."""
+Legend = dict[str, Any]
+"""The sample drawn in the legend for each name."""
 UNDATED: Mapping[str, Mapping[str, None]] = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
 """The formats, with the metadata left out of each so that the same figure gives the same bytes."""
-TAG = re.compile(rb"<[^>]+>")
-"""Tag of SVG; the text between two tags is left alone."""
 HIGH = 36
 """Letters of an axis's name that fit along its height."""
 
@@ -47,7 +79,9 @@ def save_figure(figure: Figure, path: Path) -> None:
     with reproducible("bntt"):
         draw_figure(figure).savefig(content, format=kind, dpi="figure", metadata=UNDATED[kind])
     drawn = content.getvalue()
-    write_whole(path, TAG.sub(_rounded, drawn) if kind == "svg" else drawn)
+    if kind == "svg":  # the coordinates in tags, to hundredths of a point, are most of its bytes
+        drawn = re.sub(rb"<[^>]+>", lambda tag: re.sub(rb"(\.\d\d)\d+", rb"\1", tag[0]), drawn)
+    write_whole(path, drawn)
 
 
 def reproducible(salt: str) -> AbstractContextManager[None]:
@@ -65,11 +99,6 @@ def reproducible(salt: str) -> AbstractContextManager[None]:
     )
 
 
-def _rounded(tag: re.Match[bytes]) -> bytes:
-    """Cut the coordinates in a tag to hundredths of a point: they are most of a drawing's bytes."""
-    return re.sub(rb"(\.\d\d)\d+", rb"\1", tag[0])
-
-
 def draw_figure(figure: Figure, looks: Looks | None = None, *, width: float = 0.0) -> Drawing:
     """Draw all charts of a figure in rows and columns, under its title, with its own looks or those given."""
     from matplotlib.figure import Figure as Drawing
@@ -77,7 +106,8 @@ def draw_figure(figure: Figure, looks: Looks | None = None, *, width: float = 0.
     charts = on_shared_scales(figure.charts)
     if not charts:
         raise ValueError(f"the figure {figure.title!r} has no chart: leave it out")
-    columns = min(figure.columns or _columns(charts), len(charts))
+    usual = 10 if all(isinstance(chart, Image) for chart in charts) else {4: 2}.get(len(charts), 3)
+    columns = min(figure.columns or usual, len(charts))
     rows = math.ceil(len(charts) / columns)
     sizes = [_size(chart, width) for chart in charts]
     widths = [max(width for width, _ in sizes[i::columns]) for i in range(columns)]
@@ -87,31 +117,19 @@ def draw_figure(figure: Figure, looks: Looks | None = None, *, width: float = 0.
     grid = drawing.subplots(rows, columns, squeeze=False, width_ratios=widths, height_ratios=heights)
     places, looks, legends = list(grid.flat), looks or looks_of(charts), []
     for axes, chart, (wide, _) in zip(places, charts, sizes, strict=False):
-        legends.append(draw_chart(axes, chart, looks))
-        _frame(axes, chart, wide)
+        legends.append(draw_chart(axes, chart, looks, wide))
     for axes in places[len(charts) :]:
         axes.set_visible(False)
     _draw_legend(drawing, legends, looks, page=bool(width))
     if figure.title:
         letters = round(10 * drawing.get_size_inches()[0])
         drawing.suptitle(wrapped(figure.title, letters), parse_math=False, fontsize=11)
-    _settle(drawing)
-    return drawing
-
-
-def _settle(drawing: Drawing) -> None:
-    """Lay out once, and round the positions of the axes: the solver's last bits vary."""
     drawing.draw_without_rendering()
     drawing.set_layout_engine("none")
-    for axes in drawing.axes:
+    for axes in drawing.axes:  # the last bits of the layout vary
         left, bottom, width, height = (round(bound, 6) for bound in axes.get_position(original=True).bounds)
         axes.set_position((left, bottom, width, height))
-
-
-def _columns(charts: Sequence[Chart]) -> int:
-    if all(isinstance(chart, Image) for chart in charts):
-        return 10
-    return {4: 2}.get(len(charts), 3)
+    return drawing
 
 
 def _size(chart: Chart, page: float = 0.0) -> tuple[float, float]:
@@ -141,41 +159,193 @@ def _inches(names: Sequence[str]) -> float:
     return max(map(len, names), default=0) / LETTERS
 
 
-def _frame(axes: Axes, chart: Chart, width: float) -> None:
-    """Draw title, note, names, limits and ticks."""
-    letters = round(LETTERS * width) - 8
-    note = wrapped(chart.note, letters + 6)
-    small = isinstance(chart, Image)
-    title = wrapped(chart.title, max(12, letters - 4))
+def draw_chart(axes: Axes, chart: Chart, looks: Looks, width: float) -> Legend:
+    """Draw a chart of this width with its title, note and axes; return the legend's samples."""
+    letters, small, legend = round(LETTERS * width) - 8, isinstance(chart, Image), Legend()
+    match chart:
+        case Lines():
+            legend = _lines(axes, chart, looks)
+            _measure(axes, "x", chart.x, places_along(chart), letters, values=False)
+            _measure(axes, "y", chart.y, values_along(chart), HIGH)
+        case Bars():
+            legend = _bars(axes, chart, looks, width)
+            _measure(axes, "y", chart.y, values_along(chart), HIGH)
+        case Forest():
+            legend = _forest(axes, chart, looks)
+            _measure(axes, "x", chart.x, values_along(chart), letters)
+        case HeatMap():
+            _heat_map(axes, chart)
+            axes.set_xlabel(wrapped(chart.x.label, letters), parse_math=False, fontsize=9)
+        case Histogram():
+            for name, counts in chart.counts.items():
+                colour, alone = looks.colour(name).light, len(chart.counts) == 1
+                legend[name] = axes.stairs(counts, chart.edges, color=colour, fill=alone, linewidth=1.6)
+            _measure(axes, "x", chart.x, finite(chart.edges), letters, values=False)
+            _measure(axes, "y", chart.y, values_along(chart), HIGH)
+        case Image():
+            axes.imshow(chart.pixels, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+            axes.set_axis_off()
+    axes.set_axisbelow(True)
+    title, note = wrapped(chart.title, max(12, letters - 4)), wrapped(chart.note, letters + 6)
     pad = 5 + 10 * (note.count("\n") + 1) if note else 5
     axes.set_title(title, fontsize=8 if small else 10, pad=pad, loc="center" if small else "left", parse_math=False)
     if note:
         axes.annotate(
             note, (0, 1), (0, 4), "axes fraction", "offset points", fontsize=8, color="0.35", parse_math=False
         )
-    if small:
-        axes.set_axis_off()
-        return
-    axes.set_axisbelow(True)
-    match chart:
-        case Lines():
-            _measure(axes, "x", chart.x, places_along(chart), letters, values=False)
-            _measure(axes, "y", chart.y, values_along(chart), HIGH)
-        case Bars():
-            _measure(axes, "y", chart.y, values_along(chart), HIGH)
-            axes.set_xticks(range(len(chart.names)), list(chart.names), fontsize=8, parse_math=False)
-            if not fit(chart.names, min(width, 4.8)):
-                axes.tick_params("x", rotation=60)
-                for name in axes.get_xticklabels():
-                    name.set(ha="right", rotation_mode="anchor")
-            axes.set_xlim(-0.6, len(chart.names) - 0.4)
-        case Forest():
-            _measure(axes, "x", chart.x, values_along(chart), letters)
-        case HeatMap():
-            axes.set_xlabel(wrapped(chart.x.label, letters), parse_math=False, fontsize=9)
-        case Histogram():
-            _measure(axes, "x", chart.x, finite(chart.edges), letters, values=False)
-            _measure(axes, "y", chart.y, values_along(chart), HIGH)
+    return legend
+
+
+def _open(values: Sequence[Number], *, logarithmic: bool = False) -> list[float]:
+    """Return the values with NaN where there is none, or no logarithm: matplotlib leaves a gap."""
+    return [
+        value if value is not None and math.isfinite(value) and (value > LEAST or not logarithmic) else math.nan
+        for value in values
+    ]
+
+
+def _lines(axes: Axes, chart: Lines, looks: Looks) -> Legend:
+    legend: Legend = {}
+    logarithmic = is_logarithmic(chart.y, values_along(chart))
+    for line in map(_thinned, chart.lines):
+        y, low, high = (_open(values, logarithmic=logarithmic) for values in (line.y, line.low, line.high))
+        colour, mark = looks.colour(line.name, line.colour).light, MARKS[looks.numbers[line.name] % len(MARKS)]
+        (legend[line.name],) = axes.plot(
+            list(line.x),
+            y,
+            color=colour,
+            linestyle=("--" if line.dashed else "-") if line.joined else "none",
+            marker=mark if len(line.x) <= (1 if line.stepped else FEW) or not line.joined else None,
+            markersize=4 if line.joined else 6,
+            markevery=math.ceil(len(line.x) / MARKED) if line.joined and not line.invalid else None,
+            drawstyle="steps-post" if line.stepped else None,
+        )
+        _spread(axes, line, low, high, colour)
+        if crossed := [(line.x[i], y[i]) for i in line.invalid if not math.isnan(y[i])]:
+            (legend["INVALID"],) = axes.plot(*zip(*crossed, strict=True), "x", **CROSSED)
+    if "INVALID" in legend:
+        legend["INVALID"] = legend.pop("INVALID")  # the last
+    return legend | _levels(axes, chart.levels)
+
+
+def _thinned(line: Line) -> Line:
+    """Return a line of at most ``MOST_POINTS`` points, evenly spaced; one with invalid points is short."""
+    at = thinned(len(line.x), MOST_POINTS)
+    if len(at) == len(line.x) or line.invalid:
+        return line
+    y, low, high = ([of[i] for i in at] if of else of for of in (line.y, line.low, line.high))
+    return replace(line, x=[line.x[i] for i in at], y=y, low=low, high=high)
+
+
+def _spread(axes: Axes, line: Line, low: Sequence[float], high: Sequence[float], colour: str) -> None:
+    """Draw a band, and a stroke at each place without a neighbour."""
+    there = {i for i, bounds in enumerate(zip(low, high, strict=False)) if not math.isnan(sum(bounds))}
+    alone = sorted(i for i in there if not line.joined or not {i - 1, i + 1} & there)
+    if len(alone) < len(there):
+        step: Any = "post" if line.stepped else None
+        axes.fill_between(list(line.x), low, high, color=colour, alpha=0.16, linewidth=0, step=step)
+    if alone:
+        x, low, high = ([of[i] for i in alone] for of in (line.x, low, high))
+        axes.vlines(x, low, high, color=colour, linewidth=1.2)
+
+
+def _levels(axes: Axes, levels: Sequence[Level]) -> Legend:
+    """Draw marked heights dashed, marked places dotted."""
+    legend: Legend = {}
+    for level in levels:
+        draw, style = (axes.axhline, "--") if level.at == "y" else (axes.axvline, ":")
+        shown = draw(level.value, color="0.35", linestyle=style, linewidth=1.2)
+        if level.name:
+            legend[level.name] = shown
+    return legend
+
+
+def _bars(axes: Axes, chart: Bars, looks: Looks, room: float) -> Legend:
+    legend: Legend = {}
+    places, below = range(len(chart.names)), [0.0] * len(chart.names)
+    width = 0.8 if chart.stacked else 0.8 / max(1, len(chart.bars))
+    for number, bar in enumerate(chart.bars):
+        aside = 0.0 if chart.stacked else width * (number - (len(chart.bars) - 1) / 2)
+        at, heights = [place + aside for place in places], _open(bar.values)
+        colour = looks.colour(bar.name, bar.colour).light
+        legend[bar.name] = axes.bar(at, heights, 0.92 * width, bottom=below, color=colour)
+        if bar.low and bar.high:
+            axes.vlines(at, _open(bar.low), _open(bar.high), color=INK, linewidth=1.2)
+        for place, points in zip(at, bar.points, strict=False):
+            axes.plot([place] * len(points), list(points), "o", **SINGLE)
+        if chart.stacked:
+            below = [b + (0.0 if math.isnan(h) else h) for b, h in zip(below, heights, strict=True)]
+    axes.set_xticks(places, list(chart.names), fontsize=8, parse_math=False)
+    if not fit(chart.names, min(room, 4.8)):
+        axes.tick_params("x", rotation=60)
+        for name in axes.get_xticklabels():
+            name.set(ha="right", rotation_mode="anchor")
+    axes.set_xlim(-0.6, len(chart.names) - 0.4)
+    return legend
+
+
+def _forest(axes: Axes, chart: Forest, looks: Looks) -> Legend:
+    legend: Legend = {}
+    logarithmic = is_logarithmic(chart.x, values_along(chart))
+    for place, entry in enumerate(chart.entries):
+        colour = looks.colour("entry", entry.colour).light
+        if entry.low is not None and entry.high is not None:
+            axes.hlines(place, entry.low, entry.high, color=colour, linewidth=2)
+        axes.plot(list(entry.points), [place] * len(entry.points), "o", **SINGLE)
+        if entry.value is not None and logarithmic and entry.value <= 0:
+            axes.text(0.01, place, f"{entry.value:g}", transform=axes.get_yaxis_transform(), va="center")
+        elif entry.value is not None:
+            axes.plot(entry.value, place, "D", color=colour, markersize=7)
+            if entry.invalid:
+                (legend["INVALID"],) = axes.plot(entry.value, place, "x", **CROSSED)
+    axes.set_yticks(range(len(chart.entries)), [entry.name for entry in chart.entries], fontsize=9, parse_math=False)
+    axes.set_ylim(len(chart.entries) - 0.5, -0.5)
+    return legend | _levels(axes, [Level(level.value, level.name, "x") for level in chart.levels])
+
+
+def _heat_map(axes: Axes, chart: HeatMap) -> None:
+    from matplotlib.colors import LogNorm, Normalize
+
+    values = values_along(chart)
+    logarithmic, ends = is_logarithmic(chart.value, values), colour_limits(chart.value, values)
+    rows = [_open(row, logarithmic=logarithmic) for row in chart.values]
+    norm = (LogNorm if logarithmic else Normalize)(*ends)
+    shown = axes.imshow(rows, aspect="auto", norm=norm, cmap="cividis", interpolation="nearest")
+    axes.set_facecolor("0.85")
+    beside = axes.inset_axes((1.02, 0, 0.04, 1))  # as separate axes it would stand at the end of the row
+    bar = axes.figure.colorbar(shown, cax=beside)
+    bar.ax.minorticks_off()
+    ticks = ticks_of(chart.value, *ends, 5, logarithmic=logarithmic)
+    bar.set_ticks(list(ticks), labels=list(ticks.values()))
+    bar.set_label(wrapped(chart.value.label, 26), parse_math=False, fontsize=9)
+    for names, set_ticks, turned in ((chart.columns, axes.set_xticks, True), (chart.rows, axes.set_yticks, False)):
+        every = math.ceil(len(names) / FEW) or 1
+        words: dict[str, Any] = {"rotation": 90} if turned and not fit(names, 4.8) else {}
+        set_ticks(range(0, len(names), every), list(names[::every]), fontsize=8, parse_math=False, **words)
+
+
+def ticks_of(axis: Axis, low: float, high: float, most: int, *, logarithmic: bool = False) -> dict[float, str]:
+    """Return round numbers in the range, each as it is written, with one unit for all of them."""
+    from matplotlib.ticker import LogLocator, MaxNLocator
+
+    beyond = 1e-9 * (high - low)
+    by = (1, 2, 5) if high <= 300 * low else (1,)
+    powers = LogLocator(subs=by, numticks=8).tick_values(low, high) if logarithmic else ()
+    ticks = [float(tick) for tick in powers if low <= tick <= high]
+    if len(ticks) < 2:
+        steps = MaxNLocator(most, steps=[1, 2, 5, 10], integer=axis.whole).tick_values(low, high)
+        ticks = [float(tick) for tick in steps if low - beyond <= tick <= high + beyond]
+    if axis.whole:
+        ticks = [tick for tick in ticks if tick == round(tick)]
+    largest = max(map(abs, ticks), default=0.0)
+    size, unit = next((size, unit) for bound, size, unit in UNITS if largest >= bound)
+    size, unit = (0.01, "%") if axis.percent else (size, unit)
+    return {tick: f"{tick / size:.6g}{unit}" if tick or axis.percent else "0" for tick in ticks}
+
+
+def fit(names: Sequence[str], inches: float) -> bool:
+    """Return True if names fit side by side below an axis."""
+    return sum(len(name) + 2 for name in names[:FEW]) <= LETTERS * inches - 8
 
 
 def _measure(axes: Axes, which: str, axis: Axis, held: Sequence[float], letters: int, *, values: bool = True) -> None:
@@ -218,3 +388,8 @@ def _draw_legend(drawing: Drawing, legends: Sequence[Legend], looks: Looks, *, p
     for text, name in zip(shown.get_texts(), names, strict=True):
         text.set_parse_math(False)  # set afterwards: matplotlib omits names that begin with an underscore
         text.set_text(name)
+
+
+def wrapped(text: str, letters: int) -> str:
+    """Wrap a text into lines of at most ``letters`` letters; existing line breaks stay."""
+    return "\n".join(fill(line, letters) for line in text.splitlines())

@@ -12,8 +12,7 @@ from markupsafe import Markup, escape
 
 from bntt.charts.axes import MEASURES
 from bntt.charts.colours import METHODS, SHADES, Looks, names_in
-from bntt.charts.file_charts import INVALID, wrapped
-from bntt.charts.files import draw_figure, reproducible
+from bntt.charts.files import INVALID, draw_figure, reproducible, wrapped
 from bntt.charts.records import Chart, Figure, Forest, HeatMap
 
 WIDTH = 4.2

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import math
+import tomllib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cache
+from importlib.resources import files
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -17,10 +21,8 @@ from bntt.io.files import write_json
 from bntt.runs.environment import NUMERICS, environment, numerics_of
 from bntt.studies.claims.claim import Claim, Names
 from bntt.studies.claims.rules import judged
-from bntt.studies.made_on import accuracy_of, also_run, made_on, where_made
 from bntt.studies.measures import EVALUATE, measure_from, metric_of
 from bntt.studies.pool import KeptRun
-from bntt.studies.published import paper_cell
 from bntt.studies.start_plan import PlannedRun, Start, same_runs
 from bntt.studies.study_file import Study, measure_of
 from bntt.studies.study_record import StudyRecord
@@ -28,6 +30,8 @@ from bntt.studies.study_schema import Column, SettingName
 from bntt.version import __version__
 
 EVALUATION = measure_from(EVALUATE, {})
+PRECISIONS = {"fp32": "float32", "bf16-grad": "gradients in bfloat16", "bf16": "bfloat16"}
+"""Precisions in words."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +116,8 @@ def as_json(result: StudyResult, figures: Sequence[Mapping[str, Any]] = ()) -> d
     """Collect the numbers of a result with their names, ready for ``json``."""
     study, numbers, same = result.study, result.numbers(), same_runs(result.runs)
     units = {column.key: metric_of(column.metric).metric.unit for column in study.table}
-    labels = {run.name: run.label or run.name for run in study.runs} | {run.name: run.label for run in result.runs}
+    shown = {run.name: run.label for run in result.runs}
+    labels = {run.name: run.label or run.name for run in study.runs} | shown
     names = Names(labels, {column.key: _title(column) for column in study.table})
     columns = [column for column in study.table if column.shown]
     values = {
@@ -127,10 +132,23 @@ def as_json(result: StudyResult, figures: Sequence[Mapping[str, Any]] = ()) -> d
         "written": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": environment()["commit"],
         "device": result.device,
-        "runs": [_run(result, run) for run in result.runs],
+        "runs": [
+            {
+                "name": run.name,
+                "label": run.label,
+                "recipe": run.recipe,
+                "overrides": list(run.overrides),
+                "seeds": [start.seed for start in run.starts],
+                "starts": [_start(result.found[run.name, start.seed]) for start in run.starts],
+            }
+            for run in result.runs
+        ],
         "table": {
             "columns": [{"key": c.key, "title": _title(c), "unit": units[c.key]} for c in columns],
-            "rows": [_row(result, run, columns, numbers) | _same_as(result, run, same) for run in result.runs],
+            "rows": [
+                _row(result, run, columns, numbers) | ({"same_as": shown[same[run.name]]} if run.name in same else {})
+                for run in result.runs
+            ],
         },
         "figures": [dict(figure) for figure in figures],
         "claims": [
@@ -173,17 +191,6 @@ def _title(column: Column) -> str:
     return (column.title or metric.title) + at
 
 
-def _run(result: StudyResult, run: PlannedRun) -> dict[str, Any]:
-    return {
-        "name": run.name,
-        "label": run.label,
-        "recipe": run.recipe,
-        "overrides": list(run.overrides),
-        "seeds": [start.seed for start in run.starts],
-        "starts": [_start(result.found[run.name, start.seed]) for start in run.starts],
-    }
-
-
 def _start(found: StartResult) -> dict[str, Any]:
     kept = found.kept
     facts: Mapping[str, Any] = kept.environment if kept else {}
@@ -201,7 +208,7 @@ def _start(found: StartResult) -> dict[str, Any]:
         "seconds": kept.evaluation.get("seconds") if kept else None,
         "numerics": numerics_of(facts) if kept else None,
         "also_run": [
-            {"directory": str(one.place), "made_on": where_made(one), "accuracy": accuracy_of(one)}
+            {"directory": str(one.place), "made_on": _where_made(one), "accuracy": _accuracy_of(one)}
             for one in found.runs()[1:]
         ],
         "measures": {name: _without_places(values) for name, values in found.numbers.items()},
@@ -223,22 +230,40 @@ def _row(
     columns: Sequence[Column],
     numbers: Mapping[tuple[str, str], Mapping[int, float]],
 ) -> dict[str, Any]:
-    cells = {column.key: _cell(list(numbers[run.name, column.key].values()), column) for column in columns}
-    paper = {column.key: paper_cell(result.study.name, run.name, column.key) for column in columns}
+    def said(one: KeptRun) -> str:
+        accuracy = _accuracy_of(one)
+        return f"{_where_made(one)}: " + ("no accuracy" if accuracy is None else f"{100 * accuracy:.2f} %")
+
     every = [(start.seed, result.found[run.name, start.seed].runs()) for start in run.starts]
-    further = {"also_run": found} if (found := also_run(every)) else {}
     first = [kept[0] for _, kept in every if kept]
-    made = {"made_on": made_on(first), **further}
+    further = [f"start {seed} on {said(one)}" for seed, kept in every for one in kept[1:]]
     modified = any(one.environment.get("data", {}).get("check") == "modified" for one in first)
-    label = run.label + " (modified files)" * modified
-    return {"run": run.name, "label": label, **made, "cells": cells, "paper": paper}
+    paper = published().get(result.study.name, {}).get(run.name, {})
+    return {
+        "run": run.name,
+        "label": run.label + " (modified files)" * modified,
+        "made_on": [f"{where}: {n} run{'s' * (n > 1)}" for where, n in Counter(map(_where_made, first)).items()],
+        **({"also_run": further} if further else {}),
+        "cells": {column.key: _cell(list(numbers[run.name, column.key].values()), column) for column in columns},
+        "paper": {column.key: paper.get(column.key, {"missing": "not available"}) for column in columns},
+    }
 
 
-def _same_as(result: StudyResult, run: PlannedRun, same: Mapping[str, str]) -> dict[str, str]:
-    """Return the label of the run that this one equals by definition; nothing if there is none."""
-    if run.name not in same:
-        return {}
-    return {"same_as": next(one.label for one in result.runs if one.name == same[run.name])}
+@cache
+def published() -> dict[str, dict[str, dict[str, dict[str, Any]]]]:
+    """Return the paper's numbers, each with the source in which it was seen, by study, run and column."""
+    return tomllib.loads(files("bntt.studies").joinpath("published.toml").read_text(encoding="utf-8"))
+
+
+def _where_made(run: KeptRun) -> str:
+    """Return device, commit and precision of a run in words."""
+    return f"{run.made_on}, {PRECISIONS[run.recipe.compute.precision]}"
+
+
+def _accuracy_of(run: KeptRun) -> float | None:
+    """Return the test accuracy of a run as a share; None if it has no finite one."""
+    found = run.evaluation.get("accuracy")
+    return found if isinstance(found, int | float) and math.isfinite(found) else None
 
 
 def _cell(values: Sequence[float], column: Column) -> dict[str, Any] | None:
@@ -254,16 +279,5 @@ def _cell(values: Sequence[float], column: Column) -> dict[str, Any] | None:
         "values": list(values),
         "low_95": low,
         "high_95": high,
-        "text": text_of(found, digits),
+        "text": f"{found.mean:,.{digits}f}" + ("" if found.sd is None else f" ± {found.sd:,.{digits}f}"),
     }
-
-
-def text_of(found: Summary, digits: int) -> str:
-    """Format mean and deviation for a table.
-
-    >>> text_of(Summary((87.4, 87.6)), 1), text_of(Summary((6380.0,)), 0)
-    ('87.5 ± 0.1', '6,380')
-    """
-    if found.sd is None:
-        return f"{found.mean:,.{digits}f}"
-    return f"{found.mean:,.{digits}f} ± {found.sd:,.{digits}f}"
