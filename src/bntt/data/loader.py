@@ -81,8 +81,10 @@ class SampleLoader:
 
     def __post_init__(self) -> None:
         if not isinstance(self.data, SampleSet):
-            other = f"{type(self.data).__name__}: fit and evaluate also take a DataLoader of PyTorch"
-            raise TypeError(f"data must be an ImageSet, a FrameSet or another SampleSet, got {other}")
+            raise TypeError(
+                f"data must be an ImageSet, a FrameSet or another SampleSet, got {type(self.data).__name__}: fit and "
+                f"evaluate also take a DataLoader of PyTorch"
+            )
         if self.batch_size < 1:
             raise ValueError(f"batch_size must be 1 or more, got {self.batch_size}")
         if not 0 <= self.share[0] < self.share[1]:

@@ -36,7 +36,8 @@ def vgg_layers(plan: VGGPlan, *, in_channels: int, image_size: int, width: float
         )
     channels, size = in_channels, image_size
     for number, (features, pooling) in enumerate(plan.features, start=1):
-        out, pool = scaled(features, width), None
+        out = scaled(features, width)
+        pool: nn.Module | None = None
         if pooling:
             pool, size = (nn.AvgPool2d(2), size // 2) if pooling == HALVE else (nn.AdaptiveAvgPool2d(1), 1)
         if number == len(plan.features):

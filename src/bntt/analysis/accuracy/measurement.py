@@ -303,7 +303,7 @@ class EvaluationResult(Result):
             yield f"{self.updates:,} updates in {duration(self.seconds)}, with validation"
         elif self.updates is not None:
             yield f"no updates; converted in {duration(self.seconds)}"
-        begun = {self.begun_with.run: self.begun_with} if self.begun_with else {}
+        begun: dict[str, BegunWith | Ann] = {self.begun_with.run: self.begun_with} if self.begun_with else {}
         begun |= {"the ANN": self.conversion.ann} if self.conversion else {}
         for name, source in begun.items():
             if source.updates is not None:

@@ -45,9 +45,9 @@ class SpikingClassifier(nn.Module):
     def __init__(self, encoder: Encoder, network: SpikingNetwork) -> None:
         super().__init__()
         if not isinstance(network, SpikingNetwork) or not isinstance(encoder, Encoder):
-            came = f"{type(encoder).__name__} and {type(network).__name__}"
             raise TypeError(
-                f"a SpikingClassifier is made of an Encoder and a SpikingNetwork, in this order, got {came}"
+                f"a SpikingClassifier is made of an Encoder and a SpikingNetwork, in this order, got "
+                f"{type(encoder).__name__} and {type(network).__name__}"
             )
         _check_steps(encoder, network)
         self.encoder, self.network = encoder, network

@@ -364,9 +364,9 @@ class _Means(Claim):
             chances.append((answers[-1], two_sided(found, bound.value) if found.sd else 0.0))
             effects.append(_effect(run, names.column(bound.column), f" {unit}" * bool(unit), found, (bound.value,)))
         beside = "; ".join(
-            _told(names.column(key), Summary(tuple(row.values())), units.get(key, ""))
+            _told(names.column(key), Summary(tuple(other.values())), units.get(key, ""))
             for key in self.beside
-            if (row := numbers.get((self.run, key)))
+            if (other := numbers.get((self.run, key)))
         )
         text = f"{run}: {'; '.join(said)}{f' (beside: {beside})' * bool(beside)}"
         answer: Answer = "holds" if set(answers) == {"holds"} else "not decided"

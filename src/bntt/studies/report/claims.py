@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from bntt.charts.section import Mark, plural
-from bntt.studies.claims.claim import Answer, with_interval
-from bntt.studies.study_record import ClaimRecord, EffectRecord
+from bntt.studies.claims.claim import Answer, EffectRecord, with_interval
+from bntt.studies.study_record import ClaimRecord
 
 PAPER = (
     "Kim and Panda (2021): Revisiting Batch Normalization for Training Low-Latency Deep Spiking Neural Networks From "
