@@ -1,4 +1,4 @@
-"""Turn files into tensors: sets of images, frames and sequences, batches. Only :func:`prepare` downloads."""
+"""Turn files into tensors: sets of images, frames and sequences, batches, augmentation. Only ``prepare`` downloads."""
 
 from typing import TYPE_CHECKING
 
