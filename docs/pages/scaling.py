@@ -17,7 +17,7 @@ from socket import socket
 
 from benchmarks.cases import Case, network
 from benchmarks.workers import Worker
-from bntt.analysis.energy.plan import macs_of, plan_layers
+from bntt.analysis.energy.operations import macs_of, plan_layers
 from bntt.io.files import write_json
 from pages.kept import TEXTS, Facts, read_json, table
 

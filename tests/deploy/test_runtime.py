@@ -11,8 +11,7 @@ import pytest
 import torch
 
 import bntt
-from bntt.analysis.exit.early_exit import exit_step, gamma_profile
-from bntt.analysis.exit.exit_rules import CRITERIA, certainty
+from bntt.analysis.exit.early_exit import CRITERIA, certainty, exit_step, gamma_profile
 from bntt.data.sequences import places
 from bntt.deploy import DeployError, Runtime, describe, export
 from bntt.deploy.description import Description, Encoder

@@ -8,7 +8,7 @@ import torch
 
 from bntt.analysis import LossBudgetError, evaluate, exit_step, gamma_profile
 from bntt.analysis.exit import early_exit
-from bntt.analysis.exit.exit_rules import CRITERIA
+from bntt.analysis.exit.early_exit import CRITERIA
 from bntt.analysis.exit.measurement import (
     EXIT,
     ExitArguments,

@@ -7,7 +7,7 @@ import torch
 
 from bntt.analysis import choose_sample_exit, exit_each, record_running
 from bntt.analysis.accuracy.evaluation import FIRST_DRAW
-from bntt.analysis.exit.exit_rules import CRITERIA, Running, certainty, exits_at
+from bntt.analysis.exit.early_exit import CRITERIA, Running, certainty, exits_at
 from bntt.data import ImageSet, SampleLoader
 from bntt.models import mlp
 from bntt.nn import PoissonEncoder, SpikingClassifier

@@ -447,13 +447,12 @@ def measure_exit(opened: Opened, arguments: ExitArguments, progress: Progress) -
     assert chosen is not None
     with warnings.catch_warnings(action="ignore"):
         papers = by_gamma.exit_step(profile, PAPER_THRESHOLD)
-    ranges = {one.steps: one for one in by_gamma.threshold_ranges(profile)}
-    grid = [
-        {"steps": t, "largest_mean_gamma": line, "threshold_above": one and one.above, "threshold_to": one and one.to}
-        | accuracies(t)
-        for t, line in enumerate(lines, 1)
-        for one in [ranges.get(t)]
-    ]
+    ranges = {one.steps: (one.above, one.to) for one in by_gamma.threshold_ranges(profile)}
+    grid = []
+    for t, line in enumerate(lines, 1):
+        above, to = ranges.get(t, (None, None))
+        row = GridRow(steps=t, largest_mean_gamma=line, threshold_above=above, threshold_to=to, **accuracies(t))
+        grid.append(row)
     tested: dict[str, Any] = {"test_images": measured["test"].samples} if "test" in measured else {}
     gamma: dict[str, Any] = {
         f"gamma_{reading}": {name: row.tolist() for name, row in getattr(profile, reading).items()}
@@ -475,7 +474,7 @@ def measure_exit(opened: Opened, arguments: ExitArguments, progress: Progress) -
         by_reading=by_reading,
         truncation=stop(by_gamma.choose_truncation(over_time, loss).steps, None),
         paper_threshold=stop(papers, PAPER_THRESHOLD),
-        grid=[GridRow.model_validate(row) for row in grid],
+        grid=grid,
         deviation={name: row.tolist() for name, row in profile.deviation.items()},
         **gamma,
         driven={name: (steps.start, steps.stop) for name, steps in profile.driven.items()},
@@ -486,8 +485,14 @@ def measure_sample_exit(opened: Opened, arguments: ExitArguments, progress: Prog
     """Choose a threshold for every criterion on validation; measure it, and as good a common exit, on the split."""
     from bntt.analysis.accuracy.evaluation import evaluate
     from bntt.analysis.energy.operations import operations_of
-    from bntt.analysis.exit.early_exit import ROUNDING
-    from bntt.analysis.exit.exit_rules import CRITERIA, choose_sample_exit, exit_each, exit_rule, record_running
+    from bntt.analysis.exit.early_exit import (
+        CRITERIA,
+        ROUNDING,
+        choose_sample_exit,
+        exit_each,
+        exit_rule,
+        record_running,
+    )
 
     split, draws, loss = arguments.split, draws_of(opened.facts, arguments.draws), arguments.loss / 100
     loader, validation = opened.loader(split), opened.loader("validation")

@@ -8,8 +8,8 @@ from bntt.analysis.result import Number, Record, finite
 class AlongGradient(Record):
     """The loss at ``w - η g``, where ``g = dL/dw`` of the same batch (Santurkar et al. 2018, Figure 4).
 
-    All parameters move, including γ; momentum and weight decay play no part. Returned by
-    :func:`bntt.analysis.loss_along_gradient`.
+    All parameters move, including γ; momentum and weight decay play no part.
+    Returned by :func:`bntt.analysis.loss_along_gradient`.
     """
 
     steps: tuple[float, ...]

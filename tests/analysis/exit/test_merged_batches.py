@@ -5,8 +5,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from bntt.analysis.exit import exit_rules
-from bntt.analysis.exit.exit_rules import exit_each
+from bntt.analysis.exit import early_exit
+from bntt.analysis.exit.early_exit import exit_each
 from bntt.data import ImageSet, SampleLoader
 from bntt.engine.compute import Compute
 from bntt.engine.graph import layer
@@ -64,7 +64,7 @@ def test_merged_batches_give_the_bits_of_batches_alone_in_few_calls(shown, monke
     assert len(asked) <= 2 * T, "all samples of a draw fit together"
     assert max(asked) == SAMPLES
     asked.clear()
-    monkeypatch.setattr(exit_rules, "samples_at_once", lambda *args: 0)
+    monkeypatch.setattr(early_exit, "samples_at_once", lambda *args: 0)
     alone = exit_each(model, batches, "margin", 0.9, seed=5, draws=2)
     assert max(asked) == BATCH
     assert all(torch.equal(getattr(found, name), getattr(alone, name)) for name in ("classes", "steps", "spikes"))
