@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 import bntt
-from bntt.analysis.energy.costs import load_costs
+from bntt.analysis.energy.measurement import load_costs
 from bntt.analysis.measurement import ArgumentError
 from bntt.data.errors import DataError
 from bntt.deploy import BundleError, bundle, describe

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from bntt.analysis.energy.plan import plan_layers
+from bntt.analysis.energy.operations import plan_layers
 from bntt.models import compact
 from bntt.nn import NORMS
 from tests.kernels import needs_kernels

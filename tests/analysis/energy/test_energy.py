@@ -8,10 +8,20 @@ import torch
 from torch import nn
 
 from bntt.analysis.accuracy.accuracy import Accuracy
-from bntt.analysis.energy.costs import FOLDER, Digital, EnergyRow, Neuromorphic, all_layers, energy_rows, load_costs
-from bntt.analysis.energy.measurement import ENERGY, EnergyArguments, EnergyResult, measure_energy
-from bntt.analysis.energy.operations import LayerOperations, Operations, layer_rows, neurobench
-from bntt.analysis.energy.plan import Updates
+from bntt.analysis.energy.measurement import (
+    ENERGY,
+    FOLDER,
+    Digital,
+    EnergyArguments,
+    EnergyResult,
+    EnergyRow,
+    Neuromorphic,
+    all_layers,
+    energy_rows,
+    load_costs,
+    measure_energy,
+)
+from bntt.analysis.energy.operations import LayerOperations, Operations, Updates, layer_rows, neurobench
 from bntt.analysis.measurement import ArgumentError, Progress
 from bntt.analysis.result import result_from
 from bntt.cli import main as cli

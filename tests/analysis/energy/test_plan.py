@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 import bntt
-from bntt.analysis.energy.plan import PlannedLayer, Value, fan_out, plan_layers, updates_of
+from bntt.analysis.energy.operations import PlannedLayer, Value, fan_out, plan_layers, updates_of
 from bntt.nn import (
     BNTT,
     LIF,

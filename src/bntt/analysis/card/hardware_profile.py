@@ -11,8 +11,7 @@ from torch import Tensor
 
 from bntt.analysis.accuracy.evaluation import presented
 from bntt.analysis.card.measurement import Bits, HardwareProfile, LayerCard
-from bntt.analysis.energy.operations import count_operations
-from bntt.analysis.energy.plan import READOUT, PlannedLayer, fan_out, plan_layers
+from bntt.analysis.energy.operations import READOUT, PlannedLayer, count_operations, fan_out, plan_layers
 from bntt.nn.blocks.block import BlockState
 from bntt.nn.kinds import block_facts, norm_facts
 from bntt.nn.network.classifier import SpikingClassifier

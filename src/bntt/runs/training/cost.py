@@ -10,7 +10,7 @@ import math
 from collections.abc import Sequence
 from statistics import mean
 
-from bntt.analysis.energy.plan import macs_of, plan_layers
+from bntt.analysis.energy.operations import macs_of, plan_layers
 from bntt.nn import SpikingNetwork
 from bntt.runs.recipe.build import facts_of
 from bntt.runs.recipe.datasets import RecipeData
