@@ -10,8 +10,7 @@ from bntt.io.checkpoint import CheckpointError, load_checkpoint, read_checkpoint
 from bntt.runs.recipe.schema import RecipeError
 from bntt.studies import pool
 from bntt.studies.evidence import packing
-from bntt.studies.evidence.collecting import WEIGHTS, Evidence
-from bntt.studies.evidence.packing import pack_results
+from bntt.studies.evidence.packing import WEIGHTS, Evidence, pack_results
 from bntt.studies.pool import ann_place, kept_run
 from bntt.studies.run_studies import Folders, plan, results_of
 from bntt.studies.study_file import parse_study

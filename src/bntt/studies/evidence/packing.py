@@ -1,19 +1,28 @@
-"""Packing evidence: a summary and an archive for each study in a folder, or one file for another machine."""
+"""Packing evidence: a summary and an archive for each study in a folder, or one file for another machine.
+
+Evidence is the text files by which a run's numbers can be checked. Weights are kept of one start for each norm of a
+study, rounded to float16: enough to inspect a network, not enough to measure instead of it.
+"""
 
 from __future__ import annotations
 
+import tomllib
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
 from pathlib import Path
 
+import tomli_w
+import torch
+
 from bntt.io.archive import SUFFIX, archives_in, pack, pack_alone, read_archive, unpacked_alone, unpacked_listed
-from bntt.io.files import find_object, write_json
+from bntt.io.checkpoint import CheckpointError, read_checkpoint, sealed_checkpoint
+from bntt.io.files import digest_of_bytes, digest_of_values, find_object, write_json
+from bntt.runs.directory import RunDirectory
 from bntt.runs.recipe.schema import RecipeError
-from bntt.studies.evidence.collecting import Evidence, weights_of
-from bntt.studies.evidence.portable import without_places
-from bntt.studies.pool import KeptRun, kept_runs, measured_values, numerics_agree
+from bntt.studies.evidence.portable import portable, without_places
+from bntt.studies.pool import KeptRun, ann_place, kept_runs, measured_values, numerics_agree
 from bntt.studies.run_studies import Folders, StudyPlan, results_of
 from bntt.studies.study_file import OF_WEIGHTS
 from bntt.studies.study_result import StartResult, StudyResult, summary_of
@@ -21,6 +30,95 @@ from bntt.studies.workers import Outcome
 
 ROOM = 10_000_000
 """Bytes of all weights in a folder of evidence, or in a file, together."""
+EVIDENCE = ("*.toml", "*.json", "*.jsonl", "measures/*.json")
+"""Files of a run that its numbers can be checked with."""
+TOLD_APART = ("recipe.toml", "environment.json", "evaluation.json")
+"""Files that tell runs of one name apart."""
+WEIGHTS = "weights-float16.safetensors"
+"""Checkpoint of rounded weights in a run's evidence; renamed to ``checkpoints/best.safetensors`` it opens the run."""
+
+
+class Evidence:
+    """Files behind some runs, each run in a folder of its own name."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, bytes] = {}
+        self._names: dict[Path, str] = {}
+        self._taken: dict[str, str] = {}
+
+    def reserve(self, files: Mapping[str, bytes]) -> None:
+        """Reserve the names of the runs of an archive, which are unpacked next to these."""
+        for folder in (name.removesuffix("/recipe.toml") for name in files if name.endswith("/recipe.toml")):
+            own = {file: files.get(f"{folder}/{file}", b"") for file in TOLD_APART}
+            self._taken.setdefault(folder, _told_apart(own))
+
+    def add(self, run: KeptRun) -> dict[str, bytes]:
+        """Collect the files that a run's numbers can be checked with, and those of its ANN, by their names."""
+        found: dict[str, bytes] = {}
+        ann = ann_place(run.recipe, run.path, run.evaluation) if run.recipe.convert.ann else None
+        called = self._add(ann, found) if ann else ""
+        self._add(run.path, found, called if ann and called != ann.name else "")
+        return found
+
+    def name_of(self, run: KeptRun) -> str:
+        """Return the name of the folder of a run, which is added if it is not yet here."""
+        if run.path not in self._names:
+            self.add(run)
+        return self._names[run.path]
+
+    def _add(self, folder: Path, found: dict[str, bytes], ann: str = "") -> str:
+        """Collect the files of a folder, and return its name here."""
+        own = {
+            file.relative_to(folder).as_posix(): portable(file.name, file.read_bytes())
+            for pattern in EVIDENCE
+            for file in folder.glob(pattern)
+        }
+        if ann:
+            values = tomllib.loads(own["recipe.toml"].decode())
+            values["convert"]["ann"] = f".../{ann}"
+            own["recipe.toml"] = tomli_w.dumps(values).encode()
+        if folder not in self._names:  # its own name or, if another run has it, one with a digest
+            content = _told_apart(own)
+            names = (folder.name, f"{folder.name}-{content[:12]}")
+            self._names[folder] = next(one for one in names if self._taken.setdefault(one, content) == content)
+        name = self._names[folder]
+        for file, content in own.items():  # copies of one run may have been measured on their own: the first stays
+            found[f"{name}/{file}"] = self.files.setdefault(f"{name}/{file}", content)
+        return name
+
+
+def _told_apart(own: Mapping[str, bytes]) -> str:
+    return digest_of_values([digest_of_bytes(own.get(file, b"")) for file in TOLD_APART])
+
+
+def weights_of(result: StudyResult, there: Mapping[str, bytes], evidence: Evidence) -> Iterator[tuple[str, bytes]]:
+    """Yield rounded weights, with their names, of one start for each norm of a study."""
+    starts: dict[tuple[str, str], list[KeptRun]] = {}
+    for found in result.found.values():
+        if found.kept and found.start.trained:
+            network = found.start.recipe.network
+            starts.setdefault((network.norm, network.neuron), []).append(found.kept)
+    for runs in starts.values():
+        every = {f"{evidence.name_of(run)}/{WEIGHTS}": run for run in runs}
+        for name, run in sorted(every.items(), key=lambda one: one[0] not in there):
+            if content := there.get(name) or _weights(run):
+                yield name, content
+                break
+
+
+def _weights(run: KeptRun) -> bytes:
+    """Return a run's best weights as a checkpoint; b"" if they are not here, or damaged."""
+    if (run.path / WEIGHTS).is_file():
+        return (run.path / WEIGHTS).read_bytes()
+    try:
+        tensors, facts = read_checkpoint(RunDirectory(run.path).best)
+    except CheckpointError:
+        return b""
+    told = without_places(facts) | {"rounded": "float16"}
+    for name, value in tensors.items():
+        if name.endswith(".weight") and value.dtype == torch.float32 and value.ndim > 1:
+            tensors[name] = value.half()
+    return sealed_checkpoint(tensors, told)
 
 
 def pack_results(results: Sequence[StudyResult], place: Path) -> list[Path]:
