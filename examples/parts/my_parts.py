@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated
 
 import torch
 from torch import nn
 
 import bntt
-from bntt.analysis import Metric, Result, Split
+from bntt.analysis import Result, Shown, Split
 from bntt.charts import Cell, Section, Table, number
 from bntt.data import ImageSet, Splits
 from bntt.nn import Call, EncoderFacts, NeuronFacts, NormFacts, Triangle, check_values, steps_of
@@ -133,9 +133,9 @@ class LargestResult(Result):
     arguments: LargestArguments
     largest: Mapping[str, float]
 
-    METRICS: ClassVar[Mapping[str, Metric]] = {
-        "largest": Metric("largest weight of fc2", "", lambda r, at: r.largest["fc2"])
-    }
+    @property
+    def of_fc2(self) -> Annotated[float, Shown("largest weight of fc2", metric="largest")]:
+        return self.largest["fc2"]
 
     def rows(self):
         return [{"layer": name, "largest": value} for name, value in self.largest.items()]

@@ -1,8 +1,8 @@
 """Declarations of measurements: each folder of ``analysis`` declares one, and all other code reads the declaration.
 
 One :class:`Measurement` defines the verb with its flags, ``--json`` and ``--csv``, the file and the picture in the
-run directory, the section of the report, the metrics of studies and the Python function. Nothing here imports torch
-or pydantic: a declaration imports its result and its computation on first use.
+run directory, the section of the report, the metrics of studies and the Python function. Neither this file nor a
+declaration imports torch: a measuring function imports its computation when it is called.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 from annotated_types import Ge, Le
@@ -142,8 +141,7 @@ class Progress:
         Progress.__call__(self, samples)
 
 
-Record: TypeAlias = "type[Result] | str"
-Measure: TypeAlias = "Callable[[Any, Any, Progress], Result] | str"
+Measure: TypeAlias = "Callable[[Any, Any, Progress], Result]"
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,12 +154,10 @@ class Measurement:
     """Description in one line; more lines are shown by ``--help``."""
     arguments: type
     """A frozen dataclass: its fields are the flags, with defaults, bounds (``Annotated[int, Ge(1)]``) and help."""
-    record: Record = ""
-    """Class of the result, or its name relative to the folder of the arguments, imported on first use. The default
-    for "drift" is "result:DriftResult"."""
-    measure: Measure = ""
-    """Function that measures a run, a sequence of runs, or a recipe; or its name, like the record's. The default
-    for "drift" is "measure:measure_drift"."""
+    record: type[Result]
+    """Class of the result."""
+    measure: Measure
+    """Function that measures a run, a sequence of runs, or a recipe."""
     opens: Literal["run", "recipe"] = "run"
     """What it opens: a trained run, or a recipe that it trains itself."""
     several: bool = False
@@ -178,7 +174,7 @@ class Measurement:
     """True if it chooses something on validation, which is then not measured there."""
     variant: Callable[[Any], str] = lambda arguments: ""
     """Part of the file's name after name and split, for arguments whose numbers are kept side by side."""
-    variants: Mapping[str, tuple[Record, Measure]] = field(default_factory=dict)
+    variants: Mapping[str, tuple[type[Result], Measure]] = field(default_factory=dict)
     """Record and measure of each variant that has its own."""
     files_by_split: bool = True
     """True if a split other than the default gets its own files."""
@@ -206,8 +202,7 @@ class Measurement:
         """
         begins, name = f"{stem}-", self.file or self.name
         found = (own for variant, (own, _) in self.variants.items() if begins.startswith(f"{name}-{variant}-"))
-        record: type[Result] = self._imported(next(found, self.record or f"result:{self.name.capitalize()}Result"))
-        return record
+        return next(found, self.record)
 
     def metrics(self) -> Mapping[str, Metric]:
         """Return the numbers that studies ask for by name."""
@@ -223,12 +218,7 @@ class Measurement:
         """Measure the opened runs: one, several side by side, or a recipe."""
         _, measure = self.variants.get(self.variant(arguments), (self.record, self.measure))
         source = opened if self.several or self.second else opened[0]
-        found: Result = self._imported(measure or f"measure:measure_{self.name}")(source, arguments, progress)
-        return found
-
-    def _imported(self, what: Any) -> Any:
-        folder = self.arguments.__module__.rpartition(".")[0]
-        return resolve_name(f"{folder}.{what}") if isinstance(what, str) else what
+        return measure(source, arguments, progress)
 
 
 def origin(opened: Opened, arguments: Any) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from difflib import get_close_matches
 from functools import cache
 from inspect import getattr_static, isfunction
 from statistics import mean
-from typing import Annotated, Any, ClassVar, TypeVar, get_args, get_type_hints
+from typing import Annotated, Any, TypeVar, get_args, get_type_hints
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
@@ -173,8 +173,6 @@ class Result(Record):
     ('digits, test', 50.0)
     """
 
-    METRICS: ClassVar[Mapping[str, Metric]] = {}
-
     dataset: str
     """Name of the data."""
     split: str
@@ -195,7 +193,7 @@ class Result(Record):
     def metrics(cls) -> Mapping[str, Metric]:
         """Return the numbers that studies request by name; any other one has a path, ``layers.conv1.peak_step``."""
         said = {name: one for name, one in shown_in(cls).items() if one.metric}
-        return {**cls.METRICS} | {
+        return {
             one.metric: one.to_metric(name, placed=isfunction(getattr_static(cls, name, None)))
             for name, one in said.items()
         }

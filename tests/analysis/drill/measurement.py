@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import Annotated
 
 from annotated_types import Ge
 
 from bntt.analysis.measurement import Measurement, Opened, Progress, Split
-from bntt.analysis.result import Metric, Result
+from bntt.analysis.result import Result, Shown
 from bntt.charts.records import Axis, Bar, Bars
 from bntt.charts.section import Cell, Section, Table, number
 
@@ -26,9 +26,9 @@ class DrillResult(Result):
     arguments: DrillArguments
     largest: Mapping[str, float]
 
-    METRICS: ClassVar[Mapping[str, Metric]] = {
-        "drill": Metric("largest weight of conv1", "", lambda r, at: r.largest["conv1"])
-    }
+    @property
+    def conv1(self) -> Annotated[float, Shown("largest weight of conv1", metric="drill")]:
+        return self.largest["conv1"]
 
     def rows(self):
         return [{"layer": name, "largest": value} for name, value in self.largest.items()]

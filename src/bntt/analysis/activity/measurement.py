@@ -300,10 +300,9 @@ class ActivityResult(Result):
         for of in by_class.values():  # over the layer's mean: otherwise only a few layers would be visible
             row = [sum(of.get(one, ())) for one in classes]
             values.append([value / mean(row) if any(row) else None for value in row])
+        rates = over_steps(self.by_layer("firing_rate"))
         charts = (
-            Lines(
-                "Firing rate by layer and step", STEPS, RATE, over_steps(self.by_layer("firing_rate")), (), self.sample
-            ),
+            Lines("Firing rate by layer and step", STEPS, RATE, rates, note=self.sample),
             Forest("Spikes of each layer", SPIKES, entries, note=self.sample),
             HeatMap("Spikes by class", Axis("class"), list(by_class), classes, values, OF_CLASS),
         )
