@@ -303,12 +303,11 @@ class EvaluationResult(Result):
             yield f"{self.updates:,} updates in {duration(self.seconds)}, with validation"
         elif self.updates is not None:
             yield f"no updates; converted in {duration(self.seconds)}"
-        begun: dict[str, BegunWith | Ann] = {self.begun_with.run: self.begun_with} if self.begun_with else {}
-        begun |= {"the ANN": self.conversion.ann} if self.conversion else {}
-        for name, source in begun.items():
-            if source.updates is not None:
-                yield f"before that, {name}: {source.updates:,} updates in {duration(source.seconds)}"
+        if (begun := self.begun_with) and begun.updates is not None:
+            yield f"before that, {begun.run}: {begun.updates:,} updates in {duration(begun.seconds)}"
         if made := self.conversion:
+            if made.ann.updates is not None:
+                yield f"before that, the ANN: {made.ann.updates:,} updates in {duration(made.ann.seconds)}"
             yield (
                 f"thresholds: {made.scale:g} times the largest weighted input"
                 f"{', chosen on validation' * bool(made.tried)} ({made.images:,} training images, {made.steps} steps)"
