@@ -26,8 +26,6 @@ from bntt.nn.network.spiking_network import SpikingNetwork
 
 STEPS_AT_ONCE = 5
 """Number of steps whose spikes are held at once, for one layer of every network."""
-
-
 FOLDS = {
     "exact": {"mean": True, "ratio": True},
     "no mean": {"mean": False, "ratio": True},
@@ -79,13 +77,13 @@ def fold_equivalence(
     (['exact', 'no mean', 'no ratio', 'Eq. 15'], 0.0)
     """
     check_classifier(model, "fold_equivalence() takes")
-    check_sequence(model.network)
+    _check_sequence(model.network)
     total, device, seen = model.encoder.num_steps, next(model.parameters()).device, 0
     compared = _Comparison(model.network, total, device)
     hits, same = dict.fromkeys(compared.networks, 0), dict.fromkeys(compared.networks, 0)
     with evaluating(model):
         for _, inputs, labels, noise in presented(model, batches, "compare", seed, 1, progress, draw=draw):
-            compared.start()
+            compared.states = {}
             for first in range(0, total, STEPS_AT_ONCE):
                 steps = range(first, min(total, first + STEPS_AT_ONCE))
                 drawn = model.encoder(inputs, steps=steps, **noise)
@@ -124,7 +122,7 @@ def fold_equivalence(
     )
 
 
-def check_sequence(network: SpikingNetwork) -> None:
+def _check_sequence(network: SpikingNetwork) -> None:
     """Refuse a network that is not a sequence of :class:`~bntt.nn.SpikingBlock`, or has no norm to fold."""
     for name, block in network.blocks.items():
         if type(block) is not SpikingBlock:
@@ -149,12 +147,9 @@ class _Comparison:
         """Sums over batches and neurons for every step, by network, kind of input spikes, and layer."""
         self.neurons: dict[str, int] = {}
         self.states: dict[tuple[str, ...], Any] = {}
+        """States after the last step, by network, kind of input spikes, and layer; empty at rest."""
         self.logits: dict[str, Tensor] = {}
         """Logits after the last step, by network."""
-
-    def start(self) -> None:
-        """Begin another batch from rest."""
-        self.states = {}
 
     def advance(self, drawn: Tensor, call: Call) -> None:
         """Advance all networks by these steps."""

@@ -115,7 +115,6 @@ class EquivalenceResult(Equivalence, Result):
         ]
 
     def section(self) -> Section:
-        said = f"{self.images:,} {self.split} images, one start"
         kept = {True: Cell("kept"), False: Cell("left out")}
         itself = (Cell("not folded"), share(self.accuracy), gap("itself"), gap("itself"), gap("itself"))
         folds = [
@@ -128,7 +127,7 @@ class EquivalenceResult(Equivalence, Result):
             "Equivalence of folded networks",
             words=(WORDS,),
             tables=(
-                Table(f"Folded networks: {said}", columns, (itself, *folds)),
+                Table(f"Folded networks: {self.images:,} {self.split} images, one start", columns, (itself, *folds)),
                 *(self._by_layer(fed) for fed in INPUTS),
             ),
             charts=(*(self._over_steps(fed) for fed in INPUTS), rate),
@@ -196,18 +195,14 @@ def _small(value: Number) -> Cell:
 
 def measure_equivalence(opened: Opened, arguments: EquivalenceArguments, progress: Progress) -> EquivalenceResult:
     """Compare the best epoch's network with its four folded forms, on some images of a split."""
-    from bntt.analysis.equivalence.folding import BATCH, check_sequence, fold_equivalence
-    from bntt.nn.network.fold import fold
+    from bntt.analysis.equivalence.folding import BATCH, fold_equivalence
 
-    model = opened.model
-    try:
-        check_sequence(model.network)
-        fold(model.network)
-    except ValueError as error:
-        raise ArgumentError(f"{opened.path}: {error}") from None
     loader = dataclasses.replace(opened.loader(arguments.split, arguments.images), batch_size=BATCH)
     progress.expect(len(loader.places))
-    found = fold_equivalence(model, loader, seed=opened.seed, progress=progress)
+    try:
+        found = fold_equivalence(opened.model, loader, seed=opened.seed, progress=progress)
+    except ValueError as error:
+        raise ArgumentError(f"{opened.path}: {error}") from None
     return EquivalenceResult(**origin(opened, arguments), **dict(found))
 
 
