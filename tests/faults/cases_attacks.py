@@ -8,7 +8,7 @@ from unittest import mock
 
 import torch
 
-from bntt.analysis.attack import jobs
+from bntt.analysis.attack import attacks
 from bntt.analysis.attack.attacks import Threat, descend, input_gradient
 from bntt.models import mlp
 from bntt.nn import DirectEncoder, SpikingClassifier
@@ -41,13 +41,13 @@ attacked(
     94, "a gradient that is zero everywhere", r"exit 7: .*the gradient is zero in every pixel of 100.0% of the images"
 )
 def hidden(tmp: Path) -> str:
-    real = jobs.descend
+    real = attacks.descend
 
     def without(model, pixels, labels, threat, **options):
         found = real(model, pixels, labels, threat, **options)
         return type(found)(pixels, found.zero | True, found.agreement)
 
-    with mock.patch.object(jobs, "descend", without), mock.patch.object(jobs, "SWEEP", (1,)):
+    with mock.patch.object(attacks, "descend", without), mock.patch.object(attacks, "SWEEP", (1,)):
         return bntt("attack", str(trained(tmp)), *FEW, *EOT)
 
 
@@ -74,7 +74,7 @@ def as_bytes(_: Path) -> str:
 
 @case(95, "an attack stopped half way, and begun again", r"exit 130: .* then the rows of one that was not stopped$")
 def half_way(tmp: Path) -> str:
-    run, real, done = trained(tmp), jobs.run_job, []
+    run, real, done = trained(tmp), attacks.run_job, []
 
     def stopping(*args):
         if len(done) == 3:
@@ -82,8 +82,8 @@ def half_way(tmp: Path) -> str:
         done.append(args)
         return real(*args)
 
-    with mock.patch.object(jobs, "BATCH", 10), mock.patch.object(jobs, "SWEEP", (1,)):
-        with mock.patch.object(jobs, "run_job", stopping):
+    with mock.patch.object(attacks, "BATCH", 10), mock.patch.object(attacks, "SWEEP", (1,)):
+        with mock.patch.object(attacks, "run_job", stopping):
             stopped = bntt("attack", str(run), *FEW, *EOT)
         kept = [json.loads(path.read_text()) for path in (run / "attack").glob("*.json")]
         assert sorted(one["complete"] for one in kept) == [False, True], "the third batch was of the second attack"

@@ -8,8 +8,6 @@ import torch
 from torch import nn
 
 import bntt
-from bntt.analysis.attack.attacks import descend, estimators_of, input_gradient, search
-from bntt.analysis.attack.jobs import right_under
 from bntt.models import mlp
 from bntt.nn import (
     BNTT,
@@ -85,10 +83,8 @@ def test_a_classifier_is_made_of_an_encoder_and_a_network():
 
 def takers():
     """Every public function that takes a classifier, by its name."""
-    attacks = {one.__name__: one for one in (descend, estimators_of, input_gradient, right_under, search)}
-    rooms = [{name: getattr(room, name) for name in dir(room)} for room in (bntt.analysis, bntt.training)]
-    for room in (*rooms, attacks):
-        for name, value in room.items():
+    for room in (bntt.analysis, bntt.training):
+        for name, value in ((name, getattr(room, name)) for name in dir(room)):
             function = inspect.unwrap(value) if callable(value) else value
             if not inspect.isfunction(function):
                 continue

@@ -14,8 +14,8 @@ from bntt.analysis.attack.attacks import (
     input_gradient,
     mean_loss,
     random_signs,
+    right_under,
 )
-from bntt.analysis.attack.jobs import right_under
 from bntt.ops.random import Purpose, sample_keys, uniform
 from tests.analysis.attack.models import Hidden, conv_model, linear_model, some
 

@@ -7,9 +7,8 @@ import pytest
 import torch
 
 from bntt.analysis import evaluate
-from bntt.analysis.attack import jobs
-from bntt.analysis.attack.attacks import descend
-from bntt.analysis.attack.jobs import Job, cell_path, enough_draws, outcomes, prepare, right_under
+from bntt.analysis.attack import attacks
+from bntt.analysis.attack.attacks import Job, cell_path, descend, enough_draws, outcomes, prepare, right_under
 from bntt.analysis.attack.measurement import ATTACK, AttackArguments, measure_attack, parse_eps
 from bntt.analysis.measurement import ArgumentError, Progress
 from bntt.analysis.result import checked_arguments
@@ -36,7 +35,7 @@ ORDER = [
 
 def small_batches(patch):
     for name, value in {"BATCH": 3, "CONTROL_IMAGES": 3, "SWEEP": (1, 2), "SWEEP_IMAGES": 3}.items():
-        patch.setattr(jobs, name, value)
+        patch.setattr(attacks, name, value)
 
 
 @pytest.fixture(autouse=True)
@@ -53,7 +52,7 @@ def run(tmp_path):
 def attacked(tmp_path_factory):
     """A run whose attack was stopped after five batches, and begun again: its setup, outcomes and batches made."""
     run = load_run(copied_run(tmp_path_factory.mktemp("attacked")).path)
-    made, original = [], jobs.run_job
+    made, original = [], attacks.run_job
 
     def watched(job, runs, images, labels, places, draws):
         if len(made) == 5:
@@ -63,7 +62,7 @@ def attacked(tmp_path_factory):
 
     with pytest.MonkeyPatch.context() as patch:
         small_batches(patch)
-        patch.setattr(jobs, "run_job", watched)
+        patch.setattr(attacks, "run_job", watched)
         setup = prepare([run], ASKED)
         with pytest.raises(KeyboardInterrupt):
             outcomes(setup, Progress())
@@ -115,7 +114,7 @@ def test_an_attack_is_the_librarys(attacked):
         images, labels, index = setup.images.batch(rows), setup.images.labels[rows], setup.places[rows]
         theirs = descend(run.model, images, labels, job.threat, estimator="expected", index=index)
         right = right_under(run.model, theirs.images, labels, draws=2, index=index)
-        assert [jobs.to_bits(row) for row in right] == list(batch.right[0])
+        assert [attacks.to_bits(row) for row in right] == list(batch.right[0])
         assert batch.agreement == pytest.approx(theirs.agreement.tolist())
 
 
@@ -141,7 +140,7 @@ def test_other_settings_are_other_attacks(run, tmp_path, monkeypatch):
     assert "precision" not in json.loads(next((run.path / "attack").glob("square*.json")).read_text())["settings"]
     monkeypatch.setattr(kernels, "has_bf16", lambda: True)  # nothing computes with it below
     run.model.network.compute = dataclasses.replace(run.model.network.compute, precision="bf16")
-    monkeypatch.setattr(jobs, "run_job", lambda *_: made)
+    monkeypatch.setattr(attacks, "run_job", lambda *_: made)
     outcomes(prepare([run], SQUARE), Progress())
     assert files() == 13, "another precision is another attack"
     outcomes(prepare([dataclasses.replace(run, measured_with={"compute.precision": "bf16"})], SQUARE), Progress())
@@ -267,14 +266,14 @@ SMALL = ["--eps", "8/255", "--images", "2", "--eot", "1", "--steps", "1", "--dra
 @pytest.mark.slow  # half of it draws; the faults have the code of one run in every test run
 def test_invalid_numbers_of_two_runs_are_shown_and_written_and_the_code_is_7(run, monkeypatch, capsys):
     """E2: gradients of zeros, as the released encoder has them."""
-    real = jobs.descend
+    real = attacks.descend
 
     def hidden(model, images, labels, threat, **options):
         found = real(model, images, labels, threat, **options)
         return type(found)(images, found.zero | True, found.agreement)
 
-    monkeypatch.setattr(jobs, "descend", hidden)
-    monkeypatch.setattr(jobs, "SWEEP", ())
+    monkeypatch.setattr(attacks, "descend", hidden)
+    monkeypatch.setattr(attacks, "SWEEP", ())
     other = trained_run().path
     assert cli.main(["attack", str(run.path), *SMALL, "--attack", "fgsm", "--from", str(other)]) == 7
     shown = capsys.readouterr()

@@ -7,8 +7,7 @@ import torch
 
 from bntt.analysis.accuracy.accuracy import wilson
 from bntt.analysis.accuracy.evaluation import paired
-from bntt.analysis.attack.attacks import Threat
-from bntt.analysis.attack.jobs import Batch, Job, Outcome, Setup, attack_rows, worst_of
+from bntt.analysis.attack.attacks import Batch, Job, Outcome, Setup, Threat, attack_rows, worst_of
 from bntt.analysis.attack.measurement import AttackArguments, AttackedModel
 from bntt.data import ImageSet
 

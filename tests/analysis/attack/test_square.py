@@ -4,8 +4,7 @@ import pytest
 import torch
 
 from bntt.analysis.attack import attacks
-from bntt.analysis.attack.attacks import SURE, search
-from bntt.analysis.attack.jobs import right_under
+from bntt.analysis.attack.attacks import SURE, right_under, search
 from bntt.ops.random import Purpose, sample_keys
 from tests.analysis.attack.models import Hidden, conv_model, linear_model, some
 

@@ -1,34 +1,55 @@
-"""Changes of images that mislead a model: FGSM and PGD along gradients, the Square attack without, and random signs.
+"""Attacks on images: FGSM and PGD along gradients, the Square attack without, random signs; and their accuracies.
 
 A random spike has no derivative, so an estimator replaces it, and the loss is averaged over fresh draws before any sign
 is taken (expectation over transformation: Athalye, Carlini & Wagner 2018). For a network whose first layer is linear,
 the straight-through estimator is that of Sharmin et al. 2020: the gradient at the first layer's output, summed over
 time, goes back through its weights. It is taken at the output, not at the membrane: BNTT's factor of each step lies
 between.
+
+Each job is a file below ``RUN/attack``, written after every batch: interrupted jobs resume where they stopped, and
+incomplete ones are never averaged. The checks for hidden gradients, and for attacks that do not work, are those of
+Athalye, Carlini & Wagner 2018, Carlini et al. 2019, and AutoAttack.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
+import time
 import warnings
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from functools import cache
+from dataclasses import asdict, dataclass, replace
+from functools import cache, partial
 from importlib.util import find_spec
+from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int, Integer
+from pydantic import Field
 from torch import Tensor
 
-from bntt.analysis.accuracy.evaluation import FIRST_DRAW
+from bntt.analysis.accuracy.accuracy import Accuracy
+from bntt.analysis.accuracy.evaluation import FIRST_DRAW, check_labels, check_logits, check_weights, paired
+from bntt.analysis.attack.measurement import (
+    UNBOUNDED,
+    WORST,
+    AttackArguments,
+    AttackedModel,
+    AttackRow,
+    SignAgreement,
+)
+from bntt.analysis.measurement import ArgumentError, Opened, Progress, run_names
+from bntt.analysis.result import Number, Record, result_from
+from bntt.io.cells import hold_cells, read_cell, write_cell
+from bntt.io.files import digest_of_bytes, digest_of_values
+from bntt.nn.encoders.encoder import index_of
 from bntt.nn.kinds import encoder_facts
-from bntt.nn.network.call import index_of
-from bntt.nn.network.classifier import SpikingClassifier, check_classifier
+from bntt.nn.network.classifier import SpikingClassifier
 from bntt.nn.network.measured import evaluating
 from bntt.ops.poisson import GradientEstimator, expected, straight_through
 from bntt.ops.random import Purpose, sample_keys, uniform
@@ -49,6 +70,28 @@ HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
 """Rounds, out of 10,000, after which the area is halved; scaled in proportion for other budgets."""
 SURE = 4
 """Number of consecutive wrong draws after which an image leaves a search."""
+ALONG = ("fgsm", "pgd")
+"""The attacks that follow gradients."""
+IMAGES = 500
+"""Default number of images, if there are that many."""
+CONTROL_IMAGES = 100
+"""Largest number of images for the attack without a bound."""
+EOT = 16
+"""Default number of draws averaged in a gradient."""
+BATCH = 50
+"""Number of images attacked together."""
+SWEEP = (1, 4, 16)
+"""Numbers of draws whose gradients are compared."""
+SWEEP_IMAGES = 20
+"""Number of images, from the first batch, on which they are compared."""
+GRADIENT = 3
+"""Cost of a gradient with respect to an image, in forward passes."""
+MOST_ZERO = 0.01
+"""Largest share of images whose gradient may be zero everywhere."""
+MARGIN = 0.002
+"""Margin by which a search may outdo gradients."""
+Bits = Annotated[str, Field(pattern="^[01]*$")]
+"""A 1 for each image for which something is true, and a 0 for any other."""
 
 
 class NoGradientError(ValueError):
@@ -122,7 +165,6 @@ class AttackedImages:
 
 def estimators_of(model: SpikingClassifier) -> tuple[str, ...]:
     """List the estimators that an attack can use: all, for random spikes; "exact" for any other encoder."""
-    check_classifier(model, "estimators_of() takes")
     return tuple(ESTIMATORS) if encoder_facts(model.encoder).estimated else (EXACT,)
 
 
@@ -138,7 +180,6 @@ def input_gradient(
     index: Integer[Tensor, " B"] | None = None,
 ) -> InputGradient:
     """Return the gradient of cross entropy with respect to pixels in [0, 1], averaged over draws from ``draw`` on."""
-    check_classifier(model, "input_gradient() takes")
     halves, loss = [torch.zeros_like(images), torch.zeros_like(images)], images.new_zeros(len(images))
     with torch.enable_grad(), _estimating(model, estimator):
         for number in range(draws):
@@ -207,7 +248,6 @@ def descend(
     seed: int = 0,
 ) -> AttackedImages:
     """Run FGSM or PGD (Goodfellow 2015; Madry 2018): ``x ← clip(x + α sign(dL/dx))``, within ε and [0, 1]."""
-    check_classifier(model, "descend() takes")
     (kind, pixels), places = _foolbox(), index_of(index, len(images), images.device)
     noise: dict[str, Any] = {"seed": seed, "index": places, "draws": threat.draws}
     seen: list[InputGradient] = []
@@ -293,7 +333,6 @@ def search(
     The model is random: in each round the image is queried with and without the square, in the same fresh draw, so that
     a lucky draw is never remembered as progress.
     """
-    check_classifier(model, "search() takes")
     places = index_of(index, len(images), images.device)
     best, asked = _stripes(images, eps, places, seed), torch.zeros_like(places)
     wrong, alive = torch.zeros_like(places), torch.arange(len(images), device=images.device)
@@ -337,3 +376,370 @@ def _with_square(x: Tensor, images: Tensor, eps: float, side: int, keys: Tensor)
     rows, columns = (torch.arange(n, device=x.device)[None] for n in (height, width))
     inside = ((rows >= top) & (rows < top + side))[:, :, None] & ((columns >= left) & (columns < left + side))[:, None]
     return torch.where(inside[:, None], _moved(images, eps, numbers[:, 2:, None, None]), x)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One way to change the images. Its fields are part of the settings that identify its file."""
+
+    source: int
+    """Index of the model on which images are made: 0 is the run itself."""
+    attack: str
+    """"clean", "signs" (random ones), "fgsm", "pgd" or "square"."""
+    eps: float = 0.0
+    estimator: str = ""
+    """Name of the estimator of a spike's derivative; "" without gradients."""
+    threat: Threat | None = None
+    """The threat; None without gradients."""
+    queries: int = 0
+    control: bool = False
+    """True for PGD without a bound, ε = 1, which only checks that the attack works."""
+
+
+def jobs(arguments: AttackArguments, estimators: Sequence[Sequence[str]], eot: Sequence[int]) -> Iterator[Job]:
+    """List all jobs: clean images, the control, then each ε; with the estimators and draws of each model."""
+    yield Job(0, "clean")
+    attacks = dict.fromkeys(arguments.attack)
+    along = [attack for attack in attacks if attack in ALONG]
+    models = list(enumerate(zip(estimators, eot, strict=True)))
+    for source, (names, draws) in models if along else ():
+        for name in names:
+            threat = Threat(1.0, steps=arguments.steps, draws=draws, random_start=True)
+            yield Job(source, "pgd", 1.0, name, threat, control=True)
+    for eps in arguments.bounds:
+        yield Job(0, "signs", eps)
+        several = (arguments.steps, arguments.length, arguments.restarts)
+        for source, (names, draws) in models:
+            threats = {"fgsm": Threat(eps, draws=draws), "pgd": Threat(eps, *several, draws, random_start=True)}
+            for attack, name in itertools.product(along, names):
+                yield Job(source, attack, eps, name, threats[attack])
+            if "square" in attacks:
+                yield Job(source, "square", eps, queries=arguments.queries)
+
+
+@dataclass(frozen=True)
+class Setup:
+    """Everything that the attacks are carried out on."""
+
+    arguments: AttackArguments
+    runs: Sequence[Opened]
+    """The run itself, then the one on which images are also made."""
+    models: Sequence[AttackedModel]
+    images: Any
+    """The chosen images, as a set of labelled images."""
+    places: Tensor
+    """Indices in their split, which identify their noise."""
+    chosen: str
+    """Description of how they were chosen."""
+    draws: int
+    """Repetitions with fresh noise to measure with."""
+
+    @property
+    def jobs(self) -> list[Job]:
+        eot = [(self.arguments.eot or EOT) if run.facts.is_random else 1 for run in self.runs]
+        return list(jobs(self.arguments, [estimators_of(run.model) for run in self.runs], eot))
+
+    @property
+    def sweeps(self) -> list[tuple[int, str, int]]:
+        """List model, estimator and number of draws of the gradients that are compared with one another."""
+        along = {*ALONG} & {*self.arguments.attack}
+        random = [(i, run) for i, run in enumerate(self.runs) if along and run.facts.is_random]
+        return [(i, name, count) for i, run in random for name in estimators_of(run.model) for count in SWEEP]
+
+    def images_of(self, job: Job) -> int:
+        return min(len(self.images), CONTROL_IMAGES) if job.control else len(self.images)
+
+    def passes(self, job: Job) -> int:
+        """Return the approximate number of forward passes to change an image and to measure it."""
+        changing = job.queries + (GRADIENT * job.threat.passes if job.threat else 0)
+        return changing + self.draws * len(self.runs)
+
+    @property
+    def total(self) -> int:
+        """Count the passes of all jobs and of the sweep."""
+        few = min(SWEEP_IMAGES, len(self.images))
+        swept = sum(2 * GRADIENT * count * few for _, _, count in self.sweeps)
+        return swept + sum(self.images_of(job) * self.passes(job) for job in self.jobs)
+
+
+def prepare(opened: Sequence[Opened], arguments: AttackArguments) -> Setup:
+    """Choose the targets of the attacks, after all checks; nothing is computed yet."""
+    run, *others = opened
+    if {*ALONG} & {*arguments.attack}:
+        require_foolbox()
+    every, count = run.pictures(arguments.split), arguments.images or len(run.loader(arguments.split, IMAGES).places)
+    places, chosen = run.balanced_places(arguments.split, count)
+    for other in others:
+        if not run.has_same_images(other, arguments.split, places):
+            raise ArgumentError(
+                f"--from {other.path}: its {arguments.split} images are not those of {run.path}: no attack transfers"
+            )
+    random = [one for one in opened if one.facts.is_random]
+    for flag, wanted in (("eot", arguments.eot), ("draws", arguments.draws)):
+        if not random and (wanted or 1) > 1:
+            raise ArgumentError(f"--{flag} {wanted}: this model is not random, every pass is the same; leave it out")
+    draws = arguments.draws or random[0].facts.draws if random else 1
+    models = [
+        AttackedModel(
+            name=name, weights_sha256=one.weights_sha256, randomness="redrawn" if one.facts.is_random else "none"
+        )
+        for name, one in zip(run_names(opened), opened, strict=True)
+    ]
+    return Setup(arguments, opened, models, every.select(places), places, chosen, draws)
+
+
+class Batch(Record):
+    """Images that were attacked together, and measured."""
+
+    right: tuple[tuple[Bits, ...], ...]
+    """For every model and draw, the images that are classified right."""
+    zero: Bits
+    """Images whose gradient is zero everywhere; "" without gradients."""
+    agreement: tuple[Number, ...]
+    """Sign agreement of each image's gradient."""
+    change: tuple[float, ...]
+    """The largest change of a pixel of each image."""
+    queries: tuple[int, ...]
+    """Number of queries of a search to the model, for each image."""
+    seconds: float
+
+
+class Outcome(Record):
+    """The file of a job: its completed batches, and whether they are all of them."""
+
+    complete: bool
+    batches: tuple[Batch, ...]
+
+    def right(self, model: int) -> Bool[Tensor, "D N"]:
+        """Return the images that a model classifies right in each draw."""
+        draws = zip(*(batch.right[model] for batch in self.batches), strict=True)
+        return torch.stack([from_bits("".join(rows)) for rows in draws])
+
+    def share_right(self, model: int) -> float:
+        return float(self.right(model).double().mean())
+
+    @property
+    def zero(self) -> float:
+        """Share of images whose gradient is zero everywhere."""
+        return float(from_bits("".join(batch.zero for batch in self.batches)).double().mean())
+
+    @property
+    def change(self) -> float:
+        return max(one for batch in self.batches for one in batch.change)
+
+    @property
+    def seconds(self) -> float:
+        return sum(batch.seconds for batch in self.batches)
+
+    def mean(self, key: str) -> float | None:
+        """Return the mean of "agreement" or "queries" over the images that have one."""
+        found = [one for batch in self.batches for one in getattr(batch, key) if one is not None]
+        return sum(found) / len(found) if found else None
+
+
+Outcomes = Mapping[Job, Outcome]
+
+
+def to_bits(flags: Bool[Tensor, " N"]) -> str:
+    """Write booleans as digits."""
+    return "".join("01"[flag] for flag in flags.tolist())
+
+
+def from_bits(text: str) -> Bool[Tensor, " N"]:
+    """Read booleans from digits."""
+    return torch.tensor([one == "1" for one in text], dtype=torch.bool)
+
+
+def outcomes(setup: Setup, progress: Progress) -> dict[Job, Outcome]:
+    """Carry out the missing batches of every job; earlier work counts as progress."""
+    contents = (setup.images.images.contiguous().numpy().tobytes(), setup.images.labels.numpy().tobytes())
+    models: list[dict[str, Any]] = []
+    for run in setup.runs:  # precision and overridden options stand only where they are unusual, as in older files
+        precision = run.model.network.compute.precision
+        models.append({"weights_sha256": run.weights_sha256, "seed": run.seed})
+        models[-1] |= {} if precision == "fp32" else {"precision": precision}
+        models[-1] |= {"measured_with": dict(run.measured_with)} if run.measured_with else {}
+    images = digest_of_bytes(b"".join(contents))
+    shared = {"models": models, "images_sha256": images, "places": setup.chosen, "draws": setup.draws}
+    with hold_cells(folder := setup.runs[0].path / "attack"):
+        return {job: _outcome(setup, job, folder, asdict(job) | shared, progress) for job in setup.jobs}
+
+
+def cell_path(folder: Path, job: Job, settings: Mapping[str, Any]) -> Path:
+    """Return the path of a job's file: its name describes the job, and ends in a digest of all its settings."""
+    digest = digest_of_values(settings)[:12]
+    words = [job.attack, job.estimator, f"{255 * job.eps:.4g}" if job.eps else "", digest]
+    return folder / f"{'-'.join(word for word in words if word)}.json"
+
+
+def _outcome(setup: Setup, job: Job, folder: Path, settings: Mapping[str, Any], progress: Progress) -> Outcome:
+    path, count = cell_path(folder, job, settings), setup.images_of(job)
+    found = read_cell(path, settings, partial(result_from, Outcome)) or Outcome(complete=False, batches=())
+    wanted = torch.arange(count).tensor_split(math.ceil(count / BATCH))
+    done = len(found.batches)
+    progress.skip(setup.passes(job) * sum(map(len, wanted[:done])))
+    for number, rows in enumerate(wanted[done:], done + 1):
+        images, labels = setup.images.batch(rows), setup.images.labels[rows]
+        batch = run_job(job, setup.runs, images, labels, setup.places[rows], setup.draws)
+        found = Outcome(complete=number == len(wanted), batches=(*found.batches, batch))
+        write_cell(path, settings, found.model_dump(mode="json"))
+        progress(setup.passes(job) * len(rows))
+    return found
+
+
+def run_job(job: Job, runs: Sequence[Opened], images: Tensor, labels: Tensor, places: Tensor, draws: int) -> Batch:
+    """Change some images as a job specifies, on its source, and measure every run ``draws`` times with fresh noise."""
+    start, source = time.monotonic(), runs[job.source]
+    device = next(source.model.parameters()).device
+    images, labels = images.to(device), labels.to(device)
+    noise: dict[str, Any] = {"index": places.to(device), "seed": source.seed}
+    if job.threat is not None:
+        found = descend(source.model, images, labels, job.threat, estimator=job.estimator, **noise)
+    elif job.attack == "square":
+        found = search(source.model, images, labels, job.eps, queries=job.queries, **noise)
+    else:
+        found = AttackedImages(images if job.attack == "clean" else random_signs(images, job.eps, **noise))
+    right = [right_under(one.model, found.images, labels, draws=draws, seed=one.seed, index=places) for one in runs]
+    return Batch(
+        right=tuple(tuple(map(to_bits, each)) for each in right),
+        zero="" if found.zero is None else to_bits(found.zero),
+        agreement=() if found.agreement is None else tuple(found.agreement.tolist()),
+        change=tuple((found.images - images).abs().flatten(1).amax(1).tolist()),
+        queries=() if found.queries is None else tuple(found.queries.tolist()),
+        seconds=time.monotonic() - start,
+    )
+
+
+def right_under(
+    model: SpikingClassifier,
+    images: Float[Tensor, "B *shape"],
+    labels: Int[Tensor, " B"],
+    *,
+    draws: int,
+    seed: int = 0,
+    index: Integer[Tensor, " B"] | None = None,
+) -> Bool[Tensor, "draws B"]:
+    """Return which images are classified right, in every draw of the noise of :func:`~bntt.analysis.evaluate`."""
+    check_weights(model)
+    found = []
+    with torch.no_grad(), evaluating(model):
+        for draw in range(draws):
+            logits = model(images, seed=seed, index=index, draw=FIRST_DRAW + draw)
+            check_labels(labels, logits.shape[1])
+            check_logits(logits)
+            found.append(logits.argmax(1) == labels)
+    return torch.stack(found)
+
+
+def enough_draws(setup: Setup, progress: Progress) -> list[SignAgreement]:
+    """Return the share of equal signs in two gradients, each the mean over its own draws."""
+    found, rows = [], torch.arange(min(SWEEP_IMAGES, len(setup.images)))
+    for i, estimator, count in setup.sweeps:
+        run, name = setup.runs[i], setup.models[i].name
+        device = next(run.model.parameters()).device
+        images, labels = setup.images.batch(rows).to(device), setup.images.labels[rows].to(device)
+        noise: dict[str, Any] = {"seed": run.seed, "index": setup.places[rows]}
+        gradient = input_gradient(run.model, images, labels, estimator=estimator, draws=2 * count, **noise)
+        share = float(gradient.agreement.nanmean())
+        found.append(
+            SignAgreement(model=name, estimator=estimator, draws=count, images=len(rows), sign_agreement=share)
+        )
+        progress(2 * GRADIENT * count * len(rows))
+    return found
+
+
+def attack_rows(setup: Setup, found: Outcomes) -> list[AttackRow]:
+    """Build a row for each attack and model; then, for each ε and model, the worst case of all attacks."""
+    attacked = {job: one for job, one in found.items() if job.attack != "clean"}
+    clean, faults = found[Job(0, "clean")], reasons(setup, attacked)
+
+    def row(target: int, right: Tensor, some: Outcomes, **facts: Any) -> AttackRow:
+        (draws, images), model, eps = right.shape, setup.models[target], next(iter(some)).eps
+        facts |= Accuracy(images, tuple((int(hits),) for hits in right.sum(1))).columns
+        return AttackRow(
+            model=model.name,
+            eps=eps,
+            eps_255=255 * eps,
+            clean_accuracy=float(clean.right(target)[:, :images].double().mean()),
+            images=images,
+            chosen=setup.chosen if len(setup.images) == images else f"the first {images} of {setup.chosen}",
+            draws=draws,
+            randomness="none" if model.randomness == "none" else "redrawn in every pass",
+            largest_change=max(one.change for one in some.values()),
+            seconds=sum(one.seconds for one in some.values()),
+            **facts,
+        )
+
+    rows, models = list[AttackRow](), range(len(setup.models))
+    for job, one in attacked.items():
+        facts: dict[str, Any] = {"crafted_on": setup.models[job.source].name, "estimator": job.estimator}
+        if threat := job.threat:
+            facts |= {key: getattr(threat, key) for key in ("steps", "restarts", "random_start")}
+            facts |= {"eot": threat.draws, "step_size": threat.length, "zero_gradient_share": one.zero}
+        facts |= {"queries": job.queries or None, "queries_used": one.mean("queries")}
+        facts |= {"attack": UNBOUNDED if job.control else job.attack, "sign_agreement": one.mean("agreement")}
+        for target in [job.source] if job.control else models:
+            why = "; ".join(faults.get((job, target), []))
+            rows.append(row(target, one.right(target), {job: one}, **facts, invalid=why))
+    for target, eps in itertools.product(models, setup.arguments.bounds):
+        some = {job: one for job, one in attacked.items() if job.eps == eps and not job.control}
+        right = torch.stack([one.right(target) for one in some.values()])
+        right = worst_of(right, random=setup.models[target].randomness != "none")
+        lowest = min(some, key=lambda job: some[job].share_right(target))
+        source = f"on {setup.models[lowest.source].name}" if len(models) > 1 else ""
+        single = " ".join(word for word in (lowest.attack, lowest.estimator, source) if word)
+        wrong = ", ".join(sorted({job.attack for job in some if (job, target) in faults}))
+        why = f"some of its attacks are invalid: {wrong}" if wrong else ""
+        worst = {"crafted_on": "any", "attack": WORST, "estimator": "any", "lowest_single": single}
+        rows.append(row(target, right, some, **worst, invalid=why))
+    return rows
+
+
+def reasons(setup: Setup, found: Outcomes) -> dict[tuple[Job, int], list[str]]:
+    """Collect the reasons why attacks are worthless, by job and model measured; sound ones are left out."""
+    faults: dict[tuple[Job, int], list[str]] = {}
+    along = [job for job in found if job.threat]
+
+    def blame(some: Iterable[Job], why: str, targets: Iterable[int]) -> None:
+        for job, target in itertools.product(some, targets):
+            faults.setdefault((job, target), []).append(why)
+
+    def right(job: Job) -> Tensor:
+        return found[job].right(job.source)
+
+    everywhere, chance = range(len(setup.models)), 1 / len(setup.images.classes)
+    for job in along:
+        if (share := found[job].zero) > MOST_ZERO:
+            blame([job], f"the gradient is zero in every pixel of {share:.1%} of the images", everywhere)
+        same = [other for other in along if (other.source, other.estimator) == (job.source, job.estimator)]
+        if job.control and (share := found[job].share_right(job.source)) > chance:
+            blame(same, f"PGD at eps = 1 leaves {share:.1%} right, above chance ({chance:.1%})", everywhere)
+        for other in same if job.attack == "pgd" and not job.control else ():
+            if (other.attack, other.eps) == ("fgsm", job.eps):
+                more = paired(right(job), right(other))
+                if more.interval[0] > 0:
+                    why = f"several steps leave {100 * more.difference:.1f} points more right than one step"
+                    blame([job], why, [job.source])
+    for job in found:
+        gradients = [one for one in along if (one.source, one.eps, one.control) == (job.source, job.eps, False)]
+        if job.attack == "square" and gradients:
+            best = min(gradients, key=lambda one: found[one].share_right(one.source))
+            more = paired(right(best), right(job))
+            if more.difference > MARGIN and more.interval[0] > 0:
+                why = f"the random search leaves {100 * more.difference:.1f} points fewer right than gradients"
+                blame(gradients, why, [job.source])
+    return faults
+
+
+def worst_of(right: Bool[Tensor, "A D N"], *, random: bool) -> Bool[Tensor, "D N"]:
+    """Return the images that stay right under several attacks, if each image gets the attack that works best on it.
+
+    With noise, that attack is chosen on draws other than the one in which it counts: no attacker knows the noise to
+    come. The best single attack counts if it makes more images wrong.
+    """
+    if not random:
+        return right.all(0)
+    strongest_first = right[right.flatten(1).sum(1).argsort(stable=True)]
+    in_others = strongest_first.sum(1, keepdim=True) - strongest_first.long()
+    each = strongest_first.gather(0, in_others.argmin(0, keepdim=True))[0]
+    return min(each, strongest_first[0], key=lambda one: int(one.sum()))

@@ -281,7 +281,7 @@ def _line(name: str, rows: Sequence[AttackRow]) -> Line:
 
 def measure_attack(opened: Sequence[Opened], arguments: AttackArguments, progress: Progress) -> AttackResult:
     """Attack a run; with a second run, also measure each on the images made on the other."""
-    from bntt.analysis.attack.jobs import attack_rows, enough_draws, outcomes, prepare
+    from bntt.analysis.attack.attacks import attack_rows, enough_draws, outcomes, prepare
 
     setup = prepare(opened, arguments)
     progress.expect(setup.total)
