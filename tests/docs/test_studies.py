@@ -9,8 +9,7 @@ from bntt.analysis.measurements import MEASUREMENTS
 from bntt.studies.claims.rules import RULES
 from bntt.studies.measures import EVALUATE, KINDS, measure_from, named_metrics
 from bntt.studies.start_plan import plan_study
-from bntt.studies.study_file import parse_study
-from bntt.studies.study_schema import FIGURES
+from bntt.studies.study_file import FIGURES, parse_study
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "how-to" / "own-study.md").read_text(encoding="utf-8")

@@ -33,8 +33,7 @@ from bntt.studies.figures import (
     surrogate,
     thresholds,
 )
-from bntt.studies.study_file import load_study, study_names
-from bntt.studies.study_schema import FIGURES, READS, Bars, FigureSpec, OverTime, Scatter
+from bntt.studies.study_file import FIGURES, READS, Bars, FigureSpec, OverTime, Scatter, load_study, study_names
 from tests.studies.found import empty_result, full_result, small_result
 
 
@@ -243,8 +242,8 @@ def test_every_kind_is_drawn_and_reads_a_kind_of_measure():
 
 def test_what_a_picture_names():
     words = {"title": "t", "alt": "a"}
-    assert Scatter(kind="scatter", x="a", y="b", **words).uses() == ([], ["a", "b"])
-    assert Bars(kind="bars", column="c", runs=["r"], **words).uses() == (["r"], ["c"])
+    assert Scatter(kind="scatter", x="a", y="b", **words).columns() == ["a", "b"]
+    assert Bars(kind="bars", column="c", runs=["r"], **words).columns() == ["c"]
     assert FigureSpec(kind="noise", **words).source == "robust"
     assert FigureSpec(kind="noise", measure="mine", **words).source == "mine"
 

@@ -3,8 +3,7 @@
 import pytest
 
 from bntt.runs.recipe.schema import RecipeError
-from bntt.studies.study_file import load_study, parse_study, study_names
-from bntt.studies.study_schema import SETTINGS, AtSetting, RunSpec, Setting
+from bntt.studies.study_file import SETTINGS, AtSetting, RunSpec, Setting, load_study, parse_study, study_names
 from tests.rows import each_row
 from tests.studies.kept import study
 

@@ -36,9 +36,8 @@ from bntt.models.spiking import surrogate_of
 from bntt.runs.recipe.build import facts_of
 from bntt.studies.measures import metric_of
 from bntt.studies.start_plan import Start
-from bntt.studies.study_result import StudyResult
-from bntt.studies.study_schema import Bars as BarsSpec
-from bntt.studies.study_schema import (
+from bntt.studies.study_file import Bars as BarsSpec
+from bntt.studies.study_file import (
     Bounds,
     FigureSpec,
     GammaHistograms,
@@ -48,6 +47,7 @@ from bntt.studies.study_schema import (
     OverTime,
     Scatter,
 )
+from bntt.studies.study_result import StudyResult
 
 Values = Mapping[str, Any]
 Starts = Sequence[Values]

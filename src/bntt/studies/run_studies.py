@@ -16,9 +16,8 @@ from bntt.runs.recipe.schema import Recipe, RecipeError
 from bntt.studies.figures import save_figures
 from bntt.studies.pool import measured_values
 from bntt.studies.start_plan import PlannedRun, Start, plan_study
-from bntt.studies.study_file import Study
+from bntt.studies.study_file import SettingName, Study
 from bntt.studies.study_result import StartResult, StudyResult, directory_of, write_result
-from bntt.studies.study_schema import SettingName
 from bntt.studies.work_items import WorkItem, decide_actions, work_items
 from bntt.studies.workers import Outcome
 

@@ -19,8 +19,7 @@ from bntt.runs.recipe.file import key_in, load_recipe
 from bntt.runs.recipe.schema import Recipe, RecipeError
 from bntt.studies.measures import Measure
 from bntt.studies.pool import identity
-from bntt.studies.study_file import Study
-from bntt.studies.study_schema import RunSpec, SettingName
+from bntt.studies.study_file import RunSpec, SettingName, Study
 
 OF_STARTS = {"seed": "seeds", "convert.ann": "begins_with"}
 """Keys of recipes that a study sets for every start, and its own keys that they come from."""

@@ -1,32 +1,232 @@
-"""A study as it is read: one table or figure, its runs at two sizes, and the claims about them."""
+"""A study's file: its schema, with keys, defaults and documentation in one place, and how it is read and checked.
+
+An unknown key is an error. Measures, metrics, figures and rules of verdicts are closed dictionaries with files of their
+own; nothing in a study can name code.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
 
 from bntt.analysis.measurement import ArgumentError
 from bntt.analysis.measurements import MEASUREMENTS
 from bntt.io.toml_file import TomlError, names_in, read_named, unknown_key
 from bntt.runs.recipe.schema import RecipeError
-from bntt.runs.recipe.toml_table import unknown_name, validate_by_kind, validate_table
+from bntt.runs.recipe.toml_table import TomlTable, unknown_name, validate_by_kind, validate_table
 from bntt.studies.claims.claim import Claim
 from bntt.studies.claims.rules import RULES
 from bntt.studies.measures import EVALUATE, KINDS, Measure, is_metric, measure_from, metric_of, named_metrics
-from bntt.studies.study_schema import (
-    FIGURES,
-    READS,
-    SETTINGS,
-    Column,
-    FigureSpec,
-    Header,
-    RunSpec,
-    Setting,
-    SettingName,
-)
 
+SettingName = Literal["paper", "small"]
+SETTINGS: tuple[SettingName, ...] = ("paper", "small")
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{0,60}$")]
+Seeds = list[Annotated[int, Field(ge=0, lt=1 << 63)]]
+
+
+class Setting(TomlTable):
+    """``[settings.paper]`` and ``[settings.small]``: the size at which all runs of a study are made."""
+
+    recipe: str = ""
+    """Recipe of every run that has none of its own: a name from `bntt list recipes`, or a TOML file, relative to the
+    study's folder or by its absolute path."""
+    set: list[str] = Field(default=[])
+    """Overrides of that recipe, as in `bntt train -s`: "table.key=value" each."""
+    seeds: Annotated[Seeds, Field(min_length=1)] = Field(default=[0, 1, 2])
+    """Seeds of the starts of every run."""
+    about: str = ""
+    """Note for the reader about this size."""
+
+
+class AtSetting(TomlTable):
+    """``[runs.paper]`` and ``[runs.small]``: a run's own values at one setting."""
+
+    recipe: str = ""
+    """Recipe in place of the setting's; the setting's `set` is then not applied to it."""
+    set: list[str] = Field(default=[])
+    """Overrides in addition to the run's."""
+    seeds: Seeds = Field(default=[])
+    """Seeds in place of the setting's."""
+    label: str = ""
+    """Label in place of the run's."""
+
+
+class RunSpec(TomlTable):
+    """``[[runs]]``: one training, from several starts."""
+
+    name: Name
+    label: str = ""
+    """Label in tables and figures; its name by default."""
+    set: list[str] = Field(default=[])
+    """Overrides of the setting's recipe, as in `bntt train -s`."""
+    begins_with: str = ""
+    """Run of the study from whose network, of the same seed, it starts (`convert.ann`)."""
+    trained: bool = True
+    """False if there is nothing to train: its measures (of the kind "stability") train by themselves."""
+    measures: list[str] = Field(default=[])
+    """Measures of this run, in addition to those of all."""
+    only: list[SettingName] = Field(default=[])
+    """Settings that include this run; [] for all."""
+    paper: AtSetting = AtSetting()
+    small: AtSetting = AtSetting()
+
+    def at(self, setting: SettingName) -> AtSetting:
+        """Return its own values at a setting."""
+        return self.paper if setting == "paper" else self.small
+
+
+class Column(TomlTable):
+    """``[[table]]``: a number of every run."""
+
+    key: Name
+    """Key by which claims and figures name it."""
+    metric: str
+    """Metric that it shows: a name of the dictionary of metrics, listed in docs/how-to/own-study.md."""
+    title: str = ""
+    """Head of the column; the metric's own by default."""
+    measure: str = ""
+    """Measure that it is read from, where the study has several of one kind."""
+    at: float | None = None
+    """Place at which a metric is read, if it has one: σ, ε in 1/255, or a number of steps."""
+    minus: str = ""
+    """Key of a column that is subtracted, start by start."""
+    spread: Annotated[float | None, Field(gt=0)] = None
+    """Expected standard deviation over starts, written down before the runs: the plan uses it to say which difference a
+    claim can decide."""
+    shown: bool = True
+    """False if only claims and figures use it."""
+
+
+class Header(TomlTable):
+    """Rest of a study's file: its subject, and the measures of all its runs."""
+
+    title: Annotated[str, Field(min_length=1)]
+    about: Annotated[str, Field(min_length=1)]
+    """Statement of the paper, and the comparison that tests it."""
+    measures_of_all: list[str] = Field(default=[])
+    """Names of measures that every trained run has; a kind with default arguments needs no table."""
+
+
+class FigureSpec(TomlTable):
+    """``[[figures]]``: one picture; kinds that need no other keys have no class of their own."""
+
+    kind: str
+    title: Annotated[str, Field(min_length=1)]
+    alt: Annotated[str, Field(min_length=1)]
+    """Description of the picture for readers who cannot see it."""
+    runs: list[str] = Field(default=[])
+    """Runs in the picture; [] for all that have the numbers."""
+    measure: str = ""
+    """Measure that it is drawn from, where the study has several of one kind."""
+
+    def columns(self) -> list[str]:
+        """List the columns of the table that it draws."""
+        return []
+
+    @property
+    def source(self) -> str:
+        """Return the name of the measure."""
+        return self.measure or READS.get(self.kind, "")
+
+
+class Bars(FigureSpec):
+    """Column of every run: the mean over the starts, and each start as a point."""
+
+    column: str
+    logarithmic: bool = False
+
+    def columns(self) -> list[str]:
+        return [self.column]
+
+
+class Scatter(FigureSpec):
+    """Two columns against each other, one point per start."""
+
+    x: str
+    y: str
+    logarithmic: bool = False
+    """True for a logarithmic horizontal axis."""
+
+    def columns(self) -> list[str]:
+        return [self.x, self.y]
+
+
+class OverTime(FigureSpec):
+    """Accuracy when stopped after each step, mean over the starts."""
+
+    logarithmic: bool = False
+    """True for a logarithmic axis of steps."""
+
+
+class Layers(FigureSpec):
+    """Quantity of every layer over time, one panel per run, mean over the starts."""
+
+    of: Literal["firing_rate", "gamma_magnitude", "spikes_per_image", "deviation"] = "firing_rate"
+
+
+class LayerSpikes(FigureSpec):
+    """Spikes of every layer in all steps, on a logarithmic axis, mean over the starts."""
+
+    per_neuron: bool = False
+    """True for spikes per neuron instead of those of a whole layer."""
+
+
+class GammaHistograms(FigureSpec):
+    """Distribution of γ over the channels of some layers at some steps, of the first start of the first run."""
+
+    layers: Annotated[list[str], Field(min_length=1)]
+    steps: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)]
+    """Steps, counted from 1; those beyond the network's T are left out."""
+
+
+class Inputs(FigureSpec):
+    """Distribution of a norm's input at some steps, of the first start of each run."""
+
+    steps: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)]
+    """Steps, counted from 1; those beyond the network's T are left out."""
+
+
+class Bounds(FigureSpec):
+    """Accuracy against ε of an attack, the lowest of all estimators, mean over the starts."""
+
+    attack: Literal["fgsm", "pgd"] = "fgsm"
+
+
+FIGURES: dict[str, type[FigureSpec]] = {
+    "bars": Bars,
+    "scatter": Scatter,
+    "over-time": OverTime,
+    "layers": Layers,
+    "layer-spikes": LayerSpikes,
+    "gamma-histograms": GammaHistograms,
+    "surrogate": FigureSpec,
+    "thresholds": FigureSpec,
+    "noise": FigureSpec,
+    "bounds": Bounds,
+    "drift": FigureSpec,
+    "inputs": Inputs,
+    "folds": FigureSpec,
+    "membrane": FigureSpec,
+    "failures": FigureSpec,
+}
+"""Tables by kind of picture; :data:`bntt.studies.figures.CHARTS` has the function that draws each."""
+READS = {
+    **dict.fromkeys(("layers", "layer-spikes", "gamma-histograms"), "activity"),
+    "over-time": "evaluate",
+    "thresholds": "exit",
+    "noise": "robust",
+    "bounds": "attack",
+    "drift": "drift",
+    "inputs": "drift",
+    "folds": "equivalence",
+    "membrane": "neuron",
+    "failures": "stability",
+}
+"""Kind of measure that a picture is drawn from; others are drawn from columns of the table, or from recipes."""
 LARGEST = 1 << 18
 """Largest size of a study's file, in bytes."""
 TABLES = ("settings", "measures", "runs", "table", "figures", "claims")
@@ -134,8 +334,7 @@ def _rows(values: Mapping[str, Any], key: str, read: Callable[[Any, str], Any]) 
 
 def _settings(values: Mapping[str, Any]) -> Iterator[tuple[SettingName, Setting]]:
     for name in values:
-        if name not in SETTINGS:
-            raise RecipeError(f"settings: {unknown_name(name, SETTINGS)}")
+        _check_known(name, SETTINGS, "settings")
     if not values:
         raise RecipeError("settings: is missing; [settings.paper], [settings.small] or both")
     for setting in SETTINGS:
@@ -163,21 +362,28 @@ def _measures(values: Mapping[str, Any]) -> Iterator[tuple[str, Measure]]:
             raise RecipeError(f"measures.{name}: {error}") from None
 
 
+def _check_once(names: Sequence[str], refusal: str) -> None:
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise RecipeError(refusal.format(twice))
+
+
+def _check_known(name: str, known: Iterable[str], where: str) -> None:
+    if name not in (names := list(known)):
+        raise RecipeError(f"{where}: {unknown_name(name, names)}")
+
+
 def _check_runs(study: Study) -> None:
     names = [run.name for run in study.runs]
     if not names:
         raise RecipeError("runs: is missing; [[runs]], one for each training")
-    if twice := next((name for name in names if names.count(name) > 1), None):
-        raise RecipeError(f"runs: two are called {twice!r}")
+    _check_once(names, "runs: two are called {!r}")
     for setting in study.settings:
         labels = [run.at(setting).label or run.label or run.name for run in study.runs_at(setting)]
-        if twice := next((label for label in labels if labels.count(label) > 1), None):
-            raise RecipeError(f"runs: two have the label {twice!r} at the setting {setting}: pictures go by labels")
+        _check_once(labels, f"runs: two have the label {{!r}} at the setting {setting}: pictures go by labels")
     for run in study.runs:
         where = f"runs {run.name}"
         for measure in study.measures_of(run):
-            if measure not in study.measures:
-                raise RecipeError(f"{where}.measures: {unknown_name(measure, list(study.measures))}")
+            _check_known(measure, study.measures, f"{where}.measures")
             if not run.trained and study.measures[measure].needs == "run":
                 raise RecipeError(f"{where}.measures: {measure} needs a trained run, and trained is false")
         if run.begins_with and run.begins_with not in names[: names.index(run.name)]:
@@ -193,13 +399,11 @@ def _check_runs(study: Study) -> None:
 
 def _check_columns(study: Study) -> None:
     keys = [column.key for column in study.table]
-    if twice := next((key for key in keys if keys.count(key) > 1), None):
-        raise RecipeError(f"table: two columns have the key {twice!r}")
+    _check_once(keys, "table: two columns have the key {!r}")
     for column in study.table:
         name, metric, where = measure_of(column), metric_of(column.metric), f"table {column.key}"
         if name != EVALUATE:
-            if name not in study.measures:
-                raise RecipeError(f"{where}.measure: {unknown_name(name, list(study.measures))}")
+            _check_known(name, study.measures, f"{where}.measure")
             if (kind := study.measures[name].kind) != metric.kind:
                 raise RecipeError(f"{where}.measure: {column.metric} is read from {metric.kind}, {name} is of {kind}")
             if not any(name in study.measures_of(run) for run in study.runs):
@@ -215,20 +419,16 @@ def _check_columns(study: Study) -> None:
 def _check_names(study: Study) -> None:
     """Check the runs and columns that claims and figures name."""
     runs, columns = [run.name for run in study.runs], [column.key for column in study.table]
-    users: Sequence[tuple[str, tuple[list[str], list[str]]]] = [
-        *((f"claims {n}", claim.uses()) for n, claim in enumerate(study.claims, start=1)),
-        *((f"figures {n}", figure.uses()) for n, figure in enumerate(study.figures, start=1)),
-    ]
+    users = [(f"claims {n}", claim.uses()) for n, claim in enumerate(study.claims, start=1)]
+    users += [(f"figures {n}", (figure.runs, figure.columns())) for n, figure in enumerate(study.figures, start=1)]
     for where, (of_runs, of_columns) in users:
         for name in of_runs:
-            if name not in runs:
-                raise RecipeError(f"{where}: run: {unknown_name(name, runs)}")
+            _check_known(name, runs, f"{where}: run")
         for key in of_columns:
-            if key not in columns:
-                raise RecipeError(f"{where}: column: {unknown_name(key, columns)}")
+            _check_known(key, columns, f"{where}: column")
     for number, figure in enumerate(study.figures, start=1):
-        if figure.measure and figure.measure not in study.measures and figure.measure != EVALUATE:
-            raise RecipeError(f"figures {number}.measure: {unknown_name(figure.measure, list(study.measures))}")
+        if figure.measure and figure.measure != EVALUATE:
+            _check_known(figure.measure, study.measures, f"figures {number}.measure")
         _check_source(study, figure, f"figures {number}")
 
 

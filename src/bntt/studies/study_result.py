@@ -24,9 +24,8 @@ from bntt.studies.claims.rules import judged
 from bntt.studies.measures import EVALUATE, measure_from, metric_of
 from bntt.studies.pool import KeptRun
 from bntt.studies.start_plan import PlannedRun, Start, same_runs
-from bntt.studies.study_file import Study, measure_of
+from bntt.studies.study_file import Column, SettingName, Study, measure_of
 from bntt.studies.study_record import StudyRecord
-from bntt.studies.study_schema import Column, SettingName
 from bntt.version import __version__
 
 EVALUATION = measure_from(EVALUATE, {})
