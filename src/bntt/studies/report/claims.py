@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from bntt.charts.section import Mark, plural
 from bntt.studies.claims.claim import Answer, EffectRecord, with_interval
@@ -36,8 +36,7 @@ PARTS: dict[str, tuple[str, ...]] = {
 """Parts of the paper, in its order, and the places that belong to each."""
 
 
-@dataclass(frozen=True)
-class Verdict:
+class Verdict(NamedTuple):
     """How a verdict is shown: by a sign, by a colour, and in a count of one claim or of several."""
 
     sign: str
@@ -58,8 +57,7 @@ Parts = dict[str, list[tuple[int, ClaimRecord, Studies]]]
 """By part of the paper: claims with their numbers on the page and the studies that test them."""
 
 
-@dataclass(frozen=True)
-class Story:
+class Story(NamedTuple):
     """Claims of all studies of a page."""
 
     lead: str
@@ -114,8 +112,7 @@ def _counted(found: Sequence[tuple[ClaimRecord, Studies]]) -> str:
     return "; ".join(said)
 
 
-@dataclass(frozen=True)
-class Strip:
+class Strip(NamedTuple):
     """One number behind a verdict: a mark on its interval, drawn one line high, on a scale with others of its kind."""
 
     effect: EffectRecord
@@ -134,12 +131,8 @@ def strips_of(claim: ClaimRecord) -> Iterator[tuple[str, list[Strip]]]:
         effects = [effect for effect in claim.effects if effect.of == of]
         seen = [v for one in effects for v in (one.mean, one.low, one.high, *one.bounds) if v is not None]
         scale = (min(seen), max(seen)) if min(seen) < max(seen) else (seen[0] - 0.5, seen[0] + 0.5)
-        signed = any(" − " in effect.name for effect in effects)
-        ends = [None if one.low is None or one.high is None else (one.low, one.high) for one in effects]
-        yield (
-            of,
-            [
-                Strip(one, scale, with_interval(one.mean, its, signed=signed))
-                for one, its in zip(effects, ends, strict=True)
-            ],
-        )
+        signed, strips = any(" − " in effect.name for effect in effects), list[Strip]()
+        for one in effects:
+            ends = None if one.low is None or one.high is None else (one.low, one.high)
+            strips.append(Strip(one, scale, with_interval(one.mean, ends, signed=signed)))
+        yield of, strips

@@ -94,7 +94,7 @@ def page_of(folders: Sequence[Path]) -> Page:
             "All studies have a small setting: the paper's numbers are shown next to ours, but cannot be compared with "
             "them."
         )
-        story = replace(story, lead=f"{story.lead} {small}".strip())
+        story = story._replace(lead=f"{story.lead} {small}".strip())
     return Page(f"{PAPER}, claim by claim" if story.claims else "Results", tuple(subjects), story, _overview(subjects))
 
 
