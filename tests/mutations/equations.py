@@ -29,8 +29,8 @@ EQUATIONS = [
     Mutation(
         "frames come one step late",
         "nn/encoders/analog.py",
-        "x = frames[:, wanted",
-        "x = frames.roll(1, 1)[:, wanted",
+        "x = x[:, wanted",
+        "x = x.roll(1, 1)[:, wanted",
         ("tests/nn/encoders/test_analog.py",),
     ),
     Mutation(

@@ -41,11 +41,10 @@ def resnet19(
     if the shape changes, a strided 1x1 convolution and a norm come between. Any image size works.
 
     Public implementations agree on these layers, except for the first one's channels: 128 here, 64 in some (12.63 M
-    weights, the number that papers print). They add spikes as they are; some normalise them too. They do not normalise
-    FC256; here it has the norm of all other layers. Leak (0.25, 0.5) and threshold differ between them.
+    weights, the number that papers print). They do not normalise FC256; here it has the norm of all other layers.
 
-    A gradient passes one surrogate per block, even along the identity: Eq. 8's, at most 0.3, leaves little of it after
-    eight blocks. ``surrogate="arctan"``, at most 1, trains so deep a network sooner.
+    A gradient passes one surrogate per block: Eq. 8's, at most 0.3, leaves little of it after eight blocks, and
+    ``surrogate="arctan"``, at most 1, trains so deep a network sooner.
 
     Args:
         num_classes, num_steps, leak, norm, width, in_channels: as :func:`~bntt.models.vgg9`'s.
@@ -169,13 +168,10 @@ def compact(
     """Return C32-P-C64-P-C128-R128-P-C256-R256-average-FC (not in the paper); 1.87 M weights for 10 classes.
 
     P is 2x2 average pooling, R a pair of 3x3 convolutions whose input (spikes) is added to the current of the second
-    one before its neurons, as in :func:`~bntt.models.resnet19`. Pooling follows the pair. A 32x32 image takes 53 M
-    multiplications per step, a 28x28 image of one channel 35 M. Spikes of a sample::
+    one before its neurons, as in :func:`~bntt.models.resnet19`. Spikes of a sample::
 
         [S, 3, 32, 32] -> conv1 [S, 32, 16, 16] -> conv2 [S, 64, 8, 8] -> conv3, pair3 [S, 128, 4, 4]
                        -> conv4, pair4 [S, 256] -> logits [K]
-
-    With ``neuron="relu", num_steps=1`` it is the ANN of the same architecture, which also takes any norm.
 
     Args:
         num_classes, num_steps, leak, norm, width, in_channels: as :func:`~bntt.models.vgg9`'s; images may have any

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, is_dataclass, replace
 from functools import wraps
-from inspect import Signature, signature
+from inspect import signature
 from typing import Annotated, Any, Literal, NamedTuple, TypeVar, cast
 
 import torch
@@ -121,22 +121,19 @@ class Builders(Registry[Callable[..., SpikingNetwork]]):
                 network = builder(*args, **named)
                 with suppress(TypeError):  # custom functions have no name to record
                     network.built = None if args else (name, json.loads(json.dumps(named)))
-                network.input_shape = _input_shape(signature(builder), args, named)
+                bound = signature(builder).bind(*args, **named)
+                bound.apply_defaults()
+                told = bound.arguments
+                if "in_features" in told:
+                    network.input_shape = (told["in_features"],)
+                elif "image_size" in told:
+                    network.input_shape = (told["in_channels"], told["image_size"], told["image_size"])
                 return network
 
             self.add(name, recorded)
             return cast(Entry, recorded)
 
         return decorate
-
-
-def _input_shape(builder: Signature, args: Any, named: Any) -> tuple[int, ...] | None:
-    bound = builder.bind(*args, **named)
-    bound.apply_defaults()
-    told = bound.arguments
-    if "in_features" in told:
-        return (told["in_features"],)
-    return (told["in_channels"], told["image_size"], told["image_size"]) if "image_size" in told else None
 
 
 MODELS = Builders("network")

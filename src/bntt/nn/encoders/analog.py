@@ -5,7 +5,7 @@ Nothing in them is random, and gradients pass.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 
 import torch
 from torch import Tensor, nn
@@ -104,8 +104,13 @@ def _expected_unsigned(num_steps: int) -> ExpectedEncoder:
     return ExpectedEncoder(num_steps, signed=False)
 
 
-class TimedEncoder(nn.Module, ABC):
-    """Base class of encoders of samples that have a time axis: a subclass defines ``at(x, steps)``."""
+class TimedEncoder(nn.Module):
+    """Base class of encoders of samples that have a time axis: their shape is checked, and time comes first."""
+
+    facts: EncoderFacts
+    ranks: range
+    """Numbers of axes that samples may have."""
+    form: str
 
     def __init__(self, num_steps: int) -> None:
         super().__init__()
@@ -122,17 +127,28 @@ class TimedEncoder(nn.Module, ABC):
         compact: bool = False,
     ) -> Tensor:
         """Encode all steps, or some; the other arguments have no effect."""
-        return self.at(x, steps_of(steps, self.num_steps))
+        wanted, what = steps_of(steps, self.num_steps), self.facts.takes
+        check_tensor(x, "the encoder", f"{what} [B, T, ...]")
+        if x.ndim not in self.ranks or x.shape[1] != self.num_steps:
+            swapped = x.ndim > 2 and len(x) == self.num_steps
+            way = f"time is the first axis and must be the second, {what}.transpose(0, 1)" if swapped else ANEW
+            raise ValueError(
+                f"{what} must be {self.form} with the encoder's T = {self.num_steps} steps, got shape {list(x.shape)}: "
+                f"{way}"
+            )
+        x = x[:, wanted.start : wanted.stop]  # only these steps are checked: a call may take a few of many
+        return self.drive(x).transpose(0, 1)
 
-    @abstractmethod
-    def at(self, x: Tensor, wanted: range) -> Tensor:
-        """Return the input of the first layer in these steps, time first."""
+    def drive(self, x: Tensor) -> Tensor:
+        """Return the first layer's input for samples in some steps, batch first."""
+        check_values(x, self.facts.takes)
+        return x
 
     def extra_repr(self) -> str:
         return f"num_steps={self.num_steps}"
 
 
-ANEW = "bin them again, or build encoder and network with their T"
+ANEW = "cut or bin them again, or build encoder and network with their T"
 
 
 @ENCODERS("frames")
@@ -154,21 +170,11 @@ class FrameEncoder(TimedEncoder):
     """
 
     facts = EncoderFacts(takes="frames")
+    ranks, form = range(3, 100), "[B, T, ...], such as [B, T, C, H, W] or [B, T, F],"
 
-    def at(self, frames: Tensor, wanted: range) -> Tensor:
-        """Return these steps of the frames, checked."""
-        check_tensor(frames, "the encoder", "frames")
-        if frames.ndim < 3 or frames.shape[1] != self.num_steps:
-            swapped = frames.ndim > 2 and len(frames) == self.num_steps
-            way = "time is the first axis and must be the second, frames.transpose(0, 1)" if swapped else ANEW
-            raise ValueError(
-                f"frames must be [B, T, ...] with the encoder's T = {self.num_steps} steps, such as [B, T, C, H, W] or "
-                f"[B, T, F], got shape {list(frames.shape)}: {way}"
-            )
-        x = frames[:, wanted.start : wanted.stop]  # only these steps are checked: a call may take a few of many
-        x = x if x.is_floating_point() or x.is_complex() else x.to(torch.float32)
-        check_values(x, "frames")
-        return x.transpose(0, 1)
+    def drive(self, x: Tensor) -> Tensor:
+        """Return the frames, checked, whole numbers as float32."""
+        return super().drive(x if x.is_floating_point() or x.is_complex() else x.to(torch.float32))
 
 
 @ENCODERS("sequence")
@@ -191,6 +197,7 @@ class SequenceEncoder(TimedEncoder):
     """
 
     facts = EncoderFacts(takes="sequences")
+    ranks, form = range(3, 4), "[B, T, F]"
     mean: Tensor | None
     std: Tensor | None
 
@@ -199,17 +206,9 @@ class SequenceEncoder(TimedEncoder):
         for name, rows in zip(("mean", "std"), channel_scales(mean, std), strict=True):
             self.register_buffer(name, None if rows is None else rows.flatten())
 
-    def at(self, sequences: Tensor, wanted: range) -> Tensor:
-        """Return these steps of the sequences, checked and normalised."""
-        check_tensor(sequences, "the encoder", "sequences [B, T, F]")
-        if sequences.ndim != 3 or sequences.shape[1] != self.num_steps:
-            raise ValueError(
-                f"sequences must be [B, T, F] with the encoder's T = {self.num_steps} steps, got shape "
-                f"{list(sequences.shape)}: cut them, or build encoder and network with their T"
-            )
-        x = sequences[:, wanted.start : wanted.stop]  # only these steps are checked: a call may take a few of many
-        check_values(x, "sequences")
-        x = x.transpose(0, 1)
+    def drive(self, x: Tensor) -> Tensor:
+        """Return the sequences, checked and normalised."""
+        x = super().drive(x)
         if self.mean is None or self.std is None:
             return x
         if len(self.mean) not in (1, x.shape[2]):

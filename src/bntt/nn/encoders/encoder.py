@@ -120,13 +120,17 @@ PerChannel = Sequence[float] | float | Tensor | None
 
 def channel_scales(mean: PerChannel, std: PerChannel) -> tuple[Tensor | None, Tensor | None]:
     """Return mean and standard deviation as rows ``[C, 1, 1]``; both or neither."""
-    center, spread = _per_channel("mean", mean), _per_channel("std", std)
-    if (center is None) != (spread is None) or (
-        center is not None and spread is not None and len(center) != len(spread)
-    ):
+    kind = torch.get_default_dtype()
+    given = [torch.as_tensor(one, dtype=kind).reshape(-1, 1, 1) for one in (mean, std) if one is not None]
+    if not given:
+        return None, None
+    if len(given) < 2 or len(given[0]) != len(given[1]):
         raise ValueError(f"mean and std come together, one number per channel, got mean={mean} and std={std}")
-    if spread is not None and not (spread > 0).all():
-        raise ValueError(f"std must be above 0 in every channel, got {std}")
+    center, spread = (rows.detach().clone() for rows in given)
+    if not (torch.isfinite(center) & torch.isfinite(spread) & (spread > 0)).all():
+        raise ValueError(
+            f"mean and std must be finite in every channel, and std must be above 0, got mean={mean} and std={std}"
+        )
     return center, spread
 
 
@@ -162,15 +166,6 @@ def check_rates(x: Tensor, signed: bool) -> None:
             f"unsigned rate coding takes pixels from 0 to 1, got {x.min():.4g} to {x.max():.4g}: "
             f"leave out mean and std, or take signed=True"
         )
-
-
-def _per_channel(name: str, values: PerChannel) -> Tensor | None:
-    if values is None:
-        return None
-    rows = torch.as_tensor(values, dtype=torch.get_default_dtype()).detach().clone().reshape(-1, 1, 1)
-    if not torch.isfinite(rows).all():
-        raise ValueError(f"{name} must be finite in every channel, got {values}")
-    return rows
 
 
 class PixelEncoder(nn.Module, ABC):

@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -128,8 +128,7 @@ class FusedBlock(NamedTuple):
         return tuple(units) if self.several else units[0]
 
     def _of_unit(self, state: Any, unit: int) -> BlockState | None:
-        found: BlockState | None = state[unit] if self.several and state is not None else state
-        return found
+        return cast("BlockState | None", state[unit] if self.several and state is not None else state)
 
 
 def channels_last(x: Tensor) -> Tensor:
@@ -175,16 +174,10 @@ class NotKnown(Exception):
 
 
 def known(found: T | str) -> T:
-    """Return what was found; raise :class:`NotKnown` if it is a reason instead."""
-    if isinstance(found, str):
+    """Return what was found; raise :class:`NotKnown` if it is a reason instead ("" is none)."""
+    if isinstance(found, str) and found:
         raise NotKnown(found)
-    return found
-
-
-def refuse(reason: str) -> None:
-    """Raise a reason, if there is one."""
-    if reason:
-        raise NotKnown(reason)
+    return cast(T, found)
 
 
 def synapse_of(synapse: nn.Module, layout: Layout) -> tuple[nn.Conv2d | nn.Linear, bool, tuple[int, int, int]] | str:
@@ -196,11 +189,8 @@ def synapse_of(synapse: nn.Module, layout: Layout) -> tuple[nn.Conv2d | nn.Linea
     if type(synapse) is nn.Linear:
         if not (flattens or len(layout.shape) == 1) or synapse.in_features != height * width * channels:
             return "its input does not fit, or is not flat"
-        return _misfit(synapse, (synapse.out_features, synapse.in_features)) or (
-            synapse,
-            height * width > 1,
-            (1, 1, synapse.out_features),
-        )
+        found = synapse, height * width > 1, (1, 1, synapse.out_features)
+        return _misfit(synapse, (synapse.out_features, synapse.in_features)) or found
     if type(synapse) is not nn.Conv2d or flattens:
         return "its synapse is neither nn.Conv2d nor nn.Linear"
     if len(layout.shape) != 3 or synapse.in_channels != channels:
@@ -209,7 +199,8 @@ def synapse_of(synapse: nn.Module, layout: Layout) -> tuple[nn.Conv2d | nn.Linea
         return f"its convolution pads with {synapse.padding_mode}, {synapse.padding!r}"
     kernel, geometry = _pair(synapse.kernel_size), geometry_of(synapse)
     whole = (kernel, geometry.stride, geometry.padding, geometry.dilation)
-    if not all(_is_size(pair, least) for pair, least in zip(whole, (1, 1, 0, 1), strict=True)):
+    sizes = [(size, least) for pair, least in zip(whole, (1, 1, 0, 1), strict=True) for size in pair]
+    if any(len(pair) != 2 for pair in whole) or not all(type(size) is int and size >= least for size, least in sizes):
         return f"its kernel, stride, padding and dilation are {whole}, not pairs of whole numbers"
     if synapse.groups < 1 or channels % synapse.groups:
         return f"its {channels} input channels are not {synapse.groups} groups"
@@ -224,10 +215,6 @@ def geometry_of(weights: nn.Conv2d | nn.Linear) -> Geometry:
     if isinstance(weights, nn.Linear):
         return Geometry()
     return Geometry(_pair(weights.stride), _pair(weights.padding), _pair(weights.dilation), weights.groups)
-
-
-def _is_size(pair: tuple[Any, ...], least: int) -> bool:
-    return len(pair) == 2 and all(type(size) is int and size >= least for size in pair)
 
 
 def _misfit(weights: nn.Conv2d | nn.Linear, shape: tuple[int, ...]) -> str:
@@ -255,12 +242,10 @@ def _is_flatten(module: nn.Module) -> bool:
 
 
 class Pooled(NamedTuple):
-    """Pooling of the spikes of a block."""
+    """Pooling of the spikes of a block: windows of the average and of the maximum; (1, 1) is none."""
 
     average: PoolSize
-    """Window of the average; (1, 1) is none."""
     largest: PoolSize
-    """Window of the maximum."""
     out: Layout
 
 
@@ -283,12 +268,6 @@ def pool_of(pool: nn.Module, image: tuple[int, int, int], flat: bool) -> Pooled 
         return f"its pooling window has {down}x{across} places on an image of {height}x{width}"
     features = shape[0] * shape[1] * shape[2]
     return Pooled(average, largest, Layout((features,) if flat else shape, (shape[1], shape[2], shape[0])))
-
-
-def why_not_window(pooled: Pooled) -> str:
-    """Return why the kernels do not average over a window; "" if they do."""
-    height, width = pooled.average
-    return "" if height * width <= LARGEST_WINDOW else f"its pooling window has {height}x{width} places, more than 255"
 
 
 def _pair(size: Any) -> tuple[int, int]:
@@ -446,22 +425,19 @@ def fuse(block: nn.Module, site: Site, layout: Layout) -> FusedBlock | str:
 
 
 class _Place(NamedTuple):
-    """A value on its way through a block."""
+    """A value on its way through a block: 0 is the block's input, k the output of its k-th node."""
 
     value: int
-    """0 is the block's input, k the output of its k-th node."""
     layout: Layout
 
 
 class _Firing(NamedTuple):
-    """Neurons of a block, and what follows them."""
+    """Neurons of a block, with gain and bias ``[steps, C]`` on their input, and what follows them."""
 
     neuron: AnyNeuron | None
     """None: they rectify."""
     gain: Tensor | None
-    """Gain on their input, ``[steps, C]``, for folded neurons and neurons that decay their input; None: 1."""
     bias: Tensor | None
-    """Bias on their input, likewise; None: 0."""
     pooled: Pooled
     dropout: SpikeDropout | None
 
@@ -542,7 +518,7 @@ class _Making:
         assert block.norm is not None  # weights have one
         site, (height, width, channels) = self.site, size
         single = site.compute.reduce is None and site.batch * height * width == 1
-        refuse(why_not_norm(block.norm, site.steps, channels, whole=bool(site.call.whole), single=single))
+        known(why_not_norm(block.norm, site.steps, channels, whole=bool(site.call.whole), single=single))
         if firing is not None and isinstance(firing.neuron, FoldedNeuron) and type(block.norm) is not NoNorm:
             kind = type(block.norm).__name__
             raise NotKnown(f"its norm is {kind}, and the kernels support folded neurons only without a norm")
@@ -552,7 +528,7 @@ class _Making:
             beta = firing.bias if tables["beta"] is None else tables["beta"] * firing.gain
             tables |= {"gamma": tables["gamma"] * firing.gain, "beta": beta}
         given = {name: tables[name] for name in ("gamma", "beta", "mean", "var")}
-        refuse(why_not_values({"weight": weights.weight, "bias": weights.bias, **given}, site.device))
+        known(why_not_values({"weight": weights.weight, "bias": weights.bias, **given}, site.device))
         of_kind = Layer if firing is None or neuron is not None else RectifiedLayer
         return of_kind(geometry_of(weights), flatten, window, neuron, weights.weight, weights.bias, **tables)
 
@@ -566,9 +542,10 @@ class _Making:
         if isinstance(lif, Rectifier):
             return _Firing(None, None, None, known(pool_of(pool, image, flat)), dropout)
         neuron, site = lif.neuron, self.site
-        refuse(why_not_neuron(neuron, site.steps, image[0], site.compute.kernels))
+        known(why_not_neuron(neuron, site.steps, image[0], site.compute.kernels))
         pooled = known(pool_of(pool, image, flat))
-        refuse(why_not_window(pooled))
+        if (height := pooled.average[0]) * (width := pooled.average[1]) > LARGEST_WINDOW:
+            raise NotKnown(f"its pooling window has {height}x{width} places, more than {LARGEST_WINDOW}")
         return _Firing(*drive_of(neuron, site.steps, image[0], site.device), pooled, dropout)
 
     def _followed(self, firing: _Firing, at: _Place) -> _Place:

@@ -108,25 +108,12 @@ class _Held:
 
     def make_room(self, size: int) -> None:
         """Drop the oldest chains until another one of this many bytes fits."""
-        while self.ready and (len(self.ready) >= MOST_SHAPES or self.bytes() + size > MOST_BYTES):
+        while self.ready:
+            taken = sum(ready.chain.room.size for free in list(self.ready.values()) for ready in free)
+            if len(self.ready) < MOST_SHAPES and taken + size <= MOST_BYTES:
+                return
             with contextlib.suppress(StopIteration, RuntimeError):  # another thread was sooner
                 self.ready.pop(next(iter(self.ready)), None)
-
-    def bytes(self) -> int:
-        """Return the bytes of the chains that are not in use."""
-        return sum(ready.chain.room.size for free in list(self.ready.values()) for ready in free)
-
-    def refuse(self, key: tuple[object, ...], samples: int) -> None:
-        """Remember that calls of this shape cannot have a chain, from this many samples on."""
-        if len(self.refused) >= MOST_SHAPES:
-            self.refused.clear()
-        self.refused[key] = samples
-
-    def copy_values(self) -> None:
-        """Remember the values, all at once, because other threads read them."""
-        tensors = self.made.tensors
-        self.storages[:] = [tensor.detach() for tensor in tensors if tensor is not None]
-        self.values[:] = [None if tensor is None else tensor.detach().clone() for tensor in tensors]
 
     def same_values(self) -> bool:
         """Return True if no parameter or buffer has changed, not even by a write that moves no version counter."""
@@ -163,9 +150,7 @@ class Kept:
         rule = torch.are_deterministic_algorithms_enabled(), torch.get_num_threads(), use_variant()
         held = self._of(blocks, (num_steps, compute, changes_told(), *rule))
         key, samples = (len(x), x.shape[2:], x.dtype), x.shape[1]
-        if held is None:
-            return None
-        if samples >= held.refused.get(key, samples + 1):
+        if held is None or samples >= held.refused.get(key, samples + 1):
             return None
         free = held.ready.get(key)
         if held.values and not (self._compared and free):
@@ -177,7 +162,9 @@ class Kept:
         if ready is None:
             begun = _begin(blocks, num_steps, x, work, held)
             if isinstance(begun, int):
-                held.refuse(key, begun)
+                if len(held.refused) >= MOST_SHAPES:
+                    held.refused.clear()
+                held.refused[key] = begun
                 return None
             ready = begun
         free = held.ready.setdefault(key, [])
@@ -217,8 +204,9 @@ def _begin(blocks: nn.ModuleDict, num_steps: int | None, x: Tensor, work: Work, 
         if (size := room_of(nodes, like).size) > MOST_BYTES:
             return x.shape[1]
         held.make_room(size)
-        if not held.values:
-            held.copy_values()
+        if not held.values:  # all at once, because other threads read them
+            held.storages[:] = [tensor.detach() for tensor in held.made.tensors if tensor is not None]
+            held.values[:] = [None if tensor is None else tensor.detach().clone() for tensor in held.made.tensors]
         layers = [node for node in nodes if isinstance(node, Layer)]
         return _Ready(plan.fused, layers, Chain(layers, like, work.compute, held.prepared))
 
