@@ -105,8 +105,8 @@ AEDAT2: list[tuple[str, Callable[[Path], Events], bytes, str]] = [
 
 NMNIST: list[tuple[str, Callable[[Path], Events], bytes, str]] = [
     ("empty", read_nmnist, b"", "one: there is no event"),
-    ("one byte", read_nmnist, b"\0", "it has 1 bytes, no multiple of 5; it is not whole"),
-    ("cut", read_nmnist, hexed("0102800005 0304"), "it has 7 bytes, no multiple of 5"),
+    ("one byte", read_nmnist, b"\0", "1 bytes are no multiple of 5"),
+    ("cut", read_nmnist, hexed("0102800005 0304"), "7 bytes are no multiple of 5"),
     ("x = 34", read_nmnist, hexed("2202800005"), "byte 0, event 0: expected x from 0 to 33, got 34"),
     ("y = 34", read_nmnist, hexed("0102800005 0122800005"), "byte 5, event 1: expected y from 0 to 33, got 34"),
     ("y = 241", read_nmnist, hexed("01f1800005"), "expected y from 0 to 33, got 241"),

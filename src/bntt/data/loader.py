@@ -93,10 +93,8 @@ class SampleLoader:
             raise ValueError("there are no samples: 0 batches")
         for name in self.augment:
             if name not in self._augmentations:
-                known = (
-                    ", ".join(self._augmentations)
-                    or f"none for a {type(self.data).__name__} of neither images nor events"
-                )
+                other = f"none: for images or events, got a {type(self.data).__name__}"
+                known = ", ".join(self._augmentations) or other
                 raise ValueError(f"unknown augmentation {name!r}: choose out of {known}")
         if self.mix and self.mix not in MIXES:
             raise ValueError(f"unknown mix {self.mix!r}: choose out of {', '.join(MIXES)}, or '' for none")
