@@ -15,8 +15,7 @@ from bntt.io.files import read_json
 
 if TYPE_CHECKING:
     from bntt.studies.run_studies import Folders, StudyPlan
-    from bntt.studies.study_file import Study
-    from bntt.studies.study_file import SettingName
+    from bntt.studies.study_file import SettingName, Study
     from bntt.studies.work_items import WorkItem
     from bntt.studies.workers import Outcome
 

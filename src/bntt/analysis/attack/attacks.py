@@ -47,8 +47,8 @@ from bntt.analysis.measurement import ArgumentError, Opened, Progress, run_names
 from bntt.analysis.result import Number, Record, result_from
 from bntt.io.cells import hold_cells, read_cell, write_cell
 from bntt.io.files import digest_of_bytes, digest_of_values
-from bntt.nn.encoders.encoder import index_of
 from bntt.nn.kinds import encoder_facts
+from bntt.nn.network.call import index_of
 from bntt.nn.network.classifier import SpikingClassifier
 from bntt.nn.network.measured import evaluating
 from bntt.ops.poisson import GradientEstimator, expected, straight_through

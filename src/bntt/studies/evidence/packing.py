@@ -82,8 +82,8 @@ class Evidence:
             names = (folder.name, f"{folder.name}-{content[:12]}")
             self._names[folder] = next(one for one in names if self._taken.setdefault(one, content) == content)
         name = self._names[folder]
-        for file, content in own.items():  # copies of one run may have been measured on their own: the first stays
-            found[f"{name}/{file}"] = self.files.setdefault(f"{name}/{file}", content)
+        for file, data in own.items():  # copies of one run may have been measured on their own: the first stays
+            found[f"{name}/{file}"] = self.files.setdefault(f"{name}/{file}", data)
         return name
 
 
