@@ -203,7 +203,7 @@ def test_recordings_are_read_as_in_training(tmp_path, monkeypatch, capsys):
         ((files[0], "--invert"), 2, "--invert is for pictures, and this network takes recordings"),
         ((files[0], "--draws", 2), 2, "--draws 2: frames coding is not random"),
         ((tmp_path / "own.png",), 3, "own.png is no .npz archive"),
-        ((root / "none.npz",), 3, "none.npz is missing: a recording is read from a file"),
+        ((root / "none.npz",), 3, "none.npz does not exist"),
     ):
         assert cli.main(["predict", *map(str, args), "--run", str(runs / "own")]) == code
         assert message in capsys.readouterr().err

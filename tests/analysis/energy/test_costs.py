@@ -81,7 +81,7 @@ def test_what_is_no_table(tmp_path):
     for content, message in (
         (b"mac = ", "is not TOML"),
         (b"\xff", "is not UTF-8"),
-        (b"#" * (1 << 17), "at most 65536"),
+        (b"#" * (1 << 17), "at most 65,536"),
     ):
         path.write_bytes(content)
         with pytest.raises(ArgumentError, match=message):

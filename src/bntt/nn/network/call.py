@@ -51,7 +51,7 @@ def index_of(index: Tensor | None, batch: int, device: torch.device | str) -> In
 
 def noise_of(known: Noise | None, batch: int, seed: int | None, draw: int | None, index: Tensor | None) -> Noise:
     """Return the noise of a call: the state's, or the given one; by default seed 0, draw 0 and samples 0 to B-1."""
-    own = index_of(index, batch, "cpu" if index is None else index.device)
+    own = index_of(index, batch, getattr(index, "device", "cpu"))
     if known is None:
         return Noise(seed or 0, draw or 0, own)
     mapped = index is not None and (is_mapped(index) or is_mapped(known.index))  # by vmap: values cannot be compared
