@@ -91,11 +91,12 @@ class SampleLoader:
             raise ValueError(f"share must be (rank, count) with 0 <= rank < count, got {self.share}")
         if len(self.data) == 0:
             raise ValueError("there are no samples: 0 batches")
+        if self.augment and not self._augmentations:
+            found = f"got a {type(self.data).__name__}: leave out augment"
+            raise ValueError(f"augmentations are for images and frames of events, {found}")
         for name in self.augment:
             if name not in self._augmentations:
-                other = f"none: for images or events, got a {type(self.data).__name__}"
-                known = ", ".join(self._augmentations) or other
-                raise ValueError(f"unknown augmentation {name!r}: choose out of {known}")
+                raise ValueError(f"unknown augmentation {name!r}: choose out of {', '.join(self._augmentations)}")
         if self.mix and self.mix not in MIXES:
             raise ValueError(f"unknown mix {self.mix!r}: choose out of {', '.join(MIXES)}, or '' for none")
         if not (math.isfinite(self.mix_alpha) and self.mix_alpha > 0):

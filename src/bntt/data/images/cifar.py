@@ -68,7 +68,7 @@ def _records(where: str, content: bytes, expected: int, layout: CifarLayout) -> 
 
 def _from_folder(folder: Path, limits: dict[str, int]) -> dict[str, bytes]:
     if missing := [name for name in limits if not (folder / name).is_file()]:
-        raise DataError(f"{folder} has no {', '.join(missing)}: expected the binary version of CIFAR")
+        raise DataError(f"{folder} has no {missing[0]}: expected the binary version of CIFAR")
     return {name: read_file(folder / name, limit) for name, limit in limits.items()}
 
 
