@@ -75,7 +75,7 @@ def read_file(path: Path, most: int | None = None, error: type[Exception] = Data
         raise error(f"{path} cannot be read: {getattr(failure, 'strerror', None) or failure}") from None
     if stat.S_ISREG(facts.st_mode):
         raise error(f"{path} has {facts.st_size:,} bytes, at most {most:,} are read")
-    folder = f", but a folder: name a file in it" if stat.S_ISDIR(facts.st_mode) else ""
+    folder = ", but a folder: name a file in it" if stat.S_ISDIR(facts.st_mode) else ""
     raise error(f"{path} cannot be read: it is no file{folder}")
 
 
