@@ -88,7 +88,7 @@ FRAMES = FrameSet(torch.zeros(2, 4, 3), torch.arange(2), ("a", "b"))
 case(
     36,
     "crops of frames",
-    r"ValueError: augmentations are for images and frames of events, got crop for a FrameSet that is neither",
+    r"ValueError: augmentations are for images and frames of events, got a FrameSet",
 )(lambda tmp: called(lambda: SampleLoader(FRAMES, 2, augment=["crop"])))
 case(36, "mixup of frames", r"ValueError: mixup is for images, an ImageSet, got a FrameSet: leave out mix")(
     lambda tmp: called(lambda: SampleLoader(FRAMES, 2, mix="mixup"))
