@@ -1,14 +1,53 @@
-"""Doors: packages that import their names on first use, so that importing the package does not load torch."""
+"""Names of packages: imported on first use, so that a package does not load torch, and old names that still work.
+
+An old name warns, names the new one, and is removed in the next major version; docs/develop/migration.md lists them.
+"""
 
 from __future__ import annotations
 
 import ast
+import warnings
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
-from bntt.renamed import old_names
+
+def old_names(module: str, now: Mapping[str, str]) -> Callable[..., Any]:
+    """Make a module's ``__getattr__``, which resolves an old name to its new path, with a ``DeprecationWarning``.
+
+    >>> look_up = old_names("bntt.nn", {"SpikeTrain": "bntt.nn.Trace"})
+    >>> with warnings.catch_warnings(record=True) as caught:
+    ...     warnings.simplefilter("always")
+    ...     print(look_up("SpikeTrain").__name__, "-", caught[0].message)
+    Trace - bntt.nn.SpikeTrain is now bntt.nn.Trace; the old name will be removed in bntt 2.0
+    """
+
+    def look_up(name: str, stacklevel: int = 3) -> Any:
+        if name not in now:
+            raise AttributeError(f"module {module!r} has no attribute {name!r}")
+        _warn(f"{module}.{name}", now[name], stacklevel)
+        return resolve_name(now[name])
+
+    return look_up
+
+
+class OldName:
+    """Old name of an attribute or method of a class: ``images = OldName("images", "inputs")``."""
+
+    def __init__(self, old: str, new: str) -> None:
+        self.old, self.new = old, new
+
+    def __get__(self, one: Any, kind: type) -> Any:
+        _warn(f"{kind.__name__}.{self.old}", f"{kind.__name__}.{self.new}")
+        return getattr(kind if one is None else one, self.new)
+
+
+def _warn(old: str, new: str, stacklevel: int = 3) -> None:
+    """Warn where the name is used: the caller of the caller."""
+    warnings.warn(f"{old} is now {new}; the old name will be removed in bntt 2.0", DeprecationWarning, stacklevel)
+
 
 Door = tuple[list[str], Callable[[str], Any], Callable[[], list[str]]]
 

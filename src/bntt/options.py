@@ -136,7 +136,12 @@ def options_of(kind: type[Any]) -> dict[str, Option]:
     for base in reversed(kind.__mro__):
         if dataclasses.is_dataclass(base):
             sentences |= sentences_of(base)
-    return {field.name: _option(field, hints[field.name], sentences) for field in dataclasses.fields(kind)}
+    found = {}
+    for field in dataclasses.fields(kind):
+        factory = field.default_factory
+        default = field.default if factory is dataclasses.MISSING else factory()
+        found[field.name] = Option(field.name, hints[field.name], default, sentences.get(field.name, ""))
+    return found
 
 
 def check_keywords(call: str, given: Collection[str], known: Collection[str]) -> None:
@@ -190,12 +195,6 @@ def check_options(record: Any, kind: type | None = None) -> None:
 
 def _frozen(value: Any) -> Any:
     return tuple(_frozen(one) for one in value) if isinstance(value, list | tuple) else value
-
-
-def _option(field: dataclasses.Field[Any], hint: Any, sentences: dict[str, str]) -> Option:
-    factory = field.default_factory
-    default = field.default if factory is dataclasses.MISSING else factory()
-    return Option(field.name, hint, default, sentences.get(field.name, ""))
 
 
 def sentences_of(kind: type) -> dict[str, str]:

@@ -1,7 +1,8 @@
 """Decorators that register parts of your own, ``@bntt.register.norm("mine")``, for recipes and verbs.
 
 Pass the file or package that defines them: ``bntt --with my_parts.py train recipe.toml``. Recipes and checkpoints
-cannot name code themselves (:mod:`bntt.runs.parts`).
+cannot name code themselves (:mod:`bntt.runs.parts`). A name that is taken raises ValueError, as does a norm, neuron or
+encoder with another argument than those listed that has no default.
 """
 
 from __future__ import annotations
@@ -26,9 +27,6 @@ def network(name: str) -> Decorator[Any]:
 
     Args:
         name: ``network.name`` of recipes.
-
-    Raises:
-        ValueError: if the name is taken.
 
     >>> from bntt.models import create, mlp
     >>> @network("register-one-layer")
@@ -79,9 +77,6 @@ def norm(name: str) -> Decorator[Any]:
     Args:
         name: ``network.norm`` of recipes, ``norm=`` of builders.
 
-    Raises:
-        ValueError: if the name is taken, or another argument has no default.
-
     >>> from bntt.nn import BNTT
     >>> @norm("register-slow-bntt")
     ... def slow_bntt(channels, num_steps):
@@ -104,9 +99,6 @@ def neuron(name: str) -> Decorator[Any]:
     Args:
         name: ``network.neuron`` of recipes, ``neuron=`` of builders.
 
-    Raises:
-        ValueError: if the name is taken, or another argument has no default.
-
     >>> from bntt.nn import LIF
     >>> integrator = neuron("register-integrator")(lambda threshold: LIF(1.0, threshold))
     >>> from bntt.models import vgg6
@@ -125,9 +117,6 @@ def surrogate(name: str) -> Decorator[Any]:
 
     Args:
         name: ``network.surrogate`` of recipes, ``surrogate=`` of builders.
-
-    Raises:
-        ValueError: if the name is taken.
 
     >>> @surrogate("register-box")
     ... def box(v):
@@ -150,9 +139,6 @@ def reset(name: str) -> Decorator[Any]:
     Args:
         name: ``network.reset`` of recipes, ``reset=`` of builders.
 
-    Raises:
-        ValueError: if the name is taken.
-
     >>> @reset("register-half")
     ... def half(membrane, spikes, threshold):
     ...     return membrane - 0.5 * threshold * spikes
@@ -169,9 +155,6 @@ def rule(name: str) -> Decorator[Any]:
 
     Args:
         name: ``network.fire`` of recipes, ``fire=`` of builders.
-
-    Raises:
-        ValueError: if the name is taken.
 
     >>> @rule("register-no-integration")
     ... def no_integration(current, membrane, neuron):
@@ -190,9 +173,6 @@ def encoder(name: str) -> Decorator[Any]:
     Args:
         name: ``encoder.name`` of recipes.
 
-    Raises:
-        ValueError: if the name is taken, or another argument has no default.
-
     >>> from bntt.nn import PoissonEncoder
     >>> encoder("register-unsigned")(lambda num_steps: PoissonEncoder(num_steps, signed=False))(4).num_steps
     4
@@ -210,9 +190,6 @@ def dataset(name: str, *, licence: str, kind: str = "images", **facts: Any) -> D
         licence: the permitted use of its samples.
         kind: "images" (the function returns :class:`bntt.data.Splits`) or "frames" (:class:`bntt.data.FrameSplits`).
         **facts: other fields of :class:`bntt.data.registry.Dataset`.
-
-    Raises:
-        ValueError: if the name is taken.
 
     >>> from bntt.data import synthetic
     >>> @dataset("register-noise", licence="made here")
@@ -240,9 +217,6 @@ def augmentation(name: str, *, of: Literal["images", "events"] = "images") -> De
     Args:
         name: an element of ``data.augment`` of recipes.
         of: "images" ``[B, C, H, W]``, or "events": frames ``[B, T, C, H, W]``.
-
-    Raises:
-        ValueError: if the name is taken.
 
     >>> @augmentation("register-negative")
     ... def negative(batch, *, seed, draw, index):

@@ -16,7 +16,7 @@ from bntt.analysis.accuracy import evaluation
 from bntt.data import SampleLoader
 from bntt.io import files
 from bntt.runs import directory as kept
-from bntt.runs import environment, results
+from bntt.runs import environment, measure
 from bntt.runs import evaluation as run_evaluation
 from bntt.runs.recipe import build
 from bntt.runs.recipe import datasets as parts
@@ -83,8 +83,8 @@ PLACES = [
     Place("keeping the last epoch", kept, "write_checkpoint", 6, saving=True),
     Place("drawing the curves", curves, "save_figure"),
     Place("the test", run_evaluation, "evaluate"),
-    Place("writing the evaluation", results, "write_json", saving=True),
-    Place("drawing the evaluation", results, "save_figure", saving=True),
+    Place("writing the evaluation", measure, "write_json", saving=True),
+    Place("drawing the evaluation", measure, "save_figure", saving=True),
 ]
 """From the first line to the last."""
 

@@ -101,7 +101,7 @@ def test_what_was_measured_is_shown_though_the_disk_is_full(root, capsys, monkey
             raise OSError(28, "No space left on device")
         write_json(path, values)
 
-    monkeypatch.setattr("bntt.runs.results.write_json", full)
+    monkeypatch.setattr("bntt.runs.measure.write_json", full)
     assert train("demo", *SMALL, "-s", "evaluate.draws=1", *root) == 5
     captured = capsys.readouterr()
     assert "test accuracy" in captured.out

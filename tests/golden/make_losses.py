@@ -3,7 +3,7 @@
     python -m tests.golden.make_losses
 
 Only after ``NUMERICS`` in src/bntt/runs/environment.py was raised, or an option got a version of its own in
-src/bntt/runs/recipe/option_versions.py; with a line under *Numerics* in CHANGELOG.md.
+src/bntt/runs/identity.py; with a line under *Numerics* in CHANGELOG.md.
 """
 
 import json

@@ -12,7 +12,7 @@ from tests.golden.make_losses import FILE
 KEPT = json.loads(FILE.read_text(encoding="utf-8"))
 RAISE = (
     "the same recipe gives other numbers than before: if that is meant, raise NUMERICS in runs/environment.py, or, "
-    "where one option alone changed, give it a version in runs/recipe/option_versions.py; then run "
+    "where one option alone changed, give it a version in runs/identity.py; then run "
     "python -m tests.golden.make_losses, and say under Numerics in CHANGELOG.md what changed"
 )
 

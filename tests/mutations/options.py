@@ -14,7 +14,7 @@ OPTIONS = [
     ),
     Mutation(
         "an option that changed has no version",
-        "runs/recipe/option_versions.py",
+        "runs/identity.py",
         'return {"train.warmup": 2} if',
         "return {} if",
         ("tests/runs/recipe/test_option_versions.py",),

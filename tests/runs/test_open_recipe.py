@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from bntt.runs.open_recipe import open_recipe
+from bntt.runs.open_run import open_recipe
 from bntt.runs.recipe.build import DeviceError
 from bntt.runs.recipe.file import RecipeError
 

@@ -12,8 +12,7 @@ from bntt.analysis.measurement import ArgumentError
 from bntt.analysis.measurements import MEASUREMENTS
 from bntt.analysis.result import result_from
 from bntt.io.files import write_json
-from bntt.runs.measure import measure
-from bntt.runs.results import describe_replaced, save_result
+from bntt.runs.measure import describe_replaced, measure, save_result
 from tests.analysis.activity.test_result import VALUES
 from tests.runs.tiny import opened_run
 

@@ -3,8 +3,8 @@
 import pytest
 
 from bntt.analysis.accuracy.accuracy import Difference
+from bntt.runs.recipe.file import validate_by_kind
 from bntt.runs.recipe.schema import RecipeError
-from bntt.runs.recipe.toml_table import validate_by_kind
 from bntt.studies.claims.claim import Verdict, could_see
 from bntt.studies.claims.rules import (
     RULES,

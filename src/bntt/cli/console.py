@@ -20,8 +20,8 @@ from rich.text import Text
 from bntt.charts.records import STEPS, Axis, HeatMap, Lines, Number
 from bntt.charts.section import Section
 from bntt.cli import streams
-from bntt.runs.training.cost import Pace
 from bntt.runs.training.epoch_log import EpochResult, Notice, TrainingRecord
+from bntt.runs.training.estimate import Pace
 
 
 class _Screen(Console):
@@ -91,11 +91,7 @@ def progress(what: str) -> Iterator[Callable[[int, int], None]]:
 
 
 class _ProgressLines:
-    """Reporter of progress and time left, once a minute where there is no bar.
-
-    Args:
-        share: share of the work that was done before.
-    """
+    """Reporter of progress and time left, once a minute where there is no bar; ``share`` was done before."""
 
     def __init__(self, share: float = 0.0) -> None:
         self.began = self.spoke = time.monotonic()
@@ -115,11 +111,7 @@ class _ProgressLines:
 
 
 def training(records: Iterable[TrainingRecord], shares: Sequence[float], images: int) -> None:
-    """Show a run as it trains: a line for each epoch, with a bar on a terminal, and a line a minute elsewhere.
-
-    Args:
-        shares: for each epoch, the share of the T steps that it takes.
-    """
+    """Show a run as it trains: a line for each epoch, with a bar on a terminal, and a line a minute elsewhere."""
     lines, epochs, pace = None, len(shares), Pace(shares)
     with _bar() as bar:
         task = bar.add_task("training", total=epochs * images)
@@ -146,11 +138,7 @@ def as_json(values: Mapping[str, object]) -> None:
 
 
 def as_csv(rows: Sequence[Mapping[str, object]]) -> None:
-    """Print rows of the same keys as comma-separated values under a line of heads, and nothing else.
-
-    Raises:
-        TypeError: if a value is a list, a tuple or a mapping, which no cell can hold.
-    """
+    """Print rows of the same keys as comma-separated values under a line of heads, and nothing else."""
     for name, value in (item for row in rows for item in row.items()):
         if isinstance(value, list | tuple | dict):
             raise TypeError(f"the CSV column {name!r} is of single values, got {value!r}: make a column of each")
@@ -213,28 +201,24 @@ def section(title: str, content: Section) -> None:
     line(title)
     for words in content.words:
         line(words)
-    for one in (*content.tables, *content.folded):
-        columns(one.caption, one.columns, ([cell.text for cell in row] for row in one.rows))
-        if one.note:
-            line(one.note)
+    for grid in (*content.tables, *content.folded):
+        columns(grid.caption, grid.columns, ([cell.text for cell in row] for row in grid.rows))
+        if grid.note:
+            line(grid.note)
     for chart in content.charts:
         if isinstance(chart, Lines) and chart.x == STEPS:
-            _over_time(chart)
+            steps = max((round(x) for one in chart.lines for x in one.x), default=0)
+            shown = {}
+            for one in chart.lines:
+                values = {round(x): y for x, y in zip(one.x, one.y, strict=True) if y is not None}
+                shown[one.name] = [_value(values.get(t), chart.y) for t in range(1, steps + 1)]
+            table(f"{chart.title}: {chart.y.label}, at step", steps, shown)
         elif isinstance(chart, HeatMap) and chart.x == STEPS:
             rows = zip(chart.rows, chart.values, strict=True)
             cells = {name: [_value(value, chart.value) for value in row] for name, row in rows}
             table(f"{chart.title}: {chart.value.label}, at step", len(chart.columns), cells)
     for gap in content.gaps:
         line(gap)
-
-
-def _over_time(chart: Lines) -> None:
-    steps = max((round(x) for one in chart.lines for x in one.x), default=0)
-    rows = {}
-    for one in chart.lines:
-        values = {round(x): y for x, y in zip(one.x, one.y, strict=True) if y is not None}
-        rows[one.name] = [_value(values.get(t), chart.y) for t in range(1, steps + 1)]
-    table(f"{chart.title}: {chart.y.label}, at step", steps, rows)
 
 
 def _value(value: Number, axis: Axis) -> str:

@@ -75,11 +75,7 @@ class FrameFlags:
     """How images reach --size: cut out the middle, add black borders, or scale each side by itself."""
 
     def framing(self, name: str) -> Framing | Fitting | None:
-        """Make the framing or fitting that the flags describe for a dataset; None: samples stay as they are.
-
-        Raises:
-            DataError: if they do not apply to the kind of dataset, or are invalid.
-        """
+        """Make the framing or fitting that the flags describe for a dataset; None: samples stay as they are."""
         from bntt.data.errors import DataError
         from bntt.data.events.binning import Binning
         from bntt.data.events.event_sets import Framing

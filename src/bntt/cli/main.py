@@ -17,13 +17,11 @@ from typing import NoReturn
 import tyro
 
 from bntt.cli import data, signals, streams
-from bntt.cli.exporting import export
-from bntt.cli.importing import import_file
+from bntt.cli.exporting import export, import_file
 from bntt.cli.list import list_names, show
-from bntt.cli.log import log
 from bntt.cli.measure import verb
 from bntt.cli.predict import predict
-from bntt.cli.report import report
+from bntt.cli.report import log, report
 from bntt.cli.study import StudyError, study
 from bntt.cli.train import demo, train
 from bntt.io.memory import keep_freed_memory
@@ -203,7 +201,10 @@ def _run(args: list[str]) -> int:
         streams.complain(f"{' '.join(args[:1])} runs in one process: only train runs in several; leave out torchrun")
         return 2
     with streams.writing() if HELP & set(args) else contextlib.nullcontext():  # nothing but help is printed then
-        _call(args)
+        if args[:1] == ["data"]:
+            tyro.extras.subcommand_cli_from_dict(data.VERBS, prog="bntt data", args=args[1:], registry=data.NAMES)
+        else:
+            tyro.extras.subcommand_cli_from_dict(verbs(), prog="bntt", description=DESCRIPTION, args=args)
     return 0
 
 
@@ -232,13 +233,6 @@ def _overview() -> str:
             first = " ".join((call.__doc__ or "").strip().partition("\n\n")[0].split())
             lines += textwrap.wrap(f"  {name:12} {first}", width, subsequent_indent=" " * 15)
     return "\n".join(lines)
-
-
-def _call(args: list[str]) -> None:
-    if args[:1] == ["data"]:
-        tyro.extras.subcommand_cli_from_dict(data.VERBS, prog="bntt data", args=args[1:], registry=data.NAMES)
-    else:
-        tyro.extras.subcommand_cli_from_dict(verbs(), prog="bntt", description=DESCRIPTION, args=args)
 
 
 def exit_code(error: Exception) -> int | None:

@@ -15,8 +15,7 @@ from bntt.cli.train import Overrides
 from bntt.options import options_of
 
 if TYPE_CHECKING:
-    from bntt.runs.open_recipe import OpenedRecipe
-    from bntt.runs.open_run import LoadedRun
+    from bntt.runs.open_run import LoadedRun, OpenedRecipe
 
 Run = Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
 Runs = Annotated[
@@ -88,8 +87,7 @@ def _measure(measurement: Measurement, given: Mapping[str, Any]) -> None:
     from bntt.analysis.result import checked_arguments
     from bntt.cli import console, streams
     from bntt.runs.directory import check_folders
-    from bntt.runs.measure import estimate_measurement, run_measurement, settled
-    from bntt.runs.results import describe_replaced, save_result
+    from bntt.runs.measure import describe_replaced, estimate_measurement, run_measurement, save_result, settled
 
     json, csv, out = given["json"], given["csv"], given["out"]
     if json and csv:
@@ -128,7 +126,7 @@ def _measure(measurement: Measurement, given: Mapping[str, Any]) -> None:
 
 
 def _opened(measurement: Measurement, given: Mapping[str, Any], arguments: Any) -> Sequence[LoadedRun | OpenedRecipe]:
-    from bntt.runs.open_recipe import open_recipe
+    from bntt.runs.open_run import open_recipe
 
     if measurement.opens == "recipe":
         return [open_recipe(given["opened"], given["overrides"], folder=given["out"], device=given["device"])]
@@ -141,9 +139,8 @@ def _opened_run(measurement: Measurement, run: Path, arguments: Any, given: Mapp
     """Open a run with its data; warn if its network looks untrained."""
     from bntt.analysis import looks_untrained
     from bntt.cli import console, streams
-    from bntt.runs.measure import check_measurable
+    from bntt.runs.measure import check_destination, check_measurable
     from bntt.runs.open_run import load_run
-    from bntt.runs.results import check_destination
 
     loaded = load_run(run, device=given["device"], overrides=given["overrides"])
     if not given["estimate"]:

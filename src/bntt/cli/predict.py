@@ -101,11 +101,7 @@ def predict(
 
 
 def check_pretrained(name: str) -> None:
-    """Refuse a name unless a network of this name comes with the package.
-
-    Raises:
-        RecipeError: naming the known ones.
-    """
+    """Refuse a name unless a network of this name comes with the package."""
     from bntt.models import PRETRAINED
     from bntt.runs.recipe.file import RecipeError
 
@@ -114,18 +110,53 @@ def check_pretrained(name: str) -> None:
 
 
 def _print(
-    pairs: Sequence[tuple[Shown, Prediction]], header: dict[str, Any], answers: str, *, as_json: bool, as_csv: bool
+    pairs: Sequence[tuple[Shown, Prediction]], header: dict[str, Any], title: str, *, as_json: bool, as_csv: bool
 ) -> None:
+    """Print predictions as JSON, as a CSV row for each file and step, or as a table for each file."""
     from bntt.cli import console
 
     if as_json:
-        console.as_json(header | {"images": [_entry(*pair) for pair in pairs]})
-    elif as_csv:
-        console.as_csv([row for pair in pairs for row in _rows(*pair)])
-    else:
-        console.line(f"network: {answers}")
-        for pair in pairs:
-            _show(*pair)
+        entries = [
+            {
+                "file": str(shown.path),
+                "changes": shown.changes,
+                "label": found.label,
+                "stable_from": found.stable_from,
+                "confidence": found.confidence.tolist(),
+            }
+            for shown, found in pairs
+        ]
+        console.as_json(header | {"images": entries})
+        return
+    if as_csv:
+        columns = [f"confidence {name}" for name in header["classes"]]  # a class may be named "file" or "step"
+        console.as_csv(
+            [
+                {"file": shown.path, "step": step, **dict(zip(columns, confidence, strict=True))}
+                for shown, found in pairs
+                for step, confidence in enumerate(found.confidence.tolist(), start=1)
+            ]
+        )
+        return
+    console.line(f"network: {title}")
+    for pair in pairs:
+        _show(*pair)
+
+
+def _show(shown: Shown, found: Prediction) -> None:
+    """Print a line and a table for one file."""
+    from bntt.analysis.prediction import distinct_name
+    from bntt.cli import console
+
+    changes = f" ({', '.join(shown.changes)})" if shown.changes else ""
+    steps, final = len(found.confidence), float(found.confidence[-1].max())
+    console.line(f"\n{shown.path}{changes}")
+    console.line(f"{found.label}, {final:.1%}; the same from step {found.stable_from} of {steps} on")
+    rows = {}
+    for number in found.leading(LEADING):
+        name = distinct_name(found.classes[number], number, WIDEST, WIDEST - 8)
+        rows[name] = [f"{share:.1%}" for share in found.confidence[:, number].tolist()]
+    console.table("confidence after step", steps, rows)
 
 
 def _refusal(images: Sequence[Path], draws: int, seed: int, picture: Path | None) -> str:
@@ -144,48 +175,8 @@ def _refusal(images: Sequence[Path], draws: int, seed: int, picture: Path | None
 
 
 def check_picture(path: Path | None) -> None:
-    """Refuse a ``--picture`` in a format that cannot be drawn.
-
-    Raises:
-        RecipeError: naming the formats.
-    """
+    """Refuse a ``--picture`` in a format that cannot be drawn."""
     from bntt.runs.recipe.file import RecipeError
 
     if path is not None and path.suffix.lower() not in PICTURES:
         raise RecipeError(f"--picture {path}: the name must end in {', '.join(PICTURES)}")
-
-
-def _entry(shown: Shown, prediction: Prediction) -> dict[str, Any]:
-    return {
-        "file": str(shown.path),
-        "changes": shown.changes,
-        "label": prediction.label,
-        "stable_from": prediction.stable_from,
-        "confidence": prediction.confidence.tolist(),
-    }
-
-
-def _rows(shown: Shown, prediction: Prediction) -> list[dict[str, object]]:
-    """Return a row for each step; columns of confidence are prefixed, since a class may be named "file" or "step"."""
-    columns = [f"confidence {name}" for name in prediction.classes]
-    return [
-        {"file": shown.path, "step": step, **dict(zip(columns, confidence, strict=True))}
-        for step, confidence in enumerate(prediction.confidence.tolist(), start=1)
-    ]
-
-
-def _show(shown: Shown, prediction: Prediction) -> None:
-    """Print a line and a table for one file."""
-    from bntt.analysis.prediction import distinct_name
-    from bntt.cli import console
-
-    changes = f" ({', '.join(shown.changes)})" if shown.changes else ""
-    steps, final = len(prediction.confidence), float(prediction.confidence[-1].max())
-    console.line("")
-    console.line(f"{shown.path}{changes}")
-    console.line(f"{prediction.label}, {final:.1%}; the same from step {prediction.stable_from} of {steps} on")
-    rows = {}
-    for number in prediction.leading(LEADING):
-        name = distinct_name(prediction.classes[number], number, WIDEST, WIDEST - 8)
-        rows[name] = [f"{share:.1%}" for share in prediction.confidence[:, number].tolist()]
-    console.table("confidence after step", steps, rows)

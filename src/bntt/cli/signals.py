@@ -50,15 +50,12 @@ def code_of(number: int) -> int:
 
 
 @dataclass
-class _Deferred(Requests):
-    interrupts: int = 0
-
-
-@dataclass
 class _Process:
     """State of the handlers."""
 
-    deferred: _Deferred | None = None
+    deferred: Requests | None = None
+    interrupted: bool = False
+    """True if Ctrl-C has come within :func:`deferred`."""
     ended: float = -math.inf
     """Time at which the process began to end, by the monotonic clock."""
     by: int = 0
@@ -108,8 +105,8 @@ def deferred() -> Iterator[Requests]:
 
     A request to stop that comes after the last safe point ends the process at the end of the block.
     """
-    requests, outer = _Deferred(), _process.deferred
-    _process.deferred = requests
+    requests, outer = Requests(), _process.deferred
+    _process.deferred, _process.interrupted = requests, False
     try:
         yield requests
     finally:
@@ -151,9 +148,9 @@ def _on_terminate(number: int, frame: FrameType | None) -> None:
 
 def _on_interrupt(number: int, frame: FrameType | None) -> None:
     requests = _process.deferred
-    if requests is None or requests.interrupts:
+    if requests is None or _process.interrupted:
         _raise_stop(number)
-    requests.interrupts += 1
+    _process.interrupted = True
     requests.stop = requests.stop or number
     _say("stopping as soon as everything is saved; Ctrl-C again stops at once")
 

@@ -29,24 +29,17 @@ class _Terminal(io.FileIO):
 
 
 def prepare() -> None:
-    """Open closed streams on the null device, and replace characters that the encoding lacks with question marks.
-
-    Otherwise the next file that is opened would get a closed descriptor, and prints would end up in that file.
-    """
-    for descriptor in range(3):
+    """Open closed streams on the null device, and replace characters that the encoding lacks with question marks."""
+    for descriptor in range(3):  # else the next file that is opened would get one of these, and what is printed
         try:
             os.fstat(descriptor)
         except OSError:
             os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free: this one
-    if sys.stdout is None:
-        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 -- for as long as the process lives
-    if sys.stderr is None:
-        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name) or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 -- while the process lives
+        setattr(sys, name, _outliving_its_terminal(stream) if isinstance(stream, io.TextIOWrapper) else stream)
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout = _outliving_its_terminal(sys.stdout)
         sys.stdout.reconfigure(errors="replace", write_through=False)  # written when flushed, not by each print
-    if isinstance(sys.stderr, io.TextIOWrapper):
-        sys.stderr = _outliving_its_terminal(sys.stderr)
 
 
 def _outliving_its_terminal(stream: io.TextIOWrapper) -> io.TextIOWrapper:
@@ -61,11 +54,7 @@ def _outliving_its_terminal(stream: io.TextIOWrapper) -> io.TextIOWrapper:
 
 @contextmanager
 def writing() -> Iterator[None]:
-    """Convert a failure to print to :class:`OutputError`; a broken pipe (the reader has ended) is left to the caller.
-
-    Raises:
-        OutputError: if standard output cannot be written.
-    """
+    """Convert a failure to print to :class:`OutputError`; a broken pipe (the reader ended) is left to the caller."""
     try:
         yield
     except BrokenPipeError:

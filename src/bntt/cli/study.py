@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -79,7 +80,7 @@ def study(
     """
     import torch
 
-    from bntt.cli import console, streams
+    from bntt.cli import console
     from bntt.engine.kernels import require_precision
     from bntt.io.archive import SUFFIX
     from bntt.runs.directory import check_folders
@@ -105,8 +106,12 @@ def study(
         for line in overview(planned, cores):
             console.line(line)
     if merge is not None:
-        folders = _merged(merge, planned, folders)
-        only_kept = True
+        from bntt.studies.evidence.merging import take_in
+
+        folder, lines = take_in(merge, planned.items, folders.folders)
+        for line in lines:
+            console.line(line)
+        folders, only_kept = replace(folders, results=(*folders.results, folder)), True
     if not only_kept:
         check_possible(planned.items)
     if dry_run:
@@ -119,8 +124,6 @@ def study(
         check_nothing_is_lost(found, pack)
     outcomes = [] if only_kept else _work(planned, folders, jobs, device, pack)
     failed = [outcome for outcome in outcomes if outcome.code]
-    for outcome in failed:
-        streams.complain(_failure(outcome, pool / "logs" / f"{outcome.item.place}.log"))
     if not only_kept:
         found = results_of(planned, folders, outcomes, device)
     for path in write_results(found, folders):
@@ -133,30 +136,10 @@ def study(
         )
 
 
-def _failure(outcome: Outcome, log: Path) -> str:
-    begun = outcome.seconds > 0  # otherwise the log is from an earlier attempt
-    its = f"; its log: {log}" if begun and log.is_file() and str(log) not in outcome.why else ""
-    return f"failed: {outcome.item.called}: {outcome.why} (exit code {outcome.code}{its})"
-
-
-def _merged(archive: Path, planned: StudyPlan, folders: Folders) -> Folders:
-    """Check the archive of another machine, and return the folders with its runs added."""
-    from dataclasses import replace
-
-    from bntt.cli import console
-    from bntt.studies.evidence.merging import take_in
-
-    folder, lines = take_in(archive, planned.items, folders.folders)
-    for line in lines:
-        console.line(line)
-    return replace(folders, results=(*folders.results, folder))
-
-
 def _data_folder(text: str) -> tuple[str, str]:
     from bntt.data.catalog import prepared_folders
     from bntt.data.registry import DATASETS
-    from bntt.runs.recipe.file import RecipeError
-    from bntt.runs.recipe.toml_table import unknown_name
+    from bntt.runs.recipe.file import RecipeError, unknown_name
 
     name, equals, folder = text.partition("=")
     if not (name and equals and folder):
@@ -228,6 +211,11 @@ def _work(planned: StudyPlan, folders: Folders, jobs: int, device: str, pack: Pa
     except (KeyboardInterrupt, signals.Terminated):
         streams.complain("finished work is kept; the same command continues")
         raise
+    for one in filter(lambda one: one.code, outcomes):
+        log = pool / "logs" / f"{one.item.place}.log"
+        begun = one.seconds > 0  # otherwise the log is from an earlier attempt
+        its = f"; its log: {log}" if begun and log.is_file() and str(log) not in one.why else ""
+        streams.complain(f"failed: {one.item.called}: {one.why} (exit code {one.code}{its})")
     return outcomes
 
 
@@ -267,7 +255,10 @@ def _print_result(path: Path) -> None:
     console.line(f"{values['title']}, {values['setting']} setting{few}")
     heads = ("", *(f"{c['title']}{', ' + c['unit'] if c['unit'] else ''}" for c in table["columns"]))
     rows = [
-        (row["label"] + _same(row), *(_cell(row["cells"][c["key"]], row["paper"][c["key"]]) for c in table["columns"]))
+        (
+            row["label"] + (f" (by definition {row['same_as']})" if "same_as" in row else ""),
+            *(_cell(row["cells"][c["key"]], row["paper"][c["key"]]) for c in table["columns"]),
+        )
         for row in table["rows"]
     ]
     if table["columns"]:
@@ -275,10 +266,6 @@ def _print_result(path: Path) -> None:
     for claim in values["claims"]:
         console.line(f"{claim['verdict'].upper()}: {claim['says']}: {claim['because']}")
     console.line(f"written: {path}; as a page: bntt report {quote(str(path.parent))}")
-
-
-def _same(row: Any) -> str:
-    return f" (by definition {row['same_as']})" if "same_as" in row else ""
 
 
 def _cell(cell: Any, paper: Any) -> str:

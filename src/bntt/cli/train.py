@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 from shlex import quote
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
@@ -65,23 +65,32 @@ def train(
     from bntt.runs.training.start import TrainCommand, resume_or_start_in_all
     from bntt.training.processes import joined_processes, own_device
 
-    if (estimate or fit_batch is not None) and streams.rank() is not None:
-        raise RecipeError("--estimate and --fit-batch measure one process: leave out torchrun")
+    foretells, limits = estimate or fit_batch is not None, " ".join(fit_batch or ())
+    refusals = (
+        (
+            foretells and streams.rank() is not None,
+            "--estimate and --fit-batch measure one process: leave out torchrun",
+        ),
+        (
+            len(init) > 2 or (len(init) == 2 and init[0] != "pretrained"),
+            f"--init {' '.join(init)}: expected a run directory, or pretrained NAME; put it last",
+        ),
+        (estimate and fit_batch is not None, "--estimate and --fit-batch: choose one"),
+        (
+            foretells and (resume or or_resume or forget_best),
+            "--estimate and --fit-batch are for a training from its beginning: name the recipe, and leave out "
+            "--resume, --or-resume and --forget-best",
+        ),
+        (len(fit_batch or ()) > 1, f"--fit-batch {limits}: expected one limit, such as 8GiB; put it last"),
+    )
+    if wrong := next((why for applies, why in refusals if applies), ""):
+        raise RecipeError(wrong)
     require_device(own_device(device))
-    if init and (len(init) > 2 or (len(init) == 2 and init[0] != "pretrained")):
-        raise RecipeError(f"--init {' '.join(init)}: expected a run directory, or pretrained NAME; put it last")
     if init:
         key, other = ("init.pretrained", "init.run") if len(init) == 2 else ("init.run", "init.pretrained")
         given = json.dumps(init[-1], ensure_ascii=False)
         overrides = (f'{other}=""', *overrides, f"{key}={given}")  # the recipe may name another source
-    if estimate or fit_batch is not None:
-        if estimate and fit_batch is not None:
-            raise RecipeError("--estimate and --fit-batch: choose one")
-        if resume or or_resume or forget_best:
-            raise RecipeError(
-                "--estimate and --fit-batch are for a training from its beginning: name the recipe, and leave out "
-                "--resume, --or-resume and --forget-best"
-            )
+    if foretells:
         _foretell(load_recipe(recipe, overrides), device, fit_batch)
         return
     command = TrainCommand(recipe, overrides, name, str(root), resume, forget_best, or_resume)
@@ -95,12 +104,9 @@ def _foretell(recipe: Recipe, device: str, fit_batch: tuple[str, ...] | None) ->
     from bntt.cli import console
     from bntt.runs.recipe.build import with_absolute_paths
     from bntt.runs.recipe.datasets import build_data
-    from bntt.runs.recipe.file import RecipeError
     from bntt.runs.training.estimate import estimate_training
     from bntt.runs.training.fit_batch import bytes_of, propose_batch
 
-    if len(fit_batch or ()) > 1:
-        raise RecipeError(f"--fit-batch {' '.join(fit_batch or ())}: expected one limit, such as 8GiB; put it last")
     recipe, limit = with_absolute_paths(recipe), bytes_of(fit_batch[0]) if fit_batch else None
     _warn_of_rates(recipe)
     with console.progress("preparing data") as progress:
@@ -150,14 +156,13 @@ def run_recipe(
     """Load the data and build the network first, so that a mistake leaves no empty directory; then train and test."""
     from bntt.cli import console, signals
     from bntt.runs.directory import RunDirectory
-    from bntt.runs.recipe.build import build_model, describe_backend, training_loader, with_absolute_paths
+    from bntt.runs.recipe.build import build_model, describe_backend, facts_of, training_loader, with_absolute_paths
     from bntt.runs.recipe.datasets import build_data, evaluation_loader
     from bntt.runs.recipe.file import RecipeError
-    from bntt.runs.training.cost import shares_of_steps
+    from bntt.runs.training.curves import save_curves
     from bntt.runs.training.epoch_log import updates_to_forget
-    from bntt.runs.training.estimate import modelled, with_estimate
-    from bntt.runs.training.from_ann import open_ann
-    from bntt.runs.training.initial import load_initial_weights, load_teacher
+    from bntt.runs.training.estimate import modelled, shares_of_steps, with_estimate
+    from bntt.runs.training.initial import load_initial_weights, load_teacher, open_ann
     from bntt.runs.training.shared import check_shareable
     from bntt.runs.training.train import train_run
     from bntt.training.processes import Processes
@@ -194,31 +199,14 @@ def run_recipe(
             "accuracy says little, and silent layers are not reported"
         )
     with signals.deferred() as requests:
-        records = train_run(
-            recipe,
-            data,
-            run,
-            resume=resume,
-            device=device,
-            requests=requests,
-            forget_best=forget_best,
-            processes=processes,
-        )
+        how: dict[str, Any] = {"resume": resume, "device": device, "forget_best": forget_best}
+        records = train_run(recipe, data, run, requests=requests, processes=processes, **how)
         console.training(with_estimate(records, recipe, data, device), shares_of_steps(recipe), len(data.train))
     _measure(recipe, data, run, processes)
     if settings.epochs and processes.first:
-        _draw_curves(recipe, data, run)
-    console.line(f"run directory: {run.path}")
-    console.line(f"all of it as one page: bntt report {quote(str(run.path))}")
-
-
-def _draw_curves(recipe: Recipe, data: RecipeData, run: RunDirectory) -> None:
-    from bntt.runs.recipe.build import facts_of
-    from bntt.runs.training.curves import save_curves
-
-    what = "an ANN" if facts_of(recipe).is_ann else recipe.network.norm
-    title = f"{run.path.name}: {data.label}, {recipe.network.name}, {what}"
-    save_curves(run.rows(), title, run.path)
+        what = "an ANN" if facts_of(recipe).is_ann else recipe.network.norm
+        save_curves(run.rows(), f"{run.path.name}: {data.label}, {recipe.network.name}, {what}", run.path)
+    console.line(f"run directory: {run.path}\nall of it as one page: bntt report {quote(str(run.path))}")
 
 
 def _describe(recipe: Recipe) -> str:
@@ -239,7 +227,7 @@ def _measure(recipe: Recipe, data: RecipeData, run: RunDirectory, processes: Pro
     from bntt.analysis.measurement import Progress
     from bntt.cli import console
     from bntt.runs.evaluation import evaluate_run
-    from bntt.runs.results import save_result
+    from bntt.runs.measure import save_result
 
     with console.progress("measuring") as report:
         result = evaluate_run(recipe, data, run, processes=processes, progress=Progress(report))

@@ -28,7 +28,7 @@ from bntt.data.samples import SampleSet as SampleSet
 from bntt.data.samples import split_validation as split_validation
 from bntt.data.samples import stratified as stratified
 from bntt.data.sequences import SequenceSet as SequenceSet
-from bntt.renamed import old_names as _old_names
+from bntt.doors import old_names as _old_names
 
 if not TYPE_CHECKING:  # a checker would take every misspelt name for Any
     __getattr__ = _old_names("bntt.data", {"ImageLoader": "bntt.data.SampleLoader"})

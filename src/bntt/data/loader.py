@@ -14,8 +14,8 @@ from torch import Tensor
 
 from bntt.data.augment import MIXES, pair, soft_labels
 from bntt.data.samples import SampleSet
+from bntt.doors import OldName
 from bntt.ops.random import Purpose, permutation
-from bntt.renamed import OldName
 
 
 class Batch(NamedTuple):

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from bntt.doors import old_names as _old_names
 from bntt.models.chains import dvs_cnn as dvs_cnn
 from bntt.models.chains import mlp as mlp
 from bntt.models.chains import vgg6 as vgg6
@@ -19,7 +20,6 @@ from bntt.models.spiking import MODELS as MODELS
 from bntt.models.spiking import NeuronOptions as NeuronOptions
 from bntt.models.spiking import create as create
 from bntt.models.spiking import names as list  # noqa: F401
-from bntt.renamed import old_names as _old_names
 
 if not TYPE_CHECKING:  # a checker would take every misspelt name for Any
     __getattr__ = _old_names("bntt.models", {"SpikingNetwork": "bntt.SpikingNetwork"})

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import re
 import shutil
@@ -147,15 +146,16 @@ def new_run_directory(name: str, root: Path) -> RunDirectory:
     """Create ``root/name``, or ``root/name-2`` and so on: no run is ever overwritten."""
     check_folders(root)
     root.mkdir(parents=True, exist_ok=True)
-    for number in itertools.count(1):
-        folder = root / (name if number == 1 else f"{name}-{number}")
+    folder, number = root / name, 1
+    while True:
         try:
             folder.mkdir()
+            break
         except FileExistsError:
-            continue
-        (folder / "checkpoints").mkdir()
-        return RunDirectory(folder)
-    raise AssertionError("there is always a next number")
+            number += 1
+            folder = root / f"{name}-{number}"
+    (folder / "checkpoints").mkdir()
+    return RunDirectory(folder)
 
 
 def open_or_create_run(name: str, root: Path) -> RunDirectory:

@@ -31,34 +31,31 @@ from bntt.training.schedule import DropsWarning, Rates, floor_of_decay
 
 def retiming_of(recipe: Recipe, steps: int, longer: Longer | None) -> Retiming:
     """Choose how to change the number of steps."""
-    trained = recipe.network.num_steps
-    if steps < 1 or steps == trained:
-        raise ArgumentError(
-            f"--num-steps {steps}: give a number other than the {trained} it was trained with, 1 or more"
-        )
-    if steps < trained:
-        if longer is not None:
-            raise ArgumentError(
-                f"--longer {longer} adds steps, --num-steps {steps} is fewer than {trained}: leave out --longer"
-            )
-        return Retiming(trained_steps=trained, steps=steps, how="truncate")
-    if recipe.data.order:
-        raise ArgumentError(f"--num-steps {steps}: the sequences have {trained} steps (data.order), and no more")
-    if not recipe.encoder.name:
-        raise ArgumentError(
-            f"--num-steps {steps}: the encoder is your own, and no recipe makes one of {steps} steps: in Python, make "
-            f"one, and evaluate SpikingClassifier(encoder, bntt.nn.retime(run.model.network, {steps}, 'hold'))"
-        )
-    if encoder_facts_by_name(recipe.encoder.name).takes != "images":
-        raise ArgumentError(
-            f"--num-steps {steps}: each sample has {trained} steps of its own, no more: train on {steps}"
-        )
-    if longer is None:
-        raise ArgumentError(
-            f"--num-steps {steps} is more than the {trained} that it was trained with: choose what the added steps "
-            f"get, --longer {', or --longer '.join(get_args(Longer))}"
-        )
-    return Retiming(trained_steps=trained, steps=steps, how=longer)
+    trained, said = recipe.network.num_steps, f"--num-steps {steps}"
+    more, encoder = steps > trained, recipe.encoder.name
+    own_steps = bool(encoder) and encoder_facts_by_name(encoder).takes != "images"
+    refusals = (
+        (
+            steps < 1 or steps == trained,
+            f"{said}: give a number other than the {trained} it was trained with, 1 or more",
+        ),
+        (not more and longer, f"--longer {longer} adds steps, {said} is fewer than {trained}: leave out --longer"),
+        (more and recipe.data.order, f"{said}: the sequences have {trained} steps (data.order), and no more"),
+        (
+            more and not encoder,
+            f"{said}: the encoder is your own, and no recipe makes one of {steps} steps: in Python, make one, and "
+            f"evaluate SpikingClassifier(encoder, bntt.nn.retime(run.model.network, {steps}, 'hold'))",
+        ),
+        (more and own_steps, f"{said}: each sample has {trained} steps of its own, no more: train on {steps}"),
+        (
+            more and longer is None,
+            f"{said} is more than the {trained} that it was trained with: choose what the added steps get, --longer "
+            f"{', or --longer '.join(get_args(Longer))}",
+        ),
+    )
+    if wrong := next((why for applies, why in refusals if applies), ""):
+        raise ArgumentError(wrong)
+    return Retiming(trained_steps=trained, steps=steps, how=longer or "truncate")
 
 
 def retimed(
@@ -112,11 +109,21 @@ def evaluate_run(
 ) -> EvaluationResult:
     """Measure the best epoch of a run on every image of a split, or on as many as ``evaluate.images`` says."""
     processes = processes or Processes()
-    draws = draws_of(facts_of(recipe), draws)
-    weights = _load(recipe, data, run, build_model(for_measuring(recipe), data, processes.device), processes)
-    return evaluate_loaded(
-        weights, recipe, data, split=split, draws=draws, processes=processes, steps=steps, progress=progress
-    )
+    model = build_model(for_measuring(recipe), data, processes.device)
+
+    def look() -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        check_same_recipe(recipe, read_facts(run.best), run.best, RESUMING)
+        check_same_data(run.path, data.manifest)
+        return load_best(run, recipe, model, needs=("epoch", "averaged")), run.kept_rows()
+
+    facts, rows = processes.decided(look)
+    tensors = processes.given(model.state_dict())
+    if not processes.first:
+        model.load_state_dict(dict(tensors))
+        restore_thresholds(model, recipe, facts, run.best)
+    weights = LoadedWeights(model, facts, rows)
+    how: dict[str, Any] = {"processes": processes, "steps": steps, "progress": progress}
+    return evaluate_loaded(weights, recipe, data, split=split, draws=draws, **how)
 
 
 class LoadedWeights(NamedTuple):
@@ -219,21 +226,3 @@ def _numbers(found: Evaluation, model: SpikingClassifier) -> dict[str, Any]:
         "firing_rate": {name: activity.rate(name).tolist() for name in activity.spikes},
         "spikes_per_image": activity.spikes_per_sample(),
     }
-
-
-def _load(
-    recipe: Recipe, data: RecipeData, run: RunDirectory, model: SpikingClassifier, processes: Processes
-) -> LoadedWeights:
-    """Load the best epoch's weights into the model, in every process."""
-
-    def look() -> tuple[dict[str, Any], list[dict[str, Any]]]:
-        check_same_recipe(recipe, read_facts(run.best), run.best, RESUMING)
-        check_same_data(run.path, data.manifest)
-        return load_best(run, recipe, model, needs=("epoch", "averaged")), run.kept_rows()
-
-    facts, rows = processes.decided(look)
-    weights = processes.given(model.state_dict())
-    if not processes.first:
-        model.load_state_dict(dict(weights))
-        restore_thresholds(model, recipe, facts, run.best)
-    return LoadedWeights(model, facts, rows)

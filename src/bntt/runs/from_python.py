@@ -11,10 +11,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, fields, replace
 from inspect import signature
 from pathlib import Path
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple, cast, get_args
 
 import torch
-from torch import nn
 
 from bntt.data import DataError, FrameSet, ImageSet, SampleLoader, SequenceSet
 from bntt.data.prepared import load_part, manifest_of, read_manifest, verify_prepared, write_prepared
@@ -31,7 +30,7 @@ from bntt.runs.identity import difference, unprinted
 from bntt.runs.recipe import schema
 from bntt.runs.recipe.datasets import RecipeData, SampleSet, in_order
 from bntt.training import Method, Session
-from bntt.training.objective import Distillation, Loss, name_of
+from bntt.training.objective import Distillation, name_of
 from bntt.version import __version__
 
 SAMPLES_FOLDER = "data"
@@ -52,7 +51,7 @@ class Description(NamedTuple):
 
 def describe_session(session: Session, validation: object, test: object) -> Description:
     """Describe a training as a recipe, and its samples as the recipe's parts."""
-    loader, model, method = _loader(session.loader, "train"), session.model, session.method
+    loader, model, method = cast(SampleLoader, session.loader), session.model, session.method
     train = _samples(loader, "train")
     held_out, tested = _alike(train, validation, "validation"), _alike(train, test, "test")
     network, built = model.network, builder_of(model.network)
@@ -62,11 +61,16 @@ def describe_session(session: Session, validation: object, test: object) -> Desc
         said = {name: value for name, value in (usual | built[1]).items() if name in _names(schema.Network)}
         known |= {"name": built[0], **said}
     measured = next(one for one in (validation, test, loader) if isinstance(one, SampleLoader))
+    named = (name for name, make in ENCODERS.items() if str(make(model.encoder.num_steps)) == str(model.encoder))
+    loss, about = session.loss, ""
+    if loss is not None:
+        taught, own = f"the table's and {loss}", f"your own, {name_of(loss)}, not the table's"
+        about = f" Its loss is {taught if isinstance(loss, Distillation) else own}."
     recipe = schema.Recipe(
         seed=session.seed,
         notes=f"Trained by bntt.fit in Python, by {type(session.optimizer).__name__}."
         + ("" if session.made_by else " It is your own: rates, momentum and decay in the table train are not its.")
-        + _about(session.loss)
+        + about
         + ("" if built else " No recipe builds its network: in the table network only T and norm are true."),
         data=schema.Data(
             name="",
@@ -76,7 +80,7 @@ def describe_session(session: Session, validation: object, test: object) -> Desc
             mix_alpha=loader.mix_alpha,
             images=len(train),
         ),
-        encoder=schema.Encoder(name=_encoder_name(model)),
+        encoder=schema.Encoder(name=next(named, "")),
         network=schema.Network(**known),
         train=schema.Train(
             epochs=session.epochs,
@@ -128,15 +132,6 @@ def load_samples(run: Path, like: RecipeData, order: str, encoder: Encoder) -> R
     )
     validation, test = (found.get(split, none) for split in ("validation", "test"))
     return replace(like, train=none, validation=validation, test=test, mean=mean, std=std, label=LABEL)
-
-
-def _about(loss: Loss | None) -> str:
-    """Describe a loss that the table does not have, for a run's notes."""
-    if loss is None:
-        return ""
-    if isinstance(loss, Distillation):
-        return f" Its loss is the table's and {loss}."
-    return f" Its loss is your own, {name_of(loss)}, not the table's."
 
 
 def builder_of(network: SpikingNetwork) -> tuple[str, dict[str, Any]] | None:
@@ -196,32 +191,25 @@ def rebuild_model(recipe: schema.Recipe, facts: Mapping[str, Any], device: str) 
     return model.double() if facts.get("dtype") == "float64" else model
 
 
-def _loader(loader: Any, what: str) -> SampleLoader:
-    if not isinstance(loader, SampleLoader):
+def _samples(loader: Any, what: str) -> SampleSet:
+    """Return the samples of a loader, which a run can keep."""
+    found: Any = loader.data if isinstance(loader, SampleLoader) else None
+    stored = found.images if isinstance(found, SequenceSet) else found
+    if {type(found), type(stored)} - {*get_args(SampleSet)}:  # a subclass may have its own batch()
+        got = type(loader if found is None else stored).__name__
         raise TypeError(
-            f"a run directory keeps checksums of its samples: {what} must be a bntt.data.SampleLoader, got "
-            f"{type(loader).__name__}; without directory= any loader trains"
+            f"a run directory keeps checksums of its samples: {what} must be a bntt.data.SampleLoader of an ImageSet, "
+            f"a FrameSet or a SequenceSet itself, got a {got}; without directory= any loader trains"
         )
-    return loader
-
-
-def _samples(loader: SampleLoader, what: str) -> SampleSet:
-    found = loader.data
-    stored = _as_stored(found) if isinstance(found, SampleSet) else found
-    if not isinstance(found, SampleSet) or {type(found), type(stored)} - {*get_args(SampleSet)}:
-        # a subclass may have its own batch()
-        raise TypeError(
-            f"a run directory keeps checksums of its samples: {what} must be a loader of an ImageSet, a FrameSet or a "
-            f"SequenceSet itself, got a {type(stored).__name__}; without directory= any set trains"
-        )
-    return found
+    samples: SampleSet = found
+    return samples
 
 
 def _alike(train: SampleSet, loader: object, what: str) -> SampleSet:
     """Return the samples of a loader, which must be like the training samples; without a loader, no samples."""
     if loader is None:
         return train.select(torch.arange(0))
-    found = _samples(_loader(loader, what), what)
+    found = _samples(loader, what)
     ours, theirs = (
         (type(one), one.classes, one.batch(torch.tensor([0])).shape[1:], getattr(one, "order", ""))
         for one in (train, found)
@@ -246,20 +234,12 @@ def _names(options: Any) -> set[str]:
     return {field.name for field in fields(options)}
 
 
-def _encoder_name(model: SpikingClassifier) -> str:
-    """Return the encoder's name in recipes; "" if it has none."""
-    encoder = model.encoder
-    same = (name for name, kind in ENCODERS.items() if str(kind(encoder.num_steps)) == str(encoder))
-    return next(same, "")
-
-
 def _norm_name(network: SpikingNetwork) -> str:
     """Return the recipe name of the norm shared by every layer that has one; "" if it has none, or layers differ."""
     norms = [layer.norm for layer in network.layers.values() if layer.norm is not None]
-    names = [name for name in NORMS if norms and all(_matches_norm(norm, name) for norm in norms)]
-    return names[0] if names else ""
-
-
-def _matches_norm(norm: nn.Module, name: str) -> bool:
-    channels, steps = (getattr(norm, key, 1) for key in ("channels", "num_steps"))
-    return str(NORMS[name](channels, steps, 1.0)) == str(norm)
+    for name, make in NORMS.items() if norms else ():
+        if all(
+            str(make(getattr(norm, "channels", 1), getattr(norm, "num_steps", 1), 1.0)) == str(norm) for norm in norms
+        ):
+            return name
+    return ""

@@ -24,7 +24,6 @@ from bntt.nn.network.classifier import touched_parts
 from bntt.runs.directory import RunDirectory
 from bntt.runs.recipe.build import for_measuring
 from bntt.runs.recipe.file import Recipe, RecipeError, key_in, load_recipe, parse_recipe, values_of
-from bntt.runs.recipe.option_versions import check_same_rules
 
 RESUMING = ("data.root", "notes", "train.epochs", "evaluate", "compute", "checkpoint")
 """Keys, and whole tables, that may differ when a run is resumed, or measured. Data are compared by checksum; the
@@ -85,18 +84,14 @@ def check_same_recipe(
     changed = {key: pair for key, pair in found.items() if not {key, key.partition(".")[0]} & set(free)}
     if changed:
         listed = "; ".join(f"{key} is {now!r}, it was trained with {then!r}" for key, (then, now) in changed.items())
-        own = f": bntt train {run}/recipe.toml --name NAME{_overrides(found)}" if recipe.data.name else ""
+        flags = "".join(f" -s {quote(f'{key}={json.dumps(now)}')}" for key, (_, now) in found.items())
+        own = f": bntt train {run}/recipe.toml --name NAME{flags}" if recipe.data.name else ""
         raise CheckpointError(
             f"{run} was trained with another recipe ({listed}): put the old values back, or train the new values "
             f"as a run of their own{own}"
         )
     check_same_rules(recipe, facts, checkpoint, resuming=False)
     return found
-
-
-def _overrides(changed: Mapping[str, tuple[Any, Any]]) -> str:
-    """Return the flags that set the changed keys to their new values."""
-    return "".join(f" -s {quote(f'{key}={json.dumps(now)}')}" for key, (_, now) in changed.items())
 
 
 def unprinted(model: SpikingClassifier) -> dict[str, str]:
@@ -223,3 +218,36 @@ def _describe(data: Mapping[str, Any]) -> str:
     """Format a dataset's name, location and the first digits of its checksums."""
     sums = ", ".join(f"{part} {str(digits)[:12]}" for part, digits in data["sha256"].items())
     return " ".join(str(word) for word in (data.get("name"), data.get("source"), f"(SHA-256 of {sums})") if word)
+
+
+TRAINING = {"train.warmup"}
+"""Options that change the training alone: an old run can be measured, but not resumed."""
+
+
+def rules_of(recipe: Recipe) -> dict[str, int]:
+    """Return the versions of the options that a recipe uses: a warm-up rises with every update, it rose by epochs."""
+    return {"train.warmup": 2} if recipe.train.warmup > 0 and recipe.train.lr_every == "epoch" else {}
+
+
+def rules_facts(recipe: Recipe) -> dict[str, Any]:
+    """Return the versions as a fact of a run; empty if there are none."""
+    found = rules_of(recipe)
+    return {"rules": found} if found else {}
+
+
+def rules_in(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the versions from the facts of a run."""
+    found = facts.get("rules", {})
+    return found if isinstance(found, dict) else {"rules": found}
+
+
+def check_same_rules(recipe: Recipe, facts: Mapping[str, Any], checkpoint: Path, *, resuming: bool) -> None:
+    """Refuse to resume, or to measure, a run whose recipe means something else now than when it was trained."""
+    now, then, run = rules_of(recipe), rules_in(facts), checkpoint.parent.parent
+    changed = [one for one in now | then if now.get(one) != then.get(one) and (resuming or one not in TRAINING)]
+    if changed:
+        told = "; ".join(f"{one}: it was version {then.get(one, 1)}, here it is {now.get(one, 1)}" for one in changed)
+        raise CheckpointError(
+            f"{run} was trained by a version of bntt whose options mean something else ({told}): use that version, or "
+            f"train it again as a run of its own: bntt train {run}/recipe.toml --name NAME"
+        )

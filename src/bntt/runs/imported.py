@@ -21,11 +21,11 @@ from bntt.models import MODELS
 from bntt.nn import SpikingNetwork
 from bntt.runs.directory import new_run_directory
 from bntt.runs.environment import write_environment
+from bntt.runs.identity import rules_facts
 from bntt.runs.parts import parts_facts
 from bntt.runs.recipe.build import build_model, builder_options, with_absolute_paths
 from bntt.runs.recipe.datasets import RecipeData, build_data
 from bntt.runs.recipe.file import Recipe, RecipeError, dump_recipe, parse_recipe, values_of
-from bntt.runs.recipe.option_versions import rules_facts
 from bntt.training.foreign import LAYOUTS, Foreign, as_ours, read_foreign
 
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)

@@ -1,4 +1,4 @@
-"""Trained runs, opened for use."""
+"""Trained runs, and recipes for measurements that train, opened for use."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from bntt.data import DataError, FrameSet, ImageSet, PartLoader, stratified
 from bntt.data.image_set import same_images
 from bntt.data.prepared import manifest_from
 from bntt.data.samples import fair_order, how_chosen
+from bntt.doors import OldName
 from bntt.engine.kernels import BackendError
 from bntt.io.checkpoint import CheckpointError, read_facts
 from bntt.nn import SpikingClassifier
-from bntt.renamed import OldName
 from bntt.runs.directory import RunDirectory, find_run, load_best
 from bntt.runs.evaluation import LoadedWeights, evaluate_loaded, retiming_of
 from bntt.runs.from_python import load_samples, model_of
@@ -35,9 +35,9 @@ from bntt.runs.identity import (
     weights_hash,
 )
 from bntt.runs.parts import check_parts, load_parts
-from bntt.runs.recipe.build import build_model, facts_of, for_measuring, require_device
+from bntt.runs.recipe.build import build_model, facts_of, for_measuring, require_device, with_absolute_paths
 from bntt.runs.recipe.datasets import RecipeData, SampleSet, Split, build_data, evaluation_loader, stand_in
-from bntt.runs.recipe.file import Recipe, RecipeError
+from bntt.runs.recipe.file import Recipe, RecipeError, load_recipe
 from bntt.training.processes import Processes
 
 
@@ -292,3 +292,24 @@ def _stand_in(run: Path, recipe: Recipe) -> RecipeData:
         raise CheckpointError(
             f"{run}/environment.json does not say what the images are like ({error}): put the file back, or train again"
         ) from None
+
+
+@dataclass(frozen=True)
+class OpenedRecipe:
+    """A recipe, and the folder of its results."""
+
+    recipe: Recipe
+    path: Path
+    """The folder of the results."""
+    device: str = "cpu"
+
+    @property
+    def facts(self) -> Facts:
+        """Facts about the recipe that need no training."""
+        return facts_of(self.recipe)
+
+
+def open_recipe(name: str, overrides: Sequence[str] = (), *, folder: Path, device: str = "cpu") -> OpenedRecipe:
+    """Open a recipe by name or file."""
+    require_device(device)
+    return OpenedRecipe(with_absolute_paths(load_recipe(name, overrides)), folder, device)

@@ -50,26 +50,24 @@ LOADED: list[Part] = []
 
 def load_parts(sources: str | Path | Sequence[str | Path]) -> None:
     """Import files (``my_parts.py``) and packages (entry points of the group ``bntt.parts``) that register parts."""
-    for source in [sources] if isinstance(sources, str | Path) else sources:
-        _load(str(source))
-
-
-def _load(text: str) -> None:
-    before = set(REGISTERED)
-    try:
-        source, version, modules = _import_file(text) if text.endswith(".py") else _import_package(text)
-    except PartsError:
-        raise
-    except Exception as error:
-        raise PartsError(f"--with {text}: {type(error).__name__}: {error}") from error
-    known = next((part for part in LOADED if part.source == source), None)
-    if known is None:
-        names = {name for name in REGISTERED if name not in before or _root_of(name) in modules}
+    for text in map(str, [sources] if isinstance(sources, str | Path) else sources):
+        before = set(REGISTERED)
+        try:
+            source, version, modules = _import_file(text) if text.endswith(".py") else _import_package(text)
+        except PartsError:
+            raise
+        except Exception as error:
+            raise PartsError(f"--with {text}: {type(error).__name__}: {error}") from error
+        known = next((part for part in LOADED if part.source == source), None)
+        if known:
+            if known.version != version:
+                raise PartsError(f"--with {text}: was changed since it was loaded: start a new process")
+            continue
+        roots = {name: str(REGISTERED[name].__module__).partition(".")[0] for name in REGISTERED}
+        names = {name for name, root in roots.items() if name not in before or root in modules}
         if not names:
             raise PartsError(f'--with {text}: registers nothing; decorate a part, such as @bntt.register.norm("mine")')
         LOADED.append(Part(source, version, tuple(sorted(names))))
-    elif known.version != version:
-        raise PartsError(f"--with {text}: was changed since it was loaded: start a new process")
 
 
 def _import_file(text: str) -> tuple[str, str, set[str]]:
@@ -99,11 +97,6 @@ def _import_package(text: str) -> tuple[str, str, set[str]]:
     for one in found:
         one.load()
     return text, metadata.version(text), {one.module.partition(".")[0] for one in found}
-
-
-def _root_of(name: str) -> str:
-    """Return the package, or the module, that defines a registered name."""
-    return str(REGISTERED[name].__module__).partition(".")[0]
 
 
 def _file_of(name: str) -> str:

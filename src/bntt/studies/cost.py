@@ -1,4 +1,4 @@
-"""Time and memory of trainings by the model of :mod:`bntt.runs.training.cost`, whether their data is here or not."""
+"""Time and memory of trainings by :mod:`bntt.runs.training.estimate`, whether their data is here or not."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bntt.engine.kernels import BackendError
 from bntt.runs.recipe.build import build_model, input_shape
 from bntt.runs.recipe.datasets import stand_in
 from bntt.runs.recipe.schema import Recipe, RecipeError
-from bntt.runs.training.cost import LOADED, kept_bytes, time_left, update_seconds, updates_an_epoch
+from bntt.runs.training.estimate import LOADED, kept_bytes, time_left, update_seconds, updates_an_epoch
 from bntt.studies.pool import manifest_here
 
 

@@ -13,12 +13,11 @@ from bntt.data.registry import DATASETS
 from bntt.io.files import find_object, read_json, write_json, write_whole
 from bntt.runs.directory import RunDirectory, copy_run
 from bntt.runs.environment import environment
-from bntt.runs.identity import began_with_others
+from bntt.runs.identity import began_with_others, rules_facts
 from bntt.runs.parts import parts_facts
 from bntt.runs.recipe.build import facts_of
 from bntt.runs.recipe.datasets import build_data, data_key
 from bntt.runs.recipe.file import dump_recipe
-from bntt.runs.recipe.option_versions import rules_facts
 from bntt.runs.recipe.schema import Recipe, RecipeError
 from bntt.studies.cost import Cost, training_cost
 from bntt.studies.measures import Measure

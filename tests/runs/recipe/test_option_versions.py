@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from bntt.io.checkpoint import CheckpointError, read_checkpoint, write_checkpoint
+from bntt.runs.identity import check_same_rules, rules_facts, rules_of
 from bntt.runs.open_run import load_run
 from bntt.runs.recipe.file import load_recipe
-from bntt.runs.recipe.option_versions import check_same_rules, rules_facts, rules_of
 from bntt.runs.training.train import train_run
 from bntt.studies.pool import identity, kept_run
 from tests.rows import each_row

@@ -2,8 +2,8 @@
 
 import pytest
 
+from bntt.runs.recipe.file import unknown_name, validate_by_kind, validate_table
 from bntt.runs.recipe.schema import RecipeError
-from bntt.runs.recipe.toml_table import unknown_name, validate_by_kind, validate_table
 from bntt.studies.study_file import FIGURES, Bars, RunSpec, Setting
 from tests.rows import each_row
 

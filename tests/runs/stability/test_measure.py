@@ -11,7 +11,7 @@ from bntt.analysis.stability.gradients import gradient_norms
 from bntt.data.samples import fair_order
 from bntt.io.cells import OtherSettingsError
 from bntt.io.checkpoint import CheckpointError
-from bntt.runs.open_recipe import OpenedRecipe
+from bntt.runs.open_run import OpenedRecipe
 from bntt.runs.parts import Part
 from bntt.runs.recipe.build import build_model
 from bntt.runs.recipe.datasets import build_data

@@ -15,10 +15,18 @@ from bntt.runs.directory import RunDirectory, new_run_directory
 from bntt.runs.measure import _Stopwatch, estimate_measurement
 from bntt.runs.open_run import load_run
 from bntt.runs.recipe.build import build_model
-from bntt.runs.training import cost
-from bntt.runs.training.cost import kept_bytes, time_left, update_seconds
+from bntt.runs.training import estimate
 from bntt.runs.training.epoch_log import Notice
-from bntt.runs.training.estimate import Clock, estimate_training, fastest_update, modelled, with_estimate
+from bntt.runs.training.estimate import (
+    Clock,
+    estimate_training,
+    fastest_update,
+    kept_bytes,
+    modelled,
+    time_left,
+    update_seconds,
+    with_estimate,
+)
 from bntt.runs.training.initial import build_session
 from bntt.runs.training.train import train_run
 from bntt.training import StepRecord
@@ -40,7 +48,7 @@ def test_updates_and_the_size_of_a_checkpoint_are_those_of_the_run():
 
 def test_more_threads_shorten_no_updates_fixed_part():
     network = bntt.models.mlp(in_features=4, hidden=(8,), num_steps=2)
-    shared = [update_seconds(network, (2, 5, 4), 5, threads) - cost.FIXED for threads in (1, 2)]
+    shared = [update_seconds(network, (2, 5, 4), 5, threads) - estimate.FIXED for threads in (1, 2)]
     assert shared[0] == pytest.approx(2 * shared[1])
     assert shared[1] > 0
 
@@ -65,7 +73,7 @@ def test_the_time_left_counts_growing_epochs_seldom_validation_and_the_test(monk
     fastest_update(session, 0)
     assert session.grown, "time and memory are those of all steps"
     monkeypatch.setattr(Clock, "lap", lambda self: 1.0)
-    monkeypatch.setattr(cost, "UPDATE", math.inf)  # no time of samples
+    monkeypatch.setattr(estimate, "UPDATE", math.inf)  # no time of samples
     first = (StepRecord(epoch, step, 0.0, 0, 20, 0.1, 20) for epoch in range(2) for step in range(3))
     (told,) = (one.text for one in with_estimate(first, of, data, "cpu") if isinstance(one, Notice))
     assert "at most about 13 seconds left" in told, "the fifth of 1 step took 1 s; 1 such and 6 of 2 steps are left"

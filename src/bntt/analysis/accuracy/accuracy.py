@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import isfinite, sqrt
 from statistics import mean, stdev
 
-from bntt.renamed import OldName
+from bntt.doors import OldName
 
 
 @dataclass(frozen=True)

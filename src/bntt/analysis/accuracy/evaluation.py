@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from bntt.analysis.accuracy.accuracy import Accuracy
+from bntt.doors import OldName
 from bntt.nn.network.classifier import SpikingClassifier, check_answers, check_classifier
 from bntt.nn.network.labelled_batch import Loader, samples
 from bntt.nn.tensor_checks import NonFiniteError, first_non_finite
-from bntt.renamed import OldName
 
 FIRST_DRAW = 1 << 32
 """First draw number of evaluation, so that its noise never coincides with that of a training epoch."""

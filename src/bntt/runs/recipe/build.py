@@ -19,7 +19,7 @@ from bntt.nn import Encoder, SpikingClassifier, evaluating
 from bntt.nn.kinds import ENCODERS, encoder_facts, encoder_facts_by_name, neuron_facts_by_name, norm_facts_by_name
 from bntt.nn.network.advance import plain_blocks
 from bntt.runs.recipe.datasets import RecipeData, SampleSet
-from bntt.runs.recipe.file import Recipe, RecipeError
+from bntt.runs.recipe.schema import Recipe, RecipeError, named_in_errors
 from bntt.training.objective import check_objective
 from bntt.training.optimizer import freeze
 
@@ -58,48 +58,39 @@ def with_absolute_paths(recipe: Recipe) -> Recipe:
 
 def describe_backend(recipe: Recipe, data: RecipeData, model: SpikingClassifier) -> str:
     """Describe briefly if a run will compute with fused kernels or plain PyTorch, for which blocks, and why."""
-    device = next(model.parameters()).device
-    wanted = "triton" if recipe.compute.backend == "triton" else "cpu"
-    kernels = find_backend(wanted)
-    if recipe.compute.backend == "reference":
+    device, network, compute = next(model.parameters()).device, model.network, recipe.compute
+    wanted = "triton" if compute.backend == "triton" else "cpu"
+    kernels, fused = find_backend(wanted), not network.plan(input_shape(recipe, data)).reason
+    if compute.backend == "reference":
         return "plain PyTorch, as requested"
     if not neuron_facts_by_name(recipe.network.neuron, recipe.network.num_steps).spikes:
-        if not model.network.plan(input_shape(recipe, data)).reason:
-            single = recipe.compute.precision == "fp32"
-            products = (
-                f"{recipe.compute.input_grad} input gradients" if single else f"products {recipe.compute.precision}"
-            )
-            return f"an ANN, its norms and rectifiers by a C++ kernel; {products}"
-        return "plain PyTorch: the kernels are for spiking neurons, this is an ANN"
+        if not fused:
+            return "plain PyTorch: the kernels are for spiking neurons, this is an ANN"
+        single = compute.precision == "fp32"
+        products = f"{compute.input_grad} input gradients" if single else f"products {compute.precision}"
+        return f"an ANN, its norms and rectifiers by a C++ kernel; {products}"
     if device.type != "cpu" and wanted == "cpu":
         return f"plain PyTorch on {device}; its Triton kernels must be asked for: compute.backend=triton"
     if not kernels.available:
         return f"plain PyTorch, slower: {kernels.detail}"
-    if not model.network.plan(input_shape(recipe, data)).reason:
+    if fused:
         return kernels.detail
-    plain = _plain_blocks(data, model)
-    all_plain = len(plain) == len(model.network.blocks)
+    two = data.train.batch(torch.arange(2) % len(data.train)).to(device)
+    with evaluating(network):
+        plain = plain_blocks(dict(network.blocks.items()), model.encoder(two), network.compute)
     grouped = {why: [name for name, reason in plain.items() if reason == why] for why in plain.values()}
     slower = "; ".join(
         f"plain PyTorch, slower, for {', '.join(names)} ({'each: ' * (len(names) > 1)}{why})"
         for why, names in grouped.items()
     )
-    return slower if all_plain else f"{kernels.detail}; {slower}"
-
-
-def _plain_blocks(data: RecipeData, model: SpikingClassifier) -> dict[str, str]:
-    """Return the blocks that run in plain PyTorch, each with the reason, found by running two samples."""
-    two = data.train.batch(torch.arange(2) % len(data.train)).to(next(model.parameters()).device)
-    network = model.network
-    with evaluating(network):
-        return plain_blocks(dict(network.blocks.items()), model.encoder(two), network.compute)
+    return slower if len(plain) == len(network.blocks) else f"{kernels.detail}; {slower}"
 
 
 def training_loader(
     recipe: Recipe, data: RecipeData, device: str = "cpu", share: tuple[int, int] = (0, 1)
 ) -> SampleLoader:
     """Return the training loader, shuffled, augmented and mixed from the recipe's seed; or a process's share."""
-    try:
+    with named_in_errors("data: "):
         return SampleLoader(
             data.train,
             recipe.train.batch_size,
@@ -111,8 +102,6 @@ def training_loader(
             device=device,
             share=share,
         )
-    except ValueError as error:
-        raise RecipeError(f"data: {error}") from None
 
 
 def for_measuring(recipe: Recipe) -> Recipe:
@@ -147,18 +136,12 @@ def build_model(recipe: Recipe, data: RecipeData, device: str = "cpu") -> Spikin
         raise RecipeError('network.name, encoder.name: "" stands for a part given in Python, which no recipe builds')
     options = builder_options(recipe) | _sizes(recipe, data.train)
     options |= {"num_classes": len(data.train.classes), "seed": recipe.seed}
-    try:
+    with named_in_errors("network: "):
         network = MODELS[recipe.network.name](**options)
-    except ValueError as error:
-        raise RecipeError(f"network: {error}") from None
-    try:
+    with named_in_errors("train."):
         freeze(network, recipe.train.freeze)
-    except ValueError as error:
-        raise RecipeError(f"train.{error}") from None
-    try:
+    with named_in_errors("train: "):
         check_objective(network, recipe.train)
-    except ValueError as error:
-        raise RecipeError(f"train: {error}") from None
     smallest = len(data.train) // math.ceil(len(data.train) / recipe.train.batch_size)
     if smallest < 2 and norm_facts_by_name(recipe.network.norm).batch_statistics:
         raise RecipeError(

@@ -18,9 +18,9 @@ from bntt.data.events.event_sets import Framing
 from bntt.data.images.image_folder import Fitting
 from bntt.data.prepared import Manifest
 from bntt.data.registry import DATASETS
-from bntt.data.samples import Samples, some_of
+from bntt.data.samples import some_of
 from bntt.data.sequences import digest_of
-from bntt.runs.recipe.file import Recipe, RecipeError
+from bntt.runs.recipe.schema import Recipe, RecipeError, named_in_errors
 
 Split = Literal["test", "validation", "train"]
 """Split to measure on: the published test images, those held out of the training images, or those trained on."""
@@ -56,11 +56,8 @@ class RecipeData:
 
     def facts(self) -> dict[str, Any]:
         """Return the facts to record about the training data: its origin and number of samples."""
-        counts = {
-            "train": len(self.train),
-            "train_of": self.whole or len(self.train),
-            "validation": len(self.validation),
-        }
+        whole = self.whole or len(self.train)
+        counts = {"train": len(self.train), "train_of": whole, "validation": len(self.validation)}
         return {"data": asdict(self.manifest), "samples": counts}  # the manifest counts the lazy test split
 
     def of(self, split: Split) -> SampleSet:
@@ -89,11 +86,13 @@ def build_data(recipe: Recipe, progress: Callable[[int, int], None] = lambda don
             f"data.validation: {wanted.validation} of {len(published.train)} images leaves training or validation "
             f"without images"
         )
-    try:
+    with named_in_errors(f"data.validation: {wanted.validation} of {len(published.train)} images: "):
         every, validation, _ = split_validation(published.train, count, recipe.seed)
-    except ValueError as error:
-        raise RecipeError(f"data.validation: {wanted.validation} of {len(published.train)} images: {error}") from None
-    train = _choose_samples(every, wanted.images, recipe.seed)
+    if wanted.images > len(every):
+        raise RecipeError(
+            f"data.images: {wanted.images:,} requested, but validation leaves only {len(every):,} training images"
+        )
+    train = some_of(every, wanted.images or len(every), recipe.seed)
     mean, std = train.pixel_statistics() if isinstance(train, ImageSet) else ([], [])
     if min(std, default=1) == 0:
         warnings.warn("a channel is the same in all training images: it gives no spikes", stacklevel=2)
@@ -141,13 +140,6 @@ def checksums(manifest: Manifest, order: str) -> dict[str, str]:
     if not order:
         return manifest.sha256
     return {**manifest.sha256, "order": digest_of(order, manifest.shape[1] * manifest.shape[2])}
-
-
-def _choose_samples(part: Samples, count: int, seed: int) -> Samples:
-    """Choose ``count`` training samples, stratified by class; 0: all."""
-    if count > len(part):
-        raise RecipeError(f"data.images: {count:,} requested, but validation leaves only {len(part):,} training images")
-    return some_of(part, count or len(part), seed)
 
 
 def describe_subset(some: ImageSet | FrameSet, of: int) -> str:

@@ -1,4 +1,4 @@
-"""Reading and writing of recipes: TOML in and out, and errors in a recipe's own terms."""
+"""Recipes as TOML, in and out, and errors of a file in its own terms."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import shlex
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import tomli_w
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from bntt.io.toml_file import TomlError, read_named, tables_of, unknown_key
 from bntt.options import Option, OptionError, options_of
@@ -173,7 +173,10 @@ def _explain(error: Any, values: Mapping[str, Any]) -> str:
     names = [str(name) for name in error["loc"]] + ([cause.name] if cause else [])
     place = ".".join(names)
     if error["type"] == "unexpected_keyword_argument":
-        return f"{place}: {unknown_key(names[-1], _keys_in(names[:-1]))}"
+        outer = names[:-1]
+        inside = [key.split(".") for key in known]
+        beside = [key[len(outer)] for key in inside if key[: len(outer)] == outer]
+        return f"{place}: {unknown_key(names[-1], list(dict.fromkeys(beside)))}"
     if error["type"] == "missing":
         return f"{place}: is missing"
     key = next((key for key in known if f"{place}.".startswith(f"{key}.")), "")  # or the location is inside its value
@@ -188,7 +191,63 @@ def _explain(error: Any, values: Mapping[str, Any]) -> str:
     return f"{key}: {problem}. {known[key].sentence}{own}"
 
 
-def _keys_in(table: Sequence[str]) -> list[str]:
-    """Return the keys of a table, and the tables in it."""
-    inside = [key.split(".")[len(table) :] for key in keys_of() if key.split(".")[: len(table)] == list(table)]
-    return list(dict.fromkeys(key[0] for key in inside))
+class TomlTable(BaseModel):
+    """A table of a file: frozen, strict about types, and closed to unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+P = TypeVar("P", bound=TomlTable)
+IN_TOML = {
+    "model_type": "must be a table of keys and values",
+    "bool_type": "must be true or false",
+    "string_type": "must be text, in quotation marks",
+    "list_type": "must be a list, in brackets",
+    "int_type": "must be a whole number",
+    "float_type": "must be a number",
+    "missing": "is missing",
+}
+"""Pydantic's messages, reworded in the file's terms."""
+
+
+def validate_table(kind: type[P], values: Any, where: str) -> P:
+    """Validate values as a part of this kind."""
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        unknown_first = sorted(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
+        raise RecipeError(_explain_part(unknown_first[0], kind, where)) from None
+
+
+def validate_by_kind(kinds: Mapping[str, type[P]], key: str, values: Any, where: str) -> P:
+    """Validate values as the kind of part, of a closed dictionary, that one of their keys names."""
+    if not isinstance(values, dict):
+        raise RecipeError(f"{where}: must be a table of keys and values, got {values!r}")
+    if key not in values:
+        raise RecipeError(f"{where}.{key}: is missing; one of {', '.join(kinds)}")
+    name = values[key]
+    if not isinstance(name, str) or name not in kinds:
+        raise RecipeError(f"{where}.{key}: {unknown_name(str(name), list(kinds))}")
+    return validate_table(kinds[name], values, where)
+
+
+def unknown_name(name: str, known: Sequence[str]) -> str:
+    """Return the message for an unknown name."""
+    return f"unknown name {name!r}; " + unknown_key(name, known).removeprefix("unknown key; ").replace("keys", "names")
+
+
+def _explain_part(error: Any, kind: type[TomlTable], where: str) -> str:
+    path = [str(part) for part in error["loc"] if part not in kind.model_fields or error["loc"][0] == part]
+    place = ".".join(filter(None, [where, *path]))
+    if error["type"] == "extra_forbidden":
+        return f"{place}: {unknown_key(path[-1], _fields_at(kind, error['loc'][:-1]))}"
+    said = IN_TOML.get(error["type"], error["msg"]).removeprefix("Value error, ")
+    return f"{place}: {said}" + ("" if error["type"] == "missing" or not path else f", got {error['input']!r}")
+
+
+def _fields_at(kind: type[TomlTable], location: tuple[str | int, ...]) -> list[str]:
+    """Return the keys of the part at a location, through nested parts."""
+    part: Any = kind
+    for name in location:
+        part = part.model_fields[str(name)].annotation
+    return list(part.model_fields)

@@ -6,22 +6,112 @@ neurons' at :class:`bntt.models.spiking.NeuronOptions`, computing's at :class:`b
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import ConfigDict
 
 from bntt.analysis.measurement import MOST_DRAWS
+from bntt.data.augment import AUGMENTATIONS, EVENT_AUGMENTATIONS, MIXES
+from bntt.data.events.binning import Counting
+from bntt.data.images.image_folder import Mode
+from bntt.data.registry import DATASETS
+from bntt.data.sequences import ORDERS
 from bntt.engine.compute import ComputeOptions, Events
+from bntt.io.pictures import Fit
 from bntt.models.pretrained import PRETRAINED
 from bntt.models.spiking import MODELS, NeuronOptions
 from bntt.nn.kinds import ENCODERS, NORMS, encoder_facts_by_name
-from bntt.options import Limits, OneOf, Size
-from bntt.runs.recipe.data_table import Data as Data
-from bntt.runs.recipe.table import Number, Positive, Scale, Steps
-from bntt.runs.recipe.table import RecipeError as RecipeError
-from bntt.runs.recipe.table import Table as Table
+from bntt.options import Limits, OneOf, Size, check_options
 from bntt.training.method import Method
 from bntt.training.schedule import check_stages
+
+Steps = Annotated[int, Limits(at_least=1, at_most=100_000, unit="time steps")]
+Positive = Annotated[int, Limits(at_least=1, at_most=1_000_000)]
+Number = Annotated[int, Limits(at_least=0)]
+Scale = Annotated[float, Limits(above=0, below=1_000_000)]
+
+
+class RecipeError(ValueError):
+    """A recipe that cannot be used; the message names the key, what was expected and what came."""
+
+
+@contextmanager
+def named_in_errors(key: str) -> Iterator[None]:
+    """Turn a ValueError of the library into a RecipeError that begins with a key of the recipe."""
+    try:
+        yield
+    except ValueError as error:
+        raise RecipeError(f"{key}{error}") from None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """A table: closed to unknown keys, strict about types, each option checked as its field says."""
+
+    __pydantic_config__: ClassVar = ConfigDict(extra="forbid", strict=True)
+
+    def __post_init__(self) -> None:
+        check_options(self)
+
+
+AN_ORDER = OneOf(lambda: ORDERS, or_none=True)
+A_CHANGE = OneOf(lambda: {**AUGMENTATIONS, **EVENT_AUGMENTATIONS})
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrameSize(Table):
+    """The size of frames."""
+
+    size: Annotated[int, Limits(at_least=1, at_most=1_000_000, unit="cells")] = 42
+    """Rows and columns of the frames, at most the sensor's."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Frames(Counting, FrameSize):
+    """How recordings of events become ``network.num_steps`` frames; used for recordings only."""
+
+    format: str = ""
+    """Format of the files, as `bntt data prepare` lists them; needed for "events", optional for "dvs-cifar10"."""
+    sensor: Annotated[Sequence[Positive], Size(0, 2)] = ()
+    """Rows and columns of the sensor; only for "npz", whose files do not state them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Data(Table):
+    """Images or recordings to train and measure on."""
+
+    name: Annotated[str, OneOf(DATASETS.keys, or_none=True)]
+    """Dataset, see `bntt data where`; "": samples given in Python."""
+    root: str = ""
+    """Folder of its files, if they are not prepared yet; "images" and "events" always need it."""
+    label: str = ""
+    """Name to print with the numbers; by default the dataset's."""
+    size: Annotated[int, Limits(at_least=0, at_most=4096, unit="pixels")] = 0
+    """Rows and columns to which a folder's images are scaled when they are prepared; 0: all already have one size."""
+    mode: Mode = ""
+    """Colour mode to which a folder's images are converted; "": all already have one mode."""
+    fit: Fit = "crop"
+    """How `size` is reached: scale the short side and cut out the middle ("crop"), scale the long side and add black
+    borders ("pad"), or scale each side by itself ("stretch")."""
+    order: Annotated[str, AN_ORDER] = ""
+    """Turn each image into a sequence: one pixel per step ("pixels"), in one fixed random order ("permuted"), or one
+    row per step ("rows"); "": it stays an image."""
+    augment: Sequence[Annotated[str, A_CHANGE]] = ()
+    """Random changes of the training images, in this order; crop pads by 4, cutout fills a square of half the side,
+    erase a rectangle in about half of the images. For recordings: "flip", "shift" (by at most 4), all frames alike."""
+    frames: Frames = Frames()
+    """How recordings become frames."""
+    mix: Annotated[str, OneOf(MIXES.keys, or_none=True)] = ""
+    """Mix each training image and its label with another's: "mixup", "cutmix", or "" for not at all."""
+    mix_alpha: Annotated[float, Limits(above=0)] = 1.0
+    """α: the first image's share is drawn from Beta(α, α); 1 is uniform."""
+    validation: Annotated[float, Limits(above=0, below=1)] = 0.1
+    """Share of the training split that is held out; all choices are made on it."""
+    images: Number = 0
+    """Number of the remaining samples to train on, stratified by class and fixed by the seed; 0: all of them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,10 +286,8 @@ class Recipe(Table):
         super().__post_init__()
         self._check_sequences()
         network, train = self.network, self.train
-        try:
+        with named_in_errors("train."):
             check_stages(train.grow, train.epochs, network.num_steps)
-        except ValueError as error:
-            raise RecipeError(f"train.{error}") from None
         if self.imported.file and (self.convert.ann or train.epochs):
             raise RecipeError('imported.file: its network is not trained: set convert.ann = "" and train.epochs = 0')
         if [self.init.run, self.init.pretrained, self.convert.ann, self.imported.file].count("") < 3:

@@ -18,12 +18,12 @@ from bntt.data.samples import fair_order, some_of
 from bntt.io.cells import hold_cells, read_cell, write_cell
 from bntt.nn import SpikingClassifier
 from bntt.runs.environment import NUMERICS
-from bntt.runs.open_recipe import OpenedRecipe
+from bntt.runs.identity import rules_facts
+from bntt.runs.open_run import OpenedRecipe
 from bntt.runs.parts import parts_of, versions_of
 from bntt.runs.recipe.build import build_model, training_loader
 from bntt.runs.recipe.datasets import RecipeData, build_data
 from bntt.runs.recipe.file import Recipe, RecipeError, parse_recipe, values_of
-from bntt.runs.recipe.option_versions import rules_facts
 from bntt.runs.stability.measurement import MIXED, MOMENT, Moment, StabilityArguments, Start
 from bntt.training import NonFiniteError, Session, StepRecord
 from bntt.training.guard import check_state

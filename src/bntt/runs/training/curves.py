@@ -22,6 +22,9 @@ def training_curves(rows: Rows) -> list[Lines]:
     accuracy = Axis("accuracy", percent=True, low=0, high=1)
     accuracies = [_line("training", rows, "train_accuracy"), _line("validation", rows, "validation_accuracy")]
     losses = [_line("training", rows, "train_loss"), _line("validation", rows, "validation_loss")]
+    rate, best = _line("learning rate", rows, "lr", stepped=True), best_epoch(rows)
+    rates = finite(rate.y)
+    falls = bool(rates) and min(rates) > 0 and max(rates) >= 10 * min(rates)  # else the last drops could not be seen
     charts = [
         Lines("Loss in training", EPOCHS, Axis("loss"), [line for line in losses if line.x]),
         Lines(
@@ -29,10 +32,10 @@ def training_curves(rows: Rows) -> list[Lines]:
             EPOCHS,
             accuracy,
             [line for line in accuracies if line.x],
-            _best(rows),
+            [Level(best[0], f"best: {best[1]:.1%}, epoch {best[0]}", "x")] if best else [],
             "training images augmented, validation images held out",
         ),
-        _learning_rate(rows),
+        Lines("Learning rate", EPOCHS, Axis("learning rate", scale="log" if falls else "linear"), [rate]),
         Lines(
             "Firing rate of each layer",
             EPOCHS,
@@ -59,18 +62,6 @@ def best_epoch(rows: Rows) -> tuple[int, float] | None:
         return None
     best = max(measured, key=lambda row: row["validation_accuracy"])
     return best["epoch"] + 1, best["validation_accuracy"]
-
-
-def _best(rows: Rows) -> list[Level]:
-    found = best_epoch(rows)
-    return [Level(found[0], f"best: {found[1]:.1%}, epoch {found[0]}", "x")] if found else []
-
-
-def _learning_rate(rows: Rows) -> Lines:
-    line = _line("learning rate", rows, "lr", stepped=True)
-    rates = finite(line.y)
-    falls = bool(rates) and min(rates) > 0 and max(rates) >= 10 * min(rates)  # else the last drops could not be seen
-    return Lines("Learning rate", EPOCHS, Axis("learning rate", scale="log" if falls else "linear"), [line])
 
 
 def _line(name: str, rows: Rows, key: str, *, stepped: bool = False) -> Line:

@@ -17,7 +17,7 @@ from bntt.analysis import evaluate
 from bntt.data import SampleLoader
 from bntt.io.checkpoint import load_checkpoint, read_checkpoint
 from bntt.io.lock import hold_run
-from bntt.nn import Compute, SpikingClassifier
+from bntt.nn import SpikingClassifier
 from bntt.nn.network.classifier import check_answers, check_classifier
 from bntt.nn.network.labelled_batch import Loader
 from bntt.runs.directory import RunDirectory, open_or_create_run
@@ -191,7 +191,10 @@ def _train_in_directory(
     network = session.model.network
     networks = [network] if session.average is None else [network, session.average.network]
     chosen = network.compute
-    network.compute = _as_begun(directory, chosen)
+    if (begun := RunDirectory(directory)).checkpoints.paths():  # a resumed run rounds as it began
+        network.compute = replace(chosen, **rounding_of(begun))
+    elif chosen.events == "measured":  # chosen by timing, which no resumed run could repeat
+        network.compute = replace(chosen, events="fixed")
     try:
         recipe, data, facts = describe_session(session, validation, test)
         sample = session.model.encoder(data.train.batch(torch.tensor([0])).to(_device(session)), steps=range(1))
@@ -216,13 +219,6 @@ def _train_in_directory(
     finally:
         for one in networks:
             one.compute = chosen
-
-
-def _as_begun(directory: Path, chosen: Compute) -> Compute:
-    """Return compute options that a resumed run repeats: none chosen by timing, and the rounding as it began."""
-    if (run := RunDirectory(directory)).checkpoints.paths():
-        return replace(chosen, **rounding_of(run))
-    return replace(chosen, events="fixed") if chosen.events == "measured" else chosen
 
 
 def _device(session: Session) -> str:

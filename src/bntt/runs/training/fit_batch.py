@@ -21,9 +21,8 @@ from bntt.runs.parts import LOADED, load_parts
 from bntt.runs.recipe.build import build_model, input_shape
 from bntt.runs.recipe.datasets import RecipeData, build_data
 from bntt.runs.recipe.file import Recipe, RecipeError
-from bntt.runs.training.cost import updates_an_epoch
 from bntt.runs.training.epoch_log import is_out_of_memory
-from bntt.runs.training.estimate import fastest_update, peak_memory, validated_sample
+from bntt.runs.training.estimate import fastest_update, peak_memory, updates_an_epoch, validated_sample
 from bntt.runs.training.initial import build_session
 from bntt.training.processes import Processes
 

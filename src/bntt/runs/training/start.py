@@ -20,12 +20,11 @@ from bntt.runs.directory import (
     new_run_directory,
     open_or_create_run,
 )
-from bntt.runs.identity import RESUMING, check_same_data, check_same_recipe, trained_recipe
+from bntt.runs.identity import RESUMING, check_same_data, check_same_recipe, check_same_rules, trained_recipe
 from bntt.runs.parts import LOADED, check_parts
 from bntt.runs.recipe.build import with_absolute_paths
 from bntt.runs.recipe.datasets import RecipeData
 from bntt.runs.recipe.file import Recipe, RecipeError, dump_recipe, load_recipe, parse_recipe
-from bntt.runs.recipe.option_versions import check_same_rules
 from bntt.training.processes import Processes
 
 Changed = dict[str, tuple[Any, Any]]

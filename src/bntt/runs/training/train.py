@@ -20,11 +20,10 @@ from bntt.io.lock import hold_run
 from bntt.nn.kinds import step_gamma
 from bntt.runs.directory import RunDirectory, restore_thresholds
 from bntt.runs.environment import write_environment
-from bntt.runs.identity import check_same_network, lasting
+from bntt.runs.identity import check_same_network, lasting, rules_facts
 from bntt.runs.parts import parts_facts
 from bntt.runs.recipe.datasets import RecipeData
 from bntt.runs.recipe.file import Recipe, dump_recipe
-from bntt.runs.recipe.option_versions import rules_facts
 from bntt.runs.training.curves import Write, event_writer, no_events
 from bntt.runs.training.epoch_log import (
     Notice,
@@ -39,8 +38,7 @@ from bntt.runs.training.epoch_log import (
     startup_warnings,
     updates_to_forget,
 )
-from bntt.runs.training.from_ann import convert_ann, run_conversion, stop_on_request
-from bntt.runs.training.initial import build_session, initialise_session
+from bntt.runs.training.initial import build_session, convert_ann, initialise_session, run_conversion, stop_on_request
 from bntt.runs.training.requests import Interrupted, Requests, command_to_resume
 from bntt.runs.training.shared import combine_evaluations
 from bntt.runs.training.start import ResumeState, resume_state
@@ -142,7 +140,7 @@ class TrainingRun:
             write_whole(self.run.recipe, self.recipe_text.encode())
             if self.rows and not self.run.kept_rows():
                 yield Notice(f"{self.run.metrics} is missing or damaged: written again from {found.path.name}")
-            self._write_metrics()
+            write_json_lines(self.run.metrics, self.rows)
         yield from resume_notices(changed, self.recipe, facts, session)
 
     def resume_or_start(self, *, resume: bool, forget_best: bool = False) -> Iterator[Notice]:
@@ -197,8 +195,10 @@ class TrainingRun:
                 self._write_best(record.epoch, result.validation_accuracy)
             self.best = result.validation_accuracy if result.best else self.best
             self.epochs_done, self.rows = record.epoch + 1, [*self.rows, asdict(result)]
-            self._write_metrics()
-            self.write_events(record.epoch, asdict(result), self._gammas())  # first: a repeated epoch is shown once
+            write_json_lines(self.run.metrics, self.rows)
+            norms = stepwise_norms(self.session.measured.network)
+            gammas = {name: step_gamma(norm).abs().cpu() for name, norm in norms.items()}
+            self.write_events(record.epoch, asdict(result), gammas)  # first: a repeated epoch is shown once
             self._save()
         except OSError as error:
             problem = error
@@ -214,22 +214,17 @@ class TrainingRun:
             raise problem
         yield from growth_notices(self.session, record.epoch + 1)
 
-    def _gammas(self) -> dict[str, torch.Tensor]:
-        norms = stepwise_norms(self.session.measured.network)
-        return {name: step_gamma(norm).abs().cpu() for name, norm in norms.items()}
-
     def _validate(self, epoch: int) -> Evaluation | None:
         skipped = (epoch + 1) % self.recipe.evaluate.every and epoch + 1 < self.session.epochs
         if self.held_out is None or skipped:
             return None
         measured, steps, seed = self.session.measured, self.session.steps, self.recipe.seed
-        progress = self._handle_requests_within
+
+        def progress(images: int) -> None:  # a safe point, where there is no new update
+            self._handle_requests(by_clock=self.recipe.checkpoint.every_minutes > 0)
+
         own = evaluate(measured, self.held_out, seed=seed, draws=1, steps=steps, part=True, progress=progress)
         return combine_evaluations(own, len(self.held_out), self.processes)
-
-    def _handle_requests_within(self, images: int) -> None:
-        """Handle requests at a safe point within validation, where there is no new update."""
-        self._handle_requests(by_clock=self.recipe.checkpoint.every_minutes > 0)
 
     def _handle_requests(self, *, due: bool = False, by_clock: bool = True) -> None:
         """Handle requests at a safe point: save what is due, and stop if requested."""
@@ -249,7 +244,7 @@ class TrainingRun:
         if not self.processes.first:
             return
         check_state(self.session.model, self.session.optimizer)
-        tensors, session = self.session.state()
+        (tensors, session), network = self.session.state(), self.session.model.network
         facts = {
             "session": session,
             "epochs_done": self.epochs_done,
@@ -260,10 +255,7 @@ class TrainingRun:
             **self.rules,
             **lasting(self.extra_facts, self.session.model),
             "machine": machine_facts(self.session),
-            "compute": {
-                "recompute": self.session.model.network.compute.recompute,
-                "crossovers": crossover.remembered(),
-            },
+            "compute": {"recompute": network.compute.recompute, "crossovers": crossover.remembered()},
         }
         self.run.checkpoints.write(self.session.position.updates, tensors, facts, self.recipe.checkpoint.last)
 
@@ -271,6 +263,3 @@ class TrainingRun:
         averaged, said = self.session.average is not None, lasting(self.extra_facts, self.session.model)
         facts = {"epoch": epoch, "validation_accuracy": accuracy, "averaged": averaged, "recipe": self.recipe_text}
         write_checkpoint(self.run.best, self.session.weights(), {**facts, **self.rules, **said})
-
-    def _write_metrics(self) -> None:
-        write_json_lines(self.run.metrics, self.rows)

@@ -17,7 +17,7 @@ from pydantic import Field, FiniteFloat
 
 from bntt.analysis.accuracy.accuracy import FEW, Summary
 from bntt.analysis.result import Count, Record
-from bntt.runs.recipe.toml_table import TomlTable
+from bntt.runs.recipe.file import TomlTable
 from bntt.studies.claims.power import smallest_difference
 
 Answer = Literal["holds", "does not hold", "not decided", "not run"]
