@@ -140,7 +140,7 @@ class TrainingRun:
             write_whole(self.run.recipe, self.recipe_text.encode())
             if self.rows and not self.run.kept_rows():
                 yield Notice(f"{self.run.metrics} is missing or damaged: written again from {found.path.name}")
-            write_json_lines(self.run.metrics, self.rows)
+            self._write_metrics()
         yield from resume_notices(changed, self.recipe, facts, session)
 
     def resume_or_start(self, *, resume: bool, forget_best: bool = False) -> Iterator[Notice]:
@@ -195,7 +195,7 @@ class TrainingRun:
                 self._write_best(record.epoch, result.validation_accuracy)
             self.best = result.validation_accuracy if result.best else self.best
             self.epochs_done, self.rows = record.epoch + 1, [*self.rows, asdict(result)]
-            write_json_lines(self.run.metrics, self.rows)
+            self._write_metrics()
             norms = stepwise_norms(self.session.measured.network)
             gammas = {name: step_gamma(norm).abs().cpu() for name, norm in norms.items()}
             self.write_events(record.epoch, asdict(result), gammas)  # first: a repeated epoch is shown once
@@ -263,3 +263,6 @@ class TrainingRun:
         averaged, said = self.session.average is not None, lasting(self.extra_facts, self.session.model)
         facts = {"epoch": epoch, "validation_accuracy": accuracy, "averaged": averaged, "recipe": self.recipe_text}
         write_checkpoint(self.run.best, self.session.weights(), {**facts, **self.rules, **said})
+
+    def _write_metrics(self) -> None:
+        write_json_lines(self.run.metrics, self.rows)
