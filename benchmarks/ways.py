@@ -88,8 +88,7 @@ def _onnx(folder: Path, file: str, stepped: bool) -> Run:
     import onnxruntime
 
     from bntt.deploy.bundle import read
-    from bntt.deploy.runtime.encoding import encode, samples_of
-    from bntt.deploy.runtime.noise import noise_of
+    from bntt.deploy.runtime.encoding import encode, noise_of, samples_of
 
     made = read(folder / "float32.safetensors")  # for the encoder, which is not in the graph where it draws
     steps, rank = made.num_steps, 1 + len(made.input_shape)

@@ -16,11 +16,9 @@ from bntt.data.sequences import places
 from bntt.deploy import DeployError, Runtime, describe, export
 from bntt.deploy.description import Description, Encoder
 from bntt.deploy.layers import Layer, Weights
-from bntt.deploy.runtime import exits
-from bntt.deploy.runtime import noise as random
+from bntt.deploy.runtime import encoding
 from bntt.deploy.runtime import runtime as module
-from bntt.deploy.runtime.encoding import samples_of
-from bntt.deploy.runtime.noise import noise_of
+from bntt.deploy.runtime.encoding import noise_of, samples_of
 from bntt.engine.cpu import library as library_of_kernels
 from bntt.models import MODELS, pretrained
 from bntt.nn import NORMS, fold
@@ -127,13 +125,13 @@ def test_the_kernels_have_the_same_numbers(grid):
 
 def test_random_numbers_are_the_librarys_to_the_bit():
     index = np.array([0, 3, 2**40, 2**63 - 1])
-    keys = random.sample_keys(2**62, random.SPIKES, 2**32 + 1, index)
+    keys = encoding.sample_keys(2**62, encoding.SPIKES, 2**32 + 1, index)
     theirs = sample_keys(2**62, Purpose.SPIKES, 2**32 + 1, torch.from_numpy(index))
     assert np.array_equal(keys.astype(np.int64), theirs.numpy())
-    drawn = random.uniform(random.step_keys(keys, range(2, 5)), 50)
+    drawn = encoding.uniform(encoding.step_keys(keys, range(2, 5)), 50)
     assert np.array_equal(drawn, uniform(step_keys(theirs, torch.arange(2, 5)), 50).numpy())
-    assert (random.SPIKES, random.PIXELS) == (Purpose.SPIKES, Purpose.PIXELS)
-    assert np.array_equal(random.places(100), places(100).numpy())
+    assert (encoding.SPIKES, encoding.PIXELS) == (Purpose.SPIKES, Purpose.PIXELS)
+    assert np.array_equal(encoding.places(100), places(100).numpy())
 
 
 @needs_kernels
@@ -189,11 +187,12 @@ def test_exits_are_those_of_the_library(monkeypatch):
         assert runtime.exit_step(9.0) == 1
     logits = runtime.trace(images.numpy(), **NOISE)
     asked: list[int] = []
+    measured = module.certainty
     monkeypatch.setattr(module, "MOST_SAMPLES", 7)
-    monkeypatch.setattr(module, "certainty", lambda y, by: asked.append(len(y)) or exits.certainty(y, by))
+    monkeypatch.setattr(module, "certainty", lambda y, by: asked.append(len(y)) or measured(y, by))
     for criterion, threshold in zip(CRITERIA, (0.8, 0.5, 0.4), strict=True):
         theirs = np.stack([certainty(torch.from_numpy(step), criterion).numpy() for step in logits])
-        assert np.abs(np.stack([exits.certainty(step, criterion) for step in logits]) - theirs).max() < 1e-6
+        assert np.abs(np.stack([measured(step, criterion) for step in logits]) - theirs).max() < 1e-6
         asked.clear()
         answers = runtime.answer(images.numpy(), criterion, threshold, **NOISE)
         assert max(asked) == 7, "the samples run in parts"

@@ -11,8 +11,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from bntt.deploy.description import Description
 from bntt.deploy.layers import Array, Layer, Neurons, Pool, Weights
-from bntt.deploy.runtime.encoding import encode
-from bntt.deploy.runtime.noise import Noise
+from bntt.deploy.runtime.encoding import Noise, encode
 
 MOST_COLUMNS = 1 << 21
 """Most numbers of the windows of a convolution that are laid out at once."""

@@ -16,8 +16,7 @@ import numpy as np
 from bntt.deploy.description import Description
 from bntt.deploy.layers import Array, Layer, Neurons, Pool, Sum
 from bntt.deploy.runtime.arrays import Arrays, Membranes, pooled
-from bntt.deploy.runtime.encoding import IN_TIME, encode
-from bntt.deploy.runtime.noise import Noise, step_keys
+from bntt.deploy.runtime.encoding import IN_TIME, Noise, encode, step_keys
 from bntt.engine.cpu import library
 
 MOST_CHAINS = 4

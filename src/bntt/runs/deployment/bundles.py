@@ -15,7 +15,7 @@ from bntt.analysis.measurement import ArgumentError, Progress, Split, origin
 from bntt.deploy import DeployError, Description, Runtime, export
 from bntt.deploy.bundle import WEIGHT_TYPES
 from bntt.deploy.layers import Array
-from bntt.deploy.runtime.exits import exit_step
+from bntt.deploy.runtime.runtime import exit_step
 from bntt.nn.network.labelled_batch import samples
 from bntt.runs.deployment.measurement import DeployedWay, DeploymentArguments, DeploymentResult
 from bntt.runs.deployment.timed import timed
