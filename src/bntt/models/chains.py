@@ -49,10 +49,7 @@ def vgg_layers(plan: VGGPlan, *, in_channels: int, image_size: int, width: float
 
 
 VGG6 = VGGPlan(((16, ""), (16, HALVE), (32, ""), (32, HALVE)), hidden=128)
-VGG9 = VGGPlan(
-    ((64, ""), (64, HALVE), (128, ""), (128, HALVE), (256, ""), (256, ""), (256, HALVE)),
-    hidden=1024,
-)
+VGG9 = VGGPlan(((64, ""), (64, HALVE), (128, ""), (128, HALVE), (256, ""), (256, ""), (256, HALVE)), hidden=1024)
 VGG11 = VGGPlan(
     ((64, HALVE), (128, HALVE), (256, ""), (256, HALVE), (512, ""), (512, HALVE), (512, ""), (512, AVERAGE)),
     hidden=4096,

@@ -40,11 +40,7 @@ class PretrainedError(RuntimeError):
 
 @dataclass(frozen=True)
 class PretrainedFacts:
-    """Facts about a trained network. Accuracies are fractions from 0 to 1, from the run's own evaluation.
-
-    >>> pretrained_facts().dataset
-    'fashion-mnist'
-    """
+    """Facts about a trained network, accuracies from its run's own evaluation; returned by :func:`pretrained_facts`."""
 
     dataset: str
     """Name of the dataset it was trained on."""

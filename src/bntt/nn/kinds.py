@@ -26,11 +26,7 @@ Takes = Literal["images", "frames", "sequences"]
 
 @dataclass(frozen=True)
 class NormFacts:
-    """Facts about a norm; the defaults hold for a norm that states none.
-
-    >>> NormFacts(step_gamma=True).looks_ahead
-    False
-    """
+    """Facts about a norm; the defaults hold for a norm that states none; returned by :func:`norm_facts`."""
 
     step_gamma: bool = False
     """True if it has ``gamma`` ``[T, C]``, a row for every step, which early exit reads."""
@@ -48,11 +44,7 @@ class NormFacts:
 
 @dataclass(frozen=True)
 class NeuronFacts:
-    """Facts about neurons; the defaults hold for neurons that state none.
-
-    >>> NeuronFacts(waits=False).spikes
-    True
-    """
+    """Facts about neurons; the defaults hold for neurons that state none; returned by :func:`neuron_facts`."""
 
     spikes: bool = True
     """True if they fire; those of an ANN do not, and it has one step."""
@@ -66,15 +58,10 @@ class NeuronFacts:
 
 @dataclass(frozen=True)
 class EncoderFacts:
-    """Facts about an encoder; the defaults hold for an encoder that states none.
-
-    >>> EncoderFacts(random=True).takes
-    'images'
-    """
+    """Facts about an encoder; the defaults hold for an encoder that states none; returned by :func:`encoder_facts`."""
 
     takes: Takes = "images"
-    """Its samples: images ``[B, C, H, W]``, frames ``[B, T, ...]`` with a time axis, or sequences
-    ``[B, T, F]``."""
+    """Its samples: images ``[B, C, H, W]``, frames ``[B, T, ...]`` with a time axis, or sequences ``[B, T, F]``."""
     random: bool = False
     """True if it draws noise, so that every draw differs, and an attack needs a gradient estimator."""
     constant: bool = False

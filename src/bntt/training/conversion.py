@@ -91,7 +91,7 @@ def _why_not(block: nn.Module) -> str:
         return f"its neurons are {type(block.lif).__name__}, an ANN's rectify: build it with neuron='relu'"
     if type(block.norm) is not NoNorm:
         return f"its norm is {type(block.norm).__name__}: train it with norm='none'"
-    if any(isinstance(part, nn.MaxPool2d | nn.AdaptiveMaxPool2d) for part in block.pool.modules()):
+    if any(isinstance(part, MAXIMA) for part in block.pool.modules()):
         return "max pooling has no counterpart in spikes: train it with average pooling"
     if block.dropout is not None and type(block.dropout) is not SpikeDropout:
         return f"its dropout is {type(block.dropout).__name__}"
@@ -102,15 +102,13 @@ Weights = nn.Conv2d | nn.Linear
 BETWEEN = (nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.Flatten)
 NOTHING = (nn.Identity, nn.Dropout, nn.Dropout2d)
 """Modules that do nothing in evaluation."""
-READ = (nn.Sequential, nn.Conv2d, nn.Linear, nn.BatchNorm1d, nn.BatchNorm2d, nn.ReLU, *BETWEEN, *NOTHING)
+MAXIMA, NORMS = (nn.MaxPool2d, nn.AdaptiveMaxPool2d), (nn.BatchNorm1d, nn.BatchNorm2d)
+READ = (nn.Sequential, nn.Conv2d, nn.Linear, nn.ReLU, *NORMS, *BETWEEN, *NOTHING)
 """Modules whose forward conversion knows."""
-WAY_OUT: dict[type[nn.Module], str] = {
-    nn.MaxPool2d: "takes a maximum, which has no counterpart in spikes: train with average pooling",
-    nn.AdaptiveMaxPool2d: "takes a maximum, which has no counterpart in spikes: train with average pooling",
-    nn.BatchNorm1d: "can only be folded directly after weights: put it between them and the ReLU",
-    nn.BatchNorm2d: "can only be folded directly after weights: put it between them and the ReLU",
-    nn.Softmax: "has no weights: leave it out, the order of the classes stays",
-    nn.LogSoftmax: "has no weights: leave it out, the order of the classes stays",
+WAY_OUT: dict[tuple[type[nn.Module], ...], str] = {
+    MAXIMA: "takes a maximum, which has no counterpart in spikes: train with average pooling",
+    NORMS: "can only be folded directly after weights: put it between them and the ReLU",
+    (nn.Softmax, nn.LogSoftmax): "has no weights: leave it out, the order of the classes stays",
 }
 
 
@@ -132,7 +130,7 @@ def read_sequential(ann: nn.Sequential) -> tuple[list[ReadLayer], nn.Module]:
         elif not is_open and isinstance(part, Weights):
             weights.append((name, part))
             is_open, folded = True, False
-        elif is_open and isinstance(part, nn.BatchNorm1d | nn.BatchNorm2d) and not folded:
+        elif is_open and isinstance(part, NORMS) and not folded:
             before, synapse = weights.pop()
             weights.append((before, _folded(before, synapse, name, part)))
             folded = True

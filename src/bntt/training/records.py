@@ -9,11 +9,7 @@ from bntt.training.guard import LossWatch
 
 @dataclass(frozen=True)
 class StepRecord:
-    """Record of one update.
-
-    >>> StepRecord(epoch=0, step=0, loss=2.3, correct=3, samples=32, lr=0.3, seen=32).jumped
-    ()
-    """
+    """Record of one update; returned by :func:`bntt.training.updates`."""
 
     epoch: int
     """Epoch, 0-based."""
@@ -35,11 +31,7 @@ class StepRecord:
 
 @dataclass(frozen=True)
 class EpochRecord:
-    """Record of one whole epoch.
-
-    >>> EpochRecord(epoch=0, loss=2.3, accuracy=0.1, samples=5000, lr=0.3).samples
-    5000
-    """
+    """Record of one whole epoch; returned by :func:`bntt.training.updates`."""
 
     epoch: int
     """Epoch, 0-based."""

@@ -141,10 +141,6 @@ class DropsWarning(UserWarning):
     """Warning of :func:`drops_as_epochs`."""
 
 
-EARLY, HALF = 25, 50
-"""Percentages that the last drop of a schedule is rarely below."""
-
-
 def updates_of(method: Method, loader: object) -> int:
     """Return the number of updates in an epoch, for which a loader must tell its length; 1 if no rate depends on it."""
     if method.schedule != "one-cycle" and method.lr_every == "epoch" and method.warmup == 0:
@@ -170,7 +166,7 @@ def drops_as_epochs(method: Method, epochs: int) -> str:
     drops, last = method.lr_drops, max(method.lr_drops, default=0)
     if method.schedule != "step" or not 0 < last < epochs or epochs == 100:
         return ""
-    if not (last <= EARLY or (last < HALF and 2 * last >= epochs)):
+    if not (last <= 25 or (last < 50 and 2 * last >= epochs)):  # percent, which the last drop is rarely below
         return ""
     after = list(dict.fromkeys(found for percent in drops if (found := epochs * percent // 100)))
     falls = f"falls after {_epochs(after)}" if after else "never falls"

@@ -347,11 +347,6 @@ def updates(
     >>> loader = bntt.data.SampleLoader(bntt.data.fashion_mnist_bundled().test, batch_size=500, shuffle=True)
     >>> [type(record).__name__ for record in bntt.training.updates(model, loader, epochs=1)]
     ['StepRecord', 'StepRecord', 'EpochRecord']
-    >>> training = bntt.training.updates(model, loader, epochs=1, method=bntt.Method(average=0.9))
-    >>> for record in training:
-    ...     pass
-    >>> bntt.analysis.evaluate(training.measured, loader, draws=1).accuracy.samples
-    1000
     """
     given = {"method": method, "optimizer": optimizer, "loss": loss, "processes": processes}
     return Updates(Session(model, loader, epochs=epochs, seed=seed, **given))  # type: ignore[arg-type]

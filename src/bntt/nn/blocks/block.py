@@ -24,9 +24,6 @@ class SpikeDropout(nn.Module):
     Args:
         p: in [0, 1).
 
-    Attributes:
-        number: its number among the network's dropouts; set by ``SpikingNetwork``.
-
     Raises:
         ValueError: on a p outside [0, 1), or a call whose samples have no noise.
 
@@ -88,9 +85,6 @@ class LayerBlock(nn.Module):
     Args:
         synapse, norm: weights and norm; None if the neurons take the incoming current as it is.
         lif, pool, dropout: the neurons and what follows them; lif is None if the block returns a current.
-
-    Attributes:
-        path: its place in the network, for messages; set by ``SpikingNetwork``.
 
     Raises:
         TypeError: if norm, neurons or dropout are not stages, or weights come without a norm.
@@ -174,7 +168,6 @@ class SpikingBlock(LayerBlock):
 
     Raises:
         TypeError: if norm, neurons or dropout are not stages.
-        ValueError: in a call, on an input that does not fit the weights.
 
     >>> import torch
     >>> from bntt.nn import BNTT, LIF

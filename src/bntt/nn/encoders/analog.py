@@ -54,10 +54,7 @@ class DirectEncoder(StillEncoder):
 
     Args:
         num_steps: T.
-        mean, std: per channel, of the training images; both or neither (then the pixels go in as they are).
-
-    Raises:
-        ValueError: if ``num_steps`` is below 1, or mean and std are not one finite number per channel, std above 0.
+        mean, std: per channel, of the training images, std above 0; both or neither (the pixels go in as they are).
 
     >>> DirectEncoder(num_steps=4)(torch.zeros(2, 1, 8, 8)).shape
     torch.Size([4, 2, 1, 8, 8])
@@ -78,9 +75,6 @@ class ExpectedEncoder(StillEncoder):
     Args:
         num_steps: T; 1 for an ANN.
         signed, mean, std: as the Poisson encoder's.
-
-    Raises:
-        ValueError: if ``num_steps`` is below 1, or mean and std are not one finite number per channel, std above 0.
 
     >>> ExpectedEncoder(1, mean=[0.5], std=[0.25])(torch.tensor([[[[0.5, 0.75, 1.0]]]])).flatten()
     tensor([0.0000, 0.5000, 1.0000])
@@ -162,9 +156,6 @@ class FrameEncoder(TimedEncoder):
     Args:
         num_steps: T, exactly as many as the samples have.
 
-    Raises:
-        ValueError: if ``num_steps`` is below 1.
-
     >>> FrameEncoder(num_steps=4)(torch.zeros(2, 4, 1, 8, 8), steps=range(3)).shape
     torch.Size([3, 2, 1, 8, 8])
     """
@@ -185,11 +176,8 @@ class SequenceEncoder(TimedEncoder):
 
     Args:
         num_steps: T, exactly as many as the sequences have.
-        mean, std: of the training sequences, one number for all features or one per feature; both or neither (then the
-            values go in as they are).
-
-    Raises:
-        ValueError: if ``num_steps`` is below 1, or mean and std are not finite numbers, std above 0.
+        mean, std: of the training sequences, for all features or per feature, std above 0; both, or neither (the values
+            go in as they are).
 
     >>> encoder = SequenceEncoder(num_steps=3, mean=0.5, std=0.25)
     >>> encoder(torch.tensor([[[0.5], [0.75], [1.0]]]), steps=range(1, 3)).flatten()

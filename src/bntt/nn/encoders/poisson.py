@@ -23,16 +23,12 @@ class PoissonEncoder(PixelEncoder):
         num_steps: T.
         signed: True, as released: ``s = sign(x) [2r ≤ |x|]`` for normalised pixels of either sign.
             False: ``s = [r < x]`` for pixels in [0, 1].
-        mean, std: per channel, of the training images; both or neither (then the pixels are coded as they are).
+        mean, std: per channel, of the training images, std above 0; both or neither (the pixels are coded as they are).
         gradient: a stand-in for the derivative of a random spike: :func:`~bntt.ops.poisson.straight_through`,
             :func:`~bntt.ops.poisson.expected`, or yours. None: images that ask for a gradient are an error, because a
             gradient of zeros would look like robustness.
 
-    The random numbers depend only on ``(seed, draw, index, t, position)``: see :mod:`bntt.ops.random`. They are the
-    same with and without a gradient estimator.
-
-    Raises:
-        ValueError: if ``num_steps`` is below 1, or mean and std are not one finite number per channel, std above 0.
+    The random numbers depend only on ``(seed, draw, index, t, position)``: see :mod:`bntt.ops.random`.
 
     >>> encoder = PoissonEncoder(num_steps=4, mean=[0.3], std=[0.2])
     >>> encoder(torch.zeros(2, 1, 8, 8), seed=0, draw=3).shape

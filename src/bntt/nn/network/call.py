@@ -37,10 +37,10 @@ class Noise:
         return replace(self, index=torch.cat([self.index, *(other.index for other in others)]))
 
 
-def index_of(index: Tensor | None, batch: int, device: torch.device | str) -> Integer[Tensor, " B"]:
+def index_of(index: Tensor | None, batch: int, device: torch.device | None = None) -> Integer[Tensor, " B"]:
     """Return each sample's index in its dataset, int64 on a device: 0..B-1 if none is given."""
     if index is None:
-        return torch.arange(batch, device=device)
+        return torch.arange(batch, device=device or "cpu")
     check_tensor(index, "the network", "index")
     if index.shape != (batch,) or index.is_floating_point() or index.dtype == torch.bool:
         raise ValueError(
@@ -51,11 +51,16 @@ def index_of(index: Tensor | None, batch: int, device: torch.device | str) -> In
 
 def noise_of(known: Noise | None, batch: int, seed: int | None, draw: int | None, index: Tensor | None) -> Noise:
     """Return the noise of a call: the state's, or the given one; by default seed 0, draw 0 and samples 0 to B-1."""
+<<<<<<< HEAD
     own = index_of(index, batch, getattr(index, "device", "cpu"))
+=======
+>>>>>>> 090810b3 (Results say what returns them; a call looks at an index once)
     if known is None:
-        return Noise(seed or 0, draw or 0, own)
-    mapped = index is not None and (is_mapped(index) or is_mapped(known.index))  # by vmap: values cannot be compared
-    same = index is None or mapped or bool((index.to(known.index.device) == known.index).all())
+        return Noise(seed or 0, draw or 0, index_of(index, batch))
+    same = True
+    if index is not None:
+        index = index_of(index, batch, known.index.device)
+        same = is_mapped(index) or is_mapped(known.index) or bool((index == known.index).all())  # vmap hides values
     if seed not in (None, known.seed) or draw not in (None, known.draw) or not same:
         raise ValueError(
             f"the state has the noise of seed {known.seed}, draw {known.draw} and its own index: "

@@ -101,7 +101,7 @@ class SpikingClassifier(nn.Module):
         index: Integer[Tensor, " B"] | None = None,
         draw: int | None = None,
     ) -> tuple[Float[Tensor, "S B K"], NetworkState]:
-        """Take the next steps of the same samples from a state, which carries their noise.
+        """Return ``(logits, state)`` after the next steps of the same samples from a state, which carries their noise.
 
         ``state.rows(keep)`` lets samples leave the batch; then pass only those that stay.
 
@@ -110,9 +110,6 @@ class SpikingClassifier(nn.Module):
             state, measure, in_place: as :meth:`~bntt.nn.SpikingNetwork.advance`'s.
             steps: S, the number of steps.
             seed, index, draw: as :meth:`forward`'s for the first call; omit them later.
-
-        Returns:
-            ``(logits, state)``, see :meth:`~bntt.nn.SpikingNetwork.advance`.
 
         Raises:
             ValueError: if the noise differs from the state's, or the steps lie beyond the encoder's.

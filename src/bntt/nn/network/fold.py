@@ -84,8 +84,7 @@ def _why_not(block: Any) -> str:
         return f"its norm is {type(block.norm).__name__}, which is not from the library"
     if isinstance(block, CurrentBlock):
         return (
-            "its current is added to another's, so two scales would reach one neuron; only the norm of a SpikingBlock "
-            "can become part of its neurons"
+            "its current is added to another's, so two scales would reach one neuron: only a SpikingBlock's is folded"
         )
     if type(block.lif) is not LIF:
         return f"its norm is followed by {type(block.lif).__name__}, and not by LIF"

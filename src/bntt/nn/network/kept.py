@@ -1,8 +1,7 @@
 """Chains of layers that a network keeps across calls: planning one step of one sample takes longer than running it.
 
-A call is planned for all steps if it needs no gradients, measures nothing but spikes, and all its blocks run fused, one
-layer after another. The next call of its shape, with as many samples or fewer, reuses the same :class:`Chain`, as long
-as nothing that it was made of has changed. So a batch that loses samples needs no new plan.
+A call without gradients that measures nothing but spikes, and whose blocks all run fused, one layer after another, is
+planned for all steps. The next call of its shape, with as many samples or fewer, reuses the chain if nothing changed.
 """
 
 from __future__ import annotations
@@ -90,11 +89,8 @@ class _Held:
     def is_of(self, made: Made, settings: tuple[object, ...]) -> bool:
         """Return True if nothing has changed."""
         pairs: list[tuple[Sequence[object], Sequence[object]]] = list(zip(self.made, made, strict=True))
-        return (
-            self.settings == settings
-            and all(len(one) == len(other) and all(map(is_, one, other)) for one, other in pairs)
-            and self.versions == list(map(version_of, made.tensors))
-        )
+        same = all(len(one) == len(other) and all(map(is_, one, other)) for one, other in pairs)
+        return self.settings == settings and same and self.versions == list(map(version_of, made.tensors))
 
     def take(self, key: tuple[object, ...], samples: int) -> _Ready | None:
         """Take a free chain for this many samples; no other thread has it then."""

@@ -33,8 +33,8 @@ class SpikingNetwork(nn.Module):
         blocks: the hidden layers, named by the mapping's keys (a sequence gets ``block1``, ``block2``, ...):
             :class:`SpikingBlock`, or your own modules that are stages and list their ``layers``.
         readout: the output layer, :class:`Readout` or your own stage.
-        compute: backend and precision, see :class:`~bntt.engine.compute.Compute`: by default fused kernels for every
-            block that they support, and plain PyTorch for the rest.
+        compute: backend and precision, which can be set at any time: by default fused kernels for every block that they
+            support, and plain PyTorch for the rest.
 
     Raises:
         BackendError: if this machine does not have what ``compute`` asks for.
@@ -42,7 +42,6 @@ class SpikingNetwork(nn.Module):
         TypeError: if a block or the readout is not a stage, or a block does not list its layers.
 
     Attributes:
-        compute: as above; can be set at any time.
         num_steps: T of the norms and folded neurons; None if no part depends on it.
         built: the registered builder's name and arguments; None for a network put together by hand.
         input_shape: of a sample in one step, ``[C, H, W]`` or ``[F]``, if the builder was given it; else None.

@@ -19,13 +19,10 @@ from bntt.ops.norm import Moments
 
 @dataclass(frozen=True, eq=False)
 class NetworkState:
-    """State that a network carries from one step to the next.
+    """State that a network carries from one step to the next; returned by :meth:`bntt.nn.SpikingNetwork.advance`.
 
     Gradients flow through it. For ``torch.export`` and ``torch.func`` it is a tree of tensors; a program exported with
     a state is valid only at its step. Import ``bntt.nn`` before ``torch.load`` or ``torch.export.load`` reads one.
-
-    >>> NetworkState(1, 3, (torch.zeros(3, 2),), torch.zeros(3, 10)).steps
-    1
     """
 
     steps: int

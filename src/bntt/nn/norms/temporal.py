@@ -70,8 +70,6 @@ class TemporalNorm(nn.Module):
         beta: ``[T, C]`` or ``[1, C]``, starts at 0; None if the method has none.
         step_scale: p, ``[T]``, starts at 1; None if the method has none.
         running_mean, running_var: ``[T, C]``, or ``[1, C]`` if shared.
-        path: the layer's place in its network, for error messages; set by ``SpikingNetwork``.
-        put_off: receives the batch's statistics in place of the running ones; set by ``hold_statistics``.
 
     Raises:
         ValueError: on a wrong number of steps or channels, an empty batch, or, in training, if a statistic would be
@@ -107,7 +105,7 @@ class TemporalNorm(nn.Module):
         check_window(method.name, method.pooling, num_steps)
         self.channels, self.num_steps, self.method = channels, num_steps, method
         self.scale, self.eps, self.momentum, self.path = scale, eps, momentum, ""
-        self.put_off: PutOff = None
+        self.put_off: PutOff = None  # set by hold_statistics
         affine_rows, running_rows = (1 if one else num_steps for one in (method.shared_gamma, method.shared_running))
         self.gamma = nn.Parameter(torch.ones(affine_rows, channels))
         self.beta = nn.Parameter(torch.zeros(affine_rows, channels)) if method.beta else None
@@ -218,10 +216,9 @@ class TemporalNorm(nn.Module):
 
     def step_tables(self) -> Iterator[tuple[str, Tensor]]:
         """Yield the parameters and buffers that have a row for every step, by name."""
-        method = self.method
-        shared = {"gamma": method.shared_gamma, "beta": method.shared_gamma, "step_scale": False}
-        shared |= {"running_mean": method.shared_running, "running_var": method.shared_running}
-        for name, once in shared.items():
+        affine, running = self.method.shared_gamma, self.method.shared_running
+        names = [("gamma", affine), ("beta", affine), ("step_scale", False)]
+        for name, once in (*names, ("running_mean", running), ("running_var", running)):
             if not once and (table := getattr(self, name)) is not None:
                 yield name, table
 
