@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -20,7 +21,7 @@ from bntt.engine.synapse import Spikes
 from bntt.nn.blocks.block import CurrentBlock, NeuronBlock, SpikeDropout, SpikingBlock
 from bntt.nn.blocks.residual import Residual
 from bntt.nn.fusion.fuse import FusedBlock, Layout, Site, channels_last, fuse, layout_of
-from bntt.nn.kinds import NEURONS, NORMS, Kind, NormBuilder, borrowed_generator
+from bntt.nn.kinds import NEURONS, NORMS, borrowed_generator
 from bntt.nn.network.call import Call
 from bntt.nn.neurons import LIF, FoldedLIF
 from bntt.nn.norms.methods import NoNorm
@@ -122,25 +123,18 @@ IMAGE = Layout((2, 4, 4), (4, 4, 2))
 
 def fused_norms() -> dict[str, str]:
     """Return how every norm runs, fused or in plain PyTorch, by name."""
-    return {name: _norm_done(build) for name, build in NORMS.items()}
+    return {
+        name: _tried(partial(make, 2, 2, 1.0), lambda norm: _layer(LIF(), norm=norm)) for name, make in NORMS.items()
+    }
 
 
-def _norm_done(build: NormBuilder) -> str:
-    made = _made(lambda: build(2, 2, 1.0))
-    return made if isinstance(made, str) else _done(_layer(LIF(), norm=made))
-
-
-def _neuron_done(kind: Kind[nn.Module]) -> str:
-    made = _made(lambda: kind(2, 1, **vars(Neuron()), learn_leak=False))  # one step, since an ANN has no more
-    return made if isinstance(made, str) else _done(_layer(made), range(1))
-
-
-def _made(build: Callable[[], nn.Module]) -> nn.Module | str:
+def _tried(make: Callable[[], nn.Module], layer: Callable[[nn.Module], nn.Module], steps: range = SITE.steps) -> str:
     try:
         with borrowed_generator():
-            return build()
+            part = make()
     except Exception as error:  # the code of a custom part runs here, and may raise anything
         return f"not known: with 2 channels and few steps it cannot be built ({error})"
+    return _done(layer(part), steps)
 
 
 def fused_parts() -> dict[str, str]:
@@ -159,7 +153,10 @@ def fused_parts() -> dict[str, str]:
         "NeuronBlock": NeuronBlock(LIF()),
         "Residual": Residual({"body": current}, after=NeuronBlock(LIF())),
     }
-    others = {name: _neuron_done(kind) for name, kind in NEURONS.items() if name != "lif"}
+    given = {**vars(Neuron()), "learn_leak": False}
+    others = {  # in one step, since an ANN has no more
+        name: _tried(partial(make, 2, 1, **given), _layer, range(1)) for name, make in NEURONS.items() if name != "lif"
+    }
     return {name: _done(block) for name, block in kinds.items()} | others
 
 

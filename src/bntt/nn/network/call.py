@@ -51,10 +51,6 @@ def index_of(index: Tensor | None, batch: int, device: torch.device | None = Non
 
 def noise_of(known: Noise | None, batch: int, seed: int | None, draw: int | None, index: Tensor | None) -> Noise:
     """Return the noise of a call: the state's, or the given one; by default seed 0, draw 0 and samples 0 to B-1."""
-<<<<<<< HEAD
-    own = index_of(index, batch, getattr(index, "device", "cpu"))
-=======
->>>>>>> 090810b3 (Results say what returns them; a call looks at an index once)
     if known is None:
         return Noise(seed or 0, draw or 0, index_of(index, batch))
     same = True
