@@ -55,7 +55,7 @@ def test_counts_above_one_and_odd_poolings_are_the_same_on_the_kernels(norm, eve
 
 
 def test_sizes_that_cannot_be():
-    with pytest.raises(ValueError, match="image_size must be 4 or more, got 3"):
+    with pytest.raises(ValueError, match=r"image_size=3 cannot be halved 2 times, .* it must be 4 or more"):
         dvs_cnn(image_size=3)
     with pytest.raises(ValueError, match="in_channels must be 1 or more"):
         dvs_cnn(in_channels=0)

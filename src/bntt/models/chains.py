@@ -20,19 +20,21 @@ AVERAGE = "average"
 
 @dataclass(frozen=True)
 class VGGPlan:
-    """3x3 convolutions, each with the pooling after it, then one hidden layer; the classes determine the output."""
+    """3x3 convolutions, each with the pooling after it, then hidden layers; the classes determine the output."""
 
     features: tuple[tuple[int, str], ...]
-    hidden: int
+    hidden: tuple[int, ...]
+    drops: bool = False
+    """True if a pooling may drop an odd last row and column."""
 
 
 def vgg_layers(plan: VGGPlan, *, in_channels: int, image_size: int, width: float) -> Iterator[HiddenLayer]:
     """Yield the hidden layers of a plan, uninitialised; ``width`` multiplies every number of channels."""
     halvings = [pooling for _, pooling in plan.features].count(HALVE)
-    if image_size < 1 or image_size % (1 << halvings):
+    if image_size < (least := 1 << halvings) or (image_size % least and not plan.drops):
         raise ValueError(
-            f"image_size={image_size} cannot be halved {halvings} times, as this network's poolings do: "
-            f"it must be a multiple of {1 << halvings}"
+            f"image_size={image_size} cannot be halved {halvings} times, as this network's poolings do: it must be "
+            f"{least} or more{'' if plan.drops else f', a multiple of {least}'}"
         )
     channels, size = in_channels, image_size
     for number, (features, pooling) in enumerate(plan.features, start=1):
@@ -44,15 +46,21 @@ def vgg_layers(plan: VGGPlan, *, in_channels: int, image_size: int, width: float
             pool = nn.Sequential(pool, nn.Flatten()) if pool else nn.Flatten()
         yield HiddenLayer(f"conv{number}", convolution(channels, out), out, pool)
         channels = out
-    hidden = scaled(plan.hidden, width)
-    yield HiddenLayer("fc1", linear(channels * size * size, hidden), hidden, None)
+    yield from _fully_connected(channels * size * size, plan.hidden, width)
 
 
-VGG6 = VGGPlan(((16, ""), (16, HALVE), (32, ""), (32, HALVE)), hidden=128)
-VGG9 = VGGPlan(((64, ""), (64, HALVE), (128, ""), (128, HALVE), (256, ""), (256, ""), (256, HALVE)), hidden=1024)
+def _fully_connected(features: int, sizes: Sequence[int], width: float) -> Iterator[HiddenLayer]:
+    for number, hidden in enumerate(sizes, start=1):
+        out = scaled(hidden, width)
+        yield HiddenLayer(f"fc{number}", linear(features, out), out, None)
+        features = out
+
+
+VGG6 = VGGPlan(((16, ""), (16, HALVE), (32, ""), (32, HALVE)), hidden=(128,))
+VGG9 = VGGPlan(((64, ""), (64, HALVE), (128, ""), (128, HALVE), (256, ""), (256, ""), (256, HALVE)), hidden=(1024,))
 VGG11 = VGGPlan(
     ((64, HALVE), (128, HALVE), (256, ""), (256, HALVE), (512, ""), (512, HALVE), (512, ""), (512, AVERAGE)),
-    hidden=4096,
+    hidden=(4096,),
 )
 
 
@@ -147,9 +155,7 @@ def vgg6(
     return spiking_network(layers, num_classes=num_classes, num_steps=num_steps, leak=leak, norm=norm, **options)
 
 
-CONVOLUTIONS = (128, 128, 384, 384)
-"""Channels; the second and the fourth are followed by 2x2 average pooling."""
-HIDDEN = (1024, 512)
+DVS = VGGPlan(((128, ""), (128, HALVE), (384, ""), (384, HALVE)), hidden=(1024, 512), drops=True)
 
 
 @MODELS.register("dvs_cnn")
@@ -179,24 +185,8 @@ def dvs_cnn(
     >>> dvs_cnn(num_steps=3, width=0.125)(torch.ones(3, 2, 2, 42, 42)).shape
     torch.Size([2, 10])
     """
-    layers = _layers(in_channels, image_size, width)
+    layers = vgg_layers(DVS, in_channels=in_channels, image_size=image_size, width=width)
     return spiking_network(layers, num_classes=num_classes, num_steps=num_steps, leak=leak, norm=norm, **options)
-
-
-def _layers(channels: int, size: int, width: float) -> Iterator[HiddenLayer]:
-    if size < 4:
-        raise ValueError(f"image_size must be 4 or more, got {size}")
-    for number, features in enumerate(CONVOLUTIONS, start=1):
-        out = scaled(features, width)
-        halves, last = number % 2 == 0, number == len(CONVOLUTIONS)
-        pool = nn.Sequential(nn.AvgPool2d(2), nn.Flatten()) if last else nn.AvgPool2d(2) if halves else None
-        yield HiddenLayer(f"conv{number}", convolution(channels, out), out, pool)
-        channels, size = out, size // 2 if halves else size
-    features = channels * size * size
-    for number, hidden in enumerate(HIDDEN, start=1):
-        out = scaled(hidden, width)
-        yield HiddenLayer(f"fc{number}", linear(features, out), out, None)
-        features = out
 
 
 @MODELS.register("mlp")
@@ -230,12 +220,6 @@ def mlp(
     """
     if in_features < 1 or not hidden:
         raise ValueError(f"in_features must be 1 or more and hidden not empty, got {in_features} and {list(hidden)}")
-    layers, features = list[HiddenLayer](), in_features
-    for number, size in enumerate(hidden, start=1):
-        out = scaled(size, width)
-        synapse = linear(features, out)
-        layers.append(
-            HiddenLayer(f"fc{number}", nn.Sequential(nn.Flatten(), synapse) if number == 1 else synapse, out, None)
-        )
-        features = out
+    first, *others = _fully_connected(in_features, hidden, width)
+    layers = [first._replace(synapse=nn.Sequential(nn.Flatten(), first.synapse)), *others]
     return spiking_network(layers, num_classes=num_classes, num_steps=num_steps, leak=leak, norm=norm, **options)

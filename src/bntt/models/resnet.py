@@ -178,9 +178,6 @@ def compact(
             size from 8x8 on; pooling drops an odd last row and column.
         **options: as :func:`~bntt.models.vgg9`'s; dropout follows the convolutions before a sum.
 
-    Raises:
-        ValueError: as :func:`~bntt.models.vgg9`, or if ``in_channels`` is below 1.
-
     >>> net = compact(num_steps=2)
     >>> list(net.blocks)
     ['conv1', 'conv2', 'conv3', 'pair3', 'conv4', 'pair4']

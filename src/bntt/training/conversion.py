@@ -42,7 +42,7 @@ from bntt.training.processes import Processes, check_share
 def convert(
     ann: SpikingNetwork | nn.Sequential, *, reset: Reset = soft_reset, rule: FireRule = fire_after
 ) -> SpikingNetwork:
-    """Convert an ANN to a spiking network with its weights: integrators (leak 1) with threshold 1, until balanced.
+    """Return a spiking network, in evaluation mode, with an ANN's weights: integrators (leak 1) with threshold 1.
 
     Args:
         ann: one of our networks with ``neuron="relu"``; or an ``nn.Sequential`` of convolutions, fully connected
@@ -50,9 +50,6 @@ def convert(
             folded into them as it evaluates, which gives them a bias; weights may have one.
         reset: ``soft_reset`` (Han et al. 2020) keeps the excess over the threshold; ``hard_reset`` is the older form.
         rule: the firing rule.
-
-    Returns:
-        A copy, in evaluation mode: an ordinary network, which takes any number of steps and runs fused.
 
     Raises:
         ValueError: if a part cannot be converted, such as max pooling, a norm elsewhere or a residual connection; the
@@ -209,7 +206,7 @@ def balance(
     draw: int = BALANCING,
     progress: Callable[[int], None] = lambda samples: None,
 ) -> dict[str, float]:
-    """Set the threshold of every layer, and return them by layer; earlier thresholds do not matter.
+    """Return the scaled threshold of every layer by name, and set it; earlier thresholds do not matter.
 
     Args:
         network: a chain of blocks without norms, as :func:`~bntt.training.convert` makes it.
@@ -218,9 +215,6 @@ def balance(
         scale: factor on all thresholds, above 0.
         seed, draw: seed and draw of the encoder's noise.
         progress: called with the number of samples of every finished batch, once per layer.
-
-    Returns:
-        The thresholds by layer, scaled.
 
     Raises:
         ValueError: if there are no samples, a layer's weighted input is never above 0, the network has parts that

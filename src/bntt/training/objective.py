@@ -138,9 +138,7 @@ def temporal_efficient(
     target: float = 1.0,
     label_smoothing: float = 0.0,
 ) -> Float[Tensor, ""]:
-    """Return TET (Deng et al. 2022, Eq. 10-12): ``(1-λ) mean_t CE(d_t, y) + λ mean (d_t - φ)²``, d_t a step's drive.
-
-    The drive ``d_t = W o^t`` is the readout's input in step t alone, not its mean so far.
+    """Return TET (Deng et al. 2022, Eq. 10-12): ``(1-λ) mean_t CE(d_t, y) + λ mean (d_t - φ)²``, ``d_t = W o^t``.
 
     Args:
         logits: mean of the drives so far after each step from rest, ``[T, B, K]``, as ``advance`` returns them.

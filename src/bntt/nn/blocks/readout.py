@@ -50,8 +50,6 @@ class Readout(nn.Module):
 class SpikeCount(nn.Module):
     """An output layer of neurons: ``c^t = c^{t-1} + o^t`` with the spikes o of Eq. 4; the logits are ``c^t / t``.
 
-    Unlike with the paper's readout, the gradient passes one more surrogate, and the loss depends on whole spike counts.
-
     Args:
         synapse: the last weight layer, ``[B, F]`` to ``[B, K]``.
         lif: the neurons.

@@ -14,9 +14,6 @@ from bntt.nn.kinds import EncoderFacts, encoder_facts
 from bntt.nn.network.call import index_of
 from bntt.ops.random import Purpose, normal, sample_keys
 
-WHERE = ("pixels", "normalized")
-"""Units of σ: the range of the pixels, [0, 1]; or their standard deviation, a normalised image's unit."""
-
 
 class NoisyEncoder(nn.Module):
     """Encode ``x + σ n`` instead of every image x, n standard normal; the encoder's own randomness stays.
@@ -37,7 +34,7 @@ class NoisyEncoder(nn.Module):
     Args:
         encoder: the encoder of the noisy image, any encoder of pixels.
         sigma: σ, finite, 0 or more.
-        where: the unit of σ: "pixels" or "normalized".
+        where: the unit of σ: "pixels", in [0, 1], or "normalized", their standard deviation.
         clip: cut the noisy image to the valid range of an image.
         seed: seed of the noise, 0 to 2**63 - 1.
 
@@ -59,8 +56,8 @@ class NoisyEncoder(nn.Module):
             raise TypeError(f"noise is for images: it needs an encoder of pixels, got {type(encoder).__name__}")
         if not (math.isfinite(sigma) and sigma >= 0):
             raise ValueError(f"sigma must be a finite number, 0 or more, got {sigma}")
-        if where not in WHERE:
-            raise ValueError(f"where must be one of {', '.join(WHERE)}, got {where!r}")
+        if where not in ("pixels", "normalized"):
+            raise ValueError(f"where must be one of pixels, normalized, got {where!r}")
         if where == "normalized" and encoder.std is None:
             raise ValueError("the encoder has no mean and std, it does not normalise: choose where='pixels'")
         if not clip and not getattr(encoder, "signed", True):

@@ -113,13 +113,6 @@ class SpikingClassifier(nn.Module):
 
         Raises:
             ValueError: if the noise differs from the state's, or the steps lie beyond the encoder's.
-
-        >>> from bntt.models import mlp
-        >>> from bntt.nn import PoissonEncoder
-        >>> model = SpikingClassifier(PoissonEncoder(6), mlp(in_features=4, hidden=(8,), num_steps=6)).eval()
-        >>> logits, state = model.advance(torch.rand(3, 1, 2, 2), steps=4, draw=7)
-        >>> logits.shape, state.noise.draw
-        (torch.Size([4, 3, 10]), 7)
         """
         check_tensor(x, "the classifier", SAMPLES)
         if state is not None and state.batch != len(x):

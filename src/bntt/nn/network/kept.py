@@ -139,9 +139,8 @@ class Kept:
         if first == 0:
             self._compared = False  # even if this call cannot use a chain, the next one may
         unfit = compute.backend not in ("auto", "cpu") or compute.precision == "bf16" or work.measure not in FIT
-        if torch.compiler.is_compiling() or unfit or torch.is_grad_enabled():
-            return None
-        if why_not_here(x, "cpu") or x.numel() * 4 > MOST_BYTES:
+        unfit = unfit or torch.compiler.is_compiling() or torch.is_grad_enabled() or x.numel() * 4 > MOST_BYTES
+        if unfit or why_not_here(x, "cpu"):
             return None
         rule = torch.are_deterministic_algorithms_enabled(), torch.get_num_threads(), use_variant()
         held = self._of(blocks, (num_steps, compute, changes_told(), *rule))

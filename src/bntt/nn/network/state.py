@@ -49,10 +49,6 @@ class NetworkState:
             ValueError: after a training pass under batch statistics, in which samples depend on each other; or on a
                 wrong ``keep``.
             TypeError: if the state of a custom part does not define how its rows are selected.
-
-        >>> state = NetworkState(1, 3, (torch.zeros(3, 2),), torch.arange(3.0)[:, None])
-        >>> state.rows(torch.tensor([True, False, True])).readout.flatten()
-        tensor([0., 2.])
         """
         if self.pooled:
             raise ValueError(
