@@ -12,8 +12,9 @@ from dataclasses import dataclass, fields
 from difflib import get_close_matches
 from functools import cache
 from inspect import getattr_static, isfunction
+from operator import attrgetter
 from statistics import mean
-from typing import Annotated, Any, TypeVar, get_args, get_type_hints
+from typing import Annotated, Any, ClassVar, TypeVar, get_args, get_type_hints
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
@@ -99,13 +100,13 @@ class Shown:
             return value if isinstance(value, Cell) else Cell(value)
         return count(value) if isinstance(value, int) or self.form == "," else number(value, self.form)
 
-    def to_metric(self, name: str, *, placed: bool) -> Metric:
-        """Return it as studies read it from the result of this attribute."""
+    def to_metric(self, name: str, *arguments: Any, placed: bool = False) -> Metric:
+        """Return it as studies read it from the result: an attribute's value, or what a method returns for these."""
         times = 100 if self.form.endswith("%") else 1
 
         def read(result: Any, at: float | None) -> float | None:
-            held: Any = getattr(result, name)
-            value: float | None = held(at) if placed else held
+            held: Any = attrgetter(name)(result)
+            value: float | None = held(*((at,) if placed else arguments)) if callable(held) else held
             return value if value is None or times == 1 else times * value
 
         return Metric(self.title, self.unit or "%" * (times == 100), read, placed, self.digits)
@@ -173,6 +174,8 @@ class Result(Record):
     ('digits, test', 50.0)
     """
 
+    computed: ClassVar[Sequence[tuple[Any, ...]]] = ()
+    """Further numbers: of each a :class:`Shown`, and the attribute, or the method and its arguments, that gives it."""
     dataset: str
     """Name of the data."""
     split: str
@@ -196,7 +199,7 @@ class Result(Record):
         return {
             one.metric: one.to_metric(name, placed=isfunction(getattr_static(cls, name, None)))
             for name, one in said.items()
-        }
+        } | {one.metric: one.to_metric(*read) for one, *read in cls.computed}
 
     @property
     def invalid(self) -> str:

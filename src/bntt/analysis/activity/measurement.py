@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 RATE = Axis("firing rate (spikes per neuron)", percent=True, low=0)
 SPIKES = Axis("spikes per image, all steps", scale="log")
 OF_CLASS = Axis("spikes / mean over the layer's classes")
+LATER = "later with depth (rank correlation)"
+FIRST, LAST = "at the first step, relative to", "at the last step, relative to"
+NEXT = "from a step to the next"
 BINS = 10
 """Number of rows in a chart of the distribution of γ."""
 LEAK_RATIO = ("leak_ratio.10%", "leak_ratio.50%", "leak_ratio.90%")
@@ -133,17 +136,10 @@ class Finding(Record):
 
 
 def depth_correlation(peaks: Sequence[float]) -> float | None:
-    """Compute Spearman's rank correlation of peak and depth; 0 if all peaks are equal, None for fewer than 3.
-
-    Spearman's correlation is undefined if all peaks are equal. Without a number, such a start would be left out even
-    though it speaks against a claim.
-
-    >>> round(depth_correlation([1, 2, 3, 3]), 4), depth_correlation([3, 2, 1]), depth_correlation([4, 4, 4])
-    (0.9487, -1.0, 0.0)
-    """
+    """Compute Spearman's rank correlation of peak and depth; None for fewer than 3."""
     if len(peaks) < 3:
         return None
-    if len(set(peaks)) == 1:
+    if len(set(peaks)) == 1:  # undefined; without a number a start that speaks against a claim would be left out
         return 0.0
     ranks = [sum(other < peak for other in peaks) + sum(other <= peak for other in peaks) for peak in peaks]
     return correlation(range(len(peaks)), ranks)
@@ -163,83 +159,40 @@ class ActivityResult(Result):
     places_npz: bytes = Field(default=b"", exclude=True, repr=False)
     """Spikes of every neuron, saved as a separate file; empty if not requested."""
 
-    @property
-    def gamma_later(
-        self,
-    ) -> Annotated[Number, Shown("γ peaks later with depth (rank correlation)", metric="gamma-later", digits=2)]:
-        return depth_correlation(self._peaks("gamma_peak_step"))
+    computed = (
+        (Shown(f"γ peaks {LATER}", metric="gamma-later", digits=2), "later", "gamma_peak_step"),
+        (Shown("peak of γ in the last layer", "step", metric="gamma-peak", digits=0), "last_peak", "gamma_peak_step"),
+        (Shown(f"spikes peak {LATER}", metric="spikes-later", digits=2), "later", "peak_step"),
+        (Shown("peak of spikes in the last layer", "step", metric="spikes-peak", digits=0), "last_peak", "peak_step"),
+        (Shown(f"firing {FIRST} the peak", "", ".0%", "spikes-first", 0), "of_peak", "firing_rate", 0),
+        (Shown(f"firing {LAST} the peak", "", ".0%", "spikes-last", 0), "of_peak", "firing_rate", -1),
+        (Shown("γ at the first step, relative to its peak", "", ".0%", "gamma-first", 0), "of_peak", "driven_gamma", 0),
+        (Shown("γ at the last step, relative to its peak", "", ".0%", "gamma-last", 0), "of_peak", "driven_gamma", -1),
+        (Shown("smallest mean |γ| of a layer and step", metric="gamma-smallest", digits=3), "smallest_gamma"),
+        (Shown(f"change of γ {NEXT}", form=".1%", metric="gamma-change"), "mean_driven", "gamma_change"),
+        (Shown(f"change of σ̄ {NEXT}", form=".1%", metric="deviation-change"), "mean_driven", "deviation_change"),
+        (Shown(f"firing {LAST} the peak", "", ".0%", "last-step", 0), "of_peak", "firing_rate", -1, 0),
+    )
 
-    @property
-    def gamma_peak(
-        self,
-    ) -> Annotated[Number, Shown("peak of γ in the last layer", "step", metric="gamma-peak", digits=0)]:
-        return next(reversed(self._peaks("gamma_peak_step")), None)
-
-    @property
-    def spikes_later(
-        self,
-    ) -> Annotated[Number, Shown("spikes peak later with depth (rank correlation)", metric="spikes-later", digits=2)]:
-        return depth_correlation(self._peaks("peak_step"))
-
-    @property
-    def spikes_peak(
-        self,
-    ) -> Annotated[Number, Shown("peak of spikes in the last layer", "step", metric="spikes-peak", digits=0)]:
-        return next(reversed(self._peaks("peak_step")), None)
-
-    @property
-    def spikes_first(
-        self,
-    ) -> Annotated[Number, Shown("firing at the first step, relative to the peak", "", ".0%", "spikes-first", 0)]:
-        return self._of_peak("firing_rate", 0)
-
-    @property
-    def spikes_last(
-        self,
-    ) -> Annotated[Number, Shown("firing at the last step, relative to the peak", "", ".0%", "spikes-last", 0)]:
-        return self._of_peak("firing_rate", -1)
-
-    @property
-    def gamma_first(
-        self,
-    ) -> Annotated[Number, Shown("γ at the first step, relative to its peak", "", ".0%", "gamma-first", 0)]:
-        return self._of_peak("driven_gamma", 0)
-
-    @property
-    def gamma_last(
-        self,
-    ) -> Annotated[Number, Shown("γ at the last step, relative to its peak", "", ".0%", "gamma-last", 0)]:
-        return self._of_peak("driven_gamma", -1)
-
-    @property
-    def gamma_smallest(
-        self,
-    ) -> Annotated[Number, Shown("smallest mean |γ| of a layer and step", metric="gamma-smallest", digits=3)]:
-        return min((row.driven_gamma for row in self.steps if row.driven_gamma is not None), default=None)
-
-    @property
-    def gamma_change(
-        self,
-    ) -> Annotated[Number, Shown("change of γ from a step to the next", form=".1%", metric="gamma-change")]:
-        """Mean over layers and the steps that drive the readout."""
-        return mean_of(row.gamma_change for row in self.steps if row.gamma_driven)
-
-    @property
-    def deviation_change(
-        self,
-    ) -> Annotated[Number, Shown("change of σ̄ from a step to the next", form=".1%", metric="deviation-change")]:
-        return mean_of(row.deviation_change for row in self.steps if row.gamma_driven)
-
-    @property
-    def last_step(
-        self,
-    ) -> Annotated[Number, Shown("firing at the last step, relative to the peak", "", ".0%", "last-step", 0)]:
-        return self._of_peak("firing_rate", -1, first=0)
-
-    def _peaks(self, key: str) -> list[int]:
+    def peaks(self, key: str) -> list[int]:
+        """Return the steps at which the layers have their peaks, in order of depth, of layers that have one."""
         return [peak for layer in self.layers.values() if (peak := getattr(layer, key)) is not None]
 
-    def _of_peak(self, key: str, step: int, first: int = 1) -> Number:
+    def last_peak(self, key: str) -> int | None:
+        """Return the peak of the last layer that has one."""
+        return next(reversed(self.peaks(key)), None)
+
+    def later(self, key: str) -> Number:
+        return depth_correlation(self.peaks(key))
+
+    def smallest_gamma(self) -> Number:
+        return min((row.driven_gamma for row in self.steps if row.driven_gamma is not None), default=None)
+
+    def mean_driven(self, key: str) -> Number:
+        """Return the mean over layers and the steps that drive the readout."""
+        return mean_of(getattr(row, key) for row in self.steps if row.gamma_driven)
+
+    def of_peak(self, key: str, step: int, first: int = 1) -> Number:
         """Divide the value at a step by the highest of all steps: the mean over the layers from ``first`` on."""
         rows = [[value for value in row if value is not None] for row in self.by_layer(key).values()]
         return mean_of(row[step] / max(row) for row in rows[first:] if max(row, default=0) > 0)

@@ -143,65 +143,25 @@ class ExitResult(EarlyExit):
             raise ValueError("driven names fewer layers than γ has")
         return self
 
-    @property
-    def exit_steps(self) -> Annotated[int, Shown("steps until the exit", metric="exit-steps", digits=0)]:
-        return self.chosen.steps
+    computed = (
+        (Shown("steps until the exit", metric="exit-steps", digits=0), "chosen.steps"),
+        (Shown(STOPPED, form=".1%", metric="exit-accuracy"), "chosen.test_accuracy"),
+        (Shown("points lost at the exit", "points", ".2%", "exit-lost", 2), "chosen.test_lost"),
+        (Shown("steps saved by the exit", form=".1%", metric="exit-saved"), "saved", "chosen"),
+        (Shown("threshold of γ", metric="exit-threshold", digits=3), "chosen.threshold"),
+        (Shown("steps by plain truncation", metric="truncation-steps", digits=0), "truncation.steps"),
+        (Shown("steps saved by plain truncation", form=".1%", metric="truncation-saved"), "saved", "truncation"),
+        (Shown("points lost by plain truncation", "points", ".2%", "truncation-lost", 2), "truncation.test_lost"),
+        (Shown(f"steps {AT_PAPERS}", metric="paper-exit-steps", digits=0), "paper_threshold.steps"),
+        (Shown(f"accuracy {AT_PAPERS}", form=".1%", metric="paper-exit-accuracy"), "paper_threshold.test_accuracy"),
+        (Shown(f"steps saved {AT_PAPERS}", form=".1%", metric="paper-exit-saved"), "saved", "paper_threshold"),
+        (Shown(f"points lost {AT_PAPERS}", "points", ".2%", "paper-exit-lost", 2), "paper_threshold.test_lost"),
+    )
 
-    @property
-    def exit_accuracy(self) -> Annotated[Number, Shown(STOPPED, form=".1%", metric="exit-accuracy")]:
-        return self.chosen.test_accuracy
-
-    @property
-    def exit_lost(self) -> Annotated[Number, Shown("points lost at the exit", "points", ".2%", "exit-lost", 2)]:
-        return self.chosen.test_lost
-
-    @property
-    def exit_saved(self) -> Annotated[float, Shown("steps saved by the exit", form=".1%", metric="exit-saved")]:
-        return self.saved(self.chosen)
-
-    @property
-    def exit_threshold(self) -> Annotated[Number, Shown("threshold of γ", metric="exit-threshold", digits=3)]:
-        return self.chosen.threshold
-
-    @property
-    def truncated(self) -> Annotated[int, Shown("steps by plain truncation", metric="truncation-steps", digits=0)]:
-        return self.truncation.steps
-
-    @property
-    def truncation_saved(
-        self,
-    ) -> Annotated[float, Shown("steps saved by plain truncation", form=".1%", metric="truncation-saved")]:
-        return self.saved(self.truncation)
-
-    @property
-    def truncation_lost(
-        self,
-    ) -> Annotated[Number, Shown("points lost by plain truncation", "points", ".2%", "truncation-lost", 2)]:
-        return self.truncation.test_lost
-
-    @property
-    def paper_steps(self) -> Annotated[int, Shown(f"steps {AT_PAPERS}", metric="paper-exit-steps", digits=0)]:
-        return self.paper_threshold.steps
-
-    @property
-    def paper_accuracy(
-        self,
-    ) -> Annotated[Number, Shown(f"accuracy {AT_PAPERS}", form=".1%", metric="paper-exit-accuracy")]:
-        return self.paper_threshold.test_accuracy
-
-    @property
-    def paper_saved(self) -> Annotated[float, Shown(f"steps saved {AT_PAPERS}", form=".1%", metric="paper-exit-saved")]:
-        return self.saved(self.paper_threshold)
-
-    @property
-    def paper_lost(
-        self,
-    ) -> Annotated[Number, Shown(f"points lost {AT_PAPERS}", "points", ".2%", "paper-exit-lost", 2)]:
-        return self.paper_threshold.test_lost
-
-    def saved(self, stop: Stop) -> float:
-        """Return the share of steps that a stop leaves out."""
-        return 1 - stop.steps / self.num_steps
+    def saved(self, rule: str) -> float:
+        """Return the share of steps that the stop by a rule leaves out."""
+        steps: int = getattr(self, rule).steps
+        return 1 - steps / self.num_steps
 
     @property
     def title(self) -> str:
@@ -250,7 +210,7 @@ class ExitResult(EarlyExit):
                 Cell(name),
                 Cell(threshold_text(stop.threshold, stated=name == "as stated") or "–", stop.threshold),
                 Cell(f"{stop.steps} of {self.num_steps}", stop.steps),
-                share(self.saved(stop), 0),
+                share(1 - stop.steps / self.num_steps, 0),
                 *(share(getattr(stop, f"{split}_accuracy")) for split in splits),
                 Cell("–") if lost is None else Cell(f"{100 * lost:+.2f}", lost),
             )
