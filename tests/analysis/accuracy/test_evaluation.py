@@ -6,8 +6,7 @@ import pytest
 import torch
 
 from bntt.analysis import Activity, count_operations, evaluate, exit_each, paired, predict, record_running
-from bntt.analysis.accuracy.batches import advance_batch
-from bntt.analysis.accuracy.evaluation import FIRST_DRAW
+from bntt.analysis.accuracy.evaluation import FIRST_DRAW, advance_batch
 from bntt.analysis.attack.attacks import right_under
 from bntt.data import ImageSet, SampleLoader
 from bntt.engine.compute import Compute

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from math import sqrt
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
-from jaxtyping import Bool
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from bntt.analysis.accuracy.accuracy import Accuracy
 from bntt.doors import OldName
+from bntt.nn.blocks.stage import SpikingLayer
 from bntt.nn.network.classifier import SpikingClassifier, check_answers, check_classifier
 from bntt.nn.network.labelled_batch import Loader, samples
+from bntt.nn.network.measured import Measure, Measured, watching
+from bntt.nn.network.spiking_network import STEPS_AT_ONCE
 from bntt.nn.tensor_checks import NonFiniteError, first_non_finite
 
+ExitRule = Callable[[Tensor], Tensor]
+"""Logits ``[B, K]`` of the remaining samples → mask of those that leave, ``[B]``."""
 FIRST_DRAW = 1 << 32
 """First draw number of evaluation, so that its noise never coincides with that of a training epoch."""
 
@@ -156,6 +161,41 @@ def presented(
         if number and seen != first:
             raise ValueError(f"draw {number + 1} has {seen} samples, the first {first}: every draw needs the same ones")
         first = seen
+
+
+class BatchSteps(NamedTuple):
+    """Results of some steps, for the samples that are still in the batch."""
+
+    logits: Float[Tensor, "S there K"]
+    measured: Measured
+    there: Int[Tensor, " there"]
+    """Indices of these samples in the batch."""
+
+
+def advance_batch(
+    model: SpikingClassifier,
+    inputs: Tensor,
+    measure: Measure,
+    noise: Mapping[str, Any],
+    *,
+    leaves: ExitRule | None = None,
+    unlisted: Mapping[str, SpikingLayer] = {},
+) -> Iterator[BatchSteps]:
+    """Advance a batch from rest, in the model's current mode, to its last step or until all samples have left."""
+    total, state = model.encoder.num_steps, None
+    at_once, there = 1, torch.arange(len(inputs), device=inputs.device)
+    if leaves is None:
+        shape = model.encoder(inputs, steps=range(1), **noise).shape[1:]
+        at_once = 1 if model.network.plan((total, *shape)).reason else STEPS_AT_ONCE
+    while (done := 0 if state is None else state.steps) < total and len(there):
+        steps = min(at_once, total - done)
+        with watching(unlisted, torch.empty(steps, len(inputs), device="meta"), measure) as found:
+            logits, state = model.advance(
+                inputs, state, steps=steps, measure=measure, **(noise if state is None else {})
+            )
+        yield BatchSteps(logits, (state.measured or {}) | found, there)
+        if leaves is not None and bool((gone := leaves(logits[-1])).any()):
+            inputs, state, there = inputs[~gone], state.rows(~gone), there[~gone]
 
 
 def check_weights(model: nn.Module) -> None:

@@ -11,8 +11,7 @@ import torch
 from jaxtyping import Float, Integer
 from torch import Tensor
 
-from bntt.analysis.accuracy.batches import advance_batch
-from bntt.analysis.accuracy.evaluation import FIRST_DRAW, Activity, add_to, check_labels, presented
+from bntt.analysis.accuracy.evaluation import FIRST_DRAW, Activity, add_to, advance_batch, check_labels, presented
 from bntt.nn.kinds import norm_facts
 from bntt.nn.network.classifier import SpikingClassifier, check_answers, check_classifier
 from bntt.nn.network.delays import delays

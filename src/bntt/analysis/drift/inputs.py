@@ -10,8 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bntt.analysis.accuracy.batches import advance_batch
-from bntt.analysis.accuracy.evaluation import FIRST_DRAW, add_to, presented
+from bntt.analysis.accuracy.evaluation import FIRST_DRAW, add_to, advance_batch, presented
 from bntt.analysis.drift.measurement import LayerDrift, LayerInputs
 from bntt.engine.graph.recording import distribution
 from bntt.nn.kinds import norm_facts

@@ -18,8 +18,15 @@ from torch import Tensor, nn
 from torch.nn.functional import conv2d
 
 from bntt.analysis.accuracy.accuracy import Accuracy
-from bntt.analysis.accuracy.batches import ExitRule, advance_batch
-from bntt.analysis.accuracy.evaluation import add_to, check_labels, check_logits, counted, presented
+from bntt.analysis.accuracy.evaluation import (
+    ExitRule,
+    add_to,
+    advance_batch,
+    check_labels,
+    check_logits,
+    counted,
+    presented,
+)
 from bntt.analysis.energy.measurement import LayerRow, NeuroBench, SynapticOperations, WeightOperations
 from bntt.analysis.measurement import ArgumentError, Opened, Split
 from bntt.nn.blocks.block import SpikeDropout

@@ -13,8 +13,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from bntt.analysis.accuracy.batches import ExitRule, advance_batch
-from bntt.analysis.accuracy.evaluation import check_labels, check_logits, presented
+from bntt.analysis.accuracy.evaluation import ExitRule, advance_batch, check_labels, check_logits, presented
 from bntt.analysis.exit.measurement import Reading
 from bntt.engine.graph.layer import CHUNK_BYTES
 from bntt.nn.fusion.plan import samples_at_once
