@@ -15,11 +15,10 @@ from bntt.analysis.accuracy.measurement import UnvaryingInput as UnvaryingInput
 from bntt.analysis.activity.constant_input import Unvarying as Unvarying
 from bntt.analysis.activity.constant_input import surprises as surprises
 from bntt.analysis.activity.constant_input import unvarying as unvarying
-from bntt.analysis.activity.health import health as health
 from bntt.analysis.activity.measurement import Finding as Finding
 from bntt.analysis.activity.spike_activity import class_activity as class_activity
+from bntt.analysis.activity.spike_activity import health as health
 from bntt.analysis.activity.spike_activity import untrained_activity as untrained_activity
-from bntt.analysis.activity.step_changes import step_changes as step_changes
 from bntt.analysis.drift.inputs import input_drift as input_drift
 from bntt.analysis.drift.inputs import layer_inputs as layer_inputs
 from bntt.analysis.drift.measurement import LayerDrift as LayerDrift
@@ -44,6 +43,7 @@ from bntt.analysis.exit.early_exit import gamma_profile as gamma_profile
 from bntt.analysis.exit.early_exit import gamma_spread as gamma_spread
 from bntt.analysis.exit.early_exit import looks_untrained as looks_untrained
 from bntt.analysis.exit.early_exit import record_running as record_running
+from bntt.analysis.exit.early_exit import step_changes as step_changes
 from bntt.analysis.exit.early_exit import stepwise_norms as stepwise_norms
 from bntt.analysis.exit.early_exit import threshold_ranges as threshold_ranges
 from bntt.analysis.measurement import ArgumentError as ArgumentError

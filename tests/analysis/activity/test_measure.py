@@ -9,7 +9,7 @@ import torch
 from bntt.analysis import Activity
 from bntt.analysis.activity.measurement import ActivityArguments, layer_steps, measure_activity
 from bntt.analysis.activity.spike_activity import peaks
-from bntt.analysis.activity.step_changes import step_changes
+from bntt.analysis.exit.early_exit import step_changes
 from bntt.analysis.measurement import Progress
 from bntt.analysis.result import result_from
 from bntt.models import mlp

@@ -302,10 +302,8 @@ def measure_activity(opened: Opened, arguments: ActivityArguments, progress: Pro
     """Count the spikes of every image of a split, and read γ."""
     import numpy as np
 
-    from bntt.analysis.activity.health import health
-    from bntt.analysis.activity.spike_activity import class_activity, peaks
-    from bntt.analysis.activity.step_changes import step_changes
-    from bntt.analysis.exit.early_exit import gamma_profile, gamma_spread
+    from bntt.analysis.activity.spike_activity import class_activity, health, peaks
+    from bntt.analysis.exit.early_exit import gamma_profile, gamma_spread, step_changes
 
     network, loader = opened.model.network, opened.loader(arguments.split)
     draws = draws_of(opened.facts, arguments.draws)
