@@ -62,7 +62,7 @@ class Facts:
 
 @runtime_checkable
 class Opened(Protocol):
-    """A trained network with its data, as :func:`bntt.runs.open_run.load_run` opens a run directory."""
+    """A trained network with its data: what measurements use of a :class:`~bntt.runs.open_run.LoadedRun`."""
 
     @property
     def path(self) -> Path: ...
@@ -73,52 +73,27 @@ class Opened(Protocol):
     @property
     def classes(self) -> tuple[str, ...]: ...
     @property
-    def dataset(self) -> str:
-        """Name of its data."""
-
+    def dataset(self) -> str: ...
     @property
     def seed(self) -> int: ...
     @property
-    def draws(self) -> int:
-        """Repetitions that its recipe asks for, if its encoder or the changes to its images are random."""
-
+    def draws(self) -> int: ...
     @property
     def facts(self) -> Facts: ...
     @property
-    def data_sha256(self) -> Mapping[str, str]:
-        """The checksums of its training data, by part."""
-
+    def data_sha256(self) -> Mapping[str, str]: ...
     @property
-    def weights_sha256(self) -> str:
-        """The checksum of its weights."""
-
+    def weights_sha256(self) -> str: ...
     @property
-    def measured_with(self) -> Mapping[str, Any]:
-        """The options of its recipe that were overridden to measure it."""
-
-    def balanced_places(self, split: Split, count: int) -> tuple[Any, str]:
-        """Choose ``count`` places of a split so that every prefix is balanced over the classes; describe the choice."""
-
-    def loader(self, split: Split, at_most: int = 0) -> Any:
-        """Load batches of a split: all that the recipe measures, or at most ``at_most``, stratified by class."""
-
-    def samples(self, split: Split) -> Any:
-        """Return the whole split as a set of labelled samples."""
-
-    def pictures(self, split: Split) -> Any:
-        """Return the whole split of images; raise an error for a run on frames or sequences."""
-
-    def part(self, split: Split, images: int, seed: int) -> tuple[Any, str]:
-        """Load batches of ``images`` images, stratified by class and chosen by a seed; describe the choice."""
-
-    def has_same_images(self, other: Any, split: Split, places: Any) -> bool:
-        """Check if another run's split is as large, and has the same images and labels at these places."""
-
-    def evaluate(self, arguments: EvaluateArguments, progress: Progress) -> EvaluationResult:
-        """Measure it by its own evaluation, which supports its exit and other numbers of steps."""
-
-    def exit_steps(self) -> int | None:
-        """Return the number of steps after which the exit chosen for this run stops; None if none was chosen."""
+    def measured_with(self) -> Mapping[str, Any]: ...
+    def balanced_places(self, split: Split, count: int) -> tuple[Any, str]: ...
+    def loader(self, split: Split, at_most: int = 0) -> Any: ...
+    def samples(self, split: Split) -> Any: ...
+    def pictures(self, split: Split) -> Any: ...
+    def part(self, split: Split, images: int, seed: int) -> tuple[Any, str]: ...
+    def has_same_images(self, other: Any, split: Split, places: Any) -> bool: ...
+    def evaluate(self, arguments: EvaluateArguments, progress: Progress) -> EvaluationResult: ...
+    def exit_steps(self) -> int | None: ...
 
 
 class Progress:
@@ -217,22 +192,16 @@ class Measurement:
     def run(self, opened: Sequence[Any], arguments: Any, progress: Progress) -> Result:
         """Measure the opened runs: one, several side by side, or a recipe."""
         _, measure = self.variants.get(self.variant(arguments), (self.record, self.measure))
-        source = opened if self.several or self.second else opened[0]
-        return measure(source, arguments, progress)
+        return measure(opened if self.several or self.second else opened[0], arguments, progress)
 
 
 def origin(opened: Opened, arguments: Any) -> dict[str, Any]:
     """Collect the fields of every result that identify the target and the arguments of the measurement."""
-    split: Split = arguments.split
-    return {"arguments": arguments, "dataset": opened.dataset, "split": split, "epoch": opened.epoch}
+    return {"arguments": arguments, "dataset": opened.dataset, "split": arguments.split, "epoch": opened.epoch}
 
 
 def draws_of(facts: Facts, draws: int | None) -> int:
-    """Choose the number of repetitions with fresh noise: as given, or as the recipe says.
-
-    Raises:
-        ArgumentError: if more than one is requested and nothing is random.
-    """
+    """Choose the number of repetitions with fresh noise: as given, or as the recipe says."""
     if draws is not None and draws > 1 and not facts.is_random:
         raise ArgumentError(
             f"--draws {draws}: {facts.encoder} coding is not random (encoder.name = {facts.encoder!r}), every pass "
@@ -242,11 +211,7 @@ def draws_of(facts: Facts, draws: int | None) -> int:
 
 
 def run_names(opened: Sequence[Opened]) -> list[str]:
-    """Name each of several runs: by its directory's name if all names differ, else by its path.
-
-    Raises:
-        ArgumentError: if one is given twice.
-    """
+    """Name each of several runs, none of them twice: by its directory's name if all names differ, else by its path."""
     places = [one.path.resolve() for one in opened]
     if twice := next((place for i, place in enumerate(places) if place in places[:i]), None):
         raise ArgumentError(f"{twice} is given twice: name each run once")

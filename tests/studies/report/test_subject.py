@@ -4,9 +4,8 @@ import json
 
 import pytest
 
-from bntt.studies.report import subject
-from bntt.studies.report.run import EPOCHS
-from bntt.studies.report.subject import OBJECT, read, visible
+from bntt.studies.report import run as files
+from bntt.studies.report.run import EPOCHS, OBJECT, read, visible
 from tests.rows import each_row
 
 
@@ -39,7 +38,7 @@ def test_folders_and_large_files_are_not_read(tmp_path, monkeypatch):
         read(tmp_path / "folder.json", OBJECT)
     (tmp_path / "a.json").write_text(json.dumps({"long": 12345}))
     assert read(tmp_path / "a.json", OBJECT) == {"long": 12345}
-    monkeypatch.setattr(subject, "LARGEST", 8)
+    monkeypatch.setattr(files, "LARGEST", 8)
     with pytest.raises(ValueError, match="larger than"):
         read(tmp_path / "a.json", OBJECT)
 

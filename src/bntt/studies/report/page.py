@@ -19,10 +19,8 @@ from bntt.charts.svg import Pictures
 from bntt.io.checkpoint import CheckpointError
 from bntt.io.files import write_whole
 from bntt.runs.recipe.schema import RecipeError
-from bntt.studies.report.claims import PAPER, VERDICTS, Story, story_of, strips_of
-from bntt.studies.report.run import MEASUREMENT_COLUMNS, RUN_COLUMNS, measured, run_subject
-from bntt.studies.report.study import RESULT, STUDY_COLUMNS, study_subject
-from bntt.studies.report.subject import HIDDEN, Subject
+from bntt.studies.report.run import HIDDEN, MEASUREMENT_COLUMNS, RUN_COLUMNS, Subject, measured, run_subject
+from bntt.studies.report.study import PAPER, RESULT, STUDY_COLUMNS, VERDICTS, Story, story_of, strips_of, study_subject
 from bntt.version import __version__
 
 PLACES = (Path("runs"), Path("studies"))
@@ -88,18 +86,10 @@ def page_of(folders: Sequence[Path]) -> Page:
     story = story_of([(anchor(n), one.title, one.claims) for n, one in enumerate(subjects, 1)])
     if len(subjects) == 1:
         return Page(subjects[0].title, (subjects[0],), story)
-    settings = {one.compared[1].text for one in subjects if one.kind == "study"}
-    if settings == {"small"}:
-        small = (
-            "All studies have a small setting: the paper's numbers are shown next to ours, but cannot be compared with "
-            "them."
-        )
-        story = story._replace(lead=f"{story.lead} {small}".strip())
-    return Page(f"{PAPER}, claim by claim" if story.claims else "Results", tuple(subjects), story, _overview(subjects))
-
-
-def _overview(subjects: Sequence[Subject]) -> tuple[Table, ...]:
-    found = []
+    if {one.compared[1].text for one in subjects if one.kind == "study"} == {"small"}:
+        small = "All studies have a small setting: the paper's numbers are shown next to ours, but cannot be compared"
+        story = story._replace(lead=f"{story.lead} {small} with them.".strip())
+    overview = []
     for kind, columns, caption in (
         ("study", STUDY_COLUMNS, "Studies, with their verdicts on claims"),
         ("run", RUN_COLUMNS, "Runs, one start each: test accuracy, with the interval for the images"),
@@ -107,8 +97,8 @@ def _overview(subjects: Sequence[Subject]) -> tuple[Table, ...]:
     ):
         numbered = [(n, one.compared) for n, one in enumerate(subjects, 1) if one.kind == kind]
         rows = tuple((replace(row[0], link=anchor(n)), *row[1:]) for n, row in numbered)
-        found += [Table(caption, columns, rows)] * bool(rows)
-    return tuple(found)
+        overview += [Table(caption, columns, rows)] * bool(rows)
+    return Page(f"{PAPER}, claim by claim" if story.claims else "Results", tuple(subjects), story, tuple(overview))
 
 
 NAMES = {"study": ("study", "studies"), "run": ("run", "runs"), "measurements": ("other", "others")}
@@ -144,17 +134,15 @@ def html_of(page: Page) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    pictures, folder = Pictures(), Path(__file__).parent / "templates"
-    environment.globals |= {"anchor": anchor, "numeric": numeric, "looks_of": looks_of, "draw": pictures.draw}
+    environment.globals |= {"anchor": anchor, "numeric": numeric, "looks_of": looks_of, "sha256": sha256}
     environment.globals |= {"on_shared_scales": on_shared_scales, "strips_of": strips_of, "VERDICTS": VERDICTS}
-    body = environment.get_template("body.html").render(page=page, version=__version__)
-    parts = {name: (folder / f"page.{name}").read_text(encoding="utf-8").strip() for name in ("css", "js")}
-    parts["css"] += f"\n{pictures.rules()}"
-    sums = {name: base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for name, text in parts.items()}
-    whole = environment.get_template("page.html").render(
-        title=page.title, body=body, version=__version__, sums=sums, **parts
-    )
+    whole = environment.get_template("page.html").render(page=page, pictures=Pictures(), version=__version__)
     return whole.translate(HIDDEN)
+
+
+def sha256(text: str) -> str:
+    """Return a checksum as a page's policy states it."""
+    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
 def save_page(page: Page, path: Path) -> None:

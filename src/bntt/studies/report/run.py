@@ -2,28 +2,82 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeVar
 
-from pydantic import Field, TypeAdapter
+from pydantic import Field, TypeAdapter, ValidationError
 
 from bntt.analysis.accuracy.measurement import EvaluationResult
-from bntt.analysis.measurement import Measurement
-from bntt.analysis.result import Number, Record, result_from
+from bntt.analysis.measurement import ArgumentError, Measurement
+from bntt.analysis.result import Number, Record, first_fault, result_from
 from bntt.charts.section import Cell, Section, Table, count, duration, gap, interval, plural, share
-from bntt.io.files import flatten
+from bntt.io.files import flatten, parse_json
+from bntt.io.toml_file import tables_of
 from bntt.runs.measurements import MEASUREMENTS
 from bntt.runs.training.curves import best_epoch, training_curves
-from bntt.studies.report.subject import OBJECT, Subject, read
+from bntt.studies.study_record import ClaimRecord
+
+T = TypeVar("T")
+PARSERS: dict[str, Callable[[str], Any]] = {
+    ".toml": tables_of,
+    ".json": parse_json,
+    ".jsonl": lambda text: [parse_json(line) for line in text.splitlines()],
+}
+OBJECT = TypeAdapter(dict[str, Any]).validate_python
+LARGEST = 32 << 20
+"""Largest size of a file that is read, in bytes."""
+INVISIBLE = ((0, 9), (11, 13), (14, 32), (127, 160), (0x202A, 0x202F), (0x2066, 0x206A), (0xD800, 0xE000))
+HIDDEN = {letter: "�" for ends in INVISIBLE for letter in range(*ends)}
+"""Characters that are invisible, change the writing direction of their neighbours, or have no place in UTF-8."""
 
 RUN_COLUMNS = ("run", "data", "network", "norm", "steps", "start", "test accuracy", "95% interval", "spikes per image")
 """Heads of the table of several runs."""
 MEASUREMENT_COLUMNS = ("directory", "measured")
 """Heads of the table of measurements alone."""
 Values = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Run, study, or measurements without a training of their own."""
+
+    title: str
+    kind: Literal["run", "study", "measurements"]
+    lead: str
+    """Sentence or two that describe it."""
+    facts: tuple[tuple[str, str], ...]
+    sections: tuple[Section, ...]
+    compared: tuple[Cell, ...]
+    """Row in the table that compares several of its kind."""
+    gaps: tuple[str, ...] = ()
+    claims: tuple[ClaimRecord, ...] = ()
+
+
+def read(path: Path, validate: Callable[..., T]) -> T:
+    """Read a JSON, JSONL or TOML file as pydantic validates it; a ValueError names the file and its first fault."""
+    try:
+        if not path.is_file():
+            raise ValueError("missing")
+        if path.stat().st_size > LARGEST:
+            raise ValueError(f"larger than the {LARGEST >> 20} MiB that are read")
+        return validate(visible(PARSERS[path.suffix](path.read_text(encoding="utf-8"))))
+    except ValidationError as error:
+        raise ValueError(f"{path.name}: {first_fault(error)}") from None
+    except (OSError, ValueError, RecursionError, ArgumentError) as error:
+        raise ValueError(f"{path.name}: {getattr(error, 'strerror', None) or error}") from None
+
+
+def visible(values: Any) -> Any:
+    """Replace hidden characters in every text of a value."""
+    if isinstance(values, str):
+        return values.translate(HIDDEN)
+    if isinstance(values, dict):
+        return {key.translate(HIDDEN): visible(value) for key, value in values.items()}
+    return [visible(value) for value in values] if isinstance(values, list) else values
 
 
 class Epoch(Record):
@@ -113,7 +167,6 @@ def _others(path: Path, values: Values) -> list[str]:
 
 def _as_one_table(sections: list[Section]) -> Section:
     """Combine all evaluations of a run as rows of one table, and show the first of them over time."""
-    gaps = tuple(gap for section in sections for gap in section.gaps)
     whole = [section for section in sections if section.tables] or sections
     rows = list[tuple[Cell, ...]]()
     for section in whole:
@@ -121,7 +174,7 @@ def _as_one_table(sections: list[Section]) -> Section:
         for first, *rest in section.tables[0].rows if section.tables else ():
             rows.append((Cell(first.text + suffix * (suffix != f" ({first.text})")), *rest))
     tables = tuple(replace(table, rows=tuple(rows)) for table in whole[0].tables)
-    return replace(whole[0], tables=tables, gaps=gaps)
+    return replace(whole[0], tables=tables, gaps=tuple(gap for section in sections for gap in section.gaps))
 
 
 def training(epochs: list[Epoch]) -> Section:
@@ -129,9 +182,8 @@ def training(epochs: list[Epoch]) -> Section:
     if not epochs:
         return Section("Training", gaps=("metrics.jsonl: no epoch was finished",))
     rows = [epoch.model_dump() for epoch in epochs]
-    best = best_epoch(rows)
     word = "No validation accuracy of all time steps was measured."
-    if best is not None:
+    if best := best_epoch(rows):
         word = f"Best validation accuracy {best[1]:.1%}, at epoch {best[0]} of {len(rows)}."
     return Section("Training", words=(word,), charts=tuple(training_curves(rows)) if len(rows) > 1 else ())
 
@@ -190,18 +242,15 @@ def _lead(
 
 def _facts(recipe: Values, made_on: Values, seconds: Number) -> dict[str, Any]:
     """Name what a run was made of and on; empty what is not recorded."""
-    width, leak, epochs, batch, rate, decay = (
-        recipe.get(key, "?")
-        for key in (
-            "network.width", "network.leak", "train.epochs", "train.batch_size", "train.lr", "train.weight_decay"
-        )
-    )  # fmt: skip
+    told = defaultdict(lambda: "?", recipe)
+    batch, decay = told["train.batch_size"], told["train.weight_decay"]
     device = [made_on.get("device"), made_on.get("gpu") or made_on.get("processor")]
     device += [plural(threads, "thread") if isinstance(threads := made_on.get("threads"), int) else None]
     return {
-        "Network": f"width {width}, leak {leak}",
+        "Network": f"width {told['network.width']}, leak {told['network.leak']}",
         "Seed": f"{recipe.get('seed', 'not recorded')} (one start)",
-        "Training": f"{epochs} epochs, batch {batch}, learning rate {rate}, weight decay {decay}",
+        "Training": f"{told['train.epochs']} epochs, batch {batch}, learning rate {told['train.lr']}, "
+        f"weight decay {decay}",
         "Device": ", ".join(str(one) for one in device if one),
         "Commit": made_on.get("commit"),
         "Versions": f"bntt {made_on.get('bntt', '?')}, torch {made_on.get('torch', '?')}",
