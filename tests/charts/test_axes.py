@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from bntt.charts.axes import (
+from bntt.charts.files import (
     colour_limits,
     finite,
     is_logarithmic,

@@ -10,9 +10,8 @@ from hypothesis import strategies as st
 from matplotlib.colors import LogNorm, to_hex
 from matplotlib.figure import Figure
 
-from bntt.charts.axes import place_limits, value_limits
 from bntt.charts.colours import METHODS, looks_of
-from bntt.charts.files import FEW, draw_chart, ticks_of
+from bntt.charts.files import FEW, draw_chart, place_limits, ticks_of, value_limits
 from bntt.charts.records import STEPS, Axis, Bar, Bars, Entry, Forest, HeatMap, Histogram, Line, Lines
 from tests.charts.every_kind import SHARE, charts
 

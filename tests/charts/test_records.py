@@ -2,7 +2,7 @@
 
 import pytest
 
-from bntt.charts.records import STEPS, Axis, Bar, Bars, Entry, Forest, HeatMap, Histogram, Image, is_empty, over_steps
+from bntt.charts.records import STEPS, Axis, Bar, Bars, Entry, Forest, HeatMap, Lines, is_empty, over_steps
 
 
 def test_lines_over_steps_count_from_one():
@@ -14,15 +14,12 @@ def test_lines_over_steps_count_from_one():
 def test_what_shows_nothing_is_empty():
     share = Axis("share", percent=True)
     for chart in (
-        Bars("", share, ["a"], [Bar("x", [None])]),
+        Lines("", STEPS, share, over_steps({"x": [None]})),
         Forest("", share, [Entry("a", None)]),
         HeatMap("", STEPS, ["a"], ["1"], [[None]], share),
-        Histogram("", share, share, [0, 1], {"a": [0]}),
-        Image("", []),
     ):
         assert is_empty(chart)
     assert not is_empty(Forest("", share, [Entry("a", 0.0)]))
-    assert not is_empty(Histogram("", share, share, [0, 1], {"a": [2]}))
 
 
 def test_bars_have_no_logarithmic_axis():

@@ -21,35 +21,30 @@ class Colour:
 
 
 METHODS = {
-    name: Colour(light, dark)
-    for name, light, dark in (
-        ("bntt", "#d1410c", "#ff7a45"),
-        ("bntt-scaled", "#a3123f", "#ff8fa8"),
-        ("bntt-beta", "#b8741a", "#f0b060"),
-        ("tdbn", "#1b7f4b", "#5fd39a"),
-        ("tebn", "#7a3fa8", "#c09af0"),
-        ("tab", "#0a7f94", "#41c4d1"),
-        ("bn", "#1f4e9c", "#7aa7ff"),
-        ("bn-pooled", "#3b82c4", "#a9c8ff"),
-        ("bntt-shared-gamma", "#c3713d", "#f5b58a"),
-        ("bntt-shared-statistics", "#825f9f", "#ccafe0"),
-        ("bntt-shared-both", "#2f8f83", "#7fd6ca"),
-        ("layer", "#857000", "#d6bb3a"),
-        ("none", "#5a606b", "#a3aab5"),
-        ("conversion", "#b02a6b", "#ef7fb5"),
-        ("hybrid", "#4d7f1a", "#93cc4f"),
-        ("surrogate", "#7d4e2a", "#c9a07a"),
-        ("ann", "#1b1d21", "#e6e8eb"),
-    )
+    "bntt": Colour("#d1410c", "#ff7a45"),
+    "bntt-scaled": Colour("#a3123f", "#ff8fa8"),
+    "bntt-beta": Colour("#b8741a", "#f0b060"),
+    "tdbn": Colour("#1b7f4b", "#5fd39a"),
+    "tebn": Colour("#7a3fa8", "#c09af0"),
+    "tab": Colour("#0a7f94", "#41c4d1"),
+    "bn": Colour("#1f4e9c", "#7aa7ff"),
+    "bn-pooled": Colour("#3b82c4", "#a9c8ff"),
+    "bntt-shared-gamma": Colour("#c3713d", "#f5b58a"),
+    "bntt-shared-statistics": Colour("#825f9f", "#ccafe0"),
+    "bntt-shared-both": Colour("#2f8f83", "#7fd6ca"),
+    "layer": Colour("#857000", "#d6bb3a"),
+    "none": Colour("#5a606b", "#a3aab5"),
+    "conversion": Colour("#b02a6b", "#ef7fb5"),
+    "hybrid": Colour("#4d7f1a", "#93cc4f"),
+    "surrogate": Colour("#7d4e2a", "#c9a07a"),
+    "ann": Colour("#1b1d21", "#e6e8eb"),
 }
 """By name, as recipes write norms; BNTT's is the strongest, and no other name gets it."""
 OTHERS = tuple(
     METHODS[name]
-    for name in (
-        "bn", "bntt-beta", "tebn", "tdbn", "conversion", "tab", "layer", "bn-pooled", "hybrid", "surrogate",
-        "bntt-scaled", "none",
-    )
-)  # fmt: skip
+    for first in ("bn bntt-beta tebn tdbn conversion tab", "layer bn-pooled hybrid surrogate bntt-scaled none")
+    for name in first.split()
+)
 """Colours in turn, easy to tell apart, for names that are not methods; those of methods in the figure are left out."""
 _LIGHT = ("#2a1a5e", "#2f4b9e", "#1f7a9c", "#1e9a7c", "#7aa82a", "#d09a00")
 _DARK = ("#c3a8ee", "#7aa7ff", "#41c4d1", "#4fcf9f", "#b5d95a", "#ffd166")
@@ -89,7 +84,7 @@ def looks_of(charts: Iterable[Chart]) -> Looks:
             colours[key] = SHADES[round(i * (_SHADES - 1) / max(1, len(layers) - 1))]
     keys = dict.fromkeys(key for chart in charts for _, key, _ in _series(chart))
     colours |= {key: METHODS[key] for key in keys if key in METHODS}
-    free = [colour for colour in OTHERS if colour not in colours.values()] or list(OTHERS)
+    free = [colour for colour in OTHERS if colour not in colours.values()] or OTHERS
     others = [key for key in keys if key not in colours]
     colours |= {key: free[i % len(free)] for i, key in enumerate(others)}
     return Looks(colours, {name: i for i, name in enumerate(names_in(charts))})
@@ -104,17 +99,13 @@ def _series(chart: Chart) -> Iterator[tuple[str, str, bool]]:
     """Yield the name of each series, the key of its colour, and whether it takes a shade in order."""
     match chart:
         case Lines():
-            found = [(line.name, line.colour, not line.colour) for line in chart.lines]
+            yield from ((line.name, (line.colour or line.name).lower(), not line.colour) for line in chart.lines)
         case Bars():
-            found = [(bar.name, bar.colour, False) for bar in chart.bars]
+            yield from ((bar.name, (bar.colour or bar.name).lower(), False) for bar in chart.bars)
         case Forest():
-            found = [(entry.name, entry.colour or "entry", False) for entry in chart.entries]
+            yield from ((entry.name, (entry.colour or "entry").lower(), False) for entry in chart.entries)
         case Histogram():
-            found = [(name, "", True) for name in chart.counts]
-        case _:
-            found = []
-    for name, colour, in_order in found:
-        yield name, (colour or name).lower(), in_order
+            yield from ((name, name.lower(), True) for name in chart.counts)
 
 
 def _layer_groups(charts: Sequence[Chart]) -> list[list[str]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 Number = float | None
 """None where there is no value: a line is interrupted there, a cell is empty."""
@@ -193,21 +193,15 @@ def map_over_steps(title: str, rows: Mapping[str, Sequence[Number]], value: Axis
     return HeatMap(title, STEPS, list(rows), steps, list(rows.values()), value, note)
 
 
-def is_empty(chart: Chart) -> bool:
-    """Return True if a chart has no value at all; a histogram, if it has no count."""
+def is_empty(chart: Lines | Forest | HeatMap) -> bool:
+    """Return True if a chart has no value at all."""
     match chart:
         case Lines():
-            rows: Sequence[Sequence[Any]] = [line.y for line in chart.lines]
-        case Bars():
-            rows = [bar.values for bar in chart.bars]
+            rows = [line.y for line in chart.lines]
         case Forest():
             rows = [[entry.value for entry in chart.entries]]
         case HeatMap():
-            rows = chart.values
-        case Histogram():
-            rows = [[count or None for count in counts] for counts in chart.counts.values()]
-        case Image():
-            rows = chart.pixels
+            rows = [*chart.values]
     return all(value is None for row in rows for value in row)
 
 

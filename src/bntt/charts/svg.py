@@ -10,9 +10,8 @@ from xml.etree import ElementTree
 
 from markupsafe import Markup, escape
 
-from bntt.charts.axes import MEASURES
 from bntt.charts.colours import METHODS, SHADES, Looks, names_in
-from bntt.charts.files import INVALID, draw_figure, reproducible, wrapped
+from bntt.charts.files import INVALID, MEASURES, draw_figure, reproducible, wrapped
 from bntt.charts.records import Chart, Figure, Forest, HeatMap
 
 WIDTH = 4.2
@@ -85,10 +84,8 @@ class Pictures:
 
     def rules(self) -> str:
         """Return the style sheet of what was drawn so far."""
-        light, dark = (
-            "".join(f"--{colour[1:]}:{shown};" for colour, shown in pairs)
-            for pairs in (((colour, colour) for colour in DARK), DARK.items())
-        )
+        light = "".join(f"--{colour[1:]}:{colour};" for colour in DARK)
+        dark = "".join(f"--{colour[1:]}:{shown};" for colour, shown in DARK.items())
         rules = "".join(f".{name}{{{rule}}}" for rule, name in self.classes.items())
         named = re.sub("|".join(DARK), lambda found: f"var(--{found[0][1:]})", rules)
         return f":root{{{light}}}\n@media screen and (prefers-color-scheme: dark){{:root{{{dark}}}}}\n{named}"
@@ -96,15 +93,13 @@ class Pictures:
 
 def narrow(chart: Chart) -> Chart:
     """Break long names, and leave out some that would stand on each other, in the width of a page's chart."""
-    match chart:
-        case Forest():
-            return replace(chart, entries=[replace(one, name=wrapped(one.name, 30)) for one in chart.entries])
-        case HeatMap():
-            every = 1 + len(chart.columns) // 20
-            columns = [name if i % every == 0 else "" for i, name in enumerate(chart.columns)]
-            return replace(chart, rows=[wrapped(name, 16) for name in chart.rows], columns=columns)
-        case _:
-            return chart
+    if isinstance(chart, Forest):
+        return replace(chart, entries=[replace(one, name=wrapped(one.name, 30)) for one in chart.entries])
+    if isinstance(chart, HeatMap):
+        every = 1 + len(chart.columns) // 20
+        columns = [name if i % every == 0 else "" for i, name in enumerate(chart.columns)]
+        return replace(chart, rows=[wrapped(name, 16) for name in chart.rows], columns=columns)
+    return chart
 
 
 def _said(chart: Chart) -> str:

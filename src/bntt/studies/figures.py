@@ -14,8 +14,7 @@ import torch
 
 from bntt.analysis.attack.measurement import AttackResult
 from bntt.analysis.drift.measurement import LayerDrift, LayerInputs, inputs_chart
-from bntt.charts.axes import finite
-from bntt.charts.files import save_figure
+from bntt.charts.files import finite, save_figure
 from bntt.charts.records import (
     STEPS,
     Axis,

@@ -8,8 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from bntt.charts.axes import finite
-from bntt.charts.files import save_figure
+from bntt.charts.files import finite, save_figure
 from bntt.charts.records import Axis, Figure, Level, Line, Lines, is_empty
 
 EPOCHS = Axis("epoch", whole=True)

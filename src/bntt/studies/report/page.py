@@ -12,8 +12,8 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from bntt.charts.axes import on_shared_scales
 from bntt.charts.colours import looks_of
+from bntt.charts.files import on_shared_scales
 from bntt.charts.section import Table
 from bntt.charts.svg import Pictures
 from bntt.io.checkpoint import CheckpointError
