@@ -22,6 +22,9 @@ from bntt.runs.deployment.timed import timed
 from bntt.runs.exported import describe_run
 from bntt.runs.open_run import LoadedRun
 
+Batch = tuple[Array, Array, Array]
+"""Samples, their labels and their places in the split."""
+
 
 def measure_bundles(opened: LoadedRun, arguments: DeploymentArguments, progress: Progress) -> DeploymentResult:
     """Measure a run's bundles on some images of a split, after the exit was chosen on validation."""
@@ -33,7 +36,10 @@ def measure_bundles(opened: LoadedRun, arguments: DeploymentArguments, progress:
     kept = list(_batches(opened, "validation", arguments.images)) if thresholds(made) else []
     progress.expect(sum(len(labels) for _, labels, _ in (*kept, *shown, *shown, *shown)))
     with tempfile.TemporaryDirectory() as place:
-        runtimes, sizes = _written(made, Path(place))
+        for weights in WEIGHT_TYPES:
+            export(made, Path(place) / weights, "bundle", weights=weights)
+        runtimes = {weights: Runtime(Path(place) / weights) for weights in WEIGHT_TYPES}
+        sizes = {weights: (Path(place) / weights).stat().st_size for weights in WEIGHT_TYPES}
         classes, labels = _classes(runtimes["float32"], kept, opened.seed, progress)
         threshold, stop = chosen_exit(made, (classes == labels).mean(1) if kept else (), arguments.loss)
         told = {name: _classes(one, shown, opened.seed, progress)[0] for name, one in runtimes.items()}
@@ -89,24 +95,12 @@ def chosen_exit(made: Description, accuracy: Sequence[float] | Array, loss: floa
     return None, made.num_steps
 
 
-def _written(made: Description, folder: Path) -> tuple[dict[str, Runtime], dict[str, int]]:
-    """Write all bundles and open them; return their sizes too."""
-    runtimes, sizes = dict[str, Runtime](), dict[str, int]()
-    for weights in WEIGHT_TYPES:
-        path = folder / weights
-        export(made, path, "bundle", weights=weights)
-        runtimes[weights], sizes[weights] = Runtime(path), path.stat().st_size
-    return runtimes, sizes
-
-
-def _batches(opened: LoadedRun, split: Split, images: int) -> Iterator[tuple[Array, Array, Array]]:
+def _batches(opened: LoadedRun, split: Split, images: int) -> Iterator[Batch]:
     for inputs, labels, index in samples(opened.loader(split, images), 0):
         yield inputs.float().cpu().numpy(), labels.cpu().numpy(), index.cpu().numpy()
 
 
-def _classes(
-    runtime: Runtime, batches: Sequence[tuple[Array, Array, Array]], seed: int, progress: Progress
-) -> tuple[Array, Array]:
+def _classes(runtime: Runtime, batches: Sequence[Batch], seed: int, progress: Progress) -> tuple[Array, Array]:
     """Return the class of every sample after each step, ``[T, N]``, and its label."""
     found, labels = [np.empty((runtime.num_steps, 0), np.int64)], [np.empty(0, np.int64)]
     for inputs, own, index in batches:

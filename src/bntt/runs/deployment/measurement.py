@@ -69,41 +69,10 @@ class DeploymentResult(Result):
     """Mean \\|γ\\| that stops the network; None if it has no γ for each step."""
     ways: Annotated[Sequence[DeployedWay], Field(min_length=1)]
 
-    @property
-    def num_steps(self) -> int:
-        """The number of all steps."""
-        return max(way.steps for way in self.ways)
-
     def rows(self) -> list[dict[str, object]]:
         return [way.model_dump() for way in self.ways]
 
     def section(self) -> Section:
-        return Section(
-            "Deployment",
-            words=(self._exit_words(), f"Run without PyTorch ({self.backend}), one image at a time on one thread."),
-            tables=(self._table(),),
-            charts=(
-                self._chart("Accuracy against size", Axis("file (kB)", low=0), lambda way: way.bytes / 1e3),
-                self._chart("Accuracy against time", Axis("CPU time (ms)", low=0), lambda way: way.milliseconds),
-            ),
-        )
-
-    def _exit_words(self) -> str:
-        if self.threshold is None:
-            return "No exit: the network has no γ for each step."
-        stopped, kept = min(way.steps for way in self.ways), plural(self.validation_images, "validation image")
-        if stopped == self.num_steps:
-            return (
-                f"No exit: every threshold of mean |γ| that stops before {plural(stopped, 'step')} lost more than "
-                f"{self.arguments.loss:g} points on {kept}."
-            )
-        return (
-            f"With the exit it stops after {stopped} of {plural(self.num_steps, 'step')}: by mean |γ| ≥ "
-            f"{threshold_text(self.threshold)}, the highest threshold that lost no more than {self.arguments.loss:g} "
-            f"points on {kept}."
-        )
-
-    def _table(self) -> Table:
         rows = tuple(
             (
                 *(Cell(way.weights), count(way.steps), count(way.bytes), number(way.milliseconds)),
@@ -113,7 +82,31 @@ class DeploymentResult(Result):
         )
         heads = ("weights", "steps", "bytes", "ms per image", "accuracy", "95% interval", "same class")
         caption = f"Bundles of one run: {plural(self.images, f'{self.split} image')}, one draw"
-        return Table(caption, heads, rows, "Same class: as float32 gives after all steps.")
+        return Section(
+            "Deployment",
+            words=(self._exit_words(), f"Run without PyTorch ({self.backend}), one image at a time on one thread."),
+            tables=(Table(caption, heads, rows, "Same class: as float32 gives after all steps."),),
+            charts=(
+                self._chart("Accuracy against size", Axis("file (kB)", low=0), lambda way: way.bytes / 1e3),
+                self._chart("Accuracy against time", Axis("CPU time (ms)", low=0), lambda way: way.milliseconds),
+            ),
+        )
+
+    def _exit_words(self) -> str:
+        if self.threshold is None:
+            return "No exit: the network has no γ for each step."
+        stopped, whole = min(way.steps for way in self.ways), max(way.steps for way in self.ways)
+        kept = plural(self.validation_images, "validation image")
+        if stopped == whole:
+            return (
+                f"No exit: every threshold of mean |γ| that stops before {plural(stopped, 'step')} lost more than "
+                f"{self.arguments.loss:g} points on {kept}."
+            )
+        return (
+            f"With the exit it stops after {stopped} of {plural(whole, 'step')}: by mean |γ| ≥ "
+            f"{threshold_text(self.threshold)}, the highest threshold that lost no more than {self.arguments.loss:g} "
+            f"points on {kept}."
+        )
 
     def _chart(self, title: str, x: Axis, read: Callable[[DeployedWay], float]) -> Lines:
         lines = []

@@ -11,8 +11,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -25,7 +25,7 @@ CALLS = 5
 
 def timed(folder: Path, names: Sequence[str], steps: Sequence[int], rounds: int) -> dict[tuple[str, int], float]:
     """Return the least CPU milliseconds of a call by bundle and steps, timed in turn in a separate process."""
-    told = json.dumps({"folder": str(folder), "names": list(names), "steps": list(steps), "rounds": rounds})
+    told = json.dumps([str(folder), list(names), list(steps), rounds])
     command = [sys.executable, "-P", "-m", "bntt.runs.deployment.timed", told]
     found = subprocess.run(
         command, capture_output=True, text=True, env=environment(**ONE_THREAD), stdin=subprocess.DEVNULL
@@ -36,22 +36,18 @@ def timed(folder: Path, names: Sequence[str], steps: Sequence[int], rounds: int)
     return {(name, after): milliseconds for name, after, milliseconds in json.loads(found.stdout)}
 
 
-def main(told: str) -> int:
+def main(told: str) -> None:
     """Time all bundles."""
-    wanted: dict[str, Any] = json.loads(told)
-    folder, least = Path(wanted["folder"]), dict[tuple[str, int], float]()
-    sample, runtimes = np.load(folder / "sample.npy"), {name: Runtime(folder / name) for name in wanted["names"]}
-    for _ in range(wanted["rounds"]):
-        for name, runtime in runtimes.items():
-            for after in wanted["steps"]:
-                for _ in range(CALLS):
-                    began = time.process_time()
-                    runtime.run(sample, steps=after)
-                    took = 1e3 * (time.process_time() - began)
-                    least[name, after] = min(took, least.get((name, after), took))
+    folder, names, steps, rounds = json.loads(told)
+    runtimes = {name: Runtime(Path(folder) / name) for name in names}
+    sample, least = np.load(Path(folder) / "sample.npy"), dict[tuple[str, int], float]()
+    for _, (name, runtime), after, _ in product(range(rounds), runtimes.items(), steps, range(CALLS)):
+        began = time.process_time()
+        runtime.run(sample, steps=after)
+        took = 1e3 * (time.process_time() - began)
+        least[name, after] = min(took, least.get((name, after), took))
     sys.stdout.write(json.dumps([(*way, milliseconds) for way, milliseconds in least.items()]))
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    main(sys.argv[1])

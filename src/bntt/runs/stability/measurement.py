@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import mean
@@ -15,7 +16,7 @@ from bntt.analysis.measurement import ArgumentError, Measurement, Progress
 from bntt.analysis.measurements import register
 from bntt.analysis.result import Number, OverSteps, Record, Result, Shown
 from bntt.analysis.stability.along import AlongGradient
-from bntt.charts.records import Axis, Bar, Bars, Chart, Figure, HeatMap, Line, Lines, map_over_steps
+from bntt.charts.records import Axis, Bar, Bars, Figure, HeatMap, Line, Lines, map_over_steps
 from bntt.charts.section import Cell, Section, Table, count, number, share
 
 MOMENT = 7
@@ -130,27 +131,37 @@ class StabilityResult(Result):
         return [one.model_dump(exclude={"moments"}) | {"start": one.start + 1} for one in self.cells]
 
     def section(self) -> Section:
-        length = f"{self.settings['steps']} updates per start"
         below = "75 %" if self.cells[0].chance == 0.5 else "twice chance"
         words = f"A start failed if numbers were not finite, or if it validated below {below} in the end."
-        tables = tuple(self._table(network, length) for network in self._all("network"))
+        heads = ("norm", *(f"learning rate {rate:g}" for rate in self._all("rate")))
+        tables = tuple(
+            Table(
+                f"Starts of {network} that failed: {self._length}",
+                heads,
+                tuple((Cell(norm), *cells) for norm, cells in self._cells(network).items()),
+            )
+            for network in self._all("network")
+        )
         columns = ("network", "norm", "learning rate", "start", "validation accuracy", "updates", "failed")
         starts = tuple(
             (Cell(one.network), Cell(one.norm), number(one.rate, "g"), count(one.start + 1), share(one.accuracy),
              count(one.updates), Cell(one.failed, mark="bad" if one.failed else ""))
             for one in self.cells
         )  # fmt: skip
-        folded = (Table(f"Every start: {length}", columns, starts),)
-        charts: tuple[Chart, ...] = (*self._failures(length), *self._gradients(), *self._losses())
+        folded = (Table(f"Every start: {self._length}", columns, starts),)
+        charts = tuple(chart for figure in self.figures() for chart in figure.charts)
         return Section("Stability of training", words=(words,), tables=tables, charts=charts, folded=folded)
 
     def figures(self) -> list[Figure]:
-        length = f"{self.settings['steps']} updates per start"
         return [
-            Figure(self.title, self._failures(length)),
+            Figure(self.title, self._failures()),
             Figure(self.title, self._gradients(), stem="gradients"),
             Figure(self.title, self._losses(), stem="losses"),
         ]
+
+    @property
+    def _length(self) -> str:
+        return f"{self.settings['steps']} updates per start"
 
     def _all(self, what: str) -> list[Any]:
         """Return every network, norm or rate, in order."""
@@ -165,22 +176,14 @@ class StabilityResult(Result):
         }
         return {norm: [shares.get((norm, rate), Cell("–")) for rate in self._all("rate")] for norm in self._all("norm")}
 
-    def _table(self, network: str, length: str) -> Table:
-        rows = tuple((Cell(norm), *cells) for norm, cells in self._cells(network).items())
-        columns = ("norm", *(f"learning rate {rate:g}" for rate in self._all("rate")))
-        return Table(f"Starts of {network} that failed: {length}", columns, rows)
-
-    def _failures(self, length: str) -> list[Bars]:
+    def _failures(self) -> list[Bars]:
         names = [f"learning rate {rate:g}" for rate in self._all("rate")]
-        note = f"{max(one.starts for one in self.shares)} starts each, {length}"
-
-        def bars(network: str) -> list[Bar]:
-            return [Bar(norm, [cell.value for cell in row], norm) for norm, row in self._cells(network).items()]
-
-        return [
-            Bars(f"{network}: starts that failed", FAILED, names, bars(network), note=note)
-            for network in self._all("network")
-        ]
+        note = f"{max(one.starts for one in self.shares)} starts each, {self._length}"
+        charts = []
+        for network in self._all("network"):
+            bars = [Bar(norm, [cell.value for cell in row], norm) for norm, row in self._cells(network).items()]
+            charts.append(Bars(f"{network}: starts that failed", FAILED, names, bars, note=note))
+        return charts
 
     @property
     def shown(self) -> dict[str, Start]:
@@ -195,8 +198,8 @@ class StabilityResult(Result):
         """Return the gradients of the last moment, on one scale for all norms."""
         last = {norm: (start, start.moments[-1]) for norm, start in self.shown.items()}
         held = [v for _, m in last.values() for row in m.gradient.values() for v in row if v]
-        scale = Axis("gradient norm (grey: none)", scale="log", low=min(held, default=None),
-                     high=max(held, default=None))  # fmt: skip
+        ends = {"low": min(held, default=None), "high": max(held, default=None)}
+        scale = Axis("gradient norm (grey: none)", scale="log", **ends)
         return [
             map_over_steps(
                 f"{norm}: gradient towards the synaptic current",
@@ -208,20 +211,14 @@ class StabilityResult(Result):
         ]
 
     def _losses(self) -> list[Lines]:
-        shown = self.shown
-        moments = [moment.along for start in shown.values() for moment in start.moments]
+        moments = [moment.along for start in self.shown.values() for moment in start.moments]
         top = max((v for along in moments for v in (along.start, *along.loss) if v is not None), default=None)
-        loss = Axis("loss", low=0, high=top and 1.05 * top)
-        return [
-            Lines(
-                f"{norm}: loss along the gradient of one batch",
-                DISTANCE,
-                loss,
-                [line for moment in start.moments for line in _promise(moment, start.rate)],
-                note=f"{start.network}, learning rate {start.rate:g}, first start; dashed: as the gradient predicts",
-            )
-            for norm, start in shown.items()
-        ]
+        loss, charts = Axis("loss", low=0, high=top and 1.05 * top), []
+        for norm, start in self.shown.items():
+            lines = [line for moment in start.moments for line in _promise(moment, start.rate)]
+            note = f"{start.network}, learning rate {start.rate:g}, first start; dashed: as the gradient predicts"
+            charts.append(Lines(f"{norm}: loss along the gradient of one batch", DISTANCE, loss, lines, note=note))
+        return charts
 
     @property
     def failed_starts(
@@ -236,8 +233,7 @@ class StabilityResult(Result):
         return mean(one.chance if one.accuracy is None else one.accuracy for one in self.cells)
 
     @property
-    def mixed(self) -> Sequence[Start]:
-        """The starts whose gradients count; see :data:`MIXED`."""
+    def _mixed(self) -> Sequence[Start]:
         return self.cells if self.settings.get("gradients_of") == MIXED else ()
 
     def gradient_change_at_loss(
@@ -249,7 +245,7 @@ class StabilityResult(Result):
         ),
     ]:
         """Return ``‖g(w) - g(w - η g)‖ / ‖g(w)‖`` in percent, at the least η that lowers the loss by so many %."""
-        moments = [moment.along for start in self.mixed for moment in start.moments]
+        moments = [moment.along for start in self._mixed for moment in start.moments]
         found = [c for along in moments if (c := change_at_loss(along, (percent or 0) / 100)) is not None]
         return 100 * mean(found) if found and 2 * len(found) >= len(moments) else None
 
@@ -258,12 +254,11 @@ class StabilityResult(Result):
     ) -> Annotated[Number, Shown("change of the gradient over a step", "%", metric="gradient-change", digits=0)]:
         """Return ``‖g(w) - g(w - η g)‖ / ‖g(w)‖`` in percent: the mean over the starts and moments at this rate η."""
         found = []
-        for start in self.mixed:
-            for along in (moment.along for moment in start.moments if abs(start.rate - (rate or 0)) <= 1e-9):
+        for start in (one for one in self._mixed if abs(one.rate - (rate or 0)) <= 1e-9):
+            for along in (moment.along for moment in start.moments):
                 nearest = min(range(len(along.steps)), key=lambda i: abs(along.steps[i] - start.rate))
-                change, norm = along.change[nearest], along.norm
-                if change is not None and norm:
-                    found.append(100 * change / norm)
+                if (change := along.change[nearest]) is not None and along.norm:
+                    found.append(100 * change / along.norm)
         return mean(found) if found else None
 
 
@@ -271,8 +266,7 @@ def change_at_loss(along: AlongGradient, share: float) -> float | None:
     """Return the change of the gradient, relative to its norm, where the loss is first this share below its start."""
     if not along.start or not along.norm:
         return None
-    wanted = along.start * (1 - share)
-    loss, change = along.start, 0.0
+    wanted, loss, change = along.start * (1 - share), along.start, 0.0
     for next_loss, next_change in zip(along.loss, along.change, strict=True):
         if next_loss is None or next_change is None:
             return None
@@ -285,12 +279,11 @@ def change_at_loss(along: AlongGradient, share: float) -> float | None:
 
 def failures(starts: Sequence[Start]) -> list[Failures]:
     """Count the starts of each network, norm and rate, and those that failed."""
-    found: dict[tuple[str, str, float], list[bool]] = {}
-    for one in starts:
-        found.setdefault((one.network, one.norm, one.rate), []).append(bool(one.failed))
+    every = Counter((one.network, one.norm, one.rate) for one in starts)
+    failed = Counter((one.network, one.norm, one.rate) for one in starts if one.failed)
     return [
-        Failures(network=network, norm=norm, rate=rate, failed=sum(failed), starts=len(failed))
-        for (network, norm, rate), failed in found.items()
+        Failures(network=network, norm=norm, rate=rate, failed=failed[network, norm, rate], starts=count)
+        for (network, norm, rate), count in every.items()
     ]
 
 

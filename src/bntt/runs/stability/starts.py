@@ -60,8 +60,7 @@ def trained_starts(
         for (start, network, norm, rate), recipe in zip(order, recipes, strict=True):
             path = folder / f"{network}-{norm}-{float(rate)!r}-{start}.json"
             own = {**settings, "parts": versions_of(parts_of(recipe))}
-            found = read_cell(path, own, partial(result_from, Start))
-            if found:
+            if found := read_cell(path, own, partial(result_from, Start)):
                 progress.skip(arguments.work)
             else:
                 if data is None or of_start != start:
@@ -107,8 +106,7 @@ def _fewer(data: RecipeData, arguments: StabilityArguments, seed: int) -> Recipe
 def _train(
     recipe: Recipe, data: RecipeData, arguments: StabilityArguments, start: int, device: str, progress: Progress
 ) -> Start:
-    train, model = recipe.train, build_model(recipe, data, device)
-    loader = training_loader(recipe, data, device)
+    train, model, loader = recipe.train, build_model(recipe, data, device), training_loader(recipe, data, device)
     mixed = data.train.select(fair_order(data.train, recipe.seed))  # a folder of images is in the order of classes
     batch = next(SampleLoader(mixed, train.batch_size, device=device).epoch(0))
     epochs = math.ceil(arguments.steps / math.ceil(len(loader) / train.accumulate))
@@ -127,7 +125,9 @@ def _train(
         accuracy = evaluate(model, held_out, seed=recipe.seed, draws=1).accuracy.mean
     except NonFiniteError:
         progress.skip(arguments.work - made - MOMENT * len(moments))
-    chance = 1 / len(data.train.classes)
+    failed, chance = "not finite", 1 / len(data.train.classes)
+    if accuracy is not None:
+        failed = "near chance" if accuracy < min(TIMES_CHANCE * chance, (1 + chance) / 2) else ""
     return Start(
         network=recipe.network.name,
         norm=recipe.network.norm,
@@ -137,21 +137,13 @@ def _train(
         accuracy=accuracy,
         chance=chance,
         moments=tuple(moments),
-        failed=why_failed(accuracy, chance),
+        failed=failed,
     )
 
 
-def why_failed(accuracy: float | None, chance: float) -> str:
-    """Return why a start failed; "" if it did not."""
-    if accuracy is None:
-        return "not finite"
-    return "near chance" if accuracy < min(TIMES_CHANCE * chance, (1 + chance) / 2) else ""
-
-
 def _moment(model: SpikingClassifier, batch: Batch, recipe: Recipe, updates: int) -> Moment:
-    sample: dict[str, Any] = {"inputs": batch.inputs, "labels": batch.labels}
     noise: dict[str, Any] = {"index": batch.indices, "seed": recipe.seed}
-    found = gradient_norms(model, **sample, **noise)
+    found = gradient_norms(model, batch.inputs, batch.labels, **noise)
     rates = [recipe.train.lr * times for times in ALONG]
-    along = loss_along_gradient(model, **sample, steps=rates, **noise)
+    along = loss_along_gradient(model, batch.inputs, batch.labels, steps=rates, **noise)
     return Moment(updates=updates, gradient={name: row.tolist() for name, row in found.norms.items()}, along=along)
