@@ -157,24 +157,13 @@ class Measurement:
     """Prefix of the file's name if it is not the verb's."""
 
     def stem(self, arguments: Any) -> str:
-        """Return the common stem of its files' names.
-
-        >>> from bntt.analysis.measurements import MEASUREMENTS
-        >>> drift = MEASUREMENTS["drift"]
-        >>> drift.stem(drift.arguments()), drift.stem(drift.arguments(split="test"))
-        ('drift', 'drift-test')
-        """
+        """Return the common stem of its files' names."""
         split = getattr(arguments, "split", "") if self.files_by_split else ""
         other = "" if split == getattr(self.arguments, "split", "") else split
         return "-".join(part for part in (self.file or self.name, self.variant(arguments), other) if part)
 
     def record_in(self, stem: str) -> type[Result]:
-        """Return the record that a file of this name holds.
-
-        >>> from bntt.analysis.measurements import MEASUREMENTS
-        >>> [MEASUREMENTS["exit"].record_in(stem).__name__ for stem in ("exit", "exit-per-sample-validation")]
-        ['ExitResult', 'SampleExitResult']
-        """
+        """Return the record that a file of this name holds."""
         begins, name = f"{stem}-", self.file or self.name
         found = (own for variant, (own, _) in self.variants.items() if begins.startswith(f"{name}-{variant}-"))
         return next(found, self.record)

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from bntt.analysis.accuracy.evaluation import FIRST_DRAW, check_logits, check_weights
-from bntt.charts.records import STEPS, Axis, Chart, Figure, Image, Level, Line, Lines
+from bntt.charts.records import STEPS, Axis, Chart, Figure, Image, Level, Lines, over_steps
 from bntt.nn.network.classifier import SpikingClassifier, check_answers
 from bntt.nn.tensor_checks import check_tensor
 
@@ -112,36 +112,23 @@ def predict(
 
 
 def prediction_figure(predicted: Sequence[tuple[str, Tensor, Prediction]], leading: int = 3) -> Figure:
-    """Draw a row for each picture: as the network sees it, and the confidence in its leading classes over time.
-
-    Args:
-        predicted: the name of a picture, its pixels (uint8 ``[C, H, W]``), and the prediction for it.
-        leading: number of classes for each.
-    """
+    """Draw a row for each name, pixels (uint8 ``[C, H, W]``) and prediction: the confidence in its leading classes."""
     charts = list[Chart]()
-    for name, pixels, prediction in predicted:
+    for picture, pixels, prediction in predicted:
         shown = pixels.permute(1, 2, 0).double() / 255
-        charts.append(Image(_short(name), (shown if len(pixels) == 3 else shown.squeeze(2)).tolist()))
-        charts.append(_confidence(prediction, leading))
+        charts.append(Image(_short(picture), (shown if len(pixels) == 3 else shown.squeeze(2)).tolist()))
+        rows = {}
+        for number in prediction.leading(leading):
+            name = distinct_name(prediction.classes[number], number, LONGEST, LONGEST - 1)
+            rows[name] = prediction.confidence[:, number].tolist()
+        highest, first = float(prediction.confidence[-1].max()), prediction.stable_from
+        title = f"{_short(prediction.label)}, {highest:.1%}; from step {first} on"
+        charts.append(Lines(title, STEPS, CONFIDENCE, over_steps(rows, methods=True), [Level(first, at="x")]))
     return Figure("Confidence in the leading classes", charts, columns=2)
 
 
-def _confidence(prediction: Prediction, leading: int) -> Lines:
-    confidence, places = prediction.confidence.tolist(), range(1, len(prediction.confidence) + 1)
-    lines = []
-    for number in prediction.leading(leading):
-        name = distinct_name(prediction.classes[number], number, LONGEST, LONGEST - 1)
-        lines.append(Line(name, places, [row[number] for row in confidence], name))
-    title = f"{_short(prediction.label)}, {max(confidence[-1]):.1%}; from step {prediction.stable_from} on"
-    return Lines(title, STEPS, CONFIDENCE, lines, [Level(prediction.stable_from, at="x")])
-
-
 def distinct_name(name: str, number: int, longest: int, kept: int) -> str:
-    """Return the name of a class; a long one is cut, and its number tells it from others that begin alike.
-
-    >>> distinct_name("American Staffordshire terrier", 180, 24, 16)
-    'American Staffor… (180)'
-    """
+    """Return the name of a class; a long one is cut, and its number tells it from others that begin alike."""
     return name if len(name) <= longest else f"{name[:kept]}… ({number})"
 
 

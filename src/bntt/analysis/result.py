@@ -27,11 +27,7 @@ BEYOND = 1e100
 
 
 def finite(value: Any) -> Any:
-    """Return a number, or None for one that is not finite or implausibly large.
-
-    >>> finite(float("nan")), finite(0.5)
-    (None, 0.5)
-    """
+    """Return a number, or None for one that is not finite or implausibly large."""
     if isinstance(value, float) and not (math.isfinite(value) and abs(value) < BEYOND):
         return None
     return value
@@ -53,12 +49,12 @@ def mean_of(values: Iterable[Number]) -> Number:
 class Record(BaseModel):
     """A part of a result: frozen; unknown keys, from other versions, are ignored."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", arbitrary_types_allowed=False, defer_build=True)
+    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
 
     def flat(self) -> dict[str, object]:
         """Return its single values by name, for a row of CSV."""
-        values = self.model_dump()
-        return {name: value for name, value in values.items() if not isinstance(value, dict | list | tuple)}
+        values = self.model_dump().items()
+        return {name: value for name, value in values if not isinstance(value, dict | list | tuple)}
 
 
 R = TypeVar("R", bound=Record)
@@ -91,13 +87,13 @@ class Shown:
     def cell(self, value: Any) -> Cell:
         """Write a value: a number by the format, an interval with "to", the mean of a list; a text or cell as it is."""
         value = mean_of(value) if isinstance(value, list) else value
-        if value is None or value == "":
-            return Cell("–")
+        if isinstance(value, Cell):
+            return value
+        if value is None or isinstance(value, str):
+            return Cell(value or "–")
         if isinstance(value, tuple):
             low, high = (self.cell(end) for end in value)
             return low if low.text == "–" else Cell(f"{low.text} to {high.text}", value[0])
-        if isinstance(value, Cell | str):
-            return value if isinstance(value, Cell) else Cell(value)
         return count(value) if isinstance(value, int) or self.form == "," else number(value, self.form)
 
     def to_metric(self, name: str, *arguments: Any, placed: bool = False) -> Metric:
@@ -129,11 +125,7 @@ def shown_in(kind: type[BaseModel]) -> dict[str, Shown]:
 def table(
     caption: str, rows: Sequence[Record] | Mapping[str, Record], *columns: str, first: str = "", note: str = ""
 ) -> Table:
-    """Make a table of records: a row each, a column for each named field or property, as :class:`Shown` there says.
-
-    Args:
-        rows: the records; if they have names, these are the first column, headed ``first``.
-    """
+    """Make a table of records, a column for each named field or property; their names are a column headed ``first``."""
     named = rows if isinstance(rows, Mapping) else dict(enumerate(rows))
     shown = shown_in(type(next(iter(named.values())))) if named else {}
     heads = [shown[one].title or one.replace("_", " ") if one in shown else one for one in columns]
@@ -225,11 +217,7 @@ class Result(Record):
 
 
 def result_from(kind: type[R], values: Any) -> R:
-    """Read a record from JSON values.
-
-    Raises:
-        ValueError: if they are not valid, in one line that names the place.
-    """
+    """Read a record from JSON values; a ValueError names the place of the first fault in one line."""
     try:
         return kind.model_validate(values)
     except ValidationError as error:
@@ -239,11 +227,7 @@ def result_from(kind: type[R], values: Any) -> R:
 
 
 def at_path(values: Any, path: str) -> float | None:
-    """Return the number at a path of keys and list indices in a result's JSON; None if there is none.
-
-    >>> at_path({"layers": {"conv1": {"rates": [0.1, 0.2]}}}, "layers.conv1.rates.1")
-    0.2
-    """
+    """Return the number at a path of keys and list indices in a result's JSON, ``layers.conv1.rates.1``, or None."""
     for key in path.split("."):
         try:
             values = values[int(key)] if isinstance(values, list) else values[key]
@@ -259,17 +243,13 @@ def first_fault(error: ValidationError) -> str:
     return f"{place}: {fault['msg']}" if place else str(fault["msg"])
 
 
-_adapter_of = cache(TypeAdapter)
-"""Cached adapter of each type: pydantic evaluates the text of annotations to make one."""
+_adapter_of = cache(TypeAdapter)  # pydantic evaluates the text of annotations to make one
 
 
 def checked_arguments(kind: type, values: Mapping[str, Any]) -> Any:
-    """Check a frozen dataclass of arguments by its fields' types and bounds, and by its ``__post_init__``.
+    """Make a frozen dataclass of arguments, checked by its fields' types and bounds, and by its ``__post_init__``.
 
     A pair in its ``RETIRED`` was an argument with this one value, which older files state: it is ignored.
-
-    Raises:
-        ArgumentError: naming the flag, its bounds and the given value.
     """
     known, retired = [one.name for one in fields(kind)], getattr(kind, "RETIRED", ())
     values = {name: value for name, value in values.items() if (name, value) not in retired}
@@ -279,20 +259,12 @@ def checked_arguments(kind: type, values: Mapping[str, Any]) -> Any:
     try:
         return _adapter_of(kind).validate_python(values)
     except ValidationError as error:
-        raise ArgumentError(_refusal(error)) from None
-
-
-BOUNDS = {
-    "greater_than": ("gt", "above {:g}"),
-    "greater_than_equal": ("ge", "{:g} or more"),
-    "less_than_equal": ("le", "{:g} or less"),
-}
-
-
-def _refusal(error: ValidationError) -> str:
-    fault = error.errors()[0]
+        fault = error.errors()[0]
     flag = "--" + str(fault["loc"][0]).replace("_", "-") if fault["loc"] else "the arguments"
-    if fault["type"] in BOUNDS:
-        key, bound = BOUNDS[fault["type"]]
-        return f"{flag} must be {bound.format(fault['ctx'][key])}, got {fault['input']}"
-    return f"{flag}: {fault['msg'].lower()}, got {fault['input']!r}"
+    for key, bound in BOUNDS.items():
+        if key in fault.get("ctx", {}):
+            raise ArgumentError(f"{flag} must be {bound.format(fault['ctx'][key])}, got {fault['input']}")
+    raise ArgumentError(f"{flag}: {fault['msg'].lower()}, got {fault['input']!r}")
+
+
+BOUNDS = {"gt": "above {:g}", "ge": "{:g} or more", "le": "{:g} or less"}

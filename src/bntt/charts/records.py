@@ -206,11 +206,5 @@ def is_empty(chart: Lines | Forest | HeatMap) -> bool:
 
 
 def thinned(total: int, most: int) -> list[int]:
-    """Select evenly spaced places among ``total``, including the first and the last.
-
-    >>> thinned(5, 9), thinned(10, 4)
-    ([0, 1, 2, 3, 4], [0, 3, 6, 9])
-    """
-    if total <= most:
-        return list(range(total))
-    return [round(i * (total - 1) / (most - 1)) for i in range(most)]
+    """Select at most so many evenly spaced places among ``total``, including the first and the last."""
+    return [round(i * (total - 1) / (most - 1)) for i in range(most)] if total > most else [*range(total)]
