@@ -4,7 +4,7 @@ from itertools import combinations
 
 import pytest
 
-from bntt.charts.colours import METHODS, OTHERS, SHADES, looks_of
+from bntt.charts.files import METHODS, OTHERS, SHADES, looks_of
 from bntt.charts.records import Axis, Bar, Bars, Entry, Forest, Line, Lines
 from bntt.nn.kinds import NORMS
 from tests.charts.every_kind import layers

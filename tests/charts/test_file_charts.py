@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from matplotlib.colors import LogNorm, to_hex
 from matplotlib.figure import Figure
 
-from bntt.charts.colours import METHODS, looks_of
-from bntt.charts.files import FEW, draw_chart, place_limits, ticks_of, value_limits
+from bntt.charts.files import FEW, METHODS, draw_chart, looks_of, place_limits, ticks_of, value_limits
 from bntt.charts.records import STEPS, Axis, Bar, Bars, Entry, Forest, HeatMap, Histogram, Line, Lines
 from tests.charts.every_kind import SHARE, charts
 

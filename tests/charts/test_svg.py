@@ -7,8 +7,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from bntt.charts.colours import METHODS, SHADES, looks_of
-from bntt.charts.files import draw_figure
+from bntt.charts.files import METHODS, SHADES, draw_figure, looks_of
 from bntt.charts.records import STEPS, Axis, Bar, Bars, Entry, Figure, Forest, HeatMap
 from bntt.charts.svg import DARK, INKS, WIDTH, Pictures, narrow
 from tests.charts.every_kind import charts, layers

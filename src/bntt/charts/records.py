@@ -1,7 +1,7 @@
 """A chart as a frozen record: what is shown, never how. Measurements make charts; files and the page draw them.
 
 Colours have meanings: a layer's place among the layers, or the name of a method, which has the same colour in every
-picture (:mod:`bntt.charts.colours`).
+picture (:mod:`bntt.charts.files`).
 """
 
 from __future__ import annotations

@@ -10,8 +10,7 @@ from xml.etree import ElementTree
 
 from markupsafe import Markup, escape
 
-from bntt.charts.colours import METHODS, SHADES, Looks, names_in
-from bntt.charts.files import INVALID, MEASURES, draw_figure, reproducible, wrapped
+from bntt.charts.files import INVALID, MEASURES, METHODS, SHADES, Looks, draw_figure, names_in, reproducible, wrapped
 from bntt.charts.records import Chart, Figure, Forest, HeatMap
 
 WIDTH = 4.2

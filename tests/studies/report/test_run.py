@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from bntt.charts.colours import looks_of
+from bntt.charts.files import looks_of
 from bntt.charts.svg import Pictures
 from bntt.studies.report import run as files
 from bntt.studies.report.run import EPOCHS, Epoch, kind_of, measured, read, run_subject, sections_of, training

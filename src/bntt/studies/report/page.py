@@ -12,8 +12,7 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from bntt.charts.colours import looks_of
-from bntt.charts.files import on_shared_scales
+from bntt.charts.files import looks_of, on_shared_scales
 from bntt.charts.section import Table
 from bntt.charts.svg import Pictures
 from bntt.io.checkpoint import CheckpointError
