@@ -43,13 +43,10 @@ def test_dead_layers_and_those_behind_them():
     found = health(activity(fc1=firing(), fc2=0 * firing(), fc3=0 * firing()), chain())
     assert kinds(found) == [("fc2", "dead", (0, 1, 2, 3, 4)), ("fc3", "dead", (0, 1, 2, 3, 4))]
     assert [one.share for one in found] == [1.0, 1.0]
-    assert found[0].text == (
-        "layer fc2 never fires: the weights that its spikes meet get no gradient; lower its threshold, the weight "
-        "decay of γ, or the learning rate"
-    )
+    assert found[0].text.startswith("layer fc2 never fires: lower its threshold, the weight decay of γ")
     assert found[1].text == "layer fc3 never fires either: layer fc2 comes before it, fix that layer first"
     bare = health(activity(fc1=0 * firing(), fc2=firing(), fc3=firing()), chain(norm="none"))
-    assert bare[0].text.endswith("get no gradient; give it a norm, or lower its threshold")
+    assert bare[0].text.endswith("never fires: give it a norm, or lower its threshold")
 
 
 def test_silent_in_some_steps():
@@ -67,9 +64,7 @@ def test_saturated_above_a_rate_of_95_percent():
     full[2:4] = 0.97 * SEEN
     (found,) = health(activity(fc1=full, fc2=firing(), fc3=firing()), chain())
     assert (found.layer, found.kind, found.steps, found.share) == ("fc1", "saturated", (2, 3), 0.4)
-    assert found.text.startswith(
-        "97.0% of the neurons of layer fc1 fire at steps 3-4, which says little about the input"
-    )
+    assert found.text.startswith("layer fc1 fires at steps 3-4 in up to 97.0% of its neurons")
 
 
 def test_channels_that_never_fired():
@@ -79,7 +74,7 @@ def test_channels_that_never_fired():
     once[4, 1] = 1
     first, second = health(activity(fc1=firing(), fc2=some, fc3=once), chain())
     assert (first.layer, first.kind, first.share) == ("fc2", "idle", 0.5)
-    assert first.text.startswith("2 of the 4 channels of layer fc2 never fire: lower")
+    assert first.text.startswith("layer fc2 never fires in 2 of its 4 channels: lower")
     assert (second.layer, second.share) == ("fc3", 0.25)
 
 
@@ -102,8 +97,7 @@ def test_too_few_steps_for_the_rule_are_named():
     counts = {"fc1": firing(0, steps=3), "fc2": firing(0, 1, steps=3), "fc3": 0 * firing(steps=3)}
     (found,) = health(activity(**counts), net)
     assert (found.layer, found.kind) == ("fc3", "dead")
-    assert "never fires, perhaps for lack of steps" in found.text
-    assert "take num_steps=4 or more in place of 3, or fire='after'" in found.text
+    assert "take num_steps=4 or more, or fire='after'" in found.text
 
 
 def test_variances_that_collapsed_and_what_they_amplify():
@@ -176,7 +170,7 @@ def test_untrained_residual_networks_are_in_order(form, fire, rng):
     short = Activity(6, {name: counts[:10] for name, counts in spikes.spikes.items()}, spikes.neurons)
     texts = [one.text for one in health(short, net) if one.kind == "dead"]
     assert bool(texts) == ((form, fire) == ("basic", "before"))
-    assert all("take num_steps=20 or more in place of 10" in text or "never fires either" in text for text in texts)
+    assert all("take num_steps=20 or more" in text or "never fires either" in text for text in texts)
 
 
 def test_steps_are_said_in_spans():

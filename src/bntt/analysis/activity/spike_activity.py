@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from jaxtyping import Float, Integer
-from torch import Tensor, nn
+from torch import Tensor
 
 from bntt.analysis.accuracy.evaluation import FIRST_DRAW, Activity, add_to, advance_batch, check_labels, presented
 from bntt.analysis.activity.measurement import Finding
@@ -27,6 +27,8 @@ SATURATED = 0.95
 """Spikes per neuron and step above which a layer says little about its input."""
 MANY = 0.1
 """Share of a layer's channels above which channels that never fired are reported."""
+Fault = tuple[Any, Iterable[int], float, str]
+"""Kind, steps, share and text of a finding."""
 MOST_SPANS = 4
 """Largest number of ranges in a line."""
 
@@ -129,9 +131,8 @@ def untrained_activity(
     """Return the spikes of one batch, normalised by its own statistics as in training; all else as in evaluation.
 
     An untrained network has running means of 0 and variances of 1: evaluated with these it does not behave as it does
-    when training begins. The model is left unchanged: statistics, parameters, gradients and modes. Custom norms that
-    are not a :class:`~bntt.nn.TemporalNorm` stay in evaluation mode. Norms that look ahead need all T steps at once;
-    otherwise ``STEPS_AT_ONCE`` are in memory. With ``Compute(reduce=)``, call it in every process.
+    when training begins. The model is left unchanged. Custom norms that are not a :class:`~bntt.nn.TemporalNorm` stay
+    in evaluation mode. With ``Compute(reduce=)``, call it in every process.
 
     Args:
         model: the classifier.
@@ -184,12 +185,8 @@ def peaks(activity: Activity, network: SpikingNetwork) -> dict[str, int | None]:
 def health(activity: Activity, network: SpikingNetwork) -> tuple[Finding, ...]:
     """Return the faults of a network's layers, found from its spikes, in layer order.
 
-    Silence that the firing rule explains is not a fault. With ``fire_before``, hidden layer l of L, from 1, is silent
-    in its first l steps, its spikes in the last L - l steps never reach the readout, and running variances of steps
-    without drive collapse (:mod:`bntt.nn.network.delays`).
-
-    Running variances are those that the network has now. A variance collapses if training always brings its channel the
-    same current, for example none: any later deviation is multiplied by up to ``γ / √ε``.
+    Silence that the firing rule explains is not a fault (:mod:`bntt.nn.network.delays`). A running variance collapses
+    if training always brings its channel the same current: any later deviation is multiplied by up to ``γ / √ε``.
 
     Args:
         activity: spike counts, for example ``evaluate(...).activity``.
@@ -211,78 +208,59 @@ def health(activity: Activity, network: SpikingNetwork) -> tuple[Finding, ...]:
         raise ValueError(f"the activity is of layers {list(activity.spikes)}, the network has {spiking}")
     late, found, dead = delays(network), list[Finding](), ""
     for name, layer in network.layers.items():
-        if layer.lif is not None:
-            if activity.spikes[name].any():
-                found += _of_spikes(name, activity, late[name], layer.norm)
-            else:
-                steps = len(activity.spikes[name])
-                by_rule = rule_of(layer.lif) is fire_before and late[name].needed > steps
-                needed = max(delay.needed for delay in late.values()) if by_rule else 0
-                found.append(_dead(name, steps, needed, dead, layer.norm))
-                dead = dead or name
-        if norm_facts(layer.norm).running_statistics:
-            found += _collapsed(name, layer.norm, late[name])
+        facts, counts, faults = norm_facts(layer.norm), activity.spikes.get(name), list[Fault]()
+        more = "lower its threshold, the weight decay of γ, or the learning rate"
+        more = "give it a norm, or lower its threshold" if facts.identity else more
+        if counts is not None and counts.any():
+            faults += _of_spikes(counts, activity.rate(name), late[name], more)
+        elif counts is not None:
+            why = f": {more}"
+            if dead:
+                why = f" either: layer {dead} comes before it, fix that layer first"
+            elif rule_of(layer.lif) is fire_before and late[name].needed > len(counts):
+                needed = max(delay.needed for delay in late.values())
+                why = f", for lack of steps: take num_steps={needed} or more, or fire='after'"
+            faults.append(("dead", range(len(counts)), 1.0, f"never fires{why}"))
+            dead = dead or name
+        if facts.running_statistics:
+            faults += _collapsed(layer.norm, late[name])
+        found += [
+            Finding(layer=name, kind=kind, steps=tuple(steps), share=share, text=f"layer {name} {text}")
+            for kind, steps, share, text in faults
+        ]
     return tuple(found)
 
 
-def _dead(name: str, steps: int, needed: int, before: str, norm: nn.Module | None) -> Finding:
-    if before:
-        why = f"never fires either: layer {before} comes before it, fix that layer first"
-    elif needed:
-        why = (
-            f"never fires, perhaps for lack of steps: neurons that fire before they integrate answer a step later "
-            f"in every layer; take num_steps={needed} or more in place of {steps}, or fire='after'"
-        )
-    else:
-        why = f"never fires: the weights that its spikes meet get no gradient; {_more_spikes(norm)}"
-    return Finding(layer=name, kind="dead", steps=tuple(range(steps)), share=1.0, text=f"layer {name} {why}")
-
-
-def _of_spikes(name: str, activity: Activity, late: Delay, norm: nn.Module | None) -> Iterator[Finding]:
-    counts, rate = activity.spikes[name], activity.rate(name)
-    steps, effective = len(counts), late.reaching_readout(len(counts))
-    if silent := tuple(t for t in effective if not counts[t].any()):
-        way = "fewer steps may be enough" if silent == tuple(effective)[-len(silent) :] else _more_spikes(norm)
-        what = f"layer {name} is silent at {spans(silent)}, where it could fire: {way}"
-        yield Finding(layer=name, kind="silent", steps=silent, share=len(silent) / steps, text=what)
-    if full := tuple(t for t in range(steps) if rate[t] > SATURATED):
-        way = "give it a norm, or raise its threshold" if norm_facts(norm).identity else "raise its threshold"
+def _of_spikes(counts: Tensor, rate: Tensor, late: Delay, more: str) -> Iterator[Fault]:
+    steps, channels = counts.shape
+    effective = late.reaching_readout(steps)
+    if silent := [t for t in effective if not counts[t].any()]:
+        way = "fewer steps may be enough" if silent == [*effective][-len(silent) :] else more
+        yield "silent", silent, len(silent) / steps, f"is silent at {spans(silent)}, where it could fire: {way}"
+    if full := [t for t in range(steps) if rate[t] > SATURATED]:
         what = (
-            f"{max(rate[list(full)]):.1%} of the neurons of layer {name} fire at {spans(full)}, which says little "
-            f"about the input: {way}"
+            f"fires at {spans(full)} in up to {max(rate[full]):.1%} of its neurons, which says little about the input"
         )
-        yield Finding(layer=name, kind="saturated", steps=full, share=len(full) / steps, text=what)
-    idle = int((counts.sum(0) == 0).sum())
-    if (share := idle / counts.shape[1]) >= MANY:
-        never = f"{idle} of the {counts.shape[1]} channels of layer {name} never fire"
-        what = f"{never}: {_more_spikes(norm)}, or make the layer narrower"
-        yield Finding(layer=name, kind="idle", steps=tuple(range(steps)), share=share, text=what)
+        yield "saturated", full, len(full) / steps, f"{what}: raise its threshold"
+    if (idle := int((counts.sum(0) == 0).sum())) >= MANY * channels:
+        what = f"never fires in {idle} of its {channels} channels: {more}, or make it narrower"
+        yield "idle", range(steps), idle / channels, what
 
 
-def _more_spikes(norm: nn.Module | None) -> str:
-    if norm_facts(norm).identity:
-        return "give it a norm, or lower its threshold"
-    return "lower its threshold, the weight decay of γ, or the learning rate"
-
-
-def _collapsed(name: str, norm: Any, late: Delay) -> Iterator[Finding]:
-    var = norm.running_var
-    low, every = var < norm.eps, range(norm.num_steps)
-    if not norm.method.shared_running:
+def _collapsed(norm: Any, late: Delay) -> Iterator[Fault]:
+    low, steps, shared = norm.running_var < norm.eps, range(norm.num_steps), norm.method.shared_running
+    if not shared:
         driven = late.driven(norm.num_steps)
-        low = low & torch.tensor([t in driven for t in every], device=var.device)[:, None]
-    if not low.any():
-        return
-    gains = norm.gains()
-    largest = float(gains[low.expand_as(gains)].max())
-    pairs, rows = int(low.sum()), low.any(1).tolist()
-    steps = tuple(every) if norm.method.shared_running else tuple(t for t in every if rows[t])
-    of = "channels" if norm.method.shared_running else f"(step, channel) pairs, at {spans(steps)}"
-    what = (
-        f"layer {name} always got the same current in training in {pairs} of {var.numel()} {of}: any deviation would "
-        f"be multiplied by up to {largest:.3g}"
-    )
-    yield Finding(layer=name, kind="collapsed", steps=steps, share=pairs / var.numel(), text=what)
+        low = low & torch.tensor([t in driven for t in steps], device=low.device)[:, None]
+    if low.any():
+        gains = norm.gains()
+        every = steps if shared else low.any(1).nonzero().flatten().tolist()
+        of = "channels" if shared else f"(step, channel) pairs, at {spans(every)}"
+        what = (
+            f"always got the same current in training in {int(low.sum())} of {low.numel()} {of}: any deviation would "
+            f"be multiplied by up to {float(gains[low.expand_as(gains)].max()):.3g}"
+        )
+        yield "collapsed", every, int(low.sum()) / low.numel(), what
 
 
 def spans(steps: Iterable[int]) -> str:
@@ -291,12 +269,9 @@ def spans(steps: Iterable[int]) -> str:
     >>> spans([0, 1, 2, 5])
     'steps 1-3, 6'
     """
-    found: list[list[int]] = []
-    for step in (t + 1 for t in steps):
-        if found and step == found[-1][-1] + 1:
-            found[-1][1:] = [step]
-        else:
-            found.append([step])
-    more = ", ..." if len(found) > MOST_SPANS else ""
-    what = "step " if [len(span) for span in found] == [1] else "steps "
-    return what + ", ".join("-".join(map(str, span)) for span in found[:MOST_SPANS]) + more
+    runs = groupby(enumerate(steps, 1), lambda step: step[1] - step[0])
+    found = [[t + 1 for _, t in run] for _, run in runs]
+    texts = [f"{run[0]}-{run[-1]}" if len(run) > 1 else f"{run[0]}" for run in found]
+    return f"step{'s' * (sum(map(len, found)) > 1)} " + ", ".join(
+        texts[:MOST_SPANS] + ["..."] * (len(texts) > MOST_SPANS)
+    )
