@@ -79,11 +79,10 @@ class GridRow(Record):
 
     steps: int
     largest_mean_gamma: Number
-    """The largest mean of all layers at this step; None if no γ has a path to the readout."""
+    """Over all layers at this step; None if no γ has a path to the readout."""
     threshold_above: Number
-    """Lower end of the thresholds, excluded; None if no threshold stops here."""
     threshold_to: Number
-    """Upper end of the thresholds, included; None if there is no highest."""
+    """Ends of the thresholds, the lower excluded; None if no threshold stops here, or there is no highest."""
     validation_accuracy: Share
     test_accuracy: Number = None
 
@@ -92,7 +91,6 @@ class EarlyExit(Result):
     """The part common to the records of all early exits. Without test images no number of theirs is in the file."""
 
     arguments: ExitArguments | None = None
-    """The arguments; None in older files, which do not have them."""
     split: Split
     loss_allowed: float
     """The allowed loss, as a share: 0.005 is half a point."""
@@ -170,72 +168,71 @@ class ExitResult(EarlyExit):
 
     @property
     def what_was_run(self) -> str:
-        """Images of the split, and draws."""
         return self.spoken(self.validation_images if self.test_images is None else self.test_images)
+
+    @property
+    def _threshold(self) -> str:
+        return threshold_text(self.threshold, stated=self.chosen_on == "stated")
 
     def rows(self) -> list[dict[str, object]]:
         return [row.model_dump(exclude_unset=True) for row in self.grid]
 
     def section(self) -> Section:
-        stated = self.chosen_on == "stated"
         how = f"the highest that loses at most {100 * self.loss_allowed:g} points on validation"
-        return Section(
-            "Early exit",
-            words=(
-                f"Stop after {self.steps} of {self.num_steps} steps: threshold "
-                f"{threshold_text(self.threshold, stated=stated)} of mean |γ|, {'as stated' if stated else how}. "
-                f"bntt evaluate --exit stops where the run's own exit.json says.",
-            ),
-            tables=(self._table(),),
-            charts=self._charts(),
+        words = (
+            f"Stop after {self.steps} of {self.num_steps} steps: threshold {self._threshold} of mean |γ|, "
+            f"{'as stated' if self.chosen_on == 'stated' else how}. "
+            f"bntt evaluate --exit stops where the run's own exit.json says."
         )
+        return Section("Early exit", (words,), (self._rules(),), self._charts())
 
     def figures(self) -> list[Figure]:
         """Draw γ, every threshold and accuracy over time; σ̄ is a chart on the page only."""
         return [Figure(self.title, self._charts()[:-1], columns=2)]
 
-    def _table(self) -> Table:
-        """Show the rules side by side; by hand, since a rule may have no stop, and stops do not know all steps."""
+    def _rules(self) -> Table:  # by hand: a rule may have no stop, and stops do not know all steps
         splits = dict.fromkeys(("validation", self.split))
         rules = {"as stated": self.chosen} if self.chosen_on == "stated" else dict[str, Stop | None]()
         rules |= {READINGS[reading]: stop for reading, stop in self.by_reading.items()}
         rules |= {"truncation": self.truncation, f"paper's {PAPER_THRESHOLD}": self.paper_threshold}
-        rows = list[tuple[Cell, ...]]()
+        rows = []
         for name, stop in rules.items():
-            if stop is None:
-                rows.append((Cell(name), gap("none within the loss"), *[Cell("–")] * (3 + len(splits))))
-                continue
-            lost = getattr(stop, f"{self.split}_lost")
-            cells = (
-                Cell(name),
-                Cell(threshold_text(stop.threshold, stated=name == "as stated") or "–", stop.threshold),
-                Cell(f"{stop.steps} of {self.num_steps}", stop.steps),
-                share(1 - stop.steps / self.num_steps, 0),
-                *(share(getattr(stop, f"{split}_accuracy")) for split in splits),
-                Cell("–") if lost is None else Cell(f"{100 * lost:+.2f}", lost),
-            )
-            rows.append(cells)
+            cells = (gap("none within the loss"), *[Cell("–")] * (3 + len(splits)))
+            if stop is not None:
+                lost = getattr(stop, f"{self.split}_lost")
+                cells = (
+                    Cell(threshold_text(stop.threshold, stated=name == "as stated") or "–", stop.threshold),
+                    Cell(f"{stop.steps} of {self.num_steps}", stop.steps),
+                    share(1 - stop.steps / self.num_steps, 0),
+                    *(share(getattr(stop, f"{split}_accuracy")) for split in splits),
+                    Cell("–") if lost is None else Cell(f"{100 * lost:+.2f}", lost),
+                )
+            rows.append((Cell(name), *cells))
         columns = ("rule", "threshold", "steps", "steps saved", *splits, "points lost")
         return Table(f"Where to stop: {self.what_was_run}", columns, tuple(rows))
 
     def _charts(self) -> tuple[Chart, ...]:
         """Draw the paper's Figure 7, with a chart of σ̄ at the end."""
-        text, ran = threshold_text(self.threshold, stated=self.chosen_on == "stated"), self.what_was_run
-        levels = [] if self.threshold is None else [Level(self.threshold, f"threshold {text}")]
+        ran = self.what_was_run
+        levels = [] if self.threshold is None else [Level(self.threshold, f"threshold {self._threshold}")]
         after = Level(self.steps, f"stop after {self.steps}", at="x")
         note = "the last step at which any layer reaches the threshold"
         gamma, deviation = Axis("mean |γ| over channels", low=0), Axis("mean σ̄ over channels", low=0)
         splits = dict.fromkeys((self.split, "validation"))
         curves = {name: [getattr(row, f"{name}_accuracy") for row in self.grid] for name in splits}
-        rows = [row for row in reversed(self.grid) if row.threshold_above is not None]
-        most = 1.15 * max(row.largest_mean_gamma or 0 for row in self.grid)
-        edges = [*(row.threshold_above or 0.0 for row in rows), most]
+        steps, rows = range(1, self.num_steps + 1), [row for row in self.grid[::-1] if row.threshold_above is not None]
+        edges = [row.threshold_above or 0.0 for row in rows]
+        edges.append(1.15 * max(row.largest_mean_gamma or 0 for row in self.grid))
 
         def stairs(name: str, values: Sequence[Number]) -> Line:
-            heights = [values[row.steps - 1] for row in rows]
-            return Line(name, edges, [*heights, heights[-1]], colour=name, stepped=True)
+            return Line(name, edges, [values[row.steps - 1] for row in (*rows, rows[-1])], colour=name, stepped=True)
 
-        steps = [row.steps for row in self.grid]
+        def layers(values: Mapping[str, OverSteps]) -> list[Line]:  # interrupted where γ has no path to the readout
+            driven = {name: range(*self.driven[name]) for name in values}
+            return over_steps(
+                {name: [v if t in driven[name] else None for t, v in enumerate(values[name])] for name in driven}
+            )
+
         accuracy = [stairs(name, curve) for name, curve in curves.items()]
         papers = [Level(PAPER_THRESHOLD, f"paper's {PAPER_THRESHOLD}", at="x")]
         over_time = [Line(name, steps, curve, name, dashed=name != self.split) for name, curve in curves.items()]
@@ -246,18 +243,11 @@ class ExitResult(EarlyExit):
             over_time.append(Line(name, [t], [curves[self.split][t - 1]], name, joined=False))
         until = Axis("steps until exit", whole=True, low=0)
         return (
-            Lines("γ and the threshold", STEPS, gamma, self._layers(self.gamma_magnitude), (*levels, after), note),
+            Lines("γ and the threshold", STEPS, gamma, layers(self.gamma_magnitude), (*levels, after), note),
             Lines("Accuracy by threshold", THRESHOLD, zoomed_axis(STOPPED, accuracy), accuracy, papers, ran),
             Lines("Exit by threshold", THRESHOLD, until, [stairs("steps", steps)], papers),
             Lines("Accuracy by exit step", STEPS, zoomed_axis(STOPPED, over_time), over_time, note=ran),
-            Lines("Deviations that inputs are divided by", STEPS, deviation, self._layers(self.deviation)),
-        )
-
-    def _layers(self, rows: Mapping[str, OverSteps]) -> list[Line]:
-        """Draw a line for each layer, interrupted where its γ has no path to the readout."""
-        driven = {name: range(*steps) for name, steps in self.driven.items()}
-        return over_steps(
-            {name: [value if t in driven[name] else None for t, value in enumerate(row)] for name, row in rows.items()}
+            Lines("Deviations that inputs are divided by", STEPS, deviation, layers(self.deviation)),
         )
 
 
@@ -266,7 +256,7 @@ class CriterionRow(Record):
 
     criterion: str
     threshold: Number
-    """The threshold; None if no sample may leave early."""
+    """None if no sample may leave early."""
     validation_accuracy: Share
     validation_lost: float
     test_accuracy: Number = None
@@ -274,7 +264,6 @@ class CriterionRow(Record):
     spikes_per_image: float
     """Spikes of the samples still present."""
     seconds: float
-    """Duration of the pass over the split."""
     additions_per_image: float
     macs_per_image: float
     alike_steps: int
@@ -309,48 +298,44 @@ class SampleExitResult(EarlyExit):
         return [row.model_dump(exclude_unset=True) for row in self.criteria]
 
     def section(self) -> Section:
-        def costs(of: Record, prefix: str, accuracy: float | None) -> tuple[Cell, ...]:
-            operations = getattr(of, f"{prefix}additions_per_image") + getattr(of, f"{prefix}macs_per_image")
-            seconds = number(getattr(of, f"{prefix}seconds"))
-            return share(accuracy), Cell(f"{operations / 1e6:.2f}M", operations), seconds
+        def costs(of: Record, prefix: str, accuracy: str) -> tuple[Cell, ...]:
+            additions, macs, seconds = (
+                getattr(of, prefix + key) for key in ("additions_per_image", "macs_per_image", "seconds")
+            )
+            operations = Cell(f"{(additions + macs) / 1e6:.2f}M", additions + macs)
+            return share(getattr(of, f"{prefix}{accuracy}")), operations, number(seconds)
 
-        whole = costs(self, "whole_", self.whole_accuracy)
-        each, alike = [(Cell("no exit"), gap("none"), number(self.whole_steps), *whole)], []
+        each = [(Cell("no exit"), gap("none"), number(self.whole_steps), *costs(self, "whole_", "accuracy"))]
+        alike, accuracy = [], f"{self.split}_accuracy"
         for row in self.criteria:
-            name, threshold = Cell(row.criterion), Cell(threshold_text(row.threshold), row.threshold)
+            threshold = Cell(threshold_text(row.threshold), row.threshold)
             threshold = gap("no image leaves early") if row.threshold is None else threshold
-            own = costs(row, "", getattr(row, f"{self.split}_accuracy"))
-            each.append((name, threshold, number(row.mean_steps), *own))
+            each.append((Cell(row.criterion), threshold, number(row.mean_steps), *costs(row, "", accuracy)))
             steps = Cell(f"{row.alike_steps} of {self.whole_steps}", row.alike_steps)
-            alike.append((name, steps, *costs(row, "alike_", getattr(row, f"alike_{self.split}_accuracy"))))
+            alike.append((Cell(row.criterion), steps, *costs(row, "alike_", accuracy)))
         columns, told = ("accuracy", "synaptic operations", "seconds"), self.spoken(self.images)
-        return Section(
-            "Early exit, image by image",
-            words=(
-                f"Each image stops early if that costs at most {100 * self.loss_allowed:g} points on validation. "
-                "Common exit: the fewest steps for all images with the same validation accuracy, or with the best one.",
-            ),
-            tables=(  # by hand: the first row is not a criterion, and a row has the costs of two exits
-                Table(f"Individual exits: {told}", ("criterion", "threshold", "mean steps", *columns), tuple(each)),
-                Table(f"Common exit: {told}", ("as accurate as", "steps", *columns), tuple(alike)),
-            ),
-            charts=self._charts(told),
+        words = (
+            f"Each image stops early if that costs at most {100 * self.loss_allowed:g} points on validation. "
+            "Common exit: the fewest steps for all images with the same validation accuracy, or with the best one."
         )
-
-    def _charts(self, told: str) -> tuple[Chart, ...]:
+        tables = (  # by hand: the first row is not a criterion, and a row has the costs of two exits
+            Table(f"Individual exits: {told}", ("criterion", "threshold", "mean steps", *columns), tuple(each)),
+            Table(f"Common exit: {told}", ("as accurate as", "steps", *columns), tuple(alike)),
+        )
         leave = [Line(name, range(1, len(left) + 1), left, name) for name, left in self.leave_after_step.items()]
         points = [
-            Line(row.criterion, [row.mean_steps], [getattr(row, f"{self.split}_accuracy")], row.criterion, joined=False)
+            Line(row.criterion, [row.mean_steps], [getattr(row, accuracy)], row.criterion, joined=False)
             for row in self.criteria
         ]
         over_time = self.accuracy_over_time
         lines = [*points, Line("common exit", range(1, len(over_time) + 1), over_time, "common exit")]
         shares = Axis("images that leave after this step", percent=True, low=0)
-        accuracy = zoomed_axis(f"{self.split} accuracy", lines)
-        return (
+        zoomed = zoomed_axis(f"{self.split} accuracy", lines)
+        charts = (
             Lines("When images leave", STEPS, shares, leave, note=told),
-            Lines("Accuracy by mean steps", Axis("mean steps per image"), accuracy, lines, note=told),
+            Lines("Accuracy by mean steps", Axis("mean steps per image"), zoomed, lines, note=told),
         )
+        return Section("Early exit, image by image", (words,), tables, charts)
 
 
 def zoomed_axis(label: str, lines: Sequence[Line]) -> Axis:
@@ -407,17 +392,13 @@ def measure_exit(opened: Opened, arguments: ExitArguments, progress: Progress) -
     assert chosen is not None
     with warnings.catch_warnings(action="ignore"):
         papers = by_gamma.exit_step(profile, PAPER_THRESHOLD)
-    ranges = {one.steps: (one.above, one.to) for one in by_gamma.threshold_ranges(profile)}
-    grid = []
-    for t, line in enumerate(lines, 1):
-        above, to = ranges.get(t, (None, None))
-        row = GridRow(steps=t, largest_mean_gamma=line, threshold_above=above, threshold_to=to, **accuracies(t))
-        grid.append(row)
-    tested: dict[str, Any] = {"test_images": measured["test"].samples} if "test" in measured else {}
-    gamma: dict[str, Any] = {
-        f"gamma_{reading}": {name: row.tolist() for name, row in getattr(profile, reading).items()}
-        for reading in READINGS
+    ranges = {
+        one.steps: {"threshold_above": one.above, "threshold_to": one.to} for one in by_gamma.threshold_ranges(profile)
     }
+    nowhere = {"threshold_above": None, "threshold_to": None}
+    more: dict[str, Any] = {"test_images": measured["test"].samples} if "test" in measured else {}
+    for reading in READINGS:
+        more[f"gamma_{reading}"] = {name: row.tolist() for name, row in getattr(profile, reading).items()}
     return ExitResult(
         **origin(opened, arguments),
         steps=chosen.steps,
@@ -429,14 +410,16 @@ def measure_exit(opened: Opened, arguments: ExitArguments, progress: Progress) -
         num_steps=len(over_time),
         validation_images=measured["validation"].samples,
         draws=draws,
-        **tested,
         chosen=chosen,
         by_reading=by_reading,
         truncation=stop(by_gamma.choose_truncation(over_time, loss).steps, None),
         paper_threshold=stop(papers, PAPER_THRESHOLD),
-        grid=grid,
+        grid=[
+            GridRow(steps=t, largest_mean_gamma=line, **ranges.get(t, nowhere), **accuracies(t))
+            for t, line in enumerate(lines, 1)
+        ],
         deviation={name: row.tolist() for name, row in profile.deviation.items()},
-        **gamma,
+        **more,
         driven={name: (steps.start, steps.stop) for name, steps in profile.driven.items()},
     )
 
