@@ -62,8 +62,7 @@ class GammaProfile:
     deviation: dict[str, Float[Tensor, " T"]]
     """Mean of σ̄ = √(running variance + ε)."""
     relative: dict[str, Float[Tensor, " T"]]
-    """Mean of |γ_t| σ̄ / σ̄_t, where σ̄ is each channel's mean over the driven steps: the factor on the current, in
-    the unit of γ. It equals ``magnitude`` if σ̄ does not vary, as the paper's Section 3.3 assumes."""
+    """Mean of |γ_t| σ̄ / σ̄_t, σ̄ being each channel's mean over the driven steps: the factor on the current."""
 
     def where_driven(self, field: Literal["magnitude", "deviation"]) -> dict[str, list[float]]:
         """Return the rows of a field, NaN where γ has no path to the readout.
@@ -238,28 +237,23 @@ def gamma_spread(network: SpikingNetwork, bins: int = 40) -> dict[str, GammaSpre
 def envelope(profile: GammaProfile, reading: Reading = "magnitude") -> Float[Tensor, " T"]:
     """Return the largest mean over all normalised layers at every step; −∞ where none is driven."""
     rows: dict[str, Tensor] = getattr(profile, reading)
-    if not rows:
+    if not any(profile.driven[name] for name in rows):
         raise NoGammaError(
-            "no layer has a γ for each step, from which an early exit is read: train with a norm that has one "
-            "(network.norm='bntt'); stopping early by accuracy alone needs no γ (truncation)"
+            "no γ has a path from the input to the readout: train with a norm that has one for each step "
+            "(network.norm='bntt'), more steps (network.num_steps), or network.fire='after'; truncation needs no γ"
         )
     largest = torch.full_like(next(iter(rows.values())), -math.inf)
     for name, row in rows.items():
         steps = slice(profile.driven[name].start, profile.driven[name].stop)
         largest[steps] = torch.maximum(largest[steps], row[steps])
-    if not any(profile.driven[name] for name in rows):
-        raise NoGammaError(
-            f"with T = {len(largest)}, no γ has a path from the input to the readout: train with "
-            f"more steps (network.num_steps), or fire after integration (network.fire='after')"
-        )
     return largest
 
 
 def exit_step(profile: GammaProfile, threshold: float, reading: Reading = "magnitude") -> int:
     """Return the number of steps to run, 1 to T: one more than the last t at which a layer reaches the threshold.
 
-    After these steps, every layer's mean stays below the threshold: the other steps are quiet enough to omit. If no
-    layer reaches the threshold at any step, the result is 1, with a warning.
+    After these steps, every layer's mean stays below the threshold. If none ever reaches it, the result is 1, with a
+    warning.
 
     Args:
         profile: γ of every layer, from :func:`gamma_profile`.
@@ -618,10 +612,7 @@ def exit_each(
 def _merged(
     model: SpikingClassifier, batches: Iterable[tuple[int, Tensor, Tensor, dict[str, Any]]]
 ) -> Iterator[tuple[Tensor, Tensor, dict[str, Any]]]:
-    """Merge as many batches of a draw as fill the memory of a pass: a step of few samples takes as long as one of many.
-
-    Answers do not change: neither a sample nor its noise depends on the rest of the batch.
-    """
+    """Merge as many batches of a draw as fill the memory of a pass: a step of few takes as long as one of many."""
     for _, group in groupby(batches, key=lambda one: (one[0], one[1].shape[1:])):
         for batch in (alike := iter(group)):
             _, inputs, _, noise = batch
