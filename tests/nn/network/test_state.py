@@ -1,6 +1,5 @@
 """States: whose rows they are, and where gradients stop."""
 
-from dataclasses import replace
 
 import pytest
 import torch
@@ -40,22 +39,6 @@ def test_rows_keep_the_order_of_memory(rng):
         some = NetworkState(1, 5, (last, last.contiguous()), torch.arange(5.0)[:, None]).rows(keep)
         assert all(torch.equal(block, last[keep]) for block in some.blocks)
         assert some.blocks[0].permute(0, 2, 3, 1).is_contiguous()
-
-
-def test_joined_states_are_those_of_all_samples():
-    both = state().rows(torch.tensor([2])).join(state().rows(torch.tensor([0, 1])))
-    wanted = state().rows(torch.tensor([2, 0, 1]))
-    assert (both.steps, both.batch) == (2, 3)
-    assert torch.equal(both.blocks[0].membrane, wanted.blocks[0].membrane)
-    assert torch.equal(both.blocks[1]["u"], wanted.blocks[1]["u"])
-    assert torch.equal(both.readout, wanted.readout)
-    assert both.noise.index.tolist() == [9, 7, 8]
-    for other in (replace(state(), steps=3), replace(state(), noise=Noise(1, 3, torch.arange(3))), state(pooled=True)):
-        said = "only states with the same steps, seed and draw can be joined, and not in training"
-        with pytest.raises(ValueError, match=said):
-            state().join(other)
-    with pytest.raises(TypeError, match="states of the same form can be joined"):
-        replace(state(), readout=3).join(state())
 
 
 def test_rows_are_refused_where_a_sample_depends_on_all_others():

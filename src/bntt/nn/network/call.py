@@ -32,10 +32,6 @@ class Noise:
         """Return the noise of some samples: a mask ``[B]`` or indices."""
         return replace(self, index=self.index[keep.to(self.index.device)])
 
-    def join(self, *others: Noise) -> Noise:
-        """Return the noise of these samples, followed by that of others."""
-        return replace(self, index=torch.cat([self.index, *(other.index for other in others)]))
-
 
 def index_of(index: Tensor | None, batch: int, device: torch.device | None = None) -> Integer[Tensor, " B"]:
     """Return each sample's index in its dataset, int64 on a device: 0..B-1 if none is given."""

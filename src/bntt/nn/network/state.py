@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import reduce
 from typing import Any
 
 import torch
@@ -69,35 +68,6 @@ class NetworkState:
             noise=None if self.noise is None else self.noise.rows(keep),
         )
 
-    def join(self, *others: NetworkState) -> NetworkState:
-        """Return the state of these samples, followed by others that have taken the same number of steps.
-
-        Raises:
-            ValueError: if the others have other steps, seed or draw, or after a training pass under batch statistics.
-            TypeError: if blocks' states differ in form, or one does not define how it is joined.
-        """
-        for other in others:
-            mine, theirs = ((one.steps, one.noise and (one.noise.seed, one.noise.draw)) for one in (self, other))
-            if mine != theirs or self.pooled or other.pooled:
-                raise ValueError(
-                    f"only states with the same steps, seed and draw can be joined, and not in training: got (steps, "
-                    f"(seed, draw)) {mine} and {theirs}, in training {self.pooled} and {other.pooled}"
-                )
-            if not can_join((self.blocks, self.readout), (other.blocks, other.readout)):
-                raise TypeError(
-                    "only blocks' states of the same form can be joined: tensors [B, ...] that differ only in B, "
-                    "tuples or dicts of these, or objects with a method join(other)"
-                )
-        every = (self, *others)
-        return replace(
-            self,
-            batch=sum(one.batch for one in every),
-            blocks=_map(_joined, *(one.blocks for one in every)),
-            readout=_map(_joined, *(one.readout for one in every)),
-            noise=self.noise and self.noise.join(*(one.noise for one in others if one.noise)),
-            measured=None,
-        )
-
     def detach(self) -> NetworkState:
         """Return the same numbers without gradients."""
         return replace(self, blocks=detached(self.blocks), readout=detached(self.readout))
@@ -132,14 +102,14 @@ register_tree(
 )
 
 
-def _map(each: Callable[..., Any], state: Any, *others: Any) -> Any:
-    """Apply a function to the parts of a block's state (to states of one form: of each) inside its tuples and dicts."""
+def _map(each: Callable[[Any], Any], state: Any) -> Any:
+    """Apply a function to the parts of a block's state, inside its tuples and dicts."""
     if isinstance(state, dict):
-        return {name: _map(each, part, *(other[name] for other in others)) for name, part in state.items()}
+        return {name: _map(each, part) for name, part in state.items()}
     if isinstance(state, tuple):
-        parts = [_map(each, *some) for some in zip(state, *others, strict=True)]
+        parts = [_map(each, part) for part in state]
         return type(state)(*parts) if hasattr(state, "_fields") else tuple(parts)
-    return each(state, *others)
+    return each(state)
 
 
 def _own(state: Any, method: str, *arguments: Any) -> Any:
@@ -163,28 +133,6 @@ def rows_of(state: Any, keep: Tensor) -> Any:
         return part[keep]
 
     return _map(each, state)
-
-
-def _joined(first: Any, *others: Any) -> Any:
-    """Append the samples of other states to those of the first."""
-    if isinstance(first, Tensor):
-        return torch.cat([first, *others])
-    if first is None or isinstance(first, Moments):
-        return first
-    return reduce(lambda one, other: _own(one, "join", other), others, first)
-
-
-def can_join(state: Any, other: Any) -> bool:
-    """Return True if two states of a block can be joined: both have the same form, and it defines how."""
-    if type(state) is not type(other):
-        return False
-    if isinstance(state, Tensor):
-        return bool(state.shape[1:] == other.shape[1:] and state.dtype == other.dtype and state.device == other.device)
-    if isinstance(state, dict):
-        return state.keys() == other.keys() and all(can_join(part, other[name]) for name, part in state.items())
-    if isinstance(state, tuple):
-        return len(state) == len(other) and all(map(can_join, state, other))
-    return state is None or isinstance(state, Moments) or callable(getattr(state, "join", None))
 
 
 def detached(state: Any) -> Any:
