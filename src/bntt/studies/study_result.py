@@ -19,7 +19,7 @@ from bntt.analysis.accuracy.accuracy import FEW, Summary
 from bntt.analysis.result import Result
 from bntt.io.files import write_json
 from bntt.runs.environment import NUMERICS, environment, numerics_of
-from bntt.studies.claims.claim import Claim, Names
+from bntt.studies.claims.claim import Claim, Names, Numbers
 from bntt.studies.claims.rules import judged
 from bntt.studies.measures import EVALUATE, measure_from, metric_of
 from bntt.studies.pool import KeptRun
@@ -106,8 +106,7 @@ def directory_of(study: str, setting: SettingName, root: Path) -> Path:
 
 def write_result(result: StudyResult, folder: Path, figures: Sequence[Mapping[str, Any]] = ()) -> Path:
     """Write a result as ``result.json`` into a folder that exists, whole or not at all."""
-    path = folder / "result.json"
-    write_json(path, as_json(result, figures))
+    write_json(path := folder / "result.json", as_json(result, figures))
     return path
 
 
@@ -167,13 +166,13 @@ def summary_of(result: StudyResult) -> dict[str, Any]:
     return {key: value for key, value in values.items() if key not in ("written", "commit", "figures")}
 
 
-def _is_preliminary(result: StudyResult, numbers: Mapping[tuple[str, str], Mapping[int, float]]) -> bool:
+def _is_preliminary(result: StudyResult, numbers: Numbers) -> bool:
     """Return True if a run, or a number of one, has few starts, counting those done and not those planned."""
     done = [sum(result.found[run.name, start.seed].state == "done" for start in run.starts) for run in result.runs]
     return min([*done, *(len(values) for values in numbers.values() if values)], default=0) < FEW
 
 
-def _left_out(result: StudyResult, claim: Claim, numbers: Mapping[tuple[str, str], Mapping[int, float]]) -> str:
+def _left_out(result: StudyResult, claim: Claim, numbers: Numbers) -> str:
     """Name the starts that were made and have no number for a claim: failures must not be left out silently."""
     runs, columns = claim.decided_by()
     lost = [
@@ -210,25 +209,18 @@ def _start(found: StartResult) -> dict[str, Any]:
             {"directory": str(one.place), "made_on": _where_made(one), "accuracy": _accuracy_of(one)}
             for one in found.runs()[1:]
         ],
-        "measures": {name: _without_places(values) for name, values in found.numbers.items()},
+        "measures": {name: _without_place(values) for name, values in found.numbers.items()},
     }
 
 
-def _without_places(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Copy the measurements without the path of an ANN's folder on this machine."""
-    made = values.get("conversion")
-    if not made:
-        return dict(values)
-    ann = {**made["ann"], "run": Path(made["ann"]["run"]).name}
-    return {**values, "conversion": {**made, "ann": ann}}
+def _without_place(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Copy the measurements with the last name of an ANN's folder instead of its path on this machine."""
+    if made := values.get("conversion"):
+        return {**values, "conversion": {**made, "ann": {**made["ann"], "run": Path(made["ann"]["run"]).name}}}
+    return dict(values)
 
 
-def _row(
-    result: StudyResult,
-    run: PlannedRun,
-    columns: Sequence[Column],
-    numbers: Mapping[tuple[str, str], Mapping[int, float]],
-) -> dict[str, Any]:
+def _row(result: StudyResult, run: PlannedRun, columns: Sequence[Column], numbers: Numbers) -> dict[str, Any]:
     def said(one: KeptRun) -> str:
         accuracy = _accuracy_of(one)
         return f"{_where_made(one)}: " + ("no accuracy" if accuracy is None else f"{100 * accuracy:.2f} %")

@@ -25,7 +25,7 @@ from bntt.studies.evidence.portable import portable, without_places
 from bntt.studies.pool import KeptRun, ann_place, kept_runs, measured_values, numerics_agree
 from bntt.studies.run_studies import Folders, StudyPlan, results_of
 from bntt.studies.study_file import OF_WEIGHTS
-from bntt.studies.study_result import StartResult, StudyResult, summary_of
+from bntt.studies.study_result import StudyResult, summary_of
 from bntt.studies.workers import Outcome
 
 ROOM = 10_000_000
@@ -114,15 +114,14 @@ def _weights(run: KeptRun) -> bytes:
         tensors, facts = read_checkpoint(RunDirectory(run.path).best)
     except CheckpointError:
         return b""
-    told = without_places(facts) | {"rounded": "float16"}
     for name, value in tensors.items():
         if name.endswith(".weight") and value.dtype == torch.float32 and value.ndim > 1:
             tensors[name] = value.half()
-    return sealed_checkpoint(tensors, told)
+    return sealed_checkpoint(tensors, without_places(facts) | {"rounded": "float16"})
 
 
 def pack_results(results: Sequence[StudyResult], place: Path) -> list[Path]:
-    """Archive the results."""
+    """Archive the results, if nothing that was archived in this place would be lost."""
     check_nothing_is_lost(results, place)
     evidence = Evidence()
     if place.name.endswith(SUFFIX):
@@ -130,15 +129,13 @@ def pack_results(results: Sequence[StudyResult], place: Path) -> list[Path]:
         weights = {name: content for result in results for name, content in weights_of(result, {}, evidence)}
         pack_alone(place, every | _that_fit(weights, ROOM))
         return [place]
-    written = []
+    written, held = list[Path](), dict[Path, dict[str, bytes]]()
     place.mkdir(parents=True, exist_ok=True)
-    held = dict[Path, dict[str, bytes]]()
     for path in archives_in(place):
-        files = dict(read_archive(path))
         if path.name.startswith(OF_WEIGHTS):
-            held[path] = files
+            held[path] = dict(read_archive(path))
         else:
-            evidence.reserve(files)
+            evidence.reserve(dict(read_archive(path)))
     for result in results:
         written += [place / f"{result.study.name}.json", place / f"{result.study.name}{SUFFIX}"]
         write_json(written[-2], without_places(summary_of(result)))
@@ -159,59 +156,47 @@ def pack_finished(
 def check_nothing_is_lost(results: Sequence[StudyResult], place: Path) -> None:
     """Refuse to replace evidence if some of it would be lost."""
     if place.name.endswith(SUFFIX):
-        if place.is_file() and (lost := list(_lost(results, unpacked_alone(place), whole=True))):
-            way = "pack into another file, or take that one in: --merge"
-            raise RecipeError(f"--pack {place}: {place.name} there holds {_dropped(lost)}: {way} {place}")
+        _refuse_loss(place, results, place, f"pack into another file, or take that one in: --merge {place}")
         return
     for result in results:
-        archive = place / f"{result.study.name}{SUFFIX}"
         told = find_object(place / f"{result.study.name}.json") or {}
         if told.get("setting", result.setting) != result.setting:
             raise RecipeError(
                 f"--pack {place}: {result.study.name}.json there is of the {told['setting']} setting, and this is "
                 f"of the {result.setting} one: pack it into another folder"
             )
-        if archive.is_file() and (lost := list(_lost([result], unpacked_listed(archive)))):
-            raise RecipeError(
-                f"--pack {place}: {archive.name} there holds {_dropped(lost)}: read them too: --results {place}, or "
-                f"pack into another folder"
-            )
+        way = f"read them too: --results {place}, or pack into another folder"
+        _refuse_loss(place, [result], place / f"{result.study.name}{SUFFIX}", way)
 
 
-def _dropped(lost: Sequence[str]) -> str:
-    more = f" and {len(lost) - 1} more" * (len(lost) > 1)
-    return f"{lost[0]}{more}, which this result has not, and packing would drop {'them' if more else 'it'}"
-
-
-def _lost(results: Sequence[StudyResult], folder: Path, *, whole: bool = False) -> Iterator[str]:
-    """Name the runs of some results' starts, and measurements of them, which a folder has and the results lack."""
-    kept = list(kept_runs([folder]))
-    had: dict[str, list[KeptRun]] = {}
-    for one in kept:
-        if not one.unfinished and numerics_agree(one):
-            had.setdefault(one.identity, []).append(one)
+def _refuse_loss(place: Path, results: Sequence[StudyResult], archive: Path, way: str) -> None:
+    """Name the runs of some results' starts, and measurements of them, which an archive has and the results lack."""
+    if not archive.is_file():
+        return
+    kept = list(kept_runs([unpacked_alone(archive) if archive == place else unpacked_listed(archive)]))
+    lost = list[str]()
     every = [(result.study.name, of, found) for result in results for of, found in result.found.items()]
     for study, (name, seed), found in every:
-        now: dict[str, set[str]] = {}
+        here: dict[str, set[str]] = {}
         for run in found.runs():
-            now.setdefault(run.origin, set()).update(measured_values(run, found.start.measures))
-        for text in dict.fromkeys(_lost_of_start(found, had.get(found.identity, []), now)):
-            yield f"{text}start {seed} of {name} of {study}"
+            here.setdefault(run.origin, set()).update(measured_values(run, found.start.measures))
+        for run in kept:
+            if run.identity != found.identity or run.unfinished or not numerics_agree(run):
+                continue
+            more = measured_values(run, found.start.measures).keys() - here.get(run.origin, set())
+            if run.origin not in here:
+                lost.append(f"{'another run of ' if found.kept else ''}start {seed} of {name} of {study}")
+            elif more:
+                lost.append(f"{', '.join(sorted(more))} of start {seed} of {name} of {study}")
     wanted = {found.identity for _, _, found in every}
-    if whole:
-        yield from (f"{one.path.name}, of no start of these studies" for one in kept if one.identity not in wanted)
+    if archive == place:
+        lost += [f"{run.path.name}, of no start of these studies" for run in kept if run.identity not in wanted]
     if kept and not any(found.runs() for _, _, found in every):
-        yield kept[0].path.name
-
-
-def _lost_of_start(found: StartResult, had: Sequence[KeptRun], now: Mapping[str, set[str]]) -> Iterator[str]:
-    """Name what the kept runs of a start have and the runs that are here lack."""
-    for run in had:
-        here = now.get(run.origin)
-        if here is None:
-            yield "another run of " if found.kept else ""
-        elif more := measured_values(run, found.start.measures).keys() - here:
-            yield f"{', '.join(sorted(more))} of "
+        lost.append(kept[0].path.name)
+    if lost := list(dict.fromkeys(lost)):
+        others = f" and {len(lost) - 1} more" * (len(lost) > 1)
+        dropped = f"{lost[0]}{others}, which this result has not, and packing would drop {'them' if others else 'it'}"
+        raise RecipeError(f"--pack {place}: {archive.name} there holds {dropped}: {way}")
 
 
 def _files(result: StudyResult, evidence: Evidence) -> dict[str, bytes]:
@@ -228,10 +213,8 @@ def _pack_weights(
     others = [path for path in held if path != own]
     there = {name: content for path in others for name, content in held[path].items()}
     weights = weights_of(result, there | held.get(own, {}), evidence)
-    fitting = _that_fit(
-        {name: content for name, content in weights if name not in there},
-        ROOM - sum(path.stat().st_size for path in others),
-    )
+    new = {name: content for name, content in weights if name not in there}
+    fitting = _that_fit(new, ROOM - sum(path.stat().st_size for path in others))
     if not fitting:
         return []
     pack(own, fitting)
@@ -246,9 +229,6 @@ def _that_fit(weights: Mapping[str, bytes], room: int) -> dict[str, bytes]:
         if len(content) <= room:
             fitting[name], room = content, room - len(content)
         else:
-            warnings.warn(
-                f"the weights {name} of {len(content):,} bytes are left out of the evidence: of {ROOM:,} bytes for all "
-                f"weights {room:,} are left",
-                stacklevel=2,
-            )
+            told = f"the weights {name} of {len(content):,} bytes are left out of the evidence"
+            warnings.warn(f"{told}: of {ROOM:,} bytes for all weights {room:,} are left", stacklevel=2)
     return fitting
