@@ -1,8 +1,6 @@
 """Declarations of measurements: each folder of ``analysis`` declares one, and all other code reads the declaration.
 
-One :class:`Measurement` defines the verb with its flags, ``--json`` and ``--csv``, the file and the picture in the
-run directory, the section of the report, the metrics of studies and the Python function. Neither this file nor a
-declaration imports torch: a measuring function imports its computation when it is called.
+Neither this file nor a declaration imports torch: a measuring function imports its computation when it is called.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """Results of measurements: frozen, validated records, whose JSON is the file and the only schema.
 
-A record has its display (words, tables, charts), its rows for CSV, and the numbers that studies request. It is made by
-the computation or read from a file, and the two are indistinguishable.
+A record has its display (words, tables, charts), its rows for CSV, and the numbers that studies request.
 """
 
 from __future__ import annotations

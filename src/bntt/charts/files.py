@@ -1,7 +1,6 @@
 """Figures as files: PNG, PDF or SVG by suffix, written whole, with the same bytes for the same figure.
 
-Names, titles and notes are text, never formulas; legends are outside the data. There is one palette: a colour for every
-method, shades in order for layers, a fixed cycle for all other names.
+Names, titles and notes are text, never formulas. Methods have a colour each, layers shades in order, others a cycle.
 """
 
 from __future__ import annotations
@@ -17,21 +16,7 @@ from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
-from bntt.charts.records import (
-    Axis,
-    Bars,
-    Chart,
-    Figure,
-    Forest,
-    HeatMap,
-    Histogram,
-    Image,
-    Level,
-    Line,
-    Lines,
-    Number,
-    thinned,
-)
+from bntt.charts.records import Axis, Bars, Chart, Figure, Forest, HeatMap, Histogram, Image, Level, Line, Lines, Number
 from bntt.io.files import write_whole
 
 if TYPE_CHECKING:
@@ -54,9 +39,10 @@ LETTERS = 13
 """Letters of small print per inch."""
 INVALID = "#a61b1b"
 CROSSED: dict[str, Any] = {"color": INVALID, "markersize": 11, "markeredgewidth": 2.2, "zorder": 4}
+SMALL: dict[str, Any] = {"fontsize": 8, "parse_math": False}
 INK = "0.2"
 SINGLE: dict[str, Any] = {"color": INK, "markersize": 4, "markerfacecolor": "white"}
-"""Looks of what is invalid, and of single starts."""
+"""Looks of what is invalid, of small print and of single starts."""
 UNITS = ((1e9, 1e9, "G"), (1e6, 1e6, "M"), (1e4, 1e3, "k"), (0.0, 1.0, ""))
 """Letters for large numbers: the threshold from which each is written, and the value it stands for."""
 Legend = dict[str, Any]
@@ -84,15 +70,8 @@ def reproducible(salt: str) -> AbstractContextManager[None]:
     """Draw the same bytes for the same figure in a block, with text that stays text; ``salt`` names its parts."""
     from matplotlib import rc_context
 
-    return rc_context(
-        {
-            "svg.hashsalt": salt,
-            "svg.fonttype": "none",
-            "font.sans-serif": ["DejaVu Sans"],
-            "xtick.major.size": 0,  # the grid shows the places
-            "ytick.major.size": 0,
-        }
-    )
+    ticks: dict[str, Any] = {"xtick.major.size": 0, "ytick.major.size": 0}  # the grid shows the places
+    return rc_context({"svg.hashsalt": salt, "svg.fonttype": "none", "font.sans-serif": ["DejaVu Sans"], **ticks})
 
 
 def draw_figure(figure: Figure, looks: Looks | None = None, *, width: float = 0.0) -> Drawing:
@@ -118,8 +97,8 @@ def draw_figure(figure: Figure, looks: Looks | None = None, *, width: float = 0.
         axes.set_visible(False)
     _draw_legend(drawing, legends, looks, page=bool(width))
     if figure.title:
-        letters = round(10 * drawing.get_size_inches()[0])
-        drawing.suptitle(wrapped(figure.title, letters), parse_math=False, fontsize=11)
+        title = wrapped(figure.title, round(10 * drawing.get_size_inches()[0]))
+        drawing.suptitle(title, parse_math=False, fontsize=11)
     drawing.draw_without_rendering()
     drawing.set_layout_engine("none")
     for axes in drawing.axes:  # the last bits of the layout vary
@@ -186,18 +165,14 @@ def draw_chart(axes: Axes, chart: Chart, looks: Looks, width: float) -> Legend:
     pad = 5 + 10 * (note.count("\n") + 1) if note else 5
     axes.set_title(title, fontsize=8 if small else 10, pad=pad, loc="center" if small else "left", parse_math=False)
     if note:
-        axes.annotate(
-            note, (0, 1), (0, 4), "axes fraction", "offset points", fontsize=8, color="0.35", parse_math=False
-        )
+        axes.annotate(note, (0, 1), (0, 4), "axes fraction", "offset points", color="0.35", **SMALL)
     return legend
 
 
 def _open(values: Sequence[Number], *, logarithmic: bool = False) -> list[float]:
     """Return the values with NaN where there is none, or no logarithm: matplotlib leaves a gap."""
-    return [
-        value if value is not None and math.isfinite(value) and (value > LEAST or not logarithmic) else math.nan
-        for value in values
-    ]
+    least = LEAST if logarithmic else -math.inf
+    return [value if value is not None and least < value < math.inf else math.nan for value in values]
 
 
 def _lines(axes: Axes, chart: Lines, looks: Looks) -> Legend:
@@ -226,11 +201,16 @@ def _lines(axes: Axes, chart: Lines, looks: Looks) -> Legend:
 
 def _thinned(line: Line) -> Line:
     """Return a line of at most ``MOST_POINTS`` points, evenly spaced; one with invalid points is short."""
-    at = thinned(len(line.x), MOST_POINTS)
-    if len(at) == len(line.x) or line.invalid:
+    if len(line.x) <= MOST_POINTS or line.invalid:
         return line
+    at = thinned(len(line.x), MOST_POINTS)
     y, low, high = ([of[i] for i in at] if of else of for of in (line.y, line.low, line.high))
     return replace(line, x=[line.x[i] for i in at], y=y, low=low, high=high)
+
+
+def thinned(total: int, most: int) -> list[int]:
+    """Select at most so many evenly spaced places among ``total``, including the first and the last."""
+    return [round(i * (total - 1) / (most - 1)) for i in range(most)] if total > most else [*range(total)]
 
 
 def _spread(axes: Axes, line: Line, low: Sequence[float], high: Sequence[float], colour: str) -> None:
@@ -250,10 +230,8 @@ def _levels(axes: Axes, levels: Sequence[Level]) -> Legend:
     legend: Legend = {}
     for level in levels:
         draw, style = (axes.axhline, "--") if level.at == "y" else (axes.axvline, ":")
-        shown = draw(level.value, color="0.35", linestyle=style, linewidth=1.2)
-        if level.name:
-            legend[level.name] = shown
-    return legend
+        legend[level.name] = draw(level.value, color="0.35", linestyle=style, linewidth=1.2)
+    return {name: shown for name, shown in legend.items() if name}
 
 
 def _bars(axes: Axes, chart: Bars, looks: Looks, room: float) -> Legend:
@@ -271,7 +249,7 @@ def _bars(axes: Axes, chart: Bars, looks: Looks, room: float) -> Legend:
             axes.plot([place] * len(points), list(points), "o", **SINGLE)
         if chart.stacked:
             below = [b + (0.0 if math.isnan(h) else h) for b, h in zip(below, heights, strict=True)]
-    axes.set_xticks(places, list(chart.names), fontsize=8, parse_math=False)
+    axes.set_xticks(places, list(chart.names), **SMALL)
     if not fit(chart.names, min(room, 4.8)):
         axes.tick_params("x", rotation=60)
         for name in axes.get_xticklabels():
@@ -317,7 +295,7 @@ def _heat_map(axes: Axes, chart: HeatMap) -> None:
     for names, set_ticks, turned in ((chart.columns, axes.set_xticks, True), (chart.rows, axes.set_yticks, False)):
         every = math.ceil(len(names) / FEW) or 1
         words: dict[str, Any] = {"rotation": 90} if turned and not fit(names, 4.8) else {}
-        set_ticks(range(0, len(names), every), list(names[::every]), fontsize=8, parse_math=False, **words)
+        set_ticks(range(0, len(names), every), list(names[::every]), **SMALL, **words)
 
 
 def ticks_of(axis: Axis, low: float, high: float, most: int, *, logarithmic: bool = False) -> dict[float, str]:
@@ -331,8 +309,7 @@ def ticks_of(axis: Axis, low: float, high: float, most: int, *, logarithmic: boo
     if len(ticks) < 2:
         steps = MaxNLocator(most, steps=[1, 2, 5, 10], integer=axis.whole).tick_values(low, high)
         ticks = [float(tick) for tick in steps if low - beyond <= tick <= high + beyond]
-    if axis.whole:
-        ticks = [tick for tick in ticks if tick == round(tick)]
+    ticks = [tick for tick in ticks if not axis.whole or tick == round(tick)]
     largest = max(map(abs, ticks), default=0.0)
     size, unit = next((size, unit) for bound, size, unit in UNITS if largest >= bound)
     size, unit = (0.01, "%") if axis.percent else (size, unit)
@@ -373,14 +350,8 @@ def _draw_legend(drawing: Drawing, legends: Sequence[Legend], looks: Looks, *, p
     columns = columns if below else 1 + (len(names) - 1) // 20
     more = (0, 0.17 * math.ceil(len(names) / columns)) if below else (columns * (0.6 + longest / LETTERS), 0)
     drawing.set_size_inches(wide + more[0], high + more[1])
-    shown = drawing.legend(
-        [samples[name] for name in names],
-        ["-"] * len(names),
-        loc="outside lower center" if below else "outside right center",
-        ncols=columns,
-        fontsize=8,
-        frameon=False,
-    )
+    place, handles = "outside lower center" if below else "outside right center", [samples[name] for name in names]
+    shown = drawing.legend(handles, ["-"] * len(names), loc=place, ncols=columns, fontsize=8, frameon=False)
     for text, name in zip(shown.get_texts(), names, strict=True):
         text.set_parse_math(False)  # set afterwards: matplotlib omits names that begin with an underscore
         text.set_text(name)
@@ -477,8 +448,7 @@ def place_limits(axis: Axis, places: Sequence[float]) -> tuple[float, float]:
         return _possible(axis, min(above) / 1.1, max(above) * 1.1)
     low, high = min(places), max(places)
     if high - low <= max(LEAST, 1e-9 * max(abs(low), abs(high))):
-        around = max(0.5, 1e-6 * abs(low))
-        return low - around, high + around
+        return low - max(0.5, 1e-6 * abs(low)), high + max(0.5, 1e-6 * abs(low))
     beyond = 0.5 if axis.whole else 0.04 * (high - low)
     return _possible(axis, low - beyond, high + beyond)
 

@@ -1,8 +1,4 @@
-"""A chart as a frozen record: what is shown, never how. Measurements make charts; files and the page draw them.
-
-Colours have meanings: a layer's place among the layers, or the name of a method, which has the same colour in every
-picture (:mod:`bntt.charts.files`).
-"""
+"""A chart as a frozen record: what is shown, never how. Measurements make charts; files and the page draw them."""
 
 from __future__ import annotations
 
@@ -203,8 +199,3 @@ def is_empty(chart: Lines | Forest | HeatMap) -> bool:
         case HeatMap():
             rows = [*chart.values]
     return all(value is None for row in rows for value in row)
-
-
-def thinned(total: int, most: int) -> list[int]:
-    """Select at most so many evenly spaced places among ``total``, including the first and the last."""
-    return [round(i * (total - 1) / (most - 1)) for i in range(most)] if total > most else [*range(total)]

@@ -1,8 +1,4 @@
-"""Times a run's bundles on one thread, as a program in a separate process: NumPy sets its threads when it starts.
-
-Its argument is JSON: the folder of the bundles and of ``sample.npy``, their names, the numbers of steps to stop after,
-and the number of rounds. Its output is a list of ``[name, steps, milliseconds]``.
-"""
+"""Times a run's bundles on one thread, as a program in a separate process: NumPy sets its threads when it starts."""
 
 from __future__ import annotations
 

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from bntt.analysis.accuracy.evaluation import FIRST_DRAW
-from bntt.charts.records import STEPS, Axis, Chart, Figure, Image, Line, Lines, map_over_steps, thinned
+from bntt.charts.files import thinned
+from bntt.charts.records import STEPS, Axis, Chart, Figure, Image, Line, Lines, map_over_steps
 from bntt.data import FrameSet
 from bntt.data.registry import DATASETS
 from bntt.nn.kinds import encoder_facts_by_name

@@ -1,7 +1,6 @@
-"""Packing evidence: a summary and an archive for each study in a folder, or one file for another machine.
+"""Packing evidence, the text files by which a run's numbers can be checked: archives in a folder, or one file.
 
-Evidence is the text files by which a run's numbers can be checked. Weights are kept of one start for each norm of a
-study, rounded to float16: enough to inspect a network, not enough to measure instead of it.
+Weights are kept of one start for each norm of a study, rounded to float16: to inspect a network, not to measure it.
 """
 
 from __future__ import annotations
