@@ -142,7 +142,7 @@ def test_the_curve_reaches_every_potential():
 
 def test_refusals(run):
     for options, message in (
-        ({"image": 1000}, "--image 1000: the test images are numbered 0 to"),
+        ({"image": 1000}, "--image 1000: the test split has images 0 to"),
         ({"layer": "conv9"}, "--layer, --place: there are no neurons in a layer 'conv9'"),
         ({"place": (1, 2)}, "--layer, --place: layer 'conv1' has neurons"),
     ):

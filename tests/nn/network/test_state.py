@@ -1,6 +1,5 @@
 """States: whose rows they are, and where gradients stop."""
 
-
 import pytest
 import torch
 

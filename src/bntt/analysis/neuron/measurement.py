@@ -34,17 +34,13 @@ class NeuronArguments:
 
 
 class NeuronAtStep(Record):
-    """One time step; values erased by a reset are None."""
+    """One time step, from 1: the potential that decided its spike, u after it, and do/du; None if a reset erased it."""
 
     step: int
-    """The step, counted from 1."""
     potential: Number
-    """Membrane potential that decided the step's spike."""
     spike: bool
     membrane: Number
-    """u after the step, including the reset."""
     surrogate_gradient: Number
-    """do/du at the step."""
 
 
 class SurrogateCurve(Record):
@@ -58,61 +54,51 @@ class NeuronResult(Result):
     """One neuron of a run while it sees one image."""
 
     arguments: NeuronArguments | None = None
-    """The arguments; None in older files, which do not have them."""
     image: int
-    """Index of the image in the split, from 0."""
     label: str
     layer: str
     place: Sequence[int]
-    """Channel, row and column; in a fully connected layer only the channel."""
     threshold: float
     steps: Sequence[NeuronAtStep]
     surrogate: SurrogateCurve | None = None
-    """The surrogate's curve; None in older files, which do not have it."""
 
     @property
     def title(self) -> str:
         return f"{self.dataset}, {self.split} image {self.image} ({self.label})"
 
     @property
-    def fired(self) -> list[int]:
-        """The steps in which it fired."""
-        return [one.step for one in self.steps if one.spike]
-
-    @property
     def spiking_steps(self) -> Annotated[int, Shown("steps with a spike", metric="spiking-steps", digits=0)]:
-        return len(self.fired)
+        return sum(step.spike for step in self.steps)
 
     def rows(self) -> list[dict[str, object]]:
         return [step.flat() for step in self.steps]
 
     def section(self) -> Section:
-        steps = f"{'step' if len(self.fired) == 1 else 'steps'} {', '.join(map(str, self.fired))}"
-        neuron = f"neuron {', '.join(map(str, self.place))} of {self.layer}"
-        words = f"{neuron.capitalize()}, {self.split} image {self.image} ({self.label}): it "
-        membrane = over_steps(
-            {
-                "potential before firing": [one.potential for one in self.steps],
-                "kept after the reset": [one.membrane for one in self.steps],
-            }
+        fired = [one.step for one in self.steps if one.spike]
+        when = (
+            f"fires at {'step' if len(fired) == 1 else 'steps'} {', '.join(map(str, fired))}"
+            if fired
+            else "never fires"
         )
-        levels = [Level(self.threshold, "threshold"), *(Level(step, "spike", "x") for step in self.fired)]
-        gradient = over_steps({"surrogate gradient": [one.surrogate_gradient for one in self.steps]})
-        known = [(one.potential, one.surrogate_gradient) for one in self.steps if one.potential is not None]
+        neuron = f"neuron {', '.join(map(str, self.place))} of {self.layer}"
+        words = f"{neuron.capitalize()}, {self.split} image {self.image} ({self.label}): it {when}."
+        potentials, slopes = ([getattr(one, key) for one in self.steps] for key in ("potential", "surrogate_gradient"))
+        kept = [one.membrane for one in self.steps]
+        membrane = over_steps({"potential before firing": potentials, "kept after the reset": kept})
+        levels = [Level(self.threshold, "threshold"), *(Level(step, "spike", "x") for step in fired)]
+        known = [(u, slope) for u, slope in zip(potentials, slopes, strict=True) if u is not None]
         curve = [Line("steps of the neuron", [u for u, _ in known], [slope for _, slope in known], joined=False)]
         if self.surrogate is not None:
             curve.insert(0, Line("surrogate gradient", self.surrogate.potential, self.surrogate.gradient))
         potential = Axis(f"potential that decides the spike (threshold {self.threshold:g})")
         charts = (
             Lines("Membrane over time", STEPS, Axis("membrane potential"), membrane, levels, neuron),
-            Lines("Surrogate gradient over time", STEPS, GRADIENT, gradient, note=neuron),
+            Lines(
+                "Surrogate gradient over time", STEPS, GRADIENT, over_steps({"surrogate gradient": slopes}), note=neuron
+            ),
             Lines("Surrogate gradient by potential", potential, GRADIENT, curve, note=neuron),
         )
-        return Section(
-            "One neuron over time",
-            words=(words + (f"fires at {steps}." if self.fired else "never fires."),),
-            charts=tuple(chart for chart in charts if not is_empty(chart)),
-        )
+        return Section("One neuron over time", (words,), charts=tuple(chart for chart in charts if not is_empty(chart)))
 
 
 def measure_neuron(opened: Opened, arguments: NeuronArguments, progress: Progress) -> NeuronResult:
@@ -123,9 +109,7 @@ def measure_neuron(opened: Opened, arguments: NeuronArguments, progress: Progres
 
     images, model = opened.samples(arguments.split), opened.model
     if arguments.image >= len(images):
-        raise ArgumentError(
-            f"--image {arguments.image}: the {arguments.split} images are numbered 0 to {len(images) - 1}"
-        )
+        raise ArgumentError(f"--image {arguments.image}: the {arguments.split} split has images 0 to {len(images) - 1}")
     pixels = images.batch(torch.tensor([arguments.image])).to(next(model.parameters()).device)
     layer = arguments.layer or next(name for name, part in model.network.layers.items() if part.lif is not None)
     try:

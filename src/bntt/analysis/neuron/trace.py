@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
@@ -12,7 +13,7 @@ from torch import Tensor
 from bntt.analysis.accuracy.evaluation import FIRST_DRAW
 from bntt.analysis.neuron.measurement import NeuronAtStep, SurrogateCurve
 from bntt.nn.network.classifier import SpikingClassifier, check_answers
-from bntt.nn.network.measured import LayerMeasures, Measure, evaluating
+from bntt.nn.network.measured import Measure, evaluating
 from bntt.ops.lif import Neuron, fire_before, soft_reset
 
 POINTS = 201
@@ -24,11 +25,9 @@ class NeuronTrace:
     """Trace of a neuron while it saw one sample; returned by :func:`neuron_trace`."""
 
     layer: str
-    """Name of the layer."""
     place: tuple[int, ...]
     """Channel, row and column; in a fully connected layer only the channel."""
     neuron: Neuron
-    """The neuron's leak, threshold and rules."""
     membrane: Float[Tensor, " T"]
     """u after each step, including the reset."""
     spikes: Bool[Tensor, " T"]
@@ -39,11 +38,6 @@ class NeuronTrace:
         """The potential that decided each step's spike: m before the reset; with ``fire_before`` the previous u.
 
         With ``fire_after`` it is NaN at a spike whose reset is not soft, since that reset erases it.
-
-        >>> from bntt.ops.lif import Neuron
-        >>> two = NeuronTrace("fc1", (0,), Neuron(), torch.tensor([0.5, 0.25]), torch.tensor([False, True]))
-        >>> two.potential
-        tensor([0.5000, 1.2500])
         """
         if self.neuron.rule is fire_before:
             return torch.cat([torch.zeros_like(self.membrane[:1]), self.membrane[:-1]])
@@ -60,10 +54,8 @@ class NeuronTrace:
     def steps(self) -> list[NeuronAtStep]:
         """The record of every step."""
         rows = zip(*(x.tolist() for x in (self.potential, self.spikes, self.membrane, self.gradient)), strict=True)
-        return [
-            NeuronAtStep(step=t, potential=potential, spike=spike, membrane=membrane, surrogate_gradient=gradient)
-            for t, (potential, spike, membrane, gradient) in enumerate(rows, 1)
-        ]
+        names = ("step", "potential", "spike", "membrane", "surrogate_gradient")
+        return [NeuronAtStep(**dict(zip(names, (t, *row), strict=True))) for t, row in enumerate(rows, 1)]
 
     @property
     def surrogate(self) -> SurrogateCurve:
@@ -115,20 +107,16 @@ def neuron_trace(
         raise ValueError(f"the neurons of {layer!r} are {kind}, which has no single threshold to show")
     steps, at = model.encoder.num_steps, torch.tensor([index])
 
-    def measured(measure: Measure) -> LayerMeasures:
+    def measured(measure: Measure) -> Any:
         _, state = model.advance(inputs, steps=steps, measure=measure, seed=seed, index=at, draw=draw)
-        assert state.measured is not None
-        return state.measured[layer]
+        return (state.measured or {})[layer]
 
     with evaluating(model):
         if place is None:
             places = measured(Measure(places=True)).places
-            assert places is not None
             off = (places.sum(0) - len(places) / 2).abs()
             place = [int(axis) for axis in torch.unravel_index(off.argmin(), off.shape)]
         place = tuple(place)
         one = measured(Measure(places=True, membrane=(layer, place)))
-    assert one.places is not None
-    assert one.membrane is not None
     spikes = one.places.movedim(0, -1)[place]
     return NeuronTrace(layer, place, neuron, one.membrane[:, 0].cpu(), (spikes > 0).cpu())
