@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Annotated, Any, Literal
 
 from annotated_types import Ge
@@ -13,7 +14,7 @@ from bntt.analysis.accuracy.accuracy import wilson
 from bntt.analysis.measurement import ArgumentError, Draws, Measurement
 from bntt.analysis.result import Number, OverSteps, Record, Result, Share, Shown, table
 from bntt.charts.records import STEPS, Axis, Chart, Line, Lines, map_over_steps, over_steps
-from bntt.charts.section import Section, duration, plural
+from bntt.charts.section import Section, duration, number, plural
 
 ACCURACY = Axis("accuracy when stopped there", percent=True, low=0, high=1)
 GAMMA = Axis("mean |γ| over channels", low=0)
@@ -21,8 +22,8 @@ RATE = Axis("spikes per neuron", percent=True, low=0)
 BY_LAYER = ("gamma_magnitude", "gamma_signed", "firing_rate")
 MOST_LINES = 10
 """Largest number of layers drawn as separate lines; beyond it, values are shown as colours."""
-MOST_NAMED = 8
-"""Largest number of steps named one by one."""
+MOST_SPANS = 4
+"""Largest number of ranges in a line."""
 Longer = Literal["hold", "interpolate", "re-estimate"]
 """γ and statistics for steps beyond training: "hold" repeats those of the last step, "interpolate" stretches those of
 all steps, "re-estimate" holds γ and re-estimates the statistics of all steps from training batches."""
@@ -53,6 +54,19 @@ class EvaluateArguments:
             raise ArgumentError("--exit and --num-steps both say when to stop: pass only one of them")
         if self.longer is not None and self.num_steps is None:
             raise ArgumentError(f"--longer {self.longer} needs a number of steps: --num-steps")
+
+
+def spans(steps: Iterable[int]) -> str:
+    """Format ascending steps, given from 0, as ranges counted from 1.
+
+    >>> spans([0, 1, 2, 5])
+    'steps 1-3, 6'
+    """
+    runs = groupby(enumerate(t + 1 for t in steps), lambda one: one[1] - one[0])
+    found = [[t for _, t in run] for _, run in runs]
+    texts = [f"{run[0]}-{run[-1]}" if len(run) > 1 else f"{run[0]}" for run in found]
+    more = ["..."] * (len(texts) > MOST_SPANS)
+    return ("step " if texts == [f"{found[0][0]}"] else "steps ") + ", ".join(texts[:MOST_SPANS] + more)
 
 
 class Retiming(Record):
@@ -111,21 +125,18 @@ class UnvaryingInput(Record):
     @property
     def text(self) -> str:
         """The record in one line."""
-        named = ", ".join(str(t + 1) for t in self.steps[:MOST_NAMED]) + ", ..." * (len(self.steps) > MOST_NAMED)
-        still = (
-            f"the input of {plural(len(self.steps), 'step')} ({named}) never varies in the "
-            f"{self.training_samples:,} training samples"
+        text = (
+            f"the input of {spans(self.steps)} never varies in the "
+            f"{self.training_samples:,} training samples; {self.differ:,} of the {self.samples:,} measured differ there"
         )
         if (first := self.first) is None:
-            return f"{still}, nor in the {self.samples:,} that were measured"
-        gain = "" if first.gain is None else f", a gain of up to {first.gain:.3g}"
-        current, usual = ("not finite" if value is None else f"{value:.3g}" for value in first.current)
+            return text
+        current, usual, gain = (number(value, ".3g").text for value in (*first.current, first.gain))
         (spikes, without), (answer, other) = first.spikes, first.answer
         return (
-            f"{still}; {self.differ:,} of the {self.samples:,} measured differ there. The first, sample {first.index} "
-            f"at step {first.step + 1}: the first layer's largest current is {current} in place of {usual}{gain}; "
-            f"{spikes:,.0f} spikes in all in place of {without:,.0f}; "
-            + ("the class stays" if answer == other else f"class {answer} in place of {other}")
+            f"{text}. The first, sample {first.index} at step {first.step + 1}: the first layer's largest current is "
+            f"{current} in place of {usual}, by a gain of up to {gain}; {spikes:,.0f} spikes in all in place of "
+            f"{without:,.0f}; class {answer} in place of {other}"
         )
 
 
@@ -145,13 +156,12 @@ class Conversion(Record):
 
     ann: Ann
     thresholds: Mapping[str, float]
-    """Scaled threshold of each layer."""
     scale: float
     tried: Sequence[tuple[float, float]]
     """Each scale of a grid with its accuracy on validation; empty if the scale was given."""
     tried_images: int
     images: int
-    """Number of training images used to find the thresholds."""
+    """Training images from which the thresholds are."""
     steps: int
     seconds: float
 
@@ -163,7 +173,6 @@ class BegunWith(Record):
     updates: int | None
     seconds: Number
     weights_sha256: str = ""
-    """SHA-256 of its weights; "" in older results, which do not have it."""
 
 
 class EvaluationResult(Result):
@@ -257,7 +266,6 @@ class EvaluationResult(Result):
 
     @property
     def sample(self) -> str:
-        """The images and draws over which the numbers are means."""
         return f"{plural(self.images, 'image')}, {plural(self.draws, 'draw')}"
 
     def to_json(self) -> dict[str, Any]:
@@ -272,12 +280,9 @@ class EvaluationResult(Result):
 
     def section(self) -> Section:
         spread = ("accuracy", "accuracy_wilson_95", "accuracy_sd_over_draws")
-        shown = table(
-            "Accuracy, one start: interval over images (Wilson), sd over the input's noise",
-            [self],
-            *("split", *spread, "images", "draws", "num_steps", "spikes_per_image"),
-        )
-        return Section("Accuracy", words=tuple(self._words()), tables=(shown,), charts=tuple(self._charts()))
+        columns = ("split", *spread, "images", "draws", "num_steps", "spikes_per_image")
+        caption = "Accuracy, one start: interval over images (Wilson), sd over the input's noise"
+        return Section("Accuracy", tuple(self._words()), (table(caption, [self], *columns),), tuple(self._charts()))
 
     def _words(self) -> Iterator[str]:
         if self.arguments and self.arguments.exit:
@@ -286,23 +291,21 @@ class EvaluationResult(Result):
             yield self.retimed.text
             if self.retimed.warning:
                 yield f"warning: {self.retimed.warning}"
+        spread = " (one noise draw, the spread over others is not known" if self.is_random else " (one pass"
         if self.accuracy_sd_over_draws is not None:
             spread = f" ± {self.accuracy_sd_over_draws:.1%} (sd over {self.draws} noise draws"
-        else:
-            spread = " (one noise draw, the spread over others is not known" if self.is_random else " (one pass"
         low, high = self.accuracy_wilson_95
-        untrained = "converted" if self.conversion else "imported"
-        weights = f"epoch {self.epoch + 1}" if self.is_trained and self.epoch is not None else untrained
+        weights = "converted" if self.conversion else "imported"
+        weights = f"epoch {self.epoch + 1}" if self.is_trained and self.epoch is not None else weights
         yield (
             f"{self.split} accuracy {self.accuracy:.1%}{spread}; 95% interval for {self.images:,} images "
             f"{low:.1%} to {high:.1%}), {weights}"
         )
         if self.images_of > self.images:
             yield f"{self.images:,} of the {self.images_of:,} images, stratified by class"
-        if self.updates is not None and self.is_trained:
-            yield f"{self.updates:,} updates in {duration(self.seconds)}, with validation"
-        elif self.updates is not None:
-            yield f"no updates; converted in {duration(self.seconds)}"
+        if self.updates is not None:
+            how = f"{self.updates:,} updates" if self.is_trained else "no updates; converted"
+            yield f"{how} in {duration(self.seconds)}{', with validation' * self.is_trained}"
         if (begun := self.begun_with) and begun.updates is not None:
             yield f"before that, {begun.run}: {begun.updates:,} updates in {duration(begun.seconds)}"
         if made := self.conversion:

@@ -13,6 +13,7 @@ from jaxtyping import Float, Integer
 from torch import Tensor
 
 from bntt.analysis.accuracy.evaluation import FIRST_DRAW, Activity, add_to, advance_batch, check_labels, presented
+from bntt.analysis.accuracy.measurement import spans
 from bntt.analysis.activity.measurement import Finding
 from bntt.nn.kinds import norm_facts
 from bntt.nn.network.classifier import SpikingClassifier, check_answers, check_classifier
@@ -29,8 +30,6 @@ MANY = 0.1
 """Share of a layer's channels above which channels that never fired are reported."""
 Fault = tuple[Any, Iterable[int], float, str]
 """Kind, steps, share and text of a finding."""
-MOST_SPANS = 4
-"""Largest number of ranges in a line."""
 
 
 @dataclass(frozen=True)
@@ -261,17 +260,3 @@ def _collapsed(norm: Any, late: Delay) -> Iterator[Fault]:
             f"be multiplied by up to {float(gains[low.expand_as(gains)].max()):.3g}"
         )
         yield "collapsed", every, int(low.sum()) / low.numel(), what
-
-
-def spans(steps: Iterable[int]) -> str:
-    """Format ascending steps, given from 0, as ranges counted from 1.
-
-    >>> spans([0, 1, 2, 5])
-    'steps 1-3, 6'
-    """
-    runs = groupby(enumerate(steps, 1), lambda step: step[1] - step[0])
-    found = [[t + 1 for _, t in run] for _, run in runs]
-    texts = [f"{run[0]}-{run[-1]}" if len(run) > 1 else f"{run[0]}" for run in found]
-    return f"step{'s' * (sum(map(len, found)) > 1)} " + ", ".join(
-        texts[:MOST_SPANS] + ["..."] * (len(texts) > MOST_SPANS)
-    )

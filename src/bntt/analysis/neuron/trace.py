@@ -25,9 +25,11 @@ class NeuronTrace:
     """Trace of a neuron while it saw one sample; returned by :func:`neuron_trace`."""
 
     layer: str
+    """Name of the layer."""
     place: tuple[int, ...]
     """Channel, row and column; in a fully connected layer only the channel."""
     neuron: Neuron
+    """Its leak, threshold and rules."""
     membrane: Float[Tensor, " T"]
     """u after each step, including the reset."""
     spikes: Bool[Tensor, " T"]
