@@ -12,13 +12,13 @@ from bntt.analysis.accuracy.evaluation import evaluate as evaluate
 from bntt.analysis.accuracy.evaluation import paired as paired
 from bntt.analysis.accuracy.measurement import Surprise as Surprise
 from bntt.analysis.accuracy.measurement import UnvaryingInput as UnvaryingInput
-from bntt.analysis.activity.constant_input import Unvarying as Unvarying
-from bntt.analysis.activity.constant_input import surprises as surprises
-from bntt.analysis.activity.constant_input import unvarying as unvarying
 from bntt.analysis.activity.measurement import Finding as Finding
+from bntt.analysis.activity.spike_activity import Unvarying as Unvarying
 from bntt.analysis.activity.spike_activity import class_activity as class_activity
 from bntt.analysis.activity.spike_activity import health as health
+from bntt.analysis.activity.spike_activity import surprises as surprises
 from bntt.analysis.activity.spike_activity import untrained_activity as untrained_activity
+from bntt.analysis.activity.spike_activity import unvarying as unvarying
 from bntt.analysis.drift.inputs import input_drift as input_drift
 from bntt.analysis.drift.inputs import layer_inputs as layer_inputs
 from bntt.analysis.drift.measurement import LayerDrift as LayerDrift

@@ -37,10 +37,7 @@ class Accuracy:
 
     @property
     def spread(self) -> float | None:
-        """Standard deviation over the draws (n - 1); None for one draw, where it is unknown.
-
-        It does not include the uncertainty from the choice of samples.
-        """
+        """Standard deviation over the draws (n - 1), not over the choice of samples; None for one draw."""
         return stdev(self.per_draw) if len(self.correct) > 1 else None
 
     @property
@@ -62,17 +59,12 @@ class Accuracy:
 
 
 def wilson(share: float, count: int, z: float = 1.959964) -> tuple[float, float]:
-    """Compute Wilson's score interval of a share (Wilson 1927), 95 % by default.
-
-    SciPy's takes whole numbers of successes; a mean over draws is none.
+    """Return the lower and upper end of Wilson's score interval of a share (Wilson 1927), also of a mean over draws.
 
     Args:
         share: the observed share, 0 to 1.
         count: the number of trials.
-        z: the normal quantile for the interval's coverage.
-
-    Returns:
-        Lower and upper end of the interval.
+        z: the normal quantile for the interval's coverage, 95 % by default.
 
     >>> [round(bound, 3) for bound in wilson(0.905, 10_000)]
     [0.899, 0.911]
@@ -151,13 +143,10 @@ class Difference(Summary):
 
 
 def paired_difference(one: Mapping[int, float], other: Mapping[int, float]) -> Difference:
-    """Subtract the numbers of two trainings, paired by seed.
+    """Return the numbers of one training minus those of another, paired by seed, in the order of the seeds.
 
     Args:
         one, other: a number for each seed; seeds that only one training has are left out.
-
-    Returns:
-        ``one`` minus ``other``, in the order of the seeds.
 
     Raises:
         ValueError: if the two share no seed, or a difference is not finite.

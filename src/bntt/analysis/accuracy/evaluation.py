@@ -63,7 +63,7 @@ class Evaluation:
     """Results of an evaluation; returned by :func:`evaluate`."""
 
     accuracy: Accuracy
-    """Accuracy after all steps and after every step."""
+    """Accuracy after every step."""
     activity: Activity
     """Spikes of every layer."""
     right: Bool[Tensor, "draws N"]
@@ -243,7 +243,7 @@ class Paired:
 
 
 def paired(one: Bool[Tensor, "D N"], other: Bool[Tensor, "E M"], z: float = 1.959964) -> Paired:
-    """Compute the difference of the accuracies of two networks on the same N images, with an interval over images.
+    """Return the difference of the accuracies of two networks on the same N images, with an interval over images.
 
     For image i, d_i is the difference of its two shares of right answers over the draws, from -1 to 1. The interval is
     Agresti and Min's "Wald+2" (Statistics in Medicine 24, 2005, p. 729): half an image is added to each of the four
@@ -251,15 +251,11 @@ def paired(one: Bool[Tensor, "D N"], other: Bool[Tensor, "E M"], z: float = 1.95
 
     ``d̃ ± z sqrt((Σ d² + 1) / (N + 2) - d̃²) / sqrt(N + 2)``, within -1 to 1.
 
-    For one draw it is exactly their interval. With more draws, d_i is a mean and the added images count with their
-    largest possible difference: the interval is never too narrow, and its width is never 0.
+    For one draw it is exactly their interval; with more draws, it is never too narrow, and its width is never 0.
 
     Args:
         one, other: ``Evaluation.right`` of the two networks, images in the same order; numbers of draws may differ.
         z: the normal quantile for the interval's coverage, 95 % by default.
-
-    Returns:
-        The difference of the accuracies, ``one`` minus ``other``, and its interval.
 
     Raises:
         ValueError: if the numbers of images differ.

@@ -12,7 +12,7 @@ import torch
 
 from bntt.analysis import Evaluation, gamma_profile, health, surprises, untrained_activity, unvarying
 from bntt.analysis.accuracy.measurement import UnvaryingInput, spans
-from bntt.analysis.activity.constant_input import Unvarying
+from bntt.analysis.activity.spike_activity import Unvarying
 from bntt.data import PartLoader, SampleLoader, SequenceSet
 from bntt.engine.kernels import find_backend
 from bntt.nn import Encoder, SpikingClassifier
