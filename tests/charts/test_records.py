@@ -1,8 +1,6 @@
 """Charts as records."""
 
-import pytest
-
-from bntt.charts.records import STEPS, Axis, Bar, Bars, Entry, Forest, HeatMap, Lines, is_empty, over_steps
+from bntt.charts.records import STEPS, Axis, Entry, Forest, HeatMap, Lines, is_empty, over_steps
 
 
 def test_lines_over_steps_count_from_one():
@@ -20,8 +18,3 @@ def test_what_shows_nothing_is_empty():
     ):
         assert is_empty(chart)
     assert not is_empty(Forest("", share, [Entry("a", 0.0)]))
-
-
-def test_bars_have_no_logarithmic_axis():
-    with pytest.raises(ValueError, match="make a Forest"):
-        Bars("energy", Axis("energy", scale="log"), ["a"], [Bar("x", [1.0])])

@@ -14,7 +14,7 @@ from annotated_types import Ge, Le
 
 if TYPE_CHECKING:
     from bntt.analysis.accuracy.measurement import EvaluateArguments, EvaluationResult
-    from bntt.analysis.result import Metric, Result
+    from bntt.analysis.result import Result
     from bntt.nn import NormFacts, SpikingClassifier
 
 Split = Literal["test", "validation"]
@@ -165,10 +165,6 @@ class Measurement:
         begins, name = f"{stem}-", self.file or self.name
         found = (own for variant, (own, _) in self.variants.items() if begins.startswith(f"{name}-{variant}-"))
         return next(found, self.record)
-
-    def metrics(self) -> Mapping[str, Metric]:
-        """Return the numbers that studies ask for by name."""
-        return self.record_in(self.file or self.name).metrics()
 
     def refusal(self, facts: Facts, arguments: Any) -> str:
         """Return the reason why a run cannot be measured with these arguments; "" if it can."""

@@ -21,11 +21,7 @@ MEASUREMENTS: dict[str, Measurement] = {
 
 
 def register(measurement: Measurement) -> Measurement:
-    """Add a measurement: it becomes a verb, a section of reports and a kind that studies can request.
-
-    Raises:
-        ValueError: if another one has its name.
-    """
+    """Add a measurement, of a new name: it becomes a verb, a section of reports and a kind that studies can request."""
     if MEASUREMENTS.setdefault(measurement.name, measurement) is not measurement:
         raise ValueError(f"there is a measurement {measurement.name!r} already: give this one another name")
     return measurement

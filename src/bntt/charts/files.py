@@ -27,8 +27,6 @@ MEASURES: dict[type, str] = {Lines: "y", Bars: "y", Forest: "x", HeatMap: "value
 """The axis of values of each kind of chart."""
 LEAST = 1e-90
 """Smallest distance between the ends of an axis, and smallest value on a logarithmic one."""
-MARGIN = 0.05
-"""Margin beyond the values, as a share of their range."""
 MARKS = ("o", "s", "^", "D", "v", "P", "X", "*", "<")
 """Marks by which series that are compared are told apart without colours."""
 FEW = 40
@@ -70,8 +68,8 @@ def reproducible(salt: str) -> AbstractContextManager[None]:
     """Draw the same bytes for the same figure in a block, with text that stays text; ``salt`` names its parts."""
     from matplotlib import rc_context
 
-    ticks: dict[str, Any] = {"xtick.major.size": 0, "ytick.major.size": 0}  # the grid shows the places
-    return rc_context({"svg.hashsalt": salt, "svg.fonttype": "none", "font.sans-serif": ["DejaVu Sans"], **ticks})
+    told: Any = {"svg.hashsalt": salt, "svg.fonttype": "none", "font.sans-serif": ["DejaVu Sans"]}
+    return rc_context(told | {"xtick.major.size": 0, "ytick.major.size": 0})  # the grid shows the places
 
 
 def draw_figure(figure: Figure, looks: Looks | None = None, *, width: float = 0.0) -> Drawing:
@@ -350,7 +348,8 @@ def _draw_legend(drawing: Drawing, legends: Sequence[Legend], looks: Looks, *, p
     columns = columns if below else 1 + (len(names) - 1) // 20
     more = (0, 0.17 * math.ceil(len(names) / columns)) if below else (columns * (0.6 + longest / LETTERS), 0)
     drawing.set_size_inches(wide + more[0], high + more[1])
-    place, handles = "outside lower center" if below else "outside right center", [samples[name] for name in names]
+    place: Any = f"outside {'lower' if below else 'right'} center"
+    handles = [samples[name] for name in names]
     shown = drawing.legend(handles, ["-"] * len(names), loc=place, ncols=columns, fontsize=8, frameon=False)
     for text, name in zip(shown.get_texts(), names, strict=True):
         text.set_parse_math(False)  # set afterwards: matplotlib omits names that begin with an underscore
@@ -429,7 +428,7 @@ def value_limits(axis: Axis, values: Sequence[float]) -> tuple[float, float]:
     low, high = min([0.0, *values]), max([0.0, *values])
     if high - low < LEAST:
         high = low + 1.0
-    beyond = MARGIN * (high - low)
+    beyond = 0.05 * (high - low)
     most = 1.0 if axis.percent and high <= 1 else high + beyond
     return _possible(axis, low - (beyond if low < 0 else 0.0), min(most, high + (beyond if high > 0 else 0.0)))
 

@@ -100,10 +100,6 @@ class Bars:
     stacked: bool = False
     note: str = ""
 
-    def __post_init__(self) -> None:
-        if self.y.scale == "log":
-            raise ValueError(f"bars {self.title!r} begin at 0, which a logarithmic axis does not have: make a Forest")
-
 
 @dataclass(frozen=True)
 class Entry:

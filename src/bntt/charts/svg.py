@@ -66,7 +66,8 @@ class Pictures:
         for key, value in node.attrib.items():
             name = key.rpartition("}")[2]
             if name == "style":
-                name, value = "class", value and self._class(value)
+                rule = re.sub(r"(?<=[:;]) ", "", re.sub(r"font: ?[^;]*?([\d.]+px)[^;]*", r"font-size:\1", value))
+                name, value = "class", value and self.classes.setdefault(rule, f"a{len(self.classes)}")
             elif name == "id":
                 value = self.names.get(f"#{value}", "")
             elif name in ("d", "x", "y", "transform", "clip-path", "href"):
@@ -76,10 +77,6 @@ class Pictures:
             return ""
         whole = f"<{kind}{said}>{inside}</{kind}>" if inside else f"<{kind}{said}/>"
         return inside if kind == "g" and not said else whole
-
-    def _class(self, style: str) -> str:
-        rule = re.sub(r"font: ?[^;]*?([\d.]+px)[^;]*", r"font-size:\1", style)
-        return self.classes.setdefault(re.sub(r"(?<=[:;]) ", "", rule), f"a{len(self.classes)}")
 
     def rules(self) -> str:
         """Return the style sheet of what was drawn so far."""

@@ -157,7 +157,7 @@ def _metrics_of(measurements: tuple[Measurement, ...]) -> Mapping[str, StudyMetr
     return {
         name: StudyMetric("retiming" if name in RETIMED else measurement.name, metric)
         for measurement in measurements
-        for name, metric in measurement.metrics().items()
+        for name, metric in measurement.record.metrics().items()
     }
 
 

@@ -9,7 +9,7 @@ import pytest
 from bntt.charts.files import looks_of
 from bntt.charts.svg import Pictures
 from bntt.studies.report import run as files
-from bntt.studies.report.run import EPOCHS, Epoch, kind_of, measured, read, run_subject, sections_of, training
+from bntt.studies.report.run import EPOCHS, Epoch, measured, read, run_subject, sections_of, training
 from tests.evidence import RESULTS
 from tests.rows import each_row
 from tests.studies.found import MADE
@@ -25,11 +25,14 @@ ODD = (None, "x", [None], {}, float("nan"), 1e308, -1)
 
 
 def test_files_are_found_by_kind(tmp_path):
-    for name in ("exit", "exit-per-sample", "energy-validation", "energy", "environment", "mine"):
+    for name in ("exit", "exit-per-sample", "energy-validation", "energy", "environment", "mine", "exits"):
         (tmp_path / f"{name}.json").write_text("{}")
     found = {kind: [path.stem for path in paths] for kind, paths in measured(tmp_path).items()}
-    assert found == {"exit": ["exit", "exit-per-sample"], "energy": ["energy", "energy-validation"], "": ["mine"]}
-    assert kind_of("exits") == ""
+    assert found == {
+        "exit": ["exit", "exit-per-sample"],
+        "energy": ["energy", "energy-validation"],
+        "": ["mine", "exits"],
+    }
 
 
 def test_another_split_is_titled_and_unknown_files_are_named(tmp_path):

@@ -32,7 +32,6 @@ class DeploymentArguments:
     """Number of rounds in which every bundle is timed, with and without the exit."""
 
 
-Steps = Annotated[int, Field(ge=1)]
 BESIDE = Axis("accuracy less that of float32, all steps (points)")
 
 
@@ -41,7 +40,7 @@ class DeployedWay(Record):
 
     weights: str
     """Type of its weights."""
-    steps: Steps
+    steps: Annotated[int, Field(ge=1)]
     accuracy: Share
     difference: Annotated[float, Field(ge=-1, le=1)]
     """Accuracy less that of float32 after all steps, on the same images."""

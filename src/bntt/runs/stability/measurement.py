@@ -198,8 +198,8 @@ class StabilityResult(Result):
         """Return the gradients of the last moment, on one scale for all norms."""
         last = {norm: (start, start.moments[-1]) for norm, start in self.shown.items()}
         held = [v for _, m in last.values() for row in m.gradient.values() for v in row if v]
-        ends = {"low": min(held, default=None), "high": max(held, default=None)}
-        scale = Axis("gradient norm (grey: none)", scale="log", **ends)
+        low, high = min(held, default=None), max(held, default=None)
+        scale = Axis("gradient norm (grey: none)", scale="log", low=low, high=high)
         return [
             map_over_steps(
                 f"{norm}: gradient towards the synaptic current",

@@ -32,8 +32,6 @@ ALONG = (0.25, 0.5, 1.0, 2.0, 4.0)
 """Distances along the gradient at which the loss is taken, in learning rates."""
 VALIDATED = 1000
 """Maximum number of validation images that decide if a start failed."""
-TIMES_CHANCE = 2
-"""Multiple of chance accuracy below which a start has failed; for two classes, half-way from chance to 1."""
 
 
 def grid(opened: OpenedRecipe, arguments: StabilityArguments, progress: Progress) -> tuple[dict[str, Any], list[Start]]:
@@ -127,7 +125,7 @@ def _train(
         progress.skip(arguments.work - made - MOMENT * len(moments))
     failed, chance = "not finite", 1 / len(data.train.classes)
     if accuracy is not None:
-        failed = "near chance" if accuracy < min(TIMES_CHANCE * chance, (1 + chance) / 2) else ""
+        failed = "near chance" if accuracy < min(2 * chance, (1 + chance) / 2) else ""
     return Start(
         network=recipe.network.name,
         norm=recipe.network.norm,

@@ -126,12 +126,9 @@ def numeric(table: Table) -> list[bool]:
 
 def html_of(page: Page) -> str:
     """Return the whole file."""
+    loader = PackageLoader("bntt.studies.report", "templates")
     environment = Environment(
-        loader=PackageLoader("bntt.studies.report", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.globals |= {"anchor": anchor, "numeric": numeric, "looks_of": looks_of, "sha256": sha256}
     environment.globals |= {"on_shared_scales": on_shared_scales, "strips_of": strips_of, "VERDICTS": VERDICTS}

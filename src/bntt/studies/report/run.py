@@ -111,13 +111,9 @@ def measured(folder: Path) -> dict[str, list[Path]]:
     found: dict[str, list[Path]] = {}
     paths = [path for path in folder.glob("*.json") if not path.stem.startswith("environment")]
     for path in sorted(paths, key=lambda path: (len(path.stem), path.stem)):
-        found.setdefault(kind_of(path.stem), []).append(path)
+        kinds = (name for name, one in MEASUREMENTS.items() if f"{path.stem}-".startswith(f"{one.file or name}-"))
+        found.setdefault(next(kinds, ""), []).append(path)
     return found
-
-
-def kind_of(stem: str) -> str:
-    """Name the measurement that a file belongs to; "" if none."""
-    return next((name for name, one in MEASUREMENTS.items() if f"{stem}-".startswith(f"{one.file or name}-")), "")
 
 
 def sections_of(folder: Path) -> tuple[Section, ...]:
@@ -217,26 +213,24 @@ def run_subject(folder: Path) -> Subject:
     settings = tuple((Cell(name), Cell(str(value))) for name, value in recipe.items() if name != "notes")
     table = Table("The recipe, with what was left to the defaults", ("setting", "value"), settings)
     sections.append(Section("Recipe", notes, folded=(table,)))
-    seconds = epochs[-1].seconds if epochs else None
-    facts = tuple((name, text) for name, text in _facts(recipe, made_on, seconds).items() if text)
+    every = _facts(recipe, made_on, epochs[-1].seconds if epochs else None)
+    facts = tuple((name, text) for name, text in every.items() if text)
     lead, compared = _lead(title, recipe, made_on, evaluation)
     return Subject(title, "run", lead, facts, tuple(sections), compared, tuple(gaps))
 
 
-def _lead(
-    title: str, recipe: Values, made_on: Values, evaluation: EvaluationResult | None
-) -> tuple[str, tuple[Cell, ...]]:
+def _lead(title: str, recipe: Values, made_on: Values, found: EvaluationResult | None) -> tuple[str, tuple[Cell, ...]]:
     """Say what was trained and how accurate it is: in a sentence, and in a row of the table of several runs."""
     data = recipe.get("data.label") or recipe.get("data.name") or made_on.get("data.name") or "data not recorded"
     network, norm = recipe.get("network.name") or "own network", recipe.get("network.norm") or "of its own"
     steps, seed = recipe.get("network.num_steps", "?"), recipe.get("seed", "?")
     row = [*(Cell(str(text)) for text in (title, data, network, norm, steps)), Cell(f"seed {seed}")]
     lead = f"{network} with norm {norm}, {steps} time steps, on {data}: one start"
-    if evaluation is None:
+    if found is None:
         return f"{lead}, not evaluated.", (*row, gap("not evaluated"), Cell("–"), Cell("–"))
-    between, images = interval(*evaluation.accuracy_wilson_95), plural(evaluation.images, "image")
-    accuracy = f"{evaluation.split.capitalize()} accuracy of {images}: {evaluation.accuracy:.1%}"
-    row += [share(evaluation.accuracy), between, count(evaluation.spikes_per_image)]
+    between, images = interval(*found.accuracy_wilson_95), plural(found.images, "image")
+    accuracy = f"{found.split.capitalize()} accuracy of {images}: {found.accuracy:.1%}"
+    row += [share(found.accuracy), between, count(found.spikes_per_image)]
     return f"{lead}. {accuracy} (95% interval {between.text}).", tuple(row)
 
 

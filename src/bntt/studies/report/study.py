@@ -41,21 +41,13 @@ PARTS: dict[str, tuple[str, ...]] = {
 """Parts of the paper, in its order, and the places that belong to each."""
 
 
-class Verdict(NamedTuple):
-    """How a verdict is shown: by a sign, by a colour, and in a count of one claim or of several."""
-
-    sign: str
-    mark: Mark
-    one: str
-    several: str
-
-
-VERDICTS: dict[Answer, Verdict] = {
-    "holds": Verdict("✓", "good", "holds", "hold"),
-    "does not hold": Verdict("✗", "bad", "does not hold", "do not hold"),
-    "not decided": Verdict("?", "open", "is not decided", "are not decided"),
-    "not run": Verdict("–", "gap", "was not run", "were not run"),
+VERDICTS: dict[Answer, tuple[str, Mark, str, str]] = {
+    "holds": ("✓", "good", "holds", "hold"),
+    "does not hold": ("✗", "bad", "does not hold", "do not hold"),
+    "not decided": ("?", "open", "is not decided", "are not decided"),
+    "not run": ("–", "gap", "was not run", "were not run"),
 }
+"""How each verdict is shown: by a sign, by a colour, and in a count of one claim or of several."""
 Studies = dict[str, str]
 """Titles of studies by their anchors on the page."""
 Parts = dict[str, list[tuple[int, ClaimRecord, Studies]]]
@@ -227,9 +219,7 @@ def _counted(found: Sequence[tuple[ClaimRecord, Studies]]) -> str:
     claims, said = [claim for claim, _ in found], []
     for title, few in (("tested by five starts or more, ", False), ("shown by fewer, ", True), ("", None)):
         group = [one.verdict for one in claims if (None if one.verdict == "not run" else one.few) is few]
-        counts = [
-            f"{n} {(one.several if n > 1 else one.one)}" for name, one in VERDICTS.items() if (n := group.count(name))
-        ]
+        counts = [f"{n} {words[2 + (n > 1)]}" for name, words in VERDICTS.items() if (n := group.count(name))]
         said += [title + ", ".join(counts)] * bool(counts)
     return "; ".join(said)
 
