@@ -79,11 +79,13 @@ case(29, "an image without its batch dimension", r"ValueError: images must be \[
     lambda tmp: called(lambda: model()(images()[0]))
 )
 case(
-    29, "frames of another number of steps", r"ValueError: frames must be \[B, T, ...\] with the encoder's T = 4 steps"
+    29,
+    "frames of another number of steps",
+    r"ValueError: frames must be \[B, T, ...\], .* with the encoder's T = 4 steps",
 )(lambda tmp: called(lambda: FrameEncoder(4)(torch.zeros(2, 5, 3))))
-case(29, "images to an encoder of frames", r"ValueError: frames must be \[B, T, ...\] with the encoder's T = 4 steps")(
-    lambda tmp: called(lambda: FrameEncoder(4)(images()))
-)
+case(
+    29, "images to an encoder of frames", r"ValueError: frames must be \[B, T, ...\], .* with the encoder's T = 4 steps"
+)(lambda tmp: called(lambda: FrameEncoder(4)(images())))
 FRAMES = FrameSet(torch.zeros(2, 4, 3), torch.arange(2), ("a", "b"))
 case(
     36,
