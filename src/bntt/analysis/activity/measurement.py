@@ -40,7 +40,6 @@ NEXT = "from a step to the next"
 BINS = 10
 """Number of rows in a chart of the distribution of γ."""
 LEAK_RATIO = ("leak_ratio.10%", "leak_ratio.50%", "leak_ratio.90%")
-"""CSV columns of the three quantiles."""
 MOST_CLASSES = 200
 """Largest number of rows in the table of classes."""
 
@@ -62,7 +61,7 @@ class GammaHistogram(Record):
 
     edges: Sequence[float]
     counts: Sequence[Sequence[int]]
-    """For each step, the number of channels between neighbouring edges."""
+    """By step, the number of channels between neighbouring edges."""
 
 
 class LayerActivity(Record):
@@ -86,35 +85,28 @@ class LayerActivity(Record):
 
 
 class LayerAtStep(Record):
-    """One layer in one time step; fields that need a γ for each step are None for layers without one."""
+    """One layer in one time step, from 1; fields that need a γ for each step are None for layers without one."""
 
     layer: str
     step: int
-    """The step, counted from 1."""
     spikes_per_image: float
     firing_rate: float
-    """Spikes per neuron, 0 to 1."""
     channels_never: int
-    """Channels in which no neuron fired for any image."""
     channels_always: int
-    """Channels in which every neuron fired for every image."""
+    """Channels in which no neuron fired for any image, and in which every one fired for every image."""
     gamma_magnitude: Number = None
-    """Mean |γ| over the channels."""
     gamma_signed: Number = None
     gamma_largest: Number = None
     gamma_driven: bool = False
     """True if γ has a path from the input to the readout."""
     deviation: Number = None
-    """Mean of σ̄ = √(running variance + ε)."""
     gamma_change: Number = None
-    """Mean over channels of |γ_{t+1} - γ_t|, over the mean of |γ_t|."""
     deviation_change: Number = None
     leak_ratio: tuple[Number, Number, Number] | None = None
     """a_t / a_{t+1} of a = γ/σ̄: 10 %, 50 % and 90 % quantile over channels."""
 
     @property
     def driven_gamma(self) -> Number:
-        """Mean |γ|; None if γ has no path to the readout, so that only weight decay changes it."""
         return self.gamma_magnitude if self.gamma_driven else None
 
 
@@ -149,7 +141,6 @@ class ActivityResult(Result):
     """Spikes and γ of one run."""
 
     arguments: ActivityArguments | None = None
-    """The arguments; None in older files, which do not have them."""
     images: int
     draws: int = 1
     spikes_per_image: float
@@ -157,7 +148,6 @@ class ActivityResult(Result):
     steps: Sequence[LayerAtStep]
     findings: Sequence[Finding] = ()
     places_npz: bytes = Field(default=b"", exclude=True, repr=False)
-    """Spikes of every neuron, saved as a separate file; empty if not requested."""
 
     computed = (
         (Shown(f"γ peaks {LATER}", metric="gamma-later", digits=2), "later", "gamma_peak_step"),
@@ -175,11 +165,9 @@ class ActivityResult(Result):
     )
 
     def peaks(self, key: str) -> list[int]:
-        """Return the steps at which the layers have their peaks, in order of depth, of layers that have one."""
         return [peak for layer in self.layers.values() if (peak := getattr(layer, key)) is not None]
 
     def last_peak(self, key: str) -> int | None:
-        """Return the peak of the last layer that has one."""
         return next(reversed(self.peaks(key)), None)
 
     def later(self, key: str) -> Number:
@@ -189,7 +177,6 @@ class ActivityResult(Result):
         return min((row.driven_gamma for row in self.steps if row.driven_gamma is not None), default=None)
 
     def mean_driven(self, key: str) -> Number:
-        """Return the mean over layers and the steps that drive the readout."""
         return mean_of(getattr(row, key) for row in self.steps if row.gamma_driven)
 
     def of_peak(self, key: str, step: int, first: int = 1) -> Number:
@@ -198,7 +185,6 @@ class ActivityResult(Result):
         return mean_of(row[step] / max(row) for row in rows[first:] if max(row, default=0) > 0)
 
     def by_layer(self, key: str) -> dict[str, list[Any]]:
-        """Collect a value of every layer over steps."""
         found: dict[str, list[Any]] = {}
         for row in self.steps:
             found.setdefault(row.layer, []).append(getattr(row, key))
@@ -216,7 +202,6 @@ class ActivityResult(Result):
 
     @property
     def sample(self) -> str:
-        """The images and draws over which the numbers are means."""
         return f"{plural(self.images, f'{self.split} image')}, {plural(self.draws, 'draw')}, one start"
 
     def section(self) -> Section:
@@ -231,13 +216,10 @@ class ActivityResult(Result):
             for one in _classes(spikes)[:MOST_CLASSES]
         ]
         caption = f"Spikes per image by class and layer, all steps: {self.sample}"
-        return Section(
-            "Spike activity",
-            words=(f"{self.spikes_per_image:,.0f} spikes per image in all layers and steps.",),
-            tables=tuple(tables),
-            charts=(*self.spike_charts(), *self.gamma_charts()),
-            folded=(Table(caption, ("class", *spikes), tuple(rows)),) if rows else (),
-        )
+        folded = (Table(caption, ("class", *spikes), tuple(rows)),) if rows else ()
+        words = (f"{self.spikes_per_image:,.0f} spikes per image in all layers and steps.",)
+        charts = (*self.spike_charts(), *self.gamma_charts())
+        return Section("Spike activity", words, tuple(tables), charts, folded)
 
     def figures(self) -> list[Figure]:
         pictures = [Figure(self.title, self.spike_charts())]
@@ -278,8 +260,8 @@ class ActivityResult(Result):
 
     def gamma_distributions(self) -> tuple[HeatMap, ...]:
         """Draw the distribution of γ over the channels of each layer at every step."""
-        found = {name: layer.gamma_histogram for name, layer in self.layers.items()}
-        return tuple(_distribution(name, histogram) for name, histogram in found.items() if histogram)
+        found = ((name, layer.gamma_histogram) for name, layer in self.layers.items())
+        return tuple(_distribution(name, histogram) for name, histogram in found if histogram)
 
 
 def _classes(by_layer: Mapping[str, Mapping[str, Any]]) -> list[str]:
@@ -332,9 +314,9 @@ def measure_activity(opened: Opened, arguments: ActivityArguments, progress: Pro
             neurons=neurons,
             channels=total.spikes[name].shape[1],
             spike_rate=total.spike_rate(name),
-            peak_step=_from_1(most.get(name)),
+            peak_step=None if (step := most.get(name)) is None else step + 1,
             spikes_by_class={opened.classes[label]: counted.by_class[name][label].tolist() for label in shown},
-            gamma_peak_step=_from_1(gamma.peak(name)) if name in spread else None,
+            gamma_peak_step=None if name not in spread or (step := gamma.peak(name)) is None else step + 1,
             gamma_histogram=histograms.get(name),
         )
     npz = io.BytesIO()
@@ -350,10 +332,6 @@ def measure_activity(opened: Opened, arguments: ActivityArguments, progress: Pro
         findings=health(total, network),
         places_npz=npz.getvalue(),
     )
-
-
-def _from_1(step: int | None) -> int | None:
-    return None if step is None else step + 1
 
 
 def layer_steps(total: Activity, layer: str, gamma: Mapping[str, Sequence[Any]]) -> list[LayerAtStep]:

@@ -97,7 +97,6 @@ class EarlyExit(Result):
     draws: int
 
     def spoken(self, images: int) -> str:
-        """Describe the images and draws that were measured."""
         return f"{plural(images, f'{self.split} image')}, {plural(self.draws, 'draw')} of each"
 
     def to_json(self) -> dict[str, Any]:
@@ -288,7 +287,7 @@ class SampleExitResult(EarlyExit):
     """Accuracy if all samples stop after the same step."""
     criteria: Sequence[CriterionRow]
     leave_after_step: Mapping[str, Sequence[float]]
-    """The share of images that leave after each step, by criterion."""
+    """By criterion, the share of images that leave after each step."""
 
     @property
     def title(self) -> str:
