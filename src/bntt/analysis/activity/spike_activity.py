@@ -213,7 +213,7 @@ def health(activity: Activity, network: SpikingNetwork) -> tuple[Finding, ...]:
         more = "give it a norm, or lower its threshold" if facts.identity else more
         if counts is not None and counts.any():
             faults += _of_spikes(counts, activity.rate(name), late[name], more)
-        elif counts is not None:
+        elif counts is not None and layer.lif is not None:
             why = f": {more}"
             if dead:
                 why = f" either: layer {dead} comes before it, fix that layer first"
