@@ -64,7 +64,7 @@ def test_where_nothing_differs_and_where_everything_varies():
     data = bordered(of)
     model = build_model(of, data)
     assert unvarying_input(data, model, evaluation_loader(of, data, "test")).text == (
-        "the input of 2 steps (1, 2) never varies in the 60 training samples, nor in the 60 that were measured"
+        "the input of steps 1-2 never varies in the 60 training samples; 0 of the 60 measured differ there"
     )
     whole = build_data(of)
     assert unvarying_input(whole, model, evaluation_loader(of, whole, "test")) is None
