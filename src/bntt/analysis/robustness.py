@@ -70,7 +70,6 @@ class NoisyRow(Record):
     """Accuracy minus that of the first run on the same images and noise; None for the first run itself."""
     to_first_low_95: Number
     to_first_high_95: Number
-    """The paired interval over images."""
     draws: int
     redrawn: str
     """Randomness redrawn in every draw: "spikes", "noise", "spikes, noise"; or "nothing"."""
@@ -80,7 +79,6 @@ class NoisyRow(Record):
     seconds: Annotated[float, Shown(form=".1f")]
     accuracy_per_draw: Sequence[Share]
     accuracy_over_time: OverSteps
-    """Accuracy if stopped after each step."""
     over_time_wilson_95: Sequence[tuple[float, float]]
 
     @property
@@ -126,7 +124,6 @@ class RobustResult(Result):
     """Number of classes; None in older files, which do not have it."""
     images: int
     images_chosen: str
-    """Description of the choice of images."""
     sigma_in: Unit
     clipped: bool
     noise_seed: int

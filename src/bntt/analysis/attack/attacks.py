@@ -57,9 +57,7 @@ from bntt.ops.random import Purpose, sample_keys, uniform
 ATTACK_DRAW = FIRST_DRAW << 8
 """First draw number of an attack, which does not know the noise that it is measured with."""
 SEARCH_DRAW = 2 * ATTACK_DRAW
-"""First draw number of a search."""
 ESTIMATORS: dict[str, GradientEstimator] = {"straight_through": straight_through, "expected": expected}
-"""Estimators that can replace the derivative of a random spike, by name."""
 EXACT = "exact"
 """The name of an encoder's own derivative."""
 OVERSHOOT = 2.5
@@ -71,19 +69,15 @@ HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
 SURE = 4
 """Number of consecutive wrong draws after which an image leaves a search."""
 ALONG = ("fgsm", "pgd")
-"""The attacks that follow gradients."""
 IMAGES = 500
-"""Default number of images, if there are that many."""
 CONTROL_IMAGES = 100
 """Largest number of images for the attack without a bound."""
 EOT = 16
 """Default number of draws averaged in a gradient."""
 BATCH = 50
-"""Number of images attacked together."""
 SWEEP = (1, 4, 16)
 """Numbers of draws whose gradients are compared."""
 SWEEP_IMAGES = 20
-"""Number of images, from the first batch, on which they are compared."""
 GRADIENT = 3
 """Cost of a gradient with respect to an image, in forward passes."""
 MOST_ZERO = 0.01
@@ -109,7 +103,6 @@ class InputGradient:
     gradient: Float[Tensor, "B *shape"]
     """``d/dx mean_d L(x; draw d)`` of each image's own loss, independent of the batch size."""
     loss: Float[Tensor, " B"]
-    """``mean_d L``."""
     agreement: Float[Tensor, " B"]
     """Share of pixels whose sign agrees between the first and second half of the draws, among pixels with a sign in
     either half; NaN if there is no such pixel, or only one draw."""
@@ -125,7 +118,6 @@ class Threat:
     """``‖x' - x‖∞ ≤ ε`` with x' in [0, 1]: pixels before normalisation, in units of the whole range."""
 
     eps: float
-    """The bound, ε."""
     steps: int = 1
     """Number of gradient steps; one step from the image itself is FGSM."""
     step_size: float | None = None
@@ -139,7 +131,6 @@ class Threat:
 
     @property
     def length(self) -> float:
-        """Length of a step."""
         if self.step_size is not None:
             return self.step_size
         return self.eps if self.steps == 1 else OVERSHOOT * self.eps / self.steps
@@ -158,9 +149,7 @@ class AttackedImages:
     zero: Bool[Tensor, " B"] | None = None
     """True where the first gradient was zero in every pixel; None without gradients."""
     agreement: Float[Tensor, " B"] | None = None
-    """Sign agreement of the first gradient."""
     queries: Int[Tensor, " B"] | None = None
-    """Number of queries of a search to the model."""
 
 
 def estimators_of(model: SpikingClassifier) -> tuple[str, ...]:
@@ -388,9 +377,7 @@ class Job:
     """"clean", "signs" (random ones), "fgsm", "pgd" or "square"."""
     eps: float = 0.0
     estimator: str = ""
-    """Name of the estimator of a spike's derivative; "" without gradients."""
     threat: Threat | None = None
-    """The threat; None without gradients."""
     queries: int = 0
     control: bool = False
     """True for PGD without a bound, ε = 1, which only checks that the attack works."""
@@ -426,13 +413,10 @@ class Setup:
     """The run itself, then the one on which images are also made."""
     models: Sequence[AttackedModel]
     images: Any
-    """The chosen images, as a set of labelled images."""
     places: Tensor
     """Indices in their split, which identify their noise."""
     chosen: str
-    """Description of how they were chosen."""
     draws: int
-    """Repetitions with fresh noise to measure with."""
 
     @property
     def jobs(self) -> list[Job]:
@@ -456,7 +440,6 @@ class Setup:
 
     @property
     def total(self) -> int:
-        """Count the passes of all jobs and of the sweep."""
         few = min(SWEEP_IMAGES, len(self.images))
         swept = sum(2 * GRADIENT * count * few for _, _, count in self.sweeps)
         return swept + sum(self.images_of(job) * self.passes(job) for job in self.jobs)
@@ -496,11 +479,8 @@ class Batch(Record):
     zero: Bits
     """Images whose gradient is zero everywhere; "" without gradients."""
     agreement: tuple[Number, ...]
-    """Sign agreement of each image's gradient."""
     change: tuple[float, ...]
-    """The largest change of a pixel of each image."""
     queries: tuple[int, ...]
-    """Number of queries of a search to the model, for each image."""
     seconds: float
 
 
@@ -520,7 +500,6 @@ class Outcome(Record):
 
     @property
     def zero(self) -> float:
-        """Share of images whose gradient is zero everywhere."""
         return float(from_bits("".join(batch.zero for batch in self.batches)).double().mean())
 
     @property

@@ -22,7 +22,6 @@ UNBOUNDED = "pgd, no bound"
 """Name of the control's rows, ε = 1, which are not drawn in charts."""
 NAMES = {"fgsm": "FGSM", "pgd": "PGD", "square": "Square (no gradients)", "signs": "random signs"}
 ACCURACY = Axis("accuracy", percent=True, low=0, high=1)
-AGREEMENT = ("gradient", "draws", "sign_agreement")
 COLUMNS = ("accuracy", "interval", "sd_over_draws", "zero_gradient_share", "sign_agreement", "seconds", "valid")
 
 
@@ -78,12 +77,10 @@ class AttackArguments:
 
     @property
     def bounds(self) -> tuple[float, ...]:
-        """Every ε once."""
         return tuple(dict.fromkeys(parse_eps(one) for one in self.eps))
 
     @property
     def length(self) -> float | None:
-        """Length of a pgd step, if given."""
         return None if self.step_size is None else parse_eps(self.step_size, "--step-size")
 
 
@@ -133,18 +130,15 @@ class AttackRow(Record):
     draws: int
     randomness: str
     eot: int | None = None
-    """Number of draws behind a gradient."""
     steps: int | None = None
     step_size: float | None = None
     restarts: int | None = None
     random_start: bool | None = None
     queries: int | None = None
-    """Largest number of queries per image for a search."""
     queries_used: Number = None
     zero_gradient_share: Annotated[Number, Shown("zero gradients", form=".1%")] = None
     sign_agreement: Annotated[Number, Shown(form=".1%")] = None
     largest_change: float
-    """The largest change of a pixel."""
     seconds: Annotated[float, Shown("s", form=".0f")]
     lowest_single: str | None = None
     """The attack that leaves the fewest right, for a worst case."""
@@ -167,7 +161,6 @@ class AttackResult(Result):
     arguments: AttackArguments | None = None
     """The arguments; None in older files, which do not have them."""
     chosen: str
-    """Description of how the images were chosen."""
     classes: int
     models: Sequence[AttackedModel]
     norm: str = "l-infinity, pixels in [0, 1], before normalisation and encoding"
@@ -223,7 +216,7 @@ class AttackResult(Result):
             tuple(words),
             tuple(one for name in names for one in self._tables(name)),
             tuple(self._chart(name) for name in names),
-            folded=tuple(table(caption, self.enough_draws, *AGREEMENT) for caption in draws),
+            folded=tuple(table(one, self.enough_draws, "gradient", "draws", "sign_agreement") for one in draws),
         )
 
     def _name(self, row: AttackRow) -> str:

@@ -47,7 +47,7 @@ class LayerCard(Record):
     layer: str
     weights: Count
     connections: Annotated[Count, Shown("synapses")]
-    """Number of synapses: pairs of a value and a weight that it meets; shared weights count at every place."""
+    """Pairs of a value and a weight that it meets; shared weights count at every place."""
     neurons: Annotated[Count, Shown("membranes")]
     """Values with a membrane."""
     state_bytes: Annotated[Count, Shown("bytes")]
@@ -74,7 +74,6 @@ class HardwareProfile(Record):
     parameters: Count
     """Number of all learned values: weights, γ, leaks."""
     bits: Mapping[str, Bits]
-    """Bits by type of weights."""
     negative_gamma: Annotated[Number, Shown("negative γ", form=".1%", metric="negative-gamma", digits=2)]
     """Share of all γ below 0; None if there are none."""
     layers: Annotated[Sequence[LayerCard], Field(min_length=1)]
@@ -85,7 +84,6 @@ class CardResult(HardwareProfile, Result):
 
     arguments: CardArguments
     missing: str = ""
-    """The reason why nothing was measured."""
 
     @property
     def title(self) -> str:

@@ -66,7 +66,6 @@ class LayerRow(Record):
     """Single "spikes", "counts" of them after pooling, "analog" values, or "nothing" if there are no weights."""
     neurons: Count
     spikes: Amount
-    """Spikes of this layer's own neurons."""
     additions_by_spike: Amount
     macs_by_spike: Annotated[Amount, Shown("MACs by spike", form=",")]
     additions_by_value: Amount
@@ -133,7 +132,6 @@ class Neuromorphic(_Costs):
     operation: Cost
     """Cost of one spike meeting one weight, by addition or multiplication."""
     step: Cost
-    """Cost of a time step, whatever happens in it."""
 
     def energy(self, work: LayerRow, price: str) -> tuple[float, float]:
         """Price the spikes with their operations, and the time steps."""
@@ -169,7 +167,6 @@ class EnergyRow(Record):
     """The energy of one image up to a stop, by one table, and that of an ANN of the same architecture."""
 
     costs: str
-    """The name of the table."""
     unit: str
     steps: Steps
     price: str
@@ -273,12 +270,9 @@ class EnergyResult(Result):
     is_ann: bool = False
     """True if the network has no spikes: its own operations are then the MACs of values that are not 0."""
     left_out: Sequence[str] = LEFT_OUT
-    """The costs that are not counted."""
     neurobench: Mapping[int, NeuroBench]
-    """NeuroBench metrics for each stop."""
     accuracy_over_time: Sequence[Share]
     layers: Sequence[LayerRow]
-    """All layers for each stop."""
     per_step: Mapping[str, LayerOverSteps]
     ann: AnnOperations
     frames: Annotated[int, Field(ge=0)] = 0

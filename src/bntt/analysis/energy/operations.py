@@ -247,7 +247,6 @@ class Operations:
     accuracy: Accuracy
     """Accuracy of the same presentations."""
     layers: dict[str, LayerOperations]
-    """Counts by layer."""
     constant_input: bool
     """True if the input is the same at every step, so that the first layer's current can be computed once."""
     frames: int = 0
@@ -299,11 +298,7 @@ class Operations:
         return sum(float(layer.spikes[:steps].sum()) for layer in self.layers.values())
 
     def check_steps(self, steps: int | None) -> None:
-        """Refuse a number of ``steps`` that is not 1 to T.
-
-        Raises:
-            ValueError: below 1, or above T.
-        """
+        """Raise a ValueError for a number of ``steps`` below 1 or above T."""
         if steps is not None and not 1 <= steps <= self.num_steps:
             raise ValueError(f"steps must be 1 to {self.num_steps}, as the network has, got {steps}")
 

@@ -61,10 +61,6 @@ class FoldedNetwork(Record):
     differing_own_spikes: Layers
     """The same; every layer on the spikes of the folded network's previous layer."""
 
-    def differing(self, fed: str) -> Layers:
-        """Return the differing spikes, fed with "true" spikes or with its "own"."""
-        return self.differing_true_spikes if fed == "true" else self.differing_own_spikes
-
 
 class Equivalence(Record):
     """A network compared with the networks without norms into which it folds.
@@ -73,9 +69,7 @@ class Equivalence(Record):
     """
 
     images: int
-    """Number of samples compared."""
     accuracy: Annotated[Share, Shown("accuracy of the network itself", form=".1%", metric="full-accuracy")]
-    """Accuracy of the network itself."""
     firing_rate: Layers
     """Its spikes per neuron, for each layer and step: the scale for judging the differences."""
     heard_steps: Mapping[str, Sequence[int]]
@@ -141,6 +135,9 @@ class EquivalenceResult(Equivalence, Result):
             Figure(self.title, maps, columns=len(self.folds), stem="layers"),
         ]
 
+    def _differing(self, fold: FoldedNetwork, fed: str) -> dict[str, list[Number]]:
+        return self._heard(getattr(fold, f"differing_{fed}_spikes"))
+
     def _heard(self, layers: Layers) -> dict[str, list[Number]]:
         """Return the values of the steps that count, None elsewhere."""
         return {
@@ -149,7 +146,7 @@ class EquivalenceResult(Equivalence, Result):
         }
 
     def _by_layer(self, fed: str) -> Table:
-        each = [self._heard(fold.differing(fed)) for fold in self.folds.values()]
+        each = [self._differing(fold, fed) for fold in self.folds.values()]
         rows = [
             (Cell(layer), *(_small(mean_of(rows[layer])) for rows in each), share(mean_of(rate)))
             for layer, rate in self._heard(self.firing_rate).items()
@@ -159,17 +156,17 @@ class EquivalenceResult(Equivalence, Result):
 
     def _over_steps(self, fed: str) -> Lines:
         rows = {
-            name: [mean_of(step) for step in zip(*self._heard(fold.differing(fed)).values(), strict=True)]
+            name: [mean_of(step) for step in zip(*self._differing(fold, fed).values(), strict=True)]
             for name, fold in self.folds.items()
         }
         title, note = f"Spikes that differ, on {fed} spikes", f"{INPUTS[fed]}; mean over layers"
         return Lines(title, STEPS, DIFFERING, over_steps(rows, methods=True), note=note)
 
     def _layers_and_steps(self, name: str, fed: str) -> HeatMap:
-        rows, fold = self._heard(self.folds[name].differing(fed)), self.folds[name]
+        fold = self.folds[name]
         answers = f"on its own spikes; accuracy {fold.accuracy:.1%}, {fold.agreement:.1%} same answers"
         note = answers if fed == "own" else INPUTS[fed]
-        return map_over_steps(MEANINGS.get(name, name), rows, DIFFERING, note)
+        return map_over_steps(MEANINGS.get(name, name), self._differing(fold, fed), DIFFERING, note)
 
     @property
     def exact_agreement(
