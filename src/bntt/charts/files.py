@@ -10,11 +10,11 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import reduce
 from pathlib import Path
 from textwrap import fill
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bntt.charts.records import Axis, Bars, Chart, Figure, Forest, HeatMap, Histogram, Image, Level, Line, Lines, Number
 from bntt.io.files import write_whole
@@ -43,8 +43,7 @@ SINGLE: dict[str, Any] = {"color": INK, "markersize": 4, "markerfacecolor": "whi
 """Looks of what is invalid, of small print and of single starts."""
 UNITS = ((1e9, 1e9, "G"), (1e6, 1e6, "M"), (1e4, 1e3, "k"), (0.0, 1.0, ""))
 """Letters for large numbers: the threshold from which each is written, and the value it stands for."""
-Legend = dict[str, Any]
-"""The sample drawn in the legend for each name."""
+Legend = dict[str, Any]  # the sample drawn for each name
 UNDATED: Mapping[str, Mapping[str, None]] = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
 """The formats, with the metadata left out of each so that the same figure gives the same bytes."""
 HIGH = 36
@@ -174,8 +173,7 @@ def _open(values: Sequence[Number], *, logarithmic: bool = False) -> list[float]
 
 
 def _lines(axes: Axes, chart: Lines, looks: Looks) -> Legend:
-    legend: Legend = {}
-    logarithmic = is_logarithmic(chart.y, values_along(chart))
+    legend, invalid, logarithmic = Legend(), Legend(), is_logarithmic(chart.y, values_along(chart))
     for line in map(_thinned, chart.lines):
         y, low, high = (_open(values, logarithmic=logarithmic) for values in (line.y, line.low, line.high))
         colour, mark = looks.colour(line.name, line.colour).light, MARKS[looks.numbers[line.name] % len(MARKS)]
@@ -191,10 +189,8 @@ def _lines(axes: Axes, chart: Lines, looks: Looks) -> Legend:
         )
         _spread(axes, line, low, high, colour)
         if crossed := [(line.x[i], y[i]) for i in line.invalid if not math.isnan(y[i])]:
-            (legend["INVALID"],) = axes.plot(*zip(*crossed, strict=True), "x", **CROSSED)
-    if "INVALID" in legend:
-        legend["INVALID"] = legend.pop("INVALID")  # the last
-    return legend | _levels(axes, chart.levels)
+            (invalid["INVALID"],) = axes.plot(*zip(*crossed, strict=True), "x", **CROSSED)
+    return legend | invalid | _levels(axes, chart.levels)
 
 
 def _thinned(line: Line) -> Line:
@@ -257,8 +253,7 @@ def _bars(axes: Axes, chart: Bars, looks: Looks, room: float) -> Legend:
 
 
 def _forest(axes: Axes, chart: Forest, looks: Looks) -> Legend:
-    legend: Legend = {}
-    logarithmic = is_logarithmic(chart.x, values_along(chart))
+    legend, logarithmic = Legend(), is_logarithmic(chart.x, values_along(chart))
     for place, entry in enumerate(chart.entries):
         colour = looks.colour("entry", entry.colour).light
         if entry.low is not None and entry.high is not None:
@@ -458,8 +453,7 @@ def _possible(axis: Axis, low: float, high: float) -> tuple[float, float]:
     return (low, high) if high > low else (low, low + 1.0)
 
 
-@dataclass(frozen=True)
-class Colour:
+class Colour(NamedTuple):
     """A colour on a light background, in files and on the page, and in the page's dark mode."""
 
     light: str
@@ -508,8 +502,7 @@ SHADES = tuple(Colour(*(_between(stops, i / (_SHADES - 1)) for stops in (_LIGHT,
 """Shades from the first layer to the last."""
 
 
-@dataclass(frozen=True)
-class Looks:
+class Looks(NamedTuple):
     """The looks that tell the series of a figure apart: a colour and a number, which selects the marks."""
 
     colours: Mapping[str, Colour]

@@ -22,8 +22,7 @@ from bntt.runs.deployment.timed import timed
 from bntt.runs.exported import describe_run
 from bntt.runs.open_run import LoadedRun
 
-Batch = tuple[Array, Array, Array]
-"""Samples, their labels and their places in the split."""
+Batch = tuple[Array, Array, Array]  # samples, their labels and their places in the split
 
 
 def measure_bundles(opened: LoadedRun, arguments: DeploymentArguments, progress: Progress) -> DeploymentResult:

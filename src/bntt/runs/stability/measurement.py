@@ -134,14 +134,10 @@ class StabilityResult(Result):
         below = "75 %" if self.cells[0].chance == 0.5 else "twice chance"
         words = f"A start failed if numbers were not finite, or if it validated below {below} in the end."
         heads = ("norm", *(f"learning rate {rate:g}" for rate in self._all("rate")))
-        tables = tuple(
-            Table(
-                f"Starts of {network} that failed: {self._length}",
-                heads,
-                tuple((Cell(norm), *cells) for norm, cells in self._cells(network).items()),
-            )
-            for network in self._all("network")
-        )
+        tables = list[Table]()
+        for network in self._all("network"):
+            rows = tuple((Cell(norm), *cells) for norm, cells in self._cells(network).items())
+            tables.append(Table(f"Starts of {network} that failed: {self._length}", heads, rows))
         columns = ("network", "norm", "learning rate", "start", "validation accuracy", "updates", "failed")
         starts = tuple(
             (Cell(one.network), Cell(one.norm), number(one.rate, "g"), count(one.start + 1), share(one.accuracy),
@@ -150,7 +146,7 @@ class StabilityResult(Result):
         )  # fmt: skip
         folded = (Table(f"Every start: {self._length}", columns, starts),)
         charts = tuple(chart for figure in self.figures() for chart in figure.charts)
-        return Section("Stability of training", words=(words,), tables=tables, charts=charts, folded=folded)
+        return Section("Stability of training", words=(words,), tables=tuple(tables), charts=charts, folded=folded)
 
     def figures(self) -> list[Figure]:
         return [
@@ -215,7 +211,12 @@ class StabilityResult(Result):
         top = max((v for along in moments for v in (along.start, *along.loss) if v is not None), default=None)
         loss, charts = Axis("loss", low=0, high=top and 1.05 * top), []
         for norm, start in self.shown.items():
-            lines = [line for moment in start.moments for line in _promise(moment, start.rate)]
+            lines = []
+            for moment in start.moments:
+                along, name = moment.along, f"after {moment.updates} updates"
+                far = [0.0, *(eta / start.rate for eta in along.steps)]
+                lines.append(Line(name, far, [along.start, *along.loss], name))
+                lines.append(Line(f"{name}, promised", far, [along.start, *along.predicted], name, dashed=True))
             note = f"{start.network}, learning rate {start.rate:g}, first start; dashed: as the gradient predicts"
             charts.append(Lines(f"{norm}: loss along the gradient of one batch", DISTANCE, loss, lines, note=note))
         return charts
@@ -284,16 +285,6 @@ def failures(starts: Sequence[Start]) -> list[Failures]:
     return [
         Failures(network=network, norm=norm, rate=rate, failed=failed[network, norm, rate], starts=count)
         for (network, norm, rate), count in every.items()
-    ]
-
-
-def _promise(moment: Moment, rate: float) -> list[Line]:
-    """Return lines of the actual loss and the one predicted by the gradient."""
-    along, name = moment.along, f"after {moment.updates} updates"
-    far = [0.0, *(eta / rate for eta in along.steps)]
-    return [
-        Line(name, far, [along.start, *along.loss], name),
-        Line(f"{name}, promised", far, [along.start, *along.predicted], name, dashed=True),
     ]
 
 

@@ -96,13 +96,10 @@ def _results(study: StudyRecord) -> Section:
     """Tabulate the numbers of a study: a run in each row, or a quantity where there are many."""
     table, columns = study.table, study.table.columns
     heads: tuple[str, ...] = ("run", *(column.head for column in columns))
-    body = [
-        (
-            Cell(row.label or row.run, note=f"by definition {row.same_as}" if row.same_as else ""),
-            *(_number(row, column.key) for column in columns),
-        )
-        for row in table.rows
-    ]
+    body = list[tuple[Cell, ...]]()
+    for row in table.rows:
+        name = Cell(row.label or row.run, note=f"by definition {row.same_as}" if row.same_as else "")
+        body.append((name, *(_number(row, column.key) for column in columns)))
     if len(columns) > WIDE and body:
         cells = zip(*body, strict=True)
         heads = ("quantity", *(cell.text for cell in next(cells)))
@@ -114,9 +111,8 @@ def _results(study: StudyRecord) -> Section:
             if paper.value is not None:
                 sources.setdefault(paper.source, []).append(f"{paper.value:g} of {row.label or row.run}")
     seen = "; ".join(f"{source} ({', '.join(values)})" for source, values in sources.items())
-    small = study.setting == "small"
-    note = "Ours were run in a small setting; the paper's values are of the paper's settings. " if small else ""
-    note += f"Sources of the paper's values: {seen}." if seen else ""
+    note = "Ours were run in a small setting; the paper's values are of the paper's settings. "
+    note = note * (study.setting == "small") + f"Sources of the paper's values: {seen}." * bool(seen)
     starts = [cell.n for row in table.rows for cell in row.cells.values() if cell]
     words = (f"Preliminary: numbers of fewer than {FEW} starts.",) if min(starts, default=FEW) < FEW else ()
     return Section("Results", words, (Table(caption, heads, tuple(body), note.strip()),))
