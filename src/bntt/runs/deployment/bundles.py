@@ -46,7 +46,8 @@ def measure_bundles(opened: LoadedRun, arguments: DeploymentArguments, progress:
         np.save(Path(place) / "sample.npy", shown[0][0][:1])
         milliseconds = timed(Path(place), tuple(runtimes), steps, arguments.rounds)
     labels = np.concatenate([labels for _, labels, _ in shown])
-    right = told["float32"][-1] == labels
+    right, first = told["float32"][-1] == labels, ("float32", made.num_steps)
+    itself: dict[str, Any] = {"difference": 0.0, "difference_95": (None, None)}
     return DeploymentResult(
         **origin(opened, arguments),
         images=len(labels),
@@ -58,11 +59,7 @@ def measure_bundles(opened: LoadedRun, arguments: DeploymentArguments, progress:
                 weights=name,
                 steps=after,
                 accuracy=float((classes[after - 1] == labels).mean()),
-                **(
-                    {"difference": 0.0, "difference_95": (None, None)}
-                    if name == "float32" and after == made.num_steps
-                    else beside(classes[after - 1] == labels, right)
-                ),
+                **(beside(classes[after - 1] == labels, right) if (name, after) != first else itself),
                 agreement=float((classes[after - 1] == told["float32"][-1]).mean()),
                 bytes=sizes[name],
                 milliseconds=milliseconds[name, after],

@@ -95,16 +95,13 @@ class DeploymentResult(Result):
         if self.threshold is None:
             return "No exit: the network has no γ for each step."
         stopped, whole = min(way.steps for way in self.ways), max(way.steps for way in self.ways)
-        kept = plural(self.validation_images, "validation image")
+        loss = f"{self.arguments.loss:g} points on {plural(self.validation_images, 'validation image')}."
+        steps = plural(whole, "step")
         if stopped == whole:
-            return (
-                f"No exit: every threshold of mean |γ| that stops before {plural(stopped, 'step')} lost more than "
-                f"{self.arguments.loss:g} points on {kept}."
-            )
+            return f"No exit: every threshold of mean |γ| that stops before {steps} lost more than {loss}"
         return (
-            f"With the exit it stops after {stopped} of {plural(whole, 'step')}: by mean |γ| ≥ "
-            f"{threshold_text(self.threshold)}, the highest threshold that lost no more than {self.arguments.loss:g} "
-            f"points on {kept}."
+            f"With the exit it stops after {stopped} of {steps}: by mean |γ| ≥ {threshold_text(self.threshold)}, the "
+            f"highest threshold that lost no more than {loss}"
         )
 
     def _chart(self, title: str, x: Axis, read: Callable[[DeployedWay], float]) -> Lines:

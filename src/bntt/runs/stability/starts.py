@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
@@ -42,11 +42,7 @@ def grid(opened: OpenedRecipe, arguments: StabilityArguments, progress: Progress
 
 
 def trained_starts(
-    opened: OpenedRecipe,
-    arguments: StabilityArguments,
-    settings: Mapping[str, Any],
-    first: RecipeData,
-    progress: Progress,
+    opened: OpenedRecipe, arguments: StabilityArguments, settings: dict[str, Any], first: RecipeData, progress: Progress
 ) -> Iterator[Start]:
     """Yield every start of a grid when it is ready; starts trained before, with these settings, count as progress."""
     networks = arguments.networks or (opened.recipe.network.name,)

@@ -7,8 +7,9 @@ import hashlib
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -26,8 +27,7 @@ PLACES = (Path("runs"), Path("studies"))
 """Folders that a report searches by default: results of ``bntt train`` and ``bntt study``."""
 
 
-@dataclass(frozen=True)
-class Page:
+class Page(NamedTuple):
     """Page of one subject, or of several with an index."""
 
     title: str

@@ -48,8 +48,7 @@ VERDICTS: dict[Answer, tuple[str, Mark, str, str]] = {
     "not run": ("–", "gap", "was not run", "were not run"),
 }
 """How each verdict is shown: by a sign, by a colour, and in a count of one claim or of several."""
-Studies = dict[str, str]
-"""Titles of studies by their anchors on the page."""
+Studies = dict[str, str]  # titles by their anchors on the page
 Parts = dict[str, list[tuple[int, ClaimRecord, Studies]]]
 """By part of the paper: claims with their numbers on the page and the studies that test them."""
 
