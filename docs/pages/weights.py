@@ -96,7 +96,7 @@ def facts_of(loaded: LoadedRun, test: dict[str, Any], stored: dict[str, Any], sh
     environment = json.loads((loaded.path / "environment.json").read_text("utf-8"))
     epochs = [json.loads(line) for line in (loaded.path / "metrics.jsonl").read_text("utf-8").splitlines()]
     validation = _best(loaded, "evaluation-validation")
-    energy = EnergyResult.model_validate(_best(loaded, "energy")).energy_uj
+    energy = EnergyResult.model_validate(_best(loaded, "energy")).by_45nm("snn", 1e6)
     network, options = loaded.model.network.built
     return PretrainedFacts(
         dataset="cifar10, JPEG copy" if recipe.data.name == "images" else test["dataset"],

@@ -88,6 +88,13 @@ class LayerInputs(Record):
 class DriftResult(Result):
     """The drift of every normalised layer of one run."""
 
+    computed = (
+        (Shown("distance to the running mean", "σ", metric="drift", digits=3), "mean_driven", "distance"),
+        (Shown("distance if all steps shared one", "σ", metric="drift-if-shared", digits=3),
+         "mean_driven", "distance_if_shared"),
+        (Shown("largest distance to the running mean", "σ", metric="largest-drift", digits=2),
+         "largest_driven", "distance"),
+    )  # fmt: skip
     arguments: DriftArguments | None = None
     """The arguments; None in older files, which do not have them."""
     norm: str
@@ -95,21 +102,11 @@ class DriftResult(Result):
     layers: Mapping[str, LayerDrift]
     distribution: LayerInputs
 
-    @property
-    def drift(self) -> Annotated[Number, Shown("distance to the running mean", "σ", metric="drift", digits=3)]:
-        return mean_of(self._driven("distance"))
+    def mean_driven(self, key: str) -> Number:
+        return mean_of(self._driven(key))
 
-    @property
-    def largest(
-        self,
-    ) -> Annotated[Number, Shown("largest distance to the running mean", "σ", metric="largest-drift", digits=2)]:
-        return max((value for value in self._driven("distance") if value is not None), default=None)
-
-    @property
-    def if_shared(
-        self,
-    ) -> Annotated[Number, Shown("distance if all steps shared one", "σ", metric="drift-if-shared", digits=3)]:
-        return mean_of(self._driven("distance_if_shared"))
+    def largest_driven(self, key: str) -> Number:
+        return max((value for value in self._driven(key) if value is not None), default=None)
 
     def _driven(self, key: str) -> list[Number]:
         """Collect a measure of all layers in their driven steps."""

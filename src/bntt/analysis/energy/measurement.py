@@ -260,6 +260,15 @@ class AnnOperations(Record):
 class EnergyResult(Result):
     """The operations of one run's network, counted on a whole split, and their price."""
 
+    computed = (
+        (Shown("energy ANN / SNN by spike", metric="ann-over-snn", digits=2), "by_45nm", "ann_over_snn"),
+        (Shown("energy ANN / SNN by spike, synapses only", metric="ann-over-snn-synaptic", digits=2),
+         "by_45nm", "ann_over_snn_synaptic"),
+        (Shown("energy of an equal ANN", "µJ", metric="ann-energy", digits=2), "by_45nm", "ann", 1e6),
+        (Shown("energy per image (45 nm, by spike)", "µJ", metric="energy", digits=2), "by_45nm", "snn", 1e6),
+        (Shown("synaptic energy (45 nm, by spike)", "µJ", metric="energy-synaptic", digits=2),
+         "by_45nm", "snn_synaptic", 1e6),
+    )  # fmt: skip
     arguments: EnergyArguments | None = None
     """The arguments; None in older files, which do not have them."""
     images: Count
@@ -282,33 +291,7 @@ class EnergyResult(Result):
     operations_by_value_if_the_input_current_is_computed_once: Mapping[int, WeightOperations] | None = None
     """Operations for each stop, if the network's input is the same at every step; None for other networks."""
 
-    @property
-    def energy_uj(
-        self,
-    ) -> Annotated[Number, Shown("energy per image (45 nm, by spike)", "µJ", metric="energy", digits=2)]:
-        return self._by_45nm("snn", 1e6)
-
-    @property
-    def synaptic_uj(
-        self,
-    ) -> Annotated[Number, Shown("synaptic energy (45 nm, by spike)", "µJ", metric="energy-synaptic", digits=2)]:
-        return self._by_45nm("snn_synaptic", 1e6)
-
-    @property
-    def ann_uj(self) -> Annotated[Number, Shown("energy of an equal ANN", "µJ", metric="ann-energy", digits=2)]:
-        return self._by_45nm("ann", 1e6)
-
-    @property
-    def ann_over_snn(self) -> Annotated[Number, Shown("energy ANN / SNN by spike", metric="ann-over-snn", digits=2)]:
-        return self._by_45nm("ann_over_snn")
-
-    @property
-    def ann_over_snn_synaptic(
-        self,
-    ) -> Annotated[Number, Shown("energy ANN / SNN by spike, synapses only", metric="ann-over-snn-synaptic", digits=2)]:
-        return self._by_45nm("ann_over_snn_synaptic")
-
-    def _by_45nm(self, key: str, unit: float = 1) -> Number:
+    def by_45nm(self, key: str, unit: float = 1) -> Number:
         """Read a number for all steps from the 45 nm table, with each spike in a pooled value as an addition."""
         rows = [row for row in self.energy if row.costs == "digital-45nm" and row.steps == max(self.steps)]
         found: Number = next((getattr(row, key) for row in rows if row.price in ("spikes", "either")), None)

@@ -81,6 +81,11 @@ class Equivalence(Record):
 class EquivalenceResult(Equivalence, Result):
     """The equivalence of one run's network."""
 
+    computed = (
+        (Shown("accuracy by Eq. 15", form=".1%", metric="eq15-accuracy"), "of_fold", "Eq. 15", "accuracy"),
+        (Shown("same answers by Eq. 15", form=".1%", metric="eq15-agreement"), "of_fold", "Eq. 15", "agreement"),
+        (Shown("same answers, exact fold", form=".1%", metric="exact-agreement"), "of_fold", "exact", "agreement"),
+    )
     arguments: EquivalenceArguments | None = None
     """The arguments; None in older files, which do not have them."""
 
@@ -168,21 +173,8 @@ class EquivalenceResult(Equivalence, Result):
         note = answers if fed == "own" else INPUTS[fed]
         return map_over_steps(MEANINGS.get(name, name), self._differing(fold, fed), DIFFERING, note)
 
-    @property
-    def exact_agreement(
-        self,
-    ) -> Annotated[Number, Shown("same answers, exact fold", form=".1%", metric="exact-agreement")]:
-        return self.folds["exact"].agreement if "exact" in self.folds else None
-
-    @property
-    def eq15_accuracy(self) -> Annotated[Number, Shown("accuracy by Eq. 15", form=".1%", metric="eq15-accuracy")]:
-        return self.folds["Eq. 15"].accuracy if "Eq. 15" in self.folds else None
-
-    @property
-    def eq15_agreement(
-        self,
-    ) -> Annotated[Number, Shown("same answers by Eq. 15", form=".1%", metric="eq15-agreement")]:
-        return self.folds["Eq. 15"].agreement if "Eq. 15" in self.folds else None
+    def of_fold(self, name: str, key: str) -> Number:
+        return getattr(self.folds[name], key) if name in self.folds else None
 
 
 def _small(value: Number) -> Cell:
