@@ -38,14 +38,10 @@ def hardware_profile(
 ) -> HardwareProfile:
     """Count what hardware must store of a network and, given samples, what it must compute for one of them."""
     network, steps, shape = model.network, model.encoder.num_steps, tuple(input_shape)
-    images, work, highest = 0, dict[str, dict[str, float]](), dict[str, float]()
+    counted = None if batches is None else count_operations(model, batches, seed=seed, progress=progress)
+    highest = dict[str, float]()
     with evaluating(model):
         if batches is not None:
-            counted = count_operations(model, batches, seed=seed, progress=progress)
-            images = counted.accuracy.samples
-            for name, layer in counted.layers.items():
-                found = layer.synaptic()
-                work[name] = {"spikes": float(layer.spikes.sum()), "synaptic_operations": found.additions + found.macs}
             shape, highest = _highest_membranes(model, batches, seed, progress)
         weight = next(model.parameters())
         _, state = network.advance(torch.zeros(1, 1, *shape, dtype=weight.dtype, device=weight.device))
@@ -56,7 +52,8 @@ def hardware_profile(
         norm: Any = one.norm
         gamma = norm.gamma.detach().flatten() if norm_facts(norm).running_statistics else None
         gammas += [] if gamma is None else [gamma]
-        spent = work.get(name, {})
+        work = None if counted is None else counted.layers[name]
+        synaptic = None if work is None else work.synaptic()
         layers.append(
             LayerCard(
                 layer=name,
@@ -67,13 +64,13 @@ def hardware_profile(
                 fan_out_largest=None if reach is None else int(reach.max()),
                 fan_out_mean=None if reach is None else float(reach.double().mean()),
                 negative_gamma=None if gamma is None else _share_below_0(gamma),
-                spikes=None if one.lif is None else spent.get("spikes"),
-                synaptic_operations=spent.get("synaptic_operations"),
+                spikes=None if work is None or one.lif is None else float(work.spikes.sum()),
+                synaptic_operations=None if synaptic is None else synaptic.additions + synaptic.macs,
                 highest_membrane=highest.get(name),
             )
         )
     return HardwareProfile(
-        images=images,
+        images=0 if counted is None else counted.accuracy.samples,
         steps=steps,
         parameters=sum(parameter.numel() for parameter in network.parameters()),
         bits={name: _bits(planned, steps, name) for name in WEIGHT_BITS},
