@@ -74,7 +74,7 @@ def class_lacks(kind: type, text: str) -> list[str]:
         except ValueError:
             names = []
         found += [f"Args: {name}" for name in names if name not in told]
-    for name, method in dict(vars(kind)).items():
+    for name, method in vars(kind).items():
         function = method.fget if isinstance(method, property) else getattr(method, "__func__", method)
         if name.startswith("_") or name == "extra_repr" or not inspect.isfunction(function):
             continue

@@ -48,7 +48,7 @@ def mean_of(values: Iterable[Number]) -> Number:
 class Record(BaseModel):
     """A part of a result: frozen; unknown keys, from other versions, are ignored."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
+    model_config = ConfigDict(frozen=True, extra="ignore")
 
     def flat(self) -> dict[str, object]:
         """Return its single values by name, for a row of CSV."""
