@@ -247,6 +247,7 @@ class Operations:
     accuracy: Accuracy
     """Accuracy of the same presentations."""
     layers: dict[str, LayerOperations]
+    """Counts by layer."""
     constant_input: bool
     """True if the input is the same at every step, so that the first layer's current can be computed once."""
     frames: int = 0

@@ -69,7 +69,9 @@ class Equivalence(Record):
     """
 
     images: int
+    """Number of samples compared."""
     accuracy: Annotated[Share, Shown("accuracy of the network itself", form=".1%", metric="full-accuracy")]
+    """Accuracy of the network itself."""
     firing_rate: Layers
     """Its spikes per neuron, for each layer and step: the scale for judging the differences."""
     heard_steps: Mapping[str, Sequence[int]]
