@@ -129,10 +129,7 @@ def choose_constant(
 
 
 def accuracy(description: Description, samples: Iterable[Any], seed: int = 0) -> tuple[float, int]:
-    """Return the share of correct answers, and the number of samples, by :class:`~bntt.deploy.Runtime`.
-
-    Of a SampleLoader, draw 0 is used, so that every candidate is measured on the same samples.
-    """
+    """Return the share of correct answers, and the number of samples, by :class:`~bntt.deploy.Runtime`."""
     runtime, right, count = Runtime(description), 0, 0
     for x, labels, *places in samples.epoch(0) if isinstance(samples, EpochLoader) else samples:
         index = np.asarray(places[0]) if places else np.arange(count, count + len(x))

@@ -23,11 +23,7 @@ BLOCK_BYTES = 1 << 25
 
 
 def pays(map_size: tuple[int, int], stride: tuple[int, int], dilation: tuple[int, int], groups: int) -> bool:
-    """Return True if a convolution's weight gradient in bfloat16 is computed here: by its shape, never measured.
-
-    Args:
-        map_size: height and width of the output.
-    """
+    """Return True if a convolution's weight gradient in bfloat16 is computed here: by its shape, never measured."""
     plain = stride == (1, 1) and dilation == (1, 1) and groups == 1
     return plain and math.prod(map_size) <= LARGEST_MAP and has_tiles()
 

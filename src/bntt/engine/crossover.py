@@ -65,11 +65,7 @@ def limits(synapse: Synapse, x: Spikes, compute: Compute) -> Crossover:
 
 
 def crossover(synapse: Synapse, x: Spikes) -> Crossover:
-    """Return a layer's crossover here, measured when a layer of its shape first runs with this number of threads.
-
-    Each direction is measured with the dtype of its own dense way, so that precisions with the same forward pass choose
-    the same way there.
-    """
+    """Return a layer's crossover here, measured when a layer of its shape first runs with this number of threads."""
     place = tuple(x.values.shape[2:])
     key = (*place, *synapse.weight.shape, synapse.geometry, x.largest, torch.get_num_threads(), use_variant())
     found = []

@@ -25,11 +25,7 @@ elements that the kernel assumes. A plain tuple, since one step of one sample ma
 
 
 def address(buffer: Buffer, name: str) -> int | None:
-    """Return the address of a buffer's values.
-
-    Args:
-        name: what the message calls it.
-    """
+    """Return the address of a buffer's values."""
     tensor, dtype, size = buffer
     if tensor is None:
         return None

@@ -31,10 +31,7 @@ def surrogate_constants(neuron: AnyNeuron) -> tuple[int, float, float]:
 
 
 class NeuronTables(NamedTuple):
-    """A neuron's constants as the kernels read them, each ``[T, C]``, or ``[1, C]`` if all steps share them.
-
-    They are consecutive in memory, in this order.
-    """
+    """A neuron's constants as the kernels read them, each ``[T, C]``, or ``[1, C]`` if all steps share them."""
 
     leak: Tensor
     """λ."""
@@ -113,9 +110,6 @@ def learned_leak(neuron: AnyNeuron) -> Tensor | None:
 
 def leak_gradient(sums: Tensor, shape: torch.Size) -> Tensor:
     """Return dL/dλ of one leak or of every channel's.
-
-    Args:
-        sums: of every step and channel, ``[T, C]``.
 
     >>> leak_gradient(torch.tensor([[1.0, 2.0], [0.5, 0.5]]), torch.Size([2]))
     tensor([1.5000, 2.5000])

@@ -59,10 +59,7 @@ class _Held(NamedTuple):
 
 
 class Prepared:
-    """A cache of synapses by their weight and bias, each valid as long as neither is changed or replaced.
-
-    Threads that advance from one state share it: an entry is complete before it is stored.
-    """
+    """A cache of synapses by their weight and bias, each valid as long as neither is changed or replaced."""
 
     def __reduce__(self) -> tuple[type[Prepared], tuple[()]]:
         """Start empty when copied or read from a file."""

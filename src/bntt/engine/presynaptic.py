@@ -20,10 +20,7 @@ WITHIN = 1e-3
 
 @dataclass(frozen=True)
 class Arrivals:
-    """The arrivals at the weights of a layer, by step and place, summed over batch and channels.
-
-    A fully connected layer has one place.
-    """
+    """The arrivals at the weights of a layer, by step and place, summed over batch and channels."""
 
     amount: Float64[Tensor, "S H W"]
     """Σ|x|: k spikes that were averaged over an area of A places are worth k / A."""
@@ -67,12 +64,7 @@ def _few(sizes: Tensor) -> Tensor | None:
 
 
 def arrivals(x: Spikes, lease: Lease, *, places: bool = True) -> Arrivals:
-    """Count what a layer's input ``[S, B, H, W, C]`` brings to its weights.
-
-    Args:
-        lease: where buffers come from.
-        places: True if the weights distinguish places; else a whole image counts as one place.
-    """
+    """Count what a layer's input ``[S, B, H, W, C]`` brings to its weights."""
     steps, values = len(x.values), x.values
     if steps > 1 and values.stride(0) == 0:  # one image for all steps, as direct coding gives it
         values = values[:1]

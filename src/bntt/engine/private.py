@@ -113,8 +113,6 @@ class Made(NamedTuple):
 def made_of(module: torch.nn.Module) -> Made | None:
     """List what a module and all its parts are made of: any change of them changes the list.
 
-    None if a hook observes one.
-
     >>> layer = torch.nn.Linear(2, 2)
     >>> before = made_of(layer)
     >>> layer.weight = torch.nn.Parameter(layer.weight)
@@ -194,10 +192,7 @@ def attributes_of(module: torch.nn.Module) -> Iterator[tuple[str, object]]:
 
 
 def parts_of(module: torch.nn.Module, name: str = "") -> list[tuple[str, torch.nn.Module, list[torch.Tensor]]]:
-    """List a module and all its parts, each with its own parameters and buffers.
-
-    It is like ``named_modules`` in a tenth of the time, since it is called for every block in every call.
-    """
+    """List a module and all its parts, each with its own parameters and buffers."""
     own = (*module._parameters.values(), *module._buffers.values())
     found = [(name, module, [tensor for tensor in own if tensor is not None])]
     for key, child in module._modules.items():

@@ -55,11 +55,7 @@ def scan(
 
 
 def scan_sums(reverse: Reverse, *, leak: bool = False, kernels: KernelName = "cpu") -> Tensor:
-    """Return dL/dβ and dL/dγ (Eq. 11): sums over rows of g = dL/dz and of g x̂, ``[2, T, C]``, float64.
-
-    Args:
-        leak: True to add a third sum, of dL/dλ: the gradient of every step's leaked membrane λu, times u.
-    """
+    """Return dL/dβ and dL/dγ (Eq. 11): sums over rows of g = dL/dz and of g x̂, ``[2, T, C]``, float64."""
     if reverse.neuron is None:
         return _drive_sums(reverse)
     return open_kernels(kernels).reverse_sums(reverse, leak=leak)
@@ -81,11 +77,7 @@ def scan_reverse(
 
 
 def drive(current: Tensor, affine: Affine, out: Tensor) -> None:
-    """Write ``z = scale (current - mean) + shift`` into ``out``, float32.
-
-    It is for layers without neurons, whose current goes into a residual sum. Compared with the layer's weights it costs
-    almost nothing, so it is plain PyTorch.
-    """
+    """Write ``z = scale (current - mean) + shift`` into ``out``, float32."""
     for t, values in enumerate(current):
         torch.sub(values, affine.mean[t], out=out[t]).mul_(affine.scale[t]).add_(affine.shift[t])
 

@@ -43,10 +43,7 @@ class Geometry:
 
 @dataclass(frozen=True)
 class Spikes:
-    """The input of a layer: counts (uint8) worth ``scale`` each, signed spikes (int8) or real numbers (float32).
-
-    Only the dense way takes real numbers.
-    """
+    """The input of a layer: counts (uint8) worth ``scale`` each, signed spikes (int8) or real numbers (float32)."""
 
     values: Tensor
     """``[T, B, H, W, C]``; counts are contiguous."""
@@ -79,10 +76,7 @@ class Spikes:
             yield self.floats_into(lease.take(*self.values.shape, dtype=dtype, device=self.values.device))
 
     def count_over_time(self) -> Tensor:
-        """Return the counts summed over all steps, float32, ``[B, H, W, C]``.
-
-        It adds in bytes as long as none can overflow, thirty times as fast as in floats.
-        """
+        """Return the counts summed over all steps, float32, ``[B, H, W, C]``."""
         groups = [part.sum(0, dtype=torch.uint8) for part in torch.split(self.values, max(1, 255 // self.largest))]
         return torch.stack(groups).sum(0, dtype=torch.float32)
 
@@ -98,11 +92,7 @@ class Spikes:
 
 
 class Synapse:
-    """The weights of one layer during one forward or backward pass, in whatever layouts the pass turns out to need.
-
-    Args:
-        weight: ``[Co, Ci / groups, Kh, Kw]``, or ``[Co, Ci]`` of a fully connected layer; float32.
-    """
+    """The weights of one layer during one forward or backward pass, in whatever layouts the pass turns out to need."""
 
     def __init__(self, weight: Tensor, bias: Tensor | None, geometry: Geometry, precision: Precision = "fp32") -> None:
         self.weight, self.bias = weight.detach(), None if bias is None else bias.detach().contiguous()
@@ -126,10 +116,7 @@ class Synapse:
         return self.geometry.dilation == (1, 1) and self.geometry.groups == 1 and self.kernel[1] <= 16
 
     def forward(self, x: Spikes, *, events: bool, out: Tensor | None = None) -> Tensor:
-        """Return ``[T, B, H', W', Co]`` of :attr:`forward_dtype`, contiguous.
-
-        It is ``out`` if given, except from a dense convolution.
-        """
+        """Return ``[T, B, H', W', Co]`` of :attr:`forward_dtype`, contiguous."""
         if events:
             return self._event_forward(x, out)
         with x.as_floats(self.forward_dtype) as floats:
@@ -149,11 +136,7 @@ class Synapse:
         return y.permute(0, 2, 3, 1).reshape(*floats.shape[:2], *y.shape[2:], -1).contiguous().to(floats.dtype)
 
     def add_weight_grad(self, total: Tensor, x: Spikes, grad_out: Tensor, *, events: bool) -> None:
-        """Add dL/dW of some steps to ``total``.
-
-        Args:
-            grad_out: ``[T, B, H', W', Co]``, contiguous, float32 or :attr:`backward_dtype`.
-        """
+        """Add dL/dW of some steps to ``total``."""
         if events:
             job = self._job(x)
             job.give(grad_out=(grad_out.float(), torch.float32, self._out_size(x)))

@@ -59,12 +59,7 @@ PLACE = Geometry(padding=(1, 1))
 
 
 def input_grad_reference(grad_out: Tensor, weight: Tensor) -> Tensor:
-    """Return dL/dx of a convolution with stride 1 and padding 1, float64, by the matrices.
-
-    Args:
-        grad_out: dL/dy, ``[N, H, W, Co]``.
-        weight: ``[Co, Ci, 3, 3]``.
-    """
+    """Return dL/dx of a convolution with stride 1 and padding 1, float64, by the matrices."""
     into, turn, out = (torch.tensor(table, dtype=torch.float64, device=grad_out.device) for table in (IN, WEIGHT, OUT))
     _, height, width, _ = grad_out.shape
     down, across = tiles(height, width)
@@ -81,11 +76,7 @@ def tiles(height: int, width: int) -> tuple[int, int]:
 
 
 def takes(synapse: Synapse, shape: tuple[int, ...], compute: Compute) -> bool:
-    """Return True if a layer's input gradient is computed this way: decided by its shape, never by a measurement.
-
-    Args:
-        shape: the input's, ``[T, B, H, W, Ci]``.
-    """
+    """Return True if a layer's input gradient is computed this way: decided by its shape, never by a measurement."""
     steps, batch, height, width, _ = shape
     if compute.input_grad != "winograd" or compute.kernels != "cpu" or not fits(synapse):
         return False

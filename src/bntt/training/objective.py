@@ -255,10 +255,7 @@ def name_of(loss: Loss | None) -> str:
 
 
 def described(value: Any, known: frozenset[int] = frozenset()) -> str:
-    """Describe a loss with all that it was made with; what has a known id, or is no data or callable, by its type.
-
-    A function goes by its name; one that is made in another function by what it encloses too, a lambda by its code.
-    """
+    """Describe a loss with all that it was made with; what has a known id, or is no data or callable, by its type."""
     value = getattr(value, "_orig_mod", getattr(value, "_torchdynamo_orig_callable", value))  # given to torch.compile
     kind, parts = str(getattr(value, "__qualname__", type(value).__qualname__)), tuple[Any, ...]()
     if value is None or isinstance(value, bool | int | float | complex | str | bytes):

@@ -57,11 +57,7 @@ class EvaluateArguments:
 
 
 def spans(steps: Iterable[int]) -> str:
-    """Format ascending steps, given from 0, as ranges counted from 1.
-
-    >>> spans([0, 1, 2, 5])
-    'steps 1-3, 6'
-    """
+    """Format ascending steps, given from 0, as ranges counted from 1."""
     runs = groupby(enumerate(t + 1 for t in steps), lambda one: one[1] - one[0])
     found = [[t for _, t in run] for _, run in runs]
     texts = [f"{run[0]}-{run[-1]}" if len(run) > 1 else f"{run[0]}" for run in found]
@@ -338,11 +334,7 @@ class EvaluationResult(Result):
 
 
 def variant(arguments: EvaluateArguments) -> str:
-    """Name the settings in which a measurement differs from the default.
-
-    >>> variant(EvaluateArguments(split="validation", num_steps=16, longer="hold", images=100))
-    'validation-16-steps-hold-100-images'
-    """
+    """Name the settings in which a measurement differs from the default."""
     parts = {
         arguments.split: arguments.split != "test",
         "exit": arguments.exit,

@@ -56,11 +56,7 @@ def write(description: Description, path: Path, weights: str = "float32") -> Non
 
 
 def build(description: Description) -> nir.NIRGraph:
-    """Return the NIR graph of a network.
-
-    Its input is the encoder's output in one step; its output is a step's logits, whose mean over the steps is the
-    network's.
-    """
+    """Return the NIR graph of a network."""
     try:
         import nir
     except ModuleNotFoundError:

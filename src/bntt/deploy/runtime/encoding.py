@@ -152,12 +152,7 @@ def pictures_of(made: Description) -> Pictures:
 
 
 def arranged(images: Array, order: str) -> Array:
-    """Return images ``[N, C, H, W]`` in the order of :func:`bntt.data.sequences.arrange`; "": as they are.
-
-    >>> image = np.arange(6).reshape(1, 1, 2, 3)
-    >>> arranged(image, "pixels").shape, arranged(image, "rows")[0, 1].tolist()
-    ((1, 6, 1), [3, 4, 5])
-    """
+    """Return images ``[N, C, H, W]`` in the order of :func:`bntt.data.sequences.arrange`; "": as they are."""
     if not order:
         return images
     count, channels, height, width = images.shape

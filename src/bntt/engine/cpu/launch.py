@@ -72,14 +72,7 @@ def reverse_current(reverse: Reverse, offset: Tensor | None, slope: Tensor | Non
 
 
 def rectify(current: Tensor, affine: Affine, window: PoolSize, floor: float) -> Tensor:
-    """Normalise one step of an ANN's layer, raise values below ``floor`` to it, and average over windows.
-
-    Args:
-        current: ``[B, H, W, C]``.
-
-    Returns:
-        ``[B, H', W', C]``.
-    """
+    """Normalise one step of an ANN's layer, raise values below ``floor`` to it, and average over windows."""
     images, height, width, channels = current.shape
     out = torch.empty(images, height // window[0], width // window[1], channels, dtype=F32, device=CPU)
     call("bntt_rectify", _rectify_job(current, affine, window, floor, out=(out, F32, out.numel())))
@@ -114,10 +107,7 @@ def rectify_reverse(
 
 
 def poisson_bytes(x: Float[Tensor, "B C H W"], keys: Int[Tensor, "T B"], *, signed: bool) -> Int8[Tensor, "T B C H W"]:
-    """Draw the spikes of :mod:`bntt.ops.poisson` for these step keys by the compiled kernels.
-
-    The same spikes as ``rate(x, uniform(keys, C, H, W))``, one byte each, with the channels last in memory.
-    """
+    """Draw the spikes of :mod:`bntt.ops.poisson` for these step keys by the compiled kernels."""
     pixels, keys = x.contiguous(), keys.contiguous()
     batch, channels, height, width = x.shape
     spikes = torch.empty(len(keys), batch, height, width, channels, dtype=torch.int8, device=CPU)

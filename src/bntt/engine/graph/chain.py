@@ -58,13 +58,7 @@ def room_of(nodes: Sequence[Node], x: Spikes) -> Room:
 
 
 class Chain:
-    """Layers in order; only one call at a time may use a chain, since it owns its buffers.
-
-    Args:
-        layers: their tables have a row for every step that may come.
-        x: an input of the shape to come, without values, with the most samples that a call may have.
-        prepared: the packed weights, which chains of other shapes may share.
-    """
+    """Layers in order; only one call at a time may use a chain, since it owns its buffers."""
 
     def __init__(self, layers: Sequence[Layer], x: Spikes, compute: Compute, prepared: Prepared) -> None:
         self._links: list[_Link] = []
@@ -83,13 +77,7 @@ class Chain:
     def run(
         self, x: Spikes, first: int, starts: Sequence[Start], out: Callable[[Spikes], None], *, in_place: bool = False
     ) -> tuple[Sequence[Start], list[Tensor]]:
-        """Return the state of every layer, and its spikes by step and channel.
-
-        Args:
-            first: row of the tables for the first step of x.
-            starts: state before that step, which is only modified if it may advance in place.
-            out: called with the last layer's spikes, a few steps at a time, before they are overwritten.
-        """
+        """Return the state of every layer, and its spikes by step and channel."""
         size = steps_at_once(max(self.room.each * x.values.shape[1], x.values[0].numel()))
         fired: list[list[Tensor]] = [[] for _ in self._links]
         for begin in range(0, len(x.values), size):

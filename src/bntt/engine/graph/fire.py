@@ -36,10 +36,7 @@ class Firing:
     def begin(
         neuron: AnyNeuron, window: PoolSize, how: How, current: Tensor, start: Tensor | None, first: int
     ) -> Firing:
-        """Start on a current of all steps, ``[S, B, H, W, C]``, from a membrane; None is rest.
-
-        The membrane is left unmodified, unless it may advance in place.
-        """
+        """Start on a current of all steps, ``[S, B, H, W, C]``, from a membrane; None is rest."""
         lease, device = how.lease, current.device
         if start is not None and how.in_place and lease.owns(start):
             membrane = start

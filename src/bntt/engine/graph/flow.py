@@ -71,12 +71,7 @@ def forward(
     found: Sequence[Any] = (),
     keep: int | None,
 ) -> Went:
-    """Drive the nodes by some steps.
-
-    Args:
-        found: what an earlier pass over them found, of every node.
-        keep: the first node that a backward pass will reach; None: none follows.
-    """
+    """Drive the nodes by some steps."""
     went, readers, lease = Went(x), readers_of([one.node for one in passes]), passes[0].how.lease
     went.values.append(Value(x, None, readers[0]))
     for i, one in enumerate(passes):

@@ -236,10 +236,7 @@ class LayerPass(NodePass):
     def _synapse_backward(
         self, done: Saved, grad_current: Tensor, weight_grad: Tensor | None, *, wants_input: bool
     ) -> tuple[Tensor | None, Tensor]:
-        """Add the weight gradient to ``weight_grad``; return the input's gradient and its buffer.
-
-        The input's gradient overwrites ``grad_current`` if it fits.
-        """
+        """Add the weight gradient to ``weight_grad``; return the input's gradient and its buffer."""
         synapse, source, events = self.synapse, done.source.values, done.found.by_events[1]
         input_grad, held = None, grad_current
         if wants_input:

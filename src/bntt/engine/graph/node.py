@@ -149,12 +149,7 @@ class NodePass(ABC):
 
     @abstractmethod
     def forward(self, inputs: Sequence[Spikes], first: int, start: Start, known: Any = None) -> Passed:
-        """Drive the node by the steps from ``first`` on.
-
-        Args:
-            start: the state that the node carries from the steps before; it is not modified.
-            known: what an earlier pass over the same steps found; that pass took the measurements.
-        """
+        """Drive the node by the steps from ``first`` on."""
 
     def zero(self, wanted: Sequence[bool]) -> list[Tensor | None]:
         """Return zeros for the wanted gradients of what it learns; in the order of :attr:`Node.learned`."""
@@ -163,12 +158,7 @@ class NodePass(ABC):
 
     @abstractmethod
     def backward(self, done: Any, towards: Towards, learned: Learned, call: BackwardCall) -> list[Towards | None]:
-        """Return the gradients towards its inputs, where they are wanted.
-
-        Args:
-            done: what the forward pass saved.
-            learned: what :meth:`zero` gave; these steps' part is added.
-        """
+        """Return the gradients towards its inputs, where they are wanted."""
 
 
 def differentiable_once(backward: Callable[..., tuple[Any, ...]]) -> Callable[..., tuple[Any, ...]]:

@@ -26,12 +26,7 @@ def current_moments(current: Tensor, copy: Tensor | None = None, *, kernels: Ker
 
 
 def by_batch(layer: Layer, steps: slice, own: Moments, past: Moments | None, by_events: tuple[bool, bool]) -> Resolved:
-    """Normalise some steps (Eq. 9) by the batch's statistics, pooled over time as the layer says.
-
-    Args:
-        own: the moments of these steps' currents.
-        past: what the pooling kept of the steps before.
-    """
+    """Normalise some steps (Eq. 9) by the batch's statistics, pooled over time as the layer says."""
     if layer.pooling == Window(0):
         return _resolved(layer, steps, own.mean, own.var, own, by_events)
     pooled, carried = layer.pooling.extend(past, own)
@@ -100,12 +95,6 @@ def _leaves(moments: Moments) -> Moments:
 
 def by_sample(current: Tensor, eps: float, out: Tensor) -> Tensor:
     """Normalise each sample and step, ``(x - μ) / √(σ² + ε)`` over channels and places: LayerNorm without its scale.
-
-    Args:
-        out: takes the result; it may be ``current`` itself.
-
-    Returns:
-        ``1 / √(σ² + ε)``, ``[S, B, 1, 1, 1]``, float32.
 
     >>> x = torch.tensor([-1.0, 1.0]).reshape(1, 1, 1, 1, 2)
     >>> by_sample(x, 0.0, x).flatten(), x.flatten()

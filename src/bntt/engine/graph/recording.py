@@ -70,10 +70,7 @@ class Measure:
 
 @dataclass(frozen=True)
 class Seen:
-    """The measurements of one layer over the S steps of a pass; None where not asked for.
-
-    Where processes share a batch, these are of this process's part.
-    """
+    """The measurements of one layer over the S steps of a pass; None where not asked for."""
 
     spikes: Int64[Tensor, "S C"] | None = None
     """Spikes, summed over batch and space, before the pool; always, where there are neurons."""

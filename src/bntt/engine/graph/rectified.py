@@ -61,9 +61,6 @@ def _pooled(current: Sequence[int], window: PoolSize) -> Size:
 def why_not_rectified(nodes: Sequence[Node], compute: Compute, *, alone: bool) -> str:
     """Return why the nodes of a block that rectifies cannot run here; "" if they can.
 
-    Args:
-        alone: True if there is one step.
-
     >>> why_not_rectified([Rectify(window=(1, 1))], Compute(rectifiers="plain"), alone=True)
     "its neurons rectify, and rectifiers are 'plain', not 'fused'"
     """
@@ -82,14 +79,7 @@ def why_not_rectified(nodes: Sequence[Node], compute: Compute, *, alone: bool) -
 
 
 def run_rectified(nodes: Sequence[Node], x: Tensor, compute: Compute) -> tuple[Tensor, list[Moments | None]]:
-    """Drive the nodes by one step.
-
-    Args:
-        x: ``[1, B, H, W, C]``, float32.
-
-    Returns:
-        The output of the last node, ``[1, B, H, W, C]``, and the batch's moments of each node that took them.
-    """
+    """Drive the nodes by one step."""
     values, found = [x[0].permute(0, 3, 1, 2)], list[Moments | None]()
     furthest = max(-back for node in nodes for back in node.reads)
     for node in nodes:

@@ -126,10 +126,7 @@ def steps_at_once(values: int) -> int:
 
 
 def available_memory(device: torch.device) -> float:
-    """Return the bytes that a pass could take now, including those kept from the last one; infinite if unknown.
-
-    On a GPU they are the GPU's; else the smaller of what Linux and the control group (version 2 or 1) leave.
-    """
+    """Return the bytes that a pass could take now, including those kept from the last one; infinite if unknown."""
     if device.type == "cuda":
         kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return float(torch.cuda.mem_get_info(device)[0] + kept)

@@ -77,11 +77,7 @@ class Ran:
 
 
 def run_stack(stack: Stack, x: Spikes, *, mean_over_time: bool) -> Ran:
-    """Drive the nodes by x.
-
-    Gradients reach ``x.values``, if it is float, what every layer learns, and what it starts from; and they come from
-    ``out`` and ``ends``. Differentiating twice raises.
-    """
+    """Drive the nodes by x."""
     learned = [tensor for node in stack.nodes for tensor in node.learned]
     starts = [tensor for start in stack.carried for tensor in _tensors(start)]
     if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in (x.values, *learned, *starts)):
@@ -137,10 +133,7 @@ def _kept(end: Start, lease: Lease) -> Start:
 
 
 def _chunks(nodes: Sequence[Node], passes: Sequence[NodePass], x: Spikes) -> Iterator[tuple[int, int]]:
-    """Yield the steps that go through all nodes at a time, so that memory does not grow with T.
-
-    They are all steps if statistics wait for them, or for other processes, which may have chunks of other sizes.
-    """
+    """Yield the steps that go through all nodes at a time, so that memory does not grow with T."""
     steps = size = len(x.values)
     if not any(one.waits for one in passes):
         size = steps_at_once(max(x.values[0].numel(), largest_step(sizes(nodes, x))))
@@ -174,10 +167,7 @@ class _RunStack(torch.autograd.Function):
     def forward(
         ctx: Any, stack: Stack, x: Spikes, mean_over_time: bool, values: Tensor, *others: Tensor | None
     ) -> tuple[Any, ...]:
-        """Run the stack; ``others`` are what the nodes learn and start from.
-
-        Counts, moments and measurements are no tensors for autograd.
-        """
+        """Run the stack; ``others`` are what the nodes learn and start from."""
         steps, size = len(x.values), span_of(stack.nodes, x, stack.compute)
         out = Output(steps, mean_over_time)
         spans: list[Span] = []
@@ -274,10 +264,7 @@ def _detached(start: Start) -> Start:
 def _carries(
     shapes: Sequence[torch.Size | None], grads: Sequence[Tensor | None], like: Tensor, *, every: bool
 ) -> list[Carry]:
-    """Return the gradients of what is carried beyond the last step; they may be overwritten.
-
-    None if no step follows or precedes.
-    """
+    """Return the gradients of what is carried beyond the last step; they may be overwritten."""
     carries: list[Carry] = []
     for i, shape in enumerate(shapes):
         membrane, mean, var = grads[3 * i : 3 * i + 3] if grads else (None, None, None)

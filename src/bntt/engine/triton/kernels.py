@@ -69,10 +69,7 @@ def row_of(table, row, c, channels):
 
 @triton.jit
 def constant(rule, which: tl.constexpr, t, c, channels):
-    """Return a neuron's constant in a step: leak, sign, threshold (with the sign), amount, 1/θ, or the surrogate's.
-
-    ``rule`` holds its tables, consecutive in memory; the elements from row to row; and those from table to table.
-    """
+    """Return a neuron's constant in a step: leak, sign, threshold (with the sign), amount, 1/θ, or the surrogate's."""
     return row_of(rule[0], which * rule[2] + t * rule[1], c, channels)
 
 
@@ -168,10 +165,7 @@ def advance(
     HARD: tl.constexpr,
     KEEP: tl.constexpr,
 ):
-    """Return the membrane after steps first..last-1; with KEEP store potentials in ``to``, a tile for each step.
-
-    ``tables`` are mean, scale and shift, ``rule`` what :func:`constant` takes.
-    """
+    """Return the membrane after steps first..last-1; with KEEP store potentials in ``to``, a tile for each step."""
     for t in range(first, last):
         now = tl.cast(tl.load(x + t * size, mask=inside, other=0.0), tl.float32)
         drive, _ = drive_at(now, tables[0], tables[1], tables[2], t * channels, c, channels)
