@@ -4,5 +4,6 @@ from pathlib import Path
 
 from bntt.io.archive import unpacked
 
-RESULTS = unpacked(Path(__file__).parents[1] / "results")
+KEPT = Path(__file__).parents[1] / "results"
+RESULTS = unpacked(KEPT)
 """A directory for each kept run, and ``bench`` for reports of the benchmark."""

@@ -200,7 +200,7 @@ def attack_rows() -> list[list[str]]:
 
 def by_margin() -> str:
     """Say how one network does if each image stops by its margin."""
-    found = read_json(RUNS / "cifar10-small-bntt" / "exit-per-sample.json")
+    found = read_json(RUNS / "cifar10-small-bd63a9e48c3d" / "exit-per-sample.json")
     (row,) = (one for one in found["criteria"] if one["criterion"] == "margin")
     steps, whole = found["whole_steps"], found["whole_accuracy"]
     said = f"{row['mean_steps']:.1f} of {steps} steps on average, at {row['test_accuracy']:.2%} accuracy"

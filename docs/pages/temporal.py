@@ -1,7 +1,7 @@
 """docs/evidence/temporal.md, from the kept runs on recordings and sequences.
 
-A run is ``events-NORM-SEED``, ``cifar-events-NORM-SEED``, ``rows-NORM-SEED``, ``pixels-NORM-SEED`` or
-``growing-SEED``. Every number comes from such a run's files; what was not run is left out.
+A run is one of a study or, where no study has it, ``events-NORM-SEED``, ``cifar-events-NORM-SEED``, ``rows-NORM-SEED``,
+``pixels-NORM-SEED`` or ``growing-SEED``. Every number comes from such a run's files; what was not run is left out.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ NORMS = {
     "none": "no norm",
     "lsnn": "LSNN, no norm (Adam)",
 }
+STUDIES = {"events": "table-2", "rows": "sequence-norms"}
+"""Studies that have the runs of a section."""
 GROWING = (("growing", "T grows from 2 over 4 to 8"), ("rival-bntt", "T = 8 from the start"))
 HEADS = ("network", "T", "test accuracy, %", "each start, %", "spikes per sample", "seconds per epoch", "starts")
 
@@ -55,7 +57,7 @@ def row(name: str, found: list[Facts]) -> list[str]:
 
 def compared(title: str, prefix: str, names: dict[str, str], text: str) -> tuple[list[str], list[Facts]]:
     """Return a section with every norm that was run, and the first start of each."""
-    runs = {label: starts(f"{prefix}-{key}") for key, label in names.items()}
+    runs = {label: starts(f"{prefix}-{key}", STUDIES.get(prefix, "")) for key, label in names.items()}
     runs = {label: found for label, found in runs.items() if found}
     if not runs:
         return [], []

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shlex
 import signal
 import subprocess
 import sys
@@ -12,8 +13,8 @@ import pytest
 
 from bntt.cli import main as cli
 from bntt.cli import study as verb
+from bntt.studies.make_runs import Ended
 from bntt.studies.study_file import study_names
-from bntt.studies.workers import Outcome
 from tests.studies.test_work_items import items
 
 STUDY = """
@@ -122,6 +123,9 @@ def test_mistakes_are_told_before_anything_is_made(home, capsys):
         ("all", "table-1"): "all already names every study",
         ("table-5", "--jobs", "0"): "--jobs must be 1 or more",
         ("table-5", "--data", "images"): "expected NAME=FOLDER",
+        ("table-5", "--backend", "dask"): "belong together",
+        ("table-5", "--merge", "x.tar.xz", "--dry-run"): "choose one",
+        ("mine/two-norms.toml", "--small", "--only", "demo-1"): "--only demo-1: unknown name 'demo-1'",
         ("table-5", "--pack", "mine/two-norms.toml"): "two-norms.toml is a file: name another",
         ("table-5", "--data", "imagse=mine"): "unknown name 'imagse'; did you mean 'images'?",
         ("table-5", "--data", "images=nowhere"): "nowhere does not exist, and nothing was prepared from it",
@@ -145,6 +149,8 @@ def test_all_is_every_study(home, capsys, monkeypatch):
 
 def test_where_no_data_is_here_nothing_can_be_made(home, capsys, monkeypatch):
     monkeypatch.setenv("BNTT_DATA", str(home / "none"))
+    assert study("table-2", "--commands") == 3
+    assert capsys.readouterr().err.startswith("bntt: nothing can be made: dvs-cifar10 is not here")
     for how in ("--estimate", "--jobs=2"):
         assert study("table-2", how) == 3
         assert capsys.readouterr().err.startswith("bntt: nothing can be made: dvs-cifar10 is not here: bntt data prep")
@@ -164,11 +170,11 @@ def test_the_time_left_goes_by_the_work_that_was_done():
     assert one.work == other.work > 0
     watch = verb._Pace([one, other, last], jobs=1)
     assert watch.text() == "3 left, the first run will show how long"
-    watch.record(Outcome(one, 0, "", 60.0, True))
+    watch.record(one, Ended(0, "", 60.0, True))
     assert watch.text() == "2 left, about 1:00"
-    watch.record(Outcome(other, 6, "failed", 1.0, True))
+    watch.record(other, Ended(6, "failed", 1.0, True))
     assert watch.text() == "1 left"
-    watch.record(Outcome(last, 0, "", 1.0, False))
+    watch.record(last, Ended(0, "", 1.0, False))
     assert watch.text() == "nothing left"
     assert again.action == "cannot", "nobody has decided"
 
@@ -179,10 +185,26 @@ def child(home, *args):
 
 
 @pytest.mark.slow
+def test_each_missing_run_is_a_command_of_its_own(home, capsys):
+    assert study("mine/two-norms.toml", "--small", "--pool", "my pool", "--commands") == 0
+    commands = [shlex.split(line) for line in capsys.readouterr().out.splitlines()]
+    assert [command[:2] for command in commands] == [["bntt", "study"]] * 2
+    assert not (home / "my pool").exists()
+    for command in commands:
+        assert cli.main(command[1:]) == 0
+    assert not (home / "runs").exists(), "results are written by the study"
+    capsys.readouterr()
+    assert study("mine/two-norms.toml", "--small", "--pool", "my pool", "--commands") == 0
+    assert capsys.readouterr().out == ""
+    assert study("mine/two-norms.toml", "--small", "--pool", "my pool", "--only-kept") == 0
+    assert [start["state"] for run in result(home)["runs"] for start in run["starts"]] == ["done", "done"]
+
+
+@pytest.mark.slow
 def test_sigterm_stops_the_children_and_says_how_to_go_on(home):
     process = child(home)
     logs = home / "runs" / "pool" / "logs"
-    while not any(log.read_bytes().count(b"\n") > 1 for log in logs.glob("*.log")):  # the first is ours
+    while not any(log.read_bytes() for log in logs.glob("*.log")):
         time.sleep(0.1)
         assert process.poll() is None
     process.send_signal(signal.SIGTERM)

@@ -16,7 +16,8 @@ def test_a_file_of_another_machine_becomes_a_kept_result(tmp_path, monkeypatch, 
     archive = str(evidence(tmp_path / "there"))
     assert cli.main(["study", "mine.toml", "--small", "--merge", archive, "--pack", "results"]) == 0
     out = capsys.readouterr().out
-    assert "taken in: mine: bntt, seed 0, Q at def" in out
+    assert "merged: runs/pool/demo-" in out
+    assert ", Q at def" in out
     assert "packed: results/mine.tar.xz" in out
     rows = json.loads((tmp_path / "results" / "mine.json").read_text())["table"]["rows"]
     assert [(row["cells"]["acc"]["n"], row["made_on"]) for row in rows] == [

@@ -47,7 +47,7 @@ def test_runs_are_compared_by_the_starts_that_both_have(page):
 
 def test_an_exit_stands_beside_all_steps_of_its_own_draws(page):
     kept = page("kept")
-    found = kept.read_json(kept.RUNS / "cifar10-small-bntt" / "exit-per-sample.json")
+    found = kept.read_json(kept.RUNS / "cifar10-small-bd63a9e48c3d" / "exit-per-sample.json")
     margin = next(row for row in found["criteria"] if row["criterion"] == "margin")
     said = page("findings").by_margin()
     assert f"{margin['test_accuracy']:.2%}" in said

@@ -1,16 +1,18 @@
 """Runs as a study finds them: directories with the files of a training, made without one."""
 
 import json
-import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
+from joblib import Parallel
 
 from bntt.data.prepared import manifest_of
 from bntt.data.registry import DATASETS
 from bntt.io.checkpoint import write_checkpoint
 from bntt.runs.recipe.build import facts_of
 from bntt.runs.recipe.file import dump_recipe, load_recipe
+from bntt.studies.make_runs import Engine
 
 STUDY = {
     "title": "Two norms",
@@ -40,11 +42,22 @@ def evaluation(accuracy=0.8, **more):
     return found | {"gamma_magnitude": {}, "gamma_signed": {}, "firing_rate": {}} | more
 
 
-def fake_program(folder: Path):
-    """A stand-in for the program that does jobs."""
+class Inline(Engine):
+    """The engine in this process."""
+
+    killed = ()
+
+    @contextmanager
+    def parallel(self):
+        yield Parallel(1, return_as="generator_unordered")
+
+
+def fake_pool(folder: Path):
+    """A pool with what :mod:`tests.studies.fake_bntt` makes runs from beside it."""
     checkpoint(folder / "made.safetensors")
     (folder / "made.json").write_text(json.dumps({"sums": bundled_sums(), "evaluation": evaluation(0.5)}))
-    return sys.executable, str(Path(__file__).parent / "fake_bntt.py"), str(folder)
+    (folder / "pool").mkdir(exist_ok=True)
+    return folder / "pool"
 
 
 def checkpoint(path: Path, value=1 / 3):

@@ -105,7 +105,7 @@ def test_every_kept_measure_is_what_it_says_and_can_be_read(file):
 
 
 def test_another_record_of_a_measurement_is_read_as_such():
-    values = json.loads((RESULTS / "cifar10-small-bntt" / "exit-per-sample.json").read_text(encoding="utf-8"))
+    values = json.loads((RESULTS / "cifar10-small-bd63a9e48c3d" / "exit-per-sample.json").read_text(encoding="utf-8"))
     assert made("exit", per_sample=True).read(values).criteria
     with pytest.raises(ValueError, match="Field required"):
         made("exit").read(values)

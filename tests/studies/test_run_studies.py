@@ -6,11 +6,12 @@ import pytest
 
 from bntt.io.archive import read_archive
 from bntt.runs.recipe.schema import RecipeError
-from bntt.studies.evidence.packing import pack_finished
+from bntt.studies.evidence.packing import pack_results
+from bntt.studies.make_runs import work
 from bntt.studies.run_studies import Folders, plan, results_of, write_results
 from bntt.studies.study_file import parse_study
-from bntt.studies.workers import WorkSettings, work
-from tests.studies.kept import fake_program, keep, small, study
+from tests.studies.fake_bntt import fake_start
+from tests.studies.kept import Inline, fake_pool, keep, small, study
 
 
 @pytest.fixture
@@ -19,10 +20,9 @@ def places(tmp_path):
 
 
 def done(places, *studies):
-    places.pool.mkdir(exist_ok=True)
+    fake_pool(places.pool.parent)
     planned = plan([parse_study(one, f"s{n}") for n, one in enumerate(studies)], "small", places)
-    shop = WorkSettings(places.pool, program=fake_program(places.pool.parent))
-    outcomes = list(work(planned.items, shop))
+    outcomes = list(work(planned.items, places.pool, fake_start, Inline()))
     return planned, results_of(planned, places, outcomes)
 
 
@@ -64,10 +64,11 @@ def test_two_studies_share_what_they_have_in_common(places):
     assert planned.left() == []
 
 
-def test_each_study_takes_the_run_of_a_start_that_has_its_measures_in_float32_where_both_do(places):
-    """As `energy` and `table-1`, which ask other things of one ANN."""
-    for name, precision, kind in (("a", "bf16-grad", "activity"), ("b", "fp32", "energy")):
-        run = keep(places.pool / name, small(f"compute.precision={precision}"))
+def test_each_study_takes_the_run_of_a_start_that_has_its_measures(places, tmp_path):
+    """As `energy` and `table-1`, which ask other things of one ANN: kept twice, measured once each."""
+    here = Folders(places.pool, (tmp_path / "kept",), places.out)
+    for name, kind in (("a", "activity"), ("b", "energy")):
+        run = keep(tmp_path / "kept" / name, small())
         (run / f"{kind}.json").write_text(json.dumps({"split": "test", "arguments": {}}))
     asking = [
         parse_study(
@@ -75,9 +76,8 @@ def test_each_study_takes_the_run_of_a_start_that_has_its_measures_in_float32_wh
         )
         for kind, kinds in (("activity", ["activity"]), ("energy", ["energy"]), ("none", []))
     ]
-    found = results_of(plan(asking, "small", places), places, [])
-    runs = [[run.path.name for run in result.found["bntt", 0].runs()] for result in found]
-    assert runs == [["a", "b"], ["b", "a"], ["b", "a"]]
+    found = results_of(plan(asking, "small", here), here, [])
+    assert [result.found["bntt", 0].kept.path.name for result in found] == ["a", "b", "a"]
 
 
 def test_the_first_start_of_every_run_comes_before_the_second_of_any(places):
@@ -100,14 +100,13 @@ def test_what_is_finished_is_packed_while_the_rest_is_made(places):
     (gone / "evaluation.json").unlink()
     other = study(runs=[{"name": "x", "set": ["network.norm=bn"]}], claims=None, figures=None)
     again = plan([parse_study(study(), "s0"), parse_study(other, "s1")], "small", places)
-    before = [(item.action, item.kept) for item in again.items]
-    summary, archive, _ = pack_finished(again, places, [], places.out / "packed")
-    assert [(item.action, item.kept) for item in again.items] == before, "work that goes on is not disturbed"
+    finished = [one for one in results_of(again, places, []) if any(start.kept for start in one.found.values())]
+    summary, archive, _ = pack_results(finished, places.out / "packed")
     assert (summary.name, archive.name) == ("s0.json", "s0.tar.xz"), "s1 has nothing yet"
     cells = {row["run"]: row["cells"]["acc"]["n"] for row in json.loads(summary.read_text())["table"]["rows"]}
     assert cells == {"bntt": 2, "none": 1}
     assert {name.split("/")[0] for name, _ in read_archive(archive)} == {
-        item.kept.path.name for item in again.items if item.kept
+        item.kept[0].path.name for item in again.items if item.kept
     }
 
 

@@ -3,6 +3,7 @@
 import json
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -12,7 +13,7 @@ from bntt.runs.recipe.schema import RecipeError
 from bntt.studies.start_plan import definition, plan_study, same_runs
 from bntt.studies.study_file import load_study, parse_study, study_names
 from bntt.studies.study_result import as_json
-from tests.evidence import RESULTS
+from tests.evidence import KEPT, RESULTS
 from tests.rows import each_row
 from tests.runs.recipe.test_recipes_run import parts_like
 from tests.studies.found import PLACES, full_result
@@ -153,6 +154,8 @@ def test_a_result_names_them_in_its_table_and_counts_them_once_in_its_claims():
 @each_row(("one", "other"), [("tdbn", "bn-pooled"), ("bntt-scaled", "bntt")])
 def test_they_were_so_where_they_were_run(one, other, seed):
     """Of the runs that are kept: the same images right, the same spikes."""
-    found = [json.loads((RESULTS / f"rows-{name}-{seed}" / "evaluation.json").read_text()) for name in (one, other)]
+    runs = json.loads((KEPT / "sequence-norms.json").read_text())["runs"]
+    kept = {run["name"]: Path(run["starts"][seed]["directory"]).name for run in runs}
+    found = [json.loads((RESULTS / kept[name] / "evaluation.json").read_text()) for name in (one, other)]
     assert found[0]["accuracy"] == found[1]["accuracy"]
     assert found[0]["spikes_per_image"] == found[1]["spikes_per_image"]

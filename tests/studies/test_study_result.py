@@ -10,7 +10,6 @@ from bntt.studies.study_file import study_names
 from bntt.studies.study_result import as_json, directory_of, write_result
 from tests.rows import each_row
 from tests.studies.found import empty_result, full_result, small_result
-from tests.studies.kept import evaluation
 
 TOP = [
     "study",
@@ -82,22 +81,6 @@ def test_a_row_on_modified_files_says_so():
     kept = replace(found.kept, environment={**found.kept.environment, "data": {"check": "modified"}})
     rows = as_json(replace(result, found={**result.found, ("bntt", 0): replace(found, kept=kept)}))["table"]["rows"]
     assert [row["label"] for row in rows] == ["BNTT (modified files)", "none"]
-
-
-@pytest.mark.parametrize(("accuracy", "told"), [(0.9, "90.00 %"), (math.nan, "no accuracy")])
-def test_one_run_gives_every_number_of_a_start_and_the_others_are_listed(accuracy, told):
-    """Their seed is the same, and so are the weights that they begin with: they are no starts of their own."""
-    result = small_result({("bntt", 0): 0.80, ("bntt", 1): 0.84})
-    (other,) = small_result({("bntt", 0): accuracy}).found["bntt", 0].runs()
-    found = result.found["bntt", 0]
-    twice = replace(found, more=(replace(found, kept=other, numbers={"evaluate": evaluation(accuracy)}),))
-    values = as_json(replace(result, found={**result.found, ("bntt", 0): twice}))
-    row = values["table"]["rows"][0]
-    assert (row["cells"]["acc"]["values"], row["cells"]["acc"]["n"]) == (pytest.approx([80.0, 84.0]), 2)
-    assert row["made_on"] == ["P at c, float32: 2 runs"]
-    assert row["also_run"] == [f"start 0 on P at c, float32: {told}"]
-    (also,) = values["runs"][0]["starts"][0]["also_run"]
-    assert also["accuracy"] == (None if math.isnan(accuracy) else accuracy)
 
 
 def test_a_column_can_be_what_is_left_of_another():

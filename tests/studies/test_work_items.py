@@ -9,9 +9,10 @@ import pytest
 from bntt.io.files import digest
 from bntt.runs.recipe.file import RecipeError, load_recipe
 from bntt.studies.measures import measure_from
+from bntt.studies.pool import lacking
 from bntt.studies.start_plan import plan_study
 from bntt.studies.study_file import parse_study
-from bntt.studies.work_items import decide_actions, jobs_of, work_items
+from bntt.studies.work_items import decide_actions, work_items
 from tests.studies.kept import epochs, keep, small, study
 
 
@@ -47,22 +48,23 @@ def test_what_was_kept_without_weights_is_used_again(pool, tmp_path):
     assert found[0].why == str(results / "a")
 
 
-def test_a_measure_that_is_missing_is_made_where_weights_are(pool, tmp_path):
-    keep(pool / "a", small(), weights=True)
-    keep(tmp_path / "results" / "b", small("seed=1"), weights=True)
+def test_a_measure_that_is_missing_is_made_where_weights_are_in_the_pool(pool, tmp_path):
+    """Of a run that lies elsewhere nothing is copied: it is made anew."""
     found = items()
+    keep(pool / found[0].place, small(), weights=True)
+    keep(tmp_path / "results" / found[1].place, small("seed=1"), weights=True)
     actions = decided(found, pool, tmp_path / "results")
     assert actions[0][0] == "measure"
-    assert actions[1][0] == "adopt"
-    assert found[0].missing == [measure_from("activity", {})]
-    assert found[1].why.endswith("lacks activity")
+    assert actions[1][0] == "train"
+    assert lacking(found[0].kept[0], found[0].measures.values()) == [measure_from("activity", {})]
+    assert found[1].why == f"{tmp_path / 'results' / found[1].place} lacks activity"
 
 
 def test_without_weights_a_missing_measure_is_a_new_training(pool):
     keep(pool / "a", small())
     found = items()
     assert decided(found, pool)[0][0] == "train"
-    assert "has no weights, and activity is missing" in found[0].why
+    assert found[0].why.endswith("a lacks activity")
 
 
 def test_other_data_and_other_numerics_are_no_use(pool):
@@ -126,7 +128,7 @@ def test_an_ann_needs_weights_only_where_something_begins_with_it(pool):
     ann, converted = items(one)
     keep(pool / "ann", ann.recipe)
     assert decided([ann, converted], pool) == [("train", "ann", 0), ("train", "converted", 0)]
-    assert "another run begins with them" in ann.why
+    assert ann.why.endswith("ann lacks its weights")
     assert converted.ann is ann
     begun = replace(converted.recipe.convert, ann=str(pool / "ann"))
     keep(pool / "converted", replace(converted.recipe, convert=begun))
@@ -173,125 +175,32 @@ def test_studies_share_their_starts_and_add_their_measures():
 
 
 def test_of_two_that_fit_the_complete_one_is_taken(pool, tmp_path):
-    keep(pool / "a", small(), weights=True)
-    with_activity(keep(tmp_path / "r" / "b", small()))
     found = items()
+    keep(pool / found[0].place, small(), weights=True)
+    with_activity(keep(tmp_path / "r" / "b", small()))
     assert decided(found, pool, tmp_path / "r")[0][0] == "reuse"
     shutil.rmtree(tmp_path / "r")
     assert decided(found, pool)[0][0] == "measure"
 
 
-ONE = {"name": "a", "set": ["network.norm=tab"], "small": {"seeds": [0]}}
-
-
 @pytest.fixture
 def pool(tmp_path):
-    for name in ("pool", "pool/recipes", "pool/locks"):
-        (tmp_path / name).mkdir()
+    (tmp_path / "pool").mkdir()
     return tmp_path / "pool"
 
 
-def item_of(pool, *folders, run, **measures):
-    changed = {"table": None, "figures": None, "claims": None, "measures": measures}
-    one = parse_study(study(runs=[ONE | run], **changed), "s")
-    (item,) = work_items([("s", plan_study(one, "small"))])
-    decide_actions([item], [pool, *folders])
-    return item
+def test_of_two_in_folders_of_results_the_one_named_by_its_content_is_first(pool, tmp_path):
+    found = items()
+    with_activity(keep(tmp_path / "results" / "a", small(), accuracy=0.7))
+    with_activity(keep(tmp_path / "results" / found[0].place, small(), accuracy=0.8))
+    decided(found, pool, tmp_path / "results")
+    assert [run.evaluation["accuracy"] for run in found[0].kept] == [0.8, 0.7]
+    assert found[0].why.endswith(found[0].place)
 
 
-def test_further_runs_of_a_start_are_told_and_copies_of_one_are_not(pool, tmp_path):
-    """As on another processor, or with gradients in another precision."""
-    with_activity(keep(pool / "a", small()))
-    for place in ("b", "c"):
-        keep(tmp_path / "results" / place, small("compute.precision=bf16-grad"), accuracy=0.7)
-    with_activity(keep(tmp_path / "results" / "d", small()))
+def test_two_of_one_start_are_read_in_the_order_of_their_names(pool, tmp_path):
+    for name, accuracy in (("b", 0.6), ("a", 0.7)):
+        with_activity(keep(tmp_path / "results" / name, small(), accuracy=accuracy))
     found = items()
     decided(found, pool, tmp_path / "results")
-    assert found[0].kept.path.name == "a"
-    assert [run.evaluation["accuracy"] for run in found[0].others] == [0.7]
-
-
-def test_of_two_whole_runs_of_a_start_the_one_in_float32_gives_its_numbers(pool, tmp_path):
-    with_activity(keep(pool / "a", small("compute.precision=bf16-grad"), accuracy=0.7))
-    with_activity(keep(tmp_path / "results" / "b", small()))
-    found = items()
-    decided(found, pool, tmp_path / "results")
-    assert (found[0].kept.path.name, [run.path.name for run in found[0].others]) == ("b", ["a"])
-
-
-def test_of_copies_of_a_run_the_fullest_is_kept_whenever_it_was_measured(pool, tmp_path):
-    with_activity(keep(pool / "a", small()))
-    for place in ("c", "b", "d"):
-        other = keep(tmp_path / place / "run", small(), accuracy=0.7, started="then")
-        if place == "b":
-            with_activity(other)
-        values = json.loads((other / "evaluation.json").read_text())
-        (other / "evaluation.json").write_text(json.dumps(values | {"seconds": ord(place)}))
-    found = items()
-    decided(found, pool, *(tmp_path / place for place in ("c", "b", "d")))
-    assert [run.path.parent.name for run in found[0].others] == ["b"]
-
-
-def test_a_training_comes_first_and_every_measurement_after_it(pool):
-    item = item_of(pool, run={"measures": ["activity"]})
-    jobs = jobs_of(item, pool, "cpu")
-    doing, job = next(jobs)
-    assert doing == "training"
-    assert job == {
-        "train": str(pool / "recipes" / f"{item.place}.toml"), "name": item.place, "root": str(pool), "device": "cpu",
-    }  # fmt: skip
-    assert load_recipe(job["train"]) == item.recipe
-    keep(pool / item.place, item.recipe, weights=True)
-    doing, job = next(jobs)
-    assert (doing, job["measure"], job["arguments"]["draws"]) == ("measuring (activity)", "activity", 1)
-    assert json.loads(json.dumps(job)) == job, "all of it is JSON"
-    (pool / item.place / "activity.json").write_text('{"n": 1}')
-    assert next(jobs, None) is None
-    (measure,) = item.measures.values()
-    kept = json.loads((pool / item.place / measure.file).read_text())
-    assert (kept["kind"], kept["arguments"], kept["values"]) == ("activity", job["arguments"], {"n": 1})
-
-
-@pytest.mark.parametrize(
-    ("run", "measure", "asked", "file"),
-    [
-        ({}, {"kind": "retiming", "steps": 8, "longer": "hold"}, {"num_steps": 8}, "evaluation-8-steps-hold"),
-        ({}, {"kind": "attack", "eps": [8], "eot": 3}, {"eps": ("8/255",), "eot": 3}, "attack"),
-        ({"set": ["encoder.name=direct"]}, {"kind": "attack"}, {"eot": None}, "attack"),
-        ({}, {"kind": "robust", "sigmas": [0.1], "images": 7}, {"sigmas": (0.1,), "images": 7, "draws": 3}, "robust"),
-        ({"trained": False}, {"kind": "stability", "rates": [0.3]}, {"norms": ("tab",), "starts": 1}, "stability"),
-    ],
-    ids=["retiming", "attack", "attack without noise", "robust", "stability"],
-)  # fmt: skip
-def test_arguments_reach_the_measurement(pool, run, measure, asked, file):
-    item = item_of(pool, run=run | {"measures": ["mine"]}, mine=measure)
-    place = pool / item.place
-    if item.start.trained:
-        keep(place, item.recipe, weights=True)
-        decide_actions([item], [pool])
-    _, job = next(jobs_of(item, pool, "cuda"))
-    assert asked.items() <= job["arguments"].items()
-    (one,) = item.measures.values()
-    assert f"{file}.json" == one.written
-    alone = not item.start.trained
-    assert job["folder"] == str(place / f"stability-{one.digest}" if alone else place)
-    assert (job["run"], job["device"]) == (str(place / "recipe.toml" if alone else place), "cuda")
-
-
-def test_a_run_from_elsewhere_is_copied_whole_with_its_best_weights(pool, tmp_path):
-    source = keep(tmp_path / "results" / "mine", small("network.norm=tab"))
-    (source / "checkpoints").mkdir()
-    for name in ("best.safetensors", "step-3.safetensors"):
-        (source / "checkpoints" / name).write_bytes(b"weights")
-    item = item_of(pool, tmp_path / "results", run={"measures": ["activity"]})
-    assert item.action == "adopt"
-    _, job = next(jobs_of(item, pool, "cpu"))
-    assert job["run"] == str(pool / item.place)
-    assert [path.name for path in (pool / item.place / "checkpoints").iterdir()] == ["best.safetensors"]
-
-
-def test_what_is_there_needs_no_job(pool):
-    item = item_of(pool, run={})
-    keep(pool / item.place, item.recipe)
-    decide_actions([item], [pool])
-    assert list(jobs_of(item, pool, "cpu")) == []
+    assert [run.path.name for run in found[0].kept] == ["a", "b"]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
-from shlex import quote
+from shlex import join, quote
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
@@ -15,10 +16,11 @@ import tyro
 from bntt.io.files import read_json
 
 if TYPE_CHECKING:
+    from bntt.studies.make_runs import Ended, Engine
     from bntt.studies.run_studies import Folders, StudyPlan
     from bntt.studies.study_file import SettingName, Study
+    from bntt.studies.study_result import StudyResult
     from bntt.studies.work_items import WorkItem
-    from bntt.studies.workers import Outcome
 
 
 class StudyError(Exception):
@@ -33,12 +35,16 @@ def study(
     names: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="STUDY [STUDY ...]")],
     small: bool = False,
     jobs: int = 1,
+    backend: Literal["loky", "dask"] = "loky",
+    address: str = "",
     pool: Path = Path("runs/pool"),
     results: tyro.conf.UseAppendAction[tuple[Path, ...]] = (),
     out: Path = Path("runs/studies"),
     data: tyro.conf.UseAppendAction[tuple[str, ...]] = (),
     dry_run: Annotated[bool, tyro.conf.arg(aliases=["--estimate"])] = False,
     only_kept: bool = False,
+    commands: bool = False,
+    only: str = "",
     pack: Path | None = None,
     merge: Path | None = None,
     device: str = "cpu",
@@ -46,12 +52,13 @@ def study(
 ) -> None:
     """Make the missing runs of a study, measure them, and write its numbers, pictures and verdicts.
 
-    All studies share the runs in --pool. A run is used again if its recipe, seed, data checksums and numerics version
-    agree, even if its weights are gone. (The numerics version is in runs/environment.py. It is raised by hand whenever
-    the same recipe gives other numbers, and a test checks this. Runs without one count as version 1.) You can interrupt
-    or kill the command at any time: the same command continues. A failed run does not stop the others; the exit code is
-    then that of the first failure, or 3 if nothing can be made for lack of data. Writes result.json and figures into
-    OUT/NAME, or OUT/NAME-small.
+    All studies share the runs in --pool. A run is its content: the digest of its recipe, its data and the numerics
+    version ends the name of its directory, and a directory that is complete is used again, even if its weights are
+    gone. (The numerics version is in runs/environment.py. It is raised by hand whenever the same recipe gives other
+    numbers, and a test checks this. Runs without one count as version 1.) You can interrupt or kill the command at any
+    time: the same command continues. A failed run does not stop the others; the exit code is then that of the first
+    failure, or 3 if nothing can be made for lack of data. Writes result.json and figures into OUT/NAME, or
+    OUT/NAME-small.
 
     Example: bntt study table-5 --small --jobs 2
 
@@ -59,21 +66,27 @@ def study(
         names: names from `bntt list studies`, TOML files, or `all`.
         small: use the small setting, which two cores train in minutes to hours, instead of the paper's.
         jobs: number of runs at the same time; each uses its share of the cores, or OMP_NUM_THREADS threads.
+        backend: of joblib: processes of this machine (loky), or the workers of a Dask cluster, which see --pool and the
+            data at the same paths; there is one run at a time for each of their threads, and --jobs means nothing.
+        address: the address of Dask's scheduler, tcp://HOST:PORT.
         pool: the folder of runs.
-        results: another folder with kept runs, or archives of them, repeatable; nothing is written there.
+        results: another folder with kept runs, or archives of them, repeatable; nothing is written there. A run there
+            that lacks a measurement is made anew in --pool.
         out: the folder of results.
         data: the folder of a dataset, NAME=FOLDER, repeatable: `--data images=my/images`.
         dry_run: print which runs would be made and how long they take, which are used again, and which data is missing;
             make nothing.
         only_kept: make nothing, and write the results that exist: the rest is "not run".
+        commands: print a shell command for each run that is missing, for a job array or GNU parallel; make nothing.
+        only: make this run alone, with what it begins with, and write no result; named as in --commands.
         pack: a folder to keep the result in: a summary (NAME.json), its runs without their weights (NAME.tar.xz), and
             float16 weights of one start per norm (weights-NAME.tar.xz, at most 10 MB in a folder), with their checksums
-            in SHA256SUMS; --results reads it again. Finished studies are packed while the others are made. An archive
+            in SHA256SUMS; --results reads it again. Finished runs are packed while the others are made. An archive
             that holds more than the new result is not replaced: name its folder with --results too. If the name ends in
             .tar.xz, runs and weights go into one file with the checksums of its contents, for --merge elsewhere.
-        merge: an archive from another machine, made by --pack FILE.tar.xz: its runs are verified and merged into the
-            result, with device and commit; nothing is made. It is refused if it is damaged, has another numerics
-            version or other data, or contradicts a start that is here; with --pack the merged runs are kept.
+        merge: an archive from another machine, made by --pack FILE.tar.xz: its checksums and the names of its runs are
+            checked, and the runs that --pool lacks are unpacked there; then as --only-kept. One that contradicts a run
+            of the same name is refused.
         device: cpu, or cuda.
         precision: precision of the gradients of new runs. bf16-grad is faster on processors with bfloat16; its forward
             pass has the spikes of fp32, and a run in one precision counts as a run in the other.
@@ -86,54 +99,83 @@ def study(
     from bntt.runs.directory import check_folders
     from bntt.runs.recipe.build import require_device
     from bntt.runs.recipe.file import RecipeError
+    from bntt.studies.evidence.merging import merge as merged
+    from bntt.studies.make_runs import Engine
     from bntt.studies.overview import check_possible, overview
-    from bntt.studies.run_studies import Folders, plan
-    from bntt.studies.workers import WorkSettings
+    from bntt.studies.run_studies import Folders, plan, results_of
 
-    if not names:
-        raise RecipeError("name a study, several, or all: bntt study NAME [NAME ...]")
-    if jobs < 1:
-        raise RecipeError(f"--jobs must be 1 or more, got {jobs}")
+    refusals = {
+        "name a study, several, or all: bntt study NAME [NAME ...]": not names,
+        f"--jobs must be 1 or more, got {jobs}": jobs < 1,
+        "--backend dask and --address tcp://HOST:PORT, that of its scheduler, belong together": (backend == "dask")
+        != bool(address),
+        "--backend dask needs the package distributed: pip install 'bntt[dask]'": backend == "dask"
+        and find_spec("distributed") is None,
+        "--merge unpacks runs, and --dry-run makes nothing: choose one": bool(merge and dry_run),
+    }
+    if wrong := next((why for why, applies in refusals.items() if applies), ""):
+        raise RecipeError(wrong)
     check_folders(pool, out, pack.parent if pack and pack.name.endswith(SUFFIX) else pack)
     require_device(device)
     require_precision(precision, torch.device(device))
     setting: SettingName = "small" if small else "paper"
     folders = Folders(pool, results, out, dict(_data_folder(one) for one in data), precision)
+    if merge:
+        pool.mkdir(parents=True, exist_ok=True)
+        for line in merged(merge, pool):
+            console.line(line)
     with console.status("checking existing runs"):
         planned = plan(_studies(names, setting), setting, folders)
-    cores = int(WorkSettings(pool, jobs).threads) * jobs
+    engine = Engine(jobs, backend, address)
     if dry_run:
-        for line in overview(planned, cores):
+        for line in overview(planned, engine.threads * jobs):
             console.line(line)
-    if merge is not None:
-        from bntt.studies.evidence.merging import take_in
-
-        folder, lines = take_in(merge, planned.items, folders.folders)
-        for line in lines:
-            console.line(line)
-        folders, only_kept = replace(folders, results=(*folders.results, folder)), True
-    if not only_kept:
+    if only:
+        planned, pack = replace(planned, items=_alone(planned.items, only)), None
+    if not (only_kept or merge):
         check_possible(planned.items)
     if dry_run:
         return
-    from bntt.studies.evidence.packing import check_nothing_is_lost, pack_results
-    from bntt.studies.run_studies import results_of, write_results
+    if commands:
+        flags = [f"--data={one}" for one in data] + [f"--results={one}" for one in results] + ["--small"] * small
+        _print_commands(planned, [*names, *flags, f"--pool={pool}", f"--device={device}", f"--precision={precision}"])
+        return
+    outcomes = [] if only_kept or merge else _work(planned, folders, engine, device, pack)
+    if not only:
+        _write(results_of(planned, folders, outcomes, device), folders, pack)
+    if failed := [ended.code for _, ended in outcomes if ended.code]:
+        raise StudyError(f"{len(failed)} of {len(outcomes)} runs failed; the same command tries them again", failed[0])
 
-    found = results_of(planned, folders, [], device) if pack or only_kept else []
-    if pack:
-        check_nothing_is_lost(found, pack)
-    outcomes = [] if only_kept else _work(planned, folders, jobs, device, pack)
-    failed = [outcome for outcome in outcomes if outcome.code]
-    if not only_kept:
-        found = results_of(planned, folders, outcomes, device)
+
+def _print_commands(planned: StudyPlan, given: Sequence[str]) -> None:
+    """Print the command that makes each missing run alone."""
+    from bntt.cli import console
+    from bntt.runs.parts import LOADED
+
+    for item in planned.left():
+        parts = [f"--with={part.source}" for part in LOADED]
+        console.line(join(["bntt", *parts, "study", *given, f"--only={item.place}"]))
+
+
+def _write(found: list[StudyResult], folders: Folders, pack: Path | None) -> None:
+    from bntt.cli import console
+    from bntt.studies.evidence.packing import pack_results
+    from bntt.studies.run_studies import write_results
+
     for path in write_results(found, folders):
         _print_result(path)
     for path in pack_results(found, pack) if pack else ():
         console.line(f"packed: {path}")
-    if failed:
-        raise StudyError(
-            f"{len(failed)} of {len(outcomes)} runs failed; the same command tries them again", failed[0].code
-        )
+
+
+def _alone(items: Sequence[WorkItem], name: str) -> tuple[WorkItem, ...]:
+    """Return the item of a run's name, after the one that it begins with."""
+    from bntt.runs.recipe.file import RecipeError, unknown_name
+
+    found = {item.place: item for item in items}
+    if name not in found:
+        raise RecipeError(f"--only {name}: {unknown_name(name, list(found))}")
+    return tuple(item for item in (found[name].ann, found[name]) if item)
 
 
 def _data_folder(text: str) -> tuple[str, str]:
@@ -167,24 +209,28 @@ PACK_EVERY = 300.0
 """Least seconds from one packing of the finished runs to the next."""
 
 
-def _work(planned: StudyPlan, folders: Folders, jobs: int, device: str, pack: Path | None) -> list[Outcome]:
+def _work(
+    planned: StudyPlan, folders: Folders, engine: Engine, device: str, pack: Path | None
+) -> list[tuple[WorkItem, Ended]]:
     from bntt.cli import console, signals, streams
+    from bntt.cli.start import make_start
     from bntt.io.checkpoint import CheckpointError
-    from bntt.runs.parts import LOADED
     from bntt.runs.recipe.file import RecipeError
-    from bntt.studies.evidence.packing import pack_finished
+    from bntt.runs.training.requests import Requests
+    from bntt.studies.evidence.packing import pack_results
+    from bntt.studies.make_runs import work
     from bntt.studies.overview import counts, missing
-    from bntt.studies.workers import WorkSettings, work
+    from bntt.studies.run_studies import results_of
 
-    pool, packed = folders.pool, time.monotonic()
+    packed = time.monotonic()
     for said in (counts(planned.items), *missing(planned.items)):
         console.line(said)
-    left, outcomes, pace = planned.left(), list[Any](), _Pace(planned.left(), jobs)
+    left, outcomes, pace = planned.left(), list[Any](), _Pace(planned.left(), engine.jobs)
     if not left:
         return outcomes
-    pool.mkdir(parents=True, exist_ok=True)
+    local = engine.backend == "loky"
     try:
-        with console.status("") as say:
+        with console.status("") as say, signals.deferred() if local else nullcontext(Requests()) as requests:
 
             def tell(text: str) -> None:
                 say(f"{text} ({pace.text()})")
@@ -192,30 +238,30 @@ def _work(planned: StudyPlan, folders: Folders, jobs: int, device: str, pack: Pa
                     console.line(text)
 
             def stopping(count: int) -> None:
-                signals.arrived()
                 runs = "1 run is" if count == 1 else f"{count} runs are"
                 streams.complain(f"stopping: {runs} saved first; Ctrl-C again ends at once")
 
-            program = (sys.executable, "-m", "bntt.cli.job", *(f"--with={part.source}" for part in LOADED))
-            for outcome in work(planned.items, WorkSettings(pool, jobs, device, tell, program, stopping)):
-                outcomes.append(outcome)
-                pace.record(outcome)
-                said = f"failed ({outcome.why})" if outcome.code else f"done in {console.duration(outcome.seconds)}"
-                console.line(f"[{len(outcomes)}/{len(left)}] {outcome.item.called}: {said}; {pace.text()}")
+            how: dict[str, Any] = {"device": device, "requests": requests, "tell": tell, "stopping": stopping}
+            for item, ended in work(planned.items, folders.pool, make_start, engine, **how):
+                outcomes.append((item, ended))
+                pace.record(item, ended)
+                said = f"failed ({ended.why})" if ended.code else f"done in {console.duration(ended.seconds)}"
+                console.line(f"[{len(outcomes)}/{len(left)}] {item.called}: {said}; {pace.text()}")
                 if pack and time.monotonic() - packed > PACK_EVERY:
+                    found = results_of(planned, folders, outcomes, device)
                     try:
-                        pack_finished(planned, folders, outcomes, pack, device)
+                        pack_results([one for one in found if any(run.kept for run in one.found.values())], pack)
                     except (RecipeError, CheckpointError, OSError) as error:
                         streams.complain(f"not packed yet: {error}")
                     packed = time.monotonic()
     except (KeyboardInterrupt, signals.Terminated):
         streams.complain("finished work is kept; the same command continues")
         raise
-    for one in filter(lambda one: one.code, outcomes):
-        log = pool / "logs" / f"{one.item.place}.log"
-        begun = one.seconds > 0  # otherwise the log is from an earlier attempt
-        its = f"; its log: {log}" if begun and log.is_file() and str(log) not in one.why else ""
-        streams.complain(f"failed: {one.item.called}: {one.why} (exit code {one.code}{its})")
+    for item, ended in outcomes:
+        log = folders.pool / "logs" / f"{item.place}.log"
+        its = f"; its log: {log}" if ended.begun and log.name not in ended.why else ""
+        if ended.code:
+            streams.complain(f"failed: {item.called}: {ended.why} (exit code {ended.code}{its})")
     return outcomes
 
 
@@ -227,11 +273,11 @@ class _Pace:
         self.count, self.jobs, self.began = len(left), min(jobs, len(left)) or 1, time.monotonic()
         self.done = self.seconds = 0.0
 
-    def record(self, outcome: Outcome) -> None:
+    def record(self, item: WorkItem, ended: Ended) -> None:
         self.count -= 1
-        work = self.left.pop(outcome.item.identity, 0.0)
-        if outcome.trained and not outcome.code:
-            self.done, self.seconds = self.done + work, self.seconds + outcome.seconds
+        work = self.left.pop(item.identity, 0.0)
+        if ended.trained and not ended.code:
+            self.done, self.seconds = self.done + work, self.seconds + ended.seconds
 
     def text(self) -> str:
         from bntt.cli import console

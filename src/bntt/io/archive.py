@@ -9,7 +9,7 @@ import lzma
 import shutil
 import tarfile
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from bntt.io.checkpoint import CheckpointError
@@ -54,9 +54,9 @@ def read_archive(path: Path) -> Iterator[tuple[str, bytes]]:
     yield from _members(path, _listed_payload(path))
 
 
-def read_alone(path: Path, payload: bytes | None = None) -> dict[str, bytes]:
-    """Return the files of an archive that holds their checksums, by name; ``payload``: its bytes, if already read."""
-    files = dict(_members(path, read_file(path, error=CheckpointError) if payload is None else payload))
+def read_alone(path: Path) -> dict[str, bytes]:
+    """Return the files of an archive that holds their checksums, by name."""
+    files = dict(_members(path, read_file(path, error=CheckpointError)))
     listed = {name: digests[-1] for name, digests in _parsed(files.pop(SUMS, b"")).items()}
     if not listed:
         raise CheckpointError(f"{path} holds no {SUMS}: it was not made by bntt study --pack FILE{SUFFIX}; pack it so")
@@ -69,22 +69,21 @@ def read_alone(path: Path, payload: bytes | None = None) -> dict[str, bytes]:
 
 
 def unpacked(folder: Path) -> Path:
-    """Unpack all archives of a folder into one temporary folder, which lasts as long as the process."""
+    """Unpack all archives of a folder, once per process, into a temporary folder that lasts as long as it."""
     sums = folder / SUMS
-    digest = digest_of_bytes(sums.read_bytes()) if sums.is_file() else ""
-    return _unpacked_once(folder, digest, lambda: ((one, read_archive(one)) for one in archives_in(folder)))
+    key = (folder.resolve(), digest_of_bytes(sums.read_bytes()) if sums.is_file() else "")
+    if key not in _UNPACKED:
+        target = Path(tempfile.mkdtemp(prefix="bntt-"))
+        atexit.register(shutil.rmtree, target, ignore_errors=True)
+        for archive in archives_in(folder):
+            _write(target, archive, read_archive(archive))
+        _UNPACKED[key] = target
+    return _UNPACKED[key]
 
 
-def unpacked_alone(path: Path) -> Path:
-    """Unpack an archive that holds its checksums into a temporary folder, which lasts as long as the process."""
-    payload = read_file(path, error=CheckpointError)
-    return _unpacked_once(path, digest_of_bytes(payload), lambda: [(path, read_alone(path, payload).items())])
-
-
-def unpacked_listed(path: Path) -> Path:
-    """Unpack one archive whose checksum is in ``SHA256SUMS`` beside it, as :func:`unpacked_alone` does."""
-    payload = _listed_payload(path)
-    return _unpacked_once(path, digest_of_bytes(payload), lambda: [(path, _members(path, payload))])
+def unpack_alone(path: Path, target: Path) -> None:
+    """Unpack an archive that holds its checksums into a folder."""
+    _write(target, path, read_alone(path).items())
 
 
 def packed_place(path: Path) -> Path | None:
@@ -95,18 +94,6 @@ def packed_place(path: Path) -> Path | None:
             shown = folder.relative_to(here) if folder.is_relative_to(here) else Path(folder.name)
             return shown / path.relative_to(target)
     return None
-
-
-def _unpacked_once(place: Path, digest: str, archives: Callable[[], Iterable[tuple[Path, Files]]]) -> Path:
-    """Unpack archives, once per process, into a folder that is removed when the process ends."""
-    key = (place.resolve(), digest)
-    if key not in _UNPACKED:
-        target = Path(tempfile.mkdtemp(prefix="bntt-"))
-        atexit.register(shutil.rmtree, target, ignore_errors=True)
-        for archive, files in archives():
-            _write(target, archive, files)
-        _UNPACKED[key] = target
-    return _UNPACKED[key]
 
 
 def _write(target: Path, archive: Path, files: Files) -> None:

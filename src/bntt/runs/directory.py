@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -164,14 +163,6 @@ def open_or_create_run(name: str, root: Path) -> RunDirectory:
     check_folders(run.path)
     (run.path / "checkpoints").mkdir(parents=True, exist_ok=True)
     return run
-
-
-def copy_run(source: Path, target: Path, made: Path) -> None:
-    """Remove a folder, and put a copy of a run directory with its best weights in its place: a whole one, or none."""
-    shutil.rmtree(target, ignore_errors=True)
-    shutil.rmtree(made, ignore_errors=True)
-    shutil.copytree(source, made, ignore=shutil.ignore_patterns("step-*", "lock*", "events.out*", "*.png"))
-    made.rename(target)
 
 
 def find_run(path: Path) -> RunDirectory:

@@ -24,15 +24,15 @@ EACH = 20
 """Most runs that are listed one by one."""
 TOLD = 6
 """Most studies whose claims are listed one by one."""
-GROUPS: dict[str, tuple[Action, ...]] = {"made": ("train",), "measured further": ("measure", "adopt")}
+GROUPS: dict[str, tuple[Action, ...]] = {"made": ("train",), "measured further": ("measure",)}
 
 
 def counts(items: Sequence[WorkItem]) -> str:
     """Count the runs by what is done with them."""
     actions = Counter(item.action for item in items)
     return (
-        f"{len(items)} runs: {actions['reuse']} are used again, {actions['measure'] + actions['adopt']} are measured "
-        f"further, {actions['train']} are made, {actions['cannot']} cannot be made"
+        f"{len(items)} runs: {actions['reuse']} are used again, {actions['measure']} are measured further, "
+        f"{actions['train']} are made, {actions['cannot']} cannot be made"
     )
 
 
@@ -82,7 +82,7 @@ def _memory(items: Sequence[WorkItem]) -> Iterator[str]:
 
 
 def _one_by_one(items: Sequence[WorkItem]) -> Iterator[str]:
-    words = {"reuse": "used again", "adopt": "measured more", "measure": "measured more", "train": "made"}
+    words = {"reuse": "used again", "measure": "measured more", "train": "made"}
     for item in items:
         yield f"{words.get(item.action, 'cannot be made'):15} {item.called}: {item.why}"
 
@@ -100,7 +100,7 @@ def _needs(items: Sequence[WorkItem], cores: int) -> str:
     """Count runs by the study that needs them first."""
     studies = Counter(item.called.partition(":")[0] for item in items)
     named = ", ".join(f"{study} ({count})" for study, count in studies.items())
-    trained = "" if items[0].action in ("measure", "adopt") else f", {_hours(items, cores)}"
+    trained = "" if items[0].action == "measure" else f", {_hours(items, cores)}"
     return f"{len(items)} runs of {named}{trained}"
 
 

@@ -1,4 +1,4 @@
-"""The pool: one folder of runs shared by all studies, and the choice of a run for each required start.
+"""Runs by their content: recipe, data and numerics give the digest that ends the name of a run's directory.
 
 Two runs are the same if their recipes agree in all that numbers depend on, their data has the same checksums, and
 they were made under the same :mod:`numerics version <bntt.runs.environment>`. The ANN that a run starts from belongs to
@@ -8,7 +8,7 @@ its recipe. Weights are not needed: measurements are used again if the weights a
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -75,10 +75,9 @@ class KeptRun:
         return f"{self.device or 'a device that was not kept'} at {self.environment.get('commit') or 'no commit'}"
 
     @property
-    def origin(self) -> str:
-        """Text that two runs share if they are copies of one, wherever they lie and whenever they were measured."""
-        made = self.made_on, self.recipe.compute.precision, self.evaluation.get("accuracy")
-        return json.dumps([*made, self.environment.get("started"), dict(self.data)], sort_keys=True)
+    def is_named(self) -> bool:
+        """True if its directory has the name of its content, as those of the pool have."""
+        return self.path.name == directory_name(self.path.name.rpartition("-")[0], self.identity, self.data)
 
     @property
     def is_packed(self) -> bool:
@@ -236,6 +235,18 @@ def manifest_here(recipe: Recipe) -> Manifest | None:
 def numerics_agree(run: KeptRun) -> bool:
     """Return True if a run was made under this code's numerics version."""
     return numerics_of(run.environment) == NUMERICS
+
+
+def choose(runs: Sequence[KeptRun], measures: Iterable[Measure], *, weights: bool = False) -> KeptRun | None:
+    """Return the first run that has all measures, and weights if they are needed; otherwise the first."""
+    asked = list(measures)
+    whole = (run for run in runs if not lacking(run, asked) and (run.has_weights or not weights))
+    return next(whole, runs[0] if runs else None)
+
+
+def lacking(run: KeptRun, measures: Iterable[Measure]) -> list[Measure]:
+    """List the measures that a run lacks."""
+    return [one for one in measures if run.found(one) is None]
 
 
 def measured_values(run: KeptRun, measures: Mapping[str, Measure]) -> dict[str, Mapping[str, Any]]:

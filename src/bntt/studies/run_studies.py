@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from bntt.data.errors import DataError
@@ -14,12 +14,12 @@ from bntt.io.files import last_name
 from bntt.runs.recipe.datasets import build_data, data_key
 from bntt.runs.recipe.schema import Recipe, RecipeError
 from bntt.studies.figures import save_figures
-from bntt.studies.pool import measured_values
+from bntt.studies.make_runs import Ended
+from bntt.studies.pool import choose, measured_values
 from bntt.studies.start_plan import PlannedRun, Start, plan_study
 from bntt.studies.study_file import SettingName, Study
 from bntt.studies.study_result import StartResult, StudyResult, directory_of, write_result
 from bntt.studies.work_items import WorkItem, decide_actions, work_items
-from bntt.studies.workers import Outcome
 
 
 @dataclass(frozen=True)
@@ -93,16 +93,16 @@ def _prepare(planned: Sequence[tuple[Study, tuple[PlannedRun, ...]]]) -> None:
 
 
 def results_of(
-    planned: StudyPlan, folders: Folders, outcomes: Sequence[Outcome], device: str = "cpu"
+    planned: StudyPlan, folders: Folders, outcomes: Sequence[tuple[WorkItem, Ended]], device: str = "cpu"
 ) -> list[StudyResult]:
     """Collect the result of every study, from everything that exists now."""
     decide_actions(planned.items, folders.folders)
-    ended = {outcome.item.identity: outcome for outcome in outcomes}
+    how = {item.identity: ended for item, ended in outcomes}
     items = {called: item for item in planned.items for called in item.needed_by}
     results = []
     for study, runs in planned.studies:
         found = {
-            (run.name, start.seed): _result_of(items[f"{study.name}: {run.name}, seed {start.seed}"], start, ended)
+            (run.name, start.seed): _result_of(items[f"{study.name}: {run.name}, seed {start.seed}"], start, how)
             for run in runs
             for start in run.starts
         }
@@ -110,24 +110,16 @@ def results_of(
     return results
 
 
-def _result_of(item: WorkItem, start: Start, ended: Mapping[str, Outcome]) -> StartResult:
-    outcome = ended.get(item.identity)
-    runs = [] if item.kept is None else [item.kept, *item.others]
-    found = [StartResult(start, "done", "", run, item.identity, measured_values(run, start.measures)) for run in runs]
-    found.sort(
-        key=lambda one: (len(_lacking(one)), one.kept is not None and one.kept.recipe.compute.precision != "fp32")
-    )
-    first = found[0] if found else StartResult(start, "not run", item.why, None, item.identity)
-    lacking = _lacking(first)
-    if outcome is not None and outcome.code and (not found or lacking):
-        return replace(first, state="failed", why=outcome.why, more=tuple(found[1:]))
-    why = f"without {', '.join(lacking)}: {item.why}" if found and lacking else first.why
-    return replace(first, why=why, more=tuple(found[1:]))
-
-
-def _lacking(found: StartResult) -> list[str]:
-    """Name the measures of a study that a run of its start lacks."""
-    return [name for name in found.start.measures if name not in found.numbers]
+def _result_of(item: WorkItem, start: Start, how: Mapping[str, Ended]) -> StartResult:
+    ended, run = how.get(item.identity), choose(item.kept, start.measures.values())
+    numbers = {} if run is None else measured_values(run, start.measures)
+    missing = [name for name in start.measures if name not in numbers]
+    if ended is not None and ended.code and (run is None or missing):
+        return StartResult(start, "failed", ended.why, run, item.identity, numbers)
+    if run is None:
+        return StartResult(start, "not run", item.why, None, item.identity)
+    why = f"without {', '.join(missing)}: {item.why}" if missing else ""
+    return StartResult(start, "done", why, run, item.identity, numbers)
 
 
 def write_results(results: Sequence[StudyResult], folders: Folders) -> list[Path]:

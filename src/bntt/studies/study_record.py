@@ -12,14 +12,6 @@ from bntt.charts.records import Bars, Forest, HeatMap, Histogram, Lines
 from bntt.studies.claims.claim import Answer, EffectRecord
 
 
-class FurtherRun(Record):
-    """A further run of a start, which gives no number."""
-
-    directory: str
-    made_on: str
-    accuracy: Number
-
-
 class StartRecord(Record):
     """One start of a run."""
 
@@ -36,7 +28,6 @@ class StartRecord(Record):
     precision: str | None = None
     seconds: Number = None
     numerics: int | None = None
-    also_run: tuple[FurtherRun, ...] = ()
     measures: dict[str, Any] = Field(default={})
 
 
@@ -90,7 +81,6 @@ class RowRecord(Record):
     run: str
     label: str
     made_on: tuple[str, ...] = ()
-    also_run: tuple[str, ...] = ()
     same_as: str = ""
     """Label of the run that this one is by definition."""
     cells: dict[str, CellRecord | None]

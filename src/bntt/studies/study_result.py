@@ -45,14 +45,8 @@ class StartResult:
     identity: str = ""
     numbers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Measurements as JSON values, by their names in the study."""
-    more: tuple[StartResult, ...] = ()
-    """Further runs of the same start, which are listed but give no number: with its seed they are not another start."""
     records: dict[str, Result | None] = field(default_factory=dict, init=False, compare=False)
     """The same as records, cached when first read."""
-
-    def runs(self) -> list[KeptRun]:
-        """List its runs; the first gives every number."""
-        return [one.kept for one in (self, *self.more) if one.kept]
 
     def number(self, column: Column) -> float | None:
         """Read its number in a column; None if it has no finite one."""
@@ -205,10 +199,6 @@ def _start(found: StartResult) -> dict[str, Any]:
         "precision": kept.recipe.compute.precision if kept else None,
         "seconds": kept.evaluation.get("seconds") if kept else None,
         "numerics": numerics_of(facts) if kept else None,
-        "also_run": [
-            {"directory": str(one.place), "made_on": _where_made(one), "accuracy": _accuracy_of(one)}
-            for one in found.runs()[1:]
-        ],
         "measures": {name: _without_place(values) for name, values in found.numbers.items()},
     }
 
@@ -221,20 +211,13 @@ def _without_place(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _row(result: StudyResult, run: PlannedRun, columns: Sequence[Column], numbers: Numbers) -> dict[str, Any]:
-    def said(one: KeptRun) -> str:
-        accuracy = _accuracy_of(one)
-        return f"{_where_made(one)}: " + ("no accuracy" if accuracy is None else f"{100 * accuracy:.2f} %")
-
-    every = [(start.seed, result.found[run.name, start.seed].runs()) for start in run.starts]
-    first = [kept[0] for _, kept in every if kept]
-    further = [f"start {seed} on {said(one)}" for seed, kept in every for one in kept[1:]]
-    modified = any(one.environment.get("data", {}).get("check") == "modified" for one in first)
+    kept = [found.kept for start in run.starts if (found := result.found[run.name, start.seed]).kept]
+    modified = any(one.environment.get("data", {}).get("check") == "modified" for one in kept)
     paper = published().get(result.study.name, {}).get(run.name, {})
     return {
         "run": run.name,
         "label": run.label + " (modified files)" * modified,
-        "made_on": [f"{where}: {n} run{'s' * (n > 1)}" for where, n in Counter(map(_where_made, first)).items()],
-        **({"also_run": further} if further else {}),
+        "made_on": [f"{where}: {n} run{'s' * (n > 1)}" for where, n in Counter(map(_where_made, kept)).items()],
         "cells": {column.key: _cell(list(numbers[run.name, column.key].values()), column) for column in columns},
         "paper": {column.key: paper.get(column.key, {"missing": "not available"}) for column in columns},
     }
@@ -249,12 +232,6 @@ def published() -> dict[str, dict[str, dict[str, dict[str, Any]]]]:
 def _where_made(run: KeptRun) -> str:
     """Return device, commit and precision of a run in words."""
     return f"{run.made_on}, {PRECISIONS[run.recipe.compute.precision]}"
-
-
-def _accuracy_of(run: KeptRun) -> float | None:
-    """Return the test accuracy of a run as a share; None if it has no finite one."""
-    found = run.evaluation.get("accuracy")
-    return found if isinstance(found, int | float) and math.isfinite(found) else None
 
 
 def _cell(values: Sequence[float], column: Column) -> dict[str, Any] | None:

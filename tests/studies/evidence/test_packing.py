@@ -5,17 +5,15 @@ import json
 import pytest
 import torch
 
-from bntt.io.archive import SUMS, pack, read_alone, read_archive
+from bntt.io.archive import SUMS, read_alone, read_archive
 from bntt.io.checkpoint import CheckpointError, load_checkpoint, read_checkpoint
 from bntt.runs.recipe.schema import RecipeError
-from bntt.studies import pool
 from bntt.studies.evidence import packing
 from bntt.studies.evidence.packing import WEIGHTS, Evidence, pack_results
 from bntt.studies.pool import ann_place, kept_run
 from bntt.studies.run_studies import Folders, plan, results_of
 from bntt.studies.study_file import parse_study
-from bntt.studies.workers import Outcome
-from tests.studies.kept import bundled_sums, checkpoint, keep, small, study
+from tests.studies.kept import checkpoint, keep, small, study
 
 
 @pytest.fixture
@@ -37,12 +35,6 @@ def with_weights(places, *names, value=1 / 3):
         folder = places.pool / name / "checkpoints"
         folder.mkdir()
         checkpoint(folder / "best.safetensors", value)
-
-
-def evidence_of(place, name):
-    """The files of a run in a folder of another name."""
-    every = [one for one in place.rglob("*") if one.is_file()]
-    return {f"{name}/{one.relative_to(place).as_posix()}": one.read_bytes() for one in every}
 
 
 def activity(place):
@@ -72,32 +64,17 @@ def test_no_place_of_this_machine_is_packed(places, tmp_path):
     assert [one.state for one in found(again).found.values()] == ["done"] * 4, "each still stands for its start"
 
 
-def test_two_runs_of_one_name_stay_two(places, tmp_path):
-    """On another machine, or with gradients in another precision, a run of a start has the same name."""
+def test_runs_of_one_name_in_two_archives_stay_two(places, tmp_path):
+    """Archives of a folder are unpacked side by side: on another machine a run of a start has the same name."""
     other = tmp_path / "other"
     for seed in (0, 1):
-        keep(other / f"bntt-{seed}", small(f"seed={seed}", "compute.precision=bf16-grad"), accuracy=0.6)
-    here = Folders(places.pool, (other,), places.out)
-    pack_results([found(here)], tmp_path / "kept")
-    names = {name.split("/")[0] for name, _ in read_archive(tmp_path / "kept" / "s0.tar.xz")}
-    assert {name[:6] for name in names} == {"bntt-0", "bntt-1", "none-0", "none-1"}
-    assert len(names) == 6
-    packed = Folders(tmp_path / "empty", (tmp_path / "kept",), places.out)
-    for one in (("bntt", 0), ("bntt", 1)):
-        before, after = (found(which).found[one].runs() for which in (here, packed))
-        made = [
-            [(run.recipe.compute.precision, run.evaluation["accuracy"]) for run in runs] for runs in (before, after)
-        ]
-        assert sorted(made[0]) == sorted(made[1]) == [("bf16-grad", 0.6), ("fp32", 0.8)]
-    content = (tmp_path / "kept" / "s0.tar.xz").read_bytes()
-    pack_results([found(packed)], tmp_path / "kept")
-    assert (tmp_path / "kept" / "s0.tar.xz").read_bytes() == content, "names stay"
-    (tmp_path / "kept" / "s0.tar.xz").rename(tmp_path / "kept" / "another.tar.xz")
-    sums = (tmp_path / "kept" / "SHA256SUMS").read_text()
-    (tmp_path / "kept" / "SHA256SUMS").write_text(sums.replace("  s0.tar.xz", "  another.tar.xz"))
-    pack_results([found(Folders(other, (), places.out))], tmp_path / "kept")
-    beside = {name.split("/")[0] for name, _ in read_archive(tmp_path / "kept" / "s0.tar.xz")}
-    assert not {"bntt-0", "bntt-1"} & beside, "archives are unpacked side by side: the names there are others' runs"
+        keep(other / f"bntt-{seed}", small(f"seed={seed}"), accuracy=0.6)
+    pack_results([found(places)], tmp_path / "kept")
+    here = Folders(other, (), places.out)
+    pack_results(results_of(plan([parse_study(study(), "s1")], "small", here), here, []), tmp_path / "kept")
+    names = {name.split("/")[0] for name, _ in read_archive(tmp_path / "kept" / "s1.tar.xz")}
+    assert {name[:6] for name in names} == {"bntt-0", "bntt-1"}
+    assert not {"bntt-0", "bntt-1"} & names
 
 
 def test_a_run_finds_its_ann_when_another_has_the_name_of_it(tmp_path):
@@ -126,17 +103,15 @@ def losing(places, target):
     return found(places)
 
 
-@pytest.mark.parametrize(
-    ("target", "way"), [("kept", "read them too: --results"), ("there.tar.xz", "take that one in: --merge")]
-)
-def test_less_never_replaces_more(places, tmp_path, target, way):
+@pytest.mark.parametrize("target", ["kept", "there.tar.xz"])
+def test_less_never_replaces_more(places, tmp_path, target):
     target = tmp_path / target
     result = losing(places, target)
     before = {path.name: path.read_bytes() for path in tmp_path.rglob("*.tar.xz")}
-    with pytest.raises(RecipeError, match=rf"holds start 1 of none of s0, which this result has not.*{way}"):
+    with pytest.raises(RecipeError, match=r"holds none-1/environment\.json and \d more, which this result has not"):
         pack_results([result], target)
     empty = Folders(tmp_path / "empty", (), places.out)
-    with pytest.raises(RecipeError, match=r"holds start 0 of bntt of s0 and 4 more, which"):
+    with pytest.raises(RecipeError, match=r"holds bntt-0/environment\.json and \d+ more, which"):
         pack_results([found(empty)], target)
     assert {path.name: path.read_bytes() for path in tmp_path.rglob("*.tar.xz")} == before
 
@@ -145,90 +120,27 @@ def test_less_measured_never_replaces_more(places, tmp_path):
     activity(places.pool / "bntt-1")
     pack_results([found(places)], tmp_path / "kept")
     (places.pool / "bntt-1" / "measures" / "activity-1.json").unlink()
-    with pytest.raises(RecipeError, match="holds activity of start 1 of bntt of s0"):
+    with pytest.raises(RecipeError, match=r"holds bntt-1/measures/activity-1\.json, which this result has not"):
         pack_results([found(places)], tmp_path / "kept")
 
 
-def test_what_is_read_too_is_kept_and_what_no_start_needs_may_go(places, tmp_path):
+def test_what_is_read_too_is_kept(places, tmp_path):
     losing(places, tmp_path / "kept")
     both = Folders(places.pool, (tmp_path / "kept",), places.out)
     pack_results([found(both)], tmp_path / "kept")
     names = {name.split("/")[0] for name, _ in read_archive(tmp_path / "kept" / "s0.tar.xz")}
     assert names == {"bntt-0", "bntt-1", "none-0", "none-1"}
-    fewer = {"small": {**study()["settings"]["small"], "seeds": [0]}}
-    pack_results([found(both, settings=fewer)], tmp_path / "kept")
-    assert {name.split("/")[0] for name, _ in read_archive(tmp_path / "kept" / "s0.tar.xz")} == {"bntt-0", "none-0"}
 
 
-def test_other_runs_of_the_same_starts_never_replace_those_in_place(places, tmp_path):
+@pytest.mark.parametrize("target", ["kept", "there.tar.xz"])
+def test_other_runs_of_the_same_names_never_replace_those_in_place(places, tmp_path, target):
     other = Folders(tmp_path / "other", (), places.out)
     for seed in (0, 1):
         keep(other.pool / f"bntt-{seed}", small(f"seed={seed}"), accuracy=0.3, processor="Q")
         keep(other.pool / f"none-{seed}", small("network.norm=none", f"seed={seed}"), accuracy=0.3, processor="Q")
-    for target in (tmp_path / "kept", tmp_path / "there.tar.xz"):
-        pack_results([found(places)], target)
-        with pytest.raises(RecipeError, match="holds another run of start 0 of bntt of s0 and 3 more, which"):
-            pack_results([found(other)], target)
-    both = found(Folders(places.pool, (other.pool,), places.out))
-    pack_results([both], tmp_path / "kept")
-    pack_results([both], tmp_path / "kept")
-
-
-def test_runs_of_other_data_never_replace_those_in_place(places, tmp_path):
-    other = Folders(tmp_path / "other", (), places.out)
-    sums = {**bundled_sums(), next(iter(bundled_sums())): "0" * 64}
-    keep(other.pool / "bntt-0", small("seed=0"), sums=sums)
-    pack_results([found(places)], tmp_path / "kept")
-    archive = tmp_path / "kept" / "s0.tar.xz"
-    files = dict(read_archive(archive)) | evidence_of(other.pool / "bntt-0", "elsewhere")
-    pack(archive, {name: content for name, content in files.items() if not name.startswith("bntt-0/")})
-    with pytest.raises(RecipeError, match="holds another run of start 0 of bntt of s0, which"):
-        pack_results([found(places)], tmp_path / "kept")
-
-
-def test_a_file_of_another_study_is_not_replaced(places, tmp_path):
-    keep(places.pool / "bntt-7", small("seed=7"))
-    settings = {"small": {**study()["settings"]["small"], "seeds": [0, 1, 7]}}
-    pack_results([found(places, settings=settings)], tmp_path / "there.tar.xz")
-    with pytest.raises(RecipeError, match="holds bntt-7, of no start of these studies, which this result has not"):
-        pack_results([found(places)], tmp_path / "there.tar.xz")
-
-
-@pytest.mark.parametrize("target", ["kept", "there.tar.xz"])
-def test_nothing_never_replaces_something(places, tmp_path, monkeypatch, target):
-    """Under another number of the numerics no run of the archive counts."""
     pack_results([found(places)], tmp_path / target)
-    monkeypatch.setattr(pool, "NUMERICS", pool.NUMERICS + 1)
-    with pytest.raises(RecipeError, match="holds bntt-0, which this result has not"):
-        pack_results([found(places)], tmp_path / target)
-
-
-def test_two_copies_of_a_run_in_an_archive_are_one(places, tmp_path):
-    pack_results([found(places)], tmp_path / "kept")
-    archive = tmp_path / "kept" / "s0.tar.xz"
-    pack(archive, dict(read_archive(archive)) | evidence_of(places.pool / "bntt-0", "copy"))
-    pack_results([found(places)], tmp_path / "kept")
-    assert not any(name.startswith("copy/") for name, _ in read_archive(archive))
-
-
-def test_a_failed_measurement_loses_no_other_run_of_the_start(places, tmp_path):
-    keep(tmp_path / "other" / "run", small("seed=0", "compute.precision=bf16-grad"))
-    here = Folders(places.pool, (tmp_path / "other",), places.out)
-    planned = plan([parse_study(study(), "s0")], "small", here)
-    pack_results(results_of(planned, here, []), tmp_path / "kept")
-    failed = [Outcome(item, code=4, why="no memory", seconds=1.0, trained=False) for item in planned.items]
-    (result,) = results_of(planned, here, failed)
-    assert [one.state for one in result.found.values()] == ["failed", "failed", "done", "done"], "without activity"
-    pack_results([result], tmp_path / "kept")
-    assert "run/recipe.toml" in dict(read_archive(tmp_path / "kept" / "s0.tar.xz"))
-
-
-def test_one_setting_never_replaces_the_other(places, tmp_path):
-    pack_results([found(places)], tmp_path / "kept")
-    summary = tmp_path / "kept" / "s0.json"
-    summary.write_text(json.dumps(json.loads(summary.read_text()) | {"setting": "paper"}))
-    with pytest.raises(RecipeError, match=r"s0\.json there is of the paper setting, and this is of the small one"):
-        pack_results([found(places)], tmp_path / "kept")
+    with pytest.raises(RecipeError, match=r"holds bntt-0/environment\.json and 15 more, which"):
+        pack_results([found(other)], tmp_path / target)
 
 
 def test_weights_of_one_start_a_norm_are_kept_in_float16(places, tmp_path):

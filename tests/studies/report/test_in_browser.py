@@ -38,7 +38,7 @@ CONTRAST = """
 def pages(tmp_path_factory):
     root = tmp_path_factory.mktemp("pages")
     several = [write_study(root / "study"), write_run(root / "a"), write_run(root / "b", "bn", 7)]
-    for name, folders in {"run": [RESULTS / "cifar10-small-bntt"], "several": several}.items():
+    for name, folders in {"run": [RESULTS / "cifar10-small-bd63a9e48c3d"], "several": several}.items():
         save_page(page_of(folders), root / f"{name}.html")
     return root
 

@@ -72,7 +72,7 @@ def several(tmp_path_factory):
 
 @pytest.fixture(scope="module", params=["run", "study", "several"])
 def text(request, several):
-    folders = {"run": [RESULTS / "cifar10-small-bntt"], "study": several[:1], "several": several}[request.param]
+    folders = {"run": [RESULTS / "cifar10-small-bd63a9e48c3d"], "study": several[:1], "several": several}[request.param]
     return html_of(page_of(folders))
 
 

@@ -15,10 +15,11 @@ from tests.rows import each_row
 from tests.studies.found import MADE
 from tests.studies.report.results import write_run
 
+CIFAR10 = "cifar10-small-bd63a9e48c3d"
 FILES = {
-    "evaluation": "cifar10-small-bntt", "activity": "cifar10-small-bntt", "exit": "cifar10-small-bntt",
-    "exit-per-sample": "cifar10-small-bntt", "energy": "cifar10-small-bntt", "drift": "cifar10-small-bntt",
-    "equivalence": "cifar10-small-bntt", "attack": "rivals-attack-bntt", "robust": "rivals-noise",
+    "evaluation": CIFAR10, "activity": CIFAR10, "exit": CIFAR10,
+    "exit-per-sample": CIFAR10, "energy": CIFAR10, "drift": CIFAR10,
+    "equivalence": CIFAR10, "attack": "rivals-attack-bntt", "robust": "rivals-noise",
     "stability": "stability", "neuron": "", "card": "", "deployment": "",
 }  # fmt: skip
 ODD = (None, "x", [None], {}, float("nan"), 1e308, -1)
@@ -134,7 +135,7 @@ def epochs(*rows):
 
 
 def test_curves_of_a_kept_run():
-    read_back = read(RESULTS / "cifar10-small-bntt" / "metrics.jsonl", EPOCHS)
+    read_back = read(RESULTS / "cifar10-small-bd63a9e48c3d" / "metrics.jsonl", EPOCHS)
     now = [row.model_copy(update={"validation_loss": 1.5}) for row in read_back]  # kept runs are older than the key
     section = training(now)
     assert section.words == ("Best validation accuracy 55.6%, at epoch 5 of 6.",)
@@ -160,7 +161,7 @@ def test_one_epoch_is_no_curve():
 
 
 def test_a_kept_run():
-    subject = run_subject(RESULTS / "cifar10-small-bntt")
+    subject = run_subject(RESULTS / "cifar10-small-bd63a9e48c3d")
     assert (subject.kind, subject.gaps) == ("run", ())
     assert subject.lead == (
         "vgg9 with norm bntt, 8 time steps, on CIFAR-10 (JPEG copy): one start. Test accuracy of 10,000 images: 54.5% "

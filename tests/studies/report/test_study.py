@@ -38,13 +38,13 @@ def test_ours_stand_beside_the_papers(tmp_path):
 
 def test_a_row_that_is_another_by_definition_says_so(tmp_path):
     rows = study()["table"]
-    rows["rows"][1] |= {"same_as": "BNTT", "made_on": ["P at abc, float32: 3 runs"], "also_run": ["start 0 on Q"]}
+    rows["rows"][1] |= {"same_as": "BNTT", "made_on": ["P at abc, float32: 3 runs"]}
     subject = of(tmp_path, table=rows)
     (table,) = section(subject, "Results").tables
     assert [row[0].note for row in table.rows] == ["", "by definition BNTT", ""]
     (recipes,) = section(subject, "Runs").folded
     *_, made = recipes.rows[1]
-    assert (made.text, made.note) == ("P at abc, float32: 3 runs", "also run, and in no number: start 0 on Q")
+    assert made.text == "P at abc, float32: 3 runs"
 
 
 def test_an_interval_around_0_is_shown(tmp_path):

@@ -1,114 +1,74 @@
-"""Evidence from another machine: an archive of ``bntt study --pack FILE``, checked against what is here and taken in.
+"""Runs from another machine: an archive of ``bntt study --pack FILE``, checked and unpacked into the pool.
 
-A run is taken in as it is, with its device and its commit, if the recipe of a start, the checksums of the data and the
-numerics version agree; nothing of it is made again.
+A run is its content: an archive's runs have the names that they have in every pool, with their device and commit.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bntt.io.archive import unpacked_alone
+from bntt.io.archive import unpack_alone
 from bntt.io.checkpoint import CheckpointError
 from bntt.io.files import find_object
-from bntt.runs.environment import NUMERICS, numerics_of
-from bntt.runs.recipe.datasets import data_key
+from bntt.runs.environment import NUMERICS
 from bntt.studies.evidence.portable import without_places
-from bntt.studies.pool import KeptRun, kept_run, kept_runs, numerics_agree
-from bntt.studies.work_items import WorkItem
+from bntt.studies.pool import KeptRun, kept_run
 
 OF_A_MACHINE = {"commit", "bntt", "arguments", "weights_sha256"}
 """Keys of a measurement whose values may differ between two machines, like times: weights files contain paths."""
 
 
-def take_in(archive: Path, items: Sequence[WorkItem], known: Sequence[Path]) -> tuple[Path, list[str]]:
-    """Check an archive; return a folder with its runs, which lasts as long as this process, and a line for each run."""
-    folder = unpacked_alone(archive)
-    wanted = {item.identity: item for item in items}
-    here: dict[str, list[KeptRun]] = {}
-    by_data: dict[str, KeptRun] = {}
-    for run in kept_runs(known):
-        here.setdefault(run.identity, []).append(run)
-        if run.identity in wanted and numerics_agree(run):
-            by_data.setdefault(data_key(run.recipe, placed=False), run)
-    lines, taken = list[str](), 0
-    for run in _runs(archive, folder):
-        item = wanted.get(run.identity)
-        if item is None:
-            lines.append(f"left out: {run.path.name}: no start of these studies at this setting")
-            continue
-        beside = by_data.setdefault(data_key(run.recipe, placed=False), run)
-        _check(archive, run, item, here.setdefault(run.identity, []), beside)
-        here[run.identity].append(run)
-        taken += 1
-        lines.append(f"taken in: {item.called}, {run.made_on}")
-    if not taken:
-        raise CheckpointError(
-            f"{archive}: none of its {len(lines)} runs is a start of these studies: name the studies of the archive, "
-            f"and pass --small if they were small"
-        )
-    return folder, lines
+def merge(archive: Path, pool: Path) -> list[str]:
+    """Unpack the runs of an archive that the pool lacks, once all of them are checked; return a line for each."""
+    made, lines = pool / "logs" / "merging", list[str]()
+    shutil.rmtree(made, ignore_errors=True)
+    try:
+        unpack_alone(archive, made)
+        for run in [_checked(archive, place, pool) for place in sorted(made.iterdir()) if place.is_dir()]:
+            target = pool / run.path.name
+            if target.exists():
+                lines.append(f"already here: {target}")
+            else:
+                run.path.rename(target)  # a whole one, or none
+                lines.append(f"merged: {target}, {run.made_on}")
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+    return lines
 
 
-def _runs(archive: Path, folder: Path) -> Iterator[KeptRun]:
-    """Yield the runs of an archive; refuse a folder that is not a measured run."""
-    for place in sorted(path for path in folder.iterdir() if path.is_dir()):
-        run = kept_run(place)
-        if run is None:
-            raise CheckpointError(
-                f"{archive}: {place.name} is no run that was measured on the test images: pack it again"
-            )
-        yield run
-
-
-def _check(archive: Path, run: KeptRun, item: WorkItem, others: Sequence[KeptRun], beside: KeptRun) -> None:
-    """Refuse a run that does not fit."""
-    where = f"{archive}: {run.path.name} ({item.called})"
-    if not numerics_agree(run):
-        raise CheckpointError(
-            f"{where} was made under numerics {numerics_of(run.environment)}, and this code has {NUMERICS}: the same "
-            f"recipe gives other numbers; run it again with this version"
-        )
+def _checked(archive: Path, place: Path, pool: Path) -> KeptRun:
+    """Read a run of an archive; refuse one whose name is not its content's, or that contradicts the pool's."""
+    run, where = kept_run(place), f"{archive}: {place.name}"
+    if run is None:
+        raise CheckpointError(f"{where} is no run that was measured on the test images: pack it again")
     if run.unfinished:
-        way = "finish it where it was made, or train it anew, and pack it again"
-        raise CheckpointError(f"{where} {run.unfinished}: {way}")
-    if item.sums is not None and run.data != item.sums:
-        raise CheckpointError(f"{where} was made with other data than is here")
-    if item.sums is None and run.data != beside.data:
+        raise CheckpointError(f"{where} {run.unfinished}: finish it where it was made, and pack it again")
+    if not run.is_named:
         raise CheckpointError(
-            f"{where} was made with other data than {beside.place}, and both are called {run.recipe.data.name}: their "
-            f"numbers belong in no table together; say where your data is (--data), or name other studies"
+            f"{where} does not end with the digest of its recipe, its data and numerics {NUMERICS}: it was not made by "
+            f"a study, or by a version of other numerics; make it again"
         )
-    for other in others:
-        if other.data == run.data and numerics_agree(other) and (key := _difference(run, other)):
+    for file in ("evaluation.json", *sorted(f"measures/{one.name}" for one in (place / "measures").glob("*.json"))):
+        mine, theirs = (find_object(one / file) for one in (place, pool / place.name))
+        if theirs is not None and _numbers(mine) != _numbers(theirs):
             raise CheckpointError(
-                f"{where} has another {key} than the same start in {other.place} ({other.made_on}; this "
-                f"{run.made_on}): machines may round otherwise, so keep one of the two, or give the other its own seed"
+                f"{where}/{file} has other numbers than {pool / place.name} ({run.made_on} here): machines may round "
+                f"otherwise, so keep one of the two"
             )
+    return run
 
 
-def _difference(one: KeptRun, other: KeptRun) -> str:
-    """Name the first number that differs between two runs of the same start; "" if all that both have agrees."""
-    for key in ("accuracy_per_draw", "accuracy", "spikes_per_image", "updates"):
-        if key in one.evaluation and key in other.evaluation and not _same(one.evaluation[key], other.evaluation[key]):
-            return key
-    for file in sorted((one.path / "measures").glob("*.json")):
-        mine, theirs = find_object(file) or {}, find_object(other.path / "measures" / file.name)
-        if theirs is not None and not _same(_bare(mine.get("values")), _bare(theirs.get("values"))):
-            return file.stem.rpartition("-")[0]
-    return ""
-
-
-def _same(one: Any, other: Any) -> bool:
-    """Return True if two values of JSON are the same; NaN is the same as NaN."""
-    return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
+def _numbers(values: Any) -> str:
+    """Return the numbers of a measurement as text, in which NaN is the same as NaN."""
+    return json.dumps(_bare(values), sort_keys=True)
 
 
 def _bare(values: Any) -> Any:
-    """Return measured values without the times that they took, and without the paths of a machine."""
+    """Return values without the times that they took, and without the paths of a machine."""
     if isinstance(values, Mapping):
         own = {key for key in values if key in OF_A_MACHINE or key.endswith("seconds")}
         return {key: _bare(value) for key, value in values.items() if key not in own}

@@ -8,24 +8,20 @@ from __future__ import annotations
 import tomllib
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from copy import copy
-from dataclasses import replace
 from pathlib import Path
 
 import tomli_w
 import torch
 
-from bntt.io.archive import SUFFIX, archives_in, pack, pack_alone, read_archive, unpacked_alone, unpacked_listed
+from bntt.io.archive import SUFFIX, archives_in, pack, pack_alone, read_alone, read_archive
 from bntt.io.checkpoint import CheckpointError, read_checkpoint, sealed_checkpoint
-from bntt.io.files import digest_of_bytes, digest_of_values, find_object, write_json
+from bntt.io.files import digest_of_bytes, digest_of_values, write_json
 from bntt.runs.directory import RunDirectory
 from bntt.runs.recipe.schema import RecipeError
 from bntt.studies.evidence.portable import portable, without_places
-from bntt.studies.pool import KeptRun, ann_place, kept_runs, measured_values, numerics_agree
-from bntt.studies.run_studies import Folders, StudyPlan, results_of
+from bntt.studies.pool import KeptRun, ann_place
 from bntt.studies.study_file import OF_WEIGHTS
 from bntt.studies.study_result import StudyResult, summary_of
-from bntt.studies.workers import Outcome
 
 ROOM = 10_000_000
 """Bytes of all weights in a folder of evidence, or in a file, together."""
@@ -120,87 +116,46 @@ def _weights(run: KeptRun) -> bytes:
 
 
 def pack_results(results: Sequence[StudyResult], place: Path) -> list[Path]:
-    """Archive the results, if nothing that was archived in this place would be lost."""
-    check_nothing_is_lost(results, place)
+    """Archive the results."""
     evidence = Evidence()
     if place.name.endswith(SUFFIX):
+        there = read_alone(place) if place.is_file() else {}
+        evidence.reserve(there)
         every = {name: content for result in results for name, content in _files(result, evidence).items()}
+        _check_nothing_is_lost(place, there, every)
         weights = {name: content for result in results for name, content in weights_of(result, {}, evidence)}
         pack_alone(place, every | _that_fit(weights, ROOM))
         return [place]
-    written, held = list[Path](), dict[Path, dict[str, bytes]]()
+    written = list[Path]()
     place.mkdir(parents=True, exist_ok=True)
-    for path in archives_in(place):
-        if path.name.startswith(OF_WEIGHTS):
-            held[path] = dict(read_archive(path))
-        else:
-            evidence.reserve(dict(read_archive(path)))
-    for result in results:
-        written += [place / f"{result.study.name}.json", place / f"{result.study.name}{SUFFIX}"]
+    held = {path: dict(read_archive(path)) for path in archives_in(place)}
+    for files in held.values():
+        evidence.reserve(files)
+    archives = {place / f"{result.study.name}{SUFFIX}": _files(result, evidence) for result in results}
+    for path, files in archives.items():
+        _check_nothing_is_lost(path, held.get(path, {}), files)
+    weights_held = {path: files for path, files in held.items() if path.name.startswith(OF_WEIGHTS)}
+    for result, (path, files) in zip(results, archives.items(), strict=True):
+        written += [place / f"{result.study.name}.json", path]
         write_json(written[-2], without_places(summary_of(result)))
-        pack(written[-1], _files(result, evidence))
-        written += _pack_weights(result, place, evidence, held)
+        pack(path, files)
+        written += _pack_weights(result, place, evidence, weights_held)
     return written
 
 
-def pack_finished(
-    planned: StudyPlan, folders: Folders, outcomes: Sequence[Outcome], place: Path, device: str = "cpu"
-) -> list[Path]:
-    """Archive the finished runs of all studies that have some, while others are still being made."""
-    apart = replace(planned, items=tuple(copy(item) for item in planned.items))  # work reads the items themselves
-    found = results_of(apart, folders, outcomes, device)
-    return pack_results([one for one in found if any(start.kept for start in one.found.values())], place)
-
-
-def check_nothing_is_lost(results: Sequence[StudyResult], place: Path) -> None:
-    """Refuse to replace evidence if some of it would be lost."""
-    if place.name.endswith(SUFFIX):
-        _refuse_loss(place, results, place, f"pack into another file, or take that one in: --merge {place}")
-        return
-    for result in results:
-        told = find_object(place / f"{result.study.name}.json") or {}
-        if told.get("setting", result.setting) != result.setting:
-            raise RecipeError(
-                f"--pack {place}: {result.study.name}.json there is of the {told['setting']} setting, and this is "
-                f"of the {result.setting} one: pack it into another folder"
-            )
-        way = f"read them too: --results {place}, or pack into another folder"
-        _refuse_loss(place, [result], place / f"{result.study.name}{SUFFIX}", way)
-
-
-def _refuse_loss(place: Path, results: Sequence[StudyResult], archive: Path, way: str) -> None:
-    """Name the runs of some results' starts, and measurements of them, which an archive has and the results lack."""
-    if not archive.is_file():
-        return
-    kept = list(kept_runs([unpacked_alone(archive) if archive == place else unpacked_listed(archive)]))
-    lost = list[str]()
-    every = [(result.study.name, of, found) for result in results for of, found in result.found.items()]
-    for study, (name, seed), found in every:
-        here: dict[str, set[str]] = {}
-        for run in found.runs():
-            here.setdefault(run.origin, set()).update(measured_values(run, found.start.measures))
-        for run in kept:
-            if run.identity != found.identity or run.unfinished or not numerics_agree(run):
-                continue
-            more = measured_values(run, found.start.measures).keys() - here.get(run.origin, set())
-            if run.origin not in here:
-                lost.append(f"{'another run of ' if found.kept else ''}start {seed} of {name} of {study}")
-            elif more:
-                lost.append(f"{', '.join(sorted(more))} of start {seed} of {name} of {study}")
-    wanted = {found.identity for _, _, found in every}
-    if archive == place:
-        lost += [f"{run.path.name}, of no start of these studies" for run in kept if run.identity not in wanted]
-    if kept and not any(found.runs() for _, _, found in every):
-        lost.append(kept[0].path.name)
-    if lost := list(dict.fromkeys(lost)):
-        others = f" and {len(lost) - 1} more" * (len(lost) > 1)
-        dropped = f"{lost[0]}{others}, which this result has not, and packing would drop {'them' if others else 'it'}"
-        raise RecipeError(f"--pack {place}: {archive.name} there holds {dropped}: {way}")
+def _check_nothing_is_lost(archive: Path, there: Mapping[str, bytes], files: Mapping[str, bytes]) -> None:
+    """Refuse to replace an archive that holds a file which the new one lacks."""
+    if lost := sorted(name for name in there if name not in files and not name.endswith(WEIGHTS)):
+        more = f" and {len(lost) - 1} more" * (len(lost) > 1)
+        raise RecipeError(
+            f"--pack: {archive} holds {lost[0]}{more}, which this result has not: read it too (--results FOLDER, or "
+            f"--merge FILE), or pack into another place"
+        )
 
 
 def _files(result: StudyResult, evidence: Evidence) -> dict[str, bytes]:
     """Collect the files behind a result."""
-    kept = [run for found in result.found.values() for run in found.runs()]
+    kept = [found.kept for found in result.found.values() if found.kept]
     return {name: content for run in kept for name, content in evidence.add(run).items()}
 
 

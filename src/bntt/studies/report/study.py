@@ -157,12 +157,11 @@ def _start(run: RunRecord, start: StartRecord) -> tuple[Cell, ...]:
 
 
 def _made(run: RunRecord, every: list[str], row: RowRecord | None) -> tuple[Cell, ...]:
-    also = f"also run, and in no number: {'; '.join(row.also_run)}" if row and row.also_run else ""
     return (
         Cell(run.label or run.name),
         Cell(run.recipe),
         Cell(", ".join(key for key in run.overrides if key not in every) or "–"),
-        Cell("; ".join(row.made_on if row else ()) or "–", note=also),
+        Cell("; ".join(row.made_on if row else ()) or "–"),
     )
 
 

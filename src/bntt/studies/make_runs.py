@@ -1,0 +1,290 @@
+"""Runs that studies lack, made by joblib: each start is one task, in a process of this machine or of a cluster.
+
+A task looks at its directory first, so that it does only what is missing there, whoever began it: the same command
+continues. Results are files, written whole or not at all. A killed process costs only the work since its last
+checkpoint: its tasks are submitted again.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from multiprocessing import active_children
+from pathlib import Path
+from typing import Any
+
+from joblib import Parallel, delayed, parallel_config
+
+from bntt.analysis.result import checked_arguments
+from bntt.io.files import find_object, read_json, write_json, write_whole
+from bntt.runs.environment import environment
+from bntt.runs.identity import rules_facts
+from bntt.runs.measure import get_measurement, measure
+from bntt.runs.parts import LOADED, parts_facts
+from bntt.runs.recipe.build import facts_of
+from bntt.runs.recipe.datasets import build_data
+from bntt.runs.recipe.file import dump_recipe, load_recipe
+from bntt.runs.recipe.schema import Recipe
+from bntt.runs.training.requests import Requests
+from bntt.studies.measures import Measure
+from bntt.studies.pool import NAMED_KEYS, KeptRun, kept_run, lacking, numerics_agree
+from bntt.studies.work_items import WorkItem
+
+TRIES = 3
+"""Most processes that may be killed under a task; the last has no other task beside it."""
+
+
+@dataclass(frozen=True)
+class Engine:
+    """The processes: ``jobs`` of this machine, or those of a cluster."""
+
+    jobs: int = 1
+    backend: str = "loky"
+    """Backend of joblib: "loky", or "dask"."""
+    address: str = ""
+    """Address of Dask's scheduler."""
+
+    @property
+    def threads(self) -> int:
+        """Return the number of threads of each process of this machine."""
+        return int(os.environ.get("OMP_NUM_THREADS") or max(1, (os.cpu_count() or 1) // self.jobs))
+
+    @property
+    def killed(self) -> tuple[type[Exception], ...]:
+        """Return the errors by which joblib tells that a process was killed."""
+        if self.backend == "loky":
+            return (BrokenProcessPool,)
+        from distributed import KilledWorker
+
+        return BrokenProcessPool, KilledWorker
+
+    @contextmanager
+    def parallel(self) -> Iterator[Parallel]:
+        """Yield what calls functions in the processes; for one, joblib would call them in this process."""
+        takes: dict[str, Any] = {"return_as": "generator_unordered", "batch_size": 1}
+        if self.backend == "loky":
+            with parallel_config("loky", inner_max_num_threads=self.threads):
+                yield Parallel(max(2, self.jobs), pre_dispatch=self.jobs, **takes)
+            return
+        from distributed import Client
+
+        with Client(self.address), parallel_config(self.backend) as found:  # type: ignore[no-untyped-call]
+            counted = found["backend"].effective_n_jobs
+            found["backend"].effective_n_jobs = lambda n_jobs: max(2, counted(n_jobs))
+            yield Parallel(pre_dispatch="all", **takes)
+
+
+@dataclass(frozen=True)
+class Task:
+    """A start as plain values, which another process or machine can read."""
+
+    called: str
+    run: str
+    """Its directory."""
+    recipe: str
+    """The recipe as TOML, with the place of the ANN that it begins with."""
+    trained: bool
+    weights: bool
+    """True if another start begins with its weights."""
+    measures: tuple[tuple[str, str, dict[str, Any]], ...]
+    """Kind, measurement and arguments of every measure."""
+    device: str
+    parts: tuple[str, ...]
+    """What the user named by ``--with``."""
+
+    @property
+    def log(self) -> Path:
+        """Return the file of what its process writes."""
+        return Path(self.run).parent / "logs" / f"{Path(self.run).name}.log"
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a task ended."""
+
+    code: int
+    """0, or the exit code of the failure."""
+    why: str = ""
+    seconds: float = 0.0
+    trained: bool = False
+    begun: bool = True
+
+
+def task_of(item: WorkItem, pool: Path, device: str) -> Task:
+    """Describe the work of an item."""
+    measures = tuple((one.kind, one.measurement.name, asdict(one.arguments)) for one in item.measures.values())
+    parts, recipe = tuple(part.source for part in LOADED), dump_recipe(item.begun(pool))
+    run = str(pool.resolve() / item.place)
+    return Task(item.called, run, recipe, item.start.trained, item.weights, measures, device, parts)
+
+
+def work(
+    items: Sequence[WorkItem],
+    pool: Path,
+    make: Callable[[Task], Ended],
+    engine: Engine,
+    *,
+    device: str = "cpu",
+    requests: Requests | None = None,
+    tell: Callable[[str], None] = lambda text: None,
+    stopping: Callable[[int], None] = lambda count: None,
+) -> Iterator[tuple[WorkItem, Ended]]:
+    """Make what the items lack, and yield each as it ends; what begins with another of them comes in a second wave.
+
+    ``make`` lets no exception out. A request to stop reaches every process of this machine; nothing is begun after it,
+    and ``stopping`` is called with the number of starts that are being saved.
+    """
+    for name in ("logs", "recipes"):
+        (pool / name).mkdir(parents=True, exist_ok=True)
+    left = [item for item in items if item.action in ("train", "measure")]
+    tasks = {item.identity: task_of(item, pool, device) for item in left}
+    waiting = [item for item in left if item.action == "train" and item.ann and item.ann.identity in tasks]
+    failed: dict[str, Ended] = {}
+    for wave in ([item for item in left if item not in waiting], waiting):
+        ready = dict[str, WorkItem]()
+        for item in wave:
+            source = failed.get(item.ann.identity) if item.ann else None
+            if source and item.ann:
+                yield item, Ended(source.code, f"its source run failed ({item.ann.called})", begun=False)
+            else:
+                ready[tasks[item.identity].run] = item
+        submitted = [tasks[item.identity] for item in ready.values()]
+        for run, ended in _submit(submitted, make, engine, requests or Requests(), tell, stopping):
+            if ended.code and not ((made := whole_run(Path(run))) and made.has_weights):
+                failed[ready[run].identity] = ended  # otherwise only a measurement failed
+            yield ready[run], ended
+
+
+def _submit(
+    tasks: Sequence[Task],
+    make: Callable[[Task], Ended],
+    engine: Engine,
+    requests: Requests,
+    tell: Callable[[str], None],
+    stopping: Callable[[int], None],
+) -> Iterator[tuple[str, Ended]]:
+    """Submit tasks, and yield the directory of each as it ends; those under which a process was killed once more."""
+    left, tries, begun = {task.run: task for task in tasks}, Counter[str](), set[str]()
+
+    def goes_on() -> bool:
+        return requests.stop is None
+
+    def calls(batch: Sequence[Task]) -> Iterator[Any]:
+        for task in batch:  # joblib takes one when a process is free
+            if goes_on():
+                begun.add(task.run)
+                tell(f"{task.called}: begun")
+                yield delayed(_make_one)(make, task)
+
+    while left and goes_on():
+        fewest = min(tries[run] for run in left)
+        batch = [task for run, task in left.items() if tries[run] == fewest]
+        begun.clear()
+        try:
+            with engine.parallel() as parallel, _forwarding(requests, lambda: stopping(len(begun & left.keys()))):
+                for run, ended in parallel(calls(batch[:1] if fewest == TRIES - 1 else batch)):
+                    del left[run]
+                    if goes_on() or not ended.code:
+                        yield run, ended
+        except engine.killed:
+            for run in begun & left.keys() if goes_on() else ():
+                tries[run] += 1
+                if tries[run] == TRIES:
+                    log = left.pop(run).log
+                    yield run, Ended(5, f"its process was killed {TRIES} times (was memory short?): see {log}")
+
+
+def _make_one(make: Callable[[Task], Ended], task: Task) -> tuple[str, Ended]:
+    return task.run, make(task)
+
+
+@contextmanager
+def _forwarding(requests: Requests, stopping: Callable[[], None]) -> Iterator[None]:
+    """Pass a request to stop on to the processes of this machine: a training saves, and ends."""
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.wait(0.1):
+            if requests.stop is not None:
+                stopping()
+                for process in active_children():
+                    process.terminate()
+                return
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watcher.join()
+
+
+def make_run(task: Task, train: Callable[[Path, str, Path, str], None]) -> bool:
+    """Make what a task's directory lacks, in this process; return True if it trained, or went on training."""
+    run = Path(task.run)
+    file = run.parent / "recipes" / f"{run.name}.toml"
+    write_whole(file, task.recipe.encode())
+    recipe, measures = load_recipe(file), [_measure_of(*one) for one in task.measures]
+    there = whole_run(run)
+    missing = lacking(there, measures) if there else measures
+    trains = task.trained and (there is None or (not there.has_weights and bool(missing or task.weights)))
+    if trains:
+        train(file, run.name, run.parent, task.device)
+        missing = measures
+    elif there is None:
+        _write_untrained(run, recipe, task.device)
+    for one in missing:
+        _measure(one, run, recipe, task.device)
+    return trains
+
+
+def whole_run(place: Path) -> KeptRun | None:
+    """Return the run in a directory of the pool; None if it is not complete."""
+    run = kept_run(place)
+    return None if run is None or run.unfinished or not numerics_agree(run) else run
+
+
+def _measure_of(kind: str, name: str, arguments: dict[str, Any]) -> Measure:
+    measurement = get_measurement(name)
+    return Measure(kind, measurement, checked_arguments(measurement.arguments, arguments))
+
+
+def _write_untrained(run: Path, recipe: Recipe, device: str) -> None:
+    """Write the directory of an untrained run: its recipe and its environment."""
+    run.mkdir(exist_ok=True)
+    write_whole(run / "recipe.toml", dump_recipe(recipe).encode())
+    facts = {
+        "device": device,
+        "trained": False,
+        **rules_facts(recipe),
+        **parts_facts(recipe),
+        "data": asdict(build_data(recipe).manifest),
+    }
+    write_json(run / "environment.json", {**environment(), **facts})
+
+
+def _measure(asked: Measure, run: Path, recipe: Recipe, device: str) -> None:
+    """Measure a run, and keep the numbers together with the arguments."""
+    folder, source, began = run, run, time.time()
+    if asked.needs == "recipe":  # a folder for each set of arguments: cells with other settings would be refused
+        folder, source = run / f"{asked.kind}-{asked.digest}", run / "recipe.toml"
+    arguments = asdict(asked.for_run(facts_of(recipe)))
+    measure(asked.measurement.name, source, device=device, folder=folder, **arguments)
+    facts, evaluation = environment(), find_object(run / "evaluation.json") or {}
+    kept = {
+        "kind": asked.kind,
+        "arguments": asdict(asked.arguments),
+        **{key: facts[key] for key in ("bntt", "numerics", "commit")},
+        "of": {key: evaluation.get(key) for key in NAMED_KEYS},
+        "seconds": time.time() - began,
+        "values": read_json(folder / asked.written),
+    }
+    (run / "measures").mkdir(exist_ok=True)
+    write_json(run / asked.file, kept)
