@@ -7,7 +7,7 @@ from statistics import mean, stdev
 import pytest
 from scipy import stats
 
-from bntt.studies.claims.power import above, holm, smallest_difference, smallest_margin
+from bntt.studies.claims.claim import above, holm, smallest_difference, smallest_margin
 from tests.rows import each_row
 
 

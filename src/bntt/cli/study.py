@@ -99,7 +99,7 @@ def study(
     from bntt.runs.directory import check_folders
     from bntt.runs.recipe.build import require_device
     from bntt.runs.recipe.file import RecipeError
-    from bntt.studies.evidence.merging import merge as merged
+    from bntt.studies.evidence.packing import merge as merged
     from bntt.studies.make_runs import Engine
     from bntt.studies.overview import check_possible, overview
     from bntt.studies.run_studies import Folders, plan, results_of

@@ -9,8 +9,7 @@ import pytest
 from bntt.io.archive import pack_alone, read_alone, unpack_alone
 from bntt.io.checkpoint import CheckpointError
 from bntt.runs.environment import NUMERICS
-from bntt.studies.evidence.merging import merge
-from bntt.studies.evidence.packing import pack_results
+from bntt.studies.evidence.packing import merge, pack_results
 from bntt.studies.pool import directory_name, identity
 from bntt.studies.run_studies import Folders, plan, results_of
 from bntt.studies.study_file import parse_study

@@ -12,6 +12,7 @@ from pydantic import Field
 from bntt.analysis.accuracy.accuracy import FEW, Difference, Summary, paired_difference
 from bntt.studies.claims.claim import (
     KEYS,
+    LEVEL,
     NONE_SAME,
     Answer,
     Claim,
@@ -20,14 +21,16 @@ from bntt.studies.claims.claim import (
     Numbers,
     Same,
     Verdict,
+    above,
     all_agree,
     could_see,
+    holm,
     in_points,
     same_but_for_rounding,
+    smallest_margin,
     with_interval,
     with_starts,
 )
-from bntt.studies.claims.power import LEVEL, above, holm, smallest_margin
 
 SUPERIOR = 0.75
 """P(A > B) required for "better" (Bouthillier et al. 2021)."""

@@ -5,21 +5,25 @@ Weights are kept of one start for each norm of a study, rounded to float16: to i
 
 from __future__ import annotations
 
+import json
+import shutil
 import tomllib
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import tomli_w
 import torch
 
-from bntt.io.archive import SUFFIX, archives_in, pack, pack_alone, read_alone, read_archive
+from bntt.io.archive import SUFFIX, archives_in, pack, pack_alone, read_alone, read_archive, unpack_alone
 from bntt.io.checkpoint import CheckpointError, read_checkpoint, sealed_checkpoint
-from bntt.io.files import digest_of_bytes, digest_of_values, write_json
+from bntt.io.files import digest_of_bytes, digest_of_values, find_object, write_json
 from bntt.runs.directory import RunDirectory
+from bntt.runs.environment import NUMERICS
 from bntt.runs.recipe.schema import RecipeError
 from bntt.studies.evidence.portable import portable, without_places
-from bntt.studies.pool import KeptRun, ann_place
+from bntt.studies.pool import KeptRun, ann_place, kept_run
 from bntt.studies.study_file import OF_WEIGHTS
 from bntt.studies.study_result import StudyResult, summary_of
 
@@ -186,3 +190,60 @@ def _that_fit(weights: Mapping[str, bytes], room: int) -> dict[str, bytes]:
             told = f"the weights {name} of {len(content):,} bytes are left out of the evidence"
             warnings.warn(f"{told}: of {ROOM:,} bytes for all weights {room:,} are left", stacklevel=2)
     return fitting
+
+
+OF_A_MACHINE = {"commit", "bntt", "arguments", "weights_sha256"}
+"""Keys of a measurement whose values may differ between two machines, like times: weights files contain paths."""
+
+
+def merge(archive: Path, pool: Path) -> list[str]:
+    """Unpack the runs of an archive that the pool lacks, once all of them are checked; return a line for each."""
+    made, lines = pool / "logs" / "merging", list[str]()
+    shutil.rmtree(made, ignore_errors=True)
+    try:
+        unpack_alone(archive, made)
+        for run in [_checked(archive, place, pool) for place in sorted(made.iterdir()) if place.is_dir()]:
+            target = pool / run.path.name
+            if target.exists():
+                lines.append(f"already here: {target}")
+            else:
+                run.path.rename(target)  # a whole one, or none
+                lines.append(f"merged: {target}, {run.made_on}")
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+    return lines
+
+
+def _checked(archive: Path, place: Path, pool: Path) -> KeptRun:
+    """Read a run of an archive; refuse one whose name is not its content's, or that contradicts the pool's."""
+    run, where = kept_run(place), f"{archive}: {place.name}"
+    if run is None:
+        raise CheckpointError(f"{where} is no run that was measured on the test images: pack it again")
+    if run.unfinished:
+        raise CheckpointError(f"{where} {run.unfinished}: finish it where it was made, and pack it again")
+    if not run.is_named:
+        raise CheckpointError(
+            f"{where} does not end with the digest of its recipe, its data and numerics {NUMERICS}: it was not made by "
+            f"a study, or by a version of other numerics; make it again"
+        )
+    for file in ("evaluation.json", *sorted(f"measures/{one.name}" for one in (place / "measures").glob("*.json"))):
+        mine, theirs = (find_object(one / file) for one in (place, pool / place.name))
+        if theirs is not None and _numbers(mine) != _numbers(theirs):
+            raise CheckpointError(
+                f"{where}/{file} has other numbers than {pool / place.name} ({run.made_on} here): machines may round "
+                f"otherwise, so keep one of the two"
+            )
+    return run
+
+
+def _numbers(values: Any) -> str:
+    """Return the numbers of a measurement as text, in which NaN is the same as NaN."""
+    return json.dumps(_bare(values), sort_keys=True)
+
+
+def _bare(values: Any) -> Any:
+    """Return values without the times that they took, and without the paths of a machine."""
+    if isinstance(values, Mapping):
+        own = {key for key in values if key in OF_A_MACHINE or key.endswith("seconds")}
+        return {key: _bare(value) for key, value in values.items() if key not in own}
+    return [_bare(one) for one in values] if isinstance(values, list) else without_places(values)
