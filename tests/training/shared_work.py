@@ -18,7 +18,7 @@ from bntt.data import SampleLoader
 from bntt.nn import LIF, NORMS, Compute, PoissonEncoder, Readout, SpikingBlock, SpikingClassifier, SpikingNetwork
 from bntt.training import Distillation, Method, NonFiniteError, Session, recalibrate
 from bntt.training.processes import LostProcessError, Processes, joined_processes
-from bntt.training.records import EpochRecord, StepRecord
+from bntt.training.session import EpochRecord, StepRecord
 from tests.training.test_fit import data
 
 STEPS, BATCH, UPDATES, FEW = 3, 8, 12, 5

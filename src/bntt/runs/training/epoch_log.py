@@ -19,9 +19,8 @@ from bntt.nn import Encoder, SpikingClassifier
 from bntt.runs.recipe.datasets import RecipeData
 from bntt.runs.recipe.schema import Recipe
 from bntt.runs.training.shared import combine_activities
-from bntt.training.records import EpochRecord, StepRecord
 from bntt.training.schedule import steps_in
-from bntt.training.session import Session
+from bntt.training.session import EpochRecord, Session, StepRecord
 
 
 @dataclass(frozen=True)

@@ -24,9 +24,8 @@ from bntt.runs.recipe.file import Recipe, RecipeError
 from bntt.runs.training.epoch_log import Notice, TrainingRecord
 from bntt.runs.training.initial import build_session
 from bntt.training.processes import Processes
-from bntt.training.records import StepRecord
 from bntt.training.schedule import steps_in
-from bntt.training.session import Session
+from bntt.training.session import Session, StepRecord
 
 UPDATE = 2.5
 """Passes that an update costs per sample: one forward, the rest backward to inputs and weights."""

@@ -44,8 +44,7 @@ from bntt.runs.training.shared import combine_evaluations
 from bntt.runs.training.start import ResumeState, resume_state
 from bntt.training.guard import check_state
 from bntt.training.processes import Processes
-from bntt.training.records import EpochRecord, StepRecord
-from bntt.training.session import Session
+from bntt.training.session import EpochRecord, Session, StepRecord
 
 
 def train_run(
