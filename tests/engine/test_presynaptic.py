@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from bntt.engine.presynaptic import MOST_SIZES, Arrivals, arrivals, joined_arrivals
+from bntt.engine.graph.recording import MOST_SIZES, Arrivals, arrivals, joined_arrivals
 from bntt.engine.synapse import Spikes
 from bntt.engine.workspace import WORKSPACE
 

@@ -22,9 +22,8 @@ from bntt.engine.graph.normalisation import (
     through_samples,
     towards_current,
 )
-from bntt.engine.graph.recording import Measure, Seen, joined_seen, write_norms
+from bntt.engine.graph.recording import Measure, Seen, arrivals, joined_seen, write_norms
 from bntt.engine.layer_spec import Affine, Reverse, SpikeGrad, leak_gradient, neuron_steps
-from bntt.engine.presynaptic import arrivals
 from bntt.engine.scan import drive, scan_reverse, scan_sums
 from bntt.engine.synapse import Spikes, Synapse
 from bntt.engine.winograd import InputGrad, takes

@@ -14,8 +14,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from bntt.engine.graph.recording import Measure, Seen, distribution, write_norms
-from bntt.engine.presynaptic import Arrivals, arrivals, joined_arrivals
+from bntt.engine.graph.recording import Arrivals, Measure, Seen, arrivals, distribution, joined_arrivals, write_norms
 from bntt.engine.private import being_traced, is_mapped
 from bntt.engine.synapse import Spikes
 from bntt.engine.workspace import WORKSPACE
