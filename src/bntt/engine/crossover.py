@@ -34,10 +34,7 @@ _MEASURED: dict[str, float] = {}
 
 
 def remembered() -> dict[str, float]:
-    """Return the crossovers measured in this process, so that another process can reuse them.
-
-    >>> remember(remembered())
-    """
+    """Return the crossovers measured in this process, so that another process can reuse them."""
     return dict(_MEASURED)
 
 

@@ -86,11 +86,7 @@ def why_unavailable(kernels: KernelName) -> str:
 
 
 def device_of(name: str) -> str:
-    """Return the kind of device that a backend's kernels run on; Triton's interpreter is only used without a GPU.
-
-    >>> device_of("cpu")
-    'cpu'
-    """
+    """Return the kind of device that a backend's kernels run on; Triton's interpreter is only used without a GPU."""
     return "cuda" if name == "triton" and torch.cuda.is_available() else "cpu"
 
 
@@ -106,10 +102,7 @@ def require(compute: Compute, device: str | torch.device | None = None) -> None:
 
 
 def require_precision(precision: Precision, device: torch.device) -> None:
-    """Check that products of a precision are available on a device.
-
-    >>> require_precision("fp32", torch.device("cpu"))
-    """
+    """Check that products of a precision are available on a device."""
     if precision == "fp32":
         return
     if device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):

@@ -100,11 +100,7 @@ def neuron_steps(neuron: AnyNeuron, first: int, last: int) -> AnyNeuron:
 
 
 def learned_leak(neuron: AnyNeuron) -> Tensor | None:
-    """Return λ, of the layer or of every channel, if it learns.
-
-    >>> learned_leak(Neuron()) is None
-    True
-    """
+    """Return λ, of the layer or of every channel, if it learns."""
     return neuron.leak if isinstance(neuron.leak, Tensor) and neuron.leak.requires_grad else None
 
 

@@ -69,11 +69,7 @@ def being_transformed() -> bool:
 
 
 def is_mapped(tensor: torch.Tensor) -> bool:
-    """Return True if a tensor is a batch of ``torch.func.vmap``: its values cannot be read.
-
-    >>> is_mapped(torch.ones(2))
-    False
-    """
+    """Return True if a tensor is a batch of ``torch.func.vmap``: its values cannot be read."""
     functorch = torch._C._functorch
     while functorch.is_functorch_wrapped_tensor(tensor):
         if functorch.is_batchedtensor(tensor):
@@ -183,11 +179,7 @@ STANDARD = frozenset(vars(torch.nn.Module())) | {"_reversed_padding_repeated_twi
 
 
 def attributes_of(module: torch.nn.Module) -> Iterator[tuple[str, object]]:
-    """Yield the attributes of a module and all its parts that are neither parts, parameters, buffers nor PyTorch's.
-
-    >>> dict(attributes_of(torch.nn.Flatten()))
-    {'start_dim': 1, 'end_dim': -1}
-    """
+    """Yield the attributes of a module and all its parts that are neither parts, parameters, buffers nor PyTorch's."""
     return ((name, value) for one in module.modules() for name, value in vars(one).items() if name not in STANDARD)
 
 

@@ -191,10 +191,7 @@ def rounding_of(run: RunDirectory) -> dict[str, Any]:
 
 
 def check_name(folder: str) -> None:
-    """Refuse anything but the name of one folder.
-
-    >>> check_name("fashion-mnist")
-    """
+    """Refuse anything but the name of one folder."""
     one = Path(folder).name == folder and folder.strip() not in ("", ".", "..")
     if not one or len(folder) > 100 or not folder.isprintable():
         raise RecipeError(f"--name {folder!r}: a run's name is one folder name of at most 100 printable characters")
