@@ -55,7 +55,7 @@ from bntt.analysis.prediction import predict as predict
 from bntt.analysis.result import Metric as Metric
 from bntt.analysis.result import Result as Result
 from bntt.analysis.result import Shown as Shown
-from bntt.analysis.stability.gradients import AlongGradient as AlongGradient
+from bntt.analysis.stability.along import AlongGradient as AlongGradient
 from bntt.analysis.stability.gradients import GradientNorms as GradientNorms
 from bntt.analysis.stability.gradients import gradient_norms as gradient_norms
 from bntt.analysis.stability.gradients import loss_along_gradient as loss_along_gradient

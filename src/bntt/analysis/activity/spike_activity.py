@@ -166,13 +166,7 @@ def untrained_activity(
 
 
 def peaks(activity: Activity, network: SpikingNetwork) -> dict[str, int | None]:
-    """Find the step, from 0, at which each layer fires most, among those that reach the readout; None if it never does.
-
-    >>> from bntt.models import mlp
-    >>> activity = Activity(1, {"fc1": torch.tensor([[1.0], [2.0], [0.0]])}, {"fc1": 4})
-    >>> peaks(activity, mlp(hidden=(4,), num_steps=3))
-    {'fc1': 1}
-    """
+    """Find the step, from 0, at which each layer fires most, of those that reach the readout; None if it never does."""
     found: dict[str, int | None] = {}
     for name, delay in delays(network).items():
         if name in activity.spikes:

@@ -15,7 +15,7 @@ from pydantic import Field, model_validator
 from bntt.analysis.measurement import ArgumentError, Measurement, Progress
 from bntt.analysis.measurements import register
 from bntt.analysis.result import Number, OverSteps, Record, Result, Shown
-from bntt.analysis.stability.gradients import AlongGradient
+from bntt.analysis.stability.along import AlongGradient
 from bntt.charts.records import Axis, Bar, Bars, Figure, HeatMap, Line, Lines, map_over_steps
 from bntt.charts.section import Cell, Section, Table, count, number, share
 
