@@ -16,7 +16,7 @@ from benchmarks.baselines import BASELINES, NORMS_OF
 from bntt import models
 from bntt.engine.compute import BackendName, Compute, Precision, Recompute
 from bntt.engine.graph.layer import Layer
-from bntt.engine.graph.spans import sizes
+from bntt.engine.graph.stack import sizes
 from bntt.engine.kernels import BackendError, require
 from bntt.engine.synapse import Spikes, Synapse
 from bntt.engine.winograd import InputGrad, takes

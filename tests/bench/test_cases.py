@@ -9,8 +9,8 @@ from benchmarks import cases
 from benchmarks.cases import Case, dense_limit, firing_rates, images, network, own_step, step_of, takes_part
 from bntt.engine import kernels as backend
 from bntt.engine.cpu.library import use_variant
-from bntt.engine.graph import spans as recompute
 from bntt.engine.graph import stack as fused
+from bntt.engine.graph import stack as recompute
 from bntt.engine.winograd import InputGrad
 from tests.kernels import needs_kernels
 

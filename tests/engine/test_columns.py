@@ -6,7 +6,7 @@ import math
 
 import torch
 
-from bntt.engine import columns
+from bntt.engine import synapse as columns
 from bntt.engine.synapse import Geometry, Spikes, Synapse
 from tests.kernels import needs_bf16
 from tests.rows import each_row
@@ -46,7 +46,7 @@ def test_it_is_the_gradient_whatever_the_blocks(case, rng, monkeypatch):
         rows = 4 * math.prod(grad.shape[1:3]) * math.prod(weight.shape[1:])
         monkeypatch.setattr(columns, "BLOCK_BYTES", images * rows)
         total = torch.ones_like(weight)
-        columns.add_weight_grad(total, x, grad, case[-1])
+        columns.add_by_columns(total, x, grad, case[-1])
         torch.testing.assert_close(total.double(), 1 + expected, rtol=1e-4, atol=1e-4)
 
 
@@ -54,7 +54,7 @@ def test_it_is_the_gradient_whatever_the_blocks(case, rng, monkeypatch):
 def test_a_layer_in_bfloat16_takes_it_and_rounds_as_bfloat16(rng, monkeypatch):
     monkeypatch.setattr(columns, "has_tiles", lambda: True)
     taken = []
-    monkeypatch.setattr(columns, "add_weight_grad", spy(taken, columns.add_weight_grad))
+    monkeypatch.setattr(columns, "add_by_columns", spy(taken, columns.add_by_columns))
     x, grad, weight = sample((6, 8, 8, 32, 16, (3, 3), (1, 1)), rng)
     counts = Spikes((x > 1).to(torch.uint8)[None], scale=0.5)
     synapse = Synapse(weight, None, Geometry(padding=(1, 1)), "bf16")
@@ -77,16 +77,16 @@ def test_it_is_taken_for_small_plain_maps_on_a_processor_with_tiles(monkeypatch)
     plain, one = ((8, 8), (1, 1), (1, 1), 1), (1, 1)
     for has in (True, False):
         monkeypatch.setattr(columns, "has_tiles", lambda has=has: has)
-        assert columns.pays(*plain) is has
+        assert columns.columns_pay(*plain) is has
     monkeypatch.setattr(columns, "has_tiles", lambda: True)
     others = [((9, 8), one, one, 1), ((8, 8), (2, 1), one, 1), ((8, 8), one, (1, 2), 1), ((8, 8), one, one, 2)]
-    assert not any(columns.pays(*other) for other in others)
+    assert not any(columns.columns_pay(*other) for other in others)
 
 
 def test_single_precision_does_not_take_it(rng, monkeypatch):
     monkeypatch.setattr(columns, "has_tiles", lambda: True)
     taken = []
-    monkeypatch.setattr(columns, "add_weight_grad", spy(taken, columns.add_weight_grad))
+    monkeypatch.setattr(columns, "add_by_columns", spy(taken, columns.add_by_columns))
     x, grad, weight = sample(SHAPES[0], rng)
     Synapse(weight, None, Geometry(padding=(1, 1))).add_weight_grad(weight, Spikes(x[None]), grad[None], events=False)
     assert not taken

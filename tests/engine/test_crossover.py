@@ -5,10 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from bntt.engine import crossover as module
+from bntt.engine import synapse as module
 from bntt.engine.compute import Compute
-from bntt.engine.crossover import Crossover, crossover, goes_by_events
-from bntt.engine.synapse import Geometry, Spikes, Synapse
+from bntt.engine.synapse import Crossover, Geometry, Spikes, Synapse, crossover, goes_by_events
 from tests.kernels import needs_kernels
 
 pytestmark = needs_kernels

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from bntt.engine.compute import Compute
 from bntt.engine.graph import layer as engine_layer
-from bntt.engine.graph import spans
+from bntt.engine.graph import stack as spans
 from bntt.engine.graph.layer import Layer
 from bntt.engine.graph.recording import Measure
 from bntt.engine.graph.stack import Ran, Stack, run_stack

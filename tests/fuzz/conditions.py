@@ -11,9 +11,11 @@ from unittest.mock import patch
 
 import torch
 
-from bntt.engine import crossover, winograd
+from bntt.engine import synapse as crossover
+from bntt.engine import winograd
 from bntt.engine.cpu import library
-from bntt.engine.graph import layer, spans
+from bntt.engine.graph import layer
+from bntt.engine.graph import stack as spans
 from bntt.engine.kernels import has_bf16
 from tests.fuzz.dice import Dice
 from tests.kernels import poisoned

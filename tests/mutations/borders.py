@@ -87,7 +87,7 @@ BORDERS = [
     ),
     Mutation(
         "a mode over functions is passed by",
-        "nn/fusion/plan.py",
+        "nn/fusion/fuse.py",
         "if private.being_overridden():",
         "if False:",
         WITHIN,

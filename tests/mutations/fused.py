@@ -9,7 +9,7 @@ WINOGRAD = ("tests/engine/test_winograd.py",)
 FUSED = [
     Mutation(
         "the saved mean is the running one",
-        "engine/graph/normalisation.py",
+        "engine/graph/layer.py",
         "mean, var = layer.mean[steps].clone(), layer.var[steps]",
         "mean, var = layer.mean[steps], layer.var[steps]",
         FUZZ,
@@ -38,14 +38,14 @@ FUSED = [
     ),
     Mutation(
         "the first term of Eq. 10 is dropped",
-        "engine/graph/normalisation.py",
+        "engine/graph/layer.py",
         "return (scale * (sums[0] / rows)).float(), ",
         "return torch.zeros_like(scale), ",
         FUZZ,
     ),
     Mutation(
         "the second term of Eq. 10 is dropped",
-        "engine/graph/normalisation.py",
+        "engine/graph/layer.py",
         "(scale * inverse * (sums[1] / rows)).float(), None\n",
         "torch.zeros_like(scale), None\n",
         FUZZ,
@@ -73,7 +73,7 @@ FUSED = [
     ),
     Mutation(
         "a chunk has the folded neurons of the first steps",
-        "engine/graph/fire.py",
+        "engine/graph/layer.py",
         "neuron_steps(self.neuron, self.first + begin, self.first + end)",
         "neuron_steps(self.neuron, 0, end - begin)",
         ("tests/nn/neurons/test_varying_lif.py",),
@@ -153,7 +153,7 @@ FUSED = [
     ),
     Mutation(
         "layers of half as many channels are written over gradients that are still to be read",
-        "engine/graph/layer_pass.py",
+        "engine/graph/layer.py",
         "alike = out.data_ptr() == grad.data_ptr() and out.shape == grad.shape",
         "alike = out.data_ptr() == grad.data_ptr()",
         WINOGRAD,
@@ -181,7 +181,7 @@ FUSED = [
     ),
     Mutation(
         "no count is above one",
-        "engine/graph/fire.py",
+        "engine/graph/layer.py",
         "return Spikes(self.counts, 1 / area, area,",
         "return Spikes(self.counts, 1 / area, 1,",
         FUZZ,
@@ -195,35 +195,35 @@ FUSED = [
     ),
     Mutation(
         "a constant before batch statistics has a gradient",
-        "engine/graph/layer_pass.py",
+        "engine/graph/layer.py",
         "if bias is not None and (shifts or not layer.batch_statistics):",
         "if bias is not None:",
         FUZZ,
     ),
     Mutation(
         "γ's gradient belongs to another step",
-        "engine/graph/layer_pass.py",
+        "engine/graph/layer.py",
         "gamma[first:last] = sums[1]",
         "gamma[first:last] = sums[1].flip(0)",
         FUZZ,
     ),
     Mutation(
         "a pooled variance's gradient does not reach the means",
-        "engine/graph/normalisation.py",
+        "engine/graph/layer.py",
         "offset = slope * (found.affine.mean - own.mean.detach()) - into[0] / counts",
         "offset = -into[0] / counts",
         ("tests/engine/graph/test_normalisation.py",),
     ),
     Mutation(
         "what later spans want of the pooled past is lost",
-        "engine/graph/normalisation.py",
+        "engine/graph/layer.py",
         "if carried is not None and later is not None:",
         "if False:",
         ("tests/engine/graph/test_normalisation.py",),
     ),
     Mutation(
         "the past of a span is forgotten",
-        "engine/graph/layer_pass.py",
+        "engine/graph/layer.py",
         "                past = parts[-1].carried\n",
         "                past = None\n",
         ("tests/nn/fusion/test_fused_parity.py",),
@@ -251,7 +251,7 @@ FUSED = [
     ),
     Mutation(
         "a bias before statistics of other calls' steps too gets no gradient",
-        "engine/graph/layer_pass.py",
+        "engine/graph/layer.py",
         "shifts = found.past is not None or carry.past is not None",
         "shifts = False",
         ("tests/nn/test_detached_parts.py",),
@@ -272,7 +272,7 @@ FUSED = [
     ),
     Mutation(
         "a sample's own mean keeps its gradient",
-        "engine/graph/normalisation.py",
+        "engine/graph/layer.py",
         "grad.sub_(mean).addcmul_",
         "grad.addcmul_",
         ("tests/nn/fusion/test_fused_parity.py",),

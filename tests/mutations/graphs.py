@@ -9,28 +9,28 @@ RESIDUAL = ("tests/nn/blocks/test_residual.py",)
 GRAPHS = [
     Mutation(
         "a value goes back before its last reader",
-        "engine/graph/flow.py",
+        "engine/graph/stack.py",
         "            value.readers -= 1\n",
         "            value.readers = 0\n",
         RESIDUAL,
     ),
     Mutation(
         "a value goes back before the way back has read it",
-        "engine/graph/flow.py",
+        "engine/graph/stack.py",
         "            value.keepers += kept and keeps\n",
         "            value.keepers += kept and keeps and one is passes[0]\n",
         RESIDUAL,
     ),
     Mutation(
         "only one reader's gradient comes back",
-        "engine/graph/flow.py",
+        "engine/graph/stack.py",
         "                into[at] = _added(into[at], grad, lease)\n",
         "                into[at] = grad\n",
         RESIDUAL,
     ),
     Mutation(
         "scales of gradients that add up are not looked at",
-        "engine/graph/flow.py",
+        "engine/graph/stack.py",
         "    a.values.add_(b.values, alpha=b.scale / a.scale)\n",
         "    a.values.add_(b.values)\n",
         ("tests/engine/graph/test_flow.py",),
@@ -51,7 +51,7 @@ GRAPHS = [
     ),
     Mutation(
         "what is made again is given back with a graph that is kept",
-        "engine/graph/layer_pass.py",
+        "engine/graph/layer.py",
         "        if not keep:\n            self.lease.give(done.moved)\n",
         "        if done_with:\n            self.lease.give(done.moved)\n",
         ("tests/nn/fusion/test_fused_reuse.py",),

@@ -7,7 +7,7 @@ from tests.mutations.mutation import ADVANCE, LEASES, Mutation
 PROCESSES = [
     Mutation(
         "reduce is forgotten in the backward pass",
-        "engine/graph/layer_pass.py",
+        "engine/graph/layer.py",
         "sums[:2] if reduce is None else reduce(sums[:2].clone())",
         "sums[:2]",
         ("tests/engine/test_reduce.py",),

@@ -14,7 +14,7 @@ import bntt
 from bntt.engine import scan
 from bntt.engine.kernels import BackendError, has_bf16
 from bntt.nn import SpikingNetwork
-from bntt.nn.fusion import plan
+from bntt.nn.fusion import fuse as plan
 from tests.engine.triton import DEVICE
 from tests.grids import pairs
 from tests.kernels import choose, needs_kernels

@@ -17,11 +17,11 @@ all blocks, or it is an error. ``"auto"``: for an input on the CPU, the C++ kern
 and plain PyTorch for the rest. Triton must be requested by name: its kernels are not yet proven on a GPU."""
 Events = Literal["measured", "fixed", "never"]
 """When a layer runs event-driven: below the crossover measured on this machine; by a fixed rule, the same in every
-run; or never. See :mod:`bntt.engine.crossover`."""
+run; or never. See :mod:`bntt.engine.synapse`."""
 Recompute = Literal["auto", "never"] | Annotated[int, Limits(at_least=1, unit="steps")]
 """Recomputation in the backward pass. ``"never"``: currents and spikes of all steps are kept. A number: they are
 recomputed that many steps at a time. ``"auto"``: recompute if memory would not suffice, but never if several processes
-share a batch: their free memory may differ. See :mod:`bntt.engine.graph.spans`."""
+share a batch: their free memory may differ. See :mod:`bntt.engine.graph.stack`."""
 Precision = Literal["fp32", "bf16-grad", "bf16"]
 """Precision of products of weights and spikes. ``"fp32"``; ``"bf16-grad"``: forward pass as in fp32, dense gradients in
 bfloat16, factors and products; ``"bf16"``: forward products too, with currents and gradients stored as bfloat16.

@@ -7,45 +7,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
-from typing import Protocol, runtime_checkable
+from typing import Any
 
 import torch
-from torch import Tensor
 
 from bntt.engine.compute import Compute, KernelName, Precision
 from bntt.engine.cpu import library
-from bntt.engine.layer_spec import Affine, PoolSize, Reverse
 from bntt.engine.private import has_bf16 as has_bf16
 from bntt.engine.private import openmp_entry
-from bntt.ops.folded import AnyNeuron
 
 library.use_openmp(openmp_entry())  # threads of two pools would compete for the cores: PyTorch's spin while they wait
 
 
-@runtime_checkable
-class Kernels(Protocol):
-    """The functions that a set of kernels provides, as a module; :mod:`bntt.engine.scan` documents each."""
-
-    def moments(self, current: Tensor, copy: Tensor | None) -> tuple[Tensor, Tensor]: ...
-
-    def scan(
-        self,
-        current: Tensor,
-        affine: Affine,
-        neuron: AnyNeuron,
-        window: PoolSize,
-        counts: Tensor,
-        membrane: Tensor | None,
-    ) -> Tensor: ...
-
-    def reverse_sums(self, reverse: Reverse, *, leak: bool) -> Tensor: ...
-
-    def reverse_current(self, reverse: Reverse, offset: Tensor | None, slope: Tensor | None, out: Tensor) -> None: ...
-
-
 @cache
-def open_kernels(name: KernelName) -> Kernels:
-    """Open the set of this name; each is loaded when it is first asked for."""
+def open_kernels(name: KernelName) -> Any:
+    """Return the module with this set's moments, scan and reverse scans, loaded when it is first asked for."""
     if name == "triton":
         from bntt.engine.triton import launch as triton_kernels
 

@@ -23,7 +23,8 @@ from bntt.ops.lif import lif_sequence
 
 def moments(current: Tensor, copy: Tensor | None = None, *, kernels: KernelName = "cpu") -> tuple[Tensor, Tensor]:
     """Return mean and biased variance ``[T, C]`` over all but the first and last axis; ``copy`` receives the values."""
-    return open_kernels(kernels).moments(current, copy)
+    found: tuple[Tensor, Tensor] = open_kernels(kernels).moments(current, copy)
+    return found
 
 
 def pooled_shape(current: Tensor, window: PoolSize) -> tuple[int, ...]:
@@ -51,14 +52,16 @@ def scan(
     Returns:
         Spikes per step and channel before the pool, ``[T, C]``, int64.
     """
-    return open_kernels(kernels).scan(current, affine, neuron, window, counts, membrane)
+    fired: Tensor = open_kernels(kernels).scan(current, affine, neuron, window, counts, membrane)
+    return fired
 
 
 def scan_sums(reverse: Reverse, *, leak: bool = False, kernels: KernelName = "cpu") -> Tensor:
     """Return dL/dβ and dL/dγ (Eq. 11): sums over rows of g = dL/dz and of g x̂, ``[2, T, C]``, float64."""
     if reverse.neuron is None:
         return _drive_sums(reverse)
-    return open_kernels(kernels).reverse_sums(reverse, leak=leak)
+    sums: Tensor = open_kernels(kernels).reverse_sums(reverse, leak=leak)
+    return sums
 
 
 def scan_reverse(

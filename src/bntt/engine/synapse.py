@@ -2,13 +2,14 @@
 
 There are two ways, with the same sums: dense (PyTorch's, on the counts as floats) and event-driven
 (``cpu/events.inl``: only the weights of active inputs are added, so the cost falls with the firing rate). Which one is
-faster depends on the activity: :mod:`bntt.engine.crossover`.
+faster depends on the activity: :mod:`bntt.engine.synapse`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
@@ -17,10 +18,44 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bntt.engine import columns
-from bntt.engine.compute import Precision
-from bntt.engine.cpu.library import LIBRARY, Events, call, packed_size
+from bntt.engine.compute import Compute, Precision
+from bntt.engine.cpu.library import LIBRARY, Events, call, packed_size, use_variant
+from bntt.engine.private import has_tiles
 from bntt.engine.workspace import WORKSPACE
+
+LARGEST_MAP = 64
+"""Places of the output up to which this way is the faster one."""
+BLOCK_BYTES = 1 << 25
+"""The most memory that the rows of a block of images take, unless one image alone takes more."""
+
+
+def columns_pay(map_size: tuple[int, int], stride: tuple[int, int], dilation: tuple[int, int], groups: int) -> bool:
+    """Return True if a convolution's weight gradient in bfloat16 is computed here: by its shape, never measured."""
+    plain = stride == (1, 1) and dilation == (1, 1) and groups == 1
+    return plain and math.prod(map_size) <= LARGEST_MAP and has_tiles()
+
+
+def add_by_columns(total: Tensor, x: Tensor, grad_out: Tensor, padding: tuple[int, int]) -> None:
+    """Add dL/dW of a convolution with stride and dilation 1 and one group to ``total``.
+
+    Args:
+        total: ``[Co, Ci, Kh, Kw]``, float32.
+        x: ``[S, H, W, Ci]``.
+        grad_out: ``[S, H', W', Co]``, contiguous, of the type of ``x``, to which each block's sum is rounded.
+    """
+    outputs, inputs, *kernel = total.shape
+    images, height, width, _ = x.shape
+    window, (down, across) = (*kernel, inputs), padding
+    places = grad_out.shape[1:3]
+    block = min(images, max(1, BLOCK_BYTES // (x.element_size() * math.prod(places) * math.prod(window))))
+    with WORKSPACE.lease() as lease:
+        padded = lease.take(block, height + 2 * down, width + 2 * across, inputs, dtype=x.dtype).zero_()
+        rows = lease.take(block, *places, *window, dtype=x.dtype)
+        for part, grad in zip(torch.split(x, block), torch.split(grad_out, block), strict=True):
+            padded[: len(part), down : down + height, across : across + width] = part
+            windows = padded[: len(part)].unfold(1, kernel[0], 1).unfold(2, kernel[1], 1).permute(0, 1, 2, 4, 5, 3)
+            found = grad.flatten(0, 2).t() @ rows[: len(part)].copy_(windows).view(-1, math.prod(window))
+            total.add_(found.view(outputs, *window).permute(0, 3, 1, 2))
 
 
 @dataclass(frozen=True)
@@ -153,8 +188,8 @@ class Synapse:
 
     def _add_conv_weight_grad(self, total: Tensor, floats: Tensor, grad_out: Tensor) -> None:
         g, low = self.geometry, grad_out.dtype == torch.bfloat16 and grad_out.device.type == "cpu"
-        if low and columns.pays((grad_out.shape[2], grad_out.shape[3]), g.stride, g.dilation, g.groups):
-            columns.add_weight_grad(total, floats.flatten(0, 1), grad_out.flatten(0, 1), g.padding)
+        if low and columns_pay((grad_out.shape[2], grad_out.shape[3]), g.stride, g.dilation, g.groups):
+            add_by_columns(total, floats.flatten(0, 1), grad_out.flatten(0, 1), g.padding)
         else:
             total.add_(self._conv_backward(grad_out, floats, of="weight"))
 
@@ -246,3 +281,95 @@ class Synapse:
             scale=x.scale,
             threads=torch.get_num_threads(),
         )
+
+
+FIXED_DENSITY = 0.5
+FIXED_WEIGHTS = 32 * 32
+"""The fixed rule is event-driven below ``FIXED_DENSITY`` events per input, from this many pairs of channels on."""
+
+
+@dataclass(frozen=True)
+class Crossover:
+    """Events per input below which the event-driven way is the faster one; 0 if it never is."""
+
+    forward: float
+    weight_grad: float
+
+
+_MEASURED: dict[str, float] = {}
+
+
+def remembered() -> dict[str, float]:
+    """Return the crossovers measured in this process, so that another process can reuse them."""
+    return dict(_MEASURED)
+
+
+def remember(measured: Mapping[str, float]) -> None:
+    """Adopt another process's measurements; a layer of the same shape and thread count is not measured again."""
+    _MEASURED.update(measured)
+
+
+def goes_by_events(synapse: Synapse, x: Spikes, compute: Compute) -> tuple[bool, bool]:
+    """Decide if a layer's forward pass and its weight gradient go event-driven for this input, on a CPU."""
+    below = limits(synapse, x, compute)
+    return x.density < below.forward, x.density < below.weight_grad
+
+
+def limits(synapse: Synapse, x: Spikes, compute: Compute) -> Crossover:
+    """Return the densities below which a layer goes event-driven; only the input's shape and kind matter."""
+    choice, deterministic = compute.events, torch.are_deterministic_algorithms_enabled()
+    if compute.kernels != "cpu" or not x.counted or not synapse.has_event_way or choice == "never":
+        return Crossover(0.0, 0.0)
+    if choice == "fixed" or deterministic:
+        large = synapse.weight.shape[0] * synapse.weight.shape[1] >= FIXED_WEIGHTS
+        below = FIXED_DENSITY if large else 0.0
+        return Crossover(below, math.inf if deterministic else 0.0 if synapse.linear else below)
+    return crossover(synapse, x)
+
+
+def crossover(synapse: Synapse, x: Spikes) -> Crossover:
+    """Return a layer's crossover here, measured when a layer of its shape first runs with this number of threads."""
+    place = tuple(x.values.shape[2:])
+    key = (*place, *synapse.weight.shape, synapse.geometry, x.largest, torch.get_num_threads(), use_variant())
+    found = []
+    for way, dtype in (("forward", synapse.forward_dtype), ("weight_grad", synapse.backward_dtype)):
+        name = repr((way, dtype, key))
+        if name not in _MEASURED:
+            _MEASURED[name] = _measure(synapse, place, x.largest, x.scale, backward=way == "weight_grad")
+        found.append(_MEASURED[name])
+    return Crossover(*found)
+
+
+def _measure(synapse: Synapse, place: tuple[int, ...], largest: int, scale: float, *, backward: bool) -> float:
+    """Time both ways on random counts of two densities; event-driven time is a straight line in the density."""
+    down, across = synapse.geometry.out_size((place[0], place[1]), synapse.kernel)
+    work = synapse.weight.numel() * down * across
+    images = min(512, max(2 * torch.get_num_threads(), (1 << 28) // max(1, work)))
+    generator, cpu = torch.Generator("cpu").manual_seed(0), torch.device("cpu")
+    samples = []
+    for density in (0.05, 0.4):
+        drawn = torch.rand(images, 1, *place, generator=generator, dtype=torch.float32, device=cpu)
+        counts = (drawn < density).to(torch.uint8)
+        samples.append(Spikes(counts, scale, largest, float(counts.sum()) / counts.numel()))
+    grad = synapse.forward(samples[0], events=False).to(synapse.backward_dtype)
+    total = torch.zeros(synapse.weight.shape, dtype=torch.float32, device=cpu)
+
+    def work_of(x: Spikes, events: bool) -> Callable[[], object]:
+        if backward:
+            return lambda: synapse.add_weight_grad(total, x, grad, events=events)
+        return lambda: synapse.forward(x, events=events)
+
+    dense = _seconds(work_of(samples[0], False))
+    few, many = (_seconds(work_of(x, True)) for x in samples)
+    slope = max(1e-12, (many - few) / (samples[1].density - samples[0].density))
+    return max(0.0, samples[0].density + (dense - few) / slope)
+
+
+def _seconds(work: Callable[[], object], repeats: int = 3) -> float:
+    work()
+    times = []
+    for _ in range(repeats):
+        began = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - began)
+    return min(times)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 
 from bntt.engine.compute import Compute
-from bntt.engine.graph.fire import Firing, density, fired
+from bntt.engine.graph.layer import Firing, density, fired
 from bntt.engine.graph.node import How
 from bntt.engine.graph.recording import Measure, Seen
 from bntt.engine.layer_spec import Affine

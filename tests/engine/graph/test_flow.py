@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from bntt.engine.compute import Compute
-from bntt.engine.graph import flow
+from bntt.engine.graph import stack as flow
 from bntt.engine.graph.node import Carry, How, Node, NodePass, Passed, Size, Start, Towards
 from bntt.engine.graph.weightless import Sum
 from bntt.engine.layer_spec import SpikeGrad

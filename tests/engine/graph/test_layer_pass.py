@@ -7,11 +7,9 @@ from dataclasses import replace
 import torch
 
 from bntt.engine.compute import Compute
-from bntt.engine.crossover import goes_by_events
-from bntt.engine.graph.fire import density
-from bntt.engine.graph.layer_pass import LayerPass
+from bntt.engine.graph.layer import LayerPass, density
 from bntt.engine.graph.node import How, Start
-from bntt.engine.synapse import Geometry, Spikes, Synapse
+from bntt.engine.synapse import Geometry, Spikes, Synapse, goes_by_events
 from bntt.engine.workspace import Workspace
 from tests.engine.graph.test_layer import flat_layer
 from tests.kernels import needs_kernels

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from bntt.engine.graph.normalisation import as_given, by_batch, current_moments, towards_current
+from bntt.engine.graph.layer import as_given, by_batch, current_moments, towards_current
 from bntt.ops.norm import Moments, add_up, joined_moments, moment_sums, normalize, step_moments
 from bntt.ops.pooling import AllSteps, Window
 from tests.engine.graph.test_layer import flat_layer

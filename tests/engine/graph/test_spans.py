@@ -7,7 +7,7 @@ import math
 import torch
 
 from bntt.engine.compute import Compute
-from bntt.engine.graph import spans as recompute
+from bntt.engine.graph import stack as recompute
 from bntt.engine.graph.layer import Layer
 from bntt.engine.synapse import Geometry, Spikes
 from bntt.ops.lif import Neuron

@@ -10,7 +10,7 @@ import torch
 from bntt.engine import workspace
 from bntt.engine.compute import Compute
 from bntt.engine.graph import layer as engine_layer
-from bntt.engine.graph import layer_pass
+from bntt.engine.graph import layer as layer_pass
 from bntt.engine.graph.layer import Layer
 from bntt.engine.graph.node import Start
 from bntt.engine.graph.stack import Stack, run_stack

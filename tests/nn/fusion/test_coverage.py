@@ -3,8 +3,8 @@
 from dataclasses import replace
 
 from bntt.nn import NORMS, TDBN
-from bntt.nn.fusion import plan as parts
-from bntt.nn.fusion.plan import fused_norms, fused_parts
+from bntt.nn.fusion import fuse as parts
+from bntt.nn.fusion.fuse import fused_norms, fused_parts
 from bntt.nn.network.call import Call
 
 
@@ -27,8 +27,8 @@ def test_all_parts_are_fused():
 
 
 def test_one_that_is_not_says_why(monkeypatch):
-    class Own(parts.Residual):
+    class Own(parts.CurrentBlock):
         pass
 
-    monkeypatch.setattr(parts, "Residual", Own)
-    assert fused_parts()["Residual"] == "plain PyTorch: it is Own, which the kernels do not support"
+    monkeypatch.setattr(parts, "CurrentBlock", Own)
+    assert fused_parts()["CurrentBlock"] == "plain PyTorch: it is Own, which the kernels do not support"

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 import bntt
-from bntt.engine import crossover
+from bntt.engine import synapse as crossover
 from bntt.engine.graph import layer
 from bntt.nn import BNTT, LIF, TAB, BetaBNTT, NoNorm, Readout, ScaledBNTT, SharedBN, SpikingBlock, SpikingNetwork
 from bntt.nn.network import kept as module

@@ -239,7 +239,7 @@ def test_other_data_is_not_trained_on(run, tmp_path):
 def test_the_choice_of_what_to_keep_is_made_once(run, tmp_path, monkeypatch):
     """recompute = "auto" as the first start found it, whatever memory is free at the second."""
     recipe, data, *_ = run
-    monkeypatch.setattr("bntt.engine.graph.spans.available_memory", lambda device: 0.0)
+    monkeypatch.setattr("bntt.engine.graph.stack.available_memory", lambda device: 0.0)
     folder = tiny.stopped(recipe, data, tmp_path)
     monkeypatch.undo()
     assert folder.checkpoints.latest().checkpoint.facts["compute"]["recompute"] == 2
@@ -252,7 +252,7 @@ def test_the_choice_of_what_to_keep_is_made_once(run, tmp_path, monkeypatch):
 def test_a_run_that_made_currents_again_goes_on_in_plain_pytorch(run, tmp_path, monkeypatch):
     """Which keeps them all: the choice of the first start is none of its own."""
     recipe, data, *_ = run
-    monkeypatch.setattr("bntt.engine.graph.spans.available_memory", lambda device: 0.0)
+    monkeypatch.setattr("bntt.engine.graph.stack.available_memory", lambda device: 0.0)
     folder = tiny.stopped(recipe, data, tmp_path)
     monkeypatch.undo()
     plain = tiny.edited(recipe, compute={"backend": "reference"})

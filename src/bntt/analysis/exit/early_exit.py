@@ -16,7 +16,7 @@ from torch import Tensor
 from bntt.analysis.accuracy.evaluation import ExitRule, advance_batch, check_labels, check_logits, presented
 from bntt.analysis.exit.measurement import Reading
 from bntt.engine.graph.layer import CHUNK_BYTES
-from bntt.nn.fusion.plan import samples_at_once
+from bntt.nn.fusion.fuse import samples_at_once
 from bntt.nn.kinds import norm_facts, step_gamma
 from bntt.nn.network.classifier import SpikingClassifier, check_classifier, check_network
 from bntt.nn.network.delays import delays

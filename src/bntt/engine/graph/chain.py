@@ -1,6 +1,6 @@
 """Layers in a chain for calls without gradients, with any number of samples: jobs and buffers are made once.
 
-The kernels are those of :mod:`bntt.engine.graph.layer_pass`, in the same order, so the bits are the same. A chain
+The kernels are those of :mod:`bntt.engine.graph.layer`, in the same order, so the bits are the same. A chain
 leaves out what only backward passes and batch statistics need: for one sample that is most of the work of a step.
 """
 
@@ -17,17 +17,14 @@ from torch import Tensor
 from bntt.engine.compute import Compute
 from bntt.engine.cpu.launch import CPU, scan_job
 from bntt.engine.cpu.library import Events, Scan, call
-from bntt.engine.crossover import goes_by_events, limits
 from bntt.engine.door import address, is_plain
-from bntt.engine.graph.fire import density
-from bntt.engine.graph.layer import Layer
+from bntt.engine.graph.layer import Layer, as_given, density
 from bntt.engine.graph.node import Node, Start
-from bntt.engine.graph.normalisation import as_given
-from bntt.engine.graph.spans import largest_step, sizes, steps_at_once
+from bntt.engine.graph.stack import largest_step, sizes, steps_at_once
 from bntt.engine.layer_spec import neuron_steps
 from bntt.engine.packed_weights import Prepared
 from bntt.engine.scan import pooled_shape
-from bntt.engine.synapse import Spikes
+from bntt.engine.synapse import Spikes, goes_by_events, limits
 
 
 def is_link(node: Node) -> bool:

@@ -19,9 +19,8 @@ from torch import Tensor
 
 from bntt.engine.compute import Compute
 from bntt.engine.cpu.launch import rectify, rectify_reverse
-from bntt.engine.graph.layer import Layer, Resolved
+from bntt.engine.graph.layer import Layer, Resolved, as_given, by_batch, current_moments
 from bntt.engine.graph.node import Node, Size, differentiable_once
-from bntt.engine.graph.normalisation import as_given, by_batch, current_moments
 from bntt.engine.graph.weightless import Fire, Mask, MaxPool, Sum
 from bntt.engine.layer_spec import Affine, PoolSize
 from bntt.engine.scan import pooled_shape

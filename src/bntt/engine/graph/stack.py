@@ -1,14 +1,16 @@
 """A run of nodes as one node of the autograd graph: node by node, each in chunks of a few time steps.
 
 Layers exchange spike counts, one byte each. What survives to the backward pass is every layer's synaptic current and
-its counts, of all steps or of one span of them (:mod:`bntt.engine.graph.spans`); the membrane is computed again there
+its counts, of all steps or of one span of them (:mod:`bntt.engine.graph.stack`); the membrane is computed again there
 (:mod:`bntt.engine.scan`). Without gradients the chunks go through all nodes in turn, and memory does not grow with T.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,17 +18,293 @@ from torch import Tensor
 
 from bntt.engine import private
 from bntt.engine.compute import Compute
-from bntt.engine.graph import flow, weightless
-from bntt.engine.graph.layer import Layer
-from bntt.engine.graph.layer_pass import LayerPass
-from bntt.engine.graph.node import Carry, How, Node, NodePass, Start, Towards, differentiable_once
+from bntt.engine.graph import layer, weightless
+from bntt.engine.graph.layer import Layer, LayerPass
+from bntt.engine.graph.node import (
+    BackwardCall,
+    Carry,
+    How,
+    Learned,
+    Node,
+    NodePass,
+    Size,
+    Start,
+    Towards,
+    differentiable_once,
+)
 from bntt.engine.graph.recording import Measure, Seen, joined_seen, moments_taken
-from bntt.engine.graph.spans import Span, largest_step, saves_memory, sizes, span_of, steps_at_once
 from bntt.engine.layer_spec import SpikeGrad
 from bntt.engine.packed_weights import Prepared
 from bntt.engine.synapse import Spikes
 from bntt.engine.workspace import WORKSPACE, Lease
 from bntt.ops.norm import Moments
+
+
+@dataclass
+class Value:
+    """The output of a node, or the input of the run."""
+
+    spikes: Spikes | None
+    held: Tensor | None
+    """The buffer of the lease that it lies in; None: it does not belong to the pass."""
+    readers: int
+    """Number of nodes that have yet to read it."""
+    keepers: int = 0
+    """Number of nodes whose backward pass reads it."""
+
+    def release(self, lease: Lease) -> None:
+        """Give it back if nothing needs it any more."""
+        if self.readers == self.keepers == 0:
+            lease.give(self.held)
+            self.spikes = self.held = None
+
+
+@dataclass
+class Went:
+    """The result of a forward pass, and what is kept of it for the backward pass."""
+
+    out: Spikes
+    """Output of the last node; the caller must give its buffer back."""
+    ends: list[Start] = field(default_factory=list)
+    """End state of every node."""
+    seen: list[Seen | None] = field(default_factory=list)
+    found: list[Any] = field(default_factory=list)
+    saved: list[Any] = field(default_factory=list)
+    values: list[Value] = field(default_factory=list)
+    """The input, and the output of every node."""
+
+
+def readers_of(nodes: Sequence[Node]) -> list[int]:
+    """Count the nodes that read each value; the last has one more reader: the caller."""
+    counts = [0] * len(nodes) + [1]
+    for i, node in enumerate(nodes):
+        for back in node.reads:
+            counts[i + 1 + back] += 1
+    return counts
+
+
+def forward(
+    passes: Sequence[NodePass],
+    x: Spikes,
+    first: int,
+    starts: Sequence[Start],
+    *,
+    found: Sequence[Any] = (),
+    keep: int | None,
+) -> Went:
+    """Drive the nodes by some steps."""
+    went, readers, lease = Went(x), readers_of([one.node for one in passes]), passes[0].how.lease
+    went.values.append(Value(x, None, readers[0]))
+    for i, one in enumerate(passes):
+        read = [went.values[i + 1 + back] for back in one.node.reads]
+        inputs = [value.spikes for value in read if value.spikes is not None]
+        passed = one.forward(inputs, first, starts[i], found[i] if found else None)
+        kept = keep is not None and i >= keep
+        for value, keeps in zip(read, passed.keeps, strict=True):
+            value.readers -= 1
+            value.keepers += kept and keeps
+            value.release(lease)
+        went.out = passed.out
+        went.values.append(Value(passed.out, passed.out.values, readers[i + 1]))
+        went.ends.append(passed.end)
+        went.seen.append(passed.seen)
+        went.found.append(passed.found)
+        went.saved.append((passed.saved, passed.keeps, passed.buffers) if kept else None)
+        if not kept:
+            lease.give(*passed.buffers)
+    return went
+
+
+def forget(went: Went, lease: Lease) -> None:
+    """Release what was kept: no backward pass will follow."""
+    for kept in went.saved:
+        if kept is not None:
+            lease.give(*kept[2])
+    for value in went.values:
+        if value.keepers:
+            value.readers = value.keepers = 0
+            value.release(lease)
+    went.saved, went.values = [], []
+
+
+def backward(
+    passes: Sequence[NodePass],
+    went: Went,
+    towards: Towards,
+    learned: Sequence[tuple[Learned, Tensor | None]],
+    first: int,
+    carries: Sequence[Carry],
+    *,
+    keep: bool,
+    last: int,
+) -> Towards | None:
+    """Propagate the gradient of the last node's output back, and return that of the run's input, if it is wanted.
+
+    Args:
+        learned: the gradients of what every node learns, to which these steps' part is added, and buffers for the norms
+            of each step's gradient towards its current.
+        keep: True to leave what was kept unmodified, for another backward pass.
+        last: the node to end at, since no gradient is wanted before it; -1: the input's is wanted too.
+    """
+    saved, values, lease = went.saved, went.values, passes[0].how.lease
+    if not keep:  # what they hold is overwritten from here on, even if an error ends this early
+        went.saved, went.values = [], []
+    into: list[Towards | None] = [None] * len(passes) + [towards]
+    for i in range(len(passes) - 1, max(0, last) - 1, -1):
+        one, (done, keeps, _), coming = passes[i], saved[i], into.pop()
+        assert coming is not None  # every value is read
+        read = [i + 1 + back for back in one.node.reads]
+        wants = [at > last for at in read]
+        gradients, norms = learned[i]
+        given = one.backward(done, coming, gradients, BackwardCall(first, carries[i], keep, wants, norms))
+        if all(grad is None or grad.held is not coming.held for grad in given):
+            lease.give(coming.held)
+        for at, grad, wanted in zip(read, given, wants, strict=True):
+            if grad is not None and wanted:
+                into[at] = _added(into[at], grad, lease)
+            elif grad is not None:
+                lease.give(grad.held)
+        for at, kept in zip(read, keeps, strict=True):
+            values[at].keepers -= kept and not keep
+            if not keep:
+                values[at].release(lease)
+    if last > 0 and not keep:
+        forget(replace(went, saved=saved[:last], values=values), lease)
+    return into[0]
+
+
+def _added(one: Towards | None, other: Towards, lease: Lease) -> Towards:
+    """Add two gradients towards one value, in the buffer of either."""
+    if one is None:
+        return other
+    (a, held), (b, held_b) = sorted((one, other), key=lambda t: (t.held is None, t.grad.values.dtype != torch.float32))
+    if held is None or len(a.values) < len(b.values):
+        steps = max(len(a.values), len(b.values))
+        total = lease.take(steps, *a.values.shape[1:], dtype=a.values.dtype, device=a.values.device)
+        total.copy_(a.values)
+        lease.give(held)
+        a, held = SpikeGrad(total, a.scale), total
+    a.values.add_(b.values, alpha=b.scale / a.scale)
+    lease.give(held_b)
+    return Towards(a, held)
+
+
+@dataclass
+class Span:
+    """A number of steps of a run whose currents and spikes are kept together."""
+
+    first: int
+    last: int
+    starts: list[Start]
+    """State of every node before them."""
+    keep: int = 0
+    """The first node that a backward pass reaches, see :func:`backward`."""
+    found: list[Any] = field(default_factory=list)
+    """Findings of the forward pass, of every node."""
+    went: Went | None = None
+    """Values kept of it; None if they must be recomputed."""
+
+    def forward(self, passes: Sequence[NodePass], x: Spikes) -> Went:
+        """Run the steps through all nodes; a run that is interrupted leaves a span without values."""
+        steps, self.went = x.steps(self.first, self.last), None
+        self.went = forward(passes, steps, self.first, self.starts, found=self.found, keep=self.keep)
+        self.found = self.went.found
+        return self.went
+
+
+def span_of(nodes: Sequence[Node], x: Spikes, compute: Compute) -> int:
+    """Return the number of steps in a span: T if nothing is recomputed.
+
+    Args:
+        compute: its ``recompute``: ``"never"``; a number of steps; or ``"auto"``: √T if keeping all would take more
+            than half of the memory that is available now, else T. With a ``reduce``, "auto" is always T: processes with
+            different free memory would wait for sums of different steps.
+    """
+    steps, choice = x.values.shape[0], compute.recompute
+    if any(node.looks_ahead for node in nodes):
+        return steps
+    if choice == "auto":
+        choice = math.isqrt(steps - 1) + 1 if saves_memory(nodes, x, compute) else "never"
+    return steps if choice == "never" else min(steps, choice)
+
+
+def saves_memory(nodes: Sequence[Node], x: Spikes, compute: Compute) -> bool:
+    """Return True if currents are to be recomputed in the backward pass, so that memory suffices."""
+    if compute.recompute != "auto":
+        return compute.recompute != "never"
+    if compute.reduce is not None:
+        return False
+    each, first = sizes(nodes, x), 0 if x.values.requires_grad else _first_that_learns(nodes)
+    needed = sum(4 * one.floats + one.bytes for one in each[first:]) + sum(one.bytes for one in each[:first][-1:])
+    return len(x.values) * needed > available_memory(x.values.device) / 2
+
+
+def _first_that_learns(nodes: Sequence[Node]) -> int:
+    """Return the node where the backward pass ends: nodes before it keep nothing but the counts that it reads."""
+    learn = (any(one is not None and one.requires_grad for one in node.learned) for node in nodes)
+    return next((i for i, learns in enumerate(learn) if learns), 0)
+
+
+def sizes(nodes: Sequence[Node], x: Spikes) -> list[Size]:
+    """Return what every node keeps of one step, and its output without values."""
+    values = [Spikes(torch.empty(1, *x.values.shape[1:], dtype=x.values.dtype, device="meta"))]
+    found = []
+    for i, node in enumerate(nodes):
+        found.append(node.size([values[i + 1 + back] for back in node.reads]))
+        values.append(found[-1].out)
+    return found
+
+
+def largest_step(each: Sequence[Size]) -> int:
+    """Return the number of values in the largest current or output of a step."""
+    return max(max(one.floats, one.out.values.numel()) for one in each)
+
+
+def steps_at_once(values: int) -> int:
+    """Return the number of steps of this many values that go through all nodes at once."""
+    return max(1, layer.CHUNK_BYTES // (4 * max(1, values)))
+
+
+def available_memory(device: torch.device) -> float:
+    """Return the bytes that a pass could take now, including those kept from the last one; infinite if unknown."""
+    if device.type == "cuda":
+        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return float(torch.cuda.mem_get_info(device)[0] + kept)
+    kernel = _numbers("/proc/meminfo").get("MemAvailable:", math.inf) * 1024
+    return min(kernel, *(_left(*names) for names in _GROUPS)) + WORKSPACE.free_bytes()
+
+
+_GROUPS = (
+    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current", "/sys/fs/cgroup/memory.stat", "inactive_file"),
+    (
+        "/sys/fs/cgroup/memory/memory.limit_in_bytes",
+        "/sys/fs/cgroup/memory/memory.usage_in_bytes",
+        "/sys/fs/cgroup/memory/memory.stat",
+        "total_inactive_file",
+    ),
+)
+"""Files of limit, use and statistics, and the name in the last of what can be reclaimed: unused cached file pages."""
+
+
+def _left(limit: str, used: str, statistics: str, reclaimable: str) -> float:
+    most, now = _read(limit).strip(), _read(used).strip()
+    if not (most.isdigit() and now.isdigit()):  # "max", or no such file
+        return math.inf
+    return float(most) - float(now) + _numbers(statistics).get(reclaimable, 0.0)
+
+
+def _numbers(path: str) -> dict[str, float]:
+    """Read lines of a name and a number."""
+    rows = (line.split() for line in _read(path).splitlines())
+    return {row[0]: float(row[1]) for row in rows if len(row) > 1 and row[1].isdigit()}
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="ascii")
+    except OSError:
+        return ""
+
 
 PASSES: dict[type, Callable[[Any, How], NodePass]] = {
     Layer: LayerPass.begin,
@@ -116,7 +394,7 @@ def _without_gradients(stack: Stack, x: Spikes, mean_over_time: bool, lease: Lea
     found: list[list[Any]] = [[] for _ in passes]
     seen: list[list[Seen | None]] = [[] for _ in passes]
     for first, last in chunks:
-        went = flow.forward(passes, x.steps(first, last), first, carried, keep=None)
+        went = forward(passes, x.steps(first, last), first, carried, keep=None)
         carried = went.ends
         for i in range(len(passes)):
             found[i].append(went.found[i])
@@ -178,7 +456,8 @@ class _RunStack(torch.autograd.Function):
             ends, (*_, keep) = [_detached(start) for start in stack.carried], _wants(stack, ctx.needs_input_grad)
             for first in range(0, steps, size):
                 if spans:
-                    spans[-1].forget(lease)
+                    forget(went, lease)
+                    spans[-1].went = None
                 spans.append(Span(first, min(steps, first + size), ends, keep))
                 went = spans[-1].forward(passes, x)
                 ends = went.ends
@@ -218,15 +497,18 @@ class _RunStack(torch.autograd.Function):
             zeros = [one.zero(of) for one, of in zip(passes, wanted, strict=True)]
             learned = list(zip(zeros, ctx.norms, strict=True))
             for span in reversed(spans):
-                again = span.went is None
-                if again:
+                went, again = span.went, span.went is None
+                if went is None:
                     went = span.forward(passes, x)
                     lease.give(went.out.values, *(end.membrane for end in went.ends))
                 towards = SpikeGrad(grad[span.first : span.last])
                 if ctx.mean_over_time:
                     towards = SpikeGrad(grad.unsqueeze(0), 1 / len(x.values))
                 stays = keep and not again
-                following = span.backward(passes, Towards(towards), learned, carries, keep=stays, last=last)
+                span.went = went if stays else None
+                following = backward(
+                    passes, went, Towards(towards), learned, span.first, carries, keep=stays, last=last
+                )
                 if following is None:
                     continue
                 if input_grad is not None:

@@ -10,8 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bntt.engine.graph.fire import Firing, fired
-from bntt.engine.graph.layer import chunks
+from bntt.engine.graph.layer import Firing, chunks, fired
 from bntt.engine.graph.node import BackwardCall, Learned, Node, NodePass, Passed, Size, Start, Towards
 from bntt.engine.graph.recording import joined_seen
 from bntt.engine.layer_spec import Affine, PoolSize, Reverse, SpikeGrad, leak_gradient, learned_leak, neuron_steps

@@ -8,7 +8,7 @@ from torch.autograd import forward_ad
 
 from bntt.engine.cpu.launch import poisson_bytes
 from bntt.nn.encoders.encoder import PerChannel, PixelEncoder, check_rates, steps_of
-from bntt.nn.fusion.plan import why_not_here
+from bntt.nn.fusion.fuse import why_not_here
 from bntt.nn.kinds import ENCODERS, EncoderFacts
 from bntt.nn.network.call import index_of
 from bntt.ops.poisson import GradientEstimator, estimated, signed_rate, unsigned_rate

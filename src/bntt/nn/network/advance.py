@@ -17,8 +17,7 @@ from bntt.engine.graph.rectified import run_rectified
 from bntt.engine.graph.stack import Stack, run_stack
 from bntt.engine.packed_weights import Prepared
 from bntt.nn.blocks.stage import SpikingLayer, passed
-from bntt.nn.fusion.fuse import FusedBlock, FusedNode, channels_last, entered, left
-from bntt.nn.fusion.plan import plan_of
+from bntt.nn.fusion.fuse import FusedBlock, FusedNode, channels_last, entered, left, plan_of
 from bntt.nn.network.call import Call
 from bntt.nn.network.measured import Measure, Measured, membrane_at, of_seen, watching
 from bntt.ops.norm import Moments

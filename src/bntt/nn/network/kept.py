@@ -25,8 +25,7 @@ from bntt.engine.graph.stack import Output
 from bntt.engine.packed_weights import Prepared, changes_told, version_of
 from bntt.engine.private import Made, attributes_of, made_of
 from bntt.engine.synapse import Spikes
-from bntt.nn.fusion.fuse import FusedBlock, entered, layout_of, left
-from bntt.nn.fusion.plan import plan_of, why_not_here
+from bntt.nn.fusion.fuse import FusedBlock, entered, layout_of, left, plan_of, why_not_here
 from bntt.nn.network.advance import Advanced, Work, measured_of
 from bntt.nn.network.call import Call
 from bntt.nn.network.measured import Measure, Measured

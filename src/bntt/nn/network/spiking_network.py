@@ -14,7 +14,7 @@ from bntt.engine.compute import Compute
 from bntt.engine.kernels import require
 from bntt.nn.blocks.readout import is_linear
 from bntt.nn.blocks.stage import SpikingLayer, check_drive, check_layers, check_stage, number, passed, settle, weigh
-from bntt.nn.fusion.plan import Plan, plan_of, settled
+from bntt.nn.fusion.fuse import Plan, plan_of, settled
 from bntt.nn.kinds import norm_facts
 from bntt.nn.network.advance import Advanced, Work, advance_blocks, layers_of, real
 from bntt.nn.network.call import Call, Noise, noise_of

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from bntt.charts.section import plural
-from bntt.engine.graph.spans import available_memory
+from bntt.engine.graph.stack import available_memory
 from bntt.io.memory import forget_peak, keep_freed_memory
 from bntt.nn.kinds import norm_facts_by_name
 from bntt.runs.parts import LOADED, load_parts

@@ -13,7 +13,7 @@ import torch
 
 from bntt.analysis import Evaluation, evaluate, health, stepwise_norms
 from bntt.data import SampleLoader
-from bntt.engine import crossover
+from bntt.engine import synapse
 from bntt.io.checkpoint import CheckpointError, write_checkpoint
 from bntt.io.files import write_json_lines, write_whole
 from bntt.io.lock import hold_run
@@ -126,7 +126,7 @@ class TrainingRun:
         network, kept = session.model.network, facts["compute"]["recompute"]
         if kept != "auto" and not changed.keys() & {"compute.recompute", "compute.backend"}:
             network.compute = replace(network.compute, recompute=kept)
-        crossover.remember(facts["compute"]["crossovers"])
+        synapse.remember(facts["compute"]["crossovers"])
         try:
             session.load(found.checkpoint.tensors, facts["session"])
         except (ValueError, KeyError, TypeError, RuntimeError) as error:
@@ -254,7 +254,7 @@ class TrainingRun:
             **self.rules,
             **lasting(self.extra_facts, self.session.model),
             "machine": machine_facts(self.session),
-            "compute": {"recompute": network.compute.recompute, "crossovers": crossover.remembered()},
+            "compute": {"recompute": network.compute.recompute, "crossovers": synapse.remembered()},
         }
         self.run.checkpoints.write(self.session.position.updates, tensors, facts, self.recipe.checkpoint.last)
 
