@@ -30,9 +30,9 @@ def test_ours_are_encoders_and_give_the_steps_they_are_asked_for(encoder, rng):
 
 
 @each_row("encoder", ENCODERS)
-@each_row("steps, t", [(range(-1, 2), -1), (range(4, T + 1), T)])
-def test_a_step_beyond_the_last(encoder, steps, t, rng):
-    with pytest.raises(ValueError, match=rf"has 6 time steps \(0-5\), got t={t}"):
+@each_row("steps", [range(-1, 2), range(4, T + 1)])
+def test_a_step_beyond_the_last(encoder, steps, rng):
+    with pytest.raises(ValueError, match=r"has 6 time steps \(0-5\), got range"):
         encoder(T)(samples(encoder, rng), steps=steps)
 
 

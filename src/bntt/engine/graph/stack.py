@@ -497,9 +497,9 @@ class _RunStack(torch.autograd.Function):
             zeros = [one.zero(of) for one, of in zip(passes, wanted, strict=True)]
             learned = list(zip(zeros, ctx.norms, strict=True))
             for span in reversed(spans):
-                went, again = span.went, span.went is None
-                if went is None:
-                    went = span.forward(passes, x)
+                again = span.went is None
+                went: Went = span.forward(passes, x) if span.went is None else span.went
+                if again:
                     lease.give(went.out.values, *(end.membrane for end in went.ends))
                 towards = SpikeGrad(grad[span.first : span.last])
                 if ctx.mean_over_time:

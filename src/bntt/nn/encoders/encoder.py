@@ -78,20 +78,21 @@ def steps_of(steps: range | None, num_steps: int) -> range:
     """
     if steps is None:
         return range(num_steps)
-    if len(steps) == 0 or steps.step != 1:
-        raise ValueError(f"steps must be consecutive, one or more, got {steps}")
-    for t in (steps[0], steps[-1]):
-        if not 0 <= t < num_steps:
-            raise ValueError(f"the encoder has {num_steps} time steps (0-{num_steps - 1}), got t={t}")
+    if not steps or steps.step != 1 or steps[0] < 0 or steps[-1] >= num_steps:
+        raise ValueError(
+            f"steps must be consecutive, one or more: the encoder has {num_steps} time steps (0-{num_steps - 1}), "
+            f"got {steps}"
+        )
     return steps
 
 
-def check_values(x: Tensor, what: str) -> None:
+def check_values(x: Tensor, what: str, *, unit: str = "") -> None:
     """Refuse a batch that is not of real numbers, is empty, or is not finite.
 
     Args:
         x: a batch of samples, ``[B, ...]``.
         what: name of its values in messages.
+        unit: if given, values must be from 0 to 1, and a message ends with this.
 
     Raises:
         TypeError: if it is not a tensor, not floating point, or on the meta device.
@@ -100,18 +101,23 @@ def check_values(x: Tensor, what: str) -> None:
     >>> check_values(torch.zeros(2, 1, 4, 4), "pixels")
     """
     check_tensor(x, "the encoder", what)
-    if not x.is_floating_point():
-        raise TypeError(f"the encoder takes floating point {what}, got {x.dtype}: convert them with .float()")
-    if x.is_meta:
-        raise TypeError(f"{what} on the meta device have no values")
+    if not x.is_floating_point() or x.is_meta:
+        raise TypeError(
+            f"the encoder takes floating point {what}, got {x.dtype}{' with no values' * x.is_meta}: convert whole "
+            f"numbers with .float(), and divide by 255 where pixels are bytes"
+        )
     if x.numel() == 0:
         raise ValueError(f"the encoder got an empty batch, of shape {list(x.shape)}")
-    finite = torch.isfinite(x)
-    if not is_mapped(x) and not finite.all():
-        first = int((~finite).flatten(1).any(1).nonzero()[0]) if x.ndim > 1 else 0
-        raise ValueError(
-            f"the encoder got {what} that are not finite, first in sample {first} of the batch: a NaN would never fire"
-        )
+    if is_mapped(x):
+        return
+    least, most = (0.0, 1.0) if unit else (torch.finfo(x.dtype).min, torch.finfo(x.dtype).max)
+    low, high = x.detach().aminmax()
+    if not (low >= least and high <= most):  # NaN is neither
+        wrong = ~((x >= least) & (x <= most))
+        first = int(wrong.flatten(1).any(1).nonzero()[0]) if x.ndim > 1 else 0
+        span = f"{what} must be finite and from 0 to 1, got {float(low):.4g} to {float(high):.4g}"
+        said = span if unit else f"the encoder got {what} that are not finite"
+        raise ValueError(f"{said}, first in sample {first} of the batch: {unit or 'a NaN would never fire'}")
 
 
 PerChannel = Sequence[float] | float | Tensor | None
@@ -124,48 +130,30 @@ def channel_scales(mean: PerChannel, std: PerChannel) -> tuple[Tensor | None, Te
     given = [torch.as_tensor(one, dtype=kind).reshape(-1, 1, 1) for one in (mean, std) if one is not None]
     if not given:
         return None, None
-    if len(given) < 2 or len(given[0]) != len(given[1]):
-        raise ValueError(f"mean and std come together, one number per channel, got mean={mean} and std={std}")
-    center, spread = (rows.detach().clone() for rows in given)
-    if not (torch.isfinite(center) & torch.isfinite(spread) & (spread > 0)).all():
+    center, spread = (given[0].detach().clone(), given[-1].detach().clone())
+    fits = len(given) == 2 and len(center) == len(spread)
+    if not fits or not (torch.isfinite(center) & torch.isfinite(spread) & (spread > 0)).all():
         raise ValueError(
-            f"mean and std must be finite in every channel, and std must be above 0, got mean={mean} and std={std}"
+            f"mean and std come together, one finite number per channel, std above 0, got mean={mean} and std={std}"
         )
     return center, spread
 
 
 def normalized(images: Tensor, mean: Tensor | None, std: Tensor | None) -> Tensor:
     """Return ``(images - mean) / std`` per channel, after checking the images; unchanged if mean and std are None."""
-    check_tensor(images, "the encoder", "images [B, C, H, W]")
-    if not images.is_floating_point():
-        raise TypeError(f"images must be floating point with pixels in [0, 1], got {images.dtype}: divide by 255")
-    if images.is_meta:
-        raise TypeError("images on the meta device have no values")
-    if images.ndim != 4 or images.numel() == 0:
-        raise ValueError(f"images must be [B, C, H, W] with B >= 1, got shape {list(images.shape)}")
-    low, high = images.detach().aminmax()
-    if not is_mapped(images) and not (low >= 0 and high <= 1):  # written so that NaN fails
-        wrong = ~((images >= 0) & (images <= 1)).flatten(1).all(1)
-        raise ValueError(
-            f"pixels must be finite and from 0 to 1, got {float(low):.4g} to {float(high):.4g}, "
-            f"first in image {int(wrong.nonzero()[0])} of the batch: "
-            f"scale them, and leave the normalisation to the encoder's mean= and std="
-        )
-    if mean is None or std is None:
-        return images
-    if len(mean) != images.shape[1]:
-        raise ValueError(f"mean and std have {len(mean)} channels, the images have {images.shape[1]}")
-    return (images - mean) / std
+    check_values(images, "pixels", unit="scale them, and leave the normalisation to the encoder's mean= and std=")
+    if images.ndim != 4 or (mean is not None and len(mean) != images.shape[1]):
+        channels = "C" if mean is None else f"C = {len(mean)} (as mean and std have)"
+        raise ValueError(f"images must be [B, {channels}, H, W], got shape {list(images.shape)}")
+    return images if mean is None or std is None else (images - mean) / std
+
+
+UNSIGNED = "unsigned rate coding takes pixels from 0 to 1: leave out mean and std, or take signed=True"
 
 
 def check_rates(x: Tensor, signed: bool) -> None:
     """Refuse values that rate coding does not take: not finite, or, if it is unsigned, not from 0 to 1."""
-    check_values(x, "pixels")
-    if not signed and not is_mapped(x) and (x.amin() < 0 or x.amax() > 1):
-        raise ValueError(
-            f"unsigned rate coding takes pixels from 0 to 1, got {x.min():.4g} to {x.max():.4g}: "
-            f"leave out mean and std, or take signed=True"
-        )
+    check_values(x, "pixels", unit="" if signed else UNSIGNED)
 
 
 class PixelEncoder(nn.Module, ABC):

@@ -54,17 +54,17 @@ class NoisyEncoder(nn.Module):
         super().__init__()
         if not isinstance(encoder, PixelEncoder):
             raise TypeError(f"noise is for images: it needs an encoder of pixels, got {type(encoder).__name__}")
-        if not (math.isfinite(sigma) and sigma >= 0):
-            raise ValueError(f"sigma must be a finite number, 0 or more, got {sigma}")
-        if where not in ("pixels", "normalized"):
-            raise ValueError(f"where must be one of pixels, normalized, got {where!r}")
-        if where == "normalized" and encoder.std is None:
-            raise ValueError("the encoder has no mean and std, it does not normalise: choose where='pixels'")
-        if not clip and not getattr(encoder, "signed", True):
-            raise ValueError(
-                "unsigned rate coding takes pixels from 0 to 1, and unclipped noise leaves that range: take clip=True, "
-                "or an encoder with signed=True"
-            )
+        for fits, why in (
+            (math.isfinite(sigma) and sigma >= 0, f"sigma must be a finite number, 0 or more, got {sigma}"),
+            (where in ("pixels", "normalized"), f"where must be one of pixels, normalized, got {where!r}"),
+            (where == "pixels" or encoder.std is not None, "the encoder has no mean and std: choose where='pixels'"),
+            (
+                clip or getattr(encoder, "signed", True),
+                "unsigned rate coding takes pixels from 0 to 1, which unclipped noise leaves: take clip=True",
+            ),
+        ):
+            if not fits:
+                raise ValueError(why)
         sample_keys(seed, Purpose.NOISE, 0, torch.arange(0))  # refuses an invalid seed
         self.encoder, self.sigma, self.where, self.clip, self.seed = encoder, float(sigma), where, clip, seed
 
