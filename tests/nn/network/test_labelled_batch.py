@@ -59,23 +59,23 @@ def test_labels_of_any_integer_type(labels):
 @each_row(
     "labels, message",
     [
-        (("cat", "dog", "cat"), r"labels must be 3 integers, or shares of classes \[3, K\], got tuple with 'cat'"),
+        (("cat", "dog", "cat"), r"labels must be 3 integers, or shares of classes \[3, K\], got <U3"),
         (
             np.array(["cat", "dog", "cat"]),
-            r"labels must be 3 integers, or shares of classes \[3, K\], got an array of <U3",
+            r"labels must be 3 integers, or shares of classes \[3, K\], got <U3",
         ),
-        ([0, None, 1], r"labels must be 3 integers, or shares of classes \[3, K\], got list with None"),
-        ([[0], [1, 2], [0]], r"labels must be 3 integers, or shares of classes \[3, K\], got list with \[0\]"),
+        ([0, None, 1], r"labels must be 3 integers, or shares of classes \[3, K\], got object"),
+        ([[0], [1, 2], [0]], r"labels must be 3 integers, or shares of classes \[3, K\], got <U"),
         (7, r"labels must be 3 integers, or shares of classes \[3, K\], got torch.int64 \[\]"),
         (torch.tensor(7), r"labels must be 3 integers, or shares of classes \[3, K\], got torch.int64 \[\]"),
         (np.array(7), r"labels must be 3 integers, or shares of classes \[3, K\], got torch.int64 \[\]"),
-        ([0.0, 1.0, 2.0], "got list with 0.0"),
-        (np.zeros(3), "got an array of float64"),
+        ([0.0, 1.0, 2.0], r"got torch.float64 \[3\]"),
+        (np.zeros(3), r"got torch.float64 \[3\]"),
         (torch.zeros(3), r"got torch.float32 \[3\]"),
         (torch.zeros(2, 4), r"got torch.float32 \[2, 4\]"),
         (torch.zeros(3, 0), r"got torch.float32 \[3, 0\]"),
         (torch.zeros(3, 4, 1), r"got torch.float32 \[3, 4, 1\]"),
-        (np.zeros((3, 4, 1)), "got an array of float64"),
+        (np.zeros((3, 4, 1)), r"got torch.float64 \[3, 4, 1\]"),
         (torch.zeros(3, dtype=torch.bool), r"got torch.bool \[3\]"),
         (
             torch.zeros(2, dtype=torch.int64),
@@ -95,11 +95,11 @@ def test_labels_that_are_none(labels, message):
 @each_row(
     "batch, message",
     [
-        (IMAGES, r"pairs \(inputs, labels\), got Tensor"),
+        (IMAGES, r"pairs \(inputs, labels\), inputs .* got Tensor"),
         ({"images": IMAGES}, "got dict"),
-        ((IMAGES,), "got tuple of 1"),
-        ((IMAGES, [0, 1, 2], [0, 1, 2]), "got tuple of 3"),
-        ((torch.tensor(1.0), [0]), "samples of a batch must be one tensor .* got a single number"),
+        ((IMAGES,), r"got tuple \['Tensor'\]"),
+        ((IMAGES, [0, 1, 2], [0, 1, 2]), "got tuple .*'list', 'list'"),
+        ((torch.tensor(1.0), [0]), r"inputs \[B, ...\]"),
     ],
 )
 def test_batches_that_are_no_pairs(batch, message):
@@ -247,8 +247,3 @@ def test_a_set_of_images_goes_on_where_it_stopped():
 def test_more_batches_to_leave_out_than_there_are(loader):
     with pytest.raises(ValueError, match="the loader gave 3 batches, too few to skip 4"):
         list(samples(loader, 0, 4))
-
-
-def test_a_negative_first_batch():
-    with pytest.raises(ValueError, match="first must be 0 or more, got -1"):
-        list(samples(batches(1), 0, -1))

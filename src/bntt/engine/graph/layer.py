@@ -373,7 +373,6 @@ class LayerPass(NodePass):
         return self.agrees or self.node.looks_ahead
 
     def forward(self, inputs: Sequence[Spikes], first: int, start: Start, known: Resolved | None = None) -> Passed:
-        """See :class:`~bntt.engine.graph.node.NodePass`."""
         layer, (x,), how = self.node, inputs, self.how
         work = self._begin(x, first, start.membrane, known)
         measure, waits, past = how.measure if known is None else Measure(), known is None and self.waits, start.past

@@ -36,7 +36,6 @@ class RectifiedLayer(Layer):
     """A layer without neurons whose normalised current is rectified, and averaged over windows."""
 
     def size(self, inputs: Sequence[Spikes]) -> Size:
-        """See :class:`~bntt.engine.graph.node.Node`."""
         return _pooled(self.current_shape(self.enter(inputs[0])), self.window)
 
 
@@ -47,7 +46,6 @@ class Rectify(Node):
     window: PoolSize
 
     def size(self, inputs: Sequence[Spikes]) -> Size:
-        """See :class:`~bntt.engine.graph.node.Node`."""
         return _pooled(inputs[0].values.shape, self.window)
 
 

@@ -45,7 +45,6 @@ class Fire(Node):
         return Affine(found.mean, scale, found.shift if self.shift is None else self.shift[first:last].contiguous())
 
     def size(self, inputs: Sequence[Spikes]) -> Size:
-        """See :class:`~bntt.engine.graph.node.Node`."""
         shape = pooled_shape(inputs[0].values, self.window)
         counts = torch.empty(shape, dtype=torch.uint8, device="meta")
         return Size(Spikes(counts), 0, counts.numel())
@@ -58,7 +57,6 @@ class Sum(Node):
     reads: tuple[int, ...]
 
     def size(self, inputs: Sequence[Spikes]) -> Size:
-        """See :class:`~bntt.engine.graph.node.Node`."""
         one, other = inputs
         elements = one.values.numel()
         return Size(one, 0, elements) if one.counted and other.counted else Size(Spikes(one.values), elements, 0)
@@ -71,7 +69,6 @@ class MaxPool(Node):
     window: PoolSize
 
     def size(self, inputs: Sequence[Spikes]) -> Size:
-        """See :class:`~bntt.engine.graph.node.Node`."""
         values = torch.empty(pooled_shape(inputs[0].values, self.window), dtype=inputs[0].values.dtype, device="meta")
         return Size(Spikes(values), 0, values.numel() * values.element_size())
 
@@ -85,7 +82,6 @@ class Mask(Node):
     p: float
 
     def size(self, inputs: Sequence[Spikes]) -> Size:
-        """See :class:`~bntt.engine.graph.node.Node`."""
         values = inputs[0].values
         return Size(inputs[0], 0, values.numel() * values.element_size())
 
@@ -97,7 +93,6 @@ class FirePass(NodePass):
     node: Fire
 
     def forward(self, inputs: Sequence[Spikes], first: int, start: Start, known: Any = None) -> Passed:
-        """See :class:`~bntt.engine.graph.node.NodePass`."""
         current, node, seen = _floats(inputs[0]), self.node, []
         firing = Firing.begin(node.neuron, node.window, self.how, current, start.membrane, first)
         for begin, end in chunks(self.how.compute, current):
@@ -109,7 +104,6 @@ class FirePass(NodePass):
     def backward(
         self, done: tuple[Spikes, Tensor | None], towards: Towards, learned: Learned, call: BackwardCall
     ) -> list[Towards | None]:
-        """See :class:`~bntt.engine.graph.node.NodePass`."""
         (source, membrane), node, (leak, scale) = done, self.node, learned
         current = _floats(source)
         first, last = call.first, call.first + len(current)
@@ -135,7 +129,6 @@ class SumPass(NodePass):
     node: Sum
 
     def forward(self, inputs: Sequence[Spikes], first: int, start: Start, known: Any = None) -> Passed:
-        """See :class:`~bntt.engine.graph.node.NodePass`."""
         one, other = inputs
         take, device = self.how.lease.take, one.values.device
         largest, counted = one.largest + other.largest, one.counted and other.counted
@@ -161,7 +154,6 @@ class MaxPoolPass(NodePass):
     node: MaxPool
 
     def forward(self, inputs: Sequence[Spikes], first: int, start: Start, known: Any = None) -> Passed:
-        """See :class:`~bntt.engine.graph.node.NodePass`."""
         (x,), (down, across) = inputs, self.node.window
         shape = pooled_shape(x.values, self.node.window)
         out = self.how.lease.take(*shape, dtype=x.values.dtype, device=x.values.device)
@@ -192,7 +184,6 @@ class MaskPass(NodePass):
     node: Mask
 
     def forward(self, inputs: Sequence[Spikes], first: int, start: Start, known: Any = None) -> Passed:
-        """See :class:`~bntt.engine.graph.node.NodePass`."""
         (x,), stays = inputs, self.node.draw()
         out = self.how.lease.take(*x.values.shape, dtype=x.values.dtype, device=x.values.device)
         torch.mul(x.values, stays.to(x.values.dtype), out=out)

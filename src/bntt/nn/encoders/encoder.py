@@ -143,8 +143,8 @@ def normalized(images: Tensor, mean: Tensor | None, std: Tensor | None) -> Tenso
     """Return ``(images - mean) / std`` per channel, after checking the images; unchanged if mean and std are None."""
     check_values(images, "pixels", unit="scale them, and leave the normalisation to the encoder's mean= and std=")
     if images.ndim != 4 or (mean is not None and len(mean) != images.shape[1]):
-        channels = "C" if mean is None else f"C = {len(mean)} (as mean and std have)"
-        raise ValueError(f"images must be [B, {channels}, H, W], got shape {list(images.shape)}")
+        also = "" if mean is None else f" with the {len(mean)} channels of mean and std"
+        raise ValueError(f"images must be [B, C, H, W]{also}, got shape {list(images.shape)}")
     return images if mean is None or std is None else (images - mean) / std
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from inspect import Parameter, signature
 from itertools import islice
 from typing import Any, Protocol, runtime_checkable
@@ -40,8 +40,6 @@ Loader = EpochLoader | Iterable[tuple[Tensor, Labels]]
 
 def samples(loader: Loader, draw: int, first: int = 0) -> Iterator[Samples]:
     """Yield one pass over a loader, from batch number ``first`` on; a plain loader's samples are numbered in order."""
-    if first < 0:
-        raise ValueError(f"first must be 0 or more, got {first}")
     epoch: Any = getattr(loader, "epoch", None) if isinstance(loader, EpochLoader) else None
     if not callable(epoch):
         batches = _numbered(loader)
@@ -72,21 +70,16 @@ def _checked(batches: Iterator[Samples]) -> Iterator[Samples]:
         yield inputs, _labels(labels, len(inputs)), index
 
 
+LOADERS = "bntt.data.SampleLoader of a set, a torch DataLoader, or a list of such pairs"
+
+
 def _numbered(loader: Any) -> Iterator[Samples]:
     if not isinstance(loader, Iterable):
-        raise TypeError(
-            f"a loader yields (inputs, labels), got {type(loader).__name__}, which yields nothing: give a "
-            f"bntt.data.SampleLoader of a set, a torch DataLoader, or a list of such pairs"
-        )
+        kind = type(loader).__name__
+        raise TypeError(f"a loader yields (inputs, labels), got {kind}, which yields nothing: give a {LOADERS}")
     start = 0
     for batch in loader:
         inputs, given = _parts(batch, "a loader must yield pairs (inputs, labels)", 2)
-        count = len(given) if isinstance(given, Sized) and getattr(given, "ndim", None) != 0 else None
-        if inputs.ndim > 2 and len(inputs) != count == inputs.shape[1]:
-            raise ValueError(
-                f"there are {count} labels, and as many samples in the second axis of {list(inputs.shape)}: "
-                f"samples come first, [B, T, ...], so give inputs.transpose(0, 1)"
-            )
         labels = _labels(given, len(inputs))
         yield inputs, labels, torch.arange(start, start + len(labels), device="cpu")
         start += len(labels)
@@ -94,28 +87,35 @@ def _numbered(loader: Any) -> Iterator[Samples]:
 
 def _parts(batch: Any, expected: str, count: int) -> tuple[Any, ...]:
     """Return the parts of a batch, of which the first is a tensor of samples."""
-    if not isinstance(batch, tuple | list) or len(batch) != count:
-        size = f" of {len(batch)}" if isinstance(batch, tuple | list) else ""
-        raise ValueError(f"{expected}, got {type(batch).__name__}{size}")
+    if not isinstance(batch, tuple | list) or len(batch) != count or getattr(batch[0], "ndim", 1) == 0:
+        parts = [type(part).__name__ for part in batch] if isinstance(batch, tuple | list) else ""
+        raise ValueError(f"{expected}, inputs [B, ...], got {type(batch).__name__} {parts}")
     check_tensor(batch[0], "a classifier", "the samples of a batch, such as images [B, C, H, W],")
-    if batch[0].ndim == 0:
-        raise ValueError("the samples of a batch must be one tensor [B, ...], got a single number")
     return tuple(batch)
 
 
 def _labels(given: Any, count: int) -> Tensor:
     """Convert labels: any integers to int64 ``[B]``, shares to float32 ``[B, K]``."""
-    expected = f"labels must be {count} integers, or shares of classes [{count}, K]"
-    try:
-        labels = given if isinstance(given, Tensor) else _from_array(np.asarray(given))
-    except (TypeError, ValueError):  # the second: rows of different lengths
-        raise ValueError(f"{expected}, got {_described(given)}") from None
-    if labels.is_floating_point() and labels.ndim == 2 and labels.shape[1] and len(labels) == count:
-        check_shares(labels)
-        return labels.to(torch.float32)
-    if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool or labels.shape != (count,):
-        raise ValueError(f"{expected}, got {labels.dtype} {list(labels.shape)}")
-    return labels.to(torch.int64)
+    labels, kinds = given, {"f": np.float64, "i": np.int64, "u": np.int64}
+    if not isinstance(given, Tensor):
+        try:
+            array = np.asarray(given)
+        except ValueError:  # rows of different lengths
+            array = np.asarray("rows of different lengths")
+        kind = kinds.get(array.dtype.kind)
+        labels = array if kind is None else torch.from_numpy(array.astype(kind))
+    if isinstance(labels, Tensor) and labels.is_floating_point() and labels.ndim == 2 and labels.shape[1]:
+        if len(labels) == count:
+            check_shares(labels)
+            return labels.to(torch.float32)
+    elif isinstance(labels, Tensor) and labels.dtype in _INTEGERS and labels.shape == (count,):
+        return labels.to(torch.int64)
+    raise ValueError(
+        f"labels must be {count} integers, or shares of classes [{count}, K], got {labels.dtype} {list(labels.shape)}"
+    )
+
+
+_INTEGERS = {torch.int8, torch.int16, torch.int32, torch.int64, torch.uint8, torch.uint16, torch.uint32, torch.uint64}
 
 
 def check_shares(labels: Tensor) -> None:
