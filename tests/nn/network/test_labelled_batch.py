@@ -95,11 +95,11 @@ def test_labels_that_are_none(labels, message):
 @each_row(
     "batch, message",
     [
-        (IMAGES, r"pairs \(inputs, labels\), inputs .* got Tensor"),
+        (IMAGES, r"pairs \(inputs, labels\), got Tensor"),
         ({"images": IMAGES}, "got dict"),
-        ((IMAGES,), r"got tuple \['Tensor'\]"),
-        ((IMAGES, [0, 1, 2], [0, 1, 2]), "got tuple .*'list', 'list'"),
-        ((torch.tensor(1.0), [0]), r"inputs \[B, ...\]"),
+        ((IMAGES,), "got tuple of 1"),
+        ((IMAGES, [0, 1, 2], [0, 1, 2]), "got tuple of 3"),
+        ((torch.tensor(1.0), [0]), r"inputs are \[B, ...\]"),
     ],
 )
 def test_batches_that_are_no_pairs(batch, message):

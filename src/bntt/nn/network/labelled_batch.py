@@ -88,8 +88,8 @@ def _numbered(loader: Any) -> Iterator[Samples]:
 def _parts(batch: Any, expected: str, count: int) -> tuple[Any, ...]:
     """Return the parts of a batch, of which the first is a tensor of samples."""
     if not isinstance(batch, tuple | list) or len(batch) != count or getattr(batch[0], "ndim", 1) == 0:
-        parts = [type(part).__name__ for part in batch] if isinstance(batch, tuple | list) else ""
-        raise ValueError(f"{expected}, inputs [B, ...], got {type(batch).__name__} {parts}")
+        size = f" of {len(batch)}" if isinstance(batch, tuple | list) else ""
+        raise ValueError(f"{expected}, got {type(batch).__name__}{size}: inputs are [B, ...]")
     check_tensor(batch[0], "a classifier", "the samples of a batch, such as images [B, C, H, W],")
     return tuple(batch)
 
