@@ -14,6 +14,7 @@ from torch.autograd import forward_ad
 from torch.nn.modules import module as torch_module
 from torch.utils._device import DeviceContext
 from torch.utils._pytree import GetAttrKey, register_pytree_node
+from torch.utils._pytree import tree_map as tree_map
 
 
 def has_bf16() -> bool:

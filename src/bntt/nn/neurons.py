@@ -84,17 +84,20 @@ class LIF(nn.Module):
             ("leak", leak, "learn_leak=True learns one"),
             ("threshold", threshold, "your own neurons can learn one (docs/how-to/own-neuron.md)"),
         ):
-            if getattr(value, "requires_grad", False):
-                raise TypeError(f"{name} requires a gradient, but LIF keeps only its present value: {way}")
-            if (shape := [*getattr(value, "shape", ())]) and math.prod(shape) != 1:
-                raise TypeError(f"{name} is one number for all neurons of a LIF, got a tensor of {shape}")
+            shape = [*getattr(value, "shape", ())]
+            if getattr(value, "requires_grad", False) or math.prod(shape) != 1:
+                raise TypeError(
+                    f"{name} is one number for all neurons of a LIF, got a tensor of {shape}, of which it would keep only "
+                    f"the present value: {way}"
+                )
         self._start = _without_parameters(Neuron(float(leak), float(threshold), rule, reset, surrogate, decay_input))
-        if learn_leak and leak in (0, 1):
-            raise ValueError(f"a learnable leak must start between 0 and 1, got {leak}")
-        if learn_leak not in (False, True, "layer", "channel"):
-            raise ValueError(f"learn_leak must be True, False, 'layer' or 'channel', got {learn_leak!r}")
-        if (channels is None and learn_leak == "channel") or (channels is not None and channels < 1):
-            raise ValueError(f"a leak in each channel needs channels, 1 or more of them, got {channels}")
+        known = learn_leak in (False, True, "layer", "channel")
+        few = channels < 1 if channels is not None else learn_leak == "channel"
+        if not known or few or (learn_leak and leak in (0, 1)):
+            raise ValueError(
+                f"learn_leak must be True, False, 'layer' or 'channel'; a learnable leak must start between 0 and 1, "
+                f"and one in each channel needs channels, 1 or more: got {learn_leak!r}, {leak} and {channels}"
+            )
         each = () if channels is None or learn_leak == "layer" else (channels,)
         start = torch.full(each, float(leak))
         self.leak_logit = nn.Parameter(torch.logit(start)) if learn_leak else None

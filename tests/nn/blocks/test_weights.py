@@ -51,7 +51,7 @@ def test_a_bias_of_another_length_is_refused_by_name(rng):
         net = small(5)
         net.compute = compute
         net.blocks["conv2"].synapse.bias = nn.Parameter(torch.ones(10))
-        with pytest.raises(ValueError, match=r"block 'conv2' cannot apply its weights: the bias of its Conv2d is "):
+        with pytest.raises(ValueError, match=r"block 'conv2' cannot apply its Conv2d: the bias of its Conv2d is "):
             net(spikes_of(5, 2, rng))
     assert net.plan((5, 2, 2, 11, 11)).reason
 

@@ -6,6 +6,7 @@ from torch import nn
 
 from bntt.nn import BNTT, LIF, LayerNorm, NoNorm, Readout, SpikingBlock
 from bntt.nn.network.call import Call, check_call, noise_of
+from bntt.nn.network.state import NetworkState
 
 
 def test_by_default_a_call_has_all_steps_from_rest():
@@ -33,4 +34,5 @@ def test_an_index_names_every_sample_by_an_integer():
         with pytest.raises(ValueError, match="index must name each of the 3 samples by an integer"):
             noise_of(None, 3, None, None, wrong)
     known = noise_of(None, 3, 5, None, None)
-    assert noise_of(known, 3, None, None, torch.arange(3)) is known
+    state = NetworkState(1, 3, (), None, known)
+    assert noise_of(state, 3, None, None, torch.arange(3)) is known

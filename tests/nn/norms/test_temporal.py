@@ -128,7 +128,7 @@ def test_a_block_called_alone_hands_the_question_on():
 
 
 def test_layer_norm_looks_at_what_it_is_given():
-    with pytest.raises(ValueError, match="LayerNorm has 8 channels, got an input with 6"):
+    with pytest.raises(ValueError, match=r"has 8 channels, got \[4, 8, 6, 5\]"):
         LayerNorm(8)(torch.ones(4, 8, 6, 5))
     with pytest.raises(ValueError, match=r"LayerNorm takes .*may as well be images"):
         LayerNorm(8)(torch.ones(4, 8, 8, 5))
@@ -136,7 +136,7 @@ def test_layer_norm_looks_at_what_it_is_given():
 
 
 def test_wrong_channels_and_empty_batches_are_refused():
-    with pytest.raises(ValueError, match="has 3 channels, got an input with 4"):
+    with pytest.raises(ValueError, match=r"has 3 channels, got \[5, 2, 4\]"):
         BNTT(3, num_steps=5)(torch.ones(5, 2, 4))
     with pytest.raises(ValueError, match="empty batch"):
         BNTT(3, num_steps=5)(torch.ones(5, 0, 3))
@@ -174,7 +174,7 @@ def test_a_negative_gamma_is_legal(rng):
 
 @each_row("options", [{"eps": 0.0}, {"eps": -1.0}, {"eps": math.inf}, {"momentum": 1.5}, {"momentum": -0.1}])
 def test_settings_out_of_range(options):
-    with pytest.raises(ValueError, match="needs eps > 0 and momentum from 0 to 1"):
+    with pytest.raises(ValueError, match="needs eps > 0, momentum from 0 to 1"):
         BNTT(3, num_steps=4, **options)
 
 

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from bntt.engine.private import register_tree
-from bntt.nn.blocks.stage import SpikingLayer, check_input, check_stage, fold_time, passed, weigh
+from bntt.nn.blocks.stage import SpikingLayer, check_input, check_stage, passed, weigh
 from bntt.nn.kinds import BlockFacts, neuron_facts
 from bntt.nn.network.call import ALL_STEPS, Call, Noise, check_call
 from bntt.ops.dropout import dropout_mask
@@ -140,15 +140,7 @@ class LayerBlock(nn.Module):
         if self.lif is not None:
             x, membrane = passed(f"the lif of {self.name}", self.lif, x, call, membrane)
         if self.pool is not None:
-            try:
-                x = fold_time(self.pool, x)
-            except RuntimeError as error:
-                if "too small" not in str(error):
-                    raise
-                raise ValueError(
-                    f"{self.name} cannot pool spikes {list(x.shape[2:])} of a sample by {self.pool}: give larger "
-                    f"images, or build the network with fewer poolings. PyTorch says: {error}"
-                ) from error
+            x = weigh(self.name, self.pool, x)
         if self.dropout is not None:
             x, _ = passed(f"the dropout of {self.name}", self.dropout, x, call, None)
         return x, BlockState(membrane, norm_state)

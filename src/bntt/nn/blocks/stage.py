@@ -98,20 +98,12 @@ def check_stage(module: object, name: str, returns: str) -> None:
 
 def check_layers(block: nn.Module, name: str) -> None:
     """Refuse a block that does not list its layers, lists something else, or lists two layers with the same name."""
-    kind = type(block).__name__
-    if inspect.getattr_static(block, "layers", None) is None:
+    layers: Any = block.layers if inspect.getattr_static(block, "layers", None) is not None else None
+    listed = isinstance(layers, tuple) and all(isinstance(layer, SpikingLayer) for layer in layers)
+    if not listed or len({layer.name for layer in layers}) < len(layers):
         raise TypeError(
-            f"{name} must list the layers that spike in it: give {kind} a property layers, a tuple of SpikingLayer, () "
-            f"if there is none"
-        )
-    layers: Any = block.layers
-    if not isinstance(layers, tuple) or not all(isinstance(layer, SpikingLayer) for layer in layers):
-        raise TypeError(f"{name} must list its layers as a tuple of SpikingLayer, got {layers!r}")
-    names = [layer.name for layer in layers]
-    if len(set(names)) < len(names):
-        raise TypeError(
-            f"{name} lists two layers with the same name, {names}: prefix those of each part, layer.under('a') for "
-            f"layer in self.a.layers"
+            f"{name} must list the layers that spike in it: give {type(block).__name__} a property layers, a tuple of "
+            f"SpikingLayer, each with a name of its own (layer.under('a') for layer in self.a.layers), got {layers!r}"
         )
 
 
@@ -181,14 +173,17 @@ def number(modules: Iterable[nn.Module]) -> None:
 
 
 def weigh(name: str, synapse: nn.Module, x: Tensor) -> Tensor:
-    """Apply weights to all steps at once, ``[S, B, ...]``; the result is float32 or wider, even under autocast."""
+    """Apply weights or a pool to all steps at once, ``[S, B, ...]``; the result is never narrower than float32."""
     try:
         weighed = fold_time(synapse, x)
         return weighed.to(torch.promote_types(weighed.dtype, torch.float32))
     except (RuntimeError, TypeError) as error:
-        if not (reason := _misfit(synapse) or _unflattened(synapse, x)):
+        small = f"{list(x.shape[2:])} of a sample is too small: give larger images, or build it with fewer poolings"
+        if not (reason := _misfit(synapse) or _unflattened(synapse, x) or small * ("too small" in str(error))):
             raise
-        raise ValueError(f"{name} cannot apply its weights: {reason}. PyTorch says: {error}") from error
+        raise ValueError(
+            f"{name} cannot apply its {type(synapse).__name__}: {reason}. PyTorch says: {error}"
+        ) from error
 
 
 def first_weights(synapse: nn.Module) -> nn.Conv2d | nn.Linear | None:

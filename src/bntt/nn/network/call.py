@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from jaxtyping import Integer
@@ -45,8 +46,11 @@ def index_of(index: Tensor | None, batch: int, device: torch.device | None = Non
     return index.to(device, torch.int64)
 
 
-def noise_of(known: Noise | None, batch: int, seed: int | None, draw: int | None, index: Tensor | None) -> Noise:
+def noise_of(state: Any, batch: int, seed: int | None, draw: int | None, index: Tensor | None) -> Noise:
     """Return the noise of a call: the state's, or the given one; by default seed 0, draw 0 and samples 0 to B-1."""
+    if state is not None and state.batch != batch:
+        raise ValueError(f"the state is of {state.batch} samples, the input of {batch}: select the same rows of both")
+    known: Noise | None = None if state is None else state.noise
     if known is None:
         return Noise(seed or 0, draw or 0, index_of(index, batch))
     same = True

@@ -115,10 +115,8 @@ class SpikingClassifier(nn.Module):
             ValueError: if the noise differs from the state's, or the steps lie beyond the encoder's.
         """
         check_tensor(x, "the classifier", SAMPLES)
-        if state is not None and state.batch != len(x):
-            raise ValueError(f"the state is of {state.batch} samples, got {len(x)}: select the same rows of both")
         first = 0 if state is None else state.steps
-        noise = noise_of(None if state is None else state.noise, len(x), seed, draw, index)
+        noise = noise_of(state, len(x), seed, draw, index)
         drawn = self._encode(x, noise, range(first, first + steps))
         return self.network.advance(drawn, state, measure=measure, in_place=in_place, seed=seed, draw=draw, index=index)
 

@@ -289,9 +289,7 @@ def membrane_at(layer: str, membrane: object, place: tuple[int, ...]) -> Tensor:
     """Return one neuron's membrane in every sample, ``[1, B]``, out of ``[B, C, *space]``."""
     if not isinstance(membrane, Tensor):
         raise TypeError(f"the neurons of {layer!r} have no membrane to measure, but a {type(membrane).__name__}")
-    shape, flat = membrane.shape[1:], 0
-    for at, size in zip(place, shape, strict=False):
-        flat = flat * size + at
+    shape = membrane.shape[1:]
     if len(place) != len(shape) or not all(0 <= at < size for at, size in zip(place, shape, strict=True)):
         raise ValueError(f"layer {layer!r} has neurons {list(shape)}, there is none at {list(place)}")
-    return membrane.detach().flatten(1)[None, :, flat].clone()
+    return membrane.detach()[(slice(None), *place)][None].clone()

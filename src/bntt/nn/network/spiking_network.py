@@ -202,13 +202,11 @@ class SpikingNetwork(nn.Module):
         """
         check_drive(x)
         self._check_steps(x, 0 if state is None else state.steps)
-        if state is not None and state.batch != x.shape[1]:
-            raise ValueError(f"the state is of {state.batch} samples, the input of {x.shape[1]}")
         if state is not None and len(state.blocks) != len(self.blocks):
             raise ValueError(f"the state is of a network of {len(state.blocks)} blocks, this has {len(self.blocks)}")
         if not isinstance(measure, Measure):
             raise TypeError(f"measure must be a Measure(spikes=, ...), got {measure!r}")
-        noise = noise_of(None if state is None else state.noise, x.shape[1], seed, draw, index)
+        noise = noise_of(state, x.shape[1], seed, draw, index)
         check_finite_input(x, 0 if state is None else state.steps)
         if measure.membrane is None:
             return self._advance(x, state, measure, noise, in_place)

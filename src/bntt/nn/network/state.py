@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -10,7 +9,7 @@ import torch
 from torch import Tensor
 
 from bntt.engine.packed_weights import Prepared
-from bntt.engine.private import register_tree
+from bntt.engine.private import register_tree, tree_map
 from bntt.nn.network.call import Noise
 from bntt.nn.network.measured import Measured
 from bntt.ops.norm import Moments
@@ -76,7 +75,7 @@ class NetworkState:
         """Return the same numbers for autograd: outside inference mode, tensors that were made in it are copied."""
         if torch.is_inference_mode_enabled() or not _has_inference((self.blocks, self.readout)):
             return self
-        return replace(self, blocks=_map(_tracked, self.blocks), readout=_map(_tracked, self.readout))
+        return replace(self, blocks=tree_map(_tracked, self.blocks), readout=tree_map(_tracked, self.readout))
 
 
 def _made(
@@ -102,16 +101,6 @@ register_tree(
 )
 
 
-def _map(each: Callable[[Any], Any], state: Any) -> Any:
-    """Apply a function to the parts of a block's state, inside its tuples and dicts."""
-    if isinstance(state, dict):
-        return {name: _map(each, part) for name, part in state.items()}
-    if isinstance(state, tuple):
-        parts = [_map(each, part) for part in state]
-        return type(state)(*parts) if hasattr(state, "_fields") else tuple(parts)
-    return each(state)
-
-
 def _own(state: Any, method: str, *arguments: Any) -> Any:
     """Call a custom state's own method."""
     if not callable(own := getattr(state, method, None)):
@@ -132,18 +121,12 @@ def rows_of(state: Any, keep: Tensor) -> Any:
             return part.movedim(1, -1)[keep].movedim(-1, 1)  # in the order of memory: twice as fast
         return part[keep]
 
-    return _map(each, state)
+    return tree_map(each, state, is_leaf=lambda part: isinstance(part, Moments | list))
 
 
 def detached(state: Any) -> Any:
     """Return a block's state without gradients."""
-
-    def each(part: Any) -> Any:
-        if isinstance(part, Moments):
-            return Moments(part.mean.detach(), part.var.detach(), part.count)
-        return None if part is None else _own(part, "detach")
-
-    return _map(each, state)
+    return tree_map(lambda part: None if part is None else _own(part, "detach"), state)
 
 
 def _has_inference(state: Any) -> bool:
@@ -158,6 +141,4 @@ def _has_inference(state: Any) -> bool:
 
 
 def _tracked(part: Any) -> Any:
-    if isinstance(part, Moments):
-        return Moments(_tracked(part.mean), _tracked(part.var), part.count)
     return part.clone() if isinstance(part, Tensor) and part.is_inference() else part

@@ -5,7 +5,6 @@ Two more norms, ``LayerNorm`` and ``NoNorm``, use no batch statistics.
 
 from __future__ import annotations
 
-import math
 from typing import ClassVar
 
 import torch
@@ -38,9 +37,7 @@ class _Scaled(TemporalNorm):
         eps: float = 1e-4,
         momentum: float = 0.1,
     ) -> None:
-        if not math.isfinite(scale := alpha * threshold):
-            raise ValueError(f"{self.METHOD.name} needs finite alpha and threshold, got {alpha} and {threshold}")
-        super().__init__(channels, num_steps, self.METHOD, scale=scale, eps=eps, momentum=momentum)
+        super().__init__(channels, num_steps, self.METHOD, scale=alpha * threshold, eps=eps, momentum=momentum)
 
 
 @NORMS("bntt")

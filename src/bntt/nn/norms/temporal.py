@@ -6,6 +6,7 @@ The methods themselves, with their papers, are named in :mod:`bntt.nn.norms.meth
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -100,8 +101,11 @@ class TemporalNorm(nn.Module):
         super().__init__()
         if not all(hasattr(count, "__index__") and count >= 1 for count in (channels, num_steps)):
             raise ValueError(f"{method.name} needs channels and num_steps, integers >= 1, got {channels}, {num_steps}")
-        if not 0 < eps < float("inf") or not 0 <= momentum <= 1:
-            raise ValueError(f"{method.name} needs eps > 0 and momentum from 0 to 1, got {eps} and {momentum}")
+        if not 0 < eps < math.inf or not 0 <= momentum <= 1 or not math.isfinite(scale):
+            raise ValueError(
+                f"{method.name} needs eps > 0, momentum from 0 to 1 and a finite scale (alpha threshold), got {eps}, "
+                f"{momentum} and {scale}"
+            )
         check_window(method.name, method.pooling, num_steps)
         self.channels, self.num_steps, self.method = channels, num_steps, method
         self.scale, self.eps, self.momentum, self.path = scale, eps, momentum, ""
@@ -175,18 +179,21 @@ class TemporalNorm(nn.Module):
                 f"use a network, whose advance(x, state) takes any number"
             )
         check_space(self._label, self.channels, x, call)
+        last, why = call.first + len(x) - 1, ""
         if x.numel() == 0:
-            raise ValueError(f"{self._label} got an empty batch, of shape {list(x.shape[1:])}")
-        if (last := call.first + len(x) - 1) >= self.num_steps:
-            raise ValueError(
-                f"{self._label} has {self.num_steps} time steps (0-{self.num_steps - 1}), got t={last}: "
-                f"build the network with num_steps={last + 1}, or stop earlier"
+            why = f"got an empty batch, of shape {list(x.shape[1:])}"
+        elif last >= self.num_steps:
+            why = (
+                f"has {self.num_steps} time steps (0-{self.num_steps - 1}), got t={last}: build the network with "
+                f"num_steps={last + 1}, or stop earlier"
             )
-        if self.training and self.method.pooling.looks_ahead and not call.whole:
-            raise ValueError(
-                f"{self._label} takes its training statistics over all time steps, but this call has only some "
-                f"(steps {call.first}-{last}): train on all of them in one call; in eval() any cut works"
+        elif self.training and self.method.pooling.looks_ahead and not call.whole:
+            why = (
+                f"takes its training statistics over all time steps, but this call has only some (steps {call.first}-"
+                f"{last}): train on all of them in one call; in eval() any cut works"
             )
+        if why:
+            raise ValueError(f"{self._label} {why}")
         self.check_past(call.first, state)
         return x.to(torch.promote_types(x.dtype, torch.float32))
 
@@ -244,10 +251,8 @@ PutOff = Callable[[TemporalNorm, Moments, slice], None] | None
 def check_current(name: str, channels: int, x: Tensor) -> None:
     """Check that the input of a norm with ``channels`` channels is ``[S, B, C, *space]``."""
     check_tensor(x, name, "a current [S, B, C, ...]")
-    if x.ndim < 3:
-        raise ValueError(f"{name} takes [S, B, C, ...], steps first, got {list(x.shape)}")
-    if x.shape[2] != channels:
-        raise ValueError(f"{name} has {channels} channels, got an input with {x.shape[2]}")
+    if x.ndim < 3 or x.shape[2] != channels:
+        raise ValueError(f"{name} takes [S, B, C, ...], steps first, and has {channels} channels, got {list(x.shape)}")
 
 
 def check_space(name: str, channels: int, x: Tensor, call: Call) -> None:
