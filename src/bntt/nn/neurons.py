@@ -87,8 +87,8 @@ class LIF(nn.Module):
             shape = [*getattr(value, "shape", ())]
             if getattr(value, "requires_grad", False) or math.prod(shape) != 1:
                 raise TypeError(
-                    f"{name} is one number for all neurons of a LIF, got a tensor of {shape}, of which it would keep only "
-                    f"the present value: {way}"
+                    f"{name} is one number for all neurons of a LIF, got a tensor of {shape}, and LIF keeps only its "
+                    f"present value: {way}"
                 )
         self._start = _without_parameters(Neuron(float(leak), float(threshold), rule, reset, surrogate, decay_input))
         known = learn_leak in (False, True, "layer", "channel")

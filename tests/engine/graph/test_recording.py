@@ -15,7 +15,7 @@ from torch import Tensor
 from bntt.engine.compute import Compute
 from bntt.engine.graph import layer as engine_layer
 from bntt.engine.graph.layer import Layer
-from bntt.engine.graph.recording import Measure, Seen, histogram, joined_seen, moments_taken
+from bntt.engine.graph.recording import Measure, Seen, histogram, join_steps
 from bntt.engine.graph.stack import Ran, Stack, run_stack
 from bntt.engine.layer_spec import Affine
 from bntt.engine.synapse import Spikes
@@ -60,14 +60,14 @@ def test_parts_are_joined_in_time():
     whole = Seen(rows, samples=rows + 1, moments=moments)
     cut = [Moments(moments.mean[a:b], moments.var[a:b], moments.count[a:b]) for a, b in ((0, 1), (1, 3))]
     parts = [Seen(rows[:1], samples=rows[:1] + 1, moments=cut[0]), Seen(rows[1:], samples=rows[1:] + 1, moments=cut[1])]
-    found = joined_seen(parts)
+    found = join_steps(parts)
     assert torch.equal(found.spikes, whole.spikes)
     assert torch.equal(found.samples, whole.samples)
     assert (found.places, found.current, found.gradient) == (None, None, None)
     assert torch.equal(found.moments.var, moments.var)
     assert found.moments.count == (4, 5, 6)
-    assert joined_seen(parts[:1]) is parts[0]
-    assert moments_taken([None, None]) is None
+    assert join_steps(parts[:1]) is parts[0]
+    assert join_steps([None, None]) is None
 
 
 class Plain(NamedTuple):

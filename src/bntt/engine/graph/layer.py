@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from bntt.engine.compute import Compute, KernelName
 from bntt.engine.graph.node import BackwardCall, Carry, How, Learned, Node, NodePass, Passed, Size, Start, Towards
-from bntt.engine.graph.recording import Measure, Seen, arrivals, histogram, joined_seen, moments_taken, write_norms
+from bntt.engine.graph.recording import Measure, Seen, arrivals, histogram, join_steps, write_norms
 from bntt.engine.layer_spec import Affine, PoolSize, Reverse, SpikeGrad, leak_gradient, learned_leak, neuron_steps
 from bntt.engine.scan import drive, moments, pooled_shape, scan, scan_reverse, scan_sums
 from bntt.engine.synapse import Geometry, Spikes, Synapse, goes_by_events
@@ -128,9 +128,8 @@ def joined(parts: Sequence[Resolved]) -> Resolved:
     """Join the findings of consecutive steps into those of one run."""
     if len(parts) == 1:
         return parts[0]
-    affine = Affine(*(torch.cat([getattr(p.affine, name) for p in parts]) for name in ("mean", "scale", "shift")))
-    moments = moments_taken([part.moments for part in parts])
-    inverse, own = torch.cat([part.inverse for part in parts]), moments_taken([part.own for part in parts])
+    affine, inverse = join_steps([part.affine for part in parts]), join_steps([part.inverse for part in parts])
+    moments, own = join_steps([part.moments for part in parts]), join_steps([part.own for part in parts])
     return Resolved(affine, inverse, moments, parts[0].by_events, own, parts[0].past, parts[-1].carried)
 
 
@@ -330,17 +329,6 @@ def fired(seen: Sequence[Seen]) -> Tensor:
     return torch.cat([part.spikes for part in seen if part.spikes is not None])
 
 
-class _Work(NamedTuple):
-    """The tensors that a forward pass works on."""
-
-    source: Spikes
-    current: Tensor
-    firing: Firing | None
-    drive: Tensor | None
-    """Buffer for the normalised current where there are no neurons, ``[S, B, H, W, C]``."""
-    by_events: tuple[bool, bool]
-
-
 @dataclass(frozen=True)
 class LayerPass(NodePass):
     """A layer in one pass, with its weights in the layout of the pass."""
@@ -373,51 +361,53 @@ class LayerPass(NodePass):
         return self.agrees or self.node.looks_ahead
 
     def forward(self, inputs: Sequence[Spikes], first: int, start: Start, known: Resolved | None = None) -> Passed:
-        layer, (x,), how = self.node, inputs, self.how
-        work = self._begin(x, first, start.membrane, known)
+        layer, (x,), how, lease, device = self.node, inputs, self.how, self.lease, inputs[0].values.device
+        source = layer.enter(x, lease)
+        current = lease.take(*layer.current_shape(source), dtype=self.synapse.forward_dtype, device=device)
+        by_events = goes_by_events(self.synapse, source, self.compute) if known is None else known.by_events
+        firing: Firing | None = None
+        out: Any = None  # the normalised current, where there are no neurons
+        if layer.neuron is None:
+            out = lease.take(*current.shape, device=device)
+        else:
+            firing = Firing.begin(layer.neuron, layer.window, how, current, start.membrane, first)
         measure, waits, past = how.measure if known is None else Measure(), known is None and self.waits, start.past
-        found, parts, seen, spread = self._waited(work, first, past) if waits else known, [], [], []
-        for begin, end in chunks(self.compute, work.current, work.source.values):
-            out = work.current[begin:end]
-            given, copy = (out, None) if waits else self._current(work.source.steps(begin, end), out, work.by_events)
+        found, parts, seen, spread = known, [], [], []
+        if waits:
+            found = self._waited(source, current, by_events, first, past)
+        for begin, end in chunks(self.compute, current, source.values):
+            some = current[begin:end]
+            given, copy = (some, None) if waits else self._current(source.steps(begin, end), some, by_events)
             raw = self._moments(given) if measure.moments else None
             if layer.sample_eps is not None:
-                spread.append(by_sample(given, layer.sample_eps, out))
-                given, copy = out, None
+                spread.append(by_sample(given, layer.sample_eps, some))
+                given, copy = some, None
             if found is None:
-                parts.append(self._normalisation(given, copy, slice(first + begin, first + end), past, work.by_events))
+                parts.append(self._normalisation(given, copy, slice(first + begin, first + end), past, by_events))
                 past = parts[-1].carried
             elif copy is not None:
                 copy.copy_(given)
             affine = parts[-1].affine if found is None else found.affine.steps(begin, end)
-            seen.append(replace(self._on(work, given, affine, begin, measure), moments=raw))
+            if firing is not None:
+                seen.append(replace(firing.chunk(given, affine, begin, measure), moments=raw))
+            else:
+                drive(given, affine, out[begin:end])
+                seen.append(Seen(moments=raw))
         found = joined(parts) if found is None else found
-        whole, moved = joined_seen(seen), work.source.values if work.source is not x else None
+        whole, moved = join_steps(seen), source.values if source is not x else None
         if measure.arrivals:
-            whole = replace(whole, arrivals=arrivals(x, self.lease, places=not self.synapse.linear))
+            whole = replace(whole, arrivals=arrivals(x, lease, places=not self.synapse.linear))
         if measure.gradient:  # the backward pass writes it there
-            nan = torch.full((len(work.current),), torch.nan, dtype=torch.float64, device=work.current.device)
+            nan = torch.full((len(current),), torch.nan, dtype=torch.float64, device=device)
             whole = replace(whole, gradient=nan)
-        current: Tensor | None = work.current
+        kept: Tensor | None = current
         if how.drops:
-            self.lease.give(current)
-            current = None
-        spreads = torch.cat(spread) if spread else None
-        saved = Saved(work.source, moved, x.values.shape, current, found, start.membrane, spreads)
-        keeps, firing, buffers = (moved is None,), work.firing, (current, moved)
-        if firing is None:
-            assert work.drive is not None
-            return Passed(Spikes(work.drive), saved, keeps, Start(None, found.carried), whole, buffers, found)
-        after = Start(firing.membrane, found.carried)
-        return Passed(firing.spikes(fired(seen)), saved, keeps, after, whole, buffers, found)
-
-    def _on(self, work: _Work, current: Tensor, affine: Affine, begin: int, measure: Measure) -> Seen:
-        """Run what follows the normalisation of some steps."""
-        if work.firing is not None:
-            return work.firing.chunk(current, affine, begin, measure)
-        assert work.drive is not None
-        drive(current, affine, work.drive[begin : begin + len(current)])
-        return Seen()
+            lease.give(current)
+            kept = None
+        saved = Saved(source, moved, x.values.shape, kept, found, start.membrane, join_steps(spread))
+        after = Start(None if firing is None else firing.membrane, found.carried)
+        spikes = Spikes(out) if firing is None else firing.spikes(fired(seen))
+        return Passed(spikes, saved, (moved is None,), after, whole, (kept, moved), found)
 
     def backward(self, done: Saved, towards: Towards, learned: Learned, call: BackwardCall) -> list[Towards | None]:
         """See :class:`~bntt.engine.graph.node.NodePass`; the input's gradient lies where the saved current did."""
@@ -502,33 +492,24 @@ class LayerPass(NodePass):
             copy.copy_(current)
         return as_given(self.node, steps, by_events)
 
-    def _begin(self, x: Spikes, first: int, start: Tensor | None, known: Resolved | None) -> _Work:
-        layer, lease, device = self.node, self.lease, x.values.device
-        source = layer.enter(x, lease)
-        current = lease.take(*layer.current_shape(source), dtype=self.synapse.forward_dtype, device=device)
-        by_events = goes_by_events(self.synapse, source, self.compute) if known is None else known.by_events
-        if layer.neuron is None:
-            return _Work(source, current, None, lease.take(*current.shape, device=device), by_events)
-        return _Work(
-            source, current, Firing.begin(layer.neuron, layer.window, self.how, current, start, first), None, by_events
-        )
-
     def _current(self, source: Spikes, out: Tensor, by_events: tuple[bool, bool]) -> tuple[Tensor, Tensor | None]:
         """Return the synaptic current of some steps, and ``out`` if it has yet to be copied there."""
         given = self.synapse.forward(source, events=by_events[0], out=out)
         return given, None if given.data_ptr() == out.data_ptr() else out
 
-    def _waited(self, work: _Work, first: int, past: Moments | None) -> Resolved:
+    def _waited(
+        self, source: Spikes, current: Tensor, by_events: tuple[bool, bool], first: int, past: Moments | None
+    ) -> Resolved:
         """Compute all currents, then their normalisation, by the moments of all processes."""
         own = joined_moments(
             [
-                self._moments(*self._current(work.source.steps(begin, end), work.current[begin:end], work.by_events))
-                for begin, end in chunks(self.compute, work.current, work.source.values)
+                self._moments(*self._current(source.steps(begin, end), current[begin:end], by_events))
+                for begin, end in chunks(self.compute, current, source.values)
             ]
         )
         if self.compute.reduce is not None:
             own = add_up(own, self.compute.reduce)
-        return by_batch(self.node, slice(first, first + len(work.current)), own, past, work.by_events)
+        return by_batch(self.node, slice(first, first + len(current)), own, past, by_events)
 
     def _synapse_backward(
         self, done: Saved, grad_current: Tensor, weight_grad: Tensor | None, *, wants_input: bool

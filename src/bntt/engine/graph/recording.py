@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from itertools import pairwise
+from typing import Any
 
 import torch
 from jaxtyping import Float, Float64, Int64, Shaped
@@ -199,24 +200,19 @@ class Seen:
     """Arrivals at its weights."""
 
 
-def joined_seen(parts: Sequence[Seen]) -> Seen:
-    """Join the measurements of consecutive steps into those of one run."""
-    if len(parts) == 1:
-        return parts[0]
-
-    tables = {}
-    for name in ("spikes", "places", "samples", "current", "largest", "gradient"):
-        rows = [getattr(part, name) for part in parts if getattr(part, name) is not None]
-        tables[name] = torch.cat(rows) if rows else None
-    arrived = [part.arrivals for part in parts if part.arrivals is not None]
-    moments = moments_taken([part.moments for part in parts])
-    return Seen(**tables, moments=moments, arrivals=joined_arrivals(arrived) if arrived else None)
-
-
-def moments_taken(parts: Sequence[Moments | None]) -> Moments | None:
-    """Join the moments of consecutive steps into those of one run; None where none were taken."""
+def join_steps(parts: Sequence[Any]) -> Any:
+    """Join tables, or records of them, of consecutive steps into those of one run; None if no part has any."""
     found = [part for part in parts if part is not None]
-    return joined_moments(found) if found else None
+    if len(found) < 2:
+        return found[0] if found else None
+    first = found[0]
+    if isinstance(first, Tensor):
+        return torch.cat(found)
+    if isinstance(first, int):  # the same in all steps
+        return first
+    if isinstance(first, Moments | Arrivals):
+        return joined_moments(found) if isinstance(first, Moments) else joined_arrivals(found)
+    return type(first)(**{one.name: join_steps([getattr(part, one.name) for part in found]) for one in fields(first)})
 
 
 def distribution(

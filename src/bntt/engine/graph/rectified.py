@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -91,13 +91,16 @@ def run_rectified(nodes: Sequence[Node], x: Tensor, compute: Compute) -> tuple[T
 
 
 class _Rectified(torch.autograd.Function):
-    """What follows the weights of a layer, by the kernel: ``[B, H, W, C]`` to ``[B, H', W', C]``."""
+    """What follows the weights of a layer, by the kernel: ``[B, H, W, C]`` to ``[B, H', W', C]``.
+
+    ``how`` is the normalisation, the window, and the least value: 0, or -∞ where nothing is rectified.
+    """
 
     @staticmethod
-    def forward(ctx: Any, current: Tensor, gamma: Tensor | None, beta: Tensor | None, how: _How) -> Tensor:
+    def forward(ctx: Any, current: Tensor, gamma: Tensor | None, beta: Tensor | None, *how: Any) -> Tensor:
         ctx.save_for_backward(current)
-        ctx.how = how
-        return rectify(current, how.found.affine, how.window, how.floor)
+        ctx.how = found, window, floor = how
+        return rectify(current, found.affine, window, floor)
 
     @staticmethod
     @differentiable_once
@@ -108,16 +111,7 @@ class _Rectified(torch.autograd.Function):
         batch, wants = found.moments is not None, (to_current, to_gamma or to_beta)
         of_current, sums = rectify_reverse(*job, batch=batch, wants=wants)
         of_beta, of_gamma = (None, None) if sums is None else sums
-        return of_current, of_gamma if to_gamma else None, of_beta if to_beta else None, None
-
-
-class _How(NamedTuple):
-    """What follows a current."""
-
-    found: Resolved
-    window: PoolSize
-    floor: float
-    """0, or -∞ where nothing is rectified."""
+        return of_current, of_gamma if to_gamma else None, of_beta if to_beta else None, None, None, None
 
 
 def _by_kernel(x: Tensor, layer: Layer | None, window: PoolSize, floor: float) -> tuple[Tensor, Moments | None]:
@@ -134,7 +128,7 @@ def _by_kernel(x: Tensor, layer: Layer | None, window: PoolSize, floor: float) -
             found = as_given(layer, steps, by_events)
         if beta is not None:  # which may change before the gradient is asked for
             found = replace(found, affine=replace(found.affine, shift=found.affine.shift.clone()))
-    out: Tensor = _Rectified.apply(x, gamma, beta, _How(found, window, floor))  # type: ignore[no-untyped-call]
+    out: Tensor = _Rectified.apply(x, gamma, beta, found, window, floor)  # type: ignore[no-untyped-call]
     return out, found.moments
 
 

@@ -32,7 +32,7 @@ from bntt.engine.graph.node import (
     Towards,
     differentiable_once,
 )
-from bntt.engine.graph.recording import Measure, Seen, joined_seen, moments_taken
+from bntt.engine.graph.recording import Measure, Seen, join_steps
 from bntt.engine.layer_spec import SpikeGrad
 from bntt.engine.packed_weights import Prepared
 from bntt.engine.synapse import Spikes
@@ -380,11 +380,8 @@ def _start(tensors: Sequence[Tensor | None], counts: tuple[int, ...]) -> Start:
 
 def _moments(found: Sequence[Any]) -> Moments | None:
     """Join the moments of consecutive steps of one node, where it took the batch's."""
-    return moments_taken([None if part is None else part.moments for part in found])
-
-
-def _seen(parts: Sequence[Seen | None]) -> Seen | None:
-    return joined_seen([part for part in parts if part is not None]) if parts[0] is not None else None
+    moments: Moments | None = join_steps([None if part is None else part.moments for part in found])
+    return moments
 
 
 def _without_gradients(stack: Stack, x: Spikes, mean_over_time: bool, lease: Lease) -> Ran:
@@ -402,7 +399,7 @@ def _without_gradients(stack: Stack, x: Spikes, mean_over_time: bool, lease: Lea
         out.add(went.out)
         lease.give(went.out.values)
     ends = tuple(_kept(end, lease) for end in carried) if stack.wants_ends else ()
-    return Ran(out.whole(), ends, tuple(map(_moments, found)), tuple(map(_seen, seen)))
+    return Ran(out.whole(), ends, tuple(map(_moments, found)), tuple(map(join_steps, seen)))
 
 
 def _kept(end: Start, lease: Lease) -> Start:
@@ -449,13 +446,14 @@ class _RunStack(torch.autograd.Function):
         steps, size = len(x.values), span_of(stack.nodes, x, stack.compute)
         out = Output(steps, mean_over_time)
         spans: list[Span] = []
+        went: Went | None = None
         looked: list[list[Seen | None]] = []
         with WORKSPACE.lease() as lease:
             drops = any(node.looks_ahead for node in stack.nodes) and saves_memory(stack.nodes, x, stack.compute)
             passes = stack.passes(How(stack.compute, lease, stack.measure, drops))
             ends, (*_, keep) = [_detached(start) for start in stack.carried], _wants(stack, ctx.needs_input_grad)
             for first in range(0, steps, size):
-                if spans:
+                if went is not None:
                     forget(went, lease)
                     spans[-1].went = None
                 spans.append(Span(first, min(steps, first + size), ends, keep))
@@ -470,7 +468,7 @@ class _RunStack(torch.autograd.Function):
             else:
                 lease.give(*(end.membrane for end in ends))
             moments = tuple(map(_moments, zip(*(span.found for span in spans), strict=True)))
-            seen = tuple(map(_seen, zip(*looked, strict=True)))
+            seen = tuple(map(join_steps, zip(*looked, strict=True)))
             ctx.lease = lease.pop_all()
         ctx.stack, ctx.x, ctx.mean_over_time, ctx.spans = stack, x, mean_over_time, spans
         ctx.norms = [None if one is None else one.gradient for one in seen]

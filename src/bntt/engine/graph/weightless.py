@@ -12,7 +12,7 @@ from torch import Tensor
 
 from bntt.engine.graph.layer import Firing, chunks, fired
 from bntt.engine.graph.node import BackwardCall, Learned, Node, NodePass, Passed, Size, Start, Towards
-from bntt.engine.graph.recording import joined_seen
+from bntt.engine.graph.recording import join_steps
 from bntt.engine.layer_spec import Affine, PoolSize, Reverse, SpikeGrad, leak_gradient, learned_leak, neuron_steps
 from bntt.engine.scan import pooled_shape, scan_reverse, scan_sums
 from bntt.engine.synapse import Spikes
@@ -99,7 +99,7 @@ class FirePass(NodePass):
             affine = node.affine(first + begin, first + end, current)
             seen.append(firing.chunk(current[begin:end], affine, begin, self.how.measure))
         saved = inputs[0], start.membrane
-        return Passed(firing.spikes(fired(seen)), saved, (True,), Start(firing.membrane), joined_seen(seen))
+        return Passed(firing.spikes(fired(seen)), saved, (True,), Start(firing.membrane), join_steps(seen))
 
     def backward(
         self, done: tuple[Spikes, Tensor | None], towards: Towards, learned: Learned, call: BackwardCall

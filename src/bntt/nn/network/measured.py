@@ -6,7 +6,7 @@ import math
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -14,14 +14,14 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from bntt.engine.graph.recording import Arrivals, Measure, Seen, arrivals, distribution, joined_arrivals, write_norms
+from bntt.engine.graph.recording import Arrivals, Measure, Seen, arrivals, distribution, join_steps, write_norms
 from bntt.engine.private import being_traced, is_mapped
 from bntt.engine.synapse import Spikes
 from bntt.engine.workspace import WORKSPACE
 from bntt.nn.blocks.stage import SpikingLayer
-from bntt.ops.norm import Moments, joined_moments, step_moments
+from bntt.ops.norm import Moments, step_moments
 
-__all__ = ["Arrivals", "Currents", "LayerMeasures", "Measure", "Measured", "joined", "over_time"]
+__all__ = ["Arrivals", "Currents", "LayerMeasures", "Measure", "Measured", "joined"]
 
 
 @dataclass(frozen=True)
@@ -82,25 +82,7 @@ def of_seen(seen: Seen, measure: Measure, neurons: int, *, flat: bool) -> LayerM
 
 def joined(parts: Sequence[Measured]) -> Measured:
     """Join the measurements of consecutive steps into those of one pass over them."""
-    if len(parts) == 1:
-        return parts[0]
-    found = {}
-    for name, first in parts[0].items():
-        every = {f.name: [getattr(part[name], f.name) for part in parts] for f in fields(first) if f.name != "neurons"}
-        asked = {field: over_time(values) for field, values in every.items() if values[0] is not None}
-        found[name] = LayerMeasures(first.neurons, **asked)
-    return found
-
-
-def over_time(values: Sequence[Any]) -> Any:
-    """Join tensors, currents, moments or arrivals of consecutive steps."""
-    if isinstance(values[0], Tensor):
-        return torch.cat(list(values))
-    if isinstance(values[0], Moments):
-        return joined_moments(values)
-    if isinstance(values[0], Arrivals):
-        return joined_arrivals(values)
-    return Currents(over_time([v.histogram for v in values]), over_time([v.maximum for v in values]))
+    return {name: join_steps([part[name] for part in parts]) for name in parts[0]}
 
 
 @dataclass(frozen=True)
@@ -218,9 +200,8 @@ class _Watch:
                 raise TypeError(
                     f"layer {self.name!r} cannot be measured: its {part} was called for {steps} of {self.steps} steps"
                 )
-        moments = over_time(self.moments) if self.moments else None
-        seen = joined([{"": seen} for seen in self.seen])[""] if self.seen else LayerMeasures(0)
-        arrived = joined_arrivals(self.arrived) if self.arrived else None
+        seen = join_steps(self.seen) or LayerMeasures(0)
+        moments, arrived = join_steps(self.moments), join_steps(self.arrived)
         return replace(seen, gradient=self.gradient, moments=moments, arrivals=arrived)
 
     @torch.no_grad()
@@ -292,4 +273,5 @@ def membrane_at(layer: str, membrane: object, place: tuple[int, ...]) -> Tensor:
     shape = membrane.shape[1:]
     if len(place) != len(shape) or not all(0 <= at < size for at, size in zip(place, shape, strict=True)):
         raise ValueError(f"layer {layer!r} has neurons {list(shape)}, there is none at {list(place)}")
-    return membrane.detach()[(slice(None), *place)][None].clone()
+    everyone: Any = (slice(None), *place)
+    return membrane.detach()[everyone][None].clone()
