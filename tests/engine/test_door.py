@@ -47,7 +47,7 @@ def test_what_a_kernel_would_misread_is_refused(kind):
 def test_a_tensor_without_its_memory_is_refused():
     weight = torch.zeros(4)
     weight.untyped_storage().resize_(0)
-    with pytest.raises(KernelInputError, match="it is a contiguous float32 of 4 without memory"):
+    with pytest.raises(KernelInputError, match="it is a Tensor"):
         address((weight, torch.float32, 4), "weight")
 
 

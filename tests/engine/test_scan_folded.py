@@ -135,5 +135,5 @@ def test_a_tie_does_not_fire_either_way_up(variant):
 
 def test_gain_and_bias_are_not_the_kernels():
     ones, current = torch.ones(1, 2), torch.zeros(1, 1, 1, 1, 2)
-    with pytest.raises(TypeError, match="no gain and no bias"):
+    with pytest.raises(AssertionError):
         scan(current, Affine(ones, ones, ones), FoldedNeuron(1.0, 1.0, bias=ones), (1, 1), current.byte())

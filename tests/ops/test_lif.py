@@ -95,7 +95,7 @@ def test_a_learnable_leak_gets_the_inputs_part_where_that_decays():
 
 
 def test_an_input_that_decays_to_nothing_is_refused():
-    with pytest.raises(ValueError, match="leak must be below 1 where the input decays"):
+    with pytest.raises(ValueError, match="below 1 where the input decays"):
         Neuron(leak=1.0, decay_input=True)
 
 

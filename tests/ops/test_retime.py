@@ -45,15 +45,9 @@ def test_rows_are_shares(how):
 
 
 @each_row(
-    "steps, wanted, how, message",
-    [
-        (4, 5, "truncate", "truncate only removes steps: 4 cannot become 5, use 'hold' or 'interpolate'"),
-        (4, 3, "hold", "hold only adds steps: 4 cannot become 3, use 'truncate'"),
-        (4, 3, "interpolate", "interpolate only adds steps: 4 cannot become 3, use 'truncate'"),
-        (4, 0, "truncate", "numbers of steps must be 1 or more, got 4 to 0"),
-        (4, 5, "stretch", "unknown way 'stretch' .*choose one of truncate, hold, interpolate"),
-    ],
+    "steps, wanted, how",
+    [(4, 5, "truncate"), (4, 3, "hold"), (4, 3, "interpolate"), (4, 0, "truncate"), (4, 5, "stretch")],
 )
-def test_what_cannot_be(steps, wanted, how, message):
-    with pytest.raises(ValueError, match=message):
+def test_what_cannot_be(steps, wanted, how):
+    with pytest.raises(ValueError, match=f"got {how!r} from {steps} to {wanted}"):
         retiming(steps, wanted, how)

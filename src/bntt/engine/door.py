@@ -41,24 +41,11 @@ def address(buffer: Buffer, name: str) -> int | None:
         place = tensor.data_ptr()
         if place or not size:  # else its memory was freed
             return place
-    raise KernelInputError(
-        f"a kernel takes {name} for a contiguous {_short(dtype)} of {size} elements, it is {_described(tensor)}"
-    )
+    wanted = f"a contiguous {str(dtype).removeprefix('torch.')} of {size} elements"
+    found = f"{type(tensor).__name__}, {tensor.layout}, {tensor.dtype} of {tensor.numel()} on {tensor.device}"
+    raise KernelInputError(f"a kernel takes {name} for {wanted}, it is a {found}")
 
 
 def is_plain(tensor: Any) -> bool:
     """Return True if a value is a strided tensor whose memory holds its values: no subclass, no lazy negation."""
     return type(tensor) in PLAIN and tensor.layout is torch.strided and not tensor.is_neg()
-
-
-def _short(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")
-
-
-def _described(tensor: Tensor) -> str:
-    if type(tensor) not in PLAIN or tensor.layout is not torch.strided:
-        return f"a {type(tensor).__name__} of layout {tensor.layout}"
-    emptied = tensor.is_cpu and tensor.numel() > 0 and not tensor.data_ptr()
-    where = " without memory" if emptied else "" if tensor.is_cpu else f" on {tensor.device}"
-    dense = "a contiguous" if tensor.is_contiguous() and not tensor.is_neg() else "a strided"
-    return f"{dense} {_short(tensor.dtype)} of {tensor.numel()}{where}"

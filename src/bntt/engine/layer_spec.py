@@ -25,9 +25,8 @@ def surrogate_constants(neuron: AnyNeuron) -> tuple[int, float, float]:
         return 0, kind.scale, 0.0
     if isinstance(kind, FastSigmoid):
         return 1, kind.scale, kind.slope
-    if isinstance(kind, ArcTan):
-        return 2, kind.alpha / 2, torch.pi / 2 * kind.alpha
-    raise TypeError(f"the kernels have no surrogate {kind!r}")
+    assert isinstance(kind, ArcTan)
+    return 2, kind.alpha / 2, torch.pi / 2 * kind.alpha
 
 
 class NeuronTables(NamedTuple):
@@ -77,9 +76,10 @@ def _tables(neuron: AnyNeuron, channels: int, device: torch.device) -> NeuronTab
     if isinstance(neuron, Neuron):
         steps, theta = 1, neuron.threshold
         values = neuron.leak, 1.0, theta, theta, 1 / theta, first
-    elif isinstance(neuron.gain, Tensor) or isinstance(neuron.bias, Tensor) or (neuron.gain, neuron.bias) != (1, 0):
-        raise TypeError("the kernels have no gain and no bias of a neuron")
     else:
+        assert not isinstance(neuron.gain, Tensor)
+        assert not isinstance(neuron.bias, Tensor)
+        assert (neuron.gain, neuron.bias) == (1, 0)  # they are part of the affine map before it
         steps = neuron.num_steps or 1
         sign, wide, slope = (_wide(table) for table in (neuron.turned, neuron.threshold, neuron.slope))
         sign, amount = 1 - 2 * sign, wide if neuron.amount is None else neuron.amount
@@ -172,13 +172,6 @@ class Reverse:
     step follows."""
     made: list[Any] = field(default_factory=list)
     """What a set of kernels made of these inputs for the first of both scans, for the second."""
-
-    @property
-    def fires(self) -> AnyNeuron:
-        """The neuron of a layer that must have one."""
-        if self.neuron is None:
-            raise TypeError("the kernels go back through neurons, and this layer has none")
-        return self.neuron
 
     @property
     def grad_scale(self) -> float:

@@ -147,15 +147,14 @@ class Neuron:
                 raise TypeError(
                     f"{name} must be a function, such as {example}, got {value!r}: only builders and recipes take names"
                 )
-        if not isinstance(self.leak, Tensor) and not 0 <= self.leak <= 1:
-            raise ValueError(f"leak must be a number from 0 to 1, got {self.leak}")
+        leak = 0.0 if isinstance(self.leak, Tensor) else self.leak
+        if not 0 <= leak <= 1 or (self.decay_input and leak == 1):
+            raise ValueError(
+                f"leak must be a number from 0 to 1, and below 1 where the input decays (decay_input), since 1 - leak "
+                f"multiplies it, got {leak}"
+            )
         if not 0 < self.threshold < math.inf:
             raise ValueError(f"threshold must be a number above 0, got {self.threshold}")
-        if self.decay_input and not isinstance(self.leak, Tensor) and self.leak == 1:
-            raise ValueError(
-                "leak must be below 1 where the input decays (decay_input): 1 - leak multiplies it, and nothing would "
-                "drive the neurons"
-            )
 
     @property
     def input_gain(self) -> Leak:

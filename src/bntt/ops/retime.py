@@ -38,14 +38,12 @@ def retiming(steps: int, wanted: int, how: str) -> Float64[Tensor, "wanted steps
             [0.5000, 0.5000],
             [0.0000, 1.0000]], dtype=torch.float64)
     """
-    if how not in RETIMINGS:
-        raise ValueError(f"unknown way {how!r} to change the number of steps: choose one of {', '.join(RETIMINGS)}")
-    if min(steps, wanted) < 1:
-        raise ValueError(f"numbers of steps must be 1 or more, got {steps} to {wanted}")
-    if how == "truncate" and wanted > steps:
-        raise ValueError(f"truncate only removes steps: {steps} cannot become {wanted}, use 'hold' or 'interpolate'")
-    if how != "truncate" and wanted < steps:
-        raise ValueError(f"{how} only adds steps: {steps} cannot become {wanted}, use 'truncate'")
+    fits = wanted <= steps if how == "truncate" else wanted >= steps
+    if how not in RETIMINGS or min(steps, wanted) < 1 or not fits:
+        raise ValueError(
+            f"'truncate' only removes steps, 'hold' and 'interpolate' only add some, and numbers of steps must be 1 or "
+            f"more, got {how!r} from {steps} to {wanted}"
+        )
     one = torch.eye(steps, dtype=torch.float64)
     if how == "interpolate":
         s = torch.arange(wanted, dtype=torch.float64) * (steps - 1) / max(1, wanted - 1)

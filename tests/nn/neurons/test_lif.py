@@ -129,7 +129,7 @@ def test_plif_is_a_learned_leak_whose_input_decays(rng):
     assert not torch.equal(plif(current)[0], learned(current)[0])
     assert "decay_input=True" in repr(plif)
     assert "decay_input" not in repr(learned)
-    with pytest.raises(ValueError, match="leak must be below 1 where the input decays"):
+    with pytest.raises(ValueError, match="below 1 where the input decays"):
         LIF(1.0, decay_input=True)
 
 

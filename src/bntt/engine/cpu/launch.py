@@ -130,7 +130,8 @@ def _reverse_job(reverse: Reverse) -> Scan:
 
 def _new_reverse_job(reverse: Reverse) -> Scan:
     current, grad = reverse.current, reverse.grad.values
-    job = _job(current, reverse.affine, reverse.fires, reverse.window)
+    neuron: Any = reverse.neuron  # a layer without neurons goes back without kernels
+    job = _job(current, reverse.affine, neuron, reverse.window)
     steps = current.shape[0]
     step, neurons = _pooled(current, reverse.window) // steps, current.numel() // steps
     shared = grad.shape[0] == 1

@@ -67,8 +67,7 @@ def scan(
 
 def reverse_sums(reverse: Reverse, *, leak: bool) -> Tensor:
     """Return sums over rows of g and of g x̂, ``[2, T, C]``, float64."""
-    if leak:
-        raise NotImplementedError("the Triton kernels have no gradient of a leak")
+    assert not leak  # fused only on the processor
     return _sweep(reverse, None, None, None).sum(0)
 
 
@@ -79,7 +78,8 @@ def reverse_current(reverse: Reverse, offset: Tensor | None, slope: Tensor | Non
 
 def _sweep(reverse: Reverse, offset: Tensor | None, slope: Tensor | None, out: Tensor | None) -> Tensor:
     """Run either sweep; return the first one's sums of every program, ``[programs, 2, T, C]``."""
-    current, neuron, sums = reverse.current, reverse.fires, out is None
+    current, neuron, sums = reverse.current, reverse.neuron, out is None
+    assert neuron is not None
     steps, images, height, width, channels = current.shape
     tiles, tile = _tiles(current, reverse.window)
     blocks, spans = triton.cdiv(channels, tile["CHANNELS"]), triton.cdiv(steps, SPAN)

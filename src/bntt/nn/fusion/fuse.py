@@ -295,6 +295,24 @@ def _average(module: nn.Module, height: int, width: int) -> PoolSize | None:
     return kernel if kernel == _pair(module.stride) and _pair(module.padding) == (0, 0) else None
 
 
+def why_not_unit(block: nn.Module, layout: Layout) -> str:
+    """Return why a block of one layer cannot be fused, by the kinds of its parts and its input; "" if it can."""
+    if type(block) not in UNITS or not isinstance(block, LayerBlock):
+        return f"it is {type(block).__name__}, which the kernels do not support"
+    lif, dropout, shape = block.lif, block.dropout, layout.shape
+    if (block.synapse is None) != (block.norm is None):
+        return "it has weights without a norm, or a norm without weights"
+    if lif is None and (block.pool is not None or dropout is not None):
+        return "it has a pool or dropout, but no neurons before it"
+    if dropout is not None and type(dropout) is not SpikeDropout:
+        return f"its dropout is {type(dropout).__name__}, which the kernels do not support"
+    if lif is not None and (type(lif) not in (LIF, FoldedLIF, Rectifier) or block.pool is None):
+        return f"its neurons are {type(lif).__name__}, which the kernels do not support"
+    if block.synapse is None and (len(shape) not in (1, 3) or (len(shape) == 1 and layout.memory[:2] != (1, 1))):
+        return f"its input is [S, B, {', '.join(map(str, shape))}], not images or features, or a flattened image"
+    return ""
+
+
 def why_not_norm(norm: nn.Module, steps: range, channels: int, *, whole: bool = True, single: bool = False) -> str:
     """Return why the kernels do not support a norm on these steps and channels; "" if they do."""
     if type(norm) is NoNorm:
@@ -479,21 +497,13 @@ class _Making:
 
     def unit(self, block: nn.Module, at: _Place, name: str) -> _Place:
         """Append a block of one layer."""
-        if type(block) not in UNITS or not isinstance(block, LayerBlock):
-            raise NotKnown(f"it is {type(block).__name__}, which the kernels do not support")
+        known(why_not_unit(block, at.layout))
+        assert isinstance(block, LayerBlock)
         unit, self.units = self.units, self.units + 1
-        if (block.synapse is None) != (block.norm is None):
-            raise NotKnown("it has weights without a norm, or a norm without weights")
-        if block.lif is None and (block.pool is not None or block.dropout is not None):
-            raise NotKnown("it has a pool or dropout, but no neurons before it")
         firing: _Firing | None
         norm = block.norm if isinstance(block.norm, TemporalNorm) else None
         if block.synapse is None:
-            if len(at.layout.shape) not in (1, 3):
-                raise NotKnown(f"its input is [S, B, {', '.join(map(str, at.layout.shape))}], not images or features")
             (height, width, channels), flat = at.layout.memory, len(at.layout.shape) == 1
-            if flat and height * width > 1:
-                raise NotKnown("its input is a flattened image")
             firing = fires = self._firing(block, (channels, height, width), flat)
             neuron, window = fires.neuron, fires.pooled.average
             node: Any = Rectify(window) if neuron is None else Fire(neuron, window, fires.gain, fires.bias)
@@ -537,11 +547,8 @@ class _Making:
 
     def _firing(self, block: LayerBlock, image: tuple[int, int, int], flat: bool) -> _Firing:
         """Return known neurons and the modules after them."""
-        lif, dropout, pool = block.lif, block.dropout, block.pool
-        if dropout is not None and type(dropout) is not SpikeDropout:
-            raise NotKnown(f"its dropout is {type(dropout).__name__}, which the kernels do not support")
-        if not (type(lif) is LIF or type(lif) is FoldedLIF or type(lif) is Rectifier) or pool is None:
-            raise NotKnown(f"its neurons are {type(lif).__name__}, which the kernels do not support")
+        lif, dropout = cast(Any, block.lif), cast("SpikeDropout | None", block.dropout)
+        pool = cast(nn.Module, block.pool)
         if isinstance(lif, Rectifier):
             return _Firing(None, None, None, known(pool_of(pool, image, flat)), dropout)
         neuron, site = lif.neuron, self.site
