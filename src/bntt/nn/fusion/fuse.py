@@ -627,15 +627,13 @@ def plan_of(blocks: Mapping[str, nn.Module], x: Tensor, compute: Compute, call: 
             continue
         reason = found
         if compute.insists:
-            wanted = (
-                f"in precision {compute.precision!r}, which only the kernels have"
-                if compute.precision != "fp32"
-                else f"on backend {compute.backend!r}"
-            )
+            backend, precision = compute.backend, compute.precision
+            wanted = f"on backend {backend!r}"
+            if precision != "fp32":
+                wanted = f"in precision {precision!r}, which only the kernels have"
             raise BackendError(
-                f"block {name!r} cannot run {wanted}: {reason}; in plain PyTorch such a block runs with backend 'auto' "
-                f"and precision 'fp32'"
-                + ("; on a GPU only backend 'triton' has kernels" if x.is_cuda and compute.kernels == "cpu" else "")
+                f"block {name!r} cannot run {wanted}: {reason}; in plain PyTorch such a block "
+                f"runs with backend 'auto' and precision 'fp32'; on a GPU only backend 'triton' has kernels"
             )
         break
     return Plan(fused, reason)

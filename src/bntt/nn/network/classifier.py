@@ -9,7 +9,7 @@ from jaxtyping import Float, Integer, Shaped
 from torch import Tensor, nn
 
 from bntt.engine.private import has_global_hooks, has_hooks
-from bntt.nn.encoders.encoder import Encoder
+from bntt.nn.encoders.encoder import Encoder, steps_of
 from bntt.nn.fusion.untouched import remember, why_touched
 from bntt.nn.network.call import Noise, noise_of
 from bntt.nn.network.measured import Measure, Trace, evaluating
@@ -145,8 +145,7 @@ class SpikingClassifier(nn.Module):
         noise, total = noise_of(None, len(x), seed, draw, index), self.encoder.num_steps
         if steps is None:
             _check_steps(self.encoder, self.network)
-        elif not 1 <= steps <= total:
-            raise ValueError(f"a trace stops after 1 to {total} steps, got steps={steps}")
+        steps_of(None if steps is None else range(steps), total)
         with evaluating(self):  # before planning: more norms are fused in evaluation than in training
             return self.network.trace(self._parts(x, noise, steps or total), seed=seed, draw=draw, index=index)
 
