@@ -57,9 +57,7 @@ case(48, "float64 images to a float32 network", r"ValueError: block 'fc1' takes 
 case(48, "half precision images to a float32 network (normalising makes them float32)", r"ok: \[4, 3\]")(
     classified(lambda: images().half())
 )
-case(48, "images on the meta device", r"TypeError: images on the meta device have no values")(
-    classified(lambda: images().to("meta"))
-)
+case(48, "images on the meta device", r"TypeError: .* no values")(classified(lambda: images().to("meta")))
 
 
 @case(55, "γ that is 0 everywhere (silence, and no NaN)", r"ok: 0.0, no gradient that is not finite$")
