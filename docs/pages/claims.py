@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from bntt.analysis.accuracy.accuracy import FEW
-from bntt.studies.claims.claim import holm
+from bntt.studies.claims import holm
 from bntt.studies.run_studies import Folders, plan, results_of
 from bntt.studies.study_file import load_study
 from bntt.studies.study_result import StudyResult

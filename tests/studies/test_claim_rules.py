@@ -5,16 +5,16 @@ import pytest
 from bntt.analysis.accuracy.accuracy import Difference
 from bntt.runs.recipe.file import validate_by_kind
 from bntt.runs.recipe.schema import RecipeError
-from bntt.studies.claims.claim import Verdict, could_see
-from bntt.studies.claims.rules import (
+from bntt.studies.claims import (
     RULES,
     AtLeast,
-    AtMost,
     Better,
     Equivalent,
     PeaksLater,
     RisesAndFalls,
     SavesSteps,
+    Verdict,
+    could_see,
     judged,
     together,
 )
@@ -27,7 +27,7 @@ def numbers(**columns):
 
 CASES = {
     "at-least": (AtLeast(says="x", rule="at-least", run="a", of="n", value=5.0), [5.2, 5.3, 5.25], [4.0, 4.1, 4.05]),
-    "at-most": (AtMost(says="x", rule="at-most", run="a", of="n", value=5.0), [4.0, 4.1, 4.05], [6.0, 6.1, 6.05]),
+    "at-most": (AtLeast(says="x", rule="at-most", run="a", of="n", value=5.0), [4.0, 4.1, 4.05], [6.0, 6.1, 6.05]),
     "peaks-later": (PeaksLater(says="x", rule="peaks-later", run="a", of="n"), [0.9, 0.85, 0.8], [0.1, 0.2, 0.15]),
 }
 
@@ -87,7 +87,7 @@ def test_an_exit_must_save_enough_and_cost_little(saved, lost, answer):
 def test_the_bound_that_is_missed_says_how_surely_not_the_one_that_is_met():
     """Steps are saved beyond doubt; p of what they cost is that of one bound of two (Bonferroni)."""
     saved, costs = [60.0, 61.0, 60.5, 61.5], [0.9, 1.2, 0.7, 1.0]
-    alone = AtMost(says="x", rule="at-most", run="a", of="exit-lost", value=0.5).judge(numbers(exit_lost=costs), {})
+    alone = AtLeast(says="x", rule="at-most", run="a", of="exit-lost", value=0.5).judge(numbers(exit_lost=costs), {})
     both = SavesSteps(says="x", rule="saves-steps", run="a").judge(numbers(exit_saved=saved, exit_lost=costs), {})
     assert both.answer == alone.answer == "does not hold"
     assert both.p == pytest.approx(2 * alone.p)
@@ -210,7 +210,7 @@ def test_p_of_a_pair_is_students():
 
 def test_every_rule_goes_by_its_name():
     for name, rule in RULES.items():
-        assert rule.model_fields["rule"].annotation.__args__ == (name,)
+        assert name in rule.model_fields["rule"].annotation.__args__
 
 
 def test_judged_says_claim_source_verdict_reason_and_rule():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bntt.studies.claims.rules import Closes, judged
+from bntt.studies.claims import Closes, judged
 from tests.rows import each_row
 
 CLAIM = Closes(says="x", rule="closes", of="acc", run="a", than="b", later="c", later_than="d")

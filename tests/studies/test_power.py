@@ -7,7 +7,7 @@ from statistics import mean, stdev
 import pytest
 from scipy import stats
 
-from bntt.studies.claims.claim import above, holm, smallest_difference, smallest_margin
+from bntt.studies.claims import above, holm, smallest_difference, smallest_margin
 from tests.rows import each_row
 
 
@@ -41,3 +41,10 @@ def test_holm_stops_at_the_first_that_is_not_decided():
     assert holm([0.01, 0.011, 0.03, 0.04]) == [True, True, False, False], "0.04 <= 0.05, but behind one that is not"
     assert holm([0.03, 0.001, 0.02]) == [True] * 3, "0.0167, 0.025, 0.05: each level is of the tests that are left"
     assert holm([]) == []
+
+
+def test_a_difference_far_from_found_is_found_by_many_starts():
+    """SciPy gives no value for differences far beyond the one that is sought."""
+    for starts in range(2, 40):
+        errors = [smallest_difference(1.0, starts, 0.05 / tests) * sqrt(starts) for tests in (1, 5, 20, 60)]
+        assert errors == sorted(errors)

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from bntt.analysis.accuracy.accuracy import FEW
 from bntt.data.errors import DataError
 from bntt.runs.training.estimate import spoken
-from bntt.studies.claims.claim import LEVEL, POWER, Claim, in_points
+from bntt.studies.claims import LEVEL, POWER, Claim, in_points
 from bntt.studies.measures import metric_of
 from bntt.studies.pool import why_data_is_missing
 from bntt.studies.run_studies import StudyPlan

@@ -18,8 +18,7 @@ from bntt.analysis.measurements import MEASUREMENTS
 from bntt.io.toml_file import TomlError, names_in, read_named, unknown_key
 from bntt.runs.recipe.file import TomlTable, unknown_name, validate_by_kind, validate_table
 from bntt.runs.recipe.schema import RecipeError
-from bntt.studies.claims.claim import Claim
-from bntt.studies.claims.rules import RULES
+from bntt.studies.claims import RULES, Claim
 from bntt.studies.measures import EVALUATE, KINDS, Measure, is_metric, measure_from, metric_of, named_metrics
 
 SettingName = Literal["paper", "small"]

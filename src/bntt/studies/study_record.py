@@ -9,7 +9,7 @@ from pydantic import Field, FiniteFloat
 from bntt.analysis.accuracy.accuracy import FEW
 from bntt.analysis.result import Count, Number, Record
 from bntt.charts.records import Bars, Forest, HeatMap, Histogram, Lines
-from bntt.studies.claims.claim import Answer, EffectRecord
+from bntt.studies.claims import Answer, EffectRecord
 
 
 class StartRecord(Record):

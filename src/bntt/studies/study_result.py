@@ -19,8 +19,7 @@ from bntt.analysis.accuracy.accuracy import FEW, Summary
 from bntt.analysis.result import Result
 from bntt.io.files import write_json
 from bntt.runs.environment import NUMERICS, environment, numerics_of
-from bntt.studies.claims.claim import Claim, Names, Numbers
-from bntt.studies.claims.rules import judged
+from bntt.studies.claims import Claim, Names, Numbers, judged
 from bntt.studies.measures import EVALUATE, measure_from, metric_of
 from bntt.studies.pool import KeptRun
 from bntt.studies.start_plan import PlannedRun, Start, same_runs

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from bntt.analysis.accuracy.accuracy import FEW
 from bntt.charts.section import Cell, Mark, Section, Table, count, duration, gap, plural
 from bntt.io.checkpoint import CheckpointError
-from bntt.studies.claims.claim import Answer, EffectRecord, three_digits, with_interval
+from bntt.studies.claims import Answer, EffectRecord, three_digits, with_interval
 from bntt.studies.report.run import Subject, read
 from bntt.studies.study_record import ClaimRecord, RowRecord, RunRecord, StartRecord, StudyRecord
 
