@@ -6,7 +6,7 @@ own; nothing in a study can name code.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -15,7 +15,7 @@ from pydantic import Field
 
 from bntt.analysis.measurement import ArgumentError
 from bntt.analysis.measurements import MEASUREMENTS
-from bntt.io.toml_file import TomlError, names_in, read_named, unknown_key
+from bntt.io.toml_file import TomlError, names_in, read_named
 from bntt.runs.recipe.file import TomlTable, unknown_name, validate_by_kind, validate_table
 from bntt.runs.recipe.schema import RecipeError
 from bntt.studies.claims import RULES, Claim
@@ -100,14 +100,20 @@ class Column(TomlTable):
     """False if only claims and figures use it."""
 
 
-class Header(TomlTable):
-    """Rest of a study's file: its subject, and the measures of all its runs."""
+class StudyFile(TomlTable):
+    """A study's file: its subject, the measures of all its runs, and its tables as they stand there."""
 
     title: Annotated[str, Field(min_length=1)]
     about: Annotated[str, Field(min_length=1)]
     """Statement of the paper, and the comparison that tests it."""
     measures_of_all: list[str] = Field(default=[])
     """Names of measures that every trained run has; a kind with default arguments needs no table."""
+    settings: dict[str, Any] = Field(default={})
+    measures: dict[str, dict[str, Any]] = Field(default={})
+    runs: list[Any] = Field(default=[])
+    table: list[Any] = Field(default=[])
+    figures: list[Any] = Field(default=[])
+    claims: list[Any] = Field(default=[])
 
 
 class FigureSpec(TomlTable):
@@ -228,7 +234,6 @@ READS = {
 """Kind of measure that a picture is drawn from; others are drawn from columns of the table, or from recipes."""
 LARGEST = 1 << 18
 """Largest size of a study's file, in bytes."""
-TABLES = ("settings", "measures", "runs", "table", "figures", "claims")
 OF_WEIGHTS = "weights-"
 """Prefix of the names of archives of weights, which no study may have."""
 
@@ -243,6 +248,7 @@ class Study:
     folder: Path | None
     """Folder of its file, which may hold its recipes; None for one that comes with the package."""
     settings: Mapping[SettingName, Setting]
+    measures_of_all: Sequence[str]
     measures: Mapping[str, Measure]
     """Measures by the names that runs and columns use."""
     runs: tuple[RunSpec, ...]
@@ -256,9 +262,7 @@ class Study:
 
     def measures_of(self, run: RunSpec) -> list[str]:
         """Return the names of a run's measures, those of all runs first."""
-        return list(dict.fromkeys([*(self.of_all if run.trained else ()), *run.measures]))
-
-    of_all: tuple[str, ...] = ()
+        return list(dict.fromkeys([*(self.measures_of_all if run.trained else ()), *run.measures]))
 
 
 def study_names() -> list[str]:
@@ -281,79 +285,50 @@ def load_study(source: str | Path) -> Study:
 
 def parse_study(values: Mapping[str, Any], name: str, folder: Path | None = None) -> Study:
     """Validate a study given as nested dictionaries."""
-    if name.startswith(OF_WEIGHTS):
-        raise RecipeError(f"{name}: archives of weights are called {OF_WEIGHTS}NAME: give the study another name")
-    known = [*Header.model_fields, *TABLES]
-    for key in values:
-        if key not in known:
-            raise RecipeError(f"{key}: {unknown_key(key, known)}")
-    head = validate_table(Header, {key: values[key] for key in values if key in Header.model_fields}, "")
-    measures = dict(_measures(_table(values, "measures")))
+    file = validate_table(StudyFile, values, "")
     study = Study(
         name,
-        head.title,
-        head.about.strip(),
+        file.title,
+        file.about.strip(),
         folder,
-        dict(_settings(_table(values, "settings"))),
-        measures,
-        tuple(_rows(values, "runs", lambda row, where: validate_table(RunSpec, row, where))),
-        tuple(_rows(values, "table", lambda row, where: validate_table(Column, row, where))),
-        tuple(_rows(values, "figures", lambda row, where: validate_by_kind(FIGURES, "kind", row, where))),
-        tuple(_rows(values, "claims", lambda row, where: validate_by_kind(RULES, "rule", row, where))),
-        tuple(head.measures_of_all),
+        {
+            key: validate_table(Setting, file.settings[key], f"settings.{key}")
+            for key in SETTINGS
+            if key in file.settings
+        },
+        file.measures_of_all,
+        dict(_measures(file.measures)),
+        tuple(validate_table(RunSpec, row, where) for where, row in _named(file, "runs")),
+        tuple(validate_table(Column, row, where) for where, row in _named(file, "table")),
+        tuple(validate_by_kind(FIGURES, "kind", row, where) for where, row in _named(file, "figures")),
+        tuple(validate_by_kind(RULES, "rule", row, where) for where, row in _named(file, "claims")),
     )
-    _check_runs(study)
-    _check_columns(study)
-    _check_names(study)
+    for faults in (_faults_of_settings(name, file), _faults_of_runs(study), _faults_of_columns(study), _unknown(study)):
+        if fault := next(faults, ""):
+            raise RecipeError(fault)
     return study
 
 
 def measure_of(column: Column) -> str:
     """Return the name of the measure that a column is read from."""
-    if not is_metric(column.metric):
-        raise RecipeError(f"table {column.key}.metric: {unknown_name(column.metric, list(named_metrics()))}")
     return column.measure or metric_of(column.metric).kind
 
 
-def _table(values: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    found = values.get(key, {})
-    if not isinstance(found, dict):
-        raise RecipeError(f"{key}: must be a table of tables, [{key}.NAME]")
-    return found
-
-
-def _rows(values: Mapping[str, Any], key: str, read: Callable[[Any, str], Any]) -> Iterator[Any]:
-    rows = values.get(key, [])
-    if not isinstance(rows, list):
-        raise RecipeError(f"{key}: must be a list of tables, [[{key}]]")
-    for number, row in enumerate(rows, start=1):
+def _named(file: StudyFile, key: str) -> Iterator[tuple[str, Any]]:
+    """Yield the rows of a table, each with its name for messages."""
+    for number, row in enumerate(getattr(file, key), start=1):
         called = row.get("name") or row.get("key") or number if isinstance(row, dict) else number
-        yield read(row, f"{key} {called}")
+        yield f"{key} {called}", row
 
 
-def _settings(values: Mapping[str, Any]) -> Iterator[tuple[SettingName, Setting]]:
-    for name in values:
-        _check_known(name, SETTINGS, "settings")
-    if not values:
-        raise RecipeError("settings: is missing; [settings.paper], [settings.small] or both")
-    for setting in SETTINGS:
-        if setting in values:
-            yield setting, validate_table(Setting, values[setting], f"settings.{setting}")
-
-
-def _measures(values: Mapping[str, Any]) -> Iterator[tuple[str, Measure]]:
-    """Yield the measures with a table, then every kind with default arguments under its own name."""
-    kinds = [*dict.fromkeys((*MEASUREMENTS, *KINDS))]
+def _measures(tables: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, Measure]]:
+    """Yield every kind with default arguments under its own name, then the measures with a table."""
+    kinds = [kind for kind in dict.fromkeys((*MEASUREMENTS, *KINDS)) if kind != EVALUATE]
     for kind in kinds:
-        if kind not in (EVALUATE, "retiming"):
+        if kind != "retiming":
             yield kind, measure_from(kind, {})
-    for name, row in values.items():
-        if name == EVALUATE:
-            raise RecipeError(f"measures.{name}: every training ends with it, so no study asks for it")
-        if not isinstance(row, dict):
-            raise RecipeError(f"measures.{name}: must be a table of keys and values, got {row!r}")
-        kind = str(row.get("kind"))
-        if kind not in kinds or kind == EVALUATE:
+    for name, row in tables.items():
+        if (kind := str(row.get("kind"))) not in kinds:
             raise RecipeError(f"measures.{name}.kind: {unknown_name(kind, kinds)}")
         try:
             yield name, measure_from(kind, {key: value for key, value in row.items() if key != "kind"})
@@ -361,85 +336,91 @@ def _measures(values: Mapping[str, Any]) -> Iterator[tuple[str, Measure]]:
             raise RecipeError(f"measures.{name}: {error}") from None
 
 
-def _check_once(names: Sequence[str], refusal: str) -> None:
-    if twice := next((name for name in names if names.count(name) > 1), None):
-        raise RecipeError(refusal.format(twice))
+def _twice(names: Sequence[str]) -> str:
+    return next((name for name in names if names.count(name) > 1), "")
 
 
-def _check_known(name: str, known: Iterable[str], where: str) -> None:
-    if name not in (names := list(known)):
-        raise RecipeError(f"{where}: {unknown_name(name, names)}")
+def _others(names: Iterable[str], known: Iterable[str], where: str) -> Iterator[str]:
+    """Yield what is wrong with names that are not known."""
+    listed = list(known)
+    return (f"{where}: {unknown_name(name, listed)}" for name in names if name not in listed)
 
 
-def _check_runs(study: Study) -> None:
+def _faults_of_settings(name: str, file: StudyFile) -> Iterator[str]:
+    if name.startswith(OF_WEIGHTS):
+        yield f"{name}: archives of weights are called {OF_WEIGHTS}NAME: give the study another name"
+    yield from _others(file.settings, SETTINGS, "settings")
+    if not file.settings:
+        yield "settings: is missing; [settings.paper], [settings.small] or both"
+    if EVALUATE in file.measures:
+        yield f"measures.{EVALUATE}: every training ends with it, so no study asks for it"
+
+
+def _faults_of_runs(study: Study) -> Iterator[str]:
     names = [run.name for run in study.runs]
     if not names:
-        raise RecipeError("runs: is missing; [[runs]], one for each training")
-    _check_once(names, "runs: two are called {!r}")
+        yield "runs: is missing; [[runs]], one for each training"
+    if twice := _twice(names):
+        yield f"runs: two are called {twice!r}"
     for setting in study.settings:
         labels = [run.at(setting).label or run.label or run.name for run in study.runs_at(setting)]
-        _check_once(labels, f"runs: two have the label {{!r}} at the setting {setting}: pictures go by labels")
+        if twice := _twice(labels):
+            yield f"runs: two have the label {twice!r} at the setting {setting}: pictures go by labels"
     for run in study.runs:
-        where = f"runs {run.name}"
-        for measure in study.measures_of(run):
-            _check_known(measure, study.measures, f"{where}.measures")
-            if not run.trained and study.measures[measure].needs == "run":
-                raise RecipeError(f"{where}.measures: {measure} needs a trained run, and trained is false")
+        where, measures = f"runs {run.name}", study.measures_of(run)
+        yield from _others(measures, study.measures, f"{where}.measures")
+        if wants := [name for name in measures if not run.trained and study.measures[name].needs == "run"]:
+            yield f"{where}.measures: {wants[0]} needs a trained run, and trained is false"
         if run.begins_with and run.begins_with not in names[: names.index(run.name)]:
-            raise RecipeError(
-                f"{where}.begins_with: {unknown_name(run.begins_with, names)} (it must stand before {run.name})"
-            )
+            yield f"{where}.begins_with: {unknown_name(run.begins_with, names)} (it must stand before {run.name})"
         for setting in study.settings:
             if run in study.runs_at(setting) and not (run.at(setting).recipe or study.settings[setting].recipe):
-                raise RecipeError(f"{where}.{setting}.recipe: is missing, and settings.{setting} has none")
+                yield f"{where}.{setting}.recipe: is missing, and settings.{setting} has none"
             if run not in study.runs_at(setting) and run.at(setting).model_fields_set:
-                raise RecipeError(f"{where}.{setting}: is not made at this setting (only = {run.only})")
+                yield f"{where}.{setting}: is not made at this setting (only = {run.only})"
 
 
-def _check_columns(study: Study) -> None:
+def _faults_of_columns(study: Study) -> Iterator[str]:
     keys = [column.key for column in study.table]
-    _check_once(keys, "table: two columns have the key {!r}")
+    if twice := _twice(keys):
+        yield f"table: two columns have the key {twice!r}"
     for column in study.table:
-        name, metric, where = measure_of(column), metric_of(column.metric), f"table {column.key}"
-        if name != EVALUATE:
-            _check_known(name, study.measures, f"{where}.measure")
-            if (kind := study.measures[name].kind) != metric.kind:
-                raise RecipeError(f"{where}.measure: {column.metric} is read from {metric.kind}, {name} is of {kind}")
-            if not any(name in study.measures_of(run) for run in study.runs):
-                raise RecipeError(f"{where}: no run has the measure {name}")
+        where = f"table {column.key}"
+        if not is_metric(column.metric):
+            yield f"{where}.metric: {unknown_name(column.metric, list(named_metrics()))}"
+        metric = metric_of(column.metric)
+        yield from _faults_of_source(study, measure_of(column), [metric.kind], where, f"{column.metric} is read")
         if column.minus and column.minus not in keys[: keys.index(column.key)]:
-            known = unknown_name(column.minus, keys)
-            raise RecipeError(f"{where}.minus: {known} (it must stand before {column.key})")
+            yield f"{where}.minus: {unknown_name(column.minus, keys)} (it must stand before {column.key})"
         if metric.metric.placed != (column.at is not None):
             wants = "is missing: where it is read" if metric.metric.placed else f"{column.metric} is read at no place"
-            raise RecipeError(f"{where}.at: {wants}")
+            yield f"{where}.at: {wants}"
 
 
-def _check_names(study: Study) -> None:
-    """Check the runs and columns that claims and figures name."""
+def _faults_of_source(study: Study, name: str, kinds: Sequence[str], where: str, read: str) -> Iterator[str]:
+    """Say what is wrong with a measure that numbers of a kind are read from."""
+    if name != EVALUATE:
+        yield from _others([name], study.measures, f"{where}.measure")
+    of = EVALUATE if name == EVALUATE else study.measures[name].kind
+    if of not in kinds:
+        yield f"{where}.measure: {read} from {kinds[0]}, {name} is of {of}"
+    if name != EVALUATE and not any(name in study.measures_of(run) for run in study.runs):
+        yield f"{where}: no run has the measure {name}"
+
+
+def _unknown(study: Study) -> Iterator[str]:
+    """Say which runs, columns and measures that claims and figures name are none."""
     runs, columns = [run.name for run in study.runs], [column.key for column in study.table]
     users = [(f"claims {n}", claim.uses()) for n, claim in enumerate(study.claims, start=1)]
     users += [(f"figures {n}", (figure.runs, figure.columns())) for n, figure in enumerate(study.figures, start=1)]
     for where, (of_runs, of_columns) in users:
-        for name in of_runs:
-            _check_known(name, runs, f"{where}: run")
-        for key in of_columns:
-            _check_known(key, columns, f"{where}: column")
+        yield from _others(of_runs, runs, f"{where}: run")
+        yield from _others(of_columns, columns, f"{where}: column")
     for number, figure in enumerate(study.figures, start=1):
-        if figure.measure and figure.measure != EVALUATE:
-            _check_known(figure.measure, study.measures, f"figures {number}.measure")
-        _check_source(study, figure, f"figures {number}")
-
-
-def _check_source(study: Study, figure: FigureSpec, where: str) -> None:
-    """Check that a picture is drawn from a measure of its kind, which some run has."""
-    kind, source = READS.get(figure.kind, ""), figure.source
-    if figure.measure and not kind:
-        raise RecipeError(f"{where}.measure: pictures of kind {figure.kind} are drawn from no measure: leave it out")
-    if not source:
-        return
-    of = EVALUATE if source == EVALUATE else study.measures[source].kind
-    if of != kind and (kind, of) != (EVALUATE, "retiming"):
-        raise RecipeError(f"{where}.measure: pictures of kind {figure.kind} are drawn from {kind}, {source} is of {of}")
-    if source != EVALUATE and not any(source in study.measures_of(run) for run in study.runs):
-        raise RecipeError(f"{where}: no run has the measure {source}")
+        where, kind = f"figures {number}", READS.get(figure.kind, "")
+        if kind:
+            read = f"pictures of kind {figure.kind} are drawn"
+            kinds = [kind, "retiming"] if kind == EVALUATE else [kind]
+            yield from _faults_of_source(study, figure.source, kinds, where, read)
+        elif figure.measure:
+            yield f"{where}.measure: pictures of kind {figure.kind} are drawn from no measure: leave it out"

@@ -200,6 +200,7 @@ class TomlTable(BaseModel):
 P = TypeVar("P", bound=TomlTable)
 IN_TOML = {
     "model_type": "must be a table of keys and values",
+    "dict_type": "must be a table of keys and values",
     "bool_type": "must be true or false",
     "string_type": "must be text, in quotation marks",
     "list_type": "must be a list, in brackets",
