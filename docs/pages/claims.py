@@ -8,9 +8,9 @@ from tempfile import TemporaryDirectory
 
 from bntt.analysis.accuracy.accuracy import FEW
 from bntt.studies.claims import holm
-from bntt.studies.run_studies import Folders, plan, results_of
+from bntt.studies.plan import Folders, plan
 from bntt.studies.study_file import load_study
-from bntt.studies.study_result import StudyResult
+from bntt.studies.study_result import StudyResult, results_of
 from pages.kept import ROOT, Facts, introduction, read_json, table, verdict
 
 ORDER = (

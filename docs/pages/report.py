@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from bntt.studies.figures import write_results
+from bntt.studies.plan import Folders
 from bntt.studies.report.page import html_of, page_of
-from bntt.studies.run_studies import Folders, write_results
 from pages.claims import recomputed
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from bntt.analysis.measurements import MEASUREMENTS
 from bntt.studies.claims import RULES
 from bntt.studies.measures import EVALUATE, KINDS, measure_from, named_metrics
-from bntt.studies.start_plan import plan_study
+from bntt.studies.plan import plan_study
 from bntt.studies.study_file import FIGURES, parse_study
 
 ROOT = Path(__file__).parents[2]

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from bntt.runs.identity import RESUMING
 from bntt.runs.recipe import file as recipe_file
+from bntt.studies import evidence as packing
 from bntt.studies import study_file
-from bntt.studies.evidence import packing
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]

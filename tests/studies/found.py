@@ -4,8 +4,8 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+from bntt.studies.plan import plan_study
 from bntt.studies.pool import KeptRun
-from bntt.studies.start_plan import plan_study
 from bntt.studies.study_file import load_study, parse_study
 from bntt.studies.study_result import StartResult, StudyResult
 from tests.evidence import RESULTS

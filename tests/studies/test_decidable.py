@@ -3,8 +3,7 @@
 from math import sqrt
 
 from bntt.studies.claims import smallest_difference
-from bntt.studies.overview import decidable
-from bntt.studies.start_plan import plan_study
+from bntt.studies.plan import decidable, plan_study
 from bntt.studies.study_file import parse_study
 from tests.studies.kept import STUDY, study
 

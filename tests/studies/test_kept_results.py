@@ -8,10 +8,10 @@ import pytest
 
 from bntt.io.archive import SUMS
 from bntt.io.checkpoint import CheckpointError
-from bntt.studies.evidence.packing import pack_results
-from bntt.studies.run_studies import Folders, plan, results_of
+from bntt.studies.evidence import pack_results
+from bntt.studies.plan import Folders, plan
 from bntt.studies.study_file import load_study, study_names
-from bntt.studies.study_result import summary_of
+from bntt.studies.study_result import results_of, summary_of
 
 KEPT = Path(__file__).parents[2] / "results"
 

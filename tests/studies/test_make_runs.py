@@ -15,9 +15,8 @@ from bntt.runs.recipe.file import load_recipe
 from bntt.runs.training.requests import Requests
 from bntt.studies import make_runs
 from bntt.studies.make_runs import Ended, Engine, make_run, task_of, work
-from bntt.studies.start_plan import plan_study
+from bntt.studies.plan import decide_actions, plan_study, work_items
 from bntt.studies.study_file import parse_study
-from bntt.studies.work_items import decide_actions, work_items
 from tests.studies.fake_bntt import fake_start
 from tests.studies.kept import Inline, epochs, fake_pool, keep, study
 from tests.studies.test_work_items import CONVERTED

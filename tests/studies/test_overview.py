@@ -3,9 +3,7 @@
 import pytest
 
 from bntt.data.errors import DataError
-from bntt.studies.overview import EACH, check_possible, missing, overview
-from bntt.studies.run_studies import StudyPlan
-from bntt.studies.work_items import decide_actions
+from bntt.studies.plan import EACH, StudyPlan, check_possible, decide_actions, missing, overview
 from tests.studies.kept import study
 from tests.studies.test_work_items import items
 

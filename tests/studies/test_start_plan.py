@@ -10,7 +10,7 @@ import pytest
 from bntt.runs.recipe.build import build_model
 from bntt.runs.recipe.file import load_recipe
 from bntt.runs.recipe.schema import RecipeError
-from bntt.studies.start_plan import definition, plan_study, same_runs
+from bntt.studies.plan import definition, plan_study, same_runs
 from bntt.studies.study_file import load_study, parse_study, study_names
 from bntt.studies.study_result import as_json
 from tests.evidence import KEPT, RESULTS

@@ -9,10 +9,9 @@ import pytest
 from bntt.io.files import digest
 from bntt.runs.recipe.file import RecipeError, load_recipe
 from bntt.studies.measures import measure_from
+from bntt.studies.plan import decide_actions, plan_study, work_items
 from bntt.studies.pool import lacking
-from bntt.studies.start_plan import plan_study
 from bntt.studies.study_file import parse_study
-from bntt.studies.work_items import decide_actions, work_items
 from tests.studies.kept import epochs, keep, small, study
 
 
@@ -142,7 +141,7 @@ def test_what_begins_with_an_ann_needs_one_of_its_seed():
 
 
 def test_data_of_two_sizes_are_two(monkeypatch):
-    monkeypatch.setattr("bntt.studies.work_items.data_checksums", lambda recipe: {"train": str(recipe.data.size)})
+    monkeypatch.setattr("bntt.studies.plan.data_checksums", lambda recipe: {"train": str(recipe.data.size)})
     runs = [{"name": f"x{size}", "set": ["data.name=images", f"data.size={size}"]} for size in (16, 24)]
     assert [item.sums["train"] for item in items(study(runs=runs, claims=None, figures=None))] == ["16"] * 2 + [
         "24"

@@ -17,10 +17,9 @@ from bntt.io.files import read_json
 
 if TYPE_CHECKING:
     from bntt.studies.make_runs import Ended, Engine
-    from bntt.studies.run_studies import Folders, StudyPlan
+    from bntt.studies.plan import Folders, StudyPlan, WorkItem
     from bntt.studies.study_file import SettingName, Study
     from bntt.studies.study_result import StudyResult
-    from bntt.studies.work_items import WorkItem
 
 
 class StudyError(Exception):
@@ -99,10 +98,10 @@ def study(
     from bntt.runs.directory import check_folders
     from bntt.runs.recipe.build import require_device
     from bntt.runs.recipe.file import RecipeError
-    from bntt.studies.evidence.packing import merge as merged
+    from bntt.studies.evidence import merge as merged
     from bntt.studies.make_runs import Engine
-    from bntt.studies.overview import check_possible, overview
-    from bntt.studies.run_studies import Folders, plan, results_of
+    from bntt.studies.plan import Folders, check_possible, overview, plan
+    from bntt.studies.study_result import results_of
 
     refusals = {
         "name a study, several, or all: bntt study NAME [NAME ...]": not names,
@@ -159,8 +158,8 @@ def _print_commands(planned: StudyPlan, given: Sequence[str]) -> None:
 
 def _write(found: list[StudyResult], folders: Folders, pack: Path | None) -> None:
     from bntt.cli import console
-    from bntt.studies.evidence.packing import pack_results
-    from bntt.studies.run_studies import write_results
+    from bntt.studies.evidence import pack_results
+    from bntt.studies.figures import write_results
 
     for path in write_results(found, folders):
         _print_result(path)
@@ -217,10 +216,10 @@ def _work(
     from bntt.io.checkpoint import CheckpointError
     from bntt.runs.recipe.file import RecipeError
     from bntt.runs.training.requests import Requests
-    from bntt.studies.evidence.packing import pack_results
+    from bntt.studies.evidence import pack_results
     from bntt.studies.make_runs import work
-    from bntt.studies.overview import counts, missing
-    from bntt.studies.run_studies import results_of
+    from bntt.studies.plan import counts, missing
+    from bntt.studies.study_result import results_of
 
     packed = time.monotonic()
     for said in (counts(planned.items), *missing(planned.items)):

@@ -34,7 +34,7 @@ from bntt.charts.records import (
 from bntt.models.spiking import surrogate_of
 from bntt.runs.recipe.build import facts_of
 from bntt.studies.measures import metric_of
-from bntt.studies.start_plan import Start
+from bntt.studies.plan import Folders, Start
 from bntt.studies.study_file import Bars as BarsSpec
 from bntt.studies.study_file import (
     Bounds,
@@ -46,7 +46,7 @@ from bntt.studies.study_file import (
     OverTime,
     Scatter,
 )
-from bntt.studies.study_result import StudyResult
+from bntt.studies.study_result import StudyResult, directory_of, write_result
 
 Values = Mapping[str, Any]
 Starts = Sequence[Values]
@@ -436,3 +436,13 @@ def save_figures(result: StudyResult, folder: Path) -> list[dict[str, Any]]:
         charts = [asdict(chart) for chart in figure.charts]
         saved.append({"file": f"figure-{name}", "title": part.title, "alt": alt, "charts": charts})
     return saved
+
+
+def write_results(results: Sequence[StudyResult], folders: Folders) -> list[Path]:
+    """Draw and write every result; return the files."""
+    written = []
+    for result in results:
+        folder = directory_of(result.study.name, result.setting, folders.out)
+        folder.mkdir(parents=True, exist_ok=True)
+        written.append(write_result(result, folder, save_figures(result, folder)))
+    return written

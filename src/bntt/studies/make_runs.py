@@ -33,8 +33,8 @@ from bntt.runs.recipe.file import dump_recipe, load_recipe
 from bntt.runs.recipe.schema import Recipe
 from bntt.runs.training.requests import Requests
 from bntt.studies.measures import Measure
+from bntt.studies.plan import WorkItem
 from bntt.studies.pool import NAMED_KEYS, KeptRun, kept_run, lacking, numerics_agree
-from bntt.studies.work_items import WorkItem
 
 TRIES = 3
 """Most processes that may be killed under a task; the last has no other task beside it."""

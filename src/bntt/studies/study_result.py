@@ -21,8 +21,8 @@ from bntt.io.files import write_json
 from bntt.runs.environment import NUMERICS, environment, numerics_of
 from bntt.studies.claims import Claim, Names, Numbers, judged
 from bntt.studies.measures import EVALUATE, measure_from, metric_of
-from bntt.studies.pool import KeptRun
-from bntt.studies.start_plan import PlannedRun, Start, same_runs
+from bntt.studies.plan import Folders, PlannedRun, Start, StudyPlan, WorkItem, decide_actions, same_runs
+from bntt.studies.pool import KeptRun, choose, measured_values
 from bntt.studies.study_file import Column, SettingName, Study, measure_of
 from bntt.studies.study_record import StudyRecord
 from bntt.version import __version__
@@ -90,6 +90,35 @@ class StudyResult:
                 row = {seed: value - other[seed] for seed, value in row.items() if seed in other}
             found[run.name, column.key] = row
         return found
+
+
+def results_of(
+    planned: StudyPlan, folders: Folders, outcomes: Sequence[tuple[WorkItem, Ended]], device: str = "cpu"
+) -> list[StudyResult]:
+    """Collect the result of every study, from everything that exists now."""
+    decide_actions(planned.items, folders.folders)
+    how = {item.identity: ended for item, ended in outcomes}
+    items = {called: item for item in planned.items for called in item.needed_by}
+    results = []
+    for study, runs in planned.studies:
+        found = {}
+        for start in (start for run in runs for start in run.starts):
+            item = items[f"{study.name}: {start.run}, seed {start.seed}"]
+            found[start.run, start.seed] = _result_of(item, start, how.get(item.identity))
+        results.append(StudyResult(study, planned.setting, runs, found, device))
+    return results
+
+
+def _result_of(item: WorkItem, start: Start, ended: Ended | None) -> StartResult:
+    run = choose(item.kept, start.measures.values())
+    numbers = {} if run is None else measured_values(run, start.measures)
+    missing = [name for name in start.measures if name not in numbers]
+    if ended is not None and ended.code and (run is None or missing):
+        return StartResult(start, "failed", ended.why, run, item.identity, numbers)
+    if run is None:
+        return StartResult(start, "not run", item.why, None, item.identity)
+    why = f"without {', '.join(missing)}: {item.why}" if missing else ""
+    return StartResult(start, "done", why, run, item.identity, numbers)
 
 
 def directory_of(study: str, setting: SettingName, root: Path) -> Path:

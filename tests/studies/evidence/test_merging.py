@@ -9,11 +9,11 @@ import pytest
 from bntt.io.archive import pack_alone, read_alone, unpack_alone
 from bntt.io.checkpoint import CheckpointError
 from bntt.runs.environment import NUMERICS
-from bntt.studies.evidence.packing import merge, pack_results
+from bntt.studies.evidence import merge, pack_results
+from bntt.studies.plan import Folders, plan
 from bntt.studies.pool import directory_name, identity
-from bntt.studies.run_studies import Folders, plan, results_of
 from bntt.studies.study_file import parse_study
-from bntt.studies.study_result import summary_of
+from bntt.studies.study_result import results_of, summary_of
 from tests.rows import each_row
 from tests.studies.kept import bundled_sums, keep, small, study
 

@@ -8,11 +8,12 @@ import torch
 from bntt.io.archive import SUMS, read_alone, read_archive
 from bntt.io.checkpoint import CheckpointError, load_checkpoint, read_checkpoint
 from bntt.runs.recipe.schema import RecipeError
-from bntt.studies.evidence import packing
-from bntt.studies.evidence.packing import WEIGHTS, Evidence, pack_results
+from bntt.studies import evidence as packing
+from bntt.studies.evidence import WEIGHTS, Evidence, pack_results
+from bntt.studies.plan import Folders, plan
 from bntt.studies.pool import ann_place, kept_run
-from bntt.studies.run_studies import Folders, plan, results_of
 from bntt.studies.study_file import parse_study
+from bntt.studies.study_result import results_of
 from tests.studies.kept import checkpoint, keep, small, study
 
 

@@ -4,7 +4,7 @@ import json
 import tomllib
 from pathlib import Path
 
-from bntt.studies.evidence.portable import _own_places, portable, without_places
+from bntt.studies.evidence import _own_places, portable, without_places
 from tests.rows import each_row
 
 

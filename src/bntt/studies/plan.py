@@ -1,0 +1,487 @@
+"""What studies need: every start of every run once, what of it exists, and what is left to do."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+from torch import nn
+
+from bntt.analysis.accuracy.accuracy import FEW
+from bntt.data.errors import DataError
+from bntt.data.prepared import Manifest
+from bntt.data.registry import DATASETS
+from bntt.engine.compute import Precision
+from bntt.engine.kernels import BackendError
+from bntt.io.files import last_name
+from bntt.io.toml_file import names_in
+from bntt.models import MODELS
+from bntt.nn import TemporalNorm
+from bntt.nn.norms.methods import FAMILY
+from bntt.runs.directory import RunDirectory
+from bntt.runs.identity import began_with_others
+from bntt.runs.recipe.build import build_model, builder_options, facts_of, input_shape, with_absolute_paths
+from bntt.runs.recipe.datasets import build_data, data_key, stand_in
+from bntt.runs.recipe.file import key_in, load_recipe
+from bntt.runs.recipe.schema import Recipe, RecipeError
+from bntt.runs.training.estimate import LOADED, kept_bytes, spoken, time_left, update_seconds, updates_an_epoch
+from bntt.studies.claims import LEVEL, POWER, Claim, in_points
+from bntt.studies.measures import Measure, metric_of
+from bntt.studies.pool import (
+    UNTRAINED,
+    KeptRun,
+    choose,
+    data_checksums,
+    directory_name,
+    identity,
+    kept_runs,
+    lacking,
+    manifest_here,
+    numerics_agree,
+    why_data_is_missing,
+)
+from bntt.studies.study_file import RunSpec, SettingName, Study
+
+OF_STARTS = {"seed": "seeds", "convert.ann": "begins_with"}
+"""Keys of recipes that a study sets for every start, and its own keys that they come from."""
+NARROWEST = 1e-3
+"""Width of the networks built to inspect their norms: one channel per layer."""
+EACH = 20
+"""Most runs that an overview lists one by one."""
+TOLD = 6
+"""Most studies whose claims an overview lists one by one."""
+Action = Literal["reuse", "measure", "train", "cannot"]
+
+
+@dataclass(frozen=True)
+class Folders:
+    """Folders from which studies read and to which they write."""
+
+    pool: Path = Path("runs/pool")
+    results: tuple[Path, ...] = ()
+    """Folders searched for kept runs, besides the pool; nothing is written there."""
+    out: Path = Path("runs/studies")
+    data: Mapping[str, str] = field(default_factory=dict)
+    """``data.root`` by the name of the dataset."""
+    precision: Precision = "fp32"
+    """Precision of the gradients in new runs."""
+
+    @property
+    def folders(self) -> list[Path]:
+        return [self.pool, *self.results]
+
+
+@dataclass(frozen=True)
+class Start:
+    """One start of one run."""
+
+    run: str
+    seed: int
+    recipe: Recipe
+    """Recipe with its seed; without the place of the ANN that it begins with, which is not known yet."""
+    recipe_name: str
+    measures: Mapping[str, Measure]
+    """Measures that apply to this network."""
+    begins_with: str
+    """Run of the study, of the same seed, that it begins with; "" if none."""
+    trained: bool
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """All starts of a run."""
+
+    name: str
+    label: str
+    recipe: str
+    overrides: tuple[str, ...]
+    starts: tuple[Start, ...]
+
+
+@dataclass(eq=False)
+class WorkItem:
+    """Required start, with all measures that any study needs of it."""
+
+    identity: str
+    start: Start
+    ann: WorkItem | None
+    """Item whose ANN it begins with."""
+    sums: Mapping[str, str] | None
+    """Checksums of its data; None if the data is not here."""
+    damaged: str = ""
+    """Fault in its data; "" if there is none."""
+    measures: dict[str, Measure] = field(default_factory=dict)
+    """Measures by their digests."""
+    needed_by: list[str] = field(default_factory=list)
+    action: Action = "cannot"
+    why: str = ""
+    kept: list[KeptRun] = field(default_factory=list)
+    """Complete runs of it, the pool's first; in folders of results there may be several."""
+    weights: bool = False
+    """True if another item begins with its weights."""
+
+    @property
+    def recipe(self) -> Recipe:
+        return self.start.recipe
+
+    @property
+    def place(self) -> str:
+        """Return the name of its directory in the pool."""
+        return directory_name(Path(self.start.recipe_name).stem, self.identity, self.sums or {})
+
+    @property
+    def cost(self) -> tuple[float | None, float]:
+        """Return seconds and bytes of its training on one core by a model; None and 0 if it has no answer."""
+        recipe = replace(self.recipe, seed=0, notes="")
+        return training_cost(recipe) if self.start.trained and recipe.train.epochs else (None, 0.0)
+
+    @property
+    def work(self) -> float:
+        """Return the modelled seconds of its training, or a minute if the model has no answer."""
+        return self.cost[0] or 60.0
+
+    @property
+    def called(self) -> str:
+        """Return its name for messages: that of the first study that needs it."""
+        return self.needed_by[0]
+
+    @property
+    def missing(self) -> str:
+        """Explain what is missing where it cannot be made."""
+        return self.damaged or why_data_is_missing(self.recipe)
+
+    def begun(self, pool: Path) -> Recipe:
+        """Return its recipe with the place of the ANN that it begins with."""
+        if self.ann is None:
+            return self.recipe
+        whole = [run.path for run in self.ann.kept if run.has_weights]
+        place = (whole or [pool / self.ann.place])[0]
+        return replace(self.recipe, convert=replace(self.recipe.convert, ann=str(place.resolve())))
+
+
+@dataclass(frozen=True)
+class StudyPlan:
+    """Studies at one setting, and everything that they need."""
+
+    setting: SettingName
+    studies: tuple[tuple[Study, tuple[PlannedRun, ...]], ...]
+    items: tuple[WorkItem, ...]
+
+    def left(self) -> list[WorkItem]:
+        """List the items that still need work."""
+        return [item for item in self.items if item.action not in ("reuse", "cannot")]
+
+
+def plan(studies: Sequence[Study], setting: SettingName, folders: Folders) -> StudyPlan:
+    """Plan some studies: what they need, and what of it exists. Data found in its usual places is prepared."""
+    for name, count in Counter(study.name for study in studies).items():
+        if count > 1:
+            raise RecipeError(f"{count} studies are called {name}, and would have one result: rename a file")
+    for folder in folders.results:
+        if not folder.is_dir():
+            raise RecipeError(f"--results {folder}: is not a folder")
+    planned = tuple((study, tuple(plan_study(study, setting, folders.data, folders.precision))) for study in studies)
+    recipes = [start.recipe for _, runs in planned for run in runs for start in run.starts]
+    places: dict[str, str] = {}
+    for place in (recipe.init.run for recipe in recipes if recipe.init.run):  # evidence knows them by their names
+        if (other := places.setdefault(last_name(place), place)) != place:
+            raise RecipeError(f"init.run: {other} and {place} have one name: give one of the two runs another name")
+    for recipe in {data_key(recipe): recipe for recipe in recipes}.values():
+        with suppress(DataError, RecipeError):  # items report missing data
+            build_data(recipe)
+    items = work_items((study.name, runs) for study, runs in planned)
+    seeds = list(dict.fromkeys(item.start.seed for item in items))
+    items.sort(key=lambda item: seeds.index(item.start.seed))  # the first start of every run comes first
+    decide_actions(items, folders.folders)
+    return StudyPlan(setting, planned, tuple(items))
+
+
+def plan_study(
+    study: Study, setting: SettingName, data_roots: Mapping[str, str] | None = None, precision: Precision = "fp32"
+) -> list[PlannedRun]:
+    """Plan every run of a study at a setting."""
+    if setting not in study.settings:
+        raise RecipeError(f"study {study.name} has no setting {setting!r}, only {', '.join(study.settings)}")
+    planned = []
+    for run in study.runs_at(setting):
+        at, whole = run.at(setting), study.settings[setting]
+        recipe = at.recipe or whole.recipe
+        overrides = (*(() if at.recipe else whole.set), *run.set, *at.set)
+        try:
+            starts = tuple(
+                _start(study, run, recipe, overrides, seed, data_roots or {}, precision)
+                for seed in dict.fromkeys(at.seeds or whole.seeds)
+            )
+        except RecipeError as error:
+            raise RecipeError(f"study {study.name}, runs {run.name}: {error}") from None
+        planned.append(PlannedRun(run.name, at.label or run.label or run.name, recipe, overrides, starts))
+    return planned
+
+
+def _start(
+    study: Study,
+    run: RunSpec,
+    name: str,
+    overrides: tuple[str, ...],
+    seed: int,
+    data_roots: Mapping[str, str],
+    precision: Precision,
+) -> Start:
+    if taken := [key for key in map(key_in, overrides) if key in OF_STARTS]:
+        raise RecipeError(f"set: {taken[0]} is given by {OF_STARTS[taken[0]]}")
+    beside = study.folder is not None and name not in names_in("runs/recipes")
+    ann = [f"convert.ann={json.dumps(run.begins_with, ensure_ascii=False)}"] if run.begins_with else []
+    recipe = load_recipe(study.folder / name if beside and study.folder else name, [*overrides, *ann, f"seed={seed}"])
+    if recipe.convert.ann and not run.begins_with:
+        raise RecipeError("begins with an ANN: name its run in begins_with")
+    if root := data_roots.get(recipe.data.name):
+        recipe = replace(recipe, data=replace(recipe.data, root=root))
+    facts = facts_of(recipe)
+    # plain PyTorch has no bfloat16 gradients, and ANNs run in it unless a recipe asks for kernels
+    if precision != "fp32" and not facts.is_ann and recipe.compute.backend != "reference":
+        recipe = replace(recipe, compute=replace(recipe.compute, precision=precision))
+    measures = {one: study.measures[one] for one in study.measures_of(run) if study.measures[one].takes(facts)}
+    return Start(run.name, seed, with_absolute_paths(recipe), name, measures, run.begins_with, run.trained)
+
+
+def same_runs(runs: Sequence[PlannedRun]) -> dict[str, str]:
+    """Map every run that equals an earlier one by definition to the first of its kind."""
+    first: dict[str, str] = {}
+    found: dict[str, str] = {}
+    for run in runs:
+        start = run.starts[0]
+        meant = f"{definition(start.recipe, start.begins_with)} {start.trained}"
+        if first.setdefault(meant, run.name) != run.name:
+            found[run.name] = first[meant]
+    return found
+
+
+def definition(recipe: Recipe, begins_with: str = "") -> str:
+    """Compute a digest of a recipe's computation, regardless of the name of its norm and of its seed."""
+    nameless = replace(recipe, network=replace(recipe.network, norm="none"), seed=0)
+    try:
+        network = MODELS[recipe.network.name](**{**builder_options(recipe), "width": NARROWEST, "num_classes": 1})
+        norms = [
+            _describe(layer.norm, recipe.network.norm) for layer in network.layers.values() if layer.norm is not None
+        ]
+    except (ValueError, TypeError):  # a custom builder may need the sizes of samples: its norm's name must do
+        norms = [recipe.network.norm]
+    return "; ".join([identity(nameless, begins_with), *norms])
+
+
+def _describe(norm: nn.Module, name: str) -> str:
+    """Describe the function of one norm."""
+    if not isinstance(norm, TemporalNorm) or type(norm) not in FAMILY:
+        return name
+    return repr((replace(norm.method, name=""), norm.scale, norm.eps, norm.momentum))
+
+
+def work_items(plans: Iterable[tuple[str, Sequence[PlannedRun]]]) -> list[WorkItem]:
+    """List every start of some studies once, each after the one that it begins with."""
+    found: dict[str, WorkItem] = {}
+    data: dict[str, tuple[Mapping[str, str] | None, str]] = {}
+    for study, runs in plans:
+        mine: dict[tuple[str, int], WorkItem] = {}
+        for start in (start for run in runs for start in run.starts):
+            ann = mine.get((start.begins_with, start.seed))
+            if start.begins_with and ann is None:
+                raise RecipeError(
+                    f"study {study}, runs {start.run}: begins with {start.begins_with}, which has no start of seed "
+                    f"{start.seed} at this setting"
+                )
+            of = identity(start.recipe, ann.identity if ann else "") + UNTRAINED * (not start.trained)
+            if of not in found:
+                if (key := data_key(start.recipe)) not in data:
+                    try:
+                        data[key] = data_checksums(start.recipe), ""
+                    except DataError as error:
+                        data[key] = None, str(error)
+                found[of] = WorkItem(of, start, ann, *data[key])
+            item = mine[start.run, start.seed] = found[of]
+            item.measures |= {one.digest: one for one in start.measures.values()}
+            item.needed_by.append(f"{study}: {start.run}, seed {start.seed}")
+    return list(found.values())
+
+
+def decide_actions(items: Sequence[WorkItem], folders: Sequence[Path]) -> None:
+    """Set on every item which runs of it exist in some folders, the pool first, and which work is left."""
+    index, seen = dict[str, list[KeptRun]](), dict[str, Mapping[str, str]]()
+    for run in kept_runs(folders):
+        index.setdefault(run.identity, []).append(run)
+    for item in items:
+        item.weights = False
+    for item in sorted(items, key=lambda one: one.ann is None):
+        _decide(item, index.get(item.identity, []), folders[0], seen)
+        if item.ann is not None and item.action == "train":
+            item.ann.weights = True
+
+
+def _decide(item: WorkItem, runs: Sequence[KeptRun], pool: Path, seen: dict[str, Mapping[str, str]]) -> None:
+    """Decide what is done with an item; ``seen``: checksums of data that is not here."""
+    faults = [(run, _fault(item, run, seen)) for run in runs]
+    item.kept = sorted((run for run, fault in faults if not fault), key=lambda run: not run.is_named)
+    best = choose(item.kept, item.measures.values(), weights=item.weights)
+    gone = item.weights and best is not None and not best.has_weights
+    lacks = ", ".join(dict.fromkeys(one.kind for one in lacking(best, item.measures.values()))) if best else ""
+    short = f"{best.place} lacks {lacks or 'its weights'}" if best and (lacks or gone) else ""
+    if best and not short:
+        item.action, item.why = "reuse", f"{best.place}"
+    elif item.sums is None:
+        item.action, item.why = "cannot", "; ".join(filter(None, (item.missing, short)))
+    elif best and not gone and best.path == pool / item.place and (best.has_weights or not item.start.trained):
+        item.action, item.why = "measure", short
+    else:
+        told = [short, *(f"{run.place} {fault}" for run, fault in faults if fault)]
+        item.action, item.why = "train", "; ".join(filter(None, told)) or "no kept run matches"
+
+
+def _fault(item: WorkItem, run: KeptRun, seen: dict[str, Mapping[str, str]]) -> str:
+    """Explain why a kept run of an item's identity does not stand for it; "" if it does."""
+    if run.unfinished:
+        return run.unfinished
+    if not numerics_agree(run):
+        return "was made by code that gives other numbers"
+    if item.sums is not None and run.data != item.sums:
+        return "was made with other data"
+    if item.sums is None and "root" in DATASETS[item.recipe.data.name].needs and not run.is_packed:
+        return "may be of other data, and the data to compare with is not here"
+    if (source := item.recipe.init.run) and began_with_others(run.evaluation, RunDirectory(Path(source))):
+        return f"began with other weights than {source} has"
+    if item.sums is None and seen.setdefault(data_key(item.recipe), run.data) != run.data:
+        return "was made with other data than other runs"
+    return ""
+
+
+@cache
+def training_cost(recipe: Recipe) -> tuple[float | None, float]:
+    """Estimate seconds and bytes of a training and its test on one core; None and 0 where that cannot be done.
+
+    On a GPU what is kept for the backward pass is about as much.
+    """
+    try:
+        manifest = manifest_here(recipe) or _published(recipe)
+        if manifest is None:
+            return None, 0.0
+        data = stand_in(recipe, manifest)
+        network, shape = build_model(recipe, data).network, input_shape(recipe, data)
+        update = update_seconds(network, shape, len(data.train) / updates_an_epoch(recipe, data), threads=1)
+        weights = 3 * sum(one.nbytes for one in network.parameters())  # with their gradients and an optimizer's moment
+        peak = LOADED + weights + kept_bytes(network, shape)
+        return (None if update is None else time_left(recipe, data, update)), peak
+    except (DataError, RecipeError, BackendError, ValueError):  # the training itself will say why
+        return None, 0.0
+
+
+def _published(recipe: Recipe) -> Manifest | None:
+    """Return the size of data that is not here, as far as its distributor says it."""
+    name, frames = recipe.data.name, recipe.data.frames
+    dataset = DATASETS[name]
+    shape = [recipe.network.num_steps, 2, frames.size, frames.size] if dataset.formats else list(dataset.shape)
+    if not (dataset.samples[0] and dataset.classes and len(shape) >= 3):
+        return None
+    counts = dict(zip(("train", "test"), dataset.samples, strict=True))
+    return Manifest(name, "", "unchecked", counts, shape, [str(number) for number in range(dataset.classes)])
+
+
+def counts(items: Sequence[WorkItem]) -> str:
+    """Count the runs by what is done with them."""
+    actions = Counter(item.action for item in items)
+    return (
+        f"{len(items)} runs: {actions['reuse']} are used again, {actions['measure']} are measured further, "
+        f"{actions['train']} are made, {actions['cannot']} cannot be made"
+    )
+
+
+def missing(items: Sequence[WorkItem]) -> Iterator[str]:
+    """Yield a line for each reason why runs cannot be made: how many, and how to get what is missing."""
+    for why, count in Counter(item.missing for item in items if item.action == "cannot").items():
+        yield f"{count} cannot be made: {why}"
+
+
+def check_possible(items: Sequence[WorkItem]) -> None:
+    """Refuse studies for which nothing is here, and nothing can be made."""
+    if items and all(item.action == "cannot" for item in items):
+        raise DataError("nothing can be made: " + "; ".join(dict.fromkeys(item.missing for item in items)))
+
+
+def overview(planned: StudyPlan, cores: int) -> Iterator[str]:
+    """Yield the lines of a dry run: a line for each dataset, with the hours of work left and what is missing."""
+    items = planned.items
+    groups: dict[Action, dict[str, list[WorkItem]]] = {"measure": {}, "train": {}, "cannot": {}, "reuse": {}}
+    words = {"reuse": "used again", "measure": "measured more", "train": "made", "cannot": "cannot be made"}
+    for item in items:
+        if len(items) <= EACH:
+            yield f"{words[item.action]:15} {item.called}: {item.why}"
+        key = item.missing if item.action == "cannot" else item.recipe.data.name
+        groups[item.action].setdefault(key, []).append(item)
+    titles: dict[Action, str] = {"train": "made, by dataset", "measure": "measured further, by dataset"}
+    for action, title in (titles | {"cannot": "cannot be made, by what is missing"}).items():
+        if groups[action]:
+            yield f"{title}:"
+            yield from (f"  {key}: {_needs(some, cores)}" for key, some in groups[action].items())
+    if len(planned.studies) <= TOLD:
+        for study, runs in planned.studies:
+            yield from decidable(study, runs)
+    else:
+        yield "what the starts of each claim can decide: bntt study NAME --dry-run"
+    yield counts(items)
+    if made := [item for item in items if item.action == "train"]:
+        yield f"{_hours(made, cores)}; measurements come on top of it"
+    if costs := [(*item.cost, item.called) for item in items if item.action in ("train", "cannot") and item.cost[1]]:
+        _, most, called = max(costs, key=lambda one: one[1])
+        yield f"memory by a model: {most / 2**30:,.1f} GiB for the largest training, {called}, beside its data"
+
+
+def _needs(items: Sequence[WorkItem], cores: int) -> str:
+    """Count runs by the study that needs them first."""
+    studies = Counter(item.called.partition(":")[0] for item in items)
+    named = ", ".join(f"{study} ({count})" for study, count in studies.items())
+    trained = "" if items[0].action == "measure" else f", {_hours(items, cores)}"
+    return f"{len(items)} runs of {named}{trained}"
+
+
+def _hours(items: Sequence[WorkItem], cores: int) -> str:
+    known = [seconds for item in items if (seconds := item.cost[0]) is not None]
+    if not known:
+        return "for a time that no model can estimate"
+    beside = f", and {len(items) - len(known)} runs whose time no model can estimate" if len(known) < len(items) else ""
+    return f"{spoken(sum(known) / cores)} of training by a model, on {cores} core{'s' * (cores > 1)}{beside}"
+
+
+def decidable(study: Study, runs: Sequence[PlannedRun]) -> Iterator[str]:
+    """Yield a line for each claim whose runs are made at a setting: the difference that its starts can decide."""
+    seeds = {run.name: {start.seed for start in run.starts} for run in runs}
+    claims = [claim for claim in study.claims if seeds.keys() >= set(claim.uses()[0])]
+    starts = [min(len(set.intersection(*(seeds[run] for run in group))) for group in one.compared()) for one in claims]
+    tested = [bool(one.quotation) for one, n in zip(claims, starts, strict=True) if n >= max(FEW, one.fewest)]
+    tests = {of_paper: tested.count(of_paper) for of_paper in (True, False)}
+    same = same_runs(runs)
+    if claims:
+        families = f"by Holm's rule {tests[True]} tests of the paper's claims, {tests[False]} of questions of our own"
+        yield f"{study.name}: what its starts can decide, in {POWER:.0%} of studies, {families}:"
+    for number, (claim, shared) in enumerate(zip(claims, starts, strict=True), start=1):
+        once = " (one of its runs is another by definition)" if same.keys() & set(claim.uses()[0]) else ""
+        yield f"  {number}. {claim.says}: {_decides(study, claim, shared, tests[bool(claim.quotation)])}{once}"
+
+
+def _decides(study: Study, claim: Claim, starts: int, tests: int) -> str:
+    if not starts:
+        return "runs that it compares share no seed: it decides nothing"
+    if starts < claim.fewest:
+        asked = f" of {claim.fewest} that the rule asks for" if starts > 1 else ""
+        return f"{starts} start{'s' * (starts > 1)}{asked}, shown, not tested: it decides nothing"
+    few = starts < FEW
+    spreads = {column.key: column.spread for column in study.table if column.spread is not None}
+    units = {column.key: metric_of(column.metric).metric.unit for column in study.table}
+    found = claim.decides(spreads, starts, LEVEL if few else LEVEL / max(tests, 1))
+    said = " and ".join(
+        f"{value:.2g}{in_points(units[key])} of {key} (spread {spreads[key]:g})" for key, value in found.items()
+    )
+    said = said or f"no spread is stated for {', '.join(claim.uses()[1])}"
+    return f"{starts} starts, {'shown, not tested; by itself ' if few else ''}{said}"
