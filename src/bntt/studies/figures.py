@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 from itertools import combinations
 from pathlib import Path
 from statistics import mean
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 
@@ -61,13 +61,6 @@ RATES = {
 }
 
 
-class Style(NamedTuple):
-    """Look of a run in every chart of its study."""
-
-    colour: str
-    dashed: bool
-
-
 def measured_runs(result: StudyResult, part: FigureSpec) -> dict[str, Starts]:
     """Collect the results of a picture's measure for each start of its runs; runs without any are left out."""
     found: dict[str, Starts] = {}
@@ -93,22 +86,24 @@ def mean_rows(rows: Sequence[Sequence[Number]]) -> list[Number]:
     return [mean(values) if len(values) == len(rows) else None for values in places]
 
 
-def lines_over_starts(
+def over_starts(
     result: StudyResult,
     part: FigureSpec,
+    axes: tuple[Axis, Axis],
     places: Callable[[Starts], Sequence[float]],
     row: Callable[[Values, Sequence[float]], Sequence[Number]],
-) -> list[Line]:
-    """Draw the mean over a run's starts, with a band from the lowest start to the highest if there are several."""
+    note: str = "",
+) -> list[Chart]:
+    """Chart the mean over a run's starts, with a band from the lowest start to the highest if there are several."""
     styles, lines = styles_of(result), list[Line]()
     for label, starts in measured_runs(result, part).items():
         x = list(places(starts))
         rows = [row(values, x) for values in starts]
-        means, style = mean_rows(rows), styles[label]
+        means, (colour, dashed) = mean_rows(rows), styles[label]
         spread = [finite(place) for place in zip(*rows, strict=False)] if len(rows) > 1 else []
         low, high = ([end(values, default=None) for values in spread] for end in (min, max))
-        lines.append(Line(label, x[: len(means)], means, style.colour, low, high, style.dashed))
-    return lines
+        lines.append(Line(label, x[: len(means)], means, colour, low, high, dashed))
+    return [Lines("", *axes, lines, note=note or BANDS * any(line.low for line in lines))] if lines else []
 
 
 def layers_of(starts: Starts, key: str) -> dict[str, list[Number]]:
@@ -125,12 +120,12 @@ def layers_of(starts: Starts, key: str) -> dict[str, list[Number]]:
     return {layer: line for layer, line in means.items() if any(value is not None for value in line)}
 
 
-def styles_of(result: StudyResult) -> dict[str, Style]:
+def styles_of(result: StudyResult) -> dict[str, tuple[str, bool]]:
     """Assign every run's look by label: the colour of its method; a further run of the same method is dashed."""
-    styles: dict[str, Style] = {}
+    styles: dict[str, tuple[str, bool]] = {}
     for run in result.runs:
         method = _method(run.starts[0]) if run.starts else run.label
-        styles[run.label] = Style(method, any(style.colour == method for style in styles.values()))
+        styles[run.label] = method, any(colour == method for colour, _ in styles.values())
     return styles
 
 
@@ -148,34 +143,29 @@ def _accuracy(result: StudyResult, part: FigureSpec, when: str = "") -> Axis:
     return Axis(f"{' or '.join(splits)} accuracy{when}", percent=True, low=0, high=1)
 
 
-def _banded(x: Axis, y: Axis, lines: list[Line]) -> list[Chart]:
-    """Chart lines over starts, with a note where some have bands."""
-    return [Lines("", x, y, lines, note=BANDS * any(line.low for line in lines))] if lines else []
-
-
 def over_time(result: StudyResult, part: OverTime) -> list[Chart]:
     """Chart the accuracy when stopped after each step."""
-    lines = lines_over_starts(
+    x = replace(STEPS, scale="log") if part.logarithmic else STEPS
+    return over_starts(
         result,
         part,
+        (x, _accuracy(result, part, " when stopped after this step")),
         lambda starts: range(1, 1 + max(len(values["accuracy_over_time"]) for values in starts)),
         lambda values, _: values["accuracy_over_time"],
     )
-    x = replace(STEPS, scale="log") if part.logarithmic else STEPS
-    return _banded(x, _accuracy(result, part, " when stopped after this step"), lines)
 
 
 def noise(result: StudyResult, part: FigureSpec) -> list[Chart]:
     """Chart accuracy against σ."""
-    lines = lines_over_starts(
+    runs = measured_runs(result, part)
+    units = dict.fromkeys(SIGMA[values["sigma_in"]] for starts in runs.values() for values in starts)
+    return over_starts(
         result,
         part,
+        (Axis(f"σ of the noise ({' or '.join(units)})"), _accuracy(result, part)),
         lambda starts: [row["sigma"] for row in starts[0]["runs"][0]["rows"]],
         lambda values, _: [row["accuracy"] for row in values["runs"][0]["rows"]],
     )
-    runs = measured_runs(result, part)
-    units = dict.fromkeys(SIGMA[values["sigma_in"]] for starts in runs.values() for values in starts)
-    return _banded(Axis(f"σ of the noise ({' or '.join(units)})"), _accuracy(result, part), lines)
 
 
 def bounds(result: StudyResult, part: Bounds) -> list[Chart]:
@@ -191,17 +181,13 @@ def bounds(result: StudyResult, part: Bounds) -> list[Chart]:
             found[row.eps_255] = min(found.get(row.eps_255, 1.0), row.accuracy)
         return found
 
-    def row(values: Values, shared: Sequence[float]) -> list[Number]:
-        found = lowest(values)
-        return [found[eps] for eps in shared]
-
-    lines = lines_over_starts(
+    return over_starts(
         result,
         part,
+        (Axis(f"ε of {part.attack.upper()} (1/255)"), _accuracy(result, part)),
         lambda starts: sorted(set.intersection(*(set(lowest(values)) for values in starts))),
-        row,
+        lambda values, shared: [lowest(values)[eps] for eps in shared],
     )
-    return _banded(Axis(f"ε of {part.attack.upper()} (1/255)"), _accuracy(result, part), lines)
 
 
 def thresholds(result: StudyResult, part: FigureSpec) -> list[Chart]:
@@ -252,7 +238,7 @@ def means(result: StudyResult, part: BarsSpec) -> list[Chart]:
     """Chart the mean of a column for every run, and every start as a point."""
     rows, styles = column_of(result, part, part.column), styles_of(result)
     entries = [
-        Entry(label, mean(row.values()), points=tuple(row.values()), colour=styles[label].colour)
+        Entry(label, mean(row.values()), points=tuple(row.values()), colour=styles[label][0])
         for label, row in rows.items()
     ]
     held = [value for row in rows.values() for value in row.values()]
@@ -267,7 +253,7 @@ def scatter(result: StudyResult, part: Scatter) -> list[Chart]:
     for label in (label for label in along if label in up):
         seeds = sorted(along[label].keys() & up[label].keys())
         x, y = ([column[label][seed] for seed in seeds] for column in (along, up))
-        lines.append(Line(label, x, y, styles[label].colour, joined=False))
+        lines.append(Line(label, x, y, styles[label][0], joined=False))
     held = [value for line in lines for value in line.y if value is not None]
     along_held = [value for line in lines for value in line.x]
     across = open_beyond(_axis(result, part.x, logarithmic=part.logarithmic), along_held)
@@ -283,11 +269,11 @@ def layer_spikes(result: StudyResult, part: LayerSpikes) -> list[Chart]:
             found[row["layer"]] += row["spikes_per_image"]
         return [n / (values["layers"][name]["neurons"] if part.per_neuron else 1) for name, n in found.items()]
 
-    lines = lines_over_starts(result, part, lambda starts: range(1, 1 + len(starts[0]["layers"])), spikes)
     names = [list(starts[0]["layers"]) for starts in measured_runs(result, part).values()]
     note = "layers: " + ", ".join(f"{i} {name}" for i, name in enumerate(names[-1] if names else (), start=1))
     y = Axis(f"spikes per {'neuron and image' if part.per_neuron else 'image'}, all steps", scale="log")
-    return [Lines("", Axis("layer", whole=True), y, lines, note=note)] if lines else []
+    axes = Axis("layer", whole=True), y
+    return over_starts(result, part, axes, lambda starts: range(1, 1 + len(starts[0]["layers"])), spikes, note)
 
 
 def folds(result: StudyResult, part: FigureSpec) -> list[Chart]:
@@ -322,7 +308,8 @@ def failures(result: StudyResult, part: FigureSpec) -> list[Chart]:
                 / sum(row["starts"] for row in mine if row["rate"] == rate)
                 for rate in rates
             ]
-            lines.append(Line(label, rates, failed, styles[label].colour, dashed=styles[label].dashed))
+            colour, dashed = styles[label]
+            lines.append(Line(label, rates, failed, colour, dashed=dashed))
         x, y = Axis("learning rate", scale="log"), Axis("starts that failed", percent=True, low=0, high=1)
         same = ((a, b) for a, b in combinations(lines, 2) if (*a.x, *a.y) == (*b.x, *b.y))
         alike = [(a.name, b.name) for a, b in same]

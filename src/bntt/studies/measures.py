@@ -125,15 +125,6 @@ def measure_from(kind: str, row: Values) -> Measure:
     return Measure(kind, measurement, asked)
 
 
-def agree(values: Values, evaluation: Values, **keys: str) -> bool:
-    """Return True if numbers and an evaluation describe the same thing, wherever both state it."""
-    pairs = [(values.get(one), evaluation.get(other)) for one, other in (keys or COMPARED_KEYS).items()]
-    return all(one == other for one, other in pairs if None not in (one, other))
-
-
-COMPARED_KEYS = {"images": "images", "epoch": "epoch"}
-
-
 RETIMED = {"retimed-accuracy"}
 """Evaluation results at another number of steps, which studies treat as a separate measurement."""
 

@@ -28,7 +28,7 @@ from bntt.runs.recipe.build import facts_of, for_measuring
 from bntt.runs.recipe.datasets import checksums, framing_of
 from bntt.runs.recipe.file import RecipeError, load_recipe, values_of
 from bntt.runs.recipe.schema import Recipe
-from bntt.studies.measures import EVALUATE, Measure, agree
+from bntt.studies.measures import EVALUATE, Measure
 
 SAME_NUMBERS: dict[str, tuple[str, ...]] = {
     "data": ("root", "label"),
@@ -38,10 +38,15 @@ SAME_NUMBERS: dict[str, tuple[str, ...]] = {
 """Keys of a recipe that change rounding at most."""
 UNTRAINED = "-untrained"
 """Suffix of the identity of a run without training, for measures that train by themselves."""
-NAMED_KEYS = {"epoch": "epoch", "updates": "updates"}
-"""Properties of the evaluation that a kept measure names, by their keys there."""
+NAMED_KEYS = ("epoch", "updates")
+"""Properties of the evaluation that a kept measure names."""
 DEPTH = 2
 """Depth to which folders of results are searched for runs."""
+
+
+def agree(values: Mapping[str, Any], others: Mapping[str, Any], keys: Iterable[str]) -> bool:
+    """Return True if two describe the same thing, wherever both state it."""
+    return all(values[key] == others[key] for key in keys if None not in (values.get(key), others.get(key)))
 
 
 @dataclass(frozen=True)
@@ -94,14 +99,14 @@ class KeptRun:
         for file in sorted((self.path / "measures").glob(f"{measure.kind}-*.json")):
             kept = find_object(file) or {}
             values = kept.get("values") or {}
-            if self._matches(measure, kept, values) and agree(kept.get("of", {}), self.evaluation, **NAMED_KEYS):
+            if self._matches(measure, kept, values) and agree(kept.get("of", {}), self.evaluation, NAMED_KEYS):
                 return values
         own = find_object(self.path / measure.written) or {}
         return own if self._matches(measure, own, own) and self._is_of_weights(own) else None
 
     def _matches(self, measure: Measure, said: Mapping[str, Any], values: Mapping[str, Any]) -> bool:
         """Return True if numbers belong to a measure, by the arguments beside them, and to the evaluation's epoch."""
-        arguments, same_epoch = said.get("arguments"), agree(values, self.evaluation, epoch="epoch")
+        arguments, same_epoch = said.get("arguments"), agree(values, self.evaluation, ["epoch"])
         return same_epoch and isinstance(arguments, dict) and measure.matches(arguments, facts_of(self.recipe))
 
     def _is_of_weights(self, values: Mapping[str, Any]) -> bool:
@@ -212,7 +217,7 @@ def _is_ann(place: Path, told: Mapping[str, Any]) -> bool:
     found = {**run.training_cost(), **({"weights_sha256": weights_hash(run)} if run.best.is_file() else {})}
     if _unfinished(ann, place, {}):
         return False
-    return agree(told, found, updates="updates", weights_sha256="weights_sha256")
+    return agree(told, found, ("updates", "weights_sha256"))
 
 
 def data_checksums(recipe: Recipe) -> Mapping[str, str] | None:
