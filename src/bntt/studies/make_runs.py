@@ -135,69 +135,50 @@ def work(
     tell: Callable[[str], None] = lambda text: None,
     stopping: Callable[[int], None] = lambda count: None,
 ) -> Iterator[tuple[WorkItem, Ended]]:
-    """Make what the items lack, and yield each as it ends; what begins with another of them comes in a second wave.
+    """Make what the items lack, and yield each as it ends; what begins with another of them comes after it.
 
-    ``make`` lets no exception out. A request to stop reaches every process of this machine; nothing is begun after it,
-    and ``stopping`` is called with the number of starts that are being saved.
+    ``make`` lets no exception out. A task whose process was killed is submitted again. A request to stop reaches every
+    process of this machine; nothing is begun after it, and ``stopping`` is called with the number of starts that are
+    being saved.
     """
     for name in ("logs", "recipes"):
         (pool / name).mkdir(parents=True, exist_ok=True)
-    left = [item for item in items if item.action in ("train", "measure")]
-    tasks = {item.identity: task_of(item, pool, device) for item in left}
-    waiting = [item for item in left if item.action == "train" and item.ann and item.ann.identity in tasks]
-    failed: dict[str, Ended] = {}
-    for wave in ([item for item in left if item not in waiting], waiting):
-        ready = dict[str, WorkItem]()
-        for item in wave:
-            source = failed.get(item.ann.identity) if item.ann else None
-            if source and item.ann:
-                yield item, Ended(source.code, f"its source run failed ({item.ann.called})", begun=False)
-            else:
-                ready[tasks[item.identity].run] = item
-        submitted = [tasks[item.identity] for item in ready.values()]
-        for run, ended in _submit(submitted, make, engine, requests or Requests(), tell, stopping):
-            if ended.code and not ((made := whole_run(Path(run))) and made.has_weights):
-                failed[ready[run].identity] = ended  # otherwise only a measurement failed
-            yield ready[run], ended
+    asked, missing = requests or Requests(), [item for item in items if item.action in ("train", "measure")]
+    left = {str(pool.resolve() / item.place): item for item in missing}
+    tasks, tries, begun = {run: task_of(left[run], pool, device) for run in left}, Counter[str](), set[str]()
 
+    def ends(run: str, ended: Ended) -> Iterator[tuple[WorkItem, Ended]]:
+        item = left.pop(run)
+        yield item, ended
+        if ended.code and not ((made := whole_run(Path(run))) and made.has_weights):  # else only a measurement failed
+            for other in [other for other, one in left.items() if one.ann is item and one.action == "train"]:
+                yield from ends(other, Ended(ended.code, f"its source run failed ({item.called})", begun=False))
 
-def _submit(
-    tasks: Sequence[Task],
-    make: Callable[[Task], Ended],
-    engine: Engine,
-    requests: Requests,
-    tell: Callable[[str], None],
-    stopping: Callable[[int], None],
-) -> Iterator[tuple[str, Ended]]:
-    """Submit tasks, and yield the directory of each as it ends; those under which a process was killed once more."""
-    left, tries, begun = {task.run: task for task in tasks}, Counter[str](), set[str]()
+    def calls(batch: Sequence[str]) -> Iterator[Any]:
+        for run in batch:  # joblib takes one when a process is free
+            if asked.stop is None:
+                begun.add(run)
+                tell(f"{tasks[run].called}: begun")
+                yield delayed(_make_one)(make, tasks[run])
 
-    def goes_on() -> bool:
-        return requests.stop is None
-
-    def calls(batch: Sequence[Task]) -> Iterator[Any]:
-        for task in batch:  # joblib takes one when a process is free
-            if goes_on():
-                begun.add(task.run)
-                tell(f"{task.called}: begun")
-                yield delayed(_make_one)(make, task)
-
-    while left and goes_on():
-        fewest = min(tries[run] for run in left)
-        batch = [task for run, task in left.items() if tries[run] == fewest]
+    while left and asked.stop is None:
+        ready = [run for run, item in left.items() if item.action == "measure" or item.ann not in left.values()]
+        fewest = min(tries[run] for run in ready)
+        batch = [run for run in ready if tries[run] == fewest]
         begun.clear()
         try:
-            with engine.parallel() as parallel, _forwarding(requests, lambda: stopping(len(begun & left.keys()))):
+            with engine.parallel() as parallel, _forwarding(asked, lambda: stopping(len(begun & left.keys()))):
                 for run, ended in parallel(calls(batch[:1] if fewest == TRIES - 1 else batch)):
-                    del left[run]
-                    if goes_on() or not ended.code:
-                        yield run, ended
+                    if asked.stop is None or not ended.code:
+                        yield from ends(run, ended)
+                    else:
+                        del left[run]
         except engine.killed:
-            for run in begun & left.keys() if goes_on() else ():
+            for run in begun & left.keys() if asked.stop is None else ():
                 tries[run] += 1
                 if tries[run] == TRIES:
-                    log = left.pop(run).log
-                    yield run, Ended(5, f"its process was killed {TRIES} times (was memory short?): see {log}")
+                    why = f"its process was killed {TRIES} times (was memory short?): see {tasks[run].log}"
+                    yield from ends(run, Ended(5, why))
 
 
 def _make_one(make: Callable[[Task], Ended], task: Task) -> tuple[str, Ended]:
@@ -229,9 +210,12 @@ def _forwarding(requests: Requests, stopping: Callable[[], None]) -> Iterator[No
 def make_run(task: Task, train: Callable[[Path, str, Path, str], None]) -> bool:
     """Make what a task's directory lacks, in this process; return True if it trained, or went on training."""
     run = Path(task.run)
-    file = run.parent / "recipes" / f"{run.name}.toml"
+    file, measures = run.parent / "recipes" / f"{run.name}.toml", list[Measure]()
     write_whole(file, task.recipe.encode())
-    recipe, measures = load_recipe(file), [_measure_of(*one) for one in task.measures]
+    recipe = load_recipe(file)
+    for kind, name, arguments in task.measures:
+        measurement = get_measurement(name)
+        measures.append(Measure(kind, measurement, checked_arguments(measurement.arguments, arguments)))
     there = whole_run(run)
     missing = lacking(there, measures) if there else measures
     trains = task.trained and (there is None or (not there.has_weights and bool(missing or task.weights)))
@@ -249,11 +233,6 @@ def whole_run(place: Path) -> KeptRun | None:
     """Return the run in a directory of the pool; None if it is not complete."""
     run = kept_run(place)
     return None if run is None or run.unfinished or not numerics_agree(run) else run
-
-
-def _measure_of(kind: str, name: str, arguments: dict[str, Any]) -> Measure:
-    measurement = get_measurement(name)
-    return Measure(kind, measurement, checked_arguments(measurement.arguments, arguments))
 
 
 def _write_untrained(run: Path, recipe: Recipe, device: str) -> None:
