@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bntt.models import pretrained_facts
-from bntt.studies.study_file import load_study, measure_of, study_names
+from bntt.studies.study_file import load_study, study_names
 
 ROOT = Path(__file__).parents[2]
 PRICED = ("cifar10-steps25", "energy")
@@ -57,8 +57,8 @@ def test_an_exit_stands_beside_all_steps_of_its_own_draws(page):
 @pytest.mark.parametrize("name", study_names())
 def test_accuracy_under_noise_stands_beside_that_without_on_the_same_images(name):
     shown = [column for column in load_study(name).table if column.shown and column.metric == "noisy-accuracy"]
-    clean = {measure_of(column) for column in shown if column.at == 0}
-    assert [column.key for column in shown if measure_of(column) not in clean] == []
+    clean = {column.source for column in shown if column.at == 0}
+    assert [column.key for column in shown if column.source not in clean] == []
 
 
 @pytest.mark.parametrize(("study", "lost"), [("noise-steps", "lost-04"), ("cifar10-steps25", "noise-loss-04")])

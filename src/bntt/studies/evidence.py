@@ -117,8 +117,8 @@ def pack_results(results: Sequence[StudyResult], place: Path) -> list[Path]:
         pack(path, files)
         own = place / f"{OF_WEIGHTS}{result.study.name}{SUFFIX}"
         others = {name: content for one, files in packed.items() if one != own for name, content in files.items()}
-        weights = weights_of(result, others | packed.get(own, {}), evidence)
-        new = {name: content for name, content in weights if name not in others}
+        chosen = weights_of(result, others | packed.get(own, {}), evidence)
+        new = {name: content for name, content in chosen if name not in others}
         if fitting := _that_fit(new, ROOM - sum(one.stat().st_size for one in packed if one != own)):
             pack(own, fitting)
             packed[own] = fitting

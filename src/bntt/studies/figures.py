@@ -33,7 +33,6 @@ from bntt.charts.records import (
 )
 from bntt.models.spiking import surrogate_of
 from bntt.runs.recipe.build import facts_of
-from bntt.studies.measures import metric_of
 from bntt.studies.plan import Folders, Start
 from bntt.studies.study_file import Bars as BarsSpec
 from bntt.studies.study_file import (
@@ -319,9 +318,9 @@ def failures(result: StudyResult, part: FigureSpec) -> list[Chart]:
 
 def _axis(result: StudyResult, key: str, *, logarithmic: bool = False) -> Axis:
     column = next(column for column in result.study.table if column.key == key)
-    metric = metric_of(column.metric).metric
-    label = f"{column.title or metric.title}{f' ({metric.unit})' if metric.unit else ''}"
-    return Axis(label, scale="log" if logarithmic else "linear", high=100 if metric.unit == "%" else None)
+    unit = column.number.unit
+    label = f"{column.title or column.number.title}{f' ({unit})' if unit else ''}"
+    return Axis(label, scale="log" if logarithmic else "linear", high=100 if unit == "%" else None)
 
 
 def open_beyond(axis: Axis, values: Sequence[float]) -> Axis:

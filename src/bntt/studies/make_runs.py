@@ -147,6 +147,9 @@ def work(
     left = {str(pool.resolve() / item.place): item for item in missing}
     tasks, tries, begun = {run: task_of(left[run], pool, device) for run in left}, Counter[str](), set[str]()
 
+    def goes_on() -> bool:
+        return asked.stop is None
+
     def ends(run: str, ended: Ended) -> Iterator[tuple[WorkItem, Ended]]:
         item = left.pop(run)
         yield item, ended
@@ -156,12 +159,12 @@ def work(
 
     def calls(batch: Sequence[str]) -> Iterator[Any]:
         for run in batch:  # joblib takes one when a process is free
-            if asked.stop is None:
+            if goes_on():
                 begun.add(run)
                 tell(f"{tasks[run].called}: begun")
                 yield delayed(_make_one)(make, tasks[run])
 
-    while left and asked.stop is None:
+    while left and goes_on():
         ready = [run for run, item in left.items() if item.action == "measure" or item.ann not in left.values()]
         fewest = min(tries[run] for run in ready)
         batch = [run for run in ready if tries[run] == fewest]
@@ -169,12 +172,12 @@ def work(
         try:
             with engine.parallel() as parallel, _forwarding(asked, lambda: stopping(len(begun & left.keys()))):
                 for run, ended in parallel(calls(batch[:1] if fewest == TRIES - 1 else batch)):
-                    if asked.stop is None or not ended.code:
+                    if goes_on() or not ended.code:
                         yield from ends(run, ended)
                     else:
                         del left[run]
         except engine.killed:
-            for run in begun & left.keys() if asked.stop is None else ():
+            for run in begun & left.keys() if goes_on() else ():
                 tries[run] += 1
                 if tries[run] == TRIES:
                     why = f"its process was killed {TRIES} times (was memory short?): see {tasks[run].log}"

@@ -32,7 +32,7 @@ from bntt.runs.recipe.file import key_in, load_recipe
 from bntt.runs.recipe.schema import Recipe, RecipeError
 from bntt.runs.training.estimate import LOADED, kept_bytes, spoken, time_left, update_seconds, updates_an_epoch
 from bntt.studies.claims import LEVEL, POWER, Claim, in_points
-from bntt.studies.measures import Measure, metric_of
+from bntt.studies.measures import Measure
 from bntt.studies.pool import (
     UNTRAINED,
     KeptRun,
@@ -478,7 +478,7 @@ def _decides(study: Study, claim: Claim, starts: int, tests: int) -> str:
         return f"{starts} start{'s' * (starts > 1)}{asked}, shown, not tested: it decides nothing"
     few = starts < FEW
     spreads = {column.key: column.spread for column in study.table if column.spread is not None}
-    units = {column.key: metric_of(column.metric).metric.unit for column in study.table}
+    units = {column.key: column.number.unit for column in study.table}
     found = claim.decides(spreads, starts, LEVEL if few else LEVEL / max(tests, 1))
     said = " and ".join(
         f"{value:.2g}{in_points(units[key])} of {key} (spread {spreads[key]:g})" for key, value in found.items()

@@ -15,6 +15,7 @@ from pydantic import Field
 
 from bntt.analysis.measurement import ArgumentError
 from bntt.analysis.measurements import MEASUREMENTS
+from bntt.analysis.result import Metric
 from bntt.io.toml_file import TomlError, names_in, read_named
 from bntt.runs.recipe.file import TomlTable, unknown_name, validate_by_kind, validate_table
 from bntt.runs.recipe.schema import RecipeError
@@ -99,6 +100,16 @@ class Column(TomlTable):
     shown: bool = True
     """False if only claims and figures use it."""
 
+    @property
+    def number(self) -> Metric:
+        """Return what it shows of a start."""
+        return metric_of(self.metric).metric
+
+    @property
+    def source(self) -> str:
+        """Return the name of the measure that it is read from."""
+        return self.measure or metric_of(self.metric).kind
+
 
 class StudyFile(TomlTable):
     """A study's file: its subject, the measures of all its runs, and its tables as they stand there."""
@@ -180,19 +191,17 @@ class LayerSpikes(FigureSpec):
     """True for spikes per neuron instead of those of a whole layer."""
 
 
-class GammaHistograms(FigureSpec):
-    """Distribution of γ over the channels of some layers at some steps, of the first start of the first run."""
-
-    layers: Annotated[list[str], Field(min_length=1)]
-    steps: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)]
-    """Steps, counted from 1; those beyond the network's T are left out."""
-
-
 class Inputs(FigureSpec):
     """Distribution of a norm's input at some steps, of the first start of each run."""
 
     steps: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)]
     """Steps, counted from 1; those beyond the network's T are left out."""
+
+
+class GammaHistograms(Inputs):
+    """Distribution of γ over the channels of some layers at some steps, of the first start of the first run."""
+
+    layers: Annotated[list[str], Field(min_length=1)]
 
 
 class Bounds(FigureSpec):
@@ -309,11 +318,6 @@ def parse_study(values: Mapping[str, Any], name: str, folder: Path | None = None
     return study
 
 
-def measure_of(column: Column) -> str:
-    """Return the name of the measure that a column is read from."""
-    return column.measure or metric_of(column.metric).kind
-
-
 def _named(file: StudyFile, key: str) -> Iterator[tuple[str, Any]]:
     """Yield the rows of a table, each with its name for messages."""
     for number, row in enumerate(getattr(file, key), start=1):
@@ -388,12 +392,12 @@ def _faults_of_columns(study: Study) -> Iterator[str]:
         where = f"table {column.key}"
         if not is_metric(column.metric):
             yield f"{where}.metric: {unknown_name(column.metric, list(named_metrics()))}"
-        metric = metric_of(column.metric)
-        yield from _faults_of_source(study, measure_of(column), [metric.kind], where, f"{column.metric} is read")
+        kind, placed = metric_of(column.metric).kind, column.number.placed
+        yield from _faults_of_source(study, column.source, [kind], where, f"{column.metric} is read")
         if column.minus and column.minus not in keys[: keys.index(column.key)]:
             yield f"{where}.minus: {unknown_name(column.minus, keys)} (it must stand before {column.key})"
-        if metric.metric.placed != (column.at is not None):
-            wants = "is missing: where it is read" if metric.metric.placed else f"{column.metric} is read at no place"
+        if placed != (column.at is not None):
+            wants = "is missing: where it is read" if placed else f"{column.metric} is read at no place"
             yield f"{where}.at: {wants}"
 
 

@@ -20,10 +20,11 @@ from bntt.analysis.result import Result
 from bntt.io.files import write_json
 from bntt.runs.environment import NUMERICS, environment, numerics_of
 from bntt.studies.claims import Claim, Names, Numbers, judged
-from bntt.studies.measures import EVALUATE, measure_from, metric_of
+from bntt.studies.make_runs import Ended
+from bntt.studies.measures import EVALUATE, measure_from
 from bntt.studies.plan import Folders, PlannedRun, Start, StudyPlan, WorkItem, decide_actions, same_runs
 from bntt.studies.pool import KeptRun, choose, measured_values
-from bntt.studies.study_file import Column, SettingName, Study, measure_of
+from bntt.studies.study_file import Column, SettingName, Study
 from bntt.studies.study_record import StudyRecord
 from bntt.version import __version__
 
@@ -49,14 +50,13 @@ class StartResult:
 
     def number(self, column: Column) -> float | None:
         """Read its number in a column; None if it has no finite one."""
-        record = self.record(measure_of(column))
+        record = self.record(column.source)
         if record is None:
             return None
-        try:
-            found = metric_of(column.metric).metric.read(record, column.at)
-        except (AttributeError, TypeError, IndexError, ValueError):
-            return None  # kept by a version that measured less
-        return None if found is None or not math.isfinite(found) else float(found)
+        with suppress(AttributeError, TypeError, IndexError, ValueError):  # kept by a version that measured less
+            found = column.number.read(record, column.at)
+            return None if found is None or not math.isfinite(found) else float(found)
+        return None
 
     def record(self, name: str) -> Result | None:
         """Read the record of a measure; None if it is missing, or was kept by a version that measured less."""
@@ -135,7 +135,7 @@ def write_result(result: StudyResult, folder: Path, figures: Sequence[Mapping[st
 def as_json(result: StudyResult, figures: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:
     """Collect the numbers of a result with their names, ready for ``json``."""
     study, numbers, same = result.study, result.numbers(), same_runs(result.runs)
-    units = {column.key: metric_of(column.metric).metric.unit for column in study.table}
+    units = {column.key: column.number.unit for column in study.table}
     shown = {run.name: run.label for run in result.runs}
     labels = {run.name: run.label or run.name for run in study.runs} | shown
     names = Names(labels, {column.key: _title(column) for column in study.table})
@@ -206,9 +206,8 @@ def _left_out(result: StudyResult, claim: Claim, numbers: Numbers) -> str:
 
 
 def _title(column: Column) -> str:
-    metric = metric_of(column.metric).metric
     at = "" if column.at is None or column.title else f" at {column.at:g}"
-    return (column.title or metric.title) + at
+    return (column.title or column.number.title) + at
 
 
 def _start(found: StartResult) -> dict[str, Any]:
@@ -240,12 +239,13 @@ def _without_place(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def _row(result: StudyResult, run: PlannedRun, columns: Sequence[Column], numbers: Numbers) -> dict[str, Any]:
     kept = [found.kept for start in run.starts if (found := result.found[run.name, start.seed]).kept]
+    made = Counter(f"{one.made_on}, {PRECISIONS[one.recipe.compute.precision]}" for one in kept)
     modified = any(one.environment.get("data", {}).get("check") == "modified" for one in kept)
     paper = published().get(result.study.name, {}).get(run.name, {})
     return {
         "run": run.name,
         "label": run.label + " (modified files)" * modified,
-        "made_on": [f"{where}: {n} run{'s' * (n > 1)}" for where, n in Counter(map(_where_made, kept)).items()],
+        "made_on": [f"{where}: {n} run{'s' * (n > 1)}" for where, n in made.items()],
         "cells": {column.key: _cell(list(numbers[run.name, column.key].values()), column) for column in columns},
         "paper": {column.key: paper.get(column.key, {"missing": "not available"}) for column in columns},
     }
@@ -257,16 +257,11 @@ def published() -> dict[str, dict[str, dict[str, dict[str, Any]]]]:
     return tomllib.loads(files("bntt.studies").joinpath("published.toml").read_text(encoding="utf-8"))
 
 
-def _where_made(run: KeptRun) -> str:
-    """Return device, commit and precision of a run in words."""
-    return f"{run.made_on}, {PRECISIONS[run.recipe.compute.precision]}"
-
-
 def _cell(values: Sequence[float], column: Column) -> dict[str, Any] | None:
     """Compute mean, deviation and Student's interval over the starts; None if nothing was run."""
     if not values:
         return None
-    found, digits = Summary(tuple(values)), metric_of(column.metric).metric.digits
+    found, digits = Summary(tuple(values)), column.number.digits
     low, high = found.interval or (None, None)
     return {
         "mean": found.mean,
