@@ -141,8 +141,8 @@ def work(
     process of this machine; nothing is begun after it, and ``stopping`` is called with the number of starts that are
     being saved.
     """
-    for name in ("logs", "recipes"):
-        (pool / name).mkdir(parents=True, exist_ok=True)
+    (pool / "logs").mkdir(parents=True, exist_ok=True)
+    (pool / "recipes").mkdir(exist_ok=True)
     asked, missing = requests or Requests(), [item for item in items if item.action in ("train", "measure")]
     left = {str(pool.resolve() / item.place): item for item in missing}
     tasks, tries, begun = {run: task_of(left[run], pool, device) for run in left}, Counter[str](), set[str]()
