@@ -34,7 +34,7 @@ from bntt.runs.recipe.schema import Recipe
 from bntt.runs.training.requests import Requests
 from bntt.studies.measures import Measure
 from bntt.studies.plan import WorkItem
-from bntt.studies.pool import NAMED_KEYS, KeptRun, kept_run, lacking, numerics_agree
+from bntt.studies.pool import NAMED_KEYS, KeptRun, kept_run, lacking
 
 TRIES = 3
 """Most processes that may be killed under a task; the last has no other task beside it."""
@@ -235,7 +235,7 @@ def make_run(task: Task, train: Callable[[Path, str, Path, str], None]) -> bool:
 def whole_run(place: Path) -> KeptRun | None:
     """Return the run in a directory of the pool; None if it is not complete."""
     run = kept_run(place)
-    return None if run is None or run.unfinished or not numerics_agree(run) else run
+    return None if run is None or run.fault else run
 
 
 def _write_untrained(run: Path, recipe: Recipe, device: str) -> None:

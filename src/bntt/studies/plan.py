@@ -43,7 +43,6 @@ from bntt.studies.pool import (
     kept_runs,
     lacking,
     manifest_here,
-    numerics_agree,
     why_data_is_missing,
 )
 from bntt.studies.study_file import RunSpec, SettingName, Study
@@ -343,10 +342,8 @@ def _decide(item: WorkItem, runs: Sequence[KeptRun], pool: Path, seen: dict[str,
 
 def _fault(item: WorkItem, run: KeptRun, seen: dict[str, Mapping[str, str]]) -> str:
     """Explain why a kept run of an item's identity does not stand for it; "" if it does."""
-    if run.unfinished:
-        return run.unfinished
-    if not numerics_agree(run):
-        return "was made by code that gives other numbers"
+    if run.fault:
+        return run.fault
     if item.sums is not None and run.data != item.sums:
         return "was made with other data"
     if item.sums is None and "root" in DATASETS[item.recipe.data.name].needs and not run.is_packed:

@@ -64,6 +64,12 @@ class KeptRun:
     """What its training or evaluation lacks, so that it cannot serve as a start; "" if it is complete."""
 
     @property
+    def fault(self) -> str:
+        """Why it cannot serve as a start, whatever its data; "" if it can."""
+        other = "was made by code that gives other numbers" * (numerics_of(self.environment) != NUMERICS)
+        return self.unfinished or other
+
+    @property
     def has_weights(self) -> bool:
         return RunDirectory(self.path).best.is_file()
 
@@ -235,11 +241,6 @@ def manifest_here(recipe: Recipe) -> Manifest | None:
     if "root" in dataset.needs and root is None:
         return None
     return read_manifest(prepared_folder(name, root, framing_of(recipe)))
-
-
-def numerics_agree(run: KeptRun) -> bool:
-    """Return True if a run was made under this code's numerics version."""
-    return numerics_of(run.environment) == NUMERICS
 
 
 def choose(runs: Sequence[KeptRun], measures: Iterable[Measure], *, weights: bool = False) -> KeptRun | None:
