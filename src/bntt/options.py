@@ -1,9 +1,8 @@
-"""Options: fields of the library's frozen dataclasses, each with its type, range and sentence in one place.
+"""Options: fields of frozen dataclasses, each with its type, range and sentence in one place, checked by pydantic.
 
-The classes check themselves with :func:`check_options`; recipes are made of the same classes, and ``bntt show`` and
-every error print the same sentence. What a type cannot say, a field says with :class:`Limits` and :class:`OneOf`::
+Recipes are made of the same classes, and ``bntt show`` and every error print the same words::
 
-    momentum: Annotated[float, Limits(at_least=0, below=1)] = 0.9
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
     \"\"\"Momentum of SGD; β₁ of Adam and AdamW.\"\"\"
 """
 
@@ -14,78 +13,43 @@ import dataclasses
 import difflib
 import functools
 import inspect
-import sys
 import textwrap
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
-from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, get_type_hints
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic_core import core_schema
 
 Kind = TypeVar("Kind")
-
-
-@dataclass(frozen=True)
-class Limits:
-    """The range of a number, or of each number in a list, and its unit."""
-
-    at_least: float | None = None
-    above: float | None = None
-    at_most: float | None = None
-    below: float | None = None
-    unit: str = ""
-
-    def allows(self, value: float) -> bool:
-        """Return True if the value is finite and in the range."""
-        return (
-            abs(value) <= sys.float_info.max  # an integer may be too large to become a float
-            and (self.at_least is None or value >= self.at_least)
-            and (self.above is None or value > self.above)
-            and (self.at_most is None or value <= self.at_most)
-            and (self.below is None or value < self.below)
-        )
-
-    def words(self) -> str:
-        """Describe the range and unit.
-
-        >>> Limits(at_least=0, below=1).words(), Limits(at_least=0, at_most=100, unit="%").words()
-        ('from 0 to below 1', 'from 0 to 100 (%)')
-        """
-        low = f"from {self.at_least:,}" if self.at_least is not None else ""
-        low = f"above {self.above:,}" if self.above is not None else low
-        high = f"to {self.at_most:,}" if self.at_most is not None else ""
-        high = f"{'to ' if self.at_least is not None else ''}below {self.below:,}" if self.below is not None else high
-        both = f"{low}{' and' if self.above is not None else ''} {high}" if low and high else low or high
-        if self.at_least is not None and not high:
-            both = f"{self.at_least:,} or more"
-        return f"{both} ({self.unit})" if self.unit else both
+STRICT = ConfigDict(strict=True, allow_inf_nan=False, arbitrary_types_allowed=True)
 
 
 @dataclass(frozen=True)
 class OneOf:
-    """The allowed values of a string, looked up when it is checked."""
+    """The allowed values of a string, looked up when it is checked; a type besides ``str`` allows functions."""
 
     names: Callable[[], Collection[str]]
     or_none: bool = False
     """True if "" is also allowed, for no name."""
 
+    def __get_pydantic_core_schema__(self, hint: Any, _: Any) -> core_schema.CoreSchema:
+        def check(value: object) -> object:
+            named = isinstance(value, str)
+            if value in self.all_names() if named else hint is not str and callable(value):
+                return value
+            raise ValueError(value)
 
-@dataclass(frozen=True)
-class Size:
-    """The number of elements of a list."""
+        return core_schema.no_info_plain_validator_function(check)
 
-    at_least: int = 0
-    at_most: int | None = None
+    def __get_pydantic_json_schema__(self, schema: Any, _: Any) -> dict[str, Any]:
+        return {"enum": self.all_names()}
 
-    def allows(self, count: int) -> bool:
-        """Return True if this number of elements is in the range."""
-        return self.at_least <= count and (self.at_most is None or count <= self.at_most)
-
-    def words(self) -> str:
-        """Describe the number."""
-        if self.at_most is None:
-            return f"{self.at_least} or more"
-        return f"{self.at_least}" if self.at_least == self.at_most else f"{self.at_least} to {self.at_most}"
+    def all_names(self) -> list[str]:
+        """Return the allowed names."""
+        return [*self.names(), *([""] if self.or_none else [])]
 
 
 class OptionError(ValueError):
@@ -106,25 +70,37 @@ class Option:
     """``dataclasses.MISSING`` if the option must be given."""
     sentence: str
 
+    @functools.cached_property
+    def adapter(self) -> Any:
+        """The pydantic ``TypeAdapter`` that checks its values."""
+        return TypeAdapter(self.hint, config=STRICT)
+
     def accepted(self) -> str:
         """Return the accepted values, in words."""
-        return _accepted(self.hint)
+        return _words(self.adapter.json_schema())
 
-    def problem(self, value: object) -> str:
-        """Say what is wrong with a value; "" if nothing is."""
-        if _accepts(self.hint, value):
-            return ""
-        names, said = _names(self.hint), value if isinstance(value, list | tuple) else [value]
-        near = [
-            found
-            for one in said
-            if isinstance(one, str) and one not in names
-            for found in difflib.get_close_matches(one, names, n=1)
-        ]
-        return f"must be {self.accepted()}, got {value!r}" + (f" (did you mean {near[0]!r}?)" if near else "")
+    def accepts(self, value: object) -> bool:
+        """Return True if the option can hold a value."""
+        with suppress(OptionError):
+            self.check(value)
+            return True
+        return False
+
+    def check(self, value: object) -> Any:
+        """Return a value as the option holds it, lists as tuples; refuse it with an :class:`OptionError`."""
+        if dataclasses.is_dataclass(self.hint):
+            return value
+        try:
+            return _frozen(self.adapter.validate_python(value))
+        except (ValidationError, OverflowError):  # an integer may be too large to become a float
+            names = [*_names(self.adapter.json_schema())]
+            texts = [one for one in (value if isinstance(value, list | tuple) else [value]) if isinstance(one, str)]
+            near = [near for one in texts if one not in names for near in difflib.get_close_matches(one, names, n=1)]
+            hint = f" (did you mean {near[0]!r}?)" if near else ""
+            raise OptionError(self.name, f"must be {self.accepted()}, got {value!r}{hint}") from None
 
 
-@functools.lru_cache
+@functools.cache
 def options_of(kind: type[Any]) -> dict[str, Option]:
     """Return the options of a dataclass, in the order of its fields.
 
@@ -133,15 +109,20 @@ def options_of(kind: type[Any]) -> dict[str, Option]:
     'a number from 0 to below 1'
     """
     hints, sentences = get_type_hints(kind, include_extras=True), dict[str, str]()
-    for base in reversed(kind.__mro__):
-        if dataclasses.is_dataclass(base):
-            sentences |= sentences_of(base)
+    for base in reversed(kind.__mro__[:-1]):
+        sentences |= sentences_of(base)
     found = {}
     for field in dataclasses.fields(kind):
         factory = field.default_factory
         default = field.default if factory is dataclasses.MISSING else factory()
         found[field.name] = Option(field.name, hints[field.name], default, sentences.get(field.name, ""))
     return found
+
+
+def check_options(record: Any, kind: type | None = None) -> None:
+    """Refuse a dataclass with an option outside its field's type or limits; turn its lists into tuples."""
+    for name, option in options_of(kind or type(record)).items():
+        object.__setattr__(record, name, option.check(getattr(record, name)))
 
 
 def check_keywords(call: str, given: Collection[str], known: Collection[str]) -> None:
@@ -183,20 +164,6 @@ def named_keywords(kind: type[Kind]) -> type[Kind]:
     return kind
 
 
-def check_options(record: Any, kind: type | None = None) -> None:
-    """Refuse a dataclass with an option outside its field's type or limits; turn its lists into tuples."""
-    for name, option in options_of(kind or type(record)).items():
-        value = getattr(record, name)
-        if problem := option.problem(value):
-            raise OptionError(name, problem)
-        if isinstance(value, list | tuple):
-            object.__setattr__(record, name, _frozen(value))
-
-
-def _frozen(value: Any) -> Any:
-    return tuple(_frozen(one) for one in value) if isinstance(value, list | tuple) else value
-
-
 def sentences_of(kind: type) -> dict[str, str]:
     """Return the docstrings under the fields of a class, each as one line."""
     try:
@@ -212,77 +179,61 @@ def sentences_of(kind: type) -> dict[str, str]:
     return found
 
 
-def _parts(hint: Any) -> tuple[Any, list[Any]]:
-    """Return a type and its annotations."""
-    return (hint.__origin__, list(hint.__metadata__)) if get_origin(hint) is Annotated else (hint, [])
+def _frozen(value: Any) -> Any:
+    return tuple(_frozen(one) for one in value) if isinstance(value, list | tuple) else value
 
 
-def _accepts(hint: Any, value: object) -> bool:
-    kind, notes = _parts(hint)
-    origin = get_origin(kind)
-    if origin in (Union, UnionType):
-        fits = any(_accepts(one, value) for one in get_args(kind))
-    elif origin is Literal:
-        fits = any(value == one and type(value) is type(one) for one in get_args(kind))
-    elif kind is float:
-        fits = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
-    elif kind is int:
-        fits = isinstance(value, int) and not isinstance(value, bool)
-    elif isinstance(origin, type) and issubclass(origin, Sequence):
-        fits = isinstance(value, list | tuple) and all(_accepts(get_args(kind)[0], one) for one in value)
-    elif isinstance(kind, type) and not getattr(kind, "_is_protocol", False):
-        fits = isinstance(value, kind)
+def _parts(schema: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the alternatives of a JSON schema."""
+    return [part for part in schema.get("anyOf", [schema]) if part.get("type") != "null"]
+
+
+def _choices(schema: dict[str, Any]) -> list[Any]:
+    """Return the values that a JSON schema lists."""
+    if schema.get("type") == "boolean":
+        return [True, False]
+    return [schema["const"]] if "const" in schema else list(schema.get("enum", ()))
+
+
+def _names(schema: dict[str, Any]) -> Iterator[str]:
+    """Yield all strings that a JSON schema allows by name."""
+    for part in _parts(schema):
+        yield from (name for name in _choices(part) if isinstance(name, str))
+        if "items" in part:
+            yield from _names(part["items"])
+
+
+def _words(schema: dict[str, Any], ending: str = "") -> str:
+    """Say what a JSON schema accepts; ``ending`` "s" for several."""
+    words = list[str]()
+    for part in _parts(schema):
+        if listed := _choices(part):
+            words += [str(one).lower() if isinstance(one, bool) else f'"{one}"' for one in listed]
+        elif part.get("type") == "array":
+            size = _size(part.get("minItems", 0), part.get("maxItems"))
+            words.append(f"{'' if ending else 'a '}list{ending} of {size}{_words(part['items'], 's')}")
+        elif part.get("type") in ("number", "integer"):
+            whole = "whole " if part["type"] == "integer" else ""
+            words.append(f"{'' if ending else 'a '}{whole}number{ending}{_limits(part)}")
+        else:
+            words.append("text" if part.get("type") == "string" else "a table of keys and values")
+    return f"{', '.join(words[:-1])} or {words[-1]}" if len(words) > 1 else words[0]
+
+
+def _size(least: int, most: int | None) -> str:
+    """Say how many elements a list has."""
+    if most is None:
+        return f"{least} or more " if least else ""
+    return f"{most} " if least == most else f"{least} to {most} "
+
+
+def _limits(schema: dict[str, Any]) -> str:
+    """Say the range and unit of a number."""
+    least, above = schema.get("minimum"), schema.get("exclusiveMinimum")
+    most, below = schema.get("maximum"), schema.get("exclusiveMaximum")
+    high = f"to {most:,}" if most is not None else f"below {below:,}" if below is not None else ""
+    if least is not None:
+        said = f" from {least:,} {'to ' if most is None else ''}{high}" if high else f", {least:,} or more"
     else:
-        fits = callable(value)
-    return fits and all(_allows(note, value) for note in notes)
-
-
-def _allows(note: object, value: Any) -> bool:
-    if isinstance(note, Limits) and isinstance(value, int | float):
-        return note.allows(value)
-    if isinstance(note, OneOf) and isinstance(value, str):
-        return value in note.names() or (note.or_none and not value)
-    if isinstance(note, Size):
-        return note.allows(len(value))
-    return True
-
-
-def _accepted(hint: Any, *, many: bool = False) -> str:
-    kind, notes = _parts(hint)
-    origin = get_origin(kind)
-    if words := _words(hint):
-        return f"{', '.join(words[:-1])} or {words[-1]}" if len(words) > 1 else words[0]
-    if isinstance(origin, type) and issubclass(origin, Sequence):
-        sizes = [note.words() for note in notes if isinstance(note, Size)]
-        whole = ["lists" if many else "a list", "of", *sizes, _accepted(get_args(kind)[0], many=True)]
-        return " ".join(filter(None, whole))
-    if kind not in (int, float):
-        return (
-            "text" if kind is str else "a table of keys and values" if dataclasses.is_dataclass(kind) else "a function"
-        )
-    number = "whole number" if kind is int else "number"
-    limits = " ".join(note.words() for note in notes if isinstance(note, Limits))
-    between = ", " if "or more" in limits else " " if limits else ""
-    return f"{f'{number}s' if many else f'a {number}'}{between}{limits}"
-
-
-def _words(hint: Any) -> list[str]:
-    """Return the values of a type that allows only certain ones, as a recipe spells them; [] for other types."""
-    kind, notes = _parts(hint)
-    origin = get_origin(kind)
-    if named := [note for note in notes if isinstance(note, OneOf)]:
-        return [f'"{name}"' for note in named for name in [*note.names(), *([""] if note.or_none else [])]]
-    if origin in (Union, UnionType):
-        return [word for one in get_args(kind) if one is not NoneType for word in _words(one) or [_accepted(one)]]
-    if origin is Literal:
-        return [f'"{one}"' for one in get_args(kind)]
-    return ["true", "false"] if kind is bool else []
-
-
-def _names(hint: Any) -> list[str]:
-    """Return all strings that a type allows by name."""
-    kind, notes = _parts(hint)
-    found = [name for note in notes if isinstance(note, OneOf) for name in note.names()]
-    if get_origin(kind) is Literal:
-        return found + [one for one in get_args(kind) if isinstance(one, str)]
-    return found + [name for one in get_args(kind) if not isinstance(one, str) for name in _names(one)]
+        said = f" above {above:,}{' and ' if high else ''}{high}" if above is not None else f" {high}" if high else ""
+    return said + (f" ({schema['unit']})" if "unit" in schema else "")

@@ -6,7 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from bntt.options import Limits, OptionError, check_options, named_keywords
+from pydantic import Field
+
+from bntt.options import OptionError, check_options, named_keywords
 
 if TYPE_CHECKING:  # recipes use these names without importing torch
     from torch import Tensor
@@ -18,7 +20,7 @@ and plain PyTorch for the rest. Triton must be requested by name: its kernels ar
 Events = Literal["measured", "fixed", "never"]
 """When a layer runs event-driven: below the crossover measured on this machine; by a fixed rule, the same in every
 run; or never. See :mod:`bntt.engine.synapse`."""
-Recompute = Literal["auto", "never"] | Annotated[int, Limits(at_least=1, unit="steps")]
+Recompute = Literal["auto", "never"] | Annotated[int, Field(ge=1, json_schema_extra={"unit": "steps"})]
 """Recomputation in the backward pass. ``"never"``: currents and spikes of all steps are kept. A number: they are
 recomputed that many steps at a time. ``"auto"``: recompute if memory would not suffice, but never if several processes
 share a batch: their free memory may differ. See :mod:`bntt.engine.graph.stack`."""

@@ -14,6 +14,7 @@ from inspect import signature
 from typing import Annotated, Any, Literal, NamedTuple, TypeVar, cast
 
 import torch
+from pydantic import Field
 from torch import nn
 
 from bntt.nn.blocks.block import CurrentBlock, NeuronBlock, SpikeDropout, SpikingBlock
@@ -22,7 +23,7 @@ from bntt.nn.kinds import NEURONS, Kind, NormBuilder, borrowed_generator, neuron
 from bntt.nn.network.spiking_network import SpikingNetwork
 from bntt.ops.lif import FireRule, Reset, fire_after, fire_before, hard_reset, soft_reset
 from bntt.ops.spike import ArcTan, FastSigmoid, Surrogate, Triangle
-from bntt.options import Limits, OneOf, check_keywords, check_options, options_of
+from bntt.options import OneOf, check_keywords, check_options, options_of
 from bntt.registry import Registry
 
 
@@ -187,7 +188,7 @@ class NeuronOptions:
     neuron: Annotated[str, OneOf(NEURONS.keys)] = "lif"
     """Neurons; "relu" makes an ANN of the same architecture, num_steps = 1, and ignores leak, fire, reset, surrogate,
     and threshold unless a norm scales by it. With a norm it can start a training (`init`), without one be converted."""
-    threshold: Annotated[float, Limits(above=0, below=1_000_000)] = 1.0
+    threshold: Annotated[float, Field(gt=0, lt=1_000_000)] = 1.0
     """Threshold θ."""
     fire: Annotated[str | FireRule, OneOf(FIRE_RULES.keys)] = "after"
     """Firing after integration (the paper), before it (the authors' first upload: one step of delay per layer), or your
@@ -196,7 +197,7 @@ class NeuronOptions:
     """What a spike subtracts from the potential: the threshold ("soft"), all of it ("hard"), or your own function."""
     surrogate: Annotated[str | Surrogate, OneOf(SURROGATES.keys)] = "triangle"
     """Gradient of a spike; "triangle" is the paper's Eq. 8."""
-    surrogate_scale: Annotated[float, Limits(at_least=0, below=1_000_000)] = 0.0
+    surrogate_scale: Annotated[float, Field(ge=0, lt=1_000_000)] = 0.0
     """α of Eq. 8 (0.3 there), instead of the surrogate's own scale; 0: its own."""
     readout: Literal["voltage", "spikes"] = "voltage"
     """Output of the last layer: its accumulated voltage (the paper), or its spike count."""
@@ -204,9 +205,9 @@ class NeuronOptions:
     """Learn the leak, starting at `leak`: one per layer (true or "layer"), or one per channel."""
     decay_input: bool = False
     """Scale the input as the membrane decays, m = λu + (1 - λ)y; with learn_leak: PLIF (Fang et al. 2021)."""
-    norm_eps: Annotated[float, Limits(at_least=0, below=1)] = 0.0
+    norm_eps: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """ε of every norm, instead of its own 1e-4; 0: its own."""
-    dropout: Annotated[float, Limits(at_least=0, below=1)] = 0.0
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Share of spikes dropped in training, by one mask for all steps, after hidden layers that no pooling follows; in
     residual networks, where their builders say."""
 

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Annotated, Literal
 
-from bntt.options import Explained, Limits, OptionError, Size, check_options, named_keywords
+from pydantic import Field
 
-NotNegative = Annotated[float, Limits(at_least=0)]
-BelowOne = Annotated[float, Limits(at_least=0, below=1)]
-Share = Annotated[float, Limits(at_least=0, at_most=1)]
-Count = Annotated[int, Limits(at_least=1, at_most=1_000_000)]
+from bntt.options import Explained, OptionError, check_options, named_keywords
+
+NotNegative = Annotated[float, Field(ge=0)]
+BelowOne = Annotated[float, Field(ge=0, lt=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=1, le=1_000_000)]
 
 PAPER_DROPS = (50, 70, 90)
 """The schedule of the paper: percentages of the epochs at which the rate falls to a tenth."""
@@ -52,7 +54,9 @@ class Method:
     schedule: Literal["step", "cosine", "one-cycle", "constant"] = "step"
     """Schedule of the learning rate; "step" is the paper's, which drops at `lr_drops`; "one-cycle" sets the momentum
     too, between 0.85 and 0.95."""
-    lr_drops: Sequence[Annotated[int, Limits(at_least=0, at_most=100, unit="percent of epochs")]] = PAPER_DROPS
+    lr_drops: Sequence[Annotated[int, Field(ge=0, le=100, json_schema_extra={"unit": "percent of epochs"})]] = (
+        PAPER_DROPS
+    )
     """Percent of the epochs after which the learning rate of "step" drops by `lr_factor`; 50 with 200 epochs is after
     the 100th."""
     lr_factor: Share = 0.1
@@ -60,7 +64,7 @@ class Method:
     lr_every: Literal["epoch", "step"] = "epoch"
     """Change the learning rate every epoch, or every update; "one-cycle" and a warm-up always change it every
     update."""
-    warmup: Annotated[float, Limits(at_least=0, unit="epochs")] = 0.0
+    warmup: Annotated[float, Field(ge=0, json_schema_extra={"unit": "epochs"})] = 0.0
     """Epochs, or a fraction of one, in which the learning rate rises linearly, update by update, before the schedule
     begins; "one-cycle" has its own."""
     clip_norm: NotNegative = 0.0
@@ -77,7 +81,7 @@ class Method:
     """λ of "tet": share of the squared distance to `tet_target` in the loss."""
     tet_target: NotNegative = 1.0
     """φ of "tet"; the threshold in the paper."""
-    grow: Sequence[Annotated[Sequence[Count], Size(2, 2)]] = ()
+    grow: Sequence[Annotated[Sequence[Count], Field(min_length=2, max_length=2)]] = ()
     """Stages [steps, epochs]: the first epochs train only the first steps of the network, the remaining epochs all
     steps. No epoch before that counts as the best."""
     freeze: Sequence[str] = ()

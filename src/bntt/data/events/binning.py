@@ -10,10 +10,11 @@ from typing import Annotated, Literal
 import numpy as np
 import torch
 from jaxtyping import Int, Integer
+from pydantic import Field
 from torch import Tensor
 
 from bntt.data.events.recording import Events
-from bntt.options import Limits, check_options
+from bntt.options import check_options
 
 BYTE = (1 << 8) - 1
 WIDE = (1 << 16) - 1
@@ -40,11 +41,11 @@ class Counting:
 class FrameShape:
     """Number and size of frames."""
 
-    num_steps: Annotated[int, Limits(at_least=1)]
+    num_steps: Annotated[int, Field(ge=1)]
     """T."""
-    height: Annotated[int, Limits(at_least=1)]
+    height: Annotated[int, Field(ge=1)]
     """H' of the frames, at most the sensor's."""
-    width: Annotated[int, Limits(at_least=1)]
+    width: Annotated[int, Field(ge=1)]
     """W' of the frames, at most the sensor's."""
 
 

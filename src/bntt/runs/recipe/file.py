@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from bntt.io.toml_file import TomlError, read_named, tables_of, unknown_key
 from bntt.options import Option, OptionError, options_of
@@ -29,7 +29,6 @@ PART_KEYS = {
 """Keys whose value can name a user-defined part, see :mod:`bntt.register`."""
 BEFORE = {"compute": {"input_grad": "direct", "rectifiers": "plain"}}
 """Values of keys that a run's recipe lacks, of what was computed before the key existed; no default of today."""
-_RECIPES = TypeAdapter(Recipe)
 
 
 def load_recipe(source: str | Path, overrides: Sequence[str] = (), *, stored: bool = False) -> Recipe:
@@ -55,12 +54,33 @@ def parse_recipe(values: dict[str, Any], overrides: Sequence[str] = (), *, store
         del values["train"]["gamma_decay"]  # a run wrote it, derived from weight_decay: derive it again
     for override in overrides:
         _apply(values, override)
+    recipe: Recipe = _table(Recipe, values, "")
+    return recipe
+
+
+def _table(kind: type, values: Any, where: str) -> Any:
+    """Make a table of its values; an error names the key, what was expected, what came, and what the key is for."""
+    if not isinstance(values, dict):
+        raise RecipeError(f"{where.rstrip('.')}: must be a table of keys and values, got {values!r}")
+    options = options_of(kind)
+    if unknown := next((key for key in values if key not in options), None):
+        raise RecipeError(f"{where}{unknown}: {unknown_key(unknown, list(options))}")
+    for name, option in options.items():
+        if option.default is dataclasses.MISSING and name not in values:
+            raise RecipeError(f"{where}{name}: is missing")
+    inner = [name for name in values if _is_table(options[name])]
+    tables = {name: _table(options[name].hint, values[name], f"{where}{name}.") for name in inner}
     try:
-        # via JSON, which turns objects into tables; recipes have no TOML dates
-        return _RECIPES.validate_json(json.dumps(values, default=lambda value: {"": str(value)}))
-    except ValidationError as error:
-        unknown_first = sorted(error.errors(), key=lambda found: found["type"] != "unexpected_keyword_argument")
-        raise RecipeError(_explain(unknown_first[0], values)) from None
+        return kind(**{name: options[name].check(value) for name, value in (values | tables).items()})
+    except OptionError as error:
+        key, value = where + error.name, values.get(error.name)
+        unnamed = key in PART_KEYS and isinstance(value, str | list) and "did you mean" not in error.problem
+        own = " A part of your own needs bntt --with FILE before the verb." if unnamed else ""
+        raise RecipeError(f"{key}: {error.problem}. {options[error.name].sentence}{own}") from None
+
+
+def _is_table(option: Option) -> bool:
+    return isinstance(option.hint, type) and issubclass(option.hint, Table)
 
 
 def dump_recipe(recipe: Recipe) -> str:
@@ -89,8 +109,7 @@ def keys_of(kind: type = Recipe, table: str = "") -> dict[str, Option]:
     """Return every key of a recipe, ``table.key``, and its option."""
     found: dict[str, Option] = {}
     for name, option in options_of(kind).items():
-        inner = isinstance(option.hint, type) and issubclass(option.hint, Table)
-        found |= keys_of(option.hint, f"{table}{name}.") if inner else {table + name: option}
+        found |= keys_of(option.hint, f"{table}{name}.") if _is_table(option) else {table + name: option}
     return found
 
 
@@ -153,7 +172,7 @@ def _apply(values: dict[str, Any], override: str) -> None:
             ) from None
         value = text
     option = keys_of().get(key.strip())
-    if option and option.problem(value) and not option.problem(text):
+    if option and not option.accepts(value) and option.accepts(text):
         value = text  # a text that looks like a number or a date
     *tables, last = key.strip().split(".")
     for table in tables:
@@ -163,32 +182,6 @@ def _apply(values: dict[str, Any], override: str) -> None:
     if isinstance(value, dict) and isinstance(values.get(last), dict):
         raise RecipeError(f"-s {override}: replaces a whole table: set its keys one by one, -s {key.strip()}.KEY=VALUE")
     values[last] = value
-
-
-def _explain(error: Any, values: Mapping[str, Any]) -> str:
-    """Explain an error by the key's own option: location, expected and actual value, and purpose."""
-    known, cause = keys_of(), error.get("ctx", {}).get("error")
-    if isinstance(cause, ValueError) and not isinstance(cause, OptionError):
-        return str(cause)  # it names the keys that do not fit together
-    names = [str(name) for name in error["loc"]] + ([cause.name] if cause else [])
-    place = ".".join(names)
-    if error["type"] == "unexpected_keyword_argument":
-        outer = names[:-1]
-        inside = [key.split(".") for key in known]
-        beside = [key[len(outer)] for key in inside if key[: len(outer)] == outer]
-        return f"{place}: {unknown_key(names[-1], list(dict.fromkeys(beside)))}"
-    if error["type"] == "missing":
-        return f"{place}: is missing"
-    key = next((key for key in known if f"{place}.".startswith(f"{key}.")), "")  # or the location is inside its value
-    value: Any = values
-    for name in (key or place).split("."):
-        value = value[name]
-    if not key:
-        return f"{place}: must be a table of keys and values, got {value!r}"
-    problem = known[key].problem(value) or (cause.problem if cause else f"{error['msg']}, got {value!r}")
-    unnamed = key in PART_KEYS and isinstance(value, str | list) and "did you mean" not in problem
-    own = " A part of your own needs bntt --with FILE before the verb." if unnamed else ""
-    return f"{key}: {problem}. {known[key].sentence}{own}"
 
 
 class TomlTable(BaseModel):

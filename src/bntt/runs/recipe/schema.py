@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
-from pydantic import ConfigDict
+from pydantic import Field
 
 from bntt.analysis.measurement import MOST_DRAWS
 from bntt.data.augment import AUGMENTATIONS, EVENT_AUGMENTATIONS, MIXES
@@ -24,14 +24,14 @@ from bntt.io.pictures import Fit
 from bntt.models.pretrained import PRETRAINED
 from bntt.models.spiking import MODELS, NeuronOptions
 from bntt.nn.kinds import ENCODERS, NORMS, encoder_facts_by_name
-from bntt.options import Limits, OneOf, Size, check_options
+from bntt.options import OneOf, check_options
 from bntt.training.method import Method
 from bntt.training.schedule import check_stages
 
-Steps = Annotated[int, Limits(at_least=1, at_most=100_000, unit="time steps")]
-Positive = Annotated[int, Limits(at_least=1, at_most=1_000_000)]
-Number = Annotated[int, Limits(at_least=0)]
-Scale = Annotated[float, Limits(above=0, below=1_000_000)]
+Steps = Annotated[int, Field(ge=1, le=100_000, json_schema_extra={"unit": "time steps"})]
+Positive = Annotated[int, Field(ge=1, le=1_000_000)]
+Number = Annotated[int, Field(ge=0)]
+Scale = Annotated[float, Field(gt=0, lt=1_000_000)]
 
 
 class RecipeError(ValueError):
@@ -51,8 +51,6 @@ def named_in_errors(key: str) -> Iterator[None]:
 class Table:
     """A table: closed to unknown keys, strict about types, each option checked as its field says."""
 
-    __pydantic_config__: ClassVar = ConfigDict(extra="forbid", strict=True)
-
     def __post_init__(self) -> None:
         check_options(self)
 
@@ -65,7 +63,7 @@ A_CHANGE = OneOf(lambda: {**AUGMENTATIONS, **EVENT_AUGMENTATIONS})
 class FrameSize(Table):
     """The size of frames."""
 
-    size: Annotated[int, Limits(at_least=1, at_most=1_000_000, unit="cells")] = 42
+    size: Annotated[int, Field(ge=1, le=1_000_000, json_schema_extra={"unit": "cells"})] = 42
     """Rows and columns of the frames, at most the sensor's."""
 
 
@@ -75,7 +73,7 @@ class Frames(Counting, FrameSize):
 
     format: str = ""
     """Format of the files, as `bntt data prepare` lists them; needed for "events", optional for "dvs-cifar10"."""
-    sensor: Annotated[Sequence[Positive], Size(0, 2)] = ()
+    sensor: Annotated[Sequence[Positive], Field(min_length=0, max_length=2)] = ()
     """Rows and columns of the sensor; only for "npz", whose files do not state them."""
 
 
@@ -89,7 +87,7 @@ class Data(Table):
     """Folder of its files, if they are not prepared yet; "images" and "events" always need it."""
     label: str = ""
     """Name to print with the numbers; by default the dataset's."""
-    size: Annotated[int, Limits(at_least=0, at_most=4096, unit="pixels")] = 0
+    size: Annotated[int, Field(ge=0, le=4096, json_schema_extra={"unit": "pixels"})] = 0
     """Rows and columns to which a folder's images are scaled when they are prepared; 0: all already have one size."""
     mode: Mode = ""
     """Colour mode to which a folder's images are converted; "": all already have one mode."""
@@ -106,9 +104,9 @@ class Data(Table):
     """How recordings become frames."""
     mix: Annotated[str, OneOf(MIXES.keys, or_none=True)] = ""
     """Mix each training image and its label with another's: "mixup", "cutmix", or "" for not at all."""
-    mix_alpha: Annotated[float, Limits(above=0)] = 1.0
+    mix_alpha: Annotated[float, Field(gt=0)] = 1.0
     """α: the first image's share is drawn from Beta(α, α); 1 is uniform."""
-    validation: Annotated[float, Limits(above=0, below=1)] = 0.1
+    validation: Annotated[float, Field(gt=0, lt=1)] = 0.1
     """Share of the training split that is held out; all choices are made on it."""
     images: Number = 0
     """Number of the remaining samples to train on, stratified by class and fixed by the seed; 0: all of them."""
@@ -133,11 +131,11 @@ class Plan(Table):
     """Builder of the network, see `bntt list models`; "": put together in Python."""
     num_steps: Steps
     """Time steps T."""
-    leak: Annotated[float, Limits(at_least=0, at_most=1)] = 0.95
+    leak: Annotated[float, Field(ge=0, le=1)] = 0.95
     """Leak λ of the neurons; 1 is an integrator without leak."""
     norm: Annotated[str, OneOf(NORMS.keys, or_none=True)] = "bntt"
     """Normalisation, see `bntt list norms`; "": a norm without such a name, given in Python."""
-    width: Annotated[float, Limits(above=0, at_most=64)] = 1.0
+    width: Annotated[float, Field(gt=0, le=64)] = 1.0
     """Multiplies every layer's channels."""
 
 
@@ -159,7 +157,7 @@ class Convert(Table):
     scale: Literal["validation"] | Scale = 1.0
     """Factor of every threshold: 1 in Sengupta et al. 2019, 0.7 in Rathi et al. 2020; "validation" takes the best of
     `grid` (Han et al. 2020 scale too; their factor is not known)."""
-    grid: Annotated[Sequence[Scale], Size(1)] = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+    grid: Annotated[Sequence[Scale], Field(min_length=1)] = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
     """Scales that "validation" tries; if several are equally accurate after all steps, it takes the largest."""
     grid_images: Positive = 500
     """Largest number of validation images on which "validation" tries them, stratified by class."""
@@ -188,7 +186,7 @@ class Init(Table):
     """Or a trained network of the package, see `bntt list pretrained`."""
     longer: Literal["interpolate", "hold"] = "interpolate"
     """How added steps start: by stretching the trained steps ("interpolate"), or as copies of the last one ("hold")."""
-    distil: Annotated[float, Limits(at_least=0, at_most=1)] = 0.0
+    distil: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Share of the loss that is the distance from that network's answers (Hinton et al. 2015); 0: none, 1: labels do
     not count. Both must have the same classes, and the source must stay in its place until the training ends."""
     temperature: Scale = 2.0
@@ -209,7 +207,7 @@ class Init(Table):
 class Length(Table):
     """Length of training, and batch size."""
 
-    epochs: Annotated[int, Limits(at_least=0, at_most=1_000_000)]
+    epochs: Annotated[int, Field(ge=0, le=1_000_000)]
     """Epochs of the whole training; 0 for a network that is only converted, or imported."""
     batch_size: Positive
     """Training samples in a batch."""
@@ -231,13 +229,13 @@ class Compute(ComputeOptions, Table):
 class Evaluate(Table):
     """Options for measuring accuracy at the end."""
 
-    draws: Annotated[int, Limits(at_least=1, at_most=MOST_DRAWS)] = 5
+    draws: Annotated[int, Field(ge=1, le=MOST_DRAWS)] = 5
     """Number of draws, each with fresh encoder noise."""
     batch_size: Positive = 250
     """Number of samples in a batch."""
     images: Number = 0
     """Number of samples of the split to measure, stratified by class; 0: all of them."""
-    every: Annotated[int, Limits(at_least=1, at_most=1_000_000, unit="epochs")] = 1
+    every: Annotated[int, Field(ge=1, le=1_000_000, json_schema_extra={"unit": "epochs"})] = 1
     """Number of epochs between two validations; the last epoch is always validated."""
 
 
@@ -245,11 +243,11 @@ class Evaluate(Table):
 class Checkpoint(Table):
     """Times at which a training is saved, so that it can be resumed: after every epoch, and in between."""
 
-    every_minutes: Annotated[float, Limits(at_least=0, unit="minutes")] = 10.0
+    every_minutes: Annotated[float, Field(ge=0, json_schema_extra={"unit": "minutes"})] = 10.0
     """Minutes between two checkpoints; 0: after every update."""
-    every_steps: Annotated[int, Limits(at_least=0, unit="updates")] = 0
+    every_steps: Annotated[int, Field(ge=0, json_schema_extra={"unit": "updates"})] = 0
     """Updates between two checkpoints; 0: by time only."""
-    last: Annotated[int, Limits(at_least=1, at_most=1000)] = 2
+    last: Annotated[int, Field(ge=1, le=1000)] = 2
     """Number of latest checkpoints to keep, besides the best epoch's weights."""
 
 
@@ -257,7 +255,7 @@ class Checkpoint(Table):
 class Recipe(Table):
     """One training run, as returned by :func:`bntt.runs.recipe.file.load_recipe`."""
 
-    seed: Annotated[int, Limits(at_least=0, below=1 << 63)] = 0
+    seed: Annotated[int, Field(ge=0, lt=1 << 63)] = 0
     """Seed of everything random: weights, order, augmentation, noise, the validation split."""
     notes: str = ""
     """What a reader should know; what the paper leaves open."""
