@@ -60,3 +60,7 @@ def test_its_help_says_what_each_option_means():
     args = Method.__doc__.partition("Args:\n")[2].partition("\n\nRaises:")[0].splitlines()
     for line, (name, option) in zip(args, options_of(Method).items(), strict=True):
         assert line == f"    {name}: {option.accepted()}. {option.sentence}"
+
+
+def test_a_whole_number_is_kept_as_the_number_that_a_recipe_holds():
+    assert isinstance(Method(lr=1).lr, float)
