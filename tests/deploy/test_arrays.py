@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from bntt.deploy.layers import Neurons
+from bntt.deploy.description import Neurons
 from bntt.deploy.runtime.arrays import fired
 
 

@@ -12,8 +12,7 @@ from torch.nn.modules.module import register_module_forward_hook
 
 import bntt
 from bntt.deploy import DeployError, Runtime, describe
-from bntt.deploy.description import Pictures
-from bntt.deploy.layers import Pool
+from bntt.deploy.description import Pictures, Pool
 from bntt.models import mlp, resnet20, vgg6
 from bntt.nn import (
     LIF,
@@ -208,7 +207,7 @@ def test_a_description_that_describes_no_network_is_refused():
             {"nodes": (replace(first, shift=first.shift * np.nan), last)},
             "'fc1': its shift has numbers that are not fin",
         ),
-        ({"input_shape": (6,)}, "'fc1': its weights take 5 features, and it reads"),
+        ({"input_shape": (6,)}, r"'fc1': its weights \[4, 5\] .* do not fit \[6, 1, 1\]"),
         ({"encoder": replace(made.encoder, num_steps=4)}, "its scale is"),
         ({"encoder": replace(made.encoder, std=(0.0,), mean=(1.0,))}, "std above 0"),
         (

@@ -14,8 +14,7 @@ import bntt
 from bntt.analysis.exit.early_exit import CRITERIA, certainty, exit_step, gamma_profile
 from bntt.data.sequences import places
 from bntt.deploy import DeployError, Runtime, describe, export
-from bntt.deploy.description import Description, Encoder
-from bntt.deploy.layers import Layer, Weights
+from bntt.deploy.description import Description, Encoder, Layer, Weights
 from bntt.deploy.runtime import encoding
 from bntt.deploy.runtime import runtime as module
 from bntt.deploy.runtime.encoding import noise_of, samples_of

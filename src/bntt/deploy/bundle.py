@@ -10,10 +10,8 @@ import numpy as np
 import safetensors.numpy
 from safetensors import SafetensorError
 
-from bntt.deploy.description import Description
+from bntt.deploy.description import Array, Description, to_tree, typed
 from bntt.deploy.errors import BundleError, DeployError
-from bntt.deploy.layers import Array
-from bntt.deploy.tree import check_types, from_tree, to_tree
 from bntt.io.files import parse_json, write_whole
 from bntt.io.sealed import Seal
 
@@ -63,12 +61,11 @@ def read(path: Path) -> Description:
     except (SafetensorError, KeyError, ValueError, TypeError) as error:  # the checksum is right: it was written so
         raise BundleError(f"{path} holds no description ({error or type(error).__name__})") from None
     try:
-        made = from_tree(Description, tree, {name: _widened(name, held) for name in held if not name.endswith(STEP)})
-        check_types(made, Description)
+        arrays = {name: _widened(name, held) for name in held if not name.endswith(STEP)}
+        made: Description = typed(Description, tree, arrays)
+        return made
     except DeployError as error:
         raise BundleError(f"{path} describes no network: {error}") from None
-    description: Description = made
-    return description
 
 
 def quantised(weights: Array) -> tuple[Array, Array]:

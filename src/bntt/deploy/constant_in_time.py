@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from bntt.deploy.description import Description
+from bntt.deploy.description import Array, Description, Layer
 from bntt.deploy.errors import DeployError
-from bntt.deploy.layers import Array, Layer
 from bntt.deploy.runtime.runtime import EVALUATION, Runtime
 from bntt.nn.network.labelled_batch import EpochLoader
 

@@ -9,20 +9,217 @@ The last node is the readout, a layer whose ``z`` (or spikes, if it has neurons)
 the sum so far divided by the steps so far. Images are ``[C, H, W]`` everywhere, features ``[F, 1, 1]``.
 """
 
+import dataclasses
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal
+from types import UnionType
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+import numpy as np
 
 from bntt.deploy.errors import DeployError
-from bntt.deploy.layers import MOST_VALUES, Layer, Node, Shape
-from bntt.deploy.tree import check_types
+
+Array = np.ndarray[Any, np.dtype[Any]]
+"""NumPy's own class, because reading a bundle compares types with it: from NumPy 2.5 on ``NDArray`` is not a class."""
+Shape = tuple[int, int, int]
+"""``[C, H, W]``; for features ``[F, 1, 1]``."""
+MOST_VALUES = 1 << 26
+"""Most values of one sample in all nodes together: a larger network is a mistake, or an attack."""
+LARGEST = 1 << 31
+"""No whole number reaches this."""
+Steps = Annotated[int, range(1, (1 << 20) + 1)]
+Positive = Annotated[int, range(1, LARGEST)]
+Natural = Annotated[int, range(LARGEST)]
+Place = Annotated[int, range(-1, LARGEST)]
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Pooling over adjacent whole windows without padding; rows and columns left over at the end are ignored."""
+
+    kind: Literal["average", "max"]
+    size: tuple[Positive, Positive]
+    """Height and width of a window."""
+
+    def shape(self, image: Shape) -> Shape:
+        """Return the shape of the pooled image."""
+        return image[0], image[1] // self.size[0], image[2] // self.size[1]
+
+
+@dataclass(frozen=True, eq=False)
+class Weights:
+    """A convolution, or a fully connected layer, which reads its input flattened in C, H, W order."""
+
+    values: Array
+    """``[Cout, Cin / groups, kh, kw]``; fully connected ``[Cout, F]``."""
+    bias: Array | None = None
+    """``[Cout]``."""
+    stride: tuple[Positive, Positive] = (1, 1)
+    padding: tuple[Natural, Natural] = (0, 0)
+    """Rows of zeros above and below, and columns of zeros on the left and right."""
+    dilation: tuple[Positive, Positive] = (1, 1)
+    groups: Positive = 1
+
+    @property
+    def is_convolution(self) -> bool:
+        return self.values.ndim == 4
+
+    def shape(self, image: Shape) -> Shape:
+        """Return the shape of the current."""
+        sizes, groups = self.values.shape, self.groups
+        convolves = self.is_convolution and self.values.size and not sizes[0] % groups
+        if not ((convolves and image[0] == sizes[1] * groups) or (len(sizes) == 2 and sizes[1] == math.prod(image))):
+            raise DeployError(f"its weights {list(sizes)} in {groups} groups do not fit {list(image)}")
+        if not convolves:
+            return sizes[0], 1, 1
+        axes = zip(image[1:], sizes[2:], self.stride, self.padding, self.dilation, strict=True)
+        rows, columns = (
+            (size + 2 * pad - step * (kernel - 1) - 1) // stride + 1 for size, kernel, stride, pad, step in axes
+        )
+        return sizes[0], rows, columns
+
+
+@dataclass(frozen=True, eq=False)
+class Neurons:
+    """Leaky integrate-and-fire neurons; a table is ``[T or 1, C or 1]``.
+
+    ``rule="after"``: ``m = leak u + z, o = [m > threshold], u' = reset(m, o)``; ``"before"``:
+    ``o = [u > threshold], u' = reset(leak u, o) + z``. A "soft" reset is ``m - amount o``, a "hard" one ``m (1 - o)``.
+    """
+
+    leak: Array
+    threshold: Array
+    rule: Literal["after", "before"] = "after"
+    reset: Literal["soft", "hard"] = "soft"
+    amount: Array | None = None
+    """What a soft reset subtracts; None: the threshold. Only folded neurons have another."""
+    turned: Array | None = None
+    """True where the neuron fires *below* its threshold; None: nowhere. Only folded neurons are turned."""
+
+    @property
+    def is_plain(self) -> bool:
+        """True if threshold and leak are the same in every step: neurons that no norm was folded into."""
+        return self.amount is None and self.turned is None and len(self.leak) == len(self.threshold) == 1
+
+    def tables(self) -> dict[str, Array]:
+        """Return λ, the sign (-1 where it is turned), sign times θ, and what a soft reset subtracts."""
+        sign = np.ones((1, 1)) if self.turned is None else np.where(self.turned, -1.0, 1.0)
+        amount = self.threshold if self.amount is None else self.amount
+        return {"leak": self.leak, "sign": sign, "threshold": sign * self.threshold, "amount": amount}
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """Weights, affine map and neurons; weights or neurons may be missing."""
+
+    name: str
+    """Its name in the network: ``conv1``, ``block3.conv2``."""
+    reads: Place
+    """The node whose output it reads; -1 is the encoder's."""
+    scale: Array
+    """a, ``[T, C]``."""
+    shift: Array
+    """b, ``[T, C]``."""
+    weights: Weights | None = None
+    """None: neurons that a sum of currents drives."""
+    neurons: Neurons | None = None
+    """None: a current that is added to another node's; in the readout, a voltage that is summed over time."""
+    before: tuple[Pool, ...] = ()
+    """Pooling of its input."""
+    after: tuple[Pool, ...] = ()
+    """Pooling of the spikes, or of the current if there are no neurons; its output is not made into spikes."""
+    gamma: Array | None = None
+    """Mean |γ| over the channels, ``[T]``, which the exit by threshold reads; None: it has no γ per step."""
+    driven: tuple[Natural, Natural] = (0, 0)
+    """The first step whose γ has a path to the readout, and one more than the last."""
+
+    @property
+    def inputs(self) -> tuple[int, ...]:
+        """The nodes that it reads."""
+        return (self.reads,)
+
+    def shapes(self, image: Shape) -> tuple[Shape, Shape, int]:
+        """Return the shape of its neurons, that of its output, and the number of values that it computes."""
+        for pool in self.before:
+            image = pool.shape(image)
+        neurons, values = image, 0
+        if self.weights is not None:
+            neurons = self.weights.shape(image)
+            if self.weights.is_convolution:
+                (rows, columns), (channels, height, width) = self.weights.padding, image
+                values = channels * (height + 2 * rows) * (width + 2 * columns)
+        out = neurons
+        for pool in self.after:
+            out = pool.shape(out)
+        return neurons, out, values + max(1, math.prod(neurons))
+
+    def check(self, steps: int, channels: int) -> None:
+        """Refuse tables that do not fit its neurons, and numbers that are not finite."""
+        check_table("scale", self.scale, (steps, channels))
+        check_table("shift", self.shift, (steps, channels))
+        check_table("mean |γ|", self.gamma, (steps,))
+        if not self.driven[0] <= self.driven[1] <= steps:
+            raise DeployError(f"the steps {self.driven} are driven, of {steps}")
+        if self.weights is not None:
+            check_table("weights", self.weights.values, self.weights.values.shape)
+            check_table("bias", self.weights.bias, self.weights.values.shape[:1])
+        if self.neurons is None:
+            if self.weights is None:
+                raise DeployError("it has neither weights nor neurons")
+            return
+        fits = [(rows, columns) for rows in {1, steps} for columns in {1, channels}]
+        for what in ("leak", "threshold", "amount"):
+            check_table(what, getattr(self.neurons, what), *fits)
+        check_table("turned", self.neurons.turned, *fits, kind="b")
+        if (self.neurons.tables()["threshold"] <= 0).any():
+            raise DeployError("its neurons would fire at rest: a threshold is above 0, or below 0 where it is turned")
+
+
+@dataclass(frozen=True)
+class Sum:
+    """Sum of two nodes' outputs."""
+
+    name: str
+    reads: tuple[Place, Place]
+
+    @property
+    def inputs(self) -> tuple[int, ...]:
+        """The nodes that it reads."""
+        return self.reads
+
+    def shapes(self, one: Shape, other: Shape) -> tuple[Shape, Shape, int]:
+        """Return the shape of the sum twice, and the number of its values, as :meth:`Layer.shapes` does."""
+        if one != other:
+            raise DeployError(f"it adds up {list(one)} and {list(other)}: one shape is needed")
+        return one, one, math.prod(one)
+
+
+Node = Layer | Sum
+
+
+def check_table(what: str, table: Array | None, *shapes: tuple[int, ...], kind: str = "f") -> None:
+    """Refuse a table of another shape or kind of numbers, or with a number that is not finite; None passes.
+
+    >>> check_table("bias", np.ones(3), (4,))
+    Traceback (most recent call last):
+    bntt.deploy.errors.DeployError: its bias is float64 [3], expected [4]
+    """
+    if table is None:
+        return
+    if table.shape not in shapes or table.dtype.kind != kind:
+        wanted = " or ".join(str(list(one)) for one in shapes)
+        raise DeployError(
+            f"its {what} is {table.dtype} {list(table.shape)}, expected {'bool ' * (kind == 'b')}{wanted}"
+        )
+    if not np.isfinite(table).all():
+        raise DeployError(f"its {what} has numbers that are not finite")
+
 
 EncoderKind = Literal["poisson", "poisson-unsigned", "direct", "expected", "expected-unsigned", "frames", "sequence"]
 ORDERS = ("", "pixels", "rows", "permuted")
-MOST_STEPS = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -42,7 +239,7 @@ class Encoder:
 
     kind: EncoderKind
     """One of the names above."""
-    num_steps: int
+    num_steps: Steps
     """T."""
     mean: tuple[float, ...] = ()
     """One number per channel or feature, or one for all; (): nothing is subtracted."""
@@ -50,16 +247,11 @@ class Encoder:
     """As many numbers as ``mean``; (): values are not divided."""
 
     def check(self, channels: int) -> None:
-        """Refuse an encoder that does not fit these channels; raise a DeployError that says why."""
-        check_types(self, Encoder, "the encoder")
-        if not 1 <= self.num_steps <= MOST_STEPS:
-            raise DeployError(f"the encoder must have 1 to {MOST_STEPS} steps, got {self.num_steps}")
-        if len(self.mean) != len(self.std) or len(self.mean) not in (0, 1, channels):
-            raise DeployError(
-                f"mean and std have {len(self.mean)} and {len(self.std)} numbers, for {channels} channels"
-            )
-        if not all(map(math.isfinite, self.mean + self.std)) or min(self.std, default=1) <= 0:
-            raise DeployError(f"mean and std must be finite and std above 0, got {self.mean} and {self.std}")
+        """Refuse a normalisation that does not fit these channels."""
+        fits = len(self.mean) == len(self.std) and len(self.mean) in (0, 1, channels)
+        if not fits or min(self.std, default=1) <= 0:
+            wanted = f"one number or {channels} each, and std above 0"
+            raise DeployError(f"mean and std must have {wanted}, got {self.mean} and {self.std}")
 
 
 @dataclass(frozen=True)
@@ -70,7 +262,7 @@ class Pictures:
     'stretch'
     """
 
-    shape: tuple[int, int, int]
+    shape: tuple[Positive, Positive, Positive]
     """``[C, H, W]``; C is 1 (gray) or 3 (RGB)."""
     fit: Literal["crop", "pad", "stretch"] = "stretch"
     """How to reach that size: cut, add black borders, or scale each axis."""
@@ -94,7 +286,7 @@ class Description:
         DeployError: if its parts do not fit together; the message names the part.
 
     >>> import numpy as np
-    >>> from bntt.deploy.layers import Neurons, Weights
+    >>> from bntt.deploy.description import Neurons, Weights
     >>> ones = np.ones((2, 3))
     >>> fc1 = Layer("fc1", -1, ones, 0 * ones, Weights(np.ones((3, 4))), Neurons(ones[:1, :1] / 2, ones[:1, :1]))
     >>> readout = Layer("readout", 0, ones, 0 * ones, Weights(np.ones((3, 3))))
@@ -108,7 +300,7 @@ class Description:
     """How a sample becomes the input."""
     classes: tuple[str, ...]
     """Names of the K classes."""
-    input_shape: tuple[int, ...]
+    input_shape: tuple[Positive, ...]
     """Shape of one step of one sample: ``[C, H, W]`` or ``[F]``."""
     pictures: Pictures | None = None
     """How an image file becomes a sample; None: unknown."""
@@ -116,8 +308,8 @@ class Description:
     """Recipe, run, epoch, commit, dataset: what is known, by name."""
 
     def __post_init__(self) -> None:
-        check_types(self, Description)
-        if len(self.input_shape) not in (1, 3) or min(self.input_shape) < 1:
+        typed(Description, self)
+        if len(self.input_shape) not in (1, 3):
             raise DeployError(f"one step of a sample is [C, H, W] or [F], got {list(self.input_shape)}")
         self.encoder.check(self.input_shape[0])
         if not self.nodes or not isinstance(last := self.nodes[-1], Layer) or last.weights is None or last.after:
@@ -135,8 +327,7 @@ class Description:
         if self.pictures is None:
             return
         sizes, given = self.pictures.shape, self.pictures.given
-        fits = sizes[0] in (1, 3) and min(sizes) >= 1 and math.prod(sizes) <= MOST_VALUES
-        if not fits or self.pictures.order not in ORDERS:
+        if sizes[0] not in (1, 3) or math.prod(sizes) > MOST_VALUES or self.pictures.order not in ORDERS:
             orders = ", ".join(ORDERS[1:])
             raise DeployError(f"pictures are [1 or 3, H, W], in an order of {orders}, or none, got {self.pictures}")
         if given not in (self.input_shape, (self.num_steps, *self.input_shape)):
@@ -176,7 +367,8 @@ class Description:
                 neurons, out, more = node.shapes(*images)
                 values += more
                 if min(*neurons, *out) < 1 or values > MOST_VALUES:
-                    raise DeployError(f"its neurons would be {list(neurons)}, and its output {list(out)}")
+                    told = f"{list(neurons)}, its output {list(out)}, and all values up to it {values:,}"
+                    raise DeployError(f"its neurons would be {told}, of at most {MOST_VALUES:,}")
             found.append((neurons, out))
         return tuple(found)
 
@@ -188,3 +380,80 @@ def named(node: Node) -> Iterator[None]:
         yield
     except DeployError as error:
         raise DeployError(f"{node.name!r}: {error}") from None
+
+
+def to_tree(value: Any, arrays: dict[str, Array], place: str = "") -> Any:
+    """Return a record without fields at their defaults; arrays go into ``arrays``, and their names take their places.
+
+    >>> arrays = {}
+    >>> to_tree(Weights(np.ones((2, 3)), groups=2), arrays, "conv1"), list(arrays)
+    ({'values': 'conv1.values', 'groups': 2}, ['conv1.values'])
+    """
+    if isinstance(value, np.ndarray):
+        arrays[place] = value
+        return place
+    if isinstance(value, tuple | list):
+        return [to_tree(one, arrays, f"{place}.{number}".lstrip(".")) for number, one in enumerate(value)]
+    if not dataclasses.is_dataclass(value):
+        return value
+    held = {field.name: (getattr(value, field.name), field.default) for field in dataclasses.fields(value)}
+    return {
+        name: to_tree(one, arrays, f"{place}.{name}".lstrip("."))
+        for name, (one, default) in held.items()
+        if isinstance(one, np.ndarray) or one != default
+    }
+
+
+def typed(kind: Any, value: Any, arrays: Mapping[str, Array] | None = None, place: str = "it") -> Any:
+    """Return a value as its type, or refuse it; with ``arrays``, it is a value that :func:`to_tree` made.
+
+    >>> typed(Pool, {"kind": "max", "size": [2, 2]}, {})
+    Pool(kind='max', size=(2, 2))
+    >>> typed(tuple[int, int], (2, 2.5), place="size")
+    Traceback (most recent call last):
+    bntt.deploy.errors.DeployError: size[1] is 2.5, which is no int
+    """
+    origin, parts = get_origin(kind) or kind, get_args(kind)
+    if origin is UnionType:
+        fitting = (one for one in parts if isinstance(value, get_origin(one) or one) or _names(one, value))
+        return typed(next(fitting, parts[0]), value, arrays, place)
+    name, fits = getattr(kind, "__name__", kind), isinstance(origin, type) and isinstance(value, origin)
+    if origin is Annotated:
+        name = f"int from {parts[1].start} to {parts[1][-1]}"
+        fits = type(value) is int and value in parts[1]
+    elif origin is Literal:
+        fits = isinstance(value, str) and value in parts
+    elif kind in (int, float):
+        whole = type(value) is int and abs(value) < LARGEST
+        fits = whole or (kind is float and isinstance(value, float) and math.isfinite(value))
+    elif origin is dict:
+        fits = fits and all(isinstance(one, str) for pair in value.items() for one in pair)
+    elif origin is np.ndarray and arrays is not None and isinstance(value, str):
+        value = arrays.get(value, value)
+        fits = isinstance(value, np.ndarray)
+    elif origin is tuple and isinstance(value, tuple | list):
+        kinds = parts[:1] * len(value) if parts[-1] is ... else parts
+        if len(kinds) == len(value):
+            pairs = enumerate(zip(kinds, value, strict=True))
+            return tuple(typed(one, part, arrays, f"{place}[{number}]") for number, (one, part) in pairs)
+        fits = False
+    elif dataclasses.is_dataclass(origin):
+        hints = {field.name: field.type for field in dataclasses.fields(origin)}
+        if fits:
+            for field, hint in hints.items():
+                typed(hint, getattr(value, field), arrays, f"{place}.{field}")
+        elif arrays is not None and _names(origin, value):
+            made = {field: typed(hints[field], one, arrays, f"{place}.{field}") for field, one in value.items()}
+            return kind(**made)
+    if not fits:
+        raise DeployError(f"{place} is {value!r:.80}, which is no {name}")
+    return value
+
+
+def _names(kind: Any, value: Any) -> bool:
+    """Whether a dict names the fields of a record, all that have no default among them."""
+    if not (dataclasses.is_dataclass(kind) and isinstance(value, dict)):
+        return False
+    fields = dataclasses.fields(kind)
+    needed = {field.name for field in fields if field.default is field.default_factory}  # it has neither
+    return needed <= value.keys() <= {field.name for field in fields}

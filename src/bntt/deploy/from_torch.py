@@ -11,9 +11,19 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bntt.deploy.description import Description, Encoder, EncoderKind, Pictures
+from bntt.deploy.description import (
+    Array,
+    Description,
+    Encoder,
+    EncoderKind,
+    Layer,
+    Neurons,
+    Pictures,
+    Pool,
+    Sum,
+    Weights,
+)
 from bntt.deploy.errors import DeployError
-from bntt.deploy.layers import Array, Layer, Neurons, Pool, Sum, Weights
 from bntt.nn.blocks.block import UNITS, SpikeDropout
 from bntt.nn.blocks.readout import Readout, SpikeCount
 from bntt.nn.blocks.residual import Residual

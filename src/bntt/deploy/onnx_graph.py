@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from bntt.deploy.description import Description
+from bntt.deploy.description import Array, Description, Layer, Neurons, Pool, Shape, Weights
 from bntt.deploy.errors import DeployError
-from bntt.deploy.layers import Array, Layer, Neurons, Pool, Shape, Weights
 from bntt.io.files import write_whole
 from bntt.version import __version__
 
@@ -107,7 +106,7 @@ class _Nodes:
         return self("Reshape", value, np.array(sizes, np.int64))
 
     def lif(self, neurons: Neurons, u: str, z: str, tables: Mapping[str, str]) -> tuple[str, str]:
-        """Add one step of the neurons: ``(spikes, membrane)``; see :class:`~bntt.deploy.layers.Neurons`."""
+        """Add one step of the neurons: ``(spikes, membrane)``; see :class:`~bntt.deploy.description.Neurons`."""
         leaked = self("Mul", tables["leak"], u)
         m = self("Add", leaked, z) if neurons.rule == "after" else u
         seen = self("Mul", tables["sign"], m) if "sign" in tables else m

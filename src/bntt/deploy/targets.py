@@ -10,11 +10,10 @@ from typing import Any, Literal
 from bntt.deploy import bundle, onnx_graph
 from bntt.deploy.bundle import WeightType
 from bntt.deploy.constant_in_time import choose_constant
-from bntt.deploy.description import Description, Pictures
+from bntt.deploy.description import Description, Pictures, typed
 from bntt.deploy.errors import DeployError
 from bntt.deploy.from_torch import describe
 from bntt.deploy.nir import graph
-from bntt.deploy.tree import check_types
 from bntt.nn.network.classifier import SpikingClassifier
 from bntt.registry import Registry
 
@@ -77,7 +76,7 @@ def export(
     elif classes or input_shape is not None or pictures is not None:
         raise DeployError("a description has its classes, input shape and pictures: leave out these arguments")
     else:
-        check_types(made := model, Description)  # its provenance may have changed
+        typed(Description, made := model)  # its provenance may have changed
     if lossy is not None:
         if lossy != "constant" or validation is None:
             raise DeployError(f"lossy={lossy!r}: needs lossy='constant' and validation=, batches of samples and labels")

@@ -12,8 +12,7 @@ import torch
 
 import bntt
 from bntt.deploy import DeployError, Runtime, describe, export, from_nir
-from bntt.deploy.description import Description, Encoder
-from bntt.deploy.layers import Layer, Neurons, Pool, Weights
+from bntt.deploy.description import Description, Encoder, Layer, Neurons, Pool, Weights
 from bntt.deploy.nir import graph
 from bntt.models import MODELS, pretrained, vgg6
 from bntt.nn import NORMS, fold

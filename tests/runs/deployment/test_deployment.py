@@ -14,8 +14,7 @@ from bntt.analysis.exit.measurement import threshold_text
 from bntt.analysis.measurement import ArgumentError
 from bntt.data import FrameSet, SampleLoader, SequenceSet
 from bntt.deploy import Description, Runtime, export
-from bntt.deploy.description import Encoder
-from bntt.deploy.layers import Layer, Neurons, Weights
+from bntt.deploy.description import Encoder, Layer, Neurons, Weights
 from bntt.runs.deployment.bundles import beside, chosen_exit
 from bntt.runs.deployment.timed import timed
 from bntt.runs.exported import describe_run

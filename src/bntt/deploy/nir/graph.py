@@ -25,10 +25,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from bntt.deploy.description import Description, named
+from bntt.deploy.description import Description, Layer, Neurons, Pool, Shape, Sum, Weights, named, to_tree
 from bntt.deploy.errors import DeployError
-from bntt.deploy.layers import Layer, Neurons, Pool, Shape, Sum, Weights
-from bntt.deploy.tree import to_tree
 from bntt.io.files import write_whole
 
 if TYPE_CHECKING:

@@ -9,12 +9,22 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from bntt.deploy.description import Description, Encoder
+from bntt.deploy.description import (
+    MOST_VALUES,
+    Array,
+    Description,
+    Encoder,
+    Layer,
+    Neurons,
+    Pool,
+    Shape,
+    Sum,
+    Weights,
+    typed,
+)
 from bntt.deploy.errors import DeployError
-from bntt.deploy.layers import MOST_VALUES, Array, Layer, Neurons, Pool, Shape, Sum, Weights
 from bntt.deploy.nir.file import read
 from bntt.deploy.nir.graph import DT, FACTS, KEPT, LAYER, PART
-from bntt.deploy.tree import check_types, from_tree
 from bntt.io.files import parse_json
 
 if TYPE_CHECKING:
@@ -89,10 +99,7 @@ def _facts(text: str) -> dict[str, Any]:
         tree = parse_json(text)
         if not isinstance(tree, dict) or tree.keys() != kinds.keys():
             raise DeployError(f"it has {tree!s:.80}, expected {', '.join(KEPT)}")
-        facts = {name: from_tree(kind, tree[name], {}) for name, kind in kinds.items()}
-        for name, kind in kinds.items():
-            check_types(facts[name], kind, name)
-        return facts
+        return {name: typed(kind, tree[name], {}, name) for name, kind in kinds.items()}
     except ValueError as error:
         raise DeployError(f"its metadata {FACTS!r} describes no network: {error}") from None
 

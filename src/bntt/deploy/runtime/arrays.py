@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from bntt.deploy.description import Description
-from bntt.deploy.layers import Array, Layer, Neurons, Pool, Weights
+from bntt.deploy.description import Array, Description, Layer, Neurons, Pool, Weights
 from bntt.deploy.runtime.encoding import Noise, encode
 
 MOST_COLUMNS = 1 << 21

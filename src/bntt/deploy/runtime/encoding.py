@@ -10,9 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from bntt.deploy.description import Description, Pictures
+from bntt.deploy.description import Array, Description, Pictures
 from bntt.deploy.errors import DeployError
-from bntt.deploy.layers import Array
 
 IN_TIME = ("frames", "sequence")
 """Encoders whose samples have an input for each step."""

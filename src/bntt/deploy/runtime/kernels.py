@@ -13,8 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bntt.deploy.description import Description
-from bntt.deploy.layers import Array, Layer, Neurons, Pool, Sum
+from bntt.deploy.description import Array, Description, Layer, Neurons, Pool, Sum
 from bntt.deploy.runtime.arrays import Arrays, Membranes, pooled
 from bntt.deploy.runtime.encoding import IN_TIME, Noise, encode, step_keys
 from bntt.engine.cpu import library

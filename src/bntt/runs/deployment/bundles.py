@@ -14,7 +14,7 @@ from bntt.analysis.accuracy.evaluation import FIRST_DRAW, paired
 from bntt.analysis.measurement import ArgumentError, Progress, Split, origin
 from bntt.deploy import DeployError, Description, Runtime, export
 from bntt.deploy.bundle import WEIGHT_TYPES
-from bntt.deploy.layers import Array
+from bntt.deploy.description import Array
 from bntt.deploy.runtime.runtime import exit_step
 from bntt.nn.network.labelled_batch import samples
 from bntt.runs.deployment.measurement import DeployedWay, DeploymentArguments, DeploymentResult
