@@ -6,8 +6,8 @@ from pathlib import Path
 
 import bntt
 from bntt.deploy import DeployError, describe
-from bntt.deploy.nir import file, hdf5
-from bntt.deploy.nir.reading import described
+from bntt.deploy.nir import hdf5
+from bntt.deploy.nir.reading import described, unpacked
 from bntt.models import resnet20, vgg6
 from tests.hostile.format import Format, as_file
 
@@ -31,12 +31,12 @@ def told(folder: Path) -> list[bytes]:
 
 
 def read_here(path: Path) -> None:
-    described(file.unpacked(hdf5.packed(hdf5.opened(path.read_bytes()))))
+    described(unpacked(hdf5.packed(hdf5.opened(path.read_bytes()))))
 
 
 def read_told(path: Path) -> None:
     try:
-        graph = file.unpacked(path.read_bytes())
+        graph = unpacked(path.read_bytes())
     except Exception as error:  # the process writes none that are broken
         raise DeployError(f"{error!s:.200}") from None
     described(graph)

@@ -246,13 +246,6 @@ class Encoder:
     std: tuple[float, ...] = ()
     """As many numbers as ``mean``; (): values are not divided."""
 
-    def check(self, channels: int) -> None:
-        """Refuse a normalisation that does not fit these channels."""
-        fits = len(self.mean) == len(self.std) and len(self.mean) in (0, 1, channels)
-        if not fits or min(self.std, default=1) <= 0:
-            wanted = f"one number or {channels} each, and std above 0"
-            raise DeployError(f"mean and std must have {wanted}, got {self.mean} and {self.std}")
-
 
 @dataclass(frozen=True)
 class Pictures:
@@ -311,7 +304,10 @@ class Description:
         typed(Description, self)
         if len(self.input_shape) not in (1, 3):
             raise DeployError(f"one step of a sample is [C, H, W] or [F], got {list(self.input_shape)}")
-        self.encoder.check(self.input_shape[0])
+        mean, std, channels = self.encoder.mean, self.encoder.std, self.input_shape[0]
+        if len(mean) != len(std) or len(mean) not in (0, 1, channels) or min(std, default=1) <= 0:
+            wanted = f"one number or {channels} each, and std above 0"
+            raise DeployError(f"mean and std must have {wanted}, got {mean} and {std}")
         if not self.nodes or not isinstance(last := self.nodes[-1], Layer) or last.weights is None or last.after:
             raise DeployError("a network ends in a readout, a layer with weights and no pooling after them")
         if len({node.name for node in self.nodes}) < len(self.nodes):

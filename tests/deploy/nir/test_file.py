@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from bntt.deploy import BundleError, export, from_nir
-from bntt.deploy.nir import file, hdf5
+from bntt.deploy.nir import hdf5, reading
 from bntt.models import pretrained
 from tests.deploy.nir.plain import image_net
 from tests.rows import each_row
@@ -148,7 +148,7 @@ def test_a_crash_a_hang_and_a_mishap_become_words(tmp_path, monkeypatch):
     ):
         program.write_text(does, encoding="ascii")
         with pytest.raises(BundleError, match=said):
-            file.read(path)
+            reading.read(path)
 
 
 def test_the_process_is_bounded():
@@ -166,7 +166,7 @@ def test_the_process_is_bounded():
 def test_a_file_has_what_its_graph_has(tmp_path):
     plain = image_net()
     nir.write(tmp_path / "x.nir", plain)
-    found, expected = file.read(tmp_path / "x.nir"), plain.to_dict()
+    found, expected = reading.read(tmp_path / "x.nir"), plain.to_dict()
     assert found["nodes"].keys() == expected["nodes"].keys()
     assert found["edges"] == [list(edge) for edge in expected["edges"]]
     for name, node in expected["nodes"].items():

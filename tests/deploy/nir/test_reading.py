@@ -64,6 +64,9 @@ def test_the_names_of_a_graph_are_those_of_the_layers():
     assert [node.reads for node in made.nodes if isinstance(node, Sum)] == [(1, 2), (3, 0)]
     with pytest.raises(DeployError, match=r"encoder=Encoder\('direct', num_steps=8\)"):
         from_nir(residual_net())
+    for steps in (0, 1 << 30):
+        with pytest.raises(DeployError, match="num_steps"):
+            from_nir(residual_net(), encoder=Encoder("frames", steps))
 
 
 def test_an_encoder_and_classes_take_the_place_of_the_graphs():

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import importlib.util
+import json
+import signal
+import subprocess
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+import safetensors.numpy
 
 from bntt.deploy.description import (
     MOST_VALUES,
@@ -22,10 +28,11 @@ from bntt.deploy.description import (
     Weights,
     typed,
 )
-from bntt.deploy.errors import DeployError
-from bntt.deploy.nir.file import read
+from bntt.deploy.errors import BundleError, DeployError
+from bntt.deploy.nir import hdf5
 from bntt.deploy.nir.graph import DT, FACTS, KEPT, LAYER, PART
-from bntt.io.files import parse_json
+from bntt.io.child import environment
+from bntt.io.files import parse_json, read_file
 
 if TYPE_CHECKING:
     import nir
@@ -75,16 +82,55 @@ def from_nir(
         raise DeployError(f"{source}: {error}") from None
 
 
+def read(path: Path) -> dict[str, Any]:
+    """Return a file's graph as ``nir.NIRGraph.to_dict`` has it; another process opens it, for HDF5 can crash."""
+    if importlib.util.find_spec("nir") is None:
+        raise DeployError('NIR files are read by nir, which is not installed: pip install "bntt[nir]"')
+    payload = read_file(path, hdf5.MOST_BYTES, BundleError)
+    here = environment(OPENBLAS_NUM_THREADS="1", HDF5_PLUGIN_PRELOAD="::")  # HDF5's word for: no plugins
+    command = [sys.executable, "-P", str(hdf5.__file__)]
+    try:
+        told = subprocess.run(command, input=payload, capture_output=True, env=here, timeout=2 * hdf5.SECONDS)
+    except subprocess.TimeoutExpired:
+        raise BundleError(f"{path} is no NIR graph: opening it took more than {2 * hdf5.SECONDS} seconds") from None
+    if told.returncode == 0:
+        return unpacked(told.stdout)
+    said = told.stderr.decode("utf-8", "replace").strip()
+    why = f"could not be opened: {said.splitlines()[-1] if said else 'for no known reason'}"
+    if told.returncode == 3:
+        why = f"is no NIR graph: {said}"
+    elif told.returncode == -getattr(signal, "SIGXCPU", 0):  # Windows has none
+        why = f"is no NIR graph: opening it took more than {hdf5.SECONDS} seconds of CPU"
+    elif told.returncode < 0:
+        why = f"is damaged: HDF5 crashed on it (signal {-told.returncode})"
+    raise BundleError(f"{path} {why}")
+
+
+def unpacked(packed: bytes) -> dict[str, Any]:
+    """Return the graph that :func:`~bntt.deploy.nir.hdf5.packed` wrote."""
+    arrays = safetensors.numpy.load(packed)
+    head = json.loads(packed[8 : 8 + int.from_bytes(packed[:8], "little")])
+
+    def filled(value: Any) -> Any:
+        if isinstance(value, list):
+            return [filled(one) for one in value]
+        if isinstance(value, dict):
+            return arrays[value[hdf5.ARRAY]] if hdf5.ARRAY in value else {key: filled(value[key]) for key in value}
+        return value
+
+    graph: dict[str, Any] = filled(json.loads(head["__metadata__"]["graph"]))
+    return graph
+
+
 def described(
     graph: Mapping[str, Any], encoder: Encoder | None = None, classes: tuple[str, ...] = (), dt: float = DT
 ) -> Description:
     """Describe a graph as ``nir.NIRGraph.to_dict`` has it; see :func:`from_nir`."""
     nodes, notes = connected(graph), graph.get("metadata")
     facts = _facts(str(notes[FACTS])) if isinstance(notes, Mapping) and FACTS in notes else {}
-    encoder = encoder or facts.get("encoder")
-    if encoder is None:
+    if (encoder := encoder or facts.get("encoder")) is None:
         raise DeployError("the graph does not say how samples become its input: encoder=Encoder('direct', num_steps=8)")
-    reading = _Reading(nodes, encoder, dt)
+    reading = _Reading(nodes, typed(Encoder, encoder, place="encoder"), dt)
     shape, count = reading.network()
     names = classes or facts.get("classes") or tuple(map(str, range(count)))
     return Description(
@@ -304,7 +350,6 @@ class _Reading:
                 f"output that one node leads to, and at most {MOST_NODES:,} nodes are needed"
             )
         shape = ins[0].sizes("shape")
-        self.encoder.check(shape[0])
         in_order(self.nodes, outs[0].name, self.take)
         beside = {scale.name for scale in self.resets.values()}
         for node in self.nodes.values():
