@@ -30,7 +30,7 @@ from bntt.data.sequences import arrange
 from bntt.deploy import describe, export
 from bntt.engine.compute import Compute
 from bntt.engine.kernels import why_unavailable
-from bntt.io.child import ONE_THREAD
+from bntt.io.memory import ONE_THREAD
 from bntt.models import pretrained, pretrained_facts
 from bntt.nn import SpikingClassifier
 from bntt.nn.kinds import encoder_facts

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
-from bntt.io.child import environment
+from bntt.io.memory import environment
 
 
 class Worker:

@@ -81,5 +81,11 @@ def page() -> str:
                 own.append([claim["says"], claim["source"], *here])
     parts = [introduction("claims"), "", families(studies), "", "## What the paper says", ""]
     parts += table(("the paper's words", "its number", "claim tested here", "verdict", "why", "study"), quoted)
-    parts += ["", "## Questions of our own", "", "The paper does not answer these questions, or we have not seen its words.", ""]
+    parts += [
+        "",
+        "## Questions of our own",
+        "",
+        "The paper does not answer these questions, or we have not seen its words.",
+        "",
+    ]
     return "\n".join([*parts, *table(("question", "asked after", "verdict", "why", "study"), own)]) + "\n"

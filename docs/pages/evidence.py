@@ -49,7 +49,9 @@ class Evidence:
         found = {}
         for seed, place in self._places(study, run).items():
             kept = measured(place, "energy")
-            rows = (row for row in kept["energy"] if row["costs"] == "digital-45nm" and row["steps"] == max(kept["steps"]))
+            rows = (
+                row for row in kept["energy"] if row["costs"] == "digital-45nm" and row["steps"] == max(kept["steps"])
+            )
             (row,) = (row for row in rows if row["price"] in (price, "either"))
             found[seed] = row[key] if "over" in key else row[key] / 1e6
         return found

@@ -82,7 +82,9 @@ def setting_of(evidence: Evidence, study: str) -> str:
 def choices(evidence: Evidence) -> list[str]:
     """Tabulate the best choice for each purpose, with the numbers behind it."""
     norms = norms_study(evidence)
-    other = if_all_hold(evidence, norms, "BNTT", "BNTT is more accurate than TEBN", "BNTT is more accurate than pooled BN")
+    other = if_all_hold(
+        evidence, norms, "BNTT", "BNTT is more accurate than TEBN", "BNTT is more accurate than pooled BN"
+    )
     exits = if_all_hold(evidence, "cifar10-steps25", "either", "plain truncation", "the threshold of γ chosen")
     noisy = if_all_hold(evidence, "noise-steps", "with fewer steps", "with fewer steps noisy images are")
     alone = if_all_hold(evidence, "figure-8", "with BNTT", "BNTT bears noise better than the surrogate")

@@ -37,10 +37,32 @@ against {known_pooled}). At 0.03, where it fits {known_lower} %, its gap is {gap
 
 def rates(evidence: Evidence) -> list[str]:
     """Tabulate the networks at T = 25, and say what their energy and their gaps are."""
-    runs = ("bntt", "bntt-lower-rate", "pooled-same-rate", "pooled-higher-rate", "pooled", "bn", "none", "conversion", "ann")
-    rows = evidence.rows("cifar10-steps25", ("accuracy", "spikes", "noise-0", "noise-04", "energy", "gamma-floor"), runs)
-    claims = table(("question", "verdict", "why"), evidence.claims("cifar10-steps25", "at 0.03 BNTT is", "BNTT fires less"))
-    heads = ("", "accuracy, %", "spikes per image", "1,000 images: without noise, %", "at σ = 0.4, %", "energy by spike, µJ", "γ by decay alone")
+    runs = (
+        "bntt",
+        "bntt-lower-rate",
+        "pooled-same-rate",
+        "pooled-higher-rate",
+        "pooled",
+        "bn",
+        "none",
+        "conversion",
+        "ann",
+    )
+    rows = evidence.rows(
+        "cifar10-steps25", ("accuracy", "spikes", "noise-0", "noise-04", "energy", "gamma-floor"), runs
+    )
+    claims = table(
+        ("question", "verdict", "why"), evidence.claims("cifar10-steps25", "at 0.03 BNTT is", "BNTT fires less")
+    )
+    heads = (
+        "",
+        "accuracy, %",
+        "spikes per image",
+        "1,000 images: without noise, %",
+        "at σ = 0.4, %",
+        "energy by spike, µJ",
+        "γ by decay alone",
+    )
     said = RATES.format(lower=_decayed(evidence, "bntt-lower-rate"), paper=_decayed(evidence, "bntt"))
     return [said, *table(heads, rows), "", *claims, "", _untuned(evidence)]
 
@@ -64,7 +86,9 @@ def _prices(evidence: Evidence) -> list[str]:
     """Tabulate the energy of BNTT at both prices of a pooled value, beside the ANN's."""
     of = partial(evidence.priced, "cifar10-steps25")
     told = (("all arithmetic, µJ", "snn"), ("synapses alone, µJ", "snn_synaptic"))
-    rows = [[said, of("bntt", key, "spikes"), of("bntt", key, "values"), of("ann", key, "either")] for said, key in told]
+    rows = [
+        [said, of("bntt", key, "spikes"), of("bntt", key, "values"), of("ann", key, "either")] for said, key in told
+    ]
     ratios = [of("bntt", "ann_over_snn", price) for price in ("spikes", "values")]
     rows.append(["an ANN that multiplies every value: times BNTT's energy", *ratios, ""])
     return table(("", "BNTT at 0.3, by spike", "by value", "ANN"), rows)

@@ -124,9 +124,15 @@ def text_of(evidence: Evidence) -> str:
     files = shown(evidence)
     heads = ("data", "network", "T", "fires", "epochs", "rate", "decay of γ", "by decay alone", "observed", "runs")
     parts = [in_short(evidence), FLOOR, *table(heads, floor_rows(floors()))]
-    parts += picture(files, "floor", "observed γ against γ by decay alone: the points lie on the line, except above it for T of 2 and 4 and for 30 epochs")
+    parts += picture(
+        files,
+        "floor",
+        "observed γ against γ by decay alone: the points lie on the line, except above it for T of 2 and 4 and for 30 epochs",
+    )
     parts += [EXIT, *_exits(evidence)]
-    parts += picture(files, "cifar10-steps25", "firing rate and mean γ of every layer over 25 steps, a conversion over 250")
+    parts += picture(
+        files, "cifar10-steps25", "firing rate and mean γ of every layer over 25 steps, a conversion over 250"
+    )
     parts += [DECAY, *_decays(evidence), "", CURVE]
     parts += picture(files, "decay", "accuracy against spikes at five decays of γ")
     parts += [*rates(evidence), ""]
@@ -149,7 +155,12 @@ def text_of(evidence: Evidence) -> str:
 
 def _exits(evidence: Evidence) -> list[str]:
     """Tabulate the floor and three ways to stop of four trainings."""
-    runs = (("cifar10-steps25", "bntt"), ("cifar10-whole", "bntt"), ("figure-7-elsewhere", "images"), ("figure-7-elsewhere", "events"))
+    runs = (
+        ("cifar10-steps25", "bntt"),
+        ("cifar10-whole", "bntt"),
+        ("figure-7-elsewhere", "images"),
+        ("figure-7-elsewhere", "events"),
+    )
     ways = (
         ("stopped by γ at the paper's threshold of 0.1", "paper-exit"),
         ("by γ at the threshold chosen on validation", "exit"),
@@ -167,13 +178,22 @@ def _exits(evidence: Evidence) -> list[str]:
     each = f"If each image stops by its own margin (`bntt exit --per-sample`), it takes {by_margin()}."
     heads = ("", "CIFAR-10, T = 25", "CIFAR-10 whole, T = 25", "Fashion-MNIST, T = 20", "recordings, T = 10")
     last = evidence.last_gamma("cifar10-whole")
-    elsewhere = ELSEWHERE.format(low=f"{min(last):.3f}", high=f"{max(last):.3f}", floor=evidence.cell("cifar10-whole", "bntt", "gamma-floor"))
+    elsewhere = ELSEWHERE.format(
+        low=f"{min(last):.3f}", high=f"{max(last):.3f}", floor=evidence.cell("cifar10-whole", "bntt", "gamma-floor")
+    )
     return [*table(heads, rows), "", elsewhere, "", each]
 
 
 def _decays(evidence: Evidence) -> list[str]:
     keys = ("accuracy", "spikes", "last-step", "exit-saved", "exit-lost")
-    heads = ("", "accuracy, %", "spikes per image", "firing at the last step", "steps saved by the exit, %", "points lost")
+    heads = (
+        "",
+        "accuracy, %",
+        "spikes per image",
+        "firing at the last step",
+        "steps saved by the exit, %",
+        "points lost",
+    )
     return table(heads, evidence.rows("gamma-decay", keys))
 
 
@@ -181,7 +201,9 @@ def _noise(evidence: Evidence) -> str:
     """Tabulate what noise costs by number of steps, on the same images."""
     rows = evidence.rows("noise-steps", ("noise-0", "noise-04", "lost-04"))
     heads = ("trained with", "accuracy without noise, %", "at σ = 0.4, %", "points lost")
-    return NOISE.format(table="\n".join(table(heads, rows)), starts=evidence.row("noise-steps", "whole")["cells"]["noise-04"]["n"])
+    return NOISE.format(
+        table="\n".join(table(heads, rows)), starts=evidence.row("noise-steps", "whole")["cells"]["noise-04"]["n"]
+    )
 
 
 def _ablation(evidence: Evidence) -> list[str]:
@@ -195,7 +217,9 @@ def _ablation(evidence: Evidence) -> list[str]:
         for run, label in ABLATED.items()
     ]
     heads = ("", "Fashion-MNIST, T = 8: accuracy, %", "spikes", "CIFAR-10, T = 25: accuracy, %", "spikes")
-    claims = table(("", "verdict", "why"), evidence.claims(study, "statistics by step", "a γ by step", "late steps", "CIFAR-10"))
+    claims = table(
+        ("", "verdict", "why"), evidence.claims(study, "statistics by step", "a γ by step", "late steps", "CIFAR-10")
+    )
     return [*table(heads, rows), "", *claims]
 
 
@@ -231,7 +255,12 @@ def _attacks(evidence: Evidence) -> str:
 
 def _beside(evidence: Evidence) -> list[str]:
     """Tabulate the claims that compare BNTT with other norms, and their verdicts."""
-    asked = ("BNTT is more accurate", "BNTT is as accurate", "BNTT at θ = 1 is more", "BNTT takes fewer spikes than pooled BN, tdBN")
+    asked = (
+        "BNTT is more accurate",
+        "BNTT is as accurate",
+        "BNTT at θ = 1 is more",
+        "BNTT takes fewer spikes than pooled BN, tdBN",
+    )
     return table(("claim or question", "verdict", "why"), evidence.claims("norms-anew", *asked))
 
 
@@ -249,9 +278,13 @@ def _longer(evidence: Evidence) -> list[str]:
 def _no_better(evidence: Evidence) -> list[str]:
     """Tabulate claims of an advantage of BNTT that do not hold or are not decided."""
     rows = [
-        *evidence.claims("cifar10-steps25", "BNTT is more accurate than pooled BN", "BNTT costs less arithmetic than that ANN"),
+        *evidence.claims(
+            "cifar10-steps25", "BNTT is more accurate than pooled BN", "BNTT costs less arithmetic than that ANN"
+        ),
         *evidence.claims("table-2", "BNTT is more accurate than no norm"),
-        *evidence.claims("figure-8", "BNTT bears noise better than the surrogate", "BNTT bears noise better than conversion"),
+        *evidence.claims(
+            "figure-8", "BNTT bears noise better than the surrogate", "BNTT bears noise better than conversion"
+        ),
         *evidence.claims("section-3.3", "a threshold that varies with time"),
         *evidence.claims("stability", "fewer starts fail with BNTT than with one"),
     ]

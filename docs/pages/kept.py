@@ -55,7 +55,9 @@ def epochs(run: Path) -> list[Facts]:
 def starts(name: str, study: str = "") -> list[Facts]:
     """Read every start of a run of a study, or ``NAME-SEED`` where no study has it, in order of its seed."""
     runs = read_json(ROOT / "results" / f"{study}.json")["runs"] if study else []
-    kept = [Path(one["directory"]).name for run in runs if run["name"] == name.partition("-")[2] for one in run["starts"]]
+    kept = [
+        Path(one["directory"]).name for run in runs if run["name"] == name.partition("-")[2] for one in run["starts"]
+    ]
     return [read(RUNS / run) for run in kept] or [read(run) for run in sorted(RUNS.glob(f"{name}-[0-9]"))]
 
 

@@ -61,9 +61,19 @@ def glance(report: dict) -> list[str]:
     rows = []
     for row in report["cases"]:
         timings = {timing["variant"]: timing for timing in row["timings"]}
-        cells = [f"{timings[name]['median']:.2f} s, {timings[name]['peak_over_base'] / 2**20:,.0f} MiB" for name in GLANCE]
+        cells = [
+            f"{timings[name]['median']:.2f} s, {timings[name]['peak_over_base'] / 2**20:,.0f} MiB" for name in GLANCE
+        ]
         rows.append([setting(row), firing(row), *cells, f"**{timings['fused']['speed']:.1f}x**"])
-    heads = ("", "neurons that fire", "loop", "SpikingJelly, list of norms", "snnTorch", "bntt", "bntt against the loop")
+    heads = (
+        "",
+        "neurons that fire",
+        "loop",
+        "SpikingJelly, list of norms",
+        "snnTorch",
+        "bntt",
+        "bntt against the loop",
+    )
     return as_table(heads, rows)
 
 
@@ -95,7 +105,17 @@ def deployed() -> list[str]:
                     *(f"{min(way[share] for way in times):.1%}" for share in ("within", "same_class")),
                 ]
             )
-        heads = ("", "1, whole", "1, stepped", "64, whole", "64, stepped", "memory", "file", "within 1e-4", "same class")
+        heads = (
+            "",
+            "1, whole",
+            "1, stepped",
+            "64, whole",
+            "64, stepped",
+            "memory",
+            "file",
+            "within 1e-4",
+            "same class",
+        )
         lines += [f"**{one['network']}**, T = {one['num_steps']}:", "", *as_table(heads, rows), ""]
     needs = [[way, ", ".join(sizes), f"{sum(sizes.values()) / 1e6:,.0f} MB"] for way, sizes in found["disk"].items()]
     return [*lines, *as_table(("", "needs, besides our own code", "on disk"), needs), ""]
@@ -148,7 +168,12 @@ def page() -> str:
     """Make the whole page: the hand-written text, with each line `{name}` in backticks replaced by a measurement."""
     measured = reports()
     parts = {name: compared(name, report) for name, report in measured.items()}
-    parts |= {"glance": glance(measured["standard"]), "accuracy": to_accuracy(), "deploy": deployed(), "scaling": scaling()}
+    parts |= {
+        "glance": glance(measured["standard"]),
+        "accuracy": to_accuracy(),
+        "deploy": deployed(),
+        "scaling": scaling(),
+    }
     text = introduction("performance") + "\n"
     for name, lines in parts.items():
         before, place, after = text.partition(f"\n`{{{name}}}`\n")

@@ -30,7 +30,9 @@ def _results() -> str:
     study = read_json(ROOT / "results" / f"{STUDY}.json")
     minutes = {run["name"]: _minutes(run["starts"]) for run in study["runs"]}
     rows = [row for row in study["table"]["rows"] if row["cells"]["accuracy"]]
-    commits = sorted({commit for row in rows for made in row["made_on"] for commit in re.findall(r" at (\w{12})", made)})
+    commits = sorted(
+        {commit for row in rows for made in row["made_on"] for commit in re.findall(r" at (\w{12})", made)}
+    )
     said = (
         "Values are mean ± standard deviation over starts. Minutes are the median time of one start on one thread, "
         "including validation. A conversion trains nothing: its minutes are the search for thresholds. Conversion and "
@@ -49,7 +51,9 @@ def _in_bfloat16(runs: list[Facts]) -> str:
     """Return how many starts of which runs computed their gradients in bfloat16."""
     counts = {run["label"]: [start.get("precision") for start in run["starts"]] for run in runs}
     return "; ".join(
-        f"{label}, {found.count('bf16-grad')} of {len(found)}" for label, found in counts.items() if "bf16-grad" in found
+        f"{label}, {found.count('bf16-grad')} of {len(found)}"
+        for label, found in counts.items()
+        if "bf16-grad" in found
     )
 
 

@@ -128,5 +128,11 @@ def page() -> str:
         lines, firsts = [*lines, *more], [*firsts, *found]
     more, found = growing()
     lines, firsts = [*lines, *more], [*firsts, *found]
-    ways = ["", "## How they were made", "", "The command of the first start; the other starts differ only in the seed.", ""]
+    ways = [
+        "",
+        "## How they were made",
+        "",
+        "The command of the first start; the other starts differ only in the seed.",
+        "",
+    ]
     return "\n".join([*lines, *ways, *(made(facts) for facts in firsts)]) + "\n"

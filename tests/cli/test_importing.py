@@ -52,7 +52,7 @@ def test_a_checkpoint_alone(file, capsys):
 def test_a_file_that_is_none_is_a_checkpoint_error(file, capsys):
     for payload, message in (
         (b"cposix\nsystem\n(S'true'\ntR.", "is no file of torch.save"),
-        (b"PK\3\4", "is not whole"),
+        (b"PK\3\4", "is damaged"),
         (None, "does not exist"),
     ):
         file.unlink() if payload is None else file.write_bytes(payload)

@@ -18,8 +18,7 @@ from bntt.analysis.measurements import MEASUREMENTS
 from bntt.cli import main as cli
 from bntt.cli import signals
 from bntt.engine.kernels import BackendError
-from bntt.io.cells import OtherSettingsError
-from bntt.io.checkpoint import CheckpointError
+from bntt.io.checkpoint import CheckpointError, OtherSettingsError
 from bntt.io.lock import RunLockedError
 from bntt.models import PretrainedError
 from bntt.runs.recipe.file import RecipeError

@@ -15,7 +15,7 @@ import torch
 import bntt
 from bntt.deploy import BundleError, DeployError, Runtime, bundle, describe, export
 from bntt.deploy.description import Pictures
-from bntt.io.sealed import _NO_SUM
+from bntt.io.files import _NO_SUM
 from bntt.models import pretrained, resnet20, vgg6
 from bntt.nn import fold
 from tests.rows import each_row

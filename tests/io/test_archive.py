@@ -84,10 +84,10 @@ def test_a_name_that_this_system_does_not_take_is_refused_in_a_sentence(tmp_path
             member = tarfile.TarInfo(called)
             member.size = len(inside)
             opened.addfile(member, io.BytesIO(inside))
-    with pytest.raises(CheckpointError, match=r"a file whose name of 312 characters this system does not take, 'xxx"):
+    with pytest.raises(CheckpointError, match=r"'x+', a name of 312 characters, which cannot be unpacked"):
         unpack_alone(path, tmp_path / "there")
     (tmp_path / SUMS).write_text(f"{digest_of_bytes(path.read_bytes())}  {path.name}\n")
-    with pytest.raises(CheckpointError, match="give its run a shorter name, and pack it again"):
+    with pytest.raises(CheckpointError, match="give its run a shorter name"):
         unpacked(tmp_path)
 
 

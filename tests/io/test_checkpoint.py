@@ -10,7 +10,7 @@ import pytest
 import safetensors.torch
 import torch
 
-from bntt.io import sealed
+from bntt.io import files
 from bntt.io.checkpoint import CheckpointError, load_checkpoint, read_checkpoint, read_facts, write_checkpoint
 from bntt.models import mlp
 
@@ -161,8 +161,8 @@ def signed(path, change):
     """The file with other bytes and a checksum that is right for them, as whoever makes files can write it."""
     payload = path.read_bytes()
     told = json.loads(payload[8 : 8 + int.from_bytes(payload[:8], "little")])["__metadata__"]["sha256"].encode()
-    blank = change(payload.replace(told, sealed._NO_SUM, 1))
-    path.write_bytes(blank.replace(sealed._NO_SUM, hashlib.sha256(blank).hexdigest().encode(), 1))
+    blank = change(payload.replace(told, files._NO_SUM, 1))
+    path.write_bytes(blank.replace(files._NO_SUM, hashlib.sha256(blank).hexdigest().encode(), 1))
 
 
 LIES = [
@@ -189,6 +189,6 @@ def test_a_head_that_lies_under_a_right_checksum(tmp_path):
 def test_a_head_beyond_any_is_not_parsed(tmp_path, monkeypatch):
     path = tmp_path / "x"
     path.write_bytes(((32 << 20) + 1).to_bytes(8, "little") + b"{}")
-    monkeypatch.setattr("bntt.io.sealed.json.loads", lambda *_, **__: pytest.fail("it was parsed"))
+    monkeypatch.setattr("bntt.io.files.json.loads", lambda *_, **__: pytest.fail("it was parsed"))
     with pytest.raises(CheckpointError, match="its header cannot be read"):
         read_checkpoint(path)

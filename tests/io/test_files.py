@@ -8,24 +8,26 @@ from pathlib import Path
 import pytest
 
 from bntt.io import files
-from bntt.io.cells import OtherSettingsError, hold_cells, read_cell, write_cell
-from bntt.io.checkpoint import CheckpointError
+from bntt.io.checkpoint import CheckpointError, OtherSettingsError, read_cell, write_cell
 from bntt.io.errors import DataError
 from bntt.io.files import (
+    TomlError,
     digest,
     digest_of_bytes,
     digest_of_text,
     digest_of_values,
     find_object,
+    names_in,
     read_file,
     read_json,
+    read_named,
     sync_folder,
+    unknown_key,
     write_json,
     write_json_lines,
     write_whole,
 )
-from bntt.io.lock import RunLockedError
-from bntt.io.toml_file import TomlError, names_in, read_named, unknown_key
+from bntt.io.lock import RunLockedError, hold_cells
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO, errno.EACCES])

@@ -40,7 +40,7 @@ def test_elsewhere_nothing_is_done_or_said(platform, monkeypatch):
 
 def test_windows_is_asked_for_the_working_set(monkeypatch):
     def tell(process, counters, size):
-        counters._obj.peak, counters._obj.now = 7, 5
+        counters._obj[1:3] = 7, 5
 
     kernel = SimpleNamespace(GetCurrentProcess=lambda: 1, K32GetProcessMemoryInfo=tell)
     monkeypatch.setattr(sys, "platform", "win32")

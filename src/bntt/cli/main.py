@@ -245,8 +245,7 @@ def exit_code(error: Exception) -> int | None:
     from bntt.data.errors import DataError
     from bntt.deploy.errors import BundleError, DeployError
     from bntt.engine.kernels import BackendError
-    from bntt.io.cells import OtherSettingsError
-    from bntt.io.checkpoint import CheckpointError
+    from bntt.io.checkpoint import CheckpointError, OtherSettingsError
     from bntt.io.lock import RunLockedError
     from bntt.models import PretrainedError
     from bntt.runs.recipe.build import DeviceError

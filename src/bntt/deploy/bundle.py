@@ -12,8 +12,7 @@ from safetensors import SafetensorError
 
 from bntt.deploy.description import Array, Description, to_tree, typed
 from bntt.deploy.errors import BundleError, DeployError
-from bntt.io.files import parse_json, write_whole
-from bntt.io.sealed import Seal
+from bntt.io.files import Seal, parse_json, write_whole
 
 SEAL = Seal("bundle", "bundle 1", BundleError)
 WeightType = Literal["float32", "float16", "int8"]

@@ -21,6 +21,8 @@ SUFFIX = ".tar.xz"
 SUMS = "SHA256SUMS"
 LARGEST = 1 << 29
 WRONG = {"\n": "a line break", "\0": "a NUL", "\\": "a backslash"}
+NO_PLACE = {errno.EEXIST, errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG, errno.EINVAL}
+"""Errors of a name that is a file's and a folder's, or that this system does not take."""
 Files = Iterable[tuple[str, bytes]]
 _UNPACKED: dict[tuple[Path, str], Path] = {}
 """Folders of archives that this process has unpacked, by their checksums; removed when it ends."""
@@ -103,15 +105,12 @@ def _write(target: Path, archive: Path, files: Files) -> None:
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(content)
-        except (FileExistsError, IsADirectoryError, NotADirectoryError) as error:
-            where = Path(str(error.filename)).relative_to(target)
-            raise CheckpointError(f"{archive} holds {where} as a file and as a folder: fetch it again") from None
         except OSError as error:
-            if error.errno not in (errno.ENAMETOOLONG, errno.EINVAL):
+            if error.errno not in NO_PLACE:
                 raise
             raise CheckpointError(
-                f"{archive} holds a file whose name of {len(name)} characters this system does not take, "
-                f"{name[:40]!r}...: give its run a shorter name, and pack it again"
+                f"{archive} holds {name[:40]!r}, a name of {len(name)} characters, which cannot be unpacked "
+                f"({error.strerror}): fetch it again, or give its run a shorter name and pack it again"
             ) from None
 
 

@@ -1,20 +1,20 @@
-"""Checkpoints: tensors with facts in the header, written whole or not at all, and sealed (:mod:`bntt.io.sealed`)."""
+"""Checkpoints: tensors with facts in the header, sealed (:mod:`bntt.io.files`); cells of work that can be resumed."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import safetensors.torch
 import torch
 from torch import Tensor, nn
 
 from bntt.io.errors import refusing
-from bntt.io.files import digest_of_bytes, write_whole
-from bntt.io.sealed import Seal
+from bntt.io.files import Seal, digest_of_bytes, read_json, write_json, write_whole
 
+Parsed = TypeVar("Parsed")
 TIED = "tied"
 """Key of the header's note on names that refer to another name's tensor."""
 
@@ -164,3 +164,28 @@ def untied(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, 
         views[view] = name
         memory.add(place)
     return own, tied
+
+
+class OtherSettingsError(ValueError):
+    """A cell that was computed with other settings than those asked for."""
+
+
+def write_cell(path: Path, settings: Mapping[str, Any], values: Mapping[str, Any]) -> None:
+    """Save a part of a long computation, so that an interrupted one can resume, with the settings it was made with."""
+    write_json(path, {"settings": settings, **values})
+
+
+def read_cell(path: Path, settings: Mapping[str, Any], parse: Callable[[Any], Parsed]) -> Parsed | None:
+    """Read a cell; None if there is none."""
+    wanted = json.loads(json.dumps(settings))
+    if not path.exists():
+        return None
+    with refusing(f"{path} is damaged", remedy="delete it, and it is computed again", error=CheckpointError):
+        values = read_json(path)
+        had = values.pop("settings")
+        different = sorted(key for key in had | wanted if had.get(key) != wanted.get(key))
+        cell = parse(values)
+    if different:
+        how = f"({', '.join(different)} differ): delete it, or give another folder as --out"
+        raise OtherSettingsError(f"{path} was computed with other settings {how}")
+    return cell

@@ -1,4 +1,4 @@
-"""One process per run directory, and per folder of archives while one is written."""
+"""One process per folder: a run's directory, the cells of a computation, archives while one is written."""
 
 from __future__ import annotations
 
@@ -38,6 +38,14 @@ def hold_run(path: Path, *, name: str = "lock", seconds: float = 0.0) -> Iterato
                 owner.unlink()
         finally:
             lock.release()
+
+
+@contextmanager
+def hold_cells(folder: Path) -> Iterator[None]:
+    """Create the folder of cells if it is missing, and keep every other process out while the block runs."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with hold_run(folder):
+        yield
 
 
 def _lock(file: Path, seconds: float) -> BaseFileLock:

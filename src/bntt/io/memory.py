@@ -1,8 +1,9 @@
-"""Memory of this process, as the kernel reports it."""
+"""Memory of this process, as the kernel reports it; the environment of the processes that it starts."""
 
 from __future__ import annotations
 
 import ctypes
+import os
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -22,23 +23,14 @@ def resident(key: str = "VmRSS") -> int:
     return most if sys.platform == "darwin" else 1024 * most
 
 
-class _Counters(ctypes.Structure):
-    """``PROCESS_MEMORY_COUNTERS`` of Windows."""
-
-    _fields_ = (
-        *((name, ctypes.c_uint32) for name in ("size", "faults")),
-        *((name, ctypes.c_size_t) for name in ("peak", "now", "a", "b", "c", "d", "e", "f")),
-    )
-
-
 def _working_set(key: str) -> int:
     """Return what Windows counts: the working set now, or for "VmHWM" its largest size."""
-    kernel, counters = ctypes.CDLL("kernel32"), _Counters()
-    counters.size = ctypes.sizeof(counters)
+    counters = (ctypes.c_size_t * 9)(72)  # PROCESS_MEMORY_COUNTERS of 64 bits: its size, the peak, the value now
+    kernel = ctypes.CDLL("kernel32")
     kernel.GetCurrentProcess.restype = ctypes.c_void_p
     process = ctypes.c_void_p(kernel.GetCurrentProcess())
-    kernel.K32GetProcessMemoryInfo(process, ctypes.byref(counters), counters.size)
-    return int(counters.peak if key == "VmHWM" else counters.now)
+    kernel.K32GetProcessMemoryInfo(process, ctypes.byref(counters), 72)
+    return counters[1 if key == "VmHWM" else 2]
 
 
 def forget_peak() -> None:
@@ -52,3 +44,12 @@ def keep_freed_memory() -> None:
     if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
         for parameter, value in ((-4, 0), (-1, 2**31 - 1), (-2, 2**28)):  # M_MMAP_MAX, M_TRIM_THRESHOLD, M_TOP_PAD
             libc.mallopt(parameter, value)
+
+
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+"""Variables that keep OpenMP, OpenBLAS and MKL to one thread; they are read when a process starts."""
+
+
+def environment(**changed: str) -> dict[str, str]:
+    """Return this process's environment with some variables changed and its ``sys.path``."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), **changed}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -19,6 +18,8 @@ if TYPE_CHECKING:
     from PIL import Image
 
 Pixels = NDArray[np.uint8]
+Described = tuple[Pixels, tuple[str, ...]]
+"""Pixels ``[C, H, W]``, and what was done: "turned upright (EXIF orientation 6)", "resized from 640x480 to 28x28"."""
 LARGEST = 1 << 26
 FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "PPM", "TIFF", "GIF")
 """Formats that Pillow may open: its other readers, some of which start programs, never see a file."""
@@ -41,7 +42,7 @@ NAMES = {1: "gray", 3: "RGB"}
 Fit = Literal["crop", "pad", "stretch"]
 
 
-def decoded(read: Callable[[], bytes], where: str) -> tuple[Pixels, tuple[str, ...]]:
+def decoded(read: Callable[[], bytes], where: str) -> Described:
     """Decode a file, upright: gray has one channel, RGB (also palette, CMYK) three; also describe what was done."""
     from PIL import Image, UnidentifiedImageError
 
@@ -52,14 +53,15 @@ def decoded(read: Callable[[], bytes], where: str) -> tuple[Pixels, tuple[str, .
             raise DataError(
                 f"{where} cannot be decoded (no image of the formats {', '.join(FORMATS)}): convert it, or move it away"
             ) from None
+        fault, frames = "", getattr(image, "n_frames", 1)
         if image.width * image.height > PIXELS:
-            raise DataError(f"{where} has {image.width}x{image.height} pixels, more than {PIXELS}")
-        count = getattr(image, "n_frames", 1)
-        if count > 1 and image.format != "MPO":  # MPO: a JPEG with previews of itself
-            raise DataError(f"{where} holds {count} images: only files with one image are read")
-        deep = image.mode == "I" and image.format == "PPM"  # 16 bits, but not in other formats
-        if not deep and image.mode not in MODES_READ:
-            raise DataError(f"{where} has mode {image.mode}: convert it to gray or RGB of 8 or 16 bits")
+            fault = f"has {image.width}x{image.height} pixels, more than {PIXELS}"
+        elif frames > 1 and image.format != "MPO":  # MPO: a JPEG with previews of itself
+            fault = f"holds {frames} images: only files with one image are read"
+        elif image.mode not in MODES_READ and (image.mode, image.format) != ("I", "PPM"):  # PPM's has 16 bits
+            fault = f"has mode {image.mode}: convert it to gray or RGB of 8 or 16 bits"
+        if fault:
+            raise DataError(f"{where} {fault}")
         orientation, changes = orientation_of(image), list[str]()
         if orientation != 1:
             changes.append(f"turned upright (EXIF orientation {orientation})")
@@ -94,7 +96,7 @@ def orientation_of(image: Image.Image) -> int:
     return said if isinstance(said, int) and said in TURNS else 1
 
 
-def brought_to(pixels: Pixels, shape: Sequence[int], fit: Fit) -> tuple[Pixels, tuple[str, ...]]:
+def brought_to(pixels: Pixels, shape: Sequence[int], fit: Fit) -> Described:
     """Convert an image ``[C, H, W]`` to a shape, and describe the changes; the mode is changed first, then the size."""
     from PIL import Image, ImageOps
 
@@ -126,20 +128,8 @@ def _channels_first(pixels: NDArray[Any]) -> Pixels:
     return made
 
 
-@dataclass(frozen=True)
-class Picture:
-    """Picture in the form that a network takes."""
-
-    path: Path
-    pixels: Pixels
-    """``[C, H, W]``."""
-    changes: tuple[str, ...]
-    """Descriptions of the changes: "turned upright (EXIF orientation 6)", "put on white", "gray from RGB", "resized
-    from 640x480 to 28x28" (width x height), "inverted"."""
-
-
-def read_picture(path: Path, shape: Sequence[int], *, fit: Fit = "stretch", invert: bool = False) -> Picture:
-    """Read one image file for a network that takes images of this shape."""
+def read_picture(path: Path, shape: Sequence[int], *, fit: Fit = "stretch", invert: bool = False) -> Described:
+    """Read one image file for a network that takes images of this shape, and describe how it was changed."""
     from PIL import Image
 
     if (channels := shape[0]) not in MODES:
@@ -148,5 +138,4 @@ def read_picture(path: Path, shape: Sequence[int], *, fit: Fit = "stretch", inve
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit is lower
         pixels, seen = decoded(lambda: read_file(path, LARGEST), str(path))
     values, changes = brought_to(pixels, shape, fit)
-    changes = (*seen, *changes)
-    return Picture(path, 255 - values, (*changes, "inverted")) if invert else Picture(path, values, changes)
+    return (255 - values, (*seen, *changes, "inverted")) if invert else (values, (*seen, *changes))

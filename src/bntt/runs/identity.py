@@ -15,8 +15,7 @@ from torch import Tensor, nn
 from bntt.data.prepared import Manifest
 from bntt.engine.private import STANDARD
 from bntt.io.checkpoint import CheckpointError, state_digest
-from bntt.io.files import digest, digest_of_text, digest_of_values, flatten, read_json
-from bntt.io.toml_file import tables_of
+from bntt.io.files import digest, digest_of_text, digest_of_values, flatten, read_json, tables_of
 from bntt.models import MODELS
 from bntt.models.spiking import as_built
 from bntt.nn import SpikingClassifier

@@ -136,9 +136,9 @@ def _pictures(shape: Sequence[int], order: str, fit: Fit) -> Reader:
     """Read pictures, for a network that takes them in this shape, or as sequences in this order."""
 
     def read(path: Path, invert: bool) -> Shown:
-        picture = read_picture(path, shape, fit=fit, invert=invert)
-        pixels = torch.from_numpy(picture.pixels)
-        return Shown(path, pixels, pixels, picture.changes)
+        values, changes = read_picture(path, shape, fit=fit, invert=invert)
+        pixels = torch.from_numpy(values)
+        return Shown(path, pixels, pixels, changes)
 
     def sample(pixels: Tensor) -> Tensor:
         image = pixels.unsqueeze(0).float() / 255

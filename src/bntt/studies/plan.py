@@ -20,7 +20,7 @@ from bntt.data.registry import DATASETS
 from bntt.engine.compute import Precision
 from bntt.engine.kernels import BackendError
 from bntt.io.files import last_name
-from bntt.io.toml_file import names_in
+from bntt.io.files import names_in
 from bntt.models import MODELS
 from bntt.nn import TemporalNorm
 from bntt.nn.norms.methods import FAMILY

@@ -16,7 +16,7 @@ from pydantic import Field
 from bntt.analysis.measurement import ArgumentError
 from bntt.analysis.measurements import MEASUREMENTS
 from bntt.analysis.result import Metric
-from bntt.io.toml_file import TomlError, names_in, read_named
+from bntt.io.files import TomlError, names_in, read_named
 from bntt.runs.recipe.file import TomlTable, unknown_name, validate_by_kind, validate_table
 from bntt.runs.recipe.schema import RecipeError
 from bntt.studies.claims import RULES, Claim

@@ -10,7 +10,7 @@ from torch import nn
 from bntt.analysis.card.hardware_profile import hardware_profile
 from bntt.analysis.card.measurement import CardArguments, CardResult
 from bntt.deploy import describe, export
-from bntt.io.sealed import Seal
+from bntt.io.files import Seal
 from bntt.models import pretrained, resnet20
 from bntt.nn import BNTT, LIF, DirectEncoder, FrameEncoder, Readout, SpikingBlock, SpikingClassifier, SpikingNetwork
 from bntt.runs.measure import measure

@@ -7,7 +7,7 @@ import tomli_w
 
 from bntt.analysis.energy.measurement import FOLDER, Digital, LayerRow, Neuromorphic, load_costs
 from bntt.analysis.measurement import ArgumentError
-from bntt.io.toml_file import names_in
+from bntt.io.files import names_in
 
 DIGITAL = {"kind": "digital", "unit": "nJ", "source": "mine", "mac": 5, "addition": 1.5, "multiplication": 0.0}
 CHIP = {"kind": "neuromorphic", "unit": "pJ", "source": "mine", "spike": 2.0, "operation": 0.5, "step": 100.0}

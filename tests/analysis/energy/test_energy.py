@@ -25,7 +25,7 @@ from bntt.analysis.energy.operations import LayerOperations, Operations, Updates
 from bntt.analysis.measurement import ArgumentError, Progress
 from bntt.analysis.result import result_from
 from bntt.cli import main as cli
-from bntt.io.toml_file import names_in
+from bntt.io.files import names_in
 from tests.runs.tiny import parts
 from tests.trained import copied_run, opened_run
 

@@ -9,8 +9,7 @@ import torch
 from bntt.analysis.measurement import Progress
 from bntt.analysis.stability.gradients import gradient_norms
 from bntt.data.samples import fair_order
-from bntt.io.cells import OtherSettingsError
-from bntt.io.checkpoint import CheckpointError
+from bntt.io.checkpoint import CheckpointError, OtherSettingsError
 from bntt.runs.open_run import OpenedRecipe
 from bntt.runs.parts import Part
 from bntt.runs.recipe.build import build_model

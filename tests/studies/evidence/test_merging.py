@@ -167,5 +167,5 @@ def test_a_file_that_is_no_such_archive_is_refused(tmp_path, here):
 
 def test_files_that_could_not_lie_beside_each_other_are_refused(tmp_path):
     pack_alone(tmp_path / "x.tar.xz", dict.fromkeys(("a", "a/b"), b"x"))
-    with pytest.raises(CheckpointError, match="a as a file and as a folder"):
+    with pytest.raises(CheckpointError, match=r"'a(/.*)?', .* cannot be unpacked"):
         unpack_alone(tmp_path / "x.tar.xz", tmp_path / "there")

@@ -45,8 +45,9 @@ from bntt.analysis.attack.measurement import (
 )
 from bntt.analysis.measurement import ArgumentError, Opened, Progress, run_names
 from bntt.analysis.result import Number, Record, result_from
-from bntt.io.cells import hold_cells, read_cell, write_cell
+from bntt.io.checkpoint import read_cell, write_cell
 from bntt.io.files import digest_of_bytes, digest_of_values
+from bntt.io.lock import hold_cells
 from bntt.nn.kinds import encoder_facts
 from bntt.nn.network.call import index_of
 from bntt.nn.network.classifier import SpikingClassifier

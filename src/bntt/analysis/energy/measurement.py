@@ -15,7 +15,7 @@ from bntt.analysis.measurement import ArgumentError, Draws, Measurement, Opened,
 from bntt.analysis.result import BEYOND, Count, Number, OverSteps, Record, Result, Share, Shown, table
 from bntt.charts.records import Axis, Bar, Bars
 from bntt.charts.section import Cell, Section, Table, plural
-from bntt.io.toml_file import TomlError, names_in, read_named
+from bntt.io.files import TomlError, names_in, read_named
 
 NOTE = (
     "an estimate from a table, not a measurement: published estimates of one network by different models disagree by "

@@ -31,7 +31,7 @@ from bntt.deploy.description import (
 from bntt.deploy.errors import BundleError, DeployError
 from bntt.deploy.nir import hdf5
 from bntt.deploy.nir.graph import DT, FACTS, KEPT, LAYER, PART
-from bntt.io.child import environment
+from bntt.io.memory import environment
 from bntt.io.files import parse_json, read_file
 
 if TYPE_CHECKING:

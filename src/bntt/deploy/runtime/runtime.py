@@ -172,9 +172,8 @@ class Runtime:
             DeployError: if the bundle does not say how a picture becomes a sample.
         """
         how = pictures_of(self.description)
-        picture = read_picture(Path(path), how.shape, fit=how.fit, invert=invert)
-        pixels = picture.pixels[None].astype(np.float32) / np.float32(255)
-        return arranged(pixels, how.order), picture.changes
+        pixels, changes = read_picture(Path(path), how.shape, fit=how.fit, invert=invert)
+        return arranged(pixels[None].astype(np.float32) / np.float32(255), how.order), changes
 
     def run(self, x: Any, *, seed: int = 0, index: Any = None, draw: int = 0, steps: int | None = None) -> Array:
         """Return logits ``[B, K]`` after all steps, or after the first ``steps`` of them.

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from bntt.deploy.runtime.runtime import Runtime
-from bntt.io.child import ONE_THREAD, environment
+from bntt.io.memory import ONE_THREAD, environment
 
 CALLS = 5
 """Calls of each bundle and number of steps in a round."""

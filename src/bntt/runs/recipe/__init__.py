@@ -1,6 +1,6 @@
 """Recipes, one file each: schema, reading and writing, and building data and a network from one."""
 
-from bntt.io.toml_file import names_in
+from bntt.io.files import names_in
 
 
 def recipe_names() -> list[str]:

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import tomli_w
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from bntt.io.toml_file import TomlError, read_named, tables_of, unknown_key
+from bntt.io.files import TomlError, read_named, tables_of, unknown_key
 from bntt.options import Option, OptionError, options_of
 from bntt.runs.recipe.schema import Recipe as Recipe
 from bntt.runs.recipe.schema import RecipeError as RecipeError

@@ -15,7 +15,8 @@ from bntt.analysis.result import result_from
 from bntt.analysis.stability.gradients import gradient_norms, loss_along_gradient
 from bntt.data import Batch, SampleLoader
 from bntt.data.samples import fair_order, some_of
-from bntt.io.cells import hold_cells, read_cell, write_cell
+from bntt.io.checkpoint import read_cell, write_cell
+from bntt.io.lock import hold_cells
 from bntt.nn import SpikingClassifier
 from bntt.runs.environment import NUMERICS
 from bntt.runs.identity import rules_facts

@@ -15,8 +15,7 @@ from bntt.analysis.accuracy.measurement import EvaluationResult
 from bntt.analysis.measurement import ArgumentError, Measurement
 from bntt.analysis.result import Number, Record, first_fault, result_from
 from bntt.charts.section import Cell, Section, Table, count, duration, gap, interval, plural, share
-from bntt.io.files import flatten, parse_json
-from bntt.io.toml_file import tables_of
+from bntt.io.files import flatten, parse_json, tables_of
 from bntt.runs.measurements import MEASUREMENTS
 from bntt.runs.training.curves import best_epoch, training_curves
 from bntt.studies.study_record import ClaimRecord
