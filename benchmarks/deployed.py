@@ -26,7 +26,7 @@ from benchmarks.workers import Worker, take_turns
 from bntt.data import fashion_mnist_bundled
 from bntt.data.events.binning import Binning, to_frames
 from bntt.data.events.camera import simulate
-from bntt.data.sequences import arrange
+from bntt.data.samples import arrange
 from bntt.deploy import describe, export
 from bntt.engine.compute import Compute
 from bntt.engine.kernels import why_unavailable

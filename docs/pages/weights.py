@@ -27,7 +27,7 @@ from bntt.analysis.accuracy.measurement import EvaluateArguments
 from bntt.analysis.energy.measurement import EnergyResult
 from bntt.analysis.measurement import Progress
 from bntt.data import fashion_mnist_bundled
-from bntt.data.sequences import arrange
+from bntt.data.samples import arrange
 from bntt.engine.compute import Compute
 from bntt.models import PretrainedFacts
 from bntt.models.pretrained import read_pretrained

@@ -9,9 +9,9 @@ from bntt.cli import data as cli_data
 from bntt.cli import main as cli
 from bntt.cli.data import FrameFlags
 from bntt.data import catalog
-from bntt.data.errors import DataError
 from bntt.data.events.binning import Binning
-from bntt.data.events.event_sets import Framing
+from bntt.data.events.formats import Framing
+from bntt.io.errors import DataError
 from bntt.runs.recipe.first_sample import recipe_for
 from tests import fakes
 

@@ -4,8 +4,8 @@ import pytest
 
 from bntt.analysis.card import hardware_profile
 from bntt.cli import main as cli
-from bntt.data.errors import DataError
 from bntt.deploy import bundle, from_nir
+from bntt.io.errors import DataError
 from bntt.runs import open_run
 from bntt.runs.measure import measure
 from bntt.runs.open_run import load_run

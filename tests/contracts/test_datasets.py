@@ -12,11 +12,11 @@ from bntt.data.augment import AUGMENTATIONS, EVENT_AUGMENTATIONS
 from bntt.data.catalog import open_dataset, open_samples, prepare
 from bntt.data.events.aedat2 import SIMULATED
 from bntt.data.events.binning import Binning
-from bntt.data.events.event_sets import Framing
+from bntt.data.events.formats import Framing
 from bntt.data.images.cifar import CIFAR100
 from bntt.data.prepared import load_prepared, read_manifest
 from bntt.data.registry import DATASETS, Dataset, register
-from bntt.data.sequences import ORDERS
+from bntt.data.samples import ORDERS
 from bntt.runs.recipe import recipe_names
 from bntt.runs.recipe.file import RecipeError, load_recipe
 from tests import fakes

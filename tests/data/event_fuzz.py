@@ -18,12 +18,11 @@ from pathlib import Path
 
 import numpy as np
 
-from bntt.data.errors import DataError
 from bntt.data.events.aedat2 import DAVIS346, read_aedat2
 from bntt.data.events.aedat4 import read_aedat4
-from bntt.data.events.binning import Binning, to_frames
+from bntt.data.events.binning import Binning, Events, to_frames
 from bntt.data.events.formats import read_nmnist
-from bntt.data.events.recording import Events
+from bntt.io.errors import DataError
 from tests.data.damaged import VERSION, archive, array, saved, zipped
 from tests.data.events.aedat4_files import recording
 from tests.data.guarded import MEMORY as BEYOND

@@ -22,10 +22,10 @@ import numpy as np
 import torch
 
 from bntt.data.catalog import open_samples, prepare
-from bntt.data.errors import DataError
 from bntt.data.events.binning import Binning
 from bntt.data.events.event_folder import FrameSplits
-from bntt.data.events.event_sets import Framing
+from bntt.data.events.formats import Framing
+from bntt.io.errors import DataError
 from bntt.io.files import digest
 from tests import fakes
 from tests.data.damaged import VERSION

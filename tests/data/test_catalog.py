@@ -12,10 +12,10 @@ import pytest
 import torch
 
 from bntt.data import FrameSet, FrameSplits, catalog
-from bntt.data.errors import DataError
 from bntt.data.images.image_folder import fingerprint
 from bntt.data.prepared import write_prepared
 from bntt.data.registry import Dataset
+from bntt.io.errors import DataError
 from bntt.io.files import digest
 from tests import fakes
 from tests.rows import each_row

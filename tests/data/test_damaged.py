@@ -2,7 +2,7 @@
 
 import pytest
 
-from bntt.data.errors import DataError
+from bntt.io.errors import DataError
 from tests.data.damaged import AEDAT2, ARCHIVE, NMNIST
 from tests.rows import each_row
 

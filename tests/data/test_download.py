@@ -13,7 +13,7 @@ import pytest
 
 from bntt.data import download as files
 from bntt.data.download import _HttpsOnly, download
-from bntt.data.errors import DataError
+from bntt.io.errors import DataError
 from bntt.io.files import digest, parse_json
 from tests.rows import each_row
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from bntt.data import ImageSet, SampleLoader, SequenceSet, split_validation
-from bntt.data.sequences import ORDERS, arrange, digest_of, places
+from bntt.data.samples import ORDERS, arrange, digest_of, places
 from tests.rows import each_row
 
 LABELS = torch.tensor([0, 1, 1])

@@ -5,9 +5,9 @@ import zipfile
 import pytest
 
 from bntt.data import listing as members
-from bntt.data.errors import DataError
 from bntt.data.images.image_folder import read_images
 from bntt.data.listing import announced, check_members
+from bntt.io.errors import DataError
 from tests.rows import each_row
 
 

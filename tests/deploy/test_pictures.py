@@ -8,8 +8,7 @@ from PIL import Image
 import bntt
 import bntt_runtime
 from bntt.analysis.accuracy.evaluation import FIRST_DRAW
-from bntt.data.image_set import ImageSet
-from bntt.data.sequences import ORDERS, SequenceSet
+from bntt.data.samples import ORDERS, ImageSet, SequenceSet
 from bntt.deploy import DeployError, Runtime, describe
 from bntt.deploy.description import Pictures
 from bntt.deploy.runtime import EVALUATION

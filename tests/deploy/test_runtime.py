@@ -12,7 +12,7 @@ import torch
 
 import bntt
 from bntt.analysis.exit.early_exit import CRITERIA, certainty, exit_step, gamma_profile
-from bntt.data.sequences import places
+from bntt.data.samples import places
 from bntt.deploy import DeployError, Runtime, describe, export
 from bntt.deploy.description import Description, Encoder, Layer, Weights
 from bntt.deploy.runtime import encoding

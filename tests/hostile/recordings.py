@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from bntt.data.errors import DataError
 from bntt.data.events.binning import Binning, to_frames
+from bntt.io.errors import DataError
 from tests.data.event_fuzz import FOREIGN, SEEDS
 from tests.hostile.format import Format, as_file
 

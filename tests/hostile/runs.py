@@ -15,9 +15,9 @@ import torch
 import bntt
 from bntt.analysis.energy.measurement import load_costs
 from bntt.analysis.measurement import ArgumentError
-from bntt.data.errors import DataError
 from bntt.deploy import BundleError, bundle, describe
 from bntt.io.checkpoint import CheckpointError, read_checkpoint, read_facts, write_checkpoint
+from bntt.io.errors import DataError
 from bntt.io.pickled import read_pickled
 from bntt.models import resnet20
 from bntt.runs.imported import ImportSettings, import_network

@@ -17,9 +17,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from bntt.data.errors import DataError
 from bntt.data.events.formats import read_event_archive
 from bntt.io.checkpoint import CheckpointError, read_checkpoint, write_checkpoint
+from bntt.io.errors import DataError
 from bntt.io.pickled import read_pickled
 from bntt.models import mlp
 from bntt.runs.directory import Checkpoints

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from bntt.data import SampleLoader
-from bntt.data.image_set import ImageSet
+from bntt.data.samples import ImageSet
 from bntt.io.checkpoint import read_checkpoint
 from bntt.models import vgg9
 from bntt.nn import PoissonEncoder, SpikingClassifier

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from bntt import register
-from bntt.data.errors import DataError
 from bntt.io.checkpoint import CheckpointError, load_checkpoint, read_facts
+from bntt.io.errors import DataError
 from bntt.models import vgg6
 from bntt.models.spiking import RESETS
 from bntt.runs.evaluation import retimed, retiming_of

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bntt.data.errors import DataError
+from bntt.io.errors import DataError
 from bntt.studies.plan import EACH, StudyPlan, check_possible, decide_actions, missing, overview
 from tests.studies.kept import study
 from tests.studies.test_work_items import items

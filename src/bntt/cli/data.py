@@ -14,7 +14,7 @@ from bntt.cli.predict import check_picture
 from bntt.cli.train import Overrides
 
 if TYPE_CHECKING:
-    from bntt.data.events.event_sets import Framing
+    from bntt.data.events.formats import Framing
     from bntt.data.images.image_folder import Fitting
     from bntt.data.prepared import Manifest
 
@@ -76,11 +76,11 @@ class FrameFlags:
 
     def framing(self, name: str) -> Framing | Fitting | None:
         """Make the framing or fitting that the flags describe for a dataset; None: samples stay as they are."""
-        from bntt.data.errors import DataError
         from bntt.data.events.binning import Binning
-        from bntt.data.events.event_sets import Framing
+        from bntt.data.events.formats import Framing
         from bntt.data.images.image_folder import Fitting
         from bntt.data.registry import DATASETS
+        from bntt.io.errors import DataError
 
         dataset = DATASETS[name]
         size = dataset.frame_size if self.size is None else self.size
@@ -129,8 +129,8 @@ def prepare(
     """
     from bntt.cli import console
     from bntt.data.catalog import prepare as prepare_dataset
-    from bntt.data.errors import DataError
     from bntt.data.registry import DATASETS
+    from bntt.io.errors import DataError
 
     framing = frames.framing(name)
     if DATASETS[name].formats and (download or allow_modified_data):
@@ -166,9 +166,9 @@ def simulate(
     """
     from bntt.cli import console
     from bntt.data.catalog import open_dataset, simulated_root
-    from bntt.data.errors import DataError
     from bntt.data.events.camera import simulate_set
     from bntt.data.registry import DATASETS
+    from bntt.io.errors import DataError
     from bntt.runs.directory import check_folders
 
     if "root" in DATASETS[name].needs and to is None:
@@ -195,9 +195,9 @@ def verify(name: tyro.conf.Positional[Name], source: Annotated[Path | None, tyro
     """
     from bntt.cli import console
     from bntt.data.catalog import prepared_folder, prepared_folders
-    from bntt.data.errors import DataError
     from bntt.data.prepared import cache_root, read_manifest, verify_prepared
     from bntt.data.registry import DATASETS
+    from bntt.io.errors import DataError
 
     if DATASETS[name].formats or "root" not in DATASETS[name].needs:
         place, found = cache_root(), dict(prepared_folders(name, source))
@@ -220,13 +220,15 @@ def where() -> None:
     """
     from bntt.cli import console
     from bntt.data.catalog import locate, prepared_folders
-    from bntt.data.errors import DamagedManifest
+    from bntt.data.prepared import cache_root
     from bntt.data.registry import DATASETS
+    from bntt.io.errors import DataError
 
+    cache_root()  # refuses a system without one
     for name, dataset in DATASETS.items():
         try:
             lines = [] if dataset.make else [_describe(name, *one) for one in prepared_folders(name)]
-        except DamagedManifest as error:
+        except DataError as error:  # others may be whole
             lines = [f"{name}: {error}"]
         found = None if lines or dataset.make else locate(name)
         said = "built in" if dataset.make else f"not prepared, found in {found}" if found else "not here"

@@ -242,10 +242,10 @@ def exit_code(error: Exception) -> int | None:
     from bntt.analysis import LossBudgetError
     from bntt.analysis.attack.attacks import NoFoolboxError, NoGradientError
     from bntt.analysis.measurement import ArgumentError, InvalidResultError
-    from bntt.data.errors import DataError
     from bntt.deploy.errors import BundleError, DeployError
     from bntt.engine.kernels import BackendError
     from bntt.io.checkpoint import CheckpointError, OtherSettingsError
+    from bntt.io.errors import DataError
     from bntt.io.lock import RunLockedError
     from bntt.models import PretrainedError
     from bntt.runs.recipe.build import DeviceError

@@ -9,14 +9,13 @@ from typing import Any
 
 from bntt.data.download import download
 from bntt.data.events.event_folder import load_events, prepare_events, recordings_fingerprint
-from bntt.data.events.event_sets import Framing
-from bntt.data.frames import FrameSplits
-from bntt.data.image_set import Splits
+from bntt.data.events.formats import Framing
 from bntt.data.images.image_folder import Fitting, fingerprint
 from bntt.data.images.mnist import content_digest, find
 from bntt.data.listing import files_below, listing_digest
 from bntt.data.prepared import Manifest, cache_root, load_prepared, manifest_of, read_manifest, write_prepared
 from bntt.data.registry import DATASETS, Dataset, Progress, Published
+from bntt.data.samples import FrameSplits, Splits
 from bntt.io.errors import DataError
 from bntt.io.files import digest, digest_of_text
 

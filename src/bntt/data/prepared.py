@@ -6,24 +6,27 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import safetensors
 import safetensors.torch
+import torch
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from torch import Tensor
 
-from bntt.data.errors import DamagedManifest, DataError
-from bntt.data.frames import FrameSet, FrameSplits
-from bntt.data.image_set import ImageSet, Splits
-from bntt.io.errors import refusing
+from bntt.data.samples import FrameSet, FrameSplits, ImageSet, Splits
+from bntt.io.errors import DataError, refusing
 from bntt.io.files import digest, digest_of_bytes, digest_of_values, read_json, write_json
 
 FORMAT = 1
 PARTS = ("train", "test")
+HEADER = 512
+"""Bytes of length and header, padded with spaces, since the header is known only at the end."""
+CHUNK = 1 << 22
 
 
 @dataclass(frozen=True)
@@ -137,16 +140,16 @@ def read_manifest(folder: Path, parts: Collection[str] = PARTS, *, some: bool = 
     path = folder / "manifest.json"
     if not path.is_file():
         return None
-    with refusing(f"{path} is damaged", remedy="prepare the dataset again", error=DamagedManifest):
+    with refusing(f"{path} is damaged", remedy="prepare the dataset again", error=DataError):
         values = read_json(path)
         if (found := values.get("format", FORMAT)) != FORMAT:
-            raise DamagedManifest(f"{path} has format {found!r}, this version reads {FORMAT}: prepare the data again")
+            raise DataError(f"{path} has format {found!r}, this version reads {FORMAT}: prepare the data again")
         if (sha256 := values.pop("checksum", None)) not in (None, digest_of_values(values)):  # old manifests have none
             raise ValueError(f"its values do not match its checksum, {str(sha256)[:64]}")
         manifest = manifest_from(values)
     named = manifest.sha256.keys()
     if named != manifest.images.keys() or not (named <= set(parts) if some else named == set(parts)):
-        raise DamagedManifest(f"{path} lacks checksums or numbers of images: prepare the dataset again")
+        raise DataError(f"{path} lacks checksums or numbers of images: prepare the dataset again")
     return manifest
 
 
@@ -189,3 +192,48 @@ def load_part(folder: Path, manifest: Manifest, part: str) -> ImageSet | FrameSe
         if found != (expected := [manifest.images[part], *manifest.shape]):
             raise ValueError(f"{values} {found}, its manifest says {expected}")
         return kind(tensors[values], tensors["labels"], tuple(manifest.classes))
+
+
+class FrameFile:
+    """File of ``frames`` ``[N, T, C, H, W]`` and ``labels`` ``[N]``, uint8 until a sample has uint16 counts."""
+
+    def __init__(self, path: Path, shape: Sequence[int], labels: Sequence[int]) -> None:
+        self.path, self.shape, self.labels = path, tuple(shape), np.array(labels, "<i8")
+        self.bits = 8
+
+    def __enter__(self) -> FrameFile:
+        self._file = self.path.open("w+b")
+        self._file.write(bytes(HEADER) + self.labels.tobytes())
+        return self
+
+    def add(self, counts: Tensor) -> None:
+        """Write the next sample, ``[T, C, H, W]``."""
+        if counts.dtype == torch.uint16 and self.bits == 8:
+            self._widen()
+        self._file.write(counts.numpy().astype(f"<u{self.bits // 8}").tobytes())
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        with self._file:
+            if error is None:
+                self._write_header()
+
+    def _write_header(self) -> None:
+        past = len(self.labels) * 8
+        frames = past + int(np.prod(self.shape, dtype=object)) * self.bits // 8
+        header = {
+            "labels": {"dtype": "I64", "shape": [len(self.labels)], "data_offsets": [0, past]},
+            "frames": {"dtype": f"U{self.bits}", "shape": self.shape, "data_offsets": [past, frames]},
+        }
+        self._file.seek(0)
+        self._file.write((HEADER - 8).to_bytes(8, "little") + json.dumps(header).encode().ljust(HEADER - 8))
+
+    def _widen(self) -> None:
+        """Widen the samples so far to 16 bits, from the end, so that none is overwritten before it is read."""
+        start = HEADER + len(self.labels) * 8
+        for first in range((self._file.tell() - start) // CHUNK * CHUNK, -1, -CHUNK):
+            self._file.seek(start + first)
+            part = np.frombuffer(self._file.read(CHUNK), np.uint8)
+            self._file.seek(start + 2 * first)
+            self._file.write(part.astype("<u2").tobytes())
+        self._file.seek(0, 2)
+        self.bits = 16

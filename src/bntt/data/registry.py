@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from bntt.data.frames import FrameSplits
-from bntt.data.image_set import Splits
+from bntt.data.samples import FrameSplits, Splits
 from bntt.io.errors import DataError
 
 Kind = Literal["images", "recordings", "frames"]

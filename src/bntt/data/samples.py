@@ -1,13 +1,18 @@
-"""Sets of labelled samples of any kind: the protocol, stratified subsets, the validation split."""
+"""Sets of labelled samples: their protocol; images, frames, images as sequences; subsets, and the validation split."""
 
 from __future__ import annotations
 
-from typing import Protocol, TypeVar, runtime_checkable
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
+from bntt.data.augment import AUGMENTATIONS, EVENT_AUGMENTATIONS
+from bntt.io.files import digest_of_text
 from bntt.ops.random import Purpose, permutation
 
 Same = TypeVar("Same")
@@ -55,13 +60,258 @@ def check_labels(labels: Tensor, count: int, classes: tuple[str, ...], what: str
         raise ValueError(
             f"labels must be int64, one for each of {count} {what}s, got {labels.dtype} {list(labels.shape)}"
         )
-    wrong = ((labels < 0) | (labels >= len(classes))).nonzero()
-    if len(wrong):
-        first = int(wrong[0])
-        raise ValueError(
-            f"label {int(labels[first])} of {what} {first} is outside 0-{len(classes) - 1} "
-            f"({len(classes)} classes, {len(wrong)} such labels)"
-        )
+    wrong, most = ((labels < 0) | (labels >= len(classes))).nonzero().flatten().tolist(), len(classes) - 1
+    if wrong:
+        label = f"label {int(labels[wrong[0]])} of {what} {wrong[0]}"
+        raise ValueError(f"{label} is outside 0-{most} ({len(classes)} classes, {len(wrong)} such labels)")
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """Labelled images of one size.
+
+    Raises:
+        ValueError: on images that are not uint8 ``[N, C, H, W]``, or labels that are not int64 ``[N]`` from 0 to K - 1.
+
+    >>> ImageSet(torch.zeros(3, 1, 2, 2, dtype=torch.uint8), torch.tensor([0, 1, 1]), ("cat", "dog")).counts()
+    [1, 2]
+    """
+
+    images: Tensor
+    """uint8, ``[N, C, H, W]``."""
+    labels: Tensor
+    """int64, ``[N]``, from 0 to len(classes) - 1."""
+    classes: tuple[str, ...]
+    """Names of the classes."""
+    augmentations: ClassVar = AUGMENTATIONS
+    """Augmentations that a :class:`~bntt.data.SampleLoader` can apply to them."""
+    mixes: ClassVar = True
+
+    def __post_init__(self) -> None:
+        images = self.images
+        if images.dtype != torch.uint8 or images.ndim != 4:
+            raise ValueError(f"images must be uint8 [N, C, H, W], got {images.dtype} {list(images.shape)}")
+        check_labels(self.labels, len(images), self.classes, "image")
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def counts(self) -> list[int]:
+        """Count the images of each class."""
+        return self.labels.bincount(minlength=len(self.classes)).tolist()
+
+    def select(self, index: Int[Tensor, " M"]) -> ImageSet:
+        """Return the images at these places, in this order."""
+        return ImageSet(self.images[index], self.labels[index], self.classes)
+
+    def batch(self, index: Int[Tensor, " B"]) -> Float[Tensor, "B C H W"]:
+        """Return the images at these places, float32, pixels in [0, 1]."""
+        return self.images[index].float() / 255
+
+    def pixel_statistics(self) -> tuple[list[float], list[float]]:
+        """Compute mean and standard deviation of every channel, of pixels scaled to [0, 1]."""
+        levels = torch.arange(256, dtype=torch.float64) / 255
+        means, stds = [], []
+        for channel in self.images.unbind(1):
+            share = channel.flatten().bincount(minlength=256).double() / channel.numel()
+            mean = float(share @ levels)
+            means.append(mean)
+            stds.append(float((share @ (levels - mean).square()).sqrt()))
+        return means, stds
+
+
+def same_images(one: ImageSet, other: ImageSet, places: Int[Tensor, " M"]) -> bool:
+    """Return True if two sets are equal in size, and have the same images and labels at these places."""
+    if len(one) != len(other):
+        return False
+    ours, theirs = one.select(places), other.select(places)
+    return torch.equal(ours.images, theirs.images) and torch.equal(ours.labels, theirs.labels)
+
+
+class Splits(NamedTuple):
+    """Training and test part of a dataset, as published.
+
+    >>> from bntt.data import fashion_mnist_bundled
+    >>> len(fashion_mnist_bundled().train)
+    5000
+    """
+
+    train: ImageSet
+    """Training images."""
+    test: ImageSet
+    """Test images."""
+
+
+@dataclass(frozen=True)
+class FrameSet:
+    """Labelled samples of T time steps each, for a :class:`bntt.nn.FrameEncoder` with the same T.
+
+    A frame is what one time step shows: the events of a camera's pixels ``[C, H, W]``, with C = 2 if polarities are
+    separate, or the features ``[F]`` of a sequence.
+
+    Raises:
+        ValueError: on frames or labels other than described below, or a scale that is not a finite number above 0.
+
+    >>> events = torch.zeros(3, 10, 2, 8, 8, dtype=torch.uint8)  # ten frames each, of 8x8 pixels
+    >>> data = FrameSet(events, torch.tensor([0, 1, 1]), ("left", "right"), scale=0.1)
+    >>> data.num_steps, data.batch(torch.tensor([2, 0])).shape
+    (10, torch.Size([2, 10, 2, 8, 8]))
+    """
+
+    frames: Tensor
+    """``[N, T, C, H, W]`` or ``[N, T, F]``: uint8 or uint16 counts, or finite floating point values."""
+    labels: Tensor
+    """int64, ``[N]``, from 0 to len(classes) - 1."""
+    classes: tuple[str, ...]
+    """Names of the classes."""
+    scale: float = 1.0
+    """Factor applied to a batch's values."""
+    rows: Tensor | None = None
+    """int64, the place of each sample in ``frames``; None: all, in order. A selection copies no frames, so that a
+    mapped file, which can be larger than memory, is only read batch by batch."""
+
+    def __post_init__(self) -> None:
+        frames = self.frames
+        known = frames.dtype in (torch.uint8, torch.uint16) or frames.is_floating_point()
+        if not known or frames.ndim not in (3, 5) or 0 in frames.shape[1:]:
+            raise ValueError(
+                f"frames must be [N, T, C, H, W] or [N, T, F], all but N 1 or more, uint8 or uint16 counts or floating "
+                f"point, got {frames.dtype} {list(frames.shape)}"
+            )
+        if frames.is_floating_point() and not torch.isfinite(frames).all():
+            first = int((~torch.isfinite(frames)).flatten(1).any(1).nonzero()[0])
+            raise ValueError(f"frames must be finite, sample {first} is not: a NaN membrane would never fire again")
+        if not (math.isfinite(self.scale) and self.scale > 0):
+            raise ValueError(f"scale must be a finite number above 0, got {self.scale}")
+        check_labels(self.labels, len(self), self.classes, "sample")
+
+    def __len__(self) -> int:
+        return len(self.frames if self.rows is None else self.rows)
+
+    @property
+    def num_steps(self) -> int:
+        """T, the same for every sample."""
+        return self.frames.shape[1]
+
+    @property
+    def augmentations(self) -> Mapping[str, Callable[..., Tensor]]:
+        """Augmentations that a :class:`~bntt.data.SampleLoader` can apply to frames of events; none for sequences."""
+        return EVENT_AUGMENTATIONS if self.frames.ndim == 5 else {}
+
+    def select(self, index: Int[Tensor, " M"]) -> FrameSet:
+        """Return the samples at these places, in this order."""
+        return FrameSet(self.frames, self.labels[index], self.classes, self.scale, self._places(index))
+
+    def batch(self, index: Int[Tensor, " B"]) -> Float[Tensor, "B T *frame"]:
+        """Return the frames of these samples, float32, times the scale."""
+        return self.frames[self._places(index)].float() * self.scale
+
+    def _places(self, index: Int[Tensor, " B"]) -> Int[Tensor, " B"]:
+        return index if self.rows is None else self.rows[index]
+
+
+class FrameSplits(NamedTuple):
+    """Training and test part of a dataset of frames.
+
+    >>> one = FrameSet(torch.zeros(1, 5, 2, 4, 4), torch.tensor([0]), ("left",))
+    >>> FrameSplits(one, one).train.num_steps
+    5
+    """
+
+    train: FrameSet
+    """Training samples."""
+    test: FrameSet
+    """Test samples."""
+
+
+ORDERS = ("pixels", "rows", "permuted")
+"""Pixel by pixel, row after row from the top left; row by row; or pixel by pixel in the order of :func:`places`."""
+
+
+def places(pixels: int) -> Int[Tensor, " T"]:
+    """Return the fixed order of "permuted": the pixel of each step, the same for every image, run and machine."""
+    return permutation(0, Purpose.PIXELS, 0, pixels)
+
+
+def digest_of(order: str, pixels: int) -> str:
+    """Return the digest of a pixel order, which a run stores with its data's."""
+    listed = ",".join(map(str, places(pixels).tolist())) if order == "permuted" else ""
+    return digest_of_text(f"{order}:{listed}")
+
+
+def arrange(images: Shaped[Tensor, "N C H W"], order: str) -> Shaped[Tensor, "N T F"]:
+    """Arrange images as sequences: ``[N, H·W, C]`` by pixels, ``[N, H, C·W]`` by rows, channel after channel."""
+    if order not in ORDERS:
+        raise ValueError(f"unknown order {order!r}: choose one of {', '.join(ORDERS)}")
+    if order == "rows":
+        return images.transpose(1, 2).flatten(2)
+    told = images.flatten(2).transpose(1, 2)
+    return told if order == "pixels" else told[:, places(told.shape[1]).to(told.device)]
+
+
+@dataclass(frozen=True)
+class SequenceSet:
+    """Labelled images as sequences ``[T, F]``, for a :class:`bntt.nn.SequenceEncoder` with the same T.
+
+    The images stay as they are; each batch is rearranged when it is loaded.
+
+    Raises:
+        ValueError: on an unknown order.
+
+    >>> import torch
+    >>> images = ImageSet(torch.zeros(3, 1, 28, 28, dtype=torch.uint8), torch.tensor([0, 1, 1]), ("cat", "dog"))
+    >>> data = SequenceSet(images, "rows")
+    >>> data.num_steps, data.features, data.batch(torch.tensor([2, 0])).shape
+    (28, 28, torch.Size([2, 28, 28]))
+    """
+
+    images: ImageSet
+    """The images."""
+    order: str = "pixels"
+    """Order of the pixels, one of ``ORDERS``."""
+
+    def __post_init__(self) -> None:
+        _ = self._shape  # refuses an unknown order
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def labels(self) -> Tensor:
+        """int64, ``[N]``, from 0 to len(classes) - 1."""
+        return self.images.labels
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes."""
+        return self.images.classes
+
+    @property
+    def num_steps(self) -> int:
+        """T, the same for every sample."""
+        return self._shape[0]
+
+    @property
+    def features(self) -> int:
+        """F, the same for every step."""
+        return self._shape[1]
+
+    @property
+    def _shape(self) -> tuple[int, int]:
+        steps, features = arrange(self.images.images[:1], self.order).shape[1:]
+        return steps, features
+
+    def counts(self) -> list[int]:
+        """Count the sequences of each class."""
+        return self.images.counts()
+
+    def select(self, index: Int[Tensor, " M"]) -> SequenceSet:
+        """Return the sequences at these places, in this order."""
+        return SequenceSet(self.images.select(index), self.order)
+
+    def batch(self, index: Int[Tensor, " B"]) -> Float[Tensor, "B T F"]:
+        """Return the sequences at these places, float32, values in [0, 1]."""
+        return arrange(self.images.images[index], self.order).float() / 255
 
 
 def stratified(samples: SampleSet, count: int, seed: int = 0) -> Int[Tensor, " count"]:

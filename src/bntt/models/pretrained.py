@@ -49,7 +49,7 @@ class PretrainedFacts:
     image_shape: tuple[int, int, int]
     """``[C, H, W]`` of an image, or of a frame."""
     order: str
-    """How :func:`bntt.data.sequences.arrange` turns an image into a sequence; "" if it stays an image."""
+    """How :func:`bntt.data.samples.arrange` turns an image into a sequence; "" if it stays an image."""
     network: dict[str, Any]
     """Name and arguments of its builder."""
     encoder: dict[str, Any]

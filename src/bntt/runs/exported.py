@@ -9,12 +9,12 @@ import torch
 from bntt.analysis.card.hardware_profile import hardware_profile
 from bntt.analysis.card.measurement import CARD, CardArguments, CardResult
 from bntt.analysis.measurement import ArgumentError, Progress
-from bntt.data.errors import DataError
-from bntt.data.sequences import arrange
+from bntt.data.samples import arrange
 from bntt.deploy.constant_in_time import Constant, choose_constant
 from bntt.deploy.description import Description, Pictures
 from bntt.deploy.from_torch import describe
 from bntt.io.checkpoint import CheckpointError
+from bntt.io.errors import DataError
 from bntt.io.files import find_object
 from bntt.models import pretrained, pretrained_facts
 from bntt.nn.kinds import encoder_facts

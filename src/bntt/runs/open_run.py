@@ -13,9 +13,8 @@ from torch import Tensor
 from bntt.analysis.accuracy.measurement import EvaluateArguments, EvaluationResult, Retiming
 from bntt.analysis.measurement import ArgumentError, Facts, Progress
 from bntt.data import DataError, FrameSet, ImageSet, PartLoader, stratified
-from bntt.data.image_set import same_images
 from bntt.data.prepared import manifest_from
-from bntt.data.samples import fair_order, how_chosen
+from bntt.data.samples import fair_order, how_chosen, same_images
 from bntt.doors import OldName
 from bntt.engine.kernels import BackendError
 from bntt.io.checkpoint import CheckpointError, read_facts

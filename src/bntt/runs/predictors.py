@@ -15,13 +15,13 @@ from bntt.analysis import predict as predictions
 from bntt.analysis.accuracy.evaluation import FIRST_DRAW
 from bntt.analysis.measurement import ArgumentError, Facts, draws_of
 from bntt.data import FrameSet
-from bntt.data.errors import DataError
 from bntt.data.events.aedat2 import is_simulated
 from bntt.data.events.binning import to_frames
-from bntt.data.events.event_sets import Framing
-from bntt.data.sequences import arrange
+from bntt.data.events.formats import Framing
+from bntt.data.samples import arrange
 from bntt.deploy import Runtime
 from bntt.deploy.runtime.encoding import pictures_of
+from bntt.io.errors import DataError
 from bntt.io.pictures import Fit, read_picture
 from bntt.models import pretrained, pretrained_facts
 from bntt.nn import SpikingClassifier

@@ -14,7 +14,7 @@ from typing import Literal
 from torch import nn
 
 from bntt.analysis.accuracy.accuracy import FEW
-from bntt.data.errors import DataError
+from bntt.io.errors import DataError
 from bntt.data.prepared import Manifest
 from bntt.data.registry import DATASETS
 from bntt.engine.compute import Precision

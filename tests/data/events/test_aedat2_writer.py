@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bntt.data.events.aedat2 import SIMULATED, aedat2_bytes, is_simulated, read_aedat2
-from bntt.data.events.recording import Events
+from bntt.data.events.binning import Events
 from tests.rows import each_row
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from bntt.data.errors import DataError
 from bntt.data.events.aedat4 import read_aedat4
+from bntt.io.errors import DataError
 from tests.data.events.aedat4_files import VERSION, container, description, packet
 from tests.rows import each_row
 

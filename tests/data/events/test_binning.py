@@ -5,8 +5,7 @@ import pytest
 import torch
 
 from bntt.data.events import binning
-from bntt.data.events.binning import Binning, count_edges, time_edges, to_frames
-from bntt.data.events.recording import Events
+from bntt.data.events.binning import Binning, Events, count_edges, time_edges, to_frames
 from tests.rows import each_row
 
 

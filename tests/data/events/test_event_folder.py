@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from bntt.data import SampleLoader, SampleSet, split_validation
-from bntt.data.errors import DataError
 from bntt.data.events.aedat2 import read_aedat2
 from bntt.data.events.binning import Binning, to_frames
 from bntt.data.events.event_folder import load_events, prepare_events, read_split, split_recordings
 from bntt.data.events.formats import EVENT_FORMATS
 from bntt.data.prepared import read_manifest
+from bntt.io.errors import DataError
 from tests.data.damaged import VERSION
 from tests.data.events.aedat4_files import recording as aedat4_recording
 from tests.fakes import aedat2_bytes as recording

@@ -6,11 +6,10 @@ import pytest
 import torch
 
 from bntt.data.catalog import open_samples, prepare, prepared_folder, prepared_folders, simulated_root
-from bntt.data.errors import DataError
 from bntt.data.events.aedat2 import SIMULATED, read_aedat2
 from bntt.data.events.binning import Binning, to_frames
-from bntt.data.events.event_sets import Framing
-from bntt.data.events.formats import read_event_archive
+from bntt.data.events.formats import Framing, read_event_archive
+from bntt.io.errors import DataError
 from tests import fakes
 from tests.rows import each_row
 

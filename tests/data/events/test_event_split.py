@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bntt.data.errors import DataError
+from bntt.data.events.binning import Events
 from bntt.data.events.event_folder import (
     RecordingSplit,
     content_of,
@@ -16,7 +16,7 @@ from bntt.data.events.event_folder import (
     split_recordings,
     write_split,
 )
-from bntt.data.events.recording import Events
+from bntt.io.errors import DataError
 from tests.rows import each_row
 
 CIFAR10_DVS = [f"{label}/cifar10_{label}_{number}" for label in ("airplane", "truck") for number in range(1000)]

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from bntt.data.errors import DataError
 from bntt.data.events.formats import read_nmnist
+from bntt.io.errors import DataError
 from tests.rows import each_row
 
 

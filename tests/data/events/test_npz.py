@@ -5,9 +5,9 @@ import io
 import numpy as np
 import pytest
 
-from bntt.data.errors import DataError
 from bntt.data.events import formats as event_archive
 from bntt.data.events.formats import read_event_archive
+from bntt.io.errors import DataError
 from tests.rows import each_row
 
 GOOD = {"t": [3, 3, 8], "x": [0, 3, 1], "y": [2, 0, 1], "p": [0, 1, 1]}

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from bntt.data.errors import DataError
-from bntt.data.events.recording import EventFault, Events, recorded
+from bntt.data.events.binning import EventFault, Events, recorded
+from bntt.io.errors import DataError
 from tests.rows import each_row
 
 GOOD = {"t": [3, 3, 8, 9], "x": [0, 3, 1, 2], "y": [2, 0, 1, 1], "p": [0, 1, 1, 0]}

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from bntt.data import ImageSet, fashion_mnist_bundled
-from bntt.data.errors import DataError
 from bntt.data.events.aedat2 import is_simulated, read_aedat2
 from bntt.data.events.camera import simulate, simulate_set
 from bntt.data.samples import some_of
+from bntt.io.errors import DataError
 
 IMAGES = some_of(fashion_mnist_bundled().train, 100, seed=0)
 

@@ -6,8 +6,8 @@ import shutil
 import pytest
 import torch
 
-from bntt.data.errors import DataError
 from bntt.data.images.image_folder import fingerprint, read_images
+from bntt.io.errors import DataError
 from tests import fakes
 from tests.rows import each_row
 

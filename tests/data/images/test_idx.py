@@ -6,9 +6,9 @@ import struct
 import numpy as np
 import pytest
 
-from bntt.data.errors import DataError
 from bntt.data.images import mnist
 from bntt.data.images.mnist import FASHION_CLASSES, find, read_idx, read_mnist
+from bntt.io.errors import DataError
 from tests import fakes
 from tests.rows import each_row
 

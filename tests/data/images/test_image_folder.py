@@ -8,10 +8,10 @@ import pytest
 import torch
 from PIL import Image
 
-from bntt.data.errors import DataError
 from bntt.data.images.image_folder import decode, read_images
 from bntt.data.listing import ListedFile
 from bntt.io import pictures
+from bntt.io.errors import DataError
 from tests import fakes
 from tests.rows import each_row
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from bntt.data.errors import DataError
 from bntt.data.images.image_folder import Fitting, decode
 from bntt.data.listing import ListedFile
+from bntt.io.errors import DataError
 from bntt.io.pictures import read_picture
 from tests import fakes
 from tests.rows import each_row

@@ -6,8 +6,8 @@ import pytest
 import safetensors.torch
 import torch
 
-from bntt.data import frames
-from bntt.data.frames import FrameFile
+from bntt.data import prepared
+from bntt.data.prepared import FrameFile
 from tests.rows import each_row
 
 
@@ -18,7 +18,7 @@ def samples(rng, kinds, shape=(3, 2, 4, 5)):
 @each_row("chunk", [1 << 22, 7, 120, 121])
 @each_row("wide", [None, 0, 2, 4])
 def test_what_is_written_is_read(wide, chunk, monkeypatch, rng, tmp_path):
-    monkeypatch.setattr(frames, "CHUNK", chunk)
+    monkeypatch.setattr(prepared, "CHUNK", chunk)
     added = samples(rng, [torch.uint16 if number == wide else torch.uint8 for number in range(5)])
     with FrameFile(tmp_path / "x.safetensors", [5, 3, 2, 4, 5], [3, 0, 2, 1, 0]) as file:
         for sample in added:

@@ -9,8 +9,8 @@ import safetensors.torch
 import torch
 
 from bntt.data import FrameSet, FrameSplits, ImageSet, Splits
-from bntt.data.errors import DataError
 from bntt.data.prepared import cache_root, load_prepared, manifest_of, read_manifest, verify_prepared, write_prepared
+from bntt.io.errors import DataError
 from bntt.io.files import digest
 from tests.rows import each_row
 

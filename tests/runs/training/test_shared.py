@@ -8,8 +8,8 @@ import torch
 
 from bntt.analysis import evaluate
 from bntt.data import PartLoader, SampleLoader
-from bntt.data.errors import DataError
 from bntt.engine.kernels import BackendError
+from bntt.io.errors import DataError
 from bntt.runs.recipe.file import RecipeError
 from bntt.runs.training.shared import check_shareable, combine_activities, combine_evaluations
 from bntt.training.processes import Processes

@@ -11,9 +11,9 @@ import torch
 from bntt.analysis.measurement import Progress
 from bntt.analysis.neuron.measurement import NeuronArguments, measure_neuron
 from bntt.data import FrameSet
-from bntt.data.errors import DataError
 from bntt.data.events.aedat4 import read_aedat4
 from bntt.data.events.binning import to_frames
+from bntt.io.errors import DataError
 from bntt.runs.directory import new_run_directory
 from bntt.runs.evaluation import evaluate_run
 from bntt.runs.open_run import load_run

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bntt.data.events.recording import LARGEST_FILE, Events, recorded
+from bntt.data.events.binning import LARGEST_FILE, Events, recorded
 from bntt.io.errors import DataError, refusing
 from bntt.io.files import read_file
 

@@ -16,9 +16,8 @@ from jaxtyping import Float, Float32, UInt8
 from torch import Tensor
 
 from bntt.data.events.aedat2 import SIMULATED, aedat2_bytes, is_simulated
-from bntt.data.events.recording import Events
-from bntt.data.image_set import ImageSet
-from bntt.data.samples import stratified
+from bntt.data.events.binning import Events
+from bntt.data.samples import ImageSet, stratified
 from bntt.io.errors import DataError
 from bntt.io.files import digest_of_bytes, write_whole
 from bntt.ops.random import Purpose, child_keys, normal, sample_keys, uniform

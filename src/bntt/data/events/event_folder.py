@@ -11,14 +11,12 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from bntt.data.events.aedat2 import is_simulated
-from bntt.data.events.binning import Binning, to_frames
+from bntt.data.events.binning import Binning, Events, to_frames
 from bntt.data.events.formats import EventFormat
-from bntt.data.events.recording import Events
-from bntt.data.frames import FrameFile, FrameSplits
-from bntt.data.image_set import Splits
 from bntt.data.listing import folder_listing, is_junk, listing_digest
-from bntt.data.prepared import PARTS, Manifest, load_prepared, replace_prepared
+from bntt.data.prepared import PARTS, FrameFile, Manifest, load_prepared, replace_prepared
 from bntt.data.registry import Progress
+from bntt.data.samples import FrameSplits, Splits
 from bntt.io.errors import DataError, refusing
 from bntt.io.files import digest, digest_of_text, read_json, write_json
 

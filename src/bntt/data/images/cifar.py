@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from bntt.data.image_set import ImageSet, Splits
 from bntt.data.registry import Dataset, Published, register
+from bntt.data.samples import ImageSet, Splits
 from bntt.io.errors import DataError, refusing
 from bntt.io.files import read_file
 

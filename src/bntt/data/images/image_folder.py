@@ -12,9 +12,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from bntt.data.image_set import ImageSet, Splits
 from bntt.data.listing import ListedFile, Listing, files_below, folder_listing, listing_digest, zip_listing
 from bntt.data.registry import Dataset, Progress, register
+from bntt.data.samples import ImageSet, Splits
 from bntt.io.errors import DataError
 from bntt.io.pictures import FORMATS, Fit, brought_to, decoded
 

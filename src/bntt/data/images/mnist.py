@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bntt.data.image_set import ImageSet, Splits
 from bntt.data.registry import Dataset, Published, register
+from bntt.data.samples import ImageSet, Splits
 from bntt.io.errors import DataError, refusing
 from bntt.io.files import DEFLATE_MOST, digest
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
-from bntt.data.image_set import ImageSet, Splits
 from bntt.data.registry import Dataset, register
+from bntt.data.samples import ImageSet, Splits
 from bntt.ops.random import Purpose, sample_keys, uniform
 
 

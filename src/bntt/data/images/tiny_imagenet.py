@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bntt.data.image_set import Splits
 from bntt.data.images.image_folder import Fitting, stacked
 from bntt.data.listing import ListedFile
 from bntt.data.registry import Dataset, Progress, register
+from bntt.data.samples import Splits
 from bntt.io.errors import DataError, refusing
 
 ANNOTATIONS = "val/val_annotations.txt"

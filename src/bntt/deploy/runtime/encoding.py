@@ -51,7 +51,7 @@ def uniform(keys: Array, size: int) -> Array:
 
 
 def places(pixels: int) -> Array:
-    """Return the fixed order of the pixels of permuted sequences, see :func:`bntt.data.sequences.places`."""
+    """Return the fixed order of the pixels of permuted sequences, see :func:`bntt.data.samples.places`."""
     keys = sample_keys(0, PIXELS, 0, np.arange(pixels)).astype(np.int64)
     order: Array = np.argsort(keys, kind="stable")
     return order
@@ -151,7 +151,7 @@ def pictures_of(made: Description) -> Pictures:
 
 
 def arranged(images: Array, order: str) -> Array:
-    """Return images ``[N, C, H, W]`` in the order of :func:`bntt.data.sequences.arrange`; "": as they are."""
+    """Return images ``[N, C, H, W]`` in the order of :func:`bntt.data.samples.arrange`; "": as they are."""
     if not order:
         return images
     count, channels, height, width = images.shape

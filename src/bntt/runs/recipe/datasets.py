@@ -14,12 +14,11 @@ import torch
 from bntt.data import DataError, FrameSet, ImageSet, PartLoader, SequenceSet, split_validation, stratified
 from bntt.data.catalog import Way, open_samples
 from bntt.data.events.binning import Binning
-from bntt.data.events.event_sets import Framing
+from bntt.data.events.formats import Framing
 from bntt.data.images.image_folder import Fitting
 from bntt.data.prepared import Manifest
 from bntt.data.registry import DATASETS
-from bntt.data.samples import some_of
-from bntt.data.sequences import digest_of
+from bntt.data.samples import digest_of, some_of
 from bntt.runs.recipe.schema import Recipe, RecipeError, named_in_errors
 
 Split = Literal["test", "validation", "train"]

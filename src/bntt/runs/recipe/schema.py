@@ -18,7 +18,7 @@ from bntt.data.augment import AUGMENTATIONS, EVENT_AUGMENTATIONS, MIXES
 from bntt.data.events.binning import Counting
 from bntt.data.images.image_folder import Mode
 from bntt.data.registry import DATASETS
-from bntt.data.sequences import ORDERS
+from bntt.data.samples import ORDERS
 from bntt.engine.compute import ComputeOptions, Events
 from bntt.io.pictures import Fit
 from bntt.models.pretrained import PRETRAINED

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from bntt.analysis import Accuracy, Activity, Evaluation
-from bntt.data.errors import DataError
 from bntt.engine.kernels import BackendError, find_backend
+from bntt.io.errors import DataError
 from bntt.runs.recipe.datasets import RecipeData
 from bntt.runs.recipe.file import Recipe, RecipeError
 from bntt.training.processes import Processes
