@@ -31,21 +31,21 @@ HEAD = len(container())
 @each_row(
     ("content", "message"),
     [
-        (b"", "begins with '', an AEDAT 4 file with '#!AER-DAT4.0'"),
-        (b"#!AER-DAT2.0\r\n", "begins with '#!AER-DAT2.0', an AEDAT 4 file"),
-        (VERSION, "its header is damaged"),
-        (VERSION + b"\xff\xff\xff\xff", "byte 14: its header announces 4294967295 bytes, more than the file has"),
-        (container()[:-1], "byte 14: its header announces 47 bytes, more than the file has"),
-        (VERSION + struct.pack("<I", 8) + b"\xff" * 8, "its header is damaged"),
-        (VERSION + struct.pack("<II", 8, 4) + struct.pack("<i", 99), "fields at byte -95 of 8"),
-        (container(text=b"<dv>\xff"), "its header is damaged: .*utf-8"),
+        (b"", "begins with '', an AEDAT 4.0 file with '#!AER-DAT4.0'"),
+        (b"#!AER-DAT2.0\r\n", "begins with '#!AER-DAT2.0', an AEDAT 4.0 file"),
+        (VERSION, "is damaged: unpack_from requires"),
+        (VERSION + b"\xff\xff\xff\xff", "4294967295 bytes are announced at byte 18 of 18"),
+        (container()[:-1], "47 bytes are announced at byte 18 of 64"),
+        (VERSION + struct.pack("<I", 8) + b"\xff" * 8, "is damaged: unpack_from requires"),
+        (VERSION + struct.pack("<II", 8, 4) + struct.pack("<i", 99), "at byte -95 of 8"),
+        (container(text=b"<dv>\xff"), "is damaged: .*utf-8"),
         (container(text=b"<dv>\0"), "a NUL in its text"),
-        (container(table=1 << 40), "places a table at byte 1099511627776, the file has"),
-        (container(table=3), "places a table at byte 3"),
-        (container(packets=b"\0" * 7), f"byte {HEAD}: ends within a packet; the file is not whole"),
-        (container(packets=struct.pack("<ii", 0, 9) + b"12345678"), f"byte {HEAD}: a packet announces 9 bytes"),
-        (container(packets=struct.pack("<ii", 0, -1)), f"byte {HEAD}: a packet announces -1 bytes"),
-        (container(packets=struct.pack("<ii", 0, 0) * 2 + b"1"), f"byte {HEAD + 16}: ends within a packet"),
+        (container(table=1 << 40), f"{(1 << 40) - HEAD} bytes are announced at byte {HEAD} of"),
+        (container(table=3), f"{3 - HEAD} bytes are announced"),
+        (container(packets=b"\0" * 7), f"8 bytes are announced at byte {HEAD} of {HEAD + 7}: the file is not whole"),
+        (container(packets=struct.pack("<ii", 0, 9) + b"12345678"), f"9 bytes are announced at byte {HEAD + 8} of"),
+        (container(packets=struct.pack("<ii", 0, -1)), f"-1 bytes are announced at byte {HEAD + 8}"),
+        (container(packets=struct.pack("<ii", 0, 0) * 2 + b"1"), f"8 bytes are announced at byte {HEAD + 16}"),
     ],
 )
 def test_what_is_around_the_packets(content, message, tmp_path):
@@ -102,5 +102,5 @@ def test_the_real_recording(tmp_path):
     events = read_aedat4(path)
     assert (len(events), events.height, events.width) == (111_954, 240, 320)
     assert (events.t[0], events.duration) == (1605537493718345, 589_918)
-    with pytest.raises(DataError, match=r"the file is not whole|more than the file has|places a table"):
+    with pytest.raises(DataError, match="the file is not whole"):
         read(tmp_path, path.read_bytes()[:400_000])

@@ -8,11 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from bntt.data.events.binning import LARGEST_FILE, Events, recorded
+from bntt.data.events.binning import LARGEST_FILE, Events, check_version, recorded
 from bntt.io.errors import DataError
 from bntt.io.files import read_file
 
-MAGIC = b"#!AER-DAT"
 VERSION = b"#!AER-DAT2.0"
 HEADER_ENDS = b"#End Of ASCII Header"
 LONGEST_HEADER = 1 << 20
@@ -142,10 +141,7 @@ def unwrapped(clock: np.ndarray) -> np.ndarray:
 
 def header_length(path: Path, content: bytes, layout: AddressLayout = DAVIS346) -> int:
     """Count the bytes of an AEDAT 2.0 file before its first event, as :func:`read_aedat2` defines."""
-    if not content.startswith(VERSION):
-        begins = content[:16].split(b"\n")[0].rstrip().decode("ascii", "backslashreplace")
-        hint = "; AEDAT 4 is read by read_aedat4" if content.startswith(MAGIC + b"4") else ""
-        raise DataError(f"{path} begins with {begins!r}, an AEDAT 2.0 file with {VERSION.decode()!r}{hint}")
+    check_version(path, content, VERSION)
     place, ends = 0, list[int]()
     while content[place : place + 1] == b"#":
         if place > LONGEST_HEADER:
@@ -187,13 +183,11 @@ def _are_events(content: bytes, place: int, last: int, layout: AddressLayout) ->
 
 def aedat2_bytes(events: Events, notes: Sequence[str] = ()) -> bytes:
     """Make the bytes of a file from which :func:`~bntt.data.read_aedat2` reads these events ("common" orientation)."""
-    if (events.height, events.width) != (DVS128.height, DVS128.width):
-        raise ValueError(f"a DVS128 has 128 rows and columns, got {events.height} and {events.width}")
-    if events.t[0] < 0 or events.t[-1] >= LATEST:
-        raise ValueError(f"times must be 0 to 2**32 - 1 microseconds, got {events.t[0]} to {events.t[-1]}")
-    for note in notes:
-        if not (note.isascii() and note.isprintable() and note.startswith("#")):
-            raise ValueError(f"a note is one line of printable ASCII that begins with '#', got {note!r}")
+    if (events.height, events.width) != (DVS128.height, DVS128.width) or not 0 <= events.t[0] <= events.t[-1] < LATEST:
+        raise ValueError(
+            f"a DVS128 has 128 rows and columns, and times of 0 to 2**32 - 1 microseconds, got {events.height} and "
+            f"{events.width}, {events.t[0]} to {events.t[-1]}"
+        )
     lines = [VERSION.decode(), *notes, HEADER_ENDS.decode(), ""]
     pairs = np.empty((len(events), 2), ">u4")
     x, y, p = (values.astype(np.uint32) for values in (events.x, events.y, events.p))

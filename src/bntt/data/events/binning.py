@@ -60,10 +60,8 @@ class Events:
 
     def __post_init__(self) -> None:
         shapes = [array.shape for array in (self.t, self.x, self.y, self.p)]
-        if len(set(shapes)) > 1 or len(shapes[0]) != 1:
-            raise EventFault(f"t, x, y and p must have one length, got {', '.join(str(list(s)) for s in shapes)}")
-        if self.t.dtype != np.int64:
-            raise EventFault(f"t must be int64 microseconds, got {self.t.dtype}")
+        if self.t.ndim != 1 or len(set(shapes)) > 1 or self.t.dtype != np.int64:
+            raise EventFault(f"t must be int64 microseconds, and x, y, p as long, got {self.t.dtype} and {shapes}")
         if not (0 < self.height <= LARGEST_SIDE and 0 < self.width <= LARGEST_SIDE):
             raise EventFault(f"a sensor has 1 to {LARGEST_SIDE} rows and columns, got {self.height} and {self.width}")
         if not len(self.t):
@@ -89,6 +87,14 @@ class Events:
     def duration(self) -> int:
         """Microseconds from the first event to the last, inclusive: 1 if all have the same time."""
         return int(self.t[-1]) - int(self.t[0]) + 1
+
+
+def check_version(path: Path, content: bytes, version: bytes) -> None:
+    """Refuse a file that does not begin with this version of AEDAT."""
+    if not content.startswith(version):
+        begins = content[:16].split(b"\n")[0].rstrip().decode("ascii", "backslashreplace")
+        expected = version.decode().strip()
+        raise DataError(f"{path} begins with {begins!r}, an AEDAT {expected[9:]} file with {expected!r}")
 
 
 def recorded(path: Path, where: Callable[[int], str], make: Callable[[], Events]) -> Events:

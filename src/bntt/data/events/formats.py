@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import io
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -17,7 +15,7 @@ from bntt.data.events.aedat4 import read_aedat4
 from bntt.data.events.binning import LARGEST_FILE, Binning, Events, recorded
 from bntt.data.registry import DATASETS, Dataset, register
 from bntt.io.errors import DataError, refusing
-from bntt.io.files import DEFLATE_MOST, read_file
+from bntt.io.files import read_file
 
 RECORD = 5
 OVERFLOW = 240
@@ -98,54 +96,34 @@ def read_event_archive(path: Path, *, height: int, width: int) -> Events:
     if not content.startswith(ZIP):
         raise DataError(f"{path} is no .npz archive: expected one with t, x, y and p, as numpy.savez writes it")
     with (
-        refusing(f"{path} is no whole .npz archive"),
+        refusing(f"{path} is no whole .npz archive of t, x, y and p"),
         np.load(io.BytesIO(content), allow_pickle=False) as archive,
     ):
-        _check_sizes(path, archive, DEFLATE_MOST * (len(content) + 1))
-        t, x, y, p = (_array(f"{path}: its array {name!r}", archive.zip, f"{name}.npy") for name in NAMES)
+        if (size := sum(archive.zip.getinfo(f"{name}.npy").file_size for name in NAMES)) > LARGEST_FILE:
+            raise ValueError(f"{size} bytes unpacked, more than {LARGEST_FILE}: cut the recording into parts")
+        contents = [archive.zip.read(f"{name}.npy") for name in NAMES]
+        if (found := sum(map(len, contents))) != size:
+            raise ValueError(f"{size} bytes are announced, and {found} are there")
+        t, x, y, p = map(_values, NAMES, contents)
     if len(t) and not -LARGEST_TIME <= int(t.min()) <= int(t.max()) <= LARGEST_TIME:
         raise DataError(f"{path}: t must lie within 2**62 microseconds of 0, got {t.min()} to {t.max()}")
     t, p = t.astype(np.int64), p.astype(np.uint8) if p.dtype.kind == "b" else p
     return recorded(path, lambda event: f"event {event}", lambda: Events(t, x, y, p, height, width))
 
 
-def _check_sizes(path: Path, archive: Any, most: int) -> None:
-    """Refuse arrays that are missing, or state a size beyond the file's or the memory's limit."""
-    total = 0
-    for name in NAMES:
-        if f"{name}.npy" not in archive.zip.namelist():
-            raise DataError(
-                f"{path} has no array {name!r}: expected t, x, y and p, got {', '.join(archive.files) or 'none'}"
-            )
-        size = archive.zip.getinfo(f"{name}.npy").file_size
-        total += size
-        if size > most:
-            raise DataError(f"{path}: its array {name!r} announces {size} bytes, more than it can hold")
-    if total > LARGEST_FILE:
-        raise DataError(f"{path} has {total} bytes unpacked, more than {LARGEST_FILE}: cut the recording into parts")
-
-
-def _array(what: str, archive: Any, member: str) -> np.ndarray:
-    with archive.open(member) as file:
-        return _values(what, file, archive.getinfo(member).file_size)
-
-
-def _values(what: str, file: io.BufferedIOBase, size: int) -> np.ndarray:
+def _values(name: str, content: bytes) -> np.ndarray:
+    """Return the array in the bytes of a .npy file."""
+    file = io.BytesIO(content)
     version = np.lib.format.read_magic(file)
     if version not in HEADERS:
-        raise DataError(f"{what} has format {version}, expected 1.0 or 2.0: write it with numpy.savez")
+        raise ValueError(f"its array {name!r} has format {version}, expected 1.0 or 2.0")
     shape, _, kind = HEADERS[version](file)
-    if kind.kind not in ("biu" if what.endswith("'p'") else "iu"):
-        raise DataError(f"{what} is {kind}: expected integers")
-    if len(shape) != 1:
-        raise DataError(f"{what} has shape {list(shape)}: expected one dimension")
-    count = math.prod(shape) * kind.itemsize
-    if count > size:
-        raise DataError(f"{what} announces {count} bytes, and has {size} with its header")
-    content = file.read(count + 1)
-    if len(content) != count:
-        raise DataError(f"{what} announces {count} bytes, and has {'more' if len(content) > count else len(content)}")
-    return np.frombuffer(content, kind).astype(kind.newbyteorder("="), copy=False)
+    if kind.kind not in ("biu" if name == "p" else "iu"):
+        raise ValueError(f"its array {name!r} is {kind}: expected integers")
+    values = np.frombuffer(content, kind, offset=file.tell())
+    if values.shape != shape:
+        raise ValueError(f"its array {name!r} announces {shape}, and has {values.shape}: expected one dimension")
+    return values.astype(kind.newbyteorder("="), copy=False)
 
 
 @dataclass(frozen=True)
