@@ -176,7 +176,7 @@ idx(
     b"\0\0\x0d\x01\0\0\0\x02ab",
     r"exit 3: .*begins with 00000801, got 00000d01",
 )
-idx("an IDX file that announces 2**32 - 1 values", HEADER + b"\xff" * 4, r"exit 3: .*more than 8,")
+idx("an IDX file that announces 2**32 - 1 values", HEADER + b"\xff" * 4, r"exit 3: .*the file holds 1 to 8")
 idx("an IDX file with more values than it announces", HEADER + b"\0\0\0\x02abc", r"exit 3: .*announces 2 values")
 idx("a gzip bomb", gzip.compress(HEADER + b"\0\0\0\x14" + bytes(1 << 24)), r"exit 3: .*holds more", packed=True)
 idx("half a gzip file", gzip.compress(HEADER + b"\0\0\0\x02ab")[:-5], r"exit 3: .*not a whole gzip file", packed=True)

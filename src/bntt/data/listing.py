@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import struct
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -19,10 +18,6 @@ JUNK = {"thumbs.db", "desktop.ini", "__macosx"}
 """Files that operating systems leave next to images, in lower case; hidden files are skipped as well."""
 MOST = 500_000
 """Most members of a zip; Tiny-ImageNet has 120,206."""
-END = struct.Struct("<4s6xH10x")
-"""End record of a zip without a comment: its number of members, 65,535 if there are more."""
-LONG_END = struct.Struct("<4s28xQ16x4s16x")
-"""Records before the end of a zip with more members: the record with their number, and the pointer to it."""
 
 
 @dataclass(frozen=True)
@@ -84,10 +79,10 @@ def _below(folder: Path, above: tuple[tuple[int, int], ...] = ()) -> Iterator[Pa
             yield from _below(path, (*above, here))
         elif path.is_file():
             yield path
-        elif path.is_symlink():
-            raise DataError(f"{path} is a link that leads nowhere ({os.readlink(path)}): mend it, or remove it")
         else:
-            raise DataError(f"{path} is neither a file nor a folder: remove it")
+            link = path.is_symlink()
+            what = f"a link that leads nowhere ({os.readlink(path)})" if link else "neither a file nor a folder"
+            raise DataError(f"{path} is {what}: mend it, or remove it")
 
 
 def listing_digest(root: Path, paths: Iterable[Path]) -> str:
@@ -103,10 +98,10 @@ def is_junk(name: str) -> bool:
 
 def zip_listing(archive: Path) -> Listing:
     """List the members of a zip by name, to be read in memory, bounded in size; nothing is extracted."""
-    check_members(archive)
     with refusing(f"{archive} is not a whole zip file"):
         reader = zipfile.ZipFile(archive)
-    check_members(archive, len(reader.infolist()))
+    if (count := len(reader.infolist())) > MOST:
+        raise DataError(f"{archive} has {count:,} members, more than the {MOST:,} that are read")
 
     def read(info: zipfile.ZipInfo) -> bytes:
         if (size := max(info.file_size, info.compress_size)) > LARGEST:
@@ -123,26 +118,3 @@ def zip_listing(archive: Path) -> Listing:
         if not info.is_dir():
             files.append((parts, ListedFile(f"{archive}:{info.filename}", lambda info=info: read(info))))  # type: ignore[misc]
     return Listing(files, folders)
-
-
-def check_members(archive: Path, count: int | None = None) -> None:
-    """Refuse a zip with more than :data:`MOST` members: ``count``, or by default the number in its last bytes."""
-    members = announced(archive) if count is None else count
-    if members > MOST:
-        raise DataError(f"{archive} has {members:,} members, more than the {MOST:,} that are read")
-
-
-def announced(archive: Path) -> int:
-    """Return the number of members stated at the end of a zip; 0 if it states none."""
-    with archive.open("rb") as file:
-        size = file.seek(0, 2)
-        file.seek(max(0, size - END.size - LONG_END.size))
-        last = file.read()
-    if len(last) < END.size:
-        return 0
-    mark, count = END.unpack(last[-END.size :])
-    if len(last) == END.size + LONG_END.size:
-        record, many, pointer = LONG_END.unpack(last[: LONG_END.size])
-        if (record, pointer) == (b"PK\6\6", b"PK\6\7"):
-            count = many
-    return count if mark == b"PK\5\6" else 0

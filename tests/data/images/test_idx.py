@@ -36,8 +36,8 @@ HUGE = bytes((0, 0, 8, 2)) + struct.pack(">2I", 2**31, 2**31)
         (b"", 1, "begins with 00000801"),
         (b"\0\0\x08\x03" + b"\0" * 12, 1, "begins with 00000801, got 00000803"),
         (b"\0\0\x0d\x01" + b"\0" * 12, 1, "got 00000d01"),
-        (HUGE, 2, "announces 4611686018427387904 bytes, more than"),
-        (fakes.idx_bytes(np.zeros(9, "u1"))[:-1], 1, "announces 9 values, the file holds 8|announces 9 bytes"),
+        (HUGE, 2, "announces 4611686018427387904 values, the file holds 1 to"),
+        (fakes.idx_bytes(np.zeros(9, "u1"))[:-1], 1, "announces 9 values, the file holds (8|1 to)"),
         (fakes.idx_bytes(np.zeros(9, "u1")) + b"\0" * 100_000, 1, "announces 9 values, the file holds more"),
     ],
 )
@@ -76,9 +76,9 @@ def test_sizes_of_nothing_or_of_too_much(packed, tmp_path, monkeypatch):
     path = tmp_path / ("x.gz" if packed else "x")
     put = gzip.compress if packed else bytes
     path.write_bytes(put(bytes((0, 0, 8, 3)) + struct.pack(">3I", 0, 2**32 - 1, 2**32 - 1)))
-    with pytest.raises(DataError, match=r"x.*: its header announces no value"):
+    with pytest.raises(DataError, match=r"x.*: its header announces 0 values"):
         read_idx(path, 3)
     monkeypatch.setattr(mnist, "LARGEST", 8)
     path.write_bytes(put(fakes.idx_bytes(np.zeros(9, "u1"))))
-    with pytest.raises(DataError, match="announces 9 bytes, more than 8"):
+    with pytest.raises(DataError, match="announces 9 values, the file holds 1 to 8"):
         read_idx(path, 1)

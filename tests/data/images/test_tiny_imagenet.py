@@ -42,9 +42,12 @@ def _pipe(path):
 @each_row(
     ("change", "message"),
     [
-        (lambda r: (r / "wnids.txt").unlink(), "wnids.txt is missing: expected the folder tiny-imagenet-200"),
-        (lambda r: (r / "wnids.txt").write_text(""), "names no class"),
-        (lambda r: (r / "val" / "val_annotations.txt").write_text("x.JPEG\tn99\n"), "line 1: expected <file> <wnid>"),
+        (lambda r: (r / "wnids.txt").unlink(), "wnids.txt does not exist"),
+        (lambda r: (r / "wnids.txt").write_text(""), "line 1: expected <file> and one of 0 names of wnids.txt"),
+        (
+            lambda r: (r / "val" / "val_annotations.txt").write_text("x.JPEG\tn99\n"),
+            "line 1: expected <file> and one of 3",
+        ),
         (lambda r: (r / "val" / "val_annotations.txt").write_text(""), "names no image"),
         (lambda r: [p.unlink() for p in (r / "train" / "n02" / "images").iterdir()], "n02/images holds no .JPEG"),
         (lambda r: (r / "val" / "images" / "val_0.JPEG").write_bytes(b""), "val_0.JPEG cannot be decoded"),

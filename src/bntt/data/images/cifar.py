@@ -43,27 +43,22 @@ CIFAR100 = CifarLayout(("train.bin",), ("test.bin",), "fine_label_names.txt", la
 
 def read_cifar(source: Path, layout: CifarLayout) -> Splits:
     """Read the archive of the binary version, or its unpacked folder; for CIFAR-100 the fine classes."""
-    names = (*layout.train, *layout.test, layout.names)
-    sizes = dict.fromkeys(layout.train, 5 * layout.records // len(layout.train))
-    sizes |= dict.fromkeys(layout.test, layout.records)
-    limits = {name: sizes[name] * (PIXELS + layout.labels) if name in sizes else 1 << 16 for name in names}
-    contents = _from_tar(source, limits) if source.is_file() else _from_folder(source, limits)
+    record = PIXELS + layout.labels
+    sizes = dict.fromkeys(layout.train, 5 * layout.records // len(layout.train) * record)
+    sizes |= dict.fromkeys(layout.test, layout.records * record)
+    contents = (_from_tar if source.is_file() else _from_folder)(source, {**sizes, layout.names: 1 << 16})
+    for name, content in contents.items():
+        if len(content) != sizes.get(name, len(content)):
+            raise DataError(f"{source}/{name} has {len(content)} bytes, expected {sizes[name]}: the file is not whole")
     classes = tuple(contents[layout.names].decode("ascii", "replace").split())
     parts = []
     for files in (layout.train, layout.test):
-        records = [_records(f"{source}/{name}", contents[name], limits[name], layout) for name in files]
-        rows = np.concatenate(records)
+        rows = np.frombuffer(b"".join(contents[name] for name in files), np.uint8).reshape(-1, record)
         images = torch.from_numpy(rows[:, layout.labels :].reshape(-1, 3, 32, 32).copy())
         labels = torch.from_numpy(rows[:, layout.labels - 1].astype(np.int64))
         with refusing(f"{source}, {', '.join(files)}", ValueError):
             parts.append(ImageSet(images, labels, classes))
     return Splits(*parts)
-
-
-def _records(where: str, content: bytes, expected: int, layout: CifarLayout) -> np.ndarray:
-    if len(content) != expected:
-        raise DataError(f"{where} has {len(content)} bytes, expected {expected}: the file is not whole")
-    return np.frombuffer(content, np.uint8).reshape(-1, PIXELS + layout.labels)
 
 
 def _from_folder(folder: Path, limits: dict[str, int]) -> dict[str, bytes]:
@@ -73,37 +68,24 @@ def _from_folder(folder: Path, limits: dict[str, int]) -> dict[str, bytes]:
 
 
 def _from_tar(archive: Path, limits: dict[str, int]) -> dict[str, bytes]:
-    """Read the wanted members by name, bounded in size; nothing is extracted to disk."""
+    """Read the wanted members by name, from an archive of bounded size; nothing is extracted to disk."""
     contents: dict[str, bytes] = {}
-    with refusing(f"{archive} is not a whole tar archive"), archive.open("rb") as packed:
-        zipped = packed.read(2) == b"\x1f\x8b"
-        packed.seek(0)
-        stream = _Bounded(gzip.GzipFile(fileobj=packed) if zipped else packed, sum(limits.values()) + BESIDE, archive)
-        with tarfile.open(fileobj=stream, mode="r|") as tar:
+    with refusing(f"{archive} is not a whole tar archive"), archive.open("rb") as file:
+        packed = file.read(2) == b"\x1f\x8b"
+        file.seek(0)
+        most = sum(limits.values()) + BESIDE
+        content = (gzip.GzipFile(fileobj=file) if packed else file).read(most + 1)
+        if len(content) > most:
+            raise DataError(f"{archive} unpacks to more than CIFAR has: it is not read further")
+        with tarfile.open(fileobj=io.BytesIO(content), mode="r:") as tar:
             for member in tar:
                 name = member.name.rsplit("/", 1)[-1]
-                file = tar.extractfile(member) if name in limits and member.isreg() else None
-                if file is not None and name not in contents:
-                    contents[name] = file.read(limits[name] + 1)
-    missing = [name for name in limits if name not in contents]
-    if missing:
+                data = tar.extractfile(member) if name in limits and member.isreg() else None
+                if data is not None and name not in contents:
+                    contents[name] = data.read(limits[name] + 1)
+    if missing := [name for name in limits if name not in contents]:
         raise DataError(f"{archive} has no {', '.join(missing)}: expected the binary version of CIFAR")
     return contents
-
-
-class _Bounded(io.RawIOBase):
-    """Stream that raises an error beyond a number of bytes."""
-
-    def __init__(self, stream: io.BufferedIOBase | io.BufferedReader, most: int, where: Path) -> None:
-        self.stream, self.left, self.where = stream, most, where
-
-    def read(self, size: int = -1, /) -> bytes:
-        """Read the next bytes, at most ``size``: every caller passes a number."""
-        found = self.stream.read(min(size, self.left + 1))
-        self.left -= len(found)
-        if self.left < 0:
-            raise DataError(f"{self.where} unpacks to more than CIFAR has: it is not read further")
-        return found
 
 
 def _register(classes: int, layout: CifarLayout, folder: str, md5: str, size: int) -> None:

@@ -81,16 +81,11 @@ def read_idx(path: Path, dimensions: int) -> Tensor:
                 f"{path}: an IDX file of {dimensions} dimensions begins with {expected.hex()}, got {header[:4].hex()}"
             )
         sizes = struct.unpack(f">{dimensions}I", header[4:])
-        count, length = math.prod(sizes), path.stat().st_size
-        most = min(length * DEFLATE_MOST if packed else length, LARGEST)
-        if not count:
-            raise DataError(f"{path}: its header announces no value")
-        if count > most:
-            raise DataError(f"{path}: its header announces {count} bytes, more than {most}, the most that it can hold")
-        values = file.read(count + 1)
-    if len(values) != count:
-        more = "more" if len(values) > count else str(len(values))
-        raise DataError(f"{path}: its header announces {count} values, the file holds {more}")
+        count, most = math.prod(sizes), min(path.stat().st_size * (DEFLATE_MOST if packed else 1), LARGEST)
+        values = file.read(count + 1) if 0 < count <= most else b""
+    if not 0 < len(values) == count:
+        held = f"1 to {most}" if not values else "more" if len(values) > count else str(len(values))
+        raise DataError(f"{path}: its header announces {count} values, the file holds {held}")
     return torch.from_numpy(np.frombuffer(bytearray(values), np.uint8).reshape(sizes))
 
 
