@@ -90,9 +90,9 @@ FRAMES = FrameSet(torch.zeros(2, 4, 3), torch.arange(2), ("a", "b"))
 case(
     36,
     "crops of frames",
-    r"ValueError: augmentations are for images and frames of events, got a FrameSet",
+    r"ValueError: unknown augmentation 'crop': a FrameSet takes none",
 )(lambda tmp: called(lambda: SampleLoader(FRAMES, 2, augment=["crop"])))
-case(36, "mixup of frames", r"ValueError: mixup is for images, an ImageSet, got a FrameSet: leave out mix")(
+case(36, "mixup of frames", r"ValueError: unknown mix 'mixup': a FrameSet takes none")(
     lambda tmp: called(lambda: SampleLoader(FRAMES, 2, mix="mixup"))
 )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -194,15 +195,11 @@ def _fingerprints(dataset: Dataset, source: Path) -> list[str]:
 
 def _code_of(read: Any) -> list[str]:
     """Return a reader's source code, and that with its module's; less or nothing if Python cannot find it."""
-    try:
-        own = inspect.getsource(read) if read else ""
-    except (OSError, TypeError):
-        return []
-    module = inspect.getmodule(read)
-    try:
-        return [own, f"{own} {inspect.getsource(module)}" if module else own]
-    except (OSError, TypeError):
-        return [own, own]
+    found = list[str]()
+    with suppress(OSError, TypeError):
+        found.append(inspect.getsource(read))
+        found.append(f"{found[0]} {inspect.getsource(inspect.getmodule(read))}")
+    return (found * 2)[:2]
 
 
 def check_published(dataset: Dataset, source: Path) -> str:

@@ -91,18 +91,16 @@ class SampleLoader:
             raise ValueError(f"share must be (rank, count) with 0 <= rank < count, got {self.share}")
         if len(self.data) == 0:
             raise ValueError("there are no samples: 0 batches")
-        if self.augment and not self._augmentations:
-            found = f"got a {type(self.data).__name__}: leave out augment"
-            raise ValueError(f"augmentations are for images and frames of events, {found}")
-        for name in self.augment:
-            if name not in self._augmentations:
-                raise ValueError(f"unknown augmentation {name!r}: choose out of {', '.join(self._augmentations)}")
-        if self.mix and self.mix not in MIXES:
-            raise ValueError(f"unknown mix {self.mix!r}: choose out of {', '.join(MIXES)}, or '' for none")
         if not (math.isfinite(self.mix_alpha) and self.mix_alpha > 0):
             raise ValueError(f"mix_alpha must be a finite number above 0, got {self.mix_alpha}")
-        if self.mix and not getattr(self.data, "mixes", False):
-            raise ValueError(f"{self.mix} is for images, an ImageSet, got a {type(self.data).__name__}: leave out mix")
+        mixes = MIXES if getattr(self.data, "mixes", False) else ()
+        for what, names, known in (
+            ("augmentation", self.augment, self._augmentations),
+            ("mix", [self.mix] if self.mix else [], mixes),
+        ):
+            if wrong := [name for name in names if name not in known]:
+                ways = f"choose out of {', '.join(known)}" if known else f"a {type(self.data).__name__} takes none"
+                raise ValueError(f"unknown {what} {wrong[0]!r}: {ways}")
 
     @property
     def _augmentations(self) -> Mapping[str, Callable[..., Tensor]]:

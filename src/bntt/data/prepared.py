@@ -9,13 +9,13 @@ import tempfile
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import safetensors
 import safetensors.torch
 import torch
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, PositiveInt, TypeAdapter, ValidationError
 from torch import Tensor
 
 from bntt.data.samples import FrameSet, FrameSplits, ImageSet, Splits
@@ -41,9 +41,9 @@ class Manifest:
     check: str
     """Result of the checksums: "published", they match; "unchecked", none is published for this form; "modified", they
     differ; "built in", no file was read; "simulated", recordings that no camera made."""
-    images: dict[str, int]
+    images: dict[str, PositiveInt]
     """Number of images of each part."""
-    shape: list[int]
+    shape: Annotated[list[PositiveInt], Field(min_length=1)]
     """``[C, H, W]`` of images, ``[T, C, H, W]`` or ``[T, F]`` of frames."""
     classes: list[str]
     sha256: dict[str, str] = field(default_factory=dict)
@@ -156,13 +156,10 @@ def read_manifest(folder: Path, parts: Collection[str] = PARTS, *, some: bool = 
 def manifest_from(values: Any) -> Manifest:
     """Make a manifest from the values in a file."""
     try:
-        manifest = _MANIFESTS.validate_json(json.dumps(values))  # strict, lists and tables as JSON has them
+        return _MANIFESTS.validate_json(json.dumps(values))  # strict, lists and tables as JSON has them
     except ValidationError as error:
         first = error.errors()[0]
         raise ValueError(f"{(*first['loc'], 'it')[0]} is {first['input']!r:.100}: {first['msg']}") from None
-    if min(*manifest.shape, *manifest.images.values(), 1) < 1 or not manifest.shape:
-        raise ValueError(f"images are {manifest.images}, of shape {manifest.shape}")
-    return manifest
 
 
 def verify_prepared(folder: Path, manifest: Manifest) -> None:

@@ -1,6 +1,7 @@
 """A folder of recordings made into frames once: every file, its part, its class, and what was counted."""
 
 import dataclasses
+import json
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ import torch
 from bntt.data import SampleLoader, SampleSet, split_validation
 from bntt.data.events.aedat2 import read_aedat2
 from bntt.data.events.binning import Binning, to_frames
-from bntt.data.events.event_folder import load_events, prepare_events, read_split, split_recordings
+from bntt.data.events.event_folder import load_events, prepare_events, split_digest, split_recordings
 from bntt.data.events.formats import EVENT_FORMATS
 from bntt.data.prepared import read_manifest
 from bntt.io.errors import DataError
@@ -46,7 +47,8 @@ def test_every_recording_is_in_its_part_with_its_class(root, tmp_path):
     folder = tmp_path / "cache" / "mine"
     assert read_manifest(folder) == manifest
     assert told == [(number, 10) for number in range(1, 11)]
-    split = read_split(folder / "split.json")
+    split = json.loads((folder / "split.json").read_text())
+    assert split.pop("sha256") == split_digest(split)
     assert split == split_recordings([f"{c}/{c}_{n}" for c in ("cat", "dog") for n in range(5)], 0.4)
     parts = load_events(folder, manifest)
     assert (manifest.images, manifest.shape, manifest.classes) == (
@@ -54,7 +56,7 @@ def test_every_recording_is_in_its_part_with_its_class(root, tmp_path):
         [4, 2, 42, 42],
         ["cat", "dog"],
     )
-    for part, names in zip(parts, (split.train, split.test), strict=True):
+    for part, names in zip(parts, split.values(), strict=True):
         assert isinstance(part, SampleSet)
         for number, name in enumerate(names):
             expected = to_frames(read_aedat2(root / f"{name}.aedat"), BINNING).counts
@@ -83,7 +85,7 @@ def test_parts_that_are_there_are_kept(place, train, test, tmp_path):
 
 def test_a_full_cell_widens_its_part(root, tmp_path):
     crowded = np.stack([np.full(900, 5), np.arange(900)], 1)
-    train = next(iter(split_recordings([f"{c}/{c}_{n}" for c in ("cat", "dog") for n in range(5)]).train))
+    train = next(iter(split_recordings([f"{c}/{c}_{n}" for c in ("cat", "dog") for n in range(5)])["train"]))
     (root / f"{train}.aedat").write_bytes(VERSION + crowded.astype(">u4").tobytes())
     manifest = prepare(root, tmp_path, Binning(1, 42, 42))
     train, test = load_events(tmp_path / "cache" / "mine", manifest)
@@ -119,11 +121,11 @@ def test_loading_reads_no_frames_and_selections_share_them(root, tmp_path):
 
 
 def test_the_same_recording_in_both_parts(root, tmp_path):
-    split = split_recordings([f"{c}/{c}_{n}" for c in ("cat", "dog") for n in range(5)])
-    content = (root / f"{split.train[0]}.aedat").read_bytes()
+    train, test = split_recordings([f"{c}/{c}_{n}" for c in ("cat", "dog") for n in range(5)]).values()
+    content = (root / f"{train[0]}.aedat").read_bytes()
     other = content.replace(VERSION, VERSION + b"# created on another day\r\n")
-    (root / f"{split.test[1]}.aedat").write_bytes(other)
-    with pytest.raises(DataError, match=rf"{split.test[1]} \(test\) and {split.train[0]} \(train\) are the same"):
+    (root / f"{test[1]}.aedat").write_bytes(other)
+    with pytest.raises(DataError, match=rf"{test[1]} \(test\) and {train[0]} \(train\) are the same"):
         prepare(root, tmp_path)
     assert list((tmp_path / "cache").iterdir()) == [], "nothing is left of it"
 
@@ -201,8 +203,16 @@ def test_what_was_prepared_has_changed(file, root, tmp_path):
         content = bytearray((folder / file).read_bytes())
         content[-1] ^= 1
         (folder / file).write_bytes(content)
-    with pytest.raises(DataError, match=f"{file} (is not the split|has changed)"):
+    with pytest.raises(DataError, match=f"{file} (cannot be read .*is not the split|has changed)"):
         load_events(folder, manifest)
+
+
+@each_row("text", [None, "", "[]", "{}", '{"train": 3}'])
+def test_a_split_that_cannot_be_read(text, root, tmp_path):
+    manifest, file = prepare(root, tmp_path), tmp_path / "cache" / "mine" / "split.json"
+    file.unlink() if text is None else file.write_text(text)
+    with pytest.raises(DataError, match=r"split.json cannot be read .* prepare the recordings again"):
+        load_events(file.parent, manifest)
 
 
 def test_every_format_reads_its_files(tmp_path):

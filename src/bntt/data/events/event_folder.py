@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -39,11 +39,11 @@ def prepare_events(
     progress: Progress = lambda done, total: None,
 ) -> Manifest:
     """Read every recording of ``root`` and write ``folder``: a tensor file per part, the split, the manifest."""
-    files, split = _parts(root, kind, test_share)
-    listed = _fingerprint(root, files)
+    files = _parts(root, kind, test_share)
+    listed, split = _fingerprint(root, files), split_digest(files)
     labels = {label: number for number, label in enumerate(sorted({_label(recording) for recording in files["train"]}))}
     size = [binning.num_steps, 2, binning.height, binning.width]
-    total, contents = len(split.train) + len(split.test), dict[str, dict[str, str]]()
+    total, contents = sum(map(len, files.values())), dict[str, dict[str, str]]()
     counted, bits, empty = dict.fromkeys(("events", "left_out", "saturated", "simulated"), 0), dict[str, int](), 0.0
 
     def write(temporary: Path) -> Manifest:
@@ -74,10 +74,10 @@ def prepare_events(
                     empty += frames.empty
                     progress(sum(map(len, contents.values())), total)
             sums[part], bits[part] = digest(target), file.bits
-        write_split(temporary / SPLIT, split)
+        write_json(temporary / SPLIT, {"sha256": split, **{part: list(found) for part, found in files.items()}})
         details = {
             "binning": asdict(binning),
-            "split": split.sha256,
+            "split": split,
             "again": refuse_overlap(contents),
             **counted,
             "empty": empty / total,
@@ -93,14 +93,15 @@ def prepare_events(
 def load_events(folder: Path, manifest: Manifest) -> Splits | FrameSplits:
     """Load and verify the two parts; the files are mapped, and read in batches."""
     found = load_prepared(folder, manifest)
-    if read_split(folder / SPLIT).sha256 != manifest.details.get("split"):
-        raise DataError(f"{folder / SPLIT} is not the split that {manifest.name} was prepared with: prepare it again")
+    with refusing(f"{folder / SPLIT} cannot be read", remedy="prepare the recordings again"):
+        if split_digest(read_json(folder / SPLIT)) != manifest.details.get("split"):
+            raise ValueError(f"it is not the split that {manifest.name} was prepared with")
     return found
 
 
 def recordings_fingerprint(root: Path, kind: EventFormat) -> str:
     """Compute the ``fingerprint`` in the manifest of these recordings, without reading them."""
-    return _fingerprint(root, _parts(root, kind, TEST_SHARE)[0])
+    return _fingerprint(root, _parts(root, kind, TEST_SHARE))
 
 
 def _fingerprint(root: Path, files: dict[str, dict[str, Path]]) -> str:
@@ -111,7 +112,8 @@ def _label(recording: str) -> str:
     return recording.partition("/")[0]
 
 
-def _parts(root: Path, kind: EventFormat, test_share: float) -> tuple[dict[str, dict[str, Path]], RecordingSplit]:
+def _parts(root: Path, kind: EventFormat, test_share: float) -> dict[str, dict[str, Path]]:
+    """Return the recordings of each part by name, ``<class>/<file without its ending>``."""
     if not root.is_dir():
         raise DataError(f"{root} is no folder: expected a folder with one folder of {kind.ending} files per class")
     inner = _around_classes(root, kind)
@@ -125,10 +127,9 @@ def _parts(root: Path, kind: EventFormat, test_share: float) -> tuple[dict[str, 
         classes = [{_label(recording) for recording in found} for found in files.values()]
         if differing := sorted(classes[0] ^ classes[1])[:5]:
             raise DataError(f"{root}: the classes of train and test differ: {', '.join(differing)}")
-        return files, RecordingSplit(*(tuple(found) for found in files.values()))
+        return files
     every = _recordings(inner, kind)
-    split = split_recordings(every, test_share)
-    return {part: {name: every[name] for name in getattr(split, part)} for part in PARTS}, split
+    return {part: {name: every[name] for name in names} for part, names in split_recordings(every, test_share).items()}
 
 
 def _around_classes(place: Path, kind: EventFormat) -> Path:
@@ -163,21 +164,12 @@ def _recordings(place: Path, kind: EventFormat) -> dict[str, Path]:
     return dict(sorted(found.items()))
 
 
-@dataclass(frozen=True)
-class RecordingSplit:
-    """Names of recordings, ``<class>/<file without its ending>``, each part in order."""
-
-    train: tuple[str, ...]
-    test: tuple[str, ...]
-
-    @property
-    def sha256(self) -> str:
-        """SHA-256 of both lists: equal for equal splits."""
-        lines = [f"{part} {name}\n" for part in ("train", "test") for name in getattr(self, part)]
-        return digest_of_text("".join(lines))
+def split_digest(split: Mapping[str, Iterable[str]]) -> str:
+    """Return the SHA-256 of the names in both parts: equal for equal splits."""
+    return digest_of_text("".join(f"{part} {name}\n" for part in PARTS for name in split[part]))
 
 
-def split_recordings(names: Iterable[str], test_share: float = TEST_SHARE) -> RecordingSplit:
+def split_recordings(names: Iterable[str], test_share: float = TEST_SHARE) -> dict[str, list[str]]:
     """Choose the same share of every class for testing: the names, without endings, of the lowest SHA-256."""
     classes = defaultdict[str, list[str]](list)
     for name in sorted(names):
@@ -189,7 +181,7 @@ def split_recordings(names: Iterable[str], test_share: float = TEST_SHARE) -> Re
         count = min(max(1, round(len(members) * test_share)), len(members) - 1)
         test |= set(sorted(members, key=digest_of_text)[:count])
     every = [name for members in classes.values() for name in members]
-    return RecordingSplit(tuple(n for n in every if n not in test), tuple(n for n in every if n in test))
+    return {"train": [name for name in every if name not in test], "test": [name for name in every if name in test]}
 
 
 def content_of(events: Events) -> str:
@@ -210,18 +202,3 @@ def refuse_overlap(contents: Mapping[str, Mapping[str, str]]) -> int:
                 raise DataError(f"{name} ({part}) and {first} ({other}) are the same recording: remove one")
             again += first != name
     return again
-
-
-def write_split(path: Path, split: RecordingSplit) -> None:
-    """Write both lists and their digest, as JSON."""
-    write_json(path, {"sha256": split.sha256, "train": split.train, "test": split.test})
-
-
-def read_split(path: Path) -> RecordingSplit:
-    """Read the file of :func:`write_split`."""
-    with refusing(f"{path} cannot be read", remedy="prepare the recordings again"):
-        values = read_json(path)
-        split = RecordingSplit(tuple(values["train"]), tuple(values["test"]))
-        if values["sha256"] != split.sha256:
-            raise DataError(f"{path} has changed since it was written (SHA-256): prepare the recordings again")
-    return split
