@@ -71,7 +71,7 @@ PLACES = [
     Place("the beginning of a validation", run, "evaluate", 1),
     Place("the midst of a validation", evaluation, "check_labels", 2),
     Place("writing the best epoch", run, "write_checkpoint", 1, saving=True),
-    Place("writing the metrics", run.TrainingRun, "_write_metrics", 1, saving=True),
+    Place("writing the metrics", run, "write_json_lines", 1, saving=True),
     Place("keeping the epoch", kept, "write_checkpoint", 3, saving=True),
     Place("opening a file", Path, "open", 9, keeps=False, saving=True),
     Place("syncing a file", os, "fsync", 8, saving=True),

@@ -108,7 +108,7 @@ def test_what_is_not_said_or_cannot_be(trained, steps, longer, message):
 def test_sequences_have_no_more_steps():
     rows = changed(data={"order": "rows"}, encoder={"name": "sequence"}, network={"name": "mlp", "num_steps": 28})
     assert retiming_of(parse_recipe(rows), 14, None).how == "truncate"
-    with pytest.raises(ArgumentError, match=r"--num-steps 30: the sequences have 28 steps \(data.order\), and no more"):
+    with pytest.raises(ArgumentError, match=r"--num-steps 30: each sample has 28 steps, no more"):
         retiming_of(parse_recipe(rows), 30, "hold")
 
 
@@ -126,7 +126,7 @@ def test_without_statistics_there_is_nothing_to_take_anew(norm):
 def test_recordings_have_no_more_frames(longer):
     recipe = parse_recipe(changed(data={"name": "n-mnist"}, encoder={"name": "frames"}, network={"num_steps": 4}))
     assert retiming_of(recipe, 2, None).how == "truncate"
-    with pytest.raises(ArgumentError, match=r"--num-steps 6: each sample has 4 steps of its own, no more"):
+    with pytest.raises(ArgumentError, match=r"--num-steps 6: each sample has 4 steps, no more"):
         retiming_of(recipe, 6, longer)
 
 

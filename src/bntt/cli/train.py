@@ -163,7 +163,7 @@ def run_recipe(
     from bntt.runs.training.epoch_log import updates_to_forget
     from bntt.runs.training.estimate import modelled, shares_of_steps, with_estimate
     from bntt.runs.training.initial import load_initial_weights, load_teacher, open_ann
-    from bntt.runs.training.shared import check_shareable
+    from bntt.runs.training.start import check_shareable
     from bntt.runs.training.train import train_run
     from bntt.training.processes import Processes
 

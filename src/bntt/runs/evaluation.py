@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple, get_args
+from typing import Any, get_args
 
+import torch
 from torch import nn
 
-from bntt.analysis import Evaluation, evaluate, gamma_profile
-from bntt.analysis.accuracy.measurement import BegunWith, Conversion, EvaluationResult, Longer, Retiming
+from bntt.analysis import Accuracy, Activity, Evaluation, evaluate, gamma_profile, surprises, unvarying
+from bntt.analysis.accuracy.measurement import BegunWith, Conversion, EvaluationResult, Longer, Retiming, UnvaryingInput
+from bntt.analysis.activity.spike_activity import Unvarying
 from bntt.analysis.measurement import ArgumentError, Progress, draws_of
+from bntt.data import PartLoader, SampleLoader, SequenceSet
 from bntt.io.checkpoint import read_facts
 from bntt.nn import Encoder, SpikingClassifier, norm_facts, retime
 from bntt.nn.kinds import encoder_facts_by_name
@@ -22,8 +25,6 @@ from bntt.runs.identity import RESUMING, check_same_data, check_same_recipe
 from bntt.runs.recipe.build import build_encoder, build_model, facts_of, for_measuring, training_loader
 from bntt.runs.recipe.datasets import RecipeData, Split, evaluation_loader
 from bntt.runs.recipe.file import Recipe
-from bntt.runs.training.epoch_log import unvarying_input
-from bntt.runs.training.shared import combine_evaluations, progress_of_all
 from bntt.training import recalibrate
 from bntt.training.processes import Processes
 from bntt.training.schedule import DropsWarning, Rates, floor_of_decay
@@ -31,29 +32,21 @@ from bntt.training.schedule import DropsWarning, Rates, floor_of_decay
 
 def retiming_of(recipe: Recipe, steps: int, longer: Longer | None) -> Retiming:
     """Choose how to change the number of steps."""
-    trained, said = recipe.network.num_steps, f"--num-steps {steps}"
-    more, encoder = steps > trained, recipe.encoder.name
-    own_steps = bool(encoder) and encoder_facts_by_name(encoder).takes != "images"
-    refusals = (
-        (
-            steps < 1 or steps == trained,
-            f"{said}: give a number other than the {trained} it was trained with, 1 or more",
-        ),
-        (not more and longer, f"--longer {longer} adds steps, {said} is fewer than {trained}: leave out --longer"),
-        (more and recipe.data.order, f"{said}: the sequences have {trained} steps (data.order), and no more"),
-        (
-            more and not encoder,
-            f"{said}: the encoder is your own, and no recipe makes one of {steps} steps: in Python, make one, and "
-            f"evaluate SpikingClassifier(encoder, bntt.nn.retime(run.model.network, {steps}, 'hold'))",
-        ),
-        (more and own_steps, f"{said}: each sample has {trained} steps of its own, no more: train on {steps}"),
-        (
-            more and longer is None,
-            f"{said} is more than the {trained} that it was trained with: choose what the added steps get, --longer "
-            f"{', or --longer '.join(get_args(Longer))}",
-        ),
-    )
-    if wrong := next((why for applies, why in refusals if applies), ""):
+    trained, said, encoder = recipe.network.num_steps, f"--num-steps {steps}", recipe.encoder.name
+    fixed = recipe.data.order or (encoder and encoder_facts_by_name(encoder).takes != "images")
+    wrong = ""
+    if steps < 1 or steps == trained:
+        wrong = f"{said}: give a number other than the {trained} it was trained with, 1 or more"
+    elif steps < trained and longer:
+        wrong = f"--longer {longer} adds steps, {said} is fewer than {trained}: leave out --longer"
+    elif steps > trained and (fixed or not encoder):
+        wrong = f"{said}: each sample has {trained} steps, no more"
+        if not fixed:
+            wrong = f"{said}: the encoder is your own: in Python, make one of {steps} steps, and use bntt.nn.retime"
+    elif steps > trained and longer is None:
+        ways = ", or --longer ".join(get_args(Longer))
+        wrong = f"{said} is more than the {trained} it was trained with: choose what added steps get, --longer {ways}"
+    if wrong:
         raise ArgumentError(wrong)
     return Retiming(trained_steps=trained, steps=steps, how=longer or "truncate")
 
@@ -62,38 +55,29 @@ def retimed(
     model: SpikingClassifier, recipe: Recipe, data: RecipeData, retiming: Retiming, device: str
 ) -> tuple[SpikingClassifier, Retiming]:
     """Give the model more steps, and describe the change."""
-    has_statistics = any(norm_facts(part).running_statistics for part in model.modules())
-    if retiming.how == "re-estimate" and not recipe.data.name:
-        raise ArgumentError(
-            "--longer re-estimate takes training samples, which a run of bntt.fit does not keep: use --longer hold"
-        )
-    if retiming.how == "re-estimate" and not has_statistics:
-        raise ArgumentError(
-            f"--longer re-estimate: network.norm = {recipe.network.norm!r} has no statistics: use --longer hold"
-        )
+    again, seen = retiming.how == "re-estimate", 0
+    if again and not (recipe.data.name and any(norm_facts(part).running_statistics for part in model.modules())):
+        lacks = f"network.norm = {recipe.network.norm!r} has no statistics"
+        if not recipe.data.name:
+            lacks = "it takes training samples, which a run of bntt.fit does not keep"
+        raise ArgumentError(f"--longer re-estimate: {lacks}: use --longer hold")
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
         try:
             network = retime(model.network, retiming.steps, "interpolate" if retiming.how == "interpolate" else "hold")
         except TypeError as error:  # a custom part whose steps are not known here
             raise ArgumentError(f"--num-steps {retiming.steps}: {error}") from None
-    encoder = _encoder_like(model.encoder, build_encoder(recipe, data, retiming.steps))
+    encoder = build_encoder(recipe, data, retiming.steps)
+    if isinstance(model.encoder, nn.Module) and isinstance(encoder, nn.Module):  # an imported mean and std
+        built, kept = encoder.state_dict(), model.encoder.state_dict()
+        fits = {name: value for name, value in kept.items() if name in built and value.shape == built[name].shape}
+        encoder.load_state_dict(fits, strict=False)
     longer = SpikingClassifier(encoder, network).to(device).eval()
-    seen = 0
-    if retiming.how == "re-estimate":
+    if again:
         loader = training_loader(recipe, data, device)
         seen = recalibrate(longer, loader, seed=recipe.seed, draw=recipe.train.epochs)
     done = {"samples": seen, "warning": "; ".join(str(one.message) for one in told)}
     return longer, retiming.model_copy(update=done)
-
-
-def _encoder_like(trained: Encoder, longer: Encoder) -> Encoder:
-    """Copy what the run's encoder holds for all steps, such as an imported mean and std, to one with more steps."""
-    if isinstance(trained, nn.Module) and isinstance(longer, nn.Module):
-        built, kept = longer.state_dict(), trained.state_dict()
-        fits = {name: value for name, value in kept.items() if name in built and value.shape == built[name].shape}
-        longer.load_state_dict(fits, strict=False)
-    return longer
 
 
 def evaluate_run(
@@ -121,23 +105,12 @@ def evaluate_run(
     if not processes.first:
         model.load_state_dict(dict(tensors))
         restore_thresholds(model, recipe, facts, run.best)
-    weights = LoadedWeights(model, facts, rows)
     how: dict[str, Any] = {"processes": processes, "steps": steps, "progress": progress}
-    return evaluate_loaded(weights, recipe, data, split=split, draws=draws, **how)
-
-
-class LoadedWeights(NamedTuple):
-    """A model with the weights of a run's best epoch."""
-
-    model: SpikingClassifier
-    facts: Mapping[str, Any]
-    """Facts stored with the weights."""
-    rows: Sequence[Mapping[str, Any]]
-    """Epochs of the training, :meth:`~bntt.runs.directory.RunDirectory.kept_rows`."""
+    return evaluate_loaded((model, facts, rows), recipe, data, split=split, draws=draws, **how)
 
 
 def evaluate_loaded(
-    weights: LoadedWeights,
+    weights: tuple[SpikingClassifier, Mapping[str, Any], Sequence[Mapping[str, Any]]],
     recipe: Recipe,
     data: RecipeData,
     *,
@@ -147,7 +120,7 @@ def evaluate_loaded(
     steps: int | Retiming | None,
     progress: Progress | None,
 ) -> EvaluationResult:
-    """Evaluate weights that are already loaded, as :func:`evaluate_run` does."""
+    """Evaluate a loaded best epoch: its model, the facts stored with the weights, and the rows of the run's metrics."""
     (model, facts, rows), progress = weights, progress or Progress()
     last = rows[-1] if rows else {}
     known = facts_of(recipe, model)
@@ -160,10 +133,12 @@ def evaluate_loaded(
     progress.expect(len(loader.places) * draws)
     advance = progress_of_all(progress, len(loader.places) * draws, processes)
     own = evaluate(model, loader, seed=recipe.seed, draws=draws, steps=stop, part=True, progress=advance)
-    unvarying = None
+    still = None
     if processes.first and recipe.data.name and stop is None:  # it is about all steps
-        unvarying = unvarying_input(data, model, replace(loader, share=(0, 1)))
-    kept = {"retimed": retiming, "unvarying_input": unvarying, "gamma_floor": _gamma_floor(recipe, facts, rows)}
+        still = unvarying_input(data, model, replace(loader, share=(0, 1)))
+    kept = {"retimed": retiming, "unvarying_input": still, "gamma_floor": _gamma_floor(recipe, facts, rows)}
+    found = combine_evaluations(own, len(loader), processes)
+    accuracy, activity, gamma = found.accuracy, found.activity, gamma_profile(model.network)
     rare: dict[str, Any] = {key: v for key, v in kept.items() if v is not None}
     if "seconds" in (begun := facts.get("init", {})):
         told = {key: begun[key] for key in ("updates", "seconds", "weights_sha256")}
@@ -182,7 +157,18 @@ def evaluate_loaded(
         conversion=None if (made := facts.get("conversion")) is None else Conversion.model_validate(made),
         is_random=known.is_random,
         is_trained=recipe.train.epochs > 0,
-        **_numbers(combine_evaluations(own, len(loader), processes), model),
+        images=accuracy.samples,
+        steps=len(accuracy.over_time),
+        draws=len(accuracy.correct),
+        accuracy=accuracy.mean,
+        accuracy_sd_over_draws=accuracy.spread,
+        accuracy_wilson_95=accuracy.interval,
+        accuracy_per_draw=accuracy.per_draw,
+        accuracy_over_time=accuracy.over_time,
+        gamma_magnitude={name: row.tolist() for name, row in gamma.magnitude.items()},
+        gamma_signed={name: row.tolist() for name, row in gamma.signed.items()},
+        firing_rate={name: activity.rate(name).tolist() for name in activity.spikes},
+        spikes_per_image=activity.spikes_per_sample(),
         **rare,
     )
 
@@ -210,19 +196,59 @@ def rates_of(recipe: Recipe, rows: Sequence[Mapping[str, Any]]) -> Rates | None:
     return rates if all(map(math.isclose, told, began)) else None
 
 
-def _numbers(found: Evaluation, model: SpikingClassifier) -> dict[str, Any]:
-    accuracy, activity, gamma = found.accuracy, found.activity, gamma_profile(model.network)
-    return {
-        "images": accuracy.samples,
-        "steps": len(accuracy.over_time),
-        "draws": len(accuracy.correct),
-        "accuracy": accuracy.mean,
-        "accuracy_sd_over_draws": accuracy.spread,
-        "accuracy_wilson_95": accuracy.interval,
-        "accuracy_per_draw": accuracy.per_draw,
-        "accuracy_over_time": accuracy.over_time,
-        "gamma_magnitude": {name: row.tolist() for name, row in gamma.magnitude.items()},
-        "gamma_signed": {name: row.tolist() for name, row in gamma.signed.items()},
-        "firing_rate": {name: activity.rate(name).tolist() for name in activity.spikes},
-        "spikes_per_image": activity.spikes_per_sample(),
-    }
+def combine_evaluations(own: Evaluation, batches: int, processes: Processes) -> Evaluation:
+    """Combine the evaluations of all processes, each sample counted once and in order; the same in each process."""
+    if processes.count == 1:
+        return own
+    correct = processes.total(torch.tensor(own.accuracy.correct))
+    samples = int(processes.total(torch.tensor([own.accuracy.samples])))
+    parts = torch.arange(samples).tensor_split(batches)
+    places = torch.cat([part.tensor_split(processes.count)[processes.rank] for part in parts])
+    right = torch.zeros(len(correct), samples, dtype=torch.int64)
+    right[:, places] = own.right.long()
+    accuracy = Accuracy(samples, tuple(map(tuple, correct.tolist())))
+    summed = processes.total(torch.tensor([own.loss * own.activity.presentations], dtype=torch.float64))
+    activity = combine_activities(own.activity, processes)
+    return Evaluation(accuracy, activity, processes.total(right).bool(), float(summed) / activity.presentations)
+
+
+def combine_activities(own: Activity, processes: Processes) -> Activity:
+    """Add up the spikes of all processes."""
+    if processes.count == 1:
+        return own
+    presentations = int(processes.total(torch.tensor([own.presentations])))
+    spikes = {name: processes.total(counts.clone()) for name, counts in own.spikes.items()}
+    return Activity(presentations, spikes, own.neurons)
+
+
+def progress_of_all(progress: Callable[[int], None], total: int, processes: Processes) -> Callable[[int], None]:
+    """Scale progress of this process to all processes, assuming they are equally far.
+
+    >>> told, two = [], type("Two", (Processes,), {"count": 2})()
+    >>> advance = progress_of_all(told.append, 5, two)
+    >>> advance(2), advance(1), told
+    (None, None, [4, 1])
+    """
+    told = 0
+
+    def advance(samples: int) -> None:
+        nonlocal told
+        more = min(samples * processes.count, total - told)
+        told += more
+        progress(more)
+
+    return advance
+
+
+def unvarying_input(data: RecipeData, model: SpikingClassifier, measured: PartLoader) -> UnvaryingInput | None:
+    """Check measured samples at steps whose input never varied in training; None without such steps or sequences."""
+    found = unvarying_steps(data, model.encoder)
+    return surprises(model, found, measured) if found else None
+
+
+def unvarying_steps(data: RecipeData, encoder: Encoder) -> Unvarying | None:
+    """Find steps whose input never varies in the training sequences; None without such steps or sequences."""
+    if not isinstance(data.train, SequenceSet):
+        return None
+    found = unvarying(encoder, SampleLoader(data.train, 1000))
+    return found if found.which else None

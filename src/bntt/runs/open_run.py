@@ -20,7 +20,7 @@ from bntt.engine.kernels import BackendError
 from bntt.io.checkpoint import CheckpointError, read_facts
 from bntt.nn import SpikingClassifier
 from bntt.runs.directory import RunDirectory, find_run, load_best
-from bntt.runs.evaluation import LoadedWeights, evaluate_loaded, retiming_of
+from bntt.runs.evaluation import evaluate_loaded, retiming_of
 from bntt.runs.from_python import load_samples, model_of
 from bntt.runs.identity import (
     EXIT,
@@ -175,7 +175,7 @@ class LoadedRun:
         elif arguments.num_steps is not None:
             steps = retiming_of(recipe, arguments.num_steps, arguments.longer)
         found = evaluate_loaded(
-            LoadedWeights(self.model, self.checkpoint_facts, run.kept_rows()),
+            (self.model, self.checkpoint_facts, run.kept_rows()),
             recipe,
             self.data,
             split=arguments.split,

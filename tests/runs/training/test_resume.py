@@ -74,7 +74,7 @@ def test_a_precision_that_computes_other_spikes_is_refused(run, tmp_path):
     recipe, data, *_ = run
     folder = tiny.stopped(recipe, data, tmp_path)
     check_resume(tiny.edited(recipe, compute={"precision": "bf16-grad"}), folder)
-    with pytest.raises(RecipeError, match="'bf16' has another forward pass than 'fp32'"):
+    with pytest.raises(RecipeError, match=r"'bf16' cannot follow the 'fp32'.*forward pass"):
         check_resume(tiny.edited(recipe, compute={"precision": "bf16"}), folder)
 
 
@@ -121,11 +121,11 @@ def test_what_may_change_changes_and_is_said(run, tmp_path):
 def test_epochs_that_cannot_change(run, tmp_path):
     recipe, data, *_ = run
     folder = tiny.stopped(recipe, data, tmp_path)
-    with pytest.raises(RecipeError, match=r"train.epochs: 1 is fewer than the 3 that it began with \(1 are done\)"):
+    with pytest.raises(RecipeError, match=r"train.epochs: 1 cannot follow the 3 .*\(1 are done\)"):
         check_resume(tiny.edited(recipe, train={"epochs": 1}), folder)
     cycle = tiny.edited(recipe, train={"schedule": "one-cycle"})
     folder = tiny.stopped(cycle, data, tmp_path)
-    with pytest.raises(RecipeError, match="one-cycle schedule of 3 epochs cannot be extended to 9"):
+    with pytest.raises(RecipeError, match=r"train.epochs: 9 .*one-cycle cannot be extended"):
         check_resume(tiny.edited(cycle, train={"epochs": 9}), folder)
 
 
@@ -200,13 +200,13 @@ def test_weights_without_a_checkpoint_are_of_a_run_that_ended_and_stay(run, tmp_
     """A kill between the first epoch's weights and its checkpoint leaves one to go on from."""
     recipe, data, whole, _ = run
     killed = new_run_directory("killed", tmp_path)
-    monkeypatch.setattr(runs.TrainingRun, "_write_metrics", lambda self: 1 / 0)
+    monkeypatch.setattr(runs, "write_json_lines", lambda path, rows: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         list(train_run(recipe, data, killed))
     monkeypatch.undo()
     assert killed.best.is_file()
     assert resumes_in(killed, recipe)
-    with pytest.raises(CheckpointError, match=r"killed has a training, and train.epochs = 0 trains nothing"):
+    with pytest.raises(CheckpointError, match=r"killed has a training .*train.epochs = 0"):
         resumes_in(killed, load_recipe("fashion-mnist-conversion"))
     list(train_run(recipe, data, killed, resume=True))
     tiny.assert_same(whole, killed)

@@ -10,8 +10,9 @@ from bntt.analysis import evaluate
 from bntt.data import PartLoader, SampleLoader
 from bntt.engine.kernels import BackendError
 from bntt.io.errors import DataError
+from bntt.runs.evaluation import combine_activities, combine_evaluations
 from bntt.runs.recipe.file import RecipeError
-from bntt.runs.training.shared import check_shareable, combine_activities, combine_evaluations
+from bntt.runs.training.start import check_shareable
 from bntt.training.processes import Processes
 from tests.rows import each_row
 from tests.runs import tiny
@@ -119,13 +120,13 @@ CONVERTED = {"network": {"norm": "none"}, "convert": {"ann": "runs/ann"}}
 @each_row(
     ("tables", "text"),
     [
-        ({"train": {"batch_size": 3}}, r"batches of 3 out of 60 samples, fewer than there are processes, 4"),
+        ({"train": {"batch_size": 3}}, r"batches of 3 out of 60 training samples, fewer than there are processes, 4"),
         (
             {"evaluate": {"batch_size": 3}},
-            r"the 50 validation samples in batches of 3 leave one of 4 processes without",
+            r"evaluate.batch_size: 3 makes batches of 3 out of 50 validation samples",
         ),
-        ({"evaluate": {"images": 2}}, r"the 2 test samples in batches of 2 leave one of 4 processes without any"),
-        (CONVERTED, r"balanced by one process, not by 4: begin the run with one"),
+        ({"evaluate": {"images": 2}}, r"evaluate.batch_size: .* makes batches of 2 out of 2 test samples"),
+        (CONVERTED, r"convert.ann: one process .*, not 4: begin with one"),
     ],
 )
 def test_what_cannot_is_refused(tables, text, small):
@@ -144,7 +145,7 @@ def test_a_conversion_goes_on_by_many_once_it_is_made(small):
 
 def test_other_data_are_refused(small):
     recipe, parts = small
-    with pytest.raises(DataError, match=r"process 2 found other data than process 0: .*; bring the same files to both"):
+    with pytest.raises(DataError, match=r"process 2 found other data than process 0: .* in place of"):
         check_shareable(recipe, dataclasses.replace(parts), Elsewhere(), resuming=False)
 
 
@@ -157,6 +158,6 @@ class OtherKernels(Four):
 
 def test_a_process_without_the_kernels_of_the_first_is_refused(small):
     recipe, parts = small
-    with pytest.raises(BackendError, match=r"process 2 (has|lacks) the compiled kernels, process 0 (has|lacks) them"):
+    with pytest.raises(BackendError, match=r"process 2 (has|lacks) the compiled kernels, unlike process 0"):
         check_shareable(recipe, parts, OtherKernels(), resuming=False)
     check_shareable(tiny.edited(recipe, compute={"backend": "reference"}), parts, OtherKernels(), resuming=False)

@@ -10,15 +10,13 @@ from typing import Any
 
 import torch
 
-from bntt.analysis import Evaluation, gamma_profile, health, surprises, untrained_activity, unvarying
-from bntt.analysis.accuracy.measurement import UnvaryingInput, spans
-from bntt.analysis.activity.spike_activity import Unvarying
-from bntt.data import PartLoader, SampleLoader, SequenceSet
+from bntt.analysis import Evaluation, gamma_profile, health, untrained_activity
+from bntt.analysis.accuracy.measurement import spans
+from bntt.data import SampleLoader
 from bntt.engine.kernels import find_backend
-from bntt.nn import Encoder, SpikingClassifier
+from bntt.runs.evaluation import combine_activities, unvarying_steps
 from bntt.runs.recipe.datasets import RecipeData
 from bntt.runs.recipe.schema import Recipe
-from bntt.runs.training.shared import combine_activities
 from bntt.training.schedule import steps_in
 from bntt.training.session import EpochRecord, Session, StepRecord
 
@@ -178,14 +176,10 @@ def explain_out_of_memory(recipe: Recipe) -> Iterator[None]:
         raise
 
 
-SAMPLES_AT_ONCE = 1000
-"""Number of samples inspected together."""
-
-
 def startup_warnings(data: RecipeData, session: Session, training: SampleLoader) -> Iterator[Notice]:
     """Yield warnings before the first update: steps whose input never varies, and layers with faults on a batch."""
     model, processes = session.model, session.processes
-    if found := _unvarying_steps(data, model.encoder):
+    if found := unvarying_steps(data, model.encoder):
         yield Notice(
             f"warning, before training: the input of {len(found.which):,} of {len(found.steps):,} steps "
             f"({spans(found.which)}) never varies in the {found.samples:,} training samples: differences there are "
@@ -204,16 +198,3 @@ def updates_to_forget(average: float) -> int:
     2995
     """
     return math.ceil(math.log(0.05) / math.log(average)) if average else 0
-
-
-def unvarying_input(data: RecipeData, model: SpikingClassifier, measured: PartLoader) -> UnvaryingInput | None:
-    """Check measured samples at steps whose input never varied in training; None without such steps or sequences."""
-    found = _unvarying_steps(data, model.encoder)
-    return surprises(model, found, measured) if found else None
-
-
-def _unvarying_steps(data: RecipeData, encoder: Encoder) -> Unvarying | None:
-    if not isinstance(data.train, SequenceSet):
-        return None
-    found = unvarying(encoder, SampleLoader(data.train, SAMPLES_AT_ONCE))
-    return found if found.which else None

@@ -63,7 +63,7 @@ def initialise_session(recipe: Recipe, data: RecipeData, session: Session) -> Ge
         other.load_state_dict(weights)
     teaches = f"; its answers are {recipe.init.distil:g} of the loss" if recipe.init.distil else ""
     yield Notice(f"weights are those of {recipe.init.source}, epoch {taken['epoch']}{taken['changed']}{teaches}")
-    return {"init": taken}
+    return taken
 
 
 def load_initial_weights(recipe: Recipe, model: SpikingClassifier, classes: Sequence[str]) -> dict[str, Any]:

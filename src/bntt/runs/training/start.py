@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import tomllib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from shlex import quote
-from typing import Any
+from typing import Any, NamedTuple
 
+from bntt.io.errors import DataError
+from bntt.engine.kernels import BackendError, find_backend
 from bntt.io.checkpoint import Checkpoint, CheckpointError, read_checkpoint, read_facts
 from bntt.io.files import last_name
 from bntt.io.lock import hold_run
@@ -38,22 +41,15 @@ def check_resume(recipe: Recipe, run: RunDirectory, *, forget_best: bool = False
     check_parts(run.path, resuming=True)
     changed = check_same_recipe(recipe, facts, found.path, RESUMING)
     check_same_rules(recipe, facts, found.path, resuming=True)
-    if "train.epochs" in changed:
-        begun, wanted = changed["train.epochs"]
-        if wanted < begun:
-            done = facts["epochs_done"]
-            raise RecipeError(f"train.epochs: {wanted} is fewer than the {begun} that it began with ({done} are done)")
-        if recipe.train.schedule == "one-cycle":
-            raise RecipeError(
-                f"train.epochs: a one-cycle schedule of {begun} epochs cannot be extended to {wanted}: its rates "
-                f"would have differed from the start; train a new run"
-            )
-    if "bf16" in changed.get("compute.precision", ()):
-        begun, wanted = changed["compute.precision"]
-        raise RecipeError(
-            f"compute.precision: {wanted!r} has another forward pass than {begun!r}, which it began with: train a new "
-            f"run"
-        )
+    begun, wanted = changed.get("train.epochs", (0, 0))
+    for key, applies, why in (
+        ("train.epochs", wanted < begun, f"epochs can only be added ({facts['epochs_done']} are done)"),
+        ("train.epochs", wanted > begun and recipe.train.schedule == "one-cycle", "a one-cycle cannot be extended"),
+        ("compute.precision", "bf16" in changed.get("compute.precision", ()), "it has another forward pass"),
+    ):
+        if applies:
+            then, now = changed[key]
+            raise RecipeError(f"{key}: {now!r} cannot follow the {then!r} that it began with: {why}; train a new run")
     if facts["best"] is not None and not forget_best:
         try:
             read_checkpoint(run.best)
@@ -65,47 +61,30 @@ def check_resume(recipe: Recipe, run: RunDirectory, *, forget_best: bool = False
     return found, changed
 
 
-@dataclass(frozen=True)
-class ResumeState:
-    """State that a run resumes from."""
-
-    found: LatestCheckpoint
-    changed: Changed
-    best: float | None
-    """Best validation accuracy so far."""
-
-
 def resume_state(
     recipe: Recipe, data: RecipeData, run: RunDirectory, processes: Processes, *, forget_best: bool
-) -> ResumeState:
-    """Return the state to resume from: the first process reads it, and sends it to the others."""
+) -> tuple[LatestCheckpoint, Changed, float | None]:
+    """Return checkpoint, changed keys and best validation accuracy to resume from; the first process reads them."""
     read: list[Checkpoint] = []
 
-    def look() -> dict[str, Any]:
+    def look() -> list[Any]:
         found, changed = check_resume(recipe, run, forget_best=forget_best)
         check_same_data(run.path, data.manifest)
         read.append(found.checkpoint)
-        seldom = not changed.keys().isdisjoint({"evaluate.every", "train.epochs"})
-        best = _best_so_far(run, found.checkpoint.facts, forget_best, seldom)
-        told = {"path": str(found.path), "skipped": list(found.skipped), "changed": changed, "best": best}
-        return {**told, "facts": found.checkpoint.facts}
+        facts = found.checkpoint.facts
+        best: float | None = facts["best"]
+        try:
+            ahead = (file := read_facts(run.best))["epoch"] >= facts["epochs_done"]
+            if ahead and changed.keys() & {"evaluate.every", "train.epochs"}:
+                best = file["validation_accuracy"]
+        except CheckpointError:
+            best = None if forget_best else best
+        return [str(found.path), facts, list(found.skipped), changed, best]
 
-    told = processes.decided(look)
-    tensors = dict(processes.given(read[0].tensors if read else {}))
-    found = LatestCheckpoint(Path(told["path"]), Checkpoint(tensors, told["facts"]), tuple(told["skipped"]))
-    return ResumeState(found, {key: (then, now) for key, (then, now) in told["changed"].items()}, told["best"])
-
-
-def _best_so_far(run: RunDirectory, facts: dict[str, Any], forget_best: bool, seldom: bool) -> float | None:
-    """Return the best validation accuracy so far."""
-    best: float | None = facts["best"]
-    try:
-        file = read_facts(run.best)
-    except CheckpointError:
-        return None if forget_best else best
-    ahead = file["epoch"] >= facts["epochs_done"]
-    found: float | None = file["validation_accuracy"] if ahead and seldom else best
-    return found
+    path, facts, skipped, changed, best = processes.decided(look)
+    checkpoint = Checkpoint(dict(processes.given(read[0].tensors if read else {})), facts)
+    pairs = {key: (then, now) for key, (then, now) in changed.items()}
+    return LatestCheckpoint(Path(path), checkpoint, tuple(skipped)), pairs, best
 
 
 @dataclass(frozen=True)
@@ -122,15 +101,12 @@ class TrainCommand:
     or_resume: bool = False
 
 
-@dataclass(frozen=True)
-class TrainingStart:
-    """A training that is ready to start."""
+class TrainingStart(NamedTuple):
+    """A recipe, how the first process opens its run directory, and if that resumes from its last checkpoint."""
 
     recipe: Recipe
     open_directory: Callable[[], RunDirectory]
-    """Function that creates the run directory if there is none yet; for the first process."""
     resumes: bool
-    """True if the run resumes from its last checkpoint."""
 
 
 def resume_or_start(command: TrainCommand) -> TrainingStart:
@@ -166,21 +142,17 @@ def resume_or_start(command: TrainCommand) -> TrainingStart:
 
 def resumes_in(run: RunDirectory, recipe: Recipe) -> bool:
     """Return True if there is a checkpoint to resume from, False if a training may start in the directory."""
-    if run.checkpoints.paths():
-        if not recipe.train.epochs:
-            raise CheckpointError(
-                f"{run.path} has a training, and train.epochs = 0 trains nothing: nothing is overwritten; take another "
-                f"name, or delete the directory"
-            )
-        return True
-    if run.best.is_file():
-        if recipe.train.epochs:
-            raise CheckpointError(
-                f"{run.path} has weights, and no checkpoint step-* to resume from: nothing is overwritten; take "
-                f"another name, or delete the directory"
-            )
+    resumes, trains = bool(run.checkpoints.paths()), recipe.train.epochs > 0
+    if resumes != trains and (resumes or run.best.is_file()):
+        there = (
+            "weights, and no checkpoint step-* to resume from" if trains else "a training (train.epochs = 0 is none)"
+        )
+        raise CheckpointError(
+            f"{run.path} has {there}: nothing is overwritten; take another name, or delete the directory"
+        )
+    if run.best.is_file() and not resumes:
         check_same_recipe(recipe, read_facts(run.best), run.best, RESUMING)
-    return False
+    return resumes
 
 
 def rounding_of(run: RunDirectory) -> dict[str, Any]:
@@ -219,3 +191,35 @@ def resume_or_start_in_all(command: TrainCommand, processes: Processes) -> Train
 def _words(command: TrainCommand) -> str:
     words = asdict(command) | {"with": [(last_name(part.source), part.version) for part in LOADED]}  # paths differ
     return ", ".join(f"{name} = {value!r}" for name, value in words.items() if value)
+
+
+def check_shareable(recipe: Recipe, data: RecipeData, processes: Processes, *, resuming: bool) -> None:
+    """Refuse, in every process alike, what several processes cannot do together."""
+    count, rank = processes.count, processes.rank
+    if count == 1:
+        return
+    if recipe.convert.ann and (recipe.train.epochs == 0 or not resuming):
+        raise RecipeError(f"convert.ann: one process balances thresholds, not {count}: begin with one, then --resume")
+    validated = recipe.evaluate.batch_size
+    for key, kind, samples, wanted in (
+        ("train", "training", len(data.train), recipe.train.batch_size),
+        ("evaluate", "validation", len(data.validation), validated),
+        ("evaluate", "test", recipe.evaluate.images or len(data.test), validated),
+    ):
+        batches = math.ceil(samples / wanted)
+        smallest = samples // batches if key == "train" else math.ceil(samples / batches)
+        if smallest < count:
+            raise RecipeError(
+                f"{key}.batch_size: {wanted} makes batches of {smallest} out of {samples:,} {kind} samples, fewer "
+                f"than there are processes, {count}: each of them needs a sample of every batch"
+            )
+    found = {**data.manifest.sha256, **data.facts()["samples"]}
+    if (first := processes.decided(lambda: found)) != found:
+        raise DataError(f"process {rank} found other data than process 0: {found} in place of {first}")
+    if recipe.compute.backend == "auto" and processes.device == "cpu":  # plain and fused layers sum different tables
+        ours = find_backend("cpu").available
+        if processes.decided(lambda: ours) != ours:
+            raise BackendError(
+                f"process {rank} {'has' if ours else 'lacks'} the compiled kernels, unlike process 0: install bntt "
+                f"alike for both, or set compute.backend=reference"
+            )

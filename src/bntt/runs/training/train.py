@@ -20,6 +20,7 @@ from bntt.io.lock import hold_run
 from bntt.nn.kinds import step_gamma
 from bntt.runs.directory import RunDirectory, restore_thresholds
 from bntt.runs.environment import write_environment
+from bntt.runs.evaluation import combine_evaluations
 from bntt.runs.identity import check_same_network, lasting, rules_facts
 from bntt.runs.parts import parts_facts
 from bntt.runs.recipe.datasets import RecipeData
@@ -40,8 +41,7 @@ from bntt.runs.training.epoch_log import (
 )
 from bntt.runs.training.initial import build_session, convert_ann, initialise_session, run_conversion, stop_on_request
 from bntt.runs.training.requests import Interrupted, Requests, command_to_resume
-from bntt.runs.training.shared import combine_evaluations
-from bntt.runs.training.start import ResumeState, resume_state
+from bntt.runs.training.start import resume_state
 from bntt.training.guard import check_state
 from bntt.training.processes import Processes
 from bntt.training.session import EpochRecord, Session, StepRecord
@@ -72,9 +72,10 @@ def train_run(
         training.requests = requests or training.requests
         yield from training.resume_or_start(resume=resume, forget_best=forget_best)
         if recipe.convert.ann and not resume:
-            yield from training.start_from_ann()
+            found = yield from convert_ann(recipe, data, session.model, stop_on_request(training.requests))
+            training.keep_initial_facts({"conversion": found.model_dump(mode="json")}, run.recipe)
         elif recipe.init.source and not resume:
-            training.extra_facts |= yield from initialise_session(recipe, data, session)
+            training.extra_facts["init"] = yield from initialise_session(recipe, data, session)
         yield from training.train()
 
 
@@ -102,22 +103,28 @@ class TrainingRun:
         self.write_events: Write = no_events
         self.began = self.saved = time.monotonic()
 
-    def start_from_ann(self) -> Iterator[Notice]:
-        """Use an ANN's weights and balanced thresholds as initial weights."""
-        model = self.session.model
-        conversion = yield from convert_ann(self.recipe, self.data, model, stop_on_request(self.requests))
-        self._keep_initial_facts({"conversion": conversion.model_dump(mode="json")}, self.run.recipe)
-
-    def _keep_initial_facts(self, facts: Mapping[str, Any], where: Path) -> None:
+    def keep_initial_facts(self, facts: Mapping[str, Any], where: Path) -> None:
         """Store the result of a conversion in the models and in every later checkpoint."""
         self.extra_facts |= {key: facts[key] for key in ("conversion", "init") if key in facts}
-        for model in (self.session.model, self.session.average):
-            if model is not None:
-                restore_thresholds(model, self.recipe, facts, where)
+        for model in filter(None, (self.session.model, self.session.average)):
+            restore_thresholds(model, self.recipe, facts, where)
 
-    def resume_from(self, state: ResumeState) -> Iterator[Notice]:
-        """Resume from a checkpoint; yield notices of what has changed."""
-        found, changed, session = state.found, state.changed, self.session
+    def resume_or_start(self, *, resume: bool, forget_best: bool = False) -> Iterator[Notice]:
+        """Resume from the directory, or write the recipe; record the environment of this start."""
+        recipe, processes = self.recipe, self.processes
+        if resume:
+            yield from self._resume(forget_best)
+        elif processes.first:
+            write_whole(self.run.recipe, self.recipe_text.encode())
+        if processes.first:
+            several = {"processes": processes.count} if processes.count > 1 else {}
+            facts = {"device": self.device, **several, **self.rules, **parts_facts(recipe), **self.data.facts()}
+            write_environment(self.run.path, self.session.position.updates, facts)
+
+    def _resume(self, forget_best: bool) -> Iterator[Notice]:
+        """Load the latest checkpoint; yield notices of what has changed."""
+        run, session = self.run, self.session
+        found, changed, self.best = resume_state(self.recipe, self.data, run, self.processes, forget_best=forget_best)
         facts = found.checkpoint.facts
         for problem in found.skipped:
             yield Notice(f"{problem}; going on from {found.path.name}, the one before")
@@ -131,71 +138,57 @@ class TrainingRun:
             session.load(found.checkpoint.tensors, facts["session"])
         except (ValueError, KeyError, TypeError, RuntimeError) as error:
             raise CheckpointError(f"{found.path} does not fit this run: {error}") from None
-        self._keep_initial_facts(facts, found.path)
+        self.keep_initial_facts(facts, found.path)
         self.epochs_done, self.rows = facts["epochs_done"], facts["lines"]
-        self.best = state.best
         self.began = time.monotonic() - facts["seconds"]
         if self.processes.first:
-            write_whole(self.run.recipe, self.recipe_text.encode())
-            if self.rows and not self.run.kept_rows():
-                yield Notice(f"{self.run.metrics} is missing or damaged: written again from {found.path.name}")
-            self._write_metrics()
+            write_whole(run.recipe, self.recipe_text.encode())
+            if self.rows and not run.kept_rows():
+                yield Notice(f"{run.metrics} is missing or damaged: written again from {found.path.name}")
+            write_json_lines(run.metrics, self.rows)
         yield from resume_notices(changed, self.recipe, facts, session)
-
-    def resume_or_start(self, *, resume: bool, forget_best: bool = False) -> Iterator[Notice]:
-        """Resume from the directory, or write the recipe; record the environment of this start."""
-        recipe, processes = self.recipe, self.processes
-        if resume:
-            yield from self.resume_from(resume_state(recipe, self.data, self.run, processes, forget_best=forget_best))
-        elif processes.first:
-            write_whole(self.run.recipe, self.recipe_text.encode())
-        if processes.first:
-            several = {"processes": processes.count} if processes.count > 1 else {}
-            facts = {"device": self.device, **several, **self.rules, **parts_facts(recipe), **self.data.facts()}
-            write_environment(self.run.path, self.session.position.updates, facts)
 
     def train(self) -> Iterator[TrainingRecord]:
         """Train to the end, writing TensorBoard events on the way."""
-        first = self.processes.first
-        events = event_writer(self.run.path, self.epochs_done) if first else nullcontext(no_events)
+        session, often = self.session, self.recipe.checkpoint.every_steps
+        events = event_writer(self.run.path, self.epochs_done) if self.processes.first else nullcontext(no_events)
         with events as self.write_events, explain_out_of_memory(self.recipe):
-            yield from self._train()
-
-    def _train(self) -> Iterator[TrainingRecord]:
-        if self.session.position.updates == 0:
-            yield from startup_warnings(self.data, self.session, cast(SampleLoader, self.session.loader))
-            yield from growth_notices(self.session, 0)
-        for record in self.session.records():
-            if isinstance(record, StepRecord):
-                yield record
-                if record.jumped:
-                    yield Notice(describe_jump(record))
-                often = self.recipe.checkpoint.every_steps
-                self._handle_requests(due=bool(often) and self.session.position.updates % often == 0)
-            elif record.epoch >= self.epochs_done:
-                yield from self._finish_epoch(record)
-                self._handle_requests()
+            if session.position.updates == 0:
+                yield from startup_warnings(self.data, session, cast(SampleLoader, session.loader))
+                yield from growth_notices(session, 0)
+            for record in session.records():
+                if isinstance(record, StepRecord):
+                    yield record
+                    if record.jumped:
+                        yield Notice(describe_jump(record))
+                    self._handle_requests(due=bool(often) and session.position.updates % often == 0)
+                elif record.epoch >= self.epochs_done:
+                    yield from self._finish_epoch(record)
+                    self._handle_requests()
 
     def _finish_epoch(self, record: EpochRecord) -> Iterator[TrainingRecord]:
         """Validate, save, and yield the results, even if they cannot be written."""
-        check_state(self.session.model, self.session.optimizer)
-        if self.session.average is not None:
-            check_state(self.session.average)
+        session, run = self.session, self.run
+        check_state(session.model, session.optimizer)
+        if session.average is not None:
+            check_state(session.average)
         evaluation = self._validate(record.epoch)
         if not self.processes.first:
             self.epochs_done = record.epoch + 1
             return
-        result = epoch_result(record, self.session, evaluation, self.best, time.monotonic() - self.began)
+        result = epoch_result(record, session, evaluation, self.best, time.monotonic() - self.began)
         problem: OSError | None = None
         try:
-            if not self.run.checkpoints.paths():
+            if not run.checkpoints.paths():
                 self._save()  # a stopped training never has weights without a checkpoint
             if result.best or self.held_out is None:
-                self._write_best(record.epoch, result.validation_accuracy)
+                facts: dict[str, Any] = {"epoch": record.epoch, "validation_accuracy": result.validation_accuracy}
+                facts |= {"averaged": session.average is not None, "recipe": self.recipe_text, **self.rules}
+                write_checkpoint(run.best, session.weights(), facts | lasting(self.extra_facts, session.model))
             self.best = result.validation_accuracy if result.best else self.best
             self.epochs_done, self.rows = record.epoch + 1, [*self.rows, asdict(result)]
-            self._write_metrics()
-            norms = stepwise_norms(self.session.measured.network)
+            write_json_lines(run.metrics, self.rows)
+            norms = stepwise_norms(session.measured.network)
             gammas = {name: step_gamma(norm).abs().cpu() for name, norm in norms.items()}
             self.write_events(record.epoch, asdict(result), gammas)  # first: a repeated epoch is shown once
             self._save()
@@ -203,26 +196,25 @@ class TrainingRun:
             problem = error
         yield result
         yield from no_better_than_chance(result, record.samples, len(self.data.train.classes))
-        young = self.session.position.updates < updates_to_forget(self.recipe.train.average)
-        measured = None if young else evaluation
-        for found in () if measured is None else health(measured.activity, self.session.measured.network):
-            if (found.layer, found.kind) not in self.warned:
-                self.warned.add((found.layer, found.kind))
-                yield Notice(f"warning: {found.text}")
+        if evaluation is not None and session.position.updates >= updates_to_forget(self.recipe.train.average):
+            for found in health(evaluation.activity, session.measured.network):
+                if (found.layer, found.kind) not in self.warned:
+                    self.warned.add((found.layer, found.kind))
+                    yield Notice(f"warning: {found.text}")
         if problem is not None:
             raise problem
-        yield from growth_notices(self.session, record.epoch + 1)
+        yield from growth_notices(session, record.epoch + 1)
 
     def _validate(self, epoch: int) -> Evaluation | None:
         skipped = (epoch + 1) % self.recipe.evaluate.every and epoch + 1 < self.session.epochs
         if self.held_out is None or skipped:
             return None
-        measured, steps, seed = self.session.measured, self.session.steps, self.recipe.seed
 
         def progress(images: int) -> None:  # a safe point, where there is no new update
             self._handle_requests(by_clock=self.recipe.checkpoint.every_minutes > 0)
 
-        own = evaluate(measured, self.held_out, seed=seed, draws=1, steps=steps, part=True, progress=progress)
+        how: dict[str, Any] = {"seed": self.recipe.seed, "draws": 1, "steps": self.session.steps, "part": True}
+        own = evaluate(self.session.measured, self.held_out, progress=progress, **how)
         return combine_evaluations(own, len(self.held_out), self.processes)
 
     def _handle_requests(self, *, due: bool = False, by_clock: bool = True) -> None:
@@ -257,11 +249,3 @@ class TrainingRun:
             "compute": {"recompute": network.compute.recompute, "crossovers": synapse.remembered()},
         }
         self.run.checkpoints.write(self.session.position.updates, tensors, facts, self.recipe.checkpoint.last)
-
-    def _write_best(self, epoch: int, accuracy: float | None) -> None:
-        averaged, said = self.session.average is not None, lasting(self.extra_facts, self.session.model)
-        facts = {"epoch": epoch, "validation_accuracy": accuracy, "averaged": averaged, "recipe": self.recipe_text}
-        write_checkpoint(self.run.best, self.session.weights(), {**facts, **self.rules, **said})
-
-    def _write_metrics(self) -> None:
-        write_json_lines(self.run.metrics, self.rows)
