@@ -5,6 +5,7 @@ import sys
 from dataclasses import dataclass
 
 from bntt.analysis.measurement import Measurement, Progress
+from bntt.analysis.result import Result
 
 
 @dataclass(frozen=True)
@@ -14,7 +15,7 @@ class Asked:
 
 
 def test_files_are_named_after_what_differs():
-    one = Measurement("x", "", Asked, object, object, variant=lambda asked: asked.how)
+    one = Measurement("x", "", Asked, Result, object, variant=lambda asked: asked.how)
     stems = [
         one.stem(asked) for asked in (Asked(), Asked("raw"), Asked(split="validation"), Asked("raw", "validation"))
     ]

@@ -6,7 +6,7 @@ import pytest
 
 from bntt.analysis.measurement import ArgumentError
 from bntt.analysis.measurements import MEASUREMENTS, register
-from bntt.analysis.result import at_path
+from bntt.analysis.result import Result, at_path
 from bntt.cli import main as cli
 from bntt.runs.measure import measure
 from bntt.studies.measures import metric_of
@@ -76,6 +76,6 @@ def test_a_study_may_ask_for_it_and_a_report_shows_it(drill, run):
 
 def test_names_are_taken_once():
     with pytest.raises(ValueError, match="there is a measurement 'drift' already"):
-        register(MEASUREMENTS["drift"].__class__("drift", "", object, object, object))
+        register(MEASUREMENTS["drift"].__class__("drift", "", object, Result, object))
     with pytest.raises(ArgumentError, match="no measurement 'dirft': choose one of"):
         measure("dirft", "nowhere")

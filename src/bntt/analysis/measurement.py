@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 from annotated_types import Ge, Le
 
+from bntt.analysis.result import ArgumentError as ArgumentError
+from bntt.analysis.result import Result
+
 if TYPE_CHECKING:
-    from bntt.analysis.accuracy.measurement import EvaluateArguments, EvaluationResult
-    from bntt.analysis.result import Result
-    from bntt.nn import NormFacts, SpikingClassifier
+    from bntt.nn import NormFacts
 
 Split = Literal["test", "validation"]
 """Split to measure: the test split, or the samples held out of the training split."""
@@ -24,10 +24,6 @@ MOST_DRAWS = 1000
 """Largest number of draws in a flag or a recipe: their mean has a thirtieth of the error of one draw."""
 Draws = Annotated[int, Ge(1), Le(MOST_DRAWS)]
 """Number of draws, each with fresh noise."""
-
-
-class ArgumentError(RuntimeError):  # not a ValueError: tyro and pydantic would replace it
-    """A request that a measurement cannot fulfil; the message names the flag and the remedy."""
 
 
 class InvalidResultError(RuntimeError):
@@ -58,40 +54,8 @@ class Facts:
         return norm_facts_by_name(self.norm)
 
 
-@runtime_checkable
-class Opened(Protocol):
-    """A trained network with its data: what measurements use of a :class:`~bntt.runs.open_run.LoadedRun`."""
-
-    @property
-    def path(self) -> Path: ...
-    @property
-    def model(self) -> SpikingClassifier: ...
-    @property
-    def epoch(self) -> int: ...
-    @property
-    def classes(self) -> tuple[str, ...]: ...
-    @property
-    def dataset(self) -> str: ...
-    @property
-    def seed(self) -> int: ...
-    @property
-    def draws(self) -> int: ...
-    @property
-    def facts(self) -> Facts: ...
-    @property
-    def data_sha256(self) -> Mapping[str, str]: ...
-    @property
-    def weights_sha256(self) -> str: ...
-    @property
-    def measured_with(self) -> Mapping[str, Any]: ...
-    def balanced_places(self, split: Split, count: int) -> tuple[Any, str]: ...
-    def loader(self, split: Split, at_most: int = 0) -> Any: ...
-    def samples(self, split: Split) -> Any: ...
-    def pictures(self, split: Split) -> Any: ...
-    def part(self, split: Split, images: int, seed: int) -> tuple[Any, str]: ...
-    def has_same_images(self, other: Any, split: Split, places: Any) -> bool: ...
-    def evaluate(self, arguments: EvaluateArguments, progress: Progress) -> EvaluationResult: ...
-    def exit_steps(self) -> int | None: ...
+Opened: TypeAlias = Any
+"""A trained run, :class:`~bntt.runs.open_run.LoadedRun`: its model, its recipe's facts, and the samples of its data."""
 
 
 class Progress:
@@ -114,7 +78,7 @@ class Progress:
         Progress.__call__(self, samples)
 
 
-Measure: TypeAlias = "Callable[[Any, Any, Progress], Result]"
+Measure: TypeAlias = Callable[[Any, Any, Progress], Result]
 
 
 @dataclass(frozen=True, eq=False)
@@ -173,9 +137,14 @@ class Measurement:
         return self.refuses(facts, arguments)
 
     def run(self, opened: Sequence[Any], arguments: Any, progress: Progress) -> Result:
-        """Measure the opened runs: one, several side by side, or a recipe."""
+        """Measure the opened runs: one, several side by side, or a recipe; what a network lacks is an ArgumentError."""
         _, measure = self.variants.get(self.variant(arguments), (self.record, self.measure))
-        return measure(opened if self.several or self.second else opened[0], arguments, progress)
+        try:
+            return measure(opened if self.several or self.second else opened[0], arguments, progress)
+        except (TypeError, ValueError) as error:
+            if type(error) not in (TypeError, ValueError):
+                raise
+            raise ArgumentError(f"{opened[0].path}: {error}") from error
 
 
 def origin(opened: Opened, arguments: Any) -> dict[str, Any]:

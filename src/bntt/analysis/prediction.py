@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from bntt.analysis.accuracy.evaluation import FIRST_DRAW, check_logits, check_weights
+from bntt.analysis.accuracy.evaluation import FIRST_DRAW, check_draws, check_logits, check_weights
 from bntt.charts.records import STEPS, Axis, Chart, Figure, Image, Level, Lines, over_steps
 from bntt.nn.network.classifier import SpikingClassifier, check_answers
 from bntt.nn.tensor_checks import check_tensor
@@ -93,8 +93,7 @@ def predict(
     """
     check_answers(model, "predict() takes")
     check_tensor(images, "predict()", "images [B, ...]")
-    if draws < 1:
-        raise ValueError(f"draws must be 1 or more, got {draws}")
+    check_draws(draws)
     check_weights(model)
     device = next(model.parameters()).device
     first = torch.zeros(1, dtype=torch.int64, device=device)

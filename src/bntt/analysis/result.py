@@ -17,9 +17,13 @@ from typing import Annotated, Any, ClassVar, TypeVar, get_args, get_type_hints
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
-from bntt.analysis.measurement import ArgumentError
 from bntt.charts.records import Figure
 from bntt.charts.section import Cell, Section, Table, count, number
+
+
+class ArgumentError(RuntimeError):  # not a ValueError: tyro and pydantic would replace it
+    """A request that a measurement cannot fulfil; the message names the flag and the remedy."""
+
 
 BEYOND = 1e100
 """Upper bound of every number of a result; JSON's infinities and larger values are read as None."""
@@ -266,4 +270,4 @@ def checked_arguments(kind: type, values: Mapping[str, Any]) -> Any:
     raise ArgumentError(f"{flag}: {fault['msg'].lower()}, got {fault['input']!r}")
 
 
-BOUNDS = {"gt": "above {:g}", "ge": "{:g} or more", "le": "{:g} or less"}
+BOUNDS = {"gt": "above {:g}", "lt": "below {:g}", "ge": "{:g} or more", "le": "{:g} or less"}

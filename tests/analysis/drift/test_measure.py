@@ -9,7 +9,7 @@ import torch
 import bntt
 from bntt.analysis.accuracy.evaluation import FIRST_DRAW
 from bntt.analysis.drift.inputs import held_norms, input_drift, input_moments, layer_drift, layer_inputs
-from bntt.analysis.drift.measurement import MEASURES, DriftArguments, measure_drift
+from bntt.analysis.drift.measurement import DRIFT, MEASURES, DriftArguments, measure_drift
 from bntt.analysis.measurement import ArgumentError, Progress
 from bntt.data import PartLoader, SampleLoader, stratified
 from bntt.models import mlp, resnet20, vgg6
@@ -240,8 +240,8 @@ def test_it_measures_the_split_and_draws_some_of_it(run):
 
 
 def test_a_layer_that_is_not_there_is_refused(run):
-    with pytest.raises(ArgumentError, match="--layer conv9: choose one of conv1"):
-        measure_drift(run, DriftArguments(layer="conv9"), Progress())
+    with pytest.raises(ArgumentError, match=r"no layer 'conv9' .* choose one of conv1"):
+        DRIFT.run([run], DriftArguments(layer="conv9"), Progress())
 
 
 @needs_bf16

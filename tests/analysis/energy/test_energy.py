@@ -247,8 +247,8 @@ def test_neurons_that_give_no_whole_spikes_are_refused_by_name():
     run = opened_run()
     run.__dict__["data"] = parts(run.recipe)
     next(iter(run.model.network.layers.values())).lif.register_forward_hook(lambda *a: (0.37 * a[2][0], a[2][1]))
-    with pytest.raises(ArgumentError, match="whole"):
-        measure_energy(run, EnergyArguments(), Progress())
+    with pytest.raises(ArgumentError, match=f"{run.path.name}: .* whole"):
+        ENERGY.run([run], EnergyArguments(), Progress())
 
 
 def test_the_stop_is_the_exit_that_was_chosen(run, monkeypatch):

@@ -112,9 +112,9 @@ def test_what_is_marked_is_within_the_picture():
 
 def test_a_file_whose_parts_do_not_fit_is_refused():
     for change, words in (
-        ({"grid": []}, "one row for each of 4 steps"),
-        ({"steps": 9}, "not within 4 steps"),
-        ({"driven": {}}, "fewer layers"),
+        ({"grid": []}, "a row for each of 4 steps"),
+        ({"steps": 9}, "4 steps, with all stops"),
+        ({"driven": {}}, "driven, all layers"),
         ({"split": "training"}, "split"),
         ({"truncation": {}}, r"truncation\.steps"),
     ):

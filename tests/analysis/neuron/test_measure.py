@@ -8,7 +8,7 @@ from torch import nn
 
 from bntt.analysis.accuracy.evaluation import FIRST_DRAW
 from bntt.analysis.measurement import ArgumentError, Progress
-from bntt.analysis.neuron.measurement import NeuronArguments, measure_neuron
+from bntt.analysis.neuron.measurement import NEURON, NeuronArguments, measure_neuron
 from bntt.analysis.neuron.trace import NeuronTrace, neuron_trace
 from bntt.analysis.result import checked_arguments
 from bntt.models import vgg6
@@ -143,11 +143,11 @@ def test_the_curve_reaches_every_potential():
 def test_refusals(run):
     for options, message in (
         ({"image": 1000}, "--image 1000: the test split has images 0 to"),
-        ({"layer": "conv9"}, "--layer, --place: there are no neurons in a layer 'conv9'"),
-        ({"place": (1, 2)}, "--layer, --place: layer 'conv1' has neurons"),
+        ({"layer": "conv9"}, "there are no neurons in a layer 'conv9'"),
+        ({"place": (1, 2)}, "layer 'conv1' has neurons"),
     ):
         with pytest.raises(ArgumentError, match=message):
-            measure_neuron(run, NeuronArguments(**options), Progress())
+            NEURON.run([run], NeuronArguments(**options), Progress())
     assert checked_arguments(NeuronArguments, {"place": [1, 2]}) == NeuronArguments(place=(1, 2))
     with pytest.raises(ArgumentError, match="--image must be 0 or more, got -1"):
         checked_arguments(NeuronArguments, {"image": -1})

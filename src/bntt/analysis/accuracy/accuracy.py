@@ -97,10 +97,9 @@ class Summary:
     """One number for each start."""
 
     def __post_init__(self) -> None:
-        if not self.values:
-            raise ValueError("no starts: there is nothing to average")
-        if wrong := [value for value in self.values if not isfinite(value)]:
-            raise ValueError(f"the numbers of the starts contain {wrong[0]}: a mean needs finite numbers")
+        if not self.values or not all(map(isfinite, self.values)):
+            got = list(self.values) or "no start"
+            raise ValueError(f"a mean needs finite numbers, one of each start, got {got}")
 
     @property
     def n(self) -> int:

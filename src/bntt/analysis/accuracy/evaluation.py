@@ -114,13 +114,10 @@ def evaluate(
     loss = torch.zeros((), dtype=torch.float64)
     for number, inputs, labels, noise in presented(model, batches, "evaluate", seed, draws, progress, part=part):
         trace = model.trace(inputs, steps=steps, **noise)
-        check_labels(labels, trace.logits.shape[2])
-        check_logits(trace.logits)
-        truth = labels.to(inputs.device)
-        right = trace.logits.argmax(2) == truth
+        right = right_answers(trace.logits, labels)
         add_to(hits, number, right.sum(1))
         answers.append(right[-1].cpu())
-        loss += cross_entropy(trace.logits[-1], truth, reduction="sum").cpu()
+        loss += cross_entropy(trace.logits[-1], labels.to(inputs.device), reduction="sum").cpu()
         for name, counts in trace.spikes.items():
             add_to(spikes, name, counts)
         neurons = trace.neurons
@@ -141,8 +138,7 @@ def presented(
     part: bool = False,
 ) -> Iterator[tuple[int, Tensor, Tensor, dict[str, Any]]]:
     """Yield every batch of every draw: number of the draw, inputs on the model's device, labels, and their noise."""
-    if draws < 1:
-        raise ValueError(f"draws must be 1 or more, got {draws}")
+    check_draws(draws)
     if not part and (share := getattr(batches, "share", (0, 1))) != (0, 1):
         raise ValueError(f"the loader has only the share {share} of its samples: give one of all of them")
     check_answers(model, "analyses take")
@@ -164,12 +160,11 @@ def presented(
 
 
 class BatchSteps(NamedTuple):
-    """Results of some steps, for the samples that are still in the batch."""
+    """Results of some steps; ``there`` are the places in the batch of the samples that are still in it."""
 
     logits: Float[Tensor, "S there K"]
     measured: Measured
     there: Int[Tensor, " there"]
-    """Indices of these samples in the batch."""
 
 
 def advance_batch(
@@ -198,10 +193,29 @@ def advance_batch(
             inputs, state, there = inputs[~gone], state.rows(~gone), there[~gone]
 
 
+def first_input(model: SpikingClassifier, inputs: Tensor, noise: Mapping[str, Any]) -> Tensor:
+    """Return the network's input of a batch's first sample in the first step, ``[1, 1, ...]``."""
+    drawn: Tensor = model.encoder(inputs[:1], **{**noise, "index": noise["index"][:1]}, steps=range(1))
+    return drawn
+
+
 def check_weights(model: nn.Module) -> None:
     """Refuse weights or statistics that are not finite: a NaN membrane never fires, so logits alone can look sound."""
     if site := first_non_finite((*model.named_parameters(), *model.named_buffers())):
         raise NonFiniteError(f"{site} is not finite, so the model has no answer: train it again")
+
+
+def right_answers(logits: Float[Tensor, "*steps B K"], labels: Tensor) -> Bool[Tensor, "*steps B"]:
+    """Return where the answer is right; refuse labels that are not classes and logits that are not finite."""
+    check_labels(labels, logits.shape[-1])
+    check_logits(logits)
+    return logits.argmax(-1) == labels.to(logits.device)
+
+
+def check_draws(draws: int) -> None:
+    """Refuse less than one draw."""
+    if draws < 1:
+        raise ValueError(f"draws must be 1 or more, got {draws}")
 
 
 def check_logits(logits: Tensor) -> None:

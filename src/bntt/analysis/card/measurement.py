@@ -9,7 +9,7 @@ from typing import Annotated
 from annotated_types import Ge
 from pydantic import Field
 
-from bntt.analysis.measurement import ArgumentError, Measurement, Opened, Progress, Split, origin
+from bntt.analysis.measurement import Measurement, Opened, Progress, Split, origin
 from bntt.analysis.result import BEYOND, Count, Number, Record, Result, Shown, table
 from bntt.charts.records import Axis, Bar, Bars
 from bntt.charts.section import Section, plural
@@ -158,10 +158,7 @@ def measure_card(opened: Opened, arguments: CardArguments, progress: Progress) -
 
     loader = opened.loader(arguments.split, arguments.images)
     progress.expect(2 * len(loader.places))
-    try:
-        found = hardware_profile(opened.model, loader, seed=opened.seed, progress=progress)
-    except (TypeError, ValueError) as error:
-        raise ArgumentError(f"{opened.path}: {error}") from None
+    found = hardware_profile(opened.model, loader, seed=opened.seed, progress=progress)
     return CardResult(**origin(opened, arguments), **dict(found))
 
 

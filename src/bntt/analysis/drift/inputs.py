@@ -52,21 +52,20 @@ def input_drift(
     >>> input_drift(model, [(torch.ones(5, 1, 2, 2), torch.zeros(5, dtype=torch.int64))])["fc1"].driven
     (1, 3)
     """
-    found = input_moments(model, batches, seed=seed, draw=draw, progress=progress)
+    check_classifier(model, "input_drift() takes")
     norms, late = held_norms(model.network), delays(model.network)
+    found = input_moments(model, batches, seed, draw, progress)
     return {name: layer_drift(found[name], norm, late[name].driven(norm.num_steps)) for name, norm in norms.items()}
 
 
 def input_moments(
     model: SpikingClassifier,
     batches: Loader,
-    *,
     seed: int = 0,
     draw: int = FIRST_DRAW,
     progress: Callable[[int], None] = lambda samples: None,
 ) -> dict[str, Moments]:
     """Return mean and variance (float64) of the normalised layers' inputs at each step and channel."""
-    check_classifier(model, "input_drift() takes")
     norms, sums = held_norms(model.network), dict[str, Tensor]()
     with torch.no_grad(), evaluating(model):
         for _, inputs, _, noise in presented(model, batches, "measure", seed, 1, progress, draw=draw):
@@ -132,8 +131,7 @@ def layer_inputs(
         raise ValueError(f"there is no layer {layer!r} that holds statistics: choose one of {', '.join(names)}")
     if same := [other for other in names if names[other] is names[layer] and other != layer]:
         raise ValueError(f"layer {layer!r} shares its norm with {same[0]!r}: their inputs cannot be told apart")
-    wanted = tuple(Measure(current=edges).current)
-    model = copy.deepcopy(model).eval()
+    wanted, model = tuple(Measure(current=edges).current), copy.deepcopy(model).eval()
     model.network.compute = replace(model.network.compute, backend="auto", precision="fp32")
     rows, total, images, norm = list[Tensor](), dict[str, Tensor](), 0, held_norms(model.network)[layer]
 

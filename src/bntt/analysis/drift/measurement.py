@@ -10,7 +10,7 @@ from typing import Annotated
 
 from annotated_types import Ge
 
-from bntt.analysis.measurement import ArgumentError, Measurement, Opened, Progress, Split, origin
+from bntt.analysis.measurement import Measurement, Opened, Progress, Split, origin
 from bntt.analysis.result import Number, OverSteps, Record, Result, Shown, mean_of, table
 from bntt.charts.records import STEPS, Axis, Chart, Level, Line, Lines, over_steps
 from bntt.charts.section import Section, plural
@@ -96,7 +96,6 @@ class DriftResult(Result):
          "largest_driven", "distance"),
     )  # fmt: skip
     arguments: DriftArguments | None = None
-    """The arguments; None in older files, which do not have them."""
     norm: str
     images: int
     layers: Mapping[str, LayerDrift]
@@ -160,21 +159,16 @@ def measure_drift(opened: Opened, arguments: DriftArguments, progress: Progress)
     """Measure the drift on every image of a split, and the input distribution of one layer on some of them."""
     from bntt.analysis.drift.inputs import held_norms, input_drift, layer_inputs
 
-    try:
-        names = list(held_norms(opened.model.network))
-    except ValueError as error:
-        raise ArgumentError(f"{opened.path}: {error}") from None
-    layer = arguments.layer or names[len(names) // 2]
-    if layer not in names:
-        raise ArgumentError(f"--layer {layer}: choose one of {', '.join(names)}")
-    every, some = opened.loader(arguments.split), opened.loader(arguments.split, arguments.images)
+    names = list(held_norms(opened.model.network))
+    layer, every = arguments.layer or names[len(names) // 2], opened.loader(arguments.split)
+    some = opened.loader(arguments.split, arguments.images)
     progress.expect(len(every.places) + len(some.places))
     return DriftResult(
         **origin(opened, arguments),
         norm=opened.facts.norm,
         images=len(every.places),
-        layers=input_drift(opened.model, every, seed=opened.seed, progress=progress),
         distribution=layer_inputs(opened.model, some, layer, seed=opened.seed, progress=progress),
+        layers=input_drift(opened.model, every, seed=opened.seed, progress=progress),
     )
 
 

@@ -382,7 +382,7 @@ class EnergyResult(Result):
 
 def measure_energy(opened: Opened, arguments: EnergyArguments, progress: Progress) -> EnergyResult:
     """Count the operations of every image of a split, and price them."""
-    from bntt.analysis.energy.operations import layer_rows, neurobench, operations_of
+    from bntt.analysis.energy.operations import count_operations, layer_rows, neurobench
 
     facts, network = opened.facts, opened.model.network
     tables = load_tables(arguments.costs, is_ann=facts.is_ann)
@@ -391,7 +391,7 @@ def measure_energy(opened: Opened, arguments: EnergyArguments, progress: Progres
         raise ArgumentError(f"--steps {stop}: must be a number of steps from 1 to {facts.num_steps}")
     draws, loader = draws_of(facts, arguments.draws), opened.loader(arguments.split)
     progress.expect(len(loader.places) * draws)
-    found = operations_of(opened, arguments.split, seed=opened.seed, draws=draws, progress=progress)
+    found = count_operations(opened.model, loader, seed=opened.seed, draws=draws, progress=progress)
     stops = list(dict.fromkeys([found.num_steps, stop or found.num_steps]))
     layers = {steps: list(layer_rows(found, steps)) for steps in stops}
     once = {steps: found.synaptic(steps, "values", input_once=True) for steps in stops}

@@ -22,13 +22,12 @@ from bntt.analysis.accuracy.evaluation import (
     ExitRule,
     add_to,
     advance_batch,
-    check_labels,
-    check_logits,
     counted,
+    first_input,
     presented,
+    right_answers,
 )
 from bntt.analysis.energy.measurement import LayerRow, NeuroBench, SynapticOperations, WeightOperations
-from bntt.analysis.measurement import ArgumentError, Opened, Split
 from bntt.nn.blocks.block import SpikeDropout
 from bntt.nn.blocks.stage import SpikingLayer
 from bntt.nn.kinds import block_facts, encoder_facts, neuron_facts, norm_facts
@@ -47,21 +46,19 @@ Price = Literal["spikes", "values"]
 
 
 class Value(NamedTuple):
-    """The values that flow between two modules, for one image and step."""
+    """Values ``(C, H, W)`` or ``(F,)`` of one image and step; a spike's worth is 1/A after an average over A places."""
 
     shape: tuple[int, ...]
-    """``(C, H, W)`` or ``(F,)``."""
     worth: Fraction | None
-    """Worth of one spike: 1/A after an average over A places. None: the values are not spikes."""
+    """None if they are not spikes."""
 
 
 @dataclass(frozen=True)
 class PlannedLayer:
-    """A layer's weights, if it has any, and its neurons."""
+    """A layer's weights, if it has any, and its neurons; ``out`` is the shape behind the weights."""
 
     into: Value
     out: tuple[int, ...]
-    """The shape of the weights' output, or of the neurons."""
     weights: nn.Conv2d | nn.Linear | None
     norm: nn.Module | None = None
     lif: nn.Module | None = None
@@ -79,12 +76,21 @@ def plan_layers(network: SpikingNetwork, image: Sequence[int], worth: Fraction |
     """Plan every layer and the readout by name; ``worth`` of the input is 1 for spikes, None for real numbers."""
     if READOUT in network.layers:
         raise ValueError(f"a layer is called {READOUT!r}, as the last weights are: give its block another name")
-    if block_facts(network.readout).form != "readout":
-        raise TypeError(f"operations can be counted only for a Readout, this one is a {type(network.readout).__name__}")
+    kind = type(network.readout).__name__
+    _need(
+        block_facts(network.readout).form == "readout",
+        f"operations can be counted only for a Readout, this one is a {kind}",
+    )
     found: dict[str, PlannedLayer] = {}
     at = _plan_blocks("", network.blocks, Value(tuple(image), worth), found)
     _plan_weights(READOUT, network.readout, at, found)
     return found
+
+
+def _need(countable: object, why: str) -> None:
+    """Refuse a part of the network whose effect on spikes is unknown."""
+    if not countable:
+        raise TypeError(why)
 
 
 def _plan_blocks(under: str, blocks: Any, at: Value, found: dict[str, PlannedLayer]) -> Value:
@@ -99,28 +105,30 @@ def _plan_block(name: str, block: Any, at: Value, found: dict[str, PlannedLayer]
         body, beside = (_plan_blocks(name, side, at, found) for side in (block.body, block.shortcut))
         at = Value(body.shape, body.worth if body.worth == beside.worth else None)
         return at if block.after is None else _plan_block(f"{name}.after", block.after, at, found)
-    if form != "layer":
-        raise TypeError(
-            f"block {name!r} is a {type(block).__name__}, whose operations cannot be counted: "
-            f"build it of SpikingBlock, CurrentBlock, NeuronBlock and Residual"
-        )
+    way = "build it of SpikingBlock, CurrentBlock, NeuronBlock and Residual"
+    _need(form == "layer", f"block {name!r} is a {type(block).__name__}, whose operations cannot be counted: {way}")
     if block.synapse is None:
         found[name] = PlannedLayer(at, at.shape, None, lif=block.lif)
     else:
         at = _plan_weights(name, block, at, found)
     if block.lif is None:
         return at
-    if block.dropout is not None and not isinstance(block.dropout, SpikeDropout):
-        raise TypeError(f"block {name!r} has a {type(block.dropout).__name__}, whose operations cannot be counted")
+    kind = type(block.dropout).__name__
+    known = block.dropout is None or isinstance(block.dropout, SpikeDropout)
+    _need(known, f"block {name!r} has a {kind}, whose operations cannot be counted")
     fired = Value(at.shape, Fraction(1) if neuron_facts(block.lif).spikes else None)
     return _plan_pools(name, _parts(block.pool), fired)
 
 
 def _plan_weights(name: str, block: Any, at: Value, found: dict[str, PlannedLayer]) -> Value:
     """Pass a value through the weights of a block, and the modules before them."""
+    weights: Any
     *before, weights = _parts(block.synapse)
-    if not isinstance(weights, nn.Conv2d | nn.Linear):
-        raise TypeError(f"the weights of {name!r} end in {type(weights).__name__}: nn.Conv2d or nn.Linear must be last")
+    kind = type(weights).__name__
+    _need(
+        isinstance(weights, nn.Conv2d | nn.Linear),
+        f"the weights of {name!r} end in {kind}: nn.Conv2d or nn.Linear must be last",
+    )
     at = _plan_pools(name, before, at)
     if isinstance(weights, nn.Linear):
         out: tuple[int, ...] = (weights.out_features,)
@@ -143,8 +151,8 @@ def _plan_pools(name: str, pools: Iterable[nn.Module], at: Value) -> Value:
     for pool in pools:
         if isinstance(pool, nn.Identity):
             continue
-        if not isinstance(pool, nn.Flatten | nn.MaxPool2d | nn.AvgPool2d | nn.AdaptiveAvgPool2d):
-            raise TypeError(f"layer {name!r} has a {type(pool).__name__}, behind which spikes cannot be counted")
+        known = isinstance(pool, nn.Flatten | nn.MaxPool2d | nn.AvgPool2d | nn.AdaptiveAvgPool2d)
+        _need(known, f"layer {name!r} has a {type(pool).__name__}, behind which spikes cannot be counted")
         shape, worth = tuple(pool(torch.empty(1, *at.shape, device="meta")).shape[1:]), at.worth
         if worth is not None and isinstance(pool, nn.AvgPool2d | nn.AdaptiveAvgPool2d):
             worth /= _area(name, pool, at.shape, shape)
@@ -162,8 +170,7 @@ def _area(name: str, pool: nn.AvgPool2d | nn.AdaptiveAvgPool2d, into: Sequence[i
     else:
         kernel, padded = pool.kernel_size, pool.padding not in (0, (0, 0)) and not pool.count_include_pad
         area, even = kernel**2 if isinstance(kernel, int) else math.prod(kernel), not (pool.ceil_mode or padded)
-    if not even:
-        raise TypeError(f"layer {name!r} averages over windows of several sizes, behind which spikes cannot be counted")
+    _need(even, f"layer {name!r} averages over windows of several sizes, behind which spikes cannot be counted")
     return area
 
 
@@ -179,10 +186,11 @@ def fan_out(weights: nn.Conv2d | nn.Linear, shape: Sequence[int]) -> Int64[Tenso
 
 def _convolved(weights: nn.Conv2d, image: Tensor) -> Tensor:
     """Convolve one channel ``[H, W]`` with weights of 1."""
-    if weights.padding_mode != "zeros":
-        raise TypeError(
-            f"operations can be counted only for convolutions that pad with zeros, this one has {weights.padding_mode}"
-        )
+    padding = weights.padding_mode
+    _need(
+        padding == "zeros",
+        f"operations can be counted only for convolutions that pad with zeros, this one has {padding}",
+    )
     ones = image.new_ones(1, 1, *weights.kernel_size)
     return conv2d(image[None, None], ones, None, weights.stride, weights.padding, weights.dilation)[0, 0]
 
@@ -192,18 +200,19 @@ def macs_of(layers: Iterable[PlannedLayer]) -> int:
     return sum(math.prod(one.out) * one.weights.weight[0].numel() for one in layers if one.weights is not None)
 
 
-@dataclass(frozen=True)
-class Updates:
-    """Operations of one layer for one image, other than those of its weights."""
+class Updates(NamedTuple):
+    """Operations of one layer for one image, other than those of its weights; ``ann`` are an ANN's additions."""
 
     multiplications: Float64[Tensor, " T"]
     additions: Float64[Tensor, " T"]
     ann: int
-    """Additions of an ANN in its one pass: a bias, which includes the norm, and the comparison of ReLU."""
 
 
 def updates_of(layer: PlannedLayer, spikes: Float64[Tensor, " T"]) -> Updates:
-    """Count the operations of one layer other than those of its weights, given its own spikes by step."""
+    """Count the operations of one layer other than those of its weights, given its own spikes by step.
+
+    An ANN has a bias, which includes the norm, and the comparison of ReLU.
+    """
     biased = layer.weights is not None and layer.weights.bias is not None
     norm = norm_facts(layer.norm)
     multiplications, additions = (0, int(biased)) if norm.identity else norm.operations
@@ -219,17 +228,17 @@ def updates_of(layer: PlannedLayer, spikes: Float64[Tensor, " T"]) -> Updates:
 
 @dataclass(frozen=True)
 class LayerOperations:
-    """The operations of one layer for one image, on average; by step if ``[T]``."""
+    """The operations of one layer for one image, on average; by step if ``[T]``.
+
+    ``events``, ``active`` and ``dense`` are Σ spikes, Σ values that are not 0 and Σ values, each times the weights that
+    they meet; ``spikes`` are those of its own neurons.
+    """
 
     arrives: InputKind
     events: Float64[Tensor, " T"]
-    """Σ spikes × the weights that they meet; 0 for real numbers."""
     active: Float64[Tensor, " T"]
-    """Σ values that are not 0 × the weights that they meet."""
     dense: int
-    """Σ values × the weights that they meet: the multiply-accumulates of an ANN, in its one pass."""
     spikes: Float64[Tensor, " T"]
-    """Spikes of its own neurons."""
     neurons: int
     updates: Updates
 
@@ -341,7 +350,7 @@ def count_operations(
     arrived, neurons = dict[str, Arrivals](), dict[str, int]()
     with evaluating(model):
         for draw, inputs, labels, noise in presented(model, batches, "count", seed, draws, progress):
-            shape = model.encoder(inputs[:1], **{**noise, "index": noise["index"][:1]}, steps=range(1)).shape[2:]
+            shape = first_input(model, inputs, noise).shape[2:]
             logits, parts = list[Tensor](), []
             for part in advance_batch(model, inputs, measure, noise, leaves=leaves, unlisted=readout):
                 answers = part.logits
@@ -350,9 +359,7 @@ def count_operations(
                 logits.append(answers)
                 parts.append(part.measured)
             answers = torch.cat([*logits, *[logits[-1][-1:]] * (steps - sum(map(len, logits)))])
-            check_labels(labels, answers.shape[2])
-            check_logits(answers)
-            add_to(hits, draw, (answers.argmax(2).cpu() == labels.cpu()).sum(1))
+            add_to(hits, draw, right_answers(answers, labels).sum(1))
             samples += len(labels)
             for name, layer in joined(parts).items():
                 neurons[name] = layer.neurons
@@ -396,14 +403,6 @@ def _layer(
         kind = "spikes" if worth == 1 and torch.equal(events, active.double()) else "counts"
     by_event, by_value = ((one * reach).sum((1, 2)).double() / samples for one in (events, active))
     return LayerOperations(kind, by_event, by_value, layer.connections, fired, neurons, updates)
-
-
-def operations_of(opened: Opened, split: Split, **options: Any) -> Operations:
-    """Count the operations of a run; :class:`ArgumentError` if they cannot be counted."""
-    try:
-        return count_operations(opened.model, opened.loader(split), **options)
-    except (TypeError, ValueError) as error:
-        raise ArgumentError(f"{opened.path}: {error}") from None
 
 
 def layer_rows(found: Operations, steps: int) -> Iterator[LayerRow]:

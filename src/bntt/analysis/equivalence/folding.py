@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from bntt.analysis.accuracy.evaluation import FIRST_DRAW, check_labels, check_logits, presented
+from bntt.analysis.accuracy.evaluation import FIRST_DRAW, presented, right_answers
 from bntt.analysis.equivalence.measurement import Equivalence, FoldedNetwork
 from bntt.nn.blocks.block import SpikingBlock
 from bntt.nn.blocks.stage import fold_time, passed
@@ -25,7 +26,6 @@ from bntt.nn.network.measured import Measure, evaluating
 from bntt.nn.network.spiking_network import SpikingNetwork
 
 STEPS_AT_ONCE = 5
-"""Number of steps whose spikes are held at once, for one layer of every network."""
 FOLDS = {
     "exact": {"mean": True, "ratio": True},
     "no mean": {"mean": False, "ratio": True},
@@ -88,13 +88,10 @@ def fold_equivalence(
                 steps = range(first, min(total, first + STEPS_AT_ONCE))
                 drawn = model.encoder(inputs, steps=steps, **noise)
                 compared.advance(drawn, Call(first, noise=noise_of(None, len(inputs), **noise)))
-            check_labels(labels, compared.logits[""].shape[1])
-            for logits in compared.logits.values():
-                check_logits(logits)
-            answers = {name: logits.argmax(1).cpu() for name, logits in compared.logits.items()}
-            for name, answer in answers.items():
-                hits[name] += int((answer == labels.cpu()).sum())
-                same[name] += int((answer == answers[""]).sum())
+            answers = compared.logits[""].argmax(1)
+            for name, logits in compared.logits.items():
+                hits[name] += int(right_answers(logits, labels).sum())
+                same[name] += int((logits.argmax(1) == answers).sum())
             seen += len(labels)
 
     def shares(name: str, fed: str) -> dict[str, list[float]]:
@@ -141,15 +138,10 @@ class _Comparison:
 
     def __init__(self, network: SpikingNetwork, steps: int, device: torch.device) -> None:
         self.networks = {"": network} | {name: fold(network, **keeps) for name, keeps in FOLDS.items()}
-        self.sums = defaultdict[tuple[str, str, str], Tensor](
-            lambda: torch.zeros(steps, dtype=torch.float64, device=device)
-        )
-        """Sums over batches and neurons for every step, by network, kind of input spikes, and layer."""
-        self.neurons: dict[str, int] = {}
-        self.states: dict[tuple[str, ...], Any] = {}
-        """States after the last step, by network, kind of input spikes, and layer; empty at rest."""
-        self.logits: dict[str, Tensor] = {}
-        """Logits after the last step, by network."""
+        none = partial(torch.zeros, steps, dtype=torch.float64, device=device)
+        self.sums = defaultdict[tuple[str, str, str], Tensor](none)  # by network, kind of input spikes, and layer
+        self.states: dict[tuple[str, ...], Any] = {}  # the same; empty at rest
+        self.neurons, self.logits = dict[str, int](), dict[str, Tensor]()
 
     def advance(self, drawn: Tensor, call: Call) -> None:
         """Advance all networks by these steps."""

@@ -9,7 +9,7 @@ from typing import Annotated
 
 from annotated_types import Ge
 
-from bntt.analysis.measurement import ArgumentError, Measurement, Opened, Progress, Split, origin
+from bntt.analysis.measurement import Measurement, Opened, Progress, Split, origin
 from bntt.analysis.result import Number, OverSteps, Record, Result, Share, Shown, mean_of
 from bntt.charts.records import STEPS, Axis, Figure, HeatMap, Lines, map_over_steps, over_steps
 from bntt.charts.section import Cell, Section, Table, gap, share
@@ -89,7 +89,6 @@ class EquivalenceResult(Equivalence, Result):
         (Shown("same answers, exact fold", form=".1%", metric="exact-agreement"), "of_fold", "exact", "agreement"),
     )
     arguments: EquivalenceArguments | None = None
-    """The arguments; None in older files, which do not have them."""
 
     @property
     def title(self) -> str:
@@ -190,10 +189,7 @@ def measure_equivalence(opened: Opened, arguments: EquivalenceArguments, progres
 
     loader = dataclasses.replace(opened.loader(arguments.split, arguments.images), batch_size=BATCH)
     progress.expect(len(loader.places))
-    try:
-        found = fold_equivalence(opened.model, loader, seed=opened.seed, progress=progress)
-    except ValueError as error:
-        raise ArgumentError(f"{opened.path}: {error}") from None
+    found = fold_equivalence(opened.model, loader, seed=opened.seed, progress=progress)
     return EquivalenceResult(**origin(opened, arguments), **dict(found))
 
 

@@ -5,16 +5,25 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, groupby, islice
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from bntt.analysis.accuracy.evaluation import ExitRule, advance_batch, check_labels, check_logits, presented
+from bntt.analysis.accuracy.evaluation import (
+    ExitRule,
+    advance_batch,
+    check_labels,
+    check_logits,
+    first_input,
+    presented,
+    right_answers,
+)
 from bntt.analysis.exit.measurement import Reading
+from bntt.analysis.measurement import ArgumentError
 from bntt.engine.graph.layer import CHUNK_BYTES
 from bntt.nn.fusion.fuse import samples_at_once
 from bntt.nn.kinds import norm_facts, step_gamma
@@ -37,7 +46,7 @@ CANDIDATES = 500
 """Number of thresholds tried for a choice: quantiles of the observed values."""
 
 
-class NoGammaError(ValueError):
+class NoGammaError(ArgumentError, ValueError):
     """A network without a γ for each step that reaches its readout: nothing determines when it may stop."""
 
 
@@ -103,11 +112,9 @@ def gamma_profile(network: SpikingNetwork) -> GammaProfile:
     check_network(network, "gamma_profile")
     late, found = delays(network), GammaProfile({}, {}, {}, {}, {})
     for name, norm in stepwise_norms(network).items():
-        gamma, deviation = step_gamma(norm), deviations(norm)
-        steps = late[name].driven(norm.num_steps)
+        gamma, deviation, steps = step_gamma(norm), deviations(norm), late[name].driven(norm.num_steps)
         usual = deviation[steps.start : steps.stop].mean(0) if steps else deviation.mean(0)
-        found.magnitude[name], found.signed[name] = gamma.abs().mean(1), gamma.mean(1)
-        found.driven[name] = steps
+        found.magnitude[name], found.signed[name], found.driven[name] = gamma.abs().mean(1), gamma.mean(1), steps
         found.deviation[name] = deviation.mean(1)
         found.relative[name] = (gamma.abs() * usual / deviation).mean(1)
     return found
@@ -136,8 +143,7 @@ def stepwise_norms(network: SpikingNetwork) -> dict[str, Any]:
     return {name: norm for name, norm in norms.items() if norm_facts(norm).step_gamma}
 
 
-@dataclass(frozen=True)
-class StepChanges:
+class StepChanges(NamedTuple):
     """Changes in one layer from each step to the next; NaN if γ of one of the two has no path to the readout."""
 
     gamma: Float[Tensor, " pairs"]
@@ -163,22 +169,16 @@ def step_changes(network: SpikingNetwork) -> dict[str, StepChanges]:
     check_network(network, "step_changes")
     found, late = {}, delays(network)
     for name, norm in stepwise_norms(network).items():
-        gamma, deviation = step_gamma(norm), deviations(norm)
+        gamma, deviation, steps = step_gamma(norm), deviations(norm), late[name].driven(norm.num_steps)
         scale, ratio = gamma / deviation, gamma.new_empty(0, len(QUANTILES))
         if norm.num_steps > 1:
-            quantiles = torch.tensor(QUANTILES).to(scale)
-            ratio = torch.nanquantile(scale[:-1] / scale[1:], quantiles, dim=1).T.contiguous()
-        steps = late[name].driven(norm.num_steps)
+            ratio = torch.nanquantile(scale[:-1] / scale[1:], torch.tensor(QUANTILES).to(scale), dim=1).T.contiguous()
+        changes = [(x[1:] - x[:-1]).abs().mean(1) / x[:-1].abs().mean(1) for x in (gamma, deviation)]
         without = [t for t in range(norm.num_steps - 1) if t not in steps or t + 1 not in steps]
-        changes = StepChanges(_changes(gamma), _changes(deviation), ratio)
-        for values in (changes.gamma, changes.deviation, changes.ratio):
+        for values in (*changes, ratio):
             values[without] = torch.nan
-        found[name] = changes
+        found[name] = StepChanges(*changes, ratio)
     return found
-
-
-def _changes(rows: Float[Tensor, "T C"]) -> Float[Tensor, " pairs"]:
-    return (rows[1:] - rows[:-1]).abs().mean(1) / rows[:-1].abs().mean(1)
 
 
 def looks_untrained(network: SpikingNetwork) -> bool:
@@ -197,15 +197,13 @@ def looks_untrained(network: SpikingNetwork) -> bool:
     return bool(gammas) and all(bool(torch.all((gamma - 1).abs() < NEAR_START)) for gamma in gammas)
 
 
-@dataclass(frozen=True)
-class GammaSpread:
-    """Distribution of γ over the channels of one layer (Fig. 6)."""
+class GammaSpread(NamedTuple):
+    """γ over a layer's channels (Fig. 6): the channels between two edges, of which the last bin includes the upper."""
 
     smallest: Float[Tensor, " T"]
     largest: Float[Tensor, " T"]
     edges: Float[Tensor, " edges"]
     counts: Int[Tensor, "T bins"]
-    """Number of channels between two edges; the last bin includes its upper edge."""
 
 
 def gamma_spread(network: SpikingNetwork, bins: int = 40) -> dict[str, GammaSpread]:
@@ -222,8 +220,7 @@ def gamma_spread(network: SpikingNetwork, bins: int = 40) -> dict[str, GammaSpre
     """
     check_network(network, "gamma_spread")
     found = {}
-    for name, norm in stepwise_norms(network).items():
-        gamma = step_gamma(norm)
+    for name, gamma in ((name, step_gamma(norm)) for name, norm in stepwise_norms(network).items()):
         low, high = float(gamma.min()), float(gamma.max())
         if high - low <= SAME * max(abs(low), abs(high)):
             low, high = low - 0.5, high + 0.5
@@ -240,7 +237,8 @@ def envelope(profile: GammaProfile, reading: Reading = "magnitude") -> Float[Ten
     if not any(profile.driven[name] for name in rows):
         raise NoGammaError(
             "no γ has a path from the input to the readout: train with a norm that has one for each step "
-            "(network.norm='bntt'), more steps (network.num_steps), or network.fire='after'; truncation needs no γ"
+            "(network.norm='bntt'), more steps (network.num_steps), or network.fire='after'; truncation needs no γ, "
+            "and --per-sample needs no γ either"
         )
     largest = torch.full_like(next(iter(rows.values())), -math.inf)
     for name, row in rows.items():
@@ -270,33 +268,25 @@ def exit_step(profile: GammaProfile, threshold: float, reading: Reading = "magni
     """
     if not (threshold >= 0 and math.isfinite(threshold)):
         raise ValueError(f"an exit threshold must be 0 or above, in units of γ, got {threshold}")
-    reached = (envelope(profile, reading) >= threshold).nonzero()
-    if len(reached) == 0:
-        warnings.warn(
-            f"no mean γ reaches the exit threshold {threshold:g} at any step: stopping after 1; take a lower one",
-            stacklevel=2,
-        )
-        return 1
-    return int(reached[-1]) + 1
+    if len(reached := (envelope(profile, reading) >= threshold).nonzero()):
+        return int(reached[-1]) + 1
+    warnings.warn(f"no mean γ reaches the exit threshold {threshold:g}: stopping after 1 step; lower it", stacklevel=2)
+    return 1
 
 
-@dataclass(frozen=True)
-class ThresholdRange:
-    """The thresholds that stop after one number of steps."""
+class ThresholdRange(NamedTuple):
+    """The thresholds, above one and up to another, that stop after one number of steps; for 1 step there is no end."""
 
     steps: int
     above: float
-    """Lower end, 0 or more: thresholds above this one stop there ..."""
     to: float
-    """... up to and including this one; ∞ for 1 step, which thresholds that no layer reaches also give."""
 
 
 def threshold_ranges(profile: GammaProfile, reading: Reading = "magnitude") -> tuple[ThresholdRange, ...]:
     """Return every number of steps that some threshold gives, from most to fewest: the grid of the paper's Figure 7.
 
     Args:
-        profile: γ of every layer, from :func:`gamma_profile`.
-        reading: "magnitude", mean |γ|; "signed", mean γ; or "relative", see ``GammaProfile.relative``.
+        profile, reading: as for :func:`exit_step`.
 
     Raises:
         NoGammaError: if no layer has a γ for each step.
@@ -336,10 +326,9 @@ def choose_exit(
     It is the highest threshold with that exit that some layer reaches.
 
     Args:
-        profile: γ of every layer, from :func:`gamma_profile`.
+        profile, reading: as for :func:`exit_step`.
         over_time: accuracy on validation if stopped after step t, for all T steps.
         loss: the largest allowed loss, as a share: 0.005 is half a point.
-        reading: "magnitude", mean |γ|; "signed", mean γ; or "relative", see ``GammaProfile.relative``.
 
     Raises:
         LossBudgetError: if every threshold loses more.
@@ -357,9 +346,8 @@ def choose_exit(
     highest = float(lines.max())
     ranges = threshold_ranges(profile, reading)
     reachable = {one.steps: min(one.to, highest) for one in ranges if one.above < highest or one.to == highest}
-    for steps in _within(loss, over_time):
-        if steps in reachable:
-            return _choice(over_time, steps, reachable[steps])
+    if found := next((one for one in _within(loss, over_time) if one.steps in reachable), None):
+        return replace(found, threshold=reachable[found.steps])
     gentle = max(reachable or [1], key=lambda steps: over_time[steps - 1])
     raise LossBudgetError(
         f"no threshold loses at most {100 * loss:g} points on validation: the best one stops after {gentle} of "
@@ -371,8 +359,7 @@ def choose_truncation(over_time: Sequence[float], loss: float) -> Choice:
     """Return the fewest steps within an allowed loss, regardless of γ: the baseline for an exit by γ.
 
     Args:
-        over_time: accuracy on validation if stopped after step t, for all T steps.
-        loss: the largest allowed loss, as a share: 0.005 is half a point.
+        over_time, loss: as for :func:`choose_exit`.
 
     Raises:
         ValueError: on a loss that is negative or not a number.
@@ -380,23 +367,21 @@ def choose_truncation(over_time: Sequence[float], loss: float) -> Choice:
     >>> choose_truncation((0.5, 0.7, 0.75, 0.74), 0.005).steps
     3
     """
-    return _choice(over_time, _within(loss, over_time)[0], None)
+    return _within(loss, over_time)[0]
 
 
-def _within(loss: float, over_time: Sequence[float]) -> list[int]:
-    """Return the numbers of steps, ascending, that lose at most this; all T steps lose nothing."""
+def _within(loss: float, over_time: Sequence[float]) -> list[Choice]:
+    """Return the stops, the earliest first, that lose at most this; all T steps lose nothing."""
     check_loss(loss)
-    return [steps for steps, accuracy in enumerate(over_time, 1) if accuracy >= over_time[-1] - loss - ROUNDING]
+    whole = over_time[-1]
+    stops = [Choice(steps, None, accuracy, whole - accuracy) for steps, accuracy in enumerate(over_time, 1)]
+    return [one for one in stops if one.accuracy >= whole - loss - ROUNDING]
 
 
 def check_loss(loss: float) -> None:
     """Refuse a loss that is not a share."""
     if not 0 <= loss <= 1:
         raise ValueError(f"the allowed loss must be 0 to 1, as a share (0.005 is half a point), got {loss}")
-
-
-def _choice(over_time: Sequence[float], steps: int, threshold: float | None) -> Choice:
-    return Choice(steps, threshold, over_time[steps - 1], over_time[-1] - over_time[steps - 1])
 
 
 def certainty(logits: Float[Tensor, "... K"], criterion: Criterion) -> Float[Tensor, "..."]:
@@ -412,21 +397,16 @@ def certainty(logits: Float[Tensor, "... K"], criterion: Criterion) -> Float[Ten
 
 def exit_rule(criterion: Criterion, threshold: float) -> ExitRule:
     """Return the rule by which samples leave: all whose certainty reaches the threshold."""
+    if criterion not in CRITERIA:
+        raise ValueError(f"unknown criterion {criterion!r}: choose one of {', '.join(CRITERIA)}")
     return lambda logits: certainty(logits, criterion) >= threshold
 
 
-def _check_criterion(criterion: str) -> None:
-    if criterion not in CRITERIA:
-        raise ValueError(f"unknown criterion {criterion!r}: choose one of {', '.join(CRITERIA)}")
-
-
-@dataclass(frozen=True)
-class Running:
-    """Certainty and correctness of every presentation of a sample after each step, for choosing a threshold."""
+class Running(NamedTuple):
+    """Certainty, by criterion, and correctness of every presentation of a sample after each step."""
 
     certainty: dict[Criterion, Float[Tensor, "N T"]]
     right: Bool[Tensor, "N T"]
-    """True if the class was right after step t."""
 
 
 @torch.no_grad()
@@ -443,11 +423,7 @@ def record_running(
     Each is a tensor ``[N, T]``; N counts every draw of a sample. The model is left unchanged.
 
     Args:
-        model, batches, seed, draws, progress: as :func:`~bntt.analysis.evaluate`'s, with the same noise.
-
-    Raises:
-        ValueError: if there are no samples, a label is not a class, or draws is below 1.
-        NonFiniteError: on weights, statistics or logits that are not finite.
+        model, batches, seed, draws, progress: as :func:`~bntt.analysis.evaluate`'s, with the same noise and errors.
 
     >>> import bntt
     >>> net = bntt.models.mlp(in_features=784, hidden=(16,), num_steps=4)
@@ -460,9 +436,7 @@ def record_running(
     right, sure = list[Tensor](), {criterion: list[Tensor]() for criterion in CRITERIA}
     for _, inputs, labels, noise in presented(model, batches, "look at", seed, draws, progress):
         logits = model.trace(inputs, **noise).logits
-        check_labels(labels, logits.shape[2])
-        check_logits(logits)
-        right.append((logits.argmax(2) == labels.to(inputs.device)).T.cpu())
+        right.append(right_answers(logits, labels).T.cpu())
         for criterion, found in sure.items():
             found.append(certainty(logits, criterion).T.cpu())
     return Running({criterion: torch.cat(found) for criterion, found in sure.items()}, torch.cat(right))
@@ -506,7 +480,7 @@ def choose_sample_exit(running: Running, criterion: Criterion, loss: float) -> S
     >>> choose_sample_exit(seen, "margin", 0.0).mean_steps
     1.5
     """
-    _check_criterion(criterion)
+    exit_rule(criterion, 0.0)  # refuses an unknown one
     check_loss(loss)
     sure, right = running.certainty[criterion], running.right
     whole = float(right[:, -1].double().mean())
@@ -591,7 +565,6 @@ def exit_each(
     check_classifier(model, "exit_each() takes")
     if not threshold >= 0:
         raise ValueError(f"a threshold of certainty must be 0 or above, got {threshold}")
-    _check_criterion(criterion)
     total, rule = model.encoder.num_steps, exit_rule(criterion, threshold)
     classes, right, steps = list[Tensor](), list[Tensor](), list[Tensor]()
     spikes = torch.zeros(total, dtype=torch.float64)
@@ -616,7 +589,7 @@ def _merged(
     for _, group in groupby(batches, key=lambda one: (one[0], one[1].shape[1:])):
         for batch in (alike := iter(group)):
             _, inputs, _, noise = batch
-            shape = model.encoder(inputs[:1], **{**noise, "index": noise["index"][:1]}, steps=range(1)).shape
+            shape = first_input(model, inputs, noise).shape
             full = min(
                 samples_at_once(model.network.plan(shape), shape[2:]),
                 STEPS_AT_ONCE * len(inputs),

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from decimal import ROUND_FLOOR, Context
 from typing import Annotated, Any, Literal
 
-from annotated_types import Ge, Le
+from annotated_types import Ge, Le, Lt
 from pydantic import model_validator
 
 from bntt.analysis.measurement import ArgumentError, Draws, Measurement, Opened, Progress, Split, draws_of, origin
@@ -34,6 +34,8 @@ READINGS: dict[Reading, str] = {"magnitude": "mean |γ|", "signed": "mean γ (pa
 SHOWN = 0.12
 """Range of accuracy shown below the highest."""
 THRESHOLD = Axis("threshold of mean |γ|", low=0)
+GAMMA, DEVIATION = Axis("mean |γ| over channels", low=0), Axis("mean σ̄ over channels", low=0)
+UNTIL = Axis("steps until exit", whole=True, low=0)
 STOPPED = "accuracy at the exit"
 
 
@@ -45,7 +47,7 @@ class ExitArguments:
 
     loss: Annotated[float, Ge(0), Le(100)] = 0.5
     """Largest loss of accuracy on validation, in percentage points."""
-    threshold: Annotated[float, Ge(0)] | None = None
+    threshold: Annotated[float, Ge(0), Lt(math.inf)] | None = None
     """Use this threshold of mean |γ| instead of choosing one; the paper's is 0.1."""
     per_sample: bool = False
     """Stop each image individually, as soon as the network is sure of it."""
@@ -55,45 +57,38 @@ class ExitArguments:
     """Number of draws, each with fresh noise; by default the recipe's."""
 
     def __post_init__(self) -> None:
-        if self.threshold == math.inf:
-            raise ArgumentError(f"--threshold must be 0 or above, in units of γ, got {self.threshold}")
         if self.threshold is not None and self.per_sample:
             raise ArgumentError("--threshold applies to γ, which --per-sample does not use: pass only one of them")
 
 
 class Stop(Record):
-    """The stop by one rule."""
+    """The stop by one rule, with the highest threshold that stops there, and the accuracy lost against all steps."""
 
     steps: int
     threshold: Number
-    """The highest threshold that stops there; None for a truncation."""
     validation_accuracy: Share
     validation_lost: float
-    """Accuracy lost compared with all steps; negative if the stop is more accurate."""
     test_accuracy: Number = None
     test_lost: Number = None
 
 
 class GridRow(Record):
-    """One number of steps, with the range of thresholds that stop there."""
+    """One number of steps, the largest mean γ of a layer at the last of them, and the thresholds that stop there."""
 
     steps: int
     largest_mean_gamma: Number
-    """Over all layers at this step; None if no γ has a path to the readout."""
     threshold_above: Number
     threshold_to: Number
-    """Ends of the thresholds, the lower excluded; None if no threshold stops here, or there is no highest."""
     validation_accuracy: Share
     test_accuracy: Number = None
 
 
 class EarlyExit(Result):
-    """The part common to the records of all early exits. Without test images no number of theirs is in the file."""
+    """The part common to all early exits. Without test images no number of theirs is in the file."""
 
     arguments: ExitArguments | None = None
     split: Split
     loss_allowed: float
-    """The allowed loss, as a share: 0.005 is half a point."""
     draws: int
 
     def spoken(self, images: int) -> str:
@@ -116,9 +111,7 @@ class ExitResult(EarlyExit):
     test_images: int | None = None
     chosen: Stop
     by_reading: Mapping[Reading, Stop | None]
-    """The stop by every reading of γ; None if no threshold stays within the loss."""
     truncation: Stop
-    """The fewest steps within the loss, regardless of γ."""
     paper_threshold: Stop
     grid: Sequence[GridRow]
     deviation: Mapping[str, OverSteps]
@@ -131,13 +124,11 @@ class ExitResult(EarlyExit):
     @model_validator(mode="after")
     def _fits(self) -> ExitResult:
         """Refuse a file whose parts differ in their numbers of steps or layers."""
-        stops = (self.chosen, self.truncation, self.paper_threshold, *self.by_reading.values())
-        if not self.grid or [row.steps for row in self.grid] != list(range(1, self.num_steps + 1)):
-            raise ValueError(f"the grid must have one row for each of {self.num_steps} steps")
-        if any(not 1 <= steps <= self.num_steps for steps in (self.steps, *(stop.steps for stop in stops if stop))):
-            raise ValueError(f"a stop is not within {self.num_steps} steps")
-        if not self.driven.keys() >= self.gamma_magnitude.keys() | self.deviation.keys():
-            raise ValueError("driven names fewer layers than γ has")
+        steps, held = [*range(1, self.num_steps + 1)], (self.chosen, self.truncation, self.paper_threshold)
+        stops = {stop.steps for stop in (self, *held, *self.by_reading.values()) if stop}
+        named = {*self.gamma_magnitude, *self.deviation} <= {*self.driven}
+        if not steps or [row.steps for row in self.grid] != steps or not (named and stops <= {*steps}):
+            raise ValueError(f"the grid needs a row for each of {len(steps)} steps, with all stops; driven, all layers")
         return self
 
     computed = (
@@ -169,18 +160,15 @@ class ExitResult(EarlyExit):
     def what_was_run(self) -> str:
         return self.spoken(self.validation_images if self.test_images is None else self.test_images)
 
-    @property
-    def _threshold(self) -> str:
-        return threshold_text(self.threshold, stated=self.chosen_on == "stated")
-
     def rows(self) -> list[dict[str, object]]:
         return [row.model_dump(exclude_unset=True) for row in self.grid]
 
     def section(self) -> Section:
+        stated = self.chosen_on == "stated"
         how = f"the highest that loses at most {100 * self.loss_allowed:g} points on validation"
         words = (
-            f"Stop after {self.steps} of {self.num_steps} steps: threshold {self._threshold} of mean |γ|, "
-            f"{'as stated' if self.chosen_on == 'stated' else how}. "
+            f"Stop after {self.steps} of {self.num_steps} steps: threshold "
+            f"{threshold_text(self.threshold, stated=stated)} of mean |γ|, {'as stated' if stated else how}. "
             f"bntt evaluate --exit stops where the run's own exit.json says."
         )
         return Section("Early exit", (words,), (self._rules(),), self._charts())
@@ -212,11 +200,9 @@ class ExitResult(EarlyExit):
 
     def _charts(self) -> tuple[Chart, ...]:
         """Draw the paper's Figure 7, with a chart of σ̄ at the end."""
-        ran = self.what_was_run
-        levels = [] if self.threshold is None else [Level(self.threshold, f"threshold {self._threshold}")]
-        after = Level(self.steps, f"stop after {self.steps}", at="x")
-        note = "the last step at which any layer reaches the threshold"
-        gamma, deviation = Axis("mean |γ| over channels", low=0), Axis("mean σ̄ over channels", low=0)
+        text = threshold_text(self.threshold, stated=self.chosen_on == "stated")
+        levels = [] if self.threshold is None else [Level(self.threshold, f"threshold {text}")]
+        levels.append(Level(self.steps, f"stop after {self.steps}", at="x"))
         splits = dict.fromkeys((self.split, "validation"))
         curves = {name: [getattr(row, f"{name}_accuracy") for row in self.grid] for name in splits}
         steps, rows = range(1, self.num_steps + 1), [row for row in self.grid[::-1] if row.threshold_above is not None]
@@ -228,9 +214,8 @@ class ExitResult(EarlyExit):
 
         def layers(values: Mapping[str, OverSteps]) -> list[Line]:  # interrupted where γ has no path to the readout
             driven = {name: range(*self.driven[name]) for name in values}
-            return over_steps(
-                {name: [v if t in driven[name] else None for t, v in enumerate(values[name])] for name in driven}
-            )
+            rows = {name: [v if t in driven[name] else None for t, v in enumerate(values[name])] for name in driven}
+            return over_steps(rows)
 
         accuracy = [stairs(name, curve) for name, curve in curves.items()]
         papers = [Level(PAPER_THRESHOLD, f"paper's {PAPER_THRESHOLD}", at="x")]
@@ -240,33 +225,33 @@ class ExitResult(EarlyExit):
         for t in dict.fromkeys(stops.values()):  # rules with the same stop share a mark
             name = ", ".join(rule for rule, stop in stops.items() if stop == t)
             over_time.append(Line(name, [t], [curves[self.split][t - 1]], name, joined=False))
-        until = Axis("steps until exit", whole=True, low=0)
+        ran, note = self.what_was_run, "the last step at which any layer reaches the threshold"
         return (
-            Lines("γ and the threshold", STEPS, gamma, layers(self.gamma_magnitude), (*levels, after), note),
+            Lines("γ and the threshold", STEPS, GAMMA, layers(self.gamma_magnitude), levels, note),
             Lines("Accuracy by threshold", THRESHOLD, zoomed_axis(STOPPED, accuracy), accuracy, papers, ran),
-            Lines("Exit by threshold", THRESHOLD, until, [stairs("steps", steps)], papers),
+            Lines("Exit by threshold", THRESHOLD, UNTIL, [stairs("steps", steps)], papers),
             Lines("Accuracy by exit step", STEPS, zoomed_axis(STOPPED, over_time), over_time, note=ran),
-            Lines("Deviations that inputs are divided by", STEPS, deviation, layers(self.deviation)),
+            Lines("Deviations that inputs are divided by", STEPS, DEVIATION, layers(self.deviation)),
         )
 
 
 class CriterionRow(Record):
-    """Samples that leave when one measure of certainty reaches its threshold, and a common stop of all samples."""
+    """Samples that leave when a measure of certainty reaches its threshold, and the stop for all that is as accurate.
+
+    The threshold is None if no sample may leave early.
+    """
 
     criterion: str
     threshold: Number
-    """None if no sample may leave early."""
     validation_accuracy: Share
     validation_lost: float
     test_accuracy: Number = None
     mean_steps: float
     spikes_per_image: float
-    """Spikes of the samples still present."""
     seconds: float
     additions_per_image: float
     macs_per_image: float
     alike_steps: int
-    """The fewest steps for all samples that are as accurate on validation, or that reach the best accuracy."""
     alike_test_accuracy: Number = None
     alike_validation_accuracy: Number = None
     alike_seconds: float
@@ -284,10 +269,8 @@ class SampleExitResult(EarlyExit):
     whole_additions_per_image: float
     whole_macs_per_image: float
     accuracy_over_time: Sequence[float]
-    """Accuracy if all samples stop after the same step."""
     criteria: Sequence[CriterionRow]
     leave_after_step: Mapping[str, Sequence[float]]
-    """By criterion, the share of images that leave after each step."""
 
     @property
     def title(self) -> str:
@@ -307,8 +290,8 @@ class SampleExitResult(EarlyExit):
         each = [(Cell("no exit"), gap("none"), number(self.whole_steps), *costs(self, "whole_", "accuracy"))]
         alike, accuracy = [], f"{self.split}_accuracy"
         for row in self.criteria:
-            threshold = Cell(threshold_text(row.threshold), row.threshold)
-            threshold = gap("no image leaves early") if row.threshold is None else threshold
+            early = gap("no image leaves early")
+            threshold = early if row.threshold is None else Cell(threshold_text(row.threshold), row.threshold)
             each.append((Cell(row.criterion), threshold, number(row.mean_steps), *costs(row, "", accuracy)))
             steps = Cell(f"{row.alike_steps} of {self.whole_steps}", row.alike_steps)
             alike.append((Cell(row.criterion), steps, *costs(row, "alike_", accuracy)))
@@ -356,12 +339,9 @@ def measure_exit(opened: Opened, arguments: ExitArguments, progress: Progress) -
     from bntt.analysis.accuracy.evaluation import evaluate
     from bntt.analysis.exit import early_exit as by_gamma
 
-    profile = by_gamma.gamma_profile(opened.model.network)
-    try:
-        stated = None if arguments.threshold is None else by_gamma.exit_step(profile, arguments.threshold)
-        lines = by_gamma.envelope(profile).tolist()
-    except by_gamma.NoGammaError as error:
-        raise ArgumentError(f"{opened.path}: {error}; --per-sample needs no γ either") from None
+    profile, loss = by_gamma.gamma_profile(opened.model.network), arguments.loss / 100
+    lines = by_gamma.envelope(profile).tolist()
+    stated = None if arguments.threshold is None else by_gamma.exit_step(profile, arguments.threshold)
     draws = draws_of(opened.facts, arguments.draws)
     loaders = {split: opened.loader(split) for split in dict.fromkeys(("validation", arguments.split))}
     progress.expect(draws * sum(len(loader.places) for loader in loaders.values()))
@@ -369,7 +349,7 @@ def measure_exit(opened: Opened, arguments: ExitArguments, progress: Progress) -
         split: evaluate(opened.model, loader, seed=opened.seed, draws=draws, progress=progress).accuracy
         for split, loader in loaders.items()
     }
-    over_time, loss = measured["validation"].over_time, arguments.loss / 100
+    over_time = measured["validation"].over_time
 
     def accuracies(steps: int) -> dict[str, Any]:
         return {f"{split}_accuracy": one.over_time[steps - 1] for split, one in measured.items()}
@@ -391,13 +371,16 @@ def measure_exit(opened: Opened, arguments: ExitArguments, progress: Progress) -
     assert chosen is not None
     with warnings.catch_warnings(action="ignore"):
         papers = by_gamma.exit_step(profile, PAPER_THRESHOLD)
-    ranges = {
-        one.steps: {"threshold_above": one.above, "threshold_to": one.to} for one in by_gamma.threshold_ranges(profile)
-    }
-    nowhere = {"threshold_above": None, "threshold_to": None}
+    ends = {one.steps: (one.above, one.to) for one in by_gamma.threshold_ranges(profile)}
+    grid = list[GridRow]()
+    for t, line in enumerate(lines, 1):
+        above, to = ends.get(t, (None, None))
+        row = {"steps": t, "largest_mean_gamma": line, "threshold_above": above, "threshold_to": to}
+        grid.append(GridRow.model_validate(row | accuracies(t)))
     more: dict[str, Any] = {"test_images": measured["test"].samples} if "test" in measured else {}
-    for reading in READINGS:
-        more[f"gamma_{reading}"] = {name: row.tolist() for name, row in getattr(profile, reading).items()}
+    for key in (*READINGS, "deviation"):
+        name = key if key == "deviation" else f"gamma_{key}"
+        more[name] = {layer: row.tolist() for layer, row in getattr(profile, key).items()}
     return ExitResult(
         **origin(opened, arguments),
         steps=chosen.steps,
@@ -413,41 +396,28 @@ def measure_exit(opened: Opened, arguments: ExitArguments, progress: Progress) -
         by_reading=by_reading,
         truncation=stop(by_gamma.choose_truncation(over_time, loss).steps, None),
         paper_threshold=stop(papers, PAPER_THRESHOLD),
-        grid=[
-            GridRow(steps=t, largest_mean_gamma=line, **ranges.get(t, nowhere), **accuracies(t))
-            for t, line in enumerate(lines, 1)
-        ],
-        deviation={name: row.tolist() for name, row in profile.deviation.items()},
-        **more,
+        grid=grid,
         driven={name: (steps.start, steps.stop) for name, steps in profile.driven.items()},
+        **more,
     )
 
 
 def measure_sample_exit(opened: Opened, arguments: ExitArguments, progress: Progress) -> SampleExitResult:
     """Choose a threshold for every criterion on validation; measure it, and as good a common exit, on the split."""
     from bntt.analysis.accuracy.evaluation import evaluate
-    from bntt.analysis.energy.operations import operations_of
-    from bntt.analysis.exit.early_exit import (
-        CRITERIA,
-        ROUNDING,
-        choose_sample_exit,
-        exit_each,
-        exit_rule,
-        record_running,
-    )
+    from bntt.analysis.energy.operations import count_operations
+    from bntt.analysis.exit import early_exit as by_certainty
 
     split, draws, loss = arguments.split, draws_of(opened.facts, arguments.draws), arguments.loss / 100
     loader, validation = opened.loader(split), opened.loader("validation")
     options: dict[str, Any] = {"seed": opened.seed, "draws": draws, "progress": progress}
-    images = draws * len(loader.places)
-    progress.expect(draws * len(validation.places) + (2 + 2 * len(CRITERIA)) * images)
-    running = record_running(opened.model, validation, **options)
-    choices = [choose_sample_exit(running, criterion, loss) for criterion in CRITERIA]
+    criteria, images = by_certainty.CRITERIA, draws * len(loader.places)
+    progress.expect(draws * len(validation.places) + (2 + 2 * len(criteria)) * images)
+    running = by_certainty.record_running(opened.model, validation, **options)
+    choices = [by_certainty.choose_sample_exit(running, criterion, loss) for criterion in criteria]
     validated = running.right.double().mean(0).tolist()
-    alike = [
-        1 + next(t for t, share in enumerate(validated) if share >= min(one.accuracy, max(validated)) - ROUNDING)
-        for one in choices
-    ]
+    wanted = [min(one.accuracy, max(validated)) - by_certainty.ROUNDING for one in choices]
+    alike = [1 + next(t for t, share in enumerate(validated) if share >= least) for least in wanted]
     progress.expect(len(set(alike)) * images)
 
     def timed(function: Callable[..., Any], *args: object, **more: object) -> tuple[Any, float]:
@@ -459,26 +429,20 @@ def measure_sample_exit(opened: Opened, arguments: ExitArguments, progress: Prog
         return {f"{prefix}{key}": value for key, value in work.items()}
 
     whole, whole_seconds = timed(evaluate)
-    exits = [timed(exit_each, one.criterion, one.threshold) for one in choices]
+    exits = [timed(by_certainty.exit_each, one.criterion, one.threshold) for one in choices]
     seconds = {steps: timed(evaluate, steps=steps)[1] for steps in sorted(set(alike))}
-    operations, over_time = operations_of(opened, split, **options), whole.accuracy.over_time
-    criteria = []
+    operations, over_time = count_operations(opened.model, loader, **options), whole.accuracy.over_time
+    rows = list[CriterionRow]()
     for choice, (left, took), steps in zip(choices, exits, alike, strict=True):
-        rule = exit_rule(choice.criterion, choice.threshold)
-        found = {
-            "criterion": choice.criterion,
-            "threshold": choice.threshold,
-            "validation_accuracy": choice.accuracy,
-            "validation_lost": choice.lost,
-            f"{split}_accuracy": left.accuracy,
-            "mean_steps": left.mean_steps,
-            "spikes_per_image": float(left.spikes.sum()),
-            "alike_steps": steps,
+        rule = by_certainty.exit_rule(choice.criterion, choice.threshold)
+        row = {
+            "criterion": choice.criterion, "threshold": choice.threshold, "validation_accuracy": choice.accuracy,
+            "validation_lost": choice.lost, f"{split}_accuracy": left.accuracy, "mean_steps": left.mean_steps,
+            "spikes_per_image": float(left.spikes.sum()), "alike_steps": steps,
             f"alike_{split}_accuracy": over_time[steps - 1],
-        }
-        found |= costs("", operations_of(opened, split, leaves=rule, **options).synaptic(), took)
-        found |= costs("alike_", operations.synaptic(steps), seconds[steps])
-        criteria.append(CriterionRow.model_validate(found))
+        }  # fmt: skip
+        row |= costs("", count_operations(opened.model, loader, leaves=rule, **options).synaptic(), took)
+        rows.append(CriterionRow.model_validate(row | costs("alike_", operations.synaptic(steps), seconds[steps])))
     return SampleExitResult(
         **origin(opened, arguments),
         loss_allowed=loss,
@@ -488,7 +452,7 @@ def measure_sample_exit(opened: Opened, arguments: ExitArguments, progress: Prog
         whole_steps=len(over_time),
         **costs("whole_", operations.synaptic(), whole_seconds),
         accuracy_over_time=over_time,
-        criteria=criteria,
+        criteria=rows,
         leave_after_step={one.criterion: left.distribution for one, (left, _) in zip(choices, exits, strict=True)},
     )
 

@@ -112,10 +112,7 @@ def measure_neuron(opened: Opened, arguments: NeuronArguments, progress: Progres
         raise ArgumentError(f"--image {arguments.image}: the {arguments.split} split has images 0 to {len(images) - 1}")
     pixels = images.batch(torch.tensor([arguments.image])).to(next(model.parameters()).device)
     layer = arguments.layer or next(name for name, part in model.network.layers.items() if part.lif is not None)
-    try:
-        trace = neuron_trace(model, pixels, layer, arguments.place or None, index=arguments.image, seed=opened.seed)
-    except ValueError as error:
-        raise ArgumentError(f"--layer, --place: {error}") from None
+    trace = neuron_trace(model, pixels, layer, arguments.place or None, index=arguments.image, seed=opened.seed)
     return NeuronResult(
         **origin(opened, arguments),
         image=arguments.image,
