@@ -25,7 +25,7 @@ from functools import cache, partial
 from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -34,7 +34,7 @@ from pydantic import Field
 from torch import Tensor
 
 from bntt.analysis.accuracy.accuracy import Accuracy
-from bntt.analysis.accuracy.evaluation import FIRST_DRAW, check_labels, check_logits, check_weights, paired
+from bntt.analysis.accuracy.evaluation import FIRST_DRAW, check_weights, paired, right_answers
 from bntt.analysis.attack.measurement import (
     UNBOUNDED,
     WORST,
@@ -97,16 +97,16 @@ class NoFoolboxError(ImportError):
     """FGSM and PGD need the extra ``robust``."""
 
 
-@dataclass(frozen=True)
-class InputGradient:
-    """The gradient of a loss with respect to images, averaged over draws of the noise."""
+class InputGradient(NamedTuple):
+    """``d/dx mean_d L(x; draw d)`` of each image's own loss, and that loss.
+
+    ``agreement`` is the share of pixels whose sign agrees between the first and the second half of the draws, among
+    pixels with a sign in either half; NaN if there is no such pixel, or only one draw.
+    """
 
     gradient: Float[Tensor, "B *shape"]
-    """``d/dx mean_d L(x; draw d)`` of each image's own loss, independent of the batch size."""
     loss: Float[Tensor, " B"]
     agreement: Float[Tensor, " B"]
-    """Share of pixels whose sign agrees between the first and second half of the draws, among pixels with a sign in
-    either half; NaN if there is no such pixel, or only one draw."""
 
     @property
     def zero(self) -> Bool[Tensor, " B"]:
@@ -116,19 +116,15 @@ class InputGradient:
 
 @dataclass(frozen=True)
 class Threat:
-    """``‖x' - x‖∞ ≤ ε`` with x' in [0, 1]: pixels before normalisation, in units of the whole range."""
+    """``‖x' - x‖∞ ≤ ε`` with x' in [0, 1], pixels before normalisation; one step from the image itself is FGSM."""
 
     eps: float
     steps: int = 1
-    """Number of gradient steps; one step from the image itself is FGSM."""
     step_size: float | None = None
-    """Length of each step; None: ε for a single step, 2.5 ε / steps for several."""
     restarts: int = 1
-    """Number of starts; the worst result is kept for each image."""
     draws: int = 16
     """Number of noise draws behind every gradient."""
     random_start: bool = False
-    """Start uniformly at random within ε instead of at the image."""
 
     @property
     def length(self) -> float:
@@ -142,13 +138,11 @@ class Threat:
         return self.restarts * self.draws * (self.steps + (self.restarts > 1))
 
 
-@dataclass(frozen=True)
-class AttackedImages:
-    """Changed images with details of the attack, one entry for each image."""
+class AttackedImages(NamedTuple):
+    """Changed images; where the first gradient was zero in every pixel, its agreement; or the number of queries."""
 
     images: Float[Tensor, "B *shape"]
     zero: Bool[Tensor, " B"] | None = None
-    """True where the first gradient was zero in every pixel; None without gradients."""
     agreement: Float[Tensor, " B"] | None = None
     queries: Int[Tensor, " B"] | None = None
 
@@ -370,18 +364,19 @@ def _with_square(x: Tensor, images: Tensor, eps: float, side: int, keys: Tensor)
 
 @dataclass(frozen=True)
 class Job:
-    """One way to change the images. Its fields are part of the settings that identify its file."""
+    """One way to change the images, made on one of the models; its fields are part of what identifies its file.
+
+    ``attack`` is "clean", "signs" (random ones), "fgsm", "pgd" or "square"; ``control`` is PGD without a bound, ε = 1,
+    which only checks that the attack works.
+    """
 
     source: int
-    """Index of the model on which images are made: 0 is the run itself."""
     attack: str
-    """"clean", "signs" (random ones), "fgsm", "pgd" or "square"."""
     eps: float = 0.0
     estimator: str = ""
     threat: Threat | None = None
     queries: int = 0
     control: bool = False
-    """True for PGD without a bound, ε = 1, which only checks that the attack works."""
 
 
 def jobs(arguments: AttackArguments, estimators: Sequence[Sequence[str]], eot: Sequence[int]) -> Iterator[Job]:
@@ -407,11 +402,10 @@ def jobs(arguments: AttackArguments, estimators: Sequence[Sequence[str]], eot: S
 
 @dataclass(frozen=True)
 class Setup:
-    """Everything that the attacks are carried out on."""
+    """What the attacks are carried out on: the run, the one on which images are also made, and images of a split."""
 
     arguments: AttackArguments
     runs: Sequence[Opened]
-    """The run itself, then the one on which images are also made."""
     models: Sequence[AttackedModel]
     images: Any
     places: Tensor
@@ -473,12 +467,10 @@ def prepare(opened: Sequence[Opened], arguments: AttackArguments) -> Setup:
 
 
 class Batch(Record):
-    """Images that were attacked together, and measured."""
+    """Images that were attacked together; by model and draw, those classified right, and those of zero gradients."""
 
     right: tuple[tuple[Bits, ...], ...]
-    """For every model and draw, the images that are classified right."""
     zero: Bits
-    """Images whose gradient is zero everywhere; "" without gradients."""
     agreement: tuple[Number, ...]
     change: tuple[float, ...]
     queries: tuple[int, ...]
@@ -535,10 +527,10 @@ def outcomes(setup: Setup, progress: Progress) -> dict[Job, Outcome]:
     contents = (setup.images.images.contiguous().numpy().tobytes(), setup.images.labels.numpy().tobytes())
     models: list[dict[str, Any]] = []
     for run in setup.runs:  # precision and overridden options stand only where they are unusual, as in older files
-        precision = run.model.network.compute.precision
+        precision, options = run.model.network.compute.precision, dict(run.measured_with)
+        unusual = {"precision": "" if precision == "fp32" else precision, "measured_with": options}
         models.append({"weights_sha256": run.weights_sha256, "seed": run.seed})
-        models[-1] |= {} if precision == "fp32" else {"precision": precision}
-        models[-1] |= {"measured_with": dict(run.measured_with)} if run.measured_with else {}
+        models[-1] |= {key: value for key, value in unusual.items() if value}
     images = digest_of_bytes(b"".join(contents))
     shared = {"models": models, "images_sha256": images, "places": setup.chosen, "draws": setup.draws}
     with hold_cells(folder := setup.runs[0].path / "attack"):
@@ -605,9 +597,7 @@ def right_under(
     with torch.no_grad(), evaluating(model):
         for draw in range(draws):
             logits = model(images, seed=seed, index=index, draw=FIRST_DRAW + draw)
-            check_labels(labels, logits.shape[1])
-            check_logits(logits)
-            found.append(logits.argmax(1) == labels)
+            found.append(right_answers(logits, labels))
     return torch.stack(found)
 
 

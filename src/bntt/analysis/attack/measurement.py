@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from annotated_types import Ge
+from annotated_types import Ge, Len
 from pydantic import Field
 
 from bntt.analysis.measurement import ArgumentError, Draws, Measurement, Opened, Progress, Split, origin
@@ -27,31 +27,25 @@ COLUMNS = ("accuracy", "interval", "sd_over_draws", "zero_gradient_share", "sign
 
 def parse_eps(text: str, flag: str = "--eps") -> float:
     """Parse a bound: a fraction such as 8/255, or a decimal number, in units of the whole range of a pixel."""
-    if re.fullmatch(r"\d+", text) and int(text):
-        raise ArgumentError(
-            f"{flag} {text}: pixels range from 0 to 1: do you mean {text}/255? (1.0 is the whole range)"
-        )
     top, slash, bottom = text.partition("/")
     try:
         value = float(top) / float(bottom) if slash else float(text)
     except (ValueError, ZeroDivisionError):
-        raise ArgumentError(f"{flag} {text}: write a number such as 8/255 or 0.03") from None
-    if not 0 < value <= 1:
-        hint = f": do you mean {value:g}/255?" if 1 < value <= 255 else ""
-        hint = ": with 0 it is the clean accuracy, which every result has" if value == 0 and flag == "--eps" else hint
-        raise ArgumentError(
-            f"{flag} {text}: {flag[2:]} must be above 0 and at most 1, the whole range of a pixel, got {value:g}{hint}"
-        )
-    return value
+        value = math.nan
+    if 0 < value <= 1 and not text.isdigit():  # the whole range is 1.0
+        return value
+    hint = f": do you mean {value:g}/255?" if 1 <= value <= 255 else ", write a number such as 8/255 or 0.03"
+    hint = ": with 0 it is the clean accuracy, which every result has" if value == 0 and flag == "--eps" else hint
+    raise ArgumentError(f"{flag} {text}: {flag[2:]} must be above 0 and at most 1, a pixel's whole range{hint}")
 
 
 @dataclass(frozen=True)
 class AttackArguments:
     """Arguments of the attack measurement."""
 
-    eps: tuple[str, ...] = ("2/255", "4/255", "8/255")
+    eps: Annotated[tuple[str, ...], Len(1)] = ("2/255", "4/255", "8/255")
     """Largest change of a pixel, as a share of its range: 8/255, or 0.03."""
-    attack: tuple[Literal["fgsm", "pgd", "square"], ...] = ("fgsm", "pgd", "square")
+    attack: Annotated[tuple[Literal["fgsm", "pgd", "square"], ...], Len(1)] = ("fgsm", "pgd", "square")
     """The attacks; square is a search without gradients."""
     steps: Annotated[int, Ge(1)] = 10
     """Number of steps of pgd."""
@@ -71,8 +65,6 @@ class AttackArguments:
     """Split whose images are measured."""
 
     def __post_init__(self) -> None:
-        if not self.eps or not self.attack:
-            raise ArgumentError("an attack needs a bound (--eps) and a name (--attack)")
         _ = self.bounds, self.length
 
     @property
@@ -85,12 +77,11 @@ class AttackArguments:
 
 
 class AttackedModel(Record):
-    """One of the attacked models."""
+    """One of the attacked models; its randomness is "redrawn" in every pass, or "none"."""
 
     name: str
     weights_sha256: str
     randomness: str
-    """"redrawn" in every pass, or "none"."""
 
 
 class SignAgreement(Record):
@@ -108,23 +99,19 @@ class SignAgreement(Record):
 
 
 class AttackRow(Record):
-    """One attack with one ε, measured on one model."""
+    """One attack with one ε, measured on one model; in a worst case source and estimator are "any"."""
 
     model: str
     crafted_on: str
-    """The model that the images were made on; "any" for the worst case."""
     attack: str
     estimator: str
-    """Estimator of a spike's derivative; "" without gradients, "any" for the worst case."""
     eps: float
     eps_255: float
     accuracy: Annotated[Share, Shown(form=".1%")]
     low_95: float
     high_95: float
     sd_over_draws: Annotated[Number, Shown("sd", form=".1%")]
-    """Standard deviation over draws; None for one draw."""
     clean_accuracy: Share
-    """Accuracy on the same images, unchanged."""
     images: int
     chosen: str
     draws: int
@@ -141,9 +128,7 @@ class AttackRow(Record):
     largest_change: float
     seconds: Annotated[float, Shown("s", form=".0f")]
     lowest_single: str | None = None
-    """The attack that leaves the fewest right, for a worst case."""
     invalid: str = ""
-    """Reason why the number is worthless; "" if it is sound."""
     note: str = NOTE
 
     @property
@@ -159,7 +144,6 @@ class AttackResult(Result):
     """Images still classified right under attack: an upper bound of the robust accuracy."""
 
     arguments: AttackArguments | None = None
-    """The arguments; None in older files, which do not have them."""
     chosen: str
     classes: int
     models: Sequence[AttackedModel]
@@ -181,21 +165,15 @@ class AttackResult(Result):
     def rows(self) -> list[dict[str, object]]:
         return [row.model_dump() for row in self.found]
 
-    def fgsm_accuracy(
-        self, at: float | None
-    ) -> Annotated[Number, Shown("accuracy under FGSM", form=".1%", metric="fgsm-accuracy")]:
+    def fgsm_accuracy(self, at: float) -> Annotated[Number, Shown("accuracy under FGSM", "", ".1%", "fgsm-accuracy")]:
         """Return the lowest accuracy over all estimators at a bound, in units of 1/255."""
         return min((row.accuracy for row in self.own_rows("fgsm", at)), default=None)
 
-    def fgsm_loss(
-        self, at: float | None
-    ) -> Annotated[Number, Shown("points lost under FGSM", "points", ".1%", "fgsm-loss")]:
+    def fgsm_loss(self, at: float) -> Annotated[Number, Shown("points lost under FGSM", "points", ".1%", "fgsm-loss")]:
         """Return the largest loss over all estimators against the clean accuracy of the same images."""
         return max((row.clean_accuracy - row.accuracy for row in self.own_rows("fgsm", at)), default=None)
 
-    def pgd_accuracy(
-        self, at: float | None
-    ) -> Annotated[Number, Shown("accuracy under PGD", form=".1%", metric="pgd-accuracy")]:
+    def pgd_accuracy(self, at: float) -> Annotated[Number, Shown("accuracy under PGD", "", ".1%", "pgd-accuracy")]:
         return min((row.accuracy for row in self.own_rows("pgd", at)), default=None)
 
     def own_rows(self, attack: str, at: float | None = None) -> list[AttackRow]:
@@ -253,23 +231,15 @@ class AttackResult(Result):
         by_name: dict[str, list[AttackRow]] = {}
         for row in sorted(rows, key=lambda row: row.eps):
             by_name.setdefault(self._name(row), []).append(row)
-        lines = [_line(name, some) for name, some in by_name.items()]
+        lines = list[Line]()
+        for name, some in by_name.items():
+            keys = ("accuracy", "low_95", "high_95")
+            y, low, high = ([some[0].clean_accuracy, *(getattr(row, key) for row in some)] for key in keys)
+            low, high = (low, high) if name == WORST else ([], [])  # bands of all lines would hide one another
+            invalid = [i for i, row in enumerate(some, 1) if row.invalid]
+            lines.append(Line(name, [0.0, *(row.eps_255 for row in some)], y, name, low, high, invalid=invalid))
         title = f"{model}, upper bounds of the robust accuracy"
         return Lines(title, Axis("ε (of 255)", low=0), ACCURACY, lines, levels, note)
-
-
-def _line(name: str, rows: Sequence[AttackRow]) -> Line:
-    clean = rows[0].clean_accuracy
-    worst = name == WORST  # bands of all lines would hide one another
-    return Line(
-        name,
-        [0.0, *(row.eps_255 for row in rows)],
-        [clean, *(row.accuracy for row in rows)],
-        name,
-        [clean, *(row.low_95 for row in rows)] if worst else (),
-        [clean, *(row.high_95 for row in rows)] if worst else (),
-        invalid=[i for i, row in enumerate(rows, 1) if row.invalid],
-    )
 
 
 def measure_attack(opened: Sequence[Opened], arguments: AttackArguments, progress: Progress) -> AttackResult:
