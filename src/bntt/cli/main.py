@@ -240,7 +240,7 @@ def exit_code(error: Exception) -> int | None:
     import torch
 
     from bntt.analysis import LossBudgetError
-    from bntt.analysis.attack.attacks import NoFoolboxError, NoGradientError
+    from bntt.analysis.attack.attacks import NoGradientError
     from bntt.analysis.measurement import ArgumentError, InvalidResultError
     from bntt.deploy.errors import BundleError, DeployError
     from bntt.engine.kernels import BackendError
@@ -264,6 +264,6 @@ def exit_code(error: Exception) -> int | None:
         6: (NonFiniteError,),
         7: (LossBudgetError, InvalidResultError),
         75: (RunLockedError,),
-        5: (DeviceError, BackendError, LostProcessError, NoFoolboxError, MemoryError, torch.OutOfMemoryError, OSError),
+        5: (DeviceError, BackendError, LostProcessError, MemoryError, torch.OutOfMemoryError, OSError),
     }
     return next((code for code, kinds in codes.items() if isinstance(error, kinds)), None)

@@ -5,10 +5,8 @@ import math
 import pytest
 import torch
 
-from bntt.analysis.attack import attacks
 from bntt.analysis.attack.attacks import (
     ATTACK_DRAW,
-    NoFoolboxError,
     Threat,
     descend,
     input_gradient,
@@ -136,15 +134,6 @@ def test_random_signs_are_as_large_and_know_nothing():
     for restart in range(3):  # nor what a start knows
         other = (start(images, 0.1, index, restart) - images).sign()
         assert abs(float((change.sign() * other).mean())) < 5 / math.sqrt(change.numel())
-
-
-def test_foolbox_that_is_not_there(monkeypatch):
-    model, (images, labels, _) = conv_model(), some()
-    attacks._foolbox.cache_clear()
-    monkeypatch.setattr(attacks, "find_spec", lambda name: None)
-    with pytest.raises(NoFoolboxError, match=r'pip install "bntt\[robust\]"'):
-        descend(model, images, labels, Threat(0.1, draws=1), **STRAIGHT)
-    attacks._foolbox.cache_clear()
 
 
 def test_steps_and_passes():

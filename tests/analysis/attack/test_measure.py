@@ -191,7 +191,7 @@ def test_an_ann_has_one_exact_gradient_and_gives_images_to_a_spiking_network(tmp
             assert torch.equal(found[job].right(target), right)
 
 
-def test_what_cannot_be_attacked_is_refused_before_any_work(run, monkeypatch):
+def test_what_cannot_be_attacked_is_refused_before_any_work(run):
     count = len(run.data.test)
     with pytest.raises(ArgumentError, match=rf"--images {count + 1}: the test split of .* has {count}"):
         prepare([run], dataclasses.replace(ASKED, images=count + 1))
@@ -202,9 +202,6 @@ def test_what_cannot_be_attacked_is_refused_before_any_work(run, monkeypatch):
         prepare([run, other], dataclasses.replace(ASKED, split="validation"))
     with pytest.raises(ArgumentError, match="is given twice: name each run once"):
         prepare([run, run], ASKED)
-    monkeypatch.setattr("bntt.analysis.attack.attacks.find_spec", lambda name: None)
-    with pytest.raises(ImportError, match=r"bntt\[robust\]"):
-        prepare([run], ASKED)
     assert prepare([run], SQUARE).jobs
     assert not (run.path / "attack").exists()
 

@@ -16,15 +16,12 @@ from __future__ import annotations
 import itertools
 import math
 import time
-import warnings
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from functools import cache, partial
-from importlib.util import find_spec
+from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Annotated, Any, NamedTuple
 
 import torch
@@ -91,10 +88,6 @@ Bits = Annotated[str, Field(pattern="^[01]*$")]
 
 class NoGradientError(ValueError):
     """A model without a gradient from its output to its images: gradient attacks are impossible."""
-
-
-class NoFoolboxError(ImportError):
-    """FGSM and PGD need the extra ``robust``."""
 
 
 class InputGradient(NamedTuple):
@@ -232,61 +225,26 @@ def descend(
     seed: int = 0,
 ) -> AttackedImages:
     """Run FGSM or PGD (Goodfellow 2015; Madry 2018): ``x ← clip(x + α sign(dL/dx))``, within ε and [0, 1]."""
-    (kind, pixels), places = _foolbox(), index_of(index, len(images), images.device)
+    images, places = images.detach(), index_of(index, len(images), images.device)
     noise: dict[str, Any] = {"seed": seed, "index": places, "draws": threat.draws}
-    seen: list[InputGradient] = []
-
-    def gradient(x: Tensor) -> InputGradient:
-        draw = ATTACK_DRAW + len(seen) * threat.draws
-        seen.append(input_gradient(model, x, labels, estimator=estimator, draw=draw, **noise))
-        return seen[-1]
-
-    tried = []
+    seen, tried = list[InputGradient](), list[Tensor]()
     for restart in range(threat.restarts):
-        start = images
+        x = images
         if threat.random_start:  # other numbers for each restart than those of random_signs
             keys = sample_keys(seed, Purpose.START, 1 + restart, places)
-            start = images + threat.eps * (2 * uniform(keys, *images.shape[1:]).to(images.dtype) - 1)
-        tried.append(kind(gradient, start, threat).run(pixels, images.detach(), labels, epsilon=threat.eps))
+            x = (images + threat.eps * (2 * uniform(keys, *images.shape[1:]).to(images.dtype) - 1)).clamp(0, 1)
+        for _ in range(threat.steps):
+            draw = ATTACK_DRAW + len(seen) * threat.draws
+            seen.append(input_gradient(model, x, labels, estimator=estimator, draw=draw, **noise))
+            x = x + threat.length * seen[-1].gradient.sign()
+            x = torch.clamp(x, images - threat.eps, images + threat.eps).clamp(0, 1)
+        tried.append(x)
     found = tried[0]
     if threat.restarts > 1:
         draw = ATTACK_DRAW + threat.restarts * threat.steps * threat.draws
         losses = [mean_loss(model, x, labels, draw=draw, **noise) for x in tried]
         found = torch.stack(tried)[torch.stack(losses).argmax(0), torch.arange(len(images), device=images.device)]
     return AttackedImages(found, seen[0].zero, seen[0].agreement)
-
-
-def require_foolbox() -> None:
-    """Refuse to go on without foolbox."""
-    if find_spec("foolbox") is None:
-        raise NoFoolboxError('FGSM and PGD need foolbox, which is not installed: pip install "bntt[robust]"')
-
-
-@cache
-def _foolbox() -> tuple[Any, Any]:
-    """Return foolbox's gradient descent with numbered draws, our gradient and starts; and what it needs of a model."""
-    require_foolbox()
-    with warnings.catch_warnings(action="ignore"):  # it uses a deprecated name of SciPy
-        from eagerpy.astensor import astensor
-        from foolbox.attacks.projected_gradient_descent import LinfProjectedGradientDescentAttack
-        from foolbox.types import Bounds
-
-    class Descent(LinfProjectedGradientDescentAttack):
-        def __init__(self, gradient: Any, start: Tensor, threat: Threat) -> None:
-            super().__init__(abs_stepsize=threat.length, steps=threat.steps, random_start=True)
-            self.gradient, self.start = gradient, start
-
-        def get_random_start(self, x0: Any, epsilon: float) -> Any:
-            return astensor(self.start)
-
-        def value_and_grad(self, loss_fn: Any, x: Any) -> tuple[Any, Any]:
-            found = self.gradient(x.raw)
-            return astensor(found.loss.sum()), astensor(found.gradient)
-
-        def project(self, x: Any, x0: Any, epsilon: float) -> Any:
-            return astensor(torch.clamp(x.raw, x0.raw - epsilon, x0.raw + epsilon))
-
-    return Descent, SimpleNamespace(bounds=Bounds(0, 1))
 
 
 def random_signs(
@@ -443,8 +401,6 @@ class Setup:
 def prepare(opened: Sequence[Opened], arguments: AttackArguments) -> Setup:
     """Choose the targets of the attacks, after all checks; nothing is computed yet."""
     run, *others = opened
-    if {*ALONG} & {*arguments.attack}:
-        require_foolbox()
     every, count = run.pictures(arguments.split), arguments.images or len(run.loader(arguments.split, IMAGES).places)
     places, chosen = run.balanced_places(arguments.split, count)
     for other in others:
