@@ -203,7 +203,7 @@ class Result(Record):
 
     def rows(self) -> list[dict[str, object]]:
         """Build rows with the same keys, for CSV: each value is a number, word or boolean, never a list."""
-        raise NotImplementedError  # each has its own
+        return [self.flat()]
 
     def figures(self) -> list[Figure]:
         """Draw the pictures saved with the file: by default one with all charts of the section."""
@@ -223,10 +223,9 @@ def result_from(kind: type[R], values: Any) -> R:
     """Read a record from JSON values; a ValueError names the place of the first fault in one line."""
     try:
         return kind.model_validate(values)
-    except ValidationError as error:
-        raise ValueError(first_fault(error)) from None
-    except ArgumentError as error:
-        raise ValueError(f"arguments: {error}") from None
+    except (ValidationError, ArgumentError) as error:
+        fault = first_fault(error) if isinstance(error, ValidationError) else f"arguments: {error}"
+        raise ValueError(fault) from None
 
 
 def at_path(values: Any, path: str) -> float | None:
@@ -264,10 +263,9 @@ def checked_arguments(kind: type, values: Mapping[str, Any]) -> Any:
     except ValidationError as error:
         fault = error.errors()[0]
     flag = "--" + str(fault["loc"][0]).replace("_", "-") if fault["loc"] else "the arguments"
-    for key, bound in BOUNDS.items():
-        if key in fault.get("ctx", {}):
-            raise ArgumentError(f"{flag} must be {bound.format(fault['ctx'][key])}, got {fault['input']}")
-    raise ArgumentError(f"{flag}: {fault['msg'].lower()}, got {fault['input']!r}")
+    limits = {key: limit for key, limit in fault.get("ctx", {}).items() if key in BOUNDS}
+    said = [f"{flag} must be {BOUNDS[key].format(limit)}" for key, limit in limits.items()]
+    raise ArgumentError(f"{said[0] if said else f'{flag}: ' + fault['msg'].lower()}, got {fault['input']!r}")
 
 
 BOUNDS = {"gt": "above {:g}", "lt": "below {:g}", "ge": "{:g} or more", "le": "{:g} or less"}

@@ -57,13 +57,10 @@ class NoisyRow(Record):
     run: str
     sigma: Annotated[float, Shown("σ", form=".3g")]
     sigma_in: Unit
-    """Unit of σ, see :class:`~bntt.nn.NoisyEncoder`."""
     clipped: bool
     accuracy: Annotated[Share, Shown(form=".1%")]
-    """Accuracy after all steps, mean over draws."""
     low_95: float
     high_95: float
-    """Wilson's interval over images."""
     sd_over_draws: Annotated[Number, Shown(form=".2%")]
     clean_accuracy: Share
     to_first: Annotated[Number, Shown("difference", form="+.1%")]
@@ -72,7 +69,7 @@ class NoisyRow(Record):
     to_first_high_95: Number
     draws: int
     redrawn: str
-    """Randomness redrawn in every draw: "spikes", "noise", "spikes, noise"; or "nothing"."""
+    """"spikes", "noise", "spikes, noise" or "nothing"."""
     steps: int
     images: int
     images_chosen: str
@@ -119,9 +116,7 @@ class RobustResult(Result):
     """Accuracy of runs on images with the same noise."""
 
     arguments: RobustArguments | None = None
-    """The arguments; None in older files, which do not have them."""
     classes: int | None = None
-    """Number of classes; None in older files, which do not have it."""
     images: int
     images_chosen: str
     sigma_in: Unit

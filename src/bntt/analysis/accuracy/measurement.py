@@ -66,13 +66,12 @@ def spans(steps: Iterable[int]) -> str:
 
 
 class Retiming(Record):
-    """How a run was measured with a number of steps other than the one it was trained with."""
+    """A measurement with another number of steps, for which some training samples may re-estimate the statistics."""
 
     trained_steps: int
     steps: int
     how: Literal["truncate"] | Longer
     samples: int = 0
-    """Number of training samples used to re-estimate the statistics."""
     warning: str = ""
 
     @property
@@ -157,7 +156,6 @@ class Conversion(Record):
     """Each scale of a grid with its accuracy on validation; empty if the scale was given."""
     tried_images: int
     images: int
-    """Training images from which the thresholds are."""
     steps: int
     seconds: float
 

@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import correlation, mean
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -27,9 +27,6 @@ from bntt.charts.records import (
     over_steps,
 )
 from bntt.charts.section import Cell, Section, Table, count, plural
-
-if TYPE_CHECKING:
-    from bntt.analysis.accuracy.evaluation import Activity
 
 RATE = Axis("firing rate (spikes per neuron)", percent=True, low=0)
 SPIKES = Axis("spikes per image, all steps", scale="log")
@@ -57,26 +54,22 @@ class ActivityArguments:
 
 
 class GammaHistogram(Record):
-    """Distribution of γ over the channels of one layer at every step (the paper's Figure 6)."""
+    """By step, the number of a layer's channels whose γ is between neighbouring edges (the paper's Figure 6)."""
 
     edges: Sequence[float]
     counts: Sequence[Sequence[int]]
-    """By step, the number of channels between neighbouring edges."""
 
 
 class LayerActivity(Record):
-    """One layer, all steps together."""
+    """One layer, all steps together; S_l is its spike rate, a peak one of the steps, from 1, that reach the readout."""
 
     neurons: int
     channels: int
     spike_rate: Annotated[float, Shown("spikes per neuron")]
-    """Spikes per neuron and image: the supplement's S_l."""
     peak_step: Annotated[int | None, Shown("most spikes at step")]
-    """The step, from 1, with the most spikes, among steps whose spikes reach the readout; None if none do."""
     spikes_by_class: Mapping[str, Sequence[float]] = {}
     """Spikes for one image of each class, by step."""
     gamma_peak_step: Annotated[int | None, Shown("γ largest at step")] = None
-    """The step, from 1, with the largest mean |γ|, among steps whose γ has a path to the readout."""
     gamma_histogram: GammaHistogram | None = None
 
     @property
@@ -85,7 +78,11 @@ class LayerActivity(Record):
 
 
 class LayerAtStep(Record):
-    """One layer in one time step, from 1; fields that need a γ for each step are None for layers without one."""
+    """One layer in one time step, from 1; fields that need a γ for each step are None for layers without one.
+
+    In some channels no neuron fired for any image, in others every one for every image. γ is driven where it has a
+    path from input to readout; the leak's ratio a_t / a_{t+1} of a = γ/σ̄ has three quantiles over channels.
+    """
 
     layer: str
     step: int
@@ -93,17 +90,14 @@ class LayerAtStep(Record):
     firing_rate: float
     channels_never: int
     channels_always: int
-    """Channels in which no neuron fired for any image, and in which every one fired for every image."""
     gamma_magnitude: Number = None
     gamma_signed: Number = None
     gamma_largest: Number = None
     gamma_driven: bool = False
-    """True if γ has a path from the input to the readout."""
     deviation: Number = None
     gamma_change: Number = None
     deviation_change: Number = None
     leak_ratio: tuple[Number, Number, Number] | None = None
-    """a_t / a_{t+1} of a = γ/σ̄: 10 %, 50 % and 90 % quantile over channels."""
 
     @property
     def driven_gamma(self) -> Number:
@@ -253,8 +247,7 @@ class ActivityResult(Result):
             ("Change of σ̄", Axis("change to the next step / σ̄", percent=True), "deviation_change", -1, ""),
         ):
             rows = {name: row[:last] for name, row in self.by_layer(key).items()}  # the last step has no next one
-            shown = {name: row for name, row in rows.items() if any(value is not None for value in row)}
-            if shown:
+            if shown := {name: row for name, row in rows.items() if any(value is not None for value in row)}:
                 charts.append(map_over_steps(title, shown, axis, note))
         return tuple(charts)
 
@@ -284,7 +277,7 @@ def measure_activity(opened: Opened, arguments: ActivityArguments, progress: Pro
     """Count the spikes of every image of a split, and read γ."""
     import numpy as np
 
-    from bntt.analysis.activity.spike_activity import class_activity, health, peaks
+    from bntt.analysis.activity.spike_activity import class_activity, health, layer_steps, peaks
     from bntt.analysis.exit.early_exit import gamma_profile, gamma_spread, step_changes
 
     network, loader = opened.model.network, opened.loader(arguments.split)
@@ -293,22 +286,23 @@ def measure_activity(opened: Opened, arguments: ActivityArguments, progress: Pro
     options: dict[str, Any] = {"seed": opened.seed, "draws": draws, "progress": progress}
     counted = class_activity(opened.model, loader, len(opened.classes), places=arguments.places, **options)
     total, most, layers = counted.total, peaks(counted.total, network), dict[str, LayerActivity]()
-    gamma, spread, columns = gamma_profile(network), gamma_spread(network), dict[str, dict[str, Any]]()
-    for name, changes in step_changes(network).items():
+    gamma, columns, of_gamma = gamma_profile(network), dict[str, dict[str, Any]](), dict[str, dict[str, Any]]()
+    changes = step_changes(network)
+    for name, spread in gamma_spread(network).items():
         columns[name] = {
             "gamma_magnitude": gamma.magnitude[name].tolist(),
             "gamma_signed": gamma.signed[name].tolist(),
-            "gamma_largest": spread[name].largest.tolist(),
+            "gamma_largest": spread.largest.tolist(),
             "gamma_driven": [t in gamma.driven[name] for t in range(len(gamma.signed[name]))],
             "deviation": gamma.deviation[name].tolist(),
-            "gamma_change": [*changes.gamma.tolist(), None],
-            "deviation_change": [*changes.deviation.tolist(), None],
-            "leak_ratio": [*changes.ratio.tolist(), None],
+            "gamma_change": [*changes[name].gamma.tolist(), None],
+            "deviation_change": [*changes[name].deviation.tolist(), None],
+            "leak_ratio": [*changes[name].ratio.tolist(), None],
         }
+        histogram = GammaHistogram(edges=spread.edges.tolist(), counts=spread.counts.tolist())
+        peak = gamma.peak(name)
+        of_gamma[name] = {"gamma_peak_step": None if peak is None else peak + 1, "gamma_histogram": histogram}
     shown = loader.data.labels[loader.places].unique().tolist()  # of other classes no mean is known
-    histograms = {
-        name: GammaHistogram(edges=found.edges.tolist(), counts=found.counts.tolist()) for name, found in spread.items()
-    }
     for name, neurons in total.neurons.items():
         layers[name] = LayerActivity(
             neurons=neurons,
@@ -316,8 +310,7 @@ def measure_activity(opened: Opened, arguments: ActivityArguments, progress: Pro
             spike_rate=total.spike_rate(name),
             peak_step=None if (step := most.get(name)) is None else step + 1,
             spikes_by_class={opened.classes[label]: counted.by_class[name][label].tolist() for label in shown},
-            gamma_peak_step=None if name not in spread or (step := gamma.peak(name)) is None else step + 1,
-            gamma_histogram=histograms.get(name),
+            **of_gamma.get(name, {}),
         )
     npz = io.BytesIO()
     if arguments.places:
@@ -332,23 +325,6 @@ def measure_activity(opened: Opened, arguments: ActivityArguments, progress: Pro
         findings=health(total, network),
         places_npz=npz.getvalue(),
     )
-
-
-def layer_steps(total: Activity, layer: str, gamma: Mapping[str, Sequence[Any]]) -> list[LayerAtStep]:
-    """Return a layer's record of every step: its spikes, and the given columns of γ."""
-    counts = total.spikes[layer]
-    every = total.presentations * total.neurons[layer] / counts.shape[1]
-    columns = {
-        "step": range(1, len(counts) + 1),
-        "spikes_per_image": (counts.sum(1) / total.presentations).tolist(),
-        "firing_rate": total.rate(layer).tolist(),
-        "channels_never": (counts == 0).sum(1).tolist(),
-        "channels_always": (counts == every).sum(1).tolist(),
-        **gamma,
-    }
-    return [
-        LayerAtStep(layer=layer, **dict(zip(columns, row, strict=True))) for row in zip(*columns.values(), strict=True)
-    ]
 
 
 ACTIVITY = Measurement(

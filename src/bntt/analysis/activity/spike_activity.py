@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from bntt.analysis.accuracy.evaluation import FIRST_DRAW, Activity, add_to, advance_batch, check_labels, presented
 from bntt.analysis.accuracy.measurement import Surprise, UnvaryingInput, spans
-from bntt.analysis.activity.measurement import Finding
+from bntt.analysis.activity.measurement import Finding, LayerAtStep
 from bntt.nn.encoders.encoder import Encoder
 from bntt.nn.kinds import norm_facts
 from bntt.nn.network.classifier import SpikingClassifier, check_answers, check_classifier
@@ -152,6 +152,23 @@ def peaks(activity: Activity, network: SpikingNetwork) -> dict[str, int | None]:
             rate = activity.rate(name)[steps.start : steps.stop]
             found[name] = steps.start + int(rate.argmax()) if len(rate) and rate.any() else None
     return found
+
+
+def layer_steps(total: Activity, layer: str, gamma: Mapping[str, Sequence[Any]]) -> list[LayerAtStep]:
+    """Return a layer's record of every step: its spikes, and the given columns of γ."""
+    counts = total.spikes[layer]
+    every = total.presentations * total.neurons[layer] / counts.shape[1]
+    columns = {
+        "step": range(1, len(counts) + 1),
+        "spikes_per_image": (counts.sum(1) / total.presentations).tolist(),
+        "firing_rate": total.rate(layer).tolist(),
+        "channels_never": (counts == 0).sum(1).tolist(),
+        "channels_always": (counts == every).sum(1).tolist(),
+        **gamma,
+    }
+    return [
+        LayerAtStep(layer=layer, **dict(zip(columns, row, strict=True))) for row in zip(*columns.values(), strict=True)
+    ]
 
 
 def health(activity: Activity, network: SpikingNetwork) -> tuple[Finding, ...]:

@@ -413,12 +413,10 @@ def prepare(opened: Sequence[Opened], arguments: AttackArguments) -> Setup:
         if not random and (wanted or 1) > 1:
             raise ArgumentError(f"--{flag} {wanted}: this model is not random, every pass is the same; leave it out")
     draws = arguments.draws or random[0].facts.draws if random else 1
-    models = [
-        AttackedModel(
-            name=name, weights_sha256=one.weights_sha256, randomness="redrawn" if one.facts.is_random else "none"
-        )
-        for name, one in zip(run_names(opened), opened, strict=True)
-    ]
+    models = list[AttackedModel]()
+    for name, one in zip(run_names(opened), opened, strict=True):
+        randomness = "redrawn" if one.facts.is_random else "none"
+        models.append(AttackedModel(name=name, weights_sha256=one.weights_sha256, randomness=randomness))
     return Setup(arguments, opened, models, every.select(places), places, chosen, draws)
 
 

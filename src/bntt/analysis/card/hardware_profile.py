@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bntt.analysis.accuracy.evaluation import presented
+from bntt.analysis.accuracy.evaluation import first_input, presented
 from bntt.analysis.card.measurement import Bits, HardwareProfile, LayerCard
 from bntt.analysis.energy.operations import READOUT, PlannedLayer, count_operations, fan_out, plan_layers
 from bntt.nn.blocks.block import BlockState
@@ -99,8 +99,7 @@ def _highest_membranes(
     """Return the shape of a sample in one step, and the highest \\|u\\| of each layer."""
     shape, highest = tuple[int, ...](), dict[str, float]()
     for _, inputs, _, noise in presented(model, batches, "measure", seed, 1, progress):
-        one = {**noise, "index": noise["index"][:1]}
-        shape, state = tuple(model.encoder(inputs[:1], **one, steps=range(1)).shape[2:]), None
+        shape, state = tuple(first_input(model, inputs, noise).shape[2:]), None
         for _ in range(model.encoder.num_steps):
             _, state = model.advance(inputs, state, steps=1, **({} if state else noise))
             for name, tensors in _membranes(model.network, state):

@@ -29,12 +29,10 @@ class CardArguments:
 
 
 class Bits(Record):
-    """Bits of a network in a bundle, for one type of weights."""
+    """Bits of a network in a bundle; int8 weights have a size of their integers for each output channel."""
 
     weights: Annotated[Count, Shown("bits of weights")]
-    """All weights; for int8, including the size of one integer for each output channel."""
     tables: Annotated[Count, Shown("bits of scales, shifts and biases")]
-    """Scale and shift of every step and channel of a norm, and biases."""
 
     @property
     def bytes(self) -> Annotated[float, Shown(form=",")]:
@@ -42,40 +40,32 @@ class Bits(Record):
 
 
 class LayerCard(Record):
-    """One layer."""
+    """One layer: its synapses, pairs of a value and a weight that it meets, its state and its work for one image.
+
+    Operations are spikes (of an analog input values that are not 0) times the weights that they meet.
+    """
 
     layer: str
     weights: Count
     connections: Annotated[Count, Shown("synapses")]
-    """Pairs of a value and a weight that it meets; shared weights count at every place."""
     neurons: Annotated[Count, Shown("membranes")]
-    """Values with a membrane."""
     state_bytes: Annotated[Count, Shown("bytes")]
-    """Bytes that its neurons carry from step to step for one image."""
     fan_out_largest: Annotated[Number, Shown("largest fan-out", form=",")]
-    """Largest number of weights that one input value meets; None without weights."""
     fan_out_mean: Annotated[Number, Shown("mean fan-out", form=".4g")]
     negative_gamma: Annotated[Number, Shown("γ < 0", form=".1%")]
-    """Share of γ below 0; None without γ."""
     spikes: Annotated[Amount, Shown(form=",")] = None
-    """Spikes of its neurons for one image, in all steps."""
     synaptic_operations: Annotated[Amount, Shown(form=",")] = None
-    """Spikes (or values that are not 0, of an analog input) times the weights that they meet, for one image."""
     highest_membrane: Annotated[Amount, Shown("highest |u|")] = None
-    """The highest \\|u\\| after a step, of all neurons, steps and images."""
 
 
 class HardwareProfile(Record):
-    """What hardware must store of a network, and compute for one image."""
+    """What hardware must store of a network, and compute for one image; 0 images if nothing was measured."""
 
     images: Count
-    """Number of images on which spikes, operations and membranes were measured; 0 for none."""
     steps: Annotated[int, Field(ge=1)]
     parameters: Count
-    """Number of all learned values: weights, γ, leaks."""
     bits: Mapping[str, Bits]
     negative_gamma: Annotated[Number, Shown("negative γ", form=".1%", metric="negative-gamma", digits=2)]
-    """Share of all γ below 0; None if there are none."""
     layers: Annotated[Sequence[LayerCard], Field(min_length=1)]
 
 

@@ -58,12 +58,14 @@ class EnergyArguments:
 
 
 class LayerRow(Record):
-    """One layer's operations for one image up to a stop, on average."""
+    """One layer's operations for one image up to a stop, on average; updates are those of norm, leak and threshold.
+
+    The input is single "spikes", "counts" of them after pooling, "analog" values, or "nothing" without weights.
+    """
 
     steps: Steps
     layer: str
     input: str
-    """Single "spikes", "counts" of them after pooling, "analog" values, or "nothing" if there are no weights."""
     neurons: Count
     spikes: Amount
     additions_by_spike: Amount
@@ -71,10 +73,8 @@ class LayerRow(Record):
     additions_by_value: Amount
     macs_by_value: Annotated[Amount, Shown("MACs by value", form=",")]
     update_additions: Amount
-    """Additions by norm, leak, threshold and reset."""
     update_multiplications: Amount
     ann_macs: Annotated[Count, Shown("ANN MACs", form=",")]
-    """All multiply-accumulates of an ANN of the same architecture in this layer."""
     ann_update_additions: Count
 
     def of_weights(self, price: str) -> tuple[float, float]:
@@ -94,13 +94,12 @@ def all_layers(rows: Sequence[LayerRow]) -> LayerRow:
 
 
 class _Costs(Record):
-    """The entries common to all tables; types are strict, and unknown keys are refused."""
+    """The entries common to all tables, with the unit of the energies; types are strict, unknown keys are refused."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
     kind: str
     unit: Text
-    """Unit of the energies, for example pJ."""
     source: Text
     note: str = ""
 
@@ -164,13 +163,15 @@ def load_tables(sources: Sequence[str], *, is_ann: bool) -> dict[str, Digital | 
 
 
 class EnergyRow(Record):
-    """The energy of one image up to a stop, by one table, and that of an ANN of the same architecture."""
+    """The energy of one image up to a stop, by one table, and that of an ANN of the same architecture.
+
+    Pooled values are priced by "spikes", by "values", or by "either" if that makes no difference.
+    """
 
     costs: str
     unit: str
     steps: Steps
     price: str
-    """Pricing of pooled values: "spikes", "values", or "either" if that makes no difference."""
     snn_synaptic: Annotated[Amount, Shown("synaptic part", form="#.4g")]
     snn_other: Annotated[Amount, Shown("other part", form="#.4g")]
     snn: Annotated[Amount, Shown("network", form="#.4g")]
@@ -231,14 +232,11 @@ class SynapticOperations(Record):
 
 
 class NeuroBench(Record):
-    """The metrics of NeuroBench's algorithm track (Yik et al. 2025), under its names."""
+    """The metrics of NeuroBench's algorithm track (Yik et al. 2025), under its names; an ANN's activations are None."""
 
     footprint: Count
-    """Bytes of parameters and buffers."""
     connection_sparsity: Share
-    """The share of weights that are 0."""
     activation_sparsity: Number
-    """The share of neurons and steps without a spike; None for an ANN."""
     synaptic_operations: SynapticOperations
     classification_accuracy: Share
 
@@ -270,14 +268,12 @@ class EnergyResult(Result):
          "by_45nm", "snn_synaptic", 1e6),
     )  # fmt: skip
     arguments: EnergyArguments | None = None
-    """The arguments; None in older files, which do not have them."""
     images: Count
     draws: Count
     steps: Annotated[Sequence[Steps], Field(min_length=1)]
     """The stops: all steps, and an exit if there is one."""
     note: str = NOTE
     is_ann: bool = False
-    """True if the network has no spikes: its own operations are then the MACs of values that are not 0."""
     left_out: Sequence[str] = LEFT_OUT
     neurobench: Mapping[int, NeuroBench]
     accuracy_over_time: Sequence[Share]
@@ -285,11 +281,10 @@ class EnergyResult(Result):
     per_step: Mapping[str, LayerOverSteps]
     ann: AnnOperations
     frames: Annotated[int, Field(ge=0)] = 0
-    """Number of frames or rows of a sample, each of which the ANN reads; 0 for an image."""
     energy: Sequence[EnergyRow]
     costs: Mapping[str, Costs]
     operations_by_value_if_the_input_current_is_computed_once: Mapping[int, WeightOperations] | None = None
-    """Operations for each stop, if the network's input is the same at every step; None for other networks."""
+    """For each stop, if the input is the same at every step; None for other networks."""
 
     def by_45nm(self, key: str, unit: float = 1) -> Number:
         """Read a number for all steps from the 45 nm table, with each spike in a pooled value as an addition."""
@@ -308,19 +303,14 @@ class EnergyResult(Result):
         by_table = ([row for row in self.energy if row.costs == name] for name in self.costs)
         priced = [readable(rows) for rows in by_table if rows]
         stops = {steps: [row for row in self.layers if row.steps == steps] for steps in self.steps}
+        columns = ("layer", "input", "spikes", *(name for name in SUMMED if "_by_" in name), "ann_macs")
+        captions = {steps: f"Operations for one image after {plural(steps, 'step')}: {runs}" for steps in stops}
         return Section(
             "Operations and energy",
-            words=tuple(self._words()),
-            tables=tuple(self._energy_table(rows, runs) for rows in priced),
-            charts=(self._operations_chart(stops[self.steps[0]]), *map(self._energy_chart, priced)),
-            folded=tuple(
-                table(
-                    f"Operations for one image after {plural(steps, 'step')}: {runs}",
-                    [*rows, all_layers(rows)],
-                    *("layer", "input", "spikes", *(name for name in SUMMED if "_by_" in name), "ann_macs"),
-                )
-                for steps, rows in stops.items()
-            ),
+            tuple(self._words()),
+            tuple(self._energy_table(rows, runs) for rows in priced),
+            (self._operations_chart(stops[self.steps[0]]), *map(self._energy_chart, priced)),
+            tuple(table(captions[steps], [*rows, all_layers(rows)], *columns) for steps, rows in stops.items()),
         )
 
     def _words(self) -> Iterator[str]:
@@ -352,16 +342,11 @@ class EnergyResult(Result):
         rows = [row for row in layers if row.ann_macs]
         by_spike, by_value = ([sum(row.of_weights(price)) / 1e6 for row in rows] for price in ("spikes", "values"))
         own = [Bar("by spike", by_spike), Bar("by value", by_value)]
-        return Bars(
-            f"Operations by layer after {plural(rows[0].steps, 'step')}",
-            Axis("operations for one image (millions)", low=0),
-            [row.layer for row in rows],
-            [
-                *([Bar("values that are not 0", by_value)] if self.is_ann else own),
-                Bar("all MACs of an ANN", [row.ann_macs / 1e6 for row in rows], "ann"),
-            ],
-            note="" if self.is_ann else "k spikes in a pooled value: k additions by spike, one MAC by value",
-        )
+        own = [Bar("values that are not 0", by_value)] if self.is_ann else own
+        bars = [*own, Bar("all MACs of an ANN", [row.ann_macs / 1e6 for row in rows], "ann")]
+        axis, names = Axis("operations for one image (millions)", low=0), [row.layer for row in rows]
+        note = "" if self.is_ann else "k spikes in a pooled value: k additions by spike, one MAC by value"
+        return Bars(f"Operations by layer after {plural(rows[0].steps, 'step')}", axis, names, bars, note=note)
 
     def _energy_chart(self, rows: Sequence[EnergyRow]) -> Bars:
         first = rows[0]
@@ -371,13 +356,8 @@ class EnergyResult(Result):
         names, synaptic, other = zip(*bars, strict=True)
         arithmetic = isinstance(self.costs[first.costs], Digital)
         parts = ("weights", "norm, leak, threshold, reset") if arithmetic else ("spikes", "time")
-        return Bars(
-            f"Energy by {first.costs}",
-            Axis(f"energy of one image ({first.unit})", low=0),
-            names,
-            [Bar(parts[0], synaptic), Bar(parts[1], other)],
-            stacked=True,
-        )
+        axis, drawn = Axis(f"energy of one image ({first.unit})", low=0), [*map(Bar, parts, (synaptic, other))]
+        return Bars(f"Energy by {first.costs}", axis, names, drawn, stacked=True)
 
 
 def measure_energy(opened: Opened, arguments: EnergyArguments, progress: Progress) -> EnergyResult:

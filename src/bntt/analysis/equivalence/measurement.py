@@ -99,20 +99,13 @@ class EquivalenceResult(Equivalence, Result):
 
     def rows(self) -> list[dict[str, object]]:
         return [
-            {
-                "network": name,
-                "layer": layer,
-                "step": t + 1,
-                "heard": int(t + 1 in self.heard_steps[layer]),
-                "firing_rate": rate[t],
-                "differing_true_spikes": fold.differing_true_spikes[layer][t],
-                "differing_own_spikes": fold.differing_own_spikes[layer][t],
-                "accuracy": fold.accuracy,
-            }
+            {"network": name, "layer": layer, "step": t, "heard": int(t in self.heard_steps[layer]),
+             "firing_rate": rate, "differing_true_spikes": fold.differing_true_spikes[layer][t - 1],
+             "differing_own_spikes": fold.differing_own_spikes[layer][t - 1], "accuracy": fold.accuracy}
             for name, fold in self.folds.items()
-            for layer, rate in self.firing_rate.items()
-            for t in range(len(rate))
-        ]
+            for layer, rates in self.firing_rate.items()
+            for t, rate in enumerate(rates, 1)
+        ]  # fmt: skip
 
     def section(self) -> Section:
         kept = {True: Cell("kept"), False: Cell("left out")}
@@ -136,10 +129,8 @@ class EquivalenceResult(Equivalence, Result):
     def figures(self) -> list[Figure]:
         """Draw the section's charts in one picture, and every layer and step of each folded network in another."""
         maps = [self._layers_and_steps(name, fed) for fed in INPUTS for name in self.folds]
-        return [
-            Figure(self.title, self.section().charts),
-            Figure(self.title, maps, columns=len(self.folds), stem="layers"),
-        ]
+        layers = Figure(self.title, maps, columns=len(self.folds), stem="layers")
+        return [Figure(self.title, self.section().charts), layers]
 
     def _differing(self, fold: FoldedNetwork, fed: str) -> dict[str, list[Number]]:
         return self._heard(getattr(fold, f"differing_{fed}_spikes"))

@@ -173,11 +173,11 @@ def step_changes(network: SpikingNetwork) -> dict[str, StepChanges]:
         scale, ratio = gamma / deviation, gamma.new_empty(0, len(QUANTILES))
         if norm.num_steps > 1:
             ratio = torch.nanquantile(scale[:-1] / scale[1:], torch.tensor(QUANTILES).to(scale), dim=1).T.contiguous()
-        changes = [(x[1:] - x[:-1]).abs().mean(1) / x[:-1].abs().mean(1) for x in (gamma, deviation)]
+        own, other = ((x[1:] - x[:-1]).abs().mean(1) / x[:-1].abs().mean(1) for x in (gamma, deviation))
         without = [t for t in range(norm.num_steps - 1) if t not in steps or t + 1 not in steps]
-        for values in (*changes, ratio):
+        for values in (own, other, ratio):
             values[without] = torch.nan
-        found[name] = StepChanges(*changes, ratio)
+        found[name] = StepChanges(own, other, ratio)
     return found
 
 

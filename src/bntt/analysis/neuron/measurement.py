@@ -75,11 +75,7 @@ class NeuronResult(Result):
 
     def section(self) -> Section:
         fired = [one.step for one in self.steps if one.spike]
-        when = (
-            f"fires at {'step' if len(fired) == 1 else 'steps'} {', '.join(map(str, fired))}"
-            if fired
-            else "never fires"
-        )
+        when = f"fires at step{'' if len(fired) == 1 else 's'} {', '.join(map(str, fired))}" if fired else "never fires"
         neuron = f"neuron {', '.join(map(str, self.place))} of {self.layer}"
         words = f"{neuron.capitalize()}, {self.split} image {self.image} ({self.label}): it {when}."
         potentials, slopes = ([getattr(one, key) for one in self.steps] for key in ("potential", "surrogate_gradient"))
@@ -91,11 +87,10 @@ class NeuronResult(Result):
         if self.surrogate is not None:
             curve.insert(0, Line("surrogate gradient", self.surrogate.potential, self.surrogate.gradient))
         potential = Axis(f"potential that decides the spike (threshold {self.threshold:g})")
+        over_time = over_steps({"surrogate gradient": slopes})
         charts = (
             Lines("Membrane over time", STEPS, Axis("membrane potential"), membrane, levels, neuron),
-            Lines(
-                "Surrogate gradient over time", STEPS, GRADIENT, over_steps({"surrogate gradient": slopes}), note=neuron
-            ),
+            Lines("Surrogate gradient over time", STEPS, GRADIENT, over_time, note=neuron),
             Lines("Surrogate gradient by potential", potential, GRADIENT, curve, note=neuron),
         )
         return Section("One neuron over time", (words,), charts=tuple(chart for chart in charts if not is_empty(chart)))
