@@ -52,11 +52,7 @@ class Prediction:
         return min(first, len(self.confidence))
 
     def leading(self, count: int) -> list[int]:
-        """Return the final class, then those with the highest mean confidence over the steps: ``count`` at most.
-
-        >>> Prediction(("a", "b", "c"), torch.tensor([[0.1, 0.2, 0.7], [0.6, 0.3, 0.1]])).leading(2)
-        [0, 2]
-        """
+        """Return the final class, then those with the highest mean confidence over the steps: ``count`` at most."""
         average = self.confidence.mean(0)
         average[int(self.confidence[-1].argmax())] = 2.0
         return average.argsort(descending=True, stable=True)[:count].tolist()

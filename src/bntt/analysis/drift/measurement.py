@@ -76,11 +76,7 @@ class LayerInputs(Record):
     """For each step, the number of values below the first edge, between neighbouring edges, and from the last on."""
 
     def density(self, step: int) -> list[float]:
-        """Return the density of a step's values between neighbouring edges; the step is 0-based.
-
-        >>> LayerInputs(layer="fc1", images=1, edges=(0.0, 0.5, 1.0), counts=[[2, 1, 1, 0]]).density(0)
-        [0.5, 0.5]
-        """
+        """Return the density of a step's values between neighbouring edges; the step is 0-based."""
         row = self.counts[step]
         return [n / sum(row) / (b - a) for n, (a, b) in zip(row[1:-1], pairwise(self.edges), strict=True)]
 

@@ -87,12 +87,7 @@ class GammaProfile:
         }
 
     def peak(self, layer: str) -> int | None:
-        """Return the driven step, 0-based, at which a layer's mean |γ| is largest; None if none is driven.
-
-        >>> rows, no = {"fc1": torch.tensor([9.0, 1.0, 2.0])}, {}
-        >>> GammaProfile(rows, no, {"fc1": range(1, 3)}, no, no).peak("fc1")
-        2
-        """
+        """Return the driven step, 0-based, at which a layer's mean |γ| is largest; None if none is driven."""
         steps = self.driven[layer]
         if not steps:
             return None

@@ -31,11 +31,7 @@ class AlongGradient(Record):
 
     @property
     def range(self) -> tuple[Number, Number]:
-        """The lowest and the highest loss of the steps; None if one of them is not a number.
-
-        >>> AlongGradient(steps=(0.5, 1.0), start=2.0, norm=1.0, loss=(1.5, 3.0), change=(0.1, 2.0)).range
-        (1.5, 3.0)
-        """
+        """The lowest and the highest loss of the steps; None if one of them is not a number."""
         known = [loss for loss in self.loss if loss is not None]
         return (min(known), max(known)) if len(known) == len(self.loss) else (None, None)
 
@@ -44,9 +40,6 @@ class AlongGradient(Record):
         """Effective β: the largest ``‖g(w) - g(w - η g)‖ / (η ‖g‖)``, change of the gradient per distance moved.
 
         None if one of them is not a number.
-
-        >>> AlongGradient(steps=(0.5, 1.0), start=2.0, norm=2.0, loss=(1.5, 3.0), change=(4.0, 2.0)).smoothness
-        4.0
         """
         if not self.norm or None in self.change:
             return None
