@@ -14,13 +14,12 @@ from typing import Literal
 from torch import nn
 
 from bntt.analysis.accuracy.accuracy import FEW
-from bntt.io.errors import DataError
 from bntt.data.prepared import Manifest
 from bntt.data.registry import DATASETS
 from bntt.engine.compute import Precision
 from bntt.engine.kernels import BackendError
-from bntt.io.files import last_name
-from bntt.io.files import names_in
+from bntt.io.errors import DataError
+from bntt.io.files import last_name, names_in
 from bntt.models import MODELS
 from bntt.nn import TemporalNorm
 from bntt.nn.norms.methods import FAMILY

@@ -31,8 +31,8 @@ from bntt.deploy.description import (
 from bntt.deploy.errors import BundleError, DeployError
 from bntt.deploy.nir import hdf5
 from bntt.deploy.nir.graph import DT, FACTS, KEPT, LAYER, PART
-from bntt.io.memory import environment
 from bntt.io.files import parse_json, read_file
+from bntt.io.memory import environment
 
 if TYPE_CHECKING:
     import nir

@@ -10,9 +10,9 @@ from pathlib import Path
 from shlex import quote
 from typing import Any, NamedTuple
 
-from bntt.io.errors import DataError
 from bntt.engine.kernels import BackendError, find_backend
 from bntt.io.checkpoint import Checkpoint, CheckpointError, read_checkpoint, read_facts
+from bntt.io.errors import DataError
 from bntt.io.files import last_name
 from bntt.io.lock import hold_run
 from bntt.runs.directory import (
