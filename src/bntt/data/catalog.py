@@ -198,7 +198,7 @@ def _code_of(read: Any) -> list[str]:
     found = list[str]()
     with suppress(OSError, TypeError):
         found.append(inspect.getsource(read))
-        found.append(f"{found[0]} {inspect.getsource(inspect.getmodule(read))}")
+        found.append(f"{found[0]} {inspect.getsource(inspect.getmodule(read))}")  # type: ignore[arg-type]
     return (found * 2)[:2]
 
 
