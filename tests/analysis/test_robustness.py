@@ -149,7 +149,7 @@ def test_refusals_before_anything_is_measured(runs):
         (["poisson"], noise(images=81), "--images 81: the test split of .* has 80"),
         (["poisson"], noise(steps=4), "--steps 4: .* has 3 steps"),
         (["poisson", "unsigned"], noise(unclipped=True), "unsigned rate coding takes pixels from 0 to 1"),
-        (["unsigned"], noise(where="normalized"), "it does not normalise"),
+        (["unsigned"], noise(where="normalized"), "the encoder has no mean and std"),
         (["direct"], noise(0, draws=2), "--draws 2: clean images are not random here"),
         (["frames"], noise(), "noise is for images: it needs an encoder of pixels, got FrameEncoder"),
     ):

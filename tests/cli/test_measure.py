@@ -15,7 +15,7 @@ def test_refusals(capsys, tmp_path):
     file.touch()
     for args, code, message in (
         (["drift", "/nonexistent"], 4, "is not a run directory"),
-        (["drift", run, "--layer", "conv9"], 2, "--layer conv9: choose one of conv1"),
+        (["drift", run, "--layer", "conv9"], 2, "no layer 'conv9' that holds statistics: choose one of conv1"),
         (["drift", run, "--images", "0"], 2, "--images must be 1 or more, got 0"),
         (["drift", run, "--json", "--csv"], 2, "choose one"),
         (["drift", run, "--out", str(file)], 2, f"{file} cannot be a folder to write, because {file} is a file"),

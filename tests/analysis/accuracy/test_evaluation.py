@@ -118,7 +118,7 @@ def test_a_pass_that_stops_early_counts_what_the_whole_one_did_until_there(model
     assert short.accuracy.over_time == whole.accuracy.over_time[:3]
     assert all(torch.equal(short.activity.spikes[n], v[:3]) for n, v in whole.activity.spikes.items())
     for steps in (0, 5):
-        with pytest.raises(ValueError, match="stops after 1 to 4 steps"):
+        with pytest.raises(ValueError, match="the encoder has 4 time steps"):
             evaluate(model, DoubleLoader(data, 10), steps=steps)
 
 

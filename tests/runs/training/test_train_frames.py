@@ -97,7 +97,7 @@ def test_the_recipe_says_how_recordings_become_frames(tmp_path):
     [
         (build_model, {"encoder": "poisson"}, r"needs \"frames\", as it has time already; got 'poisson'"),
         (training_loader, {"data": {"augment": ["crop"]}}, r"unknown augmentation 'crop': choose out of flip, shift"),
-        (training_loader, {"data": {"mix": "mixup"}}, "data: mixup is for images"),
+        (training_loader, {"data": {"mix": "mixup"}}, "data: unknown mix 'mixup': a FrameSet takes none"),
     ],
 )
 def test_refusals(build, tables, message, tmp_path):

@@ -53,7 +53,7 @@ def read_aedat4(path: Path) -> Events:
         except BaseException as error:  # a panic in its Rust code is not an Exception
             if type(error).__name__ != "PanicException":
                 raise
-            raise ValueError(str(error)) from None
+            raise DataError(f"{path} is damaged, aedat says: {error}") from None
     rows = np.concatenate(packets[1:] or packets)
     t, x, y = rows["t"].astype(np.int64), rows["x"].copy(), rows["y"].copy()
     p, sensor = rows["on"].astype(np.uint8), (streams[0]["height"], streams[0]["width"])

@@ -100,10 +100,10 @@ def read_event_archive(path: Path, *, height: int, width: int) -> Events:
         np.load(io.BytesIO(content), allow_pickle=False) as archive,
     ):
         if (size := sum(archive.zip.getinfo(f"{name}.npy").file_size for name in NAMES)) > LARGEST_FILE:
-            raise ValueError(f"{size} bytes unpacked, more than {LARGEST_FILE}: cut the recording into parts")
+            raise DataError(f"{path}: {size} bytes unpacked, more than {LARGEST_FILE}: cut the recording into parts")
         contents = [archive.zip.read(f"{name}.npy") for name in NAMES]
         if (found := sum(map(len, contents))) != size:
-            raise ValueError(f"{size} bytes are announced, and {found} are there")
+            raise DataError(f"{path} is damaged: {size} bytes are announced, and {found} are there")
         t, x, y, p = map(_values, NAMES, contents)
     if len(t) and not -LARGEST_TIME <= int(t.min()) <= int(t.max()) <= LARGEST_TIME:
         raise DataError(f"{path}: t must lie within 2**62 microseconds of 0, got {t.min()} to {t.max()}")
