@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bntt.cli.list import PRETRAINED_HEADS, pretrained_row
+from bntt.cli.report import PRETRAINED_HEADS, pretrained_row
 from bntt.models import PRETRAINED, pretrained_facts
 from pages.kept import introduction, table
 

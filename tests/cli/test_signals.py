@@ -130,17 +130,6 @@ def test_an_end_that_went_astray_begins_again(number, code, monkeypatch):
     assert signal.getitimer(signal.ITIMER_REAL) == (0, 0)
 
 
-def test_an_end_that_waits_for_others_does_not_begin_again(monkeypatch):
-    def work():
-        astray(TERM)
-        signals.arrived()
-        assert signal.getitimer(signal.ITIMER_REAL) == (0, 0)
-        signal.raise_signal(signal.SIGALRM)  # one that was under way
-        raise signals.Terminated(TERM)
-
-    assert run(work, monkeypatch) == 143
-
-
 def test_an_end_that_went_astray_is_a_wish_once_training_has_begun(monkeypatch, capsys):
     def work():
         astray(TERM)

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from bntt.cli import start
-from bntt.cli.start import make_start
+from bntt.cli import study
+from bntt.cli.study import make_start
 from bntt.io.lock import RunLockedError
+from bntt.studies import make_runs
 from bntt.studies.make_runs import Task
 
 
@@ -24,7 +25,7 @@ def test_an_error_is_a_line_and_its_code(task):
 
 
 def test_a_mistake_of_ours_stops_nothing_and_leaves_its_traceback(task, monkeypatch, capsys):
-    monkeypatch.setattr(start, "make_run", lambda task, train: 1 // 0)
+    monkeypatch.setattr(make_runs, "make_run", lambda task, train: 1 // 0)
     ended = make_start(task)
     assert ended.code == 1
     assert ended.why.startswith("ZeroDivisionError")
@@ -41,8 +42,8 @@ def test_what_another_process_trains_is_waited_for(task, monkeypatch):
             raise RunLockedError("is held by process 1")
         return True
 
-    monkeypatch.setattr(start, "make_run", locked)
-    monkeypatch.setattr(start, "RETRY", 0.0)
+    monkeypatch.setattr(make_runs, "make_run", locked)
+    monkeypatch.setattr(study, "RETRY", 0.0)
     ended = make_start(task)
     assert (ended.code, ended.trained, len(calls)) == (0, True, 3)
     assert task.log.read_text().count("is held by process 1; trying again") == 2

@@ -168,14 +168,9 @@ def test_the_time_left_goes_by_the_work_that_was_done():
     one.action = other.action = "train"
     last.action = "measure"
     assert one.work == other.work > 0
-    watch = verb._Pace([one, other, last], jobs=1)
-    assert watch.text() == "3 left, the first run will show how long"
-    watch.record(one, Ended(0, "", 60.0, True))
-    assert watch.text() == "2 left, about 1:00"
-    watch.record(other, Ended(6, "failed", 1.0, True))
-    assert watch.text() == "1 left"
-    watch.record(last, Ended(0, "", 1.0, False))
-    assert watch.text() == "nothing left"
+    ended = [(one, Ended(0, "", 60.0, True)), (other, Ended(6, "failed", 1.0, True)), (last, Ended(0, "", 1.0, False))]
+    told = [verb.time_left([one, other, last], ended[:count], 1) for count in range(4)]
+    assert told == ["3 left, the first run will show how long", "2 left, about 1:00", "1 left", "nothing left"]
     assert again.action == "cannot", "nobody has decided"
 
 

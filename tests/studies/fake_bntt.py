@@ -1,4 +1,4 @@
-"""Stands in for :func:`bntt.cli.start.make_start` where a test is about the work and not about numbers.
+"""Stands in for :func:`bntt.cli.study.make_start` where a test is about the work and not about numbers.
 
 Every training and every measurement is a line of ``diary`` beside the pool, and leaves files as a real one does. A
 training whose norm is "tab" fails with code 6; one that ``deaths`` beside the pool still counts kills its process.

@@ -11,17 +11,17 @@ import shlex
 import shutil
 import sys
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import NoReturn
 
 import tyro
 
 from bntt.cli import data, signals, streams
 from bntt.cli.exporting import export, import_file
-from bntt.cli.list import list_names, show
 from bntt.cli.measure import verb
 from bntt.cli.predict import predict
-from bntt.cli.report import log, report
+from bntt.cli.report import list_names, log, report, show
 from bntt.cli.study import StudyError, study
 from bntt.cli.train import demo, train
 from bntt.io.memory import keep_freed_memory
@@ -93,6 +93,16 @@ EXIT_CODES = {
     ),
 }
 """Exit codes of the verbs: what each means, and what to do."""
+ERRORS = {
+    2: "UsageError RecipeError ArgumentError LaunchError OtherSettingsError NoGradientError DeployError",
+    3: "DataError",
+    4: "CheckpointError PretrainedError BundleError",
+    5: "DeviceError BackendError LostProcessError MemoryError OutOfMemoryError OSError",
+    6: "NonFiniteError",
+    7: "LossBudgetError InvalidResultError",
+    75: "RunLockedError",
+}
+"""Exit codes of errors, by the names of their classes: importing these would import torch."""
 DESCRIPTION = f"""\
 Batch Normalization Through Time: train spiking networks with few time steps.
 
@@ -107,8 +117,9 @@ def main(argv: list[str] | None = None) -> int:
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     streams.prepare()
     args = list(sys.argv[1:] if argv is None else argv)
-    with signals.installed():
-        return run_safely(lambda: _run(take_parts([arg for arg in args if arg != "--debug"])), debug="--debug" in args)
+    with signals.installed(), errors_as_codes(debug="--debug" in args) as ended:
+        _run(take_parts([arg for arg in args if arg != "--debug"]))
+    return ended.code
 
 
 def entry() -> NoReturn:
@@ -121,24 +132,32 @@ def entry() -> NoReturn:
     sys.exit(code)
 
 
-def run_safely(work: Callable[[], int | None], *, debug: bool = False) -> int:
-    """Do some work; report an error in one line and return its exit code."""
+@contextlib.contextmanager
+def errors_as_codes(*, debug: bool = False) -> Iterator[SimpleNamespace]:
+    """Report an error of the block in one line, and yield what has its exit code ``code`` afterwards."""
+    ended = SimpleNamespace(code=0)
     try:
         try:
-            return work() or 0
+            yield ended
         finally:
             if not isinstance(sys.exception(), STOPS):
                 with streams.writing():
                     sys.stdout.flush()  # here, where a failure can still be reported
     except STOPS as stop:
-        return _stopped(stop)
+        try:
+            sys.stdout.flush()
+        except OSError:
+            streams.discard(sys.stdout)
+        told = stop if isinstance(stop, signals.Terminated | Interrupted) else None
+        if not streams.rank():  # only the first of several processes says it
+            streams.complain("interrupted" if told is None else str(told))
+        ended.code = 130 if told is None else signals.code_of(told.number)
     except BrokenPipeError:
         streams.discard(sys.stdout)  # the reader has ended: there is nothing more to say
-        return 0
     except streams.OutputError as error:
         streams.discard(sys.stdout)
         streams.complain(str(error))
-        return 5
+        ended.code = 5
     except Exception as error:
         code = exit_code(error)
         if debug or code is None:
@@ -146,18 +165,7 @@ def run_safely(work: Callable[[], int | None], *, debug: bool = False) -> int:
                 streams.complain(f"{type(error).__name__}; its traceback follows")
             raise
         streams.complain("; ".join([str(error) or type(error).__name__, *getattr(error, "__notes__", [])]))
-        return code
-
-
-def _stopped(stop: BaseException) -> int:
-    try:
-        sys.stdout.flush()
-    except OSError:
-        streams.discard(sys.stdout)
-    told = stop if isinstance(stop, signals.Terminated | Interrupted) else None
-    if not streams.rank():  # only the first of several processes says it
-        streams.complain("interrupted" if told is None else str(told))
-    return 130 if told is None else signals.code_of(told.number)
+        ended.code = code
 
 
 def take_parts(args: list[str]) -> list[str]:
@@ -176,40 +184,37 @@ def take_parts(args: list[str]) -> list[str]:
     return args
 
 
-def _run(args: list[str]) -> int:
+def _run(args: list[str]) -> None:
     if args in (["-h"], ["--help"]):
         with streams.writing():
             print(_overview())
-        return 0
+        return
     if args == ["--version"]:
         print(f"bntt {__version__}")
-        return 0
-    if late := next((at for at, arg in enumerate(args) if arg.partition("=")[0] == "--with"), 0):
-        ends = late + (1 if "=" in args[late] else 2)
-        moved = shlex.join([*args[late:ends], *args[:late], *args[ends:]])
-        streams.complain(f"--with goes before the verb: bntt {moved}")
-        return 2
-    if args and not args[0].startswith("-") and args[0] not in (known := verbs()):
-        near = difflib.get_close_matches(args[0], known, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(known)}"
-        streams.complain(GONE.get(args[0]) or f"unknown verb {args[0]!r}; {hint}")
-        return 2
-    if args[:1] == ["train"] and (advice := _key_as_option(args)):
-        streams.complain(advice)
-        return 2
-    if streams.rank() is not None and args[:1] != ["train"] and not HELP & set(args):
-        streams.complain(f"{' '.join(args[:1])} runs in one process: only train runs in several; leave out torchrun")
-        return 2
+        return
+    if wrong := _misused(args):
+        raise streams.UsageError(wrong)
     with streams.writing() if HELP & set(args) else contextlib.nullcontext():  # nothing but help is printed then
         if args[:1] == ["data"]:
             tyro.extras.subcommand_cli_from_dict(data.VERBS, prog="bntt data", args=args[1:], registry=data.NAMES)
         else:
             tyro.extras.subcommand_cli_from_dict(verbs(), prog="bntt", description=DESCRIPTION, args=args)
-    return 0
 
 
-def _key_as_option(args: list[str]) -> str:
-    """Return advice if an argument of train is a key of recipes written as an option, such as --epochs 3."""
+def _misused(args: list[str]) -> str:
+    """Return what is wrong with a command line that tyro would not explain well; "" if nothing is."""
+    verb = next(iter(args), "-")
+    if late := next((at for at, arg in enumerate(args) if arg.partition("=")[0] == "--with"), 0):
+        ends = late + (1 if "=" in args[late] else 2)
+        return f"--with goes before the verb: bntt {shlex.join([*args[late:ends], *args[:late], *args[ends:]])}"
+    if not verb.startswith("-") and verb not in (known := verbs()):
+        near = difflib.get_close_matches(verb, known, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(known)}"
+        return GONE.get(verb) or f"unknown verb {verb!r}; {hint}"
+    if streams.rank() is not None and verb != "train" and not HELP & set(args):
+        return f"{' '.join(args[:1])} runs in one process: only train runs in several; leave out torchrun"
+    if verb != "train":
+        return ""
     from bntt.runs.recipe.file import keys_of
 
     options = {*inspect.signature(train).parameters, "set", "help"}
@@ -237,33 +242,9 @@ def _overview() -> str:
 
 def exit_code(error: Exception) -> int | None:
     """Return the documented code of an error, or None for a bug in bntt, which keeps its traceback."""
-    import torch
-
-    from bntt.analysis import LossBudgetError
-    from bntt.analysis.attack.attacks import NoGradientError
-    from bntt.analysis.measurement import ArgumentError, InvalidResultError
-    from bntt.deploy.errors import BundleError, DeployError
-    from bntt.engine.kernels import BackendError
-    from bntt.io.checkpoint import CheckpointError, OtherSettingsError
-    from bntt.io.errors import DataError
-    from bntt.io.lock import RunLockedError
-    from bntt.models import PretrainedError
-    from bntt.runs.recipe.build import DeviceError
-    from bntt.runs.recipe.file import RecipeError
-    from bntt.training.guard import NonFiniteError
-    from bntt.training.processes import LaunchError, LostProcessError
-
     if isinstance(error, StudyError):
         return error.code
     if any(said in str(error) for said in MACHINE):
         return 5
-    codes: dict[int, tuple[type[Exception], ...]] = {
-        2: (RecipeError, ArgumentError, LaunchError, OtherSettingsError, NoGradientError, DeployError),
-        3: (DataError,),
-        4: (CheckpointError, PretrainedError, BundleError),
-        6: (NonFiniteError,),
-        7: (LossBudgetError, InvalidResultError),
-        75: (RunLockedError,),
-        5: (DeviceError, BackendError, LostProcessError, MemoryError, torch.OutOfMemoryError, OSError),
-    }
-    return next((code for code, kinds in codes.items() if isinstance(error, kinds)), None)
+    ours = (kind for kind in type(error).__mro__ if kind.__module__.partition(".")[0] in ("bntt", "torch", "builtins"))
+    return next((code for kind in ours for code, names in ERRORS.items() if kind.__name__ in names.split()), None)

@@ -125,13 +125,6 @@ def _raise_stop(number: int) -> NoReturn:
     raise KeyboardInterrupt if number == signal.SIGINT else Terminated(number)
 
 
-def arrived() -> None:
-    """Note that the exception has reached code that waits for others to save: it is not raised again meanwhile."""
-    if _process.by and hasattr(signal, "setitimer"):
-        signal.setitimer(signal.ITIMER_REAL, 0)
-    _process.by = 0
-
-
 def _raise_again(number: int, frame: FrameType | None) -> None:
     if _process.deferred is not None:
         _process.deferred.stop = _process.deferred.stop or _process.by

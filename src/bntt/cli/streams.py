@@ -15,6 +15,17 @@ class OutputError(OSError):
     """Failure to write to standard output."""
 
 
+class UsageError(ValueError):
+    """Command line that asks for what cannot be done."""
+
+
+def refuse(*cases: tuple[object, str], error: type[Exception] = UsageError) -> None:
+    """Raise the error of the first case that applies."""
+    for applies, why in cases:
+        if applies:
+            raise error(why)
+
+
 class _Terminal(io.FileIO):
     """Terminal that may disappear, as when its window is closed; later output is then discarded."""
 

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import os
+import threading
 import time
+import traceback
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, redirect_stderr, redirect_stdout, suppress
 from dataclasses import replace
 from importlib.util import find_spec
+from multiprocessing import parent_process
 from pathlib import Path
 from shlex import join, quote
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
+from bntt.cli import signals, streams
 from bntt.io.files import read_json
 
 if TYPE_CHECKING:
-    from bntt.studies.make_runs import Ended, Engine
+    from bntt.studies.make_runs import Ended, Engine, Task
     from bntt.studies.plan import Folders, StudyPlan, WorkItem
     from bntt.studies.study_file import SettingName, Study
     from bntt.studies.study_result import StudyResult
@@ -211,8 +216,7 @@ PACK_EVERY = 300.0
 def _work(
     planned: StudyPlan, folders: Folders, engine: Engine, device: str, pack: Path | None
 ) -> list[tuple[WorkItem, Ended]]:
-    from bntt.cli import console, signals, streams
-    from bntt.cli.start import make_start
+    from bntt.cli import console
     from bntt.io.checkpoint import CheckpointError
     from bntt.runs.recipe.file import RecipeError
     from bntt.runs.training.requests import Requests
@@ -224,7 +228,7 @@ def _work(
     packed = time.monotonic()
     for said in (counts(planned.items), *missing(planned.items)):
         console.line(said)
-    left, outcomes, pace = planned.left(), list[Any](), _Pace(planned.left(), engine.jobs)
+    left, outcomes = planned.left(), list[tuple[WorkItem, Ended]]()
     if not left:
         return outcomes
     local = engine.backend == "loky"
@@ -232,7 +236,7 @@ def _work(
         with console.status("") as say, signals.deferred() if local else nullcontext(Requests()) as requests:
 
             def tell(text: str) -> None:
-                say(f"{text} ({pace.text()})")
+                say(f"{text} ({time_left(left, outcomes, engine.jobs)})")
                 if not console.shows_bars():
                     console.line(text)
 
@@ -243,9 +247,10 @@ def _work(
             how: dict[str, Any] = {"device": device, "requests": requests, "tell": tell, "stopping": stopping}
             for item, ended in work(planned.items, folders.pool, make_start, engine, **how):
                 outcomes.append((item, ended))
-                pace.record(item, ended)
                 said = f"failed ({ended.why})" if ended.code else f"done in {console.duration(ended.seconds)}"
-                console.line(f"[{len(outcomes)}/{len(left)}] {item.called}: {said}; {pace.text()}")
+                console.line(
+                    f"[{len(outcomes)}/{len(left)}] {item.called}: {said}; {time_left(left, outcomes, engine.jobs)}"
+                )
                 if pack and time.monotonic() - packed > PACK_EVERY:
                     found = results_of(planned, folders, outcomes, device)
                     try:
@@ -264,31 +269,23 @@ def _work(
     return outcomes
 
 
-class _Pace:
-    """Estimator of the remaining work, and of its time from the pace so far."""
+def time_left(left: Sequence[WorkItem], outcomes: Sequence[tuple[WorkItem, Ended]], jobs: int) -> str:
+    """Say how many of the items are left, and how long they take by the pace of those that were trained."""
+    from bntt.cli import console
 
-    def __init__(self, left: Sequence[WorkItem], jobs: int) -> None:
-        self.left = {item.identity: item.work for item in left if item.action == "train"}
-        self.count, self.jobs, self.began = len(left), min(jobs, len(left)) or 1, time.monotonic()
-        self.done = self.seconds = 0.0
-
-    def record(self, item: WorkItem, ended: Ended) -> None:
-        self.count -= 1
-        work = self.left.pop(item.identity, 0.0)
-        if ended.trained and not ended.code:
-            self.done, self.seconds = self.done + work, self.seconds + ended.seconds
-
-    def text(self) -> str:
-        from bntt.cli import console
-
-        if not self.count:
-            return "nothing left"
-        if not self.left:
-            return f"{self.count} left"
-        if not self.done:
-            return f"{self.count} left, the first run will show how long"
-        seconds = self.seconds / self.done * sum(self.left.values()) / self.jobs
-        return f"{self.count} left, about {console.duration(seconds)}"
+    ended = {item.identity for item, _ in outcomes}
+    work = {item.identity: item.work for item in left if item.action == "train"}
+    rest = [work[one] for one in work if one not in ended]
+    trained = [(work.get(item.identity, 0.0), one.seconds) for item, one in outcomes if one.trained and not one.code]
+    if len(outcomes) == len(left):
+        return "nothing left"
+    said = f"{len(left) - len(outcomes)} left"
+    if not rest:
+        return said
+    if not (done := sum(work for work, _ in trained)):
+        return f"{said}, the first run will show how long"
+    seconds = sum(seconds for _, seconds in trained) / done * sum(rest) / min(jobs, len(left))
+    return f"{said}, about {console.duration(seconds)}"
 
 
 def _print_result(path: Path) -> None:
@@ -316,3 +313,50 @@ def _print_result(path: Path) -> None:
 def _cell(cell: Any, paper: Any) -> str:
     own = "not run" if cell is None else cell["text"]
     return own if "value" not in paper else f"{own} [{paper['value']:g}]"
+
+
+RETRY = 3.0
+"""Seconds until a directory that another process holds is tried again."""
+
+
+def make_start(task: Task) -> Ended:
+    """Make what a start lacks, in a process of joblib, with the errors of ``bntt``; its output goes into its log."""
+    from bntt.studies.make_runs import Ended, make_run
+
+    began, trained = time.monotonic(), False
+
+    task.log.parent.mkdir(parents=True, exist_ok=True)
+    with task.log.open("a", encoding="utf-8") as log, redirect_stdout(log), redirect_stderr(log):
+        from bntt.cli import main
+        from bntt.io.lock import RunLockedError
+        from bntt.io.memory import keep_freed_memory
+        from bntt.runs.parts import load_parts
+
+        if parent_process() and threading.current_thread() is threading.main_thread():  # a process of ours, not of Dask
+            keep_freed_memory()
+            with suppress(AttributeError, OSError):  # Windows has none; after the first start it is done
+                os.setsid()  # Ctrl-C reaches it through the study, once
+        code = 1
+        with signals.installed():
+            try:
+                with main.errors_as_codes() as ended:
+                    load_parts(task.parts)
+                    while True:
+                        try:
+                            trained = make_run(task, _train)
+                            break
+                        except RunLockedError as error:
+                            streams.complain(f"{error}; trying again")
+                            time.sleep(RETRY)
+                code = ended.code
+            except Exception:
+                traceback.print_exc()
+    lines = [line for line in task.log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+    last = lines[-1].strip().removeprefix("bntt: ") if lines else f"see {task.log}"
+    return Ended(code, last if code else "", time.monotonic() - began, trained)
+
+
+def _train(recipe: Path, name: str, root: Path, device: str) -> None:
+    from bntt.cli.train import train
+
+    train(str(recipe), name=name, root=root, or_resume=True, device=device)
