@@ -11,7 +11,7 @@ import sys
 import textwrap
 from unittest.mock import patch
 
-from bntt.analysis.accuracy.measurement import EvaluationResult
+from bntt.analysis.accuracy import EvaluationResult
 from bntt.analysis.measurements import MEASUREMENTS
 from bntt.cli import data, main
 from bntt.options import sentences_of

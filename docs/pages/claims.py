@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from bntt.analysis.accuracy.accuracy import FEW
+from bntt.analysis.accuracy import FEW
 from bntt.studies.claims import holm
 from bntt.studies.plan import Folders, plan
 from bntt.studies.study_file import load_study

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from bntt.analysis.accuracy.accuracy import FEW
+from bntt.analysis.accuracy import FEW
 from bntt.analysis.result import result_from
 from bntt.charts.records import Figure
 from bntt.io.archive import unpacked

@@ -23,8 +23,8 @@ import safetensors.torch
 import torch
 
 from bntt.analysis import evaluate
-from bntt.analysis.accuracy.measurement import EvaluateArguments
-from bntt.analysis.energy.measurement import EnergyResult
+from bntt.analysis.accuracy import EvaluateArguments
+from bntt.analysis.energy import EnergyResult
 from bntt.analysis.measurement import Progress
 from bntt.data import fashion_mnist_bundled
 from bntt.data.samples import arrange

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from bntt.analysis import evaluate, paired
-from bntt.analysis.accuracy.accuracy import wilson
+from bntt.analysis.accuracy import wilson
 from bntt.analysis.measurement import ArgumentError, Facts, Progress
 from bntt.analysis.result import checked_arguments, result_from
 from bntt.analysis.robustness import ROBUST, RobustArguments, RobustResult, measure_robustness

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 import bntt
-from bntt.analysis.energy.measurement import load_costs
+from bntt.analysis.energy import load_costs
 from bntt.analysis.measurement import ArgumentError
 from bntt.deploy import BundleError, bundle, describe
 from bntt.io.checkpoint import CheckpointError, read_checkpoint, read_facts, write_checkpoint

@@ -70,7 +70,7 @@ OPTIONS = [
     ),
     Mutation(
         "one draw has a spread of 0",
-        "analysis/accuracy/accuracy.py",
+        "analysis/accuracy/__init__.py",
         "if len(self.correct) > 1 else None",
         "if len(self.correct) > 1 else 0.0",
         ("tests/analysis/accuracy/test_accuracy.py",),

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 import torch
 
-from bntt.analysis.drift.measurement import DRIFT, DriftArguments
+from bntt.analysis.drift import DRIFT, DriftArguments
 from bntt.analysis.measurement import ArgumentError, Progress
 from bntt.runs.measure import get_measurement, measure, run_measurement
 from bntt.runs.open_run import load_run

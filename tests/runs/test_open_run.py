@@ -11,7 +11,7 @@ import torch
 
 import bntt
 from bntt.analysis import evaluate
-from bntt.analysis.accuracy.measurement import EvaluateArguments
+from bntt.analysis.accuracy import EvaluateArguments
 from bntt.analysis.measurement import Progress
 from bntt.data import DataError, SampleLoader
 from bntt.engine import kernels as backend

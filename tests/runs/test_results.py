@@ -6,8 +6,8 @@ import shutil
 
 import pytest
 
-from bntt.analysis.activity.measurement import ACTIVITY, ActivityArguments, ActivityResult
-from bntt.analysis.drift.measurement import DRIFT, DriftArguments
+from bntt.analysis.activity import ACTIVITY, ActivityArguments, ActivityResult
+from bntt.analysis.drift import DRIFT, DriftArguments
 from bntt.analysis.measurement import ArgumentError
 from bntt.analysis.measurements import MEASUREMENTS
 from bntt.analysis.result import result_from

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bntt.analysis.accuracy.accuracy import Difference
+from bntt.analysis.accuracy import Difference
 from bntt.runs.recipe.file import validate_by_kind
 from bntt.runs.recipe.schema import RecipeError
 from bntt.studies.claims import (

@@ -132,7 +132,7 @@ def test_parameters_outside_the_model_end_with_the_best_epoch_too(kept, tmp_path
     """Told that the second of three epochs validates best, all are those of a training of two."""
     accuracies = iter([0.5, 0.9, 0.9])
     wanted = fitted(twin := build(), 2, validate=False)
-    monkeypatch.setattr(bntt.analysis.accuracy.accuracy.Accuracy, "mean", property(lambda self: next(accuracies)))
+    monkeypatch.setattr(bntt.analysis.accuracy.Accuracy, "mean", property(lambda self: next(accuracies)))
     folder = tmp_path / "run" if kept else None
     found = fitted(model := build(), 3, folder)
     assert wanted != 0

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from bntt.analysis.accuracy.measurement import EVALUATE
-from bntt.analysis.activity.measurement import ACTIVITY
-from bntt.analysis.attack.measurement import ATTACK
-from bntt.analysis.card.measurement import CARD
-from bntt.analysis.drift.measurement import DRIFT
-from bntt.analysis.energy.measurement import ENERGY
-from bntt.analysis.equivalence.measurement import EQUIVALENCE
-from bntt.analysis.exit.measurement import EXIT
+from bntt.analysis.accuracy import EVALUATE
+from bntt.analysis.activity import ACTIVITY
+from bntt.analysis.attack import ATTACK
+from bntt.analysis.card import CARD
+from bntt.analysis.drift import DRIFT
+from bntt.analysis.energy import ENERGY
+from bntt.analysis.equivalence import EQUIVALENCE
+from bntt.analysis.exit import EXIT
 from bntt.analysis.measurement import Measurement
-from bntt.analysis.neuron.measurement import NEURON
+from bntt.analysis.neuron import NEURON
 from bntt.analysis.robustness import ROBUST
 
 MEASUREMENTS: dict[str, Measurement] = {

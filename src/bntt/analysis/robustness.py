@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from annotated_types import Ge, Le
 from pydantic import Field
 
-from bntt.analysis.accuracy.accuracy import wilson
+from bntt.analysis.accuracy import wilson
 from bntt.analysis.measurement import ArgumentError, Draws, Measurement, Opened, Progress, Split, run_names
 from bntt.analysis.result import Number, OverSteps, Record, Result, Share, Shown, table
 from bntt.charts.records import STEPS, Axis, Figure, Level, Line, Lines, over_steps

@@ -223,7 +223,7 @@ def _describe(recipe: Recipe) -> str:
 
 def _measure(recipe: Recipe, data: RecipeData, run: RunDirectory, processes: Processes) -> None:
     """Measure a run, show the results, and only then write them: a full disk does not lose them."""
-    from bntt.analysis.accuracy.measurement import EVALUATE, EvaluateArguments
+    from bntt.analysis.accuracy import EVALUATE, EvaluateArguments
     from bntt.analysis.measurement import Progress
     from bntt.cli import console
     from bntt.runs.evaluation import evaluate_run

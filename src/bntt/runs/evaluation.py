@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from bntt.analysis import Accuracy, Activity, Evaluation, evaluate, gamma_profile, surprises, unvarying
-from bntt.analysis.accuracy.measurement import BegunWith, Conversion, EvaluationResult, Longer, Retiming, UnvaryingInput
+from bntt.analysis.accuracy import BegunWith, Conversion, EvaluationResult, Longer, Retiming, UnvaryingInput
 from bntt.analysis.activity.spike_activity import Unvarying
 from bntt.analysis.measurement import ArgumentError, Progress, draws_of
 from bntt.data import PartLoader, SampleLoader, SequenceSet

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 import torch
 
+from bntt.analysis.card import CARD, CardArguments, CardResult
 from bntt.analysis.card.hardware_profile import hardware_profile
-from bntt.analysis.card.measurement import CARD, CardArguments, CardResult
 from bntt.analysis.measurement import ArgumentError, Progress
 from bntt.data.samples import arrange
 from bntt.deploy.constant_in_time import Constant, choose_constant

@@ -2,4 +2,4 @@
 
 from bntt.analysis.measurements import MEASUREMENTS as MEASUREMENTS
 from bntt.runs.deployment.measurement import DEPLOYMENT as DEPLOYMENT
-from bntt.runs.stability.measurement import STABILITY as STABILITY
+from bntt.runs.stability import STABILITY as STABILITY

@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
-from bntt.analysis.accuracy.measurement import EvaluateArguments, EvaluationResult, Retiming
+from bntt.analysis.accuracy import EvaluateArguments, EvaluationResult, Retiming
 from bntt.analysis.measurement import ArgumentError, Facts, Progress
 from bntt.data import DataError, FrameSet, ImageSet, PartLoader, stratified
 from bntt.data.prepared import manifest_from

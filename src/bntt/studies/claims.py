@@ -21,7 +21,7 @@ from scipy.optimize import brentq
 from scipy.special import nctdtr, ndtr, stdtr, stdtrit
 from scipy.stats import chi
 
-from bntt.analysis.accuracy.accuracy import FEW, Difference, Summary, paired_difference
+from bntt.analysis.accuracy import FEW, Difference, Summary, paired_difference
 from bntt.analysis.result import Count, Record
 from bntt.runs.recipe.file import TomlTable
 

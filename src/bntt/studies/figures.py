@@ -12,8 +12,8 @@ from typing import Any
 
 import torch
 
-from bntt.analysis.attack.measurement import AttackResult
-from bntt.analysis.drift.measurement import LayerDrift, LayerInputs, inputs_chart
+from bntt.analysis.attack import AttackResult
+from bntt.analysis.drift import LayerDrift, LayerInputs, inputs_chart
 from bntt.charts.files import finite, save_figure
 from bntt.charts.records import (
     STEPS,

@@ -13,7 +13,7 @@ from typing import Literal
 
 from torch import nn
 
-from bntt.analysis.accuracy.accuracy import FEW
+from bntt.analysis.accuracy import FEW
 from bntt.data.prepared import Manifest
 from bntt.data.registry import DATASETS
 from bntt.engine.compute import Precision

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field, FiniteFloat
 
-from bntt.analysis.accuracy.accuracy import FEW
+from bntt.analysis.accuracy import FEW
 from bntt.analysis.result import Count, Number, Record
 from bntt.charts.records import Bars, Forest, HeatMap, Histogram, Lines
 from bntt.studies.claims import Answer, EffectRecord

@@ -15,7 +15,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from bntt.analysis.accuracy.accuracy import FEW, Summary
+from bntt.analysis.accuracy import FEW, Summary
 from bntt.analysis.result import Result
 from bntt.io.files import write_json
 from bntt.runs.environment import NUMERICS, environment, numerics_of

@@ -4,7 +4,7 @@ import pytest
 from scipy import stats
 
 from bntt.analysis import Accuracy
-from bntt.analysis.accuracy.accuracy import (
+from bntt.analysis.accuracy import (
     Difference,
     Summary,
     paired_difference,

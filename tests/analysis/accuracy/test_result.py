@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from bntt.analysis.accuracy.measurement import EVALUATE, EvaluateArguments, EvaluationResult, Retiming, UnvaryingInput
+from bntt.analysis.accuracy import EVALUATE, EvaluateArguments, EvaluationResult, Retiming, UnvaryingInput
 from bntt.analysis.measurement import ArgumentError
 from bntt.analysis.result import checked_arguments, result_from
 from bntt.charts.records import HeatMap, Lines

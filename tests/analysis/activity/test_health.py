@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from bntt.analysis import Activity
-from bntt.analysis.accuracy.measurement import MOST_SPANS, spans
-from bntt.analysis.activity.measurement import Finding
+from bntt.analysis.accuracy import MOST_SPANS, spans
+from bntt.analysis.activity import Finding
 from bntt.analysis.activity.spike_activity import health, untrained_activity
 from bntt.models import mlp, resnet20
 from bntt.nn import DirectEncoder, SpikingClassifier

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from bntt.analysis import Activity
-from bntt.analysis.activity.measurement import ActivityArguments, measure_activity
+from bntt.analysis.activity import ActivityArguments, measure_activity
 from bntt.analysis.activity.spike_activity import layer_steps, peaks
 from bntt.analysis.exit.early_exit import step_changes
 from bntt.analysis.measurement import Progress

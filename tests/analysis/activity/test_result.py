@@ -5,7 +5,7 @@ import json
 import pytest
 from scipy import stats
 
-from bntt.analysis.activity.measurement import ActivityResult, depth_correlation
+from bntt.analysis.activity import ActivityResult, depth_correlation
 from bntt.analysis.result import result_from
 from bntt.charts.files import draw_figure
 from tests.evidence import RESULTS

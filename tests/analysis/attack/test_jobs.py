@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from bntt.analysis import evaluate
+from bntt.analysis.attack import AttackArguments
 from bntt.analysis.attack.attacks import Batch, Job, Outcome, Threat, jobs, right_under
-from bntt.analysis.attack.measurement import AttackArguments
 from bntt.analysis.result import result_from
 from tests.analysis.attack.models import conv_model, some
 

@@ -7,9 +7,8 @@ import pytest
 import torch
 
 from bntt.analysis import evaluate
-from bntt.analysis.attack import attacks
+from bntt.analysis.attack import ATTACK, AttackArguments, attacks, measure_attack, parse_eps
 from bntt.analysis.attack.attacks import Job, cell_path, descend, enough_draws, outcomes, prepare, right_under
-from bntt.analysis.attack.measurement import ATTACK, AttackArguments, measure_attack, parse_eps
 from bntt.analysis.measurement import ArgumentError, Progress
 from bntt.analysis.result import checked_arguments
 from bntt.cli import main as cli

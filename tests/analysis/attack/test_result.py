@@ -2,7 +2,7 @@
 
 import pytest
 
-from bntt.analysis.attack.measurement import UNBOUNDED, AttackResult
+from bntt.analysis.attack import UNBOUNDED, AttackResult
 from bntt.analysis.result import result_from
 from bntt.charts.records import Forest, Lines
 

@@ -5,10 +5,10 @@ import sys
 import pytest
 import torch
 
-from bntt.analysis.accuracy.accuracy import wilson
+from bntt.analysis.accuracy import wilson
 from bntt.analysis.accuracy.evaluation import paired
+from bntt.analysis.attack import AttackArguments, AttackedModel
 from bntt.analysis.attack.attacks import Batch, Job, Outcome, Setup, Threat, attack_rows, worst_of
-from bntt.analysis.attack.measurement import AttackArguments, AttackedModel
 from bntt.data import ImageSet
 
 COUNT = 100

@@ -7,8 +7,8 @@ import safetensors.numpy
 import torch
 from torch import nn
 
+from bntt.analysis.card import CardArguments, CardResult
 from bntt.analysis.card.hardware_profile import hardware_profile
-from bntt.analysis.card.measurement import CardArguments, CardResult
 from bntt.deploy import describe, export
 from bntt.io.files import Seal
 from bntt.models import pretrained, resnet20

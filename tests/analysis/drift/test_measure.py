@@ -8,8 +8,8 @@ import torch
 
 import bntt
 from bntt.analysis.accuracy.evaluation import FIRST_DRAW
+from bntt.analysis.drift import DRIFT, MEASURES, DriftArguments, measure_drift
 from bntt.analysis.drift.inputs import held_norms, input_drift, input_moments, layer_drift, layer_inputs
-from bntt.analysis.drift.measurement import DRIFT, MEASURES, DriftArguments, measure_drift
 from bntt.analysis.measurement import ArgumentError, Progress
 from bntt.data import PartLoader, SampleLoader, stratified
 from bntt.models import mlp, resnet20, vgg6

@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from bntt.analysis.drift.measurement import DriftArguments, DriftResult
+from bntt.analysis.drift import DriftArguments, DriftResult
 from bntt.analysis.result import result_from
 
 LAYER = {

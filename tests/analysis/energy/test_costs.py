@@ -5,7 +5,7 @@ import math
 import pytest
 import tomli_w
 
-from bntt.analysis.energy.measurement import FOLDER, Digital, LayerRow, Neuromorphic, load_costs
+from bntt.analysis.energy import FOLDER, Digital, LayerRow, Neuromorphic, load_costs
 from bntt.analysis.measurement import ArgumentError
 from bntt.io.files import names_in
 

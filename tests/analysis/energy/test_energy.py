@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from bntt.analysis.accuracy.accuracy import Accuracy
-from bntt.analysis.energy.measurement import (
+from bntt.analysis.accuracy import Accuracy
+from bntt.analysis.energy import (
     ENERGY,
     FOLDER,
     Digital,

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 import bntt
 from bntt.analysis import evaluate, fold_equivalence
 from bntt.analysis.accuracy.evaluation import FIRST_DRAW
-from bntt.analysis.energy.measurement import WeightOperations
+from bntt.analysis.energy import WeightOperations
 from bntt.analysis.energy.operations import count_operations
 from bntt.nn import LIF, DirectEncoder, NoNorm, PoissonEncoder, Readout, SpikingBlock, SpikingNetwork
 from tests.kernels import choose, needs_kernels

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from bntt.analysis import fold_equivalence
 from bntt.analysis.accuracy.evaluation import FIRST_DRAW
+from bntt.analysis.equivalence import EQUIVALENCE, EquivalenceArguments, measure_equivalence
 from bntt.analysis.equivalence.folding import FOLDS
-from bntt.analysis.equivalence.measurement import EQUIVALENCE, EquivalenceArguments, measure_equivalence
 from bntt.analysis.measurement import ArgumentError, Facts, Progress
 from bntt.data import PartLoader, stratified
 from bntt.models import mlp, resnet20, vgg6

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bntt.analysis.equivalence.measurement import EquivalenceResult
+from bntt.analysis.equivalence import EquivalenceResult
 from bntt.analysis.result import result_from
 
 

@@ -15,8 +15,8 @@ from bntt.analysis import (
     looks_untrained,
     threshold_ranges,
 )
+from bntt.analysis.exit import READINGS
 from bntt.analysis.exit.early_exit import GammaProfile, envelope, gamma_profile, gamma_spread
-from bntt.analysis.exit.measurement import READINGS
 from bntt.models import mlp
 
 

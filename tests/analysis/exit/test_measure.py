@@ -7,16 +7,16 @@ import pytest
 import torch
 
 from bntt.analysis import LossBudgetError, evaluate, exit_step, gamma_profile
-from bntt.analysis.exit import early_exit
-from bntt.analysis.exit.early_exit import CRITERIA
-from bntt.analysis.exit.measurement import (
+from bntt.analysis.exit import (
     EXIT,
     ExitArguments,
     ExitResult,
+    early_exit,
     measure_exit,
     measure_sample_exit,
     threshold_text,
 )
+from bntt.analysis.exit.early_exit import CRITERIA
 from bntt.analysis.measurement import ArgumentError, Facts, Progress, draws_of
 from bntt.analysis.result import checked_arguments
 from bntt.models import mlp

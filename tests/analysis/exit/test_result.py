@@ -2,7 +2,7 @@
 
 import pytest
 
-from bntt.analysis.exit.measurement import ExitResult, SampleExitResult, threshold_text, zoomed_axis
+from bntt.analysis.exit import ExitResult, SampleExitResult, threshold_text, zoomed_axis
 from bntt.analysis.result import result_from
 from bntt.charts.records import Line
 

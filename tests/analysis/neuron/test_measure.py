@@ -8,7 +8,7 @@ from torch import nn
 
 from bntt.analysis.accuracy.evaluation import FIRST_DRAW
 from bntt.analysis.measurement import ArgumentError, Progress
-from bntt.analysis.neuron.measurement import NEURON, NeuronArguments, measure_neuron
+from bntt.analysis.neuron import NEURON, NeuronArguments, measure_neuron
 from bntt.analysis.neuron.trace import NeuronTrace, neuron_trace
 from bntt.analysis.result import checked_arguments
 from bntt.models import vgg6

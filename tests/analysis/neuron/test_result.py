@@ -1,6 +1,6 @@
 """The record of a neuron: what it shows."""
 
-from bntt.analysis.neuron.measurement import NeuronResult
+from bntt.analysis.neuron import NeuronResult
 from bntt.analysis.result import result_from
 
 STEPS = [

@@ -10,7 +10,7 @@ from torch import nn
 
 import bntt
 from bntt.analysis import evaluate
-from bntt.analysis.exit.measurement import threshold_text
+from bntt.analysis.exit import threshold_text
 from bntt.analysis.measurement import ArgumentError
 from bntt.data import FrameSet, SampleLoader, SequenceSet
 from bntt.deploy import Description, Runtime, export

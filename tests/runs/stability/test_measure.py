@@ -16,8 +16,8 @@ from bntt.runs.recipe.build import build_model
 from bntt.runs.recipe.datasets import build_data
 from bntt.runs.recipe.file import RecipeError
 from bntt.runs.recipe.schema import Init
+from bntt.runs.stability import MOMENT, StabilityArguments, measure_stability
 from bntt.runs.stability import starts as computation
-from bntt.runs.stability.measurement import MOMENT, StabilityArguments, measure_stability
 from bntt.runs.stability.starts import recipe_of, trained_starts
 from tests.runs.tiny import recipe
 

@@ -9,7 +9,7 @@ from bntt.analysis.result import result_from
 from bntt.cli import main as cli
 from bntt.runs.measure import measure
 from bntt.runs.open_run import open_recipe
-from bntt.runs.stability.measurement import StabilityArguments, StabilityResult
+from bntt.runs.stability import StabilityArguments, StabilityResult
 
 SMALL = ["-s", "network.num_steps=2", "-s", "network.width=0.1", "-s", "train.batch_size=20", "--networks", "mlp"]
 GRID = ["stability", "demo", *SMALL, "--norms", "none", "bntt", "--rates", "0.3", "1e38", "--starts", "1"]

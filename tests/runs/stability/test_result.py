@@ -8,7 +8,7 @@ import pytest
 from bntt.analysis.result import result_from
 from bntt.analysis.stability.gradients import AlongGradient
 from bntt.charts.files import draw_figure
-from bntt.runs.stability.measurement import MIXED, Moment, StabilityResult, Start, failures
+from bntt.runs.stability import MIXED, Moment, StabilityResult, Start, failures
 from tests.evidence import RESULTS
 
 KEPT = sorted(RESULTS.glob("**/stability*.json"))

@@ -8,7 +8,7 @@ import time
 import pytest
 
 import bntt
-from bntt.analysis.accuracy.measurement import EVALUATE, EvaluateArguments
+from bntt.analysis.accuracy import EVALUATE, EvaluateArguments
 from bntt.cli import main as cli
 from bntt.io.memory import resident
 from bntt.runs.directory import RunDirectory, new_run_directory

@@ -30,7 +30,7 @@ def test_the_model_ends_with_the_best_validated_epoch(monkeypatch):
     """Told that the second of three epochs validates best, it has the weights of a training of two."""
     method = Method(lr=0.1, schedule="constant")
     accuracies = iter([0.5, 0.9, 0.9])
-    monkeypatch.setattr(bntt.analysis.accuracy.accuracy.Accuracy, "mean", property(lambda self: next(accuracies)))
+    monkeypatch.setattr(bntt.analysis.accuracy.Accuracy, "mean", property(lambda self: next(accuracies)))
     model, twin = build(), build()
     history = bntt.fit(model, loader(), epochs=3, validation=held_out(), method=method)
     for _ in updates(twin, loader(), epochs=2, method=method):

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from bntt.analysis.measurement import Progress
-from bntt.analysis.neuron.measurement import NeuronArguments, measure_neuron
+from bntt.analysis.neuron import NeuronArguments, measure_neuron
 from bntt.data import FrameSet
 from bntt.data.events.aedat4 import read_aedat4
 from bntt.data.events.binning import to_frames

@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from bntt.analysis.accuracy.accuracy import Accuracy
+from bntt.analysis.accuracy import Accuracy
 from bntt.doors import OldName
 from bntt.nn.blocks.stage import SpikingLayer
 from bntt.nn.network.classifier import SpikingClassifier, check_answers, check_classifier

@@ -12,9 +12,9 @@ import torch
 from jaxtyping import Bool, Float, Integer
 from torch import Tensor, nn
 
+from bntt.analysis.accuracy import Surprise, UnvaryingInput, spans
 from bntt.analysis.accuracy.evaluation import FIRST_DRAW, Activity, add_to, advance_batch, check_labels, presented
-from bntt.analysis.accuracy.measurement import Surprise, UnvaryingInput, spans
-from bntt.analysis.activity.measurement import Finding, LayerAtStep
+from bntt.analysis.activity import Finding, LayerAtStep
 from bntt.nn.encoders.encoder import Encoder
 from bntt.nn.kinds import norm_facts
 from bntt.nn.network.classifier import SpikingClassifier, check_answers, check_classifier

@@ -30,9 +30,9 @@ from jaxtyping import Bool, Float, Int, Integer
 from pydantic import Field
 from torch import Tensor
 
-from bntt.analysis.accuracy.accuracy import Accuracy
+from bntt.analysis.accuracy import Accuracy
 from bntt.analysis.accuracy.evaluation import FIRST_DRAW, check_weights, paired, right_answers
-from bntt.analysis.attack.measurement import (
+from bntt.analysis.attack import (
     UNBOUNDED,
     WORST,
     AttackArguments,

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from bntt.analysis.accuracy.evaluation import FIRST_DRAW, add_to, advance_batch, presented
-from bntt.analysis.drift.measurement import LayerDrift, LayerInputs
+from bntt.analysis.drift import LayerDrift, LayerInputs
 from bntt.engine.graph.recording import distribution
 from bntt.nn.kinds import norm_facts
 from bntt.nn.network.classifier import SpikingClassifier, check_classifier

@@ -17,7 +17,7 @@ from jaxtyping import Float64, Int64
 from torch import Tensor, nn
 from torch.nn.functional import conv2d
 
-from bntt.analysis.accuracy.accuracy import Accuracy
+from bntt.analysis.accuracy import Accuracy
 from bntt.analysis.accuracy.evaluation import (
     ExitRule,
     add_to,
@@ -27,7 +27,7 @@ from bntt.analysis.accuracy.evaluation import (
     presented,
     right_answers,
 )
-from bntt.analysis.energy.measurement import LayerRow, NeuroBench, SynapticOperations, WeightOperations
+from bntt.analysis.energy import LayerRow, NeuroBench, SynapticOperations, WeightOperations
 from bntt.nn.blocks.block import SpikeDropout
 from bntt.nn.blocks.stage import SpikingLayer
 from bntt.nn.kinds import block_facts, encoder_facts, neuron_facts, norm_facts

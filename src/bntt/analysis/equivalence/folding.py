@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from bntt.analysis.accuracy.evaluation import FIRST_DRAW, presented, right_answers
-from bntt.analysis.equivalence.measurement import Equivalence, FoldedNetwork
+from bntt.analysis.equivalence import Equivalence, FoldedNetwork
 from bntt.nn.blocks.block import SpikingBlock
 from bntt.nn.blocks.stage import fold_time, passed
 from bntt.nn.fusion.untouched import why_touched

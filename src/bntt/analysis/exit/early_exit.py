@@ -22,7 +22,7 @@ from bntt.analysis.accuracy.evaluation import (
     presented,
     right_answers,
 )
-from bntt.analysis.exit.measurement import Reading
+from bntt.analysis.exit import Reading
 from bntt.analysis.measurement import ArgumentError
 from bntt.engine.graph.layer import CHUNK_BYTES
 from bntt.nn.fusion.fuse import samples_at_once

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from bntt.analysis.accuracy.evaluation import FIRST_DRAW
-from bntt.analysis.neuron.measurement import NeuronAtStep, SurrogateCurve
+from bntt.analysis.neuron import NeuronAtStep, SurrogateCurve
 from bntt.nn.network.classifier import SpikingClassifier, check_answers
 from bntt.nn.network.measured import Measure, evaluating
 from bntt.ops.lif import Neuron, fire_before, soft_reset

@@ -13,7 +13,7 @@ from jaxtyping import Float64, Integer
 from torch import Tensor
 
 from bntt.analysis.accuracy.evaluation import FIRST_DRAW
-from bntt.analysis.stability.along import AlongGradient
+from bntt.analysis.stability import AlongGradient
 from bntt.nn.network.classifier import SpikingClassifier, check_answers, check_classifier
 from bntt.nn.network.measured import Measure
 

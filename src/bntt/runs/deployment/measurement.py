@@ -9,8 +9,8 @@ from typing import Annotated, Any
 from annotated_types import Ge, Le
 from pydantic import Field
 
-from bntt.analysis.accuracy.accuracy import wilson
-from bntt.analysis.exit.measurement import threshold_text
+from bntt.analysis.accuracy import wilson
+from bntt.analysis.exit import threshold_text
 from bntt.analysis.measurement import Measurement, Progress, Split
 from bntt.analysis.measurements import register
 from bntt.analysis.result import BEYOND, Count, Number, Record, Result, Share

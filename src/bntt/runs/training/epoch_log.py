@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from bntt.analysis import Evaluation, gamma_profile, health, untrained_activity
-from bntt.analysis.accuracy.measurement import spans
+from bntt.analysis.accuracy import spans
 from bntt.data import SampleLoader
 from bntt.engine.kernels import find_backend
 from bntt.runs.evaluation import combine_activities, unvarying_steps

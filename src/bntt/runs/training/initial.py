@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from bntt.analysis import evaluate
-from bntt.analysis.accuracy.measurement import Ann, Conversion
+from bntt.analysis.accuracy import Ann, Conversion
 from bntt.data import SampleLoader
 from bntt.data.samples import some_of
 from bntt.io.checkpoint import CheckpointError, misfits, write_checkpoint

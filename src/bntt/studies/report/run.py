@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from bntt.analysis.accuracy.measurement import EvaluationResult
+from bntt.analysis.accuracy import EvaluationResult
 from bntt.analysis.measurement import ArgumentError, Measurement
 from bntt.analysis.result import Number, Record, first_fault, result_from
 from bntt.charts.section import Cell, Section, Table, count, duration, gap, interval, plural, share

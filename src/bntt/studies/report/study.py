@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from bntt.analysis.accuracy.accuracy import FEW
+from bntt.analysis.accuracy import FEW
 from bntt.charts.section import Cell, Mark, Section, Table, count, duration, gap, plural
 from bntt.io.checkpoint import CheckpointError
 from bntt.studies.claims import Answer, EffectRecord, three_digits, with_interval
