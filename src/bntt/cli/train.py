@@ -104,8 +104,7 @@ def _foretell(recipe: Recipe, device: str, fit_batch: tuple[str, ...] | None) ->
     from bntt.cli import console
     from bntt.runs.recipe.build import with_absolute_paths
     from bntt.runs.recipe.datasets import build_data
-    from bntt.runs.training.estimate import estimate_training
-    from bntt.runs.training.fit_batch import bytes_of, propose_batch
+    from bntt.runs.training.estimate import bytes_of, estimate_training, propose_batch
 
     recipe, limit = with_absolute_paths(recipe), bytes_of(fit_batch[0]) if fit_batch else None
     _warn_of_rates(recipe)
@@ -115,8 +114,8 @@ def _foretell(recipe: Recipe, device: str, fit_batch: tuple[str, ...] | None) ->
         console.line(f"{_describe(recipe)}: {estimate_training(recipe, data, device).text()}")
         return
     with console.status("measuring batches"):
-        found = propose_batch(recipe, data, limit, device)
-    console.line(f"{_describe(recipe)}: {found.text()}")
+        proposed = propose_batch(recipe, data, limit, device)
+    console.line(f"{_describe(recipe)}: {proposed}")
 
 
 def _warn_of_rates(recipe: Recipe) -> None:
