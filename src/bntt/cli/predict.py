@@ -88,7 +88,7 @@ def predict(
     pairs = []
     with console.aside(json or csv), console.progress("predicting") as report:
         for one in shown:
-            pairs.append((one, of.predict(of.sample(one.values), seed, draws)))
+            pairs.append((one, of.predict(one.sample, seed, draws)))
             report(len(pairs), len(shown))
     header = {"network": of.name, "classes": of.classes, "seed": seed, "draws": draws}
     header |= {"measured_with": dict(of.measured_with)} if of.measured_with else {}

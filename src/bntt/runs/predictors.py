@@ -36,8 +36,8 @@ class Shown:
     """A file as a network takes it."""
 
     path: Path
-    values: Tensor
-    """The sample as it is kept: a picture's pixels, uint8 ``[C, H, W]``, or a recording's counts ``[T, 2, H, W]``."""
+    sample: Tensor
+    """The sample as the encoder takes it, ``[1, ...]``."""
     pixels: Tensor
     """uint8 ``[C, H, W]``, to draw: the picture, or a recording's events in each cell, the most in white."""
     changes: tuple[str, ...]
@@ -55,8 +55,6 @@ class Predictor:
     classes: Sequence[str]
     read: Callable[[Path, bool], Shown]
     """``(path, invert)`` → the file."""
-    sample: Callable[[Tensor], Tensor]
-    """``values`` → the sample ``[1, ...]`` as the encoder takes it."""
     measured_with: Mapping[str, Any] = field(default_factory=dict)
     """Options of a run's recipe that were overridden."""
 
@@ -81,8 +79,7 @@ def _of_package(name: str, draws: int) -> Predictor:
     draws_of(about, draws)
     title = f"{name}, which comes with the package; test accuracy {facts.test['accuracy']:.1%}"
     answers = _answers_of(pretrained(name), facts.classes)
-    read, sample = _pictures(facts.image_shape, facts.order, "stretch")
-    return Predictor(name, title, answers, facts.classes, read, sample)
+    return Predictor(name, title, answers, facts.classes, _pictures(facts.image_shape, facts.order, "stretch"))
 
 
 def _of_run(run: Path, draws: int, overrides: Sequence[str]) -> Predictor:
@@ -93,19 +90,19 @@ def _of_run(run: Path, draws: int, overrides: Sequence[str]) -> Predictor:
     takes = encoder_facts(loaded.model.encoder).takes
     framing = framing_of(recipe) if takes == "frames" and data.name else None
     if isinstance(framing, Framing):
-        read, sample = _recordings(framing, data.name)
+        read = _recordings(framing, data.name)
     elif takes == "frames" or (takes == "sequences" and not data.order):
         raise RecipeError(
             f"{run} was trained on {takes} ({data.name or 'of your own'}) and takes neither pictures nor recordings: "
             f"in Python, bntt.load_run({str(run)!r}).model takes {takes}"
         )
     else:
-        read, sample = _pictures(loaded.image_shape, data.order, data.fit if data.size else "stretch")
+        read = _pictures(loaded.image_shape, data.order, data.fit if data.size else "stretch")
     draws_of(loaded.facts, draws)
     untrained = "imported" if recipe.imported.file else "converted"
     title = f"{run}, {f'epoch {loaded.epoch + 1}' if recipe.train.epochs else untrained}"
     answers = _answers_of(loaded.model, loaded.classes)
-    return Predictor(str(run), title, answers, loaded.classes, read, sample, loaded.measured_with)
+    return Predictor(str(run), title, answers, loaded.classes, read, loaded.measured_with)
 
 
 def _of_bundle(path: Path, draws: int) -> Predictor:
@@ -120,34 +117,27 @@ def _of_bundle(path: Path, draws: int) -> Predictor:
         shares = torch.stack([torch.from_numpy(one).double().softmax(1) for one in logits])
         return Prediction(made.classes, shares.mean(0))
 
-    read, sample = _pictures(pictures.shape, pictures.order, pictures.fit)
-    return Predictor(str(path), f"{path}, run by {runtime.backend}", answers, made.classes, read, sample)
+    read = _pictures(pictures.shape, pictures.order, pictures.fit)
+    return Predictor(str(path), f"{path}, run by {runtime.backend}", answers, made.classes, read)
 
 
 def _answers_of(model: SpikingClassifier, classes: Sequence[str]) -> Callable[[Tensor, int, int], Prediction]:
     return lambda sample, seed, draws: predictions(model, sample, classes, seed=seed, draws=draws)[0]
 
 
-Reader = tuple[Callable[[Path, bool], Shown], Callable[[Tensor], Tensor]]
-"""``read`` and ``sample`` of a :class:`Predictor`."""
-
-
-def _pictures(shape: Sequence[int], order: str, fit: Fit) -> Reader:
+def _pictures(shape: Sequence[int], order: str, fit: Fit) -> Callable[[Path, bool], Shown]:
     """Read pictures, for a network that takes them in this shape, or as sequences in this order."""
 
     def read(path: Path, invert: bool) -> Shown:
         values, changes = read_picture(path, shape, fit=fit, invert=invert)
         pixels = torch.from_numpy(values)
-        return Shown(path, pixels, pixels, changes)
-
-    def sample(pixels: Tensor) -> Tensor:
         image = pixels.unsqueeze(0).float() / 255
-        return arrange(image, order) if order else image
+        return Shown(path, arrange(image, order) if order else image, pixels, changes)
 
-    return read, sample
+    return read
 
 
-def _recordings(framing: Framing, dataset: str) -> Reader:
+def _recordings(framing: Framing, dataset: str) -> Callable[[Path, bool], Shown]:
     """Read recordings, and make frames as in training."""
     binning, (name, kind) = framing.binning, framing.of(dataset)
 
@@ -166,9 +156,8 @@ def _recordings(framing: Framing, dataset: str) -> Reader:
         changes += [f"{frames.saturated:,} events lost in full cells"] if frames.saturated else []
         changes += ["simulated"] if name.startswith("aedat2") and is_simulated(path) else []
         cells = frames.counts.double().sum((0, 1))
-        return Shown(path, frames.counts, (cells / cells.max() * 255).byte().unsqueeze(0), tuple(changes))
+        first = torch.tensor([0])
+        sample = FrameSet(frames.counts.unsqueeze(0), first, (dataset,)).batch(first)
+        return Shown(path, sample, (cells / cells.max() * 255).byte().unsqueeze(0), tuple(changes))
 
-    def sample(counts: Tensor) -> Tensor:
-        return FrameSet(counts.unsqueeze(0), torch.tensor([0]), (dataset,)).batch(torch.tensor([0]))
-
-    return read, sample
+    return read
