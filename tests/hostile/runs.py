@@ -20,7 +20,7 @@ from bntt.io.checkpoint import CheckpointError, read_checkpoint, read_facts, wri
 from bntt.io.errors import DataError
 from bntt.io.pickled import read_pickled
 from bntt.models import resnet20
-from bntt.runs.imported import ImportSettings, import_network
+from bntt.runs.imported import import_network
 from bntt.runs.open_run import load_run
 from bntt.runs.recipe.file import RecipeError, dump_recipe, load_recipe
 from bntt.studies.report.page import html_of, page_of
@@ -107,8 +107,8 @@ def run_of(folder: Path) -> Path:
     if not place.exists():
         loop = Loop(VGG6, 2, width=0.125).randomize()
         (folder / "w.pt").write_bytes(saved(released(loop)))
-        wanted = ImportSettings("vgg6", data="fashion-mnist-bundled", overrides=("network.width=0.125",))
-        import_network(folder / "w.pt", wanted, "run", folder / "kept")
+        wanted = {"model": "vgg6", "data": "fashion-mnist-bundled", "overrides": ("network.width=0.125",)}
+        import_network(folder / "w.pt", "run", folder / "kept", **wanted)
         file = place / "environment.json"
         same = {"started": "", "commit": "", "command": [], "processor": ""}  # the same file whenever it is made
         file.write_text(json.dumps({**json.loads(file.read_text(encoding="utf-8")), **same}, indent=1))

@@ -12,13 +12,13 @@ from bntt.io.errors import DataError
 from bntt.models import vgg6
 from bntt.models.spiking import RESETS
 from bntt.runs.evaluation import retimed, retiming_of
-from bntt.runs.imported import ImportSettings, import_network
+from bntt.runs.imported import import_network
 from bntt.runs.open_run import load_run
 from bntt.runs.recipe.file import RecipeError, load_recipe
 from tests.foreign import VGG6, Loop, released, saved, snntorch
 
 SMALL = ("network.width=0.25",)
-BUNDLED = ImportSettings("vgg6", data="fashion-mnist-bundled", overrides=SMALL)
+BUNDLED = {"model": "vgg6", "data": "fashion-mnist-bundled", "overrides": SMALL}
 
 
 @pytest.fixture
@@ -34,9 +34,10 @@ def file(loop, tmp_path):
 
 
 def test_a_run_computes_what_the_other_network_did(loop, file, tmp_path):
-    made = import_network(file, BUNDLED, "theirs", tmp_path / "runs")
-    assert (made.path, made.layout, made.num_steps) == (tmp_path / "runs" / "theirs", "released", 3)
-    run = load_run(made.path)
+    path, recipe, foreign = import_network(file, "theirs", tmp_path / "runs", **BUNDLED)
+    assert (path, foreign.layout, foreign.num_steps) == (tmp_path / "runs" / "theirs", "released", 3)
+    run = load_run(path)
+    assert run.recipe == recipe
     x = torch.rand(3, 2, 1, 28, 28, generator=torch.Generator().manual_seed(0), dtype=torch.float64).lt(0.4).double()
     assert (run.model.network.double()(x) - loop.double()(x)).abs().max() < 1e-13
     assert run.data.manifest.name == "fashion-mnist-bundled"
@@ -49,92 +50,90 @@ def test_a_run_computes_what_the_other_network_did(loop, file, tmp_path):
 def test_what_the_file_says_is_taken_from_it(loop, tmp_path):
     loop.leak = 0.9
     (tmp_path / "x.pt").write_bytes(saved(snntorch(loop)))
-    made = import_network(tmp_path / "x.pt", BUNDLED, "x", tmp_path)
-    assert (made.recipe.network.leak, made.recipe.network.norm_eps) == (pytest.approx(0.9), 1e-5)
-    assert "and the leak;" in made.recipe.notes
-    assert {norm.eps for norm in (b.norm for b in load_run(made.path).model.network.blocks.values())} == {1e-5}
+    path, recipe, _ = import_network(tmp_path / "x.pt", "x", tmp_path, **BUNDLED)
+    assert (recipe.network.leak, recipe.network.norm_eps) == (pytest.approx(0.9), 1e-5)
+    assert "and the leak;" in recipe.notes
+    assert {norm.eps for norm in (b.norm for b in load_run(path).model.network.blocks.values())} == {1e-5}
 
 
 def test_the_folder_of_its_data_is_found_from_anywhere(file, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     overrides = (*SMALL, "data.root=mine")
-    made = import_network(
-        file, ImportSettings("vgg6", data="fashion-mnist-bundled", overrides=overrides), "x", tmp_path
-    )
-    assert made.recipe.data.root == str(tmp_path / "mine")
+    _, recipe, _ = import_network(file, "x", tmp_path, **_with(overrides=overrides))
+    assert recipe.data.root == str(tmp_path / "mine")
 
 
 def test_pixels_are_normalised_as_is_said(file, tmp_path):
-    ours = load_run(import_network(file, BUNDLED, "a", tmp_path).path)
+    ours = load_run(import_network(file, "a", tmp_path, **BUNDLED)[0])
     assert ours.model.encoder.mean.flatten().tolist() == pytest.approx(
         ours.data.mean
     )  # one channel: not the released numbers
-    said = load_run(import_network(file, _with(mean=(0.5,), std=(0.25,)), "b", tmp_path).path)
+    said = load_run(import_network(file, "b", tmp_path, **_with(pixels=((0.5,), (0.25,))))[0])
     assert (said.model.encoder.mean.item(), said.model.encoder.std.item()) == (0.5, 0.25)
     longer, _ = retimed(said.model, said.recipe, said.data, retiming_of(said.recipe, 5, "hold"), "cpu")
     assert (longer.encoder.num_steps, longer.encoder.mean.item(), longer.encoder.std.item()) == (5, 0.5, 0.25)
-    for wrong in ({"mean": (0.5, 0.5)}, {"std": (0.0,)}, {"mean": (math.nan,)}, {"std": (math.inf,)}):
+    for wrong in (((0.5, 0.5), ()), ((), (0.0,)), ((math.nan,), ()), ((), (math.inf,))):
         with pytest.raises(RecipeError, match="--mean and --std: 1 numbers each"):
-            import_network(file, _with(**wrong), "c", tmp_path)
+            import_network(file, "c", tmp_path, **_with(pixels=wrong))
 
 
 def _with(**more):
-    return ImportSettings("vgg6", data="fashion-mnist-bundled", overrides=SMALL, **more)
+    return BUNDLED | more
 
 
 def test_without_data_it_is_a_checkpoint_of_the_network(loop, file, tmp_path):
-    made = import_network(file, ImportSettings("vgg6", overrides=SMALL), "net", tmp_path / "out")
-    assert made.path == tmp_path / "out" / "net.safetensors"
+    path, *_ = import_network(file, "net", tmp_path / "out", model="vgg6", overrides=SMALL)
+    assert path == tmp_path / "out" / "net.safetensors"
     net = vgg6(width=0.25, num_steps=3)
-    facts = load_checkpoint(made.path, net)
-    assert facts == read_facts(made.path)
+    facts = load_checkpoint(path, net)
+    assert facts == read_facts(path)
     assert facts["imported"]["file"] == "best.pth.tar"
     assert torch.equal(net.blocks["conv2"].norm.gamma[1], loop.bntt2[1].weight)
     with pytest.raises(RecipeError, match="already exists"):
-        import_network(file, ImportSettings("vgg6", overrides=SMALL), "net", tmp_path / "out")
+        import_network(file, "net", tmp_path / "out", model="vgg6", overrides=SMALL)
     with pytest.raises(RecipeError, match="name the data too"):
-        import_network(file, ImportSettings("vgg6", overrides=SMALL, mean=(0.5,)), "other", tmp_path)
+        import_network(file, "other", tmp_path, model="vgg6", overrides=SMALL, pixels=((0.5,), ()))
     with pytest.raises(RecipeError, match=r"-s encoder\.name=direct: without data only the network is made"):
-        import_network(file, ImportSettings("vgg6", overrides=(*SMALL, "encoder.name=direct")), "other", tmp_path)
+        import_network(file, "other", tmp_path, model="vgg6", overrides=(*SMALL, "encoder.name=direct"))
 
 
 @pytest.mark.parametrize(
     ("wanted", "error", "message"),
     [
-        (ImportSettings("vgg5", data="synthetic"), RecipeError, "network.name: must be .*did you mean 'vgg"),
+        ({"model": "vgg5", "data": "synthetic"}, RecipeError, "network.name: must be .*did you mean 'vgg"),
         (
-            ImportSettings("vgg6", "jelly"),
+            {"model": "vgg6", "layout": "jelly"},
             RecipeError,
             "--layout 'jelly': choose one of released, spikingjelly, snntorch",
         ),
         (
-            ImportSettings("vgg6", data="fashion-mnist-bundled"),
+            {"model": "vgg6", "data": "fashion-mnist-bundled"},
             CheckpointError,
-            "best.pth.tar does not fit this network",
+            "best.pth.tar: does not fit this network",
         ),
         (
-            ImportSettings("vgg9", data="fashion-mnist-bundled", overrides=SMALL),
+            {"model": "vgg9", "data": "fashion-mnist-bundled", "overrides": SMALL},
             RecipeError,
             "network: image_size=28 cannot",
         ),
         (
-            ImportSettings("vgg9", overrides=SMALL),
+            {"model": "vgg9", "overrides": SMALL},
             CheckpointError,
-            r"best.pth.tar has other layers \(.*conv5.weight is missing",
+            r"best.pth.tar: does not fit this network \(.*conv5.weight is missing",
         ),
-        (ImportSettings("vgg6", data="mnist", overrides=SMALL), DataError, "bntt data prepare mnist"),
+        ({"model": "vgg6", "data": "mnist", "overrides": SMALL}, DataError, "bntt data prepare mnist"),
         (
-            ImportSettings("vgg6", overrides=(*SMALL, "train.epochs=3")),
+            {"model": "vgg6", "overrides": (*SMALL, "train.epochs=3")},
             RecipeError,
             "imported.file: its network is not trained",
         ),
         (
-            ImportSettings("vgg6", overrides=(*SMALL, "network.num_steps=2")),
+            {"model": "vgg6", "overrides": (*SMALL, "network.num_steps=2")},
             CheckpointError,
             r"bntt1 is torch.float32 \[3, 4\]",
         ),
         (
-            ImportSettings("vgg6", "spikingjelly", overrides=(*SMALL, "network.name=resnet20")),
+            {"model": "vgg6", "layout": "spikingjelly", "overrides": (*SMALL, "network.name=resnet20")},
             CheckpointError,
             "plain chain of layers",
         ),
@@ -143,22 +142,22 @@ def test_without_data_it_is_a_checkpoint_of_the_network(loop, file, tmp_path):
 def test_what_cannot_be_leaves_nothing(wanted, error, message, file, tmp_path, monkeypatch):
     monkeypatch.setenv("BNTT_DATA", str(tmp_path / "cache"))
     with pytest.raises(error, match=message):
-        import_network(file, wanted, "x", tmp_path / "runs")
+        import_network(file, "x", tmp_path / "runs", **wanted)
     assert not (tmp_path / "runs").exists()
 
 
 def test_a_recipe_of_an_imported_run_is_read_again(file, tmp_path):
-    made = import_network(file, BUNDLED, "theirs", tmp_path)
-    again = load_recipe(made.path / "recipe.toml")
-    assert again == made.recipe
-    assert json.loads((made.path / "environment.json").read_text())["data"]["name"] == "fashion-mnist-bundled"
+    path, recipe, _ = import_network(file, "theirs", tmp_path, **BUNDLED)
+    again = load_recipe(path / "recipe.toml")
+    assert again == recipe
+    assert json.loads((path / "environment.json").read_text())["data"]["name"] == "fashion-mnist-bundled"
 
 
 def test_parts_of_your_own_are_kept_with_it(file, tmp_path, monkeypatch):
     monkeypatch.setattr(RESETS, "_entries", dict(RESETS))
     monkeypatch.setitem(register.REGISTERED, "network.reset=own", None)  # gone when the test ends
     register.reset("own")(lambda membrane, spikes, threshold: membrane)
-    settings = ImportSettings("vgg6", data="fashion-mnist-bundled", overrides=(*SMALL, "network.reset=own"))
-    made = import_network(file, settings, "theirs", tmp_path)
-    (part,) = json.loads((made.path / "environment.json").read_text())["parts"]
+    settings = {"model": "vgg6", "data": "fashion-mnist-bundled", "overrides": (*SMALL, "network.reset=own")}
+    path, *_ = import_network(file, "theirs", tmp_path, **settings)
+    (part,) = json.loads((path / "environment.json").read_text())["parts"]
     assert part["names"] == ["network.reset=own"]

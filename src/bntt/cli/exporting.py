@@ -141,28 +141,37 @@ def import_file(
     """
     from bntt.cli import console
     from bntt.runs.directory import check_folders
-    from bntt.runs.imported import ImportSettings, import_network
+    from bntt.runs.imported import import_network
     from bntt.runs.recipe.file import values_of
     from bntt.runs.training.start import check_name
 
     folder = name or file.name.partition(".")[0]
     check_name(folder)
     check_folders(root)
-    settings = ImportSettings(model, "" if layout == "auto" else layout, data, overrides, mean, std)
-    made = import_network(file, settings, folder, root)
-    network, encoder = made.recipe.network, made.recipe.encoder
-    for note in made.notes:
+    path, recipe, foreign = import_network(
+        file,
+        folder,
+        root,
+        model=model,
+        layout="" if layout == "auto" else layout,
+        data=data,
+        overrides=overrides,
+        pixels=(mean, std),
+    )
+    network, encoder = recipe.network, recipe.encoder
+    for note in foreign.notes:
         console.line(note)
-    console.line(f"{file}: {made.layout} names, T = {made.num_steps}, {made.tensors} tensors, each in its place")
-    leak = "" if made.has_leak else f"leak {network.leak:g}, "
+    tensors = len(foreign.synapses) + sum(map(len, foreign.norms.values()))
+    console.line(f"{file}: {foreign.layout} names, T = {foreign.num_steps}, {tensors} tensors, each in its place")
+    leak = "" if foreign.leak is not None else f"leak {network.leak:g}, "
     console.line(
         f"assumed, as the file does not say it: {leak}ε {network.norm_eps:g}, firing {network.fire} "
         f"integration, {network.reset} reset" + (f", {encoder.name} coding" if data else "")
     )
     if data:
-        console.line(f"run directory: {made.path}; measure it: bntt evaluate {made.path}")
+        console.line(f"run directory: {path}; measure it: bntt evaluate {path}")
     else:
         made_by = {**values_of(network, changed_only=True), "leak": network.leak}
         del made_by["name"]
         call = f"bntt.models.{network.name}({', '.join(f'{key}={value!r}' for key, value in made_by.items())})"
-        console.line(f"written: {made.path}; bntt.load_checkpoint reads it into {call}, with the sizes of your data")
+        console.line(f"written: {path}; bntt.load_checkpoint reads it into {call}, with the sizes of your data")

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from inspect import signature
 from pathlib import Path
 from typing import Any
+
+from torch import nn
 
 from bntt.io.checkpoint import CheckpointError, write_checkpoint
 from bntt.io.files import digest, write_whole
@@ -39,64 +41,68 @@ UNKNOWN_DATA = "imported"
 """Dataset name in the facts of a network that is only a checkpoint."""
 
 
-@dataclass(frozen=True)
-class Imported:
-    """Result of importing a file."""
+def import_network(
+    file: Path,
+    name: str,
+    root: Path,
+    *,
+    model: str,
+    layout: str = "",
+    data: str = "",
+    overrides: Sequence[str] = (),
+    pixels: tuple[Sequence[float], Sequence[float]] = ((), ()),
+) -> tuple[Path, Recipe, Foreign]:
+    """Import a ``torch.save`` file as a run on ``data``, or without data as a checkpoint; return its path and recipe.
 
-    path: Path
-    """The run directory, or the checkpoint."""
-    layout: str
-    num_steps: int
-    tensors: int
-    """Number of tensors used from the file."""
-    recipe: Recipe
-    has_leak: bool
-    """True if the file gives the leak."""
-    notes: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class ImportSettings:
-    """Import settings given by the caller."""
-
-    model: str
-    """A name in ``MODELS``."""
-    layout: str = ""
-    """A name in ``LAYOUTS``; "" detects it from the file's names."""
-    data: str = ""
-    overrides: Sequence[str] = ()
-    """Recipe overrides, ``table.key=value`` each."""
-    mean: Sequence[float] = ()
-    """Pixel mean per channel; empty: the released code's if the names are, else that of the training part."""
-    std: Sequence[float] = ()
-
-
-def import_network(file: Path, settings: ImportSettings, name: str, root: Path) -> Imported:
-    """Import a ``torch.save`` file as a run or a checkpoint."""
-    if settings.layout and settings.layout not in LAYOUTS:
-        raise RecipeError(f"--layout {settings.layout!r}: choose one of {', '.join(LAYOUTS)}")
+    ``pixels`` are their mean and deviation; empty, they are the released code's if the names are, else the training
+    part's.
+    """
+    if layout and layout not in LAYOUTS:
+        raise RecipeError(f"--layout {layout!r}: choose one of {', '.join(LAYOUTS)}")
     state = read_pickled(file)
     try:
-        foreign = read_foreign(state, settings.layout)
+        foreign = read_foreign(state, layout)
+        recipe = _recipe_of(file, foreign, model, data, overrides)
+        if data:
+            samples = _with_pixels(build_data(recipe), foreign, *pixels)
+            whole: nn.Module = (classifier := build_model(recipe, samples))
+            network = classifier.network
+        else:
+            wrong = [f"-s {override}" for override in overrides if not override.startswith("network.")]
+            if wrong := ["--mean and --std"] if any(pixels) else wrong:
+                raise RecipeError(f"{wrong[0]}: without data only the network is made: name the data too (--data)")
+            whole = network = _network_of(recipe, foreign)
+        network.load_state_dict(as_ours(foreign, network))
     except CheckpointError as error:
         raise CheckpointError(f"{file}: {error}") from None
-    recipe = _recipe_of(file, foreign, settings)
-    place, tensors = (_as_run if settings.data else _as_checkpoint)(file, foreign, recipe, settings, (name, root))
-    told = foreign.leak is not None, tuple(foreign.notes)
-    return Imported(place, foreign.layout, foreign.num_steps, tensors, recipe, *told)
+    tensors = {f"model.{key}": value for key, value in whole.state_dict().items()}
+    if not data:
+        path = root / f"{name}.safetensors"
+        if path.exists():
+            raise RecipeError(f"{path} already exists: choose another --name")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        facts = {"network": values_of(recipe.network), "imported": values_of(recipe.imported), "data": UNKNOWN_DATA}
+        write_checkpoint(path, tensors, facts)
+        return path, recipe, foreign
+    run, written = new_run_directory(name, root), dump_recipe(recipe)
+    facts = {"epoch": 0, "validation_accuracy": None, "averaged": False, "recipe": written, **rules_facts(recipe)}
+    write_environment(run.path, 0, {"device": "cpu", **rules_facts(recipe), **parts_facts(recipe), **samples.facts()})
+    write_checkpoint(run.best, tensors, facts)
+    write_whole(run.recipe, written.encode())  # last: a directory without it is not a run
+    return run.path, recipe, foreign
 
 
-def _recipe_of(file: Path, foreign: Foreign, settings: ImportSettings) -> Recipe:
-    """Build the recipe from the file and the settings; the rest are the defaults of the network's builder."""
+def _recipe_of(file: Path, foreign: Foreign, model: str, data: str, overrides: Sequence[str]) -> Recipe:
+    """Build the recipe; what neither file nor caller says is the default of the network's builder."""
     leak = foreign.leak
     said = {"leak": "" if leak is None else ", and the leak", "unsaid": ", the leak" if leak is None else ""}
-    if settings.model in MODELS and leak is None:
-        leak = signature(MODELS[settings.model]).parameters["leak"].default
+    if model in MODELS and leak is None:
+        leak = signature(MODELS[model]).parameters["leak"].default
     values: dict[str, Any] = {
         "notes": NOTES.format(file=file.name, layout=foreign.layout, **said),
-        "data": {"name": settings.data or "synthetic"},
+        "data": {"name": data or "synthetic"},
         "network": {
-            "name": settings.model,
+            "name": model,
             "num_steps": foreign.num_steps,
             **({} if leak is None else {"leak": leak}),
             "norm": "bntt",
@@ -105,63 +111,24 @@ def _recipe_of(file: Path, foreign: Foreign, settings: ImportSettings) -> Recipe
         "imported": {"file": file.name, "sha256": digest(file), "layout": foreign.layout},
         "train": {"epochs": 0, "batch_size": 100},
     }
-    return with_absolute_paths(parse_recipe(values, settings.overrides))
+    return with_absolute_paths(parse_recipe(values, overrides))
 
 
-def _as_run(
-    file: Path, foreign: Foreign, recipe: Recipe, settings: ImportSettings, place: tuple[str, Path]
-) -> tuple[Path, int]:
-    data = _with_pixels(build_data(recipe), foreign, settings)
-    model = build_model(recipe, data)
-    state = _fitting(file, foreign, model.network)
-    model.network.load_state_dict(state)
-    tensors = {f"model.{key}": value for key, value in model.state_dict().items()}
-    run, written = new_run_directory(*place), dump_recipe(recipe)
-    facts = {"epoch": 0, "validation_accuracy": None, "averaged": False, "recipe": written, **rules_facts(recipe)}
-    write_environment(run.path, 0, {"device": "cpu", **rules_facts(recipe), **parts_facts(recipe), **data.facts()})
-    write_checkpoint(run.best, tensors, facts)
-    write_whole(run.recipe, written.encode())  # last: a directory without it is not a run
-    return run.path, len(state)
-
-
-def _as_checkpoint(
-    file: Path, foreign: Foreign, recipe: Recipe, settings: ImportSettings, place: tuple[str, Path]
-) -> tuple[Path, int]:
-    if settings.mean or settings.std:
-        raise RecipeError("--mean and --std are for an encoder, which a run has: name the data too (--data)")
-    for override in settings.overrides:
-        if not override.startswith("network."):
-            raise RecipeError(f"-s {override}: without data only the network is made: name the data too (--data)")
-    options = builder_options(recipe)
+def _network_of(recipe: Recipe, foreign: Foreign) -> SpikingNetwork:
     weights = list(foreign.synapses.values())
     sizes = {"in_features": weights[0].shape[-1]} if weights[0].ndim == 2 else {"in_channels": weights[0].shape[1]}
     try:
-        network = MODELS[recipe.network.name](**options, **sizes, num_classes=len(weights[-1]))
+        return MODELS[recipe.network.name](**builder_options(recipe), **sizes, num_classes=len(weights[-1]))
     except (TypeError, ValueError) as error:
         raise RecipeError(f"network: {error}") from None
-    state = _fitting(file, foreign, network)
-    path = place[1] / f"{place[0]}.safetensors"
-    if path.exists():
-        raise RecipeError(f"{path} already exists: choose another --name")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    facts = {"network": values_of(recipe.network), "imported": values_of(recipe.imported), "data": UNKNOWN_DATA}
-    write_checkpoint(path, {f"model.{key}": value for key, value in state.items()}, facts)
-    return path, len(state)
 
 
-def _fitting(file: Path, foreign: Foreign, network: SpikingNetwork) -> dict[str, Any]:
-    try:
-        return as_ours(foreign, network)
-    except CheckpointError as error:
-        raise CheckpointError(f"{file} {error}") from None
-
-
-def _with_pixels(data: RecipeData, foreign: Foreign, settings: ImportSettings) -> RecipeData:
-    """Return the data with the mean and deviation the network was trained with, as far as known."""
+def _with_pixels(data: RecipeData, foreign: Foreign, mean: Sequence[float], std: Sequence[float]) -> RecipeData:
+    """Return the data with the mean and deviation that the network was trained with, as far as known."""
     channels = len(data.mean)
     released = foreign.layout == "released" and channels == len(MEAN)
-    mean = list(settings.mean) or (list(MEAN) if released else data.mean)
-    std = list(settings.std) or (list(STD) if released else data.std)
+    mean = list(mean or (MEAN if released else data.mean))
+    std = list(std or (STD if released else data.std))
     usable = all(map(math.isfinite, (*mean, *std))) and all(value > 0 for value in std)
     if len(mean) != channels or len(std) != channels or not usable:
         raise RecipeError(

@@ -46,20 +46,21 @@ class Foreign:
 
 def read_foreign(state: Mapping[str, Tensor], layout: str = "") -> Foreign:
     """Sort a state dict; every entry must be recognised."""
-    wrapped = is_wrapped(state)
+    wrapped, wrong = is_wrapped(state), list[str]()
     left = {name.removeprefix(WRAPPER) if wrapped else name: value for name, value in state.items()}
-    norms = _norms(left)
-    steps = {name: len(rows["weight"]) for name, rows in norms.items()}
-    if len(set(steps.values())) != 1:
-        said = ", ".join(f"{name} {count}" for name, count in steps.items()) or "none"
-        raise CheckpointError(f"norms must have one number of steps T, each its own module at every step; found {said}")
+    norms = _norms(left, wrong)
     synapses = {name: left.pop(name) for name in [*left] if name.endswith(".weight") and left[name].ndim in (2, 4)}
-    leak = _leak(left)
-    if left:
+    leak = _leak(left, wrong)
+    steps = {name: len(rows["weight"]) for name, rows in norms.items()}
+    if not wrong and len(set(steps.values())) != 1:
+        said = ", ".join(f"{name} {count}" for name, count in steps.items()) or "none"
+        wrong.append(f"norms must have one number of steps T, each its own module at every step; found {said}")
+    elif not wrong and left:
         listed = ", ".join(list(left)[:5])
-        raise CheckpointError(
-            f"this library's BNTT networks have no counterpart of {len(left)} of the entries (no bias, no β): {listed}"
-        )
+        lacks = f"this library's BNTT networks have no counterpart of {len(left)} of the entries (no bias, no β)"
+        wrong.append(f"{lacks}: {listed}")
+    if wrong:
+        raise CheckpointError("; ".join(wrong[:5]))
     layout = layout or _layout_of([*norms], [*synapses])
     notes = [f"the prefix {WRAPPER!r} of every name was left out"] if wrapped else []
     return Foreign(layout, synapses, norms, next(iter(steps.values())), leak, notes)
@@ -72,21 +73,22 @@ def is_wrapped(state: Mapping[str, Tensor]) -> bool:
 
 def as_ours(foreign: Foreign, network: SpikingNetwork) -> dict[str, Tensor]:
     """Return the state dict of this network, with the weights, γ and statistics of the foreign one."""
-    blocks = [name for name, block in network.blocks.items() if isinstance(block, SpikingBlock)]
-    if len(blocks) != len(network.blocks):
-        raise CheckpointError("only networks that are a plain chain of layers can be imported")
+    blocks, expected = [*network.blocks], network.state_dict()
     found: dict[str, tuple[str, Tensor]] = {}
-    expected = network.state_dict()
-    for synapse, part, norm in (_by_name if foreign.layout == "released" else _by_order)(foreign, blocks):
+    if all(isinstance(block, SpikingBlock) for block in network.blocks.values()):
+        wrong, pairs = (_by_name if foreign.layout == "released" else _by_order)(foreign, blocks)
+    else:
+        wrong, pairs = ["only networks that are a plain chain of layers can be imported"], []
+    for synapse, part, norm in [] if wrong else pairs:
         found[_entry(expected, f"{part}.synapse", "weight")] = synapse, foreign.synapses[synapse]
         for theirs, value in foreign.norms[norm].items() if norm else ():
             found[_entry(expected, f"{part}.norm", "gamma" if theirs == "weight" else theirs)] = norm, value
-    wrong = [f"{name} has no counterpart in the file" for name in expected if name not in found]
-    for name, want in expected.items():
-        theirs, have = found.get(name, ("", want))
+    wrong = wrong or [f"{name} has no counterpart in the file" for name in expected if name not in found]
+    for name, (theirs, have) in found.items():
+        want = expected.get(name, have)
         if have.shape != want.shape or have.dtype != want.dtype:
             wrong.append(f"{theirs} is {have.dtype} {list(have.shape)}, {name} is {want.dtype} {list(want.shape)}")
-        elif theirs and name.endswith("running_var") and (have < 0).any():
+        elif name.endswith("running_var") and (have < 0).any():
             wrong.append(f"{theirs} holds a negative variance")
     if wrong:
         raise CheckpointError(f"does not fit this network ({len(wrong)} differences): {'; '.join(wrong[:5])}")
@@ -99,46 +101,53 @@ def _entry(expected: Mapping[str, Tensor], part: str, key: str) -> str:
     return inner[0] if len(inner) == 1 else f"{part}.{key}"
 
 
-def _norms(left: dict[str, Tensor]) -> dict[str, dict[str, Tensor]]:
-    """Take the norms out of a state dict, with their steps stacked."""
+def _norms(left: dict[str, Tensor], wrong: list[str]) -> dict[str, dict[str, Tensor]]:
+    """Take the norms out of a state dict, with their steps stacked; add what is wrong with them."""
     modules = [name.removesuffix(".running_mean") for name in left if name.endswith(".running_mean")]
     steps: dict[str, dict[int, str]] = {}
     for module in modules:
         match = re.fullmatch(r"(.*)\.(\d{1,6})", f".{module}", re.ASCII)
         if match is None:
-            raise CheckpointError(f"{module} is one norm for all steps: BNTT has one for each (NAME.0, NAME.1, ...)")
+            wrong.append(f"{module} is one norm for all steps: BNTT has one for each (NAME.0, NAME.1, ...)")
+            continue
         steps.setdefault(match[1].removeprefix("."), {})[int(match[2])] = module
     found = {}
     for name, rows in steps.items():
         missing = [f"{name}.{t}" for t in range(len(rows)) if t not in rows]
         missing += [f"{rows[t]}.{key}" for key in NORM for t in sorted(rows) if f"{rows[t]}.{key}" not in left]
         if missing:
-            raise CheckpointError(f"{len(missing)} entries are missing, the first is {missing[0]}")
+            wrong.append(f"{len(missing)} entries are missing, the first is {missing[0]}")
+            continue
         for t in rows:
             left.pop(f"{rows[t]}.{COUNT}", None)
         parts = {key: [left.pop(f"{rows[t]}.{key}") for t in range(len(rows))] for key in NORM}
-        for key, each in parts.items():
-            if len({(row.shape, row.dtype) for row in each}) != 1 or each[0].ndim != 1:
-                said = f"{name}.*.{key} are vectors of one length and type at every step"
-                raise CheckpointError(f"{said}, got {list(each[0].shape)} first")
+        uneven = [
+            f"{name}.*.{key} are vectors of one length and type at every step, got {list(each[0].shape)} first"
+            for key, each in parts.items()
+            if len({(row.shape, row.dtype) for row in each}) != 1 or each[0].ndim != 1
+        ]
+        wrong += uneven
+        if uneven:
+            continue
         found[name] = {key: torch.stack(each) for key, each in parts.items()}
     return found
 
 
-def _leak(left: dict[str, Tensor]) -> float | None:
+def _leak(left: dict[str, Tensor], wrong: list[str]) -> float | None:
     """Take the entries of snnTorch's neurons out of a state dict: one leak, a soft reset at θ = 1."""
     leaks: dict[str, float] = {}
     for neuron in [name.removesuffix(".beta") for name in left if name.endswith(".beta")]:
         beta = left.pop(f"{neuron}.beta")
         if beta.numel() != 1:
-            raise CheckpointError(f"{neuron}.beta is {list(beta.shape)}: one leak for all neurons is read")
+            wrong.append(f"{neuron}.beta is {list(beta.shape)}: one leak for all neurons is read")
+            continue
         leaks[neuron] = float(str(beta.numpy().reshape(())))  # 0.95, of the float32 next to it
         for key, expected in NEURON.items():
             value = left.pop(f"{neuron}.{key}", None)
             if value is not None and (value.numel() != 1 or float(value) != expected):
-                raise CheckpointError(f"{neuron}.{key} is {value.tolist()}: only {expected:g} is read")
+                wrong.append(f"{neuron}.{key} is {value.tolist()}: only {expected:g} is read")
     if len(set(leaks.values())) > 1:
-        raise CheckpointError(f"neurons have different leaks ({leaks}): one for all is read")
+        wrong.append(f"neurons have different leaks ({leaks}): one for all is read")
     return next(iter(leaks.values()), None)
 
 
@@ -154,29 +163,26 @@ def norm_of_released(block: str) -> str:
     return "bntt_fc" if block == "fc1" else block.replace("conv", "bntt")
 
 
-Triples = list[tuple[str, str, str]]
-"""The foreign name of weights, our part, and the foreign name of its norm, "" for the readout."""
+Pairs = tuple[list[str], list[tuple[str, str, str]]]
+"""What is wrong; and the foreign name of weights, our part, and the foreign name of its norm, "" for the readout."""
 
 
-def _by_name(foreign: Foreign, blocks: list[str]) -> Triples:
+def _by_name(foreign: Foreign, blocks: list[str]) -> Pairs:
     """Pair conv1 with bntt1, conv2 with bntt2, ...; fc1 with bntt_fc; fc2 is the readout."""
     found = [(f"{name}.weight", f"blocks.{name}", norm_of_released(name)) for name in blocks]
     wanted = [*(synapse for synapse, _, _ in found), "fc2.weight", *(norm for _, _, norm in found)]
     there = [*foreign.synapses, *foreign.norms]
     wrong = [f"{name} is missing" for name in wanted if name not in there]
     wrong += [f"{name} is unexpected" for name in there if name not in wanted]
-    if wrong:
-        raise CheckpointError(f"has other layers ({len(wrong)} differences): {'; '.join(wrong[:5])}")
-    return [*found, ("fc2.weight", "readout", "")]
+    return wrong, [*found, ("fc2.weight", "readout", "")]
 
 
-def _by_order(foreign: Foreign, blocks: list[str]) -> Triples:
+def _by_order(foreign: Foreign, blocks: list[str]) -> Pairs:
     """Pair weights and norms with layers in order; the last weights are the readout's."""
-    synapses, norms = [*foreign.synapses], [*foreign.norms]
+    synapses, norms, wrong = [*foreign.synapses], [*foreign.norms], list[str]()
     if len(synapses) != len(blocks) + 1 or len(norms) != len(blocks):
-        raise CheckpointError(
-            f"has {len(synapses)} weights and {len(norms)} norms, this network {len(blocks) + 1} and {len(blocks)}: "
-            f"{', '.join(synapses[:12])}; {', '.join(norms[:12])}"
-        )
+        has = f"it has {len(synapses)} weights and {len(norms)} norms"
+        names = f"{', '.join(synapses[:12])}; {', '.join(norms[:12])}"
+        wrong.append(f"{has}, this network {len(blocks) + 1} and {len(blocks)}: {names}")
     parts = [*(f"blocks.{name}" for name in blocks), "readout"]
-    return list(zip(synapses, parts, [*norms, ""], strict=True))
+    return wrong, list(zip(synapses, parts, [*norms, ""], strict=False))
