@@ -66,9 +66,9 @@ def test_which_keys_may_differ(change, keys, allowed):
 @each_row(
     ("notes", "message"),
     [
-        ({}, "does not say which recipe it was trained with"),
-        ({"recipe": "x = = 1"}, "cannot be used by this version .*: train it again"),
-        ({"recipe": "seed = -1"}, "cannot be used by this version .*: train it again"),
+        ({}, r"it lacks 'recipe'\): train it again"),
+        ({"recipe": "x = = 1"}, r"cannot be used \(.*\): train it again"),
+        ({"recipe": "seed = -1"}, r"cannot be used \(.*\): train it again"),
     ],
 )
 def test_checkpoints_without_a_recipe(notes, message):
@@ -99,13 +99,13 @@ def test_the_same_data_passes(tmp_path):
     ("content", "message"),
     [
         (None, "environment.json is missing"),
-        (b"", "environment.json cannot be read"),
-        (b"\xff\xfe", "environment.json cannot be read"),
-        (b"[" * 100_000, r"environment.json cannot be read \(lists or tables are nested too deep"),
-        (b"[1]", "holds no checksums of the data"),
-        (b"{}", "holds no checksums of the data"),
-        (b'{"data": "Fashion-MNIST"}', "holds no checksums of the data"),
-        (b'{"data": {"sha256": "1a"}}', "holds no checksums of the data"),
+        (b"", "environment.json cannot be used"),
+        (b"\xff\xfe", "environment.json cannot be used"),
+        (b"[" * 100_000, r"environment.json cannot be used \(lists or tables are nested too deep"),
+        (b"[1]", r"environment.json cannot be used \(.*\): only it says which data"),
+        (b"{}", r"environment.json cannot be used \(.*\): only it says which data"),
+        (b'{"data": "Fashion-MNIST"}', r"environment.json cannot be used \(.*\): only it says which data"),
+        (b'{"data": {"sha256": "1a"}}', r"environment.json cannot be used \(.*\): only it says which data"),
         (b'{"data": {"sha256": {"train": "9"}}}', "was trained on other data than this: .* now it is mnist /x"),
     ],
 )
@@ -154,7 +154,7 @@ def test_a_damaged_exit(run, text):
 def test_no_exit_and_no_weights(run):
     (run.path / "exit.json").unlink()
     run.best.unlink()
-    with pytest.raises(CheckpointError, match="keeps no exit"):
+    with pytest.raises(CheckpointError, match=r"exit\.json is missing: choose one: bntt exit"):
         saved_exit(run, 3)
-    with pytest.raises(CheckpointError, match=r"best\.safetensors cannot be read"):
+    with pytest.raises(CheckpointError, match=r"best\.safetensors is missing"):
         weights_hash(run)

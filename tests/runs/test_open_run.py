@@ -206,7 +206,7 @@ def test_an_environment_that_does_not_say_what_the_images_are_like(edit, trained
     copy = shutil.copytree(trained[2].path, tmp_path / "demo")  # one for every row: rows share a fixture
     change(copy / "environment.json", lambda facts: edit(facts["data"]))
     with pytest.raises(
-        CheckpointError, match=r"(?s)environment.json does not say what the images are like .*put the file"
+        CheckpointError, match=r"(?s)environment.json cannot be used .*says what the images are like; put it"
     ):
         load_run(copy)
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -186,7 +186,17 @@ def restore_thresholds(model: SpikingClassifier, recipe: Recipe, facts: Mapping[
     """Set the thresholds stored in a checkpoint, if the recipe is of a converted network."""
     if not recipe.convert.ann:
         return
-    try:
+    with usable(checkpoint, "it must say the thresholds of the converted network"):
         set_thresholds(model.network, facts["conversion"]["thresholds"])
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise CheckpointError(f"{checkpoint} lacks the thresholds of the converted network ({error})") from None
+
+
+@contextmanager
+def usable(file: Path, remedy: str) -> Iterator[None]:
+    """Turn an error in reading or using a file of a run into a CheckpointError that names the file and a remedy."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise CheckpointError(f"{file} is missing: {remedy}") from None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RuntimeError) as error:
+        said = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
+        raise CheckpointError(f"{file} cannot be used ({said}): {remedy}") from None

@@ -20,7 +20,7 @@ from bntt.models import MODELS
 from bntt.models.spiking import as_built
 from bntt.nn import SpikingClassifier
 from bntt.nn.network.classifier import touched_parts
-from bntt.runs.directory import RunDirectory
+from bntt.runs.directory import RunDirectory, usable
 from bntt.runs.recipe.build import for_measuring
 from bntt.runs.recipe.file import Recipe, RecipeError, key_in, load_recipe, parse_recipe, values_of
 
@@ -37,14 +37,8 @@ EXIT = "exit.json"
 
 def trained_recipe(facts: Mapping[str, Any], checkpoint: Path) -> Recipe:
     """Return the recipe that a checkpoint was trained with, from its facts."""
-    try:
+    with usable(checkpoint, "train it again"):
         return parse_recipe(tables_of(facts["recipe"]), stored=True)
-    except KeyError:
-        raise CheckpointError(f"{checkpoint} does not say which recipe it was trained with: train it again") from None
-    except (ValueError, TypeError, AttributeError) as error:
-        raise CheckpointError(
-            f"the recipe that {checkpoint} was trained with cannot be used by this version ({error}): train it again"
-        ) from None
 
 
 def recipe_changes(recipe: Recipe, trained: Recipe) -> dict[str, tuple[Any, Any]]:
@@ -166,25 +160,15 @@ def check_same_data(run: Path, manifest: Manifest) -> None:
 def trained_on(run: Path) -> dict[str, Any]:
     """Return the manifest of a run's data, checksums included, as the run recorded it."""
     file = run / "environment.json"
-    again = "so nothing says whether this is the data that it was trained on: put the file back, or train again"
-    try:
-        facts = read_json(file)
-    except FileNotFoundError:
-        raise CheckpointError(f"{file} is missing, {again}") from None
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{file} cannot be read ({error}), {again}") from None
-    first = facts.get("data") if isinstance(facts, dict) else None
-    if not isinstance(first, dict) or not isinstance(first.get("sha256"), dict):
-        raise CheckpointError(f"{file} holds no checksums of the data, {again}")
-    return first
+    with usable(file, "only it says which data the run was trained on; put it back, or train again"):
+        first: dict[str, Any] = read_json(file)["data"]
+        return first | {"sha256": {**first["sha256"]}}
 
 
 def weights_hash(run: RunDirectory) -> str:
     """Return the SHA-256 of the best epoch's file."""
-    try:
+    with usable(run.best, "put it back, or train again"):
         return digest(run.best)
-    except OSError as error:
-        raise CheckpointError(f"{run.best} cannot be read: {error.strerror or error}") from None
 
 
 def began_with_others(evaluation: Mapping[str, Any], source: RunDirectory) -> bool:
@@ -197,19 +181,14 @@ def saved_exit(run: RunDirectory, num_steps: int) -> int:
     """Return the number of steps after which the exit stored with a run stops."""
     path = run.path / EXIT
     again = f"choose one: bntt exit {run.path} (of a network with a γ for each step)"
-    try:
+    with usable(path, again):
         kept: Any = read_json(path)
         steps, weights, data = kept["steps"], kept["weights_sha256"], kept["data_sha256"]
         if type(steps) is not int or not 1 <= steps <= num_steps:
             raise ValueError(f"steps is {steps!r}, of {num_steps}")
-    except FileNotFoundError:
-        raise CheckpointError(f"{run.path} keeps no exit (there is no {EXIT}): {again}") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(f"{path} cannot be used ({error}): {again}") from None
-    if data != trained_on(run.path)["sha256"]:
-        raise CheckpointError(f"the exit in {path} was chosen for other data than the run was trained on: {again}")
-    if weights != weights_hash(run):
-        raise CheckpointError(f"the exit in {path} was chosen for other weights than the run has now: {again}")
+    other = "data" if data != trained_on(run.path)["sha256"] else "weights" if weights != weights_hash(run) else ""
+    if other:
+        raise CheckpointError(f"the exit in {path} was chosen for other {other} than the run has now: {again}")
     return steps
 
 

@@ -17,9 +17,9 @@ from bntt.data.prepared import manifest_from
 from bntt.data.samples import fair_order, how_chosen, same_images
 from bntt.doors import OldName
 from bntt.engine.kernels import BackendError
-from bntt.io.checkpoint import CheckpointError, read_facts
+from bntt.io.checkpoint import read_facts
 from bntt.nn import SpikingClassifier
-from bntt.runs.directory import RunDirectory, find_run, load_best
+from bntt.runs.directory import RunDirectory, find_run, load_best, usable
 from bntt.runs.evaluation import evaluate_loaded, retiming_of
 from bntt.runs.from_python import load_samples, model_of
 from bntt.runs.identity import (
@@ -265,16 +265,16 @@ def load_run(
     own = model is not None or not (recipe.network.name and recipe.encoder.name)
     if own and any(key.startswith("compute.") for key in changed):
         raise RecipeError(f"-s compute: {run.path} has a model of your own: set its model.network.compute in Python")
-    if model is None and recipe.data.name:
-        try:
-            model = build_model(for_measuring(recipe), like, device)
-        except BackendError as error:
-            if "bfloat16" in str(error):
-                error.add_note("in float32: -s compute.precision=fp32 (in Python, overrides= of load_run)")
-            raise
-    elif not recipe.data.name:
-        model = model_of(run.path, for_measuring(recipe), read_facts(best), device, model)
-    assert model is not None
+    measured = for_measuring(recipe)
+    try:
+        if not recipe.data.name:
+            model = model_of(run.path, measured, read_facts(best), device, model)
+        elif model is None:
+            model = build_model(measured, like, device)
+    except BackendError as error:
+        if "bfloat16" in str(error):
+            error.add_note("in float32: -s compute.precision=fp32 (in Python, overrides= of load_run)")
+        raise
     model = model.to(device)
     facts = load_best(run, recipe, model, needs=("epoch",))
     shape = tuple(like.manifest.shape[-3:])
@@ -285,12 +285,8 @@ def load_run(
 def _stand_in(run: Path, recipe: Recipe) -> RecipeData:
     """Return blank samples like those of the run."""
     facts = trained_on(run)
-    try:
+    with usable(run / "environment.json", "only it says what the images are like; put it back, or train again"):
         return stand_in(recipe, manifest_from(facts))
-    except (ValueError, OverflowError, RuntimeError) as error:
-        raise CheckpointError(
-            f"{run}/environment.json does not say what the images are like ({error}): put the file back, or train again"
-        ) from None
 
 
 @dataclass(frozen=True)

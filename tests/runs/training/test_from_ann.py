@@ -169,8 +169,8 @@ def test_a_wish_to_stop_ends_it_between_two_batches(ann, tmp_path):
     ("tables", "message"),
     [
         ({"convert": {"ann": "nowhere"}}, "nowhere is not a run directory: train the ANN first"),
-        ({"network": {"width": 0.5}}, r"is vgg6 x0.25, the network of this recipe is vgg6 x0.5"),
-        ({"network": {"name": "mlp"}}, r"is vgg6 x0.25, the network of this recipe is mlp x0.25"),
+        ({"network": {"width": 0.5}}, r"has network\.width = 0.25, which must be 0.5"),
+        ({"network": {"name": "mlp"}}, r"has network\.name = 'vgg6', which must be 'mlp'"),
         ({"seed": 1}, "has seed = 0, which must be 1"),
         ({"data": {"validation": 0.2}}, r"has data.validation = 0.01, which must be 0.2"),
         ({"data": {"images": 30}}, r"has data.images = 0, which must be 30"),
@@ -185,14 +185,16 @@ def test_an_ann_that_does_not_fit_is_refused(ann, tables, message):
 
 
 def test_a_spiking_network_is_no_ann(converted):
-    with pytest.raises(RecipeError, match=r"is not an ANN, its network.neuron is 'lif'"):
+    with pytest.raises(RecipeError, match=r"has network\.neuron = 'lif', which must be 'relu'"):
         open_ann(becoming(converted[2]))
 
 
 def test_a_dead_layer_is_told_as_the_recipes_fault(ann, tmp_path):
     recipe = becoming(ann, convert={"steps": 1, "images": 1})
     run = new_run_directory("dead", tmp_path)
-    with pytest.raises(RecipeError, match=r"convert: the weighted input of layer '\w+' is never above 0"):
+    with pytest.raises(
+        RecipeError, match=r"convert: the largest weighted input of layer '\w+' is .*: the ANN's layer is dead"
+    ):
         list(train_run(recipe, tiny.parts(recipe), run))
 
 

@@ -29,7 +29,7 @@ from bntt.runs.environment import write_environment
 from bntt.runs.identity import rules_facts, trained_on
 from bntt.runs.open_run import LoadedRun, load_run
 from bntt.runs.parts import parts_facts
-from bntt.runs.recipe.build import build_encoder, build_model, facts_of, input_shape, training_loader
+from bntt.runs.recipe.build import build_encoder, build_model, input_shape, training_loader
 from bntt.runs.recipe.datasets import RecipeData, evaluation_loader
 from bntt.runs.recipe.file import Recipe, RecipeError, dump_recipe, parse_recipe
 from bntt.runs.recipe.schema import named_in_errors
@@ -178,36 +178,29 @@ def _of_every_step(ann: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> tupl
 
 def open_ann(recipe: Recipe, device: str = "cpu") -> LoadedRun:
     """Load the ANN that a recipe converts, after checking that it fits this network."""
-    place = recipe.convert.ann
+    place, network = recipe.convert.ann, recipe.network
     if not RunDirectory(Path(place)).recipe.is_file():
-        raise RecipeError(
-            f"convert.ann: {place} is not a run directory: train the ANN first, such as fashion-mnist-ann"
-        )
+        raise RecipeError(f"convert.ann: {place} is not a run directory: train the ANN first")
     loaded = load_run(place, device=device)
-    ann, network = loaded.recipe, recipe.network
-    if not facts_of(ann).is_ann:
-        raise RecipeError(
-            f'convert.ann: {place} is not an ANN, its network.neuron is {ann.network.neuron!r}, not "relu"'
-        )
-    if (ann.network.name, ann.network.width) != (network.name, network.width):
-        raise RecipeError(
-            f"convert.ann: {place} is {ann.network.name} x{ann.network.width:g}, the network of this recipe is "
-            f"{network.name} x{network.width:g}: they must be one plan"
-        )
-    wanted = encoder_facts_by_name(recipe.encoder.name).mean_code or recipe.encoder.name
+    ann = loaded.recipe
     same: dict[str, tuple[object, object]] = {
-        "encoder.name": (ann.encoder.name, wanted),
+        "network.neuron": (ann.network.neuron, "relu"),
+        "network.name": (ann.network.name, network.name),
+        "network.width": (ann.network.width, network.width),
+        "encoder.name": (
+            ann.encoder.name,
+            encoder_facts_by_name(recipe.encoder.name).mean_code or recipe.encoder.name,
+        ),
         "data.name": (ann.data.name, recipe.data.name),
         "data.validation": (ann.data.validation, recipe.data.validation),
         "data.images": (ann.data.images, recipe.data.images),
         "seed": (ann.seed, recipe.seed),
     }
-    for key, (its, ours) in same.items():
-        if its != ours:
-            raise RecipeError(
-                f"convert.ann: {place} has {key} = {its!r}, which must be {ours!r} for this recipe: the same images "
-                f"must be held out, and mean the same"
-            )
+    if wrong := [f"{key} = {its!r}, which must be {ours!r}" for key, (its, ours) in same.items() if its != ours]:
+        raise RecipeError(
+            f"convert.ann: {place} has {'; '.join(wrong)} for this recipe: an ANN of the same plan, which held out the "
+            f"same images"
+        )
     return loaded
 
 

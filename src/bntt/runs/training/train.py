@@ -14,11 +14,11 @@ import torch
 from bntt.analysis import Evaluation, evaluate, health, stepwise_norms
 from bntt.data import SampleLoader
 from bntt.engine import synapse
-from bntt.io.checkpoint import CheckpointError, write_checkpoint
+from bntt.io.checkpoint import write_checkpoint
 from bntt.io.files import write_json_lines, write_whole
 from bntt.io.lock import hold_run
 from bntt.nn.kinds import step_gamma
-from bntt.runs.directory import RunDirectory, restore_thresholds
+from bntt.runs.directory import RunDirectory, restore_thresholds, usable
 from bntt.runs.environment import write_environment
 from bntt.runs.evaluation import combine_evaluations
 from bntt.runs.identity import check_same_network, lasting, rules_facts
@@ -134,10 +134,8 @@ class TrainingRun:
         if kept != "auto" and not changed.keys() & {"compute.recompute", "compute.backend"}:
             network.compute = replace(network.compute, recompute=kept)
         synapse.remember(facts["compute"]["crossovers"])
-        try:
+        with usable(found.path, "go on as the run began, or start a new one"):
             session.load(found.checkpoint.tensors, facts["session"])
-        except (ValueError, KeyError, TypeError, RuntimeError) as error:
-            raise CheckpointError(f"{found.path} does not fit this run: {error}") from None
         self.keep_initial_facts(facts, found.path)
         self.epochs_done, self.rows = facts["epochs_done"], facts["lines"]
         self.began = time.monotonic() - facts["seconds"]
