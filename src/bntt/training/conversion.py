@@ -67,11 +67,12 @@ def convert(
         }
         return SpikingNetwork(blocks, Readout(readout)).eval()
     check_network(ann, "convert", " or an nn.Sequential")
-    for name, block in ann.blocks.items():
-        if why := _why_not(block):
-            raise ValueError(f"layer {name!r} cannot be converted: {why}")
+    refused = {f"layer {name!r}": why for name, block in ann.blocks.items() if (why := _why_not(block))}
     if type(ann.readout) is not Readout:
-        raise ValueError(f"the readout is a {type(ann.readout).__name__}, only a Readout can be converted")
+        refused["the readout"] = f"it is a {type(ann.readout).__name__}, no Readout"
+    if refused:
+        place, why = next(iter(refused.items()))
+        raise ValueError(f"{place} cannot be converted: {why}")
     made = copy.deepcopy(ann)
     for block in made.blocks.values():
         block.lif = LIF(1.0, rule=rule, reset=reset)
@@ -109,6 +110,9 @@ WAY_OUT: dict[tuple[type[nn.Module], ...], str] = {
 }
 
 
+NO_COUNTERPART = "is not weights, ReLU, average pooling or flattening: take one of these"
+
+
 class ReadLayer(NamedTuple):
     """A hidden layer: the name of its weights, with dots replaced by underscores, and the pooling after its ReLU."""
 
@@ -135,21 +139,23 @@ def read_sequential(ann: nn.Sequential) -> tuple[list[ReadLayer], nn.Module]:
             pools.append([])
             is_open = False
         else:
-            raise _cannot(
-                name, part, f"follows the weights {weights[-1][0]!r}, where a ReLU must be" if is_open else ""
-            )
-    if not is_open:
-        raise ValueError("the ANN ends without an output layer: its last part must be weights, nn.Linear or nn.Conv2d")
-    (*hidden, (_, readout)), (first, *pools) = weights, pools
-    if not hidden:
-        raise ValueError(f"the ANN of {len(ann)} parts has no hidden layer, weights with a ReLU after them")
-    layers = list[ReadLayer]()
-    for (name, synapse), pool in zip(hidden, pools, strict=True):
-        if (taken := name.replace(".", "_")) in [one.name for one in layers]:
-            raise ValueError(f"{name!r} and another part would both be layer {taken!r}: give one another name")
-        synapse = nn.Sequential(*first, synapse) if first and not layers else synapse
-        layers.append(ReadLayer(taken, synapse, nn.Sequential(*pool) if len(pool) > 1 else next(iter(pool), None)))
-    return layers, readout
+            why = next((way for kind, way in WAY_OUT.items() if isinstance(part, kind)), "")
+            place = f"follows the weights {weights[-1][0]!r}, where a ReLU must be" if is_open else NO_COUNTERPART
+            raise _cannot(name, part, why or place)
+    hidden, (first, *pools) = weights[:-1], pools
+    names = [name.replace(".", "_") for name, _ in hidden]
+    twice = next((name for name in names if names.count(name) > 1), "")
+    if not is_open or not hidden or twice:
+        wrong = f"has two parts that would both be layer {twice!r}: give one another name"
+        if not is_open:
+            wrong = "ends without an output layer: its last part must be weights, nn.Linear or nn.Conv2d"
+        elif not hidden:
+            wrong = f"of {len(ann)} parts has no hidden layer, weights with a ReLU after them"
+        raise ValueError(f"the ANN {wrong}")
+    synapses = [synapse for _, synapse in hidden]
+    synapses[0] = nn.Sequential(*first, synapses[0]) if first else synapses[0]
+    after = [nn.Sequential(*pool) if len(pool) > 1 else next(iter(pool), None) for pool in pools]
+    return [ReadLayer(*layer) for layer in zip(names, synapses, after, strict=True)], weights[-1][1]
 
 
 def _parts(module: nn.Sequential, under: str) -> Iterator[tuple[str, nn.Module]]:
@@ -173,19 +179,14 @@ def _folded(name: str, weights: Any, norm_name: str, norm: nn.BatchNorm1d | nn.B
         way = "torch.nn.utils.parametrize.remove_parametrizations first"
         raise _cannot(name, weights, f"{why}, and {norm_name!r} would be folded into it: {way}")
     if norm.running_mean is None:
-        raise ValueError(
-            f"{norm_name!r}, a {type(norm).__name__}, has no running statistics to fold into {name!r}: "
-            f"train it with track_running_stats=True"
-        )
+        raise _cannot(norm_name, norm, f"has no running statistics for {name!r}: train with track_running_stats=True")
     for part, value in (("weight", 1.0), ("bias", 0.0)):  # a copy; after nn.Linear, PyTorch's function needs them
         if getattr(norm, part) is None:
             setattr(norm, part, nn.Parameter(torch.full_like(norm.running_mean, value)))
     return fuse_conv_bn_eval(weights, norm) if isinstance(weights, nn.Conv2d) else fuse_linear_bn_eval(weights, norm)
 
 
-def _cannot(name: str, part: nn.Module, why: str = "") -> ValueError:
-    known = next((way for kind, way in WAY_OUT.items() if isinstance(part, kind)), "")
-    why = known or why or "is not weights, ReLU, average pooling or flattening: take one of these"
+def _cannot(name: str, part: nn.Module, why: str) -> ValueError:
     return ValueError(f"{name!r}, a {type(part).__name__}, cannot be converted: it {why}")
 
 
@@ -271,13 +272,10 @@ def balancing(
             before[name], model = block, SpikingClassifier(encoder, up_to)
             largest = _largest(model, batches, {"seed": seed, "draw": draw}, progress)
             if not 0 < largest < math.inf:
-                why = f"{largest} at most: weights or samples are not finite, or too large"
-                if largest <= 0:
-                    why = (
-                        f"never above 0 ({largest:.4g} at most), so that it would never fire: the ANN's layer is dead, "
-                        f"train it again; or balance with more samples"
-                    )
-                raise ValueError(f"the weighted input of layer {name!r} is {why}")
+                why = "the ANN's layer is dead, train it again; or balance with more samples"
+                if not largest <= 0:
+                    why = "weights or samples are not finite, or too large"
+                raise ValueError(f"the largest weighted input of layer {name!r} is {largest:.4g}: {why}")
             thresholds[name] = largest
             set_thresholds(network, thresholds, biases=True)
             yield name, scale * largest

@@ -75,7 +75,7 @@ def test_a_norm_without_affine_is_folded_and_names_do_not_meet(rng):
         two.extend([nn.ReLU(), nn.Linear(4, 2)])
     x = torch.rand(5, 4, generator=rng)
     torch.testing.assert_close(convert(plain).blocks["0"].synapse(x), plain[:2](x))
-    with pytest.raises(ValueError, match="'a_0' and another part would both be layer 'a_0'"):
+    with pytest.raises(ValueError, match="two parts that would both be layer 'a_0'"):
         convert(two)
 
 
@@ -100,7 +100,7 @@ HOOKED.register_forward_hook(lambda module, args, out: None)
         (SpikingNetwork({"a": block(pool=nn.MaxPool2d(2))}, Readout(nn.Identity())), "'a'.*average pooling"),
         (SpikingNetwork({"a": block(dropout=NoNorm())}, Readout(nn.Identity())), "'a'.*its dropout is NoNorm"),
         (SpikingNetwork({"a": block(lif=HOOKED)}, Readout(nn.Identity())), "'a' cannot be converted: .*has a hook"),
-        (SpikingNetwork({"a": block()}, Other(nn.Identity())), "the readout is a Other"),
+        (SpikingNetwork({"a": block()}, Other(nn.Identity())), "the readout cannot be converted: it is a Other"),
     ],
 )
 def test_what_cannot_be_converted_is_named(network, message):

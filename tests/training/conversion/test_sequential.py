@@ -105,7 +105,7 @@ HOOKED.register_forward_hook(lambda module, args, out: 2 * out)
         ([nn.Flatten(), nn.Linear(2, 2)], "no hidden layer"),
         (
             [nn.Linear(2, 2), nn.BatchNorm1d(2, track_running_stats=False), nn.ReLU(), nn.Linear(2, 2)],
-            "'1', a BatchNorm1d, has no running statistics",
+            "'1', a BatchNorm1d, cannot be converted: it has no running statistics",
         ),
     ],
 )
