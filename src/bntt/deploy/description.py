@@ -313,7 +313,7 @@ class Description:
         if len({node.name for node in self.nodes}) < len(self.nodes):
             raise DeployError(f"nodes need a name each, got {[node.name for node in self.nodes]}")
         for node, (neurons, _) in zip(self.nodes, self.shapes, strict=True):
-            with named(node):
+            with named(node.name):
                 if isinstance(node, Layer):
                     node.check(self.num_steps, neurons[0])
         if self.shapes[-1][1] != (len(self.classes), 1, 1):
@@ -355,7 +355,7 @@ class Description:
         """
         found, values = list[tuple[Shape, Shape]](), math.prod(self.image)
         for place, node in enumerate(self.nodes):
-            with named(node):
+            with named(node.name):
                 if not all(-1 <= read < place for read in node.inputs):
                     reads = list(node.inputs)
                     raise DeployError(f"it reads nodes {reads}, and is node {place}: it can read those before it")
@@ -370,12 +370,12 @@ class Description:
 
 
 @contextmanager
-def named(node: Node) -> Iterator[None]:
+def named(name: str) -> Iterator[None]:
     """Name the node in an error."""
     try:
         yield
     except DeployError as error:
-        raise DeployError(f"{node.name!r}: {error}") from None
+        raise DeployError(f"{name!r}: {error}") from None
 
 
 def to_tree(value: Any, arrays: dict[str, Array], place: str = "") -> Any:

@@ -92,7 +92,7 @@ class _Graph:
         self.nodes["input"] = self.nir.Input({"input": sizes})
         values = [_Value("input", made.image, len(sizes) == 1, encoder.kind == "poisson-unsigned")]
         for node in made.nodes:
-            with named(node):
+            with named(node.name):
                 values.append(self.node(node, [values[read + 1] for read in node.inputs]))
         self.nodes["output"] = self.nir.Output({"output": np.array(values[-1].sizes)})
         self.edges.append((values[-1].node, "output"))

@@ -26,6 +26,7 @@ from bntt.deploy.description import (
     Shape,
     Sum,
     Weights,
+    named,
     typed,
 )
 from bntt.deploy.errors import BundleError, DeployError
@@ -92,7 +93,9 @@ def read(path: Path) -> dict[str, Any]:
     try:
         told = subprocess.run(command, input=payload, capture_output=True, env=here, timeout=2 * hdf5.SECONDS)
     except subprocess.TimeoutExpired:
-        raise BundleError(f"{path} is no NIR graph: opening it took more than {2 * hdf5.SECONDS} seconds") from None
+        told = subprocess.CompletedProcess(
+            command, 3, b"", f"opening it took more than {2 * hdf5.SECONDS} seconds".encode()
+        )
     if told.returncode == 0:
         return unpacked(told.stdout)
     said = told.stderr.decode("utf-8", "replace").strip()
@@ -165,76 +168,64 @@ class Node:
         """The nodes before it, in the order of the edges, without feedback."""
         self.read_by: list[str] = []
 
-    def wrong(self, why: str) -> DeployError:
-        """Return the error that names this node."""
-        return DeployError(f"{self.name!r} ({self.type}): {why}")
+    def check(self, fits: Any, why: str) -> None:
+        """Refuse the graph, naming this node, unless it fits."""
+        if not fits:
+            raise DeployError(f"{self.name!r} ({self.type}): {why}")
 
-    def array(self, field: str, *dims: int) -> Array:
-        """Return a field of floating point numbers with one of these numbers of dimensions, by default any."""
-        return self._floats(field, self.fields.get(field), dims)
+    def numbers(self, what: str, value: Any, wanted: str, fits: Callable[[Array], Any]) -> Array:
+        """Return finite floating point numbers that fit; only arrays and lists of numbers are read."""
+        if hasattr(value, "detach"):  # Norse and snnTorch put PyTorch's tensors into graphs in memory
+            value = value.detach().cpu().numpy()
+        if isinstance(value, list | tuple) and all(isinstance(one, int | float | np.number) for one in value):
+            value = np.array(value)
+        readable = isinstance(value, np.ndarray | np.number | int | float)
+        found: Array = np.asarray(value if readable else type(value).__name__)
+        finite = found.dtype.kind in "fiu" and 0 < found.size <= MOST_VALUES and np.isfinite(found).all()
+        told = f"{found.tolist()!r:.80}" if found.size < 5 else f"{found.dtype} {list(found.shape)}"
+        self.check(finite and fits(found), f"its {what} is {told}, expected {wanted}, all finite")
+        return found if found.dtype.kind == "f" and found.dtype.itemsize > 2 else found.astype(np.float32)
+
+    def array(self, field: str, dims: int) -> Array:
+        """Return a field of numbers in so many dimensions."""
+        return self.numbers(field, self.fields.get(field), f"numbers in {dims} dimensions", lambda v: v.ndim == dims)
 
     def note(self, field: str, *shapes: tuple[int, ...]) -> Array | None:
         """Return an array of its metadata, which has one of these shapes; None: it has none of this name."""
         if field not in self.notes:
             return None
-        found = self._floats(f"metadata {field}", self.notes[field], ())
-        if found.shape not in shapes:
-            wanted = " or ".join(str(list(shape)) for shape in shapes)
-            raise self.wrong(f"its metadata {field} is {list(found.shape)}, expected {wanted}")
-        return found
+        wanted = " or ".join(str(list(shape)) for shape in shapes)
+        return self.numbers(f"metadata {field}", self.notes[field], wanted, lambda v: v.shape in shapes)
 
-    def _floats(self, what: str, value: Any, dims: Sequence[int]) -> Array:
-        if hasattr(value, "detach"):  # Norse and snnTorch put PyTorch's tensors into graphs in memory
-            value = value.detach().cpu().numpy()
-        if isinstance(value, list | tuple) and all(isinstance(one, int | float | np.number) for one in value):
-            value = np.array(value)
-        if not isinstance(value, np.ndarray | np.number | int | float):
-            raise self.wrong(f"it has no {what}" if value is None else f"its {what} is no array of numbers")
-        found: Array = np.asarray(value)
-        if found.dtype.kind not in "fiu" or (dims and found.ndim not in dims):
-            raise self.wrong(f"its {what} is {found.dtype} {list(found.shape)}, which it cannot be")
-        found = found if found.dtype.kind == "f" and found.dtype.itemsize > 2 else found.astype(np.float32)
-        if found.size == 0 or found.size > MOST_VALUES or not np.isfinite(found).all():
-            raise self.wrong(f"its {what} {list(found.shape)} is empty, too large, or has numbers that are not finite")
-        return found
-
-    def one(self, field: str) -> float:
-        """Return a field whose numbers are all the same."""
-        values = self.array(field)
-        if (values != values.flat[0]).any():
-            raise self.wrong(f"its {field} is {values.min():g} to {values.max():g}, and one number is needed")
-        return float(values.flat[0])
-
-    def by_channel(self, field: str, sizes: tuple[int, ...], default: float | None = None) -> Array:
+    def by_channel(self, field: str, sizes: tuple[int, ...] = ()) -> Array:
         """Return a field of one number per neuron as float64 ``[1, C]``, or ``[1, 1]`` if all are the same."""
-        if default is not None and self.fields.get(field) is None:
-            return np.full((1, 1), default)
-        values = self.array(field).astype(np.float64)
-        if values.size == 1 or (values == values.flat[0]).all():
-            return values.reshape(-1)[:1, None]
-        if values.shape != sizes:
-            raise self.wrong(f"its {field} is {list(values.shape)}, and its neurons are {list(sizes)}")
-        rows = values.reshape(len(values), -1)
-        if (rows != rows[:, :1]).any():
-            raise self.wrong(f"its {field} differs within a channel, and only channels may differ")
-        return rows[:, 0][None]
 
-    def pair(self, field: str, lowest: int) -> tuple[int, int]:
+        def fits(v: Array) -> bool:
+            rows = v.reshape(len(v), -1) if v.shape == sizes != () else v.reshape(1, -1)
+            return bool((rows == rows[:, :1]).all())
+
+        wanted = f"one number{f' for all neurons, or for each channel of {list(sizes)}' if sizes else ''}"
+        values = self.numbers(field, self.fields.get(field), wanted, fits).astype(np.float64)
+        same = values.size == 1 or (values == values.flat[0]).all()
+        return values.reshape(1 if same else len(values), -1)[:, 0][None]
+
+    def whole(self, field: str, wanted: str, sizes: Sequence[int], lowest: int = 1) -> tuple[int, ...]:
+        """Return a field of so many whole numbers, none below the lowest."""
+
+        def fits(v: Array) -> Any:
+            return v.ndim < 2 and v.size in sizes and (v == np.rint(v)).all() and v.min() >= lowest
+
+        values = self.numbers(field, self.fields.get(field), wanted, fits)
+        return tuple(int(min(one, MOST_VALUES)) for one in values.reshape(-1))
+
+    def pair(self, field: str, lowest: int = 1) -> tuple[int, int]:
         """Return a field of one whole number, or of two for height and width."""
-        values = self.array(field, 0, 1)
-        if values.size not in (1, 2) or (values != np.rint(values)).any() or not lowest <= values.min() <= values.max():
-            raise self.wrong(f"its {field} is {values.tolist()}: one or two whole numbers from {lowest} on are needed")
-        high, wide = (int(min(one, MOST_VALUES)) for one in np.broadcast_to(values.reshape(-1), 2))
-        return high, wide
+        values = self.whole(field, f"one or two whole numbers from {lowest} on", (1, 2), lowest)
+        return values[0], values[-1]
 
-    def sizes(self, field: str) -> tuple[int, ...]:
-        """Return a shape, ``[C, H, W]`` or ``[F]``."""
-        values = self.array(field, 1)
-        if len(values) not in (1, 3) or (values != np.rint(values)).any() or values.min() < 1:
-            raise self.wrong(
-                f"its {field} is {values.tolist()}: one step of a sample is [C, H, W] or [F], and no batch"
-            )
-        return tuple(int(min(one, MOST_VALUES)) for one in values)
+    def sizes(self) -> tuple[int, ...]:
+        """Return the shape of an Input, ``[C, H, W]`` or ``[F]``."""
+        return self.whole("shape", "one step of a sample, [C, H, W] or [F], and no batch", (1, 3))
 
 
 def connected(graph: Mapping[str, Any]) -> dict[str, Node]:
@@ -244,8 +235,7 @@ def connected(graph: Mapping[str, Any]) -> dict[str, Node]:
         raise DeployError("it is no NIRGraph of nodes and edges")
     nodes = {str(name): Node(str(name), fields) for name, fields in named.items()}
     for node in nodes.values():
-        if node.type not in SUPPORTED:
-            raise node.wrong(f"the library has no such part, but {', '.join(SUPPORTED)}")
+        node.check(node.type in SUPPORTED, f"the library has no such part, but {', '.join(SUPPORTED)}")
     for edge in edges:
         if not isinstance(edge, list | tuple) or len(edge) != 2 or not {*map(str, edge)} <= nodes.keys():
             raise DeployError(f"an edge is {edge!r:.80}: it joins two nodes by their names")
@@ -263,8 +253,7 @@ def feedback(nodes: Mapping[str, Node]) -> dict[str, Node]:
             continue
         fires, membrane = nodes[scale.reads[0]], nodes[scale.read_by[0]]
         if fires.type == "Threshold" and membrane.type in ("LI", "I") and fires.reads == [membrane.name]:
-            if fires.name in found:
-                raise fires.wrong("two feedbacks reset it, and one can")
+            fires.check(fires.name not in found, "two feedbacks reset it, and one can")
             found[fires.name] = scale
             fires.read_by.remove(scale.name)
             membrane.reads.remove(scale.name)
@@ -282,8 +271,7 @@ def in_order(nodes: Mapping[str, Node], last: str, done: Callable[[Node], None])
                 closed.add(name)
                 done(nodes[name])
             continue
-        if name in open_:
-            raise nodes[name].wrong("a loop leads back to it that is no soft reset: LI, Threshold, Scale, LI")
+        nodes[name].check(name not in open_, "a loop leads back to it that is no soft reset: LI, Threshold, Scale, LI")
         open_.add(name)
         waiting += [read for read in reversed(nodes[name].reads) if read not in closed]
 
@@ -298,8 +286,8 @@ def padding_of(
     high, wide = (step * (size - 1) for step, size in zip(dilation, kernel, strict=True))
     if kind == "valid":
         return 0, 0
-    if kind != "same" or stride != (1, 1) or high % 2 or wide % 2:
-        raise node.wrong(f"its padding is {kind!r:.20}, which is not the same on both sides")
+    fits = kind == "same" and stride == (1, 1) and not (high % 2 or wide % 2)
+    node.check(fits, f"its padding is {kind!r:.20}, which is not the same on both sides")
     return high // 2, wide // 2
 
 
@@ -349,12 +337,11 @@ class _Reading:
                 f"the graph has {len(ins)} inputs, {len(outs)} outputs and {len(self.nodes)} nodes: one input, one "
                 f"output that one node leads to, and at most {MOST_NODES:,} nodes are needed"
             )
-        shape = ins[0].sizes("shape")
+        shape = ins[0].sizes()
         in_order(self.nodes, outs[0].name, self.take)
         beside = {scale.name for scale in self.resets.values()}
         for node in self.nodes.values():
-            if node.name not in self.drafts and node.name not in beside and node is not outs[0]:
-                raise node.wrong("it leads to no output")
+            node.check(node.name in {*self.drafts, *beside, outs[0].name}, "it leads to no output")
         return shape, self.closed(outs[0], self.drafts[outs[0].reads[0]]).shape[0]
 
     def take(self, node: Node) -> None:
@@ -362,11 +349,10 @@ class _Reading:
         if node.type == "Output":
             return
         if node.type == "Input":
-            shape = node.sizes("shape")
+            shape = node.sizes()
             draft = empty(-1, (shape[0], *(shape[1:] or (1, 1))), len(shape) == 1)  # type: ignore[arg-type]
-        elif not node.reads:
-            raise node.wrong("nothing leads to it")
         else:
+            node.check(node.reads, "nothing leads to it")
             read = [self.drafts[name] for name in node.reads]
             draft = TAKES[node.type](self, node, read[0] if len(read) == 1 else self.added(node, read))
         self.drafts[node.name] = draft if len(node.read_by) < 2 else self.closed(node, draft)
@@ -378,22 +364,18 @@ class _Reading:
         for number, one in enumerate(more):
             name = own if number == len(more) - 1 else f"{own}{number + 1}"
             self.made.append(Sum(name, (total.reads, one.reads)))
-            if one.shape != total.shape:
-                raise node.wrong(f"it adds up {list(total.shape)} and {list(one.shape)}")
+            node.check(one.shape == total.shape, f"it adds up {list(total.shape)} and {list(one.shape)}")
             total = empty(len(self.made) - 1, total.shape, total.flat)
         return total
 
     def closed(self, node: Node, draft: Draft) -> Draft:
         """Append a layer whose nodes are all read, and return the draft that reads it."""
-        if draft.gain != 1:
-            raise node.wrong("weights or neurons must follow the SumPool2d before it")
+        pooled = draft.gain != 1 or (draft.before and not draft.is_begun)
+        node.check(not pooled, "weights or neurons must follow the pooling before it")
         if not draft.is_begun:
-            if draft.before:
-                raise node.wrong("weights or neurons must follow the pooling before it")
             return draft
         size = self.steps, draft.shape[0]
-        if size[0] * size[1] > MOST_VALUES:
-            raise node.wrong(f"{size[0]} steps of {size[1]} channels are more than a network has")
+        node.check(size[0] * size[1] <= MOST_VALUES, f"a network has fewer than {size[0]} steps of {size[1]} channels")
         scale, shift = (np.array(np.broadcast_to(table, size)) for table in (draft.scale, draft.shift))
         kept = {one.name: getattr(draft, one.name) for one in fields(Layer)}
         self.made.append(Layer(**kept | {"scale": scale, "shift": shift}))
@@ -415,20 +397,18 @@ class _Reading:
         values, bias = node.array("weight", 4), node.array("bias", 1)
         if node.part == "norm" and (mine := self.of_layer(node, draft)).is_open:
             return self.normalised(node, mine, values[..., 0, 0], bias)
-        if draft.flat:
-            raise node.wrong("it reads features, and a convolution needs an image")
-        stride, dilation = node.pair("stride", 1), node.pair("dilation", 1)
+        node.check(not draft.flat, "it reads features, and a convolution needs an image")
+        stride, dilation = node.pair("stride"), node.pair("dilation")
         padding = padding_of(node, values.shape[2:], stride, dilation)
         kept = bias.astype(values.dtype) if bias.any() else None
-        return self.weighed(node, draft, Weights(values, kept, stride, padding, dilation, node.pair("groups", 1)[0]))
+        return self.weighed(node, draft, Weights(values, kept, stride, padding, dilation, node.pair("groups")[0]))
 
     def linear(self, node: Node, draft: Draft) -> Draft:
         """Take a Linear or an Affine: weights, or a norm."""
         values, bias = node.array("weight", 2), node.array("bias", 1) if node.type == "Affine" else None
         if node.part == "norm" and bias is not None and (mine := self.of_layer(node, draft)).is_open:
             return self.normalised(node, mine, values, bias)
-        if not draft.flat:
-            raise node.wrong("it reads an image: a Flatten must stand before it")
+        node.check(draft.flat, "it reads an image: a Flatten must stand before it")
         return self.weighed(node, draft, Weights(values, None if bias is None else bias.astype(values.dtype)))
 
     def weighed(self, node: Node, draft: Draft, weights: Weights) -> Draft:
@@ -436,18 +416,16 @@ class _Reading:
         draft = self.begun(node, draft)
         if draft.gain != 1:
             weights = replace(weights, values=weights.values * weights.values.dtype.type(draft.gain))
-        try:
+        with named(node.name):
             shape = weights.shape(draft.shape)
-        except DeployError as error:
-            raise node.wrong(str(error)) from None
         return replace(draft, weights=weights, shape=shape, flat=not weights.is_convolution, gain=1.0)
 
     def normalised(self, node: Node, draft: Draft, matrix: Array, shift: Array) -> Draft:
         """Add a norm of :func:`~bntt.deploy.export`: a diagonal map, and its tables if they change over time."""
         width, found = draft.shape[0], []
         scale = np.diagonal(matrix)
-        if matrix.shape != (width, width) or shift.shape != (width,) or (matrix != np.diag(scale)).any():
-            raise node.wrong("its metadata call it a norm, but it does not scale each channel by one number")
+        fits = matrix.shape == (width, width) and shift.shape == (width,) and (matrix == np.diag(scale)).all()
+        node.check(fits, "its metadata call it a norm, but it does not scale each channel by one number")
         for what, values in (("scale", scale), ("shift", shift)):
             table = node.note(what, (self.steps, width))
             if table is not None:
@@ -463,20 +441,18 @@ class _Reading:
         factor = node.by_channel("scale", draft.sizes)
         if (factor == 1).all():
             return draft
-        if draft.weights is None or not draft.is_open:
-            raise node.wrong(
-                "it scales what is no current of weights: a Scale must be between weights and their neurons"
-            )
+        fits = draft.weights is not None and draft.is_open
+        node.check(fits, "it scales what is no current of weights: a Scale must be between weights and their neurons")
         return replace(draft, scale=draft.scale * factor, shift=draft.shift * factor)
 
     def flattening(self, node: Node, draft: Draft) -> Draft:
         """Take a Flatten of the whole image."""
         first, last, dims = node.fields.get("start_dim"), node.fields.get("end_dim"), len(draft.sizes)
-        if first not in (0, -dims) or last not in (-1, dims - 1):
-            raise node.wrong(f"it flattens from {first} to {last}: all of {dims} dimensions must be, from 0 to -1")
+        fits = first in (0, -dims) and last in (-1, dims - 1)
+        node.check(fits, f"it flattens from {first} to {last}: all of {dims} dimensions must be, from 0 to -1")
         fires = [name for name in node.read_by if self.nodes[name].type in ("LIF", "IF", "LI", "I")]
-        if fires and draft.shape[1:] != (1, 1):
-            raise node.wrong(f"it flattens an image for the neurons {fires[0]!r}: flatten behind them, before a Linear")
+        fits = not fires or draft.shape[1:] == (1, 1)
+        node.check(fits, f"it flattens an image for the neurons {fires!r:.80}: flatten behind them, before a Linear")
         shape, gain = (int(np.prod(draft.shape)), 1, 1), draft.gain
         if draft.is_begun:
             draft = self.closed(node, replace(draft, gain=1.0))
@@ -484,15 +460,14 @@ class _Reading:
 
     def pooling(self, node: Node, draft: Draft) -> Draft:
         """Take an AvgPool2d, or a SumPool2d, which a Threshold after it turns into max pooling of spikes."""
-        size, stride, padding = node.pair("kernel_size", 1), node.pair("stride", 1), node.pair("padding", 0)
-        if stride != size or padding != (0, 0) or draft.flat:
-            raise node.wrong(f"it pools {size} by steps of {stride}, padded by {padding}: windows must be adjacent")
+        size, stride, padding = node.pair("kernel_size"), node.pair("stride"), node.pair("padding", 0)
+        fits = stride == size and padding == (0, 0) and not draft.flat
+        node.check(fits, f"it pools {size} by steps of {stride}, padded by {padding}: windows must be adjacent")
         pool, gain = Pool("average", size), draft.gain * (float(np.prod(size)) if node.type == "SumPool2d" else 1.0)
         if draft.is_begun and node.part == "before":
             draft = self.closed(node, draft)
         shape = pool.shape(draft.shape)
-        if min(shape) < 1:
-            raise node.wrong(f"it pools {size}, and reads {list(draft.shape)}")
+        node.check(min(shape) >= 1, f"it pools {size}, and reads {list(draft.shape)}")
         if not draft.is_begun:
             return replace(draft, before=(*draft.before, pool), shape=shape, gain=gain)
         return replace(draft, after=(*draft.after, pool), shape=shape, gain=gain)
@@ -500,28 +475,29 @@ class _Reading:
     def threshold(self, node: Node, draft: Draft) -> Draft:
         """Take a Threshold: of a sum of spikes, or of a membrane that it resets."""
         before = self.nodes[node.reads[0]]
-        if before.type == "SumPool2d" and node.one("threshold") == 0.5:
+        if before.type == "SumPool2d" and (node.by_channel("threshold") == 0.5).all():
             return self.largest(node, draft)
-        if before.type not in ("LI", "I"):
-            raise node.wrong("it must follow an LI or I, or be 0.5 and follow a SumPool2d of spikes")
-        if (back := self.resets.get(node.name)) is None:
-            raise node.wrong("its spikes reset nothing: a Scale must lead them back to the LI or I before it")
+        fits = before.type in ("LI", "I") and node.name in self.resets
+        node.check(fits, "it must follow an LI or I that a Scale resets, or be 0.5 and follow a SumPool2d of spikes")
+        back = self.resets[node.name]
         draft = self.fired(before, node, draft, "soft")
         assert draft.neurons is not None
         delayed = any(self.nodes[name].type == "Delay" for name in node.read_by)
         taken = draft.neurons.threshold * (1 if delayed else draft.neurons.leak) / self.received(before, draft)
-        if not np.allclose(back.by_channel("scale", draft.sizes), -taken, NEAR, 1e-12):
-            what = "its threshold, as a Delay follows" if delayed else "its leak times its threshold"
-            expected = f"expected minus {what}, over the gain of {before.name}: {-taken.flat[0]:g}"
-            raise back.wrong(f"it leads back {back.array('scale').flat[0]:g}, {expected}")
+        led, what = (
+            back.by_channel("scale", draft.sizes),
+            "threshold, as a Delay follows" if delayed else "leak times its threshold",
+        )
+        expected = f"expected minus its {what}, over the gain of {before.name}: {-taken.flat[0]:g}"
+        back.check(np.allclose(led, -taken, NEAR, 1e-12), f"it leads back {led.flat[0]:g}, {expected}")
         return draft
 
     def largest(self, node: Node, draft: Draft) -> Draft:
         """Turn the last sum pooling, of spikes, into max pooling."""
         *pools, last = draft.after or draft.before
         spikes = draft.neurons is not None if draft.after else self.gives_spikes(draft.reads)
-        if not spikes or any(pool.kind != "max" for pool in pools):
-            raise node.wrong("the SumPool2d before it must add up spikes, 0 or 1")
+        fits = spikes and all(pool.kind == "max" for pool in pools)
+        node.check(fits, "the SumPool2d before it must add up spikes, 0 or 1")
         draft, made = replace(draft, gain=draft.gain / float(np.prod(last.size))), (*pools, Pool("max", last.size))
         return replace(draft, after=made) if draft.after else replace(draft, before=made)
 
@@ -534,15 +510,16 @@ class _Reading:
 
     def membrane(self, node: Node, draft: Draft) -> Draft:
         """Take an LI or I: the Threshold after it completes the neurons."""
-        if [self.nodes[name].type for name in node.read_by] != ["Threshold"]:
-            raise node.wrong("a Threshold must follow it, and reset it through a Scale: the library has no other use")
+        fits = [self.nodes[name].type for name in node.read_by] == ["Threshold"]
+        node.check(fits, "a Threshold must follow it, and reset it through a Scale: the library has no other use")
         return draft
 
     def firing(self, node: Node, draft: Draft) -> Draft:
         """Take an LIF or IF."""
-        reset = node.by_channel("v_reset", draft.sizes, 0.0)
-        if reset.any():
-            raise node.wrong(f"its v_reset is {reset.min():g} to {reset.max():g}: the library's neurons reset to 0")
+        if node.fields.get("v_reset") is not None:
+            node.numbers(
+                "v_reset", node.fields["v_reset"], "0, to which the library's neurons reset", lambda v: not v.any()
+            )
         return self.fired(node, node, draft, "hard")
 
     def fired(self, node: Node, fires: Node, draft: Draft, reset: Literal["soft", "hard"]) -> Draft:
@@ -554,10 +531,8 @@ class _Reading:
         if node.type in ("LIF", "LI"):
             tau, rest = node.by_channel("tau", draft.sizes), node.by_channel("v_leak", draft.sizes)
             dt = self.dt
-            if rest.any() or (tau < dt * (1 - NEAR)).any():
-                raise node.wrong(
-                    f"its v_leak must be 0 and its tau at least dt = {dt:g}, a smaller one has no Euler step"
-                )
+            fits = not rest.any() and (tau >= dt * (1 - NEAR)).all()
+            node.check(fits, f"its v_leak must be 0 and its tau at least dt = {dt:g}, a smaller one has no Euler step")
             leak = np.maximum(0.0, 1 - dt / tau)
         gain = self.received(node, draft)
         held = fires.by_channel("threshold" if fires.type == "Threshold" else "v_threshold", draft.sizes)
@@ -567,8 +542,7 @@ class _Reading:
             if noted is not None:
                 agree(node, what, noted, table)
             tables.append(table if noted is None else noted.astype(np.float64))
-        if (tables[1] <= 0).any():
-            raise fires.wrong("its threshold must be above 0, or it fires at rest")
+        fires.check((tables[1] > 0).all(), "its threshold must be above 0, or it fires at rest")
         scale, shift = draft.scale if draft.gain == 1 else draft.scale * draft.gain, draft.shift
         if not np.allclose(gain, 1, NEAR, 0):
             scale, shift = scale * gain, shift * gain
@@ -583,11 +557,12 @@ class _Reading:
     def delay(self, node: Node, draft: Draft) -> Draft:
         """Take a Delay of one step after neurons: their spikes leave a step later."""
         before = self.nodes[node.reads[0]].type
-        if draft.neurons is None or before not in ("LIF", "IF", "Threshold") or len(node.reads) > 1:
-            raise node.wrong("it must stand behind neurons")
-        if draft.neurons.rule == "before" or not np.isclose(node.one("delay"), self.dt, NEAR, 0):
-            raise node.wrong(f"it must be one step, {self.dt:g} s, and one for each layer")
-        return replace(draft, neurons=replace(draft.neurons, rule="before"))
+        neurons, one = draft.neurons, np.isclose(node.by_channel("delay"), self.dt, NEAR, 0).all()
+        fits = one and before in ("LIF", "IF", "Threshold") and len(node.reads) == 1
+        node.check(
+            fits and neurons and neurons.rule != "before", f"it must delay neurons by one step, {self.dt:g} s, once"
+        )
+        return replace(draft, neurons=replace(neurons, rule="before"))  # type: ignore[type-var]
 
 
 TAKES: dict[str, Callable[[_Reading, Node, Draft], Draft]] = {
@@ -609,5 +584,5 @@ TAKES: dict[str, Callable[[_Reading, Node, Draft], Draft]] = {
 
 def agree(node: Node, what: str, noted: Array, held: Array) -> None:
     """Refuse metadata that does not match a node's numbers."""
-    if not np.allclose(noted, held, NEAR, 1e-12):
-        raise node.wrong(f"its metadata {what} and its numbers differ: one of them was changed elsewhere")
+    fits = np.allclose(noted, held, NEAR, 1e-12)
+    node.check(fits, f"its metadata {what} and its numbers differ: one of them was changed elsewhere")
