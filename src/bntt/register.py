@@ -1,4 +1,4 @@
-"""Decorators that register parts of your own, ``@bntt.register.norm("mine")``, for recipes and verbs.
+"""Decorators that register parts of your own, ``@bntt.register.norm("mine")``.
 
 Pass the file or package that defines them: ``bntt --with my_parts.py train recipe.toml``. Recipes and checkpoints
 cannot name code themselves (:mod:`bntt.runs.parts`). A name that is taken raises ValueError, as does a norm, neuron or
@@ -9,10 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from inspect import cleandoc, signature
-from typing import Any, Literal, TypeVar, get_type_hints
+from typing import Any, Literal, get_type_hints
 
-Definition = TypeVar("Definition", bound=Callable[..., Any])
-Decorator = Callable[[Definition], Definition]
+from bntt.registry import Decorator, Definition
 
 REGISTERED: dict[str, Callable[..., Any]] = {}
 """Parts registered here, by recipe key and name: ``"network.norm=mine"``."""
@@ -189,7 +188,7 @@ def dataset(name: str, *, licence: str, kind: str = "images", **facts: Any) -> D
         name: ``data.name`` of recipes.
         licence: the permitted use of its samples.
         kind: "images" (the function returns :class:`bntt.data.Splits`) or "frames" (:class:`bntt.data.FrameSplits`).
-        **facts: other fields of :class:`bntt.data.registry.Dataset`.
+        **facts: other fields of :class:`bntt.data.samples.Dataset`.
 
     >>> from bntt.data import synthetic
     >>> @dataset("register-noise", licence="made here")
@@ -198,12 +197,12 @@ def dataset(name: str, *, licence: str, kind: str = "images", **facts: Any) -> D
     >>> len(noise().train)
     20
     """
-    from bntt.data.registry import Dataset, register
+    from bntt.data.samples import DATASETS, Dataset
 
     def add(function: Definition) -> Definition:
         how = {"read" if signature(function).parameters else "make": function}
         given: dict[str, Any] = {"kind": kind, "licence": licence, **facts, **how}
-        register(name, Dataset(**given))
+        DATASETS.add(name, Dataset(**given))
         return function
 
     return _noted(f"data.name={name}", add)

@@ -15,8 +15,7 @@ from bntt.data.events.binning import Binning
 from bntt.data.events.formats import Framing
 from bntt.data.images.cifar import CIFAR100
 from bntt.data.prepared import load_prepared, read_manifest
-from bntt.data.registry import DATASETS, Dataset, register
-from bntt.data.samples import ORDERS
+from bntt.data.samples import DATASETS, ORDERS, Dataset
 from bntt.runs.recipe import recipe_names
 from bntt.runs.recipe.file import RecipeError, load_recipe
 from tests import fakes
@@ -123,9 +122,9 @@ def test_facts_are_those_of_the_recipes_and_of_what_is_read():
 
 def test_a_name_stands_for_one_dataset_that_can_be_read():
     with pytest.raises(ValueError, match="there is a dataset 'mnist' already"):
-        register("mnist", DATASETS["mnist"])
-    with pytest.raises(ValueError, match="'mine' needs make, read or formats"):
-        register("mine", Dataset("images", "yours"))
+        DATASETS.add("mnist", DATASETS["mnist"])
+    with pytest.raises(ValueError, match="needs make, read or formats"):
+        DATASETS.add("mine", Dataset("images", "yours"))
 
 
 @pytest.mark.parametrize("name", WAYS)
@@ -174,9 +173,9 @@ def test_what_differs_from_the_published_files_is_refused_or_marked(name, tmp_pa
     source = WAYS[name][-1 if "cifar" in name else 0](tmp_path)
     with pytest.raises(DataError, match=rf"is not the published {name} .*--allow-modified-data"):
         prepare(name, source)
-    dataset = dataclasses.replace(DATASETS[name], read=fakes.read_tiny(name) if "c" in name else None)
-    if dataset.read:
-        monkeypatch.setitem(DATASETS, name, dataset)
+    known = DATASETS[name]
+    dataset = dataclasses.replace(known, read=fakes.read_tiny(name) if "c" in name else known.read)
+    monkeypatch.setitem(DATASETS, name, dataset)
     assert prepare(name, source, allow_modified=True)[1].check == "modified"
 
 

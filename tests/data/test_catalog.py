@@ -14,7 +14,7 @@ import torch
 from bntt.data import FrameSet, FrameSplits, catalog
 from bntt.data.images.image_folder import fingerprint
 from bntt.data.prepared import write_prepared
-from bntt.data.registry import Dataset
+from bntt.data.samples import Dataset
 from bntt.io.errors import DataError
 from bntt.io.files import digest
 from tests import fakes
@@ -49,7 +49,7 @@ def test_what_is_nowhere_says_how_to_get_it(monkeypatch):
     with pytest.raises(DataError, match=r"bntt data prepare fashion-mnist --from PATH, .*--download"):
         catalog.open_dataset("fashion-mnist")
     for find in (catalog.open_dataset, catalog.prepare):
-        with pytest.raises(DataError, match=r"no dataset is called 'no-such': choose one of .*cifar10, "):
+        with pytest.raises(DataError, match=r"unknown dataset 'no-such': choose one of .*cifar10, "):
             find("no-such")
 
 

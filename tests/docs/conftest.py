@@ -3,7 +3,7 @@
 import pytest
 
 from bntt.data.augment import AUGMENTATIONS, EVENT_AUGMENTATIONS
-from bntt.data.registry import DATASETS
+from bntt.data.samples import DATASETS
 from bntt.models.spiking import FIRE_RULES, MODELS, RESETS, SURROGATES
 from bntt.nn import ENCODERS, NEURONS, NORMS
 from bntt.register import REGISTERED
@@ -22,4 +22,4 @@ def parts_are_forgotten():
     yield
     for registry in REGISTRIES:
         for name in [name for name in registry if "register-" in name or name.endswith(OWN)]:
-            registry.pop(name) if isinstance(registry, dict) else registry.remove(name)
+            registry.pop(name)

@@ -13,7 +13,7 @@ import torch
 from bntt.data.catalog import prepared_folder
 from bntt.data.images.cifar import CIFAR10
 from bntt.data.prepared import read_manifest
-from bntt.data.registry import DATASETS, Published
+from bntt.data.samples import DATASETS, Published
 from bntt.io.files import digest
 from bntt.training import updates
 from tests import fakes

@@ -3,6 +3,7 @@
 import math
 import threading
 import time
+from unittest.mock import patch
 
 import pytest
 import torch
@@ -99,11 +100,12 @@ class Plain(nn.Module):
 
 
 @pytest.fixture
-def own(monkeypatch):
-    monkeypatch.setattr(NEURONS, "_entries", dict(NEURONS))
-    NEURONS("own")(Plain)
-    NEURONS("own-spikes")(Drawn)
-    NEURONS("own-lif")(Own)
+def own():
+    with patch.dict(NEURONS):
+        NEURONS("own")(Plain)
+        NEURONS("own-spikes")(Drawn)
+        NEURONS("own-lif")(Own)
+        yield
 
 
 def test_neurons_of_ones_own_are_made_and_begin_as_they_say(own):
@@ -126,7 +128,7 @@ def test_neurons_of_ones_own_are_made_and_begin_as_they_say(own):
     assert mlp(num_steps=2, neuron="own-spikes", fire=fire_after), "as it is by default"
     counts = mlp(in_features=4, hidden=(8,), num_classes=3, num_steps=2, readout="spikes", learn_leak="channel")
     assert counts.readout.lif.leak_logit is None
-    with pytest.raises(ValueError, match=r"'more' is given channels, .* by name: name them in place of \*\*options"):
+    with pytest.raises(ValueError, match=r"'more' needs '\*\*options', and is given channels, .* by name"):
         NEURONS("more")(lambda channels, **options: LIF(**options))
 
 
@@ -166,8 +168,8 @@ def test_neurons_of_sizes_of_their_own_make_a_network(own):
     )
 
 
-def test_facts_are_of_a_norm_with_many_steps_and_channels(monkeypatch):
-    monkeypatch.setattr(NORMS, "_entries", dict(NORMS))
+@patch.dict(NORMS)
+def test_facts_are_of_a_norm_with_many_steps_and_channels():
     NORMS("wide")(lambda channels, num_steps: TemporalNorm(channels, num_steps, NormMethod("Wide", pooling=Window(3))))
     NORMS("groups")(lambda channels: nn.GroupNorm(8, channels))
     NORMS("tens")(lambda channels: nn.GroupNorm(10, channels))

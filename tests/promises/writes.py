@@ -19,7 +19,7 @@ from unittest.mock import patch
 import numpy as np
 
 from bntt.data.catalog import prepared_folder
-from bntt.data.registry import DATASETS, Published
+from bntt.data.samples import DATASETS, Published
 from tests import fakes
 from tests.faults.user import SMALL, bntt, prepare
 from tests.promises.audit import recorded

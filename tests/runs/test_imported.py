@@ -2,6 +2,7 @@
 
 import json
 import math
+from unittest.mock import patch
 
 import pytest
 import torch
@@ -153,8 +154,8 @@ def test_a_recipe_of_an_imported_run_is_read_again(file, tmp_path):
     assert json.loads((path / "environment.json").read_text())["data"]["name"] == "fashion-mnist-bundled"
 
 
+@patch.dict(RESETS)
 def test_parts_of_your_own_are_kept_with_it(file, tmp_path, monkeypatch):
-    monkeypatch.setattr(RESETS, "_entries", dict(RESETS))
     monkeypatch.setitem(register.REGISTERED, "network.reset=own", None)  # gone when the test ends
     register.reset("own")(lambda membrane, spikes, threshold: membrane)
     settings = {"model": "vgg6", "data": "fashion-mnist-bundled", "overrides": (*SMALL, "network.reset=own")}

@@ -5,6 +5,7 @@ import json
 import shlex
 import sys
 import warnings
+from unittest.mock import patch
 
 import pytest
 import torch
@@ -45,7 +46,6 @@ class Numbers:
 @pytest.fixture
 def given(tmp_path, monkeypatch):
     """Writes a file of one norm; norms, path and what was loaded are as before when the test ends."""
-    monkeypatch.setattr(NORMS, "_entries", dict(NORMS))
     for kept in (register.REGISTERED, sys.modules):
         for name in ("network.norm=own_a", "network.norm=own_b", "own_a", "own_b"):
             monkeypatch.delitem(kept, name, raising=False)
@@ -56,7 +56,8 @@ def given(tmp_path, monkeypatch):
         path.write_text(CODE.format(name) + more)
         return path
 
-    yield write
+    with patch.dict(NORMS):
+        yield write
     LOADED.clear()
     for name in ("own_a", "own_b"):
         register.REGISTERED.pop(f"network.norm={name}", None)
@@ -143,9 +144,12 @@ def test_what_python_registers_is_of_the_file_that_defines_it(given, monkeypatch
     assert (part.source, part.names) == (str(path), ("network.norm=own_a",))
 
 
+@patch.dict(SURROGATES)
+@patch.dict(RESETS)
+@patch.dict(FIRE_RULES)
+@patch.dict(AUGMENTATIONS)
+@patch.dict(EVENT_AUGMENTATIONS)
 def test_surrogate_reset_rule_and_augmentation_are_named_in_recipes(monkeypatch):
-    for registry in (SURROGATES, RESETS, FIRE_RULES, AUGMENTATIONS, EVENT_AUGMENTATIONS):
-        monkeypatch.setattr(registry, "_entries", dict(registry))
     names = {"network.surrogate=own", "network.reset=own", "network.fire=own", "data.augment=own"}
     for name in names:
         monkeypatch.setitem(register.REGISTERED, name, None)  # gone when the test ends

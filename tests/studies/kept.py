@@ -8,7 +8,7 @@ import torch
 from joblib import Parallel
 
 from bntt.data.prepared import manifest_of
-from bntt.data.registry import DATASETS
+from bntt.data.samples import DATASETS
 from bntt.io.checkpoint import write_checkpoint
 from bntt.runs.recipe.build import facts_of
 from bntt.runs.recipe.file import dump_recipe, load_recipe

@@ -37,7 +37,7 @@ def _names(
 ) -> tyro.constructors.PrimitiveConstructorSpec[Name] | tyro.constructors.PrimitiveConstructorSpec[Images] | None:
     if wanted.type not in (Name, Images):
         return None
-    from bntt.data.registry import DATASETS
+    from bntt.data.samples import DATASETS
 
     fits = (lambda one: not one.make) if wanted.type is Name else (lambda one: one.kind == "images")
     names = tuple(name for name, dataset in DATASETS.items() if fits(dataset))
@@ -79,7 +79,7 @@ class FrameFlags:
         from bntt.data.events.binning import Binning
         from bntt.data.events.formats import Framing
         from bntt.data.images.image_folder import Fitting
-        from bntt.data.registry import DATASETS
+        from bntt.data.samples import DATASETS
         from bntt.io.errors import DataError
 
         dataset = DATASETS[name]
@@ -129,7 +129,7 @@ def prepare(
     """
     from bntt.cli import console
     from bntt.data.catalog import prepare as prepare_dataset
-    from bntt.data.registry import DATASETS
+    from bntt.data.samples import DATASETS
     from bntt.io.errors import DataError
 
     framing = frames.framing(name)
@@ -167,7 +167,7 @@ def simulate(
     from bntt.cli import console
     from bntt.data.catalog import open_dataset, simulated_root
     from bntt.data.events.camera import simulate_set
-    from bntt.data.registry import DATASETS
+    from bntt.data.samples import DATASETS
     from bntt.io.errors import DataError
     from bntt.runs.directory import check_folders
 
@@ -196,7 +196,7 @@ def verify(name: tyro.conf.Positional[Name], source: Annotated[Path | None, tyro
     from bntt.cli import console
     from bntt.data.catalog import prepared_folder, prepared_folders
     from bntt.data.prepared import cache_root, read_manifest, verify_prepared
-    from bntt.data.registry import DATASETS
+    from bntt.data.samples import DATASETS
     from bntt.io.errors import DataError
 
     if DATASETS[name].formats or "root" not in DATASETS[name].needs:
@@ -221,7 +221,7 @@ def where() -> None:
     from bntt.cli import console
     from bntt.data.catalog import locate, prepared_folders
     from bntt.data.prepared import cache_root
-    from bntt.data.registry import DATASETS
+    from bntt.data.samples import DATASETS
     from bntt.io.errors import DataError
 
     cache_root()  # refuses a system without one

@@ -105,7 +105,7 @@ def list_names(
             console.line(f"  {part:{max(map(len, parts))}} {where}")
         return
     from bntt.data.catalog import ways_to_get
-    from bntt.data.registry import DATASETS
+    from bntt.data.samples import DATASETS
     from bntt.models import MODELS, PRETRAINED
     from bntt.nn import ENCODERS, NEURONS, NORMS
     from bntt.runs.recipe import recipe_names

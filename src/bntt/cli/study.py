@@ -184,7 +184,7 @@ def _alone(items: Sequence[WorkItem], name: str) -> tuple[WorkItem, ...]:
 
 def _data_folder(text: str) -> tuple[str, str]:
     from bntt.data.catalog import prepared_folders
-    from bntt.data.registry import DATASETS
+    from bntt.data.samples import DATASETS
     from bntt.runs.recipe.file import RecipeError, unknown_name
 
     name, equals, folder = text.partition("=")

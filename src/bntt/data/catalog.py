@@ -15,8 +15,7 @@ from bntt.data.images.image_folder import Fitting, fingerprint
 from bntt.data.images.mnist import content_digest, find
 from bntt.data.listing import files_below, listing_digest
 from bntt.data.prepared import Manifest, cache_root, load_prepared, manifest_of, read_manifest, write_prepared
-from bntt.data.registry import DATASETS, Dataset, Progress, Published
-from bntt.data.samples import FrameSplits, Splits
+from bntt.data.samples import DATASETS, Dataset, FrameSplits, Progress, Published, Splits
 from bntt.io.errors import DataError
 from bntt.io.files import digest, digest_of_text
 

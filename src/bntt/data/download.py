@@ -11,7 +11,7 @@ from urllib.error import URLError
 from urllib.parse import urlsplit
 from urllib.request import HTTPRedirectHandler, OpenerDirector, Request, build_opener
 
-from bntt.data.registry import Progress
+from bntt.data.samples import Progress
 from bntt.io.errors import DataError
 
 CHUNK = 1 << 20

@@ -1,19 +1,22 @@
-"""Sets of labelled samples: their protocol; images, frames, images as sequences; subsets, and the validation split."""
+"""Sets of labelled samples: images, frames, images as sequences; subsets; and the datasets by name."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple, Protocol, TypeVar, runtime_checkable
+from pathlib import Path
+from typing import ClassVar, Literal, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from bntt.data.augment import AUGMENTATIONS, EVENT_AUGMENTATIONS
+from bntt.io.errors import DataError
 from bntt.io.files import digest_of_text
 from bntt.ops.random import Purpose, permutation
+from bntt.registry import Registry
 
 Same = TypeVar("Same")
 
@@ -400,3 +403,79 @@ def split_validation(samples: Samples, count: int, seed: int) -> tuple[Samples, 
 def some_of(samples: Samples, count: int, seed: int) -> Samples:
     """Return ``count`` samples of a set, stratified by class; the whole set if it has no more."""
     return samples if count >= len(samples) else samples.select(stratified(samples, count, seed))
+
+
+Progress = Callable[[int, int], None]
+"""Callback ``(done, total)``: bytes while downloading, samples while they are read."""
+
+
+@dataclass(frozen=True)
+class Published:
+    """File as described by its distributor."""
+
+    url: str
+    md5: str
+    size: int
+    sha256: str = ""
+    """SHA-256 of the unpacked file, if known: a repacked archive has other bytes but the same content."""
+
+    @property
+    def name(self) -> str:
+        return self.url.rsplit("/", 1)[-1]
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Facts of one dataset, and its reader."""
+
+    kind: Literal["images", "recordings", "frames"]
+    """"images", "recordings" of an event camera, which become frames as a recipe says, or "frames" as they are."""
+    licence: str
+    classes: int = 0
+    """Number of classes; 0: as many as its files have."""
+    shape: tuple[int, ...] = ()
+    """``[C, H, W]`` of images, ``[H, W]`` of a sensor, ``[T, ...]`` of frames; (): as its files have it."""
+    samples: tuple[int, int] = (0, 0)
+    """Number of training and test samples; (0, 0): as many as its files have."""
+    augment: tuple[str, ...] = ()
+    """Augmentations usual in training on it."""
+    needs: tuple[str, ...] = ()
+    """Keys that a recipe must set: "root" if every folder is a dataset of its own, "frames.format"."""
+    make: Callable[[], Splits | FrameSplits] | None = None
+    """Function that makes both parts without any file; the fields below are then unused."""
+    expects: str = ""
+    """Source that ``--from`` takes."""
+    read: Callable[..., Splits | FrameSplits] | None = None
+    """Reader of images or frames, ``read(source, progress)``; a reader of whole files reports no progress."""
+    fits: bool = False
+    """True if ``read`` also takes ``fitting=``, a :class:`~bntt.data.images.image_folder.Fitting`."""
+    published: tuple[Published, ...] = ()
+    """Files for download, with their checksums."""
+    usual: tuple[Path, ...] = ()
+    """Paths where a system package puts it."""
+    formats: tuple[str, ...] = ()
+    """Formats of recordings' files, out of ``EVENT_FORMATS``; the first is the default of recipes."""
+    simulated: str = ""
+    """Images that its recordings are simulated from; "": a camera recorded them."""
+
+    def __post_init__(self) -> None:
+        if not (self.make or self.read or self.formats):
+            raise ValueError("a dataset needs make, read or formats: nothing says where its samples come from")
+
+    @property
+    def frame_size(self) -> int:
+        """Rows and columns of a frame by default: 42, or those of the sensor if it has fewer."""
+        return min((42, *self.shape))
+
+    def __str__(self) -> str:
+        facts: list[str] = [self.kind]
+        facts += [f"{self.classes} classes"] if self.classes else []
+        facts += ["x".join(map(str, self.shape))] if self.shape else []
+        facts += ["{:,} + {:,}".format(*self.samples)] if self.samples[0] else []
+        facts += [f"usually {' and '.join(self.augment)}"] if self.augment else []
+        facts += [f"needs {', '.join(f'data.{key}' for key in self.needs)}"] if self.needs else []
+        return ", ".join(facts)
+
+
+DATASETS: Registry[Dataset] = Registry("dataset", error=DataError)
+"""Datasets by name, as in recipes and ``bntt data``; filled by every module that defines one."""

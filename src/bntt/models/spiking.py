@@ -19,12 +19,12 @@ from torch import nn
 
 from bntt.nn.blocks.block import CurrentBlock, NeuronBlock, SpikeDropout, SpikingBlock
 from bntt.nn.blocks.readout import Readout, SpikeCount
-from bntt.nn.kinds import NEURONS, Kind, NormBuilder, borrowed_generator, neuron_facts_by_name, norm_builder
+from bntt.nn.kinds import NEURONS, NormBuilder, borrowed_generator, neuron_facts_by_name, norm_builder
 from bntt.nn.network.spiking_network import SpikingNetwork
 from bntt.ops.lif import FireRule, Reset, fire_after, fire_before, hard_reset, soft_reset
 from bntt.ops.spike import ArcTan, FastSigmoid, Surrogate, Triangle
 from bntt.options import OneOf, check_keywords, check_options, options_of
-from bntt.registry import Registry
+from bntt.registry import Kind, Registry
 
 
 class HiddenLayer(NamedTuple):

@@ -10,17 +10,16 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from inspect import Parameter, signature
-from typing import Any, Generic, Literal, TypeVar
+from inspect import signature
+from typing import Any, Literal, TypeVar
 
 from torch import Tensor, nn
 from torch.random import fork_rng
 
 from bntt.ops.lif import Neuron
-from bntt.registry import Registry
+from bntt.registry import Kinds
 
 Part = TypeVar("Part")
-Definition = TypeVar("Definition", bound=Callable[..., Any])
 Takes = Literal["images", "frames", "sequences"]
 
 
@@ -142,53 +141,6 @@ def block_facts(block: object) -> BlockFacts:
 def _facts_of(part: object, default: Part) -> Part:
     found = getattr(part, "facts", None)
     return found if isinstance(found, type(default)) else default
-
-
-@dataclass(frozen=True)
-class Kind(Generic[Part]):
-    """A registered definition, which is called with only the arguments that it names."""
-
-    build: Callable[..., Part]
-    offered: tuple[str, ...]
-    """The arguments that the kinds of its registry can name, in positional order."""
-
-    def __call__(self, *values: Any, **named: Any) -> Part:
-        given = dict(zip(self.offered, values, strict=False)) | named
-        return self.build(**{name: value for name, value in given.items() if self.takes(name)})
-
-    def takes(self, name: str) -> bool:
-        """Return True if the definition names an argument."""
-        return name in signature(self.build).parameters
-
-
-class Kinds(Registry[Kind[Part]]):
-    """A registry of definitions that are called with arguments by name."""
-
-    def __init__(self, kind: str, *offered: str) -> None:
-        super().__init__(kind)
-        self.offered = offered
-
-    def __call__(self, name: str) -> Callable[[Definition], Definition]:
-        """Return a decorator that registers a definition, a class or a function, under this name."""
-
-        def decorate(build: Definition) -> Definition:
-            given = f"is given {', '.join(self.offered)}"
-            for parameter in signature(build).parameters.values():
-                if parameter.kind is Parameter.VAR_KEYWORD:
-                    if getattr(build, "__init__", None) is nn.Module.__init__:  # which takes nothing
-                        continue
-                    raise ValueError(
-                        f"the {self.kind} {name!r} {given} by name: name them in place of **{parameter.name}"
-                    )
-                needed = parameter.default is Parameter.empty and parameter.kind is not Parameter.VAR_POSITIONAL
-                if needed and parameter.name not in self.offered:
-                    raise ValueError(
-                        f"the {self.kind} {name!r} needs {parameter.name!r}, and {given}: give it a default"
-                    )
-            self.add(name, Kind(build, self.offered))
-            return build
-
-        return decorate
 
 
 NormBuilder = Callable[[int, int, float], nn.Module]

@@ -15,7 +15,7 @@ from torch import nn
 
 from bntt.analysis.accuracy import FEW
 from bntt.data.prepared import Manifest
-from bntt.data.registry import DATASETS
+from bntt.data.samples import DATASETS
 from bntt.engine.compute import Precision
 from bntt.engine.kernels import BackendError
 from bntt.io.errors import DataError

@@ -15,7 +15,7 @@ from typing import Any
 
 from bntt.data.catalog import prepared_folder
 from bntt.data.prepared import Manifest, manifest_of, read_manifest
-from bntt.data.registry import DATASETS
+from bntt.data.samples import DATASETS
 from bntt.io.archive import archives_in, packed_place, unpacked
 from bntt.io.checkpoint import CheckpointError
 from bntt.io.files import digest_of_text, digest_of_values, find_object, last_name

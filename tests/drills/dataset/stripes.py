@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from bntt.data import DataError, ImageSet, Splits
-from bntt.data.registry import Dataset, Progress, register
+from bntt.data.samples import DATASETS, Dataset, Progress
 
 CLASSES = ("across", "down")
 SIDE = 8
@@ -38,4 +38,4 @@ STRIPES = Dataset(
     expects="a folder with train.txt and test.txt",
     read=read_stripes,
 )
-register("stripes", STRIPES)
+DATASETS.add("stripes", STRIPES)

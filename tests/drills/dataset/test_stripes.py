@@ -7,7 +7,7 @@ import pytest
 
 from bntt.cli import main as cli
 from bntt.data import DataError
-from bntt.data.registry import DATASETS
+from bntt.data.samples import DATASETS
 
 FILES = {"stripes.py", "README.md", "test_stripes.py"}
 

@@ -8,7 +8,7 @@ import torch
 
 from bntt.cli.main import main
 from bntt.data import FrameSet, FrameSplits
-from bntt.data.registry import DATASETS, Dataset
+from bntt.data.samples import DATASETS, Dataset
 from bntt.engine import kernels as backend
 from bntt.engine.compute import Compute
 from bntt.engine.cpu import library

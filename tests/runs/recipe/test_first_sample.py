@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from bntt.data import FrameSet, FrameSplits, SampleLoader
-from bntt.data.registry import DATASETS, Dataset
+from bntt.data.samples import DATASETS, Dataset
 from bntt.nn.network.labelled_batch import samples
 from bntt.runs.recipe.build import build_model
 from bntt.runs.recipe.datasets import build_data

@@ -5,7 +5,7 @@ import torch
 
 from bntt.data import FrameSet, synthetic
 from bntt.data.prepared import Manifest, manifest_of
-from bntt.data.registry import DATASETS
+from bntt.data.samples import DATASETS
 from bntt.engine.kernels import has_bf16
 from bntt.runs.directory import new_run_directory
 from bntt.runs.recipe import recipe_names

@@ -8,7 +8,7 @@ import tomllib
 import pytest
 
 from bntt.data.augment import AUGMENTATIONS, MIXES
-from bntt.data.registry import DATASETS
+from bntt.data.samples import DATASETS
 from bntt.models import MODELS, spiking
 from bntt.nn import NORMS
 from bntt.runs.recipe.file import RecipeError, dump_recipe, explained_key, keys_of, load_recipe, parse_recipe, values_of

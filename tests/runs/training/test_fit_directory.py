@@ -5,6 +5,7 @@ import json
 import re
 import sys
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 import torch
@@ -161,8 +162,8 @@ def test_samples_that_no_verb_could_measure_are_refused(tmp_path):
     assert model.network.compute == chosen
 
 
+@patch.dict(MODELS)
 def test_a_network_of_ones_own_builder_is_built_once_and_opened_by_name(tmp_path, monkeypatch):
-    monkeypatch.setattr(MODELS, "_entries", dict(MODELS))
     monkeypatch.setitem(bntt.register.REGISTERED, "network.name=counted", None)  # gone when the test ends
     built = []
 

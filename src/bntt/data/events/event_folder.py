@@ -15,8 +15,7 @@ from bntt.data.events.binning import Binning, Events, to_frames
 from bntt.data.events.formats import EventFormat
 from bntt.data.listing import folder_listing, is_junk, listing_digest
 from bntt.data.prepared import PARTS, FrameFile, Manifest, load_prepared, replace_prepared
-from bntt.data.registry import Progress
-from bntt.data.samples import FrameSplits, Splits
+from bntt.data.samples import FrameSplits, Progress, Splits
 from bntt.io.errors import DataError, refusing
 from bntt.io.files import digest, digest_of_text, read_json, write_json
 

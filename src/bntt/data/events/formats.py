@@ -13,7 +13,7 @@ import numpy as np
 from bntt.data.events.aedat2 import DAVIS240, DAVIS346, read_aedat2
 from bntt.data.events.aedat4 import read_aedat4
 from bntt.data.events.binning import LARGEST_FILE, Binning, Events, recorded
-from bntt.data.registry import DATASETS, Dataset, register
+from bntt.data.samples import DATASETS, Dataset
 from bntt.io.errors import DataError, refusing
 from bntt.io.files import read_file
 
@@ -157,8 +157,8 @@ DVS_CIFAR10 = Dataset(
     expects="the unpacked CIFAR10-DVS, one folder of recordings per class",
     formats=("aedat2", "aedat2-raw", "aedat4"),
 )
-register("dvs-cifar10", DVS_CIFAR10)
-register(
+DATASETS.add("dvs-cifar10", DVS_CIFAR10)
+DATASETS.add(
     "n-mnist",
     Dataset(
         "recordings",
@@ -171,7 +171,7 @@ register(
     ),
 )
 for _images, _augment in (("cifar10", ("flip", "shift")), ("fashion-mnist", ("flip",))):
-    register(
+    DATASETS.add(
         f"{_images}-simulated",
         replace(
             DVS_CIFAR10,
@@ -182,7 +182,7 @@ for _images, _augment in (("cifar10", ("flip", "shift")), ("fashion-mnist", ("fl
             simulated=_images,
         ),
     )
-register(
+DATASETS.add(
     "events",
     Dataset(
         "recordings",

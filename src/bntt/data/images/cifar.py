@@ -11,8 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from bntt.data.registry import Dataset, Published, register
-from bntt.data.samples import ImageSet, Splits
+from bntt.data.samples import DATASETS, Dataset, ImageSet, Published, Splits
 from bntt.io.errors import DataError, refusing
 from bntt.io.files import read_file
 
@@ -101,7 +100,7 @@ def _register(classes: int, layout: CifarLayout, folder: str, md5: str, size: in
         read=lambda source, progress: read_cifar(source, layout),
         published=(Published(f"https://www.cs.toronto.edu/~kriz/{archive}", md5, size),),
     )
-    register(f"cifar{classes}", dataset)
+    DATASETS.add(f"cifar{classes}", dataset)
 
 
 _register(10, CIFAR10, "cifar-10-batches-bin", "c32a1d4ab5d03f1284b67883e8d87530", 170052171)

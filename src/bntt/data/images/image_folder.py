@@ -13,8 +13,7 @@ import torch
 from torch import Tensor
 
 from bntt.data.listing import ListedFile, Listing, files_below, folder_listing, listing_digest, zip_listing
-from bntt.data.registry import Dataset, Progress, register
-from bntt.data.samples import ImageSet, Splits
+from bntt.data.samples import DATASETS, Dataset, ImageSet, Progress, Splits
 from bntt.io.errors import DataError
 from bntt.io.pictures import FORMATS, Fit, brought_to, decoded
 
@@ -175,7 +174,7 @@ def _place(root: Path, names: tuple[str, ...]) -> Path:
     raise DataError(f"{root} has no {' or '.join(names)} folder or zip")
 
 
-register(
+DATASETS.add(
     "images",
     Dataset(
         "images",

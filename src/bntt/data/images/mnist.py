@@ -16,8 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bntt.data.registry import Dataset, Published, register
-from bntt.data.samples import ImageSet, Splits
+from bntt.data.samples import DATASETS, Dataset, ImageSet, Published, Splits
 from bntt.io.errors import DataError, refusing
 from bntt.io.files import DEFLATE_MOST, digest
 
@@ -130,7 +129,7 @@ MNIST = Dataset(
         "ec29112dd5afa0611ce80d1b7f02629c 4542",
     ),
 )
-register("mnist", MNIST)
+DATASETS.add("mnist", MNIST)
 FASHION_FILES = _four_files(
     "https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion",
     "8d4fb7e6c68d591d4c3dfef9ec88bf0d 26421880 c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
@@ -146,5 +145,5 @@ FASHION = replace(
     published=FASHION_FILES,
     usual=(Path("/usr/share/datasets/fashion-mnist"),),
 )
-register("fashion-mnist", FASHION)
-register("fashion-mnist-bundled", replace(FASHION, samples=(5000, 1000), make=fashion_mnist_bundled))
+DATASETS.add("fashion-mnist", FASHION)
+DATASETS.add("fashion-mnist-bundled", replace(FASHION, samples=(5000, 1000), make=fashion_mnist_bundled))

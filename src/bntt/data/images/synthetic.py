@@ -5,8 +5,7 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
-from bntt.data.registry import Dataset, register
-from bntt.data.samples import ImageSet, Splits
+from bntt.data.samples import DATASETS, Dataset, ImageSet, Splits
 from bntt.ops.random import Purpose, sample_keys, uniform
 
 
@@ -40,7 +39,7 @@ def synthetic(
     return Splits(*parts)
 
 
-register(
+DATASETS.add(
     "synthetic",
     Dataset("images", "none needed", classes=10, shape=(3, 32, 32), samples=(2000, 500), make=synthetic),
 )

@@ -6,8 +6,7 @@ from pathlib import Path
 
 from bntt.data.images.image_folder import Fitting, stacked
 from bntt.data.listing import ListedFile
-from bntt.data.registry import Dataset, Progress, register
-from bntt.data.samples import Splits
+from bntt.data.samples import DATASETS, Dataset, Progress, Splits
 from bntt.io.errors import DataError, refusing
 from bntt.io.files import read_file
 
@@ -54,7 +53,7 @@ def _text(path: Path) -> str:
         return read_file(path).decode("utf-8")
 
 
-register(
+DATASETS.add(
     "tiny-imagenet",
     Dataset(
         "images",

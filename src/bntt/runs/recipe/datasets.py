@@ -17,8 +17,7 @@ from bntt.data.events.binning import Binning
 from bntt.data.events.formats import Framing
 from bntt.data.images.image_folder import Fitting
 from bntt.data.prepared import Manifest
-from bntt.data.registry import DATASETS
-from bntt.data.samples import digest_of, some_of
+from bntt.data.samples import DATASETS, digest_of, some_of
 from bntt.runs.recipe.schema import Recipe, RecipeError, named_in_errors
 
 Split = Literal["test", "validation", "train"]

@@ -13,7 +13,7 @@ from bntt.analysis.accuracy.evaluation import FIRST_DRAW
 from bntt.charts.files import thinned
 from bntt.charts.records import STEPS, Axis, Chart, Figure, Image, Line, Lines, map_over_steps
 from bntt.data import FrameSet
-from bntt.data.registry import DATASETS
+from bntt.data.samples import DATASETS
 from bntt.nn.kinds import encoder_facts_by_name
 from bntt.runs.recipe import recipe_names
 from bntt.runs.recipe.build import build_encoder

@@ -17,8 +17,7 @@ from bntt.analysis.measurement import MOST_DRAWS
 from bntt.data.augment import AUGMENTATIONS, EVENT_AUGMENTATIONS, MIXES
 from bntt.data.events.binning import Counting
 from bntt.data.images.image_folder import Mode
-from bntt.data.registry import DATASETS
-from bntt.data.samples import ORDERS
+from bntt.data.samples import DATASETS, ORDERS
 from bntt.engine.compute import ComputeOptions, Events
 from bntt.io.pictures import Fit
 from bntt.models.pretrained import PRETRAINED
