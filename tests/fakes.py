@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from bntt.data import Splits
-from bntt.data.images.cifar import CIFAR10, CIFAR100, CifarLayout, read_cifar
+from bntt.data.images import CIFAR10, CIFAR100, CifarLayout, read_cifar
 
 WNIDS = ("n02", "n01", "n03")
 

@@ -13,7 +13,7 @@ from bntt.data.catalog import open_dataset, open_samples, prepare
 from bntt.data.events.aedat2 import SIMULATED
 from bntt.data.events.binning import Binning
 from bntt.data.events.formats import Framing
-from bntt.data.images.cifar import CIFAR100
+from bntt.data.images import CIFAR100
 from bntt.data.prepared import load_prepared, read_manifest
 from bntt.data.samples import DATASETS, ORDERS, Dataset
 from bntt.runs.recipe import recipe_names

@@ -13,7 +13,7 @@ import torch
 
 from bntt.data.events.binning import Binning, to_frames
 from bntt.data.events.camera import simulate
-from bntt.data.images.mnist import fashion_mnist_bundled
+from bntt.data.images import fashion_mnist_bundled
 from bntt.engine.synapse import Geometry, Spikes, Synapse
 
 RECORDINGS = 8

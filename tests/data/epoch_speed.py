@@ -14,7 +14,7 @@ import torch
 from bntt.data import FrameSet, SampleLoader
 from bntt.data.events.binning import Binning, to_frames
 from bntt.data.events.camera import simulate
-from bntt.data.images.mnist import fashion_mnist_bundled
+from bntt.data.images import fashion_mnist_bundled
 from bntt.models import vgg6
 from bntt.nn import FrameEncoder, PoissonEncoder, SpikingClassifier
 from bntt.training import updates

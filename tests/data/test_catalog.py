@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from bntt.data import FrameSet, FrameSplits, catalog
-from bntt.data.images.image_folder import fingerprint
+from bntt.data.images import fingerprint
 from bntt.data.prepared import write_prepared
 from bntt.data.samples import Dataset
 from bntt.io.errors import DataError

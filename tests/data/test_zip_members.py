@@ -5,7 +5,7 @@ import zipfile
 import pytest
 
 from bntt.data import listing
-from bntt.data.images.image_folder import read_images
+from bntt.data.images import read_images
 from bntt.io.errors import DataError
 
 

@@ -11,7 +11,7 @@ from unittest import mock
 import torch
 
 from bntt.data.catalog import prepared_folder
-from bntt.data.images.cifar import CIFAR10
+from bntt.data.images import CIFAR10
 from bntt.data.prepared import read_manifest
 from bntt.data.samples import DATASETS, Published
 from bntt.io.files import digest

@@ -12,10 +12,8 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from bntt.data.images import cifar
-from bntt.data.images.image_folder import read_images
-from bntt.data.images.mnist import read_idx
-from bntt.data.images.tiny_imagenet import read_tiny_imagenet
+from bntt.data import images as cifar
+from bntt.data.images import read_idx, read_images, read_tiny_imagenet
 from bntt.data.prepared import load_prepared, read_manifest, write_prepared
 from bntt.data.samples import ImageSet, Splits
 from bntt.io.errors import DataError

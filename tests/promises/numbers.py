@@ -235,8 +235,7 @@ def noticed() -> Measured:
 CRITICAL = (
     "io/checkpoint.py",
     "io/pickled.py",
-    "data/images/mnist.py",
-    "data/images/cifar.py",
+    "data/images.py",
     "data/prepared.py",
 )
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bntt.data.images.mnist import fashion_mnist_bundled
+from bntt.data.images import fashion_mnist_bundled
 
 TRAIN, TEST = 640, 320
 

@@ -15,7 +15,7 @@ from bntt.cli.train import Overrides
 
 if TYPE_CHECKING:
     from bntt.data.events.formats import Framing
-    from bntt.data.images.image_folder import Fitting
+    from bntt.data.images import Fitting
     from bntt.data.prepared import Manifest
 
 
@@ -78,7 +78,7 @@ class FrameFlags:
         """Make the framing or fitting that the flags describe for a dataset; None: samples stay as they are."""
         from bntt.data.events.binning import Binning
         from bntt.data.events.formats import Framing
-        from bntt.data.images.image_folder import Fitting
+        from bntt.data.images import Fitting
         from bntt.data.samples import DATASETS
         from bntt.io.errors import DataError
 

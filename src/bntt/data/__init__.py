@@ -14,8 +14,8 @@ from bntt.data.events.camera import simulate as simulate
 from bntt.data.events.camera import simulate_set as simulate_set
 from bntt.data.events.formats import read_event_archive as read_event_archive
 from bntt.data.events.formats import read_nmnist as read_nmnist
-from bntt.data.images.mnist import fashion_mnist_bundled as fashion_mnist_bundled
-from bntt.data.images.synthetic import synthetic as synthetic
+from bntt.data.images import fashion_mnist_bundled as fashion_mnist_bundled
+from bntt.data.images import synthetic as synthetic
 from bntt.data.loader import Batch as Batch
 from bntt.data.loader import PartLoader as PartLoader
 from bntt.data.loader import SampleLoader as SampleLoader

@@ -11,8 +11,7 @@ from typing import Any
 from bntt.data.download import download
 from bntt.data.events.event_folder import load_events, prepare_events, recordings_fingerprint
 from bntt.data.events.formats import Framing
-from bntt.data.images.image_folder import Fitting, fingerprint
-from bntt.data.images.mnist import content_digest, find
+from bntt.data.images import Fitting, content_digest, find, fingerprint
 from bntt.data.listing import files_below, listing_digest
 from bntt.data.prepared import Manifest, cache_root, load_prepared, manifest_of, read_manifest, write_prepared
 from bntt.data.samples import DATASETS, Dataset, FrameSplits, Progress, Published, Splits

@@ -448,7 +448,7 @@ class Dataset:
     read: Callable[..., Splits | FrameSplits] | None = None
     """Reader of images or frames, ``read(source, progress)``; a reader of whole files reports no progress."""
     fits: bool = False
-    """True if ``read`` also takes ``fitting=``, a :class:`~bntt.data.images.image_folder.Fitting`."""
+    """True if ``read`` also takes ``fitting=``, a :class:`~bntt.data.images.Fitting`."""
     published: tuple[Published, ...] = ()
     """Files for download, with their checksums."""
     usual: tuple[Path, ...] = ()

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from bntt.data.images.cifar import CIFAR10, CIFAR100, read_cifar
+from bntt.data.images import CIFAR10, CIFAR100, read_cifar
 from bntt.io.errors import DataError
 from tests import fakes
 from tests.rows import each_row

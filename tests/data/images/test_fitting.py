@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from bntt.cli.main import main
-from bntt.data.images.image_folder import Fitting, read_images
+from bntt.data.images import Fitting, read_images
 from bntt.io.errors import DataError
 from bntt.io.pictures import ORIENTATION, read_picture
 from bntt.runs.recipe.datasets import build_data

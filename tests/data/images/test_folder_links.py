@@ -6,7 +6,7 @@ import shutil
 import pytest
 import torch
 
-from bntt.data.images.image_folder import fingerprint, read_images
+from bntt.data.images import fingerprint, read_images
 from bntt.io.errors import DataError
 from tests import fakes
 from tests.rows import each_row

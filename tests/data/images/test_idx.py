@@ -6,8 +6,8 @@ import struct
 import numpy as np
 import pytest
 
-from bntt.data.images import mnist
-from bntt.data.images.mnist import FASHION_CLASSES, find, read_idx, read_mnist
+from bntt.data import images as mnist
+from bntt.data.images import FASHION_CLASSES, find, read_idx, read_mnist
 from bntt.io.errors import DataError
 from tests import fakes
 from tests.rows import each_row
@@ -78,7 +78,7 @@ def test_sizes_of_nothing_or_of_too_much(packed, tmp_path, monkeypatch):
     path.write_bytes(put(bytes((0, 0, 8, 3)) + struct.pack(">3I", 0, 2**32 - 1, 2**32 - 1)))
     with pytest.raises(DataError, match=r"x.*: its header announces 0 values"):
         read_idx(path, 3)
-    monkeypatch.setattr(mnist, "LARGEST", 8)
+    monkeypatch.setattr(mnist, "LARGEST_IDX", 8)
     path.write_bytes(put(fakes.idx_bytes(np.zeros(9, "u1"))))
     with pytest.raises(DataError, match="announces 9 values, the file holds 1 to 8"):
         read_idx(path, 1)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from bntt.data.images.image_folder import decode, read_images
+from bntt.data.images import decode, read_images
 from bntt.data.listing import ListedFile
 from bntt.io import pictures
 from bntt.io.errors import DataError

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from bntt.data.images.image_folder import Fitting, decode
+from bntt.data.images import Fitting, decode
 from bntt.data.listing import ListedFile
 from bntt.io.errors import DataError
 from bntt.io.pictures import read_picture

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from bntt.data.images.tiny_imagenet import read_tiny_imagenet
+from bntt.data.images import read_tiny_imagenet
 from bntt.io.errors import DataError
 from tests import fakes
 from tests.rows import each_row

@@ -15,7 +15,7 @@ from bntt.data import DataError, FrameSet, ImageSet, PartLoader, SequenceSet, sp
 from bntt.data.catalog import Way, open_samples
 from bntt.data.events.binning import Binning
 from bntt.data.events.formats import Framing
-from bntt.data.images.image_folder import Fitting
+from bntt.data.images import Fitting
 from bntt.data.prepared import Manifest
 from bntt.data.samples import DATASETS, digest_of, some_of
 from bntt.runs.recipe.schema import Recipe, RecipeError, named_in_errors

@@ -16,7 +16,7 @@ from pydantic import Field
 from bntt.analysis.measurement import MOST_DRAWS
 from bntt.data.augment import AUGMENTATIONS, EVENT_AUGMENTATIONS, MIXES
 from bntt.data.events.binning import Counting
-from bntt.data.images.image_folder import Mode
+from bntt.data.images import Mode
 from bntt.data.samples import DATASETS, ORDERS
 from bntt.engine.compute import ComputeOptions, Events
 from bntt.io.pictures import Fit
