@@ -10,9 +10,8 @@ from bntt.cli import main as cli
 from bntt.data import DataError, FrameSet, ImageSet, SampleLoader, SampleSet, SequenceSet
 from bntt.data.augment import AUGMENTATIONS, EVENT_AUGMENTATIONS
 from bntt.data.catalog import open_dataset, open_samples, prepare
-from bntt.data.events.aedat2 import SIMULATED
 from bntt.data.events.binning import Binning
-from bntt.data.events.formats import Framing
+from bntt.data.events.formats import SIMULATED, Framing
 from bntt.data.images import CIFAR100
 from bntt.data.prepared import load_prepared, read_manifest
 from bntt.data.samples import DATASETS, ORDERS, Dataset

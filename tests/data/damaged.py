@@ -9,9 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from bntt.data.events.aedat2 import DAVIS240, DAVIS346, read_aedat2
 from bntt.data.events.binning import Events
-from bntt.data.events.formats import read_event_archive, read_nmnist
+from bntt.data.events.formats import DAVIS240, DAVIS346, read_aedat2, read_event_archive, read_nmnist
 
 VERSION = b"#!AER-DAT2.0\r\n"
 START = len(VERSION)

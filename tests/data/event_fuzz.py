@@ -18,10 +18,8 @@ from pathlib import Path
 
 import numpy as np
 
-from bntt.data.events.aedat2 import DAVIS346, read_aedat2
-from bntt.data.events.aedat4 import read_aedat4
 from bntt.data.events.binning import Binning, Events, to_frames
-from bntt.data.events.formats import read_nmnist
+from bntt.data.events.formats import DAVIS346, read_aedat2, read_aedat4, read_nmnist
 from bntt.io.errors import DataError
 from tests.data.damaged import VERSION, archive, array, saved, zipped
 from tests.data.events.aedat4_files import recording

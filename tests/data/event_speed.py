@@ -9,9 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from bntt.data.events.aedat2 import read_aedat2
 from bntt.data.events.binning import Binning, to_frames
-from bntt.data.events.formats import read_event_archive, read_nmnist
+from bntt.data.events.formats import read_aedat2, read_event_archive, read_nmnist
 from tests.data.damaged import VERSION
 
 

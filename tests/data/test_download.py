@@ -11,8 +11,8 @@ from urllib.request import OpenerDirector, Request
 
 import pytest
 
-from bntt.data import download as files
-from bntt.data.download import _HttpsOnly, download
+from bntt.data import catalog as files
+from bntt.data.catalog import _HttpsOnly, download
 from bntt.io.errors import DataError
 from bntt.io.files import digest, parse_json
 from tests.rows import each_row

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bntt.data.events.aedat2 import SIMULATED
+from bntt.data.events.formats import SIMULATED
 from tests import fakes
 from tests.faults.case import Case, adder
 from tests.faults.user import bntt, prepare

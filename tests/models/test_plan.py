@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from bntt.models.chains import VGG6, vgg_layers
+from bntt.models import vgg6
 from bntt.models.spiking import scaled
 from tests.rows import each_row
 
@@ -22,4 +22,4 @@ def test_width_out_of_range(width):
 
 def test_no_input_channel():
     with pytest.raises(ValueError, match="in_channels must be 1 or more"):
-        list(vgg_layers(VGG6, in_channels=0, image_size=28, width=1.0))
+        vgg6(in_channels=0)

@@ -4,14 +4,14 @@ from typing import TYPE_CHECKING
 
 from bntt.data.catalog import open_dataset as open_dataset
 from bntt.data.catalog import prepare as prepare
-from bntt.data.events.aedat2 import read_aedat2 as read_aedat2
-from bntt.data.events.aedat4 import read_aedat4 as read_aedat4
 from bntt.data.events.binning import Binning as Binning
 from bntt.data.events.binning import Events as Events
 from bntt.data.events.binning import to_frames as to_frames
 from bntt.data.events.camera import Camera as Camera
 from bntt.data.events.camera import simulate as simulate
 from bntt.data.events.camera import simulate_set as simulate_set
+from bntt.data.events.formats import read_aedat2 as read_aedat2
+from bntt.data.events.formats import read_aedat4 as read_aedat4
 from bntt.data.events.formats import read_event_archive as read_event_archive
 from bntt.data.events.formats import read_nmnist as read_nmnist
 from bntt.data.images import fashion_mnist_bundled as fashion_mnist_bundled

@@ -3,19 +3,19 @@
 from typing import TYPE_CHECKING
 
 from bntt.doors import old_names as _old_names
-from bntt.models.chains import dvs_cnn as dvs_cnn
-from bntt.models.chains import mlp as mlp
-from bntt.models.chains import vgg6 as vgg6
-from bntt.models.chains import vgg9 as vgg9
-from bntt.models.chains import vgg11 as vgg11
+from bntt.models.builders import compact as compact
+from bntt.models.builders import dvs_cnn as dvs_cnn
+from bntt.models.builders import mlp as mlp
+from bntt.models.builders import resnet19 as resnet19
+from bntt.models.builders import resnet20 as resnet20
+from bntt.models.builders import vgg6 as vgg6
+from bntt.models.builders import vgg9 as vgg9
+from bntt.models.builders import vgg11 as vgg11
 from bntt.models.pretrained import PRETRAINED as PRETRAINED
 from bntt.models.pretrained import PretrainedError as PretrainedError
 from bntt.models.pretrained import PretrainedFacts as PretrainedFacts
 from bntt.models.pretrained import pretrained as pretrained
 from bntt.models.pretrained import pretrained_facts as pretrained_facts
-from bntt.models.resnet import compact as compact
-from bntt.models.resnet import resnet19 as resnet19
-from bntt.models.resnet import resnet20 as resnet20
 from bntt.models.spiking import MODELS as MODELS
 from bntt.models.spiking import NeuronOptions as NeuronOptions
 from bntt.models.spiking import create as create

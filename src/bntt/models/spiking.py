@@ -6,12 +6,12 @@ import itertools
 import json
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, is_dataclass, replace
 from functools import wraps
 from inspect import signature
-from typing import Annotated, Any, Literal, NamedTuple, TypeVar, cast
+from typing import Annotated, Any, Literal, TypeVar, cast
 
 import torch
 from pydantic import Field
@@ -25,15 +25,6 @@ from bntt.ops.lif import FireRule, Reset, fire_after, fire_before, hard_reset, s
 from bntt.ops.spike import ArcTan, FastSigmoid, Surrogate, Triangle
 from bntt.options import OneOf, check_keywords, check_options, options_of
 from bntt.registry import Kind, Registry
-
-
-class HiddenLayer(NamedTuple):
-    """One hidden layer: weights, their number of output channels, and the pooling after the activation."""
-
-    name: str
-    synapse: nn.Module
-    channels: int
-    pool: nn.Module | None
 
 
 def scaled(channels: int, width: float) -> int:
@@ -318,20 +309,3 @@ def surrogate_of(options: NeuronOptions) -> Surrogate:
         raise ValueError(f"surrogate_scale={scale}: {surrogate!r} has no scale")
     scaled: Surrogate = replace(surrogate, scale=scale)  # type: ignore[type-var]
     return scaled
-
-
-def spiking_network(
-    layers: Iterable[HiddenLayer],
-    *,
-    num_classes: int,
-    num_steps: int,
-    leak: float,
-    norm: str | NormBuilder,
-    **options: Any,
-) -> SpikingNetwork:
-    """Build the layers as blocks, a readout without bias, and initial weights from ``seed``."""
-    make, blocks, features = maker(num_steps, leak, norm, **options), {}, 0
-    for layer in layers:
-        blocks[layer.name] = make.spiking(layer.synapse, layer.channels, layer.pool)
-        features = layer.channels
-    return make.network(blocks, linear(features, check_classes(num_classes)))

@@ -15,9 +15,8 @@ from bntt.analysis import predict as predictions
 from bntt.analysis.accuracy.evaluation import FIRST_DRAW
 from bntt.analysis.measurement import ArgumentError, Facts, draws_of
 from bntt.data import FrameSet
-from bntt.data.events.aedat2 import is_simulated
 from bntt.data.events.binning import to_frames
-from bntt.data.events.formats import Framing
+from bntt.data.events.formats import Framing, is_simulated
 from bntt.data.samples import arrange
 from bntt.deploy import Runtime
 from bntt.deploy.runtime.encoding import pictures_of

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bntt.data.events.aedat2 import DAVIS240, DAVIS346, DVS128, header_length, read_aedat2, unwrapped
+from bntt.data.events.formats import DAVIS240, DAVIS346, DVS128, header_length, read_aedat2, unwrapped
 from bntt.io.errors import DataError
 from tests.grids import all_pairs
 from tests.rows import each_row

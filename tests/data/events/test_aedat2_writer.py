@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from bntt.data.events.aedat2 import SIMULATED, aedat2_bytes, is_simulated, read_aedat2
 from bntt.data.events.binning import Events
+from bntt.data.events.formats import SIMULATED, aedat2_bytes, is_simulated, read_aedat2
 from tests.rows import each_row
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bntt.data.events.aedat4 import read_aedat4
+from bntt.data.events.formats import read_aedat4
 from bntt.io.errors import DataError
 from tests.data.events.aedat4_files import VERSION, container, description, packet
 from tests.rows import each_row

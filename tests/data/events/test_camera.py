@@ -9,9 +9,9 @@ import torch
 
 from bntt.data import fashion_mnist_bundled
 from bntt.data.events import camera as module
-from bntt.data.events.aedat2 import aedat2_bytes, read_aedat2
 from bntt.data.events.binning import Binning, to_frames
 from bntt.data.events.camera import Camera, _crossings, _enlarged, _loop, simulate
+from bntt.data.events.formats import aedat2_bytes, read_aedat2
 from tests.rows import each_row
 
 QUIET = Camera(noise=0.0, mismatch=0.0)

@@ -8,10 +8,9 @@ import pytest
 import torch
 
 from bntt.data import SampleLoader, SampleSet, split_validation
-from bntt.data.events.aedat2 import read_aedat2
 from bntt.data.events.binning import Binning, to_frames
 from bntt.data.events.event_folder import load_events, prepare_events, split_digest, split_recordings
-from bntt.data.events.formats import EVENT_FORMATS
+from bntt.data.events.formats import EVENT_FORMATS, read_aedat2
 from bntt.data.prepared import read_manifest
 from bntt.io.errors import DataError
 from tests.data.damaged import VERSION

@@ -6,9 +6,8 @@ import pytest
 import torch
 
 from bntt.data.catalog import open_samples, prepare, prepared_folder, prepared_folders, simulated_root
-from bntt.data.events.aedat2 import SIMULATED, read_aedat2
 from bntt.data.events.binning import Binning, to_frames
-from bntt.data.events.formats import Framing, read_event_archive
+from bntt.data.events.formats import SIMULATED, Framing, read_aedat2, read_event_archive
 from bntt.io.errors import DataError
 from tests import fakes
 from tests.rows import each_row

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from bntt.data.events.binning import EventFault, Events, recorded
+from bntt.data.events.binning import EventFault, Events
+from bntt.data.events.formats import recorded
 from bntt.io.errors import DataError
 from tests.rows import each_row
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from bntt.data import ImageSet, fashion_mnist_bundled
-from bntt.data.events.aedat2 import is_simulated, read_aedat2
 from bntt.data.events.camera import simulate, simulate_set
+from bntt.data.events.formats import is_simulated, read_aedat2
 from bntt.data.samples import some_of
 from bntt.io.errors import DataError
 

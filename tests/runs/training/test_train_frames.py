@@ -11,8 +11,8 @@ import torch
 from bntt.analysis.measurement import Progress
 from bntt.analysis.neuron import NeuronArguments, measure_neuron
 from bntt.data import FrameSet
-from bntt.data.events.aedat4 import read_aedat4
 from bntt.data.events.binning import to_frames
+from bntt.data.events.formats import read_aedat4
 from bntt.io.errors import DataError
 from bntt.runs.directory import new_run_directory
 from bntt.runs.evaluation import evaluate_run

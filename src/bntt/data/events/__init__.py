@@ -1,3 +1,1 @@
-"""Recordings of event cameras, their formats, and the frames made of them; each set registers itself."""
-
-from bntt.data.events import formats as formats
+"""Recordings of event cameras, their formats, and the frames made of them."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
@@ -14,12 +13,9 @@ from jaxtyping import Int, Integer
 from pydantic import Field
 from torch import Tensor
 
-from bntt.io.errors import DataError
 from bntt.options import check_options
 
 LARGEST_SIDE = 1 << 15
-LARGEST_FILE = 1 << 30
-"""Largest size of one recording in bytes, more than 100 million events."""
 
 
 class EventFault(ValueError):
@@ -87,23 +83,6 @@ class Events:
     def duration(self) -> int:
         """Microseconds from the first event to the last, inclusive: 1 if all have the same time."""
         return int(self.t[-1]) - int(self.t[0]) + 1
-
-
-def check_version(path: Path, content: bytes, version: bytes) -> None:
-    """Refuse a file that does not begin with this version of AEDAT."""
-    if not content.startswith(version):
-        begins = content[:16].split(b"\n")[0].rstrip().decode("ascii", "backslashreplace")
-        expected = version.decode().strip()
-        raise DataError(f"{path} begins with {begins!r}, an AEDAT {expected[9:]} file with {expected!r}")
-
-
-def recorded(path: Path, where: Callable[[int], str], make: Callable[[], Events]) -> Events:
-    """Make events from a file: an error names the file and, by ``where``, the event's place in it."""
-    try:
-        return make()
-    except EventFault as fault:
-        place = "" if fault.event is None else f", {where(fault.event)}"
-        raise DataError(f"{path}{place}: {fault}") from None
 
 
 BYTE = (1 << 8) - 1

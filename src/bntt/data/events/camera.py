@@ -15,8 +15,8 @@ import torch.nn.functional as F
 from jaxtyping import Float, Float32, UInt8
 from torch import Tensor
 
-from bntt.data.events.aedat2 import SIMULATED, aedat2_bytes, is_simulated
 from bntt.data.events.binning import Events
+from bntt.data.events.formats import SIMULATED, aedat2_bytes, is_simulated
 from bntt.data.samples import ImageSet, stratified
 from bntt.io.errors import DataError
 from bntt.io.files import digest_of_bytes, write_whole

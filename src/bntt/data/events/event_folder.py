@@ -10,9 +10,8 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from bntt.data.events.aedat2 import is_simulated
 from bntt.data.events.binning import Binning, Events, to_frames
-from bntt.data.events.formats import EventFormat
+from bntt.data.events.formats import EventFormat, is_simulated
 from bntt.data.listing import folder_listing, is_junk, listing_digest
 from bntt.data.prepared import PARTS, FrameFile, Manifest, load_prepared, replace_prepared
 from bntt.data.samples import FrameSplits, Progress, Splits

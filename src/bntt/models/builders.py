@@ -1,12 +1,10 @@
-"""Residual networks: ResNet-19 of Zheng et al. (2021), and two for small machines, ResNet-20 and the compact one.
-
-ResNet-20 comes in all three forms of residual addition (see :class:`~bntt.nn.Residual`).
-"""
+"""Networks that are chains of layers, the paper's among them; and residual ones, ResNet-19 of Zheng et al. (2021)."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from torch import nn
@@ -15,6 +13,218 @@ from bntt.models.spiking import MODELS, Maker, check_classes, convolution, linea
 from bntt.nn.blocks.residual import Residual
 from bntt.nn.kinds import NormBuilder
 from bntt.nn.network.spiking_network import SpikingNetwork
+
+HALVE = "halve"
+"""2x2 average pooling."""
+AVERAGE = "average"
+"""Adaptive average pooling to 1x1."""
+
+
+@dataclass(frozen=True)
+class VGGPlan:
+    """3x3 convolutions, each with the pooling after it, then hidden layers; the classes determine the output."""
+
+    features: tuple[tuple[int, str], ...]
+    hidden: tuple[int, ...]
+    drops: bool = False
+    """True if a pooling may drop an odd last row and column."""
+
+
+def _vgg(make: Maker, plan: VGGPlan, channels: int, size: int, width: float, num_classes: int) -> SpikingNetwork:
+    """Build a plan for square images of this size."""
+    blocks = dict[str, nn.Module]()
+    halvings = [pooling for _, pooling in plan.features].count(HALVE)
+    if size < (least := 1 << halvings) or (size % least and not plan.drops):
+        raise ValueError(
+            f"image_size={size} cannot be halved {halvings} times, as this network's poolings do: it must be "
+            f"{least} or more{'' if plan.drops else f', a multiple of {least}'}"
+        )
+    for number, (features, pooling) in enumerate(plan.features, start=1):
+        out = scaled(features, width)
+        pool: nn.Module | None = None
+        if pooling:
+            pool, size = (nn.AvgPool2d(2), size // 2) if pooling == HALVE else (nn.AdaptiveAvgPool2d(1), 1)
+        if number == len(plan.features):
+            pool = nn.Sequential(pool, nn.Flatten()) if pool else nn.Flatten()
+        blocks[f"conv{number}"] = make.spiking(convolution(channels, out), out, pool)
+        channels = out
+    return _fully_connected(make, blocks, channels * size * size, plan.hidden, width, num_classes)
+
+
+def _fully_connected(
+    make: Maker, blocks: dict[str, nn.Module], features: int, hidden: Sequence[int], width: float, num_classes: int
+) -> SpikingNetwork:
+    """Add the hidden layers, and the readout without bias."""
+    for number, size in enumerate(hidden, start=1):
+        out = scaled(size, width)
+        synapse = linear(features, out)
+        blocks[f"fc{number}"] = make.spiking(synapse if blocks else nn.Sequential(nn.Flatten(), synapse), out)
+        features = out
+    return make.network(blocks, linear(features, check_classes(num_classes)))
+
+
+VGG6 = VGGPlan(((16, ""), (16, HALVE), (32, ""), (32, HALVE)), hidden=(128,))
+VGG9 = VGGPlan(((64, ""), (64, HALVE), (128, ""), (128, HALVE), (256, ""), (256, ""), (256, HALVE)), hidden=(1024,))
+VGG11 = VGGPlan(
+    ((64, HALVE), (128, HALVE), (256, ""), (256, HALVE), (512, ""), (512, HALVE), (512, ""), (512, AVERAGE)),
+    hidden=(4096,),
+)
+
+
+@MODELS.register("vgg9")
+def vgg9(
+    *,
+    num_classes: int = 10,
+    num_steps: int = 25,
+    leak: float = 0.95,
+    norm: str | NormBuilder = "bntt",
+    width: float = 1.0,
+    in_channels: int = 3,
+    image_size: int = 32,
+    **options: Any,
+) -> SpikingNetwork:
+    """Return VGG9 (CIFAR-10): C64-C64-P-C128-C128-P-C256-C256-C256-P-FC1024-FC; 5,938,880 weights for 10 classes.
+
+    Args:
+        num_classes: K.
+        num_steps: T; the norms have T rows of γ.
+        leak: λ in [0, 1].
+        norm: a name in ``bntt.nn.NORMS``, or a function ``(channels, num_steps, threshold) -> module``.
+        width: factor on the channels of every layer.
+        in_channels, image_size: of the square input; the size must be a multiple of 8.
+        **options: neuron, threshold, fire, reset, surrogate, surrogate_scale, readout, learn_leak, decay_input,
+            norm_eps, dropout: see :class:`~bntt.models.spiking.NeuronOptions`; and seed, of the initial weights, 0 by
+            default.
+
+    Returns:
+        A network that takes spikes ``[T, B, C, H, W]`` and gives logits ``[B, K]``.
+
+    Raises:
+        ValueError: on an unknown name, or sizes that do not fit; the message says which, and what would fit.
+        TypeError: on an unknown keyword argument; the message names the nearest.
+
+    >>> sum(p.numel() for p in vgg9(num_classes=10, num_steps=25).parameters()) - 25 * 2176
+    5938880
+    """
+    return _vgg(maker(num_steps, leak, norm, **options), VGG9, in_channels, image_size, width, num_classes)
+
+
+@MODELS.register("vgg11")
+def vgg11(
+    *,
+    num_classes: int = 100,
+    num_steps: int = 50,
+    leak: float = 0.99,
+    norm: str | NormBuilder = "bntt",
+    width: float = 1.0,
+    in_channels: int = 3,
+    image_size: int = 32,
+    **options: Any,
+) -> SpikingNetwork:
+    """Return VGG11 (CIFAR-100 at 32x32, Tiny-ImageNet at 64x64): eight convolutions, global average, FC4096, FC.
+
+    C64-P-C128-P-C256-C256-P-C512-C512-P-C512-C512-AdaptiveAvg-FC(512→4096)-FC; 11.72 M weights for 100 classes.
+
+    Args:
+        num_classes, num_steps, leak, norm, width, **options: as :func:`vgg9`'s.
+        in_channels, image_size: of the square input; the size must be a multiple of 16.
+
+    >>> round((sum(p.numel() for p in vgg11(num_steps=2).parameters()) - 2 * 6848) / 1e6, 2)
+    11.72
+    """
+    return _vgg(maker(num_steps, leak, norm, **options), VGG11, in_channels, image_size, width, num_classes)
+
+
+@MODELS.register("vgg6")
+def vgg6(
+    *,
+    num_classes: int = 10,
+    num_steps: int = 12,
+    leak: float = 0.95,
+    norm: str | NormBuilder = "bntt",
+    width: float = 1.0,
+    in_channels: int = 1,
+    image_size: int = 28,
+    **options: Any,
+) -> SpikingNetwork:
+    """Return a small VGG for 28x28 images (not in the paper): C16-C16-P-C32-C32-P-FC128-FC.
+
+    Args:
+        num_classes, num_steps, leak, norm, width, **options: as :func:`vgg9`'s.
+        in_channels, image_size: of the square input; the size must be a multiple of 4.
+
+    >>> vgg6(width=0.5, num_steps=4).blocks["conv1"].synapse.weight.shape
+    torch.Size([8, 1, 3, 3])
+    """
+    return _vgg(maker(num_steps, leak, norm, **options), VGG6, in_channels, image_size, width, num_classes)
+
+
+DVS = VGGPlan(((128, ""), (128, HALVE), (384, ""), (384, HALVE)), hidden=(1024, 512), drops=True)
+
+
+@MODELS.register("dvs_cnn")
+def dvs_cnn(
+    *,
+    num_classes: int = 10,
+    num_steps: int = 20,
+    leak: float = 0.95,
+    norm: str | NormBuilder = "bntt",
+    width: float = 1.0,
+    in_channels: int = 2,
+    image_size: int = 42,
+    **options: Any,
+) -> SpikingNetwork:
+    """Return C128-C128-P-C384-C384-P-FC1024-FC512-FC for frames ``[T, B, 2, H, W]``; 41.8 M weights for 42x42.
+
+    The paper says "similar to Wu et al. 2019" and seven layers; it gives neither a table of layers nor the leak. This
+    is the CIFAR10-DVS network of Wu et al. as reviews quote it, with a linear readout in place of their voting. Pooling
+    drops an odd last row and column, as PyTorch's does: 42, 21, 10.
+
+    Args:
+        num_classes, num_steps, leak, norm, width, **options: as :func:`~bntt.models.vgg9`'s.
+        in_channels: 2, one per polarity.
+        image_size: side of the square frames, 4 or more.
+
+    >>> import torch
+    >>> dvs_cnn(num_steps=3, width=0.125)(torch.ones(3, 2, 2, 42, 42)).shape
+    torch.Size([2, 10])
+    """
+    return _vgg(maker(num_steps, leak, norm, **options), DVS, in_channels, image_size, width, num_classes)
+
+
+@MODELS.register("mlp")
+def mlp(
+    *,
+    in_features: int = 1,
+    hidden: Sequence[int] = (256, 256),
+    num_classes: int = 10,
+    num_steps: int = 784,
+    leak: float = 0.99,
+    norm: str | NormBuilder = "bntt",
+    width: float = 1.0,
+    **options: Any,
+) -> SpikingNetwork:
+    """Return fully connected layers for sequences ``[T, B, in_features]``; one pixel per step by default.
+
+    Inputs with more dimensions are flattened: ``[T, B, C, H, W]`` has ``C·H·W`` features. The paper does not give the
+    leak of this network; 0.99 is our choice.
+
+    Args:
+        in_features: F, inputs per step.
+        hidden: sizes of the hidden layers, before ``width``.
+        num_classes, num_steps, leak, norm, width, **options: as :func:`~bntt.models.vgg9`'s.
+
+    Raises:
+        ValueError: as :func:`~bntt.models.vgg9`, or if there are no inputs or no hidden layers.
+
+    >>> import torch
+    >>> mlp(num_steps=7)(torch.ones(7, 2, 1)).shape
+    torch.Size([2, 10])
+    """
+    if in_features < 1 or not hidden:
+        raise ValueError(f"in_features must be 1 or more and hidden not empty, got {in_features} and {list(hidden)}")
+    return _fully_connected(maker(num_steps, leak, norm, **options), {}, in_features, hidden, width, num_classes)
+
 
 Form = Literal["basic", "sew", "ms"]
 """Where the shortcut is added: to the current before the neurons ("basic"), to the spikes after them ("sew"), or to the
