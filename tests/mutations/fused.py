@@ -196,7 +196,7 @@ FUSED = [
     Mutation(
         "a constant before batch statistics has a gradient",
         "engine/graph/layer.py",
-        "if bias is not None and (shifts or not layer.batch_statistics):",
+        "if bias is not None and (shifts or not self.batch_statistics):",
         "if bias is not None:",
         FUZZ,
     ),

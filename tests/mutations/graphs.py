@@ -52,8 +52,8 @@ GRAPHS = [
     Mutation(
         "what is made again is given back with a graph that is kept",
         "engine/graph/layer.py",
-        "        if not keep:\n            self.lease.give(done.moved)\n",
-        "        if done_with:\n            self.lease.give(done.moved)\n",
+        "        if not keep:\n            lease.give(done.moved)\n",
+        "        if done_with:\n            lease.give(done.moved)\n",
         ("tests/nn/fusion/test_fused_reuse.py",),
     ),
     Mutation(

@@ -8,7 +8,7 @@ PROCESSES = [
     Mutation(
         "reduce is forgotten in the backward pass",
         "engine/graph/layer.py",
-        "sums[:2] if reduce is None else reduce(sums[:2].clone())",
+        "sums[:2] if compute.reduce is None else compute.reduce(sums[:2].clone())",
         "sums[:2]",
         ("tests/engine/test_reduce.py",),
     ),

@@ -9,7 +9,7 @@ import torch
 
 from bntt.engine.compute import Compute
 from bntt.engine.graph import stack as flow
-from bntt.engine.graph.node import Carry, How, Node, NodePass, Passed, Size, Start, Towards
+from bntt.engine.graph.node import Carry, How, Node, Passed, Size, Start, Towards
 from bntt.engine.graph.weightless import Sum
 from bntt.engine.layer_spec import SpikeGrad
 from bntt.engine.synapse import Spikes
@@ -27,30 +27,22 @@ class Double(Node):
     def size(self, inputs):
         return Size(inputs[0], 1, 0)
 
+    def forward(self, how, inputs, first, start, known=None):
+        out = how.lease.take(*inputs[0].values.shape)
+        return Passed(Spikes(out.copy_(inputs[0].values).mul_(2)), None, (True,))
 
-@dataclass(frozen=True)
-class DoublePass(NodePass):
-    node: Double
-    keeps: bool = True
-
-    def forward(self, inputs, first, start, known=None):
-        out = self.how.lease.take(*inputs[0].values.shape)
-        return Passed(Spikes(out.copy_(inputs[0].values).mul_(2)), None, (self.keeps,))
-
-    def backward(self, done, towards, learned, call):
-        held = self.how.lease.take(*towards.grad.values.shape)
+    def backward(self, how, done, towards, learned, call):
+        held = how.lease.take(*towards.grad.values.shape)
         return [Towards(SpikeGrad(held.copy_(towards.grad.values).mul_(2), towards.grad.scale), held)]
 
 
 @dataclass(frozen=True)
-class SumOf(NodePass):
-    node: Sum
-
-    def forward(self, inputs, first, start, known=None):
-        out = self.how.lease.take(*inputs[0].values.shape)
+class SumOf(Sum):
+    def forward(self, how, inputs, first, start, known=None):
+        out = how.lease.take(*inputs[0].values.shape)
         return Passed(Spikes(torch.add(inputs[0].values, inputs[1].values, out=out)), None, (False, False))
 
-    def backward(self, done, towards, learned, call):
+    def backward(self, how, done, towards, learned, call):
         return [towards, Towards(SpikeGrad(towards.grad.values.clone(), towards.grad.scale))]
 
 
@@ -64,8 +56,8 @@ def test_a_value_goes_back_when_nobody_needs_it(keep):
     """y = 2 (2 x) + 2 x: buffers out are those that a backward pass reads, and what the caller got."""
     lease = Workspace().lease()
     how = How(Compute(), lease)
-    passes = [DoublePass(Double(), how), DoublePass(Double(), how), SumOf(Sum((-1, -2)), how)]
-    went = flow.forward(passes, Spikes(torch.ones(BIG)), 0, [Start()] * 3, keep=keep)
+    nodes = [Double(), Double(), SumOf((-1, -2))]
+    went = flow.forward(nodes, how, Spikes(torch.ones(BIG)), 0, [Start()] * 3, keep=keep)
     assert went.out.values.unique().item() == 6
     assert len(lease._out) == 1 + (keep == 0)  # the first node's, which the second one's way back reads
     towards = Towards(SpikeGrad(torch.ones(BIG), 0.5))
@@ -74,7 +66,7 @@ def test_a_value_goes_back_when_nobody_needs_it(keep):
     lease.give(went.out.values)
     carries, last = [Carry(None)] * 3, -1 if keep == 0 else keep
     twice = [
-        flow.backward(passes, went, towards, [([], None)] * 3, 0, carries, keep=again, last=last)
+        flow.backward(nodes, how, went, towards, [([], None)] * 3, carries, keep=again, last=last)
         for again in (True, False)
     ]
     if keep == 0:
@@ -89,8 +81,8 @@ def test_a_value_goes_back_when_nobody_needs_it(keep):
 
 def test_a_pass_is_forgotten_with_all_that_it_keeps():
     lease = Workspace().lease()
-    passes = [DoublePass(Double(), How(Compute(), lease))] * 3
-    went = flow.forward(passes, Spikes(torch.ones(BIG)), 0, [Start()] * 3, keep=0)
+    nodes, how = [Double()] * 3, How(Compute(), lease)
+    went = flow.forward(nodes, how, Spikes(torch.ones(BIG)), 0, [Start()] * 3, keep=0)
     flow.forget(went, lease)
     assert len(lease._out) == 1  # what the caller got
 

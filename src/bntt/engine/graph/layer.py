@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from bntt.engine.compute import Compute, KernelName
-from bntt.engine.graph.node import BackwardCall, Carry, How, Learned, Node, NodePass, Passed, Size, Start, Towards
+from bntt.engine.graph.node import BackwardCall, Carry, Gradients, How, Learned, Node, Passed, Size, Start, Towards
 from bntt.engine.graph.recording import Measure, Seen, arrivals, histogram, join_steps, write_norms
 from bntt.engine.layer_spec import Affine, PoolSize, Reverse, SpikeGrad, leak_gradient, learned_leak, neuron_steps
 from bntt.engine.scan import drive, moments, pooled_shape, scan, scan_reverse, scan_sums
@@ -24,85 +24,6 @@ from bntt.ops.pooling import Pooling, Window
 
 CHUNK_BYTES = 16 << 20
 """Bytes of a layer's current in one chunk of time steps: the size of a processor's last-level cache."""
-
-
-@dataclass(frozen=True)
-class Layer(Node):
-    """One layer of a run. ``gamma`` and ``beta`` are ``[T, C]``; the statistics are given, or None: the batch's."""
-
-    geometry: Geometry
-    flatten: bool
-    """True if the input is flattened to ``C·H·W`` features first."""
-    window: PoolSize
-    neuron: AnyNeuron | None
-    """Neuron of the run's steps; a folded one's gain and bias are ``gamma`` and ``beta``. None: no neuron; the layer
-    outputs its normalised current."""
-    weight: Tensor
-    bias: Tensor | None
-    gamma: Tensor
-    beta: Tensor | None
-    mean: Tensor | None
-    var: Tensor | None
-    eps: float
-    pooling: Pooling = Window(0)
-    """Rule that pools the batch's statistics of several steps into those of one."""
-    sample_eps: float | None = None
-    """ε of a normalisation of every sample and step over its channels and places, before the one by the tables above,
-    which then only scales (layer normalisation); None: there is none."""
-
-    @property
-    def looks_ahead(self) -> bool:
-        """True if a step's normalisation needs the currents of all steps."""
-        return self.batch_statistics and self.pooling.looks_ahead
-
-    @property
-    def learned(self) -> tuple[Tensor | None, ...]:
-        """Weight, bias, γ, β and leak; None where there is none."""
-        return self.weight, self.bias, self.gamma, self.beta, self.learned_leak
-
-    @property
-    def learned_leak(self) -> Tensor | None:
-        """λ, of the layer or of every channel, where it learns."""
-        return None if self.neuron is None else learned_leak(self.neuron)
-
-    @property
-    def batch_statistics(self) -> bool:
-        """True if mean and variance are the batch's, and not given."""
-        return self.mean is None or self.var is None
-
-    def enter(self, x: Spikes, lease: Lease | None = None) -> Spikes:
-        """Return the layer's input in its own layout: itself, or moved, to a buffer of the lease if there is one."""
-        steps, batch, height, width, channels = x.values.shape
-        if not self.flatten or height * width == 1:
-            return x
-        values, features = x.values.permute(0, 1, 4, 2, 3), height * width * channels
-        if lease is None:
-            moved = values.flatten(2)
-        else:
-            moved = lease.take(steps, batch, features, dtype=values.dtype, device=values.device)
-            moved.view(values.shape).copy_(values)
-        return Spikes(moved[:, :, None, None, :], x.scale, x.largest, x.density)
-
-    def leave(self, grad: Tensor, before: torch.Size) -> Tensor:
-        """Return the gradient of :meth:`enter`, for an input that was ``before``."""
-        if not self.flatten:
-            return grad
-        steps, batch, height, width, channels = before
-        return grad.reshape(steps, batch, channels, height, width).permute(0, 1, 3, 4, 2).contiguous()
-
-    def current_shape(self, x: Spikes) -> tuple[int, ...]:
-        """Return the shape of the synaptic current for an input that was entered."""
-        kernel = (1, 1) if self.weight.ndim == 2 else (self.weight.shape[2], self.weight.shape[3])
-        size = self.geometry.out_size((x.values.shape[2], x.values.shape[3]), kernel)
-        return (*x.values.shape[:2], *size, self.weight.shape[0])
-
-    def size(self, inputs: Sequence[Spikes]) -> Size:
-        """Return the memory that one step needs, see :class:`~bntt.engine.graph.node.Node`."""
-        current = torch.empty(self.current_shape(self.enter(inputs[0])), dtype=torch.float32, device="meta")
-        if self.neuron is None:
-            return Size(Spikes(current), 2 * current.numel(), 0)
-        counts = torch.empty(pooled_shape(current, self.window), dtype=torch.uint8, device="meta")
-        return Size(Spikes(counts), current.numel(), counts.numel())
 
 
 @dataclass(frozen=True)
@@ -330,60 +251,131 @@ def fired(seen: Sequence[Seen]) -> Tensor:
 
 
 @dataclass(frozen=True)
-class LayerPass(NodePass):
-    """A layer in one pass, with its weights in the layout of the pass."""
+class Layer(Node):
+    """One layer of a run. ``gamma`` and ``beta`` are ``[T, C]``; the statistics are given, or None: the batch's."""
 
-    node: Layer
-    synapse: Synapse
-
-    @staticmethod
-    def begin(layer: Layer, how: How) -> LayerPass:
-        """Begin a pass, with prepared weights where there are some."""
-        make = Synapse if how.prepared is None else how.prepared.synapse
-        return LayerPass(layer, how, make(layer.weight, layer.bias, layer.geometry, how.compute.precision))
-
-    @property
-    def compute(self) -> Compute:
-        return self.how.compute
-
-    @property
-    def lease(self) -> Lease:
-        return self.how.lease
-
-    @property
-    def agrees(self) -> bool:
-        """True if the statistics are of a batch of which this process has a part."""
-        return self.compute.reduce is not None and self.node.batch_statistics
+    geometry: Geometry
+    flatten: bool
+    """True if the input is flattened to ``C·H·W`` features first."""
+    window: PoolSize
+    neuron: AnyNeuron | None
+    """Neuron of the run's steps; a folded one's gain and bias are ``gamma`` and ``beta``. None: no neuron; the layer
+    outputs its normalised current."""
+    weight: Tensor
+    bias: Tensor | None
+    gamma: Tensor
+    beta: Tensor | None
+    mean: Tensor | None
+    var: Tensor | None
+    eps: float
+    pooling: Pooling = Window(0)
+    """Rule that pools the batch's statistics of several steps into those of one."""
+    sample_eps: float | None = None
+    """ε of a normalisation of every sample and step over its channels and places, before the one by the tables above,
+    which then only scales (layer normalisation); None: there is none."""
 
     @property
-    def waits(self) -> bool:
-        """True if no step can be normalised before all currents are there."""
-        return self.agrees or self.node.looks_ahead
+    def looks_ahead(self) -> bool:
+        """True if a step's normalisation needs the currents of all steps."""
+        return self.batch_statistics and self.pooling.looks_ahead
 
-    def forward(self, inputs: Sequence[Spikes], first: int, start: Start, known: Resolved | None = None) -> Passed:
-        layer, (x,), how, lease, device = self.node, inputs, self.how, self.lease, inputs[0].values.device
-        source = layer.enter(x, lease)
-        current = lease.take(*layer.current_shape(source), dtype=self.synapse.forward_dtype, device=device)
-        by_events = goes_by_events(self.synapse, source, self.compute) if known is None else known.by_events
+    @property
+    def learned(self) -> tuple[Tensor | None, ...]:
+        """Weight, bias, γ, β and leak; None where there is none."""
+        return self.weight, self.bias, self.gamma, self.beta, self.learned_leak
+
+    @property
+    def learned_leak(self) -> Tensor | None:
+        """λ, of the layer or of every channel, where it learns."""
+        return None if self.neuron is None else learned_leak(self.neuron)
+
+    @property
+    def batch_statistics(self) -> bool:
+        """True if mean and variance are the batch's, and not given."""
+        return self.mean is None or self.var is None
+
+    def enter(self, x: Spikes, lease: Lease | None = None) -> Spikes:
+        """Return the layer's input in its own layout: itself, or moved, to a buffer of the lease if there is one."""
+        steps, batch, height, width, channels = x.values.shape
+        if not self.flatten or height * width == 1:
+            return x
+        values, features = x.values.permute(0, 1, 4, 2, 3), height * width * channels
+        if lease is None:
+            moved = values.flatten(2)
+        else:
+            moved = lease.take(steps, batch, features, dtype=values.dtype, device=values.device)
+            moved.view(values.shape).copy_(values)
+        return Spikes(moved[:, :, None, None, :], x.scale, x.largest, x.density)
+
+    def leave(self, grad: Tensor, before: torch.Size) -> Tensor:
+        """Return the gradient of :meth:`enter`, for an input that was ``before``."""
+        if not self.flatten:
+            return grad
+        steps, batch, height, width, channels = before
+        return grad.reshape(steps, batch, channels, height, width).permute(0, 1, 3, 4, 2).contiguous()
+
+    def current_shape(self, x: Spikes) -> tuple[int, ...]:
+        """Return the shape of the synaptic current for an input that was entered."""
+        kernel = (1, 1) if self.weight.ndim == 2 else (self.weight.shape[2], self.weight.shape[3])
+        size = self.geometry.out_size((x.values.shape[2], x.values.shape[3]), kernel)
+        return (*x.values.shape[:2], *size, self.weight.shape[0])
+
+    def size(self, inputs: Sequence[Spikes]) -> Size:
+        """Return the memory that one step needs, see :class:`~bntt.engine.graph.node.Node`."""
+        current = torch.empty(self.current_shape(self.enter(inputs[0])), dtype=torch.float32, device="meta")
+        if self.neuron is None:
+            return Size(Spikes(current), 2 * current.numel(), 0)
+        counts = torch.empty(pooled_shape(current, self.window), dtype=torch.uint8, device="meta")
+        return Size(Spikes(counts), current.numel(), counts.numel())
+
+    def waits(self, compute: Compute) -> bool:
+        """Return True if no step can be normalised before all currents are there, in this process or in others."""
+        return self.looks_ahead or (compute.reduce is not None and self.batch_statistics)
+
+    def synapse(self, how: How) -> Synapse:
+        """Return the weights for a pass, with prepared layouts where there are some."""
+        if id(self) not in how.synapses:
+            make = Synapse if how.prepared is None else how.prepared.synapse
+            how.synapses[id(self)] = make(self.weight, self.bias, self.geometry, how.compute.precision)
+        return how.synapses[id(self)]
+
+    def forward(
+        self, how: How, inputs: Sequence[Spikes], first: int, start: Start, known: Resolved | None = None
+    ) -> Passed:
+        (x,), lease, compute, synapse, device = (
+            inputs,
+            how.lease,
+            how.compute,
+            self.synapse(how),
+            inputs[0].values.device,
+        )
+        source = self.enter(x, lease)
+        current = lease.take(*self.current_shape(source), dtype=synapse.forward_dtype, device=device)
+        by_events = goes_by_events(synapse, source, compute) if known is None else known.by_events
         firing: Firing | None = None
         out: Any = None  # the normalised current, where there are no neurons
-        if layer.neuron is None:
+        if self.neuron is None:
             out = lease.take(*current.shape, device=device)
         else:
-            firing = Firing.begin(layer.neuron, layer.window, how, current, start.membrane, first)
-        measure, waits, past = how.measure if known is None else Measure(), known is None and self.waits, start.past
+            firing = Firing.begin(self.neuron, self.window, how, current, start.membrane, first)
+        measure, waits, past = (
+            how.measure if known is None else Measure(),
+            known is None and self.waits(compute),
+            start.past,
+        )
         found, parts, seen, spread = known, [], [], []
         if waits:
-            found = self._waited(source, current, by_events, first, past)
-        for begin, end in chunks(self.compute, current, source.values):
+            found = self._waited(how, source, current, by_events, first, past)
+        for begin, end in chunks(compute, current, source.values):
             some = current[begin:end]
-            given, copy = (some, None) if waits else self._current(source.steps(begin, end), some, by_events)
-            raw = self._moments(given) if measure.moments else None
-            if layer.sample_eps is not None:
-                spread.append(by_sample(given, layer.sample_eps, some))
+            given, copy = (some, None) if waits else _current(synapse, source.steps(begin, end), some, by_events)
+            raw = current_moments(given, kernels=compute.kernels) if measure.moments else None
+            if self.sample_eps is not None:
+                spread.append(by_sample(given, self.sample_eps, some))
                 given, copy = some, None
             if found is None:
-                parts.append(self._normalisation(given, copy, slice(first + begin, first + end), past, by_events))
+                steps = slice(first + begin, first + end)
+                parts.append(self._normalisation(compute, given, copy, steps, past, by_events))
                 past = parts[-1].carried
             elif copy is not None:
                 copy.copy_(given)
@@ -396,7 +388,7 @@ class LayerPass(NodePass):
         found = joined(parts) if found is None else found
         whole, moved = join_steps(seen), source.values if source is not x else None
         if measure.arrivals:
-            whole = replace(whole, arrivals=arrivals(x, lease, places=not self.synapse.linear))
+            whole = replace(whole, arrivals=arrivals(x, lease, places=not synapse.linear))
         if measure.gradient:  # the backward pass writes it there
             nan = torch.full((len(current),), torch.nan, dtype=torch.float64, device=device)
             whole = replace(whole, gradient=nan)
@@ -409,24 +401,22 @@ class LayerPass(NodePass):
         spikes = Spikes(out) if firing is None else firing.spikes(fired(seen))
         return Passed(spikes, saved, (moved is None,), after, whole, (kept, moved), found)
 
-    def backward(self, done: Saved, towards: Towards, learned: Learned, call: BackwardCall) -> list[Towards | None]:
-        """See :class:`~bntt.engine.graph.node.NodePass`; the input's gradient lies where the saved current did."""
-        layer, found, (first, carry, keep, wants, norms) = self.node, done.found, call
+    def backward(self, how: How, done: Saved, towards: Towards, learned: Learned, call: BackwardCall) -> Gradients:
+        """Return the input's gradient; it lies where the saved current did."""
+        lease, compute, found, (first, carry, keep, wants, norms) = how.lease, how.compute, done.found, call
         weight, bias, gamma, beta, leak = learned
-        current = self._made_again(done) if done.current is None else done.current
+        current = self._made_again(how, done) if done.current is None else done.current
         done_with = done.current is None or not keep  # it may be written over
         apart = not done_with or done.spread is not None
-        out = self.lease.take(*current.shape, dtype=current.dtype, device=current.device) if apart else current
-        reverse, kernels = self._reverse(done, current, towards.grad, first, carry), self.compute.kernels
+        out = lease.take(*current.shape, dtype=current.dtype, device=current.device) if apart else current
+        reverse, kernels = self._reverse(done, current, towards.grad, first, carry), compute.kernels
         summed = any(one is not None for one in (found.moments, gamma, beta, leak, bias))  # attacks need none
         sums = scan_sums(reverse, leak=leak is not None, kernels=kernels) if summed else found.inverse[:0]
         offset = slope = None
         shifts = found.past is not None or carry.past is not None  # the statistics include other steps
         if found.moments is not None:
-            reduce = self.compute.reduce
-            offset, slope, carry.past = towards_current(
-                layer, found, sums[:2] if reduce is None else reduce(sums[:2].clone()), carry.past
-            )
+            whole_sums = sums[:2] if compute.reduce is None else compute.reduce(sums[:2].clone())
+            offset, slope, carry.past = towards_current(self, found, whole_sums, carry.past)
         scan_reverse(reverse, out, offset, slope, kernels=kernels)
         last = first + len(current)
         if gamma is not None:
@@ -436,116 +426,126 @@ class LayerPass(NodePass):
         if leak is not None:
             leak += leak_gradient(sums[2], leak.shape)
         if done.spread is not None:
-            for begin, end in chunks(self.compute, out):
+            for begin, end in chunks(compute, out):
                 through_samples(out[begin:end], current[begin:end], done.spread[begin:end])
             if done_with:
-                self.lease.give(current)
-        if bias is not None and (shifts or not layer.batch_statistics):  # else a constant cancels in them
+                lease.give(current)
+        if bias is not None and (shifts or not self.batch_statistics):  # else a constant cancels in them
             whole = shifts or done.spread is not None
             bias += out.sum((0, 1, 2, 3)) if whole else (found.affine.scale * sums[0]).sum(0)
         if norms is not None:
             write_norms(out, norms[first:last])
-        input_grad, held = self._synapse_backward(done, out, weight, wants_input=wants[0])
+        input_grad, held = _synapse_backward(how, self.synapse(how), done, out, weight, wants_input=wants[0])
         if not keep:
-            self.lease.give(done.moved)
+            lease.give(done.moved)
         if input_grad is None:
-            self.lease.give(held)
+            lease.give(held)
             return [None]
-        left = layer.leave(input_grad, done.before)
+        left = self.leave(input_grad, done.before)
         if left.untyped_storage().data_ptr() != held.untyped_storage().data_ptr():  # a flattened one is moved back
-            self.lease.give(held)
+            lease.give(held)
             return [Towards(SpikeGrad(left))]
         return [Towards(SpikeGrad(left), held)]
 
     def _reverse(self, done: Saved, current: Tensor, grad: SpikeGrad, first: int, carry: Carry) -> Reverse:
         """Return the reverse of what followed the normalisation, for the backward pass."""
-        layer, neuron = self.node, self.node.neuron
+        neuron = self.neuron
         if neuron is not None:
             grad, neuron = grad.of_type(current.dtype), neuron_steps(neuron, first, first + len(current))
         affine, inverse = done.found.affine, done.found.inverse
-        return Reverse(current, affine, inverse, neuron, layer.window, grad, done.start, carry.membrane)
+        return Reverse(current, affine, inverse, neuron, self.window, grad, done.start, carry.membrane)
 
-    def _made_again(self, done: Saved) -> Tensor:
+    def _made_again(self, how: How, done: Saved) -> Tensor:
         """Recompute the current of a pass that did not keep it."""
-        shape, source = self.node.current_shape(done.source), done.source
-        current = self.lease.take(*shape, dtype=self.synapse.forward_dtype, device=source.values.device)
-        for begin, end in chunks(self.compute, current, source.values):
+        shape, source, synapse = self.current_shape(done.source), done.source, self.synapse(how)
+        current = how.lease.take(*shape, dtype=synapse.forward_dtype, device=source.values.device)
+        for begin, end in chunks(how.compute, current, source.values):
             out = current[begin:end]
-            given, copy = self._current(source.steps(begin, end), out, done.found.by_events)
-            if self.node.sample_eps is not None:
-                by_sample(given, self.node.sample_eps, out)
+            given, copy = _current(synapse, source.steps(begin, end), out, done.found.by_events)
+            if self.sample_eps is not None:
+                by_sample(given, self.sample_eps, out)
             elif copy is not None:
                 copy.copy_(given)
         return current
 
-    def _moments(self, current: Tensor, copy: Tensor | None = None) -> Moments:
-        return current_moments(current, copy, kernels=self.compute.kernels)
-
     def _normalisation(
-        self, current: Tensor, copy: Tensor | None, steps: slice, past: Moments | None, by_events: tuple[bool, bool]
+        self,
+        compute: Compute,
+        current: Tensor,
+        copy: Tensor | None,
+        steps: slice,
+        past: Moments | None,
+        by_events: tuple[bool, bool],
     ) -> Resolved:
         """Resolve some steps; ``copy`` receives their current on the way."""
-        if self.node.batch_statistics:
-            own = self._moments(current, copy)
-            return by_batch(self.node, steps, own, past, by_events)
+        if self.batch_statistics:
+            return by_batch(self, steps, current_moments(current, copy, kernels=compute.kernels), past, by_events)
         if copy is not None:
             copy.copy_(current)
-        return as_given(self.node, steps, by_events)
-
-    def _current(self, source: Spikes, out: Tensor, by_events: tuple[bool, bool]) -> tuple[Tensor, Tensor | None]:
-        """Return the synaptic current of some steps, and ``out`` if it has yet to be copied there."""
-        given = self.synapse.forward(source, events=by_events[0], out=out)
-        return given, None if given.data_ptr() == out.data_ptr() else out
+        return as_given(self, steps, by_events)
 
     def _waited(
-        self, source: Spikes, current: Tensor, by_events: tuple[bool, bool], first: int, past: Moments | None
+        self,
+        how: How,
+        source: Spikes,
+        current: Tensor,
+        by_events: tuple[bool, bool],
+        first: int,
+        past: Moments | None,
     ) -> Resolved:
         """Compute all currents, then their normalisation, by the moments of all processes."""
-        own = joined_moments(
-            [
-                self._moments(*self._current(source.steps(begin, end), current[begin:end], by_events))
-                for begin, end in chunks(self.compute, current, source.values)
-            ]
-        )
-        if self.compute.reduce is not None:
-            own = add_up(own, self.compute.reduce)
-        return by_batch(self.node, slice(first, first + len(current)), own, past, by_events)
+        parts, compute, synapse = [], how.compute, self.synapse(how)
+        for begin, end in chunks(compute, current, source.values):
+            given, copy = _current(synapse, source.steps(begin, end), current[begin:end], by_events)
+            parts.append(current_moments(given, copy, kernels=compute.kernels))
+        own = joined_moments(parts) if compute.reduce is None else add_up(joined_moments(parts), compute.reduce)
+        return by_batch(self, slice(first, first + len(current)), own, past, by_events)
 
-    def _synapse_backward(
-        self, done: Saved, grad_current: Tensor, weight_grad: Tensor | None, *, wants_input: bool
-    ) -> tuple[Tensor | None, Tensor]:
-        """Add the weight gradient to ``weight_grad``; return the input's gradient and its buffer."""
-        synapse, source, events = self.synapse, done.source.values, done.found.by_events[1]
-        input_grad, held = None, grad_current
-        if wants_input:
-            if source.numel() > grad_current.numel():
-                held = self.lease.take(source.numel(), dtype=grad_current.dtype, device=source.device)
-            input_grad = held.flatten()[: source.numel()].view(source.shape)
-        with WORKSPACE.lease() as lease:
-            fast = input_grad is not None and takes(synapse, source.shape, self.compute)
-            winograd = InputGrad.begin(synapse, source.shape[2], source.shape[3], lease) if fast else None
-            for first, last in chunks(self.compute, grad_current, source):
-                part = grad_current[first:last]
-                low = part.to(synapse.backward_dtype)
-                if weight_grad is not None:
-                    given = part if events else low
-                    synapse.add_weight_grad(weight_grad, done.source.steps(first, last), given, events=events)
-                if input_grad is not None:  # the steps before are done with, and none of them is larger in the output
-                    self._input_grad(low, input_grad[first:last], winograd, lease)
-        if held is not grad_current:
-            self.lease.give(grad_current)
-        return input_grad, held
 
-    def _input_grad(self, grad: Tensor, out: Tensor, winograd: InputGrad | None, lease: Lease) -> None:
-        """Write the input's gradient of some steps into ``out``, which may lie over ``grad``."""
-        if winograd is None:
-            out.copy_(self.synapse.input_grad(grad, (out.shape[2], out.shape[3], out.shape[4])))
-            return
-        alike = out.data_ptr() == grad.data_ptr() and out.shape == grad.shape
-        if alike or out.data_ptr() + out.nbytes <= grad.data_ptr() or grad.data_ptr() + grad.nbytes <= out.data_ptr():
-            winograd.into(grad, out)
-            return
-        apart = lease.take(*out.shape)
-        winograd.into(grad, apart)
-        out.copy_(apart)
-        lease.give(apart)
+def _current(
+    synapse: Synapse, source: Spikes, out: Tensor, by_events: tuple[bool, bool]
+) -> tuple[Tensor, Tensor | None]:
+    """Return the synaptic current of some steps, and ``out`` if it has yet to be copied there."""
+    given = synapse.forward(source, events=by_events[0], out=out)
+    return given, None if given.data_ptr() == out.data_ptr() else out
+
+
+def _synapse_backward(
+    how: How, synapse: Synapse, done: Saved, grad_current: Tensor, weight_grad: Tensor | None, *, wants_input: bool
+) -> tuple[Tensor | None, Tensor]:
+    """Add the weight gradient to ``weight_grad``; return the input's gradient and its buffer."""
+    source, events = done.source.values, done.found.by_events[1]
+    input_grad, held = None, grad_current
+    if wants_input:
+        if source.numel() > grad_current.numel():
+            held = how.lease.take(source.numel(), dtype=grad_current.dtype, device=source.device)
+        input_grad = held.flatten()[: source.numel()].view(source.shape)
+    with WORKSPACE.lease() as lease:
+        fast = input_grad is not None and takes(synapse, source.shape, how.compute)
+        winograd = InputGrad.begin(synapse, source.shape[2], source.shape[3], lease) if fast else None
+        for first, last in chunks(how.compute, grad_current, source):
+            part = grad_current[first:last]
+            low = part.to(synapse.backward_dtype)
+            if weight_grad is not None:
+                given = part if events else low
+                synapse.add_weight_grad(weight_grad, done.source.steps(first, last), given, events=events)
+            if input_grad is not None:  # the steps before are done with, and none of them is larger in the output
+                _input_grad(synapse, low, input_grad[first:last], winograd, lease)
+    if held is not grad_current:
+        how.lease.give(grad_current)
+    return input_grad, held
+
+
+def _input_grad(synapse: Synapse, grad: Tensor, out: Tensor, winograd: InputGrad | None, lease: Lease) -> None:
+    """Write the input's gradient of some steps into ``out``, which may lie over ``grad``."""
+    if winograd is None:
+        out.copy_(synapse.input_grad(grad, (out.shape[2], out.shape[3], out.shape[4])))
+        return
+    alike = out.data_ptr() == grad.data_ptr() and out.shape == grad.shape
+    if alike or out.data_ptr() + out.nbytes <= grad.data_ptr() or grad.data_ptr() + grad.nbytes <= out.data_ptr():
+        winograd.into(grad, out)
+        return
+    apart = lease.take(*out.shape)
+    winograd.into(grad, apart)
+    out.copy_(apart)
+    lease.give(apart)

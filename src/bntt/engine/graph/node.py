@@ -1,15 +1,15 @@
 """The nodes of a run. Each reads values that nodes before it output, and outputs one; together they are a graph.
 
-A node is a description without memory; a pass is one node while some time steps go through it, forward and backward.
+A node is a description without memory: what a pass over some time steps uses and keeps is in its arguments.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import wraps
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -18,7 +18,7 @@ from bntt.engine.compute import Compute
 from bntt.engine.graph.recording import Measure, Seen
 from bntt.engine.layer_spec import SpikeGrad
 from bntt.engine.packed_weights import Prepared
-from bntt.engine.synapse import Spikes
+from bntt.engine.synapse import Spikes, Synapse
 from bntt.engine.workspace import Lease
 from bntt.ops.norm import Moments
 from bntt.ops.spike import Underived
@@ -31,16 +31,30 @@ class Node(ABC):
     reads: tuple[int, ...] = (-1,)
     """The values that it reads, counted back from it: -1 is the output of the node before it, and for the first one the
     run's input."""
+    forward: ClassVar[Callable[..., Passed]]
+    """``(how, inputs, first, start, known)``: run the steps from ``first`` on; ``known`` is what an earlier pass over
+    them found."""
+    backward: ClassVar[Callable[..., Gradients]]
+    """``(how, saved, towards, learned, call)``: return the gradients towards its inputs, where they are wanted."""
 
     @property
     def learned(self) -> tuple[Tensor | None, ...]:
         """The tensors that get a gradient from it, the weights first; None where there is none."""
         return ()
 
+    def zeros(self, wanted: Sequence[bool]) -> list[Tensor | None]:
+        """Return zeros for the wanted gradients of what it learns; in the order of :attr:`learned`."""
+        pairs = zip(self.learned, wanted, strict=True)
+        return [tensor.new_zeros(tensor.shape) if want and tensor is not None else None for tensor, want in pairs]
+
     @property
     def looks_ahead(self) -> bool:
         """True if a step needs later steps."""
         return False
+
+    def waits(self, compute: Compute) -> bool:
+        """Return True if it must have all steps at once."""
+        return self.looks_ahead
 
     @abstractmethod
     def size(self, inputs: Sequence[Spikes]) -> Size:
@@ -60,7 +74,7 @@ class Size(NamedTuple):
 
 @dataclass(frozen=True)
 class How:
-    """The settings of the nodes of a pass."""
+    """The settings of one pass over all nodes, and what they share."""
 
     compute: Compute
     lease: Lease
@@ -72,6 +86,8 @@ class How:
     """Weights prepared in earlier steps, for passes without gradients."""
     in_place: bool = False
     """True if a membrane in a buffer of the lease advances in place: no backward pass will start from it."""
+    synapses: dict[int, Synapse] = field(default_factory=dict)
+    """The weights of layers, by the layer's id, in the layouts that the pass has needed so far."""
 
 
 class Start(NamedTuple):
@@ -116,6 +132,8 @@ class Towards(NamedTuple):
     """The buffer of the lease that it lies in; None: it does not belong to the pass, and must not be modified."""
 
 
+Gradients = list[Towards | None]
+"""The gradients towards a node's inputs; None where one is not wanted."""
 Learned = Sequence[Tensor | None]
 """The gradients of what a node learns, in the order of :attr:`Node.learned`; None where one is not wanted."""
 
@@ -133,32 +151,6 @@ class BackwardCall(NamedTuple):
     """True for each input whose gradient is wanted."""
     norms: Tensor | None = None
     """Buffer for the norm of each step's gradient towards the node's current; None: not measured."""
-
-
-@dataclass(frozen=True)
-class NodePass(ABC):
-    """One node in one pass."""
-
-    node: Node
-    how: How
-
-    @property
-    def waits(self) -> bool:
-        """True if it must have all steps at once."""
-        return False
-
-    @abstractmethod
-    def forward(self, inputs: Sequence[Spikes], first: int, start: Start, known: Any = None) -> Passed:
-        """Drive the node by the steps from ``first`` on."""
-
-    def zero(self, wanted: Sequence[bool]) -> list[Tensor | None]:
-        """Return zeros for the wanted gradients of what it learns; in the order of :attr:`Node.learned`."""
-        pairs = zip(self.node.learned, wanted, strict=True)
-        return [tensor.new_zeros(tensor.shape) if want and tensor is not None else None for tensor, want in pairs]
-
-    @abstractmethod
-    def backward(self, done: Any, towards: Towards, learned: Learned, call: BackwardCall) -> list[Towards | None]:
-        """Return the gradients towards its inputs, where they are wanted."""
 
 
 def differentiable_once(backward: Callable[..., tuple[Any, ...]]) -> Callable[..., tuple[Any, ...]]:

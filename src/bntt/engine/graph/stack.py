@@ -8,7 +8,7 @@ its counts, of all steps or of one span of them (:mod:`bntt.engine.graph.stack`)
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -18,15 +18,13 @@ from torch import Tensor
 
 from bntt.engine import private
 from bntt.engine.compute import Compute
-from bntt.engine.graph import layer, weightless
-from bntt.engine.graph.layer import Layer, LayerPass
+from bntt.engine.graph import layer
 from bntt.engine.graph.node import (
     BackwardCall,
     Carry,
     How,
     Learned,
     Node,
-    NodePass,
     Size,
     Start,
     Towards,
@@ -63,6 +61,8 @@ class Value:
 class Went:
     """The result of a forward pass, and what is kept of it for the backward pass."""
 
+    first: int
+    """The first of its steps."""
     out: Spikes
     """Output of the last node; the caller must give its buffer back."""
     ends: list[Start] = field(default_factory=list)
@@ -84,7 +84,8 @@ def readers_of(nodes: Sequence[Node]) -> list[int]:
 
 
 def forward(
-    passes: Sequence[NodePass],
+    nodes: Sequence[Node],
+    how: How,
     x: Spikes,
     first: int,
     starts: Sequence[Start],
@@ -93,12 +94,12 @@ def forward(
     keep: int | None,
 ) -> Went:
     """Drive the nodes by some steps."""
-    went, readers, lease = Went(x), readers_of([one.node for one in passes]), passes[0].how.lease
+    went, readers, lease = Went(first, x), readers_of(nodes), how.lease
     went.values.append(Value(x, None, readers[0]))
-    for i, one in enumerate(passes):
-        read = [went.values[i + 1 + back] for back in one.node.reads]
+    for i, node in enumerate(nodes):
+        read = [went.values[i + 1 + back] for back in node.reads]
         inputs = [value.spikes for value in read if value.spikes is not None]
-        passed = one.forward(inputs, first, starts[i], found[i] if found else None)
+        passed = node.forward(how, inputs, first, starts[i], found[i] if found else None)
         kept = keep is not None and i >= keep
         for value, keeps in zip(read, passed.keeps, strict=True):
             value.readers -= 1
@@ -128,11 +129,11 @@ def forget(went: Went, lease: Lease) -> None:
 
 
 def backward(
-    passes: Sequence[NodePass],
+    nodes: Sequence[Node],
+    how: How,
     went: Went,
     towards: Towards,
     learned: Sequence[tuple[Learned, Tensor | None]],
-    first: int,
     carries: Sequence[Carry],
     *,
     keep: bool,
@@ -146,17 +147,17 @@ def backward(
         keep: True to leave what was kept unmodified, for another backward pass.
         last: the node to end at, since no gradient is wanted before it; -1: the input's is wanted too.
     """
-    saved, values, lease = went.saved, went.values, passes[0].how.lease
+    saved, values, lease = went.saved, went.values, how.lease
     if not keep:  # what they hold is overwritten from here on, even if an error ends this early
         went.saved, went.values = [], []
-    into: list[Towards | None] = [None] * len(passes) + [towards]
-    for i in range(len(passes) - 1, max(0, last) - 1, -1):
-        one, (done, keeps, _), coming = passes[i], saved[i], into.pop()
+    into: list[Towards | None] = [None] * len(nodes) + [towards]
+    for i in range(len(nodes) - 1, max(0, last) - 1, -1):
+        node, (done, keeps, _), coming = nodes[i], saved[i], into.pop()
         assert coming is not None  # every value is read
-        read = [i + 1 + back for back in one.node.reads]
+        read = [i + 1 + back for back in node.reads]
         wants = [at > last for at in read]
         gradients, norms = learned[i]
-        given = one.backward(done, coming, gradients, BackwardCall(first, carries[i], keep, wants, norms))
+        given = node.backward(how, done, coming, gradients, BackwardCall(went.first, carries[i], keep, wants, norms))
         if all(grad is None or grad.held is not coming.held for grad in given):
             lease.give(coming.held)
         for at, grad, wanted in zip(read, given, wants, strict=True):
@@ -204,10 +205,10 @@ class Span:
     went: Went | None = None
     """Values kept of it; None if they must be recomputed."""
 
-    def forward(self, passes: Sequence[NodePass], x: Spikes) -> Went:
+    def forward(self, nodes: Sequence[Node], how: How, x: Spikes) -> Went:
         """Run the steps through all nodes; a run that is interrupted leaves a span without values."""
         steps, self.went = x.steps(self.first, self.last), None
-        self.went = forward(passes, steps, self.first, self.starts, found=self.found, keep=self.keep)
+        self.went = forward(nodes, how, steps, self.first, self.starts, found=self.found, keep=self.keep)
         self.found = self.went.found
         return self.went
 
@@ -306,16 +307,6 @@ def _read(path: str) -> str:
         return ""
 
 
-PASSES: dict[type, Callable[[Any, How], NodePass]] = {
-    Layer: LayerPass.begin,
-    weightless.Fire: weightless.FirePass,
-    weightless.Sum: weightless.SumPass,
-    weightless.MaxPool: weightless.MaxPoolPass,
-    weightless.Mask: weightless.MaskPass,
-}
-"""The pass of every kind of node."""
-
-
 @dataclass(frozen=True)
 class Stack:
     """An ordered run of nodes, and its settings."""
@@ -334,10 +325,6 @@ class Stack:
     @property
     def carried(self) -> list[Start]:
         return list(self.starts) or [Start()] * len(self.nodes)
-
-    def passes(self, how: How) -> list[NodePass]:
-        """Return one pass through every node."""
-        return [PASSES[type(node)](node, how) for node in self.nodes]
 
 
 @dataclass(frozen=True)
@@ -386,14 +373,14 @@ def _moments(found: Sequence[Any]) -> Moments | None:
 
 def _without_gradients(stack: Stack, x: Spikes, mean_over_time: bool, lease: Lease) -> Ran:
     """Run chunk by chunk through all nodes."""
-    passes = stack.passes(How(stack.compute, lease, stack.measure, prepared=stack.prepared, in_place=True))
-    out, carried, chunks = Output(len(x.values), mean_over_time), stack.carried, list(_chunks(stack.nodes, passes, x))
-    found: list[list[Any]] = [[] for _ in passes]
-    seen: list[list[Seen | None]] = [[] for _ in passes]
-    for first, last in chunks:
-        went = forward(passes, x.steps(first, last), first, carried, keep=None)
+    nodes, how = stack.nodes, How(stack.compute, lease, stack.measure, prepared=stack.prepared, in_place=True)
+    out, carried = Output(len(x.values), mean_over_time), stack.carried
+    found: list[list[Any]] = [[] for _ in nodes]
+    seen: list[list[Seen | None]] = [[] for _ in nodes]
+    for first, last in list(_chunks(nodes, stack.compute, x)):
+        went = forward(nodes, how, x.steps(first, last), first, carried, keep=None)
         carried = went.ends
-        for i in range(len(passes)):
+        for i in range(len(nodes)):
             found[i].append(went.found[i])
             seen[i].append(went.seen[i])
         out.add(went.out)
@@ -407,10 +394,10 @@ def _kept(end: Start, lease: Lease) -> Start:
     return end if end.membrane is None else end._replace(membrane=lease.keep(end.membrane))
 
 
-def _chunks(nodes: Sequence[Node], passes: Sequence[NodePass], x: Spikes) -> Iterator[tuple[int, int]]:
+def _chunks(nodes: Sequence[Node], compute: Compute, x: Spikes) -> Iterator[tuple[int, int]]:
     """Yield the steps that go through all nodes at a time, so that memory does not grow with T."""
     steps = size = len(x.values)
-    if not any(one.waits for one in passes):
+    if not any(node.waits(compute) for node in nodes):
         size = steps_at_once(max(x.values[0].numel(), largest_step(sizes(nodes, x))))
     return ((first, min(steps, first + size)) for first in range(0, steps, size))
 
@@ -450,14 +437,14 @@ class _RunStack(torch.autograd.Function):
         looked: list[list[Seen | None]] = []
         with WORKSPACE.lease() as lease:
             drops = any(node.looks_ahead for node in stack.nodes) and saves_memory(stack.nodes, x, stack.compute)
-            passes = stack.passes(How(stack.compute, lease, stack.measure, drops))
+            how = How(stack.compute, lease, stack.measure, drops)
             ends, (*_, keep) = [_detached(start) for start in stack.carried], _wants(stack, ctx.needs_input_grad)
             for first in range(0, steps, size):
                 if went is not None:
                     forget(went, lease)
                     spans[-1].went = None
                 spans.append(Span(first, min(steps, first + size), ends, keep))
-                went = spans[-1].forward(passes, x)
+                went = spans[-1].forward(stack.nodes, how, x)
                 ends = went.ends
                 looked.append(went.seen)
                 out.add(went.out)
@@ -491,12 +478,12 @@ class _RunStack(torch.autograd.Function):
         if not keep:
             ctx.spans = ctx.x = None
         with WORKSPACE.lease() if keep else ctx.lease as lease:
-            passes = stack.passes(How(stack.compute, lease))
-            zeros = [one.zero(of) for one, of in zip(passes, wanted, strict=True)]
+            nodes, how = stack.nodes, How(stack.compute, lease)
+            zeros = [node.zeros(of) for node, of in zip(nodes, wanted, strict=True)]
             learned = list(zip(zeros, ctx.norms, strict=True))
             for span in reversed(spans):
                 again = span.went is None
-                went: Went = span.forward(passes, x) if span.went is None else span.went
+                went: Went = span.forward(nodes, how, x) if span.went is None else span.went
                 if again:
                     lease.give(went.out.values, *(end.membrane for end in went.ends))
                 towards = SpikeGrad(grad[span.first : span.last])
@@ -504,9 +491,7 @@ class _RunStack(torch.autograd.Function):
                     towards = SpikeGrad(grad.unsqueeze(0), 1 / len(x.values))
                 stays = keep and not again
                 span.went = went if stays else None
-                following = backward(
-                    passes, went, Towards(towards), learned, span.first, carries, keep=stays, last=last
-                )
+                following = backward(nodes, how, went, Towards(towards), learned, carries, keep=stays, last=last)
                 if following is None:
                     continue
                 if input_grad is not None:

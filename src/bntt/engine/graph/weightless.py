@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bntt.engine.graph.layer import Firing, chunks, fired
-from bntt.engine.graph.node import BackwardCall, Learned, Node, NodePass, Passed, Size, Start, Towards
+from bntt.engine.graph.node import BackwardCall, Gradients, How, Learned, Node, Passed, Size, Start, Towards
 from bntt.engine.graph.recording import join_steps
 from bntt.engine.layer_spec import Affine, PoolSize, Reverse, SpikeGrad, leak_gradient, learned_leak, neuron_steps
 from bntt.engine.scan import pooled_shape, scan_reverse, scan_sums
@@ -49,6 +49,33 @@ class Fire(Node):
         counts = torch.empty(shape, dtype=torch.uint8, device="meta")
         return Size(Spikes(counts), 0, counts.numel())
 
+    def forward(self, how: How, inputs: Sequence[Spikes], first: int, start: Start, known: Any = None) -> Passed:
+        current, seen = _floats(inputs[0]), []
+        firing = Firing.begin(self.neuron, self.window, how, current, start.membrane, first)
+        for begin, end in chunks(how.compute, current):
+            affine = self.affine(first + begin, first + end, current)
+            seen.append(firing.chunk(current[begin:end], affine, begin, how.measure))
+        saved = inputs[0], start.membrane
+        return Passed(firing.spikes(fired(seen)), saved, (True,), Start(firing.membrane), join_steps(seen))
+
+    def backward(self, how: How, done: Any, towards: Towards, learned: Learned, call: BackwardCall) -> Gradients:
+        (source, membrane), (leak, scale) = done, learned
+        current = _floats(source)
+        first, last = call.first, call.first + len(current)
+        affine, neuron = self.affine(first, last, current), neuron_steps(self.neuron, first, last)
+        grad = towards.grad.of_type(current.dtype)
+        plain = torch.ones_like(affine.scale)  # the sums are then over the unscaled current
+        reverse = Reverse(current, affine, plain, neuron, self.window, grad, membrane, call.carry.membrane)
+        kernels = how.compute.kernels
+        if leak is not None:
+            sums = scan_sums(reverse, leak=True, kernels=kernels)
+            leak += leak_gradient(sums[2], leak.shape)
+            if scale is not None:
+                scale[first:last] = sums[1]
+        out = how.lease.take(*current.shape, device=current.device)
+        scan_reverse(reverse, out, None, None, kernels=kernels)
+        return [Towards(SpikeGrad(out), out)]
+
 
 @dataclass(frozen=True)
 class Sum(Node):
@@ -61,6 +88,24 @@ class Sum(Node):
         elements = one.values.numel()
         return Size(one, 0, elements) if one.counted and other.counted else Size(Spikes(one.values), elements, 0)
 
+    def forward(self, how: How, inputs: Sequence[Spikes], first: int, start: Start, known: Any = None) -> Passed:
+        one, other = inputs
+        take, device = how.lease.take, one.values.device
+        largest, counted = one.largest + other.largest, one.counted and other.counted
+        if counted and one.scale == other.scale and largest <= LARGEST_COUNT:
+            counts = torch.add(one.values, other.values, out=take(*one.values.shape, dtype=torch.uint8, device=device))
+            return Passed(Spikes(counts, one.scale, largest, one.density + other.density), None, (False, False))
+        total = one.floats_into(take(*one.values.shape, device=device)).add_(other.values, alpha=other.scale)
+        return Passed(Spikes(total), None, (False, False))
+
+    def backward(self, how: How, done: None, towards: Towards, learned: Learned, call: BackwardCall) -> Gradients:
+        """Pass all of the gradient to both."""
+        grad, held = towards
+        if held is None or not all(call.wants):
+            return [towards if wanted else None for wanted in call.wants]
+        copy = how.lease.take(*grad.values.shape, dtype=grad.values.dtype, device=grad.values.device)
+        return [towards, Towards(SpikeGrad(copy.copy_(grad.values), grad.scale), copy)]
+
 
 @dataclass(frozen=True)
 class MaxPool(Node):
@@ -71,6 +116,29 @@ class MaxPool(Node):
     def size(self, inputs: Sequence[Spikes]) -> Size:
         values = torch.empty(pooled_shape(inputs[0].values, self.window), dtype=inputs[0].values.dtype, device="meta")
         return Size(Spikes(values), 0, values.numel() * values.element_size())
+
+    def forward(self, how: How, inputs: Sequence[Spikes], first: int, start: Start, known: Any = None) -> Passed:
+        (x,), (down, across) = inputs, self.window
+        shape = pooled_shape(x.values, self.window)
+        out = how.lease.take(*shape, dtype=x.values.dtype, device=x.values.device)
+        inside = x.values[:, :, : shape[2] * down, : shape[3] * across]
+        windows = inside.view(*shape[:2], shape[2], down, shape[3], across, shape[4])
+        torch.amax(windows, (3, 5), out=out)
+        dense = min(1.0, x.density * down * across)
+        return Passed(Spikes(out, x.scale, x.largest, dense), x, (True,))
+
+    def backward(self, how: How, done: Spikes, towards: Towards, learned: Learned, call: BackwardCall) -> Gradients:
+        """Pass all of the gradient to the place that PyTorch says was the largest."""
+        x, grad = done.values, towards.grad
+        out = how.lease.take(*x.shape, device=x.device)
+        for t, step in enumerate(x):
+            images = step.permute(0, 3, 1, 2).float()
+            given = grad.values[t if len(grad.values) > 1 else 0].float().permute(0, 3, 1, 2)
+            where = F.max_pool2d(images, self.window, return_indices=True)[1]
+            rest = (self.window, self.window, (0, 0), (1, 1), False, where)
+            found = torch.ops.aten.max_pool2d_with_indices_backward(given, images, *rest)
+            out[t] = found.permute(0, 2, 3, 1)
+        return [Towards(SpikeGrad(out, grad.scale), out)]
 
 
 @dataclass(frozen=True)
@@ -85,117 +153,19 @@ class Mask(Node):
         values = inputs[0].values
         return Size(inputs[0], 0, values.numel() * values.element_size())
 
-
-@dataclass(frozen=True)
-class FirePass(NodePass):
-    """Neurons of :class:`Fire` in one pass."""
-
-    node: Fire
-
-    def forward(self, inputs: Sequence[Spikes], first: int, start: Start, known: Any = None) -> Passed:
-        current, node, seen = _floats(inputs[0]), self.node, []
-        firing = Firing.begin(node.neuron, node.window, self.how, current, start.membrane, first)
-        for begin, end in chunks(self.how.compute, current):
-            affine = node.affine(first + begin, first + end, current)
-            seen.append(firing.chunk(current[begin:end], affine, begin, self.how.measure))
-        saved = inputs[0], start.membrane
-        return Passed(firing.spikes(fired(seen)), saved, (True,), Start(firing.membrane), join_steps(seen))
-
-    def backward(
-        self, done: tuple[Spikes, Tensor | None], towards: Towards, learned: Learned, call: BackwardCall
-    ) -> list[Towards | None]:
-        (source, membrane), node, (leak, scale) = done, self.node, learned
-        current = _floats(source)
-        first, last = call.first, call.first + len(current)
-        affine, neuron = node.affine(first, last, current), neuron_steps(node.neuron, first, last)
-        grad = towards.grad.of_type(current.dtype)
-        plain = torch.ones_like(affine.scale)  # the sums are then over the unscaled current
-        reverse = Reverse(current, affine, plain, neuron, node.window, grad, membrane, call.carry.membrane)
-        kernels = self.how.compute.kernels
-        if leak is not None:
-            sums = scan_sums(reverse, leak=True, kernels=kernels)
-            leak += leak_gradient(sums[2], leak.shape)
-            if scale is not None:
-                scale[first:last] = sums[1]
-        out = self.how.lease.take(*current.shape, device=current.device)
-        scan_reverse(reverse, out, None, None, kernels=kernels)
-        return [Towards(SpikeGrad(out), out)]
-
-
-@dataclass(frozen=True)
-class SumPass(NodePass):
-    """A :class:`Sum` in one pass."""
-
-    node: Sum
-
-    def forward(self, inputs: Sequence[Spikes], first: int, start: Start, known: Any = None) -> Passed:
-        one, other = inputs
-        take, device = self.how.lease.take, one.values.device
-        largest, counted = one.largest + other.largest, one.counted and other.counted
-        if counted and one.scale == other.scale and largest <= LARGEST_COUNT:
-            counts = torch.add(one.values, other.values, out=take(*one.values.shape, dtype=torch.uint8, device=device))
-            return Passed(Spikes(counts, one.scale, largest, one.density + other.density), None, (False, False))
-        total = one.floats_into(take(*one.values.shape, device=device)).add_(other.values, alpha=other.scale)
-        return Passed(Spikes(total), None, (False, False))
-
-    def backward(self, done: None, towards: Towards, learned: Learned, call: BackwardCall) -> list[Towards | None]:
-        """Pass all of the gradient to both."""
-        grad, held = towards
-        if held is None or not all(call.wants):
-            return [towards if wanted else None for wanted in call.wants]
-        copy = self.how.lease.take(*grad.values.shape, dtype=grad.values.dtype, device=grad.values.device)
-        return [towards, Towards(SpikeGrad(copy.copy_(grad.values), grad.scale), copy)]
-
-
-@dataclass(frozen=True)
-class MaxPoolPass(NodePass):
-    """A :class:`MaxPool` in one pass."""
-
-    node: MaxPool
-
-    def forward(self, inputs: Sequence[Spikes], first: int, start: Start, known: Any = None) -> Passed:
-        (x,), (down, across) = inputs, self.node.window
-        shape = pooled_shape(x.values, self.node.window)
-        out = self.how.lease.take(*shape, dtype=x.values.dtype, device=x.values.device)
-        inside = x.values[:, :, : shape[2] * down, : shape[3] * across]
-        windows = inside.view(*shape[:2], shape[2], down, shape[3], across, shape[4])
-        torch.amax(windows, (3, 5), out=out)
-        dense = min(1.0, x.density * down * across)
-        return Passed(Spikes(out, x.scale, x.largest, dense), x, (True,))
-
-    def backward(self, done: Spikes, towards: Towards, learned: Learned, call: BackwardCall) -> list[Towards | None]:
-        """Pass all of the gradient to the place that PyTorch says was the largest."""
-        x, grad = done.values, towards.grad
-        out = self.how.lease.take(*x.shape, device=x.device)
-        for t, step in enumerate(x):
-            images = step.permute(0, 3, 1, 2).float()
-            given = grad.values[t if len(grad.values) > 1 else 0].float().permute(0, 3, 1, 2)
-            where = F.max_pool2d(images, self.node.window, return_indices=True)[1]
-            rest = (self.node.window, self.node.window, (0, 0), (1, 1), False, where)
-            found = torch.ops.aten.max_pool2d_with_indices_backward(given, images, *rest)
-            out[t] = found.permute(0, 2, 3, 1)
-        return [Towards(SpikeGrad(out, grad.scale), out)]
-
-
-@dataclass(frozen=True)
-class MaskPass(NodePass):
-    """A :class:`Mask` in one pass."""
-
-    node: Mask
-
-    def forward(self, inputs: Sequence[Spikes], first: int, start: Start, known: Any = None) -> Passed:
-        (x,), stays = inputs, self.node.draw()
-        out = self.how.lease.take(*x.values.shape, dtype=x.values.dtype, device=x.values.device)
+    def forward(self, how: How, inputs: Sequence[Spikes], first: int, start: Start, known: Any = None) -> Passed:
+        (x,), stays = inputs, self.draw()
+        out = how.lease.take(*x.values.shape, dtype=x.values.dtype, device=x.values.device)
         torch.mul(x.values, stays.to(x.values.dtype), out=out)
-        left = 1 - self.node.p
+        left = 1 - self.p
         return Passed(Spikes(out, x.scale / left, x.largest, x.density * left), None, (False,))
 
-    def backward(self, done: None, towards: Towards, learned: Learned, call: BackwardCall) -> list[Towards | None]:
+    def backward(self, how: How, done: None, towards: Towards, learned: Learned, call: BackwardCall) -> Gradients:
         """Pass the gradient to the places that stayed, with the same scale."""
         values = towards.grad.values
-        out = self.how.lease.take(*values.shape, dtype=values.dtype, device=values.device)
-        torch.mul(values, self.node.draw().to(values.dtype), out=out)
-        return [Towards(SpikeGrad(out, towards.grad.scale / (1 - self.node.p)), out)]
+        out = how.lease.take(*values.shape, dtype=values.dtype, device=values.device)
+        torch.mul(values, self.draw().to(values.dtype), out=out)
+        return [Towards(SpikeGrad(out, towards.grad.scale / (1 - self.p)), out)]
 
 
 def _floats(x: Spikes) -> Tensor:

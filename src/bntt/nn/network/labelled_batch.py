@@ -128,18 +128,3 @@ def check_shares(labels: Tensor) -> None:
             f"soft labels are shares of the classes, finite, 0 or more and 1 in sum (within {SUM_WITHIN:g}), got "
             f"{float(least[row]):.4g} at least and {float(total[row]):.6g} in sum in row {row} of the batch"
         )
-
-
-def _from_array(array: np.ndarray) -> Tensor:
-    if array.dtype.kind == "f" and array.ndim == 2:
-        return torch.from_numpy(array.astype(np.float64))
-    if array.dtype.kind not in "iu":
-        raise TypeError
-    return torch.from_numpy(array.astype(np.int64))
-
-
-def _described(given: Any) -> str:
-    if isinstance(given, np.ndarray):
-        return f"an array of {given.dtype}"
-    strangers = [value for value in given if not isinstance(value, int)] if isinstance(given, Sequence) else []
-    return type(given).__name__ + (f" with {strangers[0]!r}" if strangers else "")
