@@ -66,10 +66,10 @@ GRAPHS = [
     Mutation(
         "the mask's units lie in the order of memory",
         "nn/fusion/fuse.py",
-        "            stays: Tensor = dropout.stays(noise, (channels, height, width), self.site.device)\n"
-        "            return stays.permute(0, 2, 3, 1).to(torch.uint8).contiguous()\n",
-        "            stays: Tensor = dropout.stays(noise, (height, width, channels), self.site.device)\n"
-        "            return stays.to(torch.uint8).contiguous()\n",
+        "        stays: Tensor = dropout.stays(site.call.noise, (channels, height, width), site.device)\n"
+        "        return stays.permute(0, 2, 3, 1).to(torch.uint8).contiguous()\n",
+        "        stays: Tensor = dropout.stays(site.call.noise, (height, width, channels), site.device)\n"
+        "        return stays.to(torch.uint8).contiguous()\n",
         RESIDUAL,
     ),
     Mutation(

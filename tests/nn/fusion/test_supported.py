@@ -18,11 +18,11 @@ def test_a_norm_that_looks_ahead_trains_fused_on_all_steps_only():
 
 
 def test_pools_of_whole_windows():
-    average = pool_of(nn.Sequential(nn.AvgPool2d((2, 3)), nn.Flatten()), (8, 6, 7), False)
-    assert (average.average, average.largest) == ((2, 3), (1, 1))
-    assert (average.out.shape, average.out.memory) == ((8 * 3 * 2,), (3, 2, 8))
-    largest = pool_of(nn.MaxPool2d(2), (8, 7, 7), False)
-    assert (largest.average, largest.largest, largest.out.shape) == ((1, 1), (2, 2), (8, 3, 3))
+    average, largest, out = pool_of(nn.Sequential(nn.AvgPool2d((2, 3)), nn.Flatten()), (8, 6, 7), False)
+    assert (average, largest) == ((2, 3), (1, 1))
+    assert (out.shape, out.memory) == ((8 * 3 * 2,), (3, 2, 8))
+    average, largest, out = pool_of(nn.MaxPool2d(2), (8, 7, 7), False)
+    assert (average, largest, out.shape) == ((1, 1), (2, 2), (8, 3, 3))
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,9 @@ leaves out what only backward passes and batch statistics need: for one sample t
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -57,8 +57,11 @@ def room_of(nodes: Sequence[Node], x: Spikes) -> Room:
 class Chain:
     """Layers in order; only one call at a time may use a chain, since it owns its buffers."""
 
-    def __init__(self, layers: Sequence[Layer], x: Spikes, compute: Compute, prepared: Prepared) -> None:
-        self._links: list[_Link] = []
+    def __init__(
+        self, blocks: Mapping[str, Any], layers: Sequence[Layer], x: Spikes, compute: Compute, prepared: Prepared
+    ) -> None:
+        self.blocks, self.layers, self._links = blocks, layers, list[_Link]()
+        """The blocks, by name, and the layer of each."""
         self.most, self.room = x.values.shape[1], room_of(layers, x)
         """The most samples of a call; the room of the buffers."""
         self._shape: tuple[int, ...] = ()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from typing import Any, NamedTuple, TypeVar, cast
 
@@ -244,16 +244,8 @@ def _is_flatten(module: nn.Module) -> bool:
     return type(module) is nn.Flatten and (module.start_dim, module.end_dim) == (1, -1)
 
 
-class Pooled(NamedTuple):
-    """Pooling of the spikes of a block: windows of the average and of the maximum; (1, 1) is none."""
-
-    average: PoolSize
-    largest: PoolSize
-    out: Layout
-
-
-def pool_of(pool: nn.Module, image: tuple[int, int, int], flat: bool) -> Pooled | str:
-    """Return the pooling after the spikes, and the layout that then leaves the block."""
+def pool_of(pool: nn.Module, image: tuple[int, int, int], flat: bool) -> tuple[PoolSize, PoolSize, Layout] | str:
+    """Return the windows of the average and of the maximum, (1, 1) is none, and the layout that leaves the block."""
     (channels, height, width), shape, none = image, image, (1, 1)
     average, largest = none, none
     for module in pool if type(pool) is nn.Sequential else [pool]:
@@ -270,7 +262,7 @@ def pool_of(pool: nn.Module, image: tuple[int, int, int], flat: bool) -> Pooled 
         down, across = map(max, average, largest)  # one of them is (1, 1)
         return f"its pooling window has {down}x{across} places on an image of {height}x{width}"
     features = shape[0] * shape[1] * shape[2]
-    return Pooled(average, largest, Layout((features,) if flat else shape, (shape[1], shape[2], shape[0])))
+    return average, largest, Layout((features,) if flat else shape, (shape[1], shape[2], shape[0]))
 
 
 def _pair(size: Any) -> tuple[int, int]:
@@ -431,12 +423,12 @@ def fuse(block: nn.Module, site: Site, layout: Layout) -> FusedBlock | str:
                 return f"{name or 'it'} has a {type(tensor).__name__}, which is not a plain tensor"
             if tensor.dtype != wanted or tensor.device != site.device:
                 return f"{name or 'it'} has {tensor.dtype} on {tensor.device}"
-    making, entered = _Making(site), _Place(0, layout)
+    nodes, at = list[FusedNode](), (0, layout)
     try:
-        left = making.residual(block, entered) if isinstance(block, Residual) else making.unit(block, entered, "")
+        at = _residual(nodes, site, block, at) if isinstance(block, Residual) else _unit(nodes, site, block, at, "")
     except NotKnown as reason:
         return str(reason)
-    found = FusedBlock(tuple(making.nodes), left.layout, type(block) is Residual)
+    found = FusedBlock(tuple(nodes), at[1], type(block) is Residual)
     if not found.rectifies:
         return found
     if any(getattr(part, "eps", None) == 0 for part in block.modules()):
@@ -445,136 +437,125 @@ def fuse(block: nn.Module, site: Site, layout: Layout) -> FusedBlock | str:
     return why_not_rectified([one.node for one in found.nodes], site.compute, alone=alone) or found
 
 
-class _Place(NamedTuple):
-    """A value on its way through a block: 0 is the block's input, k the output of its k-th node."""
-
-    value: int
-    layout: Layout
+Place = tuple[int, Layout]
+"""A value on its way through a block, and its layout: 0 is the block's input, k the output of its k-th node."""
 
 
-class _Firing(NamedTuple):
-    """Neurons of a block, with gain and bias ``[steps, C]`` on their input, and what follows them."""
-
-    neuron: AnyNeuron | None
-    """None: they rectify."""
-    gain: Tensor | None
-    bias: Tensor | None
-    pooled: Pooled
-    dropout: SpikeDropout | None
+def _append(nodes: list[FusedNode], fused: FusedNode, *reads: int) -> int:
+    """Append a node that reads these values; return the number of its output."""
+    back = tuple(value - len(nodes) - 1 for value in reads)
+    node: Any = fused.node
+    nodes.append(fused if back == node.reads else fused._replace(node=replace(node, reads=back)))
+    return len(nodes)
 
 
-@dataclass
-class _Making:
-    """Builder of the nodes of a block, one after another."""
+def _residual(nodes: list[FusedNode], site: Site, block: Residual, at: Place) -> Place:
+    """Append body, shortcut, their sum and the block after it."""
+    (body, layout), (beside, other) = (
+        _chain(nodes, site, dict(parts.items()), at) for parts in (block.body, block.shortcut)
+    )
+    if layout != other:
+        raise NotKnown(block.differs(layout.shape, other.shape))
+    total = _append(nodes, FusedNode(Sum(())), body, beside), layout
+    return total if block.after is None else _chain(nodes, site, {"after": block.after}, total)
 
-    site: Site
-    nodes: list[FusedNode] = field(default_factory=list)
-    units: int = 0
 
-    def add(self, fused: FusedNode, *reads: _Place, layout: Layout) -> _Place:
-        """Append a node that reads these values."""
-        back = tuple(place.value - len(self.nodes) - 1 for place in reads)
-        node: Any = fused.node
-        self.nodes.append(fused if back == node.reads else fused._replace(node=replace(node, reads=back)))
-        return _Place(len(self.nodes), layout)
+def _chain(nodes: list[FusedNode], site: Site, parts: Mapping[str, nn.Module], at: Place) -> Place:
+    """Append blocks of one layer, one after another."""
+    for name, part in parts.items():
+        try:
+            at = _unit(nodes, site, part, at, name)
+        except NotKnown as reason:
+            raise NotKnown(f"its {name!r}: {reason}") from None
+    return at
 
-    def residual(self, block: Residual, entered: _Place) -> _Place:
-        """Append body, shortcut, their sum and the block after it."""
-        body, beside = (self._chain(dict(parts.items()), entered) for parts in (block.body, block.shortcut))
-        if body.layout != beside.layout:
-            raise NotKnown(block.differs(body.layout.shape, beside.layout.shape))
-        total = self.add(FusedNode(Sum(())), body, beside, layout=body.layout)
-        return total if block.after is None else self._chain({"after": block.after}, total)
 
-    def _chain(self, parts: Mapping[str, nn.Module], at: _Place) -> _Place:
-        """Append blocks of one layer, one after another."""
-        for name, part in parts.items():
-            try:
-                at = self.unit(part, at, name)
-            except NotKnown as reason:
-                raise NotKnown(f"its {name!r}: {reason}") from None
-        return at
+def _unit(nodes: list[FusedNode], site: Site, block: nn.Module, at: Place, name: str) -> Place:
+    """Append a block of one layer: weights, norm and neurons; then pool and dropout."""
+    value, layout = at
+    known(why_not_unit(block, layout))
+    assert isinstance(block, LayerBlock)
+    (height, width, channels), flat = layout.memory, len(layout.shape) == 1
+    weights, flatten, dropout = None, False, cast("SpikeDropout | None", block.dropout)
+    if block.synapse is not None:
+        weights, flatten, (height, width, channels) = known(synapse_of(block.synapse, layout))
+        flat = isinstance(weights, nn.Linear)
+    memory = height, width, channels
+    out = Layout((channels,) if flat else (channels, height, width), memory)
+    driven: Driven = None, None, None
+    window, largest = (1, 1), (1, 1)
+    if block.lif is not None:
+        driven = _neurons_of(site, block.lif, channels)
+        window, largest, out = known(pool_of(cast(nn.Module, block.pool), (channels, height, width), flat))
+        if driven[0] is not None and window[0] * window[1] > LARGEST_WINDOW:
+            raise NotKnown(f"its pooling window has {window[0]}x{window[1]} places, more than {LARGEST_WINDOW}")
+    if weights is not None:
+        node: Node = _layer_node(site, block, weights, flatten, memory, driven, window)
+    else:
+        node = Rectify(window) if driven[0] is None else Fire(driven[0], window, *driven[1:])
+    if (places := site.batch * height * width) > MOST_PLACES:
+        raise NotKnown(f"its neurons have {places} places in a step, more than {MOST_PLACES}")
+    unit, norm = (
+        sum(one.unit is not None for one in nodes),
+        block.norm if isinstance(block.norm, TemporalNorm) else None,
+    )
+    value = _append(nodes, FusedNode(node, unit, name, norm, memory, flat), value)
+    if largest != (1, 1):
+        value = _append(nodes, FusedNode(MaxPool(largest)), value)
+    if dropout is not None and dropout.training and dropout.p > 0:
+        value = _append(nodes, FusedNode(Mask(_drawing(dropout, site, out.memory), dropout.p)), value)
+    return value, out
 
-    def unit(self, block: nn.Module, at: _Place, name: str) -> _Place:
-        """Append a block of one layer."""
-        known(why_not_unit(block, at.layout))
-        assert isinstance(block, LayerBlock)
-        unit, self.units = self.units, self.units + 1
-        firing: _Firing | None
-        norm = block.norm if isinstance(block.norm, TemporalNorm) else None
-        if block.synapse is None:
-            (height, width, channels), flat = at.layout.memory, len(at.layout.shape) == 1
-            firing = fires = self._firing(block, (channels, height, width), flat)
-            neuron, window = fires.neuron, fires.pooled.average
-            node: Any = Rectify(window) if neuron is None else Fire(neuron, window, fires.gain, fires.bias)
-        else:
-            weights, flatten, (height, width, channels) = known(synapse_of(block.synapse, at.layout))
-            flat = isinstance(weights, nn.Linear)
-            firing = None if block.lif is None else self._firing(block, (channels, height, width), flat)
-            node = self._layer(block, weights, flatten, (height, width, channels), firing)
-        if (places := self.site.batch * height * width) > MOST_PLACES:
-            raise NotKnown(f"its neurons have {places} places in a step, more than {MOST_PLACES}")
-        shape = (channels,) if flat else (channels, height, width)
-        fused = FusedNode(node, unit, name, norm, (height, width, channels), flat)
-        now = self.add(fused, at, layout=Layout(shape, (height, width, channels)))
-        return now if firing is None else self._followed(firing, now)
 
-    def _layer(
-        self,
-        block: LayerBlock,
-        weights: nn.Conv2d | nn.Linear,
-        flatten: bool,
-        size: tuple[int, int, int],
-        firing: _Firing | None,
-    ) -> Layer:
-        """Return weights, norm and, if they fire, neurons; ``size`` is that of the current, channels last."""
-        assert block.norm is not None  # weights have one
-        site, (height, width, channels) = self.site, size
-        single = site.compute.reduce is None and site.batch * height * width == 1
-        known(why_not_norm(block.norm, site.steps, channels, whole=bool(site.call.whole), single=single))
-        if firing is not None and isinstance(firing.neuron, FoldedNeuron) and type(block.norm) is not NoNorm:
-            kind = type(block.norm).__name__
-            raise NotKnown(f"its norm is {kind}, and the kernels support folded neurons only without a norm")
-        window, neuron = ((1, 1), None) if firing is None else (firing.pooled.average, firing.neuron)
-        tables = normalisation_of(block.norm, site.steps, channels, site.device)
-        if firing is not None and firing.gain is not None:  # a part of γ and β; without a norm they are 1 and 0
-            beta = firing.bias if tables["beta"] is None else tables["beta"] * firing.gain
-            tables |= {"gamma": tables["gamma"] * firing.gain, "beta": beta}
-        given = {name: tables[name] for name in ("gamma", "beta", "mean", "var")}
-        known(why_not_values({"weight": weights.weight, "bias": weights.bias, **given}, site.device))
-        of_kind = Layer if firing is None or neuron is not None else RectifiedLayer
-        return of_kind(geometry_of(weights), flatten, window, neuron, weights.weight, weights.bias, **tables)
+Driven = tuple[AnyNeuron | None, Tensor | None, Tensor | None]
+"""Neurons, and gain and bias ``[steps, C]`` on their input; None: there are none, or they rectify."""
 
-    def _firing(self, block: LayerBlock, image: tuple[int, int, int], flat: bool) -> _Firing:
-        """Return known neurons and the modules after them."""
-        lif, dropout = cast(Any, block.lif), cast("SpikeDropout | None", block.dropout)
-        pool = cast(nn.Module, block.pool)
-        if isinstance(lif, Rectifier):
-            return _Firing(None, None, None, known(pool_of(pool, image, flat)), dropout)
-        neuron, site = lif.neuron, self.site
-        known(why_not_neuron(neuron, site.steps, image[0], site.compute.kernels))
-        pooled = known(pool_of(pool, image, flat))
-        if (height := pooled.average[0]) * (width := pooled.average[1]) > LARGEST_WINDOW:
-            raise NotKnown(f"its pooling window has {height}x{width} places, more than {LARGEST_WINDOW}")
-        return _Firing(*drive_of(neuron, site.steps, image[0], site.device), pooled, dropout)
 
-    def _followed(self, firing: _Firing, at: _Place) -> _Place:
-        """Append the pooling and dropout after the neurons."""
-        pooled, dropout, noise = firing.pooled, firing.dropout, self.site.call.noise
-        if pooled.largest != (1, 1):
-            at = self.add(FusedNode(MaxPool(pooled.largest)), at, layout=pooled.out)
-        at = at._replace(layout=pooled.out)
-        if dropout is None or not dropout.training or dropout.p == 0:
-            return at
-        height, width, channels = pooled.out.memory
+def _neurons_of(site: Site, lif: Any, channels: int) -> Driven:
+    if isinstance(lif, Rectifier):
+        return None, None, None
+    neuron = lif.neuron
+    known(why_not_neuron(neuron, site.steps, channels, site.compute.kernels))
+    return drive_of(neuron, site.steps, channels, site.device)
 
-        @cache
-        def draw() -> Tensor:
-            assert noise is not None  # a network always names it
-            stays: Tensor = dropout.stays(noise, (channels, height, width), self.site.device)
-            return stays.permute(0, 2, 3, 1).to(torch.uint8).contiguous()
 
-        return self.add(FusedNode(Mask(draw, dropout.p)), at, layout=pooled.out)
+def _layer_node(
+    site: Site,
+    block: LayerBlock,
+    weights: nn.Conv2d | nn.Linear,
+    flatten: bool,
+    size: tuple[int, int, int],
+    driven: Driven,
+    window: PoolSize,
+) -> Layer:
+    """Return weights, norm and, if they fire, neurons; ``size`` is that of the current, channels last."""
+    norm, (height, width, channels), (neuron, gain, bias) = cast(nn.Module, block.norm), size, driven
+    single = site.compute.reduce is None and site.batch * height * width == 1
+    known(why_not_norm(norm, site.steps, channels, whole=bool(site.call.whole), single=single))
+    if isinstance(neuron, FoldedNeuron) and type(norm) is not NoNorm:
+        kind = type(norm).__name__
+        raise NotKnown(f"its norm is {kind}, and the kernels support folded neurons only without a norm")
+    tables = normalisation_of(norm, site.steps, channels, site.device)
+    if gain is not None:  # a part of γ and β; without a norm they are 1 and 0
+        beta = bias if tables["beta"] is None else tables["beta"] * gain
+        tables |= {"gamma": tables["gamma"] * gain, "beta": beta}
+    given = {name: tables[name] for name in ("gamma", "beta", "mean", "var")}
+    known(why_not_values({"weight": weights.weight, "bias": weights.bias, **given}, site.device))
+    of_kind = Layer if block.lif is None or neuron is not None else RectifiedLayer
+    return of_kind(geometry_of(weights), flatten, window, neuron, weights.weight, weights.bias, **tables)
+
+
+def _drawing(dropout: SpikeDropout, site: Site, size: tuple[int, int, int]) -> Callable[[], Tensor]:
+    """Return a function that draws a dropout's mask, in the order of memory, when it is first called."""
+    height, width, channels = size
+
+    @cache
+    def draw() -> Tensor:
+        assert site.call.noise is not None  # a network always names it
+        stays: Tensor = dropout.stays(site.call.noise, (channels, height, width), site.device)
+        return stays.permute(0, 2, 3, 1).to(torch.uint8).contiguous()
+
+    return draw
 
 
 class Plan(NamedTuple):

@@ -7,7 +7,7 @@ planned for all steps. The next call of its shape, with as many samples or fewer
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from operator import is_
 from types import FunctionType
@@ -25,7 +25,7 @@ from bntt.engine.graph.stack import Output
 from bntt.engine.packed_weights import Prepared, changes_told, version_of
 from bntt.engine.private import Made, attributes_of, made_of
 from bntt.engine.synapse import Spikes
-from bntt.nn.fusion.fuse import FusedBlock, entered, layout_of, left, plan_of, why_not_here
+from bntt.nn.fusion.fuse import entered, layout_of, left, plan_of, why_not_here
 from bntt.nn.network.advance import Advanced, Work, measured_of
 from bntt.nn.network.call import Call
 from bntt.nn.network.measured import Measure, Measured
@@ -42,31 +42,23 @@ FOLDED = "_rules"
 """Attribute of folded neurons whose tables are not read: the module's own are."""
 
 
-@dataclass(frozen=True, eq=False)
-class _Ready:
-    """A chain, and the blocks whose layers it has."""
-
-    blocks: Mapping[str, FusedBlock]
-    layers: Sequence[Layer]
-    chain: Chain
-
-    def advance(self, x: Tensor, work: Work, row: int, states: Sequence[Any], *, mean: bool) -> Advanced | None:
-        """Advance by some steps; ``row`` is the tables' row of the first. None if these values need other layers."""
-        (first, *_), spikes = entered([*self.layers], x, work.compute)
-        if first is not self.layers[0]:
-            return None
-        blocks = list(self.blocks.values())
-        paired = list(zip(blocks, states, strict=True))
-        starts = [start for block, state in paired for start in block.enter(state, x.shape[1], work.call.first)]
-        out = Output(len(x), mean)
-        ends, counts = self.chain.run(spikes, row, starts, out.add, in_place=work.in_place)
-        after = [block.leave([end], state) for (block, state), end in zip(paired, ends, strict=True)]
-        measured: Measured = {}
-        if work.measure:
-            for (name, block), fired in zip(self.blocks.items(), counts, strict=True):
-                measured |= measured_of(name, block, [Seen(fired)], work.measure, after)
-        states = tuple(after) if work.goes_on else ()
-        return Advanced(left(out.whole(), blocks[-1]), mean, states, measured, kept=True)
+def _advance(chain: Chain, x: Tensor, work: Work, row: int, states: Sequence[Any], *, mean: bool) -> Advanced | None:
+    """Advance by some steps; ``row`` is the tables' row of the first. None if these values need other layers."""
+    (first, *_), spikes = entered([*chain.layers], x, work.compute)
+    if first is not chain.layers[0]:
+        return None
+    blocks = list(chain.blocks.values())
+    paired = list(zip(blocks, states, strict=True))
+    starts = [start for block, state in paired for start in block.enter(state, x.shape[1], work.call.first)]
+    out = Output(len(x), mean)
+    ends, counts = chain.run(spikes, row, starts, out.add, in_place=work.in_place)
+    after = [block.leave([end], state) for (block, state), end in zip(paired, ends, strict=True)]
+    measured: Measured = {}
+    if work.measure:
+        for (name, block), fired in zip(chain.blocks.items(), counts, strict=True):
+            measured |= measured_of(name, block, [Seen(fired)], work.measure, after)
+    states = tuple(after) if work.goes_on else ()
+    return Advanced(left(out.whole(), blocks[-1]), mean, states, measured, kept=True)
 
 
 @dataclass(frozen=True)
@@ -80,7 +72,7 @@ class _Held:
     values: list[Tensor | None] = field(default_factory=list)
     storages: list[Tensor] = field(default_factory=list)
     """The memory of parameters and buffers: while it is held, a replacement has another address."""
-    ready: dict[tuple[object, ...], list[_Ready]] = field(default_factory=dict)
+    ready: dict[tuple[object, ...], list[Chain]] = field(default_factory=dict)
     """Chains by the shape of a call's samples; those in use are not in the list, so two threads never share one."""
     refused: dict[tuple[object, ...], int] = field(default_factory=dict)
     """By shape, the number of samples from which on a call cannot have a chain."""
@@ -91,20 +83,20 @@ class _Held:
         same = all(len(one) == len(other) and all(map(is_, one, other)) for one, other in pairs)
         return self.settings == settings and same and self.versions == list(map(version_of, made.tensors))
 
-    def take(self, key: tuple[object, ...], samples: int) -> _Ready | None:
+    def take(self, key: tuple[object, ...], samples: int) -> Chain | None:
         """Take a free chain for this many samples; no other thread has it then."""
         free = self.ready.get(key, [])
         for ready in free[:]:
             with contextlib.suppress(ValueError):  # another thread was sooner
                 free.remove(ready)
-                if ready.chain.most >= samples:
+                if ready.most >= samples:
                     return ready  # one for fewer samples is dropped: a larger one will replace it
         return None
 
     def make_room(self, size: int) -> None:
         """Drop the oldest chains until another one of this many bytes fits."""
         while self.ready:
-            taken = sum(ready.chain.room.size for free in list(self.ready.values()) for ready in free)
+            taken = sum(chain.room.size for free in list(self.ready.values()) for chain in free)
             if len(self.ready) < MOST_SHAPES and taken + size <= MOST_BYTES:
                 return
             with contextlib.suppress(StopIteration, RuntimeError):  # another thread was sooner
@@ -163,7 +155,7 @@ class Kept:
             ready = begun
         free = held.ready.setdefault(key, [])
         try:
-            return ready.advance(x, work, 0 if num_steps is None else first, states, mean=mean)
+            return _advance(ready, x, work, 0 if num_steps is None else first, states, mean=mean)
         finally:
             free.append(ready)
 
@@ -179,7 +171,7 @@ class Kept:
         return None
 
 
-def _begin(blocks: nn.ModuleDict, num_steps: int | None, x: Tensor, work: Work, held: _Held) -> _Ready | int:
+def _begin(blocks: nn.ModuleDict, num_steps: int | None, x: Tensor, work: Work, held: _Held) -> Chain | int:
     """Make a chain for calls like this one, or return the number of samples from which on none can be made."""
     if not all(name == FOLDED or _is_constant(value) for name, value in attributes_of(blocks)):
         return 1
@@ -202,7 +194,7 @@ def _begin(blocks: nn.ModuleDict, num_steps: int | None, x: Tensor, work: Work, 
             held.storages[:] = [tensor.detach() for tensor in held.made.tensors if tensor is not None]
             held.values[:] = [None if tensor is None else tensor.detach().clone() for tensor in held.made.tensors]
         layers = [node for node in nodes if isinstance(node, Layer)]
-        return _Ready(plan.fused, layers, Chain(layers, like, work.compute, held.prepared))
+        return Chain(plan.fused, layers, like, work.compute, held.prepared)
 
 
 def _is_constant(value: Any) -> bool:
