@@ -9,7 +9,7 @@ import torch
 from bntt.engine.compute import Compute
 from bntt.engine.graph.layer import Firing, density, fired
 from bntt.engine.graph.node import How
-from bntt.engine.graph.recording import Measure, Seen
+from bntt.engine.graph.recording import LayerMeasures, Measure
 from bntt.engine.layer_spec import Affine
 from bntt.engine.workspace import Workspace
 from bntt.ops.lif import Neuron
@@ -27,7 +27,7 @@ def test_density_and_scale_of_what_neurons_give():
 
 def test_parts_without_neurons_have_no_spikes():
     one, two = (torch.ones(steps, 2, dtype=torch.int64) for steps in (1, 2))
-    assert torch.equal(fired([Seen(one), Seen(), Seen(two)]), torch.ones(3, 2))
+    assert torch.equal(fired([LayerMeasures(spikes=one), LayerMeasures(), LayerMeasures(spikes=two)]), torch.ones(3, 2))
 
 
 @needs_kernels

@@ -15,7 +15,7 @@ from torch import Tensor
 from bntt.engine.compute import Compute
 from bntt.engine.graph import layer as engine_layer
 from bntt.engine.graph.layer import Layer
-from bntt.engine.graph.recording import Measure, Seen, histogram, join_steps
+from bntt.engine.graph.recording import LayerMeasures, Measure, histogram, join_steps
 from bntt.engine.graph.stack import Ran, Stack, run_stack
 from bntt.engine.layer_spec import Affine
 from bntt.engine.synapse import Spikes
@@ -46,20 +46,23 @@ def test_what_asks_for_every_place():
 
 def test_an_edge_belongs_to_the_values_above_it():
     current, one = torch.tensor([[[[[-9.0], [0.0], [0.5], [1.0], [9.0]]]]]), torch.ones(1, 1)
-    counts, largest = histogram(current, Affine(0 * one, one, 0 * one), (0.0, 1.0))
-    assert counts.tolist() == [[1, 2, 2]]
-    assert largest.tolist() == [9.0]
-    counts, largest = histogram(current.fill_(torch.nan), Affine(0 * one, one, 0 * one), (0.0, 1.0))
-    assert counts.tolist() == [[0, 0, 5]]
-    assert largest.isnan().all()
+    found = histogram(current, Affine(0 * one, one, 0 * one), (0.0, 1.0))
+    assert found.histogram.tolist() == [[1, 2, 2]]
+    assert found.maximum.tolist() == [9.0]
+    found = histogram(current.fill_(torch.nan), Affine(0 * one, one, 0 * one), (0.0, 1.0))
+    assert found.histogram.tolist() == [[0, 0, 5]]
+    assert found.maximum.isnan().all()
 
 
 def test_parts_are_joined_in_time():
     rows = torch.arange(6).reshape(3, 2)
     moments = Moments(rows.float(), rows + 0.5, (4, 5, 6))
-    whole = Seen(rows, samples=rows + 1, moments=moments)
+    whole = LayerMeasures(spikes=rows, samples=rows + 1, moments=moments)
     cut = [Moments(moments.mean[a:b], moments.var[a:b], moments.count[a:b]) for a, b in ((0, 1), (1, 3))]
-    parts = [Seen(rows[:1], samples=rows[:1] + 1, moments=cut[0]), Seen(rows[1:], samples=rows[1:] + 1, moments=cut[1])]
+    parts = [
+        LayerMeasures(spikes=rows[a:b], samples=rows[a:b] + 1, moments=part)
+        for (a, b), part in zip(((0, 1), (1, 3)), cut, strict=True)
+    ]
     found = join_steps(parts)
     assert torch.equal(found.spikes, whole.spikes)
     assert torch.equal(found.samples, whole.samples)
@@ -114,8 +117,8 @@ def check(ran: Ran, expected: list[Plain]) -> None:
         assert torch.equal(seen.samples, one.spikes.sum((2, 3, 4)).long())
         edges = torch.tensor([-math.inf, *EDGES, math.inf], dtype=torch.float64)
         rows = [[((low <= z) & (z < high)).sum() for low, high in pairwise(edges)] for z in one.z]
-        assert torch.equal(seen.current, torch.tensor(rows))
-        assert torch.allclose(seen.largest.double(), one.z.flatten(1).amax(1), atol=1e-5)
+        assert torch.equal(seen.current.histogram, torch.tensor(rows))
+        assert torch.allclose(seen.current.maximum.double(), one.z.flatten(1).amax(1), atol=1e-5)
         around = (1, 2, 3, 4) if one.current.shape[3:] == (1, 1) else (1, 2)
         assert torch.equal(seen.arrivals.active, (one.arriving != 0).sum(around).reshape(seen.arrivals.active.shape))
         amount = one.arriving.detach().abs().sum(around).reshape(seen.arrivals.amount.shape)
@@ -162,9 +165,8 @@ def test_one_at_a_time_and_a_plain_pass_sees_the_spikes_alone(rng):
         ran = run_stack(Stack(made, measure=one), x, mean_over_time=False)
         assert torch.equal(ran.out, without.out), name
         for seen, bare in zip(ran.seen, without.seen, strict=True):
-            assert {key for key, value in vars(bare).items() if value is not None} == {"spikes"}
-            more = {"largest"} if name == "current" else set()
-            assert {key for key, value in vars(seen).items() if value is not None} == {"spikes", name} | more
+            assert {key for key, value in vars(bare).items() if value is not None} == {"neurons", "spikes"}
+            assert {key for key, value in vars(seen).items() if value is not None} == {"neurons", "spikes", name}
             assert torch.equal(seen.spikes, bare.spikes), name
 
 

@@ -6,7 +6,7 @@ import torch
 from bntt.models import mlp
 from bntt.nn.blocks.block import BlockState
 from bntt.nn.network.call import Noise
-from bntt.nn.network.measured import Measure
+from bntt.nn.network.measured import Currents, LayerMeasures, Measure
 from bntt.nn.network.state import NetworkState, detached, rows_of
 from bntt.ops.norm import Moments
 
@@ -66,10 +66,15 @@ def test_a_state_of_yours_says_how_or_is_refused():
         rows_of(3, torch.tensor([0]))
 
 
-def test_a_state_with_measurements_is_kept_in_a_file(tmp_path):
+@pytest.mark.parametrize("place", ["bntt.engine.graph.recording", "bntt.nn.network.measured"])
+def test_a_state_with_measurements_is_kept_in_a_file(place, tmp_path, monkeypatch):
+    """As it is saved now, and as it was before its record came to the engine."""
     net = mlp(in_features=4, hidden=(8,), num_steps=3).eval()
     _, state = net.advance(torch.ones(2, 3, 4), measure=Measure(spikes=True, current=(0.0, 1.0), arrivals=True))
-    torch.save(state, tmp_path / "state.pt")
+    with monkeypatch.context() as before:
+        for kind in (LayerMeasures, Currents):
+            before.setattr(kind, "__module__", place)
+        torch.save(state, tmp_path / "state.pt")
     found = torch.load(tmp_path / "state.pt")
     assert torch.equal(found.measured["fc1"].spikes, state.measured["fc1"].spikes)
     assert torch.equal(net.advance(torch.ones(1, 3, 4), found)[0], net.advance(torch.ones(1, 3, 4), state)[0])

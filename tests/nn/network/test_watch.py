@@ -10,7 +10,7 @@ from torch import nn
 from bntt.engine.graph.recording import distribution
 from bntt.nn import BNTT, LIF, Call, Measure, SpikingBlock
 from bntt.nn.blocks.stage import SpikingLayer
-from bntt.nn.network.measured import Currents, membrane_at, watching, weights_of
+from bntt.nn.network.measured import membrane_at, watching, weights_of
 
 EVERYTHING = Measure(
     spikes=True, places=True, samples=True, current=(-0.5, 0.5, 1.0), moments=True, gradient=True, arrivals=True
@@ -107,7 +107,7 @@ def test_other_threads_are_not_watched(block, rng):
 
 
 def test_a_current_on_an_edge_is_above_it():
-    found = Currents(*distribution(torch.tensor([[0.0, 1.0, 1.0, 5.0]]), (0.0, 1.0)))
+    found = distribution(torch.tensor([[0.0, 1.0, 1.0, 5.0]]), (0.0, 1.0))
     assert found.histogram.tolist() == [[0, 1, 3]]
     assert found.maximum.tolist() == [5]
 

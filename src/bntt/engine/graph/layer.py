@@ -12,7 +12,7 @@ from torch import Tensor
 
 from bntt.engine.compute import Compute, KernelName
 from bntt.engine.graph.node import BackwardCall, Carry, Gradients, How, Learned, Node, Passed, Size, Start, Towards
-from bntt.engine.graph.recording import Measure, Seen, arrivals, histogram, join_steps, write_norms
+from bntt.engine.graph.recording import LayerMeasures, Measure, arrivals, histogram, join_steps, write_norms
 from bntt.engine.layer_spec import Affine, PoolSize, Reverse, SpikeGrad, leak_gradient, learned_leak, neuron_steps
 from bntt.engine.scan import drive, moments, pooled_shape, scan, scan_reverse, scan_sums
 from bntt.engine.synapse import Geometry, Spikes, Synapse, goes_by_events
@@ -214,14 +214,14 @@ class Firing:
         counts = lease.take(*pooled_shape(current, window), dtype=torch.uint8, device=device)
         return Firing(neuron, first, window, how, membrane, counts)
 
-    def chunk(self, current: Tensor, affine: Affine, begin: int, measure: Measure) -> Seen:
+    def chunk(self, current: Tensor, affine: Affine, begin: int, measure: Measure) -> LayerMeasures:
         """Run the next steps, of which ``begin`` is the first, counted from the pass's first."""
         before, lease, kernels = None, self.how.lease, self.how.compute.kernels
         if measure.every_place:
             before = lease.take(*self.membrane.shape, device=self.membrane.device).copy_(self.membrane)
         end = begin + len(current)
         counts, neuron = self.counts[begin:end], neuron_steps(self.neuron, self.first + begin, self.first + end)
-        seen = Seen(scan(current, affine, neuron, self.window, counts, self.membrane, kernels=kernels))
+        seen = LayerMeasures(spikes=scan(current, affine, neuron, self.window, counts, self.membrane, kernels=kernels))
         if before is not None:
             every = lease.take(*current.shape, dtype=torch.uint8, device=current.device)
             scan(current, affine, neuron, (1, 1), every, before, kernels=kernels)
@@ -230,8 +230,7 @@ class Firing:
             seen = replace(seen, places=places, samples=samples)
             lease.give(every, before)
         if measure.current:
-            counted, largest = histogram(current, affine.before(neuron), measure.current)
-            seen = replace(seen, current=counted, largest=largest)
+            seen = replace(seen, current=histogram(current, affine.before(neuron), measure.current))
         return seen
 
     def spikes(self, fired: Tensor) -> Spikes:
@@ -245,7 +244,7 @@ def density(compute: Compute, fired: Tensor, counts: Tensor) -> float:
     return float(fired.sum()) / max(1, counts.numel()) if compute.kernels == "cpu" else 1.0
 
 
-def fired(seen: Sequence[Seen]) -> Tensor:
+def fired(seen: Sequence[LayerMeasures]) -> Tensor:
     """Join the spikes of consecutive parts, by step and channel."""
     return torch.cat([part.spikes for part in seen if part.spikes is not None])
 
@@ -384,7 +383,7 @@ class Layer(Node):
                 seen.append(replace(firing.chunk(given, affine, begin, measure), moments=raw))
             else:
                 drive(given, affine, out[begin:end])
-                seen.append(Seen(moments=raw))
+                seen.append(LayerMeasures(moments=raw))
         found = joined(parts) if found is None else found
         whole, moved = join_steps(seen), source.values if source is not x else None
         if measure.arrivals:

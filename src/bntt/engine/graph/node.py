@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from bntt.engine.compute import Compute
-from bntt.engine.graph.recording import Measure, Seen
+from bntt.engine.graph.recording import LayerMeasures, Measure
 from bntt.engine.layer_spec import SpikeGrad
 from bntt.engine.packed_weights import Prepared
 from bntt.engine.synapse import Spikes, Synapse
@@ -117,7 +117,7 @@ class Passed(NamedTuple):
     """True for each input that the backward pass reads."""
     end: Start = Start()
     """State after the last step."""
-    seen: Seen | None = None
+    seen: LayerMeasures | None = None
     buffers: tuple[Tensor | None, ...] = ()
     """The lease's buffers that it holds until then."""
     found: Any = None

@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import Any
 
 import torch
-from jaxtyping import Float, Float64, Int64, Shaped
+from jaxtyping import Float, Float64, Int, Int64, Shaped
 from torch import Tensor
 
 from bntt.engine.layer_spec import Affine
@@ -179,25 +179,41 @@ class Measure:
 
 
 @dataclass(frozen=True)
-class Seen:
-    """The measurements of one layer over the S steps of a pass; None where not asked for."""
+class Currents:
+    """Distribution of the input of a layer's neurons; returned by :meth:`bntt.nn.SpikingNetwork.advance`."""
 
-    spikes: Int64[Tensor, "S C"] | None = None
-    """Spikes, summed over batch and space, before the pool; always, where there are neurons."""
-    places: Int64[Tensor, "S H W C"] | None = None
-    """Spikes, summed over the batch, before the pool."""
-    samples: Int64[Tensor, "S B"] | None = None
-    """Spikes of each sample."""
-    current: Int64[Tensor, "S bins"] | None = None
-    """Number of values of z, Eq. 9's input of the neurons, below the first edge, from each edge on, and above."""
-    largest: Float[Tensor, " S"] | None = None
-    """The largest z."""
+    histogram: Int[Tensor, "S bins"]
+    """Counts below the first edge, between neighbouring edges, and from the last edge on."""
+    maximum: Float[Tensor, " S"]
+    """Largest input at each step."""
+
+
+@dataclass(frozen=True)
+class LayerMeasures:
+    """Measurements of one layer in the steps of a pass; returned by :meth:`bntt.nn.SpikingNetwork.advance`.
+
+    What was not requested is None. No gradient passes through any of them. Inside the engine spikes are int64, those of
+    places ``[S, H, W, C]``, and counted by step and channel in every pass.
+    """
+
+    neurons: int = 0
+    """Number of neurons, C·H·W; 0 if it has none."""
+    spikes: Shaped[Tensor, "S C"] | None = None
+    """Spikes by step and channel, summed over batch and space, before the pool (float64)."""
+    places: Shaped[Tensor, "S *place"] | None = None
+    """Spikes by step and neuron, ``[S, C, ...]``, summed over the batch."""
+    samples: Shaped[Tensor, "S B"] | None = None
+    """Spikes by step and sample, summed over the neurons."""
+    current: Currents | None = None
+    """Distribution of the neurons' input, the normalised current."""
     moments: Moments | None = None
-    """Mean and biased variance of the synaptic current by step and channel."""
-    gradient: Float64[Tensor, " S"] | None = None
-    """‖dL/d(synaptic current)‖₂ of each step: NaN until a backward pass writes it here."""
+    """Moments of the synaptic current, before it is normalised."""
+    gradient: Float[Tensor, " S"] | None = None
+    """‖dL/d(synaptic current)‖₂ of each step: NaN until the backward pass."""
+    membrane: Float[Tensor, "S B"] | None = None
+    """Membrane of one neuron, after each step's reset."""
     arrivals: Arrivals | None = None
-    """Arrivals at its weights."""
+    """Arrivals at the weights; None also if there are none."""
 
 
 def join_steps(parts: Sequence[Any]) -> Any:
@@ -215,9 +231,7 @@ def join_steps(parts: Sequence[Any]) -> Any:
     return type(first)(**{one.name: join_steps([getattr(part, one.name) for part in found]) for one in fields(first)})
 
 
-def distribution(
-    steps: Iterable[Tensor], edges: Sequence[float]
-) -> tuple[Int64[Tensor, "S bins"], Float[Tensor, " S"]]:
+def distribution(steps: Iterable[Tensor], edges: Sequence[float]) -> Currents:
     """Count each step's values below the first edge, from each edge on, and above the last; and find the largest."""
     counts, largest = [], []
     for values in steps:
@@ -225,12 +239,10 @@ def distribution(
         which = torch.bucketize(values.flatten(), bounds, out_int32=True, right=True)
         counts.append(torch.bincount(which, minlength=len(edges) + 1))
         largest.append(values.max())
-    return torch.stack(counts), torch.stack(largest)
+    return Currents(torch.stack(counts), torch.stack(largest))
 
 
-def histogram(
-    current: Float[Tensor, "S B H W C"], affine: Affine, edges: Sequence[float]
-) -> tuple[Int64[Tensor, "S bins"], Float[Tensor, " S"]]:
+def histogram(current: Float[Tensor, "S B H W C"], affine: Affine, edges: Sequence[float]) -> Currents:
     """Count the values of ``z = scale (current - mean) + shift`` of each step in bins, and return the largest.
 
     Bins: below the first edge, between each two, above the last. NaN counts as above all edges, and as the largest.

@@ -30,7 +30,7 @@ from bntt.engine.graph.node import (
     Towards,
     differentiable_once,
 )
-from bntt.engine.graph.recording import Measure, Seen, join_steps
+from bntt.engine.graph.recording import LayerMeasures, Measure, join_steps
 from bntt.engine.layer_spec import SpikeGrad
 from bntt.engine.packed_weights import Prepared
 from bntt.engine.synapse import Spikes
@@ -67,7 +67,7 @@ class Went:
     """Output of the last node; the caller must give its buffer back."""
     ends: list[Start] = field(default_factory=list)
     """End state of every node."""
-    seen: list[Seen | None] = field(default_factory=list)
+    seen: list[LayerMeasures | None] = field(default_factory=list)
     found: list[Any] = field(default_factory=list)
     saved: list[Any] = field(default_factory=list)
     values: list[Value] = field(default_factory=list)
@@ -337,7 +337,7 @@ class Ran:
     """State after the last step, where wanted; else ()."""
     moments: tuple[Moments | None, ...]
     """Batch moments, if a layer takes its own."""
-    seen: tuple[Seen | None, ...]
+    seen: tuple[LayerMeasures | None, ...]
     """Measurements, always with the spikes by step and channel."""
 
 
@@ -376,7 +376,7 @@ def _without_gradients(stack: Stack, x: Spikes, mean_over_time: bool, lease: Lea
     nodes, how = stack.nodes, How(stack.compute, lease, stack.measure, prepared=stack.prepared, in_place=True)
     out, carried = Output(len(x.values), mean_over_time), stack.carried
     found: list[list[Any]] = [[] for _ in nodes]
-    seen: list[list[Seen | None]] = [[] for _ in nodes]
+    seen: list[list[LayerMeasures | None]] = [[] for _ in nodes]
     for first, last in list(_chunks(nodes, stack.compute, x)):
         went = forward(nodes, how, x.steps(first, last), first, carried, keep=None)
         carried = went.ends
@@ -434,7 +434,7 @@ class _RunStack(torch.autograd.Function):
         out = Output(steps, mean_over_time)
         spans: list[Span] = []
         went: Went | None = None
-        looked: list[list[Seen | None]] = []
+        looked: list[list[LayerMeasures | None]] = []
         with WORKSPACE.lease() as lease:
             drops = any(node.looks_ahead for node in stack.nodes) and saves_memory(stack.nodes, x, stack.compute)
             how = How(stack.compute, lease, stack.measure, drops)

@@ -12,14 +12,14 @@ from torch import Tensor, nn
 
 from bntt.engine.compute import Compute
 from bntt.engine.graph.node import Start
-from bntt.engine.graph.recording import Seen
+from bntt.engine.graph.recording import LayerMeasures
 from bntt.engine.graph.rectified import run_rectified
 from bntt.engine.graph.stack import Stack, run_stack
 from bntt.engine.packed_weights import Prepared
 from bntt.nn.blocks.stage import SpikingLayer, passed
 from bntt.nn.fusion.fuse import FusedBlock, FusedNode, channels_last, entered, left, plan_of
 from bntt.nn.network.call import Call
-from bntt.nn.network.measured import Measure, Measured, membrane_at, of_seen, watching
+from bntt.nn.network.measured import Measure, Measured, in_order, membrane_at, watching
 from bntt.ops.norm import Moments
 
 
@@ -147,7 +147,7 @@ def _take_in(nodes: Sequence[FusedNode], moments: Sequence[Moments | None], step
 
 
 def measured_of(
-    block: str, fused: FusedBlock, seen: Sequence[Seen | None], measure: Measure, after: Sequence[Any]
+    block: str, fused: FusedBlock, seen: Sequence[LayerMeasures | None], measure: Measure, after: Sequence[Any]
 ) -> Measured:
     """Return the measures of a block's layers; the last state in ``after`` is the block's."""
     measured: Measured = {}
@@ -155,7 +155,7 @@ def measured_of(
         if one.layer is None or looked is None:
             continue
         name = f"{block}.{one.layer}".rstrip(".")
-        measured[name] = of_seen(looked, measure, one.neurons, flat=one.flat)
+        measured[name] = in_order(looked, measure, one.neurons, flat=one.flat)
         if measure.membrane is not None and measure.membrane[0] == name and one.unit is not None:
             state = after[-1][one.unit] if fused.several else after[-1]
             measured[name] = replace(measured[name], membrane=membrane_at(name, state.membrane, measure.membrane[1]))

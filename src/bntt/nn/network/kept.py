@@ -20,7 +20,7 @@ from bntt.engine.cpu.library import use_variant
 from bntt.engine.door import is_plain
 from bntt.engine.graph.chain import Chain, is_link, room_of
 from bntt.engine.graph.layer import Layer
-from bntt.engine.graph.recording import Seen
+from bntt.engine.graph.recording import LayerMeasures
 from bntt.engine.graph.stack import Output
 from bntt.engine.packed_weights import Prepared, changes_told, version_of
 from bntt.engine.private import Made, attributes_of, made_of
@@ -56,7 +56,7 @@ def _advance(chain: Chain, x: Tensor, work: Work, row: int, states: Sequence[Any
     measured: Measured = {}
     if work.measure:
         for (name, block), fired in zip(chain.blocks.items(), counts, strict=True):
-            measured |= measured_of(name, block, [Seen(fired)], work.measure, after)
+            measured |= measured_of(name, block, [LayerMeasures(spikes=fired)], work.measure, after)
     states = tuple(after) if work.goes_on else ()
     return Advanced(left(out.whole(), blocks[-1]), mean, states, measured, kept=True)
 

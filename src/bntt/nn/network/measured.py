@@ -11,72 +11,38 @@ from functools import partial
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 
-from bntt.engine.graph.recording import Arrivals, Measure, Seen, arrivals, distribution, join_steps, write_norms
+from bntt.engine.graph.recording import (
+    Arrivals,
+    Currents,
+    LayerMeasures,
+    Measure,
+    arrivals,
+    distribution,
+    join_steps,
+    write_norms,
+)
 from bntt.engine.private import being_traced, is_mapped
 from bntt.engine.synapse import Spikes
 from bntt.engine.workspace import WORKSPACE
 from bntt.nn.blocks.stage import SpikingLayer
 from bntt.ops.norm import Moments, step_moments
 
-__all__ = ["Arrivals", "Currents", "LayerMeasures", "Measure", "Measured", "joined"]
-
-
-@dataclass(frozen=True)
-class Currents:
-    """Distribution of the input of a layer's neurons; returned by :meth:`bntt.nn.SpikingNetwork.advance`."""
-
-    histogram: Int[Tensor, "S bins"]
-    """Counts below the first edge, between neighbouring edges, and from the last edge on."""
-    maximum: Float[Tensor, " S"]
-    """Largest input at each step."""
-
-
-@dataclass(frozen=True)
-class LayerMeasures:
-    """Measurements of one layer in the steps of a pass; returned by :meth:`bntt.nn.SpikingNetwork.advance`.
-
-    What was not requested is None. No gradient passes through any of them.
-    """
-
-    neurons: int
-    """Number of neurons, C·H·W; 0 if it has none."""
-    spikes: Float[Tensor, "S C"] | None = None
-    """Spikes by step and channel, summed over batch and space, before the pool (float64)."""
-    places: Float[Tensor, "S C *space"] | None = None
-    """Spikes by step and neuron, summed over the batch."""
-    samples: Float[Tensor, "S B"] | None = None
-    """Spikes by step and sample, summed over the neurons."""
-    current: Currents | None = None
-    """Distribution of the neurons' input, the normalised current."""
-    moments: Moments | None = None
-    """Moments of the synaptic current, before it is normalised."""
-    gradient: Float[Tensor, " S"] | None = None
-    """‖dL/d(synaptic current)‖₂ of each step: NaN until the backward pass."""
-    membrane: Float[Tensor, "S B"] | None = None
-    """Membrane of one neuron, after each step's reset."""
-    arrivals: Arrivals | None = None
-    """Arrivals at the weights; None also if there are none."""
-
-
 Measured = dict[str, LayerMeasures]
 """Measurements by layer."""
 
 
-def of_seen(seen: Seen, measure: Measure, neurons: int, *, flat: bool) -> LayerMeasures:
-    """Convert the kernels' record of a layer to the modules' order: channels before space."""
+def in_order(seen: LayerMeasures, measure: Measure, neurons: int, *, flat: bool) -> LayerMeasures:
+    """Return the kernels' record of a layer in the modules' order, channels before space, and in float64."""
     places = None if seen.places is None else seen.places.double().permute(0, 3, 1, 2)
-    return LayerMeasures(
-        neurons,
-        seen.spikes.double() if measure.spikes and seen.spikes is not None else None,
-        places.flatten(1) if places is not None and flat else places,
-        None if seen.samples is None else seen.samples.double(),
-        None if seen.current is None or seen.largest is None else Currents(seen.current, seen.largest),
-        seen.moments,
-        seen.gradient,
-        arrivals=seen.arrivals,
+    return replace(
+        seen,
+        neurons=neurons,
+        spikes=seen.spikes.double() if measure.spikes and seen.spikes is not None else None,
+        places=places.flatten(1) if places is not None and flat else places,
+        samples=None if seen.samples is None else seen.samples.double(),
     )
 
 
@@ -152,6 +118,8 @@ def check_finite_input(x: Tensor, first: int) -> None:
 
 
 torch.serialization.add_safe_globals([LayerMeasures, Currents, Arrivals])  # a state may hold them
+torch.serialization.add_safe_globals([(kind, f"{__name__}.{kind.__name__}") for kind in (LayerMeasures, Currents)])
+"""Their place in states that were saved before."""
 
 
 @contextmanager
@@ -240,7 +208,7 @@ class _Watch:
                 spikes=spikes.sum((1, *range(3, spikes.ndim)), dtype=torch.float64) if self.measure.spikes else None,
                 places=spikes.sum(1, dtype=torch.float64) if self.measure.places else None,
                 samples=spikes.flatten(2).sum(2, dtype=torch.float64) if self.measure.samples else None,
-                current=Currents(*distribution(current, self.measure.current)) if self.measure.current else None,
+                current=distribution(current, self.measure.current) if self.measure.current else None,
                 membrane=self._membrane(state),
             )
         )
