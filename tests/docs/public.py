@@ -65,8 +65,8 @@ def class_lacks(kind: type, text: str) -> list[str]:
     found = []
     if not issubclass(kind, BaseException) and not getattr(kind, "_is_protocol", False):
         told = (
-            described(text)
-            | described(text, "Attributes")
+            described(text, "Attributes")
+            | {name for base in kind.__mro__ for name in described(inspect.cleandoc(base.__doc__ or ""))}
             | {name for base in kind.__mro__ for name in sentences_of(base)}
         )
         try:

@@ -51,10 +51,9 @@ class LIF(nn.Module):
     ``[B, C, ...]``. The membrane is an argument too, never an attribute: there is nothing to reset between batches.
 
     Raises:
-        ValueError: on a leak outside [0, 1], a learned leak of 0 or 1, a leak of 1 if the input decays, a threshold
-            that is not above 0, or a leak per channel without ``channels``.
-        TypeError: on a leak or threshold that learns, a rule, reset or surrogate that is no function or has parameters,
-            or a surrogate of SpikingJelly or snnTorch, which returns spikes.
+        ValueError: on a leak or threshold out of range, or a leak per channel without ``channels``.
+        TypeError: on a leak or threshold that is a tensor that learns, or a rule, reset or surrogate that is no function
+            of the kind, or has parameters.
 
     >>> spikes, membrane = LIF(leak=0.5)(torch.tensor([[[0.8]], [[0.8]]]))
     >>> spikes.flatten()
@@ -123,11 +122,7 @@ class LIF(nn.Module):
     def forward(
         self, current: Float[Tensor, "S B *shape"], call: Call = Call(), membrane: Float[Tensor, "..."] | None = None
     ) -> tuple[Float[Tensor, "S B *shape"], Float[Tensor, "B *shape"]]:
-        """Return ``(spikes, membrane)`` after these steps; a membrane of None is at rest.
-
-        Raises:
-            ValueError: if the membrane belongs to a batch of another shape.
-        """
+        """Return ``(spikes, membrane)`` after these steps; a membrane of None is at rest."""
         check_call(call)
         check_membrane(current, membrane)
         neuron = self.neuron
@@ -232,11 +227,7 @@ class FoldedLIF(nn.Module):
     def forward(
         self, current: Float[Tensor, "S B *shape"], call: Call = Call(), membrane: Float[Tensor, "..."] | None = None
     ) -> tuple[Float[Tensor, "S B *shape"], Float[Tensor, "B *shape"]]:
-        """Return ``(spikes, membrane)`` after these steps; a membrane of None is at rest.
-
-        Raises:
-            ValueError: if the neurons have no such steps or other channels, or the membrane belongs to another batch.
-        """
+        """Return ``(spikes, membrane)`` after these steps; a membrane of None is at rest."""
         check_call(call)
         check_membrane(current, membrane)
         return folded_sequence(current, membrane, self.neuron, call.first)

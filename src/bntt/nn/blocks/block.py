@@ -83,8 +83,12 @@ class LayerBlock(nn.Module):
     """One layer: :class:`SpikingBlock`, or a half of it, :class:`CurrentBlock` or :class:`NeuronBlock`.
 
     Args:
-        synapse, norm: weights and norm; None if the neurons take the incoming current as it is.
-        lif, pool, dropout: the neurons and what follows them; lif is None if the block returns a current.
+        synapse: weights without memory, for one step's ``[B, ...]``: ``nn.Conv2d``, ``nn.Linear``; None if the neurons
+            take the incoming current as it is.
+        norm: from :mod:`bntt.nn.norms.methods`, or your own stage; None without weights.
+        lif: the neurons, ``LIF``, a ``Rectifier`` or your own stage; None if the block returns a current.
+        pool: a module after the spikes, without memory: pooling, flattening. It does not re-spike.
+        dropout: a module after the pool, :class:`~bntt.nn.SpikeDropout` or your own stage without a state.
 
     Raises:
         TypeError: if norm, neurons or dropout are not stages, or weights come without a norm.
@@ -151,16 +155,6 @@ class SpikingBlock(LayerBlock):
 
     A call returns ``(spikes, state)``, the state a :class:`~bntt.nn.BlockState`. Without a ``Call``, x has all T steps.
 
-    Args:
-        synapse: weights without memory, for one step's ``[B, ...]``: ``nn.Conv2d``, ``nn.Linear``.
-        norm: from :mod:`bntt.nn.norms.methods`, or your own stage.
-        lif: the neurons, ``LIF``, a ``Rectifier`` or your own stage.
-        pool: a module after the spikes, without memory: pooling, flattening. It does not re-spike.
-        dropout: a module after the pool, :class:`~bntt.nn.SpikeDropout` or your own stage without a state.
-
-    Raises:
-        TypeError: if norm, neurons or dropout are not stages.
-
     >>> import torch
     >>> from bntt.nn import BNTT, LIF
     >>> block = SpikingBlock(nn.Conv2d(1, 8, 3), BNTT(8, num_steps=4), LIF(), nn.AvgPool2d(2))
@@ -188,9 +182,6 @@ class SpikingBlock(LayerBlock):
 class CurrentBlock(LayerBlock):
     """Weights and norm without neurons: the current is added to another one, or drives the neurons of another block.
 
-    Args:
-        synapse, norm: as :class:`SpikingBlock`'s.
-
     >>> import torch
     >>> from bntt.nn import BNTT
     >>> current, _ = CurrentBlock(nn.Conv2d(1, 8, 1), BNTT(8, num_steps=4))(torch.ones(4, 2, 1, 8, 8))
@@ -207,9 +198,6 @@ class CurrentBlock(LayerBlock):
 
 class NeuronBlock(LayerBlock):
     """Neurons without weights, driven by any incoming current.
-
-    Args:
-        lif, pool, dropout: as :class:`SpikingBlock`'s.
 
     >>> import torch
     >>> from bntt.nn import LIF

@@ -52,10 +52,6 @@ class StillEncoder(PixelEncoder):
 class DirectEncoder(StillEncoder):
     """Direct coding: the same analog image drives the first layer at every step, without a copy. Gradients pass.
 
-    Args:
-        num_steps: T.
-        mean, std: per channel, of the training images, std above 0; both or neither (the pixels go in as they are).
-
     >>> DirectEncoder(num_steps=4)(torch.zeros(2, 1, 8, 8)).shape
     torch.Size([4, 2, 1, 8, 8])
     """
@@ -73,8 +69,7 @@ class ExpectedEncoder(StillEncoder):
     See :func:`~bntt.ops.poisson.expectation`. Gradients pass.
 
     Args:
-        num_steps: T; 1 for an ANN.
-        signed, mean, std: as the Poisson encoder's.
+        signed: as the Poisson encoder's.
 
     >>> ExpectedEncoder(1, mean=[0.5], std=[0.25])(torch.tensor([[[[0.5, 0.75, 1.0]]]])).flatten()
     tensor([0.0000, 0.5000, 1.0000])

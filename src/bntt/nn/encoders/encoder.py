@@ -64,14 +64,14 @@ def whole_steps(num_steps: int) -> int:
 
 
 def steps_of(steps: range | None, num_steps: int) -> range:
-    """Return the requested steps of an encoder with ``num_steps`` steps; all if none are named.
+    """Return the requested steps of an encoder; all if none are named.
 
     Args:
         steps: the requested steps, counted from 0; None for all.
-        num_steps: T, the number of steps that the encoder has.
+        num_steps: T of the encoder.
 
     Raises:
-        ValueError: if there are none, if they are not consecutive, or if one lies beyond the encoder's.
+        ValueError: if they are not consecutive, one or more, within T.
 
     >>> steps_of(None, 3), steps_of(range(1, 3), 3)
     (range(0, 3), range(1, 3))
@@ -95,7 +95,7 @@ def check_values(x: Tensor, what: str, *, unit: str = "") -> None:
         unit: if given, values must be from 0 to 1, and a message ends with this.
 
     Raises:
-        TypeError: if it is not a tensor, not floating point, or on the meta device.
+        TypeError: if it is no floating point tensor with values.
         ValueError: if it is empty, or a value is not finite.
 
     >>> check_values(torch.zeros(2, 1, 4, 4), "pixels")
@@ -157,7 +157,12 @@ def check_rates(x: Tensor, signed: bool) -> None:
 
 
 class PixelEncoder(nn.Module, ABC):
-    """Base class of image encoders: a call normalises the images; a subclass encodes them by ``spikes(x, ...)``."""
+    """Base class of image encoders: a call normalises the images; a subclass encodes them by ``spikes(x, ...)``.
+
+    Args:
+        num_steps: T; 1 for an ANN.
+        mean, std: per channel, of the training images, std above 0; both or neither (the pixels go in as they are).
+    """
 
     mean: Tensor | None
     std: Tensor | None

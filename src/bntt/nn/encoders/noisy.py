@@ -20,22 +20,13 @@ class NoisyEncoder(nn.Module):
 
     The n of a pixel depends only on (seed, draw, index) of the image: it is the same at all time steps and for every
     encoder, network, batch and σ. The draw is the call's; the seed is an argument, as the call's differs between runs.
-
-    ========== ============================ =====================================
-    where      clip=True                    clip=False
-    ========== ============================ =====================================
-    pixels     clip(x + σ n, 0, 1)          x + σ n
-    normalized clip(x + σ s n, 0, 1)        x + σ s n: z + σ n, normalised
-    ========== ============================ =====================================
-
-    s is the encoder's ``std`` of each channel, z the normalised image ``(x - mean) / s``. Clean images must be in
-    [0, 1]. Gradients pass where nothing was clipped. With σ = 0 the bits are those of the encoder alone.
+    Clean images must be in [0, 1]. Gradients pass where nothing was clipped. With σ = 0 the bits are the encoder's.
 
     Args:
         encoder: the encoder of the noisy image, any encoder of pixels.
         sigma: σ, finite, 0 or more.
-        where: the unit of σ: "pixels", in [0, 1], or "normalized", their standard deviation.
-        clip: cut the noisy image to the valid range of an image.
+        where: the unit of σ: "pixels", in [0, 1], or "normalized", the encoder's ``std`` of each channel.
+        clip: cut the noisy image to [0, 1].
         seed: seed of the noise, 0 to 2**63 - 1.
 
     Raises:

@@ -20,10 +20,8 @@ class PoissonEncoder(PixelEncoder):
     """Rate coding (paper Supplement B): fresh random spikes at every step, ``[T, B, C, H, W]`` of images.
 
     Args:
-        num_steps: T.
         signed: True, as released: ``s = sign(x) [2r ≤ |x|]`` for normalised pixels of either sign.
             False: ``s = [r < x]`` for pixels in [0, 1].
-        mean, std: per channel, of the training images, std above 0; both or neither (the pixels are coded as they are).
         gradient: a stand-in for the derivative of a random spike: :func:`~bntt.ops.poisson.straight_through`,
             :func:`~bntt.ops.poisson.expected`, or yours. None: images that ask for a gradient are an error, because a
             gradient of zeros would look like robustness.

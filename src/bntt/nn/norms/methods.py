@@ -1,6 +1,6 @@
 """The published norms by name: each is a :class:`~bntt.nn.TemporalNorm` with its own statistics and affine map.
 
-Two more norms, ``LayerNorm`` and ``NoNorm``, use no batch statistics.
+They take ``channels, num_steps, eps, momentum`` as that does. ``LayerNorm`` and ``NoNorm`` use no batch statistics.
 """
 
 from __future__ import annotations
@@ -25,6 +25,13 @@ class _Published(TemporalNorm):
 
 
 class _Scaled(TemporalNorm):
+    """A norm whose γ is scaled by α θ.
+
+    Args:
+        alpha: α.
+        threshold: θ of the neurons.
+    """
+
     METHOD: ClassVar[NormMethod]
 
     def __init__(
@@ -44,9 +51,6 @@ class _Scaled(TemporalNorm):
 class BNTT(_Published):
     """Batch Normalization Through Time (Kim & Panda 2021, Eq. 9): own statistics and own γ at every step, no β.
 
-    Args:
-        channels, num_steps, eps, momentum: as :class:`~bntt.nn.TemporalNorm`'s.
-
     >>> import torch
     >>> norm = BNTT(8, num_steps=5)
     >>> y, _ = norm(torch.randn(5, 2, 8, 4, 4))
@@ -61,11 +65,6 @@ class BNTT(_Published):
 class ScaledBNTT(_Scaled):
     """BNTT whose normalised input is scaled by α θ, as tdBN does, so that the drive has the threshold's size.
 
-    Args:
-        channels, num_steps, eps, momentum: as :class:`~bntt.nn.TemporalNorm`'s.
-        alpha: α.
-        threshold: θ of the neurons.
-
     >>> ScaledBNTT(8, num_steps=5, alpha=0.5, threshold=2.0).scale
     1.0
     """
@@ -77,11 +76,6 @@ class ScaledBNTT(_Scaled):
 class TDBN(_Scaled):
     """tdBN (Zheng et al. 2021): statistics over batch, space and time, ``y = γ · αθ x̂ + β``, all shared over time.
 
-    Args:
-        channels, num_steps, eps, momentum: as :class:`~bntt.nn.TemporalNorm`'s.
-        alpha: α.
-        threshold: θ of the neurons.
-
     >>> TDBN(8, num_steps=5).running_mean.shape
     torch.Size([1, 8])
     """
@@ -92,9 +86,6 @@ class TDBN(_Scaled):
 @NORMS("tebn")
 class TEBN(_Published):
     """TEBN (Duan et al. 2022): statistics over time as well, ``y_t = p_t (γ x̂_t + β)`` with a learned scalar p_t.
-
-    Args:
-        channels, num_steps, eps, momentum: as :class:`~bntt.nn.TemporalNorm`'s.
 
     >>> TEBN(8, num_steps=5).step_scale.shape
     torch.Size([5])
@@ -109,9 +100,6 @@ class TAB(_Published):
 
     p enters squared, as in the authors' code.
 
-    Args:
-        channels, num_steps, eps, momentum: as :class:`~bntt.nn.TemporalNorm`'s.
-
     >>> TAB(8, num_steps=5).beta.shape
     torch.Size([5, 8])
     """
@@ -122,9 +110,6 @@ class TAB(_Published):
 @NORMS("bntt-beta")
 class BetaBNTT(_Published):
     """BNTT with the shift β that the paper omits, one per step like γ.
-
-    Args:
-        channels, num_steps, eps, momentum: as :class:`~bntt.nn.TemporalNorm`'s.
 
     >>> BetaBNTT(8, num_steps=5).beta.shape
     torch.Size([5, 8])
@@ -140,9 +125,6 @@ class SharedBN(_Published):
     Each step is normalised by its own batch. One γ, one β and one pair of running statistics serve all steps; the
     running statistics are updated T times per update of the weights.
 
-    Args:
-        channels, num_steps, eps, momentum: as :class:`~bntt.nn.TemporalNorm`'s.
-
     >>> SharedBN(8, num_steps=5).gamma.shape
     torch.Size([1, 8])
     """
@@ -156,9 +138,6 @@ class PooledBN(_Published):
 
     Running statistics are updated once per update of the weights.
 
-    Args:
-        channels, num_steps, eps, momentum: as :class:`~bntt.nn.TemporalNorm`'s.
-
     >>> PooledBN(8, num_steps=5).running_var.shape
     torch.Size([1, 8])
     """
@@ -169,9 +148,6 @@ class PooledBN(_Published):
 @NORMS("bntt-shared-gamma")
 class SharedGammaBNTT(_Published):
     """BNTT with one γ for all steps; each step keeps its own statistics.
-
-    Args:
-        channels, num_steps, eps, momentum: as :class:`~bntt.nn.TemporalNorm`'s.
 
     >>> norm = SharedGammaBNTT(8, num_steps=5)
     >>> norm.gamma.shape, norm.running_mean.shape
@@ -185,9 +161,6 @@ class SharedGammaBNTT(_Published):
 class SharedStatisticsBNTT(_Published):
     """BNTT with one pair of statistics, taken over all steps; each step keeps its own γ.
 
-    Args:
-        channels, num_steps, eps, momentum: as :class:`~bntt.nn.TemporalNorm`'s.
-
     >>> norm = SharedStatisticsBNTT(8, num_steps=5)
     >>> norm.gamma.shape, norm.running_mean.shape
     (torch.Size([5, 8]), torch.Size([1, 8]))
@@ -199,9 +172,6 @@ class SharedStatisticsBNTT(_Published):
 @NORMS("bntt-shared-both")
 class SharedBothBNTT(_Published):
     """BNTT with one γ and one pair of statistics, taken over all steps: pooled BN without β.
-
-    Args:
-        channels, num_steps, eps, momentum: as :class:`~bntt.nn.TemporalNorm`'s.
 
     >>> norm = SharedBothBNTT(8, num_steps=5)
     >>> norm.gamma.shape, norm.running_mean.shape
