@@ -52,8 +52,8 @@ class LIF(nn.Module):
 
     Raises:
         ValueError: on a leak or threshold out of range, or a leak per channel without ``channels``.
-        TypeError: on a leak or threshold that is a tensor that learns, or a rule, reset or surrogate that is no function
-            of the kind, or has parameters.
+        TypeError: on a leak or threshold that learns, or a rule, reset or surrogate that is no function of the kind, or
+            has parameters.
 
     >>> spikes, membrane = LIF(leak=0.5)(torch.tensor([[[0.8]], [[0.8]]]))
     >>> spikes.flatten()

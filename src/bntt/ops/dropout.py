@@ -21,9 +21,7 @@ def dropout_mask(
         p: probability of dropping a unit, in [0, 1).
         shape: of one sample, channels first: units count in C, H, W order.
         layer: number of the dropout in the network.
-        seed: the run's seed.
-        draw: number of the draw: the epoch in training.
-        index: each sample's place in its dataset, ``[B]``.
+        seed, draw, index: as :func:`~bntt.ops.random.sample_keys`'s.
 
     >>> import torch
     >>> one = dropout_mask(0.5, (4,), 0, seed=0, draw=3, index=torch.tensor([5, 7]))

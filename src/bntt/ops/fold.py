@@ -53,12 +53,8 @@ def normalisation(
     """Return :func:`bntt.ops.norm.normalize`'s affine map as ``[T, C]`` in float64: ``a_t = γ_t / √(σ̄²_t + ε)``.
 
     Args:
-        gamma: γ, ``[T, C]`` or ``[1, C]``.
-        mean: μ̄, ``[T, C]`` or ``[1, C]``.
-        var: σ̄², of the mean's shape.
-        beta: β, ``[T, C]`` or ``[1, C]``; None is 0.
-        num_steps: T.
-        eps: ε.
+        gamma, mean, var, beta: γ, μ̄, σ̄² and β, each ``[T, C]`` or ``[1, C]``; a β of None is 0.
+        num_steps, eps: T and ε.
 
     >>> two = torch.full((1, 1), 2.0)
     >>> normalisation(torch.tensor([[1.0], [-4.0]]), two, two * two, num_steps=2, eps=0.0).scale
@@ -79,8 +75,7 @@ def frame(
     and largest numbers: membranes and the ratios of two steps would overflow.
 
     Args:
-        scale: a, ``[T, C]``.
-        threshold: θ.
+        scale, threshold: a, ``[T, C]``, and θ.
         dtype: the dtype that the neurons compute in.
 
     >>> frame(torch.tensor([[0.5, 0.5, 0.5], [-2.0, 0.0, 1e-30]]), dtype=torch.float32)
@@ -99,8 +94,7 @@ def thresholds_through_time(
     """Return Eq. 15, ``θ √(σ̄²_t + ε) / γ_t``; where γ_t = 0 nothing fires: the dtype's largest finite number.
 
     Args:
-        scale: a, ``[T, C]``.
-        threshold: θ.
+        scale, threshold: a, ``[T, C]``, and θ.
         dtype: the dtype that the neurons compute in; the result is float64.
 
     >>> thresholds_through_time(torch.tensor([[0.5], [-2.0], [0.0]]), dtype=torch.float32).flatten()

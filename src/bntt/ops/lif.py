@@ -31,8 +31,7 @@ def soft_reset(membrane: Tensor, spikes: Tensor, threshold: Threshold) -> Tensor
     """Return ``u ← u - θ o``: the excess over the threshold stays in the membrane (the paper's reset, Eq. 4).
 
     Args:
-        membrane: u, any shape.
-        spikes: o, of the same shape, 0 or 1.
+        membrane, spikes: u and o, of one shape; o is 0 or 1.
         threshold: θ, in the membrane's unit.
 
     >>> soft_reset(torch.tensor([1.25]), torch.tensor([1.0]), 1.0)
@@ -45,8 +44,7 @@ def hard_reset(membrane: Tensor, spikes: Tensor, threshold: Threshold) -> Tensor
     """Return ``u ← u (1 - o)``: a neuron that fired starts again at 0.
 
     Args:
-        membrane: u, any shape.
-        spikes: o, of the same shape, 0 or 1.
+        membrane, spikes: u and o, of one shape; o is 0 or 1.
         threshold: not used.
 
     >>> hard_reset(torch.tensor([1.25]), torch.tensor([1.0]), 1.0)
@@ -81,8 +79,7 @@ def fire_after(current: Tensor, membrane: Tensor, neuron: Cell) -> tuple[Tensor,
     """Integrate, then fire in the same step, Eq. 4/9: ``m = λu + y, o = [m > θ], u' = reset(m, o)``.
 
     Args:
-        current: y, the input of this step, ``[B, ...]``.
-        membrane: u, of the same shape.
+        current, membrane: y, the input of this step, and u, both ``[B, ...]``.
         neuron: its leak, firing and reset.
 
     Returns:
@@ -102,8 +99,7 @@ def fire_before(current: Tensor, membrane: Tensor, neuron: Cell) -> tuple[Tensor
     Each layer responds one step later; its last current never causes a spike and gets no gradient.
 
     Args:
-        current: y, the input of this step, ``[B, ...]``.
-        membrane: u, of the same shape.
+        current, membrane: y, the input of this step, and u, both ``[B, ...]``.
         neuron: its leak, firing and reset.
 
     Returns:

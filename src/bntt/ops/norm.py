@@ -161,8 +161,7 @@ def update_running(
     time: T updates. One row of a batch, pooled over its steps, enters every running row.
 
     Args:
-        running_mean: ``[T, C]`` or ``[1, C]``, overwritten.
-        running_var: of the same shape, overwritten.
+        running_mean, running_var: ``[T, C]`` or ``[1, C]``, overwritten.
         batch: the batch's moments.
         momentum: a, in [0, 1].
 
@@ -192,10 +191,7 @@ def normalize(
 
     Args:
         x: the current, ``[T, B, C, ...]``.
-        mean: μ, ``[T, C]``, or ``[1, C]`` for all steps.
-        var: σ², of the mean's shape.
-        gamma: γ, ``[T, C]`` or ``[1, C]``.
-        beta: β, ``[T, C]`` or ``[1, C]``; None is 0.
+        mean, var, gamma, beta: μ, σ², γ and β, each ``[T, C]``, or ``[1, C]`` for all steps; a β of None is 0.
         eps: ε.
 
     >>> normalize(torch.tensor([[[3.0]]]), torch.ones(1, 1), torch.full((1, 1), 4.0), torch.ones(1, 1), eps=0.0)

@@ -25,7 +25,7 @@ def signed_rate(x: Float[Tensor, "*shape"], uniform: Float[Tensor, "*T_shape"]) 
 
     Args:
         x: normalised pixels ``[B, C, H, W]``, mean 0.
-        uniform: r in [0, 1), ``[B, C, H, W]`` for one step or ``[T, B, C, H, W]`` for all.
+        uniform: r in [0, 1), ``[B, C, H, W]``, or ``[T, B, C, H, W]`` for all steps.
 
     >>> signed_rate(torch.tensor([-2.0, 0.0, 0.5, 1.0]), torch.tensor([0.9, 0.0, 0.3, 0.5]))
     tensor([-1., 0., 0., 1.])
@@ -117,8 +117,7 @@ def estimated(
     Differentiating twice raises: the factor is a derivative and has none of its own.
 
     Args:
-        spikes: drawn from x, ``[T, *shape]``.
-        x: pixels, ``[*shape]``.
+        spikes, x: spikes ``[T, *shape]``, drawn from pixels ``[*shape]``.
         factor: ``dE[s]/dx`` by an estimator such as :func:`expected`, ``[*shape]``.
 
     >>> x = torch.tensor([0.5, 3.0], requires_grad=True)

@@ -147,8 +147,7 @@ def step_keys(keys: Int[Tensor, " B"], steps: Int[Tensor, " T"]) -> Int[Tensor, 
     """Return one key for each time step and sample, derived from the sample's key: ``[T, B]``.
 
     Args:
-        keys: ``[B]``.
-        steps: 0-based numbers of the steps, ``[T]``.
+        keys, steps: ``[B]``, and 0-based numbers of the steps, ``[T]``.
 
     >>> step_keys(torch.tensor([7, 8]), torch.arange(3)).shape
     torch.Size([3, 2])
@@ -160,9 +159,7 @@ def permutation(seed: int, purpose: Purpose, draw: int, count: int) -> Int[Tenso
     """Return a random order of ``count`` samples: indices sorted by their keys, ``[count]``.
 
     Args:
-        seed: the run's seed.
-        purpose: usually ``Purpose.ORDER``.
-        draw: number of the draw: the epoch.
+        seed, purpose, draw: as :func:`sample_keys`'s.
         count: number of samples.
 
     >>> permutation(0, Purpose.ORDER, 0, 5).sort().values

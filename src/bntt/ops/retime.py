@@ -22,8 +22,7 @@ def retiming(steps: int, wanted: int, how: str) -> Float64[Tensor, "wanted steps
     """Return the matrix A, ``[wanted, steps]``, that turns tables of ``steps`` steps into tables of ``wanted`` steps.
 
     Args:
-        steps: T, rows of the given tables.
-        wanted: T', rows of the new tables.
+        steps, wanted: T and T', rows of the given and of the new tables.
         how: "truncate", "hold" or "interpolate", as defined above.
 
     Raises:

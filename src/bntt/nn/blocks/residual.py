@@ -16,20 +16,15 @@ from bntt.nn.network.call import ALL_STEPS, Call, check_call
 class Residual(nn.Module):
     """``y = after(body(x) + shortcut(x))``.
 
-    Body and shortcut are blocks in order; their composition makes the form:
-
-    - spikes + spikes after the neurons (SEW-ResNet with ADD, Fang et al. 2021): a body of
-      :class:`~bntt.nn.SpikingBlock`, and no ``after``;
-    - current + current with the neurons before the weights (MS-ResNet, Hu et al. 2021): a body of
-      :class:`~bntt.nn.NeuronBlock` and :class:`~bntt.nn.CurrentBlock` in turn, and no ``after``;
-    - spikes, or the shortcut's normalised current, + current before the neurons (ResNet-19 of Zheng et al. 2021): a
-      body whose last block is a ``CurrentBlock``, and a ``NeuronBlock`` after.
-
-    Where the shape changes, the shortcut is a block of the body's last kind.
+    - spikes + spikes (SEW-ResNet with ADD, Fang et al. 2021): a body of :class:`~bntt.nn.SpikingBlock`;
+    - current + current (MS-ResNet, Hu et al. 2021): a body of :class:`~bntt.nn.NeuronBlock` and
+      :class:`~bntt.nn.CurrentBlock` in turn;
+    - spikes or a current + current before the neurons (ResNet-19 of Zheng et al. 2021): a body whose last block is a
+      ``CurrentBlock``, and a ``NeuronBlock`` after.
 
     Args:
-        body: blocks by name.
-        shortcut: blocks by name; none is the input itself.
+        body: blocks by name, in order.
+        shortcut: blocks by name; none is the input itself. Where the shape changes, a block of the body's last kind.
         after: a block that takes the sum.
 
     Raises:

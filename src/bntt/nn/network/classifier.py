@@ -72,8 +72,6 @@ class SpikingClassifier(nn.Module):
             steps: stop after the first ``steps`` of the T steps, in training too; see
                 :meth:`~bntt.nn.SpikingNetwork.forward`.
 
-        Raises:
-            TypeError, ValueError: if the encoder refuses the samples, or ``index`` or ``steps`` do not fit.
         """
         check_tensor(x, "the classifier", SAMPLES)
         noise, total = noise_of(None, len(x), seed, draw, index), self.encoder.num_steps if steps is None else steps
@@ -111,8 +109,6 @@ class SpikingClassifier(nn.Module):
             steps: S, the number of steps.
             seed, index, draw: as :meth:`forward`'s for the first call; omit them later.
 
-        Raises:
-            ValueError: if the noise differs from the state's, or the steps lie beyond the encoder's.
         """
         check_tensor(x, "the classifier", SAMPLES)
         first = 0 if state is None else state.steps
@@ -130,9 +126,6 @@ class SpikingClassifier(nn.Module):
         steps: int | None = None,
     ) -> Trace:
         """Return logits and spike counts at every step, in evaluation mode, of samples as :meth:`forward` takes them.
-
-        Raises:
-            ValueError: if ``steps`` is not from 1 to T or, without ``steps``, encoder and network differ in T.
 
         >>> from bntt.models import mlp
         >>> from bntt.nn import PoissonEncoder

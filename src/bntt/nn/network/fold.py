@@ -23,8 +23,8 @@ from bntt.ops.lif import Neuron
 def fold(network: SpikingNetwork, *, mean: bool = True, ratio: bool = True) -> SpikingNetwork:
     """Return a copy for evaluation without norms: statistics, γ and β become part of the neurons' constants.
 
-    By default the copy fires the same spikes, in float32 except for ties. The paper's Eq. 15, a threshold that varies
-    with time, is ``mean=False, ratio=False``: a different network (:mod:`bntt.ops.fold`).
+    By default the copy fires the same spikes, in float32 except for ties. The paper's Eq. 15 is ``mean=False,
+    ratio=False``: a different network (:mod:`bntt.ops.fold`).
 
     Args:
         network: with :class:`~bntt.nn.TemporalNorm` norms, of any method, or none.
@@ -32,8 +32,7 @@ def fold(network: SpikingNetwork, *, mean: bool = True, ratio: bool = True) -> S
         ratio: keep the ratio of two steps' scales in the leak; Eq. 13 drops it.
 
     Raises:
-        ValueError: if a layer cannot be folded (``LayerNorm``, a norm in a ``CurrentBlock``, a part that is not the
-            library's or has a hook), or the readout has a norm.
+        ValueError: if a layer cannot be folded, which the message explains, or the readout has a norm.
 
     >>> import torch
     >>> from bntt.models import mlp

@@ -36,7 +36,7 @@ def retime(network: SpikingNetwork, num_steps: int, how: str) -> SpikingNetwork:
         TypeError: on a part with steps of its own and no ``step_tables``: a folded network, or a custom part.
 
     Warns:
-        UserWarning: if "hold" would repeat a nearly silent last step: its γ is near 0, as weight decay leaves it.
+        UserWarning: if "hold" would repeat a nearly silent last step, whose γ is near 0.
 
     >>> import torch
     >>> from bntt.models import mlp

@@ -132,7 +132,7 @@ class SpikingNetwork(nn.Module):
 
         Raises:
             BackendError: if ``compute`` requires what kernels or machine do not have.
-            ValueError: on a wrong number of steps (:meth:`advance` takes any number), or a value that is not finite.
+            ValueError: on a wrong number of steps, or a value that is not finite.
         """
         check_drive(x)
         wanted = steps if steps is not None else self.num_steps
@@ -187,11 +187,6 @@ class SpikingNetwork(nn.Module):
 
         Returns:
             ``(logits, state)``: logits after each step, the voltage so far divided by the steps so far.
-
-        Raises:
-            ValueError: on steps beyond the norms', a norm that looks ahead in training, an x that is not finite, a
-                state of another batch, noise or network, or an unknown layer to measure.
-            BackendError: as :meth:`forward`.
 
         >>> from bntt.models import mlp
         >>> net, x = mlp(in_features=4, hidden=(8,), num_steps=6).eval(), torch.ones(6, 3, 4)
@@ -261,8 +256,6 @@ class SpikingNetwork(nn.Module):
             inputs: all steps, or an iterable that yields some of them at a time.
             seed, draw, index: as :meth:`advance`'s.
 
-        Raises:
-            BackendError: as :meth:`forward` does.
         """
         taken, state = list[tuple[Tensor, Measured]](), None
         with evaluating(self):

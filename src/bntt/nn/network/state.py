@@ -19,8 +19,8 @@ from bntt.ops.norm import Moments
 class NetworkState:
     """State that a network carries from one step to the next; returned by :meth:`bntt.nn.SpikingNetwork.advance`.
 
-    Gradients flow through it. For ``torch.export`` and ``torch.func`` it is a tree of tensors; a program exported with
-    a state is valid only at its step. Import ``bntt.nn`` before ``torch.load`` or ``torch.export.load`` reads one.
+    Gradients flow through it. For ``torch.export`` and ``torch.func`` it is a tree of tensors, valid only at its step.
+    Import ``bntt.nn`` before ``torch.load`` or ``torch.export.load`` reads one.
     """
 
     steps: int

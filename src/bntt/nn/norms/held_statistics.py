@@ -1,7 +1,6 @@
 """Held batch statistics: the running statistics move together with the update, or not at all.
 
-A norm of this library gives the moments of its batches. Foreign parts, such as an ``nn.BatchNorm2d`` in a norm of your
-own, move their buffers themselves: inside the block these are copies.
+Norms of this library give the moments of their batches; other parts move their buffers, which are copies meanwhile.
 """
 
 from __future__ import annotations
@@ -89,8 +88,7 @@ class HeldStatistics:
 def hold_statistics(module: nn.Module, after: HeldStatistics | None = None) -> Iterator[HeldStatistics]:
     """Leave running statistics and the buffers of foreign parts unchanged inside the block, and hold how they move.
 
-    Apply them with ``take_in()``, together with the optimiser's step; or never, after a pass that only measures or that
-    failed half-way.
+    Apply them with ``take_in()``, together with the optimiser's step; or never, after a pass that only measures.
 
     Args:
         module: a network, or any other module.

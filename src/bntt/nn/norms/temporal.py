@@ -1,7 +1,6 @@
-"""The normalisation module: one class for every method that uses batch statistics.
+"""The normalisation module: one class for every method that uses batch statistics (:mod:`bntt.nn.norms.methods`).
 
-The methods themselves, with their papers, are named in :mod:`bntt.nn.norms.methods`; the equations are in
-:mod:`bntt.ops.norm`. Every norm is a stage, ``y, state = norm(x [S, B, C, *space], call, state)``.
+The equations are in :mod:`bntt.ops.norm`. A norm is a stage, ``y, state = norm(x [S, B, C, *space], call, state)``.
 """
 
 from __future__ import annotations
@@ -73,8 +72,7 @@ class TemporalNorm(nn.Module):
         running_mean, running_var: ``[T, C]``, or ``[1, C]`` if shared.
 
     Raises:
-        ValueError: on a wrong number of steps or channels, an empty batch, or, in training, if a statistic would be
-            taken over a single value.
+        ValueError: on wrong steps or channels, an empty batch, or, in training, statistics of a single value.
 
     >>> norm = TemporalNorm(8, 5, NormMethod("BetaBNTT", beta=True))
     >>> norm(torch.randn(5, 2, 8))[0].shape, norm.beta.shape
