@@ -128,7 +128,7 @@ def bad_record(tmp: Path) -> str:
 
 
 for label in (-100, -1, 3):
-    case(19, f"label {label} in one's own loader", r"ValueError: labels must be from 0 to 2")(
+    case(19, f"label {label} in one's own loader", r"ValueError: labels must be .* integers from 0 to 2")(
         lambda tmp, label=label: called(
             lambda: list(updates(model(), [(images(), torch.tensor([0, 1, 2, label]))], epochs=1))
         )

@@ -77,10 +77,10 @@ def test_a_training_goes_on_with_the_same_teacher_only(tmp_path):
 @each_row(
     ("options", "message"),
     [
-        ({"share": 0.0}, "share must be above 0 and at most 1, got 0.0"),
-        ({"share": 1.5}, "share must be above 0 and at most 1, got 1.5"),
-        ({"temperature": 0.0}, "temperature must be above 0, got 0.0"),
-        ({"temperature": float("inf")}, "temperature must be above 0, got inf"),
+        ({"share": 0.0}, "share must be above 0, .* got share 0.0"),
+        ({"share": 1.5}, "at most 1, .* got share 1.5"),
+        ({"temperature": 0.0}, "temperature above 0; got share 0.5, temperature 0.0"),
+        ({"temperature": float("inf")}, "temperature above 0; got .* temperature inf"),
     ],
 )
 def test_what_cannot_teach(options, message):

@@ -128,7 +128,7 @@ def test_a_training_is_resumed_with_a_loss_of_the_same_settings_only(name):
     first, again, changed = (Session(build(), loader(), epochs=1, loss=make()) for make in (same, same, other))
     tensors, facts = first.state()
     again.load(tensors, facts)
-    with pytest.raises(ValueError, match="the saved training minimises"):
+    with pytest.raises(ValueError, match="the saved training does not fit: it minimises"):
         changed.load(tensors, facts)
     old = {key: value for key, value in facts.items() if key != "loss_settings"}
     again.load(tensors, old)  # as older states, which have the name alone

@@ -247,7 +247,7 @@ def test_a_state_of_another_optimiser_or_network_is_refused_and_changes_nothing(
     net = mlp(in_features=16, hidden=(7,), num_classes=3, num_steps=4)
     small = session(Method(), model=SpikingClassifier(PoissonEncoder(4, mean=[0.5], std=[0.25]), net))
     before = everything(small)
-    with pytest.raises(ValueError, match=r"the model's weights are of another network: network.blocks.fc1"):
+    with pytest.raises(ValueError, match=r"does not fit: model: network\.blocks\.fc1"):
         small.load(*everything(sgd))
     same(everything(small), before)
 
@@ -289,6 +289,6 @@ def test_a_first_update_that_fails_leaves_the_rate_where_it_began():
         build(), [(pixels, torch.tensor([0, 1, 2, 99]))], epochs=2, method=Method(lr=1.0, schedule="one-cycle")
     )
     for _ in range(3):
-        with pytest.raises(ValueError, match="labels must be from 0 to 2"):
+        with pytest.raises(ValueError, match=r"labels must be \d+ integers from 0 to 2"):
             next(one.records())
     assert [group["initial_lr"] for group in one.optimizer.param_groups] == [1.0, 1.0]

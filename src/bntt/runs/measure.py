@@ -64,10 +64,14 @@ def measure(
     500
     """
     measurement, folder = get_measurement(name), None if folder is None else Path(folder)
-    opened = [
-        one if isinstance(one, LoadedRun | OpenedRecipe) else _open(measurement, one, folder, device) for one in runs
-    ]
-    for one in runs:  # what is opened here cannot have changed
+    opened = list[LoadedRun | OpenedRecipe]()
+    for one in runs:
+        if isinstance(one, LoadedRun | OpenedRecipe):
+            opened.append(one)
+        elif measurement.opens == "recipe":
+            opened.append(open_recipe(str(one), folder=folder or Path(name), device=device))
+        else:
+            opened.append(load_run(one, device=device))
         if isinstance(one, LoadedRun) and one.state_sha256 not in ("", loaded_digest(one.model)):
             raise ArgumentError(
                 f"{one.path}: its model was changed after load_run, and what is saved here counts as the run's: "
@@ -79,12 +83,6 @@ def measure(
     result = run_measurement(measurement, opened, checked, progress or Progress())
     save_result(measurement, result, checked, folder or opened[0].path, opened=opened if folder else ())
     return result
-
-
-def _open(measurement: Measurement, source: str | Path, folder: Path | None, device: str) -> LoadedRun | OpenedRecipe:
-    if measurement.opens == "recipe":
-        return open_recipe(str(source), folder=folder or Path(measurement.name), device=device)
-    return load_run(source, device=device)
 
 
 def get_measurement(name: str) -> Measurement:
@@ -194,8 +192,7 @@ def save_result(
     folder.mkdir(parents=True, exist_ok=True)
     stem = measurement.stem(arguments)
     written = [folder / f"{stem}.json"]
-    origin = _origin(opened)
-    told = {"measured_on": origin, "measured_with": _overridden(opened)}
+    told = {"measured_on": _by_name(opened, "weights_sha256"), "measured_with": _by_name(opened, "measured_with")}
     write_json(written[0], result.to_json() | {name: value for name, value in told.items() if value})
     for figure in result.figures():
         written.append(folder / f"{'-'.join(part for part in (stem, figure.stem) if part)}.{form}")
@@ -206,14 +203,10 @@ def save_result(
     return written
 
 
-def _origin(opened: Sequence[LoadedRun | OpenedRecipe]) -> dict[str, str]:
-    """Return the checksums of the weights of runs, by names that tell them apart, as the result names them."""
-    return {name: one.weights_sha256 for name, one in _named(opened).items()}
-
-
-def _overridden(opened: Sequence[LoadedRun | OpenedRecipe]) -> dict[str, dict[str, Any]]:
-    """Return the options that were overridden to measure runs, by the names of :func:`_origin`."""
-    return {name: dict(one.measured_with) for name, one in _named(opened).items() if one.measured_with}
+def _by_name(opened: Sequence[LoadedRun | OpenedRecipe], what: str) -> dict[str, Any]:
+    """Return an attribute of every run that has a value there, by names that tell the runs apart."""
+    runs = [one for one in opened if isinstance(one, LoadedRun)]
+    return {name: value for name, one in zip(run_names(runs), runs, strict=True) if (value := getattr(one, what))}
 
 
 def _as_overrides(changed: Iterable[Mapping[str, Any]]) -> str:
@@ -224,11 +217,6 @@ def _as_overrides(changed: Iterable[Mapping[str, Any]]) -> str:
     """
     flags = [f"-s {key}={value}" for options in changed for key, value in options.items()]
     return " ".join(dict.fromkeys(flags))
-
-
-def _named(opened: Sequence[LoadedRun | OpenedRecipe]) -> dict[str, LoadedRun]:
-    runs = [one for one in opened if isinstance(one, LoadedRun)]
-    return dict(zip(run_names(runs), runs, strict=True))
 
 
 def describe_replaced(
@@ -244,15 +232,15 @@ def describe_replaced(
         runs = {folder.resolve().name: ""}  # a run's own results do not name it
     values = before.items() if isinstance(before, dict) else ()
     changed = [_as_flag(name, value) for name, value in values if value != now.get(name, value)]
-    if isinstance(runs, dict) and runs != (here := _origin(opened)):
+    if isinstance(runs, dict) and runs != (here := _by_name(opened, "weights_sha256")):
         changed.insert(0, f"on {'other weights of ' if runs.keys() == here.keys() else ''}{', '.join(runs)}")
-    told, other = kept.get("measured_with"), _overridden(opened)
-    if (options := told if isinstance(told, dict) else {}) != other:
+    told = kept.get("measured_with")
+    if (options := told if isinstance(told, dict) else {}) != _by_name(opened, "measured_with"):
         named = _as_overrides(one for one in options.values() if isinstance(one, dict))
         changed.append(f"with {named}" if named else "without -s")
     rows = kept["runs"][1:] if isinstance(kept.get("runs"), list) else []  # what `bntt robust` compared the first with
     compared = [str(row.get("run")) for row in rows if isinstance(row, dict)]
-    if not {*compared} <= {*list(_named(opened))[1:]}:
+    if not {*compared} <= {*list(_by_name(opened, "path"))[1:]}:
         changed.append(f"next to {', '.join(compared)}")
     return f"replaces {file} (it was measured {', '.join(changed)})" if changed else ""
 

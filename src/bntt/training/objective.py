@@ -76,10 +76,10 @@ class Distillation:
 
     def __init__(self, teacher: SpikingClassifier, *, share: float = 0.5, temperature: float = 2.0) -> None:
         check_classifier(teacher, "a teacher is")
-        if not 0 < share <= 1:
-            raise ValueError(f"share must be above 0 and at most 1, got {share}")
-        if not 0 < temperature < float("inf"):
-            raise ValueError(f"temperature must be above 0, got {temperature}")
+        if not (0 < share <= 1 and 0 < temperature < float("inf")):
+            raise ValueError(
+                f"share must be above 0, at most 1, temperature above 0; got share {share}, temperature {temperature}"
+            )
         self.teacher = copy.deepcopy(teacher).requires_grad_(False).eval()
         self.teacher.zero_grad(set_to_none=True)
         self.share, self.temperature = float(share), float(temperature)
@@ -167,46 +167,40 @@ def temporal_efficient(
 def check_labels(logits: Float[Tensor, "B K"], labels: Tensor) -> None:
     """Refuse labels that are neither one class nor shares of all classes per sample."""
     (count, classes), shares = logits.shape, labels.is_floating_point()
-    if labels.shape != (logits.shape if shares else (count,)):
+    fits = labels.shape == (logits.shape if shares else (count,))
+    low, high = (0, 0) if shares or not fits else map(int, labels.aminmax())
+    if not fits or low < 0 or high >= classes:
+        got = f"{low} to {high}" if fits else f"{labels.dtype} {list(labels.shape)}"
         raise ValueError(
-            f"labels must be {count} integers, or shares [{count}, {classes}], got {labels.dtype} {list(labels.shape)}"
+            f"labels must be {count} integers from 0 to {classes - 1}, or shares {[*logits.shape]}, got {got}"
         )
     if shares:
         check_shares(labels)
-        return
-    low, high = labels.aminmax()
-    if low < 0 or high >= classes:
-        raise ValueError(f"labels must be from 0 to {classes - 1}, got {int(low)} to {int(high)}")
 
 
 def check_objective(network: SpikingNetwork, method: Method, own: object = None) -> None:
     """Refuse "tet" over only some of the steps if a norm takes its statistics over all; and a loss that is not one."""
-    if own is not None and not isinstance(own, Distillation):
-        _check_own(own, network, method)
-    if method.loss != "tet" or not method.grow:
-        return
-    for name, layer in network.layers.items():
+    for name, layer in network.layers.items() if method.loss == "tet" and method.grow else ():
         if layer.norm is not None and norm_facts(layer.norm).looks_ahead:
             raise ValueError(
                 f"loss 'tet' with grow takes some of the steps, but the norm of {name!r}, {type(layer.norm).__name__}, "
                 f"takes its training statistics over all: use loss 'cross-entropy', or no grow"
             )
-
-
-def _check_own(loss: object, network: SpikingNetwork, method: Method) -> None:
-    """Refuse a loss of the caller's that would not be minimised, or not alone."""
-    if isinstance(loss, type) or not callable(loss):
-        got = f"the class {loss.__name__}, not an object" if isinstance(loss, type) else type(loss).__name__
+    if own is None or isinstance(own, Distillation):
+        return
+    if isinstance(own, type) or not callable(own):
+        got = f"the class {own.__name__}, not an object" if isinstance(own, type) else type(own).__name__
         raise TypeError(f"loss must be a function of logits and labels, or left out, got {got}")
-    given, usual = (asdict(one) for one in (method, Method()))
-    if both := [f"{name}={given[name]!r}" for name in OPTIONS if given[name] != usual[name]]:
-        raise ValueError(f"a loss of your own replaces the method's: leave out {', '.join(both)}")
-    trained = set(map(id, network.parameters()))
-    if isinstance(loss, nn.Module) and any(p.requires_grad and id(p) not in trained for p in loss.parameters()):
-        raise ValueError(
-            f"the loss, {type(loss).__name__}, has parameters to learn, and only the model's are trained: "
-            f"write your own loop, or call requires_grad_(False) on it"
+    given, usual, trained = asdict(method), asdict(Method()), set(map(id, network.parameters()))
+    both = [f"{name}={given[name]!r}" for name in OPTIONS if given[name] != usual[name]]
+    wrong = f"a loss of your own replaces the method's: leave out {', '.join(both)}" if both else ""
+    if isinstance(own, nn.Module) and any(p.requires_grad and id(p) not in trained for p in own.parameters()):
+        wrong = wrong or (
+            f"the loss, {type(own).__name__}, has parameters to learn, and only the model's are trained: write your "
+            f"own loop, or call requires_grad_(False) on it"
         )
+    if wrong:
+        raise ValueError(wrong)
 
 
 class BatchLoss(nn.Module):

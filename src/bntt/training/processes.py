@@ -28,71 +28,6 @@ class LostProcessError(RuntimeError):
     """Raised if another process has ended or cannot be reached."""
 
 
-class Processes:
-    """A single training process.
-
-    :func:`~bntt.training.processes.joined_processes` returns the same interface for several.
-
-    Args:
-        device: the device of this process.
-
-    >>> import torch
-    >>> alone = Processes()
-    >>> alone.first, alone.count, alone.total(torch.tensor([2.0])), alone.decided(lambda: 3)
-    (True, 1, tensor([2.]), 3)
-    """
-
-    rank = 0
-    count = 1
-    reduce: Reduce | None = None
-    """Function that sums batch statistics: a network's ``Compute(reduce=)``."""
-
-    def __init__(self, device: str = "cpu") -> None:
-        self.device = device
-        """Device of this process; on GPUs, each process has its own."""
-
-    @property
-    def first(self) -> bool:
-        """True for the process that writes and prints."""
-        return self.rank == 0
-
-    def total(self, values: Tensor) -> Tensor:
-        """Return the sum over all processes of a tensor in main memory, which may be overwritten."""
-        return values
-
-    def largest(self, values: Tensor) -> Tensor:
-        """Return the elementwise maximum over all processes."""
-        return values
-
-    def joined(self, values: Tensor) -> Tensor:
-        """Concatenate the rows of all processes in rank order; their counts may differ."""
-        return values
-
-    def decided(self, work: Callable[[], T]) -> T:
-        """Run work in the first process only, and send its result, serialisable as JSON, or its error, to all."""
-        return work()
-
-    def given(self, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-        """Return the first process's tensors in all processes."""
-        return tensors
-
-    def averaging(self, module: nn.Module, *, all_learn: bool) -> nn.Module:
-        """Return the module with the first process's tensors and averaged gradients; all parameters may have some."""
-        return module
-
-    def waiting(self, module: nn.Module) -> AbstractContextManager[None]:
-        """Return a context in which backward passes of such a module add to this process's gradients only."""
-        return nullcontext()
-
-
-NEEDED = ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
-"""Environment variables set by torchrun for each process, besides WORLD_SIZE."""
-
-
-class LaunchError(ValueError):
-    """Raised if the processes were not started as joint training requires."""
-
-
 class _Sum:
     """Sum over processes while their groups are open; copies share it, and a pickled network has None in its place."""
 
@@ -113,33 +48,59 @@ class _Sum:
         return type(None), ()
 
 
-class _Several(Processes):
-    def __init__(self, device: str) -> None:
-        super().__init__(device)
+class Processes:
+    """A training process by itself, or within :func:`~bntt.training.processes.joined_processes` one of several.
+
+    Args:
+        device: the device of this process.
+
+    >>> import torch
+    >>> alone = Processes()
+    >>> alone.first, alone.count, alone.total(torch.tensor([2.0])), alone.decided(lambda: 3)
+    (True, 1, tensor([2.]), 3)
+    """
+
+    rank = 0
+    count = 1
+    reduce: Reduce | None = None
+    """Function that sums batch statistics: a network's ``Compute(reduce=)``."""
+
+    def __init__(self, device: str = "cpu") -> None:
+        self.device = device
+        """Device of this process; on GPUs, each process has its own."""
+        self._groups: dict[str, dist.ProcessGroup] = {}
+
+    def join(self) -> None:
+        """Join the processes of torch's default group; :func:`joined_processes` does."""
         self.rank, self.count = dist.get_rank(), dist.get_world_size()
-        self._groups: dict[str, dist.ProcessGroup] = {
-            "control": dist.new_group(backend="gloo"),
-            "statistics": dist.new_group(),
-        }
+        self._groups |= {"control": dist.new_group(backend="gloo"), "statistics": dist.new_group()}
         self.reduce = _Sum(self._groups)
 
-    @property
-    def _control(self) -> dist.ProcessGroup:
-        return self._groups["control"]
-
-    def close(self) -> None:
+    def leave(self) -> None:
         """Destroy the groups: the threads of one that outlives the interpreter may abort the process (SIGABRT)."""
         self._groups.clear()
 
+    @property
+    def first(self) -> bool:
+        """True for the process that writes and prints."""
+        return self.rank == 0
+
     def total(self, values: Tensor) -> Tensor:
-        dist.all_reduce(values, group=self._control)
+        """Return the sum over all processes of a tensor in main memory, which may be overwritten."""
+        if self._groups:
+            dist.all_reduce(values, group=self._groups["control"])
         return values
 
     def largest(self, values: Tensor) -> Tensor:
-        dist.all_reduce(values, dist.ReduceOp.MAX, group=self._control)
+        """Return the elementwise maximum over all processes."""
+        if self._groups:
+            dist.all_reduce(values, dist.ReduceOp.MAX, group=self._groups["control"])
         return values
 
     def joined(self, values: Tensor) -> Tensor:
+        """Concatenate the rows of all processes in rank order; their counts may differ."""
+        if not self._groups:
+            return values
         rows = self.total(torch.eye(self.count, dtype=torch.int64)[self.rank] * len(values)).tolist()
         first = sum(rows[: self.rank])
         whole = values.new_zeros(sum(rows), *values.shape[1:])
@@ -147,6 +108,9 @@ class _Several(Processes):
         return self.total(whole)
 
     def decided(self, work: Callable[[], T]) -> T:
+        """Run work in the first process only, and send its result, serialisable as JSON, or its error, to all."""
+        if not self._groups:
+            return work()
         if not self.first:
             told = json.loads(self._broadcast(b""))
             if told["error"]:
@@ -161,12 +125,16 @@ class _Several(Processes):
         return value
 
     def given(self, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-        if not self.first:
-            return unpack(self._broadcast(b""))
-        self._broadcast(pack(tensors, {}))
-        return tensors
+        """Return the first process's tensors in all processes."""
+        if not self._groups:
+            return tensors
+        sent = self._broadcast(pack(tensors, {}) if self.first else b"")
+        return tensors if self.first else unpack(sent)
 
     def averaging(self, module: nn.Module, *, all_learn: bool) -> nn.Module:
+        """Return the module with the first process's tensors and averaged gradients; all parameters may have some."""
+        if not self._groups:
+            return module
         gpu = torch.device(self.device).type == "cuda"
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "`broadcast_buffers`")  # not every supported PyTorch has its new name
@@ -178,27 +146,34 @@ class _Several(Processes):
             )
 
     def waiting(self, module: nn.Module) -> AbstractContextManager[None]:
-        assert isinstance(module, DistributedDataParallel)
-        return module.no_sync()
+        """Return a context in which backward passes of such a module add to this process's gradients only."""
+        return module.no_sync() if isinstance(module, DistributedDataParallel) else nullcontext()
 
     def _broadcast(self, payload: bytes) -> bytes:
         size = self.total(torch.tensor([len(payload)]))
         data = torch.frombuffer(bytearray(payload), dtype=torch.uint8) if payload else torch.empty(int(size)).byte()
-        dist.broadcast(data, 0, group=self._control)
+        dist.broadcast(data, 0, group=self._groups["control"])
         return data.numpy().tobytes()
+
+
+NEEDED = ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
+"""Environment variables set by torchrun for each process, besides WORLD_SIZE."""
+
+
+class LaunchError(ValueError):
+    """Raised if the processes were not started as joint training requires."""
 
 
 def own_device(device: str) -> str:
     """Return this process's device: the requested one, or with several GPU processes that of its LOCAL_RANK."""
     if not _are_many():
         return device
-    if missing := [name for name in NEEDED if name not in os.environ]:
-        raise LaunchError(
-            f"WORLD_SIZE says that there are several processes, but {', '.join(missing)} is missing: "
-            f"start them by torchrun"
-        )
-    if ":" in device:
-        raise LaunchError(f"with several processes, each has a GPU of its own: device 'cuda', not {device!r}")
+    missing = [name for name in NEEDED if name not in os.environ]
+    if missing or ":" in device:
+        wrong = f"{', '.join(missing)} is missing: start them by torchrun"
+        if not missing:
+            wrong = f"each has a GPU of its own: device 'cuda', not {device!r}"
+        raise LaunchError(f"WORLD_SIZE says that there are several processes, but {wrong}")
     return f"cuda:{os.environ['LOCAL_RANK']}" if device == "cuda" else device
 
 
@@ -219,9 +194,9 @@ def joined_processes(device: str) -> Iterator[Processes]:
     ...     processes.count
     1
     """
-    own = own_device(device)
+    processes = Processes(own := own_device(device))
     if not _are_many():
-        yield Processes(own)
+        yield processes
         return
     gpu = torch.device(own).type == "cuda"
     if gpu:
@@ -230,8 +205,9 @@ def joined_processes(device: str) -> Iterator[Processes]:
         dist.init_process_group("nccl" if gpu else "gloo")
         with ExitStack() as leaving:
             leaving.callback(dist.destroy_process_group)
-            leaving.callback((several := _Several(own)).close)
-            yield several
+            processes.join()
+            leaving.callback(processes.leave)
+            yield processes
     except RuntimeError as error:
         if not _is_of_the_connection(error):
             raise

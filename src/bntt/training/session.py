@@ -246,21 +246,22 @@ class Session:
                 middle of an epoch of other batches; nothing is changed then.
         """
         then = facts if "loss" in facts else {"loss": name_of(None)}
-        for key, ours in self._minimises.items():
-            if (saved := then.get(key, ours)) != ours:
-                raise ValueError(f"the saved training minimises {saved}, this one {ours}")
-        counts = facts.get("batches"), batches_of(self.loader)
+        said = {key: then.get(key, ours) for key, ours in self._minimises.items()}
+        wrong = [
+            f"it minimises {said[key]}, this one {ours}" for key, ours in self._minimises.items() if said[key] != ours
+        ]
+        counts, outside = (facts.get("batches"), batches_of(self.loader)), others(self.optimizer, self.model)
         if facts["position"]["batches"] and None not in counts and counts[0] != counts[1]:
-            raise ValueError(f"the saved training is in an epoch of {counts[0]} batches, this loader has {counts[1]}")
+            wrong.append(f"it is in an epoch of {counts[0]} batches, this loader has {counts[1]}")
         parts = {kind: _part(tensors, kind) for kind in ("model", "average", "optimizer", "other")}
         if bool(parts["average"]) != (self._average is not None):
-            raise ValueError(f"only the saved or the new training keeps an average: here average={self.method.average}")
-        for part, module in (("model", self.model), ("average", self.average)):
-            if wrong := misfits(parts[part], {} if module is None else module.state_dict()):
-                raise ValueError(f"the {part}'s weights are of another network: {'; '.join(wrong[:5])}")
-        outside = others(self.optimizer, self.model)
-        if parts["other"] and (wrong := misfits(parts["other"], outside)):
-            raise ValueError(f"the optimizer steps other parameters outside the model: {'; '.join(wrong[:5])}")
+            wrong.append(f"only it or this one keeps an average: here average={self.method.average}")
+        own = {"model": self.model.state_dict(), "other": outside if parts["other"] else {}}
+        own["average"] = {} if self.average is None else self.average.state_dict()
+        for kind, expected in own.items():
+            wrong += [f"{kind}: {one}" for one in misfits(parts[kind], expected)]
+        if wrong:
+            raise ValueError(f"the saved training does not fit: {'; '.join(wrong[:5])}")
         state = restored_state(self.optimizer, self.model, parts["optimizer"], facts["optimizer"], self.made_by)
         position = {**facts["position"], "watch": LossWatch(**facts["position"]["watch"])}
         self.model.load_state_dict(parts["model"])

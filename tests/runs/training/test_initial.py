@@ -181,7 +181,9 @@ def test_the_ann_can_teach_what_it_begins_and_goes_on_after_a_stop(anns, tmp_pat
     with pytest.raises(CheckpointError, match=r"init\.distil: the teacher cannot be read: .*ann"):
         list(train_run(of, data, folder, resume=True))
     shutil.copytree(trained(recipe(**ANN, train={"lr": 0.1}), data, tmp_path)[0].path, ann)
-    with pytest.raises(CheckpointError, match=r"cannot be used \(the saved training minimises .*Distillation"):
+    with pytest.raises(
+        CheckpointError, match=r"cannot be used \(the saved training does not fit: it minimises .*Distillation"
+    ):
         list(train_run(of, data, folder, resume=True))
 
 

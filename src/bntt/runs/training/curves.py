@@ -64,23 +64,17 @@ def best_epoch(rows: Rows) -> tuple[int, float] | None:
 
 
 def _line(name: str, rows: Rows, key: str, *, stepped: bool = False) -> Line:
-    """Return a line through the epochs that have a value, broken where it is not finite."""
-    points = [(row["epoch"] + 1, row[key]) for row in rows if row.get(key) is not None]
-    return Line(name, [x for x, _ in points], [_finite(y) for _, y in points], name, stepped=stepped)
+    """Return a line through the epochs that have a value, or one for this layer."""
+    of_layers = key in EVERY_LAYER
+    values = [(row.get(key) or {}).get(name) if of_layers else row.get(key) for row in rows]
+    points = [(row["epoch"] + 1, value) for row, value in zip(rows, values, strict=True) if value is not None]
+    shown = [next(iter(finite([value])), None) for _, value in points]  # broken where it is not finite
+    return Line(name, [epoch for epoch, _ in points], shown, "" if of_layers else name, stepped=stepped)
 
 
 def layer_lines(rows: Rows, key: str) -> list[Line]:
     """Return a line for every layer in the rows, through the epochs that have its value."""
-    lines = []
-    for name in dict.fromkeys(name for row in rows for name in row.get(key) or {}):
-        found = [(row["epoch"] + 1, (row.get(key) or {}).get(name)) for row in rows]
-        points = [(epoch, value) for epoch, value in found if value is not None]
-        lines.append(Line(name, [x for x, _ in points], [_finite(y) for _, y in points]))
-    return lines
-
-
-def _finite(value: float) -> float | None:
-    return next(iter(finite([value])), None)
+    return [_line(name, rows, key) for name in dict.fromkeys(name for row in rows for name in row.get(key) or {})]
 
 
 EVERY_EPOCH = ("train_loss", "validation_loss", "train_accuracy", "validation_accuracy", "lr")
