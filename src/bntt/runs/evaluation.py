@@ -217,8 +217,7 @@ def combine_activities(own: Activity, processes: Processes) -> Activity:
     if processes.count == 1:
         return own
     presentations = int(processes.total(torch.tensor([own.presentations])))
-    spikes = {name: processes.total(counts.clone()) for name, counts in own.spikes.items()}
-    return Activity(presentations, spikes, own.neurons)
+    return Activity(presentations, {k: processes.total(one.clone()) for k, one in own.spikes.items()}, own.neurons)
 
 
 def progress_of_all(progress: Callable[[int], None], total: int, processes: Processes) -> Callable[[int], None]:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, fields, replace
 from inspect import signature
 from pathlib import Path
-from typing import Any, NamedTuple, cast, get_args
+from typing import Any, cast, get_args
 
 import torch
 
@@ -26,6 +26,7 @@ from bntt.models.spiking import as_built, structure
 from bntt.nn import ENCODERS, NORMS, Encoder, SpikingClassifier, SpikingNetwork
 from bntt.nn.network.classifier import touched_parts
 from bntt.register import REGISTERED
+from bntt.runs.directory import usable
 from bntt.runs.identity import difference, unprinted
 from bntt.runs.recipe import schema
 from bntt.runs.recipe.datasets import RecipeData, SampleSet, in_order
@@ -40,17 +41,10 @@ SPLITS = ("test", "validation")
 """Splits whose samples a run keeps; of those it was trained on it keeps checksums."""
 
 
-class Description(NamedTuple):
-    """A training given in Python, described as a recipe's is."""
-
-    recipe: schema.Recipe
-    data: RecipeData
-    facts: dict[str, Any]
-    """Facts that :func:`model_of` needs, to be stored with every checkpoint."""
-
-
-def describe_session(session: Session, validation: object, test: object) -> Description:
-    """Describe a training as a recipe, and its samples as the recipe's parts."""
+def describe_session(
+    session: Session, validation: object, test: object
+) -> tuple[schema.Recipe, RecipeData, dict[str, Any]]:
+    """Describe a training as a recipe, its samples as the recipe's parts, and the facts for :func:`model_of`."""
     loader, model, method = cast(SampleLoader, session.loader), session.model, session.method
     train = _samples(loader, "train")
     held_out, tested = _alike(train, validation, "validation"), _alike(train, test, "test")
@@ -99,7 +93,7 @@ def describe_session(session: Session, validation: object, test: object) -> Desc
     wide = {"dtype": "float64"} if any(p.dtype == torch.float64 for p in model.parameters()) else {}
     hooked = {"hooked": names} if (names := [*touched_parts(model)]) else {}
     facts = {"built": built[1] if built else None, "pixels": pixels, **wide, **hooked, **_described(model)}
-    return Description(recipe, RecipeData(train, held_out, tested, [], [], LABEL, manifest), facts)
+    return recipe, RecipeData(train, held_out, tested, [], [], LABEL, manifest), facts
 
 
 def save_samples(run: Path, data: RecipeData) -> None:
@@ -146,7 +140,7 @@ def model_of(
     run: Path, recipe: schema.Recipe, facts: Mapping[str, Any], device: str, given: SpikingClassifier | None
 ) -> SpikingClassifier:
     """Return the model of a run started from Python, without its weights."""
-    if given is None and (rebuilt := rebuild_model(recipe, facts, device)):
+    if given is None and (rebuilt := _rebuilt(run, recipe, facts, device)):
         if hooked := facts.get("hooked"):
             way = f"if it changes a value, give the model, load_run({str(run)!r}, model=...)"
             warnings.warn(f"{run}: a hook or method of your own on {', '.join(hooked)} is missing: {way}", stacklevel=3)
@@ -175,16 +169,13 @@ def _described(model: SpikingClassifier) -> dict[str, Any]:
     return {"written": written, "encoder": encoder, "described_by": versions, "values": unprinted(model)}
 
 
-def rebuild_model(recipe: schema.Recipe, facts: Mapping[str, Any], device: str) -> SpikingClassifier | None:
+def _rebuilt(run: Path, recipe: schema.Recipe, facts: Mapping[str, Any], device: str) -> SpikingClassifier | None:
     """Rebuild the model described by a checkpoint's facts, without its weights; None if they describe none."""
     if not (recipe.network.name and recipe.encoder.name):
         return None
-    try:
-        name, arguments, pixels = recipe.network.name, facts["built"], int(facts["pixels"])
-        network = MODELS[name](**arguments)
+    with usable(run, "it must say how its network was built, train it again"):
+        network, pixels = MODELS[recipe.network.name](**facts["built"]), int(facts["pixels"])
         encoder = ENCODERS[recipe.encoder.name](network.num_steps, [0.0] * pixels or None, [1.0] * pixels or None)
-    except (KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(f"the run does not say how its network was built ({error}): train it again") from None
     network.compute = Compute(**asdict(recipe.compute))
     require(network.compute, device)
     model = SpikingClassifier(encoder, network).to(device)
@@ -211,18 +202,16 @@ def _alike(train: SampleSet, loader: object, what: str) -> SampleSet:
         return train.select(torch.arange(0))
     found = _samples(loader, what)
     ours, theirs = (
-        (type(one), one.classes, one.batch(torch.tensor([0])).shape[1:], getattr(one, "order", ""))
+        (type(one).__name__, [*one.batch(torch.tensor([0])).shape[1:]], getattr(one, "order", ""), one.classes)
         for one in (train, found)
     )
     if ours != theirs:
-        raise ValueError(
-            f"{what} samples must be like those of train, a {_spoken(*ours)}; got a {_spoken(*theirs)}: make both alike"
-        )
+        told = [
+            f"{kind} of {shape}{f' by {order}' * bool(order)} and the classes {', '.join(classes):.80}"
+            for kind, shape, order, classes in (ours, theirs)
+        ]
+        raise ValueError(f"{what} samples must be like those of train, a {told[0]}; got a {told[1]}: make both alike")
     return found
-
-
-def _spoken(kind: type, classes: tuple[str, ...], shape: tuple[int, ...], order: str) -> str:
-    return f"{kind.__name__} of {[*shape]}{f' by {order}' if order else ''} and the classes {', '.join(classes):.80}"
 
 
 def _as_stored(samples: SampleSet) -> ImageSet | FrameSet:

@@ -45,16 +45,16 @@ def optimizer_of(model: nn.Module, method: Method = PAPER) -> optim.Optimizer:
 def freeze(network: SpikingNetwork, layers: Sequence[str], optimizer: optim.Optimizer | None = None) -> None:
     """Exclude layers, by name or pattern, from a network's training; warn of others that were frozen before."""
     parts: dict[str, nn.Module] = {**network.blocks, "readout": network.readout}
-    chosen = list[str]()
-    for pattern in layers:
-        found = fnmatch.filter(parts, pattern)
-        if not found:
-            raise ValueError(f"freeze: {pattern!r} is no layer, there are {', '.join(parts)}")
-        chosen += found
-    held = {parameter for name in chosen for parameter in parts[name].parameters()}
+    chosen = {pattern: fnmatch.filter(parts, pattern) for pattern in layers}
+    wrong = next(
+        (f"{pattern!r} is no layer, there are {', '.join(parts)}" for pattern in layers if not chosen[pattern]), ""
+    )
+    held = {parameter for names in chosen.values() for name in names for parameter in parts[name].parameters()}
     learn = network.parameters() if optimizer is None else stepped(optimizer)
     if layers and not any(one.requires_grad and one not in held for one in learn):
-        raise ValueError(f"freeze: {list(layers)} leaves nothing to train")
+        wrong = wrong or f"{list(layers)} leaves nothing to train"
+    if wrong:
+        raise ValueError(f"freeze: {wrong}")
     for parameter in held:
         parameter.requires_grad_(False)
     missing = {one for one in stepped(optimizer) if not one.requires_grad} - held if optimizer is not None else set()
@@ -114,8 +114,9 @@ def restored_state(
     method: Method | None = None,
 ) -> dict[str, Any]:
     """Convert that state to the form of ``load_state_dict``; refuse other parameters, or settings of another method."""
-    named = dict(model.named_parameters()) | others(optimizer, model)
-    shapes = {name: parameter.shape for name, parameter in named.items()}
+    names = _names(optimizer, model)
+    places, ours = _by_group(optimizer, names)
+    shapes = dict(zip(names.values(), (one.shape for one in stepped(optimizer)), strict=True))
     held: dict[str, dict[str, Any]] = {name: dict(state) for name, state in facts["state"].items()}
     wrong, fixed = [], {"initial_lr", "decoupled_weight_decay"}  # the second tells AdamW from Adam
     if method is not None:
@@ -124,42 +125,34 @@ def restored_state(
     for name, value in tensors.items():
         owner, _, key = name.rpartition(".")
         held.setdefault(owner, {})[key] = value.clone()  # an optimiser would use the tensor itself
-        if value.ndim and not _is_moment(value.shape, shapes.get(owner, value.shape)):
-            wrong.append(f"{name} is {list(value.shape)}, the parameter is {list(shapes[owner])}")
-    names = _names(optimizer, model)
-    wrong += [f"{name} is no parameter of this optimiser" for name in held.keys() - set(names.values())]
-    places, ours = _by_group(optimizer, names)
+        whole = shapes.get(owner, value.shape)  # moments are of a parameter, or of its rows or columns, as Adafactor's
+        sizes = zip(value.shape, whole, strict=False)
+        if value.ndim and (value.ndim != len(whole) or any(size not in (1, of) for size, of in sizes)):
+            wrong.append(f"{name} is {list(value.shape)}, the parameter is {list(whole)}")
+    wrong += [f"{name} is no parameter of this optimiser" for name in held.keys() - shapes.keys()]
     theirs = facts.get("names", ours)  # the groups of an older state are taken by position
     known = dict(zip(map(tuple, theirs), facts["groups"], strict=False))
     groups = [dict(known[group]) for group in map(tuple, ours) if group in known]
-    sizes = [len(group["params"]) for group in facts["groups"]]
-    if len(sizes) != len(ours) or [len(group["params"]) for group in groups] != [len(group) for group in ours]:
+    for group in groups:
+        group |= {"betas": tuple(group["betas"])} if "betas" in group else {}  # JSON has lists
+    counts = [len(group["params"]) for group in facts["groups"]]
+    if len(counts) != len(ours) or [len(group["params"]) for group in groups] != [len(group) for group in ours]:
         other = [f"{', '.join(group[:3])}, ..." for group in theirs if group not in ours]
-        wrong.append(f"it has groups of {sizes} parameters, none here steps just {'; '.join(other) or 'so many'}")
+        wrong.append(f"it has groups of {counts} parameters, none here steps just {'; '.join(other) or 'so many'}")
     for now, then in zip(optimizer.param_groups, groups, strict=False):
         if now.keys() != then.keys():
             wrong.append(f"another kind of optimiser has {', '.join(sorted(now.keys() ^ then.keys()))}")
         wrong += [
             f"it was trained with {key} {then[key]}, this training has {now[key]}"
             for key in sorted(then.keys() & now.keys() & fixed)
-            if _listed(then[key]) != _listed(now[key])
+            if then[key] != now[key]
         ]
     if wrong:
         raise ValueError(f"the optimiser's state does not fit: {'; '.join(sorted(wrong)[:5])}")
     for now, group, its in zip(optimizer.param_groups, groups, places, strict=True):
-        group |= {"params": its} | ({"betas": tuple(group["betas"])} if "betas" in group else {})
+        group["params"] = its
         group |= {key: now[key].new_tensor(value) for key, value in group.items() if isinstance(now[key], Tensor)}
     return {"state": {i: held[name] for i, name in names.items() if name in held}, "param_groups": groups}
-
-
-def _is_moment(shape: Sequence[int], whole: Sequence[int]) -> bool:
-    """Return True if these are moments of a parameter, or of its rows or columns, as Adafactor keeps them."""
-    return len(shape) == len(whole) and all(size in (1, of) for size, of in zip(shape, whole, strict=True))
-
-
-def _listed(value: Any) -> Any:
-    """Return what JSON makes of a setting."""
-    return list(value) if isinstance(value, tuple) else value
 
 
 def _names(optimizer: optim.Optimizer, model: nn.Module) -> dict[int, str]:

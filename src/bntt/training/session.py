@@ -86,15 +86,13 @@ class Session:
 
     Args:
         model, loader, epochs, seed: as :func:`~bntt.training.updates`'s.
-        method: training method; the paper's by default. With your own optimiser its ``optimizer``, ``lr`` and decays
-            are not used, and its schedule begins at the learning rates of your groups; "constant" without a warm-up, or
-            no method, leaves the rates to you.
+        method: the paper's by default. With your own optimiser its ``optimizer``, ``lr`` and decays are not used, and
+            its schedule begins at your groups' rates; "constant" without a warm-up, or no method, leaves them to you.
         optimizer: yours, instead of the method's. Only parameters that it steps count in the gradient norm.
         loss: yours, instead of the method's: it takes the logits ``[B, K]`` after all steps and the labels, and returns
             a mean over the samples. Or a :class:`~bntt.training.Distillation`, which counts beside the method's loss.
-        processes: those that train this network together, from :func:`~bntt.training.processes.joined_processes`; the
-            loader gives each its part of every batch, ``SampleLoader(share=(rank, count))``. All then have the same
-            weights, statistics and records: those of the whole batches.
+        processes: those that train together, of :func:`~bntt.training.processes.joined_processes`; the loader gives
+            each its part of every batch, ``SampleLoader(share=(rank, count))``. All have the same weights and records.
 
     Attributes:
         position: its progress. made_by: the method that made the optimizer; None if you gave it. loss: yours, if any.
@@ -376,16 +374,15 @@ def updates(
 ) -> Updates:
     """Train a model lazily: iterating takes the updates; a record follows every update and every epoch.
 
-    It evaluates nothing and writes nothing: :func:`bntt.fit` does both. Between two records you may measure the model.
-    A :class:`~bntt.training.Session` does the same, and can be saved between two updates. The model has the weights of
-    the last update; their average, if the method has one, is a second model, ``result.average``.
+    It evaluates and writes nothing: :func:`bntt.fit` does both. Between two records you may measure the model; a
+    :class:`~bntt.training.Session` can also be saved there. The average of the weights, if any, is ``result.average``.
 
     Args:
         model: trained in place; put into training mode before every update.
         loader: a ``bntt.data.SampleLoader`` (its true indices and ``draw = epoch`` make the noise), or any iterable of
             ``(inputs, labels)`` such as a torch ``DataLoader``, whose samples are numbered as they come.
         epochs: number of epochs in the whole schedule.
-        method: training method, a :class:`~bntt.training.Method`; the paper's SGD, learning rate 0.3, by default.
+        method: training method; the paper's SGD, learning rate 0.3, by default.
         seed: seed of the encoder's noise.
         optimizer, loss, processes: see :class:`~bntt.training.Session`.
 

@@ -83,15 +83,11 @@ EVERY_LAYER = ("firing_rate", "gamma")
 Write = Callable[[int, Mapping[str, Any], Mapping[str, Any]], None]
 
 
-def no_events(epoch: int, row: Mapping[str, Any], gammas: Mapping[str, Any]) -> None:
-    """Write nothing for an epoch."""
-
-
 @contextmanager
-def event_writer(folder: Path, first_epoch: int = 0) -> Iterator[Write]:
-    """Yield ``write(epoch, row, gammas)`` for TensorBoard; it does nothing without tensorboard."""
+def event_writer(folder: Path, first_epoch: int = 0) -> Iterator[Write | None]:
+    """Yield ``write(epoch, row, gammas)`` for TensorBoard; None without tensorboard."""
     if find_spec("tensorboard") is None:
-        yield no_events
+        yield None
         return
     from torch.utils.tensorboard import SummaryWriter
 

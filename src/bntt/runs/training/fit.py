@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import cast, overload
+from typing import cast
 
 import torch
 from rich.console import Console
@@ -35,7 +35,7 @@ Record = TrainingRecord | EpochRecord
 """An update, an epoch of training, the same epoch with its validation, or a notice."""
 
 
-class History(Sequence[Record]):
+class History(list[Record]):
     """Records of a training, in order; returned by :func:`fit`.
 
     Every epoch has one ``StepRecord`` per update, an ``EpochRecord`` as from :func:`bntt.training.updates`, and an
@@ -43,21 +43,8 @@ class History(Sequence[Record]):
     process in the same directory have only the ``EpochResult``.
 
     Args:
-        records: an iterator of records, which is read to its end.
+        iterable: the records.
     """
-
-    def __init__(self, records: Iterator[Record]) -> None:
-        self._records = list(records)
-
-    @overload
-    def __getitem__(self, place: int) -> Record: ...
-    @overload
-    def __getitem__(self, place: slice) -> Sequence[Record]: ...
-    def __getitem__(self, place: int | slice) -> Record | Sequence[Record]:
-        return self._records[place]
-
-    def __len__(self) -> int:
-        return len(self._records)
 
     @property
     def epochs(self) -> list[EpochResult]:

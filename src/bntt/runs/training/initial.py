@@ -34,7 +34,7 @@ from bntt.runs.recipe.datasets import RecipeData, evaluation_loader
 from bntt.runs.recipe.file import Recipe, RecipeError, dump_recipe, parse_recipe
 from bntt.runs.recipe.schema import named_in_errors
 from bntt.runs.training.epoch_log import Notice, firing_rates
-from bntt.runs.training.requests import Interrupted, Requests
+from bntt.runs.training.requests import Requests
 from bntt.training import balancing, convert, set_thresholds
 from bntt.training.objective import Distillation
 from bntt.training.processes import Processes
@@ -252,7 +252,7 @@ def run_conversion(
     recipe: Recipe, data: RecipeData, run: RunDirectory, *, device: str = "cpu", requests: Requests | None = None
 ) -> Iterator[Notice]:
     """Run a conversion without training: thresholds, one validation, and weights saved like a training's best."""
-    after_batch, began = stop_on_request(requests or Requests()), time.monotonic()
+    after_batch, began = (requests or Requests()).stop_conversion, time.monotonic()
     with hold_run(run.path):
         write_whole(run.recipe, (written := dump_recipe(recipe)).encode())
         write_environment(run.path, 0, {"device": device, **rules_facts(recipe), **parts_facts(recipe), **data.facts()})
@@ -275,13 +275,3 @@ def run_conversion(
         }
         write_json_lines(run.metrics, [row])
         yield Notice(f"validation accuracy {accuracy:.1%} on {len(held_out.places):,} images")
-
-
-def stop_on_request(requests: Requests) -> Callable[[int], None]:
-    """Return a callback that stops a conversion between two batches on request."""
-
-    def after_batch(images: int) -> None:
-        if requests.stop is not None:
-            raise Interrupted(requests.stop, "the conversion has kept nothing yet: begin again")
-
-    return after_batch

@@ -17,6 +17,11 @@ class Requests:
     save: bool = False
     """True to save at the next safe point and continue."""
 
+    def stop_conversion(self, images: int) -> None:
+        """Stop a conversion between two batches, if a stop is requested."""
+        if self.stop is not None:
+            raise Interrupted(self.stop, "the conversion has kept nothing yet: begin again")
+
 
 class Interrupted(Exception):
     """Stop of a run on request: the signal, the outcome, and how to resume."""

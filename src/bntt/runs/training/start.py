@@ -111,22 +111,25 @@ class TrainingStart(NamedTuple):
 
 def resume_or_start(command: TrainCommand) -> TrainingStart:
     """Read recipe and run directory, and refuse what cannot be trained or resumed, before any data is read."""
+    there, quoted = RunDirectory(Path(command.recipe)), quote(command.recipe)
+    for wrong, why in (
+        (command.resume and command.name, "--resume continues in the run's own directory: leave out --name"),
+        (command.forget_best and not command.resume, "--forget-best is for --resume: a new run has no best epoch yet"),
+        (
+            not command.resume and there.recipe.is_file(),
+            f"{command.recipe} is a run: bntt train {quoted} --resume resumes it, and bntt train "
+            f"{quote(str(there.recipe))} --name NAME starts its recipe again",
+        ),
+    ):
+        if wrong:
+            raise RecipeError(why)
     if command.resume:
-        run = find_run(Path(command.recipe))
-        if command.name:
-            raise RecipeError("--resume continues in the run's own directory: leave out --name")
+        run = find_run(there.path)
         check_parts(run.path, resuming=True)
         recipe = load_recipe(run.recipe, command.overrides, stored=True)
         with hold_run(run.path):  # another process training there is reported first
             check_resume(with_absolute_paths(recipe), run, forget_best=command.forget_best)
         return TrainingStart(recipe, lambda: run, True)
-    if command.forget_best:
-        raise RecipeError("--forget-best is for --resume: a new run has no best epoch yet")
-    if RunDirectory(Path(command.recipe)).recipe.is_file():
-        raise RecipeError(
-            f"{command.recipe} is a run: bntt train {quote(command.recipe)} --resume resumes it, and "
-            f"bntt train {quote(str(RunDirectory(Path(command.recipe)).recipe))} --name NAME starts its recipe again"
-        )
     recipe, root = load_recipe(command.recipe, command.overrides), Path(command.root)
     folder = command.name or Path(command.recipe).stem
     check_name(folder)
@@ -171,8 +174,6 @@ def check_name(folder: str) -> None:
 
 def resume_or_start_in_all(command: TrainCommand, processes: Processes) -> TrainingStart:
     """Start or resume the same training in all processes; only the first one reads."""
-    if processes.count == 1:
-        return resume_or_start(command)
     first, mine = processes.decided(lambda: _words(command)), _words(command)
     if first != mine:
         raise RecipeError(f"process {processes.rank} was started with {mine}, process 0 with {first}: use one command")

@@ -25,7 +25,7 @@ from bntt.runs.identity import check_same_network, lasting, rules_facts
 from bntt.runs.parts import parts_facts
 from bntt.runs.recipe.datasets import RecipeData
 from bntt.runs.recipe.file import Recipe, dump_recipe
-from bntt.runs.training.curves import Write, event_writer, no_events
+from bntt.runs.training.curves import Write, event_writer
 from bntt.runs.training.epoch_log import (
     Notice,
     TrainingRecord,
@@ -39,7 +39,7 @@ from bntt.runs.training.epoch_log import (
     startup_warnings,
     updates_to_forget,
 )
-from bntt.runs.training.initial import build_session, convert_ann, initialise_session, run_conversion, stop_on_request
+from bntt.runs.training.initial import build_session, convert_ann, initialise_session, run_conversion
 from bntt.runs.training.requests import Interrupted, Requests, command_to_resume
 from bntt.runs.training.start import resume_state
 from bntt.training.guard import check_state
@@ -72,7 +72,7 @@ def train_run(
         training.requests = requests or training.requests
         yield from training.resume_or_start(resume=resume, forget_best=forget_best)
         if recipe.convert.ann and not resume:
-            found = yield from convert_ann(recipe, data, session.model, stop_on_request(training.requests))
+            found = yield from convert_ann(recipe, data, session.model, training.requests.stop_conversion)
             training.keep_initial_facts({"conversion": found.model_dump(mode="json")}, run.recipe)
         elif recipe.init.source and not resume:
             training.extra_facts["init"] = yield from initialise_session(recipe, data, session)
@@ -100,7 +100,7 @@ class TrainingRun:
         self.extra_facts = dict(extra_facts or {})
         self.rows: list[dict[str, Any]] = []
         self.warned: set[tuple[str, str]] = set()
-        self.write_events: Write = no_events
+        self.write_events: Write | None = None
         self.began = self.saved = time.monotonic()
 
     def keep_initial_facts(self, facts: Mapping[str, Any], where: Path) -> None:
@@ -149,7 +149,7 @@ class TrainingRun:
     def train(self) -> Iterator[TrainingRecord]:
         """Train to the end, writing TensorBoard events on the way."""
         session, often = self.session, self.recipe.checkpoint.every_steps
-        events = event_writer(self.run.path, self.epochs_done) if self.processes.first else nullcontext(no_events)
+        events = event_writer(self.run.path, self.epochs_done) if self.processes.first else nullcontext()
         with events as self.write_events, explain_out_of_memory(self.recipe):
             if session.position.updates == 0:
                 yield from startup_warnings(self.data, session, cast(SampleLoader, session.loader))
@@ -186,9 +186,10 @@ class TrainingRun:
             self.best = result.validation_accuracy if result.best else self.best
             self.epochs_done, self.rows = record.epoch + 1, [*self.rows, asdict(result)]
             write_json_lines(run.metrics, self.rows)
-            norms = stepwise_norms(session.measured.network)
-            gammas = {name: step_gamma(norm).abs().cpu() for name, norm in norms.items()}
-            self.write_events(record.epoch, asdict(result), gammas)  # first: a repeated epoch is shown once
+            if self.write_events:  # before the checkpoint: a repeated epoch is shown once
+                norms = stepwise_norms(session.measured.network)
+                gammas = {name: step_gamma(norm).abs().cpu() for name, norm in norms.items()}
+                self.write_events(record.epoch, asdict(result), gammas)
             self._save()
         except OSError as error:
             problem = error
