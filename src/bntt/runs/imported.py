@@ -81,7 +81,11 @@ def import_network(
         if path.exists():
             raise RecipeError(f"{path} already exists: choose another --name")
         path.parent.mkdir(parents=True, exist_ok=True)
-        facts = {"network": values_of(recipe.network), "imported": values_of(recipe.imported), "data": UNKNOWN_DATA}
+        facts: dict[str, Any] = {
+            "network": values_of(recipe.network),
+            "imported": values_of(recipe.imported),
+            "data": UNKNOWN_DATA,
+        }
         write_checkpoint(path, tensors, facts)
         return path, recipe, foreign
     run, written = new_run_directory(name, root), dump_recipe(recipe)
