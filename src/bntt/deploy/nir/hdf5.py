@@ -29,46 +29,48 @@ class Refused(Exception):
 
 def check(group: Any, h5py: Any, seen: set[Any], left: int = MOST_BYTES, depth: int = 0, place: str = "") -> int:
     """Refuse what is not part of a graph; return how many of the ``left`` bytes remain."""
-    if depth > DEEPEST:
-        raise Refused(f"{place} lies {depth} groups deep")
     for name in group:
-        here = f"{place}/{name}"
+        here, why, size = f"{place}/{name}", "", 0
         if not isinstance(group.get(name, getlink=True), h5py.HardLink):
             raise Refused(f"{here} is a link to elsewhere")
         held = group[name]
         identity = h5py.h5o.get_info(held.id).addr
         if identity in seen:
-            raise Refused(f"{here} is in the file twice")
-        seen.add(identity)
-        if len(seen) > MOST_OBJECTS:
-            raise Refused(f"it has more than {MOST_OBJECTS:,} parts")
-        if isinstance(held, h5py.Group):
-            left = check(held, h5py, seen, left, depth + 1, here)
+            why = "is in the file twice"
+        elif len(seen) == MOST_OBJECTS:
+            why = f"is one of more than {MOST_OBJECTS:,} parts"
         elif isinstance(held, h5py.Dataset):
-            left = check_dataset(held, h5py, left, here)
-        else:
-            raise Refused(f"{here} is {type(held).__name__}, neither a group nor numbers")
+            why, size = unfit(held, h5py, left)
+        elif not isinstance(held, h5py.Group):
+            why = f"is {type(held).__name__}, neither a group nor numbers"
+        elif depth == DEEPEST:
+            why = f"lies {depth + 1} groups deep"
+        if why:
+            raise Refused(f"{here} {why}")
+        seen.add(identity)
+        left = check(held, h5py, seen, left, depth + 1, here) if isinstance(held, h5py.Group) else left - size
     return left
 
 
-def check_dataset(held: Any, h5py: Any, left: int, here: str) -> int:
-    """Refuse numbers outside the file, of other types, or too many; return how many of the ``left`` bytes remain."""
-    if held.external or held.is_virtual:
-        raise Refused(f"{here} has its numbers in other files")
+def unfit(held: Any, h5py: Any, left: int) -> tuple[str, int]:
+    """Return why an array is not part of a graph, "" if it is, and its size in bytes."""
     plan = held.id.get_create_plist()
-    filters = [plan.get_filter(number)[0] for number in range(plan.get_nfilters())]
-    known = (h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_LZF, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32)
-    if not set(filters) <= set(known):
-        raise Refused(f"{here} is packed by other means than {', '.join(FILTERS)}")
-    if held.shape is None:
-        raise Refused(f"{here} is empty")
-    if held.dtype.kind not in "fiubS" and h5py.check_string_dtype(held.dtype) is None:
-        raise Refused(f"{here} holds {held.dtype}: neither numbers nor text")
-    size: int = held.dtype.itemsize * math.prod(map(int, held.shape))
-    chunk = held.dtype.itemsize * math.prod(map(int, held.chunks or ()))
-    if max(size, chunk) > left:
-        raise Refused(f"{here} would have {max(size, chunk):,} bytes, of at most {left:,}")
-    return left - size
+    filters = {plan.get_filter(number)[0] for number in range(plan.get_nfilters())}
+    known = {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_LZF, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32}
+    size: int = held.dtype.itemsize * math.prod(map(int, held.shape or ()))
+    most = max(size, held.dtype.itemsize * math.prod(map(int, held.chunks or ())))
+    why = ""
+    if held.external or held.is_virtual:
+        why = "has its numbers in other files"
+    elif not filters <= known:
+        why = f"is packed by other means than {', '.join(FILTERS)}"
+    elif held.shape is None:
+        why = "is empty"
+    elif held.dtype.kind not in "fiubS" and h5py.check_string_dtype(held.dtype) is None:
+        why = f"holds {held.dtype}: neither numbers nor text"
+    elif most > left:
+        why = f"would have {most:,} bytes, of at most {left:,}"
+    return why, size
 
 
 def opened(payload: bytes) -> dict[str, Any]:

@@ -29,7 +29,7 @@ from bntt.deploy.description import (
     named,
     typed,
 )
-from bntt.deploy.errors import BundleError, DeployError
+from bntt.deploy.errors import BundleError, DeployError, require
 from bntt.deploy.nir import hdf5
 from bntt.deploy.nir.graph import DT, FACTS, KEPT, LAYER, PART
 from bntt.io.files import parse_json, read_file
@@ -72,8 +72,7 @@ def from_nir(
     >>> deploy.Runtime(from_nir(path)).num_steps
     8
     """
-    if not 0 < dt < np.inf:
-        raise DeployError(f"dt must be seconds of a step, above 0, got {dt}")
+    require(0 < dt < np.inf, f"dt must be seconds of a step, above 0, got {dt}")
     if not isinstance(source, str | Path):
         return described(source.to_dict(), encoder, tuple(classes), dt)
     graph = read(Path(source))
@@ -85,8 +84,8 @@ def from_nir(
 
 def read(path: Path) -> dict[str, Any]:
     """Return a file's graph as ``nir.NIRGraph.to_dict`` has it; another process opens it, for HDF5 can crash."""
-    if importlib.util.find_spec("nir") is None:
-        raise DeployError('NIR files are read by nir, which is not installed: pip install "bntt[nir]"')
+    installed = importlib.util.find_spec("nir") is not None
+    require(installed, 'NIR files are read by nir, which is not installed: pip install "bntt[nir]"')
     payload = read_file(path, hdf5.MOST_BYTES, BundleError)
     here = environment(OPENBLAS_NUM_THREADS="1", HDF5_PLUGIN_PRELOAD="::")  # HDF5's word for: no plugins
     command = [sys.executable, "-P", str(hdf5.__file__)]
@@ -170,8 +169,7 @@ class Node:
 
     def check(self, fits: Any, why: str) -> None:
         """Refuse the graph, naming this node, unless it fits."""
-        if not fits:
-            raise DeployError(f"{self.name!r} ({self.type}): {why}")
+        require(fits, f"{self.name!r} ({self.type}): {why}")
 
     def numbers(self, what: str, value: Any, wanted: str, fits: Callable[[Array], Any]) -> Array:
         """Return finite floating point numbers that fit; only arrays and lists of numbers are read."""

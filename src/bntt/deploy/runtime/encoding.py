@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from bntt.deploy.description import Array, Description, Pictures
-from bntt.deploy.errors import DeployError
+from bntt.deploy.errors import DeployError, require
 
 IN_TIME = ("frames", "sequence")
 """Encoders whose samples have an input for each step."""
@@ -77,20 +77,21 @@ def noise_of(seed: int | None, draw: int | None, index: Any, batch: int, known: 
     """Return the noise of a batch: a state's, or the given one, by default seed 0, draw 0 and samples 0 to B-1."""
     if known is not None:
         same = index is None or np.array_equal(index, known.index)
-        if seed not in (None, known.seed) or draw not in (None, known.draw) or not same:
-            raise DeployError(
-                f"the state has the noise of seed {known.seed}, draw {known.draw} and its own index: "
-                f"leave out seed, draw and index, or begin with state=None"
-            )
+        require(
+            seed in (None, known.seed) and draw in (None, known.draw) and same,
+            f"the state has the noise of seed {known.seed}, draw {known.draw} and its own index: "
+            f"leave out seed, draw and index, or begin with state=None",
+        )
         return known
     seed, draw = 0 if seed is None else seed, 0 if draw is None else draw
     for name, value in (("seed", seed), ("draw", draw)):
-        if not isinstance(value, int | np.integer) or not 0 <= value < 1 << 63:
-            raise DeployError(f"{name} must be an integer from 0 to 2**63 - 1, got {value}")
+        fits = isinstance(value, int | np.integer) and 0 <= value < 1 << 63
+        require(fits, f"{name} must be an integer from 0 to 2**63 - 1, got {value}")
     places = np.arange(batch) if index is None else np.asarray(index)
-    if places.shape != (batch,) or places.dtype.kind not in "iu":
-        came = f"{places.dtype} {list(places.shape)}"
-        raise DeployError(f"index must name each of the {batch} samples by an integer, got {came}")
+    require(
+        places.shape == (batch,) and places.dtype.kind in "iu",
+        f"index must name each of the {batch} samples by an integer, got {places.dtype} {list(places.shape)}",
+    )
     places = places.astype(np.int64)
     return Noise(seed, draw, places, sample_keys(seed, SPIKES, draw, places))
 
@@ -103,22 +104,19 @@ def samples_of(made: Description, x: Any, dtype: Any, *, whole: bool) -> Array:
         wanted = (encoder.num_steps, *wanted)
     if samples.dtype.kind != "f" and not (encoder.kind == "frames" and samples.dtype.kind in "iub"):
         raise TypeError(f"samples must be floating point, got {samples.dtype}: divide pixels by 255")
-    if samples.ndim != len(wanted) + 1 or samples.shape[1:] != wanted or not len(samples):
-        listed = ", ".join(map(str, wanted))
-        raise DeployError(f"samples must be [B, {listed}] with B >= 1, got {list(samples.shape)}")
+    fits = samples.shape[1:] == wanted and samples.ndim == len(wanted) + 1 and len(samples)
+    require(fits, f"samples must be [B, {', '.join(map(str, wanted))}] with B >= 1, got {list(samples.shape)}")
+    least, most = (-np.finfo(dtype).max, np.finfo(dtype).max) if timed else (0, 1)
     low, high = samples.min(), samples.max()
-    if not (np.isfinite(low) and np.isfinite(high)) or not (timed or (low >= 0 and high <= 1)):
-        wrong = "finite" if timed else "finite and from 0 to 1"
-        raise DeployError(f"samples must be {wrong}, got {low:.4g} to {high:.4g}")
-    if max(-low, high) > np.finfo(dtype).max:
-        raise DeployError(f"samples must be finite in {np.dtype(dtype)}, got {low:.4g} to {high:.4g}")
+    limits = f"finite in {np.dtype(dtype)}" if timed else "finite and from 0 to 1"
+    require(least <= low and high <= most, f"samples must be {limits}, got {low:.4g} to {high:.4g}")
     values = samples.astype(dtype)
     if encoder.mean:
         images = len(made.input_shape) == 3
         mean, std = (np.array(one, dtype).reshape(-1, *[1] * (2 * images)) for one in (encoder.mean, encoder.std))
         values = (values - mean) / std
-    if encoder.kind.endswith("unsigned") and (values.min() < 0 or values.max() > 1):
-        raise DeployError(f"unsigned coding takes values from 0 to 1, got {values.min():.4g} to {values.max():.4g}")
+    fits = not encoder.kind.endswith("unsigned") or (values.min() >= 0 and values.max() <= 1)
+    require(fits, f"unsigned coding takes values from 0 to 1, got {values.min():.4g} to {values.max():.4g}")
     return values
 
 

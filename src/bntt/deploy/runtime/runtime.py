@@ -12,7 +12,7 @@ import numpy as np
 
 from bntt.deploy.bundle import read
 from bntt.deploy.description import Array, Description, Layer
-from bntt.deploy.errors import DeployError
+from bntt.deploy.errors import require
 from bntt.deploy.runtime.arrays import Arrays
 from bntt.deploy.runtime.encoding import IN_TIME, Noise, arranged, noise_of, pictures_of, samples_of
 from bntt.deploy.runtime.kernels import Kernels
@@ -85,11 +85,12 @@ class State:
             DeployError: if it is neither, or names a sample that is not in the state.
         """
         chosen = np.asarray(keep)
-        if chosen.ndim != 1 or (chosen.dtype == bool and len(chosen) != self.batch) or chosen.dtype.kind not in "biu":
-            came = f"{chosen.dtype} {list(chosen.shape)}"
-            raise DeployError(f"keep must be a mask of {self.batch} samples, or their indices, got {came}")
-        if chosen.dtype != bool and chosen.size and not 0 <= chosen.min() <= chosen.max() < self.batch:
-            raise DeployError(f"keep has {chosen.min()} to {chosen.max()}, of samples 0 to {self.batch - 1}")
+        fits = chosen.ndim == 1 and chosen.dtype.kind in "biu" and (chosen.dtype != bool or len(chosen) == self.batch)
+        came = f"{chosen.dtype} {list(chosen.shape)}"
+        require(fits, f"keep must be a mask of {self.batch} samples, or their indices, got {came}")
+        if chosen.dtype != bool and chosen.size:
+            low, high = chosen.min(), chosen.max()
+            require(low >= 0 and high < self.batch, f"keep has {low} to {high}, of samples 0 to {self.batch - 1}")
         membranes = tuple(None if one is None else one[chosen] for one in self.membranes)
         return replace(self, membranes=membranes, total=self.total[chosen], noise=self.noise.rows(chosen))
 
@@ -130,14 +131,14 @@ class Runtime:
         threads: int = 1,
     ) -> None:
         made = bundle if isinstance(bundle, Description) else read(Path(bundle))
-        if dtype not in ("float32", "float64") or backend not in ("auto", "numpy", "kernels"):
-            raise DeployError(f"a runtime is float32 or float64, on auto, numpy or kernels, got {dtype} on {backend}")
-        if type(threads) is not int or not 1 <= threads <= MOST_THREADS:
-            raise DeployError(f"threads must be a whole number from 1 to {MOST_THREADS}, got {threads!r}")
+        for name, value, known in (("dtype", dtype, get_args(DType)), ("backend", backend, get_args(BackendName))):
+            require(value in known, f"{name} must be one of {', '.join(known)}, got {value!r}")
+        fits = type(threads) is int and 1 <= threads <= MOST_THREADS
+        require(fits, f"threads must be a whole number from 1 to {MOST_THREADS}, got {threads!r}")
         self.description, self.dtype = made, np.dtype(dtype)
         reason = "they are float32" if dtype == "float64" else library.REASON if library.LIBRARY is None else ""
-        if backend == "kernels" and reason:
-            raise DeployError(f"the kernels cannot run here: {reason}; take backend='numpy'")
+        fits = backend != "kernels" or not reason
+        require(fits, f"the kernels cannot run here: {reason}; take backend='numpy'")
         self.backend = "numpy" if backend == "numpy" or reason else "kernels"
         self._network: Any = Arrays(made, self.dtype) if self.backend == "numpy" else Kernels(made, threads)
         pairs = zip(made.nodes, made.shapes, strict=True)
@@ -188,8 +189,8 @@ class Runtime:
             DeployError: if they do not fit the network.
         """
         total = self.num_steps if steps is None else steps
-        if type(total) is bool or not isinstance(total, int | np.integer) or not 1 <= total <= self.num_steps:
-            raise DeployError(f"steps must be a whole number from 1 to {self.num_steps}, got {total!r}")
+        fits = type(total) is not bool and isinstance(total, int | np.integer) and 1 <= total <= self.num_steps
+        require(fits, f"steps must be a whole number from 1 to {self.num_steps}, got {total!r}")
         parts = self._parts(x, seed, index, draw)
         return np.concatenate([self._advance(*part, None, range(total))[0][-1] for part in parts])
 
@@ -213,17 +214,15 @@ class Runtime:
             DeployError: if they do not fit the network or the state, or the state has taken all steps.
         """
         values = samples_of(self.description, x, self.dtype, whole=False)
-        if state is not None and state.batch != len(values):
-            raise DeployError(f"the state is of {state.batch} samples, got {len(values)}: select the same rows of both")
-        if state is not None and state.shapes != self._shapes:
-            raise DeployError("the state is of another network: begin with state=None")
-        noise = noise_of(seed, draw, index, len(values), None if state is None else state.noise)
-        t = 0 if state is None else state.steps
-        if t >= self.num_steps:
-            raise DeployError(
-                f"this state has taken all {t} steps of the network, there is no step {t + 1}: "
-                f"begin the next samples with state=None"
-            )
+        t, known = (0, None) if state is None else (state.steps, state.noise)
+        if state is not None:
+            batches = f"the state is of {state.batch} samples, got {len(values)}: select the same rows of both"
+            require(state.batch == len(values), batches)
+            require(state.shapes == self._shapes, "the state is of another network: begin with state=None")
+        noise, over = noise_of(seed, draw, index, len(values), known), "begin the next samples with state=None"
+        require(
+            t < self.num_steps, f"this state has taken all {t} steps of the network, there is no step {t + 1}: {over}"
+        )
         values = values[:, None] if self.description.encoder.kind in IN_TIME else values
         logits, state = self._advance(values, noise, state, range(t, t + 1))
         return logits[0], state
@@ -248,8 +247,7 @@ class Runtime:
         Raises:
             TypeError, DeployError: as for :meth:`run`, or on a threshold that is negative or not a number.
         """
-        if not threshold >= 0:
-            raise DeployError(f"a threshold of certainty must be 0 or above, got {threshold}")
+        require(threshold >= 0, f"a threshold of certainty must be 0 or above, got {threshold}")
         parts = [self._answered(*part, criterion, threshold) for part in self._parts(x, seed, index, draw)]
         return Answers(*map(np.concatenate, zip(*parts, strict=True)))
 
@@ -299,12 +297,10 @@ def exit_step(made: Description, threshold: float) -> int:
     Steps whose γ has no path from the input to the readout do not count. If no mean reaches it, the result is 1, with a
     warning.
     """
-    if not (threshold >= 0 and math.isfinite(threshold)):
-        raise DeployError(f"an exit threshold must be 0 or above, in units of γ, got {threshold}")
+    require(0 <= threshold < math.inf, f"an exit threshold must be 0 or above, in units of γ, got {threshold}")
     rows = [(layer.gamma, layer.driven) for layer in made.layers if layer.gamma is not None]
     driven = [(gamma, steps) for gamma, steps in rows if steps[0] < steps[1]]
-    if not driven:
-        raise DeployError("no layer has a γ for each step that reaches the readout, from which an exit is read")
+    require(driven, "no layer has a γ for each step that reaches the readout, from which an exit is read")
     reached = [
         steps[0] + int(found[-1])
         for gamma, steps in driven
@@ -323,8 +319,7 @@ def certainty(logits: Array, criterion: Criterion) -> Array:
 
     ``confidence``: the largest p. ``margin``: the largest p minus the second. ``entropy``: 1 + Σ p ln p / ln K.
     """
-    if criterion not in CRITERIA:
-        raise DeployError(f"unknown criterion {criterion!r}: choose one of {', '.join(CRITERIA)}")
+    require(criterion in CRITERIA, f"unknown criterion {criterion!r}: choose one of {', '.join(CRITERIA)}")
     shifted = logits - logits.max(1, keepdims=True)
     logs = shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
     p = np.exp(logs)
