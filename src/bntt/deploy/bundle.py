@@ -11,7 +11,7 @@ import safetensors.numpy
 from safetensors import SafetensorError
 
 from bntt.deploy.description import Array, Description, to_tree, typed
-from bntt.deploy.errors import BundleError, DeployError
+from bntt.deploy.errors import BundleError, DeployError, require
 from bntt.io.files import Seal, parse_json, write_whole
 
 SEAL = Seal("bundle", "bundle 1", BundleError)
@@ -28,8 +28,7 @@ def write(description: Description, path: Path, weights: WeightType = "float32")
     has the library's numbers. With float16 and int8, scales and shifts are float32; int8 is symmetric,
     ``round(w / step)`` with a step size for each output channel.
     """
-    if weights not in WEIGHT_TYPES:
-        raise DeployError(f"weights must be one of {', '.join(WEIGHT_TYPES)}, got {weights!r}")
+    require(weights in WEIGHT_TYPES, f"weights must be one of {', '.join(WEIGHT_TYPES)}, got {weights!r}")
     arrays: dict[str, Array] = {}
     tree = to_tree(description, arrays)
     held: dict[str, Array] = {}
@@ -43,9 +42,8 @@ def write(description: Description, path: Path, weights: WeightType = "float32")
             with np.errstate(over="ignore"):
                 held[name] = values.astype(kind)
     for name, values in held.items():
-        if not np.isfinite(values).all():
-            beyond = f"{name.removesuffix(STEP)} has numbers beyond the range of {values.dtype}"
-            raise DeployError(f"{beyond}: write the bundle with weights='float32'")
+        beyond = f"{name.removesuffix(STEP)} has numbers beyond the range of {values.dtype}"
+        require(np.isfinite(values).all(), f"{beyond}: write the bundle with weights='float32'")
     notes = SEAL.notes(description=json.dumps(tree, allow_nan=False))
     laid = {name: np.ascontiguousarray(values) for name, values in held.items()}  # safetensors checks no memory order
     write_whole(path, SEAL.sealed(safetensors.numpy.save(laid, metadata=notes)))
@@ -84,13 +82,11 @@ def _widened(name: str, held: dict[str, Array]) -> Array:
     values = held[name]
     if values.dtype == bool:
         return values
-    if values.dtype.kind not in "fi":
-        raise DeployError(f"{name} holds {values.dtype}, which is no type of a bundle's numbers")
+    require(values.dtype.kind in "fi", f"{name} holds {values.dtype}, which is no type of a bundle's numbers")
     if not name.endswith(WEIGHTS):
         return values.astype(np.float64)
     if (step := held.get(name + STEP)) is None:
         return values.astype(np.float32)
-    if step.shape != values.shape[:1]:
-        raise DeployError(f"{name} has steps {list(step.shape)} for {list(values.shape)}")
+    require(step.shape == values.shape[:1], f"{name} has steps {list(step.shape)} for {list(values.shape)}")
     wide: Array = values.astype(np.float32) * step.astype(np.float32).reshape(-1, *[1] * (values.ndim - 1))
     return wide

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from bntt.deploy.description import Array, Description, Layer
-from bntt.deploy.errors import DeployError
+from bntt.deploy.description import Description, Layer
+from bntt.deploy.errors import require
 from bntt.deploy.runtime.runtime import EVALUATION, Runtime
 from bntt.nn.network.labelled_batch import EpochLoader
 
@@ -49,8 +49,8 @@ def make_constant(description: Description, by: str = "median") -> Description:
     >>> made.layers[0].neurons.reset, bool((made.layers[0].scale == 1).all())
     ('hard', True)
     """
-    if by not in candidates(description):
-        raise DeployError(f"steps become constant by {', '.join(candidates(description))}, got {by!r}")
+    known = candidates(description)
+    require(by in known, f"steps become constant by {', '.join(known)}, got {by!r}")
     nodes = [_constant(node, by) if isinstance(node, Layer) else node for node in description.nodes]
     return replace(description, nodes=tuple(nodes))
 
@@ -63,12 +63,14 @@ def candidates(description: Description) -> list[str]:
 def _constant(layer: Layer, by: str) -> Layer:
     neurons, weights = layer.neurons, layer.weights
     if neurons is not None:
-        if not neurons.is_plain:
-            raise DeployError(
-                f"{layer.name!r}: its neurons are folded, which cannot be constant: export the unfolded network"
-            )
+        why = "its neurons are folded, which cannot be constant: export the unfolded network"
+        require(neurons.is_plain, f"{layer.name!r}: {why}")
         neurons = replace(neurons, rule="after", reset="hard")
-    scale, shift = (_of(table, by) for table in (layer.scale, layer.shift))
+    if by in ("median", "mean"):
+        scale, shift = (getattr(np, by)(table, 0) for table in (layer.scale, layer.shift))
+    else:
+        t = int(by.removeprefix("step ")) - 1
+        scale, shift = layer.scale[t], layer.shift[t]
     size = layer.scale.shape
     if weights is not None:
         values = (weights.values * scale.reshape(-1, *[1] * (weights.values.ndim - 1))).astype(weights.values.dtype)
@@ -77,12 +79,6 @@ def _constant(layer: Layer, by: str) -> Layer:
         weights, scale, shift = replace(weights, values=values, bias=kept), np.ones(size[1]), np.zeros(size[1])
     scale, shift = (np.array(np.broadcast_to(row, size)) for row in (scale, shift))
     return replace(layer, scale=scale, shift=shift, weights=weights, neurons=neurons, gamma=None, driven=(0, 0))
-
-
-def _of(table: Array, by: str) -> Array:
-    if by in ("median", "mean"):
-        return np.asarray(np.median(table, 0) if by == "median" else np.mean(table, 0))
-    return np.asarray(table[int(by.removeprefix("step ")) - 1])
 
 
 def choose_constant(
@@ -134,13 +130,12 @@ def accuracy(description: Description, samples: Iterable[Any], seed: int = 0) ->
         index = np.asarray(places[0]) if places else np.arange(count, count + len(x))
         answers = runtime.run(np.asarray(x), seed=seed, index=index, draw=EVALUATION).argmax(1)
         true = np.asarray(labels)
-        if true.shape != answers.shape or true.dtype.kind not in "iu":
-            raise DeployError(
-                f"validation must give a class for each of {len(x)} samples, got {true.dtype} {true.shape}"
-            )
-        if true.min() < 0 or true.max() >= (classes := len(description.classes)):
-            raise DeployError(f"labels must be from 0 to {classes - 1}, got {true.min()} to {true.max()}")
+        came = f"{true.dtype} {true.shape}"
+        fits = true.shape == answers.shape and true.dtype.kind in "iu"
+        require(fits, f"validation must give a class for each of {len(x)} samples, got {came}")
+        last = len(description.classes) - 1
+        fits = true.min() >= 0 and true.max() <= last
+        require(fits, f"labels must be from 0 to {last}, got {true.min()} to {true.max()}")
         right, count = right + int((answers == true).sum()), count + len(x)
-    if not count:
-        raise DeployError("validation has no samples, or is an iterator that was read before: give a list or a loader")
+    require(count, "validation has no samples, or is an iterator that was read before: give a list or a loader")
     return right / count, count

@@ -20,7 +20,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 
 import numpy as np
 
-from bntt.deploy.errors import DeployError
+from bntt.deploy.errors import DeployError, require
 
 Array = np.ndarray[Any, np.dtype[Any]]
 """NumPy's own class, because reading a bundle compares types with it: from NumPy 2.5 on ``NDArray`` is not a class."""
@@ -71,8 +71,8 @@ class Weights:
         """Return the shape of the current."""
         sizes, groups = self.values.shape, self.groups
         convolves = self.is_convolution and self.values.size and not sizes[0] % groups
-        if not ((convolves and image[0] == sizes[1] * groups) or (len(sizes) == 2 and sizes[1] == math.prod(image))):
-            raise DeployError(f"its weights {list(sizes)} in {groups} groups do not fit {list(image)}")
+        fits = (convolves and image[0] == sizes[1] * groups) or (len(sizes) == 2 and sizes[1] == math.prod(image))
+        require(fits, f"its weights {list(sizes)} in {groups} groups do not fit {list(image)}")
         if not convolves:
             return sizes[0], 1, 1
         axes = zip(image[1:], sizes[2:], self.stride, self.padding, self.dilation, strict=True)
@@ -161,21 +161,20 @@ class Layer:
         check_table("scale", self.scale, (steps, channels))
         check_table("shift", self.shift, (steps, channels))
         check_table("mean |γ|", self.gamma, (steps,))
-        if not self.driven[0] <= self.driven[1] <= steps:
-            raise DeployError(f"the steps {self.driven} are driven, of {steps}")
+        fits = self.driven[0] <= self.driven[1] <= steps
+        require(fits, f"the steps {self.driven} are driven, of {steps}")
         if self.weights is not None:
             check_table("weights", self.weights.values, self.weights.values.shape)
             check_table("bias", self.weights.bias, self.weights.values.shape[:1])
         if self.neurons is None:
-            if self.weights is None:
-                raise DeployError("it has neither weights nor neurons")
+            require(self.weights, "it has neither weights nor neurons")
             return
         fits = [(rows, columns) for rows in {1, steps} for columns in {1, channels}]
         for what in ("leak", "threshold", "amount"):
             check_table(what, getattr(self.neurons, what), *fits)
         check_table("turned", self.neurons.turned, *fits, kind="b")
-        if (self.neurons.tables()["threshold"] <= 0).any():
-            raise DeployError("its neurons would fire at rest: a threshold is above 0, or below 0 where it is turned")
+        fits = (self.neurons.tables()["threshold"] > 0).all()
+        require(fits, "its neurons would fire at rest: a threshold is above 0, or below 0 where it is turned")
 
 
 @dataclass(frozen=True)
@@ -192,8 +191,7 @@ class Sum:
 
     def shapes(self, one: Shape, other: Shape) -> tuple[Shape, Shape, int]:
         """Return the shape of the sum twice, and the number of its values, as :meth:`Layer.shapes` does."""
-        if one != other:
-            raise DeployError(f"it adds up {list(one)} and {list(other)}: one shape is needed")
+        require(one == other, f"it adds up {list(one)} and {list(other)}: one shape is needed")
         return one, one, math.prod(one)
 
 
@@ -209,13 +207,10 @@ def check_table(what: str, table: Array | None, *shapes: tuple[int, ...], kind: 
     """
     if table is None:
         return
-    if table.shape not in shapes or table.dtype.kind != kind:
-        wanted = " or ".join(str(list(one)) for one in shapes)
-        raise DeployError(
-            f"its {what} is {table.dtype} {list(table.shape)}, expected {'bool ' * (kind == 'b')}{wanted}"
-        )
-    if not np.isfinite(table).all():
-        raise DeployError(f"its {what} has numbers that are not finite")
+    wanted = " or ".join(str(list(one)) for one in shapes)
+    came = f"its {what} is {table.dtype} {list(table.shape)}, expected {'bool ' * (kind == 'b')}{wanted}"
+    require(table.shape in shapes and table.dtype.kind == kind, came)
+    require(np.isfinite(table).all(), f"its {what} has numbers that are not finite")
 
 
 EncoderKind = Literal["poisson", "poisson-unsigned", "direct", "expected", "expected-unsigned", "frames", "sequence"]
@@ -302,33 +297,33 @@ class Description:
 
     def __post_init__(self) -> None:
         typed(Description, self)
-        if len(self.input_shape) not in (1, 3):
-            raise DeployError(f"one step of a sample is [C, H, W] or [F], got {list(self.input_shape)}")
-        mean, std, channels = self.encoder.mean, self.encoder.std, self.input_shape[0]
-        if len(mean) != len(std) or len(mean) not in (0, 1, channels) or min(std, default=1) <= 0:
-            wanted = f"one number or {channels} each, and std above 0"
-            raise DeployError(f"mean and std must have {wanted}, got {mean} and {std}")
-        if not self.nodes or not isinstance(last := self.nodes[-1], Layer) or last.weights is None or last.after:
-            raise DeployError("a network ends in a readout, a layer with weights and no pooling after them")
-        if len({node.name for node in self.nodes}) < len(self.nodes):
-            raise DeployError(f"nodes need a name each, got {[node.name for node in self.nodes]}")
+        sizes = self.input_shape
+        require(len(sizes) in (1, 3), f"one step of a sample is [C, H, W] or [F], got {list(sizes)}")
+        mean, std = self.encoder.mean, self.encoder.std
+        wanted = f"one number or {sizes[0]} each, and std above 0"
+        fits = len(mean) == len(std) and len(mean) in (0, 1, sizes[0]) and min(std, default=1) > 0
+        require(fits, f"mean and std must have {wanted}, got {mean} and {std}")
+        last = self.nodes[-1] if self.nodes else None
+        fits = isinstance(last, Layer) and last.weights is not None and not last.after
+        require(fits, "a network ends in a readout, a layer with weights and no pooling after them")
+        names = [node.name for node in self.nodes]
+        require(len({*names}) == len(names), f"nodes need a name each, got {names}")
         for node, (neurons, _) in zip(self.nodes, self.shapes, strict=True):
             with named(node.name):
                 if isinstance(node, Layer):
                     node.check(self.num_steps, neurons[0])
-        if self.shapes[-1][1] != (len(self.classes), 1, 1):
-            raise DeployError(
-                f"the readout gives {list(self.shapes[-1][1])}, and {len(self.classes)} classes are named"
-            )
+        out = list(self.shapes[-1][1])
+        fits = out == [len(self.classes), 1, 1]
+        require(fits, f"the readout gives {out}, and {len(self.classes)} classes are named")
         if self.pictures is None:
             return
-        sizes, given = self.pictures.shape, self.pictures.given
-        if sizes[0] not in (1, 3) or math.prod(sizes) > MOST_VALUES or self.pictures.order not in ORDERS:
-            orders = ", ".join(ORDERS[1:])
-            raise DeployError(f"pictures are [1 or 3, H, W], in an order of {orders}, or none, got {self.pictures}")
-        if given not in (self.input_shape, (self.num_steps, *self.input_shape)):
-            taken = f"{list(self.input_shape)} in each of {self.num_steps} steps"
-            raise DeployError(f"pictures become {list(given)}, and the network takes {taken}")
+        image, given = self.pictures.shape, self.pictures.given
+        fits = image[0] in (1, 3) and math.prod(image) <= MOST_VALUES and self.pictures.order in ORDERS
+        orders = ", ".join(ORDERS[1:])
+        require(fits, f"pictures are [1 or 3, H, W], in an order of {orders}, or none, got {self.pictures}")
+        taken = f"{list(sizes)} in each of {self.num_steps} steps"
+        fits = given in (sizes, (self.num_steps, *sizes))
+        require(fits, f"pictures become {list(given)}, and the network takes {taken}")
 
     @property
     def num_steps(self) -> int:
@@ -356,15 +351,15 @@ class Description:
         found, values = list[tuple[Shape, Shape]](), math.prod(self.image)
         for place, node in enumerate(self.nodes):
             with named(node.name):
-                if not all(-1 <= read < place for read in node.inputs):
-                    reads = list(node.inputs)
-                    raise DeployError(f"it reads nodes {reads}, and is node {place}: it can read those before it")
+                fits = all(-1 <= read < place for read in node.inputs)
+                reads = f"it reads nodes {list(node.inputs)}, and is node {place}"
+                require(fits, f"{reads}: it can read those before it")
                 images = [found[read][1] if read >= 0 else self.image for read in node.inputs]
                 neurons, out, more = node.shapes(*images)
                 values += more
-                if min(*neurons, *out) < 1 or values > MOST_VALUES:
-                    told = f"{list(neurons)}, its output {list(out)}, and all values up to it {values:,}"
-                    raise DeployError(f"its neurons would be {told}, of at most {MOST_VALUES:,}")
+                told = f"{list(neurons)}, its output {list(out)}, and all values up to it {values:,}"
+                fits = min(*neurons, *out) >= 1 and values <= MOST_VALUES
+                require(fits, f"its neurons would be {told}, of at most {MOST_VALUES:,}")
             found.append((neurons, out))
         return tuple(found)
 
@@ -441,8 +436,7 @@ def typed(kind: Any, value: Any, arrays: Mapping[str, Array] | None = None, plac
         elif arrays is not None and _names(origin, value):
             made = {field: typed(hints[field], one, arrays, f"{place}.{field}") for field, one in value.items()}
             return kind(**made)
-    if not fits:
-        raise DeployError(f"{place} is {value!r:.80}, which is no {name}")
+    require(fits, f"{place} is {value!r:.80}, which is no {name}")
     return value
 
 

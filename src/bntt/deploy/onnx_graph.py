@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from bntt.deploy.description import Array, Description, Layer, Neurons, Pool, Shape, Weights
-from bntt.deploy.errors import DeployError
+from bntt.deploy.errors import DeployError, require
 from bntt.io.files import write_whole
 from bntt.version import __version__
 
@@ -31,8 +31,8 @@ FLOAT, INT64 = 1, 7
 
 def write(description: Description, path: Path, weights: str = "float32", *, step: bool = False) -> None:
     """Write :func:`build`'s model into a file, whole or not at all."""
-    if weights != "float32":
-        raise DeployError(f"ONNX files have float32 weights, got {weights!r}: a bundle can have float16 and int8")
+    fits = weights == "float32"
+    require(fits, f"ONNX files have float32 weights, got {weights!r}: a bundle can have float16 and int8")
     write_whole(path, build(description, step=step).SerializeToString())
 
 

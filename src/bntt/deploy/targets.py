@@ -11,7 +11,7 @@ from bntt.deploy import bundle, onnx_graph
 from bntt.deploy.bundle import WeightType
 from bntt.deploy.constant_in_time import choose_constant
 from bntt.deploy.description import Description, Pictures, typed
-from bntt.deploy.errors import DeployError
+from bntt.deploy.errors import require
 from bntt.deploy.from_torch import describe
 from bntt.deploy.nir import graph
 from bntt.nn.network.classifier import SpikingClassifier
@@ -73,15 +73,13 @@ def export(
     write = TARGETS.resolve(target)
     if not isinstance(model, Description):
         made = describe(model, classes=classes, input_shape=input_shape, pictures=pictures)
-    elif classes or input_shape is not None or pictures is not None:
-        raise DeployError("a description has its classes, input shape and pictures: leave out these arguments")
     else:
+        given = classes or input_shape is not None or pictures is not None
+        require(not given, "a description has its classes, input shape and pictures: leave out these arguments")
         typed(Description, made := model)  # its provenance may have changed
-    if lossy is not None:
-        if lossy != "constant" or validation is None:
-            raise DeployError(f"lossy={lossy!r}: needs lossy='constant' and validation=, batches of samples and labels")
+    fits = (lossy, validation is None) in ((None, True), ("constant", False))
+    require(fits, f"lossy={lossy!r}: lossy='constant' and validation=, batches of samples and labels, go together")
+    if validation is not None:
         made = choose_constant(made, validation).description
-    elif validation is not None:
-        raise DeployError("validation= is for lossy='constant', which is chosen on it")
     write(made, Path(path), weights)
     return made

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from bntt.deploy.description import Description, Layer, Neurons, Pool, Shape, Sum, Weights, named, to_tree
-from bntt.deploy.errors import DeployError
+from bntt.deploy.errors import DeployError, require
 from bntt.io.files import write_whole
 
 if TYPE_CHECKING:
@@ -44,8 +44,8 @@ LAYER, PART = "layer", "part"
 
 def write(description: Description, path: Path, weights: str = "float32") -> None:
     """Write :func:`build`'s graph into a file, whole or not at all."""
-    if weights != "float32":
-        raise DeployError(f"NIR files have float32 weights, got {weights!r}: a bundle can have float16 and int8")
+    fits = weights == "float32"
+    require(fits, f"NIR files have float32 weights, got {weights!r}: a bundle can have float16 and int8")
     payload, made = io.BytesIO(), build(description)
     import nir
 
@@ -136,8 +136,7 @@ class _Graph:
         if pool.kind == "average":
             node = self.nir.AvgPool2d(size, size, none)
             return self.add(layer.name, "_pool", node, x, part=part, shape=shape, binary=False)
-        if not x.binary:
-            raise DeployError("NIR can max-pool only spikes, and these values are not spikes: use average pooling")
+        require(x.binary, "NIR can max-pool only spikes, and these values are not spikes: use average pooling")
         total = self.nir.SumPool2d(size, size, none)
         x = self.add(layer.name, "_pool", total, x, part=part, shape=shape)
         return self.add(layer.name, "_pool_fires", self.nir.Threshold(np.full(x.sizes, 0.5)), x, part=part)
@@ -146,10 +145,9 @@ class _Graph:
         shape, values = weights.shape(x.shape), weights.values
         if weights.is_convolution:
             high, wide = values.shape[2:]
-            if weights.groups > 1:  # which nir's check of shapes would refuse, and every reader runs it
-                raise DeployError(f"its convolution has {weights.groups} groups, and nir 1.0.8 always assumes 1")
-            if high != wide:
-                raise DeployError(f"its kernel is {high}x{wide}, and nir 1.0.8 takes every kernel for a square")
+            groups = weights.groups  # nir's check of shapes, which every reader runs, refuses more than one
+            require(groups == 1, f"its convolution has {groups} groups, and nir 1.0.8 always assumes 1")
+            require(high == wide, f"its kernel is {high}x{wide}, and nir 1.0.8 takes every kernel for a square")
             bias = np.zeros(len(values), values.dtype) if weights.bias is None else weights.bias
             sizes = (np.array(size) for size in (weights.stride, weights.padding, weights.dilation))
             node = self.nir.Conv2d(x.shape[1:], values, *sizes, 1, bias)
@@ -181,10 +179,10 @@ class _Graph:
 
     def fired(self, layer: Layer, neurons: Neurons, x: _Value) -> _Value:
         """Add the neurons."""
-        if not neurons.is_plain:
-            raise DeployError("its neurons are folded, and NIR's do not vary over time: export the unfolded network")
-        if not (neurons.leak >= 0).all() or not (neurons.leak <= 1).all():
-            raise DeployError(f"its leak is {neurons.leak.min():g} to {neurons.leak.max():g}: NIR's is 0 to 1")
+        plain = "its neurons are folded, and NIR's do not vary over time: export the unfolded network"
+        require(neurons.is_plain, plain)
+        low, high = neurons.leak.min(), neurons.leak.max()
+        require(low >= 0 and high <= 1, f"its leak is {low:g} to {high:g}: NIR's is 0 to 1")
         rows = (0, slice(None)) if x.flat else (0, slice(None), None, None)
         leak, threshold = (
             np.array(np.broadcast_to(table[rows], x.sizes)) for table in (neurons.leak, neurons.threshold)
