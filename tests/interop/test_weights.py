@@ -63,8 +63,8 @@ def test_what_such_networks_do_not_have_is_refused(rng):
             {"a": bntt.SpikingBlock(nn.Linear(4, 3, bias=False), bntt.BNTT(3, T), bntt.LIF())},
             bntt.Readout(nn.Linear(3, 2, bias=False)),
         ),
-        "the weights of 'fc1' are not one layer": bntt.models.mlp(hidden=(3,), num_steps=T),
-        "the neurons of block 'conv1' learn": bntt.models.vgg6(num_steps=T, width=WIDTH, learn_leak=True),
+        "block 'fc1' has other weights than one layer": bntt.models.mlp(hidden=(3,), num_steps=T),
+        "block 'conv1' has neurons that learn": bntt.models.vgg6(num_steps=T, width=WIDTH, learn_leak=True),
         "the readout counts spikes": bntt.models.vgg6(num_steps=T, width=WIDTH, readout="spikes"),
     }
     for said, net in rows.items():

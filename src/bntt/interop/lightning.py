@@ -19,8 +19,13 @@ from bntt.training.optimizer import freeze, optimizer_of, stepped
 from bntt.training.processes import Processes, check_share
 from bntt.training.schedule import Rates
 
-TRAINER_S = {"accumulate": "accumulate_grad_batches", "clip_norm": "gradient_clip_val"}
-ONLY_HERE = ("average", "grow")
+ELSEWHERE = {
+    "accumulate": "is the Trainer's here: Trainer(accumulate_grad_batches=...)",
+    "clip_norm": "is the Trainer's here: Trainer(gradient_clip_val=...)",
+    "average": "is for fit: a LightningModule has none",
+    "grow": "is for fit: a LightningModule has none",
+}
+"""Options of a method that a Module does not take."""
 
 
 class Module(lightning.LightningModule):  # type: ignore[misc] # no types without the peer
@@ -50,12 +55,9 @@ class Module(lightning.LightningModule):  # type: ignore[misc] # no types withou
         super().__init__()
         check_classifier(model, "a Module trains")
         check_objective(model.network, method, loss)
-        for name, theirs in TRAINER_S.items():
-            if getattr(method, name) != getattr(PAPER, name):
-                raise ValueError(f"{name}={getattr(method, name)!r} is the Trainer's here: Trainer({theirs}=...)")
-        for name in ONLY_HERE:
-            if getattr(method, name):
-                raise ValueError(f"{name}={getattr(method, name)!r} is for fit: a LightningModule has none")
+        for name, why in ELSEWHERE.items():
+            if (value := getattr(method, name)) != getattr(PAPER, name):
+                raise ValueError(f"{name}={value!r} {why}")
         self.model, self.method, self.seed, self.loss = model, method, seed, loss
         self._held: list[tuple[int, Tensor, HeldStatistics]] = []
         self._seen = {"train": 0, "validation": 0}

@@ -73,7 +73,15 @@ def replace_batchnorm(
             parent: Any = network.get_submodule(place)
             lifted = last == "lifted_module" and type(parent).__module__.startswith("norse.")
             made = _filled(name, module, build(module.num_features, num_steps, 1.0))
-            found[place if lifted else name] = _adapted(made, module, homes, parent, lifted)
+            if "spikingjelly" in homes:
+                from bntt.interop.spikingjelly import Norm
+
+                part: nn.Module = Norm(made, getattr(module, "step_mode", "s"))
+            elif lifted:
+                part = Layer(made, time_first=True)
+            else:
+                part = Cell(made) if hasattr(parent, "stateful_layers") else Step(made)
+            found[place if lifted else name] = part
     if not found:
         raise ValueError(f"there is no BatchNorm1d, 2d or 3d inside this {type(network).__name__}")
     for name, part in found.items():
@@ -142,14 +150,3 @@ def _filled(name: str, theirs: Any, ours: Any) -> Any:
             elif theirs.bias.any():
                 raise ValueError(f"{name!r} has a learned β, and {ours.method.name} has none: norm='bntt-beta' has")
     return ours
-
-
-def _adapted(ours: nn.Module, theirs: Any, homes: set[str], parent: nn.Module, lifted: bool) -> nn.Module:
-    """Wrap the norm as the network's framework calls it; what is no container of Norse's wants no state back."""
-    if "spikingjelly" in homes:
-        from bntt.interop.spikingjelly import Norm
-
-        return Norm(ours, getattr(theirs, "step_mode", "s"))
-    if lifted:
-        return Layer(ours, time_first=True)
-    return Cell(ours) if hasattr(parent, "stateful_layers") else Step(ours)

@@ -53,13 +53,11 @@ def to_state_dict(
         foreign = read_foreign(like, theirs)
         if theirs != "released":  # whose names say which layer is which, in any order
             names = [*foreign.synapses], [*foreign.norms]
-        if wrong := [norm for norm in norms.values() if norm.num_steps != foreign.num_steps]:
-            raise ValueError(f"the network has {wrong[0].num_steps} steps, theirs {foreign.num_steps}")
-        sizes = len(foreign.synapses), len(foreign.norms)
-        if sizes != (len(weights), len(norms)):
-            raise ValueError(
-                f"the network has {len(weights)} weights and {len(norms)} norms, theirs {sizes[0]} and {sizes[1]}"
-            )
+        pairs = [("steps", norm.num_steps, foreign.num_steps) for norm in norms.values()]
+        pairs += [("weights", len(weights), len(foreign.synapses)), ("norms", len(norms), len(foreign.norms))]
+        for what, own, other in pairs:
+            if own != other:
+                raise ValueError(f"the network has {own} {what}, theirs {other}")
     found = {name: weight.detach().clone() for name, weight in zip(names[0], weights, strict=True)}
     for name, norm in zip(names[1], norms.values(), strict=True):
         for t in range(norm.num_steps):
@@ -81,26 +79,28 @@ def _parts(network: SpikingNetwork) -> tuple[list[Tensor], dict[str, Any]]:
     parts: dict[str, Any] = dict(network.blocks.items())
     for name, block in parts.items():
         norm: Any = block.norm if block_facts(block).form == "layer" and block.lif is not None else None
-        has = norm_facts(norm).running_statistics
+        has, why = norm_facts(norm).running_statistics, ""
         if not has or dict(norm.step_tables()).keys() != {"gamma", "running_mean", "running_var"} or norm.scale != 1:
-            raise ValueError(f"block {name!r} has no BNTT: these networks have nothing but one layer, BNTT and neurons")
-        if list(block.lif.parameters()):
-            raise ValueError(
-                f"the neurons of block {name!r} learn, and these networks have no place for what they learned"
-            )
-        weights.append(_weight(name, block.synapse))
+            why = "has no BNTT"
+        elif list(block.lif.parameters()):
+            why = "has neurons that learn"
+        weights.append(_weight(f"block {name!r}", block.synapse, why))
         norms[name] = norm
-    if getattr(network.readout, "lif", None) is not None:
-        raise ValueError("the readout counts spikes: that of these networks adds up voltage")
-    weights.append(_weight("readout", getattr(network.readout, "synapse", network.readout)))
+    readout: Any = network.readout
+    why = "counts spikes" if getattr(readout, "lif", None) is not None else ""
+    weights.append(_weight("the readout", getattr(readout, "synapse", readout), why))
     return weights, norms
 
 
-def _weight(name: str, synapse: object) -> Tensor:
+def _weight(part: str, synapse: object, why: str) -> Tensor:
     weight = getattr(synapse, "weight", None)
-    if not isinstance(weight, Tensor) or getattr(synapse, "bias", None) is not None:
-        raise ValueError(f"the weights of {name!r} are not one layer without bias, as these networks have them")
-    return weight
+    bare = isinstance(weight, Tensor) and getattr(synapse, "bias", None) is None
+    if why or not bare:
+        theirs = "bare layers without bias, BNTT, neurons that do not learn, and a readout of voltage"
+        raise ValueError(
+            f"{part} {why or 'has other weights than one layer without bias'}: these networks have {theirs}"
+        )
+    return weight  # type: ignore[return-value]
 
 
 def _names(layout: str, blocks: list[str]) -> tuple[list[str], list[str]]:
