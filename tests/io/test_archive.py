@@ -97,13 +97,8 @@ def test_any_name_that_any_system_takes_is_kept_and_others_are_refused_in_words(
     assert read_alone(tmp_path / "a.tar.xz") == files
     pack(tmp_path / "b.tar.xz", files)
     assert dict(read_archive(tmp_path / "b.tar.xz")) == files
-    for name, why in (
-        ("a\nb", "a line break in it"),
-        ("a\\b", "a backslash in it"),
-        ("C:/x", "with a drive"),
-        ("../x", "outside"),
-    ):
-        with pytest.raises(CheckpointError, match=f"is no name for a file in an archive, .*{why}"):
+    for name in ("a\nb", "a\0b", "a\\b", "C:/x", "../x", "/x", ""):
+        with pytest.raises(CheckpointError, match="is no name for a file in an archive"):
             pack(tmp_path / "c.tar.xz", {name: b""})
 
 

@@ -85,14 +85,15 @@ class SampleLoader:
                 f"data must be an ImageSet, a FrameSet or another SampleSet, got {type(self.data).__name__}: fit and "
                 f"evaluate also take a DataLoader of PyTorch"
             )
-        if self.batch_size < 1:
-            raise ValueError(f"batch_size must be 1 or more, got {self.batch_size}")
-        if not 0 <= self.share[0] < self.share[1]:
-            raise ValueError(f"share must be (rank, count) with 0 <= rank < count, got {self.share}")
         if len(self.data) == 0:
             raise ValueError("there are no samples: 0 batches")
-        if not (math.isfinite(self.mix_alpha) and self.mix_alpha > 0):
-            raise ValueError(f"mix_alpha must be a finite number above 0, got {self.mix_alpha}")
+        for name, fits, expected in (
+            ("batch_size", self.batch_size >= 1, "1 or more"),
+            ("share", 0 <= self.share[0] < self.share[1], "(rank, count) with 0 <= rank < count"),
+            ("mix_alpha", 0 < self.mix_alpha < math.inf, "a finite number above 0"),
+        ):
+            if not fits:
+                raise ValueError(f"{name} must be {expected}, got {getattr(self, name)}")
         mixes = MIXES if getattr(self.data, "mixes", False) else ()
         for what, names, known in (
             ("augmentation", self.augment, self._augmentations),

@@ -87,7 +87,7 @@ def write_prepared(
             with refusing(f"{file} could not be written", safetensors.SafetensorError, error=OSError):  # it wraps one
                 safetensors.torch.save_file(_tensors(data), file)
             sums[part] = digest(file)
-        return _manifest(parts, name, str(source), check, sums, fingerprint)
+        return manifest_of(parts, name, str(source), check, sums, fingerprint)
 
     return replace_prepared(folder, write)
 
@@ -113,12 +113,6 @@ def replace_prepared(folder: Path, write: Callable[[Path], Manifest]) -> Manifes
         shutil.rmtree(aside, ignore_errors=True)
 
 
-def manifest_of(parts: Mapping[str, ImageSet | FrameSet], name: str) -> Manifest:
-    """Make the manifest of data without files; its checksums are those of the files it would be written to."""
-    sums = {part: digest_of_bytes(safetensors.torch.save(_tensors(data))) for part, data in parts.items()}
-    return _manifest(parts, name, "", "built in", sums, "")
-
-
 def _tensors(data: ImageSet | FrameSet) -> dict[str, Tensor]:
     if isinstance(data, ImageSet):
         return {"images": data.images.contiguous(), "labels": data.labels.contiguous()}
@@ -127,9 +121,16 @@ def _tensors(data: ImageSet | FrameSet) -> dict[str, Tensor]:
     return {"frames": frames.contiguous(), "labels": data.labels.contiguous()}
 
 
-def _manifest(
-    parts: Mapping[str, ImageSet | FrameSet], name: str, source: str, check: str, sums: dict[str, str], fingerprint: str
+def manifest_of(
+    parts: Mapping[str, ImageSet | FrameSet],
+    name: str,
+    source: str = "",
+    check: str = "built in",
+    sums: dict[str, str] | None = None,
+    fingerprint: str = "",
 ) -> Manifest:
+    """Make a manifest; without files, its checksums are those of the files that the data would be written to."""
+    sums = sums or {part: digest_of_bytes(safetensors.torch.save(_tensors(data))) for part, data in parts.items()}
     counts, first = {part: len(data) for part, data in parts.items()}, next(iter(parts.values()))
     shape = list((first.images if isinstance(first, ImageSet) else first.frames).shape[1:])
     return Manifest(name, source, check, counts, shape, list(first.classes), sums, fingerprint)
@@ -147,9 +148,9 @@ def read_manifest(folder: Path, parts: Collection[str] = PARTS, *, some: bool = 
         if (sha256 := values.pop("checksum", None)) not in (None, digest_of_values(values)):  # old manifests have none
             raise ValueError(f"its values do not match its checksum, {str(sha256)[:64]}")
         manifest = manifest_from(values)
-    named = manifest.sha256.keys()
-    if named != manifest.images.keys() or not (named <= set(parts) if some else named == set(parts)):
-        raise DataError(f"{path} lacks checksums or numbers of images: prepare the dataset again")
+        named = manifest.sha256.keys()
+        if named != manifest.images.keys() or not (named <= set(parts) if some else named == set(parts)):
+            raise ValueError("it lacks checksums or numbers of images")
     return manifest
 
 

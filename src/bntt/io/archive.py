@@ -20,7 +20,6 @@ from bntt.io.lock import hold_run
 SUFFIX = ".tar.xz"
 SUMS = "SHA256SUMS"
 LARGEST = 1 << 29
-WRONG = {"\n": "a line break", "\0": "a NUL", "\\": "a backslash"}
 NO_PLACE = {errno.EEXIST, errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG, errno.EINVAL}
 """Errors of a name that is a file's and a folder's, or that this system does not take."""
 Files = Iterable[tuple[str, bytes]]
@@ -118,8 +117,8 @@ def _compressed(files: Mapping[str, bytes]) -> bytes:
     content = io.BytesIO()
     with tarfile.open(fileobj=content, mode="w", format=tarfile.PAX_FORMAT) as archive:
         for name in sorted(files):
-            if fault := _fault(name):
-                raise CheckpointError(f"{name!r} is no name for a file in an archive, {fault}: rename its run")
+            if not _is_inside(name):
+                raise CheckpointError(f"{name!r} is no name for a file in an archive of every system: rename its run")
             member = tarfile.TarInfo(name)  # mode 0644, owner 0, time 0
             member.size = len(files[name])
             archive.addfile(member, io.BytesIO(files[name]))
@@ -135,13 +134,10 @@ def _listed_payload(path: Path) -> bytes:
     return payload
 
 
-def _fault(name: str) -> str:
-    """Return why a name cannot be in an archive that every operating system can unpack; "" if it can."""
-    parts = PurePosixPath(name).parts
-    if not parts or name.startswith("/") or ".." in parts:
-        return "which lies outside it"
-    wrong = next((what for sign, what in WRONG.items() if sign in name), "")
-    return f"with {wrong} in it" if wrong else "with a drive" * bool(PureWindowsPath(name).drive)
+def _is_inside(name: str) -> bool:
+    """Return True if every operating system can unpack a file of this name, and below the folder that it is told."""
+    parts, drive = PurePosixPath(name).parts, PureWindowsPath(name).drive
+    return bool(parts) and not (name.startswith("/") or ".." in parts or drive or {*name} & {"\n", "\0", "\\"})
 
 
 def _members(path: Path, payload: bytes) -> Iterator[tuple[str, bytes]]:
@@ -154,7 +150,7 @@ def _members(path: Path, payload: bytes) -> Iterator[tuple[str, bytes]]:
         for member in archive:
             left -= member.size
             content = archive.extractfile(member) if member.isreg() else None
-            if content is None or _fault(member.name) or left < 0:
+            if content is None or not _is_inside(member.name) or left < 0:
                 raise CheckpointError(f"{path} holds {member.name!r}, which no archive of results has: fetch it again")
             yield str(PurePosixPath(member.name)), content.read()
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -13,6 +11,7 @@ from typing import Any
 import safetensors.torch
 
 from bntt.io.checkpoint import misfits, widened
+from bntt.io.errors import refusing
 from bntt.io.files import digest_of_bytes
 from bntt.models.spiking import create
 from bntt.nn.kinds import ENCODERS
@@ -84,6 +83,9 @@ class PretrainedFacts:
     """SHA-256 of the weights file."""
 
 
+AGAIN = "install the package again"
+
+
 def pretrained(name: str = "fashion-mnist-vgg6") -> SpikingClassifier:
     """Return a trained network with its encoder, in evaluation mode; its weights are verified by their checksum.
 
@@ -122,12 +124,12 @@ def pretrained_facts(name: str = "fashion-mnist-vgg6") -> PretrainedFacts:
 def read_pretrained(name: str, folder: Traversable) -> SpikingClassifier:
     """Load a trained network like :func:`pretrained`, from files in a folder."""
     facts = read_facts(name, folder)
-    with _reading(f"{name}.safetensors is missing or damaged"):
+    with refusing(f"{name}.safetensors is missing or damaged", remedy=AGAIN, error=PretrainedError):
         payload = folder.joinpath(f"{name}.safetensors").read_bytes()
         if digest_of_bytes(payload) != facts.sha256:
             raise ValueError(f"it is not the file that {name}.json describes (SHA-256)")
         state = widened(safetensors.torch.load(payload))
-    with _reading(f"{name}.json describes no network"):
+    with refusing(f"{name}.json describes no network", remedy=AGAIN, error=PretrainedError):
         encoder = ENCODERS.resolve(facts.encoder["name"])(**facts.encoder)
         model = SpikingClassifier(encoder, create(**facts.network))
     if wrong := misfits(state, model.state_dict()):
@@ -139,20 +141,9 @@ def read_pretrained(name: str, folder: Traversable) -> SpikingClassifier:
 def read_facts(name: str, folder: Traversable) -> PretrainedFacts:
     """Read the facts like :func:`pretrained_facts`, from a file in a folder."""
     PRETRAINED.resolve(name)
-    with _reading(f"{name}.json is missing or damaged"):
+    with refusing(f"{name}.json is missing or damaged", remedy=AGAIN, error=PretrainedError):
         facts = json.loads(folder.joinpath(f"{name}.json").read_bytes())
         return PretrainedFacts(**facts | {key: tuple(facts[key]) for key in ("classes", "image_shape")})
-
-
-AGAIN = "install the package again"
-
-
-@contextmanager
-def _reading(fault: str) -> Iterator[None]:
-    try:
-        yield
-    except (OSError, ValueError, TypeError, KeyError, safetensors.SafetensorError) as error:
-        raise PretrainedError(f"{fault} ({error}): {AGAIN}") from None
 
 
 def _folder() -> Traversable:
