@@ -6,7 +6,8 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -79,34 +80,36 @@ def write_prepared(
     fingerprint: str = "",
 ) -> Manifest:
     """Write the parts and the manifest; an existing folder is replaced when the new one is complete."""
-
-    def write(temporary: Path) -> Manifest:
+    with replacing(folder) as new:
         sums = {}
         for part, data in parts.items():
-            file = temporary / f"{part}.safetensors"
+            file = new / f"{part}.safetensors"
             with refusing(f"{file} could not be written", safetensors.SafetensorError, error=OSError):  # it wraps one
                 safetensors.torch.save_file(_tensors(data), file)
             sums[part] = digest(file)
-        return manifest_of(parts, name, str(source), check, sums, fingerprint)
-
-    return replace_prepared(folder, write)
+        return write_manifest(new, manifest_of(parts, name, str(source), check, sums, fingerprint))
 
 
-def replace_prepared(folder: Path, write: Callable[[Path], Manifest]) -> Manifest:
-    """Write a new folder next to this one, and move it into place with its manifest when it is complete."""
+def write_manifest(folder: Path, manifest: Manifest) -> Manifest:
+    """Write a manifest with its checksum, and return it."""
+    values = asdict(manifest)
+    write_json(folder / "manifest.json", {**values, "checksum": digest_of_values(values)})
+    return manifest
+
+
+@contextmanager
+def replacing(folder: Path) -> Iterator[Path]:
+    """Yield a new folder next to this one, and move it into place at the end of the block, when it is complete."""
     folder = folder.resolve()
     folder.parent.mkdir(parents=True, exist_ok=True)
     aside = Path(tempfile.mkdtemp(prefix=folder.name, suffix=".tmp", dir=folder.parent))
     new, old = aside / "new", aside / "old"
     try:
         new.mkdir()  # with the umask's permissions; only the user can read mkdtemp's own folder
-        manifest = write(new)
-        values = asdict(manifest)
-        write_json(new / "manifest.json", {**values, "checksum": digest_of_values(values)})
+        yield new
         if folder.is_dir():
             folder.replace(old)
         new.replace(folder)
-        return manifest
     finally:
         if old.exists() and not folder.exists():
             old.replace(folder)

@@ -13,7 +13,7 @@ import numpy as np
 from bntt.data.events.binning import Binning, Events, to_frames
 from bntt.data.events.formats import EventFormat, is_simulated
 from bntt.data.listing import folder_listing, is_junk, listing_digest
-from bntt.data.prepared import PARTS, FrameFile, Manifest, load_prepared, replace_prepared
+from bntt.data.prepared import PARTS, FrameFile, Manifest, load_prepared, replacing, write_manifest
 from bntt.data.samples import FrameSplits, Progress, Splits
 from bntt.io.errors import DataError, refusing
 from bntt.io.files import digest, digest_of_text, read_json, write_json
@@ -43,12 +43,10 @@ def prepare_events(
     size = [binning.num_steps, 2, binning.height, binning.width]
     total, contents = sum(map(len, files.values())), dict[str, dict[str, str]]()
     counted, bits, empty = dict.fromkeys(("events", "left_out", "saturated", "simulated"), 0), dict[str, int](), 0.0
-
-    def write(temporary: Path) -> Manifest:
-        nonlocal empty
+    with replacing(folder) as new:
         sums, sensor = {}, None
         for part, recordings in files.items():
-            target, contents[part] = temporary / f"{part}.safetensors", {}
+            target, contents[part] = new / f"{part}.safetensors", {}
             numbers = [labels[_label(recording)] for recording in recordings]
             with FrameFile(target, [len(numbers), *size], numbers) as file:
                 for recording, path in recordings.items():
@@ -72,7 +70,7 @@ def prepare_events(
                     empty += frames.empty
                     progress(sum(map(len, contents.values())), total)
             sums[part], bits[part] = digest(target), file.bits
-        write_json(temporary / SPLIT, {"sha256": split, **{part: list(found) for part, found in files.items()}})
+        write_json(new / SPLIT, {"sha256": split, **{part: list(found) for part, found in files.items()}})
         details = {
             "binning": asdict(binning),
             "split": split,
@@ -83,9 +81,8 @@ def prepare_events(
         }
         counts = {part: len(recordings) for part, recordings in files.items()}
         check = "simulated" if counted["simulated"] else "unchecked"
-        return Manifest(name, str(root.resolve()), check, counts, size, list(labels), sums, listed, details=details)
-
-    return replace_prepared(folder, write)
+        manifest = Manifest(name, str(root.resolve()), check, counts, size, list(labels), sums, listed, details=details)
+        return write_manifest(new, manifest)
 
 
 def load_events(folder: Path, manifest: Manifest) -> Splits | FrameSplits:
