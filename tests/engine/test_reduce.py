@@ -13,8 +13,9 @@ from bntt.engine.compute import Compute
 from bntt.engine.graph import layer as engine_layer
 from bntt.engine.graph import stack as spans
 from bntt.engine.graph.layer import Layer
+from bntt.engine.graph.node import How
 from bntt.engine.graph.recording import Measure
-from bntt.engine.graph.stack import Ran, Stack, run_stack
+from bntt.engine.graph.stack import Ran, run_stack
 from bntt.engine.synapse import Spikes
 from tests.engine.graph.test_stack import layer, layers
 from tests.kernels import needs_kernels
@@ -33,7 +34,7 @@ def trained(made: list[Layer], x: Tensor, gradient: Tensor, compute: Compute) ->
         )
         for one in made
     ]
-    ran = run_stack(Stack(made, compute, measure=Measure(moments=True)), Spikes(x), mean_over_time=False)
+    ran = run_stack(made, Spikes(x), How(compute, Measure(moments=True)), mean_over_time=False)
     grad, *learned = torch.autograd.grad(
         (ran.out * gradient).sum(), [x, *(t for one in made for t in (one.weight, one.gamma, one.beta))]
     )
@@ -81,12 +82,12 @@ def test_calls_depend_on_layers_steps_and_spans_alone(recompute, of_spans, rng, 
     monkeypatch.setattr(engine_layer, "CHUNK_BYTES", 20_000)  # of both parts some chunks, but not as many
 
     def work(rank: int, reduce: Callable[[Tensor], Tensor]) -> None:
-        stack = Stack(made, Compute(recompute=recompute, reduce=reduce))
-        out = run_stack(stack, Spikes(xs[rank]), mean_over_time=True).out
+        how = How(Compute(recompute=recompute, reduce=reduce))
+        out = run_stack(made, Spikes(xs[rank]), how, mean_over_time=True).out
         out.sum().backward(retain_graph=True)
         out.sum().backward()
         with torch.no_grad():
-            run_stack(stack, Spikes(xs[rank]), mean_over_time=True)
+            run_stack(made, Spikes(xs[rank]), how, mean_over_time=True)
 
     processes.run(work)
     forward = [(steps, 1 + 2 * channels) for steps in of_spans for channels in (10, 5)]
@@ -103,4 +104,4 @@ def test_given_statistics_need_no_call(rng):
 
 
 def trained_given(made: list[Layer], x: Tensor, reduce: Callable[[Tensor], Tensor]) -> None:
-    run_stack(Stack(made, Compute(reduce=reduce)), Spikes(x), mean_over_time=True).out.sum().backward()
+    run_stack(made, Spikes(x), How(Compute(reduce=reduce)), mean_over_time=True).out.sum().backward()

@@ -46,7 +46,7 @@ STATES = [
     Mutation(
         "statistics of the first steps take the batch in",
         "nn/network/advance.py",
-        "_take_in(fused, ran.moments, work.call.steps(x))",
+        "_take_in(fused, ran.moments, call.steps(x))",
         "_take_in(fused, ran.moments, slice(0, len(x)))",
         ADVANCE,
     ),
@@ -75,8 +75,8 @@ STATES = [
     Mutation(
         "without gradients too",
         "engine/graph/stack.py",
-        "ends = tuple(_kept(end, lease) for end in carried) if stack.wants_ends else ()",
-        "ends = tuple(carried) if stack.wants_ends else ()",
+        "ends = tuple(_kept(end, how.lease) for end in carried) if how.goes_on else ()",
+        "ends = tuple(carried) if how.goes_on else ()",
         ADVANCE,
     ),
 ]

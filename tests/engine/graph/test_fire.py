@@ -17,7 +17,7 @@ from tests.kernels import needs_kernels
 
 
 def test_density_and_scale_of_what_neurons_give():
-    how = How(Compute(), Workspace().lease())
+    how = How(lease=Workspace().lease())
     firing = Firing.begin(Neuron(), (2, 2), how, torch.empty(3, 2, 8, 8, 5), None, 0)
     firing.counts.fill_(1)
     given = firing.spikes(torch.full((3, 5), 32))
@@ -33,7 +33,7 @@ def test_parts_without_neurons_have_no_spikes():
 @needs_kernels
 def test_the_membrane_moves_on_and_the_callers_is_left(rng):
     current, start = torch.randn(4, 2, 4, 4, 5, generator=rng), torch.randn(2, 4, 4, 5, generator=rng)
-    before, how = start.clone(), How(Compute(), Workspace().lease())
+    before, how = start.clone(), How(lease=Workspace().lease())
     whole, parts = (Firing.begin(Neuron(), (2, 2), how, current, start, 0) for _ in range(2))
     affine = Affine.identity(4, 5, torch.device("cpu"))
     seen = whole.chunk(current, affine, 0, Measure(places=True, samples=True))

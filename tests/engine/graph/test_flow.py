@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import pytest
 import torch
 
-from bntt.engine.compute import Compute
 from bntt.engine.graph import stack as flow
 from bntt.engine.graph.node import Carry, How, Node, Passed, Size, Start, Towards
 from bntt.engine.graph.weightless import Sum
@@ -55,7 +54,7 @@ def test_who_reads_what():
 def test_a_value_goes_back_when_nobody_needs_it(keep):
     """y = 2 (2 x) + 2 x: buffers out are those that a backward pass reads, and what the caller got."""
     lease = Workspace().lease()
-    how = How(Compute(), lease)
+    how = How(lease=lease)
     nodes = [Double(), Double(), SumOf((-1, -2))]
     went = flow.forward(nodes, how, Spikes(torch.ones(BIG)), 0, [Start()] * 3, keep=keep)
     assert went.out.values.unique().item() == 6
@@ -81,7 +80,7 @@ def test_a_value_goes_back_when_nobody_needs_it(keep):
 
 def test_a_pass_is_forgotten_with_all_that_it_keeps():
     lease = Workspace().lease()
-    nodes, how = [Double()] * 3, How(Compute(), lease)
+    nodes, how = [Double()] * 3, How(lease=lease)
     went = flow.forward(nodes, how, Spikes(torch.ones(BIG)), 0, [Start()] * 3, keep=0)
     flow.forget(went, lease)
     assert len(lease._out) == 1  # what the caller got

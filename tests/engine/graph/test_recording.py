@@ -15,8 +15,9 @@ from torch import Tensor
 from bntt.engine.compute import Compute
 from bntt.engine.graph import layer as engine_layer
 from bntt.engine.graph.layer import Layer
+from bntt.engine.graph.node import How
 from bntt.engine.graph.recording import LayerMeasures, Measure, histogram, join_steps
-from bntt.engine.graph.stack import Ran, Stack, run_stack
+from bntt.engine.graph.stack import Ran, run_stack
 from bntt.engine.layer_spec import Affine
 from bntt.engine.synapse import Spikes
 from bntt.ops.lif import lif_sequence
@@ -139,8 +140,8 @@ def test_everything_at_once_is_what_plain_pytorch_finds(statistics, recompute, c
     out, expected = plain(made, x.double().requires_grad_())
     weights = torch.randn(out.shape, generator=rng)
     (out * weights).sum().backward()
-    stack = Stack(made, Compute(events="fixed", recompute=recompute), measure=EVERYTHING)
-    ran = run_stack(stack, Spikes(x), mean_over_time=False)
+    how = How(Compute(events="fixed", recompute=recompute), EVERYTHING)
+    ran = run_stack(made, Spikes(x), how, mean_over_time=False)
     check(ran, expected)
     assert all(seen.gradient.isnan().all() for seen in ran.seen)
     for keep in (True, False):  # the second one writes the same
@@ -151,7 +152,7 @@ def test_everything_at_once_is_what_plain_pytorch_finds(statistics, recompute, c
             norms = one.current.grad.flatten(1).norm(dim=1)
             assert torch.allclose(seen.gradient, norms, rtol=1e-4, atol=1e-5 * float(norms.max()))
     with torch.no_grad():
-        alone = run_stack(stack, Spikes(x), mean_over_time=True)
+        alone = run_stack(made, Spikes(x), how, mean_over_time=True)
     check(alone, expected)
     assert all(seen.gradient.isnan().all() for seen in alone.seen)
 
@@ -159,10 +160,10 @@ def test_everything_at_once_is_what_plain_pytorch_finds(statistics, recompute, c
 @needs_kernels
 def test_one_at_a_time_and_a_plain_pass_sees_the_spikes_alone(rng):
     x, made = Spikes(torch.randn(STEPS, 4, 7, 7, 3, generator=rng)), layers("batch", rng)
-    without = run_stack(Stack(made), x, mean_over_time=False)
+    without = run_stack(made, x, How(), mean_over_time=False)
     for name in ("places", "samples", "moments", "gradient", "current", "arrivals"):
         one = replace(Measure(), **{name: EDGES if name == "current" else True})
-        ran = run_stack(Stack(made, measure=one), x, mean_over_time=False)
+        ran = run_stack(made, x, How(measure=one), mean_over_time=False)
         assert torch.equal(ran.out, without.out), name
         for seen, bare in zip(ran.seen, without.seen, strict=True):
             assert {key for key, value in vars(bare).items() if value is not None} == {"neurons", "spikes"}

@@ -12,8 +12,8 @@ from bntt.engine.compute import Compute
 from bntt.engine.graph import layer as engine_layer
 from bntt.engine.graph import layer as layer_pass
 from bntt.engine.graph.layer import Layer
-from bntt.engine.graph.node import Start
-from bntt.engine.graph.stack import Stack, run_stack
+from bntt.engine.graph.node import How, Start
+from bntt.engine.graph.stack import run_stack
 from bntt.engine.synapse import Geometry, Spikes
 from bntt.engine.workspace import Workspace
 from bntt.ops.lif import Neuron
@@ -52,11 +52,11 @@ def test_chunks_of_any_size_give_the_same_spikes_and_gradients(rng, monkeypatch)
     results = []
     for size in (1, 30_000, 1 << 24):
         monkeypatch.setattr(engine_layer, "CHUNK_BYTES", size)
-        stack = Stack(made, Compute(events="fixed"))
-        ran = run_stack(stack, x, mean_over_time=False)
+        how = How(Compute(events="fixed"))
+        ran = run_stack(made, x, how, mean_over_time=False)
         grads = torch.autograd.grad(ran.out.sum(), [one.gamma for one in made])
         with torch.no_grad():
-            alone, mean = (run_stack(stack, x, mean_over_time=mean) for mean in (False, True))
+            alone, mean = (run_stack(made, x, how, mean_over_time=mean) for mean in (False, True))
         assert torch.equal(ran.out, alone.out)
         assert torch.allclose(mean.out, ran.out.mean(0))
         assert ran.ends == ()
@@ -88,8 +88,8 @@ def test_spans_that_are_computed_again_change_nothing(mean, given, rng, monkeypa
         ]
     x = torch.randn(7, 4, 8, 8, 3, generator=rng, requires_grad=True)
     for recompute in ("never", 1, 3, 7, 100):
-        stack = Stack(made, Compute(events="fixed", recompute=recompute))
-        ran = run_stack(stack, Spikes(x), mean_over_time=mean)
+        how = How(Compute(events="fixed", recompute=recompute))
+        ran = run_stack(made, Spikes(x), how, mean_over_time=mean)
         out = ran.out
         wanted = [x, *(t for one in made for t in one.learned if t is not None and t.requires_grad)]
         ((out * torch.arange(5.0)).square().sum()).backward(retain_graph=True, inputs=wanted)
@@ -120,7 +120,7 @@ def test_a_backward_pass_ends_at_the_first_layer_that_learns(recompute, rng, mon
     monkeypatch.setattr(layer_pass, "scan_reverse", noted)
     results = []
     for reached in ({10, 9, 5}, {9, 5}, {5}):
-        ran = run_stack(Stack(made, Compute(events="fixed", recompute=recompute)), x, mean_over_time=False)
+        ran = run_stack(made, x, How(Compute(events="fixed", recompute=recompute)), mean_over_time=False)
         ran.out.square().sum().backward()
         assert went == reached
         results.append(made[2].gamma.grad)
@@ -154,8 +154,9 @@ def test_spans_need_memory_for_one_span_and_the_membranes(rng, monkeypatch):
             patch.setattr(Workspace, "give", giving)
             workspace.WORKSPACE.clear()
             out = run_stack(
-                Stack(layers(rng, 36), Compute(events="fixed", recompute=recompute)),
+                layers(rng, 36),
                 Spikes(torch.randn(36, 4, 8, 8, 3, generator=rng)),
+                How(Compute(events="fixed", recompute=recompute)),
                 mean_over_time=True,
             ).out
             out.sum().backward()
@@ -179,14 +180,14 @@ def test_without_gradients_memory_does_not_grow_with_the_steps(rng, monkeypatch)
         taken.clear()
         made, x = layers(rng, steps), Spikes(torch.zeros(steps, 4, 8, 8, 3))
         with torch.no_grad():
-            run_stack(Stack(made), x, mean_over_time=True)
+            run_stack(made, x, How(), mean_over_time=True)
         largest.append(max(taken))
     assert largest[0] == largest[1]
 
 
 def test_every_neurons_spikes_are_seen_also_those_that_the_pool_drops(rng):
     made, x = layers(rng)[:1], Spikes(torch.randn(6, 4, 7, 7, 3, generator=rng))
-    ran = run_stack(Stack(made), x, mean_over_time=False)
+    ran = run_stack(made, x, How(), mean_over_time=False)
     assert ran.out.shape == (6, 4, 3, 3, 10)
     assert ran.seen[0].spikes.shape == (6, 10)
     assert ran.seen[0].spikes.sum() > 4 * ran.out.sum()
@@ -194,10 +195,10 @@ def test_every_neurons_spikes_are_seen_also_those_that_the_pool_drops(rng):
 
 def test_a_run_is_a_value(rng):
     """A second one changes nothing of the first."""
-    stack, x = Stack(layers(rng), wants_ends=True), torch.randn(6, 4, 8, 8, 3, generator=rng)
-    first = run_stack(stack, Spikes(x), mean_over_time=False)
-    again = run_stack(stack, Spikes(x), mean_over_time=False)
-    run_stack(stack, Spikes(x + 1), mean_over_time=False)
+    made, how, x = layers(rng), How(goes_on=True), torch.randn(6, 4, 8, 8, 3, generator=rng)
+    first = run_stack(made, Spikes(x), how, mean_over_time=False)
+    again = run_stack(made, Spikes(x), how, mean_over_time=False)
+    run_stack(made, Spikes(x + 1), how, mean_over_time=False)
     assert all(end.membrane.requires_grad for end in first.ends)
     for one, other in zip(
         (*first.ends, *first.moments, *first.seen), (*again.ends, *again.moments, *again.seen), strict=True

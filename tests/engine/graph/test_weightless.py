@@ -7,7 +7,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bntt.engine.compute import Compute
 from bntt.engine.graph import layer as engine_layer
 from bntt.engine.graph.node import BackwardCall, Carry, Gradients, How, Start, Towards
 from bntt.engine.graph.weightless import Fire, Mask, MaxPool, Sum
@@ -20,7 +19,7 @@ from tests.kernels import needs_kernels
 
 @pytest.fixture
 def how() -> How:
-    return How(Compute(), Workspace().lease())
+    return How(lease=Workspace().lease())
 
 
 def counts(rng: torch.Generator, *shape: int, most: int = 1) -> Tensor:

@@ -12,17 +12,18 @@ from torch import Tensor
 
 from bntt.analysis.accuracy.evaluation import FIRST_DRAW, presented, right_answers
 from bntt.analysis.equivalence import Equivalence, FoldedNetwork
+from bntt.engine.graph.node import How
 from bntt.nn.blocks.block import SpikingBlock
 from bntt.nn.blocks.stage import fold_time, passed
 from bntt.nn.fusion.untouched import why_touched
 from bntt.nn.kinds import norm_facts
-from bntt.nn.network.advance import Work, advance_blocks, real
+from bntt.nn.network.advance import advance_blocks, real
 from bntt.nn.network.call import Call, noise_of
 from bntt.nn.network.classifier import SpikingClassifier, check_classifier
 from bntt.nn.network.delays import delays
 from bntt.nn.network.fold import fold
 from bntt.nn.network.labelled_batch import Loader
-from bntt.nn.network.measured import Measure, evaluating
+from bntt.nn.network.measured import evaluating
 from bntt.nn.network.spiking_network import SpikingNetwork
 
 STEPS_AT_ONCE = 5
@@ -174,8 +175,8 @@ class _Comparison:
         block: Any = network.blocks[layer]
         bare = SpikingBlock(block.synapse, block.norm, block.lif).train(block.training)
         bare.path = block.path
-        work = Work(call, network.compute, Measure(), goes_on=True)
-        went = advance_blocks({layer: bare}, x, work, [self.states.get(key)], mean=False)
+        how = How(network.compute, goes_on=True)
+        went = advance_blocks({layer: bare}, x, call, how, [self.states.get(key)], mean=False)
         (self.states[key],) = went.states
         return went.out
 

@@ -19,7 +19,7 @@ from bntt.engine.graph.recording import LayerMeasures, Measure
 from bntt.engine.layer_spec import SpikeGrad
 from bntt.engine.packed_weights import Prepared
 from bntt.engine.synapse import Spikes, Synapse
-from bntt.engine.workspace import Lease
+from bntt.engine.workspace import WORKSPACE, Lease
 from bntt.ops.norm import Moments
 from bntt.ops.spike import Underived
 
@@ -74,19 +74,22 @@ class Size(NamedTuple):
 
 @dataclass(frozen=True)
 class How:
-    """The settings of one pass over all nodes, and what they share."""
+    """The settings of a pass over nodes, and what the nodes share in it."""
 
-    compute: Compute
-    lease: Lease
-    """The source of their buffers."""
+    compute: Compute = Compute()
     measure: Measure = Measure()
-    drops: bool = False
-    """True if currents are not kept for the backward pass, which recomputes them."""
+    """Measurements of every layer; the kernels do not follow the potentials of single neurons."""
+    goes_on: bool = False
+    """True if the states after the last step are needed."""
     prepared: Prepared | None = None
     """Weights prepared in earlier steps, for passes without gradients."""
     in_place: bool = False
-    """True if a membrane in a buffer of the lease advances in place: no backward pass will start from it."""
-    synapses: dict[int, Synapse] = field(default_factory=dict)
+    """True if membranes may be overwritten: no backward pass will start from them."""
+    drops: bool = False
+    """True if currents are not kept for the backward pass, which recomputes them."""
+    lease: Lease = field(default_factory=WORKSPACE.lease)
+    """The source of the buffers."""
+    synapses: dict[int, Synapse] = field(default_factory=dict, init=False)
     """The weights of layers, by the layer's id, in the layouts that the pass has needed so far."""
 
 

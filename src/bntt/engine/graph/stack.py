@@ -32,7 +32,6 @@ from bntt.engine.graph.node import (
 )
 from bntt.engine.graph.recording import LayerMeasures, Measure, join_steps
 from bntt.engine.layer_spec import SpikeGrad
-from bntt.engine.packed_weights import Prepared
 from bntt.engine.synapse import Spikes
 from bntt.engine.workspace import WORKSPACE, Lease
 from bntt.ops.norm import Moments
@@ -308,28 +307,8 @@ def _read(path: str) -> str:
 
 
 @dataclass(frozen=True)
-class Stack:
-    """An ordered run of nodes, and its settings."""
-
-    nodes: Sequence[Node]
-    compute: Compute = Compute()
-    starts: Sequence[Start] = ()
-    """State of every node before the first step, which is not modified; () is rest."""
-    wants_ends: bool = False
-    """True if their state after the last step is needed."""
-    prepared: Prepared | None = None
-    """Weights prepared in earlier steps, for passes without gradients."""
-    measure: Measure = Measure()
-    """Measurements of every layer; the kernels do not follow the potentials of single neurons."""
-
-    @property
-    def carried(self) -> list[Start]:
-        return list(self.starts) or [Start()] * len(self.nodes)
-
-
-@dataclass(frozen=True)
 class Ran:
-    """The result of running a stack; tuples have an entry for every node, in order."""
+    """The result of a run; tuples have an entry for every node, in order."""
 
     out: Tensor
     """Output of the last node, ``[T, B, H, W, C]``, or its mean over time, ``[B, H, W, C]``."""
@@ -341,17 +320,18 @@ class Ran:
     """Measurements, always with the spikes by step and channel."""
 
 
-def run_stack(stack: Stack, x: Spikes, *, mean_over_time: bool) -> Ran:
-    """Drive the nodes by x."""
-    learned = [tensor for node in stack.nodes for tensor in node.learned]
-    starts = [tensor for start in stack.carried for tensor in _tensors(start)]
-    if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in (x.values, *learned, *starts)):
+def run_stack(nodes: Sequence[Node], x: Spikes, how: How, starts: Sequence[Start] = (), *, mean_over_time: bool) -> Ran:
+    """Drive the nodes by x, from their states before it, which are not modified; () is rest."""
+    starts = list(starts) or [Start()] * len(nodes)
+    learned = [tensor for node in nodes for tensor in node.learned]
+    carried = [tensor for start in starts for tensor in _tensors(start)]
+    if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in (x.values, *learned, *carried)):
         out, *ends, counts, moments, seen = _RunStack.apply(  # type: ignore[no-untyped-call]
-            stack, x, mean_over_time, x.values, *learned, *starts
+            (nodes, x, how, starts), mean_over_time, x.values, *learned, *carried
         )
         return Ran(out, tuple(map(_start, zip(*[iter(ends)] * 3, strict=True), counts)), moments, seen)
     with WORKSPACE.lease() as lease:
-        return _without_gradients(stack, x, mean_over_time, lease)
+        return _without_gradients(nodes, x, replace(how, lease=lease, in_place=True), starts, mean_over_time)
 
 
 def _tensors(start: Start) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
@@ -371,21 +351,22 @@ def _moments(found: Sequence[Any]) -> Moments | None:
     return moments
 
 
-def _without_gradients(stack: Stack, x: Spikes, mean_over_time: bool, lease: Lease) -> Ran:
+def _without_gradients(
+    nodes: Sequence[Node], x: Spikes, how: How, carried: Sequence[Start], mean_over_time: bool
+) -> Ran:
     """Run chunk by chunk through all nodes."""
-    nodes, how = stack.nodes, How(stack.compute, lease, stack.measure, prepared=stack.prepared, in_place=True)
-    out, carried = Output(len(x.values), mean_over_time), stack.carried
+    out = Output(len(x.values), mean_over_time)
     found: list[list[Any]] = [[] for _ in nodes]
     seen: list[list[LayerMeasures | None]] = [[] for _ in nodes]
-    for first, last in list(_chunks(nodes, stack.compute, x)):
+    for first, last in _chunks(nodes, how.compute, x):
         went = forward(nodes, how, x.steps(first, last), first, carried, keep=None)
         carried = went.ends
         for i in range(len(nodes)):
             found[i].append(went.found[i])
             seen[i].append(went.seen[i])
         out.add(went.out)
-        lease.give(went.out.values)
-    ends = tuple(_kept(end, lease) for end in carried) if stack.wants_ends else ()
+        how.lease.give(went.out.values)
+    ends = tuple(_kept(end, how.lease) for end in carried) if how.goes_on else ()
     return Ran(out.whole(), ends, tuple(map(_moments, found)), tuple(map(join_steps, seen)))
 
 
@@ -424,61 +405,64 @@ class Output:
         return out.mul_(self.scale) if self.mean_over_time else out
 
 
+Run = tuple[Sequence[Node], Spikes, How, Sequence[Start]]
+"""Nodes, their input, and how and from where they start."""
+
+
 class _RunStack(torch.autograd.Function):
     @staticmethod
-    def forward(
-        ctx: Any, stack: Stack, x: Spikes, mean_over_time: bool, values: Tensor, *others: Tensor | None
-    ) -> tuple[Any, ...]:
-        """Run the stack; ``others`` are what the nodes learn and start from."""
-        steps, size = len(x.values), span_of(stack.nodes, x, stack.compute)
+    def forward(ctx: Any, run: Run, mean_over_time: bool, values: Tensor, *others: Tensor | None) -> tuple[Any, ...]:
+        """Run the nodes; ``others`` are what they learn and start from."""
+        nodes, x, how, starts = run
+        steps, size = len(x.values), span_of(nodes, x, how.compute)
         out = Output(steps, mean_over_time)
         spans: list[Span] = []
         went: Went | None = None
         looked: list[list[LayerMeasures | None]] = []
         with WORKSPACE.lease() as lease:
-            drops = any(node.looks_ahead for node in stack.nodes) and saves_memory(stack.nodes, x, stack.compute)
-            how = How(stack.compute, lease, stack.measure, drops)
-            ends, (*_, keep) = [_detached(start) for start in stack.carried], _wants(stack, ctx.needs_input_grad)
+            drops = any(node.looks_ahead for node in nodes) and saves_memory(nodes, x, how.compute)
+            now = replace(how, lease=lease, drops=drops, prepared=None, in_place=False)
+            ends, (*_, keep) = [_detached(start) for start in starts], _wants(nodes, how.measure, ctx.needs_input_grad)
             for first in range(0, steps, size):
                 if went is not None:
                     forget(went, lease)
                     spans[-1].went = None
                 spans.append(Span(first, min(steps, first + size), ends, keep))
-                went = spans[-1].forward(stack.nodes, how, x)
+                went = spans[-1].forward(nodes, now, x)
                 ends = went.ends
                 looked.append(went.seen)
                 out.add(went.out)
                 lease.give(went.out.values)
             whole = out.whole()
-            if stack.wants_ends:
+            if how.goes_on:
                 ends = [_kept(end, lease) for end in ends]
             else:
                 lease.give(*(end.membrane for end in ends))
             moments = tuple(map(_moments, zip(*(span.found for span in spans), strict=True)))
             seen = tuple(map(join_steps, zip(*looked, strict=True)))
             ctx.lease = lease.pop_all()
-        ctx.stack, ctx.x, ctx.mean_over_time, ctx.spans = stack, x, mean_over_time, spans
+        ctx.run, ctx.mean_over_time, ctx.spans = run, mean_over_time, spans
         ctx.norms = [None if one is None else one.gradient for one in seen]
         ctx.shape, ctx.ends = whole.shape, [None if end.membrane is None else end.membrane.shape for end in ends]
         ctx.save_for_backward(values, *(tensor for tensor in others if tensor is not None))
         ctx.set_materialize_grads(False)
-        given = [part for end in ends for part in _tensors(_own(end))] if stack.wants_ends else []
-        counts = [() if end.past is None else end.past.count for end in ends] if stack.wants_ends else []
+        given = [part for end in ends for part in _tensors(_own(end))] if how.goes_on else []
+        counts = [() if end.past is None else end.past.count for end in ends] if how.goes_on else []
         return whole, *given, counts, moments, seen
 
     @staticmethod
     @differentiable_once  # unpacking raises if the graph was freed, or input or weights have changed since
     def backward(ctx: Any, saved: Any, grad: Tensor | None, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
         values = saved[0]
-        stack, x, spans = ctx.stack, ctx.x, ctx.spans
-        keep, (wanted, wants_starts, last) = private.keeps_graph(), _wants(stack, ctx.needs_input_grad)
+        (nodes, x, how, _), spans = ctx.run, ctx.spans
+        keep, (wanted, wants_starts, last) = private.keeps_graph(), _wants(nodes, how.measure, ctx.needs_input_grad)
         grad = values.new_zeros(ctx.shape, dtype=torch.float32) if grad is None else grad.contiguous()
         input_grad = torch.empty_like(values, memory_format=torch.contiguous_format) if last < 0 else None
         carries = _carries(ctx.ends, grads[:-3], grad, every=len(spans) > 1 or any(map(any, wants_starts)))
         if not keep:
-            ctx.spans = ctx.x = None
+            ctx.spans = ctx.run = None
         with WORKSPACE.lease() if keep else ctx.lease as lease:
-            nodes, how = stack.nodes, How(stack.compute, lease)
+            how = How(how.compute, lease=lease)
             zeros = [node.zeros(of) for node, of in zip(nodes, wanted, strict=True)]
             learned = list(zip(zeros, ctx.norms, strict=True))
             for span in reversed(spans):
@@ -502,16 +486,18 @@ class _RunStack(torch.autograd.Function):
             for carry, wanted in zip(carries, wants_starts, strict=True)
             for part, want in zip((carry.membrane, *(carry.past or (None, None))), wanted, strict=True)
         ]
-        return None, None, None, input_grad, *(one for node in zeros for one in node), *starts
+        return None, None, input_grad, *(one for node in zeros for one in node), *starts
 
 
-def _wants(stack: Stack, needed: Sequence[bool]) -> tuple[list[list[bool]], list[list[bool]], int]:
+def _wants(
+    nodes: Sequence[Node], measure: Measure, needed: Sequence[bool]
+) -> tuple[list[list[bool]], list[list[bool]], int]:
     """Return which gradients are wanted of what every node learns and starts from; and where they end, see flow."""
-    rest = iter(needed[4:])
-    learned = [[next(rest) for _ in node.learned] for node in stack.nodes]
-    starts = [[next(rest) for _ in range(3)] for _ in stack.nodes]
+    rest = iter(needed[3:])
+    learned = [[next(rest) for _ in node.learned] for node in nodes]
+    starts = [[next(rest) for _ in range(3)] for _ in nodes]
     first = next((i for i, wants in enumerate(zip(learned, starts, strict=True)) if any(map(any, wants))), 0)
-    return learned, starts, -1 if needed[3] else 0 if stack.measure.gradient else first
+    return learned, starts, -1 if needed[2] else 0 if measure.gradient else first
 
 
 def _own(end: Start) -> Start:

@@ -4,38 +4,22 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from bntt.engine.compute import Compute
-from bntt.engine.graph.node import Start
+from bntt.engine.graph.node import How, Start
 from bntt.engine.graph.recording import LayerMeasures
 from bntt.engine.graph.rectified import run_rectified
-from bntt.engine.graph.stack import Stack, run_stack
-from bntt.engine.packed_weights import Prepared
+from bntt.engine.graph.stack import run_stack
 from bntt.nn.blocks.stage import SpikingLayer, passed
 from bntt.nn.fusion.fuse import FusedBlock, FusedNode, channels_last, entered, left, plan_of
 from bntt.nn.network.call import Call
 from bntt.nn.network.measured import Measure, Measured, in_order, membrane_at, watching
 from bntt.ops.norm import Moments
-
-
-@dataclass(frozen=True)
-class Work:
-    """Settings for advancing blocks in one call."""
-
-    call: Call
-    compute: Compute
-    measure: Measure
-    goes_on: bool
-    """True if the states after the last step are needed."""
-    prepared: Prepared | None = None
-    """Weights as packed for earlier steps."""
-    in_place: bool = False
-    """True if the membranes of the previous states may be overwritten."""
 
 
 class Advanced(NamedTuple):
@@ -52,29 +36,29 @@ class Advanced(NamedTuple):
 
 
 def advance_blocks(
-    blocks: Mapping[str, nn.Module], x: Tensor, work: Work, states: Sequence[Any], *, mean: bool
+    blocks: Mapping[str, nn.Module], x: Tensor, call: Call, how: How, states: Sequence[Any], *, mean: bool
 ) -> Advanced:
     """Drive the blocks with x."""
     names, done, after, measured, is_mean = list(blocks), 0, list[Any](), Measured(), False
     while done < len(names):
         rest = {name: blocks[name] for name in names[done:]}
-        run = plan_of(rest, x, work.compute, work.call).fused
+        run = plan_of(rest, x, how.compute, call).fused
         rectifies = any(block.rectifies for block in run.values())
-        if rectifies and work.measure:  # only modules are measured
+        if rectifies and how.measure:  # only modules are measured
             run = {}
         if run and rectifies:
-            x, now, found = _run_rectified(run, x, work)
+            x, now, found = _run_rectified(run, x, call, how)
         elif run:
             is_mean = mean and len(run) == len(rest)
-            x, now, found = _run_fused(run, x, work, states[done : done + len(run)], mean=is_mean)
+            x, now, found = _run_fused(run, x, call, how, states[done : done + len(run)], mean=is_mean)
         else:
             name, block = next(iter(rest.items()))
-            with watching(layers_of({name: block}), x, work.measure) as found:
-                x, state = passed(f"block {name!r}", block, real(x, *rest.values()), work.call, states[done])
+            with watching(layers_of({name: block}), x, how.measure) as found:
+                x, state = passed(f"block {name!r}", block, real(x, *rest.values()), call, states[done])
             now = [state]
         done, after = done + max(1, len(run)), after + now
         measured |= found
-    return Advanced(x, is_mean, tuple(after) if work.goes_on else (), measured)
+    return Advanced(x, is_mean, tuple(after) if how.goes_on else (), measured)
 
 
 @torch.no_grad()
@@ -84,9 +68,7 @@ def plain_blocks(blocks: Mapping[str, nn.Module], x: Tensor, compute: Compute) -
     for name, block in blocks.items():
         if reason := plan_of({name: block.train()}, x, compute, call).reason:
             found[name] = reason
-        x = advance_blocks(
-            {name: block.eval()}, x, Work(call, compute, Measure(), goes_on=False), [None], mean=False
-        ).out
+        x = advance_blocks({name: block.eval()}, x, call, How(compute), [None], mean=False).out
     return found
 
 
@@ -105,38 +87,39 @@ def real(x: Tensor, *modules: nn.Module) -> Tensor:
 
 
 def _run_fused(
-    run: Mapping[str, FusedBlock], x: Tensor, work: Work, states: Sequence[Any], *, mean: bool
+    run: Mapping[str, FusedBlock], x: Tensor, call: Call, how: How, states: Sequence[Any], *, mean: bool
 ) -> tuple[Tensor, list[Any], Measured]:
     """Return spikes ``[S, B, ...]`` or their mean, every block's state and the measures; update running statistics."""
     blocks = list(run.values())
     fused = [node for block in blocks for node in block.nodes]
-    nodes, spikes = entered([one.node for one in fused], x, work.compute)
+    nodes, spikes = entered([one.node for one in fused], x, how.compute)
     starts = [
         start
         for block, state in zip(blocks, states, strict=True)
-        for start in block.enter(state, x.shape[1], work.call.first)
+        for start in block.enter(state, x.shape[1], call.first)
     ]
-    stack = Stack(nodes, work.compute, starts, work.goes_on, work.prepared, work.measure)
-    ran = run_stack(stack, spikes, mean_over_time=mean)
-    _take_in(fused, ran.moments, work.call.steps(x))
+    ran = run_stack(nodes, spikes, how, starts, mean_over_time=mean)
+    _take_in(fused, ran.moments, call.steps(x))
     after, measured, ends, seen = list[Any](), Measured(), list(ran.ends), list(ran.seen)
     for (name, block), state in zip(run.items(), states, strict=True):
         size = len(block.nodes)
         if ends:  # empty if no later step needs them
             after.append(block.leave(ends[:size], state))
-        if work.measure:
-            measured |= measured_of(name, block, seen[:size], work.measure, after)
+        if how.measure:
+            measured |= measured_of(name, block, seen[:size], how.measure, after)
         del ends[:size], seen[:size]
     return left(ran.out, blocks[-1]), after, measured
 
 
-def _run_rectified(run: Mapping[str, FusedBlock], x: Tensor, work: Work) -> tuple[Tensor, list[Any], Measured]:
+def _run_rectified(
+    run: Mapping[str, FusedBlock], x: Tensor, call: Call, how: How
+) -> tuple[Tensor, list[Any], Measured]:
     """Return activations ``[1, B, ...]`` of an ANN's layers and every block's state; update running statistics."""
     blocks = list(run.values())
     fused = [node for block in blocks for node in block.nodes]
     nodes, drive = [one.node for one in fused], channels_last(x).to(torch.float32)
-    out, moments = run_rectified(nodes, drive, work.compute)
-    _take_in(fused, moments, work.call.steps(x))
+    out, moments = run_rectified(nodes, drive, how.compute)
+    _take_in(fused, moments, call.steps(x))
     return left(out, blocks[-1]), [block.leave([Start()] * len(block.nodes), None) for block in blocks], {}
 
 

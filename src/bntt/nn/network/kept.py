@@ -20,13 +20,14 @@ from bntt.engine.cpu.library import use_variant
 from bntt.engine.door import is_plain
 from bntt.engine.graph.chain import Chain, is_link, room_of
 from bntt.engine.graph.layer import Layer
+from bntt.engine.graph.node import How
 from bntt.engine.graph.recording import LayerMeasures
 from bntt.engine.graph.stack import Output
 from bntt.engine.packed_weights import Prepared, changes_told, version_of
 from bntt.engine.private import Made, attributes_of, made_of
 from bntt.engine.synapse import Spikes
 from bntt.nn.fusion.fuse import entered, layout_of, left, plan_of, why_not_here
-from bntt.nn.network.advance import Advanced, Work, measured_of
+from bntt.nn.network.advance import Advanced, measured_of
 from bntt.nn.network.call import Call
 from bntt.nn.network.measured import Measure, Measured
 
@@ -42,22 +43,24 @@ FOLDED = "_rules"
 """Attribute of folded neurons whose tables are not read: the module's own are."""
 
 
-def _advance(chain: Chain, x: Tensor, work: Work, row: int, states: Sequence[Any], *, mean: bool) -> Advanced | None:
+def _advance(
+    chain: Chain, x: Tensor, call: Call, how: How, row: int, states: Sequence[Any], *, mean: bool
+) -> Advanced | None:
     """Advance by some steps; ``row`` is the tables' row of the first. None if these values need other layers."""
-    (first, *_), spikes = entered([*chain.layers], x, work.compute)
+    (first, *_), spikes = entered([*chain.layers], x, how.compute)
     if first is not chain.layers[0]:
         return None
     blocks = list(chain.blocks.values())
     paired = list(zip(blocks, states, strict=True))
-    starts = [start for block, state in paired for start in block.enter(state, x.shape[1], work.call.first)]
+    starts = [start for block, state in paired for start in block.enter(state, x.shape[1], call.first)]
     out = Output(len(x), mean)
-    ends, counts = chain.run(spikes, row, starts, out.add, in_place=work.in_place)
+    ends, counts = chain.run(spikes, row, starts, out.add, in_place=how.in_place)
     after = [block.leave([end], state) for (block, state), end in zip(paired, ends, strict=True)]
     measured: Measured = {}
-    if work.measure:
+    if how.measure:
         for (name, block), fired in zip(chain.blocks.items(), counts, strict=True):
-            measured |= measured_of(name, block, [LayerMeasures(spikes=fired)], work.measure, after)
-    states = tuple(after) if work.goes_on else ()
+            measured |= measured_of(name, block, [LayerMeasures(spikes=fired)], how.measure, after)
+    states = tuple(after) if how.goes_on else ()
     return Advanced(left(out.whole(), blocks[-1]), mean, states, measured, kept=True)
 
 
@@ -123,13 +126,21 @@ class Kept:
         return Kept, ()
 
     def advance(
-        self, blocks: nn.ModuleDict, num_steps: int | None, x: Tensor, work: Work, states: Sequence[Any], *, mean: bool
+        self,
+        blocks: nn.ModuleDict,
+        num_steps: int | None,
+        x: Tensor,
+        call: Call,
+        how: How,
+        states: Sequence[Any],
+        *,
+        mean: bool,
     ) -> Advanced | None:
         """Advance the blocks as ``advance_blocks`` does; None if no chain is kept for the call."""
-        compute, first = work.compute, work.call.first
+        compute, first = how.compute, call.first
         if first == 0:
             self._compared = False  # even if this call cannot use a chain, the next one may
-        unfit = compute.backend not in ("auto", "cpu") or compute.precision == "bf16" or work.measure not in FIT
+        unfit = compute.backend not in ("auto", "cpu") or compute.precision == "bf16" or how.measure not in FIT
         unfit = unfit or torch.compiler.is_compiling() or torch.is_grad_enabled() or x.numel() * 4 > MOST_BYTES
         if unfit or why_not_here(x, "cpu"):
             return None
@@ -146,7 +157,7 @@ class Kept:
             self._compared = True
         ready = held.take(key, samples)
         if ready is None:
-            begun = _begin(blocks, num_steps, x, work, held)
+            begun = _begin(blocks, num_steps, x, how, held)
             if isinstance(begun, int):
                 if len(held.refused) >= MOST_SHAPES:
                     held.refused.clear()
@@ -155,7 +166,7 @@ class Kept:
             ready = begun
         free = held.ready.setdefault(key, [])
         try:
-            return _advance(ready, x, work, 0 if num_steps is None else first, states, mean=mean)
+            return _advance(ready, x, call, how, 0 if num_steps is None else first, states, mean=mean)
         finally:
             free.append(ready)
 
@@ -171,7 +182,7 @@ class Kept:
         return None
 
 
-def _begin(blocks: nn.ModuleDict, num_steps: int | None, x: Tensor, work: Work, held: _Held) -> Chain | int:
+def _begin(blocks: nn.ModuleDict, num_steps: int | None, x: Tensor, how: How, held: _Held) -> Chain | int:
     """Make a chain for calls like this one, or return the number of samples from which on none can be made."""
     if not all(name == FOLDED or _is_constant(value) for name, value in attributes_of(blocks)):
         return 1
@@ -179,7 +190,7 @@ def _begin(blocks: nn.ModuleDict, num_steps: int | None, x: Tensor, work: Work, 
         if num_steps is None and any(getattr(module, "num_steps", None) for module in blocks.modules()):
             return 1  # a part with steps that the network was not built with
         every = x[:1].expand(num_steps or len(x), *x.shape[1:])
-        plan = plan_of(dict(blocks.items()), every, replace(work.compute, backend="auto", precision="fp32"), Call())
+        plan = plan_of(dict(blocks.items()), every, replace(how.compute, backend="auto", precision="fp32"), Call())
         nodes = [one.node for block in plan.fused.values() for one in block.nodes]
         many = sum(tensor.numel() for tensor in held.made.tensors if tensor is not None) > MOST_WEIGHTS
         if plan.reason or not nodes or not all(map(is_link, nodes)) or many:
@@ -194,7 +205,7 @@ def _begin(blocks: nn.ModuleDict, num_steps: int | None, x: Tensor, work: Work, 
             held.storages[:] = [tensor.detach() for tensor in held.made.tensors if tensor is not None]
             held.values[:] = [None if tensor is None else tensor.detach().clone() for tensor in held.made.tensors]
         layers = [node for node in nodes if isinstance(node, Layer)]
-        return Chain(plan.fused, layers, like, work.compute, held.prepared)
+        return Chain(plan.fused, layers, like, how.compute, held.prepared)
 
 
 def _is_constant(value: Any) -> bool:

@@ -30,6 +30,8 @@ from bntt.engine.workspace import WORKSPACE
 from bntt.nn.blocks.stage import SpikingLayer
 from bntt.ops.norm import Moments, step_moments
 
+__all__ = ["Arrivals", "Currents", "LayerMeasures", "Measure", "Measured", "joined"]
+
 Measured = dict[str, LayerMeasures]
 """Measurements by layer."""
 

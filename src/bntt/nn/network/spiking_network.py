@@ -11,12 +11,13 @@ from jaxtyping import Float, Integer, Shaped
 from torch import Tensor, nn
 
 from bntt.engine.compute import Compute
+from bntt.engine.graph.node import How
 from bntt.engine.kernels import require
 from bntt.nn.blocks.readout import is_linear
 from bntt.nn.blocks.stage import SpikingLayer, check_drive, check_layers, check_stage, number, passed, settle, weigh
 from bntt.nn.fusion.fuse import Plan, plan_of, settled
 from bntt.nn.kinds import norm_facts
-from bntt.nn.network.advance import Advanced, Work, advance_blocks, layers_of, real
+from bntt.nn.network.advance import Advanced, advance_blocks, layers_of, real
 from bntt.nn.network.call import Call, Noise, noise_of
 from bntt.nn.network.kept import Kept
 from bntt.nn.network.measured import Measure, Measured, Trace, check_finite_input, evaluating, joined
@@ -155,8 +156,8 @@ class SpikingNetwork(nn.Module):
 
     def _whole(self, x: Tensor, call: Call) -> Tensor:
         check_finite_input(x, 0)
-        work, plain = Work(call, self.compute, Measure(), goes_on=False), is_linear(self.readout)
-        went = self._through(x, work, [None] * len(self.blocks), mean=plain)
+        plain = is_linear(self.readout)
+        went = self._through(x, call, How(self.compute), [None] * len(self.blocks), mean=plain)
         if went.is_mean:
             return weigh("the readout", self.readout.synapse, went.out[None])[0]  # type: ignore[arg-type]
         return passed("the readout", self.readout, real(went.out, self.readout), call, None)[0][-1]
@@ -219,8 +220,8 @@ class SpikingNetwork(nn.Module):
     ) -> tuple[Tensor, NetworkState]:
         before = (state or NetworkState(0, x.shape[1], (None,) * len(self.blocks), None)).tracked()
         call = Call(before.steps, self._is_whole(before.steps, len(x)), noise, self.compute.reduce)
-        work = Work(call, self.compute, measure, goes_on=True, prepared=before.prepared, in_place=in_place)
-        went = self._through(x, work, before.blocks, mean=False)
+        how = How(self.compute, measure, goes_on=True, prepared=before.prepared, in_place=in_place)
+        went = self._through(x, call, how, before.blocks, mean=False)
         logits, voltage = passed("the readout", self.readout, real(went.out, self.readout), call, before.readout)
         return logits, replace(
             before,
@@ -232,11 +233,11 @@ class SpikingNetwork(nn.Module):
             measured=went.measured if measure else None,
         )
 
-    def _through(self, x: Tensor, work: Work, states: Sequence[Any], *, mean: bool) -> Advanced:
+    def _through(self, x: Tensor, call: Call, how: How, states: Sequence[Any], *, mean: bool) -> Advanced:
         if self.training and not torch.compiler.is_compiling():
             number(self.modules())
-        went = self._kept.advance(self.blocks, self.num_steps, x, work, states, mean=mean)
-        return went or advance_blocks(dict(self.blocks.items()), x, work, states, mean=mean)
+        went = self._kept.advance(self.blocks, self.num_steps, x, call, how, states, mean=mean)
+        return went or advance_blocks(dict(self.blocks.items()), x, call, how, states, mean=mean)
 
     def _pools_batches(self) -> bool:
         return any(part.training and norm_facts(part).batch_statistics for part in self.modules())
