@@ -140,7 +140,7 @@ def layer_inputs(
             row = len(rows) if len(norm.running_mean) > 1 else 0
             shape = (-1, *[1] * (x.ndim - 2))
             mean, inverse = norm.running_mean[row].reshape(shape), (norm.running_var[row] + norm.eps).rsqrt()
-            rows.append(distribution([(x - mean) * inverse.reshape(shape)], wanted)[0].cpu())
+            rows.append(distribution([(x - mean) * inverse.reshape(shape)], wanted).histogram.cpu())
 
     norm.register_forward_pre_hook(count)
     with torch.no_grad():
