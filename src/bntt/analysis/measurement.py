@@ -154,12 +154,26 @@ def origin(opened: Opened, arguments: Any) -> dict[str, Any]:
 
 def draws_of(facts: Facts, draws: int | None) -> int:
     """Choose the number of repetitions with fresh noise: as given, or as the recipe says."""
-    if draws is not None and draws > 1 and not facts.is_random:
-        raise ArgumentError(
-            f"--draws {draws}: {facts.encoder} coding is not random (encoder.name = {facts.encoder!r}), every pass "
-            f"would be the same: leave out --draws"
-        )
+    if not facts.is_random:
+        refuse_repeats("draws", draws, f"{facts.encoder} coding is not random (encoder.name = {facts.encoder!r})")
     return draws or facts.draws
+
+
+def refuse_repeats(flag: str, times: int | None, why: str) -> None:
+    """Refuse to repeat what is not random."""
+    if (times or 1) > 1:
+        raise ArgumentError(f"--{flag} {times}: {why}, every pass would be the same: leave out --{flag}")
+
+
+def check_same_images(opened: Sequence[Opened], split: Split, places: Any) -> None:
+    """Refuse runs whose images of a split are not those of the first."""
+    first, *others = opened
+    for other in others:
+        if not first.has_same_images(other, split, places):
+            raise ArgumentError(
+                f"{other.path} has other {split} images than {first.path}: compare runs of one dataset; validation "
+                f"images also differ with the recipe's seed, those of --split test do not"
+            )
 
 
 def run_names(opened: Sequence[Opened]) -> list[str]:

@@ -12,7 +12,17 @@ from annotated_types import Ge, Le
 from pydantic import Field
 
 from bntt.analysis.accuracy import wilson
-from bntt.analysis.measurement import ArgumentError, Draws, Measurement, Opened, Progress, Split, run_names
+from bntt.analysis.measurement import (
+    ArgumentError,
+    Draws,
+    Measurement,
+    Opened,
+    Progress,
+    Split,
+    check_same_images,
+    refuse_repeats,
+    run_names,
+)
 from bntt.analysis.result import Number, OverSteps, Record, Result, Share, Shown, table
 from bntt.charts.records import STEPS, Axis, Figure, Level, Line, Lines, over_steps
 from bntt.charts.section import Section, Table, plural
@@ -213,11 +223,8 @@ def measure_robustness(opened: Sequence[Opened], arguments: RobustArguments, pro
                 plan[name, sigma] = NoisyEncoder(encoder, sigma, **options), ", ".join(drawn) or "nothing", draws
             except (TypeError, ValueError) as error:
                 raise ArgumentError(f"{one.path}: {error}") from None
-    if (arguments.draws or 1) > max(draws for _, _, draws in plan.values()):
-        raise ArgumentError(
-            f"--draws {arguments.draws}: clean images are not random here, every pass would be the same; "
-            f"leave out --draws, or name a sigma above 0"
-        )
+    if max(draws for _, _, draws in plan.values()) == 1:
+        refuse_repeats("draws", arguments.draws, "clean images are not random here")
     images = len(loaders[0].places)
     progress.expect(images * sum(draws for _, _, draws in plan.values()))
     runs, right = list[NoisyRun](), dict[float, Any]()
@@ -251,19 +258,13 @@ def measure_robustness(opened: Sequence[Opened], arguments: RobustArguments, pro
 
 def _same_images(opened: Sequence[Opened], arguments: RobustArguments) -> tuple[list[Any], str]:
     """Load the same images of every run in batches, and describe the choice."""
-    first, *others = opened
-    there = len(first.pictures(arguments.split))
-    count = arguments.images or min(len(one.loader(arguments.split).places) for one in opened)
+    first, split = opened[0], arguments.split
+    count, there = arguments.images or min(len(one.loader(split).places) for one in opened), len(first.pictures(split))
     if count > there:
-        raise ArgumentError(f"--images {count}: the {arguments.split} split of {first.path} has {there}")
-    loader, chosen = first.part(arguments.split, count, SEED)
-    for other in others:
-        if not first.has_same_images(other, arguments.split, loader.places):
-            raise ArgumentError(
-                f"{other.path} has other {arguments.split} images than {first.path}: compare runs of one dataset; "
-                f"validation images also differ with the recipe's seed, those of --split test do not"
-            )
-    return [loader, *(other.part(arguments.split, count, SEED)[0] for other in others)], chosen
+        raise ArgumentError(f"--images {count}: the {split} split of {first.path} has {there}")
+    loader, chosen = first.part(split, count, SEED)
+    check_same_images(opened, split, loader.places)
+    return [loader, *(other.part(split, count, SEED)[0] for other in opened[1:])], chosen
 
 
 ROBUST = Measurement(

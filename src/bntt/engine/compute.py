@@ -14,16 +14,12 @@ if TYPE_CHECKING:  # recipes use these names without importing torch
     from torch import Tensor
 
 BackendName = Literal["auto", "reference", "cpu", "triton"]
-"""``"reference"`` is plain PyTorch; ``"cpu"`` the fused C++ kernels, ``"triton"`` the fused kernels for GPUs: they run
-all blocks, or it is an error. ``"auto"``: for an input on the CPU, the C++ kernels for every block that they support,
-and plain PyTorch for the rest. Triton must be requested by name: its kernels are not yet proven on a GPU."""
+"""``"auto"``: for an input on the CPU, the C++ kernels for all blocks that they support; plain PyTorch for the rest."""
 Events = Literal["measured", "fixed", "never"]
-"""When a layer runs event-driven: below the crossover measured on this machine; by a fixed rule, the same in every
-run; or never. See :mod:`bntt.engine.synapse`."""
+"""When a layer runs event-driven, see :mod:`bntt.engine.synapse`."""
 Recompute = Literal["auto", "never"] | Annotated[int, Field(ge=1, json_schema_extra={"unit": "steps"})]
-"""Recomputation in the backward pass. ``"never"``: currents and spikes of all steps are kept. A number: they are
-recomputed that many steps at a time. ``"auto"``: recompute if memory would not suffice, but never if several processes
-share a batch: their free memory may differ. See :mod:`bntt.engine.graph.stack`."""
+"""Recomputation in the backward pass; ``"auto"`` never does it if several processes share a batch: their free memory
+may differ. See :mod:`bntt.engine.graph.stack`."""
 Precision = Literal["fp32", "bf16-grad", "bf16"]
 """Precision of products of weights and spikes. ``"fp32"``; ``"bf16-grad"``: forward pass as in fp32, dense gradients in
 bfloat16, factors and products; ``"bf16"``: forward products too, with currents and gradients stored as bfloat16.
@@ -31,12 +27,9 @@ Statistics, membranes and sums over chunks are always float32, and so is the sum
 the lower two with ``rectifiers="fused"`` only: their factors and products are bfloat16, what lies between two layers is
 float32, and so is all of a pass that measures, which runs the modules."""
 InputGrad = Literal["winograd", "direct"]
-"""The dense gradient towards a convolution's input: by Winograd's F(4x4, 3x3) for shapes where it pays, or PyTorch's
-for every shape. See :mod:`bntt.engine.winograd`."""
+"""The dense gradient towards a convolution's input, see :mod:`bntt.engine.winograd`."""
 Rectifiers = Literal["fused", "plain"]
-"""The layers of an ANN on the processor: each as two operations with channels last, weights, and
-a kernel for norm, rectifier and average pool; or module by module, as the equations are written. See
-:mod:`bntt.engine.graph.rectified`."""
+"""The layers of an ANN on the processor, see :mod:`bntt.engine.graph.rectified`."""
 KernelName = Literal["cpu", "triton"]
 """The kernels to use: C++ on the processor, or Triton on a GPU (in Triton's interpreter also on the processor)."""
 Reduce = Callable[["Tensor"], "Tensor"]

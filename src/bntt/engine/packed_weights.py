@@ -5,7 +5,7 @@ Packing them again would be most of the cost of one step of one sample.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 from torch import Tensor, nn
 from torch.optim.optimizer import register_optimizer_step_post_hook
@@ -51,13 +51,6 @@ BIASES = 4
 """Number of biases kept per weight: layers that share it have their own, and a replaced one is dropped."""
 
 
-class _Held(NamedTuple):
-    weight: Tensor
-    bias: Tensor | None
-    version: tuple[object, ...]
-    synapse: Synapse
-
-
 class Prepared:
     """A cache of synapses by their weight and bias, each valid as long as neither is changed or replaced."""
 
@@ -66,7 +59,8 @@ class Prepared:
         return Prepared, ()
 
     def __init__(self) -> None:
-        self._held: dict[tuple[int, int], _Held] = {}
+        self._held: dict[tuple[int, int], tuple[Tensor, Tensor | None, tuple[object, ...], Synapse]] = {}
+        """Weight and bias, held so that no other tensor gets their ids, their version, and the synapse."""
 
     def synapse(self, weight: Tensor, bias: Tensor | None, geometry: Geometry, precision: Precision) -> Synapse:
         """Return the weights of one layer, as they are now."""
@@ -74,12 +68,12 @@ class Prepared:
             return Synapse(weight, bias, geometry, precision)
         key, version = (id(weight), id(bias)), (_changes, *version_of(weight), *version_of(bias), geometry, precision)
         held = self._held.get(key)
-        if held is None or held.version != version:
-            held = _Held(weight, bias, version, Synapse(weight, bias, geometry, precision))
+        if held is None or held[2] != version:
+            held = weight, bias, version, Synapse(weight, bias, geometry, precision)
             same = [other for other in self._held if other[0] == key[0] and other != key]
             stale = {*same[: max(0, len(same) - BIASES + 1)], key}
             self._held = {k: one for k, one in self._held.items() if k not in stale} | {key: held}
-        return held.synapse
+        return held[3]
 
 
 add_safe_globals([Prepared])  # it is read as an empty one, with the state that carries it

@@ -288,12 +288,8 @@ FIXED_WEIGHTS = 32 * 32
 """The fixed rule is event-driven below ``FIXED_DENSITY`` events per input, from this many pairs of channels on."""
 
 
-@dataclass(frozen=True)
-class Crossover:
-    """Events per input below which the event-driven way is the faster one; 0 if it never is."""
-
-    forward: float
-    weight_grad: float
+Crossover = tuple[float, float]
+"""Events per input below which the event-driven way is faster, forward and for the weight gradient; 0: it never is."""
 
 
 _MEASURED: dict[str, float] = {}
@@ -312,18 +308,18 @@ def remember(measured: Mapping[str, float]) -> None:
 def goes_by_events(synapse: Synapse, x: Spikes, compute: Compute) -> tuple[bool, bool]:
     """Decide if a layer's forward pass and its weight gradient go event-driven for this input, on a CPU."""
     below = limits(synapse, x, compute)
-    return x.density < below.forward, x.density < below.weight_grad
+    return x.density < below[0], x.density < below[1]
 
 
 def limits(synapse: Synapse, x: Spikes, compute: Compute) -> Crossover:
     """Return the densities below which a layer goes event-driven; only the input's shape and kind matter."""
     choice, deterministic = compute.events, torch.are_deterministic_algorithms_enabled()
     if compute.kernels != "cpu" or not x.counted or not synapse.has_event_way or choice == "never":
-        return Crossover(0.0, 0.0)
+        return 0.0, 0.0
     if choice == "fixed" or deterministic:
         large = synapse.weight.shape[0] * synapse.weight.shape[1] >= FIXED_WEIGHTS
         below = FIXED_DENSITY if large else 0.0
-        return Crossover(below, math.inf if deterministic else 0.0 if synapse.linear else below)
+        return below, math.inf if deterministic else 0.0 if synapse.linear else below
     return crossover(synapse, x)
 
 
@@ -331,13 +327,14 @@ def crossover(synapse: Synapse, x: Spikes) -> Crossover:
     """Return a layer's crossover here, measured when a layer of its shape first runs with this number of threads."""
     place = tuple(x.values.shape[2:])
     key = (*place, *synapse.weight.shape, synapse.geometry, x.largest, torch.get_num_threads(), use_variant())
-    found = []
+    found = list[float]()
     for way, dtype in (("forward", synapse.forward_dtype), ("weight_grad", synapse.backward_dtype)):
         name = repr((way, dtype, key))
         if name not in _MEASURED:
             _MEASURED[name] = _measure(synapse, place, x.largest, x.scale, backward=way == "weight_grad")
         found.append(_MEASURED[name])
-    return Crossover(*found)
+    forward, weight_grad = found
+    return forward, weight_grad
 
 
 def _measure(synapse: Synapse, place: tuple[int, ...], largest: int, scale: float, *, backward: bool) -> float:

@@ -197,7 +197,7 @@ def test_what_cannot_be_attacked_is_refused_before_any_work(run):
     assert len(prepare([run], dataclasses.replace(ASKED, images=None)).places) == min(500, count)
     other = opened_run(data={"validation": 0.02})
     assert prepare([run, other], ASKED).models[1].name
-    with pytest.raises(ArgumentError, match="its validation images are not those of"):
+    with pytest.raises(ArgumentError, match="has other validation images than"):
         prepare([run, other], dataclasses.replace(ASKED, split="validation"))
     with pytest.raises(ArgumentError, match="is given twice: name each run once"):
         prepare([run, run], ASKED)

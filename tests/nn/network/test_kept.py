@@ -110,7 +110,7 @@ def test_steps_that_go_a_few_at_a_time_do_so_here_too(rng, used, monkeypatch):
             after, other = (one.advance(some, measure=measure)[1] for one in (net, copy.deepcopy(net)))
         assert all(torch.equal(a.spikes, other.measured[name].spikes) for name, a in after.measured.items())
     ready = net._kept._held.ready[(T, x.shape[2:], x.dtype)][0]
-    steps = [layer.CHUNK_BYTES // (4 * ready.room.each * samples) for samples in (9, 4)]
+    steps = [layer.CHUNK_BYTES // (4 * ready._each * samples) for samples in (9, 4)]
     assert 1 <= steps[0] < steps[1] < T
     assert len(used) >= 3 * 5
 
@@ -207,7 +207,7 @@ def test_other_networks_run_as_before(net, rng, used, monkeypatch):
 def test_a_network_too_large_for_many_samples_is_not_for_few(rng, used, monkeypatch):
     net, x = with_statistics(small(T)), spikes_of(T, 12, rng)
     stream(net, x[:, :3])
-    size = net._kept._held.ready[(1, x.shape[2:], x.dtype)][0].room.size
+    size = net._kept._held.ready[(1, x.shape[2:], x.dtype)][0].size
     monkeypatch.setattr(module, "MOST_BYTES", 2 * size)
     for samples in (12, 9, 3):
         used.clear()
@@ -235,7 +235,7 @@ def test_steps_that_come_later_are_no_errors_of_these(rng, used):
 def test_values_are_not_compared_for_calls_that_can_have_no_chain(rng, monkeypatch):
     net, x = with_statistics(small(T)), spikes_of(T, 12, rng)
     stream(net, x[:, :3])
-    size = net._kept._held.ready[(1, x.shape[2:], x.dtype)][0].room.size
+    size = net._kept._held.ready[(1, x.shape[2:], x.dtype)][0].size
     monkeypatch.setattr(module, "MOST_BYTES", 2 * size)
     stream(net, x)
     monkeypatch.setattr(module._Held, "same_values", lambda self: pytest.fail("compared"))

@@ -325,19 +325,15 @@ class EvaluationResult(Result):
     """The best epoch of one run, measured on a split."""
 
     arguments: EvaluateArguments | None = None
-    """Arguments of the measurement; None in older files, which do not have them."""
     weights: str = "as trained"
     """Weights measured: "as trained" or "moving average"."""
     images: Annotated[int, Field(ge=1)]
-    """Number of images measured."""
     images_of: int = 0
     """Number of images in the split; 0 in files that do not state it."""
     training_images: int = 0
-    """Number of training images."""
     training_images_of: int = 0
     """Number of images from which the training images were chosen."""
     updates: Annotated[int | None, Shown("updates", metric="updates", digits=0)] = None
-    """Number of updates of the training; None if it is not known."""
     seconds: Number = None
     """Duration of the training, including validation."""
     gamma_floor: Annotated[Number, Shown("γ by decay alone", metric="gamma-floor", digits=3)] = None
@@ -345,35 +341,25 @@ class EvaluationResult(Result):
     :func:`~bntt.training.schedule.floor_of_decay`). None if γ did not start at 1 (late steps of a training with
     ``grow``), for another optimiser, or if added epochs changed the learning rates of earlier ones."""
     conversion: Conversion | None = None
-    """How an ANN was converted to this network; None if it was not."""
     begun_with: BegunWith | None = None
     """Run whose weights the training started from; its time is not in ``seconds``."""
     steps: int = 0
     """Length of ``accuracy_over_time``; 0 in files that do not state it."""
     draws: Annotated[int, Field(ge=1)]
-    """Number of draws of the input's noise."""
     accuracy: Annotated[Share, Shown(form=".1%")]
-    """Share of right answers, mean over draws."""
     accuracy_sd_over_draws: Annotated[Number, Shown("sd over draws", form=".2%")]
-    """Standard deviation over draws; None for one draw."""
     accuracy_wilson_95: Annotated[tuple[Share, Share], Shown("95% interval", form=".1%")]
-    """Wilson's 95 % interval for this number of images."""
     accuracy_per_draw: Sequence[Share]
-    """Share of right answers in each draw."""
     accuracy_over_time: Annotated[Sequence[Share], Field(min_length=1)]
     """Share of right answers if stopped after each step, mean over draws."""
     gamma_magnitude: Mapping[str, OverSteps]
     """Mean |γ| of each layer at all steps of the network, including those that were not run."""
     gamma_signed: Mapping[str, OverSteps]
-    """Mean γ, with its sign."""
     firing_rate: Mapping[str, OverSteps]
     """Firing rate of each layer; empty for an ANN."""
     spikes_per_image: Annotated[float, Shown("spikes per image", form=",", metric="spikes", digits=0)]
-    """Spikes of all layers and steps for one image."""
     retimed: Retiming | None = None
-    """How it was measured with another number of steps; None if it was not."""
     unvarying_input: UnvaryingInput | None = None
-    """Effect on samples of steps whose input never varied in training; None if there are no such steps."""
     is_random: bool = True
     """True if another draw of the input's noise could give another accuracy."""
     is_trained: bool = True

@@ -1,14 +1,9 @@
 """Attacks on images: FGSM and PGD along gradients, the Square attack without, random signs; and their accuracies.
 
 A random spike has no derivative, so an estimator replaces it, and the loss is averaged over fresh draws before any sign
-is taken (expectation over transformation: Athalye, Carlini & Wagner 2018). For a network whose first layer is linear,
-the straight-through estimator is that of Sharmin et al. 2020: the gradient at the first layer's output, summed over
-time, goes back through its weights. It is taken at the output, not at the membrane: BNTT's factor of each step lies
-between.
-
-Each job is a file below ``RUN/attack``, written after every batch: interrupted jobs resume where they stopped, and
-incomplete ones are never averaged. The checks for hidden gradients, and for attacks that do not work, are those of
-Athalye, Carlini & Wagner 2018, Carlini et al. 2019, and AutoAttack.
+is taken (expectation over transformation: Athalye, Carlini & Wagner 2018). Straight through is Sharmin et al. 2020's.
+Each job is a file below ``RUN/attack``, written after every batch. The checks for hidden gradients, and for attacks
+that do not work, are those of Athalye, Carlini & Wagner 2018, Carlini et al. 2019, and AutoAttack.
 """
 
 from __future__ import annotations
@@ -40,7 +35,7 @@ from bntt.analysis.attack import (
     AttackRow,
     SignAgreement,
 )
-from bntt.analysis.measurement import ArgumentError, Opened, Progress, run_names
+from bntt.analysis.measurement import Opened, Progress, check_same_images, refuse_repeats, run_names
 from bntt.analysis.result import Number, Record, result_from
 from bntt.io.checkpoint import read_cell, write_cell
 from bntt.io.files import digest_of_bytes, digest_of_values
@@ -63,7 +58,7 @@ OVERSHOOT = 2.5
 SHARE = 0.8
 """Share of an image's area that the first squares of a search cover."""
 HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
-"""Rounds, out of 10,000, after which the area is halved; scaled in proportion for other budgets."""
+"""Rounds, out of 10,000, after which the area is halved."""
 SURE = 4
 """Number of consecutive wrong draws after which an image leaves a search."""
 ALONG = ("fgsm", "pgd")
@@ -91,11 +86,7 @@ class NoGradientError(ValueError):
 
 
 class InputGradient(NamedTuple):
-    """``d/dx mean_d L(x; draw d)`` of each image's own loss, and that loss.
-
-    ``agreement`` is the share of pixels whose sign agrees between the first and the second half of the draws, among
-    pixels with a sign in either half; NaN if there is no such pixel, or only one draw.
-    """
+    """``d/dx mean_d L(x; draw d)``, the loss, and the share of signs that agree in two halves of the draws, or NaN."""
 
     gradient: Float[Tensor, "B *shape"]
     loss: Float[Tensor, " B"]
@@ -272,8 +263,7 @@ def search(
 ) -> AttackedImages:
     """Run the Square attack (Andriushchenko 2020): keep squares of ±ε that reduce the margin ``z_y - max_{k≠y} z_k``.
 
-    The model is random: in each round the image is queried with and without the square, in the same fresh draw, so that
-    a lucky draw is never remembered as progress.
+    Each round queries with and without the square in the same fresh draw: a lucky draw is never taken for progress.
     """
     places = index_of(index, len(images), images.device)
     best, asked = _stripes(images, eps, places, seed), torch.zeros_like(places)
@@ -322,11 +312,7 @@ def _with_square(x: Tensor, images: Tensor, eps: float, side: int, keys: Tensor)
 
 @dataclass(frozen=True)
 class Job:
-    """One way to change the images, made on one of the models; its fields are part of what identifies its file.
-
-    ``attack`` is "clean", "signs" (random ones), "fgsm", "pgd" or "square"; ``control`` is PGD without a bound, ε = 1,
-    which only checks that the attack works.
-    """
+    """One way to change the images ("signs" are random ones); ``control`` is PGD without a bound, a check."""
 
     source: int
     attack: str
@@ -360,7 +346,7 @@ def jobs(arguments: AttackArguments, estimators: Sequence[Sequence[str]], eot: S
 
 @dataclass(frozen=True)
 class Setup:
-    """What the attacks are carried out on: the run, the one on which images are also made, and images of a split."""
+    """The runs and the images of a split."""
 
     arguments: AttackArguments
     runs: Sequence[Opened]
@@ -400,18 +386,13 @@ class Setup:
 
 def prepare(opened: Sequence[Opened], arguments: AttackArguments) -> Setup:
     """Choose the targets of the attacks, after all checks; nothing is computed yet."""
-    run, *others = opened
+    run = opened[0]
     every, count = run.pictures(arguments.split), arguments.images or len(run.loader(arguments.split, IMAGES).places)
     places, chosen = run.balanced_places(arguments.split, count)
-    for other in others:
-        if not run.has_same_images(other, arguments.split, places):
-            raise ArgumentError(
-                f"--from {other.path}: its {arguments.split} images are not those of {run.path}: no attack transfers"
-            )
+    check_same_images(opened, arguments.split, places)
     random = [one for one in opened if one.facts.is_random]
-    for flag, wanted in (("eot", arguments.eot), ("draws", arguments.draws)):
-        if not random and (wanted or 1) > 1:
-            raise ArgumentError(f"--{flag} {wanted}: this model is not random, every pass is the same; leave it out")
+    for flag, wanted in () if random else (("eot", arguments.eot), ("draws", arguments.draws)):
+        refuse_repeats(flag, wanted, "this model is not random")
     draws = arguments.draws or random[0].facts.draws if random else 1
     models = list[AttackedModel]()
     for name, one in zip(run_names(opened), opened, strict=True):
@@ -656,10 +637,9 @@ def reasons(setup: Setup, found: Outcomes) -> dict[tuple[Job, int], list[str]]:
 
 
 def worst_of(right: Bool[Tensor, "A D N"], *, random: bool) -> Bool[Tensor, "D N"]:
-    """Return the images that stay right under several attacks, if each image gets the attack that works best on it.
+    """Return the images that stay right under the attack that works best on each, or the best single one.
 
-    With noise, that attack is chosen on draws other than the one in which it counts: no attacker knows the noise to
-    come. The best single attack counts if it makes more images wrong.
+    With noise it is chosen on draws other than the one in which it counts: no attacker knows the noise to come.
     """
     if not random:
         return right.all(0)

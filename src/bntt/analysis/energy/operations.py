@@ -76,11 +76,8 @@ def plan_layers(network: SpikingNetwork, image: Sequence[int], worth: Fraction |
     """Plan every layer and the readout by name; ``worth`` of the input is 1 for spikes, None for real numbers."""
     if READOUT in network.layers:
         raise ValueError(f"a layer is called {READOUT!r}, as the last weights are: give its block another name")
-    kind = type(network.readout).__name__
-    _need(
-        block_facts(network.readout).form == "readout",
-        f"operations can be counted only for a Readout, this one is a {kind}",
-    )
+    why = f"operations can be counted only for a Readout, this one is a {type(network.readout).__name__}"
+    _need(block_facts(network.readout).form == "readout", why)
     found: dict[str, PlannedLayer] = {}
     at = _plan_blocks("", network.blocks, Value(tuple(image), worth), found)
     _plan_weights(READOUT, network.readout, at, found)
@@ -88,7 +85,6 @@ def plan_layers(network: SpikingNetwork, image: Sequence[int], worth: Fraction |
 
 
 def _need(countable: object, why: str) -> None:
-    """Refuse a part of the network whose effect on spikes is unknown."""
     if not countable:
         raise TypeError(why)
 
@@ -124,11 +120,8 @@ def _plan_weights(name: str, block: Any, at: Value, found: dict[str, PlannedLaye
     """Pass a value through the weights of a block, and the modules before them."""
     weights: Any
     *before, weights = _parts(block.synapse)
-    kind = type(weights).__name__
-    _need(
-        isinstance(weights, nn.Conv2d | nn.Linear),
-        f"the weights of {name!r} end in {kind}: nn.Conv2d or nn.Linear must be last",
-    )
+    why = f"the weights of {name!r} end in {type(weights).__name__}: nn.Conv2d or nn.Linear must be last"
+    _need(isinstance(weights, nn.Conv2d | nn.Linear), why)
     at = _plan_pools(name, before, at)
     if isinstance(weights, nn.Linear):
         out: tuple[int, ...] = (weights.out_features,)
@@ -186,11 +179,8 @@ def fan_out(weights: nn.Conv2d | nn.Linear, shape: Sequence[int]) -> Int64[Tenso
 
 def _convolved(weights: nn.Conv2d, image: Tensor) -> Tensor:
     """Convolve one channel ``[H, W]`` with weights of 1."""
-    padding = weights.padding_mode
-    _need(
-        padding == "zeros",
-        f"operations can be counted only for convolutions that pad with zeros, this one has {padding}",
-    )
+    mode = weights.padding_mode
+    _need(mode == "zeros", f"operations can be counted only for convolutions that pad with zeros, this one has {mode}")
     ones = image.new_ones(1, 1, *weights.kernel_size)
     return conv2d(image[None, None], ones, None, weights.stride, weights.padding, weights.dilation)[0, 0]
 

@@ -122,15 +122,15 @@ def fold_equivalence(
 
 def _check_sequence(network: SpikingNetwork) -> None:
     """Refuse a network that is not a sequence of :class:`~bntt.nn.SpikingBlock`, or has no norm to fold."""
-    for name, block in network.blocks.items():
-        if type(block) is not SpikingBlock:
-            raise ValueError(
-                f"block {name!r} is {type(block).__name__}: only networks of SpikingBlock one after another can "
-                f"be compared with their folds"
-            )
-        if why := why_touched(block):
-            raise ValueError(f"block {name!r} {why}, and its parts are compared one by one: remove it")
-    if not any(norm_facts(block.norm).running_statistics for block in network.blocks.values()):
+    blocks = network.blocks
+    why = "only networks of SpikingBlock one after another can be compared with their folds"
+    kinds = {name: type(block) for name, block in blocks.items()}
+    other = [f"block {name!r} is {kind.__name__}: {why}" for name, kind in kinds.items() if kind is not SpikingBlock]
+    touched = {name: why_touched(block) for name, block in blocks.items()}
+    other += [f"block {name!r} {one}, and its parts are compared one by one" for name, one in touched.items() if one]
+    if other:
+        raise ValueError(other[0])
+    if not any(norm_facts(block.norm).running_statistics for block in blocks.values()):
         raise ValueError("there is nothing to fold: no layer of this network has a norm with batch statistics")
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -34,24 +34,16 @@ def is_link(node: Node) -> bool:
     return node.neuron is not None and not node.batch_statistics and node.sample_eps is None
 
 
-class Room(NamedTuple):
-    """The sizes of a chain's buffers."""
+def room_of(nodes: Sequence[Node], x: Spikes) -> tuple[int, int, int]:
+    """Return the room for calls like x, or with fewer samples: steps go through the layers a few at a time.
 
-    each: int
-    """Values of the largest step of a sample."""
-    rows: int
-    """Steps times samples."""
-    size: int
-    """Bytes."""
-
-
-def room_of(nodes: Sequence[Node], x: Spikes) -> Room:
-    """Return the room for calls like x, or with fewer samples; steps go through the layers a few at a time."""
+    It is the values of a sample's largest step, the rows (steps times samples) of the buffers, and their bytes.
+    """
     (steps, samples), each = x.values.shape[:2], sizes(nodes, x)
     largest = largest_step(each) // samples
     rows = min(steps * samples, max(samples, steps_at_once(largest)))
     values = 4 * max(one.floats for one in each) + sum(one.bytes for one in each)
-    return Room(largest, rows, rows * values // samples)
+    return largest, rows, rows * values // samples
 
 
 class Chain:
@@ -62,13 +54,13 @@ class Chain:
     ) -> None:
         self.blocks, self.layers, self._links = blocks, layers, list[_Link]()
         """The blocks, by name, and the layer of each."""
-        self.most, self.room = x.values.shape[1], room_of(layers, x)
-        """The most samples of a call; the room of the buffers."""
+        self.most, (self._each, rows, self.size) = x.values.shape[1], room_of(layers, x)
+        """The most samples of a call; the bytes of the buffers."""
         self._shape: tuple[int, ...] = ()
-        like = replace(x, values=x.values[:1, :1].expand(self.room.rows, 1, *x.values.shape[2:]))
+        like = replace(x, values=x.values[:1, :1].expand(rows, 1, *x.values.shape[2:]))
         with torch.inference_mode(False), torch.no_grad():  # it outlives inference mode, see Workspace
             floats = max(one.floats for one in sizes(layers, like))
-            current = torch.empty(self.room.rows * floats, dtype=torch.float32, device=CPU)
+            current = torch.empty(rows * floats, dtype=torch.float32, device=CPU)
             for layer in layers:
                 before = self._links[-1] if self._links else None
                 of = like if before is None else before.spikes
@@ -78,7 +70,7 @@ class Chain:
         self, x: Spikes, first: int, starts: Sequence[Start], out: Callable[[Spikes], None], *, in_place: bool = False
     ) -> tuple[Sequence[Start], list[Tensor]]:
         """Return the state of every layer, and its spikes by step and channel."""
-        size = steps_at_once(max(self.room.each * x.values.shape[1], x.values[0].numel()))
+        size = steps_at_once(max(self._each * x.values.shape[1], x.values[0].numel()))
         fired: list[list[Tensor]] = [[] for _ in self._links]
         for begin in range(0, len(x.values), size):
             some, ends = x.steps(begin, begin + size), []
@@ -116,7 +108,7 @@ class _Link:
         self._fired = torch.empty(shape[0], shape[-1], dtype=torch.int64, device=CPU)
         self.events: Events | None = None
         self.fit(x)
-        self.limit = 0.0 if before is None else limits(self.synapse, self.source, compute).forward
+        self.limit = 0.0 if before is None else limits(self.synapse, self.source, compute)[0]
         self.events = self.synapse.events(self.source, self.current) if self.limit > 0 else None
 
     def fit(self, x: Spikes) -> Spikes:

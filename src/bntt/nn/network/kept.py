@@ -99,7 +99,7 @@ class _Held:
     def make_room(self, size: int) -> None:
         """Drop the oldest chains until another one of this many bytes fits."""
         while self.ready:
-            taken = sum(chain.room.size for free in list(self.ready.values()) for chain in free)
+            taken = sum(chain.size for free in list(self.ready.values()) for chain in free)
             if len(self.ready) < MOST_SHAPES and taken + size <= MOST_BYTES:
                 return
             with contextlib.suppress(StopIteration, RuntimeError):  # another thread was sooner
@@ -198,7 +198,7 @@ def _begin(blocks: nn.ModuleDict, num_steps: int | None, x: Tensor, how: How, he
         height, width, channels = layout_of(x).memory
         shape = (len(x), x.shape[1], height, width, channels)
         like = Spikes(torch.empty(shape, dtype=x.dtype, device=torch.device("meta")))
-        if (size := room_of(nodes, like).size) > MOST_BYTES:
+        if (size := room_of(nodes, like)[2]) > MOST_BYTES:
             return x.shape[1]
         held.make_room(size)
         if not held.values:  # all at once, because other threads read them
