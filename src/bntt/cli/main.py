@@ -119,7 +119,7 @@ def main(argv: list[str] | None = None) -> int:
     args = list(sys.argv[1:] if argv is None else argv)
     with signals.installed(), errors_as_codes(debug="--debug" in args) as ended:
         _run(take_parts([arg for arg in args if arg != "--debug"]))
-    return ended.code
+    return int(ended.code)
 
 
 def entry() -> NoReturn:

@@ -169,12 +169,11 @@ class Layer:
         if self.neurons is None:
             require(self.weights, "it has neither weights nor neurons")
             return
-        fits = [(rows, columns) for rows in {1, steps} for columns in {1, channels}]
+        shapes = [(rows, columns) for rows in {1, steps} for columns in {1, channels}]
         for what in ("leak", "threshold", "amount"):
-            check_table(what, getattr(self.neurons, what), *fits)
-        check_table("turned", self.neurons.turned, *fits, kind="b")
-        fits = (self.neurons.tables()["threshold"] > 0).all()
-        require(fits, "its neurons would fire at rest: a threshold is above 0, or below 0 where it is turned")
+            check_table(what, getattr(self.neurons, what), *shapes)
+        check_table("turned", self.neurons.turned, *shapes, kind="b")
+        require((self.neurons.tables()["threshold"] > 0).all(), "its neurons would fire at rest: a threshold is above 0, or below 0 where it is turned")
 
 
 @dataclass(frozen=True)
