@@ -5,46 +5,44 @@ import math
 import pytest
 
 from bntt.charts.files import (
-    colour_limits,
-    finite,
+    draw_figure,
     is_logarithmic,
+    limits,
     on_shared_scales,
-    place_limits,
     places_along,
-    value_limits,
     values_along,
 )
-from bntt.charts.records import STEPS, Axis, Bar, Bars, HeatMap, Image, Level, Line, Lines
+from bntt.charts.records import STEPS, Axis, Bar, Bars, Figure, HeatMap, Image, Level, Line, Lines, finite
 from tests.charts.every_kind import charts
 
 
 def test_nothing_is_beyond_what_is_possible():
     share = Axis("share", percent=True, low=0, high=1)
-    assert value_limits(share, [0.2, 0.99]) == (0, 1)
-    assert value_limits(share, [-0.1, 1.2]) == (0, 1)
-    assert value_limits(Axis("share", percent=True), [0.99]) == (0, 1)
-    assert value_limits(Axis("share", percent=True), [1.2])[1] > 1.2
-    assert value_limits(Axis("near the top", low=0.8), [0.9]) == (0.8, pytest.approx(0.945))
-    assert place_limits(Axis("ε", low=0), [0.0, 8.0]) == (0, pytest.approx(8.32))
+    assert limits(share, [0.2, 0.99]) == (0, 1)
+    assert limits(share, [-0.1, 1.2]) == (0, 1)
+    assert limits(Axis("share", percent=True), [0.99]) == (0, 1)
+    assert limits(Axis("share", percent=True), [1.2])[1] > 1.2
+    assert limits(Axis("near the top", low=0.8), [0.9]) == (0.8, pytest.approx(0.945))
+    assert limits(Axis("ε", low=0), [0.0, 8.0], values=False) == (0, pytest.approx(8.4))
 
 
 def test_values_have_zero_and_room():
-    assert value_limits(Axis("loss"), [1.0, 2.0]) == (0, pytest.approx(2.1))
-    assert value_limits(Axis("change"), [-1.0]) == (pytest.approx(-1.05), 0)
-    assert value_limits(Axis("nothing"), []) == (0, pytest.approx(1.05))
+    assert limits(Axis("loss"), [1.0, 2.0]) == (0, pytest.approx(2.1))
+    assert limits(Axis("change"), [-1.0]) == (pytest.approx(-1.05), 0)
+    assert limits(Axis("nothing"), []) == (0, 1)
 
 
 def test_logarithmic_axes_leave_zero_out():
     axis = Axis("spikes", scale="log", low=0)
-    assert value_limits(axis, [0.0, 3.0, 30.0]) == (2, 45)
-    assert place_limits(axis, [0.0, 1.1]) == (pytest.approx(1.0), pytest.approx(1.21))
+    assert limits(axis, [0.0, 3.0, 30.0]) == (2, 45)
+    assert limits(axis, [0.0, 1.5], values=False) == (1.0, 2.25)
     assert not is_logarithmic(axis, [0.0])
     assert not is_logarithmic(axis, [5e-324]), "its logarithm's ends would be one number"
 
 
 def test_counts_have_half_a_step_around_them():
-    assert place_limits(STEPS, [1, 8]) == (0.5, 8.5)
-    assert place_limits(STEPS, [4]) == (3.5, 4.5)
+    assert limits(STEPS, [1, 8], values=False) == (0.5, 8.5)
+    assert limits(STEPS, [4], values=False) == (3.5, 4.5)
 
 
 def test_all_that_is_drawn_has_room():
@@ -65,10 +63,11 @@ def test_panels_of_one_measure_share_a_scale():
         Lines("", STEPS, axis, [Line("a", [1], [value])]) for axis, value in ((loss, 1.0), (rate, 0.5), (loss, 3.0))
     ]
     shared = on_shared_scales(panels)
-    assert [value_limits(one.y, values_along(one)) for one in shared] == [(0, 3.15), (0, 0.525), (0, 3.15)]
+    assert [limits(one.y, values_along(one)) for one in shared] == [(0, 3.15), (0, 0.525), (0, 3.15)]
     maps = [HeatMap("", STEPS, ["a"], ["1"], [[value]], loss) for value in (1.0, 9.0)]
-    assert {colour_limits(one.value, values_along(one)) for one in on_shared_scales(maps)} == {(1, 9)}
+    shown = [image.get_clim() for axes in draw_figure(Figure("", maps)).axes for image in axes.images]
+    assert shown == [(1, 9), (1, 9)]
     norms = Axis("norm", scale="log")
     panels = [Lines("", STEPS, norms, [Line("a", [1, 2], values)]) for values in ([1e-6, 0.0], [1e-3, 1.0])]
-    assert {value_limits(one.y, values_along(one)) for one in on_shared_scales(panels)} == {(1e-6 / 1.5, 1.5)}
+    assert {limits(one.y, values_along(one)) for one in on_shared_scales(panels)} == {(1e-6 / 1.5, 1.5)}
     assert on_shared_scales([Image("", [])] * 2) == [Image("", [])] * 2

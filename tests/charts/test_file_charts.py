@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from matplotlib.colors import LogNorm, to_hex
 from matplotlib.figure import Figure
 
-from bntt.charts.files import FEW, METHODS, draw_chart, looks_of, place_limits, ticks_of, value_limits
+from bntt.charts.files import FEW, METHODS, draw_chart, limits, looks_of, ticks_of
 from bntt.charts.records import STEPS, Axis, Bar, Bars, Entry, Forest, HeatMap, Histogram, Line, Lines
 from tests.charts.every_kind import SHARE, charts
 
@@ -128,7 +128,7 @@ AXES = [Axis("", percent, whole, scale) for percent, whole, scale in product(*2 
 @given(st.lists(st.floats(-1e99, 1e99), max_size=5), st.sampled_from(AXES), st.booleans())
 @settings(max_examples=50)
 def test_any_values_have_an_axis(values, axis, places):
-    low, high = (place_limits if places else value_limits)(axis, values)
+    low, high = limits(axis, values, values=not places)
     assert high > low
     beyond = 0.01 * (high - low)
     assert all(low - beyond <= tick <= high + beyond for tick in ticks_of(axis, low, high, 6))

@@ -1,6 +1,6 @@
 """Charts as records."""
 
-from bntt.charts.records import STEPS, Axis, Entry, Forest, HeatMap, Lines, is_empty, over_steps
+from bntt.charts.records import STEPS, Axis, Entry, Forest, HeatMap, Lines, over_steps, values_of
 
 
 def test_lines_over_steps_count_from_one():
@@ -16,5 +16,5 @@ def test_what_shows_nothing_is_empty():
         Forest("", share, [Entry("a", None)]),
         HeatMap("", STEPS, ["a"], ["1"], [[None]], share),
     ):
-        assert is_empty(chart)
-    assert not is_empty(Forest("", share, [Entry("a", 0.0)]))
+        assert not values_of(chart)
+    assert values_of(Forest("", share, [Entry("a", 0.0)])) == [0.0]

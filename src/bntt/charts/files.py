@@ -11,28 +11,41 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from functools import reduce
 from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from bntt.charts.records import Axis, Bars, Chart, Figure, Forest, HeatMap, Histogram, Image, Level, Line, Lines, Number
+from bntt.charts.records import (
+    MEASURES,
+    Axis,
+    Bars,
+    Chart,
+    Figure,
+    Forest,
+    HeatMap,
+    Histogram,
+    Image,
+    Level,
+    Line,
+    Lines,
+    Number,
+    finite,
+    values_of,
+)
 from bntt.io.files import write_whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Drawing
 
-MEASURES: dict[type, str] = {Lines: "y", Bars: "y", Forest: "x", HeatMap: "value", Histogram: "y"}
-"""The axis of values of each kind of chart."""
 LEAST = 1e-90
 """Smallest distance between the ends of an axis, and smallest value on a logarithmic one."""
 MARKS = ("o", "s", "^", "D", "v", "P", "X", "*", "<")
 """Marks by which series that are compared are told apart without colours."""
 FEW = 40
 """Largest number of points of a joined line with marks; longer ones have none, points that are not joined always."""
-MARKED, MOST_POINTS = 8, 200
-"""Most marks on a joined line, where every so many points have one, and most points of any line."""
+MARKED = 8
+"""Most marks on a joined line, where every so many points have one."""
 LETTERS = 13
 """Letters of small print per inch."""
 INVALID = "#a61b1b"
@@ -57,10 +70,12 @@ def save_figure(figure: Figure, path: Path) -> None:
         raise ValueError(f"{path}: a figure is a .png, .pdf or .svg file, got {path.suffix or 'no suffix'!r}")
     with reproducible("bntt"):
         draw_figure(figure).savefig(content, format=kind, dpi="figure", metadata=UNDATED[kind])
-    drawn = content.getvalue()
-    if kind == "svg":  # the coordinates in tags, to hundredths of a point, are most of its bytes
-        drawn = re.sub(rb"<[^>]+>", lambda tag: re.sub(rb"(\.\d\d)\d+", rb"\1", tag[0]), drawn)
-    write_whole(path, drawn)
+    write_whole(path, short(content.getvalue()) if kind == "svg" else content.getvalue())
+
+
+def short(svg: bytes) -> bytes:
+    """Cut the coordinates in tags, most of an SVG's bytes, to hundredths of a point."""
+    return re.sub(rb"<[^>]+>", lambda tag: re.sub(rb"(\.\d\d)\d+", rb"\1", tag[0]), svg)
 
 
 def reproducible(salt: str) -> AbstractContextManager[None]:
@@ -137,14 +152,10 @@ def draw_chart(axes: Axes, chart: Chart, looks: Looks, width: float) -> Legend:
     match chart:
         case Lines():
             legend = _lines(axes, chart, looks)
-            _measure(axes, "x", chart.x, places_along(chart), letters, values=False)
-            _measure(axes, "y", chart.y, values_along(chart), HIGH)
         case Bars():
             legend = _bars(axes, chart, looks, width)
-            _measure(axes, "y", chart.y, values_along(chart), HIGH)
         case Forest():
             legend = _forest(axes, chart, looks)
-            _measure(axes, "x", chart.x, values_along(chart), letters)
         case HeatMap():
             _heat_map(axes, chart)
             axes.set_xlabel(wrapped(chart.x.label, letters), parse_math=False, fontsize=9)
@@ -152,11 +163,13 @@ def draw_chart(axes: Axes, chart: Chart, looks: Looks, width: float) -> Legend:
             for name, counts in chart.counts.items():
                 colour, alone = looks.colour(name).light, len(chart.counts) == 1
                 legend[name] = axes.stairs(counts, chart.edges, color=colour, fill=alone, linewidth=1.6)
-            _measure(axes, "x", chart.x, finite(chart.edges), letters, values=False)
-            _measure(axes, "y", chart.y, values_along(chart), HIGH)
         case Image():
             axes.imshow(chart.pixels, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
             axes.set_axis_off()
+    if isinstance(chart, Lines | Histogram):
+        _measure(axes, "x", chart.x, places_along(chart), letters, values=False)
+    if (which := MEASURES.get(type(chart))) in ("x", "y"):
+        _measure(axes, which, getattr(chart, which), values_along(chart), letters if which == "x" else HIGH)
     axes.set_axisbelow(True)
     title, note = wrapped(chart.title, max(12, letters - 4)), wrapped(chart.note, letters + 6)
     pad = 5 + 10 * (note.count("\n") + 1) if note else 5
@@ -174,7 +187,7 @@ def _open(values: Sequence[Number], *, logarithmic: bool = False) -> list[float]
 
 def _lines(axes: Axes, chart: Lines, looks: Looks) -> Legend:
     legend, invalid, logarithmic = Legend(), Legend(), is_logarithmic(chart.y, values_along(chart))
-    for line in map(_thinned, chart.lines):
+    for line in chart.lines:
         y, low, high = (_open(values, logarithmic=logarithmic) for values in (line.y, line.low, line.high))
         colour, mark = looks.colour(line.name, line.colour).light, MARKS[looks.numbers[line.name] % len(MARKS)]
         (legend[line.name],) = axes.plot(
@@ -191,15 +204,6 @@ def _lines(axes: Axes, chart: Lines, looks: Looks) -> Legend:
         if crossed := [(line.x[i], y[i]) for i in line.invalid if not math.isnan(y[i])]:
             (invalid["INVALID"],) = axes.plot(*zip(*crossed, strict=True), "x", **CROSSED)
     return legend | invalid | _levels(axes, chart.levels)
-
-
-def _thinned(line: Line) -> Line:
-    """Return a line of at most ``MOST_POINTS`` points, evenly spaced; one with invalid points is short."""
-    if len(line.x) <= MOST_POINTS or line.invalid:
-        return line
-    at = thinned(len(line.x), MOST_POINTS)
-    y, low, high = ([of[i] for i in at] if of else of for of in (line.y, line.low, line.high))
-    return replace(line, x=[line.x[i] for i in at], y=y, low=low, high=high)
 
 
 def thinned(total: int, most: int) -> list[int]:
@@ -274,7 +278,9 @@ def _heat_map(axes: Axes, chart: HeatMap) -> None:
     from matplotlib.colors import LogNorm, Normalize
 
     values = values_along(chart)
-    logarithmic, ends = is_logarithmic(chart.value, values), colour_limits(chart.value, values)
+    logarithmic = is_logarithmic(chart.value, values)
+    held = (above_zero(values) if logarithmic else values) or [0.0]
+    ends = min(held), max(held) if max(held) > min(held) else min(held) + 1
     rows = [_open(row, logarithmic=logarithmic) for row in chart.values]
     norm = (LogNorm if logarithmic else Normalize)(*ends)
     shown = axes.imshow(rows, aspect="auto", norm=norm, cmap="cividis", interpolation="nearest")
@@ -317,7 +323,7 @@ def fit(names: Sequence[str], inches: float) -> bool:
 def _measure(axes: Axes, which: str, axis: Axis, held: Sequence[float], letters: int, *, values: bool = True) -> None:
     """Set up one axis, of values or of places: scale, ends, ticks and name."""
     drawn, logarithmic = getattr(axes, f"{which}axis"), is_logarithmic(axis, held)
-    low, high = (value_limits if values else place_limits)(axis, held)
+    low, high = limits(axis, held, values=values)
     ticks = ticks_of(axis, low, high, 8, logarithmic=logarithmic)
     if not values and axis.whole and 0.5 <= low < 1 and 1.0 not in ticks and not logarithmic:  # counts begin at 1
         ticks = {1.0: "1"} | ticks
@@ -356,39 +362,18 @@ def wrapped(text: str, letters: int) -> str:
     return "\n".join(fill(line, letters) for line in text.splitlines())
 
 
-def finite(values: Iterable[Number]) -> list[float]:
-    """Return the values that can be drawn."""
-    return [float(value) for value in values if value is not None and math.isfinite(value)]
-
-
 def values_along(chart: Chart) -> list[float]:
     """Return all values that the axis of values needs room for, of this chart and of panels that share its scale."""
-    match chart:
-        case Lines():
-            levels = (level.value for level in chart.levels if level.at == "y")
-            values = [*(v for line in chart.lines for v in (*line.y, *line.low, *line.high)), *levels, *chart.y.shown]
-        case Bars() if chart.stacked:
-            columns = zip(*(bar.values for bar in chart.bars), strict=True)
-            values = [*(sum(finite(column)) for column in columns), *chart.y.shown]
-        case Bars():
-            spread = [v for bar in chart.bars for v in (*bar.low, *bar.high, *(p for row in bar.points for p in row))]
-            values = [*(v for bar in chart.bars for v in bar.values), *spread, *chart.y.shown]
-        case Forest():
-            rows = [v for entry in chart.entries for v in (entry.value, entry.low, entry.high, *entry.points)]
-            values = [*rows, *(level.value for level in chart.levels), *chart.x.shown]
-        case HeatMap():
-            values = [*(v for row in chart.values for v in row), *chart.value.shown]
-        case Histogram():
-            values = [*(v for counts in chart.counts.values() for v in counts), *chart.y.shown]
-        case Image():
-            values = []
-    return finite(values)
+    levels = (level.value for level in getattr(chart, "levels", ()) if level.at == "y")
+    shown = getattr(chart, MEASURES[type(chart)]).shown if type(chart) in MEASURES else ()
+    return finite([*values_of(chart), *levels, *shown])
 
 
-def places_along(chart: Lines) -> list[float]:
+def places_along(chart: Lines | Histogram) -> list[float]:
     """Return all places along x."""
-    levels = [level.value for level in chart.levels if level.at == "x"]
-    return finite([x for line in chart.lines for x in line.x] + levels)
+    if isinstance(chart, Histogram):
+        return finite(chart.edges)
+    return finite([*(x for line in chart.lines for x in line.x), *(one.value for one in chart.levels if one.at == "x")])
 
 
 def on_shared_scales(charts: Sequence[Chart]) -> list[Chart]:
@@ -415,41 +400,20 @@ def is_logarithmic(axis: Axis, values: Iterable[float]) -> bool:
     return axis.scale == "log" and bool(above_zero(values))
 
 
-def value_limits(axis: Axis, values: Sequence[float]) -> tuple[float, float]:
-    """Return the ends of an axis: slightly beyond the values, within what is possible; a linear one contains 0."""
-    if is_logarithmic(axis, values):
-        above = above_zero(values)
-        return _possible(axis, min(above) / 1.5, max(above) * 1.5)
-    low, high = min([0.0, *values]), max([0.0, *values])
-    if high - low < LEAST:
-        high = low + 1.0
-    beyond = 0.05 * (high - low)
-    most = 1.0 if axis.percent and high <= 1 else high + beyond
-    return _possible(axis, low - (beyond if low < 0 else 0.0), min(most, high + (beyond if high > 0 else 0.0)))
-
-
-def colour_limits(axis: Axis, values: Sequence[float]) -> tuple[float, float]:
-    """Return the ends of a heat map's colours: the lowest value and the highest."""
-    held = (above_zero(values) if is_logarithmic(axis, values) else values) or [0.0]
-    return min(held), max(held) if max(held) > min(held) else min(held) + 1
-
-
-def place_limits(axis: Axis, places: Sequence[float]) -> tuple[float, float]:
-    """Return the ends of an axis of places: the first and the last place with a margin, half a step if it counts."""
-    places = places or [0.0, 1.0]
-    if is_logarithmic(axis, places):
-        above = above_zero(places)
-        return _possible(axis, min(above) / 1.1, max(above) * 1.1)
-    low, high = min(places), max(places)
+def limits(axis: Axis, held: Sequence[float], *, values: bool = True) -> tuple[float, float]:
+    """Return the ends of an axis: slightly beyond what it holds, within what is possible; one of values contains 0."""
+    if is_logarithmic(axis, held):
+        above = above_zero(held)
+        low, high = min(above) / 1.5, max(above) * 1.5
+        return low if axis.low is None else max(low, axis.low), high if axis.high is None else min(high, axis.high)
+    held = [0.0, *held] if values else held or [0.0, 1.0]
+    low, high = min(held), max(held)
+    beyond = 0.5 if axis.whole and not values else 0.05 * (high - low)
     if high - low <= max(LEAST, 1e-9 * max(abs(low), abs(high))):
-        return low - max(0.5, 1e-6 * abs(low)), high + max(0.5, 1e-6 * abs(low))
-    beyond = 0.5 if axis.whole else 0.04 * (high - low)
-    return _possible(axis, low - beyond, high + beyond)
-
-
-def _possible(axis: Axis, low: float, high: float) -> tuple[float, float]:
-    low = low if axis.low is None or (low > axis.low and axis.scale == "log") else axis.low
-    high = high if axis.high is None else min(high, axis.high)
+        beyond = max(0.5, 1e-6 * abs(low))
+    most = 1.0 if values and axis.percent and high <= 1 else math.inf
+    low, high = low - beyond * (low < 0 or not values), min(most, high + beyond * (high > 0 or not values))
+    low, high = low if axis.low is None else axis.low, high if axis.high is None else min(high, axis.high)
     return (low, high) if high > low else (low, low + 1.0)
 
 
@@ -517,10 +481,9 @@ class Looks(NamedTuple):
 def looks_of(charts: Iterable[Chart]) -> Looks:
     """Choose colours and numbers of all series of charts that are seen together: one name, one look."""
     charts = list(charts)
-    colours = dict[str, Colour]()
-    for layers in _layer_groups(charts):
-        for i, key in enumerate(layers):
-            colours[key] = SHADES[round(i * (_SHADES - 1) / max(1, len(layers) - 1))]
+    by_chart = sorted(([key for _, key, shade in _series(chart) if shade] for chart in charts), key=len, reverse=True)
+    layers = list(dict.fromkeys(key for keys in by_chart for key in keys))  # first the chart that has the most
+    colours = {key: SHADES[round(i * (_SHADES - 1) / max(1, len(layers) - 1))] for i, key in enumerate(layers)}
     keys = dict.fromkeys(key for chart in charts for _, key, _ in _series(chart))
     colours |= {key: METHODS[key] for key in keys if key in METHODS}
     free = [colour for colour in OTHERS if colour not in colours.values()] or OTHERS
@@ -545,23 +508,3 @@ def _series(chart: Chart) -> Iterator[tuple[str, str, bool]]:
             yield from ((entry.name, (entry.colour or "entry").lower(), False) for entry in chart.entries)
         case Histogram():
             yield from ((name, name.lower(), True) for name in chart.counts)
-
-
-def _layer_groups(charts: Sequence[Chart]) -> list[list[str]]:
-    """Return groups of keys that take shades; charts that share a key share a group, which keeps each chart's order."""
-    groups = list[list[str]]()
-    for chart in charts:
-        keys = [key for _, key, in_order in _series(chart) if in_order]
-        mine = [group for group in groups if set(group) & set(keys)]
-        groups = [group for group in groups if group not in mine] + [reduce(_merged, [*mine, keys])]
-    return groups
-
-
-def _merged(first: list[str], second: list[str]) -> list[str]:
-    """Insert the names of the second list after those that stand before them there."""
-    names, at = list(first), 0
-    for name in second:
-        if name not in names:
-            names.insert(at, name)
-        at = names.index(name) + 1
-    return names

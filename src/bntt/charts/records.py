@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Literal
 
 Number = float | None
@@ -185,13 +187,29 @@ def map_over_steps(title: str, rows: Mapping[str, Sequence[Number]], value: Axis
     return HeatMap(title, STEPS, list(rows), steps, list(rows.values()), value, note)
 
 
-def is_empty(chart: Lines | Forest | HeatMap) -> bool:
-    """Return True if a chart has no value at all."""
+MEASURES: dict[type, str] = {Lines: "y", Bars: "y", Forest: "x", HeatMap: "value", Histogram: "y"}
+"""The axis of values of each kind of chart."""
+
+
+def finite(values: Iterable[Number]) -> list[float]:
+    """Return the values that can be drawn."""
+    return [float(value) for value in values if value is not None and math.isfinite(value)]
+
+
+def values_of(chart: Chart) -> list[float]:
+    """Return what a chart shows along its axis of values; nothing of one that shows nothing, and of an image."""
+    values: Iterable[Number] = ()
     match chart:
         case Lines():
-            rows = [line.y for line in chart.lines]
+            values = [v for line in chart.lines for v in (*line.y, *line.low, *line.high)]
+        case Bars(stacked=True):
+            values = [sum(finite(column)) for column in zip(*(bar.values for bar in chart.bars), strict=True)]
+        case Bars():
+            values = [v for bar in chart.bars for v in (*bar.values, *bar.low, *bar.high, *chain(*bar.points))]
         case Forest():
-            rows = [[entry.value for entry in chart.entries]]
+            values = [v for entry in chart.entries for v in (entry.value, entry.low, entry.high, *entry.points)]
         case HeatMap():
-            rows = [*chart.values]
-    return all(value is None for row in rows for value in row)
+            values = chain(*chart.values)
+        case Histogram():
+            values = chain(*chart.counts.values())
+    return finite(values)

@@ -14,7 +14,7 @@ import torch
 
 from bntt.analysis.attack import AttackResult
 from bntt.analysis.drift import LayerDrift, LayerInputs, inputs_chart
-from bntt.charts.files import finite, save_figure
+from bntt.charts.files import save_figure
 from bntt.charts.records import (
     STEPS,
     Axis,
@@ -29,6 +29,7 @@ from bntt.charts.records import (
     Line,
     Lines,
     Number,
+    finite,
     over_steps,
 )
 from bntt.models.spiking import surrogate_of

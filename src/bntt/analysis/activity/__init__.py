@@ -22,9 +22,9 @@ from bntt.charts.records import (
     Forest,
     HeatMap,
     Lines,
-    is_empty,
     map_over_steps,
     over_steps,
+    values_of,
 )
 from bntt.charts.section import Cell, Section, Table, count, plural
 
@@ -235,7 +235,7 @@ class ActivityResult(Result):
             Forest("Spikes of each layer", SPIKES, entries, note=self.sample),
             HeatMap("Spikes by class", Axis("class"), list(by_class), classes, values, OF_CLASS),
         )
-        return tuple(chart for chart in charts if not is_empty(chart))
+        return tuple(chart for chart in charts if values_of(chart))
 
     def gamma_charts(self) -> tuple[Chart, ...]:
         """Draw γ, its divisor σ̄ and their changes by layer and step; nothing if no layer has a γ for each step."""

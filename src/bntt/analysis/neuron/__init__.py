@@ -10,7 +10,7 @@ from annotated_types import Ge
 
 from bntt.analysis.measurement import ArgumentError, Measurement, Opened, Progress, Split, origin
 from bntt.analysis.result import Number, Record, Result, Shown
-from bntt.charts.records import STEPS, Axis, Level, Line, Lines, is_empty, over_steps
+from bntt.charts.records import STEPS, Axis, Level, Line, Lines, over_steps, values_of
 from bntt.charts.section import Section
 
 GRADIENT = Axis("surrogate gradient do/du", low=0)
@@ -93,7 +93,7 @@ class NeuronResult(Result):
             Lines("Surrogate gradient over time", STEPS, GRADIENT, over_time, note=neuron),
             Lines("Surrogate gradient by potential", potential, GRADIENT, curve, note=neuron),
         )
-        return Section("One neuron over time", (words,), charts=tuple(chart for chart in charts if not is_empty(chart)))
+        return Section("One neuron over time", (words,), charts=tuple(chart for chart in charts if values_of(chart)))
 
 
 def measure_neuron(opened: Opened, arguments: NeuronArguments, progress: Progress) -> NeuronResult:

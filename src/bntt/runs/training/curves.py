@@ -8,8 +8,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from bntt.charts.files import finite, save_figure
-from bntt.charts.records import Axis, Figure, Level, Line, Lines, is_empty
+from bntt.charts.files import save_figure
+from bntt.charts.records import Axis, Figure, Level, Line, Lines, finite, values_of
 
 EPOCHS = Axis("epoch", whole=True)
 """Epoch axis, counted from 1."""
@@ -44,7 +44,7 @@ def training_curves(rows: Rows) -> list[Lines]:
         ),
         Lines("γ of each layer", EPOCHS, Axis("mean |γ|", low=0), layer_lines(rows, "gamma")),
     ]
-    return [chart for chart in charts if not is_empty(chart)]
+    return [chart for chart in charts if values_of(chart)]
 
 
 def save_curves(rows: Rows, title: str, folder: Path) -> None:
