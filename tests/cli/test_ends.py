@@ -35,7 +35,7 @@ def work():
                 print("training", flush=True)
                 time.sleep(60)
 
-main.VERBS["work"] = work
+main.GROUPS["train"]["work"] = work
 sys.argv = ["bntt", "work"]
 main.entry()
 """

@@ -94,7 +94,7 @@ def test_errors_end_in_one_line_and_their_code(monkeypatch, capsys):
         """Fails."""
         raise raised[-1]
 
-    monkeypatch.setitem(cli.VERBS, "fail", fail)
+    monkeypatch.setitem(cli.GROUPS["train"], "fail", fail)
     for error, code in ERRORS:
         raised.append(error)
         assert cli.main(["fail"]) == code, error
@@ -110,7 +110,7 @@ def test_what_was_added_to_an_error_is_told_with_it(monkeypatch, capsys):
         error.add_note("take a smaller batch")
         raise error
 
-    monkeypatch.setitem(cli.VERBS, "fail", fail)
+    monkeypatch.setitem(cli.GROUPS["train"], "fail", fail)
     assert cli.main(["fail"]) == 5
     assert capsys.readouterr().err == "bntt: MemoryError; take a smaller batch\n"
 
@@ -121,7 +121,7 @@ def test_a_stop_keeps_its_code_where_the_rest_cannot_be_written(monkeypatch, cap
         print("never read")
         raise KeyboardInterrupt
 
-    monkeypatch.setitem(cli.VERBS, "stop", stop)
+    monkeypatch.setitem(cli.GROUPS["train"], "stop", stop)
     with open("/dev/full", "w") as full:
         monkeypatch.setattr(sys, "stdout", full)
         assert cli.main(["stop"]) == 130
@@ -144,8 +144,8 @@ def test_debug_and_our_own_faults_keep_their_traceback(monkeypatch):
         """Is at fault."""
         raise KeyError("x")
 
-    monkeypatch.setitem(cli.VERBS, "fail", fail)
-    monkeypatch.setitem(cli.VERBS, "fault", fault)
+    monkeypatch.setitem(cli.GROUPS["train"], "fail", fail)
+    monkeypatch.setitem(cli.GROUPS["train"], "fault", fault)
     with pytest.raises(RecipeError):
         cli.main(["--debug", "fail"])
     with pytest.raises(KeyError):
@@ -219,19 +219,6 @@ def test_the_list_of_verbs_fits_the_terminal(width, monkeypatch, capsys):
     lines = [line for verb in verbs for line in verb.splitlines()]
     assert max(map(len, lines)) <= width
     assert all(line.startswith(" " * 15) for verb in verbs for line in verb.splitlines()[1:] if line.startswith("   "))
-
-
-@pytest.mark.parametrize(
-    ("words", "advice"),
-    [
-        (["--epochs", "3"], "train has no --epochs, it is a key of the recipe: -s train.epochs=3"),
-        (["--batch-size=64"], "-s train.batch_size=64"),
-        (["--network.norm", "bn"], "-s network.norm=bn"),
-    ],
-)
-def test_a_key_of_the_recipe_as_an_option_says_how_it_is_set(words, advice, capsys):
-    assert cli.main(["train", "demo", *words]) == 2
-    assert advice in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("verb", ["train", "evaluate", "exit", "study"])

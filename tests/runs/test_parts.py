@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import shlex
 import sys
 import warnings
 from unittest.mock import patch
@@ -231,13 +230,11 @@ def test_the_command_line_loads_before_the_verb(given, capsys):
     path = given("own_a")
     assert cli.main(["--with", str(path), f"--with={given('own_b')}", "list", "norms"]) == 0
     assert capsys.readouterr().out.split()[-2:] == ["own_a", "own_b"]
-    assert cli.main(["--with"]) == 2
+    with pytest.raises(SystemExit, match="2"):
+        cli.main(["--with"])
     assert cli.main(["--with", "nowhere.py", "list", "norms"]) == 2
     assert "--with nowhere.py: there is no such file" in capsys.readouterr().err
-    for late in (["--with", "my parts.py"], ["--with=my parts.py"]):
-        assert cli.main(["train", "x", *late, "--name", "y"]) == 2
-        moved = shlex.join([*late, "train", "x", "--name", "y"])
-        assert f"--with goes before the verb: bntt {moved}" in capsys.readouterr().err
+    assert cli.main(["list", "norms", "--with=nowhere.py"]) == 2, "or after it"
 
 
 @pytest.mark.slow

@@ -6,7 +6,6 @@ import csv
 import io
 import json
 import sys
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -29,12 +28,11 @@ class _Screen(Console):
 
     def print(self, *objects: Any, **options: Any) -> None:
         try:
-            with streams.writing():
-                super().print(*objects, **options)
-        except streams.OutputError:
-            if not self.stderr:
-                raise
-            self.on_broken_pipe()  # standard output has the numbers, and needs no messages
+            super().print(*objects, **options)
+        except OSError as error:
+            self.on_broken_pipe()
+            if not self.stderr:  # standard output has the numbers, and needs no messages
+                raise streams.OutputError(error) from None
 
     def on_broken_pipe(self) -> None:
         del self._buffer[:]  # otherwise it would go to the other stream, before the numbers
@@ -43,9 +41,7 @@ class _Screen(Console):
 
 console = _Screen(highlight=False, markup=False, emoji=False)
 MOST_STEPS = 100
-"""Most steps for which a table shows every step."""
-QUIET = 60.0
-"""Seconds between two lines of progress where there is no bar."""
+"""Most steps that a table shows."""
 
 
 @contextmanager
@@ -78,58 +74,26 @@ def line(text: str) -> None:
 
 @contextmanager
 def progress(what: str) -> Iterator[Callable[[int, int], None]]:
-    """Show progress: a bar on a terminal, a line a minute elsewhere. Yields a function of ``(done, total)``."""
+    """Show a bar on a terminal, and nothing elsewhere. Yields a function of ``(done, total)``."""
     with _bar() as bar:
         task = bar.add_task(what, total=None, visible=False)
-        lines = _ProgressLines()
-
-        def report(done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total, visible=True)
-            lines.say(f"{what}: {done:,} of {total:,}", lines.left(done / max(1, total)))
-
-        yield report
-
-
-class _ProgressLines:
-    """Reporter of progress and time left, once a minute where there is no bar; ``share`` was done before."""
-
-    def __init__(self, share: float = 0.0) -> None:
-        self.began = self.spoke = time.monotonic()
-        self.first = share
-
-    def left(self, share: float) -> float | None:
-        """Return the seconds left after this share, by the pace so far; None before anything is done."""
-        done = share - self.first
-        return (time.monotonic() - self.began) / done * (1 - share) if done > 0 else None
-
-    def say(self, what: str, left: float | None) -> None:
-        """Print the line if the last one is more than a minute old."""
-        now = time.monotonic()
-        if left is not None and not shows_bars() and now - self.spoke > QUIET:
-            line(f"{what}, {duration(left)} left")
-            self.spoke = now
+        yield lambda done, total: bar.update(task, completed=done, total=total, visible=True)
 
 
 def training(records: Iterable[TrainingRecord], shares: Sequence[float], images: int) -> None:
-    """Show a run as it trains: a line for each epoch, with a bar on a terminal, and a line a minute elsewhere."""
-    lines, epochs, pace = None, len(shares), Pace(shares)
+    """Show a run as it trains: a line for each epoch, with a bar on a terminal."""
+    epochs, pace = len(shares), Pace(shares)
     with _bar() as bar:
         task = bar.add_task("training", total=epochs * images)
         for record in records:
             if isinstance(record, Notice):
                 line(record.text)
-                continue
-            if isinstance(record, EpochResult):
+            elif isinstance(record, EpochResult):
                 pace.record(record.epoch, record.seconds)
                 line(_epoch_line(record, epochs, pace.left(record.epoch)))
-                lines = None
-                continue
-            at, seen, what = record.epoch, record.seen / images, f"epoch {record.epoch + 1}/{epochs}"
-            share = (sum(shares[:at]) + shares[at] * seen) / sum(shares)
-            lines = lines or _ProgressLines(share)
-            left = pace.left(at, 1 - seen) if pace.took else lines.left(share)
-            bar.update(task, completed=at * images + record.seen, description=what, left=left)
-            lines.say(f"{what}, loss {record.loss:.3f}: {record.seen:,} of {images:,} images", left)
+            else:
+                what = f"epoch {record.epoch + 1}/{epochs}"
+                bar.update(task, completed=record.epoch * images + record.seen, description=what)
 
 
 def as_json(values: Mapping[str, object]) -> None:
@@ -150,9 +114,10 @@ def as_csv(rows: Sequence[Mapping[str, object]]) -> None:
 
 
 def table(title: str, steps: int, rows: Mapping[str, Sequence[str]]) -> None:
-    """Print rows over time steps, from 1, in blocks that fit the screen; of many steps, a selection with the last."""
+    """Print rows over time steps, from 1, in blocks that fit the screen; of many, every few and the last."""
     console.print(title, style="bold", soft_wrap=True)
-    shown, widest = shown_steps(steps), max((len(cell) for cells in rows.values() for cell in cells), default=0)
+    shown = range(steps)[:: -1 - (steps - 1) // MOST_STEPS][::-1]  # from the last backwards
+    widest = max((len(cell) for cells in rows.values() for cell in cells), default=0)
     per_line = max(1, (console.width - max([12, *(len(name) + 2 for name in rows)])) // max(8, widest + 2))
     for first in range(0, len(shown), per_line):
         stretch = shown[first : first + per_line]
@@ -163,18 +128,6 @@ def table(title: str, steps: int, rows: Mapping[str, Sequence[str]]) -> None:
         for name, cells in rows.items():
             grid.add_row(name, *(cells[t] for t in stretch))
         _print(grid)
-
-
-def shown_steps(steps: int) -> Sequence[int]:
-    """Choose the steps, from 0, that a table shows.
-
-    >>> [t + 1 for t in shown_steps(250)]
-    [1, 2, 5, 10, 20, 50, 100, 200, 250]
-    """
-    if steps <= MOST_STEPS:
-        return range(steps)
-    counts = [first * 10**power for power in range(6) for first in (1, 2, 5)]
-    return [count - 1 for count in counts if count < steps] + [steps - 1]
 
 
 def columns(title: str, heads: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
@@ -225,17 +178,15 @@ def _value(value: Number, axis: Axis) -> str:
     """Format a value of a chart for a table.
 
     >>> _value(0.5455, Axis("accuracy", percent=True)), _value(0.0004, Axis("firing rate", percent=True))
-    ('54.5%', '0.04%')
+    ('54.5%', '0.0400%')
     >>> _value(1234.5, Axis("spikes")), _value(12.345, Axis("spikes")), _value(None, Axis("spikes"))
-    ('1,234', '12.35', '–')
+    ('1,234', '12.3', '–')
     """
     if value is None:
         return "–"
     if axis.percent:
-        return f"{value:.1%}" if abs(value) >= 0.0005 or not value else f"{100 * value:.1g}%"
-    if 0.1 <= abs(value) < 1000:
-        return f"{value:.2f}"  # so that the digits of a column align
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+        return f"{100 * value:#.3g}%".replace(".%", "%")
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:#.3g}".rstrip(".")
 
 
 @contextmanager
@@ -266,14 +217,6 @@ def _epoch_line(epoch: EpochResult, epochs: int, left: float) -> str:
     )
 
 
-class _TimeLeft(TimeRemainingColumn):
-    """Time left as a training states it, as later epochs may take longer; else by the pace of the last half minute."""
-
-    def render(self, task: Any) -> Text:
-        left = task.fields.get("left")
-        return super().render(task) if left is None else Text(duration(left), style="progress.remaining")
-
-
 def shows_bars() -> bool:
     """Return True if a bar can be redrawn in place: not in a file, nor on a dumb terminal such as an editor's."""
     return console.is_terminal and console.is_interactive
@@ -285,7 +228,7 @@ def _bar() -> Progress:
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
-        _TimeLeft(),
+        TimeRemainingColumn(),
         console=console,
         transient=True,
         disable=not shows_bars() or console.quiet,

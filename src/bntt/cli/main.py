@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import difflib
 import inspect
 import os
 import re
-import shlex
 import shutil
 import sys
 import textwrap
@@ -43,26 +43,22 @@ GONE = {
     "equivalence": "equivalence is no verb: the study section-3.3 has it; in Python, bntt.measure('equivalence', RUN)",
 }
 """What took the place of a verb that the version before had."""
-VERBS = {name: call for group in GROUPS.values() for name, call in group.items()}
-
-
-for _verb in (*VERBS.values(), *data.VERBS.values()):  # joins lines of a paragraph, since tyro would keep some breaks
+for _verb in (*(call for group in GROUPS.values() for call in group.values()), *data.VERBS.values()):
+    # joins the lines of a paragraph, since tyro would keep some breaks
     inspect.unwrap(_verb).__doc__ = re.sub(r"(?<=\S)\n(?: {8,})?(?=\S)", " ", inspect.cleandoc(_verb.__doc__ or ""))
-
-
-def verbs() -> dict[str, Callable[..., None]]:
-    """Return every verb: those that train, show or move files, and one for each measurement that has not gone."""
-    return VERBS | {name: verb(one) for name, one in MEASUREMENTS.items() if name not in VERBS | GONE}
 
 
 def grouped_verbs() -> dict[str, dict[str, Callable[..., None]]]:
     """Return every verb, as the help groups them."""
-    placed = {name for group in GROUPS.values() for name in group}
-    rest = {name: call for name, call in verbs().items() if name not in placed}
-    return {title: group | (rest if title == "measure" else {}) for title, group in GROUPS.items()}
+    measured = {name: verb(one) for name, one in MEASUREMENTS.items() if name not in GONE}
+    return GROUPS | {"measure": GROUPS["measure"] | measured}
 
 
-HELP = {"-h", "--help"}
+def verbs() -> dict[str, Callable[..., None]]:
+    """Return every verb: those that train, show or move files, and one for each measurement that has not gone."""
+    return {name: call for group in grouped_verbs().values() for name, call in group.items()}
+
+
 MACHINE = ("can't allocate memory", "CUDA error", "cuDNN error", "CUDA out of memory", "can't start new thread")
 """Parts of the messages of plain RuntimeErrors of PyTorch or Python that mean that the machine failed."""
 STOPS = (KeyboardInterrupt, signals.Terminated, Interrupted)
@@ -116,9 +112,18 @@ def main(argv: list[str] | None = None) -> int:
     if "GOMP_SPINCOUNT" not in os.environ:  # waiting threads leave their cores to other work
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     streams.prepare()
-    args = list(sys.argv[1:] if argv is None else argv)
-    with signals.installed(), errors_as_codes(debug="--debug" in args) as ended:
-        _run(take_parts([arg for arg in args if arg != "--debug"]))
+    before = argparse.ArgumentParser(
+        prog="bntt", usage="bntt [--with PARTS] VERB ...", add_help=False, allow_abbrev=False
+    )
+    before.add_argument("--with", dest="parts", action="append")
+    before.add_argument("--debug", action="store_true")
+    given, args = before.parse_known_args(argv)
+    with signals.installed(), errors_as_codes(debug=given.debug) as ended:
+        if given.parts:
+            from bntt.runs.parts import load_parts
+
+            load_parts(given.parts)
+        _run(args)
     return int(ended.code)
 
 
@@ -140,24 +145,15 @@ def errors_as_codes(*, debug: bool = False) -> Iterator[SimpleNamespace]:
         try:
             yield ended
         finally:
-            if not isinstance(sys.exception(), STOPS):
-                with streams.writing():
-                    sys.stdout.flush()  # here, where a failure can still be reported
+            stopped = isinstance(sys.exception(), STOPS)
+            with contextlib.suppress(OSError) if stopped else contextlib.nullcontext(), streams.writing():
+                sys.stdout.flush()  # here, where a failure can still be reported
     except STOPS as stop:
-        try:
-            sys.stdout.flush()
-        except OSError:
-            streams.discard(sys.stdout)
-        told = stop if isinstance(stop, signals.Terminated | Interrupted) else None
         if not streams.rank():  # only the first of several processes says it
-            streams.complain("interrupted" if told is None else str(told))
-        ended.code = 130 if told is None else signals.code_of(told.number)
-    except BrokenPipeError:
-        streams.discard(sys.stdout)  # the reader has ended: there is nothing more to say
-    except streams.OutputError as error:
+            streams.complain(str(stop) or "interrupted")
+        ended.code = signals.code_of(getattr(stop, "number", signals.CTRL_C))
+    except BrokenPipeError:  # the reader has ended: there is nothing more to say
         streams.discard(sys.stdout)
-        streams.complain(str(error))
-        ended.code = 5
     except Exception as error:
         code = exit_code(error)
         if debug or code is None:
@@ -168,64 +164,24 @@ def errors_as_codes(*, debug: bool = False) -> Iterator[SimpleNamespace]:
         ended.code = code
 
 
-def take_parts(args: list[str]) -> list[str]:
-    """Load the parts that ``--with`` names before the verb, and return the rest."""
-    sources: list[str] = []
-    while args[:1] == ["--with"] or (args[:1] and args[0].startswith("--with=")):
-        _, equals, source = args[0].partition("=")
-        if not equals:
-            source, args = (args[1] if len(args) > 1 else ""), args[1:]
-        sources.append(source)
-        args = args[1:]
-    if sources:
-        from bntt.runs.parts import load_parts
-
-        load_parts(sources)
-    return args
-
-
 def _run(args: list[str]) -> None:
-    if args in (["-h"], ["--help"]):
-        with streams.writing():
-            print(_overview())
-        return
+    verb, asks_help = next(iter(args), ""), not {"-h", "--help"}.isdisjoint(args)
+    if verb and not verb.startswith("-") and verb not in (known := verbs()):
+        near = difflib.get_close_matches(verb, known, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(known)}"
+        raise streams.UsageError(GONE.get(verb) or f"unknown verb {verb!r}; {hint}")
+    if streams.rank() is not None and verb != "train" and not asks_help:
+        raise streams.UsageError(f"{verb} runs in one process: only train runs in several; leave out torchrun")
     if args == ["--version"]:
         print(f"bntt {__version__}")
         return
-    if wrong := _misused(args):
-        raise streams.UsageError(wrong)
-    with streams.writing() if HELP & set(args) else contextlib.nullcontext():  # nothing but help is printed then
-        if args[:1] == ["data"]:
+    with streams.writing() if asks_help else contextlib.nullcontext():  # nothing but help is printed then
+        if verb in ("-h", "--help"):
+            print(_overview())
+        elif verb == "data":
             tyro.extras.subcommand_cli_from_dict(data.VERBS, prog="bntt data", args=args[1:], registry=data.NAMES)
         else:
             tyro.extras.subcommand_cli_from_dict(verbs(), prog="bntt", description=DESCRIPTION, args=args)
-
-
-def _misused(args: list[str]) -> str:
-    """Return what is wrong with a command line that tyro would not explain well; "" if nothing is."""
-    verb = next(iter(args), "-")
-    if late := next((at for at, arg in enumerate(args) if arg.partition("=")[0] == "--with"), 0):
-        ends = late + (1 if "=" in args[late] else 2)
-        return f"--with goes before the verb: bntt {shlex.join([*args[late:ends], *args[:late], *args[ends:]])}"
-    if not verb.startswith("-") and verb not in (known := verbs()):
-        near = difflib.get_close_matches(verb, known, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(known)}"
-        return GONE.get(verb) or f"unknown verb {verb!r}; {hint}"
-    if streams.rank() is not None and verb != "train" and not HELP & set(args):
-        return f"{' '.join(args[:1])} runs in one process: only train runs in several; leave out torchrun"
-    if verb != "train":
-        return ""
-    from bntt.runs.recipe.file import keys_of
-
-    options = {*inspect.signature(train).parameters, "set", "help"}
-    for place, arg in enumerate(args):
-        name, equals, value = arg.removeprefix("--").replace("-", "_").partition("=")
-        if arg.startswith("--") and name not in options and not name.startswith("no_"):
-            given = value if equals else next(iter(args[place + 1 :]), "VALUE")
-            for key in keys_of():
-                if name in (key, key.rpartition(".")[2]):
-                    return f"train has no --{name}, it is a key of the recipe: -s {key}={given}"
-    return ""
 
 
 def _overview() -> str:

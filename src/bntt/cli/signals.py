@@ -11,7 +11,6 @@ SIGUSR1                        a line on standard error                     a re
 
 The first signal that asks for a stop decides the exit code; Ctrl-C twice ends at once, whatever other signals came.
 Signals ignored by the parent stay ignored, such as SIGHUP under ``nohup`` and SIGINT of a shell's background job.
-Python runs handlers between two of its own instructions: a layer that is being computed is finished first.
 """
 
 from __future__ import annotations
@@ -23,16 +22,16 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from types import FrameType
+from types import FrameType, SimpleNamespace
 from typing import Any, NoReturn
 
 from bntt.cli import streams
 from bntt.runs.training.requests import Requests
 
 Handler = Callable[[int, FrameType | None], Any]
+CTRL_C = signal.SIGINT
 PATIENCE = 3.0
-"""Seconds that the process has to end: meanwhile SIGTERM and SIGHUP change nothing; then the exception comes again."""
+"""Seconds that the process has to end: meanwhile SIGTERM and SIGHUP change nothing."""
 
 
 class Terminated(SystemExit):
@@ -46,23 +45,11 @@ class Terminated(SystemExit):
 
 def code_of(number: int) -> int:
     """Return the exit code for a signal: 130 for Ctrl-C, 143 for the others that end a process."""
-    return 130 if number == signal.SIGINT else 143
+    return 130 if number == CTRL_C else 143
 
 
-@dataclass
-class _Process:
-    """State of the handlers."""
-
-    deferred: Requests | None = None
-    interrupted: bool = False
-    """True if Ctrl-C has come within :func:`deferred`."""
-    ended: float = -math.inf
-    """Time at which the process began to end, by the monotonic clock."""
-    by: int = 0
-    """Signal by which the process began to end; 0: none."""
-
-
-_process = _Process()
+_process: Any = SimpleNamespace(deferred=None, interrupted=False, ended=-math.inf)
+"""The requests of :func:`deferred`, whether Ctrl-C has come within it, and when the process began to end."""
 
 
 @contextmanager
@@ -72,8 +59,6 @@ def installed() -> Iterator[None]:
     try:
         yield
     finally:
-        if _process.by and hasattr(signal, "setitimer"):
-            signal.setitimer(signal.ITIMER_REAL, 0)
         for number, handler in previous.items():
             signal.signal(number, handler)
 
@@ -83,7 +68,7 @@ def install() -> dict[int, Handler | int]:
     previous: dict[int, Handler | int] = {}
     if threading.current_thread() is not threading.main_thread():
         return previous
-    _process.ended, _process.by = -math.inf, 0
+    _process.ended = -math.inf
     for number, handler in _handlers():
         before = signal.getsignal(number)
         if before is not None and before != signal.SIG_IGN:  # None: C code has installed one
@@ -118,21 +103,13 @@ def deferred() -> Iterator[Requests]:
 
 
 def _raise_stop(number: int) -> NoReturn:
-    """Raise the exception, and again after a while: C code may drop it, as torch does while it imports NumPy."""
-    _process.ended, _process.by = time.monotonic(), number
-    if hasattr(signal, "setitimer"):  # not on Windows
-        signal.setitimer(signal.ITIMER_REAL, PATIENCE)
-    raise KeyboardInterrupt if number == signal.SIGINT else Terminated(number)
-
-
-def _raise_again(number: int, frame: FrameType | None) -> None:
-    if _process.deferred is not None:
-        _process.deferred.stop = _process.deferred.stop or _process.by
-    elif _process.by:
-        _raise_stop(_process.by)
+    _process.ended = time.monotonic()
+    raise KeyboardInterrupt if number == CTRL_C else Terminated(number)
 
 
 def _on_terminate(number: int, frame: FrameType | None) -> None:
+    if number == getattr(signal, "SIGHUP", None):
+        streams.leave_closed_terminal()
     if _process.deferred is not None:
         _process.deferred.stop = _process.deferred.stop or number
     elif time.monotonic() - _process.ended > PATIENCE:
@@ -157,14 +134,13 @@ def _on_save_request(number: int, frame: FrameType | None) -> None:
 
 def _say(text: str) -> None:
     """Write without print, which the handler may have interrupted. Only the first of several processes writes."""
-    if streams.rank():
-        return
-    with suppress(OSError):
-        os.write(2, f"bntt: {text}\n".encode())
+    if not streams.rank():
+        with suppress(OSError):
+            os.write(2, f"bntt: {text}\n".encode())
 
 
 def _handlers() -> list[tuple[int, Handler]]:
     """List the signals of this platform: Windows has SIGBREAK, sent when a console is closed, and no SIGHUP."""
     ending = dict.fromkeys(("SIGTERM", "SIGHUP", "SIGBREAK"), _on_terminate)
-    wanted = {**ending, "SIGINT": _on_interrupt, "SIGALRM": _raise_again, "SIGUSR1": _on_save_request}
+    wanted = {**ending, "SIGINT": _on_interrupt, "SIGUSR1": _on_save_request}
     return [(getattr(signal, name), handler) for name, handler in wanted.items() if hasattr(signal, name)]

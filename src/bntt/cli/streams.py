@@ -2,41 +2,23 @@
 
 from __future__ import annotations
 
-import errno
 import io
 import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, TextIO
+from typing import TextIO
 
 
 class OutputError(OSError):
     """Failure to write to standard output."""
 
+    def __init__(self, error: OSError) -> None:
+        super().__init__(f"standard output cannot be written: {error.strerror or error}")
+
 
 class UsageError(ValueError):
     """Command line that asks for what cannot be done."""
-
-
-def refuse(*cases: tuple[object, str], error: type[Exception] = UsageError) -> None:
-    """Raise the error of the first case that applies."""
-    for applies, why in cases:
-        if applies:
-            raise error(why)
-
-
-class _Terminal(io.FileIO):
-    """Terminal that may disappear, as when its window is closed; later output is then discarded."""
-
-    def write(self, data: Any, /) -> int:
-        try:
-            return super().write(data)
-        except OSError as error:
-            if error.errno not in (errno.EIO, errno.ENXIO):
-                raise
-        discard(self)
-        return super().write(data)
 
 
 def prepare() -> None:
@@ -47,20 +29,10 @@ def prepare() -> None:
         except OSError:
             os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free: this one
     for name in ("stdout", "stderr"):
-        stream = getattr(sys, name) or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 -- while the process lives
-        setattr(sys, name, _outliving_its_terminal(stream) if isinstance(stream, io.TextIOWrapper) else stream)
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 -- while the process lives
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace", write_through=False)  # written when flushed, not by each print
-
-
-def _outliving_its_terminal(stream: io.TextIOWrapper) -> io.TextIOWrapper:
-    """Wrap a terminal; return other streams as they are. A Windows console, another class, ends with its programs."""
-    raw = getattr(stream.buffer, "raw", stream.buffer)
-    if type(raw) is not io.FileIO or not raw.isatty():
-        return stream
-    stream.flush()
-    terminal = io.BufferedWriter(_Terminal(raw.fileno(), "w", closefd=False))
-    return io.TextIOWrapper(terminal, stream.encoding, stream.errors, line_buffering=True)
 
 
 @contextmanager
@@ -68,15 +40,25 @@ def writing() -> Iterator[None]:
     """Convert a failure to print to :class:`OutputError`; a broken pipe (the reader ended) is left to the caller."""
     try:
         yield
-    except BrokenPipeError:
-        raise
     except OSError as error:
-        raise OutputError(f"standard output cannot be written: {error.strerror or error}") from None
+        discard(sys.stdout)
+        if isinstance(error, BrokenPipeError):
+            raise
+        raise OutputError(error) from None
 
 
-def discard(stream: TextIO | io.FileIO) -> None:
+def discard(stream: TextIO) -> None:
     """Discard everything that is still to be written to a stream."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def leave_closed_terminal() -> None:
+    """Discard what is still to be printed if the window of the terminal has been closed."""
+    for descriptor in (1, 2):
+        try:
+            os.write(descriptor, b"")
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
 
 
 def rank() -> int | None:

@@ -112,8 +112,8 @@ class Pace:
     >>> pace.left(0)
     1000.0
     >>> pace.record(1, 270.0)
-    >>> pace.left(1), pace.left(2, 0.5)
-    (620.0, 465.0)
+    >>> pace.left(1)
+    620.0
     """
 
     def __init__(self, shares: Sequence[float]) -> None:
@@ -127,9 +127,9 @@ class Pace:
         self.took.setdefault(share, []).append(own)
         self.ended = seconds
 
-    def left(self, epoch: int, rest: float = 0.0) -> float:
-        """Return the seconds of the remaining share ``rest`` of an epoch, and of all epochs after it."""
-        return rest * self._epoch(self.shares[epoch]) + sum(map(self._epoch, self.shares[epoch + 1 :]))
+    def left(self, epoch: int) -> float:
+        """Return the seconds of all epochs after one."""
+        return sum(map(self._epoch, self.shares[epoch + 1 :]))
 
     def _epoch(self, share: float) -> float:
         known = {steps: mean(took) for steps, took in self.took.items()}
