@@ -27,11 +27,11 @@ def files(folder: Path) -> list[bytes]:
 
 def told(folder: Path) -> list[bytes]:
     network = resnet20(num_steps=2, width=1 / 16, in_channels=1, fire="before")
-    return [hdf5.packed(hdf5.opened(graph_of(folder, network)))]
+    return [hdf5.packed(graph_of(folder, network))]
 
 
 def read_here(path: Path) -> None:
-    described(unpacked(hdf5.packed(hdf5.opened(path.read_bytes()))))
+    described(unpacked(hdf5.packed(path.read_bytes())))
 
 
 def read_told(path: Path) -> None:

@@ -53,15 +53,6 @@ def bomb(held: h5py.File) -> None:
     held["node/nodes/conv1"].create_dataset("weight", (1 << 20, 1 << 12), "f8", compression="gzip", chunks=(1, 1 << 12))
 
 
-def chunk(held: h5py.File) -> None:
-    held["node/nodes/conv1"].pop("bias")
-    held["node/nodes/conv1"].create_dataset("bias", (16,), "f8", maxshape=(None,), chunks=(1 << 28,))
-
-
-def deep(held: h5py.File) -> None:
-    held["node/nodes/" + "/".join("abcdefghijkl")] = 1.0
-
-
 def records(held: h5py.File) -> None:
     held["node/nodes/conv1/more"] = np.zeros(2, [("a", "f4"), ("b", "i4")])
 
@@ -74,15 +65,6 @@ def typed(held: h5py.File) -> None:
     held["node/nodes/conv1/more"] = np.dtype("f4")
 
 
-def unknown(held: h5py.File) -> None:
-    held["node/nodes/conv1"].pop("type")
-    held["node/nodes/conv1/type"] = "Exec"
-
-
-def headless(held: h5py.File) -> None:
-    held.pop("node")
-
-
 @each_row(
     "change, said",
     [
@@ -92,13 +74,9 @@ def headless(held: h5py.File) -> None:
         (outside, "/node/nodes/conv1/bias has its numbers in other files"),
         (virtual, "/node/nodes/conv1/bias has its numbers in other files"),
         (bomb, r"/node/nodes/conv1/weight would have 34,359,738,368 bytes, of at most 2,\d+,\d+,\d+"),
-        (chunk, r"/node/nodes/conv1/bias would have 2,147,483,648 bytes, of at most 2,\d+,\d+,\d+"),
-        (deep, "groups deep"),
         (records, "/node/nodes/conv1/more holds .*: neither numbers nor text"),
-        (nameless, "/node/nodes/conv1/more is empty"),
+        (nameless, "/node/nodes/conv1/more holds .* None: neither numbers nor text"),
         (typed, "/node/nodes/conv1/more is Datatype, neither a group nor numbers"),
-        (unknown, "nir finds no graph in it"),
-        (headless, "nir finds no graph in it"),
     ],
 )
 def test_what_no_graph_has_is_refused_before_it_is_followed(change, said, whole, tmp_path):
@@ -107,7 +85,7 @@ def test_what_no_graph_has_is_refused_before_it_is_followed(change, said, whole,
     with h5py.File(path, "r+") as held:
         change(held)
     with pytest.raises(hdf5.Refused, match=said):
-        hdf5.opened(path.read_bytes())
+        hdf5.packed(path.read_bytes())
 
 
 def test_a_damaged_file_is_refused_by_a_process_of_its_own(whole, tmp_path):
