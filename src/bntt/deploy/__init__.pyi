@@ -3,11 +3,11 @@
 from bntt.deploy.constant_in_time import Constant as Constant
 from bntt.deploy.constant_in_time import choose_constant as choose_constant
 from bntt.deploy.constant_in_time import make_constant as make_constant
+from bntt.deploy.description import BundleError as BundleError
+from bntt.deploy.description import DeployError as DeployError
 from bntt.deploy.description import Description as Description
 from bntt.deploy.description import Encoder as Encoder
 from bntt.deploy.description import Pictures as Pictures
-from bntt.deploy.errors import BundleError as BundleError
-from bntt.deploy.errors import DeployError as DeployError
 from bntt.deploy.from_torch import describe as describe
 from bntt.deploy.nir.reading import from_nir as from_nir
 from bntt.deploy.runtime.runtime import Runtime as Runtime

@@ -10,8 +10,7 @@ import numpy as np
 import safetensors.numpy
 from safetensors import SafetensorError
 
-from bntt.deploy.description import Array, Description, to_tree, typed
-from bntt.deploy.errors import BundleError, DeployError, require
+from bntt.deploy.description import Array, BundleError, DeployError, Description, require, to_tree, typed
 from bntt.io.files import Seal, parse_json, write_whole
 
 SEAL = Seal("bundle", "bundle 1", BundleError)

@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from bntt.deploy.description import Description, Layer
-from bntt.deploy.errors import require
+from bntt.deploy.description import Description, Layer, require
 from bntt.deploy.runtime.runtime import EVALUATION, Runtime
 from bntt.nn.network.labelled_batch import EpochLoader
 

@@ -20,8 +20,6 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 
 import numpy as np
 
-from bntt.deploy.errors import DeployError, require
-
 Array = np.ndarray[Any, np.dtype[Any]]
 """NumPy's own class, because reading a bundle compares types with it: from NumPy 2.5 on ``NDArray`` is not a class."""
 Shape = tuple[int, int, int]
@@ -34,6 +32,29 @@ Steps = Annotated[int, range(1, (1 << 20) + 1)]
 Positive = Annotated[int, range(1, LARGEST)]
 Natural = Annotated[int, range(LARGEST)]
 Place = Annotated[int, range(-1, LARGEST)]
+
+
+class DeployError(ValueError):
+    """A network that a target cannot represent, or a description that is not a valid network."""
+
+
+class BundleError(RuntimeError):
+    """A bundle that cannot be read: missing, damaged, or of another format."""
+
+
+def require(fits: Any, why: str) -> None:
+    """Raise a DeployError unless it fits."""
+    if not fits:
+        raise DeployError(why)
+
+
+@contextmanager
+def named(name: str) -> Iterator[None]:
+    """Name the node in an error."""
+    try:
+        yield
+    except DeployError as error:
+        raise DeployError(f"{name!r}: {error}") from None
 
 
 @dataclass(frozen=True)
@@ -136,11 +157,6 @@ class Layer:
     driven: tuple[Natural, Natural] = (0, 0)
     """The first step whose γ has a path to the readout, and one more than the last."""
 
-    @property
-    def inputs(self) -> tuple[int, ...]:
-        """The nodes that it reads."""
-        return (self.reads,)
-
     def shapes(self, image: Shape) -> tuple[Shape, Shape, int]:
         """Return the shape of its neurons, that of its output, and the number of values that it computes."""
         for pool in self.before:
@@ -158,22 +174,27 @@ class Layer:
 
     def check(self, steps: int, channels: int) -> None:
         """Refuse tables that do not fit its neurons, and numbers that are not finite."""
-        check_table("scale", self.scale, (steps, channels))
-        check_table("shift", self.shift, (steps, channels))
-        check_table("mean |γ|", self.gamma, (steps,))
+        weights, neurons = self.weights, self.neurons
+        require(weights or neurons, "it has neither weights nor neurons")
         fits = self.driven[0] <= self.driven[1] <= steps
         require(fits, f"the steps {self.driven} are driven, of {steps}")
-        if self.weights is not None:
-            check_table("weights", self.weights.values, self.weights.values.shape)
-            check_table("bias", self.weights.bias, self.weights.values.shape[:1])
-        if self.neurons is None:
-            require(self.weights, "it has neither weights nor neurons")
-            return
-        shapes = [(rows, columns) for rows in {1, steps} for columns in {1, channels}]
-        for what in ("leak", "threshold", "amount"):
-            check_table(what, getattr(self.neurons, what), *shapes)
-        check_table("turned", self.neurons.turned, *shapes, kind="b")
-        require((self.neurons.tables()["threshold"] > 0).all(), "its neurons would fire at rest: a threshold is above 0, or below 0 where it is turned")
+        tables = [(what, getattr(self, what), [(steps, channels)]) for what in ("scale", "shift")]
+        tables.append(("gamma", self.gamma, [(steps,)]))
+        if weights is not None:
+            sizes = weights.values.shape
+            tables += [("weights", weights.values, [sizes]), ("bias", weights.bias, [sizes[:1]])]
+        if neurons is not None:
+            shapes = [(rows, columns) for rows in {1, steps} for columns in {1, channels}]
+            tables += [(what, getattr(neurons, what), shapes) for what in ("leak", "threshold", "amount", "turned")]
+        for what, table, shapes in tables:
+            if table is not None:
+                kind = "bool" if what == "turned" else "float"
+                came = f"its {what} is {table.dtype} {list(table.shape)}, expected {kind} "
+                fits = table.shape in shapes and table.dtype.kind == kind[0]
+                require(fits, came + " or ".join(str(list(shape)) for shape in shapes))
+                require(np.isfinite(table).all(), f"its {what} has numbers that are not finite")
+        sound = neurons is None or (neurons.tables()["threshold"] > 0).all()
+        require(sound, "its neurons would fire at rest: a threshold is above 0, or below 0 where it is turned")
 
 
 @dataclass(frozen=True)
@@ -182,11 +203,6 @@ class Sum:
 
     name: str
     reads: tuple[Place, Place]
-
-    @property
-    def inputs(self) -> tuple[int, ...]:
-        """The nodes that it reads."""
-        return self.reads
 
     def shapes(self, one: Shape, other: Shape) -> tuple[Shape, Shape, int]:
         """Return the shape of the sum twice, and the number of its values, as :meth:`Layer.shapes` does."""
@@ -197,19 +213,9 @@ class Sum:
 Node = Layer | Sum
 
 
-def check_table(what: str, table: Array | None, *shapes: tuple[int, ...], kind: str = "f") -> None:
-    """Refuse a table of another shape or kind of numbers, or with a number that is not finite; None passes.
-
-    >>> check_table("bias", np.ones(3), (4,))
-    Traceback (most recent call last):
-    bntt.deploy.errors.DeployError: its bias is float64 [3], expected [4]
-    """
-    if table is None:
-        return
-    wanted = " or ".join(str(list(one)) for one in shapes)
-    came = f"its {what} is {table.dtype} {list(table.shape)}, expected {'bool ' * (kind == 'b')}{wanted}"
-    require(table.shape in shapes and table.dtype.kind == kind, came)
-    require(np.isfinite(table).all(), f"its {what} has numbers that are not finite")
+def inputs(node: Node) -> tuple[int, ...]:
+    """Return the nodes that a node reads."""
+    return node.reads if isinstance(node, Sum) else (node.reads,)
 
 
 EncoderKind = Literal["poisson", "poisson-unsigned", "direct", "expected", "expected-unsigned", "frames", "sequence"]
@@ -350,11 +356,10 @@ class Description:
         found, values = list[tuple[Shape, Shape]](), math.prod(self.image)
         for place, node in enumerate(self.nodes):
             with named(node.name):
-                fits = all(-1 <= read < place for read in node.inputs)
-                reads = f"it reads nodes {list(node.inputs)}, and is node {place}"
-                require(fits, f"{reads}: it can read those before it")
-                images = [found[read][1] if read >= 0 else self.image for read in node.inputs]
-                neurons, out, more = node.shapes(*images)
+                reads = inputs(node)
+                fits = max(reads) < place
+                require(fits, f"it reads nodes {list(reads)}, and is node {place}: it can read those before it")
+                neurons, out, more = node.shapes(*(found[read][1] if read >= 0 else self.image for read in reads))
                 values += more
                 told = f"{list(neurons)}, its output {list(out)}, and all values up to it {values:,}"
                 fits = min(*neurons, *out) >= 1 and values <= MOST_VALUES
@@ -363,22 +368,8 @@ class Description:
         return tuple(found)
 
 
-@contextmanager
-def named(name: str) -> Iterator[None]:
-    """Name the node in an error."""
-    try:
-        yield
-    except DeployError as error:
-        raise DeployError(f"{name!r}: {error}") from None
-
-
 def to_tree(value: Any, arrays: dict[str, Array], place: str = "") -> Any:
-    """Return a record without fields at their defaults; arrays go into ``arrays``, and their names take their places.
-
-    >>> arrays = {}
-    >>> to_tree(Weights(np.ones((2, 3)), groups=2), arrays, "conv1"), list(arrays)
-    ({'values': 'conv1.values', 'groups': 2}, ['conv1.values'])
-    """
+    """Return a record without fields at their defaults; arrays go into ``arrays``, and their names stand for them."""
     if isinstance(value, np.ndarray):
         arrays[place] = value
         return place
@@ -395,14 +386,7 @@ def to_tree(value: Any, arrays: dict[str, Array], place: str = "") -> Any:
 
 
 def typed(kind: Any, value: Any, arrays: Mapping[str, Array] | None = None, place: str = "it") -> Any:
-    """Return a value as its type, or refuse it; with ``arrays``, it is a value that :func:`to_tree` made.
-
-    >>> typed(Pool, {"kind": "max", "size": [2, 2]}, {})
-    Pool(kind='max', size=(2, 2))
-    >>> typed(tuple[int, int], (2, 2.5), place="size")
-    Traceback (most recent call last):
-    bntt.deploy.errors.DeployError: size[1] is 2.5, which is no int
-    """
+    """Return a value as its type, or refuse it; with ``arrays``, it is a value that :func:`to_tree` made."""
     origin, parts = get_origin(kind) or kind, get_args(kind)
     if origin is UnionType:
         fitting = (one for one in parts if isinstance(value, get_origin(one) or one) or _names(one, value))

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from bntt.deploy.description import (
     Array,
+    DeployError,
     Description,
     Encoder,
     EncoderKind,
@@ -23,7 +24,6 @@ from bntt.deploy.description import (
     Sum,
     Weights,
 )
-from bntt.deploy.errors import DeployError
 from bntt.engine.layer_spec import PoolSize
 from bntt.nn.blocks.block import UNITS, SpikeDropout
 from bntt.nn.blocks.readout import Readout, SpikeCount

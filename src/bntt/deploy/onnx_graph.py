@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from bntt.deploy.description import Array, Description, Layer, Neurons, Pool, Shape, Weights
-from bntt.deploy.errors import DeployError, require
+from bntt.deploy.description import Array, DeployError, Description, Layer, Neurons, Pool, Shape, Weights, require
 from bntt.io.files import write_whole
 from bntt.version import __version__
 
@@ -133,7 +132,7 @@ class _Graph(_Nodes):
 
         values = [self.encoded()]
         for node in self.description.nodes:
-            one, *others = (values[read + 1] for read in node.inputs)
+            one, *others = (values[read + 1] for read in inputs(node))
             if isinstance(node, Layer):
                 values.append(self.layer(node, one))
             else:

@@ -10,8 +10,7 @@ from typing import Any, Literal
 from bntt.deploy import bundle, onnx_graph
 from bntt.deploy.bundle import WeightType
 from bntt.deploy.constant_in_time import choose_constant
-from bntt.deploy.description import Description, Pictures, typed
-from bntt.deploy.errors import require
+from bntt.deploy.description import Description, Pictures, require, typed
 from bntt.deploy.from_torch import describe
 from bntt.deploy.nir import graph
 from bntt.nn.network.classifier import SpikingClassifier

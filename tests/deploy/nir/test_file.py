@@ -9,7 +9,7 @@ import nir
 import numpy as np
 import pytest
 
-from bntt.deploy import BundleError, export, from_nir
+from bntt.deploy import BundleError, DeployError, export, from_nir
 from bntt.deploy.nir import hdf5, reading
 from bntt.models import pretrained
 from tests.deploy.nir.plain import image_net
@@ -88,12 +88,31 @@ def test_what_no_graph_has_is_refused_before_it_is_followed(change, said, whole,
         hdf5.packed(path.read_bytes())
 
 
+def unknown(held: h5py.File) -> None:
+    held["node/nodes/conv1"].pop("type")
+    held["node/nodes/conv1/type"] = "Exec"
+
+
+def headless(held: h5py.File) -> None:
+    held.pop("node")
+
+
+@each_row("change, said", [(unknown, "'conv1' .Exec.: .* no such part"), (headless, "no NIRGraph")])
+def test_a_whole_file_of_no_graph_is_refused(change, said, whole, tmp_path):
+    path = tmp_path / "x.nir"
+    path.write_bytes(whole)
+    with h5py.File(path, "r+") as held:
+        change(held)
+    with pytest.raises(DeployError, match=said):
+        from_nir(path)
+
+
 def test_a_damaged_file_is_refused_by_a_process_of_its_own(whole, tmp_path):
     path = tmp_path / "x.nir"
     for content, said in (
-        (whole[: len(whole) // 2], "x.nir is no NIR graph: HDF5 cannot read it"),
-        (b"", "x.nir is no NIR graph: HDF5 cannot read it"),
-        (b"\x89HDF\r\n\x1a\n" + bytes(500), "x.nir is no NIR graph: HDF5 cannot read it"),
+        (whole[: len(whole) // 2], "x.nir cannot be read as a NIR graph: HDF5 cannot read it"),
+        (b"", "x.nir cannot be read as a NIR graph: HDF5 cannot read it"),
+        (b"\x89HDF\r\n\x1a\n" + bytes(500), "x.nir cannot be read as a NIR graph: HDF5 cannot read it"),
     ):
         path.write_bytes(content)
         with pytest.raises(BundleError, match=said) as refused:
@@ -114,15 +133,15 @@ def test_a_crash_a_hang_and_a_mishap_become_words(tmp_path, monkeypatch):
     for does, said in (
         (
             f"import os; os.kill(os.getpid(), {int(signal.SIGSEGV)})",
-            r"x.nir is damaged: HDF5 crashed on it \(signal 11\)",
+            r"x.nir cannot be read as a NIR graph: HDF5 crashed on it, or .* \(SIGSEGV\)",
         ),
         (
             f"import os; os.kill(os.getpid(), {int(signal.SIGXCPU)})",
-            r"x.nir is no NIR graph: opening it took more than 0.5 seconds of CPU",
+            r"x.nir cannot be read .* took too long \(SIGXCPU\)",
         ),
-        ("import time; time.sleep(60)", r"x.nir is no NIR graph: opening it took more than 1.0 seconds"),
-        ("raise ImportError('no h5py')", "x.nir could not be opened: ImportError: no h5py"),
-        ("import sys; sys.exit(9)", "x.nir could not be opened: for no known reason"),
+        ("import time; time.sleep(60)", "x.nir cannot be read .*: it took more than 1.0 seconds"),
+        ("raise ImportError('no h5py')", "x.nir cannot be read .*: ImportError: no h5py"),
+        ("import sys; sys.exit(9)", "x.nir cannot be read .*: for no known reason"),
     ):
         program.write_text(does, encoding="ascii")
         with pytest.raises(BundleError, match=said):

@@ -25,8 +25,19 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from bntt.deploy.description import Description, Layer, Neurons, Pool, Shape, Sum, Weights, named, to_tree
-from bntt.deploy.errors import DeployError, require
+from bntt.deploy.description import (
+    DeployError,
+    Description,
+    Layer,
+    Neurons,
+    Pool,
+    Shape,
+    Sum,
+    Weights,
+    named,
+    require,
+    to_tree,
+)
 from bntt.io.files import write_whole
 
 if TYPE_CHECKING:
@@ -93,7 +104,7 @@ class _Graph:
         values = [_Value("input", made.image, len(sizes) == 1, encoder.kind == "poisson-unsigned")]
         for node in made.nodes:
             with named(node.name):
-                values.append(self.node(node, [values[read + 1] for read in node.inputs]))
+                values.append(self.node(node, [values[read + 1] for read in inputs(node)]))
         self.nodes["output"] = self.nir.Output({"output": np.array(values[-1].sizes)})
         self.edges.append((values[-1].node, "output"))
         facts = {name: to_tree(getattr(made, name), {}) for name in KEPT}

@@ -26,7 +26,7 @@ class Refused(Exception):
 
 
 def packed(payload: bytes) -> bytes:
-    """Return a file's graph as safetensors: its numbers by place, and the rest, as ``nir`` has it, as JSON in the notes."""
+    """Return a file's graph as safetensors: its arrays of numbers by place, and all else as JSON in the notes."""
     import h5py
     import numpy as np
     import safetensors.numpy
@@ -56,17 +56,7 @@ def packed(payload: bytes) -> bytes:
             raise Refused(f"{place} {why}")
         seen.add(identity)
         left -= size
-        return plain(held[()])
-
-    def plain(value: Any) -> Any:
-        if isinstance(value, np.ndarray) and value.dtype.kind in "fiub":
-            arrays[str(len(arrays))] = np.array(value, value.dtype.newbyteorder("="), order="C")
-            return {ARRAY: str(len(arrays) - 1)}
-        if isinstance(value, np.ndarray | list):
-            return [plain(one) for one in value]
-        if isinstance(value, bytes):
-            return value.decode("utf-8", "replace")
-        return value.item() if isinstance(value, np.generic) else value
+        return plain(held[()], arrays)
 
     try:
         with h5py.File(io.BytesIO(payload), "r") as held:
@@ -76,7 +66,21 @@ def packed(payload: bytes) -> bytes:
     except Exception as error:
         first = (str(error).splitlines() or [""])[0]
         raise Refused(f"HDF5 cannot read it ({type(error).__name__}: {first[:200]})") from None
-    return safetensors.numpy.save(arrays, {"graph": json.dumps(tree.get("node"))})
+    return safetensors.numpy.save(arrays, {"graph": json.dumps(tree.get("node", {}))})
+
+
+def plain(value: Any, arrays: dict[str, Any]) -> Any:
+    """Return a value as JSON has it; an array of numbers goes into ``arrays``."""
+    import numpy as np
+
+    if isinstance(value, np.ndarray) and value.dtype.kind in "fiub":
+        arrays[str(len(arrays))] = np.array(value, value.dtype.newbyteorder("="), order="C")
+        return {ARRAY: str(len(arrays) - 1)}
+    if isinstance(value, np.ndarray | list):
+        return [plain(one, arrays) for one in value]
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def limit() -> None:

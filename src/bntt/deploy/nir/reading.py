@@ -7,7 +7,7 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -18,6 +18,8 @@ import safetensors.numpy
 from bntt.deploy.description import (
     MOST_VALUES,
     Array,
+    BundleError,
+    DeployError,
     Description,
     Encoder,
     Layer,
@@ -27,9 +29,9 @@ from bntt.deploy.description import (
     Sum,
     Weights,
     named,
+    require,
     typed,
 )
-from bntt.deploy.errors import BundleError, DeployError, require
 from bntt.deploy.nir import hdf5
 from bntt.deploy.nir.graph import DT, FACTS, KEPT, LAYER, PART
 from bntt.io.files import parse_json, read_file
@@ -38,8 +40,6 @@ from bntt.io.memory import environment
 if TYPE_CHECKING:
     import nir
 
-NAMES = "Input Output Conv2d Linear Affine Scale Flatten AvgPool2d SumPool2d LIF IF LI I Threshold Delay"
-SUPPORTED = NAMES.split()
 MOST_NODES = 10_000
 NEAR = 1e-6
 """Relative error of numbers that other programs round to float32."""
@@ -84,43 +84,31 @@ def from_nir(
 
 def read(path: Path) -> dict[str, Any]:
     """Return a file's graph as ``nir.NIRGraph.to_dict`` has it; another process opens it, for HDF5 can crash."""
-    installed = importlib.util.find_spec("nir") is not None
-    require(installed, 'NIR files are read by nir, which is not installed: pip install "bntt[nir]"')
+    installed = importlib.util.find_spec("h5py") is not None
+    require(installed, 'NIR files are read with nir, which is not installed: pip install "bntt[nir]"')
     payload = read_file(path, hdf5.MOST_BYTES, BundleError)
     here = environment(OPENBLAS_NUM_THREADS="1", HDF5_PLUGIN_PRELOAD="::")  # HDF5's word for: no plugins
     command = [sys.executable, "-P", str(hdf5.__file__)]
     try:
         told = subprocess.run(command, input=payload, capture_output=True, env=here, timeout=2 * hdf5.SECONDS)
-    except subprocess.TimeoutExpired:
-        told = subprocess.CompletedProcess(
-            command, 3, b"", f"opening it took more than {2 * hdf5.SECONDS} seconds".encode()
-        )
-    if told.returncode == 0:
-        return unpacked(told.stdout)
-    said = told.stderr.decode("utf-8", "replace").strip()
-    why = f"could not be opened: {said.splitlines()[-1] if said else 'for no known reason'}"
-    if told.returncode == 3:
-        why = f"is no NIR graph: {said}"
-    elif told.returncode == -getattr(signal, "SIGXCPU", 0):  # Windows has none
-        why = f"is no NIR graph: opening it took more than {hdf5.SECONDS} seconds of CPU"
-    elif told.returncode < 0:
-        why = f"is damaged: HDF5 crashed on it (signal {-told.returncode})"
-    raise BundleError(f"{path} {why}")
+        if told.returncode == 0:
+            return unpacked(told.stdout)
+        said = (told.stderr.decode("utf-8", "replace").strip().splitlines() or ["for no known reason"])[-1]
+        if told.returncode < 0:
+            said = f"HDF5 crashed on it, or took too long ({signal.Signals(-told.returncode).name})"
+    except subprocess.TimeoutExpired as error:
+        said = f"it took more than {error.timeout} seconds"
+    raise BundleError(f"{path} cannot be read as a NIR graph: {said}")
 
 
 def unpacked(packed: bytes) -> dict[str, Any]:
     """Return the graph that :func:`~bntt.deploy.nir.hdf5.packed` wrote."""
     arrays = safetensors.numpy.load(packed)
     head = json.loads(packed[8 : 8 + int.from_bytes(packed[:8], "little")])
-
-    def filled(value: Any) -> Any:
-        if isinstance(value, list):
-            return [filled(one) for one in value]
-        if isinstance(value, dict):
-            return arrays[value[hdf5.ARRAY]] if hdf5.ARRAY in value else {key: filled(value[key]) for key in value}
-        return value
-
-    graph: dict[str, Any] = filled(json.loads(head["__metadata__"]["graph"]))
+    graph: dict[str, Any] = json.loads(
+        head["__metadata__"]["graph"],
+        object_hook=lambda table: arrays[table[hdf5.ARRAY]] if hdf5.ARRAY in table else table,
+    )
     return graph
 
 
@@ -145,8 +133,8 @@ def _facts(text: str) -> dict[str, Any]:
     kinds = {kept.name: kept.type for kept in fields(Description) if kept.name in KEPT}
     try:
         tree = parse_json(text)
-        if not isinstance(tree, dict) or tree.keys() != kinds.keys():
-            raise DeployError(f"it has {tree!s:.80}, expected {', '.join(KEPT)}")
+        fits = isinstance(tree, dict) and tree.keys() == kinds.keys()
+        require(fits, f"it has {tree!s:.80}, expected {', '.join(KEPT)}")
         return {name: typed(kind, tree[name], {}, name) for name, kind in kinds.items()}
     except ValueError as error:
         raise DeployError(f"its metadata {FACTS!r} describes no network: {error}") from None
@@ -221,22 +209,26 @@ class Node:
         values = self.whole(field, f"one or two whole numbers from {lowest} on", (1, 2), lowest)
         return values[0], values[-1]
 
-    def sizes(self) -> tuple[int, ...]:
-        """Return the shape of an Input, ``[C, H, W]`` or ``[F]``."""
-        return self.whole("shape", "one step of a sample, [C, H, W] or [F], and no batch", (1, 3))
+    def table(self, what: str, held: Array, *shapes: tuple[int, ...]) -> Array:
+        """Return a table of its metadata, whose median must be what the node holds; this alone if it has none."""
+        noted = self.note(what, *shapes)
+        fits = noted is None or np.allclose(np.median(noted, 0), held, NEAR, 1e-12)
+        self.check(fits, f"its metadata {what} and its numbers differ: one of them was changed elsewhere")
+        return (held if noted is None else noted).astype(np.float64)
 
 
 def connected(graph: Mapping[str, Any]) -> dict[str, Node]:
     """Return the nodes of a graph by name, each with the nodes that it reads and that read it."""
     named, edges = graph.get("nodes"), graph.get("edges")
-    if graph.get("type") != "NIRGraph" or not isinstance(named, Mapping) or not isinstance(edges, list | tuple):
-        raise DeployError("it is no NIRGraph of nodes and edges")
-    nodes = {str(name): Node(str(name), fields) for name, fields in named.items()}
+    whole = graph.get("type") == "NIRGraph" and isinstance(named, Mapping) and isinstance(edges, list | tuple)
+    require(whole, "it is no NIRGraph of nodes and edges")
+    nodes = {str(name): Node(str(name), fields) for name, fields in named.items()}  # type: ignore[union-attr]
+    supported = ["Input", "Output", *TAKES]
     for node in nodes.values():
-        node.check(node.type in SUPPORTED, f"the library has no such part, but {', '.join(SUPPORTED)}")
-    for edge in edges:
-        if not isinstance(edge, list | tuple) or len(edge) != 2 or not {*map(str, edge)} <= nodes.keys():
-            raise DeployError(f"an edge is {edge!r:.80}: it joins two nodes by their names")
+        node.check(node.type in supported, f"the library has no such part, but {', '.join(supported)}")
+    for edge in edges:  # type: ignore[union-attr]
+        fits = isinstance(edge, list | tuple) and len(edge) == 2 and {*map(str, edge)} <= nodes.keys()
+        require(fits, f"an edge is {edge!r:.80}: it joins two nodes by their names")
         one, other = map(str, edge)
         nodes[one].read_by.append(other)
         nodes[other].reads.append(one)
@@ -258,20 +250,18 @@ def feedback(nodes: Mapping[str, Node]) -> dict[str, Node]:
     return found
 
 
-def in_order(nodes: Mapping[str, Node], last: str, done: Callable[[Node], None]) -> None:
-    """Call a function on every node that leads to the last, each after the nodes that it reads."""
-    waiting, open_, closed = [last], set[str](), set[str]()
-    while waiting:
-        name = waiting[-1]
-        if name in closed or (name in open_ and all(read in closed for read in nodes[name].reads)):
-            waiting.pop()
-            if name not in closed:
-                closed.add(name)
-                done(nodes[name])
+def in_order(nodes: Mapping[str, Node], last: str) -> Iterable[Node]:
+    """Return the nodes that lead to the last, each after the nodes that it reads."""
+    found, begun, ahead = dict[str, Node](), set[str](), [last]
+    while ahead:
+        name = ahead.pop()
+        if not (left := [read for read in reversed(nodes[name].reads) if read not in found]):
+            found[name] = nodes[name]
             continue
-        nodes[name].check(name not in open_, "a loop leads back to it that is no soft reset: LI, Threshold, Scale, LI")
-        open_.add(name)
-        waiting += [read for read in reversed(nodes[name].reads) if read not in closed]
+        nodes[name].check(name not in begun, "a loop leads back to it that is no soft reset: LI, Threshold, Scale, LI")
+        begun.add(name)
+        ahead += [name, *left]
+    return found.values()
 
 
 def padding_of(
@@ -330,30 +320,24 @@ class _Reading:
     def network(self) -> tuple[tuple[int, ...], int]:
         """Read all nodes; return the shape of the input and the number of classes."""
         ins, outs = ([node for node in self.nodes.values() if node.type == kind] for kind in ("Input", "Output"))
-        if len(ins) != 1 or len(outs) != 1 or len(outs[0].reads) != 1 or len(self.nodes) > MOST_NODES:
-            raise DeployError(
-                f"the graph has {len(ins)} inputs, {len(outs)} outputs and {len(self.nodes)} nodes: one input, one "
-                f"output that one node leads to, and at most {MOST_NODES:,} nodes are needed"
-            )
-        shape = ins[0].sizes()
-        in_order(self.nodes, outs[0].name, self.take)
+        fits = len(ins) == len(outs) == 1 == len(outs[0].reads) and len(self.nodes) <= MOST_NODES
+        needed = f"one input, one output that one node leads to, and at most {MOST_NODES:,} nodes"
+        require(fits, f"{len(ins)} inputs, {len(outs)} outputs, {len(self.nodes)} nodes: a graph has {needed}")
+        shape = ins[0].whole("shape", "one step of a sample, [C, H, W] or [F], and no batch", (1, 3))
+        for node in in_order(self.nodes, outs[0].name):
+            if node.type == "Input":
+                draft = empty(-1, (shape[0], *(shape[1:] or (1, 1))), len(shape) == 1)  # type: ignore[arg-type]
+            elif node.type == "Output":
+                break
+            else:
+                node.check(node.reads, "nothing leads to it")
+                read = [self.drafts[name] for name in node.reads]
+                draft = TAKES[node.type](self, node, read[0] if len(read) == 1 else self.added(node, read))
+            self.drafts[node.name] = draft if len(node.read_by) < 2 else self.closed(node, draft)
         beside = {scale.name for scale in self.resets.values()}
         for node in self.nodes.values():
             node.check(node.name in {*self.drafts, *beside, outs[0].name}, "it leads to no output")
         return shape, self.closed(outs[0], self.drafts[outs[0].reads[0]]).shape[0]
-
-    def take(self, node: Node) -> None:
-        """Take one node, after all the nodes that it reads."""
-        if node.type == "Output":
-            return
-        if node.type == "Input":
-            shape = node.sizes()
-            draft = empty(-1, (shape[0], *(shape[1:] or (1, 1))), len(shape) == 1)  # type: ignore[arg-type]
-        else:
-            node.check(node.reads, "nothing leads to it")
-            read = [self.drafts[name] for name in node.reads]
-            draft = TAKES[node.type](self, node, read[0] if len(read) == 1 else self.added(node, read))
-        self.drafts[node.name] = draft if len(node.read_by) < 2 else self.closed(node, draft)
 
     def added(self, node: Node, read: Sequence[Draft]) -> Draft:
         """Add up several nodes, two by two."""
@@ -420,19 +404,16 @@ class _Reading:
 
     def normalised(self, node: Node, draft: Draft, matrix: Array, shift: Array) -> Draft:
         """Add a norm of :func:`~bntt.deploy.export`: a diagonal map, and its tables if they change over time."""
-        width, found = draft.shape[0], []
-        scale = np.diagonal(matrix)
+        width, scale = draft.shape[0], np.diagonal(matrix)
         fits = matrix.shape == (width, width) and shift.shape == (width,) and (matrix == np.diag(scale)).all()
         node.check(fits, "its metadata call it a norm, but it does not scale each channel by one number")
-        for what, values in (("scale", scale), ("shift", shift)):
-            table = node.note(what, (self.steps, width))
-            if table is not None:
-                agree(node, what, np.median(table, 0), values)
-            found.append((values[None] if table is None else table).astype(np.float64))
+        scale, shift = (
+            node.table(what, values[None], (self.steps, width)) for what, values in (("scale", scale), ("shift", shift))
+        )
         driven = node.note("driven", (2,))
         first, last = (0, 0) if driven is None else map(int, driven)
         name, gamma = draft.name or node.layer or node.name, node.note("gamma", (self.steps,))
-        return replace(draft, name=name, scale=found[0], shift=found[1], gamma=gamma, driven=(first, last))
+        return replace(draft, name=name, scale=scale, shift=shift, gamma=gamma, driven=(first, last))
 
     def scaling(self, node: Node, draft: Draft) -> Draft:
         """Take a Scale of currents, or one by 1."""
@@ -514,10 +495,8 @@ class _Reading:
 
     def firing(self, node: Node, draft: Draft) -> Draft:
         """Take an LIF or IF."""
-        if node.fields.get("v_reset") is not None:
-            node.numbers(
-                "v_reset", node.fields["v_reset"], "0, to which the library's neurons reset", lambda v: not v.any()
-            )
+        fits = node.fields.get("v_reset") is None or not node.by_channel("v_reset", draft.sizes).any()
+        node.check(fits, "its v_reset is not 0, to which the library's neurons reset")
         return self.fired(node, node, draft, "hard")
 
     def fired(self, node: Node, fires: Node, draft: Draft, reset: Literal["soft", "hard"]) -> Draft:
@@ -527,24 +506,21 @@ class _Reading:
             draft = self.begun(node, draft)
         leak = np.ones((1, 1))
         if node.type in ("LIF", "LI"):
-            tau, rest = node.by_channel("tau", draft.sizes), node.by_channel("v_leak", draft.sizes)
-            dt = self.dt
+            tau, rest, dt = node.by_channel("tau", draft.sizes), node.by_channel("v_leak", draft.sizes), self.dt
             fits = not rest.any() and (tau >= dt * (1 - NEAR)).all()
             node.check(fits, f"its v_leak must be 0 and its tau at least dt = {dt:g}, a smaller one has no Euler step")
             leak = np.maximum(0.0, 1 - dt / tau)
         gain = self.received(node, draft)
         held = fires.by_channel("threshold" if fires.type == "Threshold" else "v_threshold", draft.sizes)
-        tables = []
-        for what, table in (("leak", leak), ("threshold", held)):
-            noted = node.note(what, (1, 1), (1, draft.shape[0]))
-            if noted is not None:
-                agree(node, what, noted, table)
-            tables.append(table if noted is None else noted.astype(np.float64))
-        fires.check((tables[1] > 0).all(), "its threshold must be above 0, or it fires at rest")
+        leak, threshold = (
+            node.table(what, table, (1, 1), (1, draft.shape[0]))
+            for what, table in (("leak", leak), ("threshold", held))
+        )
+        fires.check((threshold > 0).all(), "its threshold must be above 0, or it fires at rest")
         scale, shift = draft.scale if draft.gain == 1 else draft.scale * draft.gain, draft.shift
         if not np.allclose(gain, 1, NEAR, 0):
             scale, shift = scale * gain, shift * gain
-        neurons, name = Neurons(tables[0], tables[1], "after", reset), draft.name or node.layer or node.name
+        neurons, name = Neurons(leak, threshold, "after", reset), draft.name or node.layer or node.name
         return replace(draft, neurons=neurons, scale=scale, shift=shift, name=name, gain=1.0)
 
     def received(self, node: Node, draft: Draft) -> Array:
@@ -578,9 +554,3 @@ TAKES: dict[str, Callable[[_Reading, Node, Draft], Draft]] = {
     "IF": _Reading.firing,
     "Delay": _Reading.delay,
 }
-
-
-def agree(node: Node, what: str, noted: Array, held: Array) -> None:
-    """Refuse metadata that does not match a node's numbers."""
-    fits = np.allclose(noted, held, NEAR, 1e-12)
-    node.check(fits, f"its metadata {what} and its numbers differ: one of them was changed elsewhere")

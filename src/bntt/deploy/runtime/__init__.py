@@ -1,7 +1,7 @@
 """A runtime of NumPy and the compiled kernels, without PyTorch."""
 
-from bntt.deploy.errors import BundleError as BundleError
-from bntt.deploy.errors import DeployError as DeployError
+from bntt.deploy.description import BundleError as BundleError
+from bntt.deploy.description import DeployError as DeployError
 from bntt.deploy.runtime.runtime import EVALUATION as EVALUATION
 from bntt.deploy.runtime.runtime import Answers as Answers
 from bntt.deploy.runtime.runtime import Runtime as Runtime

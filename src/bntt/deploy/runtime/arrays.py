@@ -31,7 +31,7 @@ class Arrays:
                     image = pool.shape(image)
                 synapse = Synapse(node.weights, image, self.dtype)
             self.synapses.append(synapse)
-        self.last_reader = {read: place for place, node in enumerate(made.nodes) for read in node.inputs}
+        self.last_reader = {read: place for place, node in enumerate(made.nodes) for read in inputs(node)}
 
     def encode(self, values: Array, noise: Noise, steps: range) -> Array:
         """Return the input of some steps, see :func:`bntt.deploy.runtime.encoding.encode`."""

@@ -10,8 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from bntt.deploy.description import Array, Description, Pictures
-from bntt.deploy.errors import DeployError, require
+from bntt.deploy.description import Array, DeployError, Description, Pictures, require
 
 IN_TIME = ("frames", "sequence")
 """Encoders whose samples have an input for each step."""

@@ -125,7 +125,7 @@ class Chain:
         """The work in order; each function is given the first step."""
         self.membranes: list[Array | None] = []
         kind, (channels, height, width) = made.encoder.kind, made.image
-        readers = [node for node in made.nodes if -1 in node.inputs]
+        readers = [node for node in made.nodes if -1 in inputs(node)]
         self.signed = kind == "poisson" and all(isinstance(node, Layer) and takes_events(node) for node in readers)
         counts, changes = self.signed or kind == "poisson-unsigned", kind in IN_TIME or kind.startswith("poisson")
         shape = steps if changes else 1, batch, height, width, channels * (2 if self.signed else 1)

@@ -11,8 +11,7 @@ from typing import Any, Literal, NamedTuple, get_args
 import numpy as np
 
 from bntt.deploy.bundle import read
-from bntt.deploy.description import Array, Description, Layer
-from bntt.deploy.errors import require
+from bntt.deploy.description import Array, Description, Layer, require
 from bntt.deploy.runtime.arrays import Arrays
 from bntt.deploy.runtime.encoding import IN_TIME, Noise, arranged, noise_of, pictures_of, samples_of
 from bntt.deploy.runtime.kernels import Kernels
