@@ -66,7 +66,7 @@ def _torch(network: str, backend: str, stepped: bool) -> Run:
 
 
 def _runtime(file: Path, stepped: bool) -> Run:
-    from bntt.deploy.runtime.encoding import IN_TIME
+    from bntt.deploy.runtime.arrays import IN_TIME
     from bntt.deploy.runtime.runtime import Runtime
 
     runtime = Runtime(file)
@@ -88,7 +88,7 @@ def _onnx(folder: Path, file: str, stepped: bool) -> Run:
     import onnxruntime
 
     from bntt.deploy.bundle import read
-    from bntt.deploy.runtime.encoding import encode, noise_of, samples_of
+    from bntt.deploy.runtime.arrays import encode, noise_of, samples_of
 
     made = read(folder / "float32.safetensors")  # for the encoder, which is not in the graph where it draws
     steps, rank = made.num_steps, 1 + len(made.input_shape)

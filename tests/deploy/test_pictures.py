@@ -12,7 +12,7 @@ from bntt.data.samples import ORDERS, ImageSet, SequenceSet
 from bntt.deploy import DeployError, Runtime, describe
 from bntt.deploy.description import Pictures
 from bntt.deploy.runtime import EVALUATION
-from bntt.deploy.runtime.encoding import arranged
+from bntt.deploy.runtime.arrays import arranged
 from bntt.models import pretrained
 from tests import fakes
 
@@ -40,7 +40,7 @@ def test_a_picture_is_read_as_in_training(tmp_path):
         assert runtime.run(sample).shape == (1, 10)
     with pytest.raises(DeployError, match="does not say how a picture becomes a sample"):
         Runtime(describe(model)).read(tmp_path / "x.png")
-    with pytest.raises(DeployError, match=r"takes frames \[2, 28, 28\], one in each step, and no pictures"):
+    with pytest.raises(DeployError, match=r"takes frames \[2, 28, 28\]"):
         Runtime(describe(pretrained("fashion-mnist-events-small"))).read(tmp_path / "x.png")
 
 

@@ -17,7 +17,7 @@ from bntt.deploy import DeployError, Runtime, describe, export
 from bntt.deploy.description import Description, Encoder, Layer, Weights
 from bntt.deploy.runtime import encoding
 from bntt.deploy.runtime import runtime as module
-from bntt.deploy.runtime.encoding import noise_of, samples_of
+from bntt.deploy.runtime.arrays import noise_of, samples_of
 from bntt.engine.cpu import library as library_of_kernels
 from bntt.models import MODELS, pretrained
 from bntt.nn import NORMS, fold

@@ -46,7 +46,7 @@ def export(
     """
     from bntt.analysis.measurement import ArgumentError, Progress
     from bntt.cli import console
-    from bntt.deploy.targets import export as write
+    from bntt.deploy.from_torch import export as write
     from bntt.runs.exported import card_of_pretrained, card_of_run, constant_of, describe_pretrained, describe_run
     from bntt.runs.open_run import load_run
     from bntt.runs.recipe.file import RecipeError

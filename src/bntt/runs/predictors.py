@@ -19,7 +19,7 @@ from bntt.data.events.binning import to_frames
 from bntt.data.events.formats import Framing, is_simulated
 from bntt.data.samples import arrange
 from bntt.deploy import Runtime
-from bntt.deploy.runtime.encoding import pictures_of
+from bntt.deploy.runtime.arrays import pictures_of
 from bntt.io.errors import DataError
 from bntt.io.pictures import Fit, read_picture
 from bntt.models import pretrained, pretrained_facts

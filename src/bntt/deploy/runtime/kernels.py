@@ -14,8 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bntt.deploy.description import Array, Description, Layer, Neurons, Pool, Sum
-from bntt.deploy.runtime.arrays import Arrays, Membranes, pooled
-from bntt.deploy.runtime.encoding import IN_TIME, Noise, encode, step_keys
+from bntt.deploy.runtime.arrays import IN_TIME, Arrays, Membranes, pooled
 from bntt.engine.cpu import library
 
 MOST_CHAINS = 4
@@ -38,22 +37,6 @@ class Kernels:
         }
         self.chains: dict[tuple[int, int], Chain] = {}
         self.turn = threading.Lock()
-
-    def encode(self, values: Array, noise: Noise, steps: range) -> Array:
-        """Return what :func:`bntt.deploy.runtime.encoding.encode` does, spikes as int8."""
-        if not self.made.encoder.kind.startswith("poisson"):
-            return encode(self.made, values, noise, steps)
-        (channels, height, width), batch = self.made.image, len(values)
-        keys, values = np.ascontiguousarray(step_keys(noise.keys, steps)), np.ascontiguousarray(values)
-        spikes = np.empty((len(steps), batch, height, width, channels), np.int8)
-        library.call(
-            "bntt_poisson",
-            *(values.ctypes.data, keys.ctypes.data, spikes.ctypes.data),
-            *(len(steps), batch, channels, height * width),
-            self.made.encoder.kind == "poisson",
-            self.threads,
-        )
-        return spikes
 
     def advance(self, x: Array, steps: range, membranes: Sequence[Array | None] | None) -> tuple[Array, Membranes]:
         """Take some steps, see :meth:`bntt.deploy.runtime.arrays.Arrays.advance`."""

@@ -12,8 +12,7 @@ import numpy as np
 
 from bntt.deploy.bundle import read
 from bntt.deploy.description import Array, Description, Layer, require
-from bntt.deploy.runtime.arrays import Arrays
-from bntt.deploy.runtime.encoding import IN_TIME, Noise, arranged, noise_of, pictures_of, samples_of
+from bntt.deploy.runtime.arrays import IN_TIME, Arrays, Noise, arranged, encode, noise_of, pictures_of, samples_of
 from bntt.deploy.runtime.kernels import Kernels
 from bntt.engine.cpu import library
 from bntt.io.pictures import read_picture
@@ -139,7 +138,8 @@ class Runtime:
         fits = backend != "kernels" or not reason
         require(fits, f"the kernels cannot run here: {reason}; take backend='numpy'")
         self.backend = "numpy" if backend == "numpy" or reason else "kernels"
-        self._network: Any = Arrays(made, self.dtype) if self.backend == "numpy" else Kernels(made, threads)
+        self._threads = 0 if self.backend == "numpy" else threads
+        self._network: Any = Kernels(made, threads) if self._threads else Arrays(made, self.dtype)
         pairs = zip(made.nodes, made.shapes, strict=True)
         self._shapes = tuple(
             (height, width, channels) if isinstance(node, Layer) and node.neurons is not None else None
@@ -281,7 +281,7 @@ class Runtime:
             part = range(first, min(steps.stop, first + STEPS_AT_ONCE))
             timed = self.description.encoder.kind in IN_TIME and values.shape[1] > 1
             own = values[:, part.start : part.stop] if timed else values
-            x = self._network.encode(own, noise, part)
+            x = encode(self.description, own, noise, part, self._threads)
             y, membranes = self._network.advance(x, part, None if state is None else state.membranes)
             total = np.cumsum(y if state is None else np.concatenate([state.total[None], y]), 0)[-len(part) :]
             state = State(part.stop, membranes, total[-1], noise)
