@@ -16,8 +16,6 @@ from sphinx.environment import BuildEnvironment
 from sphinx.pycode import ModuleAnalyzer
 from sphinx.util import logging
 
-from bntt.options import Explained, options_of
-
 from .names import Name, chosen, opened, path_of, public_names
 
 LOG = logging.getLogger(__name__)
@@ -35,9 +33,7 @@ def entry(name: Name) -> str:
     """What documents a name: a class with its members, a function, or a value with what it is."""
     also = "".join(f"\n   Also :code:`{path}`.\n" for path in name.also)
     if inspect.isclass(name.value) and not hasattr(name.value, "__origin__"):
-        told = options_of(name.value) if isinstance(vars(name.value).get("__doc__"), Explained) else {}
-        without = f"   :exclude-members: {', '.join(told)}\n" if told else ""  # its docstring has them
-        return f".. autoclass:: {name.path}\n   :members:\n{without}{also}"
+        return f".. autoclass:: {name.path}\n   :members:\n{also}"
     if inspect.isfunction(name.value):
         return f".. autofunction:: {name.path}\n{also}"
     said = resolved(comment_of(name.home, name.short), name.home, "") or "A type."

@@ -14,7 +14,7 @@ from unittest.mock import patch
 from bntt.analysis.accuracy import EvaluationResult
 from bntt.analysis.measurements import MEASUREMENTS
 from bntt.cli import data, main
-from bntt.options import sentences_of
+from bntt.registry import sentences_of
 from bntt.runs.directory import FILES
 from bntt.runs.training.epoch_log import EpochResult
 

@@ -13,16 +13,26 @@ from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any
 
+Door = tuple[list[str], Callable[[str], Any], Callable[[], list[str]]]
+
+
+def door(package: str, file: str, old: Mapping[str, str] | None = None) -> Door:
+    """Make ``__all__``, ``__getattr__`` and ``__dir__`` of a package from its ``.pyi``, the only list of its names."""
+    lines = ast.parse(Path(file).with_suffix(".pyi").read_text(encoding="utf-8")).body
+    home_of = {part.name: line.module for line in lines if isinstance(line, ast.ImportFrom) for part in line.names}
+    renamed = old_names(package, old or {})
+
+    def get(name: str) -> Any:
+        if name not in home_of:
+            return renamed(name, 4)
+        home = str(home_of[name])
+        return import_module(f"{home}.{name}") if home == package else getattr(import_module(home), name)
+
+    return [*home_of], get, lambda: sorted(home_of)
+
 
 def old_names(module: str, now: Mapping[str, str]) -> Callable[..., Any]:
-    """Make a module's ``__getattr__``, which resolves an old name to its new path, with a ``DeprecationWarning``.
-
-    >>> look_up = old_names("bntt.nn", {"SpikeTrain": "bntt.nn.Trace"})
-    >>> with warnings.catch_warnings(record=True) as caught:
-    ...     warnings.simplefilter("always")
-    ...     print(look_up("SpikeTrain").__name__, "-", caught[0].message)
-    Trace - bntt.nn.SpikeTrain is now bntt.nn.Trace; the old name will be removed in bntt 2.0
-    """
+    """Make a module's ``__getattr__``, which resolves an old name to its new path, with a ``DeprecationWarning``."""
 
     def look_up(name: str, stacklevel: int = 3) -> Any:
         if name not in now:
@@ -47,25 +57,3 @@ class OldName:
 def _warn(old: str, new: str, stacklevel: int = 3) -> None:
     """Warn where the name is used: the caller of the caller."""
     warnings.warn(f"{old} is now {new}; the old name will be removed in bntt 2.0", DeprecationWarning, stacklevel)
-
-
-Door = tuple[list[str], Callable[[str], Any], Callable[[], list[str]]]
-
-
-def door(package: str, file: str, old: Mapping[str, str] | None = None) -> Door:
-    """Make ``__all__``, ``__getattr__`` and ``__dir__`` of a package from the ``.pyi`` next to its file.
-
-    The ``.pyi`` is the only list of its names, and type checkers read it too; its lines are
-    ``from HOME import name as name``.
-    """
-    lines = ast.parse(Path(file).with_suffix(".pyi").read_text(encoding="utf-8")).body
-    home_of = {part.name: line.module for line in lines if isinstance(line, ast.ImportFrom) for part in line.names}
-    renamed = old_names(package, old or {})
-
-    def get(name: str) -> Any:
-        if name not in home_of:
-            return renamed(name, 4)
-        home = str(home_of[name])
-        return import_module(f"{home}.{name}") if home == package else getattr(import_module(home), name)
-
-    return [*home_of], get, lambda: sorted(home_of)

@@ -62,7 +62,7 @@ def model(name: str) -> Decorator[Any]:
 
     def add(build: Definition) -> Definition:
         if f"model={name}" in REGISTERED:
-            raise ValueError(f"the model {name!r} is registered already")
+            raise ValueError(f"there is a model {name!r} already: choose another name")
         return build
 
     return _noted(f"model={name}", add)
@@ -76,11 +76,9 @@ def norm(name: str) -> Decorator[Any]:
     Args:
         name: ``network.norm`` of recipes, ``norm=`` of builders.
 
-    >>> from bntt.nn import BNTT
-    >>> @norm("register-slow-bntt")
-    ... def slow_bntt(channels, num_steps):
-    ...     return BNTT(channels, num_steps, momentum=0.01)
     >>> from bntt.models import vgg6
+    >>> from bntt.nn import BNTT
+    >>> _ = norm("register-slow-bntt")(lambda channels, num_steps: BNTT(channels, num_steps, momentum=0.01))
     >>> vgg6(num_steps=2, norm="register-slow-bntt").blocks["conv1"].norm.momentum
     0.01
     """
@@ -98,9 +96,9 @@ def neuron(name: str) -> Decorator[Any]:
     Args:
         name: ``network.neuron`` of recipes, ``neuron=`` of builders.
 
-    >>> from bntt.nn import LIF
-    >>> integrator = neuron("register-integrator")(lambda threshold: LIF(1.0, threshold))
     >>> from bntt.models import vgg6
+    >>> from bntt.nn import LIF
+    >>> _ = neuron("register-integrator")(lambda threshold: LIF(1.0, threshold))
     >>> vgg6(num_steps=2, neuron="register-integrator").blocks["conv1"].lif.neuron.leak
     1.0
     """
@@ -110,18 +108,12 @@ def neuron(name: str) -> Decorator[Any]:
 
 
 def surrogate(name: str) -> Decorator[Any]:
-    """Register a surrogate gradient, ``v = u/θ - 1`` → ``do/du``.
-
-    It is a function, or a class whose options have defaults.
+    """Register a surrogate gradient, ``v = u/θ - 1`` → ``do/du``: a function, or a class whose options have defaults.
 
     Args:
         name: ``network.surrogate`` of recipes, ``surrogate=`` of builders.
 
-    >>> @surrogate("register-box")
-    ... def box(v):
-    ...     return (v.abs() < 0.5).to(v.dtype)
-    >>> REGISTERED["network.surrogate=register-box"] is box
-    True
+    >>> _ = surrogate("register-box")(lambda v: (v.abs() < 0.5).to(v.dtype))
     """
     from bntt.models.spiking import SURROGATES
 
@@ -138,11 +130,7 @@ def reset(name: str) -> Decorator[Any]:
     Args:
         name: ``network.reset`` of recipes, ``reset=`` of builders.
 
-    >>> @reset("register-half")
-    ... def half(membrane, spikes, threshold):
-    ...     return membrane - 0.5 * threshold * spikes
-    >>> REGISTERED["network.reset=register-half"] is half
-    True
+    >>> _ = reset("register-half")(lambda membrane, spikes, threshold: membrane - 0.5 * threshold * spikes)
     """
     from bntt.models.spiking import RESETS
 
@@ -155,11 +143,7 @@ def rule(name: str) -> Decorator[Any]:
     Args:
         name: ``network.fire`` of recipes, ``fire=`` of builders.
 
-    >>> @rule("register-no-integration")
-    ... def no_integration(current, membrane, neuron):
-    ...     return neuron.fire(current), membrane
-    >>> REGISTERED["network.fire=register-no-integration"] is no_integration
-    True
+    >>> _ = rule("register-no-integration")(lambda current, membrane, neuron: (neuron.fire(current), membrane))
     """
     from bntt.models.spiking import FIRE_RULES
 
@@ -217,11 +201,7 @@ def augmentation(name: str, *, of: Literal["images", "events"] = "images") -> De
         name: an element of ``data.augment`` of recipes.
         of: "images" ``[B, C, H, W]``, or "events": frames ``[B, T, C, H, W]``.
 
-    >>> @augmentation("register-negative")
-    ... def negative(batch, *, seed, draw, index):
-    ...     return 1 - batch
-    >>> REGISTERED["data.augment=register-negative"] is negative
-    True
+    >>> _ = augmentation("register-negative")(lambda batch, *, seed, draw, index: 1 - batch)
     """
     from bntt.data.augment import AUGMENTATIONS, EVENT_AUGMENTATIONS
 
@@ -266,8 +246,7 @@ def measurement(name: str, **options: Any) -> Decorator[Any]:
 
 def _noted(key: str, add: Decorator[Any]) -> Decorator[Any]:
     def decorate(definition: Definition) -> Definition:
-        made: Definition = add(definition)
-        REGISTERED[key] = made
-        return made
+        REGISTERED[key] = made = add(definition)
+        return made  # type: ignore[no-any-return]
 
     return decorate

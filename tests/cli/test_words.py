@@ -72,8 +72,6 @@ def test_predict_prints_rows(tmp_path, capsys):
 
 def test_a_keyword_that_does_not_exist_names_the_nearest(run):
     for call, near in (
-        (lambda: bntt.Method(lr_drop=[50]), "lr_drops"),
-        (lambda: bntt.Compute(backnd="cpu"), "backend"),
         (lambda: bntt.models.vgg9(num_classes=10, num_step=3), "num_steps"),
         (lambda: bntt.models.mlp(in_features=4, num_steps=3, nuron="lif"), "neuron"),
     ):

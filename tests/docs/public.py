@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from torch.autograd import Function
 
-from bntt.options import sentences_of
+from bntt.registry import sentences_of
 from tests.docs.test_docs import resolve
 
 

@@ -4,7 +4,6 @@ import dataclasses
 
 import pytest
 
-from bntt.options import options_of
 from bntt.runs.recipe.file import load_recipe
 from bntt.runs.recipe.schema import Train
 from bntt.training import Method
@@ -54,12 +53,6 @@ def test_a_recipe_says_the_method_itself():
     assert train == Train(epochs=train.epochs, batch_size=train.batch_size)
     options = dataclasses.asdict(train)
     assert Method(**{name: options[name] for name in vars(Method())}) == Method()
-
-
-def test_its_help_says_what_each_option_means():
-    args = Method.__doc__.partition("Args:\n")[2].partition("\n\nRaises:")[0].splitlines()
-    for line, (name, option) in zip(args, options_of(Method).items(), strict=True):
-        assert line == f"    {name}: {option.accepted()}. {option.sentence}"
 
 
 def test_a_whole_number_is_kept_as_the_number_that_a_recipe_holds():

@@ -12,7 +12,7 @@ import tyro
 
 from bntt.analysis.measurement import ArgumentError, InvalidResultError, Measurement
 from bntt.cli.train import Overrides
-from bntt.options import options_of
+from bntt.registry import options_of
 
 if TYPE_CHECKING:
     from bntt.runs.open_run import LoadedRun, OpenedRecipe

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from bntt.options import OptionError, check_options, named_keywords
+from bntt.registry import OptionError, check_options
 
 if TYPE_CHECKING:  # recipes use these names without importing torch
     from torch import Tensor
@@ -77,7 +77,6 @@ class ComputeOptions:
             )
 
 
-@named_keywords
 @dataclass(frozen=True)
 class Compute(ComputeOptions):
     """Choose the backend and precision that a network computes with, and how much of a pass it keeps.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import itertools
 import json
 import math
@@ -23,8 +24,7 @@ from bntt.nn.kinds import NEURONS, NormBuilder, borrowed_generator, neuron_facts
 from bntt.nn.network.spiking_network import SpikingNetwork
 from bntt.ops.lif import FireRule, Reset, fire_after, fire_before, hard_reset, soft_reset
 from bntt.ops.spike import ArcTan, FastSigmoid, Surrogate, Triangle
-from bntt.options import OneOf, check_keywords, check_options, options_of
-from bntt.registry import Kind, Registry
+from bntt.registry import Kind, OneOf, Registry, check_options, options_of
 
 
 def scaled(channels: int, width: float) -> int:
@@ -280,8 +280,11 @@ POOLS = (nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.MaxPool2d)
 
 def maker(num_steps: int, leak: float, norm: str | NormBuilder, *, seed: int = 0, **options: Any) -> Maker:
     """Make a :class:`Maker` from the arguments of a builder."""
-    if unknown := options.keys() - options_of(NeuronOptions).keys():
-        check_keywords("the network's builder", unknown, [*BUILDERS, *options_of(NeuronOptions)])
+    known = [*BUILDERS, *options_of(NeuronOptions)]
+    for name in options.keys() - {*known}:
+        near = difflib.get_close_matches(name, known, n=1)
+        way = f"did you mean {near[0]!r}?" if near else f"it takes {', '.join(known)}"
+        raise TypeError(f"the network's builder got an unexpected keyword argument {name!r}: {way}")
     chosen = NeuronOptions(**options)
     surrogate_of(chosen)
     builder = norm_builder(norm)

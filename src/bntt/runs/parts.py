@@ -51,37 +51,35 @@ LOADED: list[Part] = []
 def load_parts(sources: str | Path | Sequence[str | Path]) -> None:
     """Import files (``my_parts.py``) and packages (entry points of the group ``bntt.parts``) that register parts."""
     for text in map(str, [sources] if isinstance(sources, str | Path) else sources):
-        before = set(REGISTERED)
+        before = {*REGISTERED}
         try:
             source, version, modules = _import_file(text) if text.endswith(".py") else _import_package(text)
-        except PartsError:
-            raise
-        except Exception as error:
-            raise PartsError(f"--with {text}: {type(error).__name__}: {error}") from error
-        known = next((part for part in LOADED if part.source == source), None)
-        if known:
-            if known.version != version:
-                raise PartsError(f"--with {text}: was changed since it was loaded: start a new process")
-            continue
-        roots = {name: str(REGISTERED[name].__module__).partition(".")[0] for name in REGISTERED}
-        names = {name for name, root in roots.items() if name not in before or root in modules}
-        if not names:
-            raise PartsError(f'--with {text}: registers nothing; decorate a part, such as @bntt.register.norm("mine")')
-        LOADED.append(Part(source, version, tuple(sorted(names))))
+            known = next((part for part in LOADED if part.source == source), None)
+            roots = {name: str(REGISTERED[name].__module__).partition(".")[0] for name in REGISTERED}
+            names = {name for name, root in roots.items() if name not in before or root in modules}
+            if known and known.version != version:
+                raise PartsError("was changed since it was loaded: start a new process")
+            if not names:
+                raise PartsError('registers nothing; decorate a part, such as @bntt.register.norm("mine")')
+        except Exception as error:  # the user's code may raise anything
+            why = str(error) if isinstance(error, PartsError) else f"{type(error).__name__}: {error}"
+            raise PartsError(f"--with {text}: {why}") from error
+        if not known:
+            LOADED.append(Part(source, version, tuple(sorted(names))))
 
 
 def _import_file(text: str) -> tuple[str, str, set[str]]:
     """Import a file, unless it is already imported; return its absolute path, its SHA-256 and its module."""
     path = Path(text).expanduser().resolve()
     if not path.is_file():
-        raise PartsError(f"--with {text}: there is no such file")
+        raise PartsError("there is no such file")
     name, version = path.stem, digest(path)
     if str(path.parent) not in sys.path:
         sys.path.append(str(path.parent))
     invalidate_caches()  # the file may be newer than the cached listing of its folder
     found = util.find_spec(name) if name.isidentifier() else None
     if found is None or found.origin is None or Path(found.origin).resolve() != path:
-        raise PartsError(f"--with {text}: {name} is taken by another module, or is no module name: rename the file")
+        raise PartsError(f"{name} is taken by another module, or is no module name: rename the file")
     import_module(name)
     return str(path), version, {name}
 
@@ -91,8 +89,7 @@ def _import_package(text: str) -> tuple[str, str, set[str]]:
     found = [one for one in metadata.entry_points(group=GROUP) if one.dist and one.dist.name == text]
     if not found:
         raise PartsError(
-            f"--with {text}: there is no installed package of this name with entry points of the group {GROUP}; a file "
-            f"ends with .py"
+            f"there is no installed package of this name with entry points of the group {GROUP}; a file ends with .py"
         )
     for one in found:
         one.load()
@@ -144,31 +141,27 @@ def versions_of(parts: Sequence[Part]) -> dict[str, str]:
 
 def _version_now(name: str, part: Part) -> str:
     """Return the current version of the code behind a name, for a file or package as recorded; "" if it has none."""
-    known = next((one for one in LOADED if name in one.names), None)
-    of_file = part.source.endswith(".py")
-    if known is not None and known.source.endswith(".py") == of_file:
-        return known.version
-    if of_file:
+    if part.source.endswith(".py"):
         return digest(Path(file)) if (file := _file_of(name)) else ""
+    if any(name in one.names and one.source.endswith(".py") for one in LOADED):
+        return ""
     with suppress(metadata.PackageNotFoundError):
-        return "" if known else metadata.version(part.source)
+        return metadata.version(part.source)
     return ""
 
 
 def check_parts(run: Path, *, resuming: bool = False) -> None:
     """Check that the parts a run was trained with are loaded and unchanged; warn about changed code."""
     kept = recorded_parts(find_object(run / "environment.json") or {})
-    missing = [part for part in kept if not REGISTERED.keys() >= {*part.names}]
-    if missing:
+    if missing := [part for part in kept if not REGISTERED.keys() >= {*part.names}]:
         names = ", ".join(name for part in missing for name in part.names)
+        given = " ".join(f"--with {shlex.quote(part.source)}" for part in missing)
         raise CheckpointError(
-            f"{run} was trained with parts of your own that are not loaded ({names}): put "
-            f"{' '.join(f'--with {shlex.quote(part.source)}' for part in missing)} before the verb, or give "
-            f"load_run(parts=...) the same"
+            f"{run} was trained with parts of your own that are not loaded ({names}): put {given} before the verb, or "
+            f"give load_run(parts=...) the same"
         )
     for part in kept:
-        changed = [name for name in part.names if part.version != _version_now(name, part)]
-        if not changed:
+        if not (changed := [name for name in part.names if part.version != _version_now(name, part)]):
             continue
         said = (
             f"{run}: the code of {', '.join(changed)} is not what it was trained with, which was {part.source} "

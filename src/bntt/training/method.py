@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from bntt.options import Explained, OptionError, check_options, named_keywords
+from bntt.registry import OptionError, check_options
 
 NotNegative = Annotated[float, Field(ge=0)]
 BelowOne = Annotated[float, Field(ge=0, lt=1)]
@@ -20,7 +20,6 @@ PAPER_DROPS = (50, 70, 90)
 """The schedule of the paper: percentages of the epochs at which the rate falls to a tenth."""
 
 
-@named_keywords
 @dataclass(frozen=True)
 class Method:
     """Training method; the paper's by default.
@@ -107,6 +106,3 @@ class Method:
 
 PAPER = Method()
 """SGD at 0.3 with momentum 0.9, decay 5e-4 on everything, a tenth of the rate after 50, 70 and 90 % of the epochs."""
-
-
-Method.__doc__ = Explained(Method.__doc__ or "")  # type: ignore[assignment]

@@ -13,7 +13,7 @@ from jaxtyping import Int, Integer
 from pydantic import Field
 from torch import Tensor
 
-from bntt.options import check_options
+from bntt.registry import check_options
 
 LARGEST_SIDE = 1 << 15
 

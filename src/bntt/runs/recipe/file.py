@@ -15,7 +15,7 @@ import tomli_w
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from bntt.io.files import TomlError, read_named, tables_of, unknown_key
-from bntt.options import Option, OptionError, options_of
+from bntt.registry import Option, OptionError, options_of
 from bntt.runs.recipe.schema import Recipe as Recipe
 from bntt.runs.recipe.schema import RecipeError as RecipeError
 from bntt.runs.recipe.schema import Table

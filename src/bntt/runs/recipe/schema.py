@@ -1,7 +1,7 @@
 """The tables of a recipe: the library's own option classes, and those that only runs have; an unknown key is an error.
 
-Every option has its type, range and meaning at its field (:mod:`bntt.options`): training's at :class:`bntt.Method`, the
-neurons' at :class:`bntt.models.spiking.NeuronOptions`, computing's at :class:`bntt.engine.compute.ComputeOptions`.
+Every option has its type, range and meaning at its field (:mod:`bntt.registry`): of training at :class:`bntt.Method`,
+of neurons at :class:`bntt.models.spiking.NeuronOptions`, of computing at :class:`bntt.engine.compute.ComputeOptions`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from bntt.io.pictures import Fit
 from bntt.models.pretrained import PRETRAINED
 from bntt.models.spiking import MODELS, NeuronOptions
 from bntt.nn.kinds import ENCODERS, NORMS, encoder_facts_by_name
-from bntt.options import OneOf, check_options
+from bntt.registry import OneOf, check_options
 from bntt.training.method import Method
 from bntt.training.schedule import check_stages
 
