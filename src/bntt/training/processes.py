@@ -6,12 +6,11 @@ the gradients. The few numbers that all processes must agree on go through a thi
 
 from __future__ import annotations
 
-import json
 import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -19,7 +18,6 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from bntt.engine.compute import Reduce
-from bntt.io.checkpoint import pack, unpack
 
 T = TypeVar("T")
 
@@ -101,35 +99,29 @@ class Processes:
         """Concatenate the rows of all processes in rank order; their counts may differ."""
         if not self._groups:
             return values
-        rows = self.total(torch.eye(self.count, dtype=torch.int64)[self.rank] * len(values)).tolist()
-        first = sum(rows[: self.rank])
-        whole = values.new_zeros(sum(rows), *values.shape[1:])
-        whole[first : first + len(values)] = values
-        return self.total(whole)
+        rows: list[Any] = [None] * self.count
+        dist.all_gather_object(rows, values, self._groups["control"])
+        return torch.cat(rows)
 
     def decided(self, work: Callable[[], T]) -> T:
-        """Run work in the first process only, and send its result, serialisable as JSON, or its error, to all."""
+        """Run work in the first process only, and send its result, which pickle can hold, or its error, to all."""
         if not self._groups:
             return work()
-        if not self.first:
-            told = json.loads(self._broadcast(b""))
-            if told["error"]:
-                raise LostProcessError(f"process 0 has stopped: {told['error']}")
-            return told["value"]  # type: ignore[no-any-return]
-        try:
-            value = work()
-        except Exception as error:
-            self._broadcast(json.dumps({"error": str(error) or type(error).__name__}).encode())
-            raise
-        self._broadcast(json.dumps({"error": "", "value": value}).encode())
-        return value
+        told: list[Any] = ["", None]
+        problem: Exception | None = None
+        if self.first:
+            try:
+                told[1] = work()
+            except Exception as error:
+                problem, told[0] = error, str(error) or type(error).__name__
+        dist.broadcast_object_list(told, 0, self._groups["control"])
+        if told[0]:
+            raise problem or LostProcessError(f"process 0 has stopped: {told[0]}")
+        return told[1]  # type: ignore[no-any-return]
 
     def given(self, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-        """Return the first process's tensors in all processes."""
-        if not self._groups:
-            return tensors
-        sent = self._broadcast(pack(tensors, {}) if self.first else b"")
-        return tensors if self.first else unpack(sent)
+        """Return the first process's tensors in all processes, in main memory."""
+        return self.decided(lambda: {name: value.cpu() for name, value in tensors.items()})
 
     def averaging(self, module: nn.Module, *, all_learn: bool) -> nn.Module:
         """Return the module with the first process's tensors and averaged gradients; all parameters may have some."""
@@ -148,12 +140,6 @@ class Processes:
     def waiting(self, module: nn.Module) -> AbstractContextManager[None]:
         """Return a context in which backward passes of such a module add to this process's gradients only."""
         return module.no_sync() if isinstance(module, DistributedDataParallel) else nullcontext()
-
-    def _broadcast(self, payload: bytes) -> bytes:
-        size = self.total(torch.tensor([len(payload)]))
-        data = torch.frombuffer(bytearray(payload), dtype=torch.uint8) if payload else torch.empty(int(size)).byte()
-        dist.broadcast(data, 0, group=self._groups["control"])
-        return data.numpy().tobytes()
 
 
 NEEDED = ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")

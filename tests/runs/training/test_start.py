@@ -1,6 +1,8 @@
 """What was asked for becomes a recipe and a place, in one process for all."""
 
+import pickle
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
@@ -9,7 +11,7 @@ from bntt.runs.directory import RunDirectory
 from bntt.runs.parts import Part
 from bntt.runs.recipe.file import RecipeError, dump_recipe, load_recipe
 from bntt.runs.training import start as starting
-from bntt.runs.training.start import TrainCommand, resume_or_start, resume_or_start_in_all
+from bntt.runs.training.start import TrainCommand, TrainingStart, resume_or_start, resume_or_start_in_all
 from bntt.training.processes import Processes
 from tests.rows import each_row
 
@@ -62,12 +64,13 @@ def test_what_cannot_be_is_refused(command, error, text):
         resume_or_start(command)
 
 
-def test_others_are_told_and_read_nothing():
+def test_others_are_told_and_read_nothing(tmp_path):
     recipe = load_recipe("demo", ("train.epochs=3",))
     command = TrainCommand("somewhere-else.toml", ("train.epochs=3",))
     words = "recipe = 'somewhere-else.toml', overrides = ('train.epochs=3',), root = 'runs'"
-    start = resume_or_start_in_all(command, Second(words, [dump_recipe(recipe), "again"]))
-    assert (start.recipe, start.resumes) == (recipe, True)
+    begun = TrainingStart(recipe, partial(RunDirectory, tmp_path), resumes=True)
+    start = resume_or_start_in_all(command, Second(words, pickle.loads(pickle.dumps(begun))))
+    assert (start.recipe, start.open_directory(), start.resumes) == (recipe, RunDirectory(tmp_path), True)
     with pytest.raises(RecipeError, match=r"process 1 was started with .*epochs=3.*, process 0 with recipe = 'demo'"):
         resume_or_start_in_all(command, Second("recipe = 'demo', root = 'runs'"))
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-import tomllib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from shlex import quote
 from typing import Any, NamedTuple
 
 from bntt.engine.kernels import BackendError, find_backend
-from bntt.io.checkpoint import Checkpoint, CheckpointError, read_checkpoint, read_facts
+from bntt.io.checkpoint import CheckpointError, read_checkpoint, read_facts
 from bntt.io.errors import DataError
 from bntt.io.files import last_name
 from bntt.io.lock import hold_run
@@ -27,7 +27,7 @@ from bntt.runs.identity import RESUMING, check_same_data, check_same_recipe, che
 from bntt.runs.parts import LOADED, check_parts
 from bntt.runs.recipe.build import with_absolute_paths
 from bntt.runs.recipe.datasets import RecipeData
-from bntt.runs.recipe.file import Recipe, RecipeError, dump_recipe, load_recipe, parse_recipe
+from bntt.runs.recipe.file import Recipe, RecipeError, load_recipe
 from bntt.training.processes import Processes
 
 Changed = dict[str, tuple[Any, Any]]
@@ -65,12 +65,10 @@ def resume_state(
     recipe: Recipe, data: RecipeData, run: RunDirectory, processes: Processes, *, forget_best: bool
 ) -> tuple[LatestCheckpoint, Changed, float | None]:
     """Return checkpoint, changed keys and best validation accuracy to resume from; the first process reads them."""
-    read: list[Checkpoint] = []
 
-    def look() -> list[Any]:
+    def look() -> tuple[LatestCheckpoint, Changed, float | None]:
         found, changed = check_resume(recipe, run, forget_best=forget_best)
         check_same_data(run.path, data.manifest)
-        read.append(found.checkpoint)
         facts = found.checkpoint.facts
         best: float | None = facts["best"]
         try:
@@ -79,12 +77,9 @@ def resume_state(
                 best = file["validation_accuracy"]
         except CheckpointError:
             best = None if forget_best else best
-        return [str(found.path), facts, list(found.skipped), changed, best]
+        return found, changed, best
 
-    path, facts, skipped, changed, best = processes.decided(look)
-    checkpoint = Checkpoint(dict(processes.given(read[0].tensors if read else {})), facts)
-    pairs = {key: (then, now) for key, (then, now) in changed.items()}
-    return LatestCheckpoint(Path(path), checkpoint, tuple(skipped)), pairs, best
+    return processes.decided(look)
 
 
 @dataclass(frozen=True)
@@ -129,7 +124,7 @@ def resume_or_start(command: TrainCommand) -> TrainingStart:
         recipe = load_recipe(run.recipe, command.overrides, stored=True)
         with hold_run(run.path):  # another process training there is reported first
             check_resume(with_absolute_paths(recipe), run, forget_best=command.forget_best)
-        return TrainingStart(recipe, lambda: run, True)
+        return TrainingStart(recipe, partial(RunDirectory, run.path), True)
     recipe, root = load_recipe(command.recipe, command.overrides), Path(command.root)
     folder = command.name or Path(command.recipe).stem
     check_name(folder)
@@ -138,9 +133,9 @@ def resume_or_start(command: TrainCommand) -> TrainingStart:
         if resumes := resumes_in(run, with_absolute_paths(recipe)):
             as_begun = [f"compute.{key}={value}" for key, value in rounding_of(run).items()]
             recipe = load_recipe(command.recipe, [*as_begun, *command.overrides])
-        return TrainingStart(recipe, lambda: run, resumes)
+        return TrainingStart(recipe, partial(RunDirectory, run.path), resumes)
     check_folders(root)
-    return TrainingStart(recipe, lambda: new_run_directory(folder, root), False)
+    return TrainingStart(recipe, partial(new_run_directory, folder, root), False)
 
 
 def resumes_in(run: RunDirectory, recipe: Recipe) -> bool:
@@ -177,16 +172,7 @@ def resume_or_start_in_all(command: TrainCommand, processes: Processes) -> Train
     first, mine = processes.decided(lambda: _words(command)), _words(command)
     if first != mine:
         raise RecipeError(f"process {processes.rank} was started with {mine}, process 0 with {first}: use one command")
-    found: list[TrainingStart] = []
-
-    def work() -> list[str]:
-        found.append(resume_or_start(command))
-        return [dump_recipe(found[0].recipe), "again" if found[0].resumes else ""]
-
-    text, again = processes.decided(work)
-    if found:
-        return found[0]
-    return TrainingStart(parse_recipe(tomllib.loads(text)), lambda: RunDirectory(Path()), bool(again))
+    return processes.decided(lambda: resume_or_start(command))
 
 
 def _words(command: TrainCommand) -> str:
