@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
-from operator import itemgetter
 from typing import Any
 
 import torch
@@ -19,7 +17,7 @@ from bntt.nn.encoders.encoder import Encoder
 from bntt.nn.kinds import norm_facts
 from bntt.nn.network.classifier import SpikingClassifier, check_answers, check_classifier
 from bntt.nn.network.delays import Delay, delays, rule_of
-from bntt.nn.network.labelled_batch import Loader, Samples, samples
+from bntt.nn.network.labelled_batch import Loader, samples
 from bntt.nn.network.measured import Measure, evaluating, joined
 from bntt.nn.network.spiking_network import STEPS_AT_ONCE, SpikingNetwork
 from bntt.nn.norms.held_statistics import batch_statistics
@@ -74,49 +72,29 @@ def class_activity(
     torch.Size([10, 2])
     """
     check_classifier(model, "class_activity() takes")
-    steps, shown_to = model.encoder.num_steps, presented(model, batches, "count spikes of", seed, draws, progress)
+    measure, shown = Measure(spikes=True, samples=True, places=places), torch.zeros(classes, dtype=torch.int64)
     spikes, by_class, where = dict[str, Tensor](), dict[str, Tensor](), dict[str, Tensor]()
-    neurons, shown, measure = dict[str, int](), [0] * classes, Measure(spikes=True, places=places)
+    neurons = dict[str, int]()
     with evaluating(model):
-        for draw, stream in groupby(shown_to, itemgetter(0)):
-            of_draw = ((inputs, labels, noise["index"]) for _, inputs, labels, noise in stream)
-            for inputs, label, index in _by_class(of_draw, classes):
-                noise = {"seed": seed, "index": index, "draw": FIRST_DRAW + draw}
-                parts = [part.measured for part in advance_batch(model, inputs, measure, noise)]
-                for name, layer in joined(parts).items():
-                    if layer.spikes is None:
-                        continue
-                    neurons[name] = layer.neurons
-                    add_to(spikes, name, layer.spikes)
-                    by_class.setdefault(name, layer.spikes.new_zeros(classes, steps))[label] += layer.spikes.sum(1)
-                    if layer.places is not None:
-                        add_to(where, name, layer.places)
-                shown[label] += len(inputs)
-    each = torch.tensor(shown).clamp(min=1)[:, None]
+        for _, inputs, labels, noise in presented(model, batches, "count spikes of", seed, draws, progress):
+            check_labels(labels, classes)
+            shown += labels.cpu().bincount(minlength=classes)
+            steps = advance_batch(model, inputs, measure, noise)
+            for name, layer in joined([part.measured for part in steps]).items():
+                if layer.spikes is None or layer.samples is None:
+                    continue
+                neurons[name] = layer.neurons
+                add_to(spikes, name, layer.spikes)
+                own = layer.samples.new_zeros(classes, len(layer.samples))
+                add_to(by_class, name, own.index_add_(0, labels.to(own.device, torch.int64), layer.samples.T))
+                if layer.places is not None:
+                    add_to(where, name, layer.places)
+    total, each = int(shown.sum()), shown.clamp(min=1)[:, None]
     return ClassActivity(
-        Activity(sum(shown), {name: counts.cpu() for name, counts in spikes.items()}, neurons),
+        Activity(total, {name: counts.cpu() for name, counts in spikes.items()}, neurons),
         {name: counts.cpu() / each for name, counts in by_class.items()},
-        {name: (counts / sum(shown)).cpu() for name, counts in where.items()},
+        {name: (counts / total).cpu() for name, counts in where.items()},
     )
-
-
-def _by_class(stream: Iterable[Samples], classes: int) -> Iterator[tuple[Tensor, int, Tensor]]:
-    """Regroup samples into batches of one class each, so that spikes by class cost no more than spikes."""
-    waiting, size = [list[tuple[Tensor, Tensor]]() for _ in range(classes)], 0
-    for inputs, labels, index in stream:
-        check_labels(labels, classes)
-        size = size or len(labels)
-        for label in sorted(set(labels.tolist())):
-            which = labels.cpu() == label
-            waiting[label].append((inputs[which], index[which]))
-            if sum(len(part) for part, _ in waiting[label]) >= size:
-                yield _joined(waiting[label], label)
-                waiting[label].clear()
-    yield from (_joined(parts, label) for label, parts in enumerate(waiting) if parts)
-
-
-def _joined(parts: list[tuple[Tensor, Tensor]], label: int) -> tuple[Tensor, int, Tensor]:
-    return torch.cat([inputs for inputs, _ in parts]), label, torch.cat([index for _, index in parts])
 
 
 @torch.no_grad()

@@ -73,19 +73,6 @@ class GammaProfile:
     relative: dict[str, Float[Tensor, " T"]]
     """Mean of |γ_t| σ̄ / σ̄_t, σ̄ being each channel's mean over the driven steps: the factor on the current."""
 
-    def where_driven(self, field: Literal["magnitude", "deviation"]) -> dict[str, list[float]]:
-        """Return the rows of a field, NaN where γ has no path to the readout.
-
-        >>> rows, no = {"fc1": torch.tensor([9.0, 1.0, 2.0])}, {}
-        >>> GammaProfile(rows, no, {"fc1": range(1, 3)}, no, no).where_driven("magnitude")
-        {'fc1': [nan, 1.0, 2.0]}
-        """
-        rows: dict[str, Tensor] = getattr(self, field)
-        return {
-            name: [value if t in self.driven[name] else math.nan for t, value in enumerate(row.tolist())]
-            for name, row in rows.items()
-        }
-
     def peak(self, layer: str) -> int | None:
         """Return the driven step, 0-based, at which a layer's mean |γ| is largest; None if none is driven."""
         steps = self.driven[layer]
