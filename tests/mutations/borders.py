@@ -51,7 +51,7 @@ BORDERS = [
     Mutation(
         "parameters that are plain tensors are not looked at",
         "nn/fusion/fuse.py",
-        "if tensor.dtype != torch.float32 or tensor.device != device:",
+        "if tensor is not None and (tensor.dtype != dtype or tensor.device != device):",
         "if False:",
         WEIGHTS,
     ),

@@ -38,7 +38,7 @@ from bntt.nn.blocks.readout import Readout, SpikeCount
 from bntt.nn.blocks.residual import Residual
 from bntt.nn.encoders.analog import DirectEncoder, ExpectedEncoder, FrameEncoder, SequenceEncoder
 from bntt.nn.encoders.poisson import PoissonEncoder
-from bntt.nn.fusion.fuse import Layout, NotKnown, geometry_of, known, pool_of, synapse_of
+from bntt.nn.fusion.fuse import Layout, NotKnown, geometry_of, pool_of, synapse_of
 from bntt.nn.fusion.untouched import remember
 from bntt.nn.kinds import encoder_facts, norm_facts, step_gamma
 from bntt.nn.network.classifier import SpikingClassifier, check_classifier, touched_parts
@@ -183,15 +183,15 @@ class _Walk:
             *first, last = synapse if type(synapse) is nn.Sequential else (synapse,)
             if type(last) not in (nn.Conv2d, nn.Linear):
                 raise NotKnown(f"its weights end in {type(last).__name__}: nn.Conv2d or nn.Linear must be last")
-            *sizes, layout = known(pool_of(nn.Sequential(*first), (channels, height, width), flat))
-            module, _, (height, width, channels) = known(synapse_of(last, layout))
+            *sizes, layout = pool_of(nn.Sequential(*first), (channels, height, width), flat)
+            module, _, (height, width, channels) = synapse_of(last, layout)
             before, flat, made = _pools(*sizes), isinstance(module, nn.Linear), geometry_of(module)
             bias = None if module.bias is None else _array(module.bias.to(self.dtype))
             values = _array(module.weight.to(self.dtype))
             weights = Weights(values, bias, made.stride, made.padding, made.dilation, made.groups)
             layout = Layout((channels,) if flat else (channels, height, width), (height, width, channels))
         if pool is not None:
-            *sizes, layout = known(pool_of(pool, (channels, height, width), flat))
+            *sizes, layout = pool_of(pool, (channels, height, width), flat)
             after = _pools(*sizes)
         tables, neurons = _affine(norm, self.steps, channels), None
         if lif is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 import torch
 from torch import nn
 
@@ -11,7 +12,7 @@ from bntt.engine.compute import Compute
 from bntt.engine.graph.layer import Layer
 from bntt.engine.graph.weightless import Fire, Mask, MaxPool, Sum
 from bntt.nn import BNTT, LIF, BlockState, Call, CurrentBlock, NeuronBlock, Noise, Residual, SpikeDropout, SpikingBlock
-from bntt.nn.fusion.fuse import FusedBlock, Site, fuse, layout_of
+from bntt.nn.fusion.fuse import FusedBlock, NotKnown, Site, fuse, layout_of
 from tests.nn.networks import conv, residual
 
 CALL = Call(noise=Noise(0, 0, torch.arange(2)))
@@ -76,24 +77,28 @@ def test_states_go_in_and_out_by_part(rng):
 
 
 def test_places_beyond_32_bits_are_not_fused():
-    assert fuse(spiking(), replace(SITE, batch=1 << 26), LAYOUT) == (
-        "its neurons have 2818572288 places in a step, more than 2147483647"
-    )
+    with pytest.raises(NotKnown, match="its neurons have 2818572288 places in a step, more than 2147483647"):
+        fuse(spiking(), replace(SITE, batch=1 << 26), LAYOUT)
     assert isinstance(fuse(spiking(), replace(SITE, batch=1 << 25), LAYOUT), FusedBlock)
 
 
-def test_what_is_none_says_which_part():
-    class Mine(LIF):
-        pass
+class Mine(LIF):
+    pass
 
-    body = {"first": spiking(), "second": CurrentBlock(conv(8, 3, 3, padding=1), BNTT(3, 4))}
-    assert fuse(Residual(body, after=NeuronBlock(Mine())), SITE, LAYOUT) == (
-        "its 'after': its neurons are Mine, which the kernels do not support"
-    )
-    assert fuse(Residual({**body, "third": Residual(body)}), SITE, LAYOUT) == (
-        "its 'third': it is Residual, which the kernels do not support"
-    )
-    assert "they must have the same shape" in fuse(Residual({"first": spiking()}), SITE, LAYOUT)
-    assert fuse(nn.Identity(), SITE, LAYOUT) == "it is Identity, which the kernels do not support"
-    fused = spiking(None, type("Own", (SpikeDropout,), {})(0.5))
-    assert fuse(fused, SITE, LAYOUT) == "its dropout is Own, which the kernels do not support"
+
+BODY = {"first": spiking(), "second": CurrentBlock(conv(8, 3, 3, padding=1), BNTT(3, 4))}
+
+
+@pytest.mark.parametrize(
+    ("block", "reason"),
+    [
+        (Residual(BODY, after=NeuronBlock(Mine())), "its 'after': its neurons are Mine, which the kernels do not"),
+        (Residual({**BODY, "third": Residual(BODY)}), "its 'third': it is Residual, which the kernels do not support"),
+        (Residual({"first": spiking()}), "they must have the same shape"),
+        (nn.Identity(), "it is Identity, which the kernels do not support"),
+        (spiking(None, type("Own", (SpikeDropout,), {})(0.5)), "its dropout is Own, which the kernels do not support"),
+    ],
+)
+def test_what_is_none_says_which_part(block, reason):
+    with pytest.raises(NotKnown, match=reason):
+        fuse(block, SITE, LAYOUT)

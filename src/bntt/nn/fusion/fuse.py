@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -165,52 +165,61 @@ def entered(nodes: list[Node], x: Tensor, compute: Compute) -> tuple[list[Node],
     return nodes, Spikes(counts, 1.0, bound, float(counts.sum()) / counts.numel())
 
 
-T = TypeVar("T")
 LARGEST_WINDOW = 255
 """Spikes of a pooling window are counted in a byte."""
+MOST_PLACES = (1 << 31) - 1
+"""Most places of all samples in one step: the kernels number them in 32 bits."""
 remember(nn.Sequential, nn.Flatten, nn.Identity, nn.Linear, nn.Conv2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.MaxPool2d)
-remember(*FAMILY, LayerNorm, NoNorm)
+remember(*FAMILY, LayerNorm, NoNorm, *UNITS, Residual, SpikeDropout, LIF, FoldedLIF, Rectifier)
 
 
 class NotKnown(Exception):
-    """A part of a block that the kernels do not support."""
+    """A part of a block that the kernels do not support; the message says why."""
 
 
-def known(found: T | str) -> T:
-    """Return what was found; raise :class:`NotKnown` if it is a reason instead ("" is none)."""
-    if isinstance(found, str) and found:
-        raise NotKnown(found)
-    return cast(T, found)
+def need(fits: object, reason: str) -> None:
+    """Refuse a part that does not fit the kernels."""
+    if not fits:
+        raise NotKnown(reason)
 
 
-def synapse_of(synapse: nn.Module, layout: Layout) -> tuple[nn.Conv2d | nn.Linear, bool, tuple[int, int, int]] | str:
+def need_values(tensors: Iterable[tuple[str, Tensor | None]], device: torch.device, dtype: torch.dtype) -> None:
+    """Refuse tensors that the kernels cannot read, each after the words that name its part."""
+    for part, tensor in tensors:
+        if tensor is not None and not is_plain(tensor):
+            raise NotKnown(f"{part} a {type(tensor).__name__}, which is not a plain tensor")
+        if tensor is not None and (tensor.dtype != dtype or tensor.device != device):
+            raise NotKnown(f"{part} {tensor.dtype} on {tensor.device}")
+
+
+def synapse_of(synapse: nn.Module, layout: Layout) -> tuple[nn.Conv2d | nn.Linear, bool, tuple[int, int, int]]:
     """Return the weights, whether to flatten their input, and height, width and channels of the current."""
-    flattens = False
-    if type(synapse) is nn.Sequential and len(synapse) == 2 and _is_flatten(synapse[0]):
-        synapse, flattens = synapse[1], True
+    flattens = type(synapse) is nn.Sequential and len(synapse) == 2 and _is_flatten(synapse[0])
+    weights: Any = synapse[1] if flattens else synapse  # type: ignore[index]
     height, width, channels = layout.memory
-    if type(synapse) is nn.Linear:
-        if not (flattens or len(layout.shape) == 1) or synapse.in_features != height * width * channels:
-            return "its input does not fit, or is not flat"
-        found = synapse, height * width > 1, (1, 1, synapse.out_features)
-        return _misfit(synapse, (synapse.out_features, synapse.in_features)) or found
-    if type(synapse) is not nn.Conv2d or flattens:
-        return "its synapse is neither nn.Conv2d nor nn.Linear"
-    if len(layout.shape) != 3 or synapse.in_channels != channels:
-        return "its input does not fit"
-    if isinstance(synapse.padding, str) or synapse.padding_mode != "zeros":
-        return f"its convolution pads with {synapse.padding_mode}, {synapse.padding!r}"
-    kernel, geometry = _pair(synapse.kernel_size), geometry_of(synapse)
-    whole = (kernel, geometry.stride, geometry.padding, geometry.dilation)
-    sizes = [(size, least) for pair, least in zip(whole, (1, 1, 0, 1), strict=True) for size in pair]
-    if any(len(pair) != 2 for pair in whole) or not all(type(size) is int and size >= least for size, least in sizes):
-        return f"its kernel, stride, padding and dilation are {whole}, not pairs of whole numbers"
-    if synapse.groups < 1 or channels % synapse.groups:
-        return f"its {channels} input channels are not {synapse.groups} groups"
-    if reason := _misfit(synapse, (synapse.out_channels, channels // synapse.groups, *kernel)):
-        return reason
-    size = geometry.out_size((height, width), kernel)
-    return (synapse, False, (*size, synapse.out_channels)) if min(size) > 0 else "its input is smaller than its kernel"
+    if type(weights) is nn.Linear:
+        flat = flattens or len(layout.shape) == 1
+        need(flat and weights.in_features == height * width * channels, "its input does not fit, or is not flat")
+        size, shape = (1, 1), (weights.out_features, weights.in_features)
+    else:
+        need(type(weights) is nn.Conv2d and not flattens, "its synapse is neither nn.Conv2d nor nn.Linear")
+        need(len(layout.shape) == 3 and weights.in_channels == channels, "its input does not fit")
+        padding = weights.padding_mode, weights.padding
+        need(padding[0] == "zeros" and not isinstance(padding[1], str), f"its convolution pads with {padding}")
+        kernel, geometry = _pair(weights.kernel_size), geometry_of(weights)
+        whole = (kernel, geometry.stride, geometry.padding, geometry.dilation)
+        fits = [_are_whole(pair, least) for pair, least in zip(whole, (1, 1, 0, 1), strict=True)]
+        need(all(fits), f"its kernel, stride, padding and dilation are {whole}, not pairs of whole numbers")
+        divides = weights.groups >= 1 and channels % weights.groups == 0
+        need(divides, f"its {channels} input channels are not {weights.groups} groups")
+        shape = (weights.out_channels, channels // weights.groups, *kernel)
+        size = geometry.out_size((height, width), kernel)
+        need(min(size) > 0, "its input is smaller than its kernel")
+    for name, value, wanted in (("weight", weights.weight, shape), ("bias", weights.bias, shape[:1])):
+        if isinstance(value, Tensor) and value.shape != wanted:
+            kind = type(weights).__name__
+            raise NotKnown(f"its {name} is {list(value.shape)}, expected {list(wanted)} in this {kind}")
+    return weights, flattens and height * width > 1, (*size, shape[0])
 
 
 def geometry_of(weights: nn.Conv2d | nn.Linear) -> Geometry:
@@ -220,31 +229,15 @@ def geometry_of(weights: nn.Conv2d | nn.Linear) -> Geometry:
     return Geometry(_pair(weights.stride), _pair(weights.padding), _pair(weights.dilation), weights.groups)
 
 
-def _misfit(weights: nn.Conv2d | nn.Linear, shape: tuple[int, ...]) -> str:
-    """Describe a layer's parameter whose size is not the layer's; "" if there is none."""
-    for name, value, wanted in (("weight", weights.weight, shape), ("bias", weights.bias, shape[:1])):
-        if isinstance(value, Tensor) and value.shape != wanted:
-            return f"its {name} is {list(value.shape)}, expected {list(wanted)} in this {type(weights).__name__}"
-    return ""
-
-
-def why_not_values(values: Mapping[str, Tensor | None], device: torch.device) -> str:
-    """Describe a layer's tensor that the kernels cannot read; "" if they can read all."""
-    for name, tensor in values.items():
-        if tensor is None:
-            continue
-        if not is_plain(tensor):
-            return f"its {name} is a {type(tensor).__name__}, which is not a plain tensor"
-        if tensor.dtype != torch.float32 or tensor.device != device:
-            return f"its {name} is {tensor.dtype} on {tensor.device}"
-    return ""
+def _are_whole(pair: tuple[Any, ...], least: int) -> bool:
+    return len(pair) == 2 and all(type(size) is int and size >= least for size in pair)
 
 
 def _is_flatten(module: nn.Module) -> bool:
     return type(module) is nn.Flatten and (module.start_dim, module.end_dim) == (1, -1)
 
 
-def pool_of(pool: nn.Module, image: tuple[int, int, int], flat: bool) -> tuple[PoolSize, PoolSize, Layout] | str:
+def pool_of(pool: nn.Module, image: tuple[int, int, int], flat: bool) -> tuple[PoolSize, PoolSize, Layout]:
     """Return the windows of the average and of the maximum, (1, 1) is none, and the layout that leaves the block."""
     (channels, height, width), shape, none = image, image, (1, 1)
     average, largest = none, none
@@ -257,10 +250,9 @@ def pool_of(pool: nn.Module, image: tuple[int, int, int], flat: bool) -> tuple[P
         elif whole and (found := _largest(module)):
             largest, shape = found, (channels, height // found[0], width // found[1])
         else:
-            return f"its pool is {type(module).__name__}, which is no average or maximum over whole windows"
-    if min(shape) < 1:
-        down, across = map(max, average, largest)  # one of them is (1, 1)
-        return f"its pooling window has {down}x{across} places on an image of {height}x{width}"
+            raise NotKnown(f"its pool is {type(module).__name__}, which is no average or maximum over whole windows")
+    down, across = map(max, average, largest)  # one of them is (1, 1)
+    need(min(shape) >= 1, f"its pooling window has {down}x{across} places on an image of {height}x{width}")
     features = shape[0] * shape[1] * shape[2]
     return average, largest, Layout((features,) if flat else shape, (shape[1], shape[2], shape[0]))
 
@@ -287,74 +279,75 @@ def _average(module: nn.Module, height: int, width: int) -> PoolSize | None:
     return kernel if kernel == _pair(module.stride) and _pair(module.padding) == (0, 0) else None
 
 
-def why_not_unit(block: nn.Module, layout: Layout) -> str:
-    """Return why a block of one layer cannot be fused, by the kinds of its parts and its input; "" if it can."""
-    if type(block) not in UNITS or not isinstance(block, LayerBlock):
-        return f"it is {type(block).__name__}, which the kernels do not support"
+def _check_unit(block: nn.Module, layout: Layout) -> None:
+    """Refuse a block of one layer by the kinds of its parts and its input."""
+    need(type(block) in UNITS, f"it is {type(block).__name__}, which the kernels do not support")
+    assert isinstance(block, LayerBlock)
     lif, dropout, shape = block.lif, block.dropout, layout.shape
-    if (block.synapse is None) != (block.norm is None):
-        return "it has weights without a norm, or a norm without weights"
-    if lif is None and (block.pool is not None or dropout is not None):
-        return "it has a pool or dropout, but no neurons before it"
-    if dropout is not None and type(dropout) is not SpikeDropout:
-        return f"its dropout is {type(dropout).__name__}, which the kernels do not support"
-    if lif is not None and (type(lif) not in (LIF, FoldedLIF, Rectifier) or block.pool is None):
-        return f"its neurons are {type(lif).__name__}, which the kernels do not support"
-    if block.synapse is None and (len(shape) not in (1, 3) or (len(shape) == 1 and layout.memory[:2] != (1, 1))):
-        return f"its input is [S, B, {', '.join(map(str, shape))}], not images or features, or a flattened image"
-    return ""
+    need((block.synapse is None) == (block.norm is None), "it has weights without a norm, or a norm without weights")
+    need(lif is not None or block.pool is dropout is None, "it has a pool or dropout, but no neurons before it")
+    for what, part, kinds in (("dropout is", dropout, (SpikeDropout,)), ("neurons are", lif, NEURON_KINDS)):
+        supported = part is None or type(part) in kinds
+        need(supported, f"its {what} {type(part).__name__}, which the kernels do not support")
+    need(lif is None or block.pool is not None, "its pool is None: nn.Identity() is none")
+    images = len(shape) == 3 or (len(shape) == 1 and layout.memory[:2] == (1, 1))
+    need(images or block.synapse is not None, f"its input is {list(shape)}, not images or features, or was flattened")
 
 
-def why_not_norm(norm: nn.Module, steps: range, channels: int, *, whole: bool = True, single: bool = False) -> str:
-    """Return why the kernels do not support a norm on these steps and channels; "" if they do."""
+NEURON_KINDS = (LIF, FoldedLIF, Rectifier)
+
+
+def check_norm(norm: nn.Module, steps: range, channels: int, *, whole: bool = True, single: bool = False) -> None:
+    """Refuse a norm that the kernels do not support on these steps and channels."""
     if type(norm) is NoNorm:
-        return ""
-    if isinstance(getattr(norm, "eps", None), Tensor):
-        return "its norm's eps is a tensor: kernels take a number"
+        return
+    need(not isinstance(getattr(norm, "eps", None), Tensor), "its norm's eps is a tensor: kernels take a number")
     if type(norm) is LayerNorm:
-        return "" if norm.channels == channels else f"its norm takes {norm.channels} channels"
-    if not isinstance(norm, TemporalNorm) or type(norm) not in FAMILY:
-        return f"its norm is {type(norm).__name__}, which the kernels do not support"
-    if steps.stop > norm.num_steps or norm.channels != channels:
-        return f"its norm takes {norm.num_steps} steps of {norm.channels} channels"
-    if type(norm.method.pooling) not in (Window, AllSteps):
-        return f"its pooling is {type(norm.method.pooling).__name__}, which the kernels do not support"
-    if norm.running_mean.requires_grad or norm.running_var.requires_grad:
-        return "its running statistics are learned"
-    if norm.training and norm.method.pooling.looks_ahead and not whole:
-        return f"{norm.method.name} takes its training statistics over all steps, and the call does not have all"
-    return "its statistics would be of a single value" if norm.training and single else ""
+        need(norm.channels == channels, f"its norm takes {norm.channels} channels")
+        return
+    need(type(norm) in FAMILY, f"its norm is {type(norm).__name__}, which the kernels do not support")
+    assert isinstance(norm, TemporalNorm)
+    fits, pooling = steps.stop <= norm.num_steps and norm.channels == channels, norm.method.pooling
+    need(fits, f"its norm takes {norm.num_steps} steps of {norm.channels} channels")
+    known = type(pooling) in (Window, AllSteps)
+    need(known, f"its pooling is {type(pooling).__name__}, which the kernels do not support")
+    learned = norm.running_mean.requires_grad or norm.running_var.requires_grad
+    need(not learned, "its running statistics are learned")
+    if norm.training:
+        name = norm.method.name
+        looks = f"{name} takes its training statistics over all steps, and the call does not have all"
+        need(whole or not pooling.looks_ahead, looks)
+        need(not single, "its statistics would be of a single value")
 
 
-def why_not_neuron(neuron: AnyNeuron, steps: range, channels: int, kernels: KernelName) -> str:
-    """Return why the kernels do not support neurons on these steps and channels; "" if they do."""
-    if type(neuron) not in (Neuron, FoldedNeuron):
-        return f"its neurons are {type(neuron).__name__}, which the kernels do not support"
-    if type(neuron.surrogate) not in (Triangle, FastSigmoid, ArcTan):
-        return "its surrogate is a custom one"
-    if any(isinstance(constant, Tensor) for constant in vars(neuron.surrogate).values()):
-        return "its surrogate's constants are tensors"
+def check_neuron(neuron: AnyNeuron, steps: range, channels: int, kernels: KernelName) -> None:
+    """Refuse neurons that the kernels do not support on these steps and channels."""
+    known = type(neuron) in (Neuron, FoldedNeuron)
+    need(known, f"its neurons are {type(neuron).__name__}, which the kernels do not support")
+    surrogate, leak, threshold = neuron.surrogate, neuron.leak, cast(Any, neuron.threshold)
+    need(type(surrogate) in (Triangle, FastSigmoid, ArcTan), "its surrogate is a custom one")
+    tensors = any(isinstance(constant, Tensor) for constant in vars(surrogate).values())
+    need(not tensors, "its surrogate's constants are tensors")
     if isinstance(neuron, FoldedNeuron):
-        return _why_not_folded(neuron, steps, channels)
-    threshold: Any = neuron.threshold  # its type says that it is a number, but nothing enforces it
+        enough = neuron.num_steps is None or steps.stop <= neuron.num_steps
+        need(enough, f"its folded neurons have {neuron.num_steps} steps")
+        fits = neuron.channels in (None, channels)
+        need(fits, f"its folded neurons have {neuron.channels} channels, its current {channels}")
+        learns = any(isinstance(table, Tensor) and table.requires_grad for _, table in neuron.tables())
+        need(not learns, "its folded neurons learn, which the kernels do not support")
+        return
     if isinstance(threshold, Tensor):
-        return f"its threshold is {'learned' if threshold.requires_grad else 'a tensor'}: kernels take a number"
-    if isinstance(neuron.leak, Tensor) and neuron.leak.ndim and len(neuron.leak) != channels:
-        return f"its {neuron.leak.numel()} leaks are not one for each of {channels} channels"
-    if isinstance(neuron.leak, Tensor) and kernels != "cpu":
-        return "its leak is learned, which only the CPU kernels support"
-    if neuron.rule not in (fire_after, fire_before) or neuron.reset not in (soft_reset, hard_reset):
-        return "its firing rule or reset is a custom one"
-    return ""
-
-
-def _why_not_folded(neuron: FoldedNeuron, steps: range, channels: int) -> str:
-    if neuron.num_steps is not None and steps.stop > neuron.num_steps:
-        return f"its folded neurons have {neuron.num_steps} steps"
-    if neuron.channels not in (None, channels):
-        return f"its folded neurons have {neuron.channels} channels, its current {channels}"
-    learns = any(isinstance(table, Tensor) and table.requires_grad for _, table in neuron.tables())
-    return "its folded neurons learn, which the kernels do not support" if learns else ""
+        raise NotKnown(
+            f"its threshold is {'learned' if threshold.requires_grad else 'a tensor'}: kernels take a number"
+        )
+    if isinstance(leak, Tensor):
+        need(
+            leak.ndim == 0 or len(leak) == channels,
+            f"its {leak.numel()} leaks are not one for each of {channels} channels",
+        )
+        need(kernels == "cpu", "its leak is learned, which only the CPU kernels support")
+    published = neuron.rule in (fire_after, fire_before) and neuron.reset in (soft_reset, hard_reset)
+    need(published, "its firing rule or reset is a custom one")
 
 
 def drive_of(
@@ -393,11 +386,6 @@ def normalisation_of(norm: nn.Module, steps: range, channels: int, device: torch
     }
 
 
-remember(*UNITS, Residual, SpikeDropout, LIF, FoldedLIF, Rectifier)
-MOST_PLACES = (1 << 31) - 1
-"""Most places of all samples in one step: the kernels number them in 32 bits."""
-
-
 @dataclass(frozen=True)
 class Site:
     """Conditions under which blocks are to be fused."""
@@ -410,31 +398,26 @@ class Site:
     device: torch.device
 
 
-def fuse(block: nn.Module, site: Site, layout: Layout) -> FusedBlock | str:
-    """Return the block as nodes for inputs of a layout, or why it cannot be fused."""
-    if type(block) not in (*UNITS, Residual):
-        return f"it is {type(block).__name__}, which the kernels do not support"
+def fuse(block: nn.Module, site: Site, layout: Layout) -> FusedBlock:
+    """Return the block as nodes for inputs of a layout; one that the kernels do not support raises ``NotKnown``."""
+    need(type(block) in (*UNITS, Residual), f"it is {type(block).__name__}, which the kernels do not support")
     for name, module, tensors in parts_of(block):
+        who = name or "it"
         if reason := why_touched(module):
-            return f"{name or 'it'} {reason}"
-        for tensor in tensors:
-            wanted = torch.bool if isinstance(module, FoldedLIF) and tensor is module.turned else torch.float32
-            if not is_plain(tensor):
-                return f"{name or 'it'} has a {type(tensor).__name__}, which is not a plain tensor"
-            if tensor.dtype != wanted or tensor.device != site.device:
-                return f"{name or 'it'} has {tensor.dtype} on {tensor.device}"
+            raise NotKnown(f"{who} {reason}")
+        flags = [tensor for tensor in tensors if isinstance(module, FoldedLIF) and tensor is module.turned]
+        for dtype, some in ((torch.bool, flags), (torch.float32, [one for one in tensors if one not in flags])):
+            need_values([(f"{who} has", tensor) for tensor in some], site.device, dtype)
     nodes, at = list[FusedNode](), (0, layout)
-    try:
-        at = _residual(nodes, site, block, at) if isinstance(block, Residual) else _unit(nodes, site, block, at, "")
-    except NotKnown as reason:
-        return str(reason)
+    at = _residual(nodes, site, block, at) if isinstance(block, Residual) else _unit(nodes, site, block, at, "")
     found = FusedBlock(tuple(nodes), at[1], type(block) is Residual)
-    if not found.rectifies:
-        return found
-    if any(getattr(part, "eps", None) == 0 for part in block.modules()):
-        return "its norm's eps is 0, which tells the kernels of an ANN that there is no norm"
-    alone = bool(site.call.whole) and len(site.steps) == 1
-    return why_not_rectified([one.node for one in found.nodes], site.compute, alone=alone) or found
+    if found.rectifies:
+        no_eps = any(getattr(part, "eps", None) == 0 for part in block.modules())
+        need(not no_eps, "its norm's eps is 0, which tells the kernels of an ANN that there is no norm")
+        alone = bool(site.call.whole) and len(site.steps) == 1
+        reason = why_not_rectified([one.node for one in found.nodes], site.compute, alone=alone)
+        need(not reason, reason)
+    return found
 
 
 Place = tuple[int, Layout]
@@ -454,8 +437,7 @@ def _residual(nodes: list[FusedNode], site: Site, block: Residual, at: Place) ->
     (body, layout), (beside, other) = (
         _chain(nodes, site, dict(parts.items()), at) for parts in (block.body, block.shortcut)
     )
-    if layout != other:
-        raise NotKnown(block.differs(layout.shape, other.shape))
+    need(layout == other, block.differs(layout.shape, other.shape))
     total = _append(nodes, FusedNode(Sum(())), body, beside), layout
     return total if block.after is None else _chain(nodes, site, {"after": block.after}, total)
 
@@ -473,32 +455,33 @@ def _chain(nodes: list[FusedNode], site: Site, parts: Mapping[str, nn.Module], a
 def _unit(nodes: list[FusedNode], site: Site, block: nn.Module, at: Place, name: str) -> Place:
     """Append a block of one layer: weights, norm and neurons; then pool and dropout."""
     value, layout = at
-    known(why_not_unit(block, layout))
+    _check_unit(block, layout)
     assert isinstance(block, LayerBlock)
     (height, width, channels), flat = layout.memory, len(layout.shape) == 1
     weights, flatten, dropout = None, False, cast("SpikeDropout | None", block.dropout)
     if block.synapse is not None:
-        weights, flatten, (height, width, channels) = known(synapse_of(block.synapse, layout))
+        weights, flatten, (height, width, channels) = synapse_of(block.synapse, layout)
         flat = isinstance(weights, nn.Linear)
     memory = height, width, channels
     out = Layout((channels,) if flat else (channels, height, width), memory)
     driven: Driven = None, None, None
     window, largest = (1, 1), (1, 1)
     if block.lif is not None:
-        driven = _neurons_of(site, block.lif, channels)
-        window, largest, out = known(pool_of(cast(nn.Module, block.pool), (channels, height, width), flat))
-        if driven[0] is not None and window[0] * window[1] > LARGEST_WINDOW:
-            raise NotKnown(f"its pooling window has {window[0]}x{window[1]} places, more than {LARGEST_WINDOW}")
+        if not isinstance(block.lif, Rectifier):
+            neuron = cast("LIF | FoldedLIF", block.lif).neuron
+            check_neuron(neuron, site.steps, channels, site.compute.kernels)
+            driven = drive_of(neuron, site.steps, channels, site.device)
+        window, largest, out = pool_of(cast(nn.Module, block.pool), (channels, height, width), flat)
+        few = driven[0] is None or window[0] * window[1] <= LARGEST_WINDOW
+        need(few, f"its pooling window has {window[0]}x{window[1]} places, more than {LARGEST_WINDOW}")
     if weights is not None:
         node: Node = _layer_node(site, block, weights, flatten, memory, driven, window)
     else:
         node = Rectify(window) if driven[0] is None else Fire(driven[0], window, *driven[1:])
-    if (places := site.batch * height * width) > MOST_PLACES:
-        raise NotKnown(f"its neurons have {places} places in a step, more than {MOST_PLACES}")
-    unit, norm = (
-        sum(one.unit is not None for one in nodes),
-        block.norm if isinstance(block.norm, TemporalNorm) else None,
-    )
+    places = site.batch * height * width
+    need(places <= MOST_PLACES, f"its neurons have {places} places in a step, more than {MOST_PLACES}")
+    norm = block.norm if isinstance(block.norm, TemporalNorm) else None
+    unit = sum(one.unit is not None for one in nodes)
     value = _append(nodes, FusedNode(node, unit, name, norm, memory, flat), value)
     if largest != (1, 1):
         value = _append(nodes, FusedNode(MaxPool(largest)), value)
@@ -509,14 +492,6 @@ def _unit(nodes: list[FusedNode], site: Site, block: nn.Module, at: Place, name:
 
 Driven = tuple[AnyNeuron | None, Tensor | None, Tensor | None]
 """Neurons, and gain and bias ``[steps, C]`` on their input; None: there are none, or they rectify."""
-
-
-def _neurons_of(site: Site, lif: Any, channels: int) -> Driven:
-    if isinstance(lif, Rectifier):
-        return None, None, None
-    neuron = lif.neuron
-    known(why_not_neuron(neuron, site.steps, channels, site.compute.kernels))
-    return drive_of(neuron, site.steps, channels, site.device)
 
 
 def _layer_node(
@@ -531,16 +506,16 @@ def _layer_node(
     """Return weights, norm and, if they fire, neurons; ``size`` is that of the current, channels last."""
     norm, (height, width, channels), (neuron, gain, bias) = cast(nn.Module, block.norm), size, driven
     single = site.compute.reduce is None and site.batch * height * width == 1
-    known(why_not_norm(norm, site.steps, channels, whole=bool(site.call.whole), single=single))
-    if isinstance(neuron, FoldedNeuron) and type(norm) is not NoNorm:
-        kind = type(norm).__name__
-        raise NotKnown(f"its norm is {kind}, and the kernels support folded neurons only without a norm")
+    check_norm(norm, site.steps, channels, whole=bool(site.call.whole), single=single)
+    alone, kind = not isinstance(neuron, FoldedNeuron) or type(norm) is NoNorm, type(norm).__name__
+    need(alone, f"its norm is {kind}, and the kernels support folded neurons only without a norm")
     tables = normalisation_of(norm, site.steps, channels, site.device)
     if gain is not None:  # a part of γ and β; without a norm they are 1 and 0
         beta = bias if tables["beta"] is None else tables["beta"] * gain
         tables |= {"gamma": tables["gamma"] * gain, "beta": beta}
     given = {name: tables[name] for name in ("gamma", "beta", "mean", "var")}
-    known(why_not_values({"weight": weights.weight, "bias": weights.bias, **given}, site.device))
+    values = {"weight": weights.weight, "bias": weights.bias, **given}
+    need_values([(f"its {name} is", tensor) for name, tensor in values.items()], site.device, torch.float32)
     of_kind = Layer if block.lif is None or neuron is not None else RectifiedLayer
     return of_kind(geometry_of(weights), flatten, window, neuron, weights.weight, weights.bias, **tables)
 
@@ -599,24 +574,23 @@ def plan_of(blocks: Mapping[str, nn.Module], x: Tensor, compute: Compute, call: 
     layout, steps = layout_of(x), range(call.first, call.first + x.shape[0])
     site = Site(call, steps, x.shape[1], compute, x.device)
     for name, block in blocks.items():
-        found = reason or fuse(block, site, layout)
-        if isinstance(found, FusedBlock) and any(one.rectifies != found.rectifies for one in fused.values()):
-            found = "blocks that spike and blocks that rectify do not run together"
-        if isinstance(found, FusedBlock):
-            fused[name] = found
-            layout = found.out
-            continue
-        reason = found
-        if compute.insists:
-            backend, precision = compute.backend, compute.precision
-            wanted = f"on backend {backend!r}"
-            if precision != "fp32":
-                wanted = f"in precision {precision!r}, which only the kernels have"
+        try:
+            need(not reason, reason)
+            found = fuse(block, site, layout)
+            alike = all(one.rectifies == found.rectifies for one in fused.values())
+            need(alike, "blocks that spike and blocks that rectify do not run together")
+        except NotKnown as why:
+            reason = str(why)
+            if not compute.insists:
+                break
+            wanted = f"on backend {compute.backend!r}"
+            if compute.precision != "fp32":
+                wanted = f"in precision {compute.precision!r}, which only the kernels have"
             raise BackendError(
                 f"block {name!r} cannot run {wanted}: {reason}; in plain PyTorch such a block "
                 f"runs with backend 'auto' and precision 'fp32'; on a GPU only backend 'triton' has kernels"
-            )
-        break
+            ) from None
+        fused[name], layout = found, found.out
     return Plan(fused, reason)
 
 
@@ -694,10 +668,10 @@ def _layer(lif: nn.Module, *, norm: nn.Module | None = None, **following: nn.Mod
 
 def _done(block: nn.Module, steps: range = SITE.steps) -> str:
     """Describe how a block runs; if it is not fused, why."""
-    site = replace(SITE, steps=steps)
-    training, evaluation = (fuse(block.train(mode), site, IMAGE) for mode in (True, False))
-    if isinstance(evaluation, str):
-        return f"plain PyTorch: {evaluation}"
-    if isinstance(training, str):
-        return f"fused in evaluation; training in plain PyTorch: {training}"
-    return "fused in training and evaluation"
+    said = "fused in training and evaluation"
+    for mode, way in ((True, "fused in evaluation; training in plain PyTorch"), (False, "plain PyTorch")):
+        try:
+            fuse(block.train(mode), replace(SITE, steps=steps), IMAGE)
+        except NotKnown as reason:
+            said = f"{way}: {reason}"
+    return said
