@@ -71,16 +71,16 @@ Result scan(long T, long N, long H, long W, long C, long window, int kind, int t
   s.surrogate_first = first.data(), s.neuron_step = varies ? C : 0, s.surrogate_second = 2, s.surrogate = kind % 3, s.fire_before = kind & 1, s.hard_reset = kind >> 1 & 1;
   s.inverse = inverse.data(), s.sum_grad = r.sums.data(), s.sum_product = r.sums.data() + T * C;
   s.offset = offset.data(), s.slope = offset.data(), s.grad_current = r.gradient.data(), s.threads = threads;
-  require(bntt_scan_forward(&s) == 0, "forward");
+  require(bntt_scan_forward(s) == 0, "forward");
   r.membrane = membrane;
   s.membrane = nullptr;
-  require(bntt_scan_forward(&s) == 0, "forward from rest");
-  require(bntt_scan_sums(&s) == 0 && bntt_scan_backward(&s) == 0, "backward");
+  require(bntt_scan_forward(s) == 0, "forward from rest");
+  require(bntt_scan_sums(s) == 0 && bntt_scan_backward(s) == 0, "backward");
   s.sum_leak = r.sums.data() + 2 * T * C;
-  require(bntt_scan_sums(&s) == 0, "sums with the leak's");
+  require(bntt_scan_sums(s) == 0, "sums with the leak's");
   Floats carry = membrane;
   s.membrane = membrane.data(), s.carry = carry.data();
-  require(bntt_scan_sums(&s) == 0 && bntt_scan_backward(&s) == 0, "backward between other steps");
+  require(bntt_scan_sums(s) == 0 && bntt_scan_backward(s) == 0, "backward between other steps");
   r.mean.insert(r.mean.end(), carry.begin(), carry.end());
   std::vector<std::uint16_t> low(current.size()), low_grad(grad.size()), low_out(current.size());
   for (std::size_t i = 0; i < low.size(); ++i) std::memcpy(&low[i], reinterpret_cast<char*>(&current[i]) + 2, 2);
@@ -89,7 +89,7 @@ Result scan(long T, long N, long H, long W, long C, long window, int kind, int t
   require(bntt_moments(low.data(), T, N * H * W, C, low_out.data(), mean.data(), var.data(), 1, threads) == 0, "bf16 moments");
   require(low_out == low, "bf16 copy");
   s.mean = mean.data(), s.current = low.data(), s.grad_spikes = low_grad.data(), s.grad_current = low_out.data(), s.bf16 = 1;
-  require(bntt_scan_forward(&s) == 0 && bntt_scan_sums(&s) == 0 && bntt_scan_backward(&s) == 0, "bf16 scans");
+  require(bntt_scan_forward(s) == 0 && bntt_scan_sums(s) == 0 && bntt_scan_backward(s) == 0, "bf16 scans");
   for (std::uint16_t bits : low_out) r.var.push_back(bits);
   return r;
 }
@@ -105,7 +105,7 @@ Floats rectify(const long (&layer)[6], int threads) {
   s.out = out.data(), s.grad = grad.data(), s.sums = sums.data(), s.grad_current = gradient.data();
   s.images = N, s.height = H, s.width = W, s.channels = C, s.window_height = down, s.window_width = across;
   s.floor = 0, s.worth = 1 / static_cast<float>(down * across), s.threads = threads, s.batch = 1;
-  require(bntt_rectify(&s) == 0 && bntt_rectify_backward(&s) == 0, "rectify");
+  require(bntt_rectify(s) == 0 && bntt_rectify_backward(s) == 0, "rectify");
   out.insert(out.end(), gradient.begin(), gradient.end());
   out.insert(out.end(), sums.begin(), sums.end());
   return out;
@@ -124,11 +124,11 @@ Floats events(const long (&layer)[9], int threads) {
   e.images = N, e.height = H, e.width = W, e.in_channels = Ci, e.out_channels = Co, e.kernel_height = e.kernel_width = K;
   e.pad_height = e.pad_width = pad, e.stride_height = e.stride_width = stride;
   e.largest_count = largest, e.scale = 1.0 / static_cast<double>(largest), e.threads = threads;
-  Floats packed(static_cast<std::size_t>(bntt_packed_size(&e)));
-  require(bntt_pack(&e, weight.data(), packed.data()) == 0, "pack");
+  Floats packed(static_cast<std::size_t>(bntt_packed_size(e)));
+  require(bntt_pack(e, weight.data(), packed.data()) == 0, "pack");
   e.weight = packed.data();
-  require(bntt_events_forward(&e) == 0, "events");
-  require(bntt_events_weight_grad(&e) == 0, "weight gradient");
+  require(bntt_events_forward(e) == 0, "events");
+  require(bntt_events_weight_grad(e) == 0, "weight gradient");
   require(bntt_unpack(counts.data(), floats.data(), static_cast<long>(counts.size()), 0.25, threads) == 0, "unpack");
   out.insert(out.end(), grad.begin(), grad.end());
   return out;
@@ -141,10 +141,10 @@ Floats winograd(const long (&layer)[5], int threads) {
   BnttWinograd w{};
   w.grad = grad.data(), w.out = Ci == Co ? grad.data() : out.data(), w.weight = packed.data();
   w.images = N, w.height = H, w.width = W, w.in_channels = Ci, w.out_channels = Co, w.threads = threads;
-  Floats work(static_cast<std::size_t>(bntt_winograd_room(&w) * threads));
+  Floats work(static_cast<std::size_t>(bntt_winograd_room(w) * threads));
   w.work = work.data();
-  require(bntt_winograd_pack(&w, weight.data(), packed.data()) == 0, "pack for Winograd");
-  require(bntt_winograd_input_grad(&w) == 0, "Winograd");
+  require(bntt_winograd_pack(w, weight.data(), packed.data()) == 0, "pack for Winograd");
+  require(bntt_winograd_input_grad(w) == 0, "Winograd");
   packed.insert(packed.end(), w.out, w.out + out.size());
   return packed;
 }

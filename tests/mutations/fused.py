@@ -95,7 +95,7 @@ FUSED = [
     ),
     Mutation(
         "taps of the event-driven weight gradient are mirrored",
-        "*/cpu/events_weight_grad.inl",
+        "*/cpu/events.inl",
         "L::load(at + (Across - 1 - b) * N + n * LANES);",
         "L::load(at + b * N + n * LANES);",
         FUZZ,
@@ -167,7 +167,7 @@ FUSED = [
     ),
     Mutation(
         "padding shifts no pixels of a strided layer",
-        "*/cpu/events_weight_grad.inl",
+        "*/cpu/events.inl",
         "pixel = ((tap - pad) % stride + stride) % stride;",
         "pixel = tap % stride;",
         FUZZ,

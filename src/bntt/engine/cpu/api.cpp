@@ -1,6 +1,4 @@
-#include <initializer_list>
-
-#include "kernel_table.h"
+#include "kernels.h"
 
 namespace {
 
@@ -32,8 +30,6 @@ int widest() {
 
 int used = widest();
 
-const Kernels& now() { return *variants[used]; }
-
 }  // namespace
 
 extern "C" {
@@ -47,35 +43,8 @@ int bntt_use_variant(int number) {
   return used;
 }
 
-int bntt_moments(const void* current, std::int64_t steps, std::int64_t rows, std::int64_t channels, void* copy,
-                 float* mean, float* var, std::int32_t bf16, std::int32_t threads) {
-  return now().moments(current, steps, rows, channels, copy, mean, var, bf16 != 0, threads);
-}
-
-int bntt_scan_forward(const BnttScan* s) { return now().scan_forward(*s); }
-int bntt_scan_sums(const BnttScan* s) { return now().scan_sums(*s); }
-int bntt_scan_backward(const BnttScan* s) { return now().scan_backward(*s); }
-int bntt_rectify(const BnttRectify* s) { return now().rectify(*s); }
-int bntt_rectify_backward(const BnttRectify* s) { return now().rectify_backward(*s); }
-std::int64_t bntt_packed_size(const BnttEvents* e) { return now().packed_size(*e); }
-int bntt_pack(const BnttEvents* e, const float* weight, float* packed) { return now().pack(*e, weight, packed); }
-int bntt_events_forward(const BnttEvents* e) { return now().events_forward(*e); }
-int bntt_events_weight_grad(const BnttEvents* e) { return now().events_weight_grad(*e); }
-
-int bntt_unpack(const std::uint8_t* counts, float* out, std::int64_t size, double scale, std::int32_t threads) {
-  return now().unpack(counts, out, size, scale, threads);
-}
-
-int bntt_poisson(const float* pixels, const std::int64_t* keys, std::int8_t* spikes, std::int64_t steps,
-                 std::int64_t images, std::int64_t channels, std::int64_t area, std::int32_t is_signed,
-                 std::int32_t threads) {
-  return now().poisson(pixels, keys, spikes, steps, images, channels, area, is_signed != 0, threads);
-}
-
-std::int64_t bntt_winograd_room(const BnttWinograd* w) { return now().winograd_room(*w); }
-int bntt_winograd_pack(const BnttWinograd* w, const float* weight, float* packed) {
-  return now().winograd_pack(*w, weight, packed);
-}
-int bntt_winograd_input_grad(const BnttWinograd* w) { return now().winograd_input_grad(*w); }
+#define EXPORT(result, name, parameters, arguments) \
+  result bntt_##name parameters { return variants[used]->name arguments; }
+BNTT_KERNELS(EXPORT)
 
 }

@@ -2,7 +2,7 @@
 #include <cstring>
 #include <new>
 
-#include "kernel_table.h"
+#include "kernels.h"
 
 #if defined(__x86_64__)
 #if defined(__clang__)

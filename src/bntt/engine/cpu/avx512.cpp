@@ -6,7 +6,7 @@
 #include <immintrin.h>
 #endif
 
-#include "kernel_table.h"
+#include "kernels.h"
 
 #if defined(__x86_64__)
 #if defined(__clang__)

@@ -1,6 +1,6 @@
 // Convolutions and fully connected layers on spike counts, driven by the spikes: a count of k is k events, and each
-// event adds the weights of its input. What is added stays in the first-level cache: here, in the forward pass, a block
-// of weights; in events_weight_grad.inl a few rows of the output gradient.
+// event adds the weights of its input. What is added stays in the first-level cache: in the forward pass a block of
+// weights, in the weight gradient a few rows of the output gradient.
 
 constexpr Size OUT = 32;        // output channels of a block of weights
 constexpr Size BLOCK_IN = 192;  // inputs (kernel columns times channels) of a block: 192 * 32 floats are 24 KiB
@@ -219,5 +219,231 @@ struct UnpackJob {
 inline int unpack(const std::uint8_t* counts, float* out, Size size, double scale, int threads) {
   UnpackJob job{counts, out, size, static_cast<float>(scale)};
   for_units(ceil_div(size, 1 << 16), threads, job);
+  return 0;
+}
+
+// The weight gradient: dW[ci, tap] = sum over the events of ci of the output gradient that the tap leads to.
+//
+// Taps that lie a stride apart meet input pixels that lie a stride apart, and for these pixels alone the layer has stride
+// 1. So the kernel is cut into shares of up to 3x3 such taps, whose sums stay in registers: each is a pass of its own.
+
+constexpr Size MOST_TAPS = 3;
+
+// A share along one axis: which taps, and the input pixels that they meet. Its tap k leads from its pixel n to output
+// n + shift - k.
+struct Axis {
+  Size tap, taps, pixel, pixels, shift, stride, outputs;  // tap and pixel: the first, counted in the layer
+  Axis(Size tap, Size kernel, Size inputs, Size pad, Size stride, Size outputs)
+      : tap(tap), taps(smaller(MOST_TAPS, ceil_div(kernel - tap, stride))), stride(stride), outputs(outputs) {
+    pixel = ((tap - pad) % stride + stride) % stride;
+    pixels = pixel < inputs ? ceil_div(inputs - pixel, stride) : 0;
+    shift = (pixel + pad - tap) / stride;
+  }
+  static bool begins(Size tap, Size stride) { return tap / stride % MOST_TAPS == 0; }
+};
+
+// A strip is as many rows of a share's pixels as keep its part of the output gradient in the first-level cache; of wide
+// images, where not even one row does, a part of the columns. A single row is cut into parts as long as may be, others
+// into equal ones, so that strips of wide images have more than one row.
+struct Strips {
+  const Axis &down, &across;
+  Size count, rows, columns, per_row, per_image, padded_width, positions;
+  Strips(Size images, const Axis& down, const Axis& across, Size room) : down(down), across(across) {
+    const Size most = room / down.taps - across.taps + 1;
+    per_row = ceil_div(across.pixels, most);
+    columns = down.pixels == 1 ? smaller(across.pixels, most) : ceil_div(across.pixels, per_row);
+    padded_width = columns + across.taps - 1;
+    rows = smaller(down.pixels, room / padded_width - down.taps + 1);
+    per_image = per_row * ceil_div(down.pixels, rows);
+    count = images * per_image;
+    positions = (rows + down.taps - 1) * padded_width;
+  }
+  Size image(Size strip) const { return strip / per_image; }
+  Size top(Size strip) const { return strip % per_image / per_row * rows; }
+  Size left(Size strip) const { return strip % per_row * columns; }
+};
+
+struct EventLists {  // per strip: where the events of every input channel are, as positions in the padded strip
+  const BnttEvents& e;
+  const Strips& g;
+  Scratch<std::int64_t> offsets, bases;  // [strips, Ci + 1] and [strips + 1]
+  Scratch<std::int32_t> cursors;         // [workers, Ci]
+  Scratch<std::uint8_t> active;          // [workers, largest list of 256 channels]
+  std::uint16_t* places = nullptr;
+
+  EventLists(const BnttEvents& e, const Strips& g)
+      : e(e), g(g), offsets(g.count * (e.in_channels + 1)), bases(g.count + 1),
+        cursors(larger(1, e.threads) * e.in_channels), active(larger(1, e.threads) * active_room()) {}
+  Size active_room() const { return 256 * e.largest_count + 16; }
+
+  // How many events there are; -1 when memory could not be had.
+  Size count_all() {
+    if (!offsets.data || !bases.data || !cursors.data || !active.data) return -1;
+    auto counting = [&](Size strip, int worker) { count(strip, cursors.data + worker * e.in_channels); };
+    for_units(g.count, e.threads, counting);
+    bases.data[0] = 0;
+    for (Size strip = 0; strip < g.count; ++strip)
+      bases.data[strip + 1] = bases.data[strip] + offsets.data[strip * (e.in_channels + 1) + e.in_channels];
+    return bases.data[g.count];
+  }
+
+  void list_all(std::uint16_t* room) {
+    places = room;
+    auto filling = [&](Size strip, int worker) {
+      fill(strip, cursors.data + worker * e.in_channels, active.data + worker * active_room());
+    };
+    for_units(g.count, e.threads, filling);
+  }
+
+  // Calls use(pixel counts, position) for every pixel of a strip.
+  template <class F>
+  void pixels(Size strip, F use) const {
+    const Size top = g.top(strip), bottom = smaller(top + g.rows, g.down.pixels);
+    const Size left = g.left(strip), right = smaller(left + g.columns, g.across.pixels);
+    for (Size h = top; h < bottom; ++h) {
+      const Size row = g.image(strip) * e.height + g.down.pixel + h * g.down.stride;
+      const std::uint8_t* x = e.counts + (row * e.width + g.across.pixel + left * g.across.stride) * e.in_channels;
+      for (Size w = left; w < right; ++w, x += g.across.stride * e.in_channels)
+        use(x, (h - top) * g.padded_width + w - left);
+    }
+  }
+
+  void count(Size strip, std::int32_t* sums) const {
+    const Size Ci = e.in_channels;
+    std::memset(sums, 0, static_cast<std::size_t>(Ci) * sizeof(std::int32_t));
+    pixels(strip, [&](const std::uint8_t* x, Size) {
+      for (Size c = 0; c < Ci; ++c) sums[c] += x[c];
+    });
+    std::int64_t total = 0;
+    for (Size c = 0; c < Ci; ++c) {
+      offsets.data[strip * (Ci + 1) + c] = total;
+      total += sums[c];
+    }
+    offsets.data[strip * (Ci + 1) + Ci] = total;
+  }
+
+  void fill(Size strip, std::int32_t* next, std::uint8_t* list) const {
+    const Size Ci = e.in_channels;
+    std::uint16_t* to = places + bases.data[strip];
+    for (Size c = 0; c < Ci; ++c) next[c] = static_cast<std::int32_t>(offsets.data[strip * (Ci + 1) + c]);
+    pixels(strip, [&](const std::uint8_t* x, Size position) {
+      for (Size first = 0; first < Ci; first += 256) {
+        const Size size = list_events(x + first, smaller(256, Ci - first), e.largest_count, list);
+        for (Size i = 0; i < size; ++i) to[next[first + list[i]]++] = static_cast<std::uint16_t>(position);
+      }
+    });
+  }
+};
+
+// Of a share of Down x Across taps; with several vectors of output channels where so few taps leave registers free.
+template <Size Down, Size Across>
+struct EventWeightGrad {
+  static constexpr Size Taps = Down * Across, Vectors = Taps > 4 ? 1 : Taps > 2 ? 2 : 4, N = Vectors * LANES;
+  const BnttEvents& e;
+  const Strips& g;
+  const EventLists& lists;
+  float *strips, *sums;  // [workers, positions, N] and [groups, Co blocks, Ci, Taps, N]
+  Size blocks, groups;
+
+  // Zeros stand for what lies outside the output. Loads wait for memory here, so there is no branch between them.
+  void copy_strip(Size strip, Size first, float* to) const {
+    const Size top = g.top(strip) + g.down.shift - (Down - 1), left = g.left(strip) + g.across.shift - (Across - 1);
+    const Size begin = smaller(larger(0, -left), g.padded_width), Co = e.out_channels, filled = smaller(N, Co - first);
+    const Size end = larger(begin, smaller(g.padded_width, g.across.outputs - left));
+    for (Size y = top; y < top + g.rows + Down - 1; ++y, to += g.padded_width * N) {
+      std::memset(to, 0, static_cast<std::size_t>(g.padded_width * N) * sizeof(float));
+      if (y < 0 || y >= g.down.outputs) continue;
+      const float* from =
+          e.grad_out + ((g.image(strip) * g.down.outputs + y) * g.across.outputs + left + begin) * Co + first;
+      for (Size x = begin; x < end; ++x, from += Co) {
+        if (filled == N)
+          for (Size n = 0; n < Vectors; ++n) Full::store(to + x * N + n * LANES, Full::load(from + n * LANES));
+        else
+          for (Size n = 0; n < filled; ++n) to[x * N + n] = from[n];
+      }
+    }
+  }
+
+  void operator()(Size unit, int worker) const {
+    using L = Full;
+    using Floats = L::Floats;
+    const Size group = unit / blocks, block = unit % blocks, Ci = e.in_channels, row = g.padded_width * N;
+    float *strip_grad = strips + worker * g.positions * N, *total = sums + unit * Ci * Taps * N;
+    std::memset(total, 0, static_cast<std::size_t>(Ci * Taps * N) * sizeof(float));
+    for (Size strip = group * g.count / groups; strip < (group + 1) * g.count / groups; ++strip) {
+      copy_strip(strip, block * N, strip_grad);
+      const std::int64_t* offset = lists.offsets.data + strip * (Ci + 1);
+      const std::uint16_t* places = lists.places + lists.bases.data[strip];
+      for (Size c = 0; c < Ci; ++c) {
+        if (offset[c] == offset[c + 1]) continue;
+        float* to = total + c * Taps * N;
+        Floats sum[Taps * Vectors] = {};  // of this strip alone: short sums keep their digits
+        for (std::int64_t i = offset[c]; i < offset[c + 1]; ++i) {
+          const float* at = strip_grad + places[i] * N;
+          for (Size a = Down - 1; a >= 0; --a, at += row)
+            for (Size b = 0; b < Across; ++b)
+              for (Size n = 0; n < Vectors; ++n)
+                sum[(a * Across + b) * Vectors + n] += L::load(at + (Across - 1 - b) * N + n * LANES);
+        }
+        for (Size k = 0; k < Taps * Vectors; ++k) L::store(to + k * LANES, L::load(to + k * LANES) + sum[k]);
+      }
+    }
+  }
+
+  void add_sums(Size k) const {  // to the gradient of output channel k's weights
+    const Size Kh = e.kernel_height, Kw = e.kernel_width;
+    for (Size group = 0; group < groups; ++group) {
+      const float* from = sums + (group * blocks + k / N) * e.in_channels * Taps * N + k % N;
+      float* to = e.grad_weight + k * e.in_channels * Kh * Kw + g.down.tap * Kw + g.across.tap;
+      for (Size c = 0; c < e.in_channels; ++c, to += Kh * Kw)
+        for (Size a = 0; a < Down; ++a)
+          for (Size b = 0; b < Across; ++b, from += N)
+            to[a * g.down.stride * Kw + b * g.across.stride] += *from * static_cast<float>(e.scale);
+    }
+  }
+};
+
+template <Size Down, Size Across>
+int weight_grad_of(const BnttEvents& e, const Axis& down, const Axis& across) {
+  using Job = EventWeightGrad<Down, Across>;
+  const Strips g(e.images, down, across, 24 * 1024 / 4 / Job::N);
+  const Size blocks = ceil_div(e.out_channels, Job::N), groups = smaller(g.count, larger(1, 16 / blocks));
+  EventLists lists(e, g);
+  const Size events = lists.count_all();
+  if (events < 0) return 1;
+  Scratch<std::uint16_t> places(events);
+  Scratch<float> strips(larger(1, e.threads) * g.positions * Job::N);
+  Scratch<float> sums(groups * blocks * e.in_channels * Job::Taps * Job::N);
+  if (!places.data || !strips.data || !sums.data) return 1;
+  lists.list_all(places.data);
+  Job job{e, g, lists, strips.data, sums.data, blocks, groups};
+  for_units(groups * blocks, e.threads, job);
+  auto adding = [&](Size k, int) { job.add_sums(k); };
+  for_units(e.out_channels, e.threads, adding);
+  return 0;
+}
+
+using WeightGrad = int (*)(const BnttEvents&, const Axis&, const Axis&);
+constexpr WeightGrad WEIGHT_GRADS[MOST_TAPS][MOST_TAPS] = {
+    {weight_grad_of<1, 1>, weight_grad_of<1, 2>, weight_grad_of<1, 3>},
+    {weight_grad_of<2, 1>, weight_grad_of<2, 2>, weight_grad_of<2, 3>},
+    {weight_grad_of<3, 1>, weight_grad_of<3, 2>, weight_grad_of<3, 3>},
+};
+
+inline int events_weight_grad(const BnttEvents& given) {
+  BnttEvents e = given;
+  if (fully_connected(e)) {  // one image of one line
+    e = as_rows(e);
+    e.width = e.images;
+    e.images = 1;
+  }
+  for (Size i = 0; i < e.kernel_height; ++i)
+    for (Size j = 0; j < e.kernel_width; ++j) {
+      if (!Axis::begins(i, e.stride_height) || !Axis::begins(j, e.stride_width)) continue;
+      const Axis down(i, e.kernel_height, e.height, e.pad_height, e.stride_height, out_height(e));
+      const Axis across(j, e.kernel_width, e.width, e.pad_width, e.stride_width, out_width(e));
+      if (down.pixels == 0 || across.pixels == 0 || e.images == 0) continue;
+      if (WEIGHT_GRADS[down.taps - 1][across.taps - 1](e, down, across)) return 1;
+    }
   return 0;
 }

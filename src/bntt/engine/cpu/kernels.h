@@ -5,6 +5,8 @@
 #pragma once
 #include <cstdint>
 
+using Size = std::int64_t;  // of sizes, indices and counts: a `long` has not 64 bits on Windows
+
 #pragma GCC visibility push(default)
 extern "C" {
 
@@ -87,24 +89,57 @@ int bntt_use_variant(int number);   // 0..2; returns the one in use now; -1 only
 using BnttOpenMP = void (*)(void (*body)(void*), void* given, unsigned threads, unsigned flags);
 void bntt_use_openmp(BnttOpenMP parallel);
 
-int bntt_moments(const void* current, std::int64_t steps, std::int64_t rows, std::int64_t channels, void* copy,
-                 float* mean, float* var, std::int32_t bf16, std::int32_t threads);
-int bntt_scan_forward(const BnttScan*);
-int bntt_scan_sums(const BnttScan*);      // backward, first sweep
-int bntt_scan_backward(const BnttScan*);  // backward, second sweep
-int bntt_rectify(const BnttRectify*);
-int bntt_rectify_backward(const BnttRectify*);
-std::int64_t bntt_packed_size(const BnttEvents*);
-int bntt_pack(const BnttEvents*, const float* weight, float* packed);
-int bntt_events_forward(const BnttEvents*);
-int bntt_events_weight_grad(const BnttEvents*);
-int bntt_unpack(const std::uint8_t* counts, float* out, std::int64_t size, double scale, std::int32_t threads);
-int bntt_poisson(const float* pixels, const std::int64_t* keys, std::int8_t* spikes, std::int64_t steps,
-                 std::int64_t images, std::int64_t channels, std::int64_t area, std::int32_t is_signed,
-                 std::int32_t threads);
-std::int64_t bntt_winograd_room(const BnttWinograd*);
-int bntt_winograd_pack(const BnttWinograd*, const float* weight, float* packed);  // weight: [Co, Ci, 3, 3]
-int bntt_winograd_input_grad(const BnttWinograd*);
+// Every kernel: what it returns, its name, parameters and arguments. C calls it bntt_NAME, by the variant in use.
+#define BNTT_KERNELS(KERNEL)                                                                                        \
+  KERNEL(int, moments, (const void* current, Size steps, Size rows, Size channels, void* copy, float* mean,         \
+                        float* var, std::int32_t bf16, std::int32_t threads),                                       \
+         (current, steps, rows, channels, copy, mean, var, bf16, threads))                                          \
+  KERNEL(int, scan_forward, (const BnttScan& s), (s))                                                               \
+  KERNEL(int, scan_sums, (const BnttScan& s), (s))      /* backward, first sweep */                                 \
+  KERNEL(int, scan_backward, (const BnttScan& s), (s))  /* backward, second sweep */                                \
+  KERNEL(int, rectify, (const BnttRectify& s), (s))                                                                 \
+  KERNEL(int, rectify_backward, (const BnttRectify& s), (s))                                                        \
+  KERNEL(Size, packed_size, (const BnttEvents& e), (e))                                                             \
+  KERNEL(int, pack, (const BnttEvents& e, const float* weight, float* packed), (e, weight, packed))                 \
+  KERNEL(int, events_forward, (const BnttEvents& e), (e))                                                           \
+  KERNEL(int, events_weight_grad, (const BnttEvents& e), (e))                                                       \
+  KERNEL(int, unpack, (const std::uint8_t* counts, float* out, Size size, double scale, std::int32_t threads),      \
+         (counts, out, size, scale, threads))                                                                       \
+  KERNEL(int, poisson, (const float* pixels, const std::int64_t* keys, std::int8_t* spikes, Size steps, Size images,\
+                        Size channels, Size area, std::int32_t is_signed, std::int32_t threads),                    \
+         (pixels, keys, spikes, steps, images, channels, area, is_signed, threads))                                 \
+  KERNEL(Size, winograd_room, (const BnttWinograd& w), (w))                                                         \
+  KERNEL(int, winograd_pack, (const BnttWinograd& w, const float* weight, float* packed), (w, weight, packed))      \
+  KERNEL(int, winograd_input_grad, (const BnttWinograd& w), (w))
+
+#define BNTT_DECLARE(result, name, parameters, arguments) result bntt_##name parameters;
+BNTT_KERNELS(BNTT_DECLARE)
 
 }
 #pragma GCC visibility pop
+
+// What the variants share: the table of each one's kernels, and the threads that they work in: those of torch's OpenMP
+// runtime where it is known, since threads of another pool would compete with them for the cores while they spin; else a
+// pool that sleeps between regions.
+#define BNTT_ENTRY(result, name, parameters, arguments) result(*name) parameters;
+struct Kernels {
+  BNTT_KERNELS(BNTT_ENTRY)
+};
+
+namespace portable { extern const Kernels kernels; }
+#if defined(__x86_64__)
+namespace avx2 { extern const Kernels kernels; }
+namespace avx512 { extern const Kernels kernels; }
+#endif
+
+namespace bntt {
+
+using Task = void (*)(void* context, Size unit, int worker);
+
+// Run task(context, unit, worker) for every unit in 0..units-1 on at most `threads` threads, including the caller.
+// Workers are numbered from 0: at least one, but no more than threads and no more than units. Which worker takes which
+// unit is undefined: a result must not depend on it.
+// A caller that finds the pool in use by another thread does all its units itself.
+void parallel(Size units, int threads, Task task, void* context);
+
+}  // namespace bntt

@@ -31,8 +31,8 @@ struct PoissonJob {
 };
 
 inline int poisson(const float* pixels, const std::int64_t* keys, std::int8_t* spikes, Size steps, Size images,
-                   Size channels, Size area, bool is_signed, int threads) {
-  PoissonJob job{pixels, keys, spikes, images, channels, area, is_signed};
+                   Size channels, Size area, std::int32_t is_signed, std::int32_t threads) {
+  PoissonJob job{pixels, keys, spikes, images, channels, area, is_signed != 0};
   for_units(steps * images, threads, job);
   return 0;
 }

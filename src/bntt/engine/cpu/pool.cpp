@@ -1,4 +1,4 @@
-#include "kernel_table.h"
+#include "kernels.h"
 
 #if !defined(_WIN32)
 #include <pthread.h>

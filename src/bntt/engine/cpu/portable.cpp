@@ -2,7 +2,7 @@
 #include <cstring>
 #include <new>
 
-#include "kernel_table.h"
+#include "kernels.h"
 
 // Never fuse a multiplication and an addition: membranes are then the same, to the bit, on every processor.
 #if defined(__clang__)

@@ -92,7 +92,7 @@ struct RectifyReverseJob {
   }
 };
 
-inline int rectify_forward(const BnttRectify& s) {
+inline int rectify(const BnttRectify& s) {
   const Geometry g(s, larger(1, 4096 / s.channels));
   Scratch<std::int32_t> windows(larger(1, s.threads) * g.tile);
   if (!windows.data) return 1;

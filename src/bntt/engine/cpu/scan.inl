@@ -72,7 +72,7 @@ int moments_of(const X* current, Size steps, Size rows, Size channels, X* copy, 
 }
 
 inline int moments(const void* current, Size steps, Size rows, Size channels, void* copy, float* mean, float* var,
-                   bool bf16, int threads) {
+                   std::int32_t bf16, std::int32_t threads) {
   if (bf16)
     return moments_of(static_cast<const Bf16*>(current), steps, rows, channels, static_cast<Bf16*>(copy), mean, var, threads);
   return moments_of(static_cast<const float*>(current), steps, rows, channels, static_cast<float*>(copy), mean, var, threads);

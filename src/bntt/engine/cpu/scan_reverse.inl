@@ -210,8 +210,7 @@ int scan_reverse_of(const BnttScan& s) {
   return s.bf16 ? scan_reverse_in<Bf16, Which>(s) : scan_reverse_in<float, Which>(s);
 }
 
-template <bool Sums>
-int scan_reverse(const BnttScan& s) {
-  if (!Sums) return scan_reverse_of<kCurrent>(s);
+inline int scan_backward(const BnttScan& s) { return scan_reverse_of<kCurrent>(s); }
+inline int scan_sums(const BnttScan& s) {
   return s.sum_leak ? scan_reverse_of<kSumsAndLeak>(s) : scan_reverse_of<kSums>(s);
 }

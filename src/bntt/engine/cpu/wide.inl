@@ -1,4 +1,4 @@
-// WIDTH floats at a time; lanes.h includes this once for every width (compilers cannot convert vectors of a template's).
+// WIDTH floats at a time; variant.inl includes this once for every width (compilers cannot convert vectors of a template's).
 template <>
 struct Wide<WIDTH> {
   static constexpr Size width = WIDTH;
