@@ -127,7 +127,7 @@ REFUSED = [
     (["demo", "--name", "x" * 300], 2, "at most 100"),
     (["demo", "--device", "cuda:9"], 5, "here: cpu"),
     (["demo", "--resume"], 4, "is not a run directory"),
-    (["demo", "--resume", "--name", "x"], 4, "is not a run directory"),
+    (["demo", "--resume", "--name", "x"], 2, "leave out --name"),
     (["demo", "--forget-best"], 2, "--forget-best is for --resume"),
     (["demo", "-s", "train.schedule=one-cycle", "-s", "train.warmup=1.0"], 2, "must be 0 with schedule"),
     (["demo", "-s", 'data.augment=["shift"]'], 2, "unknown augmentation 'shift'"),

@@ -58,8 +58,8 @@ class LossBudgetError(ValueError):
 class GammaProfile:
     """Mean γ of every layer that has a γ for each step, ``[T]`` each; returned by :func:`gamma_profile`.
 
-    Some γ have no path from input to readout (see :attr:`driven`): only weight decay changes them, so peaks and exits
-    ignore them.
+    Some γ have no path from input to readout: with ``fire_before``, those of a layer's first and last steps. Only
+    weight decay changes them, so peaks and exits ignore them (see :attr:`driven`).
     """
 
     magnitude: dict[str, Float[Tensor, " T"]]
@@ -83,6 +83,9 @@ class GammaProfile:
 
 def gamma_profile(network: SpikingNetwork) -> GammaProfile:
     """Return γ and σ̄ of every layer whose norm has a γ for each step; other layers are omitted.
+
+    Args:
+        network: any spiking network.
 
     >>> from bntt.models import vgg6
     >>> gamma_profile(vgg6(num_steps=3)).magnitude["conv1"]
@@ -110,6 +113,9 @@ def deviations(norm: Any) -> Float[Tensor, "T C"]:
 def stepwise_norms(network: SpikingNetwork) -> dict[str, Any]:
     """Return the norms that have a γ for each step, by layer.
 
+    Args:
+        network: any spiking network.
+
     >>> from bntt.models import mlp
     >>> list(stepwise_norms(mlp(hidden=(4,), num_steps=3))), list(stepwise_norms(mlp(hidden=(4,), norm="bn")))
     (['fc1'], [])
@@ -134,6 +140,9 @@ class StepChanges(NamedTuple):
 def step_changes(network: SpikingNetwork) -> dict[str, StepChanges]:
     """Return how γ and the running statistics change between neighbouring steps, for layers with a γ for each step.
 
+    Args:
+        network: any spiking network.
+
     >>> from bntt.models import mlp
     >>> found = step_changes(mlp(hidden=(4,), num_steps=3))["fc1"]
     >>> found.gamma, found.ratio[0]
@@ -157,6 +166,9 @@ def step_changes(network: SpikingNetwork) -> dict[str, StepChanges]:
 def looks_untrained(network: SpikingNetwork) -> bool:
     """Return True if every γ is still about 1, its initial value; never for a network without γ.
 
+    Args:
+        network: any spiking network.
+
     >>> from bntt.models import mlp
     >>> looks_untrained(mlp(num_steps=3)), looks_untrained(mlp(norm="none"))
     (True, False)
@@ -178,6 +190,10 @@ class GammaSpread(NamedTuple):
 
 def gamma_spread(network: SpikingNetwork, bins: int = 40) -> dict[str, GammaSpread]:
     """Return histograms of γ for every layer that has one for each step, over the range of all its steps.
+
+    Args:
+        network: any spiking network.
+        bins: number of bins.
 
     >>> from bntt.models import mlp
     >>> gamma_spread(mlp(hidden=(4,), num_steps=2), bins=2)["fc1"].counts
@@ -250,6 +266,9 @@ class ThresholdRange(NamedTuple):
 
 def threshold_ranges(profile: GammaProfile, reading: Reading = "magnitude") -> tuple[ThresholdRange, ...]:
     """Return every number of steps that some threshold gives, from most to fewest: the grid of the paper's Figure 7.
+
+    Args:
+        profile, reading: as for :func:`exit_step`.
 
     Raises:
         NoGammaError: if no layer has a γ for each step.
@@ -359,7 +378,7 @@ def certainty(logits: Float[Tensor, "... K"], criterion: Criterion) -> Float[Ten
 
 
 def exit_rule(criterion: Criterion, threshold: float) -> ExitRule:
-    """Return the rule by which samples leave."""
+    """Return the rule by which samples leave: all whose certainty reaches the threshold."""
     if criterion not in CRITERIA:
         raise ValueError(f"unknown criterion {criterion!r}: choose one of {', '.join(CRITERIA)}")
     return lambda logits: certainty(logits, criterion) >= threshold
