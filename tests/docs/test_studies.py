@@ -6,10 +6,10 @@ from dataclasses import fields
 from pathlib import Path
 
 from bntt.analysis.measurements import MEASUREMENTS
-from bntt.studies.claims import RULES
+from bntt.studies.figures import CHARTS
 from bntt.studies.measures import EVALUATE, KINDS, measure_from, named_metrics
 from bntt.studies.plan import plan_study
-from bntt.studies.study_file import FIGURES, parse_study
+from bntt.studies.study_file import Study, parse_study
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "how-to" / "own-study.md").read_text(encoding="utf-8")
@@ -24,7 +24,11 @@ def test_the_study_of_the_page_is_one():
 
 
 def test_every_name_is_on_the_page():
-    for names in (named_metrics(), FIGURES, RULES):
+    tables = Study.model_json_schema()["properties"]
+    rules = tables["claims"]["items"]["discriminator"]["mapping"]
+    assert {"better", "at-most"} < rules.keys()
+    assert tables["figures"]["items"]["discriminator"]["mapping"].keys() == CHARTS.keys()
+    for names in (named_metrics(), CHARTS, rules):
         assert [name for name in names if f"`{name}`" not in PAGE] == []
     told = re.search(r"Those of a place \(`at`\): (.*?)\. ", " ".join(PAGE.split()))[1]
     assert set(re.findall(r"`(.*?)`", told)) == {name for name, one in named_metrics().items() if one.metric.placed}

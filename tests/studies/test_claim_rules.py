@@ -3,17 +3,15 @@
 import pytest
 
 from bntt.analysis.accuracy import Difference
-from bntt.runs.recipe.file import validate_by_kind
-from bntt.runs.recipe.schema import RecipeError
 from bntt.studies.claims import (
-    RULES,
     AtLeast,
     Better,
+    ClaimRecord,
     Equivalent,
+    Findings,
     PeaksLater,
     RisesAndFalls,
     SavesSteps,
-    Verdict,
     could_see,
     judged,
     together,
@@ -35,11 +33,11 @@ CASES = {
 @pytest.mark.parametrize("name", CASES)
 def test_the_interval_of_the_mean_decides(name):
     claim, good, bad = CASES[name]
-    assert claim.judge(numbers(n=good), {}).answer == "holds"
-    assert claim.judge(numbers(n=bad), {}).answer == "does not hold"
-    assert claim.judge(numbers(n=[good[0], bad[0]]), {}).answer == "not decided"
-    assert claim.judge(numbers(n=good[:1]), {}).answer == "not decided", "one start decides nothing"
-    assert claim.judge({}, {}).answer == "not run"
+    assert claim.judge(Findings(numbers(n=good))).verdict == "holds"
+    assert claim.judge(Findings(numbers(n=bad))).verdict == "does not hold"
+    assert claim.judge(Findings(numbers(n=[good[0], bad[0]]))).verdict == "not decided"
+    assert claim.judge(Findings(numbers(n=good[:1]))).verdict == "not decided", "one start decides nothing"
+    assert claim.judge(Findings({})).verdict == "not run"
     assert claim.uses() == (["a"], ["n"])
     assert "by the 95 % interval of the mean over starts" in claim.in_words()
 
@@ -48,7 +46,7 @@ def test_what_only_rises_has_no_peak():
     """As γ and spikes at a rate at which γ hardly decays."""
     claim = PeaksLater(says="x", rule="peaks-later", run="a", of="n", last="end")
     for last, answer in (([40.0, 42.0, 41.0], "holds"), ([99.0, 100.0, 98.0], "does not hold")):
-        assert claim.judge(numbers(n=[0.9, 0.85, 0.8], end=last), {}).answer == answer
+        assert claim.judge(Findings(numbers(n=[0.9, 0.85, 0.8], end=last))).verdict == answer
     assert "and the last step (end) has at most 75 % of it" in claim.in_words()
 
 
@@ -56,8 +54,8 @@ def test_the_interval_is_students():
     """10, 11, 12: mean 11, sd 1, t of two degrees 4.3027: 11 ± 2.484. At least 8.5 holds, at least 8.6 is open."""
     found = numbers(n=[10.0, 11.0, 12.0])
     for value, answer in ((8.5, "holds"), (8.6, "not decided"), (13.4, "not decided"), (13.5, "does not hold")):
-        assert AtLeast(says="x", rule="at-least", run="a", of="n", value=value).judge(found, {}).answer == answer
-    assert AtLeast(says="x", rule="at-least", run="a", of="n", value=11.0).judge(found, {}).because == (
+        assert AtLeast(says="x", rule="at-least", run="a", of="n", value=value).judge(Findings(found)).verdict == answer
+    assert AtLeast(says="x", rule="at-least", run="a", of="n", value=11.0).judge(Findings(found)).because == (
         "a: n 11 (8.52 to 13.5); a difference of 3.3 could have been seen; 3 starts (shown, not tested: fewer than 5)"
     )
 
@@ -81,30 +79,32 @@ SAVED, COSTS = [20.0, 24.0, 28.0, 24.0], [0.1, 0.2, 0.15, 0.15]
 )
 def test_an_exit_must_save_enough_and_cost_little(saved, lost, answer):
     claim = SavesSteps(says="x", rule="saves-steps", run="a")
-    assert claim.judge(numbers(exit_saved=saved, exit_lost=lost), {}).answer == answer
+    assert claim.judge(Findings(numbers(exit_saved=saved, exit_lost=lost))).verdict == answer
 
 
 def test_the_bound_that_is_missed_says_how_surely_not_the_one_that_is_met():
     """Steps are saved beyond doubt; p of what they cost is that of one bound of two (Bonferroni)."""
     saved, costs = [60.0, 61.0, 60.5, 61.5], [0.9, 1.2, 0.7, 1.0]
-    alone = AtLeast(says="x", rule="at-most", run="a", of="exit-lost", value=0.5).judge(numbers(exit_lost=costs), {})
-    both = SavesSteps(says="x", rule="saves-steps", run="a").judge(numbers(exit_saved=saved, exit_lost=costs), {})
-    assert both.answer == alone.answer == "does not hold"
+    alone = AtLeast(says="x", rule="at-most", run="a", of="exit-lost", value=0.5).judge(
+        Findings(numbers(exit_lost=costs))
+    )
+    both = SavesSteps(says="x", rule="saves-steps", run="a").judge(Findings(numbers(exit_saved=saved, exit_lost=costs)))
+    assert both.verdict == alone.verdict == "does not hold"
     assert both.p == pytest.approx(2 * alone.p)
 
 
 def test_starts_that_agree_are_told_to_leave_it_open():
     claim = AtLeast(says="x", rule="at-least", run="a", of="n", value=1.0)
-    assert claim.judge(numbers(n=[5.0, 5.0]), {}).because.startswith(
+    assert claim.judge(Findings(numbers(n=[5.0, 5.0]))).because.startswith(
         "a: n 5 (5 to 5); all 2 starts agree, so that nothing says how far another would be; 2 starts"
     )
-    assert claim.judge(numbers(n=[5.0] * 5), {}).answer == "holds"
+    assert claim.judge(Findings(numbers(n=[5.0] * 5))).verdict == "holds"
 
 
 def test_truncation_is_told_beside_an_exit_and_decides_nothing():
     claim = SavesSteps(says="x", rule="saves-steps", run="a", beside=["cut"])
     found = numbers(exit_saved=[40.0, 40.0], exit_lost=[0.0, 0.0], cut=[60.0, 68.0])
-    assert "(beside: cut 64 % (13.2 to 115))" in claim.judge(found, {"cut": "%"}).because
+    assert "(beside: cut 64 % (13.2 to 115))" in claim.judge(Findings(found, {"cut": "%"})).because
     assert claim.uses() == (["a"], ["exit-saved", "exit-lost", "cut"])
 
 
@@ -122,7 +122,7 @@ RISES = RisesAndFalls(says="x", rule="rises-and-falls", run="a", first="f", last
     ],
 )
 def test_what_never_falls_or_never_rises_does_not_rise_and_fall(first, last, answer):
-    assert RISES.judge(numbers(f=first, l=last), {}).answer == answer
+    assert RISES.judge(Findings(numbers(f=first, l=last))).verdict == answer
 
 
 def pairs(one, other):
@@ -144,8 +144,8 @@ BASE = [80.0, 81.0, 79.5, 80.5, 80.2, 79.8]
 )
 def test_two_one_sided_tests_decide_equivalence(differences, answer):
     other = BASE[: len(differences)]
-    found = ALIKE.judge(pairs([b + d for b, d in zip(other, differences, strict=True)], other), {})
-    assert found.answer == answer
+    found = ALIKE.judge(Findings(pairs([b + d for b, d in zip(other, differences, strict=True)], other)))
+    assert found.verdict == answer
     assert (found.p is None) == (len(differences) < 6), "what cannot decide is no test, and makes no other stricter"
 
 
@@ -160,7 +160,7 @@ def test_an_open_equivalence_names_the_margin(starts, said):
     """Differences ±1.3: sd 1.42 of six, 1.397 of it in two one-sided tests."""
     values = [1.3 * (-1) ** place for place in range(starts)]
     found = pairs([b + d for b, d in zip(BASE, values, strict=False)], BASE[:starts])
-    assert said in ALIKE.judge(found, {"acc": "%"}).because
+    assert said in ALIKE.judge(Findings(found, {"acc": "%"})).because
 
 
 def test_starts_that_agree_but_for_rounding_show_no_smallest_difference():
@@ -177,19 +177,21 @@ def test_equivalence_is_the_interval_of_90_percent_within_the_margin():
     found = pairs([b + d for b, d in zip(BASE, values, strict=True)], BASE)
     for margin, answer in ((1.0, "holds"), (0.99, "not decided")):
         claim = Equivalent(says="x", rule="equivalent", of="acc", run="a", than=["b"], margin=margin)
-        assert claim.judge(found, {}).answer == answer
+        assert claim.judge(Findings(found)).verdict == answer
 
 
 def test_tests_of_five_starts_stand_or_fall_together():
     """p = 0.02 alone holds; of three such tests Holm asks for 0.0167. Few starts are no test, and do not count."""
-    one = Verdict("holds", "x", 5, 0.02)
-    assert [v.answer for v in together([one, Verdict("holds", "y", 3, 0.02), Verdict("holds", "z", 9)])] == [
-        "holds"
-    ] * 3
-    shown = [Verdict("not decided", "y", 4, 0.9)] * 2
-    assert together([one, *shown])[0].answer == "holds"
-    few = together([one, one, Verdict("not decided", "x", 6, 0.8)])
-    assert [v.answer for v in few] == ["not decided"] * 3
+
+    def told(verdict, because, starts, p=None):
+        return ClaimRecord(says="s", rule="r", verdict=verdict, because=because, starts=starts, p=p)
+
+    one = told("holds", "x", 5, 0.02)
+    assert [v.verdict for v in together([one, told("holds", "y", 3, 0.02), told("holds", "z", 9)])] == ["holds"] * 3
+    shown = [told("not decided", "y", 4, 0.9)] * 2
+    assert together([one, *shown])[0].verdict == "holds"
+    few = together([one, one, told("not decided", "x", 6, 0.8)])
+    assert [v.verdict for v in few] == ["not decided"] * 3
     assert few[0].because == "x; holds by itself (p = 0.02), not among 3 tests (Holm)"
 
 
@@ -198,31 +200,21 @@ def test_the_papers_claims_and_our_questions_are_tested_apart():
     ours = AtLeast(says="s", rule="at-least", run="a", of="n", value=0.0)
     papers = ours.model_copy(update={"quotation": "It is."})
     numbers = {("a", "n"): dict(enumerate([0.1, 0.55, 1.0, 1.45, 1.9]))}
-    answers = [[row["verdict"] for row in judged(claims, numbers, {})] for claims in ([ours, papers], [ours, ours])]
+    answers = [[row.verdict for row in judged(claims, Findings(numbers))] for claims in ([ours, papers], [ours, ours])]
     assert answers == [["holds"] * 2, ["not decided"] * 2]
 
 
 def test_p_of_a_pair_is_students():
     """Differences 1, 2, 3: t = 2 / (1 / √3) = 3.464 with two degrees, p = 0.0742 on both sides."""
     better = Better(says="x", rule="better", of="acc", run="a", than=["b"])
-    assert better.judge(pairs([1.0, 2.0, 3.0], [0.0] * 3), {}).p == pytest.approx(0.0742, abs=1e-4)
-
-
-def test_every_rule_goes_by_its_name():
-    for name, rule in RULES.items():
-        assert name in rule.model_fields["rule"].annotation.__args__
+    assert better.judge(Findings(pairs([1.0, 2.0, 3.0], [0.0] * 3))).p == pytest.approx(0.0742, abs=1e-4)
 
 
 def test_judged_says_claim_source_verdict_reason_and_rule():
     row = {"rule": "at-least", "says": "s", "source": "p", "quotation": "q", "paper": "9", "run": "a", "of": "n"}
-    claim = validate_by_kind(RULES, "rule", {**row, "value": 1.0}, "c")
-    (row,) = judged([claim], {("a", "n"): {0: 2.0, 1: 2.1}}, {"n": ""})
-    assert (row["says"], row["source"], row["quotation"], row["paper"]) == ("s", "p", "q", "9")
-    assert row["verdict"] == "holds"
-    assert row["because"].startswith("a: n 2.05 (1.41 to 2.69)")
-    assert row["rule"] == claim.in_words()
-
-
-def test_an_unknown_rule_is_an_error():
-    with pytest.raises(RecipeError, match="did you mean 'better'"):
-        validate_by_kind(RULES, "rule", {"rule": "beter"}, "claims 1")
+    claim = AtLeast(**row, value=1.0)
+    (row,) = judged([claim], Findings({("a", "n"): {0: 2.0, 1: 2.1}}, {"n": ""}))
+    assert (row.says, row.source, row.quotation, row.paper) == ("s", "p", "q", "9")
+    assert row.verdict == "holds"
+    assert row.because.startswith("a: n 2.05 (1.41 to 2.69)")
+    assert row.rule == claim.in_words()

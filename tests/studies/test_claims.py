@@ -2,7 +2,7 @@
 
 import pytest
 
-from bntt.studies.claims import Better, Equivalent, Names, NoWorse, Order, with_starts
+from bntt.studies.claims import Better, Equivalent, Findings, NoWorse, Order, with_starts
 from tests.rows import each_row
 
 
@@ -36,69 +36,69 @@ HIGH, LOW, WILD = [90.0, 91.0, 90.5], [85.0, 86.1, 85.4], [95.0, 80.0, 91.0]
     ],
 )
 def test_better_has_four_answers(runs, answer):
-    assert better().judge(numbers(**runs), {"acc": "%"}).answer == answer
+    assert better().judge(Findings(numbers(**runs), {"acc": "%"})).verdict == answer
 
 
 def test_less_is_better_where_that_is_said():
-    assert better(lower=True).judge(numbers(a=LOW, b=HIGH), {}).answer == "holds"
-    assert better(lower=True).judge(numbers(a=HIGH, b=LOW), {}).answer == "does not hold"
+    assert better(lower=True).judge(Findings(numbers(a=LOW, b=HIGH))).verdict == "holds"
+    assert better(lower=True).judge(Findings(numbers(a=HIGH, b=LOW))).verdict == "does not hold"
 
 
 def test_a_wanted_difference_must_be_there():
     found = numbers(a=HIGH, b=LOW)  # about 5 points apart
-    assert better(by=4.0).judge(found, {}).answer == "holds"
-    assert better(by=8.0).judge(found, {}).answer == "does not hold"
+    assert better(by=4.0).judge(Findings(found)).verdict == "holds"
+    assert better(by=8.0).judge(Findings(found)).verdict == "does not hold"
 
 
 def test_three_of_four_starts_must_win():
     """Though the interval is above 0: seven of ten clear wins are P(A > B) = 0.7, below 0.75."""
     for wins, answer in ((7, "not decided"), (8, "holds")):
         some = {"a": [91.0] * wins + [90.0] * (10 - wins), "b": [90.0] * wins + [90.01] * (10 - wins)}
-        assert better().judge(numbers(**some), {}).answer == answer
+        assert better().judge(Findings(numbers(**some))).verdict == answer
 
 
 def test_of_several_others_the_worst_answer_counts():
     claim = Better(says="x", rule="better", of="acc", run="a", than=["b", "c"])
-    assert claim.judge(numbers(a=HIGH, b=LOW, c=LOW), {}).answer == "holds"
-    assert claim.judge(numbers(a=HIGH, b=LOW, c=[99.0, 99.5, 99.7]), {}).answer == "does not hold"
-    assert claim.judge(numbers(a=HIGH, b=LOW), {}).answer == "not run"
+    assert claim.judge(Findings(numbers(a=HIGH, b=LOW, c=LOW))).verdict == "holds"
+    assert claim.judge(Findings(numbers(a=HIGH, b=LOW, c=[99.0, 99.5, 99.7]))).verdict == "does not hold"
+    assert claim.judge(Findings(numbers(a=HIGH, b=LOW))).verdict == "not run"
 
 
 def test_an_answer_of_one_pair_is_a_test_whether_the_other_was_run_or_not():
     """Bonferroni over both: p of differences -5.1, -5.0, -4.9, -5.2, -4.8 is 1.4e-7, twice."""
     other = [85.0, 85.1, 85.2, 84.9, 85.4]
     found = numbers(a=[80.0 + d for d in (-0.1, 0.1, 0.3, -0.3, 0.6)], b=other)
-    verdict = Better(says="x", rule="better", of="acc", run="a", than=["b", "c"]).judge(found, {})
-    alone = better().judge(found, {})
-    assert verdict.answer == alone.answer == "does not hold"
+    verdict = Better(says="x", rule="better", of="acc", run="a", than=["b", "c"]).judge(Findings(found))
+    alone = better().judge(Findings(found))
+    assert verdict.verdict == alone.verdict == "does not hold"
     assert verdict.p == pytest.approx(2 * alone.p)
-    assert Better(says="x", rule="better", of="acc", run="b", than=["a", "c"]).judge(found, {}).p is None
+    assert Better(says="x", rule="better", of="acc", run="b", than=["a", "c"]).judge(Findings(found)).p is None
     holds = numbers(c=[40.0, 40.1, 40.2, 40.3, 40.1])  # surely below: that says nothing against the claim
-    both = Better(says="x", rule="better", of="acc", run="a", than=["b", "c"]).judge(found | holds, {})
-    assert (both.answer, both.p) == ("does not hold", pytest.approx(2 * alone.p))
+    both = Better(says="x", rule="better", of="acc", run="a", than=["b", "c"]).judge(Findings(found | holds))
+    assert (both.verdict, both.p) == ("does not hold", pytest.approx(2 * alone.p))
 
 
 def test_the_pair_with_the_fewest_starts_says_how_many_there_are():
     five = [90.0, 91.0, 90.5, 90.2, 90.7]
     claim = Better(says="x", rule="better", of="acc", run="a", than=["b", "c"])
     found = numbers(a=five, b=[value - 5.1 for value in five], c=LOW[:2])
-    assert claim.judge(found, {}).because.endswith("; 2 starts (shown, not tested: fewer than 5)")
+    assert claim.judge(Findings(found)).because.endswith("; 2 starts (shown, not tested: fewer than 5)")
 
 
 def test_what_is_said_has_difference_interval_and_starts():
-    said = better().judge(numbers(a=HIGH, b=LOW), {"acc": "%"}).because
+    said = better().judge(Findings(numbers(a=HIGH, b=LOW), {"acc": "%"})).because
     assert said == "a − b: +5 points (+4.75 to +5.25), above in 3 of 3; 3 starts (shown, not tested: fewer than 5)"
 
 
 def test_starts_are_counted_on_the_side_of_the_claim():
-    said = better(lower=True).judge(numbers(a=LOW, b=HIGH), {}).because
+    said = better(lower=True).judge(Findings(numbers(a=LOW, b=HIGH))).because
     assert said == "a − b: -5 (-5.25 to -4.75), below in 3 of 3; 3 starts (shown, not tested: fewer than 5)"
 
 
 def test_a_wanted_difference_is_told_as_it_is_decided():
     """Above 0 in every start, and all of the interval below what is wanted."""
     claim, found = better(by=8.0), numbers(a=HIGH, b=LOW)
-    assert claim.judge(found, {}).answer == "does not hold"
+    assert claim.judge(Findings(found)).verdict == "does not hold"
     assert "; does not hold where the whole interval lies short of 8 on that side; " in claim.in_words()
     assert "; does not hold where the whole interval is on the other side; " in better().in_words()
 
@@ -116,14 +116,14 @@ def test_few_starts_that_all_differ_by_the_same_decide_nothing(starts):
         (NoWorse(run="b", than=["a"], **no_worse), "does not hold"),
     ]
     for claim, answer in claims:
-        assert claim.judge(found, {}).answer == (answer if starts == 5 else "not decided")
+        assert claim.judge(Findings(found)).verdict == (answer if starts == 5 else "not decided")
     assert better().in_words().endswith("not decided where fewer than 5 starts all differ by the same")
 
 
 def test_starts_that_do_not_differ_are_no_worse():
     claim = NoWorse(says="x", rule="no-worse", of="acc", run="a", than=["b"], margin=0.5)
-    assert claim.judge(numbers(a=HIGH, b=HIGH), {}).answer == "holds"
-    assert better().judge(numbers(a=HIGH, b=HIGH), {}).answer == "not decided"
+    assert claim.judge(Findings(numbers(a=HIGH, b=HIGH))).verdict == "holds"
+    assert better().judge(Findings(numbers(a=HIGH, b=HIGH))).verdict == "not decided"
 
 
 @each_row(
@@ -137,7 +137,7 @@ def test_starts_that_do_not_differ_are_no_worse():
 )
 def test_no_worse_has_four_answers(runs, answer):
     claim = NoWorse(says="x", rule="no-worse", of="acc", run="a", than=["b"], margin=0.5)
-    assert claim.judge(numbers(**runs), {}).answer == answer
+    assert claim.judge(Findings(numbers(**runs))).verdict == answer
 
 
 @each_row(
@@ -151,28 +151,32 @@ def test_no_worse_has_four_answers(runs, answer):
 )
 def test_order_has_four_answers(runs, answer):
     claim = Order(says="x", rule="order", of="acc", runs=["a", "b", "c"])
-    assert claim.judge(numbers(**runs), {}).answer == answer
+    assert claim.judge(Findings(numbers(**runs))).verdict == answer
 
 
 def test_a_run_by_another_name_is_no_rival():
     claim = Better(says="x", rule="better", of="acc", run="a", than=["b", "c"])
     found = numbers(a=HIGH, b=LOW, c=HIGH)
-    assert claim.judge(found, {}).answer == "not decided", "as c ties with a"
-    verdict = claim.judge(found, {}, {"c": "a"})
-    assert verdict.answer == "holds"
+    assert claim.judge(Findings(found)).verdict == "not decided", "as c ties with a"
+    verdict = claim.judge(Findings(found, {}, {"c": "a"}))
+    assert verdict.verdict == "holds"
     assert "c is a by definition, and no rival; 3 starts" in verdict.because
-    alone = Better(says="x", rule="better", of="acc", run="a", than=["c"]).judge(found, {}, {"c": "a"})
-    assert (alone.answer, alone.because) == ("not decided", "c is a by definition, and no rival")
+    alone = Better(says="x", rule="better", of="acc", run="a", than=["c"]).judge(Findings(found, {}, {"c": "a"}))
+    assert (alone.verdict, alone.because) == ("not decided", "c is a by definition, and no rival")
 
 
 def test_two_names_of_one_rival_count_once():
     found = numbers(a=HIGH, b=LOW, c=LOW)
-    said = Better(says="x", rule="better", of="acc", run="a", than=["b", "c"]).judge(found, {}, {"c": "b"}).because
+    said = (
+        Better(says="x", rule="better", of="acc", run="a", than=["b", "c"])
+        .judge(Findings(found, {}, {"c": "b"}))
+        .because
+    )
     assert said.count("a − ") == 1
     assert "c is b by definition, and counted once" in said
     order = Order(says="x", rule="order", of="acc", runs=["a", "b", "c"])
-    assert order.judge(found, {}).answer == "not decided"
-    assert order.judge(found, {}, {"c": "b"}).answer == "holds"
+    assert order.judge(Findings(found)).verdict == "not decided"
+    assert order.judge(Findings(found, {}, {"c": "b"})).verdict == "holds"
 
 
 def test_rules_are_told_in_words_and_say_what_they_look_at():
@@ -187,10 +191,10 @@ def test_rules_are_told_in_words_and_say_what_they_look_at():
 
 def test_runs_and_columns_are_called_by_their_labels_and_numbers_have_no_exponent():
     found = numbers(a=[31200.0, 30100.0, 30900.0], b=[15000.0, 15300.0, 15100.0])
-    names = Names({"a": "BNTT", "b": "standard BN"}, {"acc": "spikes per image"})
-    verdict = better().judge(found, {}, {}, names)
+    told = Findings(found, {}, {}, {"a": "BNTT", "b": "standard BN"}, {"acc": "spikes per image"})
+    verdict = better().judge(told)
     assert verdict.because.startswith("BNTT − standard BN: +15,600 (+13,800 to +17,400), above in 3 of 3")
-    assert better().in_words(names).startswith("BNTT above standard BN in spikes per image: ")
+    assert better().in_words(told.run, told.column).startswith("BNTT above standard BN in spikes per image: ")
     (effect,) = verdict.effects
     assert (effect.name, effect.of, effect.starts) == ("BNTT − standard BN", "spikes per image", 3)
     assert effect.low < 15500 < effect.mean < effect.high
@@ -205,5 +209,5 @@ def test_runs_and_columns_are_called_by_their_labels_and_numbers_have_no_exponen
     ],
 )
 def test_an_effect_names_what_it_is_held_against(claim, bounds):
-    (effect,) = claim.judge(numbers(a=HIGH, b=LOW), {"acc": "%"}).effects
+    (effect,) = claim.judge(Findings(numbers(a=HIGH, b=LOW), {"acc": "%"})).effects
     assert (effect.bounds, effect.of) == (bounds, "acc, points")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bntt.studies.claims import Closes, judged
+from bntt.studies.claims import Closes, Findings, judged
 from tests.rows import each_row
 
 CLAIM = Closes(says="x", rule="closes", of="acc", run="a", than="b", later="c", later_than="d")
@@ -33,7 +33,7 @@ def numbers(first, second, base=OTHER):
     ],
 )
 def test_a_lead_must_be_there_and_shrink(first, second, answer):
-    assert CLAIM.judge(numbers(first, second), {}).answer == answer
+    assert CLAIM.judge(Findings(numbers(first, second))).verdict == answer
 
 
 def test_interval_and_p_are_students_over_starts_of_all_four():
@@ -41,7 +41,7 @@ def test_interval_and_p_are_students_over_starts_of_all_four():
     t = 3.464, p = 0.0742: the larger p counts. A fourth start that one run lacks is no start."""
     found = numbers([3.0, 4.0, 5.0, 9.0], [2.0, 1.0, 3.0, 9.0])
     del found["c", "acc"][3]
-    verdict = CLAIM.judge(found, {"acc": "%"})
+    verdict = CLAIM.judge(Findings(found, {"acc": "%"}))
     assert verdict.starts == 3
     assert verdict.p == pytest.approx(0.0742, abs=1e-4)
     assert "a − b: +4 points (+1.52 to +6.48), above in 3 of 3; c − d: +2 points" in verdict.because
@@ -50,29 +50,29 @@ def test_interval_and_p_are_students_over_starts_of_all_four():
 
 def test_the_pairing_takes_out_what_belongs_to_a_start():
     """Leads of 6 to 12 points each shrink by about 1: less than they scatter, and seen start by start."""
-    assert CLAIM.judge(numbers([6.0, 8.0, 10.0, 12.0], [5.1, 6.9, 9.0, 11.0]), {}).answer == "holds"
+    assert CLAIM.judge(Findings(numbers([6.0, 8.0, 10.0, 12.0], [5.1, 6.9, 9.0, 11.0]))).verdict == "holds"
 
 
 def test_where_lower_is_better_the_lead_is_of_the_lower():
     lower = CLAIM.model_copy(update={"lower": True})
-    assert lower.judge(numbers([-3.0, -3.5, -3.2], [-1.0, -1.4, -1.3]), {}).answer == "holds"
-    assert lower.judge(numbers([3.0, 3.5, 3.2], [1.0, 1.4, 1.3]), {}).answer == "not decided"
-    assert "below in 3 of 3; c" in lower.judge(numbers([-3.0, -3.5, -3.2], [-1.0, -1.4, -1.3]), {}).because
+    assert lower.judge(Findings(numbers([-3.0, -3.5, -3.2], [-1.0, -1.4, -1.3]))).verdict == "holds"
+    assert lower.judge(Findings(numbers([3.0, 3.5, 3.2], [1.0, 1.4, 1.3]))).verdict == "not decided"
+    assert "below in 3 of 3; c" in lower.judge(Findings(numbers([-3.0, -3.5, -3.2], [-1.0, -1.4, -1.3]))).because
 
 
 def test_holm_counts_it_with_the_rest():
     """p = 0.03 holds alone; twice it does not."""
     found = numbers([3.0, 3.5, 3.2, 3.1, 3.3], [2.0, 3.0, 2.9, 1.5, 2.8])
-    alone = CLAIM.judge(found, {})
-    assert (alone.answer, alone.starts) == ("holds", 5)
+    alone = CLAIM.judge(Findings(found))
+    assert (alone.verdict, alone.starts) == ("holds", 5)
     assert 0.025 < alone.p < 0.05
-    answers = [[row["verdict"] for row in judged([CLAIM] * count, found, {})] for count in (1, 2)]
+    answers = [[row.verdict for row in judged([CLAIM] * count, Findings(found))] for count in (1, 2)]
     assert answers == [["holds"], ["not decided", "not decided"]]
 
 
 def test_runs_that_are_one_by_definition_have_no_gap():
-    verdict = CLAIM.judge(numbers([3.0, 3.5], [1.0, 1.4]), {}, {"c": "a"})
-    assert verdict.answer == "not decided"
+    verdict = CLAIM.judge(Findings(numbers([3.0, 3.5], [1.0, 1.4]), {}, {"c": "a"}))
+    assert verdict.verdict == "not decided"
     assert "one run by definition" in verdict.because
 
 

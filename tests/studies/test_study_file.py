@@ -2,6 +2,7 @@
 
 import pytest
 
+from bntt.runs.recipe.file import unknown_name
 from bntt.runs.recipe.schema import RecipeError
 from bntt.studies.study_file import SETTINGS, AtSetting, RunSpec, Setting, load_study, parse_study, study_names
 from tests.rows import each_row
@@ -42,24 +43,41 @@ def run(**more):
     ("changed", "said"),
     [
         ({"titel": "x"}, "titel: unknown key; did you mean 'title'?"),
-        ({"title": None}, "title: is missing"),
-        ({"settings": None}, "settings: is missing; [settings.paper], [settings.small] or both"),
-        ({"settings": {"smal": {}}}, "settings: unknown name 'smal'; did you mean 'small'?"),
+        ({"title": None}, "title: Field required"),
+        ({"settings": None}, "settings: Field required"),
+        ({"settings": {}}, "settings: Dictionary should have at least 1 item"),
+        ({"settings": {"smal": {}}}, "settings.smal.[key]: must be 'paper' or 'small', got 'smal'"),
         ({"settings": {"small": {"sed": [1]}}}, "settings.small.sed: unknown key; did you mean 'seeds'?"),
-        ({"settings": []}, "settings: must be a table of keys"),
-        ({"runs": None}, "runs: is missing"),
-        ({"runs": {}}, "runs: must be a list"),
+        ({"settings": []}, "settings: must be a valid dictionary, got []"),
+        ({"settings": {"small": {"seeds": "0"}}}, "settings.small.seeds: must be a valid list, got '0'"),
+        ({"settings": {"small": {"seeds": [0.5]}}}, "settings.small.seeds.0: must be a valid integer, got 0.5"),
+        ({"folder": "/"}, "folder: unknown key"),
+        ({"runs": None}, "runs: Field required"),
+        ({"runs": []}, "runs: List should have at least 1 item"),
+        ({"runs": {}}, "runs: must be a valid list"),
+        ({"runs": ["bntt"]}, "runs 1: must be a valid dictionary, got 'bntt'"),
+        ({"runs": [{}]}, "runs 1.name: Field required"),
+        ({"runs": [{"name": "two words"}]}, "runs two words.name: String should match pattern"),
         ({"runs": run(norm="bn")}, "runs bntt.norm: unknown key"),
+        ({"runs": run(small={"recipee": ""})}, "runs bntt.small.recipee: unknown key; did you mean 'recipe'?"),
         ({"runs": run(measures=["activty"])}, "runs bntt.measures: unknown name 'activty'; did you mean 'activity'?"),
         ({"runs": run(measures=["retiming"])}, "runs bntt.measures: unknown name 'retiming'"),
         ({"runs": run() * 2}, "runs: two are called 'bntt'"),
-        ({"runs": run() + run(name="b", label="bntt")}, "runs: two have the label 'bntt' at the setting small"),
-        ({"runs": run(begins_with="ann")}, "runs bntt.begins_with: unknown name 'ann'"),
+        (
+            {"runs": run() + run(name="b", label="bntt")},
+            "runs: at the setting small, where pictures go by labels, two have the label 'bntt'",
+        ),
+        ({"runs": run(begins_with="ann")}, "runs bntt.begins_with, a run before it: unknown name 'ann'"),
         ({"runs": run(trained=False, measures=["exit"])}, "runs bntt.measures: exit needs a trained run"),
         ({"runs": run(only=["paper"], small={"set": ["seed=1"]})}, "runs bntt.small: is not made at this setting"),
         ({"settings": {"small": {}}}, "runs bntt.small.recipe: is missing, and settings.small has none"),
         ({"measures": {"x": {"kind": "robus"}}}, "measures.x.kind: unknown name 'robus'; did you mean 'robust'?"),
         ({"measures": {"evaluate": {"kind": "exit"}}}, "measures.evaluate: every training ends with it"),
+        ({"measures": {"x": "robust"}}, "measures.x: must be a table of keys"),
+        (
+            {"measures": {"x": {"kind": "robust", "image": 1}}},
+            "measures.x: there is no --image: did you mean --images?",
+        ),
         ({"measures_of_all": ["x"]}, "runs bntt.measures: unknown name 'x'"),
         (
             {"table": [{"key": "a", "metric": "acuracy"}]},
@@ -95,6 +113,11 @@ def run(**more):
             {"figures": [{"kind": "bars", "title": "t", "alt": "a", "column": "acc", "measure": "activity"}]},
             "figures 1.measure: pictures of kind bars are drawn from no measure",
         ),
+        ({"figures": [{"title": "t", "alt": "a"}]}, "figures 1: Unable to extract tag using discriminator 'kind'"),
+        (
+            {"figures": [{"kind": "bars", "title": "t", "alt": "a", "colum": "acc"}]},
+            "figures 1.colum: unknown key; did you mean 'column'?",
+        ),
         ({"claims": [{"rule": "beter"}]}, "claims 1.rule: unknown name 'beter'; did you mean 'better'?"),
         (
             {"claims": [{"says": "x", "rule": "better", "of": "acc", "run": "bnt", "than": ["none"]}]},
@@ -104,6 +127,10 @@ def run(**more):
 )
 def test_what_is_wrong_is_named(changed, said):
     assert bad(**changed).startswith(said)
+
+
+def test_names_far_from_all_are_answered_with_all():
+    assert unknown_name("zzz", ["a", "b"]) == "unknown name 'zzz'; known names: a, b"
 
 
 def test_nothing_in_a_file_can_name_code():

@@ -87,10 +87,10 @@ def test_a_column_can_be_what_is_left_of_another():
     result = small_result({("bntt", 0): 0.80, ("bntt", 1): 0.84})
     first, *others = result.study.table
     left = first.model_copy(update={"key": "left", "minus": "acc"})
-    found = replace(result, study=replace(result.study, table=(first, *others, left))).numbers()
+    found = replace(result, study=result.study.model_copy(update={"table": [first, *others, left]})).numbers()
     assert found["bntt", "left"] == {0: 0.0, 1: 0.0}
     other = first.model_copy(update={"key": "acc", "metric": "spikes"})
-    twice = replace(result, study=replace(result.study, table=(other, left))).numbers()
+    twice = replace(result, study=result.study.model_copy(update={"table": [other, left]})).numbers()
     assert twice["bntt", "left"] == pytest.approx(
         {s: twice_acc - twice["bntt", "acc"][s] for s, twice_acc in ((0, 80.0), (1, 84.0))}
     )

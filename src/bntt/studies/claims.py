@@ -8,22 +8,22 @@ answer is shown but not tested, and says so.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache
 from math import floor, isclose, isnan, log10, sqrt
-from types import MappingProxyType
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
-from pydantic import Field, FiniteFloat
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
+from pydantic_core import PydanticCustomError
 from scipy.integrate import quad
 from scipy.optimize import brentq
 from scipy.special import nctdtr, ndtr, stdtr, stdtrit
 from scipy.stats import chi
 
 from bntt.analysis.accuracy import FEW, Difference, Summary, paired_difference
-from bntt.analysis.result import Count, Record
-from bntt.runs.recipe.file import TomlTable
+from bntt.analysis.result import Count, Number, Record
+from bntt.io.files import unknown_key
 
 LEVEL = 0.05
 """Level of all tests."""
@@ -42,11 +42,14 @@ BY_INTERVAL = (
 )
 Answer = Literal["holds", "does not hold", "not decided", "not run"]
 _OPEN: Answer = "not decided"
-Numbers = Mapping[tuple[str, str], Mapping[int, float]]
-"""Number of every start, by seed, for each run and column."""
-Same = Mapping[str, str]
-"""Run that each duplicate run equals by definition."""
-NONE_SAME: Same = MappingProxyType({})
+Named = Callable[[str], str]
+"""Label of a run, or title of a column, by its key."""
+Smallest = Callable[[float, int, float], float]
+Bound = tuple[str, float, Literal["at least", "at most"]]
+"""Column, and a value that its mean must not miss."""
+RUNS = ("run", "than", "runs", "later", "later_than")
+COLUMNS = ("of", "saved", "lost", "first", "last", "beside")
+"""Keys of a claim that name runs, and those that name columns."""
 
 
 def smallest_difference(error: float, starts: int, level: float = LEVEL) -> float:
@@ -98,32 +101,6 @@ def holm(values: Sequence[float]) -> list[bool]:
     return decided
 
 
-@dataclass(frozen=True)
-class Names:
-    """Labels of runs and titles of columns; one without any is called by its key."""
-
-    runs: Mapping[str, str] = field(default_factory=dict)
-    columns: Mapping[str, str] = field(default_factory=dict)
-
-    def run(self, name: str) -> str:
-        return self.runs.get(name, name)
-
-    def all_runs(self, names: list[str], between: str = " and ") -> str:
-        return between.join(map(self.run, names))
-
-    def pair(self, run: str, other: str) -> str:
-        """Name a difference of two runs; a group that both labels begin with is named once, at the end."""
-        (group, colon, one), (of, _, two) = (self.run(name).partition(": ") for name in (run, other))
-        return f"{one} − {two} ({group})" if colon and group == of else f"{self.run(run)} − {self.run(other)}"
-
-    def column(self, key: str) -> str:
-        return self.columns.get(key, key)
-
-
-KEYS = Names()
-"""Everything by its key."""
-
-
 class EffectRecord(Record):
     """One number behind a verdict, as a forest plot shows it: mean, interval, and the values that decide."""
 
@@ -139,17 +116,96 @@ class EffectRecord(Record):
     """Values that decide: 0 for a difference, one bound of a mean, both margins of an equivalence."""
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """Answer of a rule."""
+class ClaimRecord(Record):
+    """A claim of the paper, or a question of our own, and the verdict on it."""
+
+    says: str
+    quotation: str = ""
+    source: str = ""
+    paper: str = ""
+    verdict: Answer
+    because: str
+    starts: Count = 0
+    """Fewest starts of a comparison."""
+    p: Number = None
+    """Probability of evidence at least so strong if the opposite were true; None if the rule is no test of means."""
+    rule: str
+    effects: tuple[EffectRecord, ...] = ()
+
+    @property
+    def few(self) -> bool:
+        """True if its starts are too few for a test: the verdict is shown, not tested."""
+        return bool(self.effects) and min(effect.starts for effect in self.effects) < FEW
+
+
+class Part(NamedTuple):
+    """One comparison of a claim."""
 
     answer: Answer
-    because: str
-    starts: int = 0
-    """Fewest starts of a comparison."""
+    said: str = ""
     p: float | None = None
-    """Probability of evidence at least so strong if the opposite were true; None if the rule is no test of means."""
-    effects: tuple[EffectRecord, ...] = ()
+    """None if there are too few starts for a test."""
+    effect: EffectRecord | None = None
+
+
+@dataclass(frozen=True)
+class Findings:
+    """Numbers of a study's starts; runs and columns without a label are called by their keys."""
+
+    numbers: Mapping[tuple[str, str], Mapping[int, float]]
+    """Number of every start, by seed, for each run and column."""
+    units: Mapping[str, str] = field(default_factory=dict)
+    """Unit of each column."""
+    same: Mapping[str, str] = field(default_factory=dict)
+    """Run that each duplicate run equals by definition."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """Labels of runs."""
+    titles: Mapping[str, str] = field(default_factory=dict)
+    """Titles of columns."""
+
+    def run(self, name: str) -> str:
+        return self.labels.get(name, name)
+
+    def column(self, key: str) -> str:
+        return self.titles.get(key, key)
+
+    def difference(self, run: str, other: str) -> str:
+        """Name a difference of two runs; a group that both labels begin with is named once, at the end."""
+        (group, colon, one), (of, _, two) = (self.run(name).partition(": ") for name in (run, other))
+        return f"{one} − {two} ({group})" if colon and group == of else f"{self.run(run)} − {self.run(other)}"
+
+    def mean(self, key: str, found: Summary) -> str:
+        unit = self.units.get(key, "")
+        return f"{self.column(key)} {with_interval(found.mean, found.interval, f' {unit}' * bool(unit))}"
+
+    def shared(self, places: Sequence[tuple[str, str]]) -> list[Mapping[int, float]]:
+        """Return the numbers of some runs and columns, of the starts that all of them have."""
+        rows = [self.numbers.get(place, {}) for place in places]
+        seeds = sorted(set.intersection(*(set(row) for row in rows)))
+        return [{seed: row[seed] for seed in seeds} for row in rows]
+
+    def effect(self, name: str, column: str, unit: str, found: Summary, *bounds: float) -> EffectRecord:
+        (low, high), of = found.interval or (None, None), self.column(column) + f",{unit}" * bool(unit)
+        return EffectRecord(name=name, of=of, mean=found.mean, low=low, high=high, starts=found.n, bounds=bounds)
+
+
+class TomlTable(BaseModel):
+    """A table of a study's file: frozen, strict about types, and closed to unknown keys."""
+
+    model_config = ConfigDict(frozen=True, strict=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known(cls, values: Any) -> Any:
+        for key in values if isinstance(values, dict) else ():
+            if key not in cls.model_fields:
+                raise fault_at(key, unknown_key(key, list(cls.model_fields)))
+        return values
+
+
+def fault_at(key: str, said: str) -> PydanticCustomError:
+    """Return a fault of a table, which names the key below it."""
+    return PydanticCustomError("fault", "{said}", {"key": key, "said": said})
 
 
 class Claim(TomlTable):
@@ -167,35 +223,61 @@ class Claim(TomlTable):
     """Standard deviation of what is tested, over that of one start."""
     fewest: ClassVar[int] = 2
     """Fewest starts that the rule decides from."""
+    smallest: ClassVar[Smallest] = staticmethod(smallest_difference)
+    """Smallest difference that so many starts of a standard deviation decide at a level."""
 
-    @abstractmethod
-    def uses(self) -> tuple[list[str], list[str]]:
+    def uses(self, columns: Sequence[str] = COLUMNS) -> tuple[list[str], list[str]]:
         """Return the runs and the columns that the rule reads."""
+        held = [[getattr(self, key, "") for key in keys] for keys in (RUNS, columns)]
+        runs, read = ([name for one in part for name in ([one] if isinstance(one, str) else one)] for part in held)
+        return list(dict.fromkeys(filter(None, runs))), list(dict.fromkeys(filter(None, read)))
 
     def decided_by(self) -> tuple[list[str], list[str]]:
         """Return the runs and the columns without which there is no answer."""
-        return self.uses()
+        return self.uses(COLUMNS[:-1])
 
     def compared(self) -> list[list[str]]:
         """Return the groups of runs that are compared start by start, with the same seed."""
         return [self.uses()[0]]
 
     @abstractmethod
-    def judge(self, numbers: Numbers, units: Mapping[str, str], same: Same = NONE_SAME, names: Names = KEYS) -> Verdict:
+    def judge(self, found: Findings) -> ClaimRecord:
         """Return the answer that these numbers give."""
 
     @abstractmethod
-    def in_words(self, names: Names = KEYS) -> str:
-        """Describe the rule in a sentence."""
-
-    def finds(self, error: float, starts: int, level: float) -> float:
-        """Return the smallest difference that ``starts`` starts of standard deviation ``error`` decide."""
-        return smallest_difference(error, starts, level)
+    def in_words(self, run: Named = str, column: Named = str) -> str:
+        """Describe the rule in a sentence, with the labels of runs and the titles of columns."""
 
     def decides(self, spreads: Mapping[str, float], starts: int, level: float) -> dict[str, float]:
         """Return the smallest difference of each column that ``starts`` starts decide."""
         known = [column for column in self.decided_by()[1] if column in spreads and starts >= self.fewest]
-        return {column: self.finds(self.scatter * spreads[column], starts, level) for column in known}
+        return {column: self.smallest(self.scatter * spreads[column], starts, level) for column in known}
+
+    def verdict(self, found: Findings, parts: Sequence[Part], text: str, p: float | None = None) -> ClaimRecord:
+        """Join the answers of all parts: all must hold, or one does not (Bonferroni)."""
+        answers = [part.answer for part in parts]
+        order: tuple[Answer, ...] = ("does not hold", "not run", "not decided")
+        answer: Answer = next((one for one in order if one in answers), "holds" if answers else "not decided")
+        tested = [part.p for part in parts if part.p is not None]
+        if p is None and answer == "does not hold":
+            against = [part.p for part in parts if part.answer == answer and part.p is not None]
+            p = min(1.0, len(parts) * min(against))
+        elif p is None and len(tested) == len(parts):
+            p = max(tested, default=None)
+        effects = tuple(part.effect for part in parts if part.effect)
+        starts = min((effect.starts for effect in effects), default=0)
+        return ClaimRecord(
+            says=self.says,
+            quotation=self.quotation,
+            source=self.source,
+            paper=self.paper,
+            verdict=answer,
+            because=with_starts(text, starts),
+            starts=starts,
+            p=p,
+            rule=self.in_words(found.run, found.column),
+            effects=effects,
+        )
 
 
 class _Pairs(Claim):
@@ -209,9 +291,6 @@ class _Pairs(Claim):
     @abstractmethod
     def pairs(self) -> list[tuple[str, str]]:
         """Return the pairs of runs, the one claimed to be ahead first."""
-
-    def uses(self) -> tuple[list[str], list[str]]:
-        return list(dict.fromkeys(run for pair in self.pairs() for run in pair)), [self.of]
 
     def compared(self) -> list[list[str]]:
         return [list(pair) for pair in self.pairs()]
@@ -228,32 +307,32 @@ class _Pairs(Claim):
         """Name what starts with this scatter could have shown about a pair that they leave open."""
         return could_see(found, unit)
 
-    def judge(self, numbers: Numbers, units: Mapping[str, str], same: Same = NONE_SAME, names: Names = KEYS) -> Verdict:
-        pairs, once = _distinct(self.pairs(), same, names)
-        answers, said, starts = list[Answer](), list[str](), list[int]()
-        chances, effects, unit = list[tuple[Answer, float]](), list[EffectRecord](), units.get(self.of, "")
-        for run, other in pairs:
-            one, two = numbers.get((run, self.of), {}), numbers.get((other, self.of), {})
-            if not one.keys() & two.keys():
-                answers.append("not run")
-                said.append(f"{names.run(run)} and {names.run(other)} share no start with this number")
-                continue
-            found, pair, answer = paired_difference(one, two), names.pair(run, other), _OPEN
-            if found.n >= self.fewest:
-                answer, chance = self.judge_pair(found)
-                if found.mean != 0 and all_agree(found.values):  # as those of identical networks do
-                    answer = "not decided"
-                chances.append((answer, chance))
-            left_open = self.could_show(found, unit) if answer == "not decided" else ""
-            answers.append(answer)
-            said.append(f"{pair}: {_difference(found, unit, self.side)}{left_open}")
-            starts.append(found.n)
-            effects.append(_effect(pair, names.column(self.of), in_points(unit), found, self.margins()))
-        order: tuple[Answer, ...] = ("does not hold", "not run", "not decided")
-        answer = next((one for one in order if one in answers), "holds" if answers else "not decided")
-        fewest = min(starts, default=0)
-        p = _together(chances, len(answers))
-        return Verdict(answer, with_starts("; ".join([*said, *once]), fewest), fewest, p, tuple(effects))
+    def judge(self, found: Findings) -> ClaimRecord:
+        counted, remarks, parts = dict[tuple[str, str], tuple[str, str]](), list[str](), list[Part]()
+        for pair in self.pairs():
+            run, other = (found.same.get(name, name) for name in pair)
+            if run == other:
+                remarks.append(f"{found.run(pair[1])} is {found.run(pair[0])} by definition, and no rival")
+            elif (had := counted.setdefault((run, other), pair)) != pair:
+                remarks.append(f"{found.run(pair[1])} is {found.run(had[1])} by definition, and counted once")
+        for run, other in counted.values():
+            one, two = found.shared([(run, self.of), (other, self.of)])
+            if one:
+                parts.append(self._part(found, found.difference(run, other), paired_difference(one, two)))
+            else:
+                said = f"{found.run(run)} and {found.run(other)} share no start with this number"
+                parts.append(Part("not run", said))
+        return self.verdict(found, parts, "; ".join([*(part.said for part in parts), *remarks]))
+
+    def _part(self, found: Findings, pair: str, difference: Difference) -> Part:
+        answer, p, unit = _OPEN, None, found.units.get(self.of, "")
+        if difference.n >= self.fewest:
+            answer, p = self.judge_pair(difference)
+            if difference.mean != 0 and all_agree(difference.values):  # as those of identical networks do
+                answer = "not decided"
+        left_open = self.could_show(difference, unit) if answer == "not decided" else ""
+        said = f"{pair}: {_difference(difference, unit, self.side)}{left_open}"
+        return Part(answer, said, p, found.effect(pair, self.of, in_points(unit), difference, *self.margins()))
 
 
 class _Against(_Pairs):
@@ -280,18 +359,18 @@ class Better(_Against):
         return "below" if self.lower else "above"
 
     def judge_pair(self, found: Difference) -> tuple[Answer, float]:
-        return _ahead(_swapped(found) if self.lower else found, self.by)
+        return _ahead(_turned(found) if self.lower else found, self.by)
 
     def margins(self) -> tuple[float, ...]:
         return (-self.by if self.lower else self.by,)
 
-    def in_words(self, names: Names = KEYS) -> str:
+    def in_words(self, run: Named = str, column: Named = str) -> str:
         by = f" and a mean of at least {self.by:g}" if self.by else ""
         less = f"lies short of {self.by:g} on that side" if self.by else "is on the other side"
         return (
-            f"{names.run(self.run)} {self.side} {names.all_runs(self.than)} in {names.column(self.of)}: in at least "
-            f"{SUPERIOR:.0%} of the shared starts, with a paired 95 % interval on that side of 0{by}; does not hold "
-            f"where the whole interval {less}; {ALIKE}"
+            f"{run(self.run)} {self.side} {_all(run, self.than)} in {column(self.of)}: in at least {SUPERIOR:.0%} of "
+            f"the shared starts, with a paired 95 % interval on that side of 0{by}; does not hold where the whole "
+            f"interval {less}; {ALIKE}"
         )
 
 
@@ -305,13 +384,14 @@ class NoWorse(_Against):
         return (-self.margin,)
 
     def judge_pair(self, found: Difference) -> tuple[Answer, float]:
-        return _beyond(found, -self.margin), two_sided(found, -self.margin)
+        low, high = _interval(found)
+        answer: Answer = "holds" if low > -self.margin else "does not hold" if high < -self.margin else "not decided"
+        return answer, two_sided(found, -self.margin)
 
-    def in_words(self, names: Names = KEYS) -> str:
+    def in_words(self, run: Named = str, column: Named = str) -> str:
         return (
-            f"{names.run(self.run)} at most {self.margin:g} below {names.all_runs(self.than)} in "
-            f"{names.column(self.of)}: the paired 95 % interval lies above -{self.margin:g}; does not hold where it "
-            f"lies below; {ALIKE}"
+            f"{run(self.run)} at most {self.margin:g} below {_all(run, self.than)} in {column(self.of)}: the paired "
+            f"95 % interval lies above -{self.margin:g}; does not hold where it lies below; {ALIKE}"
         )
 
 
@@ -319,6 +399,7 @@ class Equivalent(_Against):
     """``equivalent``: two runs are alike within a margin, by two one-sided tests (Schuirmann 1987)."""
 
     fewest: ClassVar[int] = ENOUGH
+    smallest: ClassVar[Smallest] = staticmethod(smallest_margin)
     rule: Literal["equivalent"]
     margin: Annotated[float, Field(gt=0)]
 
@@ -344,14 +425,11 @@ class Equivalent(_Against):
         shown = smallest_margin(found.sd, found.n)
         return f"{asked}, and such starts could have shown two as alike within {shown:.2g}{in_points(unit)}"
 
-    def finds(self, error: float, starts: int, level: float) -> float:
-        return smallest_margin(error, starts, level)
-
-    def in_words(self, names: Names = KEYS) -> str:
+    def in_words(self, run: Named = str, column: Named = str) -> str:
         return (
-            f"{names.run(self.run)} within {self.margin:g} of {names.all_runs(self.than)} in {names.column(self.of)}: "
-            f"both one-sided tests at {LEVEL:.0%}, from at least {ENOUGH} starts a side; does not hold where the "
-            f"paired 95 % interval lies outside; {ALIKE}"
+            f"{run(self.run)} within {self.margin:g} of {_all(run, self.than)} in {column(self.of)}: both one-sided "
+            f"tests at {LEVEL:.0%}, from at least {ENOUGH} starts a side; does not hold where the paired 95 % interval "
+            f"lies outside; {ALIKE}"
         )
 
 
@@ -367,8 +445,8 @@ class Order(_Pairs):
     def judge_pair(self, found: Difference) -> tuple[Answer, float]:
         return _ahead(found)
 
-    def in_words(self, names: Names = KEYS) -> str:
-        return f"{names.all_runs(self.runs, ' > ')} in {names.column(self.of)}, each pair by the rule of better"
+    def in_words(self, run: Named = str, column: Named = str) -> str:
+        return f"{' > '.join(map(run, self.runs))} in {column(self.of)}, each pair by the rule of better"
 
 
 class Closes(Claim):
@@ -385,34 +463,30 @@ class Closes(Claim):
     lower: bool = False
     """True if lower is better: the lead is then that of the lower one."""
 
-    def uses(self) -> tuple[list[str], list[str]]:
-        return list(dict.fromkeys([self.run, self.than, self.later, self.later_than])), [self.of]
-
-    def judge(self, numbers: Numbers, units: Mapping[str, str], same: Same = NONE_SAME, names: Names = KEYS) -> Verdict:
-        keys = [same.get(name, name) for name in (self.run, self.than, self.later, self.later_than)]
-        every = names.all_runs(self.uses()[0], ", ")
+    def judge(self, found: Findings) -> ClaimRecord:
+        names, unit = [self.run, self.than, self.later, self.later_than], found.units.get(self.of, "")
+        keys, every = [found.same.get(name, name) for name in names], ", ".join(map(found.run, self.uses()[0]))
         if len(set(keys)) < len(keys):
-            return Verdict("not decided", f"two of {every} are one run by definition")
-        rows = [numbers.get((key, self.of), {}) for key in keys]
-        seeds = set.intersection(*(set(row) for row in rows))
-        if not seeds:
-            return Verdict("not run", f"{every} share no start with this number")
-        run, than, later, later_than = ({seed: row[seed] for seed in seeds} for row in rows)
+            return self.verdict(found, [], f"two of {every} are one run by definition")
+        run, than, later, later_than = found.shared([(key, self.of) for key in keys])
+        if not run:
+            return self.verdict(found, [Part("not run")], f"{every} share no start with this number")
         first, second = paired_difference(run, than), paired_difference(later, later_than)
-        sign, unit, side = (-1 if self.lower else 1), units.get(self.of, ""), "below" if self.lower else "above"
-        lead = Difference(tuple(sign * value for value in first.values))
-        closed = Difference(tuple(a - sign * b for a, b in zip(lead.values, second.values, strict=True)))
+        lead, left = (_turned(first), _turned(second)) if self.lower else (first, second)
+        closed = Difference(tuple(a - b for a, b in zip(lead.values, left.values, strict=True)))
         answer, why = self._decide(lead, closed, unit)
-        pairs = [names.pair(self.run, self.than), names.pair(self.later, self.later_than)]
-        said = [
-            f"{pairs[0]}: {_difference(first, unit, side)}",
-            f"{pairs[1]}: {_difference(second, unit, side)}",
-            f"closed by {_difference(closed, unit, 'above')}{why}",
+        one, two = found.difference(*names[:2]), found.difference(*names[2:])
+        side = "below" if self.lower else "above"
+        text = (
+            f"{one}: {_difference(first, unit, side)}; {two}: {_difference(second, unit, side)}; "
+            f"closed by {_difference(closed, unit, 'above')}{why}"
+        )
+        effects = [
+            found.effect(name, self.of, in_points(unit), difference, 0.0)
+            for name, difference in ((one, first), (two, second), ("closed by", closed))
         ]
-        told = zip([*pairs, "closed by"], (first, second, closed), strict=True)
-        effects = tuple(_effect(pair, names.column(self.of), in_points(unit), found, (0.0,)) for pair, found in told)
         p = None if lead.n < 2 else max(min(1.0, 2 * above(lead.mean, lead.sd, lead.n)), two_sided(closed, 0.0))
-        return Verdict(answer, with_starts("; ".join(said), lead.n), lead.n, p, effects)
+        return self.verdict(found, [Part(answer, effect=effect, p=p) for effect in effects], text, p)
 
     def _decide(self, lead: Difference, closed: Difference, unit: str) -> tuple[Answer, str]:
         """Return the answer, and a note on what left the claim open."""
@@ -427,19 +501,15 @@ class Closes(Claim):
             return "not decided", could_see(closed, unit)
         return "holds" if low > 0 else "does not hold", ""
 
-    def in_words(self, names: Names = KEYS) -> str:
+    def in_words(self, run: Named = str, column: Named = str) -> str:
         side = "below" if self.lower else "above"
         return (
-            f"{names.run(self.run)} leads {names.run(self.than)} in {names.column(self.of)} ({side}) by more than "
-            f"{names.run(self.later)} leads {names.run(self.later_than)}: over the starts that all four share, the "
-            f"95 % intervals of the first lead and of what the second is less, start by start, both lie above 0; does "
-            f"not hold where the second lead is more, by the same intervals; not decided where no first lead is shown, "
-            f"or fewer than {FEW} starts all agree"
+            f"{run(self.run)} leads {run(self.than)} in {column(self.of)} ({side}) by more than {run(self.later)} "
+            f"leads {run(self.later_than)}: over the starts that all four share, the 95 % intervals of the first lead "
+            f"and of what the second is less, start by start, both lie above 0; does not hold where the second lead is "
+            f"more, by the same intervals; not decided where no first lead is shown, or fewer than {FEW} starts all "
+            f"agree"
         )
-
-
-Bound = tuple[str, float, Literal["at least", "at most"]]
-"""Column, and a value that its mean must not miss."""
 
 
 class _Means(Claim):
@@ -453,47 +523,29 @@ class _Means(Claim):
     def bounds(self) -> list[Bound]:
         """Return the bounds that decide the claim."""
 
-    def uses(self) -> tuple[list[str], list[str]]:
-        runs, columns = self.decided_by()
-        return runs, [*dict.fromkeys([*columns, *self.beside])]
-
-    def decided_by(self) -> tuple[list[str], list[str]]:
-        return [self.run], [*dict.fromkeys(column for column, _, _ in self.bounds())]
-
-    def judge(self, numbers: Numbers, units: Mapping[str, str], same: Same = NONE_SAME, names: Names = KEYS) -> Verdict:
-        bounds, run = self.bounds(), names.run(self.run)
-        rows = [numbers.get((self.run, column), {}) for column, _, _ in bounds]
-        seeds = sorted(set.intersection(*(set(row) for row in rows)))
-        if not seeds:
-            return Verdict("not run", f"no start of {run} has these numbers")
-        said, chances, effects = list[str](), list[tuple[Answer, float]](), list[EffectRecord]()
+    def judge(self, found: Findings) -> ClaimRecord:
+        bounds, run, parts = self.bounds(), found.run(self.run), list[Part]()
+        rows = found.shared([(self.run, column) for column, _, _ in bounds])
+        if not rows[0]:
+            return self.verdict(found, [Part("not run")], f"no start of {run} has these numbers")
         for (column, value, side), row in zip(bounds, rows, strict=True):
-            found, unit, answer, left_open = (
-                Summary(tuple(row[seed] for seed in seeds)),
-                units.get(column, ""),
-                _OPEN,
-                "",
-            )
-            agree = all_agree(found.values)
-            if found.n > 1 and not agree:
-                answer = _within(found, value, side)
-            if answer == "not decided":
-                alike = f"; all {found.n} starts agree, so that nothing says how far another would be"
-                left_open = alike if agree else could_see(found, unit)
-            said.append(f"{_told(names.column(column), found, unit)}{left_open}")
-            chances.append((answer, two_sided(found, value) if found.sd else 0.0))
-            effects.append(_effect(run, names.column(column), f" {unit}" * bool(unit), found, (value,)))
+            here, unit, answer, p = Summary(tuple(row.values())), found.units.get(column, ""), _OPEN, None
+            agree = all_agree(here.values)
+            if here.n > 1:
+                answer = _OPEN if agree else _within(here, value, side)
+                p = two_sided(here, value) if here.sd else 0.0
+            left_open = could_see(here, unit) if answer == "not decided" else ""
+            if agree:
+                left_open = f"; all {here.n} starts agree, so that nothing says how far another would be"
+            effect = found.effect(run, column, f" {unit}" * bool(unit), here, value)
+            parts.append(Part(answer, f"{found.mean(column, here)}{left_open}", p, effect))
         beside = "; ".join(
-            _told(names.column(key), Summary(tuple(other.values())), units.get(key, ""))
+            found.mean(key, Summary(tuple(other.values())))
             for key in self.beside
-            if (other := numbers.get((self.run, key)))
+            if (other := found.numbers.get((self.run, key)))
         )
-        text = f"{run}: {'; '.join(said)}{f' (beside: {beside})' * bool(beside)}"
-        answers = {answer for answer, _ in chances}
-        whole: Answer = "holds" if answers == {"holds"} else "not decided"
-        whole = "does not hold" if "does not hold" in answers else whole
-        p = _together(chances, len(bounds)) if len(seeds) > 1 else None
-        return Verdict(whole, with_starts(text, len(seeds)), len(seeds), p, tuple(effects))
+        text = f"{run}: {'; '.join(part.said for part in parts)}{f' (beside: {beside})' * bool(beside)}"
+        return self.verdict(found, parts, text)
 
 
 class SavesSteps(_Means):
@@ -510,12 +562,12 @@ class SavesSteps(_Means):
     def bounds(self) -> list[Bound]:
         return [(self.saved, self.share, "at least"), (self.lost, self.points, "at most")]
 
-    def in_words(self, names: Names = KEYS) -> str:
+    def in_words(self, run: Named = str, column: Named = str) -> str:
         return (
-            f"the exit of {names.run(self.run)} saves at least {self.share:g} % of the steps "
-            f"({names.column(self.saved)}) for at most {self.points:g} points on test images "
-            f"({names.column(self.lost)}), by the 95 % intervals of both means over starts; does not hold where one "
-            f"lies on the other side, and is not decided where fewer than {FEW} starts all agree in one"
+            f"the exit of {run(self.run)} saves at least {self.share:g} % of the steps ({column(self.saved)}) for at "
+            f"most {self.points:g} points on test images ({column(self.lost)}), by the 95 % intervals of both means "
+            f"over starts; does not hold where one lies on the other side, and is not decided where fewer than {FEW} "
+            f"starts all agree in one"
         )
 
 
@@ -533,12 +585,12 @@ class RisesAndFalls(_Means):
     def bounds(self) -> list[Bound]:
         return [(self.first, self.most, "at most"), (self.last, self.most, "at most")]
 
-    def in_words(self, names: Names = KEYS) -> str:
+    def in_words(self, run: Named = str, column: Named = str) -> str:
         return (
-            f"in the layers of {names.run(self.run)} behind the first, the first step ({names.column(self.first)}) "
-            f"and the last ({names.column(self.last)}) both have at most {self.most:g} % of the peak, by the 95 % "
-            f"intervals of both means over starts; does not hold where one lies above: what never falls does not rise "
-            f"and fall; not decided where fewer than {FEW} starts all agree in one"
+            f"in the layers of {run(self.run)} behind the first, the first step ({column(self.first)}) and the last "
+            f"({column(self.last)}) both have at most {self.most:g} % of the peak, by the 95 % intervals of both means "
+            f"over starts; does not hold where one lies above: what never falls does not rise and fall; not decided "
+            f"where fewer than {FEW} starts all agree in one"
         )
 
 
@@ -552,9 +604,9 @@ class AtLeast(_Means):
     def bounds(self) -> list[Bound]:
         return [(self.of, self.value, "at least" if self.rule == "at-least" else "at most")]
 
-    def in_words(self, names: Names = KEYS) -> str:
+    def in_words(self, run: Named = str, column: Named = str) -> str:
         ((_, _, side),) = self.bounds()
-        return f"{names.column(self.of)} of {names.run(self.run)} is {side} {self.value:g}, {BY_INTERVAL}"
+        return f"{column(self.of)} of {run(self.run)} is {side} {self.value:g}, {BY_INTERVAL}"
 
 
 class PeaksLater(_Means):
@@ -573,27 +625,22 @@ class PeaksLater(_Means):
         peak: Bound = (self.of, self.least, "at least")
         return [peak, (self.last, self.most, "at most")] if self.last else [peak]
 
-    def in_words(self, names: Names = KEYS) -> str:
-        left = f", and the last step ({names.column(self.last)}) has at most {self.most:g} % of it" if self.last else ""
+    def in_words(self, run: Named = str, column: Named = str) -> str:
+        left = f", and the last step ({column(self.last)}) has at most {self.most:g} % of it" if self.last else ""
         return (
-            f"{names.column(self.of)} of {names.run(self.run)}, the rank correlation of a layer's peak with its "
-            f"depth, is at least {self.least:g}{left}, {BY_INTERVAL}"
+            f"{column(self.of)} of {run(self.run)}, the rank correlation of a layer's peak with its depth, is at least "
+            f"{self.least:g}{left}, {BY_INTERVAL}"
         )
 
 
-RULES: dict[str, type[Claim]] = {
-    "better": Better,
-    "no-worse": NoWorse,
-    "equivalent": Equivalent,
-    "order": Order,
-    "closes": Closes,
-    "at-least": AtLeast,
-    "at-most": AtLeast,
-    "saves-steps": SavesSteps,
-    "peaks-later": PeaksLater,
-    "rises-and-falls": RisesAndFalls,
-}
-"""Rule classes by name."""
+AnyClaim = Annotated[
+    Better | NoWorse | Equivalent | Order | Closes | AtLeast | SavesSteps | PeaksLater | RisesAndFalls,
+    Field(discriminator="rule"),
+]
+
+
+def _all(run: Named, names: list[str]) -> str:
+    return " and ".join(map(run, names))
 
 
 def _interval(found: Summary) -> tuple[float, float]:
@@ -610,11 +657,6 @@ def _ahead(found: Difference, by: float = 0.0) -> tuple[Answer, float]:
     return answer, two_sided(found, 0.0 if found.mean >= by else by)
 
 
-def _beyond(found: Summary, bound: float) -> Answer:
-    low, high = _interval(found)
-    return "holds" if low > bound else "does not hold" if high < bound else "not decided"
-
-
 def _within(found: Summary, value: float, side: str) -> Answer:
     """Judge if the interval of a mean lies on a side of a value."""
     low, high = _interval(found)
@@ -623,75 +665,33 @@ def _within(found: Summary, value: float, side: str) -> Answer:
     return "holds" if low >= value - ROUNDING else "does not hold" if high < value - ROUNDING else "not decided"
 
 
-def _distinct(pairs: Sequence[tuple[str, str]], same: Same, names: Names) -> tuple[list[tuple[str, str]], list[str]]:
-    """Drop pairs of one run under two names and repeated pairs; also return the remarks on them."""
-    counted, said = dict[tuple[str, str], tuple[str, str]](), list[str]()
-    for pair in pairs:
-        run, other = (same.get(name, name) for name in pair)
-        if run == other:
-            said.append(f"{names.run(pair[1])} is {names.run(pair[0])} by definition, and no rival")
-        elif (had := counted.setdefault((run, other), pair)) != pair:
-            said.append(f"{names.run(pair[1])} is {names.run(had[1])} by definition, and counted once")
-    return [*counted.values()], said
-
-
-def _together(judged: Sequence[tuple[Answer, float]], pairs: int) -> float | None:
-    """Return the probability behind an answer of several pairs: all must hold, or one does not (Bonferroni)."""
-    against = [p for answer, p in judged if answer == "does not hold"]
-    if against:
-        return min(1.0, pairs * min(against))
-    return max(p for _, p in judged) if judged and len(judged) == pairs else None
-
-
-def _swapped(found: Difference) -> Difference:
+def _turned(found: Difference) -> Difference:
     return Difference(tuple(-value for value in found.values))
 
 
 def _difference(found: Difference, unit: str, side: str) -> str:
     """Format a difference with its interval, and the share of starts in which it lies on a side."""
     text = with_interval(found.mean, found.interval, in_points(unit), signed=True)
-    share = (_swapped(found) if side == "below" else found).superiority
+    share = (_turned(found) if side == "below" else found).superiority
     return f"{text}, {side} in {share * found.n:g} of {found.n}"
 
 
-def _told(column: str, found: Summary, unit: str) -> str:
-    return f"{column} {with_interval(found.mean, found.interval, f' {unit}' * bool(unit))}"
+def judged(claims: Sequence[Claim], found: Findings) -> list[ClaimRecord]:
+    """Judge every claim."""
+    return together([claim.judge(found) for claim in claims])
 
 
-def _effect(name: str, column: str, unit: str, found: Summary, bounds: tuple[float, ...]) -> EffectRecord:
-    low, high = found.interval or (None, None)
-    of = f"{column},{unit}" if unit else column
-    return EffectRecord(name=name, of=of, mean=found.mean, low=low, high=high, starts=found.n, bounds=bounds)
-
-
-def judged(
-    claims: Sequence[Claim], numbers: Numbers, units: Mapping[str, str], same: Same = NONE_SAME, names: Names = KEYS
-) -> Iterator[dict[str, Any]]:
-    """Judge every claim, in the form of a result; the paper's claims and our own questions are tested apart."""
-    verdicts = [claim.judge(numbers, units, same, names) for claim in claims]
-    for of_paper in (True, False):
-        family = [place for place, claim in enumerate(claims) if bool(claim.quotation) is of_paper]
-        for place, verdict in zip(family, together([verdicts[place] for place in family]), strict=True):
-            verdicts[place] = verdict
-    for claim, found in zip(claims, verdicts, strict=True):
-        yield {
-            **{key: getattr(claim, key) for key in ("says", "quotation", "source", "paper")},
-            "verdict": found.answer,
-            **{key: getattr(found, key) for key in ("because", "starts", "p")},
-            "rule": claim.in_words(names),
-            "effects": found.effects,
-        }
-
-
-def together(verdicts: Sequence[Verdict]) -> list[Verdict]:
-    """Withdraw the answers that do not stand under Holm's rule among the tests of one family."""
-    places = [i for i, one in enumerate(verdicts) if one.p is not None and one.starts >= FEW]
+def together(verdicts: Sequence[ClaimRecord]) -> list[ClaimRecord]:
+    """Withdraw what does not stand under Holm's rule among the paper's claims, or among the questions of our own."""
     found = list(verdicts)
-    for place, stands in zip(places, holm([verdicts[i].p or 0.0 for i in places]), strict=True):
-        one = verdicts[place]
-        if not stands and one.answer in ("holds", "does not hold"):
-            why = f"{one.answer} by itself (p = {one.p:.2g}), not among {len(places)} tests (Holm)"
-            found[place] = replace(one, answer="not decided", because=f"{one.because}; {why}")
+    for papers in (True, False):
+        family = [n for n, one in enumerate(found) if bool(one.quotation) is papers]
+        tests = [n for n in family if found[n].p is not None and found[n].starts >= FEW]
+        for place, stands in zip(tests, holm([found[n].p or 0.0 for n in tests]), strict=True):
+            one = found[place]
+            if not stands and one.verdict in ("holds", "does not hold"):
+                why = f"{one.verdict} by itself (p = {one.p:.2g}), not among {len(tests)} tests (Holm)"
+                found[place] = one.model_copy(update={"verdict": "not decided", "because": f"{one.because}; {why}"})
     return found
 
 

@@ -6,26 +6,43 @@ own; nothing in a study can name code.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, StringConstraints, ValidationError
 
 from bntt.analysis.measurement import ArgumentError
 from bntt.analysis.measurements import MEASUREMENTS
 from bntt.analysis.result import Metric
 from bntt.io.files import TomlError, names_in, read_named
-from bntt.runs.recipe.file import TomlTable, unknown_name, validate_by_kind, validate_table
+from bntt.runs.recipe.file import unknown_name
 from bntt.runs.recipe.schema import RecipeError
-from bntt.studies.claims import RULES, Claim
+from bntt.studies.claims import AnyClaim, TomlTable, fault_at
 from bntt.studies.measures import EVALUATE, KINDS, Measure, is_metric, measure_from, metric_of, named_metrics
 
 SettingName = Literal["paper", "small"]
 SETTINGS: tuple[SettingName, ...] = ("paper", "small")
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{0,60}$")]
 Seeds = list[Annotated[int, Field(ge=0, lt=1 << 63)]]
+LARGEST = 1 << 18
+"""Largest size of a study's file, in bytes."""
+OF_WEIGHTS = "weights-"
+"""Prefix of the names of archives of weights, which no study may have."""
+READS = {
+    **dict.fromkeys(("layers", "layer-spikes", "gamma-histograms"), "activity"),
+    "over-time": "evaluate",
+    "thresholds": "exit",
+    "noise": "robust",
+    "bounds": "attack",
+    "drift": "drift",
+    "inputs": "drift",
+    "folds": "equivalence",
+    "membrane": "neuron",
+    "failures": "stability",
+}
+"""Kind of measure that a picture is drawn from; others are drawn from columns of the table, or from recipes."""
 
 
 class Setting(TomlTable):
@@ -111,24 +128,8 @@ class Column(TomlTable):
         return self.measure or metric_of(self.metric).kind
 
 
-class StudyFile(TomlTable):
-    """A study's file: its subject, the measures of all its runs, and its tables as they stand there."""
-
-    title: Annotated[str, Field(min_length=1)]
-    about: Annotated[str, Field(min_length=1)]
-    """Statement of the paper, and the comparison that tests it."""
-    measures_of_all: list[str] = Field(default=[])
-    """Names of measures that every trained run has; a kind with default arguments needs no table."""
-    settings: dict[str, Any] = Field(default={})
-    measures: dict[str, dict[str, Any]] = Field(default={})
-    runs: list[Any] = Field(default=[])
-    table: list[Any] = Field(default=[])
-    figures: list[Any] = Field(default=[])
-    claims: list[Any] = Field(default=[])
-
-
 class FigureSpec(TomlTable):
-    """``[[figures]]``: one picture; kinds that need no other keys have no class of their own."""
+    """``[[figures]]``: one picture; :data:`bntt.studies.figures.CHARTS` has the function that draws each kind."""
 
     kind: str
     title: Annotated[str, Field(min_length=1)]
@@ -139,41 +140,40 @@ class FigureSpec(TomlTable):
     measure: str = ""
     """Measure that it is drawn from, where the study has several of one kind."""
 
-    def columns(self) -> list[str]:
-        """List the columns of the table that it draws."""
-        return []
-
     @property
     def source(self) -> str:
         """Return the name of the measure."""
         return self.measure or READS.get(self.kind, "")
 
 
+class Plain(FigureSpec):
+    """Picture that needs no other keys."""
+
+    kind: Literal["surrogate", "thresholds", "noise", "drift", "folds", "membrane", "failures"]
+
+
 class Bars(FigureSpec):
     """Column of every run: the mean over the starts, and each start as a point."""
 
+    kind: Literal["bars"]
     column: str
     logarithmic: bool = False
-
-    def columns(self) -> list[str]:
-        return [self.column]
 
 
 class Scatter(FigureSpec):
     """Two columns against each other, one point per start."""
 
+    kind: Literal["scatter"]
     x: str
     y: str
     logarithmic: bool = False
     """True for a logarithmic horizontal axis."""
 
-    def columns(self) -> list[str]:
-        return [self.x, self.y]
-
 
 class OverTime(FigureSpec):
     """Accuracy when stopped after each step, mean over the starts."""
 
+    kind: Literal["over-time"]
     logarithmic: bool = False
     """True for a logarithmic axis of steps."""
 
@@ -181,12 +181,14 @@ class OverTime(FigureSpec):
 class Layers(FigureSpec):
     """Quantity of every layer over time, one panel per run, mean over the starts."""
 
+    kind: Literal["layers"]
     of: Literal["firing_rate", "gamma_magnitude", "spikes_per_image", "deviation"] = "firing_rate"
 
 
 class LayerSpikes(FigureSpec):
     """Spikes of every layer in all steps, on a logarithmic axis, mean over the starts."""
 
+    kind: Literal["layer-spikes"]
     per_neuron: bool = False
     """True for spikes per neuron instead of those of a whole layer."""
 
@@ -194,76 +196,65 @@ class LayerSpikes(FigureSpec):
 class Inputs(FigureSpec):
     """Distribution of a norm's input at some steps, of the first start of each run."""
 
+    kind: Literal["inputs"]
     steps: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)]
     """Steps, counted from 1; those beyond the network's T are left out."""
 
 
-class GammaHistograms(Inputs):
+class GammaHistograms(FigureSpec):
     """Distribution of γ over the channels of some layers at some steps, of the first start of the first run."""
 
+    kind: Literal["gamma-histograms"]
+    steps: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)]
     layers: Annotated[list[str], Field(min_length=1)]
 
 
 class Bounds(FigureSpec):
     """Accuracy against ε of an attack, the lowest of all estimators, mean over the starts."""
 
+    kind: Literal["bounds"]
     attack: Literal["fgsm", "pgd"] = "fgsm"
 
 
-FIGURES: dict[str, type[FigureSpec]] = {
-    "bars": Bars,
-    "scatter": Scatter,
-    "over-time": OverTime,
-    "layers": Layers,
-    "layer-spikes": LayerSpikes,
-    "gamma-histograms": GammaHistograms,
-    "surrogate": FigureSpec,
-    "thresholds": FigureSpec,
-    "noise": FigureSpec,
-    "bounds": Bounds,
-    "drift": FigureSpec,
-    "inputs": Inputs,
-    "folds": FigureSpec,
-    "membrane": FigureSpec,
-    "failures": FigureSpec,
-}
-"""Tables by kind of picture; :data:`bntt.studies.figures.CHARTS` has the function that draws each."""
-READS = {
-    **dict.fromkeys(("layers", "layer-spikes", "gamma-histograms"), "activity"),
-    "over-time": "evaluate",
-    "thresholds": "exit",
-    "noise": "robust",
-    "bounds": "attack",
-    "drift": "drift",
-    "inputs": "drift",
-    "folds": "equivalence",
-    "membrane": "neuron",
-    "failures": "stability",
-}
-"""Kind of measure that a picture is drawn from; others are drawn from columns of the table, or from recipes."""
-LARGEST = 1 << 18
-"""Largest size of a study's file, in bytes."""
-OF_WEIGHTS = "weights-"
-"""Prefix of the names of archives of weights, which no study may have."""
+AnyFigure = Plain | Bars | Scatter | OverTime | Layers | LayerSpikes | Inputs | GammaHistograms | Bounds
 
 
-@dataclass(frozen=True)
-class Study:
-    """Content of a study's file, with every name in it resolved."""
+def _measures(tables: Mapping[str, Any]) -> dict[str, Measure]:
+    """Return every kind with default arguments under its own name, then the measures with a table."""
+    kinds = [kind for kind in dict.fromkeys((*MEASUREMENTS, *KINDS)) if kind != EVALUATE]
+    found = {kind: measure_from(kind, {}) for kind in kinds if kind != "retiming"}
+    for name, row in tables.items():
+        if name == EVALUATE:
+            raise fault_at(name, "every training ends with it, so no study asks for it")
+        if not isinstance(row, dict):
+            raise fault_at(name, "must be a table of keys and values")
+        if (kind := str(row.get("kind"))) not in kinds:
+            raise fault_at(f"{name}.kind", unknown_name(kind, kinds))
+        try:
+            found[name] = measure_from(kind, {key: value for key, value in row.items() if key != "kind"})
+        except ArgumentError as error:
+            raise fault_at(name, str(error)) from None
+    return found
+
+
+class Study(TomlTable):
+    """A study's file: its subject, its runs, what is measured of them, and its tables, figures and claims."""
 
     name: str
-    title: str
-    about: str
     folder: Path | None
     """Folder of its file, which may hold its recipes; None for one that comes with the package."""
-    settings: Mapping[SettingName, Setting]
-    measures_of_all: Sequence[str]
-    measures: Mapping[str, Measure]
+    title: Annotated[str, Field(min_length=1)]
+    about: Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
+    """Statement of the paper, and the comparison that tests it."""
+    measures_of_all: list[str] = Field(default=[])
+    """Names of measures that every trained run has; a kind with default arguments needs no table."""
+    settings: Annotated[dict[SettingName, Setting], Field(min_length=1)]
+    measures: Annotated[dict[str, Any], AfterValidator(_measures), Field(default={}, validate_default=True)]
     """Measures by the names that runs and columns use."""
-    runs: tuple[RunSpec, ...]
-    table: tuple[Column, ...]
-    figures: tuple[FigureSpec, ...]
-    claims: tuple[Claim, ...]
+    runs: Annotated[list[RunSpec], Field(min_length=1)]
+    table: list[Column] = Field(default=[])
+    figures: list[Annotated[AnyFigure, Field(discriminator="kind")]] = Field(default=[])
+    claims: list[AnyClaim] = Field(default=[])
 
     def runs_at(self, setting: SettingName) -> list[RunSpec]:
         """Return the runs that are made at a setting."""
@@ -281,150 +272,106 @@ def study_names() -> list[str]:
 
 def load_study(source: str | Path) -> Study:
     """Load a study by its name in the package, or by the path of a TOML file."""
-    try:
-        values = read_named(source, "studies/studies", "study", LARGEST)
-    except TomlError as error:
-        raise RecipeError(str(error)) from None
     path = None if str(source) in study_names() else Path(source)
     try:
+        values = read_named(source, "studies/studies", "study", LARGEST)
         return parse_study(values, Path(source).stem if path else str(source), path and path.resolve().parent)
-    except RecipeError as error:
+    except (TomlError, RecipeError) as error:
         raise RecipeError(f"study {source}: {error}") from None
 
 
 def parse_study(values: Mapping[str, Any], name: str, folder: Path | None = None) -> Study:
     """Validate a study given as nested dictionaries."""
-    file = validate_table(StudyFile, values, "")
-    study = Study(
-        name,
-        file.title,
-        file.about.strip(),
-        folder,
-        {
-            key: validate_table(Setting, file.settings[key], f"settings.{key}")
-            for key in SETTINGS
-            if key in file.settings
-        },
-        file.measures_of_all,
-        dict(_measures(file.measures)),
-        tuple(validate_table(RunSpec, row, where) for where, row in _named(file, "runs")),
-        tuple(validate_table(Column, row, where) for where, row in _named(file, "table")),
-        tuple(validate_by_kind(FIGURES, "kind", row, where) for where, row in _named(file, "figures")),
-        tuple(validate_by_kind(RULES, "rule", row, where) for where, row in _named(file, "claims")),
-    )
-    for faults in (_faults_of_settings(name, file), _faults_of_runs(study), _faults_of_columns(study), _unknown(study)):
-        if fault := next(faults, ""):
-            raise RecipeError(fault)
+    if name.startswith(OF_WEIGHTS):
+        raise RecipeError(f"{name}: archives of weights are called {OF_WEIGHTS}NAME: give the study another name")
+    if taken := sorted(values.keys() & {"name", "folder"}):
+        raise RecipeError(f"{taken[0]}: unknown key")
+    try:
+        study = Study.model_validate({**values, "name": name, "folder": folder})
+    except ValidationError as error:
+        raise RecipeError(_explain(error.errors()[0], values)) from None
+    if fault := next(_faults(study), ""):
+        raise RecipeError(fault)
     return study
 
 
-def _named(file: StudyFile, key: str) -> Iterator[tuple[str, Any]]:
-    """Yield the rows of a table, each with its name for messages."""
-    for number, row in enumerate(getattr(file, key), start=1):
-        called = row.get("name") or row.get("key") or number if isinstance(row, dict) else number
-        yield f"{key} {called}", row
+def _explain(error: Any, values: Mapping[str, Any]) -> str:
+    """Name the place of a fault in a file, by the names of its rows, what was expected and what came."""
+    path, said, context = [str(part) for part in error["loc"]], error["msg"], error.get("ctx", {})
+    if len(path) > 1 and path[0] in ("runs", "table", "figures", "claims"):
+        row = values[path[0]][error["loc"][1]]
+        called = (row.get("name") or row.get("key") if isinstance(row, dict) else None) or error["loc"][1] + 1
+        path = [f"{path[0]} {called}", *path[3 if path[0] in ("figures", "claims") else 2 :]]
+    if error["type"] == "union_tag_invalid":
+        known = context["expected_tags"].replace("'", "").split(", ")
+        path, said = [*path, context["discriminator"].strip("'")], unknown_name(context["tag"], known)
+    elif "said" not in context and error["type"] != "missing":
+        said = f"{said.partition(' or instance of')[0].replace('Input should', 'must')}, got {error['input']!r}"
+    return f"{'.'.join([*path, *filter(None, [context.get('key')])])}: {said}"
 
 
-def _measures(tables: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, Measure]]:
-    """Yield every kind with default arguments under its own name, then the measures with a table."""
-    kinds = [kind for kind in dict.fromkeys((*MEASUREMENTS, *KINDS)) if kind != EVALUATE]
-    for kind in kinds:
-        if kind != "retiming":
-            yield kind, measure_from(kind, {})
-    for name, row in tables.items():
-        if (kind := str(row.get("kind"))) not in kinds:
-            raise RecipeError(f"measures.{name}.kind: {unknown_name(kind, kinds)}")
-        try:
-            yield name, measure_from(kind, {key: value for key, value in row.items() if key != "kind"})
-        except ArgumentError as error:
-            raise RecipeError(f"measures.{name}: {error}") from None
-
-
-def _twice(names: Sequence[str]) -> str:
-    return next((name for name in names if names.count(name) > 1), "")
-
-
-def _others(names: Iterable[str], known: Iterable[str], where: str) -> Iterator[str]:
-    """Yield what is wrong with names that are not known."""
-    listed = list(known)
-    return (f"{where}: {unknown_name(name, listed)}" for name in names if name not in listed)
-
-
-def _faults_of_settings(name: str, file: StudyFile) -> Iterator[str]:
-    if name.startswith(OF_WEIGHTS):
-        yield f"{name}: archives of weights are called {OF_WEIGHTS}NAME: give the study another name"
-    yield from _others(file.settings, SETTINGS, "settings")
-    if not file.settings:
-        yield "settings: is missing; [settings.paper], [settings.small] or both"
-    if EVALUATE in file.measures:
-        yield f"measures.{EVALUATE}: every training ends with it, so no study asks for it"
-
-
-def _faults_of_runs(study: Study) -> Iterator[str]:
-    names = [run.name for run in study.runs]
-    if not names:
-        yield "runs: is missing; [[runs]], one for each training"
-    if twice := _twice(names):
-        yield f"runs: two are called {twice!r}"
-    for setting in study.settings:
-        labels = [run.at(setting).label or run.label or run.name for run in study.runs_at(setting)]
-        if twice := _twice(labels):
-            yield f"runs: two have the label {twice!r} at the setting {setting}: pictures go by labels"
-    for run in study.runs:
+def _faults(study: Study) -> Iterator[str]:
+    """Say what is wrong with names that a study's tables have of each other."""
+    runs, keys = [run.name for run in study.runs], [column.key for column in study.table]
+    for what, names in (
+        ("runs: two are called", runs),
+        ("table: two columns have the key", keys),
+        *(
+            (f"runs: at the setting {setting}, where pictures go by labels, two have the label", labels)
+            for setting in study.settings
+            for labels in [[run.at(setting).label or run.label or run.name for run in study.runs_at(setting)]]
+        ),
+    ):
+        yield from (f"{what} {name!r}" for name, count in Counter(names).items() if count > 1)
+    for place, run in enumerate(study.runs):
         where, measures = f"runs {run.name}", study.measures_of(run)
-        yield from _others(measures, study.measures, f"{where}.measures")
+        yield from _unknown(f"{where}.measures", measures, study.measures)
+        yield from _unknown(f"{where}.begins_with, a run before it", [run.begins_with], runs[:place])
         if wants := [name for name in measures if not run.trained and study.measures[name].needs == "run"]:
             yield f"{where}.measures: {wants[0]} needs a trained run, and trained is false"
-        if run.begins_with and run.begins_with not in names[: names.index(run.name)]:
-            yield f"{where}.begins_with: {unknown_name(run.begins_with, names)} (it must stand before {run.name})"
-        for setting in study.settings:
-            if run in study.runs_at(setting) and not (run.at(setting).recipe or study.settings[setting].recipe):
+        for setting, whole in study.settings.items():
+            made = run in study.runs_at(setting)
+            if made and not (run.at(setting).recipe or whole.recipe):
                 yield f"{where}.{setting}.recipe: is missing, and settings.{setting} has none"
-            if run not in study.runs_at(setting) and run.at(setting).model_fields_set:
+            if not made and run.at(setting).model_fields_set:
                 yield f"{where}.{setting}: is not made at this setting (only = {run.only})"
-
-
-def _faults_of_columns(study: Study) -> Iterator[str]:
-    keys = [column.key for column in study.table]
-    if twice := _twice(keys):
-        yield f"table: two columns have the key {twice!r}"
-    for column in study.table:
+    for place, column in enumerate(study.table):
         where = f"table {column.key}"
         if not is_metric(column.metric):
-            yield f"{where}.metric: {unknown_name(column.metric, list(named_metrics()))}"
+            yield from _unknown(f"{where}.metric", [column.metric], named_metrics())
         kind, placed = metric_of(column.metric).kind, column.number.placed
         yield from _faults_of_source(study, column.source, [kind], where, f"{column.metric} is read")
-        if column.minus and column.minus not in keys[: keys.index(column.key)]:
-            yield f"{where}.minus: {unknown_name(column.minus, keys)} (it must stand before {column.key})"
+        yield from _unknown(f"{where}.minus, a column before it", [column.minus], keys[:place])
         if placed != (column.at is not None):
-            wants = "is missing: where it is read" if placed else f"{column.metric} is read at no place"
-            yield f"{where}.at: {wants}"
-
-
-def _faults_of_source(study: Study, name: str, kinds: Sequence[str], where: str, read: str) -> Iterator[str]:
-    """Say what is wrong with a measure that numbers of a kind are read from."""
-    if name != EVALUATE:
-        yield from _others([name], study.measures, f"{where}.measure")
-    of = EVALUATE if name == EVALUATE else study.measures[name].kind
-    if of not in kinds:
-        yield f"{where}.measure: {read} from {kinds[0]}, {name} is of {of}"
-    if name != EVALUATE and not any(name in study.measures_of(run) for run in study.runs):
-        yield f"{where}: no run has the measure {name}"
-
-
-def _unknown(study: Study) -> Iterator[str]:
-    """Say which runs, columns and measures that claims and figures name are none."""
-    runs, columns = [run.name for run in study.runs], [column.key for column in study.table]
-    users = [(f"claims {n}", claim.uses()) for n, claim in enumerate(study.claims, start=1)]
-    users += [(f"figures {n}", (figure.runs, figure.columns())) for n, figure in enumerate(study.figures, start=1)]
-    for where, (of_runs, of_columns) in users:
-        yield from _others(of_runs, runs, f"{where}: run")
-        yield from _others(of_columns, columns, f"{where}: column")
+            wanted = "is missing: where it is read" if placed else f"{column.metric} is read at no place"
+            yield f"{where}.at: {wanted}"
+    for number, claim in enumerate(study.claims, start=1):
+        of_runs, of_columns = claim.uses()
+        yield from _unknown(f"claims {number}: run", of_runs, runs)
+        yield from _unknown(f"claims {number}: column", of_columns, keys)
     for number, figure in enumerate(study.figures, start=1):
-        where, kind = f"figures {number}", READS.get(figure.kind, "")
-        if kind:
-            read = f"pictures of kind {figure.kind} are drawn"
+        where, read = f"figures {number}", f"pictures of kind {figure.kind} are drawn"
+        yield from _unknown(f"{where}: run", figure.runs, runs)
+        yield from _unknown(f"{where}: column", [getattr(figure, key, "") for key in ("column", "x", "y")], keys)
+        if kind := READS.get(figure.kind, ""):
             kinds = [kind, "retiming"] if kind == EVALUATE else [kind]
             yield from _faults_of_source(study, figure.source, kinds, where, read)
         elif figure.measure:
-            yield f"{where}.measure: pictures of kind {figure.kind} are drawn from no measure: leave it out"
+            yield f"{where}.measure: {read} from no measure: leave it out"
+
+
+def _unknown(where: str, names: Iterable[str], known: Iterable[str]) -> Iterator[str]:
+    """Say which of the names that a key gives are not known; "" is none."""
+    listed = list(known)
+    return (f"{where}: {unknown_name(name, listed)}" for name in names if name and name not in listed)
+
+
+def _faults_of_source(study: Study, name: str, kinds: list[str], where: str, read: str) -> Iterator[str]:
+    """Say what is wrong with a measure that numbers of a kind are read from."""
+    known = {EVALUATE: EVALUATE} | {one: measure.kind for one, measure in study.measures.items()}
+    if name not in known:
+        yield f"{where}.measure: {unknown_name(name, list(known))}"
+    elif known[name] not in kinds:
+        yield f"{where}.measure: {read} from {kinds[0]}, {name} is of {known[name]}"
+    elif name != EVALUATE and not any(name in study.measures_of(run) for run in study.runs):
+        yield f"{where}: no run has the measure {name}"

@@ -6,10 +6,9 @@ from typing import Any, Literal
 
 from pydantic import Field, FiniteFloat
 
-from bntt.analysis.accuracy import FEW
 from bntt.analysis.result import Count, Number, Record
 from bntt.charts.records import Bars, Forest, HeatMap, Histogram, Lines
-from bntt.studies.claims import Answer, EffectRecord
+from bntt.studies.claims import ClaimRecord
 
 
 class StartRecord(Record):
@@ -101,26 +100,6 @@ class FigureRecord(Record):
     title: str
     alt: str
     charts: tuple[Lines | Bars | Forest | HeatMap | Histogram, ...] = ()
-
-
-class ClaimRecord(Record):
-    """A claim of the paper, or a question of our own, and the verdict on it."""
-
-    says: str
-    quotation: str = ""
-    source: str = ""
-    paper: str = ""
-    verdict: Answer
-    because: str
-    starts: Count = 0
-    p: Number = None
-    rule: str
-    effects: tuple[EffectRecord, ...] = ()
-
-    @property
-    def few(self) -> bool:
-        """True if its starts are too few for a test: the verdict is shown, not tested."""
-        return bool(self.effects) and min(effect.starts for effect in self.effects) < FEW
 
 
 class StudyRecord(Record):

@@ -19,7 +19,7 @@ from bntt.analysis.accuracy import FEW, Summary
 from bntt.analysis.result import Result
 from bntt.io.files import write_json
 from bntt.runs.environment import NUMERICS, environment, numerics_of
-from bntt.studies.claims import Claim, Names, Numbers, judged
+from bntt.studies.claims import Claim, Findings, judged
 from bntt.studies.make_runs import Ended
 from bntt.studies.measures import EVALUATE, measure_from
 from bntt.studies.plan import Folders, PlannedRun, Start, StudyPlan, WorkItem, decide_actions, same_runs
@@ -28,6 +28,7 @@ from bntt.studies.study_file import Column, SettingName, Study
 from bntt.studies.study_record import StudyRecord
 from bntt.version import __version__
 
+Numbers = Mapping[tuple[str, str], Mapping[int, float]]
 EVALUATION = measure_from(EVALUATE, {})
 PRECISIONS = {"fp32": "float32", "bf16-grad": "gradients in bfloat16", "bf16": "bfloat16"}
 """Precisions in words."""
@@ -138,7 +139,7 @@ def as_json(result: StudyResult, figures: Sequence[Mapping[str, Any]] = ()) -> d
     units = {column.key: column.number.unit for column in study.table}
     shown = {run.name: run.label for run in result.runs}
     labels = {run.name: run.label or run.name for run in study.runs} | shown
-    names = Names(labels, {column.key: _title(column) for column in study.table})
+    found = Findings(numbers, units, same, labels, {column.key: _title(column) for column in study.table})
     columns = [column for column in study.table if column.shown]
     values = {
         "study": study.name,
@@ -172,8 +173,8 @@ def as_json(result: StudyResult, figures: Sequence[Mapping[str, Any]] = ()) -> d
         },
         "figures": [dict(figure) for figure in figures],
         "claims": [
-            row | {"because": row["because"] + _left_out(result, claim, numbers)}
-            for claim, row in zip(study.claims, judged(study.claims, numbers, units, same, names), strict=True)
+            one.model_copy(update={"because": one.because + _left_out(result, claim, numbers)})
+            for claim, one in zip(study.claims, judged(study.claims, found), strict=True)
         ],
     }
     return StudyRecord.model_validate(values).model_dump(mode="json", exclude_unset=True)

@@ -18,7 +18,7 @@ from bntt.charts.section import Cell, Section, Table, count, duration, gap, inte
 from bntt.io.files import flatten, parse_json, tables_of
 from bntt.runs.measurements import MEASUREMENTS
 from bntt.runs.training.curves import best_epoch, training_curves
-from bntt.studies.study_record import ClaimRecord
+from bntt.studies.claims import ClaimRecord
 
 T = TypeVar("T")
 PARSERS: dict[str, Callable[[str], Any]] = {

@@ -11,9 +11,9 @@ from typing import NamedTuple
 from bntt.analysis.accuracy import FEW
 from bntt.charts.section import Cell, Mark, Section, Table, count, duration, gap, plural
 from bntt.io.checkpoint import CheckpointError
-from bntt.studies.claims import Answer, EffectRecord, three_digits, with_interval
+from bntt.studies.claims import Answer, ClaimRecord, EffectRecord, three_digits, with_interval
 from bntt.studies.report.run import Subject, read
-from bntt.studies.study_record import ClaimRecord, RowRecord, RunRecord, StartRecord, StudyRecord
+from bntt.studies.study_record import RowRecord, RunRecord, StartRecord, StudyRecord
 
 PAPER = (
     "Kim and Panda (2021): Revisiting Batch Normalization for Training Low-Latency Deep Spiking Neural Networks From "
