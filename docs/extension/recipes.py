@@ -27,8 +27,11 @@ def keys(lines: list[str]) -> str:
 def _described(name: str) -> str:
     """A key: its sentence, what it accepts, and its default."""
     option = keys_of()[name]
-    default = "must be given" if option.default is dataclasses.MISSING else f"default ``{json.dumps(option.default)}``"
-    default = "may be left out" if option.default is None else default
+    value = option.written(option.default)
+    if value is dataclasses.MISSING:
+        default = "must be given"
+    else:
+        default = "may be left out" if value is None else f"default ``{json.dumps(value)}``"
     return f".. key:: {name}\n\n   {in_rst(option.sentence)}\n\n   {in_rst(option.accepted())}; {default}.\n"
 
 

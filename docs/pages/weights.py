@@ -102,7 +102,7 @@ def facts_of(loaded: LoadedRun, test: dict[str, Any], stored: dict[str, Any], sh
         dataset="cifar10, JPEG copy" if recipe.data.name == "images" else test["dataset"],
         classes=loaded.classes,
         image_shape=loaded.image_shape,
-        order=recipe.data.order,
+        order=recipe.data.order or "",
         network={"name": network, **{key: value for key, value in options.items() if key != "seed"}},
         encoder={
             "name": recipe.encoder.name,

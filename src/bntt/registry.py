@@ -13,6 +13,7 @@ import dataclasses
 import difflib
 import functools
 import inspect
+import json
 import re
 import textwrap
 from collections.abc import Callable, Collection, Mapping
@@ -134,6 +135,19 @@ class OneOf:
         return [*self.names(), *([""] if self.or_none else [])]
 
 
+@dataclass(frozen=True)
+class NoneAs:
+    """How an option that is not set, None, is written in TOML, which has no null: this value is read as None."""
+
+    written: float | str
+
+    def __get_pydantic_core_schema__(self, hint: Any, handler: Any) -> core_schema.CoreSchema:
+        def read(value: object) -> object:
+            return None if value == self.written and not isinstance(value, bool) else value
+
+        return core_schema.no_info_before_validator_function(read, handler(hint))
+
+
 class OptionError(ValueError):
     """An option with an invalid value; the message names the option, what was expected and what was given."""
 
@@ -156,9 +170,17 @@ class Option:
     def _adapter(self) -> Any:
         return TypeAdapter(self.hint, config=STRICT)
 
+    def written(self, value: object) -> Any:
+        """Return a value of the option as TOML and JSON represent it."""
+        if value is None:
+            marks = getattr(self.hint, "__metadata__", ())
+            return next((one.written for one in marks if isinstance(one, NoneAs)), None)
+        return [self.written(one) for one in value] if isinstance(value, list | tuple) else value
+
     def accepted(self) -> str:
         """Return the accepted values, in words."""
-        return _words(self._adapter.json_schema())
+        none = self.written(None)
+        return _words(self._adapter.json_schema()) + ("" if none is None else f", or {json.dumps(none)} for none")
 
     def accepts(self, value: object) -> bool:
         """Return True if the option can hold a value."""
@@ -236,7 +258,7 @@ def _words(schema: dict[str, Any], ending: str = "") -> str:
         if kind == "boolean":
             words += ["true", "false"]
         elif listed:
-            words += [str(one).lower() if isinstance(one, bool) else f'"{one}"' for one in listed]
+            words += map(json.dumps, listed)
         elif kind == "array":
             size = _size(part.get("minItems", 0), part.get("maxItems"))
             words.append(f"{a}list{ending} of {size}{_words(part['items'], 's')}")

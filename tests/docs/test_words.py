@@ -60,7 +60,7 @@ def test_times_of_saving_and_the_room_of_weights_are_those_of_the_code():
     resume, studies = (" ".join((guides / f"{name}.md").read_text("utf-8").split()) for name in ("resume", "studies"))
     told = {key: float(value) for key, value in re.findall(r"\| `(checkpoint\.\w+)` \| (\d+) \|", resume)}
     keys = recipe_file.keys_of().items()
-    assert told == {key: option.default for key, option in keys if key.startswith("checkpoint.")}
+    assert told == {key: option.written(option.default) for key, option in keys if key.startswith("checkpoint.")}
     assert f"at most {packing.ROOM // 1_000_000} MB in a folder" in studies
 
 

@@ -97,7 +97,11 @@ def test_what_the_facts_say_of_the_run(name):
     for part in ("data", "encoder", "network", "train", "seed"):
         assert getattr(kept, part) == getattr(recipe, part), f"`bntt train {name}` trains it again"
     assert (facts.network["name"], facts.network["num_steps"]) == (recipe.network.name, recipe.network.num_steps)
-    assert (facts.encoder["name"], facts.order, facts.seed) == (recipe.encoder.name, recipe.data.order, recipe.seed)
+    assert (facts.encoder["name"], facts.order, facts.seed) == (
+        recipe.encoder.name,
+        recipe.data.order or "",
+        recipe.seed,
+    )
     classes = fashion_mnist_bundled().test.classes
     classes = classes if facts.encoder["name"] != "frames" else tuple(sorted(map(as_folder, classes)))
     assert of_cifar or facts.classes == classes

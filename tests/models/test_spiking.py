@@ -219,7 +219,7 @@ def test_a_surrogate_with_another_scale():
     assert vgg6(num_steps=2, width=0.125).layers["conv1"].lif.neuron.surrogate == Triangle(0.3)
     with pytest.raises(ValueError, match="has no scale"):
         vgg6(num_steps=2, surrogate="arctan", surrogate_scale=1.5)
-    with pytest.raises(ValueError, match="surrogate_scale must be a number from 0"):
+    with pytest.raises(ValueError, match="surrogate_scale must be a number above 0"):
         vgg6(num_steps=2, surrogate_scale=-1.0)
 
 
@@ -257,7 +257,7 @@ def test_epsilon_is_of_every_norm_that_has_one(rng):
         assert not torch.allclose(fused(x), other(x), atol=1e-2)
     with pytest.raises(ValueError, match=r"norm_eps=0\.1: a NoNorm has no ε"):
         mlp(num_steps=2, norm="none", norm_eps=0.1)
-    with pytest.raises(ValueError, match="norm_eps must be a number from 0 to below 1"):
+    with pytest.raises(ValueError, match="norm_eps must be a number above 0 and below 1"):
         mlp(num_steps=2, norm_eps=-1e-4)
 
 

@@ -13,7 +13,7 @@ def test_the_default_is_the_papers():
     method = Method()
     assert (method.optimizer, method.lr, method.momentum, method.schedule) == ("sgd", 0.3, 0.9, "step")
     assert (method.weight_decay, method.gamma_decay, method.lr_drops) == (5e-4, 5e-4, (50, 70, 90))
-    assert (method.loss, method.label_smoothing, method.clip_norm, method.accumulate) == ("cross-entropy", 0.0, 0.0, 1)
+    assert (method.loss, method.label_smoothing, method.clip_norm, method.accumulate) == ("cross-entropy", 0.0, None, 1)
 
 
 def test_gamma_decays_as_weights_unless_it_is_told():
@@ -30,7 +30,7 @@ WRONG = [
     ({"weight_decay": float("nan")}, "weight_decay must be a number"),
     ({"clip_norm": float("inf")}, "clip_norm must be a number"),
     ({"clip_norm": 10**400}, "clip_norm must be a number"),
-    ({"average": 1.0}, "average must be a number from 0 to below 1"),
+    ({"average": 1.0}, "average must be a number above 0 and below 1"),
     ({"label_smoothing": -0.1}, "label_smoothing must be a number from 0 to below 1"),
     ({"tet_share": 1.5}, "tet_share must be a number from 0 to 1"),
     ({"accumulate": 0}, "accumulate must be a whole number from 1"),

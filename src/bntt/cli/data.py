@@ -69,7 +69,7 @@ class FrameFlags:
     """Format: aedat2, aedat2-raw, aedat2-davis240, aedat2-davis346, aedat4, nmnist, npz; "events" needs it."""
     sensor: tuple[int, int] | None = None
     """Rows and columns of the sensor, only for npz."""
-    mode: Literal["", "rgb", "gray"] = ""
+    mode: Literal["rgb", "gray"] | None = None
     """Colour mode of all images of a folder: rgb or gray."""
     fit: Literal["crop", "pad", "stretch"] = "crop"
     """How images reach --size: cut out the middle, add black borders, or scale each side by itself."""
@@ -93,11 +93,9 @@ class FrameFlags:
                 whose += ", or a folder of your own images"
             raise DataError(f"{name} are {what}, and {', '.join(wrong)} are for {whose}: leave them out")
         if dataset.fits:
-            if self.size == 0:
-                raise DataError("--size 0: an image has 1 pixel or more; without --size images stay as they are")
             if "--fit" in given and not self.size:
                 raise DataError(f"--fit {self.fit} needs --size: without it images stay as they are")
-            return Fitting(self.size or 0, self.mode, self.fit) if self.size or self.mode else None
+            return Fitting(self.size, self.mode, self.fit) if self.size is not None or self.mode else None
         if not dataset.formats:
             return None
         try:

@@ -249,7 +249,7 @@ DATASETS.add("fashion-mnist", FASHION)
 DATASETS.add("fashion-mnist-bundled", replace(FASHION, samples=(5000, 1000), make=fashion_mnist_bundled))
 
 
-Mode = Literal["", "rgb", "gray"]
+Mode = Literal["rgb", "gray"]
 LARGEST_SIDE = 4096
 PARTS = (("train",), ("test", "val"))
 
@@ -263,17 +263,17 @@ def decode(file: ListedFile) -> Tensor:
 class Fitting:
     """Conversion of images to one size and mode, by Pillow's bilinear filter, which averages when it shrinks."""
 
-    size: int = 0
-    """Rows and columns; 0: as they are."""
-    mode: Mode = ""
-    """Mode: gray is ``0.299 R + 0.587 G + 0.114 B`` (Pillow's "L"), gray becomes RGB by repetition; "": as it is."""
+    size: int | None = None
+    """Rows and columns; None: as they are."""
+    mode: Mode | None = None
+    """Mode: gray is ``0.299 R + 0.587 G + 0.114 B`` (Pillow's "L"), gray becomes RGB by repetition; None: as it is."""
     fit: Fit = "crop"
     """How to make a picture square: cut out the middle ("crop"), add black borders ("pad"), or scale each side by
     itself ("stretch")."""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.size <= LARGEST_SIDE:
-            raise DataError(f"size must be from 0 to {LARGEST_SIDE:,} pixels, got {self.size:,}")
+        if self.size is not None and not 1 <= self.size <= LARGEST_SIDE:
+            raise DataError(f"size must be from 1 to {LARGEST_SIDE:,} pixels, got {self.size:,}")
 
     def tag(self, name: str) -> str:
         """Return the tag that distinguishes the prepared folder of these images from others of the same dataset."""
@@ -286,7 +286,7 @@ class Fitting:
 
     def applied(self, pixels: Tensor) -> tuple[Tensor, tuple[str, ...]]:
         """Convert an image, uint8 ``[C, H, W]``, to this mode and size; also describe the changes."""
-        channels = {"": len(pixels), "gray": 1, "rgb": 3}[self.mode]
+        channels = {None: len(pixels), "gray": 1, "rgb": 3}[self.mode]
         shape = (channels, self.size or pixels.shape[1], self.size or pixels.shape[2])
         made, changes = brought_to(pixels.numpy(), shape, self.fit)
         return torch.from_numpy(made), changes

@@ -24,7 +24,7 @@ from bntt.nn.kinds import NEURONS, NormBuilder, borrowed_generator, neuron_facts
 from bntt.nn.network.spiking_network import SpikingNetwork
 from bntt.ops.lif import FireRule, Reset, fire_after, fire_before, hard_reset, soft_reset
 from bntt.ops.spike import ArcTan, FastSigmoid, Surrogate, Triangle
-from bntt.registry import Kind, OneOf, Registry, check_options, options_of
+from bntt.registry import Kind, NoneAs, OneOf, Registry, check_options, options_of
 
 
 def scaled(channels: int, width: float) -> int:
@@ -188,16 +188,16 @@ class NeuronOptions:
     """What a spike subtracts from the potential: the threshold ("soft"), all of it ("hard"), or your own function."""
     surrogate: Annotated[str | Surrogate, OneOf(SURROGATES.keys)] = "triangle"
     """Gradient of a spike; "triangle" is the paper's Eq. 8."""
-    surrogate_scale: Annotated[float, Field(ge=0, lt=1_000_000)] = 0.0
-    """α of Eq. 8 (0.3 there), instead of the surrogate's own scale; 0: its own."""
+    surrogate_scale: Annotated[Annotated[float, Field(gt=0, lt=1_000_000)] | None, NoneAs(0.0)] = None
+    """α of Eq. 8 (0.3 there), instead of the surrogate's own scale."""
     readout: Literal["voltage", "spikes"] = "voltage"
     """Output of the last layer: its accumulated voltage (the paper), or its spike count."""
     learn_leak: bool | Literal["layer", "channel"] = False
     """Learn the leak, starting at `leak`: one per layer (true or "layer"), or one per channel."""
     decay_input: bool = False
     """Scale the input as the membrane decays, m = λu + (1 - λ)y; with learn_leak: PLIF (Fang et al. 2021)."""
-    norm_eps: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """ε of every norm, instead of its own 1e-4; 0: its own."""
+    norm_eps: Annotated[Annotated[float, Field(gt=0, lt=1)] | None, NoneAs(0.0)] = None
+    """ε of every norm, instead of its own 1e-4."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Share of spikes dropped in training, by one mask for all steps, after hidden layers that no pooling follows; in
     residual networks, where their builders say."""
@@ -224,7 +224,7 @@ class Maker:
         options = self.options
         with seeded(self.seed, next(self._parts)):
             norm: Any = self.norm_builder(channels, self.num_steps, alpha * options.threshold)
-        if options.norm_eps:
+        if options.norm_eps is not None:
             if not hasattr(norm, "eps"):
                 raise ValueError(f"norm_eps={options.norm_eps}: a {type(norm).__name__} has no ε to set")
             norm.eps = options.norm_eps
@@ -306,7 +306,7 @@ def maker(num_steps: int, leak: float, norm: str | NormBuilder, *, seed: int = 0
 def surrogate_of(options: NeuronOptions) -> Surrogate:
     """Return the surrogate gradient that options name, with their scale."""
     surrogate, scale = SURROGATES.resolve(options.surrogate), options.surrogate_scale
-    if scale == 0:
+    if scale is None:
         return surrogate
     if not hasattr(surrogate, "scale") or not is_dataclass(type(surrogate)):
         raise ValueError(f"surrogate_scale={scale}: {surrogate!r} has no scale")

@@ -150,7 +150,7 @@ def evaluate_loaded(
         epoch=facts["epoch"],
         weights="moving average" if facts.get("averaged") else "as trained",
         images_of=len(data.of(split)),
-        training_images=len(data.train) or recipe.data.images,  # a run of bntt.fit keeps only their number
+        training_images=len(data.train) or recipe.data.images or 0,  # a run of bntt.fit keeps only their number
         training_images_of=data.whole or len(data.train),
         updates=last.get("updates"),
         seconds=last.get("seconds"),

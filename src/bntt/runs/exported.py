@@ -31,7 +31,7 @@ def describe_run(run: LoadedRun) -> Description:
     """Describe a run's best epoch, with classes, pictures and provenance."""
     data, shape = run.recipe.data, run.image_shape
     channels, height, width = (1, 1, *shape)[-3:]
-    pictures = Pictures((channels, height, width), data.fit if data.size else "stretch", data.order)
+    pictures = Pictures((channels, height, width), data.fit if data.size else "stretch", data.order or "")
     return _described(run.model, run.classes, pictures, provenance(run), shape if len(shape) == 3 else shape[-1:])
 
 

@@ -68,9 +68,9 @@ def describe_session(
         + ("" if built else " No recipe builds its network: in the table network only T and norm are true."),
         data=schema.Data(
             name="",
-            order=train.order if isinstance(train, SequenceSet) else "",
+            order=train.order if isinstance(train, SequenceSet) else None,
             augment=tuple(loader.augment),
-            mix=loader.mix,
+            mix=loader.mix or None,
             mix_alpha=loader.mix_alpha,
             images=len(train),
         ),
@@ -86,7 +86,7 @@ def describe_session(
     )
     learned_from = {"train": train} | ({"validation": held_out} if len(held_out) else {})
     manifest = manifest_of({part: _as_stored(samples) for part, samples in learned_from.items()}, LABEL)
-    order = digest_of_values({"seed": loader.seed, "shuffle": loader.shuffle, "order": recipe.data.order})
+    order = digest_of_values({"seed": loader.seed, "shuffle": loader.shuffle, "order": recipe.data.order or ""})
     manifest = replace(manifest, sha256={**manifest.sha256, "order": order})
     mean = getattr(model.encoder, "mean", None)
     pixels = 0 if mean is None else mean.numel()
@@ -109,7 +109,7 @@ def save_samples(run: Path, data: RecipeData) -> None:
         write_prepared(run / SAMPLES_FOLDER, parts, name=LABEL, source=Path(), check="built in")
 
 
-def load_samples(run: Path, like: RecipeData, order: str, encoder: Encoder) -> RecipeData:
+def load_samples(run: Path, like: RecipeData, order: str | None, encoder: Encoder) -> RecipeData:
     """Load the samples kept by a run; a split that it was not given is empty, and the training split always is."""
     folder = run / SAMPLES_FOLDER
     manifest = read_manifest(folder, SPLITS, some=True)

@@ -124,7 +124,7 @@ def _answers_of(model: SpikingClassifier, classes: Sequence[str]) -> Callable[[T
     return lambda sample, seed, draws: predictions(model, sample, classes, seed=seed, draws=draws)[0]
 
 
-def _pictures(shape: Sequence[int], order: str, fit: Fit) -> Callable[[Path, bool], Shown]:
+def _pictures(shape: Sequence[int], order: str | None, fit: Fit) -> Callable[[Path, bool], Shown]:
     """Read pictures, for a network that takes them in this shape, or as sequences in this order."""
 
     def read(path: Path, invert: bool) -> Shown:

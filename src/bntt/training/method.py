@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from bntt.registry import OptionError, check_options
+from bntt.registry import NoneAs, OptionError, check_options
 
 NotNegative = Annotated[float, Field(ge=0)]
 BelowOne = Annotated[float, Field(ge=0, lt=1)]
@@ -66,9 +66,8 @@ class Method:
     warmup: Annotated[float, Field(ge=0, json_schema_extra={"unit": "epochs"})] = 0.0
     """Epochs, or a fraction of one, in which the learning rate rises linearly, update by update, before the schedule
     begins; "one-cycle" has its own."""
-    clip_norm: NotNegative = 0.0
-    """Largest norm of the gradients of all trained parameters; larger gradients are scaled down to it. 0: no
-    clipping."""
+    clip_norm: Annotated[Annotated[float, Field(gt=0)] | None, NoneAs(0.0)] = None
+    """Largest norm of the gradients of all trained parameters; larger gradients are scaled down to it."""
     accumulate: Count = 1
     """Number of batches per update; the gradient is that of the mean over all their samples. Each batch is normalised
     by its own statistics, and running statistics take them in one after another."""
@@ -86,9 +85,9 @@ class Method:
     freeze: Sequence[str] = ()
     """Layers that are not trained, by name or pattern ("conv*"): weights, γ and leaks stay; running statistics still
     follow the data. They stay frozen in the network afterwards, until ``network.requires_grad_(True)``."""
-    average: BelowOne = 0.0
-    """Decay of an exponential moving average of weights and running statistics; 0: no average. With one, the average is
-    validated, kept as the best, and tested."""
+    average: Annotated[Annotated[float, Field(gt=0, lt=1)] | None, NoneAs(0.0)] = None
+    """Decay of an exponential moving average of weights and running statistics, which is then validated, kept as the
+    best, and tested."""
 
     def __post_init__(self) -> None:
         if self.gamma_decay is None:

@@ -149,7 +149,7 @@ class Session:
         freeze(model.network, self.method.freeze, self.optimizer)
         self.made_by = self.method if optimizer is None else None
         self.position = Position()
-        self._average = moving_average(model, self.method.average) if self.method.average else None
+        self._average = None if self.method.average is None else moving_average(model, self.method.average)
         if self.processes.reduce is not None:  # after the average, which one process evaluates alone
             model.network.compute = replace(model.network.compute, reduce=self.processes.reduce)
         moves = (*model.modules(), *model.parameters(), *model.buffers(), *stepped(self.optimizer))
@@ -302,7 +302,7 @@ class Session:
         whole, hits, stopped = _summed(processes, float(loss), correct, problem is not None)
         if problem is not None or stopped:
             raise problem or NonFiniteError("another process met numbers that are not finite: the update was not made")
-        if method.clip_norm:
+        if method.clip_norm is not None:
             torch.nn.utils.clip_grads_with_norm_(stepped(self.optimizer), method.clip_norm, norm)
         self.optimizer.step()
         held.take_in()

@@ -64,8 +64,8 @@ def test_what_differs_names_the_key_that_helps(photographs):
 
 
 def test_a_size_that_no_picture_has():
-    for size in (-3, 4097):
-        with pytest.raises(DataError, match="size must be from 0 to 4,096 pixels"):
+    for size in (-3, 0, 4097):
+        with pytest.raises(DataError, match="size must be from 1 to 4,096 pixels"):
             Fitting(size)
 
 

@@ -39,7 +39,7 @@ def test_overrides_are_put_over_the_file():
 
 def test_a_files_label_does_not_stand_beside_other_data():
     assert load_recipe("demo").data.label
-    assert load_recipe("demo", ["data.name=mnist"]).data.label == ""
+    assert load_recipe("demo", ["data.name=mnist"]).data.label is None
     assert load_recipe("demo", ["data.name=mnist", "data.label=mine"]).data.label == "mine"
 
 

@@ -1,14 +1,18 @@
 """What a recipe may say: defaults, and every wrong key or value is named."""
 
 import dataclasses
+import json
 import subprocess
 import sys
 import tomllib
+from operator import attrgetter
+from pathlib import Path
 
 import pytest
 
 from bntt.data.augment import AUGMENTATIONS, MIXES
 from bntt.data.samples import DATASETS
+from bntt.io.files import flatten
 from bntt.models import MODELS, spiking
 from bntt.nn import NORMS
 from bntt.runs.recipe.file import RecipeError, dump_recipe, explained_key, keys_of, load_recipe, parse_recipe, values_of
@@ -66,7 +70,7 @@ WRONG = [
     (changed(data={"augment": "crop"}), "data.augment: must be a list of .*, got 'crop'"),
     (
         changed(data={"mix": "mixip"}),
-        'data.mix: must be "mixup", "cutmix" or "", got \'mixip\' .did you mean \'mixup\'',
+        'data.mix: must be "mixup" or "cutmix", or "" for none, got \'mixip\' .did you mean \'mixup\'',
     ),
     (changed(data={"mix_alpha": 0.0}), "data.mix_alpha: must be a number above 0, got 0.0"),
     (changed(data={"mix_alpha": float("inf")}), "data.mix_alpha: must be a number above 0, got inf"),
@@ -77,7 +81,7 @@ WRONG = [
         )
         for value in (0, -2, 2.0, "sometimes", True, "3")
     ),
-    (changed(data={"order": "colums"}), 'data.order: must be "pixels", "rows", "permuted" or ""'),
+    (changed(data={"order": "colums"}), 'data.order: must be "pixels", "rows" or "permuted", or "" for none'),
     (changed(data={"order": "rows"}), "encoder.name: sequences .*'rows'. are encoded by .sequence., got 'poisson'"),
     (changed(encoder={"name": "sequence"}), "encoder.name: images .* any other than 'sequence', got 'sequence'"),
     (
@@ -129,7 +133,7 @@ WRONG = [
     (changed(data={"augment": ["spin"]}), "data.augment"),
     (changed(train={"optimizer": "adm"}), "train.optimizer: must be .*did you mean 'adam'"),
     (changed(train={"schedule": "one-cycle", "warmup": 1.0}), "train.warmup: must be 0 with schedule 'one-cycle'"),
-    (changed(train={"average": 1.0}), "train.average: must be a number from 0 to below 1"),
+    (changed(train={"average": 1.0}), "train.average: must be a number above 0 and below 1"),
     (changed(compute={"backend": "reference", "recompute": 2}), "compute.recompute: 2 needs the kernels"),
     (changed(data={"frames": {"sizes": 42}}), "data.frames.sizes: unknown key; did you mean 'size'"),
     (changed(data={"frames": {"sensor": [1, 2, 3]}}), "data.frames.sensor: must be a list of 0 to 2 whole numbers"),
@@ -177,7 +181,7 @@ def test_every_name_of_the_library_can_stand_in_a_recipe():
     names = {
         ("data", "name"): DATASETS,
         ("data", "augment"): AUGMENTATIONS,
-        ("data", "mix"): ("", *MIXES),
+        ("data", "mix"): MIXES,
         ("network", "name"): MODELS,
         ("network", "norm"): NORMS,
         ("network", "fire"): spiking.FIRE_RULES,
@@ -209,6 +213,35 @@ def test_only_what_was_changed_is_told_apart():
     decayed = changed(train={"weight_decay": 0.1}, data={"frames": {"sensor": [9, 8]}})
     expected = changed(train={"weight_decay": 0.1, "gamma_decay": 0.1}, data={"frames": {"sensor": [9, 8]}})
     assert values_of(parse_recipe(decayed), changed_only=True) == expected
+
+
+UNSET = {
+    **dict.fromkeys(("data.root", "data.label", "data.mode", "data.order", "data.mix", "data.frames.format"), ""),
+    **dict.fromkeys(("convert.ann", "init.run", "init.pretrained"), ""),
+    **dict.fromkeys(("imported.file", "imported.sha256", "imported.layout"), ""),
+    **dict.fromkeys(("data.size", "data.images", "evaluate.images", "checkpoint.every_steps"), 0),
+    **dict.fromkeys(("network.norm_eps", "network.surrogate_scale", "train.clip_norm", "train.average"), 0.0),
+}
+"""What a recipe's text says of an option that is not set: TOML has no null."""
+
+
+def test_an_option_that_is_not_set_is_none_and_its_text_stays_as_it_was():
+    recipe = parse_recipe(MINIMAL)
+    for key, said in UNSET.items():
+        table, _, name = key.rpartition(".")
+        assert keys_of()[key].default is None
+        assert getattr(attrgetter(table)(recipe), name) is None
+        assert repr(attrgetter(key)(parse_recipe(MINIMAL, [f"{key}={json.dumps(said)}"]))) == "None"
+        assert repr(flatten(values_of(recipe))[key]) == repr(said)
+    asked = keys_of().items()
+    assert {key for key, one in asked if one.default is None} == UNSET.keys() | {"train.gamma_decay"}
+    assert {key for key, one in asked if one.default == ""} == {"notes"}
+
+
+def test_a_recipe_kept_by_an_old_run_is_read_and_written_without_a_change():
+    old = tomllib.loads((Path(__file__).parents[1] / "old_run" / "recipe.toml").read_text(encoding="utf-8"))
+    now = flatten(values_of(parse_recipe(old, stored=True)))
+    assert {key: repr(now[key]) for key in flatten(old)} == {key: repr(value) for key, value in flatten(old).items()}
 
 
 def test_nothing_in_a_recipe_can_name_code():

@@ -173,7 +173,7 @@ def test_a_wish_to_stop_ends_it_between_two_batches(ann, tmp_path):
         ({"network": {"name": "mlp"}}, r"has network\.name = 'vgg6', which must be 'mlp'"),
         ({"seed": 1}, "has seed = 0, which must be 1"),
         ({"data": {"validation": 0.2}}, r"has data.validation = 0.01, which must be 0.2"),
-        ({"data": {"images": 30}}, r"has data.images = 0, which must be 30"),
+        ({"data": {"images": 30}}, r"has data.images = None, which must be 30"),
         ({"encoder": {"name": "direct"}}, "has encoder.name = 'expected', which must be 'direct'"),
     ],
 )

@@ -19,6 +19,7 @@ from bntt.nn import Encoder, SpikingClassifier, evaluating
 from bntt.nn.kinds import ENCODERS, encoder_facts, encoder_facts_by_name, neuron_facts_by_name, norm_facts_by_name
 from bntt.nn.network.advance import plain_blocks
 from bntt.runs.recipe.datasets import RecipeData, SampleSet
+from bntt.runs.recipe.file import values_of
 from bntt.runs.recipe.schema import Recipe, RecipeError, named_in_errors
 from bntt.training.objective import check_objective
 from bntt.training.optimizer import freeze
@@ -44,8 +45,8 @@ def require_device(name: str) -> None:
 def with_absolute_paths(recipe: Recipe) -> Recipe:
     """Return the recipe with absolute paths (data, ANN, ``init.run``), independent of the working folder."""
 
-    def absolute(path: str) -> str:
-        return str(Path(path).expanduser().resolve()) if path else ""
+    def absolute(path: str | None) -> str | None:
+        return str(Path(path).expanduser().resolve()) if path else None
 
     data, convert, init = recipe.data, recipe.convert, recipe.init
     return replace(
@@ -96,7 +97,7 @@ def training_loader(
             recipe.train.batch_size,
             shuffle=True,
             augment=recipe.data.augment,
-            mix=recipe.data.mix,
+            mix=recipe.data.mix or "",
             mix_alpha=recipe.data.mix_alpha,
             seed=recipe.seed,
             device=device,
@@ -197,7 +198,7 @@ def _sizes(recipe: Recipe, samples: SampleSet) -> dict[str, Any]:
 
 def builder_options(recipe: Recipe) -> dict[str, Any]:
     """Return the recipe's arguments for its network builder."""
-    return {key: value for key, value in asdict(recipe.network).items() if key != "name"}
+    return {key: value for key, value in values_of(recipe.network).items() if key != "name"}
 
 
 def build_encoder(recipe: Recipe, data: RecipeData, steps: int | None = None) -> Encoder:

@@ -86,7 +86,7 @@ def build_data(recipe: Recipe, progress: Callable[[int, int], None] = lambda don
         )
     with named_in_errors(f"data.validation: {wanted.validation} of {len(published.train)} images: "):
         every, validation, _ = split_validation(published.train, count, recipe.seed)
-    if wanted.images > len(every):
+    if wanted.images and wanted.images > len(every):
         raise RecipeError(
             f"data.images: {wanted.images:,} requested, but validation leaves only {len(every):,} training images"
         )
@@ -133,7 +133,7 @@ def stand_in(recipe: Recipe, manifest: Manifest) -> RecipeData:
     return RecipeData(train, validation, test, mean, std, data.label or data.name, manifest)
 
 
-def checksums(manifest: Manifest, order: str) -> dict[str, str]:
+def checksums(manifest: Manifest, order: str | None) -> dict[str, str]:
     """Return the checksums of a dataset's parts, and of its pixel order if it has one."""
     if not order:
         return manifest.sha256
@@ -152,7 +152,7 @@ def describe_subset(some: ImageSet | FrameSet, of: int) -> str:
     return f"{len(some):,} of {of:,}" + ("" if seen == classes else f", with {seen} of the {classes} classes")
 
 
-def in_order(samples: ImageSet | FrameSet, order: str) -> SampleSet:
+def in_order(samples: ImageSet | FrameSet, order: str | None) -> SampleSet:
     """Convert images to sequences in an order; without one return them unchanged."""
     if not order:
         return samples
@@ -164,7 +164,9 @@ def in_order(samples: ImageSet | FrameSet, order: str) -> SampleSet:
 def data_key(recipe: Recipe, *, placed: bool = True) -> str:
     """Return a key of all that a recipe's prepared data and its checksums depend on; with its folder if ``placed``."""
     data, steps = recipe.data, recipe.network.num_steps if DATASETS[recipe.data.name].formats else 0
-    return repr((data.name, data.root * placed, data.size, data.mode, data.fit, data.order, data.frames, steps))
+    return repr(
+        (data.name, data.root if placed else "", data.size, data.mode, data.fit, data.order, data.frames, steps)
+    )
 
 
 def framing_of(recipe: Recipe) -> Way | None:
@@ -174,7 +176,7 @@ def framing_of(recipe: Recipe) -> Way | None:
         if not dataset.fits:
             key = "size" if data.size else "mode" if data.mode else "fit"
             raise RecipeError(f'data.{key}: is for a folder of images ("images"), and "{data.name}" is not one')
-        if data.fit != "crop" and not data.size:
+        if data.fit != "crop" and data.size is None:
             raise RecipeError(f'data.fit: "{data.fit}" needs data.size: without it images stay as they are')
         return Fitting(data.size, data.mode, data.fit)
     if not dataset.formats:
@@ -184,7 +186,7 @@ def framing_of(recipe: Recipe) -> Way | None:
         raise RecipeError(f"data.frames.sensor: rows and columns, two numbers, got {wanted.sensor}")
     sensor = (wanted.sensor[0], wanted.sensor[1]) if wanted.sensor else None
     binning = Binning(steps, wanted.size, wanted.size, by=wanted.by, cells=wanted.cells, beyond=wanted.beyond)
-    return Framing(binning, wanted.format, sensor)
+    return Framing(binning, wanted.format or "", sensor)
 
 
 def evaluation_loader(

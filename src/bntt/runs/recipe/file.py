@@ -99,7 +99,11 @@ def values_of(table: Any, *, changed_only: bool = False) -> dict[str, Any]:
     for name in options:
         value = getattr(table, name)
         if not changed_only or name in required or value != usual[name]:
-            found[name] = values_of(value, changed_only=changed_only) if isinstance(value, Table) else _plain(value)
+            found[name] = (
+                values_of(value, changed_only=changed_only)
+                if isinstance(value, Table)
+                else options[name].written(value)
+            )
     return found
 
 
@@ -110,10 +114,6 @@ def keys_of(kind: type = Recipe, table: str = "") -> dict[str, Option]:
     for name, option in options_of(kind).items():
         found |= keys_of(option.hint, f"{table}{name}.") if _is_table(option) else {table + name: option}
     return found
-
-
-def _plain(value: Any) -> Any:
-    return [_plain(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 def explained_recipe(recipe: Recipe) -> str:
@@ -139,7 +139,7 @@ def explained_key(key: str = "", recipe: Recipe | None = None) -> str:
         value: Any = recipe
         for part in name.split(".") if recipe else ():
             value = getattr(value, part)
-        value = known[name].default if recipe is None else value
+        value = known[name].written(known[name].default if recipe is None else value)
         said = "may be left out" if value is None else "must be given"
         said = said if value in (None, dataclasses.MISSING) else f"= {json.dumps(value)}"
         shown.append(f"{name} {said}\n    {_meaning(known[name])}")

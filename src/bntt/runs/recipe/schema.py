@@ -23,13 +23,13 @@ from bntt.io.pictures import Fit
 from bntt.models.pretrained import PRETRAINED
 from bntt.models.spiking import MODELS, NeuronOptions
 from bntt.nn.kinds import ENCODERS, NORMS, encoder_facts_by_name
-from bntt.registry import OneOf, check_options
+from bntt.registry import NoneAs, OneOf, check_options
 from bntt.training.method import Method
 from bntt.training.schedule import check_stages
 
 Steps = Annotated[int, Field(ge=1, le=100_000, json_schema_extra={"unit": "time steps"})]
 Positive = Annotated[int, Field(ge=1, le=1_000_000)]
-Number = Annotated[int, Field(ge=0)]
+Number = Annotated[int, Field(ge=1)]
 Scale = Annotated[float, Field(gt=0, lt=1_000_000)]
 
 
@@ -54,7 +54,7 @@ class Table:
         check_options(self)
 
 
-AN_ORDER = OneOf(lambda: ORDERS, or_none=True)
+Order = Annotated[str, OneOf(lambda: ORDERS)]
 A_CHANGE = OneOf(lambda: {**AUGMENTATIONS, **EVENT_AUGMENTATIONS})
 
 
@@ -70,7 +70,7 @@ class FrameSize(Table):
 class Frames(Counting, FrameSize):
     """How recordings of events become ``network.num_steps`` frames; used for recordings only."""
 
-    format: str = ""
+    format: Annotated[str | None, NoneAs("")] = None
     """Format of the files, as `bntt data prepare` lists them; needed for "events", optional for "dvs-cifar10"."""
     sensor: Annotated[Sequence[Positive], Field(min_length=0, max_length=2)] = ()
     """Rows and columns of the sensor; only for "npz", whose files do not state them."""
@@ -82,33 +82,33 @@ class Data(Table):
 
     name: Annotated[str, OneOf(DATASETS.keys, or_none=True)]
     """Dataset, see `bntt data where`; "": samples given in Python."""
-    root: str = ""
+    root: Annotated[str | None, NoneAs("")] = None
     """Folder of its files, if they are not prepared yet; "images" and "events" always need it."""
-    label: str = ""
+    label: Annotated[str | None, NoneAs("")] = None
     """Name to print with the numbers; by default the dataset's."""
-    size: Annotated[int, Field(ge=0, le=4096, json_schema_extra={"unit": "pixels"})] = 0
-    """Rows and columns to which a folder's images are scaled when they are prepared; 0: all already have one size."""
-    mode: Mode = ""
-    """Colour mode to which a folder's images are converted; "": all already have one mode."""
+    size: Annotated[Annotated[int, Field(ge=1, le=4096, json_schema_extra={"unit": "pixels"})] | None, NoneAs(0)] = None
+    """Rows and columns to which a folder's images are scaled when they are prepared; by default all have one size."""
+    mode: Annotated[Mode | None, NoneAs("")] = None
+    """Colour mode to which a folder's images are converted; by default all have one mode."""
     fit: Fit = "crop"
     """How `size` is reached: scale the short side and cut out the middle ("crop"), scale the long side and add black
     borders ("pad"), or scale each side by itself ("stretch")."""
-    order: Annotated[str, AN_ORDER] = ""
+    order: Annotated[Order | None, NoneAs("")] = None
     """Turn each image into a sequence: one pixel per step ("pixels"), in one fixed random order ("permuted"), or one
-    row per step ("rows"); "": it stays an image."""
+    row per step ("rows")."""
     augment: Sequence[Annotated[str, A_CHANGE]] = ()
     """Random changes of the training images, in this order; crop pads by 4, cutout fills a square of half the side,
     erase a rectangle in about half of the images. For recordings: "flip", "shift" (by at most 4), all frames alike."""
     frames: Frames = Frames()
     """How recordings become frames."""
-    mix: Annotated[str, OneOf(MIXES.keys, or_none=True)] = ""
-    """Mix each training image and its label with another's: "mixup", "cutmix", or "" for not at all."""
+    mix: Annotated[Annotated[str, OneOf(MIXES.keys)] | None, NoneAs("")] = None
+    """Mix each training image and its label with another's."""
     mix_alpha: Annotated[float, Field(gt=0)] = 1.0
     """α: the first image's share is drawn from Beta(α, α); 1 is uniform."""
     validation: Annotated[float, Field(gt=0, lt=1)] = 0.1
     """Share of the training split that is held out; all choices are made on it."""
-    images: Number = 0
-    """Number of the remaining samples to train on, stratified by class and fixed by the seed; 0: all of them."""
+    images: Annotated[Number | None, NoneAs(0)] = None
+    """Number of the remaining samples to train on, stratified by class and fixed by the seed; by default all."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,8 +147,8 @@ class Network(NeuronOptions, Plan):
 class Convert(Table):
     """Start from an ANN: its weights, and balanced thresholds (:func:`bntt.training.balance`)."""
 
-    ann: str = ""
-    """The run directory of an ANN (network.neuron = "relu") of this architecture, width, data and seed; "": none."""
+    ann: Annotated[str | None, NoneAs("")] = None
+    """The run directory of an ANN (network.neuron = "relu") of this architecture, width, data and seed."""
     images: Positive = 512
     """Number of training images that balance the thresholds, stratified by class."""
     steps: Steps = 250
@@ -166,11 +166,11 @@ class Convert(Table):
 class Imported(Table):
     """The file that the weights are from, if they were not trained here: see :mod:`bntt.runs.imported`."""
 
-    file: str = ""
-    """Name of the file; "": they were trained here."""
-    sha256: str = ""
+    file: Annotated[str | None, NoneAs("")] = None
+    """Name of the file."""
+    sha256: Annotated[str | None, NoneAs("")] = None
     """SHA-256 of the file."""
-    layout: str = ""
+    layout: Annotated[str | None, NoneAs("")] = None
     """Naming scheme of its entries: "released", "spikingjelly" or "snntorch"."""
 
 
@@ -178,10 +178,9 @@ class Imported(Table):
 class Init(Table):
     """Start from a trained network: its weights, γ and statistics; its last layer is new if the classes differ."""
 
-    run: str = ""
-    """Run directory of the same network, possibly with another T or other classes, or of its ANN with a norm; "":
-    none."""
-    pretrained: Annotated[str, OneOf(PRETRAINED.keys, or_none=True)] = ""
+    run: Annotated[str | None, NoneAs("")] = None
+    """Run directory of the same network, possibly with another T or other classes, or of its ANN with a norm."""
+    pretrained: Annotated[Annotated[str, OneOf(PRETRAINED.keys)] | None, NoneAs("")] = None
     """Or a trained network of the package, see `bntt list pretrained`."""
     longer: Literal["interpolate", "hold"] = "interpolate"
     """How added steps start: by stretching the trained steps ("interpolate"), or as copies of the last one ("hold")."""
@@ -197,7 +196,7 @@ class Init(Table):
             raise RecipeError("init.distil: no network to learn from: set init.run or init.pretrained")
 
     @property
-    def source(self) -> str:
+    def source(self) -> str | None:
         """The run or pretrained network, whichever is given."""
         return self.run or self.pretrained
 
@@ -232,8 +231,8 @@ class Evaluate(Table):
     """Number of draws, each with fresh encoder noise."""
     batch_size: Positive = 250
     """Number of samples in a batch."""
-    images: Number = 0
-    """Number of samples of the split to measure, stratified by class; 0: all of them."""
+    images: Annotated[Number | None, NoneAs(0)] = None
+    """Number of samples of the split to measure, stratified by class; by default all."""
     every: Annotated[int, Field(ge=1, le=1_000_000, json_schema_extra={"unit": "epochs"})] = 1
     """Number of epochs between two validations; the last epoch is always validated."""
 
@@ -244,8 +243,8 @@ class Checkpoint(Table):
 
     every_minutes: Annotated[float, Field(ge=0, json_schema_extra={"unit": "minutes"})] = 10.0
     """Minutes between two checkpoints; 0: after every update."""
-    every_steps: Annotated[int, Field(ge=0, json_schema_extra={"unit": "updates"})] = 0
-    """Updates between two checkpoints; 0: by time only."""
+    every_steps: Annotated[Annotated[int, Field(ge=1, json_schema_extra={"unit": "updates"})] | None, NoneAs(0)] = None
+    """Updates between two checkpoints; by default by time only."""
     last: Annotated[int, Field(ge=1, le=1000)] = 2
     """Number of latest checkpoints to keep, besides the best epoch's weights."""
 
@@ -287,7 +286,7 @@ class Recipe(Table):
             check_stages(train.grow, train.epochs, network.num_steps)
         if self.imported.file and (self.convert.ann or train.epochs):
             raise RecipeError('imported.file: its network is not trained: set convert.ann = "" and train.epochs = 0')
-        if [self.init.run, self.init.pretrained, self.convert.ann, self.imported.file].count("") < 3:
+        if [self.init.run, self.init.pretrained, self.convert.ann, self.imported.file].count(None) < 3:
             raise RecipeError("init.run, init.pretrained, convert.ann, imported.file: set at most one of them")
         if self.convert.ann:
             self._check_conversion()
@@ -298,7 +297,7 @@ class Recipe(Table):
         """Check that sequences have their own encoder, and no augmentation or mixing."""
         order, encoder = self.data.order, self.encoder.name if self.data.name or self.data.order else ""
         if encoder and bool(order) != (encoder_facts_by_name(encoder).takes == "sequences"):
-            made = f"sequences (data.order = {order!r})" if order else 'images (data.order = "")'
+            made = f"sequences (data.order = {order!r})" if order else "images"
             takes = '"sequence"' if order else "any other than 'sequence'"
             raise RecipeError(f"encoder.name: {made} are encoded by {takes}, got {encoder!r}")
         for key, value in (("augment", self.data.augment), ("mix", self.data.mix)):

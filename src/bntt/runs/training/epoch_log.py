@@ -191,7 +191,7 @@ def startup_warnings(data: RecipeData, session: Session, training: SampleLoader)
         yield Notice(f"warning, before training: {fault.text}")
 
 
-def updates_to_forget(average: float) -> int:
+def updates_to_forget(average: float | None) -> int:
     """Return the updates after which a moving average holds at most 5 % of the initial weights; 0 without one.
 
     >>> updates_to_forget(0.999)

@@ -203,7 +203,7 @@ def modelled(recipe: Recipe, data: RecipeData, model: SpikingClassifier, process
     update = update_seconds(model.network, shape, len(data.train) / per_epoch / processes, torch.get_num_threads())
     weights = sum(one.nbytes for one in model.parameters() if one.requires_grad)
     moments = weights * (train.momentum > 0 if train.optimizer == "sgd" else 2 + train.amsgrad)
-    copies = (1 + (train.average > 0)) * sum(one.nbytes for one in model.state_dict().values())
+    copies = (1 + (train.average is not None)) * sum(one.nbytes for one in model.state_dict().values())
     held = resident() + LOADED if device.type == "cpu" else copies
     return Estimate(
         train.epochs * per_epoch,

@@ -138,7 +138,7 @@ def _load_source(recipe: Recipe) -> tuple[SpikingClassifier, Sequence[str], dict
     return run.model, run.classes, kept | whole, said + _changed_parts(run.recipe, recipe)
 
 
-def _overlap(its: tuple[str, str, float, int], recipe: Recipe) -> str:
+def _overlap(its: tuple[str, str | None, float, int], recipe: Recipe) -> str:
     """Return a warning if a network of this data, root, share for validation and seed trained on another split."""
     ours = recipe.data.name, recipe.data.root, recipe.data.validation, recipe.seed
     if its[0] != ours[0] and its[0].removesuffix("-bundled") == ours[0].removesuffix("-bundled"):

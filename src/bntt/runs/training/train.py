@@ -159,7 +159,7 @@ class TrainingRun:
                     yield record
                     if record.jumped:
                         yield Notice(describe_jump(record))
-                    self._handle_requests(due=bool(often) and session.position.updates % often == 0)
+                    self._handle_requests(due=often is not None and session.position.updates % often == 0)
                 elif record.epoch >= self.epochs_done:
                     yield from self._finish_epoch(record)
                     self._handle_requests()
