@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
+import itertools
 import os
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -34,7 +34,6 @@ FILES = {
     "lock, lock.json": "Held while a process trains there; it names the process.",
 }
 """What a training leaves in its directory; measurements add files of their own names."""
-_NAME = re.compile(r"step-(\d+)\.safetensors")
 
 
 class LatestCheckpoint(NamedTuple):
@@ -54,18 +53,15 @@ class Checkpoints:
 
     def paths(self) -> list[Path]:
         """Return the paths, latest first."""
-        return [path for _, path in self._numbered()]
-
-    def _numbered(self) -> list[tuple[int, Path]]:
-        named = [(int(match[1]), path) for path in self.folder.glob("step-*") if (match := _NAME.fullmatch(path.name))]
-        return sorted(named, reverse=True)
+        found = [path for path in self.folder.glob("step-*.safetensors") if path.stem[5:].isdecimal()]
+        return sorted(found, key=lambda path: int(path.stem[5:]), reverse=True)
 
     def write(self, updates: int, tensors: Mapping[str, Tensor], facts: Mapping[str, Any], last: int) -> Path:
         """Write and verify the next checkpoint, then delete all but the ``last`` ones."""
         path = self.folder / f"step-{updates:09}.safetensors"
         write_checkpoint(path, tensors, facts)
-        kept = [old for number, old in self._numbered() if number < updates][: last - 1]
-        for old in set(self.paths()) - {path, *kept}:
+        kept = [old for old in self.paths() if int(old.stem[5:]) < updates][: last - 1]
+        for old in {*self.paths()} - {path, *kept}:
             with suppress(OSError):  # it stays for one checkpoint longer
                 old.unlink()
         return path
@@ -116,9 +112,8 @@ class RunDirectory:
 
     def training_cost(self) -> dict[str, Any]:
         """Return the cost of training so far: ``updates``, and ``seconds`` including validation."""
-        rows = self.kept_rows()
-        last = rows[-1] if rows else {}
-        return {"updates": last.get("updates"), "seconds": last.get("seconds")}
+        last = next(reversed(self.kept_rows()), {})
+        return {key: last.get(key) for key in ("updates", "seconds")}
 
     @property
     def best(self) -> Path:
@@ -145,14 +140,11 @@ def new_run_directory(name: str, root: Path) -> RunDirectory:
     """Create ``root/name``, or ``root/name-2`` and so on: no run is ever overwritten."""
     check_folders(root)
     root.mkdir(parents=True, exist_ok=True)
-    folder, number = root / name, 1
-    while True:
-        try:
+    for number in itertools.count(1):
+        folder = root / (name if number == 1 else f"{name}-{number}")
+        with suppress(FileExistsError):
             folder.mkdir()
             break
-        except FileExistsError:
-            number += 1
-            folder = root / f"{name}-{number}"
     (folder / "checkpoints").mkdir()
     return RunDirectory(folder)
 
@@ -184,10 +176,9 @@ def load_best(run: RunDirectory, recipe: Recipe, model: SpikingClassifier, needs
 
 def restore_thresholds(model: SpikingClassifier, recipe: Recipe, facts: Mapping[str, Any], checkpoint: Path) -> None:
     """Set the thresholds stored in a checkpoint, if the recipe is of a converted network."""
-    if not recipe.convert.ann:
-        return
-    with usable(checkpoint, "it must say the thresholds of the converted network"):
-        set_thresholds(model.network, facts["conversion"]["thresholds"])
+    if recipe.convert.ann:
+        with usable(checkpoint, "it must say the thresholds of the converted network"):
+            set_thresholds(model.network, facts["conversion"]["thresholds"])
 
 
 @contextmanager

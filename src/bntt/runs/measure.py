@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -174,8 +174,9 @@ def check_destination(opened: Sequence[LoadedRun | OpenedRecipe], folder: Path |
     """Refuse to put numbers measured with overridden options where those of a recipe are kept."""
     changed = [one.measured_with for one in opened if isinstance(one, LoadedRun)]
     if any(changed) and ((into := folder or opened[0].path) / "recipe.toml").exists():
+        flags = dict.fromkeys(f"-s {key}={value}" for options in changed for key, value in options.items())
         raise ArgumentError(
-            f"{into} keeps the numbers of its own recipe, and these are measured with {_as_overrides(changed)}: "
+            f"{into} keeps the numbers of its own recipe, and these are measured with {' '.join(flags)}: "
             f"name another folder, --out FOLDER (in Python, folder=)"
         )
 
@@ -209,45 +210,17 @@ def _by_name(opened: Sequence[LoadedRun | OpenedRecipe], what: str) -> dict[str,
     return {name: value for name, one in zip(run_names(runs), runs, strict=True) if (value := getattr(one, what))}
 
 
-def _as_overrides(changed: Iterable[Mapping[str, Any]]) -> str:
-    """Format the overridden options of all runs as flags.
-
-    >>> _as_overrides([{"compute.precision": "fp32"}, {"compute.precision": "fp32"}])
-    '-s compute.precision=fp32'
-    """
-    flags = [f"-s {key}={value}" for options in changed for key, value in options.items()]
-    return " ".join(dict.fromkeys(flags))
-
-
 def describe_replaced(
     measurement: Measurement, arguments: Any, folder: Path, opened: Sequence[LoadedRun | OpenedRecipe] = ()
 ) -> str:
-    """Describe the results that :func:`save_result` will overwrite; "" if none, or if equally measured."""
+    """Name the result that :func:`save_result` will overwrite, and what it was measured with; "" if with the same."""
     file = folder / f"{measurement.stem(arguments)}.json"
-    if (kept := find_object(file)) is None:
-        return ""
-    before, now, runs = kept.get("arguments"), json.loads(json.dumps(vars(arguments))), kept.get("measured_on")
-    elsewhere = opened and folder.resolve() not in [one.path.resolve() for one in opened]
-    if runs is None and elsewhere and (folder / "recipe.toml").is_file():
-        runs = {folder.resolve().name: ""}  # a run's own results do not name it
+    kept, now = find_object(file) or {}, json.loads(json.dumps(vars(arguments)))
+    before, runs, own = kept.get("arguments"), kept.get("measured_on") or {}, [one.path.resolve() for one in opened]
     values = before.items() if isinstance(before, dict) else ()
-    changed = [_as_flag(name, value) for name, value in values if value != now.get(name, value)]
-    if isinstance(runs, dict) and runs != (here := _by_name(opened, "weights_sha256")):
-        changed.insert(0, f"on {'other weights of ' if runs.keys() == here.keys() else ''}{', '.join(runs)}")
-    told = kept.get("measured_with")
-    if (options := told if isinstance(told, dict) else {}) != _by_name(opened, "measured_with"):
-        named = _as_overrides(one for one in options.values() if isinstance(one, dict))
-        changed.append(f"with {named}" if named else "without -s")
-    rows = kept["runs"][1:] if isinstance(kept.get("runs"), list) else []  # what `bntt robust` compared the first with
-    compared = [str(row.get("run")) for row in rows if isinstance(row, dict)]
-    if not {*compared} <= {*list(_by_name(opened, "path"))[1:]}:
-        changed.append(f"next to {', '.join(compared)}")
-    return f"replaces {file} (it was measured {', '.join(changed)})" if changed else ""
-
-
-def _as_flag(name: str, value: Any) -> str:
-    """Describe an argument as its flag: "with --draws 2", or "without --draws" where it was left out."""
-    flag, values = f"--{name.replace('_', '-')}", value if isinstance(value, list) else [value]
-    if value in (None, False, []):
-        return f"without {flag}"
-    return f"with {flag}" if value is True else f"with {flag} {' '.join(map(str, values))}"
+    changed = [f"{name} = {value!r}" for name, value in values if value != now.get(name, value)]
+    if kept and runs != _by_name(opened, "weights_sha256") and (runs or folder.resolve() not in own):
+        changed.append("other runs or weights")
+    if kept and (kept.get("measured_with") or {}) != _by_name(opened, "measured_with"):
+        changed.append("other values of -s")
+    return f"replaces {file} (it was measured with {', '.join(changed)})" if changed else ""

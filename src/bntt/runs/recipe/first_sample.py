@@ -40,11 +40,6 @@ class Sample:
         """True if the sample has no time dimension of its own."""
         return self.given.ndim == 3 and self.drive.ndim == 4
 
-    @property
-    def has_polarities(self) -> bool:
-        """True if the two channels are darker and brighter events."""
-        return not self.is_image and self.drive.shape[1] == 2 and not bool((self.drive < 0).any())
-
 
 def sample_of(recipe: Recipe, data: RecipeData, split: Split, index: int) -> Sample:
     """Encode a sample of a split as in the first draw of an evaluation."""
@@ -81,46 +76,35 @@ MOST_STEPS = 40
 
 def sample_figure(sample: Sample) -> Figure:
     """Draw the image next to its spikes, the frames with both polarities, or the values of a sequence."""
+    drive = sample.drive
     code = "" if encoder_facts_by_name(sample.encoder).takes != "images" else f", {sample.encoder} code"
     title = f"{sample.dataset}, {sample.split} {sample.index}: {sample.label}{code}"
-    if sample.drive.ndim == 2:
-        return Figure(title, [_sequence(sample.drive)])
-    return Figure(f"{title}\n{_key(sample)}", _frames(sample))
+    if drive.ndim == 2:
+        return Figure(title, [_sequence(drive)])
+    polarities = not sample.is_image and drive.shape[1] == 2 and not bool((drive < 0).any())
+    largest, charts = max(1.0, float(drive.abs().max())), list[Chart]()
 
+    def coloured(values: Tensor) -> Any:
+        """White for zero, darker for larger values, on a square-root scale."""
+        by_sign = (values.clamp(min=0).mean(0), values.clamp(max=0).neg().mean(0))
+        planes = (values[1], values[0]) if polarities else by_sign
+        pixels = torch.ones(*planes[0].shape, 3)
+        for plane, colour in zip(planes, (MORE, LESS), strict=True):
+            pixels *= 1 - (plane / largest).sqrt().clamp(0, 1)[..., None] * (1 - torch.tensor(colour))
+        return pixels.tolist()
 
-def _frames(sample: Sample) -> list[Chart]:
-    """Return charts of the steps; an image and the mean of its steps come first."""
-    drive, charts = sample.drive, list[Chart]()
     if sample.is_image:
         given = sample.given.permute(1, 2, 0)
         charts.append(Image("image", (given if given.shape[2] == 3 else given[..., 0]).tolist()))
-        charts.append(Image(f"mean of {len(drive)} steps", _coloured(sample, drive.mean(0))))
+        charts.append(Image(f"mean of {len(drive)} steps", coloured(drive.mean(0))))
     for t in thinned(len(drive), MOST_STEPS):
-        count = "" if sample.is_image else f"\n{int(drive[t].sum()):,} events"
-        charts.append(Image(f"step {t + 1}{count}", _coloured(sample, drive[t])))
-    return charts
-
-
-def _largest(sample: Sample) -> float:
-    return max(1.0, float(sample.drive.abs().max()))
-
-
-def _coloured(sample: Sample, drive: Tensor) -> Any:
-    """Colour the drive: white for zero, darker for larger values, on a square-root scale."""
-    by_sign = (drive.clamp(min=0).mean(0), drive.clamp(max=0).neg().mean(0))
-    planes = (drive[1], drive[0]) if sample.has_polarities else by_sign
-    pixels = torch.ones(*planes[0].shape, 3)
-    for plane, colour in zip(planes, (MORE, LESS), strict=True):
-        pixels *= 1 - (plane / _largest(sample)).sqrt().clamp(0, 1)[..., None] * (1 - torch.tensor(colour))
-    return pixels.tolist()
-
-
-def _key(sample: Sample) -> str:
-    """Describe the colours, and the size of what is shown."""
-    more, less = ("brighter (polarity 1)", "darker (polarity 0)") if sample.has_polarities else ("above 0", "below 0")
-    full = f"{_largest(sample):.3g} {'events in a cell' if sample.has_polarities else 'in every channel'}"
-    size = "x".join(map(str, sample.drive.shape[-2:]))
-    return f"orange: {more}, blue: {less}; full colour: {full}; {size}, T = {len(sample.drive)}"
+        events = "" if sample.is_image else f"\n{int(drive[t].sum()):,} events"
+        charts.append(Image(f"step {t + 1}{events}", coloured(drive[t])))
+    more, less = ("brighter (polarity 1)", "darker (polarity 0)") if polarities else ("above 0", "below 0")
+    full = f"{largest:.3g} {'events in a cell' if polarities else 'in every channel'}"
+    size = "x".join(map(str, drive.shape[-2:]))
+    key = f"orange: {more}, blue: {less}; full colour: {full}; {size}, T = {len(drive)}"
+    return Figure(f"{title}\n{key}", charts)
 
 
 def _sequence(values: Tensor) -> Chart:
