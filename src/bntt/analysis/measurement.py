@@ -136,16 +136,6 @@ class Measurement:
             return "an ANN has one step and no spikes"
         return self.refuses(facts, arguments)
 
-    def run(self, opened: Sequence[Any], arguments: Any, progress: Progress) -> Result:
-        """Measure the opened runs: one, several side by side, or a recipe; what a network lacks is an ArgumentError."""
-        _, measure = self.variants.get(self.variant(arguments), (self.record, self.measure))
-        try:
-            return measure(opened if self.several or self.second else opened[0], arguments, progress)
-        except (TypeError, ValueError) as error:
-            if type(error) not in (TypeError, ValueError):
-                raise
-            raise ArgumentError(f"{opened[0].path}: {error}") from error
-
 
 def origin(opened: Opened, arguments: Any) -> dict[str, Any]:
     """Collect the fields of every result that identify the target and the arguments of the measurement."""

@@ -24,8 +24,8 @@ from bntt.analysis.measurement import (
     run_names,
 )
 from bntt.analysis.result import Number, OverSteps, Record, Result, Share, Shown, table
-from bntt.charts.records import STEPS, Axis, Figure, Level, Line, Lines, over_steps
-from bntt.charts.section import Section, Table, plural
+from bntt.charts.records import STEPS, Axis, Level, Line, Lines, over_steps
+from bntt.charts.section import Section, plural
 
 Unit = Literal["pixels", "normalized"]
 """Unit of σ: the range of the pixels, or their standard deviation."""
@@ -108,18 +108,16 @@ class NoisyRun(Record):
     epoch: int
     rows: Annotated[Sequence[NoisyRow], Field(min_length=1)]
 
-    def table(self) -> Table:
+    @property
+    def text(self) -> str:
         clean = self.rows[0]
         stopped = f", stopped after {clean.steps}" if clean.steps < self.num_steps else ""
         parts = ", ".join(filter(None, (self.network or "own network", self.norm, self.encoder)))  # "": made in Python
-        caption = f"{self.run}: {parts}, {plural(self.num_steps, 'step')}{stopped}; images: {clean.images_chosen}"
-        per_draw = f"clean, draw by draw: {', '.join(f'{one:.1%}' for one in clean.accuracy_per_draw)}"
-        columns = ("sigma", "accuracy", "interval", "sd_over_draws", "draws", "redrawn", "seconds")
-        return table(caption, self.rows, *columns, note=per_draw if clean.draws > 1 else "")
-
-    def by_steps(self) -> Lines:
-        lines = over_steps({f"σ {row.sigma:g}": row.accuracy_over_time for row in self.rows})
-        return Lines(f"{self.run}: accuracy by number of steps", STEPS, ACCURACY, lines)
+        per_draw = ", ".join(f"{one:.1%}" for one in clean.accuracy_per_draw)
+        per_draw = f"; clean, draw by draw: {per_draw}" if clean.draws > 1 else ""
+        return (
+            f"{self.run}: {parts}, {plural(self.num_steps, 'step')}{stopped}; images: {clean.images_chosen}{per_draw}"
+        )
 
 
 class RobustResult(Result):
@@ -167,19 +165,22 @@ class RobustResult(Result):
 
     def section(self) -> Section:
         clipped = "; the noisy pixels are clipped to [0, 1]" if self.clipped else ""
-        rows = [row for run in self.runs[1:] for row in run.rows]
-        caption = f"Accuracy minus that of {self.runs[0].run} (points), on the same images and noise"
-        differences = [table(caption, rows, "run", "sigma", "to_first", "difference_interval")] if rows else []
+        first, rows = self.runs[0], [row for run in self.runs for row in run.rows]
+        columns = ["run", "sigma", "accuracy", "interval", "sd_over_draws", "draws", "redrawn", "seconds"]
+        columns += ["to_first", "difference_interval"] * (len(self.runs) > 1)
+        by_steps = over_steps({f"σ {row.sigma:g}": row.accuracy_over_time for row in first.rows})
         return Section(
             "Robustness to noise",
-            words=(f"Gaussian noise, the same for every run, is added to {NOISED[self.sigma_in]}{clipped}.",),
-            charts=(*self._over_sigma(), *(run.by_steps() for run in self.runs)),
-            folded=(*(run.table() for run in self.runs), *differences),
+            words=(
+                f"Gaussian noise, the same for every run, is added to {NOISED[self.sigma_in]}{clipped}.",
+                *(run.text for run in self.runs),
+            ),
+            charts=(
+                *self._over_sigma(),
+                Lines(f"{first.run}: accuracy by number of steps", STEPS, ACCURACY, by_steps),
+            ),
+            folded=(table(f"Accuracy under noise; difference: minus {first.run}", rows, *columns),),
         )
-
-    def figures(self) -> list[Figure]:
-        """Draw one picture: all runs over σ, and the first by number of steps."""
-        return [Figure(self.title, (*self._over_sigma(), self.runs[0].by_steps()))]
 
     def _over_sigma(self) -> list[Lines]:
         sigma, first = Axis(f"σ of the noise ({UNITS[self.sigma_in]})"), self.runs[0].run

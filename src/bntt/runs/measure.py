@@ -124,7 +124,13 @@ def run_measurement(
     run_names([one for one in opened if isinstance(one, LoadedRun)])  # refuses a run that is given twice
     for one in opened:
         check_measurable(measurement, one.facts, arguments, one.path)
-    return measurement.run(opened, arguments, progress)
+    _, measure = measurement.variants.get(measurement.variant(arguments), (None, measurement.measure))
+    try:
+        return measure(opened if measurement.several or measurement.second else opened[0], arguments, progress)
+    except (TypeError, ValueError) as error:  # what a network lacks
+        if type(error) not in (TypeError, ValueError):
+            raise
+        raise ArgumentError(f"{opened[0].path}: {error}") from error
 
 
 class _EnoughError(Exception):

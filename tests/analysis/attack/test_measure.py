@@ -273,7 +273,8 @@ def test_invalid_numbers_of_two_runs_are_shown_and_written_and_the_code_is_7(run
     other = trained_run().path
     assert cli.main(["attack", str(run.path), *SMALL, "--attack", "fgsm", "--from", str(other)]) == 7
     shown = capsys.readouterr()
-    assert "ε = 8/255: 2 of 1,000" in shown.out
+    assert "2 of 1,000" in shown.out
+    assert "ε = 8/255" in shown.out
     assert "INVALID" in shown.out
     assert shown.err.count("\n") == 1
     assert "the gradient is zero in every pixel of 100.0% of the images" in shown.err

@@ -4,7 +4,7 @@ import pytest
 
 from bntt.analysis.attack import UNBOUNDED, AttackResult
 from bntt.analysis.result import result_from
-from bntt.charts.records import Forest, Lines
+from bntt.charts.records import Lines
 
 
 def row(attack, eps, accuracy, *, estimator="", invalid="", model="run0", on="run0"):
@@ -86,19 +86,19 @@ def test_several_bounds_are_lines_from_the_clean_images_on():
     assert [(level.value, level.name) for level in chart.levels] == [(0.9, "clean images"), (0.1, "chance")]
 
 
-def test_one_bound_is_a_forest_for_each_model():
+def test_each_model_has_its_attacks():
     rows = [
         row(attack, 8.0, 0.2, model=model, on=on)
         for model in ("a", "b")
         for attack, on in (("square", "a"), ("square", "b"), ("worst case", "any"))
     ]
     section = result(rows, ("a", "b")).section()
-    assert [type(chart) for chart in section.charts] == [Forest, Forest]
-    assert [entry.name for entry in section.charts[0].entries] == [
+    assert [line.name for line in section.charts[0].lines] == [
         "Square (no gradients), made on a", "Square (no gradients), made on b", "worst case"
     ]  # fmt: skip
-    assert [(entry.low, entry.high) for entry in section.charts[1].entries] == 3 * [(0.1, pytest.approx(0.3))]
-    assert section.tables[1].caption == "b, ε = 8/255: 100 of 200; 2 draws; 90.0% of the clean images right"
+    assert [list(line.x) for line in section.charts[1].lines] == 3 * [[0, 8]]
+    assert section.tables[1].caption == "b: 100 of 200; 2 draws; 90.0% of the clean images right"
+    assert section.tables[1].rows[-1][0].text == "worst case, ε = 8/255"
 
 
 def test_rows_have_the_same_keys():

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from bntt.analysis.measurement import ArgumentError, Draws, Measurement, Opened, Progress, Split, origin
 from bntt.analysis.result import Number, Record, Result, Share, Shown, table
-from bntt.charts.records import Axis, Chart, Entry, Forest, Level, Line, Lines
+from bntt.charts.records import Axis, Level, Line, Lines
 from bntt.charts.section import Cell, Section, Table, plural
 
 NOTE = "an upper bound of the robust accuracy, found by these attacks: no guarantee, a better attack may lower it"
@@ -22,7 +22,9 @@ UNBOUNDED = "pgd, no bound"
 """Name of the control's rows, ε = 1, which are not drawn in charts."""
 NAMES = {"fgsm": "FGSM", "pgd": "PGD", "square": "Square (no gradients)", "signs": "random signs"}
 ACCURACY = Axis("accuracy", percent=True, low=0, high=1)
-COLUMNS = ("accuracy", "interval", "sd_over_draws", "zero_gradient_share", "sign_agreement", "seconds", "valid")
+COLUMNS = (
+    "images", "accuracy", "interval", "sd_over_draws", "zero_gradient_share", "sign_agreement", "seconds", "valid",
+)  # fmt: skip
 
 
 def parse_eps(text: str, flag: str = "--eps") -> float:
@@ -192,8 +194,8 @@ class AttackResult(Result):
         return Section(
             "Attacks",
             tuple(words),
-            tuple(one for name in names for one in self._tables(name)),
-            tuple(self._chart(name) for name in names),
+            tuple(map(self._table, names)),
+            tuple(map(self._chart, names)),
             folded=tuple(table(one, self.enough_draws, "gradient", "draws", "sign_agreement") for one in draws),
         )
 
@@ -204,30 +206,20 @@ class AttackResult(Result):
         words += [f"made on {row.crafted_on}"] if len(self.models) > 1 and row.crafted_on != "any" else []
         return ", ".join(words)
 
-    def _tables(self, model: str) -> list[Table]:
-        """Build a table for each ε, the control's first."""
-        by_eps = dict[float, dict[str, AttackRow]]()
-        for row in self.found:
-            if row.model == model:
-                by_eps.setdefault(row.eps_255, {})[self._name(row)] = row
-        tables = []
-        for eps, rows in by_eps.items():
-            one = next(iter(rows.values()))
-            of = f"{one.chosen}; {plural(one.draws, 'draw')}; {one.clean_accuracy:.1%} of the clean images right"
-            tables.append(table(f"{model}, ε = {eps:.3g}/255: {of}", rows, *COLUMNS, first="attack"))
-        return tables
+    def _table(self, model: str) -> Table:
+        rows = [row for row in self.found if row.model == model]
+        named = {f"{self._name(row)}, ε = {row.eps_255:.3g}/255": row for row in rows}
+        clean = f"{rows[-1].clean_accuracy:.1%} of the clean images right"
+        return table(
+            f"{model}: {self.chosen}; {plural(rows[-1].draws, 'draw')}; {clean}", named, *COLUMNS, first="attack"
+        )
 
-    def _chart(self, model: str) -> Chart:
-        """Chart accuracy over ε, starting at the clean images; for a single ε, a forest plot."""
+    def _chart(self, model: str) -> Lines:
+        """Chart accuracy over ε, starting at the clean images."""
         rows = [row for row in self.found if row.model == model and row.attack != UNBOUNDED]
         clean, chance = rows[-1].clean_accuracy, Level(1 / self.classes, "chance")
         levels = (Level(clean, f"{model}: clean images" if len(self.models) > 1 else "clean images"), chance)
         note = f"{self.chosen}; {plural(rows[-1].draws, 'draw')}; 95% intervals"
-        if len({row.eps for row in rows}) == 1:
-            entries = [
-                Entry(self._name(row), row.accuracy, row.low_95, row.high_95, invalid=bool(row.invalid)) for row in rows
-            ]
-            return Forest(f"{model} at ε = {rows[0].eps_255:.3g}/255", ACCURACY, entries, levels, note)
         by_name: dict[str, list[AttackRow]] = {}
         for row in sorted(rows, key=lambda row: row.eps):
             by_name.setdefault(self._name(row), []).append(row)

@@ -11,7 +11,6 @@ from pydantic import Field
 
 from bntt.analysis.measurement import Measurement, Opened, Progress, Split, origin
 from bntt.analysis.result import BEYOND, Count, Number, Record, Result, Shown, table
-from bntt.charts.records import Axis, Bar, Bars
 from bntt.charts.section import Section, plural
 
 Amount = Annotated[float | None, Field(ge=0, lt=BEYOND)]
@@ -56,6 +55,9 @@ class LayerCard(Record):
     spikes: Annotated[Amount, Shown(form=",")] = None
     synaptic_operations: Annotated[Amount, Shown(form=",")] = None
     highest_membrane: Annotated[Amount, Shown("highest |u|")] = None
+
+
+MEASURED = ("spikes", "synaptic_operations", "highest_membrane")
 
 
 class HardwareProfile(Record):
@@ -112,34 +114,23 @@ class CardResult(HardwareProfile, Result):
         ]
         if self.negative_gamma is not None:
             words.append(f"{self.negative_gamma:.1%} of γ are negative.")
-        held = ("layer", "weights", "connections", "neurons", "state_bytes")
-        tables = [
-            table("Size by the type of the weights", self.bits, "weights", "tables", "bytes", first="weights"),
-            table(
-                "Storage by layer", self.layers, *held, "fan_out_largest", "fan_out_mean", "negative_gamma",
-                note="Synapses: shared weights count at every place. Bytes: of the membranes, for one image. Fan-out: "
-                "number of weights that one input value meets.",
-            ),
-        ]  # fmt: skip
-        names, kib = [row.layer for row in self.layers], [row.state_bytes / 1024 for row in self.layers]
-        charts = [Bars("Membranes", Axis("bytes for one image (KiB)", low=0), names, [Bar("membranes", kib)])]
         if self.images:
             words.append(
                 f"For one image {self.spikes:,.0f} spikes and {self.synaptic_operations:,.0f} synaptic operations; |u| "
                 f"is at most {self.highest_membrane or 0:.3g} (mean and maximum over {sample})."
             )
-            caption = f"Work for one image, by layer: {sample}"
-            note = (
-                "Spikes and operations are means over the images. |u| is the highest after the reset (higher before it "
-                "in neurons that fire); for the readout, that of its sum."
-            )
-            columns = ("layer", "spikes", "synaptic_operations", "highest_membrane")
-            tables.append(table(caption, self.layers, *columns, note=note))
-            work = Bar("synaptic operations", [(row.synaptic_operations or 0) / 1e6 for row in self.layers])
-            axis = Axis("operations for one image (millions)", low=0)
-            charts.append(Bars("Synaptic operations", axis, names, [work], note=sample))
+        note = (
+            "Synapses: shared weights count at every place. Bytes: of the membranes, for one image. Fan-out: number of "
+            "weights that one input value meets. Spikes and operations are means over the images. |u| is the highest "
+            "after the reset (higher before it in neurons that fire); for the readout, that of its sum."
+        )
+        shown = [name for name in LayerCard.model_fields if self.images or name not in MEASURED]
+        tables = (
+            table("Size by the type of the weights", self.bits, "weights", "tables", "bytes", first="weights"),
+            table(f"Storage and work by layer: {sample}", self.layers, *shown, note=note),
+        )
         gaps = () if self.images else (f"Spikes, synaptic operations and the highest |u|: {self.missing}.",)
-        return Section("Hardware requirements", tuple(words), tuple(tables), tuple(charts), gaps=gaps)
+        return Section("Hardware requirements", tuple(words), tables, gaps=gaps)
 
 
 def measure_card(opened: Opened, arguments: CardArguments, progress: Progress) -> CardResult:
