@@ -65,9 +65,9 @@ REFUSED = [
     (["prepare", "mnist"], "mnist is not here: bntt data prepare mnist --from PATH"),
     (["prepare", "mnist", "--from", "/nonexistent"], "/nonexistent does not exist"),
     (["verify", "mnist"], "mnist is not prepared"),
-    (["verify", "images"], "needs the folder that it is in"),
+    (["verify", "images"], "images is not prepared"),
     (["prepare", "dvs-cifar10", "--download"], "dvs-cifar10: no checksum of recordings is published"),
-    (["prepare", "mnist", "--steps", "3"], "mnist are images, and --steps are for recordings"),
+    (["prepare", "mnist", "--steps", "3"], "mnist: --steps are for recordings"),
     (["prepare", "dvs-cifar10"], "dvs-cifar10 is not prepared with these frames: bntt data prepare dvs-cifar10 --from"),
     (["prepare", "n-mnist", "--steps", "0"], "frames of n-mnist: num_steps must be"),
     (["verify", "n-mnist"], "n-mnist is not prepared"),
@@ -101,6 +101,8 @@ def test_flags_become_a_framing():
         FrameFlags(fit="pad", mode="rgb").framing("images")
     with pytest.raises(DataError, match="size must be from 1"):
         FrameFlags(size=0).framing("images")
+    with pytest.raises(DataError, match="--mode are for a folder of your own images"):
+        FrameFlags(mode="rgb").framing("mnist")
 
 
 @pytest.mark.parametrize("verb", ["prepare", "verify"])

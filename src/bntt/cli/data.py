@@ -19,38 +19,6 @@ if TYPE_CHECKING:
     from bntt.data.prepared import Manifest
 
 
-class Name(str):
-    """The name of a dataset that is prepared from files."""
-
-
-class Images(str):
-    """The name of a dataset of images."""
-
-
-NAMES = tyro.constructors.ConstructorRegistry()
-"""Looks the names up when a verb is parsed, not on import: ``bntt --help`` would wait for torch."""
-
-
-@NAMES.primitive_rule
-def _names(
-    wanted: tyro.constructors.PrimitiveTypeInfo,
-) -> tyro.constructors.PrimitiveConstructorSpec[Name] | tyro.constructors.PrimitiveConstructorSpec[Images] | None:
-    if wanted.type not in (Name, Images):
-        return None
-    from bntt.data.samples import DATASETS
-
-    fits = (lambda one: not one.make) if wanted.type is Name else (lambda one: one.kind == "images")
-    names = tuple(name for name, dataset in DATASETS.items() if fits(dataset))
-    return tyro.constructors.PrimitiveConstructorSpec(
-        nargs=1,
-        metavar=f"{{{','.join(names)}}}",
-        instance_from_str=lambda args: wanted.type(args[0]),
-        is_instance=lambda value: isinstance(value, str),
-        str_from_instance=lambda name: [name],
-        choices=names,
-    )
-
-
 @dataclass(frozen=True)
 class FrameFlags:
     """How to make frames from recordings, or images of one size."""
@@ -82,22 +50,18 @@ class FrameFlags:
         from bntt.data.samples import DATASETS
         from bntt.io.errors import DataError
 
-        dataset = DATASETS[name]
-        size = dataset.frame_size if self.size is None else self.size
-        ours = {"mode", "fit"} if dataset.formats else {"steps", "by", "cells", "beyond", "format", "sensor"}
-        ours |= set() if dataset.formats or dataset.fits else {"size", "mode", "fit"}
-        given = [f"--{part.name}" for part in fields(self) if getattr(self, part.name) != part.default]
-        if wrong := [flag for flag in given if flag[2:] in ours]:
-            what, whose = ("recordings", "images") if dataset.formats else ("images", "recordings")
-            if not (dataset.formats or dataset.fits):
-                whose += ", or a folder of your own images"
-            raise DataError(f"{name} are {what}, and {', '.join(wrong)} are for {whose}: leave them out")
-        if dataset.fits:
-            if "--fit" in given and not self.size:
-                raise DataError(f"--fit {self.fit} needs --size: without it images stay as they are")
-            return Fitting(self.size, self.mode, self.fit) if self.size is not None or self.mode else None
+        dataset, of_folders = DATASETS[name], {"size", "mode", "fit"}
+        of_recordings = {one.name for one in fields(self)} - {"mode", "fit"}
+        taken = of_recordings if dataset.formats else of_folders if dataset.fits else set()
+        given = {one.name for one in fields(self) if getattr(self, one.name) != one.default}
+        if wrong := sorted(given - taken):
+            whose = "recordings" if wrong[0] in of_recordings - of_folders else "a folder of your own images"
+            raise DataError(f"{name}: --{', --'.join(wrong)} are for {whose}: leave them out")
         if not dataset.formats:
-            return None
+            if "fit" in given and not self.size:
+                raise DataError(f"--fit {self.fit} needs --size: without it images stay as they are")
+            return Fitting(self.size, self.mode, self.fit) if given else None
+        size = dataset.frame_size if self.size is None else self.size
         try:
             binning = Binning(self.steps, size, size, by=self.by, cells=self.cells, beyond=self.beyond)
         except ValueError as error:
@@ -106,7 +70,7 @@ class FrameFlags:
 
 
 def prepare(
-    name: tyro.conf.Positional[Name],
+    name: tyro.conf.Positional[str],
     source: Annotated[Path | None, tyro.conf.arg(name="from")] = None,
     download: bool = False,
     allow_modified_data: bool = False,
@@ -143,7 +107,7 @@ def prepare(
 
 
 def simulate(
-    name: tyro.conf.Positional[Images],
+    name: tyro.conf.Positional[str],
     source: Annotated[Path | None, tyro.conf.arg(name="from")] = None,
     to: Path | None = None,
     recordings: int = 10_000,
@@ -182,29 +146,23 @@ def simulate(
     console.line(f"simulated {recordings:,} recordings of {name}, {size / 1e9:.2f} GB, in {folder}")
 
 
-def verify(name: tyro.conf.Positional[Name], source: Annotated[Path | None, tyro.conf.arg(name="from")] = None) -> None:
+def verify(name: tyro.conf.Positional[str], source: Annotated[Path | None, tyro.conf.arg(name="from")] = None) -> None:
     """Compare a prepared dataset with the checksums recorded when it was prepared.
 
     Example: bntt data verify cifar10
 
     Args:
         name: the dataset.
-        source: what it was prepared from, needed for "images"; all frames or sizes made from it are verified.
+        source: what it was prepared from; by default all that was prepared under this name is verified.
     """
     from bntt.cli import console
-    from bntt.data.catalog import prepared_folder, prepared_folders
-    from bntt.data.prepared import cache_root, read_manifest, verify_prepared
-    from bntt.data.samples import DATASETS
+    from bntt.data.catalog import prepared_folders
+    from bntt.data.prepared import cache_root, verify_prepared
     from bntt.io.errors import DataError
 
-    if DATASETS[name].formats or "root" not in DATASETS[name].needs:
-        place, found = cache_root(), dict(prepared_folders(name, source))
-    else:
-        place = prepared_folder(name, source)
-        folders = [place, *(sorted(place.parent.glob(f"{place.name}-*")) if DATASETS[name].fits else ())]
-        found = {folder: manifest for folder in folders if (manifest := read_manifest(folder)) is not None}
+    found = dict(prepared_folders(name, source))
     if not found:
-        raise DataError(f"{name} is not prepared (looked in {place}): bntt data prepare {name} --from PATH")
+        raise DataError(f"{name} is not prepared (looked in {cache_root()}): bntt data prepare {name} --from PATH")
     for folder, manifest in found.items():
         verify_prepared(folder, manifest)
         for part in manifest.sha256:
@@ -262,7 +220,8 @@ def show(
     from bntt.runs.recipe.datasets import build_data
     from bntt.runs.recipe.first_sample import recipe_for, sample_figure, sample_of
 
-    check_picture(picture)
+    if picture:
+        check_picture(picture)
     recipe = recipe_for(name, overrides)
     with console.progress(f"preparing {recipe.data.name}") as progress:
         data = build_data(recipe, progress)
@@ -287,6 +246,18 @@ def _describe_frames(found: Mapping[str, Any]) -> str:
 
 
 VERBS: dict[str, Callable[..., None]] = {one.__name__: one for one in (prepare, simulate, show, verify, where)}
+
+
+def verbs() -> dict[str, Callable[..., None]]:
+    """Return the verbs, with the names of datasets as choices; not on import: ``bntt --help`` would wait for torch."""
+    from bntt.data.samples import DATASETS
+
+    files = [name for name, dataset in DATASETS.items() if not dataset.make]
+    images = [name for name, dataset in DATASETS.items() if dataset.kind == "images"]
+    for call, names in ((prepare, files), (verify, files), (simulate, images)):
+        choices = tyro.extras.literal_type_from_choices(names)
+        call.__annotations__["name"] = tyro.conf.Positional[choices]  # type: ignore[valid-type]
+    return VERBS
 
 
 def data() -> None:

@@ -8,6 +8,7 @@ from typing import Literal
 
 import tyro
 
+from bntt.cli import streams
 from bntt.cli.predict import DEFAULT, check_pretrained
 from bntt.cli.train import Overrides
 
@@ -49,23 +50,18 @@ def export(
     from bntt.deploy.from_torch import export as write
     from bntt.runs.exported import card_of_pretrained, card_of_run, constant_of, describe_pretrained, describe_run
     from bntt.runs.open_run import load_run
-    from bntt.runs.recipe.file import RecipeError
 
     name = str(run) if run else pretrained or DEFAULT
-    part = _part_of_run(out.resolve()) if out and out.is_file() else ""
-    refusals = (
+    streams.refuse(
         (run and pretrained, "RUN and --pretrained: choose one"),
         (not (out or run), f"--out FILE is needed where no run is named: {name} comes with the package"),
         (out and out.is_dir(), f"--out {out} is a directory: name the file to write, such as {out}/bundle.safetensors"),
-        (part, f"--out {out} is a run's {part}, which the export would replace: name another file"),
         (
             lossy and (not run or to != "nir"),
             "--lossy constant is for --to nir, and chosen on the validation images of a run: name a RUN",
         ),
         (overrides and not run, "-s changes the recipe of a run: name a RUN"),
     )
-    if wrong := next((why for applies, why in refusals if applies), ""):
-        raise RecipeError(wrong)
     if not run:
         check_pretrained(name)
     loaded = load_run(run, overrides=overrides) if run else None
@@ -82,10 +78,8 @@ def export(
     if to != "bundle":
         return
     if made.pictures is not None and made.encoder.kind != "frames":
-        console.line(
-            f"run it: bntt predict IMAGE --bundle {quote(str(path))}; without PyTorch (bntt-runtime): "
-            f"python -m bntt_runtime {quote(str(path))} IMAGE"
-        )
+        without = "without PyTorch (bntt-runtime): python -m bntt_runtime"
+        console.line("run it: bntt predict IMAGE --bundle {0}; {1} {0} IMAGE".format(quote(str(path)), without))
     else:
         console.line(
             "it takes no pictures: run it in Python by bntt.deploy.Runtime(FILE).run(samples), or .step one step at a "
@@ -98,14 +92,6 @@ def export(
         console.line(f"no card: {error}")
     else:
         console.section(card.title, card.section())
-
-
-def _part_of_run(path: Path) -> str:
-    """Return what a file is to a run; "" if it is no part of one, as an earlier export."""
-    if path.parent.name == "checkpoints":
-        return "checkpoint"
-    inside = (path.parent / "recipe.toml").is_file() and path.suffix in (".toml", ".json", ".jsonl")
-    return path.name if inside else ""
 
 
 def import_file(

@@ -179,7 +179,7 @@ def _run(args: list[str]) -> None:
         if verb in ("-h", "--help"):
             print(_overview())
         elif verb == "data":
-            tyro.extras.subcommand_cli_from_dict(data.VERBS, prog="bntt data", args=args[1:], registry=data.NAMES)
+            tyro.extras.subcommand_cli_from_dict(data.verbs(), prog="bntt data", args=args[1:])
         else:
             tyro.extras.subcommand_cli_from_dict(verbs(), prog="bntt", description=DESCRIPTION, args=args)
 

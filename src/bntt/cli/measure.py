@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from bntt.analysis.measurement import ArgumentError, InvalidResultError, Measurement
+from bntt.analysis.measurement import InvalidResultError, Measurement
+from bntt.cli import streams
 from bntt.cli.train import Overrides
 from bntt.registry import options_of
 
@@ -27,16 +28,11 @@ From = Annotated[Path | None, tyro.conf.arg(name="from", metavar="RUN")]
 
 def verb(measurement: Measurement) -> Callable[..., None]:
     """Make the verb of a measurement: its flags are the fields of its arguments, and those for opening and output."""
-    return _with_flags(lambda **given: _measure(measurement, given), measurement)
-
-
-def _with_flags(call: Callable[..., None], measurement: Measurement) -> Callable[..., None]:
-    """Set the name, help and signature that tyro reads."""
     flags = _flags(measurement)
+    call: Any = lambda **given: _measure(measurement, given)  # noqa: E731
     words = "\n".join(f"        {flag.name}: {words}" for flag, words in flags if words)
-    call.__name__ = measurement.name
-    call.__doc__ = f"{measurement.help}\n\n    Args:\n{words}\n    "
-    call.__signature__ = Signature([flag for flag, _ in flags])  # type: ignore[attr-defined]
+    call.__name__, call.__doc__ = measurement.name, f"{measurement.help}\n\n    Args:\n{words}\n    "
+    call.__signature__ = Signature([flag for flag, _ in flags])
     call.__annotations__ = {flag.name: flag.annotation for flag, _ in flags}
     return call
 
@@ -85,15 +81,15 @@ def _flags(measurement: Measurement) -> list[tuple[Parameter, str]]:
 def _measure(measurement: Measurement, given: Mapping[str, Any]) -> None:
     from bntt.analysis.measurement import Progress
     from bntt.analysis.result import checked_arguments
-    from bntt.cli import console, streams
+    from bntt.cli import console
     from bntt.runs.directory import check_folders
     from bntt.runs.measure import describe_replaced, estimate_measurement, run_measurement, save_result, settled
 
     json, csv, out = given["json"], given["csv"], given["out"]
-    if json and csv:
-        raise ArgumentError("--json and --csv: choose one")
-    if given["estimate"] and (json or csv):
-        raise ArgumentError("--estimate prints one line: leave out --json and --csv")
+    streams.refuse(
+        (json and csv, "--json and --csv: choose one"),
+        (given["estimate"] and (json or csv), "--estimate prints one line: leave out --json and --csv"),
+    )
     check_folders(out)
     arguments = checked_arguments(measurement.arguments, vars(given["measurement"]))
     with warnings.catch_warnings(record=True) as caught, console.aside(json or csv):
@@ -138,7 +134,7 @@ def _opened(measurement: Measurement, given: Mapping[str, Any], arguments: Any) 
 def _opened_run(measurement: Measurement, run: Path, arguments: Any, given: Mapping[str, Any]) -> LoadedRun:
     """Open a run with its data; warn if its network looks untrained."""
     from bntt.analysis import looks_untrained
-    from bntt.cli import console, streams
+    from bntt.cli import console
     from bntt.runs.measure import check_destination, check_measurable
     from bntt.runs.open_run import load_run
 

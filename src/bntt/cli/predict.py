@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
 from bntt.analysis.measurement import MOST_DRAWS
+from bntt.cli import streams
 from bntt.cli.train import Overrides
 
 if TYPE_CHECKING:
     from bntt.analysis import Prediction
-    from bntt.runs.predictors import Shown
+    from bntt.runs.predictors import Predictor, Shown
 
 Images = Annotated[
     tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="IMAGE [IMAGE ...]", help_behavior_hint="(required)")
@@ -70,17 +71,24 @@ def predict(
     from bntt.charts.files import save_figure
     from bntt.cli import console
     from bntt.runs.predictors import predictor_of
-    from bntt.runs.recipe.file import RecipeError
 
-    several = sum(map(bool, (run, pretrained, bundle))) > 1
-    if wrong := (
-        _refusal(images, draws, seed, picture)
-        or ("--json and --csv: choose one" if json and csv else "")
-        or ("--run, --pretrained and --bundle: choose one" if several else "")
-        or ("-s changes the recipe of a run: name one, --run" if overrides and not run else "")
-    ):
-        raise RecipeError(wrong)
-    check_picture(picture)
+    streams.refuse(
+        (not images, "name one image or more: bntt predict IMAGE..."),
+        (not 1 <= draws <= MOST_DRAWS, f"--draws must be from 1 to {MOST_DRAWS}, got {draws}"),
+        (not 0 <= seed < 1 << 63, f"--seed must be from 0 to 2**63 - 1, got {seed}"),
+        (json and csv, "--json and --csv: choose one"),
+        (sum(map(bool, (run, pretrained, bundle))) > 1, "--run, --pretrained and --bundle: choose one"),
+        (overrides and not run, "-s changes the recipe of a run: name one, --run"),
+    )
+    if picture:
+        check_picture(picture)
+        streams.refuse(
+            (len(images) > MOST_ROWS, f"--picture shows at most {MOST_ROWS} images, got {len(images)}: name fewer"),
+            (
+                picture.resolve() in {image.resolve() for image in images},
+                f"--picture {picture} is an image to predict, which the drawing would replace: name another file",
+            ),
+        )
     if not (run or bundle):
         check_pretrained(pretrained or DEFAULT)
     of = predictor_of(run, pretrained or DEFAULT, bundle, draws, overrides)
@@ -90,9 +98,21 @@ def predict(
         for one in shown:
             pairs.append((one, of.predict(one.sample, seed, draws)))
             report(len(pairs), len(shown))
-    header = {"network": of.name, "classes": of.classes, "seed": seed, "draws": draws}
-    header |= {"measured_with": dict(of.measured_with)} if of.measured_with else {}
-    _print(pairs, header, of.title, as_json=json, as_csv=csv)
+    if json:
+        _print_json(pairs, of, seed, draws)
+    elif csv:
+        columns = [f"confidence {name}" for name in of.classes]  # a class may be named "file" or "step"
+        console.as_csv(
+            [
+                {"file": one.path, "step": step, **dict(zip(columns, confidence, strict=True))}
+                for one, found in pairs
+                for step, confidence in enumerate(found.confidence.tolist(), start=1)
+            ]
+        )
+    else:
+        console.line(f"network: {of.title}")
+        for one, found in pairs:
+            _show(one, found)
     if picture is not None:
         rows = [(one.path.name, one.pixels, found) for one, found in pairs]
         save_figure(prediction_figure(rows, LEADING), picture)
@@ -103,44 +123,33 @@ def predict(
 def check_pretrained(name: str) -> None:
     """Refuse a name unless a network of this name comes with the package."""
     from bntt.models import PRETRAINED
-    from bntt.runs.recipe.file import RecipeError
 
-    if name not in PRETRAINED:
-        raise RecipeError(f"--pretrained: no network {name!r}, choose one of {', '.join(PRETRAINED)}")
+    why = f"--pretrained: no network {name!r}, choose one of {', '.join(PRETRAINED)}"
+    streams.refuse((name not in PRETRAINED, why))
 
 
-def _print(
-    pairs: Sequence[tuple[Shown, Prediction]], header: dict[str, Any], title: str, *, as_json: bool, as_csv: bool
-) -> None:
-    """Print predictions as JSON, as a CSV row for each file and step, or as a table for each file."""
+def check_picture(path: Path) -> None:
+    """Refuse a ``--picture`` in a format that cannot be drawn."""
+    why = f"--picture {path}: the name must end in {', '.join(PICTURES)}"
+    streams.refuse((path.suffix.lower() not in PICTURES, why))
+
+
+def _print_json(pairs: Sequence[tuple[Shown, Prediction]], of: Predictor, seed: int, draws: int) -> None:
     from bntt.cli import console
 
-    if as_json:
-        entries = [
-            {
-                "file": str(shown.path),
-                "changes": shown.changes,
-                "label": found.label,
-                "stable_from": found.stable_from,
-                "confidence": found.confidence.tolist(),
-            }
-            for shown, found in pairs
-        ]
-        console.as_json(header | {"images": entries})
-        return
-    if as_csv:
-        columns = [f"confidence {name}" for name in header["classes"]]  # a class may be named "file" or "step"
-        console.as_csv(
-            [
-                {"file": shown.path, "step": step, **dict(zip(columns, confidence, strict=True))}
-                for shown, found in pairs
-                for step, confidence in enumerate(found.confidence.tolist(), start=1)
-            ]
-        )
-        return
-    console.line(f"network: {title}")
-    for pair in pairs:
-        _show(*pair)
+    header = {"network": of.name, "classes": of.classes, "seed": seed, "draws": draws}
+    header |= {"measured_with": dict(of.measured_with)} if of.measured_with else {}
+    entries = [
+        {
+            "file": str(shown.path),
+            "changes": shown.changes,
+            "label": found.label,
+            "stable_from": found.stable_from,
+            "confidence": found.confidence.tolist(),
+        }
+        for shown, found in pairs
+    ]
+    console.as_json(header | {"images": entries})
 
 
 def _show(shown: Shown, found: Prediction) -> None:
@@ -157,26 +166,3 @@ def _show(shown: Shown, found: Prediction) -> None:
         name = distinct_name(found.classes[number], number, WIDEST, WIDEST - 8)
         rows[name] = [f"{share:.1%}" for share in found.confidence[:, number].tolist()]
     console.table("confidence after step", steps, rows)
-
-
-def _refusal(images: Sequence[Path], draws: int, seed: int, picture: Path | None) -> str:
-    """Return the fault in the command, or an empty string."""
-    if not images:
-        return "name one image or more: bntt predict IMAGE..."
-    if not 1 <= draws <= MOST_DRAWS:
-        return f"--draws must be from 1 to {MOST_DRAWS}, got {draws}"
-    if not 0 <= seed < 1 << 63:
-        return f"--seed must be from 0 to 2**63 - 1, got {seed}"
-    if picture is not None and len(images) > MOST_ROWS:
-        return f"--picture shows at most {MOST_ROWS} images, got {len(images)}: name fewer, or leave out --picture"
-    if picture is not None and picture.resolve() in {image.resolve() for image in images}:
-        return f"--picture {picture} is an image to predict, which the drawing would replace: name another file"
-    return ""
-
-
-def check_picture(path: Path | None) -> None:
-    """Refuse a ``--picture`` in a format that cannot be drawn."""
-    from bntt.runs.recipe.file import RecipeError
-
-    if path is not None and path.suffix.lower() not in PICTURES:
-        raise RecipeError(f"--picture {path}: the name must end in {', '.join(PICTURES)}")

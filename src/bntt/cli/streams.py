@@ -21,6 +21,12 @@ class UsageError(ValueError):
     """Command line that asks for what cannot be done."""
 
 
+def refuse(*cases: tuple[object, str]) -> None:
+    """Refuse a command line in the first case that applies."""
+    if wrong := next((why for applies, why in cases if applies), ""):
+        raise UsageError(wrong)
+
+
 def prepare() -> None:
     """Open closed streams on the null device, and replace characters that the encoding lacks with question marks."""
     for descriptor in range(3):  # else the next file that is opened would get one of these, and what is printed

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
+from bntt.cli import streams
+
 if TYPE_CHECKING:
     from bntt.runs.directory import RunDirectory
     from bntt.runs.recipe.datasets import RecipeData
@@ -59,18 +61,15 @@ def train(
             `--fit-batch 8GiB`, or under the free memory; train nothing and write nothing.
         device: cpu, or cuda; under torchrun each process takes the GPU of its LOCAL_RANK.
     """
-    from bntt.cli import console, streams
+    from bntt.cli import console
     from bntt.runs.recipe.build import require_device
-    from bntt.runs.recipe.file import RecipeError, load_recipe
+    from bntt.runs.recipe.file import load_recipe
     from bntt.runs.training.start import TrainCommand, resume_or_start_in_all
     from bntt.training.processes import joined_processes, own_device
 
-    foretells, limits = estimate or fit_batch is not None, " ".join(fit_batch or ())
-    refusals = (
-        (
-            foretells and streams.rank() is not None,
-            "--estimate and --fit-batch measure one process: leave out torchrun",
-        ),
+    foretells, many = estimate or fit_batch is not None, streams.rank() is not None
+    streams.refuse(
+        (foretells and many, "--estimate and --fit-batch measure one process: leave out torchrun"),
         (
             len(init) > 2 or (len(init) == 2 and init[0] != "pretrained"),
             f"--init {' '.join(init)}: expected a run directory, or pretrained NAME; put it last",
@@ -81,10 +80,11 @@ def train(
             "--estimate and --fit-batch are for a training from its beginning: name the recipe, and leave out "
             "--resume, --or-resume and --forget-best",
         ),
-        (len(fit_batch or ()) > 1, f"--fit-batch {limits}: expected one limit, such as 8GiB; put it last"),
+        (
+            len(fit_batch or ()) > 1,
+            f"--fit-batch {' '.join(fit_batch or ())}: expected one limit, such as 8GiB; put it last",
+        ),
     )
-    if wrong := next((why for applies, why in refusals if applies), ""):
-        raise RecipeError(wrong)
     require_device(own_device(device))
     if init:
         key, other = ("init.pretrained", "init.run") if len(init) == 2 else ("init.run", "init.pretrained")
