@@ -8,11 +8,12 @@ import torch
 
 from bntt.analysis import Activity
 from bntt.analysis.activity import ActivityArguments, measure_activity
-from bntt.analysis.activity.spike_activity import layer_steps, peaks
+from bntt.analysis.activity.spike_activity import spikes_of_layer
 from bntt.analysis.exit.early_exit import step_changes
 from bntt.analysis.measurement import Progress
 from bntt.analysis.result import result_from
 from bntt.models import mlp
+from bntt.nn.network.delays import Delay, delays
 from tests.trained import opened_run
 
 STEPS = 3
@@ -51,8 +52,8 @@ def test_a_norm_without_steps_has_no_gamma_to_tell():
 
 def test_channels_that_never_and_always_fire():
     counts = torch.tensor([[0.0, 6.0, 1.0, 6.0], [0.0, 0.0, 6.0, 5.0]])
-    rows = layer_steps(Activity(2, {"conv1": counts}, {"conv1": 12}), "conv1", {})
-    assert [(row.channels_never, row.channels_always) for row in rows] == [(1, 2), (2, 1)]
+    _, columns = spikes_of_layer(Activity(2, {"conv1": counts}, {"conv1": 12}), "conv1", Delay(0, 0, 0))
+    assert (columns["channels_never"], columns["channels_always"]) == ([1, 2], [2, 1])
 
 
 def test_peaks_are_where_spikes_reach_the_readout():
@@ -61,10 +62,15 @@ def test_peaks_are_where_spikes_reach_the_readout():
         "fc1": torch.tensor([9.0, 1.0, 2.0, 1.0, 9.0])[:, None],
         "fc2": torch.tensor([9.0, 9.0, 1.0, 2.0, 3.0])[:, None],
     }
-    activity = Activity(10, rows, {"fc1": 2, "fc2": 2})
-    assert peaks(activity, net) == {"fc1": 2, "fc2": 4}
-    silent = Activity(10, {name: 0 * row for name, row in rows.items()}, {"fc1": 2, "fc2": 2})
-    assert peaks(silent, net) == {"fc1": None, "fc2": None}
+
+    def peaks(factor: float) -> list[int | None]:
+        activity = Activity(10, {name: factor * row for name, row in rows.items()}, {"fc1": 2, "fc2": 2})
+        return [spikes_of_layer(activity, name, delay)[0]["peak_step"] for name, delay in delays(net).items()]
+
+    assert peaks(1.0) == [3, 5]
+    assert peaks(0.0) == [None, None]
+    short = Activity(10, {"fc1": rows["fc1"][:1]}, {"fc1": 2})
+    assert spikes_of_layer(short, "fc1", delays(net)["fc1"])[0]["peak_step"] is None
 
 
 def test_changes_and_ratios_by_hand():

@@ -54,10 +54,6 @@ def test_charts_show_only_the_steps_that_count():
     }
     assert list(true.lines[0].y)[:2] == [None, 0.01]
     assert [list(line.y) for line in rate.lines] == [[None, 0.2, 0.4], [None, None, 0.1]]
-    _, layers = FOUND.figures()
-    assert (len(layers.charts), layers.columns, layers.stem) == (4, 2, "layers")
-    assert layers.charts[3].values == [[None, 0.1, 0.2], [None, None, 0.4]]
-    assert layers.charts[3].note == "on its own spikes; accuracy 25.0%, 50.0% same answers"
 
 
 def test_a_network_that_no_readout_hears_has_no_numbers():

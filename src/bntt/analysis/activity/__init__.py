@@ -277,41 +277,43 @@ def measure_activity(opened: Opened, arguments: ActivityArguments, progress: Pro
     """Count the spikes of every image of a split, and read γ."""
     import numpy as np
 
-    from bntt.analysis.activity.spike_activity import class_activity, health, layer_steps, peaks
+    from bntt.analysis.activity.spike_activity import class_activity, health, spikes_of_layer
     from bntt.analysis.exit.early_exit import gamma_profile, gamma_spread, step_changes
+    from bntt.nn.network.delays import delays
 
     network, loader = opened.model.network, opened.loader(arguments.split)
     draws = draws_of(opened.facts, arguments.draws)
     progress.expect(draws * len(loader.places))
     options: dict[str, Any] = {"seed": opened.seed, "draws": draws, "progress": progress}
     counted = class_activity(opened.model, loader, len(opened.classes), places=arguments.places, **options)
-    total, most, layers = counted.total, peaks(counted.total, network), dict[str, LayerActivity]()
-    gamma, columns, of_gamma = gamma_profile(network), dict[str, dict[str, Any]](), dict[str, dict[str, Any]]()
-    changes = step_changes(network)
-    for name, spread in gamma_spread(network).items():
-        columns[name] = {
-            "gamma_magnitude": gamma.magnitude[name].tolist(),
-            "gamma_signed": gamma.signed[name].tolist(),
-            "gamma_largest": spread.largest.tolist(),
-            "gamma_driven": [t in gamma.driven[name] for t in range(len(gamma.signed[name]))],
-            "deviation": gamma.deviation[name].tolist(),
-            "gamma_change": [*changes[name].gamma.tolist(), None],
-            "deviation_change": [*changes[name].deviation.tolist(), None],
-            "leak_ratio": [*changes[name].ratio.tolist(), None],
-        }
-        histogram = GammaHistogram(edges=spread.edges.tolist(), counts=spread.counts.tolist())
-        peak = gamma.peak(name)
-        of_gamma[name] = {"gamma_peak_step": None if peak is None else peak + 1, "gamma_histogram": histogram}
+    gamma, changes, spreads, late = (
+        gamma_profile(network),
+        step_changes(network),
+        gamma_spread(network),
+        delays(network),
+    )
     shown = loader.data.labels[loader.places].unique().tolist()  # of other classes no mean is known
-    for name, neurons in total.neurons.items():
-        layers[name] = LayerActivity(
-            neurons=neurons,
-            channels=total.spikes[name].shape[1],
-            spike_rate=total.spike_rate(name),
-            peak_step=None if (step := most.get(name)) is None else step + 1,
-            spikes_by_class={opened.classes[label]: counted.by_class[name][label].tolist() for label in shown},
-            **of_gamma.get(name, {}),
-        )
+    layers, steps = dict[str, LayerActivity](), list[LayerAtStep]()
+    for name in counted.total.spikes:
+        layer, columns = spikes_of_layer(counted.total, name, late[name])
+        layer["spikes_by_class"] = {opened.classes[label]: counted.by_class[name][label].tolist() for label in shown}
+        if name in spreads:
+            spread, change, peak = spreads[name], changes[name], gamma.peak(name)
+            layer["gamma_peak_step"] = None if peak is None else peak + 1
+            layer["gamma_histogram"] = GammaHistogram(edges=spread.edges.tolist(), counts=spread.counts.tolist())
+            columns |= {
+                "gamma_magnitude": gamma.magnitude[name].tolist(),
+                "gamma_signed": gamma.signed[name].tolist(),
+                "gamma_largest": spread.largest.tolist(),
+                "gamma_driven": [t in gamma.driven[name] for t in range(len(spread.largest))],
+                "deviation": gamma.deviation[name].tolist(),
+                "gamma_change": [*change.gamma.tolist(), None],
+                "deviation_change": [*change.deviation.tolist(), None],
+                "leak_ratio": [*change.ratio.tolist(), None],
+            }
+        layers[name] = LayerActivity.model_validate(layer)
+        for row in zip(*columns.values(), strict=True):
+            steps.append(LayerAtStep(layer=name, **dict(zip(columns, row, strict=True))))
     npz = io.BytesIO()
     if arguments.places:
         np.savez_compressed(npz, **dict[str, Any]({name: row.float().numpy() for name, row in counted.places.items()}))
@@ -319,10 +321,10 @@ def measure_activity(opened: Opened, arguments: ActivityArguments, progress: Pro
         **origin(opened, arguments),
         images=len(loader.places),
         draws=draws,
-        spikes_per_image=total.spikes_per_sample(),
+        spikes_per_image=counted.total.spikes_per_sample(),
         layers=layers,
-        steps=[row for name in total.spikes for row in layer_steps(total, name, columns.get(name, {}))],
-        findings=health(total, network),
+        steps=steps,
+        findings=health(counted.total, network),
         places_npz=npz.getvalue(),
     )
 

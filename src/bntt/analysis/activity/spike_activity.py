@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from bntt.analysis.accuracy import Surprise, UnvaryingInput, spans
 from bntt.analysis.accuracy.evaluation import FIRST_DRAW, Activity, add_to, advance_batch, check_labels, presented
-from bntt.analysis.activity import Finding, LayerAtStep
+from bntt.analysis.activity import Finding
 from bntt.nn.encoders.encoder import Encoder
 from bntt.nn.kinds import norm_facts
 from bntt.nn.network.classifier import SpikingClassifier, check_answers, check_classifier
@@ -143,32 +143,23 @@ def untrained_activity(
     return Activity(len(inputs), spikes, {name: found[name].neurons for name in spikes})
 
 
-def peaks(activity: Activity, network: SpikingNetwork) -> dict[str, int | None]:
-    """Find the step, from 0, at which each layer fires most, of those that reach the readout; None if it never does."""
-    found: dict[str, int | None] = {}
-    for name, delay in delays(network).items():
-        if name in activity.spikes:
-            steps = delay.reaching_readout(len(activity.spikes[name]))
-            rate = activity.rate(name)[steps.start : steps.stop]
-            found[name] = steps.start + int(rate.argmax()) if len(rate) and rate.any() else None
-    return found
+def spikes_of_layer(total: Activity, name: str, delay: Delay) -> tuple[dict[str, Any], dict[str, Sequence[Any]]]:
+    """Return the fields of a layer's record, and the columns of its steps, that come from its spikes.
 
-
-def layer_steps(total: Activity, layer: str, gamma: Mapping[str, Sequence[Any]]) -> list[LayerAtStep]:
-    """Return a layer's record of every step: its spikes, and the given columns of γ."""
-    counts = total.spikes[layer]
-    every = total.presentations * total.neurons[layer] / counts.shape[1]
-    columns = {
+    The peak is one of the steps, from 1, that reach the readout; None if it never fires there.
+    """
+    counts, rate, neurons = total.spikes[name], total.rate(name), total.neurons[name]
+    channels = counts.shape[1]
+    peak = max(delay.reaching_readout(len(counts)), key=rate.__getitem__, default=None)
+    columns: dict[str, Sequence[Any]] = {
         "step": range(1, len(counts) + 1),
         "spikes_per_image": (counts.sum(1) / total.presentations).tolist(),
-        "firing_rate": total.rate(layer).tolist(),
+        "firing_rate": rate.tolist(),
         "channels_never": (counts == 0).sum(1).tolist(),
-        "channels_always": (counts == every).sum(1).tolist(),
-        **gamma,
+        "channels_always": (counts == total.presentations * neurons / channels).sum(1).tolist(),
     }
-    return [
-        LayerAtStep(layer=layer, **dict(zip(columns, row, strict=True))) for row in zip(*columns.values(), strict=True)
-    ]
+    layer = {"neurons": neurons, "channels": channels, "spike_rate": total.spike_rate(name)}
+    return layer | {"peak_step": None if peak is None or not rate[peak] else peak + 1}, columns
 
 
 def health(activity: Activity, network: SpikingNetwork) -> tuple[Finding, ...]:

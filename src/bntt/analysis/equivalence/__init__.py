@@ -11,21 +11,11 @@ from annotated_types import Ge
 
 from bntt.analysis.measurement import Measurement, Opened, Progress, Split, origin
 from bntt.analysis.result import Number, OverSteps, Record, Result, Share, Shown, mean_of
-from bntt.charts.records import STEPS, Axis, Figure, HeatMap, Lines, map_over_steps, over_steps
+from bntt.charts.records import STEPS, Axis, Lines, over_steps
 from bntt.charts.section import Cell, Section, Table, gap, share
 
-MEANINGS = {
-    "exact": "exact fold (float32: ties differ)",
-    "no mean": "without the mean (Eq. 12)",
-    "no ratio": "without the ratio in the leak (Eq. 13)",
-    "Eq. 15": "without both (Eq. 15)",
-}
 INPUTS = {"true": "each layer alone, on true spikes", "own": "each network on its own spikes"}
 """Descriptions of the inputs of the layers of a folded network."""
-WORDS = (
-    "Section 3.3 of the paper reads BNTT as a threshold that varies with time. The network is compared with networks "
-    "without norms, whose leak, threshold and bias contain the normalisation."
-)
 DIFFERING = Axis("neurons that fire differently", percent=True, low=0)
 RATE = Axis("neurons that fire", percent=True, low=0)
 Layers = Mapping[str, OverSteps]
@@ -90,13 +80,6 @@ class EquivalenceResult(Equivalence, Result):
     )
     arguments: EquivalenceArguments | None = None
 
-    @property
-    def title(self) -> str:
-        epoch = "" if self.epoch is None else f", epoch {self.epoch + 1}"
-        return (
-            f"{self.dataset}, {self.split}: {self.images:,} images{epoch}; accuracy of the network {self.accuracy:.1%}"
-        )
-
     def rows(self) -> list[dict[str, object]]:
         return [
             {"network": name, "layer": layer, "step": t, "heard": int(t in self.heard_steps[layer]),
@@ -118,19 +101,16 @@ class EquivalenceResult(Equivalence, Result):
         rate = Lines("Firing rate of the network itself", STEPS, RATE, over_steps(self._heard(self.firing_rate)))
         return Section(
             "Equivalence of folded networks",
-            words=(WORDS,),
+            words=(
+                "Section 3.3 of the paper reads BNTT as a threshold that varies with time. The network is compared "
+                "with networks without norms, whose leak, threshold and bias contain the normalisation.",
+            ),
             tables=(
                 Table(f"Folded networks: {self.images:,} {self.split} images, one start", columns, (itself, *folds)),
                 *(self._by_layer(fed) for fed in INPUTS),
             ),
             charts=(*(self._over_steps(fed) for fed in INPUTS), rate),
         )
-
-    def figures(self) -> list[Figure]:
-        """Draw the section's charts in one picture, and every layer and step of each folded network in another."""
-        maps = [self._layers_and_steps(name, fed) for fed in INPUTS for name in self.folds]
-        layers = Figure(self.title, maps, columns=len(self.folds), stem="layers")
-        return [Figure(self.title, self.section().charts), layers]
 
     def _differing(self, fold: FoldedNetwork, fed: str) -> dict[str, list[Number]]:
         return self._heard(getattr(fold, f"differing_{fed}_spikes"))
@@ -158,12 +138,6 @@ class EquivalenceResult(Equivalence, Result):
         }
         title, note = f"Spikes that differ, on {fed} spikes", f"{INPUTS[fed]}; mean over layers"
         return Lines(title, STEPS, DIFFERING, over_steps(rows, methods=True), note=note)
-
-    def _layers_and_steps(self, name: str, fed: str) -> HeatMap:
-        fold = self.folds[name]
-        answers = f"on its own spikes; accuracy {fold.accuracy:.1%}, {fold.agreement:.1%} same answers"
-        note = answers if fed == "own" else INPUTS[fed]
-        return map_over_steps(MEANINGS.get(name, name), self._differing(fold, fed), DIFFERING, note)
 
     def of_fold(self, name: str, key: str) -> Number:
         return getattr(self.folds[name], key) if name in self.folds else None
