@@ -176,9 +176,9 @@ def test_words_tables_and_charts_over_time_are_printed(capsys):
     out = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert ["conv1", "50.0%", "–"] in out
     assert ["fc1", "0.0400%", "100%"] in out, "not 0: some fired"
-    assert ["all", "1,234", "0.500"] in out
-    assert ["few", "0.000169", "0.00"] in out
-    assert ["conv2", "0.500", "–"] in out
+    assert ["all", "1,234", "0.50"] in out
+    assert ["few", "0.000169", "0"] in out, "not 0.00"
+    assert ["conv2", "0.50", "–"] in out
     for line in (
         ["run,", "test"],
         ["counted"],

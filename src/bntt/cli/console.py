@@ -8,7 +8,7 @@ import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -19,8 +19,9 @@ from rich.text import Text
 from bntt.charts.records import STEPS, Axis, HeatMap, Lines, Number
 from bntt.charts.section import Section
 from bntt.cli import streams
-from bntt.runs.training.epoch_log import EpochResult, Notice, TrainingRecord
-from bntt.runs.training.estimate import Pace
+
+if TYPE_CHECKING:
+    from bntt.runs.training.epoch_log import EpochResult, TrainingRecord
 
 
 class _Screen(Console):
@@ -42,16 +43,6 @@ class _Screen(Console):
 console = _Screen(highlight=False, markup=False, emoji=False)
 MOST_STEPS = 100
 """Most steps that a table shows."""
-
-
-@contextmanager
-def quiet_unless(speaks: bool) -> Iterator[None]:
-    """Silence all output in the block unless this process is the one that prints."""
-    before, console.quiet = console.quiet, not speaks
-    try:
-        yield
-    finally:
-        console.quiet = before
 
 
 @contextmanager
@@ -82,6 +73,9 @@ def progress(what: str) -> Iterator[Callable[[int, int], None]]:
 
 def training(records: Iterable[TrainingRecord], shares: Sequence[float], images: int) -> None:
     """Show a run as it trains: a line for each epoch, with a bar on a terminal."""
+    from bntt.runs.training.epoch_log import EpochResult, Notice
+    from bntt.runs.training.estimate import Pace
+
     epochs, pace = len(shares), Pace(shares)
     with _bar() as bar:
         task = bar.add_task("training", total=epochs * images)
@@ -180,13 +174,15 @@ def _value(value: Number, axis: Axis) -> str:
     >>> _value(0.5455, Axis("accuracy", percent=True)), _value(0.0004, Axis("firing rate", percent=True))
     ('54.5%', '0.0400%')
     >>> _value(1234.5, Axis("spikes")), _value(12.345, Axis("spikes")), _value(None, Axis("spikes"))
-    ('1,234', '12.3', '–')
+    ('1,234', '12.35', '–')
     """
     if value is None:
         return "–"
     if axis.percent:
         return f"{100 * value:#.3g}%".replace(".%", "%")
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:#.3g}".rstrip(".")
+    if abs(value) >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.2f}" if abs(value) >= 0.1 else f"{value:.3g}"  # digits of a column align
 
 
 @contextmanager

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 
 from bntt.analysis.measurement import Split
+from bntt.cli import console
 from bntt.cli.predict import check_picture
 from bntt.cli.train import Overrides
+from bntt.io.errors import DataError
 
 if TYPE_CHECKING:
     from bntt.data.events.formats import Framing
@@ -48,7 +50,6 @@ class FrameFlags:
         from bntt.data.events.formats import Framing
         from bntt.data.images import Fitting
         from bntt.data.samples import DATASETS
-        from bntt.io.errors import DataError
 
         dataset, of_folders = DATASETS[name], {"size", "mode", "fit"}
         of_recordings = {one.name for one in fields(self)} - {"mode", "fit"}
@@ -89,10 +90,8 @@ def prepare(
         download: download it over https from its distributor, if a checksum is published.
         allow_modified_data: continue if a published checksum differs; results are then marked.
     """
-    from bntt.cli import console
     from bntt.data.catalog import prepare as prepare_dataset
     from bntt.data.samples import DATASETS
-    from bntt.io.errors import DataError
 
     framing = frames.framing(name)
     if DATASETS[name].formats and (download or allow_modified_data):
@@ -126,11 +125,9 @@ def simulate(
         recordings: number of recordings, stratified by class.
         seed: seed of everything random.
     """
-    from bntt.cli import console
     from bntt.data.catalog import open_dataset, simulated_root
     from bntt.data.events.camera import simulate_set
     from bntt.data.samples import DATASETS
-    from bntt.io.errors import DataError
     from bntt.runs.directory import check_folders
 
     if "root" in DATASETS[name].needs and to is None:
@@ -155,10 +152,8 @@ def verify(name: tyro.conf.Positional[str], source: Annotated[Path | None, tyro.
         name: the dataset.
         source: what it was prepared from; by default all that was prepared under this name is verified.
     """
-    from bntt.cli import console
     from bntt.data.catalog import prepared_folders
     from bntt.data.prepared import cache_root, verify_prepared
-    from bntt.io.errors import DataError
 
     found = dict(prepared_folders(name, source))
     if not found:
@@ -174,11 +169,9 @@ def where() -> None:
 
     Example: bntt data where
     """
-    from bntt.cli import console
     from bntt.data.catalog import locate, prepared_folders
     from bntt.data.prepared import cache_root
     from bntt.data.samples import DATASETS
-    from bntt.io.errors import DataError
 
     cache_root()  # refuses a system without one
     for name, dataset in DATASETS.items():
@@ -216,7 +209,6 @@ def show(
         picture: the .png, .pdf or .svg to write; <name>-<split>-<index>.png here by default.
     """
     from bntt.charts.files import save_figure
-    from bntt.cli import console
     from bntt.runs.recipe.datasets import build_data
     from bntt.runs.recipe.first_sample import recipe_for, sample_figure, sample_of
 

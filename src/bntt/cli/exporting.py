@@ -8,7 +8,7 @@ from typing import Literal
 
 import tyro
 
-from bntt.cli import streams
+from bntt.cli import console, streams
 from bntt.cli.predict import DEFAULT, check_pretrained
 from bntt.cli.train import Overrides
 
@@ -46,7 +46,6 @@ def export(
             compute.precision=fp32`.
     """
     from bntt.analysis.measurement import ArgumentError, Progress
-    from bntt.cli import console
     from bntt.deploy.from_torch import export as write
     from bntt.runs.exported import card_of_pretrained, card_of_run, constant_of, describe_pretrained, describe_run
     from bntt.runs.open_run import load_run
@@ -125,7 +124,6 @@ def import_file(
         name: name of the run directory; the file's by default.
         root: folder for new run directories.
     """
-    from bntt.cli import console
     from bntt.runs.directory import check_folders
     from bntt.runs.imported import import_network
     from bntt.runs.recipe.file import values_of

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 
 from bntt.analysis.measurement import InvalidResultError, Measurement
-from bntt.cli import streams
+from bntt.cli import console, streams
 from bntt.cli.train import Overrides
 from bntt.registry import options_of
 
@@ -81,7 +81,6 @@ def _flags(measurement: Measurement) -> list[tuple[Parameter, str]]:
 def _measure(measurement: Measurement, given: Mapping[str, Any]) -> None:
     from bntt.analysis.measurement import Progress
     from bntt.analysis.result import checked_arguments
-    from bntt.cli import console
     from bntt.runs.directory import check_folders
     from bntt.runs.measure import describe_replaced, estimate_measurement, run_measurement, save_result, settled
 
@@ -134,7 +133,6 @@ def _opened(measurement: Measurement, given: Mapping[str, Any], arguments: Any) 
 def _opened_run(measurement: Measurement, run: Path, arguments: Any, given: Mapping[str, Any]) -> LoadedRun:
     """Open a run with its data; warn if its network looks untrained."""
     from bntt.analysis import looks_untrained
-    from bntt.cli import console
     from bntt.runs.measure import check_destination, check_measurable
     from bntt.runs.open_run import load_run
 

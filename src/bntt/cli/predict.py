@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from bntt.analysis.measurement import MOST_DRAWS
-from bntt.cli import streams
+from bntt.cli import console, streams
 from bntt.cli.train import Overrides
 
 if TYPE_CHECKING:
@@ -69,7 +69,6 @@ def predict(
     """
     from bntt.analysis.prediction import prediction_figure
     from bntt.charts.files import save_figure
-    from bntt.cli import console
     from bntt.runs.predictors import predictor_of
 
     streams.refuse(
@@ -135,7 +134,6 @@ def check_picture(path: Path) -> None:
 
 
 def _print_json(pairs: Sequence[tuple[Shown, Prediction]], of: Predictor, seed: int, draws: int) -> None:
-    from bntt.cli import console
 
     header = {"network": of.name, "classes": of.classes, "seed": seed, "draws": draws}
     header |= {"measured_with": dict(of.measured_with)} if of.measured_with else {}
@@ -155,7 +153,6 @@ def _print_json(pairs: Sequence[tuple[Shown, Prediction]], of: Predictor, seed: 
 def _show(shown: Shown, found: Prediction) -> None:
     """Print a line and a table for one file."""
     from bntt.analysis.prediction import distinct_name
-    from bntt.cli import console
 
     changes = f" ({', '.join(shown.changes)})" if shown.changes else ""
     steps, final = len(found.confidence), float(found.confidence[-1].max())

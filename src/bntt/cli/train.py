@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from bntt.cli import streams
+from bntt.cli import console, signals, streams
 
 if TYPE_CHECKING:
     from bntt.runs.directory import RunDirectory
@@ -61,7 +61,6 @@ def train(
             `--fit-batch 8GiB`, or under the free memory; train nothing and write nothing.
         device: cpu, or cuda; under torchrun each process takes the GPU of its LOCAL_RANK.
     """
-    from bntt.cli import console
     from bntt.runs.recipe.build import require_device
     from bntt.runs.recipe.file import load_recipe
     from bntt.runs.training.start import TrainCommand, resume_or_start_in_all
@@ -94,14 +93,14 @@ def train(
         _foretell(load_recipe(recipe, overrides), device, fit_batch)
         return
     command = TrainCommand(recipe, overrides, name, str(root), resume, forget_best, or_resume)
-    with joined_processes(device) as processes, console.quiet_unless(processes.first):
+    with joined_processes(device) as processes:
+        console.console.quiet = not processes.first
         run = resume_or_start_in_all(command, processes)
         run_recipe(run.recipe, run.open_directory, resume=run.resumes, forget_best=forget_best, processes=processes)
 
 
 def _foretell(recipe: Recipe, device: str, fit_batch: tuple[str, ...] | None) -> None:
     """Print the estimate of a training or, with ``fit_batch``, the largest batch."""
-    from bntt.cli import console
     from bntt.runs.recipe.build import with_absolute_paths
     from bntt.runs.recipe.datasets import build_data
     from bntt.runs.training.estimate import bytes_of, estimate_training, propose_batch
@@ -120,7 +119,6 @@ def _foretell(recipe: Recipe, device: str, fit_batch: tuple[str, ...] | None) ->
 
 def _warn_of_rates(recipe: Recipe) -> None:
     """Warn of a learning rate that is 0, or whose drops look like epochs."""
-    from bntt.cli import console
     from bntt.training.schedule import drops_as_epochs
 
     settings = recipe.train
@@ -153,7 +151,6 @@ def run_recipe(
     processes: Processes | None = None,
 ) -> None:
     """Load the data and build the network first, so that a mistake leaves no empty directory; then train and test."""
-    from bntt.cli import console, signals
     from bntt.runs.directory import RunDirectory
     from bntt.runs.recipe.build import build_model, describe_backend, facts_of, training_loader, with_absolute_paths
     from bntt.runs.recipe.datasets import build_data, evaluation_loader
@@ -224,7 +221,6 @@ def _measure(recipe: Recipe, data: RecipeData, run: RunDirectory, processes: Pro
     """Measure a run, show the results, and only then write them: a full disk does not lose them."""
     from bntt.analysis.accuracy import EVALUATE, EvaluateArguments
     from bntt.analysis.measurement import Progress
-    from bntt.cli import console
     from bntt.runs.evaluation import evaluate_run
     from bntt.runs.measure import save_result
 

@@ -138,20 +138,6 @@ def test_gamma_is_shown_where_it_has_a_path():
     assert (change.columns, change.values) == (["1", "2"], [[0.25, 0.25]])
 
 
-def test_bins_of_gamma_are_joined_and_the_largest_is_above():
-    counts = [0] * 38 + [1, 3]
-    histogram = {"edges": [i / 40 for i in range(41)], "counts": [[4] + [0] * 39, counts]}
-    values = VALUES | {"layers": {"conv1": LAYER | {"gamma_histogram": histogram}}}
-    (chart,) = result_from(ActivityResult, values).gamma_distributions()
-    assert (chart.rows[0], chart.rows[-1], len(chart.rows)) == ("0.95", "0.05", 10)
-    assert (chart.values[0], chart.values[-1]) == ([None, 1.0], [1.0, None])
-    near = LAYER | {"gamma_histogram": {"edges": [0.99, 0.991, 0.992], "counts": [[2, 0]]}}
-    (chart,) = result_from(ActivityResult, VALUES | {"layers": {"conv1": near}}).gamma_distributions()
-    assert chart.rows == ["0.9915", "0.9905"]
-    near = LAYER | {"gamma_histogram": {"edges": [1 - 2**-24] * 2 + [1.0], "counts": [[2, 0]]}}
-    assert len(result_from(ActivityResult, VALUES | {"layers": {"conv1": near}}).gamma_distributions()) == 1
-
-
 def test_a_silent_network_without_gamma_is_drawn():
     steps = [STEP | {"firing_rate": 0.0, "spikes_per_image": 0.0}]
     layer = LAYER | {"spike_rate": 0.0, "peak_step": None, "spikes_by_class": {"cat": [0.0]}, "gamma_peak_step": None}

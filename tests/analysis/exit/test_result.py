@@ -92,10 +92,9 @@ def test_the_rules_stand_side_by_side():
 
 def test_charts_of_gamma_thresholds_and_steps():
     found = result_from(ExitResult, VALUES | {"driven": {"conv1": [1, 3], "fc1": [0, 4]}})
-    gamma, accuracy, steps, over_time, deviation = found.section().charts
+    gamma, accuracy, steps, over_time = found.section().charts
     assert [level.value for level in gamma.levels] == [0.22629, 3]
     assert [i for i, value in enumerate(gamma.lines[0].y) if value is None] == [0, 3]
-    assert [i for i, value in enumerate(deviation.lines[0].y) if value is None] == [0, 3]
     assert list(steps.lines[0].y) == [4, 3, 2, 1, 1]
     assert steps.lines[0].x[:4] == [0, 0.05, 0.2, 0.8]
     assert accuracy.lines[0].y[0] == 0.6

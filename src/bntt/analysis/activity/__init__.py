@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import correlation, mean
@@ -34,8 +33,6 @@ OF_CLASS = Axis("spikes / mean over the layer's classes")
 LATER = "later with depth (rank correlation)"
 FIRST, LAST = "at the first step, relative to", "at the last step, relative to"
 NEXT = "from a step to the next"
-BINS = 10
-"""Number of rows in a chart of the distribution of γ."""
 LEAK_RATIO = ("leak_ratio.10%", "leak_ratio.50%", "leak_ratio.90%")
 MOST_CLASSES = 200
 """Largest number of rows in the table of classes."""
@@ -217,7 +214,7 @@ class ActivityResult(Result):
 
     def figures(self) -> list[Figure]:
         pictures = [Figure(self.title, self.spike_charts())]
-        if gamma := (*self.gamma_charts(), *self.gamma_distributions()):
+        if gamma := self.gamma_charts():
             pictures.append(Figure(f"{self.title}: γ over time", gamma, stem="gamma"))
         return pictures
 
@@ -251,26 +248,9 @@ class ActivityResult(Result):
                 charts.append(map_over_steps(title, shown, axis, note))
         return tuple(charts)
 
-    def gamma_distributions(self) -> tuple[HeatMap, ...]:
-        """Draw the distribution of γ over the channels of each layer at every step."""
-        found = ((name, layer.gamma_histogram) for name, layer in self.layers.items())
-        return tuple(_distribution(name, histogram) for name, histogram in found if histogram)
-
 
 def _classes(by_layer: Mapping[str, Mapping[str, Any]]) -> list[str]:
     return list(dict.fromkeys(one for by_class in by_layer.values() for one in by_class))
-
-
-def _distribution(layer: str, histogram: GammaHistogram) -> HeatMap:
-    """Merge bins into a few rows, with the largest γ in the top row, as on an axis."""
-    edges, bins = histogram.edges, len(histogram.edges) - 1
-    joined = max(1, bins // BINS)
-    height = joined * (edges[-1] - edges[0]) / bins  # neighbouring edges can be equal in float32
-    digits, rows = max(2, 1 + math.ceil(-math.log10(height))), dict[str, list[Number]]()
-    for i in range(0, bins, joined)[::-1]:
-        middle = (edges[i] + edges[min(i + joined, bins)]) / 2
-        rows[f"{middle:.{digits}f}"] = [sum(row[i : i + joined]) / sum(row) or None for row in histogram.counts]
-    return map_over_steps(f"γ of {layer}", rows, Axis("channels", percent=True), "grey: no channel")
 
 
 def measure_activity(opened: Opened, arguments: ActivityArguments, progress: Progress) -> ActivityResult:

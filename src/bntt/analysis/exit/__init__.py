@@ -15,7 +15,7 @@ from pydantic import model_validator
 
 from bntt.analysis.measurement import ArgumentError, Draws, Measurement, Opened, Progress, Split, draws_of, origin
 from bntt.analysis.result import Number, OverSteps, Record, Result, Share, Shown
-from bntt.charts.records import STEPS, Axis, Chart, Figure, Level, Line, Lines, over_steps
+from bntt.charts.records import STEPS, Axis, Chart, Level, Line, Lines, over_steps
 from bntt.charts.section import Cell, Section, Table, gap, number, plural, share
 
 PER_SAMPLE = "per-sample"
@@ -34,7 +34,7 @@ READINGS: dict[Reading, str] = {"magnitude": "mean |γ|", "signed": "mean γ (pa
 SHOWN = 0.12
 """Range of accuracy shown below the highest."""
 THRESHOLD = Axis("threshold of mean |γ|", low=0)
-GAMMA, DEVIATION = Axis("mean |γ| over channels", low=0), Axis("mean σ̄ over channels", low=0)
+GAMMA = Axis("mean |γ| over channels", low=0)
 UNTIL = Axis("steps until exit", whole=True, low=0)
 STOPPED = "accuracy at the exit"
 
@@ -173,10 +173,6 @@ class ExitResult(EarlyExit):
         )
         return Section("Early exit", (words,), (self._rules(),), self._charts())
 
-    def figures(self) -> list[Figure]:
-        """Draw γ, every threshold and accuracy over time; σ̄ is a chart on the page only."""
-        return [Figure(self.title, self._charts()[:-1], columns=2)]
-
     def _rules(self) -> Table:  # by hand: a rule may have no stop, and stops do not know all steps
         splits = dict.fromkeys(("validation", self.split))
         rules = {"as stated": self.chosen} if self.chosen_on == "stated" else dict[str, Stop | None]()
@@ -199,7 +195,7 @@ class ExitResult(EarlyExit):
         return Table(f"Where to stop: {self.what_was_run}", columns, tuple(rows))
 
     def _charts(self) -> tuple[Chart, ...]:
-        """Draw the paper's Figure 7, with a chart of σ̄ at the end."""
+        """Draw the paper's Figure 7."""
         text = threshold_text(self.threshold, stated=self.chosen_on == "stated")
         levels = [] if self.threshold is None else [Level(self.threshold, f"threshold {text}")]
         levels.append(Level(self.steps, f"stop after {self.steps}", at="x"))
@@ -212,11 +208,13 @@ class ExitResult(EarlyExit):
         def stairs(name: str, values: Sequence[Number]) -> Line:
             return Line(name, edges, [values[row.steps - 1] for row in (*rows, rows[-1])], colour=name, stepped=True)
 
-        def layers(values: Mapping[str, OverSteps]) -> list[Line]:  # interrupted where γ has no path to the readout
-            driven = {name: range(*self.driven[name]) for name in values}
-            rows = {name: [v if t in driven[name] else None for t, v in enumerate(values[name])] for name in driven}
-            return over_steps(rows)
-
+        driven = {name: range(*steps) for name, steps in self.driven.items()}
+        gamma = over_steps(  # interrupted where γ has no path to the readout
+            {
+                name: [value if t in driven[name] else None for t, value in enumerate(row)]
+                for name, row in self.gamma_magnitude.items()
+            }
+        )
         accuracy = [stairs(name, curve) for name, curve in curves.items()]
         papers = [Level(PAPER_THRESHOLD, f"paper's {PAPER_THRESHOLD}", at="x")]
         over_time = [Line(name, steps, curve, name, dashed=name != self.split) for name, curve in curves.items()]
@@ -227,11 +225,10 @@ class ExitResult(EarlyExit):
             over_time.append(Line(name, [t], [curves[self.split][t - 1]], name, joined=False))
         ran, note = self.what_was_run, "the last step at which any layer reaches the threshold"
         return (
-            Lines("γ and the threshold", STEPS, GAMMA, layers(self.gamma_magnitude), levels, note),
+            Lines("γ and the threshold", STEPS, GAMMA, gamma, levels, note),
             Lines("Accuracy by threshold", THRESHOLD, zoomed_axis(STOPPED, accuracy), accuracy, papers, ran),
             Lines("Exit by threshold", THRESHOLD, UNTIL, [stairs("steps", steps)], papers),
             Lines("Accuracy by exit step", STEPS, zoomed_axis(STOPPED, over_time), over_time, note=ran),
-            Lines("Deviations that inputs are divided by", STEPS, DEVIATION, layers(self.deviation)),
         )
 
 
