@@ -15,7 +15,7 @@ from bntt.analysis.exit.early_exit import CRITERIA, certainty, exit_step, gamma_
 from bntt.data.samples import places
 from bntt.deploy import DeployError, Runtime, describe, export
 from bntt.deploy.description import Description, Encoder, Layer, Weights
-from bntt.deploy.runtime import encoding
+from bntt.deploy.runtime import arrays
 from bntt.deploy.runtime import runtime as module
 from bntt.deploy.runtime.arrays import noise_of, samples_of
 from bntt.engine.cpu import library as library_of_kernels
@@ -124,13 +124,14 @@ def test_the_kernels_have_the_same_numbers(grid):
 
 def test_random_numbers_are_the_librarys_to_the_bit():
     index = np.array([0, 3, 2**40, 2**63 - 1])
-    keys = encoding.sample_keys(2**62, encoding.SPIKES, 2**32 + 1, index)
+    keys = arrays.sample_keys(2**62, arrays.SPIKES, 2**32 + 1, index)
     theirs = sample_keys(2**62, Purpose.SPIKES, 2**32 + 1, torch.from_numpy(index))
     assert np.array_equal(keys.astype(np.int64), theirs.numpy())
-    drawn = encoding.uniform(encoding.step_keys(keys, range(2, 5)), 50)
+    noise = arrays.Noise(2**62, 2**32 + 1, index)
+    drawn = arrays.uniform(noise.keys(range(2, 5)), 50)
     assert np.array_equal(drawn, uniform(step_keys(theirs, torch.arange(2, 5)), 50).numpy())
-    assert (encoding.SPIKES, encoding.PIXELS) == (Purpose.SPIKES, Purpose.PIXELS)
-    assert np.array_equal(encoding.places(100), places(100).numpy())
+    assert (arrays.SPIKES, arrays.PIXELS) == (Purpose.SPIKES, Purpose.PIXELS)
+    assert np.array_equal(arrays.places(100), places(100).numpy())
 
 
 @needs_kernels

@@ -176,7 +176,7 @@ def prepare(
     if check == "modified" and not allow_modified:
         how = "get it again, or pass --allow-modified-data"
         raise DataError(f"{found} is not the published {name} (its checksum differs): {how}")
-    listing = _fingerprints(dataset, found)[-1]  # before reading: a change meanwhile is noticed later
+    listing = _fingerprint(dataset, found)  # before reading: a change meanwhile is noticed later
     parts = dataset.read(found, progress, **({"fitting": framing} if framing else {}))._asdict()
     return folder, write_prepared(folder, parts, name=name, source=found.resolve(), check=check, fingerprint=listing)
 
@@ -226,38 +226,23 @@ def _check_source(name: str, root: Path | None, framing: Way | None, manifest: M
     if root is not None and str(root.expanduser().resolve()) != manifest.source:
         raise DataError(f"{name} was prepared from {source}, not from {root}; to change that: {again}")
     if manifest.fingerprint and source.exists():
-        kind = framing.of(name)[1] if isinstance(framing, Framing) else None
-        dataset = DATASETS[name]
-        now = [recordings_fingerprint(source, kind)] if kind else _fingerprints(dataset, source)
-        if manifest.fingerprint not in now:
-            what = "recordings" if kind else "files"
-            how = ", or the file of the function that reads them," if len(now) > 2 else ""
-            raise DataError(f"the {what} in {source}{how} have changed since they were prepared: {again}")
+        kind, dataset = framing.of(name)[1] if isinstance(framing, Framing) else None, DATASETS[name]
+        if manifest.fingerprint != (recordings_fingerprint(source, kind) if kind else _fingerprint(dataset, source)):
+            how = "" if kind or dataset.fits else ", or the file of the function that reads them,"
+            raise DataError(f"the files in {source}{how} have changed since they were prepared: {again}")
 
 
-def _fingerprints(dataset: Dataset, source: Path) -> list[str]:
-    """Compute the fingerprints of the user's own files: of their listing, and with the code of their own reader."""
+def _fingerprint(dataset: Dataset, source: Path) -> str:
+    """Compute the fingerprint of the user's own files, with the code of their own reader; "" for published files."""
     if dataset.fits:
-        return [fingerprint(source)]
+        return fingerprint(source)
     if "root" not in dataset.needs and getattr(dataset.read, "__module__", "bntt.").startswith("bntt."):
-        return [""]
-    whole = fingerprint(source) if source.is_file() else listing_digest(source, files_below(source))
-    try:
-        listing = fingerprint(source)
-    except DataError:  # not laid out like images
-        listing = whole
-    if not (code := _code_of(dataset.read)):
-        return [listing, whole]
-    return [listing, *(digest_of_text(f"{listed} {text}") for listed, text in zip((listing, whole), code, strict=True))]
-
-
-def _code_of(read: Any) -> list[str]:
-    """Return a reader's source code, and that with its module's; less or nothing if Python cannot find it."""
-    found = list[str]()
-    with suppress(OSError, TypeError):
-        found.append(inspect.getsource(read))
-        found.append(f"{found[0]} {inspect.getsource(inspect.getmodule(read))}")  # type: ignore[arg-type]
-    return (found * 2)[:2]
+        return ""
+    listed = listing_digest(source, [source] if source.is_file() else files_below(source))
+    with suppress(OSError, TypeError):  # Python may not find the code
+        read: Any = dataset.read
+        return digest_of_text(f"{listed} {inspect.getsource(read)} {inspect.getsource(inspect.getmodule(read))}")  # type: ignore[arg-type]
+    return listed
 
 
 def check_published(dataset: Dataset, source: Path) -> str:

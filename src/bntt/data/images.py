@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bntt.data.listing import ListedFile, Listing, files_below, folder_listing, listing_digest, zip_listing
+from bntt.data.listing import ListedFile, Listing, by_class, files_below, folder_listing, listing_digest, zip_listing
 from bntt.data.samples import DATASETS, Dataset, ImageSet, Progress, Published, Splits
 from bntt.io.errors import DataError, refusing
 from bntt.io.files import DEFLATE_MOST, digest, read_file
@@ -299,11 +299,11 @@ def read_images(root: Path, progress: Progress = lambda done, total: None, fitti
     """Read ``train`` and ``test`` (or ``val``), each a folder or a zip of ``<class>/<image>``, or one zip of both."""
     if not root.is_file() and _place(root, PARTS[0]).resolve() == _place(root, PARTS[1]).resolve():
         raise DataError(f"{root}: train and test are one place: no image would be new in the test")
-    listed = [_by_class(root, names) for names in PARTS]
+    listed = [by_class(*_part(root, names), _is_image) for names in PARTS]
     classes = tuple(sorted(listed[0]))
     if differing := sorted(set(listed[0]) ^ set(listed[1]))[:5]:
         raise DataError(f"{root}: the classes of train and test differ: {', '.join(differing)}")
-    parts = [[(file, label) for label, name in enumerate(classes) for file in part[name]] for part in listed]
+    parts = [[(file, label) for label, name in enumerate(classes) for _, file in part[name]] for part in listed]
     return stacked(parts, classes, fitting, progress)
 
 
@@ -341,37 +341,6 @@ def fingerprint(root: Path) -> str:
     return listing_digest(root, [path for p in places for path in ([p] if p.is_file() else files_below(p))])
 
 
-def _by_class(root: Path, names: tuple[str, ...]) -> dict[str, list[ListedFile]]:
-    """Return the image files of one part by class, in order of name."""
-    place, listing = _part(root, names)
-    files, folders = _without_strays(listing, place)
-    tops = {parts[0] for parts in (*folders, *(parts for parts, _ in files))}
-    if len(tops) == 1 and not any(len(parts) == 2 and _is_image(file) for parts, file in files):
-        inner = Listing(  # one folder around all classes
-            [(parts[1:], file) for parts, file in files], {parts[1:] for parts in folders if len(parts) > 1}
-        )
-        if inner.folders:
-            place /= tops.pop()
-            files, folders = _without_strays(inner, place)
-    classes: dict[str, list[ListedFile]] = {parts[0]: [] for parts in sorted(folders)}
-    for parts, file in files:
-        classes[parts[0]].append(file)
-    if not classes:
-        raise DataError(f"{place} holds no <class>/<image> file")
-    for name, images in classes.items():
-        if not images:
-            raise DataError(f"{place / name} holds no image: every class needs at least one")
-    return classes
-
-
-def _without_strays(listing: Listing, place: Path) -> Listing:
-    """Keep files below folders; an image next to them has no class and is refused, anything else is ignored."""
-    for parts, file in listing.files:
-        if len(parts) == 1 and _is_image(file):
-            raise DataError(f"{file.where} lies beside the class folders of {place}: move it into one of them, or away")
-    return Listing([entry for entry in listing.files if len(entry[0]) > 1], listing.folders)
-
-
 def _is_image(file: ListedFile) -> bool:
     """Return True if a file is an image by its content or its name."""
     from PIL import Image
@@ -385,15 +354,14 @@ def _is_image(file: ListedFile) -> bool:
         return False
 
 
-def _part(root: Path, names: tuple[str, ...]) -> tuple[Path, Listing]:
+def _part(root: Path, names: tuple[str, ...]) -> tuple[Listing, Path]:
     if not root.is_file():
         place = _place(root, names)
-        return place, folder_listing(place) if place.is_dir() else zip_listing(place)
-    files, folders = zip_listing(root)
+        return folder_listing(place) if place.is_dir() else zip_listing(place), place
+    listing = zip_listing(root)
     for name in names:
-        inside = [(parts[1:], file) for parts, file in files if parts[0] == name and len(parts) > 1]
-        if inside:
-            return root / name, Listing(inside, {parts[1:] for parts in folders if parts[0] == name and len(parts) > 1})
+        if (inside := listing.inside(name)).files:
+            return inside, root / name
     raise DataError(f"{root} has no {' or '.join(names)} folder in it")
 
 

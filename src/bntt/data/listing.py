@@ -44,6 +44,33 @@ class Listing(NamedTuple):
     files: list[Entry]
     folders: set[tuple[str, ...]]
 
+    def inside(self, top: str) -> Listing:
+        """Return the content of one of its folders."""
+        files = [(parts[1:], file) for parts, file in self.files if parts[0] == top and len(parts) > 1]
+        return Listing(files, {parts[1:] for parts in self.folders if parts[0] == top and len(parts) > 1})
+
+    def around(self, wanted: Callable[[ListedFile], bool]) -> str:
+        """Return the name of the one folder around those of the classes, "" if there is none."""
+        tops, inner = {parts[0] for parts in self.folders}, any(len(parts) > 1 for parts in self.folders)
+        alone = len(tops) == 1 and inner and not any(len(parts) == 2 and wanted(file) for parts, file in self.files)
+        return tops.pop() if alone else ""
+
+
+def by_class(listing: Listing, place: Path, wanted: Callable[[ListedFile], bool]) -> dict[str, list[Entry]]:
+    """Return the files below the folder of each class; beside them, other files than wanted ones are left out."""
+    for top in (listing.around(wanted), ""):
+        if beside := [file.where for parts, file in listing.files if len(parts) == 1 and wanted(file)]:
+            raise DataError(f"{beside[0]} lies beside the class folders of {place}: move it into one of them, or away")
+        if top:
+            listing, place = listing.inside(top), place / top
+    classes: dict[str, list[Entry]] = {parts[0]: [] for parts in sorted(listing.folders)}
+    for parts, file in listing.files:
+        if len(parts) > 1:
+            classes[parts[0]].append((parts, file))
+    if empty := [name for name, files in classes.items() if not files] or [""] * (not classes):
+        raise DataError(f"{place / empty[0]} holds no file: expected one or more in the folder of every class")
+    return classes
+
 
 def folder_listing(folder: Path) -> Listing:
     """List every file and folder below this one, through links too."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import tempfile
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -25,6 +26,7 @@ from bntt.io.files import digest, digest_of_bytes, digest_of_values, read_json, 
 
 FORMAT = 1
 PARTS = ("train", "test")
+Part = Annotated[str, Field(pattern="^(train|validation|test)$")]
 HEADER = 512
 """Bytes of length and header, padded with spaces, since the header is known only at the end."""
 CHUNK = 1 << 22
@@ -42,7 +44,7 @@ class Manifest:
     check: str
     """Result of the checksums: "published", they match; "unchecked", none is published for this form; "modified", they
     differ; "built in", no file was read; "simulated", recordings that no camera made."""
-    images: dict[str, PositiveInt]
+    images: dict[Part, PositiveInt]
     """Number of images of each part."""
     shape: Annotated[list[PositiveInt], Field(min_length=1)]
     """``[C, H, W]`` of images, ``[T, C, H, W]`` or ``[T, F]`` of frames."""
@@ -139,7 +141,7 @@ def manifest_of(
     return Manifest(name, source, check, counts, shape, list(first.classes), sums, fingerprint)
 
 
-def read_manifest(folder: Path, parts: Collection[str] = PARTS, *, some: bool = False) -> Manifest | None:
+def read_manifest(folder: Path) -> Manifest | None:
     """Read the manifest of a prepared folder; None if nothing was prepared."""
     path = folder / "manifest.json"
     if not path.is_file():
@@ -151,8 +153,7 @@ def read_manifest(folder: Path, parts: Collection[str] = PARTS, *, some: bool = 
         if (sha256 := values.pop("checksum", None)) not in (None, digest_of_values(values)):  # old manifests have none
             raise ValueError(f"its values do not match its checksum, {str(sha256)[:64]}")
         manifest = manifest_from(values)
-        named = manifest.sha256.keys()
-        if named != manifest.images.keys() or not (named <= set(parts) if some else named == set(parts)):
+        if manifest.sha256.keys() != manifest.images.keys():
             raise ValueError("it lacks checksums or numbers of images")
     return manifest
 
@@ -213,20 +214,16 @@ class FrameFile:
             self._widen()
         self._file.write(counts.numpy().astype(f"<u{self.bits // 8}").tobytes())
 
-    def __exit__(self, kind: object, error: object, trace: object) -> None:
-        with self._file:
-            if error is None:
-                self._write_header()
-
-    def _write_header(self) -> None:
+    def __exit__(self, *_: object) -> None:
         past = len(self.labels) * 8
-        frames = past + int(np.prod(self.shape, dtype=object)) * self.bits // 8
+        frames = past + math.prod(self.shape) * self.bits // 8
         header = {
             "labels": {"dtype": "I64", "shape": [len(self.labels)], "data_offsets": [0, past]},
             "frames": {"dtype": f"U{self.bits}", "shape": self.shape, "data_offsets": [past, frames]},
         }
-        self._file.seek(0)
-        self._file.write((HEADER - 8).to_bytes(8, "little") + json.dumps(header).encode().ljust(HEADER - 8))
+        with self._file:
+            self._file.seek(0)
+            self._file.write((HEADER - 8).to_bytes(8, "little") + json.dumps(header).encode().ljust(HEADER - 8))
 
     def _widen(self) -> None:
         """Widen the samples so far to 16 bits, from the end, so that none is overwritten before it is read."""

@@ -178,13 +178,16 @@ class Layer:
         require(weights or neurons, "it has neither weights nor neurons")
         fits = self.driven[0] <= self.driven[1] <= steps
         require(fits, f"the steps {self.driven} are driven, of {steps}")
-        tables = [(what, getattr(self, what), [(steps, channels)]) for what in ("scale", "shift")]
-        tables.append(("gamma", self.gamma, [(steps,)]))
+        tables: list[tuple[str, Array | None, list[tuple[int, ...]]]] = [
+            ("scale", self.scale, [(steps, channels)]),
+            ("shift", self.shift, [(steps, channels)]),
+            ("gamma", self.gamma, [(steps,)]),
+        ]
         if weights is not None:
             sizes = weights.values.shape
             tables += [("weights", weights.values, [sizes]), ("bias", weights.bias, [sizes[:1]])]
         if neurons is not None:
-            shapes = [(rows, columns) for rows in {1, steps} for columns in {1, channels}]
+            shapes: list[tuple[int, ...]] = [(rows, columns) for rows in {1, steps} for columns in {1, channels}]
             tables += [(what, getattr(neurons, what), shapes) for what in ("leak", "threshold", "amount", "turned")]
         for what, table, shapes in tables:
             if table is not None:

@@ -14,7 +14,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from bntt.deploy.description import Array, DeployError, Description, Layer, Neurons, Pool, Shape, Weights, require
+from bntt.deploy.description import (
+    Array,
+    DeployError,
+    Description,
+    Layer,
+    Neurons,
+    Pool,
+    Shape,
+    Weights,
+    inputs,
+    require,
+)
 from bntt.io.files import write_whole
 from bntt.version import __version__
 

@@ -101,7 +101,7 @@ def save_samples(run: Path, data: RecipeData) -> None:
     parts = {split: _as_stored(samples) for split in SPLITS if len(samples := getattr(data, split))}
     if not parts:
         return
-    given, kept = manifest_of(parts, LABEL).sha256, read_manifest(run / SAMPLES_FOLDER, SPLITS, some=True)
+    given, kept = manifest_of(parts, LABEL).sha256, read_manifest(run / SAMPLES_FOLDER)
     there = {} if kept is None else kept.sha256
     if other := [split for split in given if there.get(split, given[split]) != given[split]]:
         raise CheckpointError(f"{run} keeps other {other[0]} samples than these: give those, or take a new directory")
@@ -112,7 +112,7 @@ def save_samples(run: Path, data: RecipeData) -> None:
 def load_samples(run: Path, like: RecipeData, order: str | None, encoder: Encoder) -> RecipeData:
     """Load the samples kept by a run; a split that it was not given is empty, and the training split always is."""
     folder = run / SAMPLES_FOLDER
-    manifest = read_manifest(folder, SPLITS, some=True)
+    manifest = read_manifest(folder)
     if manifest is None:
         raise DataError(
             f"{run} was trained by bntt.fit without validation and test samples: it has none to measure with; call fit "

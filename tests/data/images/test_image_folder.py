@@ -87,7 +87,7 @@ def test_more_pixels_than_are_read(monkeypatch):
     [
         (lambda r: (r / "test").rename(r / "elsewhere"), "has no test or val folder or zip"),
         (lambda r: (r / "test" / "dog").rename(r / "test" / "wolf"), "classes of train and test differ: dog, wolf"),
-        (lambda r: [p.unlink() for p in (r / "train" / "cat").iterdir()], "cat holds no image"),
+        (lambda r: [p.unlink() for p in (r / "train" / "cat").iterdir()], "cat holds no file"),
         (lambda r: (r / "train" / "dog" / "1.png").write_bytes(fakes.image_bytes(fakes.pixels(9, 9, 3))), "one size"),
         (lambda r: (r / "train" / "dog" / "1.png").write_bytes(fakes.image_bytes(fakes.pixels(8, 8))), "one mode"),
     ],
@@ -229,7 +229,7 @@ def test_an_empty_class_is_named(form, tmp_path):
     root = fakes.write_image_folder(tmp_path / "root")
     for part in ("train", "test"):
         (root / part / "bird").mkdir()
-    with pytest.raises(DataError, match="bird holds no image: every class needs at least one"):
+    with pytest.raises(DataError, match="bird holds no file: expected one or more"):
         read_images(FORMS[form](root, tmp_path / "zips"))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path, PurePosixPath
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from bntt.data.events.binning import Binning, Events, to_frames
 from bntt.data.events.formats import EventFormat, is_simulated
-from bntt.data.listing import folder_listing, is_junk, listing_digest
+from bntt.data.listing import ListedFile, Listing, by_class, folder_listing, listing_digest
 from bntt.data.prepared import PARTS, FrameFile, Manifest, load_prepared, replacing, write_manifest
 from bntt.data.samples import FrameSplits, Progress, Splits
 from bntt.io.errors import DataError, refusing
@@ -111,51 +111,44 @@ def _parts(root: Path, kind: EventFormat, test_share: float) -> dict[str, dict[s
     """Return the recordings of each part by name, ``<class>/<file without its ending>``."""
     if not root.is_dir():
         raise DataError(f"{root} is no folder: expected a folder with one folder of {kind.ending} files per class")
-    inner = _around_classes(root, kind)
-    there = {path.name.lower(): path for path in inner.iterdir() if path.is_dir()}
-    places = {part: there[name] for part, names in PLACES.items() for name in reversed(names) if name in there}
-    for place in places.values() if len(places) == 1 else ():
-        if _holds_folders(place, kind):
-            raise DataError(f"{place} is only one part: add train or test (or val), or move the classes out of it")
-    if len(places) == len(PARTS):
-        files = {part: _recordings(_around_classes(places[part], kind), kind) for part in PARTS}
+
+    def wanted(file: ListedFile) -> bool:
+        return file.where.lower().endswith(kind.ending)
+
+    def named(listing: Listing) -> dict[str, str]:
+        """Return the folder of each part that is there."""
+        there = {parts[0].lower(): parts[0] for parts in listing.folders}
+        return {part: there[name] for part, names in PLACES.items() for name in reversed(names) if name in there}
+
+    listing, place = folder_listing(root), root
+    if not named(listing) and named(inner := listing.inside(top := listing.around(wanted))):
+        listing, place = inner, place / top
+    if len(places := named(listing)) == len(PARTS):
+        files = {part: _recordings(listing.inside(places[part]), place / places[part], kind, wanted) for part in PARTS}
         classes = [{_label(recording) for recording in found} for found in files.values()]
         if differing := sorted(classes[0] ^ classes[1])[:5]:
             raise DataError(f"{root}: the classes of train and test differ: {', '.join(differing)}")
         return files
-    every = _recordings(inner, kind)
+    for part in map(listing.inside, places.values()):  # that one is a class if recordings lie in it
+        if part.folders and not any(len(parts) == 1 and wanted(file) for parts, file in part.files):
+            raise DataError(f"{place} has only one part: add train or test (or val), or move the classes out of it")
+    every = _recordings(listing, place, kind, wanted)
     return {part: {name: every[name] for name in names} for part, names in split_recordings(every, test_share).items()}
 
 
-def _around_classes(place: Path, kind: EventFormat) -> Path:
-    """Return the only folder in this place if it holds the classes and is not named like a part; else the place."""
-    inside = [path for path in place.iterdir() if not is_junk(path.name)]
-    named = any(path.name.lower() in names for path in inside for names in PLACES.values())
-    return inside[0] if len(inside) == 1 and not named and _holds_folders(inside[0], kind) else place
-
-
-def _holds_folders(place: Path, kind: EventFormat) -> bool:
-    """Return True if this folder holds folders and no recordings; a class's folder holds recordings."""
-    inside = [path for path in place.iterdir() if not is_junk(path.name)] if place.is_dir() else []
-    return any(path.is_dir() for path in inside) and not any(path.suffix.lower() == kind.ending for path in inside)
-
-
-def _recordings(place: Path, kind: EventFormat) -> dict[str, Path]:
+def _recordings(
+    listing: Listing, place: Path, kind: EventFormat, wanted: Callable[[ListedFile], bool]
+) -> dict[str, Path]:
     """Return the files below each class's folder, by class and file name without its ending."""
     found = dict[str, Path]()
-    listing = folder_listing(place)
-    for parts, file in listing.files:
-        path = Path(file.where)
-        if path.suffix.lower() != kind.ending or len(parts) < 2:
-            expected = f"a {kind.ending} file in a class's folder"
-            raise DataError(f"{path} is no recording that is read here ({expected}): move it away")
-        name = str(PurePosixPath(*parts).with_suffix(""))
-        if name in found:
-            raise DataError(f"{path} and {found[name]} have the same name: remove one")
-        found[name] = path
-    empty = {parts[0] for parts in listing.folders} - {_label(recording) for recording in found}
-    if empty or not found:
-        raise DataError(f"{place / min(empty, default='')} holds no {kind.ending} file: every class needs recordings")
+    for entries in by_class(listing, place, wanted).values():
+        for parts, file in entries:
+            path, name = Path(file.where), str(PurePosixPath(*parts).with_suffix(""))
+            if not wanted(file):
+                raise DataError(f"{path} is no recording that is read here (a {kind.ending} file): move it away")
+            if name in found:
+                raise DataError(f"{path} and {found[name]} have the same name: remove one")
+            found[name] = path
     return dict(sorted(found.items()))
 
 

@@ -34,6 +34,7 @@ from bntt.deploy.description import (
     Shape,
     Sum,
     Weights,
+    inputs,
     named,
     require,
     to_tree,

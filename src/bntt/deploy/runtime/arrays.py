@@ -13,7 +13,18 @@ from typing import Any
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from bntt.deploy.description import Array, DeployError, Description, Layer, Neurons, Pictures, Pool, Weights, require
+from bntt.deploy.description import (
+    Array,
+    DeployError,
+    Description,
+    Layer,
+    Neurons,
+    Pictures,
+    Pool,
+    Weights,
+    inputs,
+    require,
+)
 from bntt.engine.cpu import library
 
 IN_TIME = ("frames", "sequence")

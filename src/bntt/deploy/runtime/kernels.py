@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bntt.deploy.description import Array, Description, Layer, Neurons, Pool, Sum
+from bntt.deploy.description import Array, Description, Layer, Neurons, Pool, Sum, inputs
 from bntt.deploy.runtime.arrays import IN_TIME, Arrays, Membranes, pooled
 from bntt.engine.cpu import library
 
