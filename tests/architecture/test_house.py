@@ -14,7 +14,7 @@ from tests.architecture.source import FILES, ROOT, SOURCE, code_of, name
 BUDGET, SPARE = 46750, 250
 """Most lines under ``src``, and how far below it they may fall before the commit that takes them out lowers it."""
 MOST_LINES, MOST_FILES = 800, 18
-OTHER_PROGRAMS = {"runs/environment.py", "deploy/nir/reading.py", "runs/deployment/timed.py"}
+OTHER_PROGRAMS = {"runs/environment.py", "deploy/nir/graph.py", "runs/deployment/timed.py"}
 """Where command lines are built: of git, and of processes where bundles are timed, HDF5 is opened."""
 WRONG = {
     "ops/lif.py": "from bntt.nn import BNTT",

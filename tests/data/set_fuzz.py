@@ -23,8 +23,8 @@ import torch
 
 from bntt.data.catalog import open_samples, prepare
 from bntt.data.events.binning import Binning
-from bntt.data.events.event_folder import FrameSplits
 from bntt.data.events.formats import Framing
+from bntt.data.prepared import FrameSplits
 from bntt.io.errors import DataError
 from bntt.io.files import digest
 from tests import fakes
@@ -32,7 +32,7 @@ from tests.data.damaged import VERSION
 from tests.data.event_fuzz import changed
 from tests.data.events.aedat4_files import recording
 
-PREPARED = ("train.safetensors", "test.safetensors", "split.json", "manifest.json")
+PREPARED = ("train.safetensors", "test.safetensors", "manifest.json")
 
 
 def davis_bytes(seed: int, count: int) -> bytes:

@@ -7,7 +7,7 @@ from pathlib import Path
 import bntt
 from bntt.deploy import DeployError, describe
 from bntt.deploy.nir import hdf5
-from bntt.deploy.nir.reading import described, unpacked
+from bntt.deploy.nir.graph import described, unpacked
 from bntt.models import resnet20, vgg6
 from tests.hostile.format import Format, as_file
 

@@ -23,7 +23,7 @@ EXPORTS = [
     ),
     Mutation(
         "a leak is read by another step than dt",
-        "deploy/nir/reading.py",
+        "deploy/nir/graph.py",
         "np.maximum(0.0, 1 - dt / tau)",
         "np.maximum(0.0, 1 - 1e-4 / tau)",
         READING,
@@ -37,7 +37,7 @@ EXPORTS = [
     ),
     Mutation(
         "a sum of spikes counts as their mean",
-        "deploy/nir/reading.py",
+        "deploy/nir/graph.py",
         'float(np.prod(size)) if node.type == "SumPool2d" else 1.0',
         "1.0",
         READING,

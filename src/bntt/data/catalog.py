@@ -17,11 +17,19 @@ from urllib.error import URLError
 from urllib.parse import urlsplit
 from urllib.request import HTTPRedirectHandler, OpenerDirector, Request, build_opener
 
-from bntt.data.events.event_folder import load_events, prepare_events, recordings_fingerprint
 from bntt.data.events.formats import Framing
 from bntt.data.images import Fitting, content_digest, find, fingerprint
 from bntt.data.listing import files_below, listing_digest
-from bntt.data.prepared import Manifest, cache_root, load_prepared, manifest_of, read_manifest, write_prepared
+from bntt.data.prepared import (
+    Manifest,
+    cache_root,
+    load_prepared,
+    manifest_of,
+    prepare_events,
+    read_manifest,
+    recordings_fingerprint,
+    write_prepared,
+)
 from bntt.data.samples import DATASETS, Dataset, FrameSplits, Progress, Published, Splits
 from bntt.io.errors import DataError
 from bntt.io.files import digest, digest_of_text
@@ -217,7 +225,7 @@ def open_samples(
         folder, manifest = prepare(name, root, framing=framing, progress=progress)
     else:
         _check_source(name, root, framing, manifest)
-    return (load_events if dataset.formats else load_prepared)(folder, manifest), manifest
+    return load_prepared(folder, manifest), manifest
 
 
 def _check_source(name: str, root: Path | None, framing: Way | None, manifest: Manifest) -> None:

@@ -10,5 +10,5 @@ from bntt.deploy.description import Encoder as Encoder
 from bntt.deploy.description import Pictures as Pictures
 from bntt.deploy.from_torch import describe as describe
 from bntt.deploy.from_torch import export as export
-from bntt.deploy.nir.reading import from_nir as from_nir
+from bntt.deploy.nir.graph import from_nir as from_nir
 from bntt.deploy.runtime.runtime import Runtime as Runtime

@@ -9,9 +9,8 @@ import torch
 
 from bntt.data import SampleLoader, SampleSet, split_validation
 from bntt.data.events.binning import Binning, to_frames
-from bntt.data.events.event_folder import load_events, prepare_events, split_digest, split_recordings
 from bntt.data.events.formats import EVENT_FORMATS, read_aedat2
-from bntt.data.prepared import read_manifest
+from bntt.data.prepared import load_prepared, prepare_events, read_manifest, split_digest, split_recordings
 from bntt.io.errors import DataError
 from tests.data.damaged import VERSION
 from tests.data.events.aedat4_files import recording as aedat4_recording
@@ -49,7 +48,7 @@ def test_every_recording_is_in_its_part_with_its_class(root, tmp_path):
     split = json.loads((folder / "split.json").read_text())
     assert split.pop("sha256") == split_digest(split)
     assert split == split_recordings([f"{c}/{c}_{n}" for c in ("cat", "dog") for n in range(5)], 0.4)
-    parts = load_events(folder, manifest)
+    parts = load_prepared(folder, manifest)
     assert (manifest.images, manifest.shape, manifest.classes) == (
         {"train": 6, "test": 4},
         [4, 2, 42, 42],
@@ -77,7 +76,7 @@ def test_parts_that_are_there_are_kept(place, train, test, tmp_path):
     manifest = prepare(tmp_path / "set", tmp_path)
     assert (manifest.images, manifest.classes) == ({"train": 6, "test": 2}, ["cat", "dog"])
     first = read_aedat2(place / test / "dog" / "dog_0.aedat")
-    train, test = load_events(tmp_path / "cache" / "mine", manifest)
+    train, test = load_prepared(tmp_path / "cache" / "mine", manifest)
     assert torch.equal(test.frames[1], to_frames(first, BINNING).counts)
     assert train.labels.tolist() == [0, 0, 0, 1, 1, 1]
 
@@ -87,11 +86,11 @@ def test_a_full_cell_widens_its_part(root, tmp_path):
     train = next(iter(split_recordings([f"{c}/{c}_{n}" for c in ("cat", "dog") for n in range(5)])["train"]))
     (root / f"{train}.aedat").write_bytes(VERSION + crowded.astype(">u4").tobytes())
     manifest = prepare(root, tmp_path, Binning(1, 42, 42))
-    train, test = load_events(tmp_path / "cache" / "mine", manifest)
+    train, test = load_prepared(tmp_path / "cache" / "mine", manifest)
     assert (train.frames.dtype, int(train.frames.long().max()), test.frames.dtype) == (torch.uint16, 900, torch.uint8)
     assert manifest.details["bits"] == {"train": 16, "test": 8}
     manifest = prepare(root, tmp_path, Binning(1, 42, 42, beyond="saturate"))
-    train, _ = load_events(tmp_path / "cache" / "mine", manifest)
+    train, _ = load_prepared(tmp_path / "cache" / "mine", manifest)
     assert (int(train.frames.max()), manifest.details["saturated"]) == (255, 645)
 
 
@@ -111,7 +110,7 @@ def test_empty_frames_are_counted(root, tmp_path):
 
 def test_loading_reads_no_frames_and_selections_share_them(root, tmp_path):
     manifest = prepare(root, tmp_path)
-    train, _ = load_events(tmp_path / "cache" / "mine", manifest)
+    train, _ = load_prepared(tmp_path / "cache" / "mine", manifest)
     training, validation, index = split_validation(train, 2, seed=0)
     assert training.frames.data_ptr() == train.frames.data_ptr() == validation.frames.data_ptr()
     (batch,) = SampleLoader(validation, 2).epoch(0)
@@ -191,27 +190,14 @@ def test_frames_that_do_not_fit(root, tmp_path):
         prepare(root, tmp_path, Binning(4, 129, 42))
 
 
-@pytest.mark.parametrize("file", ["split.json", "train.safetensors"])
-def test_what_was_prepared_has_changed(file, root, tmp_path):
+def test_what_was_prepared_has_changed(root, tmp_path):
     manifest = prepare(root, tmp_path)
-    folder = tmp_path / "cache" / "mine"
-    if file == "split.json":
-        other = prepare(root, tmp_path, test_share=0.5)
-        manifest = dataclasses.replace(other, details=manifest.details)
-    else:
-        content = bytearray((folder / file).read_bytes())
-        content[-1] ^= 1
-        (folder / file).write_bytes(content)
-    with pytest.raises(DataError, match=f"{file} (cannot be read .*is not the split|has changed)"):
-        load_events(folder, manifest)
-
-
-@each_row("text", [None, "", "[]", "{}", '{"train": 3}'])
-def test_a_split_that_cannot_be_read(text, root, tmp_path):
-    manifest, file = prepare(root, tmp_path), tmp_path / "cache" / "mine" / "split.json"
-    file.unlink() if text is None else file.write_text(text)
-    with pytest.raises(DataError, match=r"split.json cannot be read .* prepare the recordings again"):
-        load_events(file.parent, manifest)
+    file = tmp_path / "cache" / "mine" / "train.safetensors"
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(DataError, match=r"train.safetensors has changed"):
+        load_prepared(file.parent, manifest)
 
 
 def test_every_format_reads_its_files(tmp_path):

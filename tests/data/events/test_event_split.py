@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from bntt.data.events.binning import Events
-from bntt.data.events.event_folder import (
+from bntt.data.prepared import (
     content_of,
     refuse_overlap,
     split_digest,

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from bntt.deploy import BundleError, DeployError, export, from_nir
-from bntt.deploy.nir import hdf5, reading
+from bntt.deploy.nir import graph, hdf5
 from bntt.models import pretrained
 from tests.deploy.nir.plain import image_net
 from tests.rows import each_row
@@ -145,7 +145,7 @@ def test_a_crash_a_hang_and_a_mishap_become_words(tmp_path, monkeypatch):
     ):
         program.write_text(does, encoding="ascii")
         with pytest.raises(BundleError, match=said):
-            reading.read(path)
+            graph.read(path)
 
 
 def test_the_process_is_bounded():
@@ -163,7 +163,7 @@ def test_the_process_is_bounded():
 def test_a_file_has_what_its_graph_has(tmp_path):
     plain = image_net()
     nir.write(tmp_path / "x.nir", plain)
-    found, expected = reading.read(tmp_path / "x.nir"), plain.to_dict()
+    found, expected = graph.read(tmp_path / "x.nir"), plain.to_dict()
     assert found["nodes"].keys() == expected["nodes"].keys()
     assert found["edges"] == [list(edge) for edge in expected["edges"]]
     for name, node in expected["nodes"].items():

@@ -13,21 +13,33 @@ the rule ``fire_before`` Delay(dt) behind the neurons, and ``Scale(-θ)`` for th
 
 Scale and shift of a norm are a 1x1 convolution with diagonal weights, or an Affine for features. Max pooling of spikes
 is ``Threshold(1/2)`` of the sum of a window. The sum over time, and its division by T, are not in the graph.
+
+A graph of this library gives its description back bit for bit; graphs of other frameworks are read too.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import json
-from collections.abc import Sequence
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
+import safetensors.numpy
 
 from bntt.deploy.description import (
+    MOST_VALUES,
+    Array,
+    BundleError,
     DeployError,
     Description,
+    Encoder,
     Layer,
     Neurons,
     Pool,
@@ -38,8 +50,11 @@ from bntt.deploy.description import (
     named,
     require,
     to_tree,
+    typed,
 )
-from bntt.io.files import write_whole
+from bntt.deploy.nir import hdf5
+from bntt.io.files import parse_json, read_file, write_whole
+from bntt.io.memory import environment
 
 if TYPE_CHECKING:
     import nir
@@ -219,3 +234,519 @@ class _Graph:
         if neurons.rule == "before":
             x = self.add(layer.name, "_delay", self.nir.Delay(np.full(x.sizes, DT)), x)
         return x
+
+
+MOST_NODES = 10_000
+NEAR = 1e-6
+"""Relative error of numbers that other programs round to float32."""
+
+
+def from_nir(
+    source: str | Path | nir.NIRGraph, *, encoder: Encoder | None = None, classes: Sequence[str] = (), dt: float = DT
+) -> Description:
+    """Return a network from a NIR graph: convolutions, linear maps, poolings, IF and LIF neurons, and their sums.
+
+    A graph that :func:`~bntt.deploy.export` wrote gives its description back, bit for bit. Any other graph is one step
+    of a network, and ``encoder`` sets the number of steps; the mean of the graph's Output over them is the logits.
+    Neurons with a hard reset are LIF and IF; with a soft reset, LI or I, a Threshold and a Scale back. Unsupported
+    nodes are refused by name.
+
+    Args:
+        source: a file, which is opened in a separate process; or a graph in memory.
+        encoder: replaces the graph's; other frameworks' graphs have none: ``Encoder("direct", num_steps=8)``.
+        classes: names of the classes; by default the graph's, or their numbers if it has none.
+        dt: duration of a step in seconds: λ = 1 - dt / τ.
+
+    Raises:
+        BundleError: if the file is missing, damaged, hostile or no NIR graph.
+        DeployError: naming an unsupported node, and why; or if no encoder is known.
+
+    >>> import tempfile, bntt
+    >>> from bntt import deploy
+    >>> path = Path(tempfile.mkdtemp()) / "clothes.nir"
+    >>> made = deploy.export(bntt.models.pretrained(), path, "nir")
+    >>> deploy.Runtime(from_nir(path)).num_steps
+    8
+    """
+    require(0 < dt < np.inf, f"dt must be seconds of a step, above 0, got {dt}")
+    if not isinstance(source, str | Path):
+        return described(source.to_dict(), encoder, tuple(classes), dt)
+    graph = read(Path(source))
+    try:
+        return described(graph, encoder, tuple(classes), dt)
+    except DeployError as error:
+        raise DeployError(f"{source}: {error}") from None
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Return a file's graph as ``nir.NIRGraph.to_dict`` has it; another process opens it, for HDF5 can crash."""
+    installed = importlib.util.find_spec("h5py") is not None
+    require(installed, 'NIR files are read with nir, which is not installed: pip install "bntt[nir]"')
+    payload = read_file(path, hdf5.MOST_BYTES, BundleError)
+    here = environment(OPENBLAS_NUM_THREADS="1", HDF5_PLUGIN_PRELOAD="::")  # HDF5's word for: no plugins
+    command = [sys.executable, "-P", str(hdf5.__file__)]
+    try:
+        told = subprocess.run(command, input=payload, capture_output=True, env=here, timeout=2 * hdf5.SECONDS)
+        if told.returncode == 0:
+            return unpacked(told.stdout)
+        said = (told.stderr.decode("utf-8", "replace").strip().splitlines() or ["for no known reason"])[-1]
+        if told.returncode < 0:
+            said = f"HDF5 crashed on it, or took too long ({signal.Signals(-told.returncode).name})"
+    except subprocess.TimeoutExpired as error:
+        said = f"it took more than {error.timeout} seconds"
+    raise BundleError(f"{path} cannot be read as a NIR graph: {said}")
+
+
+def unpacked(packed: bytes) -> dict[str, Any]:
+    """Return the graph that :func:`~bntt.deploy.nir.hdf5.packed` wrote."""
+    arrays = safetensors.numpy.load(packed)
+    head = json.loads(packed[8 : 8 + int.from_bytes(packed[:8], "little")])
+    graph: dict[str, Any] = json.loads(
+        head["__metadata__"]["graph"],
+        object_hook=lambda table: arrays[table[hdf5.ARRAY]] if hdf5.ARRAY in table else table,
+    )
+    return graph
+
+
+def described(
+    graph: Mapping[str, Any], encoder: Encoder | None = None, classes: tuple[str, ...] = (), dt: float = DT
+) -> Description:
+    """Describe a graph as ``nir.NIRGraph.to_dict`` has it; see :func:`from_nir`."""
+    nodes, notes = connected(graph), graph.get("metadata")
+    facts = _facts(str(notes[FACTS])) if isinstance(notes, Mapping) and FACTS in notes else {}
+    if (encoder := encoder or facts.get("encoder")) is None:
+        raise DeployError("the graph does not say how samples become its input: encoder=Encoder('direct', num_steps=8)")
+    reading = _Reading(nodes, typed(Encoder, encoder, place="encoder"), dt)
+    shape, count = reading.network()
+    names = classes or facts.get("classes") or tuple(map(str, range(count)))
+    return Description(
+        tuple(reading.made), encoder, names, shape, facts.get("pictures"), dict(facts.get("provenance", {}))
+    )
+
+
+def _facts(text: str) -> dict[str, Any]:
+    """Return the fields of a description that are no nodes."""
+    kinds = {kept.name: kept.type for kept in fields(Description) if kept.name in KEPT}
+    try:
+        tree = parse_json(text)
+        fits = isinstance(tree, dict) and tree.keys() == kinds.keys()
+        require(fits, f"it has {tree!s:.80}, expected {', '.join(KEPT)}")
+        return {name: typed(kind, tree[name], {}, name) for name, kind in kinds.items()}
+    except ValueError as error:
+        raise DeployError(f"its metadata {FACTS!r} describes no network: {error}") from None
+
+
+class Node:
+    """One node, by name."""
+
+    def __init__(self, name: str, fields: Any) -> None:
+        self.name, self.fields = name, fields if isinstance(fields, Mapping) else {}
+        self.type = str(self.fields.get("type"))
+        notes = self.fields.get("metadata")
+        self.notes: Mapping[str, Any] = notes if isinstance(notes, Mapping) else {}
+        """Its metadata."""
+        self.layer, self.part = (str(self.notes.get(name, "")) for name in (LAYER, PART))
+        """The layer that it belongs to, and which part of it; "" if it does not say."""
+        self.reads: list[str] = []
+        """The nodes before it, in the order of the edges, without feedback."""
+        self.read_by: list[str] = []
+
+    def check(self, fits: Any, why: str) -> None:
+        """Refuse the graph, naming this node, unless it fits."""
+        require(fits, f"{self.name!r} ({self.type}): {why}")
+
+    def numbers(self, what: str, value: Any, wanted: str, fits: Callable[[Array], Any]) -> Array:
+        """Return finite floating point numbers that fit; only arrays and lists of numbers are read."""
+        if hasattr(value, "detach"):  # Norse and snnTorch put PyTorch's tensors into graphs in memory
+            value = value.detach().cpu().numpy()
+        if isinstance(value, list | tuple) and all(isinstance(one, int | float | np.number) for one in value):
+            value = np.array(value)
+        readable = isinstance(value, np.ndarray | np.number | int | float)
+        found: Array = np.asarray(value if readable else type(value).__name__)
+        finite = found.dtype.kind in "fiu" and 0 < found.size <= MOST_VALUES and np.isfinite(found).all()
+        told = f"{found.tolist()!r:.80}" if found.size < 5 else f"{found.dtype} {list(found.shape)}"
+        self.check(finite and fits(found), f"its {what} is {told}, expected {wanted}, all finite")
+        return found if found.dtype.kind == "f" and found.dtype.itemsize > 2 else found.astype(np.float32)
+
+    def array(self, field: str, dims: int) -> Array:
+        """Return a field of numbers in so many dimensions."""
+        return self.numbers(field, self.fields.get(field), f"numbers in {dims} dimensions", lambda v: v.ndim == dims)
+
+    def note(self, field: str, *shapes: tuple[int, ...]) -> Array | None:
+        """Return an array of its metadata, which has one of these shapes; None: it has none of this name."""
+        if field not in self.notes:
+            return None
+        wanted = " or ".join(str(list(shape)) for shape in shapes)
+        return self.numbers(f"metadata {field}", self.notes[field], wanted, lambda v: v.shape in shapes)
+
+    def by_channel(self, field: str, sizes: tuple[int, ...] = ()) -> Array:
+        """Return a field of one number per neuron as float64 ``[1, C]``, or ``[1, 1]`` if all are the same."""
+
+        def fits(v: Array) -> bool:
+            rows = v.reshape(len(v), -1) if v.shape == sizes != () else v.reshape(1, -1)
+            return bool((rows == rows[:, :1]).all())
+
+        wanted = f"one number{f' for all neurons, or for each channel of {list(sizes)}' if sizes else ''}"
+        values = self.numbers(field, self.fields.get(field), wanted, fits).astype(np.float64)
+        same = values.size == 1 or (values == values.flat[0]).all()
+        return values.reshape(1 if same else len(values), -1)[:, 0][None]
+
+    def whole(self, field: str, wanted: str, sizes: Sequence[int], lowest: int = 1) -> tuple[int, ...]:
+        """Return a field of so many whole numbers, none below the lowest."""
+
+        def fits(v: Array) -> Any:
+            return v.ndim < 2 and v.size in sizes and (v == np.rint(v)).all() and v.min() >= lowest
+
+        values = self.numbers(field, self.fields.get(field), wanted, fits)
+        return tuple(int(min(one, MOST_VALUES)) for one in values.reshape(-1))
+
+    def pair(self, field: str, lowest: int = 1) -> tuple[int, int]:
+        """Return a field of one whole number, or of two for height and width."""
+        values = self.whole(field, f"one or two whole numbers from {lowest} on", (1, 2), lowest)
+        return values[0], values[-1]
+
+    def table(self, what: str, held: Array, *shapes: tuple[int, ...]) -> Array:
+        """Return a table of its metadata, whose median must be what the node holds; this alone if it has none."""
+        noted = self.note(what, *shapes)
+        fits = noted is None or np.allclose(np.median(noted, 0), held, NEAR, 1e-12)
+        self.check(fits, f"its metadata {what} and its numbers differ: one of them was changed elsewhere")
+        return (held if noted is None else noted).astype(np.float64)
+
+
+def connected(graph: Mapping[str, Any]) -> dict[str, Node]:
+    """Return the nodes of a graph by name, each with the nodes that it reads and that read it."""
+    named, edges = graph.get("nodes"), graph.get("edges")
+    whole = graph.get("type") == "NIRGraph" and isinstance(named, Mapping) and isinstance(edges, list | tuple)
+    require(whole, "it is no NIRGraph of nodes and edges")
+    nodes = {str(name): Node(str(name), fields) for name, fields in named.items()}  # type: ignore[union-attr]
+    supported = ["Input", "Output", *TAKES]
+    for node in nodes.values():
+        node.check(node.type in supported, f"the library has no such part, but {', '.join(supported)}")
+    for edge in edges:  # type: ignore[union-attr]
+        fits = isinstance(edge, list | tuple) and len(edge) == 2 and {*map(str, edge)} <= nodes.keys()
+        require(fits, f"an edge is {edge!r:.80}: it joins two nodes by their names")
+        one, other = map(str, edge)
+        nodes[one].read_by.append(other)
+        nodes[other].reads.append(one)
+    return nodes
+
+
+def feedback(nodes: Mapping[str, Node]) -> dict[str, Node]:
+    """Remove the soft resets, LI or I, Threshold, and Scale back; return the Scales by the name of the Threshold."""
+    found = {}
+    for scale in [node for node in nodes.values() if node.type == "Scale"]:
+        if len(scale.reads) != 1 or len(scale.read_by) != 1:
+            continue
+        fires, membrane = nodes[scale.reads[0]], nodes[scale.read_by[0]]
+        if fires.type == "Threshold" and membrane.type in ("LI", "I") and fires.reads == [membrane.name]:
+            fires.check(fires.name not in found, "two feedbacks reset it, and one can")
+            found[fires.name] = scale
+            fires.read_by.remove(scale.name)
+            membrane.reads.remove(scale.name)
+    return found
+
+
+def in_order(nodes: Mapping[str, Node], last: str) -> Iterable[Node]:
+    """Return the nodes that lead to the last, each after the nodes that it reads."""
+    found, begun, ahead = dict[str, Node](), set[str](), [last]
+    while ahead:
+        name = ahead.pop()
+        if not (left := [read for read in reversed(nodes[name].reads) if read not in found]):
+            found[name] = nodes[name]
+            continue
+        nodes[name].check(name not in begun, "a loop leads back to it that is no soft reset: LI, Threshold, Scale, LI")
+        begun.add(name)
+        ahead += [name, *left]
+    return found.values()
+
+
+def padding_of(
+    node: Node, kernel: tuple[int, ...], stride: tuple[int, int], dilation: tuple[int, int]
+) -> tuple[int, int]:
+    """Return the padding of a convolution in rows and columns."""
+    kind = node.fields.get("padding")
+    if not isinstance(kind, str):
+        return node.pair("padding", 0)
+    high, wide = (step * (size - 1) for step, size in zip(dilation, kernel, strict=True))
+    if kind == "valid":
+        return 0, 0
+    fits = kind == "same" and stride == (1, 1) and not (high % 2 or wide % 2)
+    node.check(fits, f"its padding is {kind!r:.20}, which is not the same on both sides")
+    return high // 2, wide // 2
+
+
+@dataclass(frozen=True, eq=False)
+class Draft(Layer):
+    """A layer while its nodes are read; its scale and shift may be ``[1, 1]``. Empty: the node it reads."""
+
+    shape: Shape = (1, 1, 1)
+    flat: bool = False
+    gain: float = 1.0
+    """Factor of a sum of windows, which the next weights or neurons take over."""
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Shape of the output, ``[C, H, W]`` or ``[F]``."""
+        return self.shape[:1] if self.flat else self.shape
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether it has weights or neurons."""
+        return self.weights is not None or self.neurons is not None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether an affine map or neurons can follow."""
+        return self.neurons is None and not self.after
+
+
+def empty(reads: int, shape: Shape, flat: bool) -> Draft:
+    """Return the draft of a node that is read."""
+    return Draft("", reads, np.ones((1, 1)), np.zeros((1, 1)), shape=shape, flat=flat)
+
+
+class _Reading:
+    """The nodes of a description, as the graph's are read in order."""
+
+    def __init__(self, nodes: dict[str, Node], encoder: Encoder, dt: float) -> None:
+        self.nodes, self.encoder, self.dt, self.steps = nodes, encoder, dt, encoder.num_steps
+        self.made: list[Layer | Sum] = []
+        self.resets, self.drafts = feedback(nodes), dict[str, Draft]()
+
+    def network(self) -> tuple[tuple[int, ...], int]:
+        """Read all nodes; return the shape of the input and the number of classes."""
+        ins, outs = ([node for node in self.nodes.values() if node.type == kind] for kind in ("Input", "Output"))
+        fits = len(ins) == len(outs) == 1 == len(outs[0].reads) and len(self.nodes) <= MOST_NODES
+        needed = f"one input, one output that one node leads to, and at most {MOST_NODES:,} nodes"
+        require(fits, f"{len(ins)} inputs, {len(outs)} outputs, {len(self.nodes)} nodes: a graph has {needed}")
+        shape = ins[0].whole("shape", "one step of a sample, [C, H, W] or [F], and no batch", (1, 3))
+        for node in in_order(self.nodes, outs[0].name):
+            if node.type == "Input":
+                draft = empty(-1, (shape[0], *(shape[1:] or (1, 1))), len(shape) == 1)  # type: ignore[arg-type]
+            elif node.type == "Output":
+                break
+            else:
+                node.check(node.reads, "nothing leads to it")
+                read = [self.drafts[name] for name in node.reads]
+                draft = TAKES[node.type](self, node, read[0] if len(read) == 1 else self.added(node, read))
+            self.drafts[node.name] = draft if len(node.read_by) < 2 else self.closed(node, draft)
+        beside = {scale.name for scale in self.resets.values()}
+        for node in self.nodes.values():
+            node.check(node.name in {*self.drafts, *beside, outs[0].name}, "it leads to no output")
+        return shape, self.closed(outs[0], self.drafts[outs[0].reads[0]]).shape[0]
+
+    def added(self, node: Node, read: Sequence[Draft]) -> Draft:
+        """Add up several nodes, two by two."""
+        total, *more = (self.closed(node, draft) for draft in read)
+        own = node.layer if node.part == "sum" else f"{node.name}.sum"
+        for number, one in enumerate(more):
+            name = own if number == len(more) - 1 else f"{own}{number + 1}"
+            self.made.append(Sum(name, (total.reads, one.reads)))
+            node.check(one.shape == total.shape, f"it adds up {list(total.shape)} and {list(one.shape)}")
+            total = empty(len(self.made) - 1, total.shape, total.flat)
+        return total
+
+    def closed(self, node: Node, draft: Draft) -> Draft:
+        """Append a layer whose nodes are all read, and return the draft that reads it."""
+        pooled = draft.gain != 1 or (draft.before and not draft.is_begun)
+        node.check(not pooled, "weights or neurons must follow the pooling before it")
+        if not draft.is_begun:
+            return draft
+        size = self.steps, draft.shape[0]
+        node.check(size[0] * size[1] <= MOST_VALUES, f"a network has fewer than {size[0]} steps of {size[1]} channels")
+        scale, shift = (np.array(np.broadcast_to(table, size)) for table in (draft.scale, draft.shift))
+        kept = {one.name: getattr(draft, one.name) for one in fields(Layer)}
+        self.made.append(Layer(**kept | {"scale": scale, "shift": shift}))
+        return empty(len(self.made) - 1, draft.shape, draft.flat)
+
+    def begun(self, node: Node, draft: Draft) -> Draft:
+        """Return the draft to which weights or neurons are added: this one, or a new one after it."""
+        if draft.is_begun:
+            draft = replace(self.closed(node, replace(draft, gain=1.0)), gain=draft.gain)
+        return replace(draft, name=node.layer or node.name)
+
+    def of_layer(self, node: Node, draft: Draft) -> Draft:
+        """Return the draft of a node's layer: a new one after the layer that is being read, if it names another."""
+        other = node.layer and draft.name and node.layer != draft.name
+        return self.begun(node, draft) if other and draft.is_begun else draft
+
+    def convolution(self, node: Node, draft: Draft) -> Draft:
+        """Take a Conv2d: weights, or a norm."""
+        values, bias = node.array("weight", 4), node.array("bias", 1)
+        if node.part == "norm" and (mine := self.of_layer(node, draft)).is_open:
+            return self.normalised(node, mine, values[..., 0, 0], bias)
+        node.check(not draft.flat, "it reads features, and a convolution needs an image")
+        stride, dilation = node.pair("stride"), node.pair("dilation")
+        padding = padding_of(node, values.shape[2:], stride, dilation)
+        kept = bias.astype(values.dtype) if bias.any() else None
+        return self.weighed(node, draft, Weights(values, kept, stride, padding, dilation, node.pair("groups")[0]))
+
+    def linear(self, node: Node, draft: Draft) -> Draft:
+        """Take a Linear or an Affine: weights, or a norm."""
+        values, bias = node.array("weight", 2), node.array("bias", 1) if node.type == "Affine" else None
+        if node.part == "norm" and bias is not None and (mine := self.of_layer(node, draft)).is_open:
+            return self.normalised(node, mine, values, bias)
+        node.check(draft.flat, "it reads an image: a Flatten must stand before it")
+        return self.weighed(node, draft, Weights(values, None if bias is None else bias.astype(values.dtype)))
+
+    def weighed(self, node: Node, draft: Draft, weights: Weights) -> Draft:
+        """Add weights to the layer that is being read."""
+        draft = self.begun(node, draft)
+        if draft.gain != 1:
+            weights = replace(weights, values=weights.values * weights.values.dtype.type(draft.gain))
+        with named(node.name):
+            shape = weights.shape(draft.shape)
+        return replace(draft, weights=weights, shape=shape, flat=not weights.is_convolution, gain=1.0)
+
+    def normalised(self, node: Node, draft: Draft, matrix: Array, shift: Array) -> Draft:
+        """Add a norm of :func:`~bntt.deploy.export`: a diagonal map, and its tables if they change over time."""
+        width, scale = draft.shape[0], np.diagonal(matrix)
+        fits = matrix.shape == (width, width) and shift.shape == (width,) and (matrix == np.diag(scale)).all()
+        node.check(fits, "its metadata call it a norm, but it does not scale each channel by one number")
+        scale, shift = (
+            node.table(what, values[None], (self.steps, width)) for what, values in (("scale", scale), ("shift", shift))
+        )
+        driven = node.note("driven", (2,))
+        first, last = (0, 0) if driven is None else map(int, driven)
+        name, gamma = draft.name or node.layer or node.name, node.note("gamma", (self.steps,))
+        return replace(draft, name=name, scale=scale, shift=shift, gamma=gamma, driven=(first, last))
+
+    def scaling(self, node: Node, draft: Draft) -> Draft:
+        """Take a Scale of currents, or one by 1."""
+        factor = node.by_channel("scale", draft.sizes)
+        if (factor == 1).all():
+            return draft
+        fits = draft.weights is not None and draft.is_open
+        node.check(fits, "it scales what is no current of weights: a Scale must be between weights and their neurons")
+        return replace(draft, scale=draft.scale * factor, shift=draft.shift * factor)
+
+    def flattening(self, node: Node, draft: Draft) -> Draft:
+        """Take a Flatten of the whole image."""
+        first, last, dims = node.fields.get("start_dim"), node.fields.get("end_dim"), len(draft.sizes)
+        fits = first in (0, -dims) and last in (-1, dims - 1)
+        node.check(fits, f"it flattens from {first} to {last}: all of {dims} dimensions must be, from 0 to -1")
+        fires = [name for name in node.read_by if self.nodes[name].type in ("LIF", "IF", "LI", "I")]
+        fits = not fires or draft.shape[1:] == (1, 1)
+        node.check(fits, f"it flattens an image for the neurons {fires!r:.80}: flatten behind them, before a Linear")
+        shape, gain = (int(np.prod(draft.shape)), 1, 1), draft.gain
+        if draft.is_begun:
+            draft = self.closed(node, replace(draft, gain=1.0))
+        return replace(draft, shape=shape, flat=True, gain=gain)
+
+    def pooling(self, node: Node, draft: Draft) -> Draft:
+        """Take an AvgPool2d, or a SumPool2d, which a Threshold after it turns into max pooling of spikes."""
+        size, stride, padding = node.pair("kernel_size"), node.pair("stride"), node.pair("padding", 0)
+        fits = stride == size and padding == (0, 0) and not draft.flat
+        node.check(fits, f"it pools {size} by steps of {stride}, padded by {padding}: windows must be adjacent")
+        pool, gain = Pool("average", size), draft.gain * (float(np.prod(size)) if node.type == "SumPool2d" else 1.0)
+        if draft.is_begun and node.part == "before":
+            draft = self.closed(node, draft)
+        shape = pool.shape(draft.shape)
+        node.check(min(shape) >= 1, f"it pools {size}, and reads {list(draft.shape)}")
+        if not draft.is_begun:
+            return replace(draft, before=(*draft.before, pool), shape=shape, gain=gain)
+        return replace(draft, after=(*draft.after, pool), shape=shape, gain=gain)
+
+    def threshold(self, node: Node, draft: Draft) -> Draft:
+        """Take a Threshold: of a sum of spikes, or of a membrane that it resets."""
+        before = self.nodes[node.reads[0]]
+        if before.type == "SumPool2d" and (node.by_channel("threshold") == 0.5).all():
+            return self.largest(node, draft)
+        fits = before.type in ("LI", "I") and node.name in self.resets
+        node.check(fits, "it must follow an LI or I that a Scale resets, or be 0.5 and follow a SumPool2d of spikes")
+        back = self.resets[node.name]
+        draft = self.fired(before, node, draft, "soft")
+        assert draft.neurons is not None
+        delayed = any(self.nodes[name].type == "Delay" for name in node.read_by)
+        taken = draft.neurons.threshold * (1 if delayed else draft.neurons.leak) / self.received(before, draft)
+        led, what = (
+            back.by_channel("scale", draft.sizes),
+            "threshold, as a Delay follows" if delayed else "leak times its threshold",
+        )
+        expected = f"expected minus its {what}, over the gain of {before.name}: {-taken.flat[0]:g}"
+        back.check(np.allclose(led, -taken, NEAR, 1e-12), f"it leads back {led.flat[0]:g}, {expected}")
+        return draft
+
+    def largest(self, node: Node, draft: Draft) -> Draft:
+        """Turn the last sum pooling, of spikes, into max pooling."""
+        *pools, last = draft.after or draft.before
+        spikes = draft.neurons is not None if draft.after else self.gives_spikes(draft.reads)
+        fits = spikes and all(pool.kind == "max" for pool in pools)
+        node.check(fits, "the SumPool2d before it must add up spikes, 0 or 1")
+        draft, made = replace(draft, gain=draft.gain / float(np.prod(last.size))), (*pools, Pool("max", last.size))
+        return replace(draft, after=made) if draft.after else replace(draft, before=made)
+
+    def gives_spikes(self, place: int) -> bool:
+        """Whether a node's output is only zeros and ones."""
+        if place < 0:
+            return self.encoder.kind == "poisson-unsigned"
+        node = self.made[place]
+        return isinstance(node, Layer) and node.neurons is not None and all(pool.kind == "max" for pool in node.after)
+
+    def membrane(self, node: Node, draft: Draft) -> Draft:
+        """Take an LI or I: the Threshold after it completes the neurons."""
+        fits = [self.nodes[name].type for name in node.read_by] == ["Threshold"]
+        node.check(fits, "a Threshold must follow it, and reset it through a Scale: the library has no other use")
+        return draft
+
+    def firing(self, node: Node, draft: Draft) -> Draft:
+        """Take an LIF or IF."""
+        fits = node.fields.get("v_reset") is None or not node.by_channel("v_reset", draft.sizes).any()
+        node.check(fits, "its v_reset is not 0, to which the library's neurons reset")
+        return self.fired(node, node, draft, "hard")
+
+    def fired(self, node: Node, fires: Node, draft: Draft, reset: Literal["soft", "hard"]) -> Draft:
+        """Add neurons: one node, or a membrane and the node that fires."""
+        draft = self.of_layer(node, draft)
+        if not draft.is_open or not (draft.is_begun or draft.before):
+            draft = self.begun(node, draft)
+        leak = np.ones((1, 1))
+        if node.type in ("LIF", "LI"):
+            tau, rest, dt = node.by_channel("tau", draft.sizes), node.by_channel("v_leak", draft.sizes), self.dt
+            fits = not rest.any() and (tau >= dt * (1 - NEAR)).all()
+            node.check(fits, f"its v_leak must be 0 and its tau at least dt = {dt:g}, a smaller one has no Euler step")
+            leak = np.maximum(0.0, 1 - dt / tau)
+        gain = self.received(node, draft)
+        held = fires.by_channel("threshold" if fires.type == "Threshold" else "v_threshold", draft.sizes)
+        leak, threshold = (
+            node.table(what, table, (1, 1), (1, draft.shape[0]))
+            for what, table in (("leak", leak), ("threshold", held))
+        )
+        fires.check((threshold > 0).all(), "its threshold must be above 0, or it fires at rest")
+        scale, shift = draft.scale if draft.gain == 1 else draft.scale * draft.gain, draft.shift
+        if not np.allclose(gain, 1, NEAR, 0):
+            scale, shift = scale * gain, shift * gain
+        neurons, name = Neurons(leak, threshold, "after", reset), draft.name or node.layer or node.name
+        return replace(draft, neurons=neurons, scale=scale, shift=shift, name=name, gain=1.0)
+
+    def received(self, node: Node, draft: Draft) -> Array:
+        """Return a membrane's gain for all its inputs, feedback included: ``r dt / tau``, or ``r dt`` if none leaks."""
+        gain: Array = node.by_channel("r", draft.sizes) * self.dt
+        return gain / node.by_channel("tau", draft.sizes) if node.type in ("LIF", "LI") else gain
+
+    def delay(self, node: Node, draft: Draft) -> Draft:
+        """Take a Delay of one step after neurons: their spikes leave a step later."""
+        before = self.nodes[node.reads[0]].type
+        neurons, one = draft.neurons, np.isclose(node.by_channel("delay"), self.dt, NEAR, 0).all()
+        fits = one and before in ("LIF", "IF", "Threshold") and len(node.reads) == 1
+        node.check(
+            fits and neurons and neurons.rule != "before", f"it must delay neurons by one step, {self.dt:g} s, once"
+        )
+        return replace(draft, neurons=replace(neurons, rule="before"))  # type: ignore[type-var]
+
+
+TAKES: dict[str, Callable[[_Reading, Node, Draft], Draft]] = {
+    "Conv2d": _Reading.convolution,
+    "Linear": _Reading.linear,
+    "Affine": _Reading.linear,
+    "Scale": _Reading.scaling,
+    "Flatten": _Reading.flattening,
+    "AvgPool2d": _Reading.pooling,
+    "SumPool2d": _Reading.pooling,
+    "Threshold": _Reading.threshold,
+    "LI": _Reading.membrane,
+    "I": _Reading.membrane,
+    "LIF": _Reading.firing,
+    "IF": _Reading.firing,
+    "Delay": _Reading.delay,
+}

@@ -68,11 +68,6 @@ class State:
         """Number of samples."""
         return len(self.total)
 
-    @property
-    def shapes(self) -> tuple[tuple[int, ...] | None, ...]:
-        """Shape of every node's membranes for one sample."""
-        return tuple(None if one is None else one.shape[1:] for one in self.membranes)
-
     def rows(self, keep: Any) -> State:
         """Return the state of some samples, for example of the unfinished ones.
 
@@ -217,11 +212,10 @@ class Runtime:
         if state is not None:
             batches = f"the state is of {state.batch} samples, got {len(values)}: select the same rows of both"
             require(state.batch == len(values), batches)
-            require(state.shapes == self._shapes, "the state is of another network: begin with state=None")
-        noise, over = noise_of(seed, draw, index, len(values), known), "begin the next samples with state=None"
-        require(
-            t < self.num_steps, f"this state has taken all {t} steps of the network, there is no step {t + 1}: {over}"
-        )
+            shapes = tuple(None if one is None else one.shape[1:] for one in state.membranes)
+            require(shapes == self._shapes, "the state is of another network: begin with state=None")
+        noise = noise_of(seed, draw, index, len(values), known)
+        require(t < self.num_steps, f"this state has taken all {t} steps: begin the next samples with state=None")
         values = values[:, None] if self.description.encoder.kind in IN_TIME else values
         logits, state = self._advance(values, noise, state, range(t, t + 1))
         return logits[0], state
@@ -229,10 +223,25 @@ class Runtime:
     def exit_step(self, threshold: float) -> int:
         """Return the number of steps to run by γ: up to the last at which a layer's mean |γ| reaches the threshold.
 
+        Steps whose γ has no path from the input to the readout do not count. If no mean reaches it: 1, with a warning.
+
         Raises:
             DeployError: on an invalid threshold, or a network without a γ for each step.
         """
-        return exit_step(self.description, threshold)
+        require(0 <= threshold < math.inf, f"an exit threshold must be 0 or above, in units of γ, got {threshold}")
+        large, layers = np.zeros(self.num_steps, bool), 0
+        for layer in self.description.layers:
+            first, last = layer.driven
+            if layer.gamma is not None and first < last:
+                large[first:last] |= layer.gamma[first:last].astype(np.float32) >= np.float32(threshold)
+                layers += 1
+        require(layers, "no layer has a γ for each step that reaches the readout, from which an exit is read")
+        if not large.any():
+            warnings.warn(
+                f"no mean |γ| reaches the exit threshold {threshold:g} at any step: stopping after 1; take a lower one",
+                stacklevel=2,
+            )
+        return int(large.nonzero()[0].max(initial=0)) + 1
 
     def answer(
         self, x: Any, criterion: Criterion, threshold: float, *, seed: int = 0, index: Any = None, draw: int = 0
@@ -288,29 +297,6 @@ class Runtime:
             logits.append(total / np.arange(part.start + 1, part.stop + 1, dtype=self.dtype)[:, None, None])
         assert state is not None
         return np.concatenate(logits), state
-
-
-def exit_step(made: Description, threshold: float) -> int:
-    """Find the number of steps to run, 1 to T: up to the last step at which a layer's mean |γ| reaches a threshold.
-
-    Steps whose γ has no path from the input to the readout do not count. If no mean reaches it, the result is 1, with a
-    warning.
-    """
-    require(0 <= threshold < math.inf, f"an exit threshold must be 0 or above, in units of γ, got {threshold}")
-    rows = [(layer.gamma, layer.driven) for layer in made.layers if layer.gamma is not None]
-    driven = [(gamma, steps) for gamma, steps in rows if steps[0] < steps[1]]
-    require(driven, "no layer has a γ for each step that reaches the readout, from which an exit is read")
-    reached = [
-        steps[0] + int(found[-1])
-        for gamma, steps in driven
-        if len(found := np.flatnonzero(gamma[steps[0] : steps[1]].astype(np.float32) >= np.float32(threshold)))
-    ]
-    if not reached:
-        warnings.warn(
-            f"no mean |γ| reaches the exit threshold {threshold:g} at any step: stopping after 1; take a lower one",
-            stacklevel=3,
-        )
-    return max(reached, default=0) + 1
 
 
 def certainty(logits: Array, criterion: Criterion) -> Array:

@@ -15,7 +15,6 @@ from bntt.analysis.measurement import ArgumentError, Progress, Split, origin
 from bntt.deploy import DeployError, Description, Runtime, export
 from bntt.deploy.bundle import WEIGHT_TYPES
 from bntt.deploy.description import Array
-from bntt.deploy.runtime.runtime import exit_step
 from bntt.nn.network.labelled_batch import samples
 from bntt.runs.deployment.measurement import DeployedWay, DeploymentArguments, DeploymentResult
 from bntt.runs.deployment.timed import timed
@@ -84,8 +83,9 @@ def thresholds(made: Description) -> list[float]:
 
 def chosen_exit(made: Description, accuracy: Sequence[float] | Array, loss: float) -> tuple[float | None, int]:
     """Choose the highest threshold whose accuracy is within ``loss`` points of that after all steps, with its steps."""
+    runtime = Runtime(made, backend="numpy")
     for threshold in thresholds(made) if len(accuracy) else ():
-        steps = exit_step(made, threshold)
+        steps = runtime.exit_step(threshold)
         if accuracy[steps - 1] >= accuracy[-1] - loss / 100 - 1e-12:
             return threshold, steps
     return None, made.num_steps
