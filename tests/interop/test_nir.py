@@ -109,7 +109,7 @@ def test_spikingjellys_own_graph_is_read(rng):
     with torch.no_grad():
         expected = torch.stack([network(now) for now in x]).mean(0).numpy()
     made = from_nir(written, encoder=Encoder("frames", 6))
-    assert [layer.neurons is None for layer in made.layers] == [False, False, True]
+    assert [layer.neurons is None for layer in made.layers] == [True, False, True, True, False, True]
     found = Runtime(made, "float64").run(x.transpose(0, 1).numpy())
     assert expected.std() > 0.01
     assert np.abs(found - expected).max() < 1e-5

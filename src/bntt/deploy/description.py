@@ -145,7 +145,7 @@ class Layer:
     shift: Array
     """b, ``[T, C]``."""
     weights: Weights | None = None
-    """None: neurons that a sum of currents drives."""
+    """None: its current is its input."""
     neurons: Neurons | None = None
     """None: a current that is added to another node's; in the readout, a voltage that is summed over time."""
     before: tuple[Pool, ...] = ()
@@ -175,7 +175,6 @@ class Layer:
     def check(self, steps: int, channels: int) -> None:
         """Refuse tables that do not fit its neurons, and numbers that are not finite."""
         weights, neurons = self.weights, self.neurons
-        require(weights or neurons, "it has neither weights nor neurons")
         fits = self.driven[0] <= self.driven[1] <= steps
         require(fits, f"the steps {self.driven} are driven, of {steps}")
         tables: list[tuple[str, Array | None, list[tuple[int, ...]]]] = [
@@ -191,10 +190,9 @@ class Layer:
             tables += [(what, getattr(neurons, what), shapes) for what in ("leak", "threshold", "amount", "turned")]
         for what, table, shapes in tables:
             if table is not None:
-                kind = "bool" if what == "turned" else "float"
-                came = f"its {what} is {table.dtype} {list(table.shape)}, expected {kind} "
-                fits = table.shape in shapes and table.dtype.kind == kind[0]
-                require(fits, came + " or ".join(str(list(shape)) for shape in shapes))
+                wanted = " or ".join(str(list(shape)) for shape in shapes)
+                fits = table.shape in shapes and table.dtype.kind == ("b" if what == "turned" else "f")
+                require(fits, f"its {what} is {table.dtype} {list(table.shape)}, expected {wanted}")
                 require(np.isfinite(table).all(), f"its {what} has numbers that are not finite")
         sound = neurons is None or (neurons.tables()["threshold"] > 0).all()
         require(sound, "its neurons would fire at rest: a threshold is above 0, or below 0 where it is turned")
@@ -312,8 +310,8 @@ class Description:
         fits = len(mean) == len(std) and len(mean) in (0, 1, sizes[0]) and min(std, default=1) > 0
         require(fits, f"mean and std must have {wanted}, got {mean} and {std}")
         last = self.nodes[-1] if self.nodes else None
-        fits = isinstance(last, Layer) and last.weights is not None and not last.after
-        require(fits, "a network ends in a readout, a layer with weights and no pooling after them")
+        fits = isinstance(last, Layer) and not last.after
+        require(fits, "a network ends in a readout, a layer with no pooling after it")
         names = [node.name for node in self.nodes]
         require(len({*names}) == len(names), f"nodes need a name each, got {names}")
         for node, (neurons, _) in zip(self.nodes, self.shapes, strict=True):

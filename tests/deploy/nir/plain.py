@@ -52,6 +52,17 @@ def pooled_net() -> nir.NIRGraph:
     )  # fmt: skip
 
 
+def loose_net() -> nir.NIRGraph:
+    """A Threshold without a membrane, sums of its spikes that are scaled, and neurons behind a Flatten."""
+    rng = np.random.default_rng(4)
+    first = nir.Conv2d((8, 8), rng.normal(size=(3, 1, 3, 3)), 1, "same", 1, 1, rng.normal(size=3) / 9)
+    sums, average = (kind(TWO, TWO, NONE) for kind in (nir.SumPool2d, nir.AvgPool2d))
+    scale = nir.Scale(np.broadcast_to(np.array([0.17, 0.31, 0.73])[:, None, None], (3, 2, 2)).copy())
+    flatten, last = nir.Flatten({"input": np.array([3, 2, 2])}, 0, -1), nir.Linear(rng.normal(size=(2, 12)))
+    fires = nir.Threshold(np.full((3, 8, 8), 0.3))
+    return chain(first, fires, average, sums, scale, flatten, lif(12), last, shape=(1, 8, 8))
+
+
 def residual_net() -> nir.NIRGraph:
     """Three branches of features that meet in neurons, of which one is scaled."""
     rng = np.random.default_rng(1)

@@ -14,6 +14,7 @@ import bntt
 from bntt.deploy import DeployError, Runtime, describe, export, from_nir
 from bntt.deploy.description import Description, Encoder, Layer, Neurons, Pool, Weights
 from bntt.deploy.nir import graph
+from bntt.deploy.runtime.arrays import encode
 from bntt.models import MODELS, pretrained, vgg6
 from bntt.nn import NORMS, fold
 from tests.deploy.networks import LEAKS, classifier
@@ -67,7 +68,7 @@ def spikes_of(made: Description, samples: np.ndarray):
     """The input of every step, and what every layer with neurons gives in it, by the runtime's arrays in float64."""
     runtime, noise = Runtime(made, "float64"), {"seed": 3}
     ((values, keys),) = runtime._parts(samples.astype(np.float64), 3, None, 0)
-    x = runtime._network.encode(values, keys, range(made.num_steps))
+    x = encode(made, values, keys, range(made.num_steps))
     x = np.broadcast_to(x, (made.num_steps, *x.shape[1:]))
     return np.moveaxis(x, -1, 2), runtime.trace(samples.astype(np.float64), **noise)
 

@@ -22,6 +22,7 @@ from __future__ import annotations
 import importlib.util
 import io
 import json
+import math
 import signal
 import subprocess
 import sys
@@ -280,7 +281,7 @@ def from_nir(
 
 def read(path: Path) -> dict[str, Any]:
     """Return a file's graph as ``nir.NIRGraph.to_dict`` has it; another process opens it, for HDF5 can crash."""
-    installed = importlib.util.find_spec("h5py") is not None
+    installed = importlib.util.find_spec("nir") is not None
     require(installed, 'NIR files are read with nir, which is not installed: pip install "bntt[nir]"')
     payload = read_file(path, hdf5.MOST_BYTES, BundleError)
     here = environment(OPENBLAS_NUM_THREADS="1", HDF5_PLUGIN_PRELOAD="::")  # HDF5's word for: no plugins
@@ -316,7 +317,7 @@ def described(
     facts = _facts(str(notes[FACTS])) if isinstance(notes, Mapping) and FACTS in notes else {}
     if (encoder := encoder or facts.get("encoder")) is None:
         raise DeployError("the graph does not say how samples become its input: encoder=Encoder('direct', num_steps=8)")
-    reading = _Reading(nodes, typed(Encoder, encoder, place="encoder"), dt)
+    reading = _Reading(nodes, typed(Encoder, encoder, place="encoder").num_steps, dt)
     shape, count = reading.network()
     names = classes or facts.get("classes") or tuple(map(str, range(count)))
     return Description(
@@ -477,27 +478,19 @@ def padding_of(
 
 @dataclass(frozen=True, eq=False)
 class Draft(Layer):
-    """A layer while its nodes are read; its scale and shift may be ``[1, 1]``. Empty: the node it reads."""
+    """A layer while its nodes are read; scale and shift may be ``[1, 1]``. Without a name: the node that it reads."""
 
     shape: Shape = (1, 1, 1)
     flat: bool = False
-    gain: float = 1.0
-    """Factor of a sum of windows, which the next weights or neurons take over."""
 
     @property
     def sizes(self) -> tuple[int, ...]:
         """Shape of the output, ``[C, H, W]`` or ``[F]``."""
-        return self.shape[:1] if self.flat else self.shape
+        return (math.prod(self.shape),) if self.flat else self.shape
 
-    @property
-    def is_begun(self) -> bool:
-        """Whether it has weights or neurons."""
-        return self.weights is not None or self.neurons is not None
-
-    @property
-    def is_open(self) -> bool:
-        """Whether an affine map or neurons can follow."""
-        return self.neurons is None and not self.after
+    def add(self, node: Node, **changed: Any) -> Draft:
+        """Return it with a node of its layer; the first one names it."""
+        return replace(self, name=self.name or node.layer or node.name, **changed)
 
 
 def empty(reads: int, shape: Shape, flat: bool) -> Draft:
@@ -506,10 +499,10 @@ def empty(reads: int, shape: Shape, flat: bool) -> Draft:
 
 
 class _Reading:
-    """The nodes of a description, as the graph's are read in order."""
+    """The nodes of a description, as the graph's are read in order: one for each, or for all that name one layer."""
 
-    def __init__(self, nodes: dict[str, Node], encoder: Encoder, dt: float) -> None:
-        self.nodes, self.encoder, self.dt, self.steps = nodes, encoder, dt, encoder.num_steps
+    def __init__(self, nodes: dict[str, Node], steps: int, dt: float) -> None:
+        self.nodes, self.steps, self.dt = nodes, steps, dt
         self.made: list[Layer | Sum] = []
         self.resets, self.drafts = feedback(nodes), dict[str, Draft]()
 
@@ -527,17 +520,25 @@ class _Reading:
                 break
             else:
                 node.check(node.reads, "nothing leads to it")
-                read = [self.drafts[name] for name in node.reads]
-                draft = TAKES[node.type](self, node, read[0] if len(read) == 1 else self.added(node, read))
-            self.drafts[node.name] = draft if len(node.read_by) < 2 else self.closed(node, draft)
+                draft = TAKES[node.type](self, node, self.begun(node, [self.drafts[name] for name in node.reads]))
+            self.drafts[node.name] = draft if len(node.read_by) < 2 else self.closed(draft)
         beside = {scale.name for scale in self.resets.values()}
         for node in self.nodes.values():
             node.check(node.name in {*self.drafts, *beside, outs[0].name}, "it leads to no output")
-        return shape, self.closed(outs[0], self.drafts[outs[0].reads[0]]).shape[0]
+        return shape, self.closed(self.drafts[outs[0].reads[0]]).shape[0]
+
+    def begun(self, node: Node, read: Sequence[Draft]) -> Draft:
+        """Return the draft that a node is added to: that of its layer, or a new one."""
+        if len(read) > 1:
+            return self.added(node, read)
+        (draft,), before = read, self.nodes[node.reads[0]].type
+        pair = node.type == "Delay" or (node.type == "Threshold" and before in ("LI", "I"))
+        same = node.layer and node.layer == draft.name and (draft.neurons is None or node.part == "after")
+        return draft if pair or same else self.closed(draft)
 
     def added(self, node: Node, read: Sequence[Draft]) -> Draft:
         """Add up several nodes, two by two."""
-        total, *more = (self.closed(node, draft) for draft in read)
+        total, *more = (self.closed(draft) for draft in read)
         own = node.layer if node.part == "sum" else f"{node.name}.sum"
         for number, one in enumerate(more):
             name = own if number == len(more) - 1 else f"{own}{number + 1}"
@@ -546,35 +547,23 @@ class _Reading:
             total = empty(len(self.made) - 1, total.shape, total.flat)
         return total
 
-    def closed(self, node: Node, draft: Draft) -> Draft:
+    def closed(self, draft: Draft) -> Draft:
         """Append a layer whose nodes are all read, and return the draft that reads it."""
-        pooled = draft.gain != 1 or (draft.before and not draft.is_begun)
-        node.check(not pooled, "weights or neurons must follow the pooling before it")
-        if not draft.is_begun:
+        if not draft.name:
             return draft
         size = self.steps, draft.shape[0]
-        node.check(size[0] * size[1] <= MOST_VALUES, f"a network has fewer than {size[0]} steps of {size[1]} channels")
+        fits = math.prod(size) <= MOST_VALUES
+        require(fits, f"{draft.name!r}: a network has fewer than {size[0]} steps of {size[1]} channels")
         scale, shift = (np.array(np.broadcast_to(table, size)) for table in (draft.scale, draft.shift))
         kept = {one.name: getattr(draft, one.name) for one in fields(Layer)}
         self.made.append(Layer(**kept | {"scale": scale, "shift": shift}))
         return empty(len(self.made) - 1, draft.shape, draft.flat)
 
-    def begun(self, node: Node, draft: Draft) -> Draft:
-        """Return the draft to which weights or neurons are added: this one, or a new one after it."""
-        if draft.is_begun:
-            draft = replace(self.closed(node, replace(draft, gain=1.0)), gain=draft.gain)
-        return replace(draft, name=node.layer or node.name)
-
-    def of_layer(self, node: Node, draft: Draft) -> Draft:
-        """Return the draft of a node's layer: a new one after the layer that is being read, if it names another."""
-        other = node.layer and draft.name and node.layer != draft.name
-        return self.begun(node, draft) if other and draft.is_begun else draft
-
     def convolution(self, node: Node, draft: Draft) -> Draft:
         """Take a Conv2d: weights, or a norm."""
         values, bias = node.array("weight", 4), node.array("bias", 1)
-        if node.part == "norm" and (mine := self.of_layer(node, draft)).is_open:
-            return self.normalised(node, mine, values[..., 0, 0], bias)
+        if node.part == "norm":
+            return self.normalised(node, draft, values[..., 0, 0], bias)
         node.check(not draft.flat, "it reads features, and a convolution needs an image")
         stride, dilation = node.pair("stride"), node.pair("dilation")
         padding = padding_of(node, values.shape[2:], stride, dilation)
@@ -584,19 +573,17 @@ class _Reading:
     def linear(self, node: Node, draft: Draft) -> Draft:
         """Take a Linear or an Affine: weights, or a norm."""
         values, bias = node.array("weight", 2), node.array("bias", 1) if node.type == "Affine" else None
-        if node.part == "norm" and bias is not None and (mine := self.of_layer(node, draft)).is_open:
-            return self.normalised(node, mine, values, bias)
+        if node.part == "norm" and bias is not None:
+            return self.normalised(node, draft, values, bias)
         node.check(draft.flat, "it reads an image: a Flatten must stand before it")
         return self.weighed(node, draft, Weights(values, None if bias is None else bias.astype(values.dtype)))
 
     def weighed(self, node: Node, draft: Draft, weights: Weights) -> Draft:
-        """Add weights to the layer that is being read."""
-        draft = self.begun(node, draft)
-        if draft.gain != 1:
-            weights = replace(weights, values=weights.values * weights.values.dtype.type(draft.gain))
+        """Add weights to a layer."""
+        node.check(draft.weights is None, f"the layer {draft.name!r} has weights already")
         with named(node.name):
             shape = weights.shape(draft.shape)
-        return replace(draft, weights=weights, shape=shape, flat=not weights.is_convolution, gain=1.0)
+        return draft.add(node, weights=weights, shape=shape, flat=not weights.is_convolution)
 
     def normalised(self, node: Node, draft: Draft, matrix: Array, shift: Array) -> Draft:
         """Add a norm of :func:`~bntt.deploy.export`: a diagonal map, and its tables if they change over time."""
@@ -608,52 +595,43 @@ class _Reading:
         )
         driven = node.note("driven", (2,))
         first, last = (0, 0) if driven is None else map(int, driven)
-        name, gamma = draft.name or node.layer or node.name, node.note("gamma", (self.steps,))
-        return replace(draft, name=name, scale=scale, shift=shift, gamma=gamma, driven=(first, last))
+        gamma = node.note("gamma", (self.steps,))
+        return draft.add(node, scale=scale, shift=shift, gamma=gamma, driven=(first, last))
 
     def scaling(self, node: Node, draft: Draft) -> Draft:
-        """Take a Scale of currents, or one by 1."""
+        """Take a Scale by channel; one by 1 is none."""
         factor = node.by_channel("scale", draft.sizes)
-        if (factor == 1).all():
-            return draft
-        fits = draft.weights is not None and draft.is_open
-        node.check(fits, "it scales what is no current of weights: a Scale must be between weights and their neurons")
-        return replace(draft, scale=draft.scale * factor, shift=draft.shift * factor)
+        return draft if (factor == 1).all() else draft.add(node, scale=draft.scale * factor, shift=draft.shift * factor)
 
     def flattening(self, node: Node, draft: Draft) -> Draft:
         """Take a Flatten of the whole image."""
         first, last, dims = node.fields.get("start_dim"), node.fields.get("end_dim"), len(draft.sizes)
         fits = first in (0, -dims) and last in (-1, dims - 1)
         node.check(fits, f"it flattens from {first} to {last}: all of {dims} dimensions must be, from 0 to -1")
-        fires = [name for name in node.read_by if self.nodes[name].type in ("LIF", "IF", "LI", "I")]
-        fits = not fires or draft.shape[1:] == (1, 1)
-        node.check(fits, f"it flattens an image for the neurons {fires!r:.80}: flatten behind them, before a Linear")
-        shape, gain = (int(np.prod(draft.shape)), 1, 1), draft.gain
-        if draft.is_begun:
-            draft = self.closed(node, replace(draft, gain=1.0))
-        return replace(draft, shape=shape, flat=True, gain=gain)
+        return replace(draft, name=draft.name or node.layer, flat=True)
 
     def pooling(self, node: Node, draft: Draft) -> Draft:
-        """Take an AvgPool2d, or a SumPool2d, which a Threshold after it turns into max pooling of spikes."""
+        """Take an AvgPool2d or a SumPool2d; of a layer of ours, the latter is max pooling of spikes."""
         size, stride, padding = node.pair("kernel_size"), node.pair("stride"), node.pair("padding", 0)
         fits = stride == size and padding == (0, 0) and not draft.flat
         node.check(fits, f"it pools {size} by steps of {stride}, padded by {padding}: windows must be adjacent")
-        pool, gain = Pool("average", size), draft.gain * (float(np.prod(size)) if node.type == "SumPool2d" else 1.0)
-        if draft.is_begun and node.part == "before":
-            draft = self.closed(node, draft)
-        shape = pool.shape(draft.shape)
-        node.check(min(shape) >= 1, f"it pools {size}, and reads {list(draft.shape)}")
-        if not draft.is_begun:
-            return replace(draft, before=(*draft.before, pool), shape=shape, gain=gain)
-        return replace(draft, after=(*draft.after, pool), shape=shape, gain=gain)
+        sums, largest = node.type == "SumPool2d", node.type == "SumPool2d" and node.part != ""
+        pool, where = Pool("max" if largest else "average", size), "after" if node.part == "after" else "before"
+        factor = float(math.prod(size)) if sums and not largest else 1.0
+        pools = {where: (*getattr(draft, where), pool)}
+        return draft.add(node, shape=pool.shape(draft.shape), scale=draft.scale * factor, **pools)
 
     def threshold(self, node: Node, draft: Draft) -> Draft:
-        """Take a Threshold: of a sum of spikes, or of a membrane that it resets."""
+        """Take a Threshold: of a membrane that it resets, of a sum of spikes in a layer of ours, or of any current."""
         before = self.nodes[node.reads[0]]
-        if before.type == "SumPool2d" and (node.by_channel("threshold") == 0.5).all():
-            return self.largest(node, draft)
-        fits = before.type in ("LI", "I") and node.name in self.resets
-        node.check(fits, "it must follow an LI or I that a Scale resets, or be 0.5 and follow a SumPool2d of spikes")
+        held = node.by_channel("threshold", draft.sizes)
+        if node.part and before.type == "SumPool2d" and before.layer == node.layer:
+            node.check((held == 0.5).all(), "after a SumPool2d of spikes its threshold is 0.5")
+            return draft
+        if before.type not in ("LI", "I"):
+            node.check((held > 0).all(), "its threshold must be above 0, or it fires at rest")
+            return draft.add(node, neurons=Neurons(np.zeros((1, 1)), held, "after", "hard"))
+        node.check(node.name in self.resets, "a Scale must lead from it back to the LI or I before it")
         back = self.resets[node.name]
         draft = self.fired(before, node, draft, "soft")
         assert draft.neurons is not None
@@ -667,27 +645,11 @@ class _Reading:
         back.check(np.allclose(led, -taken, NEAR, 1e-12), f"it leads back {led.flat[0]:g}, {expected}")
         return draft
 
-    def largest(self, node: Node, draft: Draft) -> Draft:
-        """Turn the last sum pooling, of spikes, into max pooling."""
-        *pools, last = draft.after or draft.before
-        spikes = draft.neurons is not None if draft.after else self.gives_spikes(draft.reads)
-        fits = spikes and all(pool.kind == "max" for pool in pools)
-        node.check(fits, "the SumPool2d before it must add up spikes, 0 or 1")
-        draft, made = replace(draft, gain=draft.gain / float(np.prod(last.size))), (*pools, Pool("max", last.size))
-        return replace(draft, after=made) if draft.after else replace(draft, before=made)
-
-    def gives_spikes(self, place: int) -> bool:
-        """Whether a node's output is only zeros and ones."""
-        if place < 0:
-            return self.encoder.kind == "poisson-unsigned"
-        node = self.made[place]
-        return isinstance(node, Layer) and node.neurons is not None and all(pool.kind == "max" for pool in node.after)
-
     def membrane(self, node: Node, draft: Draft) -> Draft:
         """Take an LI or I: the Threshold after it completes the neurons."""
         fits = [self.nodes[name].type for name in node.read_by] == ["Threshold"]
         node.check(fits, "a Threshold must follow it, and reset it through a Scale: the library has no other use")
-        return draft
+        return draft.add(node)
 
     def firing(self, node: Node, draft: Draft) -> Draft:
         """Take an LIF or IF."""
@@ -697,9 +659,6 @@ class _Reading:
 
     def fired(self, node: Node, fires: Node, draft: Draft, reset: Literal["soft", "hard"]) -> Draft:
         """Add neurons: one node, or a membrane and the node that fires."""
-        draft = self.of_layer(node, draft)
-        if not draft.is_open or not (draft.is_begun or draft.before):
-            draft = self.begun(node, draft)
         leak = np.ones((1, 1))
         if node.type in ("LIF", "LI"):
             tau, rest, dt = node.by_channel("tau", draft.sizes), node.by_channel("v_leak", draft.sizes), self.dt
@@ -713,11 +672,9 @@ class _Reading:
             for what, table in (("leak", leak), ("threshold", held))
         )
         fires.check((threshold > 0).all(), "its threshold must be above 0, or it fires at rest")
-        scale, shift = draft.scale if draft.gain == 1 else draft.scale * draft.gain, draft.shift
-        if not np.allclose(gain, 1, NEAR, 0):
-            scale, shift = scale * gain, shift * gain
-        neurons, name = Neurons(leak, threshold, "after", reset), draft.name or node.layer or node.name
-        return replace(draft, neurons=neurons, scale=scale, shift=shift, name=name, gain=1.0)
+        gain = np.ones((1, 1)) if np.allclose(gain, 1, NEAR, 0) else gain
+        neurons = Neurons(leak, threshold, "after", reset)
+        return draft.add(node, neurons=neurons, scale=draft.scale * gain, shift=draft.shift * gain)
 
     def received(self, node: Node, draft: Draft) -> Array:
         """Return a membrane's gain for all its inputs, feedback included: ``r dt / tau``, or ``r dt`` if none leaks."""
