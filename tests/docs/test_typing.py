@@ -64,8 +64,8 @@ def test_a_type_checker_knows_the_public_names(tmp_path):
     seen = [line.partition('Revealed type is "')[2] for line in done.stdout.splitlines() if "Revealed" in line]
     parts = (
         ("model: bntt.nn.network.classifier.SpikingClassifier", "-> bntt.runs.training.fit.History"),
-        ("channels: int, num_steps: int", "-> bntt.nn.norms.methods.BNTT"),
-        ("encoder: bntt.nn.encoders.encoder.Encoder", "-> bntt.nn.network.classifier.SpikingClassifier"),
+        ("channels: int, num_steps: int", "-> bntt.nn.norms.BNTT"),
+        ("encoder: bntt.nn.encoders.Encoder", "-> bntt.nn.network.classifier.SpikingClassifier"),
         ("num_steps: int", "-> bntt.nn.network.spiking_network.SpikingNetwork"),
         ("data: bntt.data.samples.SampleSet", "-> bntt.data.loader.SampleLoader"),
         ("draws: int", "-> bntt.analysis.accuracy.evaluation.Evaluation"),

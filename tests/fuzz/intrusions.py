@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from bntt.nn import LIF, Call, FoldedLIF, Readout, SpikingBlock, SpikingNetwork
-from bntt.nn.blocks.block import BlockState
+from bntt.nn.blocks import BlockState
 from tests.fuzz.dice import Dice
 
 Seen = list[Tensor]

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from bntt.engine.kernels import BackendError
 from bntt.nn import CurrentBlock, SpikingBlock, SpikingNetwork
-from bntt.nn.norms.temporal import TemporalNorm
+from bntt.nn.norms import TemporalNorm
 from bntt.ops import folded as folded_ops
 from bntt.ops import lif as lif_ops
 from tests.fuzz.case import Case, draw_case

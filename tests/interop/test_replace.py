@@ -10,7 +10,7 @@ from torch.nn.utils.parametrize import register_parametrization
 import bntt
 from bntt import interop
 from bntt.interop import replace_batchnorm
-from bntt.nn.norms.methods import ScaledBNTT
+from bntt.nn.norms import ScaledBNTT
 
 T = 4
 

@@ -28,7 +28,7 @@ EQUATIONS = [
     ),
     Mutation(
         "frames come one step late",
-        "nn/encoders/analog.py",
+        "nn/encoders.py",
         "x = x[:, wanted",
         "x = x.roll(1, 1)[:, wanted",
         ("tests/nn/encoders/test_analog.py",),
@@ -42,7 +42,7 @@ EQUATIONS = [
     ),
     Mutation(
         "γ of the next step",
-        "nn/norms/temporal.py",
+        "nn/norms.py",
         "gamma = self.scale * self.gamma[affine]",
         "gamma = self.scale * self.gamma.roll(-1, 0)[affine]",
         ("tests/nn/norms/test_temporal.py", "tests/golden/test_traces.py"),

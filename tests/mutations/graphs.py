@@ -58,7 +58,7 @@ GRAPHS = [
     ),
     Mutation(
         "every layer has the same mask",
-        "nn/blocks/stage.py",
+        "nn/blocks.py",
         "            module.number = now\n",
         "            module.number = 0\n",
         ("tests/nn/network/test_settings.py", "tests/nn/blocks/test_dropout.py"),

@@ -11,7 +11,7 @@ from torch import Tensor
 from bntt import Compute
 from bntt.nn.network.spiking_network import SpikingNetwork
 from bntt.nn.network.state import NetworkState
-from bntt.nn.norms.methods import BNTT, TAB
+from bntt.nn.norms import BNTT, TAB
 from tests.grids import pairs
 from tests.kernels import needs_kernels
 from tests.nn.networks import close, residual, small, spikes_of

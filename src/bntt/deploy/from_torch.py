@@ -33,11 +33,8 @@ from bntt.deploy.description import (
 )
 from bntt.deploy.nir import graph
 from bntt.engine.layer_spec import PoolSize
-from bntt.nn.blocks.block import UNITS, SpikeDropout
-from bntt.nn.blocks.readout import Readout, SpikeCount
-from bntt.nn.blocks.residual import Residual
-from bntt.nn.encoders.analog import DirectEncoder, ExpectedEncoder, FrameEncoder, SequenceEncoder
-from bntt.nn.encoders.poisson import PoissonEncoder
+from bntt.nn.blocks import UNITS, Readout, Residual, SpikeCount, SpikeDropout
+from bntt.nn.encoders import DirectEncoder, ExpectedEncoder, FrameEncoder, PoissonEncoder, SequenceEncoder
 from bntt.nn.fusion.fuse import Layout, NotKnown, geometry_of, pool_of, synapse_of
 from bntt.nn.fusion.untouched import remember
 from bntt.nn.kinds import encoder_facts, norm_facts, step_gamma
@@ -46,7 +43,7 @@ from bntt.nn.network.delays import delays
 from bntt.nn.network.fold import normalisation_of
 from bntt.nn.network.spiking_network import SpikingNetwork
 from bntt.nn.neurons import LIF, FoldedLIF
-from bntt.nn.norms.methods import FAMILY, LayerNorm, NoNorm
+from bntt.nn.norms import FAMILY, LayerNorm, NoNorm
 from bntt.ops.folded import FoldedNeuron
 from bntt.ops.lif import Neuron, fire_after, fire_before, hard_reset, soft_reset
 from bntt.registry import Registry

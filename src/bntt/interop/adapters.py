@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from bntt.nn.blocks.stage import check_stage
+from bntt.nn.blocks import check_stage
 from bntt.nn.kinds import NeuronFacts
 from bntt.nn.network.call import Call, check_call
 from bntt.nn.tensor_checks import check_tensor

@@ -11,7 +11,7 @@ from torch import Tensor, optim
 from bntt.data import Batch, SampleLoader
 from bntt.nn.network.classifier import SpikingClassifier, check_classifier
 from bntt.nn.network.labelled_batch import EpochLoader, Loader, Samples, samples
-from bntt.nn.norms.held_statistics import HeldStatistics, hold_statistics
+from bntt.nn.norms import HeldStatistics, hold_statistics
 from bntt.training.guard import check_finite
 from bntt.training.method import PAPER, Method
 from bntt.training.objective import BatchLoss, Loss, check_objective, cross_entropy, hits

@@ -8,7 +8,7 @@ from spikingjelly.activation_based import base
 from torch import Tensor, nn
 
 from bntt.interop.adapters import take
-from bntt.nn.blocks.stage import check_stage
+from bntt.nn.blocks import check_stage
 from bntt.nn.kinds import NeuronFacts
 from bntt.nn.network.call import Call, check_call
 

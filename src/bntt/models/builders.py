@@ -10,7 +10,7 @@ from typing import Any, Literal
 from torch import nn
 
 from bntt.models.spiking import MODELS, Maker, check_classes, convolution, linear, maker, scaled
-from bntt.nn.blocks.residual import Residual
+from bntt.nn.blocks import Residual
 from bntt.nn.kinds import NormBuilder
 from bntt.nn.network.spiking_network import SpikingNetwork
 

@@ -18,8 +18,7 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from bntt.nn.blocks.block import CurrentBlock, NeuronBlock, SpikeDropout, SpikingBlock
-from bntt.nn.blocks.readout import Readout, SpikeCount
+from bntt.nn.blocks import CurrentBlock, NeuronBlock, Readout, SpikeCount, SpikeDropout, SpikingBlock
 from bntt.nn.kinds import NEURONS, NormBuilder, borrowed_generator, neuron_facts_by_name, norm_builder
 from bntt.nn.network.spiking_network import SpikingNetwork
 from bntt.ops.lif import FireRule, Reset, fire_after, fire_before, hard_reset, soft_reset

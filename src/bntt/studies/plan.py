@@ -22,7 +22,7 @@ from bntt.io.errors import DataError
 from bntt.io.files import last_name, names_in
 from bntt.models import MODELS
 from bntt.nn import TemporalNorm
-from bntt.nn.norms.methods import FAMILY
+from bntt.nn.norms import FAMILY
 from bntt.runs.directory import RunDirectory
 from bntt.runs.identity import began_with_others
 from bntt.runs.recipe.build import build_model, builder_options, facts_of, input_shape, with_absolute_paths

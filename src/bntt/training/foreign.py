@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from bntt.io.checkpoint import CheckpointError
-from bntt.nn.blocks.block import SpikingBlock
+from bntt.nn.blocks import SpikingBlock
 from bntt.nn.network.spiking_network import SpikingNetwork
 
 LAYOUTS = {"released": 1e-4, "spikingjelly": 1e-5, "snntorch": 1e-5}

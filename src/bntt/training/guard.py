@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn, optim
 
-from bntt.nn.norms.held_statistics import HeldStatistics
+from bntt.nn.norms import HeldStatistics
 from bntt.nn.tensor_checks import NonFiniteError as NonFiniteError
 from bntt.nn.tensor_checks import first_non_finite
 from bntt.training.optimizer import stepped

@@ -9,7 +9,7 @@ import torch
 from bntt.nn.kinds import norm_facts
 from bntt.nn.network.classifier import SpikingClassifier, check_classifier
 from bntt.nn.network.labelled_batch import Loader, samples
-from bntt.nn.norms.held_statistics import batch_statistics
+from bntt.nn.norms import batch_statistics
 from bntt.training.processes import Processes, check_share
 
 BATCHES = 20

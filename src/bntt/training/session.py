@@ -15,7 +15,7 @@ from torch import Tensor, optim
 from bntt.io.checkpoint import CheckpointError, misfits
 from bntt.nn.network.classifier import SpikingClassifier
 from bntt.nn.network.labelled_batch import Loader, Samples, samples
-from bntt.nn.norms.held_statistics import hold_statistics
+from bntt.nn.norms import hold_statistics
 from bntt.training.guard import LossWatch, NonFiniteError, check_finite
 from bntt.training.method import PAPER, Method
 from bntt.training.objective import BatchLoss, Loss, check_objective, described, name_of

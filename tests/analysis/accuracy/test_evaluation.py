@@ -12,7 +12,7 @@ from bntt.data import ImageSet, SampleLoader
 from bntt.engine.compute import Compute
 from bntt.models import mlp
 from bntt.nn import Measure, PoissonEncoder, SpikingClassifier
-from bntt.nn.blocks.stage import SpikingLayer
+from bntt.nn.blocks import SpikingLayer
 from bntt.nn.network.measured import joined
 from bntt.nn.tensor_checks import NonFiniteError
 from tests.rows import each_row

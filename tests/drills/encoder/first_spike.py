@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from bntt.nn import ENCODERS, EncoderFacts
-from bntt.nn.encoders.encoder import PixelEncoder, steps_of
+from bntt.nn.encoders import PixelEncoder, steps_of
 
 
 @ENCODERS("first-spike")

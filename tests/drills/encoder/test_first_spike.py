@@ -18,7 +18,7 @@ def FirstSpike():
     if "first-spike" not in ENCODERS:  # a module registers once, when it is imported first
         ENCODERS("first-spike")(FirstSpike)
     yield FirstSpike
-    ENCODERS.remove("first-spike")
+    ENCODERS.pop("first-spike")
 
 
 def test_it_takes_three_files():

@@ -13,7 +13,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from bntt.nn import LIF, Readout, SpikingBlock
-from bntt.nn.norms.temporal import TemporalNorm
+from bntt.nn.norms import TemporalNorm
 from tests.fuzz.borders.parameters import weighted
 from tests.fuzz.borders.tensors import WEIGHED
 from tests.fuzz.dice import Dice

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from bntt.engine.cpu.library import LIBRARY
-from bntt.nn.norms.temporal import TemporalNorm
+from bntt.nn.norms import TemporalNorm
 from tests.fuzz.borders.parameters import numbers, weighted
 from tests.fuzz.dice import Dice
 from tests.fuzz.uses import Job

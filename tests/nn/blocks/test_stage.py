@@ -21,7 +21,7 @@ from bntt.nn import (
     SpikingLayer,
     SpikingNetwork,
 )
-from bntt.nn.blocks.stage import check_stage, fold_time, passed
+from bntt.nn.blocks import check_stage, fold_time, passed
 from tests.grids import pairs
 
 T = 6

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from bntt.nn import DirectEncoder, PoissonEncoder
-from bntt.nn.encoders.encoder import channel_scales, normalized
+from bntt.nn.encoders import channel_scales
 from tests.rows import each_row
 
 ENCODERS = pytest.mark.parametrize("encoder", [PoissonEncoder, DirectEncoder])
@@ -34,12 +34,12 @@ def test_one_bad_pixel_is_found(rng):
     images = torch.rand(5, 1, 4, 4, generator=rng)
     images[3, 0, 2, 2] = float("nan")
     with pytest.raises(ValueError, match=r"finite .*first in sample 3 of the batch"):
-        normalized(images, None, None)
+        DirectEncoder(1).normalized(images)
 
 
 def test_pixels_may_go_in_as_they_are(rng):
     images = torch.rand(5, 1, 4, 4, generator=rng)
-    assert normalized(images, None, None) is images
+    assert DirectEncoder(1).normalized(images) is images
 
 
 @ENCODERS

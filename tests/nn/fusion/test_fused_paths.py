@@ -15,7 +15,7 @@ import bntt
 from bntt.engine.compute import Compute
 from bntt.engine.kernels import BackendError, has_bf16
 from bntt.nn import LIF, Call, PoissonEncoder, Readout, SpikingClassifier, SpikingNetwork
-from bntt.nn.blocks.stage import fold_time
+from bntt.nn.blocks import fold_time
 from bntt.nn.fusion.fuse import plan_of
 from bntt.nn.network import advance
 from tests.grids import every_value, pairs

@@ -26,7 +26,7 @@ from bntt.nn import (
     SpikingNetwork,
     hold_statistics,
 )
-from bntt.nn.norms.methods import NoNorm
+from bntt.nn.norms import NoNorm
 from tests.grids import pairs
 from tests.kernels import needs_fused
 from tests.rows import each_row

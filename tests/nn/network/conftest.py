@@ -2,7 +2,7 @@
 
 import pytest
 
-from bntt.nn.network import kept
+from bntt.nn.network import advance as kept
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from bntt.nn import SpikingNetwork
-from bntt.nn.network.kept import Kept
+from bntt.nn.network.advance import Kept
 
 T = 6
 

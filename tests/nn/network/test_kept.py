@@ -15,7 +15,7 @@ import bntt
 from bntt.engine import synapse as crossover
 from bntt.engine.graph import layer
 from bntt.nn import BNTT, LIF, TAB, BetaBNTT, NoNorm, Readout, ScaledBNTT, SharedBN, SpikingBlock, SpikingNetwork
-from bntt.nn.network import kept as module
+from bntt.nn.network import advance as module
 from tests.grids import every_value
 from tests.kernels import needs_kernels
 from tests.nn.network.streaming import T, anew, equal, stream, with_statistics

@@ -18,7 +18,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 import bntt
 from bntt.engine.packed_weights import Prepared
 from bntt.nn import LIF, SpikingNetwork
-from bntt.nn.network import kept
+from bntt.nn.network import advance as kept
 from tests.kernels import needs_bf16, needs_kernels
 from tests.nn.network.streaming import T, anew, equal, stream, with_statistics
 from tests.nn.networks import small, spikes_of

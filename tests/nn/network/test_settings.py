@@ -16,7 +16,7 @@ from bntt.nn import (
     fold,
     retime,
 )
-from bntt.nn.blocks.stage import settle
+from bntt.nn.blocks import settle
 from tests.nn.networks import linear, residual
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from bntt.models import mlp
-from bntt.nn.blocks.block import BlockState
+from bntt.nn.blocks import BlockState
 from bntt.nn.network.call import Noise
 from bntt.nn.network.measured import Currents, LayerMeasures, Measure
 from bntt.nn.network.state import NetworkState, detached, rows_of

@@ -9,7 +9,7 @@ from torch import nn
 
 from bntt.engine.graph.recording import distribution
 from bntt.nn import BNTT, LIF, Call, Measure, SpikingBlock
-from bntt.nn.blocks.stage import SpikingLayer
+from bntt.nn.blocks import SpikingLayer
 from bntt.nn.network.measured import membrane_at, watching, weights_of
 
 EVERYTHING = Measure(

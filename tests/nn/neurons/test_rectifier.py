@@ -5,7 +5,7 @@ import torch
 
 from bntt.models import mlp, vgg6, vgg9, vgg11
 from bntt.nn import Call, Measure, NeuronBlock, Rectifier, SpikingBlock
-from bntt.nn.norms.methods import NoNorm
+from bntt.nn.norms import NoNorm
 from tests.oracle import weight_of
 
 

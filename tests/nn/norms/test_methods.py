@@ -18,7 +18,7 @@ from bntt.nn import (
     SharedGammaBNTT,
     SharedStatisticsBNTT,
 )
-from bntt.nn.norms.methods import FAMILY
+from bntt.nn.norms import FAMILY
 from tests.rows import each_row
 
 T, B, C, H, W = 5, 4, 3, 3, 2

@@ -19,7 +19,7 @@ from bntt.nn import (
     hard_reset,
     soft_reset,
 )
-from bntt.nn.norms.methods import NoNorm
+from bntt.nn.norms import NoNorm
 from bntt.training import convert
 from tests.rows import each_row
 

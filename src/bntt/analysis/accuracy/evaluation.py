@@ -14,7 +14,7 @@ from torch.nn.functional import cross_entropy
 
 from bntt.analysis.accuracy import Accuracy
 from bntt.doors import OldName
-from bntt.nn.blocks.stage import SpikingLayer
+from bntt.nn.blocks import SpikingLayer
 from bntt.nn.network.classifier import SpikingClassifier, check_answers, check_classifier
 from bntt.nn.network.labelled_batch import Loader, samples
 from bntt.nn.network.measured import Measure, Measured, watching

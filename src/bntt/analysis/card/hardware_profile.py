@@ -12,7 +12,7 @@ from torch import Tensor
 from bntt.analysis.accuracy.evaluation import first_input, presented
 from bntt.analysis.card import Bits, HardwareProfile, LayerCard
 from bntt.analysis.energy.operations import READOUT, PlannedLayer, count_operations, fan_out, plan_layers
-from bntt.nn.blocks.block import BlockState
+from bntt.nn.blocks import BlockState
 from bntt.nn.kinds import block_facts, norm_facts
 from bntt.nn.network.classifier import SpikingClassifier
 from bntt.nn.network.labelled_batch import Loader

@@ -28,8 +28,7 @@ from bntt.analysis.accuracy.evaluation import (
     right_answers,
 )
 from bntt.analysis.energy import LayerRow, NeuroBench, SynapticOperations, WeightOperations
-from bntt.nn.blocks.block import SpikeDropout
-from bntt.nn.blocks.stage import SpikingLayer
+from bntt.nn.blocks import SpikeDropout, SpikingLayer
 from bntt.nn.kinds import block_facts, encoder_facts, neuron_facts, norm_facts
 from bntt.nn.network.classifier import SpikingClassifier, check_classifier
 from bntt.nn.network.labelled_batch import Loader

@@ -13,8 +13,7 @@ from torch import Tensor
 from bntt.analysis.accuracy.evaluation import FIRST_DRAW, presented, right_answers
 from bntt.analysis.equivalence import Equivalence, FoldedNetwork
 from bntt.engine.graph.node import How
-from bntt.nn.blocks.block import SpikingBlock
-from bntt.nn.blocks.stage import fold_time, passed
+from bntt.nn.blocks import SpikingBlock, fold_time, passed
 from bntt.nn.fusion.untouched import why_touched
 from bntt.nn.kinds import norm_facts
 from bntt.nn.network.advance import advance_blocks, real

@@ -27,14 +27,21 @@ from bntt.engine.kernels import BackendError, device_of, require_precision, why_
 from bntt.engine.layer_spec import PoolSize
 from bntt.engine.private import parts_of
 from bntt.engine.synapse import Geometry, Spikes
-from bntt.nn.blocks.block import UNITS, BlockState, CurrentBlock, LayerBlock, NeuronBlock, SpikeDropout, SpikingBlock
-from bntt.nn.blocks.residual import Residual
+from bntt.nn.blocks import (
+    UNITS,
+    BlockState,
+    CurrentBlock,
+    LayerBlock,
+    NeuronBlock,
+    Residual,
+    SpikeDropout,
+    SpikingBlock,
+)
 from bntt.nn.fusion.untouched import remember, why_touched
 from bntt.nn.kinds import NEURONS, NORMS, borrowed_generator
 from bntt.nn.network.call import Call
 from bntt.nn.neurons import LIF, FoldedLIF, Rectifier
-from bntt.nn.norms.methods import FAMILY, LayerNorm, NoNorm
-from bntt.nn.norms.temporal import TemporalNorm
+from bntt.nn.norms import FAMILY, LayerNorm, NoNorm, TemporalNorm
 from bntt.ops.folded import AnyNeuron, FoldedNeuron
 from bntt.ops.lif import Neuron, fire_after, fire_before, hard_reset, soft_reset
 from bntt.ops.norm import Moments
@@ -219,7 +226,7 @@ def synapse_of(synapse: nn.Module, layout: Layout) -> tuple[nn.Conv2d | nn.Linea
         if isinstance(value, Tensor) and value.shape != wanted:
             kind = type(weights).__name__
             raise NotKnown(f"its {name} is {list(value.shape)}, expected {list(wanted)} in this {kind}")
-    return weights, flattens and height * width > 1, (*size, shape[0])
+    return weights, type(weights) is nn.Linear and height * width > 1, (*size, shape[0])
 
 
 def geometry_of(weights: nn.Conv2d | nn.Linear) -> Geometry:
@@ -405,9 +412,9 @@ def fuse(block: nn.Module, site: Site, layout: Layout) -> FusedBlock:
         who = name or "it"
         if reason := why_touched(module):
             raise NotKnown(f"{who} {reason}")
-        flags = [tensor for tensor in tensors if isinstance(module, FoldedLIF) and tensor is module.turned]
-        for dtype, some in ((torch.bool, flags), (torch.float32, [one for one in tensors if one not in flags])):
-            need_values([(f"{who} has", tensor) for tensor in some], site.device, dtype)
+        for tensor in tensors:
+            turned = isinstance(module, FoldedLIF) and tensor is module.turned
+            need_values([(f"{who} has", tensor)], site.device, torch.bool if turned else torch.float32)
     nodes, at = list[FusedNode](), (0, layout)
     at = _residual(nodes, site, block, at) if isinstance(block, Residual) else _unit(nodes, site, block, at, "")
     found = FusedBlock(tuple(nodes), at[1], type(block) is Residual)

@@ -9,7 +9,7 @@ from jaxtyping import Float, Integer, Shaped
 from torch import Tensor, nn
 
 from bntt.engine.private import has_global_hooks, has_hooks
-from bntt.nn.encoders.encoder import Encoder, steps_of
+from bntt.nn.encoders import Encoder, steps_of
 from bntt.nn.fusion.untouched import remember, why_touched
 from bntt.nn.network.call import Noise, noise_of
 from bntt.nn.network.measured import Measure, Trace, evaluating

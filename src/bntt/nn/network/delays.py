@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from bntt.nn.blocks.residual import Residual
+from bntt.nn.blocks import Residual
 from bntt.nn.kinds import neuron_facts
 from bntt.nn.network.spiking_network import SpikingNetwork
 

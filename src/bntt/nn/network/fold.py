@@ -7,15 +7,13 @@ from typing import Any
 
 from torch import nn
 
-from bntt.nn.blocks.block import UNITS, CurrentBlock, NeuronBlock, SpikingBlock
-from bntt.nn.blocks.residual import Residual
+from bntt.nn.blocks import UNITS, CurrentBlock, NeuronBlock, Residual, SpikingBlock
 from bntt.nn.fusion.untouched import why_touched
 from bntt.nn.kinds import norm_facts
 from bntt.nn.network.classifier import check_network
 from bntt.nn.network.spiking_network import SpikingNetwork
 from bntt.nn.neurons import LIF, FoldedLIF
-from bntt.nn.norms.methods import FAMILY, LayerNorm, NoNorm
-from bntt.nn.norms.temporal import TemporalNorm
+from bntt.nn.norms import FAMILY, LayerNorm, NoNorm, TemporalNorm
 from bntt.ops.fold import Normalisation, fold_neuron, normalisation
 from bntt.ops.lif import Neuron
 

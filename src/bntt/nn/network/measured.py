@@ -27,7 +27,7 @@ from bntt.engine.graph.recording import (
 from bntt.engine.private import being_traced, is_mapped
 from bntt.engine.synapse import Spikes
 from bntt.engine.workspace import WORKSPACE
-from bntt.nn.blocks.stage import SpikingLayer
+from bntt.nn.blocks import SpikingLayer
 from bntt.ops.norm import Moments, step_moments
 
 __all__ = ["Arrivals", "Currents", "LayerMeasures", "Measure", "Measured", "joined"]

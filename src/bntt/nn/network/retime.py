@@ -8,12 +8,12 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from bntt.nn.blocks.stage import settle
+from bntt.nn.blocks import settle
 from bntt.nn.kinds import norm_facts
 from bntt.nn.network.classifier import check_network
 from bntt.nn.network.spiking_network import SpikingNetwork
 from bntt.nn.neurons import FoldedLIF
-from bntt.nn.norms.temporal import NormMethod, check_window
+from bntt.nn.norms import NormMethod, check_window
 from bntt.ops.retime import retiming
 
 FAINT = 0.1

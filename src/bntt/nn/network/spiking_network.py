@@ -13,13 +13,21 @@ from torch import Tensor, nn
 from bntt.engine.compute import Compute
 from bntt.engine.graph.node import How
 from bntt.engine.kernels import require
-from bntt.nn.blocks.readout import is_linear
-from bntt.nn.blocks.stage import SpikingLayer, check_drive, check_layers, check_stage, number, passed, settle, weigh
+from bntt.nn.blocks import (
+    SpikingLayer,
+    check_drive,
+    check_layers,
+    check_stage,
+    is_linear,
+    number,
+    passed,
+    settle,
+    weigh,
+)
 from bntt.nn.fusion.fuse import Plan, plan_of, settled
 from bntt.nn.kinds import norm_facts
-from bntt.nn.network.advance import Advanced, advance_blocks, layers_of, real
+from bntt.nn.network.advance import Advanced, Kept, advance_blocks, layers_of, real
 from bntt.nn.network.call import Call, Noise, noise_of
-from bntt.nn.network.kept import Kept
 from bntt.nn.network.measured import Measure, Measured, Trace, check_finite_input, evaluating, joined
 from bntt.nn.network.state import NetworkState
 

@@ -1,1 +1,0 @@
-"""Stages of a network: hidden layers, residual sums, dropout, the readout."""
