@@ -17,6 +17,7 @@ from bntt.io.files import (
     digest_of_text,
     digest_of_values,
     find_object,
+    last_name,
     names_in,
     read_file,
     read_json,
@@ -27,7 +28,7 @@ from bntt.io.files import (
     write_json_lines,
     write_whole,
 )
-from bntt.io.lock import RunLockedError, hold_cells
+from bntt.io.lock import RunLockedError, hold_run
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO, errno.EACCES])
@@ -128,7 +129,7 @@ def test_a_cell_comes_back_for_its_own_settings_only(tmp_path):
 
 def test_one_process_works_in_a_folder_of_cells(tmp_path):
     place = tmp_path / "new" / "cells"
-    with hold_cells(place), pytest.raises(RunLockedError), hold_cells(place):
+    with hold_run(place), pytest.raises(RunLockedError), hold_run(place):
         raise AssertionError("it is held")
 
 
@@ -178,3 +179,7 @@ def test_only_files_that_fit_are_read(tmp_path):
     assert read_file(path, 5) == read_file(path) == b"12345"
     with pytest.raises(DataError, match="has 5 bytes, at most 4 are read"):
         read_file(path, 4)
+
+
+def test_the_last_name_of_a_path_of_any_system():
+    assert [last_name(path) for path in ("/a/b/", "C:\\mine\\cifar10")] == ["b", "cifar10"]

@@ -13,7 +13,7 @@ import threading
 import filelock
 import pytest
 
-from bntt.io import archive, lock
+from bntt.io import lock
 from bntt.io.lock import RunLockedError, hold_run
 
 HOLD = """
@@ -83,8 +83,8 @@ def test_what_the_file_says_does_not_decide(tmp_path):
 @pytest.fixture
 def held(monkeypatch):
     """Locks that are not released by being forgotten."""
-    taken, take = [], lock._lock
-    monkeypatch.setattr(lock, "_lock", lambda *given: taken.append(take(*given)) or taken[-1])
+    taken, make = [], lock.FileLock
+    monkeypatch.setattr(lock, "FileLock", lambda *given, **how: taken.append(make(*given, **how)) or taken[-1])
     return taken
 
 
@@ -125,16 +125,12 @@ def test_a_directory_that_goes_away_meanwhile_hides_no_error(tmp_path):
         work()
 
 
-def test_a_directory_that_is_missing_or_cannot_be_written_to(tmp_path, monkeypatch):
-    with pytest.raises(FileNotFoundError), hold_run(tmp_path / "none"):
-        pass
-    assert left(tmp_path) == []
-
+def test_a_directory_that_cannot_be_written_to(tmp_path, monkeypatch):
     def read_only(*given, **options):
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
     with monkeypatch.context() as patched:
-        patched.setattr(lock, "_write_owner", read_only)
+        patched.setattr(lock, "write_json", read_only)
         with pytest.raises(OSError, match="Read-only"), hold_run(tmp_path):
             pass
     with hold_run(tmp_path):  # it was not kept
@@ -144,43 +140,13 @@ def test_a_directory_that_is_missing_or_cannot_be_written_to(tmp_path, monkeypat
         pass
 
 
-@pytest.fixture(params=[errno.ENOSYS, errno.ENOLCK])
-def no_locks(request, monkeypatch):
-    """A file system without locks."""
-
+@pytest.mark.filterwarnings("ignore:flock not supported")
+def test_without_locks_a_file_decides(tmp_path, monkeypatch):
     def flock(*given):
-        raise OSError(request.param, os.strerror(request.param))
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
 
     monkeypatch.setattr(fcntl, "flock", flock)
-
-
-@pytest.mark.usefixtures("no_locks")
-def test_without_locks_a_file_decides(tmp_path):
     with hold_run(tmp_path):
-        message = refusal(tmp_path)
-        assert f"process {os.getpid()} on" in message
-        assert f"or delete {tmp_path / 'lock.soft'} if it is no more" in message
-    assert left(tmp_path) in ([], ["lock"])  # as filelock likes
+        assert f"process {os.getpid()} on" in refusal(tmp_path)
     with hold_run(tmp_path):
         pass
-
-
-@pytest.mark.usefixtures("no_locks")
-def test_without_locks_another_machine_is_taken_for_alive(tmp_path):
-    (tmp_path / "lock.soft").write_text("4194304\nanother-machine\n")
-    assert str(tmp_path / "lock.soft") in refusal(tmp_path)
-    (tmp_path / "lock.soft").unlink()
-    with hold_run(tmp_path):
-        pass
-
-
-@pytest.mark.usefixtures("no_locks")
-def test_archives_are_packed_without_locks(tmp_path, monkeypatch):
-    monkeypatch.setattr(archive, "hold_run", lambda *given, **how: hold_run(*given, **how | {"seconds": 0.1}))
-    archive.pack(tmp_path / "a.tar.xz", {"a": b"new"})
-    with (
-        hold_run(tmp_path, name="SHA256SUMS.lock"),
-        pytest.raises(RunLockedError, match=r"delete .*SUMS\.lock\.soft if"),
-    ):
-        archive.pack(tmp_path / "b.tar.xz", {"b": b"new"})
-    assert {"SHA256SUMS", "a.tar.xz"} <= set(left(tmp_path)) <= {"SHA256SUMS", "SHA256SUMS.lock", "a.tar.xz"}

@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import atexit
-import errno
 import io
 import lzma
 import shutil
 import tarfile
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from bntt.io.checkpoint import CheckpointError
 from bntt.io.errors import refusing
 from bntt.io.files import digest_of_bytes, read_file, write_whole
-from bntt.io.lock import hold_run
 
 SUFFIX = ".tar.xz"
 SUMS = "SHA256SUMS"
 LARGEST = 1 << 29
-NO_PLACE = {errno.EEXIST, errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG, errno.EINVAL}
-"""Errors of a name that is a file's and a folder's, or that this system does not take."""
 Files = Iterable[tuple[str, bytes]]
 _UNPACKED: dict[tuple[Path, str], Path] = {}
 """Folders of archives that this process has unpacked, by their checksums; removed when it ends."""
@@ -35,17 +31,13 @@ def archives_in(folder: Path) -> list[Path]:
 def pack(path: Path, files: Mapping[str, bytes]) -> None:
     """Write an archive of files by their names, and its checksum into ``SHA256SUMS`` beside it."""
     payload = _compressed(files)
-    with hold_run(path.parent, name=f"{SUMS}.lock", seconds=60):
-        sums, new = _sums(path.parent), [digest_of_bytes(payload)]
-        for digests in ([*sums.get(path.name, ()), *new], new):  # a kill in between leaves an archive that is listed
-            write_whole(path.parent / SUMS, _listed(sums | {path.name: digests}))
-            if digests is not new:
-                write_whole(path, payload)
+    write_whole(path, payload)
+    write_whole(path.parent / SUMS, _listed(_sums(path.parent) | {path.name: digest_of_bytes(payload)}))
 
 
 def pack_alone(path: Path, files: Mapping[str, bytes]) -> None:
     """Write an archive that holds the checksums of its files."""
-    payload = _compressed({**files, SUMS: _listed({name: [digest_of_bytes(files[name])] for name in files})})
+    payload = _compressed({**files, SUMS: _listed({name: digest_of_bytes(files[name]) for name in files})})
     path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, payload)
 
@@ -58,7 +50,7 @@ def read_archive(path: Path) -> Iterator[tuple[str, bytes]]:
 def read_alone(path: Path) -> dict[str, bytes]:
     """Return the files of an archive that holds their checksums, by name."""
     files = dict(_members(path, read_file(path, error=CheckpointError)))
-    listed = {name: digests[-1] for name, digests in _parsed(files.pop(SUMS, b"")).items()}
+    listed = _parsed(files.pop(SUMS, b""))
     if not listed:
         raise CheckpointError(f"{path} holds no {SUMS}: it was not made by bntt study --pack FILE{SUFFIX}; pack it so")
     found = {name: digest_of_bytes(content) for name, content in files.items()}
@@ -100,17 +92,10 @@ def packed_place(path: Path) -> Path | None:
 def _write(target: Path, archive: Path, files: Files) -> None:
     """Write the files of an archive below a folder, and refuse names that cannot lie there."""
     for name, content in files:
-        file = target / name
-        try:
+        file, what = target / name, f"{archive}: {name[:40]!r}, a name of {len(name)} characters, cannot be unpacked"
+        with refusing(what, OSError, remedy="make room, or pack it again under a shorter name", error=CheckpointError):
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(content)
-        except OSError as error:
-            if error.errno not in NO_PLACE:
-                raise
-            raise CheckpointError(
-                f"{archive} holds {name[:40]!r}, a name of {len(name)} characters, which cannot be unpacked "
-                f"({error.strerror}): fetch it again, or give its run a shorter name and pack it again"
-            ) from None
 
 
 def _compressed(files: Mapping[str, bytes]) -> bytes:
@@ -127,8 +112,8 @@ def _compressed(files: Mapping[str, bytes]) -> bytes:
 
 def _listed_payload(path: Path) -> bytes:
     """Read an archive, and refuse one whose checksum is not listed beside it."""
-    payload, expected = read_file(path, error=CheckpointError), _sums(path.parent).get(path.name, ())
-    if digest_of_bytes(payload) not in expected:
+    payload, expected = read_file(path, error=CheckpointError), _sums(path.parent).get(path.name)
+    if digest_of_bytes(payload) != expected:
         wrong = f"its SHA-256 is not the one in {SUMS}" if expected else f"{SUMS} beside it does not list it"
         raise CheckpointError(f"{path} is damaged or was replaced: {wrong}; fetch it again, or delete it and pack anew")
     return payload
@@ -155,22 +140,18 @@ def _members(path: Path, payload: bytes) -> Iterator[tuple[str, bytes]]:
             yield str(PurePosixPath(member.name)), content.read()
 
 
-def _listed(sums: Mapping[str, Sequence[str]]) -> bytes:
-    lines = (f"{digest}  {name}\n" for name in sorted(sums) for digest in dict.fromkeys(sums[name]))
-    return "".join(lines).encode("utf-8", "surrogateescape")
+def _listed(sums: Mapping[str, str]) -> bytes:
+    return "".join(f"{sums[name]}  {name}\n" for name in sorted(sums)).encode("utf-8", "surrogateescape")
 
 
-def _parsed(content: bytes) -> dict[str, list[str]]:
-    """Read checksums by name; an archive whose writing was interrupted has the old one and the new one."""
-    found: dict[str, list[str]] = {}
-    for line in content.decode("utf-8", "surrogateescape").replace("\r\n", "\n").split("\n"):
-        digest, gap, name = line.partition("  ")
-        if gap:
-            found.setdefault(name, []).append(digest)
-    return found
+def _parsed(content: bytes) -> dict[str, str]:
+    """Read checksums by name."""
+    lines = content.decode("utf-8", "surrogateescape").replace("\r\n", "\n").split("\n")
+    pairs = (line.partition("  ") for line in lines)
+    return {name: digest for digest, gap, name in pairs if gap}
 
 
-def _sums(folder: Path) -> dict[str, list[str]]:
+def _sums(folder: Path) -> dict[str, str]:
     try:
         return _parsed((folder / SUMS).read_bytes())
     except OSError:

@@ -97,11 +97,7 @@ def load_checkpoint(path: str | Path, model: nn.Module, needs: Sequence[str] = (
 
 
 def widened(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return tensors in which float16 is float32.
-
-    >>> widened({"weight": torch.ones(1).half(), "count": torch.ones(1).long()})
-    {'weight': tensor([1.]), 'count': tensor([1])}
-    """
+    """Return tensors in which float16 is float32."""
     return {name: value.float() if value.dtype == torch.float16 else value for name, value in tensors.items()}
 
 
@@ -141,11 +137,7 @@ def unpack(payload: bytes) -> dict[str, Tensor]:
 
 
 def state_digest(model: nn.Module) -> str:
-    """Return the SHA-256 of a model's parameters and buffers.
-
-    >>> state_digest(nn.ReLU()) == state_digest(nn.Tanh())
-    True
-    """
+    """Return the SHA-256 of a model's parameters and buffers."""
     return digest_of_bytes(pack(model.state_dict(), {}))
 
 

@@ -105,11 +105,7 @@ def digest_of_values(values: Any) -> str:
 
 
 def last_name(path: str) -> str:
-    """Return the last name of a path, of any operating system.
-
-    >>> last_name("/a/b/"), last_name("C:\\\\mine\\\\cifar10")
-    ('b', 'cifar10')
-    """
+    """Return the last name of a path, of any operating system."""
     return re.split(r"[\\/]+", path.rstrip("\\/"))[-1]
 
 
@@ -229,11 +225,7 @@ def read_named(source: str | Path, folder: str, what: str, largest: int) -> dict
 
 
 def tables_of(text: str) -> dict[str, Any]:
-    """Parse a TOML text whose tables are nested at most ``DEEPEST`` deep.
-
-    >>> tables_of("a.b = 1"), tables_of("a = 1")
-    ({'a': {'b': 1}}, {'a': 1})
-    """
+    """Parse a TOML text whose tables are nested at most ``DEEPEST`` deep."""
     with suppress(RecursionError):
         values = tomllib.loads(text)
         if _depth(values) <= DEEPEST:

@@ -1,9 +1,7 @@
-"""One process per folder: a run's directory, the cells of a computation, archives while one is written."""
+"""One process per folder: a run's directory, or that of a computation's cells."""
 
 from __future__ import annotations
 
-import errno
-import json
 import os
 import platform
 import shlex
@@ -13,11 +11,9 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
+from filelock import FileLock, Timeout
 
-from bntt.io.files import read_json, write_whole
-
-_NO_LOCKS = {getattr(errno, name, None) for name in ("ENOLCK", "ENOSYS", "ENOTSUP", "EOPNOTSUPP")} - {None}
+from bntt.io.files import read_json, write_json
 
 
 class RunLockedError(RuntimeError):
@@ -25,12 +21,24 @@ class RunLockedError(RuntimeError):
 
 
 @contextmanager
-def hold_run(path: Path, *, name: str = "lock", seconds: float = 0.0) -> Iterator[None]:
-    """Keep every other process, and every other holder in this one, out of a run directory while the block runs."""
-    path.stat()  # filelock would create a missing folder
-    lock, owner = _lock(path / name, seconds), path / f"{name}.json"
+def hold_run(path: Path) -> Iterator[None]:
+    """Keep every other process, and every other holder in this one, out of a directory while the block runs."""
+    path.mkdir(parents=True, exist_ok=True)
+    lock, owner = FileLock(path / "lock", thread_local=False), path / "lock.json"  # any thread may release it
     try:
-        _write_owner(owner)
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise RunLockedError(
+            f"{path} is held by {_holder(owner)}: one process per directory; wait until it ends or stop it"
+        ) from None
+    facts = {
+        "pid": os.getpid(),
+        "host": platform.node(),
+        "since": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+    }
+    try:
+        write_json(owner, facts)
         yield
     finally:
         try:
@@ -40,47 +48,9 @@ def hold_run(path: Path, *, name: str = "lock", seconds: float = 0.0) -> Iterato
             lock.release()
 
 
-@contextmanager
-def hold_cells(folder: Path) -> Iterator[None]:
-    """Create the folder of cells if it is missing, and keep every other process out while the block runs."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with hold_run(folder):
-        yield
-
-
-def _lock(file: Path, seconds: float) -> BaseFileLock:
-    hint, soft = "", file.with_name(f"{file.name}.soft")
+def _holder(owner: Path) -> str:
     try:
-        try:
-            lock: BaseFileLock = FileLock(file, thread_local=False, fallback_to_soft=False)  # any thread may release it
-            lock.acquire(timeout=seconds)
-        except OSError as error:
-            if error.errno not in _NO_LOCKS:
-                raise
-            lock = SoftFileLock(soft, thread_local=False)
-            hint = f", or delete {soft} if it is no more (this file system has no locks that end with a process)"
-            lock.acquire(timeout=seconds)
-    except Timeout:
-        owner = _owner(file.with_name(f"{file.name}.json"))
-        raise RunLockedError(
-            f"{file.parent} is held by {owner}: one process per directory; wait until it ends or stop it{hint}"
-        ) from None
-    return lock
-
-
-def _write_owner(file: Path) -> None:
-    facts = {
-        "pid": os.getpid(),
-        "host": platform.node(),
-        "since": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
-    }
-    write_whole(file, (json.dumps(facts) + "\n").encode())
-
-
-def _owner(file: Path) -> str:
-    try:
-        facts = read_json(file)
+        facts = read_json(owner)
         return f"process {facts['pid']} on {facts['host']} since {facts['since']} ({facts['command']})"
     except (OSError, ValueError, LookupError, TypeError):
         return "another process"

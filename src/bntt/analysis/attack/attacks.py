@@ -39,7 +39,7 @@ from bntt.analysis.measurement import Opened, Progress, check_same_images, refus
 from bntt.analysis.result import Number, Record, result_from
 from bntt.io.checkpoint import read_cell, write_cell
 from bntt.io.files import digest_of_bytes, digest_of_values
-from bntt.io.lock import hold_cells
+from bntt.io.lock import hold_run
 from bntt.nn.kinds import encoder_facts
 from bntt.nn.network.call import index_of
 from bntt.nn.network.classifier import SpikingClassifier
@@ -468,7 +468,7 @@ def outcomes(setup: Setup, progress: Progress) -> dict[Job, Outcome]:
         models[-1] |= {key: value for key, value in unusual.items() if value}
     images = digest_of_bytes(b"".join(contents))
     shared = {"models": models, "images_sha256": images, "places": setup.chosen, "draws": setup.draws}
-    with hold_cells(folder := setup.runs[0].path / "attack"):
+    with hold_run(folder := setup.runs[0].path / "attack"):
         return {job: _outcome(setup, job, folder, asdict(job) | shared, progress) for job in setup.jobs}
 
 

@@ -16,7 +16,7 @@ from bntt.analysis.stability.gradients import gradient_norms, loss_along_gradien
 from bntt.data import Batch, SampleLoader
 from bntt.data.samples import fair_order, some_of
 from bntt.io.checkpoint import read_cell, write_cell
-from bntt.io.lock import hold_cells
+from bntt.io.lock import hold_run
 from bntt.nn import SpikingClassifier
 from bntt.runs.environment import NUMERICS
 from bntt.runs.identity import rules_facts
@@ -51,7 +51,7 @@ def trained_starts(
     recipes = [recipe_of(opened.recipe, network, norm, rate, start) for start, network, norm, rate in order]
     progress.expect(len(order) * arguments.work)
     data, of_start = None, -1
-    with hold_cells(folder := opened.path / "cells"):
+    with hold_run(folder := opened.path / "cells"):
         for (start, network, norm, rate), recipe in zip(order, recipes, strict=True):
             path = folder / f"{network}-{norm}-{float(rate)!r}-{start}.json"
             own = {**settings, "parts": versions_of(parts_of(recipe))}
