@@ -96,13 +96,19 @@ def test_a_bar_of_training_counts_over_all_epochs(terminal):
     assert "50/60" in terminal.getvalue()
 
 
-def test_while_steps_grow_the_time_left_is_told_once_and_by_epochs_of_as_many(terminal):
-    """Epochs of 1, 2 and 4 steps: 100 s and 170 s are seen, so a third takes 310 s."""
+def test_a_word_now_and_then_where_there_is_no_bar(capsys, monkeypatch):
+    monkeypatch.setattr(console, "QUIET", -1.0)
+    console.training([step(0, i) for i in range(2)], shares=[1, 1], images=40)
+    assert capsys.readouterr().out.splitlines()[0] == "epoch 1/2, loss 2.000: 20 of 40 images"
+
+
+def test_while_steps_grow_the_time_left_is_in_proportion_to_them(terminal):
+    """Epochs of 1, 2 and 4 steps: 270 s are seen, for three of seven steps."""
     first, second = (epoch(i, 2.0, 0.1, 0.2, 0.3, seconds, False) for i, seconds in enumerate((100.0, 270.0)))
-    console.training([step(0, 0), first, step(1, 0), second, step(2, 0)], shares=[0.25, 0.5, 1.0], images=20)
+    console.training([step(0, 0), first, step(1, 0), second], shares=[0.25, 0.5, 1.0], images=20)
     shown = terminal.getvalue()
     assert "1:40, 10:00 left" in shown
-    assert "4:30, 5:10 left" in shown
+    assert "4:30, 6:00 left" in shown
 
 
 def test_a_dumb_terminal_gets_no_bar(monkeypatch):

@@ -5,9 +5,8 @@ import math
 import pytest
 import torch
 
-import bntt
 from bntt.training import Method, drops_reached
-from bntt.training.schedule import DropsWarning, Rates, drops_as_epochs, floor_of_decay
+from bntt.training.schedule import Rates, floor_of_decay
 from tests.rows import each_row
 from tests.training import warmup_table
 
@@ -100,46 +99,6 @@ def test_drops_come_at_whole_epochs(epochs, milestones):
 @each_row(("epochs", "reached"), [(1, [0]), (2, [0, 3]), (3, [0, 1, 3]), (4, [0, 0, 2, 3])])
 def test_short_schedules_begin_with_the_first_rate(epochs, reached):
     assert [drops_reached(e, epochs) for e in range(epochs)] == reached
-
-
-@each_row(
-    ("drops", "epochs", "falls", "meant"),
-    [
-        ((3, 7), 10, "never falls", "after epochs 3 and 7 it falls by lr_drops [30, 70]"),
-        ((3,), 10, "never falls", "after epoch 3 it falls by lr_drops [30]"),
-        ((10, 20), 30, "falls after epochs 3 and 6", "after epochs 10 and 20 it falls by lr_drops [34, 67]"),
-        ((20, 28), 30, "falls after epochs 6 and 8", "after epochs 20 and 28 it falls by lr_drops [67, 94]"),
-        ((10, 20), 200, "falls after epochs 20 and 40", "after epochs 10 and 20 it falls by lr_drops [5, 10]"),
-    ],
-)
-def test_drops_that_look_like_epochs_are_told_as_percent(drops, epochs, falls, meant):
-    method = Method(lr_drops=drops)
-    assert drops_as_epochs(method, epochs) == (
-        f"lr_drops {[*drops]} are percent of the epochs: of {epochs} epochs the rate {falls}; {meant}"
-    )
-    wanted = Method(lr_drops=[int(part) for part in meant.partition("[")[2].rstrip("]").split(",")])
-    reached = [drops_reached(epoch, epochs, wanted.lr_drops) for epoch in range(epochs)]
-    assert [reached.index(count + 1) for count in range(len(drops))] == [*drops]
-
-
-@each_row(
-    ("drops", "epochs"),
-    [
-        *(((50, 70, 90), epochs) for epochs in (1, 10, 100, 120, 240)),  # the paper's
-        *(((), 10), ((0,), 10), ((67,), 3), ((25, 75, 90), 120), ((10,), 10), ((10, 20), 100), ((30, 60), 90)),
-    ],
-)
-def test_drops_that_may_be_percent_are_taken_as_they_are(drops, epochs):
-    assert drops_as_epochs(Method(lr_drops=drops), epochs) == ""
-    assert drops_as_epochs(Method(schedule="cosine", lr_drops=(3, 7)), epochs) == ""
-
-
-def test_a_session_warns_of_drops_that_look_like_epochs(rng):
-    net = bntt.models.mlp(in_features=4, hidden=(3,), num_classes=2, num_steps=2)
-    model = bntt.SpikingClassifier(bntt.SequenceEncoder(2), net)
-    loader = [(torch.rand(4, 2, 4, generator=rng), torch.arange(4) % 2)]
-    with pytest.warns(DropsWarning, match="percent of the epochs: of 10 epochs the rate never falls"):
-        bntt.fit(model, loader, epochs=10, method=Method(lr_drops=(3, 7), lr=0.01))
 
 
 @each_row("schedule, nesterov", [("step", False), ("cosine", False), ("cosine", True), ("one-cycle", True)])

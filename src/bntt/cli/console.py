@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -41,6 +42,8 @@ class _Screen(Console):
 
 
 console = _Screen(highlight=False, markup=False, emoji=False)
+QUIET = 60.0
+"""Seconds after which a training without a bar says how far it is."""
 MOST_STEPS = 100
 """Most steps that a table shows."""
 
@@ -72,22 +75,24 @@ def progress(what: str) -> Iterator[Callable[[int, int], None]]:
 
 
 def training(records: Iterable[TrainingRecord], shares: Sequence[float], images: int) -> None:
-    """Show a run as it trains: a line for each epoch, with a bar on a terminal."""
+    """Show a run as it trains: a line for each epoch, with a bar on a terminal and a line a minute elsewhere."""
     from bntt.runs.training.epoch_log import EpochResult, Notice
-    from bntt.runs.training.estimate import Pace
 
-    epochs, pace = len(shares), Pace(shares)
+    epochs, total, said = len(shares), sum(shares), time.monotonic()
     with _bar() as bar:
         task = bar.add_task("training", total=epochs * images)
         for record in records:
             if isinstance(record, Notice):
                 line(record.text)
             elif isinstance(record, EpochResult):
-                pace.record(record.epoch, record.seconds)
-                line(_epoch_line(record, epochs, pace.left(record.epoch)))
+                done = sum(shares[: record.epoch + 1])
+                line(_epoch_line(record, epochs, record.seconds * (total - done) / done))
             else:
                 what = f"epoch {record.epoch + 1}/{epochs}"
                 bar.update(task, completed=record.epoch * images + record.seen, description=what)
+                if not console.is_interactive and time.monotonic() - said > QUIET:
+                    said = time.monotonic()
+                    line(f"{what}, loss {record.loss:.3f}: {record.seen:,} of {images:,} images")
 
 
 def as_json(values: Mapping[str, object]) -> None:

@@ -106,7 +106,6 @@ def _foretell(recipe: Recipe, device: str, fit_batch: tuple[str, ...] | None) ->
     from bntt.runs.training.estimate import bytes_of, estimate_training, propose_batch
 
     recipe, limit = with_absolute_paths(recipe), bytes_of(fit_batch[0]) if fit_batch else None
-    _warn_of_rates(recipe)
     with console.progress("preparing data") as progress:
         data = build_data(recipe, progress)
     if fit_batch is None:
@@ -115,17 +114,6 @@ def _foretell(recipe: Recipe, device: str, fit_batch: tuple[str, ...] | None) ->
     with console.status("measuring batches"):
         proposed = propose_batch(recipe, data, limit, device)
     console.line(f"{_describe(recipe)}: {proposed}")
-
-
-def _warn_of_rates(recipe: Recipe) -> None:
-    """Warn of a learning rate that is 0, or whose drops look like epochs."""
-    from bntt.training.schedule import drops_as_epochs
-
-    settings = recipe.train
-    if settings.lr == 0 and settings.epochs:
-        console.line("warning: train.lr is 0: the weights will stay as they are")
-    if warning := drops_as_epochs(settings, settings.epochs):
-        console.line(f"warning: train.{warning}")
 
 
 def demo(root: Path = Path("runs")) -> None:
@@ -157,9 +145,8 @@ def run_recipe(
     from bntt.runs.recipe.file import RecipeError
     from bntt.runs.training.curves import save_curves
     from bntt.runs.training.epoch_log import updates_to_forget
-    from bntt.runs.training.estimate import modelled, shares_of_steps, with_estimate
-    from bntt.runs.training.initial import load_initial_weights, load_teacher, open_ann
-    from bntt.runs.training.start import check_shareable
+    from bntt.runs.training.estimate import modelled, shares_of_steps
+    from bntt.runs.training.start import check_shareable, load_initial_weights, load_teacher, open_ann
     from bntt.runs.training.train import train_run
     from bntt.training.processes import Processes
 
@@ -187,7 +174,6 @@ def run_recipe(
         f"images; {_describe(recipe)}{f', by {many} processes' if many > 1 else ''}"
     )
     console.line(describe_backend(recipe, data, model))
-    _warn_of_rates(recipe)
     if settings.average:
         console.line(
             "the moving average of the weights is validated, kept as the best, and tested; for the first "
@@ -197,7 +183,7 @@ def run_recipe(
     with signals.deferred() as requests:
         how: dict[str, Any] = {"resume": resume, "device": device, "forget_best": forget_best}
         records = train_run(recipe, data, run, requests=requests, processes=processes, **how)
-        console.training(with_estimate(records, recipe, data, device), shares_of_steps(recipe), len(data.train))
+        console.training(records, shares_of_steps(recipe), len(data.train))
     _measure(recipe, data, run, processes)
     if settings.epochs and processes.first:
         what = "an ANN" if facts_of(recipe).is_ann else recipe.network.norm

@@ -27,7 +27,7 @@ from bntt.runs.recipe.datasets import RecipeData, Split, evaluation_loader
 from bntt.runs.recipe.file import Recipe
 from bntt.training import recalibrate
 from bntt.training.processes import Processes
-from bntt.training.schedule import DropsWarning, Rates, floor_of_decay
+from bntt.training.schedule import Rates, floor_of_decay
 
 
 def retiming_of(recipe: Recipe, steps: int, longer: Longer | None) -> Retiming:
@@ -188,9 +188,7 @@ def _gamma_floor(recipe: Recipe, facts: Mapping[str, Any], rows: Sequence[Mappin
 def rates_of(recipe: Recipe, rows: Sequence[Mapping[str, Any]]) -> Rates | None:
     """Return the learning rates of a recipe; None if one of these epochs began at another: epochs were added later."""
     train = recipe.train
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DropsWarning)  # bntt train has warned of it
-        rates = Rates(train, train.epochs, rows[-1]["updates"] // len(rows))
+    rates = Rates(train, train.epochs, rows[-1]["updates"] // len(rows))
     began = [train.lr * rates.factor(epoch, 0) for epoch in range(len(rows))]
     told = [row.get("lr", math.nan) for row in rows]
     return rates if all(map(math.isclose, told, began)) else None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fnmatch
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -43,7 +42,7 @@ def optimizer_of(model: nn.Module, method: Method = PAPER) -> optim.Optimizer:
 
 
 def freeze(network: SpikingNetwork, layers: Sequence[str], optimizer: optim.Optimizer | None = None) -> None:
-    """Exclude layers, by name or pattern, from a network's training; warn of others that were frozen before."""
+    """Exclude layers, by name or pattern, from a network's training."""
     parts: dict[str, nn.Module] = {**network.blocks, "readout": network.readout}
     chosen = {pattern: fnmatch.filter(parts, pattern) for pattern in layers}
     wrong = next(
@@ -57,13 +56,6 @@ def freeze(network: SpikingNetwork, layers: Sequence[str], optimizer: optim.Opti
         raise ValueError(f"freeze: {wrong}")
     for parameter in held:
         parameter.requires_grad_(False)
-    missing = {one for one in stepped(optimizer) if not one.requires_grad} - held if optimizer is not None else set()
-    if still := [name for name, part in parts.items() if missing & set(part.parameters())]:
-        warnings.warn(
-            f"{', '.join(still)} will not learn, frozen before: network.requires_grad_(True) lets all layers learn; "
-            f"if this is intended, use Method(freeze={still})",
-            stacklevel=4,  # at the call of fit
-        )
 
 
 def _kinds(model: nn.Module) -> dict[int, str]:
@@ -168,21 +160,14 @@ def _by_group(optimizer: optim.Optimizer, names: Mapping[int, str]) -> tuple[lis
 
 
 def check_given(model: nn.Module, method: Method | None, optimizer: optim.Optimizer | None) -> None:
-    """Refuse a wrong model, method or optimizer; warn if the optimizer is older than a part of the model."""
+    """Refuse a wrong model, method or optimizer."""
     check_classifier(model, "fit and Session train")
     for name, given, kind in (("method", method, Method), ("optimizer", optimizer, optim.Optimizer)):
         if given is not None and not isinstance(given, kind):
             raise TypeError(f"{name} must be of class {kind.__name__}, or left out, got {type(given).__name__}")
-    if optimizer is None:
-        return
-    held = set(stepped(optimizer))
-    learns = {name: one for name, one in model.named_parameters() if one.requires_grad}
-    left = [name for name, one in learns.items() if one not in held]
-    remedy = "make the optimizer from model.parameters(), after the last change of the network"
-    if learns and len(left) == len(learns):
-        raise ValueError(f"the optimizer steps no parameter of the model that learns: {remedy}")
-    if left and held - set(model.parameters()):
-        warnings.warn(
-            f"the optimizer steps parameters that are not the model's, and leaves out {', '.join(left[:3])}: {remedy}",
-            stacklevel=4,  # at the call of fit
+    learns = {parameter for parameter in model.parameters() if parameter.requires_grad}
+    if optimizer is not None and learns and not learns & set(stepped(optimizer)):
+        raise ValueError(
+            "the optimizer steps no parameter of the model that learns: make the optimizer from model.parameters(), "
+            "after the last change of the network"
         )

@@ -19,7 +19,6 @@ warm-up, and "constant" is 1.
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Iterable, Sequence, Sized
 from dataclasses import dataclass
 from typing import Any, cast
@@ -46,10 +45,6 @@ class Rates:
     epochs: int
     updates: int
     """Number of updates in an epoch."""
-
-    def __post_init__(self) -> None:
-        if warning := drops_as_epochs(self.method, self.epochs):
-            warnings.warn(warning, DropsWarning, stacklevel=5)  # at the call of fit
 
     def factor(self, epoch: int, update: int) -> float:
         """Return the factor on the first rate in an update; epoch and update count from 0."""
@@ -137,10 +132,6 @@ def floor_of_decay(rates: Rates, updates: int) -> float | None:
     return gamma
 
 
-class DropsWarning(UserWarning):
-    """Warning of :func:`drops_as_epochs`."""
-
-
 def updates_of(method: Method, loader: object) -> int:
     """Return the number of updates in an epoch, for which a loader must tell its length; 1 if no rate depends on it."""
     if method.schedule != "one-cycle" and method.lr_every == "epoch" and method.warmup == 0:
@@ -159,26 +150,6 @@ def batches_of(loader: object) -> int | None:
         return len(cast(Sized, loader))
     except TypeError:
         return None
-
-
-def drops_as_epochs(method: Method, epochs: int) -> str:
-    r"""Return a warning if ``lr_drops``, which are percent of the epochs, look like numbers of epochs; "" if not."""
-    drops, last = method.lr_drops, max(method.lr_drops, default=0)
-    if method.schedule != "step" or not 0 < last < epochs or epochs == 100:
-        return ""
-    if not (last <= 25 or (last < 50 and 2 * last >= epochs)):  # percent, which the last drop is rarely below
-        return ""
-    after = list(dict.fromkeys(found for percent in drops if (found := epochs * percent // 100)))
-    falls = f"falls after {_epochs(after)}" if after else "never falls"
-    meant = [math.ceil(100 * epoch / epochs) for epoch in drops]
-    return (
-        f"lr_drops {[*drops]} are percent of the epochs: of {epochs} epochs the rate {falls}; "
-        f"after {_epochs(drops)} it falls by lr_drops {meant}"
-    )
-
-
-def _epochs(counts: Sequence[int]) -> str:
-    return f"epoch{'s' * (len(counts) > 1)} {' and '.join(map(str, counts))}"
 
 
 Stages = Sequence[Sequence[int]]

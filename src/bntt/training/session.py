@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, replace
@@ -335,7 +334,7 @@ class Updates(Iterator[StepRecord | EpochRecord]):
     """Iterator over the records of a training, with its session."""
 
     def __init__(self, session: Session) -> None:
-        self.session, self._records, self._started = session, session.records(), False
+        self.session, self._records = session, session.records()
 
     @property
     def average(self) -> SpikingClassifier | None:
@@ -348,17 +347,7 @@ class Updates(Iterator[StepRecord | EpochRecord]):
         return self.session.measured
 
     def __next__(self) -> StepRecord | EpochRecord:
-        self._started = True
         return next(self._records)
-
-    def __del__(self) -> None:
-        if not self._started:
-            warnings.warn(
-                "updates(...) trains only while it is iterated, and was dropped before its first update: "
-                "write `for record in updates(...)`, or call bntt.fit(...)",
-                RuntimeWarning,
-                stacklevel=2,
-            )
 
 
 def updates(
@@ -379,8 +368,7 @@ def updates(
 
     Args:
         model: trained in place; put into training mode before every update.
-        loader: a ``bntt.data.SampleLoader`` (its true indices and ``draw = epoch`` make the noise), or any iterable of
-            ``(inputs, labels)`` such as a torch ``DataLoader``, whose samples are numbered as they come.
+        loader: a ``bntt.data.SampleLoader`` or any iterable of ``(inputs, labels)``, as :func:`bntt.fit`'s.
         epochs: number of epochs in the whole schedule.
         method: training method; the paper's SGD, learning rate 0.3, by default.
         seed: seed of the encoder's noise.
@@ -390,10 +378,7 @@ def updates(
         An iterator of ``StepRecord`` and ``EpochRecord``, with the attributes ``average`` and ``measured``.
 
     Raises:
-        TypeError: if the model is not a classifier, or another argument or a batch has a wrong type.
-        NonFiniteError: on anything that is not finite, before weights or running statistics are touched.
-        ValueError: at the call, as :class:`~bntt.training.Session`; later, on a label outside the classes, or a loader
-            without batches.
+        TypeError, NonFiniteError, ValueError: at the call or later, as :class:`~bntt.training.Session`.
 
     >>> import bntt
     >>> net = bntt.models.mlp(in_features=784, hidden=(16,), num_steps=2)

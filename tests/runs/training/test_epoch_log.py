@@ -13,6 +13,7 @@ from bntt.runs.training.epoch_log import (
     machine_facts,
     no_better_than_chance,
     resume_notices,
+    updates_to_forget,
 )
 from bntt.runs.training.train import train_run
 from bntt.training import Session, StepRecord
@@ -113,3 +114,7 @@ def test_a_young_average_is_not_called_silent(tmp_path):
 
     assert warnings(0.3)  # three updates forget the initial weights
     assert not warnings(0.9)
+
+
+def test_a_moving_average_forgets_its_initial_weights():
+    assert [updates_to_forget(average) for average in (0.0, 0.999)] == [0, 2995]

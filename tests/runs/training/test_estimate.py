@@ -1,7 +1,5 @@
-"""What a training will cost, before it begins and after its first updates."""
+"""What a training will cost, before it begins."""
 
-import itertools
-import math
 import re
 import time
 
@@ -11,27 +9,24 @@ import bntt
 from bntt.analysis.accuracy import EVALUATE, EvaluateArguments
 from bntt.cli import main as cli
 from bntt.io.memory import resident
-from bntt.runs.directory import RunDirectory, new_run_directory
+from bntt.runs.directory import RunDirectory
 from bntt.runs.measure import _Stopwatch, estimate_measurement
 from bntt.runs.open_run import load_run
 from bntt.runs.recipe.build import build_model
 from bntt.runs.training import estimate
-from bntt.runs.training.epoch_log import Notice
 from bntt.runs.training.estimate import (
     Clock,
     estimate_training,
     fastest_update,
     kept_bytes,
     modelled,
+    spoken,
     time_left,
     update_seconds,
-    with_estimate,
 )
-from bntt.runs.training.initial import build_session
-from bntt.runs.training.train import train_run
-from bntt.training import StepRecord
+from bntt.runs.training.start import build_session
 from bntt.training.processes import Processes
-from tests.runs.tiny import assert_same, parts, recipe
+from tests.runs.tiny import parts, recipe
 from tests.trained import trained_run
 
 
@@ -62,42 +57,14 @@ def test_only_the_kernels_keep_fewer_steps():
     assert kept_bytes(own, shape) == plain
 
 
-def test_the_time_left_counts_growing_epochs_seldom_validation_and_the_test(monkeypatch):
+def test_the_time_left_counts_growing_epochs_seldom_validation_and_the_test():
     of = recipe(train={"epochs": 4, "grow": [[1, 2]]}, evaluate={"draws": 2, "every": 3}, network={"num_steps": 2})
     data = parts(of)  # 60 samples to train on and to test, 3 updates an epoch; two epochs take one step of two
     assert time_left(of, data, 2.0, sample=0.0) == 3 + 3 + 6 + 6
-    assert time_left(of, data, 2.0, done=4, sample=0.0) == 2 + 6 + 6
-    assert time_left(of, data, 2.0, done=6, sample=0.0) == 6 + 6
     assert time_left(of, data, 0.0, sample=1.0) == 2 * len(data.validation) + 2 * data.manifest.images["test"]
     session = build_session(of, data, Processes())
     fastest_update(session, 0)
     assert session.grown, "time and memory are those of all steps"
-    monkeypatch.setattr(Clock, "lap", lambda self: 1.0)
-    monkeypatch.setattr(estimate, "UPDATE", math.inf)  # no time of samples
-    first = (StepRecord(epoch, step, 0.0, 0, 20, 0.1, 20) for epoch in range(2) for step in range(3))
-    (told,) = (one.text for one in with_estimate(first, of, data, "cpu") if isinstance(one, Notice))
-    assert "at most about 13 seconds left" in told, "the fifth of 1 step took 1 s; 1 such and 6 of 2 steps are left"
-    assert told.endswith("MiB with 1 of 2 steps, higher with all")
-
-
-@pytest.mark.slow
-def test_a_training_that_is_watched_is_the_same_and_tells_the_time_of_its_fastest_update(tmp_path, monkeypatch):
-    of = recipe()
-    data, runs = parts(of), [new_run_directory("tiny", tmp_path) for _ in range(2)]
-    for _ in train_run(of, data, runs[0]):
-        pass
-    laps = itertools.chain([0.1, 0.1], itertools.repeat(0.5))  # of a notice, and of who takes it
-    monkeypatch.setattr(Clock, "lap", lambda self: next(laps))
-    told = [one.text for one in with_estimate(train_run(of, data, runs[1]), of, data, "cpu") if isinstance(one, Notice)]
-    assert_same(*runs)
-    left = time_left(of, data, 0.5, done=5)
-    assert [one for one in told if one.startswith("estimate, by the first updates")] == [
-        f"estimate, by the first updates: about {left:.0f} seconds left; memory peaks at {peak(told)} MiB"
-    ]
-
-
-def peak(told):
-    return re.search(r"peaks at (\S+) MiB", "".join(told))[1]
 
 
 def test_the_flag_writes_nothing(tmp_path, capsys):
@@ -108,13 +75,10 @@ def test_the_flag_writes_nothing(tmp_path, capsys):
         "network.num_steps=2",
         "-s",
         "train.epochs=3",
-        "-s",
-        "train.lr_drops=[1, 2]",
     ]
     assert cli.main(["train", "demo", *small, "--estimate", "--root", str(tmp_path)]) == 0
     out = capsys.readouterr().out
     assert "3 epochs of batches of 45: 300 updates, about" in out
-    assert "warning: train.lr_drops [1, 2] are percent of the epochs: of 3 epochs the rate never falls; after" in out
     assert not list(tmp_path.iterdir())
 
 
@@ -143,3 +107,8 @@ def test_a_lap_is_without_the_time_that_others_had_the_processor():
     clock = Clock()
     time.sleep(0.2)
     assert clock.lap() < 0.1
+
+
+def test_times_are_said_in_a_unit_that_fits():
+    said = ["less than 0.1 seconds", "about 0.2 seconds", "about 90 seconds", "about 10.0 minutes", "about 2.5 hours"]
+    assert [spoken(seconds) for seconds in (0.01, 0.25, 90, 600, 9000)] == said

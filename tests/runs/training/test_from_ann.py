@@ -17,9 +17,8 @@ from bntt.runs.evaluation import evaluate_run
 from bntt.runs.open_run import load_run
 from bntt.runs.recipe.file import RecipeError
 from bntt.runs.training.epoch_log import EpochResult, Notice
-from bntt.runs.training.initial import open_ann
 from bntt.runs.training.requests import Interrupted, Requests
-from bntt.runs.training.start import resumes_in
+from bntt.runs.training.start import open_ann, resumes_in
 from bntt.runs.training.train import train_run
 from bntt.training import StepRecord, balance, convert, thresholds_of
 from tests.checking import THREADS

@@ -18,8 +18,8 @@ from bntt.runs.open_run import load_run
 from bntt.runs.recipe.build import build_model
 from bntt.runs.recipe.datasets import build_data
 from bntt.runs.recipe.file import RecipeError, load_recipe
-from bntt.runs.training import initial
-from bntt.runs.training.initial import build_session, load_initial_weights, load_teacher
+from bntt.runs.training import start
+from bntt.runs.training.start import build_session, load_initial_weights, load_teacher
 from bntt.runs.training.train import train_run
 from bntt.training import Processes, distilled
 from bntt.training.objective import BatchLoss
@@ -254,7 +254,7 @@ def test_steps_that_cannot_be_changed_are_told(source, monkeypatch):
     def refuse(*_):
         raise TypeError("RMS 'conv1.norm' has 3 steps of its own")
 
-    monkeypatch.setattr(initial, "retime", refuse)
+    monkeypatch.setattr(start, "retime", refuse)
     with pytest.raises(RecipeError, match=r"network.num_steps: .* cannot take 5: RMS 'conv1.norm' has 3 steps"):
         taken(source, network={"num_steps": 5})
 

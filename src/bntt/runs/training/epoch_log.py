@@ -17,7 +17,6 @@ from bntt.engine.kernels import find_backend
 from bntt.runs.evaluation import combine_activities, unvarying_steps
 from bntt.runs.recipe.datasets import RecipeData
 from bntt.runs.recipe.schema import Recipe
-from bntt.training.schedule import steps_in
 from bntt.training.session import EpochRecord, Session, StepRecord
 
 
@@ -93,17 +92,6 @@ def resume_notices(
     else:
         now = session.position
         yield Notice(f"resuming in epoch {done + 1} of {epochs}, after update {now.updates}")
-
-
-def growth_notices(session: Session, epoch: int) -> Iterator[Notice]:
-    """Yield a line if this epoch, from 0, begins with another T than the one before, while T grows."""
-    if not session.method.grow or epoch >= session.epochs:
-        return
-    total = session.model.encoder.num_steps
-    now, before = (steps_in(session.method.grow, max(0, at), total) for at in (epoch, epoch - 1))
-    if epoch == 0 or now != before:
-        held = "" if epoch == 0 else f": steps {before + 1} to {total} start as copies of step {before}"
-        yield Notice(f"epoch {epoch + 1} takes {now} of {total} steps{held}")
 
 
 def epoch_result(
@@ -192,9 +180,5 @@ def startup_warnings(data: RecipeData, session: Session, training: SampleLoader)
 
 
 def updates_to_forget(average: float | None) -> int:
-    """Return the updates after which a moving average holds at most 5 % of the initial weights; 0 without one.
-
-    >>> updates_to_forget(0.999)
-    2995
-    """
+    """Return the updates after which a moving average holds at most 5 % of the initial weights; 0 without one."""
     return math.ceil(math.log(0.05) / math.log(average)) if average else 0

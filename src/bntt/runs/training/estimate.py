@@ -1,4 +1,4 @@
-"""Cost of a training, by a model, its own first updates or a few trial updates; and the largest batch that fits.
+"""Cost of a training, by a model or a few trial updates; and the largest batch that fits.
 
 Other work on the machine makes updates slower, never faster. So the fastest of a few updates counts, by wall-clock time
 or CPU time, whichever is shorter.
@@ -7,18 +7,16 @@ or CPU time, whichever is shorter.
 from __future__ import annotations
 
 import math
-import re
-import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from itertools import islice
 from multiprocessing import get_context
-from multiprocessing.connection import Connection
-from statistics import mean
-from typing import Any
 
 import torch
+from pydantic import ByteSize, TypeAdapter, ValidationError
 
 from bntt.analysis.energy.operations import macs_of, plan_layers
 from bntt.engine.graph.stack import available_memory
@@ -29,8 +27,8 @@ from bntt.runs import parts
 from bntt.runs.recipe.build import build_model, facts_of, input_shape
 from bntt.runs.recipe.datasets import RecipeData, build_data
 from bntt.runs.recipe.file import Recipe, RecipeError
-from bntt.runs.training.epoch_log import Notice, TrainingRecord, is_out_of_memory
-from bntt.runs.training.initial import build_session
+from bntt.runs.training.epoch_log import is_out_of_memory
+from bntt.runs.training.start import build_session
 from bntt.training.processes import Processes
 from bntt.training.schedule import steps_in
 from bntt.training.session import Session, StepRecord
@@ -59,17 +57,15 @@ def shares_of_steps(recipe: Recipe) -> list[float]:
     return [steps_in(recipe.train.grow, epoch, total) / total for epoch in range(recipe.train.epochs)]
 
 
-def time_left(recipe: Recipe, data: RecipeData, update: float, done: int = 0, sample: float | None = None) -> float:
-    """Return the seconds of all updates after the first ``done``, of their validations and of the test at the end."""
+def time_left(recipe: Recipe, data: RecipeData, update: float, sample: float | None = None) -> float:
+    """Return the seconds of all updates and validations, and of the test at the end."""
     epochs, per_epoch, shares = recipe.train.epochs, updates_an_epoch(recipe, data), shares_of_steps(recipe)
-    first = min(done // per_epoch, epochs - 1)
-    updates = per_epoch * sum(shares[first:]) - shares[first] * (done - per_epoch * first)
     every = recipe.evaluate.every
-    validated = sum(shares[epoch] for epoch in range(first, epochs) if (epoch + 1) % every == 0 or epoch + 1 == epochs)
+    validated = sum(shares[epoch] for epoch in range(epochs) if (epoch + 1) % every == 0 or epoch + 1 == epochs)
     test = (recipe.evaluate.images or data.manifest.images["test"]) * facts_of(recipe).draws
     if sample is None:
         sample = update / (UPDATE * len(data.train) / per_epoch)
-    return updates * update + (len(data.validation) * validated + test) * sample
+    return per_epoch * sum(shares) * update + (len(data.validation) * validated + test) * sample
 
 
 def update_seconds(network: SpikingNetwork, shape: tuple[int, ...], samples: float, threads: int) -> float | None:
@@ -102,43 +98,6 @@ def _layers(network: SpikingNetwork, shape: tuple[int, ...]) -> tuple[int, int] 
 
 def _is_fused(network: SpikingNetwork, shape: tuple[int, ...]) -> bool:
     return not network.plan(shape).reason
-
-
-class Pace:
-    """Time left of a training, from its epochs so far: another epoch of as many steps takes as long.
-
-    >>> pace = Pace([0.25, 0.5, 1.0, 1.0])
-    >>> pace.record(0, 100.0)
-    >>> pace.left(0)
-    1000.0
-    >>> pace.record(1, 270.0)
-    >>> pace.left(1)
-    620.0
-    """
-
-    def __init__(self, shares: Sequence[float]) -> None:
-        self.shares, self.ended = shares, 0.0
-        self.took: dict[float, list[float]] = {}
-
-    def record(self, epoch: int, seconds: float) -> None:
-        """Note the end of an epoch, in seconds since the training began; a resumed one splits them in proportion."""
-        share = self.shares[epoch]
-        own = seconds - self.ended if self.took else seconds * share / sum(self.shares[: epoch + 1])
-        self.took.setdefault(share, []).append(own)
-        self.ended = seconds
-
-    def left(self, epoch: int) -> float:
-        """Return the seconds of all epochs after one."""
-        return sum(map(self._epoch, self.shares[epoch + 1 :]))
-
-    def _epoch(self, share: float) -> float:
-        known = {steps: mean(took) for steps, took in self.took.items()}
-        most, *fewer = sorted(known, reverse=True)
-        alike = known[most] * share / most
-        if share in known or not fewer:
-            return known.get(share, alike)
-        slope = (known[most] - known[fewer[0]]) / (most - fewer[0])
-        return min(max(known[most], known[most] + slope * (share - most)), alike)
 
 
 MEASURED = 4
@@ -183,11 +142,7 @@ class Estimate:
 
 
 def spoken(seconds: float) -> str:
-    """Format an estimated time.
-
-    >>> spoken(0.01), spoken(0.25), spoken(90), spoken(600), spoken(9000)
-    ('less than 0.1 seconds', 'about 0.2 seconds', 'about 90 seconds', 'about 10.0 minutes', 'about 2.5 hours')
-    """
+    """Format an estimated time: "about 2.5 hours"."""
     if seconds < 0.05:
         return "less than 0.1 seconds"
     if seconds < 120:
@@ -211,28 +166,6 @@ def modelled(recipe: Recipe, data: RecipeData, model: SpikingClassifier, process
         int(held + weights + moments + kept_bytes(model.network, shape)),
         copies + moments,
     )
-
-
-def with_estimate(
-    records: Iterator[TrainingRecord], recipe: Recipe, data: RecipeData, device: str
-) -> Iterator[TrainingRecord]:
-    """Yield a training's records, and after its first updates a notice of the time and memory estimated from them."""
-    seen, fastest, clock, total = 0, math.inf, Clock(), recipe.network.num_steps
-    for record in records:
-        took = clock.lap()
-        yield record
-        if isinstance(record, StepRecord) and seen <= MEASURED:
-            steps = steps_in(recipe.train.grow, record.epoch, total)
-            seen, fastest = seen + 1, min(fastest, took * total / steps) if seen else fastest
-            if seen > MEASURED:
-                done = record.epoch * updates_an_epoch(recipe, data) + record.step + 1
-                left, peak = time_left(recipe, data, fastest, done), peak_memory(device) / 2**20
-                more = f" with {steps} of {total} steps, higher with all" if steps < total else ""
-                most = "at most " if steps < total else ""  # in proportion to T, though a part of it does not grow
-                yield Notice(
-                    f"estimate, by the first updates: {most}{spoken(left)} left; memory peaks at {peak:,.0f} MiB{more}"
-                )
-        clock.lap()  # the time of whoever reads the records
 
 
 def estimate_training(recipe: Recipe, data: RecipeData, device: str = "cpu") -> Estimate:
@@ -275,7 +208,6 @@ def peak_memory(device: str) -> int:
     return resident("VmHWM")
 
 
-UNITS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 NEAR = 0.02
 """The search ends when a batch larger by this share does not fit."""
 GROWTH = 8
@@ -284,12 +216,15 @@ PeakOf = Callable[[int], tuple[float, float]]
 """Measures a batch size: peak memory of its updates, and of the whole training; infinite if the process was killed."""
 
 
-def bytes_of(text: str) -> float:
+def bytes_of(text: str) -> int:
     """Read a number of bytes."""
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(?:([kmgt])(i?))?b?", text.strip().lower())
-    if found is None or not float(found[1]):
+    try:
+        size = TypeAdapter(ByteSize).validate_python(text)
+    except ValidationError:
+        size = ByteSize(0)
+    if not size:
         raise RecipeError(f"--fit-batch {text}: expected a number of bytes above 0, such as 8GiB or 500MB")
-    return float(found[1]) * (1024.0 if found[3] else 1000.0) ** UNITS[found[2] or ""]
+    return size
 
 
 def propose_batch(recipe: Recipe, data: RecipeData, limit: float | None = None, device: str = "cpu") -> str:
@@ -352,40 +287,26 @@ def _mib(size: float) -> str:
 
 def _peaks_apart(recipe: Recipe, device: str) -> tuple[float, float]:
     """Measure the memory peaks of a recipe in a fresh process, so that earlier work does not raise them."""
-    spawn = get_context("spawn")
-    ours, theirs = spawn.Pipe(duplex=False)
-    arguments = (theirs, [part.source for part in parts.LOADED], recipe, device)
-    process = spawn.Process(target=_measure, args=arguments, daemon=True)
-    process.start()
-    theirs.close()
-    try:
-        found: Any = ours.recv()
-    except EOFError:  # it was killed
-        found = MemoryError()
-    finally:
-        process.kill()
-        process.join()
-    if is_out_of_memory(found):
-        return math.inf, math.inf
-    if isinstance(found, Exception):
-        raise found
-    peaks: tuple[float, float] = found
-    return peaks
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        try:
+            return pool.submit(_measure, [part.source for part in parts.LOADED], recipe, device).result()
+        except BrokenProcessPool:  # it was killed
+            return math.inf, math.inf
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            return math.inf, math.inf
 
 
-def _measure(result: Connection, own_parts: list[str], recipe: Recipe, device: str) -> None:
-    """Send two peaks, of two updates and of these with data and a validation batch; or the exception."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which kills this process
-    try:
-        parts.load_parts(own_parts)
-        keep_freed_memory()
-        data = build_data(recipe)
-        before = peak_memory(device)
-        forget_peak()
-        session = build_session(recipe, data, Processes(device), device)
-        fastest_update(session, 1)
-        updates = peak_memory(device)
-        validated_sample(session, recipe, data, device)
-        result.send((float(updates), float(max(before, peak_memory(device)))))
-    except Exception as error:
-        result.send(error)
+def _measure(own_parts: list[str], recipe: Recipe, device: str) -> tuple[float, float]:
+    """Return two peaks, of two updates and of these with data and a validation batch."""
+    parts.load_parts(own_parts)
+    keep_freed_memory()
+    data = build_data(recipe)
+    before = peak_memory(device)
+    forget_peak()
+    session = build_session(recipe, data, Processes(device), device)
+    fastest_update(session, 1)
+    updates = peak_memory(device)
+    validated_sample(session, recipe, data, device)
+    return float(updates), float(max(before, peak_memory(device)))

@@ -32,11 +32,7 @@ class Interrupted(Exception):
 
 
 def command_to_resume(run: Path, device: str, processes: int) -> str:
-    """Return the command that resumes a run with as many processes and the same user-defined parts.
-
-    >>> command_to_resume(Path("runs/mine"), "cuda:1", 2)
-    'torchrun --nproc-per-node 2 -m bntt train runs/mine --resume --device cuda'
-    """
+    """Return the command that resumes a run with as many processes and the same user-defined parts."""
     from bntt.runs.parts import LOADED  # imported here: it loads torch, which the command line's help avoids
 
     kind = device if processes == 1 else device.partition(":")[0]  # each process has its own GPU

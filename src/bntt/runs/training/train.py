@@ -32,16 +32,14 @@ from bntt.runs.training.epoch_log import (
     describe_jump,
     epoch_result,
     explain_out_of_memory,
-    growth_notices,
     machine_facts,
     no_better_than_chance,
     resume_notices,
     startup_warnings,
     updates_to_forget,
 )
-from bntt.runs.training.initial import build_session, convert_ann, initialise_session, run_conversion
 from bntt.runs.training.requests import Interrupted, Requests, command_to_resume
-from bntt.runs.training.start import resume_state
+from bntt.runs.training.start import build_session, convert_ann, initialise_session, resume_state, run_conversion
 from bntt.training.guard import check_state
 from bntt.training.processes import Processes
 from bntt.training.session import EpochRecord, Session, StepRecord
@@ -153,7 +151,6 @@ class TrainingRun:
         with events as self.write_events, explain_out_of_memory(self.recipe):
             if session.position.updates == 0:
                 yield from startup_warnings(self.data, session, cast(SampleLoader, session.loader))
-                yield from growth_notices(session, 0)
             for record in session.records():
                 if isinstance(record, StepRecord):
                     yield record
@@ -202,7 +199,6 @@ class TrainingRun:
                     yield Notice(f"warning: {found.text}")
         if problem is not None:
             raise problem
-        yield from growth_notices(session, record.epoch + 1)
 
     def _validate(self, epoch: int) -> Evaluation | None:
         skipped = (epoch + 1) % self.recipe.evaluate.every and epoch + 1 < self.session.epochs
