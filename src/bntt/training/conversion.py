@@ -17,7 +17,7 @@ import copy
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -62,7 +62,8 @@ def convert(
     if isinstance(ann, nn.Sequential):
         layers, readout = read_sequential(ann)
         blocks = {
-            one.name: SpikingBlock(one.synapse, NoNorm(), LIF(1.0, rule=rule, reset=reset), one.pool) for one in layers
+            name: SpikingBlock(synapse, NoNorm(), LIF(1.0, rule=rule, reset=reset), pool)
+            for name, synapse, pool in layers
         }
         return SpikingNetwork(blocks, Readout(readout)).eval()
     check_network(ann, "convert", " or an nn.Sequential")
@@ -107,21 +108,11 @@ WAY_OUT: dict[tuple[type[nn.Module], ...], str] = {
     NORMS: "can only be folded directly after weights: put it between them and the ReLU",
     (nn.Softmax, nn.LogSoftmax): "has no weights: leave it out, the order of the classes stays",
 }
-
-
 NO_COUNTERPART = "is not weights, ReLU, average pooling or flattening: take one of these"
 
 
-class ReadLayer(NamedTuple):
-    """A hidden layer: the name of its weights, with dots replaced by underscores, and the pooling after its ReLU."""
-
-    name: str
-    synapse: nn.Module
-    pool: nn.Module | None
-
-
-def read_sequential(ann: nn.Sequential) -> tuple[list[ReadLayer], nn.Module]:
-    """Read copies of the hidden layers in order, and the last weights, with batch normalisation folded in."""
+def read_sequential(ann: nn.Sequential) -> tuple[list[tuple[str, nn.Module, nn.Module | None]], nn.Module]:
+    """Read copies of the hidden layers (name, weights, pooling) and the last weights, batch normalisation folded in."""
     weights, pools = list[tuple[str, nn.Module]](), [list[nn.Module]()]  # pools: before the first ReLU, after each
     is_open, folded = False, False
     for name, part in list(_parts(ann, "")):
@@ -154,7 +145,7 @@ def read_sequential(ann: nn.Sequential) -> tuple[list[ReadLayer], nn.Module]:
     synapses = [synapse for _, synapse in hidden]
     synapses[0] = nn.Sequential(*first, synapses[0]) if first else synapses[0]
     after = [nn.Sequential(*pool) if len(pool) > 1 else next(iter(pool), None) for pool in pools]
-    return [ReadLayer(*layer) for layer in zip(names, synapses, after, strict=True)], weights[-1][1]
+    return list(zip(names, synapses, after, strict=True)), weights[-1][1]
 
 
 def _parts(module: nn.Sequential, under: str) -> Iterator[tuple[str, nn.Module]]:

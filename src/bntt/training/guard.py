@@ -21,8 +21,13 @@ def check_finite(
     model: nn.Module, loss: Tensor, optimizer: optim.Optimizer | None = None, held: HeldStatistics | None = None
 ) -> Tensor:
     """Return the norm of the gradients that are stepped; raise at the first place where anything is not finite."""
-    names = _names(model)
-    gradients, others = list(_gradients(names, optimizer)), list(_read(model, names, optimizer, held))
+    names = {parameter: name for name, parameter in model.named_parameters()}
+    gradients = [
+        (f"the gradient of {names.get(one, 'a parameter')}", one.grad)  # type: ignore[call-overload]
+        for one in (names if optimizer is None else stepped(optimizer))
+        if one.grad is not None
+    ]
+    others = list(_read(model, optimizer, held))
     norm = _norm(gradients)
     if bool(torch.isfinite(loss) & torch.isfinite(norm) & torch.isfinite(_norm(others))):
         return norm
@@ -39,7 +44,7 @@ def check_finite(
 
 def check_state(model: nn.Module, optimizer: optim.Optimizer | None = None) -> None:
     """Raise unless weights, statistics and momentum are finite, before they are saved."""
-    site = first_non_finite(_read(model, _names(model), optimizer))
+    site = first_non_finite(_read(model, optimizer))
     if site is not None:
         raise NonFiniteError(
             f"{site} is not finite after the last update: it is not kept; train again with a lower learning rate"
@@ -50,20 +55,9 @@ def _norm(values: Sequence[Named]) -> Tensor:
     return torch.nn.utils.get_total_norm([value for _, value in values]) if values else torch.zeros(())
 
 
-def _names(model: nn.Module) -> dict[Tensor, str]:
-    return {parameter: name for name, parameter in model.named_parameters()}
-
-
-def _gradients(names: dict[Tensor, str], optimizer: optim.Optimizer | None) -> Iterator[Named]:
-    for parameter in names if optimizer is None else stepped(optimizer):
-        if parameter.grad is not None:
-            yield f"the gradient of {names.get(parameter, 'a parameter')}", parameter.grad
-
-
-def _read(
-    model: nn.Module, names: dict[Tensor, str], optimizer: optim.Optimizer | None, held: HeldStatistics | None = None
-) -> Iterator[Named]:
+def _read(model: nn.Module, optimizer: optim.Optimizer | None, held: HeldStatistics | None = None) -> Iterator[Named]:
     """Yield the tensors an update reads besides loss and gradients."""
+    names: dict[Tensor, str] = {parameter: name for name, parameter in model.named_parameters()}
     yield from ((f"parameter {name}", parameter.detach()) for parameter, name in names.items())
     yield from ((f"buffer {name}", value) for name, value in model.named_buffers() if value.is_floating_point())
     if optimizer is not None:
@@ -82,15 +76,7 @@ def _read(
 
 @dataclass
 class LossWatch:
-    """Detector of a loss that jumps: above its running mean by more than eight deviations and more than half that mean.
-
-    Mean and deviation are exponential averages over about fifty updates, which clip a jump.
-    The first fifty never count as jumps.
-
-    >>> watch = LossWatch()
-    >>> any(watch.jumped(1.0 + 0.01 * (i % 2)) for i in range(60)), watch.jumped(3.0), watch.jumped(1.0)
-    (False, True, False)
-    """
+    """Detector of a loss more than eight deviations, and half, above its mean of about fifty updates, jumps clipped."""
 
     mean: float = 0.0
     variance: float = 0.0

@@ -10,9 +10,9 @@ from tests.rows import each_row
 
 
 def again(layers, readout, x):
-    for layer in layers:
-        x = layer.synapse(x).relu()
-        x = x if layer.pool is None else layer.pool(x)
+    for _, synapse, pool in layers:
+        x = synapse(x).relu()
+        x = x if pool is None else pool(x)
     return readout(x)
 
 
@@ -42,9 +42,9 @@ def filled(net, rng):
 def test_it_is_the_same_function_in_evaluation(plain, rng):
     x = torch.randn(3, 1, 8, 8, generator=rng)
     layers, readout = read_sequential(plain)
-    assert [layer.name for layer in layers] == ["features_0", "head_0"]
+    assert [name for name, _, _ in layers] == ["features_0", "head_0"]
     torch.testing.assert_close(again(layers, readout, x), plain.eval()(x))
-    assert layers[0].synapse.bias is not None
+    assert layers[0][1].bias is not None
     assert plain.get_submodule("features.0").bias is None
     assert isinstance(plain.get_submodule("features.1"), nn.BatchNorm2d)
 
@@ -65,9 +65,9 @@ def test_a_part_that_stands_twice_is_read_twice(rng):
         net = nn.Sequential(first, nn.Linear(32, 8), act, block, block, nn.Linear(8, 3))
     x = torch.randn(3, 1, 8, 8, generator=rng)
     layers, readout = read_sequential(net)
-    assert [layer.name for layer in layers] == ["0_0", "0_3", "1", "3_0", "4_0"]
+    assert [name for name, _, _ in layers] == ["0_0", "0_3", "1", "3_0", "4_0"]
     torch.testing.assert_close(again(layers, readout, x), net(x))
-    assert layers[3].synapse.bias is not layers[4].synapse.bias
+    assert layers[3][1].bias is not layers[4][1].bias
 
 
 class Skip(nn.Sequential):

@@ -91,20 +91,17 @@ def event_writer(folder: Path, first_epoch: int = 0) -> Iterator[Write | None]:
         return
     from torch.utils.tensorboard import SummaryWriter
 
-    writer = SummaryWriter(str(folder), purge_step=first_epoch)
+    with SummaryWriter(str(folder), purge_step=first_epoch) as writer:
 
-    def write(epoch: int, row: Mapping[str, Any], gammas: Mapping[str, Any]) -> None:
-        values = {name: row.get(name) for name in EVERY_EPOCH}
-        for kind in EVERY_LAYER:
-            values |= {f"{kind}/{layer}": value for layer, value in (row.get(kind) or {}).items()}
-        for name, value in values.items():
-            if value is not None:
-                writer.add_scalar(name, value, epoch)
-        for layer, gamma in gammas.items():
-            writer.add_image(f"gammas/{layer}", gamma / gamma.max().clamp(min=1e-12), epoch, dataformats="HW")
-        writer.flush()
+        def write(epoch: int, row: Mapping[str, Any], gammas: Mapping[str, Any]) -> None:
+            values = {name: row.get(name) for name in EVERY_EPOCH}
+            for kind in EVERY_LAYER:
+                values |= {f"{kind}/{layer}": value for layer, value in (row.get(kind) or {}).items()}
+            for name, value in values.items():
+                if value is not None:
+                    writer.add_scalar(name, value, epoch)
+            for layer, gamma in gammas.items():
+                writer.add_image(f"gammas/{layer}", gamma / gamma.max().clamp(min=1e-12), epoch, dataformats="HW")
+            writer.flush()
 
-    try:
         yield write
-    finally:
-        writer.close()

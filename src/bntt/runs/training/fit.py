@@ -77,8 +77,8 @@ def fit(
 
     The model ends in evaluation mode, with the weights of the epoch that validated best, or of the last one without
     ``validation``, as do parameters that your optimizer updates outside it. If the method averages weights, the model
-    has the averaged ones. Warnings of the training go to standard error, and on a terminal a progress bar. For your own
-    loop over single updates, without evaluation or files, use :func:`bntt.training.updates`.
+    has the averaged ones. Warnings go to standard error, and on a terminal a progress bar.
+    :func:`bntt.training.updates` is a loop over single updates, without evaluation or files.
 
     Args:
         model: trained in place.
@@ -87,26 +87,22 @@ def fit(
         epochs: number of epochs in the whole schedule.
         validation: a loader of held-out samples; iterated after every epoch.
         test: a loader of samples that training never sees, for verbs that measure the directory. Without it they
-            measure the validation samples, and refuse what must not be chosen and tested on the same samples, such as
-            an exit.
-        directory: a run directory like those of ``bntt train``. Training starts there, or resumes from the last
-            checkpoint, bit for bit. The directory keeps checkpoints, metrics and, in ``data/``, the samples of
-            ``validation`` and ``test``. Every loader must then be a ``SampleLoader`` of images, frames or sequences.
+            measure the validation samples, and refuse to choose and test on the same ones, as an exit would.
+        directory: a run directory like those of ``bntt train``: training starts there, or resumes from the last
+            checkpoint, bit for bit. It keeps checkpoints, metrics and the samples of ``validation`` and ``test``; every
+            loader must be a ``SampleLoader`` of images, frames or sequences.
         method: training method, a :class:`~bntt.training.Method`; the paper's SGD, learning rate 0.3, by default.
         seed: seed of the encoder's noise.
         optimizer: your own, instead of the method's, see :func:`bntt.training.updates`. A resumed training continues
             with the learning rates and decays of its checkpoint.
-        loss: your own, instead of the method's: it takes the logits ``[B, K]`` after all steps and the labels, and
-            returns a mean over the samples, as ``torch.nn.CrossEntropyLoss`` does. Of accumulated batches, each mean
-            counts by its number of samples. Validation reports the cross entropy. Or a
-            :class:`~bntt.training.Distillation`, whose teacher counts beside the method's loss.
+        loss: your own, see :class:`~bntt.training.Session`. Of accumulated batches, each mean counts by its number of
+            samples. Validation reports the cross entropy.
 
     Returns:
         The sequence of training records.
 
     Raises:
-        TypeError: if the model is not a :class:`SpikingClassifier`, or another argument or a batch has a wrong type;
-            or if, with a directory, a loader is not a ``SampleLoader`` of images, frames or sequences.
+        TypeError: if an argument or a batch has a wrong type, or, with a directory, a loader is none that it can keep.
         NonFiniteError: on anything that is not finite, before weights or running statistics are touched.
         ValueError: as :class:`~bntt.training.Session`; on a label outside the classes, a loader without batches,
             ``test`` without a directory, or, with one, validation or test samples of another size or other classes.
