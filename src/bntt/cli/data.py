@@ -248,7 +248,7 @@ def verbs() -> dict[str, Callable[..., None]]:
     images = [name for name, dataset in DATASETS.items() if dataset.kind == "images"]
     for call, names in ((prepare, files), (verify, files), (simulate, images)):
         choices = tyro.extras.literal_type_from_choices(names)
-        call.__annotations__["name"] = tyro.conf.Positional[choices]  # type: ignore[valid-type]
+        call.__annotations__["name"] = tyro.conf.Positional[choices]  # type: ignore[valid-type, misc]
     return VERBS
 
 

@@ -172,7 +172,7 @@ class _Encoder(nn.Module, ABC):
         return images
 
     @abstractmethod
-    def spikes(self, x: Tensor, **call: Any) -> Tensor:
+    def spikes(self, x: Tensor, *args: Any, **call: Any) -> Tensor:
         """Encode normalised samples: the second half of a call, so that noise can come between the two."""
 
     def extra_repr(self) -> str:

@@ -112,7 +112,7 @@ class RunDirectory:
 
     def training_cost(self) -> dict[str, Any]:
         """Return the cost of training so far: ``updates``, and ``seconds`` including validation."""
-        last = next(reversed(self.kept_rows()), {})
+        last: dict[str, Any] = next(reversed(self.kept_rows()), {})
         return {key: last.get(key) for key in ("updates", "seconds")}
 
     @property

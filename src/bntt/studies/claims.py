@@ -44,7 +44,6 @@ Answer = Literal["holds", "does not hold", "not decided", "not run"]
 _OPEN: Answer = "not decided"
 Named = Callable[[str], str]
 """Label of a run, or title of a column, by its key."""
-Smallest = Callable[[float, int, float], float]
 Bound = tuple[str, float, Literal["at least", "at most"]]
 """Column, and a value that its mean must not miss."""
 RUNS = ("run", "than", "runs", "later", "later_than")
@@ -223,7 +222,7 @@ class Claim(TomlTable):
     """Standard deviation of what is tested, over that of one start."""
     fewest: ClassVar[int] = 2
     """Fewest starts that the rule decides from."""
-    smallest: ClassVar[Smallest] = staticmethod(smallest_difference)
+    smallest: ClassVar[Any] = staticmethod(smallest_difference)
     """Smallest difference that so many starts of a standard deviation decide at a level."""
 
     def uses(self, columns: Sequence[str] = COLUMNS) -> tuple[list[str], list[str]]:
@@ -399,7 +398,7 @@ class Equivalent(_Against):
     """``equivalent``: two runs are alike within a margin, by two one-sided tests (Schuirmann 1987)."""
 
     fewest: ClassVar[int] = ENOUGH
-    smallest: ClassVar[Smallest] = staticmethod(smallest_margin)
+    smallest: ClassVar[Any] = staticmethod(smallest_margin)
     rule: Literal["equivalent"]
     margin: Annotated[float, Field(gt=0)]
 

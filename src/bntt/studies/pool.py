@@ -210,7 +210,7 @@ def _ann_of(recipe: Recipe, path: Path, evaluation: Mapping[str, Any]) -> str:
 
 def ann_place(recipe: Recipe, path: Path, evaluation: Mapping[str, Any]) -> Path:
     """Return the directory of the ANN that a kept run began with: its old place, or one of its name next to the run."""
-    was, made = Path(recipe.convert.ann), evaluation.get("conversion") or {}
+    was, made = Path(recipe.convert.ann or ""), evaluation.get("conversion") or {}
     for place in dict.fromkeys((was, path.parent / was.name)):
         if (place / "recipe.toml").is_file() and _is_ann(place, made.get("ann") or {}):
             return place

@@ -204,6 +204,7 @@ def synapse_of(synapse: nn.Module, layout: Layout) -> tuple[nn.Conv2d | nn.Linea
     flattens = type(synapse) is nn.Sequential and len(synapse) == 2 and _is_flatten(synapse[0])
     weights: Any = synapse[1] if flattens else synapse  # type: ignore[index]
     height, width, channels = layout.memory
+    shape: tuple[int, ...]
     if type(weights) is nn.Linear:
         flat = flattens or len(layout.shape) == 1
         need(flat and weights.in_features == height * width * channels, "its input does not fit, or is not flat")

@@ -323,6 +323,7 @@ def _load_source(recipe: Recipe) -> tuple[SpikingClassifier, Sequence[str], dict
         origin = {"pretrained": name, "epoch": kept.epoch, "weights_sha256": kept.sha256}
         return pretrained(name), kept.classes, origin, _differences(its, recipe)
     as_here = ("compute.backend=auto", "compute.rectifiers=fused", f"compute.precision={recipe.compute.precision}")
+    assert recipe.init.run is not None
     run = load_run(recipe.init.run, overrides=as_here)
     if run.recipe.convert.ann:
         raise RecipeError(
@@ -371,6 +372,7 @@ def _of_every_step(ann: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> tupl
 def open_ann(recipe: Recipe, device: str = "cpu") -> LoadedRun:
     """Load the ANN that a recipe converts, after checking that it fits this network."""
     place, network = recipe.convert.ann, recipe.network
+    assert place is not None
     if not RunDirectory(Path(place)).recipe.is_file():
         raise RecipeError(f"convert.ann: {place} is not a run directory: train the ANN first")
     loaded = load_run(place, device=device)
