@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 import bntt
-from bntt.engine.door import KernelInputError, address, is_plain
+from bntt.engine.workspace import KernelInputError, address, is_plain
 
 ENGINE = Path(bntt.__file__).parent / "engine"
 FILES = sorted(ENGINE.rglob("*.py"))
@@ -86,7 +86,7 @@ def test_every_buffer_of_the_engine_says_its_type_and_place():
 
 def test_addresses_are_given_away_at_the_door_alone():
     """Elsewhere a place in memory is compared with another, or is a key."""
-    allowed = {"door.py", "workspace.py", "packed_weights.py", "layer.py"}
+    allowed = {"workspace.py", "synapse.py", "layer.py"}
     sources = {path: path.read_text("utf-8") for path in FILES}
     assert {path.name for path, source in sources.items() if ".data_ptr(" in source} <= allowed
     asserting = [path.name for path, source in sources.items() if path.parent.name == "cpu" and "assert " in source]

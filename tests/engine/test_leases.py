@@ -10,7 +10,7 @@ from torch import Tensor
 
 from bntt.engine import workspace
 from bntt.engine.compute import Compute
-from bntt.engine.graph import layer
+from bntt.engine.cpu import launch
 from bntt.engine.graph import layer as engine_layer
 from bntt.engine.graph.layer import Layer
 from bntt.engine.graph.node import How
@@ -73,7 +73,7 @@ def test_poison_changes_nothing(recompute, measure, chunk, rng, monkeypatch):
 
 
 @pytest.mark.parametrize("grad", [True, False])
-@pytest.mark.parametrize(("where", "name"), [(layer, "scan"), (layer, "scan_reverse")], ids=["scan", "reverse"])
+@pytest.mark.parametrize(("where", "name"), [(launch, "scan"), (launch, "scan_reverse")], ids=["scan", "reverse"])
 def test_what_an_error_interrupts_gives_its_buffers_back(where, name, grad, rng, monkeypatch):
     """All of those that were taken: nothing is lost, so that the next pass takes no fresh memory."""
     made, x = layers(rng), Spikes(torch.randn(6, 4, 8, 8, 3, generator=rng))

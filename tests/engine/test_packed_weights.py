@@ -8,8 +8,7 @@ import torch
 from torch import nn
 
 from bntt.engine import synapse as synapse_module
-from bntt.engine.packed_weights import BIASES, Prepared, weights_changed
-from bntt.engine.synapse import Geometry, Spikes, Synapse
+from bntt.engine.synapse import BIASES, Geometry, Prepared, Spikes, Synapse, weights_changed
 from tests.kernels import needs_kernels
 
 

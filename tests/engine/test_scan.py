@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from bntt.engine.layer_spec import Affine, Reverse, SpikeGrad
-from bntt.engine.scan import moments, pooled_shape, scan, scan_reference, scan_sums
+from bntt.engine.cpu.launch import moments, scan, scan_reference, scan_sums
+from bntt.engine.layer_spec import Affine, Reverse, SpikeGrad, pooled_shape
 from bntt.ops.lif import Neuron, fire_after, fire_before, hard_reset, lif_sequence, soft_reset
 from bntt.ops.spike import ArcTan, FastSigmoid, Triangle
 from tests.grids import all_pairs

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from bntt.engine.compute import KernelName
-from bntt.engine.layer_spec import Affine, Reverse, SpikeGrad
-from bntt.engine.scan import pooled_shape, scan, scan_reference
+from bntt.engine.cpu.launch import scan, scan_reference
+from bntt.engine.kernels import open_kernels
+from bntt.engine.layer_spec import Affine, Reverse, SpikeGrad, pooled_shape
 from bntt.ops.folded import FoldedNeuron, folded_sequence
 from bntt.ops.spike import ArcTan, FastSigmoid, Triangle
 from tests.engine.triton import DEVICE
@@ -72,7 +73,8 @@ class Twin:
         parts, membranes = list(itertools.pairwise(cuts)), []
         for a, b in parts:
             membranes.append(u.clone())
-            scan(x[a:b], affine.steps(a, b), self.neuron.steps(a, b), self.window, counts[a:b], u, kernels=kernels)
+            neuron = self.neuron.steps(a, b)
+            open_kernels(kernels).scan(x[a:b], affine.steps(a, b), neuron, self.window, counts[a:b], u)
         gradient, ones = there(self.gradient), torch.ones_like(affine.scale)
         for (a, b), before in reversed(list(zip(parts, membranes, strict=True))):
             found, grad = (x[a:b], affine.steps(a, b), ones[a:b]), SpikeGrad(gradient[a:b])

@@ -5,8 +5,9 @@ import itertools
 import pytest
 import torch
 
-from bntt.engine.layer_spec import Affine, Reverse, SpikeGrad
-from bntt.engine.scan import drive, moments, pooled_shape, scan, scan_reverse, scan_sums
+from bntt.engine.cpu.launch import moments, scan, scan_reverse
+from bntt.engine.graph.layer import drive, drive_reverse, drive_sums
+from bntt.engine.layer_spec import Affine, Reverse, SpikeGrad, pooled_shape
 from bntt.ops.lif import Neuron
 from tests.engine.test_scan import IN_TURN, SHAPES, affine_of, make, rows_of
 from tests.kernels import VARIANTS, needs_kernels, scan_backward, using, variant
@@ -89,7 +90,8 @@ def test_an_infinite_current_has_a_gradient_where_statistics_are_given(neuron, v
     current[..., 3], current[..., 20] = torch.inf, -torch.inf
     one, out = torch.ones(1, 21), torch.empty_like(current)
     affine = Affine(0 * one, 2 * one, 0 * one)
-    scan_reverse(Reverse(current, affine, one, neuron, (1, 1), SpikeGrad(torch.ones_like(current))), out, None, None)
+    reverse = Reverse(current, affine, one, neuron, (1, 1), SpikeGrad(torch.ones_like(current)))
+    (drive_reverse if neuron is None else scan_reverse)(reverse, out, None, None)
     expected = torch.full((21,), 2.0 if neuron is None else 0.6)  # Eq. 8 at its highest, 0.3, times the scale of 2
     if neuron is not None:
         expected[[3, 20]] = 0.0
@@ -110,11 +112,11 @@ def test_without_neurons_the_normalised_current_and_its_gradient(shared, dtype, 
     full = (0.5 * grad.values).expand_as(z)
     exact.backward(full.double())
     reverse = Reverse(current, Affine(mean, scale, shift), inverse, None, (1, 1), grad)
-    sums = scan_sums(reverse)
+    sums = drive_sums(reverse)
     assert torch.allclose(sums[0], tables[2].grad[:, 0, 0, 0], rtol=1e-5)
     by_gamma = tables[1].grad[:, 0, 0, 0] * inverse
     assert torch.allclose(sums[1], by_gamma, rtol=1e-4, atol=1e-4)
     offset, slope = torch.randn(3, 7, generator=rng), torch.randn(3, 7, generator=rng)
     expected = x.grad - offset[:, None, None, None] - slope[:, None, None, None] * (x - tables[0])
-    scan_reverse(reverse, current, offset, slope)
+    drive_reverse(reverse, current, offset, slope)
     assert torch.allclose(current.double(), expected, atol=1e-5 if dtype == torch.float32 else 0.05)

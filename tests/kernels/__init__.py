@@ -16,9 +16,8 @@ from torch import Tensor
 from bntt.engine import workspace
 from bntt.engine.compute import KernelName
 from bntt.engine.cpu import library
-from bntt.engine.kernels import has_bf16
+from bntt.engine.kernels import has_bf16, open_kernels
 from bntt.engine.layer_spec import Reverse
-from bntt.engine.scan import scan_reverse, scan_sums
 from bntt.nn import SpikingNetwork
 
 needs_bf16 = pytest.mark.skipif(not has_bf16(), reason="this processor has no bfloat16 arithmetic")
@@ -101,10 +100,11 @@ def scan_backward(
     reverse: Reverse, out: Tensor, *, rows: int | None, kernels: KernelName = "cpu"
 ) -> tuple[Tensor, Tensor]:
     """Both sweeps: sums of g and of g x̂, and the current's gradient into ``out``; ``rows`` where Eq. 10 holds."""
-    sums = scan_sums(reverse, kernels=kernels)
+    launch = open_kernels(kernels)
+    sums = launch.scan_sums(reverse)
     offset, slope = torch.zeros_like(reverse.inverse), torch.zeros_like(reverse.inverse)
     if rows is not None:
         scale = reverse.affine.scale
         offset, slope = (scale * sums[0] / rows).float(), (scale * reverse.inverse * sums[1] / rows).float()
-    scan_reverse(reverse, out, offset, slope, kernels=kernels)
+    launch.scan_reverse(reverse, out, offset, slope)
     return sums[0], sums[1]

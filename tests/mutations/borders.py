@@ -11,18 +11,18 @@ KEPT = ("tests/nn/network/test_kept_changes.py",)
 WEIGHTS = ("tests/nn/blocks/test_weights.py",)
 
 BORDERS = [
-    Mutation("a kernel reads another type", "engine/door.py", "        and tensor.dtype is dtype\n", "", DOOR),
-    Mutation("a kernel reads beyond the end", "engine/door.py", "        and tensor.numel() == size\n", "", DOOR),
+    Mutation("a kernel reads another type", "engine/workspace.py", "        and tensor.dtype is dtype\n", "", DOOR),
+    Mutation("a kernel reads beyond the end", "engine/workspace.py", "        and tensor.numel() == size\n", "", DOOR),
     Mutation(
         "a kernel reads strided values as if they lay together",
-        "engine/door.py",
+        "engine/workspace.py",
         "        and tensor.is_contiguous()\n",
         "",
         DOOR,
     ),
     Mutation(
         "a subclass may keep its values elsewhere",
-        "engine/door.py",
+        "engine/workspace.py",
         "        type(tensor) in PLAIN\n        and ",
         "        ",
         DOOR,
@@ -57,21 +57,21 @@ BORDERS = [
     ),
     Mutation(
         "tied weights share the first layer's bias",
-        "engine/packed_weights.py",
+        "engine/synapse.py",
         "key, version = (id(weight), id(bias)),",
         "key, version = (id(weight), 0),",
         STREAMS,
     ),
     Mutation(
         "a bias that was changed stays the old one",
-        "engine/packed_weights.py",
+        "engine/synapse.py",
         "(_changes, *version_of(weight), *version_of(bias), geometry",
         "(_changes, *version_of(weight), geometry",
         STREAMS,
     ),
     Mutation(
         "fused optimizers are not noticed",
-        "engine/packed_weights.py",
+        "engine/synapse.py",
         "register_optimizer_step_post_hook(lambda *_: weights_changed())",
         "register_optimizer_step_post_hook(lambda *_: None)",
         STREAMS,
@@ -101,7 +101,7 @@ BORDERS = [
     ),
     Mutation(
         "weights of a subclass are taken for numbers",
-        "engine/door.py",
+        "engine/workspace.py",
         "return type(tensor) in PLAIN and tensor.layout is",
         "return tensor.layout is",
         WITHIN,

@@ -31,9 +31,9 @@ FUSED = [
     Mutation(
         "a span starts from its own end",
         "engine/graph/stack.py",
-        "                looked.append(went.seen)\n",
-        "                looked.append(went.seen)\n"
-        "                spans[-1].starts = ends if first + size < steps else spans[-1].starts\n",
+        "                measured.append(seen)\n                out.add",
+        "                measured.append(seen)\n"
+        "                span.starts = ends if first + size < steps else span.starts\n                out.add",
         FUZZ,
     ),
     Mutation(
@@ -81,7 +81,7 @@ FUSED = [
     Mutation(
         "buffers are given back although the graph is kept",
         "engine/graph/stack.py",
-        "with WORKSPACE.lease() if keep else ctx.lease as lease:",
+        "with nullcontext(ctx.lease) if keep else ctx.lease as lease:",
         "with ctx.lease as lease:",
         FUZZ,
     ),
@@ -89,7 +89,7 @@ FUSED = [
         "a gradient is given back before it was copied",
         "engine/graph/stack.py",
         "                if input_grad is not None:\n",
-        "                lease.give(following.held)\n                following = following._replace(held=None)\n"
+        "                lease.give(following.held)\n                following = replace(following, held=None)\n"
         "                if input_grad is not None:\n",
         LEASES,
     ),

@@ -68,15 +68,15 @@ STATES = [
     Mutation(
         "the membranes that a state holds are the workspace's",
         "engine/graph/stack.py",
-        "ends = [_kept(end, lease) for end in ends]",
-        "ends = list(ends)",
+        "lambda membrane: lease.keep(membrane).detach()",
+        "Tensor.detach",
         LEASES,
     ),
     Mutation(
         "without gradients too",
         "engine/graph/stack.py",
-        "ends = tuple(_kept(end, how.lease) for end in carried) if how.goes_on else ()",
-        "ends = tuple(carried) if how.goes_on else ()",
+        "tuple(_changed(end, how.lease.keep, Tensor.detach) for end in carried)",
+        "tuple(carried)",
         ADVANCE,
     ),
 ]

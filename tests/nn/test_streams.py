@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 import bntt
-from bntt.engine.packed_weights import Prepared
+from bntt.engine.synapse import Prepared
 from bntt.nn import LIF, NoNorm, Readout, SpikingBlock, SpikingNetwork
 from tests.kernels import needs_kernels
 from tests.nn.networks import close, dense, pair, small, spikes_of

@@ -18,6 +18,12 @@ PoolSize = tuple[int, int]
 """Height and width of an average pooling window, its stride too; (1, 1) is no pooling."""
 
 
+def pooled_shape(current: Tensor, window: PoolSize) -> tuple[int, ...]:
+    """Return the shape of the counts that a scan over ``current`` outputs."""
+    steps, batch, height, width, channels = current.shape
+    return steps, batch, height // window[0], width // window[1], channels
+
+
 def surrogate_constants(neuron: AnyNeuron) -> tuple[int, float, float]:
     """Return the kernels' number of a neuron's surrogate, and its two constants."""
     kind = neuron.surrogate
@@ -147,6 +153,13 @@ class SpikeGrad:
     """``[T, B, H', W', C]``, or ``[1, ...]`` where all steps share it."""
     scale: float = 1.0
     """Factor of the values, without the window's 1 / area."""
+    held: Tensor | None = None
+    """The buffer of the lease that they lie in; None: they do not belong to the pass, and must not be modified."""
+
+    def at(self, t: int) -> Tensor:
+        """Return one step's gradient."""
+        g = self.values[t if len(self.values) > 1 else 0].float()
+        return g if self.scale == 1 else g * self.scale
 
     def of_type(self, dtype: torch.dtype) -> SpikeGrad:
         """Return the same, contiguous and of a type."""

@@ -1,10 +1,13 @@
-"""Large buffers that are reused: fresh memory costs a page fault every 4 KiB, a third of an update's time.
+"""The memory that kernels work in: large buffers that are reused, and the only way for tensors into the kernels.
 
-A pass takes its buffers from a lease, and a buffer belongs to one lease until it is given back, so two passes never
-share one. What a lease still has when its pass ends, even by an error, is given back. A buffer that leaves its lease
-(:meth:`Lease.keep`), or whose lease is dropped, is freed like any tensor. Buffers that were given back are kept, up to
-twice the most bytes ever in use at once, which is enough for two networks in turn. Beyond that the oldest are freed, so
-batches of many sizes do not accumulate.
+Fresh memory costs a page fault every 4 KiB, a third of an update's time. A pass takes its buffers from a lease, and a
+buffer belongs to one lease until it is given back, so two passes never share one. What a lease still has when its pass
+ends, even by an error, is given back. A buffer that leaves its lease, or whose lease is dropped, is freed like any
+tensor. Buffers that were given back are kept, up to twice the most bytes ever in use at once, which is enough for two
+networks in turn. Beyond that the oldest are freed, so batches of many sizes do not accumulate.
+
+A kernel gets addresses and sizes, and trusts them. So every tensor comes as a :data:`Buffer` with the type and size
+that the kernel assumes, and is refused unless it is a plain strided tensor of exactly these, in main memory.
 """
 
 from __future__ import annotations
@@ -12,9 +15,10 @@ from __future__ import annotations
 import math
 import threading
 import weakref
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 _SMALL = 1 << 16
 """Bytes below which a buffer is not worth keeping."""
@@ -158,3 +162,43 @@ class Lease:
 
 WORKSPACE = Workspace()
 """The workspace of the process, shared by all networks: one network reuses the buffers that another gave back."""
+
+
+PLAIN = (Tensor, nn.Parameter, nn.Buffer)
+"""Types whose values lie where :meth:`Tensor.data_ptr` says; a custom subclass may keep them elsewhere."""
+
+
+class KernelInputError(TypeError):
+    """Raised on a tensor that a kernel would misread; it is always a bug of this library."""
+
+
+Buffer = tuple[Tensor | None, torch.dtype, int]
+"""A tensor that a kernel reads or writes (None if the kernel allows it to be missing), and the type and number of
+elements that the kernel assumes. A plain tuple, since one step of one sample makes a hundred."""
+
+
+def address(buffer: Buffer, name: str) -> int | None:
+    """Return the address of a buffer's values."""
+    tensor, dtype, size = buffer
+    if tensor is None:
+        return None
+    if (
+        type(tensor) in PLAIN
+        and tensor.layout is torch.strided
+        and tensor.is_cpu
+        and tensor.dtype is dtype
+        and tensor.numel() == size
+        and tensor.is_contiguous()
+        and not tensor.is_neg()  # a lazily negated view has the other sign in memory
+    ):
+        place = tensor.data_ptr()
+        if place or not size:  # else its memory was freed
+            return place
+    wanted = f"a contiguous {str(dtype).removeprefix('torch.')} of {size} elements"
+    found = f"{type(tensor).__name__}, {tensor.layout}, {tensor.dtype} of {tensor.numel()} on {tensor.device}"
+    raise KernelInputError(f"a kernel takes {name} for {wanted}, it is a {found}")
+
+
+def is_plain(tensor: Any) -> bool:
+    """Return True if a value is a strided tensor whose memory holds its values: no subclass, no lazy negation."""
+    return type(tensor) in PLAIN and tensor.layout is torch.strided and not tensor.is_neg()

@@ -1,7 +1,7 @@
 """Modules, which own parameters and initial values; the equations are in :mod:`bntt.ops`."""
 
 from bntt.engine.compute import Compute as Compute
-from bntt.engine.packed_weights import weights_changed as weights_changed
+from bntt.engine.synapse import weights_changed as weights_changed
 from bntt.nn.blocks import Block as Block
 from bntt.nn.blocks import BlockState as BlockState
 from bntt.nn.blocks import CurrentBlock as CurrentBlock

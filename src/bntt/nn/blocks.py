@@ -17,8 +17,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from bntt.engine.door import is_plain
 from bntt.engine.private import has_global_hooks, register_tree
+from bntt.engine.workspace import is_plain
 from bntt.nn.fusion.untouched import remember, why_touched
 from bntt.nn.kinds import BlockFacts, neuron_facts
 from bntt.nn.network.call import ALL_STEPS, Call, Noise, check_call

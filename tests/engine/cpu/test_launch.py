@@ -6,11 +6,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from bntt.engine.cpu.launch import poisson_bytes, rectify, rectify_reverse
-from bntt.engine.door import KernelInputError
+from bntt.engine.cpu.launch import moments, poisson_bytes, rectify, rectify_reverse, scan, scan_sums
 from bntt.engine.layer_spec import Affine, Reverse, SpikeGrad
-from bntt.engine.scan import moments, scan, scan_sums
 from bntt.engine.synapse import Geometry, Spikes, Synapse
+from bntt.engine.workspace import KernelInputError
 from bntt.ops.lif import Neuron
 from bntt.ops.poisson import signed_rate, unsigned_rate
 from bntt.ops.random import Purpose, sample_keys, step_keys, uniform

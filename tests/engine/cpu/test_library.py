@@ -76,7 +76,7 @@ def test_a_forked_child_and_two_python_threads_use_the_pool():
     code = (
         "import os, threading, torch\n"
         "torch.set_num_threads(2)\n"
-        "from bntt.engine.scan import moments\n"
+        "from bntt.engine.cpu.launch import moments\n"
         "x = torch.randn(4, 600, 2, 2, 16); want = moments(x)\n"
         "def check(): assert all(torch.equal(a, b) for a, b in zip(moments(x), want))\n"
         "threads = [threading.Thread(target=lambda: [check() for _ in range(50)]) for _ in range(3)]\n"

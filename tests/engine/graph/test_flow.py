@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from bntt.engine.graph import stack as flow
-from bntt.engine.graph.node import Carry, How, Node, Passed, Size, Start, Towards
+from bntt.engine.graph.node import Carry, How, Node, Passed, Size, Start
 from bntt.engine.graph.weightless import Sum
 from bntt.engine.layer_spec import SpikeGrad
 from bntt.engine.synapse import Spikes
@@ -30,9 +30,9 @@ class Double(Node):
         out = how.lease.take(*inputs[0].values.shape)
         return Passed(Spikes(out.copy_(inputs[0].values).mul_(2)), None, (True,))
 
-    def backward(self, how, done, towards, learned, call):
-        held = how.lease.take(*towards.grad.values.shape)
-        return [Towards(SpikeGrad(held.copy_(towards.grad.values).mul_(2), towards.grad.scale), held)]
+    def backward(self, how, done, grad, learned, **_):
+        held = how.lease.take(*grad.values.shape)
+        return [SpikeGrad(held.copy_(grad.values).mul_(2), grad.scale, held)]
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,8 @@ class SumOf(Sum):
         out = how.lease.take(*inputs[0].values.shape)
         return Passed(Spikes(torch.add(inputs[0].values, inputs[1].values, out=out)), None, (False, False))
 
-    def backward(self, how, done, towards, learned, call):
-        return [towards, Towards(SpikeGrad(towards.grad.values.clone(), towards.grad.scale))]
+    def backward(self, how, done, grad, learned, **_):
+        return [grad, SpikeGrad(grad.values.clone(), grad.scale)]
 
 
 def test_who_reads_what():
@@ -56,33 +56,27 @@ def test_a_value_goes_back_when_nobody_needs_it(keep):
     lease = Workspace().lease()
     how = How(lease=lease)
     nodes = [Double(), Double(), SumOf((-1, -2))]
-    went = flow.forward(nodes, how, Spikes(torch.ones(BIG)), 0, [Start()] * 3, keep=keep)
-    assert went.out.values.unique().item() == 6
+    span, out, _ = flow.forward(nodes, how, Spikes(torch.ones(BIG)), 0, [Start()] * 3, keep=keep)
+    assert out.values.unique().item() == 6
     assert len(lease._out) == 1 + (keep == 0)  # the first node's, which the second one's way back reads
-    towards = Towards(SpikeGrad(torch.ones(BIG), 0.5))
     if keep is None:
         return
-    lease.give(went.out.values)
-    carries, last = [Carry(None)] * 3, -1 if keep == 0 else keep
-    twice = [
-        flow.backward(nodes, how, went, towards, [([], None)] * 3, carries, keep=again, last=last)
-        for again in (True, False)
-    ]
-    if keep == 0:
-        for found in twice:
-            assert (found.grad.values * found.grad.scale).unique().item() == 3
-        lease.give(*(found.held for found in twice))
-    else:
-        assert twice == [None, None]
+    lease.give(out.values)
+    carries, last, grad = [Carry(None)] * 3, -1 if keep == 0 else keep, SpikeGrad(torch.ones(BIG), 0.5)
+    found = flow.backward(nodes, how, span, grad, [([], None)] * 3, carries, last=last)
+    assert (found is None) == (keep == 2)
+    if found is not None:
+        assert (found.values * found.scale).unique().item() == 3
+        lease.give(found.held)
     assert not lease._out
-    assert went.saved == went.values == []
+    assert span.saved == span.values == []
 
 
 def test_a_pass_is_forgotten_with_all_that_it_keeps():
     lease = Workspace().lease()
     nodes, how = [Double()] * 3, How(lease=lease)
-    went = flow.forward(nodes, how, Spikes(torch.ones(BIG)), 0, [Start()] * 3, keep=0)
-    flow.forget(went, lease)
+    span, *_ = flow.forward(nodes, how, Spikes(torch.ones(BIG)), 0, [Start()] * 3, keep=0)
+    flow.forget(span, lease)
     assert len(lease._out) == 1  # what the caller got
 
 
@@ -94,11 +88,11 @@ def test_gradients_of_several_readers_add_up(steps, held, order, rng):
     expected, sums = 0.5 * values[0] + 2 * values[1], []
     for one, scale, ours in zip(values, (0.5, 2.0), held, strict=True):
         buffer = lease.take(*one.shape).copy_(one) if ours else None
-        sums.append(Towards(SpikeGrad(one.clone() if buffer is None else buffer, scale), buffer))
-    given = [towards.grad.values.clone() for towards in sums]
+        sums.append(SpikeGrad(one.clone() if buffer is None else buffer, scale, buffer))
+    given = [grad.values.clone() for grad in sums]
     total = flow._added(*sums[::order], lease)
-    assert torch.allclose(total.grad.values * total.grad.scale, expected, atol=1e-6)
+    assert torch.allclose(total.values * total.scale, expected, atol=1e-6)
     assert len(lease._out) == 1
-    for towards, before in zip(sums, given, strict=True):
-        if towards.held is None:
-            assert torch.equal(towards.grad.values, before)  # somebody else's
+    for grad, before in zip(sums, given, strict=True):
+        if grad.held is None:
+            assert torch.equal(grad.values, before)  # somebody else's

@@ -6,7 +6,7 @@ import torch
 
 from bntt.engine.compute import Compute
 from bntt.engine.graph import layer as engine_layer
-from bntt.engine.graph.layer import Layer, chunk_steps
+from bntt.engine.graph.layer import Layer, chunks
 from bntt.engine.synapse import Geometry, Spikes
 from bntt.engine.workspace import Workspace
 from bntt.ops.lif import Neuron
@@ -38,4 +38,5 @@ def test_whose_statistics():
 def test_a_gpu_takes_all_steps_at_once(monkeypatch):
     monkeypatch.setattr(engine_layer, "CHUNK_BYTES", 4 * 64 * 2)
     values = torch.zeros(6, 1, 1, 1, 64)
-    assert (chunk_steps(Compute(), values), chunk_steps(Compute("triton"), values)) == (2, 6)
+    assert list(chunks(Compute(), values)) == [(0, 2), (2, 4), (4, 6)]
+    assert list(chunks(Compute("triton"), values)) == [(0, 6)]

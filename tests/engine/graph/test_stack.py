@@ -9,8 +9,8 @@ import torch
 
 from bntt.engine import workspace
 from bntt.engine.compute import Compute
+from bntt.engine.cpu import launch
 from bntt.engine.graph import layer as engine_layer
-from bntt.engine.graph import layer as layer_pass
 from bntt.engine.graph.layer import Layer
 from bntt.engine.graph.node import How, Start
 from bntt.engine.graph.stack import run_stack
@@ -111,13 +111,13 @@ def test_spans_that_are_computed_again_change_nothing(mean, given, rng, monkeypa
 def test_a_backward_pass_ends_at_the_first_layer_that_learns(recompute, rng, monkeypatch):
     """What is frozen before it costs nothing there, and the gradients behind it are the same."""
     made, x, went = layers(rng), Spikes(torch.randn(6, 4, 8, 8, 3, generator=rng)), set()
-    sweep = layer_pass.scan_reverse
+    sweep = launch.scan_reverse
 
     def noted(reverse, *rest, **named):
         went.add(reverse.current.shape[-1])
         sweep(reverse, *rest, **named)
 
-    monkeypatch.setattr(layer_pass, "scan_reverse", noted)
+    monkeypatch.setattr(launch, "scan_reverse", noted)
     results = []
     for reached in ({10, 9, 5}, {9, 5}, {5}):
         ran = run_stack(made, x, How(Compute(events="fixed", recompute=recompute)), mean_over_time=False)

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bntt.engine.graph import layer as engine_layer
-from bntt.engine.graph.node import BackwardCall, Carry, Gradients, How, Start, Towards
+from bntt.engine.graph.node import Carry, Gradients, How, Start
 from bntt.engine.graph.weightless import Fire, Mask, MaxPool, Sum
 from bntt.engine.layer_spec import SpikeGrad
 from bntt.engine.synapse import Spikes
@@ -27,8 +27,8 @@ def counts(rng: torch.Generator, *shape: int, most: int = 1) -> Tensor:
 
 
 def back(how, one, done, grad: Tensor, *wants: bool, scale: float = 1.0, held: Tensor | None = None) -> Gradients:
-    towards = Towards(SpikeGrad(grad, scale), held)
-    return one.backward(how, done, towards, [], BackwardCall(0, Carry(None), False, wants or (True,)))
+    given = SpikeGrad(grad, scale, held)
+    return one.backward(how, done, given, [], first=0, carry=Carry(None), wants=wants or (True,), norms=None)
 
 
 class TestSum:
@@ -56,11 +56,11 @@ class TestSum:
         one = Sum((-1, -2))
         held = how.lease.take(200, 300).normal_(generator=rng)
         a, b = back(how, one, None, held, True, True, scale=0.5, held=held)
-        assert torch.equal(a.grad.values, b.grad.values)
-        assert (a.grad.scale, b.grad.scale) == (0.5, 0.5)
+        assert torch.equal(a.values, b.values)
+        assert (a.scale, b.scale) == (0.5, 0.5)
         assert a.held.data_ptr() != b.held.data_ptr()
         assert back(how, one, None, held, True, False, held=held)[1] is None
-        assert all(towards.held is None for towards in back(how, one, None, held, True, True))
+        assert all(grad.held is None for grad in back(how, one, None, held, True, True))
 
 
 class TestMaxPool:
@@ -79,8 +79,8 @@ class TestMaxPool:
         full = grad.expand(4, -1, -1, -1, -1)
         expected.backward(full.flatten(0, 1).permute(0, 3, 1, 2))
         (found,) = back(how, one, passed.saved, grad, scale=0.5)
-        assert found.grad.scale == 0.5
-        assert torch.equal(found.grad.values.flatten(0, 1).permute(0, 3, 1, 2), images.grad)
+        assert found.scale == 0.5
+        assert torch.equal(found.values.flatten(0, 1).permute(0, 3, 1, 2), images.grad)
 
 
 def test_a_mask_is_of_all_steps(how, rng):
@@ -91,8 +91,8 @@ def test_a_mask_is_of_all_steps(how, rng):
     assert (passed.out.scale, passed.out.largest, passed.out.density, passed.keeps) == (2.0, 3, 0.125, (False,))
     grad = torch.randn(1, 2, 3, 3, 5, generator=rng)
     (found,) = back(how, one, passed.saved, grad)
-    assert torch.equal(found.grad.values, grad * stays)
-    assert found.grad.scale == 4.0
+    assert torch.equal(found.values, grad * stays)
+    assert found.scale == 4.0
 
 
 @needs_kernels
@@ -112,9 +112,9 @@ def test_neurons_on_a_current_as_it_is(how, learned, chunk, rng, monkeypatch):
     grads = [torch.randn(shape, generator=rng) for shape in (x.shape, start.shape)]
     torch.autograd.backward([spikes, membrane], [grad.double() for grad in grads])
     carry, totals = Carry(grads[1].clone()), one.zeros((True, True))
-    towards = Towards(SpikeGrad(grads[0]))
-    (found,) = one.backward(how, passed.saved, towards, totals, BackwardCall(0, carry, False, (True,)))
-    assert torch.allclose(found.grad.values.double(), inputs[0].grad, atol=1e-5)
+    given = SpikeGrad(grads[0])
+    (found,) = one.backward(how, passed.saved, given, totals, first=0, carry=carry, wants=(True,), norms=None)
+    assert torch.allclose(found.values.double(), inputs[0].grad, atol=1e-5)
     assert torch.allclose(carry.membrane.double(), inputs[1].grad, atol=1e-5)
     assert (totals == [None, None]) == (not learned)
     if learned:

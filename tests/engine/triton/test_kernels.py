@@ -13,8 +13,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from bntt.engine.layer_spec import Affine, Reverse, SpikeGrad
-from bntt.engine.scan import moments, pooled_shape, scan, scan_reference
+from bntt.engine.cpu.launch import scan, scan_reference
+from bntt.engine.layer_spec import Affine, Reverse, SpikeGrad, pooled_shape
+from bntt.engine.triton import launch
 from bntt.ops.lif import Neuron, fire_after, fire_before, hard_reset, soft_reset
 from bntt.ops.spike import ArcTan, FastSigmoid, Triangle
 from tests.engine.triton import DEVICE
@@ -78,7 +79,7 @@ def judge(shape: tuple, neuron: Neuron) -> Errors:
     x, table = narrow(current), Affine(*(narrow(t) for t in (affine.mean, affine.scale, affine.shift)))
     counts = torch.empty(pooled_shape(x, window), dtype=torch.uint8, device=DEVICE)
     membrane, out, carry = narrow(start), torch.empty_like(x), torch.zeros_like(x[0])
-    fired = scan(x, table, neuron, window, counts, membrane, kernels="triton")
+    fired = launch.scan(x, table, neuron, window, counts, membrane)
     reverse = Reverse(x, table, narrow(inverse), neuron, window, SpikeGrad(narrow(gradient)), narrow(start), carry)
     rows = current[0].numel() // channels if batch_statistics else None
     sums = scan_backward(reverse, out, rows=rows, kernels="triton")
@@ -133,7 +134,7 @@ def test_every_surrogate_and_another_threshold(surrogate):
 def test_moments_are_right_a_thousand_deviations_away(shape, offset, rng):
     current = torch.randn(shape, generator=rng) + offset
     copy = torch.empty_like(current, device=DEVICE)
-    mean, var = moments(current.to(DEVICE), copy, kernels="triton")
+    mean, var = launch.moments(current.to(DEVICE), copy)
     assert torch.equal(copy.cpu(), current)
     wide = current.double()
     assert torch.allclose(mean.cpu().double(), wide.mean((1, 2, 3)), rtol=1e-6, atol=1e-6)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from bntt.engine.layer_spec import Reverse, SpikeGrad
-from bntt.engine.scan import moments, pooled_shape, scan
+from bntt.engine.layer_spec import Reverse, SpikeGrad, pooled_shape
 from bntt.engine.triton import launch
 from bntt.ops.lif import Neuron
 from tests.engine.test_scan import affine_of, make, rows_of
@@ -22,7 +21,7 @@ def results(rng: torch.Generator) -> list[torch.Tensor]:
     x, window = current.to(DEVICE), SHAPE[-1]
     counts, out = torch.empty(pooled_shape(x, window), dtype=torch.uint8, device=DEVICE), torch.empty_like(x)
     gradient = torch.randn(counts.shape, generator=rng).to(DEVICE)
-    fired = scan(x, affine, Neuron(), window, counts, kernels="triton")
+    fired = launch.scan(x, affine, Neuron(), window, counts)
     reverse = Reverse(x, affine, inverse, Neuron(), window, SpikeGrad(gradient))
     sums = scan_backward(reverse, out, rows=rows_of(x), kernels="triton")
     return [counts, fired, out, *sums]
@@ -85,9 +84,9 @@ def test_bfloat16_in_memory_is_float_in_between(rng):
     found = []
     for x, grad in ((current, gradient), (current.float(), gradient.float())):
         counts, out = torch.empty(grad.shape, dtype=torch.uint8, device=DEVICE), torch.empty_like(x)
-        fired = scan(x, affine, Neuron(), SHAPE[-1], counts, kernels="triton")
+        fired = launch.scan(x, affine, Neuron(), SHAPE[-1], counts)
         reverse = Reverse(x, affine, inverse, Neuron(), SHAPE[-1], SpikeGrad(grad))
         sums = scan_backward(reverse, out, rows=rows_of(x), kernels="triton")
-        found.append([*moments(x, kernels="triton"), counts, fired, *sums, out.float()])
+        found.append([*launch.moments(x), counts, fired, *sums, out.float()])
     for ours, theirs in zip(*found, strict=True):
         assert torch.allclose(ours, theirs, rtol=1e-2, atol=1e-4)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 import bntt
 from bntt.engine.compute import Compute
-from bntt.engine.graph import layer
+from bntt.engine.cpu import launch
 from bntt.engine.workspace import WORKSPACE
 from bntt.nn import Readout, SpikingNetwork, evaluating
 from tests.kernels import choose, needs_kernels
@@ -90,7 +90,7 @@ class TestReuse:
     def test_an_exception_between(self, case, monkeypatch):
         net, one, two, first, _ = case
         loss = net(one).square().sum()
-        real = layer.scan
+        real = launch.scan
         calls = []
 
         def failing(*args, **kwargs):
@@ -99,17 +99,17 @@ class TestReuse:
                 raise KeyboardInterrupt
             return real(*args, **kwargs)
 
-        monkeypatch.setattr(layer, "scan", failing)
+        monkeypatch.setattr(launch, "scan", failing)
         with pytest.raises(KeyboardInterrupt):
             net(two)
-        monkeypatch.setattr(layer, "scan", real)
+        monkeypatch.setattr(launch, "scan", real)
         assert self.equal(self.grads(net, one), first)
         assert self.equal(list(torch.autograd.grad(loss, list(net.parameters()))), first)
 
     def test_an_interrupted_backward_pass_leaves_no_half_made_steps(self, case, monkeypatch):
         """A kept graph is right afterwards; one that was not kept says that it is gone."""
         net, one, _, first, _ = case
-        parameters, places = list(net.parameters()), ((layer, "scan"), (layer, "scan_reverse"))
+        parameters, places = list(net.parameters()), ((launch, "scan"), (launch, "scan_reverse"))
         for module, name in places:
             usual = getattr(module, name)
             for stop in (1, 3):

@@ -16,7 +16,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import bntt
-from bntt.engine.packed_weights import Prepared
+from bntt.engine.synapse import Prepared
 from bntt.nn import LIF, SpikingNetwork
 from bntt.nn.network import advance as kept
 from tests.kernels import needs_bf16, needs_kernels

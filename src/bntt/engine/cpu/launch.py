@@ -1,25 +1,32 @@
-"""The scans of :mod:`bntt.engine.scan`, and rate coding (:mod:`bntt.ops.poisson`), by the compiled kernels."""
+"""The fused scan of a layer over time by the compiled kernels, its readable twin, and rate coding.
+
+One pass normalises, integrates, fires, resets, pools (paper Eq. 4, 9); its reverse is Eq. 6, 8, 10, 11
+(``scan*.inl``). ``triton/launch.py`` has the same functions; :func:`scan_reference` is the twin of both. Activations lie
+in memory as ``[T, B, H, W, C]``, contiguous; a fully connected layer has H = W = 1.
+"""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float, Int, Int8
 from torch import Tensor
 
 from bntt.engine.cpu.library import Rectify, Scan, call
-from bntt.engine.door import KernelInputError
 from bntt.engine.layer_spec import Affine, PoolSize, Reverse, neuron_tables, surrogate_constants
-from bntt.ops.folded import AnyNeuron, FoldedNeuron
-from bntt.ops.lif import fire_before, hard_reset
+from bntt.engine.workspace import KernelInputError
+from bntt.ops.folded import AnyNeuron, FoldedNeuron, folded_sequence
+from bntt.ops.lif import fire_before, hard_reset, lif_sequence
 
 CPU = torch.device("cpu")
 F32, F64, I64, U8 = torch.float32, torch.float64, torch.int64, torch.uint8
 
 
-def moments(current: Tensor, copy: Tensor | None) -> tuple[Tensor, Tensor]:
-    """See :func:`bntt.engine.scan.moments`."""
+def moments(current: Tensor, copy: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Return mean and biased variance ``[T, C]`` over all but the first and last axis; ``copy`` receives the values."""
     steps, channels, size, dtype = current.shape[0], current.shape[-1], current.numel(), current.dtype
     mean, var = (torch.empty(steps, channels, dtype=F32, device=CPU) for _ in range(2))
     tables = ((table, F32, steps * channels) for table in (mean, var))
@@ -30,9 +37,22 @@ def moments(current: Tensor, copy: Tensor | None) -> tuple[Tensor, Tensor]:
 
 
 def scan(
-    current: Tensor, affine: Affine, neuron: AnyNeuron, window: PoolSize, counts: Tensor, membrane: Tensor | None
+    current: Tensor,
+    affine: Affine,
+    neuron: AnyNeuron,
+    window: PoolSize,
+    counts: Tensor,
+    membrane: Tensor | None = None,
 ) -> Tensor:
-    """See :func:`bntt.engine.scan.scan`."""
+    """Run all steps of ``current``; write the spikes of every window into ``counts`` (uint8, ``pooled_shape``).
+
+    Args:
+        neuron: of these steps; a folded one's gain and bias, and 1 - λ if the input decays, are part of ``affine``.
+        membrane: ``[B, H, W, C]``, carried in and out; None starts at rest and keeps nothing.
+
+    Returns:
+        Spikes per step and channel before the pool, ``[T, C]``, int64.
+    """
     fired = torch.empty(current.shape[0], current.shape[-1], dtype=I64, device=CPU)
     job = scan_job(current, affine, neuron, window, counts, fired)
     job.give(membrane=(membrane, F32, current.numel() // current.shape[0]))
@@ -50,8 +70,8 @@ def scan_job(
     return job
 
 
-def reverse_sums(reverse: Reverse, *, leak: bool) -> Tensor:
-    """Return sums over rows of g, of g x̂, and of dL/dλ if it is wanted, ``[2 or 3, T, C]``, float64."""
+def scan_sums(reverse: Reverse, *, leak: bool = False) -> Tensor:
+    """Return sums over rows of g = dL/dz, of g x̂ (Eq. 11), and of dL/dλ if wanted, ``[2 or 3, T, C]``, float64."""
     steps, channels = reverse.current.shape[0], reverse.current.shape[-1]
     sums = torch.empty(3 if leak else 2, steps, channels, dtype=F64, device=CPU)
     job = _reverse_job(reverse)
@@ -61,14 +81,39 @@ def reverse_sums(reverse: Reverse, *, leak: bool) -> Tensor:
     return sums
 
 
-def reverse_current(reverse: Reverse, offset: Tensor | None, slope: Tensor | None, out: Tensor) -> None:
-    """Write ``scale g - offset - slope (current - mean)`` into ``out`` and advance the carry; see ``scan_reverse``."""
+def scan_reverse(reverse: Reverse, out: Tensor, offset: Tensor | None, slope: Tensor | None) -> None:
+    """Write dL/d(current), ``scale g - offset - slope (current - mean)``, to ``out``, and advance the carry.
+
+    Args:
+        out: may be ``reverse.current``.
+        offset, slope: Eq. 10's, ``[T, C]``, from :func:`scan_sums`; None if mean and variance were given, so that an
+            infinite current has the surrogate's gradient, 0, and not 0 times infinity.
+    """
     current, job = reverse.current, _reverse_job(reverse)
     rows = current.shape[0] * current.shape[-1]
     job.give(offset=(offset, F32, rows))
     job.give(slope=(slope, F32, rows))
     job.give(grad_current=(out, current.dtype, current.numel()))
     call("bntt_scan_backward", job)
+
+
+def scan_reference(
+    current: Tensor, affine: Affine, neuron: AnyNeuron, window: PoolSize, membrane: Tensor | None = None
+) -> Tensor:
+    """Return the mean spikes of every window: the twin of :func:`scan` in plain PyTorch, differentiable."""
+
+    def over(rows: Tensor) -> Tensor:
+        return rows[:, None, None, None, :]
+
+    drive = (current - over(affine.mean)) * over(affine.scale) + over(affine.shift)
+    if isinstance(neuron, FoldedNeuron):
+        start = None if membrane is None else membrane.movedim(-1, 1)
+        spikes = folded_sequence(drive.movedim(-1, 2), start, neuron)[0].movedim(2, -1)
+    else:
+        spikes, _ = lif_sequence(drive, membrane, replace(neuron, decay_input=False))
+    images = spikes.flatten(0, 1).permute(0, 3, 1, 2)
+    pooled = F.avg_pool2d(images, window).permute(0, 2, 3, 1)
+    return pooled.reshape(*current.shape[:2], *pooled.shape[1:])
 
 
 def rectify(current: Tensor, affine: Affine, window: PoolSize, floor: float) -> Tensor:

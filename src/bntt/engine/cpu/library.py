@@ -28,8 +28,8 @@ def _fields(**of_type: tuple[Any, str]) -> Any:
 
 @cache
 def _door() -> Any:
-    """Import :func:`bntt.engine.door.address` only for tensors: callers with addresses of arrays need no PyTorch."""
-    from bntt.engine.door import address
+    """Import the check of tensors only for tensors: callers with addresses of arrays need no PyTorch."""
+    from bntt.engine.workspace import address
 
     return address
 

@@ -17,14 +17,12 @@ from torch import Tensor
 from bntt.engine.compute import Compute
 from bntt.engine.cpu.launch import CPU, scan_job
 from bntt.engine.cpu.library import Events, Scan, call
-from bntt.engine.door import address, is_plain
 from bntt.engine.graph.layer import Layer, as_given, density
 from bntt.engine.graph.node import Node, Start
 from bntt.engine.graph.stack import largest_step, sizes, steps_at_once
-from bntt.engine.layer_spec import neuron_steps
-from bntt.engine.packed_weights import Prepared
-from bntt.engine.scan import pooled_shape
-from bntt.engine.synapse import Spikes, goes_by_events, limits
+from bntt.engine.layer_spec import neuron_steps, pooled_shape
+from bntt.engine.synapse import Prepared, Spikes, goes_by_events, limits
+from bntt.engine.workspace import address, is_plain
 
 
 def is_link(node: Node) -> bool:

@@ -5,16 +5,24 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from bntt.engine.compute import Compute, KernelName
-from bntt.engine.graph.node import BackwardCall, Carry, Gradients, How, Learned, Node, Passed, Size, Start, Towards
+from bntt.engine.graph.node import Carry, Gradients, How, Learned, Node, Passed, Size, Start
 from bntt.engine.graph.recording import LayerMeasures, Measure, arrivals, histogram, join_steps, write_norms
-from bntt.engine.layer_spec import Affine, PoolSize, Reverse, SpikeGrad, leak_gradient, learned_leak, neuron_steps
-from bntt.engine.scan import drive, moments, pooled_shape, scan, scan_reverse, scan_sums
+from bntt.engine.kernels import open_kernels
+from bntt.engine.layer_spec import (
+    Affine,
+    PoolSize,
+    Reverse,
+    SpikeGrad,
+    leak_gradient,
+    learned_leak,
+    neuron_steps,
+    pooled_shape,
+)
 from bntt.engine.synapse import Geometry, Spikes, Synapse, goes_by_events
 from bntt.engine.winograd import InputGrad, takes
 from bntt.engine.workspace import WORKSPACE, Lease
@@ -74,22 +82,17 @@ class Saved:
 
 
 def chunks(compute: Compute, *values: Tensor) -> Iterator[tuple[int, int]]:
-    """Yield the first step and the one after the last of each chunk of values with equally many steps."""
-    steps, size = values[0].shape[0], chunk_steps(compute, *values)
+    """Yield first and end of each chunk of steps, by the largest of values with equally many; on a GPU all are one."""
+    steps = size = len(values[0])
+    if compute.kernels == "cpu":
+        size = max(1, CHUNK_BYTES // (4 * max(math.prod(one.shape[1:]) for one in values)))
     return ((begin, min(steps, begin + size)) for begin in range(0, steps, size))
-
-
-def chunk_steps(compute: Compute, *values: Tensor) -> int:
-    """Return the number of steps of the largest value per chunk: all on a GPU."""
-    if compute.kernels != "cpu":
-        return values[0].shape[0]
-    return max(1, CHUNK_BYTES // (4 * max(math.prod(one.shape[1:]) for one in values)))
 
 
 def current_moments(current: Tensor, copy: Tensor | None = None, *, kernels: KernelName = "cpu") -> Moments:
     """Return Algorithm 1's statistics of a current ``[T, B, H, W, C]``; ``copy`` receives its values on the way."""
     steps, *places, _ = current.shape
-    return Moments(*moments(current, copy, kernels=kernels), (math.prod(places),) * steps)
+    return Moments(*open_kernels(kernels).moments(current, copy), (math.prod(places),) * steps)
 
 
 def by_batch(layer: Layer, steps: slice, own: Moments, past: Moments | None, by_events: tuple[bool, bool]) -> Resolved:
@@ -185,46 +188,59 @@ def through_samples(grad: Tensor, normal: Tensor, spread: Tensor) -> None:
     grad.sub_(mean).addcmul_(normal, product, value=-1).mul_(spread)
 
 
-@dataclass(frozen=True)
+def drive(current: Tensor, affine: Affine, out: Tensor) -> None:
+    """Write ``z = scale (current - mean) + shift`` into ``out``, float32: a layer without neurons."""
+    for t, values in enumerate(current):
+        torch.sub(values, affine.mean[t], out=out[t]).mul_(affine.scale[t]).add_(affine.shift[t])
+
+
+def drive_sums(reverse: Reverse) -> Tensor:
+    """Return what ``scan_sums`` does, of :func:`drive`."""
+    inverse, current = reverse.inverse, reverse.current
+    sums = torch.empty(2, *inverse.shape, dtype=torch.float64, device=current.device)
+    for t, values in enumerate(current):
+        g = reverse.grad.at(t)
+        sums[0, t] = g.sum((0, 1, 2))
+        sums[1, t] = (g * (values - reverse.affine.mean[t])).sum((0, 1, 2)) * inverse[t]
+    return sums
+
+
+def drive_reverse(reverse: Reverse, out: Tensor, offset: Tensor | None, slope: Tensor | None) -> None:
+    """Write what ``scan_reverse`` does, of :func:`drive`."""
+    affine = reverse.affine
+    for t, values in enumerate(reverse.current):
+        grad = reverse.grad.at(t) * affine.scale[t]
+        if offset is not None and slope is not None:
+            grad -= (values - affine.mean[t]).mul_(slope[t]).add_(offset[t])
+        out[t] = grad
+
+
 class Firing:
-    """The neurons of one node, while steps go through it: their membrane and the spikes they emit."""
+    """The neurons of one node while chunks of steps go through it: ``membrane`` moves on, ``counts`` are the spikes."""
 
-    neuron: AnyNeuron
-    """The neurons of all steps of the run."""
-    first: int
-    """Index of the first step that goes through."""
-    window: PoolSize
-    how: How
-    membrane: Tensor
-    """``[B, H, W, C]``; it advances from chunk to chunk."""
-    counts: Tensor
-    """Buffer for the spikes of every window and step."""
-
-    @staticmethod
-    def begin(
-        neuron: AnyNeuron, window: PoolSize, how: How, current: Tensor, start: Tensor | None, first: int
-    ) -> Firing:
+    def __init__(
+        self, neuron: AnyNeuron, window: PoolSize, how: How, current: Tensor, start: Tensor | None, first: int
+    ) -> None:
         """Start on a current of all steps, ``[S, B, H, W, C]``, from a membrane; None is rest."""
-        lease, device = how.lease, current.device
+        self.neuron, self.window, self.how, self.first, lease = neuron, window, how, first, how.lease
         if start is not None and how.in_place and lease.owns(start):
-            membrane = start
+            self.membrane = start
         else:
-            membrane = lease.take(*current.shape[1:], device=device)
-            membrane = membrane.zero_() if start is None else membrane.copy_(start)
-        counts = lease.take(*pooled_shape(current, window), dtype=torch.uint8, device=device)
-        return Firing(neuron, first, window, how, membrane, counts)
+            membrane = lease.take(*current.shape[1:], device=current.device)
+            self.membrane = membrane.zero_() if start is None else membrane.copy_(start)
+        self.counts = lease.take(*pooled_shape(current, window), dtype=torch.uint8, device=current.device)
 
     def chunk(self, current: Tensor, affine: Affine, begin: int, measure: Measure) -> LayerMeasures:
         """Run the next steps, of which ``begin`` is the first, counted from the pass's first."""
-        before, lease, kernels = None, self.how.lease, self.how.compute.kernels
+        before, lease, scan = None, self.how.lease, open_kernels(self.how.compute.kernels).scan
         if measure.every_place:
             before = lease.take(*self.membrane.shape, device=self.membrane.device).copy_(self.membrane)
         end = begin + len(current)
         counts, neuron = self.counts[begin:end], neuron_steps(self.neuron, self.first + begin, self.first + end)
-        seen = LayerMeasures(spikes=scan(current, affine, neuron, self.window, counts, self.membrane, kernels=kernels))
+        seen = LayerMeasures(spikes=scan(current, affine, neuron, self.window, counts, self.membrane))
         if before is not None:
             every = lease.take(*current.shape, dtype=torch.uint8, device=current.device)
-            scan(current, affine, neuron, (1, 1), every, before, kernels=kernels)
+            scan(current, affine, neuron, (1, 1), every, before)
             places = every.sum(1, dtype=torch.int64) if measure.places else None
             samples = every.flatten(2).sum(2, dtype=torch.int64) if measure.samples else None
             seen = replace(seen, places=places, samples=samples)
@@ -233,20 +249,16 @@ class Firing:
             seen = replace(seen, current=histogram(current, affine.before(neuron), measure.current))
         return seen
 
-    def spikes(self, fired: Tensor) -> Spikes:
-        """Return the output spikes, given the number ``fired``."""
+    def spikes(self, seen: LayerMeasures) -> Spikes:
+        """Return the output spikes, given what was measured in all steps."""
+        assert seen.spikes is not None
         area = self.window[0] * self.window[1]
-        return Spikes(self.counts, 1 / area, area, density(self.how.compute, fired, self.counts))
+        return Spikes(self.counts, 1 / area, area, density(self.how.compute, seen.spikes, self.counts))
 
 
 def density(compute: Compute, fired: Tensor, counts: Tensor) -> float:
     """Return events per place. A GPU is not queried: that would block, and cannot be captured in a graph."""
     return float(fired.sum()) / max(1, counts.numel()) if compute.kernels == "cpu" else 1.0
-
-
-def fired(seen: Sequence[LayerMeasures]) -> Tensor:
-    """Join the spikes of consecutive parts, by step and channel."""
-    return torch.cat([part.spikes for part in seen if part.spikes is not None])
 
 
 @dataclass(frozen=True)
@@ -341,83 +353,109 @@ class Layer(Node):
     def forward(
         self, how: How, inputs: Sequence[Spikes], first: int, start: Start, known: Resolved | None = None
     ) -> Passed:
-        (x,), lease, compute, synapse, device = (
-            inputs,
-            how.lease,
-            how.compute,
-            self.synapse(how),
-            inputs[0].values.device,
-        )
-        source = self.enter(x, lease)
+        (x,), lease, compute, synapse = inputs, how.lease, how.compute, self.synapse(how)
+        source, device, past = self.enter(x, lease), x.values.device, start.past
         current = lease.take(*self.current_shape(source), dtype=synapse.forward_dtype, device=device)
         by_events = goes_by_events(synapse, source, compute) if known is None else known.by_events
-        firing: Firing | None = None
-        out: Any = None  # the normalised current, where there are no neurons
-        if self.neuron is None:
-            out = lease.take(*current.shape, device=device)
-        else:
-            firing = Firing.begin(self.neuron, self.window, how, current, start.membrane, first)
-        measure, waits, past = (
-            how.measure if known is None else Measure(),
-            known is None and self.waits(compute),
-            start.past,
-        )
-        found, parts, seen, spread = known, [], [], []
-        if waits:
-            found = self._waited(how, source, current, by_events, first, past)
-        for begin, end in chunks(compute, current, source.values):
-            some = current[begin:end]
-            given, copy = (some, None) if waits else _current(synapse, source.steps(begin, end), some, by_events)
-            raw = current_moments(given, kernels=compute.kernels) if measure.moments else None
+        measure = how.measure if known is None else Measure()
+        found, parts, seen, spread = known, list[Resolved](), list[LayerMeasures](), list[Tensor]()
+        firing = None
+        if self.neuron is not None:
+            firing = Firing(self.neuron, self.window, how, current, start.membrane, first)
+        out = lease.take(*current.shape, device=device) if firing is None else firing.counts
+        made = self._currents(how, source, current, by_events)
+        if known is None and self.waits(compute):  # all currents first, then their moments, of all processes
+            own = joined_moments([current_moments(y, copy, kernels=compute.kernels) for _, y, copy in made])
+            own = own if compute.reduce is None else add_up(own, compute.reduce)
+            found = by_batch(self, slice(first, first + len(current)), own, past, by_events)
+            made = ((begin, current[begin:end], None) for begin, end in chunks(compute, current, source.values))
+        for begin, y, copy in made:
+            end = begin + len(y)
+            raw = current_moments(y, kernels=compute.kernels) if measure.moments else None
             if self.sample_eps is not None:
-                spread.append(by_sample(given, self.sample_eps, some))
-                given, copy = some, None
+                spread.append(by_sample(y, self.sample_eps, current[begin:end]))
+                y, copy = current[begin:end], None
             if found is None:
                 steps = slice(first + begin, first + end)
-                parts.append(self._normalisation(compute, given, copy, steps, past, by_events))
+                parts.append(self._normalisation(compute, y, copy, steps, past, by_events))
                 past = parts[-1].carried
             elif copy is not None:
-                copy.copy_(given)
+                copy.copy_(y)
             affine = parts[-1].affine if found is None else found.affine.steps(begin, end)
             if firing is not None:
-                seen.append(replace(firing.chunk(given, affine, begin, measure), moments=raw))
+                seen.append(replace(firing.chunk(y, affine, begin, measure), moments=raw))
             else:
-                drive(given, affine, out[begin:end])
+                drive(y, affine, out[begin:end])
                 seen.append(LayerMeasures(moments=raw))
         found = joined(parts) if found is None else found
         whole, moved = join_steps(seen), source.values if source is not x else None
+        spikes, membrane = (Spikes(out), None) if firing is None else (firing.spikes(whole), firing.membrane)
         if measure.arrivals:
             whole = replace(whole, arrivals=arrivals(x, lease, places=not synapse.linear))
         if measure.gradient:  # the backward pass writes it there
             nan = torch.full((len(current),), torch.nan, dtype=torch.float64, device=device)
             whole = replace(whole, gradient=nan)
-        kept: Tensor | None = current
-        if how.drops:
-            lease.give(current)
-            kept = None
+        kept, dropped = (None, current) if how.drops else (current, None)
+        lease.give(dropped)
         saved = Saved(source, moved, x.values.shape, kept, found, start.membrane, join_steps(spread))
-        after = Start(None if firing is None else firing.membrane, found.carried)
-        spikes = Spikes(out) if firing is None else firing.spikes(fired(seen))
-        return Passed(spikes, saved, (moved is None,), after, whole, (kept, moved), found)
+        return Passed(spikes, saved, (moved is None,), Start(membrane, found.carried), whole, (kept, moved), found)
 
-    def backward(self, how: How, done: Saved, towards: Towards, learned: Learned, call: BackwardCall) -> Gradients:
+    def _normalisation(
+        self,
+        compute: Compute,
+        y: Tensor,
+        copy: Tensor | None,
+        steps: slice,
+        past: Moments | None,
+        by_events: tuple[bool, bool],
+    ) -> Resolved:
+        """Resolve some steps; ``copy`` receives their current on the way."""
+        if self.batch_statistics:
+            return by_batch(self, steps, current_moments(y, copy, kernels=compute.kernels), past, by_events)
+        if copy is not None:
+            copy.copy_(y)
+        return as_given(self, steps, by_events)
+
+    def _currents(
+        self, how: How, source: Spikes, out: Tensor, by_events: tuple[bool, bool]
+    ) -> Iterator[tuple[int, Tensor, Tensor | None]]:
+        """Yield chunks of the synaptic current: the first step, the values, and their place in ``out`` if not there."""
+        for begin, end in chunks(how.compute, out, source.values):
+            place = out[begin:end]
+            y = self.synapse(how).forward(source.steps(begin, end), events=by_events[0], out=place)
+            yield begin, y, None if y.data_ptr() == place.data_ptr() else place
+
+    def backward(
+        self,
+        how: How,
+        done: Saved,
+        grad: SpikeGrad,
+        learned: Learned,
+        *,
+        first: int,
+        carry: Carry,
+        wants: Sequence[bool],
+        norms: Tensor | None = None,
+    ) -> Gradients:
         """Return the input's gradient; it lies where the saved current did."""
-        lease, compute, found, (first, carry, keep, wants, norms) = how.lease, how.compute, done.found, call
-        weight, bias, gamma, beta, leak = learned
+        lease, compute, found, kernels = how.lease, how.compute, done.found, open_kernels(how.compute.kernels)
+        (weight, bias, gamma, beta, leak), neuron = learned, self.neuron
         current = self._made_again(how, done) if done.current is None else done.current
-        done_with = done.current is None or not keep  # it may be written over
-        apart = not done_with or done.spread is not None
-        out = lease.take(*current.shape, dtype=current.dtype, device=current.device) if apart else current
-        reverse, kernels = self._reverse(done, current, towards.grad, first, carry), compute.kernels
-        summed = any(one is not None for one in (found.moments, gamma, beta, leak, bias))  # attacks need none
-        sums = scan_sums(reverse, leak=leak is not None, kernels=kernels) if summed else found.inverse[:0]
+        last, out = first + len(current), current
+        if done.spread is not None:
+            out = lease.take(*current.shape, dtype=current.dtype, device=current.device)
+        if neuron is not None:
+            grad, neuron = grad.of_type(current.dtype), neuron_steps(neuron, first, last)
+        reverse = Reverse(current, found.affine, found.inverse, neuron, self.window, grad, done.start, carry.membrane)
+        sums = found.inverse[:0]
+        if any(one is not None for one in (found.moments, gamma, beta, leak, bias)):  # attacks need none
+            sums = drive_sums(reverse) if neuron is None else kernels.scan_sums(reverse, leak=leak is not None)
         offset = slope = None
         shifts = found.past is not None or carry.past is not None  # the statistics include other steps
         if found.moments is not None:
             whole_sums = sums[:2] if compute.reduce is None else compute.reduce(sums[:2].clone())
             offset, slope, carry.past = towards_current(self, found, whole_sums, carry.past)
-        scan_reverse(reverse, out, offset, slope, kernels=kernels)
-        last = first + len(current)
+        (drive_reverse if neuron is None else kernels.scan_reverse)(reverse, out, offset, slope)
         if gamma is not None:
             gamma[first:last] = sums[1]
         if beta is not None:
@@ -427,86 +465,33 @@ class Layer(Node):
         if done.spread is not None:
             for begin, end in chunks(compute, out):
                 through_samples(out[begin:end], current[begin:end], done.spread[begin:end])
-            if done_with:
-                lease.give(current)
+            lease.give(current)
         if bias is not None and (shifts or not self.batch_statistics):  # else a constant cancels in them
             whole = shifts or done.spread is not None
             bias += out.sum((0, 1, 2, 3)) if whole else (found.affine.scale * sums[0]).sum(0)
         if norms is not None:
             write_norms(out, norms[first:last])
         input_grad, held = _synapse_backward(how, self.synapse(how), done, out, weight, wants_input=wants[0])
-        if not keep:
-            lease.give(done.moved)
+        lease.give(done.moved)
         if input_grad is None:
             lease.give(held)
             return [None]
         left = self.leave(input_grad, done.before)
         if left.untyped_storage().data_ptr() != held.untyped_storage().data_ptr():  # a flattened one is moved back
             lease.give(held)
-            return [Towards(SpikeGrad(left))]
-        return [Towards(SpikeGrad(left), held)]
-
-    def _reverse(self, done: Saved, current: Tensor, grad: SpikeGrad, first: int, carry: Carry) -> Reverse:
-        """Return the reverse of what followed the normalisation, for the backward pass."""
-        neuron = self.neuron
-        if neuron is not None:
-            grad, neuron = grad.of_type(current.dtype), neuron_steps(neuron, first, first + len(current))
-        affine, inverse = done.found.affine, done.found.inverse
-        return Reverse(current, affine, inverse, neuron, self.window, grad, done.start, carry.membrane)
+            return [SpikeGrad(left)]
+        return [SpikeGrad(left, held=held)]
 
     def _made_again(self, how: How, done: Saved) -> Tensor:
         """Recompute the current of a pass that did not keep it."""
-        shape, source, synapse = self.current_shape(done.source), done.source, self.synapse(how)
-        current = how.lease.take(*shape, dtype=synapse.forward_dtype, device=source.values.device)
-        for begin, end in chunks(how.compute, current, source.values):
-            out = current[begin:end]
-            given, copy = _current(synapse, source.steps(begin, end), out, done.found.by_events)
+        shape, dtype, source = self.current_shape(done.source), self.synapse(how).forward_dtype, done.source
+        current = how.lease.take(*shape, dtype=dtype, device=source.values.device)
+        for begin, y, copy in self._currents(how, source, current, done.found.by_events):
             if self.sample_eps is not None:
-                by_sample(given, self.sample_eps, out)
+                by_sample(y, self.sample_eps, current[begin : begin + len(y)])
             elif copy is not None:
-                copy.copy_(given)
+                copy.copy_(y)
         return current
-
-    def _normalisation(
-        self,
-        compute: Compute,
-        current: Tensor,
-        copy: Tensor | None,
-        steps: slice,
-        past: Moments | None,
-        by_events: tuple[bool, bool],
-    ) -> Resolved:
-        """Resolve some steps; ``copy`` receives their current on the way."""
-        if self.batch_statistics:
-            return by_batch(self, steps, current_moments(current, copy, kernels=compute.kernels), past, by_events)
-        if copy is not None:
-            copy.copy_(current)
-        return as_given(self, steps, by_events)
-
-    def _waited(
-        self,
-        how: How,
-        source: Spikes,
-        current: Tensor,
-        by_events: tuple[bool, bool],
-        first: int,
-        past: Moments | None,
-    ) -> Resolved:
-        """Compute all currents, then their normalisation, by the moments of all processes."""
-        parts, compute, synapse = [], how.compute, self.synapse(how)
-        for begin, end in chunks(compute, current, source.values):
-            given, copy = _current(synapse, source.steps(begin, end), current[begin:end], by_events)
-            parts.append(current_moments(given, copy, kernels=compute.kernels))
-        own = joined_moments(parts) if compute.reduce is None else add_up(joined_moments(parts), compute.reduce)
-        return by_batch(self, slice(first, first + len(current)), own, past, by_events)
-
-
-def _current(
-    synapse: Synapse, source: Spikes, out: Tensor, by_events: tuple[bool, bool]
-) -> tuple[Tensor, Tensor | None]:
-    """Return the synaptic current of some steps, and ``out`` if it has yet to be copied there."""
-    given = synapse.forward(source, events=by_events[0], out=out)
-    return given, None if given.data_ptr() == out.data_ptr() else out
 
 
 def _synapse_backward(

@@ -17,8 +17,7 @@ from torch import Tensor
 from bntt.engine.compute import Compute
 from bntt.engine.graph.recording import LayerMeasures, Measure
 from bntt.engine.layer_spec import SpikeGrad
-from bntt.engine.packed_weights import Prepared
-from bntt.engine.synapse import Spikes, Synapse
+from bntt.engine.synapse import Prepared, Spikes, Synapse
 from bntt.engine.workspace import WORKSPACE, Lease
 from bntt.ops.norm import Moments
 from bntt.ops.spike import Underived
@@ -35,7 +34,13 @@ class Node(ABC):
     """``(how, inputs, first, start, known)``: run the steps from ``first`` on; ``known`` is what an earlier pass over
     them found."""
     backward: ClassVar[Callable[..., Gradients]]
-    """``(how, saved, towards, learned, call)``: return the gradients towards its inputs, where they are wanted."""
+    """``(how, saved, grad, learned, *, first, carry, wants, norms)``: return the gradients of its inputs where they are
+    wanted (``wants``); what was saved may be overwritten.
+
+    To ``learned``, the gradients of what it learns, these steps' part is added; ``carry`` holds those of what follows
+    the steps from ``first`` on, and then those of what came before; ``norms`` is a buffer for the norm of each step's
+    gradient towards the node's current, or None.
+    """
 
     @property
     def learned(self) -> tuple[Tensor | None, ...]:
@@ -127,33 +132,10 @@ class Passed(NamedTuple):
     """Findings that a second pass over the same steps must reuse."""
 
 
-class Towards(NamedTuple):
-    """The gradient towards a value."""
-
-    grad: SpikeGrad
-    held: Tensor | None = None
-    """The buffer of the lease that it lies in; None: it does not belong to the pass, and must not be modified."""
-
-
-Gradients = list[Towards | None]
+Gradients = list[SpikeGrad | None]
 """The gradients towards a node's inputs; None where one is not wanted."""
 Learned = Sequence[Tensor | None]
 """The gradients of what a node learns, in the order of :attr:`Node.learned`; None where one is not wanted."""
-
-
-class BackwardCall(NamedTuple):
-    """The arguments of a node's backward pass over some steps."""
-
-    first: int
-    """The first of the steps."""
-    carry: Carry
-    """The gradients of what follows the steps; they become those of what came before."""
-    keep: bool
-    """True to leave what was saved unmodified, for another backward pass; else gradients may overwrite it."""
-    wants: Sequence[bool]
-    """True for each input whose gradient is wanted."""
-    norms: Tensor | None = None
-    """Buffer for the norm of each step's gradient towards the node's current; None: not measured."""
 
 
 def differentiable_once(backward: Callable[..., tuple[Any, ...]]) -> Callable[..., tuple[Any, ...]]:

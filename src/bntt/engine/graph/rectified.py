@@ -22,8 +22,7 @@ from bntt.engine.cpu.launch import rectify, rectify_reverse
 from bntt.engine.graph.layer import Layer, Resolved, as_given, by_batch, current_moments
 from bntt.engine.graph.node import Node, Size, differentiable_once
 from bntt.engine.graph.weightless import Fire, Mask, MaxPool, Sum
-from bntt.engine.layer_spec import Affine, PoolSize
-from bntt.engine.scan import pooled_shape
+from bntt.engine.layer_spec import Affine, PoolSize, pooled_shape
 from bntt.engine.synapse import Spikes, Synapse
 from bntt.engine.winograd import InputGrad, takes
 from bntt.engine.workspace import WORKSPACE

@@ -1,14 +1,15 @@
 """A run of nodes as one node of the autograd graph: node by node, each in chunks of a few time steps.
 
 Layers exchange spike counts, one byte each. What survives to the backward pass is every layer's synaptic current and
-its counts, of all steps or of one span of them (:mod:`bntt.engine.graph.stack`); the membrane is computed again there
-(:mod:`bntt.engine.scan`). Without gradients the chunks go through all nodes in turn, and memory does not grow with T.
+its counts, of all steps or of one span of them; the membrane is computed again there. Without gradients the chunks go
+through all nodes in turn, and memory does not grow with T.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -19,17 +20,7 @@ from torch import Tensor
 from bntt.engine import private
 from bntt.engine.compute import Compute
 from bntt.engine.graph import layer
-from bntt.engine.graph.node import (
-    BackwardCall,
-    Carry,
-    How,
-    Learned,
-    Node,
-    Size,
-    Start,
-    Towards,
-    differentiable_once,
-)
+from bntt.engine.graph.node import Carry, How, Learned, Node, Size, Start, differentiable_once
 from bntt.engine.graph.recording import LayerMeasures, Measure, join_steps
 from bntt.engine.layer_spec import SpikeGrad
 from bntt.engine.synapse import Spikes
@@ -57,18 +48,18 @@ class Value:
 
 
 @dataclass
-class Went:
-    """The result of a forward pass, and what is kept of it for the backward pass."""
+class Span:
+    """Some steps that went through all nodes, and what is kept of them for the backward pass."""
 
     first: int
-    """The first of its steps."""
-    out: Spikes
-    """Output of the last node; the caller must give its buffer back."""
+    starts: Sequence[Start]
+    """State of every node before them."""
     ends: list[Start] = field(default_factory=list)
     """End state of every node."""
-    seen: list[LayerMeasures | None] = field(default_factory=list)
     found: list[Any] = field(default_factory=list)
+    """What a second pass over the same steps reuses, of every node."""
     saved: list[Any] = field(default_factory=list)
+    """Of every node; empty if it must be computed again."""
     values: list[Value] = field(default_factory=list)
     """The input, and the output of every node."""
 
@@ -89,14 +80,18 @@ def forward(
     first: int,
     starts: Sequence[Start],
     *,
-    found: Sequence[Any] = (),
     keep: int | None,
-) -> Went:
-    """Drive the nodes by some steps."""
-    went, readers, lease = Went(first, x), readers_of(nodes), how.lease
-    went.values.append(Value(x, None, readers[0]))
+    found: Sequence[Any] = (),
+) -> tuple[Span, Spikes, list[LayerMeasures | None]]:
+    """Drive the nodes by some steps; what nodes from ``keep`` on save is kept, and ``found`` is an earlier pass's.
+
+    Returns:
+        The span; the output of the last node, whose buffer the caller must give back; and every node's measures.
+    """
+    span, readers, lease, seen, out = Span(first, starts), readers_of(nodes), how.lease, list[LayerMeasures | None](), x
+    span.values.append(Value(x, None, readers[0]))
     for i, node in enumerate(nodes):
-        read = [went.values[i + 1 + back] for back in node.reads]
+        read = [span.values[i + 1 + back] for back in node.reads]
         inputs = [value.spikes for value in read if value.spikes is not None]
         passed = node.forward(how, inputs, first, starts[i], found[i] if found else None)
         kept = keep is not None and i >= keep
@@ -104,112 +99,86 @@ def forward(
             value.readers -= 1
             value.keepers += kept and keeps
             value.release(lease)
-        went.out = passed.out
-        went.values.append(Value(passed.out, passed.out.values, readers[i + 1]))
-        went.ends.append(passed.end)
-        went.seen.append(passed.seen)
-        went.found.append(passed.found)
-        went.saved.append((passed.saved, passed.keeps, passed.buffers) if kept else None)
+        out = passed.out
+        span.values.append(Value(passed.out, passed.out.values, readers[i + 1]))
+        span.ends.append(passed.end)
+        seen.append(passed.seen)
+        span.found.append(passed.found)
+        span.saved.append((passed.saved, passed.keeps, passed.buffers) if kept else None)
         if not kept:
             lease.give(*passed.buffers)
-    return went
+    return span, out, seen
 
 
-def forget(went: Went, lease: Lease) -> None:
-    """Release what was kept: no backward pass will follow."""
-    for kept in went.saved:
+def forget(span: Span, lease: Lease) -> None:
+    """Release what was kept: it is computed again, or no backward pass will follow."""
+    for kept in span.saved:
         if kept is not None:
             lease.give(*kept[2])
-    for value in went.values:
+    for value in span.values:
         if value.keepers:
             value.readers = value.keepers = 0
             value.release(lease)
-    went.saved, went.values = [], []
+    span.saved, span.values = [], []
 
 
 def backward(
     nodes: Sequence[Node],
     how: How,
-    went: Went,
-    towards: Towards,
+    span: Span,
+    grad: SpikeGrad,
     learned: Sequence[tuple[Learned, Tensor | None]],
     carries: Sequence[Carry],
     *,
-    keep: bool,
     last: int,
-) -> Towards | None:
+) -> SpikeGrad | None:
     """Propagate the gradient of the last node's output back, and return that of the run's input, if it is wanted.
 
     Args:
+        span: what it kept is overwritten.
         learned: the gradients of what every node learns, to which these steps' part is added, and buffers for the norms
             of each step's gradient towards its current.
-        keep: True to leave what was kept unmodified, for another backward pass.
         last: the node to end at, since no gradient is wanted before it; -1: the input's is wanted too.
     """
-    saved, values, lease = went.saved, went.values, how.lease
-    if not keep:  # what they hold is overwritten from here on, even if an error ends this early
-        went.saved, went.values = [], []
-    into: list[Towards | None] = [None] * len(nodes) + [towards]
+    rest, lease = replace(span, saved=span.saved[: max(0, last)]), how.lease
+    saved, values, span.saved, span.values = span.saved, span.values, [], []  # also if an error ends this early
+    into: list[SpikeGrad | None] = [None] * len(nodes) + [grad]
     for i in range(len(nodes) - 1, max(0, last) - 1, -1):
         node, (done, keeps, _), coming = nodes[i], saved[i], into.pop()
         assert coming is not None  # every value is read
         read = [i + 1 + back for back in node.reads]
-        wants = [at > last for at in read]
-        gradients, norms = learned[i]
-        given = node.backward(how, done, coming, gradients, BackwardCall(went.first, carries[i], keep, wants, norms))
-        if all(grad is None or grad.held is not coming.held for grad in given):
+        wants, (gradients, norms) = [at > last for at in read], learned[i]
+        given = node.backward(
+            how, done, coming, gradients, first=span.first, carry=carries[i], wants=wants, norms=norms
+        )
+        if all(one is None or one.held is not coming.held for one in given):
             lease.give(coming.held)
-        for at, grad, wanted in zip(read, given, wants, strict=True):
-            if grad is not None and wanted:
-                into[at] = _added(into[at], grad, lease)
-            elif grad is not None:
-                lease.give(grad.held)
+        for at, one, wanted in zip(read, given, wants, strict=True):
+            if one is not None and wanted:
+                into[at] = _added(into[at], one, lease)
+            elif one is not None:
+                lease.give(one.held)
         for at, kept in zip(read, keeps, strict=True):
-            values[at].keepers -= kept and not keep
-            if not keep:
-                values[at].release(lease)
-    if last > 0 and not keep:
-        forget(replace(went, saved=saved[:last], values=values), lease)
+            values[at].keepers -= kept
+            values[at].release(lease)
+    forget(rest, lease)
     return into[0]
 
 
-def _added(one: Towards | None, other: Towards, lease: Lease) -> Towards:
+def _added(one: SpikeGrad | None, other: SpikeGrad, lease: Lease) -> SpikeGrad:
     """Add two gradients towards one value, in the buffer of either."""
     if one is None:
         return other
-    (a, held), (b, held_b) = sorted((one, other), key=lambda t: (t.held is None, t.grad.values.dtype != torch.float32))
-    if held is None or len(a.values) < len(b.values):
+    a, b = sorted((one, other), key=lambda grad: (grad.held is None, grad.values.dtype != torch.float32))
+    if a.held is None or len(a.values) < len(b.values):
         steps = max(len(a.values), len(b.values))
         total = lease.take(steps, *a.values.shape[1:], dtype=a.values.dtype, device=a.values.device)
         total.copy_(a.values)
-        lease.give(held)
-        a, held = SpikeGrad(total, a.scale), total
+        lease.give(a.held)
+        a = SpikeGrad(total, a.scale, total)
     a.values.add_(b.values, alpha=b.scale / a.scale)
-    lease.give(held_b)
-    return Towards(a, held)
-
-
-@dataclass
-class Span:
-    """A number of steps of a run whose currents and spikes are kept together."""
-
-    first: int
-    last: int
-    starts: list[Start]
-    """State of every node before them."""
-    keep: int = 0
-    """The first node that a backward pass reaches, see :func:`backward`."""
-    found: list[Any] = field(default_factory=list)
-    """Findings of the forward pass, of every node."""
-    went: Went | None = None
-    """Values kept of it; None if they must be recomputed."""
-
-    def forward(self, nodes: Sequence[Node], how: How, x: Spikes) -> Went:
-        """Run the steps through all nodes; a run that is interrupted leaves a span without values."""
-        steps, self.went = x.steps(self.first, self.last), None
-        self.went = forward(nodes, how, steps, self.first, self.starts, found=self.found, keep=self.keep)
-        self.found = self.went.found
-        return self.went
+    lease.give(b.held)
+    return a
 
 
 def span_of(nodes: Sequence[Node], x: Spikes, compute: Compute) -> int:
@@ -270,32 +239,27 @@ def available_memory(device: torch.device) -> float:
     if device.type == "cuda":
         kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return float(torch.cuda.mem_get_info(device)[0] + kept)
-    kernel = _numbers("/proc/meminfo").get("MemAvailable:", math.inf) * 1024
+    kernel = _numbers(_read("/proc/meminfo")).get("MemAvailable:", math.inf) * 1024
     return min(kernel, *(_left(*names) for names in _GROUPS)) + WORKSPACE.free_bytes()
 
 
 _GROUPS = (
-    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current", "/sys/fs/cgroup/memory.stat", "inactive_file"),
-    (
-        "/sys/fs/cgroup/memory/memory.limit_in_bytes",
-        "/sys/fs/cgroup/memory/memory.usage_in_bytes",
-        "/sys/fs/cgroup/memory/memory.stat",
-        "total_inactive_file",
-    ),
+    ("memory.max", "memory.current", "memory.stat", "inactive_file"),
+    ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat", "total_inactive_file"),
 )
 """Files of limit, use and statistics, and the name in the last of what can be reclaimed: unused cached file pages."""
 
 
 def _left(limit: str, used: str, statistics: str, reclaimable: str) -> float:
-    most, now = _read(limit).strip(), _read(used).strip()
-    if not (most.isdigit() and now.isdigit()):  # "max", or no such file
+    most, now, rest = (_read(f"/sys/fs/cgroup/{name}") for name in (limit, used, statistics))
+    if not (most.strip().isdigit() and now.strip().isdigit()):  # "max", or no such file
         return math.inf
-    return float(most) - float(now) + _numbers(statistics).get(reclaimable, 0.0)
+    return float(most) - float(now) + _numbers(rest).get(reclaimable, 0.0)
 
 
-def _numbers(path: str) -> dict[str, float]:
+def _numbers(text: str) -> dict[str, float]:
     """Read lines of a name and a number."""
-    rows = (line.split() for line in _read(path).splitlines())
+    rows = (line.split() for line in text.splitlines())
     return {row[0]: float(row[1]) for row in rows if len(row) > 1 and row[1].isdigit()}
 
 
@@ -345,42 +309,37 @@ def _start(tensors: Sequence[Tensor | None], counts: tuple[int, ...]) -> Start:
     return Start(membrane, None if mean is None or var is None else Moments(mean, var, counts))
 
 
-def _moments(found: Sequence[Any]) -> Moments | None:
-    """Join the moments of consecutive steps of one node, where it took the batch's."""
-    moments: Moments | None = join_steps([None if part is None else part.moments for part in found])
-    return moments
+def _changed(start: Start, membrane: Callable[[Tensor], Tensor], past: Callable[[Tensor], Tensor]) -> Start:
+    held, own = start
+    own = own and Moments(past(own.mean), past(own.var), own.count)
+    return Start(None if held is None else membrane(held), own)
+
+
+def _joined(
+    found: Sequence[Sequence[Any]], seen: Sequence[Sequence[LayerMeasures | None]]
+) -> tuple[tuple[Moments | None, ...], tuple[LayerMeasures | None, ...]]:
+    """Join moments, where a node took the batch's, and measures of consecutive steps, of every node."""
+    taken = ([None if one is None else one.moments for one in steps] for steps in zip(*found, strict=True))
+    return tuple(map(join_steps, taken)), tuple(map(join_steps, zip(*seen, strict=True)))
 
 
 def _without_gradients(
     nodes: Sequence[Node], x: Spikes, how: How, carried: Sequence[Start], mean_over_time: bool
 ) -> Ran:
-    """Run chunk by chunk through all nodes."""
-    out = Output(len(x.values), mean_over_time)
-    found: list[list[Any]] = [[] for _ in nodes]
-    seen: list[list[LayerMeasures | None]] = [[] for _ in nodes]
-    for first, last in _chunks(nodes, how.compute, x):
-        went = forward(nodes, how, x.steps(first, last), first, carried, keep=None)
-        carried = went.ends
-        for i in range(len(nodes)):
-            found[i].append(went.found[i])
-            seen[i].append(went.seen[i])
-        out.add(went.out)
-        how.lease.give(went.out.values)
-    ends = tuple(_kept(end, how.lease) for end in carried) if how.goes_on else ()
-    return Ran(out.whole(), ends, tuple(map(_moments, found)), tuple(map(join_steps, seen)))
-
-
-def _kept(end: Start, lease: Lease) -> Start:
-    """Keep the membrane of an end state beyond the pass."""
-    return end if end.membrane is None else end._replace(membrane=lease.keep(end.membrane))
-
-
-def _chunks(nodes: Sequence[Node], compute: Compute, x: Spikes) -> Iterator[tuple[int, int]]:
-    """Yield the steps that go through all nodes at a time, so that memory does not grow with T."""
+    """Run chunk by chunk through all nodes, so that memory does not grow with T."""
     steps = size = len(x.values)
-    if not any(node.waits(compute) for node in nodes):
+    if not any(node.waits(how.compute) for node in nodes):
         size = steps_at_once(max(x.values[0].numel(), largest_step(sizes(nodes, x))))
-    return ((first, min(steps, first + size)) for first in range(0, steps, size))
+    out, found, measured = Output(steps, mean_over_time), [], []
+    for first in range(0, steps, size):
+        span, spikes, seen = forward(nodes, how, x.steps(first, first + size), first, carried, keep=None)
+        carried = span.ends
+        found.append(span.found)
+        measured.append(seen)
+        out.add(spikes)
+        how.lease.give(spikes.values)
+    ends = tuple(_changed(end, how.lease.keep, Tensor.detach) for end in carried) if how.goes_on else ()
+    return Ran(out.whole(), ends, *_joined(found, measured))
 
 
 class Output:
@@ -405,81 +364,78 @@ class Output:
         return out.mul_(self.scale) if self.mean_over_time else out
 
 
-Run = tuple[Sequence[Node], Spikes, How, Sequence[Start]]
-"""Nodes, their input, and how and from where they start."""
-
-
 class _RunStack(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, run: Run, mean_over_time: bool, values: Tensor, *others: Tensor | None) -> tuple[Any, ...]:
-        """Run the nodes; ``others`` are what they learn and start from."""
+    def forward(
+        ctx: Any,
+        run: tuple[Sequence[Node], Spikes, How, Sequence[Start]],
+        mean_over_time: bool,
+        values: Tensor,
+        *others: Tensor | None,
+    ) -> tuple[Any, ...]:
+        """Run the nodes on an input from their starts; ``others`` are what they learn and start from."""
         nodes, x, how, starts = run
         steps, size = len(x.values), span_of(nodes, x, how.compute)
-        out = Output(steps, mean_over_time)
-        spans: list[Span] = []
-        went: Went | None = None
-        looked: list[list[LayerMeasures | None]] = []
+        out, spans, measured = Output(steps, mean_over_time), list[Span](), []
         with WORKSPACE.lease() as lease:
             drops = any(node.looks_ahead for node in nodes) and saves_memory(nodes, x, how.compute)
             now = replace(how, lease=lease, drops=drops, prepared=None, in_place=False)
-            ends, (*_, keep) = [_detached(start) for start in starts], _wants(nodes, how.measure, ctx.needs_input_grad)
+            *_, keep = _wants(nodes, how.measure, ctx.needs_input_grad)
+            ends = [_changed(start, Tensor.detach, Tensor.detach) for start in starts]
             for first in range(0, steps, size):
-                if went is not None:
-                    forget(went, lease)
-                    spans[-1].went = None
-                spans.append(Span(first, min(steps, first + size), ends, keep))
-                went = spans[-1].forward(nodes, now, x)
-                ends = went.ends
-                looked.append(went.seen)
-                out.add(went.out)
-                lease.give(went.out.values)
-            whole = out.whole()
-            if how.goes_on:
-                ends = [_kept(end, lease) for end in ends]
+                if spans:
+                    forget(spans[-1], lease)
+                span, spikes, seen = forward(nodes, now, x.steps(first, first + size), first, ends, keep=keep)
+                ends = span.ends
+                spans.append(span)
+                measured.append(seen)
+                out.add(spikes)
+                lease.give(spikes.values)
+            whole, (moments, joined) = out.whole(), _joined([span.found for span in spans], measured)
+            ctx.ends = [None if end.membrane is None else end.membrane.shape for end in ends]
+            if how.goes_on:  # in tensors other than the graph's own: those and the graph would keep each other alive
+                ends = [_changed(end, lambda membrane: lease.keep(membrane).detach(), Tensor.clone) for end in ends]
             else:
                 lease.give(*(end.membrane for end in ends))
-            moments = tuple(map(_moments, zip(*(span.found for span in spans), strict=True)))
-            seen = tuple(map(join_steps, zip(*looked, strict=True)))
+                ends = []
             ctx.lease = lease.pop_all()
-        ctx.run, ctx.mean_over_time, ctx.spans = run, mean_over_time, spans
-        ctx.norms = [None if one is None else one.gradient for one in seen]
-        ctx.shape, ctx.ends = whole.shape, [None if end.membrane is None else end.membrane.shape for end in ends]
+        ctx.run, ctx.spans, ctx.size = (nodes, x, replace(how, drops=drops)), spans, size
+        ctx.norms = [None if one is None else one.gradient for one in joined]
+        ctx.shape, ctx.mean_over_time = whole.shape, mean_over_time
         ctx.save_for_backward(values, *(tensor for tensor in others if tensor is not None))
         ctx.set_materialize_grads(False)
-        given = [part for end in ends for part in _tensors(_own(end))] if how.goes_on else []
-        counts = [() if end.past is None else end.past.count for end in ends] if how.goes_on else []
-        return whole, *given, counts, moments, seen
+        counts = [() if end.past is None else end.past.count for end in ends]
+        return whole, *(part for end in ends for part in _tensors(end)), counts, moments, joined
 
     @staticmethod
     @differentiable_once  # unpacking raises if the graph was freed, or input or weights have changed since
     def backward(ctx: Any, saved: Any, grad: Tensor | None, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
         values = saved[0]
-        (nodes, x, how, _), spans = ctx.run, ctx.spans
+        (nodes, x, how), spans = ctx.run, ctx.spans
         keep, (wanted, wants_starts, last) = private.keeps_graph(), _wants(nodes, how.measure, ctx.needs_input_grad)
         grad = values.new_zeros(ctx.shape, dtype=torch.float32) if grad is None else grad.contiguous()
         input_grad = torch.empty_like(values, memory_format=torch.contiguous_format) if last < 0 else None
         carries = _carries(ctx.ends, grads[:-3], grad, every=len(spans) > 1 or any(map(any, wants_starts)))
         if not keep:
             ctx.spans = ctx.run = None
-        with WORKSPACE.lease() if keep else ctx.lease as lease:
-            how = How(how.compute, lease=lease)
+        with nullcontext(ctx.lease) if keep else ctx.lease as lease:  # another pass starts from what is still out
+            how = How(how.compute, lease=lease, drops=how.drops)
             zeros = [node.zeros(of) for node, of in zip(nodes, wanted, strict=True)]
             learned = list(zip(zeros, ctx.norms, strict=True))
             for span in reversed(spans):
-                again = span.went is None
-                went: Went = span.forward(nodes, how, x) if span.went is None else span.went
-                if again:
-                    lease.give(went.out.values, *(end.membrane for end in went.ends))
-                towards = SpikeGrad(grad[span.first : span.last])
+                steps = slice(span.first, span.first + ctx.size)
+                if not span.saved:
+                    some = x.steps(steps.start, steps.stop)
+                    span, spikes, _ = forward(nodes, how, some, span.first, span.starts, keep=last, found=span.found)
+                    lease.give(spikes.values, *(end.membrane for end in span.ends))
+                towards = SpikeGrad(grad[steps])
                 if ctx.mean_over_time:
                     towards = SpikeGrad(grad.unsqueeze(0), 1 / len(x.values))
-                stays = keep and not again
-                span.went = went if stays else None
-                following = backward(nodes, how, went, Towards(towards), learned, carries, keep=stays, last=last)
+                following = backward(nodes, how, span, towards, learned, carries, last=last)
                 if following is None:
                     continue
                 if input_grad is not None:
-                    torch.mul(following.grad.values, following.grad.scale, out=input_grad[span.first : span.last])
+                    torch.mul(following.values, following.scale, out=input_grad[steps])
                 lease.give(following.held)
         starts = [
             part if want else None
@@ -498,18 +454,6 @@ def _wants(
     starts = [[next(rest) for _ in range(3)] for _ in nodes]
     first = next((i for i, wants in enumerate(zip(learned, starts, strict=True)) if any(map(any, wants))), 0)
     return learned, starts, -1 if needed[2] else 0 if measure.gradient else first
-
-
-def _own(end: Start) -> Start:
-    """Return tensors other than the graph's own: those and the graph would keep each other alive."""
-    past, membrane = end.past, end.membrane
-    moments = None if past is None else Moments(past.mean.clone(), past.var.clone(), past.count)
-    return Start(None if membrane is None else membrane.detach(), moments)
-
-
-def _detached(start: Start) -> Start:
-    membrane, mean, var = (None if tensor is None else tensor.detach() for tensor in _tensors(start))
-    return _start((membrane, mean, var), () if start.past is None else start.past.count)
 
 
 def _carries(

@@ -10,11 +10,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bntt.engine.graph.layer import Firing, chunks, fired
-from bntt.engine.graph.node import BackwardCall, Gradients, How, Learned, Node, Passed, Size, Start, Towards
+from bntt.engine.graph.layer import Firing, chunks
+from bntt.engine.graph.node import Carry, Gradients, How, Learned, Node, Passed, Size, Start
 from bntt.engine.graph.recording import join_steps
-from bntt.engine.layer_spec import Affine, PoolSize, Reverse, SpikeGrad, leak_gradient, learned_leak, neuron_steps
-from bntt.engine.scan import pooled_shape, scan_reverse, scan_sums
+from bntt.engine.kernels import open_kernels
+from bntt.engine.layer_spec import (
+    Affine,
+    PoolSize,
+    Reverse,
+    SpikeGrad,
+    leak_gradient,
+    learned_leak,
+    neuron_steps,
+    pooled_shape,
+)
 from bntt.engine.synapse import Spikes
 from bntt.ops.folded import AnyNeuron
 
@@ -51,30 +60,31 @@ class Fire(Node):
 
     def forward(self, how: How, inputs: Sequence[Spikes], first: int, start: Start, known: Any = None) -> Passed:
         current, seen = _floats(inputs[0]), []
-        firing = Firing.begin(self.neuron, self.window, how, current, start.membrane, first)
+        firing = Firing(self.neuron, self.window, how, current, start.membrane, first)
         for begin, end in chunks(how.compute, current):
             affine = self.affine(first + begin, first + end, current)
             seen.append(firing.chunk(current[begin:end], affine, begin, how.measure))
-        saved = inputs[0], start.membrane
-        return Passed(firing.spikes(fired(seen)), saved, (True,), Start(firing.membrane), join_steps(seen))
+        saved, whole = (inputs[0], start.membrane), join_steps(seen)
+        return Passed(firing.spikes(whole), saved, (True,), Start(firing.membrane), whole)
 
-    def backward(self, how: How, done: Any, towards: Towards, learned: Learned, call: BackwardCall) -> Gradients:
-        (source, membrane), (leak, scale) = done, learned
+    def backward(
+        self, how: How, done: Any, grad: SpikeGrad, learned: Learned, *, first: int, carry: Carry, **_: Any
+    ) -> Gradients:
+        (source, membrane), (leak, scale), kernels = done, learned, open_kernels(how.compute.kernels)
         current = _floats(source)
-        first, last = call.first, call.first + len(current)
+        last = first + len(current)
         affine, neuron = self.affine(first, last, current), neuron_steps(self.neuron, first, last)
-        grad = towards.grad.of_type(current.dtype)
         plain = torch.ones_like(affine.scale)  # the sums are then over the unscaled current
-        reverse = Reverse(current, affine, plain, neuron, self.window, grad, membrane, call.carry.membrane)
-        kernels = how.compute.kernels
+        grad = grad.of_type(current.dtype)
+        reverse = Reverse(current, affine, plain, neuron, self.window, grad, membrane, carry.membrane)
         if leak is not None:
-            sums = scan_sums(reverse, leak=True, kernels=kernels)
+            sums = kernels.scan_sums(reverse, leak=True)
             leak += leak_gradient(sums[2], leak.shape)
             if scale is not None:
                 scale[first:last] = sums[1]
         out = how.lease.take(*current.shape, device=current.device)
-        scan_reverse(reverse, out, None, None, kernels=kernels)
-        return [Towards(SpikeGrad(out), out)]
+        kernels.scan_reverse(reverse, out, None, None)
+        return [SpikeGrad(out, held=out)]
 
 
 @dataclass(frozen=True)
@@ -98,13 +108,14 @@ class Sum(Node):
         total = one.floats_into(take(*one.values.shape, device=device)).add_(other.values, alpha=other.scale)
         return Passed(Spikes(total), None, (False, False))
 
-    def backward(self, how: How, done: None, towards: Towards, learned: Learned, call: BackwardCall) -> Gradients:
+    def backward(
+        self, how: How, done: None, grad: SpikeGrad, learned: Learned, *, wants: Sequence[bool], **_: Any
+    ) -> Gradients:
         """Pass all of the gradient to both."""
-        grad, held = towards
-        if held is None or not all(call.wants):
-            return [towards if wanted else None for wanted in call.wants]
+        if grad.held is None or not all(wants):
+            return [grad if wanted else None for wanted in wants]
         copy = how.lease.take(*grad.values.shape, dtype=grad.values.dtype, device=grad.values.device)
-        return [towards, Towards(SpikeGrad(copy.copy_(grad.values), grad.scale), copy)]
+        return [grad, SpikeGrad(copy.copy_(grad.values), grad.scale, copy)]
 
 
 @dataclass(frozen=True)
@@ -127,9 +138,9 @@ class MaxPool(Node):
         dense = min(1.0, x.density * down * across)
         return Passed(Spikes(out, x.scale, x.largest, dense), x, (True,))
 
-    def backward(self, how: How, done: Spikes, towards: Towards, learned: Learned, call: BackwardCall) -> Gradients:
+    def backward(self, how: How, done: Spikes, grad: SpikeGrad, learned: Learned, **_: Any) -> Gradients:
         """Pass all of the gradient to the place that PyTorch says was the largest."""
-        x, grad = done.values, towards.grad
+        x = done.values
         out = how.lease.take(*x.shape, device=x.device)
         for t, step in enumerate(x):
             images = step.permute(0, 3, 1, 2).float()
@@ -138,7 +149,7 @@ class MaxPool(Node):
             rest = (self.window, self.window, (0, 0), (1, 1), False, where)
             found = torch.ops.aten.max_pool2d_with_indices_backward(given, images, *rest)
             out[t] = found.permute(0, 2, 3, 1)
-        return [Towards(SpikeGrad(out, grad.scale), out)]
+        return [SpikeGrad(out, grad.scale, out)]
 
 
 @dataclass(frozen=True)
@@ -160,12 +171,12 @@ class Mask(Node):
         left = 1 - self.p
         return Passed(Spikes(out, x.scale / left, x.largest, x.density * left), None, (False,))
 
-    def backward(self, how: How, done: None, towards: Towards, learned: Learned, call: BackwardCall) -> Gradients:
+    def backward(self, how: How, done: None, grad: SpikeGrad, learned: Learned, **_: Any) -> Gradients:
         """Pass the gradient to the places that stayed, with the same scale."""
-        values = towards.grad.values
+        values = grad.values
         out = how.lease.take(*values.shape, dtype=values.dtype, device=values.device)
         torch.mul(values, self.draw().to(values.dtype), out=out)
-        return [Towards(SpikeGrad(out, towards.grad.scale / (1 - self.p)), out)]
+        return [SpikeGrad(out, grad.scale / (1 - self.p), out)]
 
 
 def _floats(x: Spikes) -> Tensor:

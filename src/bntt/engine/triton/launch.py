@@ -1,4 +1,4 @@
-"""The scans of :mod:`bntt.engine.scan` by the Triton kernels: on a GPU, or in their interpreter."""
+"""The functions of ``cpu/launch.py`` for scans by the Triton kernels: on a GPU, or in their interpreter."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ SHIFT_ROWS = 64
 """Number of first rows whose mean is the centre of the statistics."""
 
 
-def moments(current: Tensor, copy: Tensor | None) -> tuple[Tensor, Tensor]:
-    """See :func:`bntt.engine.scan.moments`."""
+def moments(current: Tensor, copy: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """See :func:`bntt.engine.cpu.launch.moments`."""
     steps, channels = current.shape[0], current.shape[-1]
     rows = current[0].numel() // channels
     if copy is not None:
@@ -41,9 +41,14 @@ def moments(current: Tensor, copy: Tensor | None) -> tuple[Tensor, Tensor]:
 
 
 def scan(
-    current: Tensor, affine: Affine, neuron: AnyNeuron, window: PoolSize, counts: Tensor, membrane: Tensor | None
+    current: Tensor,
+    affine: Affine,
+    neuron: AnyNeuron,
+    window: PoolSize,
+    counts: Tensor,
+    membrane: Tensor | None = None,
 ) -> Tensor:
-    """See :func:`bntt.engine.scan.scan`."""
+    """See :func:`bntt.engine.cpu.launch.scan`."""
     steps, images, height, width, channels = current.shape
     fired = torch.zeros(steps, channels, dtype=torch.int32, device=current.device)
     tiles, tile = _tiles(current, window)
@@ -65,14 +70,14 @@ def scan(
     return fired.long()
 
 
-def reverse_sums(reverse: Reverse, *, leak: bool) -> Tensor:
+def scan_sums(reverse: Reverse, *, leak: bool = False) -> Tensor:
     """Return sums over rows of g and of g x̂, ``[2, T, C]``, float64."""
     assert not leak  # fused only on the processor
     return _sweep(reverse, None, None, None).sum(0)
 
 
-def reverse_current(reverse: Reverse, offset: Tensor | None, slope: Tensor | None, out: Tensor) -> None:
-    """Write ``scale g - offset - slope (current - mean)`` into ``out`` and advance the carry; see ``scan_reverse``."""
+def scan_reverse(reverse: Reverse, out: Tensor, offset: Tensor | None, slope: Tensor | None) -> None:
+    """See :func:`bntt.engine.cpu.launch.scan_reverse`."""
     _sweep(reverse, offset, slope, out)
 
 

@@ -17,7 +17,6 @@ from torch import Tensor, nn
 
 from bntt.engine import private
 from bntt.engine.compute import Compute, KernelName, Recompute
-from bntt.engine.door import is_plain
 from bntt.engine.graph.layer import Layer
 from bntt.engine.graph.node import Node, Start
 from bntt.engine.graph.rectified import RectifiedLayer, Rectify, why_not_rectified

@@ -15,16 +15,15 @@ from torch import Tensor, nn
 
 from bntt.engine.compute import Compute
 from bntt.engine.cpu.library import use_variant
-from bntt.engine.door import is_plain
 from bntt.engine.graph.chain import Chain, is_link, room_of
 from bntt.engine.graph.layer import Layer
 from bntt.engine.graph.node import How, Start
 from bntt.engine.graph.recording import LayerMeasures
 from bntt.engine.graph.rectified import run_rectified
 from bntt.engine.graph.stack import Output, run_stack
-from bntt.engine.packed_weights import Prepared, changes_told, version_of
 from bntt.engine.private import Made, attributes_of, made_of
-from bntt.engine.synapse import Spikes
+from bntt.engine.synapse import Prepared, Spikes, changes_told, version_of
+from bntt.engine.workspace import is_plain
 from bntt.nn.blocks import SpikingLayer, passed
 from bntt.nn.fusion.fuse import FusedBlock, FusedNode, channels_last, entered, layout_of, left, plan_of, why_not_here
 from bntt.nn.network.call import Call

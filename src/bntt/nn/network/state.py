@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bntt.engine.packed_weights import Prepared
 from bntt.engine.private import register_tree, tree_map
+from bntt.engine.synapse import Prepared
 from bntt.nn.network.call import Noise
 from bntt.nn.network.measured import Measured
 from bntt.ops.norm import Moments
