@@ -10,7 +10,7 @@ import bntt
 from bntt import interop
 from bntt.interop.adapters import LoopedNeurons
 from bntt.nn import NORMS, Call, SpikingBlock, TemporalNorm
-from bntt.nn.network.retime import retime
+from bntt.nn.network.fold import retime
 
 T = 4
 FAMILY = [name for name in NORMS if name not in ("layer", "none")]

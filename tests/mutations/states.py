@@ -31,7 +31,7 @@ PROCESSES = [
 STATES = [
     Mutation(
         "the membrane of another sample",
-        "nn/network/state.py",
+        "nn/network/call.py",
         "    return part[keep]\n",
         "    return part[keep].roll(1, 0)\n",
         ADVANCE,
@@ -46,8 +46,8 @@ STATES = [
     Mutation(
         "statistics of the first steps take the batch in",
         "nn/network/advance.py",
-        "_take_in(fused, ran.moments, call.steps(x))",
-        "_take_in(fused, ran.moments, slice(0, len(x)))",
+        "steps = call.steps(x)",
+        "steps = slice(0, len(x))",
         ADVANCE,
     ),
     Mutation(

@@ -183,8 +183,7 @@ def weigh(name: str, synapse: nn.Module, x: Tensor) -> Tensor:
         weighed = fold_time(synapse, x)
         return weighed.to(torch.promote_types(weighed.dtype, torch.float32))
     except (RuntimeError, TypeError) as error:
-        small = f"{list(x.shape[2:])} of a sample is too small: give larger images, or build it with fewer poolings"
-        if not (reason := _misfit(synapse) or _unflattened(synapse, x) or small * ("too small" in str(error))):
+        if not (reason := _why_not_applied(synapse, x, str(error))):
             raise
         raise ValueError(
             f"{name} cannot apply its {type(synapse).__name__}: {reason}. PyTorch says: {error}"
@@ -196,32 +195,27 @@ def first_weights(synapse: nn.Module) -> nn.Conv2d | nn.Linear | None:
     return next((layer for layer in synapse.modules() if isinstance(layer, nn.Conv2d | nn.Linear)), None)
 
 
-def _misfit(synapse: nn.Module) -> str:
-    """Describe a parameter of the first weights that has a wrong size or type; "" if there is none."""
-    layer = first_weights(synapse)
-    if layer is None:
-        return ""
-    if isinstance(layer, nn.Linear):
-        shape: tuple[int, ...] = (layer.out_features, layer.in_features)
-    else:
-        shape = (layer.out_channels, layer.in_channels // max(1, layer.groups), *layer.weight.shape[2:])
-    kind, dtype = type(layer).__name__, layer.weight.dtype
-    for part, value, wanted in (("weight", layer.weight, shape), ("bias", layer.bias, shape[:1])):
-        if value is not None and (value.shape != wanted or value.dtype != dtype):
-            return f"the {part} of its {kind} is {value.dtype} {list(value.shape)}, expected {dtype} {list(wanted)}"
-    return ""
+def _why_not_applied(synapse: nn.Module, x: Tensor, error: str) -> str:
+    """Describe a parameter or an input of the wrong size or type; "" if there is none."""
+    layer, shape = first_weights(synapse), list(x.shape)
+    if layer is not None:
+        linear, kind, dtype = isinstance(layer, nn.Linear), type(layer).__name__, layer.weight.dtype
+        out, features = (layer.out_features, layer.in_features) if isinstance(layer, nn.Linear) else _channels(layer)
+        sizes = (out, features, *([] if linear else layer.weight.shape[2:]))
+        for part, value, wanted in (("weight", layer.weight, sizes), ("bias", layer.bias, sizes[:1])):
+            if value is not None and (value.shape != wanted or value.dtype != dtype):
+                return f"the {part} of its {kind} is {value.dtype} {list(value.shape)}, expected {dtype} {list(wanted)}"
+        flattens = any(isinstance(part, nn.Flatten) for part in synapse.modules())
+        given = math.prod(shape[2:])
+        if linear and _meets(synapse, layer) and (given if flattens else shape[-1]) != features:
+            way = ": put nn.Flatten() before it" * (not flattens and given == features)
+            return f"its Linear takes {features} features, and the input is [S, B, ...] = {shape}{way}"
+    small = f"{shape[2:]} of a sample is too small: give larger images, or build it with fewer poolings"
+    return small if "too small" in error else ""
 
 
-def _unflattened(synapse: nn.Module, x: Tensor) -> str:
-    """Describe an input that does not fit a fully connected layer, such as an unflattened one; "" if it fits."""
-    layer, features = first_weights(synapse), math.prod(x.shape[2:])
-    flattens = any(isinstance(part, nn.Flatten) for part in synapse.modules())
-    if not isinstance(layer, nn.Linear) or not _meets(synapse, layer):
-        return ""
-    if (features if flattens else x.shape[-1]) == layer.in_features:
-        return ""
-    way = ": put nn.Flatten() before it" * (not flattens and features == layer.in_features)
-    return f"its Linear takes {layer.in_features} features, and the input is [S, B, ...] = {list(x.shape)}{way}"
+def _channels(layer: nn.Conv2d) -> tuple[int, int]:
+    return layer.out_channels, layer.in_channels // max(1, layer.groups)
 
 
 def _meets(synapse: nn.Module, layer: nn.Module) -> bool:
@@ -240,12 +234,12 @@ def check_input(name: str, synapse: nn.Module, x: Tensor) -> None:
     layer = first_weights(synapse)
     if layer is None:
         return
-    if not _meets(synapse, layer):  # other modules come before it, or beside it
-        fits, wanted = True, "..."
-    elif isinstance(layer, nn.Conv2d):
+    if isinstance(layer, nn.Conv2d):
         fits, wanted = x.ndim == 5 and x.shape[2] == layer.in_channels, f"{layer.in_channels}, H, W"
     else:
         fits, wanted = math.prod(x.shape[2:]) == layer.in_features, f"{layer.in_features}"
+    if not _meets(synapse, layer):  # other modules come before it, or beside it
+        fits, wanted = True, "..."
     dtype = layer.weight.dtype
     if dtype.itemsize < 4:
         raise TypeError(
@@ -414,16 +408,6 @@ class SpikingBlock(LayerBlock):
     norm: nn.Module
     lif: nn.Module
     pool: nn.Module
-
-    def __init__(
-        self,
-        synapse: nn.Module,
-        norm: nn.Module,
-        lif: nn.Module,
-        pool: nn.Module | None = None,
-        dropout: nn.Module | None = None,
-    ) -> None:
-        super().__init__(synapse, norm, lif, pool, dropout)
 
 
 class CurrentBlock(LayerBlock):

@@ -6,7 +6,7 @@ The equations are in :mod:`bntt.ops.norm`. A norm is a stage, ``y, state = norm(
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -533,7 +533,7 @@ class HeldStatistics:
             if not torch.equal(own := self.own[place], value.to(own)):
                 own.resize_(value.shape).copy_(value)
         now, self._held, self.ended = self._held, [], {}
-        with _put_off_by(self.before):
+        with _set({(norm, "put_off"): taker for norm, taker in self.before.items()}):
             for norm, batch, running in now:
                 norm.take_in(batch, running)
 
@@ -587,15 +587,12 @@ def hold_statistics(module: nn.Module, after: HeldStatistics | None = None) -> I
     held = HeldStatistics(norms, _foreign_buffers(parts))
     start = held.own if after is None else held.own | after.moved
     copies = {own: start[place].detach().clone() for place, own in held.own.items()}  # one of a buffer with two names
-    try:
-        for place, own in held.own.items():
-            setattr(*place, copies[own])
-        with _put_off_by(dict.fromkeys(norms, held.put_off)):
+    own_copies = {place: copies[own] for place, own in held.own.items()}
+    with _set({(norm, "put_off"): held.put_off for norm in norms} | own_copies):
+        try:
             yield held
-    finally:
-        held.ended = held.moved
-        for place, own in held.own.items():
-            setattr(*place, own)
+        finally:
+            held.ended = held.moved
 
 
 @contextmanager
@@ -620,12 +617,13 @@ def _foreign_buffers(parts: Sequence[nn.Module]) -> Buffers:
 
 
 @contextmanager
-def _put_off_by(takers: dict[TemporalNorm, PutOff]) -> Iterator[None]:
-    before = {norm: norm.put_off for norm in takers}
+def _set(values: Mapping[tuple[nn.Module, str], Any]) -> Iterator[None]:
+    """Set attributes of modules inside the block."""
+    before = {place: getattr(*place) for place in values}
     try:
-        for norm, taker in takers.items():
-            norm.put_off = taker
+        for place, value in values.items():
+            setattr(*place, value)
         yield
     finally:
-        for norm, taker in before.items():
-            norm.put_off = taker
+        for place, value in before.items():
+            setattr(*place, value)

@@ -109,7 +109,7 @@ def test_steps_that_go_a_few_at_a_time_do_so_here_too(rng, used, monkeypatch):
             assert torch.equal(net(some), copy.deepcopy(net)(some))
             after, other = (one.advance(some, measure=measure)[1] for one in (net, copy.deepcopy(net)))
         assert all(torch.equal(a.spikes, other.measured[name].spikes) for name, a in after.measured.items())
-    ready = net._kept._held.ready[(T, x.shape[2:], x.dtype)][0]
+    ready = net._kept._held.ready[(T, x.shape[2:], x.dtype)]
     steps = [layer.CHUNK_BYTES // (4 * ready._each * samples) for samples in (9, 4)]
     assert 1 <= steps[0] < steps[1] < T
     assert len(used) >= 3 * 5
@@ -138,7 +138,7 @@ def test_a_chain_of_inference_mode_goes_on_outside(rng, used):
     assert len(used) == 6 - 1 + T + 3
 
 
-def test_threads_have_chains_of_their_own(rng, used, monkeypatch):
+def test_threads_share_no_chain(rng, used, monkeypatch):
     layers = [SpikingBlock(dense(size, 256, rng), BNTT(256, T), LIF()) for size in (64, 256)]
     net, x = SpikingNetwork(layers, Readout(dense(256, 3, rng))).eval(), torch.randn(4, T, 2, 64, generator=rng)
     want, wrong = [anew(net, one) for one in x], []
@@ -157,16 +157,15 @@ def test_threads_have_chains_of_their_own(rng, used, monkeypatch):
     for thread in threads:
         thread.join()
     assert not wrong
-    assert len(used) >= 4 * T
-    assert len(net._kept._held.ready[(1, x[0, 0].shape[1:], x.dtype)]) <= 4
-    assert len(begun) <= 4, "a chain that is in use is kept for the next call"
+    assert len(used) >= T
+    assert len(begun) <= 1, "a thread that comes meanwhile goes on without"
 
 
 def test_no_input_is_held_until_the_next_call(rng):
     net, x = with_statistics(small(T)), spikes_of(T, 3, rng)
     for _ in range(3):
         stream(net, x)
-    ready = [one for free in net._kept._held.ready.values() for one in free]
+    ready = [*net._kept._held.ready.values()]
     assert ready
     assert all(one._links[0].source.values.is_meta for one in ready)
 
@@ -174,9 +173,7 @@ def test_no_input_is_held_until_the_next_call(rng):
 def test_a_copy_has_none_and_a_network_not_many(rng, used, monkeypatch):
     net, x = with_statistics(small(T)), spikes_of(T, 12, rng)
     stream(net, x)
-    older = copy.deepcopy(net)
-    del older.__dict__["_kept"]  # as a version pickled it that kept nothing
-    for other in (copy.deepcopy(net), pickle.loads(pickle.dumps(net)), pickle.loads(pickle.dumps(older))):
+    for other in (copy.deepcopy(net), pickle.loads(pickle.dumps(net))):
         assert other._kept._held is None
         assert equal(stream(other, x)[0], anew(net, x))
     monkeypatch.setattr(module, "MOST_SHAPES", 2)
@@ -207,7 +204,7 @@ def test_other_networks_run_as_before(net, rng, used, monkeypatch):
 def test_a_network_too_large_for_many_samples_is_not_for_few(rng, used, monkeypatch):
     net, x = with_statistics(small(T)), spikes_of(T, 12, rng)
     stream(net, x[:, :3])
-    size = net._kept._held.ready[(1, x.shape[2:], x.dtype)][0].size
+    size = net._kept._held.ready[(1, x.shape[2:], x.dtype)].size
     monkeypatch.setattr(module, "MOST_BYTES", 2 * size)
     for samples in (12, 9, 3):
         used.clear()
@@ -235,7 +232,7 @@ def test_steps_that_come_later_are_no_errors_of_these(rng, used):
 def test_values_are_not_compared_for_calls_that_can_have_no_chain(rng, monkeypatch):
     net, x = with_statistics(small(T)), spikes_of(T, 12, rng)
     stream(net, x[:, :3])
-    size = net._kept._held.ready[(1, x.shape[2:], x.dtype)][0].size
+    size = net._kept._held.ready[(1, x.shape[2:], x.dtype)].size
     monkeypatch.setattr(module, "MOST_BYTES", 2 * size)
     stream(net, x)
     monkeypatch.setattr(module._Held, "same_values", lambda self: pytest.fail("compared"))

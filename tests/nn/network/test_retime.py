@@ -8,7 +8,7 @@ import torch
 import bntt
 from bntt.models import mlp, vgg6
 from bntt.nn import NORMS, NormMethod, TemporalNorm, Window, fold
-from bntt.nn.network.retime import faint_at_the_end, retime
+from bntt.nn.network.fold import faint_at_the_end, retime
 from tests.grids import every_value
 from tests.kernels import choose
 from tests.rows import each_row

@@ -5,9 +5,8 @@ import torch
 
 from bntt.models import mlp
 from bntt.nn.blocks import BlockState
-from bntt.nn.network.call import Noise
+from bntt.nn.network.call import NetworkState, Noise, detached, rows_of
 from bntt.nn.network.measured import Currents, LayerMeasures, Measure
-from bntt.nn.network.state import NetworkState, detached, rows_of
 from bntt.ops.norm import Moments
 
 

@@ -10,7 +10,7 @@ import torch
 from bntt.cli import main as cli
 from bntt.io.checkpoint import CheckpointError, read_facts
 from bntt.models import PRETRAINED, pretrained, pretrained_facts
-from bntt.nn.network.retime import retime
+from bntt.nn.network.fold import retime
 from bntt.runs.directory import RunDirectory
 from bntt.runs.evaluation import evaluate_run
 from bntt.runs.identity import weights_hash

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from operator import is_
@@ -25,10 +25,9 @@ from bntt.engine.private import Made, attributes_of, made_of
 from bntt.engine.synapse import Prepared, Spikes, changes_told, version_of
 from bntt.engine.workspace import is_plain
 from bntt.nn.blocks import SpikingLayer, passed
-from bntt.nn.fusion.fuse import FusedBlock, FusedNode, channels_last, entered, layout_of, left, plan_of, why_not_here
+from bntt.nn.fusion.fuse import FusedBlock, channels_last, entered, layout_of, left, plan_of, why_not_here
 from bntt.nn.network.call import Call
 from bntt.nn.network.measured import Measure, Measured, in_order, membrane_at, watching
-from bntt.ops.norm import Moments
 
 
 class Advanced(NamedTuple):
@@ -55,10 +54,8 @@ def advance_blocks(
         rectifies = any(block.rectifies for block in run.values())
         if rectifies and how.measure:  # only modules are measured
             run = {}
-        if run and rectifies:
-            x, now, found = _run_rectified(run, x, call, how)
-        elif run:
-            is_mean = mean and len(run) == len(rest)
+        if run:
+            is_mean = mean and len(run) == len(rest) and not rectifies
             x, now, found = _run_fused(run, x, call, how, states[done : done + len(run)], mean=is_mean)
         else:
             name, block = next(iter(rest.items()))
@@ -98,18 +95,24 @@ def real(x: Tensor, *modules: nn.Module) -> Tensor:
 def _run_fused(
     run: Mapping[str, FusedBlock], x: Tensor, call: Call, how: How, states: Sequence[Any], *, mean: bool
 ) -> tuple[Tensor, list[Any], Measured]:
-    """Return spikes ``[S, B, ...]`` or their mean, every block's state and the measures; update running statistics."""
+    """Return spikes or an ANN's activations ``[S, B, ...]`` or their mean, every block's state and the measures."""
     blocks = list(run.values())
     fused = [node for block in blocks for node in block.nodes]
-    nodes, spikes = entered([one.node for one in fused], x, how.compute)
-    starts = [
-        start
-        for block, state in zip(blocks, states, strict=True)
-        for start in block.enter(state, x.shape[1], call.first)
-    ]
-    ran = run_stack(nodes, spikes, how, starts, mean_over_time=mean)
-    _take_in(fused, ran.moments, call.steps(x))
-    after, measured, ends, seen = list[Any](), Measured(), list(ran.ends), list(ran.seen)
+    seen: list[LayerMeasures | None] = [None] * len(fused)
+    if blocks[0].rectifies:
+        out, moments = run_rectified([one.node for one in fused], channels_last(x).to(torch.float32), how.compute)
+        ends = [Start()] * len(fused)
+    else:
+        nodes, spikes = entered([one.node for one in fused], x, how.compute)
+        paired = zip(blocks, states, strict=True)
+        starts = [start for block, state in paired for start in block.enter(state, x.shape[1], call.first)]
+        ran = run_stack(nodes, spikes, how, starts, mean_over_time=mean)
+        out, moments, ends, seen = ran.out, ran.moments, [*ran.ends], [*ran.seen]
+    steps = call.steps(x)
+    for one, batch in zip(fused, moments, strict=True):
+        if batch is not None and one.norm is not None:
+            one.norm.take_in(batch, slice(None) if one.norm.method.shared_running else steps, steps.start)
+    after, measured = list[Any](), Measured()
     for (name, block), state in zip(run.items(), states, strict=True):
         size = len(block.nodes)
         if ends:  # empty if no later step needs them
@@ -117,25 +120,7 @@ def _run_fused(
         if how.measure:
             measured |= measured_of(name, block, seen[:size], how.measure, after)
         del ends[:size], seen[:size]
-    return left(ran.out, blocks[-1]), after, measured
-
-
-def _run_rectified(
-    run: Mapping[str, FusedBlock], x: Tensor, call: Call, how: How
-) -> tuple[Tensor, list[Any], Measured]:
-    """Return activations ``[1, B, ...]`` of an ANN's layers and every block's state; update running statistics."""
-    blocks = list(run.values())
-    fused = [node for block in blocks for node in block.nodes]
-    nodes, drive = [one.node for one in fused], channels_last(x).to(torch.float32)
-    out, moments = run_rectified(nodes, drive, how.compute)
-    _take_in(fused, moments, call.steps(x))
-    return left(out, blocks[-1]), [block.leave([Start()] * len(block.nodes), None) for block in blocks], {}
-
-
-def _take_in(nodes: Sequence[FusedNode], moments: Sequence[Moments | None], steps: slice) -> None:
-    for one, found in zip(nodes, moments, strict=True):
-        if found is not None and one.norm is not None:
-            one.norm.take_in(found, slice(None) if one.norm.method.shared_running else steps, steps.start)
+    return left(out, blocks[-1]), after, measured
 
 
 def measured_of(
@@ -198,8 +183,8 @@ class _Held:
     values: list[Tensor | None] = field(default_factory=list)
     storages: list[Tensor] = field(default_factory=list)
     """The memory of parameters and buffers: while it is held, a replacement has another address."""
-    ready: dict[tuple[object, ...], list[Chain]] = field(default_factory=dict)
-    """Chains by the shape of a call's samples; those in use are not in the list, so two threads never share one."""
+    ready: dict[tuple[object, ...], Chain] = field(default_factory=dict)
+    """Chains by the shape of a call's samples."""
     refused: dict[tuple[object, ...], int] = field(default_factory=dict)
     """By shape, the number of samples from which on a call cannot have a chain."""
 
@@ -209,24 +194,12 @@ class _Held:
         same = all(len(one) == len(other) and all(map(is_, one, other)) for one, other in pairs)
         return self.settings == settings and same and self.versions == list(map(version_of, made.tensors))
 
-    def take(self, key: tuple[object, ...], samples: int) -> Chain | None:
-        """Take a free chain for this many samples; no other thread has it then."""
-        free = self.ready.get(key, [])
-        for ready in free[:]:
-            with contextlib.suppress(ValueError):  # another thread was sooner
-                free.remove(ready)
-                if ready.most >= samples:
-                    return ready  # one for fewer samples is dropped: a larger one will replace it
-        return None
-
     def make_room(self, size: int) -> None:
         """Drop the oldest chains until another one of this many bytes fits."""
-        while self.ready:
-            taken = sum(chain.size for free in list(self.ready.values()) for chain in free)
-            if len(self.ready) < MOST_SHAPES and taken + size <= MOST_BYTES:
-                return
-            with contextlib.suppress(StopIteration, RuntimeError):  # another thread was sooner
-                self.ready.pop(next(iter(self.ready)), None)
+        while self.ready and (
+            len(self.ready) >= MOST_SHAPES or sum(chain.size for chain in self.ready.values()) + size > MOST_BYTES
+        ):
+            self.ready.pop(next(iter(self.ready)))
 
     def same_values(self) -> bool:
         """Return True if no parameter or buffer has changed, not even by a write that moves no version counter."""
@@ -238,12 +211,14 @@ class Kept:
     """The chains of one network; a copy of the network has none.
 
     A network's first call, or the first after a change, records its parts; the next one makes a chain. The first call
-    of a sequence also compares the values of parameters and buffers, which finds writes through ``.data``.
+    of a sequence also compares the values of parameters and buffers, which finds writes through ``.data``. A thread
+    that comes while another one uses them goes on without.
     """
 
     def __init__(self) -> None:
         self._held: _Held | None = None
         self._compared = False
+        self._lock = threading.Lock()
 
     def __reduce__(self) -> tuple[type[Kept], tuple[()]]:
         return Kept, ()
@@ -260,38 +235,43 @@ class Kept:
         mean: bool,
     ) -> Advanced | None:
         """Advance the blocks as ``advance_blocks`` does; None if no chain is kept for the call."""
-        compute, first = how.compute, call.first
-        if first == 0:
+        compute = how.compute
+        if call.first == 0:
             self._compared = False  # even if this call cannot use a chain, the next one may
         unfit = compute.backend not in ("auto", "cpu") or compute.precision == "bf16" or how.measure not in FIT
         unfit = unfit or torch.compiler.is_compiling() or torch.is_grad_enabled() or x.numel() * 4 > MOST_BYTES
-        if unfit or why_not_here(x, "cpu"):
+        if unfit or why_not_here(x, "cpu") or not self._lock.acquire(blocking=False):
             return None
+        try:
+            ready = self._ready(blocks, num_steps, x, how)
+            row = 0 if num_steps is None else call.first
+            return None if ready is None else _advance(ready, x, call, how, row, states, mean=mean)
+        finally:
+            self._lock.release()
+
+    def _ready(self, blocks: nn.ModuleDict, num_steps: int | None, x: Tensor, how: How) -> Chain | None:
+        """Return the chain for a call like this one, made if it is the second; None if there is none."""
         rule = torch.are_deterministic_algorithms_enabled(), torch.get_num_threads(), use_variant()
-        held = self._of(blocks, (num_steps, compute, changes_told(), *rule))
+        held = self._of(blocks, (num_steps, how.compute, changes_told(), *rule))
         key, samples = (len(x), x.shape[2:], x.dtype), x.shape[1]
         if held is None or samples >= held.refused.get(key, samples + 1):
             return None
-        free = held.ready.get(key)
-        if held.values and not (self._compared and free):
+        ready = held.ready.get(key)
+        if held.values and not (self._compared and ready):
             if not held.same_values():
                 self._held = None
                 return None
             self._compared = True
-        ready = held.take(key, samples)
-        if ready is None:
+        if ready is None or ready.most < samples:
+            held.ready.pop(key, None)
             begun = _begin(blocks, num_steps, x, how, held)
             if isinstance(begun, int):
                 if len(held.refused) >= MOST_SHAPES:
                     held.refused.clear()
                 held.refused[key] = begun
                 return None
-            ready = begun
-        free = held.ready.setdefault(key, [])
-        try:
-            return _advance(ready, x, call, how, 0 if num_steps is None else first, states, mean=mean)
-        finally:
-            free.append(ready)
+            ready = held.ready[key] = begun
+        return ready
 
     def _of(self, blocks: nn.ModuleDict, settings: tuple[object, ...]) -> _Held | None:
         """Return what is held, if the network is still the same."""
@@ -324,7 +304,7 @@ def _begin(blocks: nn.ModuleDict, num_steps: int | None, x: Tensor, how: How, he
         if (size := room_of(nodes, like)[2]) > MOST_BYTES:
             return x.shape[1]
         held.make_room(size)
-        if not held.values:  # all at once, because other threads read them
+        if not held.values:
             held.storages[:] = [tensor.detach() for tensor in held.made.tensors if tensor is not None]
             held.values[:] = [None if tensor is None else tensor.detach().clone() for tensor in held.made.tensors]
         layers = [node for node in nodes if isinstance(node, Layer)]

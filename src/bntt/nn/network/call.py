@@ -1,17 +1,20 @@
-"""The context of a call to a stage: the steps of the network's time that it takes, and the samples' noise."""
+"""The context of a call to a stage, and the state that a network carries from one call to the next."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from jaxtyping import Integer
 from torch import Tensor
 
-from bntt.engine.private import is_mapped
+from bntt.engine.graph.recording import LayerMeasures
+from bntt.engine.private import is_mapped, register_tree, tree_map
+from bntt.engine.synapse import Prepared
 from bntt.nn.tensor_checks import check_tensor
+from bntt.ops.norm import Moments
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,3 +111,136 @@ def check_call(call: Call) -> Call:
             f"is the third, part(x, Call(first=t), state)"
         )
     return call
+
+
+Measured = dict[str, LayerMeasures]
+"""Measurements by layer."""
+
+
+@dataclass(frozen=True, eq=False)
+class NetworkState:
+    """State that a network carries from one step to the next; returned by :meth:`bntt.nn.SpikingNetwork.advance`.
+
+    Gradients flow through it. For ``torch.export`` and ``torch.func`` it is a tree of tensors, valid only at its step.
+    Import ``bntt.nn`` before ``torch.load`` or ``torch.export.load`` reads one.
+    """
+
+    steps: int
+    """Number of steps taken."""
+    batch: int
+    """Number of samples it holds."""
+    blocks: tuple[Any, ...]
+    """Every block's own state, in order."""
+    readout: Any
+    """The readout's own state; for :class:`~bntt.nn.Readout` the accumulated voltage ``[B, K]``."""
+    noise: Noise | None = None
+    """Noise of the samples."""
+    pooled: bool = False
+    """True if it comes from a training pass with the batch's statistics: then rows depend on each other."""
+    measured: Measured | None = None
+    """Measurements requested from the call that made this state, of its own steps."""
+    prepared: Prepared = field(default_factory=Prepared, repr=False, compare=False)
+    """Weights in the kernels' layout, for the next steps without gradients."""
+
+    def rows(self, keep: Tensor) -> NetworkState:
+        """Return the state of some samples: ``keep`` is a mask ``[B]`` of bools, or indices ``[M]`` in int64.
+
+        Raises:
+            ValueError: after a training pass under batch statistics, in which samples depend on each other; or on a
+                wrong ``keep``.
+            TypeError: if the state of a custom part does not define how its rows are selected.
+        """
+        if self.pooled:
+            raise ValueError(
+                "samples cannot leave a batch in training: its statistics were taken over all of them; keep the whole "
+                "batch, or begin with state=None in evaluation mode"
+            )
+        keep, mask = torch.as_tensor(keep), torch.as_tensor(keep).dtype == torch.bool
+        if keep.ndim != 1 or (mask and len(keep) != self.batch) or (not mask and keep.dtype != torch.int64):
+            raise ValueError(
+                f"keep must be a mask of {self.batch} samples, or their indices in int64, got {keep.dtype} "
+                f"{list(keep.shape)}"
+            )
+        return replace(
+            self,
+            batch=int(keep.sum()) if mask else len(keep),
+            blocks=rows_of(self.blocks, keep),
+            readout=rows_of(self.readout, keep),
+            noise=None if self.noise is None else self.noise.rows(keep),
+        )
+
+    def detach(self) -> NetworkState:
+        """Return the same numbers without gradients."""
+        return replace(self, blocks=detached(self.blocks), readout=detached(self.readout))
+
+    def tracked(self) -> NetworkState:
+        """Return the same numbers for autograd: outside inference mode, tensors that were made in it are copied."""
+        if torch.is_inference_mode_enabled() or not _has_inference((self.blocks, self.readout)):
+            return self
+        return replace(self, blocks=tree_map(_tracked, self.blocks), readout=tree_map(_tracked, self.readout))
+
+
+def _made(
+    blocks: tuple[Any, ...], readout: Any, noise: Any, measured: Any, steps: int, pooled: bool, batch: int
+) -> NetworkState:
+    """Make a state from its parts; an exported program knows the number of samples only by the shape of their index."""
+    index = getattr(noise, "index", None)
+    batch = index.shape[0] if isinstance(index, Tensor) else batch
+    return NetworkState(steps, batch, blocks, readout, noise, pooled, measured)
+
+
+register_tree(
+    Noise, ("index",), lambda noise: (noise.seed, noise.draw), lambda index, seed, draw: Noise(seed, draw, index)
+)
+register_tree(
+    Moments, ("mean", "var"), lambda moments: moments.count, lambda mean, var, *count: Moments(mean, var, count)
+)
+register_tree(
+    NetworkState,
+    ("blocks", "readout", "noise", "measured"),
+    lambda state: (state.steps, state.pooled, state.batch if state.noise is None else 0),
+    _made,
+)
+
+
+def _own(state: Any, method: str, *arguments: Any) -> Any:
+    """Call a custom state's own method."""
+    if not callable(own := getattr(state, method, None)):
+        raise TypeError(
+            f"a block's state of type {type(state).__name__} does not say how to do {method}(): give it that method, "
+            f"or make it a tensor [B, ...], a tuple or a dict of such"
+        )
+    return own(*arguments)
+
+
+def rows_of(state: Any, keep: Tensor) -> Any:
+    """Select samples in a block's state; moments belong to no sample and stay."""
+
+    def each(part: Any) -> Any:
+        if not isinstance(part, Tensor):
+            return part if part is None or isinstance(part, Moments) else _own(part, "rows", keep)
+        if part.ndim == 4 and part.is_contiguous(memory_format=torch.channels_last):
+            return part.movedim(1, -1)[keep].movedim(-1, 1)  # in the order of memory: twice as fast
+        return part[keep]
+
+    return tree_map(each, state, is_leaf=lambda part: isinstance(part, Moments | list))
+
+
+def detached(state: Any) -> Any:
+    """Return a block's state without gradients."""
+    return tree_map(lambda part: None if part is None else _own(part, "detach"), state)
+
+
+def _has_inference(state: Any) -> bool:
+    """Return True if a tensor of a block's state was made in inference mode."""
+    if isinstance(state, Tensor):
+        return state.is_inference()
+    if isinstance(state, Moments):
+        return _has_inference((state.mean, state.var))
+    return isinstance(state, dict | tuple) and any(
+        map(_has_inference, state.values() if isinstance(state, dict) else state)
+    )
+
+
+def _tracked(part: Any) -> Any:
+    return part.clone() if isinstance(part, Tensor) and part.is_inference() else part

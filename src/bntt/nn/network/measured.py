@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -28,12 +28,10 @@ from bntt.engine.private import being_traced, is_mapped
 from bntt.engine.synapse import Spikes
 from bntt.engine.workspace import WORKSPACE
 from bntt.nn.blocks import SpikingLayer
+from bntt.nn.network.call import Measured
 from bntt.ops.norm import Moments, step_moments
 
 __all__ = ["Arrivals", "Currents", "LayerMeasures", "Measure", "Measured", "joined"]
-
-Measured = dict[str, LayerMeasures]
-"""Measurements by layer."""
 
 
 def in_order(seen: LayerMeasures, measure: Measure, neurons: int, *, flat: bool) -> LayerMeasures:
@@ -128,41 +126,34 @@ torch.serialization.add_safe_globals([(kind, f"{__name__}.{kind.__name__}") for 
 def watching(layers: Mapping[str, SpikingLayer], x: Tensor, measure: Measure) -> Iterator[Measured]:
     """Measure these layers while their block is called inside the context; results are complete afterwards."""
     found: Measured = {}
-    size = (x.shape[0], x.shape[1])
-    watches = {name: _Watch(name, layer, size, measure) for name, layer in layers.items()} if measure else {}
+    watches = {name: _Watch(name, layer, x.shape, measure) for name, layer in layers.items()} if measure else {}
     try:
         yield found
         found |= {name: watch.result() for name, watch in watches.items()}
     finally:
-        for watch in watches.values():
-            watch.close()
+        for handle in (handle for watch in watches.values() for handle in watch.handles):
+            handle.remove()
 
 
 class _Watch:
     """One layer, seen by hooks on its norm, its neurons and its weights."""
 
-    def __init__(self, name: str, layer: SpikingLayer, size: tuple[int, int], measure: Measure) -> None:
-        self.name, (self.steps, self.batch), self.measure = name, size, measure
-        weights = weights_of(layer) if measure.arrivals else None
+    def __init__(self, name: str, layer: SpikingLayer, shape: Sequence[int], measure: Measure) -> None:
+        self.name, (self.steps, self.batch, *_), self.measure = name, shape, measure
         wanted = measure.gradient and layer.norm is not None
         self.gradient = torch.full((self.steps,), torch.nan, dtype=torch.float64) if wanted else None
-        self.taken = {part: 0 for part in ("norm", "lif") if getattr(layer, part) is not None}
-        self.arrived: list[Arrivals] = []
-        self.moments: list[Moments] = []
-        self.seen: list[LayerMeasures] = []
-        self.thread = threading.get_ident()
-        self.handles = []
-        if weights is not None:
-            self.taken["synapse"] = 0
-            self.handles.append(weights.register_forward_pre_hook(self._before_weights))
-        if layer.norm is not None:
-            self.handles.append(layer.norm.register_forward_pre_hook(self._before_norm, with_kwargs=True))
-        if layer.lif is not None:
-            self.handles.append(layer.lif.register_forward_hook(self._after_lif, with_kwargs=True))
-
-    def close(self) -> None:
-        for handle in self.handles:
-            handle.remove()
+        self.taken = dict[str, int]()
+        self.arrived, self.moments, self.seen = list[Arrivals](), list[Moments](), list[LayerMeasures]()
+        self.handles = list[Any]()
+        for part, module, hook in (
+            ("synapse", weights_of(layer) if measure.arrivals else None, self._before_weights),
+            ("norm", layer.norm, self._before_norm),
+            ("lif", layer.lif, self._after_lif),
+        ):
+            if module is not None:
+                self.taken[part] = 0
+                register = module.register_forward_hook if part == "lif" else module.register_forward_pre_hook
+                self.handles.append(register(_of_this_thread(hook), with_kwargs=True))
 
     def result(self) -> LayerMeasures:
         for part, steps in self.taken.items():
@@ -175,20 +166,14 @@ class _Watch:
         return replace(seen, gradient=self.gradient, moments=moments, arrivals=arrived)
 
     @torch.no_grad()
-    def _before_weights(self, module: nn.Module, args: tuple[Any, ...]) -> None:
-        if threading.get_ident() != self.thread:
-            return
-        x: Tensor = args[0]
+    def _before_weights(self, x: Tensor) -> None:
         images = x.reshape(-1, self.batch, *x.shape[1:])
         self.taken["synapse"] += len(images)
         values = images.movedim(2, -1) if x.ndim == 4 else images[:, :, None, None, :]
         with WORKSPACE.lease() as lease:
             self.arrived.append(arrivals(Spikes(values), lease))
 
-    def _before_norm(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        if threading.get_ident() != self.thread:
-            return
-        x: Tensor = args[0] if args else next(iter(kwargs.values()))
+    def _before_norm(self, x: Tensor) -> None:
         first = self.taken["norm"]
         self.taken["norm"] += len(x)
         if self.measure.moments:
@@ -198,12 +183,11 @@ class _Watch:
             x.register_hook(partial(write_norms, out=gradient[steps]))  # type: ignore[no-untyped-call]
 
     @torch.no_grad()
-    def _after_lif(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
-        if threading.get_ident() != self.thread:
-            return
-        current: Tensor = args[0] if args else next(iter(kwargs.values()))
+    def _after_lif(self, current: Tensor, result: Any) -> None:
         spikes, state = result
         self.taken["lif"] += len(spikes)
+        place = self.measure.membrane or ("", ())
+        wanted = self.measure.membrane is not None and place[0] == self.name
         self.seen.append(
             LayerMeasures(
                 neurons=spikes[0, 0].numel(),
@@ -211,15 +195,20 @@ class _Watch:
                 places=spikes.sum(1, dtype=torch.float64) if self.measure.places else None,
                 samples=spikes.flatten(2).sum(2, dtype=torch.float64) if self.measure.samples else None,
                 current=distribution(current, self.measure.current) if self.measure.current else None,
-                membrane=self._membrane(state),
+                membrane=membrane_at(self.name, getattr(state, "membrane", state), place[1]) if wanted else None,
             )
         )
 
-    def _membrane(self, state: Any) -> Tensor | None:
-        """Return the membrane of the requested neuron, ``[1, B]``, after a call of one step."""
-        if self.measure.membrane is None or self.measure.membrane[0] != self.name:
-            return None
-        return membrane_at(self.name, getattr(state, "membrane", state), self.measure.membrane[1])
+
+def _of_this_thread(hook: Callable[..., None]) -> Callable[..., None]:
+    """Return a hook that passes on a module's input, and its result if there is one, of calls in this thread alone."""
+    thread = threading.get_ident()
+
+    def seen(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], *result: Any) -> None:
+        if threading.get_ident() == thread:
+            hook(args[0] if args else next(iter(kwargs.values())), *result)
+
+    return seen
 
 
 def weights_of(layer: SpikingLayer) -> nn.Conv2d | nn.Linear | None:

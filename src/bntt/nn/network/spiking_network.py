@@ -27,9 +27,8 @@ from bntt.nn.blocks import (
 from bntt.nn.fusion.fuse import Plan, plan_of, settled
 from bntt.nn.kinds import norm_facts
 from bntt.nn.network.advance import Advanced, Kept, advance_blocks, layers_of, real
-from bntt.nn.network.call import Call, Noise, noise_of
+from bntt.nn.network.call import Call, NetworkState, Noise, noise_of
 from bntt.nn.network.measured import Measure, Measured, Trace, check_finite_input, evaluating, joined
-from bntt.nn.network.state import NetworkState
 
 STEPS_AT_ONCE = 25
 """Most steps of the encoder's and the last layer's spikes in memory, in evaluation without gradients and hooks."""
@@ -82,9 +81,6 @@ class SpikingNetwork(nn.Module):
         check_stage(readout, "the readout", "logits [S, B, K]")
         self.blocks, self.readout = nn.ModuleDict(dict(blocks.items())), readout
         self.num_steps: int | None = settle(self.blocks, self.readout)
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__({"_kept": Kept()} | state)  # type: ignore[no-untyped-call] # older pickles have none
 
     @property
     def compute(self) -> Compute:

@@ -28,7 +28,7 @@ from bntt.models.pretrained import pretrained, pretrained_facts
 from bntt.models.spiking import FIRE_RULES, RESETS
 from bntt.nn import SpikingClassifier, SpikingNetwork
 from bntt.nn.kinds import encoder_facts_by_name
-from bntt.nn.network.retime import retime
+from bntt.nn.network.fold import retime
 from bntt.runs.directory import (
     LatestCheckpoint,
     RunDirectory,
