@@ -24,7 +24,7 @@ import torch
 from bntt.data.catalog import open_samples, prepare
 from bntt.data.events.binning import Binning
 from bntt.data.events.formats import Framing
-from bntt.data.prepared import FrameSplits
+from bntt.data.samples import FrameSplits
 from bntt.io.errors import DataError
 from bntt.io.files import digest
 from tests import fakes

@@ -10,7 +10,7 @@ import torch
 import bntt
 from bntt.data.loader import SampleLoader
 from bntt.deploy import DeployError, Description, Runtime, choose_constant, describe, export, from_nir, make_constant
-from bntt.deploy.constant_in_time import accuracy, candidates
+from bntt.deploy.from_torch import accuracy, candidates
 from bntt.deploy.nir import graph
 from bntt.models import mlp, pretrained, resnet20
 from bntt.nn import fold

@@ -16,7 +16,7 @@ EXPORTS = [
     ),
     Mutation(
         "every batch has the noise of the first",
-        "deploy/constant_in_time.py",
+        "deploy/from_torch.py",
         "np.arange(count, count + len(x))",
         "np.arange(len(x))",
         ("tests/deploy/test_constant.py",),

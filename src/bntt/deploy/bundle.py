@@ -65,11 +65,7 @@ def read(path: Path) -> Description:
 
 
 def quantised(weights: Array) -> tuple[Array, Array]:
-    """Return weights as int8 from -127 to 127, and the step size of each output channel, ``[Cout]``.
-
-    >>> quantised(np.array([[0.5, -1.0], [0.0, 0.0]]))[0].tolist()
-    [[64, -127], [0, 0]]
-    """
+    """Return weights as int8 from -127 to 127, and the step size of each output channel, ``[Cout]``."""
     largest = np.abs(weights).reshape(len(weights), -1).max(1)
     with np.errstate(over="ignore"):
         step = np.where(largest > 0, largest / 127, 1.0).astype(np.float32)

@@ -10,9 +10,8 @@ from bntt.analysis.card import CARD, CardArguments, CardResult
 from bntt.analysis.card.hardware_profile import hardware_profile
 from bntt.analysis.measurement import ArgumentError, Progress
 from bntt.data.samples import arrange
-from bntt.deploy.constant_in_time import Constant, choose_constant
 from bntt.deploy.description import Description, Pictures
-from bntt.deploy.from_torch import describe
+from bntt.deploy.from_torch import Constant, choose_constant, describe
 from bntt.io.checkpoint import CheckpointError
 from bntt.io.errors import DataError
 from bntt.io.files import find_object

@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from bntt.data import SampleLoader, SampleSet, split_validation
+from bntt.data.catalog import prepare_events, split_digest, split_recordings
 from bntt.data.events.binning import Binning, to_frames
 from bntt.data.events.formats import EVENT_FORMATS, read_aedat2
-from bntt.data.prepared import load_prepared, prepare_events, read_manifest, split_digest, split_recordings
+from bntt.data.prepared import load_prepared, read_manifest
 from bntt.io.errors import DataError
 from tests.data.damaged import VERSION
 from tests.data.events.aedat4_files import recording as aedat4_recording

@@ -6,13 +6,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bntt.data.events.binning import Events
-from bntt.data.prepared import (
+from bntt.data.catalog import (
     content_of,
     refuse_overlap,
     split_digest,
     split_recordings,
 )
+from bntt.data.events.binning import Events
 from bntt.io.errors import DataError
 from tests.rows import each_row
 

@@ -133,13 +133,9 @@ def test_a_crash_a_hang_and_a_mishap_become_words(tmp_path, monkeypatch):
     for does, said in (
         (
             f"import os; os.kill(os.getpid(), {int(signal.SIGSEGV)})",
-            r"x.nir cannot be read as a NIR graph: HDF5 crashed on it, or .* \(SIGSEGV\)",
+            r"x.nir cannot be read as a NIR graph: HDF5 crashed on it \(SIGSEGV\)",
         ),
-        (
-            f"import os; os.kill(os.getpid(), {int(signal.SIGXCPU)})",
-            r"x.nir cannot be read .* took too long \(SIGXCPU\)",
-        ),
-        ("import time; time.sleep(60)", "x.nir cannot be read .*: it took more than 1.0 seconds"),
+        ("import time; time.sleep(60)", "x.nir cannot be read .*: it took more than 0.5 seconds"),
         ("raise ImportError('no h5py')", "x.nir cannot be read .*: ImportError: no h5py"),
         ("import sys; sys.exit(9)", "x.nir cannot be read .*: for no known reason"),
     ):
@@ -152,7 +148,8 @@ def test_the_process_is_bounded():
     done = "from bntt.deploy.nir import hdf5; hdf5.limit(); import numpy; numpy.ones(hdf5.MEMORY // 8)"
     told = subprocess.run([sys.executable, "-c", done], capture_output=True, text=True)
     assert "MemoryError" in told.stderr
-    tight = "import resource as r; from bntt.deploy.nir import hdf5; r.setrlimit(r.RLIMIT_CPU, (90, 90)); hdf5.limit()"
+    tight = "import resource as r; r.setrlimit(r.RLIMIT_AS, (4 << 30, 4 << 30))"
+    tight += "\nfrom bntt.deploy.nir import hdf5; hdf5.limit()"
     told = subprocess.run([sys.executable, "-c", tight], capture_output=True, text=True)
     assert not told.stderr  # a batch system's bound, below ours
     refused = "import resource as r\ndef no(*_):\n    raise ValueError('current limit exceeds maximum limit')\n"

@@ -62,9 +62,9 @@ def test_plain_graphs_run_as_nir_defines_them(name, tmp_path):
 def test_the_names_of_a_graph_are_those_of_the_layers():
     made = from_nir(residual_net(), encoder=Encoder("frames", STEPS))
     assert [node.name for node in made.nodes] == [
-        *("a", "fires", "b", "c", "scaled", "meet.sum1", "meet.sum", "meet", "last")
+        *("a", "fires", "c", "b", "scaled", "meet.sum1", "meet.sum", "meet", "last")
     ]
-    assert [node.reads for node in made.nodes if isinstance(node, Sum)] == [(2, 4), (5, 1)]
+    assert [node.reads for node in made.nodes if isinstance(node, Sum)] == [(3, 4), (5, 1)]
     with pytest.raises(DeployError, match=r"encoder=Encoder\('direct', num_steps=8\)"):
         from_nir(residual_net())
     for steps in (0, 1 << 30):

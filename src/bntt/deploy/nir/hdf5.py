@@ -17,7 +17,7 @@ MOST_BYTES = 2 << 30
 """Of all numbers together, and of the file."""
 ARRAY = "\0array"
 """Key of the place of an array: no name in a file can have its first character."""
-MEMORY, SECONDS = 8 << 30, 120
+MEMORY, SECONDS = 8 << 30, 240
 """What the process may take."""
 
 
@@ -84,15 +84,13 @@ def plain(value: Any, arrays: dict[str, Any]) -> Any:
 
 
 def limit() -> None:
-    """Bound this process's memory and time, if the system can; stricter limits of the system stay."""
-    try:
+    """Bound this process's memory, if the system can; a stricter limit of the system stays."""
+    with suppress(ImportError, ValueError, OSError):  # Windows has none; on macOS a process maps more than any limit
         import resource
-    except ModuleNotFoundError:
-        return
-    for kind, most in ((resource.RLIMIT_AS, MEMORY), (resource.RLIMIT_CPU, SECONDS), (resource.RLIMIT_CORE, 0)):
-        hard = resource.getrlimit(kind)[1]
-        with suppress(ValueError, OSError):  # on macOS a process maps more than any allowed limit
-            resource.setrlimit(kind, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
+
+        hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+        most = MEMORY if hard == resource.RLIM_INFINITY else min(MEMORY, hard)
+        resource.setrlimit(resource.RLIMIT_AS, (most, hard))
 
 
 def main() -> int:
