@@ -123,8 +123,8 @@ def check_pretrained(name: str) -> None:
     """Refuse a name unless a network of this name comes with the package."""
     from bntt.models import PRETRAINED
 
-    why = f"--pretrained: no network {name!r}, choose one of {', '.join(PRETRAINED)}"
-    streams.refuse((name not in PRETRAINED, why))
+    known = ", ".join(PRETRAINED)
+    streams.refuse((name not in PRETRAINED, f"--pretrained: no network {name!r}, choose one of {known}"))
 
 
 def check_picture(path: Path) -> None:
@@ -134,19 +134,13 @@ def check_picture(path: Path) -> None:
 
 
 def _print_json(pairs: Sequence[tuple[Shown, Prediction]], of: Predictor, seed: int, draws: int) -> None:
-
     header = {"network": of.name, "classes": of.classes, "seed": seed, "draws": draws}
     header |= {"measured_with": dict(of.measured_with)} if of.measured_with else {}
     entries = [
-        {
-            "file": str(shown.path),
-            "changes": shown.changes,
-            "label": found.label,
-            "stable_from": found.stable_from,
-            "confidence": found.confidence.tolist(),
-        }
+        {"file": str(shown.path), "changes": shown.changes, "label": found.label, "stable_from": found.stable_from,
+         "confidence": found.confidence.tolist()}
         for shown, found in pairs
-    ]
+    ]  # fmt: skip
     console.as_json(header | {"images": entries})
 
 

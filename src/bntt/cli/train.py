@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
     from bntt.runs.directory import RunDirectory
     from bntt.runs.recipe.datasets import RecipeData
     from bntt.runs.recipe.file import Recipe
+    from bntt.runs.training.start import TrainingStart
     from bntt.training.processes import Processes
 
 Overrides = Annotated[
@@ -95,8 +95,7 @@ def train(
     command = TrainCommand(recipe, overrides, name, str(root), resume, forget_best, or_resume)
     with joined_processes(device) as processes:
         console.console.quiet = not processes.first
-        run = resume_or_start_in_all(command, processes)
-        run_recipe(run.recipe, run.open_directory, resume=run.resumes, forget_best=forget_best, processes=processes)
+        _train(resume_or_start_in_all(command, processes), processes, forget_best)
 
 
 def _foretell(recipe: Recipe, device: str, fit_batch: tuple[str, ...] | None) -> None:
@@ -108,12 +107,10 @@ def _foretell(recipe: Recipe, device: str, fit_batch: tuple[str, ...] | None) ->
     recipe, limit = with_absolute_paths(recipe), bytes_of(fit_batch[0]) if fit_batch else None
     with console.progress("preparing data") as progress:
         data = build_data(recipe, progress)
-    if fit_batch is None:
-        console.line(f"{_describe(recipe)}: {estimate_training(recipe, data, device).text()}")
-        return
-    with console.status("measuring batches"):
-        proposed = propose_batch(recipe, data, limit, device)
-    console.line(f"{_describe(recipe)}: {proposed}")
+    with console.status("measuring"):
+        whole = fit_batch is None
+        said = estimate_training(recipe, data, device).text() if whole else propose_batch(recipe, data, limit, device)
+    console.line(f"{_describe(recipe)}: {said}")
 
 
 def demo(root: Path = Path("runs")) -> None:
@@ -124,20 +121,10 @@ def demo(root: Path = Path("runs")) -> None:
     Args:
         root: folder for run directories.
     """
-    from bntt.runs.directory import new_run_directory
-    from bntt.runs.recipe.file import load_recipe
-
-    run_recipe(load_recipe("demo"), lambda: new_run_directory("demo", root))
+    train("demo", root=root)
 
 
-def run_recipe(
-    recipe: Recipe,
-    open_directory: Callable[[], RunDirectory],
-    *,
-    resume: bool = False,
-    forget_best: bool = False,
-    processes: Processes | None = None,
-) -> None:
+def _train(start: TrainingStart, processes: Processes, forget_best: bool) -> None:
     """Load the data and build the network first, so that a mistake leaves no empty directory; then train and test."""
     from bntt.runs.directory import RunDirectory
     from bntt.runs.recipe.build import build_model, describe_backend, facts_of, training_loader, with_absolute_paths
@@ -148,26 +135,24 @@ def run_recipe(
     from bntt.runs.training.estimate import modelled, shares_of_steps
     from bntt.runs.training.start import check_shareable, load_initial_weights, load_teacher, open_ann
     from bntt.runs.training.train import train_run
-    from bntt.training.processes import Processes
 
+    recipe, device, many = with_absolute_paths(start.recipe), processes.device, processes.count
     if recipe.imported.file:
         raise RecipeError(f"imported.file: {recipe.imported.file} was imported, and cannot be trained here")
-    recipe, processes = with_absolute_paths(recipe), processes or Processes()
-    device, many = processes.device, processes.count
     with console.progress("preparing data") as progress:
         data = build_data(recipe, progress)
-    check_shareable(recipe, data, processes, resuming=resume)
+    check_shareable(recipe, data, processes, resuming=start.resumes)
     model = build_model(recipe, data, device)
-    if recipe.init.source and not resume:
+    if recipe.init.source and not start.resumes:
         processes.decided(lambda: load_initial_weights(recipe, model, data.train.classes))
     load_teacher(recipe, data, processes)
-    if recipe.convert.ann and not resume:
+    if recipe.convert.ann and not start.resumes:
         open_ann(recipe, device)
     training_loader(recipe, data)  # refuses augmentations that these samples cannot have
     evaluation_loader(recipe, data, "test")  # refuses more images than there are
-    run = RunDirectory(Path(processes.decided(lambda: str(open_directory().path))))
+    run = RunDirectory(Path(processes.decided(lambda: str(start.open_directory().path))))
     settings = recipe.train
-    if settings.epochs and not resume:
+    if settings.epochs and not start.resumes:
         console.line(f"estimate, before any update: {modelled(recipe, data, model, many).text()}")
     console.line(
         f"{data.label}: {len(data.train)} training, {len(data.validation)} validation and {len(data.test)} test "
@@ -181,7 +166,7 @@ def run_recipe(
             "accuracy says little, and silent layers are not reported"
         )
     with signals.deferred() as requests:
-        how: dict[str, Any] = {"resume": resume, "device": device, "forget_best": forget_best}
+        how: dict[str, Any] = {"resume": start.resumes, "device": device, "forget_best": forget_best}
         records = train_run(recipe, data, run, requests=requests, processes=processes, **how)
         console.training(records, shares_of_steps(recipe), len(data.train))
     _measure(recipe, data, run, processes)
