@@ -150,11 +150,13 @@ def test_criteria_stand_beside_no_exit_and_all_alike():
     values["criteria"][0]["threshold"] = float("inf")
     found = result_from(SampleExitResult, values)
     each, alike = found.section().tables
-    assert texts(each, 0) == ["no exit", "confidence", "margin"]
-    assert texts(each, 1)[:2] == ["none", "no image leaves early"]
-    assert texts(each, 2) == ["4.00", "3.00", "2.50"]
-    assert each.rows[0][4].text == "3.15M"
+    assert texts(each, 0) == ["confidence", "margin"]
+    assert texts(each, 1) == ["–", "0.5"], "no image leaves early by the first"
+    assert texts(each, 2) == ["3.00", "2.50"]
+    assert texts(each, 4) == ["2,100,000"] * 2
+    assert found.section().words[1].startswith("No exit: 60.0% after 4 steps, 3,150,000 synaptic operations")
     assert [row[1].value for row in alike.rows] == [3, 3]
+    assert texts(alike, 2) == ["58.0%"] * 2
     left, accuracy = found.section().charts
     assert [line.y for line in left.lines] == [*leave.values()]
     assert [line.x for line in accuracy.lines[:2]] == [[3.0], [2.5]]

@@ -14,9 +14,9 @@ from annotated_types import Ge, Le, Lt
 from pydantic import model_validator
 
 from bntt.analysis.measurement import ArgumentError, Draws, Measurement, Opened, Progress, Split, draws_of, origin
-from bntt.analysis.result import Number, OverSteps, Record, Result, Share, Shown
+from bntt.analysis.result import Number, OverSteps, Record, Result, Share, Shown, table
 from bntt.charts.records import STEPS, Axis, Chart, Level, Line, Lines, over_steps
-from bntt.charts.section import Cell, Section, Table, gap, number, plural, share
+from bntt.charts.section import Cell, Section, Table, gap, plural, share
 
 PER_SAMPLE = "per-sample"
 """Part of the file's name for an exit of each sample individually."""
@@ -239,7 +239,7 @@ class CriterionRow(Record):
     """
 
     criterion: str
-    threshold: Number
+    threshold: Annotated[Number, Shown(form=".4g")]
     validation_accuracy: Share
     validation_lost: float
     test_accuracy: Number = None
@@ -248,12 +248,28 @@ class CriterionRow(Record):
     seconds: float
     additions_per_image: float
     macs_per_image: float
-    alike_steps: int
+    alike_steps: Annotated[int, Shown("steps")]
     alike_test_accuracy: Number = None
     alike_validation_accuracy: Number = None
-    alike_seconds: float
+    alike_seconds: Annotated[float, Shown("seconds")]
     alike_additions_per_image: float
     alike_macs_per_image: float
+
+    @property
+    def accuracy(self) -> Annotated[Number, Shown(form=".1%")]:
+        return self.validation_accuracy if self.test_accuracy is None else self.test_accuracy
+
+    @property
+    def operations(self) -> Annotated[float, Shown("synaptic operations", form=",")]:
+        return self.additions_per_image + self.macs_per_image
+
+    @property
+    def alike_accuracy(self) -> Annotated[Number, Shown("accuracy", form=".1%")]:
+        return self.alike_validation_accuracy if self.alike_test_accuracy is None else self.alike_test_accuracy
+
+    @property
+    def alike_operations(self) -> Annotated[float, Shown("synaptic operations", form=",")]:
+        return self.alike_additions_per_image + self.alike_macs_per_image
 
 
 class SampleExitResult(EarlyExit):
@@ -277,34 +293,22 @@ class SampleExitResult(EarlyExit):
         return [row.model_dump(exclude_unset=True) for row in self.criteria]
 
     def section(self) -> Section:
-        def costs(of: Record, prefix: str, accuracy: str) -> tuple[Cell, ...]:
-            additions, macs, seconds = (
-                getattr(of, prefix + key) for key in ("additions_per_image", "macs_per_image", "seconds")
-            )
-            operations = Cell(f"{(additions + macs) / 1e6:.2f}M", additions + macs)
-            return share(getattr(of, f"{prefix}{accuracy}")), operations, number(seconds)
-
-        each = [(Cell("no exit"), gap("none"), number(self.whole_steps), *costs(self, "whole_", "accuracy"))]
-        alike, accuracy = [], f"{self.split}_accuracy"
-        for row in self.criteria:
-            early = gap("no image leaves early")
-            threshold = early if row.threshold is None else Cell(threshold_text(row.threshold), row.threshold)
-            each.append((Cell(row.criterion), threshold, number(row.mean_steps), *costs(row, "", accuracy)))
-            steps = Cell(f"{row.alike_steps} of {self.whole_steps}", row.alike_steps)
-            alike.append((Cell(row.criterion), steps, *costs(row, "alike_", accuracy)))
-        columns, told = ("accuracy", "synaptic operations", "seconds"), self.spoken(self.images)
+        told, operations = self.spoken(self.images), self.whole_additions_per_image + self.whole_macs_per_image
         words = (
             f"Each image stops early if that costs at most {100 * self.loss_allowed:g} points on validation. "
-            "Common exit: the fewest steps for all images with the same validation accuracy, or with the best one."
+            "Common exit: the fewest steps for all images with the same validation accuracy, or with the best one.",
+            f"No exit: {self.whole_accuracy:.1%} after {self.whole_steps} steps, {operations:,.0f} synaptic operations "
+            f"per image, {self.whole_seconds:.3g} seconds.",
         )
-        tables = (  # by hand: the first row is not a criterion, and a row has the costs of two exits
-            Table(f"Individual exits: {told}", ("criterion", "threshold", "mean steps", *columns), tuple(each)),
-            Table(f"Common exit: {told}", ("as accurate as", "steps", *columns), tuple(alike)),
+        own = ("criterion", "threshold", "mean_steps", "accuracy", "operations", "seconds")
+        common = ("criterion", "alike_steps", "alike_accuracy", "alike_operations", "alike_seconds")
+        tables = (
+            table(f"Individual exits: {told}", self.criteria, *own),
+            table(f"Common exit that is as accurate: {told}", self.criteria, *common),
         )
         leave = [Line(name, range(1, len(left) + 1), left, name) for name, left in self.leave_after_step.items()]
         points = [
-            Line(row.criterion, [row.mean_steps], [getattr(row, accuracy)], row.criterion, joined=False)
-            for row in self.criteria
+            Line(row.criterion, [row.mean_steps], [row.accuracy], row.criterion, joined=False) for row in self.criteria
         ]
         over_time = self.accuracy_over_time
         lines = [*points, Line("common exit", range(1, len(over_time) + 1), over_time, "common exit")]
@@ -314,7 +318,7 @@ class SampleExitResult(EarlyExit):
             Lines("When images leave", STEPS, shares, leave, note=told),
             Lines("Accuracy by mean steps", Axis("mean steps per image"), zoomed, lines, note=told),
         )
-        return Section("Early exit, image by image", (words,), tables, charts)
+        return Section("Early exit, image by image", words, tables, charts)
 
 
 def zoomed_axis(label: str, lines: Sequence[Line]) -> Axis:
