@@ -10,7 +10,6 @@ from bntt.charts import files
 from bntt.charts.files import draw_figure, save_figure
 from bntt.charts.records import STEPS, Axis, Bar, Bars, Entry, Figure, Forest, Image, Level, Line, Lines, over_steps
 from tests.charts.every_kind import SHARE, charts, layers
-from tests.rows import each_row
 
 BEGINS = {".png": b"\x89PNG", ".pdf": b"%PDF", ".svg": b"<?xml"}
 
@@ -123,13 +122,14 @@ def test_one_legend_has_every_name_once():
     assert names(drawn(level).legends[0]) == ["bntt", "chance"]
 
 
-@each_row(("count", "below"), [(6, True), (30, False)])
-def test_a_legend_stands_below_or_beside_where_it_is_long(count, below):
+@pytest.mark.parametrize("count", [6, 30])
+def test_a_legend_stands_below(count):
     figure = drawn(layers(*(f"conv{i}" for i in range(count))))
     figure.draw_without_rendering()
     legend, data = figure.legends[0].get_window_extent(), figure.axes[0].get_window_extent()
     assert len(names(figure.legends[0])) == count
-    assert (legend.y1 < data.y0, legend.x0 > data.x1) == (below, not below)
+    assert legend.y1 < data.y0
+    assert data.height > 150
 
 
 def test_a_page_has_its_legend_below_in_its_own_width():

@@ -12,7 +12,6 @@ import pytest
 import torch
 
 import bntt
-from bntt.analysis.attack.attacks import NoGradientError
 from bntt.analysis.measurement import ArgumentError, InvalidResultError
 from bntt.analysis.measurements import MEASUREMENTS
 from bntt.cli import main as cli
@@ -78,7 +77,6 @@ ERRORS = [
     (InvalidResultError("x"), 7),
     (ArgumentError("x"), 2),
     (OtherSettingsError("x"), 2),
-    (NoGradientError("x"), 2),
     (RunLockedError("x"), 75),
     (KeyboardInterrupt(), 130),
     (Interrupted(signal.SIGINT, "x"), 130),

@@ -107,7 +107,7 @@ def draw_figure(figure: Figure, looks: Looks | None = None, *, width: float = 0.
         legends.append(draw_chart(axes, chart, looks, wide))
     for axes in places[len(charts) :]:
         axes.set_visible(False)
-    _draw_legend(drawing, legends, looks, page=bool(width))
+    _draw_legend(drawing, legends, looks)
     if figure.title:
         title = wrapped(figure.title, round(10 * drawing.get_size_inches()[0]))
         drawing.suptitle(title, parse_math=False, fontsize=11)
@@ -345,22 +345,24 @@ def _measure(axes: Axes, which: str, axis: Axis, held: Sequence[float], letters:
     axes.grid(alpha=0.3, axis=which, clip_on=False)  # type: ignore[arg-type]
 
 
-def _draw_legend(drawing: Drawing, legends: Sequence[Legend], looks: Looks, *, page: bool) -> None:
-    """Draw one legend of all charts that have more than one series: below them if it is short, else beside them."""
+def _draw_legend(drawing: Drawing, legends: Sequence[Legend], looks: Looks) -> None:
+    """Draw one legend of all charts that have more than one series, below them."""
     needed = [legend for legend in legends if len(legend) > 1 or not legend.keys() <= looks.numbers.keys()]
     samples = {name: sample for legend in reversed(needed) for name, sample in legend.items()}
     if not samples:
         return
     names = sorted(samples, key=lambda name: looks.numbers.get(name, len(samples)))
-    (wide, high), longest = drawing.get_size_inches(), max(map(len, names))
-    columns = max(1, min(len(names), 4 if page else 8, int(LETTERS * wide) // (longest + 6)))
-    below = page or len(names) <= 2 * columns
-    columns = columns if below else 1 + (len(names) - 1) // 20
-    more = (0, 0.17 * math.ceil(len(names) / columns)) if below else (columns * (0.6 + longest / LETTERS), 0)
-    drawing.set_size_inches(wide + more[0], high + more[1])
-    place: Any = f"outside {'lower' if below else 'right'} center"
-    handles = [samples[name] for name in names]
-    shown = drawing.legend(handles, ["-"] * len(names), loc=place, ncols=columns, fontsize=8, frameon=False)
+    wide, high = drawing.get_size_inches()
+    columns = max(1, min(len(names), 8, int(LETTERS * wide) // (max(map(len, names)) + 8)))
+    drawing.set_size_inches(wide, high + 0.17 * math.ceil(len(names) / columns))
+    shown = drawing.legend(
+        [samples[name] for name in names],
+        ["-"] * len(names),
+        loc="outside lower center",
+        ncols=columns,
+        fontsize=8,
+        frameon=False,
+    )
     for text, name in zip(shown.get_texts(), names, strict=True):
         text.set_parse_math(False)  # set afterwards: matplotlib omits names that begin with an underscore
         text.set_text(name)

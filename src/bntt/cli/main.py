@@ -90,7 +90,7 @@ EXIT_CODES = {
 }
 """Exit codes of the verbs: what each means, and what to do."""
 ERRORS = {
-    2: "UsageError RecipeError ArgumentError LaunchError OtherSettingsError NoGradientError DeployError",
+    2: "UsageError RecipeError ArgumentError LaunchError OtherSettingsError DeployError",
     3: "DataError",
     4: "CheckpointError PretrainedError BundleError",
     5: "DeviceError BackendError LostProcessError MemoryError OutOfMemoryError OSError",

@@ -15,6 +15,7 @@ from bntt.data import PartLoader, SampleLoader, stratified
 from bntt.models import mlp, resnet20, vgg6
 from bntt.nn import BNTT, PoissonEncoder, SpikingClassifier, TemporalNorm
 from bntt.ops.norm import Moments
+from bntt.runs.measure import run_measurement
 from tests.kernels import choose, needs_bf16, needs_kernels
 from tests.trained import opened_run
 
@@ -241,7 +242,7 @@ def test_it_measures_the_split_and_draws_some_of_it(run):
 
 def test_a_layer_that_is_not_there_is_refused(run):
     with pytest.raises(ArgumentError, match=r"no layer 'conv9' .* choose one of conv1"):
-        DRIFT.run([run], DriftArguments(layer="conv9"), Progress())
+        run_measurement(DRIFT, [run], DriftArguments(layer="conv9"), Progress())
 
 
 @needs_bf16

@@ -21,11 +21,12 @@ from bntt.analysis.energy import (
     load_costs,
     measure_energy,
 )
-from bntt.analysis.energy.operations import LayerOperations, Operations, Updates, layer_rows, neurobench
+from bntt.analysis.energy.operations import LayerOperations, Operations, layer_rows, neurobench
 from bntt.analysis.measurement import ArgumentError, Progress
 from bntt.analysis.result import result_from
 from bntt.cli import main as cli
 from bntt.io.files import names_in
+from bntt.runs.measure import run_measurement
 from tests.runs.tiny import parts
 from tests.trained import copied_run, opened_run
 
@@ -37,12 +38,12 @@ def rows(*values: float) -> torch.Tensor:
 def counted(constant: bool = False) -> Operations:
     """Two steps of two layers and a readout, in round numbers."""
     first = "analog" if constant else "spikes"
-    none, nothing = rows(0, 0), Updates(rows(0, 0), rows(0, 0), 0)
+    none = rows(0, 0)
     events = none if constant else rows(30, 10)
     layers = {
-        "conv1": LayerOperations(first, events, rows(30, 10), 100, rows(6, 2), 10, Updates(rows(5, 5), rows(9, 7), 20)),
-        "fc1": LayerOperations("counts", rows(40, 20), rows(15, 5), 50, rows(1, 3), 5, Updates(none, rows(2, 2), 10)),
-        "readout": LayerOperations("spikes", rows(2, 6), rows(2, 6), 10, none, 0, nothing),
+        "conv1": LayerOperations(first, events, rows(30, 10), 100, rows(6, 2), 10, rows(5, 5), rows(9, 7), 20),
+        "fc1": LayerOperations("counts", rows(40, 20), rows(15, 5), 50, rows(1, 3), 5, none, rows(2, 2), 10),
+        "readout": LayerOperations("spikes", rows(2, 6), rows(2, 6), 10, none, 0, none, none, 0),
     }
     return Operations(Accuracy(8, ((4, 6), (6, 6))), layers, constant)
 
@@ -112,10 +113,10 @@ def test_neurobench_by_hand():
         "classification_accuracy": 0.75,
     }
     one = neurobench(counted(), NET, 1, is_ann=False)
-    assert one.synaptic_operations.model_dump() == {"Effective_MACs": 15.0, "Effective_ACs": 32.0, "Dense": 160}
+    assert one.synaptic_operations == {"Effective_MACs": 15.0, "Effective_ACs": 32.0, "Dense": 160}
     assert one.classification_accuracy == 5 / 8
     analog = neurobench(counted(constant=True), NET, 2, is_ann=True)
-    assert (analog.synaptic_operations.Effective_MACs, analog.activation_sparsity) == (40 + 20, None)
+    assert (analog.synaptic_operations["Effective_MACs"], analog.activation_sparsity) == (40 + 20, None)
 
 
 def result(constant: bool = False, *, is_ann: bool = False, **changes) -> EnergyResult:
@@ -223,9 +224,9 @@ def test_a_run_is_counted_with_and_without_a_stop(run):
     for name, layer in both.per_step.items():
         for steps in (3, 2):
             row = next(row for row in both.layers if (row.layer, row.steps) == (name, steps))
-            assert row.additions_by_spike == pytest.approx(sum(layer.operations_by_spike[:steps]))
-            assert row.spikes == pytest.approx(sum(layer.spikes[:steps]))
-    assert both.ann.macs == sum(row.ann_macs for row in both.layers if row.steps == 3)
+            assert row.additions_by_spike == pytest.approx(sum(layer["operations_by_spike"][:steps]))
+            assert row.spikes == pytest.approx(sum(layer["spikes"][:steps]))
+    assert both.ann["macs"] == sum(row.ann_macs for row in both.layers if row.steps == 3)
     assert measure_energy(run, EnergyArguments(steps=3), Progress()).steps == [3]
 
 
@@ -248,7 +249,7 @@ def test_neurons_that_give_no_whole_spikes_are_refused_by_name():
     run.__dict__["data"] = parts(run.recipe)
     next(iter(run.model.network.layers.values())).lif.register_forward_hook(lambda *a: (0.37 * a[2][0], a[2][1]))
     with pytest.raises(ArgumentError, match=f"{run.path.name}: .* whole"):
-        ENERGY.run([run], EnergyArguments(), Progress())
+        run_measurement(ENERGY, [run], EnergyArguments(), Progress())
 
 
 def test_the_stop_is_the_exit_that_was_chosen(run, monkeypatch):

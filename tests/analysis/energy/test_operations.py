@@ -68,8 +68,8 @@ def test_one_network_by_hand():
     assert found.synaptic(2, "values", input_once=True) == weights(32 + 6, 2 * 6)
     assert (found.dense, found.spikes(), found.spikes(1), found.num_steps) == (44, 29, 9, 3)
     # conv1: no norm, leak 1: current and threshold 2 + of 8 neurons, and a reset each; ANN: ReLU
-    assert conv1.updates.additions.tolist() == [24, 24, 24]
-    assert (conv1.updates.multiplications.tolist(), conv1.updates.ann) == ([0, 0, 0], 8)
+    assert conv1.update_additions.tolist() == [24, 24, 24]
+    assert (conv1.update_multiplications.tolist(), conv1.ann_updates) == ([0, 0, 0], 8)
     assert found.accuracy.correct == ((4, 4, 4),)
 
 

@@ -151,7 +151,7 @@ def done(norm, lif, *, bias=False, weights=True):
     """Per step: multiplications, additions; and the ANN's additions; of six neurons."""
     layer = nn.Conv2d(1, 2, 2, bias=bias, device="meta") if weights else None
     found = updates_of(PlannedLayer(Value((1, 2, 4), None), (2, 1, 3), layer, norm, lif), spikes=SPIKES)
-    return found.multiplications.tolist(), found.additions.tolist(), found.ann
+    return found[0].tolist(), found[1].tolist(), found[2]
 
 
 def test_operations_beside_the_weights():

@@ -83,7 +83,7 @@ def test_an_ann_multiplies_what_is_not_zero():
     assert found.synaptic() == found.synaptic(price="values") == weights(0, 13)
     assert found.dense == 4 * 3 + 3 * 2
     assert found.spikes() == 0
-    assert (fc1.updates.additions.tolist(), fc1.updates.multiplications.tolist(), fc1.updates.ann) == ([3], [0], 3)
+    assert (fc1.update_additions.tolist(), fc1.update_multiplications.tolist(), fc1.ann_updates) == ([3], [0], 3)
 
 
 class Saying(nn.Module):

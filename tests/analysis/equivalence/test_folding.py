@@ -31,6 +31,7 @@ from bntt.nn import (
     fold,
 )
 from bntt.nn.tensor_checks import NonFiniteError
+from bntt.runs.measure import run_measurement
 from tests.kernels import needs_kernels
 from tests.runs.tiny import opened_run
 
@@ -238,7 +239,7 @@ def test_a_run_is_measured_on_images_of_each_class_with_its_own_noise(run):
 def test_a_run_that_folds_to_nothing_is_refused(run):
     branched = SpikingClassifier(run.model.encoder, resnet20(in_channels=1, width=0.25, num_steps=3))
     with pytest.raises(ArgumentError, match=rf"{run.path.name}: block .* only networks of SpikingBlock"):
-        EQUIVALENCE.run([dataclasses.replace(run, model=branched)], EquivalenceArguments(), Progress())
+        run_measurement(EQUIVALENCE, [dataclasses.replace(run, model=branched)], EquivalenceArguments(), Progress())
     asked = EquivalenceArguments()
     assert EQUIVALENCE.refusal(FACTS, asked) == ""
     assert EQUIVALENCE.refusal(dataclasses.replace(FACTS, norm="tebn"), asked) == ""

@@ -14,6 +14,7 @@ from bntt.analysis.result import checked_arguments
 from bntt.models import vgg6
 from bntt.nn import PoissonEncoder, SpikingClassifier
 from bntt.ops.lif import Neuron, fire_before, hard_reset
+from bntt.runs.measure import run_measurement
 from tests.kernels import choose, simulate
 from tests.trained import opened_run
 
@@ -147,7 +148,7 @@ def test_refusals(run):
         ({"place": (1, 2)}, "layer 'conv1' has neurons"),
     ):
         with pytest.raises(ArgumentError, match=message):
-            NEURON.run([run], NeuronArguments(**options), Progress())
+            run_measurement(NEURON, [run], NeuronArguments(**options), Progress())
     assert checked_arguments(NeuronArguments, {"place": [1, 2]}) == NeuronArguments(place=(1, 2))
     with pytest.raises(ArgumentError, match="--image must be 0 or more, got -1"):
         checked_arguments(NeuronArguments, {"image": -1})

@@ -27,14 +27,7 @@ from torch import Tensor
 
 from bntt.analysis.accuracy import Accuracy
 from bntt.analysis.accuracy.evaluation import FIRST_DRAW, check_weights, paired, right_answers
-from bntt.analysis.attack import (
-    UNBOUNDED,
-    WORST,
-    AttackArguments,
-    AttackedModel,
-    AttackRow,
-    SignAgreement,
-)
+from bntt.analysis.attack import UNBOUNDED, WORST, AttackArguments, AttackedModel, AttackRow, SignAgreement
 from bntt.analysis.measurement import Opened, Progress, check_same_images, refuse_repeats, run_names
 from bntt.analysis.result import Number, Record, result_from
 from bntt.io.checkpoint import read_cell, write_cell
@@ -79,10 +72,6 @@ MARGIN = 0.002
 """Margin by which a search may outdo gradients."""
 Bits = Annotated[str, Field(pattern="^[01]*$")]
 """A 1 for each image for which something is true, and a 0 for any other."""
-
-
-class NoGradientError(ValueError):
-    """A model without a gradient from its output to its images: gradient attacks are impossible."""
 
 
 class InputGradient(NamedTuple):
@@ -155,7 +144,7 @@ def input_gradient(
             each = F.cross_entropy(model(x, seed=seed, index=index, draw=draw + number), labels, reduction="none")
             slope = torch.autograd.grad(each.sum(), x, allow_unused=True)[0] if each.requires_grad else None
             if slope is None:
-                raise NoGradientError(
+                raise ValueError(
                     "no gradient connects the model's output with its images, so gradient attacks are impossible: give "
                     "its encoder a derivative, such as PoissonEncoder's estimators, or attack only by random search"
                 )
@@ -168,23 +157,22 @@ def input_gradient(
 @contextmanager
 def _estimating(model: SpikingClassifier, estimator: str) -> Iterator[None]:
     """Set evaluation mode and this estimator, without parameter gradients, inside the block; then restore all."""
-    encoder: Any = None if estimator == EXACT else model.encoder
-    own = None if encoder is None else encoder.gradient
-    wanted = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
-    compute = model.network.compute
+    encoder: Any = model.encoder
+    own, compute = getattr(encoder, "gradient", None), model.network.compute
+    wanted = [parameter for parameter in model.parameters() if parameter.requires_grad]
     with evaluating(model):
         try:
             model.requires_grad_(False)
             model.network.compute = replace(compute, input_grad="direct")  # Winograd's error is that of a whole tile
-            if encoder is not None:
+            if estimator != EXACT:
                 encoder.gradient = ESTIMATORS[estimator]
             yield
         finally:
             model.network.compute = compute
-            if encoder is not None:
+            if estimator != EXACT:
                 encoder.gradient = own
-            for parameter, wants in wanted:
-                parameter.requires_grad_(wants)
+            for parameter in wanted:
+                parameter.requires_grad_()
 
 
 def _agreement(first: Tensor, second: Tensor) -> Tensor:
@@ -266,7 +254,8 @@ def search(
     Each round queries with and without the square in the same fresh draw: a lucky draw is never taken for progress.
     """
     places = index_of(index, len(images), images.device)
-    best, asked = _stripes(images, eps, places, seed), torch.zeros_like(places)
+    stripes = uniform(sample_keys(seed, Purpose.SEARCH, 0, places), images.shape[1], 1, images.shape[3])
+    best, asked = _moved(images, eps, stripes), torch.zeros_like(places)
     wrong, alive = torch.zeros_like(places), torch.arange(len(images), device=images.device)
     with torch.no_grad(), evaluating(model):
         for number in range(queries // 2):
@@ -287,11 +276,6 @@ def search(
 def _margin(logits: Tensor, labels: Tensor) -> Tensor:
     others = logits.scatter(1, labels[:, None], -math.inf)
     return logits.gather(1, labels[:, None])[:, 0] - others.amax(1)
-
-
-def _stripes(images: Tensor, eps: float, index: Tensor, seed: int) -> Tensor:
-    keys = sample_keys(seed, Purpose.SEARCH, 0, index)
-    return _moved(images, eps, uniform(keys, images.shape[1], 1, images.shape[3]))
 
 
 def _side(size: torch.Size, number: int, rounds: int) -> int:
@@ -346,7 +330,7 @@ def jobs(arguments: AttackArguments, estimators: Sequence[Sequence[str]], eot: S
 
 @dataclass(frozen=True)
 class Setup:
-    """The runs and the images of a split."""
+    """The runs, the images of a split, and what is done with them."""
 
     arguments: AttackArguments
     runs: Sequence[Opened]
@@ -356,18 +340,9 @@ class Setup:
     """Indices in their split, which identify their noise."""
     chosen: str
     draws: int
-
-    @property
-    def jobs(self) -> list[Job]:
-        eot = [(self.arguments.eot or EOT) if run.facts.is_random else 1 for run in self.runs]
-        return list(jobs(self.arguments, [estimators_of(run.model) for run in self.runs], eot))
-
-    @property
-    def sweeps(self) -> list[tuple[int, str, int]]:
-        """List model, estimator and number of draws of the gradients that are compared with one another."""
-        along = {*ALONG} & {*self.arguments.attack}
-        random = [(i, run) for i, run in enumerate(self.runs) if along and run.facts.is_random]
-        return [(i, name, count) for i, run in random for name in estimators_of(run.model) for count in SWEEP]
+    jobs: Sequence[Job] = ()
+    sweeps: Sequence[tuple[int, str, int]] = ()
+    """Model, estimator and number of draws of the gradients that are compared with one another."""
 
     def images_of(self, job: Job) -> int:
         return min(len(self.images), CONTROL_IMAGES) if job.control else len(self.images)
@@ -379,8 +354,7 @@ class Setup:
 
     @property
     def total(self) -> int:
-        few = min(SWEEP_IMAGES, len(self.images))
-        swept = sum(2 * GRADIENT * count * few for _, _, count in self.sweeps)
+        swept = sum(2 * GRADIENT * count * min(SWEEP_IMAGES, len(self.images)) for _, _, count in self.sweeps)
         return swept + sum(self.images_of(job) * self.passes(job) for job in self.jobs)
 
 
@@ -390,15 +364,22 @@ def prepare(opened: Sequence[Opened], arguments: AttackArguments) -> Setup:
     every, count = run.pictures(arguments.split), arguments.images or len(run.loader(arguments.split, IMAGES).places)
     places, chosen = run.balanced_places(arguments.split, count)
     check_same_images(opened, arguments.split, places)
-    random = [one for one in opened if one.facts.is_random]
+    random = {i: one for i, one in enumerate(opened) if one.facts.is_random}
     for flag, wanted in () if random else (("eot", arguments.eot), ("draws", arguments.draws)):
         refuse_repeats(flag, wanted, "this model is not random")
-    draws = arguments.draws or random[0].facts.draws if random else 1
-    models = list[AttackedModel]()
-    for name, one in zip(run_names(opened), opened, strict=True):
-        randomness = "redrawn" if one.facts.is_random else "none"
-        models.append(AttackedModel(name=name, weights_sha256=one.weights_sha256, randomness=randomness))
-    return Setup(arguments, opened, models, every.select(places), places, chosen, draws)
+    draws = arguments.draws or next((one.facts.draws for one in random.values()), 1)
+    models = [
+        AttackedModel(
+            name=name, weights_sha256=one.weights_sha256, randomness="redrawn" if one.facts.is_random else "none"
+        )
+        for name, one in zip(run_names(opened), opened, strict=True)
+    ]
+    estimators = [estimators_of(one.model) for one in opened]
+    eot = [(arguments.eot or EOT) if i in random else 1 for i in range(len(opened))]
+    swept = random if {*ALONG} & {*arguments.attack} else ()
+    sweeps = [(i, name, count) for i in swept for name in estimators[i] for count in SWEEP]
+    todo = list(jobs(arguments, estimators, eot))
+    return Setup(arguments, opened, models, every.select(places), places, chosen, draws, todo, sweeps)
 
 
 class Batch(Record):
@@ -468,8 +449,23 @@ def outcomes(setup: Setup, progress: Progress) -> dict[Job, Outcome]:
         models[-1] |= {key: value for key, value in unusual.items() if value}
     images = digest_of_bytes(b"".join(contents))
     shared = {"models": models, "images_sha256": images, "places": setup.chosen, "draws": setup.draws}
+    done = dict[Job, Outcome]()
     with hold_run(folder := setup.runs[0].path / "attack"):
-        return {job: _outcome(setup, job, folder, asdict(job) | shared, progress) for job in setup.jobs}
+        for job in setup.jobs:
+            settings, count, passes = asdict(job) | shared, setup.images_of(job), setup.passes(job)
+            path = cell_path(folder, job, settings)
+            found = read_cell(path, settings, partial(result_from, Outcome)) or Outcome(complete=False, batches=())
+            wanted = torch.arange(count).tensor_split(math.ceil(count / BATCH))
+            kept = len(found.batches)
+            progress.skip(passes * sum(map(len, wanted[:kept])))
+            for number, rows in enumerate(wanted[kept:], kept + 1):
+                images, labels = setup.images.batch(rows), setup.images.labels[rows]
+                batch = run_job(job, setup.runs, images, labels, setup.places[rows], setup.draws)
+                found = Outcome(complete=number == len(wanted), batches=(*found.batches, batch))
+                write_cell(path, settings, found.model_dump(mode="json"))
+                progress(passes * len(rows))
+            done[job] = found
+    return done
 
 
 def cell_path(folder: Path, job: Job, settings: Mapping[str, Any]) -> Path:
@@ -477,21 +473,6 @@ def cell_path(folder: Path, job: Job, settings: Mapping[str, Any]) -> Path:
     digest = digest_of_values(settings)[:12]
     words = [job.attack, job.estimator, f"{255 * job.eps:.4g}" if job.eps else "", digest]
     return folder / f"{'-'.join(word for word in words if word)}.json"
-
-
-def _outcome(setup: Setup, job: Job, folder: Path, settings: Mapping[str, Any], progress: Progress) -> Outcome:
-    path, count = cell_path(folder, job, settings), setup.images_of(job)
-    found = read_cell(path, settings, partial(result_from, Outcome)) or Outcome(complete=False, batches=())
-    wanted = torch.arange(count).tensor_split(math.ceil(count / BATCH))
-    done = len(found.batches)
-    progress.skip(setup.passes(job) * sum(map(len, wanted[:done])))
-    for number, rows in enumerate(wanted[done:], done + 1):
-        images, labels = setup.images.batch(rows), setup.images.labels[rows]
-        batch = run_job(job, setup.runs, images, labels, setup.places[rows], setup.draws)
-        found = Outcome(complete=number == len(wanted), batches=(*found.batches, batch))
-        write_cell(path, settings, found.model_dump(mode="json"))
-        progress(setup.passes(job) * len(rows))
-    return found
 
 
 def run_job(job: Job, runs: Sequence[Opened], images: Tensor, labels: Tensor, places: Tensor, draws: int) -> Batch:

@@ -215,29 +215,14 @@ def readable(rows: Sequence[EnergyRow]) -> list[EnergyRow]:
     return [row.model_copy(update=found | {"unit": unit}) for row, found in zip(rows, energies, strict=True)]
 
 
-class LayerOverSteps(Record):
-    """One layer's spikes and operations for one image in each step."""
-
-    spikes: OverSteps
-    operations_by_spike: OverSteps
-    operations_by_value: OverSteps
-
-
-class SynapticOperations(Record):
-    """Operations under NeuroBench's names."""
-
-    Effective_MACs: Amount
-    Effective_ACs: Amount
-    Dense: Count
-
-
 class NeuroBench(Record):
     """The metrics of NeuroBench's algorithm track (Yik et al. 2025), under its names; an ANN's activations are None."""
 
     footprint: Count
     connection_sparsity: Share
     activation_sparsity: Number
-    synaptic_operations: SynapticOperations
+    synaptic_operations: Mapping[str, Amount | Count]
+    """Effective_MACs, Effective_ACs and Dense."""
     classification_accuracy: Share
 
 
@@ -246,13 +231,6 @@ class WeightOperations(Record):
 
     additions: Amount
     macs: Amount
-
-
-class AnnOperations(Record):
-    """Operations of an ANN of the same architecture for one image, or for all frames or rows of one sample."""
-
-    macs: Count
-    update_additions: Count
 
 
 class EnergyResult(Result):
@@ -278,8 +256,10 @@ class EnergyResult(Result):
     neurobench: Mapping[int, NeuroBench]
     accuracy_over_time: Sequence[Share]
     layers: Sequence[LayerRow]
-    per_step: Mapping[str, LayerOverSteps]
-    ann: AnnOperations
+    per_step: Mapping[str, Mapping[str, OverSteps]]
+    """Each layer's spikes, operations_by_spike and operations_by_value for one image in each step."""
+    ann: Mapping[str, Count]
+    """The macs and update_additions of an equal ANN for one image, or for all frames or rows of one sample."""
     frames: Annotated[int, Field(ge=0)] = 0
     energy: Sequence[EnergyRow]
     costs: Mapping[str, Costs]
@@ -385,14 +365,14 @@ def measure_energy(opened: Opened, arguments: EnergyArguments, progress: Progres
         accuracy_over_time=found.accuracy.over_time,
         layers=[row for rows in layers.values() for row in rows],
         per_step={
-            name: LayerOverSteps(
-                spikes=layer.spikes.tolist(),
-                operations_by_spike=layer.events.tolist(),
-                operations_by_value=layer.active.tolist(),
-            )
+            name: {
+                "spikes": layer.spikes.tolist(),
+                "operations_by_spike": layer.events.tolist(),
+                "operations_by_value": layer.active.tolist(),
+            }
             for name, layer in found.layers.items()
         },
-        ann=AnnOperations(macs=found.ann_macs, update_additions=found.ann_updates),
+        ann={"macs": found.ann_macs, "update_additions": found.ann_updates},
         frames=found.frames,
         energy=list(energy_rows([all_layers(rows) for rows in layers.values()], tables)),
         costs=tables,

@@ -1,7 +1,7 @@
 """Synaptic operations, counted from the actual spikes, and those of an ANN of the same architecture.
 
 One spike that meets one weight is one operation: fewer at an image's border, also of the ANN (:func:`fan_out`). Weights
-that are 0 count; dropout is off. The work of norms and neurons is separate (:class:`Updates`).
+that are 0 count; dropout is off. The work of norms and neurons is separate (:func:`updates_of`).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from bntt.analysis.accuracy.evaluation import (
     presented,
     right_answers,
 )
-from bntt.analysis.energy import LayerRow, NeuroBench, SynapticOperations, WeightOperations
+from bntt.analysis.energy import LayerRow, NeuroBench, WeightOperations
 from bntt.nn.blocks import SpikeDropout, SpikingLayer
 from bntt.nn.kinds import block_facts, encoder_facts, neuron_facts, norm_facts
 from bntt.nn.network.classifier import SpikingClassifier, check_classifier
@@ -189,18 +189,13 @@ def macs_of(layers: Iterable[PlannedLayer]) -> int:
     return sum(math.prod(one.out) * one.weights.weight[0].numel() for one in layers if one.weights is not None)
 
 
-class Updates(NamedTuple):
-    """Operations of one layer for one image, other than those of its weights; ``ann`` are an ANN's additions."""
-
-    multiplications: Float64[Tensor, " T"]
-    additions: Float64[Tensor, " T"]
-    ann: int
-
-
-def updates_of(layer: PlannedLayer, spikes: Float64[Tensor, " T"]) -> Updates:
+def updates_of(
+    layer: PlannedLayer, spikes: Float64[Tensor, " T"]
+) -> tuple[Float64[Tensor, " T"], Float64[Tensor, " T"], int]:
     """Count the operations of one layer other than those of its weights, given its own spikes by step.
 
-    An ANN has a bias, which includes the norm, and the comparison of ReLU.
+    Returns multiplications, additions, and the additions of an ANN, which has a bias, which includes the norm, and the
+    comparison of ReLU.
     """
     biased = layer.weights is not None and layer.weights.bias is not None
     norm = norm_facts(layer.norm)
@@ -212,7 +207,7 @@ def updates_of(layer: PlannedLayer, spikes: Float64[Tensor, " T"]) -> Updates:
         scales += norm.identity and neurons.scales_input
         multiplications, additions, ann = multiplications + scales, additions + adds, ann + 1
     size, none = math.prod(layer.out), spikes * 0
-    return Updates(none + size * multiplications, none + size * additions + resets * spikes, size * ann)
+    return none + size * multiplications, none + size * additions + resets * spikes, size * ann
 
 
 @dataclass(frozen=True)
@@ -229,7 +224,9 @@ class LayerOperations:
     dense: int
     spikes: Float64[Tensor, " T"]
     neurons: int
-    updates: Updates
+    update_multiplications: Float64[Tensor, " T"]
+    update_additions: Float64[Tensor, " T"]
+    ann_updates: int
 
     def synaptic(self, steps: int | None = None, price: Price = "spikes") -> WeightOperations:
         """Count the operations of its weights in the first ``steps`` steps; all by default."""
@@ -264,7 +261,7 @@ class Operations:
     @property
     def ann_updates(self) -> int:
         """Additions of an ANN of the same architecture outside its weights, for one sample."""
-        return self.ann_inputs * sum(layer.updates.ann for layer in self.layers.values())
+        return self.ann_inputs * sum(layer.ann_updates for layer in self.layers.values())
 
     @property
     def ann_macs(self) -> int:
@@ -379,7 +376,7 @@ def _layer(
     """Count the operations of one layer from what came to its weights, if it has any, and the spikes it fired."""
     updates, none = updates_of(layer, fired), 0 * fired
     if layer.weights is None or came is None:
-        return LayerOperations("nothing", none, none, 0, fired, neurons, updates)
+        return LayerOperations("nothing", none, none, 0, fired, neurons, *updates)
     reach, worth, active = fan_out(layer.weights, layer.into.shape), layer.into.worth, came.active.cpu()
     kind: InputKind = "analog"
     events = torch.zeros_like(active, dtype=torch.float64)
@@ -391,7 +388,7 @@ def _layer(
         events = (came.amount.cpu() / float(worth)).round()
         kind = "spikes" if worth == 1 and torch.equal(events, active.double()) else "counts"
     by_event, by_value = ((one * reach).sum((1, 2)).double() / samples for one in (events, active))
-    return LayerOperations(kind, by_event, by_value, layer.connections, fired, neurons, updates)
+    return LayerOperations(kind, by_event, by_value, layer.connections, fired, neurons, *updates)
 
 
 def layer_rows(found: Operations, steps: int) -> Iterator[LayerRow]:
@@ -408,23 +405,22 @@ def layer_rows(found: Operations, steps: int) -> Iterator[LayerRow]:
             macs_by_spike=by_spike.macs,
             additions_by_value=by_value.additions,
             macs_by_value=by_value.macs,
-            update_additions=float(layer.updates.additions[:steps].sum()),
-            update_multiplications=float(layer.updates.multiplications[:steps].sum()),
+            update_additions=float(layer.update_additions[:steps].sum()),
+            update_multiplications=float(layer.update_multiplications[:steps].sum()),
             ann_macs=found.ann_inputs * layer.dense,
-            ann_update_additions=found.ann_inputs * layer.updates.ann,
+            ann_update_additions=found.ann_inputs * layer.ann_updates,
         )
 
 
 def neurobench(found: Operations, network: nn.Module, steps: int, *, is_ann: bool) -> NeuroBench:
     """Compute NeuroBench's metrics for one image: ACs are operations of single spikes, MACs those of other values."""
     effective, places = found.synaptic(steps, "values"), steps * sum(layer.neurons for layer in found.layers.values())
+    operations = {"Effective_MACs": effective.macs, "Effective_ACs": effective.additions, "Dense": found.dense * steps}
     weights = [part.weight for part in network.modules() if isinstance(part, nn.Conv2d | nn.Linear)]
     return NeuroBench(
         footprint=sum(tensor.nbytes for tensor in (*network.parameters(), *network.buffers())),
         connection_sparsity=sum(int((one == 0).sum()) for one in weights) / sum(one.numel() for one in weights),
         activation_sparsity=None if is_ann else 1 - found.spikes(steps) / places if places else 1.0,
-        synaptic_operations=SynapticOperations(
-            Effective_MACs=effective.macs, Effective_ACs=effective.additions, Dense=found.dense * steps
-        ),
+        synaptic_operations=operations,
         classification_accuracy=found.accuracy.over_time[steps - 1],
     )
