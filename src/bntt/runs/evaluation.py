@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
@@ -13,10 +13,10 @@ import torch
 from torch import nn
 
 from bntt.analysis import Accuracy, Activity, Evaluation, evaluate, gamma_profile, surprises, unvarying
-from bntt.analysis.accuracy import BegunWith, Conversion, EvaluationResult, Longer, Retiming, UnvaryingInput
+from bntt.analysis.accuracy import BegunWith, Conversion, EvaluationResult, Longer, Retiming
 from bntt.analysis.activity.spike_activity import Unvarying
 from bntt.analysis.measurement import ArgumentError, Progress, draws_of
-from bntt.data import PartLoader, SampleLoader, SequenceSet
+from bntt.data import SampleLoader, SequenceSet
 from bntt.io.checkpoint import read_facts
 from bntt.nn import Encoder, SpikingClassifier, norm_facts, retime
 from bntt.nn.kinds import encoder_facts_by_name
@@ -105,8 +105,8 @@ def evaluate_run(
     if not processes.first:
         model.load_state_dict(dict(tensors))
         restore_thresholds(model, recipe, facts, run.best)
-    how: dict[str, Any] = {"processes": processes, "steps": steps, "progress": progress}
-    return evaluate_loaded((model, facts, rows), recipe, data, split=split, draws=draws, **how)
+    how: dict[str, Any] = {"split": split, "draws": draws, "processes": processes, "steps": steps, "progress": progress}
+    return evaluate_loaded((model, facts, rows), recipe, data, **how)
 
 
 def evaluate_loaded(
@@ -122,24 +122,20 @@ def evaluate_loaded(
 ) -> EvaluationResult:
     """Evaluate a loaded best epoch: its model, the facts stored with the weights, and the rows of the run's metrics."""
     (model, facts, rows), progress = weights, progress or Progress()
-    last = rows[-1] if rows else {}
-    known = facts_of(recipe, model)
+    last, known, device = rows[-1] if rows else {}, facts_of(recipe, model), processes.device
     draws = draws_of(known, draws)
-    device, share = processes.device, (processes.rank, processes.count)
-    loader = evaluation_loader(recipe, data, split, device, share=share)
+    loader = evaluation_loader(recipe, data, split, device, share=(processes.rank, processes.count))
     retiming, stop = (steps, steps.steps) if isinstance(steps, Retiming) else (None, steps)
     if retiming is not None and retiming.how != "truncate":
         model, retiming = retimed(model, recipe, data, retiming, device)
-    progress.expect(len(loader.places) * draws)
-    advance = progress_of_all(progress, len(loader.places) * draws, processes)
-    own = evaluate(model, loader, seed=recipe.seed, draws=draws, steps=stop, part=True, progress=advance)
-    still = None
-    if processes.first and recipe.data.name and stop is None:  # it is about all steps
-        still = unvarying_input(data, model, replace(loader, share=(0, 1)))
-    kept = {"retimed": retiming, "unvarying_input": still, "gamma_floor": _gamma_floor(recipe, facts, rows)}
+    progress.expect(len(loader.places) * draws // processes.count)  # of this process
+    own = evaluate(model, loader, seed=recipe.seed, draws=draws, steps=stop, part=True, progress=progress)
+    rare: dict[str, Any] = {"retimed": retiming, "gamma_floor": _gamma_floor(recipe, facts, rows)}
+    if processes.first and recipe.data.name and stop is None and (still := unvarying_steps(data, model.encoder)):
+        rare["unvarying_input"] = surprises(model, still, replace(loader, share=(0, 1)))  # it is about all steps
+    rare = {key: value for key, value in rare.items() if value is not None}
     found = combine_evaluations(own, len(loader), processes)
     accuracy, activity, gamma = found.accuracy, found.activity, gamma_profile(model.network)
-    rare: dict[str, Any] = {key: v for key, v in kept.items() if v is not None}
     if "seconds" in (begun := facts.get("init", {})):
         told = {key: begun[key] for key in ("updates", "seconds", "weights_sha256")}
         rare["begun_with"] = BegunWith(run=Path(begun["run"]).name, **told)
@@ -216,31 +212,6 @@ def combine_activities(own: Activity, processes: Processes) -> Activity:
         return own
     presentations = int(processes.total(torch.tensor([own.presentations])))
     return Activity(presentations, {k: processes.total(one.clone()) for k, one in own.spikes.items()}, own.neurons)
-
-
-def progress_of_all(progress: Callable[[int], None], total: int, processes: Processes) -> Callable[[int], None]:
-    """Scale progress of this process to all processes, assuming they are equally far.
-
-    >>> told, two = [], type("Two", (Processes,), {"count": 2})()
-    >>> advance = progress_of_all(told.append, 5, two)
-    >>> advance(2), advance(1), told
-    (None, None, [4, 1])
-    """
-    told = 0
-
-    def advance(samples: int) -> None:
-        nonlocal told
-        more = min(samples * processes.count, total - told)
-        told += more
-        progress(more)
-
-    return advance
-
-
-def unvarying_input(data: RecipeData, model: SpikingClassifier, measured: PartLoader) -> UnvaryingInput | None:
-    """Check measured samples at steps whose input never varied in training; None without such steps or sequences."""
-    found = unvarying_steps(data, model.encoder)
-    return surprises(model, found, measured) if found else None
 
 
 def unvarying_steps(data: RecipeData, encoder: Encoder) -> Unvarying | None:

@@ -108,26 +108,26 @@ WRONG = [
     (changed(convert={"grid": []}), "convert.grid"),
     (changed(convert={"images": 0}), "convert.images"),
     (changed(convert={"an": "x"}), "convert.an: unknown key; did you mean 'ann'?"),
-    (changed(convert={"ann": "x"}), "network.norm: a converted network has no norm, .* got 'bntt'"),
+    (changed(convert={"ann": "x"}), "network.norm: of a converted network is 'none', got 'bntt'"),
     (
         changed(convert={"ann": "x"}, network={"norm": "none", "num_steps": 1, "neuron": "relu"}),
-        "convert.ann: network.neuron = .* is an ANN",
+        "network.neuron: of a converted network is 'lif', got 'relu'",
     ),
     (
         changed(convert={"ann": "x"}, network={"norm": "none", "decay_input": True}),
-        "network.decay_input: .* a converted network has decay_input = false",
+        "network.decay_input: of a converted network is False, got True",
     ),
     (
         changed(convert={"ann": "x"}, network={"norm": "none", "threshold": 2.0}),
-        "network.threshold: balancing sets it, convert.scale scales it; got 2.0",
+        "network.threshold: of a converted network is 1.0, got 2.0",
     ),
     (
         changed(convert={"ann": "x"}, network={"norm": "none", "leak": 0.9}, train={"epochs": 0}),
-        "network.leak: converted neurons that are not trained are integrators.* got 0.9",
+        "network.leak: of a converted network that is not trained is 1.0, got 0.9",
     ),
     (
         changed(convert={"ann": "x"}, network={"norm": "none", "readout": "spikes"}, train={"epochs": 0}),
-        'network.readout: expected "voltage", got "spikes": output neurons are not balanced',
+        "network.readout: of a converted network that is not trained is 'voltage', got 'spikes'",
     ),
     (changed(train={"batch_size": -3}), "train.batch_size"),
     (changed(data={"augment": ["spin"]}), "data.augment"),

@@ -58,9 +58,9 @@ def test_the_network_takes_their_features_and_the_encoder_their_statistics():
 @each_row(
     ("tables", "message"),
     [
-        ({"network": {"num_steps": 27}}, "network.num_steps: .*'rows' makes sequences of 28 steps.*got 27"),
-        ({"data": {"order": "pixels"}}, "network.num_steps: .*'pixels' makes sequences of 784 steps.*got 28"),
-        ({"network": {"name": "vgg6"}}, "network.name: vgg6 takes images, data.order makes sequences: take mlp"),
+        ({"network": {"num_steps": 27}}, "network.num_steps: samples of 'rows' have 28 steps, got 27"),
+        ({"data": {"order": "pixels"}}, "network.num_steps: samples of 'pixels' have 784 steps, got 28"),
+        ({"network": {"name": "vgg6"}}, "network.name: vgg6 takes images, rows has sequences of features: take mlp"),
     ],
 )
 def test_a_network_that_takes_none_of_these_sequences(tables, message):

@@ -5,9 +5,10 @@ import json
 
 import torch
 
+from bntt.analysis import surprises
 from bntt.data import ImageSet, SequenceSet
 from bntt.runs.directory import new_run_directory
-from bntt.runs.evaluation import evaluate_run, unvarying_input
+from bntt.runs.evaluation import evaluate_run, unvarying_steps
 from bntt.runs.recipe.build import build_model, training_loader
 from bntt.runs.recipe.datasets import build_data, evaluation_loader
 from bntt.runs.training.epoch_log import Notice, startup_warnings
@@ -63,11 +64,11 @@ def test_where_nothing_differs_and_where_everything_varies():
     of = recipe()
     data = bordered(of)
     model = build_model(of, data)
-    assert unvarying_input(data, model, evaluation_loader(of, data, "test")).text == (
+    assert surprises(model, unvarying_steps(data, model.encoder), evaluation_loader(of, data, "test")).text == (
         "the input of steps 1-2 never varies in the 60 training samples; 0 of the 60 measured differ there"
     )
     whole = build_data(of)
-    assert unvarying_input(whole, model, evaluation_loader(of, whole, "test")) is None
+    assert unvarying_steps(whole, model.encoder) is None
     assert not any("never varies" in one.text for one in said(of, whole, model))
 
 
@@ -76,4 +77,4 @@ def test_images_have_no_such_steps():
     data = tiny.parts(of)
     model = build_model(of, data)
     assert not any("never varies" in one.text for one in said(of, data, model))
-    assert unvarying_input(data, model, evaluation_loader(of, data, "test")) is None
+    assert unvarying_steps(data, model.encoder) is None

@@ -166,26 +166,18 @@ def input_shape(recipe: Recipe, data: RecipeData) -> tuple[int, ...]:
 
 def _sizes(recipe: Recipe, samples: SampleSet) -> dict[str, Any]:
     """Return the builder arguments that depend on the samples."""
-    name = recipe.network.name
+    name, of, steps = recipe.network.name, recipe.data.order or recipe.data.name, recipe.network.num_steps
     takes = signature(MODELS[name]).parameters
+    if not isinstance(samples, ImageSet) and steps != samples.num_steps:
+        raise RecipeError(f"network.num_steps: samples of {of!r} have {samples.num_steps} steps, got {steps}")
     if isinstance(samples, SequenceSet):
-        if "in_features" not in takes:
-            raise RecipeError(f"network.name: {name} takes images, data.order makes sequences: take mlp")
-        if (steps := recipe.network.num_steps) != samples.num_steps:
-            raise RecipeError(
-                f"network.num_steps: data.order = {samples.order!r} makes sequences of {samples.num_steps} steps out "
-                f"of these images, got {steps}"
-            )
-        return {"in_features": samples.features}
-    if not isinstance(samples, ImageSet) and (steps := recipe.network.num_steps) != samples.num_steps:
-        raise RecipeError(
-            f"network.num_steps: samples of {recipe.data.name!r} have {samples.num_steps} steps, got {steps}"
-        )
-    shape = samples.images.shape[1:] if isinstance(samples, ImageSet) else samples.frames.shape[2:]
+        shape: tuple[int, ...] = (samples.features,)
+    else:
+        shape = samples.images.shape[1:] if isinstance(samples, ImageSet) else samples.frames.shape[2:]
     if "in_features" in takes:
         return {"in_features": math.prod(shape)}
     if len(shape) == 1:
-        raise RecipeError(f"network.name: {name} takes images, {recipe.data.name} has sequences of features: take mlp")
+        raise RecipeError(f"network.name: {name} takes images, {of} has sequences of features: take mlp")
     channels, height, width = shape
     if "image_size" not in takes:
         return {"in_channels": channels}

@@ -249,6 +249,12 @@ class Checkpoint(Table):
     """Number of latest checkpoints to keep, besides the best epoch's weights."""
 
 
+CONVERTED = {"neuron": "lif", "norm": "none", "threshold": 1.0, "decay_input": False}
+"""Options of a network to which an ANN is converted; balancing sets the thresholds, convert.scale scales them."""
+UNTRAINED = {"readout": "voltage", "leak": 1.0, "learn_leak": False}
+"""More of them, if it is not trained: integrators, and output neurons are not balanced."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Recipe(Table):
     """One training run, as returned by :func:`bntt.runs.recipe.file.load_recipe`."""
@@ -289,7 +295,11 @@ class Recipe(Table):
         if [self.init.run, self.init.pretrained, self.convert.ann, self.imported.file].count(None) < 3:
             raise RecipeError("init.run, init.pretrained, convert.ann, imported.file: set at most one of them")
         if self.convert.ann:
-            self._check_conversion()
+            wanted = CONVERTED if train.epochs else CONVERTED | UNTRAINED
+            for key, value in wanted.items():
+                if (given := getattr(network, key)) != value:
+                    untrained = " that is not trained" if key in UNTRAINED else ""
+                    raise RecipeError(f"network.{key}: of a converted network{untrained} is {value!r}, got {given!r}")
         elif train.epochs == 0 and not self.imported.file:
             raise RecipeError("train.epochs: 0 trains nothing; a network that is converted is named in convert.ann")
 
@@ -303,25 +313,3 @@ class Recipe(Table):
         for key, value in (("augment", self.data.augment), ("mix", self.data.mix)):
             if order and value:
                 raise RecipeError(f"data.{key}: {value!r} is for images, data.order makes sequences: leave it out")
-
-    def _check_conversion(self) -> None:
-        """Refuse a network that no ANN can be converted to."""
-        network = self.network
-        if network.neuron != "lif":
-            raise RecipeError('convert.ann: network.neuron = "relu" is an ANN, expected "lif", the spiking network')
-        if network.norm != "none":
-            raise RecipeError(f'network.norm: a converted network has no norm, expected "none", got {network.norm!r}')
-        if network.threshold != 1:
-            raise RecipeError(f"network.threshold: balancing sets it, convert.scale scales it; got {network.threshold}")
-        if network.decay_input:
-            raise RecipeError(
-                "network.decay_input: thresholds are balanced with the input as it is, a converted network has "
-                "decay_input = false"
-            )
-        if self.train.epochs == 0 and network.readout != "voltage":
-            raise RecipeError('network.readout: expected "voltage", got "spikes": output neurons are not balanced')
-        if self.train.epochs == 0 and (network.leak != 1 or network.learn_leak):
-            raise RecipeError(
-                f"network.leak: converted neurons that are not trained are integrators, leak = 1 and none learned, got "
-                f"{network.leak} and learn_leak = {network.learn_leak}"
-            )
