@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 
 from bntt.studies.figures import write_results
 from bntt.studies.plan import Folders
-from bntt.studies.report.page import html_of, page_of
+from bntt.studies.report import html_of, page_of
 from pages.claims import recomputed
 
 

@@ -11,7 +11,7 @@ from bntt.cli import main as cli
 from bntt.runs.measure import measure
 from bntt.studies.measures import metric_of
 from bntt.studies.plan import plan_study
-from bntt.studies.report.run import sections_of
+from bntt.studies.report import sections_of
 from bntt.studies.study_file import parse_study
 from bntt.studies.study_result import StartResult
 from tests.analysis.drill.measurement import DRILL

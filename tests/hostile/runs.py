@@ -23,7 +23,7 @@ from bntt.models import resnet20
 from bntt.runs.imported import import_network
 from bntt.runs.open_run import load_run
 from bntt.runs.recipe.file import RecipeError, dump_recipe, load_recipe
-from bntt.studies.report.page import html_of, page_of
+from bntt.studies.report import html_of, page_of
 from bntt.studies.study_file import load_study
 from bntt.training.foreign import read_foreign
 from tests.foreign import VGG6, Loop, released, saved, snntorch, spikingjelly

@@ -27,7 +27,7 @@ def report(paths: tyro.conf.Positional[tuple[Path, ...]] = (), out: Path = Path(
     from bntt.cli import console
     from bntt.runs.directory import check_folders
     from bntt.runs.recipe.file import RecipeError
-    from bntt.studies.report.page import describe_counts, find_subjects, page_of, save_page
+    from bntt.studies.report import describe_counts, find_subjects, page_of, save_page
 
     if out.is_dir():
         raise RecipeError(f"--out {out} is a directory: name the file to write, such as {out / 'report.html'}")

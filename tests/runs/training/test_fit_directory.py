@@ -21,7 +21,7 @@ from bntt.nn import BNTT, LIF, CurrentBlock, EncoderFacts, NeuronBlock, Readout,
 from bntt.runs import from_python, parts
 from bntt.runs.directory import RunDirectory
 from bntt.runs.measure import measure
-from bntt.studies.report.run import run_subject
+from bntt.studies.report import run_subject
 from bntt.training import Method
 from tests.rows import each_row
 from tests.training.test_fit import build, data

@@ -1,7 +1,6 @@
 """The claims of several studies as one story: the paper's order, every claim once, what is not tested marked."""
 
-from bntt.studies.report.page import html_of, page_of
-from bntt.studies.report.study import PAPER, part_of, story_of, strips_of
+from bntt.studies.report import PAPER, html_of, page_of, part_of, story_of, strips_of
 from bntt.studies.study_record import ClaimRecord
 from tests.rows import each_row
 from tests.studies.report.results import study, write_study

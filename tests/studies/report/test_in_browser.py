@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from bntt.studies.report.page import page_of, save_page
+from bntt.studies.report import page_of, save_page
 from tests.evidence import RESULTS
 from tests.studies.report.browser import CHROMIUM, Browser
 from tests.studies.report.results import write_run, write_study

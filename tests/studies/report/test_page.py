@@ -11,7 +11,7 @@ import pytest
 from bntt.charts.section import Cell, Table
 from bntt.io.checkpoint import CheckpointError
 from bntt.runs.recipe.file import RecipeError
-from bntt.studies.report.page import (
+from bntt.studies.report import (
     anchor,
     find_subjects,
     html_of,

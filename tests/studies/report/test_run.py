@@ -8,8 +8,8 @@ import pytest
 
 from bntt.charts.files import looks_of
 from bntt.charts.svg import Pictures
-from bntt.studies.report import run as files
-from bntt.studies.report.run import EPOCHS, Epoch, measured, read, run_subject, sections_of, training
+from bntt.studies import report as files
+from bntt.studies.report import EPOCHS, Epoch, measured, read, run_subject, sections_of, training
 from tests.evidence import RESULTS
 from tests.rows import each_row
 from tests.studies.found import MADE

@@ -6,7 +6,7 @@ import pytest
 
 from bntt.io.checkpoint import CheckpointError
 from bntt.studies.figures import save_figures
-from bntt.studies.report.study import VERDICTS, study_subject
+from bntt.studies.report import VERDICTS, study_subject
 from bntt.studies.study_result import write_result
 from tests.rows import each_row
 from tests.studies.found import full_result

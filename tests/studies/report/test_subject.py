@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from bntt.studies.report import run as files
-from bntt.studies.report.run import EPOCHS, OBJECT, read, visible
+from bntt.studies import report as files
+from bntt.studies.report import EPOCHS, OBJECT, read, visible
 from tests.rows import each_row
 
 
