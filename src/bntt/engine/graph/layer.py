@@ -92,7 +92,8 @@ def chunks(compute: Compute, *values: Tensor) -> Iterator[tuple[int, int]]:
 def current_moments(current: Tensor, copy: Tensor | None = None, *, kernels: KernelName = "cpu") -> Moments:
     """Return Algorithm 1's statistics of a current ``[T, B, H, W, C]``; ``copy`` receives its values on the way."""
     steps, *places, _ = current.shape
-    return Moments(*open_kernels(kernels).moments(current, copy), (math.prod(places),) * steps)
+    mean, var = open_kernels(kernels).moments(current, copy)
+    return Moments(mean, var, (math.prod(places),) * steps)
 
 
 def by_batch(layer: Layer, steps: slice, own: Moments, past: Moments | None, by_events: tuple[bool, bool]) -> Resolved:

@@ -26,6 +26,7 @@ from bntt.engine.kernels import BackendError, device_of, require_precision, why_
 from bntt.engine.layer_spec import PoolSize
 from bntt.engine.private import parts_of
 from bntt.engine.synapse import Geometry, Spikes
+from bntt.engine.workspace import is_plain
 from bntt.nn.blocks import (
     UNITS,
     BlockState,

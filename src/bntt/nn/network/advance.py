@@ -107,7 +107,7 @@ def _run_fused(
         paired = zip(blocks, states, strict=True)
         starts = [start for block, state in paired for start in block.enter(state, x.shape[1], call.first)]
         ran = run_stack(nodes, spikes, how, starts, mean_over_time=mean)
-        out, moments, ends, seen = ran.out, ran.moments, [*ran.ends], [*ran.seen]
+        out, moments, ends, seen = ran.out, [*ran.moments], [*ran.ends], [*ran.seen]
     steps = call.steps(x)
     for one, batch in zip(fused, moments, strict=True):
         if batch is not None and one.norm is not None:
