@@ -1,7 +1,9 @@
-"""The input gradient by Winograd: the kernel, the gate, and layers that take it."""
+"""The input gradient by Winograd: the matrices, the twin, the kernel, the gate, and layers that take it."""
 
 from __future__ import annotations
 
+from fractions import Fraction
+from math import prod
 from unittest.mock import patch
 
 import pytest
@@ -12,7 +14,7 @@ from bntt.engine import winograd
 from bntt.engine.compute import Compute
 from bntt.engine.graph import layer
 from bntt.engine.synapse import Geometry, Synapse
-from bntt.engine.winograd import PLACE, InputGrad, fits, takes
+from bntt.engine.winograd import PLACE, InputGrad, fits, input_grad_reference, takes
 from bntt.engine.workspace import WORKSPACE, KernelInputError
 from bntt.models import vgg6
 from bntt.nn import SpikingNetwork
@@ -20,6 +22,7 @@ from tests.kernels import VARIANTS, choose, needs_fused, needs_kernels, poisoned
 from tests.rows import each_row
 
 _ = variant
+POINTS = [Fraction(0), Fraction(3, 4), Fraction(-3, 4), Fraction(3, 2), Fraction(-3, 2)]
 SHAPES = [  # N, H, W, Ci, Co; six tiles at a time leave each number from 0 to 5 in some strip
     (4, 8, 8, 64, 64),
     (9, 4, 4, 16, 48),
@@ -31,6 +34,34 @@ SHAPES = [  # N, H, W, Ci, Co; six tiles at a time leave each number from 0 to 5
     (1, 9, 101, 32, 32),
     (2, 64, 5, 48, 32),
 ]
+
+
+def times(one: list[Fraction], other: list[Fraction]) -> list[Fraction]:
+    """The product of two polynomials, lowest power first."""
+    found = [Fraction(0)] * (len(one) + len(other) - 1)
+    for i, a in enumerate(one):
+        for j, b in enumerate(other):
+            found[i + j] += a * b
+    return found
+
+
+def through(points: list[Fraction]) -> list[Fraction]:
+    """The polynomial with these roots."""
+    found = [Fraction(1)]
+    for point in points:
+        found = times(found, [-point, Fraction(1)])
+    return found
+
+
+def test_the_matrices_are_those_of_the_points():
+    """Toom and Cook: evaluate at the points and infinity, multiply, interpolate; Lavin and Gray transpose it."""
+    others = [[p for p in POINTS if p != point] for point in POINTS]
+    into = [[*through(rest), Fraction(0)] for rest in others] + [through(POINTS)]
+    scale = [prod((point - p for p in rest), start=Fraction(1)) for point, rest in zip(POINTS, others, strict=True)]
+    turn = [[point**k / s for k in range(3)] for point, s in zip(POINTS, scale, strict=True)] + [[0, 0, 1]]
+    out = [[point**k for point in POINTS] + [Fraction(k == 3)] for k in range(4)]
+    for table, expected in ((winograd.IN, into), (winograd.WEIGHT, turn), (winograd.OUT, out)):
+        assert [[float(x) for x in row] for row in expected] == [list(row) for row in table]
 
 
 def expected(grad: Tensor, weight: Tensor) -> Tensor:
@@ -50,6 +81,12 @@ def off(found: Tensor, wanted: Tensor) -> float:
     return float((found - wanted).norm() / wanted.norm())
 
 
+@each_row("shape", SHAPES)
+def test_the_twin_is_the_gradient_of_a_convolution(shape, rng):
+    grad, weight = drawn(shape, rng)
+    assert off(input_grad_reference(grad, weight), expected(grad, weight)) < 1e-12
+
+
 def by_kernel(grad: Tensor, weight: Tensor, out: Tensor | None = None) -> Tensor:
     """By the kernel, in memory that is NaN where nothing was written."""
     out = torch.full((*grad.shape[:3], weight.shape[1]), torch.nan) if out is None else out
@@ -61,9 +98,9 @@ def by_kernel(grad: Tensor, weight: Tensor, out: Tensor | None = None) -> Tensor
 
 @needs_kernels
 @each_row("shape", SHAPES)
-def test_the_kernel_is_the_gradient_of_a_convolution(shape, variant, rng):
+def test_the_kernel_is_its_twin(shape, variant, rng):
     grad, weight = drawn(shape, rng)
-    wanted, found = expected(grad, weight), by_kernel(grad, weight)
+    wanted, found = input_grad_reference(grad, weight), by_kernel(grad, weight)
     assert off(found, wanted) < 2e-6
     assert float((found - wanted).abs().max() / wanted.abs().max()) < 5e-6
 

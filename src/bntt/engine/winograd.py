@@ -6,7 +6,9 @@ convolution of the output's gradient with the kernels turned by half a turn. The
 polynomials at five points and infinity. At 0, ±3/4, ±3/2 all entries of A and B are sums of few powers of two, and the
 error stays within three times that of the direct convolution; at 0, ±1, ±2, as published, it is twice as large. It is
 that of a tile: beside pixels 10^4 times as large (64 channels), others are off by 7e-4 in norm (direct: 4e-7), and
-zeros become other numbers. The kernel is ``cpu/winograd.inl``, its twin PyTorch's gradient in float64.
+zeros become other numbers.
+
+:func:`input_grad_reference` is the definition, ``cpu/winograd.inl`` the same tile by tile.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from bntt.engine.compute import Compute
@@ -21,6 +24,31 @@ from bntt.engine.cpu.library import LIBRARY, Winograd, call, use_variant, winogr
 from bntt.engine.synapse import Geometry, Synapse
 from bntt.engine.workspace import Lease
 
+IN = (
+    (81 / 64, 0, -45 / 16, 0, 1, 0),
+    (0, -27 / 16, -9 / 4, 3 / 4, 1, 0),
+    (0, 27 / 16, -9 / 4, -3 / 4, 1, 0),
+    (0, -27 / 32, -9 / 16, 3 / 2, 1, 0),
+    (0, 27 / 32, -9 / 16, -3 / 2, 1, 0),
+    (0, 81 / 64, 0, -45 / 16, 0, 1),
+)
+"""Bᵀ, for six pixels of the output's gradient."""
+WEIGHT = (
+    (64 / 81, 0, 0),
+    (-128 / 243, -32 / 81, -8 / 27),
+    (-128 / 243, 32 / 81, -8 / 27),
+    (32 / 243, 16 / 81, 8 / 27),
+    (32 / 243, -16 / 81, 8 / 27),
+    (0, 0, 1),
+)
+"""G, for three taps of a kernel."""
+OUT = (
+    (1, 1, 1, 1, 1, 0),
+    (0, 3 / 4, -3 / 4, 3 / 2, -3 / 2, 0),
+    (0, 9 / 16, 9 / 16, 9 / 4, 9 / 4, 0),
+    (0, 27 / 64, -27 / 64, 27 / 8, -27 / 8, 1),
+)
+"""Aᵀ, for four pixels of the input's gradient."""
 LANES = 16
 """Channels on both sides must be multiples of this."""
 LEAST_TILES = 64
@@ -28,6 +56,18 @@ LEAST_TILES = 64
 MOST_WASTE = 1.8
 """The most pixels that tiles may cover, as a multiple of the image's."""
 PLACE = Geometry(padding=(1, 1))
+
+
+def input_grad_reference(grad_out: Tensor, weight: Tensor) -> Tensor:
+    """Return dL/dx of a convolution with stride 1 and padding 1, float64, by the matrices."""
+    into, turn, out = (torch.tensor(table, dtype=torch.float64, device=grad_out.device) for table in (IN, WEIGHT, OUT))
+    _, height, width, _ = grad_out.shape
+    down, across = tiles(height, width)
+    padded = F.pad(grad_out.double(), (0, 0, 1, 4 * across + 1 - width, 1, 4 * down + 1 - height))
+    tile = padded.unfold(1, 6, 4).unfold(2, 6, 4)  # [N, down, across, Co, 6, 6]
+    products = torch.einsum("nhwoij,ocij->nhwcij", into @ tile @ into.T, turn @ weight.double().flip(2, 3) @ turn.T)
+    pixels = (out @ products @ out.T).permute(0, 1, 4, 2, 5, 3)  # [N, down, 4, across, 4, Ci]
+    return pixels.flatten(3, 4).flatten(1, 2)[:, :height, :width]
 
 
 def tiles(height: int, width: int) -> tuple[int, int]:

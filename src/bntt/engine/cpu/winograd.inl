@@ -1,6 +1,6 @@
 // The gradient towards the input of a 3x3 convolution with stride 1 and padding 1 by Winograd's F(4x4, 3x3) (Lavin & Gray
-// 2016): of a tile of 4x4 pixels, 36 products for every pair of channels instead of 144. Where the matrices come from and
-// what it costs in digits is in engine/winograd.py.
+// 2016): of a tile of 4x4 pixels, 36 products for every pair of channels instead of 144. Its readable twin, where the
+// matrices come from and what it costs in digits are in engine/winograd.py.
 //
 // Work is done strip by strip: whole images if they are small, else some rows of tiles of one. The 6x6 pixels of the output
 // gradient around each tile are transformed into 36 planes [tile, Co], each is multiplied by its plane of weights, and
