@@ -244,7 +244,7 @@ FUSED = [
     ),
     Mutation(
         "nor where the neurons have no weights",
-        "engine/graph/weightless.py",
+        "engine/graph/layer.py",
         "                scale[first:last] = sums[1]\n",
         "                pass\n",
         ("tests/nn/blocks/test_residual.py",),

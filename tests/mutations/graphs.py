@@ -37,7 +37,7 @@ GRAPHS = [
     ),
     Mutation(
         "a sum's two gradients are one buffer",
-        "engine/graph/weightless.py",
+        "engine/graph/layer.py",
         "return [grad, SpikeGrad(copy.copy_(grad.values), grad.scale, copy)]",
         "return [grad, grad]",
         ("tests/engine/graph/test_weightless.py",),
@@ -67,7 +67,7 @@ GRAPHS = [
     ),
     Mutation(
         "what remains after dropout is not scaled",
-        "engine/graph/weightless.py",
+        "engine/graph/layer.py",
         "        return Passed(Spikes(out, x.scale / left,",
         "        return Passed(Spikes(out, x.scale,",
         RESIDUAL,

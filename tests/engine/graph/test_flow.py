@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from bntt.engine.graph import stack as flow
+from bntt.engine.graph.layer import Sum
 from bntt.engine.graph.node import Carry, How, Node, Passed, Size, Start
-from bntt.engine.graph.weightless import Sum
 from bntt.engine.layer_spec import SpikeGrad
 from bntt.engine.synapse import Spikes
 from bntt.engine.workspace import Workspace

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from bntt.engine.compute import Compute
+from bntt.engine.graph.layer import Fire, Mask, MaxPool, Sum
 from bntt.engine.graph.node import Node
-from bntt.engine.graph.weightless import Fire, Mask, MaxPool, Sum
 from bntt.engine.synapse import Spikes
 from bntt.ops.lif import Neuron
 from tests.engine.graph.test_layer import flat_layer

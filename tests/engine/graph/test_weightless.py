@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bntt.engine.graph import layer as engine_layer
+from bntt.engine.graph.layer import Fire, Mask, MaxPool, Sum
 from bntt.engine.graph.node import Carry, Gradients, How, Start
-from bntt.engine.graph.weightless import Fire, Mask, MaxPool, Sum
 from bntt.engine.layer_spec import SpikeGrad
 from bntt.engine.synapse import Spikes
 from bntt.engine.workspace import Workspace

@@ -9,8 +9,7 @@ import torch
 from torch import nn
 
 from bntt.engine.compute import Compute
-from bntt.engine.graph.layer import Layer
-from bntt.engine.graph.weightless import Fire, Mask, MaxPool, Sum
+from bntt.engine.graph.layer import Fire, Layer, Mask, MaxPool, Sum
 from bntt.nn import BNTT, LIF, BlockState, Call, CurrentBlock, NeuronBlock, Noise, Residual, SpikeDropout, SpikingBlock
 from bntt.nn.fusion.fuse import FusedBlock, NotKnown, Site, fuse, layout_of
 from tests.nn.networks import conv, residual

@@ -1,6 +1,6 @@
 """The fused scan of a layer over time by the compiled kernels, its readable twin, and rate coding.
 
-One pass normalises, integrates, fires, resets, pools (paper Eq. 4, 9); its reverse is Eq. 6, 8, 10, 11 (``scan*.inl``).
+One pass normalises, integrates, fires, resets, pools (paper Eq. 4, 9); its reverse is Eq. 6, 8, 10, 11: ``scan*.inl``.
 ``triton/launch.py`` has the same functions; :func:`scan_reference` is the twin of both. Activations lie in memory as
 ``[T, B, H, W, C]``, contiguous; a fully connected layer has H = W = 1.
 """

@@ -95,7 +95,6 @@ inline Size ceil_div(Size a, Size b) { return (a + b - 1) / b; }
 #include "scan_reverse.inl"
 #include "rectify.inl"
 #include "events.inl"
-#include "poisson.inl"
 #include "winograd.inl"
 
 }  // namespace

@@ -19,9 +19,8 @@ from torch import Tensor
 
 from bntt.engine.compute import Compute
 from bntt.engine.cpu.launch import rectify, rectify_reverse
-from bntt.engine.graph.layer import Layer, Resolved, as_given, by_batch, current_moments
+from bntt.engine.graph.layer import Fire, Layer, Mask, MaxPool, Resolved, Sum, as_given, by_batch, current_moments
 from bntt.engine.graph.node import Node, Size, differentiable_once
-from bntt.engine.graph.weightless import Fire, Mask, MaxPool, Sum
 from bntt.engine.layer_spec import Affine, PoolSize, pooled_shape
 from bntt.engine.synapse import Spikes, Synapse
 from bntt.engine.winograd import InputGrad, takes
@@ -31,27 +30,15 @@ from bntt.ops.pooling import AllSteps, Window
 
 
 @dataclass(frozen=True)
-class RectifiedLayer(Layer):
-    """A layer without neurons whose normalised current is rectified, and averaged over windows."""
-
-    def size(self, inputs: Sequence[Spikes]) -> Size:
-        return _pooled(self.current_shape(self.enter(inputs[0])), self.window)
-
-
-@dataclass(frozen=True)
 class Rectify(Node):
     """A value rectified, and averaged over windows."""
 
     window: PoolSize
 
     def size(self, inputs: Sequence[Spikes]) -> Size:
-        return _pooled(inputs[0].values.shape, self.window)
-
-
-def _pooled(current: Sequence[int], window: PoolSize) -> Size:
-    given = torch.empty(current, dtype=torch.float32, device="meta")
-    out = torch.empty(pooled_shape(given, window), dtype=torch.float32, device="meta")
-    return Size(Spikes(out), given.numel() + out.numel(), 0)
+        values = inputs[0].values
+        out = torch.empty(pooled_shape(values, self.window), dtype=torch.float32, device="meta")
+        return Size(Spikes(out), values.numel() + out.numel(), 0)
 
 
 def why_not_rectified(nodes: Sequence[Node], compute: Compute, *, alone: bool) -> str:
@@ -136,7 +123,7 @@ def _layer(layer: Layer, x: Tensor, compute: Compute) -> tuple[Tensor, Moments |
         x = x.flatten(1)[:, :, None, None]
     values = x.permute(0, 2, 3, 1)[None]
     y: Tensor = _Weigh.apply(values, layer.weight, layer.bias, layer, compute)  # type: ignore[no-untyped-call]
-    has_norm, rectifies, moments = layer.batch_statistics or layer.eps > 0, isinstance(layer, RectifiedLayer), None
+    has_norm, rectifies, moments = layer.batch_statistics or layer.eps > 0, layer.rectifies, None
     if has_norm or rectifies:  # without a norm ε is 0
         how = (layer.window, 0.0) if rectifies else ((1, 1), -math.inf)
         y, moments = _by_kernel(y, layer if has_norm else None, *how)

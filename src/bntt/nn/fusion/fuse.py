@@ -17,11 +17,10 @@ from torch import Tensor, nn
 
 from bntt.engine import private
 from bntt.engine.compute import Compute, KernelName, Recompute
-from bntt.engine.graph.layer import Layer
+from bntt.engine.graph.layer import Fire, Layer, Mask, MaxPool, Sum
 from bntt.engine.graph.node import Node, Start
-from bntt.engine.graph.rectified import RectifiedLayer, Rectify, why_not_rectified
+from bntt.engine.graph.rectified import Rectify, why_not_rectified
 from bntt.engine.graph.stack import largest_step, readers_of, saves_memory, sizes, steps_at_once
-from bntt.engine.graph.weightless import Fire, Mask, MaxPool, Sum
 from bntt.engine.kernels import BackendError, device_of, require_precision, why_unavailable
 from bntt.engine.layer_spec import PoolSize
 from bntt.engine.private import parts_of
@@ -119,7 +118,8 @@ class FusedBlock(NamedTuple):
     @property
     def rectifies(self) -> bool:
         """True if its neurons are those of an ANN."""
-        return any(isinstance(one.node, RectifiedLayer | Rectify) for one in self.nodes)
+        nodes = [one.node for one in self.nodes]
+        return any(node.rectifies if isinstance(node, Layer) else isinstance(node, Rectify) for node in nodes)
 
     def enter(self, state: Any, batch: int, first: int) -> list[Start]:
         """Return the initial state of every node; ``state`` is the block's."""
@@ -524,8 +524,8 @@ def _layer_node(
     given = {name: tables[name] for name in ("gamma", "beta", "mean", "var")}
     values = {"weight": weights.weight, "bias": weights.bias, **given}
     need_values([(f"its {name} is", tensor) for name, tensor in values.items()], site.device, torch.float32)
-    of_kind = Layer if block.lif is None or neuron is not None else RectifiedLayer
-    return of_kind(geometry_of(weights), flatten, window, neuron, weights.weight, weights.bias, **tables)
+    rectifies, parts = block.lif is not None and neuron is None, (weights.weight, weights.bias)
+    return Layer(geometry_of(weights), flatten, window, neuron, *parts, **tables, rectifies=rectifies)
 
 
 def _drawing(dropout: SpikeDropout, site: Site, size: tuple[int, int, int]) -> Callable[[], Tensor]:
