@@ -14,7 +14,7 @@ from bntt.engine import winograd
 from bntt.engine.compute import Compute
 from bntt.engine.graph import layer
 from bntt.engine.synapse import Geometry, Synapse
-from bntt.engine.winograd import PLACE, InputGrad, fits, input_grad_reference, takes
+from bntt.engine.winograd import PLACE, InputGrad, input_grad_reference, takes
 from bntt.engine.workspace import WORKSPACE, KernelInputError
 from bntt.models import vgg6
 from bntt.nn import SpikingNetwork
@@ -191,7 +191,7 @@ def test_the_gate_is_shut_where_it_was_not_asked_for():
     assert not takes(synapse(), WIDE, Compute(input_grad="direct"))
     assert not takes(synapse(), WIDE, Compute("triton"))
     assert not takes(synapse(precision="bf16-grad"), WIDE, Compute(precision="bf16-grad"))
-    assert not fits(Synapse(torch.zeros(32, 32, 3, 3, dtype=torch.float64), None, PLACE))
+    assert not takes(Synapse(torch.zeros(32, 32, 3, 3, dtype=torch.float64), None, PLACE), WIDE, Compute())
 
 
 @needs_fused

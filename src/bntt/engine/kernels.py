@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
@@ -47,12 +46,29 @@ class Backend:
 
 def backends() -> list[Backend]:
     """List all implementations, whether they can run here, and why not."""
-    return [make() for make in _MAKERS.values()]
+    return [find_backend(name) for name in ("reference", "cpu", "triton")]
 
 
 def find_backend(name: str) -> Backend:
-    """Find one implementation by its name."""
-    return _MAKERS[name]()
+    """Find one implementation by its name; Triton is not loaded for it, which takes a second."""
+    if name == "reference":
+        return Backend(name, True, "plain PyTorch, any device, float32 and float64")
+    if name == "cpu" and library.LIBRARY is None:
+        return Backend(name, False, library.REASON)
+    if name == "cpu":
+        others = ", ".join(one for one in library.variants() if one != library.use_variant())
+        detail = f"fused C++ kernels, float32, using {library.use_variant()}" + (f" (also: {others})" if others else "")
+        low = "fp32, bf16-grad, bf16" if has_bf16() else "fp32 (no bfloat16 arithmetic here)"
+        return Backend(name, True, f"{detail}; precision {low}")
+    assert name == "triton"
+    if find_spec("triton") is None:
+        return Backend(name, False, "the package triton is not installed")
+    unproven = "checked in Triton's interpreter, never run on a GPU by its authors: compare with 'reference' first"
+    if torch.cuda.is_available():
+        return Backend(name, True, f"Triton kernels on {torch.cuda.get_device_name()}; {unproven}")
+    if os.environ.get("TRITON_INTERPRET") == "1":
+        return Backend(name, True, "Triton kernels in Triton's interpreter on the processor, to test them; slow")
+    return Backend(name, False, f"Triton kernels need a CUDA GPU, or TRITON_INTERPRET=1 to test them; {unproven}")
 
 
 def why_unavailable(kernels: KernelName) -> str:
@@ -88,31 +104,3 @@ def require_precision(precision: Precision, device: torch.device) -> None:
             f"precision {precision!r} is not available here: this processor has no bfloat16 arithmetic "
             f"(AVX-512 BF16 or AMX); use 'fp32'"
         )
-
-
-def _reference() -> Backend:
-    return Backend("reference", True, "plain PyTorch, any device, float32 and float64")
-
-
-def _cpu() -> Backend:
-    if library.LIBRARY is None:
-        return Backend("cpu", False, library.REASON)
-    others = ", ".join(one for one in library.variants() if one != library.use_variant())
-    detail = f"fused C++ kernels, float32, using {library.use_variant()}" + (f" (also: {others})" if others else "")
-    detail += "; precision fp32, bf16-grad, bf16" if has_bf16() else "; precision fp32 (no bfloat16 arithmetic here)"
-    return Backend("cpu", True, detail)
-
-
-def _triton() -> Backend:
-    """Look for Triton without loading it, which takes a second."""
-    if find_spec("triton") is None:
-        return Backend("triton", False, "the package triton is not installed")
-    unproven = "checked in Triton's interpreter, never run on a GPU by its authors: compare with 'reference' first"
-    if torch.cuda.is_available():
-        return Backend("triton", True, f"Triton kernels on {torch.cuda.get_device_name()}; {unproven}")
-    if os.environ.get("TRITON_INTERPRET") == "1":
-        return Backend("triton", True, "Triton kernels in Triton's interpreter on the processor, to test them; slow")
-    return Backend("triton", False, f"Triton kernels need a CUDA GPU, or TRITON_INTERPRET=1 to test them; {unproven}")
-
-
-_MAKERS: dict[str, Callable[[], Backend]] = {"reference": _reference, "cpu": _cpu, "triton": _triton}

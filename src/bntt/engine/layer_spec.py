@@ -58,11 +58,7 @@ class NeuronTables(NamedTuple):
 
 
 def neuron_tables(neuron: AnyNeuron, channels: int, device: torch.device | None = None) -> NeuronTables:
-    """Return the tables of a neuron, float32, detached.
-
-    >>> neuron_tables(Neuron(leak=0.5), 2).leak
-    tensor([[0.5000, 0.5000]])
-    """
+    """Return the tables of a neuron, float32, detached."""
     device = device or torch.device("cpu")
     constant = type(neuron) is Neuron and type(neuron.leak) is type(neuron.threshold) is float
     if constant and device.type == "cpu":  # on a GPU a captured graph has tables of its own
@@ -111,11 +107,7 @@ def learned_leak(neuron: AnyNeuron) -> Tensor | None:
 
 
 def leak_gradient(sums: Tensor, shape: torch.Size) -> Tensor:
-    """Return dL/dλ of one leak or of every channel's.
-
-    >>> leak_gradient(torch.tensor([[1.0, 2.0], [0.5, 0.5]]), torch.Size([2]))
-    tensor([1.5000, 2.5000])
-    """
+    """Return dL/dλ of one leak or of every channel's."""
     return sums.sum(0).sum_to_size(shape)
 
 

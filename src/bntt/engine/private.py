@@ -108,14 +108,7 @@ class Made(NamedTuple):
 
 
 def made_of(module: torch.nn.Module) -> Made | None:
-    """List what a module and all its parts are made of: any change of them changes the list.
-
-    >>> layer = torch.nn.Linear(2, 2)
-    >>> before = made_of(layer)
-    >>> layer.weight = torch.nn.Parameter(layer.weight)
-    >>> [one is other for one, other in zip(before.tensors, made_of(layer).tensors)]
-    [False, True]
-    """
+    """List what a module and all its parts are made of: any change of them changes the list."""
     modules: list[torch.nn.Module | None] = [module]
     own, classes, tensors = list[object](), list[object](), list[torch.Tensor | None]()
     for one in modules:  # its parts are added on the way

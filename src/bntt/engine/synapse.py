@@ -9,7 +9,7 @@ them again would be most of the cost of one step of one sample.
 from __future__ import annotations
 
 import math
-import time
+import timeit
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -365,14 +365,9 @@ def _measure(synapse: Synapse, place: tuple[int, ...], largest: int, scale: floa
     return max(0.0, samples[0].density + (dense - few) / slope)
 
 
-def _seconds(work: Callable[[], object], repeats: int = 3) -> float:
+def _seconds(work: Callable[[], object]) -> float:
     work()
-    times = []
-    for _ in range(repeats):
-        began = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - began)
-    return min(times)
+    return min(timeit.repeat(work, repeat=3, number=1))
 
 
 _changes = 0

@@ -77,18 +77,12 @@ def tiles(height: int, width: int) -> tuple[int, int]:
 
 def takes(synapse: Synapse, shape: tuple[int, ...], compute: Compute) -> bool:
     """Return True if a layer's input gradient is computed this way: decided by its shape, never by a measurement."""
-    steps, batch, height, width, _ = shape
-    if compute.input_grad != "winograd" or compute.kernels != "cpu" or not fits(synapse):
+    (steps, batch, height, width, _), weight = shape, synapse.weight
+    if compute.input_grad != "winograd" or compute.kernels != "cpu":
         return False
     if LIBRARY is None or use_variant() == "portable":  # no gain without fused multiply-add
         return False
     down, across = tiles(height, width)
-    return steps * batch * down * across >= LEAST_TILES and 16 * down * across <= MOST_WASTE * height * width
-
-
-def fits(synapse: Synapse) -> bool:
-    """Return True if the kernel supports a layer, float32 on both sides."""
-    weight = synapse.weight
     return (
         synapse.backward_dtype is torch.float32
         and weight.dtype is torch.float32
@@ -96,6 +90,8 @@ def fits(synapse: Synapse) -> bool:
         and synapse.kernel == (3, 3)
         and weight.shape[0] % LANES == 0
         and weight.shape[1] % LANES == 0
+        and steps * batch * down * across >= LEAST_TILES
+        and 16 * down * across <= MOST_WASTE * height * width
     )
 
 
@@ -110,7 +106,7 @@ class InputGrad(NamedTuple):
 
     @staticmethod
     def begin(synapse: Synapse, height: int, width: int, lease: Lease) -> InputGrad:
-        """Transform the weights of a layer that :func:`fits`, for images of a size."""
+        """Transform the weights of a layer, for images of a size."""
         outputs, inputs = synapse.weight.shape[:2]
         shape, threads = (height, width, inputs, outputs), torch.get_num_threads()
         job, packed = Winograd.over(shape, threads), lease.take(36 * outputs * inputs)

@@ -59,17 +59,13 @@ def test_available_memory_is_the_smaller_of_kernel_and_control_group(monkeypatch
     files = {"/proc/meminfo": "MemTotal: 9 kB\nMemAvailable:    2000 kB\n"}
     monkeypatch.setattr(recompute, "_read", lambda path: files.get(path, ""))
     monkeypatch.setattr(recompute.WORKSPACE, "free_bytes", lambda: 7)  # ours to take again
-    cpu, version_1 = torch.device("cpu"), "/sys/fs/cgroup/memory/memory."
+    cpu = torch.device("cpu")
     assert recompute.available_memory(cpu) == 2000 * 1024 + 7
     files |= {"/sys/fs/cgroup/memory.max": "1000000\n", "/sys/fs/cgroup/memory.current": "400000\n"}
     assert recompute.available_memory(cpu) == 600_007
     files["/sys/fs/cgroup/memory.stat"] = "anon 5\ninactive_file 30000\n"
     assert recompute.available_memory(cpu) == 630_007
-    files |= {f"{version_1}limit_in_bytes": "900000\n", f"{version_1}usage_in_bytes": "800000\n"}
-    assert recompute.available_memory(cpu) == 100_007
-    files[f"{version_1}stat"] = "total_inactive_file 1000\n"
-    assert recompute.available_memory(cpu) == 101_007
-    files |= {"/sys/fs/cgroup/memory.max": "max\n", f"{version_1}limit_in_bytes": str(1 << 60)}
+    files["/sys/fs/cgroup/memory.max"] = "max\n"
     assert recompute.available_memory(cpu) == 2000 * 1024 + 7
     files.clear()
     assert recompute.available_memory(cpu) == math.inf

@@ -167,13 +167,9 @@ def poisson_bytes(x: Float[Tensor, "B C H W"], keys: Int[Tensor, "T B"], *, sign
 
 def _reverse_job(reverse: Reverse) -> Scan:
     """Return the job of both reverse scans, which read the same and write into fields of their own."""
-    if not reverse.made:
-        reverse.made.append(_new_reverse_job(reverse))
-    job: Scan = reverse.made[0]
-    return job
-
-
-def _new_reverse_job(reverse: Reverse) -> Scan:
+    if reverse.made:
+        made: Scan = reverse.made[0]
+        return made
     current, grad = reverse.current, reverse.grad.values
     neuron: Any = reverse.neuron  # a layer without neurons goes back without kernels
     job = _job(current, reverse.affine, neuron, reverse.window)
@@ -185,6 +181,7 @@ def _new_reverse_job(reverse: Reverse) -> Scan:
     job.give(inverse=(reverse.inverse, F32, steps * current.shape[-1]))
     job.give(membrane=(reverse.membrane, F32, neurons))
     job.give(carry=(reverse.carry, F32, neurons))
+    reverse.made.append(job)
     return job
 
 

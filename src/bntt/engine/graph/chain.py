@@ -138,7 +138,8 @@ class _Link:
             source, events = self.source, False
             if self.moves is not None:
                 self.moves[0].copy_(self.moves[1])
-            if self.events is not None and self.before.density() < self.limit:
+            counts = self.before.spikes.values
+            if self.events is not None and density(self.compute, self.before.fired, counts) < self.limit:
                 call("bntt_events_forward", self.events)
                 return
         given = self.synapse.forward(source, events=events, out=self.current)
@@ -158,10 +159,6 @@ class _Link:
         if membrane is start and not start.is_inference():  # so that a graph that still needs it raises
             torch.autograd.graph.increment_version(start)
         return membrane
-
-    def density(self) -> float:
-        """Return events per place of the spikes."""
-        return density(self.compute, self.fired, self.spikes.values)
 
     def _scan(self, first: int) -> Scan:
         """Return the scan of the steps that begin at this row of the tables."""

@@ -131,15 +131,9 @@ def towards_current(
 ) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor] | None]:
     """Return what Eq. 10 subtracts from ``scale g`` to get dL/d(current): ``offset + slope (current - mean)``.
 
-    For statistics of one step it is ``a (mean(g) + x̂ mean(g x̂))``. If statistics of several steps were pooled, a
-    step's current gets gradients from all steps that it helped to normalise, by autograd through the pooling.
-
-    Args:
-        sums: over rows, of g and of g x̂, ``[2, T, C]``, float64; of all processes.
-        later: dL/d(mean, variance) that the pooling keeps of these steps; None is 0.
-
-    Returns:
-        Offset and slope, ``[T, C]``; and dL/d(mean, variance) that the pooling kept of the steps before.
+    For statistics of one step it is ``a (mean(g) + x̂ mean(g x̂))``; through pooled ones gradients come by autograd.
+    ``sums`` are over rows of g and of g x̂, ``[2, T, C]``, of all processes; ``later`` and the last result are
+    dL/d(mean, variance) that the pooling keeps of these steps, and kept of those before.
     """
     assert found.moments is not None
     scale, inverse = found.affine.scale, found.inverse
@@ -167,25 +161,14 @@ def _leaves(moments: Moments) -> Moments:
 
 
 def by_sample(current: Tensor, eps: float, out: Tensor) -> Tensor:
-    """Normalise each sample and step, ``(x - μ) / √(σ² + ε)`` over channels and places: LayerNorm without its scale.
-
-    >>> x = torch.tensor([-1.0, 1.0]).reshape(1, 1, 1, 1, 2)
-    >>> by_sample(x, 0.0, x).flatten(), x.flatten()
-    (tensor([1.]), tensor([-1.,  1.]))
-    """
+    """Normalise each sample and step, ``(x - μ) / √(σ² + ε)`` over channels and places: LayerNorm without its scale."""
     normal, _, spread = torch.native_layer_norm(current.float(), current.shape[2:], None, None, eps)
     out.copy_(normal)
     return spread
 
 
 def through_samples(grad: Tensor, normal: Tensor, spread: Tensor) -> None:
-    """Write the gradient of :func:`by_sample` over that of its result: ``(g - mean(g) - x̂ mean(g x̂)) / σ``.
-
-    >>> g, normal = torch.ones(1, 1, 1, 1, 2), torch.tensor([-1.0, 1.0]).reshape(1, 1, 1, 1, 2)
-    >>> through_samples(g, normal, torch.ones(1, 1, 1, 1, 1))
-    >>> g.flatten()
-    tensor([0., 0.])
-    """
+    """Write the gradient of :func:`by_sample` over that of its result: ``(g - mean(g) - x̂ mean(g x̂)) / σ``."""
     dims = (2, 3, 4)
     mean, product = grad.mean(dims, keepdim=True), (grad * normal).mean(dims, keepdim=True)
     grad.sub_(mean).addcmul_(normal, product, value=-1).mul_(spread)

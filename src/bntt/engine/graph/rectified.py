@@ -42,11 +42,7 @@ class Rectify(Node):
 
 
 def why_not_rectified(nodes: Sequence[Node], compute: Compute, *, alone: bool) -> str:
-    """Return why the nodes of a block that rectifies cannot run here; "" if they can.
-
-    >>> why_not_rectified([Rectify(window=(1, 1))], Compute(rectifiers="plain"), alone=True)
-    "its neurons rectify, and rectifiers are 'plain', not 'fused'"
-    """
+    """Return why the nodes of a block that rectifies cannot run here; "" if they can."""
     if compute.rectifiers == "plain":
         return "its neurons rectify, and rectifiers are 'plain', not 'fused'"
     if compute.backend != "auto":

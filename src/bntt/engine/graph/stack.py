@@ -182,13 +182,7 @@ def _added(one: SpikeGrad | None, other: SpikeGrad, lease: Lease) -> SpikeGrad:
 
 
 def span_of(nodes: Sequence[Node], x: Spikes, compute: Compute) -> int:
-    """Return the number of steps in a span: T if nothing is recomputed.
-
-    Args:
-        compute: its ``recompute``: ``"never"``; a number of steps; or ``"auto"``: √T if keeping all would take more
-            than half of the memory that is available now, else T. With a ``reduce``, "auto" is always T: processes with
-            different free memory would wait for sums of different steps.
-    """
+    """Return the number of steps in a span: T if nothing is recomputed; "auto" is √T where memory would not suffice."""
     steps, choice = x.values.shape[0], compute.recompute
     if any(node.looks_ahead for node in nodes):
         return steps
@@ -198,7 +192,10 @@ def span_of(nodes: Sequence[Node], x: Spikes, compute: Compute) -> int:
 
 
 def saves_memory(nodes: Sequence[Node], x: Spikes, compute: Compute) -> bool:
-    """Return True if currents are to be recomputed in the backward pass, so that memory suffices."""
+    """Return True if currents are to be recomputed: "auto" does so if keeping all takes over half of what is free.
+
+    With a ``reduce`` it never does: processes with different free memory would wait for sums of different steps.
+    """
     if compute.recompute != "auto":
         return compute.recompute != "never"
     if compute.reduce is not None:
@@ -239,22 +236,11 @@ def available_memory(device: torch.device) -> float:
     if device.type == "cuda":
         kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return float(torch.cuda.mem_get_info(device)[0] + kept)
-    kernel = _numbers(_read("/proc/meminfo")).get("MemAvailable:", math.inf) * 1024
-    return min(kernel, *(_left(*names) for names in _GROUPS)) + WORKSPACE.free_bytes()
-
-
-_GROUPS = (
-    ("memory.max", "memory.current", "memory.stat", "inactive_file"),
-    ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat", "total_inactive_file"),
-)
-"""Files of limit, use and statistics, and the name in the last of what can be reclaimed: unused cached file pages."""
-
-
-def _left(limit: str, used: str, statistics: str, reclaimable: str) -> float:
-    most, now, rest = (_read(f"/sys/fs/cgroup/{name}") for name in (limit, used, statistics))
-    if not (most.strip().isdigit() and now.strip().isdigit()):  # "max", or no such file
-        return math.inf
-    return float(most) - float(now) + _numbers(rest).get(reclaimable, 0.0)
+    kernel, group = _numbers(_read("/proc/meminfo")).get("MemAvailable:", math.inf) * 1024, math.inf
+    most, now, files = (_read(f"/sys/fs/cgroup/memory.{name}") for name in ("max", "current", "stat"))
+    if most.strip().isdigit() and now.strip().isdigit():  # else "max", or no control group of version 2
+        group = float(most) - float(now) + _numbers(files).get("inactive_file", 0.0)  # which can be reclaimed
+    return min(kernel, group) + WORKSPACE.free_bytes()
 
 
 def _numbers(text: str) -> dict[str, float]:
