@@ -52,39 +52,34 @@ def _in_order(parts: Mapping[str, Any], before: int, after: int) -> Iterator[tup
     """Yield the delays of layers in consecutive parts, given the delays before and after these."""
     after += _through(parts)
     for name, part in parts.items():
-        after -= _of_block(part)
-        for inner, delay in _inside(part, before, after):
-            yield f"{name}.{inner}".rstrip("."), delay
-        before += _of_block(part, waiting=True)
-
-
-def _inside(part: Any, before: int, after: int) -> Iterator[tuple[str, Delay]]:
-    if type(part) is Residual:
-        last = _last(part)
-        for side in (part.body, part.shortcut):
-            yield from _in_order(dict(side.items()), before, after + _through(last))
-        there = _of_block(part, waiting=True) - _through(last, waiting=True)
-        yield from _in_order(last, before + there, after)
-        return
-    after += _of_block(part)
-    for layer in part.layers:
-        own = _of_neurons(layer.lif)
-        after -= own
-        yield layer.name, Delay(before, own, after)
-        before += own
-
-
-def _of_block(part: Any, *, waiting: bool = False) -> int:
-    """Return the delay from input to output: on the shortest path; or, if waiting as neurons do, for all of a sum."""
-    if type(part) is not Residual:
-        return sum(_of_neurons(layer.lif) for layer in part.layers)
-    sides = [_through(dict(side.items()), waiting=waiting) for side in (part.body, part.shortcut)]
-    there = max(sides) if waiting and part.after is not None else min(sides)
-    return there + _through(_last(part), waiting=waiting)
+        after -= _through({name: part})
+        inside = list[tuple[str, Delay]]()
+        if type(part) is Residual:
+            last = _last(part)
+            for side in (part.body, part.shortcut):
+                inside += _in_order(dict(side.items()), before, after + _through(last))
+            there = _through({name: part}, waiting=True) - _through(last, waiting=True)
+            inside += _in_order(last, before + there, after)
+        else:
+            owns = [_of_neurons(layer.lif) for layer in part.layers]
+            for number, layer in enumerate(part.layers):
+                delay = Delay(before + sum(owns[:number]), owns[number], after + sum(owns[number + 1 :]))
+                inside.append((layer.name, delay))
+        yield from ((f"{name}.{inner}".rstrip("."), delay) for inner, delay in inside)
+        before += _through({name: part}, waiting=True)
 
 
 def _through(parts: Mapping[str, Any], *, waiting: bool = False) -> int:
-    return sum(_of_block(part, waiting=waiting) for part in parts.values())
+    """Return the delay of consecutive parts: on the shortest path; or, if waiting as neurons do, for all of a sum."""
+    found = 0
+    for part in parts.values():
+        if type(part) is Residual:
+            sides = [_through(dict(side.items()), waiting=waiting) for side in (part.body, part.shortcut)]
+            found += max(sides) if waiting and part.after is not None else min(sides)
+            found += _through(_last(part), waiting=waiting)
+        else:
+            found += sum(_of_neurons(layer.lif) for layer in part.layers)
+    return found
 
 
 def _last(block: Residual) -> dict[str, nn.Module]:
