@@ -145,10 +145,11 @@ class _Watch:
         self.taken = dict[str, int]()
         self.arrived, self.moments, self.seen = list[Arrivals](), list[Moments](), list[LayerMeasures]()
         self.handles = list[Any]()
+        weights = weights_of(layer) if measure.arrivals else None
         for part, module, hook in (
-            ("synapse", weights_of(layer) if measure.arrivals else None, self._before_weights),
             ("norm", layer.norm, self._before_norm),
             ("lif", layer.lif, self._after_lif),
+            ("synapse", weights, self._before_weights),
         ):
             if module is not None:
                 self.taken[part] = 0
