@@ -289,4 +289,4 @@ def test_contributing_names_the_files_that_open_the_kernels():
     rooms = [engine, engine.parent / "deploy" / "runtime"]
     others = [p for p in engine.parent.rglob("*.py") if not any(map(p.is_relative_to, rooms))]
     opened = {p.name for p in others if re.search(r"engine\.(cpu|triton)\b", p.read_text(encoding="utf-8"))}
-    assert opened == {"poisson.py", "kept.py"}
+    assert opened == {"encoders.py", "advance.py"}
