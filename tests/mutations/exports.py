@@ -38,7 +38,7 @@ EXPORTS = [
     Mutation(
         "a sum of spikes counts as their mean",
         "deploy/nir/graph.py",
-        'float(np.prod(size)) if node.type == "SumPool2d" else 1.0',
+        "float(math.prod(size)) if sums and not largest else 1.0",
         "1.0",
         READING,
     ),

@@ -81,17 +81,13 @@ class Layer(_Adapter):
         check_tensor(x, "a norm", "a current [T, B, C, ...]")
         shape, total = x.shape, getattr(self.norm, "num_steps", None)
         if not self.time_first and total is not None and len(shape) > 1:
-            begins = f"the norm{_named(self.norm)} has {total} time steps, and its input {[*shape]} begins with"
-            turned = "x.transpose(0, 1) makes [T, B, C, ...] of [B, T, C, ...]"
-            if shape[0] != total:
+            turned = shape[0] != total
+            if turned or (shape[1] == total and not self._seen):
+                begins = f"{shape[0]}" if turned else f"{shape[0]} and {shape[1]}: time or samples may be first"
                 raise ValueError(
-                    f"{begins} {shape[0]}: as_layer takes all steps in one call, time first; {turned}, and "
-                    f"as_layer(norm, time_first=True) takes fewer steps, the first ones"
-                )
-            if shape[1] == total and not self._seen:
-                raise ValueError(
-                    f"{begins} {shape[0]} and {shape[1]}: time or samples may be first, and the norm needs time first; "
-                    f"{turned}; if time is first, say as_layer(norm, time_first=True)"
+                    f"the norm{_named(self.norm)} has {total} time steps, and its input {[*shape]} begins with "
+                    f"{begins}: as_layer takes all steps, time first; x.transpose(0, 1) turns [B, T, C, ...], and "
+                    f"as_layer(norm, time_first=True) says that time is first, and takes fewer steps"
                 )
             self._seen = True
         y: Tensor = self.norm(x, Call(), None)[0]

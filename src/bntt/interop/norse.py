@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
 from bntt.interop.adapters import LoopedNeurons
 
@@ -23,9 +23,4 @@ def neuron(neuron: Any) -> LoopedNeurons:
     home = type(neuron).__module__.startswith("norse.")
     if not (home and isinstance(neuron, nn.Module) and type(neuron).__name__.endswith("Cell")):
         raise TypeError(f"Norse's neurons for one step are its cells, such as LIFCell(), got {type(neuron).__name__}")
-    return LoopedNeurons(neuron, _step)
-
-
-def _step(neuron: Any, current: Tensor, state: Any) -> tuple[Tensor, Any]:
-    spikes, state = neuron(current, state)
-    return spikes, state
+    return LoopedNeurons(neuron, nn.Module.__call__)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import cache
+from functools import partial
 from inspect import signature
 from typing import Any
 
@@ -30,17 +29,13 @@ def neuron(neuron: Any) -> LoopedNeurons:
         raise TypeError(f"snnTorch's neurons are such as Leaky(beta=0.95), got {type(neuron).__name__}")
     if neuron.init_hidden:
         raise ValueError(f"{type(neuron).__name__} hides its membrane: make it with init_hidden=False")
-    return LoopedNeurons(neuron, _step)
+    states = len(signature(type(neuron).forward).parameters) - 2  # without itself and the current
+    return LoopedNeurons(neuron, partial(_step, states))
 
 
-def _step(neuron: Any, current: Tensor, state: Any) -> tuple[Tensor, Any]:
+def _step(states: int, neuron: Any, current: Tensor, state: Any) -> tuple[Tensor, Any]:
     if state is None:
         neuron.reset_mem()
     found = neuron(current, *(state or ()))
     neuron.reset_mem()  # nothing of this batch stays in the object
-    return found[0], tuple(found[-_states(type(neuron).forward) :])
-
-
-@cache
-def _states(forward: Callable[..., Any]) -> int:
-    return len(signature(forward).parameters) - 2  # without itself and the current
+    return found[0], tuple(found[-states:])
