@@ -265,7 +265,11 @@ REFUSED = [
         DeployError,
         "threads must be a whole number from 1 to 1024, got 0",
     ),
-    (lambda r, x: r.step(x)[1].rows([0, 3]), DeployError, "keep has 0 to 3, of samples 0 to 2"),
+    (
+        lambda r, x: r.step(x)[1].rows([0, 3]),
+        DeployError,
+        r"keep must be a mask of 3 samples, .* got int64 \[2\]: \[0 3\]",
+    ),
     (lambda r, x: r.step(x)[1].rows([0.5]), DeployError, "keep must be a mask of 3 samples, or their indices"),
     (lambda r, x: r.exit_step(-1), DeployError, "an exit threshold must be 0 or above"),
     (lambda r, x: r.answer(x, "hope", 0.5), DeployError, "unknown criterion 'hope'"),

@@ -74,8 +74,7 @@ def to_state_dict(
 
 def _parts(network: SpikingNetwork) -> tuple[list[Tensor], dict[str, Any]]:
     """Return the weights in order, the readout's last, and the norm of every block."""
-    weights: list[Tensor] = []
-    norms: dict[str, Any] = {}
+    norms, rows = dict[str, Any](), list[tuple[str, Any, str]]()
     parts: dict[str, Any] = dict(network.blocks.items())
     for name, block in parts.items():
         norm: Any = block.norm if block_facts(block).form == "layer" and block.lif is not None else None
@@ -84,23 +83,18 @@ def _parts(network: SpikingNetwork) -> tuple[list[Tensor], dict[str, Any]]:
             why = "has no BNTT"
         elif list(block.lif.parameters()):
             why = "has neurons that learn"
-        weights.append(_weight(f"block {name!r}", block.synapse, why))
+        rows.append((f"block {name!r}", block.synapse, why))
         norms[name] = norm
     readout: Any = network.readout
     why = "counts spikes" if getattr(readout, "lif", None) is not None else ""
-    weights.append(_weight("the readout", getattr(readout, "synapse", readout), why))
-    return weights, norms
-
-
-def _weight(part: str, synapse: object, why: str) -> Tensor:
-    weight = getattr(synapse, "weight", None)
-    bare = isinstance(weight, Tensor) and getattr(synapse, "bias", None) is None
-    if why or not bare:
-        theirs = "bare layers without bias, BNTT, neurons that do not learn, and a readout of voltage"
-        raise ValueError(
-            f"{part} {why or 'has other weights than one layer without bias'}: these networks have {theirs}"
-        )
-    return weight  # type: ignore[return-value]
+    rows.append(("the readout", getattr(readout, "synapse", readout), why))
+    for part, synapse, why in rows:
+        bare = isinstance(getattr(synapse, "weight", None), Tensor) and getattr(synapse, "bias", None) is None
+        if why or not bare:
+            theirs = "bare layers without bias, BNTT, neurons that do not learn, and a readout of voltage"
+            why = why or "has other weights than one layer without bias"
+            raise ValueError(f"{part} {why}: these networks have {theirs}")
+    return [synapse.weight for _, synapse, _ in rows], norms
 
 
 def _names(layout: str, blocks: list[str]) -> tuple[list[str], list[str]]:

@@ -92,7 +92,7 @@ def test_bundles_are_timed_on_one_thread_whatever_the_machine_is_told(tmp_path, 
         monkeypatch.setenv(name, "2")
     assert timed(tmp_path, ["own"], [3, 1], 1).keys() == {("own", 3), ("own", 1)}
     assert [told[0][name] for name in names] == ["1"] * 3
-    with pytest.raises(RuntimeError, match=r"ended early: bntt\.deploy\.description\.BundleError: .*none does not exist"):
+    with pytest.raises(RuntimeError, match=r"ended early: .*\.BundleError: .*none does not exist"):
         timed(tmp_path, ["none"], [3], 1)
 
 

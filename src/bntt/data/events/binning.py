@@ -91,7 +91,7 @@ LARGEST_TABLE = 1 << 20
 """Pixels and polarities of a sensor whose cells are looked up in one table."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Counting:
     """Counting of a recording's events in the cells of frames."""
 
@@ -107,19 +107,7 @@ class Counting:
 
 
 @dataclass(frozen=True)
-class FrameShape:
-    """Number and size of frames."""
-
-    num_steps: Annotated[int, Field(ge=1)]
-    """T."""
-    height: Annotated[int, Field(ge=1)]
-    """H' of the frames, at most the sensor's."""
-    width: Annotated[int, Field(ge=1)]
-    """W' of the frames, at most the sensor's."""
-
-
-@dataclass(frozen=True)
-class Binning(Counting, FrameShape):
+class Binning(Counting):
     """How events become frames.
 
     Raises:
@@ -128,6 +116,13 @@ class Binning(Counting, FrameShape):
     >>> Binning(20, 42, 42, by="count").height
     42
     """
+
+    num_steps: Annotated[int, Field(ge=1)]
+    """T."""
+    height: Annotated[int, Field(ge=1)]
+    """H' of the frames, at most the sensor's."""
+    width: Annotated[int, Field(ge=1)]
+    """W' of the frames, at most the sensor's."""
 
 
 @dataclass(frozen=True)
