@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import bntt
-from bntt.deploy import DeployError, describe, onnx_graph
+from bntt.deploy import DeployError, describe, export, onnx_graph
 from bntt.models import MODELS
 from bntt.nn import NORMS, fold
 from tests.contracts.test_models import SHAPES, build
@@ -124,7 +124,7 @@ def test_the_file_says_what_its_graph_does_not(tmp_path):
 def test_what_a_graph_cannot_have(tmp_path, monkeypatch):
     made = describe(bntt.models.pretrained())
     with pytest.raises(DeployError, match="float32 weights, got 'int8': a bundle"):
-        onnx_graph.write(made, tmp_path / "net.onnx", "int8")
+        export(made, tmp_path / "net.onnx", "onnx", weights="int8")
     with pytest.raises(runtime.capi.onnxruntime_pybind11_state.InvalidArgument, match="out of data bounds"):
         step_by_step(made, np.zeros((9, 1, 1, 28, 28), np.float32))
     monkeypatch.setitem(sys.modules, "onnx", None)

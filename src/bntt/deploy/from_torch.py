@@ -166,13 +166,10 @@ def accuracy(description: Description, samples: Iterable[Any], seed: int = 0) ->
     for x, labels, *places in samples.epoch(0) if isinstance(samples, EpochLoader) else samples:
         index = np.asarray(places[0]) if places else np.arange(count, count + len(x))
         answers = runtime.run(np.asarray(x), seed=seed, index=index, draw=EVALUATION).argmax(1)
-        true = np.asarray(labels)
-        came = f"{true.dtype} {true.shape}"
-        fits = true.shape == answers.shape and true.dtype.kind in "iu"
-        require(fits, f"validation must give a class for each of {len(x)} samples, got {came}")
-        last = len(description.classes) - 1
-        fits = true.min() >= 0 and true.max() <= last
-        require(fits, f"labels must be from 0 to {last}, got {true.min()} to {true.max()}")
+        true, last = np.asarray(labels), len(description.classes) - 1
+        fits = true.shape == answers.shape and true.dtype.kind in "iu" and 0 <= true.min() <= true.max() <= last
+        came = f"{true.dtype} {list(true.shape)}: {true!s:.40}"
+        require(fits, f"validation must give a class from 0 to {last} for each of {len(x)} samples, got {came}")
         right, count = right + int((answers == true).sum()), count + len(x)
     require(count, "validation has no samples, or is an iterator that was read before: give a list or a loader")
     return right / count, count
@@ -400,7 +397,7 @@ TARGETS: Registry[Any] = Registry(
         "nir": graph.write,
     },
 )
-"""``write(description, path, weights)`` of each."""
+"""``write(description, path)`` of each."""
 
 
 def export(
@@ -444,7 +441,8 @@ def export(
     >>> export(bntt.models.pretrained(), path, "bundle", weights="int8").num_steps, path.stat().st_size < 300_000
     (8, True)
     """
-    write = TARGETS.resolve(target)
+    write, fits = TARGETS.resolve(target), target == "bundle" or weights == "float32"
+    require(fits, f"{target} files have float32 weights, got {weights!r}: a bundle can have float16 and int8")
     if not isinstance(model, Description):
         made = describe(model, classes=classes, input_shape=input_shape, pictures=pictures)
     else:
@@ -455,5 +453,5 @@ def export(
     require(fits, f"lossy={lossy!r}: lossy='constant' and validation=, batches of samples and labels, go together")
     if validation is not None:
         made = choose_constant(made, validation).description
-    write(made, Path(path), weights)
+    write(made, Path(path), **({"weights": weights} if target == "bundle" else {}))
     return made

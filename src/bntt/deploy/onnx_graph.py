@@ -24,7 +24,6 @@ from bntt.deploy.description import (
     Shape,
     Weights,
     inputs,
-    require,
 )
 from bntt.io.files import write_whole
 from bntt.version import __version__
@@ -39,10 +38,8 @@ FLOAT, INT64 = 1, 7
 """ONNX's numbers of these types."""
 
 
-def write(description: Description, path: Path, weights: str = "float32", *, step: bool = False) -> None:
+def write(description: Description, path: Path, *, step: bool = False) -> None:
     """Write :func:`build`'s model into a file, whole or not at all."""
-    fits = weights == "float32"
-    require(fits, f"ONNX files have float32 weights, got {weights!r}: a bundle can have float16 and int8")
     write_whole(path, build(description, step=step).SerializeToString())
 
 

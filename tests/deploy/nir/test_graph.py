@@ -166,7 +166,7 @@ def test_what_nir_cannot_say_is_refused_by_name(tmp_path, monkeypatch):
     for made, said in refused():
         with pytest.raises(DeployError, match=said):
             export(made, tmp_path / "x", "nir")
-    with pytest.raises(DeployError, match="NIR files have float32 weights, got 'int8'"):
+    with pytest.raises(DeployError, match="nir files have float32 weights, got 'int8'"):
         export(pretrained(), tmp_path / "x", "nir", weights="int8")
     monkeypatch.setitem(sys.modules, "nir", None)
     with pytest.raises(DeployError, match=r'pip install "bntt\[nir\]"'):

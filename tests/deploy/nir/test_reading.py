@@ -209,10 +209,10 @@ def test_tables_that_do_not_belong_to_their_nodes_are_refused(name, field, value
 
 def test_errors_of_a_file_name_it(tmp_path):
     nir.write(tmp_path / "x.nir", spoiled("conv1_norm", "weight", lambda old: old + 1))
-    with pytest.raises(DeployError, match=r"x\.nir: 'conv1_norm' \(Conv2d\): its metadata call it a norm"):
+    with pytest.raises(DeployError, match=r"x\.nir': 'conv1_norm' \(Conv2d\): its metadata call it a norm"):
         from_nir(tmp_path / "x.nir")
     nir.write(tmp_path / "y.nir", chain(linear(4), cuba(), shape=(36,)))
-    with pytest.raises(DeployError, match=r"y\.nir: 'n1' \(CubaLIF\)"):
+    with pytest.raises(DeployError, match=r"y\.nir': 'n1' \(CubaLIF\)"):
         from_nir(str(tmp_path / "y.nir"), encoder=Encoder("direct", 3))
     with pytest.raises(DeployError, match="dt must be seconds of a step"):
         from_nir(tmp_path / "x.nir", dt=0)

@@ -70,10 +70,8 @@ LAYER, PART = "layer", "part"
 """Metadata of a node: the name of its layer, and which part of the layer it is if its type does not say."""
 
 
-def write(description: Description, path: Path, weights: str = "float32") -> None:
+def write(description: Description, path: Path) -> None:
     """Write :func:`build`'s graph into a file, whole or not at all."""
-    fits = weights == "float32"
-    require(fits, f"NIR files have float32 weights, got {weights!r}: a bundle can have float16 and int8")
     payload, made = io.BytesIO(), build(description)
     import nir
 
@@ -272,11 +270,8 @@ def from_nir(
     require(0 < dt < np.inf, f"dt must be seconds of a step, above 0, got {dt}")
     if not isinstance(source, str | Path):
         return described(source.to_dict(), encoder, tuple(classes), dt)
-    graph = read(Path(source))
-    try:
-        return described(graph, encoder, tuple(classes), dt)
-    except DeployError as error:
-        raise DeployError(f"{source}: {error}") from None
+    with named(str(source)):
+        return described(read(Path(source)), encoder, tuple(classes), dt)
 
 
 def read(path: Path) -> dict[str, Any]:
