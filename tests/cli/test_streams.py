@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from bntt.cli import console, streams
+from bntt.cli import console
 from tests.trained import copied_run
 
 SLOW = pytest.mark.slow
@@ -123,7 +123,7 @@ def test_numbers_are_printed_whatever_becomes_of_standard_error(full, capsys, mo
 def test_a_file_is_left_as_it_is(tmp_path, monkeypatch):
     with (tmp_path / "file").open("w") as file:
         monkeypatch.setattr(sys, "stdout", file)
-        streams.prepare()
+        console.prepare()
         assert sys.stdout is file
 
 

@@ -1,15 +1,19 @@
-"""Output of the verbs: progress (a bar on a terminal, plain lines elsewhere), tables, sections of results."""
+"""Output of the verbs: a bar on a terminal, tables, sections of results, and the streams that they are written to.
+
+A stream may be closed, full, without a reader, or in an encoding that lacks γ.
+"""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -19,10 +23,20 @@ from rich.text import Text
 
 from bntt.charts.records import STEPS, Axis, HeatMap, Lines, Number
 from bntt.charts.section import Section
-from bntt.cli import streams
 
 if TYPE_CHECKING:
     from bntt.runs.training.epoch_log import EpochResult, TrainingRecord
+
+
+class OutputError(OSError):
+    """Failure to write to standard output."""
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__(f"standard output cannot be written: {error.strerror or error}")
+
+
+class UsageError(ValueError):
+    """Command line that asks for what cannot be done."""
 
 
 class _Screen(Console):
@@ -34,11 +48,11 @@ class _Screen(Console):
         except OSError as error:
             self.on_broken_pipe()
             if not self.stderr:  # standard output has the numbers, and needs no messages
-                raise streams.OutputError(error) from None
+                raise OutputError(error) from None
 
     def on_broken_pipe(self) -> None:
         del self._buffer[:]  # otherwise it would go to the other stream, before the numbers
-        streams.discard(sys.stderr if self.stderr else sys.stdout)
+        discard(sys.stderr if self.stderr else sys.stdout)
 
 
 console = _Screen(highlight=False, markup=False, emoji=False)
@@ -234,3 +248,64 @@ def _bar() -> Progress:
         transient=True,
         disable=not shows_bars() or console.quiet,
     )
+
+
+def refuse(*cases: tuple[object, str]) -> None:
+    """Refuse a command line in the first case that applies."""
+    if wrong := next((why for applies, why in cases if applies), ""):
+        raise UsageError(wrong)
+
+
+def prepare() -> None:
+    """Open closed streams on the null device, and replace characters that the encoding lacks with question marks."""
+    for descriptor in range(3):  # else the next file that is opened would get one of these, and what is printed
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free: this one
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 -- while the process lives
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace", write_through=False)  # written when flushed, not by each print
+
+
+@contextmanager
+def writing() -> Iterator[None]:
+    """Convert a failure to print to :class:`OutputError`; a broken pipe (the reader ended) is left to the caller."""
+    try:
+        yield
+    except OSError as error:
+        discard(sys.stdout)
+        if isinstance(error, BrokenPipeError):
+            raise
+        raise OutputError(error) from None
+
+
+def discard(stream: TextIO) -> None:
+    """Discard everything that is still to be written to a stream."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def leave_closed_terminal() -> None:
+    """Discard what is still to be printed if the window of the terminal has been closed."""
+    for descriptor in (1, 2):
+        try:
+            os.write(descriptor, b"")
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
+
+
+def rank() -> int | None:
+    """Return this process's rank among several, as torchrun sets it; None for a single process."""
+    return int(os.environ.get("RANK", "0")) if os.environ.get("WORLD_SIZE", "1") not in ("", "1") else None
+
+
+def complain(text: str) -> None:
+    """Print one line on standard error, if it can be written; one of several processes gives its rank."""
+    which = "" if rank() is None else f"process {rank()}: "
+    try:
+        sys.stderr.write(f"bntt: {which}{' '.join(text.split())}\n")
+        sys.stderr.flush()
+    except OSError:
+        discard(sys.stderr)

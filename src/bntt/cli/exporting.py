@@ -8,7 +8,7 @@ from typing import Literal
 
 import tyro
 
-from bntt.cli import console, streams
+from bntt.cli import console
 from bntt.cli.predict import DEFAULT, check_pretrained
 from bntt.cli.train import Overrides
 
@@ -51,7 +51,7 @@ def export(
     from bntt.runs.open_run import load_run
 
     name = str(run) if run else pretrained or DEFAULT
-    streams.refuse(
+    console.refuse(
         (run and pretrained, "RUN and --pretrained: choose one"),
         (not (out or run), f"--out FILE is needed where no run is named: {name} comes with the package"),
         (out and out.is_dir(), f"--out {out} is a directory: name the file to write, such as {out}/bundle.safetensors"),

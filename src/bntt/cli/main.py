@@ -17,7 +17,7 @@ from typing import NoReturn
 
 import tyro
 
-from bntt.cli import data, signals, streams
+from bntt.cli import console, data, signals
 from bntt.cli.exporting import export, import_file
 from bntt.cli.measure import verb
 from bntt.cli.predict import predict
@@ -111,7 +111,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run one verb and return its exit code."""
     if "GOMP_SPINCOUNT" not in os.environ:  # waiting threads leave their cores to other work
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    streams.prepare()
+    console.prepare()
     before = argparse.ArgumentParser(
         prog="bntt", usage="bntt [--with PARTS] VERB ...", add_help=False, allow_abbrev=False
     )
@@ -146,21 +146,21 @@ def errors_as_codes(*, debug: bool = False) -> Iterator[SimpleNamespace]:
             yield ended
         finally:
             stopped = isinstance(sys.exception(), STOPS)
-            with contextlib.suppress(OSError) if stopped else contextlib.nullcontext(), streams.writing():
+            with contextlib.suppress(OSError) if stopped else contextlib.nullcontext(), console.writing():
                 sys.stdout.flush()  # here, where a failure can still be reported
     except STOPS as stop:
-        if not streams.rank():  # only the first of several processes says it
-            streams.complain(str(stop) or "interrupted")
+        if not console.rank():  # only the first of several processes says it
+            console.complain(str(stop) or "interrupted")
         ended.code = signals.code_of(getattr(stop, "number", signals.CTRL_C))
     except BrokenPipeError:  # the reader has ended: there is nothing more to say
-        streams.discard(sys.stdout)
+        console.discard(sys.stdout)
     except Exception as error:
         code = exit_code(error)
         if debug or code is None:
-            if streams.rank() is not None:
-                streams.complain(f"{type(error).__name__}; its traceback follows")
+            if console.rank() is not None:
+                console.complain(f"{type(error).__name__}; its traceback follows")
             raise
-        streams.complain("; ".join([str(error) or type(error).__name__, *getattr(error, "__notes__", [])]))
+        console.complain("; ".join([str(error) or type(error).__name__, *getattr(error, "__notes__", [])]))
         ended.code = code
 
 
@@ -169,13 +169,13 @@ def _run(args: list[str]) -> None:
     if verb and not verb.startswith("-") and verb not in (known := verbs()):
         near = difflib.get_close_matches(verb, known, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(known)}"
-        raise streams.UsageError(GONE.get(verb) or f"unknown verb {verb!r}; {hint}")
-    if streams.rank() is not None and verb != "train" and not asks_help:
-        raise streams.UsageError(f"{verb} runs in one process: only train runs in several; leave out torchrun")
+        raise console.UsageError(GONE.get(verb) or f"unknown verb {verb!r}; {hint}")
+    if console.rank() is not None and verb != "train" and not asks_help:
+        raise console.UsageError(f"{verb} runs in one process: only train runs in several; leave out torchrun")
     if args == ["--version"]:
         print(f"bntt {__version__}")
         return
-    with streams.writing() if asks_help else contextlib.nullcontext():  # nothing but help is printed then
+    with console.writing() if asks_help else contextlib.nullcontext():  # nothing but help is printed then
         if verb in ("-h", "--help"):
             print(_overview())
         elif verb == "data":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from inspect import Parameter, Signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 
 from bntt.analysis.measurement import InvalidResultError, Measurement
-from bntt.cli import console, streams
+from bntt.cli import console
 from bntt.cli.train import Overrides
 from bntt.registry import options_of
 
@@ -26,7 +26,7 @@ Recipe = Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RECIPE")]
 From = Annotated[Path | None, tyro.conf.arg(name="from", metavar="RUN")]
 
 
-def verb(measurement: Measurement) -> Callable[..., None]:
+def verb(measurement: Measurement) -> Any:
     """Make the verb of a measurement: its flags are the fields of its arguments, and those for opening and output."""
     flags = _flags(measurement)
 
@@ -88,7 +88,7 @@ def _measure(measurement: Measurement, given: Mapping[str, Any]) -> None:
     from bntt.runs.measure import describe_replaced, estimate_measurement, run_measurement, save_result, settled
 
     json, csv, out = given["json"], given["csv"], given["out"]
-    streams.refuse(
+    console.refuse(
         (json and csv, "--json and --csv: choose one"),
         (given["estimate"] and (json or csv), "--estimate prints one line: leave out --json and --csv"),
     )
@@ -103,7 +103,7 @@ def _measure(measurement: Measurement, given: Mapping[str, Any]) -> None:
             with console.progress("measuring") as report:
                 result = run_measurement(measurement, opened, arguments, Progress(report))
     for warning in caught:
-        streams.complain(f"warning: {warning.message}")
+        console.complain(f"warning: {warning.message}")
     if estimate:
         console.line(f"bntt {measurement.name}: {estimate}")
         return
@@ -115,7 +115,7 @@ def _measure(measurement: Measurement, given: Mapping[str, Any]) -> None:
         console.section(result.title, result.section())
     folder = out or opened[0].path
     if note := describe_replaced(measurement, arguments, folder, opened):
-        streams.complain(f"note: {note}")
+        console.complain(f"note: {note}")
     written = save_result(measurement, result, arguments, folder, given["format"], opened if out else ())
     if not (json or csv):
         console.line(f"written: {', '.join(str(path) for path in written)}")
@@ -146,5 +146,5 @@ def _opened_run(measurement: Measurement, run: Path, arguments: Any, given: Mapp
     with console.status("opening the data"):
         _ = loaded.data
     if looks_untrained(loaded.model.network):
-        streams.complain(f"warning: {run}: γ still has its initial value: this network has hardly been trained")
+        console.complain(f"warning: {run}: γ still has its initial value: this network has hardly been trained")
     return loaded

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from bntt.analysis.measurement import MOST_DRAWS
-from bntt.cli import console, streams
+from bntt.cli import console
 from bntt.cli.train import Overrides
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def predict(
     from bntt.charts.files import save_figure
     from bntt.runs.predictors import predictor_of
 
-    streams.refuse(
+    console.refuse(
         (not images, "name one image or more: bntt predict IMAGE..."),
         (not 1 <= draws <= MOST_DRAWS, f"--draws must be from 1 to {MOST_DRAWS}, got {draws}"),
         (not 0 <= seed < 1 << 63, f"--seed must be from 0 to 2**63 - 1, got {seed}"),
@@ -81,7 +81,7 @@ def predict(
     )
     if picture:
         check_picture(picture)
-        streams.refuse(
+        console.refuse(
             (len(images) > MOST_ROWS, f"--picture shows at most {MOST_ROWS} images, got {len(images)}: name fewer"),
             (
                 picture.resolve() in {image.resolve() for image in images},
@@ -124,13 +124,13 @@ def check_pretrained(name: str) -> None:
     from bntt.models import PRETRAINED
 
     known = ", ".join(PRETRAINED)
-    streams.refuse((name not in PRETRAINED, f"--pretrained: no network {name!r}, choose one of {known}"))
+    console.refuse((name not in PRETRAINED, f"--pretrained: no network {name!r}, choose one of {known}"))
 
 
 def check_picture(path: Path) -> None:
     """Refuse a ``--picture`` in a format that cannot be drawn."""
     why = f"--picture {path}: the name must end in {', '.join(PICTURES)}"
-    streams.refuse((path.suffix.lower() not in PICTURES, why))
+    console.refuse((path.suffix.lower() not in PICTURES, why))
 
 
 def _print_json(pairs: Sequence[tuple[Shown, Prediction]], of: Predictor, seed: int, draws: int) -> None:

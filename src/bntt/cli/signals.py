@@ -25,7 +25,7 @@ from contextlib import contextmanager, suppress
 from types import FrameType, SimpleNamespace
 from typing import Any, NoReturn
 
-from bntt.cli import streams
+from bntt.cli import console
 from bntt.runs.training.requests import Requests
 
 Handler = Callable[[int, FrameType | None], Any]
@@ -109,7 +109,7 @@ def _raise_stop(number: int) -> NoReturn:
 
 def _on_terminate(number: int, frame: FrameType | None) -> None:
     if number == getattr(signal, "SIGHUP", None):
-        streams.leave_closed_terminal()
+        console.leave_closed_terminal()
     if _process.deferred is not None:
         _process.deferred.stop = _process.deferred.stop or number
     elif time.monotonic() - _process.ended > PATIENCE:
@@ -134,7 +134,7 @@ def _on_save_request(number: int, frame: FrameType | None) -> None:
 
 def _say(text: str) -> None:
     """Write without print, which the handler may have interrupted. Only the first of several processes writes."""
-    if not streams.rank():
+    if not console.rank():
         with suppress(OSError):
             os.write(2, f"bntt: {text}\n".encode())
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from bntt.cli import signals, streams
+from bntt.cli import console, signals
 from bntt.io.files import read_json
 
 if TYPE_CHECKING:
@@ -97,7 +97,6 @@ def study(
     """
     import torch
 
-    from bntt.cli import console
     from bntt.engine.kernels import require_precision
     from bntt.io.archive import SUFFIX
     from bntt.runs.directory import check_folders
@@ -153,7 +152,6 @@ def study(
 
 def _print_commands(planned: StudyPlan, given: Sequence[str]) -> None:
     """Print the command that makes each missing run alone."""
-    from bntt.cli import console
     from bntt.runs.parts import LOADED
 
     for item in planned.left():
@@ -162,7 +160,6 @@ def _print_commands(planned: StudyPlan, given: Sequence[str]) -> None:
 
 
 def _write(found: list[StudyResult], folders: Folders, pack: Path | None) -> None:
-    from bntt.cli import console
     from bntt.studies.evidence import pack_results
     from bntt.studies.figures import write_results
 
@@ -216,7 +213,6 @@ PACK_EVERY = 300.0
 def _work(
     planned: StudyPlan, folders: Folders, engine: Engine, device: str, pack: Path | None
 ) -> list[tuple[WorkItem, Ended]]:
-    from bntt.cli import console
     from bntt.io.checkpoint import CheckpointError
     from bntt.runs.recipe.file import RecipeError
     from bntt.runs.training.requests import Requests
@@ -242,7 +238,7 @@ def _work(
 
             def stopping(count: int) -> None:
                 runs = "1 run is" if count == 1 else f"{count} runs are"
-                streams.complain(f"stopping: {runs} saved first; Ctrl-C again ends at once")
+                console.complain(f"stopping: {runs} saved first; Ctrl-C again ends at once")
 
             how: dict[str, Any] = {"device": device, "requests": requests, "tell": tell, "stopping": stopping}
             for item, ended in work(planned.items, folders.pool, make_start, engine, **how):
@@ -256,23 +252,21 @@ def _work(
                     try:
                         pack_results([one for one in found if any(run.kept for run in one.found.values())], pack)
                     except (RecipeError, CheckpointError, OSError) as error:
-                        streams.complain(f"not packed yet: {error}")
+                        console.complain(f"not packed yet: {error}")
                     packed = time.monotonic()
     except (KeyboardInterrupt, signals.Terminated):
-        streams.complain("finished work is kept; the same command continues")
+        console.complain("finished work is kept; the same command continues")
         raise
     for item, ended in outcomes:
         log = folders.pool / "logs" / f"{item.place}.log"
         its = f"; its log: {log}" if ended.begun and log.name not in ended.why else ""
         if ended.code:
-            streams.complain(f"failed: {item.called}: {ended.why} (exit code {ended.code}{its})")
+            console.complain(f"failed: {item.called}: {ended.why} (exit code {ended.code}{its})")
     return outcomes
 
 
 def time_left(left: Sequence[WorkItem], outcomes: Sequence[tuple[WorkItem, Ended]], jobs: int) -> str:
     """Say how many of the items are left, and how long they take by the pace of those that were trained."""
-    from bntt.cli import console
-
     ended = {item.identity for item, _ in outcomes}
     work = {item.identity: item.work for item in left if item.action == "train"}
     rest = [work[one] for one in work if one not in ended]
@@ -289,7 +283,6 @@ def time_left(left: Sequence[WorkItem], outcomes: Sequence[tuple[WorkItem, Ended
 
 
 def _print_result(path: Path) -> None:
-    from bntt.cli import console
 
     values = read_json(path)
     table, few = values["table"], " (preliminary: fewer than 5 starts)" if values["preliminary"] else ""
@@ -346,7 +339,7 @@ def make_start(task: Task) -> Ended:
                             trained = make_run(task, _train)
                             break
                         except RunLockedError as error:
-                            streams.complain(f"{error}; trying again")
+                            console.complain(f"{error}; trying again")
                             time.sleep(RETRY)
                 code = ended.code
             except Exception:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from bntt.cli import console, signals, streams
+from bntt.cli import console, signals
 
 if TYPE_CHECKING:
     from bntt.runs.directory import RunDirectory
@@ -66,8 +66,8 @@ def train(
     from bntt.runs.training.start import TrainCommand, resume_or_start_in_all
     from bntt.training.processes import joined_processes, own_device
 
-    foretells, many = estimate or fit_batch is not None, streams.rank() is not None
-    streams.refuse(
+    foretells, many = estimate or fit_batch is not None, console.rank() is not None
+    console.refuse(
         (foretells and many, "--estimate and --fit-batch measure one process: leave out torchrun"),
         (
             len(init) > 2 or (len(init) == 2 and init[0] != "pretrained"),
