@@ -12,6 +12,7 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
+from signal import SIGINT
 from types import SimpleNamespace
 from typing import NoReturn
 
@@ -151,7 +152,7 @@ def errors_as_codes(*, debug: bool = False) -> Iterator[SimpleNamespace]:
     except STOPS as stop:
         if not console.rank():  # only the first of several processes says it
             console.complain(str(stop) or "interrupted")
-        ended.code = signals.code_of(getattr(stop, "number", signals.CTRL_C))
+        ended.code = 130 if getattr(stop, "number", SIGINT) == SIGINT else 143
     except BrokenPipeError:  # the reader has ended: there is nothing more to say
         console.discard(sys.stdout)
     except Exception as error:

@@ -124,27 +124,22 @@ def _measure(measurement: Measurement, given: Mapping[str, Any]) -> None:
 
 
 def _opened(measurement: Measurement, given: Mapping[str, Any], arguments: Any) -> Sequence[LoadedRun | OpenedRecipe]:
-    from bntt.runs.open_run import open_recipe
+    """Open a recipe, or runs with their data; warn of networks that look untrained."""
+    from bntt.analysis import looks_untrained
+    from bntt.runs.measure import check_destination, check_measurable
+    from bntt.runs.open_run import load_run, open_recipe
 
     if measurement.opens == "recipe":
         return [open_recipe(given["opened"], given["overrides"], folder=given["out"], device=given["device"])]
-    runs = list(given["opened"]) if measurement.several else [given["opened"]]
-    runs += [second] if (second := given.get("second")) else []
-    return [_opened_run(measurement, run, arguments, given) for run in runs]
-
-
-def _opened_run(measurement: Measurement, run: Path, arguments: Any, given: Mapping[str, Any]) -> LoadedRun:
-    """Open a run with its data; warn if its network looks untrained."""
-    from bntt.analysis import looks_untrained
-    from bntt.runs.measure import check_destination, check_measurable
-    from bntt.runs.open_run import load_run
-
-    loaded = load_run(run, device=given["device"], overrides=given["overrides"])
-    if not given["estimate"]:
-        check_destination([loaded], given["out"])
-    check_measurable(measurement, loaded.facts, arguments, run)
-    with console.status("opening the data"):
-        _ = loaded.data
-    if looks_untrained(loaded.model.network):
-        console.complain(f"warning: {run}: γ still has its initial value: this network has hardly been trained")
-    return loaded
+    found: list[LoadedRun] = []
+    runs: list[Path] = [*given["opened"]] if measurement.several else [given["opened"]]
+    for run in [*runs, *filter(None, [given.get("second")])]:
+        found.append(loaded := load_run(run, device=given["device"], overrides=given["overrides"]))
+        if not given["estimate"]:
+            check_destination([loaded], given["out"])
+        check_measurable(measurement, loaded.facts, arguments, run)
+        with console.status("opening the data"):
+            _ = loaded.data
+        if looks_untrained(loaded.model.network):
+            console.complain(f"warning: {run}: γ still has its initial value: this network has hardly been trained")
+    return found

@@ -29,7 +29,6 @@ from bntt.cli import console
 from bntt.runs.training.requests import Requests
 
 Handler = Callable[[int, FrameType | None], Any]
-CTRL_C = signal.SIGINT
 PATIENCE = 3.0
 """Seconds that the process has to end: meanwhile SIGTERM and SIGHUP change nothing."""
 
@@ -40,12 +39,6 @@ class Terminated(SystemExit):
     def __init__(self, number: int) -> None:
         super().__init__(f"terminated ({signal.Signals(number).name})")
         self.number = number
-        self.code = code_of(number)
-
-
-def code_of(number: int) -> int:
-    """Return the exit code for a signal: 130 for Ctrl-C, 143 for the others that end a process."""
-    return 130 if number == CTRL_C else 143
 
 
 _process: Any = SimpleNamespace(deferred=None, interrupted=False, ended=-math.inf)
@@ -104,7 +97,7 @@ def deferred() -> Iterator[Requests]:
 
 def _raise_stop(number: int) -> NoReturn:
     _process.ended = time.monotonic()
-    raise KeyboardInterrupt if number == CTRL_C else Terminated(number)
+    raise KeyboardInterrupt if number == signal.SIGINT else Terminated(number)
 
 
 def _on_terminate(number: int, frame: FrameType | None) -> None:
