@@ -47,20 +47,17 @@ FEW = 40
 MARKED, MOST_POINTS = 8, 200
 """Most marks on a joined line, where every so many points have one, and most points of any line."""
 LETTERS = 13
-"""Letters of small print per inch."""
 INVALID = "#a61b1b"
 CROSSED: dict[str, Any] = {"color": INVALID, "markersize": 11, "markeredgewidth": 2.2, "zorder": 4}
 SMALL: dict[str, Any] = {"fontsize": 8, "parse_math": False}
 INK = "0.2"
 SINGLE: dict[str, Any] = {"color": INK, "markersize": 4, "markerfacecolor": "white"}
-"""Looks of what is invalid, of small print and of single starts."""
 UNITS = ((1e9, 1e9, "G"), (1e6, 1e6, "M"), (1e4, 1e3, "k"), (0.0, 1.0, ""))
 """Letters for large numbers: the threshold from which each is written, and the value it stands for."""
 Legend = dict[str, Any]  # the sample drawn for each name
 UNDATED: Mapping[str, Mapping[str, None]] = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
 """The formats, with the metadata left out of each so that the same figure gives the same bytes."""
 HIGH = 36
-"""Letters of an axis's name that fit along its height."""
 
 
 def save_figure(figure: Figure, path: Path) -> None:
@@ -142,7 +139,6 @@ def _size(chart: Chart, page: float = 0.0) -> tuple[float, float]:
 
 
 def _inches(names: Sequence[str]) -> float:
-    """Return the length of the longest name, in inches."""
     return max(map(len, names), default=0) / LETTERS
 
 
@@ -233,7 +229,6 @@ def _spread(axes: Axes, line: Line, low: Sequence[float], high: Sequence[float],
 
 
 def _levels(axes: Axes, levels: Sequence[Level]) -> Legend:
-    """Draw marked heights dashed, marked places dotted."""
     legend: Legend = {}
     for level in levels:
         draw, style = (axes.axhline, "--") if level.at == "y" else (axes.axvline, ":")
@@ -474,7 +469,6 @@ def _between(stops: Sequence[str], share: float) -> str:
 
 
 SHADES = tuple(Colour(*(_between(stops, i / (_SHADES - 1)) for stops in (_LIGHT, _DARK))) for i in range(_SHADES))
-"""Shades from the first layer to the last."""
 
 
 class Looks(NamedTuple):
@@ -482,7 +476,6 @@ class Looks(NamedTuple):
 
     colours: Mapping[str, Colour]
     numbers: Mapping[str, int]
-    """The place of each name among the figure's names, from 0."""
 
     def colour(self, name: str, colour: str = "") -> Colour:
         """Return the colour of a series, from its name and the colour in its record."""

@@ -30,7 +30,6 @@ class Axis:
 
 
 STEPS = Axis("time step", whole=True)
-"""Time steps, counted from 1."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,6 @@ class Line:
     high: Sequence[Number] = ()
     dashed: bool = False
     invalid: Sequence[int] = ()
-    """Indices of invalid values; they are crossed out."""
     stepped: bool = False
     """True if a value holds up to the next place, as counts between edges do."""
     joined: bool = True
@@ -188,7 +186,6 @@ def map_over_steps(title: str, rows: Mapping[str, Sequence[Number]], value: Axis
 
 
 MEASURES: dict[type, str] = {Lines: "y", Bars: "y", Forest: "x", HeatMap: "value", Histogram: "y"}
-"""The axis of values of each kind of chart."""
 
 
 def finite(values: Iterable[Number]) -> list[float]:

@@ -45,7 +45,6 @@ ATTACK_DRAW = FIRST_DRAW << 8
 SEARCH_DRAW = 2 * ATTACK_DRAW
 ESTIMATORS: dict[str, GradientEstimator] = {"straight_through": straight_through, "expected": expected}
 EXACT = "exact"
-"""The name of an encoder's own derivative."""
 OVERSHOOT = 2.5
 """Total length of all steps in units of ε, if no step size is given: enough to get from any start to any corner."""
 SHARE = 0.8
@@ -57,19 +56,15 @@ SURE = 4
 ALONG = ("fgsm", "pgd")
 IMAGES = 500
 CONTROL_IMAGES = 100
-"""Largest number of images for the attack without a bound."""
 EOT = 16
-"""Default number of draws averaged in a gradient."""
 BATCH = 50
 SWEEP = (1, 4, 16)
-"""Numbers of draws whose gradients are compared."""
 SWEEP_IMAGES = 20
 GRADIENT = 3
 """Cost of a gradient with respect to an image, in forward passes."""
 MOST_ZERO = 0.01
 """Largest share of images whose gradient may be zero everywhere."""
 MARGIN = 0.002
-"""Margin by which a search may outdo gradients."""
 Bits = Annotated[str, Field(pattern="^[01]*$")]
 """A 1 for each image for which something is true, and a 0 for any other."""
 
@@ -96,7 +91,6 @@ class Threat:
     step_size: float | None = None
     restarts: int = 1
     draws: int = 16
-    """Number of noise draws behind every gradient."""
     random_start: bool = False
 
     @property

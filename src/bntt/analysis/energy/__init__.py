@@ -30,14 +30,12 @@ LEFT_OUT = (
 )
 ONCE = "operations_by_value_if_the_input_current_is_computed_once"
 Steps = Annotated[int, Field(ge=1)]
-"""Number of steps after which one image is stopped."""
 Amount = Annotated[float, Field(ge=0, lt=BEYOND), Shown(form=",")]
 """A mean number of operations, or an energy."""
 Cost = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Text = Annotated[str, Field(min_length=1)]
 FOLDER = "analysis/energy/cost_tables"
 LARGEST = 1 << 16
-"""Largest size of a table's file, in bytes."""
 
 
 @dataclass(frozen=True)
