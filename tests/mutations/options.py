@@ -42,7 +42,7 @@ OPTIONS = [
     ),
     Mutation(
         "the norm is over what is not stepped, too",
-        "training/guard.py",
+        "training/session.py",
         "names if optimizer is None else stepped(optimizer)",
         "names",
         ("tests/training/test_fit.py",),

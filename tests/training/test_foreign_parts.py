@@ -157,6 +157,6 @@ def test_a_parameter_outside_the_model_that_is_not_finite_is_not_kept():
         loss=lambda logits, labels: nn.functional.cross_entropy(logits + factor, labels),
     )
     factor.data.fill_(torch.inf)
-    bntt.training.guard.check_state(model)
+    bntt.training.session.check_state(model)
     with pytest.raises(NonFiniteError, match="a parameter outside"):
-        bntt.training.guard.check_state(model, one.optimizer)
+        bntt.training.session.check_state(model, one.optimizer)

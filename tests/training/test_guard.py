@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from bntt.models import mlp
-from bntt.training.guard import LossWatch, NonFiniteError, check_finite, check_state
+from bntt.training.session import LossWatch, NonFiniteError, check_finite, check_state
 from tests.rows import each_row
 
 

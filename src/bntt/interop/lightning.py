@@ -12,12 +12,12 @@ from bntt.data import Batch, SampleLoader
 from bntt.nn.network.classifier import SpikingClassifier, check_classifier
 from bntt.nn.network.labelled_batch import EpochLoader, Loader, Samples, samples
 from bntt.nn.norms import HeldStatistics, hold_statistics
-from bntt.training.guard import check_finite
 from bntt.training.method import PAPER, Method
 from bntt.training.objective import BatchLoss, Loss, check_objective, cross_entropy, hits
 from bntt.training.optimizer import freeze, optimizer_of, stepped
 from bntt.training.processes import Processes, check_share
 from bntt.training.schedule import Rates
+from bntt.training.session import check_finite
 
 ELSEWHERE = {
     "accumulate": "is the Trainer's here: Trainer(accumulate_grad_batches=...)",

@@ -43,8 +43,12 @@ def pack_alone(path: Path, files: Mapping[str, bytes]) -> None:
 
 
 def read_archive(path: Path) -> Iterator[tuple[str, bytes]]:
-    """Yield name and content of every file of an archive."""
-    yield from _members(path, _listed_payload(path))
+    """Yield name and content of every file of an archive whose checksum is listed beside it."""
+    payload, expected = read_file(path, error=CheckpointError), _sums(path.parent).get(path.name)
+    if digest_of_bytes(payload) != expected:
+        wrong = f"its SHA-256 is not the one in {SUMS}" if expected else f"{SUMS} beside it does not list it"
+        raise CheckpointError(f"{path} is damaged or was replaced: {wrong}; fetch it again, or delete it and pack anew")
+    yield from _members(path, payload)
 
 
 def read_alone(path: Path) -> dict[str, bytes]:
@@ -108,15 +112,6 @@ def _compressed(files: Mapping[str, bytes]) -> bytes:
             member.size = len(files[name])
             archive.addfile(member, io.BytesIO(files[name]))
     return lzma.compress(content.getvalue(), preset=9 | lzma.PRESET_EXTREME)
-
-
-def _listed_payload(path: Path) -> bytes:
-    """Read an archive, and refuse one whose checksum is not listed beside it."""
-    payload, expected = read_file(path, error=CheckpointError), _sums(path.parent).get(path.name)
-    if digest_of_bytes(payload) != expected:
-        wrong = f"its SHA-256 is not the one in {SUMS}" if expected else f"{SUMS} beside it does not list it"
-        raise CheckpointError(f"{path} is damaged or was replaced: {wrong}; fetch it again, or delete it and pack anew")
-    return payload
 
 
 def _is_inside(name: str) -> bool:

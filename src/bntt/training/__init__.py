@@ -5,7 +5,6 @@ from bntt.training.conversion import balancing as balancing
 from bntt.training.conversion import convert as convert
 from bntt.training.conversion import set_thresholds as set_thresholds
 from bntt.training.conversion import thresholds_of as thresholds_of
-from bntt.training.guard import NonFiniteError as NonFiniteError
 from bntt.training.method import Method as Method
 from bntt.training.objective import Distillation as Distillation
 from bntt.training.objective import cross_entropy as cross_entropy
@@ -17,6 +16,7 @@ from bntt.training.processes import joined_processes as joined_processes
 from bntt.training.recalibrate import recalibrate as recalibrate
 from bntt.training.schedule import drops_reached as drops_reached
 from bntt.training.session import EpochRecord as EpochRecord
+from bntt.training.session import NonFiniteError as NonFiniteError
 from bntt.training.session import Session as Session
 from bntt.training.session import StepRecord as StepRecord
 from bntt.training.session import updates as updates

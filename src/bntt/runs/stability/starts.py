@@ -27,7 +27,7 @@ from bntt.runs.recipe.datasets import RecipeData, build_data
 from bntt.runs.recipe.file import Recipe, RecipeError, parse_recipe, values_of
 from bntt.runs.stability import MIXED, MOMENT, Moment, StabilityArguments, Start
 from bntt.training import NonFiniteError, Session, StepRecord
-from bntt.training.guard import check_state
+from bntt.training.session import check_state
 
 ALONG = (0.25, 0.5, 1.0, 2.0, 4.0)
 """Distances along the gradient at which the loss is taken, in learning rates."""

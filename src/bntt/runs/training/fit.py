@@ -27,9 +27,9 @@ from bntt.runs.training.epoch_log import EpochResult, Notice, TrainingRecord, de
 from bntt.runs.training.start import resumes_in, rounding_of
 from bntt.runs.training.train import TrainingRun
 from bntt.training import EpochRecord, Method, Session, StepRecord
-from bntt.training.guard import check_state
 from bntt.training.objective import Loss
 from bntt.training.processes import Processes, check_share
+from bntt.training.session import check_state
 
 Record = TrainingRecord | EpochRecord
 """An update, an epoch of training, the same epoch with its validation, or a notice."""

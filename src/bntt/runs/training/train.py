@@ -40,9 +40,8 @@ from bntt.runs.training.epoch_log import (
 )
 from bntt.runs.training.requests import Interrupted, Requests, command_to_resume
 from bntt.runs.training.start import build_session, convert_ann, initialise_session, resume_state, run_conversion
-from bntt.training.guard import check_state
 from bntt.training.processes import Processes
-from bntt.training.session import EpochRecord, Session, StepRecord
+from bntt.training.session import EpochRecord, Session, StepRecord, check_state
 
 
 def train_run(
