@@ -13,10 +13,10 @@ from bntt.training.objective import temporal_efficient as temporal_efficient
 from bntt.training.optimizer import optimizer_of as optimizer_of
 from bntt.training.processes import Processes as Processes
 from bntt.training.processes import joined_processes as joined_processes
-from bntt.training.recalibrate import recalibrate as recalibrate
 from bntt.training.schedule import drops_reached as drops_reached
 from bntt.training.session import EpochRecord as EpochRecord
 from bntt.training.session import NonFiniteError as NonFiniteError
 from bntt.training.session import Session as Session
 from bntt.training.session import StepRecord as StepRecord
+from bntt.training.session import recalibrate as recalibrate
 from bntt.training.session import updates as updates
