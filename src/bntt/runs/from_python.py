@@ -109,7 +109,7 @@ def save_samples(run: Path, data: RecipeData) -> None:
         write_prepared(run / SAMPLES_FOLDER, parts, name=LABEL, source=Path(), check="built in")
 
 
-def load_samples(run: Path, like: RecipeData, order: str | None, encoder: Encoder) -> RecipeData:
+def load_samples(run: Path, like: RecipeData, encoder: Encoder) -> RecipeData:
     """Load the samples kept by a run; a split that it was not given is empty, and the training split always is."""
     folder = run / SAMPLES_FOLDER
     manifest = read_manifest(folder)
@@ -119,8 +119,9 @@ def load_samples(run: Path, like: RecipeData, order: str | None, encoder: Encode
             f"again with test=, which does not train again"
         )
     verify_prepared(folder, manifest)
-    found = {split: in_order(load_part(folder, manifest, split), order) for split in manifest.sha256}
+    order = like.train.order if isinstance(like.train, SequenceSet) else None
     none = like.train.select(torch.arange(0))
+    found = {split: in_order(load_part(folder, manifest, split), order) for split in manifest.sha256}
     mean, std = (
         [] if (one := getattr(encoder, name, None)) is None else one.flatten().tolist() for name in ("mean", "std")
     )

@@ -97,15 +97,9 @@ class LoadedRun:
 
     @cached_property
     def data(self) -> RecipeData:
-        """Data of the run, opened on first use and checked against the training data.
-
-        Raises:
-            DataError: if the dataset is missing or damaged.
-            CheckpointError: if it is not what the run was trained on.
-        """
+        """Data of the run, opened on first use; it must be what the run was trained on."""
         if not self.recipe.data.name:
-            like = _stand_in(self.path, self.recipe)
-            return load_samples(self.path, like, self.recipe.data.order, self.model.encoder)
+            return load_samples(self.path, _stand_in(self.path, self.recipe), self.model.encoder)
         try:
             data = build_data(self.recipe)
         except DataError as error:
@@ -116,11 +110,7 @@ class LoadedRun:
         return data
 
     def pictures(self, split: Split) -> ImageSet:
-        """Return a whole split of a run that was trained on images.
-
-        Raises:
-            RecipeError: if it was trained on frames or sequences.
-        """
+        """Return a whole split of a run that was trained on images; refuse one trained on frames or sequences."""
         found = self.data.of(split)
         if not isinstance(found, ImageSet):
             what = "frames" if isinstance(found, FrameSet) else "sequences"
@@ -129,8 +119,8 @@ class LoadedRun:
 
     def part(self, split: Split, images: int, seed: int) -> tuple[PartLoader, str]:
         """Return batches of ``images`` images, stratified by class and chosen by a seed, and their description."""
-        every, device = self.pictures(split), str(next(self.model.parameters()).device)
-        loader = PartLoader(every, stratified(every, images, seed), self.recipe.evaluate.batch_size, device)
+        every = self.pictures(split)
+        loader = PartLoader(every, stratified(every, images, seed), self.recipe.evaluate.batch_size, self._device)
         return loader, how_chosen(every, images, seed)
 
     def has_same_images(self, other: LoadedRun, split: Split, places: Tensor) -> bool:
@@ -138,11 +128,7 @@ class LoadedRun:
         return same_images(self.pictures(split), other.pictures(split), places)
 
     def balanced_places(self, split: Split, count: int) -> tuple[Tensor, str]:
-        """Choose ``count`` places of a split, class-balanced in every prefix, and describe the choice.
-
-        Raises:
-            ArgumentError: if there are fewer.
-        """
+        """Choose ``count`` places of a split, class-balanced in every prefix, and describe the choice."""
         every = self.data.of(split)
         if count > len(every):
             raise ArgumentError(f"--images {count}: the {split} split of {self.path} has {len(every)}")
@@ -153,13 +139,7 @@ class LoadedRun:
         return self.data.of(split)
 
     def evaluate(self, arguments: EvaluateArguments, progress: Progress) -> EvaluationResult:
-        """Evaluate it over all steps, fewer, or another number of steps than it was trained with.
-
-        Raises:
-            ArgumentError: on an impossible number of steps, or more than one draw where nothing is random.
-            CheckpointError: if it should stop at its exit and none is usable.
-            RecipeError: if there are not enough images.
-        """
+        """Evaluate it over all steps, fewer, or another number of steps than it was trained with."""
         recipe, run = self.recipe, RunDirectory(self.path)
         steps: int | Retiming | None = None
         if self.facts.is_ann and (arguments.exit or arguments.num_steps is not None):
@@ -180,32 +160,24 @@ class LoadedRun:
             self.data,
             split=arguments.split,
             draws=arguments.draws,
-            processes=Processes(str(next(self.model.parameters()).device)),
+            processes=Processes(self._device),
             steps=steps,
             progress=progress,
         )
         return found.model_copy(update={"arguments": arguments})
 
     def exit_steps(self) -> int | None:
-        """Return the number of steps after which the exit in ``exit.json`` stops; None without that file.
-
-        Raises:
-            CheckpointError: if it is damaged, or was chosen for other weights or data.
-        """
+        """Return the number of steps after which the exit in ``exit.json`` stops; None without that file."""
         there = (self.path / EXIT).exists()
         return saved_exit(RunDirectory(self.path), self.recipe.network.num_steps) if there else None
 
     def loader(self, split: Split, at_most: int = 0) -> PartLoader:
-        """Load the images of a split that the recipe measures, on the model's device: all, or ``evaluate.images``.
+        """Load the images of a split that the recipe measures, at most so many (0: no bound), on the model's device."""
+        return evaluation_loader(self.recipe, self.data, split, self._device, at_most=at_most)
 
-        Args:
-            at_most: upper bound on the number of images; 0 is no bound.
-
-        Raises:
-            RecipeError: if there are fewer test images than the recipe says.
-        """
-        device = str(next(self.model.parameters()).device)
-        return evaluation_loader(self.recipe, self.data, split, device, at_most=at_most)
+    @property
+    def _device(self) -> str:
+        return str(next(self.model.parameters()).device)
 
 
 def load_run(
@@ -275,11 +247,9 @@ def load_run(
         if "bfloat16" in str(error):
             error.add_note("in float32: -s compute.precision=fp32 (in Python, overrides= of load_run)")
         raise
-    model = model.to(device)
-    facts = load_best(run, recipe, model, needs=("epoch",))
-    shape = tuple(like.manifest.shape[-3:])
-    classes, state = like.test.classes, loaded_digest(model)
-    return LoadedRun(run.path, model.eval(), recipe, facts["epoch"], classes, shape, facts, changed, state)
+    facts = load_best(run, recipe, model.to(device), needs=("epoch",))
+    shape, state = tuple(like.manifest.shape[-3:]), loaded_digest(model)
+    return LoadedRun(run.path, model.eval(), recipe, facts["epoch"], like.test.classes, shape, facts, changed, state)
 
 
 def _stand_in(run: Path, recipe: Recipe) -> RecipeData:
