@@ -6,7 +6,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from bntt.studies.figures import write_results
-from bntt.studies.plan import Folders
 from bntt.studies.report import html_of, page_of
 from pages.claims import recomputed
 
@@ -14,5 +13,5 @@ from pages.claims import recomputed
 def page() -> str:
     """Make the whole of report.html."""
     with TemporaryDirectory() as folder:
-        written = write_results(recomputed(), Folders(out=Path(folder)))
+        written = write_results(recomputed(), Path(folder))
         return html_of(page_of([path.parent for path in written]))

@@ -167,7 +167,7 @@ def test_the_time_left_goes_by_the_work_that_was_done():
     one, other, last, again = items()
     one.action = other.action = "train"
     last.action = "measure"
-    assert one.work == other.work > 0
+    assert one.seconds == other.seconds > 0
     ended = [(one, Ended(0, "", 60.0, True)), (other, Ended(6, "failed", 1.0, True)), (last, Ended(0, "", 1.0, False))]
     told = [verb.time_left([one, other, last], ended[:count], 1) for count in range(4)]
     assert told == ["3 left, the first run will show how long", "2 left, about 1:00", "1 left", "nothing left"]

@@ -96,7 +96,7 @@ def test_layers_have_a_chart_for_each_run():
 
 def test_a_spike_is_marked_where_it_is():
     (chart,) = charts(membrane, "figure-2")
-    assert chart.title == "conv1, neuron 0, 1, 2"
+    assert chart.note == "neuron 0, 1, 2 of conv1"
     assert [(level.at, level.value) for level in chart.levels] == [("y", 1.0), ("x", 2)]
     assert chart.lines[0].y == [0.5, None]
 

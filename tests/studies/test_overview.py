@@ -32,9 +32,7 @@ def test_few_runs_are_told_one_by_one_with_the_hours_of_all(pool):
     assert lines[5].startswith("  fashion-mnist-bundled: 4 runs of s0 (4), about ")
     assert lines[6] == "4 runs: 0 are used again, 0 are measured further, 4 are made, 0 cannot be made"
     assert lines[7].endswith("of training by a model, on 1 core; measurements come on top of it")
-    assert lines[8].startswith("memory by a model: 0.")
-    assert lines[8].endswith(" GiB for the largest training, s0: bntt, seed 0, beside its data")
-    assert len(lines) == 9
+    assert len(lines) == 8
 
 
 def test_many_are_a_line_for_each_dataset_and_more_cores_take_less(pool):
@@ -50,7 +48,7 @@ def test_many_are_a_line_for_each_dataset_and_more_cores_take_less(pool):
     assert "tiny-imagenet is not here" in one[4]
     assert f"{2 * EACH} runs of s0 ({2 * EACH}), about" in one[3]
     assert hours(one[3]) == pytest.approx(2 * hours(two[3]), rel=0.02)
-    assert len(one) == 8
+    assert len(one) == 7
 
 
 def hours(line):

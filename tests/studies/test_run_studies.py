@@ -31,7 +31,7 @@ def done(places, *studies):
 def test_a_result_has_every_start(places):
     _, (result,) = done(places, study())
     assert {found.state for found in result.found.values()} == {"done"}
-    (path,) = write_results([result], places)
+    (path,) = write_results([result], places.out)
     values = json.loads(path.read_text())
     assert path == places.out / "s0-small" / "result.json"
     assert values["table"]["rows"][0]["cells"]["acc"]["mean"] == 50.0

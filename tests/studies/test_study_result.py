@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from bntt.studies.figures import write_results
 from bntt.studies.study_file import study_names
-from bntt.studies.study_result import as_json, directory_of, write_result
+from bntt.studies.study_result import as_json
 from tests.rows import each_row
 from tests.studies.found import empty_result, full_result, small_result
 
@@ -133,7 +134,7 @@ def test_every_study_gives_a_result_with_numbers_and_without(name, tmp_path):
     nothing = as_json(empty_result(name))
     assert {claim["verdict"] for claim in nothing["claims"]} <= {"not run"}
     assert not any(cell for row in nothing["table"]["rows"] for cell in row["cells"].values())
-    path = write_result(empty_result(name), tmp_path)
+    (path,) = write_results([empty_result(name)], tmp_path)
     assert json.loads(path.read_text())["study"] == name
 
 
@@ -146,5 +147,6 @@ def test_the_place_of_an_ann_is_not_told():
 
 
 def test_where_results_are(tmp_path):
-    assert directory_of("a", "paper", tmp_path) == tmp_path / "a"
-    assert directory_of("a", "small", tmp_path) == tmp_path / "a-small"
+    results = [empty_result("figure-4", setting) for setting in ("paper", "small")]
+    found = [path.relative_to(tmp_path).as_posix() for path in write_results(results, tmp_path)]
+    assert found == ["figure-4/result.json", "figure-4-small/result.json"]

@@ -34,7 +34,7 @@ def test_with_nothing_there_all_is_made(pool):
     found = items()
     assert [action for action, *_ in decided(found, pool)] == ["train"] * 4
     assert found[0].why == "no kept run matches"
-    assert found[0].work > 0
+    assert found[0].seconds > 0
 
 
 def test_what_was_kept_without_weights_is_used_again(pool, tmp_path):

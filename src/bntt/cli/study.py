@@ -163,7 +163,7 @@ def _write(found: list[StudyResult], folders: Folders, pack: Path | None) -> Non
     from bntt.studies.evidence import pack_results
     from bntt.studies.figures import write_results
 
-    for path in write_results(found, folders):
+    for path in write_results(found, folders.out):
         _print_result(path)
     for path in pack_results(found, pack) if pack else ():
         console.line(f"packed: {path}")
@@ -268,7 +268,7 @@ def _work(
 def time_left(left: Sequence[WorkItem], outcomes: Sequence[tuple[WorkItem, Ended]], jobs: int) -> str:
     """Say how many of the items are left, and how long they take by the pace of those that were trained."""
     ended = {item.identity for item, _ in outcomes}
-    work = {item.identity: item.work for item in left if item.action == "train"}
+    work = {item.identity: item.seconds or 60.0 for item in left if item.action == "train"}
     rest = [work[one] for one in work if one not in ended]
     trained = [(work.get(item.identity, 0.0), one.seconds) for item, one in outcomes if one.trained and not one.code]
     if len(outcomes) == len(left):

@@ -14,6 +14,7 @@ import torch
 
 from bntt.analysis.attack import AttackResult
 from bntt.analysis.drift import LayerDrift, LayerInputs, inputs_chart
+from bntt.analysis.neuron import NeuronResult
 from bntt.charts.files import save_figure
 from bntt.charts.records import (
     STEPS,
@@ -32,9 +33,10 @@ from bntt.charts.records import (
     finite,
     over_steps,
 )
+from bntt.io.files import write_json
 from bntt.models.spiking import surrogate_of
 from bntt.runs.recipe.build import facts_of
-from bntt.studies.plan import Folders, Start
+from bntt.studies.plan import Start
 from bntt.studies.study_file import Bars as BarsSpec
 from bntt.studies.study_file import (
     Bounds,
@@ -46,7 +48,7 @@ from bntt.studies.study_file import (
     OverTime,
     Scatter,
 )
-from bntt.studies.study_result import StudyResult, directory_of, write_result
+from bntt.studies.study_result import StudyResult, as_json
 
 Values = Mapping[str, Any]
 Starts = Sequence[Values]
@@ -342,21 +344,9 @@ def near(axis: Axis, values: Sequence[float]) -> Axis:
 
 
 def membrane(result: StudyResult, part: FigureSpec) -> list[Chart]:
-    """Chart one neuron's potential, membrane and spikes, of the first start of the first run."""
-    runs = measured_runs(result, part)
-    if not runs:
-        return []
-    values = next(iter(runs.values()))[0]
-    rows = values["steps"]
-    steps = [row["step"] for row in rows]
-    lines = [
-        Line("potential", steps, [row["potential"] for row in rows], "potential", dashed=True),
-        Line("membrane after the step", steps, [row["membrane"] for row in rows], "membrane"),
-    ]
-    fired = [row["step"] for row in rows if row["spike"]]
-    spikes = [Level(step, "" if i else "spike", "x") for i, step in enumerate(fired)]
-    title = f"{values['layer']}, neuron {', '.join(map(str, values['place']))}"
-    return [Lines(title, STEPS, Axis("membrane potential"), lines, [Level(values["threshold"], "threshold"), *spikes])]
+    """Chart one neuron's membrane and spikes, of the first start of the first run."""
+    starts = next(iter(measured_runs(result, part).values()), [])
+    return [NeuronResult.model_validate(values).section().charts[0] for values in starts[:1]]
 
 
 def gamma_histograms(result: StudyResult, part: GammaHistograms) -> list[Chart]:
@@ -425,11 +415,12 @@ def save_figures(result: StudyResult, folder: Path) -> list[dict[str, Any]]:
     return saved
 
 
-def write_results(results: Sequence[StudyResult], folders: Folders) -> list[Path]:
-    """Draw and write every result; return the files."""
+def write_results(results: Sequence[StudyResult], out: Path) -> list[Path]:
+    """Draw every result and write it into a folder of its name, as ``result.json``; return the files."""
     written = []
     for result in results:
-        folder = directory_of(result.study.name, result.setting, folders.out)
+        folder = out / (result.study.name if result.setting == "paper" else f"{result.study.name}-{result.setting}")
         folder.mkdir(parents=True, exist_ok=True)
-        written.append(write_result(result, folder, save_figures(result, folder)))
+        write_json(folder / "result.json", as_json(result, save_figures(result, folder)))
+        written.append(folder / "result.json")
     return written

@@ -29,7 +29,7 @@ from bntt.runs.recipe.build import build_model, builder_options, facts_of, input
 from bntt.runs.recipe.datasets import build_data, data_key, stand_in
 from bntt.runs.recipe.file import key_in, load_recipe
 from bntt.runs.recipe.schema import Recipe, RecipeError
-from bntt.runs.training.estimate import LOADED, kept_bytes, spoken, time_left, update_seconds, updates_an_epoch
+from bntt.runs.training.estimate import spoken, time_left, update_seconds, updates_an_epoch
 from bntt.studies.claims import LEVEL, POWER, Claim, in_points
 from bntt.studies.measures import Measure
 from bntt.studies.pool import (
@@ -134,15 +134,10 @@ class WorkItem:
         return directory_name(Path(self.start.recipe_name).stem, self.identity, self.sums or {})
 
     @property
-    def cost(self) -> tuple[float | None, float]:
-        """Return seconds and bytes of its training on one core by a model; None and 0 if it has no answer."""
+    def seconds(self) -> float | None:
+        """Return the time of its training on one core by a model; None if it has no answer."""
         recipe = replace(self.recipe, seed=0, notes="")
-        return training_cost(recipe) if self.start.trained and recipe.train.epochs else (None, 0.0)
-
-    @property
-    def work(self) -> float:
-        """Return the modelled seconds of its training, or a minute if the model has no answer."""
-        return self.cost[0] or 60.0
+        return training_seconds(recipe) if self.start.trained and recipe.train.epochs else None
 
     @property
     def called(self) -> str:
@@ -355,23 +350,18 @@ def _fault(item: WorkItem, run: KeptRun, seen: dict[str, Mapping[str, str]]) -> 
 
 
 @cache
-def training_cost(recipe: Recipe) -> tuple[float | None, float]:
-    """Estimate seconds and bytes of a training and its test on one core; None and 0 where that cannot be done.
-
-    On a GPU what is kept for the backward pass is about as much.
-    """
+def training_seconds(recipe: Recipe) -> float | None:
+    """Estimate the time of a training and its test on one core; None where that cannot be done."""
     try:
         manifest = manifest_here(recipe) or _published(recipe)
         if manifest is None:
-            return None, 0.0
+            return None
         data = stand_in(recipe, manifest)
         network, shape = build_model(recipe, data).network, input_shape(recipe, data)
         update = update_seconds(network, shape, len(data.train) / updates_an_epoch(recipe, data), threads=1)
-        weights = 3 * sum(one.nbytes for one in network.parameters())  # with their gradients and an optimizer's moment
-        peak = LOADED + weights + kept_bytes(network, shape)
-        return (None if update is None else time_left(recipe, data, update)), peak
+        return None if update is None else time_left(recipe, data, update)
     except (DataError, RecipeError, BackendError, ValueError):  # the training itself will say why
-        return None, 0.0
+        return None
 
 
 def _published(recipe: Recipe) -> Manifest | None:
@@ -429,9 +419,6 @@ def overview(planned: StudyPlan, cores: int) -> Iterator[str]:
     yield counts(items)
     if made := [item for item in items if item.action == "train"]:
         yield f"{_hours(made, cores)}; measurements come on top of it"
-    if costs := [(*item.cost, item.called) for item in items if item.action in ("train", "cannot") and item.cost[1]]:
-        _, most, called = max(costs, key=lambda one: one[1])
-        yield f"memory by a model: {most / 2**30:,.1f} GiB for the largest training, {called}, beside its data"
 
 
 def _needs(items: Sequence[WorkItem], cores: int) -> str:
@@ -443,7 +430,7 @@ def _needs(items: Sequence[WorkItem], cores: int) -> str:
 
 
 def _hours(items: Sequence[WorkItem], cores: int) -> str:
-    known = [seconds for item in items if (seconds := item.cost[0]) is not None]
+    known = [seconds for item in items if (seconds := item.seconds) is not None]
     if not known:
         return "for a time that no model can estimate"
     beside = f", and {len(items) - len(known)} runs whose time no model can estimate" if len(known) < len(items) else ""

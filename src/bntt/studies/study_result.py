@@ -17,7 +17,6 @@ from typing import Any
 
 from bntt.analysis.accuracy import FEW, Summary
 from bntt.analysis.result import Result
-from bntt.io.files import write_json
 from bntt.runs.environment import NUMERICS, environment, numerics_of
 from bntt.studies.claims import Claim, Findings, judged
 from bntt.studies.make_runs import Ended
@@ -120,17 +119,6 @@ def _result_of(item: WorkItem, start: Start, ended: Ended | None) -> StartResult
         return StartResult(start, "not run", item.why, None, item.identity)
     why = f"without {', '.join(missing)}: {item.why}" if missing else ""
     return StartResult(start, "done", why, run, item.identity, numbers)
-
-
-def directory_of(study: str, setting: SettingName, root: Path) -> Path:
-    """Name the folder of a study's result."""
-    return root / (study if setting == "paper" else f"{study}-{setting}")
-
-
-def write_result(result: StudyResult, folder: Path, figures: Sequence[Mapping[str, Any]] = ()) -> Path:
-    """Write a result as ``result.json`` into a folder that exists, whole or not at all."""
-    write_json(path := folder / "result.json", as_json(result, figures))
-    return path
 
 
 def as_json(result: StudyResult, figures: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:

@@ -5,9 +5,8 @@ import json
 import pytest
 
 from bntt.io.checkpoint import CheckpointError
-from bntt.studies.figures import save_figures
+from bntt.studies.figures import write_results
 from bntt.studies.report import VERDICTS, study_subject
-from bntt.studies.study_result import write_result
 from tests.rows import each_row
 from tests.studies.found import full_result
 from tests.studies.report.results import CHART, cell, study, write_study
@@ -92,11 +91,11 @@ def test_many_quantities_have_a_row_each(tmp_path):
 
 def test_what_a_study_writes_is_what_the_page_reads(tmp_path):
     result = full_result("figure-4")
-    write_result(result, tmp_path, save_figures(result, tmp_path))
-    subject = study_subject(tmp_path)
+    (path,) = write_results([result], tmp_path)
+    subject = study_subject(path.parent)
     assert section(subject, "Figures").charts[0].title.startswith("γ of every layer over time: ")
     assert section(subject, "Results").tables[0].rows
-    held = json.loads((tmp_path / "result.json").read_text()) | {"of a later version": 1}
+    held = json.loads(path.read_text()) | {"of a later version": 1}
     assert study_subject(write_study(tmp_path / "later", held)).sections == subject.sections
 
 
