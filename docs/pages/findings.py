@@ -9,7 +9,7 @@ from statistics import mean
 
 from bntt.charts.records import Axis, Figure, Line, Lines
 from bntt.runs.recipe.file import load_recipe, values_of
-from bntt.studies.figures import figures_of
+from bntt.studies.study_result import figures_of
 from bntt.training.schedule import Rates, floor_of_decay
 from pages.claims import recomputed
 from pages.evidence import NOT_RUN, Evidence

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from bntt.studies.figures import write_results
 from bntt.studies.report import html_of, page_of
+from bntt.studies.study_result import write_results
 from pages.claims import recomputed
 
 

@@ -6,10 +6,10 @@ from dataclasses import fields
 from pathlib import Path
 
 from bntt.analysis.measurements import MEASUREMENTS
-from bntt.studies.figures import CHARTS
 from bntt.studies.measures import EVALUATE, KINDS, measure_from, named_metrics
 from bntt.studies.plan import plan_study
 from bntt.studies.study_file import Study, parse_study
+from bntt.studies.study_result import CHARTS
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "how-to" / "own-study.md").read_text(encoding="utf-8")

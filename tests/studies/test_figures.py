@@ -7,7 +7,8 @@ import pytest
 from bntt.analysis.measurements import MEASUREMENTS
 from bntt.charts.files import draw_figure, save_figure
 from bntt.charts.records import Figure
-from bntt.studies.figures import (
+from bntt.studies.study_file import READS, Bars, FigureSpec, OverTime, load_study, study_names
+from bntt.studies.study_result import (
     CHARTS,
     bounds,
     column_of,
@@ -33,7 +34,6 @@ from bntt.studies.figures import (
     surrogate,
     thresholds,
 )
-from bntt.studies.study_file import READS, Bars, FigureSpec, OverTime, load_study, study_names
 from tests.studies.found import empty_result, full_result, small_result
 
 

@@ -7,11 +7,10 @@ import pytest
 from bntt.io.archive import read_archive
 from bntt.runs.recipe.schema import RecipeError
 from bntt.studies.evidence import pack_results
-from bntt.studies.figures import write_results
 from bntt.studies.make_runs import work
 from bntt.studies.plan import Folders, plan
 from bntt.studies.study_file import parse_study
-from bntt.studies.study_result import results_of
+from bntt.studies.study_result import results_of, write_results
 from tests.studies.fake_bntt import fake_start
 from tests.studies.kept import Inline, fake_pool, keep, small, study
 

@@ -6,9 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from bntt.studies.figures import write_results
 from bntt.studies.study_file import study_names
-from bntt.studies.study_result import as_json
+from bntt.studies.study_result import as_json, write_results
 from tests.rows import each_row
 from tests.studies.found import empty_result, full_result, small_result
 

@@ -161,7 +161,7 @@ def _print_commands(planned: StudyPlan, given: Sequence[str]) -> None:
 
 def _write(found: list[StudyResult], folders: Folders, pack: Path | None) -> None:
     from bntt.studies.evidence import pack_results
-    from bntt.studies.figures import write_results
+    from bntt.studies.study_result import write_results
 
     for path in write_results(found, folders.out):
         _print_result(path)

@@ -129,7 +129,7 @@ class Column(TomlTable):
 
 
 class FigureSpec(TomlTable):
-    """``[[figures]]``: one picture; :data:`bntt.studies.figures.CHARTS` has the function that draws each kind."""
+    """``[[figures]]``: one picture; :data:`bntt.studies.study_result.CHARTS` has the function that draws each kind."""
 
     kind: str
     title: Annotated[str, Field(min_length=1)]

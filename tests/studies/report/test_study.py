@@ -5,8 +5,8 @@ import json
 import pytest
 
 from bntt.io.checkpoint import CheckpointError
-from bntt.studies.figures import write_results
 from bntt.studies.report import VERDICTS, study_subject
+from bntt.studies.study_result import write_results
 from tests.rows import each_row
 from tests.studies.found import full_result
 from tests.studies.report.results import CHART, cell, study, write_study
